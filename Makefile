@@ -1,0 +1,167 @@
+# Mainstay: one Makefile, no generator.  `make help` lists what it can do.
+SHELL        := /bin/bash
+.SHELLFLAGS  := -euo pipefail -c
+.DEFAULT_GOAL := all
+MAKEFLAGS    += --no-builtin-rules
+
+VERSION      := 0.1.0
+CC           := gcc
+CLANG        := clang
+PYTHON       := /usr/bin/python3
+PKG_CONFIG   := pkg-config
+SAN          ?=
+V            ?=
+Q            := $(if $(V),,@)
+JOBS         ?= $(shell nproc)
+SEED         ?= $(shell date +%s)
+VECTORS      ?= ../shared/vectors
+KEEP         ?=
+DESTDIR      ?=
+PREFIX       ?= /usr
+FUZZ_SECONDS ?= 30
+export SEED VECTORS KEEP FUZZ_SECONDS
+
+# Each sanitiser has a build tree of its own, so that switching costs no rebuild.
+B            := build$(if $(SAN),/$(SAN))
+SANFLAGS.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
+SANFLAGS.tsan := -fsanitize=thread -O1
+
+PACKAGES     := libsystemd libcurl openssl jansson libzstd sqlite3 yaml-0.1 libevent libseccomp
+CFLAGS       ?= -O2 -g
+WARNINGS     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wformat=2 \
+                -Wwrite-strings -Wundef -Wpointer-arith -Werror
+CPPFLAGS     := -I. -D_GNU_SOURCE -DMAINSTAY_VERSION='"$(VERSION)"' -include appliance/base/banned.h
+HARDEN       := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+ALL_CFLAGS    = -std=gnu17 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS.$(SAN)) $(PKG_CFLAGS)
+PKG_CFLAGS   := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+LDFLAGS      := -pie -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,--gc-sections
+LDLIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lnanomsg -lm
+
+DUTIES       := appliance telemetry remote updater
+ROOMS        := $(filter-out %/cmd/,$(sort $(dir $(wildcard $(DUTIES:=/*/*.c)))))
+LIB_SRC      := $(sort $(wildcard $(ROOMS:=*.c)))
+CMD_SRC      := $(sort $(wildcard $(DUTIES:=/cmd/*.c)))
+HEADERS      := $(sort $(wildcard $(DUTIES:=/*/*.h)))
+LIB          := $(B)/libmainstay.a
+LIB_OBJ      := $(LIB_SRC:%.c=$(B)/%.o)
+PROGRAMS     := $(patsubst %.c,$(B)/bin/%,$(notdir $(CMD_SRC)))
+UNIT_SRC     := $(sort $(wildcard tests/unit/*/*/*.c))
+UNITS        := $(UNIT_SRC:%.c=$(B)/%)
+FAKES_OBJ    := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fakes/*.c)))
+FUZZ_SRC     := $(sort $(wildcard tests/fuzz/*.c))
+FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
+REPLAYS      := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_SRC))
+CONFORMANCE  := $(patsubst tests/conformance/%.c,$(B)/tests/%,$(sort $(wildcard tests/conformance/*.c)))
+
+.PHONY: all
+all: $(PROGRAMS)                ## build every program into build/bin
+
+-include $(wildcard $(LIB_OBJ:.o=.d) $(CMD_SRC:%.c=$(B)/%.d) $(UNIT_SRC:%.c=$(B)/%.d))
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC    $<")
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -ffunction-sections -MMD -MP -c -o $@ $<
+
+$(LIB): $(LIB_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+define program
+$(B)/bin/$(notdir $(1:.c=)): $(B)/$(1:.c=.o) $(LIB)
+	@mkdir -p $$(@D)
+	$(if $(V),,@echo "  LD    $$@")
+	$(Q)$(CC) $$(LDFLAGS) $(SANFLAGS.$(SAN)) -o $$@ $$< $(LIB) $$(LDLIBS)
+endef
+$(foreach src,$(CMD_SRC),$(eval $(call program,$(src))))
+
+# --- tests -----------------------------------------------------------------------------------
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(FAKES_OBJ) $(LIB)
+	$(if $(V),,@echo "  LD    $@")
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
+
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
+$(B)/tests/%: $(B)/tests/conformance/%.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
+build/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -g -O1 $(PKG_CFLAGS) -Wno-unknown-warning-option \
+		-fsanitize=fuzzer,address,undefined -o $@ $< $(LIB_SRC) $(LDLIBS)
+
+.PHONY: units conformance replays
+units: $(UNITS)
+conformance: $(CONFORMANCE)
+replays: $(REPLAYS)
+
+.PHONY: check-unit
+check-unit: units replays       ## unit tests and fuzz corpora, under a minute
+	$(Q)tests/suite unit fuzz
+
+.PHONY: check
+check: dependencies             ## every test that fits six minutes: units, corpora, vectors, end to end
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units replays conformance
+	$(Q)tests/suite unit fuzz conformance e2e
+
+.PHONY: check-asan check-tsan
+check-asan: dependencies        ## units and the main flows under ASan, UBSan and LSan
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=asan all units replays
+	$(Q)SAN=asan tests/suite unit fuzz flows
+check-tsan: dependencies        ## units under TSan
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=tsan units
+	$(Q)SAN=tsan tests/suite unit
+
+.PHONY: fuzz
+fuzz: $(FUZZERS)                ## FUZZ_SECONDS of libFuzzer on each parser
+	$(Q)tests/suite fuzz-live
+
+.PHONY: refusals
+refusals: dependencies          ## every REFUSE site and the test that reaches it
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units
+	$(Q)tests/refusals
+
+# --- house keeping ---------------------------------------------------------------------------
+.PHONY: lint
+lint: check-headers             ## layers, headers, layout, clang's warnings
+	$(Q)tests/lint/layers $(CLANG) $(LIB_SRC) $(CMD_SRC)
+	$(Q)tests/lint/house
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) lint-clang
+	@echo "lint: clean"
+
+.PHONY: lint-clang
+CLANG_OK     := $(patsubst %.c,build/lint/%.ok,$(LIB_SRC) $(CMD_SRC) $(UNIT_SRC))
+lint-clang: $(CLANG_OK)
+build/lint/%.ok: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -fsyntax-only $(CPPFLAGS) -std=gnu17 $(WARNINGS) $(PKG_CFLAGS) $<
+	@touch $@
+
+.PHONY: check-headers
+HEADERS_OK   := $(patsubst %.h,build/lint/%.h.ok,$(HEADERS))
+check-headers: $(HEADERS_OK)    ## each header compiles alone
+build/lint/%.h.ok: %.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -fsyntax-only $(CPPFLAGS) -std=gnu17 $(WARNINGS) $(PKG_CFLAGS) -x c $<
+	@touch $@
+
+.PHONY: format
+format:                         ## lay the code out with clang-format
+	$(Q)clang-format -i $(LIB_SRC) $(CMD_SRC) $(HEADERS) $(UNIT_SRC)
+
+.PHONY: dependencies
+dependencies:
+	$(Q)packaging/dependencies
+
+.PHONY: demo
+demo: dependencies              ## the main job, whole, on loopback, in a scratch folder
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
+	$(Q)packaging/demo/demo
+
+.PHONY: clean
+clean:                          ## remove build/
+	$(Q)rm -rf build
+
+.PHONY: help
+help:                           ## this list
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { sub(/ .*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

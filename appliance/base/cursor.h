@@ -1,0 +1,35 @@
+/* The one reader of bytes from outside.  Errors stick: a parser reads straight down and asks once
+ * with cursor_done(), for which short input and bytes left over are both malformed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cursor {
+	const uint8_t *p;
+	const uint8_t *end;
+	bool failed; /* once set, every read gives 0 or NULL */
+};
+
+#define CURSOR(data, len)                                                                          \
+	((struct cursor){ .p = (const uint8_t *)(data), .end = (const uint8_t *)(data) + (len) })
+
+uint8_t cursor_u8(struct cursor *c);
+uint16_t cursor_u16(struct cursor *c); /* big endian */
+uint32_t cursor_u32(struct cursor *c);
+uint64_t cursor_u64(struct cursor *c);
+uint32_t cursor_le32(struct cursor *c);
+uint64_t cursor_le64(struct cursor *c);
+
+/* len bytes, borrowed from the input; NULL (and failed) where there are fewer. */
+const uint8_t *cursor_bytes(struct cursor *c, size_t len);
+
+/* A cursor over the next len bytes; empty and failed where there are fewer. */
+struct cursor cursor_sub(struct cursor *c, size_t len);
+
+size_t cursor_left(const struct cursor *c);
+void cursor_fail(struct cursor *c);
+
+/* true where everything went well and nothing is left. */
+bool cursor_done(const struct cursor *c);

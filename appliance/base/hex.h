@@ -1,0 +1,18 @@
+/* Hexadecimal and base64 (RFC 4648, padded, no line breaks).  Decoders are strict: lower-case hex
+ * only, canonical padding, no white space. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+/* out has 2 * len + 1 bytes.  Returns out. */
+char *hex_encode(char *out, const void *p, size_t len);
+/* Decodes text of exactly 2 * len digits into out; false where it is anything else. */
+bool hex_decode(void *out, size_t len, const char *text);
+
+void hex_base64(struct buf *out, const void *p, size_t len);
+/* Appends the decoded bytes; false where text is not strict base64 (out may then hold a part). */
+bool hex_unbase64(struct buf *out, const char *text, size_t len);

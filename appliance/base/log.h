@@ -1,0 +1,29 @@
+/* One log line at a time, to stderr or the journal.
+ *
+ * Library code uses only log_debug(); refusals are written by REFUSE(); a program logs a fault
+ * once.  A secret never reaches a formatter.  Line on stderr: "<6>mainstayd: text", the level prefix
+ * only where stderr is not a terminal and the journal reads it. */
+#pragma once
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+
+/* Name the program in each line.  prog is kept, not copied.  Reads MAINSTAY_DEBUG=1. */
+void log_open(const char *prog, enum log_level max);
+
+/* Commands answer on stderr themselves: refusals then log only under MAINSTAY_DEBUG. */
+void log_quiet_refusals(bool quiet);
+
+void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Log the fault r once, with its trail: "DOING: No space left on device (a.c:12 f < b.c:7 g)". */
+void log_fault(int r, const char *doing);
+
+/* Used by REFUSE(); nobody else. */
+void log_refusal(const char *token, const char *operand, const char *place, const char *text,
+	const char *file, int line);
