@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#undef alloca /* a macro of stdlib.h */
+
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 #pragma GCC poison strcpy strcat strncpy strncat stpcpy /* buf_put, snprintf */
 #pragma GCC poison sprintf vsprintf gets                /* snprintf, buf_printf */
@@ -16,5 +18,5 @@
 #pragma GCC poison system popen                         /* child_spawn */
 #pragma GCC poison strtok gmtime localtime ctime asctime /* cursor, clock_format */
 #pragma GCC poison rand srand random srandom drand48    /* getrandom, clock_jitter */
-#pragma GCC poison mktemp tmpnam tempnam alloca         /* fs_replace, O_TMPFILE */
+#pragma GCC poison mktemp tmpnam tempnam                /* fs_replace, O_TMPFILE */
 #endif
