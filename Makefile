@@ -143,7 +143,7 @@ HEADERS_OK   := $(patsubst %.h,build/lint/%.h.ok,$(HEADERS))
 check-headers: $(HEADERS_OK)    ## each header compiles alone
 build/lint/%.h.ok: %.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) -fsyntax-only $(CPPFLAGS) -std=gnu17 $(WARNINGS) $(PKG_CFLAGS) -x c $<
+	$(Q)$(CC) -fsyntax-only $(CPPFLAGS) -std=gnu17 $(WARNINGS) $(PKG_CFLAGS) -include $< -x c /dev/null
 	@touch $@
 
 .PHONY: format

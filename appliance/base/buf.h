@@ -30,7 +30,7 @@ void buf_u16(struct buf *b, uint16_t v); /* big endian, as all our own formats *
 void buf_u32(struct buf *b, uint32_t v);
 void buf_u64(struct buf *b, uint64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /* Room for len more bytes at the end, not yet counted: NULL once an error stuck. */
 uint8_t *buf_reserve(struct buf *b, size_t len);

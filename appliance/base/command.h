@@ -30,11 +30,11 @@ enum {
 	COMMAND_TABLES_MAX = 8,
 	COMMAND_OPTIONS_MAX = 24,
 	COMMAND_OPERANDS_MAX = 64,
-	COMMAND_EXIT_LATER = 5, /* accepted, not finished when --wait ended: run() returns -this via command_later() */
+	COMMAND_EXIT_LATER = 5, /* accepted, not finished when --wait ended */
 };
 
 struct command_option {
-	const char *name;  /* "root-keys", without dashes */
+	const char *name;  /* "root-keys", without dashes; one letter is given with one dash: "f" is -f */
 	const char *value; /* what the help calls its value ("FILE"); NULL: a flag */
 	const char *help;
 	bool required;
@@ -80,8 +80,14 @@ const char *command_option(const struct command_call *call, const char *name);
 size_t command_option_n(const struct command_call *call, const char *name);
 const char *command_option_at(const struct command_call *call, const char *name, size_t i);
 
-/* "accepted, not finished": makes command_main() exit 5 after run() returns its value. */
+/* "accepted, not finished": makes command_main() exit 5 once run() returned 0.  Returns 0, so that run()
+ * may end with `return command_later();`. */
 int command_later(void);
+
+/* Say how a program ended, where it did not end well: r > 0 prints the last refusal, r < 0 the fault with
+ * its trail, on stderr as text or as one JSON line; 0 prints nothing.  Returns the exit code.
+ * command_main() does this for commands; daemons call it once, at their end. */
+int command_report(const char *prog, bool json, int r);
 
 /* --- output: one writer, text or JSON -------------------------------------------------------------- */
 /* Print {"api":"mainstay/v1","kind":kind, ...members of obj}.  Consumes take_obj. */

@@ -27,7 +27,8 @@ json_unrefp(json_t **v)
  * REASON_TOO_LARGE (logged), or a fault. */
 int json_read(json_t **ret, const void *p, size_t len, size_t max, const char *operand);
 
-/* Append the canonical form.  Returns 0; REASON_MALFORMED where v holds a real; or a fault. */
+/* Append the canonical form.  Returns 0; REASON_MALFORMED (logged) where v holds a real, a number
+ * beyond 2^53-1, or is nested deeper than JSON_DEPTH_MAX; or a fault. */
 int json_canonical(struct buf *out, const json_t *v);
 
 /* true where these bytes are exactly the canonical form of v. */
@@ -36,7 +37,7 @@ bool json_is_canonical(const json_t *v, const void *p, size_t len);
 /* --- members by table: what is not in the table is refused, what is required must be there ------ */
 enum json_kind {
 	JSON_KIND_TEXT,   /* const char *, borrowed from the document; 1..max bytes, no control characters */
-	JSON_KIND_TEXT0,  /* the same, may be empty and hold newlines */
+	JSON_KIND_TEXT0,  /* the same, may be empty and hold tabs and line ends */
 	JSON_KIND_U64,    /* uint64_t, 0..max (max 0: 2^53-1) */
 	JSON_KIND_I64,    /* int64_t */
 	JSON_KIND_BOOL,   /* bool */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
@@ -23,6 +24,10 @@ void log_write(enum log_level level, const char *fmt, ...) __attribute__((format
 
 /* Log the fault r once, with its trail: "DOING: No space left on device (a.c:12 f < b.c:7 g)". */
 void log_fault(int r, const char *doing);
+
+/* Copy text so that it is one harmless line: control characters, direction overrides and bytes that are
+ * no UTF-8 become "\\n" or "\\x1b".  Cuts at size, always NUL-terminated.  Returns out. */
+const char *log_escape(char *out, size_t size, const char *text);
 
 /* Used by REFUSE(); nobody else. */
 void log_refusal(const char *token, const char *operand, const char *place, const char *text,

@@ -1,0 +1,503 @@
+#include "appliance/base/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/base/nearest.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+
+enum { NAMES_MAX = 128, NAME_MAX_BYTES = 64 };
+
+struct command_value {
+	const struct command_option *option;
+	const char *text;
+};
+
+/* Everything the arguments said so far. */
+struct parse {
+	struct command_call call;
+	const char *word; /* first word of a command, while the second is awaited */
+	bool help, version;
+	const char *color;
+	char *operands[COMMAND_OPERANDS_MAX];
+	struct command_value values[COMMAND_OPERANDS_MAX];
+};
+
+static const struct command_option globals[] = {
+	{ .name = "json", .help = "print JSON" },
+	{ .name = "state", .value = "DIR", .help = "keep everything in DIR/{etc,lib,run}" },
+	{ .name = "color", .value = "WHEN", .help = "auto, always or never" },
+	{ .name = "help", .help = "show help" },
+	{ .name = "version", .help = "show the version" },
+	{ 0 },
+};
+
+static bool later;
+
+/* --- the tables ---------------------------------------------------------------------------------- */
+/* All commands, in order: call with *table = *row = 0 first; NULL at the end. */
+static const struct command *
+next_command(const struct command_program *p, size_t *table, size_t *row)
+{
+	while (*table < COMMAND_TABLES_MAX && p->tables[*table]) {
+		const struct command *c = &p->tables[*table][*row];
+
+		if (c->name) {
+			(*row)++;
+			return c;
+		}
+		(*table)++;
+		*row = 0;
+	}
+	return NULL;
+}
+
+#define CMD_EACH(p, c)                                                                             \
+	for (size_t t_ = 0, r_ = 0; ((c) = next_command((p), &t_, &r_));)
+
+/* "first", or "first second" where second is given. */
+static const struct command *
+find_command(const struct command_program *p, const char *first, const char *second)
+{
+	const struct command *c;
+	char name[NAME_MAX_BYTES];
+
+	(void)snprintf(name, sizeof(name), "%s%s%s", first, second ? " " : "", second ? second : "");
+	CMD_EACH(p, c)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static bool
+begins_with_word(const struct command *c, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(c->name, word, len) == 0 && c->name[len] == ' ';
+}
+
+static bool
+is_group(const struct command_program *p, const char *word)
+{
+	const struct command *c;
+
+	CMD_EACH(p, c)
+		if (begins_with_word(c, word))
+			return true;
+	return false;
+}
+
+static const struct command_option *
+find_option(const struct command_option *table, const char *name, size_t len)
+{
+	for (; table && table->name; table++)
+		if (strlen(table->name) == len && memcmp(table->name, name, len) == 0)
+			return table;
+	return NULL;
+}
+
+static const char *
+dashes(const struct command_option *o)
+{
+	return o->name[1] ? "--" : "-";
+}
+
+/* --- help and completion ------------------------------------------------------------------------- */
+static void
+print_options(const struct command_option *o)
+{
+	for (; o && o->name; o++) {
+		char left[NAME_MAX_BYTES];
+
+		(void)snprintf(left, sizeof(left), "%s%s%s%s", dashes(o), o->name,
+			o->value ? " " : "", o->value ? o->value : "");
+		(void)printf("  %-24s %s%s\n", left, o->help ? o->help : "",
+			o->required ? " (required)" : "");
+	}
+}
+
+static void
+print_command_help(const struct command_program *p, const struct command *c)
+{
+	(void)printf("usage: %s %s%s%s%s\n\n%s\n", p->name, c->name,
+		c->options && c->options->name ? " [OPTIONS]" : "", c->args ? " " : "",
+		c->args ? c->args : "", c->summary);
+	if (c->details)
+		(void)printf("\n%s\n", c->details);
+	if (c->options && c->options->name) {
+		(void)printf("\noptions:\n");
+		print_options(c->options);
+	}
+	(void)printf("\nglobal options:\n");
+	print_options(globals);
+	if (c->examples)
+		(void)printf("\nexamples:\n%s\n", c->examples);
+}
+
+/* All commands, or those of one group. */
+static void
+print_program_help(const struct command_program *p, const char *group)
+{
+	const struct command *c;
+
+	if (group)
+		(void)printf("usage: %s %s COMMAND\n\ncommands:\n", p->name, group);
+	else
+		(void)printf("usage: %s COMMAND\n\n%s\n\ncommands:\n", p->name, p->summary);
+	CMD_EACH(p, c)
+		if (!group || begins_with_word(c, group) || strcmp(c->name, group) == 0)
+			(void)printf("  %-24s %s\n", c->name, c->summary);
+	(void)printf("\nglobal options:\n");
+	print_options(globals);
+	(void)printf("\n\"%s help COMMAND\" says more.\n", p->name);
+}
+
+static void
+complete_options(const struct command_option *o, const char *last)
+{
+	for (; o && o->name; o++) {
+		char text[NAME_MAX_BYTES];
+
+		(void)snprintf(text, sizeof(text), "%s%s", dashes(o), o->name);
+		if (strncmp(text, last, strlen(last)) == 0)
+			(void)printf("%s\n", text);
+	}
+}
+
+/* One candidate a line for the last of the words, which may be empty. */
+static void
+complete(const struct command_program *p, char **words, size_t n)
+{
+	const char *last = n ? words[n - 1] : "";
+	const char *first = NULL, *second = NULL, *shown = NULL;
+	const struct command *c = NULL;
+
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (words[i][0] == '-')
+			continue;
+		if (!first)
+			first = words[i];
+		else if (!second)
+			second = words[i];
+	}
+	if (first && second)
+		c = find_command(p, first, second);
+	if (first && !c)
+		c = find_command(p, first, NULL);
+	if (last[0] == '-') {
+		complete_options(c ? c->options : NULL, last);
+		complete_options(globals, last);
+		return;
+	}
+	if (second || (c && !is_group(p, first)))
+		return; /* operands are the shell's: files, names */
+	CMD_EACH(p, c) {
+		const char *word = c->name;
+		size_t len;
+
+		if (first && !begins_with_word(c, first))
+			continue;
+		if (first)
+			word += strlen(first) + 1;
+		len = strcspn(word, " ");
+		if (strncmp(word, last, strlen(last)) != 0)
+			continue;
+		if (shown && strncmp(shown, word, len + 1) == 0)
+			continue; /* the same group again */
+		shown = word;
+		(void)printf("%.*s\n", (int)len, word);
+	}
+}
+
+/* --- parsing ------------------------------------------------------------------------------------- */
+static int
+refuse_option(const struct parse *in, const char *arg, size_t len)
+{
+	const char *names[COMMAND_OPTIONS_MAX + ARRAY_LEN(globals)];
+	const struct command *c = in->call.command;
+	const char *near;
+	char word[NAME_MAX_BYTES];
+	size_t n = 0;
+
+	for (const struct command_option *o = c ? c->options : NULL;
+		o && o->name && n < COMMAND_OPTIONS_MAX; o++)
+		names[n++] = o->name;
+	for (const struct command_option *o = globals; o->name; o++)
+		names[n++] = o->name;
+	(void)snprintf(word, sizeof(word), "%.*s", (int)len, arg);
+	near = nearest_word(word + strspn(word, "-"), names, n);
+	return REFUSE(REASON_USAGE, word, "unknown option%s%s%s", near ? "; did you mean --" : "",
+		near ? near : "", near ? "?" : "");
+}
+
+static int
+refuse_command(const struct parse *in, const char *first, const char *second)
+{
+	const char *names[NAMES_MAX];
+	const struct command *c;
+	char typed[NAME_MAX_BYTES];
+	const char *near;
+	size_t n = 0;
+
+	(void)snprintf(typed, sizeof(typed), "%s%s%s", first, second ? " " : "", second ? second : "");
+	CMD_EACH(in->call.program, c)
+		if (n < NAMES_MAX)
+			names[n++] = c->name;
+	near = nearest_word(typed, names, n);
+	return REFUSE(REASON_USAGE, typed, "unknown command%s%s%s; see \"%s help\"",
+		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+		in->call.program->name);
+}
+
+static int
+take_global(struct parse *in, const struct command_option *o, const char *value)
+{
+	if (strcmp(o->name, "json") == 0)
+		in->call.json = true;
+	else if (strcmp(o->name, "help") == 0)
+		in->help = true;
+	else if (strcmp(o->name, "version") == 0)
+		in->version = true;
+	else if (strcmp(o->name, "state") == 0)
+		in->call.state = value;
+	else
+		in->color = value;
+	return 0;
+}
+
+static int
+take_option(struct parse *in, const struct command_option *o, const char *value)
+{
+	if (in->call.n_values == ARRAY_LEN(in->values))
+		return REFUSE(REASON_USAGE, o->name, "too many options");
+	if (!o->repeated && command_option_n(&in->call, o->name) > 0)
+		return REFUSE(REASON_USAGE, o->name, "given twice");
+	in->values[in->call.n_values++] = (struct command_value){ o, value ? value : "" };
+	return 0;
+}
+
+/* An argument that begins with a dash; *i moves on where the value is the next argument. */
+static int
+parse_option(struct parse *in, int argc, char **argv, int *i)
+{
+	const char *arg = argv[*i], *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
+	bool is_long = arg[1] == '-', global = false;
+	const struct command *c = in->call.command;
+	const struct command_option *o = c ? find_option(c->options, name, len) : NULL;
+
+	if (!is_long && strcmp(arg, "-h") == 0 && !o)
+		o = find_option(globals, "help", 4);
+	else if (o && is_long != (o->name[1] != '\0'))
+		o = NULL;
+	if (!o && is_long)
+		o = find_option(globals, name, len);
+	if (!o)
+		return refuse_option(in, arg, (size_t)(name - arg) + len);
+	global = o >= globals && o < globals + ARRAY_LEN(globals);
+	if (!o->value && value)
+		return REFUSE(REASON_USAGE, o->name, "takes no value");
+	if (o->value && !value) {
+		if (*i + 1 >= argc)
+			return REFUSE(REASON_USAGE, o->name, "needs a value: %s", o->value);
+		value = argv[++*i];
+	}
+	return global ? take_global(in, o, value) : take_option(in, o, value);
+}
+
+/* An argument that is part of the command's name, or an operand. */
+static int
+parse_word(struct parse *in, char *arg)
+{
+	const struct command_program *p = in->call.program;
+
+	if (!in->call.command && !in->word) {
+		in->word = arg;
+		if (!is_group(p, arg))
+			in->call.command = find_command(p, arg, NULL);
+		return in->call.command || is_group(p, arg) ? 0 : refuse_command(in, arg, NULL);
+	}
+	if (!in->call.command) {
+		in->call.command = find_command(p, in->word, arg);
+		if (in->call.command)
+			return 0;
+		in->call.command = find_command(p, in->word, NULL);
+		if (!in->call.command)
+			return refuse_command(in, in->word, arg);
+	}
+	if (in->call.n_operands == COMMAND_OPERANDS_MAX)
+		return REFUSE(REASON_USAGE, arg, "too many operands");
+	in->operands[in->call.n_operands++] = arg;
+	return 0;
+}
+
+static int
+parse_arguments(struct parse *in, int argc, char **argv)
+{
+	bool only_operands = false;
+	int r = 0;
+
+	for (int i = 1; i < argc && r == 0; i++) {
+		bool dashed = argv[i][0] == '-' && argv[i][1] != '\0' && !only_operands;
+
+		if (dashed && strcmp(argv[i], "--") == 0) {
+			only_operands = true;
+		} else if (dashed) {
+			const struct command *alone = NULL;
+
+			/* An option of "audit" itself decides that no second word will come. */
+			if (!in->call.command && in->word)
+				alone = find_command(in->call.program, in->word, NULL);
+			if (alone && !find_option(globals, argv[i] + 2, strcspn(argv[i] + 2, "=")))
+				in->call.command = alone;
+			r = parse_option(in, argc, argv, &i);
+		} else {
+			r = parse_word(in, argv[i]);
+		}
+	}
+	if (!in->call.command && in->word)
+		in->call.command = find_command(in->call.program, in->word, NULL);
+	return r;
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+static int
+check_call(struct parse *in)
+{
+	const struct command *c = in->call.command;
+
+	if (in->call.n_operands < c->min)
+		return REFUSE(REASON_USAGE, c->name, "needs %s", c->args ? c->args : "an operand");
+	if (in->call.n_operands > c->max)
+		return REFUSE(REASON_USAGE, in->operands[c->max], "one operand too many");
+	for (const struct command_option *o = c->options; o && o->name; o++)
+		if (o->required && command_option_n(&in->call, o->name) == 0)
+			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s", dashes(o), o->name,
+				o->value ? " " : "", o->value ? o->value : "");
+	if (in->call.program->needs_state)
+		return fs_paths(&in->call.paths, in->call.state);
+	return 0;
+}
+
+static int
+decide_color(struct parse *in)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+	bool plain = (no && *no) || (term && strcmp(term, "dumb") == 0);
+
+	if (!in->color || strcmp(in->color, "auto") == 0)
+		in->call.color = !plain && isatty(STDOUT_FILENO);
+	else if (strcmp(in->color, "always") == 0)
+		in->call.color = true;
+	else if (strcmp(in->color, "never") != 0)
+		return REFUSE(REASON_USAGE, in->color, "--color is auto, always or never");
+	return 0;
+}
+
+static int
+run_parsed(struct parse *in)
+{
+	const struct command_program *p = in->call.program;
+	int r = decide_color(in);
+
+	if (r)
+		return r;
+	if (in->version) {
+		if (in->call.json)
+			return command_print_json("Version",
+				json_pack("{s:s, s:s}", "name", p->name, "version",
+					MAINSTAY_VERSION));
+		(void)printf("%s %s\n", p->name, MAINSTAY_VERSION);
+		return 0;
+	}
+	if (in->help && in->call.command && !(in->word && is_group(p, in->word) &&
+		strcmp(in->call.command->name, in->word) == 0)) {
+		print_command_help(p, in->call.command);
+		return 0;
+	}
+	if (in->help) {
+		print_program_help(p, in->word);
+		return 0;
+	}
+	if (!in->call.command && in->word)
+		return REFUSE(REASON_USAGE, in->word, "needs one more word; see \"%s help %s\"", p->name,
+			in->word);
+	if (!in->call.command)
+		return REFUSE(REASON_USAGE, NULL, "no command given; see \"%s help\"", p->name);
+	r = check_call(in);
+	return r ? r : in->call.command->run(&in->call);
+}
+
+int
+command_main(const struct command_program *program, int argc, char **argv)
+{
+	struct parse in = { .call = { .program = program } };
+	bool asked_help = false;
+	int r;
+
+	later = false;
+	in.call.operands = in.operands;
+	in.call.values = in.values;
+	in.call.state = getenv("MAINSTAY_STATE");
+	if (in.call.state && !*in.call.state)
+		in.call.state = NULL;
+	log_open(program->name, LOG_LEVEL_WARNING);
+	log_quiet_refusals(true);
+	if (argc > 1 && strcmp(argv[1], "__complete") == 0) {
+		complete(program, argv + 2, (size_t)argc - 2);
+		return 0;
+	}
+	if (argc > 1 && strcmp(argv[1], "help") == 0 && !find_command(program, "help", NULL)) {
+		asked_help = true;
+		argv++;
+		argc--;
+	}
+	r = parse_arguments(&in, argc, argv);
+	in.help = in.help || asked_help;
+	r = r ? r : run_parsed(&in);
+	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout)))
+		r = FAULT(-EIO);
+	if (r)
+		return command_report(program->name, in.call.json, r);
+	return later ? COMMAND_EXIT_LATER : 0;
+}
+
+const char *
+command_option(const struct command_call *call, const char *name)
+{
+	return command_option_at(call, name, 0);
+}
+
+size_t
+command_option_n(const struct command_call *call, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < call->n_values; i++)
+		n += strcmp(call->values[i].option->name, name) == 0;
+	return n;
+}
+
+const char *
+command_option_at(const struct command_call *call, const char *name, size_t i)
+{
+	for (size_t k = 0; k < call->n_values; k++)
+		if (strcmp(call->values[k].option->name, name) == 0 && i-- == 0)
+			return call->values[k].text;
+	return NULL;
+}
+
+int
+command_later(void)
+{
+	later = true;
+	return 0;
+}
