@@ -1,0 +1,52 @@
+/* What would run, in words: the text that the customer's approver reads and signs, and the plan message. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "remote/request/request.h"
+
+struct buf;
+
+/* Everything that the text says.  Borrowed.  No member may be something that changes by itself (a pid, an
+ * age), for the text is rendered again before the run and must then be the same: a difference is
+ * state-moved. */
+struct plan_facts {
+	const struct request *request;
+	const char *release;  /* the version that is installed */
+	const char *state;    /* running, stopped, failed ... */
+	const char *risk;     /* observe, change, destroy */
+	const char *rights;   /* what the risk's profile lets it do, one line */
+	const char *verb;     /* NULL for an operation with argv */
+	const char *const *argv; /* ends with NULL; NULL for a verb */
+	uint64_t timeout_ms;
+	uint64_t memory;      /* bytes; 0: the service's own */
+	uint64_t output;      /* bytes */
+	const char *downtime; /* "none", or a sentence */
+	const char *undo;     /* NULL: none declared */
+	const char *const *not_recorded; /* sentences; ends with NULL; may be NULL */
+};
+
+/* Append the text: lines of "name  value", each value on one line, whatever an engineer wrote in it.
+ * Returns 0 or a fault. */
+int plan_text(struct buf *out, const struct plan_facts *f);
+
+/* Append the plan message's canonical payload (text included).  Returns 0 or a fault. */
+int plan_build(struct buf *out, const struct plan_facts *f);
+
+/* A plan that came from a site; texts are borrowed from doc. */
+struct plan {
+	uint8_t request[32];
+	const char *text;
+	json_t *argv, *targets, *limits, *not_recorded;
+	const char *downtime;
+	const char *undo;
+	json_t *doc; /* owned */
+};
+
+/* Parse a payload whose signature was verified.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or
+ * REASON_TOO_LARGE (logged), or a fault. */
+int plan_parse(struct plan **ret, const void *payload, size_t len);
+struct plan *plan_free(struct plan *p);
+SCOPED_DESTRUCTOR(struct plan, plan_free)

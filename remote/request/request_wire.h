@@ -1,0 +1,41 @@
+/* Messages of one operation (data only).  Each travels as the payload of an envelope (trust).
+ *
+ *	engineer's desk              hub               site
+ *	  request@  SSHSIG   --->  mailbox   --->  checks, plan
+ *	  plan@     site key <---  results   <---  what would run
+ *	                                           permit@ SSHSIG of the customer's approver (never leaves)
+ *	  result@   site key <---  results   <---  what happened
+ *
+ * request  v id site customer service instance operation args definition reason ticket engineer
+ *          people_version epoch not_before expires nonce
+ * plan     v request text argv targets limits downtime undo not_recorded
+ * result   v request outcome reason exit_status signal stdout stderr truncated cpu_ms max_rss wall_ms
+ *
+ * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it binds
+ * to the very bytes the engineer signed, not to a name that two requests could share.
+ * args is an object of text members, whatever the argument's type. */
+#pragma once
+
+#define REQUEST_NAMESPACE "request@mainstay"
+#define REQUEST_PERMIT_NAMESPACE "permit@mainstay"
+#define REQUEST_PLAN_NAMESPACE "plan@mainstay"
+#define REQUEST_RESULT_NAMESPACE "result@mainstay"
+
+enum {
+	REQUEST_BYTES_MAX = 64 * 1024,    /* an envelope that asks for an operation */
+	REQUEST_ID_MAX = 64,              /* [a-z0-9-], begins with a letter or digit */
+	REQUEST_NAME_MAX = 64,            /* site, customer, service, instance, operation, engineer */
+	REQUEST_TEXT_MAX = 1024,          /* reason, ticket */
+	REQUEST_ARGS_MAX = 32,
+	REQUEST_ARG_MAX = 1024,           /* one argument's value */
+	REQUEST_EPOCH_BYTES = 16,
+	REQUEST_NONCE_BYTES = 16,
+	REQUEST_PENDING_MAX = 64,         /* per site: received to running */
+	REQUEST_PENDING_ENGINEER_MAX = 8, /* per engineer of these */
+	REQUEST_KEPT_MAX = 512,           /* files of requests, finished ones included */
+	REQUEST_LIFE_S = 24 * 60 * 60,    /* expires at most so long after not_before */
+	REQUEST_OUTPUT_MAX = 256 * 1024,  /* stdout and stderr of a result, each, as text */
+	REQUEST_PLAN_TEXT_MAX = 32 * 1024,
+	REQUEST_ARGV_MAX = 64,
+	REQUEST_MESSAGE_MAX = 2 * 1024 * 1024, /* a plan or a result, as an envelope's payload */
+};

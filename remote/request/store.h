@@ -1,0 +1,68 @@
+/* Requests on disk: lib/monitor/requests/ID.json, each replaced atomically, and the nonces that were used.
+ *
+ * A file stays until its request has expired, for it is what remembers the nonce; after that the oldest
+ * finished ones go first when REQUEST_KEPT_MAX is reached.  A request whose signature did not verify
+ * has no file: it may not crowd out others. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "remote/request/flow.h"
+#include "remote/request/request.h"
+
+struct store;
+
+/* One request with its history.  Members change in place, store_save() makes them durable. */
+struct store_item {
+	struct request *request;
+	struct flow flow;
+	uint64_t mailbox;     /* its number in the hub's mailbox; 0: it came as a file */
+	uint64_t received_us;
+	char *decision;       /* "allow", "ask", "deny"; NULL before it was decided; owned */
+	char *plan_text;      /* owned; NULL before it was planned */
+	json_t *envelope;     /* as received; owned */
+	json_t *plan;         /* envelope, signed by the site; owned; NULL before */
+	json_t *result;       /* envelope, signed by the site; owned; NULL before */
+	json_t *permit;       /* {"permit","sig"}: the permit that was used; owned; NULL before */
+	enum reason reason;   /* of a refusal or a failure */
+	char *detail;         /* sentence to the reason; owned; may be NULL */
+	char *outcome;        /* of the result; owned; NULL before the end */
+	bool authentic;       /* an engineer's signature on it was verified */
+	bool settled;         /* its last leaf is written and its result handed over */
+	void *run;            /* the runner's, never saved */
+};
+
+/* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is there; a
+ * file that does not parse is set aside as ID.json.bad and logged, never a reason not to start. */
+int store_open(struct store **ret, int monitor_fd);
+struct store *store_close(struct store *s);
+SCOPED_DESTRUCTOR(struct store, store_close)
+
+/* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is taken).
+ * Durable when it returns 0; *ret_item stays the store's.
+ * Returns REASON_REPLAYED where the id or the nonce was seen, REASON_BUSY where a limit of request_wire.h
+ * is reached (both logged, nothing changed), or a fault. */
+int store_add(struct store *s, struct request *take_r, json_t *envelope, uint64_t mailbox, uint64_t now_us,
+	struct store_item **ret_item);
+
+/* Make the item's present members durable.  On a fault the file still says what it said before. */
+int store_save(struct store *s, struct store_item *item);
+
+/* Forget an item and its file. */
+int store_remove(struct store *s, struct store_item *item);
+
+/* true where this exact delivery (mailbox number, digest) is already here: the courier asked twice. */
+bool store_delivered(const struct store *s, uint64_t mailbox, const uint8_t digest[32]);
+
+/* true where another request than this id used the nonce or is still remembered under this id. */
+bool store_nonce_used(const struct store *s, const char *id, const uint8_t nonce[REQUEST_NONCE_BYTES]);
+
+struct store_item *store_find(const struct store *s, const char *id);
+size_t store_count(const struct store *s);
+struct store_item *store_at(const struct store *s, size_t i); /* in order of arrival */
+size_t store_pending(const struct store *s, const char *engineer); /* NULL: of all engineers */
