@@ -1,0 +1,44 @@
+/* The services' states in the monitor: what cluster.yaml wants, what cluster.lock says runs, what the shims
+ * report; and the steps that verbs and activation take.  Restarting after a crash (heal) is the shim's. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct monitor;
+
+enum { SERVICES_MAX = 64, SERVICES_NAME_MAX = 64 };
+
+struct services_state {
+	char name[SERVICES_NAME_MAX + 1];
+	char release[65];   /* hex of index.json, "" where none is active */
+	char version[65];   /* "7.0.15", "" */
+	char channel[33];   /* of cluster.yaml */
+	char state[12];     /* running stopped failed frozen starting */
+	char health[12];    /* passing failing unknown */
+	uint64_t since_us;
+	unsigned restarts;
+	int exit;
+	bool wanted;        /* it stands in cluster.yaml */
+};
+
+size_t services_count(struct monitor *m);
+bool services_at(struct monitor *m, size_t i, struct services_state *ret);
+bool services_find(struct monitor *m, const char *name, struct services_state *ret);
+
+/* Steps.  done runs exactly once, later, from the loop: 0 when the state is reached, REASON_NOT_FOUND, REASON_BUSY
+ * where another step of that service runs, REASON_STATE_MOVED where it did not get there within the definition's
+ * time, or a fault.  They return 0 or a fault (done does not run then).  Starting what runs and stopping what is
+ * stopped is done at once. */
+typedef void services_done_fn(int r, void *arg);
+int services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+int services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+int services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+
+/* cluster.yaml or cluster.lock were replaced by somebody else (activation): read them again. */
+void services_reload(struct monitor *m);
+
+/* Registers the service.* verbs and the module. */
+int services_init(struct monitor *m);

@@ -1,0 +1,93 @@
+/* The customer's ceiling: what the vendor may read, run and install here.
+ *
+ * The monitor keeps the compiled form (canonical JSON; policy_compile.h makes it from policy.yaml inside the
+ * judge).  All rules that match count; deny beats ask beats allow; no rule means deny. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct policy; /* one compiled policy; opaque, immutable */
+
+enum {
+	POLICY_BYTES_MAX = 256 * 1024,
+	POLICY_RULES_MAX = 256,
+	POLICY_MATCHES_MAX = 32,
+	POLICY_APPROVERS_MAX = 64,
+	POLICY_KEY_MAX = 512, /* "ssh-ed25519 AAAA..." */
+};
+
+enum policy_decision { POLICY_DENY, POLICY_ASK, POLICY_ALLOW };
+const char *policy_decision_text(enum policy_decision d); /* "deny" "ask" "allow" */
+
+/* What becomes of a class of telemetry: sent, kept for review before it goes, or kept. */
+enum policy_class { POLICY_SEND, POLICY_REVIEW, POLICY_KEEP };
+
+/* Parse the compiled form strictly.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or a
+ * fault. */
+int policy_parse(struct policy **ret, const void *json, size_t len);
+/* The same from a document already read; borrowed. */
+int policy_from_json(struct policy **ret, const json_t *doc);
+struct policy *policy_free(struct policy *p);
+
+/* The policy that holds where nobody wrote one: observe ask, change ask, destroy deny, sessions deny, nobody
+ * can approve. */
+int policy_default(struct policy **ret);
+
+/* The compiled document, and the SHA-256 of its canonical form. */
+const json_t *policy_json(const struct policy *p);
+const uint8_t *policy_digest(const struct policy *p);
+
+/* --- deciding -------------------------------------------------------------------------------------------- */
+struct policy_question {
+	const char *service;   /* "redis"; "appliance" for what is no service's */
+	const char *operation; /* "memory-doctor" */
+	const char *risk;      /* "observe" "change" "destroy" "session" */
+	const char *role;      /* the engineer's role that is used: "support" */
+	const char *engineer;  /* name in the people document */
+	uint64_t now_us;
+	bool windows_closed;   /* the clock is doubtful: rules with hours never allow */
+};
+
+struct policy_answer {
+	enum policy_decision decision;
+	size_t n_rules;                      /* rules that matched, in the file's order */
+	unsigned rules[POLICY_MATCHES_MAX];  /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
+	const char *const *approvers;        /* of ask: names who may approve; NULL: every approver of the policy */
+	size_t n_approvers;
+};
+
+/* Decide.  The answer borrows from the policy. */
+void policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret);
+
+/* One sentence for people: "ask: rule 1 (observe, change)"; out is terminated. */
+void policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size);
+
+/* --- people of the customer ------------------------------------------------------------------------------- */
+struct policy_approver {
+	const char *name;
+	const char *key; /* "ssh-ed25519 AAAA...", no comment */
+};
+
+size_t policy_n_approvers(const struct policy *p);
+const struct policy_approver *policy_approver(const struct policy *p, size_t i);
+/* By name; NULL where nobody is called so. */
+const struct policy_approver *policy_find_approver(const struct policy *p, const char *name);
+/* Owners' keys, and how many of them must sign; 0 owners: core releases cannot be approved. */
+size_t policy_owners(const struct policy *p, unsigned *ret_k);
+const char *policy_owner(const struct policy *p, size_t i);
+
+/* --- the rest --------------------------------------------------------------------------------------------- */
+/* A class that is not named is sent. */
+enum policy_class policy_class_of(const struct policy *p, const char *class);
+/* Does `notify` name the event? */
+bool policy_notifies(const struct policy *p, const char *event);
+/* Is the named window open?  A window that is not named in the policy is always open. */
+bool policy_window_open(const struct policy *p, const char *window, uint64_t now_us);
+
+/* What `after` permits otherwise than `before`: one line each ("+ rule 2: redis * observe allow",
+ * "- approver ann"), as a JSON array of texts, the caller's to drop. */
+json_t *policy_diff(const struct policy *before, const struct policy *after);
