@@ -1,7 +1,7 @@
 /* `mainstay requests …`: the customer's side of one operation. */
 #pragma once
 
-struct command;
+#include "appliance/base/command.h"
 
 /* Ends with a NULL name; for the table of cmd/mainstay.c. */
 extern const struct command request_commands[];

@@ -50,13 +50,13 @@ struct flow {
 
 /* Step.  Returns 0 with f changed and *ret_action set (FLOW_ACTION_NONE where a tick finds nothing due), or
  * REASON_CONFLICT (logged, naming id, state and event) with f unchanged. */
-int flow_step(struct flow *f, enum flow_event event, uint64_t now_us, enum flow_action *ret_action,
+int request_flow_step(struct flow *f, enum flow_event event, uint64_t now_us, enum flow_action *ret_action,
 	const char *id);
 
 /* When a FLOW_EVENT_TICK will next do something; UINT64_MAX: never. */
-uint64_t flow_due_us(const struct flow *f);
+uint64_t request_flow_due_us(const struct flow *f);
 
-const char *flow_state_name(enum flow_state s);
-const char *flow_event_name(enum flow_event e);
+const char *request_flow_state_name(enum flow_state s);
+const char *request_flow_event_name(enum flow_event e);
 /* The state of a name; FLOW_STATE_MAX where it is none. */
-enum flow_state flow_state_of(const char *name);
+enum flow_state request_flow_state_of(const char *name);

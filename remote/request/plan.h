@@ -12,7 +12,7 @@ struct buf;
 /* Everything that the text says.  Borrowed.  No member may be something that changes by itself (a pid, an
  * age), for the text is rendered again before the run and must then be the same: a difference is
  * state-moved. */
-struct plan_facts {
+struct request_plan_facts {
 	const struct request *request;
 	const char *release;  /* the version that is installed */
 	const char *state;    /* running, stopped, failed ... */
@@ -30,13 +30,13 @@ struct plan_facts {
 
 /* Append the text: lines of "name  value", each value on one line, whatever an engineer wrote in it.
  * Returns 0 or a fault. */
-int plan_text(struct buf *out, const struct plan_facts *f);
+int request_plan_text(struct buf *out, const struct request_plan_facts *f);
 
 /* Append the plan message's canonical payload (text included).  Returns 0 or a fault. */
-int plan_build(struct buf *out, const struct plan_facts *f);
+int request_plan_build(struct buf *out, const struct request_plan_facts *f);
 
 /* A plan that came from a site; texts are borrowed from doc. */
-struct plan {
+struct request_plan {
 	uint8_t request[32];
 	const char *text;
 	json_t *argv, *targets, *limits, *not_recorded;
@@ -47,6 +47,6 @@ struct plan {
 
 /* Parse a payload whose signature was verified.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or
  * REASON_TOO_LARGE (logged), or a fault. */
-int plan_parse(struct plan **ret, const void *payload, size_t len);
-struct plan *plan_free(struct plan *p);
-SCOPED_DESTRUCTOR(struct plan, plan_free)
+int request_plan_parse(struct request_plan **ret, const void *payload, size_t len);
+struct request_plan *request_plan_free(struct request_plan *p);
+SCOPED_DESTRUCTOR(struct request_plan, request_plan_free)

@@ -12,19 +12,19 @@
 
 struct buf;
 
-enum result_outcome {
-	RESULT_OUTCOME_OK,
-	RESULT_OUTCOME_FAILED,
-	RESULT_OUTCOME_TIMEOUT,
-	RESULT_OUTCOME_CANCELLED,
-	RESULT_OUTCOME_INTERRUPTED, /* nobody knows whether it ran to its end; it is not run again */
-	RESULT_OUTCOME_REFUSED,     /* nothing ran */
-	RESULT_OUTCOME_MAX,
+enum request_outcome {
+	REQUEST_OUTCOME_OK,
+	REQUEST_OUTCOME_FAILED,
+	REQUEST_OUTCOME_TIMEOUT,
+	REQUEST_OUTCOME_CANCELLED,
+	REQUEST_OUTCOME_INTERRUPTED, /* nobody knows whether it ran to its end; it is not run again */
+	REQUEST_OUTCOME_REFUSED,     /* nothing ran */
+	REQUEST_OUTCOME_MAX,
 };
 
-struct result {
+struct request_result {
 	uint8_t request[32]; /* digest of the request's payload */
-	enum result_outcome outcome;
+	enum request_outcome outcome;
 	enum reason reason;  /* REASON_NONE: "" in the message */
 	int exit_status;     /* -1 where nothing exited */
 	int signal;          /* 0 where no signal ended it */
@@ -36,16 +36,16 @@ struct result {
 };
 
 /* Append the canonical payload.  Returns 0 or a fault. */
-int result_build(struct buf *out, const struct result *r);
+int request_result_build(struct buf *out, const struct request_result *r);
 
 /* Parse a payload whose signature was verified.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or
  * REASON_TOO_LARGE (logged), or a fault. */
-int result_parse(struct result **ret, const void *payload, size_t len);
-struct result *result_free(struct result *r);
-SCOPED_DESTRUCTOR(struct result, result_free)
+int request_result_parse(struct request_result **ret, const void *payload, size_t len);
+struct request_result *request_result_free(struct request_result *r);
+SCOPED_DESTRUCTOR(struct request_result, request_result_free)
 
 /* Append at most max bytes of what a program wrote as text: bytes that are no UTF-8, NUL and controls other
  * than tab and line end become \xHH.  Returns true where something was left out. */
-bool result_text(struct buf *out, const void *p, size_t len, size_t max);
+bool request_result_text(struct buf *out, const void *p, size_t len, size_t max);
 
-const char *result_outcome_name(enum result_outcome o);
+const char *request_result_outcome_name(enum request_outcome o);

@@ -15,10 +15,10 @@
 #include "remote/request/flow.h"
 #include "remote/request/request.h"
 
-struct store;
+struct request_store;
 
-/* One request with its history.  Members change in place, store_save() makes them durable. */
-struct store_item {
+/* One request with its history.  Members change in place, request_store_save() makes them durable. */
+struct request_item {
 	struct request *request;
 	struct flow flow;
 	uint64_t mailbox;     /* its number in the hub's mailbox; 0: it came as a file */
@@ -39,30 +39,30 @@ struct store_item {
 
 /* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is there; a
  * file that does not parse is set aside as ID.json.bad and logged, never a reason not to start. */
-int store_open(struct store **ret, int monitor_fd);
-struct store *store_close(struct store *s);
-SCOPED_DESTRUCTOR(struct store, store_close)
+int request_store_open(struct request_store **ret, int monitor_fd);
+struct request_store *request_store_close(struct request_store *s);
+SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 
 /* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is taken).
  * Durable when it returns 0; *ret_item stays the store's.
  * Returns REASON_REPLAYED where the id or the nonce was seen, REASON_BUSY where a limit of request_wire.h
  * is reached (both logged, nothing changed), or a fault. */
-int store_add(struct store *s, struct request *take_r, json_t *envelope, uint64_t mailbox, uint64_t now_us,
-	struct store_item **ret_item);
+int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope, uint64_t mailbox, uint64_t now_us,
+	struct request_item **ret_item);
 
 /* Make the item's present members durable.  On a fault the file still says what it said before. */
-int store_save(struct store *s, struct store_item *item);
+int request_store_save(struct request_store *s, struct request_item *item);
 
 /* Forget an item and its file. */
-int store_remove(struct store *s, struct store_item *item);
+int request_store_remove(struct request_store *s, struct request_item *item);
 
 /* true where this exact delivery (mailbox number, digest) is already here: the courier asked twice. */
-bool store_delivered(const struct store *s, uint64_t mailbox, const uint8_t digest[32]);
+bool request_store_delivered(const struct request_store *s, uint64_t mailbox, const uint8_t digest[32]);
 
 /* true where another request than this id used the nonce or is still remembered under this id. */
-bool store_nonce_used(const struct store *s, const char *id, const uint8_t nonce[REQUEST_NONCE_BYTES]);
+bool request_store_nonce_used(const struct request_store *s, const char *id, const uint8_t nonce[REQUEST_NONCE_BYTES]);
 
-struct store_item *store_find(const struct store *s, const char *id);
-size_t store_count(const struct store *s);
-struct store_item *store_at(const struct store *s, size_t i); /* in order of arrival */
-size_t store_pending(const struct store *s, const char *engineer); /* NULL: of all engineers */
+struct request_item *request_store_find(const struct request_store *s, const char *id);
+size_t request_store_count(const struct request_store *s);
+struct request_item *request_store_at(const struct request_store *s, size_t i); /* in order of arrival */
+size_t request_store_pending(const struct request_store *s, const char *engineer); /* NULL: of all engineers */
