@@ -1,0 +1,32 @@
+/* Every signed message type: its namespace, who signs it, how large it may be. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum message {
+	MESSAGE_REQUEST,    /* engineer */
+	MESSAGE_PERMIT,     /* approver */
+	MESSAGE_OWNER,      /* owner */
+	MESSAGE_SITE,       /* engineer: the site record */
+	MESSAGE_LOGIN,      /* engineer */
+	MESSAGE_ROLLOUT,    /* engineer */
+	MESSAGE_STATEMENT,  /* site key */
+	MESSAGE_RESULT,     /* site key */
+	MESSAGE_PLAN,       /* site key */
+	MESSAGE_DAEMON,     /* site key */
+	MESSAGE_ENROL,      /* site key, before anybody knows it */
+	MESSAGE_ASSIGNMENT, /* director key */
+	MESSAGE_MAX
+};
+
+/* "request@mainstay" */
+const char *message_namespace(enum message m);
+/* "request": the word for it in refusals and audit leaves */
+const char *message_word(enum message m);
+/* true: signed with SSHSIG by a person; false: by a daemon's raw Ed25519 key */
+bool message_by_person(enum message m);
+/* bytes of its canonical payload at most */
+size_t message_payload_max(enum message m);
+/* bytes of its envelope's text at most */
+size_t message_envelope_max(enum message m);
