@@ -25,10 +25,10 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/call_wire.h"
 #include "appliance/policy/switch.h"
+#include "appliance/trust/message.h"
 
-struct buf;
 struct monitor;
-struct people;  /* trust */
+struct people;
 struct policy;  /* policy/policy.h */
 struct spawner; /* service/spawn.h */
 
@@ -87,9 +87,9 @@ bool monitor_switch_on(const struct monitor *m, enum switch_name which);
 const json_t *monitor_hub(const struct monitor *m);
 
 /* --- saying things ------------------------------------------------------------------------------------- */
-/* Append to out the envelope (JSON text) of payload signed by the site key over ns ("plan@mainstay").
- * Returns 0, REASON_NOT_FOUND before enrolment, or a fault. */
-int monitor_sign(struct monitor *m, const char *ns, const json_t *payload, struct buf *out);
+/* Make the envelope of payload, signed by the site key; the caller's.  Returns 0, REASON_NOT_FOUND before
+ * enrolment (logged), what envelope_seal() refuses, or a fault. */
+int monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope);
 
 /* Append a leaf to the audit log; it is on the disk when this returns.  kind is one of interfaces.md's;
  * object, digest (32 bytes) and actor may be NULL.  Returns 0 or a fault: then what it was about must not
