@@ -1,0 +1,48 @@
+/* Exactly once: (site, stream, sequence) of the headers Mainstay-Stream and Mainstay-Sequence, committed
+ * in the same transaction of the customer's file as what the batch brings.
+ *
+ *	r = batch_begin(&b, call, databases);      transaction open on b.db, unless b.seen
+ *	if (r == 0 && !b.seen)
+ *		r = store what it brings in b.db;
+ *	return batch_end(&b, call, r);             commits or rolls back, answers 200 or passes r on
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/serve/databases.h"
+#include "appliance/serve/http_server.h"
+
+extern const struct db_migration batch_customer_migration;
+
+enum { BATCH_STREAM_MAX = 32 };
+
+struct batch {
+	struct db *db; /* the customer's file; borrowed */
+	char stream[BATCH_STREAM_MAX];
+	uint64_t sequence;
+	uint64_t committed; /* highest of the stream before this batch */
+	bool seen;          /* it was committed before: nothing to store */
+};
+
+/* only: the streams that this route takes (ends with NULL; the first is meant where a route has one).
+ * Returns 0; REASON_MALFORMED (logged) where a header is missing or wrong; or a fault.  On 0 batch_end()
+ * must follow. */
+int batch_begin(struct batch *ret, const struct http_call *call, struct databases *d,
+	const char *const *only);
+
+/* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed (type and body as given,
+ * type NULL for none); else rolls back.  Returns 0 where it answered, else r or the fault of the commit. */
+int batch_end(struct batch *b, struct http_call *call, int r, const char *type, const void *body,
+	size_t len);
+
+/* Forget all streams of a site (it enrolled anew and counts from 1 again). */
+int batch_forget(struct db *customer, const char *site);
+
+/* Drop the rows of batches committed before before_us (the highest of each stream is kept elsewhere). */
+int batch_sweep(struct db *customer, uint64_t before_us);
+
+/* Batches committed and batches seen again, since start. */
+uint64_t batch_count_committed(void);
+uint64_t batch_count_seen(void);

@@ -1,0 +1,35 @@
+/* nginx in front: its configuration is generated from the table of routes, checked with `nginx -t`, and in
+ * development nginx runs as our child (it dies with us and is restarted when it dies). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "appliance/serve/route.h"
+
+struct buf;
+struct reactor;
+struct nginx;
+
+struct nginx_config {
+	const char *dir;    /* nginx's own folder below the hub's state: conf, pid, logs, temporary bodies */
+	const char *state;  /* the hub's state folder: server.pem, server.key */
+	const char *socket; /* the hub's UNIX socket */
+	const char *listen; /* "127.0.0.1:8443" or "[::1]:8443" */
+	const char *repo;   /* static files; "" for none */
+	const struct route *const *routes;
+	size_t n_routes;
+};
+
+/* Append the configuration.  Returns 0, REASON_MALFORMED (logged) where a path cannot stand in it, or a
+ * fault. */
+int nginx_write(struct buf *out, const struct nginx_config *config);
+
+/* Write the configuration below dir and check it.  Blocks for the check.  Returns 0; REASON_NOT_FOUND
+ * (logged) where there is no nginx; REASON_CONFLICT (logged) where nginx refuses it; or a fault. */
+int nginx_install(const struct nginx_config *config);
+
+/* Run it as a child until nginx_stop(); it is started again with backoff when it ends. */
+int nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_config *config);
+struct nginx *nginx_stop(struct nginx *n); /* asks it to quit, waits at most 5 s, kills */

@@ -1,0 +1,64 @@
+/* Who is known to the hub: sites, the keys that may sign requests, and each site's last statement.
+ * Tables `sites` and `keys` of fleet.db and `statements` of each customer's file. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/serve/databases.h"
+#include "appliance/serve/http_server.h"
+
+extern const struct db_migration registry_fleet_migration;
+extern const struct db_migration registry_customer_migration;
+
+enum { REGISTRY_ENVELOPE_MAX = 64 * 1024 };
+
+struct registry_site {
+	char site[64];
+	char customer[64];
+	char status[16]; /* pending | accepted */
+	char platform[64];
+	uint8_t key[32];
+	uint8_t audit_key[32];
+	uint64_t enrolled_us;
+	uint64_t last_contact_us; /* 0: never */
+	int64_t clock_offset_ms;
+	char *record;             /* envelope site@, or NULL; owned */
+};
+void registry_site_done(struct registry_site *s);
+
+/* Returns 0, REASON_NOT_FOUND (unlogged), or a fault. */
+int registry_site_get(struct databases *d, const char *site, struct registry_site *ret);
+
+/* Write a pending site, replacing one of the same name (its keys go).  Inside the caller's transaction on
+ * fleet.db. */
+int registry_site_put(struct databases *d, const struct registry_site *s);
+
+/* Store the verified site record and set status accepted.  Own statement, no transaction needed. */
+int registry_site_accept(struct databases *d, const char *site, const char *record);
+
+/* A request of this site was authenticated just now. */
+int registry_site_seen(struct databases *d, const char *site, uint64_t now_us, int64_t clock_offset_ms);
+
+/* Sites in the order of their names; each() borrows.  Stops at r != 0 and returns it. */
+int registry_site_each(struct databases *d, int (*each)(const struct registry_site *s, void *arg),
+	void *arg);
+
+/* The key may sign requests as who->kind until not_after_us.  A courier's new key replaces older ones of
+ * its site that end earlier than one hour from now. */
+int registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us);
+
+/* Look a request key up by its id.  Returns 0 with *ret (but clock_offset_ms) and *ret_not_after_us;
+ * REASON_UNKNOWN_KEY (unlogged); or a fault. */
+int registry_key_get(struct databases *d, const char *keyid, struct auth_identity *ret,
+	uint64_t *ret_not_after_us);
+/* Drop keys that ended before now_us. */
+int registry_key_sweep(struct databases *d, uint64_t now_us);
+
+/* The last verified statement of a site: envelope as received and its payload.  Inside the caller's
+ * transaction on the customer's file. */
+int registry_statement_put(struct db *customer, const char *site, uint64_t now_us, const char *envelope,
+	const char *payload);
+/* *ret_* are malloc'ed texts; either pointer may be NULL.  Returns 0, REASON_NOT_FOUND (unlogged), or a fault. */
+int registry_statement_get(struct db *customer, const char *site, char **ret_envelope, char **ret_payload);

@@ -1,0 +1,40 @@
+/* The table of routes: method, pattern, who may call, how big a body may be, who handles it. */
+#pragma once
+
+#include <stddef.h>
+
+struct http_call;
+
+enum route_who {
+	ROUTE_OPEN,     /* anybody; the handler checks what it needs */
+	ROUTE_SITE,     /* signed by the courier of an accepted or pending site */
+	ROUTE_ENGINEER, /* signed by the key of an engineer's login */
+};
+
+enum route_flag {
+	ROUTE_OTLP = 1 << 0,  /* refusals are google.rpc.Status in protobuf */
+	ROUTE_LOCAL = 1 << 1, /* not passed on by nginx from outside: only GET /metrics on loopback */
+};
+
+/* Handle a call.  Returns 0 where it was answered or parked; an enum reason (logged) or a fault where
+ * it was not: serve.c then answers for it. */
+typedef int route_fn(struct http_call *call, void *state);
+
+struct route {
+	const char *method;
+	const char *pattern;  /* "/v1/fleet/sites/{}/record": {} is one segment, not empty, percent-decoding refused */
+	enum route_who who;
+	size_t body_max;      /* 0: no body at all */
+	route_fn *handle;
+	unsigned flags;
+};
+
+/* Find the route of a call among n tables and fill call->route and call->segments.  *ret_table is the
+ * index of its table.  Returns 0; REASON_NOT_FOUND (logged) where no pattern matches; or REASON_USAGE
+ * (logged) where the path is known with other methods only. */
+struct route_table {
+	const struct route *routes;
+	size_t n;
+};
+int route_find(struct http_call *call, const struct route_table *tables, size_t n_tables,
+	size_t *ret_table);
