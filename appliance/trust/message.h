@@ -22,6 +22,8 @@ enum message {
 
 /* "request@mainstay" */
 const char *message_namespace(enum message m);
+/* MESSAGE_MAX where it is none of them */
+enum message message_of(const char *name_space);
 /* "request": the word for it in refusals and audit leaves */
 const char *message_word(enum message m);
 /* true: signed with SSHSIG by a person; false: by a daemon's raw Ed25519 key */
