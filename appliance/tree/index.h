@@ -1,0 +1,82 @@
+/* The index of a file tree: what a release consists of, in one canonical document.
+ *
+ * {"v":1,"service","version","definition":"sha256:HEX","entries":[
+ *   {"path","type":"dir","mode","owner"},
+ *   {"path","type":"file","mode","owner","size","sha256":HEX},
+ *   {"path","type":"link","target"}]}
+ *
+ * Canonical: OLPC JSON, entries sorted by the bytes of their paths, none twice, every parent
+ * listed as a dir.  mode is octal text ("0755"), owner is "root" or "service".  Its digest
+ * (SHA-256 of its bytes) names the tree in the store.
+ *
+ * Refused with unsafe-tree: absolute or empty paths, "." and "..", control characters, bytes
+ * that are no UTF-8, names that differ only in case, links that are absolute or lead out of the
+ * tree, set-user-id and set-group-id, and what is neither file, folder nor link. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/scope.h"
+
+struct buf;
+
+enum {
+	TREE_INDEX_BYTES_MAX = 16 * 1024 * 1024,
+	TREE_ENTRIES_MAX = 65536,
+	TREE_PATH_MAX = 1023,
+	TREE_NAME_MAX = 255,
+};
+#define TREE_FILE_MAX (UINT64_C(4) << 30)   /* bytes of one file */
+#define TREE_BYTES_MAX (UINT64_C(16) << 30) /* of all files */
+
+enum tree_type { TREE_TYPE_FILE, TREE_TYPE_DIR, TREE_TYPE_LINK };
+enum tree_owner { TREE_OWNER_ROOT, TREE_OWNER_SERVICE };
+
+struct tree_entry {
+	char *path; /* "usr/bin/redis-server"; owned by its index */
+	enum tree_type type;
+	unsigned mode; /* file, dir: permission bits, at most 0777 */
+	enum tree_owner owner;
+	uint64_t size;	    /* file */
+	uint8_t sha256[32]; /* file */
+	char *target;	    /* link */
+};
+
+struct tree_index {
+	char *service, *version;
+	uint8_t definition[32];
+	struct tree_entry *entries; /* sorted by path */
+	size_t n_entries;
+};
+
+/* Parse and check; only the canonical form is accepted.  Returns 0, REASON_MALFORMED,
+ * REASON_UNKNOWN_FIELD, REASON_TOO_LARGE or REASON_UNSAFE_TREE (logged, naming the path), or a
+ * fault. */
+int tree_index_read(struct tree_index **ret, const void *p, size_t len);
+struct tree_index *tree_index_free(struct tree_index *x);
+SCOPED_DESTRUCTOR(struct tree_index, tree_index_free)
+
+/* Build one: new, add in any order (strings are copied), then seal sorts and checks it as read
+ * does. */
+int tree_index_new(struct tree_index **ret, const char *service, const char *version,
+	const uint8_t definition[32]);
+int tree_index_add(struct tree_index *x, const struct tree_entry *e);
+int tree_index_seal(struct tree_index *x);
+
+/* Append the canonical bytes of a sealed index, and their SHA-256. */
+int tree_index_write(const struct tree_index *x, struct buf *out);
+int tree_index_digest(const struct tree_index *x, uint8_t ret[32]);
+
+/* The entry of path, or NULL. */
+const struct tree_entry *tree_index_find(const struct tree_index *x, const char *path);
+
+/* Bytes of all files. */
+uint64_t tree_index_bytes(const struct tree_index *x);
+
+/* Check one path as it may stand in an index, and a link's target seen from its path.
+ * REASON_UNSAFE_TREE (logged). */
+int tree_path_check(const char *path);
+int tree_link_check(const char *path, const char *target);
