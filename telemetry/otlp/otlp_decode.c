@@ -1,0 +1,469 @@
+#include "telemetry/otlp/otlp_decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "telemetry/otlp/otlp_value.h"
+
+/* Everything that is reused for each message, made once: the input cannot make it grow. */
+struct decoder {
+	const struct otlp_decode_ops *ops;
+	void *arg;
+	struct otlp_tally tally;
+	struct otlp_origin origin;
+	struct otlp_value_list resource;
+	struct otlp_value_list own; /* of the point or record at hand */
+	struct otlp_point point;
+	uint64_t counts[OTLP_BUCKETS_MAX + 1];
+	double bounds[OTLP_BUCKETS_MAX];
+	double values[OTLP_BUCKETS_MAX];
+};
+
+static int
+broken(const char *what)
+{
+	return REFUSE(REASON_MALFORMED, "otlp", "broken %s", what);
+}
+
+static int
+count_verdict(struct decoder *d, int r)
+{
+	if (r < 0)
+		return FAULT(r);
+	if (r == 0)
+		d->tally.taken++;
+	else
+		d->tally.rejected++;
+	return 0;
+}
+
+/* --- lists of scalars: packed or one by one ------------------------------------------------------- */
+static int
+put_list(void *array, size_t *n, size_t max, struct pbx *m, const struct pbx_field *f)
+{
+	struct cursor in = f->bytes;
+	uint64_t v;
+
+	if (f->wire == PBX_WIRE_FIXED64) {
+		if (*n == max)
+			goto too_many;
+		memcpy((uint8_t *)array + 8 * (*n)++, &f->scalar, 8);
+		return 0;
+	}
+	in = pbx_message(m, f).in;
+	if (cursor_left(&in) % 8 != 0)
+		cursor_fail(&m->in);
+	while (!m->in.failed && cursor_left(&in) > 0) {
+		if (*n == max)
+			goto too_many;
+		v = cursor_le64(&in);
+		memcpy((uint8_t *)array + 8 * (*n)++, &v, 8);
+	}
+	return 0;
+too_many:
+	return REFUSE(REASON_TOO_LARGE, "otlp", "more than %d buckets in one point",
+		OTLP_BUCKETS_MAX);
+}
+
+/* --- points ----------------------------------------------------------------------------------------- */
+/* Where the kinds of point differ only in numbers. */
+static const struct layout {
+	uint32_t attributes, flags, min, max;
+} layouts[] = {
+	[OTLP_KIND_GAUGE] = { 7, 8, 0, 0 },
+	[OTLP_KIND_SUM] = { 7, 8, 0, 0 },
+	[OTLP_KIND_HISTOGRAM] = { 9, 10, 11, 12 },
+	[OTLP_KIND_EXPONENTIAL] = { 1, 10, 12, 13 },
+	[OTLP_KIND_SUMMARY] = { 7, 8, 0, 0 },
+};
+
+static int
+quantile(struct decoder *d, struct pbx *m, const struct pbx_field *f)
+{
+	struct otlp_point *p = &d->point;
+	struct pbx q = pbx_message(m, f);
+	struct pbx_field part;
+	double at = 0, value = 0;
+
+	if (p->n_bounds == OTLP_BUCKETS_MAX)
+		return REFUSE(REASON_TOO_LARGE, "otlp", "more than %d quantiles in one point",
+			OTLP_BUCKETS_MAX);
+	while (pbx_next(&q, &part)) {
+		if (part.number == 1)
+			at = pbx_double(&q, &part);
+		else if (part.number == 2)
+			value = pbx_double(&q, &part);
+	}
+	if (q.in.failed)
+		return broken("quantile");
+	d->bounds[p->n_bounds] = at;
+	d->values[p->n_bounds++] = value;
+	return 0;
+}
+
+static void
+number_field(struct otlp_point *p, struct pbx *m, const struct pbx_field *f)
+{
+	if (f->number == 4) {
+		p->real = pbx_double(m, f);
+		p->is_int = false;
+		p->has_value = true;
+	} else if (f->number == 6) {
+		p->whole = (int64_t)pbx_fixed64(m, f);
+		p->real = (double)p->whole;
+		p->is_int = true;
+		p->has_value = true;
+	}
+}
+
+static int
+distribution_field(struct decoder *d, struct pbx *m, const struct pbx_field *f)
+{
+	struct otlp_point *p = &d->point;
+
+	if (f->number == 4) {
+		p->count = pbx_fixed64(m, f);
+	} else if (f->number == 5) {
+		p->sum = pbx_double(m, f);
+		p->has_sum = true;
+	} else if (f->number == 6 && p->kind == OTLP_KIND_HISTOGRAM) {
+		return put_list(d->counts, &p->n_bucket_counts, ARRAY_LEN(d->counts), m, f);
+	} else if (f->number == 7 && p->kind == OTLP_KIND_HISTOGRAM) {
+		return put_list(d->bounds, &p->n_bounds, ARRAY_LEN(d->bounds), m, f);
+	} else if (f->number == 6 && p->kind == OTLP_KIND_SUMMARY) {
+		return quantile(d, m, f);
+	}
+	return 0;
+}
+
+static int
+point_field(struct decoder *d, struct pbx *m, const struct pbx_field *f)
+{
+	struct otlp_point *p = &d->point;
+	const struct layout *at = &layouts[p->kind];
+
+	if (f->number == at->attributes)
+		return otlp_value_attribute(&d->own, m, f);
+	if (f->number == 2) {
+		p->start_ns = pbx_fixed64(m, f);
+	} else if (f->number == 3) {
+		p->time_ns = pbx_fixed64(m, f);
+	} else if (f->number == at->flags) {
+		p->flags = (uint32_t)pbx_varint(m, f);
+	} else if (p->kind == OTLP_KIND_GAUGE || p->kind == OTLP_KIND_SUM) {
+		number_field(p, m, f);
+	} else if (f->number == at->min) {
+		p->min = pbx_double(m, f);
+		p->has_min = true;
+	} else if (f->number == at->max) {
+		p->max = pbx_double(m, f);
+		p->has_max = true;
+	} else {
+		return distribution_field(d, m, f);
+	}
+	return 0;
+}
+
+static int
+read_point(struct decoder *d, const struct otlp_point *metric, struct cursor in)
+{
+	struct otlp_point *p = &d->point;
+	struct pbx m = { .in = in };
+	struct pbx_field f;
+	int r;
+
+	*p = *metric;
+	d->own.n = 0;
+	while (pbx_next(&m, &f)) {
+		r = point_field(d, &m, &f);
+		if (r != 0)
+			return r;
+	}
+	if (m.in.failed)
+		return broken("data point");
+	p->attributes = d->own.items;
+	p->n_attributes = d->own.n;
+	p->bucket_counts = d->counts;
+	p->bounds = d->bounds;
+	p->values = d->values;
+	/* A metric without a name, or a histogram whose buckets do not fit its bounds, says nothing. */
+	if (p->name.len == 0 || (p->kind == OTLP_KIND_HISTOGRAM && p->n_bucket_counts > 0 &&
+		p->n_bucket_counts != p->n_bounds + 1))
+		return count_verdict(d, REASON_MALFORMED);
+	return count_verdict(d, d->ops->point(p, d->arg));
+}
+
+/* Gauge, Sum, Histogram ...: what holds for all its points may stand behind them. */
+static int
+read_data(struct decoder *d, struct otlp_point *metric, struct cursor run, bool points)
+{
+	struct pbx outer = { .in = run };
+	struct pbx_field f, part;
+	int r;
+
+	while (pbx_next(&outer, &f)) {
+		struct pbx data = { 0 };
+
+		if (f.number != metric->kind)
+			continue;
+		data = pbx_message(&outer, &f);
+		while (pbx_next(&data, &part)) {
+			if (part.number == 1 && points) {
+				r = read_point(d, metric, pbx_message(&data, &part).in);
+				if (r != 0)
+					return r;
+			} else if (part.number == 2 && !points && metric->kind != OTLP_KIND_GAUGE &&
+				metric->kind != OTLP_KIND_SUMMARY) {
+				metric->temporality = (enum otlp_temporality)pbx_varint(&data, &part);
+			} else if (part.number == 3 && !points && metric->kind == OTLP_KIND_SUM) {
+				metric->monotonic = pbx_varint(&data, &part) != 0;
+			}
+		}
+		if (data.in.failed)
+			return broken("metric");
+	}
+	return outer.in.failed ? broken("metric") : 0;
+}
+
+static int
+read_metric(struct decoder *d, struct cursor in)
+{
+	struct otlp_point metric = { .origin = d->origin };
+	struct cursor run = { 0 };
+	struct pbx m = { .in = in };
+	struct pbx_field f;
+	int r;
+
+	while (pbx_next(&m, &f)) {
+		switch (f.number) {
+		case 1:
+			metric.name = otlp_value_text(&m, &f);
+			break;
+		case 2:
+			metric.description = otlp_value_text(&m, &f);
+			break;
+		case 3:
+			metric.unit = otlp_value_text(&m, &f);
+			break;
+		case OTLP_KIND_GAUGE:
+		case OTLP_KIND_SUM:
+		case OTLP_KIND_HISTOGRAM:
+		case OTLP_KIND_EXPONENTIAL:
+		case OTLP_KIND_SUMMARY:
+			/* The last kind stands; its like parts, from the first after another kind on, merge. */
+			if (metric.kind != (enum otlp_kind)f.number)
+				run = (struct cursor){ .p = f.at, .end = in.end };
+			metric.kind = (enum otlp_kind)f.number;
+			break;
+		default:
+			break;
+		}
+	}
+	if (m.in.failed)
+		return broken("metric");
+	if (!run.p)
+		return 0;
+	r = read_data(d, &metric, run, false);
+	return r != 0 ? r : read_data(d, &metric, run, true);
+}
+
+/* --- logs ---------------------------------------------------------------------------------------------- */
+/* Raw ids of another length are invalid and, as OTLP asks, treated as absent. */
+static struct otlp_text
+read_id(struct pbx *m, const struct pbx_field *f, size_t len)
+{
+	struct cursor in = pbx_message(m, f).in;
+
+	if (cursor_left(&in) != len)
+		return (struct otlp_text){ 0 };
+	return (struct otlp_text){ .p = (const char *)in.p, .len = len };
+}
+
+static int
+record_field(struct decoder *d, struct otlp_record *rec, struct pbx *m, const struct pbx_field *f)
+{
+	switch (f->number) {
+	case 1:
+		rec->time_ns = pbx_fixed64(m, f);
+		break;
+	case 2:
+		rec->severity = (unsigned)pbx_varint(m, f);
+		if (rec->severity > 24)
+			rec->severity = 0;
+		break;
+	case 3:
+		rec->severity_text = otlp_value_text(m, f);
+		break;
+	case 5:
+		return otlp_value_read(&rec->body, pbx_message(m, f).in);
+	case 6:
+		return otlp_value_attribute(&d->own, m, f);
+	case 8:
+		rec->flags = pbx_fixed32(m, f);
+		break;
+	case 9:
+		rec->trace_id = read_id(m, f, 16);
+		break;
+	case 10:
+		rec->span_id = read_id(m, f, 8);
+		break;
+	case 11:
+		rec->observed_ns = pbx_fixed64(m, f);
+		break;
+	case 12:
+		rec->event_name = otlp_value_text(m, f);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int
+read_record(struct decoder *d, struct cursor in)
+{
+	struct otlp_record rec = { .origin = d->origin };
+	struct pbx m = { .in = in };
+	struct pbx_field f;
+	int r;
+
+	d->own.n = 0;
+	while (pbx_next(&m, &f)) {
+		r = record_field(d, &rec, &m, &f);
+		if (r != 0)
+			return r;
+	}
+	if (m.in.failed)
+		return broken("log record");
+	rec.attributes = d->own.items;
+	rec.n_attributes = d->own.n;
+	return count_verdict(d, d->ops->record(&rec, d->arg));
+}
+
+/* --- resource and scope: metrics and logs have the same numbers ----------------------------------------- */
+typedef int read_leaf_fn(struct decoder *d, struct cursor in);
+
+static int
+read_scope(struct decoder *d, struct cursor in, read_leaf_fn *leaf)
+{
+	struct pbx m = { .in = in }, scope;
+	struct pbx_field f, part;
+	int r;
+
+	d->origin.scope = d->origin.scope_version = (struct otlp_text){ 0 };
+	while (pbx_next(&m, &f)) {
+		if (f.number != 1)
+			continue;
+		scope = pbx_message(&m, &f);
+		while (pbx_next(&scope, &part)) {
+			if (part.number == 1)
+				d->origin.scope = otlp_value_text(&scope, &part);
+			else if (part.number == 2)
+				d->origin.scope_version = otlp_value_text(&scope, &part);
+		}
+		if (scope.in.failed)
+			return broken("scope");
+	}
+	for (m.in = m.in.failed ? m.in : in; pbx_next(&m, &f);) {
+		if (f.number != 2)
+			continue;
+		r = leaf(d, pbx_message(&m, &f).in);
+		if (r != 0)
+			return r;
+	}
+	return m.in.failed ? broken("scope") : 0;
+}
+
+static int
+read_resource(struct decoder *d, struct cursor in, read_leaf_fn *leaf)
+{
+	struct pbx m = { .in = in }, resource;
+	struct pbx_field f, part;
+	int r;
+
+	d->resource.n = 0;
+	while (pbx_next(&m, &f)) {
+		if (f.number != 1)
+			continue;
+		resource = pbx_message(&m, &f);
+		while (pbx_next(&resource, &part)) {
+			if (part.number != 1)
+				continue;
+			r = otlp_value_attribute(&d->resource, &resource, &part);
+			if (r != 0)
+				return r;
+		}
+		if (resource.in.failed)
+			return broken("resource");
+	}
+	d->origin.resource = d->resource.items;
+	d->origin.n_resource = d->resource.n;
+	for (m.in = m.in.failed ? m.in : in; pbx_next(&m, &f);) {
+		if (f.number != 2)
+			continue;
+		r = read_scope(d, pbx_message(&m, &f).in, leaf);
+		if (r != 0)
+			return r;
+	}
+	return m.in.failed ? broken("resource") : 0;
+}
+
+static int
+read_request(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
+	read_leaf_fn *leaf, struct otlp_tally *ret)
+{
+	SCOPED(scope_free) struct decoder *d = NULL;
+	struct pbx m = PBX(p, len);
+	struct pbx_field f;
+	int r;
+
+	if (len > OTLP_BODY_MAX)
+		return REFUSE(REASON_TOO_LARGE, "otlp", "body of %zu bytes is over %d", len,
+			OTLP_BODY_MAX);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return FAULT(-ENOMEM);
+	d->ops = ops;
+	d->arg = arg;
+	while (pbx_next(&m, &f)) {
+		if (f.number != 1)
+			continue;
+		r = read_resource(d, pbx_message(&m, &f).in, leaf);
+		if (r != 0)
+			return r < 0 ? FAULT(r) : r;
+	}
+	if (m.in.failed)
+		return broken("request");
+	*ret = d->tally;
+	return 0;
+}
+
+int
+otlp_decode_metrics(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
+	struct otlp_tally *ret_tally)
+{
+	return read_request(p, len, ops, arg, read_metric, ret_tally);
+}
+
+int
+otlp_decode_logs(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
+	struct otlp_tally *ret_tally)
+{
+	return read_request(p, len, ops, arg, read_record, ret_tally);
+}
+
+const struct otlp_value *
+otlp_decode_find(const struct otlp_attribute *attributes, size_t n, const char *key)
+{
+	size_t len = strlen(key), i;
+
+	for (i = n; i-- > 0;)
+		if (attributes[i].key.len == len &&
+			(len == 0 || memcmp(attributes[i].key.p, key, len) == 0))
+			return &attributes[i].value;
+	return NULL;
+}
