@@ -1,0 +1,50 @@
+/* A driver is how a service runs at a place: here as a process under a shim.  Steps are asynchronous and
+ * idempotent: starting what runs and stopping what is stopped are done at once. */
+#pragma once
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "appliance/service/state.h"
+
+struct driver;
+struct identity;
+struct paths;
+struct spawner;
+struct spec;
+
+/* r: 0 when the state was reached; REASON_BUSY another step of that service runs; REASON_STATE_MOVED it did not
+ * get there in time or failed on the way (logged, with the service's state); what spawn_done_fn gives; or a fault. */
+typedef void driver_done_fn(int r, void *arg);
+
+struct driver_ops {
+	int (*start)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
+	int (*stop)(struct driver *d, const char *service, driver_done_fn *done, void *arg);
+	int (*status)(struct driver *d, const char *service, struct state *ret);
+	struct driver *(*free)(struct driver *d);
+};
+
+struct driver {
+	const struct driver_ops *ops;
+};
+
+/* The driver for processes on this host.  spawner, paths and id are borrowed and outlive it; it takes the
+ * spawner's exit listener through driver_process_exited(): forward shims' exits there. */
+int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
+	const struct identity *id, struct spawner *spawner);
+/* A shim ended (spawn_exited_fn with SPAWN_SHIM). */
+void driver_process_exited(struct driver *d, const char *service);
+
+/* Make lib/services/NAME/{data,conf,log} and run/services/NAME with the service's owner, and fill the folders of
+ * spec (its name must be set).  Only for the process that is root or the site's user.  Returns 0 or a fault. */
+int driver_process_folders(struct spec *spec, const struct paths *paths, const struct identity *id);
+
+/* Start: returns when the shim says running (or health passing where spec has a health check), within the spec's
+ * start time.  spec is borrowed for the call only.  done runs exactly once, later, from the loop, unless this returns
+ * a fault. */
+int driver_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
+int driver_stop(struct driver *d, const char *service, driver_done_fn *done, void *arg);
+/* Stop, then start with this spec (copied). */
+int driver_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
+int driver_status(struct driver *d, const char *service, struct state *ret);
+struct driver *driver_free(struct driver *d);

@@ -1,0 +1,7 @@
+/* `mainstay run`: the command that keeps mainstay-supervise alive. */
+#pragma once
+
+#include "appliance/base/command.h"
+
+/* Ends with a NULL name; for the table of cmd/mainstay.c. */
+extern const struct command run_commands[];

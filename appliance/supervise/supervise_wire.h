@@ -1,0 +1,46 @@
+/* What the monitor says to mainstay-supervise, on run/supervise.sock (SEQPACKET, frames of bus/frame.h).  Data
+ * only.  The peer must be the process that stands in the roster as monitor.
+ *
+ *	monitor                                supervise
+ *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3)     ->
+ *	  SHIM    id, NAME, one descriptor (sealed memory file with the spec) ->
+ *	  STOP    id, NAME                    (the shim stops its service and ends)
+ *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
+ *	  LIST    id
+ *	                                      <- OK       id, PID
+ *	                                                  of LIST: {KIND, NAME, PID, READY, RESTARTS}...
+ *	                                         REFUSED  id, REASON, OPERAND, TEXT
+ *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
+ *
+ * Everything but the two descriptors is small; a frame that is not exactly one of these ends the connection. */
+#pragma once
+
+enum supervise_type {
+	SUPERVISE_SPAWN = 1,
+	SUPERVISE_SHIM = 2,
+	SUPERVISE_STOP = 3,
+	SUPERVISE_KILL = 4,
+	SUPERVISE_LIST = 5,
+	SUPERVISE_OK = 6,
+	SUPERVISE_REFUSED = 7,
+	SUPERVISE_EXITED = 8,
+};
+
+enum supervise_tag {
+	SUPERVISE_TAG_KIND = 1,     /* u8, enum roster_role */
+	SUPERVISE_TAG_NAME = 2,     /* text, 0..64 */
+	SUPERVISE_TAG_PID = 3,      /* u32 */
+	SUPERVISE_TAG_SIGNAL = 4,   /* u8: 15 or 9 */
+	SUPERVISE_TAG_STATUS = 5,   /* u32, waitpid's; 0xffffffff where unknown */
+	SUPERVISE_TAG_READY = 6,    /* u8, 0 or 1 */
+	SUPERVISE_TAG_RESTARTS = 7, /* u32 */
+	SUPERVISE_TAG_REASON = 8,   /* text, a token */
+	SUPERVISE_TAG_OPERAND = 9,  /* text */
+	SUPERVISE_TAG_TEXT = 10,    /* text */
+};
+
+enum {
+	SUPERVISE_WORKERS_MAX = 16, /* at once */
+	SUPERVISE_SHIMS_MAX = 64,
+	SUPERVISE_FD_JOB = 3,       /* what a worker or a shim inherits; daemons: the readiness pipe */
+};

@@ -1,0 +1,66 @@
+/* One operation's job: what the monitor hands mainstay-operate on fd 3 (SEQPACKET, frames of bus/frame.h).
+ *
+ *	monitor                                               worker
+ *	  JOB     {tag value}..., two descriptors: memory files that take stdout and stderr   ->
+ *	                                                     <- RESULT  {tag value}...      (one, then it ends)
+ *	                                                        REFUSED REASON, TEXT        (nothing has run)
+ *
+ * If the monitor closes its end before, the worker ends the operation.  SIGTERM: the same, outcome cancelled. */
+#pragma once
+
+enum operate_type {
+	OPERATE_JOB = 1,
+	OPERATE_RESULT = 2,
+	OPERATE_REFUSED = 3,
+};
+
+enum operate_tag {
+	OPERATE_TAG_PROFILE = 1,   /* u8, enum operate_profile */
+	OPERATE_TAG_ARG = 2,       /* text 0..4096; repeated, in order; 1..64 */
+	OPERATE_TAG_TREE = 3,      /* text: the release's tree on the host, seen as / */
+	OPERATE_TAG_RUN = 4,       /* text: the service's run folder, seen as /run/service */
+	OPERATE_TAG_DATA = 5,      /* text: seen as /data where the profile shows it */
+	OPERATE_TAG_CONF = 6,      /* text: seen as /conf where the profile shows it */
+	OPERATE_TAG_UID = 7,       /* u32: what to become; the gid is the same number */
+	OPERATE_TAG_TIMEOUT = 8,   /* u32 ms, 1..86400000 */
+	OPERATE_TAG_MEMORY = 9,    /* u64 bytes; 0: none */
+	OPERATE_TAG_OUTPUT = 10,   /* u32 bytes, stdout and stderr together */
+	OPERATE_TAG_PROCESSES = 11, /* u32; 0: none */
+	OPERATE_TAG_DECLARED = 12, /* u32: OPERATE_MAY_ bits, only of destroy */
+	OPERATE_TAG_OUTCOME = 13,  /* u8, enum operate_outcome */
+	OPERATE_TAG_STATUS = 14,   /* u32 exit status; absent where a signal ended it */
+	OPERATE_TAG_SIGNAL = 15,   /* u32 */
+	OPERATE_TAG_CPU_MS = 16,   /* u64 */
+	OPERATE_TAG_MAX_RSS = 17,  /* u64 bytes */
+	OPERATE_TAG_WALL_MS = 18,  /* u64 */
+	OPERATE_TAG_TRUNCATED = 19, /* u8, 0 or 1 */
+	OPERATE_TAG_REASON = 20,   /* text, a token */
+	OPERATE_TAG_TEXT = 21,     /* text */
+};
+
+enum operate_profile {
+	OPERATE_OBSERVE = 1, /* read-only tree, private /tmp, the service's run folder; no network, no data, no conf */
+	OPERATE_CHANGE = 2,  /* and data and conf, writable */
+	OPERATE_DESTROY = 3, /* as OPERATE_TAG_DECLARED says */
+};
+
+enum operate_may {
+	OPERATE_MAY_DATA = 1 << 0,
+	OPERATE_MAY_CONF = 1 << 1,
+	OPERATE_MAY_NETWORK = 1 << 2, /* the host's */
+};
+
+enum operate_outcome {
+	OPERATE_OK = 1,        /* ended with status 0 */
+	OPERATE_FAILED = 2,    /* another status, or a signal */
+	OPERATE_TIMEOUT = 3,   /* ended by us */
+	OPERATE_CANCELLED = 4, /* ended by SIGTERM */
+};
+
+enum {
+	OPERATE_ARGS_MAX = 64,
+	OPERATE_ARG_MAX = 4096,
+	OPERATE_PATH_MAX = 512,
+	OPERATE_TIMEOUT_MAX_MS = 86400000,
+	OPERATE_OUTPUT_MAX = 8 * 1024 * 1024,
+};
