@@ -2,6 +2,7 @@
  * and one action come out; an event that a state does not know is refused and changes nothing. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum flow_state {

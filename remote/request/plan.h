@@ -32,8 +32,9 @@ struct request_plan_facts {
  * Returns 0 or a fault. */
 int request_plan_text(struct buf *out, const struct request_plan_facts *f);
 
-/* Append the plan message's canonical payload (text included).  Returns 0 or a fault. */
-int request_plan_build(struct buf *out, const struct request_plan_facts *f);
+/* The plan message's payload (text included), to be sealed by the site key.  *ret is the caller's.  Returns 0
+ * or a fault. */
+int request_plan_json(json_t **ret, const struct request_plan_facts *f);
 
 /* A plan that came from a site; texts are borrowed from doc. */
 struct request_plan {
@@ -45,8 +46,8 @@ struct request_plan {
 	json_t *doc; /* owned */
 };
 
-/* Parse a payload whose signature was verified.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or
- * REASON_TOO_LARGE (logged), or a fault. */
-int request_plan_parse(struct request_plan **ret, const void *payload, size_t len);
+/* Read the payload of an envelope that was verified.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD
+ * (logged), or a fault. */
+int request_plan_parse(struct request_plan **ret, const json_t *payload);
 struct request_plan *request_plan_free(struct request_plan *p);
 SCOPED_DESTRUCTOR(struct request_plan, request_plan_free)

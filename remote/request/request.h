@@ -9,7 +9,7 @@
 #include "appliance/base/scope.h"
 #include "remote/request/request_wire.h"
 
-struct buf;
+struct envelope;
 
 struct request {
 	const char *id; /* texts are borrowed from doc */
@@ -37,20 +37,18 @@ struct request {
  * Says nothing about signatures or about whether it may run.  Returns 0 with *ret the caller's;
  * REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged); or a fault. */
 int request_parse(struct request **ret, const void *payload, size_t len);
+/* The same from an opened envelope, verified or not. */
+int request_from_envelope(struct request **ret, const struct envelope *e);
 struct request *request_free(struct request *r);
 SCOPED_DESTRUCTOR(struct request, request_free)
 
-/* Append the canonical payload of r's fields (digest and doc are not read; args may be NULL: none).
- * Returns 0; REASON_MALFORMED or REASON_TOO_LARGE (logged) where request_parse() would not take it; or a
- * fault. */
-int request_build(struct buf *out, const struct request *r);
+/* The payload of r's fields (digest and doc are not read; args may be NULL: none), to be sealed.  *ret is the
+ * caller's.  Returns 0 or a fault. */
+int request_json(json_t **ret, const struct request *r);
 
 /* true where text can be a request's id: it also names a file. */
 bool request_id_ok(const char *text);
 
-/* The id that a payload claims, for answering a request that does not parse otherwise.  Copies it into
- * out (REQUEST_ID_MAX + 1 bytes); false where there is none that could be one. */
-bool request_peek_id(char *out, const void *payload, size_t len);
-
-/* SHA-256 of a payload. */
-void request_digest(uint8_t out[32], const void *payload, size_t len);
+/* The id that a payload claims, for answering a request that does not parse otherwise; borrowed.  NULL where
+ * there is none that could be one. */
+const char *request_peek_id(const json_t *payload);

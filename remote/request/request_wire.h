@@ -16,11 +16,6 @@
  * args is an object of text members, whatever the argument's type. */
 #pragma once
 
-#define REQUEST_NAMESPACE "request@mainstay"
-#define REQUEST_PERMIT_NAMESPACE "permit@mainstay"
-#define REQUEST_PLAN_NAMESPACE "plan@mainstay"
-#define REQUEST_RESULT_NAMESPACE "result@mainstay"
-
 enum {
 	REQUEST_BYTES_MAX = 64 * 1024,    /* an envelope that asks for an operation */
 	REQUEST_ID_MAX = 64,              /* [a-z0-9-], begins with a letter or digit */
@@ -37,5 +32,4 @@ enum {
 	REQUEST_OUTPUT_MAX = 256 * 1024,  /* stdout and stderr of a result, each, as text */
 	REQUEST_PLAN_TEXT_MAX = 32 * 1024,
 	REQUEST_ARGV_MAX = 64,
-	REQUEST_MESSAGE_MAX = 2 * 1024 * 1024, /* a plan or a result, as an envelope's payload */
 };

@@ -35,12 +35,12 @@ struct request_result {
 	json_t *doc; /* owned after parsing, else NULL */
 };
 
-/* Append the canonical payload.  Returns 0 or a fault. */
-int request_result_build(struct buf *out, const struct request_result *r);
+/* The payload, to be sealed by the site key.  *ret is the caller's.  Returns 0 or a fault. */
+int request_result_json(json_t **ret, const struct request_result *r);
 
-/* Parse a payload whose signature was verified.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or
- * REASON_TOO_LARGE (logged), or a fault. */
-int request_result_parse(struct request_result **ret, const void *payload, size_t len);
+/* Read the payload of an envelope that was verified.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD
+ * (logged), or a fault. */
+int request_result_parse(struct request_result **ret, const json_t *payload);
 struct request_result *request_result_free(struct request_result *r);
 SCOPED_DESTRUCTOR(struct request_result, request_result_free)
 
@@ -48,4 +48,4 @@ SCOPED_DESTRUCTOR(struct request_result, request_result_free)
  * than tab and line end become \xHH.  Returns true where something was left out. */
 bool request_result_text(struct buf *out, const void *p, size_t len, size_t max);
 
-const char *request_result_outcome_name(enum request_outcome o);
+const char *request_outcome_name(enum request_outcome o);
