@@ -1,0 +1,27 @@
+/* What a process gives up for good, by its own hand, before it reads input. */
+#pragma once
+
+enum confine_profile {
+	/* Memory, and the descriptors it already has: read, write, send, receive, poll, exit.  No files, no
+	 * sockets of its own, no processes. */
+	CONFINE_JUDGE,
+	/* A daemon without network: socket() makes AF_UNIX only; with all of CONFINE_DAEMON. */
+	CONFINE_NO_INET,
+	/* A daemon: no tracing, no other's memory, no mounts, modules, kexec, bpf, keyrings, clock setting,
+	 * new user namespaces. */
+	CONFINE_DAEMON,
+};
+
+enum { CONFINE_NOT_ENFORCED = 1 };
+
+/* Set no_new_privs and enter the seccomp filter.  Forbidden calls give EPERM; those that only an attack
+ * makes kill the process.  Call it before threads start.  Returns 0; REASON_NO_SANDBOX (logged) where the
+ * kernel does not do it; or a fault. */
+int confine_enter(enum confine_profile profile);
+
+/* Leave the network for an empty network namespace.  Returns 0; CONFINE_NOT_ENFORCED where this user may
+ * not (nothing changed); or a fault. */
+int confine_netns(void);
+
+/* No core file, no ptrace by the same user, no /proc/self/mem for others. */
+int confine_dumpable(void);
