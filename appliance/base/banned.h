@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A parameter's name in OpenSSL's headers, so that only calling it can be banned. */
+int rand(void) __attribute__((error("use getrandom or clock_jitter")));
+
 #undef alloca /* a macro of stdlib.h */
 
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
@@ -17,6 +20,6 @@
 #pragma GCC poison atoi atol atoll atof                 /* number_u64, number_i64 */
 #pragma GCC poison system popen                         /* child_spawn */
 #pragma GCC poison strtok gmtime localtime ctime asctime /* cursor, clock_format */
-#pragma GCC poison rand srand random srandom drand48    /* getrandom, clock_jitter */
+#pragma GCC poison srand random srandom drand48         /* getrandom, clock_jitter */
 #pragma GCC poison mktemp tmpnam tempnam                /* fs_replace, O_TMPFILE */
 #endif
