@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/scope.h"
+
 struct buf;
 struct policy; /* one compiled policy; opaque, immutable */
 
@@ -32,6 +34,7 @@ int policy_parse(struct policy **ret, const void *json, size_t len);
 /* The same from a document already read; borrowed. */
 int policy_from_json(struct policy **ret, const json_t *doc);
 struct policy *policy_free(struct policy *p);
+SCOPED_DESTRUCTOR(struct policy, policy_free)
 
 /* The policy that holds where nobody wrote one: observe ask, change ask, destroy deny, sessions deny, nobody
  * can approve. */
@@ -56,12 +59,17 @@ struct policy_answer {
 	enum policy_decision decision;
 	size_t n_rules;                      /* rules that matched, in the file's order */
 	unsigned rules[POLICY_MATCHES_MAX];  /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
-	const char *const *approvers;        /* of ask: names who may approve; NULL: every approver of the policy */
+	/* Of ask: who may approve, those on the list of every asking rule that has one. */
+	bool limited;                        /* false: every approver of the policy */
+	const char *approvers[POLICY_APPROVERS_MAX];
 	size_t n_approvers;
 };
 
 /* Decide.  The answer borrows from the policy. */
 void policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret);
+
+/* May this approver say yes to what got this answer?  (The name stands in the policy, too.) */
+bool policy_may_approve(const struct policy *p, const struct policy_answer *a, const char *name);
 
 /* One sentence for people: "ask: rule 1 (observe, change)"; out is terminated. */
 void policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size);
