@@ -30,5 +30,5 @@ bool databases_has(struct databases *d, const char *name);
 /* Run each(name, db, arg) for every customer's file; stops at the first r != 0 and returns it. */
 int databases_each(struct databases *d, int (*each)(const char *name, struct db *db, void *arg), void *arg);
 
-/* A name that may stand in a file name and in a path: [a-z0-9] then [a-z0-9._-], at most 63 bytes. */
+/* A name that may stand in a file name and in a path: [a-z0-9] then [a-z0-9._-], at most 64 bytes. */
 bool databases_is_name(const char *name);

@@ -37,10 +37,11 @@ struct auth_identity {
 	enum auth_kind kind;
 	char keyid[65];
 	uint8_t key[32];
-	char customer[64]; /* of a site: the one customer; of an engineer: "" (see customers) */
-	char site[64];
+	char customer[65]; /* of a site: the one customer; of an engineer: "" (see customers) */
+	char site[65];
 	char engineer[128];
 	char customers[1024]; /* engineer: ",c1,c2," of this login; ",*," for every customer */
+	char ssh_key[1024];      /* engineer: "ssh-ed25519 AAAA..." that signed the login */
 	int64_t clock_offset_ms; /* the signer's clock less ours, from `created` */
 };
 

@@ -15,8 +15,8 @@ extern const struct db_migration registry_customer_migration;
 enum { REGISTRY_ENVELOPE_MAX = 64 * 1024 };
 
 struct registry_site {
-	char site[64];
-	char customer[64];
+	char site[65];
+	char customer[65];
 	char status[16]; /* pending | accepted */
 	char platform[64];
 	uint8_t key[32];

@@ -2,6 +2,7 @@
  * calls the handler, answers refusals, signs replies and counts. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +12,11 @@
 #include "appliance/serve/route.h"
 
 struct buf;
+struct ed25519;
 struct reactor;
+struct registry_site;
 struct serve;
+struct tuf_local;
 
 enum { SERVE_MODULES_MAX = 16, SERVE_NAME_MAX = 64, SERVE_URL_MAX = 256 };
 
@@ -32,6 +36,8 @@ struct serve_module {
 	void (*tick)(void *state, uint64_t now_us);
 	/* Append Prometheus text. */
 	void (*metrics)(void *state, struct buf *out);
+	/* Add what the room knows of a site to its page.  customer is the file of the site's customer. */
+	int (*site)(void *state, const struct registry_site *site, struct db *customer, json_t *page);
 };
 
 struct serve_config {
@@ -39,10 +45,8 @@ struct serve_config {
 	const char *socket; /* path of the UNIX socket */
 	const char *name;   /* of the hub, signs checkpoints and logins */
 	const char *url;    /* https://ADDR:PORT */
-	const char *repo;   /* folder of the static files; "" where there is none */
-	uint8_t reply_seed[32];
-	uint8_t witness_seed[32];
-	uint8_t director_seed[32];
+	const struct ed25519 *reply, *witness, *director; /* the hub's keys; borrowed */
+	struct tuf_local *repo; /* the verified view of the repository; borrowed, for the modules */
 	const struct serve_module *const *modules; /* ends with NULL; borrowed */
 };
 
@@ -64,9 +68,11 @@ const char *serve_authority(const struct serve *s); /* "ADDR:PORT" of url */
 /* All counters as Prometheus text: requests, refusals, batches, then each module's. */
 void serve_metrics(struct serve *s, struct buf *out);
 
+/* Let each module add to a site's page. */
+int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);
+
 /* The modules' routes, for nginx's configuration. */
 size_t serve_routes(const struct serve_module *const *modules, const struct route **out, size_t max);
 
 /* Answer with JSON; consumes take_obj. */
-struct json_t;
-int serve_reply_json(struct http_call *call, int status, struct json_t *take_obj);
+int serve_reply_json(struct http_call *call, int status, json_t *take_obj);

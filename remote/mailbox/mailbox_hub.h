@@ -1,0 +1,17 @@
+/* The hub's side of the mailbox: a module of the hub.  Requests wait in the customer's file until the site has
+ * acknowledged them; plans and results come back beside them.  The hub checks signatures only so that it
+ * does not store rubbish: the site and the desk check them again and believe nothing of the hub.
+ *
+ *	GET  /v1/mailbox  POST /v1/results  POST /v1/fleet/requests  GET /v1/fleet/requests[/{}] */
+#pragma once
+
+#include "appliance/serve/serve.h"
+#include "remote/mailbox/mailbox_wire.h"
+
+extern const struct serve_module mailbox_hub_module;
+
+enum {
+	MAILBOX_HUB_OPEN_MAX = 256,    /* undelivered requests of one site */
+	MAILBOX_HUB_WAITERS_MAX = 8,   /* parked polls of one site or of one request */
+	MAILBOX_HUB_KEEP_S = 90 * 24 * 3600,
+};
