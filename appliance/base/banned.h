@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* A parameter's name in OpenSSL's headers, so that only calling it can be banned. */
-int rand(void) __attribute__((error("use getrandom or clock_jitter")));
+int rand(void) __attribute__((deprecated("use getrandom or clock_jitter")));
 
 #undef alloca /* a macro of stdlib.h */
 
