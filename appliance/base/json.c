@@ -185,6 +185,40 @@ json_is_canonical(const json_t *v, const void *p, size_t len)
 	return json_canonical(&b, v) == 0 && b.len == len && (len == 0 || memcmp(b.data, p, len) == 0);
 }
 
+int
+json_read_canonical(json_t **ret, const void *p, size_t len, size_t max, const char *operand)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(6 * max + 1);
+	SCOPED_JSON *v = NULL;
+	const uint8_t *in = p;
+	int r;
+
+	if (len > max)
+		return REFUSE(REASON_TOO_LARGE, operand, "%zu bytes, of at most %zu", len, max);
+	/* The library takes a control character only in its escaped form.  One that stands outside of a
+	 * text becomes malformed by this, as it should. */
+	for (size_t i = 0, run = 0; i < len; i++) {
+		if (in[i] >= 0x20) {
+			if (++run && i + 1 < len)
+				continue;
+			buf_put(&b, in + i + 1 - run, run);
+		} else {
+			buf_put(&b, in + i - run, run);
+			buf_printf(&b, "\\u%04x", in[i]);
+		}
+		run = 0;
+	}
+	if (buf_error(&b))
+		return FAULT(buf_error(&b));
+	r = json_read(&v, buf_text(&b), b.len, b.max, operand);
+	if (r)
+		return FAULT(r);
+	if (!json_is_canonical(v, p, len))
+		return REFUSE(REASON_MALFORMED, operand, "not in canonical form");
+	*ret = STEAL(v);
+	return 0;
+}
+
 /* --- members by table ---------------------------------------------------------------------------- */
 static int
 fill_text(const json_t *v, const struct json_field *f, const char **at, const char *operand)

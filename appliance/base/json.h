@@ -34,6 +34,10 @@ int json_canonical(struct buf *out, const json_t *v);
 /* true where these bytes are exactly the canonical form of v. */
 bool json_is_canonical(const json_t *v, const void *p, size_t len);
 
+/* Parse bytes that must be exactly canonical: unlike other JSON they hold newlines and other control
+ * characters raw.  Returns as json_read(), REASON_MALFORMED also for any other form. */
+int json_read_canonical(json_t **ret, const void *p, size_t len, size_t max, const char *operand);
+
 /* --- members by table: what is not in the table is refused, what is required must be there ------ */
 enum json_kind {
 	JSON_KIND_TEXT,   /* const char *, borrowed from the document; 1..max bytes, no control characters */

@@ -1,0 +1,66 @@
+#include "appliance/trust/message.h"
+
+#include "appliance/base/scope.h"
+
+enum { KIB = 1024, SIGS_ROOM = 16 * KIB };
+
+static const struct {
+	const char *word;
+	const char *name_space;
+	bool person;
+	size_t max;
+} messages[MESSAGE_MAX] = {
+	[MESSAGE_REQUEST] = { "request", "request@mainstay", true, 32 * KIB },
+	[MESSAGE_PERMIT] = { "permit", "permit@mainstay", true, 8 * KIB },
+	[MESSAGE_OWNER] = { "owner", "owner@mainstay", true, 8 * KIB },
+	[MESSAGE_SITE] = { "site", "site@mainstay", true, 16 * KIB },
+	[MESSAGE_LOGIN] = { "login", "login@mainstay", true, 16 * KIB },
+	[MESSAGE_ROLLOUT] = { "rollout", "rollout@mainstay", true, 64 * KIB },
+	[MESSAGE_STATEMENT] = { "statement", "statement@mainstay", false, 64 * KIB },
+	/* stdout and stderr stand in it: megabytes, base64 in base64 */
+	[MESSAGE_RESULT] = { "result", "result@mainstay", false, 4096 * KIB },
+	[MESSAGE_PLAN] = { "plan", "plan@mainstay", false, 256 * KIB },
+	[MESSAGE_DAEMON] = { "daemon", "daemon@mainstay", false, 4 * KIB },
+	[MESSAGE_ENROL] = { "enrol", "enrol@mainstay", false, 16 * KIB },
+	[MESSAGE_ASSIGNMENT] = { "assignment", "assignment@mainstay", false, 64 * KIB },
+};
+
+const char *
+message_namespace(enum message m)
+{
+	return messages[m].name_space;
+}
+
+enum message
+message_of(const char *name_space)
+{
+	for (size_t i = 0; i < ARRAY_LEN(messages); i++) {
+		if (!strcmp(messages[i].name_space, name_space))
+			return (enum message)i;
+	}
+	return MESSAGE_MAX;
+}
+
+const char *
+message_word(enum message m)
+{
+	return messages[m].word;
+}
+
+bool
+message_by_person(enum message m)
+{
+	return messages[m].person;
+}
+
+size_t
+message_payload_max(enum message m)
+{
+	return messages[m].max;
+}
+
+size_t
+message_envelope_max(enum message m)
+{
+	return (messages[m].max + 2) / 3 * 4 + SIGS_ROOM;
+}
