@@ -76,8 +76,14 @@ put_args(struct buf *out, const json_t *args)
 	for (size_t i = 0; i < n; i++) {
 		SCOPED(buf_done) struct buf b = BUF_MAX(LINE_BYTES);
 
+		value = json_object_get(args, names[i]);
 		buf_printf(&b, "%s = ", names[i]);
-		put_word(&b, json_string_value(json_object_get(args, names[i])));
+		if (json_is_string(value))
+			put_word(&b, json_string_value(value));
+		else if (json_is_integer(value))
+			buf_printf(&b, "%lld", (long long)json_integer_value(value));
+		else
+			buf_puts(&b, json_is_true(value) ? "true" : "false");
 		if (buf_error(&b))
 			return FAULT(buf_error(&b));
 		line(out, "argument", buf_text(&b));

@@ -68,25 +68,37 @@ request_peek_id(const json_t *payload)
 }
 
 static int
+check_text(const char *name, const json_t *value, const char *id)
+{
+	if (json_string_length(value) > REQUEST_ARG_MAX)
+		return REFUSE(REASON_MALFORMED, id, "args: \"%s\": more than %d bytes", name,
+			(int)REQUEST_ARG_MAX);
+	for (const char *p = json_string_value(value); *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return REFUSE(REASON_MALFORMED, id,
+				"args: \"%s\" holds a control character", name);
+	return 0;
+}
+
+static int
 check_args(const json_t *args, const char *id)
 {
 	const char *name;
 	json_t *value, *obj;
+	int r;
 
 	memcpy(&obj, &args, sizeof(obj)); /* jansson's iterator takes no const object */
 	json_object_foreach(obj, name, value) {
-		const char *text = json_string_value(value);
-
 		if (!*name || strlen(name) > REQUEST_NAME_MAX)
 			return REFUSE(REASON_MALFORMED, id, "args: a name of no or too many bytes");
-		if (!text || json_string_length(value) > REQUEST_ARG_MAX)
+		if (json_is_integer(value) || json_is_boolean(value))
+			continue;
+		if (!json_is_string(value))
 			return REFUSE(REASON_MALFORMED, id,
-				"args: \"%s\" must be text of at most %d bytes", name,
-				(int)REQUEST_ARG_MAX);
-		for (const char *p = text; *p; p++)
-			if ((unsigned char)*p < 0x20 || *p == 0x7f)
-				return REFUSE(REASON_MALFORMED, id,
-					"args: \"%s\" holds a control character", name);
+				"args: \"%s\" must be text, a whole number, true or false", name);
+		r = check_text(name, value, id);
+		if (r)
+			return r;
 	}
 	return 0;
 }

@@ -18,7 +18,7 @@ struct request {
 	const char *service;
 	const char *instance;
 	const char *operation;
-	json_t *args; /* object of text members; borrowed from doc */
+	json_t *args; /* object of texts, whole numbers and truth values; borrowed from doc */
 	uint8_t definition[32];
 	const char *reason;
 	const char *ticket;

@@ -13,7 +13,7 @@
  *
  * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it binds
  * to the very bytes the engineer signed, not to a name that two requests could share.
- * args is an object of text members, whatever the argument's type. */
+ * args is an object of texts, whole numbers and truth values, as the definition types them. */
 #pragma once
 
 enum {

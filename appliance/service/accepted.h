@@ -1,0 +1,36 @@
+/* What the customer accepted of each service: operations (by the digest of their rights) and fields of
+ * telemetry.  lib/monitor/accepted.json, written by the monitor:
+ *
+ *	{"services":{NAME:{"fields":{FIELD:true},"operations":{OPERATION:"sha256:HEX"}}},"v":1}
+ *
+ * An operation whose rights changed in a new release is no longer the accepted one: it is off until the customer
+ * accepts it again. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/scope.h"
+
+struct accepted;
+
+/* Read from dir_fd (the folder lib/monitor); no file accepts nothing.  Returns 0, REASON_MALFORMED or
+ * REASON_UNKNOWN_FIELD (logged), or a fault. */
+int accepted_load(struct accepted **ret, int dir_fd);
+struct accepted *accepted_free(struct accepted *a);
+SCOPED_DESTRUCTOR(struct accepted, accepted_free)
+
+bool accepted_operation(const struct accepted *a, const char *service, const char *operation,
+	const uint8_t rights[32]);
+bool accepted_field(const struct accepted *a, const char *service, const char *field);
+/* true where anything of the service was accepted before. */
+bool accepted_knows(const struct accepted *a, const char *service);
+
+/* Change in memory; accepted_save() makes it last.  Return 0 or a fault. */
+int accepted_add_operation(struct accepted *a, const char *service, const char *operation,
+	const uint8_t rights[32]);
+int accepted_add_field(struct accepted *a, const char *service, const char *field);
+int accepted_forget(struct accepted *a, const char *service); /* it was removed; unknown is no fault */
+
+int accepted_save(const struct accepted *a, int dir_fd);
