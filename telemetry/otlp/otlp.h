@@ -14,7 +14,7 @@ enum {
 	OTLP_DEPTH_MAX = 32,              /* of AnyValue in AnyValue, and of groups in groups */
 	OTLP_ATTRIBUTES_MAX = 128,        /* of one resource, scope, point or record */
 	OTLP_BUCKETS_MAX = 512,           /* of one histogram; quantiles of one summary */
-	OTLP_LABELS_MAX = 4,              /* of a sample or event that we write */
+	OTLP_LABELS_MAX = 6,              /* of a sample or event that we write */
 };
 
 enum otlp_kind {
