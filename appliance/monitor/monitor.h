@@ -169,6 +169,7 @@ enum monitor_change {
 	MONITOR_CHANGE_PEOPLE = 1 << 2,
 	MONITOR_CHANGE_RECORD = 1 << 3,  /* enrolled, recorded or left */
 	MONITOR_CHANGE_SERVICE = 1 << 4, /* a service's state or release; see services.h */
+	MONITOR_CHANGE_METADATA = 1 << 5, /* the trusted repository metadata is current again; see metadata.h */
 };
 
 /* Hooks; each may be NULL. */
