@@ -1,0 +1,194 @@
+#include "appliance/loop/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+
+enum { ACCURACY_US = 1000 };
+
+struct stop {
+	loop_fn *fn;
+	void *arg;
+};
+
+struct loop_timer {
+	struct loop_timer **slot;
+	sd_event_source *source;
+	loop_fn *fn;
+	void *arg;
+};
+
+struct loop_watch {
+	struct loop_watch **slot;
+	sd_event_source *source;
+	loop_io_fn *fn;
+	void *arg;
+};
+
+static int
+on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	struct stop *stop = arg;
+
+	(void)si;
+	if (stop->fn)
+		stop->fn(stop->arg);
+	else
+		(void)sd_event_exit(sd_event_source_get_event(source), 0);
+	return 0;
+}
+
+/* The source floats: it lives and dies with the loop, and what it points to with it. */
+static int
+add_stop(sd_event *loop, int sig, loop_fn *fn, void *arg)
+{
+	sd_event_source *source = NULL;
+	struct stop *stop = calloc(1, sizeof(*stop));
+	int r;
+
+	if (!stop)
+		return FAULT(-ENOMEM);
+	*stop = (struct stop){ fn, arg };
+	r = sd_event_add_signal(loop, &source, sig, on_stop, stop);
+	if (r < 0) {
+		free(stop);
+		return FAULT(r);
+	}
+	(void)sd_event_source_set_destroy_callback(source, free);
+	r = sd_event_source_set_floating(source, 1);
+	(void)sd_event_source_unref(source);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+loop_new(sd_event **ret, loop_fn *stop, void *arg)
+{
+	SCOPED(loop_unrefp) sd_event *loop = NULL;
+	sigset_t set;
+	int r;
+
+	/* Blocked before anything can start a thread, so that only the loop hears of them. */
+	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGTERM) < 0 || sigaddset(&set, SIGINT) < 0 ||
+		sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return FAULT(-errno);
+	r = sd_event_new(&loop);
+	if (r < 0)
+		return FAULT(r);
+	r = add_stop(loop, SIGTERM, stop, arg);
+	r = r ? r : add_stop(loop, SIGINT, stop, arg);
+	if (r < 0)
+		return r;
+	*ret = STEAL(loop);
+	return 0;
+}
+
+int
+loop_run(sd_event *loop)
+{
+	int r = sd_event_loop(loop);
+
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+on_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct loop_timer *t = arg;
+	loop_fn *fn = t->fn;
+	void *fn_arg = t->arg;
+
+	(void)source;
+	(void)usec;
+	loop_cancel(t); /* forgotten first: fn may start the next one in the same slot */
+	fn(fn_arg);
+	return 0;
+}
+
+int
+loop_after(struct loop_timer **slot, sd_event *loop, uint64_t ms, loop_fn *fn, void *arg)
+{
+	struct loop_timer *t;
+	int r;
+
+	if (ms > UINT64_MAX / 2 / CLOCK_US_PER_MS)
+		return FAULT(-ERANGE);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return FAULT(-ENOMEM);
+	*t = (struct loop_timer){ .fn = fn, .arg = arg };
+	r = sd_event_add_time_relative(loop, &t->source, CLOCK_BOOTTIME, ms * CLOCK_US_PER_MS,
+		ACCURACY_US, on_timer, t);
+	if (r < 0) {
+		free(t);
+		return FAULT(r);
+	}
+	loop_cancel(*slot);
+	t->slot = slot;
+	*slot = t;
+	return 0;
+}
+
+struct loop_timer *
+loop_cancel(struct loop_timer *t)
+{
+	if (!t)
+		return NULL;
+	*t->slot = NULL;
+	(void)sd_event_source_disable_unref(t->source);
+	free(t);
+	return NULL;
+}
+
+static int
+on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct loop_watch *w = arg;
+
+	(void)source;
+	(void)fd;
+	w->fn(revents, w->arg); /* may unwatch: nothing of w is touched after it */
+	return 0;
+}
+
+int
+loop_watch(struct loop_watch **slot, sd_event *loop, int fd, uint32_t events, loop_io_fn *fn, void *arg)
+{
+	struct loop_watch *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return FAULT(-ENOMEM);
+	*w = (struct loop_watch){ .fn = fn, .arg = arg };
+	loop_unwatch(*slot); /* first: the same descriptor cannot be watched twice */
+	r = sd_event_add_io(loop, &w->source, fd, events, on_io, w);
+	if (r < 0) {
+		free(w);
+		return FAULT(r);
+	}
+	w->slot = slot;
+	*slot = w;
+	return 0;
+}
+
+int
+loop_watch_events(struct loop_watch *w, uint32_t events)
+{
+	int r = sd_event_source_set_io_events(w->source, events);
+
+	return r < 0 ? FAULT(r) : 0;
+}
+
+struct loop_watch *
+loop_unwatch(struct loop_watch *w)
+{
+	if (!w)
+		return NULL;
+	*w->slot = NULL;
+	(void)sd_event_source_disable_unref(w->source);
+	free(w);
+	return NULL;
+}
