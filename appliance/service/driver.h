@@ -35,11 +35,7 @@ int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *
 /* A shim ended (spawn_exited_fn with SPAWN_SHIM). */
 void driver_process_exited(struct driver *d, const char *service);
 
-/* Make lib/services/NAME/{data,conf,log} and run/services/NAME with the service's owner, and fill the folders of
- * spec (its name must be set).  Only for the process that is root or the site's user.  Returns 0 or a fault. */
-int driver_process_folders(struct spec *spec, const struct paths *paths, const struct identity *id);
-
-/* Start: returns when the shim says running (or health passing where spec has a health check), within the spec's
+/* Start: done when the shim says running (or health passing where spec has a health check), within the spec's
  * start time.  spec is borrowed for the call only.  done runs exactly once, later, from the loop, unless this returns
  * a fault. */
 int driver_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);

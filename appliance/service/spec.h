@@ -25,6 +25,7 @@ enum spec_heal {
 enum spec_health {
 	SPEC_HEALTH_NONE, /* health stays unknown */
 	SPEC_HEALTH_RESP, /* PING over the UNIX socket `socket` below the run folder */
+	SPEC_HEALTH_EXEC, /* `probe` inside a sandbox like the service's, without data; exit 0 passes */
 };
 
 struct spec {
@@ -32,11 +33,13 @@ struct spec {
 	char release[65];                /* hex of the release's index.json; "" for a tree without one */
 	char tree[SPEC_PATH_MAX + 1];    /* on the host; seen as / */
 	char data[SPEC_PATH_MAX + 1];    /* seen as /data */
-	char conf[SPEC_PATH_MAX + 1];    /* seen as /conf, read-only for the service */
+	char conf[SPEC_PATH_MAX + 1];    /* seen as /conf, read-only */
 	char run[SPEC_PATH_MAX + 1];     /* seen as /run/service */
-	char log[SPEC_PATH_MAX + 1];     /* folder of NAME.log; not seen */
+	char log[SPEC_PATH_MAX + 1];     /* seen as /log; holds NAME.log, its stdout and stderr */
 	char *argv[SPEC_ARGS_MAX + 1];   /* owned; ends with NULL; argv[0] is a path inside */
 	char *env[SPEC_ARGS_MAX + 1];    /* owned; "NAME=value"; ends with NULL */
+	char *probe[SPEC_ARGS_MAX + 1];  /* of health exec; owned; ends with NULL */
+	char expect[SPEC_NAME_MAX + 1];  /* of health exec: must stand in its stdout; "" for nothing */
 	enum spec_heal heal;
 	enum spec_health health;
 	char socket[SPEC_NAME_MAX + 1];  /* file name below run; "" where health needs none */
@@ -58,6 +61,7 @@ void spec_done(struct spec *s);
 /* Add an argument or NAME=value.  Returns 0, REASON_TOO_LARGE (logged), or a fault. */
 int spec_arg(struct spec *s, const char *arg);
 int spec_env(struct spec *s, const char *assignment);
+int spec_probe(struct spec *s, const char *arg);
 
 /* Append canonical JSON.  Returns 0 or a fault. */
 int spec_encode(struct buf *out, const struct spec *s);

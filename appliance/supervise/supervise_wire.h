@@ -7,8 +7,7 @@
  *	  STOP    id, NAME                    (the shim stops its service and ends)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
- *	                                      <- OK       id, PID
- *	                                                  of LIST: {KIND, NAME, PID, READY, RESTARTS}...
+ *	                                      <- OK       id, PID; of LIST: TEXT, the roster (service/roster.h)
  *	                                         REFUSED  id, REASON, OPERAND, TEXT
  *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
  *
@@ -26,17 +25,15 @@ enum supervise_type {
 	SUPERVISE_EXITED = 8,
 };
 
-enum supervise_tag {
-	SUPERVISE_TAG_KIND = 1,     /* u8, enum roster_role */
-	SUPERVISE_TAG_NAME = 2,     /* text, 0..64 */
-	SUPERVISE_TAG_PID = 3,      /* u32 */
-	SUPERVISE_TAG_SIGNAL = 4,   /* u8: 15 or 9 */
-	SUPERVISE_TAG_STATUS = 5,   /* u32, waitpid's; 0xffffffff where unknown */
-	SUPERVISE_TAG_READY = 6,    /* u8, 0 or 1 */
-	SUPERVISE_TAG_RESTARTS = 7, /* u32 */
-	SUPERVISE_TAG_REASON = 8,   /* text, a token */
-	SUPERVISE_TAG_OPERAND = 9,  /* text */
-	SUPERVISE_TAG_TEXT = 10,    /* text */
+enum supervise_tag { /* numbers are eight bytes */
+	SUPERVISE_TAG_KIND = 1,    /* number, enum roster_role */
+	SUPERVISE_TAG_NAME = 2,    /* text, 1..64 */
+	SUPERVISE_TAG_PID = 3,     /* number */
+	SUPERVISE_TAG_SIGNAL = 4,  /* number: 15 or 9 */
+	SUPERVISE_TAG_STATUS = 5,  /* number, waitpid's; absent where nobody could collect it */
+	SUPERVISE_TAG_REASON = 6,  /* text, a token */
+	SUPERVISE_TAG_OPERAND = 7, /* text */
+	SUPERVISE_TAG_TEXT = 8,    /* text */
 };
 
 enum {

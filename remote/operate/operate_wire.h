@@ -14,26 +14,26 @@ enum operate_type {
 	OPERATE_REFUSED = 3,
 };
 
-enum operate_tag {
-	OPERATE_TAG_PROFILE = 1,   /* u8, enum operate_profile */
-	OPERATE_TAG_ARG = 2,       /* text 0..4096; repeated, in order; 1..64 */
+enum operate_tag { /* numbers are eight bytes */
+	OPERATE_TAG_PROFILE = 1,   /* number, enum operate_profile */
+	OPERATE_TAG_ARG = 2,       /* text 1..4096; repeated, in order; 1..64 */
 	OPERATE_TAG_TREE = 3,      /* text: the release's tree on the host, seen as / */
 	OPERATE_TAG_RUN = 4,       /* text: the service's run folder, seen as /run/service */
 	OPERATE_TAG_DATA = 5,      /* text: seen as /data where the profile shows it */
 	OPERATE_TAG_CONF = 6,      /* text: seen as /conf where the profile shows it */
-	OPERATE_TAG_UID = 7,       /* u32: what to become; the gid is the same number */
-	OPERATE_TAG_TIMEOUT = 8,   /* u32 ms, 1..86400000 */
-	OPERATE_TAG_MEMORY = 9,    /* u64 bytes; 0: none */
-	OPERATE_TAG_OUTPUT = 10,   /* u32 bytes, stdout and stderr together */
-	OPERATE_TAG_PROCESSES = 11, /* u32; 0: none */
-	OPERATE_TAG_DECLARED = 12, /* u32: OPERATE_MAY_ bits, only of destroy */
-	OPERATE_TAG_OUTCOME = 13,  /* u8, enum operate_outcome */
-	OPERATE_TAG_STATUS = 14,   /* u32 exit status; absent where a signal ended it */
-	OPERATE_TAG_SIGNAL = 15,   /* u32 */
-	OPERATE_TAG_CPU_MS = 16,   /* u64 */
-	OPERATE_TAG_MAX_RSS = 17,  /* u64 bytes */
-	OPERATE_TAG_WALL_MS = 18,  /* u64 */
-	OPERATE_TAG_TRUNCATED = 19, /* u8, 0 or 1 */
+	OPERATE_TAG_UID = 7,       /* number: what to become; the gid is the same number */
+	OPERATE_TAG_TIMEOUT = 8,   /* number, ms, 1..86400000 */
+	OPERATE_TAG_MEMORY = 9,    /* number, bytes of address space a process; 0: none */
+	OPERATE_TAG_OUTPUT = 10,   /* number, bytes, stdout and stderr together */
+	OPERATE_TAG_PROCESSES = 11, /* number; 0: none */
+	OPERATE_TAG_DECLARED = 12, /* number: OPERATE_MAY_ bits, only of destroy */
+	OPERATE_TAG_OUTCOME = 13,  /* number, enum operate_outcome */
+	OPERATE_TAG_STATUS = 14,   /* number, exit status; absent where a signal ended it */
+	OPERATE_TAG_SIGNAL = 15,   /* number */
+	OPERATE_TAG_CPU_MS = 16,   /* number */
+	OPERATE_TAG_MAX_RSS = 17,  /* number, bytes */
+	OPERATE_TAG_WALL_MS = 18,  /* number */
+	OPERATE_TAG_TRUNCATED = 19, /* number, 0 or 1 */
 	OPERATE_TAG_REASON = 20,   /* text, a token */
 	OPERATE_TAG_TEXT = 21,     /* text */
 };

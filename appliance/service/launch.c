@@ -1,0 +1,223 @@
+#include "appliance/service/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/identity.h"
+
+/* As the service itself sees them. */
+static const struct definition_values inside = {
+	.run = "/run/service", .data = "/data", .conf = "/conf", .log = "/log"
+};
+
+/* Open (making) path below dir_fd, with this owner and mode. */
+static int
+folder(int *ret_fd, int dir_fd, const char *path, const struct identity *id, gid_t gid, mode_t mode)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r;
+
+	r = fs_open_dir(&fd, dir_fd, path, 0755);
+	if (r)
+		return FAULT(r);
+	if (id->separate && fchown(fd, id->uid[IDENTITY_SERVICE], gid) < 0)
+		return FAULT(-errno);
+	if (fchmod(fd, mode) < 0)
+		return FAULT(-errno);
+	if (ret_fd)
+		*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+/* The same for a path of several steps inside a folder that the service itself may write: it must not lead us
+ * elsewhere by a link, so no step follows one. */
+static int
+folder_inside(int *ret_fd, int dir_fd, const char *path, const struct identity *id, mode_t mode)
+{
+	SCOPED(scope_close) int at = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (at < 0)
+		return FAULT(-errno);
+	while (*(path += strspn(path, "/"))) {
+		size_t len = strcspn(path, "/");
+		int next = -1;
+
+		if (len >= sizeof(name) || (len == 2 && !strncmp(path, "..", 2)))
+			return FAULT(-EINVAL);
+		memcpy(name, path, len);
+		name[len] = '\0';
+		r = folder(&next, at, name, id, id->uid[IDENTITY_SERVICE], mode);
+		if (r)
+			return FAULT(r);
+		(void)close(at);
+		at = next;
+		path += len;
+	}
+	*ret_fd = STEAL_FD(at);
+	return 0;
+}
+
+int
+launch_folders(struct spec *spec, const struct paths *paths, const struct identity *id)
+{
+	static const char *const subs[] = { "data", "conf", "log" };
+	static const mode_t modes[] = { 0700, 0750, 0750 };
+	char *const places[] = { spec->data, spec->conf, spec->log };
+	gid_t gid = id->uid[IDENTITY_SERVICE];
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
+		if (snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib, spec->name, subs[i]) >=
+			SPEC_PATH_MAX)
+			return REFUSE(REASON_TOO_LARGE, spec->name, "the name of its folder is too long");
+		/* The collector tails logs: its group may read them. */
+		r = folder(NULL, AT_FDCWD, places[i], id, i == 2 ? id->readers : gid, modes[i]);
+		if (r)
+			return FAULT(r);
+	}
+	(void)snprintf(spec->run, sizeof(spec->run), "%s/services/%s", paths->run, spec->name);
+	/* Set-group-ID: the socket that the service makes there gets the readers' group. */
+	return FAULT(folder(NULL, AT_FDCWD, spec->run, id, id->readers, 02750));
+}
+
+static int
+data_folders(const struct definition *d, const struct spec *spec, const struct identity *id)
+{
+	SCOPED(scope_close) int data = -1;
+	const json_t *v;
+	size_t i;
+	int r;
+
+	data = open(spec->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (data < 0)
+		return FAULT(-errno);
+	json_array_foreach (d->data, i, v) {
+		SCOPED(scope_close) int fd = -1;
+
+		r = folder_inside(&fd, data, json_string_value(v), id, 0700);
+		if (r)
+			return FAULT(r);
+	}
+	return 0;
+}
+
+static int
+write_config(int conf_fd, const struct definition_config *c, const struct definition_values *values,
+	const struct identity *id)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(DEFINITION_CONFIG_MAX);
+	SCOPED(buf_done) struct buf old = BUF_MAX(DEFINITION_CONFIG_MAX);
+	SCOPED(scope_free) char *path = strdup(c->path);
+	SCOPED(scope_close) int dir = -1;
+	const char *name;
+	char *slash;
+	int r;
+
+	if (!path)
+		return FAULT(-ENOMEM);
+	r = definition_render(c, values, &text);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	slash = strrchr(path, '/');
+	name = slash ? slash + 1 : path;
+	if (slash)
+		*slash = '\0';
+	r = folder_inside(&dir, conf_fd, slash ? path : "", id, 0750);
+	if (r)
+		return FAULT(r);
+	if (fs_read(dir, name, DEFINITION_CONFIG_MAX, &old) == 0 && old.len == text.len &&
+		!memcmp(buf_text(&old), buf_text(&text), text.len))
+		return 0;
+	r = fs_replace(dir, name, buf_text(&text), text.len, 0640);
+	if (r)
+		return FAULT(r);
+	if (id->separate && fchownat(dir, name, 0, id->uid[IDENTITY_SERVICE], AT_SYMLINK_NOFOLLOW) < 0)
+		return FAULT(-errno);
+	return 0;
+}
+
+static int
+set_health(struct spec *s, const struct definition_health *h, const struct definition_values *values)
+{
+	SCOPED(scope_free) char *socket = NULL;
+	SCOPED(definition_argv_freep) char **argv = NULL;
+	const char *name;
+	int r = 0;
+
+	if (!h->present)
+		return 0;
+	s->health_interval_ms = h->period_us / 1000 < 100 ? 100 : h->period_us / 1000;
+	s->health_timeout_ms = h->timeout_us / 1000 < 10 ? 10 : h->timeout_us / 1000;
+	s->health_failures = h->failures ? h->failures : 1;
+	if (h->type == DEFINITION_PROBE_RESP) {
+		s->health = SPEC_HEALTH_RESP;
+		r = definition_expand(h->socket, values, &socket);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		name = strncmp(socket, "/run/service/", 13) ? socket : socket + 13;
+		if (strchr(name, '/') || !*name || strlen(name) > SPEC_NAME_MAX)
+			return REFUSE(REASON_MALFORMED, s->name, "health socket '%s' is not in the run folder", socket);
+		(void)snprintf(s->socket, sizeof(s->socket), "%s", name);
+		return 0;
+	}
+	s->health = SPEC_HEALTH_EXEC;
+	(void)snprintf(s->expect, sizeof(s->expect), "%s", h->expect ? h->expect : "");
+	r = definition_expand_argv(&h->argv, values, &argv);
+	for (size_t i = 0; !r && argv[i]; i++)
+		r = spec_probe(s, argv[i]);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+launch_prepare(struct spec *ret, const struct paths *paths, const struct identity *id,
+	const struct definition *d, const char *release, const json_t *knobs)
+{
+	static const enum spec_heal heal[] = { [DEFINITION_HEAL_EXIT] = SPEC_HEAL_EXIT,
+		[DEFINITION_HEAL_HEALTH] = SPEC_HEAL_HEALTH, [DEFINITION_HEAL_NEVER] = SPEC_HEAL_NEVER };
+	SCOPED(definition_argv_freep) char **argv = NULL;
+	SCOPED(scope_close) int conf = -1;
+	struct definition_values values = inside;
+	SCOPED_JSON *checked = NULL;
+	int r;
+
+	spec_init(ret);
+	if (snprintf(ret->name, sizeof(ret->name), "%s", d->name) >= (int)sizeof(ret->name) ||
+		snprintf(ret->tree, sizeof(ret->tree), "%s/store/%s", paths->lib, release) >=
+			(int)sizeof(ret->tree))
+		return REFUSE(REASON_TOO_LARGE, d->name, "the name is too long");
+	(void)snprintf(ret->release, sizeof(ret->release), "%s", release);
+	r = definition_check_knobs(d, knobs, &checked);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	values.knobs = checked;
+	r = definition_expand_argv(&d->exec, &values, &argv);
+	for (size_t i = 0; !r && argv[i]; i++)
+		r = spec_arg(ret, argv[i]);
+	r = r ?: set_health(ret, &d->health, &values);
+	r = r ?: launch_folders(ret, paths, id);
+	r = r ?: data_folders(d, ret, id);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	ret->heal = heal[d->heal];
+	conf = open(ret->conf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (conf < 0)
+		return FAULT(-errno);
+	for (size_t i = 0; !r && i < d->n_config; i++)
+		r = write_config(conf, &d->config[i], &values, id);
+	return r < 0 ? FAULT(r) : r;
+}

@@ -1,0 +1,184 @@
+#include "appliance/service/sandbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+
+static void
+add(struct sandbox *s, const char *arg)
+{
+	if (s->error)
+		return;
+	if (s->n == SANDBOX_ARGS_MAX) {
+		s->error = REFUSE(REASON_TOO_LARGE, "sandbox", "more than %d words", SANDBOX_ARGS_MAX);
+		return;
+	}
+	s->args[s->n] = strdup(arg);
+	if (!s->args[s->n])
+		s->error = FAULT(-ENOMEM);
+	else
+		s->n++;
+}
+
+static void
+add3(struct sandbox *s, const char *a, const char *b, const char *c)
+{
+	add(s, a);
+	add(s, b);
+	add(s, c);
+}
+
+/* Names at the tree's top that we provide ourselves. */
+static bool
+is_ours(const char *name)
+{
+	static const char *const ours[] = { ".", "..", "proc", "dev", "sys", "tmp", "run", "data", "conf", "log" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (!strcmp(name, ours[i]))
+			return true;
+	return false;
+}
+
+static void
+add_entry(struct sandbox *s, int tree_fd, const char *tree, const char *name)
+{
+	char src[PATH_MAX], dst[NAME_MAX + 2], target[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstatat(tree_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		s->error = FAULT(-errno);
+		return;
+	}
+	(void)snprintf(dst, sizeof(dst), "/%s", name);
+	if (snprintf(src, sizeof(src), "%s/%s", tree, name) >= (int)sizeof(src)) {
+		s->error = REFUSE(REASON_TOO_LARGE, tree, "the tree's name is too long");
+	} else if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
+		add3(s, "--ro-bind", src, dst);
+	} else if (S_ISLNK(st.st_mode)) {
+		n = readlinkat(tree_fd, name, target, sizeof(target) - 1);
+		if (n < 0) {
+			s->error = FAULT(-errno);
+			return;
+		}
+		target[n] = '\0';
+		add3(s, "--symlink", target, dst);
+	} else {
+		s->error = REFUSE(REASON_UNSAFE_TREE, tree, "%s is no folder, file or link", name);
+	}
+}
+
+static void
+add_tree(struct sandbox *s, const char *tree)
+{
+	unsigned n = 0;
+	struct dirent *e;
+	DIR *d;
+
+	d = opendir(tree);
+	if (!d) {
+		s->error = errno == ENOENT || errno == ENOTDIR || errno == EACCES ?
+			REFUSE(REASON_NOT_FOUND, tree, "the release's tree cannot be opened") :
+			FAULT(-errno);
+		return;
+	}
+	while (!s->error && (e = readdir(d))) {
+		if (is_ours(e->d_name))
+			continue;
+		if (++n > SANDBOX_TOP_MAX)
+			s->error = REFUSE(REASON_TOO_LARGE, tree, "more than %d entries at the top",
+				SANDBOX_TOP_MAX);
+		else
+			add_entry(s, dirfd(d), tree, e->d_name);
+	}
+	(void)closedir(d);
+}
+
+void
+sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent)
+{
+	static const char *const first[] = { SANDBOX_PROGRAM, "--unshare-user", "--unshare-pid",
+		"--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", "--new-session",
+		"--clearenv", "--hostname", "mainstay" };
+
+	*s = (struct sandbox){ 0 };
+	for (size_t i = 0; i < ARRAY_LEN(first); i++)
+		add(s, first[i]);
+	if (!network)
+		add(s, "--unshare-net");
+	if (die_with_parent)
+		add(s, "--die-with-parent");
+	if (!s->error)
+		add_tree(s, tree);
+	add(s, "--proc");
+	add(s, "/proc");
+	add(s, "--dev");
+	add(s, "/dev");
+	add(s, "--tmpfs");
+	add(s, "/tmp");
+	add3(s, "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+	add3(s, "--setenv", "LANG", "C.UTF-8");
+}
+
+void
+sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writable)
+{
+	add3(s, writable ? "--bind" : "--ro-bind", src, dst);
+}
+
+void
+sandbox_env(struct sandbox *s, const char *assignment)
+{
+	const char *eq = strchr(assignment, '=');
+	char name[256];
+
+	if (s->error)
+		return;
+	if (!eq || eq == assignment || (size_t)(eq - assignment) >= sizeof(name)) {
+		s->error = REFUSE(REASON_MALFORMED, "environment", "an entry is no NAME=value");
+		return;
+	}
+	memcpy(name, assignment, (size_t)(eq - assignment));
+	name[eq - assignment] = '\0';
+	add3(s, "--setenv", name, eq + 1);
+}
+
+void
+sandbox_info_fd(struct sandbox *s, int fd)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%d", fd);
+	add(s, "--info-fd");
+	add(s, number);
+}
+
+int
+sandbox_end(struct sandbox *s, char *const *argv)
+{
+	add(s, "--remount-ro");
+	add(s, "/");
+	add(s, "--");
+	for (; *argv; argv++)
+		add(s, *argv);
+	return s->error;
+}
+
+void
+sandbox_done(struct sandbox *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->args[i]);
+	*s = (struct sandbox){ 0 };
+}

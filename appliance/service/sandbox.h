@@ -1,0 +1,34 @@
+/* A command line of bubblewrap, put together: what a sandboxed process sees is what was added here.
+ *
+ * The root is an empty tmpfs into which each top-level entry of the release's tree is bound read-only, so that
+ * folders of ours can stand beside them whatever the tree holds; it is made read-only at the end.  The process
+ * is PID 1 of its own PID namespace, has no capabilities and cannot get any. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SANDBOX_ARGS_MAX = 512, SANDBOX_TOP_MAX = 64 };
+
+#define SANDBOX_PROGRAM "/usr/bin/bwrap"
+
+struct sandbox {
+	char *args[SANDBOX_ARGS_MAX + 1]; /* owned; ends with NULL */
+	size_t n;
+	int error; /* sticks: 0, a reason, a fault */
+};
+
+/* Begin: namespaces, /proc, a minimal /dev, private /tmp, and tree.  network: share the host's, else an empty
+ * one.  die_with_parent: gone when bubblewrap's parent dies. */
+void sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent);
+/* Bind host's folder src at dst. */
+void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writable);
+/* Set one variable of the otherwise empty environment, "NAME=value". */
+void sandbox_env(struct sandbox *s, const char *assignment);
+/* bubblewrap writes its JSON ("child-pid") to this descriptor. */
+void sandbox_info_fd(struct sandbox *s, int fd);
+/* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong: REASON_NOT_FOUND the
+ * tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder, file or link, REASON_TOO_LARGE
+ * (all logged); or a fault. */
+int sandbox_end(struct sandbox *s, char *const *argv);
+void sandbox_done(struct sandbox *s); /* s may be { 0 } */
