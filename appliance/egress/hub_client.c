@@ -1,0 +1,319 @@
+#include "appliance/egress/hub_client.h"
+
+#include <errno.h>
+#include <zstd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/loop/curl_loop.h"
+#include "appliance/trust/httpsig.h"
+#include "appliance/trust/sha256.h"
+
+enum {
+	ZSTD_LEVEL = 1,             /* faster and no larger than 3 on our lines */
+	COMPRESS_FROM = 256,        /* smaller bodies do not pay for a header */
+	HEADERS_MAX = 12,
+	PROBLEM_BYTES_MAX = 16 * 1024,
+};
+
+struct hub_client {
+	struct hub_config config;
+	const struct ed25519 *key;
+	struct curl_loop *curl;
+	char authority[HUB_URL_MAX];
+	struct hub_call *calls; /* those under way */
+};
+
+struct hub_call {
+	struct hub_client *client;
+	struct hub_call **slot;
+	struct hub_call *next;
+	struct curl_transfer *transfer;
+	hub_done_fn *done;
+	void *arg;
+	char nonce[HTTPSIG_NONCE_MAX];
+	bool unsigned_reply;
+};
+
+/* The authority of a URL, lower-cased, as RFC 9421 section 2.2.3 wants it (the default port dropped). */
+static void
+set_authority(struct hub_client *h)
+{
+	const char *p = strstr(h->config.url, "://");
+	size_t n;
+
+	p = p ? p + 3 : h->config.url;
+	n = strcspn(p, "/");
+	snprintf(h->authority, sizeof(h->authority), "%.*s", (int)n, p);
+	for (char *c = h->authority; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + 32);
+	n = strlen(h->authority);
+	if (n > 4 && strcmp(h->authority + n - 4, ":443") == 0)
+		h->authority[n - 4] = '\0';
+}
+
+int
+hub_client_new(struct hub_client **ret, sd_event *loop, const struct hub_config *config,
+	const struct ed25519 *key)
+{
+	SCOPED(hub_client_freep) struct hub_client *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return FAULT(-ENOMEM);
+	h->config = *config;
+	h->key = key;
+	set_authority(h);
+	r = curl_loop_new(&h->curl, loop);
+	if (r < 0)
+		return FAULT(r);
+	*ret = STEAL(h);
+	return 0;
+}
+
+/* Take a call off its client's list and out of its slot, and free it. */
+static struct hub_call *
+call_drop(struct hub_call *call)
+{
+	struct hub_call **at = &call->client->calls;
+
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
+	if (call->slot)
+		*call->slot = NULL;
+	curl_loop_cancel(call->transfer);
+	free(call);
+	return NULL;
+}
+
+struct hub_call *
+hub_client_cancel(struct hub_call *call)
+{
+	return call ? call_drop(call) : NULL;
+}
+
+struct hub_client *
+hub_client_free(struct hub_client *h)
+{
+	if (!h)
+		return NULL;
+	while (h->calls)
+		call_drop(h->calls);
+	curl_loop_free(h->curl);
+	free(h);
+	return NULL;
+}
+
+/* --- the request ----------------------------------------------------------------------------------------- */
+/* Compress the body into out where that is asked for and pays; true then. */
+static bool
+compressed(const struct hub_request *req, struct buf *out)
+{
+	size_t bound, n;
+	uint8_t *room;
+
+	if (!req->compress || req->len < COMPRESS_FROM)
+		return false;
+	bound = ZSTD_compressBound(req->len);
+	room = buf_reserve(out, bound);
+	if (!room)
+		return false;
+	n = ZSTD_compress(room, bound, req->body, req->len, ZSTD_LEVEL);
+	if (ZSTD_isError(n) || n >= req->len)
+		return false;
+	buf_advance(out, n);
+	return true;
+}
+
+/* Header lines for curl, and those that are covered as pairs for the signature. */
+struct head {
+	char *lines[HEADERS_MAX + 1]; /* owned; ends with NULL */
+	struct httpsig_header pairs[HEADERS_MAX];
+	size_t n, n_pairs;
+	int error;
+};
+
+static void
+head_add(struct head *head, const char *name, const char *value, bool covered)
+{
+	char *line = NULL;
+
+	if (head->n == HEADERS_MAX || asprintf(&line, "%s: %s", name, value) < 0) {
+		head->error = -ENOMEM;
+		return;
+	}
+	head->lines[head->n++] = line;
+	if (covered)
+		head->pairs[head->n_pairs++] = (struct httpsig_header){ name, line + strlen(name) + 2 };
+}
+
+static void
+head_done(struct head *head)
+{
+	for (size_t i = 0; i < head->n; i++)
+		free(head->lines[i]);
+}
+
+static int
+sign(struct hub_call *call, const struct hub_request *req, const void *body, size_t len, bool zstd,
+	struct head *head)
+{
+	SCOPED(httpsig_fields_done) struct httpsig_fields fields = { 0 };
+	uint8_t digest[SHA256_LEN];
+	char sequence[24];
+	int r;
+
+	if (req->content_type)
+		head_add(head, "Content-Type", req->content_type, true);
+	if (zstd)
+		head_add(head, "Content-Encoding", "zstd", true);
+	if (req->stream) {
+		snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)req->sequence);
+		head_add(head, "Mainstay-Stream", req->stream, true);
+		head_add(head, "Mainstay-Sequence", sequence, true);
+	}
+	const struct httpsig_message m = {
+		.method = req->method,
+		.authority = call->client->authority,
+		.target = req->path,
+		.headers = head->pairs,
+		.n_headers = head->n_pairs,
+	};
+	sha256_of(digest, body, len);
+	r = httpsig_sign_request(&fields, &m, body ? digest : NULL, call->client->key, clock_now_us());
+	if (r != 0)
+		return r;
+	snprintf(call->nonce, sizeof(call->nonce), "%s", fields.nonce);
+	if (fields.digest[0])
+		head_add(head, "Content-Digest", fields.digest, false);
+	head_add(head, "Signature-Input", fields.input, false);
+	head_add(head, "Signature", fields.signature, false);
+	head_add(head, "Cache-Control", "no-transform", false);
+	return head->error;
+}
+
+/* --- the reply ------------------------------------------------------------------------------------------- */
+static void
+read_problem(struct hub_reply *reply)
+{
+	SCOPED_JSON *doc = NULL;
+	const char *reason;
+
+	if (reply->status < 400 || reply->len == 0 || reply->len > PROBLEM_BYTES_MAX)
+		return;
+	/* Errors may come as google.rpc.Status, too: no reason then. */
+	doc = json_loadb(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL);
+	reason = json_string_value(json_object_get(doc, "reason"));
+	if (reason && refuse_reason(reason) != REASON_NONE)
+		snprintf(reply->reason, sizeof(reply->reason), "%s", reason);
+}
+
+/* true where the hub's key signed this answer to this very request. */
+static bool
+check_signature(const struct hub_call *call, const struct http_reply *http, struct hub_reply *reply)
+{
+	struct httpsig_header pairs[HTTP_HEADERS_MAX];
+	uint64_t created_s = 0;
+
+	for (size_t i = 0; i < http->n_headers; i++)
+		pairs[i] = (struct httpsig_header){ http->headers[i].name, http->headers[i].value };
+	const struct httpsig_message m = {
+		.status = (int)http->status,
+		.headers = pairs,
+		.n_headers = http->n_headers,
+	};
+	if (httpsig_verify_reply(&m, http->body.data, http->body.len, call->nonce,
+		    call->client->config.reply_key, &created_s) != 0)
+		return false;
+	if (created_s < INT64_MAX / 1000)
+		reply->offset_ms = (int64_t)created_s * 1000 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
+	return true;
+}
+
+static void
+on_reply(struct http_reply *http, void *arg)
+{
+	struct hub_call *call = arg;
+	hub_done_fn *done = call->done;
+	void *done_arg = call->arg;
+	struct hub_reply reply = { .status = (int)http->status, .body = http->body.data, .len = http->body.len };
+	const char *why = http->error;
+	int r = http->result;
+
+	if (r == 0 && !call->unsigned_reply && !check_signature(call, http, &reply)) {
+		r = REASON_UNREACHABLE;
+		why = "an answer that the hub did not sign";
+	}
+	if (r == 0) {
+		reply.committed_text = http_header(http, "mainstay-committed");
+		reply.has_committed = reply.committed_text &&
+			number_u64(&reply.committed, reply.committed_text, UINT64_MAX) == 0;
+		if (http_header(http, "retry-after"))
+			(void)number_u64(&reply.retry_after_s, http_header(http, "retry-after"), 3600);
+		reply.signature_input = http_header(http, "signature-input");
+		reply.signature = http_header(http, "signature");
+		reply.content_digest = http_header(http, "content-digest");
+		snprintf(reply.nonce, sizeof(reply.nonce), "%s", call->nonce);
+		read_problem(&reply);
+	}
+	call->transfer = NULL;
+	call_drop(call);
+	done(r, r == 0 ? &reply : NULL, why, done_arg);
+}
+
+int
+hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_request *req,
+	hub_done_fn *done, void *arg)
+{
+	struct hub_call *call = calloc(1, sizeof(*call));
+	SCOPED(buf_done) struct buf packed = BUF_MAX(ZSTD_COMPRESSBOUND(HUB_REPLY_MAX));
+	SCOPED(head_done) struct head head = { 0 };
+	char url[2 * HUB_URL_MAX];
+	bool zstd;
+	int r;
+
+	if (!call)
+		return FAULT(-ENOMEM);
+	call->client = h;
+	call->done = done;
+	call->arg = arg;
+	call->unsigned_reply = req->unsigned_reply;
+	call->next = h->calls;
+	h->calls = call;
+
+	zstd = compressed(req, &packed);
+	const void *body = zstd ? packed.data : req->body;
+	size_t len = zstd ? packed.len : req->len;
+	r = sign(call, req, body, len, zstd, &head);
+	if (r == 0 && snprintf(url, sizeof(url), "%s%s", h->config.url, req->path) >= (int)sizeof(url))
+		r = -ENAMETOOLONG;
+	if (r == 0)
+		r = curl_loop_start(&call->transfer, h->curl,
+			&(struct http_request){
+				.method = req->method,
+				.url = url,
+				.headers = (const char *const *)head.lines,
+				.body = body,
+				.body_len = len,
+				.ca_file = h->config.ca_file[0] ? h->config.ca_file : NULL,
+				.proxy = h->config.proxy[0] ? h->config.proxy : NULL,
+				.max_reply = req->max_reply ? req->max_reply : HUB_REPLY_MAX,
+				.timeout_ms = req->timeout_ms,
+				.sink = req->sink,
+				.sink_arg = req->sink_arg,
+			},
+			on_reply, call);
+	if (r != 0) {
+		call_drop(call);
+		return r < 0 ? FAULT(r) : FAULT(-EINVAL);
+	}
+	call->slot = slot;
+	*slot = call;
+	return 0;
+}
