@@ -51,8 +51,8 @@ SCOPED_DESTRUCTOR(struct tuf_client, tuf_client_free)
  * verifies. Bytes that do not are silently not used.  Not for root.  Returns 0 or a fault. */
 int tuf_client_offer(struct tuf_client *c, const char *role, const void *p, size_t len);
 
-/* What is to be had next; false where nothing is: the metadata is up to date
- * (tuf_client_current()), or an earlier refusal ended the refresh. */
+/* What is to be had next; after a refusal still the same, for another mirror or a later try.  false
+ * where nothing is: the metadata is up to date (tuf_client_current()). */
 bool tuf_client_want(const struct tuf_client *c, struct tuf_want *ret);
 /* The whole workflow up to targets went through with this start time. */
 bool tuf_client_current(const struct tuf_client *c);
@@ -65,8 +65,7 @@ int tuf_client_update_split(struct tuf_client *c, const char *role, const struct
 /* The wanted file does not exist.  Ends the rotations of root; REASON_NOT_FOUND for any other. */
 int tuf_client_absent(struct tuf_client *c);
 
-/* Trusted roles, for keeping.  fresh is true until tuf_client_saved(): the bytes changed since.
- * */
+/* Trusted roles, for keeping.  fresh is true until tuf_client_saved(): the bytes changed since. */
 const void *tuf_client_bytes(const struct tuf_client *c, const char *role, size_t *ret_len);
 bool tuf_client_fresh(const struct tuf_client *c, const char *role);
 void tuf_client_saved(struct tuf_client *c, const char *role);

@@ -23,15 +23,12 @@ enum {
 	PEOPLE_REVOKED_MAX = 4096,
 	PEOPLE_NAME_MAX = 64,
 	PEOPLE_LIST_MAX = 256,	   /* roles or customers of one engineer */
-	PEOPLE_BLOB_MAX = 2048,	   /* bytes of an SSH public key */
-	PEOPLE_LIFE_MAX_DAYS = 30, /* a document that lives longer is malformed */
+	PEOPLE_LIFE_MAX_DAYS = 30, /* what release makes expires within it */
 };
 
 struct people_engineer {
-	const char *name;    /* borrowed from the people that it came from, as all below */
-	const char *key;     /* "ssh-ed25519 AAAA..." without comment */
-	const uint8_t *blob; /* its key blob */
-	size_t blob_len;
+	const char *name; /* borrowed from the people that it came from, as all below */
+	struct sshkey_public key;
 	const json_t *roles;
 	const json_t *customers;
 	uint64_t not_before_us, not_after_us;

@@ -6,13 +6,12 @@
 #include <stdint.h>
 
 struct buf;
-
 struct ed25519;
 
 /* Append {"signatures":[...],"signed":...} in canonical form with one signature a signer, sorted
  * by key id. */
-int tuf_repo_sign(
-	struct buf *out, const json_t *signed_, const struct ed25519 *signers, size_t n_signers);
+int tuf_repo_sign(struct buf *out, const json_t *signed_, const struct ed25519 *const *signers,
+	size_t n_signers);
 /* Add one signature to a document of ours (appending the whole again); the signer's earlier one
  * is replaced. */
 int tuf_repo_cosign(

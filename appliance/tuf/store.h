@@ -2,6 +2,7 @@
  * courier and desk keep one each; nobody shares. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct tuf_client;
