@@ -37,6 +37,11 @@ int services_start(struct monitor *m, const char *name, services_done_fn *done, 
 int services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 int services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 
+/* The values of a service's knobs in force, checked and with defaults filled in (definition_check_knobs()'s
+ * object); *ret is the caller's.  Returns 0, REASON_NOT_FOUND (logged) where no release of it is active, or a
+ * fault. */
+int services_knobs(struct monitor *m, const char *name, json_t **ret);
+
 /* cluster.yaml or cluster.lock were replaced by somebody else (activation): read them again. */
 void services_reload(struct monitor *m);
 

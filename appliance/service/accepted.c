@@ -56,7 +56,7 @@ check_service(const json_t *service, const char *name)
 	};
 	int r = json_members(service, fields, ARRAY_LEN(fields), &m, FILE_NAME);
 
-	return r ? r : check_operations(m.operations, name);
+	return r ?: check_operations(m.operations, name);
 }
 
 static int
@@ -112,7 +112,7 @@ accepted_load(struct accepted **ret, int dir_fd)
 	if (r)
 		return r < 0 ? FAULT(r) : REFUSE(r, FILE_NAME, "cannot be read");
 	r = json_read(&a->doc, b.data, b.len, BYTES_MAX, FILE_NAME);
-	r = r ? r : check(a->doc);
+	r = r ?: check(a->doc);
 	if (r)
 		return r;
 	*ret = STEAL(a);
@@ -206,6 +206,6 @@ accepted_save(const struct accepted *a, int dir_fd)
 	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
 	int r = json_canonical(&b, a->doc);
 
-	r = r ? r : fs_replace(dir_fd, FILE_NAME, b.data, b.len, 0600);
+	r = r ?: fs_replace(dir_fd, FILE_NAME, b.data, b.len, 0600);
 	return r < 0 ? FAULT(r) : r;
 }

@@ -146,7 +146,7 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	line_f(out, "definition", "%s", sha256_text(digest, q->definition));
 	line(out, "operation", q->operation);
 	r = put_args(out, q->args);
-	r = r ? r : put_argv(out, f);
+	r = r ?: put_argv(out, f);
 	if (r)
 		return r;
 	line_f(out, "risk", "%s: %s", f->risk, f->rights);

@@ -152,12 +152,10 @@ request_parse(struct request **ret, const void *payload, size_t len)
 {
 	SCOPED_JSON *doc = NULL;
 	uint8_t digest[SHA256_LEN];
-	int r = json_read(&doc, payload, len, message_payload_max(MESSAGE_REQUEST), "request");
+	int r = json_read_canonical(&doc, payload, len, message_payload_max(MESSAGE_REQUEST), "request");
 
 	if (r)
 		return r;
-	if (!json_is_canonical(doc, payload, len))
-		return REFUSE(REASON_MALFORMED, "request", "not canonical JSON");
 	sha256_of(digest, payload, len);
 	return from_json(ret, doc, digest);
 }
@@ -188,21 +186,21 @@ request_json(json_t **ret, const struct request *r)
 	if (!doc)
 		return FAULT(-ENOMEM);
 	res = json_put_u64(doc, "v", 1);
-	res = res ? res : json_put_text(doc, "id", r->id);
-	res = res ? res : json_put_text(doc, "site", r->site);
-	res = res ? res : json_put_text(doc, "customer", r->customer);
-	res = res ? res : json_put_text(doc, "service", r->service);
-	res = res ? res : json_put_text(doc, "instance", r->instance);
-	res = res ? res : json_put_text(doc, "operation", r->operation);
-	res = res ? res : json_put_sha256(doc, "definition", r->definition);
-	res = res ? res : json_put_text(doc, "reason", r->reason);
-	res = res ? res : json_put_text(doc, "ticket", r->ticket);
-	res = res ? res : json_put_text(doc, "engineer", r->engineer);
-	res = res ? res : json_put_u64(doc, "people_version", r->people_version);
-	res = res ? res : json_put_hex(doc, "epoch", r->epoch, sizeof(r->epoch));
-	res = res ? res : json_put_time(doc, "not_before", r->not_before_us);
-	res = res ? res : json_put_time(doc, "expires", r->expires_us);
-	res = res ? res : json_put_hex(doc, "nonce", r->nonce, sizeof(r->nonce));
+	res = res ?: json_put_text(doc, "id", r->id);
+	res = res ?: json_put_text(doc, "site", r->site);
+	res = res ?: json_put_text(doc, "customer", r->customer);
+	res = res ?: json_put_text(doc, "service", r->service);
+	res = res ?: json_put_text(doc, "instance", r->instance);
+	res = res ?: json_put_text(doc, "operation", r->operation);
+	res = res ?: json_put_sha256(doc, "definition", r->definition);
+	res = res ?: json_put_text(doc, "reason", r->reason);
+	res = res ?: json_put_text(doc, "ticket", r->ticket);
+	res = res ?: json_put_text(doc, "engineer", r->engineer);
+	res = res ?: json_put_u64(doc, "people_version", r->people_version);
+	res = res ?: json_put_hex(doc, "epoch", r->epoch, sizeof(r->epoch));
+	res = res ?: json_put_time(doc, "not_before", r->not_before_us);
+	res = res ?: json_put_time(doc, "expires", r->expires_us);
+	res = res ?: json_put_hex(doc, "nonce", r->nonce, sizeof(r->nonce));
 	if (res)
 		return res;
 	args = r->args ? json_deep_copy(r->args) : json_object();

@@ -37,9 +37,8 @@ static const struct json_field fields[] = {
 	FIELD("reason", JSON_KIND_TEXT0, reason, 32),
 	FIELD("exit_status", JSON_KIND_I64, exit_status, 255),
 	FIELD("signal", JSON_KIND_U64, signal, 64),
-	/* As long as the message itself may be: \xHH forms make text longer than the output was. */
-	FIELD("stdout", JSON_KIND_TEXT0, out, 4 * REQUEST_OUTPUT_MAX),
-	FIELD("stderr", JSON_KIND_TEXT0, err, 4 * REQUEST_OUTPUT_MAX),
+	FIELD("stdout", JSON_KIND_TEXT0, out, REQUEST_OUTPUT_MAX),
+	FIELD("stderr", JSON_KIND_TEXT0, err, REQUEST_OUTPUT_MAX),
 	FIELD("truncated", JSON_KIND_BOOL, truncated, 0),
 	FIELD("cpu_ms", JSON_KIND_U64, cpu_ms, 0),
 	FIELD("max_rss", JSON_KIND_U64, max_rss, 0),
@@ -61,17 +60,16 @@ request_result_json(json_t **ret, const struct request_result *r)
 	if (!doc)
 		return FAULT(-ENOMEM);
 	res = json_put_u64(doc, "v", 1);
-	res = res ? res : json_put_sha256(doc, "request", r->request);
-	res = res ? res : json_put_text(doc, "outcome", request_outcome_name(r->outcome));
-	res = res ? res
-		  : json_put_text(doc, "reason",
-			    r->reason == REASON_NONE ? "" : refuse_token(r->reason));
-	res = res ? res : json_put_u64(doc, "signal", (uint64_t)r->signal);
-	res = res ? res : json_put_text(doc, "stdout", r->out ? r->out : "");
-	res = res ? res : json_put_text(doc, "stderr", r->err ? r->err : "");
-	res = res ? res : json_put_u64(doc, "cpu_ms", r->cpu_ms);
-	res = res ? res : json_put_u64(doc, "max_rss", r->max_rss);
-	res = res ? res : json_put_u64(doc, "wall_ms", r->wall_ms);
+	res = res ?: json_put_sha256(doc, "request", r->request);
+	res = res ?: json_put_text(doc, "outcome", request_outcome_name(r->outcome));
+	res = res ?: json_put_text(doc, "reason",
+			r->reason == REASON_NONE ? "" : refuse_token(r->reason));
+	res = res ?: json_put_u64(doc, "signal", (uint64_t)r->signal);
+	res = res ?: json_put_text(doc, "stdout", r->out ? r->out : "");
+	res = res ?: json_put_text(doc, "stderr", r->err ? r->err : "");
+	res = res ?: json_put_u64(doc, "cpu_ms", r->cpu_ms);
+	res = res ?: json_put_u64(doc, "max_rss", r->max_rss);
+	res = res ?: json_put_u64(doc, "wall_ms", r->wall_ms);
 	if (res)
 		return res;
 	if (json_object_set_new(doc, "exit_status", json_integer(r->exit_status)) < 0

@@ -32,7 +32,6 @@ struct request_item {
 	enum reason reason;   /* of a refusal or a failure */
 	char *detail;         /* sentence to the reason; owned; may be NULL */
 	char *outcome;        /* of the result; owned; NULL before the end */
-	bool authentic;       /* an engineer's signature on it was verified */
 	bool settled;         /* its last leaf is written and its result handed over */
 	void *run;            /* the runner's, never saved */
 };
@@ -45,10 +44,10 @@ SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 
 /* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is taken).
  * Durable when it returns 0; *ret_item stays the store's.
- * Returns REASON_REPLAYED where the id or the nonce was seen, REASON_BUSY where a limit of request_wire.h
+ * Returns REASON_REPLAYED where the id was seen, REASON_BUSY where a limit of request_wire.h
  * is reached (both logged, nothing changed), or a fault. */
-int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope, uint64_t mailbox, uint64_t now_us,
-	struct request_item **ret_item);
+int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
+	uint64_t mailbox, uint64_t now_us, struct request_item **ret_item);
 
 /* Make the item's present members durable.  On a fault the file still says what it said before. */
 int request_store_save(struct request_store *s, struct request_item *item);
@@ -59,8 +58,9 @@ int request_store_remove(struct request_store *s, struct request_item *item);
 /* true where this exact delivery (mailbox number, digest) is already here: the courier asked twice. */
 bool request_store_delivered(const struct request_store *s, uint64_t mailbox, const uint8_t digest[32]);
 
-/* true where another request than this id used the nonce or is still remembered under this id. */
-bool request_store_nonce_used(const struct request_store *s, const char *id, const uint8_t nonce[REQUEST_NONCE_BYTES]);
+/* true where a request of another id used the nonce. */
+bool request_store_nonce_used(const struct request_store *s, const char *id,
+	const uint8_t nonce[REQUEST_NONCE_BYTES]);
 
 struct request_item *request_store_find(const struct request_store *s, const char *id);
 size_t request_store_count(const struct request_store *s);

@@ -1,0 +1,180 @@
+#include "remote/request/check.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/accepted.h"
+#include "appliance/service/definition.h"
+#include "appliance/trust/envelope.h"
+#include "appliance/tuf/people.h"
+
+static int
+check_signature(const struct envelope *e, struct sshkey_public *ret_key)
+{
+	int r;
+
+	if (e->n_sigs != 1)
+		return REFUSE(REASON_MALFORMED, "request", "%zu signatures, one engineer asks",
+			e->n_sigs);
+	r = envelope_claimed_key(e, 0, ret_key);
+	return r ?: envelope_verify_person(e, ret_key);
+}
+
+int
+request_check_sender(struct request **ret, const struct envelope *e, const struct people *people,
+	uint64_t now_us)
+{
+	const struct people_engineer *who;
+	struct sshkey_public key;
+	int r = check_signature(e, &key);
+
+	if (r)
+		return r;
+	if (!people)
+		return REFUSE(REASON_STALE_PEOPLE, "request",
+			"no people document here yet: nobody is known as an engineer");
+	/* Only whether the key is one at all: what its holder may do is judged later, by name. */
+	r = people_engineer_by_key(people, &key, CHECK_ROLE, NULL, now_us, &who);
+	if (r < 0 || r == REASON_REVOKED || r == REASON_UNKNOWN_KEY)
+		return r;
+	return request_from_envelope(ret, e);
+}
+
+static int
+check_people(const struct request *q, const struct envelope *e, const struct request_check_facts *f)
+{
+	const struct people_engineer *who;
+	struct sshkey_public key;
+	int r = check_signature(e, &key);
+
+	if (r)
+		return r;
+	if (!f->people)
+		return REFUSE(REASON_STALE_PEOPLE, q->id, "no people document here");
+	r = people_engineer_by_key(f->people, &key, CHECK_ROLE, f->customer, f->now_us, &who);
+	if (r)
+		return r;
+	if (strcmp(who->name, q->engineer) != 0)
+		return REFUSE(REASON_UNKNOWN_KEY, q->id, "signed by the key of %s, not of %s",
+			who->name, q->engineer);
+	if (q->people_version > people_version(f->people))
+		return REFUSE(REASON_STALE_PEOPLE, q->id,
+			"made under people %llu, this site knows version %llu",
+			(unsigned long long)q->people_version,
+			(unsigned long long)people_version(f->people));
+	return 0;
+}
+
+static int
+check_addressee(const struct request *q, const struct request_check_facts *f)
+{
+	if (strcmp(q->site, f->site) != 0 || strcmp(q->customer, f->customer) != 0)
+		return REFUSE(REASON_WRONG_ADDRESSEE, q->id, "for site %s of %s, this is %s of %s",
+			q->site, q->customer, f->site, f->customer);
+	if (memcmp(q->epoch, f->epoch, sizeof(q->epoch)) != 0)
+		return REFUSE(REASON_WRONG_EPOCH, q->id,
+			"made for another run of this site; ask again under the present epoch");
+	if (f->nonce_used)
+		return REFUSE(REASON_REPLAYED, q->id, "its nonce was used before");
+	return 0;
+}
+
+static int
+check_times(const struct request *q, const struct request_check_facts *f)
+{
+	if (q->expires_us <= q->not_before_us
+		|| q->expires_us - q->not_before_us > REQUEST_LIFE_S * UINT64_C(1000000))
+		return REFUSE(REASON_MALFORMED, q->id,
+			"must expire after it begins, and within %d hours of it",
+			REQUEST_LIFE_S / 3600);
+	if (f->now_us < q->not_before_us)
+		return REFUSE(REASON_NOT_YET_VALID, q->id, "begins later");
+	if (f->now_us >= q->expires_us)
+		return REFUSE(REASON_EXPIRED, q->id, "has expired");
+	return 0;
+}
+
+static int
+check_operation(const struct request *q, const struct request_check_facts *f,
+	struct request_check_verdict *v)
+{
+	const struct definition *d = f->definition;
+	uint8_t rights[32];
+	int r;
+
+	/* One instance a service, named as it is, until a site can hold several. */
+	if (!d || strcmp(q->instance, q->service) != 0)
+		return REFUSE(REASON_NOT_FOUND, q->id, "no instance %s of service %s is installed",
+			q->instance, q->service);
+	if (memcmp(d->digest, q->definition, sizeof(d->digest)) != 0)
+		return REFUSE(REASON_ALTERED, q->id, "made for another definition of %s than %s's",
+			q->service, d->version);
+	v->operation = definition_operation(d, q->operation);
+	if (!v->operation)
+		return REFUSE(REASON_NOT_FOUND, q->id, "%s has no operation %s", q->service,
+			q->operation);
+	r = definition_rights_digest(d, v->operation, rights);
+	if (r)
+		return r;
+	if (!accepted_operation(f->accepted, q->service, q->operation, rights))
+		return REFUSE(REASON_NOT_APPROVED, q->id,
+			"operation %s of %s was not accepted by the customer", q->operation,
+			q->service);
+	return definition_check_args(v->operation, q->args, &v->args);
+}
+
+static int
+check_ceiling(const struct request *q, const struct request_check_facts *f,
+	struct request_check_verdict *v)
+{
+	const struct policy_question question = {
+		.service = q->service,
+		.operation = q->operation,
+		.risk = definition_risk_text(v->operation->risk),
+		.role = CHECK_ROLE,
+		.engineer = q->engineer,
+		.now_us = f->now_us,
+		.windows_closed = f->clock_doubtful,
+	};
+	char why[256];
+
+	if (!f->remote_on)
+		return REFUSE(REASON_SWITCHED_OFF, q->id, "remote operations are switched off");
+	policy_decide(f->policy, &question, &v->answer);
+	if (v->answer.decision == POLICY_DENY) {
+		policy_explain(f->policy, &v->answer, why, sizeof(why));
+		return REFUSE(REASON_DENIED, q->id, "%s", why);
+	}
+	/* Without a clock to trust, nothing runs that no person looked at. */
+	if (f->clock_doubtful)
+		v->answer.decision = POLICY_ASK;
+	return 0;
+}
+
+int
+request_check(struct request_check_verdict *ret, const struct request *q, const struct envelope *e,
+	const struct request_check_facts *f)
+{
+	SCOPED(request_check_verdict_done) struct request_check_verdict v = { 0 };
+	int r = check_people(q, e, f);
+
+	r = r ?: check_addressee(q, f);
+	r = r ?: check_times(q, f);
+	r = r ?: check_operation(q, f, &v);
+	r = r ?: check_ceiling(q, f, &v);
+	if (r)
+		return r;
+	*ret = v;
+	v.args = NULL;
+	return 0;
+}
+
+void
+request_check_verdict_done(struct request_check_verdict *v)
+{
+	json_decref(v->args);
+	*v = (struct request_check_verdict){ 0 };
+}

@@ -1,0 +1,62 @@
+/* May this request run here?  Pure: no files, no clock; all that it depends on stands in the facts. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/scope.h"
+#include "appliance/policy/policy.h"
+#include "remote/request/request.h"
+
+struct accepted;
+struct definition;
+struct definition_operation;
+struct envelope;
+struct people;
+
+#define CHECK_ROLE "support" /* what an engineer must be, for the site's customer */
+
+/* Is it from somebody we know?  The first part, before anything of it is kept: signature, then the members.
+ * Returns 0 with *ret the caller's; REASON_UNSIGNED, REASON_BAD_SIGNATURE, REASON_STALE_PEOPLE (there is no
+ * people document), REASON_REVOKED or REASON_UNKNOWN_KEY; REASON_UNKNOWN_FIELD, REASON_MALFORMED or
+ * REASON_TOO_LARGE (all logged); or a fault. */
+int request_check_sender(struct request **ret, const struct envelope *e, const struct people *people,
+	uint64_t now_us);
+
+struct request_check_facts {
+	const struct people *people; /* NULL: none yet */
+	const char *site, *customer;
+	uint8_t epoch[REQUEST_EPOCH_BYTES];
+	bool nonce_used;             /* by another request */
+	uint64_t now_us;
+	bool clock_doubtful;
+	const struct definition *definition; /* of the release that is installed; NULL: none is */
+	const struct accepted *accepted;
+	bool remote_on;
+	const struct policy *policy;
+};
+
+/* What was found on the way.  Borrows from facts. */
+struct request_check_verdict {
+	const struct definition_operation *operation;
+	json_t *args;                /* checked, with defaults; owned */
+	struct policy_answer answer; /* its decision is ask or allow where the check passed */
+};
+void request_check_verdict_done(struct request_check_verdict *v);
+
+/* The second part, in this order; e is verified again, for people change while a request waits.
+ *
+ *	signature     as above
+ *	people        revoked unknown-key wrong-role not-yet-valid expired stale-people
+ *	addressee     wrong-addressee
+ *	epoch         wrong-epoch
+ *	nonce         replayed
+ *	times         malformed not-yet-valid expired
+ *	definition    not-found altered
+ *	operation     not-found not-approved (the customer has not accepted it) unknown-field malformed
+ *	switch        switched-off
+ *	ceiling       denied
+ *
+ * Returns 0 with *ret to be released, the reason (logged, operand is the request's id), or a fault. */
+int request_check(struct request_check_verdict *ret, const struct request *q, const struct envelope *e,
+	const struct request_check_facts *f);

@@ -1,0 +1,256 @@
+#include "remote/request/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+#include "appliance/loop/loop.h"
+#include "appliance/service/spawn.h"
+#include "remote/operate/job.h"
+
+enum {
+	GRACE_MS = 5000, /* between asking the worker to end and killing it */
+	SLACK_MS = 15000, /* over the job's own time limit, which the worker keeps */
+};
+
+struct request_run {
+	sd_event *loop;          /* referenced */
+	struct spawner *spawner; /* borrowed */
+	int sock;                /* our end of the job's socket */
+	int out_fd, err_fd;      /* memory files that the worker fills */
+	pid_t pid;               /* 0 until it was started */
+	bool spawning;           /* the spawner will still call on_spawned() */
+	bool cancelled, orphan;  /* orphan: freed while spawning */
+	unsigned limit_ms;
+	struct loop_watch *watch;
+	struct loop_timer *timer;
+	struct request_run_end end;
+	request_run_done_fn *done;
+	void *arg;
+};
+
+static void
+destroy(struct request_run *run)
+{
+	loop_unwatch(run->watch);
+	loop_cancel(run->timer);
+	scope_close(&run->sock);
+	scope_close(&run->out_fd);
+	scope_close(&run->err_fd);
+	buf_done(&run->end.out);
+	buf_done(&run->end.err);
+	sd_event_unref(run->loop);
+	free(run);
+}
+
+/* The files are the worker's to fill, so their size is as hostile as what stands in them. */
+static int
+collect(int fd, struct buf *text, bool *truncated)
+{
+	SCOPED(buf_done) struct buf raw = BUF_MAX(REQUEST_OUTPUT_MAX + 1);
+	uint8_t *p = buf_reserve(&raw, REQUEST_OUTPUT_MAX + 1);
+	ssize_t n;
+
+	if (!p)
+		return FAULT(-ENOMEM);
+	do
+		n = pread(fd, p, REQUEST_OUTPUT_MAX + 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return FAULT(-errno);
+	buf_advance(&raw, (size_t)n);
+	if (request_result_text(text, raw.data, raw.len, REQUEST_OUTPUT_MAX))
+		*truncated = true;
+	return buf_error(text);
+}
+
+static void
+finish(struct request_run *run, int r)
+{
+	run->watch = loop_unwatch(run->watch);
+	run->timer = loop_cancel(run->timer);
+	run->pid = 0;
+	if (r == 0)
+		r = collect(run->out_fd, &run->end.out, &run->end.truncated);
+	if (r == 0)
+		r = collect(run->err_fd, &run->end.err, &run->end.truncated);
+	run->end.r = r;
+	run->done(&run->end, run->arg);
+}
+
+/* The worker is gone without an answer: nobody knows how far the operation came. */
+static void
+finish_unknown(struct request_run *run)
+{
+	run->end.outcome = run->cancelled ? REQUEST_OUTCOME_CANCELLED : REQUEST_OUTCOME_INTERRUPTED;
+	run->end.reason = REASON_INTERRUPTED;
+	run->end.exit_status = -1;
+	finish(run, 0);
+}
+
+static void
+take_result(struct request_run *run, const struct operate_result *from)
+{
+	static const enum request_outcome outcomes[] = {
+		[OPERATE_OK] = REQUEST_OUTCOME_OK,
+		[OPERATE_FAILED] = REQUEST_OUTCOME_FAILED,
+		[OPERATE_TIMEOUT] = REQUEST_OUTCOME_TIMEOUT,
+		[OPERATE_CANCELLED] = REQUEST_OUTCOME_CANCELLED,
+	};
+
+	run->end.outcome = outcomes[from->outcome];
+	run->end.exit_status = from->exit_status;
+	run->end.signal = from->signal;
+	run->end.truncated = from->truncated;
+	run->end.cpu_ms = from->cpu_ms;
+	run->end.max_rss = from->max_rss;
+	run->end.wall_ms = from->wall_ms;
+}
+
+static void
+on_answer(uint32_t revents, void *arg)
+{
+	struct request_run *run = arg;
+	struct operate_result result = { 0 };
+	int r = operate_answer_receive(run->sock, &result);
+
+	(void)revents;
+	if (r == -EAGAIN)
+		return;
+	if (r < 0 || r == REASON_MALFORMED) {
+		if (run->pid)
+			(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
+		finish_unknown(run);
+		return;
+	}
+	if (r == 0)
+		take_result(run, &result);
+	finish(run, r);
+}
+
+static void
+on_killed(void *arg)
+{
+	struct request_run *run = arg;
+
+	if (run->pid)
+		(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
+	finish_unknown(run);
+}
+
+static void
+ask_to_end(struct request_run *run)
+{
+	(void)spawn_kill(run->spawner, run->pid, SIGTERM, NULL, NULL);
+	if (loop_after(&run->timer, run->loop, GRACE_MS, on_killed, run) < 0)
+		on_killed(run);
+}
+
+static void
+on_overdue(void *arg)
+{
+	ask_to_end(arg);
+}
+
+static void
+on_spawned(int r, pid_t pid, void *arg)
+{
+	struct request_run *run = arg;
+
+	run->spawning = false;
+	if (run->orphan) {
+		if (r == 0)
+			(void)spawn_kill(run->spawner, pid, SIGKILL, NULL, NULL);
+		destroy(run);
+		return;
+	}
+	if (r) {
+		finish(run, r);
+		return;
+	}
+	run->pid = pid;
+	if (loop_watch(&run->watch, run->loop, run->sock, EPOLLIN, on_answer, run) < 0
+		|| loop_after(&run->timer, run->loop, run->limit_ms, on_overdue, run) < 0) {
+		on_killed(run);
+		return;
+	}
+	if (run->cancelled)
+		ask_to_end(run);
+}
+
+static int
+memory_file(int *ret_fd, const char *name)
+{
+	*ret_fd = memfd_create(name, MFD_CLOEXEC);
+	return *ret_fd < 0 ? FAULT(-errno) : 0;
+}
+
+int
+request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
+	const struct operate_job *job, request_run_done_fn *done, void *arg)
+{
+	struct request_run *run = calloc(1, sizeof(*run));
+	int pair[2] = { -1, -1 };
+	int r;
+
+	if (!run)
+		return FAULT(-ENOMEM);
+	run->loop = sd_event_ref(loop);
+	run->spawner = spawner;
+	run->sock = run->out_fd = run->err_fd = -1;
+	run->end.out = run->end.err = BUF_MAX(REQUEST_OUTPUT_MAX);
+	run->limit_ms = job->timeout_ms + SLACK_MS;
+	run->done = done;
+	run->arg = arg;
+	r = memory_file(&run->out_fd, "stdout");
+	r = r ?: memory_file(&run->err_fd, "stderr");
+	r = r ?: frame_pair(pair);
+	run->sock = pair[0];
+	/* The job waits in the socket for the worker that is started next. */
+	r = r ?: operate_job_send(run->sock, job, run->out_fd, run->err_fd);
+	if (r) {
+		scope_close(&pair[1]);
+	} else {
+		run->spawning = true;
+		r = spawn_worker(spawner, SPAWN_OPERATE, pair[1], on_spawned, run);
+	}
+	if (r) {
+		destroy(run);
+		return r;
+	}
+	*ret = run;
+	return 0;
+}
+
+void
+request_run_cancel(struct request_run *run)
+{
+	if (run->cancelled)
+		return;
+	run->cancelled = true;
+	if (run->pid)
+		ask_to_end(run);
+}
+
+struct request_run *
+request_run_free(struct request_run *run)
+{
+	if (!run)
+		return NULL;
+	if (run->spawning) {
+		run->orphan = true; /* on_spawned() destroys it */
+		return NULL;
+	}
+	if (run->pid)
+		(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
+	destroy(run);
+	return NULL;
+}

@@ -1,0 +1,40 @@
+/* One run of an operation with argv: the worker mainstay-operate, its job and its answer. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/refuse.h"
+#include "remote/request/result.h"
+
+struct operate_job;
+struct request_run;
+struct spawner;
+
+/* How it ended. */
+struct request_run_end {
+	int r;               /* 0; else nothing has run: an enum reason (details in refuse_last()) or a fault */
+	enum request_outcome outcome;
+	enum reason reason;  /* of an outcome that is neither ok nor failed */
+	int exit_status;     /* -1: nothing exited */
+	int signal;
+	bool truncated;
+	uint64_t cpu_ms, max_rss, wall_ms;
+	struct buf out, err; /* as text (request_result_text); owned by the run */
+};
+
+/* end is lent for the time of the call; the run may be freed within it. */
+typedef void request_run_done_fn(const struct request_run_end *end, void *arg);
+
+/* Start job (copied).  done runs exactly once, later, from the loop, unless this returns a fault or
+ * request_run_free() came first. */
+int request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
+	const struct operate_job *job, request_run_done_fn *done, void *arg);
+
+/* End it: the worker is asked, then killed.  done will say cancelled, or how it ended before that. */
+void request_run_cancel(struct request_run *run);
+
+/* Forget it; a worker that still runs is killed. */
+struct request_run *request_run_free(struct request_run *run);

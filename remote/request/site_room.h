@@ -1,0 +1,90 @@
+/* What the files of the site's module share; nobody else includes it.
+ *
+ *	site.c         the module: verbs, hooks, delivery
+ *	site_move.c    moves one request: checks, plan, leafs, run, result
+ *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
+ *	site_view.c    a request as JSON for people */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/refuse.h"
+#include "remote/request/check.h"
+#include "remote/request/store.h"
+
+struct definition;
+struct loop_timer;
+struct monitor;
+struct monitor_call;
+struct operate_job;
+
+enum { REQUEST_SITE_WATCHERS_MAX = 16 };
+
+struct request_site {
+	struct monitor *m;
+	struct request_store *store;
+	struct loop_timer *soon; /* a turn of request_site_work() */
+	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
+	unsigned strangers;      /* refused without a file since strangers_us */
+	uint64_t strangers_us;
+	bool recovered;          /* what a crash left was looked at */
+};
+
+/* --- ground ---------------------------------------------------------------------------------------------- */
+/* A request's operation as it stands here and now. */
+struct request_site_ground {
+	struct definition *definition; /* owned */
+	struct accepted *accepted;     /* owned */
+	struct envelope *envelope;     /* owned */
+	struct request_check_facts facts;
+	struct request_check_verdict verdict;
+	char release[65], version[65], state[16], health[16];
+};
+void request_site_ground_done(struct request_site_ground *g);
+
+/* Gather the facts and check.  Returns request_check()'s. */
+int request_site_ground(struct request_site *s, const struct request_item *item,
+	struct request_site_ground *ret);
+
+/* The plan on that ground: its message (the caller's) and its text. */
+int request_site_plan(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, json_t **ret_payload);
+
+/* The worker's job of an operation with argv.  Free with operate_job_done(). */
+int request_site_job(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, struct operate_job *ret);
+
+/* --- moving ---------------------------------------------------------------------------------------------- */
+/* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and detail say
+ * why.  Returns 0; REASON_CONFLICT (logged) where the state does not take it; or a fault. */
+int request_site_event(struct request_site *s, struct request_item *item, enum flow_event event,
+	enum reason reason, const char *detail);
+
+/* Check every request that has only been received. */
+void request_site_work(struct request_site *s);
+/* The same, at the loop's next turn. */
+void request_site_work_soon(struct request_site *s);
+/* What a crash left: once, at the start. */
+int request_site_recover(struct request_site *s);
+/* Decide anew on what waits: the ceiling, the people or a switch changed. */
+void request_site_decide_again(struct request_site *s);
+/* Hand over what could not be handed over yet. */
+void request_site_settle_all(struct request_site *s);
+/* Where the ground moved since the plan was made: make it anew.  Returns 0 where the plan still holds,
+ * REASON_STATE_MOVED (logged) where there is a new one, what the check says, or a fault. */
+int request_site_refresh(struct request_site *s, struct request_item *item,
+	struct request_site_ground *ret_ground);
+/* Answer a request that gets no file: a leaf, and a refused result where it names an id of its own.
+ * Returns 0, REASON_BUSY (logged) where too many came, or a fault. */
+int request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
+	enum reason reason);
+
+/* SHA-256 of the plan's payload. */
+int request_site_plan_digest(const struct request_item *item, uint8_t ret[32]);
+
+/* --- view ------------------------------------------------------------------------------------------------ */
+json_t *request_site_brief(const struct request_item *item); /* new reference, or NULL */
+json_t *request_site_full(const struct request_item *item);
+void request_site_tell(struct request_site *s, const struct request_item *item); /* the watchers */

@@ -1,0 +1,80 @@
+#include "remote/request/site_room.h"
+
+#include "appliance/base/json.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/trust/envelope.h"
+
+json_t *
+request_site_brief(const struct request_item *item)
+{
+	const struct request *q = item->request;
+	SCOPED_JSON *o = json_object();
+	int r = o ? 0 : -1;
+
+	r = r ?: json_put_text(o, "id", q->id);
+	r = r ?: json_put_sha256(o, "digest", q->digest);
+	r = r ?: json_put_text(o, "state", request_flow_state_name(item->flow.state));
+	r = r ?: json_put_text(o, "service", q->service);
+	r = r ?: json_put_text(o, "instance", q->instance);
+	r = r ?: json_put_text(o, "operation", q->operation);
+	r = r ?: json_put_text(o, "engineer", q->engineer);
+	r = r ?: json_put_text(o, "ticket", q->ticket);
+	r = r ?: json_put_text(o, "why", q->reason);
+	r = r ?: json_put_time(o, "received", item->received_us);
+	r = r ?: json_put_time(o, "not_before", q->not_before_us);
+	r = r ?: json_put_time(o, "expires", q->expires_us);
+	r = r ?: json_put_text(o, "decision", item->decision);
+	r = r ?: json_put_text(o, "outcome", item->outcome);
+	if (!r && item->reason != REASON_NONE)
+		r = json_put_text(o, "reason", refuse_token(item->reason));
+	r = r ?: json_put_text(o, "detail", item->detail);
+	if (!r && json_object_set(o, "args", q->args) < 0)
+		r = -1;
+	return r ? NULL : STEAL(o);
+}
+
+/* The payload of an envelope of our own. */
+static json_t *
+payload(enum message type, const json_t *envelope)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+
+	return envelope_open_json(&e, type, envelope) ? NULL : json_incref(e->payload);
+}
+
+json_t *
+request_site_full(const struct request_item *item)
+{
+	SCOPED_JSON *o = request_site_brief(item);
+	SCOPED_JSON *envelopes = json_pack("{s:O}", "request", item->envelope);
+	int r = o && envelopes ? 0 : -1;
+
+	if (!r && item->plan) {
+		r = json_put_text(o, "plan_text", item->plan_text);
+		r = r ?: json_object_set_new(o, "plan", payload(MESSAGE_PLAN, item->plan));
+		r = r ?: json_object_set(envelopes, "plan", item->plan);
+	}
+	if (!r && item->result) {
+		r = json_object_set_new(o, "result", payload(MESSAGE_RESULT, item->result));
+		r = r ?: json_object_set(envelopes, "result", item->result);
+	}
+	if (!r && item->permit)
+		r = json_object_set(o, "permit", item->permit);
+	r = r ?: json_object_set(o, "envelopes", envelopes);
+	return r ? NULL : STEAL(o);
+}
+
+void
+request_site_tell(struct request_site *s, const struct request_item *item)
+{
+	SCOPED_JSON *brief = NULL;
+
+	for (size_t i = 0; i < REQUEST_SITE_WATCHERS_MAX; i++) {
+		if (!s->watchers[i])
+			continue;
+		if (!brief)
+			brief = request_site_brief(item);
+		if (brief)
+			monitor_progress(s->watchers[i], brief);
+	}
+}
