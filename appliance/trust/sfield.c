@@ -193,16 +193,28 @@ parse_number(struct parser *s, struct sfield_value *v)
 	return true;
 }
 
+/* Room for a quoted text: what lies before the closing quote, so that many short ones stay cheap. */
+static char *
+quoted_room(struct parser *s)
+{
+	const char *q = s->p;
+
+	while (q < s->end && *q != '"')
+		q += *q == '\\' && q + 1 < s->end ? 2 : 1;
+	return take(s, (size_t)(q - s->p) + 1);
+}
+
 static bool
 parse_string(struct parser *s, struct sfield_value *v)
 {
-	char *out = take(s, (size_t)(s->end - s->p) + 1);
+	char *out;
 
+	s->p++; /* the quote */
+	out = quoted_room(s);
 	if (!out)
 		return false;
 	v->kind = SFIELD_STRING;
 	v->text = out;
-	s->p++; /* the quote */
 	while (s->p < s->end) {
 		char c = *s->p++;
 
@@ -311,7 +323,7 @@ parse_display(struct parser *s, struct sfield_value *v)
 	s->p++; /* the percent sign */
 	if (!eat(s, '"'))
 		return fail(s, "a display string does not begin with a quote");
-	out = take(s, (size_t)(s->end - s->p) + 1);
+	out = quoted_room(s);
 	if (!out)
 		return false;
 	v->kind = SFIELD_DISPLAY;
