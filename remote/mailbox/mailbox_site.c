@@ -1,0 +1,229 @@
+#include "remote/mailbox/mailbox_site.h"
+
+#include <errno.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/egress/ack.h"
+#include "appliance/egress/carrier.h"
+#include "remote/mailbox/mailbox_wire.h"
+
+#define ACK_KEY "mailbox" /* beside the streams: the last item that the monitor has */
+
+enum {
+	WAIT_S = 25,
+	RETRY_BASE_MS = 250,
+	RETRY_CAP_S = 20,
+	NO_MAILBOX_YET_S = 2, /* the hub does not take us before it has the site record */
+};
+
+struct mailbox {
+	struct carrier *carrier;
+	struct hub_call *poll;
+	json_t *items;          /* of the last reply, not yet all handed over */
+	size_t next;
+	uint64_t handing;       /* n of the item that the monitor is looking at; 0: none */
+	unsigned generation;    /* answers to calls of before a reset are not ours any more */
+	uint64_t not_before_us;
+	unsigned tries;
+};
+
+/* What a call to the monitor carries along: the mailbox may have been reset meanwhile. */
+struct handing {
+	struct mailbox *mailbox;
+	unsigned generation;
+};
+
+static void hand_over(struct mailbox *m);
+
+static void
+drop_items(struct mailbox *m)
+{
+	json_decref(m->items);
+	m->items = NULL;
+}
+
+static void
+try_later(struct mailbox *m)
+{
+	m->not_before_us = clock_mono_us() + clock_backoff_us(m->tries++, RETRY_BASE_MS * CLOCK_US_PER_MS,
+						     RETRY_CAP_S * CLOCK_US_PER_S);
+}
+
+/* --- handing over ------------------------------------------------------------------------------------------ */
+static void
+on_handed(int r, const json_t *answer, void *arg)
+{
+	struct handing *h = arg;
+	struct mailbox *m = h->mailbox;
+	bool ours = h->generation == m->generation;
+
+	(void)answer;
+	free(h);
+	if (!ours)
+		return;
+	/* A refusal is an answer, too: it was logged and has its leaf.  A fault, or a monitor that has no room
+	 * just now, keeps the item. */
+	if (r == REASON_BUSY)
+		r = -EAGAIN;
+	else if (r >= 0)
+		r = ack_set(carrier_ack(m->carrier), ACK_KEY, m->handing);
+	m->handing = 0;
+	if (r < 0) {
+		log_fault(r, "handing a request to the monitor");
+		drop_items(m);
+		try_later(m);
+		return;
+	}
+	m->next++;
+	hand_over(m);
+}
+
+/* The n and body of an item; false for what is no item (the hub made it up: stepped over). */
+static bool
+read_item(const json_t *item, uint64_t *ret_n, struct buf *body)
+{
+	const json_t *n = json_object_get(item, "n");
+	const char *kind = json_string_value(json_object_get(item, "kind"));
+
+	if (!json_is_integer(n) || json_integer_value(n) < 1 || !kind || strcmp(kind, "request") != 0)
+		return false;
+	*ret_n = (uint64_t)json_integer_value(n);
+	return json_canonical(body, json_object_get(item, "body")) == 0;
+}
+
+static void
+hand_over(struct mailbox *m)
+{
+	while (m->items && m->next < json_array_size(m->items)) {
+		SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
+		struct call_request *call;
+		struct handing *h;
+		uint64_t n = 0;
+
+		if (!read_item(json_array_get(m->items, m->next), &n, &body) ||
+			n <= ack_get(carrier_ack(m->carrier), ACK_KEY)) {
+			m->next++;
+			continue;
+		}
+		call = call_new("mailbox.deliver");
+		call_param_u64(call, "n", n);
+		call_body(call, body.data, body.len);
+		h = malloc(sizeof(*h));
+		if (h)
+			*h = (struct handing){ m, m->generation };
+		if (!h || carrier_call(m->carrier, call, on_handed, h) < 0) {
+			free(h);
+			break; /* asked anew once the link is back */
+		}
+		m->handing = n;
+		return;
+	}
+	drop_items(m);
+}
+
+/* --- polling ------------------------------------------------------------------------------------------------ */
+struct reply_body {
+	uint64_t v;
+	json_t *items;
+};
+
+static const struct json_field reply_fields[] = {
+	{ "v", JSON_KIND_U64, false, offsetof(struct reply_body, v), 1 },
+	{ "items", JSON_KIND_ARRAY, false, offsetof(struct reply_body, items), MAILBOX_WIRE_ITEMS_MAX },
+};
+
+static void
+on_poll(int r, const struct hub_reply *reply, const char *why, void *arg)
+{
+	struct mailbox *m = arg;
+	SCOPED_JSON *doc = NULL;
+	struct reply_body body = { 0 };
+
+	if (r != 0) {
+		log_debug("mailbox: %s", why);
+		try_later(m);
+		return;
+	}
+	carrier_contact(m->carrier, reply);
+	if (reply->status != 200) {
+		log_debug("mailbox: status %d %s", reply->status, reply->reason);
+		m->not_before_us = clock_mono_us() + NO_MAILBOX_YET_S * CLOCK_US_PER_S;
+		return;
+	}
+	r = json_read(&doc, reply->body, reply->len, MAILBOX_WIRE_REPLY_MAX, "mailbox");
+	r = r ?: json_members(doc, reply_fields, ARRAY_LEN(reply_fields), &body, "mailbox");
+	if (r != 0) {
+		try_later(m);
+		return;
+	}
+	m->tries = 0;
+	m->items = json_incref(body.items);
+	m->next = 0;
+	hand_over(m);
+}
+
+static void
+on_tick(struct carrier *c, uint64_t now, void *arg)
+{
+	struct mailbox *m = arg;
+	char path[96];
+	int r;
+
+	if (!carrier_switch_on(c, SWITCH_REMOTE)) {
+		/* Off means off: the parked poll ends at once, too. */
+		hub_client_cancel(m->poll);
+		return;
+	}
+	if (m->poll || m->items || m->handing || now < m->not_before_us || !carrier_recorded(c))
+		return;
+	snprintf(path, sizeof(path), MAILBOX_WIRE_PATH "?after=%llu&wait=%d",
+		(unsigned long long)ack_get(carrier_ack(c), ACK_KEY), WAIT_S);
+	r = hub_client_send(&m->poll, carrier_hub(c),
+		&(struct hub_request){
+			.method = "GET",
+			.path = path,
+			.max_reply = MAILBOX_WIRE_REPLY_MAX,
+			.timeout_ms = (WAIT_S + 15) * 1000,
+		},
+		on_poll, m);
+	if (r < 0) {
+		log_fault(r, "mailbox");
+		try_later(m);
+	}
+}
+
+static void
+on_reset(struct carrier *c, void *arg)
+{
+	struct mailbox *m = arg;
+
+	(void)c;
+	hub_client_cancel(m->poll);
+	drop_items(m);
+	m->handing = 0;
+	m->generation++;
+	m->not_before_us = 0;
+	m->tries = 0;
+}
+
+static const struct carrier_module module = {
+	.name = "mailbox",
+	.reset = on_reset,
+	.tick = on_tick,
+	.free = free,
+};
+
+int
+mailbox_site_init(struct carrier *c)
+{
+	struct mailbox *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return FAULT(-ENOMEM);
+	m->carrier = c;
+	return carrier_add(c, &module, m);
+}

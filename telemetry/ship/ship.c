@@ -1,0 +1,20 @@
+#include "telemetry/ship/ship.h"
+
+#include "appliance/egress/shipper.h"
+
+#define SPOOL_FOLDER "telemetry/spool"
+
+static const struct shipper_stream streams[] = {
+	{ .folder = SPOOL_FOLDER, .stream = "alerts", .compress = true },
+	{ .folder = SPOOL_FOLDER, .stream = "metrics", .compress = true },
+};
+
+int
+ship_init(struct carrier *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]) && r == 0; i++)
+		r = shipper_add(c, &streams[i]);
+	return r;
+}
