@@ -1,0 +1,165 @@
+#include "telemetry/spool/spool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/egress/ledger.h"
+#include "appliance/record/record.h"
+
+struct spool {
+	struct record *record;
+	struct buf encoded;
+	int dir_fd; /* borrowed */
+	char stream[LEDGER_STREAM_MAX + 1];
+	char lost_name[LEDGER_STREAM_MAX + 16]; /* "metrics.lost" */
+	uint64_t committed;
+	uint64_t lost;
+	uint64_t since_us;
+};
+
+static int
+save_lost(const struct spool *s)
+{
+	SCOPED_JSON *doc = json_pack("{s:I}", "lost", (json_int_t)s->lost);
+	SCOPED(buf_done) struct buf out = BUF_MAX(256);
+	int r;
+
+	if (!doc)
+		return FAULT(-ENOMEM);
+	r = json_put_time(doc, "since", s->since_us);
+	r = r ?: json_canonical(&out, doc);
+	r = r ?: fs_replace(s->dir_fd, s->lost_name, out.data, out.len, 0640);
+	return FAULT(r);
+}
+
+/* A count that cannot be read begins anew, with a start of its own, as a counter may. */
+static int
+load_lost(struct spool *s)
+{
+	SCOPED(buf_done) struct buf in = BUF_MAX(256);
+	SCOPED_JSON *doc = NULL;
+	static const struct json_field fields[] = {
+		{ "lost", JSON_KIND_U64, false, offsetof(struct spool, lost), 0 },
+		{ "since", JSON_KIND_TIME, false, offsetof(struct spool, since_us), 0 },
+	};
+	int r;
+
+	r = fs_read(s->dir_fd, s->lost_name, in.max, &in);
+	if (r == 0)
+		r = json_read(&doc, in.data, in.len, in.max, s->lost_name);
+	if (r == 0)
+		r = json_members(doc, fields, ARRAY_LEN(fields), s, s->lost_name);
+	if (r == 0)
+		return 0;
+	if (r < 0)
+		return FAULT(r);
+	s->lost = 0;
+	s->since_us = clock_now_us();
+	return save_lost(s);
+}
+
+int
+spool_open(struct spool **ret, int dir_fd, const char *stream, const struct spool_limits *limits)
+{
+	SCOPED(spool_closep) struct spool *s = calloc(1, sizeof(*s));
+	const struct record_limits kept = {
+		.record_max = LEDGER_RECORD_MAX,
+		.segment_max = limits->segment_max,
+		.total_max = limits->total_max,
+		.drop_oldest = true,
+		.keep_damaged = true, /* what was damaged stays readable around; new samples go on */
+		.dir_mode = 0750,
+		.file_mode = 0640,
+		.reader_gid = limits->reader_gid,
+	};
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	if (strlen(stream) > LEDGER_STREAM_MAX)
+		return FAULT(-EINVAL);
+	s->encoded = BUF_MAX(LEDGER_RECORD_MAX);
+	s->dir_fd = dir_fd;
+	(void)snprintf(s->stream, sizeof(s->stream), "%s", stream);
+	(void)snprintf(s->lost_name, sizeof(s->lost_name), "%s.lost", stream);
+	r = record_open(&s->record, dir_fd, stream, &kept);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	r = load_lost(s);
+	if (r != 0)
+		return FAULT(r);
+	*ret = STEAL(s);
+	return 0;
+}
+
+struct spool *
+spool_close(struct spool *s)
+{
+	if (!s)
+		return NULL;
+	record_close(s->record);
+	buf_done(&s->encoded);
+	free(s);
+	return NULL;
+}
+
+const char *
+spool_stream(const struct spool *s)
+{
+	return s->stream;
+}
+
+/* What lay between these two firsts was pushed out. */
+static int
+count_lost(struct spool *s, uint64_t before, uint64_t after)
+{
+	uint64_t from = before > s->committed ? before : s->committed + 1;
+
+	if (after <= from)
+		return 0;
+	s->lost += after - from;
+	return save_lost(s);
+}
+
+int
+spool_write(struct spool *s, enum class_name class, const char *path, const char *content_type,
+	const void *body, size_t len, uint64_t *ret_sequence)
+{
+	struct ledger_entry e = { .time_us = clock_now_us(), .body = body, .body_len = len };
+	uint64_t before = record_first_sequence(s->record);
+	int r;
+
+	if (strlen(path) > LEDGER_PATH_MAX || strlen(content_type) > LEDGER_TYPE_MAX)
+		return FAULT(-EINVAL);
+	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class_text(class));
+	(void)snprintf(e.path, sizeof(e.path), "%s", path);
+	(void)snprintf(e.content_type, sizeof(e.content_type), "%s", content_type);
+	buf_reset(&s->encoded);
+	r = ledger_encode(&s->encoded, &e);
+	r = r ?: record_append(s->record, s->encoded.data, s->encoded.len, ret_sequence);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	return FAULT(count_lost(s, before, record_first_sequence(s->record)));
+}
+
+void
+spool_committed(struct spool *s, uint64_t sequence)
+{
+	if (sequence > s->committed)
+		s->committed = sequence;
+}
+
+uint64_t
+spool_lost(const struct spool *s, uint64_t *ret_since_us)
+{
+	*ret_since_us = s->since_us;
+	return s->lost;
+}

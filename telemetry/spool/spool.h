@@ -1,0 +1,41 @@
+/* The collector's streams: one durable record that is both spool and ledger.
+ *
+ * A stream is a record folder in lib/telemetry/spool; each record is one request as it will leave
+ * (appliance/egress/ledger.h).  The courier reads it and ships it; what the hub committed stays, as the
+ * ledger, until the cap pushes it out, oldest first.  What the cap pushes out before it was committed is
+ * lost, and counted. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "appliance/base/scope.h"
+#include "appliance/egress/class.h"
+
+struct spool;
+
+struct spool_limits {
+	uint64_t total_max;   /* bytes on disk */
+	uint64_t segment_max; /* bytes of one segment; 0: record.h's default */
+	gid_t reader_gid;     /* who may read it */
+};
+
+/* Open dir_fd/stream for writing.  dir_fd is borrowed and outlives it.  Returns 0; REASON_BUSY (logged)
+ * where another process writes it; or a fault. */
+int spool_open(struct spool **ret, int dir_fd, const char *stream, const struct spool_limits *limits);
+struct spool *spool_close(struct spool *s);
+SCOPED_DESTRUCTOR(struct spool, spool_close)
+
+/* Write one request of class to path; it is on the disk when this returns.  body is borrowed.  Returns 0
+ * with *ret_sequence, REASON_TOO_LARGE (logged, nothing stored), or a fault. */
+int spool_write(struct spool *s, enum class_name class, const char *path, const char *content_type,
+	const void *body, size_t len, uint64_t *ret_sequence);
+
+/* The hub has committed everything up to sequence: pushing it out is no loss. */
+void spool_committed(struct spool *s, uint64_t sequence);
+
+/* Records lost to the cap since *ret_since_us (over restarts). */
+uint64_t spool_lost(const struct spool *s, uint64_t *ret_since_us);
+
+const char *spool_stream(const struct spool *s);
