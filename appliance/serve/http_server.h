@@ -25,7 +25,7 @@ enum {
 	HTTP_SERVER_HEADERS_MAX = 64,
 	HTTP_SERVER_HEADER_BYTES_MAX = 32 * 1024,
 	HTTP_SERVER_BODY_MAX = 64 * 1024 * 1024,
-	HTTP_SERVER_PATH_MAX = 512,
+	HTTP_SERVER_TARGET_MAX = 2048,
 	HTTP_SERVER_SEGMENTS_MAX = 4,
 	HTTP_SERVER_SEGMENT_MAX = 128,
 	HTTP_SERVER_UIDS_MAX = 4,
@@ -79,8 +79,7 @@ int http_server_open(struct http_server **ret, struct reactor *reactor, const ch
 /* Closes the listener and every connection; parked calls end with gone(). */
 struct http_server *http_server_close(struct http_server *s);
 
-/* Take no new connections; those that are open go on.  http_server_inflight() tells when all is answered. */
-void http_server_drain(struct http_server *s);
+/* Requests not yet answered. */
 size_t http_server_inflight(const struct http_server *s);
 
 /* The value of a header (lower-case name), or NULL. */
@@ -88,6 +87,9 @@ const char *http_call_get(const struct http_call *call, const char *name);
 
 /* Add a header to the coming reply; name and value are copied. */
 void http_call_header(struct http_call *call, const char *name, const char *value);
+
+/* A header added so far, or NULL. */
+const char *http_call_added(const struct http_call *call, const char *name);
 
 /* Answer; body is copied, type may be NULL for an empty body.  The call is gone afterwards. */
 void http_call_reply(struct http_call *call, int status, const char *type, const void *body, size_t len);

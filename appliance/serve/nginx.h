@@ -2,13 +2,13 @@
  * development nginx runs as our child (it dies with us and is restarted when it dies). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "appliance/serve/route.h"
 
-struct buf;
 struct reactor;
 struct nginx;
 
@@ -22,14 +22,13 @@ struct nginx_config {
 	size_t n_routes;
 };
 
-/* Append the configuration.  Returns 0, REASON_MALFORMED (logged) where a path cannot stand in it, or a
- * fault. */
-int nginx_write(struct buf *out, const struct nginx_config *config);
-
 /* Write the configuration below dir and check it.  Blocks for the check.  Returns 0; REASON_NOT_FOUND
  * (logged) where there is no nginx; REASON_CONFLICT (logged) where nginx refuses it; or a fault. */
 int nginx_install(const struct nginx_config *config);
 
-/* Run it as a child until nginx_stop(); it is started again with backoff when it ends. */
+/* Run it as a child until nginx_quit(); it is started again with backoff when it ends. */
 int nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_config *config);
-struct nginx *nginx_stop(struct nginx *n); /* asks it to quit, waits at most 5 s, kills */
+/* Ask it to quit: it takes no new connections, ends those it has, and is not started again. */
+void nginx_quit(struct nginx *n);
+bool nginx_running(const struct nginx *n);
+struct nginx *nginx_stop(struct nginx *n); /* kills it where it still runs; NULL is taken */

@@ -13,7 +13,8 @@ enum route_who {
 
 enum route_flag {
 	ROUTE_OTLP = 1 << 0,  /* refusals are google.rpc.Status in protobuf */
-	ROUTE_LOCAL = 1 << 1, /* not passed on by nginx from outside: only GET /metrics on loopback */
+	ROUTE_LOCAL = 1 << 1, /* passed on by nginx from loopback only */
+	ROUTE_POLL = 1 << 2,  /* may be parked for up to a minute */
 };
 
 /* Handle a call.  Returns 0 where it was answered or parked; an enum reason (logged) or a fault where
@@ -30,8 +31,7 @@ struct route {
 };
 
 /* Find the route of a call among n tables and fill call->route and call->segments.  *ret_table is the
- * index of its table.  Returns 0; REASON_NOT_FOUND (logged) where no pattern matches; or REASON_USAGE
- * (logged) where the path is known with other methods only. */
+ * index of its table.  Returns 0 or REASON_NOT_FOUND (logged; the text tells a wrong method from a wrong path). */
 struct route_table {
 	const struct route *routes;
 	size_t n;

@@ -56,7 +56,7 @@ int serve_open(struct serve **ret, struct reactor *reactor, const struct serve_c
 struct serve *serve_close(struct serve *s);
 SCOPED_DESTRUCTOR(struct serve, serve_close)
 
-/* Finish: no new connections, parked calls are answered. */
+/* Finish: parked calls are answered, and no call is parked any more. */
 void serve_drain(struct serve *s);
 size_t serve_inflight(const struct serve *s);
 

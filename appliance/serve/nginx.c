@@ -1,0 +1,223 @@
+#include "appliance/serve/nginx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/serve/nginx_conf.h"
+#include "appliance/serve/reactor.h"
+
+enum {
+	CONF_MAX = 256 * 1024,
+	BACKOFF_MS = 200,
+	BACKOFF_MAX_MS = 10000,
+	STEADY_S = 30, /* a run longer than this forgets earlier failures */
+};
+
+struct nginx {
+	struct reactor *reactor;
+	struct reactor_source *on_child, *again;
+	char dir[PATH_MAX];
+	char program[PATH_MAX];
+	pid_t pid; /* 0: not running */
+	uint64_t started_us;
+	unsigned failures;
+	bool quitting;
+};
+
+/* Where nginx is: on PATH, or where Debian keeps it for root. */
+static int
+find(char program[PATH_MAX])
+{
+	const char *path = getenv("PATH");
+	char list[PATH_MAX];
+
+	(void)snprintf(list, sizeof(list), "%s:/usr/sbin:/usr/local/sbin", path ? path : "/usr/bin");
+	for (const char *at = list; *at;) {
+		size_t len = strcspn(at, ":");
+
+		if (len > 0 && at[0] == '/' &&
+			snprintf(program, PATH_MAX, "%.*s/nginx", (int)len, at) < PATH_MAX &&
+			access(program, X_OK) == 0)
+			return 0;
+		at += len + (at[len] == ':');
+	}
+	return REFUSE(REASON_NOT_FOUND, "nginx", "is not installed (apt-get install nginx-light)");
+}
+
+static int
+spawn(pid_t *ret, const char *program, const char *dir, bool check)
+{
+	char conf[PATH_MAX + 16], errors[PATH_MAX + 16];
+	char *const run_argv[] = { (char *)"nginx", (char *)"-p", (char *)dir, (char *)"-c", conf, (char *)"-e",
+		errors, (char *)"-q", (char *)(check ? "-t" : NULL), NULL };
+	char *const environment[] = { NULL };
+	pid_t parent = getpid(), pid;
+
+	(void)snprintf(conf, sizeof(conf), "%s/nginx.conf", dir);
+	(void)snprintf(errors, sizeof(errors), "%s", check ? "stderr" : "error.log");
+	pid = fork();
+	if (pid < 0)
+		return FAULT(-errno);
+	if (pid == 0) {
+		sigset_t none;
+		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		(void)sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)signal(SIGPIPE, SIG_DFL);
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+		/* The front dies with the hub, however the hub dies. */
+		if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+			_exit(127);
+		(void)execve(program, run_argv, environment);
+		_exit(127);
+	}
+	*ret = pid;
+	return 0;
+}
+
+int
+nginx_install(const struct nginx_config *config)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(CONF_MAX);
+	SCOPED(scope_close) int fd = -1;
+	char program[PATH_MAX];
+	pid_t pid = 0;
+	int status, r;
+
+	r = find(program);
+	r = r ? r : nginx_conf_write(&text, config);
+	r = r ? r : fs_open_dir(&fd, AT_FDCWD, config->dir, 0700);
+	r = r ? r : fs_replace(fd, "nginx.conf", text.data, text.len, 0600);
+	r = r ? r : spawn(&pid, program, config->dir, true);
+	if (r != 0)
+		return FAULT(r);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return FAULT(-errno);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return REFUSE(REASON_CONFLICT, "nginx", "does not take %s/nginx.conf; its own words are above",
+			config->dir);
+	return 0;
+}
+
+static int
+run(struct nginx *n)
+{
+	int r = spawn(&n->pid, n->program, n->dir, false);
+
+	n->started_us = clock_mono_us();
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static void
+on_again(void *arg)
+{
+	struct nginx *n = arg;
+	int r = run(n);
+
+	if (r < 0) {
+		log_fault(r, "start nginx");
+		(void)reactor_again(n->again, BACKOFF_MAX_MS * CLOCK_US_PER_MS);
+	}
+}
+
+static void
+on_child(void *arg)
+{
+	struct nginx *n = arg;
+	uint64_t wait_us;
+	int status;
+
+	if (n->pid == 0 || waitpid(n->pid, &status, WNOHANG) != n->pid)
+		return;
+	n->pid = 0;
+	if (n->quitting)
+		return;
+	if (clock_mono_us() - n->started_us > STEADY_S * CLOCK_US_PER_S)
+		n->failures = 0;
+	wait_us = clock_backoff_us(n->failures++, BACKOFF_MS * CLOCK_US_PER_MS, BACKOFF_MAX_MS * CLOCK_US_PER_MS);
+	log_warning("nginx ended (status %d); it is started again in %ju ms", status,
+		(uintmax_t)(wait_us / CLOCK_US_PER_MS));
+	if (n->again)
+		(void)reactor_again(n->again, wait_us);
+	else
+		(void)reactor_after(&n->again, n->reactor, wait_us, on_again, n);
+}
+
+int
+nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_config *config)
+{
+	struct nginx *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
+		return FAULT(-ENOMEM);
+	n->reactor = reactor;
+	(void)snprintf(n->dir, sizeof(n->dir), "%s", config->dir);
+	r = find(n->program);
+	r = r ? r : reactor_signal(&n->on_child, reactor, SIGCHLD, on_child, n);
+	r = r ? r : run(n);
+	if (r != 0) {
+		nginx_stop(n);
+		return FAULT(r);
+	}
+	*ret = n;
+	return 0;
+}
+
+void
+nginx_quit(struct nginx *n)
+{
+	n->quitting = true;
+	n->again = reactor_cancel(n->again);
+	if (n->pid > 0)
+		(void)kill(n->pid, SIGQUIT);
+}
+
+bool
+nginx_running(const struct nginx *n)
+{
+	return n->pid > 0;
+}
+
+struct nginx *
+nginx_stop(struct nginx *n)
+{
+	if (!n)
+		return NULL;
+	if (n->pid > 0) {
+		/* TERM first: the master takes its workers with it, which KILL would orphan. */
+		(void)kill(n->pid, SIGTERM);
+		for (int i = 0; i < 100 && n->pid > 0; i++) {
+			if (waitpid(n->pid, NULL, WNOHANG) != 0)
+				n->pid = 0;
+			else
+				(void)usleep(20 * 1000);
+		}
+		if (n->pid > 0) {
+			(void)kill(n->pid, SIGKILL);
+			(void)waitpid(n->pid, NULL, 0);
+		}
+	}
+	reactor_cancel(n->again);
+	reactor_cancel(n->on_child);
+	free(n);
+	return NULL;
+}

@@ -1,0 +1,335 @@
+#include "appliance/serve/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/auth.h"
+#include "appliance/serve/batch.h"
+#include "appliance/serve/problem.h"
+#include "appliance/serve/reactor.h"
+#include "appliance/serve/registry.h"
+#include "appliance/trust/httpsig.h"
+#include "appliance/trust/sha256.h"
+
+enum {
+	COUNTERS_MAX = 512,
+	OWN_MIGRATIONS = 2,
+	TICK_S = 60,
+	BATCHES_KEEP_S = 30 * 24 * 3600,
+};
+
+struct counter {
+	const struct route *route; /* NULL: no route was found */
+	int status;
+	uint64_t n;
+};
+
+struct serve {
+	struct serve_config config;
+	char authority[SERVE_URL_MAX];
+	struct reactor *reactor;
+	struct reactor_source *tick;
+	struct databases *databases;
+	struct http_server *http;
+	struct db_migration fleet[SERVE_MODULES_MAX + OWN_MIGRATIONS];
+	struct db_migration customer[SERVE_MODULES_MAX + OWN_MIGRATIONS];
+	size_t n_fleet, n_customer;
+	struct route_table tables[SERVE_MODULES_MAX]; /* one a module, in their order */
+	void *states[SERVE_MODULES_MAX];
+	size_t n_modules; /* opened so far */
+	struct counter counters[COUNTERS_MAX];
+	size_t n_counters;
+};
+
+/* --- one request ------------------------------------------------------------------------------------- */
+static int
+check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_status)
+{
+	int r;
+
+	r = route_find(call, s->tables, s->n_modules, ret_table);
+	if (r != 0)
+		return r;
+	if (call->body_len > call->route->body_max)
+		return REFUSE(REASON_TOO_LARGE, call->path, "the body has %zu bytes, at most %zu are taken",
+			call->body_len, call->route->body_max);
+	if (call->route->who == ROUTE_OPEN)
+		return query_parse(&call->params, call->query);
+	r = auth_check(call, s->databases, s->authority);
+	if (r > 0)
+		*ret_status = auth_http_status(r);
+	if (r != 0)
+		return r;
+	if (call->who.kind != (call->route->who == ROUTE_SITE ? AUTH_SITE : AUTH_ENGINEER))
+		return REFUSE(REASON_WRONG_ROLE, call->who.keyid, "%s is not for %s", call->path,
+			call->who.kind == AUTH_SITE ? "sites" : "engineers");
+	return query_parse(&call->params, call->query);
+}
+
+static void
+on_dispatch(struct http_call *call, void *arg)
+{
+	struct serve *s = arg;
+	int status = 0, r;
+	size_t table;
+
+	auth_claim_nonce(call);
+	r = check(s, call, &table, &status);
+	if (r == 0)
+		r = call->route->handle(call, s->states[table]);
+	if (r != 0)
+		problem_reply(call, r, status);
+}
+
+static void
+on_sign(struct http_call *call, int status, const void *body, size_t len, void *arg)
+{
+	struct serve *s = arg;
+	const char *committed = http_call_added(call, "Mainstay-Committed");
+	struct httpsig_header header = { "mainstay-committed", committed };
+	struct httpsig_message m = { .status = status, .headers = &header, .n_headers = committed ? 1 : 0 };
+	SCOPED(httpsig_fields_done) struct httpsig_fields fields = { 0 };
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	sha256_of(digest, body, len);
+	r = httpsig_sign_reply(&fields, &m, digest, call->nonce, s->config.reply, clock_now_us());
+	if (r != 0) {
+		/* An unsigned reply is a reply that nobody believes: the caller tries again. */
+		if (r < 0)
+			log_fault(r, "sign a reply");
+		return;
+	}
+	http_call_header(call, "Content-Digest", fields.digest);
+	http_call_header(call, "Signature-Input", fields.input);
+	http_call_header(call, "Signature", fields.signature);
+}
+
+static void
+on_done(const struct http_call *call, int status, void *arg)
+{
+	struct serve *s = arg;
+
+	for (size_t i = 0; i < s->n_counters; i++)
+		if (s->counters[i].route == call->route && s->counters[i].status == status) {
+			s->counters[i].n++;
+			return;
+		}
+	if (s->n_counters < COUNTERS_MAX)
+		s->counters[s->n_counters++] = (struct counter){ call->route, status, 1 };
+}
+
+/* --- every minute ------------------------------------------------------------------------------------ */
+static int
+sweep_customer(const char *name, struct db *db, void *arg)
+{
+	const uint64_t *before_us = arg;
+
+	(void)name;
+	return batch_sweep(db, *before_us);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct serve *s = arg;
+	uint64_t now_us = clock_now_us();
+	uint64_t before_us = now_us - BATCHES_KEEP_S * CLOCK_US_PER_S;
+	int r;
+
+	r = auth_nonce_sweep(s->databases, now_us);
+	r = r ? r : registry_key_sweep(s->databases, now_us);
+	r = r ? r : databases_each(s->databases, sweep_customer, &before_us);
+	if (r < 0)
+		log_fault(r, "sweep");
+	for (size_t i = 0; i < s->n_modules; i++)
+		if (s->config.modules[i]->tick)
+			s->config.modules[i]->tick(s->states[i], now_us);
+}
+
+/* --- life -------------------------------------------------------------------------------------------- */
+static int
+open_databases(struct serve *s)
+{
+	s->fleet[s->n_fleet++] = registry_fleet_migration;
+	s->fleet[s->n_fleet++] = auth_fleet_migration;
+	s->customer[s->n_customer++] = registry_customer_migration;
+	s->customer[s->n_customer++] = batch_customer_migration;
+	for (size_t i = 0; s->config.modules[i]; i++) {
+		if (i == SERVE_MODULES_MAX)
+			return FAULT(-E2BIG);
+		if (s->config.modules[i]->fleet)
+			s->fleet[s->n_fleet++] = *s->config.modules[i]->fleet;
+		if (s->config.modules[i]->customer)
+			s->customer[s->n_customer++] = *s->config.modules[i]->customer;
+	}
+	return databases_open(
+		&s->databases, s->config.dir, s->fleet, s->n_fleet, s->customer, s->n_customer);
+}
+
+static int
+open_modules(struct serve *s)
+{
+	for (size_t i = 0; s->config.modules[i]; i++) {
+		const struct serve_module *m = s->config.modules[i];
+		int r = m->open ? m->open(&s->states[i], s) : 0;
+
+		if (r != 0)
+			return FAULT(r);
+		s->tables[i] = (struct route_table){ m->routes, m->n_routes };
+		s->n_modules = i + 1;
+	}
+	return 0;
+}
+
+int
+serve_open(struct serve **ret, struct reactor *reactor, const struct serve_config *config)
+{
+	static const struct http_server_ops ops = { on_dispatch, on_sign, on_done };
+	SCOPED(serve_closep) struct serve *s = calloc(1, sizeof(*s));
+	const char *slashes = strstr(config->url, "://");
+	uid_t uid = geteuid();
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	s->config = *config;
+	s->reactor = reactor;
+	(void)snprintf(s->authority, sizeof(s->authority), "%s", slashes ? slashes + 3 : config->url);
+	r = open_databases(s);
+	r = r ? r : open_modules(s);
+	r = r ? r : reactor_every(&s->tick, reactor, TICK_S * CLOCK_US_PER_S, on_tick, s);
+	/* The front runs as our own user; under packages that keep another, this list grows by its uid. */
+	r = r ? r : http_server_open(&s->http, reactor, config->socket, &uid, 1, &ops, s);
+	if (r != 0)
+		return FAULT(r);
+	*ret = STEAL(s);
+	return 0;
+}
+
+struct serve *
+serve_close(struct serve *s)
+{
+	if (!s)
+		return NULL;
+	s->http = http_server_close(s->http);
+	for (size_t i = s->n_modules; i-- > 0;)
+		if (s->config.modules[i]->close)
+			s->config.modules[i]->close(s->states[i]);
+	reactor_cancel(s->tick);
+	databases_close(s->databases);
+	free(s);
+	return NULL;
+}
+
+void
+serve_drain(struct serve *s)
+{
+	for (size_t i = 0; i < s->n_modules; i++)
+		if (s->config.modules[i]->drain)
+			s->config.modules[i]->drain(s->states[i]);
+}
+
+size_t
+serve_inflight(const struct serve *s)
+{
+	return http_server_inflight(s->http);
+}
+
+struct reactor *
+serve_reactor(struct serve *s)
+{
+	return s->reactor;
+}
+
+struct databases *
+serve_databases(struct serve *s)
+{
+	return s->databases;
+}
+
+const struct serve_config *
+serve_config(const struct serve *s)
+{
+	return &s->config;
+}
+
+const char *
+serve_authority(const struct serve *s)
+{
+	return s->authority;
+}
+
+int
+serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_modules && r == 0; i++)
+		if (s->config.modules[i]->site)
+			r = s->config.modules[i]->site(s->states[i], site, customer, page);
+	return r < 0 ? FAULT(r) : r;
+}
+
+void
+serve_metrics(struct serve *s, struct buf *out)
+{
+	buf_puts(out, "# HELP mainstay_hub_requests_total Requests answered, by route and status.\n"
+		      "# TYPE mainstay_hub_requests_total counter\n");
+	for (size_t i = 0; i < s->n_counters; i++)
+		buf_printf(out, "mainstay_hub_requests_total{method=\"%s\",route=\"%s\",code=\"%d\"} %ju\n",
+			s->counters[i].route ? s->counters[i].route->method : "",
+			s->counters[i].route ? s->counters[i].route->pattern : "", s->counters[i].status,
+			(uintmax_t)s->counters[i].n);
+	buf_puts(out, "# HELP mainstay_hub_refusals_total Refusals, by reason.\n"
+		      "# TYPE mainstay_hub_refusals_total counter\n");
+	for (enum reason reason = REASON_NONE + 1; reason < REASON_MAX; reason++)
+		buf_printf(out, "mainstay_hub_refusals_total{reason=\"%s\"} %ju\n", refuse_token(reason),
+			(uintmax_t)refuse_count(reason));
+	buf_printf(out,
+		"# HELP mainstay_hub_batches_total Batches committed, and batches that came again.\n"
+		"# TYPE mainstay_hub_batches_total counter\n"
+		"mainstay_hub_batches_total{outcome=\"committed\"} %ju\n"
+		"mainstay_hub_batches_total{outcome=\"seen\"} %ju\n",
+		(uintmax_t)batch_count_committed(), (uintmax_t)batch_count_seen());
+	buf_printf(out,
+		"# HELP mainstay_hub_inflight Requests not yet answered, long polls included.\n"
+		"# TYPE mainstay_hub_inflight gauge\n"
+		"mainstay_hub_inflight %zu\n",
+		http_server_inflight(s->http));
+	for (size_t i = 0; i < s->n_modules; i++)
+		if (s->config.modules[i]->metrics)
+			s->config.modules[i]->metrics(s->states[i], out);
+}
+
+size_t
+serve_routes(const struct serve_module *const *modules, const struct route **out, size_t max)
+{
+	size_t n = 0;
+
+	for (; *modules; modules++)
+		for (size_t i = 0; i < (*modules)->n_routes && n < max; i++)
+			out[n++] = &(*modules)->routes[i];
+	return n;
+}
+
+int
+serve_reply_json(struct http_call *call, int status, json_t *take_obj)
+{
+	SCOPED_JSON *obj = take_obj;
+	SCOPED(scope_free) char *text = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return FAULT(-ENOMEM);
+	http_call_reply(call, status, "application/json", text, strlen(text));
+	return 0;
+}
