@@ -32,6 +32,8 @@ SCOPED_DESTRUCTOR(struct merkle, merkle_free)
 /* Add the leaf whose hash this is. */
 int merkle_append(struct merkle *m, const uint8_t leaf[MERKLE_HASH]);
 uint64_t merkle_size(const struct merkle *m);
+/* The hash of leaf index < merkle_size(). */
+void merkle_leaf_at(const struct merkle *m, uint64_t index, uint8_t out[MERKLE_HASH]);
 
 /* Root of the first size leaves (size <= merkle_size(); 0: hash of nothing). */
 void merkle_root(const struct merkle *m, uint64_t size, uint8_t out[MERKLE_HASH]);

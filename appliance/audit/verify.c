@@ -1,0 +1,191 @@
+#include "appliance/audit/verify.h"
+
+#include "appliance/audit/audit_load.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/number.h"
+
+#define PROOF_MAGIC "c2sp.org/tlog-proof@v1\n"
+
+enum { PROOF_FILE_MAX = 256 * 1024, NUMBER_MAX = 24 };
+
+static int
+check_cosigned(struct verify_report *ret, struct audit_load *l, int dir_fd,
+	const struct audit_head *cosigned, const struct note_key *witness)
+{
+	int r;
+
+	if (!cosigned->present)
+		return 0;
+	r = audit_load_compare(l, dir_fd, cosigned, AUDIT_LOAD_COSIGNED);
+	if (r == 0 && witness)
+		r = note_verify(cosigned->note, witness, &ret->cosigned_time_s);
+	if (r == 0)
+		ret->cosigned = cosigned->checkpoint.size;
+	return FAULT(r);
+}
+
+static int
+check_heads(struct verify_report *ret, struct audit_load *l, int dir_fd, const uint8_t audit_key[32],
+	const struct note_key *witness)
+{
+	SCOPED(audit_head_done) struct audit_head head = { 0 }, cosigned = { 0 };
+	int r;
+
+	r = audit_load_head(&head, dir_fd, AUDIT_LOAD_CHECKPOINT, audit_key);
+	if (r == 0 && !head.present)
+		return REFUSE(REASON_UNSIGNED, "audit log", "there is no checkpoint");
+	if (r)
+		return FAULT(r);
+	ret->signed_size = head.checkpoint.size;
+	memcpy(ret->origin, head.checkpoint.origin, sizeof(ret->origin));
+	r = audit_load_compare(l, dir_fd, &head, AUDIT_LOAD_CHECKPOINT);
+	r = r ?: audit_load_head(&cosigned, dir_fd, AUDIT_LOAD_COSIGNED, audit_key);
+	return FAULT(r ?: check_cosigned(ret, l, dir_fd, &cosigned, witness));
+}
+
+int
+verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
+	const struct note_key *witness)
+{
+	SCOPED(audit_load_done) struct audit_load l = { 0 };
+	int r;
+
+	*ret = (struct verify_report){ 0 };
+	r = audit_load_entries(&l, dir_fd);
+	if (l.tree) {
+		ret->size = merkle_size(l.tree);
+		merkle_root(l.tree, ret->size, ret->root);
+	}
+	r = r ?: check_heads(ret, &l, dir_fd, audit_key, witness);
+	ret->bad_entry = l.bad;
+	ret->bad_n = l.bad_n;
+	return FAULT(r);
+}
+
+/* --- proof files ------------------------------------------------------------------------------------------ */
+struct proof_file {
+	struct buf entry;
+	uint64_t index;
+	struct merkle_proof proof;
+	const char *note; /* what follows the blank line */
+	size_t note_len;
+};
+
+static void
+proof_file_done(struct proof_file *f)
+{
+	buf_done(&f->entry);
+}
+
+/* The next line of at most max bytes without its LF, NULL where there is none such. */
+static const char *
+next_line(const char **at, const char *end, size_t max, size_t *ret_len)
+{
+	const char *line = *at;
+	const char *lf = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+
+	if (!lf || (size_t)(lf - line) > max)
+		return NULL;
+	*ret_len = (size_t)(lf - line);
+	*at = lf + 1;
+	return line;
+}
+
+/* A line "WORD VALUE": the value, or NULL. */
+static const char *
+value_of(const char *line, size_t len, const char *word, size_t *ret_len)
+{
+	size_t n = strlen(word);
+
+	if (!line || len <= n + 1 || memcmp(line, word, n) || line[n] != ' ')
+		return NULL;
+	*ret_len = len - n - 1;
+	return line + n + 1;
+}
+
+static bool
+parse_number(uint64_t *ret, const char *p, size_t len)
+{
+	char text[NUMBER_MAX];
+
+	if (!p || len >= sizeof(text) || memchr(p, 0, len))
+		return false;
+	memcpy(text, p, len);
+	text[len] = 0;
+	return number_u64(ret, text, INT64_MAX) == 0;
+}
+
+static bool
+parse_hash(uint8_t out[MERKLE_HASH], const char *p, size_t len)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(MERKLE_HASH);
+
+	if (!hex_unbase64(&b, p, len) || b.len != MERKLE_HASH)
+		return false;
+	memcpy(out, b.data, MERKLE_HASH);
+	return true;
+}
+
+static bool
+parse_proof(struct proof_file *f, const char *p, size_t len)
+{
+	const char *at = p, *end = p + len, *line, *value;
+	size_t n = 0, value_len = 0, magic = strlen(PROOF_MAGIC);
+
+	if (len < magic || memcmp(p, PROOF_MAGIC, magic))
+		return false;
+	at += magic;
+	line = next_line(&at, end, 2 * AUDIT_ENTRY_MAX, &n);
+	value = value_of(line, n, "extra", &value_len);
+	if (!value || !hex_unbase64(&f->entry, value, value_len))
+		return false;
+	line = next_line(&at, end, 2 * NUMBER_MAX, &n);
+	value = value_of(line, n, "index", &value_len);
+	if (!parse_number(&f->index, value, value_len))
+		return false;
+	while ((line = next_line(&at, end, 2 * MERKLE_HASH, &n)) != NULL && n) {
+		if (f->proof.n == MERKLE_PROOF_MAX || !parse_hash(f->proof.hash[f->proof.n++], line, n))
+			return false;
+	}
+	f->note = at;
+	f->note_len = (size_t)(end - at);
+	return line != NULL;
+}
+
+int
+verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, const char *origin,
+	const uint8_t audit_key[32], const struct note_key *witness)
+{
+	SCOPED(proof_file_done) struct proof_file f = { .entry = BUF_MAX(AUDIT_ENTRY_MAX) };
+	SCOPED(note_freep) struct note *note = NULL;
+	struct note_checkpoint c;
+	struct note_key log;
+	uint8_t leaf[MERKLE_HASH];
+	int r;
+
+	if (len > PROOF_FILE_MAX)
+		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
+	if (!parse_proof(&f, p, len))
+		return REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
+	r = note_open(&note, f.note, f.note_len, "proof");
+	r = r ?: note_checkpoint_parse(&c, note->text, note->text_len, "proof");
+	if (r)
+		return FAULT(r);
+	if (origin && strcmp(origin, c.origin))
+		return REFUSE(REASON_ALTERED, "proof", "is from log \"%s\"", c.origin);
+	r = note_key_make(&log, c.origin, NOTE_TYPE_ED25519, audit_key);
+	r = r ?: note_verify(note, &log, NULL);
+	if (r == 0 && witness)
+		r = note_verify(note, witness, NULL);
+	if (r)
+		return FAULT(r);
+	merkle_leaf(leaf, f.entry.data, f.entry.len);
+	if (merkle_check_inclusion(leaf, f.index, c.size, (const uint8_t (*)[MERKLE_HASH])f.proof.hash,
+		    f.proof.n, c.root))
+		return REFUSE(REASON_ALTERED, "proof", "does not lead to the signed root");
+	buf_put(out_entry, f.entry.data, f.entry.len);
+	*ret_n = f.index;
+	return FAULT(buf_error(out_entry));
+}
