@@ -1,0 +1,612 @@
+#include "appliance/service/definition.h"
+
+#include <errno.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/definition_read.h"
+#include "appliance/trust/sha256.h"
+
+enum {
+	TEXT_MAX = 1024,
+	PERIOD_S_MAX = 3600,
+	TIMEOUT_S_MAX = 3600,
+	FAILURES_MAX = 100,
+	OUTPUT_DEFAULT = 64 * 1024,
+	OUTPUT_MAX = 1024 * 1024,
+};
+#define MEMORY_DEFAULT (UINT64_C(64) << 20)
+#define MEMORY_MAX (UINT64_C(4) << 30)
+
+static const char *const risks[] = { "observe", "change", "destroy" };
+static const char *const verbs[] = { "", "start", "stop", "restart" };
+static const char *const severities[] = { "critical", "warning", "info" };
+
+const char *
+definition_risk_text(enum definition_risk risk)
+{
+	return risks[risk];
+}
+
+const char *
+definition_verb_text(enum definition_verb verb)
+{
+	return verbs[verb];
+}
+
+/* An array of n things; an error that sticks where there is no memory. */
+static void *
+array(const struct definition_at *a, size_t n, size_t size)
+{
+	void *p = a->rd->r || !n ? NULL : calloc(n, size);
+
+	if (!p && n && !a->rd->r)
+		definition_stick(a, FAULT(-ENOMEM));
+	return p;
+}
+
+/* --- parts --------------------------------------------------------------------------------------- */
+static void
+read_argv(const struct definition_at *a, const char *name, bool need, struct definition_argv *argv)
+{
+	struct definition_at list = definition_member(a, name);
+	size_t n = definition_list(&list, DEFINITION_ARGV_MAX);
+
+	if (need && !n && !a->rd->r)
+		DEFINITION_BAD(&list, "must be a list with a program");
+	argv->item = array(&list, n ? n + 1 : 0, sizeof(*argv->item));
+	for (size_t i = 0; argv->item && i < n; i++) {
+		struct definition_at one = definition_item(&list, i);
+
+		argv->item[i] = definition_text_here(&one, TEXT_MAX);
+	}
+	argv->n = argv->item && !a->rd->r ? n : 0;
+	if (argv->n && (argv->item[0][0] != '/' || strchr(argv->item[0], '{'))) {
+		struct definition_at one = definition_item(&list, 0);
+
+		DEFINITION_BAD(&one, "a program is an absolute path in the tree, without {}");
+	}
+}
+
+static void
+check_argv(const struct definition_at *a, const char *name, const struct definition_argv *argv,
+	const struct definition *d, const struct definition_operation *op)
+{
+	struct definition_at list = definition_member(a, name);
+
+	for (size_t i = 0; i < argv->n; i++) {
+		struct definition_at one = definition_item(&list, i);
+
+		definition_check_template(&one, argv->item[i], false, d, op);
+	}
+}
+
+/* A relative path without "." and ".." steps. */
+static bool
+is_below(const char *path)
+{
+	for (const char *p = path;; p++) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 0 || p[0] == '.')
+			return false;
+		p += n;
+		if (!*p)
+			return true;
+	}
+}
+
+/* In YAML a template is a file beside it: its text takes the file's place. */
+static void
+load_template(const struct definition_at *a)
+{
+	struct definition_at m = definition_member(a, "template");
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_CONFIG_MAX);
+	const char *file = definition_text(a, "template", true, 255);
+	int r;
+
+	if (a->rd->r)
+		return;
+	if (!is_below(file)) {
+		DEFINITION_BAD(&m, "must be a file beside the definition");
+		return;
+	}
+	r = fs_read(a->rd->dir_fd, file, DEFINITION_CONFIG_MAX, &b);
+	if (r > 0) {
+		DEFINITION_BAD(&m, "\"%s\" is not there, no file or too large", file);
+		return;
+	}
+	if (!r)
+		r = json_object_set_new(a->v, "text", json_stringn(buf_text(&b), b.len));
+	if (r) {
+		DEFINITION_BAD(&m, "\"%s\" is no UTF-8 text", file);
+		return;
+	}
+	(void)json_object_del(a->v, "template");
+}
+
+static void
+read_config(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known_yaml[] = { "path", "template" };
+	static const char *const known[] = { "path", "text" };
+	struct definition_at list = definition_member(a, "config");
+	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
+
+	d->config = array(&list, n, sizeof(*d->config));
+	for (size_t i = 0; d->config && i < n; i++) {
+		struct definition_at one = definition_item(&list, i), text;
+
+		definition_known(&one, a->rd->yaml ? known_yaml : known, 2);
+		if (a->rd->yaml)
+			load_template(&one);
+		text = definition_member(&one, "text");
+		d->config[i].path = definition_text(&one, "path", true, 255);
+		d->config[i].text = json_string_value(text.v);
+		d->n_config = i + 1;
+		if (a->rd->r)
+			return;
+		if (!is_below(d->config[i].path))
+			DEFINITION_BAD(&one, "path must lie below the conf folder");
+		else if (!d->config[i].text || json_string_length(text.v) > DEFINITION_CONFIG_MAX)
+			DEFINITION_BAD(
+				&text, "must be text of at most %d bytes", DEFINITION_CONFIG_MAX);
+		definition_check_template(&text, d->config[i].text, true, d, NULL);
+	}
+}
+
+static size_t
+read_params(const struct definition_at *map, bool knobs, struct definition_param **ret)
+{
+	size_t n = definition_map(map, DEFINITION_LIST_MAX), i = 0;
+	struct definition_param *params = array(map, n, sizeof(*params));
+	const char *name;
+	json_t *v;
+
+	*ret = params;
+	if (!params)
+		return 0;
+	json_object_foreach(map->v, name, v)
+	{
+		struct definition_at one = definition_member(map, name);
+
+		definition_read_param(&one, name, knobs, &params[i++]);
+	}
+	return i;
+}
+
+static void
+read_health(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "type", "socket", "argv", "expect", "period",
+		"timeout", "failures" };
+	static const char *const types[] = { "resp", "exec" };
+	struct definition_at h = definition_member(a, "health"), socket;
+	struct definition_health *health = &d->health;
+
+	if (!h.v)
+		return;
+	definition_known(&h, known, ARRAY_LEN(known));
+	health->present = true;
+	health->type = definition_word(&h, "type", types, ARRAY_LEN(types), NULL);
+	health->period_us = definition_span(&h, "period", "2s", PERIOD_S_MAX * CLOCK_US_PER_S);
+	health->timeout_us = definition_span(&h, "timeout", "1s", 60 * CLOCK_US_PER_S);
+	health->failures = (unsigned)definition_int(&h, "failures", 3, 1, FAILURES_MAX);
+	if (health->type == DEFINITION_PROBE_RESP) {
+		socket = definition_member(&h, "socket");
+		health->socket = definition_text(&h, "socket", true, 107);
+		definition_check_template(&socket, health->socket, false, d, NULL);
+	} else {
+		read_argv(&h, "argv", true, &health->argv);
+		check_argv(&h, "argv", &health->argv, d, NULL);
+		health->expect = definition_text(&h, "expect", false, TEXT_MAX);
+	}
+}
+
+static void
+read_metrics(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "source", "socket", "fields" };
+	static const char *const sources[] = { "redis" };
+	struct definition_at list = definition_member(a, "metrics");
+	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
+
+	d->metrics = list.v;
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&list, i),
+				     socket = definition_member(&one, "socket"),
+				     fields = definition_member(&one, "fields");
+		size_t n_fields;
+
+		definition_known(&one, known, ARRAY_LEN(known));
+		(void)definition_word(&one, "source", sources, ARRAY_LEN(sources), NULL);
+		definition_check_template(
+			&socket, definition_text(&one, "socket", true, 107), false, d, NULL);
+		n_fields = definition_list(&fields, DEFINITION_LIST_MAX);
+		for (size_t j = 0; j < n_fields; j++) {
+			struct definition_at field = definition_item(&fields, j);
+			const char *text = definition_text_here(&field, DEFINITION_NAME_MAX);
+
+			if (text && !definition_is_name(text))
+				DEFINITION_BAD(&field, "is no field name");
+		}
+	}
+}
+
+static void
+read_logs(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "name", "file" };
+	struct definition_at list = definition_member(a, "logs");
+	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
+
+	d->logs = list.v;
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&list, i),
+				     file = definition_member(&one, "file");
+
+		definition_known(&one, known, ARRAY_LEN(known));
+		(void)definition_text(&one, "name", true, DEFINITION_NAME_MAX);
+		definition_check_template(
+			&file, definition_text(&one, "file", false, 255), false, d, NULL);
+	}
+}
+
+static void
+read_alerts(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "name", "metric", "op", "value", "for", "severity",
+		"text" };
+	static const char *const ops[] = { "below", "above" };
+	struct definition_at list = definition_member(a, "alerts");
+	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
+
+	d->alerts = array(&list, n, sizeof(*d->alerts));
+	for (size_t i = 0; d->alerts && i < n; i++) {
+		struct definition_at one = definition_item(&list, i);
+		struct definition_alert *alert = &d->alerts[i];
+
+		definition_known(&one, known, ARRAY_LEN(known));
+		alert->name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
+		alert->metric = definition_text(&one, "metric", true, 2 * DEFINITION_NAME_MAX);
+		alert->op = definition_word(&one, "op", ops, ARRAY_LEN(ops), NULL);
+		alert->value = definition_int(
+			&one, "value", 0, -(INT64_C(1) << 53) + 1, (INT64_C(1) << 53) - 1);
+		alert->for_us = definition_span(&one, "for", "1s", 86400 * CLOCK_US_PER_S);
+		alert->severity = severities[definition_word(
+			&one, "severity", severities, ARRAY_LEN(severities), "warning")];
+		alert->text = definition_text(&one, "text", true, 400);
+		d->n_alerts = i + 1;
+		if (!a->rd->r && !definition_is_name(alert->name))
+			DEFINITION_BAD(&one, "\"%s\" is no name", alert->name);
+	}
+}
+
+/* --- operations ---------------------------------------------------------------------------------- */
+static void
+read_verb(const struct definition_at *a, struct definition_operation *op)
+{
+	struct definition_at verb = definition_member(a, "verb"),
+			     argv = definition_member(a, "argv"),
+			     dry_run = definition_member(a, "dry_run");
+
+	if (!a->rd->r && !verb.v == !argv.v) {
+		DEFINITION_BAD(a, "needs exactly one of argv and verb");
+		return;
+	}
+	if (argv.v) {
+		read_argv(a, "argv", true, &op->argv);
+		read_argv(a, "dry_run", false, &op->dry_run);
+		return;
+	}
+	op->verb = 1 + definition_word(a, "verb", verbs + 1, ARRAY_LEN(verbs) - 1, NULL);
+	if (!a->rd->r && op->risk == DEFINITION_OBSERVE)
+		DEFINITION_BAD(&verb, "a verb changes something: its risk cannot be observe");
+	if (!a->rd->r && (op->n_args || dry_run.v))
+		DEFINITION_BAD(&verb, "a verb has no arguments and no dry run");
+}
+
+static void
+read_operation(const struct definition_at *a, const char *name, struct definition *d,
+	struct definition_operation *op)
+{
+	static const char *const known[] = { "argv", "verb", "args", "risk", "timeout", "memory",
+		"output", "dry_run", "undo", "help" };
+	struct definition_at args = definition_member(a, "args");
+
+	op->name = name;
+	op->json = a->v;
+	if (!a->rd->r && !definition_is_name(name))
+		DEFINITION_BAD(
+			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
+	definition_known(a, known, ARRAY_LEN(known));
+	op->risk = definition_word(a, "risk", risks, ARRAY_LEN(risks), NULL);
+	op->n_args = read_params(&args, false, &op->args);
+	read_verb(a, op);
+	check_argv(a, "argv", &op->argv, d, op);
+	check_argv(a, "dry_run", &op->dry_run, d, op);
+	op->timeout_us = definition_span(a, "timeout", "30s", TIMEOUT_S_MAX * CLOCK_US_PER_S);
+	op->memory = definition_size(a, "memory", MEMORY_DEFAULT, MEMORY_MAX);
+	op->output = definition_size(a, "output", OUTPUT_DEFAULT, OUTPUT_MAX);
+	op->undo = definition_text(a, "undo", false, DEFINITION_NAME_MAX);
+	op->help = definition_text(a, "help", false, 400) ?: "";
+}
+
+static void
+read_operations(const struct definition_at *a, struct definition *d)
+{
+	struct definition_at map = definition_member(a, "operations");
+	size_t n = definition_map(&map, DEFINITION_LIST_MAX);
+	const char *name;
+	json_t *v;
+
+	d->operations = array(&map, n, sizeof(*d->operations));
+	if (!d->operations)
+		return;
+	json_object_foreach(map.v, name, v)
+	{
+		struct definition_at one = definition_member(&map, name);
+
+		read_operation(&one, name, d, &d->operations[d->n_operations++]);
+	}
+	for (size_t i = 0; !a->rd->r && i < n; i++) {
+		struct definition_at one = definition_member(&map, d->operations[i].name),
+				     undo = definition_member(&one, "undo");
+
+		if (d->operations[i].undo && !definition_operation(d, d->operations[i].undo))
+			DEFINITION_BAD(&undo, "there is no operation %s", d->operations[i].undo);
+	}
+}
+
+/* --- payload and data: read by release and by activation ------------------------------------------- */
+static void
+read_payload(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "programs", "files" };
+	static const char *const known_file[] = { "from", "to", "mode" };
+	struct definition_at payload = definition_member(a, "payload"), programs, files;
+	size_t n;
+
+	d->payload = payload.v;
+	if (!payload.v)
+		return;
+	definition_known(&payload, known, ARRAY_LEN(known));
+	programs = definition_member(&payload, "programs");
+	n = definition_list(&programs, DEFINITION_LIST_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&programs, i);
+		const char *path = definition_text_here(&one, TEXT_MAX);
+
+		if (path && (path[0] != '/' || !is_below(path + 1)))
+			DEFINITION_BAD(&one, "must be an absolute path");
+	}
+	files = definition_member(&payload, "files");
+	n = definition_list(&files, DEFINITION_LIST_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&files, i);
+		const char *from, *to, *mode;
+
+		definition_known(&one, known_file, ARRAY_LEN(known_file));
+		from = definition_text(&one, "from", true, TEXT_MAX);
+		to = definition_text(&one, "to", true, TEXT_MAX);
+		mode = definition_text(&one, "mode", false, 4);
+		if (a->rd->r)
+			return;
+		if (!is_below(from + (from[0] == '/')) || to[0] != '/' || !is_below(to + 1))
+			DEFINITION_BAD(&one,
+				"from is a path beside the definition or absolute, to is "
+				"absolute, and neither has \".\" or \"..\"");
+		else if (mode && strcmp(mode, "0644") != 0 && strcmp(mode, "0755") != 0)
+			DEFINITION_BAD(&one, "mode is \"0644\" or \"0755\"");
+	}
+}
+
+static void
+read_data(const struct definition_at *a, struct definition *d)
+{
+	struct definition_at list = definition_member(a, "data");
+	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
+
+	d->data = list.v;
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&list, i);
+		const char *path = definition_text_here(&one, 255);
+
+		if (path && !is_below(path))
+			DEFINITION_BAD(&one, "must be a folder below the data folder");
+	}
+}
+
+/* --- whole --------------------------------------------------------------------------------------- */
+/* It stands in paths and target names. */
+static void
+check_word(const struct definition_at *a, const char *name, const char *text)
+{
+	struct definition_at m = definition_member(a, name);
+	size_t n;
+
+	if (a->rd->r || !text)
+		return;
+	n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.+~-");
+	if (text[n] || strchr(".+~-", text[0]))
+		DEFINITION_BAD(&m,
+			"has small letters, digits and .+~-, and begins with a letter or digit");
+}
+
+static void
+read_all(const struct definition_at *a, struct definition *d)
+{
+	static const char *const known[] = { "name", "version", "payload", "exec", "user", "heal",
+		"config", "knobs", "health", "metrics", "logs", "alerts", "operations", "data" };
+	static const char *const heals[] = { "exit", "health", "never" };
+	static const char *const users[] = { "service" };
+	struct definition_at knobs = definition_member(a, "knobs");
+
+	definition_known(a, known, ARRAY_LEN(known));
+	d->name = definition_text(a, "name", true, DEFINITION_NAME_MAX);
+	check_word(a, "name", d->name);
+	d->version = definition_text(a, "version", true, DEFINITION_NAME_MAX);
+	check_word(a, "version", d->version);
+	d->user = users[definition_word(a, "user", users, ARRAY_LEN(users), "service")];
+	d->heal = definition_word(a, "heal", heals, ARRAY_LEN(heals), "exit");
+	d->n_knobs = read_params(&knobs, true, &d->knobs);
+	read_payload(a, d);
+	read_argv(a, "exec", true, &d->exec);
+	check_argv(a, "exec", &d->exec, d, NULL);
+	read_config(a, d);
+	read_health(a, d);
+	read_metrics(a, d);
+	read_logs(a, d);
+	read_alerts(a, d);
+	read_operations(a, d);
+	read_data(a, d);
+}
+
+static int
+build(struct definition **ret, struct definition_reader *rd, json_t *take_json)
+{
+	SCOPED(definition_freep) struct definition *d = calloc(1, sizeof(*d));
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	struct definition_at top = { .rd = rd, .node = rd->yaml, .v = take_json };
+	int r;
+
+	if (!d) {
+		json_decref(take_json);
+		return FAULT(-ENOMEM);
+	}
+	d->json = take_json;
+	read_all(&top, d);
+	if (rd->r)
+		return rd->r;
+	r = json_canonical(&b, d->json);
+	r = r ?: buf_error(&b);
+	if (r == -EMSGSIZE)
+		return REFUSE(REASON_TOO_LARGE, "definition.json", "more than %d bytes",
+			DEFINITION_BYTES_MAX);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	sha256_of(d->digest, b.data, b.len);
+	*ret = STEAL(d);
+	return 0;
+}
+
+int
+definition_read(struct definition **ret, const void *p, size_t len)
+{
+	struct definition_reader rd = { .dir_fd = -1 };
+	SCOPED(definition_freep) struct definition *d = NULL;
+	uint8_t digest[SHA256_LEN];
+	json_t *json = NULL;
+	int r;
+
+	r = json_read(&json, p, len, DEFINITION_BYTES_MAX, "definition.json");
+	r = r ?: build(&d, &rd, json);
+	if (r)
+		return r;
+	/* Also a size that is written as people write it is not what compiling gives. */
+	sha256_of(digest, p, len);
+	if (!sha256_same(digest, d->digest, sizeof(digest)))
+		return REFUSE(REASON_MALFORMED, "definition.json", "is not in canonical form");
+	*ret = STEAL(d);
+	return 0;
+}
+
+static void
+free_yaml(struct yaml_node **n)
+{
+	*n = yaml_free(*n);
+}
+
+int
+definition_compile(struct definition **ret, const void *p, size_t len, const char *file, int dir_fd)
+{
+	SCOPED(free_yaml) struct yaml_node *yaml = NULL;
+	struct definition_reader rd = { .file = file, .dir_fd = dir_fd };
+	json_t *json = NULL;
+	int r;
+
+	r = yaml_parse(&yaml, p, len, file);
+	r = r ?: yaml_json(&json, yaml);
+	if (r)
+		return r;
+	rd.yaml = yaml;
+	return build(ret, &rd, json);
+}
+
+struct definition *
+definition_free(struct definition *d)
+{
+	if (!d)
+		return NULL;
+	for (size_t i = 0; i < d->n_operations; i++) {
+		free(d->operations[i].args);
+		free(d->operations[i].argv.item);
+		free(d->operations[i].dry_run.item);
+	}
+	free(d->knobs);
+	free(d->operations);
+	free(d->exec.item);
+	free(d->health.argv.item);
+	free(d->config);
+	free(d->alerts);
+	json_decref((json_t *)d->json);
+	free(d);
+	return NULL;
+}
+
+int
+definition_write(const struct definition *d, struct buf *out)
+{
+	int r = json_canonical(out, d->json);
+
+	return r < 0 ? FAULT(r) : r;
+}
+
+const struct definition_operation *
+definition_operation(const struct definition *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_operations; i++) {
+		if (!strcmp(d->operations[i].name, name))
+			return &d->operations[i];
+	}
+	return NULL;
+}
+
+const struct definition_param *
+definition_knob(const struct definition *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_knobs; i++) {
+		if (!strcmp(d->knobs[i].name, name))
+			return &d->knobs[i];
+	}
+	return NULL;
+}
+
+int
+definition_rights_digest(
+	const struct definition *d, const struct definition_operation *op, uint8_t ret[32])
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED_JSON *rights = json_deep_copy(op->json);
+	const char *name;
+	json_t *arg;
+	int r;
+
+	if (!rights)
+		return FAULT(-ENOMEM);
+	(void)json_object_del(rights, "help");
+	json_object_foreach(json_object_get(rights, "args"), name, arg)(void)
+		json_object_del(arg, "help");
+	r = json_put_text(rights, "service", d->name);
+	r = r ?: json_put_text(rights, "name", op->name);
+	r = r ?: json_canonical(&b, rights);
+	r = r ?: buf_error(&b);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	sha256_of(ret, b.data, b.len);
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* Reading members with their places: the small readers that definition.c and definition_param.c use. */
+#include <errno.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/definition_read.h"
+
+struct definition_at
+definition_member(const struct definition_at *a, const char *name)
+{
+	struct definition_at m = { .rd = a->rd, .v = json_object_get(a->v, name) };
+
+	m.node = a->node && a->node->kind == YAML_KIND_MAPPING ? yaml_get(a->node, name) : NULL;
+	if (!m.node)
+		m.node = a->node; /* absent: the place of what should have it */
+	(void)snprintf(m.path, sizeof(m.path), "%s%s%s", a->path, *a->path ? "." : "", name);
+	return m;
+}
+
+struct definition_at
+definition_item(const struct definition_at *a, size_t i)
+{
+	struct definition_at m = { .rd = a->rd, .v = json_array_get(a->v, i) };
+
+	if (a->node && a->node->kind == YAML_KIND_SEQUENCE) {
+		m.node = a->node->children;
+		for (size_t j = 0; m.node && j < i; j++)
+			m.node = m.node->next;
+	}
+	(void)snprintf(m.path, sizeof(m.path), "%s.%zu", a->path, i);
+	return m;
+}
+
+const char *
+definition_place(const struct definition_at *a)
+{
+	if (!a->rd->yaml)
+		return "";
+	return yaml_place(
+		a->rd->place, sizeof(a->rd->place), a->rd->file, a->node ? a->node : a->rd->yaml);
+}
+
+void
+definition_stick(const struct definition_at *a, int r)
+{
+	if (!a->rd->r)
+		a->rd->r = r;
+}
+
+const char *
+definition_text_here(const struct definition_at *a, size_t max)
+{
+	const char *s = json_string_value(a->v);
+
+	if (a->rd->r)
+		return NULL;
+	if (!s) {
+		DEFINITION_BAD(a, "must be text%s",
+			json_is_number(a->v) || json_is_boolean(a->v) ? " (put it in quotes)" : "");
+		return NULL;
+	}
+	if (!*s || json_string_length(a->v) > max) {
+		DEFINITION_BAD(a, "must have 1 to %zu bytes", max);
+		return NULL;
+	}
+	for (const char *p = s; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+			DEFINITION_BAD(a, "holds a control character");
+			return NULL;
+		}
+	}
+	return s;
+}
+
+const char *
+definition_text(const struct definition_at *a, const char *name, bool need, size_t max)
+{
+	struct definition_at m = definition_member(a, name);
+
+	if (a->rd->r)
+		return NULL;
+	if (m.v)
+		return definition_text_here(&m, max);
+	if (need)
+		DEFINITION_BAD(&m, "is missing");
+	return NULL;
+}
+
+uint64_t
+definition_span(
+	const struct definition_at *a, const char *name, const char *fallback, uint64_t max_us)
+{
+	struct definition_at m = definition_member(a, name);
+	const char *text = m.v ? definition_text_here(&m, 16) : fallback;
+	uint64_t us = 0;
+
+	if (a->rd->r)
+		return 0;
+	if (clock_parse_span(&us, text) != 0 || us == 0 || us > max_us)
+		DEFINITION_BAD(&m, "must be a time like \"10s\", at most %llu s",
+			(unsigned long long)(max_us / CLOCK_US_PER_S));
+	return us;
+}
+
+/* In YAML "64mb" is read and replaced by bytes, the only form that JSON has. */
+uint64_t
+definition_size(const struct definition_at *a, const char *name, uint64_t fallback, uint64_t max)
+{
+	struct definition_at m = definition_member(a, name);
+	uint64_t bytes = fallback;
+	bool good = true;
+
+	if (a->rd->r)
+		return 0;
+	if (json_is_string(m.v) && a->rd->yaml) {
+		good = number_size(&bytes, json_string_value(m.v)) == 0 && bytes <= max;
+		if (good && json_object_set_new(a->v, name, json_integer((json_int_t)bytes)) < 0)
+			definition_stick(a, FAULT(-ENOMEM));
+	} else if (m.v) {
+		good = json_is_integer(m.v) && json_integer_value(m.v) >= 0;
+		bytes = (uint64_t)json_integer_value(m.v);
+	}
+	if (!good || bytes > max)
+		DEFINITION_BAD(&m, "must be a size like 64mb, at most %llu bytes",
+			(unsigned long long)max);
+	return bytes;
+}
+
+int64_t
+definition_int(
+	const struct definition_at *a, const char *name, int64_t fallback, int64_t min, int64_t max)
+{
+	struct definition_at m = definition_member(a, name);
+	int64_t n = m.v ? json_integer_value(m.v) : fallback;
+
+	if (a->rd->r)
+		return 0;
+	if ((m.v && !json_is_integer(m.v)) || n < min || n > max)
+		DEFINITION_BAD(&m, "must be a whole number from %lld to %lld", (long long)min,
+			(long long)max);
+	return n;
+}
+
+unsigned
+definition_word(const struct definition_at *a, const char *name, const char *const *words,
+	size_t n_words, const char *fallback)
+{
+	struct definition_at m = definition_member(a, name);
+	const char *text = m.v || !fallback ? definition_text(a, name, true, 64) : fallback;
+	char all[160] = "";
+	size_t at = 0;
+
+	if (a->rd->r)
+		return 0;
+	for (unsigned i = 0; i < n_words; i++) {
+		if (!strcmp(text, words[i]))
+			return i;
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s%s", i ? ", " : "", words[i]);
+		if (at >= sizeof(all))
+			at = sizeof(all) - 1;
+	}
+	DEFINITION_BAD(&m, "must be one of %s", all);
+	return 0;
+}
+
+size_t
+definition_list(const struct definition_at *a, size_t max)
+{
+	if (a->rd->r || !a->v)
+		return 0;
+	if (!json_is_array(a->v) || json_array_size(a->v) > max) {
+		DEFINITION_BAD(a, "must be a list of at most %zu", max);
+		return 0;
+	}
+	return json_array_size(a->v);
+}
+
+size_t
+definition_map(const struct definition_at *a, size_t max)
+{
+	if (a->rd->r || !a->v)
+		return 0;
+	if (!json_is_object(a->v) || json_object_size(a->v) > max) {
+		DEFINITION_BAD(a, "must be a mapping of at most %zu", max);
+		return 0;
+	}
+	return json_object_size(a->v);
+}
+
+void
+definition_known(const struct definition_at *a, const char *const *known, size_t n_known)
+{
+	const char *name;
+	json_t *v;
+
+	if (a->rd->r)
+		return;
+	if (!json_is_object(a->v)) {
+		DEFINITION_BAD(a, "must be a mapping");
+		return;
+	}
+	json_object_foreach(a->v, name, v)
+	{
+		bool is_known = false;
+		struct definition_at m;
+
+		for (size_t i = 0; i < n_known; i++)
+			is_known = is_known || !strcmp(name, known[i]);
+		if (is_known)
+			continue;
+		m = definition_member(a, name);
+		if (a->rd->yaml && m.node)
+			definition_stick(a,
+				yaml_unknown(a->rd->file, m.node, m.path, "key", known, n_known));
+		else
+			definition_stick(a, REFUSE(REASON_UNKNOWN_FIELD, m.path, "unknown member"));
+		return;
+	}
+}
+
+bool
+definition_is_name(const char *text)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+
+	return n > 0 && n <= DEFINITION_NAME_MAX && !text[n] && !strchr("0123456789_-", text[0]);
+}

@@ -1,0 +1,312 @@
+/* Knobs and arguments: values that somebody else gives, and what they may be. */
+#include <errno.h>
+#include <regex.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/definition_read.h"
+
+enum { PATTERN_MAX = 256 };
+#define NUMBER_MAX ((INT64_C(1) << 53) - 1)
+
+static const char *const types[] = { "int", "size", "bool", "text" };
+static const char *const applies[] = { "restart", "next-start" };
+
+const char *
+definition_type_text(enum definition_type type)
+{
+	return types[type];
+}
+
+/* Whole values only.  Repetition counts and back references are refused when the definition is
+ * read: with them a short pattern can cost any amount of time and memory. */
+static int
+pattern_compile(regex_t *re, const char *pattern)
+{
+	char whole[PATTERN_MAX + 8];
+
+	(void)snprintf(whole, sizeof(whole), "^(%s)$", pattern);
+	return regcomp(re, whole, REG_EXTENDED | REG_NOSUB);
+}
+
+static void
+read_pattern(const struct definition_at *a, struct definition_param *p)
+{
+	struct definition_at m = definition_member(a, "pattern");
+	regex_t re;
+
+	p->pattern = definition_text(a, "pattern", false, PATTERN_MAX);
+	if (!p->pattern)
+		return;
+	if (p->type != DEFINITION_TEXT) {
+		DEFINITION_BAD(&m, "only text has a pattern");
+		return;
+	}
+	for (const char *c = p->pattern; *c; c++) {
+		if (*c == '{' || (*c == '\\' && c[1] >= '0' && c[1] <= '9')) {
+			DEFINITION_BAD(&m, "repetition counts and back references are not allowed");
+			return;
+		}
+	}
+	if (pattern_compile(&re, p->pattern) != 0) {
+		DEFINITION_BAD(&m, "is no extended regular expression");
+		return;
+	}
+	regfree(&re);
+}
+
+static int64_t
+read_bound(const struct definition_at *a, const struct definition_param *p, const char *name,
+	bool *ret_has)
+{
+	*ret_has = json_object_get(a->v, name) != NULL;
+	if (!*ret_has)
+		return 0;
+	if (p->type == DEFINITION_BOOL) {
+		struct definition_at m = definition_member(a, name);
+
+		DEFINITION_BAD(&m, "a bool has no bounds");
+		return 0;
+	}
+	if (p->type == DEFINITION_SIZE)
+		return (int64_t)definition_size(a, name, 0, NUMBER_MAX);
+	return definition_int(a, name, 0, p->type == DEFINITION_TEXT ? 0 : -NUMBER_MAX, NUMBER_MAX);
+}
+
+/* The values of "enum" and "default" in their normal form, checked against all that is known by then. */
+static void
+normalise(const struct definition_at *m, const struct definition_param *p, json_t *parent,
+	const char *name, size_t i)
+{
+	SCOPED_JSON *normal = NULL;
+	int r;
+
+	if (m->rd->r)
+		return;
+	r = definition_check_value(p, m->v, m->path, &normal);
+	if (r > 0) {
+		/* Say it again with its place. */
+		struct refusal why = *refuse_last();
+
+		DEFINITION_BAD(m, "%s", why.text);
+		return;
+	}
+	if (!r)
+		r = name ? json_object_set(parent, name, normal)
+			 : json_array_set(parent, i, normal);
+	if (r)
+		definition_stick(m, FAULT(-ENOMEM));
+}
+
+void
+definition_read_param(
+	const struct definition_at *a, const char *name, bool knob, struct definition_param *p)
+{
+	static const char *const known[] = { "type", "min", "max", "enum", "pattern", "default",
+		"help", "apply" };
+	struct definition_at allowed = definition_member(a, "enum"),
+			     fallback = definition_member(a, "default");
+
+	if (!a->rd->r && !definition_is_name(name))
+		DEFINITION_BAD(
+			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
+	definition_known(a, known, knob ? ARRAY_LEN(known) : ARRAY_LEN(known) - 1);
+	p->name = name;
+	p->type = definition_word(a, "type", types, ARRAY_LEN(types), NULL);
+	p->help = definition_text(a, "help", false, 400) ?: "";
+	p->min = read_bound(a, p, "min", &p->has_min);
+	p->max = read_bound(a, p, "max", &p->has_max);
+	read_pattern(a, p);
+	if (knob)
+		p->apply = definition_word(a, "apply", applies, ARRAY_LEN(applies), "restart");
+	if (allowed.v) {
+		size_t n = definition_list(&allowed, DEFINITION_LIST_MAX);
+
+		for (size_t i = 0; i < n; i++) {
+			struct definition_at one = definition_item(&allowed, i);
+
+			normalise(&one, p, allowed.v, NULL, i);
+		}
+		p->allowed = allowed.v;
+	}
+	if (fallback.v) {
+		normalise(&fallback, p, a->v, "default", 0);
+		p->fallback = json_object_get(a->v, "default");
+	} else if (knob && !a->rd->r) {
+		DEFINITION_BAD(&fallback, "is missing: a knob always has a value");
+	}
+}
+
+static int
+check_number(const struct definition_param *p, const json_t *v, const char *operand, json_t **ret)
+{
+	int64_t n = json_integer_value(v);
+
+	if (p->type == DEFINITION_SIZE && json_is_string(v)) {
+		uint64_t bytes;
+
+		if (number_size(&bytes, json_string_value(v)) != 0 || bytes > NUMBER_MAX)
+			return REFUSE(REASON_MALFORMED, operand, "must be a size like 64mb");
+		n = (int64_t)bytes;
+	} else if (!json_is_integer(v)) {
+		return REFUSE(REASON_MALFORMED, operand, "must be a%s",
+			p->type == DEFINITION_SIZE ? " size like 64mb" : " whole number");
+	}
+	if ((p->has_min && n < p->min) || (p->has_max && n > p->max) ||
+		(p->type == DEFINITION_SIZE && n < 0)) {
+		char low[24] = "", high[24] = "";
+
+		if (p->has_min || p->type == DEFINITION_SIZE)
+			(void)snprintf(low, sizeof(low), " from %lld", (long long)p->min);
+		if (p->has_max)
+			(void)snprintf(high, sizeof(high), " to %lld", (long long)p->max);
+		return REFUSE(
+			REASON_MALFORMED, operand, "%lld is not%s%s", (long long)n, low, high);
+	}
+	*ret = json_integer(n);
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+static int
+check_text(const struct definition_param *p, const json_t *v, const char *operand, json_t **ret)
+{
+	const char *s = json_string_value(v);
+	size_t len = json_string_length(v);
+	regex_t re;
+	int r;
+
+	if (!s)
+		return REFUSE(REASON_MALFORMED, operand, "must be text");
+	if (len > DEFINITION_VALUE_MAX)
+		return REFUSE(REASON_MALFORMED, operand, "%zu bytes, of at most %d", len,
+			DEFINITION_VALUE_MAX);
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+			return REFUSE(REASON_MALFORMED, operand, "holds a control character");
+	}
+	if ((p->has_min && (int64_t)len < p->min) || (p->has_max && (int64_t)len > p->max))
+		return REFUSE(REASON_MALFORMED, operand, "%zu bytes are too few or too many", len);
+	if (p->pattern) {
+		if (pattern_compile(&re, p->pattern) != 0)
+			return FAULT(-ENOMEM);
+		r = regexec(&re, s, 0, NULL, 0);
+		regfree(&re);
+		if (r)
+			return REFUSE(REASON_MALFORMED, operand, "does not match %s", p->pattern);
+	}
+	*ret = json_stringn(s, len);
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+int
+definition_check_value(
+	const struct definition_param *p, const json_t *v, const char *operand, json_t **ret)
+{
+	SCOPED_JSON *normal = NULL;
+	int r = 0;
+
+	switch (p->type) {
+	case DEFINITION_INT:
+	case DEFINITION_SIZE:
+		r = check_number(p, v, operand, &normal);
+		break;
+	case DEFINITION_TEXT:
+		r = check_text(p, v, operand, &normal);
+		break;
+	case DEFINITION_BOOL:
+		if (!json_is_boolean(v))
+			return REFUSE(REASON_MALFORMED, operand, "must be true or false");
+		normal = json_boolean(json_is_true(v));
+		break;
+	}
+	if (r)
+		return r;
+	if (p->allowed) {
+		bool found = false;
+
+		for (size_t i = 0; i < json_array_size(p->allowed); i++)
+			found = found || json_equal(json_array_get(p->allowed, i), normal);
+		if (!found)
+			return REFUSE(
+				REASON_MALFORMED, operand, "is none of the values it may have");
+	}
+	*ret = STEAL(normal);
+	return 0;
+}
+
+/* Every parameter once, given or by default; what is given and is none is refused. */
+static int
+check_all(const struct definition_param *params, size_t n, const json_t *given, const char *what,
+	json_t **ret)
+{
+	SCOPED_JSON *all = json_object();
+	const char *name;
+	json_t *v;
+
+	if (!all)
+		return FAULT(-ENOMEM);
+	if (given && !json_is_object(given))
+		return REFUSE(REASON_MALFORMED, what, "must be a mapping of names to values");
+	json_object_foreach((json_t *)given, name, v)
+	{
+		bool is_known = false;
+
+		for (size_t i = 0; i < n; i++)
+			is_known = is_known || !strcmp(params[i].name, name);
+		if (!is_known)
+			return REFUSE(REASON_UNKNOWN_FIELD, name, "there is no such %s", what);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct definition_param *p = &params[i];
+		const json_t *value = json_object_get(given, p->name) ?: p->fallback;
+		json_t *normal = NULL;
+		int r;
+
+		if (!value)
+			return REFUSE(REASON_MALFORMED, p->name, "this %s must be given", what);
+		r = definition_check_value(p, value, p->name, &normal);
+		if (r)
+			return r;
+		if (json_object_set_new(all, p->name, normal) < 0)
+			return FAULT(-ENOMEM);
+	}
+	*ret = STEAL(all);
+	return 0;
+}
+
+int
+definition_check_args(const struct definition_operation *op, const json_t *args, json_t **ret)
+{
+	return check_all(op->args, op->n_args, args, "argument", ret);
+}
+
+int
+definition_check_knobs(const struct definition *d, const json_t *given, json_t **ret)
+{
+	return check_all(d->knobs, d->n_knobs, given, "knob", ret);
+}
+
+int
+definition_parse_value(const struct definition_param *param, const char *text, json_t **ret)
+{
+	SCOPED_JSON *v = NULL;
+	int64_t n;
+
+	if (param->type == DEFINITION_INT) {
+		if (number_i64(&n, text, -NUMBER_MAX, NUMBER_MAX) != 0)
+			return REFUSE(
+				REASON_MALFORMED, param->name, "\"%s\" is no whole number", text);
+		v = json_integer(n);
+	} else if (param->type == DEFINITION_BOOL) {
+		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+			return REFUSE(REASON_MALFORMED, param->name, "must be true or false");
+		v = json_boolean(!strcmp(text, "true"));
+	} else {
+		v = json_string(text);
+		if (!v)
+			return REFUSE(REASON_MALFORMED, param->name, "is no UTF-8");
+	}
+	return v ? definition_check_value(param, v, param->name, ret) : FAULT(-ENOMEM);
+}
