@@ -78,7 +78,7 @@ static const struct edge edges[FLOW_STATE_MAX][FLOW_EVENT_MAX] = {
 	[FLOW_STATE_RUNNING] = {
 		[FLOW_EVENT_END] = GO(DONE, FINISH),
 		[FLOW_EVENT_DENY] = GO(RUNNING, KILL),
-		[FLOW_EVENT_TICK] = GO(RUNNING, KILL),
+		[FLOW_EVENT_TICK] = GO(RUNNING, NONE),
 		[FLOW_EVENT_SWITCH_OFF] = GO(RUNNING, KILL),
 		[FLOW_EVENT_RECOVER] = GO(DONE, INTERRUPT), /* at most once: never a rerun */
 	},
@@ -104,7 +104,6 @@ request_flow_due_us(const struct flow *f)
 	case FLOW_STATE_PERMITTED:
 		return f->expires_us;
 	case FLOW_STATE_RUNNING:
-		return f->deadline_us ? f->deadline_us : UINT64_MAX;
 	case FLOW_STATE_DONE:
 	case FLOW_STATE_REFUSED:
 	case FLOW_STATE_MAX:

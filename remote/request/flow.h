@@ -25,7 +25,7 @@ enum flow_event {
 	FLOW_EVENT_DENY,       /* the customer said no */
 	FLOW_EVENT_START,      /* the start is recorded */
 	FLOW_EVENT_END,        /* the worker or the verb ended */
-	FLOW_EVENT_TICK,       /* time passed: expiry and deadline are judged by now_us */
+	FLOW_EVENT_TICK,       /* time passed: expiry is judged by now_us */
 	FLOW_EVENT_SWITCH_OFF, /* remote operations were switched off */
 	FLOW_EVENT_RECOVER,    /* the monitor started and found this request on disk */
 	FLOW_EVENT_MAX,
@@ -46,10 +46,10 @@ enum flow_action {
 struct flow {
 	enum flow_state state;
 	uint64_t expires_us;  /* of the request, or of the permit where that is sooner */
-	uint64_t deadline_us; /* of the run; 0 while it does not run */
 };
 
-/* Step.  Returns 0 with f changed and *ret_action set (FLOW_ACTION_NONE where a tick finds nothing due), or
+/* Step.  A run keeps its own time limit, so that a clock that jumps does not end it.  Returns 0 with f changed
+ * and *ret_action set (FLOW_ACTION_NONE where a tick finds nothing due), or
  * REASON_CONFLICT (logged, naming id, state and event) with f unchanged. */
 int request_flow_step(struct flow *f, enum flow_event event, uint64_t now_us, enum flow_action *ret_action,
 	const char *id);

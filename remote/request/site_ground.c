@@ -207,10 +207,8 @@ request_site_job(struct request_site *s, const struct request_item *item,
 	const char *service = item->request->service;
 	SCOPED(operate_job_done) struct operate_job job = { .profile = profiles[op->risk] };
 	SCOPED(definition_argv_freep) char **argv = NULL;
-	struct identity id;
-	int r = identity_load(&id, paths);
+	int r = expand(s, item, g, &argv);
 
-	r = r ?: expand(s, item, g, &argv);
 	r = r ?: path(job.tree, paths->lib, "store", g->release, "");
 	r = r ?: path(job.run, paths->run, "services", service, "");
 	r = r ?: path(job.data, paths->lib, "services", service, "/data");
@@ -222,7 +220,7 @@ request_site_job(struct request_site *s, const struct request_item *item,
 			return REFUSE(REASON_TOO_LARGE, item->request->id, "its command is too long");
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
-	job.uid = id.uid[IDENTITY_SERVICE];
+	job.uid = monitor_identity(s->m)->uid[IDENTITY_SERVICE];
 	job.timeout_ms = (uint32_t)(op->timeout_us / 1000);
 	job.memory = op->memory;
 	job.output = (uint32_t)op->output;

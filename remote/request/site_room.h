@@ -29,7 +29,7 @@ struct request_site {
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
 	unsigned strangers;      /* refused without a file since strangers_us */
 	uint64_t strangers_us;
-	bool recovered;          /* what a crash left was looked at */
+	uint64_t retried_us;     /* when what is unsettled was last tried */
 };
 
 /* --- ground ---------------------------------------------------------------------------------------------- */
@@ -58,7 +58,8 @@ int request_site_job(struct request_site *s, const struct request_item *item,
 
 /* --- moving ---------------------------------------------------------------------------------------------- */
 /* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and detail say
- * why.  Returns 0; REASON_CONFLICT (logged) where the state does not take it; or a fault. */
+ * why.  Returns 0, or REASON_CONFLICT (logged) where the state does not take it.  Faults on the way end the
+ * request and are logged. */
 int request_site_event(struct request_site *s, struct request_item *item, enum flow_event event,
 	enum reason reason, const char *detail);
 
@@ -67,7 +68,9 @@ void request_site_work(struct request_site *s);
 /* The same, at the loop's next turn. */
 void request_site_work_soon(struct request_site *s);
 /* What a crash left: once, at the start. */
-int request_site_recover(struct request_site *s);
+void request_site_recover(struct request_site *s);
+/* Forget what runs: the monitor ends. */
+void request_site_forget_runs(struct request_site *s);
 /* Decide anew on what waits: the ceiling, the people or a switch changed. */
 void request_site_decide_again(struct request_site *s);
 /* Hand over what could not be handed over yet. */

@@ -1,0 +1,320 @@
+#include "remote/request/commands.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/bus/call.h"
+#include "appliance/monitor/commands.h"
+#include "appliance/policy/permit.h"
+#include "appliance/trust/message.h"
+#include "appliance/trust/sshsig.h"
+#include "remote/request/request_wire.h"
+
+enum { ANSWER_MS = 30 * 1000 };
+
+static const char *
+member(const json_t *o, const char *name)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+
+	return text ? text : "";
+}
+
+/* Ask, and take "item" out of the answer. */
+static int
+ask_item(struct command_call *call, struct call_request *take_request, json_t **ret_item)
+{
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, take_request, ANSWER_MS, &answer);
+
+	if (r)
+		return r;
+	*ret_item = json_incref(json_object_get(answer, "item"));
+	return *ret_item ? 0 : FAULT(-EPROTO);
+}
+
+static void
+say_brief(const struct command_call *call, const json_t *item)
+{
+	const char *reason = member(item, "reason");
+
+	command_say(call, "%s %s: %s %s by %s%s%s%s", member(item, "id"), member(item, "state"),
+		member(item, "service"), member(item, "operation"), member(item, "engineer"),
+		*reason ? " [" : "", reason, *reason ? "]" : "");
+}
+
+static int
+print_item(struct command_call *call, json_t *take_item)
+{
+	SCOPED_JSON *item = take_item;
+
+	if (call->json)
+		return command_print_json("Request", STEAL(item));
+	say_brief(call, item);
+	return 0;
+}
+
+static int
+run_list(struct command_call *call)
+{
+	static const char *const columns[] = { "id", "state", "service", "operation", "engineer",
+		"ticket", "decision", "outcome", "reason", NULL };
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, call_new("requests.list"), ANSWER_MS, &answer);
+
+	if (r)
+		return r;
+	return command_print_items(call, "RequestList",
+		json_incref(json_object_get(answer, "items")), columns);
+}
+
+/* --- show ------------------------------------------------------------------------------------------------ */
+static void
+say_result(const struct command_call *call, const json_t *result)
+{
+	if (!result)
+		return;
+	command_say(call, "\noutcome %s %s", member(result, "outcome"), member(result, "reason"));
+	command_say(call, "%s", member(result, "stdout"));
+	if (*member(result, "stderr"))
+		command_say(call, "stderr:\n%s", member(result, "stderr"));
+}
+
+static int
+write_out(const char *file, const char *text)
+{
+	size_t len = strlen(text);
+	SCOPED(scope_close) int fd = -1;
+
+	if (strcmp(file, "-") == 0)
+		return fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0 ? 0 : FAULT(-EIO);
+	fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return REFUSE(REASON_USAGE, file, "cannot be written: %s", strerror(errno));
+	return fs_write_all(fd, text, len);
+}
+
+static int
+run_show(struct command_call *call)
+{
+	const char *id = call->operands[0], *out = command_option(call, "out");
+	const char *approver = command_option(call, "approver");
+	struct call_request *request = call_new("requests.show");
+	SCOPED_JSON *item = NULL;
+	int r;
+
+	if (out && !approver) {
+		call_free(request);
+		return REFUSE(REASON_USAGE, "--out",
+			"what is signed names its approver: give --approver NAME");
+	}
+	call_param(request, "id", id);
+	call_param(request, "approver", approver);
+	r = ask_item(call, request, &item);
+	if (r)
+		return r;
+	if (out) {
+		r = write_out(out, member(item, "sign"));
+		if (r)
+			return r;
+	}
+	if (call->json)
+		return command_print_json("Request", STEAL(item));
+	if (out) {
+		command_say(call, "written to %s; sign it: ssh-keygen -Y sign -n %s -f KEY %s", out,
+			message_namespace(MESSAGE_PERMIT), out);
+		return 0;
+	}
+	say_brief(call, item);
+	command_say(call, "\n%s", member(item, "plan_text"));
+	if (*member(item, "detail"))
+		command_say(call, "%s", member(item, "detail"));
+	say_result(call, json_object_get(item, "result"));
+	return 0;
+}
+
+/* --- watch ----------------------------------------------------------------------------------------------- */
+static void
+on_line(const json_t *line, void *arg)
+{
+	struct command_call *call = arg;
+
+	if (call->json) {
+		(void)command_print_json("Request", json_deep_copy(line));
+		(void)fflush(stdout);
+	} else {
+		say_brief(call, line);
+	}
+}
+
+static int
+run_watch(struct command_call *call)
+{
+	char path[sizeof(call->paths.run) + 16];
+	SCOPED_JSON *answer = NULL;
+
+	(void)snprintf(path, sizeof(path), "%s/control.sock", call->paths.run);
+	return call_wait(path, call_new("requests.watch"), 0, on_line, call, &answer);
+}
+
+/* --- import ---------------------------------------------------------------------------------------------- */
+static int
+run_import(struct command_call *call)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_BYTES_MAX);
+	struct call_request *request;
+	SCOPED_JSON *item = NULL;
+	int r = command_read_file(call->operands[0], REQUEST_BYTES_MAX, &b);
+
+	if (r)
+		return r;
+	request = call_new("requests.import");
+	call_body(request, b.data, b.len);
+	r = ask_item(call, request, &item);
+	return r ?: print_item(call, STEAL(item));
+}
+
+/* --- approve --------------------------------------------------------------------------------------------- */
+/* The private key stays here: what goes to the monitor is the signature. */
+static int
+sign(struct command_call *call, const char *id, struct buf *text, struct buf *sig)
+{
+	SCOPED(sshkey_signer_freep) struct sshkey_signer *signer = NULL;
+	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX);
+	struct call_request *request;
+	char line[SSHKEY_LINE_MAX];
+	SCOPED_JSON *item = NULL;
+	int r = sshkey_signer_open(&signer, command_option(call, "key"));
+
+	if (r)
+		return r;
+	request = call_new("requests.show");
+	call_param(request, "id", id);
+	call_param(request, "key", sshkey_line(line, sshkey_signer_public(signer)));
+	r = ask_item(call, request, &item);
+	if (r)
+		return r;
+	command_say(call, "%s", member(item, "plan_text"));
+	buf_puts(text, member(item, "sign"));
+	if (buf_error(text))
+		return FAULT(buf_error(text));
+	r = sshsig_sign(&blob, signer, message_namespace(MESSAGE_PERMIT), text->data, text->len);
+	if (r)
+		return r;
+	sshsig_armour(sig, blob.data, blob.len);
+	return buf_error(sig);
+}
+
+/* FILE as `requests show --out` wrote it, and FILE.sig as ssh-keygen did. */
+static int
+read_signed(const char *file, struct buf *text, struct buf *sig)
+{
+	char name[4096];
+	int r = command_read_file(file, PERMIT_TEXT_MAX, text);
+
+	if (r)
+		return r;
+	if (snprintf(name, sizeof(name), "%s.sig", file) >= (int)sizeof(name))
+		return REFUSE(REASON_USAGE, file, "its name is too long");
+	return command_read_file(name, SSHSIG_ARMOUR_MAX, sig);
+}
+
+static int
+run_approve(struct command_call *call)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	const char *id = call->operands[0], *file = command_option(call, "permit");
+	struct call_request *request;
+	SCOPED_JSON *item = NULL;
+	int r;
+
+	if (file && command_option(call, "key"))
+		return REFUSE(REASON_USAGE, "--permit", "what is signed already needs no --key");
+	r = file ? read_signed(file, &text, &sig) : sign(call, id, &text, &sig);
+	if (r)
+		return r;
+	request = call_new("requests.approve");
+	call_param(request, "id", id);
+	call_param(request, "sig", buf_text(&sig));
+	call_body(request, text.data, text.len);
+	r = ask_item(call, request, &item);
+	return r ?: print_item(call, STEAL(item));
+}
+
+static int
+run_deny(struct command_call *call)
+{
+	struct call_request *request = call_new("requests.deny");
+	SCOPED_JSON *item = NULL;
+	int r;
+
+	call_param(request, "id", call->operands[0]);
+	call_param(request, "reason", command_option(call, "reason"));
+	r = ask_item(call, request, &item);
+	return r ?: print_item(call, STEAL(item));
+}
+
+/* --- table ----------------------------------------------------------------------------------------------- */
+static const struct command_option show_options[] = {
+	{ .name = "out", .value = "FILE", .help = "write exactly the bytes that an approver signs" },
+	{ .name = "approver", .value = "NAME", .help = "who will sign them, as policy.yaml calls them" },
+	{ 0 },
+};
+
+static const struct command_option approve_options[] = {
+	{ .name = "key", .value = "FILE", .help = "the approver's key (or its .pub, for ssh-agent)" },
+	{ .name = "permit", .value = "FILE", .help = "what `requests show --out` wrote, signed in FILE.sig" },
+	{ 0 },
+};
+
+static const struct command_option deny_options[] = {
+	{ .name = "reason", .value = "TEXT", .help = "what the engineer is told", .required = true },
+	{ 0 },
+};
+
+const struct command request_commands[] = {
+	{ .name = "requests list",
+		.summary = "what engineers asked for, and what became of it",
+		.run = run_list },
+	{ .name = "requests show",
+		.args = "ID",
+		.min = 1,
+		.max = 1,
+		.summary = "one request: its plan, its result",
+		.options = show_options,
+		.examples = "mainstay requests show r-1f2e --out plan.txt --approver ann\n",
+		.run = run_show },
+	{ .name = "requests watch",
+		.summary = "a line for each change, until interrupted",
+		.run = run_watch },
+	{ .name = "requests import",
+		.args = "FILE",
+		.min = 1,
+		.max = 1,
+		.summary = "take a request that came as a file",
+		.run = run_import },
+	{ .name = "requests approve",
+		.args = "ID",
+		.min = 1,
+		.max = 1,
+		.summary = "sign the plan and let it run",
+		.details = "Shows the plan and signs it with --key, or with ssh-agent where neither "
+			   "--key nor --permit is given. The private key never leaves this command.",
+		.options = approve_options,
+		.run = run_approve },
+	{ .name = "requests deny",
+		.args = "ID",
+		.min = 1,
+		.max = 1,
+		.summary = "say no to a request, or stop it while it runs",
+		.options = deny_options,
+		.run = run_deny },
+	{ 0 },
+};

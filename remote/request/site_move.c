@@ -1,0 +1,421 @@
+#include "remote/request/site_room.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/loop/loop.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/trust/envelope.h"
+#include "appliance/trust/message.h"
+#include "remote/request/result.h"
+#include "remote/request/site_say.h"
+
+static void check_one(struct request_site *s, struct request_item *item);
+
+/* A fault on the way of one request ends that request, not the monitor. */
+static void
+give_up(struct request_site *s, struct request_item *item, int r, const char *doing)
+{
+	log_fault(r, doing);
+	(void)request_site_event(s, item, FLOW_EVENT_REFUSE, REASON_FAULT, doing);
+}
+
+static void
+refuse_last_of(struct request_site *s, struct request_item *item, int r, const char *doing)
+{
+	char text[REFUSE_TEXT_MAX];
+
+	if (r < 0) {
+		give_up(s, item, r, doing);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s", refuse_last()->text);
+	(void)request_site_event(s, item, FLOW_EVENT_REFUSE, (enum reason)r, text);
+}
+
+static void
+save(struct request_site *s, struct request_item *item)
+{
+	int r = request_store_save(s->store, item);
+
+	/* Only for states from which nothing worse than a second check can follow. */
+	if (r)
+		log_fault(r, "keeping a request");
+	request_site_tell(s, item);
+}
+
+/* --- plan ------------------------------------------------------------------------------------------------ */
+int
+request_site_plan_digest(const struct request_item *item, uint8_t ret[32])
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	int r = envelope_open_json(&e, MESSAGE_PLAN, item->plan);
+
+	if (r)
+		return r;
+	memcpy(ret, e->sha256, 32);
+	return 0;
+}
+
+static int
+make_plan(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
+{
+	SCOPED_JSON *payload = NULL, *envelope = NULL;
+	const char *decision = policy_decision_text(g->verdict.answer.decision);
+	char *text;
+	int r = request_site_plan(s, item, g, &payload);
+
+	r = r ?: monitor_sign(s->m, MESSAGE_PLAN, payload, &envelope);
+	if (r)
+		return r;
+	text = strdup(json_string_value(json_object_get(payload, "text")));
+	if (!text)
+		return FAULT(-ENOMEM);
+	free(item->plan_text);
+	item->plan_text = text;
+	json_decref(item->plan);
+	item->plan = STEAL(envelope);
+	free(item->decision);
+	item->decision = strdup(decision);
+	return item->decision ? 0 : FAULT(-ENOMEM);
+}
+
+int
+request_site_refresh(struct request_site *s, struct request_item *item,
+	struct request_site_ground *ret_ground)
+{
+	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
+	SCOPED_JSON *payload = NULL;
+	int r = request_site_ground(s, item, &g);
+
+	r = r ?: request_site_plan(s, item, &g, &payload);
+	if (r)
+		return r;
+	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0) {
+		r = make_plan(s, item, &g);
+		r = r ?: request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL);
+		return r ?: REFUSE(REASON_STATE_MOVED, item->request->id,
+			"the ground moved since the plan was made; read the new plan");
+	}
+	*ret_ground = g;
+	g = (struct request_site_ground){ 0 };
+	return 0;
+}
+
+static void
+decide(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
+{
+	if (g->verdict.answer.decision == POLICY_ALLOW) {
+		(void)request_site_post(s->m, item, "plan");
+		(void)request_site_event(s, item, FLOW_EVENT_ALLOW, REASON_NONE, NULL);
+	} else {
+		(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
+	}
+}
+
+static void
+check_one(struct request_site *s, struct request_item *item)
+{
+	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
+	const struct request *q = item->request;
+	int r = request_site_ground(s, item, &g);
+
+	if (r) {
+		refuse_last_of(s, item, r, "checking a request");
+		return;
+	}
+	r = monitor_leaf(s->m, "request", q->engineer, q->id, q->digest, REASON_NONE);
+	r = r ?: make_plan(s, item, &g);
+	if (r) {
+		refuse_last_of(s, item, r, "planning a request");
+		return;
+	}
+	if (request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL) == 0)
+		decide(s, item, &g);
+}
+
+void
+request_site_work(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		struct request_item *item = request_store_at(s->store, i);
+
+		if (item->flow.state == FLOW_STATE_RECEIVED)
+			check_one(s, item);
+	}
+}
+
+static void
+on_soon(void *arg)
+{
+	request_site_work(arg);
+}
+
+void
+request_site_work_soon(struct request_site *s)
+{
+	int r = loop_after(&s->soon, monitor_loop(s->m), 0, on_soon, s);
+
+	if (r < 0)
+		log_fault(r, "planning to check requests"); /* the next tick's work finds them */
+}
+
+void
+request_site_decide_again(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
+		struct request_item *item = request_store_at(s->store, i);
+		int r;
+
+		if (item->flow.state != FLOW_STATE_WAITING)
+			continue;
+		r = request_site_refresh(s, item, &g);
+		if (r == REASON_STATE_MOVED)
+			continue; /* announced anew; the next change or a permit decides on it */
+		if (r)
+			refuse_last_of(s, item, r, "deciding on a request again");
+		else
+			decide(s, item, &g);
+	}
+}
+
+/* --- run ------------------------------------------------------------------------------------------------- */
+/* The last look before anything happens: what was true when it was permitted must still be. */
+static int
+start(struct request_site *s, struct request_item *item)
+{
+	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
+	SCOPED_JSON *payload = NULL;
+	const struct request *q = item->request;
+	enum flow_action action;
+	int r = request_site_ground(s, item, &g);
+
+	r = r ?: request_site_plan(s, item, &g, &payload);
+	if (r)
+		return r;
+	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
+		return REFUSE(REASON_STATE_MOVED, q->id, "the ground moved since the plan was made");
+	if (g.verdict.answer.decision == POLICY_ASK && !item->permit)
+		return REFUSE(REASON_NOT_APPROVED, q->id, "the ceiling wants a permit now");
+	r = request_flow_step(&item->flow, FLOW_EVENT_START, g.facts.now_us, &action, q->id);
+	if (r)
+		return r;
+	/* Saved as running before anything runs, so that a crash can never make it run twice. */
+	r = request_store_save(s->store, item);
+	r = r ?: monitor_leaf(s->m, "start", q->engineer, q->id, q->digest, REASON_NONE);
+	r = r ?: request_site_run(s, item, &g);
+	if (r) {
+		request_site_ended(s, item, r);
+		return 0;
+	}
+	request_site_tell(s, item);
+	return 0;
+}
+
+/* --- the end --------------------------------------------------------------------------------------------- */
+static bool
+is_over(const struct request_item *item)
+{
+	return item->flow.state == FLOW_STATE_DONE || item->flow.state == FLOW_STATE_REFUSED;
+}
+
+/* Which leaf ends it. */
+static const char *
+last_leaf(const struct request_item *item)
+{
+	if (item->flow.state == FLOW_STATE_DONE)
+		return "end";
+	return item->decision && strcmp(item->decision, "deny") == 0 ? "deny" : "refuse";
+}
+
+static int
+settle(struct request_site *s, struct request_item *item)
+{
+	const struct request *q = item->request;
+	int r = 0;
+
+	if (!item->result) {
+		struct request_result result = {
+			.outcome = REQUEST_OUTCOME_REFUSED,
+			.reason = item->reason,
+			.exit_status = -1,
+			.err = item->detail,
+		};
+
+		r = request_site_set_result(s->m, item, &result);
+	}
+	r = r ?: request_store_save(s->store, item);
+	if (!r && !item->leafed) {
+		r = monitor_leaf(s->m, last_leaf(item), q->engineer, q->id, q->digest, item->reason);
+		item->leafed = r == 0;
+	}
+	r = r ?: request_site_post(s->m, item, "result");
+	/* Switched off or no room: it is kept here and goes when it may. */
+	if (r == REASON_SWITCHED_OFF || r == REASON_NO_SPACE)
+		return 0;
+	if (r)
+		return r;
+	item->settled = true;
+	return request_store_save(s->store, item);
+}
+
+static void
+settle_logged(struct request_site *s, struct request_item *item)
+{
+	int r = settle(s, item);
+
+	if (r)
+		log_fault(r < 0 ? r : -EIO, "handing over a result");
+	request_site_tell(s, item);
+}
+
+void
+request_site_settle_all(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		struct request_item *item = request_store_at(s->store, i);
+
+		if (is_over(item) && !item->settled)
+			settle_logged(s, item);
+	}
+}
+
+static void
+interrupt(struct request_site *s, struct request_item *item)
+{
+	struct request_result result = {
+		.outcome = REQUEST_OUTCOME_INTERRUPTED,
+		.reason = REASON_INTERRUPTED,
+		.exit_status = -1,
+	};
+	int r;
+
+	item->reason = REASON_INTERRUPTED;
+	r = request_site_set_result(s->m, item, &result);
+	if (r)
+		log_fault(r < 0 ? r : -EIO, "saying that a request was interrupted");
+	settle_logged(s, item);
+}
+
+/* --- events ---------------------------------------------------------------------------------------------- */
+static void
+announce(struct request_site *s, struct request_item *item)
+{
+	const struct request *q = item->request;
+	char text[512];
+
+	save(s, item);
+	(void)request_site_post(s->m, item, "plan");
+	(void)snprintf(text, sizeof(text), "request %s of %s waits for an approver: %s %s", q->id,
+		q->engineer, q->service, q->operation);
+	monitor_notify(s->m, "request", text);
+}
+
+static void
+act(struct request_site *s, struct request_item *item, enum flow_action action)
+{
+	int r;
+
+	switch (action) {
+	case FLOW_ACTION_NONE:
+	case FLOW_ACTION_RUN: /* start() runs it itself */
+		save(s, item);
+		break;
+	case FLOW_ACTION_CHECK:
+		save(s, item);
+		request_site_work_soon(s);
+		break;
+	case FLOW_ACTION_ANNOUNCE:
+		announce(s, item);
+		break;
+	case FLOW_ACTION_START:
+		save(s, item);
+		r = start(s, item);
+		if (r)
+			refuse_last_of(s, item, r, "starting a request");
+		break;
+	case FLOW_ACTION_KILL:
+		save(s, item);
+		request_site_cancel(item);
+		break;
+	case FLOW_ACTION_FINISH:
+	case FLOW_ACTION_REFUSE:
+		settle_logged(s, item);
+		break;
+	case FLOW_ACTION_INTERRUPT:
+		interrupt(s, item);
+		break;
+	}
+}
+
+int
+request_site_event(struct request_site *s, struct request_item *item, enum flow_event event,
+	enum reason reason, const char *detail)
+{
+	enum flow_action action;
+	enum flow_state before = item->flow.state;
+	int r = request_flow_step(&item->flow, event, monitor_now_us(s->m), &action,
+		item->request->id);
+
+	if (r)
+		return r;
+	if (action == FLOW_ACTION_NONE && item->flow.state == before)
+		return 0;
+	if (reason != REASON_NONE) {
+		item->reason = reason;
+		free(item->detail);
+		item->detail = detail ? strdup(detail) : NULL; /* without memory: no sentence */
+	}
+	act(s, item, action);
+	return 0;
+}
+
+/* --- after a crash --------------------------------------------------------------------------------------- */
+void
+request_site_recover(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		struct request_item *item = request_store_at(s->store, i);
+
+		if (is_over(item) && !item->settled)
+			item->leafed = request_site_has_leaf(s->m, last_leaf(item),
+				item->request->digest);
+		(void)request_site_event(s, item, FLOW_EVENT_RECOVER, REASON_NONE, NULL);
+	}
+	request_site_decide_again(s);
+	request_site_settle_all(s);
+}
+
+/* --- strangers ------------------------------------------------------------------------------------------- */
+int
+request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
+	enum reason reason)
+{
+	enum { PER_MINUTE = 30 };
+	struct refusal why = *refuse_last();
+	uint64_t now = clock_mono_us();
+	int r;
+
+	if (now - s->strangers_us > 60 * CLOCK_US_PER_S) {
+		s->strangers_us = now;
+		s->strangers = 0;
+	}
+	if (++s->strangers > PER_MINUTE)
+		return REFUSE(REASON_BUSY, id, "too many requests are refused here; later");
+	r = monitor_leaf(s->m, "refuse", NULL, id, digest, reason);
+	/* Never about an id that is somebody's: its own result stands there. */
+	if (!r && id && !request_store_find(s->store, id))
+		r = request_site_post_refusal(s->m, id, digest, reason, why.text);
+	if (r < 0)
+		log_fault(r, "turning a request away");
+	refuse_relay(why.reason, why.operand, why.place, why.text);
+	return r < 0 ? r : 0;
+}

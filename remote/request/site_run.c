@@ -1,0 +1,186 @@
+#include "remote/request/site_say.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/service/definition.h"
+#include "remote/operate/job.h"
+#include "remote/request/result.h"
+#include "remote/request/run.h"
+
+/* One running request; item->run while it runs. */
+struct running {
+	struct request_site *s;
+	struct request_item *item;
+	struct request_run *worker; /* NULL for a verb */
+	uint64_t started_us;        /* boot time */
+};
+
+static void
+finish(struct request_site *s, struct request_item *item, struct request_result *result)
+{
+	int r;
+
+	/* Why it was stopped (switched off, denied) was noted when it was. */
+	if (result->outcome == REQUEST_OUTCOME_CANCELLED && item->reason != REASON_NONE)
+		result->reason = item->reason;
+	item->reason = result->reason;
+	r = request_site_set_result(s->m, item, result);
+	if (r)
+		log_fault(r < 0 ? r : -EIO, "signing a result");
+	(void)request_site_event(s, item, FLOW_EVENT_END, REASON_NONE, NULL);
+}
+
+void
+request_site_ended(struct request_site *s, struct request_item *item, int r)
+{
+	struct request_result result = {
+		.outcome = r > 0 ? REQUEST_OUTCOME_REFUSED : REQUEST_OUTCOME_FAILED,
+		.reason = r > 0 ? (enum reason)r : REASON_FAULT,
+		.exit_status = -1,
+		.err = r > 0 ? refuse_last()->text : "the appliance itself failed; nothing has run",
+	};
+
+	if (r < 0)
+		log_fault(r, "running a request");
+	finish(s, item, &result);
+}
+
+/* --- argv ------------------------------------------------------------------------------------------------ */
+static void
+on_worker_end(const struct request_run_end *end, void *arg)
+{
+	struct running *running = arg;
+	struct request_site *s = running->s;
+	struct request_item *item = running->item;
+	struct request_result result = {
+		.outcome = end->outcome,
+		.reason = end->reason,
+		.exit_status = end->exit_status,
+		.signal = end->signal,
+		.out = buf_text(&end->out),
+		.err = buf_text(&end->err),
+		.truncated = end->truncated,
+		.cpu_ms = end->cpu_ms,
+		.max_rss = end->max_rss,
+		.wall_ms = end->wall_ms,
+	};
+
+	item->run = NULL;
+	if (end->r)
+		request_site_ended(s, item, end->r);
+	else
+		finish(s, item, &result);
+	request_run_free(running->worker);
+	free(running);
+}
+
+/* --- verbs ----------------------------------------------------------------------------------------------- */
+static void
+on_step(int r, void *arg)
+{
+	struct running *running = arg;
+	struct request_site *s = running->s;
+	struct request_item *item = running->item;
+	struct services_state state = { 0 };
+	char text[256], why[REFUSE_TEXT_MAX];
+	struct request_result result = {
+		.outcome = r ? REQUEST_OUTCOME_FAILED : REQUEST_OUTCOME_OK,
+		.reason = r < 0 ? REASON_FAULT : (enum reason)r,
+		.exit_status = r ? 1 : 0,
+		.out = text,
+		.wall_ms = (clock_mono_us() - running->started_us) / CLOCK_US_PER_MS,
+	};
+
+	(void)snprintf(why, sizeof(why), "%s", r > 0 ? refuse_last()->text : "");
+	if (r < 0)
+		log_fault(r, "taking a service's step");
+	(void)services_find(s->m, item->request->service, &state);
+	(void)snprintf(text, sizeof(text), "%s %s: %s, health %s\n", item->request->service,
+		state.version, state.state, state.health);
+	result.err = why;
+	item->run = NULL;
+	finish(s, item, &result);
+	free(running);
+}
+
+static int
+run_verb(struct request_site *s, struct running *running, enum definition_verb verb)
+{
+	const char *service = running->item->request->service;
+
+	switch (verb) {
+	case DEFINITION_VERB_START:
+		return services_start(s->m, service, on_step, running);
+	case DEFINITION_VERB_STOP:
+		return services_stop(s->m, service, on_step, running);
+	case DEFINITION_VERB_RESTART:
+		return services_restart(s->m, service, on_step, running);
+	case DEFINITION_VERB_NONE:
+		break;
+	}
+	return FAULT(-EINVAL);
+}
+
+/* --- both ------------------------------------------------------------------------------------------------ */
+int
+request_site_run(struct request_site *s, struct request_item *item,
+	const struct request_site_ground *g)
+{
+	SCOPED(scope_free) struct running *running = calloc(1, sizeof(*running));
+	enum definition_verb verb = g->verdict.operation->verb;
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	int r;
+
+	if (!running)
+		return FAULT(-ENOMEM);
+	running->s = s;
+	running->item = item;
+	running->started_us = clock_mono_us();
+	if (verb != DEFINITION_VERB_NONE) {
+		r = run_verb(s, running, verb);
+	} else if (!monitor_spawner(s->m)) {
+		r = REFUSE(REASON_BUSY, item->request->id, "nobody here starts workers");
+	} else {
+		r = request_site_job(s, item, g, &job);
+		r = r ?: request_run_start(&running->worker, monitor_loop(s->m),
+			monitor_spawner(s->m), &job, on_worker_end, running);
+	}
+	if (r)
+		return r;
+	item->run = STEAL(running);
+	return 0;
+}
+
+void
+request_site_cancel(struct request_item *item)
+{
+	struct running *running = item->run;
+
+	/* A verb's step is taken to its end: half a restart helps nobody. */
+	if (running && running->worker)
+		request_run_cancel(running->worker);
+}
+
+void
+request_site_forget_runs(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		struct request_item *item = request_store_at(s->store, i);
+		struct running *running = item->run;
+
+		if (!running)
+			continue;
+		item->run = NULL;
+		request_run_free(running->worker);
+		free(running);
+	}
+}
