@@ -6,13 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/command_table.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "appliance/base/nearest.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
-enum { NAMES_MAX = 128, NAME_MAX_BYTES = 64 };
+enum { NAMES_MAX = 128 };
 
 struct command_value {
 	const struct command_option *option;
@@ -29,207 +30,22 @@ struct parse {
 	struct command_value values[COMMAND_OPERANDS_MAX];
 };
 
-static const struct command_option globals[] = {
-	{ .name = "json", .help = "print JSON" },
-	{ .name = "state", .value = "DIR", .help = "keep everything in DIR/{etc,lib,run}" },
-	{ .name = "color", .value = "WHEN", .help = "auto, always or never" },
-	{ .name = "help", .help = "show help" },
-	{ .name = "version", .help = "show the version" },
-	{ 0 },
-};
-
 static bool later;
-
-/* --- the tables ---------------------------------------------------------------------------------- */
-/* All commands, in order: call with *table = *row = 0 first; NULL at the end. */
-static const struct command *
-next_command(const struct command_program *p, size_t *table, size_t *row)
-{
-	while (*table < COMMAND_TABLES_MAX && p->tables[*table]) {
-		const struct command *c = &p->tables[*table][*row];
-
-		if (c->name) {
-			(*row)++;
-			return c;
-		}
-		(*table)++;
-		*row = 0;
-	}
-	return NULL;
-}
-
-#define CMD_EACH(p, c)                                                                             \
-	for (size_t t_ = 0, r_ = 0; ((c) = next_command((p), &t_, &r_));)
-
-/* "first", or "first second" where second is given. */
-static const struct command *
-find_command(const struct command_program *p, const char *first, const char *second)
-{
-	const struct command *c;
-	char name[NAME_MAX_BYTES];
-
-	(void)snprintf(name, sizeof(name), "%s%s%s", first, second ? " " : "", second ? second : "");
-	CMD_EACH(p, c)
-		if (strcmp(c->name, name) == 0)
-			return c;
-	return NULL;
-}
-
-static bool
-begins_with_word(const struct command *c, const char *word)
-{
-	size_t len = strlen(word);
-
-	return strncmp(c->name, word, len) == 0 && c->name[len] == ' ';
-}
-
-static bool
-is_group(const struct command_program *p, const char *word)
-{
-	const struct command *c;
-
-	CMD_EACH(p, c)
-		if (begins_with_word(c, word))
-			return true;
-	return false;
-}
-
-static const struct command_option *
-find_option(const struct command_option *table, const char *name, size_t len)
-{
-	for (; table && table->name; table++)
-		if (strlen(table->name) == len && memcmp(table->name, name, len) == 0)
-			return table;
-	return NULL;
-}
-
-static const char *
-dashes(const struct command_option *o)
-{
-	return o->name[1] ? "--" : "-";
-}
-
-/* --- help and completion ------------------------------------------------------------------------- */
-static void
-print_options(const struct command_option *o)
-{
-	for (; o && o->name; o++) {
-		char left[NAME_MAX_BYTES];
-
-		(void)snprintf(left, sizeof(left), "%s%s%s%s", dashes(o), o->name,
-			o->value ? " " : "", o->value ? o->value : "");
-		(void)printf("  %-24s %s%s\n", left, o->help ? o->help : "",
-			o->required ? " (required)" : "");
-	}
-}
-
-static void
-print_command_help(const struct command_program *p, const struct command *c)
-{
-	(void)printf("usage: %s %s%s%s%s\n\n%s\n", p->name, c->name,
-		c->options && c->options->name ? " [OPTIONS]" : "", c->args ? " " : "",
-		c->args ? c->args : "", c->summary);
-	if (c->details)
-		(void)printf("\n%s\n", c->details);
-	if (c->options && c->options->name) {
-		(void)printf("\noptions:\n");
-		print_options(c->options);
-	}
-	(void)printf("\nglobal options:\n");
-	print_options(globals);
-	if (c->examples)
-		(void)printf("\nexamples:\n%s\n", c->examples);
-}
-
-/* All commands, or those of one group. */
-static void
-print_program_help(const struct command_program *p, const char *group)
-{
-	const struct command *c;
-
-	if (group)
-		(void)printf("usage: %s %s COMMAND\n\ncommands:\n", p->name, group);
-	else
-		(void)printf("usage: %s COMMAND\n\n%s\n\ncommands:\n", p->name, p->summary);
-	CMD_EACH(p, c)
-		if (!group || begins_with_word(c, group) || strcmp(c->name, group) == 0)
-			(void)printf("  %-24s %s\n", c->name, c->summary);
-	(void)printf("\nglobal options:\n");
-	print_options(globals);
-	(void)printf("\n\"%s help COMMAND\" says more.\n", p->name);
-}
-
-static void
-complete_options(const struct command_option *o, const char *last)
-{
-	for (; o && o->name; o++) {
-		char text[NAME_MAX_BYTES];
-
-		(void)snprintf(text, sizeof(text), "%s%s", dashes(o), o->name);
-		if (strncmp(text, last, strlen(last)) == 0)
-			(void)printf("%s\n", text);
-	}
-}
-
-/* One candidate a line for the last of the words, which may be empty. */
-static void
-complete(const struct command_program *p, char **words, size_t n)
-{
-	const char *last = n ? words[n - 1] : "";
-	const char *first = NULL, *second = NULL, *shown = NULL;
-	const struct command *c = NULL;
-
-	for (size_t i = 0; i + 1 < n; i++) {
-		if (words[i][0] == '-')
-			continue;
-		if (!first)
-			first = words[i];
-		else if (!second)
-			second = words[i];
-	}
-	if (first && second)
-		c = find_command(p, first, second);
-	if (first && !c)
-		c = find_command(p, first, NULL);
-	if (last[0] == '-') {
-		complete_options(c ? c->options : NULL, last);
-		complete_options(globals, last);
-		return;
-	}
-	if (second || (c && !is_group(p, first)))
-		return; /* operands are the shell's: files, names */
-	CMD_EACH(p, c) {
-		const char *word = c->name;
-		size_t len;
-
-		if (first && !begins_with_word(c, first))
-			continue;
-		if (first)
-			word += strlen(first) + 1;
-		len = strcspn(word, " ");
-		if (strncmp(word, last, strlen(last)) != 0)
-			continue;
-		if (shown && strncmp(shown, word, len + 1) == 0)
-			continue; /* the same group again */
-		shown = word;
-		(void)printf("%.*s\n", (int)len, word);
-	}
-}
 
 /* --- parsing ------------------------------------------------------------------------------------- */
 static int
 refuse_option(const struct parse *in, const char *arg, size_t len)
 {
-	const char *names[COMMAND_OPTIONS_MAX + ARRAY_LEN(globals)];
+	const char *names[COMMAND_OPTIONS_MAX + COMMAND_GLOBALS];
 	const struct command *c = in->call.command;
 	const char *near;
-	char word[NAME_MAX_BYTES];
+	char word[COMMAND_NAME_MAX];
 	size_t n = 0;
 
 	for (const struct command_option *o = c ? c->options : NULL;
 		o && o->name && n < COMMAND_OPTIONS_MAX; o++)
 		names[n++] = o->name;
-	for (const struct command_option *o = globals; o->name; o++)
+	for (const struct command_option *o = command_table_globals; o->name; o++)
 		names[n++] = o->name;
 	(void)snprintf(word, sizeof(word), "%.*s", (int)len, arg);
 	near = nearest_word(word + strspn(word, "-"), names, n);
@@ -242,7 +58,7 @@ refuse_command(const struct parse *in, const char *first, const char *second)
 {
 	const char *names[NAMES_MAX];
 	const struct command *c;
-	char typed[NAME_MAX_BYTES];
+	char typed[COMMAND_NAME_MAX];
 	const char *near;
 	size_t n = 0;
 
@@ -292,17 +108,17 @@ parse_option(struct parse *in, int argc, char **argv, int *i)
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	bool is_long = arg[1] == '-', global = false;
 	const struct command *c = in->call.command;
-	const struct command_option *o = c ? find_option(c->options, name, len) : NULL;
+	const struct command_option *o = c ? command_table_option(c->options, name, len) : NULL;
 
 	if (!is_long && strcmp(arg, "-h") == 0 && !o)
-		o = find_option(globals, "help", 4);
+		o = command_table_option(command_table_globals, "help", 4);
 	else if (o && is_long != (o->name[1] != '\0'))
 		o = NULL;
 	if (!o && is_long)
-		o = find_option(globals, name, len);
+		o = command_table_option(command_table_globals, name, len);
 	if (!o)
 		return refuse_option(in, arg, (size_t)(name - arg) + len);
-	global = o >= globals && o < globals + ARRAY_LEN(globals);
+	global = o >= command_table_globals && o < command_table_globals + COMMAND_GLOBALS;
 	if (!o->value && value)
 		return REFUSE(REASON_USAGE, o->name, "takes no value");
 	if (o->value && !value) {
@@ -321,15 +137,15 @@ parse_word(struct parse *in, char *arg)
 
 	if (!in->call.command && !in->word) {
 		in->word = arg;
-		if (!is_group(p, arg))
-			in->call.command = find_command(p, arg, NULL);
-		return in->call.command || is_group(p, arg) ? 0 : refuse_command(in, arg, NULL);
+		if (!command_table_group(p, arg))
+			in->call.command = command_table_find(p, arg, NULL);
+		return in->call.command || command_table_group(p, arg) ? 0 : refuse_command(in, arg, NULL);
 	}
 	if (!in->call.command) {
-		in->call.command = find_command(p, in->word, arg);
+		in->call.command = command_table_find(p, in->word, arg);
 		if (in->call.command)
 			return 0;
-		in->call.command = find_command(p, in->word, NULL);
+		in->call.command = command_table_find(p, in->word, NULL);
 		if (!in->call.command)
 			return refuse_command(in, in->word, arg);
 	}
@@ -351,20 +167,20 @@ parse_arguments(struct parse *in, int argc, char **argv)
 		if (dashed && strcmp(argv[i], "--") == 0) {
 			only_operands = true;
 		} else if (dashed) {
-			const struct command *alone = NULL;
+			const char *name = argv[i] + 2;
 
-			/* An option of "audit" itself decides that no second word will come. */
-			if (!in->call.command && in->word)
-				alone = find_command(in->call.program, in->word, NULL);
-			if (alone && !find_option(globals, argv[i] + 2, strcspn(argv[i] + 2, "=")))
-				in->call.command = alone;
+			/* An option that is not global decides that no second word will come. */
+			if (!in->call.command && in->word &&
+				!command_table_option(command_table_globals, name, strcspn(name, "=")))
+				in->call.command =
+					command_table_find(in->call.program, in->word, NULL);
 			r = parse_option(in, argc, argv, &i);
 		} else {
 			r = parse_word(in, argv[i]);
 		}
 	}
 	if (!in->call.command && in->word)
-		in->call.command = find_command(in->call.program, in->word, NULL);
+		in->call.command = command_table_find(in->call.program, in->word, NULL);
 	return r;
 }
 
@@ -380,7 +196,7 @@ check_call(struct parse *in)
 		return REFUSE(REASON_USAGE, in->operands[c->max], "one operand too many");
 	for (const struct command_option *o = c->options; o && o->name; o++)
 		if (o->required && command_option_n(&in->call, o->name) == 0)
-			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s", dashes(o), o->name,
+			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s", command_table_dashes(o), o->name,
 				o->value ? " " : "", o->value ? o->value : "");
 	if (in->call.program->needs_state)
 		return fs_paths(&in->call.paths, in->call.state);
@@ -418,13 +234,13 @@ run_parsed(struct parse *in)
 		(void)printf("%s %s\n", p->name, MAINSTAY_VERSION);
 		return 0;
 	}
-	if (in->help && in->call.command && !(in->word && is_group(p, in->word) &&
+	if (in->help && in->call.command && !(in->word && command_table_group(p, in->word) &&
 		strcmp(in->call.command->name, in->word) == 0)) {
-		print_command_help(p, in->call.command);
+		command_help_one(p, in->call.command);
 		return 0;
 	}
 	if (in->help) {
-		print_program_help(p, in->word);
+		command_help_all(p, in->word);
 		return 0;
 	}
 	if (!in->call.command && in->word)
@@ -452,10 +268,10 @@ command_main(const struct command_program *program, int argc, char **argv)
 	log_open(program->name, LOG_LEVEL_WARNING);
 	log_quiet_refusals(true);
 	if (argc > 1 && strcmp(argv[1], "__complete") == 0) {
-		complete(program, argv + 2, (size_t)argc - 2);
+		command_help_complete(program, argv + 2, (size_t)argc - 2);
 		return 0;
 	}
-	if (argc > 1 && strcmp(argv[1], "help") == 0 && !find_command(program, "help", NULL)) {
+	if (argc > 1 && strcmp(argv[1], "help") == 0 && !command_table_find(program, "help", NULL)) {
 		asked_help = true;
 		argv++;
 		argc--;

@@ -86,7 +86,7 @@ add_clone_rules(scmp_filter_ctx ctx)
 static int
 add_daemon_rules(scmp_filter_ctx ctx, bool inet)
 {
-	const struct scmp_arg_cmp not_unix = SCMP_A0(SCMP_CMP_NE, AF_UNIX);
+	const struct scmp_arg_cmp not_unix = SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0);
 	int r = add_rules(ctx, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
 
 	r = r < 0 ? r : add_rules(ctx, SCMP_ACT_ERRNO(EPERM), denied_calls, ARRAY_LEN(denied_calls));

@@ -1,0 +1,109 @@
+/* Help and completion, from the same tables as parsing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/command_table.h"
+
+static void
+print_options(const struct command_option *o)
+{
+	for (; o && o->name; o++) {
+		char left[COMMAND_NAME_MAX];
+
+		(void)snprintf(left, sizeof(left), "%s%s%s%s", command_table_dashes(o), o->name,
+			o->value ? " " : "", o->value ? o->value : "");
+		(void)printf("  %-24s %s%s\n", left, o->help ? o->help : "",
+			o->required ? " (required)" : "");
+	}
+}
+
+void
+command_help_one(const struct command_program *p, const struct command *c)
+{
+	(void)printf("usage: %s %s%s%s%s\n\n%s\n", p->name, c->name,
+		c->options && c->options->name ? " [OPTIONS]" : "", c->args ? " " : "",
+		c->args ? c->args : "", c->summary);
+	if (c->details)
+		(void)printf("\n%s\n", c->details);
+	if (c->options && c->options->name) {
+		(void)printf("\noptions:\n");
+		print_options(c->options);
+	}
+	(void)printf("\nglobal options:\n");
+	print_options(command_table_globals);
+	if (c->examples)
+		(void)printf("\nexamples:\n%s\n", c->examples);
+}
+
+void
+command_help_all(const struct command_program *p, const char *group)
+{
+	const struct command *c;
+
+	if (group)
+		(void)printf("usage: %s %s COMMAND\n\ncommands:\n", p->name, group);
+	else
+		(void)printf("usage: %s COMMAND\n\n%s\n\ncommands:\n", p->name, p->summary);
+	CMD_EACH(p, c)
+		if (!group || command_table_begins(c, group) || strcmp(c->name, group) == 0)
+			(void)printf("  %-24s %s\n", c->name, c->summary);
+	(void)printf("\nglobal options:\n");
+	print_options(command_table_globals);
+	(void)printf("\n\"%s help COMMAND\" says more.\n", p->name);
+}
+
+static void
+complete_options(const struct command_option *o, const char *last)
+{
+	for (; o && o->name; o++) {
+		char text[COMMAND_NAME_MAX];
+
+		(void)snprintf(text, sizeof(text), "%s%s", command_table_dashes(o), o->name);
+		if (strncmp(text, last, strlen(last)) == 0)
+			(void)printf("%s\n", text);
+	}
+}
+
+void
+command_help_complete(const struct command_program *p, char **words, size_t n)
+{
+	const char *last = n ? words[n - 1] : "";
+	const char *first = NULL, *second = NULL, *shown = NULL;
+	const struct command *c = NULL;
+
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (words[i][0] == '-')
+			continue;
+		if (!first)
+			first = words[i];
+		else if (!second)
+			second = words[i];
+	}
+	if (first && second)
+		c = command_table_find(p, first, second);
+	if (first && !c)
+		c = command_table_find(p, first, NULL);
+	if (last[0] == '-') {
+		complete_options(c ? c->options : NULL, last);
+		complete_options(command_table_globals, last);
+		return;
+	}
+	if (second || (c && !command_table_group(p, first)))
+		return; /* operands are the shell's: files, names */
+	CMD_EACH(p, c) {
+		const char *word = c->name;
+		size_t len;
+
+		if (first && !command_table_begins(c, first))
+			continue;
+		if (first)
+			word += strlen(first) + 1;
+		len = strcspn(word, " ");
+		if (strncmp(word, last, strlen(last)) != 0)
+			continue;
+		if (shown && strncmp(shown, word, len + 1) == 0)
+			continue; /* the same group again */
+		shown = word;
+		(void)printf("%.*s\n", (int)len, word);
+	}
+}
