@@ -6,15 +6,14 @@
 struct tree_index;
 struct tree_entry;
 
-/* Called once a regular file, fd open for reading at its start, entry complete but for the hash
- * of nothing: size and sha256 are already those of the file.  Not 0 ends the walk with that
- * value. */
+/* Called once a regular file, fd open for reading at its start; e is complete.  Not 0 ends the walk
+ * with that value. */
 typedef int tree_walk_fn(const struct tree_entry *e, int fd, void *arg);
 
-/* Add everything below dir_fd to x (owner as given by the file's uid: 0 or the caller's is
- * "root").  Never follows links, never leaves the file system, refuses what an index refuses
- * with REASON_UNSAFE_TREE (logged, naming the path).  each may be NULL.  dir_fd stays the
- * caller's. */
+/* Add everything below dir_fd to x, as owned by root, whoever owns it now.  Never follows links, never
+ * leaves the file system; set-user-id, set-group-id, file capabilities, devices, sockets and pipes are
+ * refused with REASON_UNSAFE_TREE (logged, naming the path).  The caller seals x afterwards, which
+ * refuses the rest.  each may be NULL.  dir_fd stays the caller's. */
 int tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg);
 
 /* Compare a folder with its index.  Returns 0; REASON_ALTERED (logged) naming the first path

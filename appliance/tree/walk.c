@@ -1,0 +1,214 @@
+#include "appliance/tree/walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "appliance/trust/sha256.h"
+
+enum { DEPTH_MAX = 64 };
+
+struct walk {
+	struct tree_index *x;
+	tree_walk_fn *each;
+	void *arg;
+	dev_t dev;
+};
+
+static void
+close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+int
+tree_hash_fd(int fd, uint64_t max, uint8_t ret[32], uint64_t *ret_size)
+{
+	uint8_t chunk[64 * 1024];
+	struct sha256 h;
+	uint64_t at = 0;
+
+	sha256_init(&h);
+	for (;;) {
+		ssize_t n = pread(fd, chunk, sizeof(chunk), (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return FAULT(-errno);
+		if (n == 0)
+			break;
+		at += (uint64_t)n;
+		if (at > max)
+			return REASON_TOO_LARGE;
+		sha256_put(&h, chunk, (size_t)n);
+	}
+	sha256_final(&h, ret);
+	*ret_size = at;
+	return 0;
+}
+
+static int
+check_kind(const struct walk *w, const struct stat *st, const char *path)
+{
+	if (st->st_dev != w->dev)
+		return REFUSE(REASON_UNSAFE_TREE, path, "lies on another file system");
+	if (S_ISLNK(st->st_mode))
+		return 0;
+	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+		return REFUSE(REASON_UNSAFE_TREE, path, "is a device, socket or pipe");
+	if (st->st_mode & (S_ISUID | S_ISGID | S_ISVTX))
+		return REFUSE(
+			REASON_UNSAFE_TREE, path, "has set-user-id, set-group-id or sticky bits");
+	return 0;
+}
+
+static int
+add_link(struct walk *w, int dir_fd, const char *name, struct tree_entry *e)
+{
+	char target[TREE_PATH_MAX + 2];
+	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return FAULT(-errno);
+	target[n] = '\0';
+	e->type = TREE_TYPE_LINK;
+	e->mode = 0;
+	e->target = target;
+	return tree_index_add(w->x, e);
+}
+
+static int
+add_file(struct walk *w, int dir_fd, const char *name, struct tree_entry *e)
+{
+	SCOPED(scope_close) int fd = beneath_open(dir_fd, name, O_RDONLY | O_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return FAULT(fd);
+	if (fgetxattr(fd, "security.capability", NULL, 0) >= 0)
+		return REFUSE(REASON_UNSAFE_TREE, e->path, "has file capabilities");
+	e->type = TREE_TYPE_FILE;
+	r = tree_hash_fd(fd, TREE_FILE_MAX, e->sha256, &e->size);
+	if (r > 0)
+		return REFUSE(REASON_TOO_LARGE, e->path, "more than %llu bytes",
+			(unsigned long long)TREE_FILE_MAX);
+	r = r ?: tree_index_add(w->x, e);
+	return r || !w->each ? r : w->each(e, fd, w->arg);
+}
+
+static int walk_dir(struct walk *w, int take_fd, const char *below, unsigned depth);
+
+static int
+add_one(struct walk *w, int dir_fd, const char *below, const char *name, unsigned depth)
+{
+	char path[TREE_PATH_MAX + 1];
+	struct tree_entry e = { .path = path };
+	struct stat st;
+	int fd, r;
+
+	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >=
+		(int)sizeof(path))
+		return REFUSE(REASON_UNSAFE_TREE, below, "a path below it is too long");
+	r = tree_path_check(path);
+	if (r)
+		return r;
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return FAULT(-errno);
+	r = check_kind(w, &st, path);
+	if (r)
+		return r;
+	e.mode = st.st_mode & 0777;
+	if (S_ISLNK(st.st_mode))
+		return add_link(w, dir_fd, name, &e);
+	if (S_ISREG(st.st_mode))
+		return add_file(w, dir_fd, name, &e);
+	e.type = TREE_TYPE_DIR;
+	r = tree_index_add(w->x, &e);
+	if (r)
+		return r;
+	if (depth == DEPTH_MAX)
+		return REFUSE(REASON_UNSAFE_TREE, path, "folders more than %d deep", DEPTH_MAX);
+	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? FAULT(fd) : walk_dir(w, fd, path, depth + 1);
+}
+
+static int
+walk_dir(struct walk *w, int take_fd, const char *below, unsigned depth)
+{
+	SCOPED(close_dir) DIR *dir = fdopendir(take_fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!dir) {
+		r = -errno;
+		close(take_fd);
+		return FAULT(r);
+	}
+	while (!r && (errno = 0, e = readdir(dir))) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			r = add_one(w, dirfd(dir), below, e->d_name, depth);
+	}
+	if (!r && errno)
+		return FAULT(-errno);
+	return r;
+}
+
+int
+tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg)
+{
+	struct walk w = { .x = x, .each = each, .arg = arg };
+	struct stat st;
+	int fd;
+
+	if (fstat(dir_fd, &st) < 0)
+		return FAULT(-errno);
+	w.dev = st.st_dev;
+	fd = beneath_open(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? FAULT(fd) : walk_dir(&w, fd, "", 0);
+}
+
+static bool
+same_entry(const struct tree_entry *a, const struct tree_entry *b)
+{
+	if (a->type != b->type || a->mode != b->mode)
+		return false;
+	if (a->type == TREE_TYPE_LINK)
+		return !strcmp(a->target, b->target);
+	return a->type == TREE_TYPE_DIR ||
+		(a->size == b->size && !memcmp(a->sha256, b->sha256, sizeof(a->sha256)));
+}
+
+int
+tree_walk_verify(const struct tree_index *x, int dir_fd)
+{
+	SCOPED(tree_index_freep) struct tree_index *is = NULL;
+	int r;
+
+	r = tree_index_new(&is, x->service, x->version, x->definition);
+	r = r ?: tree_walk(is, dir_fd, NULL, NULL);
+	r = r ?: tree_index_seal(is);
+	if (r)
+		return r;
+	for (size_t i = 0; i < x->n_entries || i < is->n_entries; i++) {
+		const struct tree_entry *a = i < x->n_entries ? &x->entries[i] : NULL,
+					*b = i < is->n_entries ? &is->entries[i] : NULL;
+		int order = !a ? 1 : !b ? -1 : strcmp(a->path, b->path);
+
+		if (order < 0)
+			return REFUSE(REASON_ALTERED, a->path, "is missing");
+		if (order > 0)
+			return REFUSE(REASON_ALTERED, b->path, "is not part of the release");
+		if (!same_entry(a, b))
+			return REFUSE(REASON_ALTERED, a->path, "differs from the release");
+	}
+	return 0;
+}

@@ -1,0 +1,271 @@
+#include "updater/object/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/walk.h"
+#include "appliance/trust/sha256.h"
+
+/* Part of what an object's bytes are: changing it changes every published file. */
+enum { LEVEL = 9 };
+
+enum { CHUNK = 128 * 1024 };
+
+const char *
+object_name(char out[OBJECT_NAME_MAX], const uint8_t sha256[32])
+{
+	char hex[65];
+
+	hex_encode(hex, sha256, 32);
+	(void)snprintf(out, OBJECT_NAME_MAX, "%.2s/%s.zst", hex, hex);
+	return out;
+}
+
+bool
+object_exists(int dir_fd, const uint8_t sha256[32])
+{
+	char name[OBJECT_NAME_MAX];
+	struct stat st;
+
+	return fstatat(dir_fd, object_name(name, sha256), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(st.st_mode);
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
+static void
+free_cctx(ZSTD_CCtx **c)
+{
+	ZSTD_freeCCtx(*c);
+}
+
+static void
+free_dctx(ZSTD_DCtx **d)
+{
+	ZSTD_freeDCtx(*d);
+}
+
+/* Where the compressed bytes go: a temporary file that is renamed once it is whole. */
+static int
+publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
+{
+	SCOPED(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
+	SCOPED(scope_free) uint8_t *in = malloc(CHUNK), *out = malloc(CHUNK);
+	SCOPED(scope_close) int folder = -1, fd = -1;
+	char name[OBJECT_NAME_MAX], tmp[OBJECT_NAME_MAX + 8], aa[3];
+	uint64_t at = 0;
+	size_t left;
+	int r;
+
+	if (!cctx || !in || !out)
+		return FAULT(-ENOMEM);
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, LEVEL);
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, OBJECT_WINDOW_LOG);
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
+	(void)ZSTD_CCtx_setPledgedSrcSize(cctx, size);
+
+	object_name(name, sha256);
+	(void)snprintf(aa, sizeof(aa), "%.2s", name);
+	r = fs_open_dir(&folder, dir_fd, aa, 0755);
+	if (r)
+		return FAULT(r);
+	(void)snprintf(tmp, sizeof(tmp), ".tmp.%s", name + 3);
+	fd = openat(folder, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return FAULT(-errno);
+	do {
+		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
+		ssize_t n = pread(from_fd, in, want, (off_t)at);
+		ZSTD_inBuffer src = { in, n > 0 ? (size_t)n : 0, 0 };
+
+		if (n < 0 || (size_t)n != want) {
+			r = n < 0 ? -errno : -EIO; /* it changed while it was read */
+			break;
+		}
+		at += (uint64_t)n;
+		do {
+			ZSTD_outBuffer dst = { out, CHUNK, 0 };
+
+			left = ZSTD_compressStream2(
+				cctx, &dst, &src, at == size ? ZSTD_e_end : ZSTD_e_continue);
+			if (ZSTD_isError(left))
+				r = -EIO;
+			else
+				r = fs_write_all(fd, out, dst.pos);
+		} while (!r && (src.pos < src.size || (at == size && left)));
+	} while (!r && at < size);
+	if (!r && fsync(fd) < 0)
+		r = -errno;
+	if (!r && renameat(folder, tmp, folder, name + 3) < 0)
+		r = -errno;
+	r = r ?: fs_sync_dir(folder);
+	if (r)
+		(void)unlinkat(folder, tmp, 0); /* nothing half written stays */
+	return FAULT(r);
+}
+
+int
+object_put_fd(int dir_fd, int fd, uint8_t ret_sha256[32])
+{
+	uint8_t sha256[SHA256_LEN];
+	uint64_t size;
+	int r;
+
+	r = tree_hash_fd(fd, UINT64_MAX, sha256, &size);
+	if (r)
+		return FAULT(r);
+	if (!object_exists(dir_fd, sha256))
+		r = publish(dir_fd, sha256, fd, size);
+	if (!r && ret_sha256)
+		memcpy(ret_sha256, sha256, sizeof(sha256));
+	return r;
+}
+
+int
+object_put(int dir_fd, const void *p, size_t len, uint8_t ret_sha256[32])
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = fs_memfd(&fd, "object", p, len);
+
+	return r ? FAULT(r) : object_put_fd(dir_fd, fd, ret_sha256);
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+/* Where uncompressed bytes go: a descriptor, a buffer, or nowhere. */
+struct sink {
+	int fd;
+	struct buf *buf;
+	struct sha256 hash;
+	uint64_t bytes, max;
+};
+
+static int
+sink_put(struct sink *s, const void *p, size_t len, const char *operand)
+{
+	if (len > s->max - s->bytes)
+		return REFUSE(REASON_TOO_LARGE, operand, "more than %llu bytes",
+			(unsigned long long)s->max);
+	s->bytes += len;
+	sha256_put(&s->hash, p, len);
+	if (s->buf) {
+		buf_put(s->buf, p, len);
+		return FAULT(buf_error(s->buf));
+	}
+	return s->fd < 0 ? 0 : FAULT(fs_write_all(s->fd, p, len));
+}
+
+static int
+uncompress(struct sink *s, int object_fd, const char *operand)
+{
+	SCOPED(free_dctx) ZSTD_DCtx *dctx = ZSTD_createDCtx();
+	SCOPED(scope_free) uint8_t *in = malloc(CHUNK), *out = malloc(CHUNK);
+	size_t left = 1;
+	off_t at = 0;
+
+	if (!dctx || !in || !out)
+		return FAULT(-ENOMEM);
+	(void)ZSTD_DCtx_setParameter(dctx, ZSTD_d_windowLogMax, OBJECT_WINDOW_LOG);
+	for (;;) {
+		ssize_t n = pread(object_fd, in, CHUNK, at);
+		ZSTD_inBuffer src = { in, n > 0 ? (size_t)n : 0, 0 };
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return FAULT(-errno);
+		if (n == 0)
+			break;
+		if (!left) /* one frame, and nothing behind it */
+			return REFUSE(REASON_MALFORMED, operand, "bytes behind the zstd frame");
+		at += n;
+		/* A full chunk can leave more inside than the input says. */
+		for (bool more = true; more && left;) {
+			ZSTD_outBuffer dst = { out, CHUNK, 0 };
+			int r;
+
+			left = ZSTD_decompressStream(dctx, &dst, &src);
+			if (ZSTD_isError(left))
+				return REFUSE(REASON_MALFORMED, operand, "zstd: %s",
+					ZSTD_getErrorName(left));
+			r = sink_put(s, out, dst.pos, operand);
+			if (r)
+				return r;
+			more = src.pos < src.size || dst.pos == CHUNK;
+		}
+		if (src.pos < src.size)
+			return REFUSE(REASON_MALFORMED, operand, "bytes behind the zstd frame");
+	}
+	if (left)
+		return REFUSE(REASON_MALFORMED, operand, "the zstd frame is cut short");
+	return 0;
+}
+
+static int
+copy(struct sink *s, int object_fd, const uint8_t sha256[32], bool exact)
+{
+	uint8_t digest[SHA256_LEN];
+	char operand[65];
+	int r;
+
+	hex_encode(operand, sha256, SHA256_LEN);
+	sha256_init(&s->hash);
+	r = uncompress(s, object_fd, operand);
+	if (r)
+		return r;
+	sha256_final(&s->hash, digest);
+	if (!sha256_same(digest, sha256, SHA256_LEN))
+		return REFUSE(REASON_HASH_MISMATCH, operand, "the object's bytes are others");
+	if (exact && s->bytes != s->max)
+		return REFUSE(REASON_HASH_MISMATCH, operand, "%llu bytes, where %llu are listed",
+			(unsigned long long)s->bytes, (unsigned long long)s->max);
+	return 0;
+}
+
+static int
+open_object(int *ret, int dir_fd, const uint8_t sha256[32])
+{
+	char name[OBJECT_NAME_MAX];
+	int fd = beneath_open(dir_fd, object_name(name, sha256), O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd == -ENOENT)
+		return REFUSE(REASON_NOT_FOUND, name + 3, "the object is not there");
+	if (fd < 0)
+		return FAULT(fd);
+	*ret = fd;
+	return 0;
+}
+
+int
+object_copy_fd(int object_fd, const uint8_t sha256[32], uint64_t size, bool exact, int out_fd)
+{
+	struct sink s = { .fd = out_fd, .max = size };
+
+	return copy(&s, object_fd, sha256, exact);
+}
+
+int
+object_copy(int dir_fd, const uint8_t sha256[32], uint64_t size, bool exact, int out_fd)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = open_object(&fd, dir_fd, sha256);
+
+	return r ?: object_copy_fd(fd, sha256, size, exact, out_fd);
+}
+
+int
+object_get(int dir_fd, const uint8_t sha256[32], size_t max, struct buf *out)
+{
+	SCOPED(scope_close) int fd = -1;
+	struct sink s = { .fd = -1, .buf = out, .max = max };
+	int r = open_object(&fd, dir_fd, sha256);
+
+	return r ?: copy(&s, fd, sha256, false);
+}
