@@ -20,5 +20,6 @@ enum {
 };
 #define ENROL_WIRE_PATH         "/v1/enrol"
 #define ENROL_WIRE_NONCE_HEADER "Mainstay-Nonce"
+#define ENROL_WIRE_ROLE         "courier"
 #define ENROL_WIRE_PENDING      "pending"
 #define ENROL_WIRE_ACCEPTED     "accepted"

@@ -1,0 +1,249 @@
+#include "appliance/enrol/card.h"
+
+#include <errno.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/trust/ed25519.h"
+#include "appliance/trust/note.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/metadata.h"
+
+#define OPERAND "vendor.card"
+
+enum { FACTS_MAX = 16 * 1024, OFFICERS_MAX = 64 };
+
+struct card *
+card_free(struct card *c)
+{
+	if (!c)
+		return NULL;
+	json_decref(c->root);
+	json_decref(c->facts);
+	json_decref(c->whole);
+	free(c);
+	return NULL;
+}
+
+/* --- facts of the hub --------------------------------------------------------------------------------------- */
+struct facts {
+	uint64_t v;
+	const char *name, *url;
+	uint8_t reply[32], director[32];
+	json_t *witness;
+};
+
+static const struct json_field facts_table[] = {
+	{ "v", JSON_KIND_U64, true, offsetof(struct facts, v), 1 },
+	{ "name", JSON_KIND_TEXT, false, offsetof(struct facts, name), CARD_NAME_MAX - 1 },
+	{ "url", JSON_KIND_TEXT, false, offsetof(struct facts, url), CARD_URL_MAX - 1 },
+	{ "reply", JSON_KIND_KEY, false, offsetof(struct facts, reply), 0 },
+	{ "witness", JSON_KIND_OBJECT, false, offsetof(struct facts, witness), 2 },
+	{ "director", JSON_KIND_KEY, false, offsetof(struct facts, director), 0 },
+};
+
+struct witness {
+	const char *name;
+	uint8_t key[32];
+};
+
+static const struct json_field witness_table[] = {
+	{ "name", JSON_KIND_TEXT, false, offsetof(struct witness, name), CARD_NAME_MAX - 1 },
+	{ "key", JSON_KIND_KEY, false, offsetof(struct witness, key), 0 },
+};
+
+static bool
+url_ok(const char *url)
+{
+	size_t len = strlen(url);
+
+	for (size_t i = 0; i < len; i++) {
+		if (url[i] <= ' ' || url[i] > '~' || strchr("\"'<>\\?#@", url[i]))
+			return false;
+	}
+	if (strncmp(url, "https://", 8) && strncmp(url, "http://", 7))
+		return false;
+	return len > 8 && url[len - 1] != '/';
+}
+
+/* with_v: the file of hubd init has it, the part of a card has not. */
+static int
+read_facts(struct card_hub *ret, const json_t *obj, bool with_v)
+{
+	struct facts f = { 0 };
+	struct witness w = { 0 };
+	struct card_hub h = { 0 };
+	struct note_key unused;
+	int r;
+
+	r = json_members(obj, facts_table, ARRAY_LEN(facts_table), &f, OPERAND);
+	r = r ?: json_members(f.witness, witness_table, ARRAY_LEN(witness_table), &w, OPERAND);
+	if (r)
+		return FAULT(r);
+	if (with_v != (f.v == 1))
+		return REFUSE(REASON_MALFORMED, OPERAND, "facts of the hub are of another version");
+	if (!url_ok(f.url))
+		return REFUSE(REASON_MALFORMED, OPERAND, "no URL of a hub: %s", f.url);
+	r = ed25519_check_public(f.reply, OPERAND);
+	r = r ?: ed25519_check_public(f.director, OPERAND);
+	r = r ?: ed25519_check_public(w.key, OPERAND);
+	r = r ?: note_key_make(&unused, w.name, NOTE_TYPE_COSIGNATURE, w.key);
+	if (r)
+		return FAULT(r);
+	memcpy(h.name, f.name, strlen(f.name));
+	memcpy(h.url, f.url, strlen(f.url));
+	memcpy(h.witness_name, w.name, strlen(w.name));
+	memcpy(h.reply, f.reply, sizeof(h.reply));
+	memcpy(h.director, f.director, sizeof(h.director));
+	memcpy(h.witness, w.key, sizeof(h.witness));
+	*ret = h;
+	return 0;
+}
+
+int
+card_facts(struct card_hub *ret, json_t **ret_facts, const void *p, size_t len)
+{
+	SCOPED_JSON *obj = NULL;
+	int r;
+
+	r = json_read(&obj, p, len, FACTS_MAX, "facts");
+	r = r ?: read_facts(ret, obj, true);
+	if (r)
+		return FAULT(r);
+	(void)json_object_del(obj, "v");
+	*ret_facts = STEAL(obj);
+	return 0;
+}
+
+/* --- building ------------------------------------------------------------------------------------------- */
+int
+card_build(json_t **ret_signed, const char *name, const json_t *root, const json_t *facts,
+	uint64_t officers_keys, uint64_t officers_threshold)
+{
+	SCOPED_JSON *obj = json_object(), *officers = json_object();
+	int r;
+
+	if (!obj || !officers || json_object_set(obj, "root", (json_t *)root) < 0
+		|| json_object_set(obj, "hub", (json_t *)facts) < 0
+		|| json_object_set(obj, "officers", officers) < 0)
+		return FAULT(-ENOMEM);
+	r = json_put_text(obj, "_type", "card");
+	r = r ?: json_put_u64(obj, "v", 1);
+	r = r ?: json_put_text(obj, "name", name);
+	r = r ?: json_put_u64(officers, "keys", officers_keys);
+	r = r ?: json_put_u64(officers, "threshold", officers_threshold);
+	if (r)
+		return FAULT(r);
+	*ret_signed = STEAL(obj);
+	return 0;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------- */
+struct fields {
+	uint64_t v, keys, threshold;
+	const char *type, *name;
+	json_t *root, *hub, *officers;
+};
+
+static const struct json_field table[] = {
+	{ "_type", JSON_KIND_TEXT, false, offsetof(struct fields, type), 16 },
+	{ "v", JSON_KIND_U64, false, offsetof(struct fields, v), 1 },
+	{ "name", JSON_KIND_TEXT, false, offsetof(struct fields, name), CARD_NAME_MAX - 1 },
+	{ "root", JSON_KIND_OBJECT, false, offsetof(struct fields, root), 0 },
+	{ "hub", JSON_KIND_OBJECT, false, offsetof(struct fields, hub), 0 },
+	{ "officers", JSON_KIND_OBJECT, false, offsetof(struct fields, officers), 2 },
+};
+
+static const struct json_field officers_table[] = {
+	{ "keys", JSON_KIND_U64, false, offsetof(struct fields, keys), OFFICERS_MAX },
+	{ "threshold", JSON_KIND_U64, false, offsetof(struct fields, threshold), OFFICERS_MAX },
+};
+
+/* The root within verifies by itself, and the card by that root. */
+static int
+verify(const struct tuf_split *card, const json_t *root)
+{
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX);
+	const json_t *root_signed = json_object_get(root, "signed");
+	int r;
+
+	if (!root_signed)
+		return REFUSE(REASON_MALFORMED, OPERAND, "root is no signed document");
+	r = json_canonical(&text, root_signed);
+	r = r ?: tuf_split_join(&split, text.data, text.len, json_object_get(root, "signatures"), OPERAND);
+	r = r ?: tuf_check(root_signed, "root", OPERAND);
+	r = r ?: tuf_verify_root(&split, root_signed, "root", OPERAND);
+	return FAULT(r ?: tuf_verify_root(card, root_signed, "root", OPERAND));
+}
+
+static void
+count_root(struct card *c)
+{
+	const json_t *roles = json_object_get(json_object_get(c->root, "signed"), "roles");
+	const json_t *role = json_object_get(roles, "root");
+
+	c->root_keys = json_array_size(json_object_get(role, "keyids"));
+	c->root_threshold = (uint64_t)json_integer_value(json_object_get(role, "threshold"));
+}
+
+static int
+read_split(struct card **ret, const struct tuf_split *split)
+{
+	SCOPED(card_freep) struct card *c = calloc(1, sizeof(*c));
+	SCOPED_JSON *obj = NULL;
+	struct fields f = { 0 };
+	int r;
+
+	if (!c)
+		return FAULT(-ENOMEM);
+	if (!split->n_sigs)
+		return REFUSE(REASON_UNSIGNED, OPERAND, "no signature");
+	r = tuf_parse(&obj, &split->canonical, OPERAND);
+	r = r ?: json_members(obj, table, ARRAY_LEN(table), &f, OPERAND);
+	r = r ?: json_members(f.officers, officers_table, ARRAY_LEN(officers_table), &f, OPERAND);
+	if (r)
+		return FAULT(r);
+	if (strcmp(f.type, "card") || f.v != 1 || !f.threshold || f.threshold > f.keys)
+		return REFUSE(REASON_MALFORMED, OPERAND, "no card of version 1");
+	r = read_facts(&c->hub, f.hub, false);
+	r = r ?: verify(split, f.root);
+	if (r)
+		return FAULT(r);
+	memcpy(c->name, f.name, strlen(f.name));
+	c->officers_keys = f.keys;
+	c->officers_threshold = f.threshold;
+	sha256_of(c->fingerprint, split->canonical.data, split->canonical.len);
+	c->root = json_incref(f.root);
+	c->facts = json_incref(f.hub);
+	count_root(c);
+	c->whole = json_pack("{s:O, s:o}", "signed", obj, "signatures", tuf_split_sigs(split));
+	if (!c->whole)
+		return FAULT(-ENOMEM);
+	*ret = STEAL(c);
+	return 0;
+}
+
+int
+card_read(struct card **ret, const void *p, size_t len)
+{
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	int r;
+
+	r = tuf_split(&split, p, len, CARD_MAX, OPERAND);
+	return FAULT(r ?: read_split(ret, &split));
+}
+
+int
+card_read_parts(struct card **ret, const void *signed_bytes, size_t len, const json_t *signatures)
+{
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	int r;
+
+	if (len > CARD_MAX)
+		return REFUSE(REASON_TOO_LARGE, OPERAND, "over %d bytes", CARD_MAX);
+	r = tuf_split_join(&split, signed_bytes, len, signatures, OPERAND);
+	return FAULT(r ?: read_split(ret, &split));
+}
