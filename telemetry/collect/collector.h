@@ -1,0 +1,45 @@
+/* The collector's core: when to probe, when to batch, and what becomes of the numbers.
+ *
+ *	sources -> rules (always, also with telemetry off) -> the monitor hears of every alert
+ *	        -> filter -> one durable record in the spool (only while telemetry is on) -> "more" on the bus
+ *
+ * One timer for everything. */
+#pragma once
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "appliance/base/fs.h"
+#include "appliance/base/scope.h"
+#include "telemetry/rule/rule.h"
+
+struct collector;
+
+enum {
+	COLLECTOR_PROBE_MS = 2000, /* of services */
+	COLLECTOR_REVIEW_S = 60,   /* waiting.json is at most so old while samples wait */
+};
+
+/* What of lib/telemetry others may read. */
+#define COLLECTOR_WAITING_NAME "waiting.json" /* [{"field","class","seen","example"}] */
+
+struct collector_ops {
+	/* An alert changed.  Runs from the loop. */
+	void (*alert)(const struct rule_alert *alert, void *arg);
+};
+
+/* Open everything below lib/telemetry and take up the last config that was told.  paths and ops are borrowed
+ * and outlive it.  Nothing is collected before collector_start().  Returns 0, a reason (logged) where settings
+ * or the spool are refused, or a fault. */
+int collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
+	const struct collector_ops *ops, void *arg);
+struct collector *collector_free(struct collector *c);
+SCOPED_DESTRUCTOR(struct collector, collector_free)
+
+int collector_start(struct collector *c);
+
+/* The monitor told this; borrowed.  Returns 0, config_read()'s refusals (everything as before), or a fault. */
+int collector_config(struct collector *c, json_t *doc);
+
+/* Every alert that fires now: for a monitor that came back. */
+void collector_each_firing(struct collector *c, rule_fn *each, void *arg);

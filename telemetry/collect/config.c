@@ -1,0 +1,230 @@
+#include "telemetry/collect/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/yaml.h"
+
+#define FILE_NAME "config.json"
+#define MIB	  (UINT64_C(1024) * 1024)
+
+enum { PATH_BYTES = 512 };
+
+/* --- what the monitor tells ------------------------------------------------------------------------------ */
+static int
+read_rules(struct config *c, const char *service, const json_t *alerts)
+{
+	struct rule *more;
+	const json_t *item;
+	size_t i;
+	int r;
+
+	if (json_array_size(alerts) > RULE_MAX - c->n_rules)
+		return REFUSE(REASON_TOO_LARGE, service, "more than %d alerts in all", RULE_MAX);
+	more = reallocarray(c->rules, c->n_rules + json_array_size(alerts) + 1, sizeof(*more));
+	if (!more)
+		return FAULT(-ENOMEM);
+	c->rules = more;
+	json_array_foreach (alerts, i, item) {
+		r = rule_read(&c->rules[c->n_rules], service, item);
+		if (r != 0)
+			return r < 0 ? FAULT(r) : r;
+		c->n_rules++;
+	}
+	return 0;
+}
+
+static int
+read_service(struct config *c, const json_t *item)
+{
+	struct {
+		const char *name, *release, *dir;
+		const json_t *metrics, *alerts;
+	} in = { .release = "" };
+	static const struct json_field fields[] = {
+		{ "name", JSON_KIND_TEXT, false, offsetof(__typeof__(in), name), CONFIG_NAME_MAX },
+		{ "release", JSON_KIND_TEXT0, true, offsetof(__typeof__(in), release), 80 },
+		{ "dir", JSON_KIND_TEXT, false, offsetof(__typeof__(in), dir), PATH_BYTES },
+		{ "metrics", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), metrics), 16 },
+		{ "alerts", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), alerts), 128 },
+	};
+	int r;
+
+	if (c->n_services == CONFIG_SERVICES_MAX)
+		return REFUSE(REASON_TOO_LARGE, "config", "more than %d services",
+			CONFIG_SERVICES_MAX);
+	r = json_members(item, fields, ARRAY_LEN(fields), &in, "config");
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	c->services[c->n_services++] = (struct config_service){
+		.name = in.name, .release = in.release, .dir = in.dir, .metrics = in.metrics
+	};
+	return in.alerts ? read_rules(c, in.name, in.alerts) : 0;
+}
+
+static int
+read_all(struct config *c)
+{
+	struct {
+		const char *site;
+		bool on;
+		const json_t *fields, *classes, *services;
+	} in = { .site = "" };
+	static const struct json_field fields[] = {
+		{ "site", JSON_KIND_TEXT0, true, offsetof(__typeof__(in), site), CONFIG_NAME_MAX },
+		{ "switch", JSON_KIND_BOOL, false, offsetof(__typeof__(in), on), 0 },
+		{ "fields", JSON_KIND_ARRAY, false, offsetof(__typeof__(in), fields), 4096 },
+		{ "classes", JSON_KIND_OBJECT, true, offsetof(__typeof__(in), classes), CLASS_MAX },
+		{ "services", JSON_KIND_ARRAY, false, offsetof(__typeof__(in), services),
+			CONFIG_SERVICES_MAX },
+	};
+	const json_t *item;
+	size_t i;
+	int r;
+
+	r = json_members(c->json, fields, ARRAY_LEN(fields), &in, "config");
+	if (r == 0 && in.classes)
+		r = class_fates(&c->fates, in.classes);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	c->site = in.site;
+	c->on = in.on;
+	c->fields = in.fields;
+	json_array_foreach (in.services, i, item) {
+		r = read_service(c, item);
+		if (r != 0)
+			return r < 0 ? FAULT(r) : r;
+	}
+	return 0;
+}
+
+int
+config_read(struct config *ret, json_t *doc)
+{
+	SCOPED(config_done) struct config c = { .json = json_incref(doc) };
+	int r = read_all(&c);
+
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	config_done(ret);
+	*ret = c;
+	c = (struct config){ 0 };
+	return 0;
+}
+
+void
+config_done(struct config *c)
+{
+	json_decref(c->json);
+	free(c->rules);
+	*c = (struct config){ 0 };
+}
+
+int
+config_save(const struct config *c, int dir_fd)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(CONFIG_JSON_MAX);
+	int r = json_canonical(&out, c->json);
+
+	r = r ?: fs_replace(dir_fd, FILE_NAME, out.data, out.len, 0640);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+config_load(struct config *ret, int dir_fd)
+{
+	SCOPED(buf_done) struct buf in = BUF_MAX(CONFIG_JSON_MAX);
+	SCOPED_JSON *doc = NULL;
+	int r;
+
+	r = fs_read(dir_fd, FILE_NAME, in.max, &in);
+	if (r == REASON_NOT_FOUND)
+		return r;
+	if (r > 0)
+		return REFUSE(r, FILE_NAME, "cannot be read");
+	r = r ?: json_read(&doc, in.data, in.len, in.max, FILE_NAME);
+	r = r ?: config_read(ret, doc);
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* --- what the operator wrote ------------------------------------------------------------------------------- */
+static int
+refuse_value(const struct yaml_node *node, const char *operand, const char *text)
+{
+	char place[REFUSE_PLACE_MAX];
+
+	return REFUSE_AT(REASON_MALFORMED, operand,
+		yaml_place(place, sizeof(place), "mainstay.yaml", node), "%s", text);
+}
+
+static int
+read_section(struct config_settings *s, const struct yaml_node *section)
+{
+	static const char *const known[] = { "period", "spool" };
+	const struct yaml_node *node;
+	uint64_t v;
+
+	if (section->kind != YAML_KIND_MAPPING)
+		return refuse_value(section, "telemetry", "must be a mapping");
+	for (node = section->children; node; node = node->next) {
+		const char *text = node->kind == YAML_KIND_SCALAR ? node->text : "";
+
+		if (strcmp(node->key, "period") == 0) {
+			if (clock_parse_span(&v, text) != 0 || v < CLOCK_US_PER_S ||
+				v > 3600 * CLOCK_US_PER_S)
+				return refuse_value(node, "telemetry.period",
+					"must be a span from 1s to 1h");
+			s->period_us = v;
+		} else if (strcmp(node->key, "spool") == 0) {
+			if (number_size(&v, text) != 0 || v < MIB || v > 1024 * MIB)
+				return refuse_value(node, "telemetry.spool",
+					"must be a size from 1mb to 1gb");
+			s->spool_bytes = v;
+		} else {
+			return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known,
+				ARRAY_LEN(known));
+		}
+	}
+	return 0;
+}
+
+int
+config_settings(struct config_settings *ret, const struct paths *paths)
+{
+	SCOPED(scope_close) int etc_fd = open(paths->etc, O_DIRECTORY | O_PATH | O_CLOEXEC);
+	SCOPED(buf_done) struct buf in = BUF_MAX(YAML_BYTES_MAX);
+	struct config_settings s = { .period_us = 15 * CLOCK_US_PER_S, .spool_bytes = 64 * MIB };
+	const struct yaml_node *section;
+	struct yaml_node *root = NULL;
+	int r;
+
+	if (etc_fd < 0 && errno != ENOENT)
+		return FAULT(-errno);
+	r = etc_fd < 0 ? REASON_NOT_FOUND : fs_read(etc_fd, "mainstay.yaml", in.max, &in);
+	if (r == REASON_NOT_FOUND) {
+		*ret = s;
+		return 0;
+	}
+	if (r > 0)
+		return REFUSE(r, "mainstay.yaml", "cannot be read");
+	r = r ?: yaml_parse(&root, in.data, in.len, "mainstay.yaml");
+	if (r == 0 && root->kind == YAML_KIND_MAPPING) {
+		section = yaml_get(root, "telemetry");
+		if (section)
+			r = read_section(&s, section);
+	}
+	yaml_free(root);
+	if (r == 0)
+		*ret = s;
+	return r < 0 ? FAULT(r) : r;
+}

@@ -1,0 +1,66 @@
+/* What the collector is told: by the monitor (collect.hello and the event "config", the same JSON) and by the
+ * operator (the telemetry section of etc/mainstay.yaml).
+ *
+ *	{"site","switch":bool,"fields":[FIELD...],"classes":{CLASS: send|review|keep},
+ *	 "services":[{"name","release","dir","metrics":[{"source","socket","fields"}],"alerts":[...]}]}
+ *
+ *	telemetry:
+ *	  period: 15s     # how often samples are batched, 1s to 1h
+ *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/egress/class.h"
+#include "telemetry/rule/rule.h"
+
+struct paths;
+
+enum {
+	CONFIG_SERVICES_MAX = 64,
+	CONFIG_JSON_MAX = 1024 * 1024,
+	CONFIG_NAME_MAX = 64,
+};
+
+struct config_service {
+	const char *name;
+	const char *release;   /* "" where none is active */
+	const char *dir;       /* run/services/NAME */
+	const json_t *metrics; /* array of sources, or NULL */
+};
+
+/* Everything points into json. */
+struct config {
+	json_t *json; /* owned; NULL: nothing was ever told */
+	const char *site; /* "" before enrolment */
+	bool on;          /* the monitor's record of the telemetry switch */
+	const json_t *fields;
+	struct class_fates fates;
+	struct config_service services[CONFIG_SERVICES_MAX];
+	size_t n_services;
+	struct rule *rules; /* of all services; owned */
+	size_t n_rules;
+};
+
+/* Read; doc is referenced.  *ret must be empty or hold an earlier one, which is replaced only on success.
+ * Returns 0; REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged, *ret unchanged); or a
+ * fault. */
+int config_read(struct config *ret, json_t *doc);
+void config_done(struct config *c);
+
+/* The last config that was told, over restarts: dir_fd/config.json.  config_load() returns
+ * REASON_NOT_FOUND (unlogged) where there is none, else as config_read(). */
+int config_save(const struct config *c, int dir_fd);
+int config_load(struct config *ret, int dir_fd);
+
+struct config_settings {
+	uint64_t period_us;
+	uint64_t spool_bytes;
+};
+
+/* Read etc/mainstay.yaml; no file and no telemetry section give the defaults.  Other sections are other
+ * readers'.  Returns 0; REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged with file:line:col); or a fault. */
+int config_settings(struct config_settings *ret, const struct paths *paths);

@@ -1,0 +1,261 @@
+#include "telemetry/collect/monitor_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/bus/call.h"
+#include "appliance/loop/loop.h"
+#include "telemetry/collect/collector.h"
+
+enum { RETRY_MS = 1000 };
+
+struct waiting {
+	struct waiting *next;
+	struct rule rule;
+	bool firing;
+	uint64_t since_us;
+	double value;
+};
+
+struct monitor_link {
+	sd_event *loop;
+	char path[sizeof(((struct paths *)0)->run) + 32];
+	struct call_link *link;
+	struct collector *collector;
+	struct loop_timer *retry;   /* hello or an alert failed while the link stayed up */
+	struct waiting *first;      /* owned; oldest first */
+	size_t n_waiting;
+	bool greeted;               /* this connection's hello was answered */
+	bool calling;               /* an alert's call is under way: it is the first one's unless replaced */
+	bool replaced;              /* the first one changed while it was */
+};
+
+int
+monitor_link_new(struct monitor_link **ret, sd_event *loop, const struct paths *paths)
+{
+	struct monitor_link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return FAULT(-ENOMEM);
+	l->loop = sd_event_ref(loop);
+	(void)snprintf(l->path, sizeof(l->path), "%s/collect.sock", paths->run);
+	*ret = l;
+	return 0;
+}
+
+static void
+drop_first(struct monitor_link *l)
+{
+	struct waiting *w = l->first;
+
+	l->first = w->next;
+	l->n_waiting--;
+	free(w);
+}
+
+struct monitor_link *
+monitor_link_free(struct monitor_link *l)
+{
+	if (!l)
+		return NULL;
+	loop_cancel(l->retry);
+	call_link_close(l->link);
+	while (l->first)
+		drop_first(l);
+	sd_event_unref(l->loop);
+	free(l);
+	return NULL;
+}
+
+/* --- alerts -------------------------------------------------------------------------------------------------- */
+static void flush(struct monitor_link *l);
+static void say_hello(struct monitor_link *l);
+
+static void
+on_retry(void *arg)
+{
+	struct monitor_link *l = arg;
+
+	if (l->greeted)
+		flush(l);
+	else
+		say_hello(l);
+}
+
+static void
+retry(struct monitor_link *l)
+{
+	int r = loop_after(&l->retry, l->loop, RETRY_MS, on_retry, l);
+
+	if (r < 0)
+		log_fault(r, "waiting to tell the monitor");
+}
+
+static void
+on_told(int r, const json_t *answer, void *arg)
+{
+	struct monitor_link *l = arg;
+
+	(void)answer; /* that there is one suffices */
+	l->calling = false;
+	if (r < 0) { /* the link is gone, or the monitor is in trouble: the alert waits */
+		retry(l);
+		return;
+	}
+	/* A refusal is final: the same words would be refused again. */
+	if (!l->replaced)
+		drop_first(l);
+	l->replaced = false;
+	flush(l);
+}
+
+static void
+put_value(struct call_request *call, double value)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%.17g", value);
+	call_param(call, "value", text);
+}
+
+static void
+flush(struct monitor_link *l)
+{
+	const struct waiting *w = l->first;
+	char since[CLOCK_TEXT_MAX];
+	struct call_request *call;
+
+	if (!w || l->calling || !l->greeted)
+		return;
+	call = call_new("alert");
+	if (!call) {
+		retry(l);
+		return;
+	}
+	call_param(call, "name", w->rule.name);
+	call_param(call, "service", w->rule.service);
+	call_param(call, "state", w->firing ? "firing" : "resolved");
+	call_param(call, "since", clock_format(since, w->since_us));
+	call_param(call, "severity", w->rule.severity);
+	call_param(call, "text", w->rule.text);
+	put_value(call, w->value);
+	l->calling = call_link_call(l->link, call, on_told, l) == 0;
+	l->replaced = false;
+	if (!l->calling)
+		retry(l);
+}
+
+void
+monitor_link_alert(const struct rule_alert *alert, void *link)
+{
+	struct monitor_link *l = link;
+	struct waiting **at, *w;
+
+	for (at = &l->first; *at; at = &(*at)->next)
+		if (strcmp((*at)->rule.service, alert->rule->service) == 0 &&
+			strcmp((*at)->rule.name, alert->rule->name) == 0)
+			break;
+	w = *at;
+	if (!w) {
+		if (l->n_waiting == MONITOR_LINK_WAITING_MAX) {
+			log_warning("alert %s is not told to the monitor: too many wait",
+				alert->rule->name);
+			return;
+		}
+		w = calloc(1, sizeof(*w));
+		if (!w) {
+			log_fault(FAULT(-ENOMEM), "keeping an alert");
+			return;
+		}
+		*at = w;
+		l->n_waiting++;
+	} else if (w == l->first && l->calling) {
+		l->replaced = true;
+	}
+	w->rule = *alert->rule;
+	w->firing = alert->firing;
+	w->since_us = alert->since_us;
+	w->value = alert->value;
+	flush(l);
+}
+
+/* --- config ---------------------------------------------------------------------------------------------------- */
+static void
+take_config(struct monitor_link *l, const json_t *json)
+{
+	json_t *doc = json_deep_copy(json);
+	int r = doc ? collector_config(l->collector, doc) : FAULT(-ENOMEM);
+
+	json_decref(doc);
+	if (r < 0)
+		log_fault(r, "taking the monitor's config");
+}
+
+static void
+on_hello(int r, const json_t *answer, void *arg)
+{
+	struct monitor_link *l = arg;
+
+	if (r != 0) { /* before the monitor knows us, or as it goes: try again */
+		if (r > 0)
+			log_debug("the monitor refuses hello: %s", refuse_token((enum reason)r));
+		retry(l);
+		return;
+	}
+	l->greeted = true;
+	take_config(l, answer);
+	/* A monitor that was away may have missed some: telling one twice changes nothing there. */
+	collector_each_firing(l->collector, monitor_link_alert, l);
+	flush(l);
+}
+
+static void
+say_hello(struct monitor_link *l)
+{
+	struct call_request *call = call_new("collect.hello");
+
+	if (!call || call_link_call(l->link, call, on_hello, l) < 0)
+		retry(l);
+}
+
+static void
+on_up(void *arg)
+{
+	struct monitor_link *l = arg;
+
+	l->greeted = false;
+	say_hello(l);
+}
+
+static void
+on_down(void *arg)
+{
+	struct monitor_link *l = arg;
+
+	l->greeted = false;
+	l->retry = loop_cancel(l->retry);
+}
+
+static void
+on_event(const char *name, const json_t *json, void *arg)
+{
+	struct monitor_link *l = arg;
+
+	if (strcmp(name, "config") == 0 && json)
+		take_config(l, json);
+}
+
+int
+monitor_link_start(struct monitor_link *l, struct collector *c)
+{
+	static const struct call_link_ops ops = { .up = on_up, .down = on_down, .event = on_event };
+
+	l->collector = c;
+	return FAULT(call_link_open(&l->link, l->loop, l->path, &ops, l));
+}

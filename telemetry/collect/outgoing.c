@@ -1,0 +1,104 @@
+#include "telemetry/collect/outgoing.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/egress/field.h"
+#include "appliance/egress/filter.h"
+#include "telemetry/collect/sample.h"
+#include "telemetry/otlp/otlp_encode.h"
+#include "telemetry/rule/rule.h"
+
+static bool
+may_leave(struct filter *f, const struct otlp_sample *s)
+{
+	struct filter_label labels[OTLP_LABELS_MAX];
+	char example[32];
+	size_t i;
+
+	for (i = 0; i < s->n_labels; i++)
+		labels[i] = (struct filter_label){ s->labels[i].name, s->labels[i].value };
+	if (s->is_int)
+		(void)snprintf(example, sizeof(example), "%" PRId64, s->whole);
+	else
+		(void)snprintf(example, sizeof(example), "%.6g", s->real);
+	return filter_check(f, CLASS_METRIC, s->name, labels, s->n_labels, example) == FILTER_PASS;
+}
+
+int
+outgoing_metrics(struct buf *out, struct filter *f, const char *site, const struct sample_set *in,
+	size_t *ret_n)
+{
+	const struct otlp_speaker speaker = { .site = site, .version = MAINSTAY_VERSION };
+	SCOPED(scope_free) struct otlp_sample *pass = calloc(in->n + 1, sizeof(*pass));
+	size_t i, n = 0;
+	int r;
+
+	if (!pass)
+		return FAULT(-ENOMEM);
+	for (i = 0; i < in->n; i++)
+		if (may_leave(f, &in->items[i]))
+			pass[n++] = in->items[i];
+	r = otlp_encode_metrics(out, &speaker, pass, n);
+	if (r < 0)
+		return FAULT(r);
+	*ret_n = n;
+	return 0;
+}
+
+static enum otlp_severity
+severity_of(const char *text)
+{
+	if (strcmp(text, "critical") == 0)
+		return OTLP_SEVERITY_FATAL;
+	if (strcmp(text, "warning") == 0)
+		return OTLP_SEVERITY_WARN;
+	return OTLP_SEVERITY_INFO;
+}
+
+int
+outgoing_alert(struct buf *out, struct filter *f, const char *site, const struct rule_alert *alert,
+	uint64_t now_us, size_t *ret_n)
+{
+	const struct otlp_speaker speaker = { .site = site, .version = MAINSTAY_VERSION };
+	const struct rule *rule = alert->rule;
+	const char *state = alert->firing ? "firing" : "resolved";
+	char since[CLOCK_TEXT_MAX], field[2 * RULE_NAME_MAX + 16];
+	struct otlp_event e = {
+		.service = rule->service,
+		.name = "mainstay.alert",
+		.severity = alert->firing ? severity_of(rule->severity) : OTLP_SEVERITY_INFO,
+		.severity_text = rule->severity,
+		.body = rule->text,
+		.time_us = now_us,
+		.n_labels = 5,
+		.labels = {
+			{ "alert", rule->name },
+			{ "service", rule->service },
+			{ "state", state },
+			{ "since", clock_format(since, alert->since_us) },
+			{ "severity", rule->severity },
+		},
+	};
+	struct filter_label labels[5];
+	size_t i;
+	int r;
+
+	for (i = 0; i < ARRAY_LEN(labels); i++)
+		labels[i] = (struct filter_label){ e.labels[i].name, e.labels[i].value };
+	(void)snprintf(field, sizeof(field), "alert.%s.%s", rule->service, rule->name);
+	*ret_n = 0;
+	if (filter_check(f, CLASS_ALERT, field, labels, ARRAY_LEN(labels), state) != FILTER_PASS)
+		return 0;
+	r = otlp_encode_logs(out, &speaker, &e, 1);
+	if (r < 0)
+		return FAULT(r);
+	*ret_n = 1;
+	return 0;
+}

@@ -1,0 +1,196 @@
+#include "telemetry/collect/sources.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "telemetry/collect/config.h"
+#include "telemetry/collect/host.h"
+#include "telemetry/collect/redis.h"
+#include "telemetry/collect/sample.h"
+#include "telemetry/collect/service.h"
+
+enum { ASKED_MAX = 4 }; /* sources of one service */
+
+struct asked {
+	struct source *source;
+	struct redis *redis;
+	bool busy;
+};
+
+struct source {
+	struct sources *all;
+	char *name;
+	struct sample_set outside; /* what the shim and the kernel say */
+	struct asked asked[ASKED_MAX];
+	size_t n_asked;
+};
+
+struct sources {
+	sd_event *loop;
+	const struct paths *paths;
+	struct host *host;
+	struct source *services; /* owned; never moves while probes are under way */
+	size_t n;
+	sources_fed_fn *fed;
+	void *arg;
+};
+
+int
+sources_new(struct sources **ret, sd_event *loop, const struct paths *paths, sources_fed_fn *fed,
+	void *arg)
+{
+	SCOPED(sources_freep) struct sources *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	s->loop = sd_event_ref(loop);
+	s->paths = paths;
+	s->fed = fed;
+	s->arg = arg;
+	r = host_open(&s->host, "/proc", "/sys", paths->lib);
+	if (r < 0)
+		return FAULT(r);
+	*ret = STEAL(s);
+	return 0;
+}
+
+static void
+forget_services(struct sources *s)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->n; i++) {
+		for (j = 0; j < s->services[i].n_asked; j++)
+			redis_free(s->services[i].asked[j].redis);
+		sample_done(&s->services[i].outside);
+		free(s->services[i].name);
+	}
+	free(s->services);
+	s->services = NULL;
+	s->n = 0;
+}
+
+struct sources *
+sources_free(struct sources *s)
+{
+	if (!s)
+		return NULL;
+	forget_services(s);
+	host_close(s->host);
+	sd_event_unref(s->loop);
+	free(s);
+	return NULL;
+}
+
+static void
+on_answer(void *arg)
+{
+	struct asked *a = arg;
+
+	a->busy = false;
+	a->source->all->fed(redis_samples(a->redis), a->source->all->arg);
+}
+
+static int
+add_source(struct source *to, const struct config_service *from, const json_t *spec)
+{
+	const char *kind = json_string_value(json_object_get(spec, "source"));
+	const char *socket = json_string_value(json_object_get(spec, "socket"));
+	struct asked *a = &to->asked[to->n_asked];
+	int r;
+
+	if (!kind || strcmp(kind, "redis") != 0 || !socket || to->n_asked == ASKED_MAX) {
+		log_warning("%s: a source of its metrics is of no known kind", from->name);
+		return 0;
+	}
+	r = redis_new(&a->redis, to->all->loop, from->name, from->dir, socket,
+		json_object_get(spec, "fields"), on_answer, a);
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0) /* logged by its REFUSE */
+		return 0;
+	a->source = to;
+	to->n_asked++;
+	return 0;
+}
+
+int
+sources_set(struct sources *s, const struct config *c)
+{
+	size_t i, j;
+	json_t *spec;
+	int r = 0;
+
+	forget_services(s);
+	s->services = calloc(c->n_services + 1, sizeof(*s->services));
+	if (!s->services)
+		return FAULT(-ENOMEM);
+	for (i = 0; i < c->n_services && r == 0; i++) {
+		struct source *to = &s->services[i];
+
+		to->all = s;
+		to->name = strdup(c->services[i].name);
+		if (!to->name) {
+			r = -ENOMEM;
+			break;
+		}
+		s->n = i + 1;
+		json_array_foreach (c->services[i].metrics, j, spec) {
+			r = add_source(to, &c->services[i], spec);
+			if (r != 0)
+				break;
+		}
+	}
+	if (r < 0)
+		forget_services(s);
+	return FAULT(r);
+}
+
+void
+sources_probe(struct sources *s)
+{
+	uint64_t now_us = clock_now_us();
+	size_t i, j;
+
+	for (i = 0; i < s->n; i++) {
+		struct source *one = &s->services[i];
+
+		sample_reset(&one->outside);
+		service_collect(&one->outside, s->paths, one->name, now_us);
+		s->fed(&one->outside, s->arg);
+		for (j = 0; j < one->n_asked; j++) {
+			one->asked[j].busy = true;
+			redis_probe(one->asked[j].redis);
+		}
+	}
+}
+
+bool
+sources_busy(const struct sources *s)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->n; i++)
+		for (j = 0; j < s->services[i].n_asked; j++)
+			if (s->services[i].asked[j].busy)
+				return true;
+	return false;
+}
+
+void
+sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us)
+{
+	size_t i, j;
+
+	host_collect(s->host, out, now_us);
+	for (i = 0; i < s->n; i++) {
+		sample_append(out, &s->services[i].outside);
+		for (j = 0; j < s->services[i].n_asked; j++)
+			sample_append(out, redis_samples(s->services[i].asked[j].redis));
+	}
+}
