@@ -27,10 +27,11 @@
 #include "appliance/policy/switch.h"
 #include "appliance/trust/message.h"
 
+struct identity; /* service/identity.h */
 struct monitor;
-struct people;
-struct policy;  /* policy/policy.h */
-struct spawner; /* service/spawn.h */
+struct people;   /* tuf/people.h */
+struct policy;   /* policy/policy.h */
+struct spawner;  /* service/spawn.h */
 
 enum {
 	MONITOR_EPOCH_SIZE = 16,
@@ -43,8 +44,7 @@ struct monitor_setup {
 	const struct paths *paths;
 	sd_event *loop;          /* referenced */
 	struct spawner *spawner; /* borrowed, outlives the monitor; NULL: jobs and services are refused busy */
-	bool separate_uids;      /* roles are told apart by uid, too */
-	uid_t courier_uid, collect_uid;
+	const struct identity *identity; /* which uid each role has; copied */
 };
 
 /* Load all state (making keys' folders on a first start).  No socket is open yet.  Returns 0, a reason
@@ -73,6 +73,7 @@ const char *monitor_site(const struct monitor *m);     /* "" before enrolment */
 const char *monitor_customer(const struct monitor *m); /* "" before enrolment */
 const char *monitor_epoch(const struct monitor *m);    /* 32 hex digits; constant while the process lives */
 struct spawner *monitor_spawner(struct monitor *m);
+const struct identity *monitor_identity(const struct monitor *m);
 
 /* The policy in force; never NULL. */
 const struct policy *monitor_policy(const struct monitor *m);
@@ -98,8 +99,9 @@ int monitor_leaf(struct monitor *m, const char *kind, const char *actor, const c
 	const uint8_t *digest, enum reason reason);
 
 /* Put a POST of body to path into the outbox, for the courier to carry, and record it in the ledger.
- * stream is "heartbeat", "results" or "audit"; class the egress class.  It is on the disk when this
- * returns.  Returns 0, REASON_NO_SPACE, REASON_SWITCHED_OFF where the class's switch is off, or a fault. */
+ * stream is "heartbeat", "results" or "audit"; class says which switch it hangs on: "heartbeat" (telemetry),
+ * "result" (remote), "update" (updates), "audit" (any).  It is on the disk when this returns.  Returns 0,
+ * REASON_NO_SPACE, REASON_SWITCHED_OFF (unlogged) where the class's switch is off, or a fault. */
 int monitor_outbox(struct monitor *m, const char *stream, const char *class, const char *path,
 	const char *content_type, const void *body, size_t len);
 

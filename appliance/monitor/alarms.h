@@ -1,0 +1,11 @@
+/* Alerts as the collector judged them, and what the collector may know.
+ *
+ *	collect.hello -> {"site","services":[{"name","release","dir","metrics","alerts"}],"fields":{...},
+ *	                  "classes":{...},"switch":bool}; the same comes again as event "config"
+ *	alert         {name service state since text value} -> {}; leaf `alert` first, then status
+ *	alerts        (control) -> {"items":[{name service state since text value}]} firing now */
+#pragma once
+
+struct monitor;
+
+int alarms_init(struct monitor *m);

@@ -1,0 +1,145 @@
+#include "appliance/monitor/audit_verbs.h"
+
+#include <errno.h>
+
+#include "appliance/audit/verify.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/monitor/inside.h"
+
+enum { LOG_ITEMS_MAX = 20000, PROOF_MAX = 64 * 1024 };
+
+static int
+add_entry(const struct audit_entry *e, void *arg)
+{
+	static const char *const members[] = { "n", "time", "kind", "actor", "object", "digest", "reason" };
+	json_t *items = arg, *item = json_object();
+
+	if (!item || json_array_append_new(items, item) < 0)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		json_t *v = json_object_get(e->json, members[i]);
+
+		/* All members are always there: null is what an entry has nothing to say about. */
+		if (json_object_set_new(item, members[i], v ? json_incref(v) : json_null()) < 0)
+			return FAULT(-ENOMEM);
+	}
+	return 0;
+}
+
+static int
+on_log(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct audit_filter filter = { .limit = LOG_ITEMS_MAX };
+	const char *since = monitor_call_text(call, "since");
+	json_t *items;
+	int r;
+
+	(void)arg;
+	filter.kind = monitor_call_text(call, "kind");
+	r = monitor_call_u64(call, "from", UINT64_MAX / 2, &filter.from);
+	r = r ?: monitor_call_u64(call, "limit", LOG_ITEMS_MAX, &filter.limit);
+	if (r)
+		return r;
+	if (since && clock_parse(&filter.since_us, since) != 0)
+		return REFUSE(REASON_USAGE, since, "is no time like 2026-01-31T12:00:00Z");
+	items = json_array();
+	if (!items)
+		return FAULT(-ENOMEM);
+	r = audit_each(m->audit, &filter, add_entry, items);
+	if (r) {
+		json_decref(items);
+		return r < 0 ? FAULT(r) : r;
+	}
+	monitor_answer(call, json_pack("{s:o}", "items", items));
+	return 0;
+}
+
+static int
+put_witness(const struct monitor *m, json_t *doc)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+
+	if (m->site.state != SITE_STATE_ENROLLED)
+		return 0;
+	note_key_text(&b, &m->site.witness);
+	return buf_error(&b) ?: json_put_text(doc, "witness", buf_text(&b));
+}
+
+static int
+on_head(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED_JSON *doc = json_object();
+	uint8_t root[MERKLE_HASH];
+	int r = doc ? 0 : -ENOMEM;
+
+	(void)arg;
+	audit_root(m->audit, root);
+	r = r ?: json_put_u64(doc, "size", audit_size(m->audit));
+	r = r ?: json_put_sha256(doc, "root", root);
+	r = r ?: json_put_u64(doc, "cosigned", audit_cosigned(m->audit));
+	r = r ?: json_put_text(doc, "origin", audit_origin(m->audit));
+	r = r ?: json_put_text(doc, "key", ed25519_public_hex(m->site.audit_key));
+	r = r ?: json_put_text(doc, "checkpoint", audit_checkpoint(m->audit));
+	r = r ?: put_witness(m, doc);
+	if (r)
+		return FAULT(r);
+	monitor_answer(call, STEAL(doc));
+	return 0;
+}
+
+static int
+on_verify(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	const struct note_key *witness = m->site.state == SITE_STATE_ENROLLED ? &m->site.witness : NULL;
+	SCOPED(scope_close) int fd = -1;
+	SCOPED_JSON *doc = json_object();
+	struct verify_report report;
+	int r = doc ? 0 : -ENOMEM;
+
+	(void)arg;
+	r = r ?: fs_open_dir(&fd, m->lib_fd, "audit", 0700);
+	r = r ?: verify_log(&report, fd, ed25519_public(m->site.audit_key), witness);
+	if (r > 0)
+		return r;
+	r = r ?: json_put_u64(doc, "size", report.size);
+	r = r ?: json_put_sha256(doc, "root", report.root);
+	r = r ?: json_put_u64(doc, "signed", report.signed_size);
+	r = r ?: json_put_u64(doc, "cosigned", report.cosigned);
+	if (r == 0 && report.cosigned > 0)
+		r = json_put_time(doc, "cosigned_time", report.cosigned_time_s * CLOCK_US_PER_S);
+	r = r ?: json_put_text(doc, "origin", report.origin);
+	if (r)
+		return FAULT(r);
+	monitor_answer(call, STEAL(doc));
+	return 0;
+}
+
+static int
+on_prove(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PROOF_MAX);
+	const char *text;
+	uint64_t n = 0;
+	int r = monitor_call_need(call, "n", &text);
+
+	(void)arg;
+	r = r ?: monitor_call_u64(call, "n", UINT64_MAX / 2, &n);
+	r = r ?: audit_prove(m->audit, n, &b);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	monitor_answer(call, json_pack("{s:I, s:s}", "n", (json_int_t)n, "proof", buf_text(&b)));
+	return 0;
+}
+
+int
+audit_verbs_init(struct monitor *m)
+{
+	int r = monitor_register_verb(m, "audit.log", CALL_ROLE_CONTROL, on_log, NULL);
+
+	r = r ?: monitor_register_verb(m, "audit.head", CALL_ROLE_CONTROL, on_head, NULL);
+	r = r ?: monitor_register_verb(m, "audit.verify", CALL_ROLE_CONTROL, on_verify, NULL);
+	return r ?: monitor_register_verb(m, "audit.prove", CALL_ROLE_CONTROL, on_prove, NULL);
+}

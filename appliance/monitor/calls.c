@@ -1,0 +1,591 @@
+#include "appliance/monitor/calls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/number.h"
+#include "appliance/bus/frame.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/service/roster.h"
+
+enum {
+	PEERS_MAX = 64,
+	HELD_MAX = 256,          /* calls of all peers that wait for an answer */
+	JSON_INLINE_MAX = 60 * 1024 - 512,
+};
+
+struct peer {
+	struct calls *calls;
+	struct frame_conn *conn; /* NULL once it left; then only held calls keep the struct */
+	enum call_role role;
+	char actor[32];
+	unsigned n_calls;
+	struct peer *next;
+};
+
+struct monitor_call {
+	struct monitor *m;
+	struct peer *peer;       /* NULL: a call from inside */
+	uint32_t id;
+	enum call_role role;
+	struct frame frame;      /* owned: parameters borrow from it */
+	struct buf body;         /* of a body that came as a descriptor */
+	const json_t *params;    /* of a call from inside */
+	json_t *params_ref;
+	bool held, answered;
+	bool running;            /* its verb's function is on the stack */
+	monitor_gone_fn *gone;
+	void *gone_arg;
+	monitor_done_fn *done;
+	void *done_arg;
+	struct monitor_call *next;
+};
+
+struct calls {
+	struct monitor *m;
+	struct frame_server *servers[3];
+	struct peer *peers;
+	size_t n_peers;
+	struct monitor_call *held;
+	size_t n_held;
+};
+
+static const struct {
+	enum call_role role;
+	const char *name, *actor;
+	mode_t mode;
+} sockets[] = {
+	{ CALL_ROLE_CONTROL, "control.sock", NULL, 0600 },
+	{ CALL_ROLE_COURIER, "courier.sock", "courier", 0660 },
+	{ CALL_ROLE_COLLECT, "collect.sock", "collectd", 0660 },
+};
+
+/* --- peers --------------------------------------------------------------------------------------- */
+static void
+drop_peer(struct peer *p)
+{
+	struct peer **at;
+
+	if (p->conn || p->n_calls > 0)
+		return;
+	for (at = &p->calls->peers; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	p->calls->n_peers--;
+	free(p);
+}
+
+static void
+send_frame(struct peer *p, struct frame_out *out)
+{
+	if (p->conn)
+		(void)frame_conn_send(p->conn, out); /* one that does not read is closed by on_closed() */
+	frame_out_done(out);
+}
+
+static void
+put_json(struct frame_out *out, const json_t *json, int *fd)
+{
+	SCOPED(scope_free) char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+	if (!text)
+		return;
+	if (strlen(text) <= JSON_INLINE_MAX) {
+		frame_put_text(out, CALL_TAG_JSON, text);
+		return;
+	}
+	if (fs_memfd(fd, "answer", text, strlen(text)) == 0)
+		frame_put_fd(out, *fd);
+}
+
+static void
+send_json(struct peer *p, enum call_type type, uint32_t id, const char *name, const json_t *json)
+{
+	SCOPED(scope_close) int fd = -1;
+	struct frame_out out;
+
+	frame_begin(&out, (uint16_t)type, id);
+	frame_put_text(&out, CALL_TAG_VERB, name);
+	put_json(&out, json, &fd);
+	send_frame(p, &out);
+}
+
+static void
+send_result(struct peer *p, uint32_t id, int r)
+{
+	const struct refusal *why = refuse_last();
+	char trail[REFUSE_TEXT_MAX];
+	struct frame_out out;
+
+	if (r < 0) {
+		/* A log line names the fault; the caller only learns that there is one. */
+		log_fault(r, "a call");
+		(void)snprintf(trail, sizeof(trail), "%s (see the log of mainstayd)", strerror(-r));
+		frame_begin(&out, CALL_TYPE_FAULT, id);
+		frame_put_text(&out, CALL_TAG_TEXT, trail);
+	} else {
+		bool same = why->reason == (enum reason)r;
+
+		frame_begin(&out, CALL_TYPE_REFUSED, id);
+		frame_put_text(&out, CALL_TAG_REASON, refuse_token((enum reason)r));
+		if (same && why->operand[0])
+			frame_put_text(&out, CALL_TAG_OPERAND, why->operand);
+		if (same && why->place[0])
+			frame_put_text(&out, CALL_TAG_PLACE, why->place);
+		frame_put_text(&out, CALL_TAG_TEXT, same ? why->text : "refused");
+	}
+	send_frame(p, &out);
+}
+
+/* --- calls --------------------------------------------------------------------------------------- */
+static void
+free_call(struct monitor_call *call)
+{
+	struct calls *c = call->m->calls;
+
+	if (call->held) {
+		struct monitor_call **at;
+
+		for (at = &c->held; *at != call; at = &(*at)->next)
+			;
+		*at = call->next;
+		c->n_held--;
+	}
+	if (call->peer) {
+		call->peer->n_calls--;
+		drop_peer(call->peer);
+	}
+	frame_done(&call->frame);
+	buf_done(&call->body);
+	json_decref(call->params_ref);
+	free(call);
+}
+
+void
+monitor_answer_result(struct monitor_call *call, int r, json_t *take_answer)
+{
+	SCOPED_JSON *answer = take_answer;
+
+	call->answered = true;
+	if (call->done) {
+		monitor_done_fn *done = call->done;
+
+		call->done = NULL;
+		done(r, answer, call->done_arg);
+	} else if (call->peer && r == 0) {
+		send_json(call->peer, CALL_TYPE_OK, call->id, NULL, answer);
+	} else if (call->peer) {
+		send_result(call->peer, call->id, r);
+	}
+	if (call->held && !call->running)
+		free_call(call);
+}
+
+void
+monitor_answer(struct monitor_call *call, json_t *take_answer)
+{
+	monitor_answer_result(call, 0, take_answer);
+}
+
+void
+monitor_progress(struct monitor_call *call, const json_t *line)
+{
+	if (call->peer)
+		send_json(call->peer, CALL_TYPE_PROGRESS, call->id, NULL, line);
+}
+
+void
+monitor_call_hold(struct monitor_call *call, monitor_gone_fn *gone, void *arg)
+{
+	struct calls *c = call->m->calls;
+
+	call->gone = gone;
+	call->gone_arg = arg;
+	if (call->held)
+		return;
+	call->held = true;
+	call->next = c->held;
+	c->held = call;
+	c->n_held++;
+}
+
+/* A call lives on the heap from the start; one that is answered at once is freed here. */
+static void
+run_verb(struct monitor_call *call, const char *verb)
+{
+	struct monitor *m = call->m;
+	int r = REASON_NONE;
+	bool found = false;
+
+	call->running = true;
+	for (size_t i = 0; i < m->n_verbs && !found; i++) {
+		const struct monitor_verb *v = &m->verbs[i];
+
+		if (strcmp(v->verb, verb) != 0 || !(v->roles & call->role))
+			continue;
+		found = true;
+		if (m->calls->n_held >= HELD_MAX)
+			r = REFUSE(REASON_BUSY, verb, "too many calls wait");
+		else
+			r = v->fn(m, call, v->arg);
+	}
+	if (!found)
+		r = REFUSE(REASON_NOT_FOUND, verb, "no such verb for %s", monitor_call_actor(call));
+	if (!call->answered && (r != 0 || !call->held))
+		monitor_answer_result(call, r, NULL);
+	call->running = false;
+	if (call->answered)
+		free_call(call);
+}
+
+static struct monitor_call *
+new_call(struct monitor *m, struct peer *p, enum call_role role)
+{
+	struct monitor_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->m = m;
+	call->peer = p;
+	call->role = role;
+	call->body = BUF_MAX(CALL_FD_BYTES_MAX);
+	if (p)
+		p->n_calls++;
+	return call;
+}
+
+static int
+check_call(struct monitor_call *call, struct frame *f)
+{
+	static const struct frame_rule rules[] = {
+		{ CALL_TAG_VERB, 1, 1, CALL_VERB_MAX },
+		{ CALL_TAG_NAME, 0, CALL_PARAMS_MAX, CALL_NAME_MAX },
+		{ CALL_TAG_VALUE, 0, CALL_PARAMS_MAX, CALL_VALUE_MAX },
+		{ CALL_TAG_BODY, 0, 1, CALL_BODY_MAX },
+	};
+	int r = frame_check(f, rules, ARRAY_LEN(rules), false, 1);
+
+	if (r == 0 && f->n_fds == 1)
+		r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);
+	if (r > 0)
+		return REFUSE(r, "call", "its parameters or its body cannot be read");
+	return FAULT(r);
+}
+
+static void
+on_frame(struct frame_conn *conn, struct frame *f, void *arg)
+{
+	struct peer *p = arg;
+	struct monitor *m = p->calls->m;
+	struct monitor_call *call = f->type == CALL_TYPE_CALL ? new_call(m, p, p->role) : NULL;
+	const char *verb;
+	int r;
+
+	(void)conn;
+	if (!call)
+		return;
+	call->id = f->id;
+	r = check_call(call, f);
+	call->frame = *f;
+	memset(f, 0, sizeof(*f)); /* its memory and descriptors are the call's now */
+	verb = frame_text(&call->frame, CALL_TAG_VERB, CALL_VERB_MAX);
+	if (r == 0 && !verb)
+		r = REFUSE(REASON_MALFORMED, "call", "the verb is no text");
+	if (r) {
+		monitor_answer_result(call, r, NULL);
+		free_call(call);
+		return;
+	}
+	run_verb(call, verb);
+}
+
+static void
+on_closed(struct frame_conn *conn, int why, void *arg)
+{
+	struct peer *p = arg;
+	struct calls *c = p->calls;
+	bool again = true;
+
+	(void)conn;
+	(void)why;
+	p->conn = frame_conn_close(p->conn);
+	p->n_calls++; /* keep the struct while its calls end */
+	while (again) {
+		again = false;
+		for (struct monitor_call *call = c->held; call; call = call->next) {
+			monitor_gone_fn *gone = call->peer == p ? call->gone : NULL;
+
+			if (!gone)
+				continue;
+			call->gone = NULL;
+			gone(call, call->gone_arg); /* may change the list */
+			again = true;
+			break;
+		}
+	}
+	p->n_calls--;
+	drop_peer(p);
+}
+
+static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
+
+/* --- parameters ---------------------------------------------------------------------------------- */
+bool
+monitor_call_param(const struct monitor_call *call, size_t n, const char **ret_name,
+	const char **ret_value)
+{
+	const struct frame_field *name = frame_find(&call->frame, CALL_TAG_NAME, n);
+	const struct frame_field *value = frame_find(&call->frame, CALL_TAG_VALUE, n);
+
+	if (call->params) {
+		void *it = json_object_iter(call->params_ref);
+
+		for (; it && n > 0; n--)
+			it = json_object_iter_next(call->params_ref, it);
+		if (!it)
+			return false;
+		*ret_name = json_object_iter_key(it);
+		*ret_value = json_string_value(json_object_iter_value(it));
+		return *ret_value != NULL;
+	}
+	if (!name || !value || memchr(name->data, '\0', name->len) ||
+		memchr(value->data, '\0', value->len))
+		return false;
+	*ret_name = (const char *)name->data;
+	*ret_value = (const char *)value->data;
+	return true;
+}
+
+const char *
+monitor_call_text(const struct monitor_call *call, const char *name)
+{
+	const char *at, *value;
+
+	for (size_t i = 0; monitor_call_param(call, i, &at, &value); i++)
+		if (strcmp(at, name) == 0)
+			return value;
+	return NULL;
+}
+
+int
+monitor_call_need(const struct monitor_call *call, const char *name, const char **ret)
+{
+	*ret = monitor_call_text(call, name);
+	return *ret ? 0 : REFUSE(REASON_USAGE, name, "is missing");
+}
+
+int
+monitor_call_u64(const struct monitor_call *call, const char *name, uint64_t max, uint64_t *ret)
+{
+	const char *text = monitor_call_text(call, name);
+
+	if (text && number_u64(ret, text, max) != 0)
+		return REFUSE(REASON_USAGE, name, "\"%s\" is not a number from 0 to %llu", text,
+			(unsigned long long)max);
+	return 0;
+}
+
+const void *
+monitor_call_body(const struct monitor_call *call, size_t *ret_len)
+{
+	const uint8_t *p;
+
+	*ret_len = 0;
+	if (call->body.len > 0) {
+		*ret_len = call->body.len;
+		return call->body.data;
+	}
+	p = frame_bytes(&call->frame, CALL_TAG_BODY, ret_len);
+	return p ? (const void *)p : "";
+}
+
+enum call_role
+monitor_call_role(const struct monitor_call *call)
+{
+	return call->role;
+}
+
+const char *
+monitor_call_actor(const struct monitor_call *call)
+{
+	return call->peer ? call->peer->actor : "monitor";
+}
+
+void
+monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, const json_t *params,
+	const void *body, size_t len, monitor_done_fn *done, void *arg)
+{
+	struct monitor_call *call = new_call(m, NULL, role);
+
+	if (!call) {
+		done(-ENOMEM, NULL, arg);
+		return;
+	}
+	call->done = done;
+	call->done_arg = arg;
+	call->params = params;
+	call->params_ref = params ? json_deep_copy(params) : NULL;
+	call->params = call->params_ref;
+	buf_put(&call->body, body, body ? len : 0);
+	run_verb(call, verb);
+}
+
+/* --- sockets ------------------------------------------------------------------------------------- */
+static bool
+may_speak(struct monitor *m, enum call_role role, const struct frame_peer *peer)
+{
+	const struct identity *id = &m->id;
+
+	switch (role) {
+	case CALL_ROLE_CONTROL:
+		return peer->uid == 0 || peer->uid == id->uid[IDENTITY_MONITOR];
+	case CALL_ROLE_COURIER:
+		return peer->uid == id->uid[IDENTITY_COURIER] &&
+		       roster_holds(&m->paths, ROSTER_COURIER, peer->pid);
+	case CALL_ROLE_COLLECT:
+		return peer->uid == id->uid[IDENTITY_COLLECTD] &&
+		       roster_holds(&m->paths, ROSTER_COLLECTD, peer->pid);
+	}
+	return false;
+}
+
+int
+calls_attach(struct monitor *m, enum call_role role, int take_fd, const char *actor)
+{
+	SCOPED(scope_close) int fd = take_fd;
+	struct peer *p;
+	int r;
+
+	if (m->calls->n_peers >= PEERS_MAX)
+		return REFUSE(REASON_BUSY, actor, "too many connections");
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return FAULT(-ENOMEM);
+	p->calls = m->calls;
+	p->role = role;
+	(void)snprintf(p->actor, sizeof(p->actor), "%s", actor);
+	r = frame_conn_open(&p->conn, m->loop, STEAL_FD(fd), &conn_ops, p);
+	if (r < 0) {
+		free(p);
+		return FAULT(r);
+	}
+	p->next = m->calls->peers;
+	m->calls->peers = p;
+	m->calls->n_peers++;
+	return 0;
+}
+
+static void
+take_peer(struct monitor *m, size_t which, int take_fd, const struct frame_peer *peer)
+{
+	char actor[32];
+	int r;
+
+	if (!may_speak(m, sockets[which].role, peer)) {
+		(void)REFUSE(REASON_WRONG_ROLE, sockets[which].name, "process %d of uid %u may not speak here",
+			(int)peer->pid, peer->uid);
+		close(take_fd);
+		return;
+	}
+	(void)snprintf(actor, sizeof(actor), "uid:%u", peer->uid);
+	r = calls_attach(m, sockets[which].role, take_fd, sockets[which].actor ?: actor);
+	if (r < 0)
+		log_fault(r, sockets[which].name);
+}
+
+static void
+on_control(int take_fd, const struct frame_peer *peer, void *arg)
+{
+	take_peer(arg, 0, take_fd, peer);
+}
+
+static void
+on_courier(int take_fd, const struct frame_peer *peer, void *arg)
+{
+	take_peer(arg, 1, take_fd, peer);
+}
+
+static void
+on_collect(int take_fd, const struct frame_peer *peer, void *arg)
+{
+	take_peer(arg, 2, take_fd, peer);
+}
+
+/* A daemon's socket belongs to its group, so that no other user can even connect. */
+static int
+own_socket(const struct monitor *m, const char *path, enum call_role role)
+{
+	gid_t gid = role == CALL_ROLE_COURIER ? (gid_t)m->id.uid[IDENTITY_COURIER] :
+						(gid_t)m->id.uid[IDENTITY_COLLECTD];
+
+	if (!m->id.separate || role == CALL_ROLE_CONTROL)
+		return 0;
+	return chown(path, (uid_t)-1, gid) < 0 ? FAULT(-errno) : 0;
+}
+
+int
+calls_listen(struct monitor *m)
+{
+	static frame_accept_fn *const accepts[] = { on_control, on_courier, on_collect };
+	char path[sizeof(m->paths.run) + 32];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(sockets); i++) {
+		int fd = -1;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", m->paths.run, sockets[i].name);
+		r = frame_listen(&fd, path, sockets[i].mode);
+		r = r ?: own_socket(m, path, sockets[i].role);
+		r = r ?: frame_server_open(&m->calls->servers[i], m->loop, STEAL_FD(fd), accepts[i], m);
+		scope_close(&fd);
+	}
+	return FAULT(r);
+}
+
+int
+calls_new(struct calls **ret, struct monitor *m)
+{
+	struct calls *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return FAULT(-ENOMEM);
+	c->m = m;
+	*ret = c;
+	return 0;
+}
+
+struct calls *
+calls_free(struct calls *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(c->servers); i++)
+		c->servers[i] = frame_server_close(c->servers[i]);
+	while (c->held)
+		free_call(c->held);
+	while (c->peers) {
+		struct peer *p = c->peers;
+
+		p->conn = frame_conn_close(p->conn);
+		drop_peer(p);
+	}
+	free(c);
+	return NULL;
+}
+
+void
+calls_push(struct calls *c, enum call_role role, const char *name, const json_t *json)
+{
+	for (struct peer *p = c->peers, *next; p; p = next) {
+		next = p->next;
+		if (p->role == role && p->conn)
+			send_json(p, CALL_TYPE_EVENT, 0, name, json);
+	}
+}

@@ -1,0 +1,263 @@
+#include "appliance/monitor/courier_verbs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/enrol/enrol_site.h"
+#include "appliance/enrol/enrol_wire.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/outbox.h"
+#include "appliance/monitor/statement.h"
+#include "appliance/trust/httpsig.h"
+
+enum {
+	CA_MAX = 64 * 1024,
+	RENEW_DAYS = 3, /* before the end of a key statement */
+	OFFSET_MAX_MS = 1000 * 1000 * 1000,
+};
+
+static const uint64_t day_us = 24 * 3600 * CLOCK_US_PER_S;
+
+struct courier {
+	struct monitor *m;
+	json_t *daemon;        /* the courier's key, signed by the site */
+	uint64_t not_after_us; /* of it */
+	char ca[CA_MAX + 1];   /* the customer's CA, PEM; "" for the system's */
+};
+
+/* --- configuration ------------------------------------------------------------------------------- */
+/* etc/ca.pem was put there by `mainstay enrol --ca`; the monitor passes it on unread. */
+static void
+load_ca(struct courier *c)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(CA_MAX);
+	SCOPED(scope_close) int fd = open(c->m->paths.etc, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	c->ca[0] = '\0';
+	if (fd >= 0 && fs_read(fd, "ca.pem", CA_MAX, &b) == 0 && b.len > 0 && !memchr(b.data, '\0', b.len))
+		memcpy(c->ca, b.data, b.len + 1);
+}
+
+static int
+renew_daemon(struct courier *c)
+{
+	struct monitor *m = c->m;
+	uint64_t now = monitor_now_us(m);
+	json_t *envelope = NULL;
+	int r;
+
+	if (!m->site.key || !m->site.has_courier || (c->daemon && now + RENEW_DAYS * day_us < c->not_after_us))
+		return 0;
+	r = enrol_site_daemon(&envelope, m->site.site, m->site.courier,
+		now + ENROL_WIRE_DAEMON_DAYS * day_us, m->site.key);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	json_decref(c->daemon);
+	c->daemon = envelope;
+	c->not_after_us = now + ENROL_WIRE_DAEMON_DAYS * day_us;
+	return 0;
+}
+
+json_t *
+courier_verbs_config(struct monitor *m)
+{
+	struct courier *c = m->courier;
+	bool enrolled = monitor_enrolled(m);
+	json_t *doc = json_object(), *switches = json_object();
+	int r = doc && switches ? 0 : -ENOMEM;
+
+	load_ca(c);
+	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
+		r = json_object_set_new(switches, switch_text((enum switch_name)i),
+			json_boolean(monitor_switch_on(m, (enum switch_name)i)));
+	r = r ?: json_object_set_new(doc, "switches", switches);
+	r = r ?: json_object_set_new(doc, "enrolled", json_boolean(enrolled));
+	r = r ?: json_object_set_new(doc, "record", json_boolean(monitor_recorded(m)));
+	r = r ?: json_put_text(doc, "site", monitor_site(m));
+	r = r ?: json_put_text(doc, "customer", monitor_customer(m));
+	if (r == 0 && enrolled) {
+		r = renew_daemon(c);
+		r = r ?: json_object_set(doc, "hub", m->site.card->facts);
+		r = r ?: json_put_text(doc, "proxy", m->site.proxy);
+		r = r ?: json_put_text(doc, "ca", c->ca);
+	}
+	if (r == 0 && enrolled && c->daemon)
+		r = json_object_set(doc, "daemon", c->daemon);
+	if (r == 0)
+		return doc;
+	json_decref(doc);
+	return NULL;
+}
+
+static int
+on_hello(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct courier *c = arg;
+	uint8_t key[32];
+	const char *text;
+	json_t *config;
+	int r = monitor_call_need(call, "key", &text);
+
+	if (r)
+		return r;
+	if (!hex_decode(key, sizeof(key), text))
+		return REFUSE(REASON_MALFORMED, "key", "is no key");
+	if (!m->site.has_courier || memcmp(key, m->site.courier, sizeof(key)) != 0) {
+		memcpy(m->site.courier, key, sizeof(key));
+		m->site.has_courier = true;
+		json_decref(c->daemon);
+		c->daemon = NULL;
+	}
+	config = courier_verbs_config(m);
+	if (!config)
+		return FAULT(-ENOMEM);
+	monitor_answer(call, config);
+	return 0;
+}
+
+/* --- the hub's answers --------------------------------------------------------------------------- */
+int
+courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, unsigned *ret_status)
+{
+	static const struct {
+		const char *param, *header;
+	} names[] = {
+		{ "signature_input", "Signature-Input" },
+		{ "signature", "Signature" },
+		{ "content_digest", "Content-Digest" },
+		{ "committed", "Mainstay-Committed" },
+	};
+	struct httpsig_header headers[ARRAY_LEN(names)];
+	struct httpsig_message msg = { .headers = headers };
+	const char *nonce;
+	uint64_t status = 0;
+	const void *body;
+	size_t len;
+	int r;
+
+	if (!m->site.card)
+		return REFUSE(REASON_NOT_FOUND, "reply", "the site is not enrolled: no hub is known");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *value = monitor_call_text(call, names[i].param);
+
+		if (value && value[0])
+			headers[msg.n_headers++] = (struct httpsig_header){ names[i].header, value };
+	}
+	r = monitor_call_need(call, "nonce", &nonce);
+	r = r ?: monitor_call_u64(call, "status", 999, &status);
+	if (r)
+		return r;
+	body = monitor_call_body(call, &len);
+	msg.status = (int)status;
+	r = httpsig_verify_reply(&msg, body, len, nonce, m->site.card->hub.reply, NULL);
+	*ret_status = (unsigned)status;
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+on_reply(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	const char *stream;
+	uint64_t committed = 0;
+	unsigned status = 0;
+	const void *body;
+	size_t len;
+	int r = monitor_call_need(call, "stream", &stream);
+
+	(void)arg;
+	r = r ?: courier_verbs_check_reply(m, call, &status);
+	r = r ?: monitor_call_u64(call, "committed", UINT64_MAX / 2, &committed);
+	if (r)
+		return r;
+	body = monitor_call_body(call, &len);
+	if (strcmp(stream, "audit") == 0)
+		r = statement_witnessed(m, status, body, len);
+	if (r == 0 && committed > 0)
+		r = outbox_committed(m->outbox, stream, committed);
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+on_contact(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	const char *text;
+	int64_t offset = 0;
+	int r = monitor_call_need(call, "offset_ms", &text);
+
+	(void)arg;
+	if (r)
+		return r;
+	if (number_i64(&offset, text, -OFFSET_MAX_MS, OFFSET_MAX_MS) != 0)
+		offset = text[0] == '-' ? -OFFSET_MAX_MS : OFFSET_MAX_MS;
+	m->offset_ms = offset;
+	m->offset_at_us = clock_now_us();
+	return 0;
+}
+
+/* --- module -------------------------------------------------------------------------------------- */
+static void
+on_changed(struct monitor *m, unsigned changes, void *arg)
+{
+	SCOPED_JSON *config = NULL;
+	struct courier *c = arg;
+
+	if (!(changes & (MONITOR_CHANGE_SWITCH | MONITOR_CHANGE_RECORD)))
+		return;
+	if (changes & MONITOR_CHANGE_RECORD && !m->site.key) {
+		json_decref(c->daemon);
+		c->daemon = NULL;
+	}
+	config = courier_verbs_config(m);
+	if (config)
+		monitor_push(m, CALL_ROLE_COURIER, "config", config);
+}
+
+/* A key statement that nears its end is renewed by the configuration that carries it. */
+static void
+on_tick(struct monitor *m, uint64_t now_us, void *arg)
+{
+	struct courier *c = arg;
+
+	if (c->daemon && now_us + RENEW_DAYS * day_us >= c->not_after_us)
+		on_changed(m, MONITOR_CHANGE_SWITCH, c);
+}
+
+static void
+courier_free(void *arg)
+{
+	struct courier *c = arg;
+
+	json_decref(c->daemon);
+	free(c);
+}
+
+static const struct monitor_module module = {
+	.name = "courier",
+	.changed = on_changed,
+	.tick = on_tick,
+	.free = courier_free,
+};
+
+int
+courier_verbs_init(struct monitor *m)
+{
+	struct courier *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return FAULT(-ENOMEM);
+	c->m = m;
+	m->courier = c;
+	r = monitor_add_module(m, &module, c);
+	r = r ?: monitor_register_verb(m, "courier.hello", CALL_ROLE_COURIER, on_hello, c);
+	r = r ?: monitor_register_verb(m, "outbox.reply", CALL_ROLE_COURIER, on_reply, NULL);
+	return r ?: monitor_register_verb(m, "contact", CALL_ROLE_COURIER, on_contact, NULL);
+}

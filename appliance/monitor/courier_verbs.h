@@ -1,0 +1,15 @@
+/* What the courier asks and brings: courier.hello, outbox.reply, contact.  (courier.record is enrolment's.) */
+#pragma once
+
+#include <jansson.h>
+
+struct monitor;
+
+int courier_verbs_init(struct monitor *m);
+
+/* What the courier needs to know; the caller's.  NULL where there is no memory. */
+json_t *courier_verbs_config(struct monitor *m);
+/* Verify that the parameters of a call carry a reply signed by the hub's key over its nonce.  Returns 0, the
+ * refusal (logged), or a fault. */
+struct monitor_call;
+int courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, unsigned *ret_status);

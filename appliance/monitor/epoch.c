@@ -1,0 +1,107 @@
+#include "appliance/monitor/epoch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/process.h"
+
+static const char file[] = "epoch";
+
+static int
+save(const struct epoch *e, int run_fd)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+	SCOPED_JSON *doc = json_object();
+	int r = doc ? 0 : -ENOMEM;
+
+	r = r ?: json_put_text(doc, "epoch", e->text);
+	r = r ?: json_put_text(doc, "boot", e->boot_id);
+	r = r ?: json_put_u64(doc, "dev", e->dev);
+	r = r ?: json_put_u64(doc, "ino", e->ino);
+	r = r ?: json_put_u64(doc, "audit", e->audit_size);
+	r = r ?: json_canonical(&b, doc);
+	r = r ?: fs_replace(run_fd, file, b.data, b.len, 0600);
+	return FAULT(r);
+}
+
+/* false where there is nothing that can be read. */
+static bool
+load(struct epoch *ret, int run_fd)
+{
+	struct parts {
+		const char *epoch, *boot;
+		uint64_t dev, ino, audit;
+	} in = { 0 };
+	static const struct json_field fields[] = {
+		{ "epoch", JSON_KIND_TEXT, .offset = offsetof(struct parts, epoch), .max = 32 },
+		{ "boot", JSON_KIND_TEXT, .offset = offsetof(struct parts, boot), .max = 39 },
+		{ "dev", JSON_KIND_U64, .offset = offsetof(struct parts, dev) },
+		{ "ino", JSON_KIND_U64, .offset = offsetof(struct parts, ino) },
+		{ "audit", JSON_KIND_U64, .offset = offsetof(struct parts, audit) },
+	};
+	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+	SCOPED_JSON *doc = NULL;
+	uint8_t raw[16];
+
+	if (fs_read(run_fd, file, b.max, &b) != 0 || json_read(&doc, b.data, b.len, b.max, file) != 0 ||
+		json_members(doc, fields, ARRAY_LEN(fields), &in, file) != 0 ||
+		!hex_decode(raw, sizeof(raw), in.epoch))
+		return false;
+	memcpy(ret->text, in.epoch, sizeof(ret->text));
+	memcpy(ret->boot_id, in.boot, strlen(in.boot) + 1);
+	ret->dev = in.dev;
+	ret->ino = in.ino;
+	ret->audit_size = in.audit;
+	return true;
+}
+
+int
+epoch_renew(struct epoch *e, int run_fd)
+{
+	uint8_t raw[16];
+
+	fs_random(raw, sizeof(raw));
+	hex_encode(e->text, raw, sizeof(raw));
+	e->renewed = true;
+	return FAULT(save(e, run_fd));
+}
+
+int
+epoch_open(struct epoch *ret, int run_fd, int lib_fd, uint64_t audit_size)
+{
+	/* JSON numbers end at 2^53-1; a larger device number only has to stay the same. */
+	const uint64_t mask = (UINT64_C(1) << 53) - 1;
+	struct epoch now = { .audit_size = audit_size }, kept = { 0 };
+	struct stat st;
+	int r = process_boot_id(now.boot_id);
+
+	if (r < 0)
+		return FAULT(r);
+	if (fstat(lib_fd, &st) < 0)
+		return FAULT(-errno);
+	now.dev = (uint64_t)st.st_dev & mask;
+	now.ino = (uint64_t)st.st_ino & mask;
+	*ret = now;
+	if (!load(&kept, run_fd) || strcmp(kept.boot_id, now.boot_id) != 0 || kept.dev != now.dev ||
+		kept.ino != now.ino || kept.audit_size > audit_size)
+		return epoch_renew(ret, run_fd);
+	memcpy(ret->text, kept.text, sizeof(ret->text));
+	return 0;
+}
+
+int
+epoch_advance(struct epoch *e, int run_fd, uint64_t audit_size)
+{
+	if (audit_size <= e->audit_size)
+		return 0;
+	e->audit_size = audit_size;
+	return FAULT(save(e, run_fd));
+}

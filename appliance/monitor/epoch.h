@@ -1,0 +1,28 @@
+/* The epoch: 16 random bytes that stand for this very life of this very disk.
+ *
+ * Kept in run/epoch and bound to the boot, to the state folder's device and inode, and to how far the audit
+ * log was.  A restart of the monitor finds it again; a boot, a copy, a restored folder or a log that went back
+ * get a new one, so that requests and permits made for the former life do not count. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct epoch {
+	char text[33];       /* 32 hex digits */
+	char boot_id[40];
+	uint64_t dev, ino;   /* of the lib folder */
+	uint64_t audit_size; /* the log was at least so long */
+	bool renewed;        /* by epoch_open(): what was there did not fit */
+};
+
+/* Read run_fd/epoch; where there is none or it does not fit what is now, make a new one and write it.
+ * Returns 0 or a fault. */
+int epoch_open(struct epoch *ret, int run_fd, int lib_fd, uint64_t audit_size);
+
+/* A new one now: the log is behind what a witness cosigned, or the clock jumped back. */
+int epoch_renew(struct epoch *e, int run_fd);
+
+/* The log grew. */
+int epoch_advance(struct epoch *e, int run_fd, uint64_t audit_size);

@@ -1,0 +1,72 @@
+/* The monitor from within: what its own files share.  Nobody outside this room includes it. */
+#pragma once
+
+#include "appliance/audit/audit.h"
+#include "appliance/monitor/epoch.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/site.h"
+#include "appliance/service/identity.h"
+
+struct alarms;
+struct calls;
+struct courier;
+struct judge_queue;
+struct loop_timer;
+struct metadata;
+struct outbox;
+struct services;
+struct statements;
+
+struct monitor_verb {
+	const char *verb;
+	unsigned roles;
+	monitor_verb_fn *fn;
+	void *arg;
+};
+
+struct monitor {
+	sd_event *loop;
+	struct paths paths;
+	struct spawner *spawner;     /* borrowed; may be NULL */
+	struct identity id;
+	int lib_fd, dir_fd, run_fd;  /* lib, lib/monitor, run */
+
+	struct site site;
+	struct epoch epoch;
+	uint64_t floor_us;
+	uint64_t offset_at_us;       /* when the courier last had contact; 0: never */
+	int64_t offset_ms;           /* the hub's clock minus ours, a hint */
+	struct switch_record switches;
+	bool seen_on[SWITCH_MAX];    /* as the modules were last told */
+	struct policy *policy;
+	struct people *people;
+	struct audit *audit;
+
+	struct outbox *outbox;
+	struct judge_queue *judge;
+	struct calls *calls;
+	struct courier *courier;
+	struct metadata *metadata;
+	struct statements *statements;
+	struct services *services;
+	struct alarms *alarms;
+
+	struct monitor_verb verbs[MONITOR_VERBS_MAX];
+	size_t n_verbs;
+	struct {
+		const struct monitor_module *module;
+		void *arg;
+	} modules[MONITOR_MODULES_MAX];
+	size_t n_modules;
+
+	unsigned changes;            /* not yet told */
+	struct loop_timer *tell, *tick;
+};
+
+/* Replace lib/monitor/NAME by the canonical form of doc. */
+int monitor_save_json(const struct monitor *m, const char *name, const json_t *doc);
+/* Read it.  REASON_NOT_FOUND (unlogged) where there is none. */
+int monitor_load_json(const struct monitor *m, const char *name, size_t max, json_t **ret);
+
+/* The people document changed hands; take_people may be NULL. */
+void monitor_set_people(struct monitor *m, struct people *take_people);

@@ -1,0 +1,458 @@
+#include "appliance/monitor/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/loop/loop.h"
+#include "appliance/monitor/alarms.h"
+#include "appliance/monitor/audit_verbs.h"
+#include "appliance/monitor/calls.h"
+#include "appliance/monitor/courier_verbs.h"
+#include "appliance/monitor/enrolment.h"
+#include "appliance/monitor/floor.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/judge.h"
+#include "appliance/monitor/metadata.h"
+#include "appliance/monitor/outbox.h"
+#include "appliance/monitor/policy_verbs.h"
+#include "appliance/monitor/statement.h"
+#include "appliance/monitor/status.h"
+#include "appliance/monitor/switch_verbs.h"
+#include "appliance/policy/policy.h"
+#include "appliance/tuf/people.h"
+
+enum { TICK_MS = 1000, DOUBTFUL_MS = 5 * 60 * 1000 };
+
+SCOPED_DESTRUCTOR(struct monitor, monitor_free)
+
+/* --- life ---------------------------------------------------------------------------------------- */
+static int
+open_folders(struct monitor *m)
+{
+	int r = fs_open_dir(&m->lib_fd, AT_FDCWD, m->paths.lib, 0711);
+
+	r = r ?: fs_open_dir(&m->run_fd, AT_FDCWD, m->paths.run, 0711);
+	r = r ?: fs_open_dir(&m->dir_fd, m->lib_fd, "monitor", 0700);
+	return FAULT(r);
+}
+
+static int
+open_audit(struct monitor *m)
+{
+	SCOPED(scope_close) int fd = -1;
+	const char *site = m->site.state == SITE_STATE_ENROLLED ? m->site.site : NULL;
+	int r = fs_open_dir(&fd, m->lib_fd, "audit", 0700);
+
+	r = r ?: audit_open(&m->audit, fd, site, m->site.audit_key);
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* Damage in what only narrows what we do is logged and read as the narrowest. */
+static int
+open_policy(struct monitor *m)
+{
+	SCOPED_JSON *doc = NULL;
+	int r = monitor_load_json(m, "policy.json", POLICY_BYTES_MAX, &doc);
+
+	if (r == 0)
+		r = policy_from_json(&m->policy, doc);
+	if (r == REASON_NOT_FOUND || r > 0)
+		r = policy_default(&m->policy);
+	return FAULT(r);
+}
+
+static int
+open_state(struct monitor *m)
+{
+	gid_t readers = m->id.separate ? m->id.readers : (gid_t)-1;
+	int r = site_open(&m->site, m->dir_fd);
+
+	r = r ?: open_audit(m);
+	if (r)
+		return r;
+	if (switch_load(&m->switches, m->dir_fd) != 0)
+		m->switches = (struct switch_record){ 0 };
+	r = floor_load(&m->floor_us, m->dir_fd);
+	r = r ?: open_policy(m);
+	r = r ?: outbox_open(&m->outbox, m->lib_fd, readers);
+	r = r ?: epoch_open(&m->epoch, m->run_fd, m->lib_fd, audit_size(m->audit));
+	if (r == 0 && m->epoch.renewed)
+		log_info("epoch %s", m->epoch.text);
+	return r;
+}
+
+int
+monitor_open(struct monitor **ret, const struct monitor_setup *setup)
+{
+	SCOPED(monitor_freep) struct monitor *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return FAULT(-ENOMEM);
+	m->lib_fd = m->dir_fd = m->run_fd = -1;
+	m->loop = sd_event_ref(setup->loop);
+	m->paths = *setup->paths;
+	m->spawner = setup->spawner;
+	m->id = *setup->identity;
+	r = open_folders(m);
+	r = r ?: calls_new(&m->calls, m);
+	r = r ?: judge_queue_new(&m->judge, m);
+	r = r ?: open_state(m);
+	r = r ?: status_init(m);
+	r = r ?: switch_verbs_init(m);
+	r = r ?: policy_verbs_init(m);
+	r = r ?: audit_verbs_init(m);
+	r = r ?: courier_verbs_init(m);
+	r = r ?: enrolment_init(m);
+	r = r ?: statement_init(m);
+	r = r ?: metadata_init(m);
+	r = r ?: alarms_init(m);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	for (unsigned i = 0; i < SWITCH_MAX; i++)
+		m->seen_on[i] = monitor_switch_on(m, (enum switch_name)i);
+	*ret = STEAL(m);
+	return 0;
+}
+
+/* Off files come and go without asking us. */
+static void
+look_at_switches(struct monitor *m)
+{
+	for (unsigned i = 0; i < SWITCH_MAX; i++) {
+		bool on = monitor_switch_on(m, (enum switch_name)i);
+
+		if (on == m->seen_on[i])
+			continue;
+		m->seen_on[i] = on;
+		monitor_changed(m, MONITOR_CHANGE_SWITCH);
+	}
+}
+
+static void
+on_tick(void *arg)
+{
+	struct monitor *m = arg;
+	uint64_t now = monitor_now_us(m);
+
+	look_at_switches(m);
+	for (size_t i = 0; i < m->n_modules; i++)
+		if (m->modules[i].module->tick)
+			m->modules[i].module->tick(m, now, m->modules[i].arg);
+	if (epoch_advance(&m->epoch, m->run_fd, audit_size(m->audit)) < 0)
+		log_warning("the epoch's file cannot be written");
+	if (loop_after(&m->tick, m->loop, TICK_MS, on_tick, m) < 0)
+		(void)sd_event_exit(m->loop, -ENOMEM); /* without its tick it would only seem alive */
+}
+
+int
+monitor_start(struct monitor *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->n_modules; i++)
+		if (m->modules[i].module->start)
+			r = m->modules[i].module->start(m, m->modules[i].arg);
+	r = r ?: calls_listen(m);
+	r = r ?: loop_after(&m->tick, m->loop, TICK_MS, on_tick, m);
+	return r < 0 ? FAULT(r) : r;
+}
+
+struct monitor *
+monitor_free(struct monitor *m)
+{
+	if (!m)
+		return NULL;
+	m->tick = loop_cancel(m->tick);
+	m->tell = loop_cancel(m->tell);
+	m->judge = judge_queue_free(m->judge);
+	while (m->n_modules > 0) {
+		m->n_modules--;
+		if (m->modules[m->n_modules].module->free)
+			m->modules[m->n_modules].module->free(m->modules[m->n_modules].arg);
+	}
+	m->calls = calls_free(m->calls);
+	m->outbox = outbox_close(m->outbox);
+	m->audit = audit_free(m->audit);
+	m->policy = policy_free(m->policy);
+	m->people = people_free(m->people);
+	site_done(&m->site);
+	scope_close(&m->dir_fd);
+	scope_close(&m->run_fd);
+	scope_close(&m->lib_fd);
+	m->loop = sd_event_unref(m->loop);
+	free(m);
+	return NULL;
+}
+
+/* --- what everybody may ask ---------------------------------------------------------------------- */
+sd_event *
+monitor_loop(struct monitor *m)
+{
+	return m->loop;
+}
+
+const struct paths *
+monitor_paths(const struct monitor *m)
+{
+	return &m->paths;
+}
+
+int
+monitor_dir(const struct monitor *m)
+{
+	return m->dir_fd;
+}
+
+const struct identity *
+monitor_identity(const struct monitor *m)
+{
+	return &m->id;
+}
+
+uint64_t
+monitor_now_us(const struct monitor *m)
+{
+	uint64_t now = clock_now_us();
+
+	return now > m->floor_us ? now : m->floor_us;
+}
+
+int
+monitor_raise_floor(struct monitor *m, uint64_t us)
+{
+	if (us <= m->floor_us)
+		return 0;
+	m->floor_us = us;
+	return FAULT(floor_save(us, m->dir_fd));
+}
+
+bool
+monitor_clock_doubtful(const struct monitor *m)
+{
+	int64_t off = m->offset_ms < 0 ? -m->offset_ms : m->offset_ms;
+
+	return m->offset_at_us > 0 && off > DOUBTFUL_MS;
+}
+
+bool
+monitor_enrolled(const struct monitor *m)
+{
+	return m->site.state == SITE_STATE_ENROLLED;
+}
+
+bool
+monitor_recorded(const struct monitor *m)
+{
+	return monitor_enrolled(m) && m->site.record;
+}
+
+const char *
+monitor_site(const struct monitor *m)
+{
+	return monitor_enrolled(m) ? m->site.site : "";
+}
+
+const char *
+monitor_customer(const struct monitor *m)
+{
+	return monitor_enrolled(m) ? m->site.customer : "";
+}
+
+const char *
+monitor_epoch(const struct monitor *m)
+{
+	return m->epoch.text;
+}
+
+struct spawner *
+monitor_spawner(struct monitor *m)
+{
+	return m->spawner;
+}
+
+const struct policy *
+monitor_policy(const struct monitor *m)
+{
+	return m->policy;
+}
+
+const struct people *
+monitor_people(const struct monitor *m)
+{
+	return m->people;
+}
+
+bool
+monitor_switch_on(const struct monitor *m, enum switch_name which)
+{
+	return switch_is_on(&m->switches, &m->paths, which);
+}
+
+const json_t *
+monitor_hub(const struct monitor *m)
+{
+	return monitor_enrolled(m) ? m->site.card->facts : NULL;
+}
+
+/* --- saying things ------------------------------------------------------------------------------- */
+int
+monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope)
+{
+	if (!m->site.key)
+		return REFUSE(REASON_NOT_FOUND, message_word(type), "the site has no key: it is not enrolled");
+	return envelope_seal(ret_envelope, type, payload, m->site.key);
+}
+
+int
+monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason)
+{
+	enum audit_kind k = audit_kind_of(kind);
+	int r;
+
+	if (k == AUDIT_KIND_MAX)
+		return FAULT(-EINVAL);
+	r = audit_append(m->audit, k, actor, object, digest, reason, NULL, NULL);
+	/* What is no good as an entry is our own mistake: no caller may go on as if it were written. */
+	if (r > 0)
+		return FAULT(-EBADMSG);
+	if (r == 0)
+		statement_audit_moved(m);
+	return FAULT(r);
+}
+
+static bool
+class_is_on(const struct monitor *m, const char *class)
+{
+	if (strcmp(class, "audit") == 0)
+		return monitor_switch_on(m, SWITCH_TELEMETRY) || monitor_switch_on(m, SWITCH_UPDATES) ||
+		       monitor_switch_on(m, SWITCH_REMOTE);
+	if (strcmp(class, "result") == 0)
+		return monitor_switch_on(m, SWITCH_REMOTE);
+	if (strcmp(class, "update") == 0)
+		return monitor_switch_on(m, SWITCH_UPDATES);
+	return monitor_switch_on(m, SWITCH_TELEMETRY);
+}
+
+int
+monitor_outbox(struct monitor *m, const char *stream, const char *class, const char *path,
+	const char *content_type, const void *body, size_t len)
+{
+	SCOPED_JSON *line = NULL;
+	uint64_t sequence = 0;
+	int r;
+
+	if (!class_is_on(m, class))
+		return REASON_SWITCHED_OFF; /* asked every few seconds: nothing to log */
+	r = outbox_put(m->outbox, stream, class, path, content_type, body, len, monitor_now_us(m),
+		&sequence);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	line = json_pack("{s:s}", "stream", stream);
+	monitor_push(m, CALL_ROLE_COURIER, "outbox", line);
+	return 0;
+}
+
+void
+monitor_push(struct monitor *m, enum call_role role, const char *name, const json_t *json)
+{
+	calls_push(m->calls, role, name, json);
+}
+
+void
+monitor_notify(struct monitor *m, const char *event, const char *text)
+{
+	SCOPED_JSON *line = NULL;
+	char one[512];
+
+	if (!policy_notifies(m->policy, event))
+		return;
+	log_warning("%s: %s", event, log_escape(one, sizeof(one), text));
+	line = json_pack("{s:s, s:s}", "event", event, "text", one);
+	monitor_push(m, CALL_ROLE_CONTROL, "notify", line);
+}
+
+/* --- verbs and modules --------------------------------------------------------------------------- */
+int
+monitor_register_verb(struct monitor *m, const char *verb, unsigned roles, monitor_verb_fn *fn, void *arg)
+{
+	if (m->n_verbs == MONITOR_VERBS_MAX)
+		return FAULT(-ENOBUFS);
+	m->verbs[m->n_verbs++] = (struct monitor_verb){ .verb = verb, .roles = roles, .fn = fn, .arg = arg };
+	return 0;
+}
+
+int
+monitor_add_module(struct monitor *m, const struct monitor_module *module, void *take_arg)
+{
+	if (m->n_modules == MONITOR_MODULES_MAX) {
+		if (module->free)
+			module->free(take_arg);
+		return FAULT(-ENOBUFS);
+	}
+	m->modules[m->n_modules].module = module;
+	m->modules[m->n_modules++].arg = take_arg;
+	return 0;
+}
+
+static void
+on_tell(void *arg)
+{
+	struct monitor *m = arg;
+	unsigned changes = m->changes;
+
+	m->changes = 0;
+	for (size_t i = 0; i < m->n_modules; i++)
+		if (m->modules[i].module->changed)
+			m->modules[i].module->changed(m, changes, m->modules[i].arg);
+}
+
+void
+monitor_changed(struct monitor *m, unsigned changes)
+{
+	m->changes |= changes;
+	if (loop_after(&m->tell, m->loop, 0, on_tell, m) < 0)
+		log_warning("modules could not be told of a change");
+}
+
+void
+monitor_set_people(struct monitor *m, struct people *take_people)
+{
+	m->people = people_free(m->people);
+	m->people = take_people;
+	monitor_changed(m, MONITOR_CHANGE_PEOPLE);
+}
+
+/* --- files --------------------------------------------------------------------------------------- */
+int
+monitor_save_json(const struct monitor *m, const char *name, const json_t *doc)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(POLICY_BYTES_MAX);
+	int r = json_canonical(&b, doc);
+
+	return FAULT(r ?: fs_replace(m->dir_fd, name, b.data, b.len, 0600));
+}
+
+int
+monitor_load_json(const struct monitor *m, const char *name, size_t max, json_t **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(max);
+	int r = fs_read(m->dir_fd, name, max, &b);
+
+	if (r == REASON_NOT_FOUND)
+		return r;
+	if (r > 0)
+		return REFUSE(r, name, "cannot be read");
+	return r < 0 ? FAULT(r) : json_read_canonical(ret, b.data, b.len, max, name);
+}

@@ -1,0 +1,128 @@
+#include "appliance/monitor/outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/egress/ledger.h"
+#include "appliance/record/record.h"
+
+/* Heartbeats and audit heads replace each other, so the oldest may go; results are kept until they are
+ * acknowledged, and a full disk refuses new work instead. */
+static const struct {
+	const char *name;
+	bool drop_oldest;
+	uint64_t total_max;
+} streams[] = {
+	{ "heartbeat", true, 4 << 20 },
+	{ "audit", true, 4 << 20 },
+	{ "results", false, 64 << 20 },
+};
+
+struct outbox {
+	struct record *records[ARRAY_LEN(streams)];
+};
+
+SCOPED_DESTRUCTOR(struct outbox, outbox_close)
+
+static int
+find(const char *stream)
+{
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+		if (strcmp(streams[i].name, stream) == 0)
+			return (int)i;
+	return -1;
+}
+
+int
+outbox_open(struct outbox **ret, int lib_fd, gid_t reader_gid)
+{
+	SCOPED(outbox_closep) struct outbox *o = calloc(1, sizeof(*o));
+	SCOPED(scope_close) int fd = -1;
+	bool shared = reader_gid != (gid_t)-1;
+	int r;
+
+	if (!o)
+		return FAULT(-ENOMEM);
+	r = fs_open_dir(&fd, lib_fd, "outbox", shared ? 0750 : 0700);
+	if (r == 0 && shared && fchown(fd, (uid_t)-1, reader_gid) < 0)
+		r = -errno;
+	if (r == 0 && shared && fchmod(fd, 0750) < 0)
+		r = -errno;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(streams); i++) {
+		struct record_limits limits = {
+			.record_max = LEDGER_RECORD_MAX,
+			.total_max = streams[i].total_max,
+			.drop_oldest = streams[i].drop_oldest,
+			.keep_damaged = true,
+			.dir_mode = shared ? 0750 : 0700,
+			.file_mode = shared ? 0640 : 0600,
+			.reader_gid = shared ? reader_gid : 0,
+		};
+
+		r = record_open(&o->records[i], fd, streams[i].name, &limits);
+	}
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	*ret = STEAL(o);
+	return 0;
+}
+
+struct outbox *
+outbox_close(struct outbox *o)
+{
+	if (!o)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(o->records); i++)
+		o->records[i] = record_close(o->records[i]);
+	free(o);
+	return NULL;
+}
+
+int
+outbox_put(struct outbox *o, const char *stream, const char *class, const char *path,
+	const char *content_type, const void *body, size_t len, uint64_t now_us, uint64_t *ret_sequence)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e = { .time_us = now_us, .body = body, .body_len = len };
+	int i = find(stream), r;
+
+	if (i < 0)
+		return REFUSE(REASON_NOT_FOUND, stream, "is no stream of the monitor");
+	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class);
+	(void)snprintf(e.path, sizeof(e.path), "%s", path);
+	(void)snprintf(e.content_type, sizeof(e.content_type), "%s", content_type);
+	r = ledger_encode(&b, &e);
+	r = r ?: record_append(o->records[i], b.data, b.len, ret_sequence);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+outbox_committed(struct outbox *o, const char *stream, uint64_t sequence)
+{
+	int i = find(stream);
+
+	if (i < 0)
+		return REFUSE(REASON_NOT_FOUND, stream, "is no stream of the monitor");
+	if (sequence >= record_next_sequence(o->records[i]))
+		return REFUSE(REASON_MALFORMED, stream, "%llu was never sent",
+			(unsigned long long)sequence);
+	return FAULT(record_trim(o->records[i], sequence));
+}
+
+uint64_t
+outbox_next(const struct outbox *o, const char *stream)
+{
+	int i = find(stream);
+
+	return i < 0 ? 0 : record_next_sequence(o->records[i]);
+}

@@ -1,0 +1,25 @@
+/* What the monitor hands to the courier: one durable record folder per stream below lib/outbox, each record a
+ * ledger entry.  The courier reads; only the hub's own signed acknowledgement, verified here, lets go of
+ * records. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct outbox;
+
+/* reader_gid may read; (gid_t)-1: nobody else. */
+int outbox_open(struct outbox **ret, int lib_fd, gid_t reader_gid);
+struct outbox *outbox_close(struct outbox *o);
+
+/* Append; durable on return.  Returns 0, REASON_NO_SPACE, REASON_TOO_LARGE or REASON_NOT_FOUND (no such stream;
+ * all logged), or a fault. */
+int outbox_put(struct outbox *o, const char *stream, const char *class, const char *path,
+	const char *content_type, const void *body, size_t len, uint64_t now_us, uint64_t *ret_sequence);
+
+/* The hub has committed everything up to sequence. */
+int outbox_committed(struct outbox *o, const char *stream, uint64_t sequence);
+
+/* The next sequence of a stream; 0 where there is no such stream. */
+uint64_t outbox_next(const struct outbox *o, const char *stream);
