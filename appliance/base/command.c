@@ -36,7 +36,7 @@ static bool later;
 static int
 refuse_option(const struct parse *in, const char *arg, size_t len)
 {
-	const char *names[COMMAND_OPTIONS_MAX + COMMAND_GLOBALS];
+	const char *names[2 * COMMAND_OPTIONS_MAX + COMMAND_GLOBALS];
 	const struct command *c = in->call.command;
 	const char *near;
 	char word[COMMAND_NAME_MAX];
@@ -44,6 +44,9 @@ refuse_option(const struct parse *in, const char *arg, size_t len)
 
 	for (const struct command_option *o = c ? c->options : NULL;
 		o && o->name && n < COMMAND_OPTIONS_MAX; o++)
+		names[n++] = o->name;
+	for (const struct command_option *o = in->call.program->options;
+		o && o->name && n < 2 * COMMAND_OPTIONS_MAX; o++)
 		names[n++] = o->name;
 	for (const struct command_option *o = command_table_globals; o->name; o++)
 		names[n++] = o->name;
@@ -115,6 +118,8 @@ parse_option(struct parse *in, int argc, char **argv, int *i)
 	else if (o && is_long != (o->name[1] != '\0'))
 		o = NULL;
 	if (!o && is_long)
+		o = command_table_option(in->call.program->options, name, len);
+	if (!o && is_long)
 		o = command_table_option(command_table_globals, name, len);
 	if (!o)
 		return refuse_option(in, arg, (size_t)(name - arg) + len);
@@ -171,6 +176,8 @@ parse_arguments(struct parse *in, int argc, char **argv)
 
 			/* An option that is not global decides that no second word will come. */
 			if (!in->call.command && in->word &&
+				!command_table_option(in->call.program->options, name,
+					strcspn(name, "=")) &&
 				!command_table_option(command_table_globals, name, strcspn(name, "=")))
 				in->call.command =
 					command_table_find(in->call.program, in->word, NULL);

@@ -70,6 +70,7 @@ struct command_program {
 	const char *summary;
 	const struct command *tables[COMMAND_TABLES_MAX]; /* each ends with a NULL name */
 	bool needs_state; /* resolve --state into call->paths */
+	const struct command_option *options; /* of every command, before or after its name; may be NULL */
 };
 
 /* Parse, run, report.  Returns the exit code. */

@@ -30,6 +30,7 @@ command_help_one(const struct command_program *p, const struct command *c)
 		print_options(c->options);
 	}
 	(void)printf("\nglobal options:\n");
+	print_options(p->options);
 	print_options(command_table_globals);
 	if (c->examples)
 		(void)printf("\nexamples:\n%s\n", c->examples);
@@ -48,6 +49,7 @@ command_help_all(const struct command_program *p, const char *group)
 		if (!group || command_table_begins(c, group) || strcmp(c->name, group) == 0)
 			(void)printf("  %-24s %s\n", c->name, c->summary);
 	(void)printf("\nglobal options:\n");
+	print_options(p->options);
 	print_options(command_table_globals);
 	(void)printf("\n\"%s help COMMAND\" says more.\n", p->name);
 }
@@ -85,6 +87,7 @@ command_help_complete(const struct command_program *p, char **words, size_t n)
 		c = command_table_find(p, first, NULL);
 	if (last[0] == '-') {
 		complete_options(c ? c->options : NULL, last);
+		complete_options(p->options, last);
 		complete_options(command_table_globals, last);
 		return;
 	}

@@ -193,7 +193,7 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 	struct request_site *s = arg;
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
 	SCOPED_JSON *o = NULL;
-	const struct policy_approver *approver;
+	const struct policy_approver *approver = NULL;
 	struct request_item *item;
 	bool sign = monitor_call_text(call, "approver") || monitor_call_text(call, "key");
 	int r = find(s, call, &item);
