@@ -26,7 +26,7 @@ B            := build$(if $(SAN),/$(SAN))
 SANFLAGS.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 SANFLAGS.tsan := -fsanitize=thread -O1
 
-PACKAGES     := libsystemd libcurl openssl jansson libzstd sqlite3 yaml-0.1 libevent libseccomp
+PACKAGES     := libsystemd libcurl openssl jansson libzstd zlib sqlite3 yaml-0.1 libevent libseccomp
 CFLAGS       ?= -O2 -g
 WARNINGS     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Walloca -Wformat=2 \
                 -Wwrite-strings -Wundef -Wpointer-arith -Werror

@@ -153,8 +153,9 @@ registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t 
 
 	if (who->kind == AUTH_SITE)
 		r = db_exec(db,
-			"UPDATE keys SET not_after = min(not_after, ?3) WHERE site = ?1 AND keyid <> ?2", "tti",
-			who->site, who->keyid, grace_us);
+			"UPDATE keys SET not_after = min(not_after, ?3)"
+			" WHERE site = ?1 AND keyid <> ?2 AND not_after < ?4",
+			"ttii", who->site, who->keyid, grace_us, (int64_t)not_after_us);
 	if (r == 0)
 		r = db_exec(db,
 			"INSERT OR REPLACE INTO"

@@ -45,8 +45,8 @@ int registry_site_seen(struct databases *d, const char *site, uint64_t now_us, i
 int registry_site_each(struct databases *d, int (*each)(const struct registry_site *s, void *arg),
 	void *arg);
 
-/* The key may sign requests as who->kind until not_after_us.  A courier's new key replaces older ones of
- * its site that end earlier than one hour from now. */
+/* The key may sign requests as who->kind until not_after_us.  A courier's key ends, one hour from
+ * now, those of its site that would have ended before it; an older one that is shown again ends nothing. */
 int registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us);
 
 /* Look a request key up by its id.  Returns 0 with *ret (but clock_offset_ms) and *ret_not_after_us;

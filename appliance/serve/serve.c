@@ -270,6 +270,14 @@ serve_authority(const struct serve *s)
 }
 
 int
+serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer)
+{
+	if (customer && !auth_covers(who, customer))
+		return REFUSE(REASON_NOT_FOUND, who->engineer, "the login does not cover this customer");
+	return s->config.engineer(who, role, customer, s->config.engineer_arg);
+}
+
+int
 serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page)
 {
 	int r = 0;

@@ -40,6 +40,11 @@ struct serve_module {
 	int (*site)(void *state, const struct registry_site *site, struct db *customer, json_t *page);
 };
 
+/* Is the engineer of this login still one, in role (NULL: any) for customer (NULL: any)?  Returns 0 or the refusal
+ * of the people document (logged), or a fault. */
+typedef int serve_engineer_fn(const struct auth_identity *who, const char *role, const char *customer,
+	void *arg);
+
 struct serve_config {
 	const char *dir;    /* the hub's state folder: db below it */
 	const char *socket; /* path of the UNIX socket */
@@ -47,6 +52,8 @@ struct serve_config {
 	const char *url;    /* https://ADDR:PORT */
 	const struct ed25519 *reply, *witness, *director; /* the hub's keys; borrowed */
 	struct tuf_local *repo; /* the verified view of the repository; borrowed, for the modules */
+	serve_engineer_fn *engineer;
+	void *engineer_arg;
 	const struct serve_module *const *modules; /* ends with NULL; borrowed */
 };
 
@@ -67,6 +74,11 @@ const char *serve_authority(const struct serve *s); /* "ADDR:PORT" of url */
 
 /* All counters as Prometheus text: requests, refusals, batches, then each module's. */
 void serve_metrics(struct serve *s, struct buf *out);
+
+/* May the engineer of this login act so?  The login must cover the customer, and people must say it today, not only
+ * when the login was made.  Returns 0; REASON_NOT_FOUND (logged) where the login does not cover the customer, so that
+ * names of others are not told; the refusal of the people document; or a fault. */
+int serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer);
 
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);

@@ -1,0 +1,318 @@
+#include "telemetry/alert/alert_inbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/registry.h"
+#include "telemetry/otlp/otlp_decode.h"
+
+enum {
+	NAME_BYTES = 129,
+	TEXT_BYTES = 513,
+	LIST_MAX = 500,       /* alerts in one answer, of one customer */
+	SITE_RESOLVED_MAX = 20, /* resolved ones on a site's page */
+};
+
+/* At most one row of (site, service, name) fires at a time. */
+static const char *const customer_steps[] = {
+	"CREATE TABLE alerts("
+	"  id INTEGER PRIMARY KEY, site TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL,"
+	"  state TEXT NOT NULL, severity TEXT NOT NULL, text TEXT NOT NULL, since INTEGER NOT NULL,"
+	"  changed INTEGER NOT NULL, acknowledged_by TEXT NOT NULL DEFAULT '',"
+	"  acknowledged INTEGER NOT NULL DEFAULT 0) STRICT;"
+	"CREATE UNIQUE INDEX alerts_firing ON alerts(site, service, name) WHERE state = 'firing';"
+	"CREATE INDEX alerts_by_change ON alerts(changed);",
+};
+static const struct db_migration customer_migration = { "telemetry/alert", customer_steps,
+	ARRAY_LEN(customer_steps) };
+
+static uint64_t transitions;
+
+/* One record, read. */
+struct transition {
+	char name[NAME_BYTES];
+	char service[NAME_BYTES];
+	char severity[32];
+	char text[TEXT_BYTES];
+	bool firing;
+	uint64_t since_us;
+};
+
+static bool
+copy(char *out, size_t size, const struct otlp_text *text)
+{
+	if (text->len >= size || (text->len > 0 && memchr(text->p, '\0', text->len)))
+		return false;
+	if (text->len > 0)
+		memcpy(out, text->p, text->len);
+	out[text->len] = '\0';
+	return true;
+}
+
+static int
+attribute(char *out, size_t size, const struct otlp_record *record, const char *key)
+{
+	const struct otlp_value *v = otlp_decode_find(record->attributes, record->n_attributes, key);
+
+	if (!v || v->kind != OTLP_VALUE_TEXT || v->text.len == 0 || !copy(out, size, &v->text))
+		return REFUSE(REASON_MALFORMED, "alert", "its attribute %s is missing or no short text", key);
+	return 0;
+}
+
+static int
+read_record(struct transition *t, const struct otlp_record *record)
+{
+	char state[16], since[CLOCK_TEXT_MAX];
+	int r;
+
+	*t = (struct transition){ 0 };
+	r = attribute(t->name, sizeof(t->name), record, "alert");
+	r = r ? r : attribute(t->service, sizeof(t->service), record, "service");
+	r = r ? r : attribute(t->severity, sizeof(t->severity), record, "severity");
+	r = r ? r : attribute(state, sizeof(state), record, "state");
+	r = r ? r : attribute(since, sizeof(since), record, "since");
+	if (r != 0)
+		return r;
+	if (strcmp(state, "firing") != 0 && strcmp(state, "resolved") != 0)
+		return REFUSE(REASON_MALFORMED, t->name, "its state is neither firing nor resolved");
+	t->firing = state[0] == 'f';
+	if (clock_parse(&t->since_us, since) != 0)
+		return REFUSE(REASON_MALFORMED, t->name, "its attribute since is no time");
+	if (record->body.kind == OTLP_VALUE_TEXT && !copy(t->text, sizeof(t->text), &record->body.text))
+		return REFUSE(REASON_TOO_LARGE, t->name, "its text is longer than %d bytes", TEXT_BYTES - 1);
+	return 0;
+}
+
+static int
+put(struct db *db, const char *site, const struct transition *t, uint64_t now_us)
+{
+	int64_t n;
+	int r;
+
+	r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'", "t", site);
+	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX)
+		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already", ALERT_INBOX_OPEN_MAX);
+	if (r == 0)
+		r = db_exec(db,
+			"INSERT INTO alerts(site, service, name, state, severity, text, since, changed)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+			"ttttttii", site, t->service, t->name, t->firing ? "firing" : "resolved", t->severity, t->text,
+			(int64_t)t->since_us, (int64_t)now_us);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+alert_inbox_record(struct db *customer, const char *site, const struct otlp_record *record)
+{
+	static const char event[] = "mainstay.alert";
+	uint64_t now_us = clock_now_us();
+	struct transition t;
+	int r;
+
+	if (record->event_name.len != sizeof(event) - 1 || memcmp(record->event_name.p, event, sizeof(event) - 1) != 0)
+		return 0;
+	r = read_record(&t, record);
+	if (r != 0)
+		return r;
+	/* The row that fires already changes; where there is none (its firing was lost, or this is the first
+	 * word of it) a new one is made. */
+	r = db_exec(customer,
+		"UPDATE alerts SET state = ?4, text = CASE WHEN ?5 = '' THEN text ELSE ?5 END,"
+		" severity = ?6, changed = ?7"
+		" WHERE site = ?1 AND service = ?2 AND name = ?3 AND state = 'firing'",
+		"tttttti", site, t.service, t.name, t.firing ? "firing" : "resolved", t.text, t.severity,
+		(int64_t)now_us);
+	if (r == 0 && db_changes(customer) == 0)
+		r = put(customer, site, &t, now_us);
+	if (r == 0)
+		transitions++;
+	return r < 0 ? FAULT(r) : r;
+}
+
+uint64_t
+alert_inbox_count(void)
+{
+	return transitions;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------ */
+#define COLUMNS                                                                                    \
+	"id, site, service, name, state, severity, text, since, changed, acknowledged_by, acknowledged"
+
+static int
+append(json_t *items, const char *customer, struct db_query *q)
+{
+	char id[96];
+	json_t *item;
+	int r;
+
+	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, 0));
+	item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", id, "site", db_text(q, 1), "service",
+		db_text(q, 2), "name", db_text(q, 3), "state", db_text(q, 4), "severity", db_text(q, 5), "text",
+		db_text(q, 6), "acknowledged_by", db_text(q, 9));
+	r = item ? json_put_time(item, "since", (uint64_t)db_i64(q, 7)) : -ENOMEM;
+	r = r ? r : json_put_time(item, "changed", (uint64_t)db_i64(q, 8));
+	if (r == 0 && db_i64(q, 10) > 0)
+		r = json_put_time(item, "acknowledged", (uint64_t)db_i64(q, 10));
+	if (json_array_append_new(items, item) < 0)
+		r = -ENOMEM;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+struct listing {
+	struct serve *serve;
+	const struct auth_identity *who;
+	json_t *items;
+};
+
+static int
+list_customer(const char *name, struct db *db, void *arg)
+{
+	struct listing *l = arg;
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	if (serve_engineer(l->serve, l->who, NULL, name) != 0)
+		return 0;
+	r = db_query(&q, db, "SELECT " COLUMNS " FROM alerts ORDER BY changed DESC, id DESC LIMIT ?1", "i",
+		(int64_t)LIST_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW)
+		r = append(l->items, name, q);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+on_list(struct http_call *call, void *state)
+{
+	struct serve *serve = state;
+	SCOPED_JSON *items = json_array();
+	struct listing l = { serve, &call->who, items };
+	int r;
+
+	r = serve_engineer(serve, &call->who, NULL, NULL);
+	r = r ? r : databases_each(serve_databases(serve), list_customer, &l);
+	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+}
+
+/* "CUSTOMER.N", as list gave it. */
+static int
+read_id(const char *text, char customer[65], uint64_t *ret_id)
+{
+	const char *dot = strrchr(text, '.');
+
+	if (!dot || dot == text || dot - text > 64 || number_u64(ret_id, dot + 1, INT64_MAX) != 0)
+		return REFUSE(REASON_NOT_FOUND, text, "is no alert's id");
+	(void)snprintf(customer, 65, "%.*s", (int)(dot - text), text);
+	return 0;
+}
+
+static int
+on_ack(struct http_call *call, void *state)
+{
+	struct serve *serve = state;
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	SCOPED_JSON *items = json_array();
+	char customer[65];
+	struct db *db;
+	uint64_t id;
+	int r;
+
+	r = read_id(call->segments[0], customer, &id);
+	r = r ? r : serve_engineer(serve, &call->who, "support", customer);
+	if (r == 0 && !databases_has(serve_databases(serve), customer))
+		r = REFUSE(REASON_NOT_FOUND, call->segments[0], "is no alert");
+	r = r ? r : databases_customer(serve_databases(serve), customer, &db);
+	if (r != 0)
+		return r;
+	/* The first who acknowledges stands. */
+	r = db_exec(db, "UPDATE alerts SET acknowledged_by = ?2, acknowledged = ?3 WHERE id = ?1 AND acknowledged = 0",
+		"iti", (int64_t)id, call->who.engineer, (int64_t)clock_now_us());
+	r = r ? r : db_query(&q, db, "SELECT " COLUMNS " FROM alerts WHERE id = ?1", "i", (int64_t)id);
+	r = r ? r : db_next(q);
+	if (r == 0)
+		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no alert");
+	r = r < 0 ? r : append(items, customer, q);
+	return r ? FAULT(r) : serve_reply_json(call, 200, json_incref(json_array_get(items, 0)));
+}
+
+/* --- module ------------------------------------------------------------------------------------------- */
+static int
+on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	SCOPED_JSON *items = json_array();
+	int r;
+
+	(void)state;
+	r = db_query(&q, customer,
+		"SELECT " COLUMNS " FROM alerts WHERE site = ?1 AND (state = 'firing' OR id IN"
+		" (SELECT id FROM alerts WHERE site = ?1 AND state <> 'firing' ORDER BY changed DESC LIMIT ?2))"
+		" ORDER BY state, changed DESC",
+		"ti", site->site, (int64_t)SITE_RESOLVED_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW)
+		r = append(items, site->customer, q);
+	if (r == 0 && json_object_set(page, "alerts", items) < 0)
+		r = -ENOMEM;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+sweep(const char *name, struct db *db, void *arg)
+{
+	const int64_t *before_us = arg;
+
+	(void)name;
+	return db_exec(db, "DELETE FROM alerts WHERE changed < ?1 AND state = 'resolved'", "i", *before_us);
+}
+
+static void
+on_tick(void *state, uint64_t now_us)
+{
+	int64_t before_us = (int64_t)(now_us - ALERT_INBOX_KEEP_S * CLOCK_US_PER_S);
+	int r = databases_each(serve_databases(state), sweep, &before_us);
+
+	if (r < 0)
+		log_fault(r, "sweep alerts");
+}
+
+static void
+on_counters(void *state, struct buf *out)
+{
+	(void)state;
+	buf_printf(out,
+		"# HELP mainstay_hub_alert_transitions_total Alerts that fired or resolved.\n"
+		"# TYPE mainstay_hub_alert_transitions_total counter\n"
+		"mainstay_hub_alert_transitions_total %ju\n",
+		(uintmax_t)transitions);
+}
+
+static int
+on_open(void **ret_state, struct serve *serve)
+{
+	*ret_state = serve;
+	return 0;
+}
+
+static const struct route routes[] = {
+	{ "GET", "/v1/fleet/alerts", ROUTE_ENGINEER, 0, on_list, 0 },
+	{ "POST", "/v1/fleet/alerts/{}/ack", ROUTE_ENGINEER, 1024, on_ack, 0 },
+};
+
+const struct serve_module alert_inbox_module = {
+	.name = "alerts",
+	.customer = &customer_migration,
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_open,
+	.tick = on_tick,
+	.metrics = on_counters,
+	.site = on_site,
+};

@@ -1,0 +1,116 @@
+#include "telemetry/ingest/ingest.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/batch.h"
+#include "appliance/serve/problem.h"
+#include "telemetry/alert/alert_inbox.h"
+#include "telemetry/ingest/unpack.h"
+#include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/otlp/otlp_encode.h"
+#include "telemetry/store/store.h"
+
+#define PROTOBUF "application/x-protobuf"
+
+/* Where the points of a batch go. */
+struct target {
+	struct db *db;
+	const char *site;
+};
+
+static int
+on_point(const struct otlp_point *point, void *arg)
+{
+	struct target *t = arg;
+
+	return store_point(t->db, t->site, point);
+}
+
+static int
+on_record(const struct otlp_record *record, void *arg)
+{
+	struct target *t = arg;
+
+	return alert_inbox_record(t->db, t->site, record);
+}
+
+static int
+unpack(struct http_call *call, struct buf *out)
+{
+	const char *type = http_call_get(call, "content-type");
+
+	if (call->body_len > 0 && (!type || strcasecmp(type, PROTOBUF) != 0))
+		return REFUSE(REASON_USAGE, "Content-Type", "only " PROTOBUF " is spoken here");
+	return unpack_body(out, http_call_get(call, "content-encoding"), call->body, call->body_len);
+}
+
+typedef int decode_fn(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
+	struct otlp_tally *ret_tally);
+
+/* One transaction: the batch's number and its points, or neither. */
+static int
+take(struct http_call *call, struct databases *d, const char *const *streams, decode_fn *decode)
+{
+	static const struct otlp_decode_ops ops = { on_point, on_record };
+	SCOPED(buf_done) struct buf body = BUF_MAX(OTLP_BODY_MAX);
+	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
+	struct otlp_tally tally = { 0 };
+	struct batch batch;
+	int r;
+
+	r = unpack(call, &body);
+	if (r == REASON_USAGE) {
+		http_call_header(call, "Accept-Encoding", "zstd, gzip");
+		problem_reply(call, r, 415);
+		return 0;
+	}
+	r = r ? r : batch_begin(&batch, call, d, streams);
+	if (r != 0)
+		return r;
+	if (!batch.seen) {
+		struct target t = { batch.db, call->who.site };
+
+		r = decode(body.data, body.len, &ops, &t, &tally);
+	}
+	if (r == 0 && tally.rejected > 0)
+		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
+	return batch_end(&batch, call, r, PROTOBUF, answer.data, answer.len);
+}
+
+static int
+on_metrics(struct http_call *call, void *state)
+{
+	static const char *const streams[] = { "metrics", NULL };
+
+	return take(call, serve_databases(state), streams, otlp_decode_metrics);
+}
+
+static int
+on_logs(struct http_call *call, void *state)
+{
+	static const char *const streams[] = { "alerts", NULL };
+
+	return take(call, serve_databases(state), streams, otlp_decode_logs);
+}
+
+static int
+on_open(void **ret_state, struct serve *serve)
+{
+	*ret_state = serve;
+	return 0;
+}
+
+static const struct route routes[] = {
+	{ "POST", "/v1/metrics", ROUTE_SITE, OTLP_BODY_MAX, on_metrics, ROUTE_OTLP },
+	{ "POST", "/v1/logs", ROUTE_SITE, OTLP_BODY_MAX, on_logs, ROUTE_OTLP },
+};
+
+const struct serve_module ingest_module = {
+	.name = "ingest",
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_open,
+};
