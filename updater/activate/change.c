@@ -79,6 +79,8 @@ change_save(const struct change *c, int dir_fd)
 	r = r ?: json_put_text(o, "from_version", c->from_version);
 	r = r ?: json_put_text(o, "to", c->to);
 	r = r ?: json_put_text(o, "to_version", c->to_version);
+	r = r ?: json_put_u64(o, "from_counter", c->from_counter);
+	r = r ?: json_put_u64(o, "counter", c->counter);
 	r = r ?: json_put_text(o, "step", change_step_text(c->step));
 	r = r ?: json_put_text(o, "reason", c->reason ? refuse_token(c->reason) : "");
 	r = r ?: json_put_text(o, "text", c->text);
@@ -89,7 +91,7 @@ change_save(const struct change *c, int dir_fd)
 }
 
 struct journal_row {
-	uint64_t v, started;
+	uint64_t v, started, from_counter, counter;
 	const char *id, *service, *from, *from_version, *to, *to_version, *step, *reason, *text;
 };
 
@@ -104,6 +106,8 @@ static const struct json_field journal_fields[] = {
 	TEXT(from_version, 64),
 	TEXT(to, 64),
 	TEXT(to_version, 64),
+	{ "from_counter", JSON_KIND_U64, false, offsetof(struct journal_row, from_counter), 0 },
+	{ "counter", JSON_KIND_U64, false, offsetof(struct journal_row, counter), 0 },
 	TEXT(step, 16),
 	TEXT(reason, 32),
 	TEXT(text, CHANGE_TEXT_MAX - 1),
@@ -147,6 +151,8 @@ change_load(struct change *ret, int dir_fd)
 	snprintf(c.to_version, sizeof(c.to_version), "%s", row.to_version);
 	snprintf(c.text, sizeof(c.text), "%s", row.text);
 	c.reason = refuse_reason(row.reason);
+	c.from_counter = row.from_counter;
+	c.counter = row.counter;
 	c.started_us = row.started;
 	*ret = c;
 	return 0;

@@ -43,6 +43,7 @@ struct change {
 	char from_version[65];
 	char to[65];
 	char to_version[65];
+	uint64_t from_counter, counter; /* of the two releases */
 	enum change_step step;
 	enum reason reason;          /* why it goes back; REASON_NONE while it goes forward */
 	char text[CHANGE_TEXT_MAX];  /* the same in words */

@@ -1,0 +1,330 @@
+#include "updater/activate/change_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/log.h"
+#include "appliance/loop/loop.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/lock.h"
+#include "appliance/tree/index.h"
+#include "updater/activate/worker.h"
+
+enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 };
+
+struct change_run {
+	struct change_run **slot;
+	struct monitor *m;
+	int journal_fd;
+	struct change c;
+	struct buf index;
+	const struct change_run_ops *ops;
+	void *arg;
+	struct worker *worker;
+	struct loop_timer *timer;
+	uint64_t health_until_us;
+	struct pending *pending; /* the service step under way */
+};
+
+/* What a service step carries along; the run may be gone by then. */
+struct pending {
+	struct change_run *run; /* NULL once cancelled */
+};
+
+static void take_step(struct change_run *run);
+
+struct change_run *
+change_run_cancel(struct change_run *run)
+{
+	if (!run)
+		return NULL;
+	if (run->slot)
+		*run->slot = NULL;
+	if (run->pending)
+		run->pending->run = NULL;
+	worker_cancel(run->worker);
+	loop_cancel(run->timer);
+	buf_done(&run->index);
+	free(run);
+	return NULL;
+}
+
+const struct change *
+change_run_state(const struct change_run *run)
+{
+	return &run->c;
+}
+
+static void
+on_turn(void *arg)
+{
+	take_step(arg);
+}
+
+/* The step ended with r.  The next one begins in a turn of its own. */
+static void
+advance(struct change_run *run, int r)
+{
+	const char *text = r > 0 ? refuse_last()->text : "fault";
+
+	if (r < 0)
+		log_fault(r, change_step_text(run->c.step));
+	change_advance(&run->c, r, text);
+	r = change_save(&run->c, run->journal_fd);
+	if (r < 0) {
+		/* The step is not in the journal: it is taken again after a restart, which each step allows. */
+		log_fault(r, "journal");
+	}
+	(void)loop_after(&run->timer, monitor_loop(run->m), 0, on_turn, run);
+}
+
+/* --- stage, check ------------------------------------------------------------------------------------------- */
+static void
+on_staged(int r, const struct stage_result *result, void *arg)
+{
+	(void)result;
+	advance(arg, r);
+}
+
+static int
+step_stage(struct change_run *run)
+{
+	return worker_stage(&run->worker, run->m, run->index.data, run->index.len, on_staged, run);
+}
+
+/* The definition stands in the store with the hash that the signed index gives it. */
+static int
+step_check(struct change_run *run)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED(scope_close) int store = -1;
+	char path[sizeof(((struct paths *)0)->lib) + 16], name[96];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/store", monitor_paths(run->m)->lib);
+	r = fs_open_dir(&store, -1, path, 0755);
+	snprintf(name, sizeof(name), "%s.definition.json", run->c.to);
+	r = r ?: fs_read(store, name, DEFINITION_BYTES_MAX, &text);
+	r = r ?: definition_read(&d, text.data, text.len);
+	if (r == 0 && strcmp(d->name, run->c.service) != 0)
+		r = REFUSE(REASON_ALTERED, run->c.service, "the release defines service \"%s\"", d->name);
+	return r;
+}
+
+/* --- services ------------------------------------------------------------------------------------------------ */
+static void
+on_service(int r, void *arg)
+{
+	struct pending *p = arg;
+	struct change_run *run = p->run;
+
+	free(p);
+	if (!run)
+		return;
+	run->pending = NULL;
+	advance(run, r);
+}
+
+static int
+service_step(struct change_run *run,
+	int (*step)(struct monitor *, const char *, services_done_fn *, void *))
+{
+	struct pending *p = malloc(sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->run = run;
+	run->pending = p;
+	r = step(run->m, run->c.service, on_service, p);
+	if (r < 0) {
+		run->pending = NULL;
+		free(p);
+	}
+	return r;
+}
+
+/* cluster.lock names hex, or the service is taken out of it where hex is empty. */
+static int
+write_lock(struct change_run *run, const char *hex, const char *version)
+{
+	struct lock lock;
+	struct lock_entry entry = { 0 };
+	struct services_state state = { 0 };
+	int r;
+
+	r = lock_read(&lock, monitor_paths(run->m));
+	if (r != 0)
+		return r;
+	if (!hex[0]) {
+		if (lock_find(&lock, run->c.service))
+			r = lock_remove(&lock, run->c.service);
+	} else {
+		(void)services_find(run->m, run->c.service, &state);
+		snprintf(entry.service, sizeof(entry.service), "%s", run->c.service);
+		snprintf(entry.release, sizeof(entry.release), "%s", hex);
+		snprintf(entry.version, sizeof(entry.version), "%s", version);
+		snprintf(entry.channel, sizeof(entry.channel), "%s", state.channel[0] ? state.channel : "stable");
+		entry.counter = strcmp(hex, run->c.to) == 0 ? run->c.counter : run->c.from_counter;
+		r = lock_put(&lock, &entry);
+	}
+	r = r ?: lock_write(&lock, monitor_paths(run->m));
+	services_reload(run->m);
+	return r;
+}
+
+static void
+on_health_look(void *arg)
+{
+	struct change_run *run = arg;
+	struct services_state state = { 0 };
+	bool known = services_find(run->m, run->c.service, &state);
+
+	if (known && strcmp(state.health, "passing") == 0) {
+		advance(run, 0);
+	} else if (known && strcmp(state.state, "failed") == 0) {
+		advance(run, REFUSE(REASON_STATE_MOVED, run->c.service, "it failed while its health was awaited"));
+	} else if (clock_mono_us() > run->health_until_us) {
+		advance(run, REFUSE(REASON_STATE_MOVED, run->c.service, "health is %s after %d s, state %s",
+				     known ? state.health : "unknown", HEALTH_MAX_S, state.state));
+	} else {
+		(void)loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, on_health_look, run);
+	}
+}
+
+static int
+step_health(struct change_run *run)
+{
+	run->health_until_us = clock_mono_us() + HEALTH_MAX_S * CLOCK_US_PER_S;
+	return loop_after(&run->timer, monitor_loop(run->m), 0, on_health_look, run);
+}
+
+/* --- ends ------------------------------------------------------------------------------------------------------ */
+static int
+leaf(struct change_run *run, const char *kind)
+{
+	uint8_t digest[32];
+
+	return monitor_leaf(run->m, kind, "mainstayd", run->c.service,
+		hex_decode(digest, sizeof(digest), run->c.to) ? digest : NULL, run->c.reason);
+}
+
+static void
+end(struct change_run *run)
+{
+	struct change c = run->c;
+	const struct change_run_ops *ops = run->ops;
+	void *arg = run->arg;
+	int r;
+
+	if (c.step == CHANGE_ROLLED_BACK) {
+		r = leaf(run, "rollback");
+		if (r < 0)
+			log_fault(r, "rollback leaf");
+	}
+	r = change_clear(run->journal_fd);
+	if (r < 0)
+		log_fault(r, "journal");
+	monitor_changed(run->m, MONITOR_CHANGE_SERVICE);
+	monitor_statement_soon(run->m);
+	change_run_cancel(run);
+	ops->over(&c, arg);
+}
+
+/* Begin the step that the journal names.  A step that ends at once returns 0 or its reason and is advanced here;
+ * one that waits sets *later. */
+static int
+begin(struct change_run *run, bool *later)
+{
+	switch (run->c.step) {
+	case CHANGE_STAGE:
+		*later = true;
+		return step_stage(run);
+	case CHANGE_CHECK:
+		return step_check(run);
+	case CHANGE_STOP:
+		if (!run->c.from[0])
+			return 0;
+		*later = true;
+		return service_step(run, services_stop);
+	case CHANGE_SWITCH:
+		return write_lock(run, run->c.to, run->c.to_version);
+	case CHANGE_START:
+		*later = true;
+		return service_step(run, services_start);
+	case CHANGE_HEALTH:
+		*later = true;
+		return step_health(run);
+	case CHANGE_COMMIT:
+		return leaf(run, "activate");
+	case CHANGE_UNDO_STOP:
+		*later = true;
+		return service_step(run, services_stop);
+	case CHANGE_UNDO_SWITCH:
+		return write_lock(run, run->c.from, run->c.from_version);
+	case CHANGE_UNDO_START:
+		if (!run->c.from[0])
+			return 0;
+		*later = true;
+		return service_step(run, services_start);
+	case CHANGE_GOOD:
+	case CHANGE_ROLLED_BACK:
+	case CHANGE_STEP_MAX:
+		break;
+	}
+	return 0;
+}
+
+static void
+take_step(struct change_run *run)
+{
+	bool later = false;
+	int r;
+
+	if (change_over(&run->c)) {
+		end(run);
+		return;
+	}
+	log_info("%s: %s -> %s: %s", run->c.service, run->c.from_version[0] ? run->c.from_version : "(none)",
+		run->c.to_version, change_step_text(run->c.step));
+	run->ops->stepped(&run->c, run->arg);
+	r = begin(run, &later);
+	if (r != 0 || !later)
+		advance(run, r);
+}
+
+int
+change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, const struct change *c,
+	const void *index, size_t len, const struct change_run_ops *ops, void *arg)
+{
+	struct change_run *run = calloc(1, sizeof(*run));
+	int r;
+
+	if (!run)
+		return FAULT(-ENOMEM);
+	run->m = m;
+	run->journal_fd = journal_fd;
+	run->c = *c;
+	run->ops = ops;
+	run->arg = arg;
+	run->index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	buf_put(&run->index, index, len);
+	r = buf_error(&run->index);
+	r = r ?: change_save(&run->c, journal_fd);
+	r = r ?: loop_after(&run->timer, monitor_loop(m), 0, on_turn, run);
+	if (r < 0) {
+		change_run_cancel(run);
+		return FAULT(r);
+	}
+	run->slot = slot;
+	*slot = run;
+	return 0;
+}

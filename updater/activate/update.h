@@ -1,0 +1,81 @@
+/* The updater's state in the monitor, shared by the files of this folder alone. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/tree/index.h"
+#include "updater/activate/assignment.h"
+#include "updater/activate/change.h"
+#include "updater/activate/change_run.h"
+
+struct monitor;
+struct monitor_call;
+
+enum { UPDATE_HISTORY_MAX = 64, UPDATE_WAITING_MAX = 8 };
+
+/* A command that waits for the end of a service's change. */
+struct update_waiting {
+	struct update *u;
+	struct monitor_call *call; /* NULL: free */
+	char service[65];
+	bool install;
+	struct loop_timer *again;  /* asks the courier once more while the assignment lacks the service */
+	unsigned tries;
+};
+
+struct update {
+	struct monitor *m;
+	int journal_fd, incoming_fd, store_fd;
+	bool has_assignment;
+	struct assignment assignment;
+	bool held;
+	char state[16];      /* idle fetching staged activating good rolled-back */
+	char service[65];
+	char reason[32];
+	char text[CHANGE_TEXT_MAX];
+	json_t *history;     /* newest last */
+	struct change_run *run;
+	struct update_waiting waiting[UPDATE_WAITING_MAX];
+};
+
+/* --- update.c: what is kept ------------------------------------------------------------------------------------ */
+/* lib/monitor/update.json.  A damaged file is refused at the start. */
+int update_load(struct update *u);
+int update_save(const struct update *u);
+void update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text);
+int update_remember(struct update *u, const struct change *c);
+
+/* --- update_release.c: releases and their bytes ------------------------------------------------------------------ */
+/* What a release is, once all that names it has verified. */
+struct update_release {
+	struct buf index;          /* verified bytes of index.json */
+	struct tree_index *tree;
+	char hex[65];
+	uint64_t counter;
+};
+
+void update_release_done(struct update_release *r);
+/* Look the release up in the monitor's trusted metadata and read its index from incoming/.  Returns 0;
+ * REASON_NOT_FOUND (unlogged) where its index has not come yet; or what is wrong with it (logged):
+ * REASON_HASH_MISMATCH, REASON_ALTERED, REASON_ROLLBACK, REASON_NOT_APPROVED (a core release). */
+int update_release_load(struct update *u, const struct assignment_release *a, struct update_release *ret);
+/* The same for a release that lies in the store. */
+int update_release_stored(struct update *u, const char *hex, struct update_release *ret);
+/* Append the hex names of objects that the release needs and that have not come: at most max in missing. */
+int update_release_missing(struct update *u, const struct update_release *r, json_t *missing, size_t max);
+/* The definition of a staged release. */
+struct definition;
+int update_release_definition(struct update *u, const char *hex, struct definition **ret);
+
+/* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
+int update_fetch_init(struct update *u);
+
+/* --- update_site.c ------------------------------------------------------------------------------------------------------ */
+/* Something arrived: begin what can be begun, tell who waits. */
+void update_consider(struct update *u);
+/* Is a release of this service to be put in without another word: it is being installed. */
+bool update_installing(const struct update *u, const char *service);
+/* A waiting install ends with this refusal. */
+void update_fail_waiting(struct update *u, const char *service, int r);

@@ -1,0 +1,177 @@
+#include "updater/activate/update.h"
+
+#include <errno.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/judge.h"
+#include "appliance/monitor/metadata.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "updater/fetch/fetch_wire.h"
+
+enum { ASSIGNMENT_BYTES_MAX = 64 * 1024 };
+
+/* --- the assignment ------------------------------------------------------------------------------------------------- */
+/* Which assigned releases lack their index: the next refresh of metadata is to bring them. */
+static int
+want_indexes(struct update *u, bool *ret_wanting)
+{
+	int r;
+
+	*ret_wanting = false;
+	for (size_t i = 0; i < u->assignment.n; i++) {
+		const struct assignment_release *a = &u->assignment.releases[i];
+		struct update_release rel;
+		struct services_state state;
+
+		/* Only what the customer's cluster.yaml names. */
+		if (!services_find(u->m, a->service, &state) || !state.wanted)
+			continue;
+		r = update_release_load(u, a, &rel);
+		if (r == 0) {
+			update_release_done(&rel);
+			continue;
+		}
+		if (r < 0)
+			return r;
+		if (r != REASON_NOT_FOUND) {
+			update_fail_waiting(u, a->service, r);
+			continue;
+		}
+		r = metadata_want(u->m, a->target);
+		if (r != 0)
+			return r;
+		*ret_wanting = true;
+	}
+	return 0;
+}
+
+static int
+take_assignment(struct update *u, const json_t *judged, bool *ret_wanting)
+{
+	SCOPED(buf_done) struct buf payload = BUF_MAX(ASSIGNMENT_BYTES_MAX);
+	struct assignment a;
+	uint8_t director[32];
+	const json_t *sigs;
+	const char *hex = json_string_value(json_object_get(monitor_hub(u->m), "director"));
+	int r;
+
+	if (!hex || !hex_decode(director, sizeof(director), hex))
+		return REFUSE(REASON_UNKNOWN_KEY, "assignment", "the trust card names no director");
+	r = judge_signed(judged, &payload, &sigs);
+	r = r ?: assignment_check(&a, payload.data, payload.len, sigs,
+			 &(struct assignment_facts){
+				 .site = monitor_site(u->m),
+				 .director = director,
+				 .counter = u->has_assignment ? u->assignment.counter : 0,
+				 .now_us = monitor_now_us(u->m),
+			 });
+	r = r ?: assignment_save(&a, monitor_dir(u->m));
+	if (r != 0)
+		return r;
+	u->assignment = a;
+	u->has_assignment = true;
+	return want_indexes(u, ret_wanting);
+}
+
+struct judging {
+	struct update *u;
+	struct monitor_call *call;
+};
+
+static void
+on_judged(int r, const json_t *answer, void *arg)
+{
+	struct judging *j = arg;
+	bool wanting = false;
+
+	r = r ?: take_assignment(j->u, answer, &wanting);
+	if (r > 0)
+		(void)monitor_leaf(j->u->m, "refuse", "courier", "assignment", NULL, (enum reason)r);
+	monitor_answer_result(j->call, r, r == 0 ? json_pack("{s:b}", "metadata", wanting) : NULL);
+	free(j);
+}
+
+static int
+on_assignment(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct judging *j;
+	const void *body;
+	size_t len;
+	int r;
+
+	if (!monitor_switch_on(m, SWITCH_UPDATES))
+		return REFUSE(REASON_SWITCHED_OFF, "updates", "the switch is off");
+	body = monitor_call_body(call, &len);
+	j = malloc(sizeof(*j));
+	if (!j)
+		return FAULT(-ENOMEM);
+	*j = (struct judging){ arg, call };
+	r = monitor_judge(m, JUDGE_RECORD, "assignment", body, len, on_judged, j);
+	if (r != 0) {
+		free(j);
+		return r;
+	}
+	monitor_call_hold(call, NULL, NULL);
+	return 0;
+}
+
+/* --- the objects ---------------------------------------------------------------------------------------------------------- */
+/* Something that the hub does not have, or that the courier could not get: an install that waits for it fails. */
+static void
+note_absent(struct update *u, const struct monitor_call *call)
+{
+	const char *name, *value;
+
+	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++)
+		if (strcmp(name, "absent") == 0)
+			update_fail_waiting(u, NULL,
+				REFUSE(REASON_NOT_FOUND, value, "the hub does not have this object"));
+}
+
+static int
+on_objects(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	json_t *missing = json_array();
+	int r = 0;
+
+	if (!monitor_switch_on(m, SWITCH_UPDATES)) {
+		json_decref(missing);
+		return REFUSE(REASON_SWITCHED_OFF, "updates", "the switch is off");
+	}
+	note_absent(u, call);
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
+		const struct assignment_release *a = &u->assignment.releases[i];
+		struct services_state state;
+		struct update_release rel;
+
+		if (!services_find(m, a->service, &state) || !state.wanted)
+			continue;
+		if (update_release_load(u, a, &rel) != 0)
+			continue; /* said when the assignment came */
+		if (strcmp(rel.hex, state.release) != 0)
+			r = update_release_missing(u, &rel, missing, FETCH_WIRE_NEED_MAX);
+		update_release_done(&rel);
+	}
+	if (r != 0) {
+		json_decref(missing);
+		return r;
+	}
+	if (json_array_size(missing) == 0)
+		update_consider(u);
+	monitor_answer(call, json_pack("{s:o}", "missing", missing));
+	return 0;
+}
+
+int
+update_fetch_init(struct update *u)
+{
+	int r;
+
+	r = monitor_register_verb(u->m, FETCH_WIRE_ASSIGNMENT, CALL_ROLE_COURIER, on_assignment, u);
+	return r ?: monitor_register_verb(u->m, FETCH_WIRE_OBJECTS, CALL_ROLE_COURIER, on_objects, u);
+}

@@ -1,0 +1,191 @@
+#include "updater/activate/update.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/metadata.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/lock.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "appliance/tree/platform.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/client.h"
+#include "updater/object/object.h"
+
+void
+update_release_done(struct update_release *r)
+{
+	buf_done(&r->index);
+	r->tree = tree_index_free(r->tree);
+}
+
+/* --- what the targets key signed about it --------------------------------------------------------------------------- */
+static const char *
+custom_text(const struct tuf_target *t, const char *name)
+{
+	const char *text = json_string_value(json_object_get(t->custom, name));
+
+	return text ? text : "";
+}
+
+/* The director may choose, but only what fits: this platform, a service and no core, never older. */
+static int
+check_custom(struct update *u, const struct assignment_release *a, const struct tuf_target *t,
+	uint64_t *ret_counter)
+{
+	const json_t *counter = json_object_get(t->custom, "counter");
+	const struct lock_entry *running;
+	struct lock lock;
+	int r;
+
+	if (!t->has_sha256 || !sha256_same(t->sha256, a->sha256, SHA256_LEN))
+		return REFUSE(REASON_HASH_MISMATCH, a->target, "the assignment names other bytes than the targets role");
+	if (strcmp(custom_text(t, "class"), "core") == 0)
+		return REFUSE(REASON_NOT_APPROVED, a->target, "a core release needs an owner's signature");
+	if (strcmp(custom_text(t, "class"), "service") != 0 || !json_is_integer(counter) ||
+		json_integer_value(counter) < 0)
+		return REFUSE(REASON_MALFORMED, a->target, "its custom metadata has no class or counter");
+	if (strcmp(custom_text(t, "platform"), platform_text()) != 0)
+		return REFUSE(REASON_WRONG_ADDRESSEE, a->target, "it is for platform \"%s\", this is %s",
+			custom_text(t, "platform"), platform_text());
+	*ret_counter = (uint64_t)json_integer_value(counter);
+	r = lock_read(&lock, monitor_paths(u->m));
+	if (r != 0)
+		return r;
+	running = lock_find(&lock, a->service);
+	if (running && *ret_counter < running->counter)
+		return REFUSE(REASON_ROLLBACK, a->target, "its counter %llu is below %llu, which runs",
+			(unsigned long long)*ret_counter, (unsigned long long)running->counter);
+	return 0;
+}
+
+/* --- its index -------------------------------------------------------------------------------------------------------- */
+static int
+read_below(int dir_fd, const char *path, size_t max, struct buf *out)
+{
+	SCOPED(scope_close) int fd = beneath_open(dir_fd, path, O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd == -ENOENT)
+		return REASON_NOT_FOUND;
+	if (fd < 0)
+		return REFUSE(REASON_UNSAFE_TREE, path, "what the courier left cannot be opened: %s", strerror(-fd));
+	return fs_read_fd(fd, max, out);
+}
+
+/* The index's bytes are verified; only now they are parsed. */
+static int
+parse_index(const char *service, struct update_release *ret)
+{
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	r = tree_index_read(&ret->tree, ret->index.data, ret->index.len);
+	if (r != 0)
+		return r;
+	sha256_of(digest, ret->index.data, ret->index.len);
+	hex_encode(ret->hex, digest, sizeof(digest));
+	if (service && strcmp(ret->tree->service, service) != 0)
+		return REFUSE(REASON_ALTERED, service, "the index is of service \"%s\"", ret->tree->service);
+	return 0;
+}
+
+int
+update_release_load(struct update *u, const struct assignment_release *a, struct update_release *ret)
+{
+	struct tuf_client *tuf = monitor_tuf(u->m);
+	struct tuf_target t;
+	char path[TUF_PATH_MAX + 200];
+	int r;
+
+	*ret = (struct update_release){ .index = BUF_MAX(TREE_INDEX_BYTES_MAX) };
+	if (!tuf)
+		return REASON_NOT_FOUND;
+	r = tuf_client_target(tuf, a->target, &t);
+	if (r == TUF_WANTS)
+		return REASON_NOT_FOUND;
+	r = r ?: check_custom(u, a, &t, &ret->counter);
+	if (r != 0)
+		return r;
+	snprintf(path, sizeof(path), "tuf/targets/%s", t.file);
+	r = read_below(u->incoming_fd, path, TREE_INDEX_BYTES_MAX, &ret->index);
+	r = r ?: tuf_target_check(&t, ret->index.data, ret->index.len);
+	r = r ?: parse_index(a->service, ret);
+	if (r != 0)
+		update_release_done(ret);
+	return r;
+}
+
+int
+update_release_stored(struct update *u, const char *hex, struct update_release *ret)
+{
+	char name[96];
+	int r;
+
+	*ret = (struct update_release){ .index = BUF_MAX(TREE_INDEX_BYTES_MAX) };
+	snprintf(name, sizeof(name), "%s.json", hex);
+	r = fs_read(u->store_fd, name, TREE_INDEX_BYTES_MAX, &ret->index);
+	if (r == REASON_NOT_FOUND)
+		r = REFUSE(REASON_NOT_FOUND, hex, "that release is not in the store any more");
+	r = r ?: parse_index(NULL, ret);
+	if (r == 0 && strcmp(ret->hex, hex) != 0)
+		r = REFUSE(REASON_ALTERED, hex, "the stored index has digest %s", ret->hex);
+	if (r != 0)
+		update_release_done(ret);
+	return r;
+}
+
+/* --- its objects ------------------------------------------------------------------------------------------------------- */
+static int
+note_missing(int objects_fd, const uint8_t sha256[32], json_t *missing)
+{
+	char hex[65];
+	json_t *text;
+	size_t i;
+
+	if (objects_fd >= 0 && object_exists(objects_fd, sha256))
+		return 0;
+	hex_encode(hex, sha256, SHA256_LEN);
+	json_array_foreach (missing, i, text)
+		if (strcmp(json_string_value(text), hex) == 0)
+			return 0;
+	return json_array_append_new(missing, json_string(hex)) < 0 ? -ENOMEM : 0;
+}
+
+int
+update_release_missing(struct update *u, const struct update_release *rel, json_t *missing, size_t max)
+{
+	SCOPED(scope_close) int objects = -1;
+	struct stat st;
+	int r = 0;
+
+	if (fstatat(u->store_fd, rel->hex, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* staged: nothing more is needed */
+	objects = openat(u->incoming_fd, "objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	r = note_missing(objects, rel->tree->definition, missing);
+	for (size_t i = 0; i < rel->tree->n_entries && r == 0 && json_array_size(missing) < max; i++)
+		if (rel->tree->entries[i].type == TREE_TYPE_FILE)
+			r = note_missing(objects, rel->tree->entries[i].sha256, missing);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+update_release_definition(struct update *u, const char *hex, struct definition **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	char name[96];
+	int r;
+
+	snprintf(name, sizeof(name), "%s.definition.json", hex);
+	r = fs_read(u->store_fd, name, DEFINITION_BYTES_MAX, &b);
+	if (r == REASON_NOT_FOUND)
+		return REFUSE(REASON_NOT_FOUND, hex, "that release is not in the store");
+	return r ?: definition_read(ret, b.data, b.len);
+}

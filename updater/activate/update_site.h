@@ -1,0 +1,24 @@
+/* Updates on the customer's side: a module of the monitor.
+ *
+ *	install, or a newer assignment -> metadata, assignment, objects (the courier's fetch, fetch_wire.h)
+ *	-> every byte checked against signed metadata -> a change (change.h), step by step, journaled
+ *
+ *	service.install  service [channel]    PROGRESS {"step"...}; {"service","release","version","state","rights"}
+ *	service.remove   service              {"service"}
+ *	service.accept   service kind item... {"service","accepted":[...]}
+ *	service.rights   service              what the running release asks for, and what of it was accepted
+ *	update.check                          begins a fetch; {} when it was asked for
+ *	update.plan                           {"items":[{"service","from","to","version","held"}],"digest"}
+ *	update.apply     [plan]               starts what the plan says; PROGRESS; {"items":[...]}
+ *	update.status                         {"state","service","reason","text","held","counter"}
+ *	update.history                        {"items":[{"time","service","from","to","outcome","reason"}]}
+ *	update.hold update.unhold             nothing is applied while held
+ *	update.rollback  service              back to the release before
+ *	update.assignment update.objects      the courier's (fetch_wire.h)
+ *
+ * A newer release of an installed service waits, staged, for update.apply: nothing changes by itself. */
+#pragma once
+
+struct monitor;
+
+int update_site_init(struct monitor *m);

@@ -1,0 +1,443 @@
+#include "updater/activate/update_verbs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/service/accepted.h"
+#include "appliance/service/cluster.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/lock.h"
+#include "appliance/trust/sha256.h"
+#include "updater/activate/rights.h"
+#include "updater/activate/update.h"
+#include "updater/fetch/fetch_wire.h"
+
+enum { CLUSTER_BYTES_MAX = 64 * 1024 };
+
+#define CLUSTER_NAME "cluster.yaml"
+
+/* --- cluster.yaml: the one desired state -------------------------------------------------------------------------- */
+static int
+cluster_text(struct update *u, int *ret_etc, struct buf *text)
+{
+	int r;
+
+	r = fs_open_dir(ret_etc, -1, monitor_paths(u->m)->etc, 0755);
+	r = r ?: fs_read(*ret_etc, CLUSTER_NAME, CLUSTER_BYTES_MAX, text);
+	if (r == REASON_NOT_FOUND)
+		return 0; /* an empty cluster */
+	if (r == REASON_TOO_LARGE)
+		return REFUSE(REASON_TOO_LARGE, CLUSTER_NAME, "over %d bytes", CLUSTER_BYTES_MAX);
+	return r;
+}
+
+static int
+cluster_replace(struct update *u, int etc, const struct buf *text)
+{
+	int r = fs_replace(etc, CLUSTER_NAME, text->data, text->len, 0644);
+
+	if (r == 0)
+		services_reload(u->m);
+	return r;
+}
+
+static int
+need_service(struct update *u, const struct monitor_call *call, const char **ret, struct services_state *state)
+{
+	int r = monitor_call_need(call, "service", ret);
+
+	if (r == 0 && !services_find(u->m, *ret, state))
+		r = REFUSE(REASON_NOT_FOUND, *ret, "cluster.yaml names no such service");
+	return r;
+}
+
+/* --- install, remove ------------------------------------------------------------------------------------------------ */
+static int
+on_install(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	SCOPED(buf_done) struct buf old = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(scope_close) int etc = -1;
+	struct services_state state = { 0 };
+	const char *service;
+	bool known;
+	int r;
+
+	r = monitor_call_need(call, "service", &service);
+	if (r != 0)
+		return r;
+	if (!monitor_recorded(m))
+		return REFUSE(REASON_NOT_APPROVED, service, "the site has no engineer-signed site record yet");
+	if (!monitor_switch_on(m, SWITCH_UPDATES))
+		return REFUSE(REASON_SWITCHED_OFF, service, "releases come with the updates switch: mainstay on updates");
+	known = services_find(m, service, &state);
+	if (known && state.release[0])
+		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
+	if (!known || !state.wanted) {
+		r = cluster_text(u, &etc, &old);
+		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
+		r = r ?: cluster_replace(u, etc, &text);
+	}
+	r = r ?: update_wait(u, call, service, true);
+	if (r != 0)
+		return r;
+	update_set(u, "fetching", service, REASON_NONE, "");
+	monitor_statement_soon(m);
+	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
+	return 0;
+}
+
+struct removal {
+	struct update *u;
+	struct monitor_call *call;
+	char service[65];
+};
+
+static int
+forget_service(struct update *u, const char *service)
+{
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(buf_done) struct buf old = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(scope_close) int etc = -1;
+	struct lock lock;
+	int r;
+
+	r = lock_read(&lock, monitor_paths(u->m));
+	if (r == 0 && lock_find(&lock, service)) {
+		r = lock_remove(&lock, service);
+		r = r ?: lock_write(&lock, monitor_paths(u->m));
+	}
+	r = r ?: cluster_text(u, &etc, &old);
+	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
+	r = r ?: cluster_replace(u, etc, &text);
+	r = r ?: accepted_load(&a, monitor_dir(u->m));
+	r = r ?: accepted_forget(a, service);
+	r = r ?: accepted_save(a, monitor_dir(u->m));
+	return r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
+}
+
+static void
+on_removed(int r, void *arg)
+{
+	struct removal *rm = arg;
+
+	/* A service that never ran has nothing to stop. */
+	if (r == 0 || r == REASON_NOT_FOUND)
+		r = forget_service(rm->u, rm->service);
+	monitor_changed(rm->u->m, MONITOR_CHANGE_SERVICE);
+	monitor_statement_soon(rm->u->m);
+	monitor_answer_result(rm->call, r, r == 0 ? json_pack("{s:s, s:s}", "service", rm->service, "data", "kept") : NULL);
+	free(rm);
+}
+
+static int
+on_remove(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	struct services_state state;
+	struct removal *rm;
+	const char *service;
+	int r;
+
+	r = need_service(u, call, &service, &state);
+	if (r != 0)
+		return r;
+	if (u->run)
+		return REFUSE(REASON_BUSY, service, "a change is under way");
+	rm = calloc(1, sizeof(*rm));
+	if (!rm)
+		return FAULT(-ENOMEM);
+	rm->u = u;
+	rm->call = call;
+	snprintf(rm->service, sizeof(rm->service), "%s", service);
+	r = services_stop(m, service, on_removed, rm);
+	if (r < 0) {
+		free(rm);
+		return FAULT(r);
+	}
+	monitor_call_hold(call, NULL, NULL);
+	return 0;
+}
+
+/* --- rights ----------------------------------------------------------------------------------------------------------- */
+static int
+on_rights(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	struct services_state state;
+	const char *service;
+	json_t *rights;
+	int r;
+
+	r = need_service(u, call, &service, &state);
+	r = r ?: update_release_definition(u, state.release, &d);
+	r = r ?: accepted_load(&a, monitor_dir(m));
+	r = r ?: rights_list(&rights, d, a);
+	if (r == 0)
+		monitor_answer(call, rights);
+	return r;
+}
+
+static int
+on_accept(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED_JSON *done = json_array();
+	struct services_state state;
+	const char *service, *kind, *name, *value;
+	int r;
+
+	r = need_service(u, call, &service, &state);
+	r = r ?: monitor_call_need(call, "kind", &kind);
+	r = r ?: update_release_definition(u, state.release, &d);
+	r = r ?: accepted_load(&a, monitor_dir(m));
+	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
+		if (strcmp(name, "item") != 0)
+			continue;
+		r = rights_accept(a, d, kind, value);
+		r = r ?: monitor_leaf(m, "accept", monitor_call_actor(call), value, NULL, REASON_NONE);
+		r = r ?: json_array_append_new(done, json_string(value));
+	}
+	r = r ?: accepted_save(a, monitor_dir(m));
+	if (r != 0)
+		return r;
+	monitor_changed(m, MONITOR_CHANGE_SERVICE);
+	monitor_answer(call, json_pack("{s:s, s:O}", "service", service, "accepted", done));
+	return 0;
+}
+
+/* --- plan, apply ------------------------------------------------------------------------------------------------------- */
+/* One row for each installed service whose assigned release is whole and is not the one that runs. */
+static int
+make_plan(struct update *u, json_t *items)
+{
+	int r = 0;
+
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
+		const struct assignment_release *a = &u->assignment.releases[i];
+		SCOPED_JSON *missing = json_array();
+		struct services_state state;
+		struct update_release rel;
+
+		if (!services_find(u->m, a->service, &state) || !state.wanted || !state.release[0] ||
+			update_release_load(u, a, &rel) != 0)
+			continue;
+		r = update_release_missing(u, &rel, missing, 1);
+		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, state.release) != 0)
+			r = json_array_append_new(items,
+				json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "service", a->service, "from", state.release,
+					"from_version", state.version, "to", rel.hex, "version", rel.tree->version,
+					"held", u->held));
+		update_release_done(&rel);
+	}
+	return r < 0 ? FAULT(-ENOMEM) : r;
+}
+
+static int
+plan_digest(const json_t *items, char out[SHA256_TEXT_MAX])
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(CLUSTER_BYTES_MAX);
+	uint8_t digest[SHA256_LEN];
+	int r = json_canonical(&b, items);
+
+	if (r != 0)
+		return r;
+	sha256_of(digest, b.data, b.len);
+	sha256_text(out, digest);
+	return 0;
+}
+
+static int
+on_plan(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED_JSON *items = json_array();
+	char digest[SHA256_TEXT_MAX];
+	int r;
+
+	(void)m;
+	r = make_plan(arg, items);
+	r = r ?: plan_digest(items, digest);
+	if (r == 0)
+		monitor_answer(call, json_pack("{s:O, s:s}", "items", items, "digest", digest));
+	return r;
+}
+
+static int
+begin_row(struct update *u, struct monitor_call *call, const json_t *row)
+{
+	const char *service = json_string_value(json_object_get(row, "service"));
+	const struct assignment_release *a = assignment_find(&u->assignment, service);
+	struct update_release rel;
+	int r;
+
+	r = update_release_load(u, a, &rel);
+	if (r != 0)
+		return r;
+	r = update_begin(u, service, &rel);
+	r = r ?: update_wait(u, call, service, false);
+	update_release_done(&rel);
+	return r;
+}
+
+static int
+on_apply(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	SCOPED_JSON *items = json_array();
+	const char *wanted = monitor_call_text(call, "plan");
+	char digest[SHA256_TEXT_MAX];
+	int r;
+
+	(void)m;
+	if (u->held)
+		return REFUSE(REASON_DENIED, "update", "updates are held: mainstay update unhold");
+	r = make_plan(u, items);
+	r = r ?: plan_digest(items, digest);
+	if (r != 0)
+		return r;
+	if (wanted && strcmp(wanted, digest) != 0)
+		return REFUSE(REASON_STATE_MOVED, wanted, "the plan is %s by now", digest);
+	if (json_array_size(items) == 0)
+		return REFUSE(REASON_NOT_FOUND, "update", "nothing is there to apply: every service runs its assigned release");
+	return begin_row(u, call, json_array_get(items, 0));
+}
+
+/* Back to the release that ran before the last good change. */
+static int
+on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	struct services_state state;
+	struct update_release rel;
+	const char *service, *before = NULL;
+	const json_t *row;
+	size_t i;
+	int r;
+
+	(void)m;
+	r = need_service(u, call, &service, &state);
+	if (r != 0)
+		return r;
+	json_array_foreach (u->history, i, row) {
+		const char *to = json_string_value(json_object_get(row, "to"));
+		const char *of = json_string_value(json_object_get(row, "service"));
+		const char *how = json_string_value(json_object_get(row, "outcome"));
+
+		if (of && strcmp(of, service) == 0 && to && strcmp(to, state.release) == 0 && how &&
+			strcmp(how, "good") == 0)
+			before = json_string_value(json_object_get(row, "from"));
+	}
+	if (!before || !before[0])
+		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
+	r = update_release_stored(u, before, &rel);
+	if (r != 0)
+		return r;
+	r = update_begin(u, service, &rel);
+	r = r ?: update_wait(u, call, service, false);
+	update_release_done(&rel);
+	return r;
+}
+
+/* --- state ------------------------------------------------------------------------------------------------------------- */
+static int
+on_check(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)arg;
+	if (!monitor_switch_on(m, SWITCH_UPDATES))
+		return REFUSE(REASON_SWITCHED_OFF, "update", "the updates switch is off: mainstay on updates");
+	monitor_statement_soon(m);
+	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
+	monitor_answer(call, json_pack("{s:b}", "asked", true));
+	return 0;
+}
+
+static int
+on_update_status(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+
+	(void)m;
+	monitor_answer(call,
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I}", "state", u->state, "service", u->service, "reason",
+			u->reason, "text", u->text, "held", u->held, "counter",
+			(json_int_t)(u->has_assignment ? u->assignment.counter : 0)));
+	return 0;
+}
+
+static int
+on_history(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+
+	(void)m;
+	monitor_answer(call, json_pack("{s:O}", "items", u->history));
+	return 0;
+}
+
+static int
+set_held(struct update *u, struct monitor_call *call, bool held)
+{
+	int r;
+
+	u->held = held;
+	r = update_save(u);
+	r = r ?: monitor_leaf(u->m, "update", monitor_call_actor(call), held ? "hold" : "unhold", NULL, REASON_NONE);
+	if (r == 0)
+		monitor_answer(call, json_pack("{s:b}", "held", u->held));
+	return r;
+}
+
+static int
+on_hold(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)m;
+	return set_held(arg, call, true);
+}
+
+static int
+on_unhold(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)m;
+	return set_held(arg, call, false);
+}
+
+static const struct {
+	const char *verb;
+	monitor_verb_fn *fn;
+} verbs[] = {
+	{ "service.install", on_install },
+	{ "service.remove", on_remove },
+	{ "service.rights", on_rights },
+	{ "service.accept", on_accept },
+	{ "update.check", on_check },
+	{ "update.plan", on_plan },
+	{ "update.apply", on_apply },
+	{ "update.status", on_update_status },
+	{ "update.history", on_history },
+	{ "update.hold", on_hold },
+	{ "update.unhold", on_unhold },
+	{ "update.rollback", on_rollback },
+};
+
+int
+update_verbs_init(struct update *u)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs) && r == 0; i++)
+		r = monitor_register_verb(u->m, verbs[i].verb, CALL_ROLE_CONTROL, verbs[i].fn, u);
+	return r;
+}

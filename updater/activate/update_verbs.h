@@ -1,0 +1,16 @@
+/* The control verbs of the updater (update_site.h lists them); shared by the files of this folder alone. */
+#pragma once
+
+#include <stdbool.h>
+
+struct monitor_call;
+struct update;
+struct update_release;
+
+int update_verbs_init(struct update *u);
+
+/* --- of update_site.c, for the verbs --------------------------------------------------------------------------------- */
+/* Hold the call until the service's change is over; install: and until its release has come. */
+int update_wait(struct update *u, struct monitor_call *call, const char *service, bool install);
+/* Start a change of service to this release. */
+int update_begin(struct update *u, const char *service, const struct update_release *rel);
