@@ -130,14 +130,8 @@ on_card(int r, const json_t *answer, void *arg)
 	hex_encode(nonce, raw, sizeof(raw));
 	r = r ?: check_card(b, answer, &card);
 	r = r ?: check_standing(b, card);
-	if (r == 0) {
-		/* An enrolled site that asks again stays enrolled; only the nonce is new. */
-		bool was = b->m->site.state == SITE_STATE_ENROLLED;
-
+	if (r == 0)
 		r = site_begin(&b->m->site, b->m->dir_fd, STEAL(card), &b->token, nonce, b->proxy);
-		if (r == 0 && was)
-			r = site_enrolled(&b->m->site, b->m->dir_fd);
-	}
 	r = r ?: make_request(b, &out);
 	card_free(card);
 	monitor_answer_result(b->call, r, out);
@@ -323,6 +317,7 @@ on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 	r = switch_save(&off, m->dir_fd);
 	r = r ?: monitor_leaf(m, "leave", monitor_call_actor(call), object, NULL, REASON_NONE);
 	r = r ?: site_leave(&m->site, m->dir_fd);
+	r = r ?: audit_set_site(m->audit, AUDIT_UNENROLLED);
 	if (r < 0)
 		return FAULT(r);
 	monitor_set_people(m, NULL);

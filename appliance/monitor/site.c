@@ -155,7 +155,8 @@ site_begin(struct site *s, int dir_fd, struct card *take_card, const struct toke
 	struct site next = *s;
 	int r;
 
-	next.state = SITE_STATE_BEGUN;
+	if (next.state != SITE_STATE_ENROLLED) /* asking again takes nothing back */
+		next.state = SITE_STATE_BEGUN;
 	memcpy(next.site, token->site, sizeof(next.site));
 	memcpy(next.customer, token->customer, sizeof(next.customer));
 	(void)snprintf(next.nonce, sizeof(next.nonce), "%s", nonce);

@@ -40,7 +40,8 @@ struct site {
 int site_open(struct site *s, int dir_fd);
 void site_done(struct site *s);
 
-/* Begin: keep card and names, make the site key.  take_card is consumed.  The state is BEGUN on 0. */
+/* Begin: keep card and names, make the site key.  take_card is consumed.  The state is BEGUN on 0, or
+ * stays ENROLLED. */
 int site_begin(struct site *s, int dir_fd, struct card *take_card, const struct token *token,
 	const char *nonce, const char *proxy);
 /* The hub's answer verified. */

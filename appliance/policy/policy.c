@@ -16,6 +16,7 @@
 enum { LISTS = POLICY_FORM_HOURS + 1 };
 
 static const char operand[] = "policy";
+static const char everything[] = "*";
 
 /* A list of words that a question is held against; absent: matches everything. */
 struct list {
@@ -150,7 +151,8 @@ read_rule(struct policy *p, const json_t *obj, struct rule *rule)
 	if (r)
 		return r;
 	rule->decision = decision_of(parts.decision);
-	if (rule->decision == POLICY_ALLOW && !rule->lists[POLICY_FORM_OPERATIONS].given)
+	if (rule->decision == POLICY_ALLOW && (!rule->lists[POLICY_FORM_OPERATIONS].given ||
+						      list_has(&rule->lists[POLICY_FORM_OPERATIONS], everything)))
 		return REFUSE(REASON_MALFORMED, operand, "a rule that allows must name its operations");
 	if (rule->approvers.given && rule->decision != POLICY_ASK)
 		return REFUSE(REASON_MALFORMED, operand, "approvers belong to a rule that asks");
@@ -408,7 +410,8 @@ matches(const struct rule *rule, const struct policy_question *q)
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
-		if (rule->lists[i].given && !list_has(&rule->lists[i], words[i]))
+		if (rule->lists[i].given && !list_has(&rule->lists[i], words[i]) &&
+			!list_has(&rule->lists[i], everything))
 			return false;
 	return in_hours(rule, q);
 }

@@ -20,7 +20,7 @@ const char policy_compile_default[] =
 	"  - { risk: [observe, change], decision: ask }\n"
 	"  - { risk: [destroy, session], decision: deny }\n";
 
-SCOPED_DESTRUCTOR(struct yaml_node, yaml_free)
+SCOPED_DESTRUCTOR(struct yaml_node, yaml_node_free)
 
 struct compiler {
 	const char *name; /* of the file */
@@ -199,6 +199,17 @@ is_approver(const json_t *out, const char *name)
 	return false;
 }
 
+static bool
+names_operations(const json_t *rule)
+{
+	const json_t *list = json_object_get(rule, "operations");
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (strcmp(json_string_value(json_array_get(list, i)), "*") == 0)
+			return false;
+	return list != NULL;
+}
+
 static int
 put_rule(const struct compiler *c, const struct yaml_node *n, const json_t *out, json_t *list)
 {
@@ -228,7 +239,7 @@ put_rule(const struct compiler *c, const struct yaml_node *n, const json_t *out,
 	r = put_word(c, decision, POLICY_FORM_DECISION, "decision", rule);
 	if (r)
 		return r;
-	if (strcmp(decision->text, "allow") == 0 && !yaml_get(n, "operations"))
+	if (strcmp(decision->text, "allow") == 0 && !names_operations(rule))
 		return refuse_at(c, decision, "a rule that allows must name its operations");
 	approvers = yaml_get(n, "approvers");
 	if (approvers && strcmp(decision->text, "ask") != 0)
@@ -288,7 +299,7 @@ put_document(const struct compiler *c, const struct yaml_node *root, json_t *out
 int
 policy_compile(json_t **ret_json, const void *yaml, size_t len, const char *name)
 {
-	SCOPED(yaml_freep) struct yaml_node *root = NULL;
+	SCOPED(yaml_node_freep) struct yaml_node *root = NULL;
 	SCOPED(policy_freep) struct policy *whole = NULL;
 	SCOPED_JSON *out = json_object();
 	struct compiler c = { .name = name };

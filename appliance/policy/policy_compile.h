@@ -12,8 +12,8 @@
  *	  - { risk: [observe, change], decision: ask, approvers: [ann] }
  *	  - { risk: destroy, decision: deny }
  *
- * services, operations, risk, roles and engineers are one word or a list; left out they match everything,
- * but "allow" must name its operations. */
+ * services, operations, risk, roles and engineers are one word or a list; left out, or (but for risk) "*", they
+ * match everything, but "allow" must name its operations. */
 #pragma once
 
 #include <jansson.h>

@@ -31,6 +31,13 @@ static const struct {
 	[POLICY_FORM_NAME] = { "name", "a name of letters, digits, '.', '_', '-', '@'", NULL, 0 },
 };
 
+/* "*" stands for everything, where a list is about what may come (not where a person or a name is meant). */
+static bool
+is_everything(enum policy_form form, const char *s)
+{
+	return form <= POLICY_FORM_ENGINEERS && form != POLICY_FORM_RISK && strcmp(s, "*") == 0;
+}
+
 static bool
 is_word(const char *s)
 {
@@ -70,7 +77,7 @@ policy_form_check(enum policy_form form, const char *text)
 	else if (form == POLICY_FORM_KEY)
 		good = is_key(text);
 	else if (!forms[form].words)
-		good = is_word(text);
+		good = is_word(text) || is_everything(form, text);
 	for (size_t i = 0; i < forms[form].n_words; i++)
 		good = good || strcmp(forms[form].words[i], text) == 0;
 	return good ? NULL : forms[form].wanted;
