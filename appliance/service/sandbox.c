@@ -154,14 +154,26 @@ sandbox_env(struct sandbox *s, const char *assignment)
 	add3(s, "--setenv", name, eq + 1);
 }
 
-void
-sandbox_info_fd(struct sandbox *s, int fd)
+static void
+add_fd(struct sandbox *s, const char *option, int fd)
 {
 	char number[16];
 
 	(void)snprintf(number, sizeof(number), "%d", fd);
-	add(s, "--info-fd");
+	add(s, option);
 	add(s, number);
+}
+
+void
+sandbox_info_fd(struct sandbox *s, int fd)
+{
+	add_fd(s, "--info-fd", fd);
+}
+
+void
+sandbox_block_fd(struct sandbox *s, int fd)
+{
+	add_fd(s, "--block-fd", fd);
 }
 
 int

@@ -27,6 +27,8 @@ void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writ
 void sandbox_env(struct sandbox *s, const char *assignment);
 /* bubblewrap writes its JSON ("child-pid") to this descriptor. */
 void sandbox_info_fd(struct sandbox *s, int fd);
+/* The command begins once this descriptor can be read. */
+void sandbox_block_fd(struct sandbox *s, int fd);
 /* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong: REASON_NOT_FOUND the
  * tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder, file or link, REASON_TOO_LARGE
  * (all logged); or a fault. */

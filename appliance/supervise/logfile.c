@@ -1,0 +1,81 @@
+#include "appliance/supervise/logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/scope.h"
+
+int
+logfile_open(int *ret_fd, const char *dir, const char *name)
+{
+	SCOPED(scope_close) int dir_fd = -1;
+	char file[NAME_MAX + 1];
+	int fd;
+
+	(void)snprintf(file, sizeof(file), "%s.log", name);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return FAULT(-errno);
+	fd = openat(dir_fd, file, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return FAULT(-errno);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int
+copy(int out, int in, off_t size)
+{
+	off_t at = 0;
+
+	while (at < size) {
+		ssize_t n = sendfile(out, in, &at, (size_t)(size - at));
+
+		if (n < 0)
+			return FAULT(-errno);
+		if (n == 0)
+			break;
+	}
+	return 0;
+}
+
+int
+logfile_bound(const char *dir, const char *name, uint64_t max)
+{
+	SCOPED(scope_close) int dir_fd = -1;
+	SCOPED(scope_close) int in = -1;
+	SCOPED(scope_close) int out = -1;
+	char tmp[NAME_MAX + 1], old[NAME_MAX + 1];
+	struct stat st;
+	int r;
+
+	r = logfile_open(&in, dir, name);
+	if (r)
+		return FAULT(r);
+	if (fstat(in, &st) < 0)
+		return FAULT(-errno);
+	if ((uint64_t)st.st_size <= max)
+		return 0;
+	(void)snprintf(tmp, sizeof(tmp), ".tmp.%s.log", name);
+	(void)snprintf(old, sizeof(old), "%s.log.1", name);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return FAULT(-errno);
+	out = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (out < 0)
+		return FAULT(-errno);
+	r = copy(out, in, st.st_size);
+	if (r) /* no space: better an old log less than a full disk */
+		(void)unlinkat(dir_fd, tmp, 0);
+	else if (renameat(dir_fd, tmp, dir_fd, old) < 0)
+		r = FAULT(-errno);
+	if (ftruncate(in, 0) < 0)
+		return FAULT(-errno);
+	return r;
+}

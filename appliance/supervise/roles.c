@@ -1,0 +1,65 @@
+#include "appliance/supervise/roles.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "appliance/supervise/supervise_wire.h"
+
+#define MIB (UINT64_C(1024) * 1024)
+
+static const struct roles_role roles[ROSTER_ROLE_MAX] = {
+	[ROSTER_RUN] = { .root = true },
+	[ROSTER_SUPERVISE] = { .program = "mainstay-supervise", .root = true, .state = true, .nofile = 4096 },
+	/* mainstayd and mainstay-activate need root's power over files; neither has a network. */
+	[ROSTER_MONITOR] = { .program = "mainstayd", .user = IDENTITY_MONITOR, .root = true,
+		.no_network = true, .state = true, .nofile = 4096 },
+	[ROSTER_COLLECTD] = { .program = "mainstay-collectd", .user = IDENTITY_COLLECTD, .readers = true,
+		.state = true, .nofile = 2048 },
+	[ROSTER_COURIER] = { .program = "mainstay-courier", .user = IDENTITY_COURIER, .readers = true,
+		.state = true, .nofile = 2048 },
+	[ROSTER_JUDGE] = { .program = "mainstay-judge", .user = IDENTITY_JUDGE, .no_network = true,
+		.nofile = 32, .memory = 1024 * MIB, .at_once = 4 },
+	[ROSTER_OPERATE] = { .program = "mainstay-operate", .user = IDENTITY_SERVICE, .root = true,
+		.nofile = 256, .at_once = 8 },
+	[ROSTER_ACTIVATE] = { .program = "mainstay-activate", .user = IDENTITY_MONITOR, .root = true,
+		.no_network = true, .state = true, .nofile = 1024, .at_once = 2 },
+	[ROSTER_SHIM] = { .program = "mainstay-supervise", .user = IDENTITY_SERVICE, .state = true,
+		.at_once = SUPERVISE_SHIMS_MAX },
+};
+
+const struct roles_role *
+roles_find(enum roster_role role)
+{
+	return &roles[role];
+}
+
+static void
+limit(struct child_spec *spec, int resource, rlim_t max)
+{
+	struct rlimit now;
+
+	if (max == 0 || getrlimit(resource, &now) < 0)
+		return;
+	if (now.rlim_max != RLIM_INFINITY && now.rlim_max < max)
+		max = now.rlim_max; /* not every root may raise a hard limit */
+	spec->limits[spec->n_limits++] = (struct child_limit){ resource, max, max };
+}
+
+void
+roles_dress(struct child_spec *spec, enum roster_role role, const struct identity *id, bool netns)
+{
+	const struct roles_role *r = &roles[role];
+
+	if (id->separate && !r->root) {
+		spec->uid = id->uid[r->user];
+		spec->gid = (gid_t)id->uid[r->user];
+		if (r->readers)
+			spec->groups[spec->n_groups++] = id->readers;
+	}
+	if (r->no_network && netns)
+		spec->unshare |= CLONE_NEWNET;
+	limit(spec, RLIMIT_NOFILE, r->nofile);
+	limit(spec, RLIMIT_AS, r->memory);
+	spec->umask = 027;
+	spec->new_session = true;
+}

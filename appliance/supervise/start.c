@@ -1,0 +1,130 @@
+#include "appliance/supervise/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
+#include "appliance/service/spec.h"
+#include "appliance/supervise/roles.h"
+#include "appliance/supervise/supervise_wire.h"
+
+enum { ARGS_MAX = 8 };
+
+static void
+fill_args(const char *args[ARGS_MAX], const struct supervise *s, const struct held *h, bool again)
+{
+	const struct roles_role *role = roles_find(h->role);
+	size_t n = 0;
+
+	args[n++] = role->program;
+	if (h->role == ROSTER_SHIM)
+		args[n++] = again ? "--shim-again" : "--shim";
+	if (role->state && s->state) {
+		args[n++] = "--state";
+		args[n++] = s->state;
+	}
+	args[n] = NULL;
+}
+
+/* Start it without a network of its own where that is not allowed here, and remember that. */
+static int
+spawn(struct supervise *s, struct held *h, struct child_spec *spec)
+{
+	const char *step = NULL;
+	int r;
+
+	r = child_spawn(&h->child, spec, &step);
+	if (r < 0 && step && !strcmp(step, "unshare") && s->walls.netns) {
+		s->walls.netns = false;
+		spec->unshare = 0;
+		r = child_spawn(&h->child, spec, &step);
+	}
+	if (r < 0)
+		log_warning("%s could not be started: %s", spec->argv[0], step ? step : "no child");
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+start_process(struct supervise *s, struct held *h, int take_fd, bool again)
+{
+	struct child_spec spec = CHILD_SPEC;
+	SCOPED(scope_close) int fd = take_fd;
+	SCOPED(scope_close) int exe = -1;
+	SCOPED(scope_close) int ready = -1;
+	const char *args[ARGS_MAX];
+	int ends[2], r;
+
+	r = child_program(&exe, roles_find(h->role)->program);
+	if (r)
+		return r < 0 ? FAULT(r) : REFUSE(r, roles_find(h->role)->program, "is not beside this program");
+	if (fd < 0) {
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return FAULT(-errno);
+		ready = ends[0];
+		fd = ends[1];
+	}
+	fill_args(args, s, h, again);
+	roles_dress(&spec, h->role, &s->id, s->walls.netns);
+	spec.exe_fd = exe;
+	spec.argv = args;
+	spec.fds[spec.n_fds++] = (struct child_fd){ fd, SUPERVISE_FD_JOB };
+	spec.fds[spec.n_fds++] = (struct child_fd){ STDERR_FILENO, STDERR_FILENO };
+	r = spawn(s, h, &spec);
+	if (r)
+		return FAULT(r);
+	h->ready_fd = STEAL_FD(ready);
+	return 0;
+}
+
+static int
+open_specs(struct supervise *s, int *ret_fd)
+{
+	return fs_open_dir(ret_fd, s->run_fd, "supervise/spec", 0700);
+}
+
+int
+start_keep_spec(struct supervise *s, const char *service, int spec_fd)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(SPEC_BYTES_MAX);
+	SCOPED(scope_close) int dir = -1;
+	int r;
+
+	r = fs_read_fd(spec_fd, SPEC_BYTES_MAX, &text);
+	if (r > 0)
+		return REFUSE(r, service, "its spec is no file of at most %d bytes", SPEC_BYTES_MAX);
+	r = r ?: open_specs(s, &dir);
+	return FAULT(r ?: fs_replace(dir, service, text.data, text.len, 0600));
+}
+
+void
+start_forget_spec(struct supervise *s, const char *service)
+{
+	SCOPED(scope_close) int dir = -1;
+
+	if (open_specs(s, &dir) == 0)
+		(void)unlinkat(dir, service, 0); /* one too many does no harm: only the roster brings it back */
+}
+
+int
+start_shim(struct supervise *s, struct held *h, bool again)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(SPEC_BYTES_MAX);
+	SCOPED(scope_close) int dir = -1;
+	int r, spec_fd = -1;
+
+	r = open_specs(s, &dir);
+	r = r ?: fs_read(dir, h->id, SPEC_BYTES_MAX, &text);
+	if (r)
+		return r < 0 ? FAULT(r) : REFUSE(r, h->id, "there is no spec to start it from");
+	r = fs_memfd(&spec_fd, "spec", text.data, text.len);
+	return r ? FAULT(r) : start_process(s, h, spec_fd, again);
+}

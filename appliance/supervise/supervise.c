@@ -1,0 +1,408 @@
+#include "appliance/supervise/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+#include "appliance/supervise/held.h"
+#include "appliance/supervise/requests.h"
+#include "appliance/supervise/roles.h"
+#include "appliance/supervise/start.h"
+#include "appliance/supervise/supervise_wire.h"
+
+enum {
+	BACKOFF_US = 100 * 1000,
+	BACKOFF_CAP_US = 10 * 1000 * 1000,
+	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
+	END_MS = 10 * 1000,           /* daemons and workers, between TERM and KILL */
+	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
+	SHIM_FINAL_MAX = 3,           /* exit statuses of a shim that has nothing left to do */
+};
+
+static void on_ended(pid_t pid, int status, void *arg);
+
+void
+supervise_save(struct supervise *s)
+{
+	int r;
+
+	held_roster(s->held, &s->roster);
+	r = roster_save(&s->roster, s->run_fd);
+	if (r)
+		log_fault(r, "writing the roster");
+}
+
+/* --- readiness ------------------------------------------------------------------------------------- */
+static void
+say_ready(struct supervise *s)
+{
+	const enum roster_role daemons[] = { ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
+
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
+		const struct held *h = held_find(s->held, daemons[i], NULL);
+
+		if (!h || !h->ready)
+			return;
+	}
+	if (s->ready_out >= 0) {
+		(void)fs_write_all(s->ready_out, "\n", 1); /* whoever waited may be gone */
+		(void)close(s->ready_out);
+	}
+	s->ready_out = -1;
+}
+
+static void
+on_ready(uint32_t revents, void *arg)
+{
+	struct held *h = arg;
+	char c;
+	ssize_t n = read(h->ready_fd, &c, 1);
+
+	(void)revents;
+	loop_unwatch(h->ready_watch);
+	(void)close(h->ready_fd);
+	h->ready_fd = -1;
+	if (n != 1 || c != '\n')
+		return; /* it is about to end, which will be seen */
+	h->ready = true;
+	supervise_save(h->owner);
+	say_ready(h->owner);
+}
+
+/* --- starting ---------------------------------------------------------------------------------------- */
+static void start_daemon(struct held *h);
+static void start_shim_again(struct held *h);
+
+static void
+on_retry(void *arg)
+{
+	struct held *h = arg;
+
+	if (h->owner->ending)
+		return;
+	if (held_is_daemon(h))
+		start_daemon(h);
+	else
+		start_shim_again(h);
+	supervise_save(h->owner);
+	say_ready(h->owner);
+}
+
+static void
+retry_later(struct held *h)
+{
+	uint64_t us = clock_backoff_us(h->tries++, BACKOFF_US, BACKOFF_CAP_US);
+	int r = loop_after(&h->retry, h->owner->loop, us / CLOCK_US_PER_MS, on_retry, h);
+
+	if (r)
+		log_fault(r, "planning a restart");
+}
+
+int
+supervise_watch(struct held *h)
+{
+	h->started_us = clock_mono_us();
+	return child_watch(&h->watch, h->owner->loop, &h->child, on_ended, h);
+}
+
+static void
+start_daemon(struct held *h)
+{
+	struct supervise *s = h->owner;
+	int r;
+
+	r = start_process(s, h, -1, false);
+	r = r ?: supervise_watch(h);
+	r = r ?: loop_watch(&h->ready_watch, s->loop, h->ready_fd, EPOLLIN, on_ready, h);
+	if (r == 0)
+		return;
+	if (r < 0)
+		log_fault(r, roster_role_name(h->role));
+	held_down(h);
+	retry_later(h);
+}
+
+static void
+start_shim_again(struct held *h)
+{
+	int r;
+
+	r = start_shim(h->owner, h, true);
+	r = r ?: supervise_watch(h);
+	if (r == 0)
+		return;
+	if (r < 0)
+		log_fault(r, "starting a shim again");
+	held_down(h);
+	retry_later(h);
+}
+
+/* --- ends ---------------------------------------------------------------------------------------------- */
+static bool
+is_over(const struct supervise *s)
+{
+	for (const struct held *h = s->held; h; h = h->next)
+		if (h->child.pid > 0 && (h->role != ROSTER_SHIM || s->services_too) && h->role != ROSTER_RUN &&
+			h->role != ROSTER_SUPERVISE)
+			return false;
+	return true;
+}
+
+static void
+check_over(struct supervise *s)
+{
+	if (s->ending && is_over(s))
+		(void)sd_event_exit(s->loop, 0);
+}
+
+/* A shim that ended by itself has nothing left to do; one that was killed, or had a fault, has.  Of a shim that
+ * was not our child nobody knows the status: started again it finds out itself. */
+static bool
+is_final(int status)
+{
+	return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) <= SHIM_FINAL_MAX;
+}
+
+static void
+on_ended(pid_t pid, int status, void *arg)
+{
+	struct held *h = arg;
+	struct supervise *s = h->owner;
+	bool again = !s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
+	char text[64];
+
+	log_info("%s%s%s (pid %ld): %s%s", roster_role_name(h->role), *h->id ? " " : "", h->id, (long)pid,
+		child_describe(text, sizeof(text), status), again ? ", starting it again" : "");
+	if (clock_mono_us() - h->started_us > STEADY_US)
+		h->tries = 0;
+	held_down(h);
+	if (again) {
+		h->restarts++;
+		retry_later(h);
+	} else {
+		requests_exited(s, h->role, h->id, pid, status);
+		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too))
+			start_forget_spec(s, h->id);
+		held_free(&s->held, h);
+	}
+	supervise_save(s);
+	check_over(s);
+}
+
+static void
+signal_all(struct supervise *s, int sig, bool shims)
+{
+	for (struct held *h = s->held; h; h = h->next)
+		if (h->child.pid > 0 && (shims ? h->role == ROSTER_SHIM : held_is_daemon(h) || held_is_worker(h)))
+			(void)child_signal(h->child.pidfd, sig);
+}
+
+static void
+on_end_late(void *arg)
+{
+	struct supervise *s = arg;
+
+	log_warning("a daemon did not end in %d s: killed", END_MS / 1000);
+	signal_all(s, SIGKILL, false);
+}
+
+static void
+on_shims_late(void *arg)
+{
+	signal_all(arg, SIGKILL, true);
+}
+
+static void
+end_all(struct supervise *s, bool services_too)
+{
+	s->ending = true;
+	s->services_too = s->services_too || services_too;
+	signal_all(s, SIGTERM, false);
+	(void)loop_after(&s->end_late, s->loop, END_MS, on_end_late, s);
+	if (s->services_too) {
+		signal_all(s, SIGTERM, true);
+		(void)loop_after(&s->shims_late, s->loop, SHIM_END_MS, on_shims_late, s);
+	}
+	check_over(s);
+}
+
+static void
+on_stop(void *arg)
+{
+	end_all(arg, false);
+}
+
+static int
+on_down(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
+{
+	(void)src;
+	(void)si;
+	end_all(arg, true);
+	return 0;
+}
+
+/* --- the beginning -------------------------------------------------------------------------------------- */
+/* Take up what stands in the old roster and still lives. */
+static int
+adopt(struct supervise *s, const struct roster_entry *e)
+{
+	struct child child;
+	struct held *h;
+	int r;
+
+	if (e->role == ROSTER_RUN || e->role == ROSTER_SUPERVISE)
+		return 0;
+	r = e->pid > 0 ? child_adopt(&child, e->pid, e->start_time) : REASON_NOT_FOUND;
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0 && e->role != ROSTER_SHIM && (e->role < ROSTER_MONITOR || e->role > ROSTER_COURIER))
+		return 0; /* a worker that ended: whoever asked for it has seen its socket close */
+	h = held_new(&s->held, s, e->role, e->id);
+	if (!h)
+		return FAULT(-ENOMEM);
+	h->restarts = e->restarts + (r > 0);
+	if (r > 0)
+		return 0; /* started again below */
+	h->child = child;
+	h->ready = e->ready;
+	r = supervise_watch(h);
+	if (r)
+		return FAULT(r);
+	if (held_is_daemon(h) && !h->ready)
+		(void)child_signal(child.pidfd, SIGTERM); /* its readiness went with the old pipe: once more */
+	log_info("%s%s%s: found it running as pid %ld", roster_role_name(e->role), *e->id ? " " : "", e->id,
+		(long)e->pid);
+	return 0;
+}
+
+static int
+stand_in(struct supervise *s, enum roster_role role, pid_t pid)
+{
+	struct held *h = held_new(&s->held, s, role, "");
+
+	if (!h)
+		return FAULT(-ENOMEM);
+	h->child.pid = pid;
+	h->ready = true;
+	return child_starttime(&h->child.starttime, pid) ? FAULT(-ESRCH) : 0;
+}
+
+static int
+start_all(struct supervise *s)
+{
+	const enum roster_role daemons[] = { ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
+	struct held *h;
+
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
+		h = held_find(s->held, daemons[i], NULL) ?: held_new(&s->held, s, daemons[i], "");
+		if (!h)
+			return FAULT(-ENOMEM);
+		if (h->child.pid == 0)
+			start_daemon(h);
+	}
+	for (h = s->held; h; h = h->next)
+		if (h->role == ROSTER_SHIM && h->child.pid == 0)
+			start_shim_again(h);
+	supervise_save(s);
+	return 0;
+}
+
+static int
+open_loop(struct supervise *s)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return FAULT(-errno);
+	r = loop_new(&s->loop, on_stop, s);
+	r = r ?: sd_event_add_signal(s->loop, NULL, SIGUSR1, on_down, s);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+open_supervise(struct supervise *s)
+{
+	int r;
+
+	s->run_fd = open(s->paths->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->run_fd < 0)
+		return FAULT(-errno);
+	r = identity_load(&s->id, s->paths);
+	r = r ?: open_loop(s);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	s->walls = (struct enforced){ .separate_uids = s->id.separate, .netns = geteuid() == 0,
+		.pid_namespaces = enforced_try_sandbox(&s->id) };
+	if (roster_load(&s->roster, s->paths))
+		s->roster.n = 0; /* logged; the daemons will be started beside no one: their locks see to that */
+	r = stand_in(s, ROSTER_SUPERVISE, getpid());
+	r = r ?: stand_in(s, ROSTER_RUN, getppid());
+	for (size_t i = 0; i < s->roster.n && !r; i++) {
+		struct roster_entry e = s->roster.entries[i];
+
+		r = adopt(s, &e);
+	}
+	r = r ?: requests_open(s);
+	r = r ?: start_all(s);
+	r = r ?: enforced_save(&s->walls, s->run_fd); /* starting showed which namespaces there are */
+	if (r)
+		return FAULT(r);
+	say_ready(s);
+	return 0;
+}
+
+static void
+close_supervise(struct supervise *s)
+{
+	requests_close(s);
+	while (s->held)
+		held_free(&s->held, s->held);
+	loop_cancel(s->end_late);
+	loop_cancel(s->shims_late);
+	sd_event_unref(s->loop);
+	if (s->run_fd >= 0)
+		(void)close(s->run_fd);
+	if (s->ready_out >= 0)
+		(void)close(s->ready_out);
+	free(s);
+}
+
+int
+supervise_run(const struct paths *paths, const char *state)
+{
+	struct supervise *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	s->paths = paths;
+	s->state = state;
+	s->run_fd = -1;
+	s->ready_out = fcntl(SUPERVISE_FD_JOB, F_GETFD) < 0 ? -1 : SUPERVISE_FD_JOB;
+	if (s->ready_out >= 0)
+		(void)fcntl(s->ready_out, F_SETFD, FD_CLOEXEC);
+	r = open_supervise(s);
+	if (r == 0)
+		r = loop_run(s->loop);
+	if (r == 0)
+		supervise_save(s);
+	close_supervise(s);
+	return r;
+}
