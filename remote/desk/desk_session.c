@@ -1,0 +1,140 @@
+#include "remote/desk/desk_session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/command.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/enrol/card.h"
+#include "appliance/trust/ed25519.h"
+#include "appliance/trust/sshkey.h"
+#include "appliance/tuf/client.h"
+#include "appliance/tuf/people.h"
+
+#define SESSION_FILE "session.json"
+#define KEY_FILE "http.key"
+
+enum { SESSION_BYTES_MAX = 4096, ID_DIGITS = 16, PATH_BYTES = 4096 };
+
+/* One folder for each card and key, so that two vendors or two people at one desk never mix. */
+static int
+open_dir(struct desk *d)
+{
+	const char *state = d->call->state, *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
+	char card[2 * ID_DIGITS + 1], path[PATH_BYTES];
+	int n;
+
+	hex_encode(card, d->card->fingerprint, ID_DIGITS / 2);
+	if (state)
+		n = snprintf(path, sizeof(path), "%s/desk/%s-%.*s", state, card, ID_DIGITS,
+			sshkey_signer_public(d->signer)->keyid);
+	else if (xdg && *xdg == '/')
+		n = snprintf(path, sizeof(path), "%s/mainstay-desk/%s-%.*s", xdg, card, ID_DIGITS,
+			sshkey_signer_public(d->signer)->keyid);
+	else if (home && *home == '/')
+		n = snprintf(path, sizeof(path), "%s/.local/state/mainstay-desk/%s-%.*s", home, card,
+			ID_DIGITS, sshkey_signer_public(d->signer)->keyid);
+	else
+		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
+	if (n < 0 || n >= (int)sizeof(path))
+		return REFUSE(REASON_USAGE, "--state", "the path is too long");
+	return fs_open_dir(&d->dir_fd, AT_FDCWD, path, 0700);
+}
+
+int
+desk_session_open(struct desk *ret, struct command_call *call)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
+	const char *card = command_option(call, "card");
+	int r;
+
+	*ret = (struct desk){ .call = call, .dir_fd = -1, .ca = command_option(call, "ca") };
+	if (!card)
+		return REFUSE(REASON_USAGE, "--card", "give the vendor card: --card FILE");
+	r = command_read_file(card, CARD_MAX, &b);
+	r = r ?: card_read(&ret->card, b.data, b.len);
+	r = r ?: sshkey_signer_open(&ret->signer, command_option(call, "key"));
+	return r ?: open_dir(ret);
+}
+
+void
+desk_session_done(struct desk *d)
+{
+	d->card = card_free(d->card);
+	d->signer = sshkey_signer_free(d->signer);
+	d->http_key = ed25519_free(d->http_key);
+	d->tuf = tuf_client_free(d->tuf);
+	d->people = people_free(d->people);
+	d->me = NULL;
+	scope_close(&d->dir_fd);
+}
+
+int
+desk_session_load(struct desk *d)
+{
+	struct members {
+		uint64_t v, not_after_us;
+		const char *key;
+	} m = { 0 };
+	static const struct json_field fields[] = {
+		{ .name = "v",
+			.kind = JSON_KIND_U64,
+			.offset = offsetof(struct members, v),
+			.max = 1 },
+		{ .name = "not_after",
+			.kind = JSON_KIND_TIME,
+			.offset = offsetof(struct members, not_after_us) },
+		{ .name = "key",
+			.kind = JSON_KIND_TEXT,
+			.offset = offsetof(struct members, key),
+			.max = ED25519_HEX_MAX },
+	};
+	SCOPED(buf_done) struct buf b = BUF_MAX(SESSION_BYTES_MAX);
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+	SCOPED_JSON *doc = NULL;
+	int r = fs_read(d->dir_fd, SESSION_FILE, SESSION_BYTES_MAX, &b);
+
+	if (r == REASON_NOT_FOUND)
+		return REFUSE(REASON_UNSIGNED, "login", "nobody is logged in: mainstay-desk login");
+	if (r)
+		return r < 0 ? FAULT(r) : REFUSE(r, SESSION_FILE, "cannot be read");
+	r = json_read(&doc, b.data, b.len, SESSION_BYTES_MAX, SESSION_FILE);
+	r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &m, SESSION_FILE);
+	r = r ?: ed25519_load(&key, d->dir_fd, KEY_FILE);
+	if (r)
+		return r;
+	if (clock_now_us() >= m.not_after_us || strcmp(m.key, ed25519_public_hex(key)) != 0)
+		return REFUSE(REASON_UNSIGNED, "login", "the login has ended: mainstay-desk login");
+	d->http_key = STEAL(key);
+	return 0;
+}
+
+int
+desk_session_keep(struct desk *d, struct ed25519 *take_key, uint64_t not_after_us)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(SESSION_BYTES_MAX);
+	SCOPED_JSON *doc = json_object();
+	int r;
+
+	ed25519_free(d->http_key);
+	d->http_key = take_key;
+	if (!doc)
+		return FAULT(-ENOMEM);
+	r = ed25519_save(take_key, d->dir_fd, KEY_FILE);
+	r = r ?: json_put_u64(doc, "v", 1);
+	r = r ?: json_put_text(doc, "key", ed25519_public_hex(take_key));
+	r = r ?: json_put_time(doc, "not_after", not_after_us);
+	r = r ?: json_canonical(&b, doc);
+	return r ?: fs_replace(d->dir_fd, SESSION_FILE, b.data, b.len, 0600);
+}
