@@ -53,6 +53,8 @@ json_read(json_t **ret, const void *p, size_t len, size_t max, const char *opera
 	if (is_too_deep(p, len))
 		return REFUSE(REASON_MALFORMED, operand, "JSON: nested deeper than %d",
 			(int)JSON_DEPTH_MAX);
+	if (memchr(p, '\0', len)) /* which the library takes for the end */
+		return REFUSE(REASON_MALFORMED, operand, "JSON: holds NUL");
 	v = json_loadb(p, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!v && json_error_code(&error) == json_error_out_of_memory)
 		return FAULT(-ENOMEM);

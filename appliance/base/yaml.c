@@ -15,7 +15,7 @@
 
 #define SAFE_INTEGER ((int64_t)((INT64_C(1) << 53) - 1))
 
-SCOPED_DESTRUCTOR(struct yaml_node, yaml_free)
+SCOPED_DESTRUCTOR(struct yaml_node, yaml_node_free)
 
 struct reader {
 	yaml_parser_t parser;
@@ -81,7 +81,7 @@ forbidden(const yaml_event_t *e)
 static int
 new_node(struct reader *rd, struct yaml_node **ret, const yaml_event_t *e)
 {
-	SCOPED(yaml_freep) struct yaml_node *n = NULL;
+	SCOPED(yaml_node_freep) struct yaml_node *n = NULL;
 
 	if (++rd->n_nodes > YAML_NODES_MAX)
 		return refuse_mark(rd, &e->start_mark, "too many entries");
@@ -215,7 +215,7 @@ read_all(struct reader *rd, struct yaml_node **root)
 int
 yaml_parse(struct yaml_node **ret, const void *p, size_t len, const char *name)
 {
-	SCOPED(yaml_freep) struct yaml_node *root = NULL;
+	SCOPED(yaml_node_freep) struct yaml_node *root = NULL;
 	struct reader rd = { .name = name };
 	int r;
 
@@ -242,12 +242,12 @@ yaml_parse(struct yaml_node **ret, const void *p, size_t len, const char *name)
 }
 
 struct yaml_node *
-yaml_free(struct yaml_node *root)
+yaml_node_free(struct yaml_node *root)
 {
 	while (root) {
 		struct yaml_node *next = root->next;
 
-		yaml_free(root->children); /* at most YAML_DEPTH_MAX deep */
+		yaml_node_free(root->children); /* at most YAML_DEPTH_MAX deep */
 		free(root->text);
 		free(root->key);
 		free(root);

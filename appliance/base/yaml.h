@@ -31,7 +31,7 @@ struct yaml_node {
 /* Parse; name is the file's name for messages.  Returns 0, REASON_MALFORMED or REASON_TOO_LARGE (logged
  * with "name:line:col"), or a fault. */
 int yaml_parse(struct yaml_node **ret, const void *p, size_t len, const char *name);
-struct yaml_node *yaml_free(struct yaml_node *root);
+struct yaml_node *yaml_node_free(struct yaml_node *root); /* (libyaml itself exports a yaml_free) */
 
 /* The child of a mapping, or NULL. */
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);

@@ -518,7 +518,7 @@ definition_read(struct definition **ret, const void *p, size_t len)
 static void
 free_yaml(struct yaml_node **n)
 {
-	*n = yaml_free(*n);
+	*n = yaml_node_free(*n);
 }
 
 int

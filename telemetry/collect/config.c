@@ -223,7 +223,7 @@ config_settings(struct config_settings *ret, const struct paths *paths)
 		if (section)
 			r = read_section(&s, section);
 	}
-	yaml_free(root);
+	yaml_node_free(root);
 	if (r == 0)
 		*ret = s;
 	return r < 0 ? FAULT(r) : r;
