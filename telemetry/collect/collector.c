@@ -189,24 +189,6 @@ save_waiting(struct collector *c, uint64_t mono_us)
 
 /* --- a period --------------------------------------------------------------------------------------------------- */
 static void
-put_own(struct collector *c, uint64_t now_us)
-{
-	const struct spool *const spools[] = { c->metrics, c->alerts };
-	struct otlp_sample *p;
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(spools); i++) {
-		uint64_t since_us, lost = spool_lost(spools[i], &since_us);
-
-		p = sample_add(&c->round, NULL, "mainstay_spool_lost_records", "1", now_us);
-		sample_count_int(p, since_us, (int64_t)lost);
-		sample_label(&c->round, p, "stream", spool_stream(spools[i]));
-	}
-	p = sample_add(&c->round, NULL, "mainstay_filter_held_samples", "1", now_us);
-	sample_count_int(p, c->started_us, (int64_t)filter_held(c->filter));
-}
-
-static void
 batch(struct collector *c, uint64_t mono_us)
 {
 	uint64_t now_us = clock_now_us();
@@ -215,7 +197,7 @@ batch(struct collector *c, uint64_t mono_us)
 
 	sample_reset(&c->round);
 	sources_collect(c->sources, &c->round, now_us);
-	put_own(c, now_us);
+	outgoing_own(&c->round, c->spool_fd, c->filter, c->started_us, now_us);
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
 	buf_reset(&c->body);

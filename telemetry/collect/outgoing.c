@@ -14,6 +14,28 @@
 #include "telemetry/collect/sample.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/rule/rule.h"
+#include "telemetry/spool/spool.h"
+
+void
+outgoing_own(struct sample_set *out, int spool_fd, const struct filter *f, uint64_t held_since_us,
+	uint64_t now_us)
+{
+	static const char *const streams[] = { "metrics", "alerts" };
+	struct otlp_sample *p;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(streams); i++) {
+		uint64_t lost, since_us;
+
+		if (spool_read_lost(spool_fd, streams[i], &lost, &since_us) != 0)
+			continue;
+		p = sample_add(out, NULL, "mainstay_spool_lost_records", "1", now_us);
+		sample_count_int(p, since_us, (int64_t)lost);
+		sample_label(out, p, "stream", streams[i]);
+	}
+	p = sample_add(out, NULL, "mainstay_filter_held_samples", "1", now_us);
+	sample_count_int(p, held_since_us, (int64_t)filter_held(f));
+}
 
 static bool
 may_leave(struct filter *f, const struct otlp_sample *s)

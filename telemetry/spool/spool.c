@@ -40,30 +40,36 @@ save_lost(const struct spool *s)
 	return FAULT(r);
 }
 
-/* A count that cannot be read begins anew, with a start of its own, as a counter may. */
-static int
-load_lost(struct spool *s)
+static void
+lost_name(char out[LEDGER_STREAM_MAX + 16], const char *stream)
+{
+	(void)snprintf(out, LEDGER_STREAM_MAX + 16, "%.*s.lost", LEDGER_STREAM_MAX, stream);
+}
+
+int
+spool_read_lost(int dir_fd, const char *stream, uint64_t *ret_lost, uint64_t *ret_since_us)
 {
 	SCOPED(buf_done) struct buf in = BUF_MAX(256);
 	SCOPED_JSON *doc = NULL;
+	struct {
+		uint64_t lost, since_us;
+	} read = { 0 };
 	static const struct json_field fields[] = {
-		{ "lost", JSON_KIND_U64, false, offsetof(struct spool, lost), 0 },
-		{ "since", JSON_KIND_TIME, false, offsetof(struct spool, since_us), 0 },
+		{ "lost", JSON_KIND_U64, false, offsetof(__typeof__(read), lost), 0 },
+		{ "since", JSON_KIND_TIME, false, offsetof(__typeof__(read), since_us), 0 },
 	};
+	char name[LEDGER_STREAM_MAX + 16];
 	int r;
 
-	r = fs_read(s->dir_fd, s->lost_name, in.max, &in);
-	if (r == 0)
-		r = json_read(&doc, in.data, in.len, in.max, s->lost_name);
-	if (r == 0)
-		r = json_members(doc, fields, ARRAY_LEN(fields), s, s->lost_name);
-	if (r == 0)
-		return 0;
-	if (r < 0)
-		return FAULT(r);
-	s->lost = 0;
-	s->since_us = clock_now_us();
-	return save_lost(s);
+	lost_name(name, stream);
+	r = fs_read(dir_fd, name, in.max, &in);
+	r = r ?: json_read(&doc, in.data, in.len, in.max, name);
+	r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &read, name);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	*ret_lost = read.lost;
+	*ret_since_us = read.since_us;
+	return 0;
 }
 
 int
@@ -89,12 +95,17 @@ spool_open(struct spool **ret, int dir_fd, const char *stream, const struct spoo
 	s->encoded = BUF_MAX(LEDGER_RECORD_MAX);
 	s->dir_fd = dir_fd;
 	(void)snprintf(s->stream, sizeof(s->stream), "%s", stream);
-	(void)snprintf(s->lost_name, sizeof(s->lost_name), "%s.lost", stream);
+	lost_name(s->lost_name, stream);
 	r = record_open(&s->record, dir_fd, stream, &kept);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
-	r = load_lost(s);
-	if (r != 0)
+	/* A count that cannot be read begins anew, with a start of its own, as a counter may. */
+	r = spool_read_lost(dir_fd, stream, &s->lost, &s->since_us);
+	if (r > 0) {
+		s->since_us = clock_now_us();
+		r = save_lost(s);
+	}
+	if (r < 0)
 		return FAULT(r);
 	*ret = STEAL(s);
 	return 0;

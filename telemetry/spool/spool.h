@@ -38,4 +38,8 @@ void spool_committed(struct spool *s, uint64_t sequence);
 /* Records lost to the cap since *ret_since_us (over restarts). */
 uint64_t spool_lost(const struct spool *s, uint64_t *ret_since_us);
 
+/* The same count as another process finds it on the disk.  Returns 0; REASON_NOT_FOUND, or what makes it
+ * unreadable (logged); or a fault. */
+int spool_read_lost(int dir_fd, const char *stream, uint64_t *ret_lost, uint64_t *ret_since_us);
+
 const char *spool_stream(const struct spool *s);

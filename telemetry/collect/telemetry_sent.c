@@ -1,0 +1,285 @@
+#include "telemetry/collect/telemetry_sent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/command.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/egress/ack.h"
+#include "appliance/egress/ledger.h"
+#include "appliance/record/record.h"
+
+/* The two writers' folders below lib. */
+static const char *const ledgers[] = { "telemetry/spool", "outbox" };
+
+static void
+free_ack(struct ack **a)
+{
+	*a = ack_free(*a);
+}
+
+/* What the courier has had confirmed; NULL where that cannot be known. */
+static int
+open_acks(struct ack **ret, const struct paths *paths)
+{
+	char path[sizeof(paths->lib) + 32];
+	SCOPED(scope_close) int fd = -1;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/courier", paths->lib);
+	fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (fd < 0) /* there was no courier yet, or it is not ours to read */
+		return 0;
+	r = ack_open(ret, fd); /* reads all now: the folder need not stay open for ack_get() */
+	return r < 0 ? FAULT(r) : 0;
+}
+
+/* --- one stream ------------------------------------------------------------------------------------------- */
+typedef int entry_fn(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg);
+
+/* each() for the entries from sequence on; stops at what it returns but 0. */
+static int
+walk_stream(int dir_fd, const char *stream, uint64_t sequence, entry_fn *each, void *arg)
+{
+	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
+	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e;
+	int r;
+
+	r = record_reader_open(&reader, dir_fd, stream, sequence);
+	if (r == REASON_NOT_FOUND)
+		return 0;
+	while (r == 0) {
+		r = record_reader_next(reader, &in, &sequence);
+		if (r == REASON_ALTERED) { /* logged; what follows it is still shown */
+			r = record_reader_skip(reader);
+			continue;
+		}
+		r = r ?: ledger_decode(&e, in.data, in.len, stream);
+		r = r ?: each(stream, sequence, &e, arg);
+	}
+	if (r == RECORD_END)
+		return 0;
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+walk_ledger(const struct paths *paths, const char *ledger, entry_fn *each, void *arg)
+{
+	char path[sizeof(paths->lib) + 32];
+	struct dirent **names = NULL;
+	SCOPED(scope_close) int dir_fd = -1;
+	int r = 0, i, n;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", paths->lib, ledger);
+	dir_fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return errno == ENOENT ? 0 : FAULT(-errno);
+	n = scandir(path, &names, NULL, alphasort);
+	if (n < 0)
+		return FAULT(-errno);
+	for (i = 0; i < n; i++) {
+		const char *name = names[i]->d_name;
+
+		if (r == 0 && names[i]->d_type == DT_DIR && name[0] != '.' &&
+			strlen(name) <= LEDGER_STREAM_MAX)
+			r = walk_stream(dir_fd, name, 1, each, arg);
+		free(names[i]);
+	}
+	free(names);
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* --- the list --------------------------------------------------------------------------------------------- */
+struct list {
+	json_t *items;
+	struct ack *acks;
+	uint64_t since_us;
+};
+
+static int
+put_item(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg)
+{
+	struct list *l = arg;
+	bool sent = l->acks && sequence <= ack_get(l->acks, stream);
+	json_t *item;
+
+	if (e->time_us < l->since_us)
+		return 0;
+	item = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "stream", stream, "sequence",
+		(json_int_t)sequence, "bytes", (json_int_t)e->body_len, "class", e->class_name, "path",
+		e->path, "state", sent ? "sent" : "waiting");
+	if (!item || json_put_time(item, "time", e->time_us) < 0 ||
+		json_array_append(l->items, item) < 0) {
+		json_decref(item);
+		return FAULT(-ENOMEM);
+	}
+	json_decref(item);
+	return 0;
+}
+
+static int
+read_since(const struct command_call *call, uint64_t *ret_us)
+{
+	const char *text = command_option(call, "since");
+	uint64_t span_us, now_us = clock_now_us();
+
+	*ret_us = 0;
+	if (!text || clock_parse(ret_us, text) == 0)
+		return 0;
+	if (clock_parse_span(&span_us, text) != 0)
+		return REFUSE(REASON_USAGE, text, "is neither a time (2026-11-21T20:30:00Z) nor a span (1h)");
+	*ret_us = span_us < now_us ? now_us - span_us : 0;
+	return 0;
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+	const char *ta = json_string_value(json_object_get(*(json_t *const *)a, "time"));
+	const char *tb = json_string_value(json_object_get(*(json_t *const *)b, "time"));
+
+	return strcmp(ta, tb); /* RFC 3339 with equal precision sorts as text */
+}
+
+static int
+sort_items(json_t **items)
+{
+	size_t i, n = json_array_size(*items);
+	SCOPED(scope_free) json_t **list = calloc(n + 1, sizeof(*list));
+	json_t *sorted = json_array();
+
+	for (i = 0; list && i < n; i++)
+		list[i] = json_array_get(*items, i);
+	if (list)
+		qsort(list, n, sizeof(*list), by_time);
+	for (i = 0; list && sorted && i < n; i++)
+		if (json_array_append(sorted, list[i]) < 0)
+			break;
+	if (!list || !sorted || i < n) {
+		json_decref(sorted);
+		return FAULT(-ENOMEM);
+	}
+	json_decref(*items);
+	*items = sorted;
+	return 0;
+}
+
+static int
+run_list(struct command_call *call)
+{
+	static const char *const columns[] = { "time", "stream", "sequence", "class", "bytes", "state", NULL };
+	SCOPED(free_ack) struct ack *acks = NULL;
+	SCOPED_JSON *items = json_array();
+	struct list l = { .items = items };
+	size_t i;
+	int r;
+
+	if (!items)
+		return FAULT(-ENOMEM);
+	r = read_since(call, &l.since_us);
+	r = r ?: open_acks(&acks, &call->paths);
+	l.acks = acks;
+	for (i = 0; r == 0 && i < ARRAY_LEN(ledgers); i++)
+		r = walk_ledger(&call->paths, ledgers[i], put_item, &l);
+	r = r ?: sort_items(&items);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	return command_print_items(call, "TelemetrySentList", STEAL(items), columns);
+}
+
+/* --- one body ---------------------------------------------------------------------------------------------- */
+enum { FOUND = 1100 }; /* outcome of on_body(): that was it */
+
+struct wanted {
+	struct command_call *call;
+	const char *stream;
+	uint64_t sequence;
+};
+
+static int
+print_body(const struct wanted *w, const struct ledger_entry *e)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(2 * LEDGER_BODY_MAX);
+	json_t *doc;
+	int r;
+
+	if (!w->call->json) /* the very bytes, before compression */
+		return fwrite(e->body, 1, e->body_len, stdout) == e->body_len && fflush(stdout) == 0 ?
+			0 : FAULT(-EIO);
+	hex_base64(&text, e->body, e->body_len);
+	if (buf_error(&text))
+		return FAULT(buf_error(&text));
+	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "stream", w->stream, "sequence",
+		(json_int_t)w->sequence, "class", e->class_name, "path", e->path, "content_type",
+		e->content_type, "body", buf_text(&text));
+	if (!doc)
+		return FAULT(-ENOMEM);
+	r = json_put_time(doc, "time", e->time_us);
+	if (r < 0) {
+		json_decref(doc);
+		return FAULT(r);
+	}
+	return command_print_json("TelemetryBody", doc);
+}
+
+static int
+on_body(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg)
+{
+	const struct wanted *w = arg;
+
+	(void)stream;
+	if (sequence != w->sequence)
+		return RECORD_END; /* the reader begins at the oldest that is kept */
+	return print_body(w, e) < 0 ? -EIO : FOUND;
+}
+
+static int
+run_body(struct command_call *call, const char *which)
+{
+	const char *colon = strrchr(which, ':');
+	char stream[LEDGER_STREAM_MAX + 1], path[sizeof(call->paths.lib) + 32];
+	struct wanted w = { .call = call, .stream = stream };
+	size_t i;
+	int r = 0;
+
+	if (!colon || colon == which || (size_t)(colon - which) > LEDGER_STREAM_MAX ||
+		number_u64(&w.sequence, colon + 1, UINT64_MAX) != 0 || w.sequence == 0)
+		return REFUSE(REASON_USAGE, which, "is not STREAM:SEQUENCE, as in metrics:17");
+	(void)snprintf(stream, sizeof(stream), "%.*s", (int)(colon - which), which);
+	if (stream[strspn(stream, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+		return REFUSE(REASON_USAGE, which, "names no stream");
+	for (i = 0; r == 0 && i < ARRAY_LEN(ledgers); i++) {
+		SCOPED(scope_close) int fd = -1;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", call->paths.lib, ledgers[i]);
+		fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			r = walk_stream(fd, stream, w.sequence, on_body, &w);
+		else if (errno != ENOENT)
+			r = -errno;
+	}
+	if (r == FOUND)
+		return 0;
+	if (r == 0)
+		return REFUSE(REASON_NOT_FOUND, which, "is not in the ledger (any more)");
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+telemetry_sent_run(struct command_call *call)
+{
+	const char *body = command_option(call, "body");
+
+	return body ? run_body(call, body) : run_list(call);
+}
