@@ -5,7 +5,7 @@
  *	    channel: stable        # optional, "stable"
  *	    hold: true             # optional: no updates
  *	    stopped: true          # optional: installed, but not to run
- *	    accepted: [info, ping] # optional: operations and fields the customer accepted, by digest or name
+ *	    accepted: [info, ping] # optional: what the customer accepted, names or digests
  *	    knobs:                 # optional
  *	      maxmemory: 64mb
  *
@@ -61,7 +61,9 @@ const struct cluster_service *cluster_find(const struct cluster *c, const char *
 /* The knob's value, or NULL. */
 const char *cluster_knob(const struct cluster_service *s, const char *knob);
 
-/* --- edits: text in, new text appended to out ------------------------------------------------------------ */
+/* --- edits: text in, new text appended to out ------------------------------------------------------------
+ * They parse YAML and check what came out.  Each may give REASON_MALFORMED, too: the text is no cluster.yaml, or is
+ * written in a form (braces over lines) that only a person can edit. */
 /* Add service (channel may be NULL).  REASON_CONFLICT where it is there already. */
 int cluster_install(struct buf *out, const char *text, size_t len, const char *service, const char *channel);
 /* Remove it with its lines.  REASON_NOT_FOUND. */

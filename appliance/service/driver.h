@@ -8,7 +8,6 @@
 #include "appliance/service/state.h"
 
 struct driver;
-struct identity;
 struct paths;
 struct spawner;
 struct spec;
@@ -20,6 +19,7 @@ typedef void driver_done_fn(int r, void *arg);
 struct driver_ops {
 	int (*start)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 	int (*stop)(struct driver *d, const char *service, driver_done_fn *done, void *arg);
+	int (*restart)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 	int (*status)(struct driver *d, const char *service, struct state *ret);
 	struct driver *(*free)(struct driver *d);
 };
@@ -28,11 +28,9 @@ struct driver {
 	const struct driver_ops *ops;
 };
 
-/* The driver for processes on this host.  spawner, paths and id are borrowed and outlive it; it takes the
- * spawner's exit listener through driver_process_exited(): forward shims' exits there. */
-int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
-	const struct identity *id, struct spawner *spawner);
-/* A shim ended (spawn_exited_fn with SPAWN_SHIM). */
+/* The driver for processes on this host.  spawner and paths are borrowed and outlive it. */
+int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths, struct spawner *spawner);
+/* A shim ended (spawn_exited_fn with SPAWN_SHIM): a step of that service looks at once. */
 void driver_process_exited(struct driver *d, const char *service);
 
 /* Start: done when the shim says running (or health passing where spec has a health check), within the spec's

@@ -15,6 +15,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/service/cluster.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/identity.h"
 
@@ -93,6 +94,30 @@ launch_folders(struct spec *spec, const struct paths *paths, const struct identi
 	(void)snprintf(spec->run, sizeof(spec->run), "%s/services/%s", paths->run, spec->name);
 	/* Set-group-ID: the socket that the service makes there gets the readers' group. */
 	return FAULT(folder(NULL, AT_FDCWD, spec->run, id, id->readers, 02750));
+}
+
+int
+launch_knobs(const struct definition *d, const struct cluster_service *s, json_t **ret)
+{
+	SCOPED_JSON *knobs = json_object();
+	int r;
+
+	if (!knobs)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; i < s->n_knobs; i++) {
+		const struct definition_param *param = definition_knob(d, s->knobs[i].name);
+		json_t *v;
+
+		if (!param)
+			return REFUSE(REASON_UNKNOWN_FIELD, s->name, "it has no knob \"%s\"", s->knobs[i].name);
+		r = definition_parse_value(param, s->knobs[i].value, &v);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		if (json_object_set_new(knobs, s->knobs[i].name, v) < 0)
+			return FAULT(-ENOMEM);
+	}
+	*ret = STEAL(knobs);
+	return 0;
 }
 
 static int

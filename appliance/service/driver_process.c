@@ -1,0 +1,334 @@
+#include "appliance/service/driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/loop/loop.h"
+#include "appliance/service/roster.h"
+#include "appliance/service/spawn.h"
+#include "appliance/service/spec.h"
+
+enum {
+	LOOK_MS = 100,             /* between looks at the state file while a step runs */
+	STOP_MS = 90 * 1000,       /* longer than any grace a shim gives twice */
+	START_EXTRA_MS = 5 * 1000, /* beyond the spec's start time: the shim's own word comes first */
+};
+
+enum phase {
+	PHASE_STOPPING, /* the shim was asked to stop; waits until it is gone */
+	PHASE_STARTING, /* a shim was asked for; waits for running */
+};
+
+/* One step of one service. */
+struct step {
+	struct step *next;
+	struct processes *owner;
+	enum phase phase;
+	char service[SPEC_NAME_MAX + 1];
+	struct buf spec;      /* encoded; empty for a stop */
+	bool probed;          /* running is not enough, its health must pass */
+	bool asked;           /* the supervisor took the request */
+	bool busy;            /* another step of the service ran already: only to be told */
+	uint64_t start_ms;    /* that the start may take */
+	uint64_t until_us;
+	struct loop_timer *look;
+	unsigned *alive;      /* set to 0 when the step is freed while a call is out */
+	driver_done_fn *done;
+	void *arg;
+};
+
+struct processes {
+	struct driver base;
+	sd_event *loop;
+	const struct paths *paths;
+	struct spawner *spawner;
+	struct step *steps;
+};
+
+static void ask(struct step *st);
+
+static bool
+has_shim(const struct processes *p, const char *service)
+{
+	SCOPED(scope_free) struct roster *r = malloc(sizeof(*r));
+
+	/* In doubt there is one: a second one would be refused anyway. */
+	return !r || roster_load(r, p->paths) || roster_find(r, ROSTER_SHIM, service);
+}
+
+static void
+finish(struct step *st, int r)
+{
+	driver_done_fn *done = st->done;
+	void *arg = st->arg;
+
+	for (struct step **p = &st->owner->steps; *p; p = &(*p)->next)
+		if (*p == st) {
+			*p = st->next;
+			break;
+		}
+	loop_cancel(st->look);
+	if (st->alive)
+		*st->alive = 0;
+	buf_done(&st->spec);
+	free(st);
+	if (done)
+		done(r, arg);
+}
+
+static void on_look(void *arg);
+
+static void
+look_later(struct step *st, uint64_t ms)
+{
+	if (loop_after(&st->look, st->owner->loop, ms, on_look, st) < 0)
+		finish(st, FAULT(-ENOMEM));
+}
+
+static void
+begin_start(struct step *st)
+{
+	st->phase = PHASE_STARTING;
+	st->asked = false;
+	st->until_us = clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
+	ask(st);
+}
+
+/* Is the step where it wants to be, or can it not get there? */
+static void
+look(struct step *st)
+{
+	struct processes *p = st->owner;
+	struct state s;
+	int r;
+
+	r = state_read(&s, p->paths, st->service);
+	if (r) {
+		finish(st, r);
+		return;
+	}
+	if (st->phase == PHASE_STOPPING && !has_shim(p, st->service)) {
+		if (st->spec.len > 0)
+			begin_start(st);
+		else
+			finish(st, 0);
+		return;
+	}
+	if (st->phase == PHASE_STARTING && s.is == STATE_RUNNING &&
+		(!st->probed || s.health == STATE_HEALTH_PASSING)) {
+		finish(st, 0);
+		return;
+	}
+	if ((st->phase == PHASE_STARTING && (s.is == STATE_FAILED || s.is == STATE_STOPPED) &&
+		    !has_shim(p, st->service)) ||
+		clock_mono_us() > st->until_us) {
+		finish(st, REFUSE(REASON_STATE_MOVED, st->service, "is %s, health %s, last exit %d", state_name(s.is),
+				   state_health_name(s.health), s.exit));
+		return;
+	}
+	look_later(st, LOOK_MS);
+}
+
+static void
+on_look(void *arg)
+{
+	struct step *st = arg;
+
+	if (st->busy)
+		finish(st, REFUSE(REASON_BUSY, st->service, "another step of it is under way"));
+	else if (!st->asked)
+		ask(st);
+	else
+		look(st);
+}
+
+/* A call that is out when its step is freed must not touch it. */
+struct out {
+	struct step *step;
+	unsigned alive;
+};
+
+static void
+on_asked(int r, pid_t pid, void *arg)
+{
+	struct out *out = arg;
+	struct step *st = out->alive ? out->step : NULL;
+
+	(void)pid;
+	free(out);
+	if (!st)
+		return;
+	st->alive = NULL;
+	st->asked = true;
+	if (st->phase == PHASE_STOPPING && r == REASON_NOT_FOUND)
+		r = 0; /* it went by itself */
+	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT)
+		r = 0; /* it came by itself: a shim is being started again */
+	if (r == REASON_BUSY || r == REASON_UNREACHABLE) {
+		if (clock_mono_us() < st->until_us) { /* the supervisor, or the shim, is just coming back */
+			st->asked = false;
+			r = 0;
+		}
+	}
+	if (r)
+		finish(st, r);
+	else
+		look_later(st, LOOK_MS);
+}
+
+static void
+ask(struct step *st)
+{
+	struct out *out = calloc(1, sizeof(*out));
+	int r, fd = -1;
+
+	if (!out) {
+		finish(st, FAULT(-ENOMEM));
+		return;
+	}
+	*out = (struct out){ st, 1 };
+	if (st->phase == PHASE_STOPPING) {
+		r = spawn_stop_shim(st->owner->spawner, st->service, on_asked, out);
+	} else {
+		r = fs_memfd(&fd, "spec", st->spec.data, st->spec.len);
+		r = r ?: spawn_shim(st->owner->spawner, st->service, fd, on_asked, out);
+	}
+	if (r == 0) {
+		st->alive = &out->alive;
+		return;
+	}
+	free(out);
+	finish(st, FAULT(r));
+}
+
+static bool
+has_step(const struct processes *p, const char *service)
+{
+	for (const struct step *st = p->steps; st; st = st->next)
+		if (!strcmp(st->service, service))
+			return true;
+	return false;
+}
+
+/* A new step, which begins at the loop's next turn. */
+static int
+new_step(struct processes *p, struct step **ret, const char *service, const struct spec *spec, enum phase phase,
+	driver_done_fn *done, void *arg)
+{
+	struct step *st = calloc(1, sizeof(*st));
+	int r = 0;
+
+	if (!st)
+		return FAULT(-ENOMEM);
+	*st = (struct step){ .owner = p, .phase = phase, .spec = BUF_MAX(SPEC_BYTES_MAX), .done = done, .arg = arg,
+		.until_us = clock_mono_us() + STOP_MS * CLOCK_US_PER_MS };
+	(void)snprintf(st->service, sizeof(st->service), "%s", service);
+	if (spec) {
+		st->probed = spec->health != SPEC_HEALTH_NONE;
+		st->start_ms = spec->start_timeout_ms;
+		r = spec_encode(&st->spec, spec);
+		if (phase == PHASE_STARTING)
+			st->until_us = clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
+	}
+	st->busy = has_step(p, service);
+	r = r ?: loop_after(&st->look, p->loop, 0, on_look, st);
+	if (r) {
+		buf_done(&st->spec);
+		free(st);
+		return FAULT(r);
+	}
+	st->next = p->steps;
+	p->steps = st;
+	*ret = st;
+	return 0;
+}
+
+static int
+process_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	struct processes *p = (struct processes *)d;
+	struct step *st;
+	int r;
+
+	r = new_step(p, &st, spec->name, spec, PHASE_STARTING, done, arg);
+	if (r == 0 && has_shim(p, spec->name))
+		st->asked = true; /* only wait */
+	return r;
+}
+
+static int
+process_stop(struct driver *d, const char *service, driver_done_fn *done, void *arg)
+{
+	struct step *st;
+
+	return new_step((struct processes *)d, &st, service, NULL, PHASE_STOPPING, done, arg);
+}
+
+static int
+process_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	struct step *st;
+
+	return new_step((struct processes *)d, &st, spec->name, spec, PHASE_STOPPING, done, arg);
+}
+
+static int
+process_status(struct driver *d, const char *service, struct state *ret)
+{
+	return state_read(ret, ((struct processes *)d)->paths, service);
+}
+
+static struct driver *
+process_free(struct driver *d)
+{
+	struct processes *p = (struct processes *)d;
+
+	while (p->steps) {
+		p->steps->done = NULL;
+		finish(p->steps, 0);
+	}
+	sd_event_unref(p->loop);
+	free(p);
+	return NULL;
+}
+
+static const struct driver_ops ops = { .start = process_start, .stop = process_stop, .restart = process_restart,
+	.status = process_status, .free = process_free };
+
+void
+driver_process_exited(struct driver *d, const char *service)
+{
+	struct processes *p = (struct processes *)d;
+
+	for (struct step *st = p->steps; st; st = st->next)
+		if (!strcmp(st->service, service) && st->asked) {
+			look_later(st, 0); /* from the loop: the listener that told us may hold the step */
+			return;
+		}
+}
+
+int
+driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths, struct spawner *spawner)
+{
+	struct processes *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return FAULT(-ENOMEM);
+	p->base.ops = &ops;
+	p->loop = sd_event_ref(loop);
+	p->paths = paths;
+	p->spawner = spawner;
+	*ret = &p->base;
+	return 0;
+}

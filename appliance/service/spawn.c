@@ -1,0 +1,40 @@
+#include "appliance/service/spawn.h"
+
+#include <unistd.h>
+
+int
+spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+{
+	return s->ops->worker(s, kind, take_job, done, arg);
+}
+
+int
+spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+{
+	return s->ops->shim(s, service, take_spec, done, arg);
+}
+
+int
+spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return s->ops->stop_shim(s, service, done, arg);
+}
+
+int
+spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg)
+{
+	return s->ops->kill(s, pid, signal, done, arg);
+}
+
+void
+spawn_on_exited(struct spawner *s, spawn_exited_fn *fn, void *arg)
+{
+	s->exited = fn;
+	s->exited_arg = arg;
+}
+
+struct spawner *
+spawn_free(struct spawner *s)
+{
+	return s ? s->ops->free(s) : NULL;
+}

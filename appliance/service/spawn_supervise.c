@@ -1,0 +1,365 @@
+#include "appliance/service/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+#include "appliance/loop/loop.h"
+#include "appliance/service/roster.h"
+#include "appliance/supervise/supervise_wire.h"
+
+enum {
+	PATH_BYTES_MAX = 300,
+	CONNECT_US = 50 * 1000,
+	CONNECT_CAP_US = 2 * 1000 * 1000,
+	WAIT_MS = 10 * 1000, /* that a call waits for a connection */
+	CALLS_MAX = 64,
+};
+
+/* One call: waiting for the connection (frame kept), or for its answer. */
+struct call {
+	struct call *next;
+	struct asker *owner;
+	uint32_t id;
+	bool sent;
+	uint16_t type;
+	uint64_t kind, pid, signal;
+	char name[ROSTER_ID_MAX + 1];
+	int fd; /* owned until it is sent; -1 */
+	struct loop_timer *late;
+	spawn_done_fn *done;
+	void *arg;
+};
+
+struct asker {
+	struct spawner base;
+	sd_event *loop;
+	char path[PATH_BYTES_MAX];
+	struct frame_conn *conn;
+	struct loop_timer *retry;
+	unsigned tries;
+	uint32_t next_id;
+	struct call *calls; /* in the order they were made */
+	size_t n_calls;
+};
+
+static void connect_later(struct asker *a);
+
+/* --- calls --------------------------------------------------------------------------------------------- */
+static void
+finish(struct call *c, int r, pid_t pid)
+{
+	struct asker *a = c->owner;
+	spawn_done_fn *done = c->done;
+	void *arg = c->arg;
+
+	for (struct call **p = &a->calls; *p; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			a->n_calls--;
+			break;
+		}
+	loop_cancel(c->late);
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	free(c);
+	if (done)
+		done(r, pid, arg);
+}
+
+static void
+on_late(void *arg)
+{
+	struct call *c = arg;
+
+	finish(c, REFUSE(REASON_UNREACHABLE, "mainstay-supervise", "did not answer in %d s", WAIT_MS / 1000), 0);
+}
+
+static void
+send_call(struct asker *a, struct call *c)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+	int r;
+
+	frame_begin(&out, c->type, c->id);
+	if (c->type == SUPERVISE_SPAWN)
+		frame_put_u64(&out, SUPERVISE_TAG_KIND, c->kind);
+	if (*c->name)
+		frame_put_text(&out, SUPERVISE_TAG_NAME, c->name);
+	if (c->type == SUPERVISE_KILL) {
+		frame_put_u64(&out, SUPERVISE_TAG_PID, c->pid);
+		frame_put_u64(&out, SUPERVISE_TAG_SIGNAL, c->signal);
+	}
+	if (c->fd >= 0)
+		frame_put_fd(&out, c->fd);
+	r = frame_conn_send(a->conn, &out);
+	if (r)
+		log_debug("call of the supervisor not sent: %d", r); /* the connection ends and tells the call */
+	c->sent = true;
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	c->fd = -1;
+}
+
+static int
+call(struct asker *a, struct call proto, int take_fd)
+{
+	SCOPED(scope_close) int fd = take_fd;
+	struct call *c, **p;
+	int r;
+
+	if (a->n_calls >= CALLS_MAX)
+		return FAULT(-EAGAIN);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return FAULT(-ENOMEM);
+	*c = proto;
+	c->owner = a;
+	c->id = ++a->next_id ?: ++a->next_id;
+	c->fd = -1;
+	r = loop_after(&c->late, a->loop, WAIT_MS, on_late, c);
+	if (r) {
+		free(c);
+		return FAULT(r);
+	}
+	c->fd = STEAL_FD(fd);
+	for (p = &a->calls; *p; p = &(*p)->next)
+		;
+	*p = c;
+	a->n_calls++;
+	if (a->conn)
+		send_call(a, c);
+	return 0;
+}
+
+/* --- answers ------------------------------------------------------------------------------------------- */
+static const struct frame_rule ok_rules[] = {
+	{ SUPERVISE_TAG_PID, 0, 1, 8 },
+	{ SUPERVISE_TAG_TEXT, 0, 1, FRAME_BYTES_MAX },
+};
+
+static const struct frame_rule refused_rules[] = {
+	{ SUPERVISE_TAG_REASON, 1, 1, 32 },
+	{ SUPERVISE_TAG_OPERAND, 0, 1, REFUSE_OPERAND_MAX },
+	{ SUPERVISE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
+};
+
+static const struct frame_rule exited_rules[] = {
+	{ SUPERVISE_TAG_KIND, 1, 1, 8 },
+	{ SUPERVISE_TAG_NAME, 0, 1, ROSTER_ID_MAX },
+	{ SUPERVISE_TAG_PID, 1, 1, 8 },
+	{ SUPERVISE_TAG_STATUS, 0, 1, 8 },
+};
+
+static int
+on_exited(struct asker *a, const struct frame *f)
+{
+	static const enum spawn_kind kinds[ROSTER_ROLE_MAX] = { [ROSTER_JUDGE] = SPAWN_JUDGE,
+		[ROSTER_OPERATE] = SPAWN_OPERATE, [ROSTER_ACTIVATE] = SPAWN_ACTIVATE, [ROSTER_SHIM] = SPAWN_SHIM };
+	const char *name = frame_text(f, SUPERVISE_TAG_NAME, ROSTER_ID_MAX);
+	uint64_t role, pid, status;
+	int r;
+
+	r = frame_check(f, exited_rules, ARRAY_LEN(exited_rules), false, 0);
+	if (r)
+		return r;
+	if (!frame_u64(f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE || role >= ROSTER_ROLE_MAX ||
+		!frame_u64(f, SUPERVISE_TAG_PID, &pid))
+		return REFUSE(REASON_MALFORMED, "supervise.sock", "an exit of no kind that is known");
+	if (!frame_u64(f, SUPERVISE_TAG_STATUS, &status))
+		status = UINT64_MAX; /* -1 as an int */
+	if (a->base.exited)
+		a->base.exited(kinds[role], name ?: "", (pid_t)pid, (int)status, a->base.exited_arg);
+	return 0;
+}
+
+static int
+on_answer(struct asker *a, const struct frame *f)
+{
+	bool ok = f->type == SUPERVISE_OK;
+	enum reason reason;
+	struct call *c;
+	uint64_t pid = 0;
+	int r;
+
+	r = ok ? frame_check(f, ok_rules, ARRAY_LEN(ok_rules), false, 0) :
+		 frame_check(f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
+	if (r)
+		return r;
+	for (c = a->calls; c && (c->id != f->id || !c->sent); c = c->next)
+		;
+	if (!c)
+		return 0; /* too late: nobody waits any more */
+	if (ok) {
+		(void)frame_u64(f, SUPERVISE_TAG_PID, &pid);
+		finish(c, 0, (pid_t)pid);
+		return 0;
+	}
+	reason = refuse_reason(frame_text(f, SUPERVISE_TAG_REASON, 32) ?: "");
+	finish(c, refuse_relay(reason ?: REASON_FAULT, frame_text(f, SUPERVISE_TAG_OPERAND, REFUSE_OPERAND_MAX), "",
+			    frame_text(f, SUPERVISE_TAG_TEXT, REFUSE_TEXT_MAX) ?: "the supervisor could not"),
+		0);
+	return 0;
+}
+
+/* The connection went: what was sent may have been done, and will never be answered. */
+static void
+lost(struct asker *a)
+{
+	struct call *c;
+
+	a->conn = a->conn ? frame_conn_close(a->conn) : NULL;
+	connect_later(a);
+	do {
+		for (c = a->calls; c && !c->sent; c = c->next)
+			;
+		if (c)
+			finish(c, refuse_relay(REASON_UNREACHABLE, "mainstay-supervise", "",
+					    "went away before it answered"), 0);
+	} while (c);
+}
+
+static void
+on_frame(struct frame_conn *conn, struct frame *f, void *arg)
+{
+	struct asker *a = arg;
+	int r;
+
+	(void)conn;
+	if (f->type == SUPERVISE_EXITED)
+		r = on_exited(a, f);
+	else if (f->type == SUPERVISE_OK || f->type == SUPERVISE_REFUSED)
+		r = on_answer(a, f);
+	else
+		r = REFUSE(REASON_MALFORMED, "supervise.sock", "frame of type %u", f->type);
+	if (r)
+		lost(a);
+}
+
+static void
+on_closed(struct frame_conn *conn, int why, void *arg)
+{
+	(void)conn;
+	(void)why;
+	lost(arg);
+}
+
+static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
+
+/* --- the connection --------------------------------------------------------------------------------------- */
+static void
+on_connect(void *arg)
+{
+	struct asker *a = arg;
+	int r, fd = -1;
+
+	r = frame_connect(&fd, a->path);
+	r = r ?: frame_conn_open(&a->conn, a->loop, fd, &conn_ops, a);
+	if (r) {
+		connect_later(a);
+		return;
+	}
+	a->tries = 0;
+	for (struct call *c = a->calls; c; c = c->next)
+		if (!c->sent)
+			send_call(a, c);
+}
+
+static void
+connect_later(struct asker *a)
+{
+	uint64_t us = a->tries ? clock_backoff_us(a->tries - 1, CONNECT_US, CONNECT_CAP_US) : 0;
+
+	if (a->tries < 16)
+		a->tries++;
+	if (loop_after(&a->retry, a->loop, us / CLOCK_US_PER_MS, on_connect, a) < 0)
+		log_error("no memory to reach the supervisor");
+}
+
+/* --- the spawner ----------------------------------------------------------------------------------------- */
+static int
+ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+{
+	static const enum roster_role roles[] = { [SPAWN_JUDGE] = ROSTER_JUDGE,
+		[SPAWN_OPERATE] = ROSTER_OPERATE, [SPAWN_ACTIVATE] = ROSTER_ACTIVATE };
+
+	return call((struct asker *)s,
+		(struct call){ .type = SUPERVISE_SPAWN, .kind = roles[kind], .done = done, .arg = arg }, take_job);
+}
+
+static int
+ask_about(struct spawner *s, uint16_t type, const char *service, int take_fd, spawn_done_fn *done, void *arg)
+{
+	struct call c = { .type = type, .done = done, .arg = arg };
+
+	(void)snprintf(c.name, sizeof(c.name), "%s", service);
+	return call((struct asker *)s, c, take_fd);
+}
+
+static int
+ask_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+{
+	return ask_about(s, SUPERVISE_SHIM, service, take_spec, done, arg);
+}
+
+static int
+ask_stop(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return ask_about(s, SUPERVISE_STOP, service, -1, done, arg);
+}
+
+static int
+ask_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg)
+{
+	return call((struct asker *)s,
+		(struct call){ .type = SUPERVISE_KILL, .pid = (uint64_t)pid, .signal = (uint64_t)signal,
+			.done = done, .arg = arg },
+		-1);
+}
+
+static struct spawner *
+ask_free(struct spawner *s)
+{
+	struct asker *a = (struct asker *)s;
+
+	while (a->calls) {
+		a->calls->done = NULL;
+		finish(a->calls, 0, 0);
+	}
+	if (a->conn)
+		frame_conn_close(a->conn);
+	loop_cancel(a->retry);
+	sd_event_unref(a->loop);
+	free(a);
+	return NULL;
+}
+
+static const struct spawn_ops ops = {
+	.worker = ask_worker, .shim = ask_shim, .stop_shim = ask_stop, .kill = ask_kill, .free = ask_free
+};
+
+int
+spawn_supervise_new(struct spawner **ret, sd_event *loop, const struct paths *paths)
+{
+	struct asker *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return FAULT(-ENOMEM);
+	a->base.ops = &ops;
+	a->loop = sd_event_ref(loop);
+	(void)snprintf(a->path, sizeof(a->path), "%s/supervise.sock", paths->run);
+	connect_later(a);
+	*ret = &a->base;
+	return 0;
+}
