@@ -258,16 +258,9 @@ merkle_check_consistency(uint64_t old_size, uint64_t size, const uint8_t (*proof
 	uint64_t fn, sn;
 	size_t i = 0;
 
-	if (old_size > size)
-		return REASON_HASH_MISMATCH;
 	sha256_of(empty, "", 0);
-	if (old_size == 0) {
-		/* Everything grows from nothing; but nothing has one root only, and needs no proof. */
-		bool good = !n && !memcmp(old_root, empty, sizeof(empty))
-			&& (size || !memcmp(root, empty, sizeof(empty)));
-
-		return good ? 0 : (int)REASON_HASH_MISMATCH;
-	}
+	if (old_size > size || (!old_size && (size || memcmp(root, empty, sizeof(empty)))))
+		return REASON_HASH_MISMATCH;
 	if (old_size == size)
 		return !n && !memcmp(old_root, root, MERKLE_HASH) ? 0 : (int)REASON_HASH_MISMATCH;
 	fn = old_size - 1;

@@ -1,6 +1,7 @@
 #include "appliance/audit/witness.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -155,6 +156,7 @@ witness_decide(const struct witness_submission *s, const struct note_key *log, u
 {
 	const struct note_checkpoint *c = &s->checkpoint;
 	const uint8_t (*proof)[MERKLE_HASH] = (const uint8_t (*)[MERKLE_HASH])s->proof.hash;
+	bool first;
 
 	if (!log || strcmp(log->name, c->origin))
 		return refuse(HTTP_NOT_FOUND, REASON_NOT_FOUND, c->origin, "unknown log");
@@ -164,8 +166,9 @@ witness_decide(const struct witness_submission *s, const struct note_key *log, u
 		return refuse(HTTP_BAD, REASON_MALFORMED, c->origin, "old size beyond the checkpoint's");
 	if (s->old_size != stored_size)
 		return refuse(HTTP_CONFLICT, REASON_CONFLICT, c->origin, "old size is not what stands here");
-	/* Also for equal sizes (equal roots then, no proof) and for the first one (from the empty tree). */
-	if (merkle_check_consistency(stored_size, c->size, proof, s->proof.n, stored_root, c->root))
+	/* Of the first one there is nothing to prove; equal sizes must have equal roots and no proof. */
+	first = stored_size == 0 && c->size > 0 && s->proof.n == 0;
+	if (!first && merkle_check_consistency(stored_size, c->size, proof, s->proof.n, stored_root, c->root))
 		return refuse(HTTP_UNPROCESSABLE, REASON_ALTERED, c->origin,
 			"tree is not a continuation of the one that was cosigned");
 	return HTTP_OK;

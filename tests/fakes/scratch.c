@@ -1,0 +1,105 @@
+#include "tests/fakes/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
+
+enum { FILE_MAX = 4 << 20 };
+
+void
+scratch_make(struct scratch *s)
+{
+	snprintf(s->path, sizeof(s->path), "/tmp/mainstay-unit.XXXXXX");
+	assert_non_null(mkdtemp(s->path));
+	s->fd = open(s->path, O_DIRECTORY | O_CLOEXEC);
+	assert_true(s->fd >= 0);
+}
+
+void
+scratch_remove(struct scratch *s)
+{
+	close(s->fd);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, s->path), 0);
+}
+
+void
+scratch_write(const struct scratch *s, const char *name, const void *p, size_t len)
+{
+	assert_int_equal(fs_replace(s->fd, name, p, len, 0600), 0);
+}
+
+void
+scratch_read(const struct scratch *s, const char *name, struct buf *out)
+{
+	assert_int_equal(fs_read(s->fd, name, FILE_MAX, out), 0);
+}
+
+static pid_t
+spawn(const struct scratch *s, const char *const argv[], int in, int out)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		if (fchdir(s->fd) < 0 || dup2(in >= 0 ? in : null, 0) < 0 || dup2(out >= 0 ? out : null, 1) < 0
+			|| dup2(null, 2) < 0)
+			_exit(127);
+		execvp(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	return pid;
+}
+
+int
+scratch_run(const struct scratch *s, const char *const argv[], const void *input, size_t len,
+	struct buf *out)
+{
+	int in = -1, pipefd[2], status;
+	uint8_t *at;
+	ssize_t n;
+	pid_t pid;
+
+	if (input)
+		assert_int_equal(fs_memfd(&in, "input", input, len), 0);
+	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
+	pid = spawn(s, argv, in, pipefd[1]);
+	close(pipefd[1]);
+	do {
+		static uint8_t waste[4096];
+
+		at = out ? buf_reserve(out, sizeof(waste)) : waste;
+		assert_non_null(at);
+		n = read(pipefd[0], at, sizeof(waste));
+		if (out && n > 0)
+			buf_advance(out, (size_t)n);
+	} while (n > 0);
+	close(pipefd[0]);
+	if (in >= 0)
+		close(in);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+pid_t
+scratch_start(const struct scratch *s, const char *const argv[])
+{
+	return spawn(s, argv, -1, -1);
+}
+
+void
+scratch_stop(pid_t pid)
+{
+	kill(pid, SIGTERM);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}

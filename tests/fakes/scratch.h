@@ -1,0 +1,27 @@
+/* A folder for one test, and outside programs run in it. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct buf;
+
+struct scratch {
+	char path[64];
+	int fd;
+};
+
+void scratch_make(struct scratch *s);
+void scratch_remove(struct scratch *s); /* and all in it */
+
+void scratch_write(const struct scratch *s, const char *name, const void *p, size_t len);
+/* Append a file's bytes. */
+void scratch_read(const struct scratch *s, const char *name, struct buf *out);
+
+/* Run a program of PATH in the folder and wait.  input (may be NULL) is its stdin; what it says goes to out (may be
+ * NULL), stderr to /dev/null.  Returns its exit code; 127 where it could not be run. */
+int scratch_run(const struct scratch *s, const char *const argv[], const void *input, size_t len,
+	struct buf *out);
+/* Start one in the folder with stdout and stderr at /dev/null; ended and waited for by scratch_stop(). */
+pid_t scratch_start(const struct scratch *s, const char *const argv[]);
+void scratch_stop(pid_t pid);
