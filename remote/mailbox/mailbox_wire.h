@@ -10,7 +10,10 @@
  *
  *	desk                                         hub
  *	  POST /v1/fleet/requests ENVELOPE --->  202 {"id"}
- *	  GET  /v1/fleet/requests/ID?wait=S -->  {"id","site","state":"queued|delivered|waiting|done","plan","decision","result"}
+ *	  GET  /v1/fleet/requests/ID?wait=S[&state=X] -->
+ *	                                   <---  {"id","site","state":"queued|delivered|waiting|done","plan","decision","result"}
+ *	                                         after S seconds, or once it changes, or at once where it is done or is not
+ *	                                         in the state X that the caller knows already
  *
  * n rises by one for each item of a site, from 1; it is the site's own count, so a gap would be seen. */
 #pragma once
@@ -20,7 +23,7 @@ enum {
 	MAILBOX_WIRE_ITEMS_MAX = 16,            /* in one reply */
 	MAILBOX_WIRE_REPLY_MAX = 2 * 1024 * 1024,
 	MAILBOX_WIRE_BODY_MAX = 64 * 1024,      /* one item's envelope */
-	MAILBOX_WIRE_RESULT_MAX = 1024 * 1024,  /* one result's body */
+	MAILBOX_WIRE_RESULT_MAX = 6 * 1024 * 1024,/* one result's body */
 	MAILBOX_WIRE_ID_MAX = 64,
 };
 #define MAILBOX_WIRE_PATH         "/v1/mailbox"

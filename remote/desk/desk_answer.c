@@ -1,0 +1,170 @@
+#include "remote/desk/desk_answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/command.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/trust/envelope.h"
+#include "remote/request/plan.h"
+#include "remote/request/result.h"
+
+void
+desk_answer_done(struct desk_answer *a)
+{
+	a->plan = request_plan_free(a->plan);
+	a->result = request_result_free(a->result);
+}
+
+static int
+open_verified(const struct desk_answer *a, enum message type, const json_t *envelope,
+	struct envelope **ret)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	int r = envelope_open_json(&e, type, envelope);
+
+	r = r ?: envelope_verify_daemon(e, a->key);
+	if (!r)
+		*ret = STEAL(e);
+	return r;
+}
+
+static int
+same_request(const struct desk_answer *a, const uint8_t digest[32], const char *what)
+{
+	return memcmp(digest, a->request, sizeof(a->request)) == 0
+		? 0
+		: REFUSE(REASON_ALTERED, a->id, "the hub shows the %s of another request", what);
+}
+
+static int
+take_plan(struct desk_answer *a, const json_t *envelope)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(request_plan_freep) struct request_plan *plan = NULL;
+	int r = open_verified(a, MESSAGE_PLAN, envelope, &e);
+
+	r = r ?: request_plan_parse(&plan, e->payload);
+	r = r ?: same_request(a, plan->request, "plan");
+	if (r)
+		return r;
+	if (!a->plan || strcmp(a->plan->text, plan->text) != 0)
+		command_say(a->call, "%s", plan->text);
+	request_plan_free(a->plan);
+	a->plan = STEAL(plan);
+	return 0;
+}
+
+static int
+take_result(struct desk_answer *a, const json_t *envelope)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	int r = open_verified(a, MESSAGE_RESULT, envelope, &e);
+
+	r = r ?: request_result_parse(&result, e->payload);
+	r = r ?: same_request(a, result->request, "result");
+	if (r)
+		return r;
+	request_result_free(a->result);
+	a->result = STEAL(result);
+	return 0;
+}
+
+int
+desk_answer_take(struct desk_answer *a, const json_t *doc)
+{
+	const char *state = json_string_value(json_object_get(doc, "state"));
+	const char *decision = json_string_value(json_object_get(doc, "decision"));
+	const json_t *plan = json_object_get(doc, "plan"), *result = json_object_get(doc, "result");
+	int r = 0;
+
+	(void)snprintf(a->state, sizeof(a->state), "%s", state ? state : "");
+	(void)snprintf(a->decision, sizeof(a->decision), "%s", decision ? decision : "");
+	if (json_is_object(plan))
+		r = take_plan(a, plan);
+	if (!r && json_is_object(result))
+		r = take_result(a, result);
+	return r;
+}
+
+/* Why the command does not end well. */
+static int
+verdict(const struct desk_answer *a)
+{
+	const struct request_result *result = a->result;
+	enum reason reason = result->reason;
+	char text[256];
+
+	switch (result->outcome) {
+	case REQUEST_OUTCOME_OK:
+		return 0;
+	case REQUEST_OUTCOME_REFUSED:
+		return refuse_relay(reason == REASON_NONE ? REASON_DENIED : reason, a->id, NULL,
+			*result->err ? result->err : "refused by the site");
+	case REQUEST_OUTCOME_TIMEOUT:
+		return refuse_relay(REASON_EXPIRED, a->id, NULL, "it ran into its time limit");
+	case REQUEST_OUTCOME_CANCELLED:
+		return refuse_relay(reason == REASON_NONE ? REASON_INTERRUPTED : reason, a->id, NULL,
+			"it was stopped at the site");
+	case REQUEST_OUTCOME_INTERRUPTED:
+		return refuse_relay(REASON_INTERRUPTED, a->id, NULL,
+			"nobody knows how far it came; it is not run again");
+	case REQUEST_OUTCOME_FAILED:
+	case REQUEST_OUTCOME_MAX:
+		break;
+	}
+	if (result->signal)
+		(void)snprintf(text, sizeof(text), "it failed: ended by signal %d", result->signal);
+	else
+		(void)snprintf(text, sizeof(text), "it failed: exit status %d", result->exit_status);
+	return refuse_relay(reason == REASON_NONE ? REASON_FAULT : reason, a->id, NULL, text);
+}
+
+static int
+print_json(const struct desk_answer *a, json_t *take_preview)
+{
+	SCOPED_JSON *out = take_preview;
+	int r = out ? 0 : FAULT(-ENOMEM);
+
+	r = r ?: json_put_text(out, "id", a->id);
+	r = r ?: json_put_text(out, "state", a->state);
+	r = r ?: json_put_text(out, "decision", a->decision);
+	if (!r && a->plan && json_object_set(out, "plan", a->plan->doc) < 0)
+		r = FAULT(-ENOMEM);
+	/* The result's members stand at the top, where scripts look for them. */
+	if (!r && a->result
+		&& (json_object_update(out, a->result->doc) < 0
+			|| json_object_set(out, "result", a->result->doc) < 0))
+		r = FAULT(-ENOMEM);
+	return r ?: command_print_json(a->result ? "Result" : "Request", STEAL(out));
+}
+
+int
+desk_answer_finish(struct desk_answer *a, json_t *take_preview)
+{
+	int r = 0;
+
+	if (a->call->json) {
+		r = print_json(a, take_preview);
+	} else {
+		json_decref(take_preview);
+		if (a->result) {
+			(void)fputs(a->result->out, stdout);
+			(void)fputs(a->result->err, stderr);
+			command_say(a->call, "%s in %llu ms%s", request_outcome_name(a->result->outcome),
+				(unsigned long long)a->result->wall_ms,
+				a->result->truncated ? ", output cut" : "");
+		} else {
+			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests", a->id,
+				strcmp(a->decision, "ask") == 0 ? "waits for the customer's approval"
+								: a->state);
+		}
+	}
+	if (r)
+		return r;
+	return a->result ? verdict(a) : command_later();
+}

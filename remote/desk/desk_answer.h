@@ -1,0 +1,30 @@
+/* What came back for one request: verified by the site's key before a word of it is shown. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct command_call;
+struct request_plan;
+struct request_result;
+
+struct desk_answer {
+	struct command_call *call;
+	const char *id;
+	uint8_t key[32];     /* of the site, from its record */
+	uint8_t request[32]; /* digest of what was asked */
+	char state[16];      /* queued, delivered, waiting, done: the hub's word */
+	char decision[8];
+	struct request_plan *plan;     /* owned; NULL before */
+	struct request_result *result; /* owned; NULL before */
+};
+void desk_answer_done(struct desk_answer *a);
+
+/* Read the hub's answer about the request; says a plan that is new.  Returns 0; REASON_BAD_SIGNATURE,
+ * REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request), REASON_MALFORMED (logged); or a
+ * fault. */
+int desk_answer_take(struct desk_answer *a, const json_t *doc);
+
+/* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason of a refusal
+ * or a failure; "accepted, not finished" where there is no result. */
+int desk_answer_finish(struct desk_answer *a, json_t *take_preview);

@@ -1,0 +1,177 @@
+#include "remote/desk/desk_actions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/command.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "remote/desk/desk_client.h"
+#include "remote/desk/desk_session.h"
+#include "remote/desk/desk_trust.h"
+
+enum { REQUEST_S = 20, CELL = 512, SHOWN_METRICS = 40 };
+
+static int
+list(struct command_call *call, const char *path, const char *kind, const char *const *columns)
+{
+	SCOPED(desk_session_done) struct desk d;
+	SCOPED_JSON *doc = NULL;
+	int r = desk_session_open(&d, call);
+
+	r = r ?: desk_session_load(&d);
+	r = r ?: desk_client_get(&d, path, REQUEST_S, &doc);
+	if (r)
+		return r;
+	if (!json_is_array(json_object_get(doc, "items")))
+		return REFUSE(REASON_MALFORMED, path, "the hub's answer has no items");
+	return command_print_items(call, kind, json_incref(json_object_get(doc, "items")), columns);
+}
+
+int
+desk_fleet_list(struct command_call *call)
+{
+	static const char *const columns[] = { "site", "customer", "status", "last_contact",
+		"platform", NULL };
+
+	return list(call, "/v1/fleet/sites", "SiteList", columns);
+}
+
+int
+desk_fleet_alerts(struct command_call *call)
+{
+	static const char *const columns[] = { "id", "site", "service", "name", "state", "since", "text",
+		"acknowledged_by", NULL };
+
+	return list(call, "/v1/fleet/alerts", "AlertList", columns);
+}
+
+int
+desk_fleet_ack(struct command_call *call)
+{
+	SCOPED(desk_session_done) struct desk d;
+	SCOPED_JSON *doc = NULL, *empty = json_object();
+	const char *id = call->operands[0];
+	char path[160];
+	int r = desk_session_open(&d, call);
+
+	if (!r && strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.")
+			!= strlen(id))
+		r = REFUSE(REASON_USAGE, id, "no alert's id");
+	r = r ?: desk_session_load(&d);
+	if (r)
+		return r;
+	if (snprintf(path, sizeof(path), "/v1/fleet/alerts/%s/ack", id) >= (int)sizeof(path))
+		return REFUSE(REASON_USAGE, id, "no alert's id");
+	r = desk_client_post(&d, path, empty, &doc);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("Alert", json_pack("{s:s, s:b}", "id", id, "acknowledged", 1));
+	command_say(call, "%s is acknowledged", id);
+	return 0;
+}
+
+/* --- one site on one screen ------------------------------------------------------------------------------ */
+/* Members of a line, one after the other, as harmless text. */
+static void
+say_row(struct command_call *call, const json_t *item, const char *const *names)
+{
+	char line[4 * CELL] = "  ", cell[CELL];
+	size_t len = 2;
+
+	for (; *names && len < sizeof(line); names++) {
+		const json_t *v = json_object_get(item, *names);
+		char text[CELL] = "-";
+		size_t n;
+
+		if (json_is_string(v)) {
+			(void)snprintf(text, sizeof(text), "%s", json_string_value(v));
+		} else if (v) {
+			n = json_dumpb(v, text, sizeof(text) - 1,
+				JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+			text[n < sizeof(text) ? n : sizeof(text) - 1] = '\0';
+		}
+		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s  ",
+			log_escape(cell, sizeof(cell), text));
+	}
+	command_say(call, "%s", line);
+}
+
+static void
+say_rows(struct command_call *call, const char *title, const json_t *items, const char *const *names,
+	size_t max)
+{
+	size_t i;
+	json_t *item;
+
+	command_say(call, "\n%s", title);
+	if (json_array_size(items) == 0)
+		command_say(call, "  none");
+	json_array_foreach(items, i, item) {
+		if (i == max) {
+			command_say(call, "  and %zu more (--json)", json_array_size(items) - max);
+			break;
+		}
+		say_row(call, item, names);
+	}
+}
+
+static void
+say_site(struct command_call *call, const struct desk_site *s)
+{
+	static const char *const head[] = { "site", "customer", "platform", "status", NULL };
+	static const char *const contact[] = { "last_contact", "clock_offset_ms", NULL };
+	static const char *const services[] = { "name", "release", "channel", NULL };
+	static const char *const statement[] = { "time", "epoch", "audit", NULL };
+	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text", NULL };
+	static const char *const metrics[] = { "service", "name", "value", "time", "attributes", NULL };
+
+	say_row(call, s->hub, head);
+	command_say(call, "\nlast contact, clock offset in ms (the hub says)");
+	say_row(call, s->hub, contact);
+	if (s->statement) {
+		command_say(call, "\nthe site says, signed: time, epoch, audit log");
+		say_row(call, s->statement, statement);
+		say_rows(call, "services (signed)", json_object_get(s->statement, "services"), services, 64);
+	} else {
+		command_say(call, "\nthe site has said nothing yet");
+	}
+	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 64);
+	say_rows(call, "metrics (the hub says)", json_object_get(s->hub, "metrics"), metrics,
+		SHOWN_METRICS);
+}
+
+int
+desk_fleet_show(struct command_call *call)
+{
+	SCOPED(desk_session_done) struct desk d;
+	SCOPED(desk_trust_site_done) struct desk_site s = { 0 };
+	json_t *out;
+	int r = desk_session_open(&d, call);
+
+	r = r ?: desk_session_load(&d);
+	r = r ?: desk_trust_refresh(&d);
+	r = r ?: desk_trust_site(&d, call->operands[0], true, &s);
+	if (r)
+		return r;
+	if (!call->json) {
+		say_site(call, &s);
+		return 0;
+	}
+	/* The hub's answer, with what was verified in the place of the envelopes. */
+	out = json_copy(s.hub);
+	if (!out || json_object_set_new(out, "verified", json_boolean(s.record != NULL)) < 0
+		|| json_object_set(out, "record", s.record ? s.record : json_null()) < 0
+		|| json_object_set(out, "statement", s.statement ? s.statement : json_null()) < 0
+		|| json_object_set(out, "services",
+			   s.statement ? json_object_get(s.statement, "services") : json_null())
+			< 0) {
+		json_decref(out);
+		return FAULT(-ENOMEM);
+	}
+	return command_print_json("Site", out);
+}

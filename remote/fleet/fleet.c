@@ -1,0 +1,298 @@
+#include "remote/fleet/fleet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/audit/witness.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/auth.h"
+#include "appliance/serve/batch.h"
+#include "appliance/serve/problem.h"
+#include "appliance/serve/registry.h"
+#include "appliance/trust/envelope.h"
+#include "remote/fleet/head.h"
+#include "remote/fleet/login.h"
+
+static const char *const customer_steps[] = {
+	"CREATE TABLE heads("
+	"  log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, site TEXT NOT NULL,"
+	"  checkpoint TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(log, size)) STRICT, WITHOUT ROWID;",
+};
+static const struct db_migration customer_migration = { "remote/fleet", customer_steps,
+	ARRAY_LEN(customer_steps) };
+
+struct fleet {
+	struct serve *serve;
+	struct login login;
+};
+
+/* --- POST /v1/heartbeat ------------------------------------------------------------------------------- */
+static int
+take_statement(struct fleet *f, struct http_call *call, struct db *db)
+{
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(scope_free) char *payload = NULL;
+	const char *named;
+	int r;
+
+	r = registry_site_get(serve_databases(f->serve), call->who.site, &site);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
+	r = envelope_open(&e, MESSAGE_STATEMENT, call->body, call->body_len);
+	r = r ? r : envelope_verify_daemon(e, site.key);
+	if (r != 0)
+		return r;
+	named = json_string_value(json_object_get(e->payload, "site"));
+	if (!named || strcmp(named, site.site) != 0)
+		return REFUSE(REASON_WRONG_ADDRESSEE, site.site, "the statement is another site's");
+	text = json_dumps(e->text, JSON_COMPACT);
+	payload = strndup((const char *)e->bytes, e->len);
+	if (!text || !payload)
+		return FAULT(-ENOMEM);
+	return registry_statement_put(db, site.site, clock_now_us(), text, payload);
+}
+
+static int
+on_heartbeat(struct http_call *call, void *state)
+{
+	static const char *const streams[] = { "heartbeat", NULL };
+	struct fleet *f = state;
+	struct batch batch;
+	int r;
+
+	r = batch_begin(&batch, call, serve_databases(f->serve), streams);
+	if (r != 0)
+		return r;
+	if (!batch.seen)
+		r = take_statement(f, call, batch.db);
+	r = batch_end(&batch, call, r, NULL, NULL, 0);
+	if (r > 0) {
+		/* Not 401 or 403: the sender is in order, what it sent never will be. */
+		problem_reply(call, r, r == REASON_MALFORMED || r == REASON_UNKNOWN_FIELD ? 400 : 422);
+		return 0;
+	}
+	return r;
+}
+
+/* --- GET /v1/fleet/sites -------------------------------------------------------------------------------- */
+struct listing {
+	struct serve *serve;
+	const struct auth_identity *who;
+	json_t *items;
+};
+
+static int
+put_facts(json_t *o, const struct registry_site *s)
+{
+	int r;
+
+	r = json_put_text(o, "site", s->site);
+	r = r ? r : json_put_text(o, "customer", s->customer);
+	r = r ? r : json_put_text(o, "status", s->status);
+	r = r ? r : json_put_text(o, "platform", s->platform);
+	if (r == 0 && s->last_contact_us > 0)
+		r = json_put_time(o, "last_contact", s->last_contact_us);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+list_site(const struct registry_site *s, void *arg)
+{
+	struct listing *l = arg;
+	json_t *o;
+	int r;
+
+	if (!auth_covers(l->who, s->customer) || serve_engineer(l->serve, l->who, NULL, s->customer) != 0)
+		return 0;
+	o = json_object();
+	r = o ? put_facts(o, s) : -ENOMEM;
+	if (json_array_append_new(l->items, o) < 0)
+		r = -ENOMEM;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+on_sites(struct http_call *call, void *state)
+{
+	struct fleet *f = state;
+	SCOPED_JSON *items = json_array();
+	struct listing l = { f->serve, &call->who, items };
+	int r;
+
+	r = serve_engineer(f->serve, &call->who, NULL, NULL);
+	r = r ? r : registry_site_each(serve_databases(f->serve), list_site, &l);
+	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+}
+
+/* The site of the path and its customer's file, where the engineer may see it. */
+static int
+find_site(struct fleet *f, struct http_call *call, struct registry_site *ret, struct db **ret_db)
+{
+	int r;
+
+	r = registry_site_get(serve_databases(f->serve), call->segments[0], ret);
+	if (r == REASON_NOT_FOUND)
+		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no site of yours");
+	r = r ? r : serve_engineer(f->serve, &call->who, NULL, ret->customer);
+	r = r ? r : databases_customer(serve_databases(f->serve), ret->customer, ret_db);
+	return FAULT(r);
+}
+
+/* An envelope from its stored text. */
+static int
+put_envelope(json_t *o, const char *name, const char *text)
+{
+	json_t *v = json_loads(text, 0, NULL);
+
+	return json_object_set_new(o, name, v ? v : json_null()) < 0 ? FAULT(-ENOMEM) : 0;
+}
+
+static int
+build_page(struct fleet *f, const struct registry_site *site, struct db *db, json_t *page)
+{
+	SCOPED(scope_free) char *statement = NULL;
+	json_t *head = NULL;
+	int r;
+
+	r = put_facts(page, site);
+	r = r ? r : json_put_hex(page, "key", site->key, sizeof(site->key));
+	r = r ? r : json_put_hex(page, "audit_key", site->audit_key, sizeof(site->audit_key));
+	r = r ? r : json_put_time(page, "enrolled", site->enrolled_us);
+	if (r == 0 && json_object_set_new(page, "clock_offset_ms", json_integer(site->clock_offset_ms)) < 0)
+		r = -ENOMEM;
+	if (r == 0 && site->record)
+		r = put_envelope(page, "record", site->record);
+	r = r ? r : registry_statement_get(db, site->site, &statement, NULL);
+	if (r == 0)
+		r = put_envelope(page, "statement", statement);
+	if (r == REASON_NOT_FOUND)
+		r = 0;
+	r = r ? r : head_newest(db, site->audit_key, &head);
+	if (r == 0 && json_object_set_new(page, "audit", head) < 0)
+		r = -ENOMEM;
+	r = r ? r : serve_site(f->serve, site, db, page);
+	return FAULT(r);
+}
+
+static int
+on_site(struct http_call *call, void *state)
+{
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED_JSON *page = json_object();
+	struct db *db;
+	int r;
+
+	r = find_site(state, call, &site, &db);
+	r = r ? r : build_page(state, &site, db, page);
+	return r ? r : serve_reply_json(call, 200, STEAL(page));
+}
+
+static int
+on_audit(struct http_call *call, void *state)
+{
+	static const char *const known[] = { "from", NULL };
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED_JSON *items = json_array();
+	struct db *db;
+	uint64_t from;
+	int r;
+
+	r = query_only(&call->params, known);
+	r = r ? r : query_u64(&call->params, "from", 0, INT64_MAX, &from);
+	r = r ? r : find_site(state, call, &site, &db);
+	r = r ? r : head_list(db, site.audit_key, from, items);
+	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+}
+
+/* --- module ------------------------------------------------------------------------------------------- */
+static int
+on_checkpoint(struct http_call *call, void *state)
+{
+	struct fleet *f = state;
+
+	return head_add(f->serve, call);
+}
+
+static int
+on_login_begin(struct http_call *call, void *state)
+{
+	struct fleet *f = state;
+
+	return login_begin(&f->login, call);
+}
+
+static int
+on_login_finish(struct http_call *call, void *state)
+{
+	struct fleet *f = state;
+
+	return login_finish(&f->login, call);
+}
+
+static int
+on_open(void **ret_state, struct serve *serve)
+{
+	struct fleet *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return FAULT(-ENOMEM);
+	f->serve = serve;
+	f->login.serve = serve;
+	fs_random(f->login.secret, sizeof(f->login.secret));
+	*ret_state = f;
+	return 0;
+}
+
+static int
+count_site(const struct registry_site *s, void *arg)
+{
+	size_t *n = arg;
+
+	n[strcmp(s->status, "accepted") == 0]++;
+	return 0;
+}
+
+static void
+on_counters(void *state, struct buf *out)
+{
+	struct fleet *f = state;
+	size_t n[2] = { 0, 0 };
+
+	if (registry_site_each(serve_databases(f->serve), count_site, n) != 0)
+		return; /* the scrape shows no sites; the fault shows at the next real call */
+	buf_printf(out,
+		"# HELP mainstay_hub_sites Sites that enrolled.\n"
+		"# TYPE mainstay_hub_sites gauge\n"
+		"mainstay_hub_sites{status=\"pending\"} %zu\n"
+		"mainstay_hub_sites{status=\"accepted\"} %zu\n",
+		n[0], n[1]);
+}
+
+static const struct route routes[] = {
+	{ "POST", "/v1/heartbeat", ROUTE_SITE, REGISTRY_ENVELOPE_MAX, on_heartbeat, 0 },
+	{ "POST", "/witness/add-checkpoint", ROUTE_SITE, WITNESS_BODY_MAX, on_checkpoint, 0 },
+	{ "GET", "/v1/login", ROUTE_OPEN, 0, on_login_begin, 0 },
+	{ "POST", "/v1/login", ROUTE_OPEN, LOGIN_BODY_MAX, on_login_finish, 0 },
+	{ "GET", "/v1/fleet/sites", ROUTE_ENGINEER, 0, on_sites, 0 },
+	{ "GET", "/v1/fleet/sites/{}", ROUTE_ENGINEER, 0, on_site, 0 },
+	{ "GET", "/v1/fleet/sites/{}/audit", ROUTE_ENGINEER, 0, on_audit, 0 },
+};
+
+const struct serve_module fleet_module = {
+	.name = "fleet",
+	.customer = &customer_migration,
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_open,
+	.close = free,
+	.metrics = on_counters,
+};

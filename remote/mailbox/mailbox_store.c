@@ -1,0 +1,271 @@
+#include "remote/mailbox/mailbox_store.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "remote/mailbox/mailbox_hub.h"
+#include "remote/request/request.h"
+
+enum { LIST_MAX = 500 };
+
+/* n: the site's own count; 0 for a request that crossed by file. */
+static const char *const steps[] = {
+	"CREATE TABLE mailboxes(site TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE requests("
+	"  id TEXT PRIMARY KEY, site TEXT NOT NULL, customer TEXT NOT NULL, n INTEGER NOT NULL,"
+	"  engineer TEXT NOT NULL, service TEXT NOT NULL, operation TEXT NOT NULL,"
+	"  digest BLOB NOT NULL, state TEXT NOT NULL, decision TEXT NOT NULL DEFAULT '',"
+	"  created INTEGER NOT NULL, changed INTEGER NOT NULL, expires INTEGER NOT NULL,"
+	"  envelope TEXT, plan TEXT, result TEXT) STRICT;"
+	"CREATE INDEX requests_by_site ON requests(site, n);"
+	"CREATE INDEX requests_by_change ON requests(changed);",
+};
+const struct db_migration mailbox_store_migration = { "remote/mailbox", steps, ARRAY_LEN(steps) };
+
+static int
+next_number(struct db *db, const char *site, int64_t *ret)
+{
+	int r;
+
+	r = db_exec(db,
+		"INSERT INTO mailboxes(site, last) VALUES(?1, 1) ON CONFLICT(site) DO UPDATE SET last = last + 1", "t",
+		site);
+	r = r ? r : db_number(db, ret, 0, "SELECT last FROM mailboxes WHERE site = ?1", "t", site);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+check_new(struct db *db, const struct request *request, bool *ret_same)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	const void *digest;
+	int64_t waiting;
+	size_t len;
+	int r;
+
+	*ret_same = false;
+	r = db_query(&q, db, "SELECT digest FROM requests WHERE id = ?1", "t", request->id);
+	r = r ? r : db_next(q);
+	if (r < 0)
+		return FAULT(r);
+	if (r == DB_ROW) {
+		digest = db_blob(q, 0, &len);
+		*ret_same = digest && len == 32 && memcmp(digest, request->digest, 32) == 0;
+		return *ret_same ? 0 : REFUSE(REASON_CONFLICT, request->id, "another request has this id");
+	}
+	r = db_number(db, &waiting, 0, "SELECT count(*) FROM requests WHERE site = ?1 AND state = 'queued'", "t",
+		request->site);
+	if (r < 0)
+		return FAULT(r);
+	if (waiting >= MAILBOX_HUB_OPEN_MAX)
+		return REFUSE(REASON_BUSY, request->site, "has %d undelivered requests", MAILBOX_HUB_OPEN_MAX);
+	return 0;
+}
+
+int
+mailbox_store_add(struct db *db, const struct request *request, const char *envelope, uint64_t now_us,
+	uint64_t *ret_n)
+{
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	int64_t n = 0;
+	bool same;
+	int r;
+
+	r = db_begin(db);
+	if (r < 0)
+		return FAULT(r);
+	tx = db;
+	r = check_new(db, request, &same);
+	if (r != 0 || same) {
+		*ret_n = 0;
+		return r;
+	}
+	r = next_number(db, request->site, &n);
+	r = r ? r : db_exec(db,
+			    "INSERT INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
+			    " created, changed, expires, envelope)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'queued', ?9, ?9, ?10, ?11)",
+			    "tttitttbiit", request->id, request->site, request->customer, n, request->engineer,
+			    request->service, request->operation, request->digest, (size_t)32, (int64_t)now_us,
+			    (int64_t)request->expires_us, envelope);
+	r = r ? r : db_commit(STEAL(tx));
+	*ret_n = (uint64_t)n;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint64_t now_us, bool *ret_changed)
+{
+	int64_t last;
+	int r;
+
+	*ret_changed = false;
+	r = db_number(db, &last, 0, "SELECT last FROM mailboxes WHERE site = ?1", "t", site);
+	/* The site is ahead of us: our file is an older one.  We count on from where the site is, else what
+	 * comes next would never be asked for. */
+	if (r == 0 && (int64_t)after > last)
+		r = db_exec(db, "INSERT OR REPLACE INTO mailboxes(site, last) VALUES(?1, ?2)", "ti", site,
+			(int64_t)after);
+	r = r ? r : db_exec(db,
+			    "UPDATE requests SET state = 'delivered', changed = ?3"
+			    " WHERE site = ?1 AND n > 0 AND n <= ?2 AND state = 'queued'",
+			    "tii", site, (int64_t)after, (int64_t)now_us);
+	if (r < 0)
+		return FAULT(r);
+	*ret_changed = db_changes(db) > 0;
+	return 0;
+}
+
+/* The stored text of an envelope as JSON; null where there is none. */
+static json_t *
+embedded(struct db_query *q, int column)
+{
+	json_t *v = db_null(q, column) ? json_null() : json_loads(db_text(q, column), 0, NULL);
+
+	return v ? v : json_null();
+}
+
+int
+mailbox_store_waiting(struct db *db, const char *site, uint64_t after, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	r = db_query(&q, db,
+		"SELECT n, envelope FROM requests WHERE site = ?1 AND n > ?2 AND state = 'queued' ORDER BY n LIMIT ?3",
+		"tii", site, (int64_t)after, (int64_t)MAILBOX_WIRE_ITEMS_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		json_t *item = json_pack("{s:I, s:s, s:o}", "n", (json_int_t)db_i64(q, 0), "kind", "request", "body",
+			embedded(q, 1));
+
+		r = json_array_append_new(items, item) < 0 ? -ENOMEM : 0;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_t ret[32])
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	const void *digest;
+	size_t len;
+	int r;
+
+	r = db_query(&q, db, "SELECT digest FROM requests WHERE id = ?1 AND site = ?2", "tt", id, site);
+	r = r ? r : db_next(q);
+	if (r < 0)
+		return FAULT(r);
+	if (r != DB_ROW)
+		return REASON_NOT_FOUND;
+	digest = db_blob(q, 0, &len);
+	if (!digest || len != 32)
+		return FAULT(-EUCLEAN);
+	memcpy(ret, digest, 32);
+	return 0;
+}
+
+int
+mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
+	const char *decision, const char *envelope, uint64_t now_us)
+{
+	int r;
+
+	r = db_exec(db,
+		"INSERT OR IGNORE INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
+		" created, changed, expires) VALUES(?1, ?2, '', 0, '', '', '', ?3, 'delivered', ?4, ?4, ?4)",
+		"ttbi", id, site, digest, (size_t)32, (int64_t)now_us);
+	if (r == 0 && result)
+		r = db_exec(db,
+			"UPDATE requests SET result = ?3, state = 'done', changed = ?4,"
+			" decision = CASE WHEN ?5 = '' THEN decision ELSE ?5 END WHERE id = ?1 AND site = ?2",
+			"tttit", id, site, envelope, (int64_t)now_us, decision);
+	else if (r == 0)
+		r = db_exec(db,
+			"UPDATE requests SET plan = ?3, changed = ?4, decision = ?5,"
+			" state = CASE WHEN state = 'done' THEN state WHEN ?5 = 'ask' THEN 'waiting' ELSE 'delivered' END"
+			" WHERE id = ?1 AND site = ?2",
+			"tttit", id, site, envelope, (int64_t)now_us, decision);
+	if (r < 0)
+		return FAULT(r);
+	/* The id is taken by a request of another site: nothing of either may show in the other. */
+	if (db_changes(db) == 0)
+		return REFUSE(REASON_CONFLICT, id, "is the id of another site's request");
+	return 0;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------ */
+#define COLUMNS                                                                                    \
+	"id, site, customer, engineer, service, operation, state, decision, created, changed, expires"
+
+static int
+summary(json_t **ret, struct db_query *q)
+{
+	SCOPED_JSON *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", db_text(q, 0), "site", db_text(q, 1),
+		"customer", db_text(q, 2), "engineer", db_text(q, 3), "service", db_text(q, 4), "operation",
+		db_text(q, 5), "state", db_text(q, 6));
+	int r;
+
+	if (!o)
+		return FAULT(-ENOMEM);
+	r = db_text(q, 7)[0] != '\0' ? json_put_text(o, "decision", db_text(q, 7)) : 0;
+	r = r ? r : json_put_time(o, "created", (uint64_t)db_i64(q, 8));
+	r = r ? r : json_put_time(o, "changed", (uint64_t)db_i64(q, 9));
+	r = r ? r : json_put_time(o, "expires", (uint64_t)db_i64(q, 10));
+	if (r < 0)
+		return FAULT(r);
+	*ret = STEAL(o);
+	return 0;
+}
+
+int
+mailbox_store_get(struct db *db, const char *id, json_t **ret)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	SCOPED_JSON *o = NULL;
+	int r;
+
+	r = db_query(&q, db, "SELECT " COLUMNS ", plan, result FROM requests WHERE id = ?1", "t", id);
+	r = r ? r : db_next(q);
+	if (r < 0)
+		return FAULT(r);
+	if (r != DB_ROW)
+		return REASON_NOT_FOUND;
+	r = summary(&o, q);
+	if (r == 0 && !db_null(q, 11) && json_object_set_new(o, "plan", embedded(q, 11)) < 0)
+		r = -ENOMEM;
+	if (r == 0 && !db_null(q, 12) && json_object_set_new(o, "result", embedded(q, 12)) < 0)
+		r = -ENOMEM;
+	if (r < 0)
+		return FAULT(r);
+	*ret = STEAL(o);
+	return 0;
+}
+
+int
+mailbox_store_list(struct db *db, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	r = db_query(&q, db, "SELECT " COLUMNS " FROM requests ORDER BY created DESC, id LIMIT ?1", "i",
+		(int64_t)LIST_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		json_t *o = NULL;
+
+		r = summary(&o, q);
+		if (r == 0 && json_array_append_new(items, o) < 0)
+			r = -ENOMEM;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+mailbox_store_sweep(struct db *db, uint64_t before_us)
+{
+	int r = db_exec(db, "DELETE FROM requests WHERE changed < ?1 AND expires < ?1", "i", (int64_t)before_us);
+
+	return r < 0 ? FAULT(r) : 0;
+}

@@ -1,0 +1,40 @@
+/* Rows of the hub's mailbox: tables `mailboxes` and `requests` of a customer's file. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/serve/db.h"
+
+struct request;
+
+extern const struct db_migration mailbox_store_migration;
+
+/* Add a request for its site.  *ret_n is its number in the site's mailbox.  Returns 0, also where exactly this
+ * request is there already; REASON_CONFLICT where another one has its id; REASON_BUSY where too many wait
+ * (logged); or a fault.  Its own transaction. */
+int mailbox_store_add(struct db *db, const struct request *request, const char *envelope, uint64_t now_us,
+	uint64_t *ret_n);
+
+/* The site has what came up to number `after`.  Returns 0 or a fault.  *ret_changed: something became delivered. */
+int mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint64_t now_us, bool *ret_changed);
+
+/* Append what waits behind `after`, oldest first, as {"n","kind","body"}. */
+int mailbox_store_waiting(struct db *db, const char *site, uint64_t after, json_t *items);
+
+/* The digest of a request of this site.  Returns 0, REASON_NOT_FOUND (unlogged), or a fault. */
+int mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_t ret[32]);
+
+/* A verified plan (result false) or result of a request, inside the caller's transaction.  A request that did not
+ * come through this mailbox (it crossed by file) gets a row of its own. */
+int mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
+	const char *decision, const char *envelope, uint64_t now_us);
+
+/* One request as engineers see it, with plan and result.  Returns 0 with *ret the caller's,
+ * REASON_NOT_FOUND (unlogged), or a fault. */
+int mailbox_store_get(struct db *db, const char *id, json_t **ret);
+/* Append the newest requests to items, without plans and results. */
+int mailbox_store_list(struct db *db, json_t *items);
+
+int mailbox_store_sweep(struct db *db, uint64_t before_us);
