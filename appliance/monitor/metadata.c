@@ -82,6 +82,19 @@ need(struct metadata *d, json_t *take_files)
 }
 
 /* --- documents ----------------------------------------------------------------------------------- */
+/* A command brings the one file that it names as its body. */
+static int
+read_body(struct metadata *d, const char *file, size_t cap, struct buf *out)
+{
+	size_t len;
+	const void *body = monitor_call_body(d->call, &len);
+
+	if (len > cap)
+		return REFUSE(REASON_TOO_LARGE, file, "%zu bytes, of at most %zu", len, cap);
+	buf_put(out, body, len);
+	return FAULT(buf_error(out));
+}
+
 /* Read incoming/tuf/FILE, which the courier may have made anything. */
 static int
 read_incoming(struct metadata *d, const char *file, size_t cap, struct buf *out)
@@ -90,6 +103,8 @@ read_incoming(struct metadata *d, const char *file, size_t cap, struct buf *out)
 	char path[TUF_PATH_MAX + 256];
 	int r;
 
+	if (monitor_call_role(d->call) == CALL_ROLE_CONTROL)
+		return read_body(d, file, cap, out);
 	if (d->incoming_fd < 0)
 		d->incoming_fd = openat(d->m->lib_fd, "incoming", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (d->incoming_fd < 0)
@@ -309,7 +324,7 @@ on_metadata(struct monitor *m, struct monitor_call *call, void *arg)
 	const char *name, *value;
 	int r = 0;
 
-	if (!monitor_enrolled(m))
+	if (m->site.state == SITE_STATE_NONE)
 		return REFUSE(REASON_NOT_FOUND, "metadata", "the site is not enrolled");
 	if (d->call)
 		return REFUSE(REASON_BUSY, "metadata", "the last round is not over");
@@ -413,5 +428,5 @@ metadata_init(struct monitor *m)
 	r = monitor_add_module(m, &module, d);
 	r = r ?: metadata_want(m, PEOPLE_TARGET);
 	load_people(m);
-	return r ?: monitor_register_verb(m, "update.metadata", CALL_ROLE_COURIER, on_metadata, d);
+	return r ?: monitor_register_verb(m, "update.metadata", CALL_ROLE_COURIER | CALL_ROLE_CONTROL, on_metadata, d);
 }

@@ -6,7 +6,8 @@
  * FILE is a path below the hub's /tuf/ ("2.root.json", "7.snapshot.json", "targets/people/HEX.people.json"); the
  * courier stores what it fetched under the same path below lib/incoming/tuf and names what the hub does not have
  * in `absent`.  It calls with nothing first, then after each round of fetching, until "need" is empty.  Each
- * document goes through the judge; signatures, thresholds, versions and expiry are checked here.  With
+ * document goes through the judge; `mainstay enrol` calls it, too, with one name at a time and its bytes as the
+ * body, so that the site record can be checked at once; signatures, thresholds, versions and expiry are checked here.  With
  * "current" the people document is in force, too, and MONITOR_CHANGE_PEOPLE or MONITOR_CHANGE_METADATA ran. */
 #pragma once
 

@@ -29,6 +29,7 @@
 #include "appliance/monitor/status.h"
 #include "appliance/monitor/switch_verbs.h"
 #include "appliance/policy/policy.h"
+#include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
 
 enum { TICK_MS = 1000, DOUBTFUL_MS = 5 * 60 * 1000 };

@@ -1,0 +1,284 @@
+#include "appliance/monitor/alarms.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/services.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/policy/policy.h"
+#include "appliance/service/accepted.h"
+#include "appliance/service/definition.h"
+
+enum { ALARMS_MAX = 256, WORD_MAX = 64, TEXT_MAX = 512, FIELDS_MAX = 4096, FIELD_MAX = 128,
+	ACCEPTED_MAX = 1024 * 1024 };
+
+struct alarms {
+	struct monitor *m;
+	json_t *firing; /* array of alert objects */
+};
+
+/* --- what the collector may know ----------------------------------------------------------------- */
+/* Every accepted field of every service; accepted.h says what the file holds. */
+static void
+put_fields(struct monitor *m, json_t *fields)
+{
+	SCOPED_JSON *doc = NULL;
+	const char *service, *field;
+	json_t *of_service, *v;
+
+	if (monitor_load_json(m, "accepted.json", ACCEPTED_MAX, &doc) != 0)
+		return;
+	json_object_foreach(json_object_get(doc, "services"), service, of_service)
+		json_object_foreach(json_object_get(of_service, "fields"), field, v)
+			if (json_array_size(fields) < FIELDS_MAX)
+				(void)json_array_append_new(fields, json_string(field));
+}
+
+static void
+put_service(struct monitor *m, const struct services_state *s, json_t *services)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	char dir[sizeof(m->paths.run) + SERVICES_NAME_MAX + 16];
+	json_t *item, *alerts;
+
+	if (!s->release[0] || services_definition(m, s->name, &d) != 0)
+		return;
+	(void)snprintf(dir, sizeof(dir), "%s/services/%s", m->paths.run, s->name);
+	alerts = json_object_get(d->json, "alerts");
+	item = json_pack("{s:s, s:s, s:s}", "name", s->name, "release", s->release, "dir", dir);
+	if (d->metrics)
+		(void)json_object_set_new(item, "metrics", json_deep_copy(d->metrics));
+	if (alerts)
+		(void)json_object_set_new(item, "alerts", json_deep_copy(alerts));
+	(void)json_array_append_new(services, item);
+}
+
+static int
+make_config(struct monitor *m, json_t **ret)
+{
+	SCOPED_JSON *services = json_array(), *fields = json_array();
+	struct services_state s;
+	json_t *classes = json_object_get(policy_json(m->policy), "classes");
+
+	for (size_t i = 0; services_at(m, i, &s); i++)
+		put_service(m, &s, services);
+	put_fields(m, fields);
+	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o}", "site", monitor_site(m), "switch",
+		m->switches.on[SWITCH_TELEMETRY], "services", services, "fields", fields, "classes",
+		classes ? json_deep_copy(classes) : json_object());
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+static int
+on_hello(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	json_t *config = NULL;
+	int r = make_config(m, &config);
+
+	(void)arg;
+	if (r)
+		return r;
+	monitor_answer(call, config);
+	return 0;
+}
+
+/* --- accepting fields ---------------------------------------------------------------------------- */
+static bool
+is_field(const char *text)
+{
+	static const char taken[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-{}";
+	size_t len = strlen(text);
+
+	return len > 0 && len <= FIELD_MAX && strspn(text, taken) == len;
+}
+
+/* Fields of a service are accepted with it; these are the host's, or what came later. */
+static int
+on_accept(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	const char *name, *value;
+	size_t n = 0;
+	int r = accepted_load(&a, m->dir_fd);
+
+	(void)arg;
+	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
+		if (strcmp(name, "field") != 0)
+			continue;
+		if (!is_field(value))
+			return REFUSE(REASON_USAGE, value, "is no field");
+		r = monitor_leaf(m, "accept", monitor_call_actor(call), value, NULL, REASON_NONE);
+		r = r ?: accepted_add_field(a, "host", value);
+		n++;
+	}
+	if (r == 0 && n == 0)
+		return REFUSE(REASON_USAGE, "field", "is missing");
+	r = r ?: accepted_save(a, m->dir_fd);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	monitor_changed(m, MONITOR_CHANGE_POLICY);
+	return 0;
+}
+
+/* --- alerts -------------------------------------------------------------------------------------- */
+struct told {
+	const char *name, *service, *state, *since, *severity, *text, *value;
+};
+
+static int
+read_alert(const struct monitor_call *call, struct told *ret)
+{
+	uint64_t since;
+	int r = monitor_call_need(call, "name", &ret->name);
+
+	r = r ?: monitor_call_need(call, "service", &ret->service);
+	r = r ?: monitor_call_need(call, "state", &ret->state);
+	r = r ?: monitor_call_need(call, "since", &ret->since);
+	if (r)
+		return r;
+	ret->severity = monitor_call_text(call, "severity");
+	ret->text = monitor_call_text(call, "text");
+	ret->value = monitor_call_text(call, "value");
+	if (strlen(ret->name) > WORD_MAX || strlen(ret->service) > WORD_MAX ||
+		clock_parse(&since, ret->since) != 0 || (ret->text && strlen(ret->text) > TEXT_MAX) ||
+		(strcmp(ret->state, "firing") != 0 && strcmp(ret->state, "resolved") != 0))
+		return REFUSE(REASON_MALFORMED, "alert", "is not of the agreed form");
+	return 0;
+}
+
+static size_t
+find_alert(const struct alarms *a, const struct told *t)
+{
+	size_t i = 0;
+
+	for (; i < json_array_size(a->firing); i++) {
+		const json_t *item = json_array_get(a->firing, i);
+
+		if (strcmp(json_string_value(json_object_get(item, "name")), t->name) == 0 &&
+			strcmp(json_string_value(json_object_get(item, "service")), t->service) == 0)
+			break;
+	}
+	return i;
+}
+
+static int
+save(struct alarms *a)
+{
+	return FAULT(monitor_save_json(a->m, "alerts.json", a->firing));
+}
+
+static int
+on_alert(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct alarms *a = arg;
+	struct told t = { 0 };
+	char object[2 * WORD_MAX + 32], line[TEXT_MAX + 2 * WORD_MAX + 32];
+	size_t at, n = json_array_size(a->firing);
+	bool firing;
+	int r = read_alert(call, &t);
+
+	if (r)
+		return r;
+	at = find_alert(a, &t);
+	firing = t.state[0] == 'f';
+	/* Told twice is told once: the collector repeats itself after a restart. */
+	if (firing == (at < n))
+		return 0;
+	if (firing && n >= ALARMS_MAX)
+		return REFUSE(REASON_BUSY, t.name, "%d alerts are firing already", (int)ALARMS_MAX);
+	(void)snprintf(object, sizeof(object), "%s %s %s", t.service, t.name, t.state);
+	r = monitor_leaf(m, "alert", "collectd", object, NULL, REASON_NONE);
+	if (r < 0)
+		return FAULT(r);
+	if (firing)
+		r = json_array_append_new(a->firing,
+			json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*}", "name", t.name, "service",
+				t.service, "state", t.state, "since", t.since, "severity", t.severity, "text",
+				t.text, "value", t.value));
+	else
+		r = json_array_remove(a->firing, at);
+	(void)snprintf(line, sizeof(line), "%s: %s", object, t.text ? t.text : "");
+	monitor_notify(m, "alert", line);
+	return r < 0 ? FAULT(-ENOMEM) : save(a);
+}
+
+static int
+on_alerts(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct alarms *a = arg;
+
+	(void)m;
+	monitor_answer(call, json_pack("{s:o}", "items", json_deep_copy(a->firing)));
+	return 0;
+}
+
+/* --- module -------------------------------------------------------------------------------------- */
+static void
+on_changed(struct monitor *m, unsigned changes, void *arg)
+{
+	SCOPED_JSON *config = NULL;
+
+	(void)changes;
+	(void)arg;
+	if (make_config(m, &config) == 0)
+		monitor_push(m, CALL_ROLE_COLLECT, "config", config);
+}
+
+static void
+on_status(struct monitor *m, json_t *status, void *arg)
+{
+	struct alarms *a = arg;
+	json_t *pending = json_object_get(status, "pending"), *item;
+	size_t i;
+
+	(void)m;
+	(void)json_object_set_new(status, "alerts", json_deep_copy(a->firing));
+	json_array_foreach(a->firing, i, item)
+		(void)json_array_append_new(pending,
+			json_pack("{s:s, s:O, s:O}", "kind", "alert", "service",
+				json_object_get(item, "service"), "text", json_object_get(item, "name")));
+}
+
+static void
+alarms_free(void *arg)
+{
+	struct alarms *a = arg;
+
+	json_decref(a->firing);
+	free(a);
+}
+
+static const struct monitor_module module = {
+	.name = "alarms",
+	.changed = on_changed,
+	.status = on_status,
+	.free = alarms_free,
+};
+
+int
+alarms_init(struct monitor *m)
+{
+	struct alarms *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return FAULT(-ENOMEM);
+	a->m = m;
+	m->alarms = a;
+	r = monitor_load_json(m, "alerts.json", 1024 * 1024, &a->firing);
+	if (r != 0 || !json_is_array(a->firing)) {
+		json_decref(a->firing);
+		a->firing = json_array();
+	}
+	r = monitor_add_module(m, &module, a);
+	r = r ?: monitor_register_verb(m, "collect.hello", CALL_ROLE_COLLECT, on_hello, a);
+	r = r ?: monitor_register_verb(m, "alert", CALL_ROLE_COLLECT, on_alert, a);
+	r = r ?: monitor_register_verb(m, "telemetry.accept", CALL_ROLE_CONTROL, on_accept, NULL);
+	return r ?: monitor_register_verb(m, "alerts", CALL_ROLE_CONTROL, on_alerts, a);
+}

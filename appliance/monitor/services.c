@@ -1,0 +1,509 @@
+#include "appliance/monitor/services.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/yaml.h"
+#include "appliance/loop/loop.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/judge.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/driver.h"
+#include "appliance/service/launch.h"
+#include "appliance/service/state.h"
+
+/* --- what is known ------------------------------------------------------------------------------- */
+/* The names of cluster.yaml first, then those that only the lock still knows. */
+static const char *
+name_at(const struct services *s, size_t i)
+{
+	size_t n = s->cluster ? s->cluster->n_services : 0;
+
+	if (i < n)
+		return s->cluster->services[i].name;
+	i -= n;
+	for (size_t k = 0; k < s->lock.n; k++) {
+		const char *name = s->lock.entries[k].service;
+
+		if (s->cluster && cluster_find(s->cluster, name))
+			continue;
+		if (i-- == 0)
+			return name;
+	}
+	return NULL;
+}
+
+size_t
+services_count(struct monitor *m)
+{
+	size_t n = 0;
+
+	while (name_at(m->services, n))
+		n++;
+	return n;
+}
+
+static void
+fill(const struct services *s, const char *name, struct services_state *ret)
+{
+	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
+	const struct lock_entry *active = lock_find(&s->lock, name);
+	struct state state = { .is = STATE_STOPPED, .exit = -1 };
+
+	memset(ret, 0, sizeof(*ret));
+	/* A file that cannot be read says nothing: stopped, unknown. */
+	if (state_read(&state, &s->m->paths, name) != 0)
+		state = (struct state){ .is = STATE_STOPPED, .exit = -1 };
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	(void)snprintf(ret->state, sizeof(ret->state), "%s", state_name(state.is));
+	(void)snprintf(ret->health, sizeof(ret->health), "%s", state_health_name(state.health));
+	if (active) {
+		(void)snprintf(ret->release, sizeof(ret->release), "%s", active->release);
+		(void)snprintf(ret->version, sizeof(ret->version), "%s", active->version);
+		(void)snprintf(ret->channel, sizeof(ret->channel), "%.32s", active->channel);
+	}
+	if (wanted)
+		(void)snprintf(ret->channel, sizeof(ret->channel), "%.32s", wanted->channel);
+	ret->since_us = state.started_us;
+	ret->restarts = state.restarts;
+	ret->exit = state.exit;
+	ret->wanted = wanted != NULL;
+}
+
+bool
+services_at(struct monitor *m, size_t i, struct services_state *ret)
+{
+	const char *name = name_at(m->services, i);
+
+	if (name)
+		fill(m->services, name, ret);
+	return name != NULL;
+}
+
+bool
+services_find(struct monitor *m, const char *name, struct services_state *ret)
+{
+	const char *at;
+
+	for (size_t i = 0; (at = name_at(m->services, i)); i++) {
+		if (strcmp(at, name) != 0)
+			continue;
+		fill(m->services, at, ret);
+		return true;
+	}
+	return false;
+}
+
+/* --- definition and knobs ------------------------------------------------------------------------ */
+int
+services_definition(struct monitor *m, const char *name, struct definition **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	const struct lock_entry *active = lock_find(&m->services->lock, name);
+	char path[sizeof(m->paths.lib) + 128];
+	int r;
+
+	if (!active)
+		return REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
+	/* Written by activation alone, from what was signed. */
+	(void)snprintf(path, sizeof(path), "%s/store/%s.definition.json", m->paths.lib, active->release);
+	r = fs_read(AT_FDCWD, path, DEFINITION_BYTES_MAX, &b);
+	if (r > 0)
+		return REFUSE(r, name, "the definition of its release cannot be read");
+	return r < 0 ? FAULT(r) : definition_read(ret, b.data, b.len);
+}
+
+/* What cluster.yaml gives, typed by the definition. */
+static int
+given_knobs(const struct services *s, const struct definition *d, const char *name, json_t **ret)
+{
+	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
+	SCOPED_JSON *given = json_object();
+
+	if (!given)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; wanted && i < wanted->n_knobs; i++) {
+		const struct cluster_knob *k = &wanted->knobs[i];
+		const struct definition_param *param = definition_knob(d, k->name);
+		json_t *value = NULL;
+		int r;
+
+		if (!param)
+			return REFUSE(REASON_UNKNOWN_FIELD, k->name, "%s has no such knob", name);
+		r = definition_parse_value(param, k->value, &value);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		if (json_object_set_new(given, k->name, value) < 0)
+			return FAULT(-ENOMEM);
+	}
+	*ret = STEAL(given);
+	return 0;
+}
+
+int
+services_knobs(struct monitor *m, const char *name, json_t **ret)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED_JSON *given = NULL;
+	int r = services_definition(m, name, &d);
+
+	r = r ?: given_knobs(m->services, d, name, &given);
+	r = r ?: definition_check_knobs(d, given, ret);
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+make_spec(struct monitor *m, const char *name, struct spec *ret)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED_JSON *given = NULL;
+	const struct lock_entry *active;
+	int r = services_definition(m, name, &d);
+
+	spec_init(ret);
+	r = r ?: given_knobs(m->services, d, name, &given);
+	if (r)
+		return r;
+	active = lock_find(&m->services->lock, name);
+	return launch_prepare(ret, &m->paths, &m->id, d, active->release, given);
+}
+
+/* --- steps --------------------------------------------------------------------------------------- */
+struct step {
+	struct monitor *m;
+	services_done_fn *done;
+	void *arg;
+	struct loop_timer *later;
+	struct refusal why; /* of a step that was refused before it began */
+};
+
+static void
+end_step(struct step *step, int r)
+{
+	services_done_fn *done = step->done;
+	void *arg = step->arg;
+
+	monitor_changed(step->m, MONITOR_CHANGE_SERVICE);
+	monitor_statement_soon(step->m);
+	loop_cancel(step->later);
+	free(step);
+	done(r, arg);
+}
+
+static void
+on_stepped(int r, void *arg)
+{
+	end_step(arg, r);
+}
+
+static void
+on_later(void *arg)
+{
+	struct step *step = arg;
+	struct refusal why = step->why;
+
+	end_step(step, refuse_relay(why.reason, why.operand, why.place, why.text));
+}
+
+/* done runs from the loop, also where the answer is known at once. */
+static int
+refuse_later(struct step *step, int r)
+{
+	step->why = *refuse_last();
+	if (r < 0 || loop_after(&step->later, step->m->loop, 0, on_later, step) < 0) {
+		free(step);
+		return FAULT(r < 0 ? r : -ENOMEM);
+	}
+	return 0;
+}
+
+enum what { STEP_START, STEP_STOP, STEP_RESTART };
+
+static int
+take_step(struct monitor *m, const char *name, enum what what, services_done_fn *done, void *arg)
+{
+	SCOPED(spec_done) struct spec spec;
+	struct driver *driver = m->services->driver;
+	struct step *step = calloc(1, sizeof(*step));
+	int r = 0;
+
+	spec_init(&spec);
+	if (!step)
+		return FAULT(-ENOMEM);
+	*step = (struct step){ .m = m, .done = done, .arg = arg };
+	if (!driver)
+		r = REFUSE(REASON_BUSY, name, "nothing here can start services");
+	else if (!lock_find(&m->services->lock, name))
+		r = REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
+	else if (what != STEP_STOP)
+		r = make_spec(m, name, &spec);
+	if (r)
+		return refuse_later(step, r);
+	if (what == STEP_START)
+		r = driver_start(driver, &spec, on_stepped, step);
+	else if (what == STEP_STOP)
+		r = driver_stop(driver, name, on_stepped, step);
+	else
+		r = driver_restart(driver, &spec, on_stepped, step);
+	return r ? refuse_later(step, r) : 0;
+}
+
+int
+services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_START, done, arg);
+}
+
+int
+services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_STOP, done, arg);
+}
+
+int
+services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_RESTART, done, arg);
+}
+
+/* --- cluster.yaml -------------------------------------------------------------------------------- */
+static int read_cluster(struct services *s);
+
+static void
+on_started(int r, void *arg)
+{
+	(void)arg;
+	if (r < 0)
+		log_fault(r, "starting a service");
+}
+
+/* After a start of the monitor: what is active and not meant to be stopped runs, or is started.  Those that
+ * outlived us are found running and nothing happens to them. */
+static void
+start_active(struct services *s)
+{
+	for (size_t i = 0; i < s->lock.n; i++) {
+		const char *name = s->lock.entries[i].service;
+		const struct cluster_service *wanted = cluster_find(s->cluster, name);
+		int r;
+
+		if (!wanted || wanted->stopped)
+			continue;
+		r = services_start(s->m, name, on_started, NULL);
+		if (r < 0)
+			log_fault(r, name);
+	}
+}
+
+static void
+tell_waiters(struct services *s, int r, unsigned generation)
+{
+	struct services_waiter **at = &s->waiters, *due = NULL;
+
+	while (*at) {
+		struct services_waiter *w = *at;
+
+		if (w->generation > generation) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		w->next = due;
+		due = w;
+	}
+	while (due) {
+		struct services_waiter *w = due;
+
+		due = w->next;
+		w->fn(r, w->arg);
+		free(w);
+	}
+}
+
+static void
+on_cluster(int r, const json_t *answer, void *arg)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(YAML_BYTES_MAX * 4);
+	struct services *s = arg;
+	struct cluster *next = NULL;
+	unsigned generation = s->reading;
+
+	s->reading = 0;
+	r = r ?: json_canonical(&b, answer);
+	r = r ?: cluster_parse(&next, b.data, b.len);
+	/* A file that is wrong leaves what was known in force. */
+	if (r == 0) {
+		cluster_free(s->cluster);
+		s->cluster = next;
+		monitor_changed(s->m, MONITOR_CHANGE_SERVICE);
+	} else if (r < 0) {
+		log_fault(r, "reading cluster.yaml");
+	}
+	if (s->cluster && !s->started) {
+		s->started = true;
+		start_active(s);
+	}
+	tell_waiters(s, r, generation);
+	if (s->wanted > generation && read_cluster(s) < 0)
+		log_warning("cluster.yaml cannot be read again now");
+}
+
+static int
+read_cluster(struct services *s)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(YAML_BYTES_MAX);
+	char path[sizeof(s->m->paths.etc) + 32];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", s->m->paths.etc);
+	r = fs_read(AT_FDCWD, path, b.max, &b);
+	if (r == REASON_NOT_FOUND)
+		r = 0; /* an empty cluster */
+	if (r > 0)
+		return REFUSE(r, "cluster.yaml", "cannot be read");
+	r = r ?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len, on_cluster, s);
+	if (r == 0)
+		s->reading = s->wanted;
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+reload(struct services *s)
+{
+	struct lock next;
+	int r = lock_read(&next, &s->m->paths);
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	s->lock = next;
+	s->wanted++;
+	return s->reading ? 0 : read_cluster(s);
+}
+
+void
+services_reload(struct monitor *m)
+{
+	int r = reload(m->services);
+
+	if (r < 0)
+		log_fault(r, "reading the desired state");
+	monitor_changed(m, MONITOR_CHANGE_SERVICE);
+}
+
+int
+services_reload_then(struct monitor *m, services_read_fn *fn, void *arg)
+{
+	struct services *s = m->services;
+	struct services_waiter *w = malloc(sizeof(*w));
+	int r;
+
+	if (!w)
+		return FAULT(-ENOMEM);
+	r = reload(s);
+	if (r) {
+		free(w);
+		return r;
+	}
+	*w = (struct services_waiter){ .fn = fn, .arg = arg, .generation = s->wanted, .next = s->waiters };
+	s->waiters = w;
+	return 0;
+}
+
+/* --- module -------------------------------------------------------------------------------------- */
+/* Which service it was does not matter here: states are read when somebody asks. */
+static void
+on_shim_file(uint32_t revents, void *arg)
+{
+	struct services *s = arg;
+	char events[4096];
+
+	(void)revents;
+	while (read(s->watch_fd, events, sizeof(events)) > 0)
+		;
+	monitor_changed(s->m, MONITOR_CHANGE_SERVICE);
+}
+
+static int
+watch_shims(struct services *s)
+{
+	SCOPED(scope_close) int fd = -1;
+	char path[sizeof(s->m->paths.run) + 32];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/shim", s->m->paths.run);
+	r = fs_open_dir(&fd, AT_FDCWD, path, 0755);
+	if (r < 0)
+		return FAULT(r);
+	s->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (s->watch_fd < 0 || inotify_add_watch(s->watch_fd, path, IN_MOVED_TO) < 0)
+		return FAULT(-errno);
+	return FAULT(loop_watch(&s->watch, s->m->loop, s->watch_fd, EPOLLIN, on_shim_file, s));
+}
+
+static int
+on_start(struct monitor *m, void *arg)
+{
+	struct services *s = arg;
+	int r;
+
+	(void)m;
+	if (!s->driver)
+		return 0;
+	r = reload(s);
+	/* A wrong file is the customer's to mend; the monitor starts all the same. */
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static void
+services_free(void *arg)
+{
+	struct services *s = arg;
+
+	s->watch = loop_unwatch(s->watch);
+	scope_close(&s->watch_fd);
+	while (s->waiters) {
+		struct services_waiter *w = s->waiters;
+
+		s->waiters = w->next;
+		free(w);
+	}
+	s->driver = driver_free(s->driver);
+	cluster_free(s->cluster);
+	free(s);
+}
+
+static const struct monitor_module module = {
+	.name = "services",
+	.start = on_start,
+	.free = services_free,
+};
+
+int
+services_init(struct monitor *m)
+{
+	struct services *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	s->m = m;
+	s->watch_fd = -1;
+	m->services = s;
+	r = monitor_add_module(m, &module, s);
+	r = r ?: lock_read(&s->lock, &m->paths);
+	r = r ?: watch_shims(s);
+	if (r == 0 && m->spawner)
+		r = driver_process_new(&s->driver, m->loop, &m->paths, m->spawner);
+	return r ?: service_verbs_init(m);
+}
