@@ -1,0 +1,142 @@
+#include "updater/release/release_build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/definition.h"
+#include "appliance/tree/index.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/metadata.h"
+#include "appliance/tuf/repo.h"
+#include "updater/object/object.h"
+#include "updater/release/release_payload.h"
+
+static const char yaml_name[] = "service.yaml";
+
+static int
+compile(struct definition **ret, int folder_fd)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	int r = fs_read(folder_fd, yaml_name, DEFINITION_BYTES_MAX, &b);
+
+	if (r > 0)
+		return REFUSE(r, yaml_name, "is not there, no file or too large");
+	return r ? FAULT(r) : definition_compile(ret, b.data, b.len, yaml_name, folder_fd);
+}
+
+/* What exec starts must be in the tree, or no site could start it. */
+static int
+check_exec(const struct definition *d, const struct tree_index *x)
+{
+	const char *program = d->exec.item[0];
+	const struct tree_entry *e = tree_index_find(x, program + 1);
+
+	if (!e || e->type != TREE_TYPE_FILE || !(e->mode & 0111))
+		return REFUSE(REASON_NOT_FOUND, program, "exec names no program of the payload");
+	return 0;
+}
+
+static void
+summarise(struct release_summary *s, const struct tree_index *x, const struct buf *index)
+{
+	uint8_t digest[SHA256_LEN];
+
+	sha256_of(digest, index->data, index->len);
+	(void)snprintf(s->service, sizeof(s->service), "%s", x->service);
+	(void)snprintf(s->version, sizeof(s->version), "%s", x->version);
+	(void)snprintf(
+		s->target, sizeof(s->target), "services/%s/%s/index.json", x->service, x->version);
+	sha256_text(s->digest, digest);
+	s->files = 0;
+	for (size_t i = 0; i < x->n_entries; i++)
+		s->files += x->entries[i].type == TREE_TYPE_FILE;
+	s->bytes = tree_index_bytes(x);
+}
+
+/* What a targets key will vouch for, not yet signed. */
+static int
+write_statement(int out_fd, const struct release_summary *s, const struct release_options *o,
+	const struct buf *index)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
+	json_t *meta = tuf_repo_meta(index->data, index->len, 0);
+	SCOPED_JSON *signed_ = json_pack("{s:s, s:i, s:s, s:{s:s, s:s, s:s}}", "_type", "release",
+		"v", 1, "target", s->target, "custom", "platform", o->platform, "channel",
+		o->channel, "class", o->class);
+	int r;
+
+	if (!meta || !signed_ || json_object_update_new(signed_, meta) < 0)
+		return FAULT(-ENOMEM);
+	r = tuf_repo_sign(&b, signed_, NULL, 0);
+	r = r ?: fs_replace(out_fd, RELEASE_FILE, b.data, b.len, 0644);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+release_build(const char *folder, const char *out, const struct release_options *options,
+	struct release_summary *ret)
+{
+	SCOPED(scope_close) int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SCOPED(scope_close) int out_fd = -1, objects_fd = -1;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	SCOPED(buf_done) struct buf definition = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	int r;
+
+	if (folder_fd < 0)
+		return REFUSE(REASON_NOT_FOUND, folder, "is no folder");
+	r = compile(&d, folder_fd);
+	r = r ?: definition_write(d, &definition);
+	if (r)
+		return r;
+	r = fs_open_dir(&out_fd, AT_FDCWD, out, 0755);
+	r = r ?: fs_open_dir(&objects_fd, out_fd, "objects", 0755);
+	r = r ?: object_put(objects_fd, definition.data, definition.len, NULL);
+	r = r ?: tree_index_new(&x, d->name, d->version, d->digest);
+	r = r ?: release_payload(x, d, folder_fd, objects_fd);
+	r = r ?: tree_index_seal(x);
+	r = r ?: check_exec(d, x);
+	r = r ?: tree_index_write(x, &index);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	summarise(ret, x, &index);
+	r = fs_replace(out_fd, "definition.json", definition.data, definition.len, 0644);
+	r = r ?: fs_replace(out_fd, "index.json", index.data, index.len, 0644);
+	return r ? FAULT(r) : write_statement(out_fd, ret, options, &index);
+}
+
+int
+release_sign(const char *dir, const struct ed25519 *key, struct release_summary *ret)
+{
+	SCOPED(scope_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SCOPED(buf_done) struct buf statement = BUF_MAX(64 * 1024), again = BUF_MAX(64 * 1024);
+	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	SCOPED_JSON *signed_ = NULL;
+	struct tuf_split measured = { 0 };
+	int r;
+
+	r = fd < 0 ? REASON_NOT_FOUND : fs_read(fd, RELEASE_FILE, 64 * 1024, &statement);
+	r = r ?: fs_read(fd, "index.json", TREE_INDEX_BYTES_MAX, &index);
+	if (r > 0)
+		return REFUSE(r, dir, "is no built release");
+	r = r ?: tree_index_read(&x, index.data, index.len);
+	r = r ?: tuf_split(&split, statement.data, statement.len, 64 * 1024, RELEASE_FILE);
+	r = r ?: tuf_parse(&signed_, &split.canonical, RELEASE_FILE);
+	r = r ?: tuf_split_measure(&measured, index.data, index.len);
+	r = r
+		?: tuf_measure_check(signed_, true, measured.length, measured.sha256,
+			   measured.sha512, "index.json");
+	r = r ?: tuf_repo_cosign(&again, statement.data, statement.len, key);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	summarise(ret, x, &index);
+	return FAULT(fs_replace(fd, RELEASE_FILE, again.data, again.len, 0644));
+}

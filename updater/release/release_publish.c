@@ -1,0 +1,222 @@
+#include "updater/release/release_publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/definition.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "appliance/tuf/metadata.h"
+#include "appliance/tuf/repo.h"
+#include "updater/object/object.h"
+#include "updater/release/release_build.h"
+#include "updater/release/release_keys.h"
+#include "updater/release/release_repo.h"
+
+struct built {
+	int fd, objects_fd;
+	struct buf index;
+	struct tree_index *x;
+	json_t *statement; /* verified */
+};
+
+static void
+built_done(struct built *b)
+{
+	scope_close(&b->fd);
+	scope_close(&b->objects_fd);
+	buf_done(&b->index);
+	tree_index_free(b->x);
+	json_decref(b->statement);
+}
+
+/* --- checking ------------------------------------------------------------------------------------ */
+static int
+check_definition(int objects_fd, const struct tree_index *x)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(definition_freep) struct definition *d = NULL;
+	int r;
+
+	r = object_get(objects_fd, x->definition, DEFINITION_BYTES_MAX, &b);
+	r = r ?: definition_read(&d, b.data, b.len);
+	if (r)
+		return r;
+	if (strcmp(d->name, x->service) != 0 || strcmp(d->version, x->version) != 0)
+		return REFUSE(REASON_ALTERED, "definition.json", "is of %s %s, the index of %s %s",
+			d->name, d->version, x->service, x->version);
+	return 0;
+}
+
+int
+release_check(int objects_fd, const void *p, size_t len, uint64_t *ret_objects)
+{
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	int r;
+
+	r = tree_index_read(&x, p, len);
+	r = r ?: check_definition(objects_fd, x);
+	if (r)
+		return r;
+	*ret_objects = 1;
+	for (size_t i = 0; i < x->n_entries; i++) {
+		const struct tree_entry *e = &x->entries[i];
+
+		if (e->type != TREE_TYPE_FILE)
+			continue;
+		r = object_copy(objects_fd, e->sha256, e->size, true, -1);
+		if (r)
+			return r;
+		++*ret_objects;
+	}
+	return 0;
+}
+
+/* The statement, signed by the targets role, and the index that it names. */
+static int
+open_built(struct built *b, const struct release_repo *repo, const char *dir)
+{
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	SCOPED(buf_done) struct buf statement = BUF_MAX(64 * 1024);
+	struct tuf_split measured = { 0 };
+	uint64_t objects;
+	int r;
+
+	b->objects_fd = -1;
+	b->index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	b->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = b->fd < 0 ? REASON_NOT_FOUND : fs_read(b->fd, RELEASE_FILE, 64 * 1024, &statement);
+	r = r ?: fs_read(b->fd, "index.json", TREE_INDEX_BYTES_MAX, &b->index);
+	if (r > 0)
+		return REFUSE(r, dir, "is no built release");
+	if (r < 0)
+		return FAULT(r);
+	b->objects_fd = beneath_open(b->fd, "objects", O_RDONLY | O_DIRECTORY, 0);
+	if (b->objects_fd < 0)
+		return REFUSE(REASON_NOT_FOUND, dir, "has no objects");
+	r = tuf_split(&split, statement.data, statement.len, 64 * 1024, RELEASE_FILE);
+	r = r
+		?: tuf_verify_root(
+			   &split, release_repo_signed(repo, "root"), "targets", RELEASE_FILE);
+	r = r ?: tuf_parse(&b->statement, &split.canonical, RELEASE_FILE);
+	r = r ?: tuf_split_measure(&measured, b->index.data, b->index.len);
+	r = r
+		?: tuf_measure_check(b->statement, true, measured.length, measured.sha256,
+			   measured.sha512, "index.json");
+	r = r ?: tree_index_read(&b->x, b->index.data, b->index.len);
+	return r ?: release_check(b->objects_fd, b->index.data, b->index.len, &objects);
+}
+
+/* --- publishing ---------------------------------------------------------------------------------- */
+/* One object, by its compressed bytes: they were checked, and are the same wherever they are made. */
+static int
+copy_object(const struct built *b, const struct release_repo *repo, const uint8_t sha256[32])
+{
+	SCOPED(buf_done) struct buf bytes = BUF_MAX(SIZE_MAX / 2);
+	SCOPED(scope_close) int folder = -1;
+	char name[OBJECT_NAME_MAX], aa[3];
+	int r;
+
+	if (object_exists(repo->objects_fd, sha256))
+		return 0;
+	object_name(name, sha256);
+	(void)snprintf(aa, sizeof(aa), "%.2s", name);
+	r = fs_open_dir(&folder, repo->objects_fd, aa, 0755);
+	if (!r) {
+		SCOPED(scope_close) int fd = beneath_open(b->objects_fd, name, O_RDONLY, 0);
+
+		r = fd < 0 ? fd : fs_read_fd(fd, bytes.max, &bytes);
+	}
+	r = r ?: fs_replace(folder, name + 3, bytes.data, bytes.len, 0644);
+	return FAULT(r);
+}
+
+static int
+copy_objects(const struct built *b, const struct release_repo *repo)
+{
+	int r = copy_object(b, repo, b->x->definition);
+
+	for (size_t i = 0; !r && i < b->x->n_entries; i++) {
+		if (b->x->entries[i].type == TREE_TYPE_FILE)
+			r = copy_object(b, repo, b->x->entries[i].sha256);
+	}
+	return r;
+}
+
+/* One more than the highest counter of any release of the service. */
+static uint64_t
+next_counter(const json_t *targets, const char *service)
+{
+	char prefix[128];
+	uint64_t highest = 0;
+	const char *path;
+	json_t *t;
+
+	(void)snprintf(prefix, sizeof(prefix), "services/%s/", service);
+	json_object_foreach((json_t *)targets, path, t)
+	{
+		const json_t *c = json_object_get(json_object_get(t, "custom"), "counter");
+
+		if (!strncmp(path, prefix, strlen(prefix)) &&
+			(uint64_t)json_integer_value(c) > highest)
+			highest = (uint64_t)json_integer_value(c);
+	}
+	return highest + 1;
+}
+
+/* What targets.json will say of it. */
+static int
+make_meta(const struct built *b, uint64_t counter, json_t **ret)
+{
+	SCOPED_JSON *meta = tuf_repo_meta(b->index.data, b->index.len, 0);
+	SCOPED_JSON *custom = json_deep_copy(json_object_get(b->statement, "custom"));
+
+	if (!meta || !json_is_object(custom) || json_put_u64(custom, "counter", counter) < 0 ||
+		json_object_set(meta, "custom", custom) < 0)
+		return FAULT(-ENOMEM);
+	*ret = STEAL(meta);
+	return 0;
+}
+
+int
+release_publish(struct release_repo *repo, const struct release_keys *keys, const char *dir,
+	uint64_t *ret_counter, char ret_target[256])
+{
+	SCOPED(built_done) struct built b = { .fd = -1 };
+	const json_t *targets = json_object_get(release_repo_signed(repo, "targets"), "targets"),
+		     *old;
+	json_t *meta = NULL;
+	int r = open_built(&b, repo, dir);
+
+	if (r)
+		return r;
+	(void)snprintf(ret_target, 256, "services/%s/%s/index.json", b.x->service, b.x->version);
+	if (strcmp(ret_target, json_string_value(json_object_get(b.statement, "target")) ?: "") !=
+		0)
+		return REFUSE(REASON_ALTERED, RELEASE_FILE, "was signed for another target");
+	old = json_object_get(targets, ret_target);
+	if (old &&
+		json_equal(
+			json_object_get(old, "hashes"), json_object_get(b.statement, "hashes"))) {
+		*ret_counter = (uint64_t)json_integer_value(
+			json_object_get(json_object_get(old, "custom"), "counter"));
+		return 0;
+	}
+	if (old)
+		return REFUSE(REASON_CONFLICT, ret_target,
+			"this version is published and is another tree: give it a new version");
+	*ret_counter = next_counter(targets, b.x->service);
+	r = make_meta(&b, *ret_counter, &meta);
+	r = r ?: copy_objects(&b, repo);
+	r = r ?: release_repo_put_target(repo, ret_target, b.index.data, b.index.len);
+	if (r) {
+		json_decref(meta);
+		return r;
+	}
+	return release_repo_add_target(repo, keys, ret_target, meta);
+}

@@ -1,0 +1,67 @@
+/* A repository in a folder: REPO/tuf (metadata, tuf/targets below it) and REPO/objects, both served as they
+ * are; REPO/draft holds what is not yet signed by enough people.
+ *
+ * Written so that a reader at any instant sees a whole repository: objects, targets, V.role.json, the snapshot,
+ * and last timestamp.json; files with a version in their name are never changed afterwards. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/scope.h"
+
+struct release_keys;
+struct tuf_client;
+
+#define RELEASE_PEOPLE_ROLE "people"
+
+/* How long what is signed is good. */
+#define RELEASE_ROOT_LIFE_S (365 * UINT64_C(86400))
+#define RELEASE_TARGETS_LIFE_S (365 * UINT64_C(86400))
+#define RELEASE_SNAPSHOT_LIFE_S (30 * UINT64_C(86400))
+#define RELEASE_TIMESTAMP_LIFE_S (7 * UINT64_C(86400))
+#define RELEASE_PEOPLE_LIFE_S (30 * UINT64_C(86400))
+
+struct release_repo {
+	int fd, tuf_fd, objects_fd, draft_fd;
+	struct tuf_client
+		*client; /* trusted view of the repository; dates are not judged unless asked */
+	uint64_t now_us;
+	uint64_t timestamp_life_us; /* 0: the default */
+};
+
+/* Make a new repository: root (threshold root_m of the keys root-*), targets that delegate people/ to
+ * officers_m of the keys officer-*, snapshot, timestamp.  Returns 0; REASON_CONFLICT where repo is not empty;
+ * REASON_UNKNOWN_KEY where keys are missing (all logged); or a fault. */
+int release_repo_init(const char *repo, const struct release_keys *keys, unsigned root_m,
+	unsigned root_n, unsigned officers_m, unsigned officers_n, uint64_t now_us);
+
+/* Open, lock and verify.  judge_dates: an expired document refuses.  Returns 0, REASON_NOT_FOUND, REASON_BUSY,
+ * a refusal of the client (all logged), or a fault. */
+int release_repo_open(
+	struct release_repo **ret, const char *repo, uint64_t now_us, bool judge_dates);
+struct release_repo *release_repo_close(struct release_repo *r);
+SCOPED_DESTRUCTOR(struct release_repo, release_repo_close)
+
+/* A trusted role's "signed" part, borrowed; NULL where there is none (yet). */
+const json_t *release_repo_signed(const struct release_repo *r, const char *role);
+/* The delegation of the people role: its object; *ret_keys the keys object.  NULL where there is none. */
+const json_t *release_repo_people(const struct release_repo *r, const json_t **ret_keys);
+
+/* Put a target's file below tuf/targets under its hashed name. */
+int release_repo_put_target(struct release_repo *r, const char *path, const void *p, size_t len);
+/* The bytes of a target that the repository lists; REASON_NOT_FOUND (logged). */
+struct buf;
+int release_repo_get_target(struct release_repo *r, const char *path, size_t max, struct buf *out);
+
+/* Publish a changed role: its whole document, then a snapshot that lists it, then a timestamp.  role NULL:
+ * only snapshot and timestamp are new.  Keys of snapshot and timestamp are taken from keys:
+ * REASON_UNKNOWN_KEY (logged) where they are missing, before anything is written. */
+int release_repo_commit(struct release_repo *r, const struct release_keys *keys, const char *role,
+	uint64_t version, const void *document, size_t len);
+
+/* Sign targets anew with target path added, and commit.  take_meta is consumed. */
+int release_repo_add_target(struct release_repo *r, const struct release_keys *keys,
+	const char *path, json_t *take_meta);

@@ -1,0 +1,232 @@
+#include "updater/release/release_verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "appliance/tree/walk.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/client.h"
+#include "appliance/tuf/people.h"
+#include "updater/object/object.h"
+#include "updater/release/release_publish.h"
+#include "updater/release/release_repo.h"
+
+struct verify {
+	struct release_repo *repo;
+	struct release_verified *out;
+};
+
+/* --- documents ----------------------------------------------------------------------------------- */
+/* Who must have signed a document of this name: the roots' roles, or the people delegation. */
+static int
+verify_all_signatures(
+	struct verify *v, const struct tuf_split *s, const char *role, const char *file)
+{
+	const json_t *root = release_repo_signed(v->repo, "root"), *keys;
+	const json_t *of = json_object_get(json_object_get(root, "roles"), role);
+	SCOPED_JSON *strict = NULL;
+
+	keys = json_object_get(root, "keys");
+	if (!strcmp(role, RELEASE_PEOPLE_ROLE))
+		of = release_repo_people(v->repo, &keys);
+	if (!of)
+		return REFUSE(REASON_ALTERED, file, "is not part of the repository");
+	if (!s->n_sigs)
+		return REFUSE(REASON_THRESHOLD, file, "is not signed");
+	/* What a client needs is the threshold; a repository that is whole has every signature good. */
+	strict = json_pack(
+		"{s:O, s:i}", "keyids", json_object_get(of, "keyids"), "threshold", (int)s->n_sigs);
+	return strict ? tuf_verify(s, keys, strict, file) : FAULT(-ENOMEM);
+}
+
+/* Split "12.targets.json" or "timestamp.json"; false for any other name. */
+static bool
+parse_name(const char *file, char role[64], uint64_t *ret_version)
+{
+	const char *dot = strchr(file, '.');
+	char number[24];
+
+	if (!strcmp(file, "timestamp.json")) {
+		(void)snprintf(role, 64, "timestamp");
+		*ret_version = 0;
+		return true;
+	}
+	if (!dot || (size_t)(dot - file) >= sizeof(number))
+		return false;
+	(void)snprintf(number, sizeof(number), "%.*s", (int)(dot - file), file);
+	if (number_u64(ret_version, number, (UINT64_C(1) << 53) - 1) != 0 || !*ret_version)
+		return false;
+	return sscanf(dot + 1, "%63[a-z]", role) == 1 && !strcmp(dot + 1 + strlen(role), ".json");
+}
+
+static int
+verify_document(struct verify *v, const char *file, const struct buf *b)
+{
+	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
+	SCOPED(buf_done) struct buf again = BUF_MAX(2 * TUF_TARGETS_MAX);
+	SCOPED_JSON *signed_ = NULL;
+	char role[64];
+	uint64_t version;
+	bool people, own;
+	int r;
+
+	if (!parse_name(file, role, &version))
+		return REFUSE(REASON_ALTERED, file, "is not part of the repository");
+	people = !strcmp(role, RELEASE_PEOPLE_ROLE);
+	own = !people && strcmp(role, "targets") != 0;
+	r = tuf_split(&s, b->data, b->len, TUF_TARGETS_MAX, file);
+	r = r ?: tuf_split_document(&s, &again);
+	if (!r && (again.len != b->len || memcmp(again.data, b->data, b->len) != 0))
+		r = REFUSE(REASON_ALTERED, file, "is not as it was written");
+	r = r ?: verify_all_signatures(v, &s, role, file);
+	r = r ?: tuf_parse(&signed_, &s.canonical, file);
+	r = r ?: tuf_check(signed_, own ? role : "targets", file);
+	if (!r && version && tuf_version(signed_) != version)
+		r = REFUSE(REASON_ALTERED, file, "holds version %llu",
+			(unsigned long long)tuf_version(signed_));
+	return r;
+}
+
+/* --- objects and targets' files ------------------------------------------------------------------ */
+/* HEX of "aa/HEX.zst" or of "HEX.NAME"; false where it is none. */
+static bool
+leading_digest(const char *name, uint8_t digest[SHA256_LEN])
+{
+	char hex[2 * SHA256_LEN + 1];
+
+	(void)snprintf(hex, sizeof(hex), "%s", name);
+	return strlen(name) > 2 * SHA256_LEN && name[2 * SHA256_LEN] == '.' &&
+		hex_decode(digest, SHA256_LEN, hex);
+}
+
+static int
+verify_object(struct verify *v, const char *path)
+{
+	uint8_t digest[SHA256_LEN];
+	char name[OBJECT_NAME_MAX];
+
+	if (strlen(path) < 4 || !leading_digest(path + 3, digest) ||
+		strcmp(object_name(name, digest), path) != 0)
+		return REFUSE(REASON_ALTERED, path, "is not part of the repository");
+	v->out->objects++;
+	return object_verify(v->repo->objects_fd, digest);
+}
+
+static int
+verify_metadata(struct verify *v, const char *path)
+{
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	uint8_t digest[SHA256_LEN], is[SHA256_LEN];
+	int r;
+
+	fd = beneath_open(v->repo->tuf_fd, path, O_RDONLY | O_NONBLOCK, 0);
+	r = fd < 0 ? fd : fs_read_fd(fd, TREE_INDEX_BYTES_MAX, &b);
+	if (r > 0)
+		return REFUSE(r, path, "cannot be read");
+	if (r < 0)
+		return FAULT(r);
+	if (name == path)
+		return verify_document(v, path, &b);
+	sha256_of(is, b.data, b.len);
+	if (strncmp(path, "targets/", 8) != 0 || !leading_digest(name, digest))
+		return REFUSE(REASON_ALTERED, path, "is not part of the repository");
+	if (memcmp(is, digest, sizeof(is)) != 0)
+		return REFUSE(REASON_HASH_MISMATCH, path, "its bytes are not what its name says");
+	return 0;
+}
+
+/* --- the whole ----------------------------------------------------------------------------------- */
+/* Every file below a folder, through the same walk that trees are indexed with: links and devices are
+ * refused there. */
+static int
+each_file(struct verify *v, int dir_fd, int (*check)(struct verify *v, const char *path))
+{
+	static const uint8_t none[SHA256_LEN];
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	int r;
+
+	r = tree_index_new(&x, "repository", "0", none);
+	r = r ?: tree_walk(x, dir_fd, NULL, NULL);
+	for (size_t i = 0; !r && i < x->n_entries; i++) {
+		const struct tree_entry *e = &x->entries[i];
+
+		if (e->type == TREE_TYPE_DIR)
+			continue;
+		if (e->type == TREE_TYPE_LINK)
+			return REFUSE(REASON_ALTERED, e->path, "is a link");
+		v->out->files++;
+		r = check(v, e->path);
+	}
+	return r;
+}
+
+static int
+verify_targets(struct verify *v)
+{
+	const json_t *targets = json_object_get(release_repo_signed(v->repo, "targets"), "targets");
+	const char *path;
+	json_t *t;
+
+	json_object_foreach((json_t *)targets, path, t)
+	{
+		SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
+		uint64_t objects;
+		int r;
+
+		r = release_repo_get_target(v->repo, path, TREE_INDEX_BYTES_MAX, &b);
+		r = r ?: release_check(v->repo->objects_fd, b.data, b.len, &objects);
+		if (r)
+			return r;
+		v->out->releases++;
+	}
+	return 0;
+}
+
+static int
+verify_people(struct verify *v)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+	SCOPED(people_freep) struct people *people = NULL;
+	int r;
+
+	if (!release_repo_signed(v->repo, RELEASE_PEOPLE_ROLE))
+		return 0;
+	r = release_repo_get_target(v->repo, PEOPLE_TARGET, PEOPLE_BYTES_MAX, &b);
+	r = r ?: people_read(&people, b.data, b.len);
+	if (r)
+		return r;
+	v->out->people = people_version(people);
+	if (people_expires_us(people) <= v->repo->now_us)
+		return REFUSE(REASON_STALE_PEOPLE, PEOPLE_TARGET,
+			"expired; officers sign it anew with people sign");
+	return 0;
+}
+
+int
+release_verify(struct release_repo *repo, struct release_verified *ret)
+{
+	struct verify v = { repo, ret };
+	int r;
+
+	*ret = (struct release_verified){
+		.root = tuf_version(release_repo_signed(repo, "root")),
+		.timestamp = tuf_version(release_repo_signed(repo, "timestamp")),
+		.snapshot = tuf_version(release_repo_signed(repo, "snapshot")),
+		.targets = tuf_version(release_repo_signed(repo, "targets")),
+	};
+	r = verify_people(&v);
+	r = r ?: verify_targets(&v);
+	r = r ?: each_file(&v, repo->tuf_fd, verify_metadata);
+	return r ?: each_file(&v, repo->objects_fd, verify_object);
+}
