@@ -366,9 +366,10 @@ read_operations(const struct definition_at *a, struct definition *d)
 static void
 read_payload(const struct definition_at *a, struct definition *d)
 {
-	static const char *const known[] = { "programs", "files" };
+	static const char *const known[] = { "programs", "files", "tree" };
 	static const char *const known_file[] = { "from", "to", "mode" };
 	struct definition_at payload = definition_member(a, "payload"), programs, files;
+	const char *tree;
 	size_t n;
 
 	d->payload = payload.v;
@@ -384,6 +385,9 @@ read_payload(const struct definition_at *a, struct definition *d)
 		if (path && (path[0] != '/' || !is_below(path + 1)))
 			DEFINITION_BAD(&one, "must be an absolute path");
 	}
+	tree = definition_text(&payload, "tree", false, 255);
+	if (tree && !is_below(tree))
+		DEFINITION_BAD(&payload, "tree must be a folder beside the definition");
 	files = definition_member(&payload, "files");
 	n = definition_list(&files, DEFINITION_LIST_MAX);
 	for (size_t i = 0; i < n; i++) {
