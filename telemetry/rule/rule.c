@@ -263,11 +263,13 @@ rule_save(const struct rule_set *s)
 
 	for (i = 0; list && i < s->n; i++) {
 		const struct watched *w = &s->rules[i];
+		char value[32];
 		json_t *item;
 
 		if (w->state == RULE_INACTIVE)
 			continue;
-		item = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b}", "service", w->rule.service,
+		(void)snprintf(value, sizeof(value), "%.17g", w->value); /* whole numbers only, else text */
+		item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b}", "value", value, "service", w->rule.service,
 			"name", w->rule.name, "metric", w->rule.metric, "op",
 			w->rule.above ? "above" : "below", "bound", (json_int_t)w->rule.bound,
 			"state", state_texts[w->state], "bad", w->bad);
@@ -286,7 +288,7 @@ static int
 restore_one(struct rule_set *s, const json_t *item)
 {
 	struct {
-		const char *service, *name, *metric, *op, *state;
+		const char *service, *name, *metric, *op, *state, *value;
 		int64_t bound;
 		bool bad;
 		uint64_t turn_us, fired_us;
@@ -298,6 +300,7 @@ restore_one(struct rule_set *s, const json_t *item)
 		{ "op", JSON_KIND_TEXT, false, offsetof(__typeof__(in), op), 8 },
 		{ "bound", JSON_KIND_I64, false, offsetof(__typeof__(in), bound), 0 },
 		{ "state", JSON_KIND_TEXT, false, offsetof(__typeof__(in), state), 16 },
+		{ "value", JSON_KIND_TEXT, false, offsetof(__typeof__(in), value), 32 },
 		{ "bad", JSON_KIND_BOOL, false, offsetof(__typeof__(in), bad), 0 },
 		{ "turn", JSON_KIND_TIME, false, offsetof(__typeof__(in), turn_us), 0 },
 		{ "fired", JSON_KIND_TIME, false, offsetof(__typeof__(in), fired_us), 0 },
@@ -324,6 +327,7 @@ restore_one(struct rule_set *s, const json_t *item)
 		return 0;
 	w->state = (enum rule_state)i;
 	w->bad = in.bad;
+	w->value = strtod(in.value, NULL); /* only shown; what is no number shows as 0 */
 	w->turn_us = in.turn_us;
 	w->fired_us = in.fired_us;
 	return 0;
