@@ -314,9 +314,9 @@ collector_config(struct collector *c, json_t *doc)
 }
 
 void
-collector_each_firing(struct collector *c, rule_fn *each, void *arg)
+collector_each(struct collector *c, rule_fn *each, void *arg)
 {
-	rule_each_firing(c->rules, each, arg);
+	rule_each(c->rules, each, arg);
 }
 
 /* "metrics 17": how far the hub has it.  Whoever lies here can only make a loss look like none. */

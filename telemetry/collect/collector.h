@@ -41,5 +41,5 @@ int collector_start(struct collector *c);
 /* The monitor told this; borrowed.  Returns 0, config_read()'s refusals (everything as before), or a fault. */
 int collector_config(struct collector *c, json_t *doc);
 
-/* Every alert that fires now: for a monitor that came back. */
-void collector_each_firing(struct collector *c, rule_fn *each, void *arg);
+/* Every rule as it stands, firing or not: for a monitor that came back. */
+void collector_each(struct collector *c, rule_fn *each, void *arg);

@@ -210,8 +210,8 @@ on_hello(int r, const json_t *answer, void *arg)
 	}
 	l->greeted = true;
 	take_config(l, answer);
-	/* A monitor that was away may have missed some: telling one twice changes nothing there. */
-	collector_each_firing(l->collector, monitor_link_alert, l);
+	/* A monitor that was away, or we, may have missed some: telling one twice changes nothing there. */
+	collector_each(l->collector, monitor_link_alert, l);
 	flush(l);
 }
 

@@ -234,15 +234,30 @@ rule_feed(struct rule_set *s, const char *service, const char *metric, double va
 	}
 }
 
-void
-rule_each_firing(const struct rule_set *s, rule_fn *each, void *arg)
+static void
+each_of(const struct rule_set *s, bool all, rule_fn *each, void *arg)
 {
 	size_t i;
 
-	for (i = 0; i < s->n; i++)
-		if (fires(&s->rules[i]))
-			each(&(struct rule_alert){ .rule = &s->rules[i].rule, .firing = true,
-				.since_us = s->rules[i].fired_us, .value = s->rules[i].value }, arg);
+	for (i = 0; i < s->n; i++) {
+		const struct watched *w = &s->rules[i];
+
+		if (all || fires(w))
+			each(&(struct rule_alert){ .rule = &w->rule, .firing = fires(w),
+				.since_us = w->fired_us, .value = w->value }, arg);
+	}
+}
+
+void
+rule_each_firing(const struct rule_set *s, rule_fn *each, void *arg)
+{
+	each_of(s, false, each, arg);
+}
+
+void
+rule_each(const struct rule_set *s, rule_fn *each, void *arg)
+{
+	each_of(s, true, each, arg);
 }
 
 bool

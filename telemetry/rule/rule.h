@@ -70,8 +70,9 @@ int rule_load(struct rule_set *s, const struct rule *rules, size_t n, uint64_t n
 void rule_feed(struct rule_set *s, const char *service, const char *metric, double value,
 	uint64_t now_us);
 
-/* Every alert that fires now. */
+/* Every alert that fires now; every rule as it stands, firing or not. */
 void rule_each_firing(const struct rule_set *s, rule_fn *each, void *arg);
+void rule_each(const struct rule_set *s, rule_fn *each, void *arg);
 
 /* Did a state change since rule_saved() last gave true? */
 bool rule_changed(struct rule_set *s);
