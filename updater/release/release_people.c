@@ -147,7 +147,7 @@ put_key(json_t *obj, const char *file)
 }
 
 static int
-revoke(struct release_repo *r, json_t *doc, const char *name, const char *reason)
+revoke_engineer(struct release_repo *r, json_t *doc, const char *name, const char *reason)
 {
 	json_t *engineers = json_object_get(doc, "engineers"), *one, *entry;
 	size_t i = 0;
@@ -201,7 +201,7 @@ release_people_set(struct release_repo *r, const struct release_person *p)
 	int e = open_draft(r, &doc);
 
 	if (!e && p->revoke)
-		e = revoke(r, doc, p->name, p->revoke);
+		e = revoke_engineer(r, doc, p->name, p->revoke);
 	else if (!e)
 		e = set_engineer(r, doc, p);
 	return e ?: save_draft(r, doc);
