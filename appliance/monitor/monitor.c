@@ -34,8 +34,6 @@
 
 enum { TICK_MS = 1000, DOUBTFUL_MS = 5 * 60 * 1000 };
 
-SCOPED_DESTRUCTOR(struct monitor, monitor_free)
-
 /* --- life ---------------------------------------------------------------------------------------- */
 static int
 open_folders(struct monitor *m)

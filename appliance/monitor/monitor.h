@@ -23,6 +23,7 @@
 
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
 #include "appliance/bus/call_wire.h"
 #include "appliance/policy/switch.h"
 #include "appliance/trust/message.h"
@@ -53,6 +54,7 @@ int monitor_open(struct monitor **ret, const struct monitor_setup *setup);
 /* Run the modules' start hooks, bind the sockets and begin to answer. */
 int monitor_start(struct monitor *m);
 struct monitor *monitor_free(struct monitor *m);
+SCOPED_DESTRUCTOR(struct monitor, monitor_free)
 
 /* --- what everybody may ask ---------------------------------------------------------------------------- */
 sd_event *monitor_loop(struct monitor *m);

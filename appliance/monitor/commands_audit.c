@@ -1,0 +1,179 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "appliance/audit/verify.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/bus/call.h"
+#include "appliance/monitor/commands.h"
+
+enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024 };
+
+static long long
+number(const json_t *obj, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(obj, name));
+}
+
+/* --since takes a time, or a span before now. */
+static int
+since_text(const char *given, char out[CLOCK_TEXT_MAX])
+{
+	uint64_t us, now = clock_now_us();
+
+	if (clock_parse(&us, given) != 0) {
+		if (clock_parse_span(&us, given) != 0 || us > now)
+			return REFUSE(REASON_USAGE, given, "is neither a time nor a span like 2h");
+		us = now - us;
+	}
+	clock_format(out, us);
+	return 0;
+}
+
+static int
+run_log(struct command_call *call)
+{
+	static const char *const columns[] = { "n", "time", "kind", "actor", "object", "reason", NULL };
+	struct call_request *req;
+	SCOPED_JSON *answer = NULL;
+	char since[CLOCK_TEXT_MAX];
+	const char *given = command_option(call, "since");
+	int r = given ? since_text(given, since) : 0;
+
+	if (r)
+		return r;
+	req = call_new("audit.log");
+	call_param(req, "since", given ? since : NULL);
+	call_param(req, "kind", command_option(call, "kind"));
+	r = commands_ask(call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	return command_print_items(call, "AuditLog", json_incref(json_object_get(answer, "items")), columns);
+}
+
+static int
+run_head(struct command_call *call)
+{
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, call_new("audit.head"), ASK_MS, &answer);
+
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditHead", STEAL(answer));
+	command_say(call, "%s", commands_text(answer, "checkpoint"));
+	command_say(call, "cosigned up to %lld of %lld", number(answer, "cosigned"), number(answer, "size"));
+	return 0;
+}
+
+/* --- verify -------------------------------------------------------------------------------------- */
+static int
+verify_all(struct command_call *call)
+{
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, call_new("audit.verify"), ASK_MS, &answer);
+
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditVerify", STEAL(answer));
+	command_say(call, "verified: %lld entries, root %s, %lld cosigned", number(answer, "size"),
+		commands_text(answer, "root"), number(answer, "cosigned"));
+	return 0;
+}
+
+/* A proof needs nothing of the log but the keys. */
+static int
+verify_file(struct command_call *call, const char *file)
+{
+	SCOPED(buf_done) struct buf proof = BUF_MAX(PROOF_MAX), entry = BUF_MAX(ENTRY_MAX);
+	SCOPED_JSON *head = NULL;
+	uint8_t key[32];
+	uint64_t n = 0;
+	int r = command_read_file(file, PROOF_MAX, &proof);
+
+	r = r ?: commands_ask(call, call_new("audit.head"), ASK_MS, &head);
+	if (r)
+		return r;
+	if (!hex_decode(key, sizeof(key), commands_text(head, "key")))
+		return FAULT(-EPROTO);
+	r = verify_proof(&n, &entry, proof.data, proof.len, commands_text(head, "origin"), key, NULL);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (call->json)
+		return command_print_json("AuditProof",
+			json_pack("{s:I, s:s}", "n", (json_int_t)n, "entry", buf_text(&entry)));
+	command_say(call, "verified: entry %llu of this site's log: %s", (unsigned long long)n,
+		buf_text(&entry));
+	return 0;
+}
+
+static int
+run_verify(struct command_call *call)
+{
+	return call->n_operands > 0 ? verify_file(call, call->operands[0]) : verify_all(call);
+}
+
+/* --- prove --------------------------------------------------------------------------------------- */
+static int
+write_file(const char *path, const char *text)
+{
+	SCOPED(scope_close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return REFUSE(REASON_NOT_FOUND, path, "%s", strerror(errno));
+	return FAULT(fs_write_all(fd, text, strlen(text)));
+}
+
+static int
+run_prove(struct command_call *call)
+{
+	struct call_request *req = call_new("audit.prove");
+	const char *out = command_option(call, "out");
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	call_param(req, "n", call->operands[0]);
+	r = commands_ask(call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	if (out)
+		r = write_file(out, commands_text(answer, "proof"));
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditProof", STEAL(answer));
+	if (!out)
+		command_say(call, "%s", commands_text(answer, "proof"));
+	return 0;
+}
+
+static const struct command_option log_options[] = {
+	{ .name = "since", .value = "TIME", .help = "entries from this time on (or this span back: 2h)" },
+	{ .name = "kind", .value = "KIND", .help = "only this kind: enrol switch policy request refuse ..." },
+	{ 0 },
+};
+static const struct command_option prove_options[] = {
+	{ .name = "out", .value = "F", .help = "write the proof there" },
+	{ 0 },
+};
+
+const struct command commands_audit[] = {
+	{ .name = "audit log", .summary = "what happened here", .options = log_options,
+		.examples = "mainstay audit log --since 1d --kind start", .run = run_log },
+	{ .name = "audit head", .summary = "the log's signed head", .examples = "mainstay audit head",
+		.run = run_head },
+	{ .name = "audit verify", .args = "[FILE]", .max = 1,
+		.summary = "check the whole log, or one proof file",
+		.examples = "mainstay audit verify\nmainstay audit verify entry-17.proof", .run = run_verify },
+	{ .name = "audit prove", .args = "N", .min = 1, .max = 1, .options = prove_options,
+		.summary = "a file that proves entry N to anybody",
+		.examples = "mainstay audit prove 17 --out entry-17.proof", .run = run_prove },
+	{ 0 },
+};

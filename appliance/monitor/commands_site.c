@@ -1,0 +1,263 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/bus/call.h"
+#include "appliance/monitor/commands.h"
+#include "appliance/policy/switch.h"
+
+enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, EXPORT_MAX = 64 * 1024 * 1024 };
+
+/* --- status -------------------------------------------------------------------------------------- */
+static const char *
+paint(const struct command_call *call, const char *word)
+{
+	static const struct {
+		const char *word, *painted;
+	} colours[] = {
+		{ "running", "\033[32mrunning\033[0m" },
+		{ "passing", "\033[32mpassing\033[0m" },
+		{ "on", "\033[32mon\033[0m" },
+		{ "starting", "\033[33mstarting\033[0m" },
+		{ "failed", "\033[31mfailed\033[0m" },
+		{ "frozen", "\033[31mfrozen\033[0m" },
+		{ "failing", "\033[31mfailing\033[0m" },
+	};
+
+	for (size_t i = 0; call->color && i < ARRAY_LEN(colours); i++)
+		if (strcmp(colours[i].word, word) == 0)
+			return colours[i].painted;
+	return word;
+}
+
+static void
+say_switches(const struct command_call *call, const json_t *switches)
+{
+	for (unsigned i = 0; i < SWITCH_MAX; i++) {
+		const char *name = switch_text((enum switch_name)i);
+
+		command_say(call, "%-12s %s", name,
+			paint(call, json_is_true(json_object_get(switches, name)) ? "on" : "off"));
+	}
+}
+
+static void
+say_words(const struct command_call *call, const char *heading, const json_t *words)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	const json_t *word;
+	size_t i;
+
+	json_array_foreach(words, i, word)
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", json_string_value(word));
+	if (b.len > 0)
+		command_say(call, "%-12s %s", heading, buf_text(&b));
+}
+
+static void
+say_status(const struct command_call *call, const json_t *s)
+{
+	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub");
+	const json_t *audit = json_object_get(s, "audit"), *item;
+	size_t i;
+
+	if (json_is_true(json_object_get(s, "enrolled")))
+		command_say(call, "%-12s %s of %s, at %s", "site", commands_text(appliance, "site"),
+			commands_text(appliance, "customer"), commands_text(hub, "url"));
+	else
+		command_say(call, "%-12s not enrolled", "site");
+	if (*commands_text(hub, "last_contact"))
+		command_say(call, "%-12s %s", "last contact", commands_text(hub, "last_contact"));
+	say_switches(call, json_object_get(s, "switches"));
+	json_array_foreach(json_object_get(s, "services"), i, item)
+		command_say(call, "%-12s %s %s, %s, health %s", "service", commands_text(item, "name"),
+			commands_text(item, "version"), paint(call, commands_text(item, "state")),
+			paint(call, commands_text(item, "health")));
+	json_array_foreach(json_object_get(s, "daemons"), i, item)
+		command_say(call, "%-12s %s, pid %lld", "daemon", commands_text(item, "name"),
+			(long long)json_integer_value(json_object_get(item, "pid")));
+	command_say(call, "%-12s %lld entries, %lld cosigned", "audit log",
+		(long long)json_integer_value(json_object_get(audit, "size")),
+		(long long)json_integer_value(json_object_get(audit, "cosigned")));
+	say_words(call, "enforced", json_object_get(s, "enforced"));
+	say_words(call, "not enforced", json_object_get(s, "not_enforced"));
+	json_array_foreach(json_object_get(s, "pending"), i, item)
+		command_say(call, "%-12s %s %s: %s", "waits", commands_text(item, "kind"),
+			*commands_text(item, "service") ? commands_text(item, "service") :
+							  commands_text(item, "id"),
+			commands_text(item, "text"));
+}
+
+static int
+run_status(struct command_call *call)
+{
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, call_new("status"), ASK_MS, &answer);
+
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("Status", STEAL(answer));
+	say_status(call, answer);
+	return 0;
+}
+
+/* --- on and off ---------------------------------------------------------------------------------- */
+static int
+each_switch(const char *name, int (*fn)(const struct paths *, enum switch_name), const struct paths *paths)
+{
+	bool all = strcmp(name, "all") == 0;
+	enum switch_name which = SWITCH_TELEMETRY;
+	int r = 0;
+
+	if (!all && !switch_parse(&which, name))
+		return REFUSE(REASON_USAGE, name, "is no switch: telemetry, updates, remote or all");
+	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
+		if (all || i == which)
+			r = fn(paths, (enum switch_name)i);
+	return FAULT(r);
+}
+
+static int
+check_only(const struct paths *paths, enum switch_name which)
+{
+	(void)paths;
+	(void)which;
+	return 0;
+}
+
+static int
+ask_switch(struct command_call *call, const char *on, unsigned timeout_ms, json_t **ret)
+{
+	struct call_request *req = call_new("switch");
+
+	call_param(req, "name", call->operands[0]);
+	call_param(req, "on", on);
+	return commands_ask(call, req, timeout_ms, ret);
+}
+
+static int
+print_switches(struct command_call *call, json_t *take_answer)
+{
+	SCOPED_JSON *answer = take_answer;
+
+	if (call->json)
+		return command_print_json("Switches", STEAL(answer));
+	say_switches(call, json_object_get(answer, "switches"));
+	return 0;
+}
+
+static int
+run_on(struct command_call *call)
+{
+	json_t *answer = NULL;
+	int r = each_switch(call->operands[0], check_only, &call->paths);
+
+	r = r ?: ask_switch(call, "true", ASK_MS, &answer);
+	return r ?: print_switches(call, answer);
+}
+
+/* The files first: they hold while the monitor hangs, and whoever sends looks at them. */
+static int
+run_off(struct command_call *call)
+{
+	json_t *answer = NULL, *switches;
+	int r = each_switch(call->operands[0], switch_write_off, &call->paths);
+
+	if (r)
+		return r;
+	r = ask_switch(call, "false", OFF_MS, &answer);
+	if (r == 0)
+		return print_switches(call, answer);
+	if (r != REASON_UNREACHABLE)
+		return r;
+	command_say(call, "off: the files in %s/off hold; the monitor does not answer and records it later",
+		call->paths.etc);
+	switches = json_object();
+	for (unsigned i = 0; i < SWITCH_MAX; i++)
+		if (switch_off_file(&call->paths, (enum switch_name)i))
+			(void)json_object_set_new(switches, switch_text((enum switch_name)i), json_false());
+	answer = json_pack("{s:o, s:b}", "switches", switches, "recorded", false);
+	if (call->json)
+		return command_print_json("Switches", answer);
+	json_decref(answer);
+	return 0;
+}
+
+/* --- leave --------------------------------------------------------------------------------------- */
+static int
+write_export(const char *dir, const char *name, const void *p, size_t len)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = fs_open_dir(&fd, AT_FDCWD, dir, 0700);
+
+	return FAULT(r ?: fs_replace(fd, name, p, len, 0600));
+}
+
+/* The log and its signed head, for whoever has to show it later. */
+static int
+export_log(struct command_call *call, const char *dir)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_MAX);
+	SCOPED_JSON *log = NULL, *head = NULL;
+	const char *checkpoint;
+	int r = commands_ask(call, call_new("audit.log"), ASK_MS, &log);
+
+	r = r ?: commands_ask(call, call_new("audit.head"), ASK_MS, &head);
+	r = r ?: json_canonical(&b, log);
+	r = r ?: write_export(dir, "audit.json", b.data, b.len);
+	checkpoint = commands_text(head, "checkpoint");
+	r = r ?: write_export(dir, "checkpoint", checkpoint, strlen(checkpoint));
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+run_leave(struct command_call *call)
+{
+	const char *dir = command_option(call, "export");
+	SCOPED_JSON *answer = NULL;
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
+		r = switch_write_off(&call->paths, (enum switch_name)i);
+	if (r == 0 && dir)
+		r = export_log(call, dir);
+	r = r ?: commands_ask(call, call_new("leave"), ASK_MS, &answer);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	command_say(call, "left: the vendor is forgotten, all switches are off, services go on");
+	return call->json ? command_print_json("Leave", STEAL(answer)) : 0;
+}
+
+/* --- table --------------------------------------------------------------------------------------- */
+static const struct command_option leave_options[] = {
+	{ .name = "export", .value = "DIR", .help = "write the audit log and its signed head there first" },
+	{ 0 },
+};
+
+const struct command commands_site[] = {
+	{ .name = "status", .summary = "how the appliance and its services are",
+		.examples = "mainstay status\nmainstay status --json", .run = run_status },
+	{ .name = "on", .args = "telemetry|updates|remote|all", .min = 1, .max = 1,
+		.summary = "let it leave or come in", .examples = "mainstay on telemetry", .run = run_on },
+	{ .name = "off", .args = "telemetry|updates|remote|all", .min = 1, .max = 1,
+		.summary = "stop it, at once, also while the monitor hangs", .examples = "mainstay off remote",
+		.run = run_off },
+	{ .name = "enrol", .summary = "introduce this site to a vendor",
+		.details = "--show prints what you would agree to and sends nothing.  Compare the fingerprint with "
+			   "the vendor's by another way, then repeat with --accept.",
+		.examples = "mainstay enrol --card vendor.card --token-file token --show\n"
+			    "mainstay enrol --card vendor.card --token-file token --accept sha256:HEX",
+		.options = commands_enrol_options, .run = commands_enrol },
+	{ .name = "leave", .summary = "forget the vendor; services go on running", .options = leave_options,
+		.examples = "mainstay leave --export /root/mainstay-log", .run = run_leave },
+	{ .name = "doctor", .summary = "look for what keeps the appliance from working",
+		.examples = "mainstay doctor", .run = commands_doctor },
+	{ 0 },
+};
