@@ -14,6 +14,9 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
+/* Of each private tmpfs: what is written there is memory. */
+#define TMPFS_BYTES "67108864"
+
 static void
 add(struct sandbox *s, const char *arg)
 {
@@ -105,6 +108,15 @@ add_tree(struct sandbox *s, const char *tree)
 	(void)closedir(d);
 }
 
+static void
+add_tmpfs(struct sandbox *s, const char *dst)
+{
+	add(s, "--size");
+	add(s, TMPFS_BYTES);
+	add(s, "--tmpfs");
+	add(s, dst);
+}
+
 void
 sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent)
 {
@@ -125,8 +137,8 @@ sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_p
 	add(s, "/proc");
 	add(s, "--dev");
 	add(s, "/dev");
-	add(s, "--tmpfs");
-	add(s, "/tmp");
+	add_tmpfs(s, "/dev/shm");
+	add_tmpfs(s, "/tmp");
 	add3(s, "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 	add3(s, "--setenv", "LANG", "C.UTF-8");
 }
@@ -168,6 +180,18 @@ void
 sandbox_info_fd(struct sandbox *s, int fd)
 {
 	add_fd(s, "--info-fd", fd);
+}
+
+void
+sandbox_status_fd(struct sandbox *s, int fd)
+{
+	add_fd(s, "--json-status-fd", fd);
+}
+
+void
+sandbox_seccomp_fd(struct sandbox *s, int fd)
+{
+	add_fd(s, "--seccomp", fd);
 }
 
 void

@@ -27,6 +27,10 @@ void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writ
 void sandbox_env(struct sandbox *s, const char *assignment);
 /* bubblewrap writes its JSON ("child-pid") to this descriptor. */
 void sandbox_info_fd(struct sandbox *s, int fd);
+/* The same, and {"exit-code"} at the end, unless the sandbox could not be built. */
+void sandbox_status_fd(struct sandbox *s, int fd);
+/* A compiled seccomp filter to load before the command. */
+void sandbox_seccomp_fd(struct sandbox *s, int fd);
 /* The command begins once this descriptor can be read. */
 void sandbox_block_fd(struct sandbox *s, int fd);
 /* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong: REASON_NOT_FOUND the

@@ -1,0 +1,74 @@
+/* mainstay-operate: one operation, whose job comes on descriptor 3.  Started by the supervisor; drops to the job's user,
+ * runs it in the sandbox of its profile, tells the result, ends. */
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "remote/operate/job.h"
+#include "remote/operate/worker.h"
+
+enum { JOB_FD = 3 };
+
+static int
+become(uid_t uid)
+{
+	if (geteuid() != 0)
+		return uid == geteuid() ? 0 : REFUSE(REASON_NO_SANDBOX, "operation", "cannot become its user");
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		return FAULT(-errno);
+	return 0;
+}
+
+/* SIGTERM as something to poll for. */
+static int
+stop_signal(int *ret_fd)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return FAULT(-errno);
+	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *ret_fd < 0 ? FAULT(-errno) : 0;
+}
+
+static int
+run(void)
+{
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED(scope_close) int out = -1;
+	SCOPED(scope_close) int err = -1;
+	SCOPED(scope_close) int stop = -1;
+	struct operate_result result;
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = stop_signal(&stop);
+	r = r ?: operate_job_receive(JOB_FD, &job, &out, &err);
+	r = r ?: become(job.uid);
+	r = r ?: worker_run(&job, JOB_FD, stop, out, err, &result);
+	if (r == 0)
+		return operate_result_send(JOB_FD, &result);
+	if (r > 0)
+		(void)operate_refusal_send(JOB_FD, r); /* where the monitor is gone nobody minds */
+	return r;
+}
+
+int
+main(void)
+{
+	int r;
+
+	log_open("mainstay-operate", LOG_LEVEL_INFO);
+	r = run();
+	if (r < 0)
+		log_fault(r, "running an operation");
+	return refuse_exit_code(r);
+}

@@ -1,0 +1,264 @@
+#include "remote/operate/job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+
+enum { SEND_MS = 10 * 1000, JOB_FDS = 2 };
+
+static const struct frame_rule job_rules[] = {
+	{ OPERATE_TAG_PROFILE, 1, 1, 8 },
+	{ OPERATE_TAG_ARG, 1, OPERATE_ARGS_MAX, OPERATE_ARG_MAX },
+	{ OPERATE_TAG_TREE, 1, 1, OPERATE_PATH_MAX },
+	{ OPERATE_TAG_RUN, 1, 1, OPERATE_PATH_MAX },
+	{ OPERATE_TAG_DATA, 0, 1, OPERATE_PATH_MAX },
+	{ OPERATE_TAG_CONF, 0, 1, OPERATE_PATH_MAX },
+	{ OPERATE_TAG_UID, 1, 1, 8 },
+	{ OPERATE_TAG_TIMEOUT, 1, 1, 8 },
+	{ OPERATE_TAG_MEMORY, 1, 1, 8 },
+	{ OPERATE_TAG_OUTPUT, 1, 1, 8 },
+	{ OPERATE_TAG_PROCESSES, 1, 1, 8 },
+	{ OPERATE_TAG_DECLARED, 0, 1, 8 },
+};
+
+static const struct frame_rule result_rules[] = {
+	{ OPERATE_TAG_OUTCOME, 1, 1, 8 },
+	{ OPERATE_TAG_STATUS, 0, 1, 8 },
+	{ OPERATE_TAG_SIGNAL, 0, 1, 8 },
+	{ OPERATE_TAG_CPU_MS, 1, 1, 8 },
+	{ OPERATE_TAG_MAX_RSS, 1, 1, 8 },
+	{ OPERATE_TAG_WALL_MS, 1, 1, 8 },
+	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
+};
+
+static const struct frame_rule refused_rules[] = {
+	{ OPERATE_TAG_REASON, 1, 1, 32 },
+	{ OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
+};
+
+int
+operate_job_send(int sock, const struct operate_job *job, int stdout_fd, int stderr_fd)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+	size_t n = 0;
+	int r;
+
+	frame_begin(&out, OPERATE_JOB, 1);
+	for (; job->argv[n]; n++) {
+		if (strlen(job->argv[n]) > OPERATE_ARG_MAX)
+			return REFUSE(REASON_TOO_LARGE, "operation", "an argument is longer than %d bytes",
+				OPERATE_ARG_MAX);
+		frame_put_text(&out, OPERATE_TAG_ARG, job->argv[n]);
+	}
+	frame_put_u64(&out, OPERATE_TAG_PROFILE, job->profile);
+	frame_put_text(&out, OPERATE_TAG_TREE, job->tree);
+	frame_put_text(&out, OPERATE_TAG_RUN, job->run);
+	frame_put_text(&out, OPERATE_TAG_DATA, *job->data ? job->data : NULL);
+	frame_put_text(&out, OPERATE_TAG_CONF, *job->conf ? job->conf : NULL);
+	frame_put_u64(&out, OPERATE_TAG_UID, job->uid);
+	frame_put_u64(&out, OPERATE_TAG_TIMEOUT, job->timeout_ms);
+	frame_put_u64(&out, OPERATE_TAG_MEMORY, job->memory);
+	frame_put_u64(&out, OPERATE_TAG_OUTPUT, job->output);
+	frame_put_u64(&out, OPERATE_TAG_PROCESSES, job->processes);
+	frame_put_u64(&out, OPERATE_TAG_DECLARED, job->declared);
+	frame_put_fd(&out, stdout_fd);
+	frame_put_fd(&out, stderr_fd);
+	r = frame_send_wait(sock, &out, SEND_MS);
+	if (r == -EMSGSIZE)
+		return REFUSE(REASON_TOO_LARGE, "operation", "its command line is too long");
+	return r == REASON_UNREACHABLE ? FAULT(-ECONNRESET) : FAULT(r);
+}
+
+/* A number of at most max. */
+static bool
+take_number(const struct frame *f, uint16_t tag, uint64_t max, uint64_t *ret)
+{
+	return frame_u64(f, tag, ret) && *ret <= max;
+}
+
+/* An absolute path; absent is left "". */
+static bool
+take_path(const struct frame *f, uint16_t tag, char out[OPERATE_PATH_MAX + 1])
+{
+	const char *text = frame_text(f, tag, OPERATE_PATH_MAX);
+
+	if (!frame_find(f, tag, 0))
+		return true;
+	if (!text || *text != '/')
+		return false;
+	(void)snprintf(out, OPERATE_PATH_MAX + 1, "%s", text);
+	return true;
+}
+
+static int
+take_args(const struct frame *f, struct operate_job *job)
+{
+	const struct frame_field *a;
+
+	for (size_t n = 0; (a = frame_find(f, OPERATE_TAG_ARG, n)); n++) {
+		if (memchr(a->data, '\0', a->len))
+			return REFUSE(REASON_MALFORMED, "job", "an argument holds a NUL");
+		job->argv[n] = strdup((const char *)a->data);
+		if (!job->argv[n])
+			return FAULT(-ENOMEM);
+	}
+	return 0;
+}
+
+static int
+take_job(struct frame *f, struct operate_job *job)
+{
+	uint64_t profile, uid, timeout, memory, output, processes, declared = 0;
+	int r;
+
+	r = frame_check(f, job_rules, ARRAY_LEN(job_rules), false, JOB_FDS);
+	if (r)
+		return r;
+	if (f->type != OPERATE_JOB || f->n_fds != JOB_FDS)
+		return REFUSE(REASON_MALFORMED, "job", "is no job with two files");
+	if (!take_number(f, OPERATE_TAG_PROFILE, OPERATE_DESTROY, &profile) || profile < OPERATE_OBSERVE ||
+		!take_number(f, OPERATE_TAG_UID, UINT32_MAX - 1, &uid) ||
+		!take_number(f, OPERATE_TAG_TIMEOUT, OPERATE_TIMEOUT_MAX_MS, &timeout) || timeout == 0 ||
+		!take_number(f, OPERATE_TAG_MEMORY, UINT64_MAX, &memory) ||
+		!take_number(f, OPERATE_TAG_OUTPUT, OPERATE_OUTPUT_MAX, &output) ||
+		!take_number(f, OPERATE_TAG_PROCESSES, UINT32_MAX, &processes) ||
+		(frame_find(f, OPERATE_TAG_DECLARED, 0) &&
+			!take_number(f, OPERATE_TAG_DECLARED, UINT32_MAX, &declared)))
+		return REFUSE(REASON_MALFORMED, "job", "a number is out of its bounds");
+	if (!take_path(f, OPERATE_TAG_TREE, job->tree) || !take_path(f, OPERATE_TAG_RUN, job->run) ||
+		!take_path(f, OPERATE_TAG_DATA, job->data) || !take_path(f, OPERATE_TAG_CONF, job->conf))
+		return REFUSE(REASON_MALFORMED, "job", "a folder is no absolute path");
+	job->profile = (enum operate_profile)profile;
+	job->uid = (uid_t)uid;
+	job->timeout_ms = (uint32_t)timeout;
+	job->memory = memory;
+	job->output = (uint32_t)output;
+	job->processes = (uint32_t)processes;
+	job->declared = (uint32_t)declared;
+	return take_args(f, job);
+}
+
+int
+operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *ret_stderr_fd)
+{
+	SCOPED(frame_done) struct frame f = { 0 };
+	int r;
+
+	*ret = (struct operate_job){ 0 };
+	r = frame_recv_wait(sock, &f, 0);
+	if (r == REASON_UNREACHABLE)
+		return FAULT(-ECONNRESET);
+	r = r ?: take_job(&f, ret);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	*ret_stdout_fd = STEAL_FD(f.fds[0]);
+	*ret_stderr_fd = STEAL_FD(f.fds[1]);
+	return 0;
+}
+
+void
+operate_job_done(struct operate_job *job)
+{
+	for (char **a = job->argv; *a; a++) {
+		free(*a);
+		*a = NULL;
+	}
+}
+
+static int
+send_answer(int sock, const struct frame_out *out)
+{
+	int r = frame_send_wait(sock, out, SEND_MS);
+
+	return r == REASON_UNREACHABLE ? FAULT(-ECONNRESET) : FAULT(r);
+}
+
+int
+operate_result_send(int sock, const struct operate_result *r)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, OPERATE_RESULT, 1);
+	frame_put_u64(&out, OPERATE_TAG_OUTCOME, r->outcome);
+	if (r->exit_status >= 0)
+		frame_put_u64(&out, OPERATE_TAG_STATUS, (uint64_t)r->exit_status);
+	if (r->signal > 0)
+		frame_put_u64(&out, OPERATE_TAG_SIGNAL, (uint64_t)r->signal);
+	frame_put_u64(&out, OPERATE_TAG_CPU_MS, r->cpu_ms);
+	frame_put_u64(&out, OPERATE_TAG_MAX_RSS, r->max_rss);
+	frame_put_u64(&out, OPERATE_TAG_WALL_MS, r->wall_ms);
+	frame_put_u64(&out, OPERATE_TAG_TRUNCATED, r->truncated ? 1 : 0);
+	return send_answer(sock, &out);
+}
+
+int
+operate_refusal_send(int sock, int reason)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, OPERATE_REFUSED, 1);
+	frame_put_text(&out, OPERATE_TAG_REASON, refuse_token((enum reason)reason));
+	frame_put_text(&out, OPERATE_TAG_TEXT, refuse_last()->text);
+	return send_answer(sock, &out);
+}
+
+static int
+take_result(const struct frame *f, struct operate_result *ret)
+{
+	uint64_t outcome, status, signal = 0, truncated;
+	int r;
+
+	r = frame_check(f, result_rules, ARRAY_LEN(result_rules), false, 0);
+	if (r)
+		return r;
+	*ret = (struct operate_result){ .exit_status = -1 };
+	if (!take_number(f, OPERATE_TAG_OUTCOME, OPERATE_CANCELLED, &outcome) || outcome < OPERATE_OK ||
+		!frame_u64(f, OPERATE_TAG_CPU_MS, &ret->cpu_ms) ||
+		!frame_u64(f, OPERATE_TAG_MAX_RSS, &ret->max_rss) ||
+		!frame_u64(f, OPERATE_TAG_WALL_MS, &ret->wall_ms) ||
+		!take_number(f, OPERATE_TAG_TRUNCATED, 1, &truncated) ||
+		(frame_find(f, OPERATE_TAG_SIGNAL, 0) && !take_number(f, OPERATE_TAG_SIGNAL, 64, &signal)))
+		return REFUSE(REASON_MALFORMED, "result", "a number is out of its bounds");
+	if (frame_find(f, OPERATE_TAG_STATUS, 0)) {
+		if (!take_number(f, OPERATE_TAG_STATUS, 255, &status))
+			return REFUSE(REASON_MALFORMED, "result", "the exit status is none");
+		ret->exit_status = (int)status;
+	}
+	ret->outcome = (enum operate_outcome)outcome;
+	ret->signal = (int)signal;
+	ret->truncated = truncated == 1;
+	return 0;
+}
+
+int
+operate_answer_receive(int sock, struct operate_result *ret)
+{
+	SCOPED(frame_done) struct frame f = { 0 };
+	enum reason reason;
+	int r;
+
+	if (poll(&(struct pollfd){ .fd = sock, .events = POLLIN }, 1, 0) == 0)
+		return -EAGAIN;
+	r = frame_recv_wait(sock, &f, 1);
+	if (r == REASON_UNREACHABLE)
+		return FAULT(-ECONNRESET);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (f.type == OPERATE_RESULT)
+		return take_result(&f, ret);
+	if (f.type != OPERATE_REFUSED)
+		return REFUSE(REASON_MALFORMED, "result", "a frame of type %u", f.type);
+	r = frame_check(&f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
+	if (r)
+		return r;
+	reason = refuse_reason(frame_text(&f, OPERATE_TAG_REASON, 32) ?: "");
+	return refuse_relay(reason ?: REASON_FAULT, "operation", "",
+		frame_text(&f, OPERATE_TAG_TEXT, REFUSE_TEXT_MAX) ?: "the worker could not");
+}

@@ -1,0 +1,311 @@
+#include "remote/operate/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
+#include "remote/operate/filter.h"
+#include "remote/operate/profile.h"
+
+enum {
+	STATUS_MAX = 4096,
+	CHUNK = 16 * 1024,
+	DRAIN_MS = 5000, /* that output may still take after the end, or after the kill */
+};
+
+enum { ON_OUT, ON_ERR, ON_STATUS, ON_JOB, ON_STOP, ON_CHILD, ON_MAX };
+
+struct running {
+	const struct operate_job *job;
+	struct child box;        /* bubblewrap */
+	pid_t inside;            /* the operation's first process; 0: not told yet */
+	int inside_fd;           /* its pidfd */
+	int go_fd;
+	struct pollfd polls[ON_MAX]; /* fd -1: closed or none; OUT, ERR and STATUS are owned */
+	int files[2];            /* where stdout and stderr go; borrowed */
+	uint32_t room;           /* bytes of output still taken */
+	char status[STATUS_MAX + 1];
+	size_t status_len;
+	bool truncated, killed;
+	enum operate_outcome outcome;
+	uint64_t begun_us, due_us;
+};
+
+static void
+running_done(struct running *w)
+{
+	for (int i = ON_OUT; i <= ON_STATUS; i++)
+		scope_close(&w->polls[i].fd);
+	scope_close(&w->go_fd);
+	scope_close(&w->inside_fd);
+	if (w->box.pid > 0)
+		scope_close(&w->box.pidfd);
+}
+
+/* --- starting ------------------------------------------------------------------------------------------ */
+struct ends {
+	int out, err, status, filter, exe;
+};
+
+static void
+ends_done(struct ends *e)
+{
+	scope_close(&e->out);
+	scope_close(&e->err);
+	scope_close(&e->status);
+	scope_close(&e->filter);
+	scope_close(&e->exe);
+}
+
+static int
+make_pipe(int *ret_read, int *ret_write)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return FAULT(-errno);
+	(void)fcntl(p[0], F_SETFL, O_NONBLOCK);
+	*ret_read = p[0];
+	*ret_write = p[1];
+	return 0;
+}
+
+static int
+start(struct running *w)
+{
+	SCOPED(ends_done) struct ends e = { -1, -1, -1, -1, -1 };
+	SCOPED(sandbox_done) struct sandbox box = { 0 };
+	struct child_spec c = CHILD_SPEC;
+	int r;
+
+	r = profile_build(&box, w->job);
+	r = r ?: filter_export(&e.filter);
+	r = r ?: make_pipe(&w->polls[ON_OUT].fd, &e.out);
+	r = r ?: make_pipe(&w->polls[ON_ERR].fd, &e.err);
+	r = r ?: make_pipe(&w->polls[ON_STATUS].fd, &e.status);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	e.exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
+	if (e.exe < 0)
+		return REFUSE(REASON_NO_SANDBOX, "operation", "%s cannot be opened", SANDBOX_PROGRAM);
+	w->go_fd = eventfd(0, EFD_CLOEXEC);
+	if (w->go_fd < 0)
+		return FAULT(-errno);
+	c.exe_fd = e.exe;
+	c.argv = (const char *const *)box.args;
+	c.fds[c.n_fds++] = (struct child_fd){ e.out, STDOUT_FILENO };
+	c.fds[c.n_fds++] = (struct child_fd){ e.err, STDERR_FILENO };
+	c.fds[c.n_fds++] = (struct child_fd){ e.status, PROFILE_STATUS_FD };
+	c.fds[c.n_fds++] = (struct child_fd){ w->go_fd, PROFILE_BLOCK_FD };
+	c.fds[c.n_fds++] = (struct child_fd){ e.filter, PROFILE_SECCOMP_FD };
+	c.parent_death_signal = SIGKILL;
+	c.new_session = true;
+	w->begun_us = clock_mono_us();
+	w->due_us = w->begun_us + w->job->timeout_ms * CLOCK_US_PER_MS;
+	r = child_spawn(&w->box, &c, NULL);
+	if (r < 0)
+		w->box.pid = 0;
+	w->polls[ON_CHILD].fd = r < 0 ? -1 : w->box.pidfd;
+	return FAULT(r);
+}
+
+/* --- while it runs --------------------------------------------------------------------------------------- */
+static void
+end_it(struct running *w, enum operate_outcome outcome)
+{
+	if (w->killed)
+		return;
+	w->killed = true;
+	w->outcome = outcome;
+	/* The first process of a PID namespace takes all others with it.  Not told yet: bubblewrap takes it along. */
+	if (w->inside > 0)
+		(void)child_signal(w->inside_fd, SIGKILL);
+	else
+		(void)child_signal(w->box.pidfd, SIGKILL);
+	w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
+}
+
+/* The limits of what runs inside, set before it runs: bubblewrap itself needs more than they give. */
+static int
+set_limits(const struct running *w)
+{
+	const struct {
+		int resource;
+		uint64_t max;
+	} limits[] = {
+		{ RLIMIT_AS, w->job->memory },
+		{ RLIMIT_NPROC, w->job->processes },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct rlimit l = { limits[i].max, limits[i].max };
+
+		if (limits[i].max > 0 && prlimit(w->inside, limits[i].resource, &l, NULL) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void
+on_inside(struct running *w)
+{
+	const char *at = strstr(w->status, "\"child-pid\":");
+	struct child child;
+	uint64_t starttime;
+	long pid;
+
+	if (w->inside > 0 || !at || !strchr(at, '}'))
+		return;
+	pid = strtol(at + strlen("\"child-pid\":"), NULL, 10);
+	if (pid <= 0 || child_starttime(&starttime, (pid_t)pid) || child_adopt(&child, (pid_t)pid, starttime))
+		return; /* it has ended already, which will be seen */
+	w->inside = (pid_t)pid;
+	w->inside_fd = child.pidfd;
+	if (set_limits(w) < 0)
+		end_it(w, OPERATE_FAILED); /* never without its limits: the status then says nothing was built */
+	else
+		(void)eventfd_write(w->go_fd, 1);
+}
+
+static void
+on_status(struct running *w)
+{
+	ssize_t n = read(w->polls[ON_STATUS].fd, w->status + w->status_len, STATUS_MAX - w->status_len);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		scope_close(&w->polls[ON_STATUS].fd);
+		return;
+	}
+	w->status_len += (size_t)n;
+	w->status[w->status_len] = '\0';
+	on_inside(w);
+}
+
+static int
+on_output(struct running *w, int which)
+{
+	char chunk[CHUNK];
+	ssize_t n = read(w->polls[which].fd, chunk, sizeof(chunk));
+	size_t take;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0) {
+		scope_close(&w->polls[which].fd);
+		return 0;
+	}
+	take = (size_t)n < w->room ? (size_t)n : w->room;
+	if (take < (size_t)n)
+		w->truncated = true;
+	w->room -= (uint32_t)take;
+	return fs_write_all(w->files[which], chunk, take);
+}
+
+static bool
+is_over(const struct running *w)
+{
+	return w->polls[ON_CHILD].fd < 0 && w->polls[ON_OUT].fd < 0 && w->polls[ON_ERR].fd < 0 &&
+		w->polls[ON_STATUS].fd < 0;
+}
+
+static int
+turn(struct running *w)
+{
+	uint64_t now = clock_mono_us();
+	int ms = now >= w->due_us ? 0 : (int)((w->due_us - now) / CLOCK_US_PER_MS) + 1;
+	int n = poll(w->polls, ON_MAX, ms), r = 0;
+
+	if (n < 0)
+		return errno == EINTR ? 0 : FAULT(-errno);
+	if (n == 0 && clock_mono_us() >= w->due_us) {
+		if (w->killed) { /* a pipe that somebody else holds open does not hold us */
+			scope_close(&w->polls[ON_OUT].fd);
+			scope_close(&w->polls[ON_ERR].fd);
+			scope_close(&w->polls[ON_STATUS].fd);
+		}
+		end_it(w, OPERATE_TIMEOUT);
+		return 0;
+	}
+	for (int i = ON_OUT; i <= ON_ERR && r == 0; i++)
+		if (w->polls[i].revents)
+			r = on_output(w, i);
+	if (w->polls[ON_STATUS].revents)
+		on_status(w);
+	if (w->polls[ON_JOB].revents || w->polls[ON_STOP].revents) {
+		end_it(w, OPERATE_CANCELLED); /* nobody waits any more, or we were asked to */
+		w->polls[ON_JOB].fd = w->polls[ON_STOP].fd = -1;
+	}
+	if (w->polls[ON_CHILD].revents && w->polls[ON_CHILD].fd >= 0) {
+		w->polls[ON_CHILD].fd = -1;
+		if (!w->killed) {
+			w->killed = true; /* nothing is left to kill */
+			w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
+		}
+	}
+	return r;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------- */
+static int
+conclude(struct running *w, int status, struct operate_result *ret)
+{
+	bool built = strstr(w->status, "\"exit-code\"") != NULL;
+	struct rusage ru = { 0 };
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+
+	if (!built && !w->outcome)
+		return REFUSE(REASON_NO_SANDBOX, "operation", "its sandbox could not be built");
+	if (!built && w->outcome == OPERATE_FAILED)
+		return REFUSE(REASON_NO_SANDBOX, "operation", "its limits could not be set");
+	(void)getrusage(RUSAGE_CHILDREN, &ru);
+	*ret = (struct operate_result){ .outcome = w->outcome ?: code == 0 ? OPERATE_OK : OPERATE_FAILED,
+		/* bubblewrap tells a signal as a shell does. */
+		.exit_status = code > 128 ? -1 : code,
+		.signal = code > 128 ? code - 128 : 0,
+		.cpu_ms = (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
+			(uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000,
+		.max_rss = (uint64_t)ru.ru_maxrss * 1024,
+		.wall_ms = (clock_mono_us() - w->begun_us) / CLOCK_US_PER_MS,
+		.truncated = w->truncated };
+	return 0;
+}
+
+int
+worker_run(const struct operate_job *job, int job_sock, int stop_fd, int stdout_fd, int stderr_fd,
+	struct operate_result *ret)
+{
+	SCOPED(running_done) struct running w = { .job = job, .inside_fd = -1, .go_fd = -1,
+		.files = { stdout_fd, stderr_fd }, .room = job->output };
+	int r, status = 0;
+
+	for (int i = 0; i < ON_MAX; i++)
+		w.polls[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	w.polls[ON_JOB] = (struct pollfd){ .fd = job_sock, .events = POLLIN | POLLRDHUP };
+	w.polls[ON_STOP].fd = stop_fd;
+	r = start(&w);
+	while (r == 0 && !is_over(&w))
+		r = turn(&w);
+	if (w.box.pid > 0) {
+		if (r)
+			(void)child_signal(w.box.pidfd, SIGKILL);
+		r = r ?: child_wait(&w.box, -1, &status);
+	}
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	return conclude(&w, status, ret);
+}

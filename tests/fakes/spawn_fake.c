@@ -1,0 +1,123 @@
+#include "tests/fakes/spawn_fake.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
+#include "appliance/loop/loop.h"
+
+struct due {
+	struct spawn_fake *f;
+	struct loop_timer *timer;
+	spawn_done_fn *done;
+	void *arg;
+	pid_t pid;
+};
+
+static void
+on_due(void *arg)
+{
+	struct due d = *(struct due *)arg;
+	int r = d.f->answer ? REFUSE((enum reason)d.f->answer, "spawn", "as the test wants it") : 0;
+
+	free(arg);
+	d.f->n_due--;
+	if (d.done)
+		d.done(r, r ? 0 : d.pid, d.arg);
+}
+
+static int
+note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd, int signal, spawn_done_fn *done,
+	void *arg)
+{
+	struct spawn_fake *f = (struct spawn_fake *)s;
+	struct due *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d || f->n_calls == SPAWN_FAKE_MAX) {
+		free(d);
+		return FAULT(-ENOMEM);
+	}
+	pid = pid ?: ++f->next_pid;
+	*d = (struct due){ .f = f, .done = done, .arg = arg, .pid = pid };
+	r = loop_after(&d->timer, f->loop, 0, on_due, d);
+	if (r) {
+		free(d);
+		return r;
+	}
+	(void)snprintf(f->calls[f->n_calls].what, sizeof(f->calls[0].what), "%s", what);
+	(void)snprintf(f->calls[f->n_calls].service, sizeof(f->calls[0].service), "%s", service);
+	f->calls[f->n_calls].pid = pid;
+	f->calls[f->n_calls].fd = fd;
+	f->calls[f->n_calls].signal = signal;
+	f->n_calls++;
+	f->n_due++;
+	return 0;
+}
+
+static int
+fake_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+{
+	static const char *const names[] = { "judge", "operate", "activate" };
+
+	return note(s, names[kind], "", 0, take_job, 0, done, arg);
+}
+
+static int
+fake_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+{
+	return note(s, "shim", service, 0, take_spec, 0, done, arg);
+}
+
+static int
+fake_stop(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return note(s, "stop", service, 0, -1, 0, done, arg);
+}
+
+static int
+fake_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg)
+{
+	return note(s, "kill", "", pid, -1, signal, done, arg);
+}
+
+static struct spawner *
+fake_free(struct spawner *s)
+{
+	struct spawn_fake *f = (struct spawn_fake *)s;
+
+	for (size_t i = 0; i < f->n_calls; i++)
+		if (f->calls[i].fd >= 0)
+			(void)close(f->calls[i].fd);
+	sd_event_unref(f->loop);
+	free(f);
+	return NULL;
+}
+
+static const struct spawn_ops ops = {
+	.worker = fake_worker, .shim = fake_shim, .stop_shim = fake_stop, .kill = fake_kill, .free = fake_free
+};
+
+struct spawn_fake *
+spawn_fake_new(sd_event *loop)
+{
+	struct spawn_fake *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		abort();
+	f->base.ops = &ops;
+	f->loop = sd_event_ref(loop);
+	f->next_pid = 1000000000; /* no process of this host */
+	return f;
+}
+
+void
+spawn_fake_exit(struct spawn_fake *f, enum spawn_kind kind, const char *name, pid_t pid, int status)
+{
+	if (f->base.exited)
+		f->base.exited(kind, name, pid, status, f->base.exited_arg);
+}
