@@ -197,6 +197,18 @@ nginx_running(const struct nginx *n)
 	return n->pid > 0;
 }
 
+bool
+nginx_ready(const struct nginx *n)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(64);
+	char path[PATH_MAX + 16], want[32];
+
+	/* nginx writes its pid once its sockets are bound. */
+	(void)snprintf(path, sizeof(path), "%s/nginx.pid", n->dir);
+	(void)snprintf(want, sizeof(want), "%d\n", (int)n->pid);
+	return n->pid > 0 && fs_read(AT_FDCWD, path, 32, &text) == 0 && strcmp(buf_text(&text), want) == 0;
+}
+
 struct nginx *
 nginx_stop(struct nginx *n)
 {

@@ -31,4 +31,6 @@ int nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_
 /* Ask it to quit: it takes no new connections, ends those it has, and is not started again. */
 void nginx_quit(struct nginx *n);
 bool nginx_running(const struct nginx *n);
+/* It runs and has its port. */
+bool nginx_ready(const struct nginx *n);
 struct nginx *nginx_stop(struct nginx *n); /* kills it where it still runs; NULL is taken */

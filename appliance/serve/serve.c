@@ -1,6 +1,7 @@
 #include "appliance/serve/serve.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 enum {
 	COUNTERS_MAX = 512,
-	OWN_MIGRATIONS = 2,
+	SCHEMA_MAX = SERVE_MODULES_MAX + 2, /* of the service itself: two */
 	TICK_S = 60,
 	BATCHES_KEEP_S = 30 * 24 * 3600,
 };
@@ -40,8 +41,8 @@ struct serve {
 	struct reactor_source *tick;
 	struct databases *databases;
 	struct http_server *http;
-	struct db_migration fleet[SERVE_MODULES_MAX + OWN_MIGRATIONS];
-	struct db_migration customer[SERVE_MODULES_MAX + OWN_MIGRATIONS];
+	struct db_migration fleet[SCHEMA_MAX];
+	struct db_migration customer[SCHEMA_MAX];
 	size_t n_fleet, n_customer;
 	struct route_table tables[SERVE_MODULES_MAX]; /* one a module, in their order */
 	void *states[SERVE_MODULES_MAX];
@@ -157,23 +158,48 @@ on_tick(void *arg)
 }
 
 /* --- life -------------------------------------------------------------------------------------------- */
+/* What the service itself and each module brings; fleet and customer have SCHEMA_MAX places. */
 static int
-open_databases(struct serve *s)
+gather(const struct serve_module *const *modules, struct db_migration *fleet, size_t *ret_fleet,
+	struct db_migration *customer, size_t *ret_customer)
 {
-	s->fleet[s->n_fleet++] = registry_fleet_migration;
-	s->fleet[s->n_fleet++] = auth_fleet_migration;
-	s->customer[s->n_customer++] = registry_customer_migration;
-	s->customer[s->n_customer++] = batch_customer_migration;
-	for (size_t i = 0; s->config.modules[i]; i++) {
+	size_t f = 0, c = 0;
+
+	fleet[f++] = registry_fleet_migration;
+	fleet[f++] = auth_fleet_migration;
+	customer[c++] = registry_customer_migration;
+	customer[c++] = batch_customer_migration;
+	for (size_t i = 0; modules[i]; i++) {
 		if (i == SERVE_MODULES_MAX)
 			return FAULT(-E2BIG);
-		if (s->config.modules[i]->fleet)
-			s->fleet[s->n_fleet++] = *s->config.modules[i]->fleet;
-		if (s->config.modules[i]->customer)
-			s->customer[s->n_customer++] = *s->config.modules[i]->customer;
+		if (modules[i]->fleet)
+			fleet[f++] = *modules[i]->fleet;
+		if (modules[i]->customer)
+			customer[c++] = *modules[i]->customer;
 	}
-	return databases_open(
-		&s->databases, s->config.dir, s->fleet, s->n_fleet, s->customer, s->n_customer);
+	*ret_fleet = f;
+	*ret_customer = c;
+	return 0;
+}
+
+int
+serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules)
+{
+	struct db_migration fleet[SCHEMA_MAX], customer[SCHEMA_MAX];
+	SCOPED(db_closep) struct db *db = NULL;
+	size_t n_fleet, n_customer;
+	char path[PATH_MAX];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/fleet.db", dir) >= (int)sizeof(path))
+		return FAULT(-ENAMETOOLONG);
+	r = gather(modules, fleet, &n_fleet, customer, &n_customer);
+	r = r ? r : db_open(&db, path);
+	r = r ? r : db_migrate(db, fleet, n_fleet);
+	if (r != 0)
+		return FAULT(r);
+	*ret = STEAL(db);
+	return 0;
 }
 
 static int
@@ -205,7 +231,11 @@ serve_open(struct serve **ret, struct reactor *reactor, const struct serve_confi
 	s->config = *config;
 	s->reactor = reactor;
 	(void)snprintf(s->authority, sizeof(s->authority), "%s", slashes ? slashes + 3 : config->url);
-	r = open_databases(s);
+	/* A client leaves the default port out of Host. */
+	if (strlen(s->authority) > 4 && strcmp(s->authority + strlen(s->authority) - 4, ":443") == 0)
+		s->authority[strlen(s->authority) - 4] = '\0';
+	r = gather(s->config.modules, s->fleet, &s->n_fleet, s->customer, &s->n_customer);
+	r = r ? r : databases_open(&s->databases, s->config.dir, s->fleet, s->n_fleet, s->customer, s->n_customer);
 	r = r ? r : open_modules(s);
 	r = r ? r : reactor_every(&s->tick, reactor, TICK_S * CLOCK_US_PER_S, on_tick, s);
 	/* The front runs as our own user; under packages that keep another, this list grows by its uid. */

@@ -83,6 +83,9 @@ int serve_engineer(struct serve *s, const struct auth_identity *who, const char 
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);
 
+/* fleet.db of dir alone, migrated, for a command beside a running hub. */
+int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);
+
 /* The modules' routes, for nginx's configuration. */
 size_t serve_routes(const struct serve_module *const *modules, const struct route **out, size_t max);
 

@@ -1,0 +1,176 @@
+/* The vendor's hub. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/command.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/enrol/enrol_routes.h"
+#include "remote/fleet/fleet.h"
+#include "remote/hub/hub.h"
+#include "remote/hub/hub_health.h"
+#include "remote/hub/hub_state.h"
+#include "remote/mailbox/mailbox_hub.h"
+#include "telemetry/alert/alert_inbox.h"
+#include "telemetry/ingest/ingest.h"
+#include "telemetry/store/store.h"
+#include "updater/rollout/director.h"
+
+/* Every room of the hub: its routes, tables and jobs. */
+static const struct serve_module *const modules[] = {
+	&hub_health_module,
+	&enrol_routes_module,
+	&ingest_module,
+	&store_module,
+	&alert_inbox_module,
+	&mailbox_hub_module,
+	&fleet_module,
+	&director_module,
+	NULL,
+};
+
+static int
+state_of(const struct command_call *call, const char **ret)
+{
+	const char *state = call->state ? call->state : getenv("MAINSTAY_STATE");
+
+	if (!state || state[0] == '\0')
+		return REFUSE(REASON_USAGE, "--state", "says which folder is the hub's; it is missing");
+	*ret = state;
+	return 0;
+}
+
+static int
+write_facts(const char *file, const struct buf *facts)
+{
+	const char *slash = strrchr(file, '/');
+	SCOPED(scope_free) char *dir = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+	SCOPED(scope_close) int fd = -1;
+	int r;
+
+	if (!dir)
+		return FAULT(-ENOMEM);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return REFUSE(REASON_NOT_FOUND, file, "its folder does not exist");
+	r = fs_replace(fd, slash ? slash + 1 : file, facts->data, facts->len, 0644);
+	return FAULT(r);
+}
+
+static int
+run_init(struct command_call *call)
+{
+	SCOPED(buf_done) struct buf facts = BUF_MAX(16 * 1024);
+	const char *out = command_option(call, "facts");
+	const char *state;
+	int r;
+
+	r = state_of(call, &state);
+	r = r ? r : hub_state_init(state, command_option(call, "name"), command_option(call, "listen"),
+			    command_option(call, "repo"), &facts);
+	r = r ? r : write_facts(out, &facts);
+	if (r != 0)
+		return FAULT(r);
+	command_say(call, "%s", buf_text(&facts));
+	return 0;
+}
+
+static int
+run_run(struct command_call *call)
+{
+	const char *fd_text = command_option(call, "ready-fd");
+	const char *state;
+	uint64_t fd = 0;
+	int r;
+
+	r = state_of(call, &state);
+	if (r == 0 && fd_text && number_u64(&fd, fd_text, 1 << 20) != 0)
+		r = REFUSE(REASON_USAGE, fd_text, "is no descriptor");
+	if (r != 0)
+		return r;
+	log_quiet_refusals(false);
+	return hub_run(state, modules, fd_text ? (int)fd : -1);
+}
+
+static int
+run_token(struct command_call *call)
+{
+	SCOPED(db_closep) struct db *fleet = NULL;
+	SCOPED(hub_state_done) struct hub_state hub = { .dir_fd = -1, .lock_fd = -1 };
+	SCOPED(buf_wipe) struct buf text = BUF_MAX(TOKEN_FILE_MAX);
+	const char *expires = command_option(call, "expires");
+	uint64_t span_us, now_us = clock_now_us();
+	struct token token;
+	const char *state;
+	int r;
+
+	r = state_of(call, &state);
+	if (r == 0 && clock_parse_span(&span_us, expires) != 0)
+		r = REFUSE(REASON_USAGE, expires, "is no span of time (90s, 1h, 2d)");
+	r = r ? r : hub_state_open(&hub, state);
+	r = r ? r : token_mint(&token, command_option(call, "site"), command_option(call, "customer"), now_us + span_us);
+	if (r != 0)
+		return FAULT(r);
+	r = serve_open_fleet(&fleet, hub.dir, modules);
+	r = r ? r : enrol_routes_mint(fleet, &token, now_us);
+	r = r ? r : token_text(&text, &token);
+	token_wipe(&token);
+	if (r != 0)
+		return FAULT(r);
+	/* The line is the token in either form of output. */
+	(void)fputs(buf_text(&text), stdout);
+	return 0;
+}
+
+static const struct command_option init_options[] = {
+	{ "name", "NAME", "the hub's name; it stands in cosignatures and logins", true, false },
+	{ "listen", "ADDR:PORT", "where it listens; port 0 picks a free one and keeps it", true, false },
+	{ "repo", "REPO", "the folder of the release repository, served as it is", true, false },
+	{ "facts", "FILE", "what the vendor card is to say of this hub", true, false },
+	{ 0 },
+};
+
+static const struct command_option run_options[] = {
+	{ "ready-fd", "N", "write READY to this descriptor once it answers", false, false },
+	{ 0 },
+};
+
+static const struct command_option token_options[] = {
+	{ "customer", "CUSTOMER", "whose site it is", true, false },
+	{ "site", "SITE", "the site's id", true, false },
+	{ "expires", "SPAN", "for how long the token is good (1h, 2d)", true, false },
+	{ 0 },
+};
+
+static const struct command commands[] = {
+	{ .name = "init", .summary = "make a hub's state folder: keys, certificates, port", .options = init_options,
+		.examples = "mainstay-hubd init --state /var/lib/hub --name example-hub --listen 127.0.0.1:0 "
+			    "--repo /srv/repo --facts facts.json",
+		.run = run_init },
+	{ .name = "run", .summary = "run the hub and its front until SIGTERM", .options = run_options,
+		.examples = "mainstay-hubd run --state /var/lib/hub", .run = run_run },
+	{ .name = "token", .summary = "print a token with which one site may enrol", .options = token_options,
+		.examples = "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 1h > token",
+		.run = run_token },
+	{ 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+	static const struct command_program program = {
+		.name = "mainstay-hubd",
+		.summary = "the vendor's hub: sites enrol, telemetry and results come in, requests go out",
+		.tables = { commands },
+	};
+
+	return command_main(&program, argc, argv);
+}

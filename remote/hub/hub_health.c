@@ -1,0 +1,59 @@
+#include "remote/hub/hub_health.h"
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/scope.h"
+
+enum { METRICS_MAX = 1024 * 1024 };
+
+static int
+on_health(struct http_call *call, void *state)
+{
+	(void)state;
+	http_call_reply(call, 200, "text/plain; charset=utf-8", "ok\n", 3);
+	return 0;
+}
+
+static int
+on_ready(struct http_call *call, void *state)
+{
+	int64_t one;
+	int r = db_number(databases_fleet(serve_databases(state)), &one, 0, "SELECT count(*) FROM sites", "");
+
+	if (r < 0)
+		return FAULT(r);
+	http_call_reply(call, 200, "text/plain; charset=utf-8", "ready\n", 6);
+	return 0;
+}
+
+static int
+on_metrics(struct http_call *call, void *state)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(METRICS_MAX);
+
+	serve_metrics(state, &out);
+	if (buf_error(&out))
+		return FAULT(buf_error(&out));
+	http_call_reply(call, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+	return 0;
+}
+
+static int
+on_open(void **ret_state, struct serve *serve)
+{
+	*ret_state = serve;
+	return 0;
+}
+
+static const struct route routes[] = {
+	{ "GET", "/healthz", ROUTE_OPEN, 0, on_health, 0 },
+	{ "GET", "/readyz", ROUTE_OPEN, 0, on_ready, 0 },
+	{ "GET", "/metrics", ROUTE_OPEN, 0, on_metrics, ROUTE_LOCAL },
+};
+
+const struct serve_module hub_health_module = {
+	.name = "health",
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_open,
+};
