@@ -1,0 +1,189 @@
+/* Each profile is entered in a process of its own, for there is no way back. */
+#include "appliance/loop/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* The exit code of fn in a child; 1000 + signal where it was killed. */
+static int
+in_child(int (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a core of a killed one helps nobody */
+		_exit(fn());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int
+judge(void)
+{
+	int fds[2];
+	char c = 'x';
+
+	if (pipe(fds) < 0 || confine_enter(CONFINE_JUDGE) != 0)
+		return 1;
+	if (write(fds[1], &c, 1) != 1 || read(fds[0], &c, 1) != 1)
+		return 2;
+	if (!malloc(1 << 22))
+		return 3;
+	if (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM)
+		return 4;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || errno != EPERM)
+		return 5;
+	if (fork() >= 0 || errno != EPERM)
+		return 6;
+	return 0;
+}
+
+static int
+no_inet(void)
+{
+	if (confine_enter(CONFINE_NO_INET) != 0)
+		return 1;
+	if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || socket(AF_NETLINK, SOCK_RAW, 0) >= 0 ||
+		socket(AF_PACKET, SOCK_RAW, 0) >= 0)
+		return 2;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) < 0)
+		return 3;
+	if (mount("none", "/mnt", "tmpfs", 0, NULL) == 0 || errno != EPERM)
+		return 4;
+	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 5;
+}
+
+static int
+daemon_profile(void)
+{
+	if (confine_enter(CONFINE_DAEMON) != 0)
+		return 1;
+	if (socket(AF_INET, SOCK_STREAM, 0) < 0)
+		return 2;
+	if (unshare(CLONE_NEWUSER) == 0 || errno != EPERM)
+		return 3;
+	if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+		return 4;
+	return 0;
+}
+
+static int
+traces(void)
+{
+	if (confine_enter(CONFINE_DAEMON) != 0)
+		return 1;
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 2 : 3;
+}
+
+static int
+judge_traces(void)
+{
+	if (confine_enter(CONFINE_JUDGE) != 0)
+		return 1;
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 2 : 3;
+}
+
+static int
+leaves_network(void)
+{
+	char line[256];
+	uid_t uid = getuid();
+	int n = 0;
+	FILE *f;
+
+	if (confine_netns() != 0)
+		return 77; /* not allowed here */
+	f = fopen("/proc/self/net/dev", "re");
+	while (f && fgets(line, sizeof(line), f))
+		n += strchr(line, ':') != NULL;
+	return f && n == 1 && getuid() == uid ? 0 : 1;
+}
+
+static int
+leaves_network_as_ordinary_user(void)
+{
+	return setresuid(65000, 65000, 65000) < 0 ? 1 : leaves_network();
+}
+
+static int
+not_dumpable(void)
+{
+	struct rlimit limit;
+
+	if (confine_dumpable() != 0 || getrlimit(RLIMIT_CORE, &limit) < 0)
+		return 1;
+	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 && limit.rlim_max == 0 ? 0 : 2;
+}
+
+static void
+the_judge_has_memory_and_its_descriptors(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(judge), 0);
+	assert_int_equal(in_child(judge_traces), 1000 + SIGSYS);
+}
+
+static void
+a_daemon_without_network_has_unix_sockets_only(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(no_inet), 0);
+}
+
+static void
+a_daemon_works_and_an_attack_dies(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(daemon_profile), 0);
+	assert_int_equal(in_child(traces), 1000 + SIGSYS);
+}
+
+static void
+the_network_is_left_or_it_is_said(void **state)
+{
+	int r = in_child(leaves_network);
+
+	(void)state;
+	assert_true(r == 0 || r == 77);
+	if (geteuid() == 0) {
+		assert_int_equal(r, 0);
+		r = in_child(leaves_network_as_ordinary_user);
+		assert_true(r == 0 || r == 77);
+	}
+}
+
+static void
+nobody_reads_our_memory(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(not_dumpable), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_judge_has_memory_and_its_descriptors),
+		cmocka_unit_test(a_daemon_without_network_has_unix_sockets_only),
+		cmocka_unit_test(a_daemon_works_and_an_attack_dies),
+		cmocka_unit_test(the_network_is_left_or_it_is_said),
+		cmocka_unit_test(nobody_reads_our_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
