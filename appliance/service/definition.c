@@ -38,17 +38,6 @@ definition_verb_text(enum definition_verb verb)
 	return verbs[verb];
 }
 
-/* An array of n things; an error that sticks where there is no memory. */
-static void *
-array(const struct definition_at *a, size_t n, size_t size)
-{
-	void *p = a->rd->r || !n ? NULL : calloc(n, size);
-
-	if (!p && n && !a->rd->r)
-		definition_stick(a, FAULT(-ENOMEM));
-	return p;
-}
-
 /* --- parts --------------------------------------------------------------------------------------- */
 static void
 read_argv(const struct definition_at *a, const char *name, bool need, struct definition_argv *argv)
@@ -58,7 +47,7 @@ read_argv(const struct definition_at *a, const char *name, bool need, struct def
 
 	if (need && !n && !a->rd->r)
 		DEFINITION_BAD(&list, "must be a list with a program");
-	argv->item = array(&list, n ? n + 1 : 0, sizeof(*argv->item));
+	argv->item = definition_array(&list, n ? n + 1 : 0, sizeof(*argv->item));
 	for (size_t i = 0; argv->item && i < n; i++) {
 		struct definition_at one = definition_item(&list, i);
 
@@ -85,85 +74,11 @@ check_argv(const struct definition_at *a, const char *name, const struct definit
 	}
 }
 
-/* A relative path without "." and ".." steps. */
-static bool
-is_below(const char *path)
-{
-	for (const char *p = path;; p++) {
-		size_t n = strcspn(p, "/");
-
-		if (n == 0 || p[0] == '.')
-			return false;
-		p += n;
-		if (!*p)
-			return true;
-	}
-}
-
-/* In YAML a template is a file beside it: its text takes the file's place. */
-static void
-load_template(const struct definition_at *a)
-{
-	struct definition_at m = definition_member(a, "template");
-	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_CONFIG_MAX);
-	const char *file = definition_text(a, "template", true, 255);
-	int r;
-
-	if (a->rd->r)
-		return;
-	if (!is_below(file)) {
-		DEFINITION_BAD(&m, "must be a file beside the definition");
-		return;
-	}
-	r = fs_read(a->rd->dir_fd, file, DEFINITION_CONFIG_MAX, &b);
-	if (r > 0) {
-		DEFINITION_BAD(&m, "\"%s\" is not there, no file or too large", file);
-		return;
-	}
-	if (!r)
-		r = json_object_set_new(a->v, "text", json_stringn(buf_text(&b), b.len));
-	if (r) {
-		DEFINITION_BAD(&m, "\"%s\" is no UTF-8 text", file);
-		return;
-	}
-	(void)json_object_del(a->v, "template");
-}
-
-static void
-read_config(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known_yaml[] = { "path", "template" };
-	static const char *const known[] = { "path", "text" };
-	struct definition_at list = definition_member(a, "config");
-	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
-
-	d->config = array(&list, n, sizeof(*d->config));
-	for (size_t i = 0; d->config && i < n; i++) {
-		struct definition_at one = definition_item(&list, i), text;
-
-		definition_known(&one, a->rd->yaml ? known_yaml : known, 2);
-		if (a->rd->yaml)
-			load_template(&one);
-		text = definition_member(&one, "text");
-		d->config[i].path = definition_text(&one, "path", true, 255);
-		d->config[i].text = json_string_value(text.v);
-		d->n_config = i + 1;
-		if (a->rd->r)
-			return;
-		if (!is_below(d->config[i].path))
-			DEFINITION_BAD(&one, "path must lie below the conf folder");
-		else if (!d->config[i].text || json_string_length(text.v) > DEFINITION_CONFIG_MAX)
-			DEFINITION_BAD(
-				&text, "must be text of at most %d bytes", DEFINITION_CONFIG_MAX);
-		definition_check_template(&text, d->config[i].text, true, d, NULL);
-	}
-}
-
 static size_t
 read_params(const struct definition_at *map, bool knobs, struct definition_param **ret)
 {
 	size_t n = definition_map(map, DEFINITION_LIST_MAX), i = 0;
-	struct definition_param *params = array(map, n, sizeof(*params));
+	struct definition_param *params = definition_array(map, n, sizeof(*params));
 	const char *name;
 	json_t *v;
 
@@ -265,7 +180,7 @@ read_alerts(const struct definition_at *a, struct definition *d)
 	struct definition_at list = definition_member(a, "alerts");
 	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
 
-	d->alerts = array(&list, n, sizeof(*d->alerts));
+	d->alerts = definition_array(&list, n, sizeof(*d->alerts));
 	for (size_t i = 0; d->alerts && i < n; i++) {
 		struct definition_at one = definition_item(&list, i);
 		struct definition_alert *alert = &d->alerts[i];
@@ -344,7 +259,7 @@ read_operations(const struct definition_at *a, struct definition *d)
 	const char *name;
 	json_t *v;
 
-	d->operations = array(&map, n, sizeof(*d->operations));
+	d->operations = definition_array(&map, n, sizeof(*d->operations));
 	if (!d->operations)
 		return;
 	json_object_foreach(map.v, name, v)
@@ -382,11 +297,11 @@ read_payload(const struct definition_at *a, struct definition *d)
 		struct definition_at one = definition_item(&programs, i);
 		const char *path = definition_text_here(&one, TEXT_MAX);
 
-		if (path && (path[0] != '/' || !is_below(path + 1)))
+		if (path && (path[0] != '/' || !definition_is_below(path + 1)))
 			DEFINITION_BAD(&one, "must be an absolute path");
 	}
 	tree = definition_text(&payload, "tree", false, 255);
-	if (tree && !is_below(tree))
+	if (tree && !definition_is_below(tree))
 		DEFINITION_BAD(&payload, "tree must be a folder beside the definition");
 	files = definition_member(&payload, "files");
 	n = definition_list(&files, DEFINITION_LIST_MAX);
@@ -400,7 +315,8 @@ read_payload(const struct definition_at *a, struct definition *d)
 		mode = definition_text(&one, "mode", false, 4);
 		if (a->rd->r)
 			return;
-		if (!is_below(from + (from[0] == '/')) || to[0] != '/' || !is_below(to + 1))
+		if (!definition_is_below(from + (from[0] == '/')) || to[0] != '/' ||
+			!definition_is_below(to + 1))
 			DEFINITION_BAD(&one,
 				"from is a path beside the definition or absolute, to is "
 				"absolute, and neither has \".\" or \"..\"");
@@ -420,7 +336,7 @@ read_data(const struct definition_at *a, struct definition *d)
 		struct definition_at one = definition_item(&list, i);
 		const char *path = definition_text_here(&one, 255);
 
-		if (path && !is_below(path))
+		if (path && !definition_is_below(path))
 			DEFINITION_BAD(&one, "must be a folder below the data folder");
 	}
 }
@@ -461,7 +377,7 @@ read_all(const struct definition_at *a, struct definition *d)
 	read_payload(a, d);
 	read_argv(a, "exec", true, &d->exec);
 	check_argv(a, "exec", &d->exec, d, NULL);
-	read_config(a, d);
+	definition_read_config(a, d);
 	read_health(a, d);
 	read_metrics(a, d);
 	read_logs(a, d);
@@ -551,6 +467,8 @@ definition_free(struct definition *d)
 		free(d->operations[i].argv.item);
 		free(d->operations[i].dry_run.item);
 	}
+	for (size_t i = 0; i < d->n_config; i++)
+		free(d->config[i].text);
 	free(d->knobs);
 	free(d->operations);
 	free(d->exec.item);

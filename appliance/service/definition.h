@@ -10,7 +10,8 @@
  *	exec        [argv template...]; the first is an absolute path in the tree
  *	user        "service": the service's own unprivileged user
  *	heal        exit | health | never: what makes the service be started again
- *	config      [{path, template: FILE}] in YAML, [{path, text}] in JSON; below the conf folder
+ *	config      [{path, template: FILE}] in YAML, [{path, lines: [...]}] in JSON, for
+ *	            canonical JSON has no newlines in texts; below the conf folder
  *	knobs       {NAME: {type: int|size|bool|text, min, max, enum, pattern, default,
  *	            apply: restart|next-start, help}}
  *	health      {type: resp|exec, socket, argv, expect, period, timeout, failures}
@@ -106,7 +107,7 @@ struct definition_health {
 
 struct definition_config {
 	const char *path;
-	const char *text;
+	char *text; /* all lines, each with its newline; owned */
 };
 
 struct definition_alert {

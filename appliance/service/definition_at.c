@@ -227,3 +227,27 @@ definition_is_name(const char *text)
 
 	return n > 0 && n <= DEFINITION_NAME_MAX && !text[n] && !strchr("0123456789_-", text[0]);
 }
+
+bool
+definition_is_below(const char *path)
+{
+	for (const char *p = path;; p++) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 0 || p[0] == '.')
+			return false;
+		p += n;
+		if (!*p)
+			return true;
+	}
+}
+
+void *
+definition_array(const struct definition_at *a, size_t n, size_t size)
+{
+	void *p = a->rd->r || !n ? NULL : calloc(n, size);
+
+	if (!p && n && !a->rd->r)
+		definition_stick(a, FAULT(-ENOMEM));
+	return p;
+}

@@ -52,6 +52,14 @@ void definition_known(const struct definition_at *a, const char *const *known, s
 /* [A-Za-z0-9_-], beginning with a letter. */
 bool definition_is_name(const char *text);
 
+/* A relative path without steps that begin with ".". */
+bool definition_is_below(const char *path);
+/* n things, zeroed; NULL where n is 0, an error stuck, or (which then sticks) there is no memory. */
+void *definition_array(const struct definition_at *a, size_t n, size_t size);
+
+/* configuration files (definition_config.c) */
+void definition_read_config(const struct definition_at *a, struct definition *d);
+
 /* knobs and arguments (definition_param.c) */
 void definition_read_param(
 	const struct definition_at *a, const char *name, bool knob, struct definition_param *p);
