@@ -4,6 +4,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/service/definition_read.h"
 
@@ -24,6 +25,7 @@ load_template(const struct definition_at *a)
 	struct definition_at m = definition_member(a, "template");
 	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_CONFIG_MAX);
 	const char *file = definition_text(a, "template", true, 255), *line;
+	SCOPED_JSON *kept = json_incref(m.v); /* what file borrows from */
 	json_t *lines = json_array();
 	char *text;
 	int r;
