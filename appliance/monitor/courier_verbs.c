@@ -125,7 +125,8 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 
 /* --- the hub's answers --------------------------------------------------------------------------- */
 int
-courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, unsigned *ret_status)
+courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
+	unsigned *ret_status)
 {
 	static const struct {
 		const char *param, *header;
@@ -137,7 +138,6 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, un
 	};
 	struct httpsig_header headers[ARRAY_LEN(names)];
 	struct httpsig_message msg = { .headers = headers };
-	const char *nonce;
 	uint64_t status = 0;
 	const void *body;
 	size_t len;
@@ -151,8 +151,7 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, un
 		if (value && value[0])
 			headers[msg.n_headers++] = (struct httpsig_header){ names[i].header, value };
 	}
-	r = monitor_call_need(call, "nonce", &nonce);
-	r = r ?: monitor_call_u64(call, "status", 999, &status);
+	r = monitor_call_u64(call, "status", 999, &status);
 	if (r)
 		return r;
 	body = monitor_call_body(call, &len);
@@ -165,7 +164,7 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, un
 static int
 on_reply(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const char *stream;
+	const char *stream, *nonce;
 	uint64_t committed = 0;
 	unsigned status = 0;
 	const void *body;
@@ -173,7 +172,8 @@ on_reply(struct monitor *m, struct monitor_call *call, void *arg)
 	int r = monitor_call_need(call, "stream", &stream);
 
 	(void)arg;
-	r = r ?: courier_verbs_check_reply(m, call, &status);
+	r = r ?: monitor_call_need(call, "nonce", &nonce);
+	r = r ?: courier_verbs_check_reply(m, call, nonce, &status);
 	r = r ?: monitor_call_u64(call, "committed", UINT64_MAX / 2, &committed);
 	if (r)
 		return r;

@@ -9,7 +9,8 @@ int courier_verbs_init(struct monitor *m);
 
 /* What the courier needs to know; the caller's.  NULL where there is no memory. */
 json_t *courier_verbs_config(struct monitor *m);
-/* Verify that the parameters of a call carry a reply signed by the hub's key over its nonce.  Returns 0, the
- * refusal (logged), or a fault. */
+/* Verify that the parameters of a call (status, signature_input, signature, content_digest, committed, body)
+ * carry a reply signed by the hub's key over this nonce.  Returns 0, the refusal (logged), or a fault. */
 struct monitor_call;
-int courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, unsigned *ret_status);
+int courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
+	unsigned *ret_status);

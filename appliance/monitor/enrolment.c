@@ -276,19 +276,17 @@ take_answer(struct monitor *m, struct monitor_call *call, bool *ret_accepted)
 static int
 on_finish(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const char *nonce;
+	const char *nonce = monitor_call_text(call, "nonce");
 	unsigned status = 0;
 	bool accepted = false;
-	int r = monitor_call_need(call, "nonce", &nonce);
+	int r;
 
 	(void)arg;
-	if (r)
-		return r;
 	if (m->site.state == SITE_STATE_NONE)
 		return REFUSE(REASON_NOT_FOUND, "enrolment", "was not begun");
-	if (strcmp(nonce, m->site.nonce) != 0)
+	if (nonce && strcmp(nonce, m->site.nonce) != 0)
 		return REFUSE(REASON_REPLAYED, "enrolment", "the answer is to another request");
-	r = courier_verbs_check_reply(m, call, &status);
+	r = courier_verbs_check_reply(m, call, m->site.nonce, &status);
 	if (r == 0 && status != 200)
 		r = REFUSE(REASON_UNREACHABLE, "enrolment", "the hub answered %u", status);
 	r = r ?: take_answer(m, call, &accepted);

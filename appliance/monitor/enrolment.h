@@ -2,7 +2,7 @@
  *
  *	enrol.begin  {site customer secret expires accept proxy}, body: the card
  *	             -> {"url","body","nonce","proxy"}: what the command POSTs
- *	enrol.finish {status nonce signature_input signature content_digest}, body: the hub's reply
+ *	enrol.finish {status [nonce] signature_input signature content_digest}, body: the hub's reply
  *	             -> {"site","customer","status":"pending"|"accepted","recorded":bool}
  *	leave        -> {}: forgets the vendor; services, policy and the log stay
  *	courier.record body: envelope site@ -> {"recorded":bool}

@@ -1,0 +1,238 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/call.h"
+#include "appliance/enrol/token.h"
+#include "appliance/monitor/commands.h"
+
+enum { STEP_MS = 10 * 60 * 1000, LINES = 200, TAIL_MAX = 1024 * 1024, FOLLOW_MS = 300 };
+
+static int
+run_list(struct command_call *call)
+{
+	static const char *const columns[] = { "name", "version", "channel", "state", "health", NULL };
+	SCOPED_JSON *answer = NULL;
+	int r = commands_ask(call, call_new("service.list"), STEP_MS, &answer);
+
+	if (r)
+		return r;
+	return command_print_items(call, "Services", json_incref(json_object_get(answer, "items")), columns);
+}
+
+static int
+step(struct command_call *call, const char *verb)
+{
+	struct call_request *req = call_new(verb);
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	call_param(req, "service", call->operands[0]);
+	r = commands_ask(call, req, STEP_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("Service", STEAL(answer));
+	command_say(call, "%s is %s, health %s", commands_text(answer, "service"),
+		commands_text(answer, "state"), commands_text(answer, "health"));
+	return 0;
+}
+
+static int
+run_start(struct command_call *call)
+{
+	return step(call, "service.start");
+}
+
+static int
+run_stop(struct command_call *call)
+{
+	return step(call, "service.stop");
+}
+
+static int
+run_restart(struct command_call *call)
+{
+	return step(call, "service.restart");
+}
+
+static int
+run_set(struct command_call *call)
+{
+	struct call_request *req = call_new("service.set");
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	call_param(req, "service", call->operands[0]);
+	call_param(req, "diff", command_option(call, "diff") ? "true" : NULL);
+	for (size_t i = 1; i < call->n_operands; i++)
+		call_param(req, "set", call->operands[i]);
+	r = commands_ask(call, req, STEP_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("ServiceSet", STEAL(answer));
+	command_say(call, "%s",
+		*commands_text(answer, "difference") ? commands_text(answer, "difference") : "no difference");
+	if (json_is_true(json_object_get(answer, "restarted")))
+		command_say(call, "%s was restarted", call->operands[0]);
+	return 0;
+}
+
+/* --- logs ---------------------------------------------------------------------------------------- */
+/* Where the last n lines begin. */
+static int
+tail_begin(int fd, uint64_t n, off_t *ret)
+{
+	char piece[4096];
+	struct stat st;
+	off_t at, low;
+
+	if (fstat(fd, &st) < 0)
+		return FAULT(-errno);
+	low = st.st_size > TAIL_MAX ? st.st_size - TAIL_MAX : 0;
+	for (at = st.st_size; at > low;) {
+		off_t from = at - low > (off_t)sizeof(piece) ? at - (off_t)sizeof(piece) : low;
+		ssize_t got = pread(fd, piece, (size_t)(at - from), from);
+
+		if (got <= 0)
+			return FAULT(got < 0 ? -errno : -EIO);
+		for (ssize_t i = got - 1; i >= 0; i--) {
+			if (piece[i] != '\n' || from + i == st.st_size - 1 || n-- > 1)
+				continue;
+			*ret = from + i + 1;
+			return 0;
+		}
+		at = from;
+	}
+	*ret = low;
+	return 0;
+}
+
+/* What a service writes may try to drive the terminal: each line is made harmless. */
+static void
+say_lines(const struct command_call *call, char *text)
+{
+	char one[8192];
+
+	for (char *line = text, *end; line && *line; line = end) {
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		log_escape(one, sizeof(one), line);
+		if (call->json)
+			(void)command_print_json("LogLine", json_pack("{s:s}", "text", one));
+		else
+			command_say(call, "%s", one);
+	}
+}
+
+static int
+say_from(const struct command_call *call, int fd, off_t *at)
+{
+	char piece[16 * 1024 + 1];
+	ssize_t got;
+
+	while ((got = pread(fd, piece, sizeof(piece) - 1, *at)) > 0) {
+		char *last = memrchr(piece, '\n', (size_t)got);
+
+		/* A line that is not finished waits, unless it fills the whole piece. */
+		if (!last && got < (ssize_t)sizeof(piece) - 1)
+			return 0;
+		if (last)
+			got = last + 1 - piece;
+		piece[got] = '\0';
+		*at += got;
+		say_lines(call, piece);
+	}
+	(void)fflush(stdout);
+	return got < 0 ? FAULT(-errno) : 0;
+}
+
+/* Read where the shim writes: it works while the monitor is down, too. */
+static int
+open_log(const struct command_call *call, int *ret_fd)
+{
+	char path[sizeof(call->paths.lib) + 2 * TOKEN_NAME_MAX + 32];
+	const char *name = call->operands[0];
+
+	if (!token_name_ok(name))
+		return REFUSE(REASON_USAGE, name, "is no service's name");
+	(void)snprintf(path, sizeof(path), "%s/services/%s/log/%s.log", call->paths.lib, name, name);
+	*ret_fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return REFUSE(REASON_NOT_FOUND, name, "it has written no log here");
+	return 0;
+}
+
+static int
+run_logs(struct command_call *call)
+{
+	SCOPED(scope_close) int fd = -1;
+	const char *lines = command_option(call, "lines");
+	bool follow = command_option(call, "follow") != NULL;
+	uint64_t n = LINES;
+	off_t at = 0;
+	int r;
+
+	if (lines && number_u64(&n, lines, 1000000) != 0)
+		return REFUSE(REASON_USAGE, lines, "is no number of lines");
+	r = open_log(call, &fd);
+	r = r ?: tail_begin(fd, n + 1, &at);
+	r = r ?: say_from(call, fd, &at);
+	while (r == 0 && follow) {
+		struct stat here, there;
+		int next = -1;
+
+		(void)poll(NULL, 0, FOLLOW_MS);
+		r = say_from(call, fd, &at);
+		/* Rotated: the rest of the old one is out, go on with the new one. */
+		if (r == 0 && open_log(call, &next) == 0 && fstat(fd, &here) == 0 && fstat(next, &there) == 0 &&
+			here.st_ino != there.st_ino) {
+			close(fd);
+			fd = STEAL_FD(next);
+			at = 0;
+		}
+		scope_close(&next);
+	}
+	return r;
+}
+
+static const struct command_option set_options[] = {
+	{ .name = "diff", .help = "show what would change and change nothing" },
+	{ 0 },
+};
+static const struct command_option logs_options[] = {
+	{ .name = "lines", .value = "N", .help = "so many from the end (200)" },
+	{ .name = "follow", .help = "go on as it grows (-f)" },
+	{ 0 },
+};
+
+const struct command commands_service[] = {
+	{ .name = "service list", .summary = "which services there are, and how they are",
+		.examples = "mainstay service list", .run = run_list },
+	{ .name = "service start", .args = "NAME", .min = 1, .max = 1, .summary = "start it",
+		.examples = "mainstay service start redis", .run = run_start },
+	{ .name = "service stop", .args = "NAME", .min = 1, .max = 1,
+		.summary = "stop it; it stays stopped until it is started",
+		.examples = "mainstay service stop redis", .run = run_stop },
+	{ .name = "service restart", .args = "NAME", .min = 1, .max = 1, .summary = "stop and start it",
+		.examples = "mainstay service restart redis", .run = run_restart },
+	{ .name = "service set", .args = "NAME KNOB=VALUE...", .min = 2, .max = COMMAND_OPERANDS_MAX,
+		.options = set_options, .summary = "turn its knobs; an empty VALUE gives the default back",
+		.examples = "mainstay service set redis maxmemory=256mb --diff", .run = run_set },
+	{ .name = "service logs", .args = "NAME", .min = 1, .max = 1, .options = logs_options,
+		.summary = "what it wrote", .examples = "mainstay service logs redis --follow", .run = run_logs },
+	{ 0 },
+};
