@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,6 +69,7 @@ collect(const struct paths *paths, const struct config *config, struct sample_se
 	if (r == 0)
 		r = loop_run(loop);
 	loop_cancel(round.timer);
+	(void)signal(SIGPIPE, SIG_DFL); /* a command again: `| head` ends it quietly */
 	if (r < 0)
 		return FAULT(r);
 	sources_collect(sources, out, clock_now_us());

@@ -1,0 +1,211 @@
+/* The kernel's texts, from a folder that looks like /proc. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/scope.h"
+#include "telemetry/collect/host.h"
+#include "telemetry/collect/host_text.h"
+#include "telemetry/collect/sample.h"
+
+#define NOW (UINT64_C(2000000000) * CLOCK_US_PER_S)
+
+static char top[] = "/tmp/mainstay-host-XXXXXX";
+static int top_fd = -1;
+
+static const struct {
+	const char *folder, *name, *text;
+} files[] = {
+	{ "proc", "stat", "cpu  400 0 200 1000 50 1 2 3 0 0\ncpu0 200 0 100 500 25 0 1 1 0 0\n"
+		"cpu1 200 0 100 500 25 1 1 2 0 0\nintr 5 0 0\nctxt 9\nbtime 1999999000\nprocesses 77\n"
+		"procs_running 2\nprocs_blocked 1\nsoftirq 4 5\n" },
+	{ "proc", "meminfo", "MemTotal:       16000 kB\nMemFree:        500 kB\nMemAvailable:   8000 kB\n"
+		"SwapTotal:      0 kB\nSwapFree:       0 kB\nHugePages_Total:       0\n" },
+	{ "proc", "loadavg", "0.50 1.25 2.00 3/250 4711\n" },
+	{ "proc", "diskstats", "   8       0 sda 10 0 100 5 20 0 200 7 0 1500 12 0 0 0 0\n"
+		"   8       1 sda1 10 0 100 5 20 0 200 7 0 1500 12 0 0 0 0\n"
+		"   7       0 loop0 1 0 2 0 0 0 0 0 0 0 0\nnot a disk\n" },
+	{ "proc/net", "dev", "Inter-|   Receive                       |  Transmit\n"
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes ...\n"
+		"    lo: 999 9 0 0 0 0 0 0 999 9 0 0 0 0 0 0\n"
+		"  eth0:1000 10 1 0 0 0 0 0 2000 20 2 0 0 0 0 0\n" },
+	{ "proc/pressure", "cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n"
+		"full avg10=0.00 avg60=0.00 avg300=0.00 total=500000\n" },
+	{ "proc/self", "mounts", "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n"
+		"/dev/sda1 /mnt/again ext4 rw 0 0\nserver:/x /mnt/nfs nfs4 rw 0 0\nbroken\n" },
+};
+
+static int
+make_files(void **state)
+{
+	size_t i;
+
+	(void)state;
+	if (!mkdtemp(top))
+		return -1;
+	top_fd = open(top, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	for (i = 0; i < ARRAY_LEN(files); i++) {
+		SCOPED(scope_close) int fd = -1;
+
+		if (fs_open_dir(&fd, top_fd, files[i].folder, 0755) != 0 ||
+			fs_replace(fd, files[i].name, files[i].text, strlen(files[i].text), 0644) != 0)
+			return -1;
+	}
+	for (i = 0; i < 2; i++) {
+		SCOPED(scope_close) int fd = -1;
+
+		if (fs_open_dir(&fd, top_fd, i ? "sys/block/loop0" : "sys/block/sda/device", 0755) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+remove_files(void **state)
+{
+	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	close(top_fd);
+	return fs_remove_tree(tmp, strrchr(top, '/') + 1);
+}
+
+/* "name{label=value,...} value" and, of counters, "+"; those whose name begins with prefix. */
+static void
+show(const struct sample_set *s, const char *prefix, struct buf *out)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->n; i++) {
+		const struct otlp_sample *p = &s->items[i];
+
+		if (strncmp(p->name, prefix, strlen(prefix)) != 0)
+			continue;
+		buf_puts(out, p->name);
+		for (j = 0; j < p->n_labels; j++)
+			buf_printf(out, "{%s=%s}", p->labels[j].name, p->labels[j].value);
+		buf_printf(out, " %g%s\n", p->real, p->counter ? "+" : "");
+		assert_int_equal(p->time_us, NOW);
+		if (p->counter)
+			assert_int_equal(p->start_us, UINT64_C(1999999000) * CLOCK_US_PER_S);
+	}
+}
+
+static const struct row {
+	const char *prefix, *shown;
+} rows[] = {
+	{ "host_boot", "host_boot_time_seconds 2e+09\n" },
+	{ "host_cpus", "host_cpus 2\n" },
+	{ "host_processes", "host_processes_running 2\nhost_processes_blocked 1\n" },
+	{ "host_memory", "host_memory_total_bytes 1.6384e+07\nhost_memory_available_bytes 8.192e+06\n"
+		"host_memory_swap_total_bytes 0\nhost_memory_swap_free_bytes 0\n" },
+	{ "host_load", "host_load1 0.5\nhost_load5 1.25\nhost_load15 2\n" },
+	{ "host_threads", "host_threads 250\n" },
+	{ "host_disk", "host_disk_read_bytes{device=sda} 51200+\n"
+		"host_disk_written_bytes{device=sda} 102400+\nhost_disk_busy_seconds{device=sda} 1.5+\n" },
+	{ "host_network", "host_network_received_bytes{device=eth0} 1000+\n"
+		"host_network_sent_bytes{device=eth0} 2000+\nhost_network_errors{device=eth0} 3+\n" },
+	{ "host_pressure", "host_pressure_stalled_seconds{resource=cpu}{kind=some} 2.5+\n"
+		"host_pressure_stalled_seconds{resource=cpu}{kind=full} 0.5+\n" },
+};
+
+static void
+texts_become_samples(void **state)
+{
+	SCOPED(host_closep) struct host *h = NULL;
+	SCOPED(sample_done) struct sample_set s = { 0 };
+	char proc[64], sys[64];
+	size_t i, mounted = 0, roles = 0;
+
+	(void)state;
+	(void)snprintf(proc, sizeof(proc), "%s/proc", top);
+	(void)snprintf(sys, sizeof(sys), "%s/sys", top);
+	assert_int_equal(host_open(&h, proc, sys, top), 0);
+	host_collect(h, &s, NOW);
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+
+		show(&s, rows[i].prefix, &out);
+		assert_string_equal(buf_text(&out), rows[i].shown);
+	}
+	for (i = 0; i < s.n; i++) {
+		mounted += strcmp(s.items[i].name, "host_filesystem_size_bytes") == 0;
+		roles += strcmp(s.items[i].name, "host_storage_free_bytes") == 0;
+	}
+	assert_int_equal(mounted, 1); /* one device counts once, a network file system never */
+	assert_int_equal(roles, 2);
+	i = s.n;
+	host_collect(h, &s, NOW); /* kept files are read anew */
+	assert_int_equal(s.n, 2 * i);
+}
+
+static void
+this_host_has_numbers(void **state)
+{
+	SCOPED(host_closep) struct host *h = NULL;
+	SCOPED(sample_done) struct sample_set s = { 0 };
+	size_t i, cpu = 0;
+
+	(void)state;
+	assert_int_equal(host_open(&h, "/proc", "/sys", "/tmp"), 0);
+	host_collect(h, &s, clock_now_us());
+	for (i = 0; i < s.n; i++)
+		cpu += strcmp(s.items[i].name, "host_cpu_seconds") == 0;
+	assert_int_equal(cpu, 8);
+	assert_true(host_open(&h, "/nowhere", "/sys", "/tmp") < 0);
+}
+
+static void
+a_process_with_an_odd_name(void **state)
+{
+	uint64_t ticks, pages;
+
+	(void)state;
+	assert_int_equal(host_text_process("42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 7 3 0 0 20 0 5 0 "
+		"9999 104857600 2560 18446744073709551615 1 1", &ticks, &pages), 0);
+	assert_int_equal(ticks, 10);
+	assert_int_equal(pages, 2560);
+	assert_int_equal(host_text_process("42 (a", &ticks, &pages), -1);
+	assert_int_equal(host_text_process("42 (a) S 1", &ticks, &pages), -1);
+}
+
+static void
+a_full_set_counts_what_it_refuses(void **state)
+{
+	SCOPED(sample_done) struct sample_set s = { 0 }, copy = { 0 };
+	int i;
+
+	(void)state;
+	for (i = 0; i < SAMPLE_SET_MAX; i++)
+		assert_non_null(sample_add(&s, "redis", "a", "1", NOW));
+	assert_null(sample_gauge(&s, NULL, "a", "1", NOW, 1));
+	sample_count(NULL, 0, 1);
+	sample_label(&s, NULL, "a", "b");
+	assert_int_equal(s.refused, 1);
+	sample_append(&copy, &s);
+	assert_int_equal(copy.n, SAMPLE_SET_MAX);
+	sample_reset(&s);
+	assert_string_equal(copy.items[0].service, "redis");
+	assert_int_equal(s.n + s.refused, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts_become_samples),
+		cmocka_unit_test(this_host_has_numbers),
+		cmocka_unit_test(a_process_with_an_odd_name),
+		cmocka_unit_test(a_full_set_counts_what_it_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, make_files, remove_files);
+}
