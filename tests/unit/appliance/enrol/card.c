@@ -1,0 +1,238 @@
+#include "appliance/enrol/card.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/enrol/card_show.h"
+#include "appliance/enrol/token.h"
+#include "appliance/trust/ed25519.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/metadata.h"
+#include "appliance/tuf/repo.h"
+
+enum { KEYS = 4 }; /* three of root, a stranger */
+
+static struct ed25519 *keys[KEYS];
+static json_t *root_doc, *facts;
+static struct card_hub hub;
+
+/* A 2-of-3 root as mainstay-release makes it. */
+static json_t *
+make_root(size_t first_signer)
+{
+	json_t *signed_ = tuf_repo_new("root", 1, UINT64_C(1900000000000000)), *all = json_object(), *doc;
+	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
+	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
+	json_t *roles = json_object();
+	uint8_t raw[3][32];
+
+	for (size_t i = 0; i < 3; i++)
+		memcpy(raw[i], ed25519_public(keys[i]), 32);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		json_object_set_new(roles, names[i], tuf_repo_role(all, (const uint8_t (*)[32])raw, 3, 2));
+	json_object_set_new(signed_, "roles", roles);
+	json_object_set_new(signed_, "keys", all);
+	json_object_set_new(signed_, "consistent_snapshot", json_true());
+	assert_int_equal(
+		tuf_repo_sign(&text, signed_, (const struct ed25519 *const *)keys + first_signer, 2), 0);
+	json_decref(signed_);
+	doc = json_loadb((char *)text.data, text.len, 0, NULL);
+	assert_non_null(doc);
+	return doc;
+}
+
+static int
+setup(void **state)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
+
+	(void)state;
+	for (size_t i = 0; i < KEYS; i++)
+		assert_int_equal(ed25519_generate(&keys[i]), 0);
+	root_doc = make_root(0);
+	buf_printf(&text, "{\"v\":1,\"name\":\"hub one\",\"url\":\"https://hub.example:8443\",\"reply\":\"%s\","
+			  "\"witness\":{\"name\":\"hub.example/witness\",\"key\":\"%s\"},\"director\":\"%s\"}",
+		ed25519_public_hex(keys[0]), ed25519_public_hex(keys[1]), ed25519_public_hex(keys[2]));
+	assert_int_equal(card_facts(&hub, &facts, text.data, text.len), 0);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < KEYS; i++)
+		ed25519_free(keys[i]);
+	json_decref(root_doc);
+	json_decref(facts);
+	return 0;
+}
+
+static void
+sign(struct buf *out, const json_t *signed_, size_t first_signer, size_t n)
+{
+	assert_int_equal(tuf_repo_sign(out, signed_, (const struct ed25519 *const *)keys + first_signer, n), 0);
+}
+
+static json_t *
+make_signed(void)
+{
+	json_t *v = NULL;
+
+	assert_int_equal(card_build(&v, "Vendor Inc.", root_doc, facts, 3, 2), 0);
+	return v;
+}
+
+static void
+a_card_and_back(void **state)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), canonical = BUF_MAX(CARD_MAX);
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	SCOPED(card_freep) struct card *c = NULL, *again = NULL;
+	SCOPED_JSON *signed_ = make_signed(), *sigs = NULL;
+	uint8_t digest[32];
+
+	(void)state;
+	sign(&text, signed_, 0, 2);
+	assert_int_equal(card_read(&c, text.data, text.len), 0);
+	assert_string_equal(c->name, "Vendor Inc.");
+	assert_string_equal(c->hub.url, "https://hub.example:8443");
+	assert_memory_equal(c->hub.director, ed25519_public(keys[2]), 32);
+	assert_int_equal(c->root_keys, 3);
+	assert_int_equal(c->root_threshold, 2);
+	assert_int_equal(c->officers_keys, 3);
+	assert_true(json_equal(c->root, root_doc));
+	assert_true(json_equal(c->facts, facts));
+	assert_int_equal(json_canonical(&canonical, signed_), 0);
+	sha256_of(digest, canonical.data, canonical.len);
+	assert_memory_equal(c->fingerprint, digest, 32);
+	/* by the judge's way */
+	assert_int_equal(tuf_split(&split, text.data, text.len, CARD_MAX, "card"), 0);
+	sigs = tuf_split_sigs(&split);
+	assert_int_equal(card_read_parts(&again, split.canonical.data, split.canonical.len, sigs), 0);
+	assert_memory_equal(again->fingerprint, digest, 32);
+}
+
+static int
+read_signed(const json_t *signed_, size_t first, size_t n)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX);
+	struct card *c = NULL;
+	int r;
+
+	sign(&text, signed_, first, n);
+	r = card_read(&c, text.data, text.len);
+	assert_int_equal(c != NULL, r == 0);
+	card_free(c);
+	return r;
+}
+
+static int
+read_with(const char *name, json_t *take_value)
+{
+	SCOPED_JSON *signed_ = make_signed();
+
+	json_object_set_new(signed_, name, take_value);
+	return read_signed(signed_, 0, 2);
+}
+
+static void
+cards_that_are_refused(void **state)
+{
+	SCOPED_JSON *signed_ = make_signed(), *bad_facts = json_deep_copy(facts);
+	SCOPED_JSON *bad_root = json_deep_copy(root_doc);
+	struct card *c = NULL;
+	static char big[CARD_MAX + 1];
+
+	(void)state;
+	assert_int_equal(read_signed(signed_, 1, 2), 0);
+	assert_int_equal(read_signed(signed_, 0, 1), REASON_THRESHOLD);
+	assert_int_equal(read_signed(signed_, 2, 2), REASON_THRESHOLD); /* one of root and a stranger */
+	assert_int_equal(read_signed(signed_, 0, 0), REASON_UNSIGNED);
+	assert_int_equal(read_with("_type", json_string("root")), REASON_MALFORMED);
+	assert_int_equal(read_with("v", json_integer(0)), REASON_MALFORMED);
+	assert_int_equal(read_with("more", json_integer(0)), REASON_UNKNOWN_FIELD);
+	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 3)), REASON_MALFORMED);
+	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 0)), REASON_MALFORMED);
+	assert_int_equal(read_with("root", json_object()), REASON_MALFORMED);
+	/* a root that its own threshold did not sign */
+	json_array_remove(json_object_get(bad_root, "signatures"), 0);
+	assert_int_equal(read_with("root", json_incref(bad_root)), REASON_THRESHOLD);
+
+	json_object_set_new(bad_facts, "url", json_string("ftp://x"));
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_MALFORMED);
+	json_object_set_new(bad_facts, "url", json_string("https://hub.example/"));
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_MALFORMED);
+	json_object_set_new(bad_facts, "url", json_string("https://user@hub.example"));
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_MALFORMED);
+	json_object_set_new(bad_facts, "url", json_string("https://hub.example"));
+	json_object_set_new(bad_facts, "reply",
+		json_string("0000000000000000000000000000000000000000000000000000000000000000"));
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_LOW_ORDER_KEY);
+	assert_int_equal(card_read(&c, "{}", 2), REASON_MALFORMED);
+	assert_int_equal(card_read(&c, big, sizeof(big)), REASON_TOO_LARGE);
+	assert_int_equal(card_read_parts(&c, big, sizeof(big), NULL), REASON_TOO_LARGE);
+	assert_null(c);
+}
+
+static void
+a_changed_card(void **state)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX);
+	SCOPED_JSON *signed_ = make_signed();
+	struct card *c = NULL;
+	char *at;
+
+	(void)state;
+	sign(&text, signed_, 0, 2);
+	at = strstr((char *)text.data, "hub.example:8443");
+	at[0] = 'p';
+	assert_int_equal(card_read(&c, text.data, text.len), REASON_BAD_SIGNATURE);
+	assert_int_equal(refuse_last()->reason, REASON_BAD_SIGNATURE);
+	assert_null(c);
+}
+
+static void
+shown_in_words(void **state)
+{
+	static const char *const words[] = { "Vendor Inc.", "https://hub.example:8443", "2 of 3 root keys", "2 of 3 officers",
+		"plant7", "acme", "telemetry", "updates", "remote", "hub.example/witness", "sha256:", "--accept" };
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
+	SCOPED(card_freep) struct card *c = NULL;
+	SCOPED_JSON *signed_ = make_signed(), *obj = NULL;
+	char digest[SHA256_TEXT_MAX];
+	struct token token;
+
+	(void)state;
+	assert_int_equal(token_mint(&token, "plant7", "acme", UINT64_C(1800000000000000)), 0);
+	sign(&text, signed_, 0, 2);
+	assert_int_equal(card_read(&c, text.data, text.len), 0);
+	assert_int_equal(card_show_text(&shown, c, &token), 0);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (!strstr(buf_text(&shown), words[i]))
+			fail_msg("does not show %s", words[i]);
+	}
+	assert_non_null(strstr(buf_text(&shown), sha256_text(digest, c->fingerprint)));
+	assert_int_equal(card_show_json(&obj, c, &token), 0);
+	assert_string_equal(json_string_value(json_object_get(obj, "fingerprint")), digest);
+	assert_false(json_is_true(json_object_get(json_object_get(obj, "switches"), "remote")));
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_card_and_back),
+		cmocka_unit_test(cards_that_are_refused),
+		cmocka_unit_test(a_changed_card),
+		cmocka_unit_test(shown_in_words),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
