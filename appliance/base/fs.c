@@ -149,11 +149,21 @@ fs_read(int dir_fd, const char *name, size_t max, struct buf *out)
 	return fs_read_fd(fd, max, out);
 }
 
+/* parent may be open for passing only. */
+static int
+sync_parent(int parent)
+{
+	SCOPED(scope_close) int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? FAULT(-errno) : fs_sync_dir(fd);
+}
+
 /* Step into parent/name, making it where it is missing. */
 static int
 open_or_make(int *ret_fd, int parent, const char *name, mode_t mode, bool last)
 {
-	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (last ? O_NOFOLLOW : 0);
+	/* On the way only the right to pass is needed: a daemon walks through folders that it may not list. */
+	int flags = O_DIRECTORY | O_CLOEXEC | (last ? O_RDONLY | O_NOFOLLOW : O_PATH);
 	SCOPED(scope_close) int fd = openat(parent, name, flags);
 	int r;
 
@@ -161,9 +171,9 @@ open_or_make(int *ret_fd, int parent, const char *name, mode_t mode, bool last)
 		if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
 			return FAULT(-errno);
 		fd = openat(parent, name, flags);
-		if (fd < 0 || fchmod(fd, mode) < 0)
+		if (fd < 0 || fchmodat(parent, name, mode, 0) < 0)
 			return FAULT(-errno);
-		r = fs_sync_dir(parent);
+		r = sync_parent(parent);
 		if (r < 0)
 			return r;
 	}
@@ -184,6 +194,8 @@ fs_open_dir(int *ret_fd, int dir_fd, const char *path, mode_t mode)
 	if (!copy)
 		return FAULT(-ENOMEM);
 	at = openat(dir_fd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0 && errno == EACCES)
+		at = openat(dir_fd, path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
 		return FAULT(-errno);
 	while (*(rest += strspn(rest, "/"))) {
