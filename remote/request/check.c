@@ -25,8 +25,9 @@ check_signature(const struct envelope *e, struct sshkey_public *ret_key)
 
 int
 request_check_sender(struct request **ret, const struct envelope *e, const struct people *people,
-	uint64_t now_us)
+	const char *customer, uint64_t now_us)
 {
+	SCOPED(request_freep) struct request *q = NULL;
 	const struct people_engineer *who;
 	struct sshkey_public key;
 	int r = check_signature(e, &key);
@@ -36,11 +37,13 @@ request_check_sender(struct request **ret, const struct envelope *e, const struc
 	if (!people)
 		return REFUSE(REASON_STALE_PEOPLE, "request",
 			"no people document here yet: nobody is known as an engineer");
-	/* Only whether the key is one at all: what its holder may do is judged later, by name. */
-	r = people_engineer_by_key(people, &key, CHECK_ROLE, NULL, now_us, &who);
-	if (r < 0 || r == REASON_REVOKED || r == REASON_UNKNOWN_KEY)
-		return r;
-	return request_from_envelope(ret, e);
+	/* A key that is nobody's is told so before anything is said about its message. */
+	if (people_engineer_by_keyid(people, key.keyid))
+		r = request_from_envelope(&q, e);
+	r = r ?: people_engineer_by_key(people, &key, CHECK_ROLE, customer, now_us, &who);
+	if (!r)
+		*ret = STEAL(q);
+	return r;
 }
 
 static int

@@ -16,12 +16,12 @@ struct people;
 
 #define CHECK_ROLE "support" /* what an engineer must be, for the site's customer */
 
-/* Is it from somebody we know?  The first part, before anything of it is kept: signature, then the members.
- * Returns 0 with *ret the caller's; REASON_UNSIGNED, REASON_BAD_SIGNATURE, REASON_STALE_PEOPLE (there is no
- * people document), REASON_REVOKED or REASON_UNKNOWN_KEY; REASON_UNKNOWN_FIELD, REASON_MALFORMED or
- * REASON_TOO_LARGE (all logged); or a fault. */
+/* Is it from somebody who may ask here?  The first part, before anything of it is kept, so that nobody else can
+ * fill the disk: signature, members, people.  Returns 0 with *ret the caller's; REASON_BAD_SIGNATURE,
+ * REASON_STALE_PEOPLE, REASON_UNKNOWN_KEY; REASON_UNKNOWN_FIELD or REASON_MALFORMED; REASON_REVOKED,
+ * REASON_WRONG_ROLE, REASON_NOT_YET_VALID, REASON_EXPIRED (all logged); or a fault. */
 int request_check_sender(struct request **ret, const struct envelope *e, const struct people *people,
-	uint64_t now_us);
+	const char *customer, uint64_t now_us);
 
 struct request_check_facts {
 	const struct people *people; /* NULL: none yet */

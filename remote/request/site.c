@@ -46,7 +46,8 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 		id = request_peek_id(e->payload);
 		if (request_store_delivered(s->store, mailbox, digest))
 			return 0;
-		r = request_check_sender(&q, e, monitor_people(s->m), monitor_now_us(s->m));
+		r = request_check_sender(&q, e, monitor_people(s->m), monitor_customer(s->m),
+			monitor_now_us(s->m));
 		r = r ?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m), ret_item);
 	} else {
 		sha256_of(digest, body, len);

@@ -214,6 +214,8 @@ by_arrival(const void *a, const void *b)
 
 	if ((*x)->received_us != (*y)->received_us)
 		return (*x)->received_us < (*y)->received_us ? -1 : 1;
+	if ((*x)->mailbox != (*y)->mailbox)
+		return (*x)->mailbox < (*y)->mailbox ? -1 : 1;
 	return strcmp((*x)->request->id, (*y)->request->id);
 }
 

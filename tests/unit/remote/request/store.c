@@ -1,0 +1,333 @@
+/* Requests on disk. */
+#include "tests/unit/remote/request/fixture.h"
+
+#include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "remote/request/store.h"
+
+static struct fixture fx;
+
+struct room {
+	struct scratch scratch;
+	struct request_store *store;
+};
+
+static void
+room_open(struct room *w)
+{
+	scratch_make(&w->scratch);
+	assert_int_equal(request_store_open(&w->store, w->scratch.fd), 0);
+}
+
+static void
+room_close(struct room *w)
+{
+	request_store_close(w->store);
+	scratch_remove(&w->scratch);
+}
+
+static void
+room_again(struct room *w)
+{
+	w->store = request_store_close(w->store);
+	assert_int_equal(request_store_open(&w->store, w->scratch.fd), 0);
+}
+
+static int
+add(struct room *w, const char *id, const char *engineer, uint8_t nonce, uint64_t expires_us,
+	struct request_item **ret)
+{
+	struct request q = fixture_request(&fx), *parsed = NULL;
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED_JSON *envelope = NULL;
+	struct request_item *item = NULL;
+	int r;
+
+	q.id = id;
+	q.engineer = engineer;
+	q.nonce[0] = nonce;
+	q.expires_us = expires_us;
+	q.not_before_us = expires_us - FIXTURE_HOUR;
+	envelope = fixture_seal(&fx, &q, ANN);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_REQUEST, envelope), 0);
+	assert_int_equal(request_from_envelope(&parsed, e), 0);
+	r = request_store_add(w->store, parsed, envelope, nonce, FIXTURE_NOW + nonce, &item);
+	if (ret)
+		*ret = item;
+	return r;
+}
+
+static void
+test_round_trip(void **state)
+{
+	SCOPED(room_close) struct room w;
+	struct request_item *item;
+	uint8_t digest[32];
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+	memcpy(digest, item->request->digest, 32);
+	item->flow.state = FLOW_STATE_WAITING;
+	item->flow.expires_us -= 5000;
+	item->decision = strdup("ask");
+	item->plan_text = strdup("line one\nline two\n");
+	item->plan = json_pack("{s:s}", "payload", "x");
+	item->result = json_pack("{s:s}", "payload", "y");
+	item->permit = json_pack("{s:s, s:s}", "text", "a\nb\n", "sig", "c\n");
+	item->reason = REASON_STATE_MOVED;
+	item->detail = strdup("moved");
+	item->outcome = strdup("ok");
+	item->settled = true;
+	assert_int_equal(request_store_save(w.store, item), 0);
+	room_again(&w);
+	item = request_store_find(w.store, "r-1");
+	assert_non_null(item);
+	assert_memory_equal(item->request->digest, digest, 32);
+	assert_int_equal(item->flow.state, FLOW_STATE_WAITING);
+	assert_true(item->flow.expires_us == FIXTURE_NOW + FIXTURE_HOUR - 5000);
+	assert_int_equal(item->mailbox, 1);
+	assert_true(item->received_us == FIXTURE_NOW);
+	assert_string_equal(item->decision, "ask");
+	assert_string_equal(item->plan_text, "line one\nline two\n");
+	assert_string_equal(json_string_value(json_object_get(item->plan, "payload")), "x");
+	assert_string_equal(json_string_value(json_object_get(item->result, "payload")), "y");
+	assert_string_equal(json_string_value(json_object_get(item->permit, "text")), "a\nb\n");
+	assert_int_equal(item->reason, REASON_STATE_MOVED);
+	assert_string_equal(item->detail, "moved");
+	assert_string_equal(item->outcome, "ok");
+	assert_true(item->settled);
+	assert_false(item->leafed);
+}
+
+static void
+test_an_id_counts_once(void **state)
+{
+	SCOPED(room_close) struct room w;
+	uint64_t before = refuse_count(REASON_REPLAYED);
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(add(&w, "r-1", "ann", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_REPLAYED);
+	assert_int_equal(refuse_last()->reason, REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
+	assert_int_equal(request_store_count(w.store), 1);
+	room_again(&w);
+	assert_int_equal(request_store_count(w.store), 1);
+	assert_int_equal(add(&w, "r-1", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_REPLAYED);
+}
+
+/* The nonce window lives in the files: it survives a restart. */
+static void
+test_nonces_last(void **state)
+{
+	SCOPED(room_close) struct room w;
+	struct request_item *item;
+	uint8_t nonce[REQUEST_NONCE_BYTES];
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+	memcpy(nonce, item->request->nonce, sizeof(nonce));
+	assert_false(request_store_nonce_used(w.store, "r-1", nonce));
+	assert_true(request_store_nonce_used(w.store, "r-2", nonce));
+	item->flow.state = FLOW_STATE_DONE;
+	assert_int_equal(request_store_save(w.store, item), 0);
+	room_again(&w);
+	assert_true(request_store_nonce_used(w.store, "r-2", nonce));
+	nonce[5] ^= 1;
+	assert_false(request_store_nonce_used(w.store, "r-2", nonce));
+}
+
+static void
+test_delivered_twice(void **state)
+{
+	SCOPED(room_close) struct room w;
+	struct request_item *item;
+	uint8_t digest[32];
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+	memcpy(digest, item->request->digest, 32);
+	room_again(&w);
+	assert_true(request_store_delivered(w.store, 1, digest));
+	assert_false(request_store_delivered(w.store, 2, digest)); /* a replay, not a repetition */
+	assert_false(request_store_delivered(w.store, 0, digest));
+	digest[0] ^= 1;
+	assert_false(request_store_delivered(w.store, 1, digest));
+}
+
+static void
+test_limits(void **state)
+{
+	SCOPED(room_close) struct room w;
+	uint64_t before = refuse_count(REASON_BUSY);
+	char id[16], engineer[16];
+	unsigned n = 0;
+
+	(void)state;
+	room_open(&w);
+	for (; n < REQUEST_PENDING_ENGINEER_MAX; n++) {
+		(void)snprintf(id, sizeof(id), "r-%u", n);
+		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	}
+	assert_int_equal(add(&w, "r-x", "ann", 200, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_int_equal(request_store_count(w.store), n);
+	for (; n < REQUEST_PENDING_MAX; n++) {
+		(void)snprintf(id, sizeof(id), "r-%u", n);
+		(void)snprintf(engineer, sizeof(engineer), "e%u", n / 8);
+		assert_int_equal(add(&w, id, engineer, (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	}
+	assert_int_equal(add(&w, "r-y", "zoe", 201, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 2);
+	assert_int_equal(request_store_count(w.store), REQUEST_PENDING_MAX);
+	assert_int_equal(request_store_pending(w.store, "ann"), REQUEST_PENDING_ENGINEER_MAX);
+	/* What is over counts no more. */
+	request_store_at(w.store, 0)->flow.state = FLOW_STATE_DONE;
+	request_store_at(w.store, 1)->flow.state = FLOW_STATE_REFUSED;
+	assert_int_equal(request_store_pending(w.store, NULL), REQUEST_PENDING_MAX - 2);
+	assert_int_equal(add(&w, "r-x", "ann", 200, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+}
+
+/* What is kept is kept for its nonce: only what has expired makes room. */
+static void
+test_room(void **state)
+{
+	SCOPED(room_close) struct room w;
+	struct request_item *item;
+	char id[16];
+
+	(void)state;
+	room_open(&w);
+	for (unsigned n = 0; n < REQUEST_KEPT_MAX; n++) {
+		(void)snprintf(id, sizeof(id), "r-%u", n);
+		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+		item->flow.state = FLOW_STATE_DONE;
+		item->settled = true;
+	}
+	assert_int_equal(add(&w, "r-new", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_int_equal(request_store_count(w.store), REQUEST_KEPT_MAX);
+	request_store_find(w.store, "r-7")->request->expires_us = FIXTURE_NOW - 1;
+	request_store_find(w.store, "r-7")->settled = false; /* not handed over yet: stays */
+	assert_int_equal(add(&w, "r-new", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
+	request_store_find(w.store, "r-7")->settled = true;
+	assert_int_equal(add(&w, "r-new", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(request_store_count(w.store), REQUEST_KEPT_MAX);
+	assert_null(request_store_find(w.store, "r-7"));
+	assert_non_null(request_store_find(w.store, "r-new"));
+}
+
+static const struct {
+	const char *name, *text;
+} damaged[] = {
+	{ "r-a.json", "" },
+	{ "r-b.json", "{" },
+	{ "r-c.json", "{\"v\":1}" },
+	{ "r-d.json", "{\"envelope\":{},\"expires\":\"2026-11-21T20:00:00Z\",\"mailbox\":1,"
+		      "\"received\":\"2026-11-21T20:00:00Z\",\"settled\":false,\"state\":\"waiting\",\"v\":1}" },
+	{ "r-e.json", "{\"extra\":1}" },
+};
+
+static void
+test_damage_is_set_aside(void **state)
+{
+	SCOPED(room_close) struct room w;
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20);
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(fs_open_dir(&fd, w.scratch.fd, "requests", 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(damaged); i++)
+		assert_int_equal(fs_replace(fd, damaged[i].name, damaged[i].text,
+					 strlen(damaged[i].text), 0600),
+			0);
+	/* A good file under another's name is nobody's. */
+	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
+	assert_int_equal(fs_replace(fd, "r-2.json", b.data, b.len, 0600), 0);
+	assert_int_equal(fs_replace(fd, ".tmp.r-3.json", "x", 1, 0600), 0);
+	room_again(&w);
+	assert_int_equal(request_store_count(w.store), 1);
+	assert_non_null(request_store_find(w.store, "r-1"));
+	assert_null(request_store_find(w.store, "r-2"));
+	assert_int_equal(faccessat(fd, "r-1.json", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, "r-2.json", F_OK, 0), -1);
+	assert_int_equal(faccessat(fd, "r-2.json.bad", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, "r-a.json.bad", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, ".tmp.r-3.json", F_OK, 0), -1);
+}
+
+static void
+test_order_and_removal(void **state)
+{
+	SCOPED(room_close) struct room w;
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-z", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(add(&w, "r-a", "ann", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(add(&w, "r-m", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	room_again(&w);
+	assert_string_equal(request_store_at(w.store, 0)->request->id, "r-z");
+	assert_string_equal(request_store_at(w.store, 2)->request->id, "r-m");
+	assert_null(request_store_at(w.store, 3));
+	assert_int_equal(request_store_remove(w.store, request_store_at(w.store, 1)), 0);
+	assert_null(request_store_find(w.store, "r-a"));
+	room_again(&w);
+	assert_int_equal(request_store_count(w.store), 2);
+}
+
+/* A disk that takes nothing: the request is refused by a fault and leaves no trace. */
+static void
+test_failing_disk(void **state)
+{
+	SCOPED(room_close) struct room w;
+	char path[128];
+
+	(void)state;
+	room_open(&w);
+	(void)snprintf(path, sizeof(path), "%s/requests", w.scratch.path);
+	assert_int_equal(rmdir(path), 0); /* the folder's descriptor is now one without a name */
+	assert_true(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL) < 0);
+	assert_int_equal(request_store_count(w.store), 0);
+	assert_null(request_store_find(w.store, "r-1"));
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fixture_open(&fx);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	fixture_close(&fx);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_an_id_counts_once),
+		cmocka_unit_test(test_nonces_last),
+		cmocka_unit_test(test_delivered_twice),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_damage_is_set_aside),
+		cmocka_unit_test(test_order_and_removal),
+		cmocka_unit_test(test_failing_disk),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
