@@ -82,7 +82,10 @@ desk_answer_take(struct desk_answer *a, const json_t *doc)
 	const json_t *plan = json_object_get(doc, "plan"), *result = json_object_get(doc, "result");
 	int r = 0;
 
-	(void)snprintf(a->state, sizeof(a->state), "%s", state ? state : "");
+	/* It goes into the next URL. */
+	if (!state || strspn(state, "abcdefghijklmnopqrstuvwxyz") != strlen(state))
+		return REFUSE(REASON_MALFORMED, a->id, "the hub says no state");
+	(void)snprintf(a->state, sizeof(a->state), "%s", state);
 	(void)snprintf(a->decision, sizeof(a->decision), "%s", decision ? decision : "");
 	if (json_is_object(plan))
 		r = take_plan(a, plan);

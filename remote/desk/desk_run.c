@@ -242,7 +242,9 @@ wait_for(struct order *o, struct desk_answer *a)
 		SCOPED_JSON *doc = NULL;
 		int r;
 
-		(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s?wait=%u", o->id, s);
+		/* The hub answers as soon as it is in another state than the one we know. */
+		(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s?wait=%u&state=%s", o->id, s,
+			a->state);
 		r = desk_client_get(&o->d, path, s + REQUEST_S, &doc);
 		r = r ?: desk_answer_take(a, doc);
 		if (r || a->result || s == 0)
@@ -266,7 +268,7 @@ desk_run(struct command_call *call)
 	if (r)
 		return r;
 	command_say(call, "asked      %s\n", o.id);
-	a = (struct desk_answer){ .call = call, .id = o.id };
+	a = (struct desk_answer){ .call = call, .id = o.id, .state = "queued" };
 	memcpy(a.key, o.site.key, sizeof(a.key));
 	memcpy(a.request, o.request.digest, sizeof(a.request));
 	r = wait_for(&o, &a);
