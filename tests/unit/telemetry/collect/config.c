@@ -1,0 +1,188 @@
+/* What the monitor tells and what the operator writes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "telemetry/collect/config.h"
+
+#define GOOD                                                                                       \
+	"{\"site\":\"s1\",\"switch\":true,\"fields\":[\"redis_up\"],\"classes\":{\"log\":\"keep\"},"  \
+	"\"services\":[{\"name\":\"redis\",\"release\":\"aa\",\"dir\":\"/run/x\",\"metrics\":[],"     \
+	"\"alerts\":[{\"name\":\"down\",\"metric\":\"redis_up\",\"op\":\"below\",\"value\":1}]}]}"
+
+static const struct row {
+	const char *name, *json;
+	int reason;
+} rows[] = {
+	{ "no switch", "{\"fields\":[],\"services\":[]}", REASON_MALFORMED },
+	{ "a member that is none", "{\"switch\":true,\"fields\":[],\"services\":[],\"x\":1}",
+		REASON_UNKNOWN_FIELD },
+	{ "a class that is none", "{\"switch\":true,\"fields\":[],\"services\":[],"
+		"\"classes\":{\"x\":\"send\"}}", REASON_UNKNOWN_FIELD },
+	{ "a service without a folder", "{\"switch\":true,\"fields\":[],\"services\":[{\"name\":\"a\"}]}",
+		REASON_MALFORMED },
+	{ "an alert without a bound", "{\"switch\":true,\"fields\":[],\"services\":[{\"name\":\"a\","
+		"\"dir\":\"/a\",\"alerts\":[{\"name\":\"a\",\"metric\":\"b\",\"op\":\"below\"}]}]}",
+		REASON_MALFORMED },
+	{ "no object", "[]", REASON_MALFORMED },
+};
+
+struct folder {
+	char path[40];
+	int fd;
+	struct paths paths;
+};
+
+static int
+make_folder(void **state)
+{
+	struct folder *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -1;
+	*state = f;
+	(void)snprintf(f->path, sizeof(f->path), "/tmp/mainstay-config-XXXXXX");
+	if (!mkdtemp(f->path))
+		return -1;
+	(void)snprintf(f->paths.etc, sizeof(f->paths.etc), "%s", f->path);
+	f->fd = open(f->path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	return f->fd < 0 ? -1 : 0;
+}
+
+static int
+remove_folder(void **state)
+{
+	struct folder *f = *state;
+	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	int r = fs_remove_tree(tmp, strrchr(f->path, '/') + 1);
+
+	close(f->fd);
+	free(f);
+	return r;
+}
+
+static void
+what_is_told_is_read_kept_and_not_lost_to_nonsense(void **state)
+{
+	const struct folder *f = *state;
+	SCOPED(config_done) struct config c = { 0 }, again = { 0 };
+	SCOPED_JSON *good = json_loads(GOOD, 0, NULL);
+	size_t i;
+
+	assert_int_equal(config_load(&again, f->fd), REASON_NOT_FOUND);
+	assert_int_equal(config_read(&c, good), 0);
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *doc = json_loads(rows[i].json, 0, NULL);
+		int r = config_read(&c, doc);
+
+		if (r != rows[i].reason || refuse_last()->reason != (enum reason)r)
+			fail_msg("%s: %d", rows[i].name, r);
+	}
+	assert_int_equal(config_save(&c, f->fd), 0);
+	assert_int_equal(config_load(&again, f->fd), 0);
+	assert_string_equal(again.site, "s1");
+	assert_true(again.on);
+	assert_int_equal(again.fates.of[CLASS_LOG], POLICY_KEEP);
+	assert_int_equal(again.n_services, 1);
+	assert_string_equal(again.services[0].dir, "/run/x");
+	assert_int_equal(again.n_rules, 1);
+	assert_string_equal(again.rules[0].service, "redis");
+	assert_int_equal(fs_replace(f->fd, "config.json", "{", 1, 0600), 0);
+	assert_int_equal(config_load(&again, f->fd), REASON_MALFORMED);
+	assert_string_equal(again.site, "s1");
+}
+
+static void
+too_many_services(void **state)
+{
+	SCOPED(config_done) struct config c = { 0 };
+	SCOPED_JSON *services = json_array(), *doc = NULL;
+	int i;
+
+	(void)state;
+	for (i = 0; i <= CONFIG_SERVICES_MAX; i++)
+		(void)json_array_append_new(services, json_pack("{s:s, s:s}", "name", "a", "dir", "/a"));
+	doc = json_pack("{s:b, s:[], s:O}", "switch", 1, "fields", "services", services);
+	assert_true(config_read(&c, doc) > 0);
+	assert_null(c.json);
+}
+
+static const struct yaml_row {
+	const char *name, *text;
+	int result;
+	uint64_t period_s, spool_mb;
+	const char *place;
+} yamls[] = {
+	{ "both", "telemetry:\n  period: 1s\n  spool: 4mb\n", 0, 1, 4, "" },
+	{ "none", "proxy: http://p\n", 0, 15, 64, "" },
+	{ "a span that is too short", "telemetry:\n  period: 10ms\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:2:3" },
+	{ "a span that is none", "telemetry:\n  period: often\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:2:3" },
+	{ "a list for a span", "telemetry:\n  period: [1s]\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:2:3" },
+	{ "too small a spool", "telemetry:\n  spool: 10kb\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:2:3" },
+	{ "a key that is none", "telemetry:\n  perod: 1s\n", REASON_UNKNOWN_FIELD, 0, 0,
+		"mainstay.yaml:2:3" },
+	{ "no mapping", "telemetry: 1s\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:1" },
+	{ "no YAML", "telemetry: [\n", REASON_MALFORMED, 0, 0, NULL },
+};
+
+static void
+settings_row_by_row(void **state)
+{
+	const struct folder *f = *state;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(yamls); i++) {
+		struct config_settings s = { 0 };
+		int r;
+
+		assert_int_equal(fs_replace(f->fd, "mainstay.yaml", yamls[i].text, strlen(yamls[i].text),
+			0644), 0);
+		r = config_settings(&s, &f->paths);
+		if (r != yamls[i].result || s.period_us != yamls[i].period_s * CLOCK_US_PER_S ||
+			s.spool_bytes != yamls[i].spool_mb * 1024 * 1024)
+			fail_msg("%s: %d", yamls[i].name, r);
+		if (r > 0 && yamls[i].place)
+			assert_string_equal(refuse_last()->place, yamls[i].place);
+	}
+}
+
+static void
+without_a_file_the_defaults_hold(void **state)
+{
+	const struct folder *f = *state;
+	struct config_settings s = { 0 };
+	struct paths nowhere = { .etc = "/nowhere" };
+
+	assert_int_equal(config_settings(&s, &f->paths), 0);
+	assert_int_equal(s.period_us, 15 * CLOCK_US_PER_S);
+	assert_int_equal(config_settings(&s, &nowhere), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_told_is_read_kept_and_not_lost_to_nonsense,
+			make_folder, remove_folder),
+		cmocka_unit_test(too_many_services),
+		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(without_a_file_the_defaults_hold, make_folder,
+			remove_folder),
+	};
+
+	log_quiet_refusals(true);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,253 @@
+/* Probing a Redis that answers, errs, is frozen, or is not there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/loop/loop.h"
+#include "telemetry/collect/redis.h"
+#include "telemetry/collect/sample.h"
+
+/* A server that gives one fixed answer, byte by byte where asked, or none. */
+struct server {
+	sd_event *loop;
+	char dir[40];
+	int fd, peer;
+	struct loop_watch *accept, *read;
+	const char *answer; /* NULL: frozen */
+	bool close_at_once;
+	unsigned asked;
+};
+
+static void
+on_question(uint32_t revents, void *arg)
+{
+	struct server *s = arg;
+	char in[64];
+	ssize_t n = recv(s->peer, in, sizeof(in), MSG_DONTWAIT);
+	size_t i;
+
+	(void)revents;
+	if (n <= 0) {
+		s->read = loop_unwatch(s->read);
+		scope_close(&s->peer);
+		s->peer = -1;
+		return;
+	}
+	assert_int_equal(n, 14);
+	assert_memory_equal(in, "*1\r\n$4\r\nINFO\r\n", 14);
+	s->asked++;
+	for (i = 0; s->answer && i < strlen(s->answer); i++)
+		assert_int_equal(send(s->peer, s->answer + i, 1, MSG_NOSIGNAL), 1);
+}
+
+static void
+on_connection(uint32_t revents, void *arg)
+{
+	struct server *s = arg;
+
+	(void)revents;
+	s->peer = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(s->peer >= 0);
+	if (s->close_at_once) {
+		scope_close(&s->peer);
+		s->peer = -1;
+	} else {
+		assert_int_equal(loop_watch(&s->read, s->loop, s->peer, EPOLLIN, on_question, s), 0);
+	}
+}
+
+static int
+setup(void **state)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	if (!s)
+		return -1;
+	*state = s;
+	s->peer = -1;
+	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/mainstay-redis-XXXXXX");
+	if (!mkdtemp(s->dir) || loop_new(&s->loop, NULL, NULL) != 0)
+		return -1;
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/redis.sock", s->dir);
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(s->fd, 4) < 0)
+		return -1;
+	return loop_watch(&s->accept, s->loop, s->fd, EPOLLIN, on_connection, s);
+}
+
+static int
+teardown(void **state)
+{
+	struct server *s = *state;
+	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	int r = fs_remove_tree(tmp, strrchr(s->dir, '/') + 1);
+
+	loop_unwatch(s->accept);
+	loop_unwatch(s->read);
+	scope_close(&s->fd);
+	scope_close(&s->peer);
+	sd_event_unref(s->loop);
+	free(s);
+	return r;
+}
+
+static void
+on_done(void *arg)
+{
+	struct server *s = arg;
+
+	(void)sd_event_exit(s->loop, 0);
+}
+
+/* Probe once; the samples as text. */
+static uint64_t
+probe(struct server *s, const char *socket_template, struct buf *out)
+{
+	SCOPED(redis_freep) struct redis *r = NULL;
+	SCOPED_JSON *fields = json_pack("[s, s, s]", "used_memory", "total_commands_processed", "role");
+	uint64_t begin = clock_mono_us();
+	const struct sample_set *samples;
+	size_t i;
+
+	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, socket_template, fields, on_done, s), 0);
+	assert_int_equal(redis_samples(r)->n, 0);
+	redis_probe(r);
+	redis_probe(r); /* one is under way: nothing */
+	assert_int_equal(loop_run(s->loop), 0);
+	samples = redis_samples(r);
+	for (i = 0; i < samples->n; i++) {
+		const struct otlp_sample *p = &samples->items[i];
+
+		assert_string_equal(p->service, "redis");
+		buf_printf(out, "%s=%g%s ", p->name, p->real, p->counter ? "+" : "");
+		if (p->counter) /* since the server started: 100 s ago */
+			assert_in_range(p->time_us - p->start_us, 100 * CLOCK_US_PER_S,
+				100 * CLOCK_US_PER_S);
+	}
+	return clock_mono_us() - begin;
+}
+
+static void
+a_healthy_one_gives_its_fields(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+
+	s->answer = "$101\r\n# Server\r\nuptime_in_seconds:100\r\nused_memory:4096\r\nsecret:5\r\n"
+		"total_commands_processed:17\r\nrole:master\r\n\r\n";
+	(void)probe(s, "{run}/redis.sock", &out);
+	assert_string_equal(buf_text(&out),
+		"redis_up=1 redis_used_memory=4096 redis_total_commands_processed=17+ ");
+	assert_int_equal(s->asked, 1);
+}
+
+static void
+an_error_is_an_answer(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+
+	s->answer = "-NOAUTH Authentication required.\r\n";
+	(void)probe(s, "{run}/redis.sock", &out);
+	assert_string_equal(buf_text(&out), "redis_up=1 ");
+}
+
+static void
+nonsense_is_none(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	uint64_t before = refuse_count(REASON_MALFORMED);
+
+	s->answer = "HTTP/1.1 200 OK\r\n\r\n";
+	(void)probe(s, "{run}/redis.sock", &out);
+	assert_string_equal(buf_text(&out), "redis_up=0 ");
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+}
+
+static void
+a_frozen_one_is_down_within_its_time(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	uint64_t took = probe(s, "{run}/redis.sock", &out);
+
+	assert_string_equal(buf_text(&out), "redis_up=0 ");
+	assert_in_range(took / CLOCK_US_PER_MS, REDIS_TIMEOUT_MS - 50, 2 * REDIS_TIMEOUT_MS);
+}
+
+static void
+one_that_hangs_up_is_down(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+
+	s->close_at_once = true;
+	(void)probe(s, "{run}/redis.sock", &out);
+	assert_string_equal(buf_text(&out), "redis_up=0 ");
+}
+
+static void
+no_socket_is_down_at_once(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	uint64_t took = probe(s, "{run}/other.sock", &out);
+
+	assert_string_equal(buf_text(&out), "redis_up=0 ");
+	assert_true(took < REDIS_TIMEOUT_MS * CLOCK_US_PER_MS / 2);
+}
+
+static void
+what_a_definition_may_not_name(void **state)
+{
+	static const char *const sockets[] = { "/etc/x.sock", "{run}/", "{run}/../x", "{run}/a/b", "{run}/..",
+		"redis.sock" };
+	struct server *s = *state;
+	SCOPED_JSON *good = json_pack("[s]", "used_memory");
+	SCOPED_JSON *bad = json_pack("[s]", "used memory"), *object = json_object();
+	struct redis *r = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(sockets); i++) {
+		assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, sockets[i], good, on_done, s),
+			REASON_MALFORMED);
+		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	}
+	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, "{run}/a", bad, on_done, s),
+		REASON_MALFORMED);
+	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, "{run}/a", object, on_done, s),
+		REASON_MALFORMED);
+	assert_null(r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_healthy_one_gives_its_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_error_is_an_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(nonsense_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_frozen_one_is_down_within_its_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_hangs_up_is_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_socket_is_down_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_definition_may_not_name, setup, teardown),
+	};
+
+	log_quiet_refusals(true);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
