@@ -82,7 +82,9 @@ spawn(pid_t *ret, const char *program, const char *dir, bool check)
 		(void)signal(SIGPIPE, SIG_DFL);
 		(void)dup2(null, STDIN_FILENO);
 		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
-		/* The front dies with the hub, however the hub dies. */
+		/* A group of its own, so that workers whose master was killed can be found; and the front dies with
+		 * the hub, however the hub dies. */
+		(void)setpgid(0, 0);
 		if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 			_exit(127);
 		(void)execve(program, run_argv, environment);
@@ -147,6 +149,8 @@ on_child(void *arg)
 
 	if (n->pid == 0 || waitpid(n->pid, &status, WNOHANG) != n->pid)
 		return;
+	/* Workers outlive a master that was killed, and keep its port. */
+	(void)kill(-n->pid, SIGKILL);
 	n->pid = 0;
 	if (n->quitting)
 		return;

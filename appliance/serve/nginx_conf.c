@@ -89,12 +89,13 @@ write_problems(struct buf *out)
 			"location @p%zu {\n"
 			"\tdefault_type application/problem+json;\n"
 			"\tadd_header Mainstay-Reason %s always;\n"
-			"\tadd_header Retry-After 5 always;\n"
+			"%s"
 			"\treturn %d '{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"reason\":\"%s\","
 			"\"operand\":\"\",\"detail\":\"%s\"}';\n"
 			"}\n",
-			problems[i].codes, problems[i].status, i, i, problems[i].reason, problems[i].status,
-			problems[i].reason, problems[i].status, problems[i].reason, problems[i].text);
+			problems[i].codes, problems[i].status, i, i, problems[i].reason,
+			problems[i].status == 429 || problems[i].status == 503 ? "\tadd_header Retry-After 5 always;\n" : "",
+			problems[i].status, problems[i].reason, problems[i].status, problems[i].reason, problems[i].text);
 }
 
 static void

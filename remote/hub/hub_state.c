@@ -20,7 +20,11 @@
 #include "appliance/serve/tls.h"
 #include "appliance/trust/note.h"
 
-enum { CONFIG_MAX = 16 * 1024, HOST_MAX = 200 };
+enum {
+	CONFIG_MAX = 16 * 1024,
+	HOST_MAX = 200,
+	SOCKET_PATH_MAX = 108, /* of sockaddr_un, with NUL */
+};
 
 void
 hub_state_done(struct hub_state *s)
@@ -194,7 +198,11 @@ open_dir(struct hub_state *s, const char *dir, bool make)
 		if (s->dir_fd < 0)
 			return REFUSE(REASON_NOT_FOUND, dir, "is no hub's folder; make one with init");
 	}
-	return absolute(s->dir, dir);
+	r = absolute(s->dir, dir);
+	if (r == 0 && strlen(s->dir) + sizeof("/http.sock") > SOCKET_PATH_MAX)
+		return REFUSE(REASON_USAGE, s->dir, "is too long: a socket's path below it has at most %d bytes",
+			SOCKET_PATH_MAX - 1);
+	return r;
 }
 
 static int
