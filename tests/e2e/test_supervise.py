@@ -1,0 +1,353 @@
+"""Services outlive every process of ours: each is killed in turn while a client asks Redis without a pause.
+
+The daemons are played by build/tests/unit/appliance/supervise/play; supervise, shims, sandbox and Redis are real.
+"""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("MAINSTAY_BUILD", os.path.join(ROOT, "build"))
+PLAY = os.path.join(BUILD, "tests/unit/appliance/supervise/play")
+SUPERVISE = os.path.join(BUILD, "bin/mainstay-supervise")
+REDIS = "/usr/bin/redis-server"
+
+pytestmark = pytest.mark.skipif(not (os.path.exists(PLAY) and os.path.exists(SUPERVISE) and os.path.exists(REDIS)),
+                                reason="needs the built programs and redis-server")
+
+
+def wait_for(what, seconds=20, text="it"):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            got = what()
+        except (OSError, ValueError, KeyError):
+            got = None
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError(f"{text} did not come in {seconds} s")
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Pinger(threading.Thread):
+    """Asks Redis over a new connection each 20 ms; what failed is kept."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.ok, self.failed, self.on = path, 0, [], True
+
+    def run(self):
+        while self.on:
+            try:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.settimeout(5)
+                    s.connect(self.path)
+                    s.sendall(b"PING\r\n")
+                    assert s.recv(64) == b"+PONG\r\n"
+                self.ok += 1
+            except (OSError, AssertionError) as e:
+                self.failed.append(repr(e))
+            time.sleep(0.02)
+
+
+class Site:
+    """`mainstay run` on a state folder of its own, as root or as an ordinary user."""
+
+    def __init__(self, closed=False, uid=None):
+        self.top = tempfile.mkdtemp(prefix="mainstay-", dir="/tmp")
+        os.chmod(self.top, 0o700 if closed else 0o755)
+        self.bin, self.dir, self.uid = f"{self.top}/bin", f"{self.top}/state", uid
+        os.mkdir(self.bin)
+        os.mkdir(self.dir)
+        for name in ("mainstay", "mainstayd", "mainstay-collectd", "mainstay-courier"):
+            shutil.copy(PLAY, f"{self.bin}/{name}")
+        shutil.copy(SUPERVISE, self.bin)
+        os.mkdir(f"{self.dir}/play")
+        if uid:
+            for folder in (self.top, self.bin, self.dir, f"{self.dir}/play"):
+                os.chown(folder, uid, uid)
+        self.process = None
+
+    def command(self, *args):
+        return [f"{self.bin}/mainstay", *args, "--state", self.dir]
+
+    def run(self, *args):
+        return subprocess.run(self.command(*args), capture_output=True, text=True, timeout=150,
+                              user=self.uid, group=self.uid)
+
+    def up(self):
+        r, w = os.pipe()
+        with open(f"{self.top}/err", "a") as err, open(f"{self.top}/out", "a") as out:
+            self.process = subprocess.Popen(self.command("run", "--ready-fd", str(w)), pass_fds=[w], stdout=out,
+                                            stderr=err, user=self.uid, group=self.uid)
+        os.close(w)
+        with os.fdopen(r) as f:
+            assert f.readline() == "READY\n", self.log()
+
+    def log(self):
+        with open(f"{self.top}/err") as f:
+            return f.read()
+
+    def roster(self):
+        with open(f"{self.dir}/run/supervise/roster") as f:
+            rows = [line.split() for line in f.read().splitlines()[1:]]
+        return {(r[0] if r[1] == "-" else f"{r[0]} {r[1]}"): int(r[2]) for r in rows}
+
+    def state(self, name):
+        with open(f"{self.dir}/run/shim/{name}.json") as f:
+            return json.load(f)
+
+    def enforced(self):
+        with open(f"{self.dir}/run/supervise/enforced") as f:
+            return json.load(f)
+
+    def seen(self):
+        """The state folder as the daemons name it."""
+        with open(f"/proc/{self.roster()['monitor']}/cmdline") as f:
+            return f.read().split("\0")[2]
+
+    def folders(self, name):
+        ids = dict(line.split() for line in open(f"{self.dir}/run/supervise/ids"))
+        for folder in ("lib/services/%s/data", "lib/services/%s/conf", "lib/services/%s/log", "run/services/%s"):
+            path = os.path.join(self.dir, folder % name)
+            os.makedirs(path, exist_ok=True)
+            os.chown(path, int(ids["service"]), int(ids["service"]))
+            os.chmod(os.path.dirname(path), 0o755)
+
+    def spec(self, name, argv, **more):
+        self.folders(name)
+        seen = self.seen()
+        spec = {"v": 1, "name": name, "release": "", "tree": "/", "data": f"{seen}/lib/services/{name}/data",
+                "conf": f"{seen}/lib/services/{name}/conf", "log": f"{seen}/lib/services/{name}/log",
+                "run": f"{seen}/run/services/{name}", "argv": argv, "env": [], "probe": [], "expect": "",
+                "heal": "exit", "health": "none", "socket": "", "health_interval_ms": 300,
+                "health_timeout_ms": 500, "health_failures": 2, "start_timeout_ms": 20000, "grace_ms": 5000,
+                "nofile": 0, "log_bytes": 0, "network": True} | more
+        with open(f"{self.dir}/play/{name}.json", "w") as f:
+            json.dump(spec, f)
+
+    def ask(self, name, what, results=("ok",)):
+        done = f"{self.dir}/play/{name}.done"
+        if os.path.exists(done):
+            os.unlink(done)
+        with open(f"{self.dir}/play/{name}.{what}", "w"):
+            pass
+        assert wait_for(lambda: open(done).read(), 40, f"{what} {name}").strip() in results, self.log()
+
+    def redis(self, **more):
+        self.folders("redis")
+        with open(f"{self.dir}/lib/services/redis/conf/redis.conf", "w") as f:
+            f.write("port 0\nunixsocket /run/service/redis.sock\nunixsocketperm 777\ndir /data\nsave \"\"\n")
+        self.spec("redis", [REDIS, "/conf/redis.conf"], health="resp", socket="redis.sock", **more)
+        self.ask("redis", "start")
+        return f"{self.dir}/run/services/redis/redis.sock"
+
+    def kill(self, role, sig=signal.SIGKILL):
+        """Kill the holder of a role; returns once another holds it, alive."""
+        old = self.roster()[role]
+        os.kill(old, sig)
+        wait_for(lambda: self.roster().get(role, 0) not in (0, old) and alive(self.roster()[role]), 30, role)
+
+    def end(self):
+        try:
+            if self.process and self.process.poll() is None:
+                self.run("run", "--down")
+                self.process.wait(60)
+            self.run("run", "--down")
+        finally:
+            if self.process and self.process.poll() is None:
+                self.process.kill()
+            shutil.rmtree(self.top)
+
+
+@pytest.fixture
+def site():
+    s = Site()
+    yield s
+    s.end()
+
+
+def test_redis_outlives_each_process(site):
+    site.up()
+    path = site.redis()
+    pid = site.state("redis")["pid"]
+    pings = Pinger(path)
+    pings.start()
+    for role in ("monitor", "collectd", "courier", "shim redis", "supervise", "shim redis", "supervise", "monitor"):
+        site.kill(role)
+        time.sleep(0.3)
+    # `mainstay run` itself: the next one finds everything.
+    site.process.kill()
+    site.process.wait()
+    time.sleep(0.5)
+    site.up()
+    wait_for(lambda: alive(site.roster()["shim redis"]))
+    # SIGTERM ends the daemons, the service stays; the next run adopts it.
+    daemons = [site.roster()[r] for r in ("monitor", "collectd", "courier", "supervise")]
+    site.process.terminate()
+    assert site.process.wait(30) == 0
+    assert not any(alive(p) for p in daemons)
+    time.sleep(0.5)
+    site.up()
+    time.sleep(0.5)
+    pings.on = False
+    pings.join()
+    assert pings.failed == [] and pings.ok > 50, site.log()
+    state = site.state("redis")
+    assert (state["pid"], state["state"], state["health"], state["restarts"]) == (pid, "running", "passing", 0)
+    assert site.run("run", "--down").returncode == 0
+    assert site.process.wait(30) == 0
+    assert not alive(pid)
+    assert site.state("redis")["state"] == "stopped"
+
+
+def test_a_second_run_is_refused(site):
+    site.up()
+    second = site.run("run")
+    assert second.returncode == 1 and "[conflict]" in second.stderr
+
+
+def test_a_killed_service_comes_back_and_a_stopped_one_stays_down(site):
+    site.up()
+    path = site.redis()
+    os.kill(site.state("redis")["pid"], signal.SIGKILL)
+    wait_for(lambda: site.state("redis")["restarts"] == 1 and site.state("redis")["health"] == "passing")
+    assert site.state("redis")["exit"] == 137
+    site.ask("redis", "restart")
+    assert site.state("redis")["health"] == "passing"
+    site.ask("redis", "stop")
+    assert site.state("redis")["state"] == "stopped" and site.state("redis")["exit"] == 0
+    assert "shim redis" not in site.roster()
+    site.kill("supervise")
+    time.sleep(0.5)
+    assert not os.path.exists(path) or site.state("redis")["state"] == "stopped"
+    assert "shim redis" not in site.roster()
+
+
+def test_a_frozen_service_is_seen_and_healed_where_the_definition_says(site):
+    site.up()
+    site.redis(heal="exit")
+    pid = site.state("redis")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: (site.state("redis")["state"], site.state("redis")["health"]) == ("frozen", "failing"))
+    os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: (site.state("redis")["state"], site.state("redis")["health"]) == ("running", "passing"))
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: site.state("redis")["state"] == "frozen")
+    site.ask("redis", "stop")
+    assert not alive(pid)
+    site.redis(heal="health", grace_ms=500)
+    pid = site.state("redis")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: site.state("redis")["restarts"] == 1 and site.state("redis")["health"] == "passing")
+    assert site.state("redis")["pid"] != pid
+
+
+def test_what_crashes_at_once_is_given_up(site):
+    site.up()
+    site.spec("crash", ["/bin/sh", "-c", "echo bad luck; exit 3"])
+    site.ask("crash", "start", ("ok", "state-moved"))  # it was running, for a moment
+    wait_for(lambda: site.state("crash")["state"] == "failed", 30)
+    assert site.state("crash")["exit"] == 3 and site.state("crash")["restarts"] == 5
+    wait_for(lambda: "shim crash" not in site.roster())
+    with open(f"{site.dir}/lib/services/crash/log/crash.log") as f:
+        assert f.read().count("bad luck") == 6
+
+
+def test_a_program_is_the_health_check(site):
+    site.up()
+    site.spec("probed", ["/bin/sh", "-c", "sleep 1; echo well >/run/service/how; exec sleep 1000"], health="exec",
+              probe=["/bin/cat", "/run/service/how"], expect="well", health_timeout_ms=10000)
+    site.ask("probed", "start")
+    assert site.state("probed")["health"] == "passing"
+    with open(f"{site.dir}/run/services/probed/how", "w") as f:
+        f.write("ill\n")
+    wait_for(lambda: site.state("probed")["health"] == "failing")
+    assert site.state("probed")["state"] == "running"
+
+
+def test_the_sandbox_shows_what_it_should(site):
+    site.up()
+    site.spec("look", ["/bin/sh", "-c", "id -u; echo $$; touch /usr/x /conf/x 2>&1; touch /data/x && echo data;"
+                       " ls -m /; ls /proc/self/fd | wc -l; grep -E 'CapEff|NoNewPrivs' /proc/self/status;"
+                       " env | sort; exec sleep 1000"])
+    site.ask("look", "start")
+    log = f"{site.dir}/lib/services/look/log/look.log"
+    text = wait_for(lambda: "PWD" in open(log).read() and open(log).read())
+    ids = dict(line.split() for line in open(f"{site.dir}/run/supervise/ids"))
+    lines = text.splitlines()
+    assert lines[0] == ids["service"] and lines[1] == "1"
+    assert text.count("Read-only file system") == 2 and "\ndata\n" in text
+    assert "CapEff:\t0000000000000000" in text and "NoNewPrivs:\t1" in text
+    assert "conf" in text and "home" in text and "MAINSTAY" not in text
+    assert lines[[i for i, l in enumerate(lines) if "bin" in l and "," in l][-1] + 1] == "4"  # 0, 1, 2 and ls's own
+
+
+def test_a_log_stays_bounded(site):
+    site.up()
+    site.spec("noisy", ["/bin/sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; sleep 0.01; done"],
+              log_bytes=4096)
+    site.ask("noisy", "start")
+    log = f"{site.dir}/lib/services/noisy/log/noisy.log"
+    wait_for(lambda: os.path.getsize(log + ".1") > 4096)
+    assert os.path.getsize(log) < 4096 * 16
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_roles_have_uids_and_the_monitor_no_network():
+    site = Site(closed=True)
+    try:
+        site.up()
+        path = site.redis()
+        assert {"separate-uids", "netns", "pid-namespaces"} <= set(site.enforced()["enforced"])
+        uids = {r: os.stat(f"/proc/{p}").st_uid for r, p in site.roster().items()}
+        assert len({uids[r] for r in ("monitor", "collectd", "courier", "shim redis")}) == 4
+        with open(f"/proc/{site.roster()['monitor']}/net/dev") as f:
+            assert [line.split(":")[0].strip() for line in f.readlines()[2:]] == ["lo"]
+        assert os.readlink(f"/proc/{site.roster()['courier']}/ns/net") == os.readlink("/proc/self/ns/net")
+        pings = Pinger(path)
+        pings.start()
+        for role in ("supervise", "shim redis"):
+            site.kill(role)
+        pings.on = False
+        pings.join()
+        assert pings.failed == []
+    finally:
+        site.end()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes an ordinary user")
+def test_an_ordinary_user_may_run_it():
+    site = Site(uid=pwd.getpwnam("nobody").pw_uid)
+    try:
+        site.up()
+        path = site.redis()
+        assert {"separate-uids", "netns"} <= set(site.enforced()["not_enforced"])
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(path)
+            s.sendall(b"PING\r\n")
+            assert s.recv(64) == b"+PONG\r\n"
+        site.kill("supervise")
+        site.kill("shim redis")
+        assert site.run("run", "--down").returncode == 0
+        assert site.state("redis")["state"] == "stopped"
+    finally:
+        site.end()
