@@ -1,0 +1,318 @@
+#include "appliance/policy/policy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/policy/policy_compile.h"
+
+#define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+#define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHZ1GVlgbLwNkhGt7hEWCSsNEVZzTVGvvGGfQxp0dGhA"
+
+static struct policy *
+compiled(const char *yaml)
+{
+	SCOPED_JSON *doc = NULL;
+	struct policy *p = NULL;
+
+	assert_int_equal(policy_compile(&doc, yaml, strlen(yaml), "policy.yaml"), 0);
+	assert_int_equal(policy_from_json(&p, doc), 0);
+	return p;
+}
+
+static enum policy_decision
+decide(const struct policy *p, const char *service, const char *operation, const char *risk, const char *when)
+{
+	struct policy_question q = { .service = service, .operation = operation, .risk = risk,
+		.role = "support", .engineer = "ann" };
+	struct policy_answer a;
+
+	assert_int_equal(clock_parse(&q.now_us, when), 0);
+	policy_decide(p, &q, &a);
+	return a.decision;
+}
+
+static const char customers[] =
+	"v: 1\n"
+	"approvers:\n"
+	"  - { name: olga, key: " KEY_A " }\n"
+	"  - { name: omar, key: " KEY_B " }\n"
+	"classes: { log: review, metric: keep }\n"
+	"windows: { updates: [\"sat 22:00-04:00\"] }\n"
+	"notify: [request]\n"
+	"rules:\n"
+	"  - { services: redis, operations: [info, ping], risk: observe, decision: allow, hours: \"mon-fri 08:00-18:00\" }\n"
+	"  - { services: redis, operations: [restart], decision: ask, approvers: [olga, omar] }\n"
+	"  - { services: \"*\", operations: [restart], decision: ask, approvers: omar }\n"
+	"  - { risk: observe, services: etcd, decision: ask }\n"
+	"  - { engineers: [mallory], decision: deny }\n"
+	"  - { risk: [destroy, session], decision: deny }\n";
+
+/* Friday 2026-11-20, Saturday the 21st. */
+static void
+deny_beats_ask_beats_allow_and_nothing_means_deny(void **state)
+{
+	static const struct {
+		const char *service, *operation, *risk, *when;
+		enum policy_decision decision;
+	} rows[] = {
+		{ "redis", "info", "observe", "2026-11-20T09:00:00Z", POLICY_ALLOW },
+		{ "redis", "info", "observe", "2026-11-20T07:59:59Z", POLICY_DENY },
+		{ "redis", "info", "observe", "2026-11-20T18:00:00Z", POLICY_DENY },
+		{ "redis", "info", "observe", "2026-11-21T09:00:00Z", POLICY_DENY },
+		{ "redis", "keys", "observe", "2026-11-20T09:00:00Z", POLICY_DENY },
+		{ "redis", "info", "change", "2026-11-20T09:00:00Z", POLICY_DENY },
+		{ "redis", "restart", "change", "2026-11-20T09:00:00Z", POLICY_ASK },
+		{ "redis", "restart", "destroy", "2026-11-20T09:00:00Z", POLICY_DENY },
+		{ "etcd", "status", "observe", "2026-11-20T09:00:00Z", POLICY_ASK },
+		{ "nginx", "status", "observe", "2026-11-20T09:00:00Z", POLICY_DENY },
+	};
+	struct policy *p = compiled(customers);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(decide(p, rows[i].service, rows[i].operation, rows[i].risk, rows[i].when),
+			rows[i].decision);
+	policy_free(p);
+}
+
+static void
+an_engineer_who_is_denied_is_denied_everything(void **state)
+{
+	struct policy *p = compiled(customers);
+	struct policy_question q = { .service = "redis", .operation = "restart", .risk = "change",
+		.role = "support", .engineer = "mallory" };
+	struct policy_answer a;
+	char text[256];
+
+	(void)state;
+	policy_decide(p, &q, &a);
+	assert_int_equal(a.decision, POLICY_DENY);
+	assert_int_equal(a.n_rules, 3);
+	policy_explain(p, &a, text, sizeof(text));
+	assert_string_equal(text, "deny: rule 2 (ask), rule 3 (ask), rule 5 (deny)");
+	policy_free(p);
+}
+
+static void
+only_who_is_on_every_list_may_approve(void **state)
+{
+	struct policy *p = compiled(customers);
+	struct policy_question q = { .service = "redis", .operation = "restart", .risk = "change",
+		.role = "support", .engineer = "ann" };
+	struct policy_answer a;
+
+	(void)state;
+	policy_decide(p, &q, &a);
+	assert_true(a.limited);
+	assert_int_equal(a.n_approvers, 1);
+	assert_true(policy_may_approve(p, &a, "omar"));
+	assert_false(policy_may_approve(p, &a, "olga"));
+	q.service = "etcd";
+	q.operation = "status";
+	q.risk = "observe";
+	policy_decide(p, &q, &a);
+	assert_false(a.limited);
+	assert_true(policy_may_approve(p, &a, "olga"));
+	assert_false(policy_may_approve(p, &a, "nobody"));
+	policy_free(p);
+}
+
+static void
+a_doubtful_clock_closes_windows_that_allow(void **state)
+{
+	struct policy *p = compiled("v: 1\nrules:\n"
+				    "  - { operations: [info], decision: allow, hours: \"00:00-24:00\" }\n"
+				    "  - { operations: [stop], decision: deny, hours: \"00:00-00:01\" }\n"
+				    "  - { operations: [stop], decision: ask }\n");
+	struct policy_question q = { .service = "redis", .operation = "info", .risk = "observe",
+		.role = "support", .engineer = "ann", .now_us = 1000 };
+	struct policy_answer a;
+
+	(void)state;
+	policy_decide(p, &q, &a);
+	assert_int_equal(a.decision, POLICY_ALLOW);
+	q.windows_closed = true;
+	policy_decide(p, &q, &a);
+	assert_int_equal(a.decision, POLICY_DENY);
+	q.operation = "stop";
+	q.now_us = UINT64_C(3600) * CLOCK_US_PER_S;
+	q.windows_closed = false;
+	policy_decide(p, &q, &a);
+	assert_int_equal(a.decision, POLICY_ASK);
+	q.windows_closed = true; /* a denial bites at any hour then */
+	policy_decide(p, &q, &a);
+	assert_int_equal(a.decision, POLICY_DENY);
+	policy_free(p);
+}
+
+static void
+the_default_asks_and_denies_and_nobody_can_approve(void **state)
+{
+	SCOPED_JSON *doc = NULL;
+	struct policy *p = NULL, *written;
+	const char *now = "2026-11-20T09:00:00Z";
+
+	(void)state;
+	assert_int_equal(policy_default(&p), 0);
+	assert_int_equal(decide(p, "redis", "info", "observe", now), POLICY_ASK);
+	assert_int_equal(decide(p, "redis", "restart", "change", now), POLICY_ASK);
+	assert_int_equal(decide(p, "redis", "flush", "destroy", now), POLICY_DENY);
+	assert_int_equal(decide(p, "redis", "shell", "session", now), POLICY_DENY);
+	assert_int_equal(policy_n_approvers(p), 0);
+	written = compiled(policy_compile_default);
+	assert_memory_equal(policy_digest(p), policy_digest(written), 32);
+	policy_free(written);
+	policy_free(p);
+}
+
+static void
+classes_windows_and_events_are_as_written(void **state)
+{
+	struct policy *p = compiled(customers);
+	uint64_t now;
+
+	(void)state;
+	assert_int_equal(policy_class_of(p, "log"), POLICY_REVIEW);
+	assert_int_equal(policy_class_of(p, "metric"), POLICY_KEEP);
+	assert_int_equal(policy_class_of(p, "alert"), POLICY_SEND);
+	assert_true(policy_notifies(p, "request"));
+	assert_false(policy_notifies(p, "alert"));
+	assert_int_equal(clock_parse(&now, "2026-11-22T03:59:00Z"), 0); /* the Sunday after */
+	assert_true(policy_window_open(p, "updates", now));
+	assert_false(policy_window_open(p, "updates", now + 2 * 60 * CLOCK_US_PER_S));
+	assert_true(policy_window_open(p, "other", now));
+	policy_free(p);
+}
+
+static void
+what_compiles_wrongly_is_refused_with_its_place(void **state)
+{
+	static const struct {
+		const char *yaml, *place, *text;
+		enum reason reason;
+	} rows[] = {
+		{ "v: 2\nrules: []\n", "policy.yaml:1:1", NULL, REASON_MALFORMED },
+		{ "v: 1\n", "policy.yaml:1:1", "rules", REASON_MALFORMED },
+		{ "v: 1\nrule: []\n", "policy.yaml:2:1", "did you mean \"rules\"", REASON_UNKNOWN_FIELD },
+		{ "v: 1\nrules:\n  - { risk: obzerve, decision: ask }\n", "policy.yaml:3:7",
+			"did you mean \"observe\"", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: alow, operations: [x] }\n", "policy.yaml:3:7",
+			"did you mean \"allow\"", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: allow }\n", NULL, "must name its operations", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: allow, operations: [\"*\"] }\n", NULL,
+			"must name its operations", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { risk: observe }\n", NULL, "needs a decision", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, hours: \"8-18\" }\n", NULL, "is not a span",
+			REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, approvers: [eve] }\n", NULL, "not among the approvers",
+			REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: deny, approvers: [eve] }\n", NULL, "a rule that asks",
+			REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, opperations: [x] }\n", NULL, "operations",
+			REASON_UNKNOWN_FIELD },
+		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", NULL, "from 1 to", REASON_MALFORMED },
+		{ "v: 1\nowners: { k: 1, keys: [ssh-rsa AAAA] }\nrules: []\n", NULL, "OpenSSH public key",
+			REASON_MALFORMED },
+		{ "v: 1\napprovers: [{ name: a, key: " KEY_A " }, { name: a, key: " KEY_B " }]\nrules: []\n", NULL,
+			"two are called", REASON_MALFORMED },
+		{ "v: 1\nclasses: { log: sned }\nrules: []\n", NULL, "did you mean \"send\"", REASON_MALFORMED },
+		{ "v: 1\nnotify: [reqest]\nrules: []\n", NULL, "did you mean \"request\"", REASON_MALFORMED },
+		{ "v: &a 1\nrules: []\n", "policy.yaml:1:4", NULL, REASON_MALFORMED },
+		{ "- 1\n", NULL, "mapping", REASON_MALFORMED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t before = refuse_count(rows[i].reason);
+		json_t *doc = NULL;
+
+		assert_int_equal(policy_compile(&doc, rows[i].yaml, strlen(rows[i].yaml), "policy.yaml"),
+			rows[i].reason);
+		assert_null(doc);
+		assert_int_equal(refuse_count(rows[i].reason), before + 1);
+		assert_int_equal(refuse_last()->reason, rows[i].reason);
+		if (rows[i].place)
+			assert_string_equal(refuse_last()->place, rows[i].place);
+		if (rows[i].text)
+			assert_non_null(strstr(refuse_last()->text, rows[i].text));
+	}
+}
+
+static void
+a_compiled_form_that_was_touched_is_refused(void **state)
+{
+	static const struct {
+		const char *json;
+		enum reason reason;
+	} rows[] = {
+		{ "{\"v\":1,\"rules\":[],\"x\":1}", REASON_UNKNOWN_FIELD },
+		{ "{\"v\":1}", REASON_MALFORMED },
+		{ "{\"v\":2,\"rules\":[]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"allow\"}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"allow\",\"operations\":[\"*\"]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"risk\":[]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"risk\":\"observe\"}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"approvers\":[\"eve\"]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"deny\",\"approvers\":[\"eve\"]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"classes\":{\"log\":\"burn\"}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"classes\":{\"l g\":\"send\"}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w\":[\"never\"]}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w w\":[\"00:00-01:00\"]}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":0,\"keys\":[\"" KEY_A "\"]}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":1,\"keys\":[\"" KEY_A "\",\"" KEY_A "\"]}}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":3}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[]", REASON_MALFORMED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy *p = NULL;
+
+		assert_int_equal(policy_parse(&p, rows[i].json, strlen(rows[i].json)), rows[i].reason);
+		assert_int_equal(refuse_last()->reason, rows[i].reason);
+		assert_null(p);
+	}
+}
+
+static void
+two_policies_differ_in_the_lines_they_do_not_share(void **state)
+{
+	struct policy *a = compiled("v: 1\nrules:\n  - { risk: observe, decision: ask }\n");
+	struct policy *b = compiled("v: 1\nrules:\n  - { risk: observe, decision: ask }\n"
+				    "  - { operations: [info], decision: allow }\n");
+	SCOPED_JSON *more = policy_diff(a, b), *less = policy_diff(b, a), *none = policy_diff(a, a);
+
+	(void)state;
+	assert_int_equal(json_array_size(more), 1);
+	assert_string_equal(json_string_value(json_array_get(more, 0)), "+ rule allow operations=info");
+	assert_string_equal(json_string_value(json_array_get(less, 0)), "- rule allow operations=info");
+	assert_int_equal(json_array_size(none), 0);
+	policy_free(a);
+	policy_free(b);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(deny_beats_ask_beats_allow_and_nothing_means_deny),
+		cmocka_unit_test(an_engineer_who_is_denied_is_denied_everything),
+		cmocka_unit_test(only_who_is_on_every_list_may_approve),
+		cmocka_unit_test(a_doubtful_clock_closes_windows_that_allow),
+		cmocka_unit_test(the_default_asks_and_denies_and_nobody_can_approve),
+		cmocka_unit_test(classes_windows_and_events_are_as_written),
+		cmocka_unit_test(what_compiles_wrongly_is_refused_with_its_place),
+		cmocka_unit_test(a_compiled_form_that_was_touched_is_refused),
+		cmocka_unit_test(two_policies_differ_in_the_lines_they_do_not_share),
+	};
+
+	log_quiet_refusals(true);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
