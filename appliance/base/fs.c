@@ -134,6 +134,24 @@ fs_read_fd(int fd, size_t max, struct buf *out)
 }
 
 int
+fs_replace_path(const char *path, const void *p, size_t len, mode_t mode)
+{
+	SCOPED(scope_free) char *folder = strdup(path);
+	SCOPED(scope_close) int dir = -1;
+	char *slash;
+
+	if (!folder)
+		return FAULT(-ENOMEM);
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder ? 1 : 0] = '\0';
+	dir = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return FAULT(-errno);
+	return fs_replace(dir, slash ? strrchr(path, '/') + 1 : path, p, len, mode);
+}
+
+int
 fs_read(int dir_fd, const char *name, size_t max, struct buf *out)
 {
 	SCOPED(scope_close) int fd = -1;

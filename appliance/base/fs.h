@@ -17,6 +17,9 @@ int fs_write_all(int fd, const void *p, size_t len);
  * failure the old file still stands. */
 int fs_replace(int dir_fd, const char *name, const void *p, size_t len, mode_t mode);
 
+/* The same for a path as a person gives it ("out/vendor.card"). */
+int fs_replace_path(const char *path, const void *p, size_t len, mode_t mode);
+
 /* Read a whole regular file of at most max bytes into out (appended).  Returns 0;
  * REASON_NOT_FOUND; REASON_TOO_LARGE; REASON_MALFORMED where it is no regular file (all three
  * unlogged); or a fault. */

@@ -287,7 +287,7 @@ run_card(struct command_call *call)
 	r = r ?: load_keys(call, call->operands[0], &keys);
 	r = r ?: make_card(call, repo, &keys, &b, fingerprint);
 	if (!r)
-		r = FAULT(fs_replace(AT_FDCWD, out, b.data, b.len, 0644));
+		r = FAULT(fs_replace_path(out, b.data, b.len, 0644));
 	if (r)
 		return r;
 	command_say(call, "%s: fingerprint %s", out, sha256_text(text, fingerprint));
