@@ -1,0 +1,353 @@
+#include "appliance/serve/serve.h"
+
+#include <errno.h>
+
+#include "appliance/serve/batch.h"
+#include "appliance/serve/problem.h"
+#include "tests/fakes/hub_bench.h"
+
+/* --- a module to knock on ------------------------------------------------------------------------------- */
+static unsigned handled;
+
+static int
+on_open_route(struct http_call *call, void *state)
+{
+	(void)state;
+	handled++;
+	http_call_reply(call, 200, "text/plain", call->segments[0], strlen(call->segments[0]));
+	return 0;
+}
+
+static int
+on_batch(struct http_call *call, void *state)
+{
+	static const char *const streams[] = { "metrics", NULL };
+	struct batch b;
+	int r = batch_begin(&b, call, serve_databases(state), streams);
+
+	if (r != 0)
+		return r;
+	if (!b.seen)
+		r = db_exec(b.db, "INSERT INTO things(text) VALUES(?1)", "t", call->body_len ? "body" : "none");
+	if (r == 0 && call->body_len == 4 && memcmp(call->body, "fail", 4) == 0)
+		r = REFUSE(REASON_ALTERED, "thing", "as asked");
+	return batch_end(&b, call, r, NULL, NULL, 0);
+}
+
+static int
+on_fault(struct http_call *call, void *state)
+{
+	(void)call;
+	(void)state;
+	return -EIO;
+}
+
+static int
+on_module_open(void **ret_state, struct serve *serve)
+{
+	*ret_state = serve;
+	return 0;
+}
+
+static const char *const steps[] = { "CREATE TABLE things(text TEXT) STRICT" };
+static const struct db_migration migration = { "things", steps, 1 };
+static const struct route routes[] = {
+	{ "GET", "/open/{}/x", ROUTE_OPEN, 0, on_open_route, 0 },
+	{ "POST", "/batch", ROUTE_SITE, 16, on_batch, 0 },
+	{ "POST", "/otlp", ROUTE_SITE, 16, on_batch, ROUTE_OTLP },
+	{ "GET", "/site", ROUTE_SITE, 0, on_open_route, 0 },
+	{ "GET", "/engineer", ROUTE_ENGINEER, 0, on_open_route, 0 },
+	{ "GET", "/fault", ROUTE_OPEN, 0, on_fault, 0 },
+};
+static const struct serve_module things = {
+	.name = "things",
+	.customer = &migration,
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_module_open,
+};
+static const struct serve_module *const modules[] = { &things, NULL };
+
+static int
+setup(void **state)
+{
+	(void)state;
+	bench_open(modules);
+	handled = 0;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	bench_close();
+	return 0;
+}
+
+/* --- routes --------------------------------------------------------------------------------------------- */
+static void
+test_a_route_is_found_by_method_and_whole_path(void **state)
+{
+	static const char *const nowhere[] = { "/", "/open", "/open//x", "/open/a/x/", "/open/a/b/x", "/open/a%2fb/x",
+		"/open/a/xy", "/site/" };
+
+	(void)state;
+	assert_int_equal(bench_ask(NULL, "GET", "/open/abc/x", NULL, 0)->status, 200);
+	assert_int_equal(bench_ask(NULL, "GET", "/open/abc/x?a=1", NULL, 0)->status, 200);
+	for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
+		bench_refused(bench_ask(NULL, "GET", nowhere[i], NULL, 0), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(NULL, "POST", "/open/abc/x", NULL, 0), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(NULL, "GET", "/open/abc/x?a", "x", 1), 413, REASON_TOO_LARGE);
+	bench_refused(bench_ask(NULL, "GET", "/open/abc/x?a=1&a=2", NULL, 0), 400, REASON_MALFORMED);
+	bench_refused(bench_ask(NULL, "GET", "/fault", NULL, 0), 503, REASON_FAULT);
+	assert_int_equal(handled, 2);
+}
+
+static void
+test_a_refusal_is_a_problem_or_a_status(void **state)
+{
+	struct bench_call *c = bench_ask(NULL, "GET", "/site", NULL, 0);
+	SCOPED_JSON *doc = bench_json(c);
+
+	(void)state;
+	assert_string_equal(http_call_added(&c->pub, "Content-Type"), "application/problem+json");
+	assert_string_equal(json_string_value(json_object_get(doc, "reason")), "unsigned");
+	assert_int_equal(json_integer_value(json_object_get(doc, "status")), 401);
+	c = bench_ask(NULL, "POST", "/otlp", NULL, 0);
+	bench_refused(c, 401, REASON_UNSIGNED);
+	assert_string_equal(http_call_added(&c->pub, "Content-Type"), "application/x-protobuf");
+	/* google.rpc.Status: code 16, then a message. */
+	assert_memory_equal(c->body.data, "\x08\x10\x12", 3);
+}
+
+/* --- signatures ------------------------------------------------------------------------------------------- */
+static void
+test_replies_are_signed_over_the_nonce(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/open/a/x", NULL, 0);
+	struct httpsig_message m = { .status = 200 };
+
+	(void)state;
+	bench_header(c, "mainstay-nonce", "cafe");
+	bench_send(c);
+	m.headers = c->out;
+	m.n_headers = c->n_out;
+	assert_int_equal(httpsig_verify_reply(&m, c->body.data, c->body.len, "cafe", ed25519_public(bench.hub_key), NULL),
+		0);
+	assert_int_equal(httpsig_verify_reply(&m, c->body.data, c->body.len, "beef", ed25519_public(bench.hub_key), NULL),
+		REASON_REPLAYED);
+	c = bench_new("GET", "/nothing", NULL, 0);
+	bench_header(c, "mainstay-nonce", "not a\"nonce");
+	bench_send(c);
+	bench_refused(c, 404, REASON_NOT_FOUND);
+	assert_null(http_call_added(&c->pub, "Signature"));
+}
+
+static void
+test_only_a_known_key_of_the_right_kind_passes(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *stranger = NULL;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&stranger), 0);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	assert_int_equal(bench_ask(bench.engineer, "GET", "/engineer", NULL, 0)->status, 200);
+	bench_refused(bench_ask(NULL, "GET", "/site", NULL, 0), 401, REASON_UNSIGNED);
+	bench_refused(bench_ask(stranger, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	bench_refused(bench_ask(bench.engineer, "GET", "/site", NULL, 0), 403, REASON_WRONG_ROLE);
+	bench_refused(bench_ask(bench.courier, "GET", "/engineer", NULL, 0), 403, REASON_WRONG_ROLE);
+	assert_int_equal(handled, 2);
+}
+
+static void
+test_a_signature_holds_for_its_time_host_and_body(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0);
+
+	(void)state;
+	bench_sign(c, bench.courier);
+	clock_fake(BENCH_NOW + 3600 * CLOCK_US_PER_S, BENCH_NOW);
+	bench_send(c);
+	bench_refused(c, 401, REASON_EXPIRED);
+	c = bench_new("GET", "/site", NULL, 0);
+	bench_sign(c, bench.courier);
+	clock_fake(BENCH_NOW, BENCH_NOW);
+	bench_send(c);
+	bench_refused(c, 401, REASON_NOT_YET_VALID);
+	assert_non_null(http_call_added(&c->pub, "Signature")); /* our time, believable */
+
+	c = bench_new("GET", "/site", NULL, 0);
+	c->in[0].value = "other.example:1";
+	bench_sign(c, bench.courier);
+	bench_send(c);
+	bench_refused(c, 401, REASON_BAD_SIGNATURE);
+
+	c = bench_new("POST", "/batch", "abcd", 4);
+	bench_header(c, "mainstay-stream", "metrics");
+	bench_header(c, "mainstay-sequence", "1");
+	bench_sign(c, bench.courier);
+	c->pub.body = (const uint8_t *)"abce";
+	bench_send(c);
+	bench_refused(c, 401, REASON_HASH_MISMATCH);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 0);
+	assert_int_equal(handled, 0);
+}
+
+static void
+test_a_key_ends_and_a_newer_one_takes_over(void **state)
+{
+	struct auth_identity next = { .kind = AUTH_SITE, .site = "acme-1", .customer = "acme" };
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&key), 0);
+	memcpy(next.key, ed25519_public(key), 32);
+	memcpy(next.keyid, ed25519_keyid(key), 65);
+	/* One that ends earlier ends nothing. */
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &next, BENCH_NOW + 7200 * CLOCK_US_PER_S), 0);
+	clock_fake(BENCH_NOW + 7100 * CLOCK_US_PER_S, BENCH_NOW);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
+	clock_fake(BENCH_NOW + 7300 * CLOCK_US_PER_S, BENCH_NOW);
+	bench_refused(bench_ask(key, "GET", "/site", NULL, 0), 401, REASON_EXPIRED);
+	/* One that ends later ends the others within the hour. */
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &next, BENCH_NOW * 3), 0);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	clock_fake(BENCH_NOW + 20000 * CLOCK_US_PER_S, BENCH_NOW);
+	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_EXPIRED);
+	assert_int_equal(registry_key_sweep(serve_databases(bench.serve), clock_now_us()), 0);
+	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
+}
+
+static void
+test_a_nonce_counts_once_also_after_a_restart(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0), *again;
+	char input[512], signature[256];
+
+	(void)state;
+	bench_sign(c, bench.courier);
+	(void)snprintf(input, sizeof(input), "%s", http_call_get(&c->pub, "signature-input"));
+	(void)snprintf(signature, sizeof(signature), "%s", http_call_get(&c->pub, "signature"));
+	bench_send(c);
+	assert_int_equal(c->status, 200);
+	for (int round = 0; round < 2; round++) {
+		again = bench_new("GET", "/site", NULL, 0);
+		bench_header(again, "signature-input", input);
+		bench_header(again, "signature", signature);
+		bench_send(again);
+		bench_refused(again, 409, REASON_REPLAYED);
+		bench_restart(modules);
+	}
+	/* As long as the signature could hold, sweeping forgets nothing. */
+	assert_int_equal(auth_nonce_sweep(serve_databases(bench.serve), BENCH_NOW + 300 * CLOCK_US_PER_S), 0);
+	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM nonces"), 1);
+	assert_int_equal(auth_nonce_sweep(serve_databases(bench.serve), BENCH_NOW + 400 * CLOCK_US_PER_S), 0);
+	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM nonces"), 0);
+}
+
+/* --- batches ------------------------------------------------------------------------------------------------ */
+static void
+test_a_batch_is_stored_once(void **state)
+{
+	struct bench_call *c = bench_batch("/batch", "metrics", "1", "text/plain", "a", 1);
+
+	(void)state;
+	assert_int_equal(c->status, 200);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "1");
+	c = bench_batch("/batch", "metrics", "1", "text/plain", "b", 1);
+	assert_int_equal(c->status, 200);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "1");
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 1);
+	bench_restart(modules);
+	c = bench_batch("/batch", "metrics", "7", "text/plain", "c", 1);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "7");
+	c = bench_batch("/batch", "metrics", "6", "text/plain", "d", 1);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "7");
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 2);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM batches"), 2);
+	/* Rows may go; what was committed is remembered. */
+	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW * 2), 0);
+	c = bench_batch("/batch", "metrics", "7", "text/plain", "e", 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 2);
+	assert_int_equal(batch_forget(bench_db(), "acme-1"), 0);
+	c = bench_batch("/batch", "metrics", "1", "text/plain", "f", 1);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "1");
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 3);
+}
+
+static void
+test_a_refused_batch_leaves_nothing(void **state)
+{
+	static const char *const sequences[] = { "0", "", "x", "01", "-1", "99999999999999999999" };
+	struct bench_call *c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sequences); i++)
+		bench_refused(bench_batch("/batch", "metrics", sequences[i], "text/plain", "a", 1), 400, REASON_MALFORMED);
+	bench_refused(bench_batch("/batch", "other", "1", "text/plain", "a", 1), 400, REASON_MALFORMED);
+	c = bench_batch("/batch", "metrics", "1", "text/plain", "fail", 4);
+	bench_refused(c, 403, REASON_ALTERED);
+	assert_null(http_call_added(&c->pub, "Mainstay-Committed"));
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
+	bench_refused(bench_batch("/batch", "metrics", "1", "text/plain", "seventeen letters", 17), 413, REASON_TOO_LARGE);
+	assert_int_equal(bench_batch("/batch", "metrics", "1", "text/plain", "a", 1)->status, 200);
+}
+
+/* --- engineers, counters ---------------------------------------------------------------------------------- */
+static void
+test_a_login_covers_what_it_named_while_people_says_so(void **state)
+{
+	struct auth_identity ada = { .kind = AUTH_ENGINEER, .engineer = "ada", .customers = ",acme,globex," };
+	struct auth_identity site = { .kind = AUTH_SITE, .customers = ",*," };
+
+	(void)state;
+	assert_true(auth_covers(&ada, "acme") && auth_covers(&ada, "globex"));
+	assert_false(auth_covers(&ada, "acm") || auth_covers(&ada, "cme") || auth_covers(&ada, "acme,globex2"));
+	assert_false(auth_covers(&site, "acme"));
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme"), 0);
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "initech"), REASON_NOT_FOUND);
+	bench.engineer_says = REASON_REVOKED;
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme"), REASON_REVOKED);
+}
+
+static void
+test_the_counters_count(void **state)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(1 << 16);
+
+	(void)state;
+	(void)bench_ask(NULL, "GET", "/open/a/x", NULL, 0);
+	(void)bench_ask(NULL, "GET", "/open/b/x", NULL, 0);
+	(void)bench_ask(NULL, "GET", "/nothing", NULL, 0);
+	serve_metrics(bench.serve, &out);
+	assert_non_null(strstr(buf_text(&out),
+		"mainstay_hub_requests_total{method=\"GET\",route=\"/open/{}/x\",code=\"200\"} 2\n"));
+	assert_non_null(
+		strstr(buf_text(&out), "mainstay_hub_requests_total{method=\"\",route=\"\",code=\"404\"} 1\n"));
+	assert_non_null(strstr(buf_text(&out), "# TYPE mainstay_hub_refusals_total counter\n"));
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_route_is_found_by_method_and_whole_path),
+		TEST(test_a_refusal_is_a_problem_or_a_status),
+		TEST(test_replies_are_signed_over_the_nonce),
+		TEST(test_only_a_known_key_of_the_right_kind_passes),
+		TEST(test_a_signature_holds_for_its_time_host_and_body),
+		TEST(test_a_key_ends_and_a_newer_one_takes_over),
+		TEST(test_a_nonce_counts_once_also_after_a_restart),
+		TEST(test_a_batch_is_stored_once),
+		TEST(test_a_refused_batch_leaves_nothing),
+		TEST(test_a_login_covers_what_it_named_while_people_says_so),
+		TEST(test_the_counters_count),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
