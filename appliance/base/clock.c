@@ -62,8 +62,12 @@ clock_format(char *out, uint64_t us)
 
 	if (!broken_down(&tm, us)) {
 		us = CLOCK_US_PER_S - 1;
-		tm = (struct tm){ .tm_year = 9999 - 1900, .tm_mon = 11, .tm_mday = 31,
-			.tm_hour = 23, .tm_min = 59, .tm_sec = 59 };
+		tm = (struct tm){ .tm_year = 9999 - 1900,
+			.tm_mon = 11,
+			.tm_mday = 31,
+			.tm_hour = 23,
+			.tm_min = 59,
+			.tm_sec = 59 };
 	}
 	(void)snprintf(out, CLOCK_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
 		(unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
@@ -106,8 +110,8 @@ parse_seconds(uint64_t *ret_s, const char *text)
 	int year, mon, day, hour, min, sec, days;
 	struct tm tm;
 
-	if (!text || strnlen(text, 19) < 19 || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
-		text[13] != ':' || text[16] != ':')
+	if (!text || strnlen(text, 19) < 19 || text[4] != '-' || text[7] != '-' ||
+		text[10] != 'T' || text[13] != ':' || text[16] != ':')
 		return REASON_MALFORMED;
 	year = digits(text, 4);
 	mon = digits(text + 5, 2);
@@ -123,8 +127,12 @@ parse_seconds(uint64_t *ret_s, const char *text)
 		days++;
 	if (day < 1 || day > days)
 		return REASON_MALFORMED;
-	tm = (struct tm){ .tm_year = year - 1900, .tm_mon = mon - 1, .tm_mday = day,
-		.tm_hour = hour, .tm_min = min, .tm_sec = sec };
+	tm = (struct tm){ .tm_year = year - 1900,
+		.tm_mon = mon - 1,
+		.tm_mday = day,
+		.tm_hour = hour,
+		.tm_min = min,
+		.tm_sec = sec };
 	*ret_s = (uint64_t)timegm(&tm);
 	return 0;
 }

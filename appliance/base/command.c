@@ -65,7 +65,8 @@ refuse_command(const struct parse *in, const char *first, const char *second)
 	const char *near;
 	size_t n = 0;
 
-	(void)snprintf(typed, sizeof(typed), "%s%s%s", first, second ? " " : "", second ? second : "");
+	(void)snprintf(typed, sizeof(typed), "%s%s%s", first, second ? " " : "",
+		second ? second : "");
 	CMD_EACH(in->call.program, c)
 		if (n < NAMES_MAX)
 			names[n++] = c->name;
@@ -144,7 +145,9 @@ parse_word(struct parse *in, char *arg)
 		in->word = arg;
 		if (!command_table_group(p, arg))
 			in->call.command = command_table_find(p, arg, NULL);
-		return in->call.command || command_table_group(p, arg) ? 0 : refuse_command(in, arg, NULL);
+		return in->call.command || command_table_group(p, arg)
+			? 0
+			: refuse_command(in, arg, NULL);
 	}
 	if (!in->call.command) {
 		in->call.command = command_table_find(p, in->word, arg);
@@ -178,7 +181,8 @@ parse_arguments(struct parse *in, int argc, char **argv)
 			if (!in->call.command && in->word &&
 				!command_table_option(in->call.program->options, name,
 					strcspn(name, "=")) &&
-				!command_table_option(command_table_globals, name, strcspn(name, "=")))
+				!command_table_option(command_table_globals, name,
+					strcspn(name, "=")))
 				in->call.command =
 					command_table_find(in->call.program, in->word, NULL);
 			r = parse_option(in, argc, argv, &i);
@@ -203,8 +207,9 @@ check_call(struct parse *in)
 		return REFUSE(REASON_USAGE, in->operands[c->max], "one operand too many");
 	for (const struct command_option *o = c->options; o && o->name; o++)
 		if (o->required && command_option_n(&in->call, o->name) == 0)
-			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s", command_table_dashes(o), o->name,
-				o->value ? " " : "", o->value ? o->value : "");
+			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s",
+				command_table_dashes(o), o->name, o->value ? " " : "",
+				o->value ? o->value : "");
 	if (in->call.program->needs_state)
 		return fs_paths(&in->call.paths, in->call.state);
 	return 0;
@@ -241,8 +246,9 @@ run_parsed(struct parse *in)
 		(void)printf("%s %s\n", p->name, MAINSTAY_VERSION);
 		return 0;
 	}
-	if (in->help && in->call.command && !(in->word && command_table_group(p, in->word) &&
-		strcmp(in->call.command->name, in->word) == 0)) {
+	if (in->help && in->call.command &&
+		!(in->word && command_table_group(p, in->word) &&
+			strcmp(in->call.command->name, in->word) == 0)) {
 		command_help_one(p, in->call.command);
 		return 0;
 	}
@@ -251,8 +257,8 @@ run_parsed(struct parse *in)
 		return 0;
 	}
 	if (!in->call.command && in->word)
-		return REFUSE(REASON_USAGE, in->word, "needs one more word; see \"%s help %s\"", p->name,
-			in->word);
+		return REFUSE(REASON_USAGE, in->word, "needs one more word; see \"%s help %s\"",
+			p->name, in->word);
 	if (!in->call.command)
 		return REFUSE(REASON_USAGE, NULL, "no command given; see \"%s help\"", p->name);
 	r = check_call(in);
@@ -278,7 +284,8 @@ command_main(const struct command_program *program, int argc, char **argv)
 		command_help_complete(program, argv + 2, (size_t)argc - 2);
 		return 0;
 	}
-	if (argc > 1 && strcmp(argv[1], "help") == 0 && !command_table_find(program, "help", NULL)) {
+	if (argc > 1 && strcmp(argv[1], "help") == 0 &&
+		!command_table_find(program, "help", NULL)) {
 		asked_help = true;
 		argv++;
 		argc--;

@@ -199,16 +199,17 @@ command_say(const struct command_call *call, const char *fmt, ...)
 static void
 report_json(const struct refusal *why)
 {
-	char operand[REFUSE_OPERAND_MAX * 4], place[REFUSE_PLACE_MAX * 4], text[REFUSE_TEXT_MAX * 4];
+	char operand[REFUSE_OPERAND_MAX * 4], place[REFUSE_PLACE_MAX * 4],
+		text[REFUSE_TEXT_MAX * 4];
 	SCOPED_JSON *obj = NULL;
 
 	/* Escaped, for what was cut or came from outside need not be UTF-8. */
 	log_escape(operand, sizeof(operand), why->operand);
 	log_escape(place, sizeof(place), why->place);
 	log_escape(text, sizeof(text), why->text);
-	obj = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "api", "mainstay/v1", "kind", "Error",
-		"reason", refuse_token(why->reason), "operand", operand, "where", place, "text", text,
-		"remedy", remedies[why->reason] ? remedies[why->reason] : "");
+	obj = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "api", "mainstay/v1", "kind",
+		"Error", "reason", refuse_token(why->reason), "operand", operand, "where", place,
+		"text", text, "remedy", remedies[why->reason] ? remedies[why->reason] : "");
 	if (obj)
 		(void)json_dumpf(obj, stderr, JSON_COMPACT);
 	(void)fputc('\n', stderr);
@@ -217,7 +218,8 @@ report_json(const struct refusal *why)
 static void
 report_text(const char *prog, const struct refusal *why)
 {
-	char operand[REFUSE_OPERAND_MAX * 4], place[REFUSE_PLACE_MAX * 4], text[REFUSE_TEXT_MAX * 4];
+	char operand[REFUSE_OPERAND_MAX * 4], place[REFUSE_PLACE_MAX * 4],
+		text[REFUSE_TEXT_MAX * 4];
 	bool named;
 
 	log_escape(operand, sizeof(operand), why->operand);
@@ -243,7 +245,9 @@ command_report(const char *prog, bool json, int r)
 		fault_take(trail, sizeof(trail));
 		why = (struct refusal){ .reason = REASON_FAULT };
 		(void)snprintf(why.text, sizeof(why.text), "%s",
-			trail[0] ? trail : what ? what : "unknown error");
+			trail[0]       ? trail
+				: what ? what
+				       : "unknown error");
 	} else if (why.reason != (enum reason)r) {
 		/* A callee documents this outcome but did not REFUSE(): the token still stands. */
 		why = (struct refusal){ .reason = r < REASON_MAX ? (enum reason)r : REASON_FAULT };

@@ -34,7 +34,8 @@ command_table_find(const struct command_program *p, const char *first, const cha
 	const struct command *c;
 	char name[COMMAND_NAME_MAX];
 
-	(void)snprintf(name, sizeof(name), "%s%s%s", first, second ? " " : "", second ? second : "");
+	(void)snprintf(name, sizeof(name), "%s%s%s", first, second ? " " : "",
+		second ? second : "");
 	CMD_EACH(p, c)
 		if (strcmp(c->name, name) == 0)
 			return c;

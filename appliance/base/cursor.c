@@ -69,7 +69,8 @@ cursor_bytes(struct cursor *c, size_t len)
 		c->failed = true;
 		return NULL;
 	}
-	if (len == 0) /* nothing to point at, yet not a failure: an empty input may have no address */
+	/* Nothing to point at, yet not a failure: an empty input may have no address. */
+	if (len == 0)
 		return p ? p : (const uint8_t *)"";
 	c->p += len;
 	return p;

@@ -4,7 +4,8 @@
 
 #include "appliance/base/buf.h"
 
-static const char base64_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_letters[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *
 hex_encode(char *out, const void *p, size_t len)
@@ -53,9 +54,10 @@ hex_base64(struct buf *out, const void *p, size_t len)
 	for (size_t i = 0; i < len; i += 3) {
 		size_t n = len - i < 3 ? len - i : 3;
 		uint32_t v = (uint32_t)b[i] << 16 | (n > 1 ? (uint32_t)b[i + 1] << 8 : 0) |
-			     (n > 2 ? b[i + 2] : 0);
+			(n > 2 ? b[i + 2] : 0);
 		char four[4] = { base64_letters[v >> 18], base64_letters[v >> 12 & 63],
-			n > 1 ? base64_letters[v >> 6 & 63] : '=', n > 2 ? base64_letters[v & 63] : '=' };
+			n > 1 ? base64_letters[v >> 6 & 63] : '=',
+			n > 2 ? base64_letters[v & 63] : '=' };
 
 		buf_put(out, four, sizeof(four));
 	}
@@ -88,7 +90,8 @@ hex_unbase64(struct buf *out, const char *text, size_t len)
 		}
 		if ((pad == 1 && (v & 0xff)) || (pad == 2 && (v & 0xffff)))
 			return false; /* bits behind the end: another spelling of the same bytes */
-		buf_put(out, (uint8_t[]){ (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v }, 3 - pad);
+		buf_put(out, (uint8_t[]){ (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v },
+			3 - pad);
 	}
 	return buf_error(out) == 0;
 }

@@ -141,7 +141,8 @@ put_value(struct buf *out, const json_t *v, unsigned depth)
 	json_int_t n;
 
 	if (depth > JSON_DEPTH_MAX)
-		return REFUSE(REASON_MALFORMED, "JSON", "nested deeper than %d", (int)JSON_DEPTH_MAX);
+		return REFUSE(REASON_MALFORMED, "JSON", "nested deeper than %d",
+			(int)JSON_DEPTH_MAX);
 	switch (json_typeof(v)) {
 	case JSON_OBJECT:
 		return put_object(out, v, depth);
@@ -184,7 +185,8 @@ json_is_canonical(const json_t *v, const void *p, size_t len)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(len);
 
-	return json_canonical(&b, v) == 0 && b.len == len && (len == 0 || memcmp(b.data, p, len) == 0);
+	return json_canonical(&b, v) == 0 && b.len == len &&
+		(len == 0 || memcmp(b.data, p, len) == 0);
 }
 
 int
@@ -260,8 +262,9 @@ fill_number(const json_t *v, const struct json_field *f, void *at, const char *o
 		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": must be a whole number",
 			f->name);
 	if (n > max || n < (is_signed ? -max : 0))
-		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": %lld is not from %lld to %lld",
-			f->name, (long long)n, (long long)(is_signed ? -max : 0), (long long)max);
+		return REFUSE(REASON_MALFORMED, operand,
+			"member \"%s\": %lld is not from %lld to %lld", f->name, (long long)n,
+			(long long)(is_signed ? -max : 0), (long long)max);
 	if (is_signed)
 		*(int64_t *)at = n;
 	else
@@ -289,8 +292,9 @@ fill_bytes32(const json_t *v, const struct json_field *f, uint8_t *at, const cha
 	if (s && f->kind == JSON_KIND_SHA256 && strncmp(s, prefix, sizeof(prefix) - 1) == 0)
 		s += sizeof(prefix) - 1;
 	if (!s || !hex_decode(at, 32, s))
-		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": must be %s of 64 hex digits",
-			f->name, f->kind == JSON_KIND_KEY ? "a key" : "a SHA-256");
+		return REFUSE(REASON_MALFORMED, operand,
+			"member \"%s\": must be %s of 64 hex digits", f->name,
+			f->kind == JSON_KIND_KEY ? "a key" : "a SHA-256");
 	return 0;
 }
 
@@ -301,12 +305,13 @@ fill_container(const json_t *v, const struct json_field *f, const json_t **at, c
 	size_t n = json_is_object(v) ? json_object_size(v) : json_array_size(v);
 
 	if (f->kind == JSON_KIND_OBJECT && !json_is_object(v))
-		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": must be an object", f->name);
+		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": must be an object",
+			f->name);
 	if (f->kind == JSON_KIND_ARRAY && !json_is_array(v))
 		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": must be a list", f->name);
 	if (n > max)
-		return REFUSE(REASON_MALFORMED, operand, "member \"%s\": %zu entries, of at most %zu",
-			f->name, n, max);
+		return REFUSE(REASON_MALFORMED, operand,
+			"member \"%s\": %zu entries, of at most %zu", f->name, n, max);
 	*at = v;
 	return 0;
 }

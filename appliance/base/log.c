@@ -185,7 +185,8 @@ log_fault(int r, const char *doing)
 
 /* The journal's own protocol carries the token as a field of its own. */
 static bool
-send_refusal(const char *token, const char *operand, const char *message, const char *file, int line)
+send_refusal(const char *token, const char *operand, const char *message, const char *file,
+	int line)
 {
 	return sd_journal_send("MESSAGE=%s", message, "PRIORITY=%d", LOG_LEVEL_WARNING,
 		       "SYSLOG_IDENTIFIER=%s", state.prog, "MAINSTAY_REASON=%s", token,

@@ -71,8 +71,16 @@ number_size(uint64_t *ret, const char *text)
 		const char *unit;
 		unsigned shift;
 	} units[] = {
-		{ "", 0 }, { "b", 0 }, { "k", 10 }, { "kb", 10 }, { "m", 20 }, { "mb", 20 },
-		{ "g", 30 }, { "gb", 30 }, { "t", 40 }, { "tb", 40 },
+		{ "", 0 },
+		{ "b", 0 },
+		{ "k", 10 },
+		{ "kb", 10 },
+		{ "m", 20 },
+		{ "mb", 20 },
+		{ "g", 30 },
+		{ "gb", 30 },
+		{ "t", 40 },
+		{ "tb", 40 },
 	};
 	uint64_t v;
 

@@ -37,7 +37,8 @@ refuse_mark(const struct reader *rd, const yaml_mark_t *mark, const char *text)
 {
 	char place[REFUSE_PLACE_MAX];
 
-	(void)snprintf(place, sizeof(place), "%s:%zu:%zu", rd->name, mark->line + 1, mark->column + 1);
+	(void)snprintf(place, sizeof(place), "%s:%zu:%zu", rd->name, mark->line + 1,
+		mark->column + 1);
 	return REFUSE_AT(REASON_MALFORMED, rd->name, place, "YAML: %s", text);
 }
 
@@ -62,17 +63,17 @@ forbidden(const yaml_event_t *e)
 	case YAML_SCALAR_EVENT:
 		if (strlen((const char *)e->data.scalar.value) != e->data.scalar.length)
 			return "NUL in text";
-		return e->data.scalar.anchor ? "anchors are not used here" :
-		       e->data.scalar.tag    ? "tags are not used here" :
-					       NULL;
+		return e->data.scalar.anchor ? "anchors are not used here"
+			: e->data.scalar.tag ? "tags are not used here"
+					     : NULL;
 	case YAML_SEQUENCE_START_EVENT:
-		return e->data.sequence_start.anchor ? "anchors are not used here" :
-		       e->data.sequence_start.tag    ? "tags are not used here" :
-						       NULL;
+		return e->data.sequence_start.anchor ? "anchors are not used here"
+			: e->data.sequence_start.tag ? "tags are not used here"
+						     : NULL;
 	case YAML_MAPPING_START_EVENT:
-		return e->data.mapping_start.anchor ? "anchors are not used here" :
-		       e->data.mapping_start.tag    ? "tags are not used here" :
-						      NULL;
+		return e->data.mapping_start.anchor ? "anchors are not used here"
+			: e->data.mapping_start.tag ? "tags are not used here"
+						    : NULL;
 	default:
 		return NULL;
 	}
@@ -88,9 +89,9 @@ new_node(struct reader *rd, struct yaml_node **ret, const yaml_event_t *e)
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return FAULT(-ENOMEM);
-	n->kind = e->type == YAML_SEQUENCE_START_EVENT ? YAML_KIND_SEQUENCE :
-		  e->type == YAML_MAPPING_START_EVENT  ? YAML_KIND_MAPPING :
-							 YAML_KIND_SCALAR;
+	n->kind = e->type == YAML_SEQUENCE_START_EVENT ? YAML_KIND_SEQUENCE
+		: e->type == YAML_MAPPING_START_EVENT  ? YAML_KIND_MAPPING
+						       : YAML_KIND_SCALAR;
 	n->line = (unsigned)e->start_mark.line + 1;
 	n->column = (unsigned)e->start_mark.column + 1;
 	if (n->kind == YAML_KIND_SCALAR) {
@@ -288,9 +289,9 @@ scalar_json(const struct yaml_node *n)
 int
 yaml_json(json_t **ret, const struct yaml_node *root)
 {
-	SCOPED_JSON *v = root->kind == YAML_KIND_SCALAR	  ? scalar_json(root) :
-			 root->kind == YAML_KIND_SEQUENCE ? json_array() :
-							    json_object();
+	SCOPED_JSON *v = root->kind == YAML_KIND_SCALAR ? scalar_json(root)
+		: root->kind == YAML_KIND_SEQUENCE	? json_array()
+							: json_object();
 
 	if (!v)
 		return FAULT(-ENOMEM);
@@ -300,7 +301,8 @@ yaml_json(json_t **ret, const struct yaml_node *root)
 
 		if (r)
 			return r;
-		r = n->key ? json_object_set_new(v, n->key, child) : json_array_append_new(v, child);
+		r = n->key ? json_object_set_new(v, n->key, child)
+			   : json_array_append_new(v, child);
 		if (r < 0)
 			return FAULT(-ENOMEM);
 	}
@@ -325,6 +327,6 @@ yaml_unknown(const char *file, const struct yaml_node *node, const char *operand
 	char place[REFUSE_PLACE_MAX];
 
 	yaml_place(place, sizeof(place), file, node);
-	return REFUSE_AT(REASON_UNKNOWN_FIELD, operand, place, "unknown %s \"%s\"%s%s%s", what, word,
-		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return REFUSE_AT(REASON_UNKNOWN_FIELD, operand, place, "unknown %s \"%s\"%s%s%s", what,
+		word, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }

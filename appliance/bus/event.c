@@ -15,7 +15,7 @@
 #include "appliance/loop/loop.h"
 
 enum {
-	TURN_MAX = 64,     /* events taken in one turn of the loop */
+	TURN_MAX = 64,	   /* events taken in one turn of the loop */
 	ADDRESS_MAX = 120, /* "ipc://" and what a socket address holds */
 	RETRY_LEAST_MS = 100,
 	RETRY_MOST_MS = 5000,
@@ -107,7 +107,8 @@ deliver(struct event_subscriber *s, const char *p, size_t len)
 	size_t topic_len = strnlen(p, len);
 	char *text;
 
-	if (topic_len == len || topic_len > EVENT_TOPIC_MAX || len - topic_len - 1 > EVENT_BYTES_MAX)
+	if (topic_len == len || topic_len > EVENT_TOPIC_MAX ||
+		len - topic_len - 1 > EVENT_BYTES_MAX)
 		return;
 	text = strndup(p + topic_len + 1, len - topic_len - 1);
 	if (!text)
@@ -152,10 +153,12 @@ drain(void *arg)
 static int
 set_options(int socket, const char *prefix)
 {
-	int least = RETRY_LEAST_MS, most = RETRY_MOST_MS, size = EVENT_TOPIC_MAX + 1 + EVENT_BYTES_MAX;
+	int least = RETRY_LEAST_MS, most = RETRY_MOST_MS,
+	    size = EVENT_TOPIC_MAX + 1 + EVENT_BYTES_MAX;
 
 	if (nn_setsockopt(socket, NN_SOL_SOCKET, NN_RECONNECT_IVL, &least, sizeof(least)) < 0 ||
-		nn_setsockopt(socket, NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, &most, sizeof(most)) < 0 ||
+		nn_setsockopt(socket, NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, &most, sizeof(most)) <
+			0 ||
 		nn_setsockopt(socket, NN_SOL_SOCKET, NN_RCVMAXSIZE, &size, sizeof(size)) < 0 ||
 		nn_setsockopt(socket, NN_SUB, NN_SUB_SUBSCRIBE, prefix, strlen(prefix)) < 0)
 		return FAULT(-nn_errno());

@@ -99,8 +99,8 @@ frame_parse(struct frame *f, const void *p, size_t len)
 	if (c.failed || len > FRAME_BYTES_MAX || memcmp(m, magic, sizeof(magic)) != 0)
 		return REFUSE(REASON_MALFORMED, "frame", "not a frame of %zu bytes", len);
 	if (f->flags != 0 || n > FRAME_FIELDS_MAX)
-		return REFUSE(REASON_MALFORMED, "frame", "type %u: unknown flags or too many fields",
-			f->type);
+		return REFUSE(REASON_MALFORMED, "frame",
+			"type %u: unknown flags or too many fields", f->type);
 	/* Each field gets a NUL behind it, which its own header has room for six times. */
 	at = f->memory = malloc(len + 1);
 	if (!at)
@@ -122,7 +122,8 @@ frame_parse(struct frame *f, const void *p, size_t len)
 	if (!cursor_done(&c)) {
 		free(f->memory);
 		f->memory = NULL;
-		return REFUSE(REASON_MALFORMED, "frame", "type %u: short, or bytes left over", f->type);
+		return REFUSE(REASON_MALFORMED, "frame", "type %u: short, or bytes left over",
+			f->type);
 	}
 	f->n_fields = n;
 	return 0;
@@ -148,15 +149,15 @@ count_fields(const struct frame *f, uint16_t tag)
 }
 
 int
-frame_check(const struct frame *f, const struct frame_rule *rules, size_t n_rules, bool skip_unknown,
-	size_t max_fds)
+frame_check(const struct frame *f, const struct frame_rule *rules, size_t n_rules,
+	bool skip_unknown, size_t max_fds)
 {
 	for (size_t i = 0; i < f->n_fields; i++) {
 		const struct frame_rule *rule = find_rule(rules, n_rules, f->fields[i].tag);
 
 		if (!rule && !skip_unknown)
-			return REFUSE(REASON_MALFORMED, "frame", "type %u: unknown field %u", f->type,
-				f->fields[i].tag);
+			return REFUSE(REASON_MALFORMED, "frame", "type %u: unknown field %u",
+				f->type, f->fields[i].tag);
 		if (rule && f->fields[i].len > rule->max_len)
 			return REFUSE(REASON_MALFORMED, "frame", "type %u: field %u has %u bytes",
 				f->type, rule->tag, f->fields[i].len);
@@ -165,8 +166,8 @@ frame_check(const struct frame *f, const struct frame_rule *rules, size_t n_rule
 		size_t n = count_fields(f, rules[i].tag);
 
 		if (n < rules[i].min || n > rules[i].max)
-			return REFUSE(REASON_MALFORMED, "frame", "type %u: field %u stands %zu times",
-				f->type, rules[i].tag, n);
+			return REFUSE(REASON_MALFORMED, "frame",
+				"type %u: field %u stands %zu times", f->type, rules[i].tag, n);
 	}
 	if (f->n_fds > max_fds)
 		return REFUSE(REASON_MALFORMED, "frame", "type %u: %zu descriptors, of at most %zu",

@@ -14,7 +14,7 @@
 #include "appliance/loop/loop.h"
 
 enum {
-	TURN_MAX = 32,           /* frames or connections taken in one turn of the loop */
+	TURN_MAX = 32, /* frames or connections taken in one turn of the loop */
 	QUEUE_FRAMES_MAX = 256,
 	QUEUE_BYTES_MAX = 4 * 1024 * 1024,
 };
@@ -53,8 +53,8 @@ on_connection(uint32_t revents, void *arg)
 }
 
 int
-frame_server_open(struct frame_server **ret, sd_event *loop, int take_listen_fd, frame_accept_fn *fn,
-	void *arg)
+frame_server_open(struct frame_server **ret, sd_event *loop, int take_listen_fd,
+	frame_accept_fn *fn, void *arg)
 {
 	SCOPED(scope_close) int fd = take_listen_fd;
 	struct frame_server *s = calloc(1, sizeof(*s));
@@ -105,9 +105,9 @@ struct frame_conn {
 	struct packet *first, **tail;
 	size_t n_queued, queued_bytes;
 	int why;
-	bool ended;  /* closed() ran or is about to: no more frames */
-	bool busy;   /* it calls back now: */
-	bool dead;   /* and was closed in there, the struct is freed when it returns */
+	bool ended; /* closed() ran or is about to: no more frames */
+	bool busy;  /* it calls back now: */
+	bool dead;  /* and was closed in there, the struct is freed when it returns */
 };
 
 static void
@@ -202,8 +202,8 @@ on_ready(uint32_t revents, void *arg)
 }
 
 int
-frame_conn_open(struct frame_conn **ret, sd_event *loop, int take_fd, const struct frame_conn_ops *ops,
-	void *arg)
+frame_conn_open(struct frame_conn **ret, sd_event *loop, int take_fd,
+	const struct frame_conn_ops *ops, void *arg)
 {
 	SCOPED(scope_close) int fd = take_fd;
 	struct frame_conn *conn = calloc(1, sizeof(*conn));
@@ -250,7 +250,8 @@ enqueue(struct frame_conn *conn, const struct frame_out *out)
 	struct packet *p;
 	int r;
 
-	if (conn->n_queued == QUEUE_FRAMES_MAX || conn->queued_bytes + out->buf.len > QUEUE_BYTES_MAX)
+	if (conn->n_queued == QUEUE_FRAMES_MAX ||
+		conn->queued_bytes + out->buf.len > QUEUE_BYTES_MAX)
 		return -ENOBUFS;
 	p = calloc(1, sizeof(*p) + out->buf.len);
 	if (!p)
@@ -283,8 +284,9 @@ frame_conn_send(struct frame_conn *conn, const struct frame_out *out)
 		return FAULT(r);
 	if (conn->ended)
 		return -EPIPE;
-	r = conn->first ? -EAGAIN :
-			  frame_packet_send(conn->fd, out->buf.data, out->buf.len, out->fds, out->n_fds);
+	r = conn->first
+		? -EAGAIN
+		: frame_packet_send(conn->fd, out->buf.data, out->buf.len, out->fds, out->n_fds);
 	if (r == -EAGAIN)
 		r = enqueue(conn, out);
 	if (r < 0)

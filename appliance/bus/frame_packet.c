@@ -69,7 +69,9 @@ frame_packet_receive(int fd, struct frame *f)
 		char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
 	} control;
 	struct iovec iov = { .iov_base = memory, .iov_len = FRAME_BYTES_MAX };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control) };
 	ssize_t n;
 	int r;
@@ -85,7 +87,8 @@ frame_packet_receive(int fd, struct frame *f)
 		return -EPIPE; /* an empty packet is no frame, so 0 is always the end */
 	take_descriptors(f, &msg);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		r = REFUSE(REASON_MALFORMED, "frame", "more bytes or descriptors than a frame holds");
+		r = REFUSE(REASON_MALFORMED, "frame",
+			"more bytes or descriptors than a frame holds");
 	else
 		r = frame_parse(f, memory, (size_t)n);
 	if (r)

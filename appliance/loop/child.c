@@ -18,7 +18,8 @@
 #include "appliance/base/fault.h"
 
 enum {
-	HIGH_FD = CHILD_DST_MAX + 1, /* where descriptors wait while the low numbers are dealt out */
+	HIGH_FD =
+		CHILD_DST_MAX + 1, /* where descriptors wait while the low numbers are dealt out */
 };
 
 /* The steps of a child's setup, in their order. */
@@ -262,7 +263,8 @@ check_spec(const struct child_spec *spec)
 		spec->n_limits > CHILD_LIMITS_MAX || spec->n_groups > CHILD_GROUPS_MAX)
 		return FAULT(-EINVAL);
 	for (size_t i = 0; i < spec->n_fds; i++)
-		if (spec->fds[i].src < 0 || spec->fds[i].dst < 0 || spec->fds[i].dst > CHILD_DST_MAX)
+		if (spec->fds[i].src < 0 || spec->fds[i].dst < 0 ||
+			spec->fds[i].dst > CHILD_DST_MAX)
 			return FAULT(-EBADF);
 	return 0;
 }
@@ -279,7 +281,8 @@ await_exec(int report_fd, pid_t pid, const char **ret_step)
 	if (n == 0)
 		return 0; /* closed by the exec */
 	(void)waitpid(pid, NULL, 0);
-	if (n != sizeof(failure) || failure.step < 0 || failure.step >= STEP_MAX || failure.error >= 0)
+	if (n != sizeof(failure) || failure.step < 0 || failure.step >= STEP_MAX ||
+		failure.error >= 0)
 		return FAULT(-EIO);
 	if (ret_step)
 		*ret_step = step_names[failure.step];
@@ -290,8 +293,9 @@ int
 child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_step)
 {
 	SCOPED(scope_close) int report_in = -1, report_out = -1, pidfd = -1;
-	struct inside in = { .spec = spec, .exe_fd = spec->exe_fd, .cwd_fd = spec->cwd_fd,
-		.parent = getpid() };
+	struct inside in = {
+		.spec = spec, .exe_fd = spec->exe_fd, .cwd_fd = spec->cwd_fd, .parent = getpid()
+	};
 	struct child child = { 0 };
 	int pipe_fds[2];
 	int r = check_spec(spec);

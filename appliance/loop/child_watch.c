@@ -63,7 +63,7 @@ child_alive(pid_t pid, uint64_t starttime)
 	char state;
 
 	return pid > 0 && read_stat(pid, &state, &now) == 0 && now == starttime && state != 'Z' &&
-	       state != 'X';
+		state != 'X';
 }
 
 int
@@ -137,7 +137,8 @@ on_ended(uint32_t revents, void *arg)
 }
 
 int
-child_watch(struct child_watch **slot, sd_event *loop, const struct child *child, child_fn *fn, void *arg)
+child_watch(struct child_watch **slot, sd_event *loop, const struct child *child, child_fn *fn,
+	void *arg)
 {
 	struct child_watch *w = calloc(1, sizeof(*w));
 	int r;

@@ -122,7 +122,8 @@ keep_header(struct curl_transfer *t, const char *line, size_t len)
 	}
 	if (t->reply.n_headers == HTTP_HEADERS_MAX) {
 		free(name);
-		return t->want ? REASON_TOO_LARGE : 0; /* unasked ones may be lost, named ones not */
+		return t->want ? REASON_TOO_LARGE
+			       : 0; /* unasked ones may be lost, named ones not */
 	}
 	value = colon + 1;
 	len -= (size_t)(value - line);
@@ -340,8 +341,9 @@ finish(struct curl_transfer *t, CURLcode code)
 		reply->result = REASON_TOO_LARGE;
 	else
 		reply->result = REASON_UNREACHABLE;
-	reply->tls_failed = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR ||
-			    code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR;
+	reply->tls_failed = code == CURLE_PEER_FAILED_VERIFICATION ||
+		code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CACERT_BADFILE ||
+		code == CURLE_SSL_ISSUER_ERROR;
 }
 
 int
@@ -428,8 +430,9 @@ static void
 on_socket_ready(uint32_t revents, void *arg)
 {
 	struct socket *s = arg;
-	int events = (revents & EPOLLIN ? CURL_CSELECT_IN : 0) | (revents & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-		     (revents & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+	int events = (revents & EPOLLIN ? CURL_CSELECT_IN : 0) |
+		(revents & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+		(revents & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 
 	act(s->owner, s->fd, events);
 }
@@ -439,7 +442,8 @@ on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket
 {
 	struct curl_loop *c = arg;
 	struct socket *s = socket_arg;
-	uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+	uint32_t events =
+		(what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {

@@ -155,7 +155,8 @@ on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
 }
 
 int
-loop_watch(struct loop_watch **slot, sd_event *loop, int fd, uint32_t events, loop_io_fn *fn, void *arg)
+loop_watch(struct loop_watch **slot, sd_event *loop, int fd, uint32_t events, loop_io_fn *fn,
+	void *arg)
 {
 	struct loop_watch *w = calloc(1, sizeof(*w));
 	int r;

@@ -31,13 +31,13 @@ struct record {
 	struct record_limits limits;
 	struct segment_name *segments; /* in order; the last is the active one where fd >= 0 */
 	size_t n_segments;
-	int fd;             /* the active segment, or -1: the next append makes one */
+	int fd; /* the active segment, or -1: the next append makes one */
 	uint32_t salt;
-	uint64_t end;       /* bytes of it that are good */
-	uint64_t next;      /* sequence of the next append */
+	uint64_t end;	    /* bytes of it that are good */
+	uint64_t next;	    /* sequence of the next append */
 	uint64_t durable;   /* all up to here are on disk; pending holds durable + 1 .. next - 1 */
 	struct buf pending; /* len(u32) payload, for each record that is not durable yet */
-	bool lost;          /* the active segment failed: pending must be written anew */
+	bool lost;	    /* the active segment failed: pending must be written anew */
 	uint64_t bytes;
 	uint64_t dropped;
 };
@@ -113,7 +113,8 @@ sweep(const struct record *r)
 }
 
 static int
-refuse_damage(const struct record *r, const struct segment_name *s, uint64_t offset, uint64_t sequence)
+refuse_damage(const struct record *r, const struct segment_name *s, uint64_t offset,
+	uint64_t sequence)
 {
 	char place[REFUSE_PLACE_MAX], file[SEGMENT_NAME_MAX];
 
@@ -145,7 +146,8 @@ pass_damage(struct record *r, const uint8_t *p, size_t len, size_t at)
 	size_t step;
 	bool damage;
 
-	while (at < len && segment_search(p + at, len - at, r->salt, r->next, &step, &rec, &damage)) {
+	while (at < len &&
+		segment_search(p + at, len - at, r->salt, r->next, &step, &rec, &damage)) {
 		r->next = rec.sequence + 1;
 		at += step + rec.bytes;
 		while (segment_record(&rec, r->salt, p + at, len - at) && rec.sequence == r->next) {
@@ -183,7 +185,8 @@ recover(struct record *r)
 	}
 	at = walk(r, b.data, b.len);
 	if (at < b.len)
-		(void)segment_search(b.data + at, b.len - at, r->salt, r->next, &step, &rec, &damage);
+		(void)segment_search(b.data + at, b.len - at, r->salt, r->next, &step, &rec,
+			&damage);
 	if (damage) {
 		res = refuse_damage(r, last, at, r->next);
 		pass_damage(r, b.data, b.len, at);
@@ -191,7 +194,8 @@ recover(struct record *r)
 	}
 	if (at < b.len && ftruncate(fd, (off_t)at) < 0)
 		return FAULT(-errno);
-	if (fdatasync(fd) < 0) /* good records that the last process did not sync count from now on */
+	if (fdatasync(fd) <
+		0) /* good records that the last process did not sync count from now on */
 		return FAULT(-errno);
 	r->segments[r->n_segments - 1].bytes = at;
 	r->end = at;
@@ -410,7 +414,8 @@ make_room(struct record *r, size_t need)
 	}
 	if (r->fd < 0)
 		need += SEGMENT_HEADER_BYTES;
-	while (r->limits.drop_oldest && r->n_segments > 1 && r->bytes + need > r->limits.total_max) {
+	while (r->limits.drop_oldest && r->n_segments > 1 &&
+		r->bytes + need > r->limits.total_max) {
 		res = remove_oldest(r, true);
 		if (res < 0)
 			return res;
@@ -426,8 +431,8 @@ record_append_unsynced(struct record *r, const void *p, size_t len, uint64_t *re
 	int res = 0;
 
 	if (len > r->limits.record_max)
-		return REFUSE(REASON_TOO_LARGE, r->name, "a record of %zu bytes, of at most %zu", len,
-			r->limits.record_max);
+		return REFUSE(REASON_TOO_LARGE, r->name, "a record of %zu bytes, of at most %zu",
+			len, r->limits.record_max);
 	if (r->lost || r->pending.len > PENDING_MAX)
 		res = record_sync(r);
 	res = res ? res : make_room(r, SEGMENT_RECORD_BYTES + len);

@@ -22,13 +22,13 @@ enum {
 struct record_reader {
 	char name[64];
 	int dir_fd;
-	int fd;                  /* the present segment, or -1 */
+	int fd;			 /* the present segment, or -1 */
 	struct segment_name now; /* that one */
-	bool headless;           /* its header is damaged */
+	bool headless;		 /* its header is damaged */
 	uint32_t salt;
 	uint64_t offset; /* of the next record in it */
 	uint64_t expect; /* its sequence */
-	uint64_t want;   /* what the caller has not seen yet */
+	uint64_t want;	 /* what the caller has not seen yet */
 	uint64_t synced; /* bytes of the segment known to be on disk */
 };
 
@@ -303,7 +303,8 @@ record_reader_next(struct record_reader *rd, struct buf *out, uint64_t *ret_seq)
 	rd->want = rd->expect;
 	buf_reset(out);
 	if (rec.len > out->max)
-		return REFUSE(REASON_TOO_LARGE, rd->name, "record %llu has %zu bytes, of at most %zu",
+		return REFUSE(REASON_TOO_LARGE, rd->name,
+			"record %llu has %zu bytes, of at most %zu",
 			(unsigned long long)rec.sequence, rec.len, out->max);
 	buf_put(out, rec.payload, rec.len);
 	if (ret_seq)

@@ -43,10 +43,11 @@ segment_crc32c(uint32_t crc, const void *data, size_t len)
 
 	crc = ~crc;
 	for (; len >= 8; p += 8, len -= 8) {
-		crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-		crc = table[7][crc & 0xff] ^ table[6][crc >> 8 & 0xff] ^ table[5][crc >> 16 & 0xff] ^
-		      table[4][crc >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^
-		      table[0][p[7]];
+		crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+			(uint32_t)p[3] << 24;
+		crc = table[7][crc & 0xff] ^ table[6][crc >> 8 & 0xff] ^
+			table[5][crc >> 16 & 0xff] ^ table[4][crc >> 24] ^ table[3][p[4]] ^
+			table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
 	}
 	for (; len > 0; p++, len--)
 		crc = crc >> 8 ^ table[0][(crc ^ *p) & 0xff];
@@ -57,7 +58,8 @@ segment_crc32c(uint32_t crc, const void *data, size_t len)
 const char *
 segment_format_name(char out[SEGMENT_NAME_MAX], uint64_t first, unsigned generation)
 {
-	(void)snprintf(out, SEGMENT_NAME_MAX, "%016" PRIx64 "-%04x.seg", first, generation & 0xffff);
+	(void)snprintf(out, SEGMENT_NAME_MAX, "%016" PRIx64 "-%04x.seg", first,
+		generation & 0xffff);
 	return out;
 }
 
@@ -66,7 +68,8 @@ parse_name(struct segment_name *ret, const char *name)
 {
 	char again[SEGMENT_NAME_MAX];
 
-	if (strlen(name) != 25 || sscanf(name, "%16" SCNx64 "-%4x", &ret->first, &ret->generation) != 2)
+	if (strlen(name) != 25 ||
+		sscanf(name, "%16" SCNx64 "-%4x", &ret->first, &ret->generation) != 2)
 		return false;
 	return strcmp(segment_format_name(again, ret->first, ret->generation), name) == 0;
 }
@@ -129,7 +132,8 @@ segment_list(struct segment_name **ret, size_t *ret_n, int dir_fd)
 
 		if (!parse_name(&name, e->d_name))
 			continue;
-		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			!S_ISREG(st.st_mode))
 			continue; /* trimmed meanwhile, or not ours */
 		name.bytes = (uint64_t)st.st_size;
 		r = add_name(&names, &n, &name);
@@ -184,8 +188,8 @@ record_crc(uint32_t salt, const uint8_t *len_field, const uint8_t *rest, size_t 
 }
 
 void
-segment_put_record(struct buf *out, uint32_t salt, uint64_t sequence, uint64_t durable, const void *p,
-	size_t len)
+segment_put_record(struct buf *out, uint32_t salt, uint64_t sequence, uint64_t durable,
+	const void *p, size_t len)
 {
 	size_t at = out->len;
 	uint32_t crc;
@@ -217,8 +221,11 @@ segment_record(struct segment_record *ret, uint32_t salt, const uint8_t *p, size
 	payload = cursor_bytes(&c, payload_len);
 	if (!payload || record_crc(salt, p, p + 8, SEGMENT_RECORD_BYTES - 8 + payload_len) != crc)
 		return false;
-	*ret = (struct segment_record){ .sequence = sequence, .durable = sequence - back,
-		.payload = payload, .len = payload_len, .bytes = SEGMENT_RECORD_BYTES + payload_len };
+	*ret = (struct segment_record){ .sequence = sequence,
+		.durable = sequence - back,
+		.payload = payload,
+		.len = payload_len,
+		.bytes = SEGMENT_RECORD_BYTES + payload_len };
 	return true;
 }
 

@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct frame_rule rules[] = { { 1, 0, 1, 64 }, { 2, 0, 8, 1024 }, { 3, 1, 1, 8 } };
+	static const struct frame_rule rules[] = { { 1, 0, 1, 64 }, { 2, 0, 8, 1024 },
+		{ 3, 1, 1, 8 } };
 	SCOPED(frame_done) struct frame f = { 0 };
 	SCOPED(frame_out_done) struct frame_out out;
 	uint64_t v;

@@ -24,7 +24,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += rec.bytes;
 		sequence = rec.sequence + 1;
 	}
-	if (at < size && segment_search(data + at, size - at, salt, sequence, &step, &rec, &damage) &&
+	if (at < size &&
+		segment_search(data + at, size - at, salt, sequence, &step, &rec, &damage) &&
 		(step + rec.bytes > size - at || rec.sequence < sequence))
 		abort();
 	return 0;

@@ -44,7 +44,10 @@ what_is_put_is_read_back(void **state)
 	buf_u32(&b, 0x04050607);
 	buf_u64(&b, UINT64_C(0x08090a0b0c0d0e0f));
 	buf_printf(&b, "%s-%d", "text", 7);
-	assert_memory_equal(b.data, "\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe\xf" "text-7", 21);
+	assert_memory_equal(b.data,
+		"\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe\xf"
+		"text-7",
+		21);
 	c = CURSOR(b.data, b.len);
 	assert_int_equal(cursor_u8(&c), 1);
 	assert_int_equal(cursor_u16(&c), 0x0203);

@@ -28,7 +28,8 @@ run_any(struct command_call *call)
 	seen.json = call->json;
 	(void)snprintf(seen.run, sizeof(seen.run), "%s", call->paths.run);
 	(void)snprintf(seen.text, sizeof(seen.text), "%zu:%s:%s:%zu", call->n_operands,
-		call->n_operands ? call->operands[0] : "", command_option(call, "out") ? command_option(call, "out") : "-",
+		call->n_operands ? call->operands[0] : "",
+		command_option(call, "out") ? command_option(call, "out") : "-",
 		command_option_n(call, "tag"));
 	command_say(call, "ran");
 	return 0;
@@ -61,7 +62,8 @@ run_items(struct command_call *call)
 	static const char *const columns[] = { "name", "last_seen", "up", NULL };
 
 	return command_print_items(call, "Things",
-		json_pack("[{s:s,s:i,s:b},{s:s,s:n}]", "name", "a\033[m", "last_seen", 12, "up", 1, "name", "bcd", "last_seen"),
+		json_pack("[{s:s,s:i,s:b},{s:s,s:n}]", "name", "a\033[m", "last_seen", 12, "up", 1,
+			"name", "bcd", "last_seen"),
 		columns);
 }
 
@@ -72,12 +74,23 @@ static const struct command_option options[] = {
 	{ 0 },
 };
 
-static const struct command_option required[] = { { .name = "key", .value = "FILE", .required = true }, { 0 } };
+static const struct command_option required[] = {
+	{ .name = "key", .value = "FILE", .required = true }, { 0 }
+};
 
 static const struct command commands[] = {
-	{ .name = "status", .summary = "show it", .run = run_any, .options = options, .examples = "prog status" },
+	{ .name = "status",
+		.summary = "show it",
+		.run = run_any,
+		.options = options,
+		.examples = "prog status" },
 	{ .name = "service list", .summary = "list", .run = run_any },
-	{ .name = "service install", .args = "NAME", .min = 1, .max = 1, .summary = "install", .run = run_any,
+	{ .name = "service install",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "install",
+		.run = run_any,
 		.options = options },
 	{ .name = "audit", .summary = "audit", .run = run_any, .options = options, .max = 1 },
 	{ .name = "audit head", .summary = "head", .run = run_any },
@@ -89,8 +102,9 @@ static const struct command commands[] = {
 	{ 0 },
 };
 
-static const struct command_program program = { .name = "prog", .summary = "a program", .tables = { commands },
-	.needs_state = true };
+static const struct command_program program = {
+	.name = "prog", .summary = "a program", .tables = { commands }, .needs_state = true
+};
 
 static char out_text[16384], err_text[16384];
 
@@ -157,9 +171,11 @@ commands_are_found_and_options_read_anywhere(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (run(rows[i].line) != 0 || !seen.command || strcmp(seen.command, rows[i].command) != 0 ||
+		if (run(rows[i].line) != 0 || !seen.command ||
+			strcmp(seen.command, rows[i].command) != 0 ||
 			strcmp(seen.text, rows[i].text) != 0)
-			fail_msg("%s: %s %s (%s)", rows[i].line, seen.command ? seen.command : "-", seen.text, err_text);
+			fail_msg("%s: %s %s (%s)", rows[i].line, seen.command ? seen.command : "-",
+				seen.text, err_text);
 		assert_string_equal(out_text, seen.json ? "" : "ran\n");
 		assert_string_equal(err_text, "");
 	}
@@ -252,7 +268,9 @@ help_comes_from_the_tables(void **state)
 	assert_string_equal(out_text, "prog " MAINSTAY_VERSION "\n");
 	assert_int_equal(run("--version --json"), 0);
 	assert_string_equal(out_text,
-		"{\"api\":\"mainstay/v1\",\"kind\":\"Version\",\"name\":\"prog\",\"version\":\"" MAINSTAY_VERSION "\"}\n");
+		"{\"api\":\"mainstay/"
+		"v1\",\"kind\":\"Version\",\"name\":\"prog\",\"version\":\"" MAINSTAY_VERSION
+		"\"}\n");
 }
 
 static void
@@ -278,7 +296,8 @@ the_end_is_told_by_exit_code_and_error(void **state)
 	assert_int_equal(run("later"), 5);
 	assert_int_equal(run("status"), 0); /* later is over */
 	assert_int_equal(run("refused"), 1);
-	assert_non_null(strstr(err_text, "prog: c.yaml:1:2: redis: unknown knob [unknown-field]\n"));
+	assert_non_null(strstr(err_text,
+		"prog: c.yaml:1:2: redis: unknown knob [unknown-field]\n"));
 	assert_int_equal(run("fault"), 4);
 	assert_non_null(strstr(err_text, "No space left on device"));
 	assert_non_null(strstr(err_text, " [fault]\n"));
@@ -299,10 +318,13 @@ lists_are_tables_or_items(void **state)
 {
 	(void)state;
 	assert_int_equal(run("items"), 0);
-	assert_string_equal(out_text, "NAME     LAST SEEN  UP\na\\x1b[m  12         yes\nbcd      -          -\n");
+	assert_string_equal(out_text,
+		"NAME     LAST SEEN  UP\na\\x1b[m  12         yes\nbcd      -          -\n");
 	assert_int_equal(run("items --json"), 0);
-	assert_string_equal(out_text, "{\"api\":\"mainstay/v1\",\"kind\":\"Things\",\"items\":["
-		"{\"name\":\"a\\u001B[m\",\"last_seen\":12,\"up\":true},{\"name\":\"bcd\",\"last_seen\":null}]}\n");
+	assert_string_equal(out_text,
+		"{\"api\":\"mainstay/v1\",\"kind\":\"Things\",\"items\":["
+		"{\"name\":\"a\\u001B[m\",\"last_seen\":12,\"up\":true},{\"name\":\"bcd\",\"last_"
+		"seen\":null}]}\n");
 	assert_int_equal(run("items --color always"), 0);
 	assert_non_null(strstr(out_text, "\033[1mNAME"));
 	assert_int_equal(run("items --color never"), 0);

@@ -19,7 +19,8 @@ read_text(json_t **ret, const char *text)
 static void
 good_documents_are_read(void **state)
 {
-	static const char *const rows[] = { "{}", "[]", "{\"a\":[1,2,{\"b\":null}]}", "\"x\"", "-0", "1.5" };
+	static const char *const rows[] = { "{}", "[]", "{\"a\":[1,2,{\"b\":null}]}", "\"x\"", "-0",
+		"1.5" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -33,8 +34,8 @@ good_documents_are_read(void **state)
 static void
 bad_documents_are_refused(void **state)
 {
-	static const char *const rows[] = { "", "{", "{\"a\":1,\"a\":2}", "{} x", "[1,]", "{'a':1}", "\"\\u0000\"",
-		"\"\xff\"", "01", "NaN", "\"\x01\"", "[18446744073709551616]" };
+	static const char *const rows[] = { "", "{", "{\"a\":1,\"a\":2}", "{} x", "[1,]", "{'a':1}",
+		"\"\\u0000\"", "\"\xff\"", "01", "NaN", "\"\x01\"", "[18446744073709551616]" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -80,13 +81,17 @@ depth_is_capped(void **state)
 	(void)state;
 	memset(text, '[', JSON_DEPTH_MAX + 1);
 	memset(text + JSON_DEPTH_MAX + 1, ']', JSON_DEPTH_MAX + 1);
-	assert_int_equal(json_read(&v, text, 2 * JSON_DEPTH_MAX + 2, 1000, "test"), REASON_MALFORMED);
+	assert_int_equal(json_read(&v, text, 2 * JSON_DEPTH_MAX + 2, 1000, "test"),
+		REASON_MALFORMED);
 	assert_null(v);
 	assert_int_equal(json_read(&v, text + 1, 2 * JSON_DEPTH_MAX, 1000, "test"), 0);
 	json_decref(v);
 	v = NULL;
 	/* Brackets inside text do not count, not even behind an escaped quote. */
-	assert_int_equal(read_text(&v, "[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]"), 0);
+	assert_int_equal(read_text(&v,
+				 "[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+				 "[[[[[[[[[\"]"),
+		0);
 	json_decref(v);
 }
 
@@ -118,7 +123,8 @@ canonical_form_is_olpc(void **state)
 static void
 reals_and_large_numbers_have_no_canonical_form(void **state)
 {
-	static const char *const rows[] = { "[1.0]", "{\"a\":1e3}", "9007199254740992", "-9007199254740992" };
+	static const char *const rows[] = { "[1.0]", "{\"a\":1e3}", "9007199254740992",
+		"-9007199254740992" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -145,6 +151,32 @@ a_value_built_too_deep_has_no_canonical_form(void **state)
 		v = outer;
 	}
 	assert_int_equal(json_canonical(&b, v), REASON_MALFORMED);
+}
+
+static void
+canonical_bytes_are_read_as_they_are(void **state)
+{
+	static const char *const good[] = { "{\"a\":\"x\ny\",\"b\":[1,-2]}", "\"\t\x01\"", "[]",
+		"\"\\\\u000a\"" };
+	static const char *const bad[] = { "{\"b\":1,\"a\":2}", "[1, 2]", "\"\\n\"", "[1,\n2]",
+		"\"\\\n\"", "[1.0]", "", "{\"a\":1,\"a\":1}", "[9007199254740992]" };
+	json_t *none = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		SCOPED_JSON *v = NULL;
+
+		assert_int_equal(json_read_canonical(&v, good[i], strlen(good[i]), 100, "test"), 0);
+		assert_true(json_is_canonical(v, good[i], strlen(good[i])));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		if (json_read_canonical(&none, bad[i], strlen(bad[i]), 100, "test") !=
+			REASON_MALFORMED)
+			fail_msg("%s", bad[i]);
+		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	}
+	assert_int_equal(json_read_canonical(&none, "[1,2]", 5, 4, "test"), REASON_TOO_LARGE);
+	assert_null(none);
 }
 
 struct filled {
@@ -179,9 +211,12 @@ members_fill_a_struct(void **state)
 	SCOPED_JSON *v = NULL;
 
 	(void)state;
-	assert_int_equal(read_text(&v, "{\"text\":\"ab\",\"note\":\"a\\nb\",\"i\":-10,\"yes\":true,"
-		"\"when\":\"1970-01-01T00:00:01.5Z\",\"digest\":\"sha256:" HEX64 "\",\"key\":\"" HEX64 "\","
-		"\"obj\":{},\"list\":[1,2],\"any\":null}"), 0);
+	assert_int_equal(read_text(&v,
+				 "{\"text\":\"ab\",\"note\":\"a\\nb\",\"i\":-10,\"yes\":true,"
+				 "\"when\":\"1970-01-01T00:00:01.5Z\",\"digest\":\"sha256:" HEX64
+				 "\",\"key\":\"" HEX64 "\","
+				 "\"obj\":{},\"list\":[1,2],\"any\":null}"),
+		0);
 	assert_int_equal(json_members(v, fields, ARRAY_LEN(fields), &f, "test"), 0);
 	assert_string_equal(f.text, "ab");
 	assert_string_equal(f.note, "a\nb");
@@ -253,7 +288,8 @@ members_are_put(void **state)
 	assert_true(json_put_u64(v, "big", UINT64_C(1) << 53) < 0);
 	assert_true(json_put_text(v, "bad", "\xff") < 0);
 	assert_int_equal(json_canonical(&b, v), 0);
-	assert_string_equal(buf_text(&b), "{\"h\":\"ab00\",\"n\":7,\"s\":\"sha256:ab"
+	assert_string_equal(buf_text(&b),
+		"{\"h\":\"ab00\",\"n\":7,\"s\":\"sha256:ab"
 		"00000000000000000000000000000000000000000000000000000000000000\","
 		"\"t\":\"1970-01-01T00:00:01.500Z\",\"x\":\"y\"}");
 }
@@ -262,8 +298,9 @@ members_are_put(void **state)
 static bool
 is_our_choice(const char *name)
 {
-	static const char *const names[] = { "y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json",
-		"y_object_escaped_null_in_key.json", "y_string_null_escape.json" };
+	static const char *const names[] = { "y_object_duplicated_key.json",
+		"y_object_duplicated_key_and_value.json", "y_object_escaped_null_in_key.json",
+		"y_string_null_escape.json" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)
@@ -281,7 +318,8 @@ the_public_vectors_hold(void **state)
 	DIR *d;
 
 	(void)state;
-	(void)snprintf(path, sizeof(path), "%s/json/test_parsing", vectors ? vectors : "../shared/vectors");
+	(void)snprintf(path, sizeof(path), "%s/json/test_parsing",
+		vectors ? vectors : "../shared/vectors");
 	d = opendir(path);
 	if (!d) {
 		print_message("# no vectors at %s\n", path);
@@ -296,8 +334,8 @@ the_public_vectors_hold(void **state)
 			continue;
 		assert_int_equal(fs_read(dirfd(d), e->d_name, 1 << 20, &b), 0);
 		r = json_read(&v, b.data, b.len, 1 << 20, e->d_name);
-		if ((e->d_name[0] == 'y' && r != 0 && !is_our_choice(e->d_name)) || (e->d_name[0] == 'n' && r == 0) ||
-			r < 0)
+		if ((e->d_name[0] == 'y' && r != 0 && !is_our_choice(e->d_name)) ||
+			(e->d_name[0] == 'n' && r == 0) || r < 0)
 			fail_msg("%s: %d", e->d_name, r);
 		n++;
 	}
@@ -317,6 +355,7 @@ main(void)
 		cmocka_unit_test(canonical_form_is_olpc),
 		cmocka_unit_test(reals_and_large_numbers_have_no_canonical_form),
 		cmocka_unit_test(a_value_built_too_deep_has_no_canonical_form),
+		cmocka_unit_test(canonical_bytes_are_read_as_they_are),
 		cmocka_unit_test(members_fill_a_struct),
 		cmocka_unit_test(wrong_members_are_refused),
 		cmocka_unit_test(members_are_put),

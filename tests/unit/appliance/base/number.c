@@ -15,7 +15,8 @@
 static void
 only_plain_decimal_is_a_number(void **state)
 {
-	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "01", "1x", "0x1", "18446744073709551616", "99" };
+	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "01", "1x", "0x1",
+		"18446744073709551616", "99" };
 	uint64_t v = 7;
 	int64_t i = 7;
 
@@ -33,7 +34,8 @@ only_plain_decimal_is_a_number(void **state)
 	assert_int_equal(i, 7);
 	assert_int_equal(number_i64(&i, "-9223372036854775808", INT64_MIN, INT64_MAX), 0);
 	assert_true(i == INT64_MIN);
-	assert_int_equal(number_i64(&i, "9223372036854775808", INT64_MIN, INT64_MAX), REASON_MALFORMED);
+	assert_int_equal(number_i64(&i, "9223372036854775808", INT64_MIN, INT64_MAX),
+		REASON_MALFORMED);
 }
 
 static void
@@ -77,9 +79,10 @@ base64_is_strict(void **state)
 {
 	static const struct {
 		const char *bytes, *text;
-	} rows[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" } };
-	static const char *const bad[] = { "Zg=", "Zg", "Zh==", "Zm9=", "Zm8", "Z===", "====", "Zg==Zg==", "Zm 9v", "Zm9v\n",
-		"Zm-_" };
+	} rows[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" } };
+	static const char *const bad[] = { "Zg=", "Zg", "Zh==", "Zm9=", "Zm8",
+		"Z===", "====", "Zg==Zg==", "Zm 9v", "Zm9v\n", "Zm-_" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -101,9 +104,10 @@ base64_is_strict(void **state)
 static void
 times_are_read_and_written(void **state)
 {
-	static const char *const bad[] = { "", "2026-11-21", "2026-11-21T20:30:00", "2026-11-21T20:30:00+00:00",
-		"2026-11-21 20:30:00Z", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-21T24:00:00Z",
-		"2026-11-21T20:30:60Z", "2026-11-21T20:30:00.Z", "2026-11-21T20:30:00.1234567Z", "1969-12-31T23:59:59Z",
+	static const char *const bad[] = { "", "2026-11-21", "2026-11-21T20:30:00",
+		"2026-11-21T20:30:00+00:00", "2026-11-21 20:30:00Z", "2026-13-01T00:00:00Z",
+		"2026-02-29T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T20:30:60Z",
+		"2026-11-21T20:30:00.Z", "2026-11-21T20:30:00.1234567Z", "1969-12-31T23:59:59Z",
 		"2026-11-21T20:30:00Zx", "2026-1-021T20:30:00Z", "+026-11-21T20:30:00Z" };
 	char text[CLOCK_TEXT_MAX];
 	uint64_t us = 7;

@@ -51,7 +51,8 @@ tokens_and_reasons_match(void **state)
 static void
 say_no(void)
 {
-	(void)REFUSE_AT(REASON_DENIED, "req\n<3>forged", "a.yaml:1:2", "by \033[31m%s\xff", "rule\xe2\x80\xae");
+	(void)REFUSE_AT(REASON_DENIED, "req\n<3>forged", "a.yaml:1:2", "by \033[31m%s\xff",
+		"rule\xe2\x80\xae");
 }
 
 static void
@@ -64,12 +65,16 @@ a_refusal_is_one_harmless_line(void **state)
 	log_open("prog", LOG_LEVEL_INFO);
 	log_quiet_refusals(false);
 	capture(&b, say_no);
-	if (strncmp(buf_text(&b), "prog: a.yaml:1:2: req\\n<3>forged: by \\x1b[31mrule\\xe2\\x80\\xae\\xff [denied] (", 76))
+	if (strncmp(buf_text(&b),
+		    "prog: a.yaml:1:2: req\\n<3>forged: by \\x1b[31mrule\\xe2\\x80\\xae\\xff "
+		    "[denied] (",
+		    76))
 		fail_msg("%s", buf_text(&b));
 	assert_ptr_equal(strchr(buf_text(&b), '\n'), buf_text(&b) + b.len - 1);
 	assert_int_equal(refuse_count(REASON_DENIED), before + 1);
 	assert_int_equal(refuse_last()->reason, REASON_DENIED);
-	assert_string_equal(refuse_last()->operand, "req\n<3>forged"); /* as it came, for the answer */
+	assert_string_equal(refuse_last()->operand,
+		"req\n<3>forged"); /* as it came, for the answer */
 	assert_string_equal(refuse_last()->place, "a.yaml:1:2");
 }
 
@@ -161,7 +166,9 @@ log_lines_name_the_program(void **state)
 	(void)state;
 	log_open("prog", LOG_LEVEL_INFO);
 	capture(&b, log_three);
-	assert_int_equal(strncmp(buf_text(&b), "prog: one\\ntwo\nprog: saving: No space left on device (", 53), 0);
+	assert_int_equal(strncmp(buf_text(&b),
+				 "prog: one\\ntwo\nprog: saving: No space left on device (", 53),
+		0);
 }
 
 static void

@@ -25,11 +25,15 @@ a_document_becomes_a_tree_that_knows_its_places(void **state)
 	char place[64];
 
 	(void)state;
-	assert_int_equal(parse(&root, "# c\nservices:\n  redis:\n    knobs: {maxmemory: \"64mb\", n: 3}\nlist:\n- a\n- b\n"), 0);
+	assert_int_equal(parse(&root,
+				 "# c\nservices:\n  redis:\n    knobs: {maxmemory: \"64mb\", n: "
+				 "3}\nlist:\n- a\n- b\n"),
+		0);
 	n = yaml_get(yaml_get(yaml_get(root, "services"), "redis"), "knobs");
 	assert_non_null(n);
 	assert_int_equal(n->n_children, 2);
-	assert_string_equal(yaml_place(place, sizeof(place), "t.yaml", yaml_get(n, "n")), "t.yaml:4:32");
+	assert_string_equal(yaml_place(place, sizeof(place), "t.yaml", yaml_get(n, "n")),
+		"t.yaml:4:32");
 	assert_false(yaml_get(n, "maxmemory")->plain);
 	assert_null(yaml_get(n, "absent"));
 	assert_null(yaml_get(yaml_get(root, "list"), "x"));
@@ -43,10 +47,14 @@ the_tree_becomes_json(void **state)
 	SCOPED_JSON *v = NULL;
 
 	(void)state;
-	assert_int_equal(parse(&root, "a: 1\nb: \"1\"\nc: true\nd: 'false'\ne:\nf: null\ng: 007\nh: 1.5\ni: [x, -3]\nj: yes\n"), 0);
+	assert_int_equal(parse(&root,
+				 "a: 1\nb: \"1\"\nc: true\nd: 'false'\ne:\nf: null\ng: 007\nh: "
+				 "1.5\ni: [x, -3]\nj: yes\n"),
+		0);
 	assert_int_equal(yaml_json(&v, root), 0);
 	assert_int_equal(json_canonical(&b, v), 0);
-	assert_string_equal(buf_text(&b), "{\"a\":1,\"b\":\"1\",\"c\":true,\"d\":\"false\",\"e\":null,\"f\":null,"
+	assert_string_equal(buf_text(&b),
+		"{\"a\":1,\"b\":\"1\",\"c\":true,\"d\":\"false\",\"e\":null,\"f\":null,"
 		"\"g\":\"007\",\"h\":\"1.5\",\"i\":[\"x\",-3],\"j\":\"yes\"}");
 }
 
@@ -126,7 +134,8 @@ bombs_are_refused(void **state)
 	buf_reset(&b);
 	buf_puts(&b, "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
 	for (int i = 1; i < 9; i++)
-		buf_printf(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1);
+		buf_printf(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1,
+			i - 1, i - 1);
 	assert_int_equal(yaml_parse(&root, b.data, b.len, "t.yaml"), REASON_MALFORMED);
 	buf_reset(&b);
 	buf_u8(&b, '[');
@@ -151,11 +160,14 @@ an_unknown_key_names_the_nearest(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&root, "x:\n  maxmemroy: 1\n  zzz: 1\n"), 0);
-	assert_int_equal(yaml_unknown("t.yaml", yaml_get(root, "x")->children, "redis", "knob", known, 3),
+	assert_int_equal(yaml_unknown("t.yaml", yaml_get(root, "x")->children, "redis", "knob",
+				 known, 3),
 		REASON_UNKNOWN_FIELD);
-	assert_string_equal(refuse_last()->text, "unknown knob \"maxmemroy\"; did you mean \"maxmemory\"?");
+	assert_string_equal(refuse_last()->text,
+		"unknown knob \"maxmemroy\"; did you mean \"maxmemory\"?");
 	assert_string_equal(refuse_last()->place, "t.yaml:2:3");
-	assert_int_equal(yaml_unknown("t.yaml", yaml_get(root, "x")->children->next, "redis", "knob", known, 3),
+	assert_int_equal(yaml_unknown("t.yaml", yaml_get(root, "x")->children->next, "redis",
+				 "knob", known, 3),
 		REASON_UNKNOWN_FIELD);
 	assert_string_equal(refuse_last()->text, "unknown knob \"zzz\"");
 }

@@ -36,7 +36,8 @@ remove_folder(void **state)
 static void
 a_frame_is_read_as_it_was_written(void **state)
 {
-	static const struct frame_rule rules[] = { { 1, 1, 1, 10 }, { 2, 0, 3, 8 }, { 3, 0, 1, 8 } };
+	static const struct frame_rule rules[] = { { 1, 1, 1, 10 }, { 2, 0, 3, 8 },
+		{ 3, 0, 1, 8 } };
 	SCOPED(frame_out_done) struct frame_out out;
 	SCOPED(frame_done) struct frame f = { 0 };
 	size_t len = 99;
@@ -95,7 +96,8 @@ what_the_rules_do_not_allow_is_malformed(void **state)
 	frame_put_text(&out, 2, "y");
 	assert_int_equal(frame_parse(&f, out.buf.data, out.buf.len), 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(frame_check(&f, rows[i].rules, 2, rows[i].skip_unknown, 0), rows[i].r);
+		assert_int_equal(frame_check(&f, rows[i].rules, 2, rows[i].skip_unknown, 0),
+			rows[i].r);
 		if (rows[i].r)
 			assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 	}
@@ -111,16 +113,15 @@ hostile_bytes_are_malformed(void **state)
 		const char *bytes;
 		size_t len;
 	} rows[] = {
-		{ "", 0 },
-		{ "MS\1\0\0\1\0\0\0\0\0", 11 },			 /* short header */
-		{ "MS\2\0\0\1\0\0\0\0\0\1", 12 },		 /* version */
-		{ "NS\1\0\0\1\0\0\0\0\0\1", 12 },		 /* magic */
-		{ "MS\1\1\0\1\0\0\0\0\0\1", 12 },		 /* flags */
-		{ "MS\1\0\0\1\0\0\0\0\0\1x", 13 },		 /* bytes left over */
-		{ "MS\1\0\0\1\0\1\0\0\0\1", 12 },		 /* a field that is not there */
-		{ "MS\1\0\0\1\0\1\0\0\0\1\0\1\0\0\0\2x", 19 },	 /* a field that is short */
+		{ "", 0 }, { "MS\1\0\0\1\0\0\0\0\0", 11 },     /* short header */
+		{ "MS\2\0\0\1\0\0\0\0\0\1", 12 },	       /* version */
+		{ "NS\1\0\0\1\0\0\0\0\0\1", 12 },	       /* magic */
+		{ "MS\1\1\0\1\0\0\0\0\0\1", 12 },	       /* flags */
+		{ "MS\1\0\0\1\0\0\0\0\0\1x", 13 },	       /* bytes left over */
+		{ "MS\1\0\0\1\0\1\0\0\0\1", 12 },	       /* a field that is not there */
+		{ "MS\1\0\0\1\0\1\0\0\0\1\0\1\0\0\0\2x", 19 }, /* a field that is short */
 		{ "MS\1\0\0\1\0\1\0\0\0\1\0\1\xff\xff\xff\xff", 18 }, /* a field of 4 GiB */
-		{ "MS\1\0\0\1\1\1\0\0\0\1", 12 },		 /* 257 fields */
+		{ "MS\1\0\0\1\1\1\0\0\0\1", 12 },		      /* 257 fields */
 	};
 
 	(void)state;
@@ -174,7 +175,8 @@ frames_wait_with_descriptors(void **state)
 
 	(void)state;
 	assert_int_equal(frame_pair(pair), 0);
-	assert_int_equal(frame_recv_wait(pair[1], &f, 20), REASON_UNREACHABLE); /* the time is over */
+	assert_int_equal(frame_recv_wait(pair[1], &f, 20),
+		REASON_UNREACHABLE); /* the time is over */
 	assert_int_equal(fs_memfd(&memory, "test", "inside", 6), 0);
 	frame_begin(&out, 7, 1);
 	frame_put_fd(&out, memory);

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "appliance/base/refuse.h"
+
 /* The exit code of fn in a child; 1000 + signal where it was killed. */
 static int
 in_child(int (*fn)(void))
@@ -99,6 +101,18 @@ judge_traces(void)
 }
 
 static int
+no_second_filter(void)
+{
+	if (confine_enter(CONFINE_JUDGE) != 0)
+		return 1;
+	/* The judge may not ask for another filter: to the second call the kernel does not take it. */
+	return confine_enter(CONFINE_DAEMON) == REASON_NO_SANDBOX &&
+			refuse_last()->reason == REASON_NO_SANDBOX
+		? 0
+		: 2;
+}
+
+static int
 leaves_network(void)
 {
 	char line[256];
@@ -154,6 +168,13 @@ a_daemon_works_and_an_attack_dies(void **state)
 }
 
 static void
+without_a_filter_there_is_no_sandbox(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(no_second_filter), 0);
+}
+
+static void
 the_network_is_left_or_it_is_said(void **state)
 {
 	int r = in_child(leaves_network);
@@ -181,6 +202,7 @@ main(void)
 		cmocka_unit_test(the_judge_has_memory_and_its_descriptors),
 		cmocka_unit_test(a_daemon_without_network_has_unix_sockets_only),
 		cmocka_unit_test(a_daemon_works_and_an_attack_dies),
+		cmocka_unit_test(without_a_filter_there_is_no_sandbox),
 		cmocka_unit_test(the_network_is_left_or_it_is_said),
 		cmocka_unit_test(nobody_reads_our_memory),
 	};

@@ -25,21 +25,28 @@ reply_to(int fd, const char *request)
 	char text[4096];
 
 	if (strncmp(request, "GET /plain ", 11) == 0) {
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-One:  a b \r\n"
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-One:  a b \r\n"
 			"Other: no\r\nx-one: second\r\n\r\nhello");
-	} else if (strncmp(request, "POST /echo ", 11) == 0 && strstr(request, "\r\nX-Own: yes\r\n") &&
-		!strstr(request, "Expect:")) {
+	} else if (strncmp(request, "POST /echo ", 11) == 0 &&
+		strstr(request, "\r\nX-Own: yes\r\n") && !strstr(request, "Expect:")) {
 		const char *body = strstr(request, "\r\n\r\n") + 4;
 
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 100 Continue\r\nX-One: interim\r\n\r\n"
-			"HTTP/1.1 201 Made\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", strlen(body), body);
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 100 Continue\r\nX-One: interim\r\n\r\n"
+			"HTTP/1.1 201 Made\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+			strlen(body), body);
 	} else if (strncmp(request, "GET /away ", 10) == 0) {
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 302 Found\r\nLocation: %s/plain\r\n"
-			"Content-Length: 0\r\n\r\n", base);
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 302 Found\r\nLocation: %s/plain\r\n"
+			"Content-Length: 0\r\n\r\n",
+			base);
 	} else if (strncmp(request, "GET /large ", 11) == 0) {
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n%03000d", 7);
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n%03000d", 7);
 	} else if (strncmp(request, "GET /header ", 12) == 0) {
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Long: %03000d", 7);
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Long: %03000d", 7);
 		(void)!write(fd, text, strlen(text));
 		(void)snprintf(text, sizeof(text), "%03000d", 7);
 		for (int i = 0; i < 3; i++)
@@ -79,7 +86,8 @@ serve(int listen_fd)
 static int
 start_server(void **state)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -111,7 +119,9 @@ static struct http_request
 get(const char *path)
 {
 	(void)snprintf(url, sizeof(url), "%s%s", base, path);
-	return (struct http_request){ .method = "GET", .url = url, .allow_http = true, .timeout_ms = 5000 };
+	return (struct http_request){
+		.method = "GET", .url = url, .allow_http = true, .timeout_ms = 5000
+	};
 }
 
 static void

@@ -60,8 +60,9 @@ append_numbered(struct record *r, unsigned from, unsigned n, bool synced)
 		uint64_t seq = 0;
 		int len = snprintf(text, sizeof(text), "record %u", from + i);
 
-		assert_int_equal(synced ? record_append(r, text, (size_t)len, &seq) :
-					  record_append_unsynced(r, text, (size_t)len, &seq), 0);
+		assert_int_equal(synced ? record_append(r, text, (size_t)len, &seq)
+					: record_append_unsynced(r, text, (size_t)len, &seq),
+			0);
 		assert_int_equal(seq, from + i);
 	}
 }
@@ -285,7 +286,8 @@ a_torn_tail_is_cut_at_every_byte(void **state)
 			assert_int_equal(ftruncate(fd, st.st_size - RECORD_BYTES + cut), 0);
 			if (garbage)
 				assert_int_equal(pwrite(fd, zeros, (size_t)(RECORD_BYTES - cut),
-					st.st_size - RECORD_BYTES + cut), RECORD_BYTES - cut);
+							 st.st_size - RECORD_BYTES + cut),
+					RECORD_BYTES - cut);
 			/* A reader beside sees two records, and no damage. */
 			assert_int_equal(record_reader_open(&rd, dir_fd, "torn", 1), 0);
 			expect(rd, 1);
@@ -336,7 +338,9 @@ damage_is_never_cut(void **state)
 	append_numbered(r, 1, 5, true);
 	r = record_close(r);
 	fd = open_segment("bad", 1, &st);
-	assert_int_equal(pwrite(fd, "X", 1, SEGMENT_HEADER_BYTES + RECORD_BYTES + SEGMENT_RECORD_BYTES), 1);
+	assert_int_equal(pwrite(fd, "X", 1,
+				 SEGMENT_HEADER_BYTES + RECORD_BYTES + SEGMENT_RECORD_BYTES),
+		1);
 	before = refuse_count(REASON_ALTERED);
 	assert_int_equal(record_open(&r, dir_fd, "bad", NULL), REASON_ALTERED);
 	assert_null(r);
