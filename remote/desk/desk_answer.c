@@ -157,7 +157,8 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 		json_decref(take_preview);
 		if (a->result) {
 			(void)fputs(a->result->out, stdout);
-			(void)fputs(a->result->err, stderr);
+			if (a->result->outcome != REQUEST_OUTCOME_REFUSED)
+				(void)fputs(a->result->err, stderr);
 			command_say(a->call, "%s in %llu ms%s", request_outcome_name(a->result->outcome),
 				(unsigned long long)a->result->wall_ms,
 				a->result->truncated ? ", output cut" : "");

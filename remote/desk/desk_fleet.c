@@ -120,6 +120,22 @@ say_rows(struct command_call *call, const char *title, const json_t *items, cons
 	}
 }
 
+/* One screen is for what the engineer supports. */
+static json_t *
+services_only(const json_t *metrics)
+{
+	json_t *list = json_array(), *item;
+	size_t i;
+
+	json_array_foreach(metrics, i, item) {
+		const char *service = json_string_value(json_object_get(item, "service"));
+
+		if (service && *service)
+			(void)json_array_append(list, item);
+	}
+	return list;
+}
+
 static void
 say_site(struct command_call *call, const struct desk_site *s)
 {
@@ -129,6 +145,7 @@ say_site(struct command_call *call, const struct desk_site *s)
 	static const char *const statement[] = { "time", "epoch", "audit", NULL };
 	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text", NULL };
 	static const char *const metrics[] = { "service", "name", "value", "time", "attributes", NULL };
+	SCOPED_JSON *of_services = services_only(json_object_get(s->hub, "metrics"));
 
 	say_row(call, s->hub, head);
 	command_say(call, "\nlast contact, clock offset in ms (the hub says)");
@@ -141,7 +158,7 @@ say_site(struct command_call *call, const struct desk_site *s)
 		command_say(call, "\nthe site has said nothing yet");
 	}
 	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 64);
-	say_rows(call, "metrics (the hub says)", json_object_get(s->hub, "metrics"), metrics,
+	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services, metrics,
 		SHOWN_METRICS);
 }
 

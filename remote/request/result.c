@@ -160,6 +160,14 @@ utf8_len(const uint8_t *p, size_t left)
 	return n;
 }
 
+/* A line may end with CR LF; a CR alone would overwrite what a terminal shows. */
+static bool
+is_plain(const uint8_t *p, size_t left)
+{
+	return (*p >= 0x20 && *p != 0x7f) || *p == '\n' || *p == '\t'
+		|| (*p == '\r' && left > 1 && p[1] == '\n');
+}
+
 bool
 request_result_text(struct buf *out, const void *bytes, size_t len, size_t max)
 {
@@ -168,8 +176,7 @@ request_result_text(struct buf *out, const void *bytes, size_t len, size_t max)
 
 	for (size_t i = 0; i < len;) {
 		size_t n = utf8_len(p + i, len - i);
-		bool plain = n > 1 || (n == 1 && ((p[i] >= 0x20 && p[i] != 0x7f) || p[i] == '\n'
-							 || p[i] == '\t'));
+		bool plain = n > 1 || (n == 1 && is_plain(p + i, len - i));
 
 		if (out->len + (plain ? n : 4) > end)
 			return true;

@@ -45,7 +45,7 @@ struct request_result *request_result_free(struct request_result *r);
 SCOPED_DESTRUCTOR(struct request_result, request_result_free)
 
 /* Append at most max bytes of what a program wrote as text: bytes that are no UTF-8, NUL and controls other
- * than tab and line end become \xHH.  Returns true where something was left out. */
+ * than tab, LF and CR LF become \xHH.  Returns true where something was left out. */
 bool request_result_text(struct buf *out, const void *p, size_t len, size_t max);
 
 const char *request_outcome_name(enum request_outcome o);

@@ -100,7 +100,8 @@ static const struct {
 	{ "plain\n\ttext", 11, 100, "plain\n\ttext", false },
 	{ "a\0b", 3, 100, "a\\x00b", false },
 	{ "\x1b[31mred", 8, 100, "\\x1b[31mred", false },
-	{ "line\r\n", 6, 100, "line\\x0d\n", false },
+	{ "line\r\n", 6, 100, "line\r\n", false },
+	{ "over\rwrite\r", 11, 100, "over\\x0dwrite\\x0d", false },
 	{ "gr\xc3\xbcn", 5, 100, "gr\xc3\xbcn", false },
 	{ "\xff\xfe", 2, 100, "\\xff\\xfe", false },
 	{ "\xc0\xaf", 2, 100, "\\xc0\\xaf", false },                         /* overlong */
