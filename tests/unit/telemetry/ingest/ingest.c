@@ -1,0 +1,246 @@
+#include "telemetry/ingest/ingest.h"
+
+#include "telemetry/alert/alert_inbox.h"
+#include "telemetry/otlp/otlp_encode.h"
+#include "telemetry/store/store.h"
+#include "tests/fakes/hub_bench.h"
+
+#define PROTOBUF "application/x-protobuf"
+
+static const struct serve_module *const modules[] = { &ingest_module, &store_module, &alert_inbox_module, NULL };
+static const struct otlp_speaker speaker = { .site = "another-site", .version = "1" };
+
+static int
+setup(void **state)
+{
+	(void)state;
+	bench_open(modules);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	bench_close();
+	return 0;
+}
+
+static struct bench_call *
+send_sample(const char *sequence, const struct otlp_sample *samples, size_t n)
+{
+	static struct buf body;
+
+	buf_done(&body);
+	body = BUF_MAX(1 << 16);
+	assert_int_equal(otlp_encode_metrics(&body, &speaker, samples, n), 0);
+	return bench_batch("/v1/metrics", "metrics", sequence, PROTOBUF, body.data, body.len);
+}
+
+static struct bench_call *
+send_event(const char *sequence, const struct otlp_event *event)
+{
+	static struct buf body;
+
+	buf_done(&body);
+	body = BUF_MAX(1 << 16);
+	assert_int_equal(otlp_encode_logs(&body, &speaker, event, 1), 0);
+	return bench_batch("/v1/logs", "alerts", sequence, PROTOBUF, body.data, body.len);
+}
+
+static struct otlp_sample
+gauge(const char *name, double value, uint64_t time_us)
+{
+	return (struct otlp_sample){ .service = "redis", .name = name, .real = value, .time_us = time_us };
+}
+
+static struct otlp_event
+alert(const char *name, const char *state)
+{
+	return (struct otlp_event){ .service = "redis", .name = "mainstay.alert", .severity = OTLP_SEVERITY_ERROR,
+		.body = "text", .time_us = BENCH_NOW, .n_labels = 4,
+		.labels = { { "alert", name }, { "service", "redis" }, { "state", state },
+			{ "since", "2026-11-21T10:00:00.000Z" } } };
+}
+
+/* --- metrics ------------------------------------------------------------------------------------------ */
+static void
+test_points_belong_to_the_key_that_signed(void **state)
+{
+	struct otlp_sample s[] = { gauge("a", 1, BENCH_NOW), gauge("a", 2, BENCH_NOW + 1000), gauge("b", 3, BENCH_NOW) };
+	struct bench_call *c = send_sample("1", s, 3);
+	SCOPED_JSON *items = json_array();
+	SCOPED_JSON *history = json_array();
+
+	(void)state;
+	assert_int_equal(c->status, 200);
+	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "1");
+	assert_int_equal(c->body.len, 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series WHERE site = 'acme-1'"), 2);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series WHERE site <> 'acme-1'"), 0);
+	assert_int_equal(store_latest(bench_db(), "acme-1", items), 0);
+	assert_int_equal(json_array_size(items), 2);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(items, 0), "value")), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "service")), "redis");
+	assert_int_equal(store_history(bench_db(), "acme-1", "a", history), 0);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(history, 0), "points")), 2);
+}
+
+static void
+test_a_bad_point_is_rejected_and_the_rest_kept(void **state)
+{
+	struct otlp_sample s[] = { gauge("good", 1, BENCH_NOW), gauge("early", 1, 0),
+		gauge("late", 1, BENCH_NOW + 48 * 3600 * CLOCK_US_PER_S) };
+	struct bench_call *c = send_sample("1", s, 3);
+
+	(void)state;
+	assert_int_equal(c->status, 200);
+	/* partial_success { rejected = 2 } */
+	assert_true(c->body.len > 4 && c->body.data[0] == 0x0a && c->body.data[2] == 0x08 && c->body.data[3] == 2);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points"), 1);
+}
+
+static void
+test_a_body_that_is_none_leaves_nothing(void **state)
+{
+	struct bench_call *c;
+
+	(void)state;
+	bench_refused(bench_batch("/v1/metrics", "metrics", "1", PROTOBUF, "\xff\xff", 2), 400, REASON_MALFORMED);
+	bench_refused(bench_batch("/v1/metrics", "metrics", "1", "application/json", "{}", 2), 415, REASON_USAGE);
+	bench_refused(bench_batch("/v1/metrics", "alerts", "1", PROTOBUF, "", 0), 400, REASON_MALFORMED);
+	c = bench_new("POST", "/v1/metrics", "x", 1);
+	bench_header(c, "content-type", PROTOBUF);
+	bench_header(c, "content-encoding", "br");
+	bench_header(c, "mainstay-stream", "metrics");
+	bench_header(c, "mainstay-sequence", "1");
+	bench_sign(c, bench.courier);
+	bench_send(c);
+	bench_refused(c, 415, REASON_USAGE);
+	assert_string_equal(http_call_added(&c->pub, "Accept-Encoding"), "zstd, gzip");
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
+	assert_int_equal(bench_batch("/v1/metrics", "metrics", "1", PROTOBUF, "", 0)->status, 200);
+}
+
+static void
+test_a_site_has_so_many_series_and_no_more(void **state)
+{
+	struct otlp_sample s = gauge("one too many", 1, BENCH_NOW);
+
+	(void)state;
+	assert_int_equal(db_exec(bench_db(),
+				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+				 " INSERT INTO series(site, service, name, attributes, unit, last_time)"
+				 " SELECT 'acme-1', '', 'm' || i, '{}', '', 0 FROM n",
+				 "i", (int64_t)STORE_SERIES_MAX),
+		0);
+	assert_int_equal(send_sample("1", &s, 1)->status, 200);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points"), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), STORE_SERIES_MAX);
+}
+
+static void
+test_history_is_for_those_who_may_see_the_site(void **state)
+{
+	struct otlp_sample s = gauge("a", 1, BENCH_NOW);
+
+	(void)state;
+	assert_int_equal(send_sample("1", &s, 1)->status, 200);
+	assert_int_equal(bench_ask(bench.engineer, "GET", "/v1/fleet/sites/acme-1/metrics?name=a", NULL, 0)->status, 200);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/sites/acme-1/metrics", NULL, 0), 400, REASON_MALFORMED);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/sites/none/metrics?name=a", NULL, 0), 404,
+		REASON_NOT_FOUND);
+	bench.engineer_says = REASON_REVOKED;
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/sites/acme-1/metrics?name=a", NULL, 0), 403,
+		REASON_REVOKED);
+}
+
+/* --- alerts ------------------------------------------------------------------------------------------- */
+static int64_t
+rows(const char *state)
+{
+	int64_t n = -1;
+
+	assert_int_equal(db_number(bench_db(), &n, 0, "SELECT count(*) FROM alerts WHERE state = ?1", "t", state), 0);
+	return n;
+}
+
+static void
+send_state(const char *sequence, const char *name, const char *state)
+{
+	struct otlp_event e = alert(name, state);
+
+	/* otlp_event has room for four labels; severity is what the text says. */
+	e.labels[e.n_labels - 1] = (struct otlp_label){ "since", "2026-11-21T10:00:00.000Z" };
+	assert_int_equal(send_event(sequence, &e)->status, 200);
+}
+
+static void
+test_an_alert_is_one_row_until_it_is_over(void **state)
+{
+	SCOPED_JSON *doc = NULL;
+	struct bench_call *c;
+	const json_t *item;
+
+	(void)state;
+	send_state("1", "down", "firing");
+	send_state("2", "down", "firing");
+	assert_int_equal(rows("firing"), 1);
+	c = bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/acme.1/ack", "{}", 2);
+	assert_int_equal(c->status, 200);
+	send_state("3", "down", "resolved");
+	assert_int_equal(rows("firing"), 0);
+	assert_int_equal(rows("resolved"), 1);
+	send_state("4", "down", "firing");
+	send_state("5", "never-seen", "resolved");
+	assert_int_equal(rows("firing"), 1);
+	assert_int_equal(rows("resolved"), 2);
+	doc = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/alerts", NULL, 0));
+	assert_int_equal(json_array_size(json_object_get(doc, "items")), 3);
+	item = json_array_get(json_object_get(doc, "items"), 2);
+	assert_string_equal(json_string_value(json_object_get(item, "acknowledged_by")), "ada");
+}
+
+static void
+test_records_that_are_no_alerts(void **state)
+{
+	struct otlp_event e = alert("down", "sideways");
+	struct bench_call *c = send_event("1", &e);
+
+	(void)state;
+	assert_int_equal(c->status, 200);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	assert_true(c->body.len > 0);
+	e = alert("down", "firing");
+	e.labels[3].value = "yesterday";
+	assert_int_equal(send_event("2", &e)->status, 200);
+	e = alert("down", "firing");
+	e.n_labels = 2;
+	assert_int_equal(send_event("3", &e)->status, 200);
+	e = alert("down", "firing");
+	e.name = "something.else";
+	c = send_event("4", &e);
+	assert_int_equal(c->body.len, 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), 0);
+	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/acme.7/ack", "{}", 2), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/x/ack", "{}", 2), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/globex.1/ack", "{}", 2), 404, REASON_NOT_FOUND);
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_points_belong_to_the_key_that_signed),
+		TEST(test_a_bad_point_is_rejected_and_the_rest_kept),
+		TEST(test_a_body_that_is_none_leaves_nothing),
+		TEST(test_a_site_has_so_many_series_and_no_more),
+		TEST(test_history_is_for_those_who_may_see_the_site),
+		TEST(test_an_alert_is_one_row_until_it_is_over),
+		TEST(test_records_that_are_no_alerts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
