@@ -1,0 +1,36 @@
+/* What parses can be written, and what was written parses to the same text. */
+#include "appliance/trust/sfield.h"
+
+#include "appliance/base/buf.h"
+#include "appliance/base/log.h"
+
+enum { WRITTEN_MAX = 1 << 20 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+once(enum sfield_form form, const char *text, size_t len, unsigned flags)
+{
+	SCOPED(buf_done) struct buf one = BUF_MAX(WRITTEN_MAX), two = BUF_MAX(WRITTEN_MAX);
+	SCOPED(sfield_freep) struct sfield *f = NULL, *again = NULL;
+
+	if (sfield_parse(&f, form, text, len, flags, "fuzz"))
+		return;
+	if (sfield_write(&one, form, f->items) || (form == SFIELD_ITEM && !one.len))
+		__builtin_trap();
+	if (sfield_parse(&again, form, buf_text(&one), one.len, flags, "fuzz"))
+		__builtin_trap();
+	if (sfield_write(&two, form, again->items) || two.len != one.len
+		|| (one.len && memcmp(one.data, two.data, one.len)))
+		__builtin_trap();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	log_quiet_refusals(true);
+	if (!size || size > 8192)
+		return 0;
+	once((enum sfield_form)(data[0] % 3), (const char *)data + 1, size - 1, data[0] / 3 % 4);
+	return 0;
+}
