@@ -1,6 +1,7 @@
 #include "telemetry/ship/ship.h"
 
 #include "appliance/egress/shipper.h"
+#include "telemetry/ship/committed.h"
 
 #define SPOOL_FOLDER "telemetry/spool"
 
@@ -9,6 +10,8 @@ static const struct shipper_stream streams[] = {
 	{ .folder = SPOOL_FOLDER, .stream = "metrics", .compress = true },
 };
 
+static const char *const names[] = { "alerts", "metrics" };
+
 int
 ship_init(struct carrier *c)
 {
@@ -16,5 +19,5 @@ ship_init(struct carrier *c)
 
 	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]) && r == 0; i++)
 		r = shipper_add(c, &streams[i]);
-	return r;
+	return r != 0 ? r : committed_init(c, names, sizeof(names) / sizeof(names[0]));
 }

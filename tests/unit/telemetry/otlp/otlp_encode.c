@@ -37,7 +37,7 @@ struct seen {
 	size_t len;
 };
 
-static void
+__attribute__((format(printf, 2, 3))) static void
 say(struct seen *s, const char *fmt, ...)
 {
 	va_list ap;

@@ -1,0 +1,81 @@
+#include "telemetry/ship/committed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/bus/event.h"
+#include "appliance/egress/ack.h"
+#include "appliance/egress/carrier.h"
+
+enum { STREAMS_MAX = 8, AGAIN_S = 30 };
+
+struct committed {
+	struct event_publisher *bus;
+	const char *const *streams;
+	size_t n;
+	struct {
+		uint64_t sequence; /* last told */
+		uint64_t at_us;    /* boot time */
+	} told[STREAMS_MAX];
+};
+
+static void
+committed_tick(struct carrier *c, uint64_t mono_us, void *arg)
+{
+	struct committed *t = arg;
+	char text[64];
+
+	for (size_t i = 0; i < t->n; i++) {
+		uint64_t sequence = ack_get(carrier_ack(c), t->streams[i]);
+
+		if (sequence == 0 || (sequence == t->told[i].sequence &&
+			mono_us < t->told[i].at_us + AGAIN_S * CLOCK_US_PER_S))
+			continue;
+		(void)snprintf(text, sizeof(text), "%s %" PRIu64, t->streams[i], sequence);
+		if (event_publish(t->bus, "committed", text) < 0)
+			continue; /* the next tick tries again */
+		t->told[i].sequence = sequence;
+		t->told[i].at_us = mono_us;
+	}
+}
+
+static void
+committed_free(void *arg)
+{
+	struct committed *t = arg;
+
+	event_publisher_close(t->bus);
+	free(t);
+}
+
+static const struct carrier_module module = {
+	.name = "committed",
+	.tick = committed_tick,
+	.free = committed_free,
+};
+
+int
+committed_init(struct carrier *c, const char *const *streams, size_t n)
+{
+	struct committed *t = calloc(1, sizeof(*t));
+	char path[sizeof(carrier_paths(c)->run) + 8];
+	int r;
+
+	if (!t)
+		return FAULT(-ENOMEM);
+	t->streams = streams;
+	t->n = n < STREAMS_MAX ? n : STREAMS_MAX;
+	(void)snprintf(path, sizeof(path), "%s/bus", carrier_paths(c)->run);
+	r = event_publisher_open(&t->bus, path, "courier");
+	if (r < 0) { /* shipping goes on; the collector then counts with care */
+		log_fault(r, "joining the event bus");
+		committed_free(t);
+		return 0;
+	}
+	return FAULT(carrier_add(c, &module, t));
+}
