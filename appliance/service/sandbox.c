@@ -122,7 +122,7 @@ sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_p
 {
 	static const char *const first[] = { SANDBOX_PROGRAM, "--unshare-user", "--unshare-pid",
 		"--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", "--new-session",
-		"--clearenv", "--hostname", "mainstay" };
+		"--clearenv", "--hostname", "mainstay", "--cap-drop", "ALL" };
 
 	*s = (struct sandbox){ 0 };
 	for (size_t i = 0; i < ARRAY_LEN(first); i++)

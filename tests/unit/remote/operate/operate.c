@@ -1,0 +1,479 @@
+/* Operations in real sandboxes: what they may, what they may not, and how they end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+#include "appliance/loop/confine.h"
+#include "remote/operate/job.h"
+#include "remote/operate/profile.h"
+#include "remote/operate/worker.h"
+#include "tests/fakes/scratch.h"
+
+enum { TEXT_MAX = 4096 };
+
+struct bench {
+	struct scratch s;
+	struct operate_job job;
+	char *script; /* the last of argv */
+	int out, err, socks[2];
+	struct operate_result result;
+	char text[TEXT_MAX + 1], errors[TEXT_MAX + 1];
+};
+
+static int
+setup(void **state)
+{
+	static const char *const subs[] = { "run", "data", "conf" };
+	struct bench *b = calloc(1, sizeof(*b));
+
+	scratch_make(&b->s);
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
+		if (mkdirat(b->s.fd, subs[i], 0755) < 0)
+			return -1;
+	b->job = (struct operate_job){ .profile = OPERATE_OBSERVE, .tree = "/", .uid = geteuid(), .timeout_ms = 20000,
+		.output = 65536 };
+	(void)snprintf(b->job.run, sizeof(b->job.run), "%s/run", b->s.path);
+	(void)snprintf(b->job.data, sizeof(b->job.data), "%s/data", b->s.path);
+	(void)snprintf(b->job.conf, sizeof(b->job.conf), "%s/conf", b->s.path);
+	b->out = memfd_create("out", MFD_CLOEXEC);
+	b->err = memfd_create("err", MFD_CLOEXEC);
+	if (frame_pair(b->socks))
+		return -1;
+	*state = b;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct bench *b = *state;
+
+	close(b->out);
+	close(b->err);
+	close(b->socks[0]);
+	if (b->socks[1] >= 0)
+		close(b->socks[1]);
+	scratch_remove(&b->s);
+	free(b);
+	return 0;
+}
+
+static void
+set_script(struct bench *b, const char *script)
+{
+	static char sh[] = "/bin/sh", c[] = "-c";
+
+	b->job.argv[0] = sh;
+	b->job.argv[1] = c;
+	b->job.argv[2] = (char *)(uintptr_t)script; /* borrowed, and only read */
+	b->job.argv[3] = NULL;
+}
+
+static void
+read_text(int fd, char text[TEXT_MAX + 1])
+{
+	ssize_t n = pread(fd, text, TEXT_MAX, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+}
+
+static int
+run(struct bench *b, const char *script, int stop_fd)
+{
+	int r;
+
+	set_script(b, script);
+	assert_int_equal(ftruncate(b->out, 0), 0);
+	assert_int_equal(ftruncate(b->err, 0), 0);
+	(void)lseek(b->out, 0, SEEK_SET);
+	(void)lseek(b->err, 0, SEEK_SET);
+	r = worker_run(&b->job, b->socks[0], stop_fd, b->out, b->err, &b->result);
+	read_text(b->out, b->text);
+	read_text(b->err, b->errors);
+	return r;
+}
+
+static void
+test_ends(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(run(b, "echo out; echo err >&2; exit 0", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_OK);
+	assert_string_equal(b->text, "out\n");
+	assert_string_equal(b->errors, "err\n");
+	assert_int_equal(b->result.exit_status, 0);
+	assert_false(b->result.truncated);
+	assert_int_equal(run(b, "exit 7", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_FAILED);
+	assert_int_equal(b->result.exit_status, 7);
+	assert_int_equal(run(b, "sh -c 'kill -SEGV $$'; exit 139", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_FAILED);
+	assert_int_equal(b->result.exit_status, -1);
+	assert_int_equal(b->result.signal, SIGSEGV);
+	assert_int_equal(run(b, "exec /no/such/program", -1), 0);
+	assert_int_equal(b->result.exit_status, 127);
+}
+
+static void
+test_timeout(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.timeout_ms = 700;
+	/* With everything it started, whatever that thinks of TERM. */
+	assert_int_equal(run(b, "trap '' TERM; sleep 1000 & echo begun; sleep 1000", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_TIMEOUT);
+	assert_string_equal(b->text, "begun\n");
+	assert_true(b->result.wall_ms >= 700 && b->result.wall_ms < 10000);
+}
+
+static void
+test_flood(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.output = 1000;
+	assert_int_equal(run(b, "head -c 10000000 /dev/zero; echo end >&2; exit 0", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_OK); /* it was read to its end, and thrown away */
+	assert_true(b->result.truncated);
+	assert_int_equal(lseek(b->out, 0, SEEK_END), 1000);
+	assert_int_equal(lseek(b->err, 0, SEEK_END), 0);
+}
+
+static void
+test_memory(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.memory = 64 * 1024 * 1024;
+	assert_int_equal(run(b, "head -c 200000000 /dev/zero | sort >/dev/null; sort -S 500M /dev/null && "
+				"perl -e '$x = \"a\" x 300000000; print length $x'", -1), 0);
+	assert_string_equal(b->text, "");
+	assert_int_equal(b->result.outcome, OPERATE_FAILED);
+}
+
+static void
+test_processes(void **state)
+{
+	struct bench *b = *state;
+
+	if (geteuid() == 0)
+		b->job.uid = 0; /* root's processes are not counted: look at the limit itself */
+	b->job.processes = 5;
+	assert_int_equal(run(b, "ulimit -u", -1), 0);
+	if (*b->text == '\0') /* dash has no -u */
+		assert_int_equal(run(b, "grep processes /proc/self/limits | tr -s ' ' | cut -d' ' -f3", -1), 0);
+	assert_string_equal(b->text, "5\n");
+}
+
+static void
+test_observe(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(run(b, "touch /usr/x; touch /run/service/x; touch /x; ls /data; ls /conf", -1), 0);
+	assert_non_null(strstr(b->errors, "'/usr/x': Read-only file system"));
+	assert_non_null(strstr(b->errors, "'/run/service/x': Read-only file system"));
+	assert_non_null(strstr(b->errors, "'/x': Read-only file system"));
+	assert_non_null(strstr(b->errors, "'/data': No such file"));
+	assert_non_null(strstr(b->errors, "'/conf': No such file"));
+	assert_int_equal(run(b, "touch /tmp/x && echo $$ && tail -n +3 /proc/net/dev | cut -d: -f1", -1), 0);
+	assert_string_equal(b->text, "1\n    lo\n"); /* alone in its namespace, with a network of nothing */
+	assert_int_equal(run(b, "env | sort | cut -d= -f1 | tr '\\n' ' '; grep -E '^(Cap|NoNew|Seccomp:)' "
+				"/proc/self/status | tr -s '\\t\\n' '  '", -1), 0);
+	assert_string_equal(b->text, "LANG PATH PWD CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: "
+				     "0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1 "
+				     "Seccomp: 2 ");
+	assert_int_equal(run(b, "unshare -Ur true; unshare -m true; ls /proc/self/fd | wc -l", -1), 0);
+	assert_string_equal(b->text, "4\n"); /* 0, 1, 2 and the one that lists */
+	assert_non_null(strstr(b->errors, "Operation not permitted"));
+	assert_int_equal(faccessat(b->s.fd, "run/x", F_OK, 0), -1);
+}
+
+static void
+test_change(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.profile = OPERATE_CHANGE;
+	b->job.declared = OPERATE_MAY_NETWORK; /* is not its to declare */
+	assert_int_equal(run(b, "touch /data/d /conf/c && touch /usr/x; tail -n +3 /proc/net/dev | wc -l", -1), 0);
+	assert_string_equal(b->text, "1\n");
+	assert_non_null(strstr(b->errors, "Read-only file system"));
+	assert_int_equal(faccessat(b->s.fd, "data/d", F_OK, 0), 0);
+	assert_int_equal(faccessat(b->s.fd, "conf/c", F_OK, 0), 0);
+}
+
+static void
+test_destroy(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.profile = OPERATE_DESTROY;
+	assert_int_equal(run(b, "ls -d /data /conf 2>/dev/null; true", -1), 0);
+	assert_string_equal(b->text, ""); /* nothing declared, nothing there */
+	b->job.declared = OPERATE_MAY_DATA;
+	assert_int_equal(run(b, "ls -d /data /conf 2>/dev/null; true", -1), 0);
+	assert_string_equal(b->text, "/data\n");
+}
+
+static void
+test_cancelled(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(scope_close) int stop = eventfd(1, EFD_CLOEXEC);
+
+	assert_int_equal(run(b, "sleep 1000", stop), 0);
+	assert_int_equal(b->result.outcome, OPERATE_CANCELLED);
+	close(b->socks[1]); /* the monitor is gone */
+	b->socks[1] = -1;
+	assert_int_equal(run(b, "sleep 1000", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_CANCELLED);
+}
+
+static void
+test_no_tree(void **state)
+{
+	struct bench *b = *state;
+
+	(void)snprintf(b->job.tree, sizeof(b->job.tree), "%s/none", b->s.path);
+	assert_int_equal(run(b, "true", -1), REASON_NOT_FOUND);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	(void)snprintf(b->job.tree, sizeof(b->job.tree), "%s/run", b->s.path);
+	assert_int_equal(mkfifoat(b->s.fd, "run/fifo", 0644), 0);
+	assert_int_equal(run(b, "true", -1), REASON_UNSAFE_TREE);
+	assert_int_equal(refuse_last()->reason, REASON_UNSAFE_TREE);
+}
+
+static void
+test_no_profile(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.profile = 0;
+	assert_int_equal(run(b, "true", -1), REASON_NO_SANDBOX);
+	assert_int_equal(refuse_last()->reason, REASON_NO_SANDBOX);
+}
+
+static void
+test_no_sandbox(void **state)
+{
+	struct bench *b = *state;
+	int status = -1;
+	pid_t pid;
+
+	/* A process that may make no namespaces, as on a host that gives none. */
+	pid = fork();
+	if (pid == 0) {
+		int r = confine_enter(CONFINE_DAEMON);
+
+		if (r == 0 && geteuid() == 0)
+			r = setresuid(61183, 61183, 61183);
+		set_script(b, "echo ran");
+		r = r ?: worker_run(&b->job, b->socks[0], -1, b->out, b->err, &b->result);
+		_exit(r == REASON_NO_SANDBOX && refuse_last()->reason == REASON_NO_SANDBOX ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(lseek(b->out, 0, SEEK_END), 0); /* and nothing ran */
+}
+
+/* --- profiles as words ------------------------------------------------------------------------------------- */
+static bool
+has(const struct sandbox *s, const char *a, const char *b, const char *c)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->args[i], a) && (!b || (i + 1 < s->n && !strcmp(s->args[i + 1], b))) &&
+			(!c || (i + 2 < s->n && !strcmp(s->args[i + 2], c))))
+			return true;
+	return false;
+}
+
+static const struct {
+	const char *says;
+	enum operate_profile profile;
+	unsigned declared;
+	bool data, conf, network;
+} profiles[] = {
+	{ "observe shows neither", OPERATE_OBSERVE, 0, false, false, false },
+	{ "observe declares nothing", OPERATE_OBSERVE, 7, false, false, false },
+	{ "change writes both", OPERATE_CHANGE, 0, true, true, false },
+	{ "change has no network to declare", OPERATE_CHANGE, 7, true, true, false },
+	{ "destroy has nothing by itself", OPERATE_DESTROY, 0, false, false, false },
+	{ "destroy declares data", OPERATE_DESTROY, OPERATE_MAY_DATA, true, false, false },
+	{ "destroy declares the network", OPERATE_DESTROY, OPERATE_MAY_NETWORK, false, false, true },
+	{ "destroy declares all", OPERATE_DESTROY, 7, true, true, true },
+};
+
+static void
+test_profiles(void **state)
+{
+	struct bench *b = *state;
+
+	set_script(b, "true");
+	for (size_t i = 0; i < ARRAY_LEN(profiles); i++) {
+		SCOPED(sandbox_done) struct sandbox s = { 0 };
+
+		b->job.profile = profiles[i].profile;
+		b->job.declared = profiles[i].declared;
+		assert_int_equal(profile_build(&s, &b->job), 0);
+		if (has(&s, "--bind", b->job.data, "/data") != profiles[i].data ||
+			has(&s, "--bind", b->job.conf, "/conf") != profiles[i].conf ||
+			has(&s, "--unshare-net", NULL, NULL) == profiles[i].network)
+			fail_msg("%s", profiles[i].says);
+		assert_true(has(&s, "--unshare-user", NULL, NULL) && has(&s, "--unshare-pid", NULL, NULL) &&
+			has(&s, "--unshare-ipc", NULL, NULL) && has(&s, "--unshare-uts", NULL, NULL));
+		assert_true(has(&s, "--ro-bind", b->job.run, "/run/service"));
+		assert_true(has(&s, "--remount-ro", "/", "--"));
+		assert_false(has(&s, "--cap-add", NULL, NULL));
+	}
+}
+
+/* --- jobs over the socket -------------------------------------------------------------------------------------- */
+static void
+test_job(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED(scope_close) int out = -1;
+	SCOPED(scope_close) int err = -1;
+	struct operate_result result = { OPERATE_FAILED, -1, 9, 1, 2, 3, true }, back;
+
+	set_script(b, "echo a b");
+	b->job.memory = UINT64_C(1) << 40;
+	b->job.declared = OPERATE_MAY_CONF;
+	assert_int_equal(operate_job_send(b->socks[0], &b->job, b->out, b->err), 0);
+	assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err), 0);
+	assert_string_equal(job.argv[2], "echo a b");
+	assert_null(job.argv[3]);
+	assert_string_equal(job.conf, b->job.conf);
+	assert_int_equal(job.memory, UINT64_C(1) << 40);
+	assert_int_equal(job.declared, OPERATE_MAY_CONF);
+	assert_int_equal(operate_answer_receive(b->socks[0], &back), -EAGAIN);
+	assert_int_equal(operate_result_send(b->socks[1], &result), 0);
+	assert_int_equal(operate_answer_receive(b->socks[0], &back), 0);
+	assert_int_equal(back.outcome, OPERATE_FAILED);
+	assert_int_equal(back.exit_status, -1);
+	assert_int_equal(back.signal, 9);
+	assert_int_equal(back.max_rss, 2);
+	assert_true(back.truncated);
+	(void)REFUSE(REASON_NO_SANDBOX, "x", "nothing to stand on");
+	assert_int_equal(operate_refusal_send(b->socks[1], REASON_NO_SANDBOX), 0);
+	assert_int_equal(operate_answer_receive(b->socks[0], &back), REASON_NO_SANDBOX);
+	assert_string_equal(refuse_last()->text, "nothing to stand on");
+	close(b->socks[1]);
+	b->socks[1] = -1;
+	assert_int_equal(operate_answer_receive(b->socks[0], &back), -ECONNRESET);
+}
+
+static void
+test_bad_jobs(void **state)
+{
+	struct bench *b = *state;
+	const struct operate_job good = b->job;
+	char *long_arg = calloc(1, OPERATE_ARG_MAX + 2);
+	enum { PROFILE, TIMEOUT, LONG_TIMEOUT, OUTPUT, FOLDER, ROWS };
+
+	for (int i = 0; i < ROWS; i++) {
+		SCOPED(operate_job_done) struct operate_job job = { 0 };
+		int out = -1, err = -1;
+
+		b->job = good;
+		set_script(b, "true");
+		if (i == PROFILE)
+			b->job.profile = 4;
+		if (i == TIMEOUT)
+			b->job.timeout_ms = 0;
+		if (i == LONG_TIMEOUT)
+			b->job.timeout_ms = OPERATE_TIMEOUT_MAX_MS + 1;
+		if (i == OUTPUT)
+			b->job.output = OPERATE_OUTPUT_MAX + 1;
+		if (i == FOLDER)
+			b->job.tree[0] = 't';
+		assert_int_equal(operate_job_send(b->socks[0], &b->job, b->out, b->err), 0);
+		assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err), REASON_MALFORMED);
+		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+		assert_int_equal(out, -1);
+	}
+	b->job = good;
+	memset(long_arg, 'x', OPERATE_ARG_MAX + 1);
+	set_script(b, long_arg);
+	assert_int_equal(operate_job_send(b->socks[0], &b->job, b->out, b->err), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	free(long_arg);
+}
+
+static void
+send_raw(int sock, uint16_t type, uint64_t outcome, uint64_t status)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, type, 1);
+	frame_put_u64(&out, OPERATE_TAG_OUTCOME, outcome);
+	frame_put_u64(&out, OPERATE_TAG_STATUS, status);
+	frame_put_u64(&out, OPERATE_TAG_CPU_MS, 0);
+	frame_put_u64(&out, OPERATE_TAG_MAX_RSS, 0);
+	frame_put_u64(&out, OPERATE_TAG_WALL_MS, 0);
+	frame_put_u64(&out, OPERATE_TAG_TRUNCATED, 0);
+	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
+}
+
+static void
+test_hostile_worker(void **state)
+{
+	struct bench *b = *state;
+	struct operate_result r;
+
+	send_raw(b->socks[1], OPERATE_RESULT, 9, 0);
+	assert_int_equal(operate_answer_receive(b->socks[0], &r), REASON_MALFORMED);
+	send_raw(b->socks[1], OPERATE_RESULT, OPERATE_OK, 256);
+	assert_int_equal(operate_answer_receive(b->socks[0], &r), REASON_MALFORMED);
+	send_raw(b->socks[1], OPERATE_JOB, OPERATE_OK, 0);
+	assert_int_equal(operate_answer_receive(b->socks[0], &r), REASON_MALFORMED);
+	send_raw(b->socks[1], OPERATE_REFUSED, OPERATE_OK, 0);
+	assert_int_equal(operate_answer_receive(b->socks[0], &r), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_destroy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_tree, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_profile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_sandbox, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_profiles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_job, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_jobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_worker, setup, teardown),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
