@@ -147,7 +147,8 @@ stage_all(int store_fd, int objects_fd, const struct tree_index *index, const vo
 	char name[STAGE_NAME_MAX];
 	int r;
 
-	if (mkdirat(store_fd, passing, 0755) < 0)
+	/* Whatever our umask: the services' users have to pass. */
+	if (mkdirat(store_fd, passing, 0755) < 0 || fchmodat(store_fd, passing, 0755, 0) < 0)
 		return FAULT(-errno);
 	dir_fd = openat(store_fd, passing, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir_fd < 0)
