@@ -1,0 +1,197 @@
+#include "appliance/tree/walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "appliance/base/refuse.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "tests/fakes/scratch.h"
+
+static const uint8_t none[32];
+
+/* Also below a folder, which a scratch file is not. */
+static void
+put(const struct scratch *s, const char *name, const void *p, size_t len)
+{
+	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, len), len);
+	close(fd);
+}
+
+static int
+begin(void **state)
+{
+	struct scratch *s = calloc(1, sizeof(*s));
+
+	scratch_make(s);
+	assert_int_equal(mkdirat(s->fd, "usr", 0755), 0);
+	put(s, "usr/a", "one", 3);
+	put(s, "usr/b", "two", 3);
+	assert_int_equal(symlinkat("usr/a", s->fd, "l"), 0);
+	*state = s;
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	scratch_remove(*state);
+	free(*state);
+	return 0;
+}
+
+static int
+walk(const struct scratch *s, struct tree_index **ret)
+{
+	struct tree_index *x = NULL;
+	int r;
+
+	assert_int_equal(tree_index_new(&x, "a", "1", none), 0);
+	r = tree_walk(x, s->fd, NULL, NULL);
+	r = r ? r : tree_index_seal(x);
+	if (!r)
+		*ret = x;
+	else
+		tree_index_free(x);
+	return r;
+}
+
+static void
+a_folder_and_its_index(void **state)
+{
+	const struct scratch *s = *state;
+	struct tree_index *x = NULL;
+
+	assert_int_equal(walk(s, &x), 0);
+	assert_int_equal(x->n_entries, 4);
+	assert_int_equal(tree_index_find(x, "l")->type, TREE_TYPE_LINK);
+	assert_string_equal(tree_index_find(x, "l")->target, "usr/a");
+	assert_int_equal(tree_index_find(x, "usr/b")->size, 3);
+	assert_int_equal(tree_walk_verify(x, s->fd), 0);
+	tree_index_free(x);
+}
+
+enum change { BYTE, MODE, GONE, ADDED, RELINKED, KIND };
+
+static void
+changes_are_found(void **state)
+{
+	static const struct {
+		enum change change;
+		const char *path;
+	} rows[] = {
+		{ BYTE,     "usr/b" },
+		{ MODE,     "usr/b" },
+		{ GONE,     "usr/b" },
+		{ ADDED,    "usr/c" },
+		{ RELINKED, "l"     },
+		{ KIND,     "usr/a" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		void *one = NULL;
+		struct scratch *s;
+		struct tree_index *x = NULL;
+
+		begin(&one);
+		s = one;
+		assert_int_equal(walk(s, &x), 0);
+		switch (rows[i].change) {
+		case BYTE:
+			put(s, "usr/b", "twO", 3);
+			break;
+		case MODE:
+			assert_int_equal(fchmodat(s->fd, "usr/b", 0777, 0), 0);
+			break;
+		case GONE:
+			assert_int_equal(unlinkat(s->fd, "usr/b", 0), 0);
+			break;
+		case ADDED:
+			put(s, "usr/c", "", 0);
+			break;
+		case RELINKED:
+			assert_int_equal(unlinkat(s->fd, "l", 0), 0);
+			assert_int_equal(symlinkat("usr/b", s->fd, "l"), 0);
+			break;
+		case KIND:
+			assert_int_equal(unlinkat(s->fd, "usr/a", 0), 0);
+			assert_int_equal(mkdirat(s->fd, "usr/a", 0755), 0);
+			break;
+		}
+		assert_int_equal(tree_walk_verify(x, s->fd), REASON_ALTERED);
+		assert_string_equal(refuse_last()->operand, rows[i].path);
+		tree_index_free(x);
+		end(&one);
+	}
+}
+
+static void
+unsafe_things_on_disk(void **state)
+{
+	const struct scratch *s = *state;
+	struct tree_index *x = NULL;
+
+	assert_int_equal(fchmodat(s->fd, "usr/b", 04755, 0), 0);
+	assert_int_equal(walk(s, &x), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->operand, "usr/b");
+	assert_int_equal(fchmodat(s->fd, "usr/b", 0755, 0), 0);
+
+	assert_int_equal(mkfifoat(s->fd, "usr/pipe", 0600), 0);
+	assert_int_equal(walk(s, &x), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->operand, "usr/pipe");
+	assert_int_equal(unlinkat(s->fd, "usr/pipe", 0), 0);
+
+	assert_int_equal(symlinkat("../../etc/passwd", s->fd, "usr/out"), 0);
+	assert_int_equal(walk(s, &x), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->operand, "usr/out");
+	assert_int_equal(unlinkat(s->fd, "usr/out", 0), 0);
+
+	put(s, "usr/a\nb", "", 0);
+	assert_int_equal(walk(s, &x), REASON_UNSAFE_TREE);
+	assert_null(x);
+}
+
+static void
+opening_stays_beneath(void **state)
+{
+	const struct scratch *s = *state;
+	const char *name;
+	int fd;
+
+	fd = beneath_open(s->fd, "usr/a", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(beneath_open(s->fd, "l", O_RDONLY, 0), -ELOOP);
+	assert_int_equal(beneath_open(s->fd, "../x", O_RDONLY, 0), -EXDEV);
+	assert_int_equal(beneath_open(s->fd, "/etc/passwd", O_RDONLY, 0), -EXDEV);
+	assert_int_equal(beneath_open(s->fd, "usr/none", O_RDONLY, 0), -ENOENT);
+	assert_int_equal(beneath_parent(&fd, &name, s->fd, "usr/new"), 0);
+	assert_string_equal(name, "new");
+	close(fd);
+	assert_int_equal(beneath_parent(&fd, &name, s->fd, "none/new"), -ENOENT);
+}
+
+#define TREE_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TREE_TEST(a_folder_and_its_index),
+		cmocka_unit_test(changes_are_found),
+		TREE_TEST(unsafe_things_on_disk),
+		TREE_TEST(opening_stays_beneath),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

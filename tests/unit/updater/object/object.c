@@ -1,0 +1,192 @@
+#include "updater/object/object.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
+#include "appliance/trust/sha256.h"
+#include "tests/fakes/scratch.h"
+
+enum { BIG = 700 * 1024 };
+
+/* Also below a folder, which a scratch file is not. */
+static void
+put(const struct scratch *s, const char *name, const void *p, size_t len)
+{
+	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, len), len);
+	close(fd);
+}
+
+static void
+get(const struct scratch *s, const char *name, struct buf *out)
+{
+	int fd = openat(s->fd, name, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fs_read_fd(fd, BIG, out), 0);
+	close(fd);
+}
+
+static int
+begin(void **state)
+{
+	struct scratch *s = calloc(1, sizeof(*s));
+
+	scratch_make(s);
+	*state = s;
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	scratch_remove(*state);
+	free(*state);
+	return 0;
+}
+
+static void
+fill(uint8_t *p, size_t len, unsigned noise)
+{
+	uint32_t x = 12345;
+
+	for (size_t i = 0; i < len; i++) {
+		x = x * 1664525 + 1013904223;
+		p[i] = noise ? (uint8_t)(x >> 24) : (uint8_t)(i / 1000);
+	}
+}
+
+static void
+bytes_come_back(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 1000, 128 * 1024, BIG };
+	const struct scratch *s = *state;
+	uint8_t *p = malloc(BIG), digest[32], is[32];
+
+	for (size_t i = 0; i < 10; i++) {
+		size_t len = sizes[i % 5];
+		struct buf out = BUF_MAX(BIG);
+
+		fill(p, len, i >= 5);
+		assert_int_equal(object_put(s->fd, p, len, digest), 0);
+		sha256_of(is, p, len);
+		assert_memory_equal(digest, is, 32);
+		assert_true(object_exists(s->fd, digest));
+		assert_int_equal(object_get(s->fd, digest, len, &out), 0);
+		assert_int_equal(out.len, len);
+		if (len)
+			assert_memory_equal(out.data, p, len);
+		buf_done(&out);
+		assert_int_equal(object_copy(s->fd, digest, len, true, -1), 0);
+		assert_int_equal(object_copy(s->fd, digest, len + 1, true, -1), REASON_HASH_MISMATCH);
+		if (len)
+			assert_int_equal(object_copy(s->fd, digest, len - 1, false, -1),
+				REASON_TOO_LARGE);
+		assert_int_equal(object_verify(s->fd, digest), 0);
+	}
+	free(p);
+}
+
+static void
+the_same_bytes_are_the_same_object(void **state)
+{
+	const struct scratch *s = *state;
+	struct buf one = BUF_MAX(BIG), two = BUF_MAX(BIG);
+	char name[OBJECT_NAME_MAX];
+	uint8_t *p = malloc(BIG), digest[32];
+
+	fill(p, BIG, 0);
+	assert_int_equal(object_put(s->fd, p, BIG, digest), 0);
+	get(s, object_name(name, digest), &one);
+	assert_int_equal(unlinkat(s->fd, name, 0), 0);
+	assert_false(object_exists(s->fd, digest));
+	assert_int_equal(object_copy(s->fd, digest, BIG, true, -1), REASON_NOT_FOUND);
+	assert_int_equal(object_put(s->fd, p, BIG, NULL), 0);
+	get(s, name, &two);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.data, two.data, one.len);
+	buf_done(&one);
+	buf_done(&two);
+	free(p);
+}
+
+/* Every single byte of an object, changed: the maker's check finds it. */
+static void
+changed_bytes_are_found(void **state)
+{
+	static const char text[] = "maxmemory 64mb\nmaxmemory 64mb\nappendonly yes\nappendonly yes\nport 0\n";
+	const struct scratch *s = *state;
+	struct buf b = BUF_MAX(4096);
+	char name[OBJECT_NAME_MAX];
+	uint8_t digest[32];
+
+	assert_int_equal(object_put(s->fd, text, sizeof(text) - 1, digest), 0);
+	get(s, object_name(name, digest), &b);
+	for (size_t i = 0; i < b.len; i++) {
+		int r;
+
+		b.data[i] ^= 0xff;
+		put(s, name, b.data, b.len);
+		r = object_verify(s->fd, digest);
+		if (r != REASON_ALTERED && r != REASON_MALFORMED && r != REASON_HASH_MISMATCH)
+			fail_msg("byte %zu: %d", i, r);
+		b.data[i] ^= 0xff;
+	}
+	/* Cut short, longer, and another object's bytes under this name. */
+	put(s, name, b.data, b.len - 1);
+	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
+	buf_u8(&b, 0);
+	put(s, name, b.data, b.len);
+	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
+	buf_reset(&b);
+	{
+		uint8_t other[32];
+		char other_name[OBJECT_NAME_MAX];
+
+		assert_int_equal(object_put(s->fd, "other", 5, other), 0);
+		get(s, object_name(other_name, other), &b);
+	}
+	put(s, name, b.data, b.len);
+	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_HASH_MISMATCH);
+	buf_done(&b);
+}
+
+static void
+a_link_is_not_followed(void **state)
+{
+	const struct scratch *s = *state;
+	char name[OBJECT_NAME_MAX];
+	uint8_t digest[32];
+
+	assert_int_equal(object_put(s->fd, "one", 3, digest), 0);
+	object_name(name, digest);
+	assert_int_equal(renameat(s->fd, name, s->fd, "moved"), 0);
+	assert_int_equal(symlinkat("../moved", s->fd, name), 0);
+	assert_false(object_exists(s->fd, digest));
+	assert_true(object_copy(s->fd, digest, 3, true, -1) < 0);
+}
+
+#define OBJECT_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		OBJECT_TEST(bytes_come_back),
+		OBJECT_TEST(the_same_bytes_are_the_same_object),
+		OBJECT_TEST(changed_bytes_are_found),
+		OBJECT_TEST(a_link_is_not_followed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
