@@ -19,15 +19,15 @@
 enum { SALT_BYTES = 16, HEAD_MAX = 4096, FILE_MODE = 0600 };
 
 struct audit {
-	int dir_fd;                 /* ours */
-	int hashes_fd;              /* the cache of leaf hashes; -1 where it cannot be kept */
-	const struct ed25519 *key;  /* borrowed */
+	int dir_fd;		   /* ours */
+	int hashes_fd;		   /* the cache of leaf hashes; -1 where it cannot be kept */
+	const struct ed25519 *key; /* borrowed */
 	struct record *record;
 	struct merkle *tree;
 	char origin[NOTE_NAME_MAX];
 	char *checkpoint;
 	struct audit_head cosigned;
-	bool failed;                /* memory and disk may differ: only opening again tells */
+	bool failed; /* memory and disk may differ: only opening again tells */
 };
 
 struct audit *
@@ -45,7 +45,7 @@ audit_free(struct audit *a)
 	return NULL;
 }
 
-/* --- the checkpoint --------------------------------------------------------------------------------------- */
+/* --- the checkpoint --------------------------------------------------------------------------- */
 /* Sign the present tree and replace the file.  Only called when all entries are on the disk. */
 static int
 sign_head(struct audit *a)
@@ -93,8 +93,9 @@ audit_set_site(struct audit *a, const char *site)
 	return FAULT(r ? r : sign_head(a));
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------- */
-/* Bring the cache of leaf hashes up to the tree; what cannot be written costs only a vaguer "altered" later. */
+/* --- opening ---------------------------------------------------------------------------------- */
+/* Bring the cache of leaf hashes up to the tree; what cannot be written costs only a vaguer
+ * "altered" later. */
 static void
 open_hashes(struct audit *a)
 {
@@ -102,13 +103,15 @@ open_hashes(struct audit *a)
 	uint8_t leaf[MERKLE_HASH];
 	struct stat st;
 
-	a->hashes_fd = openat(a->dir_fd, AUDIT_LOAD_HASHES, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+	a->hashes_fd = openat(a->dir_fd, AUDIT_LOAD_HASHES,
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 	if (a->hashes_fd < 0 || fstat(a->hashes_fd, &st) < 0)
 		return;
 	from = (uint64_t)st.st_size / MERKLE_HASH;
 	for (uint64_t n = from < size ? from : size; n < size; n++) {
 		merkle_leaf_at(a->tree, n, leaf);
-		if (pwrite(a->hashes_fd, leaf, sizeof(leaf), (off_t)(n * MERKLE_HASH)) != MERKLE_HASH)
+		if (pwrite(a->hashes_fd, leaf, sizeof(leaf), (off_t)(n * MERKLE_HASH)) !=
+			MERKLE_HASH)
 			return;
 	}
 	if (from > size)
@@ -130,7 +133,8 @@ load(struct audit *a, struct audit_head *head)
 		return FAULT(r);
 	/* The first checkpoint is signed before the first entry. */
 	if (!head->present && (merkle_size(l.tree) || a->cosigned.present))
-		return REFUSE(REASON_ALTERED, AUDIT_LOAD_CHECKPOINT, "is gone, though the log has entries");
+		return REFUSE(REASON_ALTERED, AUDIT_LOAD_CHECKPOINT,
+			"is gone, though the log has entries");
 	r = audit_load_compare(&l, a->dir_fd, head, AUDIT_LOAD_CHECKPOINT);
 	r = r ?: audit_load_compare(&l, a->dir_fd, &a->cosigned, AUDIT_LOAD_COSIGNED);
 	if (r)
@@ -165,8 +169,8 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 		return FAULT(r);
 	if (record_next_sequence(a->record) != merkle_size(a->tree) + 1)
 		return REFUSE(REASON_ALTERED, "audit log", "changed while it was opened");
-	if (!head.present || head.checkpoint.size != merkle_size(a->tree)
-		|| strcmp(head.checkpoint.origin, a->origin))
+	if (!head.present || head.checkpoint.size != merkle_size(a->tree) ||
+		strcmp(head.checkpoint.origin, a->origin))
 		r = sign_head(a);
 	else
 		a->checkpoint = STEAL(head.text);
@@ -177,7 +181,7 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 	return 0;
 }
 
-/* --- appending -------------------------------------------------------------------------------------------- */
+/* --- appending -------------------------------------------------------------------------------- */
 static int
 put_entry(json_t *e, uint64_t n, enum audit_kind kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason)
@@ -293,9 +297,10 @@ audit_consistency(const struct audit *a, uint64_t old_size, struct merkle_proof 
 	return 0;
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 static int
-visit(const struct buf *b, const struct audit_filter *f, audit_each_fn *fn, void *arg, uint64_t *given)
+visit(const struct buf *b, const struct audit_filter *f, audit_each_fn *fn, void *arg,
+	uint64_t *given)
 {
 	SCOPED_JSON *doc = NULL;
 	struct audit_entry e;
@@ -372,7 +377,7 @@ audit_prove(struct audit *a, uint64_t n, struct buf *out)
 	return FAULT(buf_error(out));
 }
 
-/* --- witnesses -------------------------------------------------------------------------------------------- */
+/* --- witnesses -------------------------------------------------------------------------------- */
 static int
 read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t len,
 	const struct note_key *witness)
@@ -382,18 +387,25 @@ read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t le
 	int r;
 
 	r = note_open(&h->note, note, len, "cosigned checkpoint");
-	r = r ?: note_checkpoint_parse(&h->checkpoint, h->note->text, h->note->text_len, "cosigned checkpoint");
-	r = r ?: note_key_make(&log, h->checkpoint.origin, NOTE_TYPE_ED25519, ed25519_public(a->key));
+	r = r
+		?: note_checkpoint_parse(&h->checkpoint, h->note->text, h->note->text_len,
+			   "cosigned checkpoint");
+	r = r
+		?: note_key_make(&log, h->checkpoint.origin, NOTE_TYPE_ED25519,
+			   ed25519_public(a->key));
 	r = r ?: note_verify(h->note, &log, NULL);
 	r = r ?: note_verify(h->note, witness, NULL);
 	if (r)
 		return FAULT(r);
 	if (h->checkpoint.size > merkle_size(a->tree))
-		return REFUSE(REASON_ROLLBACK, "audit log", "has %llu entries, the witness cosigned %llu",
-			(unsigned long long)merkle_size(a->tree), (unsigned long long)h->checkpoint.size);
+		return REFUSE(REASON_ROLLBACK, "audit log",
+			"has %llu entries, the witness cosigned %llu",
+			(unsigned long long)merkle_size(a->tree),
+			(unsigned long long)h->checkpoint.size);
 	merkle_root(a->tree, h->checkpoint.size, root);
 	if (memcmp(root, h->checkpoint.root, sizeof(root)))
-		return REFUSE(REASON_ALTERED, "audit log", "is not the one that the witness cosigned");
+		return REFUSE(REASON_ALTERED, "audit log",
+			"is not the one that the witness cosigned");
 	return 0;
 }
 

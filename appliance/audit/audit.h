@@ -1,11 +1,12 @@
 /* The audit log of a site: salted leaves in a Merkle log that the site signs and witnesses cosign.
  *
- * Folder lib/audit: the entries (appliance/record segments), `checkpoint` (a signed note by the audit key,
- * origin "mainstay.audit/SITE") and `cosigned` (the last checkpoint that a witness signed too).  An entry is
- * the canonical JSON of {n,time,kind,actor,object,digest,reason,salt}, and "extra" where there is more to
- * say; n counts from 0; its leaf hash is over exactly those bytes.  The checkpoint is replaced only after the
- * entries it covers are on the disk; a log that is smaller than, or differs from, the last signed or cosigned
- * checkpoint is refused when it is opened. */
+ * Folder lib/audit: the entries (appliance/record segments), `checkpoint` (a signed note by the
+ * audit key, origin "mainstay.audit/SITE") and `cosigned` (the last checkpoint that a witness
+ * signed too).  An entry is the canonical JSON of {n,time,kind,actor,object,digest,reason,salt},
+ * and "extra" where there is more to say; n counts from 0; its leaf hash is over exactly those
+ * bytes.  The checkpoint is replaced only after the entries it covers are on the disk; a log that
+ * is smaller than, or differs from, the last signed or cosigned checkpoint is refused when it is
+ * opened. */
 #pragma once
 
 #include <jansson.h>
@@ -45,7 +46,7 @@ enum audit_kind {
 };
 
 enum {
-	AUDIT_ENTRY_MAX = 16 * 1024,  /* bytes of one entry */
+	AUDIT_ENTRY_MAX = 16 * 1024, /* bytes of one entry */
 };
 #define AUDIT_UNENROLLED "unenrolled" /* the site in the origin before there is one */
 
@@ -53,10 +54,11 @@ const char *audit_kind_name(enum audit_kind kind);
 /* AUDIT_KIND_MAX where name is none. */
 enum audit_kind audit_kind_of(const char *name);
 
-/* Open the log in dir_fd, making it where the folder holds none.  site NULL: not enrolled yet.  key (borrowed,
- * outlives the log) is the audit key.  Recomputes the tree.  Returns 0; REASON_ROLLBACK where the log is
- * smaller than its last signed or cosigned checkpoint; REASON_ALTERED where it differs from one, an entry is
- * damaged, or a checkpoint is not by key (all logged, naming entry or file); or a fault. */
+/* Open the log in dir_fd, making it where the folder holds none.  site NULL: not enrolled yet.  key
+ * (borrowed, outlives the log) is the audit key.  Recomputes the tree.  Returns 0; REASON_ROLLBACK
+ * where the log is smaller than its last signed or cosigned checkpoint; REASON_ALTERED where it
+ * differs from one, an entry is damaged, or a checkpoint is not by key (all logged, naming entry or
+ * file); or a fault. */
 int audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key);
 struct audit *audit_free(struct audit *a);
 SCOPED_DESTRUCTOR(struct audit, audit_free)
@@ -64,10 +66,11 @@ SCOPED_DESTRUCTOR(struct audit, audit_free)
 /* Name the site (at enrolment): signs the checkpoint anew under the new origin. */
 int audit_set_site(struct audit *a, const char *site);
 
-/* Append a leaf.  actor, object, digest (32 bytes), extra (an object; borrowed) may be NULL; ret_n may be NULL.
- * When this returns 0 entry and checkpoint are on the disk.  After a fault the log takes no more entries
- * (-EIO) until it is opened again: what a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE
- * or REASON_MALFORMED (logged) where the entry would be no good; or a fault. */
+/* Append a leaf.  actor, object, digest (32 bytes), extra (an object; borrowed) may be NULL; ret_n
+ * may be NULL. When this returns 0 entry and checkpoint are on the disk.  After a fault the log
+ * takes no more entries (-EIO) until it is opened again: what a leaf was about must then not
+ * happen.  Returns 0; REASON_TOO_LARGE or REASON_MALFORMED where the entry would be no good,
+ * REASON_NO_SPACE (all logged; nothing was stored); or a fault. */
 int audit_append(struct audit *a, enum audit_kind kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra, uint64_t *ret_n);
 
@@ -77,12 +80,12 @@ void audit_root(const struct audit *a, uint8_t out[MERKLE_HASH]);
 const char *audit_checkpoint(const struct audit *a);
 const char *audit_origin(const struct audit *a);
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 struct audit_entry {
 	uint64_t n;
 	uint64_t time_us;
 	enum audit_kind kind;
-	const char *actor;  /* "" where there is none; these are borrowed for the callback */
+	const char *actor; /* "" where there is none; these are borrowed for the callback */
 	const char *object;
 	const char *digest; /* "sha256:HEX" or "" */
 	const char *reason; /* token or "" */
@@ -92,33 +95,36 @@ struct audit_entry {
 };
 
 struct audit_filter {
-	uint64_t from;     /* first n */
+	uint64_t from;	   /* first n */
 	uint64_t since_us; /* 0: all */
 	const char *kind;  /* NULL: all */
-	uint64_t limit;    /* entries at most; 0: all */
+	uint64_t limit;	   /* entries at most; 0: all */
 };
 
 /* Return 0 to go on; anything else ends the walk and is what audit_each() returns. */
 typedef int audit_each_fn(const struct audit_entry *e, void *arg);
 
-/* Walk entries in their order; filter may be NULL.  Returns 0, REASON_USAGE (logged) for an unknown kind,
- * REASON_ALTERED for a damaged entry, what fn returned, or a fault. */
+/* Walk entries in their order; filter may be NULL.  Returns 0, REASON_USAGE (logged) for an unknown
+ * kind, REASON_ALTERED for a damaged entry, what fn returned, or a fault. */
 int audit_each(struct audit *a, const struct audit_filter *filter, audit_each_fn *fn, void *arg);
 
-/* Read an entry's bytes into the struct; keep *ret_doc (owned) as long as *ret is used.  Returns 0 or
- * REASON_MALFORMED / REASON_UNKNOWN_FIELD (logged). */
+/* Read an entry's bytes into the struct; keep *ret_doc (owned) as long as *ret is used.  Returns 0
+ * or REASON_MALFORMED / REASON_UNKNOWN_FIELD (logged). */
 int audit_entry_parse(struct audit_entry *ret, json_t **ret_doc, const void *p, size_t len);
 
-/* A proof file for entry n under the present checkpoint (c2sp.org/tlog-proof@v1; the entry's own bytes, base64,
- * as the extra line).  Returns 0, REASON_NOT_FOUND (logged), or a fault. */
+/* A proof file for entry n under the last cosigned checkpoint if that covers it, else our own
+ * (c2sp.org/tlog-proof@v1; the entry's own bytes, base64, as the extra line).  Returns 0,
+ * REASON_NOT_FOUND (logged), or a fault. */
 int audit_prove(struct audit *a, uint64_t n, struct buf *out);
 /* The hashes by which a witness at old_size believes the present tree. */
 int audit_consistency(const struct audit *a, uint64_t old_size, struct merkle_proof *ret);
 
-/* --- witnesses ------------------------------------------------------------------------------------------- */
-/* Keep a cosigned checkpoint: the note of a checkpoint of this log with a cosignature line by witness.
- * Verifies both signatures and that this log contains that tree.  Returns 0; REASON_ALTERED, REASON_ROLLBACK,
- * REASON_UNKNOWN_KEY, REASON_BAD_SIGNATURE, REASON_MALFORMED (logged); or a fault. */
-int audit_keep_cosigned(struct audit *a, const void *note, size_t len, const struct note_key *witness);
+/* --- witnesses -------------------------------------------------------------------------------- */
+/* Keep a cosigned checkpoint: the note of a checkpoint of this log with a cosignature line by
+ * witness. Verifies both signatures and that this log contains that tree.  Returns 0;
+ * REASON_ALTERED, REASON_ROLLBACK, REASON_UNKNOWN_KEY, REASON_BAD_SIGNATURE, REASON_MALFORMED
+ * (logged); or a fault. */
+int audit_keep_cosigned(struct audit *a, const void *note, size_t len,
+	const struct note_key *witness);
 /* Size of the last cosigned tree; 0 before the first. */
 uint64_t audit_cosigned(const struct audit *a);

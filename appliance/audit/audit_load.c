@@ -61,8 +61,9 @@ load_one(struct audit_load *l, const struct buf *b, uint64_t seq)
 	if (seq != n + 1 || e.n != n) {
 		l->bad = true;
 		l->bad_n = n;
-		return REFUSE(REASON_ALTERED, entry_name(operand, n), "is missing: record %llu holds entry %llu",
-			(unsigned long long)seq, (unsigned long long)e.n);
+		return REFUSE(REASON_ALTERED, entry_name(operand, n),
+			"is missing: record %llu holds entry %llu", (unsigned long long)seq,
+			(unsigned long long)e.n);
 	}
 	merkle_leaf(leaf, b->data, b->len);
 	r = merkle_append(l->tree, leaf);
@@ -123,7 +124,8 @@ audit_load_head(struct audit_head *ret, int dir_fd, const char *file, const uint
 	if (r < 0)
 		return FAULT(r);
 	if (r > 0)
-		return REFUSE(REASON_ALTERED, file, "is no checkpoint by this log's key (%s)", refuse_token(r));
+		return REFUSE(REASON_ALTERED, file, "is no checkpoint by this log's key (%s)",
+			refuse_token(r));
 	h.present = true;
 	h.len = b.len;
 	h.text = buf_take_text(&b);
@@ -134,20 +136,21 @@ audit_load_head(struct audit_head *ret, int dir_fd, const char *file, const uint
 	return 0;
 }
 
-/* The hashes file is worth nothing by itself; but where its root is the signed one, the first entry whose hash it
- * does not have is the one that was changed. */
+/* The hashes file is worth nothing by itself; but where its root is the signed one, the first entry
+ * whose hash it does not have is the one that was changed. */
 static void
 find_changed(struct audit_load *l, int dir_fd, const struct note_checkpoint *c)
 {
 	SCOPED(merkle_freep) struct merkle *kept = NULL;
-	SCOPED(scope_close) int fd = openat(dir_fd, AUDIT_LOAD_HASHES, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	SCOPED(scope_close)
+	int fd = openat(dir_fd, AUDIT_LOAD_HASHES, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t leaf[MERKLE_HASH], other[MERKLE_HASH];
 
 	if (fd < 0 || merkle_new(&kept) < 0)
 		return;
 	for (uint64_t n = 0; n < c->size; n++) {
-		if (pread(fd, leaf, sizeof(leaf), (off_t)(n * sizeof(leaf))) != sizeof(leaf)
-			|| merkle_append(kept, leaf) < 0)
+		if (pread(fd, leaf, sizeof(leaf), (off_t)(n * sizeof(leaf))) != sizeof(leaf) ||
+			merkle_append(kept, leaf) < 0)
 			return;
 	}
 	merkle_root(kept, c->size, other);
@@ -184,6 +187,7 @@ audit_load_compare(struct audit_load *l, int dir_fd, const struct audit_head *h,
 		return 0;
 	find_changed(l, dir_fd, c);
 	if (l->bad)
-		return REFUSE(REASON_ALTERED, entry_name(operand, l->bad_n), "is not what %s covers", file);
+		return REFUSE(REASON_ALTERED, entry_name(operand, l->bad_n),
+			"is not what %s covers", file);
 	return REFUSE(REASON_ALTERED, "audit log", "differs from what %s covers", file);
 }

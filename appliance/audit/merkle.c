@@ -30,7 +30,8 @@ merkle_leaf(uint8_t out[MERKLE_HASH], const void *p, size_t len)
 }
 
 void
-merkle_node(uint8_t out[MERKLE_HASH], const uint8_t left[MERKLE_HASH], const uint8_t right[MERKLE_HASH])
+merkle_node(uint8_t out[MERKLE_HASH], const uint8_t left[MERKLE_HASH],
+	const uint8_t right[MERKLE_HASH])
 {
 	struct sha256 h;
 
@@ -180,7 +181,8 @@ path(struct merkle_proof *p, const struct merkle *m, uint64_t index, uint64_t lo
 }
 
 int
-merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size, struct merkle_proof *ret)
+merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size,
+	struct merkle_proof *ret)
 {
 	if (index >= size || size > m->size)
 		return REASON_NOT_FOUND;
@@ -191,7 +193,8 @@ merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size, st
 
 /* SUBPROOF(old - lo, D[lo:hi], whole) of RFC 6962, 2.1.2. */
 static void
-subproof(struct merkle_proof *p, const struct merkle *m, uint64_t old, uint64_t lo, uint64_t hi, int whole)
+subproof(struct merkle_proof *p, const struct merkle *m, uint64_t old, uint64_t lo, uint64_t hi,
+	int whole)
 {
 	uint64_t mid;
 
@@ -211,7 +214,8 @@ subproof(struct merkle_proof *p, const struct merkle *m, uint64_t old, uint64_t 
 }
 
 int
-merkle_prove_consistency(const struct merkle *m, uint64_t old_size, uint64_t size, struct merkle_proof *ret)
+merkle_prove_consistency(const struct merkle *m, uint64_t old_size, uint64_t size,
+	struct merkle_proof *ret)
 {
 	if (old_size > size || size > m->size)
 		return REASON_NOT_FOUND;
@@ -221,7 +225,7 @@ merkle_prove_consistency(const struct merkle *m, uint64_t old_size, uint64_t siz
 	return 0;
 }
 
-/* --- checking: RFC 9162, 2.1.3.2 and 2.1.4.2 -------------------------------------------------------------- */
+/* --- checking: RFC 9162, 2.1.3.2 and 2.1.4.2 -------------------------------------------------- */
 int
 merkle_check_inclusion(const uint8_t leaf[MERKLE_HASH], uint64_t index, uint64_t size,
 	const uint8_t (*proof)[MERKLE_HASH], size_t n, const uint8_t root[MERKLE_HASH])

@@ -39,13 +39,16 @@ void merkle_leaf_at(const struct merkle *m, uint64_t index, uint8_t out[MERKLE_H
 void merkle_root(const struct merkle *m, uint64_t size, uint8_t out[MERKLE_HASH]);
 /* Leaf index in the tree of the first size leaves.  Returns 0, or REASON_NOT_FOUND (unlogged) where
  * index >= size or size > merkle_size(). */
-int merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size, struct merkle_proof *ret);
-/* From the tree of old_size leaves to that of size.  As above; 0 and equal sizes have empty proofs. */
+int merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size,
+	struct merkle_proof *ret);
+/* From the tree of old_size leaves to that of size.  As above; 0 and equal sizes have empty
+ * proofs. */
 int merkle_prove_consistency(const struct merkle *m, uint64_t old_size, uint64_t size,
 	struct merkle_proof *ret);
 
-/* Return 0, or REASON_HASH_MISMATCH (unlogged) where the proof does not hold, sizes included.  Nothing can be
- * proved about growth from the empty tree: an old size of 0 is consistent with the empty tree alone. */
+/* Return 0, or REASON_HASH_MISMATCH (unlogged) where the proof does not hold, sizes included.
+ * Nothing can be proved about growth from the empty tree: an old size of 0 is consistent with the
+ * empty tree alone. */
 int merkle_check_inclusion(const uint8_t leaf[MERKLE_HASH], uint64_t index, uint64_t size,
 	const uint8_t (*proof)[MERKLE_HASH], size_t n, const uint8_t root[MERKLE_HASH]);
 int merkle_check_consistency(uint64_t old_size, uint64_t size, const uint8_t (*proof)[MERKLE_HASH],

@@ -27,8 +27,8 @@ check_cosigned(struct verify_report *ret, struct audit_load *l, int dir_fd,
 }
 
 static int
-check_heads(struct verify_report *ret, struct audit_load *l, int dir_fd, const uint8_t audit_key[32],
-	const struct note_key *witness)
+check_heads(struct verify_report *ret, struct audit_load *l, int dir_fd,
+	const uint8_t audit_key[32], const struct note_key *witness)
 {
 	SCOPED(audit_head_done) struct audit_head head = { 0 }, cosigned = { 0 };
 	int r;
@@ -64,7 +64,7 @@ verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
 	return FAULT(r);
 }
 
-/* --- proof files ------------------------------------------------------------------------------------------ */
+/* --- proof files ------------------------------------------------------------------------------ */
 struct proof_file {
 	struct buf entry;
 	uint64_t index;
@@ -146,7 +146,8 @@ parse_proof(struct proof_file *f, const char *p, size_t len)
 	if (!parse_number(&f->index, value, value_len))
 		return false;
 	while ((line = next_line(&at, end, 2 * MERKLE_HASH, &n)) != NULL && n) {
-		if (f->proof.n == MERKLE_PROOF_MAX || !parse_hash(f->proof.hash[f->proof.n++], line, n))
+		if (f->proof.n == MERKLE_PROOF_MAX ||
+			!parse_hash(f->proof.hash[f->proof.n++], line, n))
 			return false;
 	}
 	f->note = at;
@@ -182,8 +183,8 @@ verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, 
 	if (r)
 		return FAULT(r);
 	merkle_leaf(leaf, f.entry.data, f.entry.len);
-	if (merkle_check_inclusion(leaf, f.index, c.size, (const uint8_t (*)[MERKLE_HASH])f.proof.hash,
-		    f.proof.n, c.root))
+	if (merkle_check_inclusion(leaf, f.index, c.size,
+		    (const uint8_t(*)[MERKLE_HASH])f.proof.hash, f.proof.n, c.root))
 		return REFUSE(REASON_ALTERED, "proof", "does not lead to the signed root");
 	buf_put(out_entry, f.entry.data, f.entry.len);
 	*ret_n = f.index;

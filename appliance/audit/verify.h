@@ -1,4 +1,5 @@
-/* Checking an audit log with nothing but its folder and the keys: for the auditor, who needs neither side. */
+/* Checking an audit log with nothing but its folder and the keys: for the auditor, who needs
+ * neither side. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,25 +11,26 @@
 struct buf;
 
 struct verify_report {
-	uint64_t size;       /* entries read and good */
-	uint8_t root[32];    /* of those entries */
+	uint64_t size;	  /* entries read and good */
+	uint8_t root[32]; /* of those entries */
 	uint64_t signed_size;
-	uint64_t cosigned;   /* size of the cosigned tree; 0 where there is none */
+	uint64_t cosigned; /* size of the cosigned tree; 0 where there is none */
 	uint64_t cosigned_time_s;
-	bool bad_entry;      /* bad_n is the first entry that is damaged or does not belong */
+	bool bad_entry; /* bad_n is the first entry that is damaged or does not belong */
 	uint64_t bad_n;
 	char origin[NOTE_NAME_MAX];
 };
 
-/* Verify a log folder: each entry (form, number, order of time is not judged), the root against the signed
- * checkpoint, the log's signature by audit_key, and where witness is not NULL and a cosigned checkpoint is
- * kept, its signatures and its root at its size.  *ret is filled as far as it went, also on refusal.  Returns
- * 0; REASON_ALTERED, REASON_ROLLBACK, REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_MALFORMED,
- * REASON_UNSIGNED (no checkpoint; all logged, naming "entry N"); or a fault.  Writes nothing. */
+/* Verify a log folder: each entry (form, number, order of time is not judged), the root against the
+ * signed checkpoint, the log's signature by audit_key, and where witness is not NULL and a cosigned
+ * checkpoint is kept, its signatures and its root at its size.  *ret is filled as far as it went,
+ * also on refusal.  Returns 0; REASON_ALTERED, REASON_ROLLBACK, REASON_BAD_SIGNATURE,
+ * REASON_UNKNOWN_KEY, REASON_MALFORMED, REASON_UNSIGNED (no checkpoint; all logged, naming "entry
+ * N"); or a fault.  Writes nothing. */
 int verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
 	const struct note_key *witness);
 
-/* Verify one proof file of audit_prove(): *ret_n and the entry's bytes (appended to out_entry) are what it
- * proves.  origin NULL: any.  witness NULL: not asked for.  Returns as verify_log(). */
-int verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, const char *origin,
-	const uint8_t audit_key[32], const struct note_key *witness);
+/* Verify one proof file of audit_prove(): *ret_n and the entry's bytes (appended to out_entry) are
+ * what it proves.  origin NULL: any.  witness NULL: not asked for.  Returns as verify_log(). */
+int verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len,
+	const char *origin, const uint8_t audit_key[32], const struct note_key *witness);

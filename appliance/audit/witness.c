@@ -22,7 +22,7 @@ enum {
 	HTTP_UNPROCESSABLE = 422,
 };
 
-/* --- the log's end ------------------------------------------------------------------------------------ */
+/* --- the log's end ---------------------------------------------------------------------------- */
 void
 witness_request(struct buf *out, uint64_t old_size, const struct merkle_proof *proof,
 	const char *checkpoint, size_t len)
@@ -45,7 +45,8 @@ witness_accept(struct buf *out, const char *checkpoint, size_t checkpoint_len, c
 	int r;
 
 	if (len > WITNESS_BODY_MAX)
-		return REFUSE(REASON_TOO_LARGE, witness->name, "answers with over %d bytes", WITNESS_BODY_MAX);
+		return REFUSE(REASON_TOO_LARGE, witness->name, "answers with over %d bytes",
+			WITNESS_BODY_MAX);
 	buf_put(&whole, checkpoint, checkpoint_len);
 	buf_put(&whole, reply, len);
 	if (buf_error(&whole))
@@ -81,7 +82,7 @@ witness_conflict(uint64_t *ret_size, const void *reply, size_t len)
 	return 0;
 }
 
-/* --- the witness's end -------------------------------------------------------------------------------- */
+/* --- the witness's end ------------------------------------------------------------------------ */
 void
 witness_submission_done(struct witness_submission *s)
 {
@@ -123,13 +124,16 @@ witness_parse(struct witness_submission *ret, const void *p, size_t len)
 	if (len > WITNESS_BODY_MAX)
 		return REFUSE(REASON_TOO_LARGE, OPERAND, "body over %d bytes", WITNESS_BODY_MAX);
 	line = next_line(&at, end, &n);
-	if (!line || n < 5 || memcmp(line, "old ", 4) || !parse_number(&s.old_size, line + 4, n - 4))
+	if (!line || n < 5 || memcmp(line, "old ", 4) ||
+		!parse_number(&s.old_size, line + 4, n - 4))
 		return REFUSE(REASON_MALFORMED, OPERAND, "first line is not \"old SIZE\"");
 	while ((line = next_line(&at, end, &n)) != NULL && n) {
 		if (s.proof.n == PROOF_LINES_MAX)
-			return REFUSE(REASON_MALFORMED, OPERAND, "over %d lines of proof", PROOF_LINES_MAX);
+			return REFUSE(REASON_MALFORMED, OPERAND, "over %d lines of proof",
+				PROOF_LINES_MAX);
 		if (!parse_hash(s.proof.hash[s.proof.n++], line, n))
-			return REFUSE(REASON_MALFORMED, OPERAND, "a line of proof is not base64 of 32 bytes");
+			return REFUSE(REASON_MALFORMED, OPERAND,
+				"a line of proof is not base64 of 32 bytes");
 	}
 	if (!line)
 		return REFUSE(REASON_MALFORMED, OPERAND, "no blank line behind the proof");
@@ -155,7 +159,7 @@ witness_decide(const struct witness_submission *s, const struct note_key *log, u
 	const uint8_t stored_root[MERKLE_HASH])
 {
 	const struct note_checkpoint *c = &s->checkpoint;
-	const uint8_t (*proof)[MERKLE_HASH] = (const uint8_t (*)[MERKLE_HASH])s->proof.hash;
+	const uint8_t(*proof)[MERKLE_HASH] = (const uint8_t(*)[MERKLE_HASH])s->proof.hash;
 	bool first;
 
 	if (!log || strcmp(log->name, c->origin))
@@ -163,12 +167,17 @@ witness_decide(const struct witness_submission *s, const struct note_key *log, u
 	if (note_verify(s->note, log, NULL))
 		return HTTP_FORBIDDEN;
 	if (s->old_size > c->size)
-		return refuse(HTTP_BAD, REASON_MALFORMED, c->origin, "old size beyond the checkpoint's");
+		return refuse(HTTP_BAD, REASON_MALFORMED, c->origin,
+			"old size beyond the checkpoint's");
 	if (s->old_size != stored_size)
-		return refuse(HTTP_CONFLICT, REASON_CONFLICT, c->origin, "old size is not what stands here");
-	/* Of the first one there is nothing to prove; equal sizes must have equal roots and no proof. */
+		return refuse(HTTP_CONFLICT, REASON_CONFLICT, c->origin,
+			"old size is not what stands here");
+	/* Of the first one there is nothing to prove; equal sizes must have equal roots and no
+	 * proof. */
 	first = stored_size == 0 && c->size > 0 && s->proof.n == 0;
-	if (!first && merkle_check_consistency(stored_size, c->size, proof, s->proof.n, stored_root, c->root))
+	if (!first &&
+		merkle_check_consistency(stored_size, c->size, proof, s->proof.n, stored_root,
+			c->root))
 		return refuse(HTTP_UNPROCESSABLE, REASON_ALTERED, c->origin,
 			"tree is not a continuation of the one that was cosigned");
 	return HTTP_OK;

@@ -27,7 +27,7 @@ card_free(struct card *c)
 	return NULL;
 }
 
-/* --- facts of the hub --------------------------------------------------------------------------------------- */
+/* --- facts of the hub ------------------------------------------------------------------------- */
 struct facts {
 	uint64_t v;
 	const char *name, *url;
@@ -117,7 +117,7 @@ card_facts(struct card_hub *ret, json_t **ret_facts, const void *p, size_t len)
 	return 0;
 }
 
-/* --- building ------------------------------------------------------------------------------------------- */
+/* --- building --------------------------------------------------------------------------------- */
 int
 card_build(json_t **ret_signed, const char *name, const json_t *root, const json_t *facts,
 	uint64_t officers_keys, uint64_t officers_threshold)
@@ -125,9 +125,9 @@ card_build(json_t **ret_signed, const char *name, const json_t *root, const json
 	SCOPED_JSON *obj = json_object(), *officers = json_object();
 	int r;
 
-	if (!obj || !officers || json_object_set(obj, "root", (json_t *)root) < 0
-		|| json_object_set(obj, "hub", (json_t *)facts) < 0
-		|| json_object_set(obj, "officers", officers) < 0)
+	if (!obj || !officers || json_object_set(obj, "root", (json_t *)root) < 0 ||
+		json_object_set(obj, "hub", (json_t *)facts) < 0 ||
+		json_object_set(obj, "officers", officers) < 0)
 		return FAULT(-ENOMEM);
 	r = json_put_text(obj, "_type", "card");
 	r = r ?: json_put_u64(obj, "v", 1);
@@ -140,7 +140,7 @@ card_build(json_t **ret_signed, const char *name, const json_t *root, const json
 	return 0;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 struct fields {
 	uint64_t v, keys, threshold;
 	const char *type, *name;
@@ -173,7 +173,9 @@ verify(const struct tuf_split *card, const json_t *root)
 	if (!root_signed)
 		return REFUSE(REASON_MALFORMED, OPERAND, "root is no signed document");
 	r = json_canonical(&text, root_signed);
-	r = r ?: tuf_split_join(&split, text.data, text.len, json_object_get(root, "signatures"), OPERAND);
+	r = r
+		?: tuf_split_join(&split, text.data, text.len, json_object_get(root, "signatures"),
+			   OPERAND);
 	r = r ?: tuf_check(root_signed, "root", OPERAND);
 	r = r ?: tuf_verify_root(&split, root_signed, "root", OPERAND);
 	return FAULT(r ?: tuf_verify_root(card, root_signed, "root", OPERAND));

@@ -1,7 +1,9 @@
-/* vendor.card: whom a site trusts.  {"signed":{"_type":"card","v":1,"name","root":{root.json},"hub":FACTS,
- * "officers":{"keys":N,"threshold":M}},"signatures":[{"keyid","sig"}]}, canonical JSON, signed by the threshold of
- * the very root it carries.  So the signatures say only that the root's holders made it; what makes it trusted
- * is that the customer compared its fingerprint: SHA-256 of the canonical bytes of "signed". */
+/* vendor.card: whom a site trusts.
+ * {"signed":{"_type":"card","v":1,"name","root":{root.json},"hub":FACTS,
+ * "officers":{"keys":N,"threshold":M}},"signatures":[{"keyid","sig"}]}, canonical JSON, signed by
+ * the threshold of the very root it carries.  So the signatures say only that the root's holders
+ * made it; what makes it trusted is that the customer compared its fingerprint: SHA-256 of the
+ * canonical bytes of "signed". */
 #pragma once
 
 #include <jansson.h>
@@ -22,7 +24,7 @@ struct card {
 	char name[CARD_NAME_MAX];
 	struct card_hub {
 		char name[CARD_NAME_MAX];
-		char url[CARD_URL_MAX];      /* no trailing slash */
+		char url[CARD_URL_MAX]; /* no trailing slash */
 		uint8_t reply[32];
 		char witness_name[CARD_NAME_MAX];
 		uint8_t witness[32];
@@ -31,24 +33,25 @@ struct card {
 	uint64_t officers_keys, officers_threshold;
 	uint64_t root_keys, root_threshold; /* of the root role, for showing */
 	uint8_t fingerprint[32];
-	json_t *root;   /* the whole root.json, TUF form; owned */
-	json_t *facts;  /* "hub" as it stands; owned */
-	json_t *whole;  /* the card; owned */
+	json_t *root;  /* the whole root.json, TUF form; owned */
+	json_t *facts; /* "hub" as it stands; owned */
+	json_t *whole; /* the card; owned */
 };
 
-/* Read FACTS as `mainstay-hubd init` wrote them.  Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD,
- * REASON_LOW_ORDER_KEY (logged), or a fault. */
+/* Read FACTS as `mainstay-hubd init` wrote them.  Returns 0, REASON_MALFORMED,
+ * REASON_UNKNOWN_FIELD, REASON_LOW_ORDER_KEY (logged), or a fault. */
 int card_facts(struct card_hub *ret, json_t **ret_facts, const void *p, size_t len);
 
 /* The "signed" part, to be signed in TUF's way.  facts as card_facts() gave it; root borrowed. */
 int card_build(json_t **ret_signed, const char *name, const json_t *root, const json_t *facts,
 	uint64_t officers_keys, uint64_t officers_threshold);
 
-/* Read a card and verify it: form, its root by its own root role, its signatures by the root role's threshold.
- * Returns 0; REASON_MALFORMED, REASON_UNKNOWN_FIELD, REASON_TOO_LARGE, REASON_UNSIGNED, REASON_THRESHOLD,
- * REASON_LOW_ORDER_KEY (logged, operand "vendor.card"); or a fault. */
+/* Read a card and verify it: form, its root by its own root role, its signatures by the root role's
+ * threshold. Returns 0; REASON_MALFORMED, REASON_UNKNOWN_FIELD, REASON_TOO_LARGE, REASON_UNSIGNED,
+ * REASON_THRESHOLD, REASON_LOW_ORDER_KEY (logged, operand "vendor.card"); or a fault. */
 int card_read(struct card **ret, const void *p, size_t len);
 /* The same from the judge's output: the exact bytes of "signed" and the list [{"keyid","sig"}]. */
-int card_read_parts(struct card **ret, const void *signed_bytes, size_t len, const json_t *signatures);
+int card_read_parts(struct card **ret, const void *signed_bytes, size_t len,
+	const json_t *signatures);
 struct card *card_free(struct card *c);
 SCOPED_DESTRUCTOR(struct card, card_free)

@@ -26,24 +26,33 @@ card_show_text(struct buf *out, const struct card *card, const struct token *tok
 
 	buf_printf(out, "Vendor       %s\n", card->name);
 	buf_printf(out, "Hub          %s (%s)\n", card->hub.url, card->hub.name);
-	show_key(out, "reply", "signs the hub's answers; it can delay, it cannot command", card->hub.reply);
+	show_key(out, "reply", "signs the hub's answers; it can delay, it cannot command",
+		card->hub.reply);
 	show_key(out, "director", "chooses among signed releases, never below the signed floor",
 		card->hub.director);
 	show_key(out, "witness", "cosigns the heads of this site's audit log", card->hub.witness);
 	buf_printf(out, "             named %s\n", card->hub.witness_name);
 	buf_printf(out, "Releases     signed by %llu of %llu root keys of %s, offline\n",
-		(unsigned long long)card->root_threshold, (unsigned long long)card->root_keys, card->name);
-	buf_printf(out, "Engineers    named by %llu of %llu officers; each signs every request in person\n",
-		(unsigned long long)card->officers_threshold, (unsigned long long)card->officers_keys);
+		(unsigned long long)card->root_threshold, (unsigned long long)card->root_keys,
+		card->name);
+	buf_printf(out,
+		"Engineers    named by %llu of %llu officers; each signs every request in person\n",
+		(unsigned long long)card->officers_threshold,
+		(unsigned long long)card->officers_keys);
 	if (token) {
-		buf_printf(out, "This site    %s, of customer %s; the token expires %s\n", token->site,
-			token->customer, clock_format(when, token->expires_us));
+		buf_printf(out, "This site    %s, of customer %s; the token expires %s\n",
+			token->site, token->customer, clock_format(when, token->expires_us));
 	}
-	buf_puts(out, "Stays off    telemetry, updates and remote operations: enrolling sends this site's new\n"
-		      "             public keys and its platform, and nothing else; `mainstay on` turns each on\n");
+	buf_puts(out,
+		"Stays off    telemetry, updates and remote operations: enrolling sends this "
+		"site's new\n"
+		"             public keys and its platform, and nothing else; `mainstay on` turns "
+		"each on\n");
 	buf_printf(out, "Fingerprint  %s\n", sha256_text(digest, card->fingerprint));
-	buf_puts(out, "\nCompare the fingerprint with the one that the vendor gave you by another way. If they\n"
-		      "are the same, enrol with --accept and that fingerprint instead of --show.\n");
+	buf_puts(out,
+		"\nCompare the fingerprint with the one that the vendor gave you by another way. "
+		"If they\n"
+		"are the same, enrol with --accept and that fingerprint instead of --show.\n");
 	return FAULT(buf_error(out));
 }
 
@@ -63,7 +72,8 @@ put_hub(json_t *obj, const struct card_hub *h)
 static int
 put_quorum(json_t *obj, const char *name, uint64_t threshold, uint64_t keys)
 {
-	json_t *v = json_pack("{s:I, s:I}", "threshold", (json_int_t)threshold, "keys", (json_int_t)keys);
+	json_t *v = json_pack("{s:I, s:I}", "threshold", (json_int_t)threshold, "keys",
+		(json_int_t)keys);
 
 	return v && json_object_set_new(obj, name, v) == 0 ? 0 : FAULT(-ENOMEM);
 }
@@ -75,8 +85,8 @@ card_show_json(json_t **ret, const struct card *card, const struct token *token)
 	json_t *switches = json_pack("{s:b, s:b, s:b}", "telemetry", 0, "updates", 0, "remote", 0);
 	int r;
 
-	if (!obj || !hub || json_object_set_new(obj, "switches", switches) < 0
-		|| json_object_set(obj, "hub", hub) < 0)
+	if (!obj || !hub || json_object_set_new(obj, "switches", switches) < 0 ||
+		json_object_set(obj, "hub", hub) < 0)
 		return FAULT(-ENOMEM);
 	r = json_put_text(obj, "vendor", card->name);
 	r = r ?: put_hub(hub, &card->hub);

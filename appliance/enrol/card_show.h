@@ -8,8 +8,9 @@ struct buf;
 struct card;
 struct token;
 
-/* Append the text: vendor, hub and its keys, root and officers m of n, site and customer of the token (NULL: not
- * shown), that all three switches stay off, the fingerprint to compare, and how to go on. */
+/* Append the text: vendor, hub and its keys, root and officers m of n, site and customer of the
+ * token (NULL: not shown), that all three switches stay off, the fingerprint to compare, and how to
+ * go on. */
 int card_show_text(struct buf *out, const struct card *card, const struct token *token);
 /* The same as an object. */
 int card_show_json(json_t **ret, const struct card *card, const struct token *token);

@@ -20,7 +20,7 @@ enrol_hub_request_done(struct enrol_hub_request *r)
 	r->daemon = NULL;
 }
 
-/* --- daemon keys ------------------------------------------------------------------------------------------ */
+/* --- daemon keys ------------------------------------------------------------------------------ */
 struct daemon_fields {
 	uint64_t v, not_after_us;
 	const char *site, *role;
@@ -60,13 +60,14 @@ enrol_hub_daemon(uint8_t ret_key[32], uint64_t *ret_not_after_us, const json_t *
 	if (f.not_after_us <= now_us)
 		return REFUSE(REASON_EXPIRED, "daemon", "key has expired");
 	if (f.not_after_us > now_us + (ENROL_WIRE_DAEMON_DAYS + 1) * DAY_US)
-		return REFUSE(REASON_MALFORMED, "daemon", "key lives longer than %d days", ENROL_WIRE_DAEMON_DAYS);
+		return REFUSE(REASON_MALFORMED, "daemon", "key lives longer than %d days",
+			ENROL_WIRE_DAEMON_DAYS);
 	memcpy(ret_key, f.key, sizeof(f.key));
 	*ret_not_after_us = f.not_after_us;
 	return 0;
 }
 
-/* --- requests --------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 struct fields {
 	uint64_t v, time_us;
 	const char *site, *hmac, *platform;
@@ -81,7 +82,8 @@ static const struct json_field table[] = {
 	{ "audit_key", JSON_KIND_KEY, false, offsetof(struct fields, audit_key), 0 },
 	{ "hmac", JSON_KIND_TEXT, false, offsetof(struct fields, hmac), 64 },
 	{ "daemon", JSON_KIND_OBJECT, false, offsetof(struct fields, daemon), 0 },
-	{ "platform", JSON_KIND_TEXT, false, offsetof(struct fields, platform), ENROL_WIRE_PLATFORM_MAX - 1 },
+	{ "platform", JSON_KIND_TEXT, false, offsetof(struct fields, platform),
+		ENROL_WIRE_PLATFORM_MAX - 1 },
 	{ "time", JSON_KIND_TIME, false, offsetof(struct fields, time_us), 0 },
 };
 
@@ -104,7 +106,9 @@ enrol_hub_read(struct enrol_hub_request *ret, const void *p, size_t len, uint64_
 	r = ed25519_check_public(f.key, "enrol");
 	r = r ?: ed25519_check_public(f.audit_key, "enrol");
 	r = r ?: envelope_verify_daemon(e, f.key);
-	r = r ?: enrol_hub_daemon(q.courier_key, &q.courier_not_after_us, f.daemon, f.site, f.key, now_us);
+	r = r
+		?: enrol_hub_daemon(q.courier_key, &q.courier_not_after_us, f.daemon, f.site, f.key,
+			   now_us);
 	if (r)
 		return FAULT(r);
 	memcpy(q.site, f.site, strlen(f.site));
@@ -127,9 +131,11 @@ enrol_hub_decide(bool *ret_first, const struct enrol_hub_row *row,
 		return REFUSE(REASON_WRONG_ADDRESSEE, "enrol", "token is for another site");
 	token_hmac(hmac, row->token.secret, q->site, q->key, q->audit_key);
 	if (!sha256_same(hmac, q->hmac, sizeof(hmac)))
-		return REFUSE(REASON_BAD_SIGNATURE, "enrol", "was not made with the token of site %s", q->site);
+		return REFUSE(REASON_BAD_SIGNATURE, "enrol",
+			"was not made with the token of site %s", q->site);
 	if (row->used && memcmp(row->key, q->key, sizeof(q->key)))
-		return REFUSE(REASON_USED_TOKEN, "enrol", "token of site %s became another key's", q->site);
+		return REFUSE(REASON_USED_TOKEN, "enrol", "token of site %s became another key's",
+			q->site);
 	if (row->token.expires_us <= now_us)
 		return REFUSE(REASON_EXPIRED, "enrol", "token of site %s has expired", q->site);
 	*ret_first = !row->used;

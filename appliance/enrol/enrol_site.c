@@ -66,7 +66,8 @@ struct fields {
 static const struct json_field table[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct fields, v), 1 },
 	{ "site", JSON_KIND_TEXT, false, offsetof(struct fields, site), TOKEN_NAME_MAX - 1 },
-	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer), TOKEN_NAME_MAX - 1 },
+	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer),
+		TOKEN_NAME_MAX - 1 },
 	{ "status", JSON_KIND_TEXT, false, offsetof(struct fields, status), 16 },
 	{ "record", JSON_KIND_OBJECT, true, offsetof(struct fields, record), 0 },
 };
@@ -85,10 +86,13 @@ enrol_site_answer(struct enrol_site_answer *ret, const void *p, size_t len, cons
 	if (r)
 		return FAULT(r);
 	accepted = !strcmp(f.status, ENROL_WIRE_ACCEPTED);
-	if (f.v != 1 || (!accepted && strcmp(f.status, ENROL_WIRE_PENDING)) || accepted != (f.record != NULL))
-		return REFUSE(REASON_MALFORMED, OPERAND, "neither pending nor accepted with its record");
+	if (f.v != 1 || (!accepted && strcmp(f.status, ENROL_WIRE_PENDING)) ||
+		accepted != (f.record != NULL))
+		return REFUSE(REASON_MALFORMED, OPERAND,
+			"neither pending nor accepted with its record");
 	if (strcmp(f.site, site) || strcmp(f.customer, customer))
-		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about site %s of %s", f.site, f.customer);
+		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about site %s of %s", f.site,
+			f.customer);
 	*ret = (struct enrol_site_answer){ .accepted = accepted, .record = json_incref(f.record) };
 	memcpy(ret->customer, f.customer, strlen(f.customer));
 	return 0;

@@ -10,7 +10,8 @@
 
 struct buf;
 
-/* Append the body of POST /v1/enrol.  daemon is the courier's envelope of enrol_site_daemon(), borrowed. */
+/* Append the body of POST /v1/enrol.  daemon is the courier's envelope of enrol_site_daemon(),
+ * borrowed. */
 int enrol_site_request(struct buf *out, const struct token *token, const struct ed25519 *site_key,
 	const uint8_t audit_key[32], const json_t *daemon, const char *platform, uint64_t now_us);
 
@@ -21,12 +22,12 @@ int enrol_site_daemon(json_t **ret, const char *site, const uint8_t key[32], uin
 struct enrol_site_answer {
 	char customer[TOKEN_NAME_MAX];
 	bool accepted;
-	json_t *record; /* the site record's envelope, not yet verified; NULL while pending; owned */
+	json_t *record; /* the site record's envelope, unverified; NULL while pending; owned */
 };
 void enrol_site_answer_done(struct enrol_site_answer *a);
 
 /* Read a 200's body, whose reply signature the caller has verified.  Returns 0; REASON_MALFORMED,
- * REASON_UNKNOWN_FIELD; REASON_WRONG_ADDRESSEE where it is about another site or customer than the token's (all
- * logged); or a fault. */
+ * REASON_UNKNOWN_FIELD; REASON_WRONG_ADDRESSEE where it is about another site or customer than the
+ * token's (all logged); or a fault. */
 int enrol_site_answer(struct enrol_site_answer *ret, const void *p, size_t len, const char *site,
 	const char *customer);

@@ -22,13 +22,16 @@ struct fields {
 static const struct json_field table[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct fields, v), 1 },
 	{ "site", JSON_KIND_TEXT, false, offsetof(struct fields, site), TOKEN_NAME_MAX - 1 },
-	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer), TOKEN_NAME_MAX - 1 },
+	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer),
+		TOKEN_NAME_MAX - 1 },
 	{ "key", JSON_KIND_KEY, false, offsetof(struct fields, key), 0 },
 	{ "platform", JSON_KIND_TEXT, false, offsetof(struct fields, platform), 64 },
 	{ "name", JSON_KIND_TEXT, false, offsetof(struct fields, name), SITE_RECORD_NAME_MAX - 1 },
-	{ "labels", JSON_KIND_OBJECT, false, offsetof(struct fields, labels), SITE_RECORD_LABELS_MAX },
+	{ "labels", JSON_KIND_OBJECT, false, offsetof(struct fields, labels),
+		SITE_RECORD_LABELS_MAX },
 	{ "time", JSON_KIND_TIME, false, offsetof(struct fields, time_us), 0 },
-	{ "engineer", JSON_KIND_TEXT, false, offsetof(struct fields, engineer), SITE_RECORD_NAME_MAX - 1 },
+	{ "engineer", JSON_KIND_TEXT, false, offsetof(struct fields, engineer),
+		SITE_RECORD_NAME_MAX - 1 },
 };
 
 void
@@ -44,7 +47,9 @@ site_record_seal(json_t **ret, const struct site_record *rec, const struct sshke
 	SCOPED_JSON *p = json_object();
 	int r;
 
-	if (!p || json_object_set_new(p, "labels", rec->labels ? json_incref(rec->labels) : json_object()) < 0)
+	if (!p ||
+		json_object_set_new(p, "labels",
+			rec->labels ? json_incref(rec->labels) : json_object()) < 0)
 		return FAULT(-ENOMEM);
 	r = json_put_u64(p, "v", 1);
 	r = r ?: json_put_text(p, "site", rec->site);
@@ -64,14 +69,16 @@ check_labels(const json_t *labels)
 	json_t *value;
 
 	json_object_foreach((json_t *)labels, name, value) {
-		if (!json_is_string(value) || json_string_length(value) > LABEL_MAX || strlen(name) > LABEL_MAX)
+		if (!json_is_string(value) || json_string_length(value) > LABEL_MAX ||
+			strlen(name) > LABEL_MAX)
 			return REFUSE(REASON_MALFORMED, OPERAND, "a label is no short text");
 	}
 	return 0;
 }
 
 int
-site_record_verify(struct site_record *ret, const json_t *envelope, site_record_who_fn *who, void *arg)
+site_record_verify(struct site_record *ret, const json_t *envelope, site_record_who_fn *who,
+	void *arg)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	struct site_record rec = { 0 };
@@ -87,7 +94,8 @@ site_record_verify(struct site_record *ret, const json_t *envelope, site_record_
 	if (r)
 		return FAULT(r);
 	if (f.v != 1 || e->n_sigs != 1 || !token_name_ok(f.site) || !token_name_ok(f.customer))
-		return REFUSE(REASON_MALFORMED, OPERAND, "not of version 1, signed by one engineer");
+		return REFUSE(REASON_MALFORMED, OPERAND,
+			"not of version 1, signed by one engineer");
 	r = ed25519_check_public(f.key, OPERAND);
 	r = r ?: who(&key, f.engineer, f.customer, arg);
 	if (r)
@@ -111,8 +119,10 @@ site_record_check(const struct site_record *rec, const char *site, const char *c
 	if (strcmp(rec->site, site))
 		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about site %s", rec->site);
 	if (customer && strcmp(rec->customer, customer))
-		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about customer %s", rec->customer);
+		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about customer %s",
+			rec->customer);
 	if (memcmp(rec->key, key, sizeof(rec->key)))
-		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about another key of site %s", rec->site);
+		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "is about another key of site %s",
+			rec->site);
 	return 0;
 }

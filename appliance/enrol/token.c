@@ -11,7 +11,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 
-#define OPERAND      "token"
+#define OPERAND "token"
 #define HMAC_PURPOSE "enrol@mainstay"
 
 struct fields {
@@ -22,7 +22,8 @@ struct fields {
 static const struct json_field table[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct fields, v), 1 },
 	{ "site", JSON_KIND_TEXT, false, offsetof(struct fields, site), TOKEN_NAME_MAX - 1 },
-	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer), TOKEN_NAME_MAX - 1 },
+	{ "customer", JSON_KIND_TEXT, false, offsetof(struct fields, customer),
+		TOKEN_NAME_MAX - 1 },
 	{ "secret", JSON_KIND_TEXT, false, offsetof(struct fields, secret), 2 * TOKEN_SECRET },
 	{ "expires", JSON_KIND_TIME, false, offsetof(struct fields, expires_us), 0 },
 };
@@ -48,10 +49,11 @@ int
 token_mint(struct token *ret, const char *site, const char *customer, uint64_t expires_us)
 {
 	if (!token_name_ok(site))
-		return REFUSE(REASON_USAGE, site, "no site id: small letters, digits, . _ -, at most %d",
-			TOKEN_NAME_MAX - 1);
+		return REFUSE(REASON_USAGE, site,
+			"no site id: small letters, digits, . _ -, at most %d", TOKEN_NAME_MAX - 1);
 	if (!token_name_ok(customer))
-		return REFUSE(REASON_USAGE, customer, "no customer id: small letters, digits, . _ -, at most %d",
+		return REFUSE(REASON_USAGE, customer,
+			"no customer id: small letters, digits, . _ -, at most %d",
 			TOKEN_NAME_MAX - 1);
 	*ret = (struct token){ .expires_us = expires_us };
 	memcpy(ret->site, site, strlen(site));
@@ -72,8 +74,8 @@ token_parse(struct token *ret, const void *p, size_t len)
 	r = r ?: json_members(obj, table, ARRAY_LEN(table), &f, OPERAND);
 	if (r)
 		return FAULT(r);
-	if (f.v != 1 || !token_name_ok(f.site) || !token_name_ok(f.customer)
-		|| !hex_decode(t.secret, sizeof(t.secret), f.secret))
+	if (f.v != 1 || !token_name_ok(f.site) || !token_name_ok(f.customer) ||
+		!hex_decode(t.secret, sizeof(t.secret), f.secret))
 		return REFUSE(REASON_MALFORMED, OPERAND, "no enrolment token of version 1");
 	memcpy(t.site, f.site, strlen(f.site));
 	memcpy(t.customer, f.customer, strlen(f.customer));

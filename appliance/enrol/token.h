@@ -1,5 +1,5 @@
-/* The enrolment token: site, customer, secret, expiry.  One line of JSON, from a file or stdin, never argv.
- * The secret is never sent: the site sends an HMAC over its new keys. */
+/* The enrolment token: site, customer, secret, expiry.  One line of JSON, from a file or stdin,
+ * never argv. The secret is never sent: the site sends an HMAC over its new keys. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +26,8 @@ bool token_name_ok(const char *name);
 
 /* A new one with a random secret.  Returns 0 or REASON_USAGE (logged) for ids that are none. */
 int token_mint(struct token *ret, const char *site, const char *customer, uint64_t expires_us);
-/* Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged; never with the secret). */
+/* Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged; never with the
+ * secret). */
 int token_parse(struct token *ret, const void *p, size_t len);
 /* Append its line. */
 int token_text(struct buf *out, const struct token *t);

@@ -73,5 +73,6 @@ armour_read(struct buf *out, const char *label, const void *text, size_t len)
 		if (!is_space(t[i]))
 			buf_u8(&b64, (uint8_t)t[i]);
 	}
-	return !buf_error(&b64) && b64.len && hex_unbase64(out, buf_text(&b64), b64.len) && !buf_error(out);
+	return !buf_error(&b64) && b64.len && hex_unbase64(out, buf_text(&b64), b64.len) &&
+		!buf_error(out);
 }

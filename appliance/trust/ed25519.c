@@ -46,7 +46,8 @@ ed25519_from_seed(struct ed25519 **ret, const uint8_t seed[ED25519_KEY_LEN])
 		return FAULT(-ENOMEM);
 	memcpy(k->seed, seed, sizeof(k->seed));
 	k->pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_KEY_LEN);
-	if (!k->pkey || EVP_PKEY_get_raw_public_key(k->pkey, k->pub, &len) != 1 || len != sizeof(k->pub))
+	if (!k->pkey || EVP_PKEY_get_raw_public_key(k->pkey, k->pub, &len) != 1 ||
+		len != sizeof(k->pub))
 		return FAULT(-ENOMEM);
 	hex_encode(k->hex, k->pub, sizeof(k->pub));
 	ed25519_keyid_of(k->keyid, k->pub);
@@ -92,13 +93,14 @@ ed25519_load(struct ed25519 **ret, int dir_fd, const char *name)
 	if (fstat(fd, &st) < 0)
 		return FAULT(-errno);
 	if (st.st_mode & 077)
-		return REFUSE(REASON_MALFORMED, name, "key file has mode %04o: others may read it; chmod 600",
+		return REFUSE(REASON_MALFORMED, name,
+			"key file has mode %04o: others may read it; chmod 600",
 			st.st_mode & 07777);
 	r = fs_read_fd(fd, FILE_LEN, &b);
 	if (r < 0)
 		return FAULT(r);
-	if (r > 0 || b.len != FILE_LEN || b.data[FILE_LEN - 1] != '\n'
-		|| memcmp(b.data, FILE_PREFIX, sizeof(FILE_PREFIX) - 1) != 0)
+	if (r > 0 || b.len != FILE_LEN || b.data[FILE_LEN - 1] != '\n' ||
+		memcmp(b.data, FILE_PREFIX, sizeof(FILE_PREFIX) - 1) != 0)
 		return REFUSE(REASON_MALFORMED, name, "no Ed25519 key file");
 	b.data[FILE_LEN - 1] = 0;
 	if (!hex_decode(seed, sizeof(seed), (const char *)b.data + sizeof(FILE_PREFIX) - 1))
@@ -164,8 +166,8 @@ ed25519_sign(const struct ed25519 *k, const void *p, size_t len, uint8_t sig[ED2
 	SCOPED(md_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
 	size_t n = ED25519_SIG_LEN;
 
-	if (!c || EVP_DigestSignInit(c, NULL, NULL, NULL, k->pkey) != 1
-		|| EVP_DigestSign(c, sig, &n, p, len) != 1 || n != ED25519_SIG_LEN)
+	if (!c || EVP_DigestSignInit(c, NULL, NULL, NULL, k->pkey) != 1 ||
+		EVP_DigestSign(c, sig, &n, p, len) != 1 || n != ED25519_SIG_LEN)
 		return FAULT(-ENOMEM);
 	return 0;
 }
@@ -174,28 +176,28 @@ bool
 ed25519_verify(const uint8_t key[ED25519_KEY_LEN], const void *p, size_t len,
 	const uint8_t sig[ED25519_SIG_LEN])
 {
-	SCOPED(pkey_freep) EVP_PKEY *pkey =
-		EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_LEN);
+	SCOPED(pkey_freep)
+	EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_LEN);
 	SCOPED(md_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
 
-	return pkey && c && EVP_DigestVerifyInit(c, NULL, NULL, NULL, pkey) == 1
-		&& EVP_DigestVerify(c, sig, ED25519_SIG_LEN, p, len) == 1;
+	return pkey && c && EVP_DigestVerifyInit(c, NULL, NULL, NULL, pkey) == 1 &&
+		EVP_DigestVerify(c, sig, ED25519_SIG_LEN, p, len) == 1;
 }
 
-/* y of the points of small order, little endian; the last bit (the sign of x) masked away.  Order 1, 2, 4
- * and the two of order 8. */
+/* y of the points of small order, little endian; the last bit (the sign of x) masked away.  Order
+ * 1, 2, 4 and the two of order 8. */
 static const uint8_t small_order[][ED25519_KEY_LEN] = {
 	{ 1 },
-	{ 0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-		0x7f },
+	{ 0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0x7f },
 	{ 0 },
-	{ 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
-		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc,
-		0x05 },
-	{ 0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
-		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03,
-		0x7a },
+	{ 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+		0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d,
+		0x53, 0xfc, 0x05 },
+	{ 0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+		0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92,
+		0xac, 0x03, 0x7a },
 };
 
 /* y not below p = 2^255 - 19: the same point has another, shorter encoding. */
@@ -219,11 +221,13 @@ ed25519_check_public(const uint8_t key[ED25519_KEY_LEN], const char *operand)
 	memcpy(y, key, sizeof(y));
 	y[31] &= 0x7f;
 	if (beyond_field(y))
-		return REFUSE(REASON_LOW_ORDER_KEY, operand, "public key is not encoded canonically");
+		return REFUSE(REASON_LOW_ORDER_KEY, operand,
+			"public key is not encoded canonically");
 	for (size_t i = 0; i < ARRAY_LEN(small_order); i++) {
 		if (!memcmp(y, small_order[i], sizeof(y)))
 			return REFUSE(REASON_LOW_ORDER_KEY, operand,
-				"public key is a point of small order: one signature would fit many messages");
+				"public key is a point of small order: one signature would fit "
+				"many messages");
 	}
 	return 0;
 }

@@ -33,7 +33,8 @@ read_payload(struct envelope *e, const char *text)
 	int r;
 
 	if (len / 4 * 3 > message_payload_max(e->type) + 2)
-		return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes", message_payload_max(e->type));
+		return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes",
+			message_payload_max(e->type));
 	if (!hex_unbase64(&b, text, len)) {
 		if (buf_error(&b) == -EMSGSIZE)
 			return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes",
@@ -42,7 +43,8 @@ read_payload(struct envelope *e, const char *text)
 	}
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
-	r = json_read_canonical(&e->payload, buf_text(&b), b.len, message_payload_max(e->type), word);
+	r = json_read_canonical(&e->payload, buf_text(&b), b.len, message_payload_max(e->type),
+		word);
 	if (r)
 		return FAULT(r);
 	if (!json_is_object(e->payload))
@@ -83,7 +85,8 @@ read_sigs(struct envelope *e, const json_t *sigs)
 			return REFUSE(REASON_MALFORMED, word, "keyid is not 64 hex digits");
 		for (size_t j = 0; j < e->n_sigs; j++) {
 			if (!strcmp(e->sigs[j].keyid, f.keyid))
-				return REFUSE(REASON_MALFORMED, word, "two signatures by key %.16s", f.keyid);
+				return REFUSE(REASON_MALFORMED, word, "two signatures by key %.16s",
+					f.keyid);
 		}
 		memcpy(e->sigs[e->n_sigs].keyid, f.keyid, sizeof(e->sigs[0].keyid));
 		e->sigs[e->n_sigs++].sig = f.sig;
@@ -164,13 +167,14 @@ envelope_verify_daemon(const struct envelope *e, const uint8_t key[ED25519_KEY_L
 
 	s = find_sig(e, ed25519_keyid_of(keyid, key));
 	if (!s)
-		return REFUSE(REASON_UNKNOWN_KEY, message_word(e->type), "not signed by key %.16s", keyid);
+		return REFUSE(REASON_UNKNOWN_KEY, message_word(e->type), "not signed by key %.16s",
+			keyid);
 	signed_bytes(&b, e->type, e->bytes, e->len);
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
 	if (!hex_decode(sig, sizeof(sig), s->sig) || !ed25519_verify(key, b.data, b.len, sig))
-		return REFUSE(REASON_BAD_SIGNATURE, message_word(e->type), "signature by key %.16s is wrong",
-			keyid);
+		return REFUSE(REASON_BAD_SIGNATURE, message_word(e->type),
+			"signature by key %.16s is wrong", keyid);
 	return 0;
 }
 
@@ -178,8 +182,8 @@ static int
 person_blob(struct buf *out, const struct envelope *e, const struct envelope_sig *s)
 {
 	if (!hex_unbase64(out, s->sig, strlen(s->sig)))
-		return REFUSE(REASON_MALFORMED, message_word(e->type), "signature by %.16s is not base64",
-			s->keyid);
+		return REFUSE(REASON_MALFORMED, message_word(e->type),
+			"signature by %.16s is not base64", s->keyid);
 	return FAULT(buf_error(out));
 }
 
@@ -191,7 +195,8 @@ envelope_verify_person(const struct envelope *e, const struct sshkey_public *key
 	int r;
 
 	if (!s)
-		return REFUSE(REASON_UNKNOWN_KEY, message_word(e->type), "not signed by key %.16s", key->keyid);
+		return REFUSE(REASON_UNKNOWN_KEY, message_word(e->type), "not signed by key %.16s",
+			key->keyid);
 	r = person_blob(&b, e, s);
 	if (r)
 		return FAULT(r);
@@ -213,20 +218,21 @@ envelope_claimed_key(const struct envelope *e, size_t i, struct sshkey_public *r
 	if (r)
 		return FAULT(r);
 	if (strcmp(sig.key.keyid, e->sigs[i].keyid))
-		return REFUSE(REASON_MALFORMED, message_word(e->type), "keyid %.16s is not its signature's key",
-			e->sigs[i].keyid);
+		return REFUSE(REASON_MALFORMED, message_word(e->type),
+			"keyid %.16s is not its signature's key", e->sigs[i].keyid);
 	*ret = sig.key;
 	return 0;
 }
 
-/* --- making ------------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 static int
 payload_bytes(struct buf *out, enum message type, const json_t *payload)
 {
 	int r = json_canonical(out, payload);
 
 	if (buf_error(out) == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, message_word(type), "payload over %zu bytes", out->max);
+		return REFUSE(REASON_TOO_LARGE, message_word(type), "payload over %zu bytes",
+			out->max);
 	return FAULT(r ? r : buf_error(out));
 }
 
@@ -239,7 +245,8 @@ assemble(json_t **ret, const struct buf *payload, const char *keyid, const char 
 	hex_base64(&b64, payload->data, payload->len);
 	if (buf_error(&b64))
 		return FAULT(buf_error(&b64));
-	obj = json_pack("{s:s, s:[{s:s, s:s}]}", "payload", buf_text(&b64), "sigs", "keyid", keyid, "sig", sig);
+	obj = json_pack("{s:s, s:[{s:s, s:s}]}", "payload", buf_text(&b64), "sigs", "keyid", keyid,
+		"sig", sig);
 	if (!obj)
 		return FAULT(-ENOMEM);
 	*ret = obj;

@@ -11,7 +11,7 @@
 
 #define OPERAND "signature"
 
-/* --- fields --------------------------------------------------------------------------------------------- */
+/* --- fields ----------------------------------------------------------------------------------- */
 static bool
 is_blank(char c)
 {
@@ -66,7 +66,7 @@ httpsig_digest(char out[HTTPSIG_DIGEST_MAX], const uint8_t sha256[32])
 	return out;
 }
 
-/* --- the signature base ----------------------------------------------------------------------------------- */
+/* --- the signature base ----------------------------------------------------------------------- */
 static void
 put_authority(struct buf *out, const struct httpsig_message *m)
 {
@@ -144,14 +144,16 @@ put_component(struct buf *out, const struct httpsig_message *m, const struct sfi
 	bool there;
 
 	if (c->value.kind != SFIELD_STRING || c->params || (name[0] != '@' && !is_field_name(name)))
-		return REFUSE(REASON_MALFORMED, OPERAND, "covers a component in a form we do not take");
+		return REFUSE(REASON_MALFORMED, OPERAND,
+			"covers a component in a form we do not take");
 	for (const struct sfield_item *i = all; i != c; i = i->next) {
 		if (!strcmp(i->value.text, name))
 			return REFUSE(REASON_MALFORMED, OPERAND, "covers \"%s\" twice", name);
 	}
 	buf_printf(out, "\"%s\": ", name);
 	from = out->len;
-	/* A header that is really called "@method" is never looked at: derived names go their own way. */
+	/* A header that is really called "@method" is never looked at: derived names go their own
+	 * way. */
 	there = name[0] == '@' ? put_derived(out, m, name) : httpsig_field(out, m, name);
 	if (!there)
 		return REFUSE(REASON_MALFORMED, OPERAND, "covers \"%s\", which is not there", name);
@@ -186,7 +188,7 @@ httpsig_base(struct buf *out, const struct httpsig_message *m, const struct sfie
 	return FAULT(r ? r : buf_error(out));
 }
 
-/* --- Content-Digest --------------------------------------------------------------------------------------- */
+/* --- Content-Digest --------------------------------------------------------------------------- */
 int
 httpsig_check_body(const struct httpsig_message *m, const void *body, size_t len)
 {
@@ -199,9 +201,10 @@ httpsig_check_body(const struct httpsig_message *m, const void *body, size_t len
 	if (!httpsig_field(&text, m, "content-digest"))
 		return REFUSE(REASON_MALFORMED, "content-digest", "missing");
 	if (buf_error(&text))
-		return REFUSE(REASON_TOO_LARGE, "content-digest", "over %d bytes", HTTPSIG_FIELD_MAX);
-	r = sfield_parse(&f, SFIELD_DICTIONARY, buf_text(&text), text.len, SFIELD_RFC8941 | SFIELD_UNIQUE,
-		"content-digest");
+		return REFUSE(REASON_TOO_LARGE, "content-digest", "over %d bytes",
+			HTTPSIG_FIELD_MAX);
+	r = sfield_parse(&f, SFIELD_DICTIONARY, buf_text(&text), text.len,
+		SFIELD_RFC8941 | SFIELD_UNIQUE, "content-digest");
 	if (r)
 		return FAULT(r);
 	for (const struct sfield_item *i = f->items; i; i = i->next) {
@@ -214,8 +217,10 @@ httpsig_check_body(const struct httpsig_message *m, const void *body, size_t len
 			sha256_sha512_of(digest, body, len);
 		else
 			sha256_of(digest, body, len);
-		if (i->value.kind != SFIELD_BYTES || i->value.len != n || memcmp(i->value.text, digest, n))
-			return REFUSE(REASON_HASH_MISMATCH, "content-digest", "%s does not fit the content", i->key);
+		if (i->value.kind != SFIELD_BYTES || i->value.len != n ||
+			memcmp(i->value.text, digest, n))
+			return REFUSE(REASON_HASH_MISMATCH, "content-digest",
+				"%s does not fit the content", i->key);
 		known = true;
 	}
 	if (!known)

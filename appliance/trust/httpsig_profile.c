@@ -12,9 +12,9 @@
 #include "appliance/trust/sha256.h"
 
 #define OPERAND "signature"
-#define LABEL   "sig"
-#define TAG     "mainstay-v1"
-#define ALG     "ed25519"
+#define LABEL "sig"
+#define TAG "mainstay-v1"
+#define ALG "ed25519"
 
 enum { HEADERS_MAX = 128, NONCE_BYTES = 16 };
 
@@ -61,7 +61,7 @@ has_header(const struct httpsig_message *m, const char *name)
 	return false;
 }
 
-/* --- signing -------------------------------------------------------------------------------------------- */
+/* --- signing ---------------------------------------------------------------------------------- */
 static void
 put_list(struct buf *out, const struct rule *rules, const struct httpsig_message *m)
 {
@@ -108,11 +108,12 @@ sign_list(struct httpsig_fields *f, const struct httpsig_message *m, struct buf 
 
 /* m with Content-Digest added; headers is room for HEADERS_MAX. */
 static int
-with_digest(struct httpsig_message *all, struct httpsig_header *headers, const struct httpsig_message *m,
-	const char *digest)
+with_digest(struct httpsig_message *all, struct httpsig_header *headers,
+	const struct httpsig_message *m, const char *digest)
 {
 	if (m->n_headers + 1 > HEADERS_MAX)
-		return REFUSE(REASON_TOO_LARGE, OPERAND, "more than %d header fields", HEADERS_MAX - 1);
+		return REFUSE(REASON_TOO_LARGE, OPERAND, "more than %d header fields",
+			HEADERS_MAX - 1);
 	if (m->n_headers)
 		memcpy(headers, m->headers, m->n_headers * sizeof(*headers));
 	*all = *m;
@@ -155,7 +156,8 @@ httpsig_sign_request(struct httpsig_fields *ret, const struct httpsig_message *m
 
 int
 httpsig_sign_reply(struct httpsig_fields *ret, const struct httpsig_message *m,
-	const uint8_t body_sha256[32], const char *nonce, const struct ed25519 *key, uint64_t now_us)
+	const uint8_t body_sha256[32], const char *nonce, const struct ed25519 *key,
+	uint64_t now_us)
 {
 	SCOPED(httpsig_fields_done) struct httpsig_fields f = { 0 };
 	SCOPED(buf_done) struct buf list = BUF_MAX(HTTPSIG_FIELD_MAX);
@@ -165,7 +167,8 @@ httpsig_sign_reply(struct httpsig_fields *ret, const struct httpsig_message *m,
 	int r;
 
 	if (text.len >= sizeof(f.nonce))
-		return REFUSE(REASON_TOO_LARGE, OPERAND, "nonce over %zu bytes", sizeof(f.nonce) - 1);
+		return REFUSE(REASON_TOO_LARGE, OPERAND, "nonce over %zu bytes",
+			sizeof(f.nonce) - 1);
 	memcpy(f.nonce, nonce, text.len);
 	httpsig_digest(f.digest, body_sha256);
 	r = with_digest(&all, headers, m, f.digest);
@@ -185,11 +188,11 @@ httpsig_sign_reply(struct httpsig_fields *ret, const struct httpsig_message *m,
 	return 0;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 struct parts {
 	struct sfield *input, *signature;
 	const struct sfield_item *covered; /* with the parameters */
-	const uint8_t *sig;                /* 64 bytes */
+	const uint8_t *sig;		   /* 64 bytes */
 };
 
 static void
@@ -209,17 +212,19 @@ read_field(struct sfield **ret, const struct httpsig_message *m, const char *nam
 	if (!httpsig_field(&text, m, name))
 		return REFUSE(REASON_UNSIGNED, OPERAND, "no %s", name);
 	if (buf_error(&text) == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, OPERAND, "%s over %d bytes", name, HTTPSIG_FIELD_MAX);
+		return REFUSE(REASON_TOO_LARGE, OPERAND, "%s over %d bytes", name,
+			HTTPSIG_FIELD_MAX);
 	if (buf_error(&text))
 		return FAULT(buf_error(&text));
-	r = sfield_parse(ret, SFIELD_DICTIONARY, buf_text(&text), text.len, SFIELD_RFC8941 | SFIELD_UNIQUE,
-		OPERAND);
+	r = sfield_parse(ret, SFIELD_DICTIONARY, buf_text(&text), text.len,
+		SFIELD_RFC8941 | SFIELD_UNIQUE, OPERAND);
 	if (r)
 		return FAULT(r);
 	for (const struct sfield_item *i = (*ret)->items; i; i = i->next)
 		n++;
 	if (n > HTTPSIG_LABELS_MAX)
-		return REFUSE(REASON_TOO_LARGE, OPERAND, "more than %d signatures", HTTPSIG_LABELS_MAX);
+		return REFUSE(REASON_TOO_LARGE, OPERAND, "more than %d signatures",
+			HTTPSIG_LABELS_MAX);
 	return 0;
 }
 
@@ -252,7 +257,8 @@ read_parts(struct parts *ret, const struct httpsig_message *m)
 		if (!tag || strcmp(tag, TAG))
 			continue;
 		if (ret->covered)
-			return REFUSE(REASON_MALFORMED, OPERAND, "two signatures with the tag " TAG);
+			return REFUSE(REASON_MALFORMED, OPERAND,
+				"two signatures with the tag " TAG);
 		ret->covered = i;
 	}
 	if (!ret->covered || ret->covered->value.kind != SFIELD_INNER)
@@ -270,7 +276,8 @@ time_param(uint64_t *ret, const struct sfield_item *covered, const char *name)
 	const struct sfield_param *p = sfield_param(covered, name);
 
 	if (!p || p->value.kind != SFIELD_INTEGER || p->value.number < 0)
-		return REFUSE(REASON_MALFORMED, OPERAND, "parameter \"%s\" is missing or no time", name);
+		return REFUSE(REASON_MALFORMED, OPERAND, "parameter \"%s\" is missing or no time",
+			name);
 	*ret = (uint64_t)p->value.number;
 	return 0;
 }
@@ -294,7 +301,8 @@ read_params(struct httpsig_verified *v, const struct sfield_item *covered)
 	int r;
 
 	if (!nonce || !keyid || !hex_decode(id, sizeof(id), keyid))
-		return REFUSE(REASON_MALFORMED, OPERAND, "parameter \"nonce\" or \"keyid\" is missing or odd");
+		return REFUSE(REASON_MALFORMED, OPERAND,
+			"parameter \"nonce\" or \"keyid\" is missing or odd");
 	memcpy(v->nonce, nonce, strlen(nonce) + 1);
 	memcpy(v->keyid, keyid, sizeof(v->keyid));
 	r = time_param(&v->created_s, covered, "created");
@@ -334,21 +342,23 @@ covers(const struct sfield_item *covered, const char *name)
 }
 
 static int
-check_covered(const struct sfield_item *covered, const struct rule *rules, const struct httpsig_message *m,
-	bool has_body)
+check_covered(const struct sfield_item *covered, const struct rule *rules,
+	const struct httpsig_message *m, bool has_body)
 {
 	for (; rules->name; rules++) {
-		bool needed = rules->always || has_header(m, rules->name)
-			|| (has_body && !strcmp(rules->name, "content-digest"));
+		bool needed = rules->always || has_header(m, rules->name) ||
+			(has_body && !strcmp(rules->name, "content-digest"));
 
 		if (needed && !covers(covered, rules->name))
-			return REFUSE(REASON_UNSIGNED, OPERAND, "does not cover \"%s\"", rules->name);
+			return REFUSE(REASON_UNSIGNED, OPERAND, "does not cover \"%s\"",
+				rules->name);
 	}
 	return 0;
 }
 
 static int
-check_signature(const struct parts *p, const struct httpsig_message *m, const uint8_t key[ED25519_KEY_LEN])
+check_signature(const struct parts *p, const struct httpsig_message *m,
+	const uint8_t key[ED25519_KEY_LEN])
 {
 	SCOPED(buf_done) struct buf base = BUF_MAX(HTTPSIG_BASE_MAX);
 	int r;
@@ -382,7 +392,8 @@ httpsig_verify_request(struct httpsig_verified *ret, const struct httpsig_messag
 	if (r)
 		return FAULT(r);
 	if (strcmp(ed25519_keyid_of(keyid, v.key), v.keyid))
-		return REFUSE(REASON_UNKNOWN_KEY, OPERAND, "key %.16s is not the one it names", keyid);
+		return REFUSE(REASON_UNKNOWN_KEY, OPERAND, "key %.16s is not the one it names",
+			keyid);
 	r = check_signature(&p, m, v.key);
 	if (r)
 		return FAULT(r);
@@ -407,7 +418,8 @@ httpsig_verify_reply(const struct httpsig_message *m, const void *body, size_t l
 	if (r)
 		return FAULT(r);
 	if (strcmp(v.keyid, ed25519_keyid_of(keyid, key)))
-		return REFUSE(REASON_BAD_SIGNATURE, OPERAND, "reply is by key %.16s, not by the pinned one", v.keyid);
+		return REFUSE(REASON_BAD_SIGNATURE, OPERAND,
+			"reply is by key %.16s, not by the pinned one", v.keyid);
 	r = check_signature(&p, m, key);
 	if (r)
 		return FAULT(r);

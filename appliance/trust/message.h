@@ -6,16 +6,16 @@
 
 enum message {
 	MESSAGE_REQUEST,    /* engineer */
-	MESSAGE_PERMIT,     /* approver */
-	MESSAGE_OWNER,      /* owner */
-	MESSAGE_SITE,       /* engineer: the site record */
-	MESSAGE_LOGIN,      /* engineer */
+	MESSAGE_PERMIT,	    /* approver */
+	MESSAGE_OWNER,	    /* owner */
+	MESSAGE_SITE,	    /* engineer: the site record */
+	MESSAGE_LOGIN,	    /* engineer */
 	MESSAGE_ROLLOUT,    /* engineer */
 	MESSAGE_STATEMENT,  /* site key */
-	MESSAGE_RESULT,     /* site key */
-	MESSAGE_PLAN,       /* site key */
-	MESSAGE_DAEMON,     /* site key */
-	MESSAGE_ENROL,      /* site key, before anybody knows it */
+	MESSAGE_RESULT,	    /* site key */
+	MESSAGE_PLAN,	    /* site key */
+	MESSAGE_DAEMON,	    /* site key */
+	MESSAGE_ENROL,	    /* site key, before anybody knows it */
 	MESSAGE_ASSIGNMENT, /* director key */
 	MESSAGE_MAX
 };

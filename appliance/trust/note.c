@@ -33,9 +33,10 @@ name_ok(const char *name, size_t len)
 	return true;
 }
 
-/* --- keys ----------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 int
-note_key_make(struct note_key *ret, const char *name, uint8_t type, const uint8_t key[ED25519_KEY_LEN])
+note_key_make(struct note_key *ret, const char *name, uint8_t type,
+	const uint8_t key[ED25519_KEY_LEN])
 {
 	struct note_key k = { .type = type };
 	uint8_t digest[SHA256_LEN];
@@ -72,9 +73,9 @@ note_key_parse(struct note_key *ret, const char *vkey)
 	memcpy(name, vkey, (size_t)(plus - vkey));
 	name[plus - vkey] = 0;
 	memcpy(hex, plus + 1, 2 * ID_LEN);
-	if (!hex_decode(id, sizeof(id), hex) || !hex_unbase64(&b, last + 1, strlen(last + 1))
-		|| b.len != 1 + ED25519_KEY_LEN
-		|| (b.data[0] != NOTE_TYPE_ED25519 && b.data[0] != NOTE_TYPE_COSIGNATURE))
+	if (!hex_decode(id, sizeof(id), hex) || !hex_unbase64(&b, last + 1, strlen(last + 1)) ||
+		b.len != 1 + ED25519_KEY_LEN ||
+		(b.data[0] != NOTE_TYPE_ED25519 && b.data[0] != NOTE_TYPE_COSIGNATURE))
 		return REFUSE(REASON_MALFORMED, "vkey", "no Ed25519 key");
 	r = note_key_make(&k, name, b.data[0], b.data + 1);
 	if (r)
@@ -96,7 +97,7 @@ note_key_text(struct buf *out, const struct note_key *k)
 	hex_base64(out, typed, sizeof(typed));
 }
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 struct note *
 note_free(struct note *n)
 {
@@ -133,8 +134,8 @@ parse_sig(struct note *n, struct buf *bytes, char *line)
 	if (!space || !name_ok(line, (size_t)(space - line)))
 		return false;
 	*space++ = 0;
-	if (!*space || strlen(space) > SIG_BYTES_MAX || !hex_unbase64(bytes, space, strlen(space))
-		|| bytes->len - from <= ID_LEN)
+	if (!*space || strlen(space) > SIG_BYTES_MAX ||
+		!hex_unbase64(bytes, space, strlen(space)) || bytes->len - from <= ID_LEN)
 		return false;
 	s->name = line;
 	s->len = bytes->len - from - ID_LEN;
@@ -176,7 +177,8 @@ note_open(struct note **ret, const void *p, size_t len, const char *operand)
 		return REFUSE(REASON_MALFORMED, operand, "no signed note");
 	for (size_t i = len - 1; i-- > 0 && !n->text_len;) {
 		if (n->data[i] == '\n' && n->data[i + 1] == '\n')
-			n->text_len = i + 1; /* the last blank line: text before it, signatures behind */
+			n->text_len =
+				i + 1; /* the last blank line: text before it, signatures behind */
 	}
 	if (!n->text_len)
 		return REFUSE(REASON_MALFORMED, operand, "no signed note: no blank line");
@@ -188,9 +190,11 @@ note_open(struct note **ret, const void *p, size_t len, const char *operand)
 		end = strchr(line, '\n');
 		*end = 0;
 		if (n->n_sigs == NOTE_SIGS_MAX)
-			return REFUSE(REASON_TOO_LARGE, operand, "note has over %d signatures", NOTE_SIGS_MAX);
+			return REFUSE(REASON_TOO_LARGE, operand, "note has over %d signatures",
+				NOTE_SIGS_MAX);
 		if (!parse_sig(n, &bytes, line))
-			return REFUSE(REASON_MALFORMED, operand, "note has a damaged signature line");
+			return REFUSE(REASON_MALFORMED, operand,
+				"note has a damaged signature line");
 	}
 	if (buf_error(&bytes))
 		return FAULT(buf_error(&bytes));
@@ -201,7 +205,7 @@ note_open(struct note **ret, const void *p, size_t len, const char *operand)
 	return 0;
 }
 
-/* --- signatures ------------------------------------------------------------------------------------------- */
+/* --- signatures ------------------------------------------------------------------------------- */
 static void
 cosigned_bytes(struct buf *out, uint64_t time_s, const char *text, size_t len)
 {
@@ -210,13 +214,15 @@ cosigned_bytes(struct buf *out, uint64_t time_s, const char *text, size_t len)
 }
 
 static bool
-sig_good(const struct note *n, const struct note_sig *s, const struct note_key *k, uint64_t *ret_time_s)
+sig_good(const struct note *n, const struct note_sig *s, const struct note_key *k,
+	uint64_t *ret_time_s)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(COSIGNED_MAX);
 	uint64_t time_s = 0;
 
 	if (k->type == NOTE_TYPE_ED25519)
-		return s->len == ED25519_SIG_LEN && ed25519_verify(k->key, n->text, n->text_len, s->sig);
+		return s->len == ED25519_SIG_LEN &&
+			ed25519_verify(k->key, n->text, n->text_len, s->sig);
 	if (s->len != COSIG_LEN)
 		return false;
 	for (int i = 0; i < 8; i++)
@@ -242,7 +248,8 @@ note_verify(const struct note *n, const struct note_key *k, uint64_t *ret_time_s
 		if (strcmp(s->name, k->name) || memcmp(s->id, k->id, sizeof(k->id)))
 			continue;
 		if (!sig_good(n, s, k, ret_time_s))
-			return REFUSE(REASON_BAD_SIGNATURE, k->name, "signature on the note is wrong");
+			return REFUSE(REASON_BAD_SIGNATURE, k->name,
+				"signature on the note is wrong");
 		found = true;
 	}
 	if (!found)
@@ -264,7 +271,8 @@ put_sig(struct buf *out, const struct note_key *k, const uint8_t *sig, size_t le
 }
 
 int
-note_sign(struct buf *out, const char *text, size_t len, const char *name, const struct ed25519 *key)
+note_sign(struct buf *out, const char *text, size_t len, const char *name,
+	const struct ed25519 *key)
 {
 	uint8_t sig[ED25519_SIG_LEN];
 	struct note_key k;
@@ -281,8 +289,8 @@ note_sign(struct buf *out, const char *text, size_t len, const char *name, const
 }
 
 int
-note_cosign(struct buf *out, const char *text, size_t len, const char *name, const struct ed25519 *key,
-	uint64_t time_s)
+note_cosign(struct buf *out, const char *text, size_t len, const char *name,
+	const struct ed25519 *key, uint64_t time_s)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(COSIGNED_MAX);
 	uint8_t sig[COSIG_LEN];
@@ -301,7 +309,7 @@ note_cosign(struct buf *out, const char *text, size_t len, const char *name, con
 	return r ? FAULT(r) : put_sig(out, &k, sig, sizeof(sig));
 }
 
-/* --- checkpoints ---------------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 /* The next line without its LF; NULL where there is none. */
 static const char *
 next_line(const char **at, const char *end, size_t *ret_len)
@@ -317,7 +325,8 @@ next_line(const char **at, const char *end, size_t *ret_len)
 }
 
 int
-note_checkpoint_parse(struct note_checkpoint *ret, const char *text, size_t len, const char *operand)
+note_checkpoint_parse(struct note_checkpoint *ret, const char *text, size_t len,
+	const char *operand)
 {
 	SCOPED(buf_done) struct buf root = BUF_MAX(SHA256_LEN);
 	struct note_checkpoint c = { 0 };
@@ -338,7 +347,8 @@ note_checkpoint_parse(struct note_checkpoint *ret, const char *text, size_t len,
 		return REFUSE(REASON_MALFORMED, operand, "checkpoint's size is no number");
 	line = next_line(&at, end, &n);
 	if (!line || !hex_unbase64(&root, line, n) || root.len != SHA256_LEN)
-		return REFUSE(REASON_MALFORMED, operand, "checkpoint's root is not base64 of 32 bytes");
+		return REFUSE(REASON_MALFORMED, operand,
+			"checkpoint's root is not base64 of 32 bytes");
 	memcpy(c.root, root.data, SHA256_LEN);
 	while ((line = next_line(&at, end, &n)) != NULL) {
 		if (!n)

@@ -1,5 +1,5 @@
-/* Signed notes (c2sp.org/signed-note), tree checkpoints (tlog-checkpoint) and witnesses' timestamped
- * cosignatures (tlog-cosignature, "cosignature/v1"), Ed25519. */
+/* Signed notes (c2sp.org/signed-note), tree checkpoints (tlog-checkpoint) and witnesses'
+ * timestamped cosignatures (tlog-cosignature, "cosignature/v1"), Ed25519. */
 #pragma once
 
 #include <stddef.h>
@@ -26,7 +26,8 @@ struct note_key {
 	uint8_t key[ED25519_KEY_LEN];
 };
 
-/* Returns 0 or REASON_MALFORMED (logged) where name cannot be one (empty, a space, "+", a control). */
+/* Returns 0 or REASON_MALFORMED (logged) where name cannot be one (empty, a space, "+", a
+ * control). */
 int note_key_make(struct note_key *ret, const char *name, uint8_t type,
 	const uint8_t key[ED25519_KEY_LEN]);
 /* NAME+HEX8+BASE64 */
@@ -47,15 +48,15 @@ struct note {
 	uint8_t *bytes;
 };
 
-/* Take a note apart; verifies nothing.  Returns 0, REASON_MALFORMED, REASON_TOO_LARGE or REASON_UNSIGNED
- * (logged with operand), or a fault. */
+/* Take a note apart; verifies nothing.  Returns 0, REASON_MALFORMED, REASON_TOO_LARGE or
+ * REASON_UNSIGNED (logged with operand), or a fault. */
 int note_open(struct note **ret, const void *p, size_t len, const char *operand);
 struct note *note_free(struct note *n);
 SCOPED_DESTRUCTOR(struct note, note_free)
 
-/* Signed by k?  Unknown lines are ignored, a line of k that is wrong refuses the note.  For cosignatures
- * *ret_time_s (may be NULL) is the witness's time.  Returns 0, REASON_UNKNOWN_KEY where k has no line, or
- * REASON_BAD_SIGNATURE (both logged). */
+/* Signed by k?  Unknown lines are ignored, a line of k that is wrong refuses the note.  For
+ * cosignatures *ret_time_s (may be NULL) is the witness's time.  Returns 0, REASON_UNKNOWN_KEY
+ * where k has no line, or REASON_BAD_SIGNATURE (both logged). */
 int note_verify(const struct note *n, const struct note_key *k, uint64_t *ret_time_s);
 
 /* Append text (which ends with LF), the blank line and one signature line. */
@@ -65,14 +66,15 @@ int note_sign(struct buf *out, const char *text, size_t len, const char *name,
 int note_cosign(struct buf *out, const char *text, size_t len, const char *name,
 	const struct ed25519 *key, uint64_t time_s);
 
-/* --- checkpoints ---------------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 struct note_checkpoint {
 	char origin[NOTE_NAME_MAX];
 	uint64_t size;
 	uint8_t root[32];
 };
 
-/* Parse a note's text; extension lines are taken and ignored.  Returns 0 or REASON_MALFORMED (logged). */
+/* Parse a note's text; extension lines are taken and ignored.  Returns 0 or REASON_MALFORMED
+ * (logged). */
 int note_checkpoint_parse(struct note_checkpoint *ret, const char *text, size_t len,
 	const char *operand);
 void note_checkpoint_text(struct buf *out, const struct note_checkpoint *c);

@@ -76,7 +76,7 @@ fail(struct parser *s, const char *why)
 	return false;
 }
 
-/* --- letters -------------------------------------------------------------------------------------------- */
+/* --- letters ---------------------------------------------------------------------------------- */
 static bool
 is_digit(char c)
 {
@@ -136,7 +136,7 @@ skip_blanks(struct parser *s)
 		;
 }
 
-/* --- values --------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 static const char *
 keep(struct parser *s, const char *from, size_t len)
 {
@@ -193,7 +193,8 @@ parse_number(struct parser *s, struct sfield_value *v)
 	return true;
 }
 
-/* Room for a quoted text: what lies before the closing quote, so that many short ones stay cheap. */
+/* Room for a quoted text: what lies before the closing quote, so that many short ones stay
+ * cheap. */
 static char *
 quoted_room(struct parser *s)
 {
@@ -291,7 +292,11 @@ parse_date(struct parser *s, struct sfield_value *v)
 static size_t
 utf8_more(uint8_t c)
 {
-	return c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 4;
+	return c < 0x80			? 0
+		: c >= 0xc2 && c < 0xe0 ? 1
+		: c >= 0xe0 && c < 0xf0 ? 2
+		: c >= 0xf0 && c < 0xf5 ? 3
+					: 4;
 }
 
 static bool
@@ -307,8 +312,8 @@ is_utf8(const uint8_t *p, size_t len)
 			if ((p[i + k] & 0xc0) != 0x80)
 				return false;
 		}
-		if ((first == 0xe0 && p[i + 1] < 0xa0) || (first == 0xed && p[i + 1] > 0x9f)
-			|| (first == 0xf0 && p[i + 1] < 0x90) || (first == 0xf4 && p[i + 1] > 0x8f))
+		if ((first == 0xe0 && p[i + 1] < 0xa0) || (first == 0xed && p[i + 1] > 0x9f) ||
+			(first == 0xf0 && p[i + 1] < 0x90) || (first == 0xf4 && p[i + 1] > 0x8f))
 			return false;
 		i += more;
 	}
@@ -333,8 +338,8 @@ parse_display(struct parser *s, struct sfield_value *v)
 
 		if (c == '"') {
 			v->len = (size_t)(out - v->text);
-			return is_utf8((const uint8_t *)v->text, v->len)
-				|| fail(s, "a display string is not UTF-8");
+			return is_utf8((const uint8_t *)v->text, v->len) ||
+				fail(s, "a display string is not UTF-8");
 		}
 		if (c < 0x20 || c > 0x7e)
 			return fail(s, "a display string holds what is not printable ASCII");
@@ -343,7 +348,8 @@ parse_display(struct parser *s, struct sfield_value *v)
 				return fail(s, "a display string ends in an escape");
 			memcpy(hex, s->p, 2);
 			if (!hex_decode(&c, 1, hex))
-				return fail(s, "a display string escapes by other than small hex digits");
+				return fail(s,
+					"a display string escapes by other than small hex digits");
 			s->p += 2;
 		}
 		*out++ = c;
@@ -373,7 +379,7 @@ parse_value(struct parser *s, struct sfield_value *v)
 	return fail(s, "no value begins like this");
 }
 
-/* --- parameters, items, lists ----------------------------------------------------------------------------- */
+/* --- parameters, items, lists ----------------------------------------------------------------- */
 /* A key that comes again: refused, or its first place gets the later value. */
 static bool
 parse_params(struct parser *s, struct sfield_param **first)

@@ -14,13 +14,13 @@ enum sfield_form { SFIELD_ITEM, SFIELD_LIST, SFIELD_DICTIONARY };
 enum sfield_kind {
 	SFIELD_INTEGER, /* number */
 	SFIELD_DECIMAL, /* number, in thousandths */
-	SFIELD_STRING,  /* text, len */
-	SFIELD_TOKEN,   /* text, len */
-	SFIELD_BYTES,   /* text, len: the decoded bytes */
+	SFIELD_STRING,	/* text, len */
+	SFIELD_TOKEN,	/* text, len */
+	SFIELD_BYTES,	/* text, len: the decoded bytes */
 	SFIELD_BOOLEAN, /* number: 0 or 1 */
-	SFIELD_DATE,    /* number: seconds */
+	SFIELD_DATE,	/* number: seconds */
 	SFIELD_DISPLAY, /* text, len: UTF-8 */
-	SFIELD_INNER,   /* items: an inner list (never inside another) */
+	SFIELD_INNER,	/* items: an inner list (never inside another) */
 };
 
 /* All of these are owned by the struct sfield they hang on. */
@@ -54,9 +54,9 @@ struct sfield {
 	struct sfield_arena *arena;
 };
 
-/* Parse a field's value; several lines of one field are joined by ", " beforehand.  Memory is at most about
- * 150 times len, so cap len first.  Returns 0, REASON_MALFORMED (logged, naming operand and column), or a
- * fault. */
+/* Parse a field's value; several lines of one field are joined by ", " beforehand.  Memory is at
+ * most about 150 times len, so cap len first.  Returns 0, REASON_MALFORMED (logged, naming operand
+ * and column), or a fault. */
 int sfield_parse(struct sfield **ret, enum sfield_form form, const char *text, size_t len,
 	unsigned flags, const char *operand);
 struct sfield *sfield_free(struct sfield *f);
@@ -65,8 +65,8 @@ SCOPED_DESTRUCTOR(struct sfield, sfield_free)
 const struct sfield_item *sfield_get(const struct sfield *f, const char *key);
 const struct sfield_param *sfield_param(const struct sfield_item *item, const char *key);
 
-/* Append the one strict text form.  Return 0; REASON_MALFORMED (unlogged) where a value has none (a key in
- * capitals, a number too long, text that is no ASCII); or a fault. */
+/* Append the one strict text form.  Return 0; REASON_MALFORMED (unlogged) where a value has none (a
+ * key in capitals, a number too long, text that is no ASCII); or a fault. */
 int sfield_write(struct buf *out, enum sfield_form form, const struct sfield_item *items);
 int sfield_write_item(struct buf *out, const struct sfield_item *item);
 /* A value of kind SFIELD_INNER is not one. */

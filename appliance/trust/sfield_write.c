@@ -59,8 +59,8 @@ write_token(struct buf *out, const struct sfield_value *v)
 		char c = v->text[i];
 		bool alpha = is_lower(c) || (c >= 'A' && c <= 'Z');
 
-		if (!alpha && !(i && is_digit(c)) && c != '*'
-			&& !(i && c && strchr("!#$%&'+-.^_`|~:/", c)))
+		if (!alpha && !(i && is_digit(c)) && c != '*' &&
+			!(i && c && strchr("!#$%&'+-.^_`|~:/", c)))
 			return REASON_MALFORMED;
 	}
 	if (!v->len)
@@ -95,7 +95,8 @@ write_decimal(struct buf *out, int64_t thousandths)
 	snprintf(fraction, sizeof(fraction), "%03u", (unsigned)(n % 1000));
 	while (len > 1 && fraction[len - 1] == '0')
 		len--;
-	buf_printf(out, "%s%" PRIu64 ".%.*s", thousandths < 0 ? "-" : "", n / 1000, (int)len, fraction);
+	buf_printf(out, "%s%" PRIu64 ".%.*s", thousandths < 0 ? "-" : "", n / 1000, (int)len,
+		fraction);
 	return 0;
 }
 

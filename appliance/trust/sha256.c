@@ -1,14 +1,15 @@
 #include "appliance/trust/sha256.h"
 
-/* The low-level calls are deprecated for having no way to fail and no allocation, which is just what a
- * digest in the middle of a parser wants. */
+/* The low-level calls are deprecated for having no way to fail and no allocation, which is just
+ * what a digest in the middle of a parser wants. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 #include "appliance/base/hex.h"
 
-_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct sha256), "struct sha256 holds the library's context");
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct sha256),
+	"struct sha256 holds the library's context");
 _Static_assert(_Alignof(SHA256_CTX) <= _Alignof(struct sha256), "and is aligned for it");
 
 enum { BLOCK = 64 };

@@ -23,7 +23,8 @@ void sha256_final(struct sha256 *h, uint8_t out[SHA256_LEN]);
 
 void sha256_of(uint8_t out[SHA256_LEN], const void *p, size_t len);
 void sha256_sha512_of(uint8_t out[SHA512_LEN], const void *p, size_t len);
-void sha256_hmac(uint8_t out[SHA256_LEN], const void *key, size_t key_len, const void *p, size_t len);
+void sha256_hmac(uint8_t out[SHA256_LEN], const void *key, size_t key_len, const void *p,
+	size_t len);
 
 /* Compares in a time that depends on len alone. */
 bool sha256_same(const void *a, const void *b, size_t len);

@@ -32,7 +32,8 @@ sshagent_connect(int *ret_fd)
 
 	if (!path || !*path)
 		return REFUSE(REASON_UNREACHABLE, OPERAND,
-			"SSH_AUTH_SOCK is not set; start ssh-agent, or name an unencrypted key by --key");
+			"SSH_AUTH_SOCK is not set; start ssh-agent, or name an unencrypted key by "
+			"--key");
 	if (strlen(path) >= sizeof(to.sun_path))
 		return REFUSE(REASON_UNREACHABLE, OPERAND, "SSH_AUTH_SOCK is too long");
 	memcpy(to.sun_path, path, strlen(path));
@@ -173,7 +174,8 @@ sshagent_sign(int fd, const struct sshkey_public *key, const void *p, size_t len
 		return FAULT(r);
 	c = CURSOR(answer.data, answer.len);
 	if (cursor_u8(&c) != SIGN_RESPONSE)
-		return REFUSE(REASON_NOT_APPROVED, OPERAND, "does not sign with key %.16s", key->keyid);
+		return REFUSE(REASON_NOT_APPROVED, OPERAND, "does not sign with key %.16s",
+			key->keyid);
 	sig = get_string(&c);
 	if (!cursor_done(&c))
 		return REFUSE(REASON_MALFORMED, OPERAND, "signature is cut short");

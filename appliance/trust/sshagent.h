@@ -1,4 +1,5 @@
-/* The agent's end of SSH keys (PROTOCOL.agent): list keys, ask for a signature.  Blocks: for commands only. */
+/* The agent's end of SSH keys (PROTOCOL.agent): list keys, ask for a signature.  Blocks: for
+ * commands only. */
 #pragma once
 
 #include <stddef.h>
@@ -13,6 +14,8 @@ int sshagent_connect(int *ret_fd);
  * REASON_MALFORMED (logged), or a fault. */
 int sshagent_list(int fd, struct sshkey_public *keys, size_t max, size_t *ret_n);
 
-/* Append the signature blob of this key over these bytes.  Returns 0, REASON_NOT_APPROVED (logged: the agent
- * declined or has no such key), REASON_UNREACHABLE, REASON_MALFORMED (logged), or a fault. */
-int sshagent_sign(int fd, const struct sshkey_public *key, const void *p, size_t len, struct buf *out);
+/* Append the signature blob of this key over these bytes.  Returns 0, REASON_NOT_APPROVED (logged:
+ * the agent declined or has no such key), REASON_UNREACHABLE, REASON_MALFORMED (logged), or a
+ * fault. */
+int sshagent_sign(int fd, const struct sshkey_public *key, const void *p, size_t len,
+	struct buf *out);

@@ -84,18 +84,19 @@ p256_key(const uint8_t point[P256_POINT])
 	char group[] = "prime256v1";
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point, P256_POINT),
+		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point,
+			P256_POINT),
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_PKEY *pkey = NULL;
 
-	if (!c || EVP_PKEY_fromdata_init(c) != 1
-		|| EVP_PKEY_fromdata(c, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
+	if (!c || EVP_PKEY_fromdata_init(c) != 1 ||
+		EVP_PKEY_fromdata(c, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		return NULL;
 	return pkey;
 }
 
-/* --- public keys -------------------------------------------------------------------------------------- */
+/* --- public keys ------------------------------------------------------------------------------ */
 static int
 parse_raw(struct sshkey_public *k, struct cursor *c, const char *operand)
 {
@@ -105,7 +106,8 @@ parse_raw(struct sshkey_public *k, struct cursor *c, const char *operand)
 		struct cursor curve = get_string(c);
 
 		if (!is_text(&curve, CURVE))
-			return REFUSE(REASON_MALFORMED, operand, "key is not on the curve its type names");
+			return REFUSE(REASON_MALFORMED, operand,
+				"key is not on the curve its type names");
 	}
 	raw = get_string(c);
 	k->raw_len = is_p256(k->kind) ? P256_POINT : ED25519_KEY_LEN;
@@ -146,9 +148,11 @@ sshkey_parse_blob(struct sshkey_public *ret, const void *p, size_t len, const ch
 		return FAULT(r);
 	if (is_token(k.kind)) {
 		application = get_string(&c);
-		if (!cursor_left(&application) || cursor_left(&application) >= sizeof(k.application)
-			|| memchr(application.p, 0, cursor_left(&application)))
-			return REFUSE(REASON_MALFORMED, operand, "token's application is no short text");
+		if (!cursor_left(&application) ||
+			cursor_left(&application) >= sizeof(k.application) ||
+			memchr(application.p, 0, cursor_left(&application)))
+			return REFUSE(REASON_MALFORMED, operand,
+				"token's application is no short text");
 		memcpy(k.application, application.p, cursor_left(&application));
 	}
 	if (!cursor_done(&c))
@@ -175,14 +179,16 @@ sshkey_parse(struct sshkey_public *ret, const char *line, const char *operand)
 	b64++;
 	b64_len = strcspn(b64, " ");
 	if (!hex_unbase64(&blob, b64, b64_len))
-		return REFUSE(REASON_MALFORMED, operand, "no OpenSSH public key: not base64, or too long");
+		return REFUSE(REASON_MALFORMED, operand,
+			"no OpenSSH public key: not base64, or too long");
 	if (buf_error(&blob))
 		return FAULT(buf_error(&blob));
 	r = sshkey_parse_blob(&k, blob.data, blob.len, operand);
 	if (r)
 		return FAULT(r);
 	if (strlen(types[k.kind]) != type_len || memcmp(types[k.kind], line, type_len))
-		return REFUSE(REASON_MALFORMED, operand, "the line says another key type than its key");
+		return REFUSE(REASON_MALFORMED, operand,
+			"the line says another key type than its key");
 	*ret = k;
 	return 0;
 }
@@ -209,7 +215,7 @@ sshkey_same(const struct sshkey_public *a, const struct sshkey_public *b)
 	return a->blob_len == b->blob_len && !memcmp(a->blob, b->blob, a->blob_len);
 }
 
-/* --- signatures ----------------------------------------------------------------------------------------- */
+/* --- signatures ------------------------------------------------------------------------------- */
 /* An SSH mpint that is a positive number below 2^256, in its one encoding; NULL otherwise. */
 static BIGNUM *
 get_number(struct cursor *c)
@@ -244,8 +250,8 @@ p256_verify(const uint8_t point[P256_POINT], struct cursor sig, const void *p, s
 	if (n <= 0 || n > (int)sizeof(der))
 		return false;
 	n = i2d_ECDSA_SIG(es, &at);
-	return pkey && c && EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, pkey) == 1
-		&& EVP_DigestVerify(c, der, (size_t)n, p, len) == 1;
+	return pkey && c && EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, pkey) == 1 &&
+		EVP_DigestVerify(c, der, (size_t)n, p, len) == 1;
 }
 
 static bool
@@ -256,7 +262,8 @@ raw_verify(const struct sshkey_public *key, struct cursor sig, const void *p, si
 	return cursor_left(&sig) == ED25519_SIG_LEN && ed25519_verify(key->raw, p, len, sig.p);
 }
 
-/* What a token signs: digests of its application and of the message, its flags and counter between. */
+/* What a token signs: digests of its application and of the message, its flags and counter
+ * between. */
 static bool
 token_verify(const struct sshkey_public *key, struct cursor sig, uint8_t flags, uint32_t counter,
 	const void *p, size_t len)
@@ -287,16 +294,18 @@ sshkey_verify(const struct sshkey_public *key, const void *sig, size_t sig_len, 
 		counter = cursor_u32(&c);
 	}
 	if (!cursor_done(&c))
-		return REFUSE(REASON_MALFORMED, operand, "SSH signature is cut short or has bytes left over");
+		return REFUSE(REASON_MALFORMED, operand,
+			"SSH signature is cut short or has bytes left over");
 	if (!is_text(&type, types[key->kind]))
-		return REFUSE(REASON_BAD_SIGNATURE, operand, "signature is of another type than key %.16s",
-			key->keyid);
+		return REFUSE(REASON_BAD_SIGNATURE, operand,
+			"signature is of another type than key %.16s", key->keyid);
 	if (is_token(key->kind) && !(flags & TOKEN_USER_PRESENT))
 		return REFUSE(REASON_BAD_SIGNATURE, operand,
 			"token %.16s signed without its user's presence", key->keyid);
 	good = is_token(key->kind) ? token_verify(key, raw, flags, counter, p, len)
 				   : raw_verify(key, raw, p, len);
 	if (!good)
-		return REFUSE(REASON_BAD_SIGNATURE, operand, "signature by key %.16s is wrong", key->keyid);
+		return REFUSE(REASON_BAD_SIGNATURE, operand, "signature by key %.16s is wrong",
+			key->keyid);
 	return 0;
 }

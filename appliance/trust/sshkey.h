@@ -1,8 +1,8 @@
 /* People's keys: OpenSSH public keys, private key files, ssh-agent.
  *
  * Accepted: ssh-ed25519, sk-ssh-ed25519@openssh.com, ecdsa-sha2-nistp256,
- * sk-ecdsa-sha2-nistp256@openssh.com.  Never RSA, never certificates.  A key's id is hex SHA-256 of its
- * key blob. */
+ * sk-ecdsa-sha2-nistp256@openssh.com.  Never RSA, never certificates.  A key's id is hex SHA-256 of
+ * its key blob. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,12 +22,12 @@ enum sshkey_kind {
 
 enum {
 	SSHKEY_BLOB_MAX = 512,
-	SSHKEY_LINE_MAX = 1024,       /* "TYPE BASE64" and NUL */
+	SSHKEY_LINE_MAX = 1024,	      /* "TYPE BASE64" and NUL */
 	SSHKEY_APPLICATION_MAX = 128, /* of a token's key; and NUL */
 	SSHKEY_KEYID_MAX = 65,
 	SSHKEY_FILE_MAX = 16 * 1024,
 	SSHKEY_AGENT_KEYS_MAX = 64,
-	SSHKEY_SIG_MAX = 1024,        /* a signature blob */
+	SSHKEY_SIG_MAX = 1024, /* a signature blob */
 };
 
 struct sshkey_public {
@@ -40,8 +40,8 @@ struct sshkey_public {
 	char keyid[SSHKEY_KEYID_MAX];
 };
 
-/* "ssh-ed25519 AAAA… [comment]", one line, the comment ignored.  Returns 0, REASON_MALFORMED (logged;
- * names what is accepted where the type is not), REASON_LOW_ORDER_KEY, or a fault. */
+/* "ssh-ed25519 AAAA… [comment]", one line, the comment ignored.  Returns 0, REASON_MALFORMED
+ * (logged; names what is accepted where the type is not), REASON_LOW_ORDER_KEY, or a fault. */
 int sshkey_parse(struct sshkey_public *ret, const char *line, const char *operand);
 int sshkey_parse_blob(struct sshkey_public *ret, const void *p, size_t len, const char *operand);
 
@@ -51,22 +51,23 @@ char *sshkey_line(char out[SSHKEY_LINE_MAX], const struct sshkey_public *key);
 const char *sshkey_type(enum sshkey_kind kind);
 bool sshkey_same(const struct sshkey_public *a, const struct sshkey_public *b);
 
-/* Check an SSH signature blob (string type, signature, and for a token flags and counter) by key over
- * these bytes.  A token's signature counts only with its user-presence flag.  Returns 0,
+/* Check an SSH signature blob (string type, signature, and for a token flags and counter) by key
+ * over these bytes.  A token's signature counts only with its user-presence flag.  Returns 0,
  * REASON_MALFORMED or REASON_BAD_SIGNATURE (logged), or a fault. */
 int sshkey_verify(const struct sshkey_public *key, const void *sig, size_t sig_len, const void *p,
 	size_t len, const char *operand);
 
-/* --- signing ------------------------------------------------------------------------------------------ */
+/* --- signing ---------------------------------------------------------------------------------- */
 struct sshkey_signer; /* a private key at hand, in memory or behind an agent; opaque */
 struct sshkey_signer *sshkey_signer_free(struct sshkey_signer *s);
 SCOPED_DESTRUCTOR(struct sshkey_signer, sshkey_signer_free)
 
-/* What a --key FILE names: an unencrypted OpenSSH private key of ssh-ed25519; or a public key line, whose
- * private half is then asked of the agent.  NULL: the agent's only key that we accept.  Returns 0;
- * REASON_NOT_FOUND, REASON_MALFORMED or REASON_USAGE (logged; the text names the remedy: an encrypted key
- * is for ssh-agent, several keys in the agent want --key FILE.pub); REASON_UNREACHABLE where an agent is
- * needed and none answers; or a fault.  Blocks on the agent. */
+/* What a --key FILE names: an unencrypted OpenSSH private key of ssh-ed25519; or a public key line,
+ * whose private half is then asked of the agent.  NULL: the agent's only key that we accept.
+ * Returns 0; REASON_NOT_FOUND, REASON_MALFORMED or REASON_USAGE (logged; the text names the remedy:
+ * an encrypted key is for ssh-agent, several keys in the agent want --key FILE.pub);
+ * REASON_UNREACHABLE where an agent is needed and none answers; or a fault.  Blocks on the
+ * agent. */
 int sshkey_signer_open(struct sshkey_signer **ret, const char *file);
 
 /* The keys an agent holds, as many as we accept: up to max into keys, their number in *ret_n. */
@@ -76,6 +77,6 @@ int sshkey_signer_open_agent(struct sshkey_signer **ret, const struct sshkey_pub
 
 const struct sshkey_public *sshkey_signer_public(const struct sshkey_signer *s); /* borrowed */
 
-/* Append the signature blob over these bytes.  Returns 0, REASON_UNREACHABLE or REASON_NOT_APPROVED (the
- * agent declined; logged), or a fault.  Blocks on the agent and on the person's touch. */
+/* Append the signature blob over these bytes.  Returns 0, REASON_UNREACHABLE or REASON_NOT_APPROVED
+ * (the agent declined; logged), or a fault.  Blocks on the agent and on the person's touch. */
 int sshkey_signer_sign(const struct sshkey_signer *s, const void *p, size_t len, struct buf *out);

@@ -19,7 +19,7 @@
 struct sshkey_signer {
 	struct sshkey_public pub;
 	struct ed25519 *key; /* of a file; NULL: the agent's */
-	int agent_fd;        /* -1 unless the agent's */
+	int agent_fd;	     /* -1 unless the agent's */
 };
 
 struct sshkey_signer *
@@ -45,7 +45,7 @@ signer_new(struct sshkey_signer **ret)
 	return 0;
 }
 
-/* --- key files ------------------------------------------------------------------------------------------ */
+/* --- key files -------------------------------------------------------------------------------- */
 static struct cursor
 get_string(struct cursor *c)
 {
@@ -71,7 +71,8 @@ read_secret(struct sshkey_signer *s, struct cursor c, const char *file)
 
 	if (!is_text(&type, sshkey_type(SSHKEY_ED25519)))
 		return REFUSE(REASON_USAGE, file,
-			"only ssh-ed25519 key files are read; load this one with `ssh-add %s` and name %s.pub",
+			"only ssh-ed25519 key files are read; load this one with `ssh-add %s` and "
+			"name %s.pub",
 			file, file);
 	pub = get_string(&c);
 	priv = get_string(&c);
@@ -80,15 +81,16 @@ read_secret(struct sshkey_signer *s, struct cursor c, const char *file)
 		if (cursor_u8(&c) != ++pad)
 			cursor_fail(&c);
 	}
-	if (!same || c.failed || cursor_left(&pub) != ED25519_KEY_LEN
-		|| cursor_left(&priv) != 2 * ED25519_KEY_LEN)
+	if (!same || c.failed || cursor_left(&pub) != ED25519_KEY_LEN ||
+		cursor_left(&priv) != 2 * ED25519_KEY_LEN)
 		return REFUSE(REASON_MALFORMED, file, "private key is damaged");
 	r = ed25519_from_seed(&s->key, priv.p);
 	if (r < 0)
 		return FAULT(r);
-	if (memcmp(ed25519_public(s->key), pub.p, ED25519_KEY_LEN)
-		|| s->pub.kind != SSHKEY_ED25519 || memcmp(s->pub.raw, pub.p, ED25519_KEY_LEN))
-		return REFUSE(REASON_MALFORMED, file, "private and public key do not belong together");
+	if (memcmp(ed25519_public(s->key), pub.p, ED25519_KEY_LEN) ||
+		s->pub.kind != SSHKEY_ED25519 || memcmp(s->pub.raw, pub.p, ED25519_KEY_LEN))
+		return REFUSE(REASON_MALFORMED, file,
+			"private and public key do not belong together");
 	return 0;
 }
 
@@ -115,8 +117,9 @@ read_private(struct sshkey_signer *s, const struct buf *text, const char *file)
 		return REFUSE(REASON_MALFORMED, file, "private key is damaged");
 	if (!is_text(&cipher, "none") || !is_text(&kdf, "none"))
 		return REFUSE(REASON_USAGE, file,
-			"key is encrypted: load it with `ssh-add %s` and name %s.pub (ssh-agent then signs)", file,
-			file);
+			"key is encrypted: load it with `ssh-add %s` and name %s.pub (ssh-agent "
+			"then signs)",
+			file, file);
 	r = sshkey_parse_blob(&s->pub, pub.p, cursor_left(&pub), file);
 	if (r)
 		return FAULT(r);
@@ -130,7 +133,8 @@ read_public(struct sshkey_public *ret, struct buf *text, const char *file)
 	const char *t = buf_text(text);
 
 	if (strlen(t) != text->len)
-		return REFUSE(REASON_MALFORMED, file, "neither an OpenSSH private key nor a public one");
+		return REFUSE(REASON_MALFORMED, file,
+			"neither an OpenSSH private key nor a public one");
 	if (text->len)
 		text->data[strcspn(t, "\r\n")] = 0;
 	return sshkey_parse(ret, buf_text(text), file);
@@ -168,7 +172,7 @@ sshkey_signer_open(struct sshkey_signer **ret, const char *file)
 	return 0;
 }
 
-/* --- the agent ------------------------------------------------------------------------------------------ */
+/* --- the agent -------------------------------------------------------------------------------- */
 int
 sshkey_agent_keys(struct sshkey_public *keys, size_t max, size_t *ret_n)
 {
@@ -184,7 +188,8 @@ sshkey_agent_keys(struct sshkey_public *keys, size_t max, size_t *ret_n)
 static int
 choose(struct sshkey_public *ret, int fd, const struct sshkey_public *want)
 {
-	SCOPED(scope_free) struct sshkey_public *keys = calloc(SSHKEY_AGENT_KEYS_MAX, sizeof(*keys));
+	SCOPED(scope_free)
+	struct sshkey_public *keys = calloc(SSHKEY_AGENT_KEYS_MAX, sizeof(*keys));
 	size_t n = 0;
 	int r;
 
@@ -195,9 +200,11 @@ choose(struct sshkey_public *ret, int fd, const struct sshkey_public *want)
 		return FAULT(r);
 	if (!want) {
 		if (n == 0)
-			return REFUSE(REASON_NOT_FOUND, "ssh-agent", "holds no key that is accepted here");
+			return REFUSE(REASON_NOT_FOUND, "ssh-agent",
+				"holds no key that is accepted here");
 		if (n > 1)
-			return REFUSE(REASON_USAGE, "ssh-agent", "holds %zu keys: name one by --key FILE.pub", n);
+			return REFUSE(REASON_USAGE, "ssh-agent",
+				"holds %zu keys: name one by --key FILE.pub", n);
 		*ret = keys[0];
 		return 0;
 	}
@@ -207,7 +214,8 @@ choose(struct sshkey_public *ret, int fd, const struct sshkey_public *want)
 			return 0;
 		}
 	}
-	return REFUSE(REASON_NOT_FOUND, "ssh-agent", "does not hold key %.16s; see ssh-add", want->keyid);
+	return REFUSE(REASON_NOT_FOUND, "ssh-agent", "does not hold key %.16s; see ssh-add",
+		want->keyid);
 }
 
 int

@@ -9,8 +9,8 @@
 #include "appliance/trust/armour.h"
 #include "appliance/trust/sha256.h"
 
-#define MAGIC  "SSHSIG"
-#define LABEL  "SSH SIGNATURE"
+#define MAGIC "SSHSIG"
+#define LABEL "SSH SIGNATURE"
 #define SHA512 "sha512"
 
 enum { VERSION = 1, MAGIC_LEN = sizeof(MAGIC) - 1, SIGNED_MAX = 256 };
@@ -54,7 +54,8 @@ sshsig_parse(struct sshsig *ret, const void *blob, size_t len, const char *opera
 	int r;
 
 	if (len > SSHSIG_BLOB_MAX)
-		return REFUSE(REASON_TOO_LARGE, operand, "SSH signature over %d bytes", SSHSIG_BLOB_MAX);
+		return REFUSE(REASON_TOO_LARGE, operand, "SSH signature over %d bytes",
+			SSHSIG_BLOB_MAX);
 	magic = cursor_bytes(&c, MAGIC_LEN);
 	version = cursor_u32(&c);
 	if (!magic || memcmp(magic, MAGIC, MAGIC_LEN))
@@ -67,12 +68,14 @@ sshsig_parse(struct sshsig *ret, const void *blob, size_t len, const char *opera
 	texts = get_text(s.hash, sizeof(s.hash), &c) && texts;
 	sig = get_string(&c);
 	if (!cursor_done(&c))
-		return REFUSE(REASON_MALFORMED, operand, "SSH signature is cut short or has bytes left over");
+		return REFUSE(REASON_MALFORMED, operand,
+			"SSH signature is cut short or has bytes left over");
 	if (!texts || cursor_left(&reserved))
 		return REFUSE(REASON_MALFORMED, operand,
 			"SSH signature with an odd namespace, hash or reserved field");
 	if (strcmp(s.hash, "sha256") && strcmp(s.hash, SHA512))
-		return REFUSE(REASON_MALFORMED, operand, "SSH signature over neither sha256 nor sha512");
+		return REFUSE(REASON_MALFORMED, operand,
+			"SSH signature over neither sha256 nor sha512");
 	r = sshkey_parse_blob(&s.key, key.p, cursor_left(&key), operand);
 	if (r)
 		return FAULT(r);
@@ -111,11 +114,11 @@ sshsig_verify(const void *blob, size_t blob_len, const struct sshkey_public *key
 	if (r)
 		return FAULT(r);
 	if (!sshkey_same(&s.key, key))
-		return REFUSE(REASON_UNKNOWN_KEY, operand, "signed by key %.16s, not by %.16s", s.key.keyid,
-			key->keyid);
+		return REFUSE(REASON_UNKNOWN_KEY, operand, "signed by key %.16s, not by %.16s",
+			s.key.keyid, key->keyid);
 	if (strcmp(s.name_space, name_space))
-		return REFUSE(REASON_BAD_SIGNATURE, operand, "signature is for \"%s\", not for \"%s\"",
-			s.name_space, name_space);
+		return REFUSE(REASON_BAD_SIGNATURE, operand,
+			"signature is for \"%s\", not for \"%s\"", s.name_space, name_space);
 	signed_bytes(&b, s.name_space, s.hash, p, len);
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
@@ -157,7 +160,8 @@ int
 sshsig_dearmour(struct buf *out, const void *text, size_t len, const char *operand)
 {
 	if (len > SSHSIG_ARMOUR_MAX)
-		return REFUSE(REASON_TOO_LARGE, operand, "SSH signature over %d bytes", SSHSIG_ARMOUR_MAX);
+		return REFUSE(REASON_TOO_LARGE, operand, "SSH signature over %d bytes",
+			SSHSIG_ARMOUR_MAX);
 	if (!armour_read(out, LABEL, text, len))
 		return REFUSE(REASON_MALFORMED, operand, "no armoured SSH signature");
 	return 0;

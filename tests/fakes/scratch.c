@@ -52,8 +52,8 @@ spawn(const struct scratch *s, const char *const argv[], int in, int out)
 	if (pid == 0) {
 		int null = open("/dev/null", O_RDWR);
 
-		if (fchdir(s->fd) < 0 || dup2(in >= 0 ? in : null, 0) < 0 || dup2(out >= 0 ? out : null, 1) < 0
-			|| dup2(null, 2) < 0)
+		if (fchdir(s->fd) < 0 || dup2(in >= 0 ? in : null, 0) < 0 ||
+			dup2(out >= 0 ? out : null, 1) < 0 || dup2(null, 2) < 0)
 			_exit(127);
 		execvp(argv[0], (char *const *)argv);
 		_exit(127);

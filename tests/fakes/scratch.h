@@ -18,10 +18,12 @@ void scratch_write(const struct scratch *s, const char *name, const void *p, siz
 /* Append a file's bytes. */
 void scratch_read(const struct scratch *s, const char *name, struct buf *out);
 
-/* Run a program of PATH in the folder and wait.  input (may be NULL) is its stdin; what it says goes to out (may be
- * NULL), stderr to /dev/null.  Returns its exit code; 127 where it could not be run. */
+/* Run a program of PATH in the folder and wait.  input (may be NULL) is its stdin; what it says
+ * goes to out (may be NULL), stderr to /dev/null.  Returns its exit code; 127 where it could not be
+ * run. */
 int scratch_run(const struct scratch *s, const char *const argv[], const void *input, size_t len,
 	struct buf *out);
-/* Start one in the folder with stdout and stderr at /dev/null; ended and waited for by scratch_stop(). */
+/* Start one in the folder with stdout and stderr at /dev/null; ended and waited for by
+ * scratch_stop(). */
 pid_t scratch_start(const struct scratch *s, const char *const argv[]);
 void scratch_stop(pid_t pid);

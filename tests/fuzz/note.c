@@ -28,8 +28,8 @@ open_note(const uint8_t *data, size_t size)
 	if (note_checkpoint_parse(&c, n->text, n->text_len, "fuzz"))
 		return;
 	note_checkpoint_text(&text, &c);
-	if (note_checkpoint_parse(&again, buf_text(&text), text.len, "fuzz") || again.size != c.size
-		|| memcmp(again.root, c.root, sizeof(c.root)))
+	if (note_checkpoint_parse(&again, buf_text(&text), text.len, "fuzz") ||
+		again.size != c.size || memcmp(again.root, c.root, sizeof(c.root)))
 		__builtin_trap();
 }
 

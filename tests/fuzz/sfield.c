@@ -20,8 +20,8 @@ once(enum sfield_form form, const char *text, size_t len, unsigned flags)
 		__builtin_trap();
 	if (sfield_parse(&again, form, buf_text(&one), one.len, flags, "fuzz"))
 		__builtin_trap();
-	if (sfield_write(&two, form, again->items) || two.len != one.len
-		|| (one.len && memcmp(one.data, two.data, one.len)))
+	if (sfield_write(&two, form, again->items) || two.len != one.len ||
+		(one.len && memcmp(one.data, two.data, one.len)))
 		__builtin_trap();
 }
 

@@ -1,4 +1,5 @@
-/* Blobs, armour, key lines and signatures of SSH; nothing of them may verify, since nobody signed them. */
+/* Blobs, armour, key lines and signatures of SSH; nothing of them may verify, since nobody signed
+ * them. */
 #include "appliance/trust/sshsig.h"
 
 #include "appliance/base/buf.h"

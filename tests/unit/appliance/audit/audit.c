@@ -49,8 +49,9 @@ add(struct fixture *f, const char *object)
 	uint64_t n = 0, size = audit_size(f->log);
 
 	sha256_of(digest, object, strlen(object));
-	assert_int_equal(
-		audit_append(f->log, AUDIT_START, "anna", object, digest, REASON_NONE, NULL, &n), 0);
+	assert_int_equal(audit_append(f->log, AUDIT_START, "anna", object, digest, REASON_NONE,
+				 NULL, &n),
+		0);
 	assert_int_equal(n, size);
 	assert_int_equal(audit_size(f->log), size + 1);
 }
@@ -64,7 +65,9 @@ begin(void **state)
 	scratch_make(&f->s);
 	assert_int_equal(ed25519_generate(&f->key), 0);
 	assert_int_equal(ed25519_generate(&f->hub), 0);
-	assert_int_equal(note_key_make(&f->witness, "hub.example", NOTE_TYPE_COSIGNATURE, ed25519_public(f->hub)), 0);
+	assert_int_equal(note_key_make(&f->witness, "hub.example", NOTE_TYPE_COSIGNATURE,
+				 ed25519_public(f->hub)),
+		0);
 	reopen(f);
 	*state = f;
 	return 0;
@@ -84,7 +87,7 @@ end(void **state)
 	return 0;
 }
 
-/* --- the segment file, for doing it harm --------------------------------------------------------------------- */
+/* --- the segment file, for doing it harm ------------------------------------------------------ */
 static int
 open_segment(const struct fixture *f)
 {
@@ -99,7 +102,8 @@ open_segment(const struct fixture *f)
 	while ((d = readdir(dir)) != NULL) {
 		struct stat st;
 
-		if (fstatat(dirfd(dir), d->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > 64)
+		if (fstatat(dirfd(dir), d->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+			st.st_size > 64)
 			snprintf(found, sizeof(found), "%s", d->d_name);
 	}
 	fd = openat(dirfd(dir), found, O_RDWR);
@@ -119,7 +123,7 @@ find_text(int fd, const char *text)
 	return at - all;
 }
 
-/* --- appending and reading ----------------------------------------------------------------------------------- */
+/* --- appending and reading -------------------------------------------------------------------- */
 static int
 count(const struct audit_entry *e, void *arg)
 {
@@ -148,7 +152,9 @@ entries_come_back(void **state)
 	add(f, "one");
 	clock_fake(NOW + CLOCK_US_PER_S, 0);
 	add(f, "two");
-	assert_int_equal(audit_append(f->log, AUDIT_END, "anna", "two", NULL, REASON_INTERRUPTED, extra, NULL), 0);
+	assert_int_equal(audit_append(f->log, AUDIT_END, "anna", "two", NULL, REASON_INTERRUPTED,
+				 extra, NULL),
+		0);
 	audit_root(f->log, before);
 	reopen(f);
 	assert_int_equal(audit_size(f->log), 3);
@@ -157,15 +163,20 @@ entries_come_back(void **state)
 	assert_int_equal(audit_each(f->log, NULL, count, &n), 0);
 	assert_int_equal(n, 3);
 	n = 0;
-	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .since_us = NOW + 1 }, count, &n), 0);
+	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .since_us = NOW + 1 }, count,
+				 &n),
+		0);
 	assert_int_equal(n, 2);
 	n = 0;
 	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .kind = "end" }, count, &n), 0);
 	assert_int_equal(n, 1);
 	n = 0;
-	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .from = 1, .limit = 1 }, count, &n), 0);
+	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .from = 1, .limit = 1 }, count,
+				 &n),
+		0);
 	assert_int_equal(n, 1);
-	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .kind = "nothing" }, count, &n), REASON_USAGE);
+	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .kind = "nothing" }, count, &n),
+		REASON_USAGE);
 	assert_int_equal(audit_each(f->log, NULL, stop, NULL), 77);
 	assert_int_equal(audit_each(f->log, &(struct audit_filter){ .from = 3 }, count, &n), 0);
 }
@@ -178,16 +189,24 @@ bad_entries_are_not_written(void **state)
 	SCOPED_JSON *extra = json_object();
 
 	memset(long_text, 'a', sizeof(long_text) - 1);
-	assert_int_equal(audit_append(f->log, AUDIT_START, "a\x01", "x", NULL, REASON_NONE, NULL, NULL), REASON_MALFORMED);
-	assert_int_equal(audit_append(f->log, AUDIT_START, "\xff", "x", NULL, REASON_NONE, NULL, NULL), REASON_MALFORMED);
-	assert_int_equal(audit_append(f->log, AUDIT_START, "a", long_text, NULL, REASON_NONE, NULL, NULL), REASON_MALFORMED);
+	assert_int_equal(audit_append(f->log, AUDIT_START, "a\x01", "x", NULL, REASON_NONE, NULL,
+				 NULL),
+		REASON_MALFORMED);
+	assert_int_equal(audit_append(f->log, AUDIT_START, "\xff", "x", NULL, REASON_NONE, NULL,
+				 NULL),
+		REASON_MALFORMED);
+	assert_int_equal(audit_append(f->log, AUDIT_START, "a", long_text, NULL, REASON_NONE, NULL,
+				 NULL),
+		REASON_MALFORMED);
 	for (int i = 0; i < 20; i++) {
 		char name[8];
 
 		snprintf(name, sizeof(name), "k%d", i);
 		json_object_set_new(extra, name, json_string(long_text));
 	}
-	assert_int_equal(audit_append(f->log, AUDIT_START, "a", "x", NULL, REASON_NONE, extra, NULL), REASON_TOO_LARGE);
+	assert_int_equal(audit_append(f->log, AUDIT_START, "a", "x", NULL, REASON_NONE, extra,
+				 NULL),
+		REASON_TOO_LARGE);
 	assert_int_equal(audit_size(f->log), 0);
 	add(f, "still works");
 	reopen(f);
@@ -209,7 +228,7 @@ the_site_gets_its_name(void **state)
 	assert_int_equal(audit_size(f->log), 1);
 }
 
-/* --- crash: entry stored, checkpoint not ---------------------------------------------------------------------- */
+/* --- crash: entry stored, checkpoint not ------------------------------------------------------ */
 static void
 a_checkpoint_that_lags_is_signed_anew(void **state)
 {
@@ -225,7 +244,7 @@ a_checkpoint_that_lags_is_signed_anew(void **state)
 	assert_non_null(strstr(audit_checkpoint(f->log), "\n2\n"));
 }
 
-/* --- what must be refused ---------------------------------------------------------------------------------- */
+/* --- what must be refused --------------------------------------------------------------------- */
 static void
 a_changed_byte_names_its_entry(void **state)
 {
@@ -241,7 +260,8 @@ a_changed_byte_names_its_entry(void **state)
 	at = find_text(fd, "second");
 	assert_int_equal(pwrite(fd, "secund", 6, at), 6);
 	close(fd);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL), REASON_ALTERED);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_ALTERED);
 	assert_true(report.bad_entry);
 	assert_int_equal(report.bad_n, 1);
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
@@ -249,7 +269,8 @@ a_changed_byte_names_its_entry(void **state)
 	assert_null(f->log);
 }
 
-/* A forger who knows the format: another log of the same length by the same code, but not signed by the key. */
+/* A forger who knows the format: another log of the same length by the same code, but not signed by
+ * the key. */
 static void
 a_rewritten_log_is_refused(void **state)
 {
@@ -269,10 +290,12 @@ a_rewritten_log_is_refused(void **state)
 	add(f, "first");
 	add(f, "another");
 	scratch_write(&f->s, "checkpoint", checkpoint.data, checkpoint.len);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL), REASON_ALTERED);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_ALTERED);
 	assert_false(report.bad_entry); /* the hashes were rewritten too: it cannot be told which */
 	scratch_write(&f->s, "hashes", hashes.data, hashes.len);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL), REASON_ALTERED);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_ALTERED);
 	assert_true(report.bad_entry);
 	assert_int_equal(report.bad_n, 0); /* salts differ from the first on */
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
@@ -293,7 +316,8 @@ a_shorter_log_is_refused_and_left_alone(void **state)
 	at = find_text(fd, "second");
 	assert_int_equal(ftruncate(fd, at), 0); /* as a torn tail looks */
 	assert_int_equal(fstat(fd, &before), 0);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL), REASON_ROLLBACK);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_ROLLBACK);
 	assert_int_equal(report.size, 1);
 	assert_int_equal(report.bad_n, 1);
 	assert_int_equal(reopen_refused(f), REASON_ROLLBACK);
@@ -310,19 +334,21 @@ checkpoints_that_are_not_ours(void **state)
 	struct verify_report report;
 
 	add(f, "one");
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->hub), NULL), REASON_ALTERED);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->hub), NULL),
+		REASON_ALTERED);
 	f->key = f->hub;
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
 	f->key = was;
 	assert_int_equal(unlinkat(f->s.fd, "checkpoint", 0), 0);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL), REASON_UNSIGNED);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_UNSIGNED);
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
 	scratch_write(&f->s, "checkpoint", "junk\n", 5);
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
 	assert_null(f->log);
 }
 
-/* --- witnesses and proofs ------------------------------------------------------------------------------------ */
+/* --- witnesses and proofs --------------------------------------------------------------------- */
 static void
 cosign(struct fixture *f, uint64_t old, struct buf *note)
 {
@@ -334,15 +360,21 @@ cosign(struct fixture *f, uint64_t old, struct buf *note)
 	assert_int_equal(audit_consistency(f->log, old, &proof), 0);
 	witness_request(&body, old, &proof, head, strlen(head));
 	assert_int_equal(witness_parse(&s, body.data, body.len), 0);
-	assert_int_equal(witness_cosignature(&reply, &s, "hub.example", f->hub, NOW / CLOCK_US_PER_S), 0);
-	assert_int_equal(witness_accept(note, head, strlen(head), reply.data, reply.len, &f->witness), 0);
+	assert_int_equal(witness_cosignature(&reply, &s, "hub.example", f->hub,
+				 NOW / CLOCK_US_PER_S),
+		0);
+	assert_int_equal(witness_accept(note, head, strlen(head), reply.data, reply.len,
+				 &f->witness),
+		0);
 }
 
 static void
 cosigned_heads_are_kept(void **state)
 {
 	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf two = BUF_MAX(8192), three = BUF_MAX(8192), plain = BUF_MAX(8192);
+	SCOPED(buf_done)
+	struct buf two = BUF_MAX(8192),
+		   three = BUF_MAX(8192), plain = BUF_MAX(8192);
 	struct verify_report report;
 	struct note_key stranger;
 
@@ -354,11 +386,13 @@ cosigned_heads_are_kept(void **state)
 	add(f, "three");
 	cosign(f, 2, &three);
 	assert_int_equal(audit_keep_cosigned(f->log, three.data, three.len, &f->witness), 0);
-	assert_int_equal(audit_keep_cosigned(f->log, two.data, two.len, &f->witness), 0); /* late: no step back */
+	assert_int_equal(audit_keep_cosigned(f->log, two.data, two.len, &f->witness),
+		0); /* late: no step back */
 	assert_int_equal(audit_cosigned(f->log), 3);
 
 	buf_puts(&plain, audit_checkpoint(f->log));
-	assert_int_equal(audit_keep_cosigned(f->log, plain.data, plain.len, &f->witness), REASON_UNKNOWN_KEY);
+	assert_int_equal(audit_keep_cosigned(f->log, plain.data, plain.len, &f->witness),
+		REASON_UNKNOWN_KEY);
 	assert_int_equal(audit_keep_cosigned(f->log, "x", 1, &f->witness), REASON_MALFORMED);
 	assert_int_equal(audit_cosigned(f->log), 3);
 
@@ -369,8 +403,11 @@ cosigned_heads_are_kept(void **state)
 	assert_int_equal(report.cosigned, 3);
 	assert_int_equal(report.cosigned_time_s, NOW / CLOCK_US_PER_S);
 	assert_string_equal(report.origin, "mainstay.audit/plant7");
-	assert_int_equal(note_key_make(&stranger, "x", NOTE_TYPE_COSIGNATURE, ed25519_public(f->hub)), 0);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), &stranger), REASON_UNKNOWN_KEY);
+	assert_int_equal(note_key_make(&stranger, "x", NOTE_TYPE_COSIGNATURE,
+				 ed25519_public(f->hub)),
+		0);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), &stranger),
+		REASON_UNKNOWN_KEY);
 }
 
 /* The disk of yesterday with the witness's memory of today. */
@@ -378,7 +415,8 @@ static void
 a_restored_disk_is_refused(void **state)
 {
 	const char *const save[] = { "cp", "-r", "log", "checkpoint", "hashes", "old", NULL };
-	const char *const back[] = { "sh", "-c", "rm -r log checkpoint hashes && mv old/* .", NULL };
+	const char *const back[] = { "sh", "-c", "rm -r log checkpoint hashes && mv old/* .",
+		NULL };
 	struct fixture *f = *state;
 	SCOPED(buf_done) struct buf note = BUF_MAX(8192);
 	struct audit *young;
@@ -398,9 +436,11 @@ a_restored_disk_is_refused(void **state)
 	assert_int_equal(unlinkat(f->s.fd, "cosigned", 0), 0);
 	reopen(f);
 	young = f->log;
-	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness), REASON_ROLLBACK);
+	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness),
+		REASON_ROLLBACK);
 	add(f, "not two");
-	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness), REASON_ALTERED);
+	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness),
+		REASON_ALTERED);
 	assert_int_equal(audit_cosigned(young), 0);
 	{
 		struct merkle_proof p;
@@ -413,7 +453,9 @@ static void
 proofs(void **state)
 {
 	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf note = BUF_MAX(8192), proof = BUF_MAX(65536), entry = BUF_MAX(65536);
+	SCOPED(buf_done)
+	struct buf note = BUF_MAX(8192),
+		   proof = BUF_MAX(65536), entry = BUF_MAX(65536);
 	const uint8_t *pub = ed25519_public(f->key);
 	struct audit_entry e;
 	SCOPED_JSON *doc = NULL;
@@ -426,18 +468,25 @@ proofs(void **state)
 	assert_int_equal(audit_keep_cosigned(f->log, note.data, note.len, &f->witness), 0);
 	add(f, "later");
 	assert_int_equal(audit_prove(f->log, 4, &proof), 0);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/plant7", pub, &f->witness), 0);
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/plant7",
+				 pub, &f->witness),
+		0);
 	assert_int_equal(n, 4);
 	assert_int_equal(audit_entry_parse(&e, &doc, entry.data, entry.len), 0);
 	assert_int_equal(e.n, 4);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/other", pub, NULL), REASON_ALTERED);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, ed25519_public(f->hub), NULL),
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/other",
+				 pub, NULL),
+		REASON_ALTERED);
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL,
+				 ed25519_public(f->hub), NULL),
 		REASON_UNKNOWN_KEY);
 	index = strstr((char *)proof.data, "index 4");
 	index[6] = '5';
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL), REASON_ALTERED);
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
+		REASON_ALTERED);
 	index[6] = 'x';
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL), REASON_MALFORMED);
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
+		REASON_MALFORMED);
 	assert_int_equal(verify_proof(&n, &entry, "", 0, NULL, pub, NULL), REASON_MALFORMED);
 	assert_int_equal(n, 4);
 	/* one beyond the cosigned head is proved by our own */
@@ -445,12 +494,14 @@ proofs(void **state)
 	assert_int_equal(audit_prove(f->log, 7, &proof), 0);
 	buf_reset(&entry);
 	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL), 0);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, &f->witness), REASON_UNKNOWN_KEY);
+	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, &f->witness),
+		REASON_UNKNOWN_KEY);
 	assert_int_equal(audit_prove(f->log, 8, &proof), REASON_NOT_FOUND);
 	{
 		static char big[256 * 1024 + 1];
 
-		assert_int_equal(verify_proof(&n, &entry, big, sizeof(big), NULL, pub, NULL), REASON_TOO_LARGE);
+		assert_int_equal(verify_proof(&n, &entry, big, sizeof(big), NULL, pub, NULL),
+			REASON_TOO_LARGE);
 	}
 }
 
@@ -458,7 +509,8 @@ static void
 entries_that_are_none(void **state)
 {
 #define ENTRY(kind, digest, reason)                                                                \
-	"{\"actor\":\"\",\"digest\":\"" digest "\",\"kind\":\"" kind "\",\"n\":0,\"object\":\"\",\"reason\":\"" reason \
+	"{\"actor\":\"\",\"digest\":\"" digest "\",\"kind\":\"" kind                               \
+	"\",\"n\":0,\"object\":\"\",\"reason\":\"" reason                                          \
 	"\",\"salt\":\"00\",\"time\":\"2027-01-01T00:00:00Z\"}"
 	static const struct {
 		const char *text;

@@ -22,8 +22,11 @@ setup(void **state)
 	(void)state;
 	assert_int_equal(ed25519_generate(&key), 0);
 	assert_int_equal(ed25519_generate(&hub), 0);
-	assert_int_equal(note_key_make(&log_key, ORIGIN, NOTE_TYPE_ED25519, ed25519_public(key)), 0);
-	assert_int_equal(note_key_make(&witness_key, "hub", NOTE_TYPE_COSIGNATURE, ed25519_public(hub)), 0);
+	assert_int_equal(note_key_make(&log_key, ORIGIN, NOTE_TYPE_ED25519, ed25519_public(key)),
+		0);
+	assert_int_equal(note_key_make(&witness_key, "hub", NOTE_TYPE_COSIGNATURE,
+				 ed25519_public(hub)),
+		0);
 	assert_int_equal(merkle_new(&tree), 0);
 	for (int i = 0; i < 20; i++) {
 		uint8_t leaf[32];
@@ -80,7 +83,11 @@ decide(const struct row *row)
 	assert_int_equal(witness_parse(&s, body.data, body.len), 0);
 	merkle_root(tree, row->stored, root);
 	other.key[0] ^= 1;
-	return witness_decide(&s, row->unknown ? NULL : row->bad_key ? &other : &log_key, row->stored, root);
+	return witness_decide(&s,
+		row->unknown	       ? NULL
+			: row->bad_key ? &other
+				       : &log_key,
+		row->stored, root);
 }
 
 static void
@@ -91,15 +98,21 @@ decisions(void **state)
 		{ "the first, empty", 0, 0, 0, .status = 200 },
 		{ "growth", 5, 5, 12, .status = 200 },
 		{ "the same again", 5, 5, 5, .status = 200 },
-		{ "unknown log", 5, 5, 12, .unknown = true, .status = 404, .reason = REASON_NOT_FOUND },
-		{ "signed by another", 5, 5, 12, .bad_key = true, .status = 403, .reason = REASON_BAD_SIGNATURE },
-		{ "old beyond size", 9, 9, 5, .no_proof = true, .status = 400, .reason = REASON_MALFORMED },
+		{ "unknown log", 5, 5, 12, .unknown = true, .status = 404,
+			.reason = REASON_NOT_FOUND },
+		{ "signed by another", 5, 5, 12, .bad_key = true, .status = 403,
+			.reason = REASON_BAD_SIGNATURE },
+		{ "old beyond size", 9, 9, 5, .no_proof = true, .status = 400,
+			.reason = REASON_MALFORMED },
 		{ "another old", 7, 5, 12, .status = 409, .reason = REASON_CONFLICT },
 		{ "from the start again", 7, 0, 12, .status = 409, .reason = REASON_CONFLICT },
-		{ "another root", 5, 5, 12, .wrong_root = true, .status = 422, .reason = REASON_ALTERED },
+		{ "another root", 5, 5, 12, .wrong_root = true, .status = 422,
+			.reason = REASON_ALTERED },
 		{ "no proof", 5, 5, 12, .no_proof = true, .status = 422, .reason = REASON_ALTERED },
-		{ "same size, another root", 5, 5, 5, .wrong_root = true, .status = 422, .reason = REASON_ALTERED },
-		{ "empty tree, another root", 0, 0, 0, .wrong_root = true, .status = 422, .reason = REASON_ALTERED },
+		{ "same size, another root", 5, 5, 5, .wrong_root = true, .status = 422,
+			.reason = REASON_ALTERED },
+		{ "empty tree, another root", 0, 0, 0, .wrong_root = true, .status = 422,
+			.reason = REASON_ALTERED },
 	};
 
 	(void)state;
@@ -119,8 +132,17 @@ bodies(void **state)
 {
 #define HASH "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
 	static const char *const rows[] = {
-		"", "old", "old \n\n", "old x\n\n", "old 01\n\n", "new 1\n\n", "old 1\n", "old 1\nAAAA\n\n",
-		"old 1\n" HASH, "old 1\n" HASH "\n", "old 1\n" HASH "\njunk",
+		"",
+		"old",
+		"old \n\n",
+		"old x\n\n",
+		"old 01\n\n",
+		"new 1\n\n",
+		"old 1\n",
+		"old 1\nAAAA\n\n",
+		"old 1\n" HASH,
+		"old 1\n" HASH "\n",
+		"old 1\n" HASH "\njunk",
 	};
 	SCOPED(buf_done) struct buf head = BUF_MAX(4096), many = BUF_MAX(WITNESS_BODY_MAX + 100);
 	SCOPED(scope_free) char *big = calloc(1, WITNESS_BODY_MAX + 1);
@@ -143,7 +165,9 @@ bodies(void **state)
 static void
 answers(void **state)
 {
-	SCOPED(buf_done) struct buf head = BUF_MAX(4096), body = BUF_MAX(8192), reply = BUF_MAX(4096);
+	SCOPED(buf_done)
+	struct buf head = BUF_MAX(4096),
+		   body = BUF_MAX(8192), reply = BUF_MAX(4096);
 	SCOPED(buf_done) struct buf whole = BUF_MAX(8192);
 	SCOPED(witness_submission_done) struct witness_submission s = { 0 };
 	struct merkle_proof none = { .n = 0 };
@@ -156,21 +180,27 @@ answers(void **state)
 	witness_request(&body, 0, &none, buf_text(&head), head.len);
 	assert_int_equal(witness_parse(&s, body.data, body.len), 0);
 	assert_int_equal(witness_cosignature(&reply, &s, "hub", hub, 1800000000), 0);
-	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len, &witness_key), 0);
+	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len,
+				 &witness_key),
+		0);
 	assert_int_equal(note_open(&n, whole.data, whole.len, "note"), 0);
 	assert_int_equal(note_verify(n, &witness_key, NULL), 0);
 	assert_int_equal(note_verify(n, &log_key, NULL), 0);
 
 	buf_reset(&whole);
 	other.key[0] ^= 1;
-	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len, &other),
+	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len,
+				 &other),
 		REASON_BAD_SIGNATURE);
 	other = witness_key;
 	other.id[0] ^= 1;
-	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len, &other),
+	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, reply.len,
+				 &other),
 		REASON_UNKNOWN_KEY);
-	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, "junk", 4, &witness_key), REASON_MALFORMED);
-	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data, WITNESS_BODY_MAX + 1, &witness_key),
+	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, "junk", 4, &witness_key),
+		REASON_MALFORMED);
+	assert_int_equal(witness_accept(&whole, buf_text(&head), head.len, reply.data,
+				 WITNESS_BODY_MAX + 1, &witness_key),
 		REASON_TOO_LARGE);
 	assert_int_equal(whole.len, 0);
 

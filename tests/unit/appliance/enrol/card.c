@@ -26,7 +26,8 @@ static struct card_hub hub;
 static json_t *
 make_root(size_t first_signer)
 {
-	json_t *signed_ = tuf_repo_new("root", 1, UINT64_C(1900000000000000)), *all = json_object(), *doc;
+	json_t *signed_ = tuf_repo_new("root", 1, UINT64_C(1900000000000000)), *all = json_object(),
+	       *doc;
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
 	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
 	json_t *roles = json_object();
@@ -35,12 +36,14 @@ make_root(size_t first_signer)
 	for (size_t i = 0; i < 3; i++)
 		memcpy(raw[i], ed25519_public(keys[i]), 32);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		json_object_set_new(roles, names[i], tuf_repo_role(all, (const uint8_t (*)[32])raw, 3, 2));
+		json_object_set_new(roles, names[i],
+			tuf_repo_role(all, (const uint8_t(*)[32])raw, 3, 2));
 	json_object_set_new(signed_, "roles", roles);
 	json_object_set_new(signed_, "keys", all);
 	json_object_set_new(signed_, "consistent_snapshot", json_true());
-	assert_int_equal(
-		tuf_repo_sign(&text, signed_, (const struct ed25519 *const *)keys + first_signer, 2), 0);
+	assert_int_equal(tuf_repo_sign(&text, signed_,
+				 (const struct ed25519 *const *)keys + first_signer, 2),
+		0);
 	json_decref(signed_);
 	doc = json_loadb((char *)text.data, text.len, 0, NULL);
 	assert_non_null(doc);
@@ -56,9 +59,13 @@ setup(void **state)
 	for (size_t i = 0; i < KEYS; i++)
 		assert_int_equal(ed25519_generate(&keys[i]), 0);
 	root_doc = make_root(0);
-	buf_printf(&text, "{\"v\":1,\"name\":\"hub one\",\"url\":\"https://hub.example:8443\",\"reply\":\"%s\","
-			  "\"witness\":{\"name\":\"hub.example/witness\",\"key\":\"%s\"},\"director\":\"%s\"}",
-		ed25519_public_hex(keys[0]), ed25519_public_hex(keys[1]), ed25519_public_hex(keys[2]));
+	buf_printf(&text,
+		"{\"v\":1,\"name\":\"hub "
+		"one\",\"url\":\"https://hub.example:8443\",\"reply\":\"%s\","
+		"\"witness\":{\"name\":\"hub.example/"
+		"witness\",\"key\":\"%s\"},\"director\":\"%s\"}",
+		ed25519_public_hex(keys[0]), ed25519_public_hex(keys[1]),
+		ed25519_public_hex(keys[2]));
 	assert_int_equal(card_facts(&hub, &facts, text.data, text.len), 0);
 	return 0;
 }
@@ -77,7 +84,9 @@ teardown(void **state)
 static void
 sign(struct buf *out, const json_t *signed_, size_t first_signer, size_t n)
 {
-	assert_int_equal(tuf_repo_sign(out, signed_, (const struct ed25519 *const *)keys + first_signer, n), 0);
+	assert_int_equal(tuf_repo_sign(out, signed_,
+				 (const struct ed25519 *const *)keys + first_signer, n),
+		0);
 }
 
 static json_t *
@@ -115,7 +124,8 @@ a_card_and_back(void **state)
 	/* by the judge's way */
 	assert_int_equal(tuf_split(&split, text.data, text.len, CARD_MAX, "card"), 0);
 	sigs = tuf_split_sigs(&split);
-	assert_int_equal(card_read_parts(&again, split.canonical.data, split.canonical.len, sigs), 0);
+	assert_int_equal(card_read_parts(&again, split.canonical.data, split.canonical.len, sigs),
+		0);
 	assert_memory_equal(again->fingerprint, digest, 32);
 }
 
@@ -153,13 +163,16 @@ cards_that_are_refused(void **state)
 	(void)state;
 	assert_int_equal(read_signed(signed_, 1, 2), 0);
 	assert_int_equal(read_signed(signed_, 0, 1), REASON_THRESHOLD);
-	assert_int_equal(read_signed(signed_, 2, 2), REASON_THRESHOLD); /* one of root and a stranger */
+	assert_int_equal(read_signed(signed_, 2, 2),
+		REASON_THRESHOLD); /* one of root and a stranger */
 	assert_int_equal(read_signed(signed_, 0, 0), REASON_UNSIGNED);
 	assert_int_equal(read_with("_type", json_string("root")), REASON_MALFORMED);
 	assert_int_equal(read_with("v", json_integer(0)), REASON_MALFORMED);
 	assert_int_equal(read_with("more", json_integer(0)), REASON_UNKNOWN_FIELD);
-	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 3)), REASON_MALFORMED);
-	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 0)), REASON_MALFORMED);
+	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 3)),
+		REASON_MALFORMED);
+	assert_int_equal(read_with("officers", json_pack("{s:i, s:i}", "keys", 2, "threshold", 0)),
+		REASON_MALFORMED);
 	assert_int_equal(read_with("root", json_object()), REASON_MALFORMED);
 	/* a root that its own threshold did not sign */
 	json_array_remove(json_object_get(bad_root, "signatures"), 0);
@@ -201,8 +214,9 @@ a_changed_card(void **state)
 static void
 shown_in_words(void **state)
 {
-	static const char *const words[] = { "Vendor Inc.", "https://hub.example:8443", "2 of 3 root keys", "2 of 3 officers",
-		"plant7", "acme", "telemetry", "updates", "remote", "hub.example/witness", "sha256:", "--accept" };
+	static const char *const words[] = { "Vendor Inc.", "https://hub.example:8443",
+		"2 of 3 root keys", "2 of 3 officers", "plant7", "acme", "telemetry", "updates",
+		"remote", "hub.example/witness", "sha256:", "--accept" };
 	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
 	SCOPED(card_freep) struct card *c = NULL;
 	SCOPED_JSON *signed_ = make_signed(), *obj = NULL;

@@ -14,9 +14,9 @@
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/trust/envelope.h"
 
-#define NOW   (UINT64_C(1800000000) * CLOCK_US_PER_S)
-#define HOUR  (UINT64_C(3600) * CLOCK_US_PER_S)
-#define DAY   (24 * HOUR)
+#define NOW (UINT64_C(1800000000) * CLOCK_US_PER_S)
+#define HOUR (UINT64_C(3600) * CLOCK_US_PER_S)
+#define DAY (24 * HOUR)
 
 struct fixture {
 	struct ed25519 *site, *audit, *courier, *other;
@@ -25,8 +25,8 @@ struct fixture {
 };
 
 static void
-request(struct fixture *f, const struct ed25519 *site, const char *daemon_site, const char *daemon_role,
-	uint64_t not_after)
+request(struct fixture *f, const struct ed25519 *site, const char *daemon_site,
+	const char *daemon_role, uint64_t not_after)
 {
 	SCOPED_JSON *daemon = NULL, *payload = NULL;
 
@@ -35,8 +35,9 @@ request(struct fixture *f, const struct ed25519 *site, const char *daemon_site, 
 	assert_int_equal(json_put_time(payload, "not_after", not_after), 0);
 	assert_int_equal(envelope_seal(&daemon, MESSAGE_DAEMON, payload, site), 0);
 	buf_reset(&f->body);
-	assert_int_equal(enrol_site_request(&f->body, &f->row.token, site, ed25519_public(f->audit), daemon,
-				 "linux-x86_64", NOW), 0);
+	assert_int_equal(enrol_site_request(&f->body, &f->row.token, site, ed25519_public(f->audit),
+				 daemon, "linux-x86_64", NOW),
+		0);
 }
 
 static int
@@ -143,7 +144,8 @@ daemon_keys(void **state)
 		SCOPED(enrol_hub_request_done) struct enrol_hub_request q = { 0 };
 
 		request(f, f->site, rows[i].site, rows[i].role, rows[i].not_after);
-		assert_int_equal(enrol_hub_read(&q, f->body.data, f->body.len, NOW), rows[i].reason);
+		assert_int_equal(enrol_hub_read(&q, f->body.data, f->body.len, NOW),
+			rows[i].reason);
 		assert_int_equal(q.site[0] != 0, rows[i].reason == REASON_NONE);
 	}
 }
@@ -179,8 +181,10 @@ requests_that_are_refused(void **state)
 	assert_int_equal(read_with(f, "x", json_integer(1), f->site), REASON_UNKNOWN_FIELD);
 	assert_int_equal(read_with(f, "v", json_integer(1), f->other), REASON_UNKNOWN_KEY);
 	assert_int_equal(read_with(f, "key", json_string(ZEROS), f->site), REASON_LOW_ORDER_KEY);
-	assert_int_equal(read_with(f, "audit_key", json_string(ZEROS), f->site), REASON_LOW_ORDER_KEY);
-	assert_int_equal(read_with(f, "key", json_string(ed25519_public_hex(f->other)), f->other), REASON_UNKNOWN_KEY);
+	assert_int_equal(read_with(f, "audit_key", json_string(ZEROS), f->site),
+		REASON_LOW_ORDER_KEY);
+	assert_int_equal(read_with(f, "key", json_string(ed25519_public_hex(f->other)), f->other),
+		REASON_UNKNOWN_KEY);
 	assert_int_equal(enrol_hub_read(&q, "{}", 2, NOW), REASON_MALFORMED);
 	assert_int_equal(enrol_hub_read(&q, big, sizeof(big), NOW), REASON_TOO_LARGE);
 	assert_null(q.daemon);
@@ -199,8 +203,10 @@ answers(void **state)
 	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant7", "acme"), 0);
 	assert_false(a.accepted);
 	assert_string_equal(a.customer, "acme");
-	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant8", "acme"), REASON_WRONG_ADDRESSEE);
-	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant7", "other"), REASON_WRONG_ADDRESSEE);
+	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant8", "acme"),
+		REASON_WRONG_ADDRESSEE);
+	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant7", "other"),
+		REASON_WRONG_ADDRESSEE);
 
 	buf_reset(&text);
 	assert_int_equal(enrol_hub_answer(&accepted, "plant7", "acme", record), 0);
@@ -213,8 +219,10 @@ answers(void **state)
 	buf_reset(&text);
 	json_object_del(accepted, "record");
 	assert_int_equal(json_canonical(&text, accepted), 0);
-	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant7", "acme"), REASON_MALFORMED);
-	assert_int_equal(enrol_site_answer(&a, "{\"x\":1}", 7, "plant7", "acme"), REASON_UNKNOWN_FIELD);
+	assert_int_equal(enrol_site_answer(&a, text.data, text.len, "plant7", "acme"),
+		REASON_MALFORMED);
+	assert_int_equal(enrol_site_answer(&a, "{\"x\":1}", 7, "plant7", "acme"),
+		REASON_UNKNOWN_FIELD);
 }
 
 #define WITH_SITE(fn) cmocka_unit_test_setup_teardown(fn, begin, end)

@@ -19,7 +19,8 @@ static struct scratch s;
 static int
 setup(void **state)
 {
-	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "anna", NULL };
+	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "anna",
+		NULL };
 	char path[128];
 
 	(void)state;
@@ -56,8 +57,12 @@ who(const struct sshkey_public *key, const char *engineer, const char *customer,
 static void
 seal(json_t **ret)
 {
-	struct site_record r = { .site = "plant7", .customer = "acme", .platform = "linux-x86_64", .name = "Plant 7, Ulm",
-		.engineer = "anna", .time_us = UINT64_C(1800000000000000) };
+	struct site_record r = { .site = "plant7",
+		.customer = "acme",
+		.platform = "linux-x86_64",
+		.name = "Plant 7, Ulm",
+		.engineer = "anna",
+		.time_us = UINT64_C(1800000000000000) };
 
 	memcpy(r.key, ed25519_public(site), 32);
 	r.labels = json_pack("{s:s}", "region", "south");
@@ -81,15 +86,18 @@ a_record_and_back(void **state)
 	assert_int_equal(r.time_us, UINT64_C(1800000000000000));
 	assert_int_equal(site_record_check(&r, "plant7", "acme", ed25519_public(site)), 0);
 	assert_int_equal(site_record_check(&r, "plant7", NULL, ed25519_public(site)), 0);
-	assert_int_equal(site_record_check(&r, "plant8", NULL, ed25519_public(site)), REASON_WRONG_ADDRESSEE);
-	assert_int_equal(site_record_check(&r, "plant7", "x", ed25519_public(site)), REASON_WRONG_ADDRESSEE);
+	assert_int_equal(site_record_check(&r, "plant8", NULL, ed25519_public(site)),
+		REASON_WRONG_ADDRESSEE);
+	assert_int_equal(site_record_check(&r, "plant7", "x", ed25519_public(site)),
+		REASON_WRONG_ADDRESSEE);
 	assert_int_equal(site_record_check(&r, "plant7", "acme", other), REASON_WRONG_ADDRESSEE);
 }
 
 static void
 people_decide(void **state)
 {
-	static const enum reason reasons[] = { REASON_UNKNOWN_KEY, REASON_REVOKED, REASON_WRONG_ROLE, REASON_STALE_PEOPLE };
+	static const enum reason reasons[] = { REASON_UNKNOWN_KEY, REASON_REVOKED,
+		REASON_WRONG_ROLE, REASON_STALE_PEOPLE };
 	SCOPED_JSON *sealed = NULL;
 
 	(void)state;
@@ -132,8 +140,9 @@ records_that_are_refused(void **state)
 	assert_int_equal(verify_with("site", json_string("NO")), REASON_MALFORMED);
 	assert_int_equal(verify_with("more", json_integer(1)), REASON_UNKNOWN_FIELD);
 	assert_int_equal(verify_with("labels", json_pack("{s:i}", "a", 1)), REASON_MALFORMED);
-	assert_int_equal(
-		verify_with("key", json_string("0000000000000000000000000000000000000000000000000000000000000000")),
+	assert_int_equal(verify_with("key",
+				 json_string("00000000000000000000000000000000000000000000000000000"
+					     "00000000000")),
 		REASON_LOW_ORDER_KEY);
 	/* a signature of another kind of message, and a changed payload */
 	assert_int_equal(envelope_seal_person(&login, MESSAGE_LOGIN, payload, anna), 0);

@@ -38,8 +38,15 @@ ids(void **state)
 		const char *name;
 		bool good;
 	} rows[] = {
-		{ "a", true }, { "plant-7.north_2", true }, { "7", true },
-		{ "", false }, { "-a", false }, { "A", false }, { "a b", false }, { "a/b", false }, { "..", false },
+		{ "a", true },
+		{ "plant-7.north_2", true },
+		{ "7", true },
+		{ "", false },
+		{ "-a", false },
+		{ "A", false },
+		{ "a b", false },
+		{ "a/b", false },
+		{ "..", false },
 		{ "0123456789012345678901234567890123456789012345678901234567890123", true },
 		{ "01234567890123456789012345678901234567890123456789012345678901234", false },
 	};
@@ -66,7 +73,8 @@ tokens_that_are_none(void **state)
 		{ "{\"v\":1,\"site\":\"S\"," REST "}\n", REASON_MALFORMED },
 		{ "{\"v\":1,\"site\":\"s\"," REST ",\"more\":1}", REASON_UNKNOWN_FIELD },
 		{ "{\"v\":1," REST "}\n", REASON_MALFORMED },
-		{ "{\"v\":1,\"site\":\"s\",\"customer\":\"c\",\"expires\":\"2027-01-01T00:00:00Z\",\"secret\":\"00\"}",
+		{ "{\"v\":1,\"site\":\"s\",\"customer\":\"c\",\"expires\":\"2027-01-01T00:00:00Z\","
+		  "\"secret\":\"00\"}",
 			REASON_MALFORMED },
 		{ "", REASON_MALFORMED },
 		{ "x", REASON_MALFORMED },

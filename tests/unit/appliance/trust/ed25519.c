@@ -39,7 +39,8 @@ wycheproof(void **state)
 	json_array_foreach(json_object_get(v, "testGroups"), i, group) {
 		uint8_t key[32];
 
-		assert_true(hex_decode(key, 32, text_of(json_object_get(group, "publicKey"), "pk")));
+		assert_true(hex_decode(key, 32,
+			text_of(json_object_get(group, "publicKey"), "pk")));
 		json_array_foreach(json_object_get(group, "tests"), j, test) {
 			SCOPED(buf_done) struct buf msg = BUF_MAX(4096), sig = BUF_MAX(4096);
 			bool valid = !strcmp(text_of(test, "result"), "valid");
@@ -47,9 +48,11 @@ wycheproof(void **state)
 
 			unhex(&msg, text_of(test, "msg"));
 			unhex(&sig, text_of(test, "sig"));
-			ok = sig.len == ED25519_SIG_LEN && ed25519_verify(key, msg.data, msg.len, sig.data);
+			ok = sig.len == ED25519_SIG_LEN &&
+				ed25519_verify(key, msg.data, msg.len, sig.data);
 			if (ok != valid)
-				fail_msg("case %lld", json_integer_value(json_object_get(test, "tcId")));
+				fail_msg("case %lld",
+					json_integer_value(json_object_get(test, "tcId")));
 			*(valid ? &good : &bad) += 1;
 		}
 	}
@@ -58,8 +61,8 @@ wycheproof(void **state)
 	json_decref(v);
 }
 
-/* A key that is a point of small order is refused; so is every non-canonical encoding.  Every other key of these
- * vectors passes. */
+/* A key that is a point of small order is refused; so is every non-canonical encoding.  Every other
+ * key of these vectors passes. */
 static void
 low_order_keys(void **state)
 {
@@ -127,7 +130,8 @@ signs_as_the_rfc_says(void **state)
 	(void)state;
 	hex_decode(seed, 32, "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
 	assert_int_equal(ed25519_from_seed(&k, seed), 0);
-	assert_string_equal(ed25519_public_hex(k), "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
+	assert_string_equal(ed25519_public_hex(k),
+		"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
 	assert_int_equal(ed25519_sign(k, "\x72", 1, sig), 0);
 	assert_string_equal(hex_encode(hex, sig, 64),
 		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"

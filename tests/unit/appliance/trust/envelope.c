@@ -34,7 +34,8 @@ teardown(void **state)
 static void
 a_daemons_envelope(void **state)
 {
-	SCOPED_JSON *payload = json_pack("{s:i, s:s}", "v", 1, "text", "two\nlines \"quoted\" \x01");
+	SCOPED_JSON *payload =
+		json_pack("{s:i, s:s}", "v", 1, "text", "two\nlines \"quoted\" \x01");
 	SCOPED_JSON *sealed = NULL;
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
 	SCOPED(envelope_freep) struct envelope *e = NULL, *as_result = NULL;
@@ -51,7 +52,8 @@ a_daemons_envelope(void **state)
 	assert_int_equal(envelope_verify_daemon(e, ed25519_public(other)), REASON_UNKNOWN_KEY);
 	/* the namespace is signed: a plan is no result */
 	assert_int_equal(envelope_open(&as_result, MESSAGE_RESULT, text.data, text.len), 0);
-	assert_int_equal(envelope_verify_daemon(as_result, ed25519_public(key)), REASON_BAD_SIGNATURE);
+	assert_int_equal(envelope_verify_daemon(as_result, ed25519_public(key)),
+		REASON_BAD_SIGNATURE);
 	assert_int_equal(refuse_last()->reason, REASON_BAD_SIGNATURE);
 	assert_string_equal(refuse_last()->operand, "result");
 }
@@ -95,7 +97,8 @@ forms(void **state)
 		{ "good", "{\"a\":1}", "[" SIG(ID_A) "]", REASON_NONE },
 		{ "no signature", "{\"a\":1}", "[]", REASON_UNSIGNED },
 		{ "not canonical: a space", "{\"a\": 1}", "[" SIG(ID_A) "]", REASON_MALFORMED },
-		{ "not canonical: order", "{\"b\":1,\"a\":1}", "[" SIG(ID_A) "]", REASON_MALFORMED },
+		{ "not canonical: order", "{\"b\":1,\"a\":1}", "[" SIG(ID_A) "]",
+			REASON_MALFORMED },
 		{ "a member twice", "{\"a\":1,\"a\":1}", "[" SIG(ID_A) "]", REASON_MALFORMED },
 		{ "an escaped newline", "{\"a\":\"\\n\"}", "[" SIG(ID_A) "]", REASON_MALFORMED },
 		{ "a raw newline", "{\"a\":\"\n\"}", "[" SIG(ID_A) "]", REASON_NONE },
@@ -105,8 +108,8 @@ forms(void **state)
 		{ "a real", "{\"a\":1.5}", "[" SIG(ID_A) "]", REASON_MALFORMED },
 		{ "a key twice", "{\"a\":1}", "[" SIG(ID_A) "," SIG(ID_A) "]", REASON_MALFORMED },
 		{ "a short keyid", "{\"a\":1}", "[" SIG("aa") "]", REASON_MALFORMED },
-		{ "more in a signature", "{\"a\":1}", "[{\"keyid\":\"" ID_A "\",\"sig\":\"0\",\"x\":1}]",
-			REASON_UNKNOWN_FIELD },
+		{ "more in a signature", "{\"a\":1}",
+			"[{\"keyid\":\"" ID_A "\",\"sig\":\"0\",\"x\":1}]", REASON_UNKNOWN_FIELD },
 		{ "a signature that is none", "{\"a\":1}", "[1]", REASON_MALFORMED },
 	};
 
@@ -171,8 +174,9 @@ sizes(void **state)
 	assert_int_equal(envelope_open_json(&e, MESSAGE_DAEMON, sealed), REASON_TOO_LARGE);
 	text = calloc(1, message_envelope_max(MESSAGE_DAEMON) + 2);
 	memset(text, ' ', message_envelope_max(MESSAGE_DAEMON) + 1);
-	assert_int_equal(
-		envelope_open(&e, MESSAGE_DAEMON, text, message_envelope_max(MESSAGE_DAEMON) + 1), REASON_TOO_LARGE);
+	assert_int_equal(envelope_open(&e, MESSAGE_DAEMON, text,
+				 message_envelope_max(MESSAGE_DAEMON) + 1),
+		REASON_TOO_LARGE);
 	assert_null(e);
 }
 
@@ -188,8 +192,11 @@ a_persons_envelope(void **state)
 
 	(void)state;
 	scratch_make(&s);
-	assert_int_equal(scratch_run(&s, (const char *[]){ "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "k",
-					      NULL }, NULL, 0, NULL), 0);
+	assert_int_equal(scratch_run(&s,
+				 (const char *[]){ "ssh-keygen", "-q", "-t", "ed25519", "-N", "",
+					 "-f", "k", NULL },
+				 NULL, 0, NULL),
+		0);
 	snprintf(path, sizeof(path), "%s/k", s.path);
 	assert_int_equal(sshkey_signer_open(&signer, path), 0);
 	assert_int_equal(envelope_seal_person(&sealed, MESSAGE_REQUEST, payload, signer), 0);
@@ -208,7 +215,8 @@ a_persons_envelope(void **state)
 		json_object_set_new(sig, "keyid", json_string(ID_A));
 		assert_int_equal(envelope_open_json(&bad, MESSAGE_REQUEST, sealed), 0);
 		assert_int_equal(envelope_claimed_key(bad, 0, &claimed), REASON_MALFORMED);
-		assert_int_equal(envelope_verify_person(bad, sshkey_signer_public(signer)), REASON_UNKNOWN_KEY);
+		assert_int_equal(envelope_verify_person(bad, sshkey_signer_public(signer)),
+			REASON_UNKNOWN_KEY);
 		bad = envelope_free(bad);
 		json_object_set_new(sig, "sig", json_string("not base64"));
 		assert_int_equal(envelope_open_json(&bad, MESSAGE_REQUEST, sealed), 0);

@@ -15,16 +15,17 @@
 #include "tests/fakes/vectors.h"
 
 enum { HEADERS = 16 };
-#define NOW  (UINT64_C(1800000000) * CLOCK_US_PER_S)
+#define NOW (UINT64_C(1800000000) * CLOCK_US_PER_S)
 #define BODY "{\"v\":1}"
 
-/* --- RFC 9421, B.2.6 and B.4 ----------------------------------------------------------------------------- */
+/* --- RFC 9421, B.2.6 and B.4 ------------------------------------------------------------------ */
 static void
 vector(const json_t *c, const uint8_t key[32], const struct ed25519 *secret)
 {
 	SCOPED(buf_done) struct buf base = BUF_MAX(HTTPSIG_BASE_MAX);
 	SCOPED(sfield_freep) struct sfield *input = NULL, *signature = NULL;
-	const json_t *q = json_object_get(c, "request"), *want = json_object_get(c, "signature_base");
+	const json_t *q = json_object_get(c, "request"),
+		     *want = json_object_get(c, "signature_base");
 	const char *in = json_string_value(json_object_get(c, "signature_input"));
 	const char *sig = json_string_value(json_object_get(c, "signature"));
 	struct httpsig_header headers[HEADERS];
@@ -39,17 +40,21 @@ vector(const json_t *c, const uint8_t key[32], const struct ed25519 *secret)
 	size_t i;
 
 	json_array_foreach(json_object_get(q, "headers"), i, pair) {
-		headers[m.n_headers++] = (struct httpsig_header){ json_string_value(json_array_get(pair, 0)),
-			json_string_value(json_array_get(pair, 1)) };
+		headers[m.n_headers++] =
+			(struct httpsig_header){ json_string_value(json_array_get(pair, 0)),
+				json_string_value(json_array_get(pair, 1)) };
 		if (!strcasecmp(headers[i].name, "host"))
 			m.authority = headers[i].value;
 	}
 	assert_int_equal(sfield_parse(&input, SFIELD_DICTIONARY, in, strlen(in), 0, "input"), 0);
-	assert_int_equal(sfield_parse(&signature, SFIELD_DICTIONARY, sig, strlen(sig), 0, "signature"), 0);
+	assert_int_equal(sfield_parse(&signature, SFIELD_DICTIONARY, sig, strlen(sig), 0,
+				 "signature"),
+		0);
 	assert_int_equal(httpsig_base(&base, &m, input->items), 0);
 	if (json_is_string(want))
 		assert_string_equal(buf_text(&base), json_string_value(want));
-	assert_int_equal(ed25519_verify(key, base.data, base.len, (const uint8_t *)signature->items->value.text),
+	assert_int_equal(ed25519_verify(key, base.data, base.len,
+				 (const uint8_t *)signature->items->value.text),
 		json_is_true(json_object_get(c, "valid")));
 	if (json_is_true(json_object_get(c, "valid"))) {
 		assert_int_equal(ed25519_sign(secret, base.data, base.len, made), 0);
@@ -90,7 +95,7 @@ rfc9421_vectors(void **state)
 	json_decref(v);
 }
 
-/* --- the signature base ------------------------------------------------------------------------------------ */
+/* --- the signature base ----------------------------------------------------------------------- */
 static void
 bases(void **state)
 {
@@ -101,8 +106,12 @@ bases(void **state)
 		{ "@method", "DELETE" },
 		{ "X-Umlaut", "\xc3\xbc" },
 	};
-	static const struct httpsig_message m = { .method = "get", .scheme = "https", .authority = "Hub.Example:443",
-		.target = "/a?b=c", .headers = headers, .n_headers = 5 };
+	static const struct httpsig_message m = { .method = "get",
+		.scheme = "https",
+		.authority = "Hub.Example:443",
+		.target = "/a?b=c",
+		.headers = headers,
+		.n_headers = 5 };
 	static const struct {
 		const char *covered;
 		const char *base; /* NULL: refused */
@@ -112,12 +121,14 @@ bases(void **state)
 			"\"@signature-params\": (\"@method\" \"@authority\")" },
 		{ "(\"@path\" \"@query\" \"@request-target\");created=1",
 			"\"@path\": /a\n\"@query\": ?b=c\n\"@request-target\": /a?b=c\n"
-			"\"@signature-params\": (\"@path\" \"@query\" \"@request-target\");created=1" },
+			"\"@signature-params\": (\"@path\" \"@query\" "
+			"\"@request-target\");created=1" },
 		{ "(\"@target-uri\" \"@scheme\")",
 			"\"@target-uri\": https://hub.example/a?b=c\n\"@scheme\": https\n"
 			"\"@signature-params\": (\"@target-uri\" \"@scheme\")" },
 		{ "(\"x-two\" \"x-empty\")",
-			"\"x-two\": a, b c\n\"x-empty\": \n\"@signature-params\": (\"x-two\" \"x-empty\")" },
+			"\"x-two\": a, b c\n\"x-empty\": \n\"@signature-params\": (\"x-two\" "
+			"\"x-empty\")" },
 		{ "()", "\"@signature-params\": ()" },
 		{ "(\"x-two\" \"x-two\")", NULL },
 		{ "(\"X-Two\")", NULL },
@@ -138,8 +149,9 @@ bases(void **state)
 		SCOPED(sfield_freep) struct sfield *f = NULL;
 		int r;
 
-		assert_int_equal(
-			sfield_parse(&f, SFIELD_LIST, rows[i].covered, strlen(rows[i].covered), 0, "row"), 0);
+		assert_int_equal(sfield_parse(&f, SFIELD_LIST, rows[i].covered,
+					 strlen(rows[i].covered), 0, "row"),
+			0);
 		r = httpsig_base(&base, &m, f->items);
 		if (r != (rows[i].base ? 0 : (int)REASON_MALFORMED))
 			fail_msg("%s: %d", rows[i].covered, r);
@@ -148,7 +160,7 @@ bases(void **state)
 	}
 }
 
-/* --- the profile ------------------------------------------------------------------------------------------ */
+/* --- the profile ------------------------------------------------------------------------------ */
 struct fixture {
 	struct ed25519 *key;
 	bool unknown;
@@ -180,8 +192,11 @@ begin(struct fixture *f)
 	f->headers[1] = (struct httpsig_header){ "Mainstay-Stream", "metrics" };
 	f->headers[2] = (struct httpsig_header){ "Mainstay-Sequence", "7" };
 	f->headers[3] = (struct httpsig_header){ "User-Agent", "x" };
-	f->m = (struct httpsig_message){ .method = "POST", .authority = "hub.example", .target = "/v1/metrics?a=b",
-		.headers = f->headers, .n_headers = 4 };
+	f->m = (struct httpsig_message){ .method = "POST",
+		.authority = "hub.example",
+		.target = "/v1/metrics?a=b",
+		.headers = f->headers,
+		.n_headers = 4 };
 	sha256_of(digest, BODY, strlen(BODY));
 	assert_int_equal(httpsig_sign_request(&f->fields, &f->m, digest, f->key, NOW), 0);
 	snprintf(f->input, sizeof(f->input), "%s", f->fields.input);
@@ -246,7 +261,7 @@ nothing_covered_may_change(void **state)
 	do {                                                                                       \
 		const char *was_ = f.member;                                                       \
 		f.member = (value);                                                                \
-		assert_int_equal(verify(&f, NOW), REASON_BAD_SIGNATURE);                            \
+		assert_int_equal(verify(&f, NOW), REASON_BAD_SIGNATURE);                           \
 		f.member = was_;                                                                   \
 	} while (0)
 	CHANGED(m.method, "PUT");
@@ -303,11 +318,12 @@ edited_inputs(void **state)
 		begin(&f);
 		at = strstr(f.fields.input, rows[i].from);
 		assert_non_null(at);
-		snprintf(f.input, sizeof(f.input), "%.*s%s%s", (int)(at - f.fields.input), f.fields.input, rows[i].to,
-			at + strlen(rows[i].from));
+		snprintf(f.input, sizeof(f.input), "%.*s%s%s", (int)(at - f.fields.input),
+			f.fields.input, rows[i].to, at + strlen(rows[i].from));
 		r = verify(&f, NOW);
 		if (r != (int)rows[i].reason)
-			fail_msg("%s -> %s: %s", rows[i].from, rows[i].to, refuse_token((enum reason)r));
+			fail_msg("%s -> %s: %s", rows[i].from, rows[i].to,
+				refuse_token((enum reason)r));
 		end(&f);
 	}
 }
@@ -355,12 +371,14 @@ bodies(void **state)
 		const char *digest;
 		enum reason reason;
 	} rows[] = {
-		{ "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:", REASON_NONE }, /* {"hello": "world"}\n */
+		{ "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+			REASON_NONE }, /* {"hello": "world"}\n */
 		{ "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:", REASON_HASH_MISMATCH },
 		{ "md5=:X48E9qOokqqrvdts8nOJRA==:", REASON_MALFORMED },
 		{ "sha-256=:X48E:", REASON_HASH_MISMATCH },
 		{ "sha-256", REASON_HASH_MISMATCH },
-		{ "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:, sha-512=:AAAA:", REASON_HASH_MISMATCH },
+		{ "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:, sha-512=:AAAA:",
+			REASON_HASH_MISMATCH },
 		{ "", REASON_MALFORMED },
 		{ "(((", REASON_MALFORMED },
 	};
@@ -398,13 +416,14 @@ replies(void **state)
 	headers[2] = (struct httpsig_header){ "signature-input", fields.input };
 	headers[3] = (struct httpsig_header){ "signature", fields.signature };
 	m.n_headers = 4;
-#define VERIFY(nonce, k) httpsig_verify_reply(&m, BODY, strlen(BODY), nonce, ed25519_public(k), &created)
+#define VERIFY(nonce, k)                                                                           \
+	httpsig_verify_reply(&m, BODY, strlen(BODY), nonce, ed25519_public(k), &created)
 	assert_int_equal(VERIFY("n\"once", key), 0);
 	assert_int_equal(created, NOW / CLOCK_US_PER_S);
 	assert_int_equal(VERIFY("another", key), REASON_REPLAYED);
 	assert_int_equal(VERIFY("n\"once", other), REASON_BAD_SIGNATURE);
-	assert_int_equal(
-		httpsig_verify_reply(&m, BODY, 3, "n\"once", ed25519_public(key), NULL), REASON_HASH_MISMATCH);
+	assert_int_equal(httpsig_verify_reply(&m, BODY, 3, "n\"once", ed25519_public(key), NULL),
+		REASON_HASH_MISMATCH);
 	m.status = 409;
 	assert_int_equal(VERIFY("n\"once", key), REASON_BAD_SIGNATURE);
 	m.status = 200;
@@ -427,9 +446,12 @@ replies(void **state)
 
 	m.n_headers = 0;
 	assert_int_equal(VERIFY("n", key), REASON_UNSIGNED);
-	assert_int_equal(httpsig_sign_reply(&fields, &m, digest, "line\nbreak", key, NOW), REASON_MALFORMED);
+	assert_int_equal(httpsig_sign_reply(&fields, &m, digest, "line\nbreak", key, NOW),
+		REASON_MALFORMED);
 	assert_int_equal(httpsig_sign_reply(&fields, &m, digest,
-				 "0123456789012345678901234567890123456789012345678901234567890123456789", key, NOW),
+				 "01234567890123456789012345678901234567890123456789012345678901234"
+				 "56789",
+				 key, NOW),
 		REASON_TOO_LARGE);
 }
 

@@ -60,14 +60,20 @@ signed_and_cosigned(void **state)
 	assert_int_equal(ed25519_generate(&witness), 0);
 	note_checkpoint_text(&text, &c);
 	assert_int_equal(note_sign(&note, buf_text(&text), text.len, c.origin, log), 0);
-	assert_int_equal(note_cosign(&note, buf_text(&text), text.len, "hub.example", witness, 1800000000), 0);
+	assert_int_equal(note_cosign(&note, buf_text(&text), text.len, "hub.example", witness,
+				 1800000000),
+		0);
 	assert_int_equal(note_open(&n, note.data, note.len, "note"), 0);
 	assert_int_equal(note_checkpoint_parse(&back, n->text, n->text_len, "note"), 0);
 	assert_int_equal(back.size, 42);
 
 	assert_int_equal(note_key_make(&lk, c.origin, NOTE_TYPE_ED25519, ed25519_public(log)), 0);
-	assert_int_equal(note_key_make(&wk, "hub.example", NOTE_TYPE_COSIGNATURE, ed25519_public(witness)), 0);
-	assert_int_equal(note_key_make(&stranger, "x.example", NOTE_TYPE_COSIGNATURE, ed25519_public(log)), 0);
+	assert_int_equal(note_key_make(&wk, "hub.example", NOTE_TYPE_COSIGNATURE,
+				 ed25519_public(witness)),
+		0);
+	assert_int_equal(note_key_make(&stranger, "x.example", NOTE_TYPE_COSIGNATURE,
+				 ed25519_public(log)),
+		0);
 	assert_int_equal(note_verify(n, &lk, NULL), 0);
 	assert_int_equal(note_verify(n, &wk, &when), 0);
 	assert_int_equal(when, 1800000000);
@@ -89,7 +95,8 @@ notes_that_are_none(void **state)
 		enum reason reason;
 	} rows[] = {
 		{ "a\n\n" DASH " name AAAAAAA=\n", REASON_NONE },
-		{ "a\n\nb\n\n" DASH " name AAAAAAA=\n", REASON_NONE }, /* the last blank line counts */
+		{ "a\n\nb\n\n" DASH " name AAAAAAA=\n",
+			REASON_NONE }, /* the last blank line counts */
 		{ "", REASON_MALFORMED },
 		{ "a\n", REASON_MALFORMED },
 		{ "a\n\n", REASON_UNSIGNED },
@@ -160,11 +167,14 @@ static void
 keys_that_are_none(void **state)
 {
 	static const char *const rows[] = {
-		"", "name", "name+00", "name+0000000g+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-		"example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",  /* another id */
-		"example.com/bar+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",  /* another name */
-		"example.com/foo+530d903a+BekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",  /* another type */
-		"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3Q==",  /* short */
+		"",
+		"name",
+		"name+00",
+		"name+0000000g+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+		"example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* another id */
+		"example.com/bar+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* another name */
+		"example.com/foo+530d903a+BekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* another type */
+		"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3Q==", /* short */
 		"exam ple+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
 	};
 	uint8_t raw[32] = { 9 };

@@ -65,7 +65,8 @@ value_of(const json_t *v)
 		const json_t *text = json_object_get(v, "value");
 
 		out.kind = !strcmp(type, "token") ? SFIELD_TOKEN
-			: !strcmp(type, "binary") ? SFIELD_BYTES : SFIELD_DISPLAY;
+			: !strcmp(type, "binary") ? SFIELD_BYTES
+						  : SFIELD_DISPLAY;
 		out.text = json_string_value(text);
 		out.len = json_string_length(text);
 		if (out.kind == SFIELD_BYTES)
@@ -74,11 +75,13 @@ value_of(const json_t *v)
 	return out;
 }
 
-/* Our keys are C strings, so one that holds NUL cannot even be asked for: another bad letter stands for it. */
+/* Our keys are C strings, so one that holds NUL cannot even be asked for: another bad letter stands
+ * for it. */
 static const char *
 key_of(const json_t *v)
 {
-	return strlen(json_string_value(v)) == json_string_length(v) ? json_string_value(v) : "\x01";
+	return strlen(json_string_value(v)) == json_string_length(v) ? json_string_value(v)
+								     : "\x01";
 }
 
 static struct sfield_param *
@@ -145,7 +148,9 @@ form_of(const json_t *c)
 {
 	const char *type = json_string_value(json_object_get(c, "header_type"));
 
-	return !strcmp(type, "item") ? SFIELD_ITEM : !strcmp(type, "list") ? SFIELD_LIST : SFIELD_DICTIONARY;
+	return !strcmp(type, "item")	? SFIELD_ITEM
+		: !strcmp(type, "list") ? SFIELD_LIST
+					: SFIELD_DICTIONARY;
 }
 
 static void
@@ -188,17 +193,19 @@ parse_case(const json_t *c)
 	if (strcmp(buf_text(&out), buf_text(&canonical)))
 		fail_msg("%s: wrote %s", name, buf_text(&out));
 	/* the same from what the vectors say was meant */
-	assert_int_equal(sfield_write(&other, form, expected_of(form, json_object_get(c, "expected"))), 0);
+	assert_int_equal(sfield_write(&other, form,
+				 expected_of(form, json_object_get(c, "expected"))),
+		0);
 	assert_string_equal(buf_text(&other), buf_text(&canonical));
 }
 
 static void
 all_parse_vectors(void **state)
 {
-	static const char *const files[] = { "binary", "boolean", "date", "dictionary", "display-string",
-		"examples", "item", "key-generated", "large-generated", "list", "listlist", "number-generated",
-		"number", "param-dict", "param-list", "param-listlist", "string-generated", "string",
-		"token-generated", "token" };
+	static const char *const files[] = { "binary", "boolean", "date", "dictionary",
+		"display-string", "examples", "item", "key-generated", "large-generated", "list",
+		"listlist", "number-generated", "number", "param-dict", "param-list",
+		"param-listlist", "string-generated", "string", "token-generated", "token" };
 	size_t i, j, n = 0;
 
 	(void)state;
@@ -220,7 +227,8 @@ all_parse_vectors(void **state)
 static void
 all_serialisation_vectors(void **state)
 {
-	static const char *const files[] = { "key-generated", "number", "string-generated", "token-generated" };
+	static const char *const files[] = { "key-generated", "number", "string-generated",
+		"token-generated" };
 	size_t i, j, n = 0;
 
 	(void)state;
@@ -228,17 +236,22 @@ all_serialisation_vectors(void **state)
 		char name[96];
 		json_t *v, *c;
 
-		snprintf(name, sizeof(name), "structured-fields/serialisation-tests/%s.json", files[i]);
+		snprintf(name, sizeof(name), "structured-fields/serialisation-tests/%s.json",
+			files[i]);
 		v = vectors_load(name);
 		json_array_foreach(v, j, c) {
-			SCOPED(buf_done) struct buf canonical = BUF_MAX(TEXT_MAX), out = BUF_MAX(TEXT_MAX);
+			SCOPED(buf_done)
+			struct buf canonical = BUF_MAX(TEXT_MAX),
+				   out = BUF_MAX(TEXT_MAX);
 			enum sfield_form form = form_of(c);
-			int r = sfield_write(&out, form, expected_of(form, json_object_get(c, "expected")));
+			int r = sfield_write(&out, form,
+				expected_of(form, json_object_get(c, "expected")));
 
 			n++;
 			if (json_is_true(json_object_get(c, "must_fail"))) {
 				if (r != REASON_MALFORMED)
-					fail_msg("%s: wrote %s", json_string_value(json_object_get(c, "name")),
+					fail_msg("%s: wrote %s",
+						json_string_value(json_object_get(c, "name")),
 						buf_text(&out));
 				continue;
 			}
@@ -275,7 +288,8 @@ flags_make_it_stricter(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(sfield_freep) struct sfield *f = NULL;
 		uint64_t before = refuse_count(REASON_MALFORMED);
-		int r = sfield_parse(&f, SFIELD_DICTIONARY, rows[i].text, strlen(rows[i].text), rows[i].flags, "x");
+		int r = sfield_parse(&f, SFIELD_DICTIONARY, rows[i].text, strlen(rows[i].text),
+			rows[i].flags, "x");
 
 		assert_int_equal(r, rows[i].good ? 0 : (int)REASON_MALFORMED);
 		assert_int_equal(refuse_count(REASON_MALFORMED) - before, !rows[i].good);

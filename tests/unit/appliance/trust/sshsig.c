@@ -18,13 +18,14 @@
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/vectors.h"
 
-#define NS  "request@mainstay"
+#define NS "request@mainstay"
 #define MSG "{\"what\":\"restart\"}"
 
 static void
 keygen(const struct scratch *s, const char *type, const char *name, const char *phrase)
 {
-	const char *argv[] = { "ssh-keygen", "-q", "-t", type, "-N", phrase, "-C", "a comment", "-f", name, NULL };
+	const char *argv[] = { "ssh-keygen", "-q", "-t", type, "-N", phrase, "-C", "a comment",
+		"-f", name, NULL };
 
 	assert_int_equal(scratch_run(s, argv, NULL, 0, NULL), 0);
 }
@@ -62,9 +63,12 @@ we_take_what_ssh_keygen_makes(void **state)
 	(void)state;
 	scratch_make(&s);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		SCOPED(buf_done) struct buf text = BUF_MAX(SSHSIG_ARMOUR_MAX), blob = BUF_MAX(SSHSIG_BLOB_MAX);
+		SCOPED(buf_done)
+		struct buf text = BUF_MAX(SSHSIG_ARMOUR_MAX),
+			   blob = BUF_MAX(SSHSIG_BLOB_MAX);
 		char pub[32];
-		const char *argv[] = { "ssh-keygen", "-Y", "sign", "-q", "-f", types[i], "-n", NS, NULL };
+		const char *argv[] = { "ssh-keygen", "-Y", "sign", "-q", "-f", types[i], "-n", NS,
+			NULL };
 		struct sshkey_public key, other;
 		uint64_t bad = refuse_count(REASON_BAD_SIGNATURE);
 
@@ -73,27 +77,36 @@ we_take_what_ssh_keygen_makes(void **state)
 		read_public(&key, &s, pub);
 		assert_int_equal(scratch_run(&s, argv, MSG, strlen(MSG), &text), 0);
 		assert_int_equal(sshsig_dearmour(&blob, text.data, text.len, "sig"), 0);
-		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG), "m"), 0);
+		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG),
+					 "m"),
+			0);
 
-		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, "permit@mainstay", MSG, strlen(MSG), "m"),
+		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, "permit@mainstay", MSG,
+					 strlen(MSG), "m"),
 			REASON_BAD_SIGNATURE);
-		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG) - 1, "m"),
+		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG) - 1,
+					 "m"),
 			REASON_BAD_SIGNATURE);
 		assert_int_equal(refuse_count(REASON_BAD_SIGNATURE) - bad, 2);
 		keygen(&s, "ed25519", i ? "other2" : "other1", "");
 		read_public(&other, &s, i ? "other2.pub" : "other1.pub");
-		assert_int_equal(sshsig_verify(blob.data, blob.len, &other, NS, MSG, strlen(MSG), "m"),
+		assert_int_equal(sshsig_verify(blob.data, blob.len, &other, NS, MSG, strlen(MSG),
+					 "m"),
 			REASON_UNKNOWN_KEY);
 		/* no byte of it may differ, be missing or be added */
 		for (size_t at = 0; at < blob.len; at++) {
 			blob.data[at] ^= 0x40;
-			assert_int_not_equal(
-				sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG), "m"), 0);
+			assert_int_not_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG,
+						     strlen(MSG), "m"),
+				0);
 			blob.data[at] ^= 0x40;
-			assert_int_not_equal(sshsig_verify(blob.data, at, &key, NS, MSG, strlen(MSG), "m"), 0);
+			assert_int_not_equal(sshsig_verify(blob.data, at, &key, NS, MSG,
+						     strlen(MSG), "m"),
+				0);
 		}
 		buf_u8(&blob, 0);
-		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG), "m"),
+		assert_int_equal(sshsig_verify(blob.data, blob.len, &key, NS, MSG, strlen(MSG),
+					 "m"),
 			REASON_MALFORMED);
 	}
 	scratch_remove(&s);
@@ -103,10 +116,12 @@ we_take_what_ssh_keygen_makes(void **state)
 static void
 check_with_ssh_keygen(const struct scratch *s, const struct sshkey_signer *signer, bool expect)
 {
-	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX), text = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(buf_done)
+	struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX),
+		   text = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	SCOPED(buf_done) struct buf allowed = BUF_MAX(4096);
-	const char *argv[] = { "ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", "anna@vendor", "-n", NS, "-s",
-		"our.sig", NULL };
+	const char *argv[] = { "ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", "anna@vendor",
+		"-n", NS, "-s", "our.sig", NULL };
 	char line[SSHKEY_LINE_MAX];
 
 	assert_int_equal(sshsig_sign(&blob, signer, NS, MSG, strlen(MSG)), 0);
@@ -161,13 +176,17 @@ the_agent_signs(void **state)
 	assert_int_equal(sshkey_signer_open(&signer, NULL), REASON_NOT_FOUND);
 	/* a key we do not take stands in nobody's way */
 	keygen(&s, "rsa", "rsa", "");
-	assert_int_equal(scratch_run(&s, (const char *[]){ "ssh-add", "-q", "rsa", NULL }, NULL, 0, NULL), 0);
+	assert_int_equal(scratch_run(&s, (const char *[]){ "ssh-add", "-q", "rsa", NULL }, NULL, 0,
+				 NULL),
+		0);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		char pub[32];
 
 		keygen(&s, types[i], types[i], "");
-		assert_int_equal(
-			scratch_run(&s, (const char *[]){ "ssh-add", "-q", types[i], NULL }, NULL, 0, NULL), 0);
+		assert_int_equal(scratch_run(&s,
+					 (const char *[]){ "ssh-add", "-q", types[i], NULL }, NULL,
+					 0, NULL),
+			0);
 		if (i == 0) {
 			assert_int_equal(sshkey_signer_open(&signer, NULL), 0);
 			check_with_ssh_keygen(&s, signer, true);
@@ -186,11 +205,14 @@ the_agent_signs(void **state)
 
 	/* gone from the agent between choosing and signing */
 	assert_int_equal(sshkey_signer_open(&signer, path), 0);
-	assert_int_equal(scratch_run(&s, (const char *[]){ "ssh-add", "-q", "-D", NULL }, NULL, 0, NULL), 0);
+	assert_int_equal(scratch_run(&s, (const char *[]){ "ssh-add", "-q", "-D", NULL }, NULL, 0,
+				 NULL),
+		0);
 	{
 		SCOPED(buf_done) struct buf out = BUF_MAX(4096);
 
-		assert_int_equal(sshkey_signer_sign(signer, MSG, strlen(MSG), &out), REASON_NOT_APPROVED);
+		assert_int_equal(sshkey_signer_sign(signer, MSG, strlen(MSG), &out),
+			REASON_NOT_APPROVED);
 		assert_int_equal(out.len, 0);
 	}
 	signer = sshkey_signer_free(signer);
@@ -245,22 +267,24 @@ keys_that_are_refused(void **state)
 		enum reason reason;
 	} rows[] = {
 		{ "nothing", "", REASON_MALFORMED },
-		{ "RSA",
-			"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAIQC7", REASON_MALFORMED },
+		{ "RSA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAIQC7", REASON_MALFORMED },
 		{ "no base64", "ssh-ed25519 !!!!", REASON_MALFORMED },
-		{ "two lines",
-			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB\nx", REASON_MALFORMED },
+		{ "two lines", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB\nx", REASON_MALFORMED },
 		{ "all zero, of small order",
-			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+			"ssh-ed25519 "
+			"AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 			REASON_LOW_ORDER_KEY },
 		{ "another type before it",
-			"ecdsa-sha2-nistp256 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
+			"ecdsa-sha2-nistp256 "
+			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
 			REASON_MALFORMED },
 		{ "a good one",
-			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me",
+			"ssh-ed25519 "
+			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me",
 			REASON_NONE },
 		{ "cut short",
-			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSg==",
+			"ssh-ed25519 "
+			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSg==",
 			REASON_MALFORMED },
 	};
 
@@ -279,7 +303,8 @@ keys_that_are_refused(void **state)
 
 /* A token of our own making: an Ed25519 or P-256 key that signs as PROTOCOL.u2f says. */
 static void
-token_public(struct sshkey_public *key, const char *type, const uint8_t *raw, size_t len, bool curve)
+token_public(struct sshkey_public *key, const char *type, const uint8_t *raw, size_t len,
+	bool curve)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(SSHKEY_BLOB_MAX);
 
@@ -346,7 +371,9 @@ a_p256_token(void **state)
 	ECDSA_SIG *es;
 
 	(void)state;
-	assert_int_equal(EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len, &len), 1);
+	assert_int_equal(EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len,
+				 &len),
+		1);
 	token_public(&key, "sk-ecdsa-sha2-nistp256@openssh.com", point, len, true);
 	token_message(&m, 1, MSG);
 	assert_int_equal(EVP_DigestSignInit(c, NULL, EVP_sha256(), NULL, pkey), 1);
@@ -365,14 +392,15 @@ a_p256_token(void **state)
 	buf_u8(&sig, 1);
 	buf_u32(&sig, 7);
 	assert_int_equal(sshkey_verify(&key, sig.data, sig.len, MSG, strlen(MSG), "m"), 0);
-	assert_int_equal(sshkey_verify(&key, sig.data, sig.len, "other", 5, "m"), REASON_BAD_SIGNATURE);
+	assert_int_equal(sshkey_verify(&key, sig.data, sig.len, "other", 5, "m"),
+		REASON_BAD_SIGNATURE);
 	ECDSA_SIG_free(es);
 	EVP_MD_CTX_free(c);
 	EVP_PKEY_free(pkey);
 }
 
-/* Wycheproof's signatures are DER; those with a strict SEQUENCE of two INTEGERs translate byte for byte to SSH's two
- * numbers, whose encoding is the same.  The others have no SSH form. */
+/* Wycheproof's signatures are DER; those with a strict SEQUENCE of two INTEGERs translate byte for
+ * byte to SSH's two numbers, whose encoding is the same.  The others have no SSH form. */
 static bool
 der_to_ssh(struct buf *out, const uint8_t *p, size_t len)
 {
@@ -399,7 +427,8 @@ wycheproof_p256(void **state)
 	json_array_foreach(json_object_get(v, "testGroups"), i, group) {
 		SCOPED(buf_done) struct buf blob = BUF_MAX(SSHKEY_BLOB_MAX);
 		const char *hex =
-			json_string_value(json_object_get(json_object_get(group, "publicKey"), "uncompressed"));
+			json_string_value(json_object_get(json_object_get(group, "publicKey"),
+				"uncompressed"));
 		struct sshkey_public key;
 		uint8_t point[65];
 
@@ -412,12 +441,14 @@ wycheproof_p256(void **state)
 			SCOPED(buf_done) struct buf rs = BUF_MAX(8192), sig = BUF_MAX(8192);
 			const char *m = json_string_value(json_object_get(test, "msg"));
 			const char *s = json_string_value(json_object_get(test, "sig"));
-			bool valid = !strcmp(json_string_value(json_object_get(test, "result")), "valid");
+			bool valid = !strcmp(json_string_value(json_object_get(test, "result")),
+				"valid");
 			uint8_t msg[64], der[8192];
 			bool ok;
 
 			assert_true(strlen(m) / 2 <= sizeof(msg) && strlen(s) / 2 <= sizeof(der));
-			assert_true(hex_decode(msg, strlen(m) / 2, m) && hex_decode(der, strlen(s) / 2, s));
+			assert_true(hex_decode(msg, strlen(m) / 2, m) &&
+				hex_decode(der, strlen(s) / 2, s));
 			if (!der_to_ssh(&rs, der, strlen(s) / 2)) {
 				assert_false(valid);
 				none++;
@@ -427,7 +458,8 @@ wycheproof_p256(void **state)
 			put_string(&sig, rs.data, rs.len);
 			ok = sshkey_verify(&key, sig.data, sig.len, msg, strlen(m) / 2, "m") == 0;
 			if (ok != valid)
-				fail_msg("case %lld: %d", json_integer_value(json_object_get(test, "tcId")), ok);
+				fail_msg("case %lld: %d",
+					json_integer_value(json_object_get(test, "tcId")), ok);
 			*(valid ? &good : &bad) += 1;
 		}
 	}
@@ -443,14 +475,23 @@ armour_is_strict(void **state)
 		const char *name, *text;
 		bool good;
 	} rows[] = {
-		{ "whole", "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n", true },
-		{ "blanks around", "\n -----BEGIN SSH SIGNATURE-----\nAA\nAA\n-----END SSH SIGNATURE-----\n\n", true },
-		{ "another label", "-----BEGIN SSH PUBLIC KEY-----\nAAAA\n-----END SSH PUBLIC KEY-----\n", false },
+		{ "whole", "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n",
+			true },
+		{ "blanks around",
+			"\n -----BEGIN SSH SIGNATURE-----\nAA\nAA\n-----END SSH SIGNATURE-----\n\n",
+			true },
+		{ "another label",
+			"-----BEGIN SSH PUBLIC KEY-----\nAAAA\n-----END SSH PUBLIC KEY-----\n",
+			false },
 		{ "no end", "-----BEGIN SSH SIGNATURE-----\nAAAA\n", false },
-		{ "bytes before", "x-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n", false },
+		{ "bytes before",
+			"x-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n",
+			false },
 		{ "empty", "-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n", false },
-		{ "end on the same line", "-----BEGIN SSH SIGNATURE-----\nAAAA-----END SSH SIGNATURE-----\n", false },
-		{ "no base64", "-----BEGIN SSH SIGNATURE-----\nAA*A\n-----END SSH SIGNATURE-----\n", false },
+		{ "end on the same line",
+			"-----BEGIN SSH SIGNATURE-----\nAAAA-----END SSH SIGNATURE-----\n", false },
+		{ "no base64", "-----BEGIN SSH SIGNATURE-----\nAA*A\n-----END SSH SIGNATURE-----\n",
+			false },
 		{ "nothing", "", false },
 	};
 
