@@ -1,0 +1,105 @@
+/* Requests, plans, results and programs' output; the first byte chooses. */
+#include "remote/request/request.h"
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "remote/request/plan.h"
+#include "remote/request/result.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Whatever an engineer wrote, the text for the approver is lines of visible characters, as many as the plan has
+ * and not one more. */
+static void
+check_text(const struct request *q)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_PLAN_TEXT_MAX);
+	const struct request_plan_facts f = {
+		.request = q,
+		.release = "1",
+		.state = "running",
+		.risk = "observe",
+		.rights = "reads",
+		.argv = argv,
+		.downtime = "none",
+	};
+	size_t lines = 0;
+
+	if (request_plan_text(&b, &f))
+		return;
+	for (size_t i = 0; i < b.len; i++) {
+		lines += b.data[i] == '\n';
+		if (b.data[i] < 0x20 && b.data[i] != '\n')
+			__builtin_trap();
+	}
+	if (lines != 15 + json_object_size(q->args))
+		__builtin_trap();
+}
+
+static void
+try_request(const uint8_t *data, size_t size)
+{
+	SCOPED(request_freep) struct request *q = NULL, *again = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
+	SCOPED_JSON *doc = NULL;
+
+	if (request_parse(&q, data, size))
+		return;
+	/* What was taken can be written, and is then taken again. */
+	if (!request_id_ok(q->id) || request_json(&doc, q) || json_canonical(&b, doc)
+		|| request_parse(&again, b.data, b.len))
+		__builtin_trap();
+	check_text(q);
+}
+
+static void
+try_message(const uint8_t *data, size_t size, bool is_plan)
+{
+	SCOPED(request_plan_freep) struct request_plan *plan = NULL;
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED_JSON *doc = NULL, *again = NULL;
+
+	if (json_read_canonical(&doc, data, size, 1 << 20, "message"))
+		return;
+	if (is_plan)
+		(void)request_plan_parse(&plan, doc);
+	else if (request_result_parse(&result, doc) == 0
+		&& (request_result_json(&again, result) || !json_equal(doc, again)))
+		__builtin_trap();
+}
+
+static void
+try_output(const uint8_t *data, size_t size)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	SCOPED_JSON *text = NULL;
+
+	(void)request_result_text(&b, data, size, 4096);
+	text = json_stringn((const char *)b.data, b.len);
+	if (buf_error(&b) || (b.len > 0 && !text)) /* it must be UTF-8 */
+		__builtin_trap();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	log_quiet_refusals(true);
+	if (!size)
+		return 0;
+	switch (data[0]) {
+	case 'q':
+		try_request(data + 1, size - 1);
+		break;
+	case 'p':
+	case 'r':
+		try_message(data + 1, size - 1, data[0] == 'p');
+		break;
+	default:
+		try_output(data + 1, size - 1);
+		break;
+	}
+	return 0;
+}
