@@ -12,8 +12,15 @@ struct cursor {
 	bool failed; /* once set, every read gives 0 or NULL */
 };
 
-#define CURSOR(data, len)                                                                          \
-	((struct cursor){ .p = (const uint8_t *)(data), .end = (const uint8_t *)(data) + (len) })
+static inline struct cursor
+cursor_over(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	/* An empty input may be NULL, to which nothing can be added, not even 0. */
+	return (struct cursor){ .p = p, .end = len ? p + len : p };
+}
+#define CURSOR(data, len) cursor_over((data), (len))
 
 uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c); /* big endian */
