@@ -60,9 +60,6 @@ read_service(struct config *c, const json_t *item)
 	};
 	int r;
 
-	if (c->n_services == CONFIG_SERVICES_MAX)
-		return REFUSE(REASON_TOO_LARGE, "config", "more than %d services",
-			CONFIG_SERVICES_MAX);
 	r = json_members(item, fields, ARRAY_LEN(fields), &in, "config");
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
@@ -100,7 +97,7 @@ read_all(struct config *c)
 	c->site = in.site;
 	c->on = in.on;
 	c->fields = in.fields;
-	json_array_foreach (in.services, i, item) {
+	json_array_foreach (in.services, i, item) { /* at most CONFIG_SERVICES_MAX: see fields */
 		r = read_service(c, item);
 		if (r != 0)
 			return r < 0 ? FAULT(r) : r;

@@ -15,6 +15,8 @@
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/collect/telemetry_sent.h"
 
+_Static_assert((int)COMMAND_OPERANDS_MAX <= (int)CALL_PARAMS_MAX, "each operand is a parameter of one call");
+
 enum { WAITING_BYTES_MAX = 1024 * 1024, ANSWER_MS = 30 * 1000 };
 
 /* --- review ------------------------------------------------------------------------------------------------- */
@@ -60,8 +62,6 @@ run_accept(struct command_call *call)
 	size_t i;
 	int r;
 
-	if (call->n_operands > CALL_PARAMS_MAX)
-		return REFUSE(REASON_USAGE, "FIELD", "at most %d at once", CALL_PARAMS_MAX);
 	for (i = 0; i < call->n_operands; i++)
 		if (!field_valid(call->operands[i]))
 			return REFUSE(REASON_USAGE, call->operands[i],

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/class.h"
 #include "appliance/egress/field.h"
@@ -102,6 +101,5 @@ main(void)
 		cmocka_unit_test(fields_row_by_row),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

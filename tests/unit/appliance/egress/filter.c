@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/field.h"
 #include "appliance/egress/filter.h"
@@ -154,6 +153,5 @@ main(void)
 		cmocka_unit_test(many_fields_are_counted_and_some_remembered),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,5 @@ main(void)
 	};
 
 	log_open("collector", LOG_LEVEL_ERROR);
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

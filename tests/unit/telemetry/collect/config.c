@@ -11,7 +11,6 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "telemetry/collect/config.h"
 
@@ -117,6 +116,43 @@ too_many_services(void **state)
 	assert_null(c.json);
 }
 
+static void
+too_many_alerts_in_all(void **state)
+{
+	SCOPED(config_done) struct config c = { 0 };
+	SCOPED_JSON *alerts = json_array(), *services = json_array(), *doc = NULL;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 128; i++)
+		(void)json_array_append_new(alerts, json_pack("{s:s, s:s, s:s, s:i}", "name", "a", "metric",
+			"m", "op", "below", "value", i));
+	for (i = 0; i <= RULE_MAX / 128; i++)
+		(void)json_array_append_new(services,
+			json_pack("{s:s, s:s, s:O}", "name", "a", "dir", "/a", "alerts", alerts));
+	doc = json_pack("{s:b, s:[], s:O}", "switch", 1, "fields", "services", services);
+	assert_int_equal(config_read(&c, doc), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_null(c.json);
+}
+
+static void
+what_is_no_file_is_not_read(void **state)
+{
+	const struct folder *f = *state;
+	SCOPED(config_done) struct config c = { 0 };
+	struct config_settings s = { 0 };
+	SCOPED(scope_close) int a = -1;
+	SCOPED(scope_close) int b = -1;
+
+	assert_int_equal(fs_open_dir(&a, f->fd, "config.json", 0755), 0);
+	assert_int_equal(fs_open_dir(&b, f->fd, "mainstay.yaml", 0755), 0);
+	assert_int_equal(config_load(&c, f->fd), REASON_MALFORMED);
+	assert_int_equal(config_settings(&s, &f->paths), REASON_MALFORMED);
+	assert_null(c.json);
+	assert_int_equal(s.period_us, 0);
+}
+
 static const struct yaml_row {
 	const char *name, *text;
 	int result;
@@ -178,11 +214,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_is_told_is_read_kept_and_not_lost_to_nonsense,
 			make_folder, remove_folder),
 		cmocka_unit_test(too_many_services),
+		cmocka_unit_test(too_many_alerts_in_all),
+		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(without_a_file_the_defaults_hold, make_folder,
 			remove_folder),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,6 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/redis.h"
@@ -248,6 +247,5 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_a_definition_may_not_name, setup, teardown),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

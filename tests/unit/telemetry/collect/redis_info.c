@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "telemetry/collect/redis_info.h"
@@ -119,6 +118,5 @@ main(void)
 		cmocka_unit_test(a_value_with_a_nul_is_no_number),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

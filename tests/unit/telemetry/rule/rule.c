@@ -10,7 +10,6 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "telemetry/rule/rule.h"
 
@@ -209,6 +208,5 @@ main(void)
 		cmocka_unit_test(too_many_rules_and_damaged_states_are_refused),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,6 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/record/record.h"
@@ -176,6 +175,5 @@ main(void)
 		cmocka_unit_test_setup_teardown(one_writer_and_no_giants, make_folder, remove_folder),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

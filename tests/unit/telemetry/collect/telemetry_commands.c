@@ -1,0 +1,215 @@
+/* `mainstay telemetry …` as a person types it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "telemetry/collect/telemetry_commands.h"
+#include "telemetry/spool/spool.h"
+
+struct site {
+	char path[40];
+	int fd;
+};
+
+static int
+setup(void **state)
+{
+	struct site *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -1;
+	*state = s;
+	(void)snprintf(s->path, sizeof(s->path), "/tmp/mainstay-command-XXXXXX");
+	if (!mkdtemp(s->path))
+		return -1;
+	s->fd = open(s->path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	return s->fd < 0 ? -1 : 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct site *s = *state;
+	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+
+	close(s->fd);
+	(void)fs_remove_tree(tmp, strrchr(s->path, '/') + 1);
+	free(s);
+	return 0;
+}
+
+/* Run `mainstay --state PATH telemetry WORDS` and give its exit code, its output in out. */
+static int
+run(const struct site *s, const char *words, struct buf *out)
+{
+	static const struct command_program program = {
+		.name = "mainstay",
+		.summary = "test",
+		.tables = { telemetry_commands },
+		.needs_state = true,
+	};
+	char text[256], *rest = text, *word, *argv[16], name[] = "mainstay", option[] = "--state";
+	char path[sizeof(s->path)];
+	int argc = 0, code, saved, file;
+
+	(void)snprintf(text, sizeof(text), "telemetry %s", words);
+	(void)snprintf(path, sizeof(path), "%s", s->path);
+	argv[argc++] = name;
+	argv[argc++] = option;
+	argv[argc++] = path;
+	while ((word = strsep(&rest, " ")))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	(void)fflush(stdout);
+	saved = dup(1);
+	file = openat(s->fd, "out", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(saved >= 0 && file >= 0);
+	assert_int_equal(dup2(file, 1), 1);
+	code = command_main(&program, argc, argv);
+	(void)fflush(stdout);
+	assert_int_equal(dup2(saved, 1), 1);
+	close(saved);
+	buf_reset(out);
+	assert_int_equal(fs_read_fd(file, out->max, out), 0);
+	close(file);
+	return code;
+}
+
+static const struct row {
+	const char *name, *words;
+	int code;
+	enum reason reason;
+} rows[] = {
+	{ "nothing was collected yet", "review", 3, REASON_UNREACHABLE },
+	{ "no collector ran here", "preview", 3, REASON_UNREACHABLE },
+	{ "a field that is none", "accept No-Field", 2, REASON_USAGE },
+	{ "nobody to ask", "accept redis_up", 3, REASON_UNREACHABLE },
+	{ "no time and no span", "sent --since yesterday", 2, REASON_USAGE },
+	{ "no sequence", "sent --body metrics", 2, REASON_USAGE },
+	{ "sequence 0", "sent --body metrics:0", 2, REASON_USAGE },
+	{ "a stream outside", "sent --body ../monitor:1", 2, REASON_USAGE },
+	{ "a record that is not there", "sent --body metrics:9", 1, REASON_NOT_FOUND },
+};
+
+static void
+refusals_row_by_row(void **state)
+{
+	const struct site *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		int code = run(s, rows[i].words, &out);
+
+		if (code != rows[i].code || refuse_last()->reason != rows[i].reason)
+			fail_msg("%s: exit %d, %s", rows[i].name, code, refuse_last()->text);
+	}
+}
+
+static void
+what_was_written_is_listed_and_shown(void **state)
+{
+	const struct site *s = *state;
+	const struct spool_limits limits = { .total_max = 1024 * 1024 };
+	SCOPED(spool_closep) struct spool *metrics = NULL;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	SCOPED(scope_close) int fd = -1, courier = -1;
+	SCOPED_JSON *list = NULL;
+	const json_t *item;
+	uint64_t sequence;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry/spool", 0750), 0);
+	assert_int_equal(fs_open_dir(&courier, s->fd, "lib/courier", 0700), 0);
+	assert_int_equal(fs_replace(courier, "acks.json", "{\"streams\":{\"metrics\":1},\"v\":1}", 31, 0600),
+		0);
+	assert_int_equal(spool_open(&metrics, fd, "metrics", &limits), 0);
+	assert_int_equal(spool_write(metrics, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", "ab\0c",
+		4, &sequence), 0);
+	assert_int_equal(spool_write(metrics, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", "d", 1,
+		&sequence), 0);
+
+	assert_int_equal(run(s, "sent --json", &out), 0);
+	list = json_loadb((const char *)out.data, out.len, 0, NULL);
+	assert_int_equal(json_array_size(json_object_get(list, "items")), 2);
+	item = json_array_get(json_object_get(list, "items"), 0);
+	assert_string_equal(json_string_value(json_object_get(item, "stream")), "metrics");
+	assert_int_equal(json_integer_value(json_object_get(item, "sequence")), 1);
+	assert_int_equal(json_integer_value(json_object_get(item, "bytes")), 4);
+	assert_string_equal(json_string_value(json_object_get(item, "class")), "metric");
+	assert_string_equal(json_string_value(json_object_get(item, "state")), "sent");
+	item = json_array_get(json_object_get(list, "items"), 1);
+	assert_string_equal(json_string_value(json_object_get(item, "state")), "waiting");
+
+	assert_int_equal(run(s, "sent --since 2000-01-01T00:00:00Z", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "waiting"));
+	assert_int_equal(run(s, "sent --body metrics:1", &out), 0);
+	assert_int_equal(out.len, 4);
+	assert_memory_equal(out.data, "ab\0c", 4);
+	assert_int_equal(run(s, "sent --body metrics:2 --json", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"body\":\"ZA==\""));
+	assert_int_equal(run(s, "sent --body metrics:3", &out), 1);
+}
+
+static void
+preview_shows_this_host_and_writes_nothing(void **state)
+{
+	const struct site *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(1024 * 1024);
+	SCOPED(scope_close) int fd = -1;
+	SCOPED_JSON *list = NULL;
+	const json_t *item;
+	bool cpus = false;
+	size_t i;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry/spool", 0750), 0);
+	assert_int_equal(run(s, "preview --json", &out), 0);
+	list = json_loadb((const char *)out.data, out.len, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(list, "kind")), "TelemetryPreview");
+	json_array_foreach (json_object_get(list, "items"), i, item)
+		cpus |= strcmp(json_string_value(json_object_get(item, "name")), "host_cpus") == 0 &&
+			json_integer_value(json_object_get(item, "value")) > 0;
+	assert_true(cpus);
+	assert_int_equal(faccessat(fd, "metrics", F_OK, 0), -1);
+	assert_int_equal(run(s, "preview", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "telemetry is off: nothing leaves"));
+}
+
+static void
+review_lists_what_waits(void **state)
+{
+	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"seen\":4}]";
+	const struct site *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	SCOPED(scope_close) int fd = -1, folder = -1;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry", 0750), 0);
+	assert_int_equal(fs_replace(fd, "waiting.json", waiting, sizeof(waiting) - 1, 0640), 0);
+	assert_int_equal(run(s, "review", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "redis_x"));
+	assert_int_equal(unlinkat(fd, "waiting.json", 0), 0);
+	assert_int_equal(fs_open_dir(&folder, fd, "waiting.json", 0750), 0);
+	assert_int_equal(run(s, "review", &out), 1);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(refusals_row_by_row, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_written_is_listed_and_shown, setup, teardown),
+		cmocka_unit_test_setup_teardown(preview_shows_this_host_and_writes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(review_lists_what_waits, setup, teardown),
+	};
+
+	(void)setenv("MAINSTAY_DEBUG", "1", 1); /* refusals are logged, too: a command prints them itself */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
