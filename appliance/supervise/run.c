@@ -217,7 +217,7 @@ spawn_supervise(struct run *run)
 
 	r = child_program(&exe, args[0]);
 	if (r)
-		return r < 0 ? FAULT(r) : REFUSE(r, args[0], "is not beside this program");
+		return FAULT(r);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return FAULT(-errno);
 	run->ready_fd = ends[0];

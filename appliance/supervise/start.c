@@ -65,7 +65,7 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 
 	r = child_program(&exe, roles_find(h->role)->program);
 	if (r)
-		return r < 0 ? FAULT(r) : REFUSE(r, roles_find(h->role)->program, "is not beside this program");
+		return FAULT(r);
 	if (fd < 0) {
 		if (pipe2(ends, O_CLOEXEC) < 0)
 			return FAULT(-errno);

@@ -31,8 +31,7 @@ struct supervise {
 };
 
 /* Start h's process.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose read end goes to
- * h->ready_fd); again is told to shims.  Returns 0, REASON_NOT_FOUND (logged) where the program is not there, or
- * a fault. */
+ * h->ready_fd); again is told to shims.  Returns 0 or a fault. */
 int start_process(struct supervise *s, struct held *h, int take_fd, bool again);
 
 /* The spec of a shim, kept until the service is stopped so that the shim can be started again. */

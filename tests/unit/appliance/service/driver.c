@@ -1,0 +1,330 @@
+/* Steps of the driver against a spawner in memory, and what a definition becomes. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
+#include "appliance/loop/loop.h"
+#include "appliance/service/cluster.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/driver.h"
+#include "appliance/service/identity.h"
+#include "appliance/service/launch.h"
+#include "appliance/service/process.h"
+#include "appliance/service/roster.h"
+#include "appliance/service/sandbox.h"
+#include "tests/fakes/scratch.h"
+#include "tests/fakes/spawn_fake.h"
+
+enum { NOT_DONE = -12345 };
+
+struct bench {
+	struct scratch s;
+	struct paths paths;
+	sd_event *loop;
+	struct spawn_fake *fake;
+	struct driver *driver;
+	struct spec spec;
+	int run;
+	int result;
+};
+
+static int
+setup(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+
+	scratch_make(&b->s);
+	if (fs_paths(&b->paths, b->s.path) || fs_open_dir(&b->run, AT_FDCWD, b->paths.run, 0755) ||
+		loop_new(&b->loop, NULL, NULL))
+		return -1;
+	b->fake = spawn_fake_new(b->loop);
+	if (driver_process_new(&b->driver, b->loop, &b->paths, &b->fake->base))
+		return -1;
+	spec_init(&b->spec);
+	(void)snprintf(b->spec.name, sizeof(b->spec.name), "redis");
+	b->spec.health = SPEC_HEALTH_RESP;
+	b->result = NOT_DONE;
+	*state = b;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct bench *b = *state;
+
+	driver_free(b->driver);
+	spawn_free(&b->fake->base);
+	spec_done(&b->spec);
+	sd_event_unref(b->loop);
+	close(b->run);
+	scratch_remove(&b->s);
+	free(b);
+	return 0;
+}
+
+static void
+on_done(int r, void *arg)
+{
+	*(int *)arg = r;
+}
+
+static void
+turn(struct bench *b, unsigned ms)
+{
+	for (unsigned i = 0; i < ms / 20 && b->result == NOT_DONE; i++)
+		(void)sd_event_run(b->loop, 20000);
+}
+
+/* What the supervisor and the shim would have written. */
+static void
+world(struct bench *b, bool shim, enum state_is is, enum state_health health)
+{
+	struct roster *r = calloc(1, sizeof(*r));
+	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
+	SCOPED(scope_close) int dir = -1;
+	struct state s = { .is = is, .health = health, .pid = getpid(), .exit = 3 };
+
+	r->n = shim;
+	r->entries[0] = (struct roster_entry){ .role = ROSTER_SHIM, .id = "redis", .pid = getpid() };
+	assert_int_equal(roster_save(r, b->run), 0);
+	free(r);
+	assert_int_equal(child_starttime(&s.start_time, getpid()), 0);
+	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(state_encode(&text, &s), 0);
+	assert_int_equal(fs_open_dir(&dir, b->run, "shim", 0755), 0);
+	assert_int_equal(fs_replace(dir, "redis.json", text.data, text.len, 0644), 0);
+}
+
+static void
+test_start(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 100);
+	assert_int_equal(b->fake->n_calls, 1);
+	assert_string_equal(b->fake->calls[0].what, "shim");
+	world(b, true, STATE_RUNNING, STATE_HEALTH_UNKNOWN);
+	turn(b, 300);
+	assert_int_equal(b->result, NOT_DONE); /* running is not enough where there is a check */
+	world(b, true, STATE_RUNNING, STATE_HEALTH_PASSING);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+	b->result = NOT_DONE;
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+	assert_int_equal(b->fake->n_calls, 1); /* it ran already */
+}
+
+static void
+test_start_fails(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 100);
+	world(b, false, STATE_FAILED, STATE_HEALTH_UNKNOWN);
+	turn(b, 2000);
+	assert_int_equal(b->result, REASON_STATE_MOVED);
+	assert_int_equal(refuse_last()->reason, REASON_STATE_MOVED);
+	b->result = NOT_DONE;
+	b->fake->answer = REASON_NO_SANDBOX;
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, REASON_NO_SANDBOX); /* the supervisor's word is passed on */
+}
+
+static void
+test_busy(void **state)
+{
+	struct bench *b = *state;
+	int second = NOT_DONE;
+
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &second), 0);
+	assert_int_equal(driver_stop(b->driver, "redis", on_done, &b->result), 0);
+	turn(b, 1000);
+	assert_int_equal(b->result, REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_int_equal(second, NOT_DONE);
+}
+
+static void
+test_restart(void **state)
+{
+	struct bench *b = *state;
+
+	world(b, true, STATE_RUNNING, STATE_HEALTH_PASSING);
+	assert_int_equal(driver_restart(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 100);
+	assert_string_equal(b->fake->calls[0].what, "stop");
+	turn(b, 300);
+	assert_int_equal(b->fake->n_calls, 1); /* the shim is still there */
+	world(b, false, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
+	driver_process_exited(b->driver, "redis");
+	for (int i = 0; i < 20 && b->fake->n_calls < 2; i++)
+		turn(b, 20);
+	assert_int_equal(b->fake->n_calls, 2);
+	assert_string_equal(b->fake->calls[1].what, "shim");
+	world(b, true, STATE_RUNNING, STATE_HEALTH_PASSING);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+}
+
+static void
+test_stop(void **state)
+{
+	struct bench *b = *state;
+
+	b->fake->answer = REASON_NOT_FOUND; /* it is not running: that is what was wanted */
+	assert_int_equal(driver_stop(b->driver, "redis", on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+}
+
+/* --- from a definition ------------------------------------------------------------------------------------- */
+static const char yaml[] =
+	"name: redis\nversion: 7.0.15\n"
+	"payload:\n  programs: [/usr/bin/redis-server]\n"
+	"exec: [/usr/bin/redis-server, \"{conf}/redis.conf\"]\n"
+	"user: service\nheal: health\n"
+	"config:\n  - {path: redis.conf, template: redis.conf}\n"
+	"knobs:\n  maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, apply: restart, help: h}\n"
+	"health: {type: resp, socket: \"{run}/redis.sock\", period: 1s, timeout: 500ms, failures: 4}\n"
+	"data: [dump]\n";
+
+static struct definition *
+definition(struct bench *b)
+{
+	struct definition *d = NULL;
+
+	scratch_write(&b->s, "redis.conf", "maxmemory {{knob.maxmemory}}\ndir {{data}}\n", 41);
+	if (definition_compile(&d, yaml, sizeof(yaml) - 1, "service.yaml", b->s.fd))
+		fail_msg("%s: %s", refuse_last()->operand, refuse_last()->text);
+	return d;
+}
+
+static int
+prepare(struct bench *b, struct spec *ret, const struct definition *d, const char *cluster_text)
+{
+	SCOPED_JSON *knobs = NULL;
+	struct identity id;
+	struct cluster *c;
+	int r;
+
+	identity_plan(&id, b->paths.lib, false);
+	assert_int_equal(cluster_read(&c, cluster_text, strlen(cluster_text), "cluster.yaml"), 0);
+	r = launch_knobs(d, cluster_find(c, "redis"), &knobs);
+	cluster_free(c);
+	spec_init(ret);
+	return r ?: launch_prepare(ret, &b->paths, &id, d, "abc", knobs);
+}
+
+static void
+test_launch(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(definition_freep) struct definition *d = definition(b);
+	SCOPED(buf_done) struct buf conf = BUF_MAX(4096);
+	SCOPED(spec_done) struct spec s;
+	char want[300];
+
+	assert_int_equal(prepare(b, &s, d, "services:\n  redis:\n    knobs:\n      maxmemory: 128mb\n"), 0);
+	assert_string_equal(s.argv[0], "/usr/bin/redis-server");
+	assert_string_equal(s.argv[1], "/conf/redis.conf");
+	assert_string_equal(s.socket, "redis.sock");
+	assert_int_equal(s.health_failures, 4);
+	assert_int_equal(s.health_interval_ms, 1000);
+	assert_int_equal(s.heal, SPEC_HEAL_HEALTH);
+	(void)snprintf(want, sizeof(want), "%s/store/abc", b->paths.lib);
+	assert_string_equal(s.tree, want);
+	scratch_read(&b->s, "lib/services/redis/conf/redis.conf", &conf);
+	assert_string_equal(buf_text(&conf), "maxmemory 134217728\ndir /data\n");
+	assert_int_equal(faccessat(b->s.fd, "lib/services/redis/data/dump", F_OK, 0), 0);
+	assert_int_equal(faccessat(b->s.fd, "run/services/redis", F_OK, 0), 0);
+}
+
+static void
+test_launch_refused(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(definition_freep) struct definition *d = definition(b);
+	SCOPED(spec_done) struct spec s, t;
+
+	assert_int_equal(prepare(b, &s, d, "services:\n  redis:\n    knobs:\n      minmemory: 1mb\n"),
+		REASON_UNKNOWN_FIELD);
+	assert_int_equal(refuse_last()->reason, REASON_UNKNOWN_FIELD);
+	assert_int_equal(prepare(b, &t, d, "services:\n  redis:\n    knobs:\n      maxmemory: 2gb\n"),
+		REASON_MALFORMED);
+	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0), 0); /* nothing was made */
+}
+
+/* A service must not lead us out of its folders by a link where we make folders as root. */
+static void
+test_launch_link(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(definition_freep) struct definition *d = definition(b);
+	SCOPED(spec_done) struct spec s, t;
+
+	assert_int_equal(prepare(b, &s, d, "services:\n  redis: {}\n"), 0);
+	assert_int_equal(unlinkat(b->s.fd, "lib/services/redis/data/dump", AT_REMOVEDIR), 0);
+	assert_int_equal(symlinkat("/tmp", b->s.fd, "lib/services/redis/data/dump"), 0);
+	assert_true(prepare(b, &t, d, "services:\n  redis: {}\n") < 0);
+}
+
+/* --- sandboxes as words -------------------------------------------------------------------------------------- */
+static void
+test_sandbox_refused(void **state)
+{
+	static char word[] = "x";
+	char *argv[SANDBOX_ARGS_MAX + 1], *one[] = { word, NULL };
+	SCOPED(sandbox_done) struct sandbox a, b, c;
+
+	(void)state;
+	for (size_t i = 0; i < SANDBOX_ARGS_MAX; i++)
+		argv[i] = word;
+	argv[SANDBOX_ARGS_MAX] = NULL;
+	sandbox_begin(&a, "/usr", false, false);
+	assert_int_equal(sandbox_end(&a, argv), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	sandbox_begin(&b, "/usr", false, false);
+	sandbox_env(&b, "NOTHING");
+	assert_int_equal(sandbox_end(&b, one), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	sandbox_begin(&c, "/usr/bin", false, false); /* so many entries are no root of anything */
+	assert_int_equal(sandbox_end(&c, one), REASON_TOO_LARGE);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_launch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_launch_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_launch_link, setup, teardown),
+		cmocka_unit_test(test_sandbox_refused),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

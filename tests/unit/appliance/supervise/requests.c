@@ -1,0 +1,247 @@
+/* What a monitor, or somebody who would like to be it, may ask of the supervisor. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
+#include "appliance/bus/frame.h"
+#include "appliance/supervise/requests.h"
+#include "appliance/supervise/start.h"
+#include "appliance/supervise/supervise_wire.h"
+#include "tests/fakes/scratch.h"
+
+struct bench {
+	struct scratch scratch;
+	struct paths paths;
+	struct supervise s;
+	int peer; /* the monitor's end */
+};
+
+static void
+connect_as_monitor(struct bench *b)
+{
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/supervise.sock", b->paths.run);
+	assert_int_equal(frame_connect(&b->peer, path), 0);
+	for (int i = 0; i < 20 && !b->s.monitor; i++)
+		(void)sd_event_run(b->s.loop, 10000);
+}
+
+static int
+setup(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	struct held *h;
+
+	scratch_make(&b->scratch);
+	if (fs_paths(&b->paths, b->scratch.path) || loop_new(&b->s.loop, NULL, NULL) ||
+		fs_open_dir(&b->s.run_fd, AT_FDCWD, b->paths.run, 0755))
+		return -1;
+	b->s.paths = &b->paths;
+	b->s.ready_out = -1;
+	b->s.walls.pid_namespaces = true;
+	identity_plan(&b->s.id, b->paths.lib, false);
+	h = held_new(&b->s.held, &b->s, ROSTER_MONITOR, "");
+	h->child.pid = getpid();
+	if (child_starttime(&h->child.starttime, getpid()) || requests_open(&b->s))
+		return -1;
+	connect_as_monitor(b);
+	*state = b;
+	return b->s.monitor ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	struct bench *b = *state;
+
+	if (b->peer >= 0)
+		close(b->peer);
+	requests_close(&b->s);
+	while (b->s.held)
+		held_free(&b->s.held, b->s.held);
+	sd_event_unref(b->s.loop);
+	close(b->s.run_fd);
+	scratch_remove(&b->scratch);
+	free(b);
+	return 0;
+}
+
+/* Send one request; *reply must be done with.  Returns the reason of the answer, 0 for OK, -1 where the supervisor hung
+ * up. */
+static int
+ask(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid, uint64_t sig, bool with_fd,
+	struct frame *reply)
+{
+	SCOPED(scope_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	SCOPED(frame_out_done) struct frame_out out;
+	int r;
+
+	frame_begin(&out, type, 77);
+	frame_put_text(&out, SUPERVISE_TAG_NAME, name);
+	if (kind)
+		frame_put_u64(&out, SUPERVISE_TAG_KIND, kind);
+	if (pid)
+		frame_put_u64(&out, SUPERVISE_TAG_PID, pid);
+	if (sig)
+		frame_put_u64(&out, SUPERVISE_TAG_SIGNAL, sig);
+	if (with_fd)
+		frame_put_fd(&out, null);
+	assert_int_equal(frame_send_wait(b->peer, &out, 1000), 0);
+	for (int i = 0; i < 3; i++)
+		(void)sd_event_run(b->s.loop, 20000);
+	*reply = (struct frame){ 0 };
+	r = frame_recv_wait(b->peer, reply, 200);
+	if (r)
+		return -1;
+	assert_int_equal(reply->id, 77);
+	return reply->type == SUPERVISE_OK ? 0 : refuse_reason(frame_text(reply, SUPERVISE_TAG_REASON, 32));
+}
+
+static int
+ask_only(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid, uint64_t sig, bool with_fd)
+{
+	SCOPED(frame_done) struct frame f = { 0 };
+
+	return ask(b, type, name, kind, pid, sig, with_fd, &f);
+}
+
+static void
+test_refusals(void **state)
+{
+	struct bench *b = *state;
+	struct held *h;
+
+	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_COURIER, 0, 0, true), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "../redis", 0, 0, 0, true), REASON_MALFORMED);
+	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGTERM, false), REASON_NOT_FOUND);
+	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, 1, SIGTERM, false), REASON_NOT_FOUND);
+	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGUSR1, false), REASON_MALFORMED);
+	/* /dev/null is no regular file that a spec could be read from */
+	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_MALFORMED);
+	h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_CONFLICT);
+	assert_int_equal(refuse_last()->reason, REASON_CONFLICT);
+	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false), REASON_BUSY); /* its shim is down */
+	held_free(&b->s.held, h);
+	for (int i = 0; i < SUPERVISE_SHIMS_MAX; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "s%d", i);
+		(void)held_new(&b->s.held, &b->s, ROSTER_SHIM, name);
+	}
+	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "more", 0, 0, 0, true), REASON_BUSY);
+	for (int i = 0; i < 4; i++)
+		(void)held_new(&b->s.held, &b->s, ROSTER_JUDGE, "1");
+	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_JUDGE, 0, 0, true), REASON_BUSY);
+	b->s.walls.pid_namespaces = false;
+	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_OPERATE, 0, 0, true), REASON_NO_SANDBOX);
+	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "web", 0, 0, 0, true), REASON_NO_SANDBOX);
+	assert_int_equal(refuse_last()->reason, REASON_NO_SANDBOX);
+	b->s.ending = true;
+	assert_int_equal(ask_only(b, SUPERVISE_LIST, NULL, 0, 0, 0, false), REASON_BUSY);
+}
+
+static void
+test_list(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(frame_done) struct frame f = { 0 };
+
+	assert_int_equal(ask(b, SUPERVISE_LIST, NULL, 0, 0, 0, false, &f), 0);
+	assert_non_null(strstr(frame_text(&f, SUPERVISE_TAG_TEXT, FRAME_BYTES_MAX), "\nmonitor - "));
+}
+
+static void
+test_exited(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(frame_done) struct frame f = { 0 };
+	uint64_t v;
+
+	requests_exited(&b->s, ROSTER_SHIM, "redis", 12, 256);
+	(void)sd_event_run(b->s.loop, 10000);
+	assert_int_equal(frame_recv_wait(b->peer, &f, 1000), 0);
+	assert_int_equal(f.type, SUPERVISE_EXITED);
+	assert_string_equal(frame_text(&f, SUPERVISE_TAG_NAME, 64), "redis");
+	assert_true(frame_u64(&f, SUPERVISE_TAG_STATUS, &v) && v == 256);
+}
+
+static const struct {
+	const char *says;
+	uint16_t type;
+	const char *name;
+	uint64_t kind;
+	bool fd;
+} hostile[] = {
+	{ "a type that is none", 99, NULL, 0, false },
+	{ "an answer as a request", SUPERVISE_OK, NULL, 0, false },
+	{ "a spawn without a descriptor", SUPERVISE_SPAWN, NULL, ROSTER_JUDGE, false },
+	{ "a spawn with a name more", SUPERVISE_SPAWN, "x", ROSTER_JUDGE, true },
+	{ "a stop with a descriptor", SUPERVISE_STOP, "x", 0, true },
+	{ "a shim without a name", SUPERVISE_SHIM, NULL, 0, true },
+	{ "a name that is too long", SUPERVISE_STOP,
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0, false },
+};
+
+static void
+test_hostile(void **state)
+{
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+		if (ask_only(b, hostile[i].type, hostile[i].name, hostile[i].kind, 0, 0, hostile[i].fd) != -1 ||
+			b->s.monitor)
+			fail_msg("%s", hostile[i].says);
+		close(b->peer);
+		connect_as_monitor(b);
+		assert_non_null(b->s.monitor);
+	}
+}
+
+static void
+test_not_the_monitor(void **state)
+{
+	struct bench *b = *state;
+	struct frame_conn *before = b->s.monitor;
+	uint64_t count = refuse_count(REASON_WRONG_ROLE);
+	SCOPED(scope_close) int mine = b->peer;
+
+	held_find(b->s.held, ROSTER_MONITOR, NULL)->child.starttime++; /* the pid, but another process */
+	connect_as_monitor(b);
+	for (int i = 0; i < 3; i++)
+		(void)sd_event_run(b->s.loop, 10000);
+	assert_int_equal(refuse_count(REASON_WRONG_ROLE), count + 1);
+	assert_int_equal(refuse_last()->reason, REASON_WRONG_ROLE);
+	assert_ptr_equal(b->s.monitor, before); /* who was connected stays so */
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_the_monitor, setup, teardown),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
