@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define LOWER	"abcdefghijklmnopqrstuvwxyz"
+#define UPPER	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS	"0123456789"
 #define NAME	LOWER DIGITS "_"
 #define SERVICE LOWER DIGITS ".+~-"
@@ -70,7 +71,7 @@ valid_alert(const char *p)
 	/* A service's name may hold dots itself: the alert's name is what follows the last. */
 	const char *dot = strrchr(p, '.');
 
-	return dot && dot > p && dot[1] != '\0' && p[strspn(p, SERVICE "_")] == '\0';
+	return dot && dot > p && dot[1] != '\0' && p[strspn(p, SERVICE UPPER "_")] == '\0';
 }
 
 bool

@@ -31,9 +31,9 @@ ledger_encode(struct buf *out, const struct ledger_entry *e)
 	return buf_error(out);
 }
 
-/* Copy a text of printable ASCII; anything else ends up in an HTTP header or a terminal. */
+/* Copy a text of printable ASCII from lowest on; anything else would end up in an HTTP header or a terminal. */
 static void
-take_text(struct cursor *c, char *out, size_t len, size_t max)
+take_text(struct cursor *c, char *out, size_t len, size_t max, uint8_t lowest)
 {
 	const uint8_t *p;
 
@@ -45,7 +45,7 @@ take_text(struct cursor *c, char *out, size_t len, size_t max)
 	if (!p)
 		return;
 	for (size_t i = 0; i < len; i++)
-		if (p[i] < 0x21 || p[i] > 0x7e) {
+		if (p[i] < lowest || p[i] > 0x7e) {
 			cursor_fail(c);
 			return;
 		}
@@ -62,9 +62,9 @@ ledger_decode(struct ledger_entry *ret, const void *data, size_t len, const char
 	if (cursor_u8(&c) != LEDGER_VERSION)
 		cursor_fail(&c);
 	e.time_us = cursor_u64(&c);
-	take_text(&c, e.class_name, cursor_u8(&c), LEDGER_CLASS_MAX);
-	take_text(&c, e.path, cursor_u16(&c), LEDGER_PATH_MAX);
-	take_text(&c, e.content_type, cursor_u16(&c), LEDGER_TYPE_MAX);
+	take_text(&c, e.class_name, cursor_u8(&c), LEDGER_CLASS_MAX, '!');
+	take_text(&c, e.path, cursor_u16(&c), LEDGER_PATH_MAX, '!');
+	take_text(&c, e.content_type, cursor_u16(&c), LEDGER_TYPE_MAX, ' ');
 	e.body_len = cursor_u32(&c);
 	e.body = cursor_bytes(&c, e.body_len);
 	if (!cursor_done(&c) || e.path[0] != '/' || e.body_len > LEDGER_BODY_MAX)

@@ -8,7 +8,7 @@
  *	u64 time, microseconds since 1970
  *	u8  length, class name                      "metric", "alert", "heartbeat", "result", "audit" ...
  *	u16 length, path                            "/v1/metrics"; absolute, printable ASCII
- *	u16 length, content type                    "application/x-protobuf"
+ *	u16 length, content type                    "application/x-protobuf"; printable ASCII
  *	u32 length, body                            as it leaves, before compression
  */
 #pragma once

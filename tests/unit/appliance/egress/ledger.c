@@ -18,7 +18,7 @@ static struct ledger_entry
 sample(void)
 {
 	return (struct ledger_entry){ .time_us = 42, .class_name = "metric", .path = "/v1/metrics",
-		.content_type = "application/x-protobuf", .body = (const uint8_t *)"body", .body_len = 4 };
+		.content_type = "text/plain; charset=utf-8", .body = (const uint8_t *)"body", .body_len = 4 };
 }
 
 static void
@@ -33,7 +33,7 @@ what_is_written_is_read(void **state)
 	assert_int_equal(back.time_us, 42);
 	assert_string_equal(back.class_name, "metric");
 	assert_string_equal(back.path, "/v1/metrics");
-	assert_string_equal(back.content_type, "application/x-protobuf");
+	assert_string_equal(back.content_type, "text/plain; charset=utf-8");
 	assert_int_equal(back.body_len, 4);
 	assert_memory_equal(back.body, "body", 4);
 }
