@@ -220,7 +220,7 @@ test_not_the_monitor(void **state)
 	struct bench *b = *state;
 	struct frame_conn *before = b->s.monitor;
 	uint64_t count = refuse_count(REASON_WRONG_ROLE);
-	SCOPED(scope_close) int mine = b->peer;
+	int mine = b->peer;
 
 	held_find(b->s.held, ROSTER_MONITOR, NULL)->child.starttime++; /* the pid, but another process */
 	connect_as_monitor(b);
@@ -229,6 +229,7 @@ test_not_the_monitor(void **state)
 	assert_int_equal(refuse_count(REASON_WRONG_ROLE), count + 1);
 	assert_int_equal(refuse_last()->reason, REASON_WRONG_ROLE);
 	assert_ptr_equal(b->s.monitor, before); /* who was connected stays so */
+	close(mine);
 }
 
 int
