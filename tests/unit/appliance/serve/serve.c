@@ -183,6 +183,12 @@ test_a_signature_holds_for_its_time_host_and_body(void **state)
 	bench_send(c);
 	bench_refused(c, 401, REASON_BAD_SIGNATURE);
 
+	c = bench_new("GET", "/site", NULL, 0);
+	bench_sign_for(c, bench.courier, "other.example:1");
+	c->in[0].value = "other.example:1";
+	bench_send(c);
+	bench_refused(c, 401, REASON_WRONG_ADDRESSEE);
+
 	c = bench_new("POST", "/batch", "abcd", 4);
 	bench_header(c, "mainstay-stream", "metrics");
 	bench_header(c, "mainstay-sequence", "1");

@@ -1,0 +1,265 @@
+#include "remote/mailbox/mailbox_hub.h"
+
+#include "appliance/trust/envelope.h"
+#include "remote/mailbox/mailbox_store.h"
+#include "remote/request/request.h"
+#include "tests/fakes/hub_bench.h"
+
+static const struct serve_module *const modules[] = { &mailbox_hub_module, NULL };
+
+static int
+setup(void **state)
+{
+	(void)state;
+	bench_open(modules);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	bench_close();
+	return 0;
+}
+
+/* A request is in the mailbox, as on_post() puts it there once people said yes (that is tested end to end). */
+static int
+put(const char *id, uint8_t digest)
+{
+	struct request request = { .id = id, .site = "acme-1", .customer = "acme", .service = "redis", .operation = "info",
+		.engineer = "ada", .expires_us = BENCH_NOW * 2 };
+	uint64_t n;
+
+	memset(request.digest, digest, sizeof(request.digest));
+	return mailbox_store_add(bench_db(), &request, "{\"payload\":\"\",\"sigs\":[]}", BENCH_NOW, &n);
+}
+
+static size_t
+items_of(const struct bench_call *c)
+{
+	SCOPED_JSON *doc = bench_json(c);
+
+	assert_int_equal(c->status, 200);
+	return json_array_size(json_object_get(doc, "items"));
+}
+
+static bool
+state_is(const char *id, const char *want)
+{
+	SCOPED_JSON *doc = NULL;
+
+	assert_int_equal(mailbox_store_get(bench_db(), id, &doc), 0);
+	return strcmp(json_string_value(json_object_get(doc, "state")), want) == 0;
+}
+
+/* --- the store ------------------------------------------------------------------------------------------ */
+static void
+test_a_request_waits_until_it_is_acknowledged(void **state)
+{
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-2", 2), 0);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox", NULL, 0)), 2);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=0", NULL, 0)), 2);
+	assert_true(state_is("r-1", "queued"));
+	bench_restart(modules);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=1", NULL, 0)), 1);
+	assert_true(state_is("r-1", "delivered"));
+	assert_true(state_is("r-2", "queued"));
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=2", NULL, 0)), 0);
+}
+
+static void
+test_the_same_request_is_one_and_another_conflicts(void **state)
+{
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-1", 2), REASON_CONFLICT);
+	assert_int_equal(refuse_last()->reason, REASON_CONFLICT);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests"), 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT last FROM mailboxes"), 1);
+}
+
+static void
+test_a_mailbox_is_full_some_time(void **state)
+{
+	char id[16];
+
+	(void)state;
+	for (int i = 0; i < MAILBOX_HUB_OPEN_MAX; i++) {
+		(void)snprintf(id, sizeof(id), "r-%d", i);
+		assert_int_equal(put(id, 1), 0);
+	}
+	assert_int_equal(put("one-more", 1), REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests"), MAILBOX_HUB_OPEN_MAX);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox", NULL, 0)), MAILBOX_WIRE_ITEMS_MAX);
+}
+
+static void
+test_numbers_go_on_where_the_site_is(void **state)
+{
+	(void)state;
+	/* The hub's file is older than the site's memory. */
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=40", NULL, 0)), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT n FROM requests"), 41);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=40", NULL, 0)), 1);
+}
+
+/* --- polls ---------------------------------------------------------------------------------------------- */
+static void
+test_polls_are_parked_replaced_and_drained(void **state)
+{
+	struct bench_call *first = bench_ask(bench.courier, "GET", "/v1/mailbox?wait=30", NULL, 0);
+	struct bench_call *second = bench_ask(bench.courier, "GET", "/v1/mailbox?wait=30", NULL, 0);
+
+	(void)state;
+	assert_int_equal(items_of(first), 0); /* the newer one took its place */
+	assert_int_equal(second->status, 0);
+	assert_int_equal(serve_inflight(bench.serve), 1);
+	serve_drain(bench.serve);
+	assert_int_equal(items_of(second), 0);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?wait=30", NULL, 0)), 0);
+}
+
+static void
+test_a_poll_ends_with_its_time_or_its_peer(void **state)
+{
+	struct bench_call *c = bench_ask(bench.courier, "GET", "/v1/mailbox?wait=1", NULL, 0);
+
+	(void)state;
+	assert_int_equal(c->status, 0);
+	assert_int_equal(reactor_run(bench.reactor, 1500 * CLOCK_US_PER_MS), 0);
+	assert_int_equal(items_of(c), 0);
+	c = bench_ask(bench.courier, "GET", "/v1/mailbox?wait=30", NULL, 0);
+	c->gone(c->gone_arg);
+	c->status = -1; /* it never was answered, and nobody will */
+	serve_drain(bench.serve);
+	assert_int_equal(c->status, -1);
+}
+
+static void
+test_polls_that_ask_too_much(void **state)
+{
+	(void)state;
+	bench_refused(bench_ask(bench.courier, "GET", "/v1/mailbox?wait=56", NULL, 0), 400, REASON_MALFORMED);
+	bench_refused(bench_ask(bench.courier, "GET", "/v1/mailbox?after=x", NULL, 0), 400, REASON_MALFORMED);
+	bench_refused(bench_ask(bench.courier, "GET", "/v1/mailbox?site=other", NULL, 0), 400, REASON_MALFORMED);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/mailbox", NULL, 0), 403, REASON_WRONG_ROLE);
+}
+
+static void
+test_those_who_wait_for_a_request_hear_of_it(void **state)
+{
+	struct bench_call *waits[MAILBOX_HUB_WAITERS_MAX];
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	for (int i = 0; i < MAILBOX_HUB_WAITERS_MAX; i++)
+		waits[i] = bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30&state=queued", NULL, 0);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30&state=queued", NULL, 0), 429,
+		REASON_BUSY);
+	assert_int_equal(
+		bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30&state=waiting", NULL, 0)->status, 200);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=1", NULL, 0)), 0);
+	for (int i = 0; i < MAILBOX_HUB_WAITERS_MAX; i++)
+		assert_int_equal(waits[i]->status, 200);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/none", NULL, 0), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/NONE", NULL, 0), 404, REASON_NOT_FOUND);
+	bench.engineer_says = REASON_REVOKED;
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1", NULL, 0), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests", NULL, 0), 403, REASON_REVOKED);
+}
+
+/* --- results ---------------------------------------------------------------------------------------------- */
+static struct bench_call *
+send_result(const char *sequence, const char *kind, const char *id, const char *decision, uint8_t digest,
+	const struct ed25519 *key)
+{
+	enum message type = strcmp(kind, "plan") == 0 ? MESSAGE_PLAN : MESSAGE_RESULT;
+	SCOPED_JSON *payload = json_object();
+	json_t *envelope = NULL, *doc;
+	uint8_t bytes[32];
+	char *text;
+
+	memset(bytes, digest, sizeof(bytes));
+	assert_int_equal(json_put_sha256(payload, "request", bytes), 0);
+	assert_int_equal(envelope_seal(&envelope, type, payload, key), 0);
+	doc = json_pack("{s:i, s:s, s:s, s:o}", "v", 1, "kind", kind, "request", id, "envelope", envelope);
+	assert_int_equal(json_put_text(doc, "decision", decision), 0);
+	text = json_dumps(doc, JSON_COMPACT);
+	json_decref(doc);
+	{
+		struct bench_call *c = bench_batch("/v1/results", "results", sequence, "application/json", text, strlen(text));
+
+		c->pub.body = NULL;
+		free(text);
+		return c;
+	}
+}
+
+static void
+test_plans_and_results_come_back(void **state)
+{
+	SCOPED_JSON *doc = NULL;
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(send_result("1", "plan", "r-1", "ask", 1, bench.courier)->status, 200);
+	assert_true(state_is("r-1", "waiting"));
+	assert_int_equal(send_result("2", "result", "r-1", NULL, 1, bench.courier)->status, 200);
+	assert_true(state_is("r-1", "done"));
+	assert_int_equal(send_result("3", "plan", "r-1", "allow", 1, bench.courier)->status, 200);
+	assert_true(state_is("r-1", "done"));
+	/* One that crossed by file has a row of its own. */
+	assert_int_equal(send_result("4", "result", "by-file", NULL, 9, bench.courier)->status, 200);
+	doc = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/by-file", NULL, 0));
+	assert_true(json_is_object(json_object_get(doc, "result")));
+}
+
+static void
+test_what_is_no_word_of_the_site_on_this_request(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *stranger = NULL;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&stranger), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	bench_refused(send_result("1", "result", "r-1", NULL, 2, bench.courier), 422, REASON_ALTERED);
+	bench_refused(send_result("1", "result", "r-1", NULL, 1, stranger), 422, REASON_UNKNOWN_KEY);
+	bench_refused(send_result("1", "other", "r-1", NULL, 1, bench.courier), 400, REASON_MALFORMED);
+	bench_refused(send_result("1", "plan", "r-1", "maybe", 1, bench.courier), 400, REASON_MALFORMED);
+	bench_refused(send_result("1", "result", "../x", NULL, 1, bench.courier), 400, REASON_MALFORMED);
+	bench_refused(bench_batch("/v1/results", "results", "1", "application/json", "{}", 2), 400, REASON_MALFORMED);
+	bench_refused(
+		bench_batch("/v1/results", "results", "1", "application/json", "{\"x\":1}", 7), 400, REASON_UNKNOWN_FIELD);
+	assert_true(state_is("r-1", "queued"));
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
+	/* The id is another site's. */
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET site = 'acme-2'", ""), 0);
+	bench_refused(send_result("1", "result", "r-1", NULL, 1, bench.courier), 422, REASON_CONFLICT);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests WHERE result IS NOT NULL"), 0);
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_request_waits_until_it_is_acknowledged),
+		TEST(test_the_same_request_is_one_and_another_conflicts),
+		TEST(test_a_mailbox_is_full_some_time),
+		TEST(test_numbers_go_on_where_the_site_is),
+		TEST(test_polls_are_parked_replaced_and_drained),
+		TEST(test_a_poll_ends_with_its_time_or_its_peer),
+		TEST(test_polls_that_ask_too_much),
+		TEST(test_those_who_wait_for_a_request_hear_of_it),
+		TEST(test_plans_and_results_come_back),
+		TEST(test_what_is_no_word_of_the_site_on_this_request),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
