@@ -188,6 +188,10 @@ cards_that_are_refused(void **state)
 	json_object_set_new(bad_facts, "reply",
 		json_string("0000000000000000000000000000000000000000000000000000000000000000"));
 	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_LOW_ORDER_KEY);
+	assert_int_equal(json_object_set(bad_facts, "reply", json_object_get(facts, "reply")), 0);
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), 0);
+	json_object_set_new(bad_facts, "v", json_integer(1)); /* belongs to the file alone */
+	assert_int_equal(read_with("hub", json_incref(bad_facts)), REASON_MALFORMED);
 	assert_int_equal(card_read(&c, "{}", 2), REASON_MALFORMED);
 	assert_int_equal(card_read(&c, big, sizeof(big)), REASON_TOO_LARGE);
 	assert_int_equal(card_read_parts(&c, big, sizeof(big), NULL), REASON_TOO_LARGE);

@@ -150,6 +150,25 @@ daemon_keys(void **state)
 	}
 }
 
+static void
+a_daemon_key_of_another_version(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED_JSON *payload =
+		json_pack("{s:i, s:s, s:s}", "v", 0, "site", "plant7", "role", "courier");
+	SCOPED_JSON *daemon = NULL;
+	uint8_t key[32];
+	uint64_t until = 0;
+
+	assert_int_equal(json_put_text(payload, "key", ed25519_public_hex(f->courier)), 0);
+	assert_int_equal(json_put_time(payload, "not_after", NOW + DAY), 0);
+	assert_int_equal(envelope_seal(&daemon, MESSAGE_DAEMON, payload, f->site), 0);
+	assert_int_equal(enrol_hub_daemon(key, &until, daemon, "plant7", ed25519_public(f->site),
+				 NOW),
+		REASON_MALFORMED);
+	assert_int_equal(until, 0);
+}
+
 /* Sign an enrolment payload whose one member is replaced. */
 static int
 read_with(struct fixture *f, const char *name, json_t *take_value, const struct ed25519 *signer)
@@ -234,6 +253,7 @@ main(void)
 		WITH_SITE(a_site_enrols),
 		WITH_SITE(decisions_that_refuse),
 		WITH_SITE(daemon_keys),
+		WITH_SITE(a_daemon_key_of_another_version),
 		WITH_SITE(requests_that_are_refused),
 		cmocka_unit_test(answers),
 	};

@@ -170,6 +170,10 @@ files(void **state)
 		"ed25519:XX0000000000000000000000000000000000000000000000000000000000000000\n", 73);
 	assert_int_equal(ed25519_load(&b, s.fd, "other.key"), REASON_MALFORMED);
 	assert_null(b);
+	scratch_write(&s, "other.key",
+		"ed25519:000000000000000000000000000000000000000000000000000000000000000X\n", 73);
+	assert_int_equal(ed25519_load(&b, s.fd, "other.key"), REASON_MALFORMED);
+	assert_null(b);
 	ed25519_free(a);
 	scratch_remove(&s);
 }

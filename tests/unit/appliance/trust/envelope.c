@@ -172,6 +172,24 @@ sizes(void **state)
 	/* sealed as a larger type, opened as the small one */
 	assert_int_equal(envelope_seal(&sealed, MESSAGE_PLAN, payload, key), 0);
 	assert_int_equal(envelope_open_json(&e, MESSAGE_DAEMON, sealed), REASON_TOO_LARGE);
+	{
+		SCOPED_JSON *list = json_array(), *many = NULL;
+
+		for (int i = 0; i <= ENVELOPE_SIGS_MAX; i++)
+			json_array_append_new(list,
+				json_pack("{s:s, s:s}", "keyid", ID_A, "sig", "0"));
+		many = json_pack("{s:s, s:O}", "payload", "e30=", "sigs", list);
+		assert_int_equal(envelope_open_json(&e, MESSAGE_DAEMON, many), REASON_TOO_LARGE);
+	}
+	/* just over, so that only the decoder can tell */
+	memset(big, 0, 2 * max);
+	memset(big, 'A', (max + 2) / 3 * 4);
+	{
+		SCOPED_JSON *over = json_pack("{s:s, s:[{s:s, s:s}]}", "payload", big, "sigs",
+			"keyid", ID_A, "sig", "0");
+
+		assert_int_equal(envelope_open_json(&e, MESSAGE_DAEMON, over), REASON_TOO_LARGE);
+	}
 	text = calloc(1, message_envelope_max(MESSAGE_DAEMON) + 2);
 	memset(text, ' ', message_envelope_max(MESSAGE_DAEMON) + 1);
 	assert_int_equal(envelope_open(&e, MESSAGE_DAEMON, text,

@@ -349,6 +349,56 @@ fields_absent_or_huge(void **state)
 	end(&f);
 }
 
+/* More components, larger values, more headers than are taken. */
+static void
+too_much(void **state)
+{
+	static struct httpsig_header many[140];
+	static char huge[HTTPSIG_BASE_MAX], text[2000] = "(";
+	struct httpsig_header h[2] = { { "x-huge", huge }, { "content-digest", huge } };
+	struct httpsig_message m = {
+		.method = "GET", .authority = "a", .target = "/", .headers = h, .n_headers = 2
+	};
+	SCOPED(buf_done) struct buf base = BUF_MAX(HTTPSIG_BASE_MAX), b = BUF_MAX(HTTPSIG_BASE_MAX);
+	SCOPED(sfield_freep) struct sfield *f = NULL, *g = NULL;
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+	struct httpsig_fields fields = { 0 };
+	uint8_t digest[32] = { 0 };
+	size_t n = 1;
+
+	(void)state;
+	memset(huge, 'a', sizeof(huge) - 1);
+	assert_int_equal(sfield_parse(&f, SFIELD_LIST, "(\"x-huge\")", 10, 0, "x"), 0);
+	assert_int_equal(httpsig_base(&base, &m, f->items), REASON_TOO_LARGE);
+	for (int i = 0; i <= HTTPSIG_COMPONENTS_MAX; i++) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "\"x-%d\" ", i);
+		many[i] = (struct httpsig_header){ "x", "y" };
+	}
+	snprintf(text + n, sizeof(text) - n, ")");
+	assert_int_equal(sfield_parse(&g, SFIELD_LIST, text, strlen(text), 0, "x"), 0);
+	{
+		static char names[HTTPSIG_COMPONENTS_MAX + 1][8];
+
+		for (int i = 0; i <= HTTPSIG_COMPONENTS_MAX; i++) {
+			snprintf(names[i], sizeof(names[i]), "x-%d", i);
+			many[i] = (struct httpsig_header){ names[i], "y" };
+		}
+	}
+	m.headers = many;
+	m.n_headers = HTTPSIG_COMPONENTS_MAX + 1;
+	assert_int_equal(httpsig_base(&b, &m, g->items), REASON_TOO_LARGE);
+	m.headers = h;
+	m.n_headers = 2;
+	assert_int_equal(httpsig_check_body(&m, "", 0), REASON_TOO_LARGE);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = (struct httpsig_header){ "x", "y" };
+	m.headers = many;
+	m.n_headers = ARRAY_LEN(many);
+	assert_int_equal(ed25519_generate(&key), 0);
+	assert_int_equal(httpsig_sign_request(&fields, &m, digest, key, NOW), REASON_TOO_LARGE);
+	assert_null(fields.input);
+}
+
 static void
 a_key_that_is_not_the_named_one(void **state)
 {
@@ -465,6 +515,7 @@ main(void)
 		cmocka_unit_test(nothing_covered_may_change),
 		cmocka_unit_test(edited_inputs),
 		cmocka_unit_test(fields_absent_or_huge),
+		cmocka_unit_test(too_much),
 		cmocka_unit_test(a_key_that_is_not_the_named_one),
 		cmocka_unit_test(bodies),
 		cmocka_unit_test(replies),

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 #include <openssl/core_names.h>
@@ -13,8 +16,10 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/armour.h"
 #include "appliance/trust/ed25519.h"
 #include "appliance/trust/sha256.h"
+#include "appliance/trust/sshagent.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/vectors.h"
 
@@ -64,8 +69,7 @@ we_take_what_ssh_keygen_makes(void **state)
 	scratch_make(&s);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		SCOPED(buf_done)
-		struct buf text = BUF_MAX(SSHSIG_ARMOUR_MAX),
-			   blob = BUF_MAX(SSHSIG_BLOB_MAX);
+		struct buf text = BUF_MAX(SSHSIG_ARMOUR_MAX), blob = BUF_MAX(SSHSIG_BLOB_MAX);
 		char pub[32];
 		const char *argv[] = { "ssh-keygen", "-Y", "sign", "-q", "-f", types[i], "-n", NS,
 			NULL };
@@ -117,8 +121,7 @@ static void
 check_with_ssh_keygen(const struct scratch *s, const struct sshkey_signer *signer, bool expect)
 {
 	SCOPED(buf_done)
-	struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX),
-		   text = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX), text = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	SCOPED(buf_done) struct buf allowed = BUF_MAX(4096);
 	const char *argv[] = { "ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", "anna@vendor",
 		"-n", NS, "-s", "our.sig", NULL };
@@ -511,6 +514,178 @@ armour_is_strict(void **state)
 	}
 }
 
+/* An agent that answers everything with these bytes, then closes. */
+static pid_t
+fake_agent(const struct scratch *s, const char *path, const uint8_t *answer, size_t len)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pid_t pid;
+
+	(void)unlinkat(s->fd, "fake", 0);
+	memcpy(to.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	pid = fork();
+	if (pid == 0) {
+		uint8_t waste[4096];
+		int peer = accept(fd, NULL, NULL);
+
+		if (read(peer, waste, sizeof(waste)) > 0)
+			(void)!write(peer, answer, len);
+		usleep(20000); /* its length and its message may come in two pieces */
+		_exit(0);
+	}
+	close(fd);
+	return pid;
+}
+
+static void
+agents_that_talk_nonsense(void **state)
+{
+	static const struct {
+		const char *name, *answer;
+		size_t len;
+		enum reason reason;
+	} rows[] = {
+		{ "says nothing", "", 0, REASON_UNREACHABLE },
+		{ "stops in the middle", "\0\0\0\5\14", 5, REASON_UNREACHABLE },
+		{ "too long", "\377\0\0\0", 4, REASON_MALFORMED },
+		{ "empty", "\0\0\0\0", 4, REASON_MALFORMED },
+		{ "a failure", "\0\0\0\1\5", 5, REASON_MALFORMED },
+		{ "a million keys", "\0\0\0\5\14\0\20\0\0", 9, REASON_MALFORMED },
+		{ "one key, absent", "\0\0\0\5\14\0\0\0\1", 9, REASON_MALFORMED },
+		{ "no keys", "\0\0\0\5\14\0\0\0\0", 9, REASON_NOT_FOUND },
+	};
+	struct sshkey_signer *signer = NULL;
+	struct scratch s;
+	char path[256];
+
+	(void)state;
+	scratch_make(&s);
+	path_of(path, &s, "fake");
+	setenv("SSH_AUTH_SOCK", path, 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		pid_t pid = fake_agent(&s, path, (const uint8_t *)rows[i].answer, rows[i].len);
+		int r = sshkey_signer_open(&signer, NULL);
+
+		if (r != (int)rows[i].reason || signer)
+			fail_msg("%s: %d", rows[i].name, r);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+	{
+		/* a signature that is cut short */
+		static const uint8_t answer[] = { 0, 0, 0, 5, 14, 0, 0, 0, 9 };
+		SCOPED(buf_done) struct buf out = BUF_MAX(256);
+		struct sshkey_public key = { .blob_len = 4 };
+		pid_t pid = fake_agent(&s, path, answer, sizeof(answer));
+		int fd = -1;
+
+		assert_int_equal(sshagent_connect(&fd), 0);
+		assert_int_equal(sshagent_sign(fd, &key, "x", 1, &out), REASON_MALFORMED);
+		assert_int_equal(out.len, 0);
+		close(fd);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = 0;
+	setenv("SSH_AUTH_SOCK", path, 1);
+	assert_int_equal(sshkey_signer_open(&signer, NULL), REASON_UNREACHABLE);
+	scratch_remove(&s);
+}
+
+/* Private keys that a program with a fault might write. */
+static void
+private_keys_that_are_damaged(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *k = NULL, *other = NULL;
+	struct scratch s;
+	char path[128];
+
+	(void)state;
+	scratch_make(&s);
+	path_of(path, &s, "key");
+	assert_int_equal(ed25519_generate(&k), 0);
+	assert_int_equal(ed25519_generate(&other), 0);
+	for (int bad = 0; bad < 6; bad++) {
+		SCOPED(buf_done)
+		struct buf pub = BUF_MAX(256),
+			   secret = BUF_MAX(512), b = BUF_MAX(1024);
+		SCOPED(buf_done) struct buf text = BUF_MAX(4096);
+		struct sshkey_signer *signer = NULL;
+		uint8_t seed[64] = { 7 };
+		SCOPED(ed25519_freep) struct ed25519 *real = NULL;
+		int r;
+
+		assert_int_equal(ed25519_from_seed(&real, seed), 0);
+		put_string(&pub, "ssh-ed25519", 11);
+		put_string(&pub, ed25519_public(bad == 1 ? other : real), 32);
+		buf_u32(&secret, 5);
+		buf_u32(&secret, bad == 2 ? 6 : 5);
+		put_string(&secret, "ssh-ed25519", 11);
+		put_string(&secret, ed25519_public(real), 32);
+		memcpy(seed + 32, ed25519_public(real), 32);
+		put_string(&secret, seed, bad == 3 ? 63 : 64);
+		put_string(&secret, "c", 1);
+		buf_u8(&secret, bad == 4 ? 2 : 1);
+		buf_put(&b, bad == 5 ? "openssh-key-v2" : "openssh-key-v1", 15);
+		put_string(&b, "none", 4);
+		put_string(&b, "none", 4);
+		put_string(&b, "", 0);
+		buf_u32(&b, 1);
+		put_string(&b, pub.data, pub.len);
+		put_string(&b, secret.data, secret.len);
+		armour_write(&text, "OPENSSH PRIVATE KEY", b.data, b.len);
+		scratch_write(&s, "key", text.data, text.len);
+		r = sshkey_signer_open(&signer, path);
+		assert_int_equal(r, bad ? (int)REASON_MALFORMED : 0);
+		assert_int_equal(signer != NULL, bad == 0);
+		sshkey_signer_free(signer);
+	}
+	{
+		static char big[SSHKEY_FILE_MAX + 1];
+		struct sshkey_signer *signer = NULL;
+
+		scratch_write(&s, "key", "-----BEGIN OPENSSH PRIVATE KEY-----\n!!!\n", 40);
+		assert_int_equal(sshkey_signer_open(&signer, path), REASON_MALFORMED);
+		scratch_write(&s, "key", "a\0b\n", 4);
+		assert_int_equal(sshkey_signer_open(&signer, path), REASON_MALFORMED);
+		scratch_write(&s, "key", big, sizeof(big));
+		assert_int_equal(sshkey_signer_open(&signer, path), REASON_TOO_LARGE);
+		assert_null(signer);
+	}
+	scratch_remove(&s);
+}
+
+static void
+odd_key_blobs(void **state)
+{
+	static const uint8_t big[SSHKEY_BLOB_MAX + 1], raw[32] = { 9 }, point[65] = { 4, 1 };
+	SCOPED(buf_done) struct buf a = BUF_MAX(1024), b = BUF_MAX(1024), c = BUF_MAX(1024);
+	struct sshkey_public key = { 0 };
+
+	(void)state;
+	assert_int_equal(sshkey_parse_blob(&key, big, sizeof(big), "key"), REASON_TOO_LARGE);
+	put_string(&a, "sk-ssh-ed25519@openssh.com", 26);
+	put_string(&a, raw, 32);
+	put_string(&a, "", 0); /* no application */
+	assert_int_equal(sshkey_parse_blob(&key, a.data, a.len, "key"), REASON_MALFORMED);
+	put_string(&b, "ssh-ed25519", 11);
+	put_string(&b, raw, 32);
+	buf_u8(&b, 0); /* left over */
+	assert_int_equal(sshkey_parse_blob(&key, b.data, b.len, "key"), REASON_MALFORMED);
+	put_string(&c, "ecdsa-sha2-nistp256", 19);
+	put_string(&c, "nistp256", 8);
+	put_string(&c, point, sizeof(point)); /* not on the curve */
+	assert_int_equal(sshkey_parse_blob(&key, c.data, c.len, "key"), REASON_MALFORMED);
+	buf_reset(&c);
+	put_string(&c, "ecdsa-sha2-nistp256", 19);
+	put_string(&c, "nistp384", 8);
+	put_string(&c, point, sizeof(point));
+	assert_int_equal(sshkey_parse_blob(&key, c.data, c.len, "key"), REASON_MALFORMED);
+	assert_int_equal(key.blob_len, 0);
+}
+
 /* Forms that no ssh-keygen writes. */
 static void
 odd_blobs(void **state)
@@ -569,6 +744,9 @@ main(void)
 		cmocka_unit_test(a_token_must_say_that_its_user_was_there),
 		cmocka_unit_test(a_p256_token),
 		cmocka_unit_test(wycheproof_p256),
+		cmocka_unit_test(agents_that_talk_nonsense),
+		cmocka_unit_test(private_keys_that_are_damaged),
+		cmocka_unit_test(odd_key_blobs),
 		cmocka_unit_test(armour_is_strict),
 		cmocka_unit_test(odd_blobs),
 	};
