@@ -1,4 +1,5 @@
-/* mainstay-supervise [--state DIR] [--shim | --shim-again]: started by `mainstay run`; the shims are itself. */
+/* mainstay-supervise [--state DIR] [--shim | --shim-again]: started by `mainstay run`; the shims
+ * are itself. */
 #include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -164,10 +164,9 @@ entry(struct accepted *a, const char *service)
 {
 	json_t *services = json_object_get(a->doc, "services");
 
-	if (!json_object_get(services, service)
-		&& json_object_set_new(services, service,
-			   json_pack("{s:{}, s:{}}", "operations", "fields"))
-			< 0)
+	if (!json_object_get(services, service) &&
+		json_object_set_new(services, service,
+			json_pack("{s:{}, s:{}}", "operations", "fields")) < 0)
 		return NULL;
 	return json_object_get(services, service);
 }

@@ -31,6 +31,7 @@ bool accepted_knows(const struct accepted *a, const char *service);
 int accepted_add_operation(struct accepted *a, const char *service, const char *operation,
 	const uint8_t rights[32]);
 int accepted_add_field(struct accepted *a, const char *service, const char *field);
-int accepted_forget(struct accepted *a, const char *service); /* it was removed; unknown is no fault */
+int accepted_forget(struct accepted *a,
+	const char *service); /* it was removed; unknown is no fault */
 
 int accepted_save(const struct accepted *a, int dir_fd);

@@ -47,12 +47,13 @@ is_name(const char *s, const char *extra)
 	if (n == 0 || n > CLUSTER_NAME_MAX || !islower((unsigned char)*s))
 		return false;
 	for (; *s; s++)
-		if (!islower((unsigned char)*s) && !isdigit((unsigned char)*s) && *s != '-' && !strchr(extra, *s))
+		if (!islower((unsigned char)*s) && !isdigit((unsigned char)*s) && *s != '-' &&
+			!strchr(extra, *s))
 			return false;
 	return true;
 }
 
-/* --- building: the one place that fills a cluster, for YAML and for JSON ------------------------------- */
+/* --- building: the one place that fills a cluster, for YAML and for JSON ---------------------- */
 static int
 add_service(struct cluster *c, const char *name, struct cluster_service **ret)
 {
@@ -111,7 +112,7 @@ add_accepted(struct cluster_service *s, const char *text)
 	return 0;
 }
 
-/* --- YAML ------------------------------------------------------------------------------------------------- */
+/* --- YAML ------------------------------------------------------------------------------------- */
 struct reading {
 	const char *file;
 	struct cluster *c;
@@ -122,7 +123,8 @@ wrong(const struct reading *r, const struct yaml_node *n, const char *operand, c
 {
 	char place[PLACE_MAX];
 
-	return REFUSE_AT(REASON_MALFORMED, operand, yaml_place(place, sizeof(place), r->file, n), "%s", what);
+	return REFUSE_AT(REASON_MALFORMED, operand, yaml_place(place, sizeof(place), r->file, n),
+		"%s", what);
 }
 
 static int
@@ -166,7 +168,8 @@ read_knobs(const struct reading *r, const struct yaml_node *map, struct cluster_
 
 		if (!is_name(n->key, "_"))
 			return wrong(r, n, n->key, "is no knob's name");
-		if (n->kind != YAML_KIND_SCALAR || is_null(n) || strlen(n->text) > CLUSTER_VALUE_MAX)
+		if (n->kind != YAML_KIND_SCALAR || is_null(n) ||
+			strlen(n->text) > CLUSTER_VALUE_MAX)
 			return wrong(r, n, n->key, "a knob has one value of at most 512 bytes");
 		x = add_knob(s, n->key, n->text);
 		if (x)
@@ -209,7 +212,8 @@ read_service(const struct reading *r, const struct yaml_node *map)
 	if (x || is_null(map))
 		return x;
 	if (map->kind != YAML_KIND_MAPPING)
-		return wrong(r, map, map->key, "a service is channel, hold, stopped, accepted, knobs");
+		return wrong(r, map, map->key,
+			"a service is channel, hold, stopped, accepted, knobs");
 	for (const struct yaml_node *n = map->children; n && !x; n = n->next) {
 		if (!strcmp(n->key, "hold"))
 			x = read_flag(r, n, n->key, &s->hold);
@@ -288,7 +292,7 @@ cluster_read(struct cluster **ret, const void *p, size_t len, const char *file)
 	return 0;
 }
 
-/* --- JSON -------------------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 static json_t *
 service_json(const struct cluster_service *s)
 {
@@ -299,8 +303,9 @@ service_json(const struct cluster_service *s)
 		r |= json_object_set_new(knobs, s->knobs[i].name, json_string(s->knobs[i].value));
 	for (size_t i = 0; i < s->n_accepted; i++)
 		r |= json_array_append_new(accepted, json_string(s->accepted[i]));
-	return r ? NULL : json_pack("{ss sb sb sO sO}", "channel", s->channel, "hold", s->hold ? 1 : 0, "stopped",
-				  s->stopped ? 1 : 0, "knobs", knobs, "accepted", accepted);
+	return r ? NULL
+		 : json_pack("{ss sb sb sO sO}", "channel", s->channel, "hold", s->hold ? 1 : 0,
+			   "stopped", s->stopped ? 1 : 0, "knobs", knobs, "accepted", accepted);
 }
 
 json_t *
@@ -310,7 +315,8 @@ cluster_json(const struct cluster *c)
 	int r = 0;
 
 	for (size_t i = 0; i < c->n_services; i++)
-		r |= json_object_set_new(services, c->services[i].name, service_json(&c->services[i]));
+		r |= json_object_set_new(services, c->services[i].name,
+			service_json(&c->services[i]));
 	return r ? NULL : json_pack("{si sO}", "v", 1, "services", services);
 }
 
@@ -321,7 +327,8 @@ struct raw_cluster {
 
 static const struct json_field cluster_fields[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct raw_cluster, v), 1 },
-	{ "services", JSON_KIND_OBJECT, false, offsetof(struct raw_cluster, services), CLUSTER_SERVICES_MAX },
+	{ "services", JSON_KIND_OBJECT, false, offsetof(struct raw_cluster, services),
+		CLUSTER_SERVICES_MAX },
 };
 
 struct raw_service {
@@ -331,11 +338,14 @@ struct raw_service {
 };
 
 static const struct json_field service_fields[] = {
-	{ "channel", JSON_KIND_TEXT, false, offsetof(struct raw_service, channel), CLUSTER_NAME_MAX },
+	{ "channel", JSON_KIND_TEXT, false, offsetof(struct raw_service, channel),
+		CLUSTER_NAME_MAX },
 	{ "hold", JSON_KIND_BOOL, false, offsetof(struct raw_service, hold), 0 },
 	{ "stopped", JSON_KIND_BOOL, false, offsetof(struct raw_service, stopped), 0 },
-	{ "knobs", JSON_KIND_OBJECT, false, offsetof(struct raw_service, knobs), CLUSTER_KNOBS_MAX },
-	{ "accepted", JSON_KIND_ARRAY, false, offsetof(struct raw_service, accepted), CLUSTER_ACCEPTED_MAX },
+	{ "knobs", JSON_KIND_OBJECT, false, offsetof(struct raw_service, knobs),
+		CLUSTER_KNOBS_MAX },
+	{ "accepted", JSON_KIND_ARRAY, false, offsetof(struct raw_service, accepted),
+		CLUSTER_ACCEPTED_MAX },
 };
 
 static bool
@@ -364,14 +374,14 @@ parse_service(struct cluster *c, const char *name, const json_t *o)
 	(void)snprintf(s->channel, sizeof(s->channel), "%s", raw.channel);
 	s->hold = raw.hold;
 	s->stopped = raw.stopped;
-	json_object_foreach (raw.knobs, knob, v) {
+	json_object_foreach(raw.knobs, knob, v) {
 		if (!is_name(knob, "_") || !is_value(v))
 			return REFUSE(REASON_MALFORMED, name, "a knob is no text");
 		r = add_knob(s, knob, json_string_value(v));
 		if (r)
 			return r;
 	}
-	json_array_foreach (raw.accepted, i, v) {
+	json_array_foreach(raw.accepted, i, v) {
 		if (!is_value(v))
 			return REFUSE(REASON_MALFORMED, name, "accepted holds what is no text");
 		r = add_accepted(s, json_string_value(v));
@@ -399,7 +409,7 @@ cluster_parse(struct cluster **ret, const void *p, size_t len)
 		return r < 0 ? FAULT(r) : r;
 	if (raw.v != 1)
 		return REFUSE(REASON_MALFORMED, "cluster", "is of a version that is not known");
-	json_object_foreach (raw.services, name, o) {
+	json_object_foreach(raw.services, name, o) {
 		r = parse_service(c, name, o);
 		if (r)
 			return r < 0 ? FAULT(r) : r;
@@ -408,7 +418,7 @@ cluster_parse(struct cluster **ret, const void *p, size_t len)
 	return 0;
 }
 
-/* --- looking --------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 const struct cluster_service *
 cluster_find(const struct cluster *c, const char *service)
 {

@@ -9,9 +9,9 @@
  *	    knobs:                 # optional
  *	      maxmemory: 64mb
  *
- * cluster_read() parses the YAML with positions (in the judge and in commands; never in the monitor);
- * cluster_parse() reads the judge's canonical JSON.  Edits take the text and give the new text, keeping
- * comments and all lines they do not change. */
+ * cluster_read() parses the YAML with positions (in the judge and in commands; never in the
+ * monitor); cluster_parse() reads the judge's canonical JSON.  Edits take the text and give the new
+ * text, keeping comments and all lines they do not change. */
 #pragma once
 
 #include <jansson.h>
@@ -38,19 +38,20 @@ struct cluster_service {
 	char channel[CLUSTER_NAME_MAX + 1]; /* "stable" where none was given */
 	bool hold;
 	bool stopped;
-	struct cluster_knob *knobs;         /* owned; sorted by name */
+	struct cluster_knob *knobs; /* owned; sorted by name */
 	size_t n_knobs;
-	char **accepted;                    /* owned */
+	char **accepted; /* owned */
 	size_t n_accepted;
 };
 
 struct cluster {
-	struct cluster_service *services;   /* sorted by name */
+	struct cluster_service *services; /* sorted by name */
 	size_t n_services;
 };
 
-/* Parse YAML; file names it in refusals ("cluster.yaml:3:5").  An empty text is a cluster without services.
- * Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged with place), or a fault. */
+/* Parse YAML; file names it in refusals ("cluster.yaml:3:5").  An empty text is a cluster without
+ * services. Returns 0, REASON_MALFORMED, REASON_UNKNOWN_FIELD or REASON_TOO_LARGE (logged with
+ * place), or a fault. */
 int cluster_read(struct cluster **ret, const void *p, size_t len, const char *file);
 /* The canonical JSON of a cluster, what cluster_parse() reads. */
 json_t *cluster_json(const struct cluster *c);
@@ -61,19 +62,22 @@ const struct cluster_service *cluster_find(const struct cluster *c, const char *
 /* The knob's value, or NULL. */
 const char *cluster_knob(const struct cluster_service *s, const char *knob);
 
-/* --- edits: text in, new text appended to out ------------------------------------------------------------
- * They parse YAML and check what came out.  Each may give REASON_MALFORMED, too: the text is no cluster.yaml, or is
- * written in a form (braces over lines) that only a person can edit. */
+/* --- edits: text in, new text appended to out
+ * ------------------------------------------------------------ They parse YAML and check what came
+ * out.  Each may give REASON_MALFORMED, too: the text is no cluster.yaml, or is written in a form
+ * (braces over lines) that only a person can edit. */
 /* Add service (channel may be NULL).  REASON_CONFLICT where it is there already. */
-int cluster_install(struct buf *out, const char *text, size_t len, const char *service, const char *channel);
+int cluster_install(struct buf *out, const char *text, size_t len, const char *service,
+	const char *channel);
 /* Remove it with its lines.  REASON_NOT_FOUND. */
 int cluster_remove(struct buf *out, const char *text, size_t len, const char *service);
 /* Set (value NULL: unset) a knob.  REASON_NOT_FOUND where the service is not there. */
-int cluster_set(struct buf *out, const char *text, size_t len, const char *service, const char *knob,
-	const char *value);
+int cluster_set(struct buf *out, const char *text, size_t len, const char *service,
+	const char *knob, const char *value);
 /* Set a member of the service itself: "hold", "stopped", "channel" (value NULL: unset). */
-int cluster_member(struct buf *out, const char *text, size_t len, const char *service, const char *member,
-	const char *value);
+int cluster_member(struct buf *out, const char *text, size_t len, const char *service,
+	const char *member, const char *value);
 
-/* Append the line difference of two texts, "-old" and "+new" lines with up to two unchanged lines around. */
+/* Append the line difference of two texts, "-old" and "+new" lines with up to two unchanged lines
+ * around. */
 void cluster_difference(struct buf *out, const char *old_text, const char *new_text);

@@ -56,7 +56,8 @@ text_open(struct text *t, const char *p, size_t len)
 	for (; p < end; t->n++) {
 		const char *stop = memchr(p, '\n', (size_t)(end - p));
 
-		t->lines[t->n] = (struct line){ p, stop ? (size_t)(stop + 1 - p) : (size_t)(end - p) };
+		t->lines[t->n] =
+			(struct line){ p, stop ? (size_t)(stop + 1 - p) : (size_t)(end - p) };
 		p += t->lines[t->n].len;
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -79,8 +80,8 @@ is_text(const struct line *l, size_t *ret_indent)
 	return at < l->len && !strchr("#\r\n", l->p[at]);
 }
 
-/* The last line (from 1) of the block whose key stands in line at this indent: deeper lines belong to it; blank
- * lines and comments after the last of them do not. */
+/* The last line (from 1) of the block whose key stands in line at this indent: deeper lines belong
+ * to it; blank lines and comments after the last of them do not. */
 static size_t
 block_end(const struct text *t, size_t line, size_t indent)
 {
@@ -100,7 +101,8 @@ block_end(const struct text *t, size_t line, size_t indent)
 }
 
 static void
-put_lines(struct buf *out, const struct text *t, size_t from, size_t to) /* both from 1, inclusive */
+put_lines(struct buf *out, const struct text *t, size_t from,
+	size_t to) /* both from 1, inclusive */
 {
 	for (size_t i = from; i <= to && i <= t->n; i++) {
 		const struct line *l = &t->lines[i - 1];
@@ -120,12 +122,14 @@ put_indent(struct buf *out, size_t n)
 static bool
 is_plain(const char *v)
 {
-	if (!isalnum((unsigned char)*v) && !(*v == '-' && isdigit((unsigned char)v[1])) && *v != '/')
+	if (!isalnum((unsigned char)*v) && !(*v == '-' && isdigit((unsigned char)v[1])) &&
+		*v != '/')
 		return false;
 	if (!strcmp(v, "null"))
 		return false;
 	for (; *v; v++)
-		if (!isalnum((unsigned char)*v) && !strchr("-_./+%@", *v) && !(*v == ':' && isalnum((unsigned char)v[1])))
+		if (!isalnum((unsigned char)*v) && !strchr("-_./+%@", *v) &&
+			!(*v == ':' && isalnum((unsigned char)v[1])))
 			return false;
 	return true;
 }
@@ -156,13 +160,15 @@ is_block(const struct yaml_node *n)
 static bool
 is_empty(const struct yaml_node *n)
 {
-	return n->kind == YAML_KIND_MAPPING ? !n->children : n->kind == YAML_KIND_SCALAR && n->plain && !*n->text;
+	return n->kind == YAML_KIND_MAPPING ? !n->children
+					    : n->kind == YAML_KIND_SCALAR && n->plain && !*n->text;
 }
 
 static int
 only_by_hand(const char *what)
 {
-	return REFUSE(REASON_MALFORMED, what, "is written in a form that can only be edited by hand");
+	return REFUSE(REASON_MALFORMED, what,
+		"is written in a form that can only be edited by hand");
 }
 
 /* The key's line of an empty mapping, without what stood for emptiness ("{}"), its comment kept. */
@@ -185,7 +191,8 @@ put_bare_key(struct buf *out, const struct text *t, const struct yaml_node *n)
 		buf_puts(out, "\n");
 }
 
-/* Insert body's lines as the last of map (whose key stands in the text), body being written for indent *ret_indent. */
+/* Insert body's lines as the last of map (whose key stands in the text), body being written for
+ * indent *ret_indent. */
 static size_t
 child_indent(const struct yaml_node *map)
 {
@@ -193,7 +200,8 @@ child_indent(const struct yaml_node *map)
 }
 
 static int
-insert_last(struct buf *out, const struct text *t, const struct yaml_node *map, const struct buf *body)
+insert_last(struct buf *out, const struct text *t, const struct yaml_node *map,
+	const struct buf *body)
 {
 	size_t end;
 
@@ -250,9 +258,11 @@ replace_value(struct buf *out, const struct text *t, const struct yaml_node *n, 
 	return 0;
 }
 
-/* Leave out n's lines; the key of a map that would be empty then is left out with it, where alone says so. */
+/* Leave out n's lines; the key of a map that would be empty then is left out with it, where alone
+ * says so. */
 static int
-leave_out(struct buf *out, const struct text *t, const struct yaml_node *map, const struct yaml_node *n, bool alone)
+leave_out(struct buf *out, const struct text *t, const struct yaml_node *map,
+	const struct yaml_node *n, bool alone)
 {
 	const struct yaml_node *which = alone && map->n_children == 1 ? map : n;
 
@@ -281,7 +291,8 @@ static int
 check_value(const char *what, const char *value)
 {
 	if (strlen(value) > CLUSTER_VALUE_MAX)
-		return REFUSE(REASON_TOO_LARGE, what, "a value has at most %d bytes", CLUSTER_VALUE_MAX);
+		return REFUSE(REASON_TOO_LARGE, what, "a value has at most %d bytes",
+			CLUSTER_VALUE_MAX);
 	for (; *value; value++)
 		if (iscntrl((unsigned char)*value))
 			return REFUSE(REASON_MALFORMED, what, "a value is one line of text");
@@ -303,7 +314,8 @@ check_result(struct buf *out, size_t from)
 }
 
 int
-cluster_install(struct buf *out, const char *text, size_t len, const char *service, const char *channel)
+cluster_install(struct buf *out, const char *text, size_t len, const char *service,
+	const char *channel)
 {
 	SCOPED(text_done) struct text t = { 0 };
 	SCOPED(buf_done) struct buf body = BUF_MAX(1024);
@@ -352,7 +364,8 @@ cluster_remove(struct buf *out, const char *text, size_t len, const char *servic
 
 /* Set or unset key in map, which is a service or its knobs. */
 static int
-set_in(struct buf *out, const struct text *t, const struct yaml_node *map, const char *key, const char *value, bool alone)
+set_in(struct buf *out, const struct text *t, const struct yaml_node *map, const char *key,
+	const char *value, bool alone)
 {
 	SCOPED(buf_done) struct buf body = BUF_MAX(4096);
 	const struct yaml_node *n = map->kind == YAML_KIND_MAPPING ? yaml_get(map, key) : NULL;
@@ -371,7 +384,8 @@ set_in(struct buf *out, const struct text *t, const struct yaml_node *map, const
 }
 
 int
-cluster_set(struct buf *out, const char *text, size_t len, const char *service, const char *knob, const char *value)
+cluster_set(struct buf *out, const char *text, size_t len, const char *service, const char *knob,
+	const char *value)
 {
 	SCOPED(text_done) struct text t = { 0 };
 	SCOPED(buf_done) struct buf body = BUF_MAX(4096);
@@ -388,7 +402,8 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 		return not_there(service);
 	knobs = s->kind == YAML_KIND_MAPPING ? yaml_get(s, "knobs") : NULL;
 	if (knobs || !value) {
-		r = knobs ? set_in(out, &t, knobs, knob, value, true) : (put_lines(out, &t, 1, t.n), 0);
+		r = knobs ? set_in(out, &t, knobs, knob, value, true)
+			  : (put_lines(out, &t, 1, t.n), 0);
 		return r ?: check_result(out, from);
 	}
 	put_indent(&body, child_indent(s));
@@ -402,7 +417,8 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 }
 
 int
-cluster_member(struct buf *out, const char *text, size_t len, const char *service, const char *member, const char *value)
+cluster_member(struct buf *out, const char *text, size_t len, const char *service,
+	const char *member, const char *value)
 {
 	SCOPED(text_done) struct text t = { 0 };
 	const struct yaml_node *s;
@@ -420,7 +436,7 @@ cluster_member(struct buf *out, const char *text, size_t len, const char *servic
 	return r ?: check_result(out, from);
 }
 
-/* --- the difference ------------------------------------------------------------------------------------- */
+/* --- the difference --------------------------------------------------------------------------- */
 static const char *
 line_end(const char *p)
 {
@@ -460,7 +476,8 @@ cluster_difference(struct buf *out, const char *old_text, const char *new_text)
 	const char *a_end = a + strlen(a), *b_end = b + strlen(b), *around;
 
 	/* One hunk from the first line that differs to the last: an edit is one place. */
-	while (*a && line_end(a) - a == line_end(b) - b && !memcmp(a, b, (size_t)(line_end(a) - a))) {
+	while (*a && line_end(a) - a == line_end(b) - b &&
+		!memcmp(a, b, (size_t)(line_end(a) - a))) {
 		a = line_end(a);
 		b = line_end(b);
 	}

@@ -1,5 +1,5 @@
-/* A driver is how a service runs at a place: here as a process under a shim.  Steps are asynchronous and
- * idempotent: starting what runs and stopping what is stopped are done at once. */
+/* A driver is how a service runs at a place: here as a process under a shim.  Steps are
+ * asynchronous and idempotent: starting what runs and stopping what is stopped are done at once. */
 #pragma once
 
 #include <stdint.h>
@@ -12,8 +12,9 @@ struct paths;
 struct spawner;
 struct spec;
 
-/* r: 0 when the state was reached; REASON_BUSY another step of that service runs; REASON_STATE_MOVED it did not
- * get there in time or failed on the way (logged, with the service's state); what spawn_done_fn gives; or a fault. */
+/* r: 0 when the state was reached; REASON_BUSY another step of that service runs;
+ * REASON_STATE_MOVED it did not get there in time or failed on the way (logged, with the service's
+ * state); what spawn_done_fn gives; or a fault. */
 typedef void driver_done_fn(int r, void *arg);
 
 struct driver_ops {
@@ -29,13 +30,14 @@ struct driver {
 };
 
 /* The driver for processes on this host.  spawner and paths are borrowed and outlive it. */
-int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths, struct spawner *spawner);
+int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
+	struct spawner *spawner);
 /* A shim ended (spawn_exited_fn with SPAWN_SHIM): a step of that service looks at once. */
 void driver_process_exited(struct driver *d, const char *service);
 
-/* Start: done when the shim says running (or health passing where spec has a health check), within the spec's
- * start time.  spec is borrowed for the call only.  done runs exactly once, later, from the loop, unless this returns
- * a fault. */
+/* Start: done when the shim says running (or health passing where spec has a health check), within
+ * the spec's start time.  spec is borrowed for the call only.  done runs exactly once, later, from
+ * the loop, unless this returns a fault. */
 int driver_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 int driver_stop(struct driver *d, const char *service, driver_done_fn *done, void *arg);
 /* Stop, then start with this spec (copied). */

@@ -20,9 +20,10 @@
 #include "appliance/service/spec.h"
 
 enum {
-	LOOK_MS = 100,             /* between looks at the state file while a step runs */
-	STOP_MS = 90 * 1000,       /* longer than any grace a shim gives twice */
-	START_EXTRA_MS = 5 * 1000, /* beyond the spec's start time: the shim's own word comes first */
+	LOOK_MS = 100,	     /* between looks at the state file while a step runs */
+	STOP_MS = 90 * 1000, /* longer than any grace a shim gives twice */
+	START_EXTRA_MS =
+		5 * 1000, /* beyond the spec's start time: the shim's own word comes first */
 };
 
 enum phase {
@@ -36,14 +37,14 @@ struct step {
 	struct processes *owner;
 	enum phase phase;
 	char service[SPEC_NAME_MAX + 1];
-	struct buf spec;      /* encoded; empty for a stop */
-	bool probed;          /* running is not enough, its health must pass */
-	bool asked;           /* the supervisor took the request */
-	bool busy;            /* another step of the service ran already: only to be told */
-	uint64_t start_ms;    /* that the start may take */
+	struct buf spec;   /* encoded; empty for a stop */
+	bool probed;	   /* running is not enough, its health must pass */
+	bool asked;	   /* the supervisor took the request */
+	bool busy;	   /* another step of the service ran already: only to be told */
+	uint64_t start_ms; /* that the start may take */
 	uint64_t until_us;
 	struct loop_timer *look;
-	unsigned *alive;      /* set to 0 when the step is freed while a call is out */
+	unsigned *alive; /* set to 0 when the step is freed while a call is out */
 	driver_done_fn *done;
 	void *arg;
 };
@@ -133,8 +134,9 @@ look(struct step *st)
 	if ((st->phase == PHASE_STARTING && (s.is == STATE_FAILED || s.is == STATE_STOPPED) &&
 		    !has_shim(p, st->service)) ||
 		clock_mono_us() > st->until_us) {
-		finish(st, REFUSE(REASON_STATE_MOVED, st->service, "is %s, health %s, last exit %d", state_name(s.is),
-				   state_health_name(s.health), s.exit));
+		finish(st,
+			REFUSE(REASON_STATE_MOVED, st->service, "is %s, health %s, last exit %d",
+				state_name(s.is), state_health_name(s.health), s.exit));
 		return;
 	}
 	look_later(st, LOOK_MS);
@@ -176,7 +178,8 @@ on_asked(int r, pid_t pid, void *arg)
 	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT)
 		r = 0; /* it came by itself: a shim is being started again */
 	if (r == REASON_BUSY || r == REASON_UNREACHABLE) {
-		if (clock_mono_us() < st->until_us) { /* the supervisor, or the shim, is just coming back */
+		if (clock_mono_us() <
+			st->until_us) { /* the supervisor, or the shim, is just coming back */
 			st->asked = false;
 			r = 0;
 		}
@@ -223,15 +226,19 @@ has_step(const struct processes *p, const char *service)
 
 /* A new step, which begins at the loop's next turn. */
 static int
-new_step(struct processes *p, struct step **ret, const char *service, const struct spec *spec, enum phase phase,
-	driver_done_fn *done, void *arg)
+new_step(struct processes *p, struct step **ret, const char *service, const struct spec *spec,
+	enum phase phase, driver_done_fn *done, void *arg)
 {
 	struct step *st = calloc(1, sizeof(*st));
 	int r = 0;
 
 	if (!st)
 		return FAULT(-ENOMEM);
-	*st = (struct step){ .owner = p, .phase = phase, .spec = BUF_MAX(SPEC_BYTES_MAX), .done = done, .arg = arg,
+	*st = (struct step){ .owner = p,
+		.phase = phase,
+		.spec = BUF_MAX(SPEC_BYTES_MAX),
+		.done = done,
+		.arg = arg,
 		.until_us = clock_mono_us() + STOP_MS * CLOCK_US_PER_MS };
 	(void)snprintf(st->service, sizeof(st->service), "%s", service);
 	if (spec) {
@@ -239,7 +246,8 @@ new_step(struct processes *p, struct step **ret, const char *service, const stru
 		st->start_ms = spec->start_timeout_ms;
 		r = spec_encode(&st->spec, spec);
 		if (phase == PHASE_STARTING)
-			st->until_us = clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
+			st->until_us =
+				clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
 	}
 	st->busy = has_step(p, service);
 	r = r ?: loop_after(&st->look, p->loop, 0, on_look, st);
@@ -303,8 +311,11 @@ process_free(struct driver *d)
 	return NULL;
 }
 
-static const struct driver_ops ops = { .start = process_start, .stop = process_stop, .restart = process_restart,
-	.status = process_status, .free = process_free };
+static const struct driver_ops ops = { .start = process_start,
+	.stop = process_stop,
+	.restart = process_restart,
+	.status = process_status,
+	.free = process_free };
 
 void
 driver_process_exited(struct driver *d, const char *service)
@@ -313,13 +324,15 @@ driver_process_exited(struct driver *d, const char *service)
 
 	for (struct step *st = p->steps; st; st = st->next)
 		if (!strcmp(st->service, service) && st->asked) {
-			look_later(st, 0); /* from the loop: the listener that told us may hold the step */
+			look_later(st,
+				0); /* from the loop: the listener that told us may hold the step */
 			return;
 		}
 }
 
 int
-driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths, struct spawner *spawner)
+driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
+	struct spawner *spawner)
 {
 	struct processes *p = calloc(1, sizeof(*p));
 

@@ -43,8 +43,8 @@ folder(int *ret_fd, int dir_fd, const char *path, const struct identity *id, gid
 	return 0;
 }
 
-/* The same for a path of several steps inside a folder that the service itself may write: it must not lead us
- * elsewhere by a link, so no step follows one. */
+/* The same for a path of several steps inside a folder that the service itself may write: it must
+ * not lead us elsewhere by a link, so no step follows one. */
 static int
 folder_inside(int *ret_fd, int dir_fd, const char *path, const struct identity *id, mode_t mode)
 {
@@ -83,9 +83,10 @@ launch_folders(struct spec *spec, const struct paths *paths, const struct identi
 	int r;
 
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
-		if (snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib, spec->name, subs[i]) >=
-			SPEC_PATH_MAX)
-			return REFUSE(REASON_TOO_LARGE, spec->name, "the name of its folder is too long");
+		if (snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib, spec->name,
+			    subs[i]) >= SPEC_PATH_MAX)
+			return REFUSE(REASON_TOO_LARGE, spec->name,
+				"the name of its folder is too long");
 		/* The collector tails logs: its group may read them. */
 		r = folder(NULL, AT_FDCWD, places[i], id, i == 2 ? id->readers : gid, modes[i]);
 		if (r)
@@ -109,7 +110,8 @@ launch_knobs(const struct definition *d, const struct cluster_service *s, json_t
 		json_t *v;
 
 		if (!param)
-			return REFUSE(REASON_UNKNOWN_FIELD, s->name, "it has no knob \"%s\"", s->knobs[i].name);
+			return REFUSE(REASON_UNKNOWN_FIELD, s->name, "it has no knob \"%s\"",
+				s->knobs[i].name);
 		r = definition_parse_value(param, s->knobs[i].value, &v);
 		if (r)
 			return r < 0 ? FAULT(r) : r;
@@ -131,7 +133,7 @@ data_folders(const struct definition *d, const struct spec *spec, const struct i
 	data = open(spec->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (data < 0)
 		return FAULT(-errno);
-	json_array_foreach (d->data, i, v) {
+	json_array_foreach(d->data, i, v) {
 		SCOPED(scope_close) int fd = -1;
 
 		r = folder_inside(&fd, data, json_string_value(v), id, 0700);
@@ -171,13 +173,15 @@ write_config(int conf_fd, const struct definition_config *c, const struct defini
 	r = fs_replace(dir, name, buf_text(&text), text.len, 0640);
 	if (r)
 		return FAULT(r);
-	if (id->separate && fchownat(dir, name, 0, id->uid[IDENTITY_SERVICE], AT_SYMLINK_NOFOLLOW) < 0)
+	if (id->separate &&
+		fchownat(dir, name, 0, id->uid[IDENTITY_SERVICE], AT_SYMLINK_NOFOLLOW) < 0)
 		return FAULT(-errno);
 	return 0;
 }
 
 static int
-set_health(struct spec *s, const struct definition_health *h, const struct definition_values *values)
+set_health(struct spec *s, const struct definition_health *h,
+	const struct definition_values *values)
 {
 	SCOPED(scope_free) char *socket = NULL;
 	SCOPED(definition_argv_freep) char **argv = NULL;
@@ -196,7 +200,8 @@ set_health(struct spec *s, const struct definition_health *h, const struct defin
 			return r < 0 ? FAULT(r) : r;
 		name = strncmp(socket, "/run/service/", 13) ? socket : socket + 13;
 		if (strchr(name, '/') || !*name || strlen(name) > SPEC_NAME_MAX)
-			return REFUSE(REASON_MALFORMED, s->name, "health socket '%s' is not in the run folder", socket);
+			return REFUSE(REASON_MALFORMED, s->name,
+				"health socket '%s' is not in the run folder", socket);
 		(void)snprintf(s->socket, sizeof(s->socket), "%s", name);
 		return 0;
 	}
@@ -213,7 +218,8 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	const struct definition *d, const char *release, const json_t *knobs)
 {
 	static const enum spec_heal heal[] = { [DEFINITION_HEAL_EXIT] = SPEC_HEAL_EXIT,
-		[DEFINITION_HEAL_HEALTH] = SPEC_HEAL_HEALTH, [DEFINITION_HEAL_NEVER] = SPEC_HEAL_NEVER };
+		[DEFINITION_HEAL_HEALTH] = SPEC_HEAL_HEALTH,
+		[DEFINITION_HEAL_NEVER] = SPEC_HEAL_NEVER };
 	SCOPED(definition_argv_freep) char **argv = NULL;
 	SCOPED(scope_close) int conf = -1;
 	struct definition_values values = inside;

@@ -35,7 +35,8 @@ struct raw_lock {
 
 static const struct json_field lock_fields[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct raw_lock, v), 1 },
-	{ "services", JSON_KIND_OBJECT, false, offsetof(struct raw_lock, services), LOCK_SERVICES_MAX },
+	{ "services", JSON_KIND_OBJECT, false, offsetof(struct raw_lock, services),
+		LOCK_SERVICES_MAX },
 };
 
 static int
@@ -95,7 +96,7 @@ lock_read(struct lock *ret, const struct paths *paths)
 		return r < 0 ? FAULT(r) : r;
 	if (raw.v != 1)
 		return REFUSE(REASON_MALFORMED, file_name, "is of a version that is not known");
-	json_object_foreach (raw.services, service, o) {
+	json_object_foreach(raw.services, service, o) {
 		r = read_entry(ret, service, o);
 		if (r) {
 			ret->n = 0;
@@ -146,7 +147,8 @@ lock_put(struct lock *l, const struct lock_entry *e)
 		;
 	if (i == l->n || strcmp(l->entries[i].service, e->service)) {
 		if (l->n == LOCK_SERVICES_MAX)
-			return REFUSE(REASON_TOO_LARGE, e->service, "more than %d services", LOCK_SERVICES_MAX);
+			return REFUSE(REASON_TOO_LARGE, e->service, "more than %d services",
+				LOCK_SERVICES_MAX);
 		memmove(&l->entries[i + 1], &l->entries[i], (l->n - i) * sizeof(l->entries[0]));
 		l->n++;
 	}

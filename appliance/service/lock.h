@@ -1,7 +1,8 @@
 /* lib/cluster.lock: the exact release of each service that runs, written by activation alone.
  *
- *	{"services":{"redis":{"channel","counter","release":HEX of index.json,"version"}},"v":1}       canonical JSON
- */
+ *	{"services":{"redis":{"channel","counter","release":HEX,"version"}},"v":1}
+ *
+ * in canonical JSON; HEX is that of index.json. */
 #pragma once
 
 #include <stddef.h>
@@ -24,7 +25,8 @@ struct lock {
 	struct lock_entry entries[LOCK_SERVICES_MAX]; /* sorted by service */
 };
 
-/* Read; no file is an empty lock.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or a fault. */
+/* Read; no file is an empty lock.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or
+ * a fault. */
 int lock_read(struct lock *ret, const struct paths *paths);
 /* Replace the file. */
 int lock_write(const struct lock *l, const struct paths *paths);

@@ -61,7 +61,8 @@ static int
 split(const char *line, const char *end, char fields[ROSTER_FIELDS][ROSTER_FIELD_MAX])
 {
 	for (unsigned i = 0; i < ROSTER_FIELDS; i++) {
-		const char *stop = i + 1 < ROSTER_FIELDS ? memchr(line, ' ', (size_t)(end - line)) : end;
+		const char *stop =
+			i + 1 < ROSTER_FIELDS ? memchr(line, ' ', (size_t)(end - line)) : end;
 		size_t n = stop ? (size_t)(stop - line) : 0;
 
 		if (n == 0 || n >= ROSTER_FIELD_MAX)
@@ -95,8 +96,11 @@ parse_entry(struct roster_entry *e, const char *line, const char *end)
 	r = r ?: number_u64(&restarts, fields[5], UINT32_MAX);
 	if (r)
 		return r;
-	*e = (struct roster_entry){ .role = role, .pid = (pid_t)pid, .start_time = start,
-		.ready = ready == 1, .restarts = (unsigned)restarts };
+	*e = (struct roster_entry){ .role = role,
+		.pid = (pid_t)pid,
+		.start_time = start,
+		.ready = ready == 1,
+		.restarts = (unsigned)restarts };
 	if (strcmp(fields[1], "-"))
 		(void)snprintf(e->id, sizeof(e->id), "%s", fields[1]);
 	return 0;
@@ -115,7 +119,8 @@ roster_parse(struct roster *ret, const void *data, size_t len, const char *boot_
 	if (len < head.len || memcmp(p, head.data, head.len)) {
 		if (len >= 18 && !memcmp(p, "mainstay-roster 1 ", 18))
 			return 0; /* of another boot: none of its processes lives */
-		return REFUSE(REASON_MALFORMED, "run/supervise/roster", "does not begin as a roster");
+		return REFUSE(REASON_MALFORMED, "run/supervise/roster",
+			"does not begin as a roster");
 	}
 	for (p += head.len; p < end;) {
 		const char *stop = memchr(p, '\n', (size_t)(end - p));
@@ -123,7 +128,8 @@ roster_parse(struct roster *ret, const void *data, size_t len, const char *boot_
 		if (!stop || ret->n == ROSTER_ENTRIES_MAX ||
 			parse_entry(&ret->entries[ret->n], p, stop)) {
 			ret->n = 0;
-			return REFUSE(REASON_MALFORMED, "run/supervise/roster", "has a line that is no entry");
+			return REFUSE(REASON_MALFORMED, "run/supervise/roster",
+				"has a line that is no entry");
 		}
 		ret->n++;
 		p = stop + 1;

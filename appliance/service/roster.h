@@ -1,10 +1,11 @@
-/* The roster: which process plays which role right now.  run/supervise/roster, written by mainstay-supervise
- * on each change (replaced atomically), read by whoever must know that the peer of a socket is the one
- * process that has that role.
+/* The roster: which process plays which role right now.  run/supervise/roster, written by
+ * mainstay-supervise on each change (replaced atomically), read by whoever must know that the peer
+ * of a socket is the one process that has that role.
  *
  *	mainstay-roster 1 BOOT_ID
- *	ROLE ID PID STARTTIME READY RESTARTS          one line each; ID "-" where the role has one holder
- */
+ *	ROLE ID PID STARTTIME READY RESTARTS
+ *
+ * one line each; ID is "-" where the role has one holder. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,15 +17,15 @@ struct buf;
 struct paths;
 
 enum roster_role {
-	ROSTER_RUN,       /* mainstay run */
+	ROSTER_RUN, /* mainstay run */
 	ROSTER_SUPERVISE,
 	ROSTER_MONITOR,
 	ROSTER_COLLECTD,
 	ROSTER_COURIER,
-	ROSTER_JUDGE,     /* workers: id is their number */
+	ROSTER_JUDGE, /* workers: id is their number */
 	ROSTER_OPERATE,
 	ROSTER_ACTIVATE,
-	ROSTER_SHIM,      /* id is the service's name */
+	ROSTER_SHIM, /* id is the service's name */
 	ROSTER_ROLE_MAX
 };
 
@@ -33,7 +34,7 @@ enum { ROSTER_ID_MAX = 64, ROSTER_ENTRIES_MAX = 256, ROSTER_BYTES_MAX = 64 * 102
 struct roster_entry {
 	enum roster_role role;
 	char id[ROSTER_ID_MAX + 1]; /* "" where the role has one holder */
-	pid_t pid;                  /* 0 while it is down, waiting to be started again */
+	pid_t pid;		    /* 0 while it is down, waiting to be started again */
 	uint64_t start_time;
 	bool ready;
 	unsigned restarts;
@@ -53,13 +54,14 @@ int roster_parse(struct roster *ret, const void *p, size_t len, const char *boot
 
 /* Write to run_fd/supervise/roster; returns 0 or a fault. */
 int roster_save(const struct roster *r, int run_fd);
-/* Read it; *ret (large: not for a small stack) is empty where there is none or it is of another boot.
- * Returns 0, REASON_MALFORMED (logged), or a fault. */
+/* Read it; *ret (large: not for a small stack) is empty where there is none or it is of another
+ * boot. Returns 0, REASON_MALFORMED (logged), or a fault. */
 int roster_load(struct roster *ret, const struct paths *paths);
 
 /* The entry, or NULL.  id NULL: the first of that role. */
-const struct roster_entry *roster_find(const struct roster *r, enum roster_role role, const char *id);
+const struct roster_entry *roster_find(const struct roster *r, enum roster_role role,
+	const char *id);
 
-/* Does this process hold role now?  Reads the roster and /proc; checks pid and start time.  For the peer of
- * an accepted socket (SO_PEERCRED): call right after accept. */
+/* Does this process hold role now?  Reads the roster and /proc; checks pid and start time.  For
+ * the peer of an accepted socket (SO_PEERCRED): call right after accept. */
 bool roster_holds(const struct paths *paths, enum roster_role role, pid_t pid);

@@ -23,7 +23,8 @@ add(struct sandbox *s, const char *arg)
 	if (s->error)
 		return;
 	if (s->n == SANDBOX_ARGS_MAX) {
-		s->error = REFUSE(REASON_TOO_LARGE, "sandbox", "more than %d words", SANDBOX_ARGS_MAX);
+		s->error =
+			REFUSE(REASON_TOO_LARGE, "sandbox", "more than %d words", SANDBOX_ARGS_MAX);
 		return;
 	}
 	s->args[s->n] = strdup(arg);
@@ -45,7 +46,8 @@ add3(struct sandbox *s, const char *a, const char *b, const char *c)
 static bool
 is_ours(const char *name)
 {
-	static const char *const ours[] = { ".", "..", "proc", "dev", "sys", "tmp", "run", "data", "conf", "log" };
+	static const char *const ours[] = { ".", "..", "proc", "dev", "sys", "tmp", "run", "data",
+		"conf", "log" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (!strcmp(name, ours[i]))
@@ -91,9 +93,9 @@ add_tree(struct sandbox *s, const char *tree)
 
 	d = opendir(tree);
 	if (!d) {
-		s->error = errno == ENOENT || errno == ENOTDIR || errno == EACCES ?
-			REFUSE(REASON_NOT_FOUND, tree, "the release's tree cannot be opened") :
-			FAULT(-errno);
+		s->error = errno == ENOENT || errno == ENOTDIR || errno == EACCES
+			? REFUSE(REASON_NOT_FOUND, tree, "the release's tree cannot be opened")
+			: FAULT(-errno);
 		return;
 	}
 	while (!s->error && (e = readdir(d))) {
@@ -121,8 +123,8 @@ void
 sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent)
 {
 	static const char *const first[] = { SANDBOX_PROGRAM, "--unshare-user", "--unshare-pid",
-		"--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", "--new-session",
-		"--clearenv", "--hostname", "mainstay", "--cap-drop", "ALL" };
+		"--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1",
+		"--new-session", "--clearenv", "--hostname", "mainstay", "--cap-drop", "ALL" };
 
 	*s = (struct sandbox){ 0 };
 	for (size_t i = 0; i < ARRAY_LEN(first); i++)

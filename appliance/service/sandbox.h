@@ -1,8 +1,9 @@
 /* A command line of bubblewrap, put together: what a sandboxed process sees is what was added here.
  *
- * The root is an empty tmpfs into which each top-level entry of the release's tree is bound read-only, so that
- * folders of ours can stand beside them whatever the tree holds; it is made read-only at the end.  The process
- * is PID 1 of its own PID namespace, has no capabilities and cannot get any. */
+ * The root is an empty tmpfs into which each top-level entry of the release's tree is bound
+ * read-only, so that folders of ours can stand beside them whatever the tree holds; it is made
+ * read-only at the end.  The process is PID 1 of its own PID namespace, has no capabilities and
+ * cannot get any. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +19,8 @@ struct sandbox {
 	int error; /* sticks: 0, a reason, a fault */
 };
 
-/* Begin: namespaces, /proc, a minimal /dev, private /tmp, and tree.  network: share the host's, else an empty
- * one.  die_with_parent: gone when bubblewrap's parent dies. */
+/* Begin: namespaces, /proc, a minimal /dev, private /tmp, and tree.  network: share the host's,
+ * else an empty one.  die_with_parent: gone when bubblewrap's parent dies. */
 void sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent);
 /* Bind host's folder src at dst. */
 void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writable);
@@ -33,8 +34,8 @@ void sandbox_status_fd(struct sandbox *s, int fd);
 void sandbox_seccomp_fd(struct sandbox *s, int fd);
 /* The command begins once this descriptor can be read. */
 void sandbox_block_fd(struct sandbox *s, int fd);
-/* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong: REASON_NOT_FOUND the
- * tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder, file or link, REASON_TOO_LARGE
- * (all logged); or a fault. */
+/* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong:
+ * REASON_NOT_FOUND the tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder,
+ * file or link, REASON_TOO_LARGE (all logged); or a fault. */
 int sandbox_end(struct sandbox *s, char *const *argv);
 void sandbox_done(struct sandbox *s); /* s may be { 0 } */

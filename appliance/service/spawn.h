@@ -1,7 +1,8 @@
 /* Who starts processes for the monitor: workers, and one shim per service.
  *
- * An interface with two bodies: spawn_supervise.c asks mainstay-supervise over run/supervise.sock (kept and
- * reconnected on the loop); tests link tests/fakes/spawn_fake.c.  Under systemd PID 1 will be a third. */
+ * An interface with two bodies: spawn_supervise.c asks mainstay-supervise over run/supervise.sock
+ * (kept and reconnected on the loop); tests link tests/fakes/spawn_fake.c.  Under systemd PID 1
+ * will be a third. */
 #pragma once
 
 #include <stdint.h>
@@ -14,17 +15,20 @@ struct spawner;
 enum spawn_kind { SPAWN_JUDGE, SPAWN_OPERATE, SPAWN_ACTIVATE, SPAWN_SHIM, SPAWN_KIND_MAX };
 
 /* r: 0 with the pid; a refusal (relayed, refuse_last()): REASON_BUSY too many of that kind,
- * REASON_CONFLICT the service has a shim already, REASON_NOT_FOUND nothing to signal, REASON_NO_SANDBOX,
- * REASON_UNREACHABLE the supervisor went away before it answered; or a fault. */
+ * REASON_CONFLICT the service has a shim already, REASON_NOT_FOUND nothing to signal,
+ * REASON_NO_SANDBOX, REASON_UNREACHABLE the supervisor went away before it answered; or a fault. */
 typedef void spawn_done_fn(int r, pid_t pid, void *arg);
 
-/* Something ended: a worker (name "") or the shim of a service that ended for good (stopped, or failed; its
- * state file says which).  status is waitpid's, or -1 where nobody could collect it. */
-typedef void spawn_exited_fn(enum spawn_kind kind, const char *name, pid_t pid, int status, void *arg);
+/* Something ended: a worker (name "") or the shim of a service that ended for good (stopped, or
+ * failed; its state file says which).  status is waitpid's, or -1 where nobody could collect it. */
+typedef void spawn_exited_fn(enum spawn_kind kind, const char *name, pid_t pid, int status,
+	void *arg);
 
 struct spawn_ops {
-	int (*worker)(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg);
-	int (*shim)(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg);
+	int (*worker)(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
+		void *arg);
+	int (*shim)(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done,
+		void *arg);
 	int (*stop_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 	struct spawner *(*free)(struct spawner *s);
@@ -37,19 +41,23 @@ struct spawner {
 	void *exited_arg;
 };
 
-/* The body that asks mainstay-supervise.  Connects in the background; calls made before the first connection
- * wait for it (at most ten seconds, then REASON_UNREACHABLE). */
+/* The body that asks mainstay-supervise.  Connects in the background; calls made before the first
+ * connection wait for it (at most ten seconds, then REASON_UNREACHABLE). */
 int spawn_supervise_new(struct spawner **ret, sd_event *loop, const struct paths *paths);
 
-/* --- what callers use ---------------------------------------------------------------------------------- */
-/* Start a worker; take_job becomes its descriptor 3 (a SEQPACKET socket; closed here on every path).  done, which
- * may be NULL, runs exactly once, later, from the loop, unless this returns a fault. */
-int spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg);
+/* --- what callers use ------------------------------------------------------------------------- */
+/* Start a worker; take_job becomes its descriptor 3 (a SEQPACKET socket; closed here on every
+ * path).  done, which may be NULL, runs exactly once, later, from the loop, unless this returns a
+ * fault. */
+int spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
+	void *arg);
 /* Start the shim of service with the spec (spec.h) on the memory file take_spec. */
-int spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg);
+int spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done,
+	void *arg);
 /* Ask the shim to stop its service and end; exited tells when.  */
 int spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 /* Signal a worker: SIGTERM or SIGKILL. */
 int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
-void spawn_on_exited(struct spawner *s, spawn_exited_fn *fn, void *arg); /* one listener; NULL: none */
+void spawn_on_exited(struct spawner *s, spawn_exited_fn *fn,
+	void *arg); /* one listener; NULL: none */
 struct spawner *spawn_free(struct spawner *s);

@@ -56,7 +56,7 @@ struct asker {
 
 static void connect_later(struct asker *a);
 
-/* --- calls --------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 static void
 finish(struct call *c, int r, pid_t pid)
 {
@@ -83,7 +83,10 @@ on_late(void *arg)
 {
 	struct call *c = arg;
 
-	finish(c, REFUSE(REASON_UNREACHABLE, "mainstay-supervise", "did not answer in %d s", WAIT_MS / 1000), 0);
+	finish(c,
+		REFUSE(REASON_UNREACHABLE, "mainstay-supervise", "did not answer in %d s",
+			WAIT_MS / 1000),
+		0);
 }
 
 static void
@@ -105,7 +108,8 @@ send_call(struct asker *a, struct call *c)
 		frame_put_fd(&out, c->fd);
 	r = frame_conn_send(a->conn, &out);
 	if (r)
-		log_debug("call of the supervisor not sent: %d", r); /* the connection ends and tells the call */
+		log_debug("call of the supervisor not sent: %d",
+			r); /* the connection ends and tells the call */
 	c->sent = true;
 	if (c->fd >= 0)
 		(void)close(c->fd);
@@ -143,7 +147,7 @@ call(struct asker *a, struct call proto, int take_fd)
 	return 0;
 }
 
-/* --- answers ------------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 static const struct frame_rule ok_rules[] = {
 	{ SUPERVISE_TAG_PID, 0, 1, 8 },
 	{ SUPERVISE_TAG_TEXT, 0, 1, FRAME_BYTES_MAX },
@@ -166,7 +170,9 @@ static int
 on_exited(struct asker *a, const struct frame *f)
 {
 	static const enum spawn_kind kinds[ROSTER_ROLE_MAX] = { [ROSTER_JUDGE] = SPAWN_JUDGE,
-		[ROSTER_OPERATE] = SPAWN_OPERATE, [ROSTER_ACTIVATE] = SPAWN_ACTIVATE, [ROSTER_SHIM] = SPAWN_SHIM };
+		[ROSTER_OPERATE] = SPAWN_OPERATE,
+		[ROSTER_ACTIVATE] = SPAWN_ACTIVATE,
+		[ROSTER_SHIM] = SPAWN_SHIM };
 	const char *name = frame_text(f, SUPERVISE_TAG_NAME, ROSTER_ID_MAX);
 	uint64_t role, pid, status;
 	int r;
@@ -174,13 +180,15 @@ on_exited(struct asker *a, const struct frame *f)
 	r = frame_check(f, exited_rules, ARRAY_LEN(exited_rules), false, 0);
 	if (r)
 		return r;
-	if (!frame_u64(f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE || role >= ROSTER_ROLE_MAX ||
-		!frame_u64(f, SUPERVISE_TAG_PID, &pid))
-		return REFUSE(REASON_MALFORMED, "supervise.sock", "an exit of no kind that is known");
+	if (!frame_u64(f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE ||
+		role >= ROSTER_ROLE_MAX || !frame_u64(f, SUPERVISE_TAG_PID, &pid))
+		return REFUSE(REASON_MALFORMED, "supervise.sock",
+			"an exit of no kind that is known");
 	if (!frame_u64(f, SUPERVISE_TAG_STATUS, &status))
 		status = UINT64_MAX; /* -1 as an int */
 	if (a->base.exited)
-		a->base.exited(kinds[role], name ?: "", (pid_t)pid, (int)status, a->base.exited_arg);
+		a->base.exited(kinds[role], name ?: "", (pid_t)pid, (int)status,
+			a->base.exited_arg);
 	return 0;
 }
 
@@ -193,8 +201,8 @@ on_answer(struct asker *a, const struct frame *f)
 	uint64_t pid = 0;
 	int r;
 
-	r = ok ? frame_check(f, ok_rules, ARRAY_LEN(ok_rules), false, 0) :
-		 frame_check(f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
+	r = ok ? frame_check(f, ok_rules, ARRAY_LEN(ok_rules), false, 0)
+	       : frame_check(f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
 	if (r)
 		return r;
 	for (c = a->calls; c && (c->id != f->id || !c->sent); c = c->next)
@@ -207,8 +215,11 @@ on_answer(struct asker *a, const struct frame *f)
 		return 0;
 	}
 	reason = refuse_reason(frame_text(f, SUPERVISE_TAG_REASON, 32) ?: "");
-	finish(c, refuse_relay(reason ?: REASON_FAULT, frame_text(f, SUPERVISE_TAG_OPERAND, REFUSE_OPERAND_MAX), "",
-			    frame_text(f, SUPERVISE_TAG_TEXT, REFUSE_TEXT_MAX) ?: "the supervisor could not"),
+	finish(c,
+		refuse_relay(reason ?: REASON_FAULT,
+			frame_text(f, SUPERVISE_TAG_OPERAND, REFUSE_OPERAND_MAX), "",
+			frame_text(f, SUPERVISE_TAG_TEXT, REFUSE_TEXT_MAX)
+				?: "the supervisor could not"),
 		0);
 	return 0;
 }
@@ -225,8 +236,10 @@ lost(struct asker *a)
 		for (c = a->calls; c && !c->sent; c = c->next)
 			;
 		if (c)
-			finish(c, refuse_relay(REASON_UNREACHABLE, "mainstay-supervise", "",
-					    "went away before it answered"), 0);
+			finish(c,
+				refuse_relay(REASON_UNREACHABLE, "mainstay-supervise", "",
+					"went away before it answered"),
+				0);
 	} while (c);
 }
 
@@ -257,7 +270,7 @@ on_closed(struct frame_conn *conn, int why, void *arg)
 
 static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
 
-/* --- the connection --------------------------------------------------------------------------------------- */
+/* --- the connection --------------------------------------------------------------------------- */
 static void
 on_connect(void *arg)
 {
@@ -287,19 +300,23 @@ connect_later(struct asker *a)
 		log_error("no memory to reach the supervisor");
 }
 
-/* --- the spawner ----------------------------------------------------------------------------------------- */
+/* --- the spawner ------------------------------------------------------------------------------ */
 static int
 ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
 {
 	static const enum roster_role roles[] = { [SPAWN_JUDGE] = ROSTER_JUDGE,
-		[SPAWN_OPERATE] = ROSTER_OPERATE, [SPAWN_ACTIVATE] = ROSTER_ACTIVATE };
+		[SPAWN_OPERATE] = ROSTER_OPERATE,
+		[SPAWN_ACTIVATE] = ROSTER_ACTIVATE };
 
 	return call((struct asker *)s,
-		(struct call){ .type = SUPERVISE_SPAWN, .kind = roles[kind], .done = done, .arg = arg }, take_job);
+		(struct call){
+			.type = SUPERVISE_SPAWN, .kind = roles[kind], .done = done, .arg = arg },
+		take_job);
 }
 
 static int
-ask_about(struct spawner *s, uint16_t type, const char *service, int take_fd, spawn_done_fn *done, void *arg)
+ask_about(struct spawner *s, uint16_t type, const char *service, int take_fd, spawn_done_fn *done,
+	void *arg)
 {
 	struct call c = { .type = type, .done = done, .arg = arg };
 
@@ -323,8 +340,11 @@ static int
 ask_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg)
 {
 	return call((struct asker *)s,
-		(struct call){ .type = SUPERVISE_KILL, .pid = (uint64_t)pid, .signal = (uint64_t)signal,
-			.done = done, .arg = arg },
+		(struct call){ .type = SUPERVISE_KILL,
+			.pid = (uint64_t)pid,
+			.signal = (uint64_t)signal,
+			.done = done,
+			.arg = arg },
 		-1);
 }
 
@@ -345,9 +365,11 @@ ask_free(struct spawner *s)
 	return NULL;
 }
 
-static const struct spawn_ops ops = {
-	.worker = ask_worker, .shim = ask_shim, .stop_shim = ask_stop, .kill = ask_kill, .free = ask_free
-};
+static const struct spawn_ops ops = { .worker = ask_worker,
+	.shim = ask_shim,
+	.stop_shim = ask_stop,
+	.kill = ask_kill,
+	.free = ask_free };
 
 int
 spawn_supervise_new(struct spawner **ret, sd_event *loop, const struct paths *paths)

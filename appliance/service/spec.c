@@ -21,9 +21,14 @@ static const char *const health_names[] = { "none", "resp", "exec" };
 void
 spec_init(struct spec *s)
 {
-	*s = (struct spec){ .heal = SPEC_HEAL_EXIT, .health = SPEC_HEALTH_NONE,
-		.health_interval_ms = 2000, .health_timeout_ms = 2000, .health_failures = 3,
-		.start_timeout_ms = 60000, .grace_ms = 10000, .network = true };
+	*s = (struct spec){ .heal = SPEC_HEAL_EXIT,
+		.health = SPEC_HEALTH_NONE,
+		.health_interval_ms = 2000,
+		.health_timeout_ms = 2000,
+		.health_failures = 3,
+		.start_timeout_ms = 60000,
+		.grace_ms = 10000,
+		.network = true };
 }
 
 static void
@@ -51,8 +56,9 @@ append(char **list, const char *text)
 	while (list[n])
 		n++;
 	if (n == SPEC_ARGS_MAX || strlen(text) > SPEC_ARG_MAX)
-		return REFUSE(REASON_TOO_LARGE, operand, "more than %d words, or one longer than %d bytes",
-			SPEC_ARGS_MAX, SPEC_ARG_MAX);
+		return REFUSE(REASON_TOO_LARGE, operand,
+			"more than %d words, or one longer than %d bytes", SPEC_ARGS_MAX,
+			SPEC_ARG_MAX);
 	list[n] = strdup(text);
 	return list[n] ? 0 : FAULT(-ENOMEM);
 }
@@ -91,14 +97,15 @@ list_json(char *const *list)
 int
 spec_encode(struct buf *out, const struct spec *s)
 {
-	SCOPED_JSON *argv = list_json(s->argv), *env = list_json(s->env), *probe = list_json(s->probe);
+	SCOPED_JSON *argv = list_json(s->argv), *env = list_json(s->env),
+		    *probe = list_json(s->probe);
 	SCOPED_JSON *o = NULL;
 
 	if (!argv || !env || !probe)
 		return FAULT(-ENOMEM);
-	o = json_pack("{si ss ss ss ss ss ss ss sO sO sO ss ss ss ss sI sI sI sI sI sI sI sb}",
-		"v", 1, "name", s->name, "release", s->release, "tree", s->tree, "data", s->data,
-		"conf", s->conf, "run", s->run, "log", s->log, "argv", argv, "env", env, "probe", probe,
+	o = json_pack("{si ss ss ss ss ss ss ss sO sO sO ss ss ss ss sI sI sI sI sI sI sI sb}", "v",
+		1, "name", s->name, "release", s->release, "tree", s->tree, "data", s->data, "conf",
+		s->conf, "run", s->run, "log", s->log, "argv", argv, "env", env, "probe", probe,
 		"expect", s->expect, "heal", heal_names[s->heal], "health", health_names[s->health],
 		"socket", s->socket, "health_interval_ms", (json_int_t)s->health_interval_ms,
 		"health_timeout_ms", (json_int_t)s->health_timeout_ms, "health_failures",
@@ -110,7 +117,8 @@ spec_encode(struct buf *out, const struct spec *s)
 
 struct raw {
 	uint64_t v;
-	const char *name, *release, *tree, *data, *conf, *run, *log, *expect, *heal, *health, *socket;
+	const char *name, *release, *tree, *data, *conf, *run, *log, *expect, *heal, *health,
+		*socket;
 	json_t *argv, *env, *probe;
 	uint64_t interval, timeout, failures, start, grace, nofile, log_bytes;
 	bool network;
@@ -160,7 +168,7 @@ take_list(char **list, const json_t *array)
 	size_t i;
 	int r = 0;
 
-	json_array_foreach (array, i, v) {
+	json_array_foreach(array, i, v) {
 		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
 			return REFUSE(REASON_MALFORMED, operand, "a list holds what is no text");
 		r = append(list, json_string_value(v));
@@ -187,14 +195,17 @@ check(const struct raw *raw, int heal, int health)
 	const char *const folders[] = { raw->tree, raw->data, raw->conf, raw->run, raw->log };
 
 	if (raw->v != 1 || !is_name(raw->name) || heal < 0 || health < 0)
-		return REFUSE(REASON_MALFORMED, operand, "version, name, heal or health is none that is known");
+		return REFUSE(REASON_MALFORMED, operand,
+			"version, name, heal or health is none that is known");
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (folders[i][0] != '/')
-			return REFUSE(REASON_MALFORMED, operand, "folder '%s' is not absolute", folders[i]);
+			return REFUSE(REASON_MALFORMED, operand, "folder '%s' is not absolute",
+				folders[i]);
 	if (json_array_size(raw->argv) == 0 || strchr(raw->socket, '/') ||
 		(health == SPEC_HEALTH_RESP && !*raw->socket) ||
 		(health == SPEC_HEALTH_EXEC && json_array_size(raw->probe) == 0))
-		return REFUSE(REASON_MALFORMED, operand, "there is nothing to run, or nothing to probe");
+		return REFUSE(REASON_MALFORMED, operand,
+			"there is nothing to run, or nothing to probe");
 	if (raw->interval < 100 || raw->timeout < 10 || raw->failures < 1 || raw->start < 100)
 		return REFUSE(REASON_MALFORMED, operand, "a time is too short");
 	return 0;

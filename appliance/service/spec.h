@@ -1,5 +1,5 @@
-/* What a shim needs to know to run one service: canonical JSON on an inherited memory file.  Made by the
- * monitor or activation from a definition, a release and the knobs; read by the shim. */
+/* What a shim needs to know to run one service: canonical JSON on an inherited memory file.  Made
+ * by the monitor or activation from a definition, a release and the knobs; read by the shim. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ enum {
 };
 
 enum spec_heal {
-	SPEC_HEAL_EXIT,   /* started again whenever it ends */
+	SPEC_HEAL_EXIT,	  /* started again whenever it ends */
 	SPEC_HEAL_HEALTH, /* and when its health fails */
 	SPEC_HEAL_NEVER,
 };
@@ -25,36 +25,37 @@ enum spec_heal {
 enum spec_health {
 	SPEC_HEALTH_NONE, /* health stays unknown */
 	SPEC_HEALTH_RESP, /* PING over the UNIX socket `socket` below the run folder */
-	SPEC_HEALTH_EXEC, /* `probe` inside a sandbox like the service's, without data; exit 0 passes */
+	SPEC_HEALTH_EXEC, /* `probe`, in a sandbox without data; exit 0 passes */
 };
 
 struct spec {
-	char name[SPEC_NAME_MAX + 1];    /* [a-z][a-z0-9-]* */
-	char release[65];                /* hex of the release's index.json; "" for a tree without one */
-	char tree[SPEC_PATH_MAX + 1];    /* on the host; seen as / */
-	char data[SPEC_PATH_MAX + 1];    /* seen as /data */
-	char conf[SPEC_PATH_MAX + 1];    /* seen as /conf, read-only */
-	char run[SPEC_PATH_MAX + 1];     /* seen as /run/service */
-	char log[SPEC_PATH_MAX + 1];     /* seen as /log; holds NAME.log, its stdout and stderr */
-	char *argv[SPEC_ARGS_MAX + 1];   /* owned; ends with NULL; argv[0] is a path inside */
-	char *env[SPEC_ARGS_MAX + 1];    /* owned; "NAME=value"; ends with NULL */
-	char *probe[SPEC_ARGS_MAX + 1];  /* of health exec; owned; ends with NULL */
-	char expect[SPEC_NAME_MAX + 1];  /* of health exec: must stand in its stdout; "" for nothing */
+	char name[SPEC_NAME_MAX + 1]; /* [a-z][a-z0-9-]* */
+	char release[65]; /* hex of the release's index.json; "" for a tree without one */
+	char tree[SPEC_PATH_MAX + 1];	/* on the host; seen as / */
+	char data[SPEC_PATH_MAX + 1];	/* seen as /data */
+	char conf[SPEC_PATH_MAX + 1];	/* seen as /conf, read-only */
+	char run[SPEC_PATH_MAX + 1];	/* seen as /run/service */
+	char log[SPEC_PATH_MAX + 1];	/* seen as /log; holds NAME.log, its stdout and stderr */
+	char *argv[SPEC_ARGS_MAX + 1];	/* owned; ends with NULL; argv[0] is a path inside */
+	char *env[SPEC_ARGS_MAX + 1];	/* owned; "NAME=value"; ends with NULL */
+	char *probe[SPEC_ARGS_MAX + 1]; /* of health exec; owned; ends with NULL */
+	char expect[SPEC_NAME_MAX +
+		1]; /* of health exec: must stand in its stdout; "" for nothing */
 	enum spec_heal heal;
 	enum spec_health health;
-	char socket[SPEC_NAME_MAX + 1];  /* file name below run; "" where health needs none */
-	uint64_t health_interval_ms;     /* between probes; 100 .. 3600000 */
-	uint64_t health_timeout_ms;      /* of one probe */
-	uint64_t health_failures;        /* so many in a row are failing; 1 .. 100 */
-	uint64_t start_timeout_ms;       /* in state starting; then failed */
-	uint64_t grace_ms;               /* between TERM and KILL */
-	uint64_t nofile;                 /* RLIMIT_NOFILE; 0: as inherited */
-	uint64_t log_bytes;              /* the log file is rotated beyond it; 0: 64 MiB */
-	bool network;                    /* shares the host's network; else none but loopback of its own */
+	char socket[SPEC_NAME_MAX + 1]; /* file name below run; "" where health needs none */
+	uint64_t health_interval_ms;	/* between probes; 100 .. 3600000 */
+	uint64_t health_timeout_ms;	/* of one probe */
+	uint64_t health_failures;	/* so many in a row are failing; 1 .. 100 */
+	uint64_t start_timeout_ms;	/* in state starting; then failed */
+	uint64_t grace_ms;		/* between TERM and KILL */
+	uint64_t nofile;		/* RLIMIT_NOFILE; 0: as inherited */
+	uint64_t log_bytes;		/* the log file is rotated beyond it; 0: 64 MiB */
+	bool network; /* shares the host's network; else none but loopback of its own */
 };
 
-/* A spec with the defaults: heal exit, probes each 2 s with 2 s time and 3 failures, start 60 s, grace 10 s,
- * the host's network. */
+/* A spec with the defaults: heal exit, probes each 2 s with 2 s time and 3 failures, start 60 s,
+ * grace 10 s, the host's network. */
 void spec_init(struct spec *s);
 void spec_done(struct spec *s);
 

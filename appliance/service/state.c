@@ -46,8 +46,8 @@ state_health_name(enum state_health h)
 int
 state_encode(struct buf *out, const struct state *s)
 {
-	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI}", "state", state_name(s->is), "health",
-		state_health_name(s->health), "exit", s->exit, "boot", s->boot, "pid",
+	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI}", "state", state_name(s->is),
+		"health", state_health_name(s->health), "exit", s->exit, "boot", s->boot, "pid",
 		(json_int_t)s->pid, "starttime", (json_int_t)s->start_time, "release", s->release,
 		"started", (json_int_t)s->started_us, "restarts", (json_int_t)s->restarts);
 
@@ -98,10 +98,15 @@ state_decode(struct state *ret, const void *p, size_t len)
 	is = name_index(names, STATE_MAX, raw.state);
 	health = name_index(health_names, STATE_HEALTH_MAX, raw.health);
 	if (is < 0 || health < 0 || raw.exit < -1 || raw.exit > 255)
-		return REFUSE(REASON_MALFORMED, "service state", "names no state, health or exit that is known");
-	*ret = (struct state){ .is = (enum state_is)is, .health = (enum state_health)health,
-		.pid = (pid_t)raw.pid, .start_time = raw.starttime, .started_us = raw.started,
-		.exit = (int)raw.exit, .restarts = (unsigned)raw.restarts };
+		return REFUSE(REASON_MALFORMED, "service state",
+			"names no state, health or exit that is known");
+	*ret = (struct state){ .is = (enum state_is)is,
+		.health = (enum state_health)health,
+		.pid = (pid_t)raw.pid,
+		.start_time = raw.starttime,
+		.started_us = raw.started,
+		.exit = (int)raw.exit,
+		.restarts = (unsigned)raw.restarts };
 	(void)snprintf(ret->release, sizeof(ret->release), "%s", raw.release);
 	(void)snprintf(ret->boot, sizeof(ret->boot), "%s", raw.boot);
 	return 0;

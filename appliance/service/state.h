@@ -8,33 +8,47 @@
 struct buf;
 struct paths;
 
-enum state_is { STATE_STOPPED, STATE_STARTING, STATE_RUNNING, STATE_FROZEN, STATE_FAILED, STATE_MAX };
-enum state_health { STATE_HEALTH_UNKNOWN, STATE_HEALTH_PASSING, STATE_HEALTH_FAILING, STATE_HEALTH_MAX };
+enum state_is {
+	STATE_STOPPED,
+	STATE_STARTING,
+	STATE_RUNNING,
+	STATE_FROZEN,
+	STATE_FAILED,
+	STATE_MAX
+};
+enum state_health {
+	STATE_HEALTH_UNKNOWN,
+	STATE_HEALTH_PASSING,
+	STATE_HEALTH_FAILING,
+	STATE_HEALTH_MAX
+};
 
 struct state {
 	enum state_is is;
 	enum state_health health;
-	pid_t pid;           /* the service's own first process, as this host numbers it; 0: none */
+	pid_t pid;	     /* the service's own first process, as this host numbers it; 0: none */
 	uint64_t start_time; /* of pid */
 	uint64_t started_us; /* when it was last started; 0: never */
-	int exit;            /* status of the last exit: 0..255, 128 + signal, -1 unknown or none yet */
-	unsigned restarts;   /* by the shim, since the shim was first started for it */
-	char release[65];    /* of the spec it runs */
-	char boot[40];       /* of which boot the rest speaks */
+	int exit; /* status of the last exit: 0..255, 128 + signal, -1 unknown or none yet */
+	unsigned restarts; /* by the shim, since the shim was first started for it */
+	char release[65];  /* of the spec it runs */
+	char boot[40];	   /* of which boot the rest speaks */
 };
 
-const char *state_name(enum state_is is);              /* "running" */
-const char *state_health_name(enum state_health h);    /* "passing" */
+const char *state_name(enum state_is is);	    /* "running" */
+const char *state_health_name(enum state_health h); /* "passing" */
 
 /* Append the JSON form. */
 int state_encode(struct buf *out, const struct state *s);
 /* Parse.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or a fault. */
 int state_decode(struct state *ret, const void *p, size_t len);
 
-/* Read service's file.  No file, one of another boot, or one that names a process that is gone while it says
- * running: *ret then says stopped (failed in the last case, as the shim's word is out of date) and the result
- * is 0.  Returns 0, a refusal of state_decode(), or a fault. */
+/* Read service's file.  No file, one of another boot, or one that names a process that is gone
+ * while it says running: *ret then says stopped (failed in the last case, as the shim's word is out
+ * of date) and the result is 0.  Returns 0, a refusal of state_decode(), or a fault. */
 int state_read(struct state *ret, const struct paths *paths, const char *service);
 
-/* Call this when a file changes: the folder to watch by inotify (IN_MOVED_TO) is run/shim, file NAME.json. */
-int state_service_of(char *out_name, size_t size, const char *file_name); /* 0, or REASON_MALFORMED (unlogged) */
+/* Call this when a file changes: the folder to watch by inotify (IN_MOVED_TO) is run/shim, file
+ * NAME.json. */
+int state_service_of(char *out_name, size_t size,
+	const char *file_name); /* 0, or REASON_MALFORMED (unlogged) */

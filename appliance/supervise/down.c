@@ -133,7 +133,8 @@ down_all(const struct paths *paths, bool services, unsigned *ret_ended)
 		return r < 0 ? FAULT(r) : r;
 	e = roster_find(roster, ROSTER_SUPERVISE, NULL);
 	if (e)
-		r = end_one(e->pid, e->start_time, services ? SIGUSR1 : SIGTERM, SUPERVISE_MS, ret_ended);
+		r = end_one(e->pid, e->start_time, services ? SIGUSR1 : SIGTERM, SUPERVISE_MS,
+			ret_ended);
 	r = r ?: roster_load(roster, paths);
 	r = r ?: end_role(roster, false, DAEMON_MS, ret_ended);
 	if (services) {

@@ -8,8 +8,8 @@ struct identity;
 
 struct enforced {
 	bool separate_uids;  /* each role has a uid of its own */
-	bool netns;          /* the monitor sits in an empty network namespace */
-	bool cgroups;        /* limits of memory and processes by control group */
+	bool netns;	     /* the monitor sits in an empty network namespace */
+	bool cgroups;	     /* limits of memory and processes by control group */
 	bool pid_namespaces; /* services and operations run in a sandbox; without it none runs */
 };
 

@@ -12,7 +12,10 @@ held_new(struct held **list, struct supervise *owner, enum roster_role role, con
 
 	if (!h)
 		return NULL;
-	*h = (struct held){ .next = *list, .owner = owner, .role = role, .child = { .pidfd = -1 },
+	*h = (struct held){ .next = *list,
+		.owner = owner,
+		.role = role,
+		.child = { .pidfd = -1 },
 		.ready_fd = -1 };
 	(void)snprintf(h->id, sizeof(h->id), "%s", id);
 	*list = h;
@@ -81,8 +84,10 @@ held_roster(const struct held *list, struct roster *ret)
 	for (; list && ret->n < ROSTER_ENTRIES_MAX; list = list->next) {
 		struct roster_entry *e = &ret->entries[ret->n++];
 
-		*e = (struct roster_entry){ .role = list->role, .pid = list->child.pid,
-			.start_time = list->child.starttime, .ready = list->ready,
+		*e = (struct roster_entry){ .role = list->role,
+			.pid = list->child.pid,
+			.start_time = list->child.starttime,
+			.ready = list->ready,
 			.restarts = list->restarts };
 		memcpy(e->id, list->id, sizeof(e->id));
 	}

@@ -12,25 +12,27 @@ struct held {
 	struct supervise *owner;
 	enum roster_role role;
 	char id[ROSTER_ID_MAX + 1];
-	struct child child;         /* pid 0: down */
+	struct child child; /* pid 0: down */
 	struct child_watch *watch;
-	struct loop_timer *retry;   /* started again when it fires */
-	int ready_fd;               /* daemons: read end of the readiness pipe; -1 */
+	struct loop_timer *retry; /* started again when it fires */
+	int ready_fd;		  /* daemons: read end of the readiness pipe; -1 */
 	struct loop_watch *ready_watch;
 	bool ready;
-	bool ending;                /* asked to end: not started again */
+	bool ending; /* asked to end: not started again */
 	unsigned restarts, tries;
-	uint64_t started_us;        /* boot time */
+	uint64_t started_us; /* boot time */
 };
 
 /* A new entry at the head of *list; NULL where there is no memory. */
-struct held *held_new(struct held **list, struct supervise *owner, enum roster_role role, const char *id);
+struct held *held_new(struct held **list, struct supervise *owner, enum roster_role role,
+	const char *id);
 /* Take it out and free it; the process itself goes on. */
 void held_free(struct held **list, struct held *h);
 /* Its process has ended, or was never started: forget pid, watches and pipe. */
 void held_down(struct held *h);
 
-struct held *held_find(struct held *list, enum roster_role role, const char *id); /* id NULL: the first */
+struct held *held_find(struct held *list, enum roster_role role,
+	const char *id); /* id NULL: the first */
 struct held *held_of_pid(struct held *list, pid_t pid);
 unsigned held_count(const struct held *list, enum roster_role role);
 

@@ -171,9 +171,11 @@ layout_reach(struct paths *paths, char *out_state, size_t size)
 
 	*out_state = '\0';
 	if (!common_parent(paths, dir, sizeof(dir)))
-		return is_reachable(paths->lib) && is_reachable(paths->run) ? 0 : LAYOUT_NOT_REACHABLE;
+		return is_reachable(paths->lib) && is_reachable(paths->run) ? 0
+									    : LAYOUT_NOT_REACHABLE;
 	/* The folder itself is ours to open; those above it are not. */
-	if (stat(dir, &st) < 0 || (!(st.st_mode & S_IXOTH) && chmod(dir, (st.st_mode & 07777) | 0111) < 0))
+	if (stat(dir, &st) < 0 ||
+		(!(st.st_mode & S_IXOTH) && chmod(dir, (st.st_mode & 07777) | 0111) < 0))
 		return LAYOUT_NOT_REACHABLE;
 	if (is_reachable(paths->lib))
 		return 0;

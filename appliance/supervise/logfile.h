@@ -1,4 +1,5 @@
-/* The file that takes a service's stdout and stderr: appended to by the service itself, kept bounded by its shim. */
+/* The file that takes a service's stdout and stderr: appended to by the service itself, kept
+ * bounded by its shim. */
 #pragma once
 
 #include <stdint.h>
@@ -6,6 +7,7 @@
 /* Open dir/NAME.log for appending, making it.  Returns 0 or a fault. */
 int logfile_open(int *ret_fd, const char *dir, const char *name);
 
-/* Where it has grown beyond max bytes: its content becomes NAME.log.1, then it is cut to nothing.  What the service writes
- * between the two is lost; it keeps its descriptor.  Returns 0 or a fault. */
+/* Where it has grown beyond max bytes: its content becomes NAME.log.1, then it is cut to nothing.
+ * What the service writes between the two is lost; it keeps its descriptor.  Returns 0 or a
+ * fault. */
 int logfile_bound(const char *dir, const char *name, uint64_t max);

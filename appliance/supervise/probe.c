@@ -28,8 +28,8 @@ struct probe {
 	struct loop_timer *ended; /* a result that was known at once, said from the loop */
 	enum probe_result result;
 	struct loop_watch *watch;
-	int fd;                   /* the socket, or the pipe of a program's stdout; -1 */
-	struct child child;       /* pid 0: none */
+	int fd;		    /* the socket, or the pipe of a program's stdout; -1 */
+	struct child child; /* pid 0: none */
 	struct child_watch *child_watch;
 	bool exited;
 	int status;
@@ -44,7 +44,11 @@ probe_new(struct probe **ret, sd_event *loop, const struct spec *spec, probe_fn 
 
 	if (!p)
 		return FAULT(-ENOMEM);
-	*p = (struct probe){ .loop = sd_event_ref(loop), .spec = spec, .fn = fn, .arg = arg, .fd = -1,
+	*p = (struct probe){ .loop = sd_event_ref(loop),
+		.spec = spec,
+		.fn = fn,
+		.arg = arg,
+		.fd = -1,
 		.child = { .pidfd = -1 } };
 	*ret = p;
 	return 0;
@@ -63,7 +67,8 @@ probe_cancel(struct probe *p)
 		child_unwatch(p->child_watch);
 	if (p->child.pid > 0 && !p->exited) {
 		(void)child_signal(p->child.pidfd, SIGKILL);
-		(void)child_wait(&p->child, 1000, &p->status); /* a kill takes no time; leaves no zombie */
+		(void)child_wait(&p->child, 1000,
+			&p->status); /* a kill takes no time; leaves no zombie */
 	}
 	if (p->child.pidfd >= 0)
 		(void)close(p->child.pidfd);
@@ -129,8 +134,10 @@ on_resp(uint32_t revents, void *arg)
 	if (n > 0 && !strstr(p->answer, "\r\n") && p->len < ANSWER_MAX)
 		return;
 	/* A server that wants a password is one that answers. */
-	finish(p, !strncmp(p->answer, "+PONG\r\n", 7) || !strncmp(p->answer, "-NOAUTH ", 8) ? PROBE_PASSED :
-										      PROBE_ERROR);
+	finish(p,
+		!strncmp(p->answer, "+PONG\r\n", 7) || !strncmp(p->answer, "-NOAUTH ", 8)
+			? PROBE_PASSED
+			: PROBE_ERROR);
 }
 
 static int
@@ -144,8 +151,8 @@ start_resp(struct probe *p)
 	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* By descriptor: a folder's name may be longer than a socket address holds. */
 	if (dir < 0 || p->fd < 0 ||
-		snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s", dir, p->spec->socket) >=
-			(int)sizeof(sa.sun_path))
+		snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s", dir,
+			p->spec->socket) >= (int)sizeof(sa.sun_path))
 		return -EINVAL;
 	/* EAGAIN: its queue is full, so it does not accept; the time-out calls that silence. */
 	if (connect(p->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
@@ -159,8 +166,10 @@ static void
 judge_exec(struct probe *p)
 {
 	p->answer[p->len] = '\0';
-	finish(p, p->status == 0 && (!*p->spec->expect || strstr(p->answer, p->spec->expect)) ? PROBE_PASSED :
-											    PROBE_ERROR);
+	finish(p,
+		p->status == 0 && (!*p->spec->expect || strstr(p->answer, p->spec->expect))
+			? PROBE_PASSED
+			: PROBE_ERROR);
 }
 
 static void
@@ -168,8 +177,8 @@ on_exec_output(uint32_t revents, void *arg)
 {
 	struct probe *p = arg;
 	char rest[512];
-	ssize_t n = p->len < ANSWER_MAX ? read(p->fd, p->answer + p->len, ANSWER_MAX - p->len) :
-					  read(p->fd, rest, sizeof(rest));
+	ssize_t n = p->len < ANSWER_MAX ? read(p->fd, p->answer + p->len, ANSWER_MAX - p->len)
+					: read(p->fd, rest, sizeof(rest));
 
 	(void)revents;
 	if (n > 0 && p->len < ANSWER_MAX)

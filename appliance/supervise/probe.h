@@ -13,7 +13,8 @@ typedef void probe_fn(enum probe_result result, void *arg);
 
 /* A prober for spec (borrowed), whose health is not none. */
 int probe_new(struct probe **ret, sd_event *loop, const struct spec *spec, probe_fn *fn, void *arg);
-/* Probe; fn runs exactly once, later, from the loop, unless cancelled.  A probe that runs is left alone. */
+/* Probe; fn runs exactly once, later, from the loop, unless cancelled.  A probe that runs is left
+ * alone. */
 void probe_start(struct probe *p);
 void probe_cancel(struct probe *p);
 struct probe *probe_free(struct probe *p);

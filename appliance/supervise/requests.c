@@ -28,7 +28,7 @@ struct request {
 	struct buf list;
 };
 
-/* --- the requests: each returns 0, a reason, or a fault ---------------------------------------------- */
+/* --- the requests: each returns 0, a reason, or a fault --------------------------------------- */
 static int
 do_spawn(struct request *q)
 {
@@ -38,12 +38,14 @@ do_spawn(struct request *q)
 	uint64_t role;
 	int r;
 
-	if (!frame_u64(q->f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE || role > ROSTER_ACTIVATE)
+	if (!frame_u64(q->f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE ||
+		role > ROSTER_ACTIVATE)
 		return REFUSE(REASON_MALFORMED, "spawn", "is for no worker");
 	if (role == ROSTER_OPERATE && !s->walls.pid_namespaces)
 		return REFUSE(REASON_NO_SANDBOX, "operate", "this host gives us no namespaces");
 	if (held_count(s->held, role) >= roles_find(role)->at_once)
-		return REFUSE(REASON_BUSY, roster_role_name(role), "%u run already", roles_find(role)->at_once);
+		return REFUSE(REASON_BUSY, roster_role_name(role), "%u run already",
+			roles_find(role)->at_once);
 	(void)snprintf(id, sizeof(id), "%" PRIu64, ++s->workers);
 	h = held_new(&s->held, s, role, id);
 	if (!h)
@@ -66,7 +68,8 @@ is_service_name(const char *name)
 	if (!name || !islower((unsigned char)*name))
 		return false;
 	for (; *name; name++)
-		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '-')
+		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) &&
+			*name != '-')
 			return false;
 	return true;
 }
@@ -116,7 +119,8 @@ do_stop(struct request *q)
 	q->pid = h->child.pid;
 	if (h->child.pid > 0)
 		return FAULT(child_signal(h->child.pidfd, SIGTERM));
-	/* Its shim is down, waiting to be started again: the service may live and needs one that stops it. */
+	/* Its shim is down, waiting to be started again: the service may live and needs one that
+	 * stops it. */
 	return REFUSE(REASON_BUSY, name, "its shim is just being started again");
 }
 
@@ -126,7 +130,8 @@ do_kill(struct request *q)
 	uint64_t pid = 0, sig = 0;
 	struct held *h;
 
-	if (!frame_u64(q->f, SUPERVISE_TAG_PID, &pid) || !frame_u64(q->f, SUPERVISE_TAG_SIGNAL, &sig) ||
+	if (!frame_u64(q->f, SUPERVISE_TAG_PID, &pid) ||
+		!frame_u64(q->f, SUPERVISE_TAG_SIGNAL, &sig) ||
 		(sig != SIGTERM && sig != SIGKILL) || pid > INT32_MAX)
 		return REFUSE(REASON_MALFORMED, "kill", "names no process and signal");
 	h = held_of_pid(q->s->held, (pid_t)pid);
@@ -157,7 +162,7 @@ static const struct rule {
 	[SUPERVISE_LIST] = { do_list, { { 0 } }, 0, 0 },
 };
 
-/* --- the connection -------------------------------------------------------------------------------------- */
+/* --- the connection --------------------------------------------------------------------------- */
 static void
 drop_monitor(struct supervise *s)
 {
@@ -178,7 +183,8 @@ answer(struct supervise *s, const struct request *q, int r)
 	if (r == 0 && q->list.len > 0)
 		frame_put_text(&out, SUPERVISE_TAG_TEXT, buf_text(&q->list));
 	if (r)
-		frame_put_text(&out, SUPERVISE_TAG_REASON, refuse_token(r < 0 ? REASON_FAULT : (enum reason)r));
+		frame_put_text(&out, SUPERVISE_TAG_REASON,
+			refuse_token(r < 0 ? REASON_FAULT : (enum reason)r));
 	if (r > 0 && why->reason == (enum reason)r) {
 		frame_put_text(&out, SUPERVISE_TAG_OPERAND, why->operand);
 		frame_put_text(&out, SUPERVISE_TAG_TEXT, why->text);
@@ -223,7 +229,8 @@ on_accept(int take_fd, const struct frame_peer *peer, void *arg)
 
 	if (!h || h->child.pid != peer->pid || h->child.starttime != peer->starttime ||
 		peer->uid != s->id.uid[IDENTITY_MONITOR]) {
-		(void)REFUSE(REASON_WRONG_ROLE, "supervise.sock", "pid %ld is not the monitor", (long)peer->pid);
+		(void)REFUSE(REASON_WRONG_ROLE, "supervise.sock", "pid %ld is not the monitor",
+			(long)peer->pid);
 		(void)close(take_fd);
 		return;
 	}

@@ -1,5 +1,5 @@
-/* What each role runs as: the table that decides program, user, namespaces and limits of every process that
- * mainstay-supervise starts. */
+/* What each role runs as: the table that decides program, user, namespaces and limits of every
+ * process that mainstay-supervise starts. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,18 +9,19 @@
 #include "appliance/service/roster.h"
 
 struct roles_role {
-	const char *program;        /* beside the running one; NULL: not started by supervise */
+	const char *program; /* beside the running one; NULL: not started by supervise */
 	enum identity_role user;
-	bool root;                  /* keeps the supervisor's user, whatever user says */
-	bool readers;               /* is in the readers' group */
-	bool no_network;            /* an empty network namespace, where allowed */
-	bool state;                 /* gets --state */
-	rlim_t nofile, memory;      /* memory: address space; 0: no limit */
-	unsigned at_once;           /* workers: so many may run */
+	bool root;	       /* keeps the supervisor's user, whatever user says */
+	bool readers;	       /* is in the readers' group */
+	bool no_network;       /* an empty network namespace, where allowed */
+	bool state;	       /* gets --state */
+	rlim_t nofile, memory; /* memory: address space; 0: no limit */
+	unsigned at_once;      /* workers: so many may run */
 };
 
 /* Never NULL for a role of the roster. */
 const struct roles_role *roles_find(enum roster_role role);
 
 /* Fill user, groups, limits and namespaces of a child of this role. */
-void roles_dress(struct child_spec *spec, enum roster_role role, const struct identity *id, bool netns);
+void roles_dress(struct child_spec *spec, enum roster_role role, const struct identity *id,
+	bool netns);

@@ -42,23 +42,23 @@ enum {
 
 struct run {
 	struct command_call *call;
-	struct paths paths;      /* as the daemons see them */
-	char state[256];         /* their --state; "" for the default folders */
+	struct paths paths; /* as the daemons see them */
+	char state[256];    /* their --state; "" for the default folders */
 	sd_event *loop;
 	int lock_fd;
-	int ready_out;           /* --ready-fd; -1 */
-	bool said;               /* readiness was told */
+	int ready_out; /* --ready-fd; -1 */
+	bool said;     /* readiness was told */
 	bool ending, services_too;
 	struct child supervise;
 	struct child_watch *watch;
 	struct loop_timer *retry;
-	int ready_fd;            /* supervise's readiness pipe; -1 */
+	int ready_fd; /* supervise's readiness pipe; -1 */
 	struct loop_watch *ready_watch;
 	unsigned tries;
 	uint64_t started_us;
 };
 
-/* --- the lock ------------------------------------------------------------------------------------------ */
+/* --- the lock --------------------------------------------------------------------------------- */
 static int
 open_lock(int *ret_fd, const struct paths *paths)
 {
@@ -112,7 +112,7 @@ lock_holder(int fd, struct child *ret)
 	return child_adopt(ret, (pid_t)pid, start);
 }
 
-/* --- the supervisor -------------------------------------------------------------------------------------- */
+/* --- the supervisor --------------------------------------------------------------------------- */
 static void start_supervise(struct run *run);
 
 static void
@@ -173,12 +173,14 @@ say_observed(struct run *run)
 	if (dir < 0 || fs_read(dir, "supervise/enforced", ENFORCED_MAX, &text) ||
 		json_read(&walls, text.data, text.len, ENFORCED_MAX, "enforced"))
 		return;
-	json_array_foreach (json_object_get(walls, "not_enforced"), i, v)
+	json_array_foreach(json_object_get(walls, "not_enforced"), i, v)
 		buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(v));
 	if (run->call->json)
 		(void)command_print_json("Run", STEAL(walls));
 	else
-		command_say(run->call, "mainstayd, mainstay-collectd and mainstay-courier are ready; not enforced: %s",
+		command_say(run->call,
+			"mainstayd, mainstay-collectd and mainstay-courier are ready; not "
+			"enforced: %s",
 			line.len ? buf_text(&line) : "nothing");
 	(void)fflush(stdout);
 }
@@ -209,7 +211,8 @@ on_ready(uint32_t revents, void *arg)
 static int
 spawn_supervise(struct run *run)
 {
-	const char *args[] = { "mainstay-supervise", *run->state ? "--state" : NULL, run->state, NULL };
+	const char *args[] = { "mainstay-supervise", *run->state ? "--state" : NULL, run->state,
+		NULL };
 	struct child_spec spec = CHILD_SPEC;
 	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int ready = -1;
@@ -245,7 +248,7 @@ start_supervise(struct run *run)
 	}
 }
 
-/* --- signals ------------------------------------------------------------------------------------------------ */
+/* --- signals ---------------------------------------------------------------------------------- */
 static void
 end_all(struct run *run, bool services_too)
 {
@@ -273,7 +276,8 @@ on_down(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 	return 0;
 }
 
-/* As subreaper we become the parent of whatever a dead supervisor leaves: collect those, and only those. */
+/* As subreaper we become the parent of whatever a dead supervisor leaves: collect those, and only
+ * those. */
 static int
 on_child(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 {
@@ -308,8 +312,9 @@ open_loop(struct run *run)
 	return r < 0 ? FAULT(r) : 0;
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------- */
-/* A supervisor whose run was killed goes on by itself: it makes room, and the new one finds all it held. */
+/* --- the command ------------------------------------------------------------------------------ */
+/* A supervisor whose run was killed goes on by itself: it makes room, and the new one finds all it
+ * held. */
 static int
 replace_stale_supervise(const struct paths *paths)
 {
@@ -323,7 +328,8 @@ replace_stale_supervise(const struct paths *paths)
 	r = roster_load(roster, paths);
 	e = r ? NULL : roster_find(roster, ROSTER_SUPERVISE, NULL);
 	if (!e || child_adopt(&child, e->pid, e->start_time))
-		return r < 0 ? FAULT(r) : 0; /* a roster that cannot be read is the supervisor's to speak of */
+		return r < 0 ? FAULT(r)
+			     : 0; /* a roster that cannot be read is the supervisor's to speak of */
 	r = child_signal(child.pidfd, SIGKILL);
 	if (r == 0)
 		(void)poll(&(struct pollfd){ .fd = child.pidfd, .events = POLLIN }, 1, 5000);
@@ -342,8 +348,8 @@ prepare(struct run *run)
 	int r;
 
 	if (run->call->state)
-		(void)snprintf(run->state, sizeof(run->state), "%.*s", (int)(strlen(original.lib) - 4),
-			original.lib);
+		(void)snprintf(run->state, sizeof(run->state), "%.*s",
+			(int)(strlen(original.lib) - 4), original.lib);
 	if (separate)
 		separate = layout_reach(&run->paths, second, sizeof(second)) == 0;
 	if (*second)
@@ -376,7 +382,10 @@ ready_fd(const struct command_call *call, int *ret)
 static int
 run_up(struct command_call *call)
 {
-	struct run run = { .call = call, .paths = call->paths, .ready_fd = -1, .ready_out = -1,
+	struct run run = { .call = call,
+		.paths = call->paths,
+		.ready_fd = -1,
+		.ready_out = -1,
 		.supervise = { .pidfd = -1 } };
 	SCOPED(scope_close) int lock_fd = -1;
 	int r;
@@ -388,7 +397,8 @@ run_up(struct command_call *call)
 		return r < 0 ? FAULT(r) : r;
 	r = take_lock(lock_fd);
 	if (r == REASON_CONFLICT)
-		return REFUSE(r, call->state ?: call->paths.lib, "another `mainstay run` keeps this state");
+		return REFUSE(r, call->state ?: call->paths.lib,
+			"another `mainstay run` keeps this state");
 	r = r ?: prepare(&run);
 	r = r ?: open_loop(&run);
 	if (r)
@@ -417,10 +427,14 @@ run_down(struct command_call *call)
 	if (r == REASON_CONFLICT) {
 		r = lock_holder(lock_fd, &holder);
 		if (r)
-			return r < 0 ? FAULT(r) : REFUSE(REASON_BUSY, call->paths.run, "it is just ending");
+			return r < 0 ? FAULT(r)
+				     : REFUSE(REASON_BUSY, call->paths.run, "it is just ending");
 		r = child_signal(holder.pidfd, SIGUSR1);
-		if (r == 0 && poll(&(struct pollfd){ .fd = holder.pidfd, .events = POLLIN }, 1, DOWN_MS) != 1)
-			r = REFUSE(REASON_BUSY, call->paths.run, "it did not end in %d s", DOWN_MS / 1000);
+		if (r == 0 &&
+			poll(&(struct pollfd){ .fd = holder.pidfd, .events = POLLIN }, 1,
+				DOWN_MS) != 1)
+			r = REFUSE(REASON_BUSY, call->paths.run, "it did not end in %d s",
+				DOWN_MS / 1000);
 		(void)close(holder.pidfd);
 		if (r == 0)
 			command_say(call, "daemons and services have ended");
@@ -440,7 +454,9 @@ run_run(struct command_call *call)
 }
 
 static const struct command_option options[] = {
-	{ .name = "ready-fd", .value = "N", .help = "write READY to this descriptor when all daemons are ready" },
+	{ .name = "ready-fd",
+		.value = "N",
+		.help = "write READY to this descriptor when all daemons are ready" },
 	{ .name = "down", .help = "end the daemons and stop the services, too" },
 	{ 0 },
 };
@@ -448,9 +464,11 @@ static const struct command_option options[] = {
 const struct command run_commands[] = {
 	{ .name = "run",
 		.summary = "run the appliance in the foreground, where there is no systemd",
-		.details = "Makes the folders of state, starts the daemons and keeps them running until SIGTERM. Services\n"
+		.details = "Makes the folders of state, starts the daemons and keeps them running "
+			   "until SIGTERM. Services\n"
 			   "go on running then; a later run finds them. --down stops them as well.",
-		.examples = "mainstay run --state ~/appliance\nmainstay run --down --state ~/appliance\n",
+		.examples = "mainstay run --state ~/appliance\nmainstay run --down --state "
+			    "~/appliance\n",
 		.options = options,
 		.run = run_run },
 	{ 0 },

@@ -32,9 +32,9 @@
 enum {
 	LOG_BYTES = 64 * 1024 * 1024,
 	LOG_CHECK_MS = 5000,
-	LOOK_MS = 1000,           /* between looks at /proc for state T */
-	STARTING_PROBE_MS = 200,  /* between probes while it starts */
-	STATUS_MS = 1000,         /* that bubblewrap may take to tell the status of what has ended */
+	LOOK_MS = 1000,		 /* between looks at /proc for state T */
+	STARTING_PROBE_MS = 200, /* between probes while it starts */
+	STATUS_MS = 1000,	 /* that bubblewrap may take to tell the status of what has ended */
 	INFO_MAX = 4096,
 	STATE_FILE_MAX = 4096,
 	CHILD_INFO_FD = 5,
@@ -45,23 +45,23 @@ struct shim {
 	sd_event *loop;
 	struct spec spec;
 	struct shim_core core;
-	struct buf saved;    /* what the file says */
-	int dir_fd;          /* run/shim */
+	struct buf saved; /* what the file says */
+	int dir_fd;	  /* run/shim */
 	char boot[PROCESS_BOOT_ID_MAX];
 
-	struct child box;    /* bubblewrap; pid 0: none */
+	struct child box; /* bubblewrap; pid 0: none */
 	struct child_watch *box_watch;
 	bool box_ended;
 	int box_status;
 	struct child service; /* what runs inside, as this host numbers it; pid 0: none */
 	struct child_watch *service_watch;
 	bool service_ended;
-	int info_fd;         /* bubblewrap's words; -1 */
+	int info_fd; /* bubblewrap's words; -1 */
 	struct loop_watch *info_watch;
 	char info[INFO_MAX + 1];
 	size_t info_len;
-	int go_fd;           /* the service begins when this is written; -1 */
-	int pending_signal;  /* asked for before the pid was known */
+	int go_fd;	    /* the service begins when this is written; -1 */
+	int pending_signal; /* asked for before the pid was known */
 	uint64_t started_us;
 	int last_exit;
 
@@ -71,14 +71,18 @@ struct shim {
 
 static void step(struct shim *s, enum shim_event event);
 
-/* --- the state file --------------------------------------------------------------------------------- */
+/* --- the state file --------------------------------------------------------------------------- */
 static void
 save(struct shim *s)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
 	char name[SPEC_NAME_MAX + 8];
-	struct state now = { .is = s->core.is, .health = s->core.health, .pid = s->service.pid,
-		.start_time = s->service.starttime, .started_us = s->started_us, .exit = s->last_exit,
+	struct state now = { .is = s->core.is,
+		.health = s->core.health,
+		.pid = s->service.pid,
+		.start_time = s->service.starttime,
+		.started_us = s->started_us,
+		.exit = s->last_exit,
 		.restarts = s->core.restarts };
 	int r;
 
@@ -97,7 +101,7 @@ save(struct shim *s)
 	buf_put(&s->saved, text.data, text.len);
 }
 
-/* --- the process ------------------------------------------------------------------------------------ */
+/* --- the process ------------------------------------------------------------------------------ */
 static void
 forget_process(struct shim *s)
 {
@@ -126,7 +130,9 @@ ended(struct shim *s, int status)
 {
 	char text[64];
 
-	s->last_exit = status < 0 ? -1 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	s->last_exit = status < 0     ? -1
+		: WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+				      : WEXITSTATUS(status);
 	log_info("service %s: %s", s->spec.name, child_describe(text, sizeof(text), status));
 	if (s->probe)
 		probe_cancel(s->probe);
@@ -164,7 +170,8 @@ on_box_ended(pid_t pid, int status, void *arg)
 	(void)pid;
 	s->box_ended = true;
 	s->box_status = status;
-	/* Where the service lives on, somebody killed bubblewrap; its exit will be known without a status. */
+	/* Where the service lives on, somebody killed bubblewrap; its exit will be known without a
+	 * status. */
 	if (s->service_ended || s->service.pid <= 0)
 		ended(s, status);
 	else if (WIFSIGNALED(status)) {
@@ -283,14 +290,15 @@ spawn(struct shim *s)
 		return r;
 	exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
 	if (exe < 0)
-		return REFUSE(REASON_NO_SANDBOX, s->spec.name, "%s cannot be opened", SANDBOX_PROGRAM);
+		return REFUSE(REASON_NO_SANDBOX, s->spec.name, "%s cannot be opened",
+			SANDBOX_PROGRAM);
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return FAULT(-errno);
 	s->info_fd = ends[0];
 	info_in = ends[1];
 	s->info_len = 0;
-	/* An eventfd, not a pipe: were we killed now, the service must not begin unrecorded, as it would where
-	 * the end of a pipe woke it up. */
+	/* An eventfd, not a pipe: were we killed now, the service must not begin unrecorded, as it
+	 * would where the end of a pipe woke it up. */
 	s->go_fd = eventfd(0, EFD_CLOEXEC);
 	if (s->go_fd < 0)
 		return FAULT(-errno);
@@ -302,7 +310,8 @@ spawn(struct shim *s)
 	c.fds[c.n_fds++] = (struct child_fd){ s->go_fd, CHILD_BLOCK_FD };
 	c.new_session = true;
 	if (s->spec.nofile > 0)
-		c.limits[c.n_limits++] = (struct child_limit){ RLIMIT_NOFILE, s->spec.nofile, s->spec.nofile };
+		c.limits[c.n_limits++] =
+			(struct child_limit){ RLIMIT_NOFILE, s->spec.nofile, s->spec.nofile };
 	r = child_spawn(&s->box, &c, NULL);
 	if (r)
 		return FAULT(r);
@@ -326,7 +335,7 @@ start(struct shim *s)
 	step(s, SHIM_SPAWN_FAILED);
 }
 
-/* --- events in, actions out -------------------------------------------------------------------------- */
+/* --- events in, actions out ------------------------------------------------------------------- */
 static void
 on_due(void *arg)
 {
@@ -341,15 +350,17 @@ on_probe_timer(void *arg)
 
 	if (starting || s->core.phase == SHIM_UP)
 		probe_start(s->probe);
-	(void)loop_after(&s->probe_timer, s->loop, starting ? STARTING_PROBE_MS : s->spec.health_interval_ms,
-		on_probe_timer, s);
+	(void)loop_after(&s->probe_timer, s->loop,
+		starting ? STARTING_PROBE_MS : s->spec.health_interval_ms, on_probe_timer, s);
 }
 
 static void
 on_probed(enum probe_result result, void *arg)
 {
-	step(arg, result == PROBE_PASSED ? SHIM_PASSED : result == PROBE_ERROR ? SHIM_PROBE_ERROR :
-										SHIM_PROBE_SILENT);
+	step(arg,
+		result == PROBE_PASSED		? SHIM_PASSED
+			: result == PROBE_ERROR ? SHIM_PROBE_ERROR
+						: SHIM_PROBE_SILENT);
 }
 
 static void
@@ -402,7 +413,7 @@ on_log_check(void *arg)
 	(void)loop_after(&s->log_check, s->loop, LOG_CHECK_MS, on_log_check, s);
 }
 
-/* --- the beginning -------------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 static int
 read_spec(struct shim *s)
 {
@@ -417,8 +428,8 @@ read_spec(struct shim *s)
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* What an earlier shim recorded in this boot: *ret_alive tells whether its service lives.  false where there is
- * nothing. */
+/* What an earlier shim recorded in this boot: *ret_alive tells whether its service lives.  false
+ * where there is nothing. */
 static bool
 recall(struct shim *s, struct state *ret, bool *ret_alive)
 {
@@ -426,8 +437,8 @@ recall(struct shim *s, struct state *ret, bool *ret_alive)
 	char name[SPEC_NAME_MAX + 8];
 
 	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);
-	if (fs_read(s->dir_fd, name, STATE_FILE_MAX, &text) || state_decode(ret, text.data, text.len) ||
-		strcmp(ret->boot, s->boot))
+	if (fs_read(s->dir_fd, name, STATE_FILE_MAX, &text) ||
+		state_decode(ret, text.data, text.len) || strcmp(ret->boot, s->boot))
 		return false;
 	*ret_alive = ret->pid > 0 && child_alive(ret->pid, ret->start_time);
 	return true;
@@ -451,7 +462,8 @@ begin(struct shim *s, bool again)
 		(void)shim_core_step(&s->core, SHIM_ADOPT, clock_mono_us());
 		if (old.is != STATE_STARTING) /* it was up: the next probes tell how it is now */
 			step(s, SHIM_PASSED);
-		if (strcmp(old.release, s->spec.release)) /* left over from before: it makes room first */
+		if (strcmp(old.release,
+			    s->spec.release)) /* left over from before: it makes room first */
 			step(s, SHIM_REPLACE);
 	} else if (known && again && (old.is == STATE_STOPPED || old.is == STATE_FAILED)) {
 		s->core.phase = SHIM_GONE; /* the earlier shim had ended its work */
@@ -505,8 +517,13 @@ close_shim(struct shim *s)
 int
 shim_run(const struct paths *paths, bool again)
 {
-	struct shim s = { .saved = BUF_MAX(STATE_FILE_MAX), .dir_fd = -1, .info_fd = -1, .go_fd = -1, .service = { .pidfd = -1 },
-		.box = { .pidfd = -1 }, .last_exit = -1 };
+	struct shim s = { .saved = BUF_MAX(STATE_FILE_MAX),
+		.dir_fd = -1,
+		.info_fd = -1,
+		.go_fd = -1,
+		.service = { .pidfd = -1 },
+		.box = { .pidfd = -1 },
+		.last_exit = -1 };
 	int r;
 
 	r = open_shim(&s, paths);

@@ -10,9 +10,13 @@ enum {
 void
 shim_core_init(struct shim_core *c, const struct spec *spec)
 {
-	*c = (struct shim_core){ .heal = spec->heal, .probed = spec->health != SPEC_HEALTH_NONE,
-		.failures_max = spec->health_failures, .start_us = spec->start_timeout_ms * CLOCK_US_PER_MS,
-		.grace_us = spec->grace_ms * CLOCK_US_PER_MS, .phase = SHIM_WAITING, .is = STATE_STOPPED,
+	*c = (struct shim_core){ .heal = spec->heal,
+		.probed = spec->health != SPEC_HEALTH_NONE,
+		.failures_max = spec->health_failures,
+		.start_us = spec->start_timeout_ms * CLOCK_US_PER_MS,
+		.grace_us = spec->grace_ms * CLOCK_US_PER_MS,
+		.phase = SHIM_WAITING,
+		.is = STATE_STOPPED,
 		.due_us = UINT64_MAX };
 }
 
@@ -57,7 +61,8 @@ again(struct shim_core *c, uint64_t now_us)
 	if (oldest && now_us - oldest < SHIM_BRAKE_S * CLOCK_US_PER_S)
 		return give_up(c, STATE_FAILED);
 	for (unsigned i = 0; i < SHIM_BRAKE_RESTARTS; i++)
-		if (c->restarted_us[i] && now_us - c->restarted_us[i] < SHIM_BRAKE_S * CLOCK_US_PER_S)
+		if (c->restarted_us[i] &&
+			now_us - c->restarted_us[i] < SHIM_BRAKE_S * CLOCK_US_PER_S)
 			recent++;
 	c->restarted_us[c->next] = now_us;
 	c->next = (c->next + 1) % SHIM_BRAKE_RESTARTS;
@@ -120,7 +125,8 @@ act_for_good(struct shim_core *c, uint64_t now_us)
 static unsigned
 act_kill(struct shim_core *c, uint64_t now_us)
 {
-	c->due_us = now_us + c->grace_us; /* a process that hangs in the kernel: try again, never block */
+	/* A process that hangs in the kernel is killed again and again; we never block. */
+	c->due_us = now_us + c->grace_us;
 	return SHIM_DO_KILL;
 }
 

@@ -100,7 +100,8 @@ start_keep_spec(struct supervise *s, const char *service, int spec_fd)
 
 	r = fs_read_fd(spec_fd, SPEC_BYTES_MAX, &text);
 	if (r > 0)
-		return REFUSE(r, service, "its spec is no file of at most %d bytes", SPEC_BYTES_MAX);
+		return REFUSE(r, service, "its spec is no file of at most %d bytes",
+			SPEC_BYTES_MAX);
 	r = r ?: open_specs(s, &dir);
 	return FAULT(r ?: fs_replace(dir, service, text.data, text.len, 0600));
 }
@@ -111,7 +112,8 @@ start_forget_spec(struct supervise *s, const char *service)
 	SCOPED(scope_close) int dir = -1;
 
 	if (open_specs(s, &dir) == 0)
-		(void)unlinkat(dir, service, 0); /* one too many does no harm: only the roster brings it back */
+		(void)unlinkat(dir, service,
+			0); /* one too many does no harm: only the roster brings it back */
 }
 
 int

@@ -19,10 +19,10 @@ struct supervise {
 	struct identity id;
 	struct enforced walls;
 	int run_fd;
-	int ready_out;              /* told once, when every daemon is ready; -1 afterwards */
+	int ready_out; /* told once, when every daemon is ready; -1 afterwards */
 	struct held *held;
-	struct roster roster;       /* scratch for saving */
-	uint64_t workers;           /* started so far; their ids */
+	struct roster roster; /* scratch for saving */
+	uint64_t workers;     /* started so far; their ids */
 	bool ending, services_too;
 	struct loop_timer *end_late, *shims_late;
 
@@ -30,8 +30,8 @@ struct supervise {
 	struct frame_conn *monitor;  /* the one connection; NULL */
 };
 
-/* Start h's process.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose read end goes to
- * h->ready_fd); again is told to shims.  Returns 0 or a fault. */
+/* Start h's process.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose
+ * read end goes to h->ready_fd); again is told to shims.  Returns 0 or a fault. */
 int start_process(struct supervise *s, struct held *h, int take_fd, bool again);
 
 /* The spec of a shim, kept until the service is stopped so that the shim can be started again. */

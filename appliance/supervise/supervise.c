@@ -28,9 +28,9 @@ enum {
 	BACKOFF_US = 100 * 1000,
 	BACKOFF_CAP_US = 10 * 1000 * 1000,
 	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
-	END_MS = 10 * 1000,           /* daemons and workers, between TERM and KILL */
+	END_MS = 10 * 1000,	      /* daemons and workers, between TERM and KILL */
 	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
-	SHIM_FINAL_MAX = 3,           /* exit statuses of a shim that has nothing left to do */
+	SHIM_FINAL_MAX = 3,	      /* exit statuses of a shim that has nothing left to do */
 };
 
 static void on_ended(pid_t pid, int status, void *arg);
@@ -46,7 +46,7 @@ supervise_save(struct supervise *s)
 		log_fault(r, "writing the roster");
 }
 
-/* --- readiness ------------------------------------------------------------------------------------- */
+/* --- readiness -------------------------------------------------------------------------------- */
 static void
 say_ready(struct supervise *s)
 {
@@ -83,7 +83,7 @@ on_ready(uint32_t revents, void *arg)
 	say_ready(h->owner);
 }
 
-/* --- starting ---------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 static void start_daemon(struct held *h);
 static void start_shim_again(struct held *h);
 
@@ -151,13 +151,13 @@ start_shim_again(struct held *h)
 	retry_later(h);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 static bool
 is_over(const struct supervise *s)
 {
 	for (const struct held *h = s->held; h; h = h->next)
-		if (h->child.pid > 0 && (h->role != ROSTER_SHIM || s->services_too) && h->role != ROSTER_RUN &&
-			h->role != ROSTER_SUPERVISE)
+		if (h->child.pid > 0 && (h->role != ROSTER_SHIM || s->services_too) &&
+			h->role != ROSTER_RUN && h->role != ROSTER_SUPERVISE)
 			return false;
 	return true;
 }
@@ -169,8 +169,8 @@ check_over(struct supervise *s)
 		(void)sd_event_exit(s->loop, 0);
 }
 
-/* A shim that ended by itself has nothing left to do; one that was killed, or had a fault, has.  Of a shim that
- * was not our child nobody knows the status: started again it finds out itself. */
+/* A shim that ended by itself has nothing left to do; one that was killed, or had a fault, has.  Of
+ * a shim that was not our child nobody knows the status: started again it finds out itself. */
 static bool
 is_final(int status)
 {
@@ -182,11 +182,13 @@ on_ended(pid_t pid, int status, void *arg)
 {
 	struct held *h = arg;
 	struct supervise *s = h->owner;
-	bool again = !s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
+	bool again =
+		!s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
 	char text[64];
 
-	log_info("%s%s%s (pid %ld): %s%s", roster_role_name(h->role), *h->id ? " " : "", h->id, (long)pid,
-		child_describe(text, sizeof(text), status), again ? ", starting it again" : "");
+	log_info("%s%s%s (pid %ld): %s%s", roster_role_name(h->role), *h->id ? " " : "", h->id,
+		(long)pid, child_describe(text, sizeof(text), status),
+		again ? ", starting it again" : "");
 	if (clock_mono_us() - h->started_us > STEADY_US)
 		h->tries = 0;
 	held_down(h);
@@ -207,7 +209,8 @@ static void
 signal_all(struct supervise *s, int sig, bool shims)
 {
 	for (struct held *h = s->held; h; h = h->next)
-		if (h->child.pid > 0 && (shims ? h->role == ROSTER_SHIM : held_is_daemon(h) || held_is_worker(h)))
+		if (h->child.pid > 0 &&
+			(shims ? h->role == ROSTER_SHIM : held_is_daemon(h) || held_is_worker(h)))
 			(void)child_signal(h->child.pidfd, sig);
 }
 
@@ -255,7 +258,7 @@ on_down(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 	return 0;
 }
 
-/* --- the beginning -------------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 /* Take up what stands in the old roster and still lives. */
 static int
 adopt(struct supervise *s, const struct roster_entry *e)
@@ -269,7 +272,8 @@ adopt(struct supervise *s, const struct roster_entry *e)
 	r = e->pid > 0 ? child_adopt(&child, e->pid, e->start_time) : REASON_NOT_FOUND;
 	if (r < 0)
 		return FAULT(r);
-	if (r > 0 && e->role != ROSTER_SHIM && (e->role < ROSTER_MONITOR || e->role > ROSTER_COURIER))
+	if (r > 0 && e->role != ROSTER_SHIM &&
+		(e->role < ROSTER_MONITOR || e->role > ROSTER_COURIER))
 		return 0; /* a worker that ended: whoever asked for it has seen its socket close */
 	h = held_new(&s->held, s, e->role, e->id);
 	if (!h)
@@ -283,9 +287,10 @@ adopt(struct supervise *s, const struct roster_entry *e)
 	if (r)
 		return FAULT(r);
 	if (held_is_daemon(h) && !h->ready)
-		(void)child_signal(child.pidfd, SIGTERM); /* its readiness went with the old pipe: once more */
-	log_info("%s%s%s: found it running as pid %ld", roster_role_name(e->role), *e->id ? " " : "", e->id,
-		(long)e->pid);
+		(void)child_signal(child.pidfd,
+			SIGTERM); /* its readiness went with the old pipe: once more */
+	log_info("%s%s%s: found it running as pid %ld", roster_role_name(e->role),
+		*e->id ? " " : "", e->id, (long)e->pid);
 	return 0;
 }
 
@@ -348,10 +353,13 @@ open_supervise(struct supervise *s)
 	r = r ?: open_loop(s);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	s->walls = (struct enforced){ .separate_uids = s->id.separate, .netns = geteuid() == 0,
+	s->walls = (struct enforced){ .separate_uids = s->id.separate,
+		.netns = geteuid() == 0,
 		.pid_namespaces = enforced_try_sandbox(&s->id) };
+	/* A damaged one (it is replaced whole, so somebody else's work) must not keep us down: what it
+	 * named is then held by nobody, and `run --down` still finds the services. */
 	if (roster_load(&s->roster, s->paths))
-		s->roster.n = 0; /* logged; the daemons will be started beside no one: their locks see to that */
+		s->roster.n = 0;
 	r = stand_in(s, ROSTER_SUPERVISE, getpid());
 	r = r ?: stand_in(s, ROSTER_RUN, getppid());
 	for (size_t i = 0; i < s->roster.n && !r; i++) {
@@ -361,7 +369,9 @@ open_supervise(struct supervise *s)
 	}
 	r = r ?: requests_open(s);
 	r = r ?: start_all(s);
-	r = r ?: enforced_save(&s->walls, s->run_fd); /* starting showed which namespaces there are */
+	r = r
+		?: enforced_save(&s->walls,
+			   s->run_fd); /* starting showed which namespaces there are */
 	if (r)
 		return FAULT(r);
 	say_ready(s);

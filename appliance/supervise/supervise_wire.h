@@ -1,5 +1,5 @@
-/* What the monitor says to mainstay-supervise, on run/supervise.sock (SEQPACKET, frames of bus/frame.h).  Data
- * only.  The peer must be the process that stands in the roster as monitor.
+/* What the monitor says to mainstay-supervise, on run/supervise.sock (SEQPACKET, frames of
+ * bus/frame.h).  Data only.  The peer must be the process that stands in the roster as monitor.
  *
  *	monitor                                supervise
  *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3)     ->
@@ -7,11 +7,12 @@
  *	  STOP    id, NAME                    (the shim stops its service and ends)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
- *	                                      <- OK       id, PID; of LIST: TEXT, the roster (service/roster.h)
+ *	                                      <- OK       id, PID; of LIST: TEXT, the roster
  *	                                         REFUSED  id, REASON, OPERAND, TEXT
  *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
  *
- * Everything but the two descriptors is small; a frame that is not exactly one of these ends the connection. */
+ * Everything but the two descriptors is small; a frame that is not exactly one of these ends the
+ * connection. */
 #pragma once
 
 enum supervise_type {
@@ -25,19 +26,19 @@ enum supervise_type {
 	SUPERVISE_EXITED = 8,
 };
 
-enum supervise_tag { /* numbers are eight bytes */
-	SUPERVISE_TAG_KIND = 1,    /* number, enum roster_role */
-	SUPERVISE_TAG_NAME = 2,    /* text, 1..64 */
-	SUPERVISE_TAG_PID = 3,     /* number */
+enum supervise_tag {		   /* numbers are eight bytes */
+	SUPERVISE_TAG_KIND = 1,	   /* number, enum roster_role */
+	SUPERVISE_TAG_NAME = 2,	   /* text, 1..64 */
+	SUPERVISE_TAG_PID = 3,	   /* number */
 	SUPERVISE_TAG_SIGNAL = 4,  /* number: 15 or 9 */
 	SUPERVISE_TAG_STATUS = 5,  /* number, waitpid's; absent where nobody could collect it */
 	SUPERVISE_TAG_REASON = 6,  /* text, a token */
 	SUPERVISE_TAG_OPERAND = 7, /* text */
-	SUPERVISE_TAG_TEXT = 8,    /* text */
+	SUPERVISE_TAG_TEXT = 8,	   /* text */
 };
 
 enum {
 	SUPERVISE_WORKERS_MAX = 16, /* at once */
 	SUPERVISE_SHIMS_MAX = 64,
-	SUPERVISE_FD_JOB = 3,       /* what a worker or a shim inherits; daemons: the readiness pipe */
+	SUPERVISE_FD_JOB = 3, /* what a worker or a shim inherits; daemons: the readiness pipe */
 };

@@ -1,5 +1,5 @@
-/* mainstay-operate: one operation, whose job comes on descriptor 3.  Started by the supervisor; drops to the job's user,
- * runs it in the sandbox of its profile, tells the result, ends. */
+/* mainstay-operate: one operation, whose job comes on descriptor 3.  Started by the supervisor;
+ * drops to the job's user, runs it in the sandbox of its profile, tells the result, ends. */
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
@@ -19,7 +19,9 @@ static int
 become(uid_t uid)
 {
 	if (geteuid() != 0)
-		return uid == geteuid() ? 0 : REFUSE(REASON_NO_SANDBOX, "operation", "cannot become its user");
+		return uid == geteuid()
+			? 0
+			: REFUSE(REASON_NO_SANDBOX, "operation", "cannot become its user");
 	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
 		return FAULT(-errno);
 	return 0;

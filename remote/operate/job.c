@@ -53,8 +53,8 @@ operate_job_send(int sock, const struct operate_job *job, int stdout_fd, int std
 	frame_begin(&out, OPERATE_JOB, 1);
 	for (; job->argv[n]; n++) {
 		if (strlen(job->argv[n]) > OPERATE_ARG_MAX)
-			return REFUSE(REASON_TOO_LARGE, "operation", "an argument is longer than %d bytes",
-				OPERATE_ARG_MAX);
+			return REFUSE(REASON_TOO_LARGE, "operation",
+				"an argument is longer than %d bytes", OPERATE_ARG_MAX);
 		frame_put_text(&out, OPERATE_TAG_ARG, job->argv[n]);
 	}
 	frame_put_u64(&out, OPERATE_TAG_PROFILE, job->profile);
@@ -123,17 +123,20 @@ take_job(struct frame *f, struct operate_job *job)
 		return r;
 	if (f->type != OPERATE_JOB || f->n_fds != JOB_FDS)
 		return REFUSE(REASON_MALFORMED, "job", "is no job with two files");
-	if (!take_number(f, OPERATE_TAG_PROFILE, OPERATE_DESTROY, &profile) || profile < OPERATE_OBSERVE ||
+	if (!take_number(f, OPERATE_TAG_PROFILE, OPERATE_DESTROY, &profile) ||
+		profile < OPERATE_OBSERVE ||
 		!take_number(f, OPERATE_TAG_UID, UINT32_MAX - 1, &uid) ||
-		!take_number(f, OPERATE_TAG_TIMEOUT, OPERATE_TIMEOUT_MAX_MS, &timeout) || timeout == 0 ||
-		!take_number(f, OPERATE_TAG_MEMORY, UINT64_MAX, &memory) ||
+		!take_number(f, OPERATE_TAG_TIMEOUT, OPERATE_TIMEOUT_MAX_MS, &timeout) ||
+		timeout == 0 || !take_number(f, OPERATE_TAG_MEMORY, UINT64_MAX, &memory) ||
 		!take_number(f, OPERATE_TAG_OUTPUT, OPERATE_OUTPUT_MAX, &output) ||
 		!take_number(f, OPERATE_TAG_PROCESSES, UINT32_MAX, &processes) ||
 		(frame_find(f, OPERATE_TAG_DECLARED, 0) &&
 			!take_number(f, OPERATE_TAG_DECLARED, UINT32_MAX, &declared)))
 		return REFUSE(REASON_MALFORMED, "job", "a number is out of its bounds");
-	if (!take_path(f, OPERATE_TAG_TREE, job->tree) || !take_path(f, OPERATE_TAG_RUN, job->run) ||
-		!take_path(f, OPERATE_TAG_DATA, job->data) || !take_path(f, OPERATE_TAG_CONF, job->conf))
+	if (!take_path(f, OPERATE_TAG_TREE, job->tree) ||
+		!take_path(f, OPERATE_TAG_RUN, job->run) ||
+		!take_path(f, OPERATE_TAG_DATA, job->data) ||
+		!take_path(f, OPERATE_TAG_CONF, job->conf))
 		return REFUSE(REASON_MALFORMED, "job", "a folder is no absolute path");
 	job->profile = (enum operate_profile)profile;
 	job->uid = (uid_t)uid;
@@ -219,12 +222,13 @@ take_result(const struct frame *f, struct operate_result *ret)
 	if (r)
 		return r;
 	*ret = (struct operate_result){ .exit_status = -1 };
-	if (!take_number(f, OPERATE_TAG_OUTCOME, OPERATE_CANCELLED, &outcome) || outcome < OPERATE_OK ||
-		!frame_u64(f, OPERATE_TAG_CPU_MS, &ret->cpu_ms) ||
+	if (!take_number(f, OPERATE_TAG_OUTCOME, OPERATE_CANCELLED, &outcome) ||
+		outcome < OPERATE_OK || !frame_u64(f, OPERATE_TAG_CPU_MS, &ret->cpu_ms) ||
 		!frame_u64(f, OPERATE_TAG_MAX_RSS, &ret->max_rss) ||
 		!frame_u64(f, OPERATE_TAG_WALL_MS, &ret->wall_ms) ||
 		!take_number(f, OPERATE_TAG_TRUNCATED, 1, &truncated) ||
-		(frame_find(f, OPERATE_TAG_SIGNAL, 0) && !take_number(f, OPERATE_TAG_SIGNAL, 64, &signal)))
+		(frame_find(f, OPERATE_TAG_SIGNAL, 0) &&
+			!take_number(f, OPERATE_TAG_SIGNAL, 64, &signal)))
 		return REFUSE(REASON_MALFORMED, "result", "a number is out of its bounds");
 	if (frame_find(f, OPERATE_TAG_STATUS, 0)) {
 		if (!take_number(f, OPERATE_TAG_STATUS, 255, &status))

@@ -1,5 +1,5 @@
-/* Jobs and results as structs, and their way over the job socket.  The monitor's side uses operate_job_send() and
- * operate_answer_receive(), the worker the other two. */
+/* Jobs and results as structs, and their way over the job socket.  The monitor's side uses
+ * operate_job_send() and operate_answer_receive(), the worker the other two. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,14 +11,15 @@
 
 struct operate_job {
 	enum operate_profile profile;
-	char *argv[OPERATE_ARGS_MAX + 1]; /* ends with NULL; borrowed when sending, owned when received */
+	char *argv[OPERATE_ARGS_MAX +
+		1]; /* ends with NULL; borrowed when sending, owned when received */
 	char tree[OPERATE_PATH_MAX + 1];
 	char run[OPERATE_PATH_MAX + 1];
-	char data[OPERATE_PATH_MAX + 1];  /* "" where the service has none */
+	char data[OPERATE_PATH_MAX + 1]; /* "" where the service has none */
 	char conf[OPERATE_PATH_MAX + 1];
 	uid_t uid;
 	uint32_t timeout_ms;
-	uint64_t memory;    /* bytes of address space per process; 0: no limit */
+	uint64_t memory; /* bytes of address space per process; 0: no limit */
 	uint32_t output;
 	uint32_t processes; /* 0: no limit */
 	uint32_t declared;  /* OPERATE_MAY_ bits */
@@ -27,22 +28,23 @@ struct operate_job {
 struct operate_result {
 	enum operate_outcome outcome;
 	int exit_status; /* -1 where a signal ended it */
-	int signal;      /* 0 where none */
+	int signal;	 /* 0 where none */
 	uint64_t cpu_ms, max_rss, wall_ms;
 	bool truncated;
 };
 
-/* Send a job with the two memory files (borrowed; not sealed against growing).  Returns 0, REASON_TOO_LARGE
- * (logged), or a fault. */
+/* Send a job with the two memory files (borrowed; not sealed against growing).  Returns 0,
+ * REASON_TOO_LARGE (logged), or a fault. */
 int operate_job_send(int sock, const struct operate_job *job, int stdout_fd, int stderr_fd);
-/* Receive one: blocks.  *ret is empty or whole (operate_job_done() in every case).  Returns 0, REASON_MALFORMED or
- * REASON_TOO_LARGE (logged), or a fault (-ECONNRESET: the peer left). */
+/* Receive one: blocks.  *ret is empty or whole (operate_job_done() in every case).  Returns 0,
+ * REASON_MALFORMED or REASON_TOO_LARGE (logged), or a fault (-ECONNRESET: the peer left). */
 int operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *ret_stderr_fd);
 void operate_job_done(struct operate_job *job);
 
 int operate_result_send(int sock, const struct operate_result *r);
 /* Tell the monitor that nothing has run; details are those of refuse_last(). */
 int operate_refusal_send(int sock, int reason);
-/* Receive the worker's answer from a readable socket; never blocks then.  Returns 0; the worker's refusal
- * (relayed); REASON_MALFORMED (logged); -EAGAIN where nothing is there; or a fault (-ECONNRESET: it died). */
+/* Receive the worker's answer from a readable socket; never blocks then.  Returns 0; the worker's
+ * refusal (relayed); REASON_MALFORMED (logged); -EAGAIN where nothing is there; or a fault
+ * (-ECONNRESET: it died). */
 int operate_answer_receive(int sock, struct operate_result *ret);

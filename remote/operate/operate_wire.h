@@ -1,11 +1,13 @@
-/* One operation's job: what the monitor hands mainstay-operate on fd 3 (SEQPACKET, frames of bus/frame.h).
+/* One operation's job: what the monitor hands mainstay-operate on fd 3 (SEQPACKET, frames of
+ * bus/frame.h).
  *
  *	monitor                                               worker
  *	  JOB     {tag value}..., two descriptors: memory files that take stdout and stderr   ->
- *	                                                     <- RESULT  {tag value}...      (one, then it ends)
- *	                                                        REFUSED REASON, TEXT        (nothing has run)
+ *	                                                     <- RESULT  {tag value}...  (one)
+ *	                                                        REFUSED REASON, TEXT  (nothing ran)
  *
- * If the monitor closes its end before, the worker ends the operation.  SIGTERM: the same, outcome cancelled. */
+ * If the monitor closes its end before, the worker ends the operation.  SIGTERM: the same, outcome
+ * cancelled. */
 #pragma once
 
 enum operate_type {
@@ -14,32 +16,32 @@ enum operate_type {
 	OPERATE_REFUSED = 3,
 };
 
-enum operate_tag { /* numbers are eight bytes */
-	OPERATE_TAG_PROFILE = 1,   /* number, enum operate_profile */
-	OPERATE_TAG_ARG = 2,       /* text 1..4096; repeated, in order; 1..64 */
-	OPERATE_TAG_TREE = 3,      /* text: the release's tree on the host, seen as / */
-	OPERATE_TAG_RUN = 4,       /* text: the service's run folder, seen as /run/service */
-	OPERATE_TAG_DATA = 5,      /* text: seen as /data where the profile shows it */
-	OPERATE_TAG_CONF = 6,      /* text: seen as /conf where the profile shows it */
-	OPERATE_TAG_UID = 7,       /* number: what to become; the gid is the same number */
-	OPERATE_TAG_TIMEOUT = 8,   /* number, ms, 1..86400000 */
-	OPERATE_TAG_MEMORY = 9,    /* number, bytes of address space a process; 0: none */
-	OPERATE_TAG_OUTPUT = 10,   /* number, bytes, stdout and stderr together */
+enum operate_tag {		    /* numbers are eight bytes */
+	OPERATE_TAG_PROFILE = 1,    /* number, enum operate_profile */
+	OPERATE_TAG_ARG = 2,	    /* text 1..4096; repeated, in order; 1..64 */
+	OPERATE_TAG_TREE = 3,	    /* text: the release's tree on the host, seen as / */
+	OPERATE_TAG_RUN = 4,	    /* text: the service's run folder, seen as /run/service */
+	OPERATE_TAG_DATA = 5,	    /* text: seen as /data where the profile shows it */
+	OPERATE_TAG_CONF = 6,	    /* text: seen as /conf where the profile shows it */
+	OPERATE_TAG_UID = 7,	    /* number: what to become; the gid is the same number */
+	OPERATE_TAG_TIMEOUT = 8,    /* number, ms, 1..86400000 */
+	OPERATE_TAG_MEMORY = 9,	    /* number, bytes of address space a process; 0: none */
+	OPERATE_TAG_OUTPUT = 10,    /* number, bytes, stdout and stderr together */
 	OPERATE_TAG_PROCESSES = 11, /* number; 0: none */
-	OPERATE_TAG_DECLARED = 12, /* number: OPERATE_MAY_ bits, only of destroy */
-	OPERATE_TAG_OUTCOME = 13,  /* number, enum operate_outcome */
-	OPERATE_TAG_STATUS = 14,   /* number, exit status; absent where a signal ended it */
-	OPERATE_TAG_SIGNAL = 15,   /* number */
-	OPERATE_TAG_CPU_MS = 16,   /* number */
-	OPERATE_TAG_MAX_RSS = 17,  /* number, bytes */
-	OPERATE_TAG_WALL_MS = 18,  /* number */
+	OPERATE_TAG_DECLARED = 12,  /* number: OPERATE_MAY_ bits, only of destroy */
+	OPERATE_TAG_OUTCOME = 13,   /* number, enum operate_outcome */
+	OPERATE_TAG_STATUS = 14,    /* number, exit status; absent where a signal ended it */
+	OPERATE_TAG_SIGNAL = 15,    /* number */
+	OPERATE_TAG_CPU_MS = 16,    /* number */
+	OPERATE_TAG_MAX_RSS = 17,   /* number, bytes */
+	OPERATE_TAG_WALL_MS = 18,   /* number */
 	OPERATE_TAG_TRUNCATED = 19, /* number, 0 or 1 */
-	OPERATE_TAG_REASON = 20,   /* text, a token */
-	OPERATE_TAG_TEXT = 21,     /* text */
+	OPERATE_TAG_REASON = 20,    /* text, a token */
+	OPERATE_TAG_TEXT = 21,	    /* text */
 };
 
 enum operate_profile {
-	OPERATE_OBSERVE = 1, /* read-only tree, private /tmp, the service's run folder; no network, no data, no conf */
+	OPERATE_OBSERVE = 1, /* tree and run folder, read-only; private /tmp; no network */
 	OPERATE_CHANGE = 2,  /* and data and conf, writable */
 	OPERATE_DESTROY = 3, /* as OPERATE_TAG_DECLARED says */
 };
@@ -51,7 +53,7 @@ enum operate_may {
 };
 
 enum operate_outcome {
-	OPERATE_OK = 1,        /* ended with status 0 */
+	OPERATE_OK = 1,	       /* ended with status 0 */
 	OPERATE_FAILED = 2,    /* another status, or a signal */
 	OPERATE_TIMEOUT = 3,   /* ended by us */
 	OPERATE_CANCELLED = 4, /* ended by SIGTERM */

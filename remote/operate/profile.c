@@ -5,7 +5,7 @@
 
 static const struct {
 	unsigned always; /* OPERATE_MAY_ bits */
-	unsigned asked;  /* those that the definition may declare */
+	unsigned asked;	 /* those that the definition may declare */
 } profiles[] = {
 	[OPERATE_OBSERVE] = { 0, 0 },
 	[OPERATE_CHANGE] = { OPERATE_MAY_DATA | OPERATE_MAY_CONF, 0 },
@@ -27,7 +27,8 @@ profile_build(struct sandbox *ret, const struct operate_job *job)
 
 	*ret = (struct sandbox){ 0 };
 	if (job->profile < OPERATE_OBSERVE || job->profile >= ARRAY_LEN(profiles))
-		return REFUSE(REASON_NO_SANDBOX, "operation", "profile %d is none", (int)job->profile);
+		return REFUSE(REASON_NO_SANDBOX, "operation", "profile %d is none",
+			(int)job->profile);
 	sandbox_begin(ret, job->tree, may & OPERATE_MAY_NETWORK, true);
 	/* A socket can be connected to through a read-only mount; nothing can be made beside it. */
 	sandbox_bind(ret, job->run, "/run/service", false);

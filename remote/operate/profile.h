@@ -1,4 +1,4 @@
-/* The sandbox of each risk, as a command line of bubblewrap: rights by construction, not by check. */
+/* The sandbox of each risk, as a command line of bubblewrap: rights by construction, not check. */
 #pragma once
 
 #include "appliance/service/sandbox.h"
@@ -7,8 +7,8 @@
 /* The descriptors that bubblewrap finds under these numbers. */
 enum { PROFILE_STATUS_FD = 4, PROFILE_BLOCK_FD = 5, PROFILE_SECCOMP_FD = 6 };
 
-/* Build the command line for job.  Returns 0 with *ret (sandbox_done() in every case); REASON_NO_SANDBOX (logged)
- * where the profile is none; what sandbox_end() refuses; or a fault. */
+/* Build the command line for job.  Returns 0 with *ret (sandbox_done() in every case);
+ * REASON_NO_SANDBOX (logged) where the profile is none; what sandbox_end() refuses; or a fault. */
 int profile_build(struct sandbox *ret, const struct operate_job *job);
 
 /* What a profile may do beyond the tree and the run folder: OPERATE_MAY_ bits. */

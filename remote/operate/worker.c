@@ -30,13 +30,13 @@ enum { ON_OUT, ON_ERR, ON_STATUS, ON_JOB, ON_STOP, ON_CHILD, ON_MAX };
 
 struct running {
 	const struct operate_job *job;
-	struct child box;        /* bubblewrap */
-	pid_t inside;            /* the operation's first process; 0: not told yet */
-	int inside_fd;           /* its pidfd */
+	struct child box; /* bubblewrap */
+	pid_t inside;	  /* the operation's first process; 0: not told yet */
+	int inside_fd;	  /* its pidfd */
 	int go_fd;
 	struct pollfd polls[ON_MAX]; /* fd -1: closed or none; OUT, ERR and STATUS are owned */
-	int files[2];            /* where stdout and stderr go; borrowed */
-	uint32_t room;           /* bytes of output still taken */
+	int files[2];		     /* where stdout and stderr go; borrowed */
+	uint32_t room;		     /* bytes of output still taken */
 	char status[STATUS_MAX + 1];
 	size_t status_len;
 	bool truncated, killed;
@@ -55,7 +55,7 @@ running_done(struct running *w)
 		scope_close(&w->box.pidfd);
 }
 
-/* --- starting ------------------------------------------------------------------------------------------ */
+/* --- starting --------------------------------------------------------------------------------- */
 struct ends {
 	int out, err, status, filter, exe;
 };
@@ -100,7 +100,8 @@ start(struct running *w)
 		return r < 0 ? FAULT(r) : r;
 	e.exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
 	if (e.exe < 0)
-		return REFUSE(REASON_NO_SANDBOX, "operation", "%s cannot be opened", SANDBOX_PROGRAM);
+		return REFUSE(REASON_NO_SANDBOX, "operation", "%s cannot be opened",
+			SANDBOX_PROGRAM);
 	w->go_fd = eventfd(0, EFD_CLOEXEC);
 	if (w->go_fd < 0)
 		return FAULT(-errno);
@@ -122,7 +123,7 @@ start(struct running *w)
 	return FAULT(r);
 }
 
-/* --- while it runs --------------------------------------------------------------------------------------- */
+/* --- while it runs ---------------------------------------------------------------------------- */
 static void
 end_it(struct running *w, enum operate_outcome outcome)
 {
@@ -130,7 +131,8 @@ end_it(struct running *w, enum operate_outcome outcome)
 		return;
 	w->killed = true;
 	w->outcome = outcome;
-	/* The first process of a PID namespace takes all others with it.  Not told yet: bubblewrap takes it along. */
+	/* The first process of a PID namespace takes all others with it.  Not told yet: bubblewrap
+	 * takes it along. */
 	if (w->inside > 0)
 		(void)child_signal(w->inside_fd, SIGKILL);
 	else
@@ -138,7 +140,7 @@ end_it(struct running *w, enum operate_outcome outcome)
 	w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
 }
 
-/* The limits of what runs inside, set before it runs: bubblewrap itself needs more than they give. */
+/* The limits of what runs inside, set before it runs: bubblewrap needs more than they give. */
 static int
 set_limits(const struct running *w)
 {
@@ -170,12 +172,14 @@ on_inside(struct running *w)
 	if (w->inside > 0 || !at || !strchr(at, '}'))
 		return;
 	pid = strtol(at + strlen("\"child-pid\":"), NULL, 10);
-	if (pid <= 0 || child_starttime(&starttime, (pid_t)pid) || child_adopt(&child, (pid_t)pid, starttime))
+	if (pid <= 0 || child_starttime(&starttime, (pid_t)pid) ||
+		child_adopt(&child, (pid_t)pid, starttime))
 		return; /* it has ended already, which will be seen */
 	w->inside = (pid_t)pid;
 	w->inside_fd = child.pidfd;
+	/* Never without its limits; the missing exit code then says that nothing has run. */
 	if (set_limits(w) < 0)
-		end_it(w, OPERATE_FAILED); /* never without its limits: the status then says nothing was built */
+		end_it(w, OPERATE_FAILED);
 	else
 		(void)eventfd_write(w->go_fd, 1);
 }
@@ -183,7 +187,8 @@ on_inside(struct running *w)
 static void
 on_status(struct running *w)
 {
-	ssize_t n = read(w->polls[ON_STATUS].fd, w->status + w->status_len, STATUS_MAX - w->status_len);
+	ssize_t n =
+		read(w->polls[ON_STATUS].fd, w->status + w->status_len, STATUS_MAX - w->status_len);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -260,7 +265,7 @@ turn(struct running *w)
 	return r;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 static int
 conclude(struct running *w, int status, struct operate_result *ret)
 {
@@ -273,7 +278,9 @@ conclude(struct running *w, int status, struct operate_result *ret)
 	if (!built && w->outcome == OPERATE_FAILED)
 		return REFUSE(REASON_NO_SANDBOX, "operation", "its limits could not be set");
 	(void)getrusage(RUSAGE_CHILDREN, &ru);
-	*ret = (struct operate_result){ .outcome = w->outcome ?: code == 0 ? OPERATE_OK : OPERATE_FAILED,
+	*ret = (struct operate_result){ .outcome = w->outcome
+			?: code == 0 ? OPERATE_OK
+				     : OPERATE_FAILED,
 		/* bubblewrap tells a signal as a shell does. */
 		.exit_status = code > 128 ? -1 : code,
 		.signal = code > 128 ? code - 128 : 0,
@@ -289,8 +296,12 @@ int
 worker_run(const struct operate_job *job, int job_sock, int stop_fd, int stdout_fd, int stderr_fd,
 	struct operate_result *ret)
 {
-	SCOPED(running_done) struct running w = { .job = job, .inside_fd = -1, .go_fd = -1,
-		.files = { stdout_fd, stderr_fd }, .room = job->output };
+	SCOPED(running_done)
+	struct running w = { .job = job,
+		.inside_fd = -1,
+		.go_fd = -1,
+		.files = { stdout_fd, stderr_fd },
+		.room = job->output };
 	int r, status = 0;
 
 	for (int i = 0; i < ON_MAX; i++)

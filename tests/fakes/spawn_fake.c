@@ -31,8 +31,8 @@ on_due(void *arg)
 }
 
 static int
-note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd, int signal, spawn_done_fn *done,
-	void *arg)
+note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd, int signal,
+	spawn_done_fn *done, void *arg)
 {
 	struct spawn_fake *f = (struct spawn_fake *)s;
 	struct due *d = calloc(1, sizeof(*d));
@@ -98,9 +98,11 @@ fake_free(struct spawner *s)
 	return NULL;
 }
 
-static const struct spawn_ops ops = {
-	.worker = fake_worker, .shim = fake_shim, .stop_shim = fake_stop, .kill = fake_kill, .free = fake_free
-};
+static const struct spawn_ops ops = { .worker = fake_worker,
+	.shim = fake_shim,
+	.stop_shim = fake_stop,
+	.kill = fake_kill,
+	.free = fake_free };
 
 struct spawn_fake *
 spawn_fake_new(sd_event *loop)

@@ -8,21 +8,22 @@ enum { SPAWN_FAKE_MAX = 32 };
 struct spawn_fake {
 	struct spawner base;
 	sd_event *loop;
-	int answer;  /* what calls end with: 0, or a reason */
+	int answer; /* what calls end with: 0, or a reason */
 	pid_t next_pid;
 	/* what was asked, in order */
 	struct {
-		char what[16];    /* "judge", "operate", "activate", "shim", "stop", "kill" */
+		char what[16]; /* "judge", "operate", "activate", "shim", "stop", "kill" */
 		char service[65];
-		pid_t pid;        /* given, or killed */
-		int fd;           /* the job or the spec; owned, take it with STEAL_FD() */
+		pid_t pid; /* given, or killed */
+		int fd;	   /* the job or the spec; owned, take it with STEAL_FD() */
 		int signal;
 	} calls[SPAWN_FAKE_MAX];
 	size_t n_calls;
-	size_t n_due;        /* answers not given yet */
+	size_t n_due; /* answers not given yet */
 };
 
 /* Free with spawn_free(). */
 struct spawn_fake *spawn_fake_new(sd_event *loop);
 /* Tell the listener that something ended, at once. */
-void spawn_fake_exit(struct spawn_fake *f, enum spawn_kind kind, const char *name, pid_t pid, int status);
+void spawn_fake_exit(struct spawn_fake *f, enum spawn_kind kind, const char *name, pid_t pid,
+	int status);

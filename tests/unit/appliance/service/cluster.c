@@ -32,18 +32,26 @@ static const struct {
 } refused[] = {
 	{ "no list at the top", "- a\n", REASON_MALFORMED, "f:1:1" },
 	{ "an unknown key", "servces: {}\n", REASON_UNKNOWN_FIELD, "f:1:1" },
-	{ "an unknown key of a service", "services:\n  redis:\n    chanel: x\n", REASON_UNKNOWN_FIELD, "f:3:5" },
+	{ "an unknown key of a service", "services:\n  redis:\n    chanel: x\n",
+		REASON_UNKNOWN_FIELD, "f:3:5" },
 	{ "services is no list", "services: [redis]\n", REASON_MALFORMED, "f:1:1" },
 	{ "a service is no number", "services:\n  redis: 3\n", REASON_MALFORMED, "f:2:3" },
 	{ "a name with a slash", "services:\n  ../redis: {}\n", REASON_MALFORMED, "f:2:3" },
-	{ "hold is true or false", "services:\n  redis:\n    hold: maybe\n", REASON_MALFORMED, "f:3:5" },
-	{ "a knob has one value", "services:\n  redis:\n    knobs:\n      a: [1]\n", REASON_MALFORMED, "f:4:7" },
-	{ "a knob has a value", "services:\n  redis:\n    knobs:\n      a:\n", REASON_MALFORMED, "f:4:7" },
-	{ "a knob has a name", "services:\n  redis:\n    knobs:\n      A: 1\n", REASON_MALFORMED, "f:4:7" },
+	{ "hold is true or false", "services:\n  redis:\n    hold: maybe\n", REASON_MALFORMED,
+		"f:3:5" },
+	{ "a knob has one value", "services:\n  redis:\n    knobs:\n      a: [1]\n",
+		REASON_MALFORMED, "f:4:7" },
+	{ "a knob has a value", "services:\n  redis:\n    knobs:\n      a:\n", REASON_MALFORMED,
+		"f:4:7" },
+	{ "a knob has a name", "services:\n  redis:\n    knobs:\n      A: 1\n", REASON_MALFORMED,
+		"f:4:7" },
 	{ "knobs is no list", "services:\n  redis:\n    knobs: [a]\n", REASON_MALFORMED, "f:3:5" },
-	{ "accepted is a list", "services:\n  redis:\n    accepted: x\n", REASON_MALFORMED, "f:3:5" },
-	{ "accepted holds names", "services:\n  redis:\n    accepted: [[x]]\n", REASON_MALFORMED, NULL },
-	{ "a channel is a name", "services:\n  redis:\n    channel: 'a b'\n", REASON_MALFORMED, "f:3:5" },
+	{ "accepted is a list", "services:\n  redis:\n    accepted: x\n", REASON_MALFORMED,
+		"f:3:5" },
+	{ "accepted holds names", "services:\n  redis:\n    accepted: [[x]]\n", REASON_MALFORMED,
+		NULL },
+	{ "a channel is a name", "services:\n  redis:\n    channel: 'a b'\n", REASON_MALFORMED,
+		"f:3:5" },
 	{ "no key twice", "services:\n  redis: {}\n  redis: {}\n", REASON_MALFORMED, NULL },
 };
 
@@ -101,11 +109,13 @@ static const struct {
 	{ "a bad name", "{\"services\":{\"A\":{}},\"v\":1}", REASON_MALFORMED },
 	{ "an unknown member", "{\"services\":{},\"v\":1,\"x\":1}", REASON_UNKNOWN_FIELD },
 	{ "a knob that is a number",
-		"{\"services\":{\"a\":{\"accepted\":[],\"channel\":\"s\",\"hold\":false,\"knobs\":{\"k\":1},"
+		"{\"services\":{\"a\":{\"accepted\":[],\"channel\":\"s\",\"hold\":false,\"knobs\":{"
+		"\"k\":1},"
 		"\"stopped\":false}},\"v\":1}",
 		REASON_MALFORMED },
 	{ "accepted with a number",
-		"{\"services\":{\"a\":{\"accepted\":[1],\"channel\":\"s\",\"hold\":false,\"knobs\":{},"
+		"{\"services\":{\"a\":{\"accepted\":[1],\"channel\":\"s\",\"hold\":false,\"knobs\":"
+		"{},"
 		"\"stopped\":false}},\"v\":1}",
 		REASON_MALFORMED },
 };
@@ -117,7 +127,9 @@ test_bad_json(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad_json); i++) {
 		struct cluster *c = NULL;
 
-		if (cluster_parse(&c, bad_json[i].json, strlen(bad_json[i].json)) != (int)bad_json[i].reason || c)
+		if (cluster_parse(&c, bad_json[i].json, strlen(bad_json[i].json)) !=
+				(int)bad_json[i].reason ||
+			c)
 			fail_msg("%s", bad_json[i].says);
 		assert_int_equal(refuse_last()->reason, bad_json[i].reason);
 	}
@@ -140,45 +152,62 @@ static const struct {
 		"services: # none yet\n  redis:\n    channel: stable\n", 0 },
 	{ "beside another, in its own habit", INSTALL, "web", NULL, NULL,
 		"services:\n    redis:\n        hold: true\n# end\n",
-		"services:\n    redis:\n        hold: true\n    web:\n      channel: stable\n# end\n", 0 },
-	{ "not twice", INSTALL, "redis", NULL, NULL, "services:\n  redis: {}\n", NULL, REASON_CONFLICT },
+		"services:\n    redis:\n        hold: true\n    web:\n      channel: stable\n# "
+		"end\n",
+		0 },
+	{ "not twice", INSTALL, "redis", NULL, NULL, "services:\n  redis: {}\n", NULL,
+		REASON_CONFLICT },
 	{ "not a bad name", INSTALL, "Redis", NULL, NULL, "", NULL, REASON_MALFORMED },
-	{ "braces over lines are a person's", INSTALL, "web", NULL, NULL, "services: {redis: {}}\n", NULL,
-		REASON_MALFORMED },
+	{ "braces over lines are a person's", INSTALL, "web", NULL, NULL, "services: {redis: {}}\n",
+		NULL, REASON_MALFORMED },
 	{ "removed with its lines", REMOVE, "redis", NULL, NULL,
-		"services:\n  redis: # x\n    knobs:\n      a: 1\n  # of web\n  web:\n    hold: true\n",
+		"services:\n  redis: # x\n    knobs:\n      a: 1\n  # of web\n  web:\n    hold: "
+		"true\n",
 		"services:\n  # of web\n  web:\n    hold: true\n", 0 },
-	{ "the last one", REMOVE, "redis", NULL, NULL, "services:\n  redis:\n    hold: true\n", "services:\n", 0 },
-	{ "removing what is not there", REMOVE, "redis", NULL, NULL, "services:\n", NULL, REASON_NOT_FOUND },
+	{ "the last one", REMOVE, "redis", NULL, NULL, "services:\n  redis:\n    hold: true\n",
+		"services:\n", 0 },
+	{ "removing what is not there", REMOVE, "redis", NULL, NULL, "services:\n", NULL,
+		REASON_NOT_FOUND },
 	{ "a value replaced, its comment kept", SET, "redis", "maxmemory", "128mb",
 		"services:\n  redis:\n    knobs:\n      maxmemory: 64mb   # enough\n      b: 2\n",
-		"services:\n  redis:\n    knobs:\n      maxmemory: 128mb   # enough\n      b: 2\n", 0 },
+		"services:\n  redis:\n    knobs:\n      maxmemory: 128mb   # enough\n      b: 2\n",
+		0 },
 	{ "a quoted value replaced", SET, "redis", "a", "x y",
 		"services:\n  redis:\n    knobs:\n      a: \"q \\\" # z\" # c\n",
 		"services:\n  redis:\n    knobs:\n      a: \"x y\" # c\n", 0 },
-	{ "a new knob", SET, "redis", "b", "2", "services:\n  redis:\n    knobs:\n      a: 1\n  web: {}\n",
+	{ "a new knob", SET, "redis", "b", "2",
+		"services:\n  redis:\n    knobs:\n      a: 1\n  web: {}\n",
 		"services:\n  redis:\n    knobs:\n      a: 1\n      b: 2\n  web: {}\n", 0 },
 	{ "the first knob", SET, "redis", "a", "1", "services:\n  redis:\n    channel: stable\n",
 		"services:\n  redis:\n    channel: stable\n    knobs:\n      a: 1\n", 0 },
-	{ "the first knob of a bare service", SET, "redis", "a", "1", "services:\n  redis:\n  web:\n",
+	{ "the first knob of a bare service", SET, "redis", "a", "1",
+		"services:\n  redis:\n  web:\n",
 		"services:\n  redis:\n    knobs:\n      a: 1\n  web:\n", 0 },
 	{ "a text that looks like none", SET, "redis", "a", "- x: #", "services:\n  redis: {}\n",
 		"services:\n  redis:\n    knobs:\n      a: \"- x: #\"\n", 0 },
-	{ "an unset knob", SET, "redis", "a", NULL, "services:\n  redis:\n    knobs:\n      a: 1\n      b: 2\n",
+	{ "an unset knob", SET, "redis", "a", NULL,
+		"services:\n  redis:\n    knobs:\n      a: 1\n      b: 2\n",
 		"services:\n  redis:\n    knobs:\n      b: 2\n", 0 },
 	{ "the last unset knob takes knobs with it", SET, "redis", "a", NULL,
 		"services:\n  redis:\n    hold: true\n    knobs:\n      a: 1\n",
 		"services:\n  redis:\n    hold: true\n", 0 },
-	{ "no knob of no service", SET, "web", "a", "1", "services:\n  redis: {}\n", NULL, REASON_NOT_FOUND },
-	{ "no newline in a value", SET, "redis", "a", "1\nb: 2", "services:\n  redis: {}\n", NULL, REASON_MALFORMED },
-	{ "no bad knob", SET, "redis", "a b", "1", "services:\n  redis: {}\n", NULL, REASON_MALFORMED },
+	{ "no knob of no service", SET, "web", "a", "1", "services:\n  redis: {}\n", NULL,
+		REASON_NOT_FOUND },
+	{ "no newline in a value", SET, "redis", "a", "1\nb: 2", "services:\n  redis: {}\n", NULL,
+		REASON_MALFORMED },
+	{ "no bad knob", SET, "redis", "a b", "1", "services:\n  redis: {}\n", NULL,
+		REASON_MALFORMED },
 	{ "hold", MEMBER, "redis", "hold", "true", "services:\n  redis:\n    channel: stable\n",
 		"services:\n  redis:\n    channel: stable\n    hold: true\n", 0 },
-	{ "no hold", MEMBER, "redis", "hold", NULL, "services:\n  redis:\n    channel: stable\n    hold: true\n",
+	{ "no hold", MEMBER, "redis", "hold", NULL,
+		"services:\n  redis:\n    channel: stable\n    hold: true\n",
 		"services:\n  redis:\n    channel: stable\n", 0 },
-	{ "hold of nobody", MEMBER, "web", "hold", "true", "services:\n  redis: {}\n", NULL, REASON_NOT_FOUND },
-	{ "a broken file is not edited", SET, "redis", "a", "1", "services: [\n", NULL, REASON_MALFORMED },
-	{ "a last line without newline", MEMBER, "redis", "hold", "true", "services:\n  redis:\n    channel: x",
+	{ "hold of nobody", MEMBER, "web", "hold", "true", "services:\n  redis: {}\n", NULL,
+		REASON_NOT_FOUND },
+	{ "a broken file is not edited", SET, "redis", "a", "1", "services: [\n", NULL,
+		REASON_MALFORMED },
+	{ "a last line without newline", MEMBER, "redis", "hold", "true",
+		"services:\n  redis:\n    channel: x",
 		"services:\n  redis:\n    channel: x\n    hold: true\n", 0 },
 };
 
@@ -192,10 +221,11 @@ test_edits(void **state)
 		size_t n = strlen(t);
 		int r;
 
-		r = edits[i].edit == INSTALL ? cluster_install(&out, t, n, edits[i].a, edits[i].b) :
-			edits[i].edit == REMOVE ? cluster_remove(&out, t, n, edits[i].a) :
-			edits[i].edit == SET ? cluster_set(&out, t, n, edits[i].a, edits[i].b, edits[i].c) :
-					       cluster_member(&out, t, n, edits[i].a, edits[i].b, edits[i].c);
+		r = edits[i].edit == INSTALL ? cluster_install(&out, t, n, edits[i].a, edits[i].b)
+			: edits[i].edit == REMOVE ? cluster_remove(&out, t, n, edits[i].a)
+			: edits[i].edit == SET
+			? cluster_set(&out, t, n, edits[i].a, edits[i].b, edits[i].c)
+			: cluster_member(&out, t, n, edits[i].a, edits[i].b, edits[i].c);
 		if (r != (int)edits[i].reason || (r && refuse_last()->reason != edits[i].reason))
 			fail_msg("%s: %d (%s)", edits[i].says, r, refuse_last()->text);
 		if (edits[i].after && strcmp(buf_text(&out), edits[i].after))
@@ -212,7 +242,8 @@ test_long_value(void **state)
 	(void)state;
 	memset(value, 'x', sizeof(value) - 1);
 	value[sizeof(value) - 1] = '\0';
-	assert_int_equal(cluster_set(&out, two, strlen(two), "redis", "a", value), REASON_TOO_LARGE);
+	assert_int_equal(cluster_set(&out, two, strlen(two), "redis", "a", value),
+		REASON_TOO_LARGE);
 	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
 	assert_int_equal(out.len, 0);
 }

@@ -99,7 +99,8 @@ world(struct bench *b, bool shim, enum state_is is, enum state_health health)
 	struct state s = { .is = is, .health = health, .pid = getpid(), .exit = 3 };
 
 	r->n = shim;
-	r->entries[0] = (struct roster_entry){ .role = ROSTER_SHIM, .id = "redis", .pid = getpid() };
+	r->entries[0] =
+		(struct roster_entry){ .role = ROSTER_SHIM, .id = "redis", .pid = getpid() };
 	assert_int_equal(roster_save(r, b->run), 0);
 	free(r);
 	assert_int_equal(child_starttime(&s.start_time, getpid()), 0);
@@ -196,16 +197,17 @@ test_stop(void **state)
 	assert_int_equal(b->result, 0);
 }
 
-/* --- from a definition ------------------------------------------------------------------------------------- */
-static const char yaml[] =
-	"name: redis\nversion: 7.0.15\n"
-	"payload:\n  programs: [/usr/bin/redis-server]\n"
-	"exec: [/usr/bin/redis-server, \"{conf}/redis.conf\"]\n"
-	"user: service\nheal: health\n"
-	"config:\n  - {path: redis.conf, template: redis.conf}\n"
-	"knobs:\n  maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, apply: restart, help: h}\n"
-	"health: {type: resp, socket: \"{run}/redis.sock\", period: 1s, timeout: 500ms, failures: 4}\n"
-	"data: [dump]\n";
+/* --- from a definition ------------------------------------------------------------------------ */
+static const char yaml[] = "name: redis\nversion: 7.0.15\n"
+			   "payload:\n  programs: [/usr/bin/redis-server]\n"
+			   "exec: [/usr/bin/redis-server, \"{conf}/redis.conf\"]\n"
+			   "user: service\nheal: health\n"
+			   "config:\n  - {path: redis.conf, template: redis.conf}\n"
+			   "knobs:\n  maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, "
+			   "apply: restart, help: h}\n"
+			   "health: {type: resp, socket: \"{run}/redis.sock\", period: 1s, "
+			   "timeout: 500ms, failures: 4}\n"
+			   "data: [dump]\n";
 
 static struct definition *
 definition(struct bench *b)
@@ -243,7 +245,9 @@ test_launch(void **state)
 	SCOPED(spec_done) struct spec s;
 	char want[300];
 
-	assert_int_equal(prepare(b, &s, d, "services:\n  redis:\n    knobs:\n      maxmemory: 128mb\n"), 0);
+	assert_int_equal(prepare(b, &s, d,
+				 "services:\n  redis:\n    knobs:\n      maxmemory: 128mb\n"),
+		0);
 	assert_string_equal(s.argv[0], "/usr/bin/redis-server");
 	assert_string_equal(s.argv[1], "/conf/redis.conf");
 	assert_string_equal(s.socket, "redis.sock");
@@ -265,12 +269,15 @@ test_launch_refused(void **state)
 	SCOPED(definition_freep) struct definition *d = definition(b);
 	SCOPED(spec_done) struct spec s, t;
 
-	assert_int_equal(prepare(b, &s, d, "services:\n  redis:\n    knobs:\n      minmemory: 1mb\n"),
+	assert_int_equal(prepare(b, &s, d,
+				 "services:\n  redis:\n    knobs:\n      minmemory: 1mb\n"),
 		REASON_UNKNOWN_FIELD);
 	assert_int_equal(refuse_last()->reason, REASON_UNKNOWN_FIELD);
-	assert_int_equal(prepare(b, &t, d, "services:\n  redis:\n    knobs:\n      maxmemory: 2gb\n"),
+	assert_int_equal(prepare(b, &t, d,
+				 "services:\n  redis:\n    knobs:\n      maxmemory: 2gb\n"),
 		REASON_MALFORMED);
-	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0), 0); /* nothing was made */
+	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0),
+		0); /* nothing was made */
 }
 
 /* A service must not lead us out of its folders by a link where we make folders as root. */
@@ -287,7 +294,7 @@ test_launch_link(void **state)
 	assert_true(prepare(b, &t, d, "services:\n  redis: {}\n") < 0);
 }
 
-/* --- sandboxes as words -------------------------------------------------------------------------------------- */
+/* --- sandboxes as words ----------------------------------------------------------------------- */
 static void
 test_sandbox_refused(void **state)
 {

@@ -64,7 +64,7 @@ put(int dir, const char *folder, const char *name, const char *text)
 	assert_int_equal(fs_replace(fd, name, text, strlen(text), 0644), 0);
 }
 
-/* --- roster ------------------------------------------------------------------------------------------------ */
+/* --- roster ----------------------------------------------------------------------------------- */
 static void
 test_roster(void **state)
 {
@@ -87,7 +87,8 @@ test_roster(void **state)
 	assert_null(roster_find(r, ROSTER_SHIM, "web"));
 	assert_true(roster_holds(&t->paths, ROSTER_MONITOR, getpid()));
 	assert_false(roster_holds(&t->paths, ROSTER_COURIER, getpid()));
-	assert_false(roster_holds(&t->paths, ROSTER_SHIM, getpid())); /* the pid, but not the process */
+	assert_false(roster_holds(&t->paths, ROSTER_SHIM,
+		getpid())); /* the pid, but not the process */
 	assert_false(roster_holds(&t->paths, ROSTER_MONITOR, getppid()));
 	free(r);
 }
@@ -107,7 +108,8 @@ static const struct {
 	{ "no newline at the end", HEAD "monitor - 1 2 1 0" },
 	{ "an empty line", HEAD "\n" },
 	{ "an id that is too long",
-		HEAD "shim aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 1 2 1 0\n" },
+		HEAD "shim aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 1 2 "
+		     "1 0\n" },
 };
 
 static void
@@ -119,12 +121,14 @@ test_bad_rosters(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad_rosters); i++) {
 		uint64_t before = refuse_count(REASON_MALFORMED);
 
-		if (roster_parse(r, bad_rosters[i].text, strlen(bad_rosters[i].text), "BOOT") != REASON_MALFORMED ||
+		if (roster_parse(r, bad_rosters[i].text, strlen(bad_rosters[i].text), "BOOT") !=
+				REASON_MALFORMED ||
 			r->n != 0 || refuse_last()->reason != REASON_MALFORMED)
 			fail_msg("%s", bad_rosters[i].says);
 		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
 	}
-	assert_int_equal(roster_parse(r, HEAD "monitor - 1 2 1 0\n", sizeof(HEAD) + 17, "OTHER"), 0);
+	assert_int_equal(roster_parse(r, HEAD "monitor - 1 2 1 0\n", sizeof(HEAD) + 17, "OTHER"),
+		0);
 	assert_int_equal(r->n, 0); /* of another boot */
 	free(r);
 }
@@ -146,7 +150,7 @@ test_huge_roster(void **state)
 	free(r);
 }
 
-/* --- state --------------------------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------------ */
 static void
 put_state(struct site *t, const struct state *s)
 {
@@ -160,8 +164,12 @@ static void
 test_state(void **state)
 {
 	struct site *t = *state;
-	struct state s = { .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .pid = getpid(), .exit = -1,
-		.restarts = 2, .started_us = 5 };
+	struct state s = { .is = STATE_RUNNING,
+		.health = STATE_HEALTH_PASSING,
+		.pid = getpid(),
+		.exit = -1,
+		.restarts = 2,
+		.started_us = 5 };
 	struct state back;
 
 	assert_int_equal(state_read(&back, &t->paths, "redis"), 0);
@@ -184,8 +192,9 @@ test_state(void **state)
 	assert_int_equal(back.is, STATE_STOPPED);
 }
 
-#define STATE_JSON(is, health, exit, more)                                                          \
-	"{\"boot\":\"b\",\"exit\":" exit ",\"health\":\"" health "\",\"pid\":1,\"release\":\"\",\"restarts\":0," \
+#define STATE_JSON(is, health, exit, more)                                                         \
+	"{\"boot\":\"b\",\"exit\":" exit ",\"health\":\"" health                                   \
+	"\",\"pid\":1,\"release\":\"\",\"restarts\":0,"                                            \
 	"\"started\":0,\"starttime\":1,\"state\":\"" is "\"" more "}"
 
 static const struct {
@@ -196,7 +205,8 @@ static const struct {
 	{ "a state that is none", STATE_JSON("flying", "passing", "0", ""), REASON_MALFORMED },
 	{ "a health that is none", STATE_JSON("running", "fine", "0", ""), REASON_MALFORMED },
 	{ "an exit that is none", STATE_JSON("running", "passing", "256", ""), REASON_MALFORMED },
-	{ "a member more", STATE_JSON("running", "passing", "0", ",\"x\":1"), REASON_UNKNOWN_FIELD },
+	{ "a member more", STATE_JSON("running", "passing", "0", ",\"x\":1"),
+		REASON_UNKNOWN_FIELD },
 	{ "a member less", "{\"state\":\"running\"}", REASON_MALFORMED },
 };
 
@@ -213,7 +223,8 @@ test_bad_states(void **state)
 			fail_msg("%s", bad_states[i].says);
 	}
 	assert_int_equal(symlinkat("redis.json", t->run, "shim/web.json"), 0);
-	assert_int_equal(state_read(&s, &t->paths, "web"), REASON_MALFORMED); /* a link is no file */
+	assert_int_equal(state_read(&s, &t->paths, "web"),
+		REASON_MALFORMED); /* a link is no file */
 }
 
 static void
@@ -231,7 +242,7 @@ test_state_names(void **state)
 	assert_string_equal(state_health_name(STATE_HEALTH_FAILING), "failing");
 }
 
-/* --- spec ------------------------------------------------------------------------------------------------------ */
+/* --- spec ------------------------------------------------------------------------------------- */
 static void
 good_spec(struct spec *s)
 {
@@ -275,7 +286,8 @@ refused_spec(const char *says, const struct spec *s, enum reason reason)
 	SCOPED(spec_done) struct spec back;
 
 	assert_int_equal(spec_encode(&text, s), 0);
-	if (spec_decode(&back, text.data, text.len) != (int)reason || refuse_last()->reason != reason)
+	if (spec_decode(&back, text.data, text.len) != (int)reason ||
+		refuse_last()->reason != reason)
 		fail_msg("%s", says);
 }
 
@@ -283,9 +295,12 @@ static void
 test_bad_specs(void **state)
 {
 	static const char not_text[] =
-		"{\"argv\":[1],\"conf\":\"/c\",\"data\":\"/d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,\"heal\":\"exit\","
-		"\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,\"health_timeout_ms\":10,\"log\":\"/l\","
-		"\"log_bytes\":0,\"name\":\"a\",\"network\":true,\"nofile\":0,\"probe\":[],\"release\":\"\",\"run\":\"/r\","
+		"{\"argv\":[1],\"conf\":\"/c\",\"data\":\"/"
+		"d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,\"heal\":\"exit\","
+		"\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,\"health_"
+		"timeout_ms\":10,\"log\":\"/l\","
+		"\"log_bytes\":0,\"name\":\"a\",\"network\":true,\"nofile\":0,\"probe\":[],"
+		"\"release\":\"\",\"run\":\"/r\","
 		"\"socket\":\"\",\"start_timeout_ms\":100,\"tree\":\"/t\",\"v\":1}";
 	SCOPED(spec_done) struct spec s, back;
 	char *keep, long_arg[SPEC_ARG_MAX + 2];
@@ -323,7 +338,7 @@ test_bad_specs(void **state)
 	assert_int_equal(spec_decode(&back, "{\"x\":1}", 7), REASON_UNKNOWN_FIELD);
 }
 
-/* --- lock ------------------------------------------------------------------------------------------------------ */
+/* --- lock ------------------------------------------------------------------------------------- */
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void
@@ -369,7 +384,8 @@ static const struct {
 	{ "a member more", "{\"services\":{},\"v\":1,\"x\":1}", REASON_UNKNOWN_FIELD },
 	{ "an entry without its members", "{\"services\":{\"a\":{}},\"v\":1}", REASON_MALFORMED },
 	{ "a release that is no digest",
-		"{\"services\":{\"a\":{\"channel\":\"s\",\"counter\":1,\"release\":\"../../x\",\"version\":\"1\"}},\"v\":1}",
+		"{\"services\":{\"a\":{\"channel\":\"s\",\"counter\":1,\"release\":\"../../"
+		"x\",\"version\":\"1\"}},\"v\":1}",
 		REASON_MALFORMED },
 };
 
@@ -392,12 +408,13 @@ test_bad_locks(void **state)
 	free(l);
 }
 
-/* --- ids ------------------------------------------------------------------------------------------------------- */
+/* --- ids -------------------------------------------------------------------------------------- */
 static void
 test_ids(void **state)
 {
 	struct site *t = *state;
-	struct identity id = { .separate = true, .uid = { 1, 2, 3, 4, 5 }, .readers = 6 }, back = { 0 };
+	struct identity id = { .separate = true, .uid = { 1, 2, 3, 4, 5 }, .readers = 6 },
+			back = { 0 };
 
 	assert_int_equal(identity_load(&back, &t->paths), REASON_NOT_FOUND);
 	assert_int_equal(identity_save(&id, t->run), 0);

@@ -1,9 +1,10 @@
-/* Stand-ins for the daemons, so that supervision can be tried without them: tests/e2e/test_supervise.py copies this program
- * beside mainstay-supervise under the names mainstay, mainstayd, mainstay-collectd and mainstay-courier.
+/* Stand-ins for the daemons, so that supervision can be tried without them:
+ * tests/e2e/test_supervise.py copies this program beside mainstay-supervise under the names
+ * mainstay, mainstayd, mainstay-collectd and mainstay-courier.
  *
- * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json, and does what the files NAME.stop and
- * NAME.restart there ask for, leaving the result in NAME.done.  Under its own name it tests the few things that need
- * nothing running. */
+ * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json, and does what the
+ * files NAME.stop and NAME.restart there ask for, leaving the result in NAME.done.  Under its own
+ * name it tests the few things that need nothing running. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -57,7 +58,10 @@ on_done(int r, void *arg)
 	char file[128], text[64];
 
 	(void)snprintf(file, sizeof(file), "%s.done", a->name);
-	(void)snprintf(text, sizeof(text), "%s\n", r > 0 ? refuse_token((enum reason)r) : r ? "fault" : "ok");
+	(void)snprintf(text, sizeof(text), "%s\n",
+		r > 0	    ? refuse_token((enum reason)r)
+			: r ? "fault"
+			    : "ok");
 	(void)fs_replace(a->p->dir, file, text, strlen(text), 0644);
 	free(a);
 }
@@ -94,8 +98,8 @@ act(struct play *p, const char *name, const char *what)
 		return;
 	}
 	if (read_spec(p, name, &spec) == 0)
-		(void)(strcmp(what, "start") ? driver_restart : driver_start)(p->driver, &spec, on_done,
-			asked(p, name));
+		(void)(strcmp(what, "start") ? driver_restart : driver_start)(p->driver, &spec,
+			on_done, asked(p, name));
 	spec_done(&spec);
 }
 
@@ -173,7 +177,7 @@ play_daemon(void)
 	return sigwait(&set, &sig);
 }
 
-/* --- what needs nothing running ------------------------------------------------------------------------- */
+/* --- what needs nothing running --------------------------------------------------------------- */
 static void
 test_layout(void **state)
 {
@@ -264,9 +268,10 @@ own_tests(void)
 int
 main(int argc, char **argv)
 {
-	static const struct command_program program = {
-		.name = "mainstay", .summary = "run only", .tables = { run_commands }, .needs_state = true
-	};
+	static const struct command_program program = { .name = "mainstay",
+		.summary = "run only",
+		.tables = { run_commands },
+		.needs_state = true };
 	const char *slash = strrchr(argv[0], '/');
 	const char *name = slash ? slash + 1 : argv[0];
 

@@ -79,11 +79,11 @@ teardown(void **state)
 	return 0;
 }
 
-/* Send one request; *reply must be done with.  Returns the reason of the answer, 0 for OK, -1 where the supervisor hung
- * up. */
+/* Send one request; *reply must be done with.  Returns the reason of the answer, 0 for OK, -1 where
+ * the supervisor hung up. */
 static int
-ask(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid, uint64_t sig, bool with_fd,
-	struct frame *reply)
+ask(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid, uint64_t sig,
+	bool with_fd, struct frame *reply)
 {
 	SCOPED(scope_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	SCOPED(frame_out_done) struct frame_out out;
@@ -107,11 +107,14 @@ ask(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pi
 	if (r)
 		return -1;
 	assert_int_equal(reply->id, 77);
-	return reply->type == SUPERVISE_OK ? 0 : refuse_reason(frame_text(reply, SUPERVISE_TAG_REASON, 32));
+	return reply->type == SUPERVISE_OK
+		? 0
+		: refuse_reason(frame_text(reply, SUPERVISE_TAG_REASON, 32));
 }
 
 static int
-ask_only(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid, uint64_t sig, bool with_fd)
+ask_only(struct bench *b, uint16_t type, const char *name, uint64_t kind, uint64_t pid,
+	uint64_t sig, bool with_fd)
 {
 	SCOPED(frame_done) struct frame f = { 0 };
 
@@ -124,20 +127,24 @@ test_refusals(void **state)
 	struct bench *b = *state;
 	struct held *h;
 
-	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_COURIER, 0, 0, true), REASON_MALFORMED);
+	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_COURIER, 0, 0, true),
+		REASON_MALFORMED);
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "../redis", 0, 0, 0, true), REASON_MALFORMED);
 	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
 	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
-	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGTERM, false), REASON_NOT_FOUND);
+	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGTERM, false),
+		REASON_NOT_FOUND);
 	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, 1, SIGTERM, false), REASON_NOT_FOUND);
-	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGUSR1, false), REASON_MALFORMED);
+	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGUSR1, false),
+		REASON_MALFORMED);
 	/* /dev/null is no regular file that a spec could be read from */
 	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_MALFORMED);
 	h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
 	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_CONFLICT);
 	assert_int_equal(refuse_last()->reason, REASON_CONFLICT);
-	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false), REASON_BUSY); /* its shim is down */
+	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false),
+		REASON_BUSY); /* its shim is down */
 	held_free(&b->s.held, h);
 	for (int i = 0; i < SUPERVISE_SHIMS_MAX; i++) {
 		char name[16];
@@ -150,7 +157,8 @@ test_refusals(void **state)
 		(void)held_new(&b->s.held, &b->s, ROSTER_JUDGE, "1");
 	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_JUDGE, 0, 0, true), REASON_BUSY);
 	b->s.walls.pid_namespaces = false;
-	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_OPERATE, 0, 0, true), REASON_NO_SANDBOX);
+	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_OPERATE, 0, 0, true),
+		REASON_NO_SANDBOX);
 	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "web", 0, 0, 0, true), REASON_NO_SANDBOX);
 	assert_int_equal(refuse_last()->reason, REASON_NO_SANDBOX);
 	b->s.ending = true;
@@ -164,7 +172,8 @@ test_list(void **state)
 	SCOPED(frame_done) struct frame f = { 0 };
 
 	assert_int_equal(ask(b, SUPERVISE_LIST, NULL, 0, 0, 0, false, &f), 0);
-	assert_non_null(strstr(frame_text(&f, SUPERVISE_TAG_TEXT, FRAME_BYTES_MAX), "\nmonitor - "));
+	assert_non_null(strstr(frame_text(&f, SUPERVISE_TAG_TEXT, FRAME_BYTES_MAX),
+		"\nmonitor - "));
 }
 
 static void
@@ -196,7 +205,8 @@ static const struct {
 	{ "a stop with a descriptor", SUPERVISE_STOP, "x", 0, true },
 	{ "a shim without a name", SUPERVISE_SHIM, NULL, 0, true },
 	{ "a name that is too long", SUPERVISE_STOP,
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0, false },
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0,
+		false },
 };
 
 static void
@@ -205,7 +215,8 @@ test_hostile(void **state)
 	struct bench *b = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
-		if (ask_only(b, hostile[i].type, hostile[i].name, hostile[i].kind, 0, 0, hostile[i].fd) != -1 ||
+		if (ask_only(b, hostile[i].type, hostile[i].name, hostile[i].kind, 0, 0,
+			    hostile[i].fd) != -1 ||
 			b->s.monitor)
 			fail_msg("%s", hostile[i].says);
 		close(b->peer);
@@ -222,7 +233,8 @@ test_not_the_monitor(void **state)
 	uint64_t count = refuse_count(REASON_WRONG_ROLE);
 	int mine = b->peer;
 
-	held_find(b->s.held, ROSTER_MONITOR, NULL)->child.starttime++; /* the pid, but another process */
+	held_find(b->s.held, ROSTER_MONITOR, NULL)
+		->child.starttime++; /* the pid, but another process */
 	connect_as_monitor(b);
 	for (int i = 0; i < 3; i++)
 		(void)sd_event_run(b->s.loop, 10000);

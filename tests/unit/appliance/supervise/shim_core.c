@@ -20,7 +20,10 @@ struct move {
 	enum state_health health;
 };
 
-#define END { 0, SHIM_EVENT_MAX, 0, 0, 0 }
+#define END                                                                                        \
+	{                                                                                          \
+		0, SHIM_EVENT_MAX, 0, 0, 0                                                         \
+	}
 
 static const struct row {
 	const char *says;
@@ -39,14 +42,17 @@ static const struct row {
 			{ 59, SHIM_DUE, 0, STATE_STARTING, STATE_HEALTH_UNKNOWN },
 			{ 61, SHIM_DUE, SHIM_DO_TERM, STATE_STARTING, STATE_HEALTH_UNKNOWN },
 			{ 62, SHIM_EXITED, 0, STATE_STARTING, STATE_HEALTH_FAILING },
-			{ 75, SHIM_DUE, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN }, END } },
+			{ 75, SHIM_DUE, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "what ends is started again", SPEC_HEAL_EXIT, SPEC_HEALTH_NONE,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 9, SHIM_EXITED, 0, STATE_STARTING, STATE_HEALTH_FAILING },
-			{ 20, SHIM_DUE, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN }, END } },
+			{ 20, SHIM_DUE, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "what must not heal has failed when it ends", SPEC_HEAL_NEVER, SPEC_HEALTH_NONE,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
-			{ 9, SHIM_EXITED, SHIM_DO_END, STATE_FAILED, STATE_HEALTH_UNKNOWN }, END } },
+			{ 9, SHIM_EXITED, SHIM_DO_END, STATE_FAILED, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "three silent probes are frozen, and left so", SPEC_HEAL_EXIT, SPEC_HEALTH_RESP,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN },
 			{ 1, SHIM_PASSED, 0, STATE_RUNNING, STATE_HEALTH_PASSING },
@@ -54,7 +60,8 @@ static const struct row {
 			{ 3, SHIM_PROBE_SILENT, 0, STATE_RUNNING, STATE_HEALTH_PASSING },
 			{ 4, SHIM_PROBE_SILENT, 0, STATE_FROZEN, STATE_HEALTH_FAILING },
 			{ 5, SHIM_PASSED, 0, STATE_RUNNING, STATE_HEALTH_PASSING }, END } },
-	{ "three wrong answers are failing, not frozen; healed by restart", SPEC_HEAL_HEALTH, SPEC_HEALTH_RESP,
+	{ "three wrong answers are failing, not frozen; healed by restart", SPEC_HEAL_HEALTH,
+		SPEC_HEALTH_RESP,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN },
 			{ 1, SHIM_PASSED, 0, STATE_RUNNING, STATE_HEALTH_PASSING },
 			{ 2, SHIM_PROBE_ERROR, 0, STATE_RUNNING, STATE_HEALTH_PASSING },
@@ -62,7 +69,8 @@ static const struct row {
 			{ 4, SHIM_PROBE_ERROR, SHIM_DO_TERM, STATE_RUNNING, STATE_HEALTH_FAILING },
 			{ 15, SHIM_DUE, SHIM_DO_KILL, STATE_RUNNING, STATE_HEALTH_FAILING },
 			{ 16, SHIM_EXITED, 0, STATE_STARTING, STATE_HEALTH_FAILING },
-			{ 30, SHIM_DUE, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN }, END } },
+			{ 30, SHIM_DUE, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "state T is frozen at once", SPEC_HEAL_EXIT, SPEC_HEALTH_RESP,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_STARTING, STATE_HEALTH_UNKNOWN },
 			{ 1, SHIM_PASSED, 0, STATE_RUNNING, STATE_HEALTH_PASSING },
@@ -73,12 +81,14 @@ static const struct row {
 			{ 5, SHIM_STOP, SHIM_DO_TERM, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 14, SHIM_DUE, 0, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 16, SHIM_DUE, SHIM_DO_KILL, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
-			{ 17, SHIM_EXITED, SHIM_DO_END, STATE_STOPPED, STATE_HEALTH_UNKNOWN }, END } },
+			{ 17, SHIM_EXITED, SHIM_DO_END, STATE_STOPPED, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "a stop while it is being restarted is for good", SPEC_HEAL_HEALTH, SPEC_HEALTH_NONE,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 1, SHIM_REPLACE, SHIM_DO_TERM, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 2, SHIM_STOP, 0, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
-			{ 3, SHIM_EXITED, SHIM_DO_END, STATE_STOPPED, STATE_HEALTH_UNKNOWN }, END } },
+			{ 3, SHIM_EXITED, SHIM_DO_END, STATE_STOPPED, STATE_HEALTH_UNKNOWN },
+			END } },
 	{ "a stop while it waits to be started ends at once", SPEC_HEAL_EXIT, SPEC_HEALTH_NONE,
 		{ { 0, SHIM_BEGIN, SHIM_DO_START, STATE_RUNNING, STATE_HEALTH_UNKNOWN },
 			{ 1, SHIM_EXITED, 0, STATE_STARTING, STATE_HEALTH_FAILING },
@@ -116,8 +126,8 @@ test_rows(void **state)
 			unsigned act = shim_core_step(&c, m->event, (uint64_t)(100 + m->at_s) * S);
 
 			if (act != m->actions || c.is != m->is || c.health != m->health)
-				fail_msg("%s: second %u: actions %u, %s, %s", rows[i].says, m->at_s, act,
-					state_name(c.is), state_health_name(c.health));
+				fail_msg("%s: second %u: actions %u, %s, %s", rows[i].says, m->at_s,
+					act, state_name(c.is), state_health_name(c.health));
 		}
 	}
 }
@@ -150,7 +160,9 @@ test_no_brake_for_slow_ones(void **state)
 	init(&c, SPEC_HEAL_EXIT, SPEC_HEALTH_NONE);
 	(void)shim_core_step(&c, SHIM_BEGIN, 100 * S);
 	for (unsigned i = 0; i < 20; i++) {
-		assert_int_equal(shim_core_step(&c, SHIM_EXITED, (120 + 20 * i) * UINT64_C(1000000)), 0);
+		assert_int_equal(shim_core_step(&c, SHIM_EXITED,
+					 (120 + 20 * i) * UINT64_C(1000000)),
+			0);
 		assert_int_equal(shim_core_step(&c, SHIM_DUE, c.due_us), SHIM_DO_START);
 	}
 }

@@ -46,7 +46,10 @@ setup(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
 		if (mkdirat(b->s.fd, subs[i], 0755) < 0)
 			return -1;
-	b->job = (struct operate_job){ .profile = OPERATE_OBSERVE, .tree = "/", .uid = geteuid(), .timeout_ms = 20000,
+	b->job = (struct operate_job){ .profile = OPERATE_OBSERVE,
+		.tree = "/",
+		.uid = geteuid(),
+		.timeout_ms = 20000,
 		.output = 65536 };
 	(void)snprintf(b->job.run, sizeof(b->job.run), "%s/run", b->s.path);
 	(void)snprintf(b->job.data, sizeof(b->job.data), "%s/data", b->s.path);
@@ -151,7 +154,8 @@ test_flood(void **state)
 
 	b->job.output = 1000;
 	assert_int_equal(run(b, "head -c 10000000 /dev/zero; echo end >&2; exit 0", -1), 0);
-	assert_int_equal(b->result.outcome, OPERATE_OK); /* it was read to its end, and thrown away */
+	assert_int_equal(b->result.outcome,
+		OPERATE_OK); /* it was read to its end, and thrown away */
 	assert_true(b->result.truncated);
 	assert_int_equal(lseek(b->out, 0, SEEK_END), 1000);
 	assert_int_equal(lseek(b->err, 0, SEEK_END), 0);
@@ -163,8 +167,12 @@ test_memory(void **state)
 	struct bench *b = *state;
 
 	b->job.memory = 64 * 1024 * 1024;
-	assert_int_equal(run(b, "head -c 200000000 /dev/zero | sort >/dev/null; sort -S 500M /dev/null && "
-				"perl -e '$x = \"a\" x 300000000; print length $x'", -1), 0);
+	assert_int_equal(run(b,
+				 "head -c 200000000 /dev/zero | sort >/dev/null; sort -S 500M "
+				 "/dev/null && "
+				 "perl -e '$x = \"a\" x 300000000; print length $x'",
+				 -1),
+		0);
 	assert_string_equal(b->text, "");
 	assert_int_equal(b->result.outcome, OPERATE_FAILED);
 }
@@ -179,7 +187,11 @@ test_processes(void **state)
 	b->job.processes = 5;
 	assert_int_equal(run(b, "ulimit -u", -1), 0);
 	if (*b->text == '\0') /* dash has no -u */
-		assert_int_equal(run(b, "grep processes /proc/self/limits | tr -s ' ' | cut -d' ' -f3", -1), 0);
+		assert_int_equal(run(b,
+					 "grep processes /proc/self/limits | tr -s ' ' | cut -d' ' "
+					 "-f3",
+					 -1),
+			0);
 	assert_string_equal(b->text, "5\n");
 }
 
@@ -188,20 +200,31 @@ test_observe(void **state)
 {
 	struct bench *b = *state;
 
-	assert_int_equal(run(b, "touch /usr/x; touch /run/service/x; touch /x; ls /data; ls /conf", -1), 0);
+	assert_int_equal(run(b, "touch /usr/x; touch /run/service/x; touch /x; ls /data; ls /conf",
+				 -1),
+		0);
 	assert_non_null(strstr(b->errors, "'/usr/x': Read-only file system"));
 	assert_non_null(strstr(b->errors, "'/run/service/x': Read-only file system"));
 	assert_non_null(strstr(b->errors, "'/x': Read-only file system"));
 	assert_non_null(strstr(b->errors, "'/data': No such file"));
 	assert_non_null(strstr(b->errors, "'/conf': No such file"));
-	assert_int_equal(run(b, "touch /tmp/x && echo $$ && tail -n +3 /proc/net/dev | cut -d: -f1", -1), 0);
-	assert_string_equal(b->text, "1\n    lo\n"); /* alone in its namespace, with a network of nothing */
-	assert_int_equal(run(b, "env | sort | cut -d= -f1 | tr '\\n' ' '; grep -E '^(Cap|NoNew|Seccomp:)' "
-				"/proc/self/status | tr -s '\\t\\n' '  '", -1), 0);
-	assert_string_equal(b->text, "LANG PATH PWD CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: "
-				     "0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1 "
-				     "Seccomp: 2 ");
-	assert_int_equal(run(b, "unshare -Ur true; unshare -m true; ls /proc/self/fd | wc -l", -1), 0);
+	assert_int_equal(run(b, "touch /tmp/x && echo $$ && tail -n +3 /proc/net/dev | cut -d: -f1",
+				 -1),
+		0);
+	assert_string_equal(b->text,
+		"1\n    lo\n"); /* alone in its namespace, with a network of nothing */
+	assert_int_equal(run(b,
+				 "env | sort | cut -d= -f1 | tr '\\n' ' '; grep -E "
+				 "'^(Cap|NoNew|Seccomp:)' "
+				 "/proc/self/status | tr -s '\\t\\n' '  '",
+				 -1),
+		0);
+	assert_string_equal(b->text,
+		"LANG PATH PWD CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: "
+		"0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1 "
+		"Seccomp: 2 ");
+	assert_int_equal(run(b, "unshare -Ur true; unshare -m true; ls /proc/self/fd | wc -l", -1),
+		0);
 	assert_string_equal(b->text, "4\n"); /* 0, 1, 2 and the one that lists */
 	assert_non_null(strstr(b->errors, "Operation not permitted"));
 	assert_int_equal(faccessat(b->s.fd, "run/x", F_OK, 0), -1);
@@ -214,7 +237,11 @@ test_change(void **state)
 
 	b->job.profile = OPERATE_CHANGE;
 	b->job.declared = OPERATE_MAY_NETWORK; /* is not its to declare */
-	assert_int_equal(run(b, "touch /data/d /conf/c && touch /usr/x; tail -n +3 /proc/net/dev | wc -l", -1), 0);
+	assert_int_equal(run(b,
+				 "touch /data/d /conf/c && touch /usr/x; tail -n +3 /proc/net/dev "
+				 "| wc -l",
+				 -1),
+		0);
 	assert_string_equal(b->text, "1\n");
 	assert_non_null(strstr(b->errors, "Read-only file system"));
 	assert_int_equal(faccessat(b->s.fd, "data/d", F_OK, 0), 0);
@@ -295,12 +322,13 @@ test_no_sandbox(void **state)
 	assert_int_equal(lseek(b->out, 0, SEEK_END), 0); /* and nothing ran */
 }
 
-/* --- profiles as words ------------------------------------------------------------------------------------- */
+/* --- profiles as words ------------------------------------------------------------------------ */
 static bool
 has(const struct sandbox *s, const char *a, const char *b, const char *c)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->args[i], a) && (!b || (i + 1 < s->n && !strcmp(s->args[i + 1], b))) &&
+		if (!strcmp(s->args[i], a) &&
+			(!b || (i + 1 < s->n && !strcmp(s->args[i + 1], b))) &&
 			(!c || (i + 2 < s->n && !strcmp(s->args[i + 2], c))))
 			return true;
 	return false;
@@ -318,7 +346,8 @@ static const struct {
 	{ "change has no network to declare", OPERATE_CHANGE, 7, true, true, false },
 	{ "destroy has nothing by itself", OPERATE_DESTROY, 0, false, false, false },
 	{ "destroy declares data", OPERATE_DESTROY, OPERATE_MAY_DATA, true, false, false },
-	{ "destroy declares the network", OPERATE_DESTROY, OPERATE_MAY_NETWORK, false, false, true },
+	{ "destroy declares the network", OPERATE_DESTROY, OPERATE_MAY_NETWORK, false, false,
+		true },
 	{ "destroy declares all", OPERATE_DESTROY, 7, true, true, true },
 };
 
@@ -338,15 +367,17 @@ test_profiles(void **state)
 			has(&s, "--bind", b->job.conf, "/conf") != profiles[i].conf ||
 			has(&s, "--unshare-net", NULL, NULL) == profiles[i].network)
 			fail_msg("%s", profiles[i].says);
-		assert_true(has(&s, "--unshare-user", NULL, NULL) && has(&s, "--unshare-pid", NULL, NULL) &&
-			has(&s, "--unshare-ipc", NULL, NULL) && has(&s, "--unshare-uts", NULL, NULL));
+		assert_true(has(&s, "--unshare-user", NULL, NULL) &&
+			has(&s, "--unshare-pid", NULL, NULL) &&
+			has(&s, "--unshare-ipc", NULL, NULL) &&
+			has(&s, "--unshare-uts", NULL, NULL));
 		assert_true(has(&s, "--ro-bind", b->job.run, "/run/service"));
 		assert_true(has(&s, "--remount-ro", "/", "--"));
 		assert_false(has(&s, "--cap-add", NULL, NULL));
 	}
 }
 
-/* --- jobs over the socket -------------------------------------------------------------------------------------- */
+/* --- jobs over the socket --------------------------------------------------------------------- */
 static void
 test_job(void **state)
 {
@@ -408,7 +439,8 @@ test_bad_jobs(void **state)
 		if (i == FOLDER)
 			b->job.tree[0] = 't';
 		assert_int_equal(operate_job_send(b->socks[0], &b->job, b->out, b->err), 0);
-		assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err), REASON_MALFORMED);
+		assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err),
+			REASON_MALFORMED);
 		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 		assert_int_equal(out, -1);
 	}
