@@ -65,7 +65,7 @@ $(B)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -ffunction-sections -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJ)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@.$$$$ && ar rcs $@.$$$$ $^ && mv $@.$$$$ $@
 
 define program
 $(B)/bin/$(notdir $(1:.c=)): $(B)/$(1:.c=.o) $(LIB)
