@@ -71,12 +71,16 @@ class Pinger(threading.Thread):
 class Site:
     """`mainstay run` on a state folder of its own, as root or as an ordinary user."""
 
-    def __init__(self, closed=False, uid=None):
+    def __init__(self, closed=False, uid=None, real=False):
         self.top = tempfile.mkdtemp(prefix="mainstay-", dir="/tmp")
         os.chmod(self.top, 0o700 if closed else 0o755)
         self.bin, self.dir, self.uid = f"{self.top}/bin", f"{self.top}/state", uid
-        os.mkdir(self.bin)
         os.mkdir(self.dir)
+        self.process = None
+        if real:  # the daemons themselves; without a monitor that plays, services cannot be asked for
+            self.bin = f"{BUILD}/bin"
+            return
+        os.mkdir(self.bin)
         for name in ("mainstay", "mainstayd", "mainstay-collectd", "mainstay-courier"):
             shutil.copy(PLAY, f"{self.bin}/{name}")
         shutil.copy(SUPERVISE, self.bin)
@@ -84,7 +88,6 @@ class Site:
         if uid:
             for folder in (self.top, self.bin, self.dir, f"{self.dir}/play"):
                 os.chown(folder, uid, uid)
-        self.process = None
 
     def command(self, *args):
         return [f"{self.bin}/mainstay", *args, "--state", self.dir]
@@ -223,6 +226,8 @@ def test_a_second_run_is_refused(site):
     site.up()
     second = site.run("run")
     assert second.returncode == 1 and "[conflict]" in second.stderr
+    third = site.run("run", "--ready-fd", "77")
+    assert third.returncode == 2 and "[usage]" in third.stderr
 
 
 def test_a_killed_service_comes_back_and_a_stopped_one_stays_down(site):
@@ -349,5 +354,24 @@ def test_an_ordinary_user_may_run_it():
         site.kill("shim redis")
         assert site.run("run", "--down").returncode == 0
         assert site.state("redis")["state"] == "stopped"
+    finally:
+        site.end()
+
+
+@pytest.mark.skipif(not all(os.path.exists(f"{BUILD}/bin/{p}") for p in ("mainstay", "mainstayd", "mainstay-collectd",
+                                                                        "mainstay-courier")),
+                    reason="needs the daemons")
+def test_the_daemons_come_back():
+    site = Site(real=True)
+    try:
+        site.up()
+        for role in ("monitor", "collectd", "courier", "supervise", "monitor"):
+            site.kill(role)
+        wait_for(lambda: site.run("status").returncode == 0, 20, "status")
+        status = json.loads(site.run("status", "--json").stdout)
+        assert {"monitor", "collectd", "courier"} <= {d["name"] for d in status["daemons"]}
+        assert set(status["not_enforced"]) == set(site.enforced()["not_enforced"])
+        assert site.run("run", "--down").returncode == 0
+        assert site.process.wait(30) == 0
     finally:
         site.end()

@@ -16,6 +16,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
+#include "appliance/service/spawn.h"
 #include "appliance/supervise/requests.h"
 #include "appliance/supervise/start.h"
 #include "appliance/supervise/supervise_wire.h"
@@ -26,6 +27,7 @@ struct bench {
 	struct paths paths;
 	struct supervise s;
 	int peer; /* the monitor's end */
+	uint16_t evil_type;
 };
 
 static void
@@ -244,6 +246,112 @@ test_not_the_monitor(void **state)
 	close(mine);
 }
 
+/* --- the other end: what the monitor's spawner makes of it ------------------------------------ */
+enum { NOT_DONE = -12345 };
+
+static void
+on_done(int r, pid_t pid, void *arg)
+{
+	(void)pid;
+	*(int *)arg = r;
+}
+
+static void
+turn(struct bench *b, const int *result)
+{
+	for (int i = 0; i < 100 && *result == NOT_DONE; i++)
+		(void)sd_event_run(b->s.loop, 20000);
+}
+
+static void
+on_exited(enum spawn_kind kind, const char *name, pid_t pid, int status, void *arg)
+{
+	if (kind == SPAWN_SHIM && !strcmp(name, "redis") && pid == 12 && status == -1)
+		*(int *)arg = 1;
+}
+
+static void
+test_spawner(void **state)
+{
+	struct bench *b = *state;
+	struct spawner *spawner;
+	int result = NOT_DONE, told = NOT_DONE;
+
+	assert_int_equal(spawn_supervise_new(&spawner, b->s.loop, &b->paths), 0);
+	spawn_on_exited(spawner, on_exited, &told);
+	assert_int_equal(spawn_stop_shim(spawner, "redis", on_done, &result), 0);
+	turn(b, &result); /* it connects first: the call waits */
+	assert_int_equal(result, REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->operand, "redis");
+	requests_exited(&b->s, ROSTER_SHIM, "redis", 12, -1);
+	turn(b, &told);
+	assert_int_equal(told, 1);
+	spawn_free(spawner);
+}
+
+static struct frame_conn *evil;
+
+static void
+on_evil_frame(struct frame_conn *conn, struct frame *f, void *arg)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, *(uint16_t *)arg, f->id);
+	frame_put_u64(&out, SUPERVISE_TAG_KIND, 1000);
+	frame_put_u64(&out, SUPERVISE_TAG_PID, 1);
+	(void)frame_conn_send(conn, &out);
+}
+
+static void
+on_evil_closed(struct frame_conn *conn, int why, void *arg)
+{
+	(void)why;
+	(void)arg;
+	evil = frame_conn_close(conn);
+}
+
+static void
+on_evil_accept(int take_fd, const struct frame_peer *peer, void *arg)
+{
+	static const struct frame_conn_ops ops = { .frame = on_evil_frame, .closed = on_evil_closed };
+	struct bench *b = arg;
+
+	(void)peer;
+	assert_int_equal(frame_conn_open(&evil, b->s.loop, take_fd, &ops, &b->evil_type), 0);
+}
+
+/* A supervisor that answers with what is no answer: the call ends unreachable, nothing else. */
+static void
+test_hostile_supervisor(void **state)
+{
+	static const uint16_t types[] = { SUPERVISE_EXITED, SUPERVISE_OK, SUPERVISE_REFUSED, 99 };
+	struct bench *b = *state;
+	struct frame_server *server;
+	char path[300];
+
+	requests_close(&b->s);
+	(void)snprintf(path, sizeof(path), "%s/supervise.sock", b->paths.run);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct spawner *spawner;
+		int result = NOT_DONE, told = NOT_DONE, fd;
+
+		b->evil_type = types[i];
+		assert_int_equal(frame_listen(&fd, path, 0600), 0);
+		assert_int_equal(
+			frame_server_open(&server, b->s.loop, fd, on_evil_accept, b), 0);
+		assert_int_equal(spawn_supervise_new(&spawner, b->s.loop, &b->paths), 0);
+		spawn_on_exited(spawner, on_exited, &told);
+		assert_int_equal(spawn_stop_shim(spawner, "redis", on_done, &result), 0);
+		turn(b, &result);
+		assert_int_equal(result, REASON_UNREACHABLE);
+		assert_int_equal(told, NOT_DONE);
+		spawn_free(spawner);
+		frame_server_close(server);
+		if (evil)
+			evil = frame_conn_close(evil);
+	}
+}
+
 int
 main(void)
 {
@@ -253,6 +361,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_the_monitor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spawner, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_supervisor, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
