@@ -1,0 +1,1057 @@
+/* Requests on the customer's side, whole: what is delivered, what is recorded, what runs, what is said. */
+#include "tests/unit/remote/request/monitor_fake.h"
+
+#include "remote/operate/job.h"
+#include "remote/request/plan.h"
+#include "remote/request/result.h"
+#include "remote/request/site.h"
+
+#include <signal.h>
+
+static struct fixture fx;
+
+/* --- the world ------------------------------------------------------------------------------------------- */
+static void
+begin(struct monitor *m)
+{
+	m->n_verbs = 0;
+	assert_int_equal(request_site_init(m), 0);
+	assert_int_equal(m->module->start(m, m->module_arg), 0);
+}
+
+static void
+pump(struct monitor *m)
+{
+	for (int i = 0; i < 20; i++)
+		assert_true(sd_event_run(m->loop, 0) >= 0);
+}
+
+static void
+world_open(struct monitor *m)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(scope_close) int store = -1;
+	static const char release[] =
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	char name[128];
+
+	*m = (struct monitor){ .fx = &fx, .now_us = FIXTURE_NOW, .remote_on = true };
+	assert_int_equal(sd_event_new(&m->loop), 0);
+	scratch_make(&fx.scratch);
+	(void)snprintf(m->paths.lib, sizeof(m->paths.lib), "%s/lib", fx.scratch.path);
+	(void)snprintf(m->paths.run, sizeof(m->paths.run), "%s/run", fx.scratch.path);
+	assert_int_equal(fs_open_dir(&m->dir_fd, fx.scratch.fd, "lib/monitor", 0700), 0);
+	assert_int_equal(fs_open_dir(&store, fx.scratch.fd, "lib/store", 0700), 0);
+	assert_int_equal(definition_write(fx.definition, &b), 0);
+	(void)snprintf(name, sizeof(name), "%s.definition.json", release);
+	assert_int_equal(fs_replace(store, name, b.data, b.len, 0600), 0);
+	assert_int_equal(accepted_save(fx.accepted, m->dir_fd), 0);
+	m->people = fx.people;
+	m->policy = fx.policy;
+	m->identity.uid[IDENTITY_SERVICE] = 61187;
+	assert_int_equal(ed25519_generate(&m->site_key), 0);
+	m->spawn = spawn_fake_new(m->loop);
+	m->service = (struct services_state){ .name = "redis", .version = "7.0.15", .state = "running",
+		.health = "passing" };
+	memcpy(m->service.release, release, sizeof(m->service.release));
+	begin(m);
+}
+
+static void
+world_end(struct monitor *m)
+{
+	m->module->free(m->module_arg);
+	pump(m);
+	for (size_t i = 0; i < m->n_posts; i++)
+		json_decref(m->posts[i]);
+	spawn_free(&m->spawn->base);
+	ed25519_free(m->site_key);
+	close(m->dir_fd);
+	sd_event_unref(m->loop);
+	scratch_remove(&fx.scratch);
+}
+
+/* The monitor is killed and starts again. */
+static void
+crash(struct monitor *m)
+{
+	m->module->free(m->module_arg);
+	pump(m);
+	m->spawn->n_calls = 0;
+	m->step_done = NULL;
+	begin(m);
+	pump(m);
+}
+
+static int
+call(struct monitor *m, const char *verb, struct monitor_call *c)
+{
+	for (size_t i = 0; i < m->n_verbs; i++)
+		if (strcmp(m->verbs[i].verb, verb) == 0)
+			return m->verbs[i].fn(m, c, m->verbs[i].arg);
+	fail_msg("no verb %s", verb);
+	return -1;
+}
+
+static void
+call_done(struct monitor_call *c)
+{
+	json_decref(c->answer);
+}
+
+/* --- doing things ---------------------------------------------------------------------------------------- */
+static int
+deliver_text(struct monitor *m, const char *n, const char *text)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "n" }, .values = { n }, .body = text,
+		.len = strlen(text) };
+	int r = call(m, "mailbox.deliver", &c);
+
+	assert_true(r != 0 || c.answered);
+	pump(m);
+	return r;
+}
+
+static int
+deliver(struct monitor *m, const char *n, const struct request *q, enum person who)
+{
+	SCOPED_JSON *envelope = fixture_seal(&fx, q, who);
+	SCOPED(scope_free) char *text = json_dumps(envelope, JSON_COMPACT);
+
+	return deliver_text(m, n, text);
+}
+
+static struct request
+good(const char *id, const char *operation)
+{
+	struct request q = fixture_request(&fx);
+
+	q.id = id;
+	q.operation = operation;
+	memset(q.nonce, 0, sizeof(q.nonce));
+	memcpy(q.nonce, id, strlen(id)); /* ids of these tests are short */
+	return q;
+}
+
+static json_t *
+show(struct monitor *m, const char *id, const char *approver)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver" },
+		.values = { id, approver } };
+
+	assert_int_equal(call(m, "requests.show", &c), 0);
+	return json_incref(json_object_get(c.answer, "item"));
+}
+
+static const char *
+state_of(struct monitor *m, const char *id)
+{
+	static char state[32];
+	SCOPED_JSON *item = show(m, id, NULL);
+
+	(void)snprintf(state, sizeof(state), "%s", json_string_value(json_object_get(item, "state")));
+	return state;
+}
+
+static const char *
+reason_of(struct monitor *m, const char *id)
+{
+	static char reason[32];
+	SCOPED_JSON *item = show(m, id, NULL);
+	const char *text = json_string_value(json_object_get(item, "reason"));
+
+	(void)snprintf(reason, sizeof(reason), "%s", text ? text : "");
+	return reason;
+}
+
+static int
+approve(struct monitor *m, const char *id, const char *text, enum person who)
+{
+	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "sig" }, .body = text,
+		.len = strlen(text) };
+	int r;
+
+	assert_int_equal(sshsig_sign(&blob, fx.signers[who], "permit@mainstay", text, strlen(text)), 0);
+	sshsig_armour(&sig, blob.data, blob.len);
+	c.values[0] = id;
+	c.values[1] = buf_text(&sig);
+	r = call(m, "requests.approve", &c);
+	pump(m);
+	return r;
+}
+
+static char *
+to_sign(struct monitor *m, const char *id)
+{
+	SCOPED_JSON *item = show(m, id, "dora");
+
+	return strdup(json_string_value(json_object_get(item, "sign")));
+}
+
+static int
+deny(struct monitor *m, const char *id)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "reason" },
+		.values = { id, "not today" } };
+	int r = call(m, "requests.deny", &c);
+
+	pump(m);
+	return r;
+}
+
+static void
+changed(struct monitor *m, unsigned what)
+{
+	m->module->changed(m, what, m->module_arg);
+	pump(m);
+}
+
+static void
+later(struct monitor *m, uint64_t us)
+{
+	m->now_us += us;
+	m->module->tick(m, m->now_us, m->module_arg);
+	pump(m);
+}
+
+/* Be the worker of the last job: say something and end. */
+static void
+work(struct monitor *m, const char *says, const struct operate_result *result)
+{
+	struct operate_job job;
+	int out = -1, err = -1;
+	size_t i = m->spawn->n_calls - 1;
+
+	while (strcmp(m->spawn->calls[i].what, "operate") != 0)
+		i--;
+	assert_int_equal(operate_job_receive(m->spawn->calls[i].fd, &job, &out, &err), 0);
+	assert_true(write(out, says, strlen(says)) == (ssize_t)strlen(says));
+	assert_int_equal(operate_result_send(m->spawn->calls[i].fd, result), 0);
+	close(out);
+	close(err);
+	operate_job_done(&job);
+	pump(m);
+}
+
+static void
+step_over(struct monitor *m, int r)
+{
+	services_done_fn *done = m->step_done;
+
+	m->step_done = NULL;
+	done(r, m->step_arg);
+	pump(m);
+}
+
+/* --- looking --------------------------------------------------------------------------------------------- */
+/* All leaves since the beginning, as "request start end[denied] ". */
+static const char *
+story(const struct monitor *m)
+{
+	static char text[4096];
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < m->n_leaves && len < sizeof(text) - 64; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+			m->leaves[i].reason ? "%s[%s] " : "%s ", m->leaves[i].kind,
+			refuse_token(m->leaves[i].reason));
+	return text;
+}
+
+static size_t
+spawned(const struct monitor *m)
+{
+	size_t n = m->n_steps;
+
+	for (size_t i = 0; i < m->spawn->n_calls; i++)
+		n += strcmp(m->spawn->calls[i].what, "operate") == 0;
+	return n;
+}
+
+/* The last post, verified as a desk would. */
+static struct request_result *
+said(struct monitor *m, const char *id)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	struct request_result *result = NULL;
+	const json_t *post;
+
+	assert_true(m->n_posts > 0);
+	post = m->posts[m->n_posts - 1];
+	assert_string_equal(json_string_value(json_object_get(post, "kind")), "result");
+	assert_string_equal(json_string_value(json_object_get(post, "request")), id);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_RESULT, json_object_get(post, "envelope")), 0);
+	assert_int_equal(envelope_verify_daemon(e, ed25519_public(m->site_key)), 0);
+	assert_int_equal(request_result_parse(&result, e->payload), 0);
+	return result;
+}
+
+/* --- tests ----------------------------------------------------------------------------------------------- */
+static void
+test_allowed_runs_at_once(void **state)
+{
+	static const struct operate_result ok = { .outcome = OPERATE_OK, .cpu_ms = 3, .wall_ms = 5 };
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(story(&m), "request start ");
+	assert_string_equal(state_of(&m, "r-1"), "running");
+	assert_int_equal(spawned(&m), 1);
+	assert_int_equal(m.n_posts, 1); /* the plan */
+	work(&m, "# Server\r\n", &ok);
+	assert_string_equal(story(&m), "request start end ");
+	assert_string_equal(state_of(&m, "r-1"), "done");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_OK);
+	assert_string_equal(result->out, "# Server\r\n");
+	assert_int_equal(result->cpu_ms, 3);
+	assert_string_equal(m.leaves[0].actor, "ann");
+	assert_string_equal(m.leaves[0].object, "r-1");
+}
+
+static void
+test_job_is_what_was_planned(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED_JSON *args = json_pack("{s:s}", "section", "memory");
+	int out = -1, err = -1;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	q.args = args;
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job, &out, &err), 0);
+	assert_int_equal(job.profile, OPERATE_OBSERVE);
+	assert_string_equal(job.argv[0], "/usr/bin/redis-cli");
+	assert_string_equal(job.argv[2], "/run/service/redis.sock");
+	assert_string_equal(job.argv[4], "memory");
+	assert_null(job.argv[5]);
+	assert_int_equal(job.uid, 61187);
+	assert_int_equal(job.timeout_ms, 10000);
+	assert_int_equal(job.memory, 64 << 20);
+	assert_int_equal(job.declared, 0);
+	assert_non_null(strstr(job.tree, "/lib/store/aaaa"));
+	assert_non_null(strstr(job.run, "/run/services/redis"));
+	close(out);
+	close(err);
+}
+
+static void
+test_asked_waits_for_a_permit(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(story(&m), "request ");
+	assert_int_equal(spawned(&m), 0);
+	assert_int_equal(m.n_notes, 1);
+	assert_string_equal(
+		json_string_value(json_object_get(m.posts[0], "decision")), "ask");
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_string_equal(story(&m), "request permit start ");
+	assert_string_equal(m.leaves[1].actor, "dora");
+	assert_string_equal(m.step, "restart");
+	assert_int_equal(spawned(&m), 1);
+	step_over(&m, 0);
+	assert_string_equal(story(&m), "request permit start end ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_OK);
+	assert_non_null(strstr(result->out, "running, health passing"));
+	/* The same permit again opens nothing. */
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_REPLAYED);
+	assert_int_equal(refuse_last()->reason, REASON_REPLAYED);
+	assert_int_equal(spawned(&m), 1);
+}
+
+static void
+test_permit_for_another(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	q = good("r-2", "restart");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-2", text, DORA), REASON_ALTERED);
+	assert_int_equal(approve(&m, "r-1", text, ANN), REASON_UNKNOWN_KEY);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(state_of(&m, "r-2"), "waiting");
+	assert_int_equal(spawned(&m), 0);
+	assert_string_equal(story(&m), "request request ");
+}
+
+static void
+test_ground_moves(void **state)
+{
+	SCOPED(scope_free) char *text = NULL, *again = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+	size_t posts;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	posts = m.n_posts;
+	(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_STATE_MOVED);
+	assert_int_equal(refuse_last()->reason, REASON_STATE_MOVED);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_int_equal(spawned(&m), 0);
+	assert_int_equal(m.n_posts, posts + 1); /* the new plan */
+	/* The old text fits the new ground no more, a new one does. */
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_ALTERED);
+	again = to_sign(&m, "r-1");
+	assert_string_not_equal(text, again);
+	assert_int_equal(approve(&m, "r-1", again, DORA), 0);
+	assert_int_equal(spawned(&m), 1);
+}
+
+static void
+test_denied(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(deny(&m, "r-1"), 0);
+	assert_string_equal(story(&m), "request deny[denied] ");
+	assert_string_equal(m.leaves[1].actor, "uid:0");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+	assert_int_equal(result->reason, REASON_DENIED);
+	assert_string_equal(result->err, "not today");
+	assert_int_equal(deny(&m, "r-1"), REASON_CONFLICT);
+	assert_string_equal(story(&m), "request deny[denied] ");
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_refused_after_it_was_kept(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "flush");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(story(&m), "refuse[denied] ");
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	result = said(&m, "r-1");
+	assert_int_equal(result->reason, REASON_DENIED);
+	assert_int_equal(spawned(&m), 0);
+}
+
+/* What is not an engineer's gets a leaf, and no file. */
+static void
+test_strangers(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	SCOPED(call_done) struct monitor_call c = { 0 };
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	assert_int_equal(deliver_text(&m, "1", "{"), 0);
+	assert_string_equal(story(&m), "refuse[malformed] ");
+	assert_int_equal(m.n_posts, 0); /* there is no id to answer */
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "2", &q, CID), 0);
+	assert_string_equal(story(&m), "refuse[malformed] refuse[unknown-key] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+	assert_int_equal(result->reason, REASON_UNKNOWN_KEY);
+	assert_int_equal(call(&m, "requests.list", &c), 0);
+	assert_int_equal(json_array_size(json_object_get(c.answer, "items")), 0);
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_strangers_in_numbers(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	int r = 0;
+	int n = 0;
+
+	(void)state;
+	world_open(&m);
+	while (n < 100 && (r = deliver_text(&m, "1", "{")) == 0)
+		n++;
+	assert_int_equal(r, REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_int_equal(n, 30);
+	assert_int_equal(m.n_leaves, 30);
+	/* A minute later there is room again. */
+	clock_fake(FIXTURE_NOW, 100 * CLOCK_US_PER_S);
+	assert_int_equal(deliver_text(&m, "1", "{"), 0);
+	clock_fake(FIXTURE_NOW, 1000);
+}
+
+static void
+test_delivered_again_and_replayed(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+	size_t posts;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	posts = m.n_posts;
+	/* The courier did not hear us: the same item again is no news. */
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(story(&m), "request ");
+	/* Under another number it is a replay; its own result is not overwritten by that. */
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	assert_string_equal(story(&m), "request refuse[replayed] ");
+	assert_int_equal(m.n_posts, posts);
+	/* Another id with the nonce is one, too. */
+	q.id = "r-2";
+	assert_int_equal(deliver(&m, "3", &q, ANN), 0);
+	assert_string_equal(story(&m), "request refuse[replayed] refuse[replayed] ");
+	assert_string_equal(state_of(&m, "r-2"), "refused");
+	assert_int_equal(spawned(&m), 0);
+}
+
+/* --- after a crash --------------------------------------------------------------------------------------- */
+static void
+test_crash_while_running(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(spawned(&m), 1);
+	crash(&m);
+	assert_int_equal(spawned(&m), 0); /* never a rerun */
+	assert_string_equal(story(&m), "request start end[interrupted] ");
+	assert_string_equal(state_of(&m, "r-1"), "done");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_INTERRUPTED);
+	crash(&m);
+	assert_string_equal(story(&m), "request start end[interrupted] ");
+}
+
+static void
+test_crash_while_waiting(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	crash(&m);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(story(&m), "request ");
+	/* What was signed before still holds: the plan is the same. */
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_string_equal(story(&m), "request permit start ");
+	crash(&m);
+	assert_string_equal(story(&m), "request permit start end[interrupted] ");
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_REPLAYED);
+}
+
+/* Power failed between the saved result and the leaf, or between the leaf and the outbox. */
+static void
+test_crash_before_it_was_settled(void **state)
+{
+	static const struct operate_result ok = { .outcome = OPERATE_OK };
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	m.leaf_fails = "end";
+	work(&m, "x", &ok);
+	assert_string_equal(story(&m), "request start ");
+	assert_int_equal(m.n_posts, 1);
+	m.leaf_fails = NULL;
+	crash(&m);
+	assert_string_equal(story(&m), "request start end ");
+	result = said(&m, "r-1");
+	assert_string_equal(result->out, "x"); /* the result itself was not lost */
+
+	q = good("r-2", "info");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	m.outbox_full = true;
+	work(&m, "y", &ok);
+	assert_string_equal(story(&m), "request start end request start end ");
+	m.outbox_full = false;
+	crash(&m);
+	assert_string_equal(story(&m), "request start end request start end "); /* one end each */
+	request_result_free(result);
+	result = said(&m, "r-2");
+	assert_string_equal(result->out, "y");
+}
+
+static void
+test_no_start_without_its_leaf(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	m.leaf_fails = "start";
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(spawned(&m), 0);
+	assert_string_equal(state_of(&m, "r-1"), "done");
+	assert_string_equal(story(&m), "request end[fault] ");
+}
+
+/* --- while it waits or runs ------------------------------------------------------------------------------ */
+static void
+test_switched_off_while_waiting(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+	size_t posts;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	posts = m.n_posts;
+	m.remote_on = false;
+	changed(&m, MONITOR_CHANGE_SWITCH);
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	assert_string_equal(reason_of(&m, "r-1"), "switched-off");
+	assert_string_equal(story(&m), "request refuse[switched-off] ");
+	assert_int_equal(m.n_posts, posts); /* nothing leaves */
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_CONFLICT);
+	m.remote_on = true;
+	changed(&m, MONITOR_CHANGE_SWITCH);
+	result = said(&m, "r-1");
+	assert_int_equal(result->reason, REASON_SWITCHED_OFF);
+	assert_string_equal(story(&m), "request refuse[switched-off] ");
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+stopped_while_running(struct monitor *m, void (*stop)(struct monitor *m), enum reason reason)
+{
+	static const struct operate_result cancelled = { .outcome = OPERATE_CANCELLED, .exit_status = -1,
+		.signal = SIGTERM };
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	struct request q;
+
+	world_open(m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(m, "1", &q, ANN), 0);
+	stop(m);
+	assert_string_equal(m->spawn->calls[m->spawn->n_calls - 1].what, "kill");
+	assert_int_equal(m->spawn->calls[m->spawn->n_calls - 1].signal, SIGTERM);
+	work(m, "", &cancelled);
+	assert_string_equal(state_of(m, "r-1"), "done");
+	m->remote_on = true;
+	changed(m, MONITOR_CHANGE_SWITCH);
+	result = said(m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_CANCELLED);
+	assert_int_equal(result->reason, reason);
+}
+
+static void
+switch_off(struct monitor *m)
+{
+	m->remote_on = false;
+	changed(m, MONITOR_CHANGE_SWITCH);
+}
+
+static void
+customer_stops(struct monitor *m)
+{
+	assert_int_equal(deny(m, "r-1"), 0);
+}
+
+static void
+test_stopped_while_running(void **state)
+{
+	struct monitor m;
+
+	(void)state;
+	stopped_while_running(&m, switch_off, REASON_SWITCHED_OFF);
+	assert_string_equal(story(&m), "request start end[switched-off] ");
+	world_end(&m);
+	stopped_while_running(&m, customer_stops, REASON_DENIED);
+	assert_string_equal(story(&m), "request start cancel[denied] end[denied] ");
+	world_end(&m);
+}
+
+static void
+test_worker_dies(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	close(STEAL_FD(m.spawn->calls[0].fd));
+	pump(&m);
+	assert_string_equal(story(&m), "request start end[interrupted] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_INTERRUPTED);
+}
+
+/* A worker is not believed: what is no answer is none, and it is killed. */
+static void
+test_worker_lies(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(write(m.spawn->calls[0].fd, "rubbish", 7), 7);
+	pump(&m);
+	assert_string_equal(m.spawn->calls[1].what, "kill");
+	assert_int_equal(m.spawn->calls[1].signal, SIGKILL);
+	assert_string_equal(story(&m), "request start end[interrupted] ");
+}
+
+static void
+test_no_sandbox(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	m.spawn->answer = REASON_NO_SANDBOX;
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(story(&m), "request start end[no-sandbox] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+	assert_int_equal(result->reason, REASON_NO_SANDBOX);
+	m.spawn->answer = 0;
+}
+
+static void
+test_step_fails(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	(void)snprintf(m.service.health, sizeof(m.service.health), "failing");
+	step_over(&m, REFUSE(REASON_STATE_MOVED, "redis", "it did not get there"));
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_FAILED);
+	assert_int_equal(result->reason, REASON_STATE_MOVED);
+	assert_non_null(strstr(result->out, "health failing"));
+}
+
+static void
+test_expires_while_waiting(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	later(&m, FIXTURE_HOUR);
+	assert_string_equal(state_of(&m, "r-1"), "waiting"); /* to its very end */
+	later(&m, 1000);
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	result = said(&m, "r-1");
+	assert_int_equal(result->reason, REASON_EXPIRED);
+	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_CONFLICT);
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_ceiling_changes_while_waiting(void **state)
+{
+	SCOPED(policy_freep) struct policy *none = fixture_policy("v: 1\nrules: []\n");
+	SCOPED(policy_freep) struct policy *free_for_all = fixture_policy(
+		"v: 1\nrules:\n  - {operations: [restart], decision: allow}\n");
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	changed(&m, MONITOR_CHANGE_POLICY);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	m.policy = none;
+	changed(&m, MONITOR_CHANGE_POLICY);
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	assert_string_equal(reason_of(&m, "r-1"), "denied");
+	m.policy = fx.policy;
+	q = good("r-2", "restart");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-2"), "waiting");
+	m.policy = free_for_all;
+	changed(&m, MONITOR_CHANGE_POLICY);
+	assert_string_equal(state_of(&m, "r-2"), "running");
+	assert_int_equal(spawned(&m), 1);
+}
+
+static void
+revoke_ann(json_t *doc)
+{
+	json_array_append_new(json_object_get(doc, "revoked"),
+		json_pack("{s:s, s:s, s:s}", "key", fixture_public[ANN], "reason", "lost", "time",
+			"2026-11-20T00:00:00Z"));
+}
+
+static void
+test_revoked_while_waiting(void **state)
+{
+	SCOPED(people_freep) struct people *people = fixture_people(revoke_ann);
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	m.people = people;
+	changed(&m, MONITOR_CHANGE_PEOPLE);
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	assert_string_equal(reason_of(&m, "r-1"), "revoked");
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_nobody_can_approve(void **state)
+{
+	SCOPED(policy_freep) struct policy *policy = fixture_policy(
+		"v: 1\nrules:\n  - {risk: [change], decision: ask}\n");
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver" },
+		.values = { "r-1", "dora" } };
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	m.policy = policy;
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(call(&m, "requests.show", &c), REASON_NOT_APPROVED);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_APPROVED);
+}
+
+static void
+test_verbs_refuse(void **state)
+{
+	static const struct {
+		const char *verb, *id, *name, *value;
+		enum reason reason;
+	} rows[] = {
+		{ "requests.show", "r-9", NULL, NULL, REASON_NOT_FOUND },
+		{ "requests.show", NULL, NULL, NULL, REASON_USAGE },
+		{ "requests.show", "r-1", "approver", "eve", REASON_UNKNOWN_KEY },
+		{ "requests.show", "r-2", "approver", "dora", REASON_CONFLICT },
+		{ "requests.approve", "r-1", NULL, NULL, REASON_USAGE },
+		{ "requests.approve", "r-1", "sig", "none", REASON_MALFORMED },
+		{ "requests.deny", "r-1", NULL, NULL, REASON_USAGE },
+		{ "requests.deny", "r-9", "reason", "x", REASON_NOT_FOUND },
+	};
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	q = good("r-2", "flush");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(call_done) struct monitor_call c = {
+			.names = { rows[i].id ? "id" : NULL, rows[i].name },
+			.values = { rows[i].id, rows[i].value },
+			.body = "x\n",
+			.len = 2,
+		};
+
+		assert_int_equal(call(&m, rows[i].verb, &c), rows[i].reason);
+		assert_int_equal(refuse_last()->reason, rows[i].reason);
+		assert_false(c.answered);
+	}
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(story(&m), "request refuse[denied] ");
+}
+
+static void
+test_import(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	for (unsigned i = 0; i < 2; i++) {
+		SCOPED(call_done) struct monitor_call c = { 0 };
+		SCOPED_JSON *envelope = NULL;
+		SCOPED(scope_free) char *text = NULL;
+
+		q = good(i ? "r-2" : "r-1", i ? "flush" : "restart");
+		envelope = fixture_seal(&fx, &q, ANN);
+		text = json_dumps(envelope, JSON_COMPACT);
+		c.body = text;
+		c.len = strlen(text);
+		assert_int_equal(call(&m, "requests.import", &c), i ? REASON_DENIED : 0);
+	}
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(story(&m), "request refuse[denied] ");
+}
+
+static void
+test_watch(void **state)
+{
+	SCOPED(call_done) struct monitor_call c = { 0 };
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	assert_int_equal(call(&m, "requests.watch", &c), 0);
+	assert_true(c.held);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_true(c.n_progress >= 2);
+	c.gone(&c, c.gone_arg);
+	assert_true(c.answered);
+	c.n_progress = 0;
+	assert_int_equal(deny(&m, "r-1"), 0);
+	assert_int_equal(c.n_progress, 0);
+}
+
+static void
+test_status(void **state)
+{
+	SCOPED_JSON *status = json_pack("{s:[]}", "pending");
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	q = good("r-2", "flush");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	m.module->status(&m, status, m.module_arg);
+	assert_int_equal(json_array_size(json_object_get(status, "pending")), 1);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fixture_open(&fx);
+	scratch_remove(&fx.scratch); /* each world has its own */
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	scratch_make(&fx.scratch);
+	fixture_close(&fx);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_allowed_runs_at_once),
+		cmocka_unit_test(test_job_is_what_was_planned),
+		cmocka_unit_test(test_asked_waits_for_a_permit),
+		cmocka_unit_test(test_permit_for_another),
+		cmocka_unit_test(test_ground_moves),
+		cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_refused_after_it_was_kept),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_strangers_in_numbers),
+		cmocka_unit_test(test_delivered_again_and_replayed),
+		cmocka_unit_test(test_crash_while_running),
+		cmocka_unit_test(test_crash_while_waiting),
+		cmocka_unit_test(test_crash_before_it_was_settled),
+		cmocka_unit_test(test_no_start_without_its_leaf),
+		cmocka_unit_test(test_switched_off_while_waiting),
+		cmocka_unit_test(test_stopped_while_running),
+		cmocka_unit_test(test_worker_dies),
+		cmocka_unit_test(test_worker_lies),
+		cmocka_unit_test(test_no_sandbox),
+		cmocka_unit_test(test_step_fails),
+		cmocka_unit_test(test_expires_while_waiting),
+		cmocka_unit_test(test_ceiling_changes_while_waiting),
+		cmocka_unit_test(test_revoked_while_waiting),
+		cmocka_unit_test(test_nobody_can_approve),
+		cmocka_unit_test(test_verbs_refuse),
+		cmocka_unit_test(test_import),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_status),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
