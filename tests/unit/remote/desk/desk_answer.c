@@ -1,0 +1,185 @@
+/* What the desk believes of an answer: only what the site signed about this very request. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "appliance/base/command.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/trust/ed25519.h"
+#include "appliance/trust/envelope.h"
+#include "remote/desk/desk_answer.h"
+#include "remote/request/plan.h"
+#include "remote/request/result.h"
+
+static struct ed25519 *site, *thief;
+static struct command_call call = { .json = true };
+
+static struct desk_answer
+asked(void)
+{
+	struct desk_answer a = { .call = &call, .id = "r-1", .request = { 1, 2, 3 }, .state = "queued" };
+
+	memcpy(a.key, ed25519_public(site), sizeof(a.key));
+	return a;
+}
+
+static json_t *
+result_of(const struct desk_answer *a, enum request_outcome outcome, enum reason reason,
+	const struct ed25519 *key)
+{
+	struct request_result r = { .outcome = outcome, .reason = reason, .exit_status = 2, .err = "why" };
+	SCOPED_JSON *payload = NULL;
+	json_t *envelope = NULL;
+
+	memcpy(r.request, a->request, sizeof(r.request));
+	assert_int_equal(request_result_json(&payload, &r), 0);
+	assert_int_equal(envelope_seal(&envelope, MESSAGE_RESULT, payload, key), 0);
+	return envelope;
+}
+
+static json_t *
+plan_of(const uint8_t digest[32], const struct ed25519 *key)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+	struct request q = { .id = "r-1", .site = "s", .customer = "c", .service = "x", .instance = "x",
+		.operation = "o", .reason = "r", .ticket = "t", .engineer = "ann" };
+	const struct request_plan_facts f = { .request = &q, .release = "1", .state = "running",
+		.risk = "observe", .rights = "reads", .argv = argv, .downtime = "none" };
+	SCOPED_JSON *payload = NULL;
+	json_t *envelope = NULL;
+
+	memcpy(q.digest, digest, 32);
+	assert_int_equal(request_plan_json(&payload, &f), 0);
+	assert_int_equal(envelope_seal(&envelope, MESSAGE_PLAN, payload, key), 0);
+	return envelope;
+}
+
+static json_t *
+doc_of(const char *state, const char *name, json_t *take_envelope)
+{
+	json_t *doc = json_pack("{s:s, s:s}", "state", state, "decision", "allow");
+
+	if (name)
+		json_object_set_new(doc, name, take_envelope);
+	return doc;
+}
+
+static void
+test_good(void **state)
+{
+	SCOPED(desk_answer_done) struct desk_answer a = asked();
+	SCOPED_JSON *plan = doc_of("waiting", "plan", plan_of(a.request, site));
+	SCOPED_JSON *done = doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, site));
+
+	(void)state;
+	assert_int_equal(desk_answer_take(&a, plan), 0);
+	assert_non_null(a.plan);
+	assert_null(a.result);
+	assert_string_equal(a.state, "waiting");
+	assert_int_equal(desk_answer_take(&a, done), 0);
+	assert_int_equal(a.result->outcome, REQUEST_OUTCOME_OK);
+	assert_int_equal(desk_answer_finish(&a, json_object()), 0);
+}
+
+static void
+refused(struct desk_answer *a, json_t *take_doc, enum reason reason)
+{
+	SCOPED_JSON *doc = take_doc;
+	uint64_t before = refuse_count(reason);
+
+	assert_int_equal(desk_answer_take(a, doc), reason);
+	assert_int_equal(refuse_last()->reason, reason);
+	assert_int_equal(refuse_count(reason), before + 1);
+	assert_null(a->plan);
+	assert_null(a->result);
+}
+
+static void
+test_hub_lies(void **state)
+{
+	struct desk_answer a = asked(), other = asked();
+	json_t *envelope;
+
+	(void)state;
+	other.request[0] ^= 1;
+	refused(&a, doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, thief)), REASON_UNKNOWN_KEY);
+	refused(&a, doc_of("done", "plan", plan_of(a.request, thief)), REASON_UNKNOWN_KEY);
+	refused(&a, doc_of("done", "result", result_of(&other, REQUEST_OUTCOME_OK, 0, site)), REASON_ALTERED);
+	refused(&a, doc_of("done", "plan", plan_of(other.request, site)), REASON_ALTERED);
+	/* A plan is no result. */
+	refused(&a, doc_of("done", "result", plan_of(a.request, site)), REASON_BAD_SIGNATURE);
+	/* Other bytes under a good signature. */
+	{
+		SCOPED_JSON *failed = result_of(&a, REQUEST_OUTCOME_FAILED, 0, site);
+
+		envelope = result_of(&a, REQUEST_OUTCOME_OK, 0, site);
+		json_object_set(envelope, "payload", json_object_get(failed, "payload"));
+	}
+	refused(&a, doc_of("done", "result", envelope), REASON_BAD_SIGNATURE);
+	refused(&a, doc_of("done&wait=1", NULL, NULL), REASON_MALFORMED);
+	refused(&a, json_object(), REASON_MALFORMED);
+}
+
+static void
+test_exit(void **state)
+{
+	static const struct {
+		enum request_outcome outcome;
+		enum reason reason, given;
+	} rows[] = {
+		{ REQUEST_OUTCOME_OK, 0, 0 },
+		{ REQUEST_OUTCOME_FAILED, 0, REASON_FAULT },
+		{ REQUEST_OUTCOME_FAILED, REASON_STATE_MOVED, REASON_STATE_MOVED },
+		{ REQUEST_OUTCOME_TIMEOUT, 0, REASON_EXPIRED },
+		{ REQUEST_OUTCOME_CANCELLED, 0, REASON_INTERRUPTED },
+		{ REQUEST_OUTCOME_CANCELLED, REASON_SWITCHED_OFF, REASON_SWITCHED_OFF },
+		{ REQUEST_OUTCOME_INTERRUPTED, REASON_INTERRUPTED, REASON_INTERRUPTED },
+		{ REQUEST_OUTCOME_REFUSED, REASON_DENIED, REASON_DENIED },
+		{ REQUEST_OUTCOME_REFUSED, 0, REASON_DENIED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(desk_answer_done) struct desk_answer a = asked();
+		SCOPED_JSON *doc =
+			doc_of("done", "result", result_of(&a, rows[i].outcome, rows[i].reason, site));
+
+		assert_int_equal(desk_answer_take(&a, doc), 0);
+		assert_int_equal(desk_answer_finish(&a, json_object()), rows[i].given);
+		if (rows[i].given)
+			assert_int_equal(refuse_last()->reason, rows[i].given);
+	}
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	return ed25519_generate(&site) || ed25519_generate(&thief);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	ed25519_free(site);
+	ed25519_free(thief);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_hub_lies),
+		cmocka_unit_test(test_exit),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
