@@ -1,0 +1,433 @@
+#include "tests/unit/appliance/monitor/site.h"
+
+#include <sys/socket.h>
+
+#include "appliance/bus/call.h"
+#include "appliance/bus/frame.h"
+#include "appliance/monitor/calls.h"
+#include "appliance/monitor/epoch.h"
+#include "appliance/monitor/floor.h"
+#include "appliance/monitor/outbox.h"
+#include "appliance/policy/policy.h"
+#include "appliance/trust/envelope.h"
+
+/* --- calls --------------------------------------------------------------------------------------- */
+static void
+a_verb_is_only_there_for_its_role(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_int_equal(site_control(t, "status", NULL), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "status", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "switch", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "courier.hello", NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "no.such", NULL), REASON_NOT_FOUND);
+}
+
+static void
+frames_that_are_no_calls_change_nothing(void **state)
+{
+	struct site_test *t = *state;
+	struct frame_out out;
+	struct frame f = { 0 };
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_CONTROL, fds[1], "uid:0"), 0);
+	frame_begin(&out, CALL_TYPE_CALL, 5); /* a name without a verb */
+	frame_put_text(&out, CALL_TAG_NAME, "x");
+	assert_int_equal(frame_send_wait(fds[0], &out, 1000), 0);
+	frame_out_done(&out);
+	site_settle(t);
+	assert_int_equal(frame_recv_wait(fds[0], &f, 1000), 0);
+	assert_int_equal(f.type, CALL_TYPE_REFUSED);
+	assert_int_equal(f.id, 5);
+	assert_string_equal(frame_text(&f, CALL_TAG_REASON, 64), "malformed");
+	frame_done(&f);
+	assert_int_equal(send(fds[0], "garbage", 7, 0), 7); /* ends the connection */
+	site_settle(t);
+	assert_int_equal(frame_recv_wait(fds[0], &f, 1000), REASON_UNREACHABLE);
+	(void)close(fds[0]);
+	assert_int_equal(audit_size(t->m->audit), 0);
+}
+
+static struct monitor_call *held;
+static unsigned gone;
+
+static void
+on_gone(struct monitor_call *call, void *arg)
+{
+	(void)arg;
+	gone++;
+	monitor_answer(call, NULL);
+	held = NULL;
+}
+
+static int
+on_hold(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)m;
+	(void)arg;
+	held = call;
+	monitor_call_hold(call, on_gone, NULL);
+	return 0;
+}
+
+static void
+a_held_call_is_answered_later_or_its_peer_leaves(void **state)
+{
+	struct site_test *t = *state;
+	struct frame_out out;
+	struct frame f = { 0 };
+	int fds[2];
+
+	gone = 0;
+	assert_int_equal(monitor_register_verb(t->m, "test.hold", CALL_ROLE_CONTROL, on_hold, NULL), 0);
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_CONTROL, fds[1], "uid:0"), 0);
+	for (uint32_t id = 1; id <= 2; id++) {
+		frame_begin(&out, CALL_TYPE_CALL, id);
+		frame_put_text(&out, CALL_TAG_VERB, "test.hold");
+		assert_int_equal(frame_send_wait(fds[0], &out, 1000), 0);
+		frame_out_done(&out);
+		site_settle(t);
+		assert_non_null(held);
+		if (id == 2)
+			break;
+		monitor_answer(held, json_pack("{s:b}", "late", true));
+		assert_int_equal(frame_recv_wait(fds[0], &f, 1000), 0);
+		assert_int_equal(f.type, CALL_TYPE_OK);
+		frame_done(&f);
+	}
+	(void)close(fds[0]);
+	site_settle(t);
+	assert_int_equal(gone, 1);
+	assert_null(held);
+}
+
+/* --- switches ------------------------------------------------------------------------------------ */
+static int
+turn(struct site_test *t, const char *name, const char *on)
+{
+	return site_control(t, "switch", json_pack("{s:s, s:s}", "name", name, "on", on));
+}
+
+static void
+a_switch_is_in_the_log_before_it_is_on(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_false(monitor_switch_on(t->m, SWITCH_REMOTE));
+	assert_int_equal(turn(t, "remote", "true"), 0);
+	assert_true(monitor_switch_on(t->m, SWITCH_REMOTE));
+	assert_false(monitor_switch_on(t->m, SWITCH_UPDATES));
+	assert_string_equal(site_last_leaf(t), "switch remote on");
+	assert_int_equal(turn(t, "remote", "true"), 0); /* no second leaf */
+	assert_int_equal(audit_size(t->m->audit), 1);
+	site_restart(t);
+	assert_true(monitor_switch_on(t->m, SWITCH_REMOTE));
+	assert_int_equal(turn(t, "all", "false"), 0);
+	assert_false(monitor_switch_on(t->m, SWITCH_REMOTE));
+	assert_string_equal(site_last_leaf(t), "switch remote off");
+	site_restart(t);
+	assert_false(monitor_switch_on(t->m, SWITCH_REMOTE));
+}
+
+static void
+what_is_no_switch_is_refused(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_int_equal(turn(t, "everything", "true"), REASON_USAGE);
+	assert_int_equal(turn(t, "remote", "yes"), REASON_USAGE);
+	assert_int_equal(site_control(t, "switch", json_pack("{s:s}", "name", "remote")), REASON_USAGE);
+	assert_int_equal(audit_size(t->m->audit), 0);
+}
+
+static unsigned told;
+
+static void
+on_changed(struct monitor *m, unsigned changes, void *arg)
+{
+	(void)m;
+	(void)arg;
+	told |= changes;
+}
+
+static void
+an_off_file_is_noticed(void **state)
+{
+	static const struct monitor_module module = { .name = "test", .changed = on_changed };
+	struct site_test *t = *state;
+
+	assert_int_equal(turn(t, "updates", "true"), 0);
+	assert_int_equal(monitor_add_module(t->m, &module, NULL), 0);
+	site_settle(t);
+	told = 0;
+	assert_int_equal(switch_write_off(&t->paths, SWITCH_UPDATES), 0);
+	assert_false(monitor_switch_on(t->m, SWITCH_UPDATES));
+	for (unsigned i = 0; i < 300 && !(told & MONITOR_CHANGE_SWITCH); i++)
+		site_turn(t);
+	assert_true(told & MONITOR_CHANGE_SWITCH);
+}
+
+static void
+nothing_goes_into_the_outbox_while_its_switch_is_off(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2),
+		REASON_SWITCHED_OFF);
+	assert_int_equal(outbox_next(t->m->outbox, "results"), 1);
+	assert_int_equal(turn(t, "telemetry", "true"), 0);
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2),
+		REASON_SWITCHED_OFF);
+	assert_int_equal(monitor_outbox(t->m, "audit", "audit", "/witness/add-checkpoint", "text/plain", "x", 1), 0);
+	assert_int_equal(turn(t, "remote", "true"), 0);
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2), 0);
+	assert_int_equal(outbox_next(t->m->outbox, "results"), 2);
+	assert_int_equal(monitor_outbox(t->m, "other", "result", "/v1/results", "application/json", "{}", 2),
+		REASON_NOT_FOUND);
+	assert_int_equal(outbox_committed(t->m->outbox, "results", 7), REASON_MALFORMED);
+	assert_int_equal(outbox_committed(t->m->outbox, "other", 1), REASON_NOT_FOUND);
+	assert_int_equal(outbox_committed(t->m->outbox, "results", 1), 0);
+}
+
+/* --- policy -------------------------------------------------------------------------------------- */
+static const char asks[] = "v: 1\nrules:\n  - { operations: [info], decision: ask }\n";
+
+static int
+apply(struct site_test *t, const char *name, const char *text, mode_t mode, const void *body, size_t len)
+{
+	char path[512];
+
+	if (text)
+		scratch_write(&t->dir, name, text, strlen(text));
+	(void)snprintf(path, sizeof(path), "%s/%s", t->dir.path, name);
+	if (text)
+		assert_int_equal(chmod(path, mode), 0);
+	return site_call(t, CALL_ROLE_CONTROL, "policy.apply", json_pack("{s:s}", "path", path), body, len, NULL);
+}
+
+static void
+a_policy_is_applied_with_its_leaf(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *diff = NULL;
+	char path[512];
+
+	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), 0);
+	assert_string_equal(site_last_leaf(t), "policy policy.yaml");
+	assert_int_equal(json_array_size(json_object_get(policy_json(t->m->policy), "rules")), 1);
+	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), 0); /* the same: no second leaf */
+	assert_int_equal(audit_size(t->m->audit), 1);
+	site_restart(t);
+	assert_int_equal(json_array_size(json_object_get(policy_json(t->m->policy), "rules")), 1);
+	(void)snprintf(path, sizeof(path), "%s/policy.yaml", t->dir.path);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "policy.diff", json_pack("{s:s}", "path", path), NULL, 0,
+				 &diff), 0);
+	assert_int_equal(json_array_size(json_object_get(diff, "changes")), 0);
+}
+
+static void
+a_policy_that_is_not_the_customers_word_is_refused(void **state)
+{
+	struct site_test *t = *state;
+	const uint8_t *before = policy_digest(t->m->policy);
+
+	assert_int_equal(apply(t, "open.yaml", asks, 0666, NULL, 0), REASON_WRONG_ROLE);
+	assert_int_equal(apply(t, "absent.yaml", NULL, 0, NULL, 0), REASON_NOT_FOUND);
+	assert_int_equal(apply(t, ".", NULL, 0, NULL, 0), REASON_MALFORMED);
+	assert_int_equal(symlinkat("policy.yaml", t->dir.fd, "link"), 0);
+	assert_int_equal(apply(t, "link", NULL, 0, NULL, 0), REASON_NOT_FOUND);
+	assert_int_equal(apply(t, "bad.yaml", "v: 1\nrules:\n  - { decision: alow }\n", 0644, NULL, 0),
+		REASON_MALFORMED);
+	assert_string_equal(refuse_last()->place, "bad.yaml:3:7");
+	assert_int_equal(site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")), REASON_USAGE);
+	t->judge_dies = true;
+	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), REASON_MALFORMED);
+	assert_ptr_equal(policy_digest(t->m->policy), before);
+	assert_int_equal(audit_size(t->m->audit), 0);
+}
+
+/* --- epoch, floor -------------------------------------------------------------------------------- */
+static void
+the_epoch_lives_through_a_restart_and_not_through_a_copy(void **state)
+{
+	struct site_test *t = *state;
+	struct epoch e;
+	char first[33];
+
+	(void)snprintf(first, sizeof(first), "%s", monitor_epoch(t->m));
+	site_restart(t);
+	assert_string_equal(monitor_epoch(t->m), first);
+	assert_int_equal(epoch_advance(&t->m->epoch, t->m->run_fd, 5), 0);
+	assert_int_equal(epoch_open(&e, t->m->run_fd, t->m->lib_fd, 5), 0);
+	assert_string_equal(e.text, first);
+	/* another folder, as a copy has */
+	assert_int_equal(epoch_open(&e, t->m->run_fd, t->m->dir_fd, 5), 0);
+	assert_true(e.renewed);
+	assert_string_not_equal(e.text, first);
+}
+
+static void
+a_log_that_went_back_gets_another_epoch(void **state)
+{
+	struct site_test *t = *state;
+	struct epoch e;
+	char first[33];
+
+	(void)snprintf(first, sizeof(first), "%s", monitor_epoch(t->m));
+	assert_int_equal(epoch_advance(&t->m->epoch, t->m->run_fd, 9), 0);
+	assert_int_equal(epoch_open(&e, t->m->run_fd, t->m->lib_fd, 8), 0);
+	assert_true(e.renewed);
+	assert_string_not_equal(e.text, first);
+	assert_int_equal(fs_replace(t->m->run_fd, "epoch", "{}", 2, 0600), 0); /* damaged */
+	assert_int_equal(epoch_open(&e, t->m->run_fd, t->m->lib_fd, 8), 0);
+	assert_true(e.renewed);
+}
+
+static void
+the_floor_only_rises(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t far = UINT64_C(4000000000) * CLOCK_US_PER_S, us = 0;
+
+	assert_int_equal(monitor_raise_floor(t->m, far), 0);
+	assert_true(monitor_now_us(t->m) == far);
+	assert_int_equal(monitor_raise_floor(t->m, 5), 0);
+	assert_true(monitor_now_us(t->m) == far);
+	site_restart(t);
+	assert_true(monitor_now_us(t->m) == far);
+	assert_int_equal(fs_replace(t->m->dir_fd, "floor.json", "{\"floor\":7}", 11, 0600), 0);
+	assert_int_equal(floor_load(&us, t->m->dir_fd), REASON_MALFORMED);
+	assert_int_equal(fs_remove_tree(t->m->dir_fd, "floor.json"), 0);
+}
+
+/* --- alerts -------------------------------------------------------------------------------------- */
+static int
+alert(struct site_test *t, const char *state)
+{
+	return site_call(t, CALL_ROLE_COLLECT, "alert",
+		json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", "RedisDown", "service", "redis", "state", state,
+			"since", "2026-11-21T20:00:00.000Z", "text", "it does not answer"),
+		NULL, 0, NULL);
+}
+
+static void
+an_alert_is_one_leaf_however_often_it_is_told(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *items = NULL;
+
+	assert_int_equal(alert(t, "firing"), 0);
+	assert_int_equal(alert(t, "firing"), 0);
+	assert_string_equal(site_last_leaf(t), "alert redis RedisDown firing");
+	assert_int_equal(audit_size(t->m->audit), 1);
+	site_restart(t);
+	assert_int_equal(alert(t, "firing"), 0);
+	assert_int_equal(audit_size(t->m->audit), 1);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "alerts", NULL, NULL, 0, &items), 0);
+	assert_int_equal(json_array_size(json_object_get(items, "items")), 1);
+	assert_int_equal(alert(t, "resolved"), 0);
+	assert_string_equal(site_last_leaf(t), "alert redis RedisDown resolved");
+	assert_int_equal(alert(t, "resolved"), 0);
+	assert_int_equal(audit_size(t->m->audit), 2);
+	assert_int_equal(alert(t, "maybe"), REASON_MALFORMED);
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL), REASON_USAGE);
+}
+
+static void
+a_field_is_accepted_with_a_leaf(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *config = NULL;
+
+	assert_int_equal(site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "host_filesystem_free_bytes")), 0);
+	assert_string_equal(site_last_leaf(t), "accept host_filesystem_free_bytes");
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config), 0);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(config, "fields"), 0)),
+		"host_filesystem_free_bytes");
+	assert_int_equal(site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "no field")), REASON_USAGE);
+	assert_int_equal(site_control(t, "telemetry.accept", NULL), REASON_USAGE);
+	assert_int_equal(audit_size(t->m->audit), 1);
+}
+
+/* --- before enrolment ---------------------------------------------------------------------------- */
+static void
+an_unenrolled_site_signs_and_believes_nothing(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *payload = json_pack("{s:i}", "v", 1);
+	json_t *envelope = NULL;
+
+	assert_int_equal(monitor_sign(t->m, MESSAGE_PLAN, payload, &envelope), REASON_NOT_FOUND);
+	assert_null(envelope);
+	assert_null(monitor_hub(t->m));
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "enrol.finish", NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "leave", NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply",
+				 json_pack("{s:s, s:s}", "stream", "results", "nonce", "00"), NULL, 0, NULL),
+		REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello", json_pack("{s:s}", "key", "xyz"), NULL, 0, NULL),
+		REASON_MALFORMED);
+}
+
+static void
+services_that_are_not_there_are_not_found(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_int_equal(site_control(t, "service.start", json_pack("{s:s}", "service", "redis")), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "service.set", json_pack("{s:s, s:s}", "service", "redis", "set", "a=b")),
+		REASON_NOT_FOUND);
+	assert_int_equal(services_count(t->m), 0);
+	assert_int_equal(audit_size(t->m->audit), 0);
+}
+
+static void
+the_log_proves_its_entries(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *items = NULL, *proof = NULL, *report = NULL;
+
+	assert_int_equal(turn(t, "telemetry", "true"), 0);
+	assert_int_equal(turn(t, "telemetry", "false"), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.log", json_pack("{s:s}", "kind", "switch"), NULL, 0, &items), 0);
+	assert_int_equal(json_array_size(json_object_get(items, "items")), 2);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.prove", json_pack("{s:s}", "n", "1"), NULL, 0, &proof), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.verify", NULL, NULL, 0, &report), 0);
+	assert_int_equal(json_integer_value(json_object_get(report, "size")), 2);
+	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "2")), REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "-1")), REASON_USAGE);
+	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "kind", "gossip")), REASON_USAGE);
+	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "since", "yesterday")), REASON_USAGE);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_verb_is_only_there_for_its_role, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(frames_that_are_no_calls_change_nothing, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_held_call_is_answered_later_or_its_peer_leaves, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_switch_is_in_the_log_before_it_is_on, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_switch_is_refused, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_off_file_is_noticed, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(nothing_goes_into_the_outbox_while_its_switch_is_off, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_policy_is_applied_with_its_leaf, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_policy_that_is_not_the_customers_word_is_refused, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(the_epoch_lives_through_a_restart_and_not_through_a_copy, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_log_that_went_back_gets_another_epoch, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(the_floor_only_rises, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_alert_is_one_leaf_however_often_it_is_told, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_field_is_accepted_with_a_leaf, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_unenrolled_site_signs_and_believes_nothing, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(services_that_are_not_there_are_not_found, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(the_log_proves_its_entries, site_set_up, site_tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
