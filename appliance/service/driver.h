@@ -29,7 +29,8 @@ struct driver {
 	const struct driver_ops *ops;
 };
 
-/* The driver for processes on this host.  spawner and paths are borrowed and outlive it. */
+/* The driver for processes on this host.  spawner and paths are borrowed and
+ * outlive it; after driver_free() the spawner is freed before the loop turns again. */
 int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
 	struct spawner *spawner);
 /* A shim ended (spawn_exited_fn with SPAWN_SHIM): a step of that service looks at once. */

@@ -44,7 +44,8 @@ struct step {
 	uint64_t start_ms; /* that the start may take */
 	uint64_t until_us;
 	struct loop_timer *look;
-	unsigned *alive; /* set to 0 when the step is freed while a call is out */
+	bool call_out; /* the supervisor has not answered yet */
+	bool over;     /* done was told; only that answer is waited for */
 	driver_done_fn *done;
 	void *arg;
 };
@@ -69,21 +70,30 @@ has_shim(const struct processes *p, const char *service)
 }
 
 static void
-finish(struct step *st, int r)
+forget(struct step *st)
 {
-	driver_done_fn *done = st->done;
-	void *arg = st->arg;
-
 	for (struct step **p = &st->owner->steps; *p; p = &(*p)->next)
 		if (*p == st) {
 			*p = st->next;
 			break;
 		}
 	loop_cancel(st->look);
-	if (st->alive)
-		*st->alive = 0;
 	buf_done(&st->spec);
 	free(st);
+}
+
+static void
+finish(struct step *st, int r)
+{
+	driver_done_fn *done = st->done;
+	void *arg = st->arg;
+
+	if (st->call_out) { /* its answer still comes, and finds the step over */
+		loop_cancel(st->look);
+		st->over = true;
+	} else {
+		forget(st);
+	}
 	if (done)
 		done(r, arg);
 }
@@ -155,34 +165,25 @@ on_look(void *arg)
 		look(st);
 }
 
-/* A call that is out when its step is freed must not touch it. */
-struct out {
-	struct step *step;
-	unsigned alive;
-};
-
 static void
 on_asked(int r, pid_t pid, void *arg)
 {
-	struct out *out = arg;
-	struct step *st = out->alive ? out->step : NULL;
+	struct step *st = arg;
 
 	(void)pid;
-	free(out);
-	if (!st)
+	st->call_out = false;
+	if (st->over) {
+		forget(st);
 		return;
-	st->alive = NULL;
+	}
 	st->asked = true;
 	if (st->phase == PHASE_STOPPING && r == REASON_NOT_FOUND)
 		r = 0; /* it went by itself */
 	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT)
 		r = 0; /* it came by itself: a shim is being started again */
-	if (r == REASON_BUSY || r == REASON_UNREACHABLE) {
-		if (clock_mono_us() <
-			st->until_us) { /* the supervisor, or the shim, is just coming back */
-			st->asked = false;
-			r = 0;
-		}
+	if ((r == REASON_BUSY || r == REASON_UNREACHABLE) && clock_mono_us() < st->until_us) {
+		st->asked = false; /* the supervisor, or the shim, is just coming back */
+		r = 0;
 	}
 	if (r)
 		finish(st, r);
@@ -193,33 +194,24 @@ on_asked(int r, pid_t pid, void *arg)
 static void
 ask(struct step *st)
 {
-	struct out *out = calloc(1, sizeof(*out));
 	int r, fd = -1;
 
-	if (!out) {
-		finish(st, FAULT(-ENOMEM));
-		return;
-	}
-	*out = (struct out){ st, 1 };
 	if (st->phase == PHASE_STOPPING) {
-		r = spawn_stop_shim(st->owner->spawner, st->service, on_asked, out);
+		r = spawn_stop_shim(st->owner->spawner, st->service, on_asked, st);
 	} else {
 		r = fs_memfd(&fd, "spec", st->spec.data, st->spec.len);
-		r = r ?: spawn_shim(st->owner->spawner, st->service, fd, on_asked, out);
+		r = r ?: spawn_shim(st->owner->spawner, st->service, fd, on_asked, st);
 	}
-	if (r == 0) {
-		st->alive = &out->alive;
-		return;
-	}
-	free(out);
-	finish(st, FAULT(r));
+	st->call_out = r == 0;
+	if (r)
+		finish(st, FAULT(r));
 }
 
 static bool
 has_step(const struct processes *p, const char *service)
 {
 	for (const struct step *st = p->steps; st; st = st->next)
-		if (!strcmp(st->service, service))
+		if (!st->over && !strcmp(st->service, service))
 			return true;
 	return false;
 }
@@ -302,10 +294,8 @@ process_free(struct driver *d)
 {
 	struct processes *p = (struct processes *)d;
 
-	while (p->steps) {
-		p->steps->done = NULL;
-		finish(p->steps, 0);
-	}
+	while (p->steps) /* the spawner is not turned any more: no answer comes */
+		forget(p->steps);
 	sd_event_unref(p->loop);
 	free(p);
 	return NULL;
@@ -323,7 +313,7 @@ driver_process_exited(struct driver *d, const char *service)
 	struct processes *p = (struct processes *)d;
 
 	for (struct step *st = p->steps; st; st = st->next)
-		if (!strcmp(st->service, service) && st->asked) {
+		if (!st->over && !strcmp(st->service, service) && st->asked) {
 			look_later(st,
 				0); /* from the loop: the listener that told us may hold the step */
 			return;

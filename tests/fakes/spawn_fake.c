@@ -11,6 +11,7 @@
 #include "appliance/loop/loop.h"
 
 struct due {
+	struct due *next;
 	struct spawn_fake *f;
 	struct loop_timer *timer;
 	spawn_done_fn *done;
@@ -22,8 +23,14 @@ static void
 on_due(void *arg)
 {
 	struct due d = *(struct due *)arg;
-	int r = d.f->answer ? REFUSE((enum reason)d.f->answer, "spawn", "as the test wants it") : 0;
+	int r;
 
+	for (struct due **p = &d.f->dues; *p; p = &(*p)->next)
+		if (*p == arg) {
+			*p = d.next;
+			break;
+		}
+	r = d.f->answer ? REFUSE((enum reason)d.f->answer, "spawn", "as the test wants it") : 0;
 	free(arg);
 	d.f->n_due--;
 	if (d.done)
@@ -56,6 +63,8 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 	f->calls[f->n_calls].signal = signal;
 	f->n_calls++;
 	f->n_due++;
+	d->next = f->dues;
+	f->dues = d;
 	return 0;
 }
 
@@ -93,6 +102,13 @@ fake_free(struct spawner *s)
 	for (size_t i = 0; i < f->n_calls; i++)
 		if (f->calls[i].fd >= 0)
 			(void)close(f->calls[i].fd);
+	while (f->dues) {
+		struct due *d = f->dues;
+
+		f->dues = d->next;
+		loop_cancel(d->timer);
+		free(d);
+	}
 	sd_event_unref(f->loop);
 	free(f);
 	return NULL;

@@ -3,6 +3,8 @@
 
 #include "appliance/service/spawn.h"
 
+struct due;
+
 enum { SPAWN_FAKE_MAX = 32 };
 
 struct spawn_fake {
@@ -19,7 +21,8 @@ struct spawn_fake {
 		int signal;
 	} calls[SPAWN_FAKE_MAX];
 	size_t n_calls;
-	size_t n_due; /* answers not given yet */
+	size_t n_due;	  /* answers not given yet */
+	struct due *dues; /* these */
 };
 
 /* Free with spawn_free(). */
