@@ -33,6 +33,8 @@ struct judge_queue {
 	struct monitor *m;
 	struct job *jobs;         /* in order of arrival; the first ones run */
 	size_t n_jobs, n_running;
+	size_t n_spawning;        /* answers of the spawner that are still to come */
+	bool closed;              /* lives on for those only */
 	struct loop_timer *kick;
 };
 
@@ -123,8 +125,14 @@ static void
 on_spawned(int r, pid_t pid, void *arg)
 {
 	SCOPED(scope_free) struct spawned *s = arg;
+	struct judge_queue *q = s->queue;
 
-	for (struct job *job = s->queue->jobs; job; job = job->next) {
+	q->n_spawning--;
+	if (q->closed && q->n_spawning == 0) {
+		free(q);
+		return;
+	}
+	for (struct job *job = q->jobs; job; job = job->next) {
 		if (job != s->job)
 			continue;
 		if (r == 0)
@@ -164,6 +172,8 @@ start_job(struct judge_queue *q, struct job *job)
 	}
 	if (r < 0)
 		free(s);
+	else
+		q->n_spawning++;
 	return FAULT(r);
 }
 
@@ -243,6 +253,8 @@ judge_queue_free(struct judge_queue *q)
 		job_free(job);
 	}
 	q->kick = loop_cancel(q->kick);
-	free(q);
+	q->closed = true;
+	if (q->n_spawning == 0)
+		free(q);
 	return NULL;
 }
