@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -13,6 +14,8 @@ enum {
 	BODY_DEFAULT = 1024 * 1024,
 	/* A body that is a little too large reaches the hub, whose refusal is signed and has its reason. */
 	BODY_SLACK = 64 * 1024,
+	FILES_LEAST = 1024,
+	FILES_MAX = 16384,
 };
 
 static int
@@ -24,9 +27,22 @@ check_path(const char *what, const char *path)
 	return 0;
 }
 
+/* Descriptors a worker may have: what the system grants us, within reason.  A proxied connection takes two. */
+static rlim_t
+files_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return FILES_LEAST;
+	return limit.rlim_max > FILES_MAX ? FILES_MAX : limit.rlim_max;
+}
+
 static void
 write_head(struct buf *out, const struct nginx_config *c)
 {
+	rlim_t files = files_max();
+
 	buf_printf(out,
 		"daemon off;\n"
 		"worker_processes 2;\n"
@@ -36,8 +52,8 @@ write_head(struct buf *out, const struct nginx_config *c)
 	/* Our child runs as we do; a front of its own user is the packages' matter. */
 	if (geteuid() == 0)
 		buf_puts(out, "user root;\n");
-	buf_puts(out, "events { worker_connections 4096; }\n"
-		      "http {\n");
+	buf_printf(out, "worker_rlimit_nofile %ju;\nevents { worker_connections %ju; }\nhttp {\n", (uintmax_t)files,
+		(uintmax_t)(files / 2));
 	buf_printf(out,
 		"access_log off;\n"
 		"server_tokens off;\n"
