@@ -1,0 +1,218 @@
+"""One site, before and without a vendor: what the customer's operator can see and decide alone."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from site_alone import BUILD, Site, until
+
+pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "bin", "mainstayd")),
+                                reason="needs the built programs")
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+@pytest.fixture(scope="module", name="site")
+def a_running_site():
+    site = Site()
+    try:
+        site.up()
+        yield site
+    finally:
+        site.down()
+
+
+def leaves(site, **want):
+    return [i for i in site.json("audit", "log")["items"] if all(i[k] == v for k, v in want.items())]
+
+
+@pytest.mark.flow
+def test_a_new_site_is_not_enrolled_and_all_is_off(site):
+    status = site.status()
+    assert status["api"] == "mainstay/v1" and status["kind"] == "Status"
+    assert status["enrolled"] is False
+    assert status["switches"] == {"telemetry": False, "updates": False, "remote": False}
+    assert {d["name"] for d in status["daemons"]} >= {"monitor", "collectd", "courier", "supervise"}
+    assert status["services"] == []
+    assert set(status["audit"]) == {"size", "root", "cosigned"}
+    assert status["hub"]["url"] is None
+    assert isinstance(status["enforced"], list) and isinstance(status["not_enforced"], list)
+
+
+def test_the_text_says_the_same(site):
+    text = site.run("status").stdout
+    assert "not enrolled" in text
+    assert "telemetry    off" in text
+
+
+@pytest.mark.flow
+def test_switches_go_on_and_off_with_a_leaf_each(site):
+    assert site.json("on", "telemetry")["switches"]["telemetry"] is True
+    assert leaves(site, kind="switch", object="telemetry on")
+    assert site.status()["switches"] == {"telemetry": True, "updates": False, "remote": False}
+    assert not any(site.json("off", "all")["switches"].values())
+    assert leaves(site, kind="switch", object="telemetry off")
+    error = site.json("on", "everything", code=2)
+    assert error["kind"] == "Error" and error["reason"] == "usage"
+
+
+def test_an_off_file_alone_is_enough(site):
+    site.run("on", "updates")
+    off = os.path.join(site.dir, "etc", "off", "updates")
+    with open(off, "w"):
+        pass
+    assert site.status()["switches"]["updates"] is False
+    os.unlink(off)
+    assert site.status()["switches"]["updates"] is True
+    site.run("off", "updates")
+    assert os.path.exists(off)
+
+
+@pytest.mark.flow
+def test_off_works_while_the_monitor_hangs(site):
+    site.run("on", "remote")
+    pid = site.kill("monitor", signal.SIGSTOP)
+    try:
+        done = site.run("off", "remote")
+        assert "does not answer" in done.stdout
+        assert os.path.exists(os.path.join(site.dir, "etc", "off", "remote"))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until("the switch is off", lambda: not site.status()["switches"]["remote"])
+    site.run("off", "remote")
+    assert leaves(site, kind="switch", object="remote off")
+
+
+@pytest.mark.flow
+def test_a_killed_monitor_comes_back_and_remembers(site):
+    site.run("on", "updates")
+    before = site.status()
+    pid = site.kill("monitor")
+    site_up = lambda: site.run("status", code=None).returncode == 0 and site.pid("monitor") != pid
+    until("another monitor", site_up)
+    after = site.status()
+    assert after["switches"]["updates"] is True
+    assert after["appliance"]["epoch"] == before["appliance"]["epoch"]
+    assert after["audit"]["size"] >= before["audit"]["size"]
+    site.run("audit", "verify")
+    site.run("off", "updates")
+
+
+def test_a_second_run_is_refused(site):
+    done = subprocess.run([os.path.join(BUILD, "bin", "mainstay"), "run", "--state", site.dir], capture_output=True,
+                          text=True, timeout=30)
+    assert done.returncode == 1
+    assert "conflict" in done.stderr or "busy" in done.stderr
+    site.status()
+
+
+def test_without_a_monitor_commands_say_so():
+    alone = Site()
+    try:
+        error = alone.json("status", code=3)
+        assert error["reason"] == "unreachable"
+    finally:
+        alone.down()
+
+
+# --- policy --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+def test_a_policy_is_checked_compared_applied_and_explained(site):
+    path = site.write("policy.yaml", f"""v: 1
+approvers:
+  - {{ name: olga, key: {KEY} }}
+rules:
+  - {{ services: redis, operations: [info], risk: observe, decision: allow }}
+  - {{ operations: [restart], risk: change, decision: ask }}
+  - {{ risk: destroy, decision: deny }}
+""")
+    site.run("policy", "check", path)
+    assert any(line.startswith("+ approver olga") for line in site.json("policy", "diff", path)["changes"])
+    site.run("policy", "apply", path)
+    assert leaves(site, kind="policy")
+    assert site.json("policy", "diff", path)["changes"] == []
+    answers = {q: site.json("policy", "explain", q) for q in
+               ("redis/info/observe", "redis/restart/change", "redis/flush/destroy", "etcd/info/observe")}
+    assert [a["decision"] for a in answers.values()] == ["allow", "ask", "deny", "deny"]
+    assert answers["redis/restart/change"]["rules"] == [2]
+    assert answers["redis/restart/change"]["approvers"] == ["olga"]
+
+
+def test_a_wrong_policy_is_refused_with_its_place_and_nothing_changes(site):
+    before = site.json("policy", "explain", "redis/info/observe")
+    bad = site.write("bad.yaml", "v: 1\nrules:\n  - { risk: obzerve, decision: ask }\n")
+    for command in ("check", "apply"):
+        error = site.json("policy", command, bad, code=1)
+        assert error["reason"] == "malformed"
+        assert error["where"].endswith("bad.yaml:3:7")
+        assert "observe" in error["text"]
+    open_to_all = site.write("open.yaml", "v: 1\nrules: []\n", mode=0o666)
+    assert site.json("policy", "apply", open_to_all, code=1)["reason"] == "wrong-role"
+    assert site.json("policy", "explain", "redis/info/observe") == before
+
+
+def test_owners_must_sign_a_policy_once_there_are_any(site):
+    keys = {}
+    for name in ("ann", "bob", "eve"):
+        path = os.path.join(site.top, name)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        with open(f"{path}.pub") as f:
+            keys[name] = " ".join(f.read().split()[:2])
+    owned = f"v: 1\nowners: {{ k: 2, keys: [{keys['ann']}, {keys['bob']}] }}\nrules: []\n"
+    site.run("policy", "apply", site.write("owned.yaml", owned))
+    free = site.write("free.yaml", "v: 1\nrules: []\n")
+    key = lambda *names: [a for n in names for a in ("--key", os.path.join(site.top, n))]
+    assert site.json("policy", "apply", free, code=1)["reason"] == "not-approved"
+    assert site.json("policy", "apply", free, *key("ann"), code=1)["reason"] == "threshold"
+    assert site.json("policy", "apply", free, *key("ann", "eve"), code=1)["reason"] == "threshold"
+    site.run("policy", "apply", free, *key("ann", "bob"))
+    assert site.json("policy", "diff", free)["changes"] == []
+
+
+# --- the log -------------------------------------------------------------------------------------------
+
+
+def test_the_log_verifies_and_proves(site):
+    head = site.json("audit", "head")
+    assert site.json("audit", "verify")["root"] == head["root"]
+    proof = os.path.join(site.top, "proof")
+    site.run("audit", "prove", "0", "--out", proof)
+    assert site.json("audit", "verify", proof)["n"] == 0
+    with open(proof) as f:
+        text = f.read()
+    with open(proof, "w") as f:
+        f.write(text.replace("index 0", "index 1"))
+    site.json("audit", "verify", proof, code=1)
+    assert site.json("audit", "prove", "999999", code=1)["reason"] == "not-found"
+
+
+def test_a_changed_log_is_found(site):
+    folder = os.path.join(site.dir, "lib", "audit")
+    segments = [os.path.join(d, n) for d, _, names in os.walk(folder) for n in names if n.endswith(".seg")]
+    with open(segments[0], "r+b") as f:
+        whole = f.read()
+        at = whole.index(b"telemetry on")
+        f.seek(at)
+        f.write(b"telemetry of")
+    try:
+        assert site.json("audit", "verify", code=1)["reason"] == "altered"
+    finally:
+        with open(segments[0], "r+b") as f:
+            f.seek(at)
+            f.write(b"telemetry on")
+    site.run("audit", "verify")
+
+
+def test_doctor_has_a_line_per_check(site):
+    done = site.run("doctor", "--json", code=None)
+    assert '"check":"monitor"' in done.stdout.replace(" ", "")
+
+
+def test_services_that_are_not_there(site):
+    assert site.json("service", "list")["items"] == []
+    assert site.json("service", "start", "redis", code=1)["reason"] == "not-found"
+    assert site.json("service", "logs", "redis", code=1)["reason"] == "not-found"
