@@ -150,13 +150,15 @@ put_escaped(struct buf *out, const struct buf *canonical)
 int
 tuf_split_document(const struct tuf_split *s, struct buf *out)
 {
+	SCOPED(buf_done) struct buf names = BUF_MAX(TUF_TARGETS_MAX);
 	SCOPED_JSON *sigs = tuf_split_sigs(s);
 	int r;
 
 	if (!sigs)
 		return FAULT(-ENOMEM);
+	r = json_canonical(&names, sigs);
 	buf_puts(out, "{\"signatures\":");
-	r = json_canonical(out, sigs);
+	put_escaped(out, &names);
 	buf_puts(out, ",\"signed\":");
 	put_escaped(out, &s->canonical);
 	buf_puts(out, "}");

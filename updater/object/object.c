@@ -53,17 +53,18 @@ free_dctx(ZSTD_DCtx **d)
 	ZSTD_freeDCtx(*d);
 }
 
-/* Where the compressed bytes go: a temporary file that is renamed once it is whole. */
+/* Takes compressed bytes in their order. */
+typedef int put_fn(const uint8_t *p, size_t len, void *arg);
+
+/* Always the same bytes for the same input: this is what makes objects of it. */
 static int
-publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
+compress(int from_fd, uint64_t size, put_fn *put, void *arg)
 {
 	SCOPED(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
 	SCOPED(scope_free) uint8_t *in = malloc(CHUNK), *out = malloc(CHUNK);
-	SCOPED(scope_close) int folder = -1, fd = -1;
-	char name[OBJECT_NAME_MAX], tmp[OBJECT_NAME_MAX + 8], aa[3];
 	uint64_t at = 0;
 	size_t left;
-	int r;
+	int r = 0;
 
 	if (!cctx || !in || !out)
 		return FAULT(-ENOMEM);
@@ -71,6 +72,38 @@ publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, OBJECT_WINDOW_LOG);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
 	(void)ZSTD_CCtx_setPledgedSrcSize(cctx, size);
+	do {
+		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
+		ssize_t n = pread(from_fd, in, want, (off_t)at);
+		ZSTD_inBuffer src = { in, n > 0 ? (size_t)n : 0, 0 };
+
+		if (n < 0 || (size_t)n != want)
+			return FAULT(n < 0 ? -errno : -EIO); /* it changed while it was read */
+		at += (uint64_t)n;
+		do {
+			ZSTD_outBuffer dst = { out, CHUNK, 0 };
+
+			left = ZSTD_compressStream2(cctx, &dst, &src,
+				at == size ? ZSTD_e_end : ZSTD_e_continue);
+			r = ZSTD_isError(left) ? FAULT(-EIO) : put(out, dst.pos, arg);
+		} while (!r && (src.pos < src.size || (at == size && left)));
+	} while (!r && at < size);
+	return r;
+}
+
+static int
+put_file(const uint8_t *p, size_t len, void *arg)
+{
+	return FAULT(fs_write_all(*(const int *)arg, p, len));
+}
+
+/* Through a temporary file that is renamed once it is whole. */
+static int
+publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
+{
+	SCOPED(scope_close) int folder = -1, fd = -1;
+	char name[OBJECT_NAME_MAX], tmp[OBJECT_NAME_MAX + 8], aa[3];
+	int r;
 
 	object_name(name, sha256);
 	(void)snprintf(aa, sizeof(aa), "%.2s", name);
@@ -81,27 +114,7 @@ publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
 	fd = openat(folder, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return FAULT(-errno);
-	do {
-		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
-		ssize_t n = pread(from_fd, in, want, (off_t)at);
-		ZSTD_inBuffer src = { in, n > 0 ? (size_t)n : 0, 0 };
-
-		if (n < 0 || (size_t)n != want) {
-			r = n < 0 ? -errno : -EIO; /* it changed while it was read */
-			break;
-		}
-		at += (uint64_t)n;
-		do {
-			ZSTD_outBuffer dst = { out, CHUNK, 0 };
-
-			left = ZSTD_compressStream2(
-				cctx, &dst, &src, at == size ? ZSTD_e_end : ZSTD_e_continue);
-			if (ZSTD_isError(left))
-				r = -EIO;
-			else
-				r = fs_write_all(fd, out, dst.pos);
-		} while (!r && (src.pos < src.size || (at == size && left)));
-	} while (!r && at < size);
+	r = compress(from_fd, size, put_file, &fd);
 	if (!r && fsync(fd) < 0)
 		r = -errno;
 	if (!r && renameat(folder, tmp, folder, name + 3) < 0)
@@ -270,29 +283,58 @@ object_get(int dir_fd, const uint8_t sha256[32], size_t max, struct buf *out)
 	return r ?: copy(&s, fd, sha256, false);
 }
 
-/* Magic number, descriptor (checksum, no dictionary, nothing unused set), and where the size does not stand
- * for the window, ours. */
-static bool
-frame_is_ours(const uint8_t head[6])
-{
-	static const uint8_t magic[4] = { 0x28, 0xb5, 0x2f, 0xfd };
+/* A compressed file that is read along with what it should be. */
+struct compare {
+	int fd;
+	off_t at;
+	bool differs;
+};
 
-	return !memcmp(head, magic, sizeof(magic)) && (head[4] & 0x1f) == 0x04 &&
-		((head[4] & 0x20) || head[5] == (OBJECT_WINDOW_LOG - 10) << 3);
+static int
+put_compare(const uint8_t *p, size_t len, void *arg)
+{
+	struct compare *c = arg;
+	uint8_t chunk[4096];
+
+	for (size_t done = 0; done < len && !c->differs;) {
+		size_t want = len - done < sizeof(chunk) ? len - done : sizeof(chunk);
+		ssize_t n = pread(c->fd, chunk, want, c->at);
+
+		if (n < 0)
+			return FAULT(-errno);
+		c->differs = (size_t)n != want || memcmp(chunk, p + done, want) != 0;
+		c->at += n;
+		done += want;
+	}
+	return 0;
 }
 
 int
 object_verify(int dir_fd, const uint8_t sha256[32])
 {
-	SCOPED(scope_close) int fd = -1;
+	SCOPED(scope_close) int fd = -1, plain = -1;
 	char name[OBJECT_NAME_MAX];
-	uint8_t head[6];
+	struct compare c = { .fd = -1 };
+	struct stat st;
 	int r = open_object(&fd, dir_fd, sha256);
 
 	if (r)
 		return r;
-	if (pread(fd, head, sizeof(head), 0) != sizeof(head) || !frame_is_ours(head))
-		return REFUSE(
-			REASON_ALTERED, object_name(name, sha256), "is not as it was written");
-	return object_copy_fd(fd, sha256, UINT64_MAX, false, -1);
+	plain = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (plain < 0)
+		return FAULT(-errno);
+	r = object_copy_fd(fd, sha256, UINT64_MAX, false, plain);
+	if (r)
+		return r;
+	if (fstat(plain, &st) < 0)
+		return FAULT(-errno);
+	c.fd = fd;
+	r = compress(plain, (uint64_t)st.st_size, put_compare, &c);
+	if (r)
+		return r;
+	if (c.differs)
+		return REFUSE(REASON_ALTERED, object_name(name, sha256),
+			"holds the right bytes, but not as zstd %s compresses them",
+			ZSTD_versionString());
+	return 0;
 }

@@ -35,6 +35,7 @@ int object_copy_fd(int object_fd, const uint8_t sha256[32], uint64_t size, bool 
 /* The same into memory. */
 int object_get(int dir_fd, const uint8_t sha256[32], size_t max, struct buf *out);
 
-/* Check an object as strictly as its maker can: its hash, and the header of its frame, of which a decoder
- * ignores parts.  Returns as object_copy() does, or REASON_ALTERED (logged). */
+/* Check an object as strictly as its maker can: its hash, and that compressing its bytes gives this very file,
+ * for a compressed file can be changed in ways that do not change what it holds.  Returns as object_copy()
+ * does, or REASON_ALTERED (logged). */
 int object_verify(int dir_fd, const uint8_t sha256[32]);

@@ -101,8 +101,8 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 		return REFUSE(REASON_NOT_FOUND, dir, "has no objects");
 	r = tuf_split(&split, statement.data, statement.len, 64 * 1024, RELEASE_FILE);
 	r = r
-		?: tuf_verify_root(
-			   &split, release_repo_signed(repo, "root"), "targets", RELEASE_FILE);
+		?: tuf_verify_root(&split, release_repo_signed(repo, "root"), "targets",
+			   RELEASE_FILE);
 	r = r ?: tuf_parse(&b->statement, &split.canonical, RELEASE_FILE);
 	r = r ?: tuf_split_measure(&measured, b->index.data, b->index.len);
 	r = r
@@ -113,37 +113,31 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 }
 
 /* --- publishing ---------------------------------------------------------------------------------- */
-/* One object, by its compressed bytes: they were checked, and are the same wherever they are made. */
+/* One object, by what it holds: compressed anew here, so that verify can say how it must look. */
 static int
-copy_object(const struct built *b, const struct release_repo *repo, const uint8_t sha256[32])
+copy_object(const struct built *b, const struct release_repo *repo, const uint8_t sha256[32],
+	uint64_t size)
 {
-	SCOPED(buf_done) struct buf bytes = BUF_MAX(SIZE_MAX / 2);
-	SCOPED(scope_close) int folder = -1;
-	char name[OBJECT_NAME_MAX], aa[3];
+	SCOPED(scope_close) int plain = -1;
 	int r;
 
 	if (object_exists(repo->objects_fd, sha256))
 		return 0;
-	object_name(name, sha256);
-	(void)snprintf(aa, sizeof(aa), "%.2s", name);
-	r = fs_open_dir(&folder, repo->objects_fd, aa, 0755);
-	if (!r) {
-		SCOPED(scope_close) int fd = beneath_open(b->objects_fd, name, O_RDONLY, 0);
-
-		r = fd < 0 ? fd : fs_read_fd(fd, bytes.max, &bytes);
-	}
-	r = r ?: fs_replace(folder, name + 3, bytes.data, bytes.len, 0644);
-	return FAULT(r);
+	plain = openat(repo->objects_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (plain < 0)
+		return FAULT(-errno);
+	r = object_copy(b->objects_fd, sha256, size, false, plain);
+	return r ?: object_put_fd(repo->objects_fd, plain, NULL);
 }
 
 static int
 copy_objects(const struct built *b, const struct release_repo *repo)
 {
-	int r = copy_object(b, repo, b->x->definition);
+	int r = copy_object(b, repo, b->x->definition, DEFINITION_BYTES_MAX);
 
 	for (size_t i = 0; !r && i < b->x->n_entries; i++) {
 		if (b->x->entries[i].type == TREE_TYPE_FILE)
-			r = copy_object(b, repo, b->x->entries[i].sha256);
+			r = copy_object(b, repo, b->x->entries[i].sha256, b->x->entries[i].size);
 	}
 	return r;
 }
@@ -158,8 +152,7 @@ next_counter(const json_t *targets, const char *service)
 	json_t *t;
 
 	(void)snprintf(prefix, sizeof(prefix), "services/%s/", service);
-	json_object_foreach((json_t *)targets, path, t)
-	{
+	json_object_foreach((json_t *)targets, path, t) {
 		const json_t *c = json_object_get(json_object_get(t, "custom"), "counter");
 
 		if (!strncmp(path, prefix, strlen(prefix)) &&
@@ -201,10 +194,11 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 		return REFUSE(REASON_ALTERED, RELEASE_FILE, "was signed for another target");
 	old = json_object_get(targets, ret_target);
 	if (old &&
-		json_equal(
-			json_object_get(old, "hashes"), json_object_get(b.statement, "hashes"))) {
-		*ret_counter = (uint64_t)json_integer_value(
-			json_object_get(json_object_get(old, "custom"), "counter"));
+		json_equal(json_object_get(old, "hashes"),
+			json_object_get(b.statement, "hashes"))) {
+		*ret_counter =
+			(uint64_t)json_integer_value(json_object_get(json_object_get(old, "custom"),
+				"counter"));
 		return 0;
 	}
 	if (old)

@@ -1,0 +1,298 @@
+"""mainstay-release from keys to a verified repository, and what it refuses."""
+
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("MAINSTAY_BUILD", ROOT / "build"))
+REDIS = ROOT / "packaging/services/redis"
+
+TINY = """name: tiny
+version: "1.0"
+exec: [/bin/run]
+payload: {tree: tree}
+operations:
+  look: {argv: [/bin/run, look], risk: observe}
+"""
+
+
+def release(*args, code=0, env=None):
+    """Run mainstay-release; its output as JSON where --json was asked for."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")} | (env or {})
+    p = subprocess.run([BUILD / "bin/mainstay-release", *map(str, args)], capture_output=True, text=True,
+                       env=clean, timeout=60, check=False)
+    assert p.returncode == code, p.stdout + p.stderr
+    return json.loads(p.stdout) if "--json" in args and code == 0 else p.stdout + p.stderr
+
+
+def ssh_key(path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path], check=True)
+    return path.with_suffix(".pub")
+
+
+def tiny(folder, version="1.0"):
+    """A service that is one script."""
+    (folder / "tree/bin").mkdir(parents=True)
+    (folder / "service.yaml").write_text(TINY.replace("1.0", version))
+    (folder / "tree/bin/run").write_text("#!/bin/sh\nexit 0\n")
+    (folder / "tree/bin/run").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(name="vendor")
+def a_vendor(tmp_path):
+    """Keys, a repository, one engineer."""
+    release("keys", "new", "--dir", tmp_path / "keys")
+    release("init", tmp_path / "repo", "--root-keys", "2of3", "--keys", tmp_path / "keys")
+    ssh_key(tmp_path / "ada")
+    release("people", "set", tmp_path / "repo", "--name", "ada", "--key", tmp_path / "ada.pub",
+            "--roles", "support,enrol", "--customers", "acme")
+    release("people", "sign", tmp_path / "repo", "--keys", tmp_path / "keys")
+    return tmp_path
+
+
+def publish(vendor, folder, out="built"):
+    release("build", folder, "-o", vendor / out)
+    release("sign", vendor / out, "--key", vendor / "keys/targets.key")
+    return release("publish", vendor / out, "--to", vendor / "repo", "--keys", vendor / "keys", "--json")
+
+
+def people(vendor):
+    """The newest people document and its role's metadata."""
+    roles = sorted((vendor / "repo/tuf").glob("*.people.json"), key=lambda p: int(p.name.split(".")[0]))
+    role = json.loads(roles[-1].read_text())
+    digest = role["signed"]["targets"]["people/people.json"]["hashes"]["sha256"]
+    return json.loads((vendor / f"repo/tuf/targets/people/{digest}.people.json").read_text()), role
+
+
+def test_keys_are_private_and_never_replaced(tmp_path):
+    release("keys", "new", "--dir", tmp_path / "k", "--root", "2", "--officers", "1")
+    names = sorted(p.name for p in (tmp_path / "k").iterdir())
+    assert names == ["officer-1.key", "root-1.key", "root-2.key", "snapshot.key", "targets.key", "timestamp.key"]
+    before = {p.name: p.read_bytes() for p in (tmp_path / "k").iterdir()}
+    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in (tmp_path / "k").iterdir())
+    (tmp_path / "k/root-1.key").unlink()
+    assert "[conflict]" in release("keys", "new", "--dir", tmp_path / "k", code=1)
+    del before["root-1.key"]
+    assert {p.name: p.read_bytes() for p in (tmp_path / "k").iterdir()} == before
+
+
+def test_the_whole_way_with_redis(vendor):
+    done = publish(vendor, REDIS)
+    assert done["target"].startswith("services/redis/") and done["counter"] == 1
+    seen = release("verify", vendor / "repo", "--json")
+    assert seen["releases"] == 1 and seen["people"] == 1 and seen["objects"] > 10
+    index = json.loads((vendor / "built/index.json").read_text())
+    paths = {e["path"]: e for e in index["entries"]}
+    assert paths["usr/bin/redis-server"]["mode"] == "0755"
+    assert all(not e.get("target", "").startswith("/") for e in index["entries"])
+    # The tree runs without anything of this machine but the kernel.
+    tree = vendor / "tree"
+    for e in index["entries"]:
+        at = tree / e["path"]
+        at.parent.mkdir(parents=True, exist_ok=True)
+        if e["type"] == "dir":
+            at.mkdir(exist_ok=True)
+        elif e["type"] == "link":
+            at.symlink_to(e["target"])
+        else:
+            sha = e["sha256"]
+            with open(at, "wb") as f:
+                subprocess.run(["zstd", "-dcq", vendor / f"repo/objects/{sha[:2]}/{sha}.zst"], stdout=f, check=True)
+            at.chmod(int(e["mode"], 8))
+    out = subprocess.run(["bwrap", "--unshare-all", "--bind", tree, "/", "--clearenv", "/usr/bin/redis-server",
+                          "--version"], capture_output=True, text=True, check=True).stdout
+    assert "Redis server v=" + index["version"] in out
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    tiny(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for path in (tmp_path / "b").rglob("*"):
+        os.utime(path, (1, 1))
+        if path.is_dir() or path.name != "run":
+            path.chmod(0o700 if path.is_dir() else 0o600)
+    for service, name in ((tmp_path / "a", "1"), (tmp_path / "b", "2"), (REDIS, "3"), (REDIS, "4")):
+        release("build", service, "-o", tmp_path / name)
+    for one, two in (("1", "2"), ("3", "4")):
+        files = sorted(p.relative_to(tmp_path / one) for p in (tmp_path / one).rglob("*") if p.is_file())
+        assert files == sorted(p.relative_to(tmp_path / two) for p in (tmp_path / two).rglob("*") if p.is_file())
+        assert all((tmp_path / one / f).read_bytes() == (tmp_path / two / f).read_bytes() for f in files)
+
+
+def test_only_signed_releases_are_published(vendor):
+    tiny(vendor / "tiny")
+    release("build", vendor / "tiny", "-o", vendor / "built")
+    before = (vendor / "repo/tuf/timestamp.json").read_bytes()
+    to = ("--to", vendor / "repo", "--keys", vendor / "keys")
+    assert "[threshold]" in release("publish", vendor / "built", *to, code=1)
+    release("sign", vendor / "built", "--key", vendor / "keys/snapshot.key")
+    assert "[threshold]" in release("publish", vendor / "built", *to, code=1)
+    release("sign", vendor / "built", "--key", vendor / "keys/targets.key")
+    signed = (vendor / "built/release.json").read_text()
+    (vendor / "built/release.json").write_text(signed.replace('"stable"', '"stablf"'))
+    assert "[bad-signature]" in release("publish", vendor / "built", *to, code=1)
+    (vendor / "built/release.json").write_text(signed)
+    index = (vendor / "built/index.json").read_text()
+    (vendor / "built/index.json").write_text(index.replace('"0755"', '"0777"'))
+    assert "[hash-mismatch]" in release("publish", vendor / "built", *to, code=1)
+    assert "[hash-mismatch]" in release("sign", vendor / "built", "--key", vendor / "keys/targets.key", code=1)
+    (vendor / "built/index.json").write_text(index)
+    lost = next((vendor / "built/objects").rglob("*.zst"))
+    lost.rename(vendor / "lost")
+    assert "[not-found]" in release("publish", vendor / "built", *to, code=1)
+    assert (vendor / "repo/tuf/timestamp.json").read_bytes() == before
+    (vendor / "lost").rename(lost)
+    release("publish", vendor / "built", *to)
+    # Again is nothing new; another tree of the same version is refused.
+    after = (vendor / "repo/tuf/timestamp.json").read_bytes()
+    release("publish", vendor / "built", *to)
+    assert (vendor / "repo/tuf/timestamp.json").read_bytes() == after
+    (vendor / "tiny/tree/bin/more").write_text("")
+    release("build", vendor / "tiny", "-o", vendor / "again")
+    release("sign", vendor / "again", "--key", vendor / "keys/targets.key")
+    assert "[conflict]" in release("publish", vendor / "again", *to, code=1)
+    assert publish(vendor, tiny(vendor / "next", "1.1"), "third")["counter"] == 2
+
+
+def test_unsafe_trees_are_refused(tmp_path):
+    def setuid(tree):
+        (tree / "bin/run").chmod(0o4755)
+
+    def out(tree):
+        (tree / "passwd").symlink_to("../../etc/passwd")
+
+    def absolute(tree):
+        (tree / "passwd").symlink_to("/etc/passwd")
+
+    def pipe(tree):
+        os.mkfifo(tree / "pipe")
+
+    def case(tree):
+        (tree / "bin/RUN").write_text("")
+
+    def control(tree):
+        (tree / "a\nb").write_text("")
+
+    for n, spoil in enumerate((setuid, out, absolute, pipe, case, control)):
+        folder = tiny(tmp_path / str(n))
+        spoil(folder / "tree")
+        said = release("build", folder, "-o", tmp_path / f"out{n}", code=1)
+        assert "[unsafe-tree]" in said, spoil.__name__
+        assert not (tmp_path / f"out{n}/index.json").exists()
+
+
+def test_definitions_are_refused_with_their_place(tmp_path):
+    folder = tiny(tmp_path / "a")
+    (folder / "service.yaml").write_text(TINY + "knobs:\n  port:\n    type: int\n    defualt: 1\n")
+    said = release("build", folder, "-o", tmp_path / "o", code=1)
+    assert "service.yaml:10:5" in said and "knobs.port.defualt" in said and "[unknown-field]" in said
+    (folder / "service.yaml").write_text(TINY.replace("/bin/run]", "/bin/other]", 1))
+    assert "[not-found]" in release("build", folder, "-o", tmp_path / "o", code=1)
+    (folder / "service.yaml").unlink()
+    assert "[not-found]" in release("build", folder, "-o", tmp_path / "o", code=1)
+
+
+def test_people_need_two_officers(vendor):
+    repo, keys = vendor / "repo", vendor / "keys"
+    doc, role = people(vendor)
+    assert [e["name"] for e in doc["engineers"]] == ["ada"] and doc["version"] == 1
+    assert doc["engineers"][0]["key"] == " ".join((vendor / "ada.pub").read_text().split()[:2])
+    ssh_key(vendor / "bob")
+    assert "[usage]" in release("people", "set", repo, "--name", "bob", code=2)
+    release("people", "set", repo, "--name", "bob", "--key", vendor / "bob.pub", "--roles", "support",
+            "--customers", "*", "--until", "90d")
+    release("people", "set", repo, "--name", "ada", "--revoke", "--reason", "laptop stolen")
+    signed = release("people", "sign", repo, "--key", keys / "officer-1.key", "--json")
+    assert signed["signed"] == 1 and signed["published"] == 0
+    assert people(vendor)[0] == doc
+    assert release("people", "sign", repo, "--key", keys / "officer-1.key", "--json")["signed"] == 1
+    assert "[unknown-key]" in release("people", "sign", repo, "--key", keys / "targets.key", code=1)
+    assert release("people", "sign", repo, "--key", keys / "officer-3.key", "--json")["published"] == 2
+    doc, role = people(vendor)
+    assert [e["name"] for e in doc["engineers"]] == ["bob"]
+    assert doc["revoked"][0]["reason"] == "laptop stolen" and len(role["signatures"]) == 2
+    # A later change of the draft drops the signatures on the one before.
+    release("people", "set", repo, "--name", "bob", "--roles", "support,rollout")
+    release("people", "sign", repo, "--key", keys / "officer-1.key")
+    release("people", "set", repo, "--name", "bob", "--roles", "support")
+    assert release("people", "sign", repo, "--key", keys / "officer-2.key", "--json")["signed"] == 1
+    assert "[not-found]" in release("people", "set", repo, "--name", "eve", "--revoke", code=1)
+    release("verify", repo)
+
+
+def test_any_changed_byte_is_found(vendor):
+    publish(vendor, tiny(vendor / "tiny"))
+    publish(vendor, tiny(vendor / "tiny2", "1.1"), "built2")
+    release("refresh", vendor / "repo")
+    release("verify", vendor / "repo")
+    rng = random.Random(int(os.environ.get("SEED", "1")))
+    files = [p for p in (vendor / "repo").rglob("*") if p.is_file()]
+    assert len(files) > 15
+    for path in files:
+        data = path.read_bytes()
+        for at in rng.sample(range(len(data)), min(6, len(data))):
+            bad = bytearray(data)
+            bad[at] ^= 1 << rng.randrange(8)
+            path.write_bytes(bad)
+            release("verify", vendor / "repo", code=1)
+        path.write_bytes(data)
+    release("verify", vendor / "repo")
+    (vendor / "repo/tuf/extra.json").write_text("{}")
+    assert "[altered]" in release("verify", vendor / "repo", code=1)
+    (vendor / "repo/tuf/extra.json").unlink()
+    gone = next((vendor / "repo/objects").rglob("*.zst"))
+    gone.unlink()
+    assert "[not-found]" in release("verify", vendor / "repo", code=1)
+
+
+def test_an_old_timestamp_is_a_freeze(vendor):
+    release("refresh", vendor / "repo", "--valid", "1ms")
+    assert "[freeze]" in release("verify", vendor / "repo", code=1)
+    # What has expired can still be brought up to date.
+    release("refresh", vendor / "repo")
+    release("verify", vendor / "repo")
+
+
+def test_keys_are_found_beside_the_repository(vendor):
+    release("refresh", vendor / "repo")
+    (vendor / "keys").rename(vendor / "safe")
+    assert "[not-found]" in release("refresh", vendor / "repo", code=1)
+    release("refresh", vendor / "repo", env={"MAINSTAY_KEYS": str(vendor / "safe")})
+    (vendor / "safe/timestamp.key").unlink()
+    before = (vendor / "repo/tuf/timestamp.json").read_bytes()
+    assert "[unknown-key]" in release("refresh", vendor / "repo", "--keys", vendor / "safe", code=1)
+    assert (vendor / "repo/tuf/timestamp.json").read_bytes() == before
+
+
+def test_a_card_is_signed_by_the_root(vendor):
+    key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    facts = {"v": 1, "name": "vendor", "url": "https://127.0.0.1:1", "reply": key,
+             "witness": {"name": "vendor.example", "key": key}, "director": key}
+    (vendor / "facts.json").write_text(json.dumps(facts))
+    made = release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o", vendor / "vendor.card", "--json")
+    card = json.loads((vendor / "vendor.card").read_text())
+    assert made["fingerprint"].startswith("sha256:") and len(card["signatures"]) >= 2
+    assert card["signed"]["root"]["signed"]["_type"] == "root" and card["signed"]["officers"]["threshold"] == 2
+    assert made == release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o", vendor / "vendor.card",
+                           "--json")
+    for name in ("root-1.key", "root-2.key"):
+        (vendor / "keys" / name).unlink()
+    assert "[threshold]" in release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o",
+                                    vendor / "other.card", code=1)
+
+
+def test_a_second_init_is_refused(vendor):
+    before = (vendor / "repo/tuf/1.root.json").read_bytes()
+    assert "[conflict]" in release("init", vendor / "repo", "--root-keys", "2of3", "--keys", vendor / "keys", code=1)
+    assert "[unknown-key]" in release("init", vendor / "other", "--root-keys", "2of5", "--keys", vendor / "keys",
+                                      code=1)
+    assert "[usage]" in release("init", vendor / "third", "--root-keys", "4of3", "--keys", vendor / "keys", code=2)
+    assert (vendor / "repo/tuf/1.root.json").read_bytes() == before

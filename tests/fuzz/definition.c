@@ -1,0 +1,57 @@
+/* definition_read() and definition_compile(): what compiles is read again as the same, and its templates
+ * expand. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/scope.h"
+#include "appliance/service/definition.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+use(const struct definition *d)
+{
+	struct definition_values v = { .run = "/run", .data = "/data", .conf = "/conf", .log = "/log" };
+	SCOPED_JSON *knobs = NULL;
+	SCOPED(definition_argv_freep) char **argv = NULL;
+
+	if (definition_check_knobs(d, NULL, &knobs) != 0)
+		abort(); /* defaults were checked when they were read */
+	v.knobs = knobs;
+	(void)definition_expand_argv(&d->exec, &v, &argv);
+	for (size_t i = 0; i < d->n_config; i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(1024 * 1024);
+
+		(void)definition_render(&d->config[i], &v, &b);
+	}
+	for (size_t i = 0; i < d->n_operations; i++) {
+		SCOPED_JSON *args = NULL;
+		uint8_t digest[32];
+
+		(void)definition_check_args(&d->operations[i], NULL, &args);
+		if (definition_rights_digest(d, &d->operations[i], digest) < 0)
+			abort();
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	SCOPED(definition_freep) struct definition *d = NULL, *again = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(2 * DEFINITION_BYTES_MAX);
+
+	log_quiet_refusals(true);
+	if (definition_read(&d, data, size) != 0 &&
+		definition_compile(&d, data, size, "service.yaml", -1) != 0)
+		return 0;
+	use(d);
+	if (definition_write(d, &b) != 0 || definition_read(&again, b.data, b.len) != 0 ||
+		memcmp(d->digest, again->digest, sizeof(d->digest)) != 0)
+		abort();
+	return 0;
+}

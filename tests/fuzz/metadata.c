@@ -1,0 +1,54 @@
+/* TUF documents: what is split comes together again, and nothing that follows a split crashes. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/scope.h"
+#include "appliance/tuf/client.h"
+#include "appliance/tuf/metadata.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A root, were it trusted, is asked everything that a client asks. */
+static void
+as_root(const uint8_t *data, size_t size)
+{
+	SCOPED(tuf_client_freep) struct tuf_client *c = NULL;
+	struct tuf_want want;
+
+	if (tuf_client_new(&c, data, size, 1) != 0)
+		return;
+	(void)tuf_client_update(c, "root", data, size);
+	(void)tuf_client_absent(c);
+	if (tuf_client_want(c, &want))
+		(void)tuf_client_update(c, want.role, data, size);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const types[] = { "root", "timestamp", "snapshot", "targets" };
+	SCOPED(tuf_split_done) struct tuf_split s = { 0 }, again = { 0 };
+	SCOPED(buf_done) struct buf doc = BUF_MAX(8 * 1024 * 1024);
+	SCOPED_JSON *signed_ = NULL;
+
+	log_quiet_refusals(true);
+	as_root(data, size);
+	if (tuf_split(&s, data, size, TUF_TARGETS_MAX, "document") != 0)
+		return 0;
+	if (tuf_split_document(&s, &doc) != 0)
+		abort();
+	if (tuf_split(&again, doc.data, doc.len, SIZE_MAX, "again") != 0)
+		abort();
+	if (again.canonical.len != s.canonical.len || again.n_sigs != s.n_sigs ||
+		memcmp(again.canonical.data, s.canonical.data, s.canonical.len) != 0)
+		abort();
+	if (tuf_parse(&signed_, &s.canonical, "document") != 0)
+		abort();
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		(void)tuf_check(signed_, types[i], "document");
+	return 0;
+}
