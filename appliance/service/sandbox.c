@@ -184,6 +184,19 @@ sandbox_info_fd(struct sandbox *s, int fd)
 	add_fd(s, "--info-fd", fd);
 }
 
+pid_t
+sandbox_child_pid(const char *info)
+{
+	static const char member[] = "\"child-pid\":";
+	const char *at = strstr(info, member);
+	long pid;
+
+	if (!at || !strchr(at, '}'))
+		return 0;
+	pid = strtol(at + sizeof(member) - 1, NULL, 10);
+	return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
 void
 sandbox_status_fd(struct sandbox *s, int fd)
 {

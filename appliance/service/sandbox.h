@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { SANDBOX_ARGS_MAX = 512, SANDBOX_TOP_MAX = 64 };
 
@@ -28,6 +29,10 @@ void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writ
 void sandbox_env(struct sandbox *s, const char *assignment);
 /* bubblewrap writes its JSON ("child-pid") to this descriptor. */
 void sandbox_info_fd(struct sandbox *s, int fd);
+/* The process inside, as this host numbers it, once what bubblewrap wrote there (NUL-terminated) says
+ * it; 0 before.  That one is to be killed, never bubblewrap: killed too early, it leaves what it began
+ * waiting for ever. */
+pid_t sandbox_child_pid(const char *info);
 /* The same, and {"exit-code"} at the end, unless the sandbox could not be built. */
 void sandbox_status_fd(struct sandbox *s, int fd);
 /* A compiled seccomp filter to load before the command. */

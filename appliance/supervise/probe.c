@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,9 @@
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
-#include "appliance/loop/child.h"
+#include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
-#include "appliance/service/sandbox.h"
+#include "appliance/supervise/probe_exec.h"
 
 enum { ANSWER_MAX = 4096 };
 
@@ -28,31 +27,11 @@ struct probe {
 	struct loop_timer *ended; /* a result that was known at once, said from the loop */
 	enum probe_result result;
 	struct loop_watch *watch;
-	int fd;		    /* the socket, or the pipe of a program's stdout; -1 */
-	struct child child; /* pid 0: none */
-	struct child_watch *child_watch;
-	bool exited;
-	int status;
+	int fd;			 /* the socket; -1 */
+	struct probe_exec *exec; /* of health exec */
 	char answer[ANSWER_MAX + 1];
 	size_t len;
 };
-
-int
-probe_new(struct probe **ret, sd_event *loop, const struct spec *spec, probe_fn *fn, void *arg)
-{
-	struct probe *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return FAULT(-ENOMEM);
-	*p = (struct probe){ .loop = sd_event_ref(loop),
-		.spec = spec,
-		.fn = fn,
-		.arg = arg,
-		.fd = -1,
-		.child = { .pidfd = -1 } };
-	*ret = p;
-	return 0;
-}
 
 void
 probe_cancel(struct probe *p)
@@ -63,18 +42,9 @@ probe_cancel(struct probe *p)
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	p->fd = -1;
-	if (p->child_watch)
-		child_unwatch(p->child_watch);
-	if (p->child.pid > 0 && !p->exited) {
-		(void)child_signal(p->child.pidfd, SIGKILL);
-		(void)child_wait(&p->child, 1000,
-			&p->status); /* a kill takes no time; leaves no zombie */
-	}
-	if (p->child.pidfd >= 0)
-		(void)close(p->child.pidfd);
-	p->child = (struct child){ .pidfd = -1 };
+	if (p->exec)
+		probe_exec_cancel(p->exec);
 	p->running = false;
-	p->exited = false;
 	p->len = 0;
 }
 
@@ -84,6 +54,7 @@ probe_free(struct probe *p)
 	if (!p)
 		return NULL;
 	probe_cancel(p);
+	probe_exec_free(p->exec);
 	sd_event_unref(p->loop);
 	free(p);
 	return NULL;
@@ -94,6 +65,31 @@ finish(struct probe *p, enum probe_result result)
 {
 	probe_cancel(p);
 	p->fn(result, p->arg);
+}
+
+static void
+on_exec(bool passed, void *arg)
+{
+	finish(arg, passed ? PROBE_PASSED : PROBE_ERROR);
+}
+
+int
+probe_new(struct probe **ret, sd_event *loop, const struct spec *spec, probe_fn *fn, void *arg)
+{
+	SCOPED(probe_freep) struct probe *p = calloc(1, sizeof(*p));
+	int r = 0;
+
+	if (!p)
+		return FAULT(-ENOMEM);
+	*p = (struct probe){
+		.loop = sd_event_ref(loop), .spec = spec, .fn = fn, .arg = arg, .fd = -1
+	};
+	if (spec->health == SPEC_HEALTH_EXEC)
+		r = probe_exec_new(&p->exec, loop, spec, on_exec, p);
+	if (r)
+		return FAULT(r);
+	*ret = STEAL(p);
+	return 0;
 }
 
 static void
@@ -162,75 +158,6 @@ start_resp(struct probe *p)
 	return loop_watch(&p->watch, p->loop, p->fd, EPOLLIN, on_resp, p);
 }
 
-static void
-judge_exec(struct probe *p)
-{
-	p->answer[p->len] = '\0';
-	finish(p,
-		p->status == 0 && (!*p->spec->expect || strstr(p->answer, p->spec->expect))
-			? PROBE_PASSED
-			: PROBE_ERROR);
-}
-
-static void
-on_exec_output(uint32_t revents, void *arg)
-{
-	struct probe *p = arg;
-	char rest[512];
-	ssize_t n = p->len < ANSWER_MAX ? read(p->fd, p->answer + p->len, ANSWER_MAX - p->len)
-					: read(p->fd, rest, sizeof(rest));
-
-	(void)revents;
-	if (n > 0 && p->len < ANSWER_MAX)
-		p->len += (size_t)n;
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	loop_unwatch(p->watch);
-	(void)close(p->fd);
-	p->fd = -1;
-	if (p->exited)
-		judge_exec(p);
-}
-
-static void
-on_exec_exit(pid_t pid, int status, void *arg)
-{
-	struct probe *p = arg;
-
-	(void)pid;
-	p->exited = true;
-	p->status = status;
-	if (p->fd < 0)
-		judge_exec(p);
-}
-
-static int
-start_exec(struct probe *p)
-{
-	struct child_spec spec = CHILD_SPEC;
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	SCOPED(scope_close) int exe = -1;
-	int ends[2], r;
-
-	sandbox_begin(&box, p->spec->tree, p->spec->network, true);
-	sandbox_bind(&box, p->spec->run, "/run/service", false);
-	r = sandbox_end(&box, p->spec->probe);
-	if (r)
-		return r;
-	exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	if (exe < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	p->fd = ends[0];
-	spec.exe_fd = exe;
-	spec.argv = (const char *const *)box.args;
-	spec.fds[spec.n_fds++] = (struct child_fd){ ends[1], STDOUT_FILENO };
-	spec.parent_death_signal = SIGKILL;
-	r = child_spawn(&p->child, &spec, NULL);
-	(void)close(ends[1]);
-	r = r ?: child_watch(&p->child_watch, p->loop, &p->child, on_exec_exit, p);
-	return r ?: loop_watch(&p->watch, p->loop, p->fd, EPOLLIN, on_exec_output, p);
-}
-
 void
 probe_start(struct probe *p)
 {
@@ -241,7 +168,7 @@ probe_start(struct probe *p)
 	p->running = true;
 	p->len = 0;
 	r = loop_after(&p->time_out, p->loop, p->spec->health_timeout_ms, on_time_out, p);
-	r = r ?: p->spec->health == SPEC_HEALTH_RESP ? start_resp(p) : start_exec(p);
-	if (r)
-		finish_soon(p, PROBE_ERROR);
+	r = r ?: p->exec ? probe_exec_start(p->exec) : start_resp(p);
+	if (r) /* busy: the one before is still being killed, so it was silent, too */
+		finish_soon(p, r == REASON_BUSY ? PROBE_SILENT : PROBE_ERROR);
 }

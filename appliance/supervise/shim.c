@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +15,6 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
@@ -229,11 +227,9 @@ take_service(struct shim *s, pid_t pid, uint64_t starttime)
 static void
 on_info_whole(struct shim *s)
 {
-	json_t *doc = json_loadb(s->info, s->info_len, 0, NULL);
-	pid_t pid = (pid_t)json_integer_value(json_object_get(doc, "child-pid"));
+	pid_t pid = sandbox_child_pid(s->info);
 	uint64_t starttime;
 
-	json_decref(doc);
 	if (pid <= 0 || child_starttime(&starttime, pid) || take_service(s, pid, starttime))
 		return; /* it has ended already; bubblewrap's end tells */
 	save(s);
@@ -253,6 +249,7 @@ on_info(uint32_t revents, void *arg)
 		return;
 	if (n > 0)
 		s->info_len += (size_t)n;
+	s->info[s->info_len] = '\0';
 	if (n > 0 && !memchr(s->info, '}', s->info_len))
 		return;
 	loop_unwatch(s->info_watch);

@@ -131,12 +131,10 @@ end_it(struct running *w, enum operate_outcome outcome)
 		return;
 	w->killed = true;
 	w->outcome = outcome;
-	/* The first process of a PID namespace takes all others with it.  Not told yet: bubblewrap
-	 * takes it along. */
+	/* The first process of a PID namespace takes all others with it.  Where it was not told
+	 * yet, it is killed when it is. */
 	if (w->inside > 0)
 		(void)child_signal(w->inside_fd, SIGKILL);
-	else
-		(void)child_signal(w->box.pidfd, SIGKILL);
 	w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
 }
 
@@ -164,21 +162,20 @@ set_limits(const struct running *w)
 static void
 on_inside(struct running *w)
 {
-	const char *at = strstr(w->status, "\"child-pid\":");
+	pid_t pid = sandbox_child_pid(w->status);
 	struct child child;
 	uint64_t starttime;
-	long pid;
 
-	if (w->inside > 0 || !at || !strchr(at, '}'))
+	if (w->inside > 0 || pid == 0)
 		return;
-	pid = strtol(at + strlen("\"child-pid\":"), NULL, 10);
-	if (pid <= 0 || child_starttime(&starttime, (pid_t)pid) ||
-		child_adopt(&child, (pid_t)pid, starttime))
+	if (child_starttime(&starttime, pid) || child_adopt(&child, pid, starttime))
 		return; /* it has ended already, which will be seen */
-	w->inside = (pid_t)pid;
+	w->inside = pid;
 	w->inside_fd = child.pidfd;
 	/* Never without its limits; the missing exit code then says that nothing has run. */
-	if (set_limits(w) < 0)
+	if (w->killed)
+		(void)child_signal(w->inside_fd, SIGKILL);
+	else if (set_limits(w) < 0)
 		end_it(w, OPERATE_FAILED);
 	else
 		(void)eventfd_write(w->go_fd, 1);
@@ -239,9 +236,11 @@ turn(struct running *w)
 		return errno == EINTR ? 0 : FAULT(-errno);
 	if (n == 0 && clock_mono_us() >= w->due_us) {
 		if (w->killed) { /* a pipe that somebody else holds open does not hold us */
+			(void)child_signal(w->box.pidfd, SIGKILL);
 			scope_close(&w->polls[ON_OUT].fd);
 			scope_close(&w->polls[ON_ERR].fd);
 			scope_close(&w->polls[ON_STATUS].fd);
+			w->due_us += DRAIN_MS * CLOCK_US_PER_MS;
 		}
 		end_it(w, OPERATE_TIMEOUT);
 		return 0;
@@ -313,7 +312,7 @@ worker_run(const struct operate_job *job, int job_sock, int stop_fd, int stdout_
 		r = turn(&w);
 	if (w.box.pid > 0) {
 		if (r)
-			(void)child_signal(w.box.pidfd, SIGKILL);
+			(void)child_signal(w.inside > 0 ? w.inside_fd : w.box.pidfd, SIGKILL);
 		r = r ?: child_wait(&w.box, -1, &status);
 	}
 	if (r)
