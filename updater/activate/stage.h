@@ -5,7 +5,8 @@
  *
  * Runs in the worker mainstay-activate.  Nothing in incoming/ is believed: objects are opened beneath it
  * without following links, and a file stands in the store only with the hash that the index gives it.  The
- * index and the definition are written before the tree gets its name, so a tree with its name is whole. */
+ * index and the definition are written before the tree gets its name, so a tree with its name is whole.  An
+ * object with other bytes than its name says is removed from incoming/, so that it is fetched anew. */
 #pragma once
 
 #include <stddef.h>

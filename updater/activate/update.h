@@ -30,6 +30,7 @@ struct update {
 	int journal_fd, incoming_fd, store_fd;
 	bool has_assignment;
 	struct assignment assignment;
+	uint64_t told[ASSIGNMENT_RELEASES_MAX]; /* counter of the assignment whose release was refused with a leaf */
 	bool held;
 	char state[16];      /* idle fetching staged activating good rolled-back */
 	char service[65];

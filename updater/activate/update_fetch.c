@@ -15,6 +15,25 @@
 enum { ASSIGNMENT_BYTES_MAX = 64 * 1024 };
 
 /* --- the assignment ------------------------------------------------------------------------------------------------- */
+/* An assigned release is not one: whoever waits for it hears so, `update status` says why, and the log has it once
+ * for each assignment, however often that is fetched. */
+static void
+refuse_release(struct update *u, size_t i, int r)
+{
+	const char *service = u->assignment.releases[i].service;
+	struct refusal why = *refuse_last();
+
+	update_fail_waiting(u, service, r);
+	if (!u->run)
+		update_set(u, "idle", service, (enum reason)r, why.text);
+	if (u->told[i] == u->assignment.counter)
+		return;
+	u->told[i] = u->assignment.counter;
+	r = monitor_leaf(u->m, "refuse", "courier", service, NULL, why.reason);
+	if (r < 0)
+		log_fault(r, "refusing an assigned release");
+}
+
 /* Which assigned releases lack their index: the next refresh of metadata is to bring them. */
 static int
 want_indexes(struct update *u, bool *ret_wanting)
@@ -38,7 +57,7 @@ want_indexes(struct update *u, bool *ret_wanting)
 		if (r < 0)
 			return r;
 		if (r != REASON_NOT_FOUND) {
-			update_fail_waiting(u, a->service, r);
+			refuse_release(u, i, r);
 			continue;
 		}
 		r = metadata_want(u->m, a->target);

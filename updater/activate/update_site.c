@@ -219,6 +219,23 @@ update_begin(struct update *u, const char *service, const struct update_release 
 	return r;
 }
 
+/* The service's last change was to this release and went back: `update status` keeps saying so. */
+static bool
+went_back(const struct update *u, const char *service, const char *hex)
+{
+	for (size_t i = json_array_size(u->history); i-- > 0;) {
+		const json_t *row = json_array_get(u->history, i);
+		const char *of = json_string_value(json_object_get(row, "service"));
+		const char *to = json_string_value(json_object_get(row, "to"));
+		const char *how = json_string_value(json_object_get(row, "outcome"));
+
+		if (of && strcmp(of, service) == 0)
+			return to && how && strcmp(to, hex) == 0 &&
+				strcmp(how, change_step_text(CHANGE_ROLLED_BACK)) == 0;
+	}
+	return false;
+}
+
 /* All of the release is there: put it in where somebody installs it, else it waits, staged, for apply. */
 static void
 consider_release(struct update *u, const struct assignment_release *a)
@@ -235,7 +252,7 @@ consider_release(struct update *u, const struct assignment_release *a)
 	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, state.release) != 0) {
 		if (update_installing(u, a->service) && !state.release[0])
 			r = update_begin(u, a->service, &rel);
-		else if (strcmp(u->state, "staged") != 0)
+		else if (strcmp(u->state, "staged") != 0 && !went_back(u, a->service, rel.hex))
 			update_set(u, "staged", a->service, REASON_NONE, rel.tree->version);
 		if (r != 0)
 			update_fail_waiting(u, a->service, r);

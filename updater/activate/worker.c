@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -27,6 +28,9 @@ do_stage(struct frame *job, struct stage_result *result)
 
 	if (job->n_fds != FD_STAGE_N)
 		return REFUSE(REASON_MALFORMED, "stage", "%zu descriptors, not %d", job->n_fds, FD_STAGE_N);
+	/* A worker whose monitor was killed goes on to its end: the next one waits for it. */
+	if (flock(job->fds[FD_STORE], LOCK_EX) < 0)
+		return FAULT(-errno);
 	r = fs_read_fd(job->fds[FD_INDEX], TREE_INDEX_BYTES_MAX, &index);
 	r = r ?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], index.data, index.len);
 	return r;
@@ -107,7 +111,7 @@ worker_cancel(struct worker *w)
 		return NULL;
 	if (w->slot)
 		*w->slot = NULL;
-	frame_conn_close(w->conn); /* a worker without its monitor ends by itself */
+	frame_conn_close(w->conn); /* the worker ends with its job; nobody hears its answer */
 	loop_cancel(w->limit);
 	free(w);
 	return NULL;

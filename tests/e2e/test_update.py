@@ -1,0 +1,269 @@
+"""Releases reach a site, and only those that may: install, update, rollback, what a hub's owner tries, what a crash leaves.
+
+Redis is Debian's; every release is built, signed and published by mainstay-release, applied by `mainstay`.
+"""
+
+import glob
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from estate import BIN, CUSTOMER, ROOT, SITE, Estate, until
+from hub import Key, now
+
+REDIS = os.path.join(ROOT, "packaging", "services", "redis")
+
+
+def refused(done, token, text):
+    """A command's refusal: exit 1, its token and what it says."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    last = [line for line in done.stderr.splitlines() if line.startswith("mainstay: ")][-1]
+    assert f"[{token}]" in last and text in last, last
+
+
+def variant(estate, version, *changes):
+    """A folder of Redis with another version and these replacements in service.yaml."""
+    folder = estate.path(f"redis-{version}")
+    shutil.copytree(REDIS, folder)
+    file = os.path.join(folder, "service.yaml")
+    with open(file) as f:
+        text = f.read()
+    for old, new in (('version: "7.0.15"', f'version: "{version}"'), *changes):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with open(file, "w") as f:
+        f.write(text)
+    return folder
+
+
+def lock(estate):
+    """What cluster.lock says of Redis; None where it runs no release."""
+    try:
+        with open(estate.path("site", "lib", "cluster.lock")) as f:
+            return json.load(f)["services"].get("redis")
+    except FileNotFoundError:
+        return None
+
+
+def journal(estate):
+    try:
+        with open(estate.path("site", "lib", "monitor", "journal", "change.json")) as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return None
+
+
+def trees(estate):
+    """What stands in the store, leftovers included."""
+    return sorted(os.listdir(estate.path("site", "lib", "store")))
+
+
+def site_log(estate):
+    with open(os.path.join(estate.logs, "site.log")) as f:
+        return f.read()
+
+
+def said(estate, token, text):
+    """Lines of the site's daemons that refuse with token."""
+    return [line for line in site_log(estate).splitlines() if f"[{token}] (" in line and text in line]
+
+
+def planned(estate):
+    """The digest of a plan that has something to apply."""
+    plan = estate.mainstay_json("update", "plan")
+    return plan["digest"] if plan["items"] else None
+
+
+def update_status(estate):
+    return estate.mainstay_json("update", "status")
+
+
+# --- the whole way ---------------------------------------------------------------------------------------------------
+
+
+def first_install(estate):
+    estate.install_redis()
+    first = lock(estate)
+    assert first["version"] == "7.0.15" and first["counter"] == 1
+    assert update_status(estate)["state"] == "good"
+    assert estate.redis("ping") == "PONG"
+    assert estate.redis("config", "get", "maxmemory").split()[-1] == str(64 << 20)
+    estate.redis("set", "kept", "yes")
+    refused(estate.mainstay("service", "install", "redis", code=1), "conflict", "is installed already")
+    refused(estate.mainstay("update", "apply", code=1), "not-found", "every service runs its assigned release")
+    refused(estate.mainstay("update", "rollback", "redis", code=1), "not-found", "no release ran before")
+    assert lock(estate) == first
+    return first
+
+
+def second_release(estate, first):
+    estate.publish(variant(estate, "7.0.15-2", ("default: 64mb", "default: 96mb")))
+    estate.mainstay("update", "check")
+    digest = until("a plan", lambda: planned(estate))
+    assert lock(estate) == first, "a release was put in by itself"
+    refused(estate.mainstay("update", "apply", "--plan", "sha256:" + "0" * 64, code=1), "state-moved", "the plan is")
+    estate.mainstay("update", "hold")
+    refused(estate.mainstay("update", "apply", code=1), "denied", "updates are held")
+    estate.mainstay("update", "unhold")
+    # The plan carries whether updates were held, so it is the same one again.
+    assert planned(estate) == digest and lock(estate) == first
+    estate.mainstay("update", "apply", "--plan", digest)
+    second = lock(estate)
+    assert second["version"] == "7.0.15-2" and second["counter"] == 2
+    assert estate.service("redis")["health"] == "passing"
+    assert estate.redis("config", "get", "maxmemory").split()[-1] == str(96 << 20)
+    assert estate.redis("get", "kept") == "yes"
+    return second
+
+
+def third_release_fails(estate, second):
+    folder = variant(estate, "7.0.15-3", ("    - /usr/bin/redis-cli", "    - /usr/bin/redis-cli\n    - /usr/bin/false"),
+                     ("exec:\n  - /usr/bin/redis-server", "exec:\n  - /usr/bin/false"))
+    estate.publish(folder)
+    estate.mainstay("update", "check")
+    digest = until("a plan", lambda: planned(estate))
+    refused(estate.mainstay("update", "apply", "--plan", digest, code=1), "state-moved", "start: is failed")
+    assert lock(estate) == second
+    status = update_status(estate)
+    assert status["state"] == "rolled-back" and status["reason"] == "state-moved"
+    until("Redis of release 2", lambda: estate.service("redis")["health"] == "passing")
+    assert estate.redis("config", "get", "maxmemory").split()[-1] == str(96 << 20)
+    assert estate.redis("get", "kept") == "yes"
+    assert [i["reason"] for i in estate.leaves(kind="rollback")] == ["state-moved"]
+    assert [i["outcome"] for i in estate.mainstay_json("update", "history")["items"]] == ["good", "good", "rolled-back"]
+    assert journal(estate) is None
+
+
+class Attacker:
+    """Owns the hub: its database and the director's key."""
+
+    def __init__(self, estate):
+        with open(estate.path("hub", "director.key")) as f:
+            self.key = Key(bytes.fromhex(f.read().strip().split(":")[1]))
+        self.db = glob.glob(estate.path("hub", "**", f"{CUSTOMER}.db"), recursive=True)[0]
+        with sqlite3.connect(self.db, timeout=10) as con:
+            self.counter = con.execute("SELECT counter FROM assignments WHERE site = ?", (SITE,)).fetchone()[0]
+
+    def assign(self, target, release, counter):
+        """The hub hands this out from now on."""
+        envelope = self.key.seal("assignment", {
+            "v": 1, "site": SITE, "counter": counter, "not_before": now(-60), "not_after": now(86400),
+            "releases": [{"service": "redis", "target": target, "sha256": "sha256:" + release}]})
+        with sqlite3.connect(self.db, timeout=10) as con:
+            con.execute("UPDATE assignments SET envelope = ?, not_after = ? WHERE site = ?",
+                        (json.dumps(envelope, separators=(",", ":")), int((time.time() + 86400 * 30) * 1e6), SITE))
+
+
+def attacked(estate, first, second):
+    attacker = Attacker(estate)
+    pid, leaves = estate.shim()["pid"], len(estate.leaves(kind="activate"))
+    attacker.assign("services/redis/7.0.15/index.json", first["release"], attacker.counter + 1)
+    estate.mainstay("update", "check")
+    until("the older release is refused", lambda: said(estate, "rollback", "which runs"))
+    until("status says why", lambda: update_status(estate)["reason"] == "rollback")
+    assert [i["object"] for i in estate.leaves(kind="refuse", reason="rollback")] == ["redis"]
+    refused(estate.mainstay("update", "apply", code=1), "not-found", "every service runs its assigned release")
+    # An older assignment, too.
+    attacker.assign("services/redis/7.0.15-2/index.json", second["release"], 1)
+    estate.mainstay("update", "check")
+    until("the older assignment is refused", lambda: said(estate, "rollback", "which was taken before"))
+    # And bytes that the targets role never signed.
+    attacker.assign("services/redis/7.0.15-2/index.json", "1" * 64, attacker.counter + 2)
+    estate.mainstay("update", "check")
+    until("other bytes are refused", lambda: said(estate, "hash-mismatch", "other bytes than the targets role"))
+    assert lock(estate) == second and estate.shim()["pid"] == pid
+    assert len(estate.leaves(kind="activate")) == leaves
+    assert estate.redis("ping") == "PONG"
+
+
+def back_by_hand(estate, first):
+    estate.mainstay("update", "rollback", "redis")
+    assert lock(estate)["release"] == first["release"]
+    assert estate.redis("config", "get", "maxmemory").split()[-1] == str(64 << 20)
+    assert estate.redis("get", "kept") == "yes"
+    refused(estate.mainstay("service", "accept", "redis", "operation", code=2) and
+            estate.mainstay("service", "accept", "redis", "operation", "nothing", code=1), "not-found",
+            "no such operation")
+    refused(estate.mainstay("service", "accept", "redis", "collector", "nothing", code=1), "not-found",
+            "no such field")
+    estate.mainstay("service", "remove", "redis")
+    assert lock(estate) is None and not estate.pids("redis-server")
+    assert os.path.isdir(estate.path("site", "lib", "services", "redis", "data"))
+    refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "names no such service")
+
+
+@pytest.mark.flow
+def test_releases_come_go_and_go_back():
+    with Estate("update") as estate:
+        estate.begin()
+        first = first_install(estate)
+        second = second_release(estate, first)
+        third_release_fails(estate, second)
+        attacked(estate, first, second)
+        back_by_hand(estate, first)
+
+
+# --- what is refused, and what a crash leaves --------------------------------------------------------------------------
+
+
+def altered_objects(estate):
+    """One object of the repository holds other bytes; everything else is as it was signed."""
+    objects = glob.glob(estate.path("repo", "objects", "*", "*.zst"))
+    victim = max(objects, key=os.path.getsize)
+    kept = estate.path("kept.zst")
+    shutil.copy(victim, kept)
+    with open(estate.path("evil"), "wb") as f:
+        f.write(b"#!/bin/sh\ntouch /data/owned\n")
+    subprocess.run(["zstd", "-qf", estate.path("evil"), "-o", victim], check=True)
+    refused(estate.mainstay("service", "install", "redis", code=1), "hash-mismatch", "stage: ")
+    assert lock(estate) is None and trees(estate) == [] and journal(estate) is None
+    assert not estate.pids("redis-server")
+    shutil.copy(kept, victim)
+
+
+def killed_at(estate, step):
+    """SIGKILL of mainstayd as soon as the journal names the step; returns what became of the change."""
+    command = subprocess.Popen([os.path.join(BIN, "mainstay"), "--state", estate.path("site"), "service", "install",
+                                "redis"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while (journal(estate) or {}).get("step") != step:
+        assert time.monotonic() < end and command.poll() is None, f"step {step} was not seen"
+    os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
+    assert command.wait(30) != 0
+    until("the monitor again", lambda: estate.status() and estate.pids("mainstayd"))
+    until("the change's end", lambda: journal(estate) is None and update_status(estate)["state"] in
+          ("good", "rolled-back", "staged", "idle"))
+    return estate.mainstay_json("update", "history")["items"][-1]
+
+
+def test_what_may_not_be_installed_is_not():
+    with Estate("update-refused") as estate:
+        estate.vendor()
+        estate.start_site()
+        refused(estate.mainstay("service", "install", "redis", code=1), "not-approved", "no engineer-signed site record")
+        estate.enrol()
+        estate.policy()
+        refused(estate.mainstay("service", "install", "redis", code=1), "switched-off", "updates switch")
+        refused(estate.mainstay("update", "check", code=1), "switched-off", "updates switch is off")
+        refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "names no such service")
+        assert not os.path.exists(estate.path("site", "etc", "cluster.yaml"))
+        estate.mainstay("on", "all")
+        altered_objects(estate)
+        # The repository is whole again: what was bad is fetched anew.  Now a crash in the middle, twice.
+        row = killed_at(estate, "stage")
+        assert (row["outcome"], row["reason"]) == ("rolled-back", "interrupted")
+        assert lock(estate) is None and not estate.pids("redis-server")
+        row = killed_at(estate, "health")
+        assert row["outcome"] == "good"
+        assert lock(estate)["version"] == "7.0.15" and not [t for t in trees(estate) if t.startswith(".")]
+        until("Redis passing", lambda: estate.service("redis")["health"] == "passing")
+        assert len(estate.pids("redis-server") or [estate.shim()["pid"]]) == 1
+        assert estate.redis("ping") == "PONG"
+        estate.mainstay("off", "updates")
+        refused(estate.mainstay("update", "check", code=1), "switched-off", "updates switch is off")
