@@ -232,7 +232,8 @@ check_signature(const struct hub_call *call, const struct http_reply *http, stru
 		    call->client->config.reply_key, &created_s) != 0)
 		return false;
 	if (created_s < INT64_MAX / 1000)
-		reply->offset_ms = (int64_t)created_s * 1000 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
+		/* created counts whole seconds: its middle is the best guess. */
+		reply->offset_ms = (int64_t)created_s * 1000 + 500 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
 	return true;
 }
 

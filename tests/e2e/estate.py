@@ -1,0 +1,273 @@
+"""A whole estate on loopback: a vendor with a hub, a site with Redis, an engineer's desk, the customer's approver.
+
+Everything is done by the commands that people use; state is read by `--json` and from the files that interfaces.md
+pins.  Logs of all daemons and commands go to build/log/e2e/NAME/, where `make refusals` reads them.
+"""
+
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("MAINSTAY_BUILD") or os.path.join(ROOT, "build"))
+BIN = os.path.join(BUILD, "bin")
+SITE, CUSTOMER, ENGINEER, APPROVER = "site1", "acme", "vera", "olga"
+
+POLICY = """v: 1
+approvers:
+  - name: olga
+    key: "{key}"
+rules:
+  - services: [redis]
+    operations: [info, ping]
+    risk: [observe]
+    decision: allow
+  - services: ["*"]
+    risk: [change]
+    decision: ask
+"""
+
+
+def until(what, probe, timeout=40):
+    """Ask again until probe() gives something true; an assertion of the probe counts as not yet."""
+    end = time.monotonic() + timeout
+    error = None
+    while time.monotonic() < end:
+        try:
+            got = probe()
+            if got:
+                return got
+        except (AssertionError, KeyError, IndexError, ValueError, OSError, StopIteration,
+                subprocess.TimeoutExpired) as e:
+            error = e
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {timeout} s ({error!r})")
+
+
+class Daemon:
+    """A program in the background that says READY on a descriptor."""
+
+    def __init__(self, log, *argv):
+        read, write = os.pipe()
+        self.argv = argv
+        with open(log, "a") as out:
+            self.proc = subprocess.Popen([os.path.join(BIN, argv[0]), *argv[1:], "--ready-fd", str(write)],
+                                         stdout=out, stderr=out, stdin=subprocess.DEVNULL, pass_fds=[write],
+                                         start_new_session=True)
+        os.close(write)
+        with os.fdopen(read) as ready:
+            line = ready.readline().strip()
+        assert line == "READY", open(log).read()[-3000:]
+
+    def stop(self):
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+            try:
+                self.proc.wait(30)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+        return self.proc.wait()
+
+
+class Estate:
+    """Use as a context manager; begin() makes the vendor and enrols the site."""
+
+    def __init__(self, name):
+        self.name = name
+        self.dir = tempfile.mkdtemp(prefix="mainstay-e2e.")
+        os.chmod(self.dir, 0o711)
+        self.logs = os.path.join(BUILD, "log", "e2e", name)
+        os.makedirs(self.logs, exist_ok=True)
+        self.hub = self.site = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.run("mainstay", "--state", self.path("site"), "run", "--down", code=None)
+            for daemon in (self.site, self.hub):
+                if daemon:
+                    daemon.stop()
+            end = time.monotonic() + 10
+            while self.processes() and time.monotonic() < end:
+                time.sleep(0.1)
+            left = self.processes()
+            for pid, _ in left:
+                os.kill(pid, signal.SIGKILL)
+            assert not left, f"left behind: {left}"
+        finally:
+            if not os.environ.get("KEEP"):
+                shutil.rmtree(self.dir, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    # --- commands --------------------------------------------------------------------------------------------
+
+    def run(self, *argv, code=0, stdin=None, timeout=120):
+        """Run a command; assert its exit code (None: any).  What it says on stderr goes to the log, too."""
+        argv = [str(a) for a in argv]
+        program = os.path.join(BIN, argv[0]) if argv[0].startswith("mainstay") else argv[0]
+        done = subprocess.run([program, *argv[1:]], input=stdin, capture_output=True, text=True, timeout=timeout,
+                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.dir, "LC_ALL": "C.UTF-8",
+                                   "MAINSTAY_DEBUG": "1", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")})
+        with open(os.path.join(self.logs, "commands.log"), "a") as log:
+            log.write(f"$ {' '.join(argv)}\n{done.stderr}")
+        assert code is None or done.returncode == code, \
+            f"{' '.join(argv)}: exit {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
+        return done
+
+    def mainstay(self, *argv, **kw):
+        return self.run("mainstay", "--state", self.path("site"), *argv, **kw)
+
+    def mainstay_json(self, *argv, **kw):
+        return json.loads(self.mainstay(*argv, "--json", **kw).stdout)
+
+    def desk_argv(self, *argv, key=None):
+        return ["mainstay-desk", "--state", self.path("desk"), "--card", self.path("vendor.card"), "--key",
+                self.path(key or ENGINEER), "--ca", self.path("hub", "ca.pem"), *argv]
+
+    def desk(self, *argv, key=None, **kw):
+        return self.run(*self.desk_argv(*argv, key=key), **kw)
+
+    def desk_json(self, *argv, **kw):
+        return json.loads(self.desk(*argv, "--json", **kw).stdout)
+
+    def desk_later(self, *argv):
+        """A desk command in the background."""
+        return subprocess.Popen([os.path.join(BIN, "mainstay-desk"), *self.desk_argv(*argv, "--json")[1:]],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ssh_key(self, name):
+        if not os.path.exists(self.path(name)):
+            self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.path(name))
+        with open(self.path(f"{name}.pub")) as f:
+            return " ".join(f.read().split()[:2])
+
+    # --- building up -----------------------------------------------------------------------------------------
+
+    def vendor(self, service=None):
+        """Keys, people, hub, card, a published release of Redis; the hub runs."""
+        keys, repo = self.path("keys"), self.path("repo")
+        self.run("mainstay-release", "keys", "new", "--dir", keys)
+        self.run("mainstay-release", "init", repo, "--root-keys", "2of3", "--keys", keys)
+        self.engineer(ENGINEER, "support,enrol")
+        self.run("mainstay-hubd", "init", "--state", self.path("hub"), "--name", "e2e-vendor", "--listen",
+                 "127.0.0.1:0", "--repo", repo, "--facts", self.path("facts.json"))
+        self.run("mainstay-release", "card", repo, "--keys", keys, "--hub", self.path("facts.json"), "-o",
+                 self.path("vendor.card"))
+        self.publish(service or os.path.join(ROOT, "packaging", "services", "redis"))
+        self.start_hub()
+
+    def engineer(self, name, roles, customers=CUSTOMER):
+        self.ssh_key(name)
+        self.run("mainstay-release", "people", "set", self.path("repo"), "--keys", self.path("keys"), "--name", name,
+                 "--key", self.path(f"{name}.pub"), "--roles", roles, "--customers", customers)
+        self.run("mainstay-release", "people", "sign", self.path("repo"), "--keys", self.path("keys"))
+
+    def publish(self, folder):
+        built = tempfile.mkdtemp(prefix="built.", dir=self.dir)
+        os.rmdir(built)
+        self.run("mainstay-release", "build", folder, "-o", built)
+        self.run("mainstay-release", "sign", built, "--key", self.path("keys", "targets.key"))
+        self.run("mainstay-release", "publish", built, "--to", self.path("repo"), "--keys", self.path("keys"))
+
+    def start_hub(self):
+        self.hub = Daemon(os.path.join(self.logs, "hub.log"), "mainstay-hubd", "run", "--state", self.path("hub"))
+
+    def start_site(self):
+        os.makedirs(self.path("site", "etc"), exist_ok=True)
+        with open(self.path("site", "etc", "mainstay.yaml"), "w") as f:
+            f.write("telemetry:\n  period: 1s\n")
+        self.site = Daemon(os.path.join(self.logs, "site.log"), "mainstay", "run", "--state", self.path("site"))
+
+    def enrol_args(self):
+        return ["enrol", "--card", self.path("vendor.card"), "--token-file", self.path("token"), "--ca",
+                self.path("hub", "ca.pem")]
+
+    def token(self, site=SITE, expires="1h", file="token"):
+        text = self.run("mainstay-hubd", "token", "--state", self.path("hub"), "--customer", CUSTOMER, "--site",
+                        site, "--expires", expires).stdout
+        with open(self.path(file), "w") as f:
+            f.write(text)
+        os.chmod(self.path(file), 0o600)
+
+    def enrol(self):
+        self.token()
+        shown = self.mainstay(*self.enrol_args(), "--show").stdout
+        self.fingerprint = next(w for w in shown.split() if w.startswith("sha256:"))
+        self.mainstay(*self.enrol_args(), "--accept", self.fingerprint)
+        self.desk("login")
+        self.desk("accept", SITE)
+        self.mainstay(*self.enrol_args(), "--accept", self.fingerprint)
+
+    def policy(self, text=POLICY):
+        file = self.path("site", "etc", "policy.yaml")
+        with open(file, "w") as f:
+            f.write(text.format(key=self.ssh_key(APPROVER)))
+        os.chmod(file, 0o644)
+        self.mainstay("policy", "apply", file)
+
+    def begin(self):
+        self.vendor()
+        self.start_site()
+        self.enrol()
+        self.policy()
+
+    def install_redis(self):
+        self.mainstay("on", "all")
+        self.mainstay("service", "install", "redis")
+        until("Redis passing", lambda: self.service("redis")["health"] == "passing")
+
+    # --- looking ---------------------------------------------------------------------------------------------
+
+    def status(self):
+        return self.mainstay_json("status")
+
+    def service(self, name):
+        return next(s for s in self.status()["services"] if s["name"] == name)
+
+    def leaves(self, **want):
+        return [i for i in self.mainstay_json("audit", "log")["items"]
+                if all(i.get(k) == v for k, v in want.items())]
+
+    def redis(self, *argv, timeout=5):
+        sock = self.path("site", "run", "services", "redis", "redis.sock")
+        return self.run("redis-cli", "-s", sock, *argv, timeout=timeout).stdout.strip()
+
+    def shim(self, name="redis"):
+        with open(self.path("site", "run", "shim", f"{name}.json")) as f:
+            return json.load(f)
+
+    def requests(self, **want):
+        return [r for r in self.mainstay_json("requests", "list")["items"]
+                if all(r.get(k) == v for k, v in want.items())]
+
+    def approve(self, request, key=APPROVER, **kw):
+        return self.mainstay("requests", "approve", request, "--key", self.path(key), **kw)
+
+    def processes(self):
+        """Every process whose command line names the estate's folder: [(pid, words)]."""
+        found = []
+        for p in glob.glob("/proc/[0-9]*"):
+            try:
+                with open(f"{p}/cmdline", "rb") as f:
+                    words = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+                with open(f"{p}/stat") as f:
+                    if f.read().rsplit(")", 1)[1].split()[0] in "ZX":
+                        continue
+            except OSError:
+                continue
+            if self.dir in words and int(os.path.basename(p)) != os.getpid():
+                found.append((int(os.path.basename(p)), words))
+        return found
+
+    def pids(self, program):
+        """The processes of one program of this estate."""
+        return [pid for pid, words in self.processes() if os.path.basename(words.split()[0]) == program]

@@ -1,0 +1,260 @@
+"""The main job, whole, and what must hold around it: one estate, one story, in order."""
+
+import base64
+import glob
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+
+import pytest
+
+from estate import APPROVER, CUSTOMER, SITE, Daemon, Estate, until
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture(scope="module", name="estate")
+def an_estate_with_redis():
+    with Estate("story") as e:
+        e.begin()
+        e.install_redis()
+        yield e
+
+
+class Pinger(threading.Thread):
+    """Asks Redis over its socket every 20 ms, each time anew; what failed is kept."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.ok, self.failed, self.on = path, 0, [], True
+
+    def run(self):
+        while self.on:
+            try:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.settimeout(2)
+                    s.connect(self.path)
+                    s.sendall(b"PING\r\n")
+                    assert s.recv(16) == b"+PONG\r\n"
+                self.ok += 1
+            except (OSError, AssertionError) as e:
+                self.failed.append(repr(e))
+            time.sleep(0.02)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.on = False
+        self.join()
+
+
+# --- the way through ---------------------------------------------------------------------------------------------
+
+
+def test_the_services_metrics_arrive_at_the_vendor(estate):
+    estate.redis("config", "set", "maxmemory", "123456789")
+    until("metric", lambda: [m for m in estate.desk_json("show", SITE)["metrics"]
+                             if m["name"] == "redis_maxmemory" and m["value"] == 123456789])
+    sent = estate.mainstay_json("telemetry", "sent")["items"]
+    assert {i["stream"] for i in sent} >= {"metrics", "heartbeat"}
+    assert all(i["bytes"] > 0 and i["sequence"] > 0 for i in sent)
+
+
+def test_an_allowed_operation_runs_and_its_result_is_verified(estate):
+    done = json.loads(estate.desk("run", SITE, "redis", "ping", "--reason", "look", "--ticket", "T-1", "--wait",
+                                  "60s", "--json").stdout)
+    assert done["result"]["outcome"] == "ok" and done["result"]["stdout"].strip() == "PONG"
+    assert [i["kind"] for i in estate.leaves(object=done["id"])] == ["request", "start", "end"]
+
+
+def test_a_frozen_service_raises_an_alert_and_an_approved_restart_repairs_it(estate):
+    pid = estate.shim()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    until("frozen", lambda: estate.service("redis")["state"] == "frozen")
+    until("leaf", lambda: estate.leaves(kind="alert"))
+    until("alert at the vendor", lambda: [a for a in estate.desk_json("alerts")["items"]
+                                          if a["name"] == "RedisNotAnswering" and a["state"] == "firing"])
+    desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "hangs", "--ticket", "T-2", "--wait", "90s")
+    waiting = until("waiting", lambda: estate.requests(state="waiting"))[0]
+    assert estate.shim()["pid"] == pid
+    estate.approve(waiting["id"])
+    out, err = desk.communicate(timeout=120)
+    assert desk.returncode == 0, err
+    assert json.loads(out)["result"]["outcome"] == "ok"
+    assert estate.redis("ping") == "PONG" and estate.shim()["pid"] != pid
+    until("resolved", lambda: not [a for a in estate.desk_json("alerts")["items"] if a["state"] == "firing"])
+    assert [i["kind"] for i in estate.leaves(object=waiting["id"])] == ["request", "permit", "start", "end"]
+    # The same permit does not serve twice.
+    estate.approve(waiting["id"], code=1)
+
+
+def test_a_denied_request_runs_nothing(estate):
+    starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
+    desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "again", "--ticket", "T-3", "--wait", "90s")
+    waiting = until("waiting", lambda: estate.requests(state="waiting"))[0]
+    estate.mainstay("requests", "deny", waiting["id"], "--reason", "not today")
+    out, err = desk.communicate(timeout=120)
+    assert desk.returncode == 1 and "denied" in out + err
+    assert len(estate.leaves(kind="start")) == starts and estate.shim()["pid"] == pid
+
+
+def test_an_engineer_cannot_approve(estate):
+    desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "x", "--ticket", "T-4", "--wait", "90s")
+    waiting = until("waiting", lambda: estate.requests(state="waiting"))[0]
+    refused = estate.approve(waiting["id"], key="vera", code=1)
+    assert "[" in refused.stderr
+    assert estate.requests(state="waiting")
+    estate.mainstay("requests", "deny", waiting["id"], "--reason", "test")
+    desk.communicate(timeout=120)
+
+
+# --- who owns the hub ------------------------------------------------------------------------------------------------
+
+
+def test_replayed_and_altered_requests_from_the_hubs_own_state_are_refused(estate):
+    pid, starts = estate.shim()["pid"], len(estate.leaves(kind="start"))
+    file = next(d for d in glob.glob(estate.path("hub", "**", f"{CUSTOMER}.db"), recursive=True))
+    with sqlite3.connect(file, timeout=10) as db:
+        db.row_factory = sqlite3.Row
+        row = dict(db.execute("SELECT * FROM requests WHERE site = ? ORDER BY n LIMIT 1", (SITE,)).fetchone())
+        top = db.execute("SELECT max(n) FROM requests").fetchone()[0]
+        text = row["envelope"].decode() if isinstance(row["envelope"], bytes) else row["envelope"]
+        doc = json.loads(text)
+        payload = json.loads(base64.b64decode(doc["payload"]))
+        payload.update(operation="stop", id="f" * 8, nonce="e" * len(payload["nonce"]))
+        doc["payload"] = base64.b64encode(json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()).decode()
+        forged = json.dumps(doc, sort_keys=True, separators=(",", ":"))
+        for n, name, envelope in ((top + 1, "replay", text), (top + 2, "forged", forged), (top + 3, "noise", "{}")):
+            row.update(n=n, id=name, envelope=envelope, state="queued", plan=None, result=None)
+            db.execute(f"INSERT INTO requests ({','.join(row)}) VALUES ({','.join('?' * len(row))})",
+                       list(row.values()))
+        db.execute("UPDATE mailboxes SET last = ? WHERE site = ?", (top + 3, SITE))
+    until("replay refused", lambda: estate.leaves(kind="refuse", reason="replayed"))
+    until("forgery refused", lambda: estate.leaves(kind="refuse", reason="bad-signature"))
+    assert len(estate.leaves(kind="start")) == starts and estate.shim()["pid"] == pid
+    # And the mailbox goes on.
+    done = estate.desk("run", SITE, "redis", "ping", "--reason", "look", "--ticket", "T-5", "--wait", "60s", "--json")
+    assert json.loads(done.stdout)["result"]["outcome"] == "ok"
+
+
+# --- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def victims(estate):
+    return [("mainstayd", "mainstayd"), ("mainstay-collectd", "mainstay-collectd"),
+            ("mainstay-courier", "mainstay-courier"), ("the shim", None),
+            ("mainstay-supervise", "mainstay-supervise")]
+
+
+def find(estate, program):
+    for pid, words in estate.processes():
+        shim = "--shim" in words
+        if program is None and shim or program and os.path.basename(words.split()[0]) == program and not shim:
+            return pid
+    return None
+
+
+def test_redis_answers_while_each_process_is_killed_and_comes_back(estate):
+    redis = estate.shim()["pid"]
+    with Pinger(estate.path("site", "run", "services", "redis", "redis.sock")) as pinger:
+        for name, program in victims(estate):
+            pid = until(name, lambda p=program: find(estate, p))
+            os.kill(pid, signal.SIGKILL)
+            until(f"another {name}", lambda p=program, old=pid: (find(estate, p) or old) != old)
+            until(f"status after {name}", lambda: estate.service("redis")["state"] == "running")
+            assert estate.shim()["pid"] == redis
+        time.sleep(1)
+    assert not pinger.failed and pinger.ok > 50, pinger.failed[:3]
+    done = estate.desk("run", SITE, "redis", "ping", "--reason", "after", "--ticket", "T-6", "--wait", "60s", "--json")
+    assert json.loads(done.stdout)["result"]["outcome"] == "ok"
+
+
+def test_the_hub_killed_loses_nothing_that_it_acknowledged(estate):
+    before = estate.mainstay_json("telemetry", "sent")["items"]
+    estate.hub.proc.kill()
+    estate.hub.proc.wait()
+    time.sleep(2)
+    estate.start_hub()
+    until("more sent", lambda: len(estate.mainstay_json("telemetry", "sent")["items"]) > len(before))
+    file = next(d for d in glob.glob(estate.path("hub", "**", f"{CUSTOMER}.db"), recursive=True))
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10) as db:
+        rows = db.execute("SELECT sequence FROM batches WHERE site = ? AND stream = 'metrics' ORDER BY sequence",
+                          (SITE,)).fetchall()
+    assert [r[0] for r in rows] == list(range(1, len(rows) + 1))
+
+
+# --- switches -----------------------------------------------------------------------------------------------------------
+
+
+def test_off_works_while_the_monitor_hangs(estate):
+    monitor = find(estate, "mainstayd")
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        estate.mainstay("off", "remote", code=None, timeout=60)
+        assert os.path.exists(estate.path("site", "etc", "off", "remote"))
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    desk = estate.desk_later("run", SITE, "redis", "ping", "--reason", "x", "--ticket", "T-7", "--wait", "4s")
+    desk.communicate(timeout=60)
+    assert desk.returncode == 5
+    assert not [r for r in estate.requests() if r.get("ticket") == "T-7"]
+    estate.mainstay("on", "remote")
+    until("delivered now", lambda: [i for i in estate.requests() if i.get("ticket") == "T-7"])
+
+
+def test_all_off_is_silence(estate):
+    estate.mainstay("off", "all")
+    assert not any(estate.status()["switches"].values())
+    time.sleep(1)
+    sent = len(estate.mainstay_json("telemetry", "sent")["items"])
+    time.sleep(3)
+    assert len(estate.mainstay_json("telemetry", "sent")["items"]) == sent
+    estate.mainstay("on", "all")
+    until("telemetry again", lambda: len(estate.mainstay_json("telemetry", "sent")["items"]) > sent)
+
+
+# --- proof ----------------------------------------------------------------------------------------------------------------
+
+
+def test_both_sides_verify_the_log(estate):
+    until("cosigned", lambda: (lambda a: a["cosigned"] == a["size"])(estate.status()["audit"]))
+    assert "verified" in estate.mainstay("audit", "verify").stdout
+    estate.desk("audit", "verify", SITE)
+
+
+def test_second_run_on_the_same_state_is_a_conflict(estate):
+    refused = estate.mainstay("run", code=1)
+    assert "[conflict]" in refused.stderr
+    assert estate.service("redis")["state"] == "running"
+
+
+def test_a_changed_log_is_found_and_the_entry_named_also_by_a_monitor_that_refuses_to_start(estate):
+    segment = next(f for f in sorted(glob.glob(estate.path("site", "lib", "audit", "**", "*"), recursive=True))
+                   if os.path.isfile(f) and b'"kind":"switch"' in open(f, "rb").read())
+    with open(segment, "rb") as f:
+        good = f.read()
+    at = good.index(b'"kind":"switch"') + 9
+    with open(segment, "r+b") as f:
+        f.seek(at)
+        f.write(b"t")
+    try:
+        found = estate.mainstay("audit", "verify", code=1)
+        assert "[altered]" in found.stderr and "entry" in found.stderr
+        os.kill(find(estate, "mainstayd"), signal.SIGKILL)
+        until("nobody", lambda: estate.mainstay("status", code=None).returncode == 3)
+        found = until("the folder's word", lambda: (lambda d: d if d.returncode == 1 else None)(
+            estate.mainstay("audit", "verify", code=None)))
+        assert "[altered]" in found.stderr and "entry" in found.stderr
+        assert estate.redis("ping") == "PONG"
+    finally:
+        with open(segment, "wb") as f:
+            f.write(good)
+    until("the monitor again", lambda: estate.mainstay("status", code=None).returncode == 0)
+    estate.mainstay("audit", "verify")
