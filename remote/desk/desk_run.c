@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -28,6 +29,7 @@ enum {
 	EARLY_S = 300,      /* clocks differ: the request is valid from a little before now */
 	LIFE_S = 3600,      /* and this long, or as long as somebody waits */
 	WAIT_S = 600,
+	STATEMENT_TRIES = 8, /* half a second apart */
 	OPERANDS = 3,       /* SITE SERVICE OPERATION, then ARG=V... */
 };
 
@@ -152,6 +154,22 @@ fill_request(struct order *o)
 	return 0;
 }
 
+/* What was installed a moment ago stands in the site's next statement, which is on its way. */
+static int
+find_site(struct order *o)
+{
+	const struct timespec pause = { .tv_nsec = 500 * 1000 * 1000 };
+	const char *site = o->d.call->operands[0], *service = o->d.call->operands[1];
+	int r = desk_trust_site(&o->d, site, false, &o->site);
+
+	for (int i = 0; !r && i < STATEMENT_TRIES && !desk_trust_states(&o->site, service); i++) {
+		(void)nanosleep(&pause, NULL);
+		desk_trust_site_done(&o->site);
+		r = desk_trust_site(&o->d, site, false, &o->site);
+	}
+	return r;
+}
+
 static int
 prepare(struct order *o, struct command_call *call)
 {
@@ -163,7 +181,7 @@ prepare(struct order *o, struct command_call *call)
 		r = REFUSE(REASON_USAGE, "--wait", "a span like 90s, 10m or 1h");
 	r = r ?: desk_session_load(&o->d);
 	r = r ?: desk_trust_refresh(&o->d);
-	r = r ?: desk_trust_site(&o->d, call->operands[0], false, &o->site);
+	r = r ?: find_site(o);
 	if (!r && !o->site.statement)
 		r = REFUSE(REASON_NOT_FOUND, call->operands[0], "it has not spoken yet");
 	r = r ?: find_operation(o);

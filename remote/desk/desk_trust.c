@@ -227,6 +227,12 @@ release_of(const struct desk_site *s, const char *service)
 	return NULL;
 }
 
+bool
+desk_trust_states(const struct desk_site *s, const char *service)
+{
+	return release_of(s, service) != NULL;
+}
+
 /* The path of the target whose SHA-256 is the release. */
 static const char *
 target_of(struct desk *d, const char *release)

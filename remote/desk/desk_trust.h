@@ -29,6 +29,9 @@ void desk_trust_site_done(struct desk_site *s);
  * hub showed another's; signature and people refusals; or a fault. */
 int desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_site *ret);
 
+/* Does the site's statement name a release of service? */
+bool desk_trust_states(const struct desk_site *s, const char *service);
+
 /* The definition of the release that the site's statement names for service, from TUF and its object, verified by
  * hash.  *ret is the caller's.  Returns 0; REASON_NOT_FOUND (logged) where the site has no such service or the
  * repository no such release; REASON_HASH_MISMATCH; or a fault. */

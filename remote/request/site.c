@@ -26,6 +26,26 @@ enum {
 };
 
 /* --- taking a request ------------------------------------------------------------------------------------ */
+/* A key that we do not know, in a request made under people that we do not have: it may be a new engineer's.  The
+ * hub keeps the item until the document came, or the time is over. */
+static bool
+hold(struct request_site *s, uint64_t mailbox, const struct envelope *e, int r)
+{
+	const struct people *people = monitor_people(s->m);
+	json_int_t made_under = json_integer_value(json_object_get(e->payload, "people_version"));
+	uint64_t now = clock_mono_us();
+
+	if (mailbox == 0 || (r != REASON_UNKNOWN_KEY && r != REASON_STALE_PEOPLE)
+		|| made_under <= (json_int_t)(people ? people_version(people) : 0))
+		return false;
+	if (s->held_us == 0 || memcmp(s->held, e->sha256, sizeof(s->held)) != 0) {
+		memcpy(s->held, e->sha256, sizeof(s->held));
+		s->held_us = now;
+		request_site_fetch_people(s);
+	}
+	return now - s->held_us < REQUEST_SITE_HOLD_S * CLOCK_US_PER_S;
+}
+
 /* *ret_item is NULL where it was turned away (why is in refuse_last()) or had come before. */
 static int
 take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
@@ -48,6 +68,9 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 			return 0;
 		r = request_check_sender(&q, e, monitor_people(s->m), monitor_customer(s->m),
 			monitor_now_us(s->m));
+		if (r > 0 && hold(s, mailbox, e, r))
+			return REFUSE(REASON_BUSY, id ? id : "request",
+				"made under people that are not here yet");
 		r = r ?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m), ret_item);
 	} else {
 		sha256_of(digest, body, len);
@@ -384,6 +407,8 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 				"remote operations were switched off");
 	else if (changes & MONITOR_CHANGE_SWITCH)
 		request_site_settle_all(s);
+	if (changes & MONITOR_CHANGE_PEOPLE)
+		request_site_release(s);
 	if (changes & (MONITOR_CHANGE_POLICY | MONITOR_CHANGE_PEOPLE | MONITOR_CHANGE_RECORD))
 		request_site_decide_again(s);
 }

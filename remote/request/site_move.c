@@ -17,8 +17,6 @@
 #include "remote/request/result.h"
 #include "remote/request/site_say.h"
 
-static void check_one(struct request_site *s, struct request_item *item);
-
 /* A fault on the way of one request ends that request, not the monitor. */
 static void
 give_up(struct request_site *s, struct request_item *item, int r, const char *doing)
@@ -120,6 +118,26 @@ decide(struct request_site *s, struct request_item *item, const struct request_s
 	}
 }
 
+void
+request_site_fetch_people(struct request_site *s)
+{
+	SCOPED_JSON *why = json_pack("{s:s}", "why", "people");
+
+	monitor_push(s->m, CALL_ROLE_COURIER, "fetch", why);
+}
+
+/* Made under people that are on their way to us: wait for them a while, once.  What came as a file is answered
+ * right away, for nothing is on its way there. */
+static bool
+hold(struct request_site *s, struct request_item *item)
+{
+	if (item->mailbox == 0 || item->held_until_us != 0)
+		return false;
+	item->held_until_us = monitor_now_us(s->m) + REQUEST_SITE_HOLD_S * CLOCK_US_PER_S;
+	request_site_fetch_people(s);
+	return true;
+}
+
 static void
 check_one(struct request_site *s, struct request_item *item)
 {
@@ -127,6 +145,8 @@ check_one(struct request_site *s, struct request_item *item)
 	const struct request *q = item->request;
 	int r = request_site_ground(s, item, &g);
 
+	if (r == REASON_STALE_PEOPLE && hold(s, item))
+		return;
 	if (r) {
 		refuse_last_of(s, item, r, "checking a request");
 		return;
@@ -147,9 +167,22 @@ request_site_work(struct request_site *s)
 	for (size_t i = 0; i < request_store_count(s->store); i++) {
 		struct request_item *item = request_store_at(s->store, i);
 
-		if (item->flow.state == FLOW_STATE_RECEIVED)
+		if (item->flow.state == FLOW_STATE_RECEIVED
+			&& monitor_now_us(s->m) >= item->held_until_us)
 			check_one(s, item);
 	}
+}
+
+void
+request_site_release(struct request_site *s)
+{
+	for (size_t i = 0; i < request_store_count(s->store); i++) {
+		struct request_item *item = request_store_at(s->store, i);
+
+		if (item->held_until_us != 0)
+			item->held_until_us = 1; /* held once, and over */
+	}
+	request_site_work_soon(s);
 }
 
 static void

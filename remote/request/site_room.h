@@ -20,7 +20,10 @@ struct monitor;
 struct monitor_call;
 struct operate_job;
 
-enum { REQUEST_SITE_WATCHERS_MAX = 16 };
+enum {
+	REQUEST_SITE_WATCHERS_MAX = 16,
+	REQUEST_SITE_HOLD_S = 60, /* for a people document that the request was made under and we have not */
+};
 
 struct request_site {
 	struct monitor *m;
@@ -29,6 +32,8 @@ struct request_site {
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
 	unsigned strangers;      /* refused without a file since strangers_us */
 	uint64_t strangers_us;
+	uint8_t held[32];        /* digest of the delivery that waits for newer people */
+	uint64_t held_us;        /* boot time since when; 0: none waits */
 	uint64_t retried_us;     /* when what is unsettled was last tried */
 };
 
@@ -63,8 +68,12 @@ int request_site_job(struct request_site *s, const struct request_item *item,
 int request_site_event(struct request_site *s, struct request_item *item, enum flow_event event,
 	enum reason reason, const char *detail);
 
-/* Check every request that has only been received. */
+/* Check every request that has only been received and is not held. */
 void request_site_work(struct request_site *s);
+/* New people came: nothing is held any longer. */
+void request_site_release(struct request_site *s);
+/* Have the courier fetch metadata: somebody knows newer people than we. */
+void request_site_fetch_people(struct request_site *s);
 /* The same, at the loop's next turn. */
 void request_site_work_soon(struct request_site *s);
 /* What a crash left: once, at the start. */

@@ -33,6 +33,7 @@ struct request_item {
 	char *detail;         /* sentence to the reason; owned; may be NULL */
 	char *outcome;        /* of the result; owned; NULL before the end */
 	bool settled;         /* its last leaf is written and its result handed over */
+	uint64_t held_until_us; /* not checked before; never saved */
 	bool leafed;          /* its last leaf is written; never saved: after a crash the log itself is asked */
 	void *run;            /* the runner's, never saved */
 };

@@ -43,7 +43,7 @@ struct monitor {
 
 	json_t *posts[POSTS]; /* bodies for the outbox; owned */
 	size_t n_posts;
-	size_t n_notes;
+	size_t n_notes, n_fetches;
 
 	struct services_state service;
 	services_done_fn *step_done; /* a step that was asked for and is not over */
@@ -203,6 +203,15 @@ monitor_notify(struct monitor *m, const char *event, const char *text)
 	assert_string_equal(event, "request");
 	assert_non_null(text);
 	m->n_notes++;
+}
+
+void
+monitor_push(struct monitor *m, enum call_role role, const char *name, const json_t *json)
+{
+	assert_int_equal(role, CALL_ROLE_COURIER);
+	assert_string_equal(name, "fetch");
+	assert_string_equal(json_string_value(json_object_get(json, "why")), "people");
+	m->n_fetches++;
 }
 
 int

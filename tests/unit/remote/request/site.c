@@ -880,6 +880,75 @@ test_revoked_while_waiting(void **state)
 }
 
 static void
+newer(json_t *doc)
+{
+	json_object_set_new(doc, "version", json_integer(8));
+	json_array_append_new(json_object_get(doc, "engineers"),
+		fixture_engineer("cid", CID, "support", "acme"));
+}
+
+/* The desk knows newer people than the site: the site fetches them and goes on. */
+static void
+test_waits_for_newer_people(void **state)
+{
+	SCOPED(people_freep) struct people *people = fixture_people(newer);
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	q.people_version = 8;
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-1"), "received");
+	assert_int_equal(m.n_fetches, 1);
+	later(&m, 30 * CLOCK_US_PER_S);
+	assert_string_equal(state_of(&m, "r-1"), "received");
+	assert_string_equal(story(&m), "");
+	m.people = people;
+	changed(&m, MONITOR_CHANGE_PEOPLE);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	/* Where they do not come, it is refused. */
+	q = good("r-2", "restart");
+	q.people_version = 9;
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	assert_int_equal(m.n_fetches, 2);
+	later(&m, 61 * CLOCK_US_PER_S);
+	assert_string_equal(state_of(&m, "r-2"), "refused");
+	assert_string_equal(reason_of(&m, "r-2"), "stale-people");
+}
+
+/* A new engineer's key is not known yet: the item stays at the hub until it is, or for a minute. */
+static void
+test_waits_for_a_new_engineer(void **state)
+{
+	SCOPED(people_freep) struct people *people = fixture_people(newer);
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	q.people_version = 8;
+	q.engineer = "cid";
+	assert_int_equal(deliver(&m, "1", &q, CID), REASON_BUSY);
+	assert_int_equal(deliver(&m, "1", &q, CID), REASON_BUSY);
+	assert_int_equal(m.n_fetches, 1);
+	assert_string_equal(story(&m), "");
+	m.people = people;
+	changed(&m, MONITOR_CHANGE_PEOPLE);
+	assert_int_equal(deliver(&m, "1", &q, CID), 0);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	m.people = fx.people;
+	q.id = "r-2";
+	assert_int_equal(deliver(&m, "2", &q, CID), REASON_BUSY);
+	clock_fake(FIXTURE_NOW, 100 * CLOCK_US_PER_S);
+	assert_int_equal(deliver(&m, "2", &q, CID), 0);
+	assert_string_equal(story(&m), "request refuse[unknown-key] ");
+	clock_fake(FIXTURE_NOW, 1000);
+}
+
+static void
 test_nobody_can_approve(void **state)
 {
 	SCOPED(policy_freep) struct policy *policy = fixture_policy(
@@ -1046,6 +1115,8 @@ main(void)
 		cmocka_unit_test(test_expires_while_waiting),
 		cmocka_unit_test(test_ceiling_changes_while_waiting),
 		cmocka_unit_test(test_revoked_while_waiting),
+		cmocka_unit_test(test_waits_for_newer_people),
+		cmocka_unit_test(test_waits_for_a_new_engineer),
 		cmocka_unit_test(test_nobody_can_approve),
 		cmocka_unit_test(test_verbs_refuse),
 		cmocka_unit_test(test_import),

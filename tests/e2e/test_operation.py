@@ -1,0 +1,360 @@
+"""One operation, from the engineer's desk to the customer's Redis and back; and all the ways in which it is refused."""
+
+import base64
+import copy
+import glob
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+
+import pytest
+
+from estate import APPROVER, CUSTOMER, ENGINEER, SITE, Estate, until
+from hub import canonical, now
+
+POLICY = """v: 1
+approvers:
+  - {{name: olga, key: "{key}"}}
+rules:
+  - {{services: [redis], operations: [info, ping], decision: allow}}
+  - {{services: [redis], operations: [memory-doctor], decision: ask}}
+  - {{services: [redis], risk: [change], decision: ask}}
+"""
+RUN = ("--reason", "slow reads", "--ticket", "C-17")
+
+
+@pytest.fixture(scope="module", name="estate")
+def an_estate():
+    with Estate("operation") as e:
+        e.begin()
+        e.policy(POLICY)
+        e.install_redis()
+        e.engineer("mallory", "support", "other-customer")
+        e.ssh_key("stranger")
+        yield e
+
+
+# --- making requests by hand, as another implementation would --------------------------------------------------------
+
+
+def seal(estate, payload, key=ENGINEER, namespace="request"):
+    data = canonical(payload)
+    done = subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-n", f"{namespace}@mainstay", "-f", estate.path(key)],
+                          input=data, capture_output=True, check=True)
+    blob = "".join(done.stdout.decode().split("\n")[1:-2])
+    with open(estate.path(f"{key}.pub")) as f:
+        keyid = hashlib.sha256(base64.b64decode(f.read().split()[1])).hexdigest()
+    return {"payload": base64.b64encode(data).decode(), "sigs": [{"keyid": keyid, "sig": blob}]}
+
+
+def good(estate, **changes):
+    statement = estate.desk_json("show", SITE)["statement"]
+    release = next(s["release"] for s in statement["services"] if s["name"] == "redis")
+    with open(estate.path("site", "lib", "store", f"{release}.definition.json"), "rb") as f:
+        definition = "sha256:" + hashlib.sha256(f.read()).hexdigest()
+    payload = {"v": 1, "id": "r-" + secrets.token_hex(8), "site": SITE, "customer": CUSTOMER, "service": "redis",
+               "instance": "redis", "operation": "ping", "args": {}, "definition": definition, "reason": "test",
+               "ticket": "C-1", "engineer": ENGINEER, "people_version": 1, "epoch": statement["epoch"],
+               "not_before": now(-60), "expires": now(3600), "nonce": secrets.token_hex(16)}
+    payload.update(changes)
+    return payload
+
+
+def import_(estate, envelope, code=0):
+    with open(estate.path("request.json"), "w") as f:
+        json.dump(envelope, f)
+    return estate.mainstay("requests", "import", estate.path("request.json"), code=code)
+
+
+def kinds(estate, request):
+    return [i["kind"] for i in estate.leaves(object=request)]
+
+
+def run_later(estate, *operation):
+    """A desk that waits; the request that it made, once it waits on site."""
+    asked = estate.desk_later("run", SITE, "redis", *operation, *RUN, "--wait", "60s")
+    waiting = until("a request that waits", lambda: estate.requests(state="waiting"))[0]
+    return asked, waiting["id"]
+
+
+def finish(asked):
+    out, err = asked.communicate(timeout=90)
+    return asked.returncode, out, err
+
+
+# --- the main way ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+def test_allowed_operation_runs_at_once(estate):
+    answer = estate.desk_json("run", SITE, "redis", "ping", *RUN, "--wait", "60s")
+    assert answer["kind"] == "Result" and answer["outcome"] == "ok"
+    assert answer["stdout"] == "PONG\n" and answer["exit_status"] == 0
+    assert answer["decision"] == "allow"
+    assert kinds(estate, answer["id"]) == ["request", "start", "end"]
+    assert {i["actor"] for i in estate.leaves(object=answer["id"])} == {ENGINEER}
+    shown = estate.mainstay_json("requests", "show", answer["id"])
+    assert shown["state"] == "done" and shown["result"]["stdout"] == "PONG\n"
+
+
+@pytest.mark.flow
+def test_arguments_reach_the_program_and_nothing_else(estate):
+    answer = estate.desk_json("run", SITE, "redis", "info", "section=memory", *RUN, "--wait", "60s")
+    assert "used_memory:" in answer["stdout"] and "# Server" not in answer["stdout"]
+    assert "section = 'memory'" in answer["plan"]["text"]
+    for words, reason in ((["section=; flushall"], "malformed"), (["file=/etc/passwd"], "usage"),
+                          (["section"], "usage"), (["section=all", "section=cpu"], "usage")):
+        refused = estate.desk("run", SITE, "redis", "info", *words, *RUN, code=None)
+        assert refused.returncode in (1, 2) and f"[{reason}]" in refused.stderr
+
+
+@pytest.mark.flow
+def test_asked_operation_waits_for_the_approver(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    assert "start" not in kinds(estate, request)
+    assert any(p["id"] == request for p in estate.status()["pending"])
+    plan = estate.mainstay_json("requests", "show", request)["plan_text"]
+    assert "'MEMORY' 'DOCTOR'" in plan and "observe: " in plan
+    # Neither an engineer nor a stranger approves.
+    for key in (ENGINEER, "stranger"):
+        assert "[unknown-key]" in estate.approve(request, key=key, code=1).stderr
+    assert kinds(estate, request) == ["request"]
+    estate.approve(request)
+    code, out, err = finish(asked)
+    assert code == 0, err
+    assert json.loads(out)["outcome"] == "ok"
+    assert kinds(estate, request) == ["request", "permit", "start", "end"]
+    assert estate.leaves(object=request, kind="permit")[0]["actor"] == APPROVER
+
+
+@pytest.mark.flow
+def test_restart_is_awaited_until_it_is_healthy(estate):
+    before = estate.shim()["pid"]
+    asked, request = run_later(estate, "restart")
+    estate.approve(request)
+    code, out, err = finish(asked)
+    assert code == 0, err
+    assert "running, health passing" in json.loads(out)["stdout"]
+    assert estate.redis("ping") == "PONG" and estate.shim()["pid"] != before
+    assert kinds(estate, request) == ["request", "permit", "start", "end"]
+
+
+@pytest.mark.flow
+def test_permit_crosses_as_a_file_and_counts_once(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    file = estate.path("permit.txt")
+    estate.mainstay("requests", "show", request, "--out", file, "--approver", APPROVER)
+    estate.run("ssh-keygen", "-q", "-Y", "sign", "-n", "permit@mainstay", "-f", estate.path(APPROVER), file)
+    # A signature over one more letter, a cut text, the signature of another: each is refused, nothing starts.
+    with open(file) as f:
+        text = f.read()
+    for changed, reason in ((text.replace("DOCTOR", "PURGEE"), "altered"), (text[:-1], "malformed"),
+                            (text.replace('"uses":1', '"uses":2'), "bad-signature")):
+        with open(estate.path("other.txt"), "w") as f:
+            f.write(changed)
+        with open(file + ".sig") as f, open(estate.path("other.txt.sig"), "w") as g:
+            g.write(f.read())
+        refused = estate.mainstay("requests", "approve", request, "--permit", estate.path("other.txt"), code=1)
+        assert f"[{reason}]" in refused.stderr
+    assert kinds(estate, request) == ["request"]
+    estate.mainstay("requests", "approve", request, "--permit", file)
+    assert finish(asked)[0] == 0
+    assert "[replayed]" in estate.mainstay("requests", "approve", request, "--permit", file, code=1).stderr
+    assert kinds(estate, request) == ["request", "permit", "start", "end"]
+
+
+@pytest.mark.flow
+def test_denied_by_the_customer(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    estate.mainstay("requests", "deny", request, "--reason", "not before Monday")
+    code, out, err = finish(asked)
+    assert code == 1 and json.loads(out.splitlines()[0])["reason"] == "denied"
+    assert "not before Monday" in err + out
+    assert kinds(estate, request) == ["request", "deny"]
+
+
+@pytest.mark.flow
+def test_accepted_but_not_finished(estate):
+    done = estate.desk("run", SITE, "redis", "memory-doctor", *RUN, "--wait", "1s", "--json", code=5)
+    request = json.loads(done.stdout)["id"]
+    until("it waits", lambda: estate.requests(id=request, state="waiting"))
+    assert any(r["id"] == request for r in estate.desk_json("requests")["items"])
+    estate.mainstay("requests", "deny", request, "--reason", "test is over")
+
+
+@pytest.mark.flow
+def test_a_plan_sends_nothing(estate):
+    before = len(estate.desk_json("requests")["items"])
+    shown = estate.desk_json("run", SITE, "redis", "restart", *RUN, "--plan")
+    assert shown["kind"] == "Preview" and shown["verb"] == "restart"
+    assert len(estate.desk_json("requests")["items"]) == before
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+def refusals():
+    """(name, changes to the payload, who signs, changes to the envelope, the reason)"""
+    return [
+        ("another site", {"site": "site2"}, ENGINEER, None, "wrong-addressee"),
+        ("another customer", {"customer": "other-customer"}, ENGINEER, None, "wrong-addressee"),
+        ("another epoch", {"epoch": "00" * 16}, ENGINEER, None, "wrong-epoch"),
+        ("over", {"not_before": now(-7200), "expires": now(-3600)}, ENGINEER, None, "expired"),
+        ("not begun", {"not_before": now(600)}, ENGINEER, None, "not-yet-valid"),
+        ("two days long", {"expires": now(2 * 86400)}, ENGINEER, None, "malformed"),
+        ("another definition", {"definition": "sha256:" + "ab" * 32}, ENGINEER, None, "altered"),
+        ("no such operation", {"operation": "shell"}, ENGINEER, None, "not-found"),
+        ("no such service", {"service": "nginx", "instance": "nginx"}, ENGINEER, None, "not-found"),
+        ("an argument too many", {"args": {"x": "y"}}, ENGINEER, None, "unknown-field"),
+        ("a member too many", {"sudo": True}, ENGINEER, None, "unknown-field"),
+        ("an id that is a path", {"id": "../../x"}, ENGINEER, None, "malformed"),
+        ("newer people", {"people_version": 999}, ENGINEER, None, "stale-people"),
+        ("another's name", {"engineer": "mallory"}, ENGINEER, None, "unknown-key"),
+        ("a stranger", {}, "stranger", None, "unknown-key"),
+        ("an approver", {}, APPROVER, None, "unknown-key"),
+        ("unsigned", {}, ENGINEER, lambda e: e.update(sigs=[]), "unsigned"),
+        ("a signature cut", {}, ENGINEER,
+         lambda e: e["sigs"][0].update(sig=e["sigs"][0]["sig"][:-8]), "malformed"),
+        ("other bytes", {}, ENGINEER,
+         lambda e: e.update(payload=base64.b64encode(
+             base64.b64decode(e["payload"]).replace(b'"ping"', b'"stop"')).decode()), "bad-signature"),
+        ("an envelope with more", {}, ENGINEER, lambda e: e.update(more=1), "unknown-field"),
+    ]
+
+
+@pytest.mark.flow
+@pytest.mark.parametrize("case", refusals(), ids=lambda c: c[0].replace(" ", "-"))
+def test_refused(estate, case):
+    _, changes, key, spoil, reason = case
+    starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
+    before = len(estate.leaves(kind="refuse", reason=reason))
+    envelope = seal(estate, good(estate, **changes), key)
+    if spoil:
+        spoil(envelope)
+    done = import_(estate, envelope, code=1)
+    assert f"[{reason}]" in done.stderr
+    assert len(estate.leaves(kind="refuse", reason=reason)) == before + 1
+    assert len(estate.leaves(kind="start")) == starts and estate.shim()["pid"] == pid
+
+
+@pytest.mark.flow
+def test_a_login_is_no_request(estate):
+    done = import_(estate, seal(estate, good(estate), namespace="login"), code=1)
+    assert "[bad-signature]" in done.stderr
+
+
+@pytest.mark.flow
+def test_a_file_crosses_the_air_gap_once(estate):
+    envelope = seal(estate, good(estate, operation="ping"))
+    request = json.loads(base64.b64decode(envelope["payload"]))["id"]
+    import_(estate, envelope)
+    shown = until("done", lambda: (lambda r: r["state"] == "done" and r)(
+        estate.mainstay_json("requests", "show", request)))
+    assert shown["result"]["outcome"] == "ok" and "result" in shown["envelopes"]
+    # The same again, and another id under the same nonce.
+    assert "[replayed]" in import_(estate, envelope, code=1).stderr
+    again = copy.deepcopy(json.loads(base64.b64decode(envelope["payload"])))
+    again["id"] = "r-again"
+    assert "[replayed]" in import_(estate, seal(estate, again), code=1).stderr
+    assert kinds(estate, request).count("start") == 1
+
+
+@pytest.mark.flow
+def test_engineer_of_another_customer(estate):
+    # The site learns of mallory with the next people document; until then the key is nobody's.
+    until("people with mallory", lambda: "[wrong-role]" in import_(
+        estate, seal(estate, good(estate, engineer="mallory"), "mallory"), code=1).stderr, timeout=60)
+
+
+@pytest.mark.flow
+def test_a_new_engineer_need_not_wait_for_the_site(estate):
+    estate.engineer("nina", "support")
+    estate.desk("login", key="nina")
+    answer = estate.desk_json("run", SITE, "redis", "ping", *RUN, "--wait", "60s", key="nina")
+    assert answer["outcome"] == "ok"
+    assert estate.leaves(object=answer["id"], kind="start")[0]["actor"] == "nina"
+
+
+# --- switches and crashes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+def test_off_refuses_what_waits_and_what_comes(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    estate.mainstay("off", "remote")
+    try:
+        until("refused", lambda: estate.requests(id=request, state="refused", reason="switched-off"))
+        assert "[switched-off]" in import_(estate, seal(estate, good(estate)), code=1).stderr
+    finally:
+        estate.mainstay("on", "remote")
+    # What was decided meanwhile is told once it may be.
+    code, _, err = finish(asked)
+    assert code == 1 and "switched-off" in err
+    assert "start" not in kinds(estate, request)
+
+
+@pytest.mark.flow
+def test_waiting_survives_a_crash_of_the_monitor(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
+    until("the monitor again", lambda: estate.requests(id=request, state="waiting"))
+    estate.approve(request)
+    assert finish(asked)[0] == 0
+    assert kinds(estate, request) == ["request", "permit", "start", "end"]
+
+
+@pytest.mark.flow
+def test_a_crash_while_it_runs_is_interrupted_and_never_rerun(estate):
+    os.kill(estate.shim()["pid"], signal.SIGSTOP)  # a restart that takes its time
+    asked, request = run_later(estate, "restart")
+    estate.approve(request)
+    os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
+    done = until("an end", lambda: estate.leaves(object=request, kind="end"))
+    assert [i["reason"] for i in done] == ["interrupted"]
+    code, out, _ = finish(asked)
+    assert code == 1 and json.loads(out.splitlines()[0])["outcome"] == "interrupted"
+    assert kinds(estate, request).count("start") == 1
+    until("Redis passing", lambda: estate.service("redis")["health"] == "passing" or _thaw(estate))
+
+
+def _thaw(estate):
+    os.kill(estate.shim()["pid"], signal.SIGCONT)
+    return False
+
+
+# --- the vendor's side -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+def test_show_and_audit(estate):
+    site = estate.desk_json("show", SITE)
+    assert site["verified"] and site["statement"]["site"] == SITE
+    assert any(s["name"] == "redis" for s in site["services"])
+
+    def verified():
+        report = estate.desk_json("audit", "verify", SITE)
+        return report["verified"] and report["size"] > 10 and report
+
+    report = until("a cosigned head", verified)
+    # The desk remembers: a log that was longer cannot be shorter.
+    pin = glob.glob(estate.path("desk", "desk", "*", "sites", f"{SITE}.json"))[0]
+    with open(pin) as f:
+        seen = json.load(f)
+    assert seen["size"] == report["size"]
+    seen["size"] += 100000
+    with open(pin, "w") as f:
+        json.dump(seen, f)
+    assert "[rollback]" in estate.desk("audit", "verify", SITE, code=1).stderr
+
+
+@pytest.mark.flow
+def test_who_is_not_logged_in_sees_nothing(estate):
+    for command in (["fleet"], ["show", SITE], ["alerts"], ["requests"], ["run", SITE, "redis", "ping", *RUN]):
+        assert "[unsigned]" in estate.desk(*command, key="mallory", code=1).stderr
+    assert "[unknown-key]" in estate.desk("login", key="stranger", code=1).stderr
+    estate.desk("login", key="mallory")
+    assert estate.desk_json("fleet", key="mallory")["items"] == []
+    assert estate.desk("show", SITE, key="mallory", code=1).returncode == 1
