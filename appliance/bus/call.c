@@ -13,7 +13,9 @@
 #include "appliance/bus/call_request.h"
 #include "appliance/bus/frame.h"
 
-enum { FRAME_ROOM = FRAME_BYTES_MAX - 1024 }; /* what a frame may hold before a body goes into a file */
+enum {
+	FRAME_ROOM = FRAME_BYTES_MAX - 1024
+}; /* what a frame may hold before a body goes into a file */
 
 struct param {
 	char *name, *value;
@@ -241,6 +243,7 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 		r = wait_answer(fd, 1, deadline, progress, progress_arg, ret_answer);
 	/* A reason that the other side gave is relayed; this one is ours to say. */
 	if (r == REASON_UNREACHABLE)
-		return REFUSE(r, path, "%s", sent ? "the daemon did not answer" : "no daemon listens");
+		return REFUSE(r, path, "%s",
+			sent ? "the daemon did not answer" : "no daemon listens");
 	return r < 0 ? FAULT(r) : r;
 }

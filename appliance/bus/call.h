@@ -15,7 +15,8 @@ struct call_request; /* a call being built; opaque */
 /* Begin a call of verb.  NULL only where there is no memory. */
 struct call_request *call_new(const char *verb);
 struct call_request *call_free(struct call_request *c);
-void call_param(struct call_request *c, const char *name, const char *value); /* NULL value: left out */
+void call_param(struct call_request *c, const char *name,
+	const char *value); /* NULL value: left out */
 void call_param_u64(struct call_request *c, const char *name, uint64_t value);
 /* A body; over CALL_BODY_MAX it travels as a sealed memory file. */
 void call_body(struct call_request *c, const void *p, size_t len);
@@ -32,7 +33,7 @@ int call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms
 struct call_link;
 
 struct call_link_ops {
-	void (*up)(void *arg);   /* connected (again): say hello */
+	void (*up)(void *arg);	 /* connected (again): say hello */
 	void (*down)(void *arg); /* lost; calls in flight have ended with -ECONNRESET */
 	void (*event)(const char *name, const json_t *json, void *arg);
 };

@@ -29,13 +29,13 @@ struct call_link {
 	struct call_link_ops ops;
 	void *arg;
 	struct frame_conn *conn; /* NULL while down */
-	sd_event_source *timer;  /* the next attempt */
+	sd_event_source *timer;	 /* the next attempt */
 	unsigned tries;
 	uint32_t last_id;
 	struct pending calls[CALLS_MAX];
 	size_t n_calls;
-	unsigned depth;          /* callbacks under way */
-	bool closed;             /* by one of them */
+	unsigned depth; /* callbacks under way */
+	bool closed;	/* by one of them */
 };
 
 static void retry_later(struct call_link *l);

@@ -39,7 +39,8 @@ enum {
 	CALL_VALUE_MAX = 8 * 1024,
 	CALL_BODY_MAX = 48 * 1024,
 	CALL_PARAMS_MAX = 64,
-	CALL_FD_BYTES_MAX = 16 * 1024 * 1024, /* of a body or an answer that comes as a descriptor */
+	CALL_FD_BYTES_MAX =
+		16 * 1024 * 1024, /* of a body or an answer that comes as a descriptor */
 };
 
 /* Who may call a verb: the socket it came in by. */

@@ -12,8 +12,8 @@ main(int argc, char **argv)
 	static const struct command_program program = {
 		.name = "mainstay",
 		.summary = "run, watch and govern this site's managed services",
-		.tables = { run_commands, commands_site, commands_service, commands_policy, request_commands,
-			commands_update, telemetry_commands, commands_audit },
+		.tables = { run_commands, commands_site, commands_service, commands_policy,
+			request_commands, commands_update, telemetry_commands, commands_audit },
 		.needs_state = true,
 	};
 

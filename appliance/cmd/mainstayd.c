@@ -33,21 +33,23 @@ find_identity(struct identity *ret, const struct paths *paths)
 	int r = identity_load(ret, paths);
 
 	if (r == REASON_NOT_FOUND)
-		return REFUSE(r, "run/supervise/ids", "is not there: mainstayd is started by `mainstay run`");
+		return REFUSE(r, "run/supervise/ids",
+			"is not there: mainstayd is started by `mainstay run`");
 	return r;
 }
 
 static int
-open_monitor(struct monitor **ret, sd_event *loop, const struct paths *paths, struct spawner *spawner,
-	const struct identity *id)
+open_monitor(struct monitor **ret, sd_event *loop, const struct paths *paths,
+	struct spawner *spawner, const struct identity *id)
 {
 	SCOPED(monitor_freep) struct monitor *m = NULL;
-	int r = monitor_open(&m, &(struct monitor_setup){
-					 .paths = paths,
-					 .loop = loop,
-					 .spawner = spawner,
-					 .identity = id,
-				 });
+	int r = monitor_open(&m,
+		&(struct monitor_setup){
+			.paths = paths,
+			.loop = loop,
+			.spawner = spawner,
+			.identity = id,
+		});
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(modules); i++)
 		r = modules[i](m);

@@ -15,8 +15,14 @@
 #include "appliance/service/accepted.h"
 #include "appliance/service/definition.h"
 
-enum { ALARMS_MAX = 256, WORD_MAX = 64, TEXT_MAX = 512, FIELDS_MAX = 4096, FIELD_MAX = 128,
-	ACCEPTED_MAX = 1024 * 1024 };
+enum {
+	ALARMS_MAX = 256,
+	WORD_MAX = 64,
+	TEXT_MAX = 512,
+	FIELDS_MAX = 4096,
+	FIELD_MAX = 128,
+	ACCEPTED_MAX = 1024 * 1024
+};
 
 struct alarms {
 	struct monitor *m;
@@ -92,7 +98,8 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 static bool
 is_field(const char *text)
 {
-	static const char taken[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-{}";
+	static const char taken[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-{}";
 	size_t len = strlen(text);
 
 	return len > 0 && len <= FIELD_MAX && strspn(text, taken) == len;
@@ -146,7 +153,8 @@ read_alert(const struct monitor_call *call, struct told *ret)
 	ret->text = monitor_call_text(call, "text");
 	ret->value = monitor_call_text(call, "value");
 	if (strlen(ret->name) > WORD_MAX || strlen(ret->service) > WORD_MAX ||
-		clock_parse(&since, ret->since) != 0 || (ret->text && strlen(ret->text) > TEXT_MAX) ||
+		clock_parse(&since, ret->since) != 0 ||
+		(ret->text && strlen(ret->text) > TEXT_MAX) ||
 		(strcmp(ret->state, "firing") != 0 && strcmp(ret->state, "resolved") != 0))
 		return REFUSE(REASON_MALFORMED, "alert", "is not of the agreed form");
 	return 0;
@@ -161,7 +169,8 @@ find_alert(const struct alarms *a, const struct told *t)
 		const json_t *item = json_array_get(a->firing, i);
 
 		if (strcmp(json_string_value(json_object_get(item, "name")), t->name) == 0 &&
-			strcmp(json_string_value(json_object_get(item, "service")), t->service) == 0)
+			strcmp(json_string_value(json_object_get(item, "service")), t->service) ==
+				0)
 			break;
 	}
 	return i;
@@ -198,9 +207,9 @@ on_alert(struct monitor *m, struct monitor_call *call, void *arg)
 		return FAULT(r);
 	if (firing)
 		r = json_array_append_new(a->firing,
-			json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*}", "name", t.name, "service",
-				t.service, "state", t.state, "since", t.since, "severity", t.severity, "text",
-				t.text, "value", t.value));
+			json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*}", "name", t.name,
+				"service", t.service, "state", t.state, "since", t.since,
+				"severity", t.severity, "text", t.text, "value", t.value));
 	else
 		r = json_array_remove(a->firing, at);
 	(void)snprintf(line, sizeof(line), "%s: %s", object, t.text ? t.text : "");
@@ -242,7 +251,8 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	json_array_foreach(a->firing, i, item)
 		(void)json_array_append_new(pending,
 			json_pack("{s:s, s:O, s:O}", "kind", "alert", "service",
-				json_object_get(item, "service"), "text", json_object_get(item, "name")));
+				json_object_get(item, "service"), "text",
+				json_object_get(item, "name")));
 }
 
 static void

@@ -14,7 +14,8 @@ enum { LOG_ITEMS_MAX = 20000, PROOF_MAX = 64 * 1024 };
 static int
 add_entry(const struct audit_entry *e, void *arg)
 {
-	static const char *const members[] = { "n", "time", "kind", "actor", "object", "digest", "reason" };
+	static const char *const members[] = { "n", "time", "kind", "actor", "object", "digest",
+		"reason" };
 	json_t *items = arg, *item = json_object();
 
 	if (!item || json_array_append_new(items, item) < 0)
@@ -93,7 +94,8 @@ on_head(struct monitor *m, struct monitor_call *call, void *arg)
 static int
 on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const struct note_key *witness = m->site.state == SITE_STATE_ENROLLED ? &m->site.witness : NULL;
+	const struct note_key *witness =
+		m->site.state == SITE_STATE_ENROLLED ? &m->site.witness : NULL;
 	SCOPED(scope_close) int fd = -1;
 	SCOPED_JSON *doc = json_object();
 	struct verify_report report;

@@ -10,51 +10,15 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
-#include "appliance/base/number.h"
 #include "appliance/bus/frame.h"
+#include "appliance/monitor/calls_room.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/service/roster.h"
 
 enum {
 	PEERS_MAX = 64,
-	HELD_MAX = 256,          /* calls of all peers that wait for an answer */
+	HELD_MAX = 256, /* calls of all peers that wait for an answer */
 	JSON_INLINE_MAX = 60 * 1024 - 512,
-};
-
-struct peer {
-	struct calls *calls;
-	struct frame_conn *conn; /* NULL once it left; then only held calls keep the struct */
-	enum call_role role;
-	char actor[32];
-	unsigned n_calls;
-	struct peer *next;
-};
-
-struct monitor_call {
-	struct monitor *m;
-	struct peer *peer;       /* NULL: a call from inside */
-	uint32_t id;
-	enum call_role role;
-	struct frame frame;      /* owned: parameters borrow from it */
-	struct buf body;         /* of a body that came as a descriptor */
-	const json_t *params;    /* of a call from inside */
-	json_t *params_ref;
-	bool held, answered;
-	bool running;            /* its verb's function is on the stack */
-	monitor_gone_fn *gone;
-	void *gone_arg;
-	monitor_done_fn *done;
-	void *done_arg;
-	struct monitor_call *next;
-};
-
-struct calls {
-	struct monitor *m;
-	struct frame_server *servers[3];
-	struct peer *peers;
-	size_t n_peers;
-	struct monitor_call *held;
-	size_t n_held;
 };
 
 static const struct {
@@ -86,14 +50,16 @@ static void
 send_frame(struct peer *p, struct frame_out *out)
 {
 	if (p->conn)
-		(void)frame_conn_send(p->conn, out); /* one that does not read is closed by on_closed() */
+		(void)frame_conn_send(p->conn,
+			out); /* one that does not read is closed by on_closed() */
 	frame_out_done(out);
 }
 
 static void
 put_json(struct frame_out *out, const json_t *json, int *fd)
 {
-	SCOPED(scope_free) char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	SCOPED(scope_free)
+	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 	if (!text)
 		return;
@@ -336,88 +302,6 @@ on_closed(struct frame_conn *conn, int why, void *arg)
 
 static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
 
-/* --- parameters ---------------------------------------------------------------------------------- */
-bool
-monitor_call_param(const struct monitor_call *call, size_t n, const char **ret_name,
-	const char **ret_value)
-{
-	const struct frame_field *name = frame_find(&call->frame, CALL_TAG_NAME, n);
-	const struct frame_field *value = frame_find(&call->frame, CALL_TAG_VALUE, n);
-
-	if (call->params) {
-		void *it = json_object_iter(call->params_ref);
-
-		for (; it && n > 0; n--)
-			it = json_object_iter_next(call->params_ref, it);
-		if (!it)
-			return false;
-		*ret_name = json_object_iter_key(it);
-		*ret_value = json_string_value(json_object_iter_value(it));
-		return *ret_value != NULL;
-	}
-	if (!name || !value || memchr(name->data, '\0', name->len) ||
-		memchr(value->data, '\0', value->len))
-		return false;
-	*ret_name = (const char *)name->data;
-	*ret_value = (const char *)value->data;
-	return true;
-}
-
-const char *
-monitor_call_text(const struct monitor_call *call, const char *name)
-{
-	const char *at, *value;
-
-	for (size_t i = 0; monitor_call_param(call, i, &at, &value); i++)
-		if (strcmp(at, name) == 0)
-			return value;
-	return NULL;
-}
-
-int
-monitor_call_need(const struct monitor_call *call, const char *name, const char **ret)
-{
-	*ret = monitor_call_text(call, name);
-	return *ret ? 0 : REFUSE(REASON_USAGE, name, "is missing");
-}
-
-int
-monitor_call_u64(const struct monitor_call *call, const char *name, uint64_t max, uint64_t *ret)
-{
-	const char *text = monitor_call_text(call, name);
-
-	if (text && number_u64(ret, text, max) != 0)
-		return REFUSE(REASON_USAGE, name, "\"%s\" is not a number from 0 to %llu", text,
-			(unsigned long long)max);
-	return 0;
-}
-
-const void *
-monitor_call_body(const struct monitor_call *call, size_t *ret_len)
-{
-	const uint8_t *p;
-
-	*ret_len = 0;
-	if (call->body.len > 0) {
-		*ret_len = call->body.len;
-		return call->body.data;
-	}
-	p = frame_bytes(&call->frame, CALL_TAG_BODY, ret_len);
-	return p ? (const void *)p : "";
-}
-
-enum call_role
-monitor_call_role(const struct monitor_call *call)
-{
-	return call->role;
-}
-
-const char *
-monitor_call_actor(const struct monitor_call *call)
-{
-	return call->peer ? call->peer->actor : "monitor";
-}
-
 void
 monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, const json_t *params,
 	const void *body, size_t len, monitor_done_fn *done, void *arg)
@@ -448,10 +332,10 @@ may_speak(struct monitor *m, enum call_role role, const struct frame_peer *peer)
 		return peer->uid == 0 || peer->uid == id->uid[IDENTITY_MONITOR];
 	case CALL_ROLE_COURIER:
 		return peer->uid == id->uid[IDENTITY_COURIER] &&
-		       roster_holds(&m->paths, ROSTER_COURIER, peer->pid);
+			roster_holds(&m->paths, ROSTER_COURIER, peer->pid);
 	case CALL_ROLE_COLLECT:
 		return peer->uid == id->uid[IDENTITY_COLLECTD] &&
-		       roster_holds(&m->paths, ROSTER_COLLECTD, peer->pid);
+			roster_holds(&m->paths, ROSTER_COLLECTD, peer->pid);
 	}
 	return false;
 }
@@ -489,8 +373,8 @@ take_peer(struct monitor *m, size_t which, int take_fd, const struct frame_peer 
 	int r;
 
 	if (!may_speak(m, sockets[which].role, peer)) {
-		(void)REFUSE(REASON_WRONG_ROLE, sockets[which].name, "process %d of uid %u may not speak here",
-			(int)peer->pid, peer->uid);
+		(void)REFUSE(REASON_WRONG_ROLE, sockets[which].name,
+			"process %d of uid %u may not speak here", (int)peer->pid, peer->uid);
 		close(take_fd);
 		return;
 	}
@@ -522,8 +406,8 @@ on_collect(int take_fd, const struct frame_peer *peer, void *arg)
 static int
 own_socket(const struct monitor *m, const char *path, enum call_role role)
 {
-	gid_t gid = role == CALL_ROLE_COURIER ? (gid_t)m->id.uid[IDENTITY_COURIER] :
-						(gid_t)m->id.uid[IDENTITY_COLLECTD];
+	gid_t gid = role == CALL_ROLE_COURIER ? (gid_t)m->id.uid[IDENTITY_COURIER]
+					      : (gid_t)m->id.uid[IDENTITY_COLLECTD];
 
 	if (!m->id.separate || role == CALL_ROLE_CONTROL)
 		return 0;
@@ -543,7 +427,9 @@ calls_listen(struct monitor *m)
 		(void)snprintf(path, sizeof(path), "%s/%s", m->paths.run, sockets[i].name);
 		r = frame_listen(&fd, path, sockets[i].mode);
 		r = r ?: own_socket(m, path, sockets[i].role);
-		r = r ?: frame_server_open(&m->calls->servers[i], m->loop, STEAL_FD(fd), accepts[i], m);
+		r = r
+			?: frame_server_open(&m->calls->servers[i], m->loop, STEAL_FD(fd),
+				   accepts[i], m);
 		scope_close(&fd);
 	}
 	return FAULT(r);

@@ -5,8 +5,8 @@
 #include "appliance/bus/call.h"
 
 int
-commands_ask(const struct command_call *call, struct call_request *take_request, unsigned timeout_ms,
-	json_t **ret_answer)
+commands_ask(const struct command_call *call, struct call_request *take_request,
+	unsigned timeout_ms, json_t **ret_answer)
 {
 	char path[sizeof(call->paths.run) + 32];
 

@@ -3,9 +3,9 @@
 
 #include "appliance/base/command.h"
 
-extern const struct command commands_site[];    /* status on off enrol leave doctor */
-extern const struct command commands_policy[];  /* policy check apply explain diff */
-extern const struct command commands_audit[];   /* audit log head verify prove */
+extern const struct command commands_site[];	/* status on off enrol leave doctor */
+extern const struct command commands_policy[];	/* policy check apply explain diff */
+extern const struct command commands_audit[];	/* audit log head verify prove */
 extern const struct command commands_service[]; /* service list start stop restart set logs */
 
 /* Of commands_site, kept in files of their own. */

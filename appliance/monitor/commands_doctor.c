@@ -31,10 +31,10 @@ tell(struct doctor *d, const char *check, bool good, const char *text, const cha
 {
 	d->bad = d->bad || !good;
 	(void)json_array_append_new(d->items,
-		json_pack("{s:s, s:b, s:s, s:s}", "check", check, "ok", good, "text", text, "remedy",
-			good ? "" : remedy));
-	command_say(d->call, "%-12s %-4s %s%s%s", check, good ? "ok" : "BAD", text, good ? "" : "; ",
-		good ? "" : remedy);
+		json_pack("{s:s, s:b, s:s, s:s}", "check", check, "ok", good, "text", text,
+			"remedy", good ? "" : remedy));
+	command_say(d->call, "%-12s %-4s %s%s%s", check, good ? "ok" : "BAD", text,
+		good ? "" : "; ", good ? "" : remedy);
 }
 
 static void
@@ -42,7 +42,8 @@ check_monitor(struct doctor *d)
 {
 	bool up = commands_ask(d->call, call_new("status"), ASK_MS, &d->status) == 0;
 
-	tell(d, "monitor", up, up ? "answers" : "does not answer", "start it: mainstay run --state DIR");
+	tell(d, "monitor", up, up ? "answers" : "does not answer",
+		"start it: mainstay run --state DIR");
 }
 
 static void
@@ -52,10 +53,11 @@ check_clock(struct doctor *d)
 	json_int_t offset = json_integer_value(json_object_get(hub, "clock_offset_ms"));
 	uint64_t now = clock_now_us();
 	char text[96], when[CLOCK_TEXT_MAX];
-	bool past = now > UINT64_C(1767225600) * CLOCK_US_PER_S; /* 2026: this program is not older */
+	bool past =
+		now > UINT64_C(1767225600) * CLOCK_US_PER_S; /* 2026: this program is not older */
 
-	(void)snprintf(text, sizeof(text), "%s, the hub's differs by %lld ms", clock_format(when, now),
-		(long long)offset);
+	(void)snprintf(text, sizeof(text), "%s, the hub's differs by %lld ms",
+		clock_format(when, now), (long long)offset);
 	tell(d, "clock", past && offset < OFFSET_MAX_MS && offset > -OFFSET_MAX_MS, text,
 		"set the clock (NTP): signatures and windows go by it");
 }
@@ -92,8 +94,8 @@ check_cgroups(struct doctor *d)
 	struct statfs fs;
 	bool v2 = statfs("/sys/fs/cgroup", &fs) == 0 && (unsigned long)fs.f_type == CGROUP2_MAGIC;
 
-	tell(d, "cgroups", v2 || access("/sys/fs/cgroup/memory", F_OK) == 0, v2 ? "version 2" : "version 1",
-		"mount cgroups, or run without memory limits");
+	tell(d, "cgroups", v2 || access("/sys/fs/cgroup/memory", F_OK) == 0,
+		v2 ? "version 2" : "version 1", "mount cgroups, or run without memory limits");
 }
 
 static bool
@@ -133,16 +135,18 @@ check_hub(struct doctor *d)
 	}
 	(void)snprintf(full, sizeof(full), "%s/healthz", url);
 	(void)snprintf(ca, sizeof(ca), "%s/ca.pem", d->call->paths.etc);
-	r = http_perform(&(struct http_request){ .method = "GET", .url = full,
+	r = http_perform(&(struct http_request){ .method = "GET",
+				 .url = full,
 				 .ca_file = access(ca, R_OK) == 0 ? ca : NULL },
 		&reply);
 	if (r == 0)
-		(void)snprintf(text, sizeof(text), "%s answered %ld in %u ms", full, reply.status, reply.used_ms);
+		(void)snprintf(text, sizeof(text), "%s answered %ld in %u ms", full, reply.status,
+			reply.used_ms);
 	else
 		(void)snprintf(text, sizeof(text), "%s: %s", full, reply.error);
 	tell(d, reply.tls_failed ? "tls" : "hub", r == 0 && reply.status < 500, text,
-		reply.tls_failed ? "give the CA: mainstay enrol ... --ca FILE" :
-				   "check DNS, the firewall and the proxy");
+		reply.tls_failed ? "give the CA: mainstay enrol ... --ca FILE"
+				 : "check DNS, the firewall and the proxy");
 }
 
 int

@@ -26,10 +26,10 @@
 enum {
 	ASK_MS = 30 * 1000,
 	CA_MAX = 64 * 1024,
-	TRIES = 4,             /* of a POST that something else than the hub answered */
+	TRIES = 4, /* of a POST that something else than the hub answered */
 	PAUSE_MS = 500,
-	BUSY_TRIES = 40,       /* while the courier comes up */
-	ROUNDS_MAX = 300,      /* of metadata: root rotations are one each */
+	BUSY_TRIES = 40,  /* while the courier comes up */
+	ROUNDS_MAX = 300, /* of metadata: root rotations are one each */
 	METADATA_MAX = 5 * 1000 * 1000,
 };
 
@@ -37,11 +37,17 @@ const struct command_option commands_enrol_options[] = {
 	{ .name = "card", .value = "FILE", .help = "the vendor's card" },
 	{ .name = "token-file", .value = "F", .help = "the enrolment token; - is stdin" },
 	{ .name = "show", .help = "print what would be agreed to; nothing is sent" },
-	{ .name = "accept", .value = "sha256:HEX", .help = "agree to the card with this fingerprint" },
+	{ .name = "accept",
+		.value = "sha256:HEX",
+		.help = "agree to the card with this fingerprint" },
 	{ .name = "proxy", .value = "URL", .help = "the way out, kept for later" },
-	{ .name = "ca", .value = "FILE", .help = "the CA of the hub or of a TLS-opening proxy (PEM), kept for later" },
+	{ .name = "ca",
+		.value = "FILE",
+		.help = "the CA of the hub or of a TLS-opening proxy (PEM), kept for later" },
 	{ .name = "file", .value = "OUT", .help = "write the request instead of sending it" },
-	{ .name = "answer", .value = "IN", .help = "the hub's answer to such a request, as curl -i prints it" },
+	{ .name = "answer",
+		.value = "IN",
+		.help = "the hub's answer to such a request, as curl -i prints it" },
 	{ 0 },
 };
 
@@ -161,7 +167,8 @@ find_header(const struct httpsig_message *m, const char *name)
 }
 
 static void
-param_header(struct call_request *req, const char *param, const struct httpsig_message *m, const char *name)
+param_header(struct call_request *req, const char *param, const struct httpsig_message *m,
+	const char *name)
 {
 	const struct httpsig_header *h = find_header(m, name);
 
@@ -169,8 +176,8 @@ param_header(struct call_request *req, const char *param, const struct httpsig_m
 }
 
 static int
-finish(struct enrolling *e, const char *nonce, const struct httpsig_message *m, const void *body, size_t len,
-	json_t **ret)
+finish(struct enrolling *e, const char *nonce, const struct httpsig_message *m, const void *body,
+	size_t len, json_t **ret)
 {
 	struct call_request *req = call_new("enrol.finish");
 
@@ -203,8 +210,8 @@ relay_problem(const struct httpsig_message *m, const void *body, size_t len)
 
 /* One POST.  REASON_UNREACHABLE: no answer, or one that is not the hub's. */
 static int
-post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply, struct httpsig_message *m,
-	struct httpsig_header *headers)
+post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
+	struct httpsig_message *m, struct httpsig_header *headers)
 {
 	const char *body = commands_text(begun, "body"), *nonce = commands_text(begun, "nonce");
 	const char *proxy = commands_text(begun, "proxy");
@@ -213,22 +220,31 @@ post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply, st
 	int r;
 
 	(void)snprintf(line, sizeof(line), "%s: %s", ENROL_WIRE_NONCE_HEADER, nonce);
-	r = http_perform(&(struct http_request){ .method = "POST", .url = commands_text(begun, "url"),
-				 .headers = lines, .body = body, .body_len = strlen(body), .ca_file = e->ca,
-				 .proxy = *proxy ? proxy : NULL, .max_reply = ENROL_WIRE_REPLY_MAX },
+	r = http_perform(&(struct http_request){ .method = "POST",
+				 .url = commands_text(begun, "url"),
+				 .headers = lines,
+				 .body = body,
+				 .body_len = strlen(body),
+				 .ca_file = e->ca,
+				 .proxy = *proxy ? proxy : NULL,
+				 .max_reply = ENROL_WIRE_REPLY_MAX },
 		reply);
 	if (r == REASON_UNREACHABLE || r == REASON_TOO_LARGE)
 		return REFUSE(REASON_UNREACHABLE, commands_text(begun, "url"), "%s", reply->error);
 	if (r)
 		return FAULT(r);
 	for (size_t i = 0; i < reply->n_headers; i++)
-		headers[i] = (struct httpsig_header){ reply->headers[i].name, reply->headers[i].value };
-	*m = (struct httpsig_message){ .status = (int)reply->status, .headers = headers,
-		.n_headers = reply->n_headers };
-	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, e->card->hub.reply, NULL);
+		headers[i] =
+			(struct httpsig_header){ reply->headers[i].name, reply->headers[i].value };
+	*m = (struct httpsig_message){
+		.status = (int)reply->status, .headers = headers, .n_headers = reply->n_headers
+	};
+	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, e->card->hub.reply,
+		NULL);
 	if (r > 0)
 		return REFUSE(REASON_UNREACHABLE, commands_text(begun, "url"),
-			"something answered %ld without the hub's signature (a proxy?)", reply->status);
+			"something answered %ld without the hub's signature (a proxy?)",
+			reply->status);
 	return FAULT(r);
 }
 
@@ -248,7 +264,8 @@ post(struct enrolling *e, const json_t *begun, json_t **ret)
 		if (r == 0 && m.status != 200)
 			return relay_problem(&m, reply.body.data, reply.body.len);
 		if (r == 0)
-			return finish(e, commands_text(begun, "nonce"), &m, reply.body.data, reply.body.len, ret);
+			return finish(e, commands_text(begun, "nonce"), &m, reply.body.data,
+				reply.body.len, ret);
 	}
 	return r;
 }
@@ -261,8 +278,11 @@ get_file(struct enrolling *e, const char *proxy, const char *file, struct http_r
 	int r;
 
 	(void)snprintf(url, sizeof(url), "%s/tuf/%s", e->card->hub.url, file);
-	r = http_perform(&(struct http_request){ .method = "GET", .url = url, .ca_file = e->ca,
-				 .proxy = *proxy ? proxy : NULL, .max_reply = METADATA_MAX },
+	r = http_perform(&(struct http_request){ .method = "GET",
+				 .url = url,
+				 .ca_file = e->ca,
+				 .proxy = *proxy ? proxy : NULL,
+				 .max_reply = METADATA_MAX },
 		reply);
 	if (r == 0 && reply->status != 200 && reply->status != 404)
 		r = REFUSE(REASON_UNREACHABLE, url, "answered %ld", reply->status);
@@ -275,10 +295,13 @@ feed_metadata(struct enrolling *e, const char *proxy)
 	SCOPED_JSON *answer = NULL;
 	int r = commands_ask(e->call, call_new("update.metadata"), ASK_MS, &answer);
 
-	for (unsigned i = 0; r == 0 && i < ROUNDS_MAX && !json_is_true(json_object_get(answer, "current")); i++) {
+	for (unsigned i = 0;
+		r == 0 && i < ROUNDS_MAX && !json_is_true(json_object_get(answer, "current"));
+		i++) {
 		SCOPED(http_reply_done) struct http_reply reply = { 0 };
 		struct call_request *req;
-		const char *file = json_string_value(json_array_get(json_object_get(answer, "need"), 0));
+		const char *file =
+			json_string_value(json_array_get(json_object_get(answer, "need"), 0));
 		json_t *next = NULL;
 
 		if (!file)
@@ -303,7 +326,7 @@ is_recorded(struct enrolling *e)
 	SCOPED_JSON *status = NULL;
 
 	return commands_ask(e->call, call_new("status"), ASK_MS, &status) == 0 &&
-	       json_is_true(json_object_get(json_object_get(status, "hub"), "recorded"));
+		json_is_true(json_object_get(json_object_get(status, "hub"), "recorded"));
 }
 
 static int
@@ -319,10 +342,12 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 	(void)json_object_set_new(answer, "recorded", json_boolean(recorded));
 	if (e->call->json)
 		return command_print_json("Enrolment", STEAL(answer));
-	command_say(e->call, "%s of %s: %s", commands_text(answer, "site"), commands_text(answer, "customer"),
-		recorded ? "enrolled, and an engineer of the vendor vouches for it" :
-		accepted ? "accepted; the site record will be checked once the vendor's metadata is here" :
-			   "enrolled; an engineer of the vendor has to accept it now");
+	command_say(e->call, "%s of %s: %s", commands_text(answer, "site"),
+		commands_text(answer, "customer"),
+		recorded	   ? "enrolled, and an engineer of the vendor vouches for it"
+			: accepted ? "accepted; the site record will be checked once the vendor's "
+				     "metadata is here"
+				   : "enrolled; an engineer of the vendor has to accept it now");
 	command_say(e->call, "All three switches are as they were; see mainstay status.");
 	return 0;
 }
@@ -341,14 +366,17 @@ write_request(struct enrolling *e, const json_t *begun, const char *out)
 	if (r < 0)
 		return FAULT(r);
 	command_say(e->call, "On a machine that reaches the hub:");
-	command_say(e->call, "  curl -si -H 'Content-Type: application/json' -H '%s: %s' --data-binary @%s %s > answer",
-		ENROL_WIRE_NONCE_HEADER, commands_text(begun, "nonce"), out, commands_text(begun, "url"));
+	command_say(e->call,
+		"  curl -si -H 'Content-Type: application/json' -H '%s: %s' --data-binary @%s %s > "
+		"answer",
+		ENROL_WIRE_NONCE_HEADER, commands_text(begun, "nonce"), out,
+		commands_text(begun, "url"));
 	command_say(e->call, "then here: mainstay enrol --answer answer");
 	if (!e->call->json)
 		return 0;
 	return command_print_json("EnrolmentRequest",
-		json_pack("{s:s, s:s, s:s}", "file", out, "url", commands_text(begun, "url"), "nonce",
-			commands_text(begun, "nonce")));
+		json_pack("{s:s, s:s, s:s}", "file", out, "url", commands_text(begun, "url"),
+			"nonce", commands_text(begun, "nonce")));
 }
 
 /* "HTTP/1.1 200 OK", header lines, an empty line, the body. */
@@ -359,8 +387,10 @@ parse_answer(char *text, struct httpsig_message *m, struct httpsig_header *heade
 	const char *status = strchr(text, ' ');
 
 	if (strncmp(text, "HTTP/", 5) != 0 || !at || !status || status > at)
-		return REFUSE(REASON_MALFORMED, "--answer", "is not an answer as curl -i prints it");
-	*m = (struct httpsig_message){ .status = (int)strtol(status + 1, NULL, 10), .headers = headers };
+		return REFUSE(REASON_MALFORMED, "--answer",
+			"is not an answer as curl -i prints it");
+	*m = (struct httpsig_message){ .status = (int)strtol(status + 1, NULL, 10),
+		.headers = headers };
 	for (at++; *at && *at != '\n' && strncmp(at, "\r\n", 2) != 0;) {
 		char *end = strchr(at, '\n'), *colon = strchr(at, ':');
 

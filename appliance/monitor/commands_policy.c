@@ -93,7 +93,9 @@ run_diff(struct command_call *call)
 	int r = absolute(call, path);
 
 	r = r ?: ask_diff(call, path, &answer);
-	return r ?: print_changes(call, "PolicyDiff", answer, "no difference to the policy in force");
+	return r
+		?: print_changes(call, "PolicyDiff", answer,
+			   "no difference to the policy in force");
 }
 
 /* One owner's signature; those of several --key go into one envelope. */
@@ -127,7 +129,9 @@ sign_all(struct command_call *call, const char *path, struct buf *out)
 	r = ask_diff(call, path, &diff);
 	r = r ?: commands_ask(call, call_new("status"), ASK_MS, &status);
 	r = r ?: json_put_u64(payload, "v", 1);
-	r = r ?: json_put_text(payload, "site", commands_text(json_object_get(status, "appliance"), "site"));
+	r = r
+		?: json_put_text(payload, "site",
+			   commands_text(json_object_get(status, "appliance"), "site"));
 	r = r ?: json_put_text(payload, "kind", "policy");
 	r = r ?: json_put_text(payload, "digest", commands_text(diff, "digest"));
 	r = r ?: json_put_time(payload, "time", clock_now_us());
@@ -216,23 +220,40 @@ run_explain(struct command_call *call)
 }
 
 static const struct command_option apply_options[] = {
-	{ .name = "key", .value = "F", .repeated = true,
+	{ .name = "key",
+		.value = "F",
+		.repeated = true,
 		.help = "an owner's SSH key, where the policy in force names owners" },
 	{ 0 },
 };
 
 const struct command commands_policy[] = {
-	{ .name = "policy check", .args = "[FILE]", .max = 1, .summary = "is the file right?",
-		.examples = "mainstay policy check policy.yaml", .run = run_check },
-	{ .name = "policy apply", .args = "[FILE]", .max = 1, .options = apply_options,
+	{ .name = "policy check",
+		.args = "[FILE]",
+		.max = 1,
+		.summary = "is the file right?",
+		.examples = "mainstay policy check policy.yaml",
+		.run = run_check },
+	{ .name = "policy apply",
+		.args = "[FILE]",
+		.max = 1,
+		.options = apply_options,
 		.summary = "put it in force, showing what changes",
-		.examples = "mainstay policy apply /etc/mainstay/policy.yaml", .run = run_apply },
-	{ .name = "policy explain", .args = "REQUEST", .min = 1, .max = 1,
+		.examples = "mainstay policy apply /etc/mainstay/policy.yaml",
+		.run = run_apply },
+	{ .name = "policy explain",
+		.args = "REQUEST",
+		.min = 1,
+		.max = 1,
 		.summary = "what would be decided, and by which rules",
 		.details = "REQUEST is a request's id, or SERVICE/OPERATION/RISK.",
-		.examples = "mainstay policy explain redis/restart/change", .run = run_explain },
-	{ .name = "policy diff", .args = "[FILE]", .max = 1,
+		.examples = "mainstay policy explain redis/restart/change",
+		.run = run_explain },
+	{ .name = "policy diff",
+		.args = "[FILE]",
+		.max = 1,
 		.summary = "what the file would change of the policy in force",
-		.examples = "mainstay policy diff", .run = run_diff },
+		.examples = "mainstay policy diff",
+		.run = run_diff },
 	{ 0 },
 };

@@ -22,13 +22,15 @@ enum { STEP_MS = 10 * 60 * 1000, LINES = 200, TAIL_MAX = 1024 * 1024, FOLLOW_MS 
 static int
 run_list(struct command_call *call)
 {
-	static const char *const columns[] = { "name", "version", "channel", "state", "health", NULL };
+	static const char *const columns[] = { "name", "version", "channel", "state", "health",
+		NULL };
 	SCOPED_JSON *answer = NULL;
 	int r = commands_ask(call, call_new("service.list"), STEP_MS, &answer);
 
 	if (r)
 		return r;
-	return command_print_items(call, "Services", json_incref(json_object_get(answer, "items")), columns);
+	return command_print_items(call, "Services", json_incref(json_object_get(answer, "items")),
+		columns);
 }
 
 static int
@@ -84,7 +86,8 @@ run_set(struct command_call *call)
 	if (call->json)
 		return command_print_json("ServiceSet", STEAL(answer));
 	command_say(call, "%s",
-		*commands_text(answer, "difference") ? commands_text(answer, "difference") : "no difference");
+		*commands_text(answer, "difference") ? commands_text(answer, "difference")
+						     : "no difference");
 	if (json_is_true(json_object_get(answer, "restarted")))
 		command_say(call, "%s was restarted", call->operands[0]);
 	return 0;
@@ -169,7 +172,8 @@ open_log(const struct command_call *call, int *ret_fd)
 
 	if (!token_name_ok(name))
 		return REFUSE(REASON_USAGE, name, "is no service's name");
-	(void)snprintf(path, sizeof(path), "%s/services/%s/log/%s.log", call->paths.lib, name, name);
+	(void)snprintf(path, sizeof(path), "%s/services/%s/log/%s.log", call->paths.lib, name,
+		name);
 	*ret_fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (*ret_fd < 0)
 		return REFUSE(REASON_NOT_FOUND, name, "it has written no log here");
@@ -198,8 +202,8 @@ run_logs(struct command_call *call)
 		(void)poll(NULL, 0, FOLLOW_MS);
 		r = say_from(call, fd, &at);
 		/* Rotated: the rest of the old one is out, go on with the new one. */
-		if (r == 0 && open_log(call, &next) == 0 && fstat(fd, &here) == 0 && fstat(next, &there) == 0 &&
-			here.st_ino != there.st_ino) {
+		if (r == 0 && open_log(call, &next) == 0 && fstat(fd, &here) == 0 &&
+			fstat(next, &there) == 0 && here.st_ino != there.st_ino) {
 			close(fd);
 			fd = STEAL_FD(next);
 			at = 0;
@@ -220,19 +224,46 @@ static const struct command_option logs_options[] = {
 };
 
 const struct command commands_service[] = {
-	{ .name = "service list", .summary = "which services there are, and how they are",
-		.examples = "mainstay service list", .run = run_list },
-	{ .name = "service start", .args = "NAME", .min = 1, .max = 1, .summary = "start it",
-		.examples = "mainstay service start redis", .run = run_start },
-	{ .name = "service stop", .args = "NAME", .min = 1, .max = 1,
+	{ .name = "service list",
+		.summary = "which services there are, and how they are",
+		.examples = "mainstay service list",
+		.run = run_list },
+	{ .name = "service start",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "start it",
+		.examples = "mainstay service start redis",
+		.run = run_start },
+	{ .name = "service stop",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
 		.summary = "stop it; it stays stopped until it is started",
-		.examples = "mainstay service stop redis", .run = run_stop },
-	{ .name = "service restart", .args = "NAME", .min = 1, .max = 1, .summary = "stop and start it",
-		.examples = "mainstay service restart redis", .run = run_restart },
-	{ .name = "service set", .args = "NAME KNOB=VALUE...", .min = 2, .max = COMMAND_OPERANDS_MAX,
-		.options = set_options, .summary = "turn its knobs; an empty VALUE gives the default back",
-		.examples = "mainstay service set redis maxmemory=256mb --diff", .run = run_set },
-	{ .name = "service logs", .args = "NAME", .min = 1, .max = 1, .options = logs_options,
-		.summary = "what it wrote", .examples = "mainstay service logs redis --follow", .run = run_logs },
+		.examples = "mainstay service stop redis",
+		.run = run_stop },
+	{ .name = "service restart",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "stop and start it",
+		.examples = "mainstay service restart redis",
+		.run = run_restart },
+	{ .name = "service set",
+		.args = "NAME KNOB=VALUE...",
+		.min = 2,
+		.max = COMMAND_OPERANDS_MAX,
+		.options = set_options,
+		.summary = "turn its knobs; an empty VALUE gives the default back",
+		.examples = "mainstay service set redis maxmemory=256mb --diff",
+		.run = run_set },
+	{ .name = "service logs",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.options = logs_options,
+		.summary = "what it wrote",
+		.examples = "mainstay service logs redis --follow",
+		.run = run_logs },
 	{ 0 },
 };

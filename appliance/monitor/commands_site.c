@@ -76,8 +76,9 @@ say_status(const struct command_call *call, const json_t *s)
 		command_say(call, "%-12s %s", "last contact", commands_text(hub, "last_contact"));
 	say_switches(call, json_object_get(s, "switches"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
-		command_say(call, "%-12s %s %s, %s, health %s", "service", commands_text(item, "name"),
-			commands_text(item, "version"), paint(call, commands_text(item, "state")),
+		command_say(call, "%-12s %s %s, %s, health %s", "service",
+			commands_text(item, "name"), commands_text(item, "version"),
+			paint(call, commands_text(item, "state")),
 			paint(call, commands_text(item, "health")));
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
 		command_say(call, "%-12s %s, pid %lld", "daemon", commands_text(item, "name"),
@@ -89,8 +90,8 @@ say_status(const struct command_call *call, const json_t *s)
 	say_words(call, "not enforced", json_object_get(s, "not_enforced"));
 	json_array_foreach(json_object_get(s, "pending"), i, item)
 		command_say(call, "%-12s %s %s: %s", "waits", commands_text(item, "kind"),
-			*commands_text(item, "service") ? commands_text(item, "service") :
-							  commands_text(item, "id"),
+			*commands_text(item, "service") ? commands_text(item, "service")
+							: commands_text(item, "id"),
 			commands_text(item, "text"));
 }
 
@@ -110,14 +111,16 @@ run_status(struct command_call *call)
 
 /* --- on and off ---------------------------------------------------------------------------------- */
 static int
-each_switch(const char *name, int (*fn)(const struct paths *, enum switch_name), const struct paths *paths)
+each_switch(const char *name, int (*fn)(const struct paths *, enum switch_name),
+	const struct paths *paths)
 {
 	bool all = strcmp(name, "all") == 0;
 	enum switch_name which = SWITCH_TELEMETRY;
 	int r = 0;
 
 	if (!all && !switch_parse(&which, name))
-		return REFUSE(REASON_USAGE, name, "is no switch: telemetry, updates, remote or all");
+		return REFUSE(REASON_USAGE, name,
+			"is no switch: telemetry, updates, remote or all");
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
 		if (all || i == which)
 			r = fn(paths, (enum switch_name)i);
@@ -177,12 +180,14 @@ run_off(struct command_call *call)
 		return print_switches(call, answer);
 	if (r != REASON_UNREACHABLE)
 		return r;
-	command_say(call, "off: the files in %s/off hold; the monitor does not answer and records it later",
+	command_say(call,
+		"off: the files in %s/off hold; the monitor does not answer and records it later",
 		call->paths.etc);
 	switches = json_object();
 	for (unsigned i = 0; i < SWITCH_MAX; i++)
 		if (switch_off_file(&call->paths, (enum switch_name)i))
-			(void)json_object_set_new(switches, switch_text((enum switch_name)i), json_false());
+			(void)json_object_set_new(switches, switch_text((enum switch_name)i),
+				json_false());
 	answer = json_pack("{s:o, s:b}", "switches", switches, "recorded", false);
 	if (call->json)
 		return command_print_json("Switches", answer);
@@ -237,27 +242,49 @@ run_leave(struct command_call *call)
 
 /* --- table --------------------------------------------------------------------------------------- */
 static const struct command_option leave_options[] = {
-	{ .name = "export", .value = "DIR", .help = "write the audit log and its signed head there first" },
+	{ .name = "export",
+		.value = "DIR",
+		.help = "write the audit log and its signed head there first" },
 	{ 0 },
 };
 
 const struct command commands_site[] = {
-	{ .name = "status", .summary = "how the appliance and its services are",
-		.examples = "mainstay status\nmainstay status --json", .run = run_status },
-	{ .name = "on", .args = "telemetry|updates|remote|all", .min = 1, .max = 1,
-		.summary = "let it leave or come in", .examples = "mainstay on telemetry", .run = run_on },
-	{ .name = "off", .args = "telemetry|updates|remote|all", .min = 1, .max = 1,
-		.summary = "stop it, at once, also while the monitor hangs", .examples = "mainstay off remote",
+	{ .name = "status",
+		.summary = "how the appliance and its services are",
+		.examples = "mainstay status\nmainstay status --json",
+		.run = run_status },
+	{ .name = "on",
+		.args = "telemetry|updates|remote|all",
+		.min = 1,
+		.max = 1,
+		.summary = "let it leave or come in",
+		.examples = "mainstay on telemetry",
+		.run = run_on },
+	{ .name = "off",
+		.args = "telemetry|updates|remote|all",
+		.min = 1,
+		.max = 1,
+		.summary = "stop it, at once, also while the monitor hangs",
+		.examples = "mainstay off remote",
 		.run = run_off },
-	{ .name = "enrol", .summary = "introduce this site to a vendor",
-		.details = "--show prints what you would agree to and sends nothing.  Compare the fingerprint with "
+	{ .name = "enrol",
+		.summary = "introduce this site to a vendor",
+		.details = "--show prints what you would agree to and sends nothing.  Compare the "
+			   "fingerprint with "
 			   "the vendor's by another way, then repeat with --accept.",
-		.examples = "mainstay enrol --card vendor.card --token-file token --show\n"
-			    "mainstay enrol --card vendor.card --token-file token --accept sha256:HEX",
-		.options = commands_enrol_options, .run = commands_enrol },
-	{ .name = "leave", .summary = "forget the vendor; services go on running", .options = leave_options,
-		.examples = "mainstay leave --export /root/mainstay-log", .run = run_leave },
-	{ .name = "doctor", .summary = "look for what keeps the appliance from working",
-		.examples = "mainstay doctor", .run = commands_doctor },
+		.examples =
+			"mainstay enrol --card vendor.card --token-file token --show\n"
+			"mainstay enrol --card vendor.card --token-file token --accept sha256:HEX",
+		.options = commands_enrol_options,
+		.run = commands_enrol },
+	{ .name = "leave",
+		.summary = "forget the vendor; services go on running",
+		.options = leave_options,
+		.examples = "mainstay leave --export /root/mainstay-log",
+		.run = run_leave },
+	{ .name = "doctor",
+		.summary = "look for what keeps the appliance from working",
+		.examples = "mainstay doctor",
+		.run = commands_doctor },
 	{ 0 },
 };

@@ -28,7 +28,7 @@ static const uint64_t day_us = 24 * 3600 * CLOCK_US_PER_S;
 
 struct courier {
 	struct monitor *m;
-	json_t *daemon;        /* the courier's key, signed by the site */
+	json_t *daemon;	       /* the courier's key, signed by the site */
 	uint64_t not_after_us; /* of it */
 	char ca[CA_MAX + 1];   /* the customer's CA, PEM; "" for the system's */
 };
@@ -42,7 +42,8 @@ load_ca(struct courier *c)
 	SCOPED(scope_close) int fd = open(c->m->paths.etc, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	c->ca[0] = '\0';
-	if (fd >= 0 && fs_read(fd, "ca.pem", CA_MAX, &b) == 0 && b.len > 0 && !memchr(b.data, '\0', b.len))
+	if (fd >= 0 && fs_read(fd, "ca.pem", CA_MAX, &b) == 0 && b.len > 0 &&
+		!memchr(b.data, '\0', b.len))
 		memcpy(c->ca, b.data, b.len + 1);
 }
 
@@ -54,7 +55,8 @@ renew_daemon(struct courier *c)
 	json_t *envelope = NULL;
 	int r;
 
-	if (!m->site.key || !m->site.has_courier || (c->daemon && now + RENEW_DAYS * day_us < c->not_after_us))
+	if (!m->site.key || !m->site.has_courier ||
+		(c->daemon && now + RENEW_DAYS * day_us < c->not_after_us))
 		return 0;
 	r = enrol_site_daemon(&envelope, m->site.site, m->site.courier,
 		now + ENROL_WIRE_DAEMON_DAYS * day_us, m->site.key);
@@ -144,12 +146,14 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, co
 	int r;
 
 	if (!m->site.card)
-		return REFUSE(REASON_NOT_FOUND, "reply", "the site is not enrolled: no hub is known");
+		return REFUSE(REASON_NOT_FOUND, "reply",
+			"the site is not enrolled: no hub is known");
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		const char *value = monitor_call_text(call, names[i].param);
 
 		if (value && value[0])
-			headers[msg.n_headers++] = (struct httpsig_header){ names[i].header, value };
+			headers[msg.n_headers++] =
+				(struct httpsig_header){ names[i].header, value };
 	}
 	r = monitor_call_u64(call, "status", 999, &status);
 	if (r)

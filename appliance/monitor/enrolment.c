@@ -21,7 +21,6 @@
 #include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
 
-
 /* One enrol.begin while its card is with the judge. */
 struct begin {
 	struct monitor *m;
@@ -52,7 +51,8 @@ read_begin(struct begin *b, const struct monitor_call *call)
 		return REFUSE(REASON_MALFORMED, "token", "is not of the agreed form");
 	if (strncmp(accept, prefix, sizeof(prefix) - 1) != 0 ||
 		!hex_decode(b->accept, sizeof(b->accept), accept + sizeof(prefix) - 1))
-		return REFUSE(REASON_USAGE, "--accept", "must be the card's fingerprint, sha256:HEX");
+		return REFUSE(REASON_USAGE, "--accept",
+			"must be the card's fingerprint, sha256:HEX");
 	if (proxy && strlen(proxy) >= sizeof(b->proxy))
 		return REFUSE(REASON_USAGE, "--proxy", "is too long");
 	(void)snprintf(b->token.site, sizeof(b->token.site), "%s", site);
@@ -74,7 +74,8 @@ check_card(const struct begin *b, const json_t *answer, struct card **ret)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (memcmp(card->fingerprint, b->accept, 32) != 0)
-		return REFUSE(REASON_ALTERED, "vendor.card", "its fingerprint is sha256:%s, not the accepted one",
+		return REFUSE(REASON_ALTERED, "vendor.card",
+			"its fingerprint is sha256:%s, not the accepted one",
 			hex_encode(text, card->fingerprint, 32));
 	*ret = STEAL(card);
 	return 0;
@@ -90,7 +91,8 @@ check_standing(const struct begin *b, const struct card *card)
 		return 0;
 	if (strcmp(s->site, b->token.site) != 0 || strcmp(s->customer, b->token.customer) != 0 ||
 		memcmp(s->card->fingerprint, card->fingerprint, 32) != 0)
-		return REFUSE(REASON_CONFLICT, s->site, "is enrolled already; `mainstay leave` first");
+		return REFUSE(REASON_CONFLICT, s->site,
+			"is enrolled already; `mainstay leave` first");
 	return 0;
 }
 
@@ -107,13 +109,14 @@ make_request(struct begin *b, json_t **ret)
 
 	r = enrol_site_daemon(&daemon, s->site, s->courier,
 		now + ENROL_WIRE_DAEMON_DAYS * 24 * 3600 * CLOCK_US_PER_S, s->key);
-	r = r ?: enrol_site_request(&body, &b->token, s->key, ed25519_public(s->audit_key), daemon,
-			platform_text(), now);
+	r = r
+		?: enrol_site_request(&body, &b->token, s->key, ed25519_public(s->audit_key),
+			   daemon, platform_text(), now);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	(void)snprintf(url, sizeof(url), "%s%s", s->card->hub.url, ENROL_WIRE_PATH);
-	*ret = json_pack("{s:s, s:s, s:s, s:s}", "url", url, "body", buf_text(&body), "nonce", s->nonce,
-		"proxy", s->proxy);
+	*ret = json_pack("{s:s, s:s, s:s, s:s}", "url", url, "body", buf_text(&body), "nonce",
+		s->nonce, "proxy", s->proxy);
 	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
@@ -149,7 +152,8 @@ on_begin(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)arg;
 	if (!m->site.has_courier)
-		return REFUSE(REASON_BUSY, "courier", "has not come up yet; its key belongs into the enrolment");
+		return REFUSE(REASON_BUSY, "courier",
+			"has not come up yet; its key belongs into the enrolment");
 	card = monitor_call_body(call, &len);
 	if (len == 0)
 		return REFUSE(REASON_USAGE, "--card", "is empty");
@@ -209,7 +213,8 @@ offer_record(struct monitor *m, json_t *envelope)
 {
 	if (monitor_recorded(m))
 		return 0;
-	return m->people ? take_record(m, envelope) : site_keep_pending(&m->site, m->dir_fd, envelope);
+	return m->people ? take_record(m, envelope)
+			 : site_keep_pending(&m->site, m->dir_fd, envelope);
 }
 
 static int
@@ -238,7 +243,8 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 	int r;
 
 	(void)arg;
-	if (!(changes & MONITOR_CHANGE_PEOPLE) || !m->people || !m->site.pending || monitor_recorded(m))
+	if (!(changes & MONITOR_CHANGE_PEOPLE) || !m->people || !m->site.pending ||
+		monitor_recorded(m))
 		return;
 	pending = json_incref(m->site.pending);
 	r = take_record(m, pending);
@@ -263,8 +269,9 @@ take_answer(struct monitor *m, struct monitor_call *call, bool *ret_accepted)
 	(void)snprintf(object, sizeof(object), "%s of %s", m->site.site, m->site.customer);
 	if (first) {
 		r = audit_set_site(m->audit, m->site.site);
-		r = r ?: monitor_leaf(m, "enrol", monitor_call_actor(call), object, m->site.card->fingerprint,
-				REASON_NONE);
+		r = r
+			?: monitor_leaf(m, "enrol", monitor_call_actor(call), object,
+				   m->site.card->fingerprint, REASON_NONE);
 		r = r ?: site_enrolled(&m->site, m->dir_fd);
 	}
 	if (r == 0 && answer.record)
@@ -293,9 +300,10 @@ on_finish(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	monitor_changed(m, MONITOR_CHANGE_RECORD);
-	monitor_answer(call, json_pack("{s:s, s:s, s:s, s:b}", "site", m->site.site, "customer",
-				     m->site.customer, "status", accepted ? "accepted" : "pending", "recorded",
-				     monitor_recorded(m)));
+	monitor_answer(call,
+		json_pack("{s:s, s:s, s:s, s:b}", "site", m->site.site, "customer",
+			m->site.customer, "status", accepted ? "accepted" : "pending", "recorded",
+			monitor_recorded(m)));
 	return 0;
 }
 

@@ -51,7 +51,8 @@ load(struct epoch *ret, int run_fd)
 	SCOPED_JSON *doc = NULL;
 	uint8_t raw[16];
 
-	if (fs_read(run_fd, file, b.max, &b) != 0 || json_read(&doc, b.data, b.len, b.max, file) != 0 ||
+	if (fs_read(run_fd, file, b.max, &b) != 0 ||
+		json_read(&doc, b.data, b.len, b.max, file) != 0 ||
 		json_members(doc, fields, ARRAY_LEN(fields), &in, file) != 0 ||
 		!hex_decode(raw, sizeof(raw), in.epoch))
 		return false;

@@ -10,11 +10,11 @@
 #include <sys/types.h>
 
 struct epoch {
-	char text[33];       /* 32 hex digits */
+	char text[33]; /* 32 hex digits */
 	char boot_id[40];
 	uint64_t dev, ino;   /* of the lib folder */
 	uint64_t audit_size; /* the log was at least so long */
-	bool renewed;        /* by epoch_open(): what was there did not fit */
+	bool renewed;	     /* by epoch_open(): what was there did not fit */
 };
 
 /* Read run_fd/epoch; where there is none or it does not fit what is now, make a new one and write it.

@@ -27,17 +27,17 @@ struct monitor_verb {
 struct monitor {
 	sd_event *loop;
 	struct paths paths;
-	struct spawner *spawner;     /* borrowed; may be NULL */
+	struct spawner *spawner; /* borrowed; may be NULL */
 	struct identity id;
-	int lib_fd, dir_fd, run_fd;  /* lib, lib/monitor, run */
+	int lib_fd, dir_fd, run_fd; /* lib, lib/monitor, run */
 
 	struct site site;
 	struct epoch epoch;
 	uint64_t floor_us;
-	uint64_t offset_at_us;       /* when the courier last had contact; 0: never */
-	int64_t offset_ms;           /* the hub's clock minus ours, a hint */
+	uint64_t offset_at_us; /* when the courier last had contact; 0: never */
+	int64_t offset_ms;     /* the hub's clock minus ours, a hint */
 	struct switch_record switches;
-	bool seen_on[SWITCH_MAX];    /* as the modules were last told */
+	bool seen_on[SWITCH_MAX]; /* as the modules were last told */
 	struct policy *policy;
 	struct people *people;
 	struct audit *audit;
@@ -59,7 +59,7 @@ struct monitor {
 	} modules[MONITOR_MODULES_MAX];
 	size_t n_modules;
 
-	unsigned changes;            /* not yet told */
+	unsigned changes; /* not yet told */
 	struct loop_timer *tell, *tick;
 };
 

@@ -21,9 +21,9 @@ struct job {
 	enum judge_kind kind;
 	char name[256];
 	int in_fd, out_fd;
-	struct frame_conn *conn;  /* NULL while it waits */
+	struct frame_conn *conn; /* NULL while it waits */
 	struct loop_timer *limit;
-	pid_t pid;                /* 0 until the spawner told */
+	pid_t pid; /* 0 until the spawner told */
 	judge_done_fn *done;
 	void *arg;
 	struct job *next;
@@ -31,10 +31,10 @@ struct job {
 
 struct judge_queue {
 	struct monitor *m;
-	struct job *jobs;         /* in order of arrival; the first ones run */
+	struct job *jobs; /* in order of arrival; the first ones run */
 	size_t n_jobs, n_running;
-	size_t n_spawning;        /* answers of the spawner that are still to come */
-	bool closed;              /* lives on for those only */
+	size_t n_spawning; /* answers of the spawner that are still to come */
+	bool closed;	   /* lives on for those only */
 	struct loop_timer *kick;
 };
 
@@ -111,7 +111,9 @@ on_limit(void *arg)
 
 	if (job->pid > 0)
 		(void)spawn_kill(job->queue->m->spawner, job->pid, SIGKILL, NULL, NULL);
-	finish(job, REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %d s", (int)JUDGE_TIME_S),
+	finish(job,
+		REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %d s",
+			(int)JUDGE_TIME_S),
 		NULL);
 }
 
@@ -207,13 +209,16 @@ monitor_judge(struct monitor *m, enum judge_kind kind, const char *name, const v
 	int r;
 
 	if (len > JUDGE_INPUT_MAX)
-		return REFUSE(REASON_TOO_LARGE, name, "%zu bytes, of at most %d", len, (int)JUDGE_INPUT_MAX);
+		return REFUSE(REASON_TOO_LARGE, name, "%zu bytes, of at most %d", len,
+			(int)JUDGE_INPUT_MAX);
 	if (!m->spawner || q->n_jobs >= JUDGE_QUEUE_MAX)
 		return REFUSE(REASON_BUSY, name, "the judge cannot take more work now");
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return FAULT(-ENOMEM);
-	*job = (struct job){ .queue = q, .kind = kind, .in_fd = -1, .out_fd = -1, .done = done, .arg = arg };
+	*job = (struct job){
+		.queue = q, .kind = kind, .in_fd = -1, .out_fd = -1, .done = done, .arg = arg
+	};
 	(void)snprintf(job->name, sizeof(job->name), "%s", name);
 	r = fs_memfd(&job->in_fd, "judge", p, len);
 	job->out_fd = memfd_create("judge", MFD_CLOEXEC);

@@ -54,8 +54,8 @@ int judge_serve(int fd);
  * its refusal (relayed, refuse_last()), or a fault (it crashed, ran too long, or there is no spawner).
  * Returns 0, REASON_BUSY where the queue is full, or a fault; done does not run then. */
 typedef void judge_done_fn(int r, const json_t *answer, void *arg);
-int monitor_judge(struct monitor *m, enum judge_kind kind, const char *name, const void *p, size_t len,
-	judge_done_fn *done, void *arg);
+int monitor_judge(struct monitor *m, enum judge_kind kind, const char *name, const void *p,
+	size_t len, judge_done_fn *done, void *arg);
 
 struct judge_queue;
 int judge_queue_new(struct judge_queue **ret, struct monitor *m);

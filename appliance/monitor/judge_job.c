@@ -131,7 +131,8 @@ job_index(const char *name, const void *p, size_t len, struct buf *out)
 int
 judge_job(enum judge_kind kind, const char *name, const void *p, size_t len, struct buf *out)
 {
-	static int (*const jobs[JUDGE_KIND_MAX])(const char *, const void *, size_t, struct buf *) = {
+	static int (*const jobs[JUDGE_KIND_MAX])(const char *, const void *, size_t,
+		struct buf *) = {
 		[JUDGE_TUF] = job_tuf,
 		[JUDGE_CARD] = job_tuf, /* a card is signed in TUF's form */
 		[JUDGE_POLICY] = job_policy,

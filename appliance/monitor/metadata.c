@@ -19,7 +19,7 @@
 
 enum {
 	WANTS_MAX = 80,
-	REFRESH_MAX_S = 600,  /* a refresh that the courier does not feed is begun anew */
+	REFRESH_MAX_S = 600, /* a refresh that the courier does not feed is begun anew */
 	TARGET_MAX = 8 * 1024 * 1024,
 };
 
@@ -27,17 +27,17 @@ enum {
 
 struct metadata {
 	struct monitor *m;
-	int incoming_fd;              /* lib/incoming; -1 until the courier made it */
-	struct tuf_client *current;   /* of the last complete refresh */
-	struct tuf_client *next;      /* the refresh under way */
-	uint64_t begun_us;            /* boot time */
-	char *targets[WANTS_MAX];     /* people first; owned */
+	int incoming_fd;	    /* lib/incoming; -1 until the courier made it */
+	struct tuf_client *current; /* of the last complete refresh */
+	struct tuf_client *next;    /* the refresh under way */
+	uint64_t begun_us;	    /* boot time */
+	char *targets[WANTS_MAX];   /* people first; owned */
 	size_t n_targets;
 
-	struct monitor_call *call;    /* the call that is being worked on; held */
-	json_t *names, *absent;       /* of it, not yet used up */
-	struct buf bytes;             /* of the document that the judge has */
-	struct tuf_want want;         /* which it is */
+	struct monitor_call *call; /* the call that is being worked on; held */
+	json_t *names, *absent;	   /* of it, not yet used up */
+	struct buf bytes;	   /* of the document that the judge has */
+	struct tuf_want want;	   /* which it is */
 };
 
 static void step(struct metadata *d);
@@ -68,8 +68,8 @@ answer(struct metadata *d, int r, json_t *take_need)
 	if (r)
 		d->next = tuf_client_free(d->next);
 	if (r == 0)
-		doc = json_pack("{s:o?, s:b}", "need", take_need ? take_need : json_array(), "current",
-			take_need == NULL);
+		doc = json_pack("{s:o?, s:b}", "need", take_need ? take_need : json_array(),
+			"current", take_need == NULL);
 	else
 		json_decref(take_need);
 	monitor_answer_result(call, r, doc);
@@ -106,14 +106,15 @@ read_incoming(struct metadata *d, const char *file, size_t cap, struct buf *out)
 	if (monitor_call_role(d->call) == CALL_ROLE_CONTROL)
 		return read_body(d, file, cap, out);
 	if (d->incoming_fd < 0)
-		d->incoming_fd = openat(d->m->lib_fd, "incoming", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		d->incoming_fd = openat(d->m->lib_fd, "incoming",
+			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (d->incoming_fd < 0)
 		return REFUSE(REASON_NOT_FOUND, "incoming", "the courier has fetched nothing yet");
 	(void)snprintf(path, sizeof(path), "tuf/%s", file);
 	fd = beneath_open(d->incoming_fd, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
-		return REFUSE(REASON_NOT_FOUND, file, "the courier names it, but cannot be opened: %s",
-			strerror(-fd));
+		return REFUSE(REASON_NOT_FOUND, file,
+			"the courier names it, but cannot be opened: %s", strerror(-fd));
 	r = fs_read_fd(fd, cap, out);
 	if (r > 0)
 		return REFUSE(r, file, "what the courier fetched cannot be read");
@@ -166,7 +167,9 @@ step_want(struct metadata *d)
 	buf_done(&d->bytes);
 	d->bytes = BUF_MAX(d->want.cap);
 	r = read_incoming(d, d->want.file, d->want.cap, &d->bytes);
-	r = r ?: monitor_judge(d->m, JUDGE_TUF, d->want.file, d->bytes.data, d->bytes.len, on_split, d);
+	r = r
+		?: monitor_judge(d->m, JUDGE_TUF, d->want.file, d->bytes.data, d->bytes.len,
+			   on_split, d);
 	if (r)
 		answer(d, r, NULL);
 }
@@ -203,8 +206,9 @@ take_people(struct metadata *d, const void *p, size_t len)
 		return FAULT(r);
 	}
 	/* It lives 30 days at most, and it exists: so this much time has passed. */
-	(void)monitor_raise_floor(m, people_expires_us(people) -
-		PEOPLE_LIFE_MAX_DAYS * UINT64_C(24) * 3600 * CLOCK_US_PER_S);
+	(void)monitor_raise_floor(m,
+		people_expires_us(people) -
+			PEOPLE_LIFE_MAX_DAYS * UINT64_C(24) * 3600 * CLOCK_US_PER_S);
 	monitor_set_people(m, people);
 	return 0;
 }
@@ -223,7 +227,9 @@ look_at_target(struct metadata *d, const struct tuf_target *t, json_t *files)
 	if (take_name(d->absent, file))
 		return REFUSE(REASON_NOT_FOUND, t->path, "the hub does not have it");
 	fresh = take_name(d->names, file);
-	r = t->length > TARGET_MAX ? REFUSE(REASON_TOO_LARGE, t->path, "of at most %d bytes", (int)TARGET_MAX) : 0;
+	r = t->length > TARGET_MAX
+		? REFUSE(REASON_TOO_LARGE, t->path, "of at most %d bytes", (int)TARGET_MAX)
+		: 0;
 	if (r)
 		return r;
 	if (!fresh && !incoming_has(d, file))
@@ -281,7 +287,10 @@ step(struct metadata *d)
 		return;
 	}
 	if (!tuf_client_current(d->next)) {
-		answer(d, REFUSE(REASON_FREEZE, "metadata", "the refresh ended before it was current"), NULL);
+		answer(d,
+			REFUSE(REASON_FREEZE, "metadata",
+				"the refresh ended before it was current"),
+			NULL);
 		return;
 	}
 	files = json_array();
@@ -361,7 +370,8 @@ metadata_want(struct monitor *m, const char *target)
 		if (strcmp(d->targets[i], target) == 0)
 			return 0;
 	if (d->n_targets == WANTS_MAX)
-		return REFUSE(REASON_TOO_LARGE, target, "more than %d targets are wanted", (int)WANTS_MAX);
+		return REFUSE(REASON_TOO_LARGE, target, "more than %d targets are wanted",
+			(int)WANTS_MAX);
 	d->targets[d->n_targets] = strdup(target);
 	if (!d->targets[d->n_targets])
 		return FAULT(-ENOMEM);
@@ -428,5 +438,7 @@ metadata_init(struct monitor *m)
 	r = monitor_add_module(m, &module, d);
 	r = r ?: metadata_want(m, PEOPLE_TARGET);
 	load_people(m);
-	return r ?: monitor_register_verb(m, "update.metadata", CALL_ROLE_COURIER | CALL_ROLE_CONTROL, on_metadata, d);
+	return r
+		?: monitor_register_verb(m, "update.metadata",
+			   CALL_ROLE_COURIER | CALL_ROLE_CONTROL, on_metadata, d);
 }

@@ -151,7 +151,8 @@ on_tick(void *arg)
 	if (epoch_advance(&m->epoch, m->run_fd, audit_size(m->audit)) < 0)
 		log_warning("the epoch's file cannot be written");
 	if (loop_after(&m->tick, m->loop, TICK_MS, on_tick, m) < 0)
-		(void)sd_event_exit(m->loop, -ENOMEM); /* without its tick it would only seem alive */
+		(void)sd_event_exit(m->loop,
+			-ENOMEM); /* without its tick it would only seem alive */
 }
 
 int
@@ -309,7 +310,8 @@ int
 monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope)
 {
 	if (!m->site.key)
-		return REFUSE(REASON_NOT_FOUND, message_word(type), "the site has no key: it is not enrolled");
+		return REFUSE(REASON_NOT_FOUND, message_word(type),
+			"the site has no key: it is not enrolled");
 	return envelope_seal(ret_envelope, type, payload, m->site.key);
 }
 
@@ -335,8 +337,8 @@ static bool
 class_is_on(const struct monitor *m, const char *class)
 {
 	if (strcmp(class, "audit") == 0)
-		return monitor_switch_on(m, SWITCH_TELEMETRY) || monitor_switch_on(m, SWITCH_UPDATES) ||
-		       monitor_switch_on(m, SWITCH_REMOTE);
+		return monitor_switch_on(m, SWITCH_TELEMETRY) ||
+			monitor_switch_on(m, SWITCH_UPDATES) || monitor_switch_on(m, SWITCH_REMOTE);
 	if (strcmp(class, "result") == 0)
 		return monitor_switch_on(m, SWITCH_REMOTE);
 	if (strcmp(class, "update") == 0)
@@ -384,11 +386,13 @@ monitor_notify(struct monitor *m, const char *event, const char *text)
 
 /* --- verbs and modules --------------------------------------------------------------------------- */
 int
-monitor_register_verb(struct monitor *m, const char *verb, unsigned roles, monitor_verb_fn *fn, void *arg)
+monitor_register_verb(struct monitor *m, const char *verb, unsigned roles, monitor_verb_fn *fn,
+	void *arg)
 {
 	if (m->n_verbs == MONITOR_VERBS_MAX)
 		return FAULT(-ENOBUFS);
-	m->verbs[m->n_verbs++] = (struct monitor_verb){ .verb = verb, .roles = roles, .fn = fn, .arg = arg };
+	m->verbs[m->n_verbs++] =
+		(struct monitor_verb){ .verb = verb, .roles = roles, .fn = fn, .arg = arg };
 	return 0;
 }
 

@@ -30,9 +30,9 @@
 
 struct identity; /* service/identity.h */
 struct monitor;
-struct people;   /* tuf/people.h */
-struct policy;   /* policy/policy.h */
-struct spawner;  /* service/spawn.h */
+struct people;	/* tuf/people.h */
+struct policy;	/* policy/policy.h */
+struct spawner; /* service/spawn.h */
 
 enum {
 	MONITOR_EPOCH_SIZE = 16,
@@ -43,8 +43,9 @@ enum {
 /* --- life, for cmd/mainstayd.c and tests -------------------------------------------------------------- */
 struct monitor_setup {
 	const struct paths *paths;
-	sd_event *loop;          /* referenced */
-	struct spawner *spawner; /* borrowed, outlives the monitor; NULL: jobs and services are refused busy */
+	sd_event *loop; /* referenced */
+	struct spawner *
+		spawner; /* borrowed, outlives the monitor; NULL: jobs and services are refused busy */
 	const struct identity *identity; /* which uid each role has; copied */
 };
 
@@ -69,11 +70,12 @@ int monitor_raise_floor(struct monitor *m, uint64_t us);
  * permit. */
 bool monitor_clock_doubtful(const struct monitor *m);
 
-bool monitor_enrolled(const struct monitor *m); /* site id and keys exist */
-bool monitor_recorded(const struct monitor *m); /* and an engineer's site record has verified */
-const char *monitor_site(const struct monitor *m);     /* "" before enrolment */
+bool monitor_enrolled(const struct monitor *m);	   /* site id and keys exist */
+bool monitor_recorded(const struct monitor *m);	   /* and an engineer's site record has verified */
+const char *monitor_site(const struct monitor *m); /* "" before enrolment */
 const char *monitor_customer(const struct monitor *m); /* "" before enrolment */
-const char *monitor_epoch(const struct monitor *m);    /* 32 hex digits; constant while the process lives */
+const char *
+monitor_epoch(const struct monitor *m); /* 32 hex digits; constant while the process lives */
 struct spawner *monitor_spawner(struct monitor *m);
 const struct identity *monitor_identity(const struct monitor *m);
 
@@ -92,7 +94,8 @@ const json_t *monitor_hub(const struct monitor *m);
 /* --- saying things ------------------------------------------------------------------------------------- */
 /* Make the envelope of payload, signed by the site key; the caller's.  Returns 0, REASON_NOT_FOUND before
  * enrolment (logged), what envelope_seal() refuses, or a fault. */
-int monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope);
+int monitor_sign(struct monitor *m, enum message type, const json_t *payload,
+	json_t **ret_envelope);
 
 /* Append a leaf to the audit log; it is on the disk when this returns.  kind is one of interfaces.md's;
  * object, digest (32 bytes) and actor may be NULL.  Returns 0 or a fault: then what it was about must not
@@ -136,7 +139,8 @@ const char *monitor_call_text(const struct monitor_call *call, const char *name)
 /* The same, refusing (REASON_USAGE) where it is absent. */
 int monitor_call_need(const struct monitor_call *call, const char *name, const char **ret);
 /* Absent: ret keeps its value.  Refuses what is no number or above max with REASON_USAGE. */
-int monitor_call_u64(const struct monitor_call *call, const char *name, uint64_t max, uint64_t *ret);
+int monitor_call_u64(const struct monitor_call *call, const char *name, uint64_t max,
+	uint64_t *ret);
 /* The n-th parameter, for lists: false beyond the last. */
 bool monitor_call_param(const struct monitor_call *call, size_t n, const char **ret_name,
 	const char **ret_value);
@@ -163,24 +167,27 @@ void monitor_call_hold(struct monitor_call *call, monitor_gone_fn *gone, void *a
  * or NULL, borrowed.  done runs exactly once, perhaps before this returns: r as monitor_answer_result's, answer
  * borrowed. */
 typedef void monitor_done_fn(int r, const json_t *answer, void *arg);
-void monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, const json_t *params,
-	const void *body, size_t len, monitor_done_fn *done, void *arg);
+void monitor_call_inside(struct monitor *m, enum call_role role, const char *verb,
+	const json_t *params, const void *body, size_t len, monitor_done_fn *done, void *arg);
 
 /* --- modules --------------------------------------------------------------------------------------------- */
 enum monitor_change {
-	MONITOR_CHANGE_SWITCH = 1 << 0,  /* a switch went on or off (or its off file came or went) */
+	MONITOR_CHANGE_SWITCH = 1 << 0, /* a switch went on or off (or its off file came or went) */
 	MONITOR_CHANGE_POLICY = 1 << 1,
 	MONITOR_CHANGE_PEOPLE = 1 << 2,
-	MONITOR_CHANGE_RECORD = 1 << 3,  /* enrolled, recorded or left */
+	MONITOR_CHANGE_RECORD = 1 << 3,	 /* enrolled, recorded or left */
 	MONITOR_CHANGE_SERVICE = 1 << 4, /* a service's state or release; see services.h */
-	MONITOR_CHANGE_METADATA = 1 << 5, /* the trusted repository metadata is current again; see metadata.h */
+	MONITOR_CHANGE_METADATA = 1
+		<< 5, /* the trusted repository metadata is current again; see metadata.h */
 };
 
 /* Hooks; each may be NULL. */
 struct monitor_module {
 	const char *name;
-	int (*start)(struct monitor *m, void *arg); /* once, before the sockets open; a result != 0 ends the start */
-	void (*changed)(struct monitor *m, unsigned changes, void *arg); /* MONITOR_CHANGE_ bits, from the loop */
+	int (*start)(struct monitor *m,
+		void *arg); /* once, before the sockets open; a result != 0 ends the start */
+	void (*changed)(struct monitor *m, unsigned changes,
+		void *arg); /* MONITOR_CHANGE_ bits, from the loop */
 	void (*tick)(struct monitor *m, uint64_t now_us, void *arg); /* about once a second */
 	/* Add to the status object: append to .pending (always there), set members of your own; see
 	 * interfaces.md for the pinned ones.  Borrowed. */

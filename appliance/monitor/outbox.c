@@ -90,7 +90,8 @@ outbox_close(struct outbox *o)
 
 int
 outbox_put(struct outbox *o, const char *stream, const char *class, const char *path,
-	const char *content_type, const void *body, size_t len, uint64_t now_us, uint64_t *ret_sequence)
+	const char *content_type, const void *body, size_t len, uint64_t now_us,
+	uint64_t *ret_sequence)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
 	struct ledger_entry e = { .time_us = now_us, .body = body, .body_len = len };

@@ -16,7 +16,8 @@ struct outbox *outbox_close(struct outbox *o);
 /* Append; durable on return.  Returns 0, REASON_NO_SPACE, REASON_TOO_LARGE or REASON_NOT_FOUND (no such stream;
  * all logged), or a fault. */
 int outbox_put(struct outbox *o, const char *stream, const char *class, const char *path,
-	const char *content_type, const void *body, size_t len, uint64_t now_us, uint64_t *ret_sequence);
+	const char *content_type, const void *body, size_t len, uint64_t now_us,
+	uint64_t *ret_sequence);
 
 /* The hub has committed everything up to sequence. */
 int outbox_committed(struct outbox *o, const char *stream, uint64_t sequence);

@@ -35,8 +35,8 @@ check_owner(const struct monitor *m, int fd, const char *path)
 	if (st.st_uid != 0 && st.st_uid != m->id.uid[IDENTITY_MONITOR])
 		return REFUSE(REASON_WRONG_ROLE, path, "belongs to uid %u", st.st_uid);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return REFUSE(REASON_WRONG_ROLE, path, "others may write it (mode %03o); chmod go-w",
-			st.st_mode & 0777);
+		return REFUSE(REASON_WRONG_ROLE, path,
+			"others may write it (mode %03o); chmod go-w", st.st_mode & 0777);
 	return 0;
 }
 
@@ -111,7 +111,8 @@ check_owners(const struct monitor *m, const struct policy *next, const void *bod
 	if (n == 0)
 		return 0;
 	if (len == 0)
-		return REFUSE(REASON_NOT_APPROVED, "policy", "%u of its %zu owners must sign: --key FILE", k, n);
+		return REFUSE(REASON_NOT_APPROVED, "policy",
+			"%u of its %zu owners must sign: --key FILE", k, n);
 	r = envelope_open(&e, MESSAGE_OWNER, body, len);
 	r = r ?: check_payload(m, e, policy_digest(next));
 	if (r)
@@ -119,7 +120,8 @@ check_owners(const struct monitor *m, const struct policy *next, const void *bod
 	for (size_t i = 0; i < n; i++)
 		signed_by += is_signed_by(e, policy_owner(m->policy, i));
 	if (signed_by < k)
-		return REFUSE(REASON_THRESHOLD, "policy", "%u of %u owners signed it", signed_by, k);
+		return REFUSE(REASON_THRESHOLD, "policy", "%u of %u owners signed it", signed_by,
+			k);
 	return 0;
 }
 
@@ -249,8 +251,9 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	rules = json_array();
 	for (size_t i = 0; i < a.n_rules && i < POLICY_MATCHES_MAX; i++)
 		(void)json_array_append_new(rules, json_integer(a.rules[i]));
-	monitor_answer(call, json_pack("{s:s, s:o, s:s, s:o}", "decision", policy_decision_text(a.decision),
-				     "rules", rules, "text", why, "approvers", approver_names(m, &a)));
+	monitor_answer(call,
+		json_pack("{s:s, s:o, s:s, s:o}", "decision", policy_decision_text(a.decision),
+			"rules", rules, "text", why, "approvers", approver_names(m, &a)));
 	return 0;
 }
 

@@ -22,8 +22,8 @@ struct order {
 	struct monitor *m;
 	struct monitor_call *call;
 	char service[SERVICES_NAME_MAX + 1];
-	char *difference;   /* of set; owned */
-	bool restart;       /* of set: a knob that needs it changed */
+	char *difference; /* of set; owned */
+	bool restart;	  /* of set: a knob that needs it changed */
 	int (*step)(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 };
 
@@ -104,8 +104,9 @@ write_stopped(const struct order *o, bool stopped)
 	SCOPED(scope_close) int etc = -1;
 	int r = read_text(o->m, &etc, &old);
 
-	r = r ?: cluster_member(&new, buf_text(&old), old.len, o->service, "stopped",
-			stopped ? "true" : NULL);
+	r = r
+		?: cluster_member(&new, buf_text(&old), old.len, o->service, "stopped",
+			   stopped ? "true" : NULL);
 	/* What only the lock still knows has no line in the file. */
 	if (r == REASON_NOT_FOUND)
 		return 0;
@@ -194,8 +195,8 @@ static void
 answer_set(struct order *o, int r, bool restarted)
 {
 	monitor_answer_result(o->call, r,
-		json_pack("{s:s, s:s, s:b}", "service", o->service, "difference", o->difference, "restarted",
-			restarted));
+		json_pack("{s:s, s:s, s:b}", "service", o->service, "difference", o->difference,
+			"restarted", restarted));
 	order_free(o);
 }
 
@@ -210,8 +211,8 @@ on_set_read(int r, void *arg)
 {
 	struct order *o = arg;
 	struct services_state state = { 0 };
-	bool runs = services_find(o->m, o->service, &state) && strcmp(state.state, "stopped") != 0 &&
-		    state.release[0];
+	bool runs = services_find(o->m, o->service, &state) &&
+		strcmp(state.state, "stopped") != 0 && state.release[0];
 
 	if (r || !o->restart || !runs) {
 		answer_set(o, r, false);

@@ -117,7 +117,8 @@ services_definition(struct monitor *m, const char *name, struct definition **ret
 	if (!active)
 		return REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
 	/* Written by activation alone, from what was signed. */
-	(void)snprintf(path, sizeof(path), "%s/store/%s.definition.json", m->paths.lib, active->release);
+	(void)snprintf(path, sizeof(path), "%s/store/%s.definition.json", m->paths.lib,
+		active->release);
 	r = fs_read(AT_FDCWD, path, DEFINITION_BYTES_MAX, &b);
 	if (r > 0)
 		return REFUSE(r, name, "the definition of its release cannot be read");
@@ -372,7 +373,9 @@ read_cluster(struct services *s)
 		r = 0; /* an empty cluster */
 	if (r > 0)
 		return REFUSE(r, "cluster.yaml", "cannot be read");
-	r = r ?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len, on_cluster, s);
+	r = r
+		?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len,
+			   on_cluster, s);
 	if (r == 0)
 		s->reading = s->wanted;
 	return r < 0 ? FAULT(r) : r;
@@ -415,7 +418,9 @@ services_reload_then(struct monitor *m, services_read_fn *fn, void *arg)
 		free(w);
 		return r;
 	}
-	*w = (struct services_waiter){ .fn = fn, .arg = arg, .generation = s->wanted, .next = s->waiters };
+	*w = (struct services_waiter){
+		.fn = fn, .arg = arg, .generation = s->wanted, .next = s->waiters
+	};
 	s->waiters = w;
 	return 0;
 }

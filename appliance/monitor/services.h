@@ -13,15 +13,15 @@ enum { SERVICES_MAX = 64, SERVICES_NAME_MAX = 64 };
 
 struct services_state {
 	char name[SERVICES_NAME_MAX + 1];
-	char release[65];   /* hex of index.json, "" where none is active */
-	char version[65];   /* "7.0.15", "" */
-	char channel[33];   /* of cluster.yaml */
-	char state[12];     /* running stopped failed frozen starting */
-	char health[12];    /* passing failing unknown */
+	char release[65]; /* hex of index.json, "" where none is active */
+	char version[65]; /* "7.0.15", "" */
+	char channel[33]; /* of cluster.yaml */
+	char state[12];	  /* running stopped failed frozen starting */
+	char health[12];  /* passing failing unknown */
 	uint64_t since_us;
 	unsigned restarts;
 	int exit;
-	bool wanted;        /* it stands in cluster.yaml */
+	bool wanted; /* it stands in cluster.yaml */
 };
 
 size_t services_count(struct monitor *m);

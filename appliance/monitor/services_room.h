@@ -21,13 +21,13 @@ struct services_waiter {
 
 struct services {
 	struct monitor *m;
-	struct driver *driver;       /* NULL where there is no spawner */
-	struct cluster *cluster;     /* as last read; NULL before the first */
+	struct driver *driver;	 /* NULL where there is no spawner */
+	struct cluster *cluster; /* as last read; NULL before the first */
 	struct lock lock;
-	unsigned wanted, reading;    /* generations: asked for, with the judge (0: none) */
+	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
-	bool started;                /* what the lock names was started after the first reading */
-	int watch_fd;                /* inotify on run/shim */
+	bool started; /* what the lock names was started after the first reading */
+	int watch_fd; /* inotify on run/shim */
 	struct loop_watch *watch;
 };
 

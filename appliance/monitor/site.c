@@ -71,10 +71,14 @@ load_facts(struct site *s, int dir_fd)
 	static const struct json_field fields[] = {
 		{ "v", JSON_KIND_U64, .offset = offsetof(struct parts, v), .max = 1 },
 		{ "state", JSON_KIND_TEXT, .offset = offsetof(struct parts, state), .max = 16 },
-		{ "site", JSON_KIND_TEXT, .offset = offsetof(struct parts, site), .max = TOKEN_NAME_MAX - 1 },
-		{ "customer", JSON_KIND_TEXT, .offset = offsetof(struct parts, customer), .max = TOKEN_NAME_MAX - 1 },
-		{ "nonce", JSON_KIND_TEXT, .offset = offsetof(struct parts, nonce), .max = SITE_NONCE_MAX - 1 },
-		{ "proxy", JSON_KIND_TEXT0, .offset = offsetof(struct parts, proxy), .max = SITE_PROXY_MAX - 1 },
+		{ "site", JSON_KIND_TEXT, .offset = offsetof(struct parts, site),
+			.max = TOKEN_NAME_MAX - 1 },
+		{ "customer", JSON_KIND_TEXT, .offset = offsetof(struct parts, customer),
+			.max = TOKEN_NAME_MAX - 1 },
+		{ "nonce", JSON_KIND_TEXT, .offset = offsetof(struct parts, nonce),
+			.max = SITE_NONCE_MAX - 1 },
+		{ "proxy", JSON_KIND_TEXT0, .offset = offsetof(struct parts, proxy),
+			.max = SITE_PROXY_MAX - 1 },
 	};
 	SCOPED_JSON *doc = NULL;
 	int r = load_json(&doc, dir_fd, "site.json", FILE_MAX);
@@ -88,8 +92,8 @@ load_facts(struct site *s, int dir_fd)
 	(void)snprintf(s->customer, sizeof(s->customer), "%s", in.customer);
 	(void)snprintf(s->nonce, sizeof(s->nonce), "%s", in.nonce);
 	(void)snprintf(s->proxy, sizeof(s->proxy), "%s", in.proxy);
-	s->state = strcmp(in.state, states[SITE_STATE_ENROLLED]) == 0 ? SITE_STATE_ENROLLED :
-									SITE_STATE_BEGUN;
+	s->state = strcmp(in.state, states[SITE_STATE_ENROLLED]) == 0 ? SITE_STATE_ENROLLED
+								      : SITE_STATE_BEGUN;
 	return 0;
 }
 
@@ -102,8 +106,9 @@ load_card(struct site *s, int dir_fd)
 	if (r > 0)
 		return REFUSE(r, "card.json", "cannot be read");
 	r = r ?: card_read(&s->card, b.data, b.len);
-	r = r ?: note_key_make(&s->witness, s->card->hub.witness_name, NOTE_TYPE_COSIGNATURE,
-			s->card->hub.witness);
+	r = r
+		?: note_key_make(&s->witness, s->card->hub.witness_name, NOTE_TYPE_COSIGNATURE,
+			   s->card->hub.witness);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -220,8 +225,8 @@ site_keep_pending(struct site *s, int dir_fd, json_t *envelope)
 int
 site_leave(struct site *s, int dir_fd)
 {
-	static const char *const files[] = { "site.json", "card.json", "record.json", "pending.json",
-		"people.json", "site.key" };
+	static const char *const files[] = { "site.json", "card.json", "record.json",
+		"pending.json", "people.json", "site.key" };
 	int r = 0;
 
 	/* site.json first: without it the rest is nobody's. */

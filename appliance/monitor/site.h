@@ -23,15 +23,15 @@ struct site {
 	enum site_state state;
 	char site[TOKEN_NAME_MAX];
 	char customer[TOKEN_NAME_MAX];
-	char nonce[SITE_NONCE_MAX];   /* that the hub's answer to the enrolment must repeat */
-	char proxy[SITE_PROXY_MAX];   /* "" for none */
-	struct ed25519 *key;          /* the site key; NULL before enrol.begin */
-	struct ed25519 *audit_key;    /* there from the first start */
-	struct card *card;            /* NULL before enrol.begin */
-	struct note_key witness;      /* of the card */
-	json_t *record;               /* the verified site record; NULL before */
-	json_t *pending;              /* one that waits for the people document; NULL: none */
-	uint8_t courier[32];          /* the courier's public key, as it said hello; see has_courier */
+	char nonce[SITE_NONCE_MAX]; /* that the hub's answer to the enrolment must repeat */
+	char proxy[SITE_PROXY_MAX]; /* "" for none */
+	struct ed25519 *key;	    /* the site key; NULL before enrol.begin */
+	struct ed25519 *audit_key;  /* there from the first start */
+	struct card *card;	    /* NULL before enrol.begin */
+	struct note_key witness;    /* of the card */
+	json_t *record;		    /* the verified site record; NULL before */
+	json_t *pending;	    /* one that waits for the people document; NULL: none */
+	uint8_t courier[32]; /* the courier's public key, as it said hello; see has_courier */
 	bool has_courier;
 };
 

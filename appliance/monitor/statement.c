@@ -16,21 +16,21 @@
 enum {
 	EVERY_S = 10,
 	SOON_MS = 300,
-	WITNESS_GAP_S = 2,      /* between two heads */
+	WITNESS_GAP_S = 2,	 /* between two heads */
 	WITNESS_PATIENCE_S = 60, /* for an answer that was lost */
 	BYTES_MAX = 64 * 1024,
 };
 
 struct statements {
 	struct monitor *m;
-	uint64_t counter;       /* of the last statement */
-	uint64_t due_us;        /* boot time */
-	uint64_t head_us;       /* when the last head was sent; 0: never */
-	char *sent;             /* its checkpoint; owned */
-	bool waiting;           /* for the answer to it */
-	bool forked;            /* the witness has seen a longer log: no head of this one can be cosigned */
+	uint64_t counter; /* of the last statement */
+	uint64_t due_us;  /* boot time */
+	uint64_t head_us; /* when the last head was sent; 0: never */
+	char *sent;	  /* its checkpoint; owned */
+	bool waiting;	  /* for the answer to it */
+	bool forked; /* the witness has seen a longer log: no head of this one can be cosigned */
 	bool has_old;
-	uint64_t old;           /* where the witness said it stands, if not at our last cosigned head */
+	uint64_t old; /* where the witness said it stands, if not at our last cosigned head */
 };
 
 static bool
@@ -53,8 +53,8 @@ put_services(struct monitor *m, json_t *doc)
 	int r = json_object_set_new(doc, "services", list) < 0 ? -ENOMEM : 0;
 
 	for (size_t i = 0; r == 0 && services_at(m, i, &s); i++) {
-		json_t *item = json_pack("{s:s, s:s, s:s}", "name", s.name, "release", s.release, "channel",
-			s.channel);
+		json_t *item = json_pack("{s:s, s:s, s:s}", "name", s.name, "release", s.release,
+			"channel", s.channel);
 
 		r = json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
 	}
@@ -107,8 +107,9 @@ say(struct statements *s)
 	r = r ?: json_put_time(doc, "time", clock_now_us());
 	r = r ?: monitor_sign(m, MESSAGE_STATEMENT, doc, &envelope);
 	r = r ?: json_canonical(&b, envelope);
-	r = r ?: monitor_outbox(m, "heartbeat", telemetry ? "heartbeat" : "audit", "/v1/heartbeat",
-		"application/json", b.data, b.len);
+	r = r
+		?: monitor_outbox(m, "heartbeat", telemetry ? "heartbeat" : "audit",
+			   "/v1/heartbeat", "application/json", b.data, b.len);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -127,8 +128,9 @@ send_head(struct statements *s)
 		return r < 0 ? FAULT(r) : r;
 	witness_request(&b, old, &proof, checkpoint, strlen(checkpoint));
 	r = buf_error(&b);
-	r = r ?: monitor_outbox(m, "audit", "audit", "/witness/add-checkpoint",
-		"text/plain; charset=utf-8", b.data, b.len);
+	r = r
+		?: monitor_outbox(m, "audit", "audit", "/witness/add-checkpoint",
+			   "text/plain; charset=utf-8", b.data, b.len);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	free(s->sent);
@@ -161,7 +163,9 @@ fell_behind(struct statements *s, uint64_t size)
 		(unsigned long long)size, (unsigned long long)audit_size(m->audit));
 	s->forked = true;
 	r = epoch_renew(&m->epoch, m->run_fd);
-	r = r ?: monitor_leaf(m, "clone", "witness", "the log is behind its witness", NULL, REASON_ROLLBACK);
+	r = r
+		?: monitor_leaf(m, "clone", "witness", "the log is behind its witness", NULL,
+			   REASON_ROLLBACK);
 	monitor_statement_soon(m);
 	return FAULT(r);
 }

@@ -17,8 +17,9 @@ enum { ENFORCED_MAX = 4096 };
 static json_t *
 appliance(const struct monitor *m)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "version", MAINSTAY_VERSION, "platform", platform_text(),
-		"site", monitor_site(m), "customer", monitor_customer(m), "epoch", monitor_epoch(m));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "version", MAINSTAY_VERSION, "platform",
+		platform_text(), "site", monitor_site(m), "customer", monitor_customer(m), "epoch",
+		monitor_epoch(m));
 }
 
 /* last_contact is null until the hub answered in this process's life. */
@@ -62,9 +63,9 @@ daemons(const struct monitor *m)
 
 			if (e)
 				(void)json_array_append_new(out,
-					json_pack("{s:s, s:i, s:b, s:i}", "name", roster_role_name(e->role),
-						"pid", (int)e->pid, "ready", e->ready, "restarts",
-						(int)e->restarts));
+					json_pack("{s:s, s:i, s:b, s:i}", "name",
+						roster_role_name(e->role), "pid", (int)e->pid,
+						"ready", e->ready, "restarts", (int)e->restarts));
 		}
 	}
 	free(roster);
@@ -137,12 +138,13 @@ pending(const struct monitor *m)
 
 	if (m->site.state == SITE_STATE_BEGUN)
 		(void)json_array_append_new(out,
-			json_pack("{s:s, s:s}", "kind", "enrolment", "text", "the hub has not answered yet"));
+			json_pack("{s:s, s:s}", "kind", "enrolment", "text",
+				"the hub has not answered yet"));
 	if (m->site.state == SITE_STATE_ENROLLED && !monitor_recorded(m))
 		(void)json_array_append_new(out,
 			json_pack("{s:s, s:s}", "kind", "record", "text",
-				m->site.pending ? "the site record waits for the people document" :
-						  "no engineer has accepted the site yet"));
+				m->site.pending ? "the site record waits for the people document"
+						: "no engineer has accepted the site yet"));
 	return out;
 }
 

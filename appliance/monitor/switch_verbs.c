@@ -65,7 +65,8 @@ on_switch(struct monitor *m, struct monitor_call *call, void *arg)
 		return r;
 	all = strcmp(name, "all") == 0;
 	if (!all && !switch_parse(&which, name))
-		return REFUSE(REASON_USAGE, name, "is no switch: telemetry, updates, remote or all");
+		return REFUSE(REASON_USAGE, name,
+			"is no switch: telemetry, updates, remote or all");
 	if (strcmp(on, "true") != 0 && strcmp(on, "false") != 0)
 		return REFUSE(REASON_USAGE, "on", "must be true or false");
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 struct hours {
-	uint8_t days;        /* bit 0 Monday ... bit 6 Sunday: the days on which the span begins */
-	uint16_t from, to;   /* minutes of the day; to <= from: it ends on the next day */
+	uint8_t days;	   /* bit 0 Monday ... bit 6 Sunday: the days on which the span begins */
+	uint16_t from, to; /* minutes of the day; to <= from: it ends on the next day */
 };
 
 /* false where text is no such span. */

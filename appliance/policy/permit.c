@@ -47,15 +47,20 @@ permit_parse(struct permit *ret, const json_t *doc)
 {
 	static const struct json_field fields[] = {
 		{ "v", JSON_KIND_U64, .offset = offsetof(struct parts, v) },
-		{ "id", JSON_KIND_TEXT, .offset = offsetof(struct parts, id), .max = PERMIT_NAME_MAX },
+		{ "id", JSON_KIND_TEXT, .offset = offsetof(struct parts, id),
+			.max = PERMIT_NAME_MAX },
 		{ "request", JSON_KIND_SHA256, .offset = offsetof(struct parts, request) },
 		{ "plan", JSON_KIND_SHA256, .offset = offsetof(struct parts, plan) },
-		{ "decision", JSON_KIND_TEXT, .offset = offsetof(struct parts, decision), .max = 8 },
+		{ "decision", JSON_KIND_TEXT, .offset = offsetof(struct parts, decision),
+			.max = 8 },
 		{ "not_before", JSON_KIND_TIME, .offset = offsetof(struct parts, not_before) },
 		{ "expires", JSON_KIND_TIME, .offset = offsetof(struct parts, expires) },
-		{ "uses", JSON_KIND_U64, .offset = offsetof(struct parts, uses), .max = PERMIT_USES_MAX },
-		{ "approver", JSON_KIND_TEXT, .offset = offsetof(struct parts, approver), .max = PERMIT_NAME_MAX },
-		{ "reason", JSON_KIND_TEXT0, .offset = offsetof(struct parts, reason), .max = PERMIT_REASON_MAX },
+		{ "uses", JSON_KIND_U64, .offset = offsetof(struct parts, uses),
+			.max = PERMIT_USES_MAX },
+		{ "approver", JSON_KIND_TEXT, .offset = offsetof(struct parts, approver),
+			.max = PERMIT_NAME_MAX },
+		{ "reason", JSON_KIND_TEXT0, .offset = offsetof(struct parts, reason),
+			.max = PERMIT_REASON_MAX },
 	};
 	struct parts in = { 0 };
 	struct permit p = { 0 };
@@ -133,7 +138,8 @@ read_text(struct permit *ret, const struct permit_question *q, const char *text,
 	if (!json_is_canonical(doc, text + at, json_len))
 		return REFUSE(REASON_MALFORMED, operand, "its JSON is not canonical");
 	if (strlen(q->plan_text) != at - 1 || memcmp(q->plan_text, text, at - 1) != 0)
-		return REFUSE(REASON_ALTERED, operand, "the plan that was signed is not the plan of this site");
+		return REFUSE(REASON_ALTERED, operand,
+			"the plan that was signed is not the plan of this site");
 	if (memcmp(ret->request, q->request, 32) != 0)
 		return REFUSE(REASON_ALTERED, operand, "it is about another request");
 	if (memcmp(ret->plan, q->plan, 32) != 0)
@@ -150,7 +156,8 @@ check_approver(struct sshkey_public *ret_key, const struct permit_question *q, c
 	if (!a)
 		return REFUSE(REASON_UNKNOWN_KEY, name, "is no approver in the policy");
 	if (!policy_may_approve(q->policy, q->answer, name))
-		return REFUSE(REASON_WRONG_ROLE, name, "may not approve this: the policy names others");
+		return REFUSE(REASON_WRONG_ROLE, name,
+			"may not approve this: the policy names others");
 	r = sshkey_parse(ret_key, a->key, name);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
@@ -171,11 +178,12 @@ check_signature(const struct sshkey_public *key, const void *text, size_t len, c
 	if (sig_len == 0)
 		return REFUSE(REASON_UNSIGNED, operand, "there is no signature");
 	if (sig_len < sizeof(armour) - 1 || memcmp(sig, armour, sizeof(armour) - 1) != 0)
-		return sshsig_verify(sig, sig_len, key, message_namespace(MESSAGE_PERMIT), text, len,
-			operand);
+		return sshsig_verify(sig, sig_len, key, message_namespace(MESSAGE_PERMIT), text,
+			len, operand);
 	r = sshsig_dearmour(&blob, sig, sig_len, operand);
-	return r ?: sshsig_verify(blob.data, blob.len, key, message_namespace(MESSAGE_PERMIT), text,
-				    len, operand);
+	return r
+		?: sshsig_verify(blob.data, blob.len, key, message_namespace(MESSAGE_PERMIT), text,
+			   len, operand);
 }
 
 static int
@@ -187,7 +195,8 @@ check_times(const struct permit *p, const struct permit_question *q)
 		return REFUSE(REASON_NOT_YET_VALID, operand, "valid from %s",
 			clock_format(when, p->not_before));
 	if (q->now_us >= p->expires)
-		return REFUSE(REASON_EXPIRED, operand, "expired %s", clock_format(when, p->expires));
+		return REFUSE(REASON_EXPIRED, operand, "expired %s",
+			clock_format(when, p->expires));
 	if (q->used >= p->uses)
 		return REFUSE(REASON_REPLAYED, operand, "all %u uses are used", p->uses);
 	return 0;

@@ -26,9 +26,9 @@ struct permit {
 	char id[PERMIT_NAME_MAX + 1];
 	uint8_t request[32]; /* digest of the request's payload */
 	uint8_t plan[32];    /* digest of the plan's payload */
-	bool allow;          /* decision "allow"; else "deny" */
+	bool allow;	     /* decision "allow"; else "deny" */
 	uint64_t not_before, expires;
-	unsigned uses;       /* 1..PERMIT_USES_MAX */
+	unsigned uses; /* 1..PERMIT_USES_MAX */
 	char approver[PERMIT_NAME_MAX + 1];
 	char reason[PERMIT_REASON_MAX + 1]; /* may be "" */
 };
@@ -43,7 +43,7 @@ int permit_text(struct buf *out, const char *plan_text, const struct permit *per
 
 /* What the monitor itself knows of the request that waits. */
 struct permit_question {
-	const char *plan_text;       /* as rendered by the monitor */
+	const char *plan_text;	       /* as rendered by the monitor */
 	const uint8_t *request, *plan; /* digests */
 	uint64_t now_us;
 	const struct policy *policy;
@@ -51,7 +51,7 @@ struct permit_question {
 	/* Is it an engineer's key?  Such a key approves nothing. */
 	bool (*is_engineer)(const struct sshkey_public *key, void *arg);
 	void *arg;
-	unsigned used;               /* uses of this permit so far */
+	unsigned used; /* uses of this permit so far */
 };
 
 /* Verify a signed permit: text are the signed bytes, sig the SSHSIG (armoured or the binary blob).

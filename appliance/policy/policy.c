@@ -1,49 +1,11 @@
 #include "appliance/policy/policy.h"
 
-#include <errno.h>
-#include <openssl/sha.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/fault.h"
-#include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
-#include "appliance/policy/hours.h"
-#include "appliance/policy/policy_form.h"
-
-enum { LISTS = POLICY_FORM_HOURS + 1 };
-
-static const char operand[] = "policy";
-static const char everything[] = "*";
-
-/* A list of words that a question is held against; absent: matches everything. */
-struct list {
-	bool given;
-	size_t n;
-	const char **words; /* owned array, words borrowed from the document */
-};
-
-struct rule {
-	struct list lists[LISTS]; /* services, operations, risk, roles, engineers, hours */
-	struct list approvers;
-	struct hours *hours;      /* lists[POLICY_FORM_HOURS].n of them; owned */
-	enum policy_decision decision;
-};
-
-struct policy {
-	json_t *doc; /* owned; everything below borrows from it */
-	uint8_t digest[32];
-	struct rule *rules;
-	size_t n_rules;
-	struct policy_approver *approvers;
-	size_t n_approvers;
-	struct list owners;
-	unsigned k;
-	struct list notify;
-	const json_t *classes, *windows;
-};
+#include "appliance/base/scope.h"
+#include "appliance/policy/policy_room.h"
 
 static const char *const decision_texts[] = {
 	[POLICY_DENY] = "deny",
@@ -57,52 +19,8 @@ policy_decision_text(enum policy_decision d)
 	return decision_texts[d];
 }
 
-static enum policy_decision
-decision_of(const char *text)
-{
-	return text[0] == 'd' ? POLICY_DENY : text[1] == 's' ? POLICY_ASK : POLICY_ALLOW;
-}
-
-/* --- reading ------------------------------------------------------------------------------------- */
-static int
-check_word(const json_t *v, enum policy_form form, const char **ret)
-{
-	const char *s = json_string_value(v);
-	const char *wanted;
-
-	if (!s || strlen(s) != json_string_length(v))
-		return REFUSE(REASON_MALFORMED, operand, "%s: must be text", policy_form_name(form));
-	wanted = policy_form_check(form, s);
-	if (wanted)
-		return REFUSE(REASON_MALFORMED, operand, "%s: \"%s\" is not %s", policy_form_name(form),
-			s, wanted);
-	*ret = s;
-	return 0;
-}
-
-static int
-read_list(const json_t *v, enum policy_form form, struct list *ret)
-{
-	size_t n = json_array_size(v);
-	int r = 0;
-
-	if (!v)
-		return 0;
-	if (!json_is_array(v) || n == 0 || n > POLICY_FORM_LIST_MAX)
-		return REFUSE(REASON_MALFORMED, operand, "%s: must be a list of 1 to %d",
-			policy_form_name(form), (int)POLICY_FORM_LIST_MAX);
-	ret->words = calloc(n, sizeof(*ret->words));
-	if (!ret->words)
-		return FAULT(-ENOMEM);
-	ret->given = true;
-	ret->n = n;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = check_word(json_array_get(v, i), form, &ret->words[i]);
-	return r;
-}
-
-static bool
-list_has(const struct list *l, const char *word)
+bool
+policy_list_has(const struct policy_list *l, const char *word)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (strcmp(l->words[i], word) == 0)
@@ -110,283 +28,12 @@ list_has(const struct list *l, const char *word)
 	return false;
 }
 
-static int
-read_hours(struct rule *rule)
-{
-	const struct list *l = &rule->lists[POLICY_FORM_HOURS];
-
-	rule->hours = l->given ? calloc(l->n, sizeof(*rule->hours)) : NULL;
-	if (l->given && !rule->hours)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < l->n; i++)
-		if (!hours_parse(&rule->hours[i], l->words[i]))
-			return FAULT(-EINVAL); /* read_list() has checked its form */
-	return 0;
-}
-
-static int
-read_rule(struct policy *p, const json_t *obj, struct rule *rule)
-{
-	struct parts {
-		json_t *lists[LISTS], *approvers;
-		const char *decision;
-	} parts = { 0 };
-	static const struct json_field fields[] = {
-		{ "services", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_SERVICES]), 0 },
-		{ "operations", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_OPERATIONS]), 0 },
-		{ "risk", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_RISK]), 0 },
-		{ "roles", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_ROLES]), 0 },
-		{ "engineers", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_ENGINEERS]), 0 },
-		{ "hours", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_HOURS]), 0 },
-		{ "approvers", JSON_KIND_ARRAY, true, offsetof(struct parts, approvers), 0 },
-		{ "decision", JSON_KIND_TEXT, false, offsetof(struct parts, decision), 0 },
-	};
-	int r = json_members(obj, fields, ARRAY_LEN(fields), &parts, operand);
-
-	for (unsigned i = 0; r == 0 && i < LISTS; i++)
-		r = read_list(parts.lists[i], (enum policy_form)i, &rule->lists[i]);
-	r = r ?: read_list(parts.approvers, POLICY_FORM_APPROVERS, &rule->approvers);
-	r = r ?: check_word(json_object_get(obj, "decision"), POLICY_FORM_DECISION, &parts.decision);
-	r = r ?: read_hours(rule);
-	if (r)
-		return r;
-	rule->decision = decision_of(parts.decision);
-	if (rule->decision == POLICY_ALLOW && (!rule->lists[POLICY_FORM_OPERATIONS].given ||
-						      list_has(&rule->lists[POLICY_FORM_OPERATIONS], everything)))
-		return REFUSE(REASON_MALFORMED, operand, "a rule that allows must name its operations");
-	if (rule->approvers.given && rule->decision != POLICY_ASK)
-		return REFUSE(REASON_MALFORMED, operand, "approvers belong to a rule that asks");
-	for (size_t i = 0; i < rule->approvers.n; i++)
-		if (!policy_find_approver(p, rule->approvers.words[i]))
-			return REFUSE(REASON_MALFORMED, operand, "approvers: nobody is called \"%s\"",
-				rule->approvers.words[i]);
-	return 0;
-}
-
-static int
-read_rules(struct policy *p, const json_t *rules)
-{
-	size_t n = json_array_size(rules);
-	int r = 0;
-
-	p->rules = calloc(n + 1, sizeof(*p->rules));
-	if (!p->rules)
-		return FAULT(-ENOMEM);
-	p->n_rules = n;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = read_rule(p, json_array_get(rules, i), &p->rules[i]);
-	return r;
-}
-
-static int
-read_approvers(struct policy *p, const json_t *approvers)
-{
-	static const struct json_field fields[] = {
-		{ "name", JSON_KIND_TEXT, false, offsetof(struct policy_approver, name), POLICY_FORM_WORD_MAX },
-		{ "key", JSON_KIND_TEXT, false, offsetof(struct policy_approver, key), POLICY_KEY_MAX },
-	};
-	size_t n = json_array_size(approvers);
-
-	p->approvers = calloc(n + 1, sizeof(*p->approvers));
-	if (!p->approvers)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < n; i++) {
-		const json_t *obj = json_array_get(approvers, i);
-		struct policy_approver *a = &p->approvers[i];
-		int r = json_members(obj, fields, ARRAY_LEN(fields), a, operand);
-
-		r = r ?: check_word(json_object_get(obj, "name"), POLICY_FORM_NAME, &a->name);
-		r = r ?: check_word(json_object_get(obj, "key"), POLICY_FORM_KEY, &a->key);
-		if (r)
-			return r;
-		if (policy_find_approver(p, a->name))
-			return REFUSE(REASON_MALFORMED, operand, "approvers: two are called \"%s\"", a->name);
-		p->n_approvers++;
-	}
-	return 0;
-}
-
-static int
-read_owners(struct policy *p, const json_t *owners)
-{
-	struct parts {
-		uint64_t k;
-		json_t *keys;
-	} parts = { 0 };
-	static const struct json_field fields[] = {
-		{ "k", JSON_KIND_U64, false, offsetof(struct parts, k), POLICY_FORM_LIST_MAX },
-		{ "keys", JSON_KIND_ARRAY, false, offsetof(struct parts, keys), 0 },
-	};
-	int r;
-
-	if (!owners)
-		return 0;
-	r = json_members(owners, fields, ARRAY_LEN(fields), &parts, operand);
-	r = r ?: read_list(parts.keys, POLICY_FORM_KEY, &p->owners);
-	if (r)
-		return r;
-	if (parts.k < 1 || parts.k > p->owners.n)
-		return REFUSE(REASON_MALFORMED, operand, "owners: k must be from 1 to the number of keys");
-	for (size_t i = 0; i < p->owners.n; i++)
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(p->owners.words[i], p->owners.words[j]) == 0)
-				return REFUSE(REASON_MALFORMED, operand, "owners: the same key twice");
-	p->k = (unsigned)parts.k;
-	return 0;
-}
-
-static int
-check_classes(const json_t *classes)
-{
-	const char *name, *word;
-	json_t *v, *obj;
-
-	memcpy(&obj, &classes, sizeof(obj)); /* jansson's iterator takes no const */
-	json_object_foreach(obj, name, v) {
-		int r;
-
-		if (policy_form_check(POLICY_FORM_NAME, name))
-			return REFUSE(REASON_MALFORMED, operand, "classes: \"%s\" is no name", name);
-		r = check_word(v, POLICY_FORM_CLASS, &word);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int
-check_windows(const json_t *windows)
-{
-	const char *name;
-	json_t *v, *obj;
-	int r = 0;
-
-	memcpy(&obj, &windows, sizeof(obj));
-	json_object_foreach(obj, name, v) {
-		struct list l = { 0 };
-
-		if (policy_form_check(POLICY_FORM_NAME, name))
-			return REFUSE(REASON_MALFORMED, operand, "windows: \"%s\" is no name", name);
-		r = read_list(v, POLICY_FORM_HOURS, &l);
-		free(l.words);
-		if (r)
-			break;
-	}
-	return r;
-}
-
-static int
-read_document(struct policy *p)
-{
-	struct parts {
-		uint64_t v;
-		json_t *owners, *approvers, *classes, *windows, *notify, *rules;
-	} parts = { 0 };
-	static const struct json_field fields[] = {
-		{ "v", JSON_KIND_U64, false, offsetof(struct parts, v), 0 },
-		{ "owners", JSON_KIND_OBJECT, true, offsetof(struct parts, owners), 0 },
-		{ "approvers", JSON_KIND_ARRAY, true, offsetof(struct parts, approvers), POLICY_APPROVERS_MAX },
-		{ "classes", JSON_KIND_OBJECT, true, offsetof(struct parts, classes), POLICY_FORM_LIST_MAX },
-		{ "windows", JSON_KIND_OBJECT, true, offsetof(struct parts, windows), POLICY_FORM_LIST_MAX },
-		{ "notify", JSON_KIND_ARRAY, true, offsetof(struct parts, notify), 0 },
-		{ "rules", JSON_KIND_ARRAY, false, offsetof(struct parts, rules), POLICY_RULES_MAX },
-	};
-	int r = json_members(p->doc, fields, ARRAY_LEN(fields), &parts, operand);
-
-	if (r == 0 && parts.v != 1)
-		return REFUSE(REASON_MALFORMED, operand, "version %llu; this one reads 1",
-			(unsigned long long)parts.v);
-	r = r ?: read_owners(p, parts.owners);
-	r = r ?: read_approvers(p, parts.approvers);
-	r = r ?: check_classes(parts.classes);
-	r = r ?: check_windows(parts.windows);
-	r = r ?: read_list(parts.notify, POLICY_FORM_NOTIFY, &p->notify);
-	r = r ?: read_rules(p, parts.rules);
-	p->classes = parts.classes;
-	p->windows = parts.windows;
-	return r;
-}
-
-int
-policy_from_json(struct policy **ret, const json_t *doc)
-{
-	SCOPED(policy_freep) struct policy *p = calloc(1, sizeof(*p));
-	SCOPED(buf_done) struct buf b = BUF_MAX(POLICY_BYTES_MAX);
-	int r;
-
-	if (!p)
-		return FAULT(-ENOMEM);
-	p->doc = json_deep_copy(doc);
-	if (!p->doc)
-		return FAULT(-ENOMEM);
-	r = read_document(p);
-	r = r ?: json_canonical(&b, p->doc);
-	if (r == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, operand, "compiled, over %d bytes", (int)POLICY_BYTES_MAX);
-	if (r)
-		return FAULT(r);
-	SHA256(b.data, b.len, p->digest);
-	*ret = STEAL(p);
-	return 0;
-}
-
-int
-policy_parse(struct policy **ret, const void *json, size_t len)
-{
-	SCOPED_JSON *doc = NULL;
-	int r = json_read(&doc, json, len, POLICY_BYTES_MAX, operand);
-
-	return r ? FAULT(r) : policy_from_json(ret, doc);
-}
-
-int
-policy_default(struct policy **ret)
-{
-	static const char text[] = "{\"v\":1,\"rules\":["
-		"{\"risk\":[\"observe\",\"change\"],\"decision\":\"ask\"},"
-		"{\"risk\":[\"destroy\",\"session\"],\"decision\":\"deny\"}]}";
-
-	return policy_parse(ret, text, sizeof(text) - 1);
-}
-
-struct policy *
-policy_free(struct policy *p)
-{
-	if (!p)
-		return NULL;
-	for (size_t i = 0; i < p->n_rules; i++) {
-		for (unsigned l = 0; l < LISTS; l++)
-			free(p->rules[i].lists[l].words);
-		free(p->rules[i].approvers.words);
-		free(p->rules[i].hours);
-	}
-	free(p->rules);
-	free(p->approvers);
-	free(p->owners.words);
-	free(p->notify.words);
-	json_decref(p->doc);
-	free(p);
-	return NULL;
-}
-
-const json_t *
-policy_json(const struct policy *p)
-{
-	return p->doc;
-}
-
-const uint8_t *
-policy_digest(const struct policy *p)
-{
-	return p->digest;
-}
-
 /* --- deciding ------------------------------------------------------------------------------------ */
 /* A closed window keeps an allowing rule from helping and never a denying one from biting. */
 static bool
-in_hours(const struct rule *rule, const struct policy_question *q)
+in_hours(const struct policy_rule *rule, const struct policy_question *q)
 {
-	const struct list *l = &rule->lists[POLICY_FORM_HOURS];
+	const struct policy_list *l = &rule->lists[POLICY_FORM_HOURS];
 
 	if (!l->given)
 		return true;
@@ -399,7 +46,7 @@ in_hours(const struct rule *rule, const struct policy_question *q)
 }
 
 static bool
-matches(const struct rule *rule, const struct policy_question *q)
+matches(const struct policy_rule *rule, const struct policy_question *q)
 {
 	const char *words[POLICY_FORM_HOURS] = {
 		[POLICY_FORM_SERVICES] = q->service,
@@ -410,15 +57,15 @@ matches(const struct rule *rule, const struct policy_question *q)
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
-		if (rule->lists[i].given && !list_has(&rule->lists[i], words[i]) &&
-			!list_has(&rule->lists[i], everything))
+		if (rule->lists[i].given && !policy_list_has(&rule->lists[i], words[i]) &&
+			!policy_list_has(&rule->lists[i], POLICY_EVERYTHING))
 			return false;
 	return in_hours(rule, q);
 }
 
 /* Of several rules that ask, only who stands on every list may approve. */
 static void
-limit_approvers(struct policy_answer *a, const struct list *l)
+limit_approvers(struct policy_answer *a, const struct policy_list *l)
 {
 	size_t kept = 0;
 
@@ -429,7 +76,7 @@ limit_approvers(struct policy_answer *a, const struct list *l)
 		return;
 	}
 	for (size_t i = 0; i < a->n_approvers; i++)
-		if (list_has(l, a->approvers[i]))
+		if (policy_list_has(l, a->approvers[i]))
 			a->approvers[kept++] = a->approvers[i];
 	a->n_approvers = kept;
 }
@@ -440,7 +87,7 @@ policy_decide(const struct policy *p, const struct policy_question *q, struct po
 	struct policy_answer a = { .decision = POLICY_DENY };
 
 	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
+		const struct policy_rule *rule = &p->rules[i];
 
 		if (!matches(rule, q))
 			continue;
@@ -527,7 +174,7 @@ policy_class_of(const struct policy *p, const char *class)
 bool
 policy_notifies(const struct policy *p, const char *event)
 {
-	return list_has(&p->notify, event);
+	return policy_list_has(&p->notify, event);
 }
 
 bool

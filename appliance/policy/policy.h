@@ -52,21 +52,23 @@ struct policy_question {
 	const char *role;      /* the engineer's role that is used: "support" */
 	const char *engineer;  /* name in the people document */
 	uint64_t now_us;
-	bool windows_closed;   /* the clock is doubtful: rules with hours never allow */
+	bool windows_closed; /* the clock is doubtful: rules with hours never allow */
 };
 
 struct policy_answer {
 	enum policy_decision decision;
-	size_t n_rules;                      /* rules that matched, in the file's order */
-	unsigned rules[POLICY_MATCHES_MAX];  /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
+	size_t n_rules; /* rules that matched, in the file's order */
+	unsigned rules
+		[POLICY_MATCHES_MAX]; /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
 	/* Of ask: who may approve, those on the list of every asking rule that has one. */
-	bool limited;                        /* false: every approver of the policy */
+	bool limited; /* false: every approver of the policy */
 	const char *approvers[POLICY_APPROVERS_MAX];
 	size_t n_approvers;
 };
 
 /* Decide.  The answer borrows from the policy. */
-void policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret);
+void policy_decide(const struct policy *p, const struct policy_question *q,
+	struct policy_answer *ret);
 
 /* May this approver say yes to what got this answer?  (The name stands in the policy, too.) */
 bool policy_may_approve(const struct policy *p, const struct policy_answer *a, const char *name);

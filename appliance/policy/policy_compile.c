@@ -61,14 +61,14 @@ check_word(const struct compiler *c, const struct yaml_node *n, enum policy_form
 	if (near)
 		return REFUSE_AT(REASON_MALFORMED, policy_form_name(form), place,
 			"\"%s\" is not %s; did you mean \"%s\"?", n->text, wanted, near);
-	return REFUSE_AT(REASON_MALFORMED, policy_form_name(form), place, "\"%s\" is not %s", n->text,
-		wanted);
+	return REFUSE_AT(REASON_MALFORMED, policy_form_name(form), place, "\"%s\" is not %s",
+		n->text, wanted);
 }
 
 /* One word or a list of words, to a list. */
 static int
-put_list(const struct compiler *c, const struct yaml_node *n, enum policy_form form, const char *name,
-	json_t *out)
+put_list(const struct compiler *c, const struct yaml_node *n, enum policy_form form,
+	const char *name, json_t *out)
 {
 	const struct yaml_node *child = n->kind == YAML_KIND_SCALAR ? n : n->children;
 	json_t *list = json_array();
@@ -89,8 +89,8 @@ put_list(const struct compiler *c, const struct yaml_node *n, enum policy_form f
 }
 
 static int
-put_word(const struct compiler *c, const struct yaml_node *n, enum policy_form form, const char *name,
-	json_t *out)
+put_word(const struct compiler *c, const struct yaml_node *n, enum policy_form form,
+	const char *name, json_t *out)
 {
 	int r = check_word(c, n, form);
 
@@ -194,7 +194,8 @@ is_approver(const json_t *out, const char *name)
 	const json_t *list = json_object_get(out, "approvers");
 
 	for (size_t i = 0; i < json_array_size(list); i++)
-		if (strcmp(json_string_value(json_object_get(json_array_get(list, i), "name")), name) == 0)
+		if (strcmp(json_string_value(json_object_get(json_array_get(list, i), "name")),
+			    name) == 0)
 			return true;
 	return false;
 }
@@ -244,10 +245,13 @@ put_rule(const struct compiler *c, const struct yaml_node *n, const json_t *out,
 	approvers = yaml_get(n, "approvers");
 	if (approvers && strcmp(decision->text, "ask") != 0)
 		return refuse_at(c, approvers, "approvers belong to a rule that asks");
-	for (size_t i = 0; approvers && i < json_array_size(json_object_get(rule, "approvers")); i++)
-		if (!is_approver(out, json_string_value(
-					      json_array_get(json_object_get(rule, "approvers"), i))))
-			return refuse_at(c, approvers, "names somebody who is not among the approvers");
+	for (size_t i = 0; approvers && i < json_array_size(json_object_get(rule, "approvers"));
+		i++)
+		if (!is_approver(out,
+			    json_string_value(json_array_get(json_object_get(rule, "approvers"),
+				    i))))
+			return refuse_at(c, approvers,
+				"names somebody who is not among the approvers");
 	return 0;
 }
 
@@ -269,8 +273,8 @@ put_rules(const struct compiler *c, const struct yaml_node *n, json_t *out)
 static int
 put_document(const struct compiler *c, const struct yaml_node *root, json_t *out)
 {
-	static const char *const keys[] = { "v", "owners", "approvers", "classes", "windows", "notify",
-		"rules" };
+	static const char *const keys[] = { "v", "owners", "approvers", "classes", "windows",
+		"notify", "rules" };
 	const struct yaml_node *n;
 	int r = need_mapping(c, root, keys, ARRAY_LEN(keys));
 
@@ -293,7 +297,8 @@ put_document(const struct compiler *c, const struct yaml_node *root, json_t *out
 	if (r)
 		return r;
 	n = yaml_get(root, "rules");
-	return n ? put_rules(c, n, out) : refuse_at(c, root, "needs \"rules\" (a list, perhaps empty)");
+	return n ? put_rules(c, n, out)
+		 : refuse_at(c, root, "needs \"rules\" (a list, perhaps empty)");
 }
 
 int

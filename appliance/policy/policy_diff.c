@@ -60,7 +60,8 @@ facts(const struct policy *p)
 		add_text(lines, &b);
 	}
 	for (size_t i = 0; i < policy_n_approvers(p); i++) {
-		buf_printf(&b, "approver %s %s", policy_approver(p, i)->name, policy_approver(p, i)->key);
+		buf_printf(&b, "approver %s %s", policy_approver(p, i)->name,
+			policy_approver(p, i)->key);
 		add_text(lines, &b);
 	}
 	json_object_foreach(json_object_get(doc, "classes"), name, v) {

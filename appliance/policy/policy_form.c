@@ -19,13 +19,17 @@ static const struct {
 } forms[POLICY_FORM_MAX] = {
 	[POLICY_FORM_SERVICES] = { "services", "the name of a service", NULL, 0 },
 	[POLICY_FORM_OPERATIONS] = { "operations", "the name of an operation", NULL, 0 },
-	[POLICY_FORM_RISK] = { "risk", "one of observe, change, destroy, session", risks, ARRAY_LEN(risks) },
+	[POLICY_FORM_RISK] = { "risk", "one of observe, change, destroy, session", risks,
+		ARRAY_LEN(risks) },
 	[POLICY_FORM_ROLES] = { "roles", "the name of a role", NULL, 0 },
 	[POLICY_FORM_ENGINEERS] = { "engineers", "the name of an engineer", NULL, 0 },
-	[POLICY_FORM_HOURS] = { "hours", "a span like \"08:00-18:00\" or \"mon-fri 08:00-18:00\" (UTC)", NULL, 0 },
-	[POLICY_FORM_DECISION] = { "decision", "one of allow, ask, deny", decisions, ARRAY_LEN(decisions) },
+	[POLICY_FORM_HOURS] = { "hours",
+		"a span like \"08:00-18:00\" or \"mon-fri 08:00-18:00\" (UTC)", NULL, 0 },
+	[POLICY_FORM_DECISION] = { "decision", "one of allow, ask, deny", decisions,
+		ARRAY_LEN(decisions) },
 	[POLICY_FORM_APPROVERS] = { "approvers", "the name of an approver", NULL, 0 },
-	[POLICY_FORM_NOTIFY] = { "notify", "one of request, alert, update", events, ARRAY_LEN(events) },
+	[POLICY_FORM_NOTIFY] = { "notify", "one of request, alert, update", events,
+		ARRAY_LEN(events) },
 	[POLICY_FORM_CLASS] = { "classes", "one of send, review, keep", fates, ARRAY_LEN(fates) },
 	[POLICY_FORM_KEY] = { "keys", "an OpenSSH public key without a comment", NULL, 0 },
 	[POLICY_FORM_NAME] = { "name", "a name of letters, digits, '.', '_', '-', '@'", NULL, 0 },
@@ -41,7 +45,8 @@ is_everything(enum policy_form form, const char *s)
 static bool
 is_word(const char *s)
 {
-	static const char taken[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
+	static const char taken[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
 	size_t len = strlen(s);
 
 	return len > 0 && len <= POLICY_FORM_WORD_MAX && strspn(s, taken) == len;
@@ -53,7 +58,8 @@ is_key(const char *s)
 {
 	static const char *const types[] = { "ssh-ed25519 ", "sk-ssh-ed25519@openssh.com ",
 		"ecdsa-sha2-nistp256 ", "sk-ecdsa-sha2-nistp256@openssh.com " };
-	static const char taken[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=";
+	static const char taken[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=";
 
 	if (strlen(s) >= POLICY_KEY_MAX)
 		return false;

@@ -41,9 +41,12 @@ int
 switch_load(struct switch_record *ret, int dir_fd)
 {
 	static const struct json_field fields[] = {
-		{ "telemetry", JSON_KIND_BOOL, .offset = offsetof(struct switch_record, on[SWITCH_TELEMETRY]) },
-		{ "updates", JSON_KIND_BOOL, .offset = offsetof(struct switch_record, on[SWITCH_UPDATES]) },
-		{ "remote", JSON_KIND_BOOL, .offset = offsetof(struct switch_record, on[SWITCH_REMOTE]) },
+		{ "telemetry", JSON_KIND_BOOL,
+			.offset = offsetof(struct switch_record, on[SWITCH_TELEMETRY]) },
+		{ "updates", JSON_KIND_BOOL,
+			.offset = offsetof(struct switch_record, on[SWITCH_UPDATES]) },
+		{ "remote", JSON_KIND_BOOL,
+			.offset = offsetof(struct switch_record, on[SWITCH_REMOTE]) },
 	};
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	struct switch_record rec = { 0 };

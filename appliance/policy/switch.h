@@ -10,8 +10,8 @@
 
 enum switch_name {
 	SWITCH_TELEMETRY, /* metrics, logs, alerts, inventory, heartbeat */
-	SWITCH_UPDATES,   /* assignments, metadata, objects */
-	SWITCH_REMOTE,    /* mailbox, results, recordings */
+	SWITCH_UPDATES,	  /* assignments, metadata, objects */
+	SWITCH_REMOTE,	  /* mailbox, results, recordings */
 	SWITCH_MAX
 };
 
@@ -35,4 +35,5 @@ int switch_write_off(const struct paths *paths, enum switch_name which);
 int switch_remove_off(const struct paths *paths, enum switch_name which);
 
 /* Record and off file together. */
-bool switch_is_on(const struct switch_record *rec, const struct paths *paths, enum switch_name which);
+bool switch_is_on(const struct switch_record *rec, const struct paths *paths,
+	enum switch_name which);

@@ -83,7 +83,8 @@ play_echo(int fd, struct frame *f)
 		;
 	else if (f->n_fds == 1 && fs_read_fd(f->fds[0], body.max, &body) == 0)
 		len = body.len;
-	(void)snprintf(text, sizeof(text), "{\"verb\":\"%s\",\"name\":\"%s\",\"value\":\"%s\",\"body\":%zu}",
+	(void)snprintf(text, sizeof(text),
+		"{\"verb\":\"%s\",\"name\":\"%s\",\"value\":\"%s\",\"body\":%zu}",
 		frame_text(f, CALL_TAG_VERB, 64), frame_text(f, CALL_TAG_NAME, 64),
 		frame_text(f, CALL_TAG_VALUE, 64), len);
 	if (fs_memfd(&file, "answer", text, strlen(text)) != 0)
@@ -224,9 +225,11 @@ verb_parameters_and_body_arrive_at_any_size(void **state)
 		(void)set_up(&one);
 		be_monitor(one, play_echo);
 		assert_int_equal(ask(one, sizes[i], WAIT_MS, &answer), 0);
-		assert_string_equal(json_string_value(json_object_get(answer, "verb")), "service.set");
+		assert_string_equal(json_string_value(json_object_get(answer, "verb")),
+			"service.set");
 		assert_string_equal(json_string_value(json_object_get(answer, "name")), "set");
-		assert_string_equal(json_string_value(json_object_get(answer, "value")), "maxmemory=64mb");
+		assert_string_equal(json_string_value(json_object_get(answer, "value")),
+			"maxmemory=64mb");
 		assert_int_equal(json_integer_value(json_object_get(answer, "body")), sizes[i]);
 		(void)tear_down(&one);
 	}
@@ -472,12 +475,15 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verb_parameters_and_body_arrive_at_any_size),
-		cmocka_unit_test_setup_teardown(progress_comes_before_the_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(progress_comes_before_the_answer, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_refusal_is_relayed_whole, set_up, tear_down),
 		cmocka_unit_test(what_goes_wrong_is_told_apart),
 		cmocka_unit_test_setup_teardown(nobody_there_is_unreachable, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_does_not_fit_a_call_is_a_fault, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_link_calls_hears_events_and_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_does_not_fit_a_call_is_a_fault, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(a_link_calls_hears_events_and_comes_back, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_callback_may_close_the_link, set_up, tear_down),
 	};
 

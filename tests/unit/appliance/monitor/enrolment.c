@@ -11,8 +11,9 @@
 static json_t *
 begin_params(struct site_test *t, const char *accept)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "site", "site1", "customer", "acme", "secret", SECRET, "expires",
-		"2030-01-01T00:00:00.000Z", "accept", accept ? accept : t->fingerprint);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "site", "site1", "customer", "acme", "secret",
+		SECRET, "expires", "2030-01-01T00:00:00.000Z", "accept",
+		accept ? accept : t->fingerprint);
 }
 
 static int
@@ -22,7 +23,8 @@ begin_with(struct site_test *t, json_t *take_params, const json_t *card, json_t 
 
 	if (card)
 		assert_int_equal(json_canonical(&text, card), 0);
-	return site_call(t, CALL_ROLE_CONTROL, "enrol.begin", take_params, text.data, text.len, ret);
+	return site_call(t, CALL_ROLE_CONTROL, "enrol.begin", take_params, text.data, text.len,
+		ret);
 }
 
 static void
@@ -32,13 +34,16 @@ hello(struct site_test *t)
 
 	assert_int_equal(ed25519_generate(&courier), 0);
 	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
-				 json_pack("{s:s}", "key", ed25519_public_hex(courier)), NULL, 0, NULL), 0);
+				 json_pack("{s:s}", "key", ed25519_public_hex(courier)), NULL, 0,
+				 NULL),
+		0);
 	ed25519_free(courier);
 }
 
 /* The hub's reply to what was begun, signed by key; NULL: not signed. */
 static int
-finish(struct site_test *t, const char *nonce, int status, const struct ed25519 *key, const char *body)
+finish(struct site_test *t, const char *nonce, int status, const struct ed25519 *key,
+	const char *body)
 {
 	struct httpsig_header headers[4];
 	struct httpsig_message msg = { .status = status, .headers = headers };
@@ -52,7 +57,9 @@ finish(struct site_test *t, const char *nonce, int status, const struct ed25519 
 	json_object_set_new(params, "status", json_string(text));
 	sha256_of(digest, body, strlen(body));
 	if (key) {
-		assert_int_equal(httpsig_sign_reply(&fields, &msg, digest, nonce, key, clock_now_us()), 0);
+		assert_int_equal(httpsig_sign_reply(&fields, &msg, digest, nonce, key,
+					 clock_now_us()),
+			0);
 		json_object_set_new(params, "signature_input", json_string(fields.input));
 		json_object_set_new(params, "signature", json_string(fields.signature));
 		json_object_set_new(params, "content_digest", json_string(fields.digest));
@@ -62,7 +69,8 @@ finish(struct site_test *t, const char *nonce, int status, const struct ed25519 
 	return r;
 }
 
-static const char pending[] = "{\"v\":1,\"site\":\"site1\",\"customer\":\"acme\",\"status\":\"pending\"}";
+static const char pending[] =
+	"{\"v\":1,\"site\":\"site1\",\"customer\":\"acme\",\"status\":\"pending\"}";
 
 static void
 enrol(struct site_test *t)
@@ -71,21 +79,30 @@ enrol(struct site_test *t)
 
 	hello(t);
 	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, &begun), 0);
-	assert_string_equal(json_string_value(json_object_get(begun, "url")), "https://hub.example:8443/v1/enrol");
-	assert_int_equal(finish(t, json_string_value(json_object_get(begun, "nonce")), 200, t->reply, pending), 0);
+	assert_string_equal(json_string_value(json_object_get(begun, "url")),
+		"https://hub.example:8443/v1/enrol");
+	assert_int_equal(finish(t, json_string_value(json_object_get(begun, "nonce")), 200,
+				 t->reply, pending),
+		0);
 }
 
 static void
 a_site_begins_only_with_the_card_that_was_accepted(void **state)
 {
 	struct site_test *t = *state;
-	SCOPED_JSON *weak = NULL, *touched = json_deep_copy(t->card), *bad_token = begin_params(t, NULL);
+	SCOPED_JSON *weak = NULL, *touched = json_deep_copy(t->card),
+		    *bad_token = begin_params(t, NULL);
 
 	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_BUSY);
 	hello(t);
 	assert_int_equal(begin_with(t, begin_params(t, NULL), NULL, NULL), REASON_USAGE);
-	assert_int_equal(begin_with(t, begin_params(t, "sha256:0000000000000000000000000000000000000000000000000000000000000000"),
-				 t->card, NULL), REASON_ALTERED);
+	assert_int_equal(begin_with(t,
+				 begin_params(t,
+					 "sha256:"
+					 "000000000000000000000000000000000000000000000000000000000"
+					 "0000000"),
+				 t->card, NULL),
+		REASON_ALTERED);
 	assert_int_equal(begin_with(t, begin_params(t, "yes"), t->card, NULL), REASON_USAGE);
 	site_make_card(t, 1, &weak);
 	assert_int_equal(begin_with(t, begin_params(t, NULL), weak, NULL), REASON_THRESHOLD);
@@ -112,10 +129,12 @@ an_answer_counts_only_with_the_hubs_signature(void **state)
 	nonce = json_string_value(json_object_get(begun, "nonce"));
 	assert_int_equal(finish(t, nonce, 200, NULL, pending), REASON_UNSIGNED);
 	assert_int_equal(finish(t, nonce, 200, t->director, pending), REASON_BAD_SIGNATURE);
-	assert_int_equal(finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending), REASON_REPLAYED);
+	assert_int_equal(finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending),
+		REASON_REPLAYED);
 	assert_int_equal(finish(t, nonce, 503, t->reply, pending), REASON_UNREACHABLE);
 	assert_int_equal(finish(t, nonce, 200, t->reply,
-				 "{\"v\":1,\"site\":\"site2\",\"customer\":\"acme\",\"status\":\"pending\"}"),
+				 "{\"v\":1,\"site\":\"site2\",\"customer\":\"acme\",\"status\":"
+				 "\"pending\"}"),
 		REASON_WRONG_ADDRESSEE);
 	assert_int_equal(finish(t, nonce, 200, t->reply, "{}"), REASON_MALFORMED);
 	assert_false(monitor_enrolled(t->m));
@@ -154,7 +173,8 @@ struct engineer {
 static void
 make_engineer(struct site_test *t, struct engineer *e, const char *name)
 {
-	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name, NULL };
+	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name,
+		NULL };
 	char path[128];
 
 	assert_int_equal(scratch_run(&t->dir, argv, NULL, 0, NULL), 0);
@@ -172,9 +192,11 @@ set_people(struct site_test *t, const struct engineer *e, const char *role)
 
 	buf_printf(&text,
 		"{\"engineers\":[{\"customers\":[\"acme\"],\"key\":\"%s\",\"name\":\"vera\","
-		"\"not_after\":\"2030-01-01T00:00:00Z\",\"not_before\":\"2026-01-01T00:00:00Z\",\"roles\":[\"%s\"]}],"
+		"\"not_after\":\"2030-01-01T00:00:00Z\",\"not_before\":\"2026-01-01T00:00:00Z\","
+		"\"roles\":[\"%s\"]}],"
 		"\"expires\":\"%s\",\"officers\":[],\"revoked\":[],\"v\":1,\"version\":1}",
-		e->line, role, clock_format(expires, clock_now_us() + UINT64_C(86400) * CLOCK_US_PER_S));
+		e->line, role,
+		clock_format(expires, clock_now_us() + UINT64_C(86400) * CLOCK_US_PER_S));
 	assert_int_equal(people_read(&people, text.data, text.len), 0);
 	monitor_set_people(t->m, people);
 }
@@ -182,8 +204,12 @@ set_people(struct site_test *t, const struct engineer *e, const char *role)
 static int
 deliver_record(struct site_test *t, const struct engineer *e, const uint8_t *key)
 {
-	struct site_record record = { .site = "site1", .customer = "acme", .platform = "linux-x86_64",
-		.name = "Site one", .engineer = "vera", .time_us = clock_now_us() };
+	struct site_record record = { .site = "site1",
+		.customer = "acme",
+		.platform = "linux-x86_64",
+		.name = "Site one",
+		.engineer = "vera",
+		.time_us = clock_now_us() };
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
 	SCOPED_JSON *envelope = NULL;
 
@@ -228,8 +254,10 @@ a_record_by_the_wrong_hand_or_for_another_key_is_not(void **state)
 	assert_int_equal(deliver_record(t, &vera, NULL), REASON_WRONG_ROLE);
 	set_people(t, &vera, "enrol");
 	assert_int_equal(deliver_record(t, &eve, NULL), REASON_UNKNOWN_KEY);
-	assert_int_equal(deliver_record(t, &vera, ed25519_public(t->director)), REASON_WRONG_ADDRESSEE);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL), REASON_MALFORMED);
+	assert_int_equal(deliver_record(t, &vera, ed25519_public(t->director)),
+		REASON_WRONG_ADDRESSEE);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
+		REASON_MALFORMED);
 	assert_false(monitor_recorded(t->m));
 	assert_int_equal(audit_size(t->m->audit), 1); /* the enrolment */
 	assert_int_equal(deliver_record(t, &vera, NULL), 0);
@@ -246,13 +274,18 @@ what_the_courier_brings_must_bear_the_hubs_signature(void **state)
 
 	enrol(t);
 	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply",
-				 json_pack("{s:s, s:s, s:s, s:s}", "stream", "results", "nonce", "00", "status", "200",
-					 "committed", "1"), NULL, 0, NULL), REASON_UNSIGNED);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply", NULL, NULL, 0, NULL), REASON_USAGE);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", NULL, NULL, 0, NULL), REASON_USAGE);
+				 json_pack("{s:s, s:s, s:s, s:s}", "stream", "results", "nonce",
+					 "00", "status", "200", "committed", "1"),
+				 NULL, 0, NULL),
+		REASON_UNSIGNED);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply", NULL, NULL, 0, NULL),
+		REASON_USAGE);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", NULL, NULL, 0, NULL),
+		REASON_USAGE);
 	assert_false(monitor_clock_doubtful(t->m));
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "offset_ms", "-400000"), NULL, 0,
-				 NULL), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
+				 json_pack("{s:s}", "offset_ms", "-400000"), NULL, 0, NULL),
+		0);
 	assert_true(monitor_clock_doubtful(t->m));
 }
 
@@ -262,7 +295,9 @@ leaving_forgets_the_vendor_and_keeps_the_log(void **state)
 	struct site_test *t = *state;
 
 	enrol(t);
-	assert_int_equal(site_control(t, "switch", json_pack("{s:s, s:s}", "name", "all", "on", "true")), 0);
+	assert_int_equal(site_control(t, "switch",
+				 json_pack("{s:s, s:s}", "name", "all", "on", "true")),
+		0);
 	assert_int_equal(site_control(t, "leave", NULL), 0);
 	assert_false(monitor_enrolled(t->m));
 	assert_false(monitor_switch_on(t->m, SWITCH_REMOTE));
@@ -277,13 +312,22 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_site_begins_only_with_the_card_that_was_accepted, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(an_answer_counts_only_with_the_hubs_signature, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(the_same_site_may_ask_again_and_no_other, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_record_waits_for_people_and_is_then_believed, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_record_by_the_wrong_hand_or_for_another_key_is_not, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(what_the_courier_brings_must_bear_the_hubs_signature, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(leaving_forgets_the_vendor_and_keeps_the_log, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_site_begins_only_with_the_card_that_was_accepted,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_counts_only_with_the_hubs_signature,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(the_same_site_may_ask_again_and_no_other,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_record_waits_for_people_and_is_then_believed,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_record_by_the_wrong_hand_or_for_another_key_is_not, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_the_courier_brings_must_bear_the_hubs_signature, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(leaving_forgets_the_vendor_and_keeps_the_log,
+			site_set_up, site_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

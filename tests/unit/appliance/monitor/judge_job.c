@@ -15,7 +15,9 @@
 #include "appliance/bus/call_wire.h"
 #include "appliance/bus/frame.h"
 
-#define TUF "{\"signatures\":[{\"keyid\":\"ab\",\"sig\":\"cd\"}],\"signed\":{\"_type\":\"root\",\"a\":\"x\\ny\"}}"
+#define TUF                                                                                        \
+	"{\"signatures\":[{\"keyid\":\"ab\",\"sig\":\"cd\"}],\"signed\":{\"_type\":\"root\","      \
+	"\"a\":\"x\\ny\"}}"
 
 static void
 hostile_inputs_are_refused_by_kind(void **state)
@@ -28,7 +30,9 @@ hostile_inputs_are_refused_by_kind(void **state)
 		{ JUDGE_TUF, "", REASON_MALFORMED },
 		{ JUDGE_TUF, "[]", REASON_MALFORMED },
 		{ JUDGE_TUF, "{\"signed\":{}}", REASON_MALFORMED },
-		{ JUDGE_TUF, "{\"signatures\":[{\"keyid\":\"ab\",\"sig\":\"cd\"},{\"keyid\":\"ab\",\"sig\":\"ef\"}],\"signed\":{}}",
+		{ JUDGE_TUF,
+			"{\"signatures\":[{\"keyid\":\"ab\",\"sig\":\"cd\"},{\"keyid\":\"ab\","
+			"\"sig\":\"ef\"}],\"signed\":{}}",
 			REASON_MALFORMED },
 		{ JUDGE_TUF, "{\"signatures\":[],\"signed\":{\"n\":1.5}}", REASON_MALFORMED },
 		{ JUDGE_TUF, "{\"signatures\":[],\"signed\":{\"n\":1,\"n\":2}}", REASON_MALFORMED },
@@ -36,7 +40,8 @@ hostile_inputs_are_refused_by_kind(void **state)
 		{ JUDGE_CARD, "{\"signed\":3,\"signatures\":[]}", REASON_MALFORMED },
 		{ JUDGE_RECORD, "{}", REASON_MALFORMED },
 		{ JUDGE_RECORD, "{\"payload\":\"e30=\",\"sigs\":[]}", REASON_UNSIGNED },
-		{ JUDGE_RECORD, "{\"payload\":\"e30=\",\"sigs\":[],\"more\":1}", REASON_UNKNOWN_FIELD },
+		{ JUDGE_RECORD, "{\"payload\":\"e30=\",\"sigs\":[],\"more\":1}",
+			REASON_UNKNOWN_FIELD },
 		{ JUDGE_POLICY, "v: 1\nrulez: []\n", REASON_UNKNOWN_FIELD },
 		{ JUDGE_POLICY, "\x80\x81", REASON_MALFORMED },
 		{ JUDGE_CLUSTER, "services: [1]\n", REASON_MALFORMED },
@@ -53,7 +58,8 @@ hostile_inputs_are_refused_by_kind(void **state)
 		SCOPED(buf_done) struct buf out = BUF_MAX(JUDGE_OUTPUT_MAX);
 		uint64_t before = refuse_count(rows[i].reason);
 
-		assert_int_equal(judge_job(rows[i].kind, "input", rows[i].input, strlen(rows[i].input), &out),
+		assert_int_equal(judge_job(rows[i].kind, "input", rows[i].input,
+					 strlen(rows[i].input), &out),
 			rows[i].reason);
 		assert_int_equal(refuse_last()->reason, rows[i].reason);
 		assert_true(refuse_count(rows[i].reason) > before);
@@ -69,7 +75,8 @@ what_is_too_large_is_not_read(void **state)
 
 	(void)state;
 	for (unsigned kind = 0; kind < JUDGE_KIND_MAX; kind++)
-		assert_int_equal(judge_job((enum judge_kind)kind, "input", p, JUDGE_INPUT_MAX + 1, &out),
+		assert_int_equal(judge_job((enum judge_kind)kind, "input", p, JUDGE_INPUT_MAX + 1,
+					 &out),
 			REASON_TOO_LARGE);
 	free(p);
 }
@@ -96,10 +103,12 @@ yaml_comes_out_as_json(void **state)
 	SCOPED(buf_done) struct buf out = BUF_MAX(JUDGE_OUTPUT_MAX);
 
 	(void)state;
-	assert_int_equal(judge_job(JUDGE_CLUSTER, "cluster.yaml", cluster, strlen(cluster), &out), 0);
+	assert_int_equal(judge_job(JUDGE_CLUSTER, "cluster.yaml", cluster, strlen(cluster), &out),
+		0);
 	assert_non_null(strstr(buf_text(&out), "\"maxmemory\""));
 	buf_reset(&out);
-	assert_int_equal(judge_job(JUDGE_CLUSTER, "cluster.yaml", "", 0, &out), 0); /* an empty cluster */
+	assert_int_equal(judge_job(JUDGE_CLUSTER, "cluster.yaml", "", 0, &out),
+		0); /* an empty cluster */
 	buf_reset(&out);
 	assert_int_equal(judge_job(JUDGE_POLICY, "policy.yaml", "v: 1\nrules: []\n", 15, &out), 0);
 	assert_string_equal(buf_text(&out), "{\"rules\":[],\"v\":1}");
@@ -108,8 +117,9 @@ yaml_comes_out_as_json(void **state)
 static void
 what_a_hostile_judge_answers_is_refused(void **state)
 {
-	static const char *const rows[] = { "{}", "{\"signed\":\"e30=\"}", "{\"signed\":\"!\",\"sigs\":[]}",
-		"{\"signed\":7,\"sigs\":[]}", "{\"signed\":\"e30=\",\"sigs\":{}}" };
+	static const char *const rows[] = { "{}", "{\"signed\":\"e30=\"}",
+		"{\"signed\":\"!\",\"sigs\":[]}", "{\"signed\":7,\"sigs\":[]}",
+		"{\"signed\":\"e30=\",\"sigs\":{}}" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

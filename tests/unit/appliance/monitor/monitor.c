@@ -18,8 +18,10 @@ a_verb_is_only_there_for_its_role(void **state)
 	struct site_test *t = *state;
 
 	assert_int_equal(site_control(t, "status", NULL), 0);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "status", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "switch", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "status", NULL, NULL, 0, NULL),
+		REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "switch", NULL, NULL, 0, NULL),
+		REASON_NOT_FOUND);
 	assert_int_equal(site_control(t, "courier.hello", NULL), REASON_NOT_FOUND);
 	assert_int_equal(site_control(t, "no.such", NULL), REASON_NOT_FOUND);
 }
@@ -82,7 +84,8 @@ a_held_call_is_answered_later_or_its_peer_leaves(void **state)
 	int fds[2];
 
 	gone = 0;
-	assert_int_equal(monitor_register_verb(t->m, "test.hold", CALL_ROLE_CONTROL, on_hold, NULL), 0);
+	assert_int_equal(monitor_register_verb(t->m, "test.hold", CALL_ROLE_CONTROL, on_hold, NULL),
+		0);
 	assert_int_equal(frame_pair(fds), 0);
 	assert_int_equal(calls_attach(t->m, CALL_ROLE_CONTROL, fds[1], "uid:0"), 0);
 	for (uint32_t id = 1; id <= 2; id++) {
@@ -140,7 +143,8 @@ what_is_no_switch_is_refused(void **state)
 
 	assert_int_equal(turn(t, "everything", "true"), REASON_USAGE);
 	assert_int_equal(turn(t, "remote", "yes"), REASON_USAGE);
-	assert_int_equal(site_control(t, "switch", json_pack("{s:s}", "name", "remote")), REASON_USAGE);
+	assert_int_equal(site_control(t, "switch", json_pack("{s:s}", "name", "remote")),
+		REASON_USAGE);
 	assert_int_equal(audit_size(t->m->audit), 0);
 }
 
@@ -176,17 +180,24 @@ nothing_goes_into_the_outbox_while_its_switch_is_off(void **state)
 {
 	struct site_test *t = *state;
 
-	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2),
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results",
+				 "application/json", "{}", 2),
 		REASON_SWITCHED_OFF);
 	assert_int_equal(outbox_next(t->m->outbox, "results"), 1);
 	assert_int_equal(turn(t, "telemetry", "true"), 0);
-	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2),
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results",
+				 "application/json", "{}", 2),
 		REASON_SWITCHED_OFF);
-	assert_int_equal(monitor_outbox(t->m, "audit", "audit", "/witness/add-checkpoint", "text/plain", "x", 1), 0);
+	assert_int_equal(monitor_outbox(t->m, "audit", "audit", "/witness/add-checkpoint",
+				 "text/plain", "x", 1),
+		0);
 	assert_int_equal(turn(t, "remote", "true"), 0);
-	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results", "application/json", "{}", 2), 0);
+	assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results",
+				 "application/json", "{}", 2),
+		0);
 	assert_int_equal(outbox_next(t->m->outbox, "results"), 2);
-	assert_int_equal(monitor_outbox(t->m, "other", "result", "/v1/results", "application/json", "{}", 2),
+	assert_int_equal(monitor_outbox(t->m, "other", "result", "/v1/results", "application/json",
+				 "{}", 2),
 		REASON_NOT_FOUND);
 	assert_int_equal(outbox_committed(t->m->outbox, "results", 7), REASON_MALFORMED);
 	assert_int_equal(outbox_committed(t->m->outbox, "other", 1), REASON_NOT_FOUND);
@@ -197,7 +208,8 @@ nothing_goes_into_the_outbox_while_its_switch_is_off(void **state)
 static const char asks[] = "v: 1\nrules:\n  - { operations: [info], decision: ask }\n";
 
 static int
-apply(struct site_test *t, const char *name, const char *text, mode_t mode, const void *body, size_t len)
+apply(struct site_test *t, const char *name, const char *text, mode_t mode, const void *body,
+	size_t len)
 {
 	char path[512];
 
@@ -206,7 +218,8 @@ apply(struct site_test *t, const char *name, const char *text, mode_t mode, cons
 	(void)snprintf(path, sizeof(path), "%s/%s", t->dir.path, name);
 	if (text)
 		assert_int_equal(chmod(path, mode), 0);
-	return site_call(t, CALL_ROLE_CONTROL, "policy.apply", json_pack("{s:s}", "path", path), body, len, NULL);
+	return site_call(t, CALL_ROLE_CONTROL, "policy.apply", json_pack("{s:s}", "path", path),
+		body, len, NULL);
 }
 
 static void
@@ -219,13 +232,15 @@ a_policy_is_applied_with_its_leaf(void **state)
 	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), 0);
 	assert_string_equal(site_last_leaf(t), "policy policy.yaml");
 	assert_int_equal(json_array_size(json_object_get(policy_json(t->m->policy), "rules")), 1);
-	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), 0); /* the same: no second leaf */
+	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0),
+		0); /* the same: no second leaf */
 	assert_int_equal(audit_size(t->m->audit), 1);
 	site_restart(t);
 	assert_int_equal(json_array_size(json_object_get(policy_json(t->m->policy), "rules")), 1);
 	(void)snprintf(path, sizeof(path), "%s/policy.yaml", t->dir.path);
-	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "policy.diff", json_pack("{s:s}", "path", path), NULL, 0,
-				 &diff), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "policy.diff",
+				 json_pack("{s:s}", "path", path), NULL, 0, &diff),
+		0);
 	assert_int_equal(json_array_size(json_object_get(diff, "changes")), 0);
 }
 
@@ -240,10 +255,12 @@ a_policy_that_is_not_the_customers_word_is_refused(void **state)
 	assert_int_equal(apply(t, ".", NULL, 0, NULL, 0), REASON_MALFORMED);
 	assert_int_equal(symlinkat("policy.yaml", t->dir.fd, "link"), 0);
 	assert_int_equal(apply(t, "link", NULL, 0, NULL, 0), REASON_NOT_FOUND);
-	assert_int_equal(apply(t, "bad.yaml", "v: 1\nrules:\n  - { decision: alow }\n", 0644, NULL, 0),
+	assert_int_equal(apply(t, "bad.yaml", "v: 1\nrules:\n  - { decision: alow }\n", 0644, NULL,
+				 0),
 		REASON_MALFORMED);
 	assert_string_equal(refuse_last()->place, "bad.yaml:3:7");
-	assert_int_equal(site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")), REASON_USAGE);
+	assert_int_equal(site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")),
+		REASON_USAGE);
 	t->judge_dies = true;
 	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), REASON_MALFORMED);
 	assert_ptr_equal(policy_digest(t->m->policy), before);
@@ -309,8 +326,9 @@ static int
 alert(struct site_test *t, const char *state)
 {
 	return site_call(t, CALL_ROLE_COLLECT, "alert",
-		json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", "RedisDown", "service", "redis", "state", state,
-			"since", "2026-11-21T20:00:00.000Z", "text", "it does not answer"),
+		json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", "RedisDown", "service", "redis",
+			"state", state, "since", "2026-11-21T20:00:00.000Z", "text",
+			"it does not answer"),
 		NULL, 0, NULL);
 }
 
@@ -334,7 +352,8 @@ an_alert_is_one_leaf_however_often_it_is_told(void **state)
 	assert_int_equal(alert(t, "resolved"), 0);
 	assert_int_equal(audit_size(t->m->audit), 2);
 	assert_int_equal(alert(t, "maybe"), REASON_MALFORMED);
-	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL), REASON_USAGE);
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL),
+		REASON_USAGE);
 }
 
 static void
@@ -343,12 +362,17 @@ a_field_is_accepted_with_a_leaf(void **state)
 	struct site_test *t = *state;
 	SCOPED_JSON *config = NULL;
 
-	assert_int_equal(site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "host_filesystem_free_bytes")), 0);
+	assert_int_equal(site_control(t, "telemetry.accept",
+				 json_pack("{s:s}", "field", "host_filesystem_free_bytes")),
+		0);
 	assert_string_equal(site_last_leaf(t), "accept host_filesystem_free_bytes");
-	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config),
+		0);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(config, "fields"), 0)),
 		"host_filesystem_free_bytes");
-	assert_int_equal(site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "no field")), REASON_USAGE);
+	assert_int_equal(site_control(t, "telemetry.accept",
+				 json_pack("{s:s}", "field", "no field")),
+		REASON_USAGE);
 	assert_int_equal(site_control(t, "telemetry.accept", NULL), REASON_USAGE);
 	assert_int_equal(audit_size(t->m->audit), 1);
 }
@@ -364,14 +388,18 @@ an_unenrolled_site_signs_and_believes_nothing(void **state)
 	assert_int_equal(monitor_sign(t->m, MESSAGE_PLAN, payload, &envelope), REASON_NOT_FOUND);
 	assert_null(envelope);
 	assert_null(monitor_hub(t->m));
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL), REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL), REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
+		REASON_NOT_FOUND);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL),
+		REASON_NOT_FOUND);
 	assert_int_equal(site_control(t, "enrol.finish", NULL), REASON_NOT_FOUND);
 	assert_int_equal(site_control(t, "leave", NULL), REASON_NOT_FOUND);
 	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply",
-				 json_pack("{s:s, s:s}", "stream", "results", "nonce", "00"), NULL, 0, NULL),
+				 json_pack("{s:s, s:s}", "stream", "results", "nonce", "00"), NULL,
+				 0, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello", json_pack("{s:s}", "key", "xyz"), NULL, 0, NULL),
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
+				 json_pack("{s:s}", "key", "xyz"), NULL, 0, NULL),
 		REASON_MALFORMED);
 }
 
@@ -380,8 +408,10 @@ services_that_are_not_there_are_not_found(void **state)
 {
 	struct site_test *t = *state;
 
-	assert_int_equal(site_control(t, "service.start", json_pack("{s:s}", "service", "redis")), REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "service.set", json_pack("{s:s, s:s}", "service", "redis", "set", "a=b")),
+	assert_int_equal(site_control(t, "service.start", json_pack("{s:s}", "service", "redis")),
+		REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "service.set",
+				 json_pack("{s:s, s:s}", "service", "redis", "set", "a=b")),
 		REASON_NOT_FOUND);
 	assert_int_equal(services_count(t->m), 0);
 	assert_int_equal(audit_size(t->m->audit), 0);
@@ -395,38 +425,65 @@ the_log_proves_its_entries(void **state)
 
 	assert_int_equal(turn(t, "telemetry", "true"), 0);
 	assert_int_equal(turn(t, "telemetry", "false"), 0);
-	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.log", json_pack("{s:s}", "kind", "switch"), NULL, 0, &items), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.log",
+				 json_pack("{s:s}", "kind", "switch"), NULL, 0, &items),
+		0);
 	assert_int_equal(json_array_size(json_object_get(items, "items")), 2);
-	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.prove", json_pack("{s:s}", "n", "1"), NULL, 0, &proof), 0);
-	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.verify", NULL, NULL, 0, &report), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.prove",
+				 json_pack("{s:s}", "n", "1"), NULL, 0, &proof),
+		0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.verify", NULL, NULL, 0, &report),
+		0);
 	assert_int_equal(json_integer_value(json_object_get(report, "size")), 2);
-	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "2")), REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "-1")), REASON_USAGE);
-	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "kind", "gossip")), REASON_USAGE);
-	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "since", "yesterday")), REASON_USAGE);
+	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "2")),
+		REASON_NOT_FOUND);
+	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "-1")),
+		REASON_USAGE);
+	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "kind", "gossip")),
+		REASON_USAGE);
+	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "since", "yesterday")),
+		REASON_USAGE);
 }
 
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_verb_is_only_there_for_its_role, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(frames_that_are_no_calls_change_nothing, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_held_call_is_answered_later_or_its_peer_leaves, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_switch_is_in_the_log_before_it_is_on, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(what_is_no_switch_is_refused, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(an_off_file_is_noticed, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(nothing_goes_into_the_outbox_while_its_switch_is_off, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_policy_is_applied_with_its_leaf, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_policy_that_is_not_the_customers_word_is_refused, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(the_epoch_lives_through_a_restart_and_not_through_a_copy, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_log_that_went_back_gets_another_epoch, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_verb_is_only_there_for_its_role, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(frames_that_are_no_calls_change_nothing,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_held_call_is_answered_later_or_its_peer_leaves,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_switch_is_in_the_log_before_it_is_on, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_switch_is_refused, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(an_off_file_is_noticed, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(
+			nothing_goes_into_the_outbox_while_its_switch_is_off, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(a_policy_is_applied_with_its_leaf, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(a_policy_that_is_not_the_customers_word_is_refused,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_epoch_lives_through_a_restart_and_not_through_a_copy, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(a_log_that_went_back_gets_another_epoch,
+			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(the_floor_only_rises, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(an_alert_is_one_leaf_however_often_it_is_told, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(a_field_is_accepted_with_a_leaf, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(an_unenrolled_site_signs_and_believes_nothing, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(services_that_are_not_there_are_not_found, site_set_up, site_tear_down),
-		cmocka_unit_test_setup_teardown(the_log_proves_its_entries, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_alert_is_one_leaf_however_often_it_is_told,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_field_is_accepted_with_a_leaf, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(an_unenrolled_site_signs_and_believes_nothing,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(services_that_are_not_there_are_not_found,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(the_log_proves_its_entries, site_set_up,
+			site_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

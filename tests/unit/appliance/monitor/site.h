@@ -35,15 +35,17 @@ struct site_test {
 	struct monitor *m;
 	/* the vendor */
 	struct ed25519 *root[3], *reply, *witness, *director;
-	json_t *card;           /* whole */
-	char fingerprint[72];   /* "sha256:HEX" */
-	bool judge_dies;        /* the next judge ends without a word */
+	json_t *card;	      /* whole */
+	char fingerprint[72]; /* "sha256:HEX" */
+	bool judge_dies;      /* the next judge ends without a word */
 };
 
 static inline void
 site_start(struct site_test *t)
 {
-	struct monitor_setup setup = { .paths = &t->paths, .loop = t->loop, .spawner = &t->spawner->base,
+	struct monitor_setup setup = { .paths = &t->paths,
+		.loop = t->loop,
+		.spawner = &t->spawner->base,
 		.identity = &t->id };
 
 	assert_int_equal(monitor_open(&t->m, &setup), 0);
@@ -104,8 +106,8 @@ site_turn(struct site_test *t)
 
 /* Call a verb and turn the loop until it answers.  take_params may be NULL; *ret_json may be NULL. */
 static inline int
-site_call(struct site_test *t, enum call_role role, const char *verb, json_t *take_params, const void *body,
-	size_t len, json_t **ret_json)
+site_call(struct site_test *t, enum call_role role, const char *verb, json_t *take_params,
+	const void *body, size_t len, json_t **ret_json)
 {
 	struct site_answer a = { 0 };
 
@@ -140,7 +142,8 @@ static inline void
 site_make_card(struct site_test *t, size_t signers, json_t **ret)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), facts_text = BUF_MAX(4096);
-	SCOPED_JSON *root = tuf_repo_new("root", 1, UINT64_C(1900000000000000)), *keys = json_object();
+	SCOPED_JSON *root = tuf_repo_new("root", 1, UINT64_C(1900000000000000)),
+		    *keys = json_object();
 	SCOPED_JSON *root_doc = NULL, *facts = NULL, *body = NULL;
 	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
 	json_t *roles = json_object();
@@ -151,20 +154,24 @@ site_make_card(struct site_test *t, size_t signers, json_t **ret)
 		memcpy(raw[i], ed25519_public(t->root[i]), 32);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		json_object_set_new(roles, names[i],
-			tuf_repo_role(keys, (const uint8_t (*)[32])raw, 3, 2));
+			tuf_repo_role(keys, (const uint8_t(*)[32])raw, 3, 2));
 	json_object_set_new(root, "roles", roles);
 	json_object_set(root, "keys", keys);
 	json_object_set_new(root, "consistent_snapshot", json_true());
 	assert_int_equal(tuf_repo_sign(&text, root, (const struct ed25519 *const *)t->root, 2), 0);
 	root_doc = json_loadb((char *)text.data, text.len, 0, NULL);
 	buf_printf(&facts_text,
-		"{\"v\":1,\"name\":\"hub\",\"url\":\"https://hub.example:8443\",\"reply\":\"%s\",\"witness\":"
+		"{\"v\":1,\"name\":\"hub\",\"url\":\"https://"
+		"hub.example:8443\",\"reply\":\"%s\",\"witness\":"
 		"{\"name\":\"hub.example/witness\",\"key\":\"%s\"},\"director\":\"%s\"}",
-		ed25519_public_hex(t->reply), ed25519_public_hex(t->witness), ed25519_public_hex(t->director));
+		ed25519_public_hex(t->reply), ed25519_public_hex(t->witness),
+		ed25519_public_hex(t->director));
 	assert_int_equal(card_facts(&hub, &facts, facts_text.data, facts_text.len), 0);
 	assert_int_equal(card_build(&body, "Vendor", root_doc, facts, 3, 2), 0);
 	buf_reset(&text);
-	assert_int_equal(tuf_repo_sign(&text, body, (const struct ed25519 *const *)t->root, signers), 0);
+	assert_int_equal(tuf_repo_sign(&text, body, (const struct ed25519 *const *)t->root,
+				 signers),
+		0);
 	*ret = json_loadb((char *)text.data, text.len, 0, NULL);
 	assert_non_null(*ret);
 }
@@ -184,7 +191,8 @@ site_make_vendor(struct site_test *t)
 	site_make_card(t, 2, &t->card);
 	assert_int_equal(json_canonical(&text, t->card), 0);
 	assert_int_equal(card_read(&card, text.data, text.len), 0);
-	(void)snprintf(t->fingerprint, sizeof(t->fingerprint), "sha256:%s", hex_encode(hex, card->fingerprint, 32));
+	(void)snprintf(t->fingerprint, sizeof(t->fingerprint), "sha256:%s",
+		hex_encode(hex, card->fingerprint, 32));
 }
 
 /* --- setup --------------------------------------------------------------------------------------- */
@@ -230,7 +238,8 @@ site_tear_down(void **state)
 static inline int
 site_take_leaf(const struct audit_entry *e, void *arg)
 {
-	(void)snprintf(arg, 256, "%s %s%s%s", audit_kind_name(e->kind), e->object, *e->reason ? " " : "", e->reason);
+	(void)snprintf(arg, 256, "%s %s%s%s", audit_kind_name(e->kind), e->object,
+		*e->reason ? " " : "", e->reason);
 	return 0;
 }
 

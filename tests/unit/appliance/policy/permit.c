@@ -31,9 +31,11 @@ struct fixture {
 };
 
 static void
-make_key(struct fixture *f, const char *name, struct sshkey_signer **ret, char line[SSHKEY_LINE_MAX])
+make_key(struct fixture *f, const char *name, struct sshkey_signer **ret,
+	char line[SSHKEY_LINE_MAX])
 {
-	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name, NULL };
+	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name,
+		NULL };
 	char path[128];
 
 	assert_int_equal(scratch_run(&f->dir, argv, NULL, 0, NULL), 0);
@@ -52,18 +54,26 @@ set_up(void **state)
 	make_key(f, "olga", &f->olga, f->olga_line);
 	make_key(f, "eve", &f->eve, f->eve_line);
 	(void)snprintf(json, sizeof(json),
-		"{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"%s\"},{\"name\":\"omar\",\"key\":\"%s\"}],"
+		"{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"%s\"},{\"name\":\"omar\","
+		"\"key\":\"%s\"}],"
 		"\"rules\":[{\"decision\":\"ask\",\"approvers\":[\"olga\"]}]}",
 		f->olga_line, f->eve_line);
 	assert_int_equal(policy_parse(&f->policy, json, strlen(json)), 0);
-	policy_decide(f->policy, &(struct policy_question){ "redis", "restart", "change", "support", "ann", noon, false },
+	policy_decide(f->policy,
+		&(struct policy_question){
+			"redis", "restart", "change", "support", "ann", noon, false },
 		&f->answer);
 	assert_int_equal(f->answer.decision, POLICY_ASK);
 	memset(f->request, 1, 32);
 	memset(f->plan, 2, 32);
 	f->now = noon;
-	f->permit = (struct permit){ .id = "p-1", .allow = true, .not_before = noon - CLOCK_US_PER_S,
-		.expires = noon + 600 * CLOCK_US_PER_S, .uses = 1, .approver = "olga", .reason = "read it" };
+	f->permit = (struct permit){ .id = "p-1",
+		.allow = true,
+		.not_before = noon - CLOCK_US_PER_S,
+		.expires = noon + 600 * CLOCK_US_PER_S,
+		.uses = 1,
+		.approver = "olga",
+		.reason = "read it" };
 	memcpy(f->permit.request, f->request, 32);
 	memcpy(f->permit.plan, f->plan, 32);
 	*state = f;
@@ -92,10 +102,17 @@ is_engineer(const struct sshkey_public *key, void *arg)
 }
 
 static int
-verify_text(struct fixture *f, const struct buf *text, const void *sig, size_t sig_len, struct permit *ret)
+verify_text(struct fixture *f, const struct buf *text, const void *sig, size_t sig_len,
+	struct permit *ret)
 {
-	struct permit_question q = { .plan_text = plan, .request = f->request, .plan = f->plan, .now_us = f->now,
-		.policy = f->policy, .answer = &f->answer, .is_engineer = is_engineer, .arg = f,
+	struct permit_question q = { .plan_text = plan,
+		.request = f->request,
+		.plan = f->plan,
+		.now_us = f->now,
+		.policy = f->policy,
+		.answer = &f->answer,
+		.is_engineer = is_engineer,
+		.arg = f,
 		.used = f->used };
 
 	return permit_verify(ret, &q, text->data, text->len, sig, sig_len);
@@ -103,7 +120,8 @@ verify_text(struct fixture *f, const struct buf *text, const void *sig, size_t s
 
 /* Sign what stands in f->permit and verify it. */
 static int
-verify(struct fixture *f, const struct sshkey_signer *signer, const char *name_space, struct permit *ret)
+verify(struct fixture *f, const struct sshkey_signer *signer, const char *name_space,
+	struct permit *ret)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX), sig = BUF_MAX(SSHSIG_BLOB_MAX);
 
@@ -113,7 +131,8 @@ verify(struct fixture *f, const struct sshkey_signer *signer, const char *name_s
 }
 
 static void
-expect(struct fixture *f, const struct sshkey_signer *signer, const char *name_space, enum reason reason)
+expect(struct fixture *f, const struct sshkey_signer *signer, const char *name_space,
+	enum reason reason)
 {
 	uint64_t before = refuse_count(reason);
 	struct permit got = { .uses = 77 };
@@ -144,7 +163,9 @@ what_ssh_keygen_signs_verifies(void **state)
 {
 	static const char *const argv[] = { "ssh-keygen", "-q", "-Y", "sign", "-f", "olga", "-n",
 		"permit@mainstay", "text", NULL };
-	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(buf_done)
+	struct buf text = BUF_MAX(PERMIT_TEXT_MAX),
+		   sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	struct fixture *f = *state;
 	struct permit got;
 
@@ -160,9 +181,10 @@ who_may_not_approve_does_not(void **state)
 {
 	struct fixture *f = *state;
 
-	expect(f, f->eve, "permit@mainstay", REASON_UNKNOWN_KEY); /* signs as olga with her own key */
+	expect(f, f->eve, "permit@mainstay",
+		REASON_UNKNOWN_KEY); /* signs as olga with her own key */
 	(void)snprintf(f->permit.approver, sizeof(f->permit.approver), "omar");
-	expect(f, f->eve, "permit@mainstay", REASON_WRONG_ROLE);  /* the rule names olga */
+	expect(f, f->eve, "permit@mainstay", REASON_WRONG_ROLE); /* the rule names olga */
 	(void)snprintf(f->permit.approver, sizeof(f->permit.approver), "mallory");
 	expect(f, f->olga, "permit@mainstay", REASON_UNKNOWN_KEY);
 	(void)snprintf(f->permit.approver, sizeof(f->permit.approver), "olga");
@@ -226,14 +248,18 @@ text_of_another_form_is_refused(void **state)
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED);
 	text.len = 0;
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED);
-	text = (struct buf){ .data = (uint8_t *)copy + strlen(plan) + 1, .len = good.len - strlen(plan) - 1 };
+	text = (struct buf){ .data = (uint8_t *)copy + strlen(plan) + 1,
+		.len = good.len - strlen(plan) - 1 };
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED); /* no plan */
 	text = (struct buf){ .data = (uint8_t *)copy, .len = good.len };
 	copy[good.len - 2] = ' '; /* the brace */
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED);
-	assert_int_equal(verify_text(f, &(struct buf){ .data = good.data, .len = PERMIT_TEXT_MAX + 1 }, "x", 1, &got),
+	assert_int_equal(verify_text(f,
+				 &(struct buf){ .data = good.data, .len = PERMIT_TEXT_MAX + 1 },
+				 "x", 1, &got),
 		REASON_TOO_LARGE);
-	assert_int_equal(verify_text(f, &good, "-----BEGIN SSH SIGNATURE-----\nx", 31, &got), REASON_MALFORMED);
+	assert_int_equal(verify_text(f, &good, "-----BEGIN SSH SIGNATURE-----\nx", 31, &got),
+		REASON_MALFORMED);
 }
 
 static void
@@ -242,19 +268,24 @@ members_that_do_not_belong_are_refused(void **state)
 	static const char *const rows[] = {
 		"{\"v\":1}",
 		"{\"v\":2,\"id\":\"p\",\"request\":\"%s\",\"plan\":\"%s\",\"decision\":\"allow\","
-		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\",\"uses\":1,"
+		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\","
+		"\"uses\":1,"
 		"\"approver\":\"olga\",\"reason\":\"\"}",
 		"{\"v\":1,\"id\":\"p\",\"request\":\"%s\",\"plan\":\"%s\",\"decision\":\"maybe\","
-		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\",\"uses\":1,"
+		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\","
+		"\"uses\":1,"
 		"\"approver\":\"olga\",\"reason\":\"\"}",
 		"{\"v\":1,\"id\":\"p\",\"request\":\"%s\",\"plan\":\"%s\",\"decision\":\"deny\","
-		"\"not_before\":\"2026-01-02T00:00:00Z\",\"expires\":\"2026-01-01T00:00:00Z\",\"uses\":1,"
+		"\"not_before\":\"2026-01-02T00:00:00Z\",\"expires\":\"2026-01-01T00:00:00Z\","
+		"\"uses\":1,"
 		"\"approver\":\"olga\",\"reason\":\"\"}",
 		"{\"v\":1,\"id\":\"p\",\"request\":\"%s\",\"plan\":\"%s\",\"decision\":\"deny\","
-		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\",\"uses\":0,"
+		"\"not_before\":\"2026-01-01T00:00:00Z\",\"expires\":\"2026-01-02T00:00:00Z\","
+		"\"uses\":0,"
 		"\"approver\":\"olga\",\"reason\":\"\"}",
 	};
-	static const char zero[] = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+	static const char zero[] =
+		"sha256:0000000000000000000000000000000000000000000000000000000000000000";
 	SCOPED_JSON *extra = NULL;
 	struct fixture *f = *state;
 	struct permit got;
@@ -281,14 +312,17 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_permit_over_the_plan_that_was_read_verifies, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_permit_over_the_plan_that_was_read_verifies,
+			set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_ssh_keygen_signs_verifies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_may_not_approve_does_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_namespace_signs_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(another_request_or_plan_is_altered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_request_or_plan_is_altered, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(times_and_uses_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(text_of_another_form_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(members_that_do_not_belong_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(members_that_do_not_belong_are_refused, set_up,
+			tear_down),
 	};
 
 	log_quiet_refusals(true);

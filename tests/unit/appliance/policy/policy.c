@@ -26,10 +26,14 @@ compiled(const char *yaml)
 }
 
 static enum policy_decision
-decide(const struct policy *p, const char *service, const char *operation, const char *risk, const char *when)
+decide(const struct policy *p, const char *service, const char *operation, const char *risk,
+	const char *when)
 {
-	struct policy_question q = { .service = service, .operation = operation, .risk = risk,
-		.role = "support", .engineer = "ann" };
+	struct policy_question q = { .service = service,
+		.operation = operation,
+		.risk = risk,
+		.role = "support",
+		.engineer = "ann" };
 	struct policy_answer a;
 
 	assert_int_equal(clock_parse(&q.now_us, when), 0);
@@ -46,7 +50,8 @@ static const char customers[] =
 	"windows: { updates: [\"sat 22:00-04:00\"] }\n"
 	"notify: [request]\n"
 	"rules:\n"
-	"  - { services: redis, operations: [info, ping], risk: observe, decision: allow, hours: \"mon-fri 08:00-18:00\" }\n"
+	"  - { services: redis, operations: [info, ping], risk: observe, decision: allow, hours: "
+	"\"mon-fri 08:00-18:00\" }\n"
 	"  - { services: redis, operations: [restart], decision: ask, approvers: [olga, omar] }\n"
 	"  - { services: \"*\", operations: [restart], decision: ask, approvers: omar }\n"
 	"  - { risk: observe, services: etcd, decision: ask }\n"
@@ -76,7 +81,8 @@ deny_beats_ask_beats_allow_and_nothing_means_deny(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(decide(p, rows[i].service, rows[i].operation, rows[i].risk, rows[i].when),
+		assert_int_equal(decide(p, rows[i].service, rows[i].operation, rows[i].risk,
+					 rows[i].when),
 			rows[i].decision);
 	policy_free(p);
 }
@@ -85,8 +91,11 @@ static void
 an_engineer_who_is_denied_is_denied_everything(void **state)
 {
 	struct policy *p = compiled(customers);
-	struct policy_question q = { .service = "redis", .operation = "restart", .risk = "change",
-		.role = "support", .engineer = "mallory" };
+	struct policy_question q = { .service = "redis",
+		.operation = "restart",
+		.risk = "change",
+		.role = "support",
+		.engineer = "mallory" };
 	struct policy_answer a;
 	char text[256];
 
@@ -103,8 +112,11 @@ static void
 only_who_is_on_every_list_may_approve(void **state)
 {
 	struct policy *p = compiled(customers);
-	struct policy_question q = { .service = "redis", .operation = "restart", .risk = "change",
-		.role = "support", .engineer = "ann" };
+	struct policy_question q = { .service = "redis",
+		.operation = "restart",
+		.risk = "change",
+		.role = "support",
+		.engineer = "ann" };
 	struct policy_answer a;
 
 	(void)state;
@@ -126,12 +138,17 @@ only_who_is_on_every_list_may_approve(void **state)
 static void
 a_doubtful_clock_closes_windows_that_allow(void **state)
 {
-	struct policy *p = compiled("v: 1\nrules:\n"
-				    "  - { operations: [info], decision: allow, hours: \"00:00-24:00\" }\n"
-				    "  - { operations: [stop], decision: deny, hours: \"00:00-00:01\" }\n"
-				    "  - { operations: [stop], decision: ask }\n");
-	struct policy_question q = { .service = "redis", .operation = "info", .risk = "observe",
-		.role = "support", .engineer = "ann", .now_us = 1000 };
+	struct policy *p =
+		compiled("v: 1\nrules:\n"
+			 "  - { operations: [info], decision: allow, hours: \"00:00-24:00\" }\n"
+			 "  - { operations: [stop], decision: deny, hours: \"00:00-00:01\" }\n"
+			 "  - { operations: [stop], decision: ask }\n");
+	struct policy_question q = { .service = "redis",
+		.operation = "info",
+		.risk = "observe",
+		.role = "support",
+		.engineer = "ann",
+		.now_us = 1000 };
 	struct policy_answer a;
 
 	(void)state;
@@ -154,7 +171,6 @@ a_doubtful_clock_closes_windows_that_allow(void **state)
 static void
 the_default_asks_and_denies_and_nobody_can_approve(void **state)
 {
-	SCOPED_JSON *doc = NULL;
 	struct policy *p = NULL, *written;
 	const char *now = "2026-11-20T09:00:00Z";
 
@@ -199,30 +215,37 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 	} rows[] = {
 		{ "v: 2\nrules: []\n", "policy.yaml:1:1", NULL, REASON_MALFORMED },
 		{ "v: 1\n", "policy.yaml:1:1", "rules", REASON_MALFORMED },
-		{ "v: 1\nrule: []\n", "policy.yaml:2:1", "did you mean \"rules\"", REASON_UNKNOWN_FIELD },
+		{ "v: 1\nrule: []\n", "policy.yaml:2:1", "did you mean \"rules\"",
+			REASON_UNKNOWN_FIELD },
 		{ "v: 1\nrules:\n  - { risk: obzerve, decision: ask }\n", "policy.yaml:3:7",
 			"did you mean \"observe\"", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: alow, operations: [x] }\n", "policy.yaml:3:7",
 			"did you mean \"allow\"", REASON_MALFORMED },
-		{ "v: 1\nrules:\n  - { decision: allow }\n", NULL, "must name its operations", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: allow }\n", NULL, "must name its operations",
+			REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: allow, operations: [\"*\"] }\n", NULL,
 			"must name its operations", REASON_MALFORMED },
-		{ "v: 1\nrules:\n  - { risk: observe }\n", NULL, "needs a decision", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { risk: observe }\n", NULL, "needs a decision",
+			REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: ask, hours: \"8-18\" }\n", NULL, "is not a span",
 			REASON_MALFORMED },
-		{ "v: 1\nrules:\n  - { decision: ask, approvers: [eve] }\n", NULL, "not among the approvers",
-			REASON_MALFORMED },
-		{ "v: 1\nrules:\n  - { decision: deny, approvers: [eve] }\n", NULL, "a rule that asks",
-			REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, approvers: [eve] }\n", NULL,
+			"not among the approvers", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: deny, approvers: [eve] }\n", NULL,
+			"a rule that asks", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: ask, opperations: [x] }\n", NULL, "operations",
 			REASON_UNKNOWN_FIELD },
-		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", NULL, "from 1 to", REASON_MALFORMED },
-		{ "v: 1\nowners: { k: 1, keys: [ssh-rsa AAAA] }\nrules: []\n", NULL, "OpenSSH public key",
+		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", NULL, "from 1 to",
 			REASON_MALFORMED },
-		{ "v: 1\napprovers: [{ name: a, key: " KEY_A " }, { name: a, key: " KEY_B " }]\nrules: []\n", NULL,
-			"two are called", REASON_MALFORMED },
-		{ "v: 1\nclasses: { log: sned }\nrules: []\n", NULL, "did you mean \"send\"", REASON_MALFORMED },
-		{ "v: 1\nnotify: [reqest]\nrules: []\n", NULL, "did you mean \"request\"", REASON_MALFORMED },
+		{ "v: 1\nowners: { k: 1, keys: [ssh-rsa AAAA] }\nrules: []\n", NULL,
+			"OpenSSH public key", REASON_MALFORMED },
+		{ "v: 1\napprovers: [{ name: a, key: " KEY_A " }, { name: a, key: " KEY_B
+		  " }]\nrules: []\n",
+			NULL, "two are called", REASON_MALFORMED },
+		{ "v: 1\nclasses: { log: sned }\nrules: []\n", NULL, "did you mean \"send\"",
+			REASON_MALFORMED },
+		{ "v: 1\nnotify: [reqest]\nrules: []\n", NULL, "did you mean \"request\"",
+			REASON_MALFORMED },
 		{ "v: &a 1\nrules: []\n", "policy.yaml:1:4", NULL, REASON_MALFORMED },
 		{ "- 1\n", NULL, "mapping", REASON_MALFORMED },
 	};
@@ -232,7 +255,8 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 		uint64_t before = refuse_count(rows[i].reason);
 		json_t *doc = NULL;
 
-		assert_int_equal(policy_compile(&doc, rows[i].yaml, strlen(rows[i].yaml), "policy.yaml"),
+		assert_int_equal(policy_compile(&doc, rows[i].yaml, strlen(rows[i].yaml),
+					 "policy.yaml"),
 			rows[i].reason);
 		assert_null(doc);
 		assert_int_equal(refuse_count(rows[i].reason), before + 1);
@@ -255,17 +279,24 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 		{ "{\"v\":1}", REASON_MALFORMED },
 		{ "{\"v\":2,\"rules\":[]}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[{\"decision\":\"allow\"}]}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[{\"decision\":\"allow\",\"operations\":[\"*\"]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"allow\",\"operations\":[\"*\"]}]}",
+			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"risk\":[]}]}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"risk\":\"observe\"}]}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"approvers\":[\"eve\"]}]}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[{\"decision\":\"deny\",\"approvers\":[\"eve\"]}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"risk\":\"observe\"}]}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"approvers\":[\"eve\"]}]}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"deny\",\"approvers\":[\"eve\"]}]}",
+			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"classes\":{\"log\":\"burn\"}}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"classes\":{\"l g\":\"send\"}}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w\":[\"never\"]}}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w w\":[\"00:00-01:00\"]}}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":0,\"keys\":[\"" KEY_A "\"]}}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":1,\"keys\":[\"" KEY_A "\",\"" KEY_A "\"]}}",
+		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w w\":[\"00:00-01:00\"]}}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":0,\"keys\":[\"" KEY_A "\"]}}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":1,\"keys\":[\"" KEY_A "\",\"" KEY_A
+		  "\"]}}",
 			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[{\"decision\":3}]}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[]", REASON_MALFORMED },
@@ -275,7 +306,8 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct policy *p = NULL;
 
-		assert_int_equal(policy_parse(&p, rows[i].json, strlen(rows[i].json)), rows[i].reason);
+		assert_int_equal(policy_parse(&p, rows[i].json, strlen(rows[i].json)),
+			rows[i].reason);
 		assert_int_equal(refuse_last()->reason, rows[i].reason);
 		assert_null(p);
 	}
@@ -291,8 +323,10 @@ two_policies_differ_in_the_lines_they_do_not_share(void **state)
 
 	(void)state;
 	assert_int_equal(json_array_size(more), 1);
-	assert_string_equal(json_string_value(json_array_get(more, 0)), "+ rule allow operations=info");
-	assert_string_equal(json_string_value(json_array_get(less, 0)), "- rule allow operations=info");
+	assert_string_equal(json_string_value(json_array_get(more, 0)),
+		"+ rule allow operations=info");
+	assert_string_equal(json_string_value(json_array_get(less, 0)),
+		"- rule allow operations=info");
 	assert_int_equal(json_array_size(none), 0);
 	policy_free(a);
 	policy_free(b);

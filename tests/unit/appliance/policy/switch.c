@@ -87,7 +87,8 @@ a_damaged_record_is_refused(void **state)
 	} rows[] = {
 		{ "{}", REASON_MALFORMED },
 		{ "{\"telemetry\":true,\"updates\":true,\"remote\":1}", REASON_MALFORMED },
-		{ "{\"telemetry\":true,\"updates\":true,\"remote\":true,\"x\":true}", REASON_UNKNOWN_FIELD },
+		{ "{\"telemetry\":true,\"updates\":true,\"remote\":true,\"x\":true}",
+			REASON_UNKNOWN_FIELD },
 		{ "{\"telemetry\":tru", REASON_MALFORMED },
 	};
 	struct scratch *dir = *state;
@@ -163,9 +164,9 @@ spans_open_and_close(void **state)
 static void
 what_is_no_span_is_refused(void **state)
 {
-	static const char *const rows[] = { "", "08:00", "8:00-18:00", "08:00-25:00", "08:60-09:00", "24:00-01:00",
-		"08:00-08:00", "mon 08:00-18:00 ", "mon-", "mon08:00-18:00", "day 08:00-18:00", "mon-fri  08:00-18:00",
-		"08:00-18:0" };
+	static const char *const rows[] = { "", "08:00", "8:00-18:00", "08:00-25:00", "08:60-09:00",
+		"24:00-01:00", "08:00-08:00", "mon 08:00-18:00 ", "mon-", "mon08:00-18:00",
+		"day 08:00-18:00", "mon-fri  08:00-18:00", "08:00-18:0" };
 	struct hours h;
 
 	(void)state;
@@ -178,10 +179,13 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(everything_is_off_at_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(on_needs_the_record_and_no_off_file, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_cannot_be_looked_at_counts_as_off, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(on_needs_the_record_and_no_off_file, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(what_cannot_be_looked_at_counts_as_off, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_record_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_folder_in_place_of_the_record_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_folder_in_place_of_the_record_is_refused, set_up,
+			tear_down),
 		cmocka_unit_test(names_are_the_interfaces),
 		cmocka_unit_test(spans_open_and_close),
 		cmocka_unit_test(what_is_no_span_is_refused),
