@@ -162,7 +162,7 @@ run_apply(struct command_call *call)
 }
 
 /* --- explain ------------------------------------------------------------------------------------- */
-/* REQUEST is the id of a request that is here, or SERVICE/OPERATION/RISK for one that could come. */
+/* REQUEST is the id of a request that is here, or SERVICE/OPERATION[/RISK] for one that could come. */
 static int
 question(struct command_call *call, const char *what, struct call_request *req)
 {
@@ -174,9 +174,10 @@ question(struct command_call *call, const char *what, struct call_request *req)
 	char *risk = operation ? strchr(operation + 1, '/') : NULL;
 	int r;
 
-	if (risk) {
+	if (operation) {
 		*operation++ = '\0';
-		*risk++ = '\0';
+		if (risk)
+			*risk++ = '\0';
 		call_param(req, "service", copy);
 		call_param(req, "operation", operation);
 		call_param(req, "risk", risk);
@@ -246,7 +247,7 @@ const struct command commands_policy[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "what would be decided, and by which rules",
-		.details = "REQUEST is a request's id, or SERVICE/OPERATION/RISK.",
+		.details = "REQUEST is a request's id, or SERVICE/OPERATION[/RISK].",
 		.examples = "mainstay policy explain redis/restart/change",
 		.run = run_explain },
 	{ .name = "policy diff",

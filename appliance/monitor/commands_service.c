@@ -185,7 +185,7 @@ run_logs(struct command_call *call)
 {
 	SCOPED(scope_close) int fd = -1;
 	const char *lines = command_option(call, "lines");
-	bool follow = command_option(call, "follow") != NULL;
+	bool follow = command_option(call, "follow") || command_option(call, "f");
 	uint64_t n = LINES;
 	off_t at = 0;
 	int r;
@@ -219,7 +219,8 @@ static const struct command_option set_options[] = {
 };
 static const struct command_option logs_options[] = {
 	{ .name = "lines", .value = "N", .help = "so many from the end (200)" },
-	{ .name = "follow", .help = "go on as it grows (-f)" },
+	{ .name = "follow", .help = "go on as it grows" },
+	{ .name = "f", .help = "the same" },
 	{ 0 },
 };
 

@@ -12,7 +12,9 @@
 #include "appliance/base/yaml.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
+#include "appliance/monitor/services_room.h"
 #include "appliance/policy/policy.h"
+#include "appliance/service/definition.h"
 #include "appliance/trust/envelope.h"
 
 /* One file on its way through the judge. */
@@ -225,6 +227,23 @@ approver_names(const struct monitor *m, const struct policy_answer *a)
 	return list;
 }
 
+/* The risk that the operation's own definition gives it, where nobody named one. */
+static int
+find_risk(struct monitor *m, struct policy_question *q)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	const struct definition_operation *op;
+	int r = services_definition(m, q->service, &d);
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	op = definition_operation(d, q->operation);
+	if (!op)
+		return REFUSE(REASON_NOT_FOUND, q->operation, "%s has no such operation", q->service);
+	q->risk = definition_risk_text(op->risk);
+	return 0;
+}
+
 static int
 on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -237,7 +256,9 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)arg;
 	r = r ?: monitor_call_need(call, "operation", &q.operation);
-	r = r ?: monitor_call_need(call, "risk", &q.risk);
+	q.risk = monitor_call_text(call, "risk");
+	if (r == 0 && !q.risk)
+		r = find_risk(m, &q);
 	if (r)
 		return r;
 	text = monitor_call_text(call, "role");

@@ -2,7 +2,7 @@
  *
  *	policy.apply   path [body: an envelope owner@ over the digest] -> {"digest","changes":[...]}
  *	policy.diff    [path] -> {"digest","changes":[...]}  what the file would change, nothing is applied
- *	policy.explain service operation risk [role] [engineer] -> {"decision","rules":[n],"text","approvers":[...]}
+ *	policy.explain service operation [risk] [role] [engineer] -> {"decision","rules":[n],"text","approvers":[...]}
  *	policy.show    -> {"policy","digest"}
  *
  * The file is opened here: it must belong to root or to the site's user and be writable by nobody else.  It is
