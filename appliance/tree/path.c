@@ -46,8 +46,8 @@ tree_path_check(const char *path)
 	if (!len)
 		return REFUSE(REASON_UNSAFE_TREE, "path", "a path is empty");
 	if (len > TREE_PATH_MAX)
-		return REFUSE(
-			REASON_UNSAFE_TREE, path, "the path has more than %d bytes", TREE_PATH_MAX);
+		return REFUSE(REASON_UNSAFE_TREE, path, "the path has more than %d bytes",
+			TREE_PATH_MAX);
 	if (path[0] == '/')
 		return REFUSE(REASON_UNSAFE_TREE, path, "the path is absolute");
 	if (!is_plain(path))
@@ -70,6 +70,7 @@ tree_path_check(const char *path)
 int
 tree_link_check(const char *path, const char *target)
 {
+	bool named = false; /* a step that is a name has gone by */
 	long depth = 0;
 
 	if (!*target || strlen(target) > TREE_PATH_MAX || !is_plain(target))
@@ -84,13 +85,15 @@ tree_link_check(const char *path, const char *target)
 		size_t n = strcspn(p, "/");
 
 		if (n == 2 && p[0] == '.' && p[1] == '.') {
-			if (p != target && strncmp(p - 3, "../", 3) != 0)
+			if (named)
 				return REFUSE(REASON_UNSAFE_TREE, path,
 					"the link has \"..\" behind a name");
 			depth--;
 		} else if (n == 0 || (n == 1 && p[0] == '.')) {
-			return REFUSE(
-				REASON_UNSAFE_TREE, path, "the link has an empty step or \".\"");
+			return REFUSE(REASON_UNSAFE_TREE, path,
+				"the link has an empty step or \".\"");
+		} else {
+			named = true;
 		}
 		if (depth < 0)
 			return REFUSE(REASON_UNSAFE_TREE, path, "the link leads out of the tree");

@@ -3,40 +3,9 @@
 #include <errno.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/tuf/client_state.h"
-
-static const char *const own_roles[] = { "root", "timestamp", "snapshot", "targets" };
-
-/* --- roles --------------------------------------------------------------------------------------- */
-struct tuf_state *
-tuf_client_find(const struct tuf_client *c, const char *role)
-{
-	for (size_t i = 0; i < c->n_roles; i++) {
-		if (!strcmp(c->roles[i]->name, role))
-			return c->roles[i];
-	}
-	return NULL;
-}
-
-static struct tuf_state *
-add_role(struct tuf_client *c, const char *role)
-{
-	struct tuf_state *s = tuf_client_find(c, role);
-
-	if (s || c->n_roles == ARRAY_LEN(c->roles))
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	(void)snprintf(s->name, sizeof(s->name), "%s", role);
-	s->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
-	s->offer = BUF_MAX(TUF_TARGETS_MAX);
-	c->roles[c->n_roles++] = s;
-	return s;
-}
 
 static void
 role_free(struct tuf_state *s)
@@ -48,427 +17,9 @@ role_free(struct tuf_state *s)
 	free(s);
 }
 
-/* A document that was split and parsed, and not yet trusted. */
-struct candidate {
-	struct tuf_split split;
-	json_t *signed_;
-	struct buf bytes;
-};
-
-static void
-candidate_done(struct candidate *d)
-{
-	tuf_split_done(&d->split);
-	json_decref(d->signed_);
-	buf_done(&d->bytes);
-	*d = (struct candidate){ 0 };
-}
-
-/* Trust it: the last step, after which nothing can refuse. */
-static void
-commit(struct tuf_state *s, struct candidate *d, bool fresh)
-{
-	tuf_split_done(&s->split);
-	json_decref(s->signed_);
-	buf_done(&s->bytes);
-	s->split = d->split;
-	s->signed_ = d->signed_;
-	s->bytes = d->bytes;
-	s->fresh = fresh;
-	*d = (struct candidate){ 0 };
-	buf_done(&s->offer);
-}
-
-static size_t
-cap_of(const char *role)
-{
-	static const size_t caps[] = { TUF_ROOT_MAX, TUF_TIMESTAMP_MAX, TUF_SNAPSHOT_MAX };
-
-	for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
-		if (!strcmp(own_roles[i], role))
-			return caps[i];
-	}
-	return TUF_TARGETS_MAX;
-}
-
-/* Whole bytes: keep exactly these. */
-static int
-candidate_read(struct candidate *d, const char *role, const void *p, size_t len)
-{
-	int r = tuf_split(&d->split, p, len, cap_of(role), role);
-
-	if (r)
-		return r;
-	d->bytes = BUF_MAX(len);
-	buf_put(&d->bytes, p, len);
-	return FAULT(buf_error(&d->bytes));
-}
-
-/* A split: a copy of it, and the document that it is of. */
-static int
-candidate_copy(struct candidate *d, const char *role, const struct tuf_split *s)
-{
-	SCOPED_JSON *sigs = tuf_split_sigs(s);
-	int r;
-
-	if (!sigs)
-		return FAULT(-ENOMEM);
-	if (s->length > cap_of(role))
-		return REFUSE(REASON_TOO_LARGE, role, "%llu bytes", (unsigned long long)s->length);
-	r = tuf_split_join(&d->split, s->canonical.data, s->canonical.len, sigs, role);
-	if (r)
-		return r;
-	d->split.length = s->length;
-	memcpy(d->split.sha256, s->sha256, sizeof(s->sha256));
-	memcpy(d->split.sha512, s->sha512, sizeof(s->sha512));
-	d->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
-	return tuf_split_document(s, &d->bytes);
-}
-
-/* --- checks -------------------------------------------------------------------------------------- */
-static const json_t *
-root_of(const struct tuf_client *c)
-{
-	return tuf_client_signed(c, "root");
-}
-
-static int
-check_expiry(const struct tuf_client *c, const json_t *signed_, const char *role, enum reason why)
-{
-	char text[CLOCK_TEXT_MAX];
-
-	if (tuf_expires_us(signed_) > c->start_us)
-		return 0;
-	return REFUSE(why, role, "version %llu expired %s",
-		(unsigned long long)tuf_version(signed_),
-		clock_format_s(text, tuf_expires_us(signed_)));
-}
-
-/* Signed by a role of the trusted root, and then, not before, parsed. */
-static int
-open_signed(const struct tuf_client *c, struct candidate *d, const char *role)
-{
-	int r = tuf_verify_root(&d->split, root_of(c), role, role);
-
-	r = r ?: tuf_parse(&d->signed_, &d->split.canonical, role);
-	return r ?: tuf_check(d->signed_, role, role);
-}
-
-static const json_t *
-meta_of(const json_t *signed_, const char *role)
-{
-	char name[TUF_ROLE_MAX + 8];
-
-	(void)snprintf(name, sizeof(name), "%s.json", role);
-	return json_object_get(json_object_get(signed_, "meta"), name);
-}
-
-/* The version that another document lists must be the one it has. */
-static int
-check_listed(const json_t *listed, const json_t *signed_, const char *role)
-{
-	uint64_t want = tuf_version(listed), is = tuf_version(signed_);
-
-	if (is < want)
-		return REFUSE(REASON_ROLLBACK, role, "version %llu, where %llu is listed",
-			(unsigned long long)is, (unsigned long long)want);
-	if (is > want)
-		return REFUSE(REASON_HASH_MISMATCH, role, "version %llu, where %llu is listed",
-			(unsigned long long)is, (unsigned long long)want);
-	return 0;
-}
-
-/* --- root ---------------------------------------------------------------------------------------- */
-static int
-root_first(struct tuf_client *c, struct candidate *d)
-{
-	struct tuf_state *root;
-	int r;
-
-	/* Its keys are inside: it is parsed first and then must verify by itself. */
-	r = tuf_parse(&d->signed_, &d->split.canonical, "root");
-	r = r ?: tuf_check(d->signed_, "root", "root");
-	r = r ?: tuf_verify_root(&d->split, d->signed_, "root", "root");
-	if (r)
-		return r;
-	root = add_role(c, "root");
-	if (!root)
-		return FAULT(-ENOMEM);
-	c->first = json_incref(d->signed_);
-	commit(root, d, true);
-	return 0;
-}
-
-static int
-root_next(struct tuf_client *c, struct candidate *d)
-{
-	uint64_t have = tuf_version(root_of(c)), is;
-	int r;
-
-	r = tuf_verify_root(&d->split, root_of(c), "root", "root");
-	r = r ?: tuf_parse(&d->signed_, &d->split.canonical, "root");
-	r = r ?: tuf_check(d->signed_, "root", "root");
-	r = r ?: tuf_verify_root(&d->split, d->signed_, "root", "root");
-	if (r)
-		return r;
-	is = tuf_version(d->signed_);
-	if (is <= have)
-		return REFUSE(REASON_ROLLBACK, "root", "version %llu after %llu",
-			(unsigned long long)is, (unsigned long long)have);
-	if (is != have + 1)
-		return REFUSE(REASON_MALFORMED, "root", "version %llu after %llu leaves a gap",
-			(unsigned long long)is, (unsigned long long)have);
-	commit(tuf_client_find(c, "root"), d, true);
-	c->rotations++;
-	return 0;
-}
-
-static bool
-role_changed(const json_t *a, const json_t *b, const char *role)
-{
-	return !json_equal(json_object_get(json_object_get(a, "roles"), role),
-		json_object_get(json_object_get(b, "roles"), role));
-}
-
-static void
-drop_offer(struct tuf_client *c, const char *role)
-{
-	struct tuf_state *s = tuf_client_find(c, role);
-
-	if (s)
-		buf_done(&s->offer);
-}
-
-/* An offer in its step: as good as fetched bytes, and silent where it is not. */
-static bool
-open_offer(struct tuf_client *c, struct candidate *d, const char *role)
-{
-	struct tuf_state *s = tuf_client_find(c, role);
-
-	return s && s->offer.len && candidate_read(d, role, s->offer.data, s->offer.len) == 0 &&
-		open_signed(c, d, role) == 0;
-}
-
-static int
-root_end(struct tuf_client *c)
-{
-	SCOPED(candidate_done) struct candidate d = { 0 };
-	int r = check_expiry(c, root_of(c), "root", REASON_EXPIRED);
-
-	if (r)
-		return r;
-	/* Recovery from a fast-forward: what stolen keys signed is forgotten with them. */
-	if (role_changed(c->first, root_of(c), "timestamp") ||
-		role_changed(c->first, root_of(c), "snapshot")) {
-		drop_offer(c, "timestamp");
-		drop_offer(c, "snapshot");
-	}
-	c->phase = TUF_PHASE_TIMESTAMP;
-	/* Also an expired one counts against rollback. */
-	if (open_offer(c, &d, "timestamp"))
-		commit(tuf_client_find(c, "timestamp"), &d, false);
-	return 0;
-}
-
-/* --- targets and delegated roles ----------------------------------------------------------------- */
-/* Check a candidate for a role that parent delegates (NULL: the root's targets). */
-static int
-open_delegated(struct tuf_client *c, struct candidate *d, const struct tuf_delegation *of)
-{
-	const json_t *listed = meta_of(tuf_client_signed(c, "snapshot"), of->name);
-	int r;
-
-	if (!listed)
-		return REFUSE(REASON_NOT_FOUND, of->name, "the snapshot does not list this role");
-	r = tuf_measure_check(
-		listed, false, d->split.length, d->split.sha256, d->split.sha512, of->name);
-	if (!r && of->role)
-		r = tuf_verify(&d->split, of->keys, of->role, of->name);
-	else if (!r)
-		r = tuf_verify_root(&d->split, root_of(c), of->name, of->name);
-	r = r ?: tuf_parse(&d->signed_, &d->split.canonical, of->name);
-	r = r ?: tuf_check(d->signed_, "targets", of->name);
-	r = r ?: check_listed(listed, d->signed_, of->name);
-	return r ?: check_expiry(c, d->signed_, of->name, REASON_EXPIRED);
-}
-
-/* What was kept is usually of an older version: no refusal, only not what is listed. */
-static bool
-offer_is_listed(struct tuf_client *c, struct candidate *d, const struct tuf_state *s)
-{
-	const json_t *listed = meta_of(tuf_client_signed(c, "snapshot"), s->name);
-	SCOPED_JSON *kept = NULL;
-
-	return s->offer.len && candidate_read(d, s->name, s->offer.data, s->offer.len) == 0 &&
-		tuf_parse(&kept, &d->split.canonical, s->name) == 0 &&
-		tuf_version(kept) == tuf_version(listed);
-}
-
-int
-tuf_client_load(struct tuf_client *c, const struct tuf_delegation *of)
-{
-	SCOPED(candidate_done) struct candidate d = { 0 };
-	struct tuf_state *s = tuf_client_find(c, of->name);
-
-	if (s && s->signed_) {
-		/* Another parent may trust other keys for the same name. */
-		return of->role ? tuf_verify(&s->split, of->keys, of->role, of->name) : 0;
-	}
-	if (!meta_of(tuf_client_signed(c, "snapshot"), of->name))
-		return REFUSE(REASON_NOT_FOUND, of->name, "the snapshot does not list this role");
-	if (s && offer_is_listed(c, &d, s) && open_delegated(c, &d, of) == 0) {
-		commit(s, &d, false);
-		return 0;
-	}
-	(void)snprintf(c->wanted.name, sizeof(c->wanted.name), "%s", of->name);
-	json_decref(c->wanted_keys);
-	json_decref(c->wanted_role);
-	c->wanted_keys = of->keys ? json_incref((json_t *)of->keys) : NULL;
-	c->wanted_role = of->role ? json_incref((json_t *)of->role) : NULL;
-	c->wanted.keys = c->wanted_keys;
-	c->wanted.role = c->wanted_role;
-	return TUF_WANTS;
-}
-
-static int
-targets_begin(struct tuf_client *c)
-{
-	struct tuf_delegation targets = { .name = "targets" };
-	int r;
-
-	c->phase = TUF_PHASE_TARGETS;
-	r = tuf_client_load(c, &targets);
-	if (r == TUF_WANTS)
-		return 0;
-	if (!r)
-		c->phase = TUF_PHASE_CURRENT;
-	return r;
-}
-
-static int
-delegated_update(struct tuf_client *c, struct candidate *d)
-{
-	struct tuf_state *s;
-	int r = open_delegated(c, d, &c->wanted);
-
-	if (r)
-		return r;
-	s = add_role(c, c->wanted.name);
-	if (!s)
-		return REFUSE(REASON_TOO_LARGE, c->wanted.name, "too many roles");
-	commit(s, d, true);
-	c->wanted.name[0] = '\0';
-	c->phase = TUF_PHASE_CURRENT;
-	return 0;
-}
-
-/* --- snapshot ------------------------------------------------------------------------------------ */
-/* Nothing that the old snapshot lists may be gone or older. */
-static int
-check_snapshot_rollback(const json_t *old, const json_t *new)
-{
-	const json_t *had = json_object_get(old, "meta"), *has = json_object_get(new, "meta");
-	const char *name;
-	json_t *v;
-
-	json_object_foreach((json_t *)had, name, v)
-	{
-		const json_t *now = json_object_get(has, name);
-
-		if (!now || tuf_version(now) < tuf_version(v))
-			return REFUSE(REASON_ROLLBACK, "snapshot",
-				"%s was listed with version %llu", name,
-				(unsigned long long)tuf_version(v));
-	}
-	return 0;
-}
-
-static int
-snapshot_check_final(struct tuf_client *c, const json_t *signed_)
-{
-	int r = check_listed(
-		meta_of(tuf_client_signed(c, "timestamp"), "snapshot"), signed_, "snapshot");
-
-	return r ?: check_expiry(c, signed_, "snapshot", REASON_FREEZE);
-}
-
-static int
-snapshot_update(struct tuf_client *c, struct candidate *d)
-{
-	const json_t *listed = meta_of(tuf_client_signed(c, "timestamp"), "snapshot");
-	struct tuf_state *s;
-	int r;
-
-	r = tuf_measure_check(
-		listed, false, d->split.length, d->split.sha256, d->split.sha512, "snapshot");
-	r = r ?: open_signed(c, d, "snapshot");
-	if (!r && tuf_client_signed(c, "snapshot"))
-		r = check_snapshot_rollback(tuf_client_signed(c, "snapshot"), d->signed_);
-	r = r ?: snapshot_check_final(c, d->signed_);
-	if (r)
-		return r;
-	s = add_role(c, "snapshot");
-	if (!s)
-		return FAULT(-ENOMEM);
-	commit(s, d, true);
-	return targets_begin(c);
-}
-
-static int
-snapshot_begin(struct tuf_client *c)
-{
-	SCOPED(candidate_done) struct candidate d = { 0 };
-	const json_t *kept;
-
-	c->phase = TUF_PHASE_SNAPSHOT;
-	if (open_offer(c, &d, "snapshot"))
-		commit(tuf_client_find(c, "snapshot"), &d, false);
-	kept = tuf_client_signed(c, "snapshot");
-	if (kept &&
-		tuf_version(kept) ==
-			tuf_version(meta_of(tuf_client_signed(c, "timestamp"), "snapshot")) &&
-		tuf_expires_us(kept) > c->start_us)
-		return targets_begin(c);
-	return 0;
-}
-
-/* --- timestamp ----------------------------------------------------------------------------------- */
-static int
-timestamp_update(struct tuf_client *c, struct candidate *d)
-{
-	const json_t *old = tuf_client_signed(c, "timestamp");
-	struct tuf_state *s;
-	int r;
-
-	r = open_signed(c, d, "timestamp");
-	if (r)
-		return r;
-	if (old && tuf_version(d->signed_) < tuf_version(old))
-		return REFUSE(REASON_ROLLBACK, "timestamp", "version %llu after %llu",
-			(unsigned long long)tuf_version(d->signed_),
-			(unsigned long long)tuf_version(old));
-	if (old && tuf_version(d->signed_) == tuf_version(old)) {
-		/* Nothing new: the kept one stays, if it still holds. */
-		r = check_expiry(c, old, "timestamp", REASON_FREEZE);
-		return r ?: snapshot_begin(c);
-	}
-	if (old &&
-		tuf_version(meta_of(d->signed_, "snapshot")) <
-			tuf_version(meta_of(old, "snapshot")))
-		return REFUSE(REASON_ROLLBACK, "timestamp", "it lists an older snapshot");
-	r = check_expiry(c, d->signed_, "timestamp", REASON_FREEZE);
-	if (r)
-		return r;
-	s = add_role(c, "timestamp");
-	if (!s)
-		return FAULT(-ENOMEM);
-	commit(s, d, true);
-	return snapshot_begin(c);
-}
-
 /* --- the client ---------------------------------------------------------------------------------- */
 static int
-client_new(struct tuf_client **ret, struct candidate *d, uint64_t start_us)
+client_new(struct tuf_client **ret, struct tuf_candidate *d, uint64_t start_us)
 {
 	SCOPED(tuf_client_freep) struct tuf_client *c = calloc(1, sizeof(*c));
 	int r;
@@ -476,7 +27,7 @@ client_new(struct tuf_client **ret, struct candidate *d, uint64_t start_us)
 	if (!c)
 		return FAULT(-ENOMEM);
 	c->start_us = start_us;
-	r = root_first(c, d);
+	r = tuf_workflow_first(c, d);
 	if (r)
 		return r;
 	*ret = STEAL(c);
@@ -486,8 +37,8 @@ client_new(struct tuf_client **ret, struct candidate *d, uint64_t start_us)
 int
 tuf_client_new(struct tuf_client **ret, const void *root, size_t len, uint64_t start_us)
 {
-	SCOPED(candidate_done) struct candidate d = { 0 };
-	int r = candidate_read(&d, "root", root, len);
+	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
+	int r = tuf_candidate_read(&d, "root", root, len);
 
 	return r ?: client_new(ret, &d, start_us);
 }
@@ -495,8 +46,8 @@ tuf_client_new(struct tuf_client **ret, const void *root, size_t len, uint64_t s
 int
 tuf_client_new_split(struct tuf_client **ret, const struct tuf_split *root, uint64_t start_us)
 {
-	SCOPED(candidate_done) struct candidate d = { 0 };
-	int r = candidate_copy(&d, "root", root);
+	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
+	int r = tuf_candidate_copy(&d, "root", root);
 
 	return r ?: client_new(ret, &d, start_us);
 }
@@ -520,9 +71,9 @@ tuf_client_offer(struct tuf_client *c, const char *role, const void *p, size_t l
 {
 	struct tuf_state *s;
 
-	if (!strcmp(role, "root") || strlen(role) > TUF_ROLE_MAX || len > cap_of(role))
+	if (!strcmp(role, "root") || strlen(role) > TUF_ROLE_MAX || len > tuf_client_cap(role))
 		return 0;
-	s = add_role(c, role);
+	s = tuf_client_add(c, role);
 	if (!s)
 		return FAULT(-ENOMEM);
 	if (s->signed_)
@@ -544,14 +95,14 @@ listed_cap(const json_t *listed, size_t cap)
 }
 
 static void
-want_versioned(
-	const struct tuf_client *c, struct tuf_want *ret, const char *role, const json_t *listed)
+want_versioned(const struct tuf_client *c, struct tuf_want *ret, const char *role,
+	const json_t *listed)
 {
 	char file[TUF_FILE_MAX];
-	bool consistent = json_is_true(json_object_get(root_of(c), "consistent_snapshot"));
+	bool consistent = json_is_true(json_object_get(tuf_client_root(c), "consistent_snapshot"));
 
 	(void)snprintf(ret->role, sizeof(ret->role), "%s", role);
-	ret->cap = listed_cap(listed, cap_of(role));
+	ret->cap = listed_cap(listed, tuf_client_cap(role));
 	tuf_file_name(file, role);
 	if (consistent)
 		(void)snprintf(ret->file, sizeof(ret->file), "%llu.%s.json",
@@ -568,7 +119,7 @@ tuf_client_want(const struct tuf_client *c, struct tuf_want *ret)
 	case TUF_PHASE_ROOT:
 		(void)snprintf(ret->role, sizeof(ret->role), "root");
 		(void)snprintf(ret->file, sizeof(ret->file), "%llu.root.json",
-			(unsigned long long)tuf_version(root_of(c)) + 1);
+			(unsigned long long)tuf_version(tuf_client_root(c)) + 1);
 		ret->cap = TUF_ROOT_MAX;
 		ret->may_be_absent = true;
 		return true;
@@ -578,15 +129,15 @@ tuf_client_want(const struct tuf_client *c, struct tuf_want *ret)
 		ret->cap = TUF_TIMESTAMP_MAX;
 		return true;
 	case TUF_PHASE_SNAPSHOT:
-		want_versioned(
-			c, ret, "snapshot", meta_of(tuf_client_signed(c, "timestamp"), "snapshot"));
+		want_versioned(c, ret, "snapshot",
+			tuf_client_meta(tuf_client_signed(c, "timestamp"), "snapshot"));
 		return true;
 	case TUF_PHASE_TARGETS:
 	case TUF_PHASE_CURRENT:
 		if (!c->wanted.name[0])
 			return false;
 		want_versioned(c, ret, c->wanted.name,
-			meta_of(tuf_client_signed(c, "snapshot"), c->wanted.name));
+			tuf_client_meta(tuf_client_signed(c, "snapshot"), c->wanted.name));
 		return true;
 	}
 	return false;
@@ -596,28 +147,6 @@ bool
 tuf_client_current(const struct tuf_client *c)
 {
 	return c->phase == TUF_PHASE_CURRENT;
-}
-
-static int
-take(struct tuf_client *c, struct candidate *d)
-{
-	int r;
-
-	switch (c->phase) {
-	case TUF_PHASE_ROOT:
-		r = root_next(c, d);
-		if (!r && c->rotations == TUF_ROTATIONS_MAX)
-			r = root_end(c);
-		return r;
-	case TUF_PHASE_TIMESTAMP:
-		return timestamp_update(c, d);
-	case TUF_PHASE_SNAPSHOT:
-		return snapshot_update(c, d);
-	case TUF_PHASE_TARGETS:
-	case TUF_PHASE_CURRENT:
-		return delegated_update(c, d);
-	}
-	return FAULT(-EINVAL);
 }
 
 static bool
@@ -631,25 +160,25 @@ is_wanted(const struct tuf_client *c, const char *role)
 int
 tuf_client_update(struct tuf_client *c, const char *role, const void *p, size_t len)
 {
-	SCOPED(candidate_done) struct candidate d = { 0 };
+	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
 	int r;
 
 	if (!is_wanted(c, role))
 		return FAULT(-EINVAL);
-	r = candidate_read(&d, role, p, len);
-	return r ?: take(c, &d);
+	r = tuf_candidate_read(&d, role, p, len);
+	return r ?: tuf_workflow_take(c, &d);
 }
 
 int
 tuf_client_update_split(struct tuf_client *c, const char *role, const struct tuf_split *s)
 {
-	SCOPED(candidate_done) struct candidate d = { 0 };
+	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
 	int r;
 
 	if (!is_wanted(c, role))
 		return FAULT(-EINVAL);
-	r = candidate_copy(&d, role, s);
-	return r ?: take(c, &d);
+	r = tuf_candidate_copy(&d, role, s);
+	return r ?: tuf_workflow_take(c, &d);
 }
 
 int
@@ -658,7 +187,7 @@ tuf_client_absent(struct tuf_client *c)
 	struct tuf_want w;
 
 	if (c->phase == TUF_PHASE_ROOT)
-		return root_end(c);
+		return tuf_workflow_root_end(c);
 	if (!tuf_client_want(c, &w))
 		return FAULT(-EINVAL);
 	return REFUSE(REASON_NOT_FOUND, w.file, "the repository does not have it");

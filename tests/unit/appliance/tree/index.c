@@ -46,6 +46,8 @@ static const struct {
 	{ "a link that leads out from below", HEAD DIR_("a") "," LINK_("a/l", "../../b") TAIL,
 		REASON_UNSAFE_TREE },
 	{ "a link that goes up behind a name", HEAD LINK_("a", "b/../../c") TAIL, REASON_UNSAFE_TREE },
+	{ "a link that goes up behind its first name", HEAD DIR_("a") "," LINK_("a/l", "b/..") TAIL,
+		REASON_UNSAFE_TREE },
 	{ "an empty link", HEAD LINK_("a", "") TAIL, REASON_UNSAFE_TREE },
 	{ "a link with an empty step", HEAD LINK_("a", "b//c") TAIL, REASON_UNSAFE_TREE },
 	{ "a device", HEAD "{\"path\":\"a\",\"type\":\"device\"}" TAIL, REASON_UNSAFE_TREE },
