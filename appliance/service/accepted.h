@@ -1,10 +1,10 @@
-/* What the customer accepted of each service: operations (by the digest of their rights) and fields of
- * telemetry.  lib/monitor/accepted.json, written by the monitor:
+/* What the customer accepted of each service: operations (by the digest of their rights) and fields
+ * of telemetry.  lib/monitor/accepted.json, written by the monitor:
  *
- *	{"services":{NAME:{"fields":{FIELD:true},"operations":{OPERATION:"sha256:HEX"}}},"v":1}
+ * 	{"services":{NAME:{"fields":{FIELD:true},"operations":{OPERATION:"sha256:HEX"}}},"v":1}
  *
- * An operation whose rights changed in a new release is no longer the accepted one: it is off until the customer
- * accepts it again. */
+ * An operation whose rights changed in a new release is no longer the accepted one: it is off until
+ * the customer accepts it again. */
 #pragma once
 
 #include <jansson.h>
@@ -15,8 +15,8 @@
 
 struct accepted;
 
-/* Read from dir_fd (the folder lib/monitor); no file accepts nothing.  Returns 0, REASON_MALFORMED or
- * REASON_UNKNOWN_FIELD (logged), or a fault. */
+/* Read from dir_fd (the folder lib/monitor); no file accepts nothing.  Returns 0, REASON_MALFORMED
+ * or REASON_UNKNOWN_FIELD (logged), or a fault. */
 int accepted_load(struct accepted **ret, int dir_fd);
 struct accepted *accepted_free(struct accepted *a);
 SCOPED_DESTRUCTOR(struct accepted, accepted_free)

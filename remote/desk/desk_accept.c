@@ -28,8 +28,8 @@ record_of(struct desk *d, const struct desk_site *s, struct site_record *ret)
 	const char *key = json_string_value(json_object_get(s->hub, "key"));
 	const char *customer = json_string_value(json_object_get(s->hub, "customer"));
 	const char *platform = json_string_value(json_object_get(s->hub, "platform"));
-	SCOPED_JSON *seen = json_pack("{s:s?, s:s?, s:s?}", "customer", customer, "platform", platform,
-		"key", key);
+	SCOPED_JSON *seen = json_pack("{s:s?, s:s?, s:s?}", "customer", customer, "platform",
+		platform, "key", key);
 	static const struct json_field fields[] = {
 		{ .name = "customer",
 			.kind = JSON_KIND_TEXT,

@@ -111,8 +111,8 @@ verdict(const struct desk_answer *a)
 	case REQUEST_OUTCOME_TIMEOUT:
 		return refuse_relay(REASON_EXPIRED, a->id, NULL, "it ran into its time limit");
 	case REQUEST_OUTCOME_CANCELLED:
-		return refuse_relay(reason == REASON_NONE ? REASON_INTERRUPTED : reason, a->id, NULL,
-			"it was stopped at the site");
+		return refuse_relay(reason == REASON_NONE ? REASON_INTERRUPTED : reason, a->id,
+			NULL, "it was stopped at the site");
 	case REQUEST_OUTCOME_INTERRUPTED:
 		return refuse_relay(REASON_INTERRUPTED, a->id, NULL,
 			"nobody knows how far it came; it is not run again");
@@ -123,7 +123,8 @@ verdict(const struct desk_answer *a)
 	if (result->signal)
 		(void)snprintf(text, sizeof(text), "it failed: ended by signal %d", result->signal);
 	else
-		(void)snprintf(text, sizeof(text), "it failed: exit status %d", result->exit_status);
+		(void)snprintf(text, sizeof(text), "it failed: exit status %d",
+			result->exit_status);
 	return refuse_relay(reason == REASON_NONE ? REASON_FAULT : reason, a->id, NULL, text);
 }
 
@@ -159,13 +160,16 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 			(void)fputs(a->result->out, stdout);
 			if (a->result->outcome != REQUEST_OUTCOME_REFUSED)
 				(void)fputs(a->result->err, stderr);
-			command_say(a->call, "%s in %llu ms%s", request_outcome_name(a->result->outcome),
+			command_say(a->call, "%s in %llu ms%s",
+				request_outcome_name(a->result->outcome),
 				(unsigned long long)a->result->wall_ms,
 				a->result->truncated ? ", output cut" : "");
 		} else {
-			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests", a->id,
-				strcmp(a->decision, "ask") == 0 ? "waits for the customer's approval"
-								: a->state);
+			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests",
+				a->id,
+				strcmp(a->decision, "ask") == 0
+					? "waits for the customer's approval"
+					: a->state);
 		}
 	}
 	if (r)

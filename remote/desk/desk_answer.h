@@ -20,11 +20,11 @@ struct desk_answer {
 };
 void desk_answer_done(struct desk_answer *a);
 
-/* Read the hub's answer about the request; says a plan that is new.  Returns 0; REASON_BAD_SIGNATURE,
- * REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request), REASON_MALFORMED (logged); or a
- * fault. */
+/* Read the hub's answer about the request; says a plan that is new.  Returns 0;
+ * REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request),
+ * REASON_MALFORMED (logged); or a fault. */
 int desk_answer_take(struct desk_answer *a, const json_t *doc);
 
-/* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason of a refusal
- * or a failure; "accepted, not finished" where there is no result. */
+/* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason
+ * of a refusal or a failure; "accepted, not finished" where there is no result. */
 int desk_answer_finish(struct desk_answer *a, json_t *take_preview);

@@ -37,7 +37,7 @@ struct head {
 	uint64_t cosigned_s;
 };
 
-/* --- the pin --------------------------------------------------------------------------------------------- */
+/* --- the pin ---------------------------------------------------------------------------------- */
 static int
 open_pins(struct desk *d, const char *site, int *ret_fd, char name[80])
 {
@@ -87,7 +87,7 @@ save_pin(struct desk *d, const char *site, const struct pin *pin)
 	return r ?: fs_replace(fd, name, b.data, b.len, 0600);
 }
 
-/* --- one checkpoint -------------------------------------------------------------------------------------- */
+/* --- one checkpoint --------------------------------------------------------------------------- */
 static int
 check_head(struct desk *d, const struct desk_site *s, const uint8_t key[32], const char *text,
 	struct head *ret)
@@ -127,7 +127,7 @@ check_order(const char *site, uint64_t old_size, const uint8_t old_root[32], uin
 	return 0;
 }
 
-/* --- history --------------------------------------------------------------------------------------------- */
+/* --- history ---------------------------------------------------------------------------------- */
 /* Every head that the hub kept, each signed and cosigned, in order up to the present one. */
 static int
 check_history(struct desk *d, const struct desk_site *s, const uint8_t key[32],
@@ -165,8 +165,8 @@ check_history(struct desk *d, const struct desk_site *s, const uint8_t key[32],
 	*ret_n = json_array_size(json_object_get(doc, "items"));
 	if (*ret_n == 0)
 		return 0;
-	return check_order(s->site, last.size, last.root, now->checkpoint.size, now->checkpoint.root,
-		"an earlier head");
+	return check_order(s->site, last.size, last.root, now->checkpoint.size,
+		now->checkpoint.root, "an earlier head");
 }
 
 /* What the site itself signed about its log, in its statement. */
@@ -200,7 +200,8 @@ audit_key(const struct desk_site *s, const struct pin *pin, uint8_t ret[32])
 }
 
 static int
-report(struct command_call *call, const struct desk_site *s, const struct head *head, size_t history)
+report(struct command_call *call, const struct desk_site *s, const struct head *head,
+	size_t history)
 {
 	char root[SHA256_TEXT_MAX], when[CLOCK_TEXT_MAX];
 
@@ -243,8 +244,8 @@ desk_audit_verify(struct command_call *call)
 		return REFUSE(REASON_NOT_FOUND, site, "the hub has no head of its log yet");
 	r = check_head(&d, &s, key, text, &head);
 	if (!r && pin.known)
-		r = check_order(site, pin.size, pin.root, head.checkpoint.size, head.checkpoint.root,
-			"what this desk saw");
+		r = check_order(site, pin.size, pin.root, head.checkpoint.size,
+			head.checkpoint.root, "what this desk saw");
 	r = r ?: check_history(&d, &s, key, &pin, &head, &history);
 	if (!r && s.statement)
 		r = check_statement(&s, &head);

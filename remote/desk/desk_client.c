@@ -45,7 +45,8 @@ head_add(struct head *h, const char *name, const char *value)
 		h->n++;
 }
 
-/* "hub.example:8443" of the card's URL; RFC 9421 wants it in lower case and without the default port. */
+/* "hub.example:8443" of the card's URL; RFC 9421 wants it in lower case and without the default
+ * port. */
 static void
 authority(const struct desk *d, char out[CARD_URL_MAX])
 {
@@ -64,8 +65,8 @@ authority(const struct desk *d, char out[CARD_URL_MAX])
 
 /* Sign where there is a login; before one a bare nonce asks for a signed reply. */
 static int
-sign(struct desk *d, const char *method, const char *path, const struct buf *body, struct head *head,
-	char nonce[HTTPSIG_NONCE_MAX])
+sign(struct desk *d, const char *method, const char *path, const struct buf *body,
+	struct head *head, char nonce[HTTPSIG_NONCE_MAX])
 {
 	static const struct httpsig_header json = { "Content-Type", "application/json" };
 	SCOPED(httpsig_fields_done) struct httpsig_fields f = { 0 };

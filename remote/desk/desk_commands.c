@@ -7,22 +7,30 @@ const struct command_option desk_options[] = {
 	{ .name = "key",
 		.value = "FILE",
 		.help = "your SSH key, or its .pub for ssh-agent (default: the agent's only key)" },
-	{ .name = "ca", .value = "FILE", .help = "CA certificates for the hub's TLS (default: the system's)" },
+	{ .name = "ca",
+		.value = "FILE",
+		.help = "CA certificates for the hub's TLS (default: the system's)" },
 	{ 0 },
 };
 
 static const struct command_option accept_options[] = {
 	{ .name = "fingerprint",
 		.value = "sha256:HEX",
-		.help = "of the site's key as the customer reads it out; anything else is refused" },
+		.help = "of the site's key as the customer reads it out; anything else is "
+			"refused" },
 	{ 0 },
 };
 
 static const struct command_option run_options[] = {
-	{ .name = "reason", .value = "TEXT", .help = "why, for the customer to read", .required = true },
+	{ .name = "reason",
+		.value = "TEXT",
+		.help = "why, for the customer to read",
+		.required = true },
 	{ .name = "ticket", .value = "TEXT", .help = "the case it belongs to", .required = true },
 	{ .name = "plan", .help = "show what would be asked for, and send nothing" },
-	{ .name = "wait", .value = "SPAN", .help = "for the result, at most (default 10m; 0: not at all)" },
+	{ .name = "wait",
+		.value = "SPAN",
+		.help = "for the result, at most (default 10m; 0: not at all)" },
 	{ 0 },
 };
 
@@ -35,7 +43,8 @@ const struct command desk_commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "sign the record that says which key is this site",
-		.details = "The site's key comes from the hub. Have the customer read its fingerprint to "
+		.details = "The site's key comes from the hub. Have the customer read its "
+			   "fingerprint to "
 			   "you, or give it with --fingerprint.",
 		.options = accept_options,
 		.run = desk_accept },
@@ -59,7 +68,8 @@ const struct command desk_commands[] = {
 		.max = 3 + REQUEST_ARGS_MAX,
 		.summary = "ask a site to run one operation, and wait for what comes of it",
 		.options = run_options,
-		.examples = "mainstay-desk run acme-1 redis info --reason \"slow reads\" --ticket C-17\n",
+		.examples = "mainstay-desk run acme-1 redis info --reason \"slow reads\" --ticket "
+			    "C-17\n",
 		.run = desk_run },
 	{ .name = "requests",
 		.summary = "what was asked for, and how it stands",

@@ -43,8 +43,8 @@ desk_fleet_list(struct command_call *call)
 int
 desk_fleet_alerts(struct command_call *call)
 {
-	static const char *const columns[] = { "id", "site", "service", "name", "state", "since", "text",
-		"acknowledged_by", NULL };
+	static const char *const columns[] = { "id", "site", "service", "name", "state", "since",
+		"text", "acknowledged_by", NULL };
 
 	return list(call, "/v1/fleet/alerts", "AlertList", columns);
 }
@@ -70,12 +70,13 @@ desk_fleet_ack(struct command_call *call)
 	if (r)
 		return r;
 	if (call->json)
-		return command_print_json("Alert", json_pack("{s:s, s:b}", "id", id, "acknowledged", 1));
+		return command_print_json("Alert",
+			json_pack("{s:s, s:b}", "id", id, "acknowledged", 1));
 	command_say(call, "%s is acknowledged", id);
 	return 0;
 }
 
-/* --- one site on one screen ------------------------------------------------------------------------------ */
+/* --- one site on one screen ------------------------------------------------------------------- */
 /* Members of a line, one after the other, as harmless text. */
 static void
 say_row(struct command_call *call, const json_t *item, const char *const *names)
@@ -102,8 +103,8 @@ say_row(struct command_call *call, const json_t *item, const char *const *names)
 }
 
 static void
-say_rows(struct command_call *call, const char *title, const json_t *items, const char *const *names,
-	size_t max)
+say_rows(struct command_call *call, const char *title, const json_t *items,
+	const char *const *names, size_t max)
 {
 	size_t i;
 	json_t *item;
@@ -143,8 +144,10 @@ say_site(struct command_call *call, const struct desk_site *s)
 	static const char *const contact[] = { "last_contact", "clock_offset_ms", NULL };
 	static const char *const services[] = { "name", "release", "channel", NULL };
 	static const char *const statement[] = { "time", "epoch", "audit", NULL };
-	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text", NULL };
-	static const char *const metrics[] = { "service", "name", "value", "time", "attributes", NULL };
+	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text",
+		NULL };
+	static const char *const metrics[] = { "service", "name", "value", "time", "attributes",
+		NULL };
 	SCOPED_JSON *of_services = services_only(json_object_get(s->hub, "metrics"));
 
 	say_row(call, s->hub, head);
@@ -153,13 +156,14 @@ say_site(struct command_call *call, const struct desk_site *s)
 	if (s->statement) {
 		command_say(call, "\nthe site says, signed: time, epoch, audit log");
 		say_row(call, s->statement, statement);
-		say_rows(call, "services (signed)", json_object_get(s->statement, "services"), services, 64);
+		say_rows(call, "services (signed)", json_object_get(s->statement, "services"),
+			services, 64);
 	} else {
 		command_say(call, "\nthe site has said nothing yet");
 	}
 	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 64);
-	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services, metrics,
-		SHOWN_METRICS);
+	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services,
+		metrics, SHOWN_METRICS);
 }
 
 int

@@ -28,7 +28,8 @@ challenge(struct desk *d, json_t **ret)
 	const char *hub, *nonce;
 	int r;
 
-	/* Engineers' names are of the letters that a query takes as they are, or the hub refuses them. */
+	/* Engineers' names are of the letters that a query takes as they are, or the hub refuses
+	 * them. */
 	if (snprintf(path, sizeof(path), "/v1/login?engineer=%s", d->me->name) >= (int)sizeof(path))
 		return REFUSE(REASON_USAGE, d->me->name, "the name is too long");
 	r = desk_client_get(d, path, REQUEST_S, &doc);

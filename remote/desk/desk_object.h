@@ -5,6 +5,6 @@
 
 struct buf;
 
-/* Append the uncompressed bytes, within out's maximum.  Returns 0, REASON_MALFORMED or REASON_TOO_LARGE (logged
- * with operand), or a fault. */
+/* Append the uncompressed bytes, within out's maximum.  Returns 0, REASON_MALFORMED or
+ * REASON_TOO_LARGE (logged with operand), or a fault. */
 int desk_object_unpack(struct buf *out, const void *p, size_t len, const char *operand);

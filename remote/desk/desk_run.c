@@ -54,7 +54,7 @@ order_done(struct order *o)
 	desk_session_done(&o->d);
 }
 
-/* --- from words to a request ----------------------------------------------------------------------------- */
+/* --- from words to a request ------------------------------------------------------------------ */
 static const struct definition_param *
 find_param(const struct definition_operation *op, const char *name, size_t len)
 {
@@ -94,7 +94,8 @@ take_args(struct order *o)
 
 	for (size_t i = OPERANDS; !r && i < call->n_operands; i++)
 		r = take_arg(o, call->operands[i], given);
-	/* Checked here to spare a journey; what is sent is what was typed, the site fills in its defaults. */
+	/* Checked here to spare a journey; what is sent is what was typed, the site fills in its
+	 * defaults. */
 	r = r ?: definition_check_args(o->operation, given, &checked);
 	if (!r)
 		o->args = STEAL(given);
@@ -189,7 +190,7 @@ prepare(struct order *o, struct command_call *call)
 	return r ?: fill_request(o);
 }
 
-/* --- what will run --------------------------------------------------------------------------------------- */
+/* --- what will run ---------------------------------------------------------------------------- */
 static json_t *
 preview(const struct order *o)
 {
@@ -201,8 +202,9 @@ preview(const struct order *o)
 			return NULL;
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O}", "site", o->request.site,
 		"customer", o->request.customer, "service", o->request.service, "release",
-		o->definition->version, "operation", op->name, "risk", definition_risk_text(op->risk),
-		"verb", definition_verb_text(op->verb), "argv", argv, "args", o->args);
+		o->definition->version, "operation", op->name, "risk",
+		definition_risk_text(op->risk), "verb", definition_verb_text(op->verb), "argv",
+		argv, "args", o->args);
 }
 
 static void
@@ -227,7 +229,7 @@ say_preview(const struct order *o)
 		command_say(call, "%s    %s", i ? "       " : "runs   ", op->argv.item[i]);
 }
 
-/* --- sending and waiting --------------------------------------------------------------------------------- */
+/* --- sending and waiting ---------------------------------------------------------------------- */
 static int
 send(struct order *o)
 {
@@ -242,7 +244,8 @@ send(struct order *o)
 		return r;
 	id = json_string_value(json_object_get(reply, "id"));
 	if (!id || strcmp(id, o->id) != 0)
-		return REFUSE(REASON_WRONG_ADDRESSEE, o->id, "the hub answered for another request");
+		return REFUSE(REASON_WRONG_ADDRESSEE, o->id,
+			"the hub answered for another request");
 	return 0;
 }
 
@@ -261,8 +264,8 @@ wait_for(struct order *o, struct desk_answer *a)
 		int r;
 
 		/* The hub answers as soon as it is in another state than the one we know. */
-		(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s?wait=%u&state=%s", o->id, s,
-			a->state);
+		(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s?wait=%u&state=%s", o->id,
+			s, a->state);
 		r = desk_client_get(&o->d, path, s + REQUEST_S, &doc);
 		r = r ?: desk_answer_take(a, doc);
 		if (r || a->result || s == 0)

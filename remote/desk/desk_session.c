@@ -43,8 +43,8 @@ open_dir(struct desk *d)
 		n = snprintf(path, sizeof(path), "%s/mainstay-desk/%s-%.*s", xdg, card, ID_DIGITS,
 			sshkey_signer_public(d->signer)->keyid);
 	else if (home && *home == '/')
-		n = snprintf(path, sizeof(path), "%s/.local/state/mainstay-desk/%s-%.*s", home, card,
-			ID_DIGITS, sshkey_signer_public(d->signer)->keyid);
+		n = snprintf(path, sizeof(path), "%s/.local/state/mainstay-desk/%s-%.*s", home,
+			card, ID_DIGITS, sshkey_signer_public(d->signer)->keyid);
 	else
 		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
 	if (n < 0 || n >= (int)sizeof(path))

@@ -1,7 +1,7 @@
 /* Who sits at the desk: card, key, and the login that is good for a day's work.
  *
- * Folder STATE/desk (or ~/.local/state/mainstay-desk), below it one folder for each pair of card and key, 0700:
- * session.json, http.key (the ephemeral Ed25519 key, 0600), tuf/, sites/. */
+ * Folder STATE/desk (or ~/.local/state/mainstay-desk), below it one folder for each pair of card
+ * and key, 0700: session.json, http.key (the ephemeral Ed25519 key, 0600), tuf/, sites/. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,13 +31,14 @@ struct desk {
 	const struct people_engineer *me;     /* the same; borrowed from people */
 };
 
-/* Read the card, open the key, open the folder.  desk_session_done() in every case.  Returns 0; REASON_USAGE
- * (logged) without --card; what card_read() and sshkey_signer_open() say; or a fault. */
+/* Read the card, open the key, open the folder.  desk_session_done() in every case.  Returns 0;
+ * REASON_USAGE (logged) without --card; what card_read() and sshkey_signer_open() say; or a
+ * fault. */
 int desk_session_open(struct desk *ret, struct command_call *call);
 void desk_session_done(struct desk *d);
 
-/* Take up the last login.  Returns 0; REASON_UNSIGNED (logged, "log in first") where there is none or it has
- * ended; or a fault. */
+/* Take up the last login.  Returns 0; REASON_UNSIGNED (logged, "log in first") where there is none
+ * or it has ended; or a fault. */
 int desk_session_load(struct desk *d);
 /* Keep a login: the key and its end. */
 int desk_session_keep(struct desk *d, struct ed25519 *take_key, uint64_t not_after_us);

@@ -28,7 +28,7 @@
 
 enum { REQUEST_S = 20 };
 
-/* --- TUF ------------------------------------------------------------------------------------------------- */
+/* --- TUF -------------------------------------------------------------------------------------- */
 static int
 open_tuf(struct desk *d)
 {
@@ -118,7 +118,7 @@ desk_trust_refresh(struct desk *d)
 			       (unsigned long long)people_version(d->people));
 }
 
-/* --- a site ---------------------------------------------------------------------------------------------- */
+/* --- a site ----------------------------------------------------------------------------------- */
 void
 desk_trust_site_done(struct desk_site *s)
 {
@@ -128,8 +128,8 @@ desk_trust_site_done(struct desk_site *s)
 	*s = (struct desk_site){ 0 };
 }
 
-/* Whether the record's signer may enrol for that customer.  The document that a record was accepted under may
- * be older than ours; what counts is whether its signer is good today. */
+/* Whether the record's signer may enrol for that customer.  The document that a record was accepted
+ * under may be older than ours; what counts is whether its signer is good today. */
 static int
 may_enrol(const struct sshkey_public *key, const char *engineer, const char *customer, void *arg)
 {
@@ -141,7 +141,8 @@ may_enrol(const struct sshkey_public *key, const char *engineer, const char *cus
 		return r;
 	return strcmp(who->name, engineer) == 0
 		? 0
-		: REFUSE(REASON_UNKNOWN_KEY, engineer, "the record is signed by %s's key", who->name);
+		: REFUSE(REASON_UNKNOWN_KEY, engineer, "the record is signed by %s's key",
+			  who->name);
 }
 
 static int
@@ -210,7 +211,7 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 	return 0;
 }
 
-/* --- a definition ---------------------------------------------------------------------------------------- */
+/* --- a definition ----------------------------------------------------------------------------- */
 static const char *
 release_of(const struct desk_site *s, const char *service)
 {
@@ -289,7 +290,8 @@ desk_trust_definition(struct desk *d, const struct desk_site *s, const char *ser
 	path = target_of(d, release);
 	if (!path)
 		return REFUSE(REASON_NOT_FOUND, service,
-			"%s runs a release that the repository does not list: %s", s->site, release);
+			"%s runs a release that the repository does not list: %s", s->site,
+			release);
 	r = fetch_target(d, path, TREE_INDEX_BYTES_MAX, &b);
 	r = r ?: tree_index_read(&index, b.data, b.len);
 	return r ?: fetch_definition(d, index->definition, ret);

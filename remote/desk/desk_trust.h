@@ -8,9 +8,9 @@
 struct definition;
 struct desk;
 
-/* Bring the TUF metadata up to date from the hub's /tuf, read the people document, find who we are in it.
- * Returns 0; REASON_UNKNOWN_KEY (logged) where our key is nobody's; what the TUF client says (threshold,
- * rollback, freeze, expired, ...); REASON_UNREACHABLE; or a fault. */
+/* Bring the TUF metadata up to date from the hub's /tuf, read the people document, find who we are
+ * in it.  Returns 0; REASON_UNKNOWN_KEY (logged) where our key is nobody's; what the TUF client
+ * says (threshold, rollback, freeze, expired, ...); REASON_UNREACHABLE; or a fault. */
 int desk_trust_refresh(struct desk *d);
 
 /* A site as its record and its own statement say, and what the hub adds. */
@@ -24,16 +24,17 @@ struct desk_site {
 };
 void desk_trust_site_done(struct desk_site *s);
 
-/* Get a site and verify its record (people) and statement (its key).  With pending_too a site without a record is
- * no refusal.  Returns 0; REASON_NOT_APPROVED (logged) where it is pending; REASON_WRONG_ADDRESSEE where the
- * hub showed another's; signature and people refusals; or a fault. */
+/* Get a site and verify its record (people) and statement (its key).  With pending_too a site
+ * without a record is no refusal.  Returns 0; REASON_NOT_APPROVED (logged) where it is pending;
+ * REASON_WRONG_ADDRESSEE where the hub showed another's; signature and people refusals; or a
+ * fault. */
 int desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_site *ret);
 
 /* Does the site's statement name a release of service? */
 bool desk_trust_states(const struct desk_site *s, const char *service);
 
-/* The definition of the release that the site's statement names for service, from TUF and its object, verified by
- * hash.  *ret is the caller's.  Returns 0; REASON_NOT_FOUND (logged) where the site has no such service or the
- * repository no such release; REASON_HASH_MISMATCH; or a fault. */
+/* The definition of the release that the site's statement names for service, from TUF and its
+ * object, verified by hash.  *ret is the caller's.  Returns 0; REASON_NOT_FOUND (logged) where the
+ * site has no such service or the repository no such release; REASON_HASH_MISMATCH; or a fault. */
 int desk_trust_definition(struct desk *d, const struct desk_site *s, const char *service,
 	struct definition **ret);

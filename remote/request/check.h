@@ -1,4 +1,5 @@
-/* May this request run here?  Pure: no files, no clock; all that it depends on stands in the facts. */
+/* May this request run here?  Pure: no files, no clock; all that it depends on stands in the
+ * facts. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,12 +17,13 @@ struct people;
 
 #define CHECK_ROLE "support" /* what an engineer must be, for the site's customer */
 
-/* Is it from somebody who may ask here?  The first part, before anything of it is kept, so that nobody else can
- * fill the disk: signature, members, people.  Returns 0 with *ret the caller's; REASON_BAD_SIGNATURE,
- * REASON_STALE_PEOPLE, REASON_UNKNOWN_KEY; REASON_UNKNOWN_FIELD or REASON_MALFORMED; REASON_REVOKED,
- * REASON_WRONG_ROLE, REASON_NOT_YET_VALID, REASON_EXPIRED (all logged); or a fault. */
-int request_check_sender(struct request **ret, const struct envelope *e, const struct people *people,
-	const char *customer, uint64_t now_us);
+/* Is it from somebody who may ask here?  The first part, before anything of it is kept, so that
+ * nobody else can fill the disk: signature, members, people.  Returns 0 with *ret the caller's;
+ * REASON_BAD_SIGNATURE, REASON_STALE_PEOPLE, REASON_UNKNOWN_KEY; REASON_UNKNOWN_FIELD or
+ * REASON_MALFORMED; REASON_REVOKED, REASON_WRONG_ROLE, REASON_NOT_YET_VALID, REASON_EXPIRED (all
+ * logged); or a fault. */
+int request_check_sender(struct request **ret, const struct envelope *e,
+	const struct people *people, const char *customer, uint64_t now_us);
 
 struct request_check_facts {
 	const struct people *people; /* NULL: none yet */
@@ -53,10 +55,11 @@ void request_check_verdict_done(struct request_check_verdict *v);
  *	nonce         replayed
  *	times         malformed not-yet-valid expired
  *	definition    not-found altered
- *	operation     not-found not-approved (the customer has not accepted it) unknown-field malformed
+ *	operation     not-found not-approved (not accepted by the customer) unknown-field malformed
  *	switch        switched-off
  *	ceiling       denied
  *
- * Returns 0 with *ret to be released, the reason (logged, operand is the request's id), or a fault. */
-int request_check(struct request_check_verdict *ret, const struct request *q, const struct envelope *e,
-	const struct request_check_facts *f);
+ * Returns 0 with *ret to be released, the reason (logged, operand is the request's id), or a
+ * fault. */
+int request_check(struct request_check_verdict *ret, const struct request *q,
+	const struct envelope *e, const struct request_check_facts *f);

@@ -75,7 +75,7 @@ run_list(struct command_call *call)
 		json_incref(json_object_get(answer, "items")), columns);
 }
 
-/* --- show ------------------------------------------------------------------------------------------------ */
+/* --- show ------------------------------------------------------------------------------------- */
 static void
 say_result(const struct command_call *call, const json_t *result)
 {
@@ -140,7 +140,7 @@ run_show(struct command_call *call)
 	return 0;
 }
 
-/* --- watch ----------------------------------------------------------------------------------------------- */
+/* --- watch ------------------------------------------------------------------------------------ */
 static void
 on_line(const json_t *line, void *arg)
 {
@@ -164,7 +164,7 @@ run_watch(struct command_call *call)
 	return call_wait(path, call_new("requests.watch"), 0, on_line, call, &answer);
 }
 
-/* --- import ---------------------------------------------------------------------------------------------- */
+/* --- import ----------------------------------------------------------------------------------- */
 static int
 run_import(struct command_call *call)
 {
@@ -181,7 +181,7 @@ run_import(struct command_call *call)
 	return r ?: print_item(call, STEAL(item));
 }
 
-/* --- approve --------------------------------------------------------------------------------------------- */
+/* --- approve ---------------------------------------------------------------------------------- */
 /* The private key stays here: what goes to the monitor is the signature. */
 static int
 sign(struct command_call *call, const char *id, struct buf *text, struct buf *sig)
@@ -229,7 +229,9 @@ read_signed(const char *file, struct buf *text, struct buf *sig)
 static int
 run_approve(struct command_call *call)
 {
-	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(buf_done)
+	struct buf text = BUF_MAX(PERMIT_TEXT_MAX),
+		   sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	const char *id = call->operands[0], *file = command_option(call, "permit");
 	struct call_request *request;
 	SCOPED_JSON *item = NULL;
@@ -261,21 +263,32 @@ run_deny(struct command_call *call)
 	return r ?: print_item(call, STEAL(item));
 }
 
-/* --- table ----------------------------------------------------------------------------------------------- */
+/* --- table ------------------------------------------------------------------------------------ */
 static const struct command_option show_options[] = {
-	{ .name = "out", .value = "FILE", .help = "write exactly the bytes that an approver signs" },
-	{ .name = "approver", .value = "NAME", .help = "who will sign them, as policy.yaml calls them" },
+	{ .name = "out",
+		.value = "FILE",
+		.help = "write exactly the bytes that an approver signs" },
+	{ .name = "approver",
+		.value = "NAME",
+		.help = "who will sign them, as policy.yaml calls them" },
 	{ 0 },
 };
 
 static const struct command_option approve_options[] = {
-	{ .name = "key", .value = "FILE", .help = "the approver's key (or its .pub, for ssh-agent)" },
-	{ .name = "permit", .value = "FILE", .help = "what `requests show --out` wrote, signed in FILE.sig" },
+	{ .name = "key",
+		.value = "FILE",
+		.help = "the approver's key (or its .pub, for ssh-agent)" },
+	{ .name = "permit",
+		.value = "FILE",
+		.help = "what `requests show --out` wrote, signed in FILE.sig" },
 	{ 0 },
 };
 
 static const struct command_option deny_options[] = {
-	{ .name = "reason", .value = "TEXT", .help = "what the engineer is told", .required = true },
+	{ .name = "reason",
+		.value = "TEXT",
+		.help = "what the engineer is told",
+		.required = true },
 	{ 0 },
 };
 
@@ -305,8 +318,9 @@ const struct command request_commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "sign the plan and let it run",
-		.details = "Shows the plan and signs it with --key, or with ssh-agent where neither "
-			   "--key nor --permit is given. The private key never leaves this command.",
+		.details =
+			"Shows the plan and signs it with --key, or with ssh-agent where neither "
+			"--key nor --permit is given. The private key never leaves this command.",
 		.options = approve_options,
 		.run = run_approve },
 	{ .name = "requests deny",

@@ -57,7 +57,7 @@ static const struct edge edges[FLOW_STATE_MAX][FLOW_EVENT_MAX] = {
 		[FLOW_EVENT_RECOVER] = GO(RECEIVED, CHECK),
 	},
 	[FLOW_STATE_WAITING] = {
-		[FLOW_EVENT_PLAN] = GO(WAITING, ANNOUNCE), /* the ground moved: a new plan to read */
+		[FLOW_EVENT_PLAN] = GO(WAITING, ANNOUNCE), /* another plan to read */
 		[FLOW_EVENT_ALLOW] = GO(PERMITTED, START), /* the ceiling changed meanwhile */
 		[FLOW_EVENT_ASK] = GO(WAITING, NONE),
 		[FLOW_EVENT_REFUSE] = GO(REFUSED, REFUSE),
@@ -73,7 +73,7 @@ static const struct edge edges[FLOW_STATE_MAX][FLOW_EVENT_MAX] = {
 		[FLOW_EVENT_DENY] = GO(REFUSED, REFUSE),
 		[FLOW_EVENT_TICK] = GO(REFUSED, REFUSE),
 		[FLOW_EVENT_SWITCH_OFF] = GO(REFUSED, REFUSE),
-		[FLOW_EVENT_RECOVER] = GO(PERMITTED, START), /* nothing has run: running is saved first */
+		[FLOW_EVENT_RECOVER] = GO(PERMITTED, START), /* nothing has run */
 	},
 	[FLOW_STATE_RUNNING] = {
 		[FLOW_EVENT_END] = GO(DONE, FINISH),

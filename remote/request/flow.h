@@ -1,5 +1,6 @@
-/* The way of one request, as a table: no I/O, no clock.  An event comes in with the time, the next state
- * and one action come out; an event that a state does not know is refused and changes nothing. */
+/* The way of one request, as a table: no I/O, no clock.  An event comes in with the time, the next
+ * state and one action come out; an event that a state does not know is refused and changes
+ * nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -48,11 +49,11 @@ struct flow {
 	uint64_t expires_us;  /* of the request, or of the permit where that is sooner */
 };
 
-/* Step.  A run keeps its own time limit, so that a clock that jumps does not end it.  Returns 0 with f changed
- * and *ret_action set (FLOW_ACTION_NONE where a tick finds nothing due), or
+/* Step.  A run keeps its own time limit, so that a clock that jumps does not end it.  Returns 0
+ * with f changed and *ret_action set (FLOW_ACTION_NONE where a tick finds nothing due), or
  * REASON_CONFLICT (logged, naming id, state and event) with f unchanged. */
-int request_flow_step(struct flow *f, enum flow_event event, uint64_t now_us, enum flow_action *ret_action,
-	const char *id);
+int request_flow_step(struct flow *f, enum flow_event event, uint64_t now_us,
+	enum flow_action *ret_action, const char *id);
 
 /* When a FLOW_EVENT_TICK will next do something; UINT64_MAX: never. */
 uint64_t request_flow_due_us(const struct flow *f);

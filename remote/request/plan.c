@@ -108,7 +108,8 @@ put_argv(struct buf *out, const struct request_plan_facts *f)
 	}
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
-	/* Longer than a line may be shown whole, or the approver would sign what they did not see. */
+	/* Longer than a line may be shown whole, or the approver would sign what they did not
+	 * see. */
 	if (b.len >= LINE_BYTES / 4)
 		return REFUSE(REASON_TOO_LARGE, f->request->id, "a command of %zu bytes", b.len);
 	line(out, "runs", buf_text(&b));
@@ -179,12 +180,12 @@ request_plan_json(json_t **ret, const struct request_plan_facts *f)
 
 	if (r)
 		return r;
-	doc = json_pack("{s:i, s:s, s:o, s:[{s:s, s:s, s:s}], s:{s:I, s:I, s:I}, s:s, s:s, s:o}", "v", 1,
-		"text", buf_text(&text), "argv", texts(f->verb ? verb : f->argv), "targets", "service",
-		f->request->service, "instance", f->request->instance, "release", f->release, "limits",
-		"timeout_ms", (json_int_t)f->timeout_ms, "memory", (json_int_t)f->memory, "output",
-		(json_int_t)f->output, "downtime", f->downtime, "undo", f->undo ? f->undo : "",
-		"not_recorded", texts(f->not_recorded));
+	doc = json_pack("{s:i, s:s, s:o, s:[{s:s, s:s, s:s}], s:{s:I, s:I, s:I}, s:s, s:s, s:o}",
+		"v", 1, "text", buf_text(&text), "argv", texts(f->verb ? verb : f->argv), "targets",
+		"service", f->request->service, "instance", f->request->instance, "release",
+		f->release, "limits", "timeout_ms", (json_int_t)f->timeout_ms, "memory",
+		(json_int_t)f->memory, "output", (json_int_t)f->output, "downtime", f->downtime,
+		"undo", f->undo ? f->undo : "", "not_recorded", texts(f->not_recorded));
 	if (!doc)
 		return FAULT(-ENOMEM);
 	r = json_put_sha256(doc, "request", f->request->digest);

@@ -1,4 +1,5 @@
-/* What would run, in words: the text that the customer's approver reads and signs, and the plan message. */
+/* What would run, in words: the text that the customer's approver reads and signs, and the plan
+ * message. */
 #pragma once
 
 #include <jansson.h>
@@ -9,9 +10,9 @@
 
 struct buf;
 
-/* Everything that the text says.  Borrowed.  No member may be something that changes by itself (a pid, an
- * age), for the text is rendered again before the run and must then be the same: a difference is
- * state-moved. */
+/* Everything that the text says.  Borrowed.  No member may be something that changes by itself (a
+ * pid, an age), for the text is rendered again before the run and must then be the same: a
+ * difference is state-moved. */
 struct request_plan_facts {
 	const struct request *request;
 	const char *release;  /* the version that is installed */
@@ -28,12 +29,12 @@ struct request_plan_facts {
 	const char *const *not_recorded; /* sentences; ends with NULL; may be NULL */
 };
 
-/* Append the text: lines of "name  value", each value on one line, whatever an engineer wrote in it.
- * Returns 0 or a fault. */
+/* Append the text: lines of "name  value", each value on one line, whatever an engineer wrote in
+ * it.  Returns 0 or a fault. */
 int request_plan_text(struct buf *out, const struct request_plan_facts *f);
 
-/* The plan message's payload (text included), to be sealed by the site key.  *ret is the caller's.  Returns 0
- * or a fault. */
+/* The plan message's payload (text included), to be sealed by the site key.  *ret is the caller's.
+ * Returns 0 or a fault. */
 int request_plan_json(json_t **ret, const struct request_plan_facts *f);
 
 /* A plan that came from a site; texts are borrowed from doc. */
@@ -46,8 +47,8 @@ struct request_plan {
 	json_t *doc; /* owned */
 };
 
-/* Read the payload of an envelope that was verified.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD
- * (logged), or a fault. */
+/* Read the payload of an envelope that was verified.  Returns 0, REASON_MALFORMED or
+ * REASON_UNKNOWN_FIELD (logged), or a fault. */
 int request_plan_parse(struct request_plan **ret, const json_t *payload);
 struct request_plan *request_plan_free(struct request_plan *p);
 SCOPED_DESTRUCTOR(struct request_plan, request_plan_free)

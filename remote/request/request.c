@@ -19,8 +19,14 @@ struct members {
 	const char *epoch, *nonce;
 };
 
-#define MEMBER(n, k, m) { .name = #n, .kind = (k), .offset = offsetof(struct members, n), .max = (m) }
-#define FIELD(n, k, m) { .name = #n, .kind = (k), .offset = offsetof(struct members, r.n), .max = (m) }
+#define MEMBER(n, k, m)                                                                            \
+	{                                                                                          \
+		.name = #n, .kind = (k), .offset = offsetof(struct members, n), .max = (m)         \
+	}
+#define FIELD(n, k, m)                                                                             \
+	{                                                                                          \
+		.name = #n, .kind = (k), .offset = offsetof(struct members, r.n), .max = (m)       \
+	}
 
 static const struct json_field fields[] = {
 	MEMBER(v, JSON_KIND_U64, 1),
@@ -40,7 +46,9 @@ static const struct json_field fields[] = {
 	{ .name = "not_before",
 		.kind = JSON_KIND_TIME,
 		.offset = offsetof(struct members, r.not_before_us) },
-	{ .name = "expires", .kind = JSON_KIND_TIME, .offset = offsetof(struct members, r.expires_us) },
+	{ .name = "expires",
+		.kind = JSON_KIND_TIME,
+		.offset = offsetof(struct members, r.expires_us) },
 	MEMBER(nonce, JSON_KIND_TEXT, 2 * REQUEST_NONCE_BYTES),
 };
 
@@ -52,9 +60,9 @@ request_id_ok(const char *text)
 	if (!text || text[0] == '-')
 		return false;
 	for (; text[n]; n++)
-		if (n == REQUEST_ID_MAX
-			|| !((text[n] >= 'a' && text[n] <= 'z') || (text[n] >= '0' && text[n] <= '9')
-				|| text[n] == '-'))
+		if (n == REQUEST_ID_MAX ||
+			!((text[n] >= 'a' && text[n] <= 'z') ||
+				(text[n] >= '0' && text[n] <= '9') || text[n] == '-'))
 			return false;
 	return n > 0;
 }
@@ -152,7 +160,8 @@ request_parse(struct request **ret, const void *payload, size_t len)
 {
 	SCOPED_JSON *doc = NULL;
 	uint8_t digest[SHA256_LEN];
-	int r = json_read_canonical(&doc, payload, len, message_payload_max(MESSAGE_REQUEST), "request");
+	int r = json_read_canonical(&doc, payload, len, message_payload_max(MESSAGE_REQUEST),
+		"request");
 
 	if (r)
 		return r;

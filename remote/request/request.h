@@ -42,13 +42,13 @@ int request_from_envelope(struct request **ret, const struct envelope *e);
 struct request *request_free(struct request *r);
 SCOPED_DESTRUCTOR(struct request, request_free)
 
-/* The payload of r's fields (digest and doc are not read; args may be NULL: none), to be sealed.  *ret is the
- * caller's.  Returns 0 or a fault. */
+/* The payload of r's fields (digest and doc are not read; args may be NULL: none), to be sealed.
+ * *ret is the caller's.  Returns 0 or a fault. */
 int request_json(json_t **ret, const struct request *r);
 
 /* true where text can be a request's id: it also names a file. */
 bool request_id_ok(const char *text);
 
-/* The id that a payload claims, for answering a request that does not parse otherwise; borrowed.  NULL where
- * there is none that could be one. */
+/* The id that a payload claims, for answering a request that does not parse otherwise; borrowed.
+ * NULL where there is none that could be one. */
 const char *request_peek_id(const json_t *payload);

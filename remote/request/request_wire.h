@@ -3,23 +3,24 @@
  *	engineer's desk              hub               site
  *	  request@  SSHSIG   --->  mailbox   --->  checks, plan
  *	  plan@     site key <---  results   <---  what would run
- *	                                           permit@ SSHSIG of the customer's approver (never leaves)
+ *	                                           permit@ SSHSIG of an approver (never leaves)
  *	  result@   site key <---  results   <---  what happened
  *
  * request  v id site customer service instance operation args definition reason ticket engineer
  *          people_version epoch not_before expires nonce
  * plan     v request text argv targets limits downtime undo not_recorded
- * result   v request outcome reason exit_status signal stdout stderr truncated cpu_ms max_rss wall_ms
+ * result   v request outcome reason exit_status signal stdout stderr truncated cpu_ms max_rss
+ *          wall_ms
  *
- * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it binds
- * to the very bytes the engineer signed, not to a name that two requests could share.
- * args is an object of texts, whole numbers and truth values, as the definition types them. */
+ * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it
+ * binds to the very bytes the engineer signed, not to a name that two requests could share. args is
+ * an object of texts, whole numbers and truth values, as the definition types them. */
 #pragma once
 
 enum {
 	REQUEST_BYTES_MAX = 64 * 1024,    /* an envelope that asks for an operation */
 	REQUEST_ID_MAX = 64,              /* [a-z0-9-], begins with a letter or digit */
-	REQUEST_NAME_MAX = 64,            /* site, customer, service, instance, operation, engineer */
+	REQUEST_NAME_MAX = 64,            /* site, customer, service, operation ... */
 	REQUEST_TEXT_MAX = 1024,          /* reason, ticket */
 	REQUEST_ARGS_MAX = 32,
 	REQUEST_ARG_MAX = 1024,           /* one argument's value */

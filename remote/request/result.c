@@ -136,7 +136,8 @@ request_result_free(struct request_result *r)
 	return NULL;
 }
 
-/* Length of the UTF-8 sequence at p, 0 where it is none (overlong, surrogate, beyond U+10FFFF, cut). */
+/* Length of the UTF-8 sequence at p, 0 where it is none (overlong, surrogate, beyond U+10FFFF,
+ * cut). */
 static size_t
 utf8_len(const uint8_t *p, size_t left)
 {

@@ -15,7 +15,7 @@ struct spawner;
 
 /* How it ended. */
 struct request_run_end {
-	int r;               /* 0; else nothing has run: an enum reason (details in refuse_last()) or a fault */
+	int r;               /* 0; else nothing has run: a reason (see refuse_last()) or a fault */
 	enum request_outcome outcome;
 	enum reason reason;  /* of an outcome that is neither ok nor failed */
 	int exit_status;     /* -1: nothing exited */
@@ -33,7 +33,8 @@ typedef void request_run_done_fn(const struct request_run_end *end, void *arg);
 int request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
 	const struct operate_job *job, request_run_done_fn *done, void *arg);
 
-/* End it: the worker is asked, then killed.  done will say cancelled, or how it ended before that. */
+/* End it: the worker is asked, then killed.  done will say cancelled, or how it ended before
+ * that. */
 void request_run_cancel(struct request_run *run);
 
 /* Forget it; a worker that still runs is killed. */

@@ -25,9 +25,9 @@ enum {
 	RETRY_S = 10, /* between tries to hand over what could not be handed over */
 };
 
-/* --- taking a request ------------------------------------------------------------------------------------ */
-/* A key that we do not know, in a request made under people that we do not have: it may be a new engineer's.  The
- * hub keeps the item until the document came, or the time is over. */
+/* --- taking a request ------------------------------------------------------------------------- */
+/* A key that we do not know, in a request made under people that we do not have: it may be a new
+ * engineer's.  The hub keeps the item until the document came, or the time is over. */
 static bool
 hold(struct request_site *s, uint64_t mailbox, const struct envelope *e, int r)
 {
@@ -71,7 +71,9 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 		if (r > 0 && hold(s, mailbox, e, r))
 			return REFUSE(REASON_BUSY, id ? id : "request",
 				"made under people that are not here yet");
-		r = r ?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m), ret_item);
+		r = r
+			?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m),
+				   ret_item);
 	} else {
 		sha256_of(digest, body, len);
 	}
@@ -138,7 +140,7 @@ on_import(struct monitor *m, struct monitor_call *call, void *arg)
 	return answer_item(call, request_site_brief(item));
 }
 
-/* --- looking --------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 static int
 on_list(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -147,7 +149,8 @@ on_list(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)m;
 	for (size_t i = 0; items && i < request_store_count(s->store); i++)
-		if (json_array_append_new(items, request_site_brief(request_store_at(s->store, i))) < 0)
+		if (json_array_append_new(items,
+			    request_site_brief(request_store_at(s->store, i))) < 0)
 			return FAULT(-ENOMEM);
 	monitor_answer(call, json_pack("{s:O}", "items", items));
 	return 0;
@@ -277,7 +280,7 @@ on_watch(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
-/* --- deciding -------------------------------------------------------------------------------------------- */
+/* --- deciding --------------------------------------------------------------------------------- */
 static bool
 is_engineer(const struct sshkey_public *key, void *arg)
 {
@@ -313,7 +316,8 @@ deny(struct request_site *s, struct request_item *item, const char *actor, const
 {
 	bool running = item->flow.state == FLOW_STATE_RUNNING;
 	const struct request *q = item->request;
-	int r = monitor_leaf(s->m, running ? "cancel" : "deny", actor, q->id, q->digest, REASON_DENIED);
+	int r = monitor_leaf(s->m, running ? "cancel" : "deny", actor, q->id, q->digest,
+		REASON_DENIED);
 
 	if (r)
 		return r;
@@ -357,12 +361,13 @@ on_approve(struct monitor *m, struct monitor_call *call, void *arg)
 		.answer = &g.verdict.answer,
 		.is_engineer = is_engineer,
 		.arg = (void *)(uintptr_t)monitor_people(m), /* read only */
-		.used = 0, /* a request that waits has used none, and a permit is bound to its request */
+		.used = 0, /* a request that waits has used none */
 	};
 	r = permit_verify(&permit, &question, text, len, sig, strlen(sig));
 	if (r)
 		return r;
-	r = permit.allow ? use_permit(s, item, &permit, text, len, sig) : deny(s, item, permit.approver, permit.reason);
+	r = permit.allow ? use_permit(s, item, &permit, text, len, sig)
+			 : deny(s, item, permit.approver, permit.reason);
 	return r ?: answer_item(call, request_site_brief(item));
 }
 
@@ -377,8 +382,8 @@ on_deny(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)m;
 	r = r ?: monitor_call_need(call, "reason", &reason);
 	if (!r && strlen(reason) > REQUEST_TEXT_MAX)
-		r = REFUSE(REASON_TOO_LARGE, item->request->id, "the reason is longer than %d bytes",
-			REQUEST_TEXT_MAX);
+		r = REFUSE(REASON_TOO_LARGE, item->request->id,
+			"the reason is longer than %d bytes", REQUEST_TEXT_MAX);
 	if (!r && (item->flow.state == FLOW_STATE_DONE || item->flow.state == FLOW_STATE_REFUSED))
 		r = REFUSE(REASON_CONFLICT, item->request->id, "it is over already: %s",
 			request_flow_state_name(item->flow.state));
@@ -386,7 +391,7 @@ on_deny(struct monitor *m, struct monitor_call *call, void *arg)
 	return r ?: answer_item(call, request_site_brief(item));
 }
 
-/* --- module ---------------------------------------------------------------------------------------------- */
+/* --- module ----------------------------------------------------------------------------------- */
 static int
 on_start(struct monitor *m, void *arg)
 {

@@ -1,14 +1,15 @@
 /* Requests on the customer's side: a module of the monitor.
  *
- * Registers mailbox.deliver (courier) and requests.list/show/approve/deny/import/watch (control), reads what
- * a crash left, and then moves each request through its flow: leafs, plan, permit, one run, result.
+ * Registers mailbox.deliver (courier) and requests.list/show/approve/deny/import/watch (control),
+ * reads what a crash left, and then moves each request through its flow: leafs, plan, permit, one
+ * run, result.
  *
- *	requests.list                          {"items":[{id state service operation engineer ticket reason ...}]}
+ *	requests.list                          {"items":[{id state service operation engineer ...}]}
  *	requests.show     id [approver|key]    {"item":{... plan text permit(text to sign)}}
  *	requests.approve  id sig, body = the signed bytes      {"item"}
  *	requests.deny     id reason            {"item"}
  *	requests.import   body = envelope      {"item"}
- *	requests.watch                         PROGRESS {"item"} at each change until the caller hangs up
+ *	requests.watch                         PROGRESS item at each change until the caller goes
  *	mailbox.deliver   n, body = envelope   {} once it is durable */
 #pragma once
 

@@ -34,7 +34,8 @@ request_site_ground_done(struct request_site_ground *g)
 	g->envelope = envelope_free(g->envelope);
 }
 
-/* The store is written by activation alone, from what was signed; the definition is read as it stands there. */
+/* The store is written by activation alone, from what was signed; the definition is read as it
+ * stands there. */
 static int
 load_definition(struct request_site *s, const char *release, struct definition **ret)
 {
@@ -120,10 +121,12 @@ rights(const struct definition_operation *op)
 		return "the appliance takes the step itself; nothing of the vendor's runs";
 	switch (op->risk) {
 	case DEFINITION_OBSERVE:
-		return "reads the release's files and the service's socket; no network, no data, no "
+		return "reads the release's files and the service's socket; no network, no data, "
+		       "no "
 		       "configuration, changes no file";
 	case DEFINITION_CHANGE:
-		return "reads the release's files and the service's socket, writes the service's data and "
+		return "reads the release's files and the service's socket, writes the service's "
+		       "data and "
 		       "configuration; no network";
 	case DEFINITION_DESTROY:
 		break;
@@ -217,7 +220,8 @@ request_site_job(struct request_site *s, const struct request_item *item,
 		return r;
 	for (size_t i = 0; argv[i]; i++)
 		if (i == OPERATE_ARGS_MAX || strlen(argv[i]) > OPERATE_ARG_MAX)
-			return REFUSE(REASON_TOO_LARGE, item->request->id, "its command is too long");
+			return REFUSE(REASON_TOO_LARGE, item->request->id,
+				"its command is too long");
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
 	job.uid = monitor_identity(s->m)->uid[IDENTITY_SERVICE];

@@ -49,7 +49,7 @@ save(struct request_site *s, struct request_item *item)
 	request_site_tell(s, item);
 }
 
-/* --- plan ------------------------------------------------------------------------------------------------ */
+/* --- plan ------------------------------------------------------------------------------------- */
 int
 request_site_plan_digest(const struct request_item *item, uint8_t ret[32])
 {
@@ -126,8 +126,8 @@ request_site_fetch_people(struct request_site *s)
 	monitor_push(s->m, CALL_ROLE_COURIER, "fetch", why);
 }
 
-/* Made under people that are on their way to us: wait for them a while, once.  What came as a file is answered
- * right away, for nothing is on its way there. */
+/* Made under people that are on their way to us: wait for them a while, once.  What came as a file
+ * is answered right away, for nothing is on its way there. */
 static bool
 hold(struct request_site *s, struct request_item *item)
 {
@@ -220,7 +220,7 @@ request_site_decide_again(struct request_site *s)
 	}
 }
 
-/* --- run ------------------------------------------------------------------------------------------------- */
+/* --- run -------------------------------------------------------------------------------------- */
 /* The last look before anything happens: what was true when it was permitted must still be. */
 static int
 start(struct request_site *s, struct request_item *item)
@@ -235,7 +235,8 @@ start(struct request_site *s, struct request_item *item)
 	if (r)
 		return r;
 	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
-		return REFUSE(REASON_STATE_MOVED, q->id, "the ground moved since the plan was made");
+		return REFUSE(REASON_STATE_MOVED, q->id,
+			"the ground moved since the plan was made");
 	if (g.verdict.answer.decision == POLICY_ASK && !item->permit)
 		return REFUSE(REASON_NOT_APPROVED, q->id, "the ceiling wants a permit now");
 	r = request_flow_step(&item->flow, FLOW_EVENT_START, g.facts.now_us, &action, q->id);
@@ -253,7 +254,7 @@ start(struct request_site *s, struct request_item *item)
 	return 0;
 }
 
-/* --- the end --------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 static bool
 is_over(const struct request_item *item)
 {
@@ -287,7 +288,8 @@ settle(struct request_site *s, struct request_item *item)
 	}
 	r = r ?: request_store_save(s->store, item);
 	if (!r && !item->leafed) {
-		r = monitor_leaf(s->m, last_leaf(item), q->engineer, q->id, q->digest, item->reason);
+		r = monitor_leaf(s->m, last_leaf(item), q->engineer, q->id, q->digest,
+			item->reason);
 		item->leafed = r == 0;
 	}
 	r = r ?: request_site_post(s->m, item, "result");
@@ -338,7 +340,7 @@ interrupt(struct request_site *s, struct request_item *item)
 	settle_logged(s, item);
 }
 
-/* --- events ---------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 static void
 announce(struct request_site *s, struct request_item *item)
 {
@@ -411,7 +413,7 @@ request_site_event(struct request_site *s, struct request_item *item, enum flow_
 	return 0;
 }
 
-/* --- after a crash --------------------------------------------------------------------------------------- */
+/* --- after a crash ---------------------------------------------------------------------------- */
 void
 request_site_recover(struct request_site *s)
 {
@@ -427,7 +429,7 @@ request_site_recover(struct request_site *s)
 	request_site_settle_all(s);
 }
 
-/* --- strangers ------------------------------------------------------------------------------------------- */
+/* --- strangers -------------------------------------------------------------------------------- */
 int
 request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
 	enum reason reason)

@@ -22,7 +22,7 @@ struct operate_job;
 
 enum {
 	REQUEST_SITE_WATCHERS_MAX = 16,
-	REQUEST_SITE_HOLD_S = 60, /* for a people document that the request was made under and we have not */
+	REQUEST_SITE_HOLD_S = 60, /* for people under whom a request was made */
 };
 
 struct request_site {
@@ -37,7 +37,7 @@ struct request_site {
 	uint64_t retried_us;     /* when what is unsettled was last tried */
 };
 
-/* --- ground ---------------------------------------------------------------------------------------------- */
+/* --- ground ----------------------------------------------------------------------------------- */
 /* A request's operation as it stands here and now. */
 struct request_site_ground {
 	struct definition *definition; /* owned */
@@ -61,10 +61,10 @@ int request_site_plan(struct request_site *s, const struct request_item *item,
 int request_site_job(struct request_site *s, const struct request_item *item,
 	const struct request_site_ground *g, struct operate_job *ret);
 
-/* --- moving ---------------------------------------------------------------------------------------------- */
-/* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and detail say
- * why.  Returns 0, or REASON_CONFLICT (logged) where the state does not take it.  Faults on the way end the
- * request and are logged. */
+/* --- moving ----------------------------------------------------------------------------------- */
+/* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and
+ * detail say why.  Returns 0, or REASON_CONFLICT (logged) where the state does not take it.  Faults
+ * on the way end the request and are logged. */
 int request_site_event(struct request_site *s, struct request_item *item, enum flow_event event,
 	enum reason reason, const char *detail);
 
@@ -84,8 +84,8 @@ void request_site_forget_runs(struct request_site *s);
 void request_site_decide_again(struct request_site *s);
 /* Hand over what could not be handed over yet. */
 void request_site_settle_all(struct request_site *s);
-/* Where the ground moved since the plan was made: make it anew.  Returns 0 where the plan still holds,
- * REASON_STATE_MOVED (logged) where there is a new one, what the check says, or a fault. */
+/* Where the ground moved since the plan was made: make it anew.  Returns 0 where the plan still
+ * holds, REASON_STATE_MOVED (logged) where there is a new one, what the check says, or a fault. */
 int request_site_refresh(struct request_site *s, struct request_item *item,
 	struct request_site_ground *ret_ground);
 /* Answer a request that gets no file: a leaf, and a refused result where it names an id of its own.
@@ -96,7 +96,7 @@ int request_site_turn_away(struct request_site *s, const char *id, const uint8_t
 /* SHA-256 of the plan's payload. */
 int request_site_plan_digest(const struct request_item *item, uint8_t ret[32]);
 
-/* --- view ------------------------------------------------------------------------------------------------ */
+/* --- view ------------------------------------------------------------------------------------- */
 json_t *request_site_brief(const struct request_item *item); /* new reference, or NULL */
 json_t *request_site_full(const struct request_item *item);
 void request_site_tell(struct request_site *s, const struct request_item *item); /* the watchers */

@@ -54,7 +54,7 @@ request_site_ended(struct request_site *s, struct request_item *item, int r)
 	finish(s, item, &result);
 }
 
-/* --- argv ------------------------------------------------------------------------------------------------ */
+/* --- argv ------------------------------------------------------------------------------------- */
 static void
 on_worker_end(const struct request_run_end *end, void *arg)
 {
@@ -83,7 +83,7 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	free(running);
 }
 
-/* --- verbs ----------------------------------------------------------------------------------------------- */
+/* --- verbs ------------------------------------------------------------------------------------ */
 static void
 on_step(int r, void *arg)
 {
@@ -130,7 +130,7 @@ run_verb(struct request_site *s, struct running *running, enum definition_verb v
 	return FAULT(-EINVAL);
 }
 
-/* --- both ------------------------------------------------------------------------------------------------ */
+/* --- both ------------------------------------------------------------------------------------- */
 int
 request_site_run(struct request_site *s, struct request_item *item,
 	const struct request_site_ground *g)

@@ -106,14 +106,15 @@ on_log(int r, const json_t *answer, void *arg)
 bool
 request_site_has_leaf(struct monitor *m, const char *kind, const uint8_t digest[32])
 {
-	/* Static, since the answer may come later: then the leaf counts as missing, and a second one of
-	 * the same digest says nothing false. */
+	/* Static, since the answer may come later: then the leaf counts as missing, and a second
+	 * one of the same digest says nothing false. */
 	static struct search search;
 	SCOPED_JSON *params = json_pack("{s:s}", "kind", kind);
 
 	search = (struct search){ 0 };
 	sha256_text(search.digest, digest);
 	if (params)
-		monitor_call_inside(m, CALL_ROLE_CONTROL, "audit.log", params, NULL, 0, on_log, &search);
+		monitor_call_inside(m, CALL_ROLE_CONTROL, "audit.log", params, NULL, 0, on_log,
+			&search);
 	return search.found;
 }

@@ -1,5 +1,5 @@
-/* What the site says about a request: signed, recorded, handed to the outbox; and the run itself.  Part of the
- * module of site_room.h. */
+/* What the site says about a request: signed, recorded, handed to the outbox; and the run itself.
+ * Part of the module of site_room.h. */
 #pragma once
 
 #include <jansson.h>
@@ -12,10 +12,11 @@
 struct request_result;
 
 /* Set item->result (its digest is filled in here) and item->outcome. */
-int request_site_set_result(struct monitor *m, struct request_item *item, struct request_result *result);
+int request_site_set_result(struct monitor *m, struct request_item *item,
+	struct request_result *result);
 
-/* Put the item's plan or result into the outbox.  Returns 0, REASON_SWITCHED_OFF or REASON_NO_SPACE, or a
- * fault (logged where the plan is concerned, whose loss holds nothing up). */
+/* Put the item's plan or result into the outbox.  Returns 0, REASON_SWITCHED_OFF or
+ * REASON_NO_SPACE, or a fault (logged where the plan is concerned, whose loss holds nothing up). */
 int request_site_post(struct monitor *m, const struct request_item *item, const char *kind);
 /* A refused result for a request that has no item. */
 int request_site_post_refusal(struct monitor *m, const char *id, const uint8_t digest[32],
@@ -24,7 +25,8 @@ int request_site_post_refusal(struct monitor *m, const char *id, const uint8_t d
 /* Does the audit log hold such a leaf about this digest? */
 bool request_site_has_leaf(struct monitor *m, const char *kind, const uint8_t digest[32]);
 
-/* Run it: the worker for argv, the services' step for a verb.  Its end arrives as FLOW_EVENT_END, later. */
+/* Run it: the worker for argv, the services' step for a verb.  Its end arrives as FLOW_EVENT_END,
+ * later. */
 int request_site_run(struct request_site *s, struct request_item *item,
 	const struct request_site_ground *g);
 /* It could not even begin. */

@@ -34,7 +34,10 @@ struct members {
 };
 
 #define FIELD(n, m, k, o, x)                                                                       \
-	{ .name = (n), .kind = (k), .optional = (o), .offset = offsetof(struct members, m), .max = (x) }
+	{                                                                                          \
+		.name = (n), .kind = (k), .optional = (o), .offset = offsetof(struct members, m),  \
+		.max = (x)                                                                         \
+	}
 
 static const struct json_field fields[] = {
 	FIELD("v", v, JSON_KIND_U64, false, 1),
@@ -79,7 +82,7 @@ file_name(char out[NAME_BYTES], const char *id)
 	(void)snprintf(out, NAME_BYTES, "%s.json", id);
 }
 
-/* --- one file ------------------------------------------------------------------------------------ */
+/* --- one file --------------------------------------------------------------------------------- */
 static int
 put_object(json_t *doc, const char *name, json_t *v)
 {
@@ -173,7 +176,7 @@ load(struct request_item **ret, int dir_fd, const char *name)
 	return 0;
 }
 
-/* --- the folder ---------------------------------------------------------------------------------- */
+/* --- the folder ------------------------------------------------------------------------------- */
 static int
 append(struct request_store *s, struct request_item *item)
 {
@@ -237,7 +240,8 @@ load_all(struct request_store *s)
 
 		if (strncmp(entry->d_name, ".tmp.", 5) == 0)
 			(void)unlinkat(s->dir_fd, entry->d_name, 0); /* a save that power cut */
-		else if (len > 5 && len < NAME_BYTES && strcmp(entry->d_name + len - 5, ".json") == 0)
+		else if (len > 5 && len < NAME_BYTES &&
+			strcmp(entry->d_name + len - 5, ".json") == 0)
 			r = load_one(s, entry->d_name);
 	}
 	closedir(dir);
@@ -276,7 +280,7 @@ request_store_close(struct request_store *s)
 	return NULL;
 }
 
-/* --- items --------------------------------------------------------------------------------------- */
+/* --- items ------------------------------------------------------------------------------------ */
 static bool
 is_over(const struct request_item *item)
 {
@@ -315,7 +319,8 @@ request_store_remove(struct request_store *s, struct request_item *item)
 	if (unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT)
 		return FAULT(-errno);
 	if (i < s->n)
-		memmove(&s->items[i], &s->items[i + 1], (--s->n - i) * sizeof(struct request_item *));
+		memmove(&s->items[i], &s->items[i + 1],
+			(--s->n - i) * sizeof(struct request_item *));
 	item_free(item);
 	return 0;
 }

@@ -1,8 +1,9 @@
-/* Requests on disk: lib/monitor/requests/ID.json, each replaced atomically, and the nonces that were used.
+/* Requests on disk: lib/monitor/requests/ID.json, each replaced atomically, and the nonces that
+ * were used.
  *
- * A file stays until its request has expired, for it is what remembers the nonce; after that the oldest
- * finished ones go first when REQUEST_KEPT_MAX is reached.  A request whose signature did not verify
- * has no file: it may not crowd out others. */
+ * A file stays until its request has expired, for it is what remembers the nonce; after that the
+ * oldest finished ones go first when REQUEST_KEPT_MAX is reached.  A request whose signature did
+ * not verify has no file: it may not crowd out others. */
 #pragma once
 
 #include <jansson.h>
@@ -17,7 +18,8 @@
 
 struct request_store;
 
-/* One request with its history.  Members change in place, request_store_save() makes them durable. */
+/* One request with its history.  Members change in place, request_store_save() makes them
+ * durable. */
 struct request_item {
 	struct request *request;
 	struct flow flow;
@@ -34,20 +36,21 @@ struct request_item {
 	char *outcome;        /* of the result; owned; NULL before the end */
 	bool settled;         /* its last leaf is written and its result handed over */
 	uint64_t held_until_us; /* not checked before; never saved */
-	bool leafed;          /* its last leaf is written; never saved: after a crash the log itself is asked */
+	bool leafed;          /* its last leaf is written; never saved: the log itself is asked */
 	void *run;            /* the runner's, never saved */
 };
 
-/* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is there; a
- * file that does not parse is set aside as ID.json.bad and logged, never a reason not to start. */
+/* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is
+ * there; a file that does not parse is set aside as ID.json.bad and logged, never a reason not to
+ * start. */
 int request_store_open(struct request_store **ret, int monitor_fd);
 struct request_store *request_store_close(struct request_store *s);
 SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 
-/* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is taken).
- * Durable when it returns 0; *ret_item stays the store's.
- * Returns REASON_REPLAYED where the id was seen, REASON_BUSY where a limit of request_wire.h
- * is reached (both logged, nothing changed), or a fault. */
+/* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is
+ * taken).  Durable when it returns 0; *ret_item stays the store's.  Returns REASON_REPLAYED where
+ * the id was seen, REASON_BUSY where a limit of request_wire.h is reached (both logged, nothing
+ * changed), or a fault. */
 int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
 	uint64_t mailbox, uint64_t now_us, struct request_item **ret_item);
 
@@ -57,8 +60,10 @@ int request_store_save(struct request_store *s, struct request_item *item);
 /* Forget an item and its file. */
 int request_store_remove(struct request_store *s, struct request_item *item);
 
-/* true where this exact delivery (mailbox number, digest) is already here: the courier asked twice. */
-bool request_store_delivered(const struct request_store *s, uint64_t mailbox, const uint8_t digest[32]);
+/* true where this exact delivery (mailbox number, digest) is already here: the courier asked
+ * twice. */
+bool request_store_delivered(const struct request_store *s, uint64_t mailbox,
+	const uint8_t digest[32]);
 
 /* true where a request of another id used the nonce. */
 bool request_store_nonce_used(const struct request_store *s, const char *id,
@@ -66,5 +71,7 @@ bool request_store_nonce_used(const struct request_store *s, const char *id,
 
 struct request_item *request_store_find(const struct request_store *s, const char *id);
 size_t request_store_count(const struct request_store *s);
-struct request_item *request_store_at(const struct request_store *s, size_t i); /* in order of arrival */
-size_t request_store_pending(const struct request_store *s, const char *engineer); /* NULL: of all engineers */
+/* In order of arrival. */
+struct request_item *request_store_at(const struct request_store *s, size_t i);
+/* engineer NULL: of all. */
+size_t request_store_pending(const struct request_store *s, const char *engineer);

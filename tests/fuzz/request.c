@@ -10,8 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Whatever an engineer wrote, the text for the approver is lines of visible characters, as many as the plan has
- * and not one more. */
+/* Whatever an engineer wrote, the text for the approver is lines of visible characters, as many as
+ * the plan has and not one more. */
 static void
 check_text(const struct request *q)
 {

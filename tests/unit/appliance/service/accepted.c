@@ -54,10 +54,13 @@ static const struct {
 	{ "{\"services\":{},\"v\":0}", REASON_MALFORMED },
 	{ "{\"more\":1,\"services\":{},\"v\":1}", REASON_UNKNOWN_FIELD },
 	{ "{\"services\":{\"redis\":{\"fields\":{}}},\"v\":1}", REASON_MALFORMED },
-	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{\"info\":true}}},\"v\":1}", REASON_MALFORMED },
-	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{\"info\":\"sha256:00\"}}},\"v\":1}",
+	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{\"info\":true}}},\"v\":1}",
 		REASON_MALFORMED },
-	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"x\":1}},\"v\":1}", REASON_UNKNOWN_FIELD },
+	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{\"info\":\"sha256:00\"}}},\"v\":"
+	  "1}",
+		REASON_MALFORMED },
+	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"x\":1}},\"v\":1}",
+		REASON_UNKNOWN_FIELD },
 };
 
 /* Damage accepts nothing. */

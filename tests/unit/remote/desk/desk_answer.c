@@ -22,7 +22,9 @@ static struct command_call call = { .json = true };
 static struct desk_answer
 asked(void)
 {
-	struct desk_answer a = { .call = &call, .id = "r-1", .request = { 1, 2, 3 }, .state = "queued" };
+	struct desk_answer a = {
+		.call = &call, .id = "r-1", .request = { 1, 2, 3 }, .state = "queued"
+	};
 
 	memcpy(a.key, ed25519_public(site), sizeof(a.key));
 	return a;
@@ -32,7 +34,9 @@ static json_t *
 result_of(const struct desk_answer *a, enum request_outcome outcome, enum reason reason,
 	const struct ed25519 *key)
 {
-	struct request_result r = { .outcome = outcome, .reason = reason, .exit_status = 2, .err = "why" };
+	struct request_result r = {
+		.outcome = outcome, .reason = reason, .exit_status = 2, .err = "why"
+	};
 	SCOPED_JSON *payload = NULL;
 	json_t *envelope = NULL;
 
@@ -46,8 +50,15 @@ static json_t *
 plan_of(const uint8_t digest[32], const struct ed25519 *key)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
-	struct request q = { .id = "r-1", .site = "s", .customer = "c", .service = "x", .instance = "x",
-		.operation = "o", .reason = "r", .ticket = "t", .engineer = "ann" };
+	struct request q = { .id = "r-1",
+		.site = "s",
+		.customer = "c",
+		.service = "x",
+		.instance = "x",
+		.operation = "o",
+		.reason = "r",
+		.ticket = "t",
+		.engineer = "ann" };
 	const struct request_plan_facts f = { .request = &q, .release = "1", .state = "running",
 		.risk = "observe", .rights = "reads", .argv = argv, .downtime = "none" };
 	SCOPED_JSON *payload = NULL;
@@ -107,9 +118,11 @@ test_hub_lies(void **state)
 
 	(void)state;
 	other.request[0] ^= 1;
-	refused(&a, doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, thief)), REASON_UNKNOWN_KEY);
+	refused(&a, doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, thief)),
+		REASON_UNKNOWN_KEY);
 	refused(&a, doc_of("done", "plan", plan_of(a.request, thief)), REASON_UNKNOWN_KEY);
-	refused(&a, doc_of("done", "result", result_of(&other, REQUEST_OUTCOME_OK, 0, site)), REASON_ALTERED);
+	refused(&a, doc_of("done", "result", result_of(&other, REQUEST_OUTCOME_OK, 0, site)),
+		REASON_ALTERED);
 	refused(&a, doc_of("done", "plan", plan_of(other.request, site)), REASON_ALTERED);
 	/* A plan is no result. */
 	refused(&a, doc_of("done", "result", plan_of(a.request, site)), REASON_BAD_SIGNATURE);
@@ -146,8 +159,8 @@ test_exit(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(desk_answer_done) struct desk_answer a = asked();
-		SCOPED_JSON *doc =
-			doc_of("done", "result", result_of(&a, rows[i].outcome, rows[i].reason, site));
+		SCOPED_JSON *doc = doc_of("done", "result",
+			result_of(&a, rows[i].outcome, rows[i].reason, site));
 
 		assert_int_equal(desk_answer_take(&a, doc), 0);
 		assert_int_equal(desk_answer_finish(&a, json_object()), rows[i].given);

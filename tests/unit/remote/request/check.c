@@ -93,7 +93,7 @@ payload(struct world *w)
 	return w->payload;
 }
 
-/* --- signature ------------------------------------------------------------------------------------------- */
+/* --- signature -------------------------------------------------------------------------------- */
 static void
 no_signature(struct world *w)
 {
@@ -127,7 +127,8 @@ other_namespace(struct world *w)
 	SCOPED_JSON *doc = NULL;
 
 	assert_int_equal(request_json(&doc, &w->q), 0);
-	assert_int_equal(envelope_seal_person(&w->envelope, MESSAGE_LOGIN, doc, fx.signers[ANN]), 0);
+	assert_int_equal(envelope_seal_person(&w->envelope, MESSAGE_LOGIN, doc, fx.signers[ANN]),
+		0);
 }
 
 static void
@@ -142,7 +143,7 @@ no_people(struct world *w)
 	w->facts.people = NULL;
 }
 
-/* --- members --------------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 static void
 extra_member(struct world *w)
 {
@@ -225,7 +226,7 @@ time_without_zone(struct world *w)
 	json_object_set_new(payload(w), "expires", json_string("2026-11-21T21:00:00"));
 }
 
-/* --- people ---------------------------------------------------------------------------------------------- */
+/* --- people ----------------------------------------------------------------------------------- */
 static void
 revoke_ann(json_t *doc)
 {
@@ -313,7 +314,7 @@ other_name(struct world *w)
 	w->q.engineer = "bob";
 }
 
-/* --- addressee, epoch, nonce, times ---------------------------------------------------------------------- */
+/* --- addressee, epoch, nonce, times ----------------------------------------------------------- */
 static void
 other_site(struct world *w)
 {
@@ -369,7 +370,7 @@ lives_too_long(struct world *w)
 	w->q.expires_us = w->q.not_before_us + 24 * FIXTURE_HOUR + 1000;
 }
 
-/* --- definition, operation, arguments -------------------------------------------------------------------- */
+/* --- definition, operation, arguments --------------------------------------------------------- */
 static void
 not_installed(struct world *w)
 {
@@ -418,7 +419,7 @@ argument_of_other_type(struct world *w)
 	arg(w, "section", json_integer(3));
 }
 
-/* --- switch and ceiling ---------------------------------------------------------------------------------- */
+/* --- switch and ceiling ----------------------------------------------------------------------- */
 static void
 switched_off(struct world *w)
 {
@@ -452,7 +453,7 @@ other_engineers_rule(struct world *w)
 	policy(w, "v: 1\nrules:\n  - {operations: [info], engineers: [bob], decision: allow}\n");
 }
 
-/* --- first things first ---------------------------------------------------------------------------------- */
+/* --- first things first ----------------------------------------------------------------------- */
 static void
 all_wrong_unsigned(struct world *w)
 {
@@ -692,7 +693,9 @@ test_rights_changed(void **state)
 	assert_non_null(at);
 	at = strstr(at, "observe");
 	memcpy(at, "change ", 7);
-	assert_int_equal(definition_compile(&wider, text, strlen(text), "service.yaml", fx.scratch.fd), 0);
+	assert_int_equal(definition_compile(&wider, text, strlen(text), "service.yaml",
+				 fx.scratch.fd),
+		0);
 	world_make(&w);
 	w.facts.definition = wider;
 	memcpy(w.q.definition, wider->digest, sizeof(w.q.definition));

@@ -1,5 +1,5 @@
-/* A small vendor and a small customer: keys of four people, a people document, a definition, a policy, and a
- * request that passes. */
+/* A small vendor and a small customer: keys of four people, a people document, a definition, a
+ * policy, and a request that passes. */
 #pragma once
 
 #include <setjmp.h>
@@ -32,7 +32,8 @@
 
 #define UNUSED __attribute__((unused))
 
-enum person { ANN, BOB, CID, DORA, N_PEOPLE }; /* engineer, engineer of nothing here, stranger, approver */
+/* Engineer here, engineer elsewhere, stranger, approver. */
+enum person { ANN, BOB, CID, DORA, N_PEOPLE };
 
 static char fixture_public[N_PEOPLE][SSHKEY_LINE_MAX]; /* of keys made by fixture_open() */
 
@@ -49,7 +50,8 @@ static const char fixture_service[] UNUSED =
 	"user: service\n"
 	"heal: exit\n"
 	"config: []\n"
-	"knobs: {maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, apply: restart, help: memory}}\n"
+	"knobs: {maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, apply: restart, help: "
+	"memory}}\n"
 	"metrics: []\n"
 	"logs: []\n"
 	"alerts: []\n"
@@ -95,7 +97,7 @@ struct fixture {
 	struct policy *policy;
 };
 
-/* --- people ---------------------------------------------------------------------------------------------- */
+/* --- people ----------------------------------------------------------------------------------- */
 static json_t *
 fixture_engineer(const char *name, enum person who, const char *role, const char *customer)
 {
@@ -111,7 +113,8 @@ static json_t *
 fixture_people_doc(void)
 {
 	return json_pack("{s:i, s:i, s:s, s:[o, o], s:[], s:[]}", "v", 1, "version", 7, "expires",
-		"2026-11-30T00:00:00Z", "engineers", fixture_engineer("ann", ANN, "support", "acme"),
+		"2026-11-30T00:00:00Z", "engineers",
+		fixture_engineer("ann", ANN, "support", "acme"),
 		fixture_engineer("bob", BOB, "support", "other"), "officers", "revoked");
 }
 
@@ -129,7 +132,7 @@ fixture_people(fixture_people_fn *change)
 	return people;
 }
 
-/* --- policy ---------------------------------------------------------------------------------------------- */
+/* --- policy ----------------------------------------------------------------------------------- */
 static UNUSED struct policy *
 fixture_policy(const char *yaml)
 {
@@ -158,7 +161,7 @@ fixture_policy_text(void)
 	return text;
 }
 
-/* --- requests -------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 /* The good request; args NULL. */
 static UNUSED struct request
 fixture_request(const struct fixture *f)
@@ -189,7 +192,8 @@ fixture_seal_json(const struct fixture *f, const json_t *payload, enum person wh
 {
 	json_t *envelope = NULL;
 
-	assert_int_equal(envelope_seal_person(&envelope, MESSAGE_REQUEST, payload, f->signers[who]), 0);
+	assert_int_equal(envelope_seal_person(&envelope, MESSAGE_REQUEST, payload, f->signers[who]),
+		0);
 	return envelope;
 }
 
@@ -202,7 +206,7 @@ fixture_seal(const struct fixture *f, const struct request *q, enum person who)
 	return fixture_seal_json(f, payload, who);
 }
 
-/* --- all of it ------------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 static UNUSED void
 fixture_open(struct fixture *f)
 {
@@ -224,17 +228,20 @@ fixture_open(struct fixture *f)
 		sshkey_line(fixture_public[i], sshkey_signer_public(f->signers[i]));
 	}
 	f->people = fixture_people(NULL);
-	assert_int_equal(definition_compile(&f->definition, fixture_service, strlen(fixture_service),
-				 "service.yaml", f->scratch.fd),
+	assert_int_equal(definition_compile(&f->definition, fixture_service,
+				 strlen(fixture_service), "service.yaml", f->scratch.fd),
 		0);
 	assert_int_equal(accepted_load(&f->accepted, f->scratch.fd), 0);
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
 		uint8_t rights[32];
 
 		assert_int_equal(definition_rights_digest(f->definition,
-					 definition_operation(f->definition, operations[i]), rights),
+					 definition_operation(f->definition, operations[i]),
+					 rights),
 			0);
-		assert_int_equal(accepted_add_operation(f->accepted, "redis", operations[i], rights), 0);
+		assert_int_equal(accepted_add_operation(f->accepted, "redis", operations[i],
+					 rights),
+			0);
 	}
 	policy = fixture_policy_text();
 	f->policy = fixture_policy(policy);

@@ -23,14 +23,26 @@ struct cell {
 
 /* Columns in the order of enum flow_event; a tick here is one that is due. */
 static const struct cell expected[S(MAX)][FLOW_EVENT_MAX] = {
-	/*              plan                       allow                    ask                      refuse                   permit                   deny                     start               end                   tick                     switch-off               recover */
-	[S(RECEIVED)] = { { S(PLANNED), A(NONE) }, NO, NO, { S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
-	[S(PLANNED)] = { NO, { S(PERMITTED), A(START) }, { S(WAITING), A(ANNOUNCE) }, { S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
-	[S(WAITING)] = { { S(WAITING), A(ANNOUNCE) }, { S(PERMITTED), A(START) }, { S(WAITING), A(NONE) }, { S(REFUSED), A(REFUSE) }, { S(PERMITTED), A(START) }, { S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(WAITING), A(CHECK) } },
-	[S(PERMITTED)] = { NO, NO, NO, { S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, { S(RUNNING), A(RUN) }, NO, { S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(PERMITTED), A(START) } },
-	[S(RUNNING)] = { NO, NO, NO, NO, NO, { S(RUNNING), A(KILL) }, NO, { S(DONE), A(FINISH) }, { S(RUNNING), A(NONE) }, { S(RUNNING), A(KILL) }, { S(DONE), A(INTERRUPT) } },
-	[S(DONE)] = { NO, NO, NO, NO, NO, NO, NO, NO, { S(DONE), A(NONE) }, { S(DONE), A(NONE) }, { S(DONE), A(NONE) } },
-	[S(REFUSED)] = { NO, NO, NO, NO, NO, NO, NO, NO, { S(REFUSED), A(NONE) }, { S(REFUSED), A(NONE) }, { S(REFUSED), A(NONE) } },
+	/* plan, allow, ask, refuse, permit, deny, start, end, tick, switch-off, recover */
+	[S(RECEIVED)] = { { S(PLANNED), A(NONE) }, NO, NO, { S(REFUSED), A(REFUSE) }, NO,
+		{ S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) },
+		{ S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
+	[S(PLANNED)] = { NO, { S(PERMITTED), A(START) }, { S(WAITING), A(ANNOUNCE) },
+		{ S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, NO, NO,
+		{ S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
+	[S(WAITING)] = { { S(WAITING), A(ANNOUNCE) }, { S(PERMITTED), A(START) },
+		{ S(WAITING), A(NONE) }, { S(REFUSED), A(REFUSE) }, { S(PERMITTED), A(START) },
+		{ S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) },
+		{ S(REFUSED), A(REFUSE) }, { S(WAITING), A(CHECK) } },
+	[S(PERMITTED)] = { NO, NO, NO, { S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) },
+		{ S(RUNNING), A(RUN) }, NO, { S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) },
+		{ S(PERMITTED), A(START) } },
+	[S(RUNNING)] = { NO, NO, NO, NO, NO, { S(RUNNING), A(KILL) }, NO, { S(DONE), A(FINISH) },
+		{ S(RUNNING), A(NONE) }, { S(RUNNING), A(KILL) }, { S(DONE), A(INTERRUPT) } },
+	[S(DONE)] = { NO, NO, NO, NO, NO, NO, NO, NO, { S(DONE), A(NONE) }, { S(DONE), A(NONE) },
+		{ S(DONE), A(NONE) } },
+	[S(REFUSED)] = { NO, NO, NO, NO, NO, NO, NO, NO, { S(REFUSED), A(NONE) },
+		{ S(REFUSED), A(NONE) }, { S(REFUSED), A(NONE) } },
 };
 
 static void
@@ -76,8 +88,9 @@ test_tick_before_due(void **state)
 			struct flow f = { .state = (enum flow_state)s, .expires_us = END };
 			enum flow_action action = FLOW_ACTION_KILL;
 
-			assert_int_equal(
-				request_flow_step(&f, FLOW_EVENT_TICK, times[i], &action, "r-1"), 0);
+			assert_int_equal(request_flow_step(&f, FLOW_EVENT_TICK, times[i], &action,
+						 "r-1"),
+				0);
 			assert_int_equal(f.state, s);
 			assert_int_equal(action, FLOW_ACTION_NONE);
 		}

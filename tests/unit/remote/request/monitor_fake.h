@@ -1,5 +1,5 @@
-/* A monitor made of arrays, for the module that moves requests: linked in the place of the real one.  A crash is
- * to free the module and to begin it again on the same folder. */
+/* A monitor made of arrays, for the module that moves requests: linked in the place of the real
+ * one.  A crash is to free the module and to begin it again on the same folder. */
 #pragma once
 
 #include "tests/unit/remote/request/fixture.h"
@@ -73,7 +73,7 @@ struct monitor_call {
 	void *gone_arg;
 };
 
-/* --- what the module asks -------------------------------------------------------------------------------- */
+/* --- what the module asks --------------------------------------------------------------------- */
 sd_event *
 monitor_loop(struct monitor *m)
 {
@@ -172,7 +172,8 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 		return FAULT(-EIO);
 	assert_true(m->n_leaves < LEAVES);
 	(void)snprintf(m->leaves[m->n_leaves].kind, sizeof(m->leaves[0].kind), "%s", kind);
-	(void)snprintf(m->leaves[m->n_leaves].actor, sizeof(m->leaves[0].actor), "%s", actor ? actor : "");
+	(void)snprintf(m->leaves[m->n_leaves].actor, sizeof(m->leaves[0].actor), "%s",
+		actor ? actor : "");
 	(void)snprintf(m->leaves[m->n_leaves].object, sizeof(m->leaves[0].object), "%s",
 		object ? object : "");
 	if (digest)
@@ -314,8 +315,9 @@ monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, co
 		char digest[SHA256_TEXT_MAX];
 
 		if (strcmp(m->leaves[i].kind, kind) == 0)
-			json_array_append_new(items, json_pack("{s:s}", "digest",
-							     sha256_text(digest, m->leaves[i].digest)));
+			json_array_append_new(items,
+				json_pack("{s:s}", "digest",
+					sha256_text(digest, m->leaves[i].digest)));
 	}
 	answer = json_pack("{s:O}", "items", items);
 	done(0, answer, arg);

@@ -7,8 +7,8 @@
 #include "remote/request/plan.h"
 
 static struct fixture fx;
-static const char *const argv_info[] = { "/usr/bin/redis-cli", "-s", "/run/service/redis.sock", "info",
-	NULL };
+static const char *const argv_info[] = { "/usr/bin/redis-cli", "-s", "/run/service/redis.sock",
+	"info", NULL };
 static const char *const not_recorded[] = { "which files it reads", NULL };
 
 static struct request_plan_facts
@@ -42,11 +42,11 @@ text_of(const struct request_plan_facts *f)
 static void
 test_says_all(void **state)
 {
-	static const char *const parts[] = { "r-1\n", "sha256:", "acme-1 (customer acme)\n", "ann\n",
-		"slow reads\n", "C-17\n", "2026-11-21T19:", "redis 7.0.15, running\n", "info\n",
-		"'/usr/bin/redis-cli' '-s' '/run/service/redis.sock' 'info'\n", "observe: reads\n",
-		"10.500 s, 1048576 bytes of memory, 4096 bytes of output\n", "none is planned\n",
-		"none is declared\n", "which files it reads\n" };
+	static const char *const parts[] = { "r-1\n", "sha256:", "acme-1 (customer acme)\n",
+		"ann\n", "slow reads\n", "C-17\n", "2026-11-21T19:", "redis 7.0.15, running\n",
+		"info\n", "'/usr/bin/redis-cli' '-s' '/run/service/redis.sock' 'info'\n",
+		"observe: reads\n", "10.500 s, 1048576 bytes of memory, 4096 bytes of output\n",
+		"none is planned\n", "none is declared\n", "which files it reads\n" };
 	SCOPED(scope_free) char *text = NULL;
 	struct request_plan_facts f;
 	struct request q;
@@ -78,11 +78,13 @@ test_deterministic(void **state)
 	assert_non_null(strstr(first, "a = 3\nargument      b = 'x'\nargument      c = true\n"));
 }
 
-/* An engineer writes into reason, ticket and arguments: none of it may look like a line of the plan. */
+/* An engineer writes into reason, ticket and arguments: none of it may look like a line of the
+ * plan. */
 static void
 test_no_forged_lines(void **state)
 {
-	SCOPED_JSON *args = json_pack("{s:s}", "x\nrisk  none", "'a' 'b\nrisk          observe: nothing");
+	SCOPED_JSON *args =
+		json_pack("{s:s}", "x\nrisk  none", "'a' 'b\nrisk          observe: nothing");
 	SCOPED(scope_free) char *text = NULL, *plain = NULL;
 	struct request_plan_facts f;
 	struct request q;
@@ -122,8 +124,8 @@ other_state(struct request_plan_facts *f, struct request *q)
 static void
 other_argv(struct request_plan_facts *f, struct request *q)
 {
-	static const char *const argv[] = { "/usr/bin/redis-cli", "-s", "/run/service/redis.sock info",
-		NULL };
+	static const char *const argv[] = { "/usr/bin/redis-cli", "-s",
+		"/run/service/redis.sock info", NULL };
 
 	(void)q;
 	f->argv = argv;
@@ -237,7 +239,7 @@ test_message(void **state)
 	assert_null(p);
 }
 
-/* --- what a permit binds to ------------------------------------------------------------------------------ */
+/* --- what a permit binds to ------------------------------------------------------------------- */
 struct bound {
 	struct request_plan_facts f;
 	struct request q;
@@ -272,7 +274,8 @@ bind_make(struct bound *b)
 	const struct policy_question question = { .service = "redis", .operation = "restart",
 		.risk = "change", .role = "support", .engineer = "ann", .now_us = FIXTURE_NOW };
 
-	*b = (struct bound){ .signer = DORA, .name_space = "permit@mainstay", .now_us = FIXTURE_NOW };
+	*b = (struct bound){ .signer = DORA, .now_us = FIXTURE_NOW };
+	b->name_space = "permit@mainstay";
 	b->f = facts(&b->q);
 	b->f.request = &b->q;
 	b->text = text_of(&b->f);
@@ -280,8 +283,12 @@ bind_make(struct bound *b)
 	assert_int_equal(envelope_digest(b->plan, doc), 0);
 	policy_decide(fx.policy, &question, &b->answer);
 	assert_int_equal(b->answer.decision, POLICY_ASK);
-	b->permit = (struct permit){ .id = "p-1", .allow = true, .not_before = FIXTURE_NOW - FIXTURE_HOUR,
-		.expires = FIXTURE_NOW + FIXTURE_HOUR, .uses = 1, .approver = "dora" };
+	b->permit = (struct permit){ .id = "p-1",
+		.allow = true,
+		.not_before = FIXTURE_NOW - FIXTURE_HOUR,
+		.expires = FIXTURE_NOW + FIXTURE_HOUR,
+		.uses = 1,
+		.approver = "dora" };
 	memcpy(b->permit.request, b->q.digest, 32);
 	memcpy(b->permit.plan, b->plan, 32);
 }
@@ -302,12 +309,14 @@ bind_judge(struct bound *b, struct permit *ret)
 		.used = b->used,
 	};
 
-	assert_int_equal(permit_text(&text, b->signed_text ? b->signed_text : b->text, &b->permit), 0);
+	assert_int_equal(permit_text(&text, b->signed_text ? b->signed_text : b->text, &b->permit),
+		0);
 	assert_int_equal(
 		sshsig_sign(&sig, fx.signers[b->signer], b->name_space, text.data, text.len), 0);
 	if (b->flip)
 		text.data[b->flip] ^= 1;
-	return permit_verify(ret, &question, text.data, text.len - (size_t)b->cut, sig.data, sig.len);
+	return permit_verify(ret, &question, text.data, text.len - (size_t)b->cut, sig.data,
+		sig.len);
 }
 
 static void

@@ -112,7 +112,7 @@ static const struct {
 	{ "\xf0\x9f\x98", 3, 100, "\\xf0\\x9f\\x98", false },                /* cut in the input */
 	{ "12345", 5, 5, "12345", false },
 	{ "123456", 6, 5, "12345", true },
-	{ "123\xc3\xbc", 5, 4, "123", true },                                /* never half a letter */
+	{ "123\xc3\xbc", 5, 4, "123", true }, /* never half a letter */
 	{ "12\x01", 3, 5, "12", true },
 	{ "", 0, 5, "", false },
 };
@@ -124,8 +124,8 @@ test_text(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		SCOPED(buf_done) struct buf b = BUF_MAX(256);
 
-		assert_int_equal(
-			request_result_text(&b, texts[i].in, texts[i].len, texts[i].max), texts[i].cut);
+		assert_int_equal(request_result_text(&b, texts[i].in, texts[i].len, texts[i].max),
+			texts[i].cut);
 		assert_string_equal(buf_text(&b), texts[i].out);
 	}
 }

@@ -1,4 +1,5 @@
-/* Requests on the customer's side, whole: what is delivered, what is recorded, what runs, what is said. */
+/* Requests on the customer's side, whole: what is delivered, what is recorded, what runs, what is
+ * said. */
 #include "tests/unit/remote/request/monitor_fake.h"
 
 #include "remote/operate/job.h"
@@ -10,7 +11,7 @@
 
 static struct fixture fx;
 
-/* --- the world ------------------------------------------------------------------------------------------- */
+/* --- the world -------------------------------------------------------------------------------- */
 static void
 begin(struct monitor *m)
 {
@@ -51,8 +52,9 @@ world_open(struct monitor *m)
 	m->identity.uid[IDENTITY_SERVICE] = 61187;
 	assert_int_equal(ed25519_generate(&m->site_key), 0);
 	m->spawn = spawn_fake_new(m->loop);
-	m->service = (struct services_state){ .name = "redis", .version = "7.0.15", .state = "running",
-		.health = "passing" };
+	m->service = (struct services_state){
+		.name = "redis", .version = "7.0.15", .state = "running", .health = "passing"
+	};
 	memcpy(m->service.release, release, sizeof(m->service.release));
 	begin(m);
 }
@@ -99,7 +101,7 @@ call_done(struct monitor_call *c)
 	json_decref(c->answer);
 }
 
-/* --- doing things ---------------------------------------------------------------------------------------- */
+/* --- doing things ----------------------------------------------------------------------------- */
 static int
 deliver_text(struct monitor *m, const char *n, const char *text)
 {
@@ -149,7 +151,8 @@ state_of(struct monitor *m, const char *id)
 	static char state[32];
 	SCOPED_JSON *item = show(m, id, NULL);
 
-	(void)snprintf(state, sizeof(state), "%s", json_string_value(json_object_get(item, "state")));
+	(void)snprintf(state, sizeof(state), "%s",
+		json_string_value(json_object_get(item, "state")));
 	return state;
 }
 
@@ -167,12 +170,15 @@ reason_of(struct monitor *m, const char *id)
 static int
 approve(struct monitor *m, const char *id, const char *text, enum person who)
 {
-	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(buf_done)
+	struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX),
+		   sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	SCOPED(call_done) struct monitor_call c = { .names = { "id", "sig" }, .body = text,
 		.len = strlen(text) };
 	int r;
 
-	assert_int_equal(sshsig_sign(&blob, fx.signers[who], "permit@mainstay", text, strlen(text)), 0);
+	assert_int_equal(sshsig_sign(&blob, fx.signers[who], "permit@mainstay", text, strlen(text)),
+		0);
 	sshsig_armour(&sig, blob.data, blob.len);
 	c.values[0] = id;
 	c.values[1] = buf_text(&sig);
@@ -244,7 +250,7 @@ step_over(struct monitor *m, int r)
 	pump(m);
 }
 
-/* --- looking --------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 /* All leaves since the beginning, as "request start end[denied] ". */
 static const char *
 story(const struct monitor *m)
@@ -282,17 +288,20 @@ said(struct monitor *m, const char *id)
 	post = m->posts[m->n_posts - 1];
 	assert_string_equal(json_string_value(json_object_get(post, "kind")), "result");
 	assert_string_equal(json_string_value(json_object_get(post, "request")), id);
-	assert_int_equal(envelope_open_json(&e, MESSAGE_RESULT, json_object_get(post, "envelope")), 0);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_RESULT, json_object_get(post, "envelope")),
+		0);
 	assert_int_equal(envelope_verify_daemon(e, ed25519_public(m->site_key)), 0);
 	assert_int_equal(request_result_parse(&result, e->payload), 0);
 	return result;
 }
 
-/* --- tests ----------------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 static void
 test_allowed_runs_at_once(void **state)
 {
-	static const struct operate_result ok = { .outcome = OPERATE_OK, .cpu_ms = 3, .wall_ms = 5 };
+	static const struct operate_result ok = {
+		.outcome = OPERATE_OK, .cpu_ms = 3, .wall_ms = 5
+	};
 	SCOPED(request_result_freep) struct request_result *result = NULL;
 	SCOPED(world_end) struct monitor m;
 	struct request q;
@@ -545,7 +554,7 @@ test_delivered_again_and_replayed(void **state)
 	assert_int_equal(spawned(&m), 0);
 }
 
-/* --- after a crash --------------------------------------------------------------------------------------- */
+/* --- after a crash ---------------------------------------------------------------------------- */
 static void
 test_crash_while_running(void **state)
 {
@@ -643,7 +652,7 @@ test_no_start_without_its_leaf(void **state)
 	assert_string_equal(story(&m), "request end[fault] ");
 }
 
-/* --- while it waits or runs ------------------------------------------------------------------------------ */
+/* --- while it waits or runs ------------------------------------------------------------------- */
 static void
 test_switched_off_while_waiting(void **state)
 {
@@ -677,8 +686,9 @@ test_switched_off_while_waiting(void **state)
 static void
 stopped_while_running(struct monitor *m, void (*stop)(struct monitor *m), enum reason reason)
 {
-	static const struct operate_result cancelled = { .outcome = OPERATE_CANCELLED, .exit_status = -1,
-		.signal = SIGTERM };
+	static const struct operate_result cancelled = {
+		.outcome = OPERATE_CANCELLED, .exit_status = -1, .signal = SIGTERM
+	};
 	SCOPED(request_result_freep) struct request_result *result = NULL;
 	struct request q;
 

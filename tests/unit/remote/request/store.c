@@ -109,13 +109,15 @@ test_an_id_counts_once(void **state)
 	(void)state;
 	room_open(&w);
 	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
-	assert_int_equal(add(&w, "r-1", "ann", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_REPLAYED);
+	assert_int_equal(add(&w, "r-1", "ann", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL),
+		REASON_REPLAYED);
 	assert_int_equal(refuse_last()->reason, REASON_REPLAYED);
 	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
 	assert_int_equal(request_store_count(w.store), 1);
 	room_again(&w);
 	assert_int_equal(request_store_count(w.store), 1);
-	assert_int_equal(add(&w, "r-1", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_REPLAYED);
+	assert_int_equal(add(&w, "r-1", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL),
+		REASON_REPLAYED);
 }
 
 /* The nonce window lives in the files: it survives a restart. */
@@ -171,7 +173,8 @@ test_limits(void **state)
 	room_open(&w);
 	for (; n < REQUEST_PENDING_ENGINEER_MAX; n++) {
 		(void)snprintf(id, sizeof(id), "r-%u", n);
-		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, NULL),
+			0);
 	}
 	assert_int_equal(add(&w, "r-x", "ann", 200, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
 	assert_int_equal(refuse_last()->reason, REASON_BUSY);
@@ -179,7 +182,9 @@ test_limits(void **state)
 	for (; n < REQUEST_PENDING_MAX; n++) {
 		(void)snprintf(id, sizeof(id), "r-%u", n);
 		(void)snprintf(engineer, sizeof(engineer), "e%u", n / 8);
-		assert_int_equal(add(&w, id, engineer, (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+		assert_int_equal(add(&w, id, engineer, (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR,
+					 NULL),
+			0);
 	}
 	assert_int_equal(add(&w, "r-y", "zoe", 201, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
 	assert_int_equal(refuse_count(REASON_BUSY), before + 2);
@@ -204,7 +209,8 @@ test_room(void **state)
 	room_open(&w);
 	for (unsigned n = 0; n < REQUEST_KEPT_MAX; n++) {
 		(void)snprintf(id, sizeof(id), "r-%u", n);
-		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item),
+			0);
 		item->flow.state = FLOW_STATE_DONE;
 		item->settled = true;
 	}
@@ -227,8 +233,10 @@ static const struct {
 	{ "r-a.json", "" },
 	{ "r-b.json", "{" },
 	{ "r-c.json", "{\"v\":1}" },
-	{ "r-d.json", "{\"envelope\":{},\"expires\":\"2026-11-21T20:00:00Z\",\"mailbox\":1,"
-		      "\"received\":\"2026-11-21T20:00:00Z\",\"settled\":false,\"state\":\"waiting\",\"v\":1}" },
+	{ "r-d.json",
+		"{\"envelope\":{},\"expires\":\"2026-11-21T20:00:00Z\",\"mailbox\":1,"
+		"\"received\":\"2026-11-21T20:00:00Z\",\"settled\":false,\"state\":\"waiting\","
+		"\"v\":1}" },
 	{ "r-e.json", "{\"extra\":1}" },
 };
 
