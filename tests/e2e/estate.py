@@ -82,7 +82,8 @@ class Estate:
         self.dir = tempfile.mkdtemp(prefix="mainstay-e2e.")
         os.chmod(self.dir, 0o711)
         self.logs = os.path.join(BUILD, "log", "e2e", name)
-        os.makedirs(self.logs, exist_ok=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+        os.makedirs(self.logs)
         self.hub = self.site = None
 
     def __enter__(self):
@@ -101,9 +102,17 @@ class Estate:
             for pid, _ in left:
                 os.kill(pid, signal.SIGKILL)
             assert not left, f"left behind: {left}"
+            self.assert_sane()
         finally:
             if not os.environ.get("KEEP"):
                 shutil.rmtree(self.dir, ignore_errors=True)
+
+    def assert_sane(self):
+        """No sanitiser of a daemon complained."""
+        for log in glob.glob(os.path.join(self.logs, "*.log")):
+            with open(log, errors="replace") as f:
+                bad = [line for line in f if "Sanitizer" in line or "runtime error:" in line]
+            assert not bad, f"{log}: {bad[:3]}"
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
