@@ -1,0 +1,36 @@
+/* policy_compile(): what compiles must read back as a policy, and decide without a rule beyond its own. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/policy/policy.h"
+#include "appliance/policy/policy_compile.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(POLICY_BYTES_MAX);
+	SCOPED(policy_freep) struct policy *p = NULL;
+	SCOPED_JSON *doc = NULL;
+	struct policy_question q = { .service = "redis",
+		.operation = "info",
+		.risk = "observe",
+		.role = "support",
+		.engineer = "ann",
+		.now_us = size };
+	struct policy_answer a;
+
+	log_quiet_refusals(true);
+	if (policy_compile(&doc, data, size, "fuzz.yaml") != 0)
+		return 0;
+	if (json_canonical(&text, doc) != 0 || policy_parse(&p, text.data, text.len) != 0)
+		abort();
+	policy_decide(p, &q, &a);
+	if (a.n_rules == 0 && a.decision != POLICY_DENY)
+		abort();
+	return 0;
+}
