@@ -1,0 +1,365 @@
+"""The desk against a thief who has the hub: its address, its TLS, its reply key.  What the thief says is signed as the hub
+would sign it; what others should have signed is not believed all the same."""
+
+import base64
+import copy
+import glob
+import hashlib
+import http.server
+import json
+import os
+import ssl
+import subprocess
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from estate import ENGINEER, SITE, Estate
+from hub import Client, Key, canonical, now
+
+RUN = ("run", SITE, "redis", "ping", "--reason", "r", "--ticket", "t", "--wait", "2s")
+PAGE, HISTORY = f"/v1/fleet/sites/{SITE}", f"/v1/fleet/sites/{SITE}/audit"
+
+
+def key_of(file):
+    with open(file) as f:
+        return Key(bytes.fromhex(f.read().strip().split(":")[1]))
+
+
+class Thief:
+    """A hub of canned answers: pages {path: JSON}, files from the repository, signed by the hub's own reply key."""
+
+    def __init__(self, estate):
+        with open(estate.path("facts.json")) as f:
+            self.url = json.load(f)["url"]
+        self.repo = estate.path("repo")
+        self.key = key_of(estate.path("hub", "reply.key"))
+        self.pages, self.files = {}, {}
+        thief = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                thief.serve(self)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+        host, port = self.url.split("://")[1].rsplit(":", 1)
+        http.server.ThreadingHTTPServer.allow_reuse_address = True
+        self.server = http.server.ThreadingHTTPServer((host, int(port)), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(estate.path("hub", "server.pem"), estate.path("hub", "server.key"))
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def serve(self, handler):
+        length = int(handler.headers.get("Content-Length") or 0)
+        posted = handler.rfile.read(length) if length else b""
+        path = handler.path.split("?")[0]
+        if path.startswith(("/tuf/", "/objects/")):
+            file = os.path.join(self.repo, path[1:])
+            body = self.files.get(path)
+            if body is None and os.path.exists(file):
+                with open(file, "rb") as f:
+                    body = f.read()
+            self.reply(handler, 200 if body is not None else 404, body or b"", None)
+            return
+        page = self.pages.get(path)
+        if callable(page):
+            page = page(posted)
+        status = 404 if page is None else 200
+        body = page if isinstance(page, bytes) else json.dumps(page or {"reason": "not-found"}).encode()
+        self.reply(handler, status, body, self.nonce(handler))
+
+    @staticmethod
+    def nonce(handler):
+        text = handler.headers.get("Signature-Input", "")
+        return text.split('nonce="')[1].split('"')[0] if text else handler.headers.get("Mainstay-Nonce")
+
+    def reply(self, handler, status, body, nonce):
+        handler.send_response(status)
+        if nonce:
+            digest = "sha-256=:%s:" % base64.b64encode(hashlib.sha256(body).digest()).decode()
+            params = '("@status" "content-digest");created=%d;nonce="%s";keyid="%s";tag="mainstay-v1"' % (
+                time.time(), nonce, self.key.keyid)
+            base = '"@status": %d\n"content-digest": %s\n"@signature-params": %s' % (status, digest, params)
+            handler.send_header("Content-Digest", digest)
+            handler.send_header("Signature-Input", "sig=" + params)
+            handler.send_header("Signature",
+                                "sig=:%s:" % base64.b64encode(self.key.private.sign(base.encode())).decode())
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module", name="stage")
+def a_stage():
+    """An estate whose hub was honest once; then a thief stands in its place, with a copy of what it said."""
+    with Estate("desk") as e:
+        e.begin()
+        e.install_redis()
+        e.engineer("mallory", "support,rollout")
+        e.desk(*RUN, code=None)
+        e.desk("audit", "verify", SITE)
+        key = key_of(glob.glob(e.path("desk", "desk", "*", "http.key"))[0])
+        with open(e.path("facts.json")) as f:
+            facts = json.load(f)
+        hub = SimpleNamespace(authority=facts["url"].split("://")[1], ca=e.path("hub", "ca.pem"), facts=facts)
+        client = Client(hub, key)
+        pages = {p: client.request("GET", p).json() for p in (PAGE, HISTORY, "/v1/fleet/sites", "/v1/fleet/requests")}
+        e.site.stop()
+        e.hub.stop()
+        thief = Thief(e)
+        try:
+            yield SimpleNamespace(estate=e, thief=thief, pages=pages)
+        finally:
+            thief.close()
+
+
+@pytest.fixture(autouse=True)
+def honest_again(stage):
+    stage.thief.pages = copy.deepcopy(stage.pages)
+    stage.thief.files = {}
+    stage.thief.key = key_of(stage.estate.path("hub", "reply.key"))
+
+
+def refused(stage, reason, *command, code=1):
+    done = stage.estate.desk(*command, code=code)
+    assert f"[{reason}]" in done.stderr, done.stderr
+    return done
+
+
+def seal(stage, word, payload, key):
+    """As a person with an SSH key."""
+    data = canonical(payload)
+    done = subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-n", f"{word}@mainstay", "-f", stage.estate.path(key)],
+                          input=data, capture_output=True, check=True)
+    with open(stage.estate.path(f"{key}.pub")) as f:
+        keyid = hashlib.sha256(base64.b64decode(f.read().split()[1])).hexdigest()
+    return {"payload": base64.b64encode(data).decode(),
+            "sigs": [{"keyid": keyid, "sig": "".join(done.stdout.decode().split("\n")[1:-2])}]}
+
+
+def payload(envelope):
+    return json.loads(base64.b64decode(envelope["payload"]), strict=False)
+
+
+def site_key(stage):
+    return key_of(stage.estate.path("site", "lib", "monitor", "site.key"))
+
+
+@pytest.mark.flow
+def test_the_canned_hub_passes_for_the_hub(stage):
+    assert stage.estate.desk_json("show", SITE)["verified"]
+    stage.estate.desk("audit", "verify", SITE)
+    stage.estate.desk("run", *RUN[1:], "--plan")
+
+
+@pytest.mark.flow
+def test_another_reply_key_is_no_hub(stage):
+    stage.thief.key = Key()
+    for command in (["fleet"], ["show", SITE], ["login"]):
+        refused(stage, "unreachable", *command, code=3)
+
+
+@pytest.mark.flow
+def test_login_is_for_the_card_s_hub(stage):
+    stage.thief.pages["/v1/login"] = {"hub": "another-hub", "nonce": "00" * 24}
+    refused(stage, "wrong-addressee", "login")
+
+
+@pytest.mark.flow
+def test_rubbish(stage):
+    stage.thief.pages["/v1/fleet/sites"] = {"sites": []}
+    refused(stage, "malformed", "fleet")
+    stage.thief.pages["/v1/fleet/requests"] = {}
+    refused(stage, "malformed", "requests")
+    stage.thief.pages["/v1/fleet/sites"] = b"<html>"
+    refused(stage, "malformed", "fleet")
+    del stage.thief.pages["/v1/fleet/sites"]
+    refused(stage, "not-found", "fleet")
+
+
+@pytest.mark.flow
+def test_records(stage):
+    page = stage.thief.pages[PAGE]
+    good = payload(page["record"])
+    # Somebody else's site; a record by an engineer who may not enrol; one in another's name; the thief's own key.
+    page["record"] = seal(stage, "site", dict(good, site="site2"), ENGINEER)
+    refused(stage, "wrong-addressee", "show", SITE)
+    page["record"] = seal(stage, "site", dict(good, engineer="mallory"), "mallory")
+    refused(stage, "wrong-role", "show", SITE)
+    page["record"] = seal(stage, "site", dict(good, engineer="mallory"), ENGINEER)
+    refused(stage, "unknown-key", "show", SITE)
+    page["record"] = copy.deepcopy(stage.pages[PAGE]["record"])
+    page["record"]["payload"] = base64.b64encode(canonical(dict(good, key=Key().hex))).decode()
+    refused(stage, "bad-signature", "show", SITE)
+    del page["record"]
+    refused(stage, "not-approved", *RUN)
+
+
+@pytest.mark.flow
+def test_statements(stage):
+    page = stage.thief.pages[PAGE]
+    good = payload(page["statement"])
+    page["statement"] = Key().seal("statement", good)
+    refused(stage, "unknown-key", "show", SITE)
+    page["statement"] = site_key(stage).seal("plan", good)
+    refused(stage, "bad-signature", "show", SITE)
+    page["statement"] = site_key(stage).seal("statement", dict(good, site="site2"))
+    refused(stage, "wrong-addressee", "show", SITE)
+    page["statement"] = site_key(stage).seal("statement", dict(good, epoch="not hex"))
+    refused(stage, "malformed", *RUN)
+    del page["statement"]
+    refused(stage, "not-found", *RUN)
+
+
+@pytest.mark.flow
+def test_releases(stage):
+    page = stage.thief.pages[PAGE]
+    good = payload(page["statement"])
+    release = next(s["release"] for s in good["services"] if s["name"] == "redis")
+    with open(stage.estate.path("site", "lib", "store", f"{release}.json")) as f:
+        definition = json.load(f)["definition"].split(":")[1]
+    path = f"/objects/{definition[:2]}/{definition}.zst"
+    other = next(p for p in glob.glob(stage.estate.path("repo", "objects", "*", "*.zst"))
+                 if definition not in p and os.path.getsize(p) < 20000)
+    with open(other, "rb") as f:
+        stage.thief.files[path] = f.read()
+    refused(stage, "hash-mismatch", *RUN)
+    stage.thief.files = {}
+    services = [{"name": "redis", "release": "ab" * 32, "channel": "stable"}]
+    page["statement"] = site_key(stage).seal("statement", dict(good, services=services))
+    refused(stage, "not-found", *RUN)
+    page["statement"] = site_key(stage).seal("statement", dict(good, services=[]))
+    refused(stage, "not-found", *RUN)
+
+
+@pytest.mark.flow
+def test_objects_that_are_not_there(stage):
+    hidden = stage.estate.path("repo", "hidden")
+    os.rename(stage.estate.path("repo", "objects"), hidden)
+    try:
+        refused(stage, "not-found", *RUN)
+    finally:
+        os.rename(hidden, stage.estate.path("repo", "objects"))
+
+
+@pytest.mark.flow
+def test_answers(stage):
+    """Plan and result of this very request, by this very site, or nothing."""
+    asked = {}
+
+    def post(body):
+        envelope = json.loads(body)
+        asked["digest"] = "sha256:" + hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
+        asked["id"] = payload(envelope)["id"]
+        page = dict(asked["answer"]) if asked.get("answer") else {}
+        stage.thief.pages[f"/v1/fleet/requests/{asked['id']}"] = asked["make"]() or page
+        return {"id": asked.get("say") or asked["id"]}
+
+    def result(outcome="ok", digest=None):
+        return {"v": 1, "request": digest or asked["digest"], "outcome": outcome, "reason": "", "exit_status": 0,
+                "signal": 0, "stdout": "all is well\n", "stderr": "", "truncated": False, "cpu_ms": 0, "max_rss": 0,
+                "wall_ms": 0}
+
+    def done(envelope):
+        return {"id": asked["id"], "site": SITE, "state": "done", "decision": "allow", "plan": None,
+                "result": envelope}
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    key = site_key(stage)
+    for make, reason in ((lambda: done(Key().seal("result", result())), "unknown-key"),
+                         (lambda: done(key.seal("plan", result())), "bad-signature"),
+                         (lambda: done(key.seal("result", result(digest="sha256:" + "ab" * 32))), "altered"),
+                         (lambda: done(key.seal("result", dict(result(), outcome="fine"))), "malformed"),
+                         (lambda: {"state": "x&y=z"}, "malformed")):
+        asked.update(make=make, say=None)
+        said = refused(stage, reason, *RUN)
+        assert "all is well" not in said.stdout
+    asked.update(make=lambda: done(key.seal("result", result())), say=None)
+    assert "all is well" in stage.estate.desk(*RUN).stdout
+    asked["say"] = "r-other"
+    refused(stage, "wrong-addressee", *RUN)
+
+
+@pytest.mark.flow
+def test_audit_heads(stage):
+    page, history = stage.thief.pages[PAGE], stage.thief.pages[HISTORY]
+    good = copy.deepcopy(page)
+    page["audit_key"] = Key().hex
+    refused(stage, "altered", "audit", "verify", SITE)
+    page["audit_key"] = "none"
+    refused(stage, "malformed", "audit", "verify", SITE)
+    page["audit_key"] = good["audit_key"]
+    # A head without the witness, without the site, and none at all.
+    text = good["audit"]["checkpoint"]
+    lines = [line for line in text.splitlines(True) if line.startswith("\u2014")]
+    for line in lines:
+        page["audit"]["checkpoint"] = text.replace(line, "")
+        refused(stage, "unknown-key", "audit", "verify", SITE)
+    page["audit"]["checkpoint"] = ""
+    refused(stage, "not-found", "audit", "verify", SITE)
+    page["audit"] = copy.deepcopy(good["audit"])
+    history["items"][0].pop("checkpoint")
+    refused(stage, "malformed", "audit", "verify", SITE)
+    # Backwards, and a present that is older than the past.
+    if len(stage.pages[HISTORY]["items"]) > 1:
+        history["items"] = list(reversed(stage.pages[HISTORY]["items"]))
+        refused(stage, "rollback", "audit", "verify", SITE)
+    # What the site itself signed about that size.
+    history["items"] = stage.pages[HISTORY]["items"]
+    statement = payload(page["statement"])
+    statement["audit"] = {"size": good["audit"]["size"], "root": "sha256:" + "ab" * 32}
+    page["statement"] = site_key(stage).seal("statement", statement)
+    refused(stage, "altered", "audit", "verify", SITE)
+    statement["audit"] = {"size": good["audit"]["size"], "root": "none"}
+    page["statement"] = site_key(stage).seal("statement", statement)
+    refused(stage, "malformed", "audit", "verify", SITE)
+
+
+@pytest.mark.flow
+def test_accept_compares_the_fingerprint(stage):
+    stage.thief.pages[f"{PAGE}/record"] = {}
+    page = stage.thief.pages[PAGE]
+    digest = "sha256:" + hashlib.sha256(bytes.fromhex(page["key"])).hexdigest()
+    stage.estate.desk("accept", SITE, "--fingerprint", digest)
+    refused(stage, "hash-mismatch", "accept", SITE, "--fingerprint", "sha256:" + "ab" * 32)
+    refused(stage, "usage", "accept", SITE, "--fingerprint", "ab", code=2)
+    # A key of low order would make anybody the site.
+    page["key"] = "01" + "00" * 31
+    refused(stage, "low-order-key", "accept", SITE)
+
+
+@pytest.mark.flow
+def test_usage(stage):
+    e = stage.estate
+    for words in (["alerts", "ack", "../x"], ["show", "../x"], ["alerts", "ack", "a" * 300],
+                  [*RUN[:-1], "soon"]):
+        refused(stage, "usage", *words, code=2)
+    done = e.run("mainstay-desk", "--state", e.path("desk"), "fleet", code=2)
+    assert "[usage]" in done.stderr
+    done = e.run("mainstay-desk", "--state", "/" + "x" * 5000, *e.desk_argv("fleet")[3:], code=2)
+    assert "[usage]" in done.stderr
+
+
+@pytest.mark.flow
+def test_a_login_ends(stage):
+    file = glob.glob(stage.estate.path("desk", "desk", "*", "session.json"))[0]
+    with open(file) as f:
+        text = f.read()
+    try:
+        with open(file, "w") as f:
+            f.write(canonical(dict(json.loads(text), not_after=now(-1))).decode())
+        refused(stage, "unsigned", "fleet")
+    finally:
+        with open(file, "w") as f:
+            f.write(text)
