@@ -160,7 +160,7 @@ exchange(struct desk *d, const char *method, const char *path, const struct buf 
 	if (r)
 		return r;
 	if (snprintf(url, sizeof(url), "%s%s", d->card->hub.url, path) >= (int)sizeof(url))
-		return REFUSE(REASON_USAGE, path, "the URL is too long");
+		return FAULT(-ENAMETOOLONG);
 	if (body) {
 		req.body = body->data;
 		req.body_len = body->len;
@@ -215,7 +215,7 @@ desk_client_fetch(struct desk *d, const char *path, size_t max, struct buf *out)
 	int r;
 
 	if (snprintf(url, sizeof(url), "%s%s", d->card->hub.url, path) >= (int)sizeof(url))
-		return REFUSE(REASON_USAGE, path, "the URL is too long");
+		return FAULT(-ENAMETOOLONG);
 	r = http_perform(&req, &reply);
 	if (r > 0)
 		return REFUSE((enum reason)r, path, "%s", reply.error);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
@@ -19,20 +20,30 @@
 
 enum { REQUEST_S = 20 };
 
+/* A name as a query's value: whatever is no letter, digit, '-', '.' or '_' is percent-encoded. */
+static void
+put_value(struct buf *out, const char *text)
+{
+	for (; *text; text++)
+		if (strchr("-._", *text) || (*text >= '0' && *text <= '9')
+			|| (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z'))
+			buf_u8(out, (uint8_t)*text);
+		else
+			buf_printf(out, "%%%02X", (unsigned char)*text);
+}
+
 /* The hub's challenge, which must be for the hub that the card names. */
 static int
 challenge(struct desk *d, json_t **ret)
 {
+	SCOPED(buf_done) struct buf path = BUF_MAX(1024);
 	SCOPED_JSON *doc = NULL;
-	char path[256];
 	const char *hub, *nonce;
 	int r;
 
-	/* Engineers' names are of the letters that a query takes as they are, or the hub refuses
-	 * them. */
-	if (snprintf(path, sizeof(path), "/v1/login?engineer=%s", d->me->name) >= (int)sizeof(path))
-		return REFUSE(REASON_USAGE, d->me->name, "the name is too long");
-	r = desk_client_get(d, path, REQUEST_S, &doc);
+	buf_puts(&path, "/v1/login?engineer=");
+	put_value(&path, d->me->name);
+	r = buf_error(&path) ?: desk_client_get(d, buf_text(&path), REQUEST_S, &doc);
 	if (r)
 		return r;
 	hub = json_string_value(json_object_get(doc, "hub"));

@@ -220,8 +220,7 @@ request_site_job(struct request_site *s, const struct request_item *item,
 		return r;
 	for (size_t i = 0; argv[i]; i++)
 		if (i == OPERATE_ARGS_MAX || strlen(argv[i]) > OPERATE_ARG_MAX)
-			return REFUSE(REASON_TOO_LARGE, item->request->id,
-				"its command is too long");
+			return FAULT(-E2BIG); /* a definition allows less */
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
 	job.uid = monitor_identity(s->m)->uid[IDENTITY_SERVICE];

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from estate import ENGINEER, SITE, Estate
+from estate import BIN, ENGINEER, SITE, Estate
 from hub import Client, Key, canonical, now
 
 RUN = ("run", SITE, "redis", "ping", "--reason", "r", "--ticket", "t", "--wait", "2s")
@@ -56,6 +56,23 @@ class Thief:
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def note(self, estate, text):
+        """A checkpoint as the site's audit key and the hub's witness would sign it."""
+        audit = key_of(estate.path("site", "lib", "monitor", "audit.key"))
+        witness = key_of(estate.path("hub", "witness.key"))
+        name = f"mainstay.audit/{SITE}"
+        with open(estate.path("facts.json")) as f:
+            witness_name = json.load(f)["witness"]["name"]
+
+        def line(who, kind, key, signature):
+            keyid = hashlib.sha256(who.encode() + b"\n" + bytes([kind]) + key.raw).digest()[:4]
+            return "\u2014 %s %s\n" % (who, base64.b64encode(keyid + signature).decode())
+
+        moment = int(time.time())
+        cosigned = witness.private.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
+        return text + "\n" + line(name, 1, audit, audit.private.sign(text.encode())) + line(
+            witness_name, 4, witness, moment.to_bytes(8, "big") + cosigned)
+
     def serve(self, handler):
         length = int(handler.headers.get("Content-Length") or 0)
         posted = handler.rfile.read(length) if length else b""
@@ -66,12 +83,17 @@ class Thief:
             if body is None and os.path.exists(file):
                 with open(file, "rb") as f:
                     body = f.read()
-            self.reply(handler, 200 if body is not None else 404, body or b"", None)
+            if isinstance(body, int):
+                self.reply(handler, body, b"", None)
+            else:
+                self.reply(handler, 200 if body is not None else 404, body or b"", None)
             return
         page = self.pages.get(path)
         if callable(page):
             page = page(posted)
         status = 404 if page is None else 200
+        if isinstance(page, tuple):
+            status, page = page
         body = page if isinstance(page, bytes) else json.dumps(page or {"reason": "not-found"}).encode()
         self.reply(handler, status, body, self.nonce(handler))
 
@@ -186,6 +208,11 @@ def test_rubbish(stage):
     refused(stage, "malformed", "fleet")
     del stage.thief.pages["/v1/fleet/sites"]
     refused(stage, "not-found", "fleet")
+    for page in ((500, b""), (502, b"<html>"), (503, {"reason": "fault"}), (403, {"reason": "because"})):
+        stage.thief.pages["/v1/fleet/sites"] = page
+        refused(stage, "unreachable", "fleet", code=3)
+    stage.thief.files["/tuf/timestamp.json"] = 500
+    refused(stage, "unreachable", "show", SITE, code=3)
 
 
 @pytest.mark.flow
@@ -244,13 +271,14 @@ def test_releases(stage):
 
 
 @pytest.mark.flow
-def test_objects_that_are_not_there(stage):
+def test_files_that_are_not_there(stage):
     hidden = stage.estate.path("repo", "hidden")
-    os.rename(stage.estate.path("repo", "objects"), hidden)
-    try:
-        refused(stage, "not-found", *RUN)
-    finally:
-        os.rename(hidden, stage.estate.path("repo", "objects"))
+    for folder in ("objects", "tuf/targets/services", "tuf/targets/people"):
+        os.rename(stage.estate.path("repo", folder), hidden)
+        try:
+            refused(stage, "not-found", *RUN)
+        finally:
+            os.rename(hidden, stage.estate.path("repo", folder))
 
 
 @pytest.mark.flow
@@ -311,6 +339,11 @@ def test_audit_heads(stage):
     page["audit"] = copy.deepcopy(good["audit"])
     history["items"][0].pop("checkpoint")
     refused(stage, "malformed", "audit", "verify", SITE)
+    # Another log's head under this log's name, signed by both: only the site itself could do that.
+    history["items"] = []
+    page["audit"]["checkpoint"] = stage.thief.note(stage.estate, text.split("\n\n")[0].replace(SITE, "x") + "\n")
+    refused(stage, "wrong-addressee", "audit", "verify", SITE)
+    page["audit"] = copy.deepcopy(good["audit"])
     # Backwards, and a present that is older than the past.
     if len(stage.pages[HISTORY]["items"]) > 1:
         history["items"] = list(reversed(stage.pages[HISTORY]["items"]))
@@ -347,6 +380,9 @@ def test_usage(stage):
         refused(stage, "usage", *words, code=2)
     done = e.run("mainstay-desk", "--state", e.path("desk"), "fleet", code=2)
     assert "[usage]" in done.stderr
+    argv = [os.path.join(BIN, "mainstay-desk"), *e.desk_argv("fleet")[3:]]
+    done = subprocess.run(argv, env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "[usage]" in done.stderr
     done = e.run("mainstay-desk", "--state", "/" + "x" * 5000, *e.desk_argv("fleet")[3:], code=2)
     assert "[usage]" in done.stderr
 
@@ -360,6 +396,9 @@ def test_a_login_ends(stage):
         with open(file, "w") as f:
             f.write(canonical(dict(json.loads(text), not_after=now(-1))).decode())
         refused(stage, "unsigned", "fleet")
+        with open(file, "w") as f:
+            f.write(text + " " * 5000)
+        refused(stage, "too-large", "fleet")
     finally:
         with open(file, "w") as f:
             f.write(text)

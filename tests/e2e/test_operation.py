@@ -193,6 +193,20 @@ def test_a_plan_sends_nothing(estate):
     assert len(estate.desk_json("requests")["items"]) == before
 
 
+@pytest.mark.flow
+def test_usage(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    for words in (["show", request, "--out", estate.path("x")],
+                  ["show", request, "--out", "/nowhere/x", "--approver", APPROVER],
+                  ["approve", request, "--permit", "x" * 4094],
+                  ["approve", request, "--permit", "x", "--key", estate.path(APPROVER)]):
+        done = estate.mainstay("requests", *words, code=None)
+        assert done.returncode in (1, 2) and ("[usage]" in done.stderr or "[not-found]" in done.stderr)
+    assert "[not-found]" in estate.desk("run", SITE, "redis", "nope", *RUN, code=1).stderr
+    estate.mainstay("requests", "deny", request, "--reason", "test is over")
+    finish(asked)
+
+
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "appliance/base/refuse.h"
 #include "appliance/service/accepted.h"
@@ -42,6 +43,21 @@ test_round_trip(void **state)
 	assert_int_equal(accepted_forget(b, "redis"), 0);
 	assert_false(accepted_knows(b, "redis"));
 	assert_true(accepted_knows(b, "other"));
+}
+
+/* What is no file holds nothing. */
+static void
+test_no_file(void **state)
+{
+	SCOPED(scratch_remove) struct scratch s;
+	struct accepted *a = NULL;
+
+	(void)state;
+	scratch_make(&s);
+	assert_int_equal(mkdirat(s.fd, "accepted.json", 0700), 0);
+	assert_int_equal(accepted_load(&a, s.fd), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	assert_null(a);
 }
 
 static const struct {
@@ -87,6 +103,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_no_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -958,6 +958,128 @@ test_waits_for_a_new_engineer(void **state)
 	clock_fake(FIXTURE_NOW, 1000);
 }
 
+/* --- on ground that is not there ------------------------------------------------------------- */
+/* Write a state into the file, as power that failed at that instant would have left it. */
+static void
+leave_as(struct monitor *m, const char *state)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20), out = BUF_MAX(1 << 20);
+	SCOPED(scope_close) int fd = -1;
+	SCOPED_JSON *doc = NULL;
+
+	assert_int_equal(fs_open_dir(&fd, m->dir_fd, "requests", 0700), 0);
+	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
+	assert_int_equal(json_read_canonical(&doc, b.data, b.len, 1 << 20, "r-1"), 0);
+	json_object_set_new(doc, "state", json_string(state));
+	assert_int_equal(json_canonical(&out, doc), 0);
+	assert_int_equal(fs_replace(fd, "r-1.json", out.data, out.len, 0600), 0);
+}
+
+static void
+test_crash_when_permitted(void **state)
+{
+	static const struct {
+		bool moved;
+		const char *reason;
+	} rows[] = {
+		{ false, "not-approved" },
+		{ true, "state-moved" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(world_end) struct monitor m;
+		struct request q;
+
+		world_open(&m);
+		q = good("r-1", "restart");
+		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+		leave_as(&m, "permitted");
+		if (rows[i].moved)
+			(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
+		crash(&m);
+		assert_string_equal(state_of(&m, "r-1"), "refused");
+		assert_string_equal(reason_of(&m, "r-1"), rows[i].reason);
+		assert_int_equal(spawned(&m), 0);
+	}
+}
+
+/* Permitted by the ceiling alone, nothing ran yet: it goes on, once. */
+static void
+test_crash_when_allowed(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	leave_as(&m, "permitted");
+	crash(&m);
+	assert_string_equal(state_of(&m, "r-1"), "running");
+	assert_int_equal(spawned(&m), 1);
+	crash(&m);
+	assert_string_equal(reason_of(&m, "r-1"), "interrupted");
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_no_definition(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	SCOPED(scope_close) int store = -1;
+	char name[128];
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	assert_int_equal(fs_open_dir(&store, fx.scratch.fd, "lib/store", 0700), 0);
+	(void)snprintf(name, sizeof(name), "%s.definition.json", m.service.release);
+	assert_int_equal(unlinkat(store, name, 0), 0);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(story(&m), "refuse[not-found] ");
+}
+
+static void
+test_no_spawner(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct spawn_fake *spawn;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	spawn = m.spawn;
+	m.spawn = NULL;
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	m.spawn = spawn;
+	assert_string_equal(story(&m), "request start end[busy] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+}
+
+static void
+test_too_many_watchers(void **state)
+{
+	struct monitor_call calls[17] = { 0 };
+	SCOPED(world_end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	for (size_t i = 0; i < 16; i++)
+		assert_int_equal(call(&m, "requests.watch", &calls[i]), 0);
+	assert_int_equal(call(&m, "requests.watch", &calls[16]), REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	assert_false(calls[16].held);
+	for (size_t i = 0; i < 16; i++)
+		calls[i].gone(&calls[i], calls[i].gone_arg);
+	assert_int_equal(call(&m, "requests.watch", &calls[16]), 0);
+}
+
 static void
 test_nobody_can_approve(void **state)
 {
@@ -980,10 +1102,12 @@ test_nobody_can_approve(void **state)
 static void
 test_verbs_refuse(void **state)
 {
+	static char endless[REQUEST_TEXT_MAX + 2];
 	static const struct {
 		const char *verb, *id, *name, *value;
 		enum reason reason;
 	} rows[] = {
+		{ "requests.deny", "r-1", "reason", endless, REASON_TOO_LARGE },
 		{ "requests.show", "r-9", NULL, NULL, REASON_NOT_FOUND },
 		{ "requests.show", NULL, NULL, NULL, REASON_USAGE },
 		{ "requests.show", "r-1", "approver", "eve", REASON_UNKNOWN_KEY },
@@ -1002,6 +1126,7 @@ test_verbs_refuse(void **state)
 	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
 	q = good("r-2", "flush");
 	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	memset(endless, 'x', sizeof(endless) - 1);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(call_done) struct monitor_call c = {
 			.names = { rows[i].id ? "id" : NULL, rows[i].name },
@@ -1127,6 +1252,11 @@ main(void)
 		cmocka_unit_test(test_revoked_while_waiting),
 		cmocka_unit_test(test_waits_for_newer_people),
 		cmocka_unit_test(test_waits_for_a_new_engineer),
+		cmocka_unit_test(test_crash_when_permitted),
+		cmocka_unit_test(test_crash_when_allowed),
+		cmocka_unit_test(test_no_definition),
+		cmocka_unit_test(test_no_spawner),
+		cmocka_unit_test(test_too_many_watchers),
 		cmocka_unit_test(test_nobody_can_approve),
 		cmocka_unit_test(test_verbs_refuse),
 		cmocka_unit_test(test_import),

@@ -1,6 +1,8 @@
 /* Requests on disk. */
 #include "tests/unit/remote/request/fixture.h"
 
+#include <sys/stat.h>
+
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "remote/request/store.h"
@@ -255,10 +257,15 @@ test_damage_is_set_aside(void **state)
 		assert_int_equal(fs_replace(fd, damaged[i].name, damaged[i].text,
 					 strlen(damaged[i].text), 0600),
 			0);
+	assert_int_equal(mkdirat(fd, "r-f.json", 0700), 0);
 	/* A good file under another's name is nobody's. */
 	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
 	assert_int_equal(fs_replace(fd, "r-2.json", b.data, b.len, 0600), 0);
 	assert_int_equal(fs_replace(fd, ".tmp.r-3.json", "x", 1, 0600), 0);
+	/* A state that nobody knows. */
+	assert_non_null(memmem(b.data, b.len, "\"received\",\"v\"", 14));
+	memcpy(memmem(b.data, b.len, "\"received\",\"v\"", 14), "\"dreaming\"", 10);
+	assert_int_equal(fs_replace(fd, "r-4.json", b.data, b.len, 0600), 0);
 	room_again(&w);
 	assert_int_equal(request_store_count(w.store), 1);
 	assert_non_null(request_store_find(w.store, "r-1"));
@@ -267,6 +274,8 @@ test_damage_is_set_aside(void **state)
 	assert_int_equal(faccessat(fd, "r-2.json", F_OK, 0), -1);
 	assert_int_equal(faccessat(fd, "r-2.json.bad", F_OK, 0), 0);
 	assert_int_equal(faccessat(fd, "r-a.json.bad", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, "r-4.json.bad", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, "r-f.json.bad", F_OK, 0), 0);
 	assert_int_equal(faccessat(fd, ".tmp.r-3.json", F_OK, 0), -1);
 }
 
