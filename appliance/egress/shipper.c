@@ -12,12 +12,12 @@
 #include "appliance/egress/carrier.h"
 #include "appliance/egress/class.h"
 #include "appliance/egress/ledger.h"
+#include "appliance/egress/retry.h"
 #include "appliance/record/record.h"
 
 enum {
 	RETRY_BASE_MS = 250,
 	RETRY_CAP_S = 60,
-	CONFLICTS_MAX = 3, /* answers 409 in a row to one record */
 	BURST = 64,        /* records skipped in one turn because their class may not leave */
 };
 
@@ -66,29 +66,13 @@ try_later(struct shipper *s, uint64_t retry_after_s)
 	s->not_before_us = clock_mono_us() + wait;
 }
 
-enum verdict { DONE, AGAIN, DROP };
-
-static enum verdict
+static enum retry
 judge_status(struct shipper *s, int status)
 {
-	if (status / 100 == 2)
-		return DONE;
-	switch (status) {
-	case 401:
-	case 403:
-	case 429:
-	case 502:
-	case 503:
-	case 504:
-		return AGAIN;
-	case 409:
-		if (!s->spec->take_any_status)
-			return s->conflicts++ < CONFLICTS_MAX ? AGAIN : DROP;
-		break;
-	default:
-		break;
-	}
-	return s->spec->take_any_status ? DONE : DROP;
+	enum retry verdict = retry_verdict(status, s->spec->take_any_status, s->conflicts);
+
+	s->conflicts += status == 409;
+	return verdict;
 }
 
 static void
@@ -103,19 +87,19 @@ on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
 	}
 	carrier_contact(s->carrier, reply);
 	switch (judge_status(s, reply->status)) {
-	case AGAIN:
+	case RETRY_AGAIN:
 		log_debug("%s %llu: status %d %s", s->spec->stream, (unsigned long long)s->sequence,
 			reply->status, reply->reason);
 		try_later(s, reply->retry_after_s);
 		break;
-	case DROP:
+	case RETRY_DROP:
 		s->dropped++;
 		log_warning("%s %llu: dropped, the hub answered %d %s (%llu dropped so far)", s->spec->stream,
 			(unsigned long long)s->sequence, reply->status, reply->reason,
 			(unsigned long long)s->dropped);
 		finish(s);
 		break;
-	case DONE:
+	case RETRY_DONE:
 		if (s->spec->answered)
 			s->spec->answered(s->carrier, s->spec->stream, s->sequence, reply);
 		finish(s);

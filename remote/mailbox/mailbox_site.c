@@ -9,6 +9,7 @@
 #include "appliance/base/log.h"
 #include "appliance/egress/ack.h"
 #include "appliance/egress/carrier.h"
+#include "remote/mailbox/mailbox_item.h"
 #include "remote/mailbox/mailbox_wire.h"
 
 #define ACK_KEY "mailbox" /* beside the streams: the last item that the monitor has */
@@ -82,19 +83,6 @@ on_handed(int r, const json_t *answer, void *arg)
 	hand_over(m);
 }
 
-/* The n and body of an item; false for what is no item (the hub made it up: stepped over). */
-static bool
-read_item(const json_t *item, uint64_t *ret_n, struct buf *body)
-{
-	const json_t *n = json_object_get(item, "n");
-	const char *kind = json_string_value(json_object_get(item, "kind"));
-
-	if (!json_is_integer(n) || json_integer_value(n) < 1 || !kind || strcmp(kind, "request") != 0)
-		return false;
-	*ret_n = (uint64_t)json_integer_value(n);
-	return json_canonical(body, json_object_get(item, "body")) == 0;
-}
-
 static void
 hand_over(struct mailbox *m)
 {
@@ -104,7 +92,7 @@ hand_over(struct mailbox *m)
 		struct handing *h;
 		uint64_t n = 0;
 
-		if (!read_item(json_array_get(m->items, m->next), &n, &body) ||
+		if (!mailbox_item_read(json_array_get(m->items, m->next), &n, &body) ||
 			n <= ack_get(carrier_ack(m->carrier), ACK_KEY)) {
 			m->next++;
 			continue;

@@ -18,24 +18,27 @@
 #include "appliance/trust/sha256.h"
 #include "updater/object/object.h"
 
-enum {
-	STAGE_NAME_MAX = 128,
-	/* What must stay free beside the tree itself, so that logs and journals can still be written. */
-	STAGE_RESERVE = 64 * 1024 * 1024,
-};
+enum { STAGE_NAME_MAX = 128 };
+
+int
+stage_check_room(const struct tree_index *index, uint64_t free_bytes)
+{
+	uint64_t need = tree_index_bytes(index) + STAGE_RESERVE;
+
+	if (free_bytes < need)
+		return REFUSE(REASON_NO_SPACE, index->service, "the store needs %llu bytes free, has %llu",
+			(unsigned long long)need, (unsigned long long)free_bytes);
+	return 0;
+}
 
 static int
 check_space(int store_fd, const struct tree_index *index)
 {
 	struct statvfs vfs;
-	uint64_t need = tree_index_bytes(index) + STAGE_RESERVE;
 
 	if (fstatvfs(store_fd, &vfs) < 0)
 		return FAULT(-errno);
-	if ((uint64_t)vfs.f_bavail * vfs.f_frsize < need)
-		return REFUSE(REASON_NO_SPACE, index->service, "the store needs %llu bytes free, has %llu",
-			(unsigned long long)need, (unsigned long long)vfs.f_bavail * vfs.f_frsize);
-	return 0;
+	return stage_check_room(index, (uint64_t)vfs.f_bavail * vfs.f_frsize);
 }
 
 /* Open an object that the courier wrote; it may have put anything there, links included. */

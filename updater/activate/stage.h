@@ -14,6 +14,9 @@
 
 struct tree_index;
 
+/* What must stay free beside a tree, so that logs and journals can still be written. */
+enum { STAGE_RESERVE = 64 * 1024 * 1024 };
+
 struct stage_result {
 	uint64_t files, bytes; /* of the whole tree */
 };
@@ -22,6 +25,9 @@ struct stage_result {
  * REASON_NOT_FOUND (an object is missing), REASON_HASH_MISMATCH, REASON_MALFORMED, REASON_TOO_LARGE,
  * REASON_UNSAFE_TREE, REASON_NO_SPACE (all logged, nothing left behind); or a fault. */
 int stage_tree(struct stage_result *ret, int store_fd, int objects_fd, const void *index, size_t len);
+
+/* Does the tree fit beside the reserve?  0 or REASON_NO_SPACE (logged). */
+int stage_check_room(const struct tree_index *index, uint64_t free_bytes);
 
 /* Remove a tree, its index and its definition, and leftovers of an interrupted staging. */
 int stage_remove(int store_fd, const char *hex);

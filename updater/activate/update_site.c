@@ -62,25 +62,36 @@ on_again(void *arg)
 	(void)loop_after(&w->again, monitor_loop(w->u->m), ASK_AGAIN_MS, on_again, w);
 }
 
+static struct update_waiting *
+waiting_free(struct update *u)
+{
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++)
+		if (!u->waiting[i].call)
+			return &u->waiting[i];
+	return NULL;
+}
+
 int
+update_room(struct update *u, const char *service)
+{
+	if (waiting_free(u))
+		return 0;
+	return REFUSE(REASON_BUSY, service, "%d commands wait for changes already", UPDATE_WAITING_MAX);
+}
+
+void
 update_wait(struct update *u, struct monitor_call *call, const char *service, bool install)
 {
-	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
-		struct update_waiting *w = &u->waiting[i];
+	struct update_waiting *w = waiting_free(u);
 
-		if (w->call)
-			continue;
-		w->u = u;
-		w->call = call;
-		w->install = install;
-		w->tries = 0;
-		snprintf(w->service, sizeof(w->service), "%s", service);
-		monitor_call_hold(call, on_gone, w);
-		if (install)
-			(void)loop_after(&w->again, monitor_loop(u->m), ASK_AGAIN_MS, on_again, w);
-		return 0;
-	}
-	return REFUSE(REASON_BUSY, service, "%d commands wait for changes already", UPDATE_WAITING_MAX);
+	w->u = u;
+	w->call = call;
+	w->install = install;
+	w->tries = 0;
+	snprintf(w->service, sizeof(w->service), "%s", service);
+	monitor_call_hold(call, on_gone, w);
+	if (install)
+		(void)loop_after(&w->again, monitor_loop(u->m), ASK_AGAIN_MS, on_again, w);
 }
 
 void

@@ -81,14 +81,15 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	known = services_find(m, service, &state);
 	if (known && state.release[0])
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
-	if (!known || !state.wanted) {
+	r = update_room(u, service);
+	if (r == 0 && (!known || !state.wanted)) {
 		r = cluster_text(u, &etc, &old);
 		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
 		r = r ?: cluster_replace(u, etc, &text);
 	}
-	r = r ?: update_wait(u, call, service, true);
 	if (r != 0)
 		return r;
+	update_wait(u, call, service, true);
 	update_set(u, "fetching", service, REASON_NONE, "");
 	monitor_statement_soon(m);
 	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
@@ -286,8 +287,10 @@ begin_row(struct update *u, struct monitor_call *call, const json_t *row)
 	r = update_release_load(u, a, &rel);
 	if (r != 0)
 		return r;
-	r = update_begin(u, service, &rel);
-	r = r ?: update_wait(u, call, service, false);
+	r = update_room(u, service);
+	r = r ?: update_begin(u, service, &rel);
+	if (r == 0)
+		update_wait(u, call, service, false);
 	update_release_done(&rel);
 	return r;
 }
@@ -345,8 +348,10 @@ on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
 	r = update_release_stored(u, before, &rel);
 	if (r != 0)
 		return r;
-	r = update_begin(u, service, &rel);
-	r = r ?: update_wait(u, call, service, false);
+	r = update_room(u, service);
+	r = r ?: update_begin(u, service, &rel);
+	if (r == 0)
+		update_wait(u, call, service, false);
 	update_release_done(&rel);
 	return r;
 }

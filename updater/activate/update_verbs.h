@@ -10,7 +10,9 @@ struct update_release;
 int update_verbs_init(struct update *u);
 
 /* --- of update_site.c, for the verbs --------------------------------------------------------------------------------- */
-/* Hold the call until the service's change is over; install: and until its release has come. */
-int update_wait(struct update *u, struct monitor_call *call, const char *service, bool install);
+/* Room for one more command that waits: look before anything is changed.  0 or REASON_BUSY (logged). */
+int update_room(struct update *u, const char *service);
+/* Hold the call until the service's change is over; install: and until its release has come.  update_room() said yes. */
+void update_wait(struct update *u, struct monitor_call *call, const char *service, bool install);
 /* Start a change of service to this release. */
 int update_begin(struct update *u, const char *service, const struct update_release *rel);

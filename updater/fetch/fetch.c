@@ -11,13 +11,14 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/egress/carrier.h"
+#include "updater/fetch/fetch_name.h"
 #include "updater/fetch/fetch_wire.h"
 
 enum {
 	EVERY_S = 30,
 	RETRY_BASE_MS = 500,
 	RETRY_CAP_S = 60,
-	NAME_MAX_BYTES = 700,
+	NAME_MAX_BYTES = FETCH_NAME_MAX + 32,
 	GET_TIMEOUT_MS = 120 * 1000,
 	LARGE_TIMEOUT_MS = 30 * 60 * 1000,
 };
@@ -82,23 +83,6 @@ finish(struct fetch *f, const char *why)
 }
 
 /* --- one file of the round ----------------------------------------------------------------------------------- */
-/* The name may hold nothing that leads out of incoming/: the monitor made it, from documents that the hub
- * brought. */
-static bool
-plain_path(const char *name)
-{
-	if (!name || !name[0] || name[0] == '/' || strstr(name, "//") || strlen(name) > NAME_MAX_BYTES / 2)
-		return false;
-	for (const char *p = name; *p; p++)
-		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-			    strchr("._-/%+~", *p)))
-			return false;
-	for (const char *p = name; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
-		if (p[0] == '.')
-			return false;
-	return true;
-}
-
 /* Open incoming/NAME.part for writing, its folders made first. */
 static int
 open_part(struct fetch *f)
@@ -176,15 +160,9 @@ start_get(struct fetch *f, const char *name)
 	char path[NAME_MAX_BYTES + 32];
 	int r;
 
-	if (!plain_path(name))
+	if (!fetch_name_path(f->name, sizeof(f->name), name, object))
 		return -EBADMSG;
-	if (object) {
-		snprintf(f->name, sizeof(f->name), "objects/%.2s/%s.zst", name, name);
-		snprintf(path, sizeof(path), "/%s", f->name);
-	} else {
-		snprintf(f->name, sizeof(f->name), "tuf/%s", name);
-		snprintf(path, sizeof(path), "/%s", f->name);
-	}
+	snprintf(path, sizeof(path), "/%s", f->name);
 	r = open_part(f);
 	if (r < 0)
 		return r;

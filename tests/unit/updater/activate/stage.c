@@ -163,6 +163,26 @@ other_bytes_under_the_name_leave_nothing(void **state)
 	assert_int_equal(renameat(s->objects_fd, other, s->objects_fd, name), 0);
 	assert_int_equal(stage(s), REASON_HASH_MISMATCH);
 	assert_store_untouched(s);
+	assert_false(object_exists(s->objects_fd, s->program)); /* to be fetched anew */
+	assert_true(object_exists(s->objects_fd, s->definition));
+	assert_int_equal(object_put(s->objects_fd, program, strlen(program), digest), 0);
+	assert_int_equal(stage(s), 0);
+}
+
+static void
+a_full_disk_is_refused_before_anything_is_written(void **state)
+{
+	struct site *s = *state;
+	struct tree_index *x;
+	uint64_t before = refuse_count(REASON_NO_SPACE);
+
+	assert_int_equal(tree_index_read(&x, s->index.data, s->index.len), 0);
+	assert_int_equal(stage_check_room(x, strlen(program) + STAGE_RESERVE), 0);
+	assert_int_equal(stage_check_room(x, strlen(program) + STAGE_RESERVE - 1), REASON_NO_SPACE);
+	assert_int_equal(refuse_count(REASON_NO_SPACE), before + 1);
+	assert_string_equal(refuse_last()->operand, "toy");
+	tree_index_free(x);
+	assert_store_untouched(s);
 }
 
 static void
@@ -241,6 +261,7 @@ main(void)
 		TEST(a_whole_release_is_staged_once),
 		TEST(a_missing_object_leaves_nothing),
 		TEST(other_bytes_under_the_name_leave_nothing),
+		TEST(a_full_disk_is_refused_before_anything_is_written),
 		TEST(a_truncated_object_leaves_nothing),
 		TEST(a_link_for_an_object_is_not_followed),
 		TEST(a_pipe_for_an_object_does_not_hang),

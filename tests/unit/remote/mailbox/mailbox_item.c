@@ -1,0 +1,83 @@
+/* Items of a mailbox that the hub made up are stepped over; one that is one comes in canonical bytes. */
+#include "remote/mailbox/mailbox_item.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/json.h"
+#include "appliance/base/scope.h"
+#include "remote/mailbox/mailbox_wire.h"
+
+static const struct {
+	const char *item;
+	uint64_t n; /* 0: none */
+	const char *body;
+} rows[] = {
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"sigs\":[],\"payload\":\"x\"}}", 1, "{\"payload\":\"x\",\"sigs\":[]}" },
+	{ "{\"n\":9007199254740991,\"kind\":\"request\",\"body\":{}}", 9007199254740991, "{}" },
+	{ "{\"n\":2,\"kind\":\"request\",\"body\":{},\"more\":1}", 2, "{}" },
+	{ "{\"n\":0,\"kind\":\"request\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":-1,\"kind\":\"request\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":1.5,\"kind\":\"request\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":\"1\",\"kind\":\"request\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"permit\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":1,\"kind\":7,\"body\":{}}", 0, NULL },
+	{ "{\"n\":1,\"body\":{}}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"request\"}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":null}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":\"{}\"}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":[]}", 0, NULL },
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"x\":1.5}}", 0, NULL }, /* has no canonical form */
+	{ "[]", 0, NULL },
+	{ "\"request\"", 0, NULL },
+	{ "null", 0, NULL },
+};
+
+static void
+items_are_taken_apart(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
+		SCOPED_JSON *item = json_loads(rows[i].item, JSON_DECODE_ANY, NULL);
+		uint64_t n = 77;
+
+		assert_non_null(item);
+		assert_int_equal(mailbox_item_read(item, &n, &body), rows[i].n != 0);
+		assert_int_equal(n, rows[i].n ? rows[i].n : 77);
+		if (rows[i].n)
+			assert_string_equal(buf_text(&body), rows[i].body);
+	}
+	assert_false(mailbox_item_read(NULL, &(uint64_t){ 0 }, &(struct buf){ 0 }));
+}
+
+static void
+a_body_over_the_cap_is_no_item(void **state)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
+	SCOPED_JSON *item = NULL;
+	char *big = malloc(MAILBOX_WIRE_BODY_MAX + 1);
+	uint64_t n = 77;
+
+	(void)state;
+	memset(big, 'a', MAILBOX_WIRE_BODY_MAX);
+	big[MAILBOX_WIRE_BODY_MAX] = '\0';
+	item = json_pack("{s:i, s:s, s:{s:s}}", "n", 1, "kind", "request", "body", "payload", big);
+	assert_false(mailbox_item_read(item, &n, &body));
+	assert_int_equal(n, 77);
+	free(big);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(items_are_taken_apart),
+		cmocka_unit_test(a_body_over_the_cap_is_no_item),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,174 @@
+/* A change on the loop, taken up at any step as after a crash: how it ends, and what it leaves. */
+#include "tests/unit/updater/activate/bench.h"
+
+#include "appliance/monitor/monitor.h"
+
+/* The shim's word on redis. */
+static void
+shim_says(struct bench *b, enum state_is is)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	SCOPED(scope_close) int fd = -1;
+	struct state s = { .is = is, .exit = 1, .started_us = 1 };
+	char path[512];
+
+	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(state_encode(&out, &s), 0);
+	(void)snprintf(path, sizeof(path), "%s/shim", b->t->paths.run);
+	assert_int_equal(fs_open_dir(&fd, -1, path, 0755), 0);
+	assert_int_equal(fs_replace(fd, "redis.json", out.data, out.len, 0644), 0);
+}
+
+/* A crash left the journal at this step. */
+static void
+crash_at(struct bench *b, enum change_step step, const struct bench_release *from, const struct bench_release *to)
+{
+	struct change c = { .id = "00", .service = "redis", .to_version = "7", .counter = 2, .step = step, .started_us = 1 };
+
+	if (from) {
+		(void)snprintf(c.from, sizeof(c.from), "%s", from->hex);
+		(void)snprintf(c.from_version, sizeof(c.from_version), "7");
+		c.from_counter = 1;
+	}
+	(void)snprintf(c.to, sizeof(c.to), "%s", to->hex);
+	assert_int_equal(change_save(&c, b->u->journal_fd), 0);
+	bench_restart(b);
+}
+
+static void
+run_to_end(struct bench *b, unsigned seconds)
+{
+	uint64_t until = clock_mono_us() + seconds * CLOCK_US_PER_S;
+
+	while (b->u->run && clock_mono_us() < until)
+		bench_turn(b);
+	assert_null(b->u->run);
+}
+
+/* Gone back, for this reason; cluster.lock names hex (NULL: nothing). */
+static void
+assert_went_back(struct bench *b, enum reason why, const char *hex)
+{
+	struct lock lock;
+	char leaf[64];
+	struct stat st;
+
+	assert_string_equal(b->u->state, "rolled-back");
+	assert_string_equal(b->u->reason, refuse_token(why));
+	assert_int_equal(lock_read(&lock, &b->t->paths), 0);
+	if (hex)
+		assert_string_equal(lock_find(&lock, "redis")->release, hex);
+	else
+		assert_null(lock_find(&lock, "redis"));
+	assert_int_equal(fstatat(b->u->journal_fd, "change.json", &st, 0), -1);
+	(void)snprintf(leaf, sizeof(leaf), "rollback redis %s", refuse_token(why));
+	assert_string_equal(site_last_leaf(b->t), leaf);
+}
+
+static void
+a_definition_of_another_service_is_never_run(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	uint64_t before = refuse_count(REASON_ALTERED);
+
+	bench_release(b, &r, "redis", "7", "nginx");
+	bench_store(b, &r);
+	bench_active(b, NULL, 0);
+	crash_at(b, CHANGE_CHECK, NULL, &r);
+	run_to_end(b, 5);
+	assert_true(refuse_count(REASON_ALTERED) > before);
+	assert_went_back(b, REASON_ALTERED, NULL);
+}
+
+static void
+a_service_that_fails_goes_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_active(b, two.hex, 2);
+	shim_says(b, STATE_FAILED);
+	crash_at(b, CHANGE_HEALTH, &one, &two);
+	run_to_end(b, 5);
+	assert_went_back(b, REASON_STATE_MOVED, one.hex);
+}
+
+static void
+a_service_that_does_not_become_healthy_goes_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_active(b, r.hex, 2);
+	crash_at(b, CHANGE_HEALTH, NULL, &r);
+	assert_int_equal(change_run_state(b->u->run)->step, CHANGE_HEALTH);
+	clock_fake(clock_now_us() + 61 * CLOCK_US_PER_S, clock_mono_us() + 61 * CLOCK_US_PER_S);
+	for (unsigned i = 0; i < 1000 && b->u->run; i++)
+		bench_turn(b);
+	clock_real();
+	assert_went_back(b, REASON_STATE_MOVED, NULL);
+	assert_non_null(strstr(b->u->text, "after 60 s"));
+}
+
+static void
+what_was_not_staged_is_given_up(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct stat st;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_active(b, NULL, 0);
+	crash_at(b, CHANGE_STAGE, NULL, &r);
+	run_to_end(b, 5);
+	assert_went_back(b, REASON_INTERRUPTED, NULL);
+	assert_int_equal(fstatat(b->u->store_fd, r.hex, &st, 0), -1);
+}
+
+/* Whatever the instant: the lock names the old release or the new one, and the change has one end. */
+static void
+every_step_can_be_taken_again(void **state)
+{
+	static const enum change_step forward[] = { CHANGE_COMMIT };
+	static const enum change_step backward[] = { CHANGE_UNDO_STOP, CHANGE_UNDO_SWITCH, CHANGE_UNDO_START };
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	struct lock lock;
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	for (size_t i = 0; i < ARRAY_LEN(forward); i++) {
+		bench_active(b, two.hex, 2);
+		crash_at(b, forward[i], &one, &two);
+		run_to_end(b, 5);
+		assert_string_equal(b->u->state, "good");
+		assert_string_equal(site_last_leaf(b->t), "activate redis");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(backward); i++) {
+		bench_active(b, backward[i] == CHANGE_UNDO_START ? one.hex : two.hex, 2);
+		crash_at(b, backward[i], &one, &two);
+		run_to_end(b, 5);
+		assert_string_equal(b->u->state, "rolled-back");
+		assert_int_equal(lock_read(&lock, &b->t->paths), 0);
+		assert_string_equal(lock_find(&lock, "redis")->release, one.hex);
+	}
+}
+
+int
+main(void)
+{
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
+	static const struct CMUnitTest tests[] = {
+		BENCH_TEST(a_definition_of_another_service_is_never_run),
+		BENCH_TEST(a_service_that_fails_goes_back),
+		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
+		BENCH_TEST(what_was_not_staged_is_given_up),
+		BENCH_TEST(every_step_can_be_taken_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

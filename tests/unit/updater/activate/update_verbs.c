@@ -1,0 +1,214 @@
+/* The updater's verbs in a real monitor: what each refuses, and that it then changed nothing. */
+#include "tests/unit/updater/activate/bench.h"
+
+/* --- install ------------------------------------------------------------------------------------------------ */
+static void
+only_a_recorded_site_with_the_switch_on_installs(void **state)
+{
+	struct bench *b = *state;
+
+	bench_switch(b, "false");
+	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_SWITCHED_OFF);
+	bench_refused(b, bench_control(b, "update.check", NULL), REASON_SWITCHED_OFF);
+	bench_switch(b, "true");
+	assert_int_equal(unlinkat(b->t->m->dir_fd, "record.json", 0), 0);
+	bench_restart(b);
+	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_NOT_APPROVED);
+	assert_int_equal(bench_control(b, "update.check", NULL), 0);
+}
+
+static void
+what_runs_is_not_installed_again(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_active(b, r.hex, 1);
+	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_CONFLICT);
+}
+
+static void
+a_cluster_file_that_is_no_one_is_left_alone(void **state)
+{
+	struct bench *b = *state;
+	char *big = malloc(70000);
+
+	memset(big, '#', 70000);
+	bench_etc(b, "cluster.yaml", big, 70000);
+	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_TOO_LARGE);
+	free(big);
+}
+
+static void
+the_ninth_command_that_would_wait_changes_nothing(void **state)
+{
+	struct bench *b = *state;
+	struct site_answer answers[UPDATE_WAITING_MAX];
+	char name[8];
+
+	for (unsigned i = 0; i < UPDATE_WAITING_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "s%u", i);
+		bench_begin(b, "service.install", name, &answers[i]);
+		bench_settle(b);
+		assert_false(answers[i].came);
+	}
+	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_BUSY);
+	update_fail_waiting(b->u, NULL, REFUSE(REASON_UNREACHABLE, "test", "as the test wants it"));
+	for (unsigned i = 0; i < UPDATE_WAITING_MAX; i++)
+		assert_int_equal(bench_end(b, &answers[i], 1), REASON_UNREACHABLE);
+}
+
+static void
+an_install_without_an_assignment_ends(void **state)
+{
+	struct bench *b = *state;
+	struct site_answer a;
+	uint64_t before;
+
+	bench_begin(b, "service.install", "redis", &a);
+	bench_settle(b);
+	b->u->waiting[0].tries = 1000;
+	before = refuse_count(REASON_UNREACHABLE);
+	assert_int_equal(bench_end(b, &a, 5), REASON_UNREACHABLE);
+	assert_int_equal(refuse_count(REASON_UNREACHABLE), before + 1);
+	assert_string_equal(b->u->state, "idle");
+	assert_string_equal(b->u->reason, "unreachable");
+	assert_null(b->u->run);
+}
+
+static void
+what_is_not_there_is_not_found(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_NOT_FOUND);
+	bench_refused(b, bench_service(b, "service.rights", "redis"), REASON_NOT_FOUND);
+	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_active(b, r.hex, 1); /* it is not in the store */
+	bench_refused(b, bench_service(b, "service.rights", "redis"), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "not in the store"));
+	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
+}
+
+static void
+rights_are_accepted_by_name(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_store(b, &r);
+	bench_active(b, r.hex, 1);
+	bench_refused(b, bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "none")),
+		REASON_NOT_FOUND);
+	bench_refused(b, bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "wish", "item", "look")),
+		REASON_USAGE);
+	bench_refused(b, bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "collector", "item", "none")),
+		REASON_NOT_FOUND);
+	assert_int_equal(bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "look")),
+		0);
+	assert_string_equal(site_last_leaf(b->t), "accept look");
+}
+
+/* --- apply, rollback ---------------------------------------------------------------------------------------- */
+static void
+a_plan_is_applied_only_as_it_was_shown(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	SCOPED_JSON *plan = NULL;
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_active(b, one.hex, 1);
+	bench_publish(b, &one, bench_custom(1));
+	bench_publish(b, &two, bench_custom(2));
+	assert_int_equal(bench_assign(b, 1, two.target, two.hex), 0);
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.plan", NULL, NULL, 0, &plan), 0);
+	assert_int_equal(json_array_size(json_object_get(plan, "items")), 1);
+	bench_refused(b, bench_control(b, "update.apply", json_pack("{s:s}", "plan", "sha256:00")), REASON_STATE_MOVED);
+	assert_int_equal(bench_control(b, "update.hold", NULL), 0);
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_DENIED);
+	assert_int_equal(bench_control(b, "update.unhold", NULL), 0);
+	assert_int_equal(bench_assign(b, 2, one.target, one.hex), 0);
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
+}
+
+/* The history says that the running release came after this one. */
+static void
+came_after(struct bench *b, const char *from, const char *to)
+{
+	struct change c = { .service = "redis", .step = CHANGE_GOOD, .started_us = 1 };
+
+	(void)snprintf(c.from, sizeof(c.from), "%s", from);
+	(void)snprintf(c.to, sizeof(c.to), "%s", to);
+	assert_int_equal(update_remember(b->u, &c), 0);
+}
+
+static void
+back_only_to_what_is_whole(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	char name[96];
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_active(b, two.hex, 2);
+	came_after(b, one.hex, two.hex);
+	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "not in the store any more"));
+	(void)snprintf(name, sizeof(name), "%s.json", one.hex);
+	assert_int_equal(fs_replace(b->u->store_fd, name, two.index.data, two.index.len, 0644), 0);
+	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_ALTERED);
+}
+
+static void
+one_change_at_a_time(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	struct change c = { .id = "00", .service = "redis", .step = CHANGE_HEALTH, .started_us = 1 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &one);
+	bench_active(b, two.hex, 2);
+	came_after(b, one.hex, two.hex);
+	assert_int_equal(update_save(b->u), 0);
+	(void)snprintf(c.from, sizeof(c.from), "%s", one.hex);
+	(void)snprintf(c.to, sizeof(c.to), "%s", two.hex);
+	assert_int_equal(change_save(&c, b->u->journal_fd), 0);
+	bench_restart(b); /* goes on waiting for health */
+	assert_non_null(b->u->run);
+	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_BUSY);
+	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_BUSY);
+}
+
+int
+main(void)
+{
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
+	static const struct CMUnitTest tests[] = {
+		BENCH_TEST(only_a_recorded_site_with_the_switch_on_installs),
+		BENCH_TEST(what_runs_is_not_installed_again),
+		BENCH_TEST(a_cluster_file_that_is_no_one_is_left_alone),
+		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
+		BENCH_TEST(an_install_without_an_assignment_ends),
+		BENCH_TEST(what_is_not_there_is_not_found),
+		BENCH_TEST(rights_are_accepted_by_name),
+		BENCH_TEST(a_plan_is_applied_only_as_it_was_shown),
+		BENCH_TEST(back_only_to_what_is_whole),
+		BENCH_TEST(one_change_at_a_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
