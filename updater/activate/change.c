@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 
 #define JOURNAL_NAME "change.json"
 
@@ -52,13 +53,17 @@ change_step_text(enum change_step step)
 void
 change_advance(struct change *c, int r, const char *text)
 {
+	char line[2 * CHANGE_TEXT_MAX];
+
 	if (r == 0) {
 		c->step = steps[c->step].done;
 		return;
 	}
 	if (c->reason == REASON_NONE && !change_over(c)) {
 		c->reason = r > 0 ? (enum reason)r : REASON_FAULT;
-		snprintf(c->text, sizeof(c->text), "%s: %s", change_step_text(c->step), text ? text : "");
+		snprintf(line, sizeof(line), "%s: %s", change_step_text(c->step), text ? text : "");
+		/* Whatever a worker or a definition said: it is kept in JSON and shown on terminals. */
+		log_escape(c->text, sizeof(c->text), line);
 	}
 	c->step = steps[c->step].failed;
 }
@@ -124,6 +129,12 @@ step_of(const char *name)
 	return s;
 }
 
+static bool
+is_release(const char *hex)
+{
+	return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
+}
+
 int
 change_load(struct change *ret, int dir_fd)
 {
@@ -143,13 +154,16 @@ change_load(struct change *ret, int dir_fd)
 	c.step = step_of(row.step);
 	if (c.step == CHANGE_STEP_MAX)
 		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "unknown step \"%s\"", row.step);
-	snprintf(c.id, sizeof(c.id), "%s", row.id);
-	snprintf(c.service, sizeof(c.service), "%s", row.service);
+	if (!is_release(row.to) || (row.from[0] && !is_release(row.from)))
+		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "\"%s\" to \"%s\": not digests of releases", row.from,
+			row.to);
+	log_escape(c.id, sizeof(c.id), row.id);
+	log_escape(c.service, sizeof(c.service), row.service);
 	snprintf(c.from, sizeof(c.from), "%s", row.from);
-	snprintf(c.from_version, sizeof(c.from_version), "%s", row.from_version);
+	log_escape(c.from_version, sizeof(c.from_version), row.from_version);
 	snprintf(c.to, sizeof(c.to), "%s", row.to);
-	snprintf(c.to_version, sizeof(c.to_version), "%s", row.to_version);
-	snprintf(c.text, sizeof(c.text), "%s", row.text);
+	log_escape(c.to_version, sizeof(c.to_version), row.to_version);
+	log_escape(c.text, sizeof(c.text), row.text);
 	c.reason = refuse_reason(row.reason);
 	c.from_counter = row.from_counter;
 	c.counter = row.counter;

@@ -80,7 +80,7 @@ update_set(struct update *u, const char *state, const char *service, enum reason
 	snprintf(u->state, sizeof(u->state), "%s", state);
 	snprintf(u->service, sizeof(u->service), "%s", service ? service : "");
 	snprintf(u->reason, sizeof(u->reason), "%s", reason ? refuse_token(reason) : "");
-	snprintf(u->text, sizeof(u->text), "%s", text ? text : "");
+	log_escape(u->text, sizeof(u->text), text);
 	r = update_save(u);
 	if (r < 0)
 		log_fault(r, "update state"); /* shown, though not kept */

@@ -10,6 +10,8 @@
 
 #include "appliance/base/fs.h"
 
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static const struct {
 	const char *name;
 	enum change_step at;
@@ -81,7 +83,7 @@ static void
 the_journal_holds_all_of_it(void **state)
 {
 	char dir[] = "/tmp/change.XXXXXX";
-	struct change c = { .id = "0123456789abcdef0123456789abcdef", .service = "redis", .from = "", .to_version = "7.0",
+	struct change c = { .id = "0123456789abcdef0123456789abcdef", .service = "redis", .from = "", .to = HEX, .to_version = "7.0",
 		.counter = 3, .from_counter = 2, .reason = REASON_STATE_MOVED, .text = "health: failing",
 		.started_us = 1000000 };
 	struct change back;
@@ -110,12 +112,44 @@ the_journal_holds_all_of_it(void **state)
 	rmdir(dir);
 }
 
+/* A worker's text with control characters must not become a journal that the next start refuses. */
+static void
+hostile_text_does_not_spoil_the_journal(void **state)
+{
+	static const char *const texts[] = { "a\nb\r\x1b[31m", "\xff\xfe", "\"\\", "\xe2\x80\xae" "abc" };
+	char dir[] = "/tmp/change.XXXXXX", longest[2 * CHANGE_TEXT_MAX];
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	for (size_t i = 0; i <= ARRAY_LEN(texts); i++) {
+		struct change c = { .step = CHANGE_STAGE, .service = "redis", .to = HEX, .started_us = 1 }, back;
+
+		for (size_t k = 0; k + 2 < sizeof(longest); k += 2)
+			memcpy(longest + k, "\xc3\xa4", 3);
+		change_advance(&c, REASON_MALFORMED, i < ARRAY_LEN(texts) ? texts[i] : longest);
+		assert_int_equal(change_save(&c, fd), 0);
+		assert_int_equal(change_load(&back, fd), 0);
+		assert_string_equal(back.text, c.text);
+		assert_null(strchr(back.text, '\n'));
+		assert_null(strchr(back.text, '\x1b'));
+	}
+	assert_int_equal(change_clear(fd), 0);
+	close(fd);
+	rmdir(dir);
+}
+
 static void
 a_damaged_journal_is_refused(void **state)
 {
 	static const char unknown_step[] =
 		"{\"counter\":0,\"from\":\"\",\"from_counter\":0,\"from_version\":\"\",\"id\":\"\",\"reason\":\"\",\"service\":\"\","
 		"\"started\":\"1970-01-01T00:00:01.000Z\",\"step\":\"dance\",\"text\":\"\",\"to\":\"\",\"to_version\":\"\",\"v\":1}";
+	static const char no_release[] =
+		"{\"counter\":0,\"from\":\"../../etc\",\"from_counter\":0,\"from_version\":\"\",\"id\":\"\",\"reason\":\"\","
+		"\"service\":\"\",\"started\":\"1970-01-01T00:00:01.000Z\",\"step\":\"stage\",\"text\":\"\",\"to\":\"" HEX
+		"\",\"to_version\":\"\",\"v\":1}";
 	char dir[] = "/tmp/change.XXXXXX";
 	struct change c = { .id = "untouched" };
 	int fd;
@@ -128,6 +162,9 @@ a_damaged_journal_is_refused(void **state)
 	assert_int_equal(fs_replace(fd, "change.json", unknown_step, strlen(unknown_step), 0600), 0);
 	assert_int_equal(change_load(&c, fd), REASON_MALFORMED);
 	assert_non_null(strstr(refuse_last()->text, "dance"));
+	assert_int_equal(fs_replace(fd, "change.json", no_release, strlen(no_release), 0600), 0);
+	assert_int_equal(change_load(&c, fd), REASON_MALFORMED);
+	assert_non_null(strstr(refuse_last()->text, "not digests of releases"));
 	assert_string_equal(c.id, "untouched");
 	assert_int_equal(change_clear(fd), 0);
 	close(fd);
@@ -142,6 +179,7 @@ main(void)
 		cmocka_unit_test(the_first_reason_is_kept),
 		cmocka_unit_test(from_every_step_every_way_ends),
 		cmocka_unit_test(the_journal_holds_all_of_it),
+		cmocka_unit_test(hostile_text_does_not_spoil_the_journal),
 		cmocka_unit_test(a_damaged_journal_is_refused),
 	};
 
