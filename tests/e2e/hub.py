@@ -33,6 +33,19 @@ def program(name):
     return os.path.join(BIN, name)
 
 
+_logs = {}
+
+
+def log_folder():
+    """Where the hubs of the present test module leave what they said: BUILD/log/e2e/hub.MODULE, new in each run."""
+    module = os.path.basename(os.environ.get("PYTEST_CURRENT_TEST", "none").split("::")[0]).removesuffix(".py")
+    if module not in _logs:
+        _logs[module] = os.path.join(BUILD, "log", "e2e", "hub." + module)
+        shutil.rmtree(_logs[module], ignore_errors=True)
+        os.makedirs(_logs[module])
+    return _logs[module]
+
+
 # --- messages --------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +327,7 @@ class Hub:
         self.repo = os.path.join(self.folder, "repo")
         self.keys = os.path.join(self.folder, "keys")
         self.name, self.process, self.people = name, None, {}
-        self.log = open(os.path.join(self.folder, "hubd.log"), "ab")
+        self.log = open(os.path.join(log_folder(), os.path.basename(self.folder) + ".log"), "ab")
         os.makedirs(self.repo, exist_ok=True)
         facts = os.path.join(self.folder, "facts.json")
         self.command("init", "--name", name, "--listen", "127.0.0.1:0", "--repo", self.repo, "--facts", facts)
@@ -332,8 +345,11 @@ class Hub:
         self.close()
 
     def command(self, *args, check=True):
-        done = subprocess.run([program("mainstay-hubd"), args[0], "--state", self.state] + list(args[1:]),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        argv = [args[0], "--state", self.state] + list(args[1:])
+        done = subprocess.run([program("mainstay-hubd")] + argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=os.environ | {"MAINSTAY_DEBUG": "1"}, check=False)
+        with open(os.path.join(log_folder(), "commands.log"), "ab") as log:
+            log.write(b"$ mainstay-hubd %s\n%s" % (" ".join(argv).encode(), done.stderr))
         if check and done.returncode != 0:
             raise AssertionError(done.stderr.decode())
         return done

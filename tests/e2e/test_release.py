@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -23,12 +24,25 @@ operations:
 """
 
 
+LOGS = BUILD / "log/e2e/release"
+REFUSAL = re.compile(r"\[[a-z-]+\] \([a-z_/0-9-]+\.c:\d+\)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fresh_log():
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+
+
 def release(*args, code=0, env=None):
-    """Run mainstay-release; its output as JSON where --json was asked for."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")} | (env or {})
+    """Run mainstay-release; its output as JSON where --json was asked for.  What is refused is refused once."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")}
     p = subprocess.run([BUILD / "bin/mainstay-release", *map(str, args)], capture_output=True, text=True,
-                       env=clean, timeout=60, check=False)
+                       env=clean | {"MAINSTAY_DEBUG": "1"} | (env or {}), timeout=60, check=False)
+    with open(LOGS / "commands.log", "a") as log:
+        log.write(f"$ {' '.join(map(str, args))}\n{p.stderr}")
     assert p.returncode == code, p.stdout + p.stderr
+    assert code not in (1, 2) or len(REFUSAL.findall(p.stderr)) == 1, p.stderr
     return json.loads(p.stdout) if "--json" in args and code == 0 else p.stdout + p.stderr
 
 
