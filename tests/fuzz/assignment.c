@@ -30,7 +30,8 @@ sign(const uint8_t *p, size_t len)
 	buf_put(&base, p, len);
 	if (ed25519_sign(director, base.data, base.len, sig) != 0)
 		abort();
-	return json_pack("[{s:s, s:s}]", "keyid", ed25519_keyid(director), "sig", hex_encode(hex, sig, sizeof(sig)));
+	return json_pack("[{s:s, s:s}]", "keyid", ed25519_keyid(director), "sig",
+		hex_encode(hex, sig, sizeof(sig)));
 }
 
 static void
@@ -42,7 +43,9 @@ free_key(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct assignment_facts facts = { .site = "site1", .counter = 5, .now_us = UINT64_C(1795262400000000) };
+	struct assignment_facts facts = {
+		.site = "site1", .counter = 5, .now_us = UINT64_C(1795262400000000)
+	};
 	SCOPED_JSON *sigs = NULL;
 	struct assignment a;
 
@@ -65,8 +68,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sigs = sign(data + 1, size - 1);
 	if (assignment_check(&a, data + 1, size - 1, sigs, &facts) != 0)
 		return 0;
-	if (a.n > ASSIGNMENT_RELEASES_MAX || a.counter < facts.counter || a.not_before_us > facts.now_us ||
-		a.not_after_us < facts.now_us)
+	if (a.n > ASSIGNMENT_RELEASES_MAX || a.counter < facts.counter ||
+		a.not_before_us > facts.now_us || a.not_after_us < facts.now_us)
 		__builtin_trap();
 	for (size_t i = 0; i < a.n; i++)
 		if (assignment_find(&a, a.releases[i].service) != &a.releases[i])

@@ -11,9 +11,9 @@
 
 static const struct {
 	int status;
-	enum retry batch;    /* of a stream that ends with what OTLP says */
-	enum retry any;      /* of one whose answers are somebody's business */
-	enum retry fourth;   /* the batch's, after three answers 409 */
+	enum retry batch;  /* of a stream that ends with what OTLP says */
+	enum retry any;	   /* of one whose answers are somebody's business */
+	enum retry fourth; /* the batch's, after three answers 409 */
 } rows[] = {
 	{ 200, RETRY_DONE, RETRY_DONE, RETRY_DONE },
 	{ 202, RETRY_DONE, RETRY_DONE, RETRY_DONE },
@@ -40,7 +40,8 @@ each_status_has_its_verdict(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_int_equal(retry_verdict(rows[i].status, false, 0), rows[i].batch);
 		assert_int_equal(retry_verdict(rows[i].status, true, 0), rows[i].any);
-		assert_int_equal(retry_verdict(rows[i].status, false, RETRY_CONFLICTS_MAX), rows[i].fourth);
+		assert_int_equal(retry_verdict(rows[i].status, false, RETRY_CONFLICTS_MAX),
+			rows[i].fourth);
 	}
 }
 
@@ -55,8 +56,8 @@ every_other_status_ends_the_record(void **state)
 		if (status / 100 == 2)
 			assert_int_equal(v, RETRY_DONE);
 		else if (v == RETRY_AGAIN)
-			assert_true(status == 401 || status == 403 || status == 409 || status == 429 || status == 502 ||
-				status == 503 || status == 504);
+			assert_true(status == 401 || status == 403 || status == 409 ||
+				status == 429 || status == 502 || status == 503 || status == 504);
 		else
 			assert_int_equal(v, RETRY_DROP);
 	}

@@ -16,7 +16,8 @@ static const struct {
 	uint64_t n; /* 0: none */
 	const char *body;
 } rows[] = {
-	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"sigs\":[],\"payload\":\"x\"}}", 1, "{\"payload\":\"x\",\"sigs\":[]}" },
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"sigs\":[],\"payload\":\"x\"}}", 1,
+		"{\"payload\":\"x\",\"sigs\":[]}" },
 	{ "{\"n\":9007199254740991,\"kind\":\"request\",\"body\":{}}", 9007199254740991, "{}" },
 	{ "{\"n\":2,\"kind\":\"request\",\"body\":{},\"more\":1}", 2, "{}" },
 	{ "{\"n\":0,\"kind\":\"request\",\"body\":{}}", 0, NULL },
@@ -30,7 +31,8 @@ static const struct {
 	{ "{\"n\":1,\"kind\":\"request\",\"body\":null}", 0, NULL },
 	{ "{\"n\":1,\"kind\":\"request\",\"body\":\"{}\"}", 0, NULL },
 	{ "{\"n\":1,\"kind\":\"request\",\"body\":[]}", 0, NULL },
-	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"x\":1.5}}", 0, NULL }, /* has no canonical form */
+	{ "{\"n\":1,\"kind\":\"request\",\"body\":{\"x\":1.5}}", 0,
+		NULL }, /* has no canonical form */
 	{ "[]", 0, NULL },
 	{ "\"request\"", 0, NULL },
 	{ "null", 0, NULL },

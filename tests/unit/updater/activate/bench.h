@@ -37,12 +37,12 @@ struct bench_release {
 };
 
 static const char bench_cluster[] = "services:\n  redis:\n    channel: stable\n";
-#define BENCH_DEFINITION \
-	"name: %s\n" \
-	"version: \"7\"\n" \
-	"exec: [/bin/run]\n" \
-	"payload: {tree: tree}\n" \
-	"operations:\n" \
+#define BENCH_DEFINITION                                                                           \
+	"name: %s\n"                                                                               \
+	"version: \"7\"\n"                                                                         \
+	"exec: [/bin/run]\n"                                                                       \
+	"payload: {tree: tree}\n"                                                                  \
+	"operations:\n"                                                                            \
 	"  look: {argv: [/bin/run, look], risk: observe}\n"
 
 /* --- files ------------------------------------------------------------------------------------------------ */
@@ -96,7 +96,9 @@ static inline void
 bench_start(struct bench *b)
 {
 	struct site_test *t = b->t;
-	struct monitor_setup setup = { .paths = &t->paths, .loop = t->loop, .spawner = &t->spawner->base,
+	struct monitor_setup setup = { .paths = &t->paths,
+		.loop = t->loop,
+		.spawner = &t->spawner->base,
 		.identity = &t->id };
 
 	assert_int_equal(monitor_open(&t->m, &setup), 0);
@@ -125,8 +127,8 @@ bench_restart(struct bench *b)
 
 /* Call a verb and turn the loop until it answers. */
 static inline int
-bench_call(struct bench *b, enum call_role role, const char *verb, json_t *take_params, const void *body, size_t len,
-	json_t **ret_json)
+bench_call(struct bench *b, enum call_role role, const char *verb, json_t *take_params,
+	const void *body, size_t len, json_t **ret_json)
 {
 	struct site_answer a = { 0 };
 
@@ -157,7 +159,9 @@ bench_service(struct bench *b, const char *verb, const char *service)
 static inline void
 bench_switch(struct bench *b, const char *on)
 {
-	assert_int_equal(bench_control(b, "switch", json_pack("{s:s, s:s}", "name", "updates", "on", on)), 0);
+	assert_int_equal(bench_control(b, "switch",
+				 json_pack("{s:s, s:s}", "name", "updates", "on", on)),
+		0);
 }
 
 /* --- what must stay as it is ------------------------------------------------------------------------------ */
@@ -183,16 +187,16 @@ bench_state(struct bench *b)
 }
 
 /* The call is refused so, with one more of its reason counted (and logged), and nothing changed. */
-#define bench_refused(b, call, why)                                                                            \
-	do {                                                                                                       \
-		SCOPED(scope_free) char *before_ = bench_state(b);                                                 \
-		SCOPED(scope_free) char *after_ = NULL;                                                            \
-		uint64_t count_ = refuse_count(why);                                                               \
-		assert_int_equal((call), (why));                                                                   \
-		assert_int_equal(refuse_count(why), count_ + 1);                                                   \
-		assert_int_equal(refuse_last()->reason, (why));                                                    \
-		after_ = bench_state(b);                                                                           \
-		assert_string_equal(before_, after_);                                                              \
+#define bench_refused(b, call, why)                                                                \
+	do {                                                                                       \
+		SCOPED(scope_free) char *before_ = bench_state(b);                                 \
+		SCOPED(scope_free) char *after_ = NULL;                                            \
+		uint64_t count_ = refuse_count(why);                                               \
+		assert_int_equal((call), (why));                                                   \
+		assert_int_equal(refuse_count(why), count_ + 1);                                   \
+		assert_int_equal(refuse_last()->reason, (why));                                    \
+		after_ = bench_state(b);                                                           \
+		assert_string_equal(before_, after_);                                              \
 	} while (0)
 
 /* --- releases --------------------------------------------------------------------------------------------- */
@@ -204,19 +208,23 @@ bench_release_done(struct bench_release *r)
 
 /* Make a release of service whose objects lie in incoming/, with a definition of the service `defines`. */
 static inline void
-bench_release(struct bench *b, struct bench_release *ret, const char *service, const char *version, const char *defines)
+bench_release(struct bench *b, struct bench_release *ret, const char *service, const char *version,
+	const char *defines)
 {
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
 	SCOPED(buf_done) struct buf json = BUF_MAX(DEFINITION_BYTES_MAX);
 	SCOPED(scope_close) int objects = -1;
 	struct tree_entry dir = { .path = (char *)"bin", .type = TREE_TYPE_DIR, .mode = 0755 };
-	struct tree_entry run = { .path = (char *)"bin/run", .type = TREE_TYPE_FILE, .mode = 0755, .size = 10 };
+	struct tree_entry run = {
+		.path = (char *)"bin/run", .type = TREE_TYPE_FILE, .mode = 0755, .size = 10
+	};
 	char text[512];
 	uint8_t digest[32];
 
 	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, defines);
-	assert_int_equal(definition_compile(&d, text, strlen(text), "service.yaml", b->t->dir.fd), 0);
+	assert_int_equal(definition_compile(&d, text, strlen(text), "service.yaml", b->t->dir.fd),
+		0);
 	assert_int_equal(definition_write(d, &json), 0);
 	(void)snprintf(text, sizeof(text), "%s/incoming/objects", b->t->paths.lib);
 	assert_int_equal(fs_open_dir(&objects, -1, text, 0755), 0);
@@ -251,14 +259,17 @@ bench_store(struct bench *b, const struct bench_release *r)
 
 	(void)snprintf(path, sizeof(path), "%s/incoming/objects", b->t->paths.lib);
 	assert_int_equal(fs_open_dir(&objects, -1, path, 0755), 0);
-	assert_int_equal(stage_tree(&result, b->u->store_fd, objects, r->index.data, r->index.len), 0);
+	assert_int_equal(stage_tree(&result, b->u->store_fd, objects, r->index.data, r->index.len),
+		0);
 }
 
 /* cluster.yaml wants redis; cluster.lock says that this release of it runs (hex NULL: none). */
 static inline void
 bench_active(struct bench *b, const char *hex, uint64_t counter)
 {
-	struct lock_entry e = { .service = "redis", .version = "7", .channel = "stable", .counter = counter };
+	struct lock_entry e = {
+		.service = "redis", .version = "7", .channel = "stable", .counter = counter
+	};
 	struct lock lock = { 0 };
 
 	bench_etc(b, "cluster.yaml", bench_cluster, strlen(bench_cluster));
@@ -275,8 +286,8 @@ bench_active(struct bench *b, const char *hex, uint64_t counter)
 static inline json_t *
 bench_custom(uint64_t counter)
 {
-	return json_pack("{s:s, s:I, s:s, s:s}", "platform", platform_text(), "counter", (json_int_t)counter, "channel",
-		"stable", "class", "service");
+	return json_pack("{s:s, s:I, s:s, s:s}", "platform", platform_text(), "counter",
+		(json_int_t)counter, "channel", "stable", "class", "service");
 }
 
 static inline void
@@ -291,7 +302,9 @@ static inline void
 bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custom)
 {
 	SCOPED_JSON *targets = NULL, *snapshot = NULL, *timestamp = NULL;
-	SCOPED(buf_done) struct buf t = BUF_MAX(1 << 16), s = BUF_MAX(1 << 16), ts = BUF_MAX(1 << 16);
+	SCOPED(buf_done)
+	struct buf t = BUF_MAX(1 << 16),
+		   s = BUF_MAX(1 << 16), ts = BUF_MAX(1 << 16);
 	json_t *meta = tuf_repo_meta(r->index.data, r->index.len, 0);
 	SCOPED_JSON *params = json_object();
 	char file[64];
@@ -316,13 +329,15 @@ bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custo
 		SCOPED_JSON *answer = NULL;
 		const char *need;
 
-		assert_int_equal(bench_call(b, CALL_ROLE_COURIER, "update.metadata", json_incref(params), NULL, 0,
-					 &answer), 0);
+		assert_int_equal(bench_call(b, CALL_ROLE_COURIER, "update.metadata",
+					 json_incref(params), NULL, 0, &answer),
+			0);
 		need = json_string_value(json_array_get(json_object_get(answer, "need"), 0));
 		if (!need)
 			return;
 		json_object_clear(params);
-		json_object_set_new(params, strstr(need, "root.json") ? "absent" : "name", json_string(need));
+		json_object_set_new(params, strstr(need, "root.json") ? "absent" : "name",
+			json_string(need));
 	}
 	fail_msg("the metadata did not become current");
 }
@@ -336,20 +351,23 @@ bench_assign(struct bench *b, uint64_t counter, const char *target, const char *
 	char digest[80];
 
 	(void)snprintf(digest, sizeof(digest), "sha256:%s", hex);
-	payload = json_pack("{s:i, s:s, s:I, s:s, s:s, s:[{s:s, s:s, s:s}]}", "v", 1, "site", "site1", "counter",
-		(json_int_t)counter, "not_before", "2026-01-01T00:00:00.000Z", "not_after", "2030-01-01T00:00:00.000Z",
-		"releases", "service", "redis", "target", target, "sha256", digest);
+	payload = json_pack("{s:i, s:s, s:I, s:s, s:s, s:[{s:s, s:s, s:s}]}", "v", 1, "site",
+		"site1", "counter", (json_int_t)counter, "not_before", "2026-01-01T00:00:00.000Z",
+		"not_after", "2030-01-01T00:00:00.000Z", "releases", "service", "redis", "target",
+		target, "sha256", digest);
 	assert_int_equal(envelope_seal(&envelope, MESSAGE_ASSIGNMENT, payload, b->t->director), 0);
 	assert_int_equal(json_canonical(&body, envelope), 0);
-	return bench_call(b, CALL_ROLE_COURIER, "update.assignment", NULL, body.data, body.len, NULL);
+	return bench_call(b, CALL_ROLE_COURIER, "update.assignment", NULL, body.data, body.len,
+		NULL);
 }
 
 /* --- setup ------------------------------------------------------------------------------------------------- */
 static inline int
 bench_set_up(void **state)
 {
-	static const char site[] = "{\"customer\":\"acme\",\"nonce\":\"00\",\"proxy\":\"\",\"site\":\"site1\","
-				   "\"state\":\"enrolled\",\"v\":1}";
+	static const char site[] =
+		"{\"customer\":\"acme\",\"nonce\":\"00\",\"proxy\":\"\",\"site\":\"site1\","
+		"\"state\":\"enrolled\",\"v\":1}";
 	SCOPED(buf_done) struct buf card = BUF_MAX(CARD_MAX);
 	struct bench *b = calloc(1, sizeof(*b));
 	struct ed25519 *key = NULL;

@@ -21,9 +21,15 @@ shim_says(struct bench *b, enum state_is is)
 
 /* A crash left the journal at this step. */
 static void
-crash_at(struct bench *b, enum change_step step, const struct bench_release *from, const struct bench_release *to)
+crash_at(struct bench *b, enum change_step step, const struct bench_release *from,
+	const struct bench_release *to)
 {
-	struct change c = { .id = "00", .service = "redis", .to_version = "7", .counter = 2, .step = step, .started_us = 1 };
+	struct change c = { .id = "00",
+		.service = "redis",
+		.to_version = "7",
+		.counter = 2,
+		.step = step,
+		.started_us = 1 };
 
 	if (from) {
 		(void)snprintf(c.from, sizeof(c.from), "%s", from->hex);
@@ -134,7 +140,8 @@ static void
 every_step_can_be_taken_again(void **state)
 {
 	static const enum change_step forward[] = { CHANGE_COMMIT };
-	static const enum change_step backward[] = { CHANGE_UNDO_STOP, CHANGE_UNDO_SWITCH, CHANGE_UNDO_START };
+	static const enum change_step backward[] = { CHANGE_UNDO_STOP, CHANGE_UNDO_SWITCH,
+		CHANGE_UNDO_START };
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
 	struct lock lock;

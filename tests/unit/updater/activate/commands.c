@@ -25,10 +25,14 @@ find(const char *name)
 static int
 run(const struct scratch *s, const char *name, const char *const *operands, size_t n)
 {
-	static const struct command_program program = { .name = "mainstay", .tables = { commands_update },
-		.needs_state = true };
-	struct command_call call = { .program = &program, .command = find(name), .json = true,
-		.operands = (char *const *)(uintptr_t)operands, .n_operands = n };
+	static const struct command_program program = {
+		.name = "mainstay", .tables = { commands_update }, .needs_state = true
+	};
+	struct command_call call = { .program = &program,
+		.command = find(name),
+		.json = true,
+		.operands = (char *const *)(uintptr_t)operands,
+		.n_operands = n };
 
 	snprintf(call.paths.run, sizeof(call.paths.run), "%s", s->path);
 	return call.command->run(&call);
@@ -55,9 +59,9 @@ accept_needs_items(void **state)
 static void
 without_a_monitor_they_are_unreachable(void **state)
 {
-	static const char *const names[] = { "service install", "service remove", "service accept", "update check",
-		"update plan", "update apply", "update status", "update history", "update hold", "update unhold",
-		"update rollback" };
+	static const char *const names[] = { "service install", "service remove", "service accept",
+		"update check", "update plan", "update apply", "update status", "update history",
+		"update hold", "update unhold", "update rollback" };
 	static const char *const operands[] = { "redis" };
 	struct scratch s;
 

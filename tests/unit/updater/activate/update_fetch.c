@@ -16,7 +16,8 @@ nothing_is_taken_with_the_switch_off(void **state)
 	memset(hex, '1', 64);
 	hex[64] = '\0';
 	bench_switch(b, "false");
-	bench_refused(b, bench_assign(b, 1, "services/redis/7/index.json", hex), REASON_SWITCHED_OFF);
+	bench_refused(b, bench_assign(b, 1, "services/redis/7/index.json", hex),
+		REASON_SWITCHED_OFF);
 	bench_refused(b, courier(b, "update.objects", NULL), REASON_SWITCHED_OFF);
 	assert_false(b->u->has_assignment);
 }
@@ -31,7 +32,8 @@ without_a_card_there_is_no_director(void **state)
 	hex[64] = '\0';
 	assert_int_equal(unlinkat(b->t->m->dir_fd, "site.json", 0), 0);
 	bench_restart(b);
-	bench_refused(b, bench_assign(b, 1, "services/redis/7/index.json", hex), REASON_UNKNOWN_KEY);
+	bench_refused(b, bench_assign(b, 1, "services/redis/7/index.json", hex),
+		REASON_UNKNOWN_KEY);
 	assert_string_equal(site_last_leaf(b->t), "refuse assignment unknown-key");
 }
 
@@ -173,7 +175,8 @@ an_older_release_is_refused_with_one_leaf(void **state)
 	assert_int_equal(bench_assign(b, 1, one.target, one.hex), 0);
 	assert_string_equal(b->u->reason, "rollback");
 	assert_string_equal(site_last_leaf(b->t), "refuse redis rollback");
-	assert_int_equal(bench_assign(b, 1, one.target, one.hex), 0); /* asked for again and again */
+	assert_int_equal(bench_assign(b, 1, one.target, one.hex),
+		0); /* asked for again and again */
 	assert_int_equal(audit_size(b->t->m->audit), leaves + 1);
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
 }

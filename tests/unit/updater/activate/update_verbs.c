@@ -103,17 +103,24 @@ rights_are_accepted_by_name(void **state)
 	bench_release(b, &r, "redis", "7", "redis");
 	bench_store(b, &r);
 	bench_active(b, r.hex, 1);
-	bench_refused(b, bench_control(b, "service.accept",
-				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "none")),
+	bench_refused(b,
+		bench_control(b, "service.accept",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation",
+				"item", "none")),
 		REASON_NOT_FOUND);
-	bench_refused(b, bench_control(b, "service.accept",
-				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "wish", "item", "look")),
+	bench_refused(b,
+		bench_control(b, "service.accept",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "wish", "item",
+				"look")),
 		REASON_USAGE);
-	bench_refused(b, bench_control(b, "service.accept",
-				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "collector", "item", "none")),
+	bench_refused(b,
+		bench_control(b, "service.accept",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "collector",
+				"item", "none")),
 		REASON_NOT_FOUND);
 	assert_int_equal(bench_control(b, "service.accept",
-				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "look")),
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind",
+					 "operation", "item", "look")),
 		0);
 	assert_string_equal(site_last_leaf(b->t), "accept look");
 }
@@ -134,7 +141,8 @@ a_plan_is_applied_only_as_it_was_shown(void **state)
 	assert_int_equal(bench_assign(b, 1, two.target, two.hex), 0);
 	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.plan", NULL, NULL, 0, &plan), 0);
 	assert_int_equal(json_array_size(json_object_get(plan, "items")), 1);
-	bench_refused(b, bench_control(b, "update.apply", json_pack("{s:s}", "plan", "sha256:00")), REASON_STATE_MOVED);
+	bench_refused(b, bench_control(b, "update.apply", json_pack("{s:s}", "plan", "sha256:00")),
+		REASON_STATE_MOVED);
 	assert_int_equal(bench_control(b, "update.hold", NULL), 0);
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_DENIED);
 	assert_int_equal(bench_control(b, "update.unhold", NULL), 0);
@@ -176,7 +184,9 @@ one_change_at_a_time(void **state)
 {
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
-	struct change c = { .id = "00", .service = "redis", .step = CHANGE_HEALTH, .started_us = 1 };
+	struct change c = {
+		.id = "00", .service = "redis", .step = CHANGE_HEALTH, .started_us = 1
+	};
 
 	bench_release(b, &one, "redis", "7", "redis");
 	bench_release(b, &two, "redis", "8", "redis");

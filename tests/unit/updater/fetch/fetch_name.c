@@ -15,8 +15,10 @@
 static void
 plain_names_are_taken(void **state)
 {
-	static const char *const names[] = { "timestamp.json", "7.snapshot.json", "a", "targets/people/" HEX ".people.json",
-		"targets/services/redis/7.0.15-2~1+b/" HEX ".index.json", "7.team%2Fredis.json", "a/b", "a.", "a../b" };
+	static const char *const names[] = { "timestamp.json", "7.snapshot.json", "a",
+		"targets/people/" HEX ".people.json",
+		"targets/services/redis/7.0.15-2~1+b/" HEX ".index.json", "7.team%2Fredis.json",
+		"a/b", "a.", "a../b" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -27,9 +29,9 @@ plain_names_are_taken(void **state)
 static void
 others_are_not(void **state)
 {
-	static const char *const names[] = { "", "/", "/etc/passwd", "a/", "a//b", "..", "../a", "a/..", "a/../b", ".", "./a",
-		"a/.b", ".hidden", "a b", "a\tb", "a\nb", "a\x01", "a\\b", "a?b=c", "a#b", "a&b", "a:b", "a*", "a\"b", "\xc3\xa4",
-		"a\x7f", "a@b" };
+	static const char *const names[] = { "", "/", "/etc/passwd", "a/", "a//b", "..", "../a",
+		"a/..", "a/../b", ".", "./a", "a/.b", ".hidden", "a b", "a\tb", "a\nb", "a\x01",
+		"a\\b", "a?b=c", "a#b", "a&b", "a:b", "a*", "a\"b", "\xc3\xa4", "a\x7f", "a@b" };
 	char longest[FETCH_NAME_MAX + 2];
 
 	(void)state;
@@ -59,8 +61,10 @@ every_byte_but_a_few_is_refused(void **state)
 static void
 objects_are_named_by_their_digest(void **state)
 {
-	static const char *const bad[] = { "", "01", HEX "0", "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
-		"0/23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "../3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" };
+	static const char *const bad[] = { "", "01", HEX "0",
+		"0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+		"0/23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"../3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" };
 	char out[128];
 
 	(void)state;

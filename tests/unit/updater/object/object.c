@@ -167,6 +167,25 @@ changed_bytes_are_found(void **state)
 	buf_done(&b);
 }
 
+/* A frame that ends where a read ends hides nothing behind it. */
+static void
+nothing_stands_behind_the_frame(void **state)
+{
+	enum { READ = 128 * 1024 };
+	static const uint8_t magic[] = { 0x50, 0x2a, 0x4d, 0x18, 0xf8, 0xff, 0x01, 0x00 }; /* skippable, READ - 8 */
+	const struct scratch *s = *state;
+	uint64_t before = refuse_count(REASON_MALFORMED);
+	uint8_t *file = calloc(1, READ + 1), digest[32];
+	char name[OBJECT_NAME_MAX];
+
+	assert_int_equal(object_put(s->fd, "one", 3, digest), 0);
+	memcpy(file, magic, sizeof(magic));
+	put(s, object_name(name, digest), file, READ + 1);
+	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	free(file);
+}
+
 static void
 a_link_is_not_followed(void **state)
 {
@@ -191,6 +210,7 @@ main(void)
 		OBJECT_TEST(bytes_come_back),
 		OBJECT_TEST(the_same_bytes_are_the_same_object),
 		OBJECT_TEST(changed_bytes_are_found),
+		OBJECT_TEST(nothing_stands_behind_the_frame),
 		OBJECT_TEST(a_link_is_not_followed),
 	};
 
