@@ -3,6 +3,7 @@ SHELL        := /bin/bash
 .SHELLFLAGS  := -euo pipefail -c
 .DEFAULT_GOAL := all
 MAKEFLAGS    += --no-builtin-rules
+.SECONDARY:
 
 VERSION      := 0.1.0
 CC           := gcc
@@ -119,7 +120,7 @@ fuzz: $(FUZZERS)                ## FUZZ_SECONDS of libFuzzer on each parser
 
 .PHONY: refusals
 refusals: dependencies          ## every REFUSE site and the test that reaches it
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units
+	$(Q)[ -d $(B)/log/unit ] && [ -d $(B)/log/e2e ] || $(MAKE) --no-print-directory check
 	$(Q)tests/refusals
 
 # --- house keeping ---------------------------------------------------------------------------
