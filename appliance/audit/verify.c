@@ -4,11 +4,11 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
-#include "appliance/base/number.h"
+#include "appliance/trust/note_line.h"
 
 #define PROOF_MAGIC "c2sp.org/tlog-proof@v1\n"
 
-enum { PROOF_FILE_MAX = 256 * 1024, NUMBER_MAX = 24 };
+enum { PROOF_FILE_MAX = 256 * 1024 };
 
 static int
 check_cosigned(struct verify_report *ret, struct audit_load *l, int dir_fd,
@@ -83,14 +83,9 @@ proof_file_done(struct proof_file *f)
 static const char *
 next_line(const char **at, const char *end, size_t max, size_t *ret_len)
 {
-	const char *line = *at;
-	const char *lf = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+	const char *line = note_line_next(at, end, ret_len);
 
-	if (!lf || (size_t)(lf - line) > max)
-		return NULL;
-	*ret_len = (size_t)(lf - line);
-	*at = lf + 1;
-	return line;
+	return line && *ret_len <= max ? line : NULL;
 }
 
 /* A line "WORD VALUE": the value, or NULL. */
@@ -106,29 +101,6 @@ value_of(const char *line, size_t len, const char *word, size_t *ret_len)
 }
 
 static bool
-parse_number(uint64_t *ret, const char *p, size_t len)
-{
-	char text[NUMBER_MAX];
-
-	if (!p || len >= sizeof(text) || memchr(p, 0, len))
-		return false;
-	memcpy(text, p, len);
-	text[len] = 0;
-	return number_u64(ret, text, INT64_MAX) == 0;
-}
-
-static bool
-parse_hash(uint8_t out[MERKLE_HASH], const char *p, size_t len)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(MERKLE_HASH);
-
-	if (!hex_unbase64(&b, p, len) || b.len != MERKLE_HASH)
-		return false;
-	memcpy(out, b.data, MERKLE_HASH);
-	return true;
-}
-
-static bool
 parse_proof(struct proof_file *f, const char *p, size_t len)
 {
 	const char *at = p, *end = p + len, *line, *value;
@@ -141,13 +113,13 @@ parse_proof(struct proof_file *f, const char *p, size_t len)
 	value = value_of(line, n, "extra", &value_len);
 	if (!value || !hex_unbase64(&f->entry, value, value_len))
 		return false;
-	line = next_line(&at, end, 2 * NUMBER_MAX, &n);
+	line = next_line(&at, end, 2 * NOTE_LINE_NUMBER_MAX, &n);
 	value = value_of(line, n, "index", &value_len);
-	if (!parse_number(&f->index, value, value_len))
+	if (!note_line_number(&f->index, value, value_len))
 		return false;
 	while ((line = next_line(&at, end, 2 * MERKLE_HASH, &n)) != NULL && n) {
 		if (f->proof.n == MERKLE_PROOF_MAX ||
-			!parse_hash(f->proof.hash[f->proof.n++], line, n))
+			!note_line_hash(f->proof.hash[f->proof.n++], line, n))
 			return false;
 	}
 	f->note = at;

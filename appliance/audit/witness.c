@@ -6,14 +6,13 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
-#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/note_line.h"
 
 #define OPERAND "add-checkpoint"
 
 enum {
 	PROOF_LINES_MAX = 63,
-	NUMBER_MAX = 24,
 	HTTP_OK = 200,
 	HTTP_BAD = 400,
 	HTTP_FORBIDDEN = 403,
@@ -59,25 +58,12 @@ witness_accept(struct buf *out, const char *checkpoint, size_t checkpoint_len, c
 	return FAULT(buf_error(out));
 }
 
-/* Decimal digits and nothing else. */
-static bool
-parse_number(uint64_t *ret, const char *p, size_t len)
-{
-	char text[NUMBER_MAX];
-
-	if (!len || len >= sizeof(text) || memchr(p, 0, len))
-		return false;
-	memcpy(text, p, len);
-	text[len] = 0;
-	return number_u64(ret, text, INT64_MAX) == 0;
-}
-
 int
 witness_conflict(uint64_t *ret_size, const void *reply, size_t len)
 {
 	const char *p = reply;
 
-	if (!len || p[len - 1] != '\n' || !parse_number(ret_size, p, len - 1))
+	if (!len || p[len - 1] != '\n' || !note_line_number(ret_size, p, len - 1))
 		return REFUSE(REASON_MALFORMED, "witness", "answers a conflict without its size");
 	return 0;
 }
@@ -87,30 +73,6 @@ void
 witness_submission_done(struct witness_submission *s)
 {
 	s->note = note_free(s->note);
-}
-
-static const char *
-next_line(const char **at, const char *end, size_t *ret_len)
-{
-	const char *line = *at;
-	const char *lf = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
-
-	if (!lf)
-		return NULL;
-	*ret_len = (size_t)(lf - line);
-	*at = lf + 1;
-	return line;
-}
-
-static bool
-parse_hash(uint8_t out[MERKLE_HASH], const char *p, size_t len)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(MERKLE_HASH);
-
-	if (!hex_unbase64(&b, p, len) || b.len != MERKLE_HASH)
-		return false;
-	memcpy(out, b.data, MERKLE_HASH);
-	return true;
 }
 
 int
@@ -123,15 +85,15 @@ witness_parse(struct witness_submission *ret, const void *p, size_t len)
 
 	if (len > WITNESS_BODY_MAX)
 		return REFUSE(REASON_TOO_LARGE, OPERAND, "body over %d bytes", WITNESS_BODY_MAX);
-	line = next_line(&at, end, &n);
+	line = note_line_next(&at, end, &n);
 	if (!line || n < 5 || memcmp(line, "old ", 4) ||
-		!parse_number(&s.old_size, line + 4, n - 4))
+		!note_line_number(&s.old_size, line + 4, n - 4))
 		return REFUSE(REASON_MALFORMED, OPERAND, "first line is not \"old SIZE\"");
-	while ((line = next_line(&at, end, &n)) != NULL && n) {
+	while ((line = note_line_next(&at, end, &n)) != NULL && n) {
 		if (s.proof.n == PROOF_LINES_MAX)
 			return REFUSE(REASON_MALFORMED, OPERAND, "over %d lines of proof",
 				PROOF_LINES_MAX);
-		if (!parse_hash(s.proof.hash[s.proof.n++], line, n))
+		if (!note_line_hash(s.proof.hash[s.proof.n++], line, n))
 			return REFUSE(REASON_MALFORMED, OPERAND,
 				"a line of proof is not base64 of 32 bytes");
 	}

@@ -1,6 +1,7 @@
 #include "appliance/base/cursor.h"
 
 #include <stddef.h>
+#include <string.h>
 
 static uint64_t
 big_endian(struct cursor *c, size_t n)
@@ -84,6 +85,20 @@ cursor_sub(struct cursor *c, size_t len)
 	if (!p)
 		return (struct cursor){ .failed = true };
 	return (struct cursor){ .p = p, .end = p + len };
+}
+
+struct cursor
+cursor_string(struct cursor *c)
+{
+	return cursor_sub(c, cursor_u32(c));
+}
+
+bool
+cursor_is(const struct cursor *c, const char *text)
+{
+	size_t len = strlen(text);
+
+	return cursor_left(c) == len && (len == 0 || memcmp(c->p, text, len) == 0);
 }
 
 size_t

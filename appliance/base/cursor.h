@@ -35,6 +35,12 @@ const uint8_t *cursor_bytes(struct cursor *c, size_t len);
 /* A cursor over the next len bytes; empty and failed where there are fewer. */
 struct cursor cursor_sub(struct cursor *c, size_t len);
 
+/* The same for bytes behind their own length in 32 bits, as SSH writes its strings. */
+struct cursor cursor_string(struct cursor *c);
+
+/* true where exactly this text is left. */
+bool cursor_is(const struct cursor *c, const char *text);
+
 size_t cursor_left(const struct cursor *c);
 void cursor_fail(struct cursor *c);
 

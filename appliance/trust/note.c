@@ -5,8 +5,8 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
-#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/note_line.h"
 #include "appliance/trust/sha256.h"
 
 #define DASH "\xe2\x80\x94 " /* em dash and space */
@@ -310,47 +310,28 @@ note_cosign(struct buf *out, const char *text, size_t len, const char *name,
 }
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
-/* The next line without its LF; NULL where there is none. */
-static const char *
-next_line(const char **at, const char *end, size_t *ret_len)
-{
-	const char *line = *at;
-	const char *lf = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
-
-	if (!lf)
-		return NULL;
-	*ret_len = (size_t)(lf - line);
-	*at = lf + 1;
-	return line;
-}
-
 int
 note_checkpoint_parse(struct note_checkpoint *ret, const char *text, size_t len,
 	const char *operand)
 {
-	SCOPED(buf_done) struct buf root = BUF_MAX(SHA256_LEN);
 	struct note_checkpoint c = { 0 };
 	const char *at = text, *end = text + len, *line;
-	char number[24];
 	size_t n = 0;
 
-	line = next_line(&at, end, &n);
+	line = note_line_next(&at, end, &n);
 	if (!line || !n || n >= sizeof(c.origin) || memchr(line, 0, n))
 		return REFUSE(REASON_MALFORMED, operand, "checkpoint without an origin");
 	memcpy(c.origin, line, n);
-	line = next_line(&at, end, &n);
-	if (!line || n >= sizeof(number))
+	line = note_line_next(&at, end, &n);
+	if (!line || n >= NOTE_LINE_NUMBER_MAX)
 		return REFUSE(REASON_MALFORMED, operand, "checkpoint without a size");
-	memcpy(number, line, n);
-	number[n] = 0;
-	if (number_u64(&c.size, number, INT64_MAX))
+	if (!note_line_number(&c.size, line, n))
 		return REFUSE(REASON_MALFORMED, operand, "checkpoint's size is no number");
-	line = next_line(&at, end, &n);
-	if (!line || !hex_unbase64(&root, line, n) || root.len != SHA256_LEN)
+	line = note_line_next(&at, end, &n);
+	if (!line || !note_line_hash(c.root, line, n))
 		return REFUSE(REASON_MALFORMED, operand,
 			"checkpoint's root is not base64 of 32 bytes");
-	memcpy(c.root, root.data, SHA256_LEN);
-	while ((line = next_line(&at, end, &n)) != NULL) {
+	while ((line = note_line_next(&at, end, &n)) != NULL) {
 		if (!n)
 			return REFUSE(REASON_MALFORMED, operand, "checkpoint with an empty line");
 	}

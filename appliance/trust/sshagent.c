@@ -96,17 +96,11 @@ ask(int fd, const struct buf *message, struct buf *out)
 	return 0;
 }
 
-static struct cursor
-get_string(struct cursor *c)
-{
-	return cursor_sub(c, cursor_u32(c));
-}
-
 /* A key type we accept?  Looked at before parsing, since others in the agent are no mistake. */
 static bool
 is_ours(struct cursor blob)
 {
-	struct cursor type = get_string(&blob);
+	struct cursor type = cursor_string(&blob);
 
 	for (int kind = SSHKEY_ED25519; kind <= SSHKEY_SK_P256; kind++) {
 		const char *name = sshkey_type((enum sshkey_kind)kind);
@@ -138,8 +132,8 @@ sshagent_list(int fd, struct sshkey_public *keys, size_t max, size_t *ret_n)
 	if (count > KEYS_LISTED_MAX)
 		return REFUSE(REASON_MALFORMED, OPERAND, "lists %u keys", count);
 	for (uint32_t i = 0; i < count; i++) {
-		blob = get_string(&c);
-		get_string(&c); /* comment */
+		blob = cursor_string(&c);
+		cursor_string(&c); /* comment */
 		if (c.failed)
 			break;
 		if (n == max || !is_ours(blob))
@@ -176,7 +170,7 @@ sshagent_sign(int fd, const struct sshkey_public *key, const void *p, size_t len
 	if (cursor_u8(&c) != SIGN_RESPONSE)
 		return REFUSE(REASON_NOT_APPROVED, OPERAND, "does not sign with key %.16s",
 			key->keyid);
-	sig = get_string(&c);
+	sig = cursor_string(&c);
 	if (!cursor_done(&c))
 		return REFUSE(REASON_MALFORMED, OPERAND, "signature is cut short");
 	buf_put(out, sig.p, cursor_left(&sig));

@@ -40,18 +40,6 @@ is_p256(enum sshkey_kind kind)
 	return kind == SSHKEY_P256 || kind == SSHKEY_SK_P256;
 }
 
-static struct cursor
-get_string(struct cursor *c)
-{
-	return cursor_sub(c, cursor_u32(c));
-}
-
-static bool
-is_text(const struct cursor *c, const char *text)
-{
-	return cursor_left(c) == strlen(text) && !memcmp(c->p, text, strlen(text));
-}
-
 static void
 pkey_freep(EVP_PKEY **p)
 {
@@ -103,13 +91,13 @@ parse_raw(struct sshkey_public *k, struct cursor *c, const char *operand)
 	struct cursor raw;
 
 	if (is_p256(k->kind)) {
-		struct cursor curve = get_string(c);
+		struct cursor curve = cursor_string(c);
 
-		if (!is_text(&curve, CURVE))
+		if (!cursor_is(&curve, CURVE))
 			return REFUSE(REASON_MALFORMED, operand,
 				"key is not on the curve its type names");
 	}
-	raw = get_string(c);
+	raw = cursor_string(c);
 	k->raw_len = is_p256(k->kind) ? P256_POINT : ED25519_KEY_LEN;
 	if (cursor_left(&raw) != k->raw_len)
 		return REFUSE(REASON_MALFORMED, operand, "key has %zu bytes instead of %zu",
@@ -136,8 +124,8 @@ sshkey_parse_blob(struct sshkey_public *ret, const void *p, size_t len, const ch
 
 	if (len > sizeof(k.blob))
 		return REFUSE(REASON_TOO_LARGE, operand, "key over %zu bytes", sizeof(k.blob));
-	type = get_string(&c);
-	for (kind = 0; kind < ARRAY_LEN(types) && !is_text(&type, types[kind]); kind++)
+	type = cursor_string(&c);
+	for (kind = 0; kind < ARRAY_LEN(types) && !cursor_is(&type, types[kind]); kind++)
 		;
 	if (kind == ARRAY_LEN(types))
 		return REFUSE(REASON_MALFORMED, operand,
@@ -147,7 +135,7 @@ sshkey_parse_blob(struct sshkey_public *ret, const void *p, size_t len, const ch
 	if (r)
 		return FAULT(r);
 	if (is_token(k.kind)) {
-		application = get_string(&c);
+		application = cursor_string(&c);
 		if (!cursor_left(&application) ||
 			cursor_left(&application) >= sizeof(k.application) ||
 			memchr(application.p, 0, cursor_left(&application)))
@@ -220,7 +208,7 @@ sshkey_same(const struct sshkey_public *a, const struct sshkey_public *b)
 static BIGNUM *
 get_number(struct cursor *c)
 {
-	struct cursor n = get_string(c);
+	struct cursor n = cursor_string(c);
 	size_t len = cursor_left(&n);
 
 	if (!len || len > P256_NUMBER + 1 || (n.p[0] & 0x80))
@@ -284,7 +272,7 @@ sshkey_verify(const struct sshkey_public *key, const void *sig, size_t sig_len, 
 	size_t len, const char *operand)
 {
 	struct cursor c = CURSOR(sig, sig_len);
-	struct cursor type = get_string(&c), raw = get_string(&c);
+	struct cursor type = cursor_string(&c), raw = cursor_string(&c);
 	uint32_t counter = 0;
 	uint8_t flags = 0;
 	bool good;
@@ -296,7 +284,7 @@ sshkey_verify(const struct sshkey_public *key, const void *sig, size_t sig_len, 
 	if (!cursor_done(&c))
 		return REFUSE(REASON_MALFORMED, operand,
 			"SSH signature is cut short or has bytes left over");
-	if (!is_text(&type, types[key->kind]))
+	if (!cursor_is(&type, types[key->kind]))
 		return REFUSE(REASON_BAD_SIGNATURE, operand,
 			"signature is of another type than key %.16s", key->keyid);
 	if (is_token(key->kind) && !(flags & TOKEN_USER_PRESENT))

@@ -46,37 +46,25 @@ signer_new(struct sshkey_signer **ret)
 }
 
 /* --- key files -------------------------------------------------------------------------------- */
-static struct cursor
-get_string(struct cursor *c)
-{
-	return cursor_sub(c, cursor_u32(c));
-}
-
-static bool
-is_text(const struct cursor *c, const char *text)
-{
-	return cursor_left(c) == strlen(text) && !memcmp(c->p, text, strlen(text));
-}
-
 /* The part that would be encrypted: a check number twice, the key, its comment, padding 1, 2, 3… */
 static int
 read_secret(struct sshkey_signer *s, struct cursor c, const char *file)
 {
 	uint32_t check = cursor_u32(&c);
 	bool same = cursor_u32(&c) == check;
-	struct cursor type = get_string(&c);
+	struct cursor type = cursor_string(&c);
 	struct cursor pub, priv;
 	uint8_t pad = 0;
 	int r;
 
-	if (!is_text(&type, sshkey_type(SSHKEY_ED25519)))
+	if (!cursor_is(&type, sshkey_type(SSHKEY_ED25519)))
 		return REFUSE(REASON_USAGE, file,
 			"only ssh-ed25519 key files are read; load this one with `ssh-add %s` and "
 			"name %s.pub",
 			file, file);
-	pub = get_string(&c);
-	priv = get_string(&c);
-	get_string(&c); /* comment */
+	pub = cursor_string(&c);
+	priv = cursor_string(&c);
+	cursor_string(&c); /* comment */
 	while (!c.failed && cursor_left(&c)) {
 		if (cursor_u8(&c) != ++pad)
 			cursor_fail(&c);
@@ -107,15 +95,15 @@ read_private(struct sshkey_signer *s, const struct buf *text, const char *file)
 		return REFUSE(REASON_MALFORMED, file, "private key is damaged");
 	c = CURSOR(b.data, b.len);
 	magic = cursor_bytes(&c, sizeof(MAGIC));
-	cipher = get_string(&c);
-	kdf = get_string(&c);
-	get_string(&c); /* options of kdf */
+	cipher = cursor_string(&c);
+	kdf = cursor_string(&c);
+	cursor_string(&c); /* options of kdf */
 	n = cursor_u32(&c);
-	pub = get_string(&c);
-	secret = get_string(&c);
+	pub = cursor_string(&c);
+	secret = cursor_string(&c);
 	if (!cursor_done(&c) || memcmp(magic, MAGIC, sizeof(MAGIC)) || n != 1)
 		return REFUSE(REASON_MALFORMED, file, "private key is damaged");
-	if (!is_text(&cipher, "none") || !is_text(&kdf, "none"))
+	if (!cursor_is(&cipher, "none") || !cursor_is(&kdf, "none"))
 		return REFUSE(REASON_USAGE, file,
 			"key is encrypted: load it with `ssh-add %s` and name %s.pub (ssh-agent "
 			"then signs)",

@@ -15,12 +15,6 @@
 
 enum { VERSION = 1, MAGIC_LEN = sizeof(MAGIC) - 1, SIGNED_MAX = 256 };
 
-static struct cursor
-get_string(struct cursor *c)
-{
-	return cursor_sub(c, cursor_u32(c));
-}
-
 static void
 put_string(struct buf *out, const void *p, size_t len)
 {
@@ -32,7 +26,7 @@ put_string(struct buf *out, const void *p, size_t len)
 static bool
 get_text(char *out, size_t size, struct cursor *c)
 {
-	struct cursor s = get_string(c);
+	struct cursor s = cursor_string(c);
 	size_t len = cursor_left(&s);
 
 	if (!len || len >= size || memchr(s.p, 0, len))
@@ -62,11 +56,11 @@ sshsig_parse(struct sshsig *ret, const void *blob, size_t len, const char *opera
 		return REFUSE(REASON_MALFORMED, operand, "no SSH signature");
 	if (version != VERSION)
 		return REFUSE(REASON_MALFORMED, operand, "SSH signature of version %u", version);
-	key = get_string(&c);
+	key = cursor_string(&c);
 	texts = get_text(s.name_space, sizeof(s.name_space), &c);
-	reserved = get_string(&c);
+	reserved = cursor_string(&c);
 	texts = get_text(s.hash, sizeof(s.hash), &c) && texts;
-	sig = get_string(&c);
+	sig = cursor_string(&c);
 	if (!cursor_done(&c))
 		return REFUSE(REASON_MALFORMED, operand,
 			"SSH signature is cut short or has bytes left over");
