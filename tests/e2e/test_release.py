@@ -3,87 +3,20 @@
 import json
 import os
 import random
-import re
 import shutil
 import stat
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("MAINSTAY_BUILD", ROOT / "build"))
+from vendor import ROOT, TINY, make_vendor, people, publish, release, ssh_key, tiny
+
 REDIS = ROOT / "packaging/services/redis"
-
-TINY = """name: tiny
-version: "1.0"
-exec: [/bin/run]
-payload: {tree: tree}
-operations:
-  look: {argv: [/bin/run, look], risk: observe}
-"""
-
-
-LOGS = BUILD / "log/e2e/release"
-REFUSAL = re.compile(r"\[[a-z-]+\] \([a-z_/0-9-]+\.c:\d+\)")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fresh_log():
-    shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir(parents=True)
-
-
-def release(*args, code=0, env=None):
-    """Run mainstay-release; its output as JSON where --json was asked for.  What is refused is refused once."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")}
-    p = subprocess.run([BUILD / "bin/mainstay-release", *map(str, args)], capture_output=True, text=True,
-                       env=clean | {"MAINSTAY_DEBUG": "1"} | (env or {}), timeout=60, check=False)
-    with open(LOGS / "commands.log", "a") as log:
-        log.write(f"$ {' '.join(map(str, args))}\n{p.stderr}")
-    assert p.returncode == code, p.stdout + p.stderr
-    assert code not in (1, 2) or len(REFUSAL.findall(p.stderr)) == 1, p.stderr
-    return json.loads(p.stdout) if "--json" in args and code == 0 else p.stdout + p.stderr
-
-
-def ssh_key(path):
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path], check=True)
-    return path.with_suffix(".pub")
-
-
-def tiny(folder, version="1.0"):
-    """A service that is one script."""
-    (folder / "tree/bin").mkdir(parents=True)
-    (folder / "service.yaml").write_text(TINY.replace("1.0", version))
-    (folder / "tree/bin/run").write_text("#!/bin/sh\nexit 0\n")
-    (folder / "tree/bin/run").chmod(0o755)
-    return folder
 
 
 @pytest.fixture(name="vendor")
 def a_vendor(tmp_path):
-    """Keys, a repository, one engineer."""
-    release("keys", "new", "--dir", tmp_path / "keys")
-    release("init", tmp_path / "repo", "--root-keys", "2of3", "--keys", tmp_path / "keys")
-    ssh_key(tmp_path / "ada")
-    release("people", "set", tmp_path / "repo", "--name", "ada", "--key", tmp_path / "ada.pub",
-            "--roles", "support,enrol", "--customers", "acme")
-    release("people", "sign", tmp_path / "repo", "--keys", tmp_path / "keys")
-    return tmp_path
-
-
-def publish(vendor, folder, out="built"):
-    release("build", folder, "-o", vendor / out)
-    release("sign", vendor / out, "--key", vendor / "keys/targets.key")
-    return release("publish", vendor / out, "--to", vendor / "repo", "--keys", vendor / "keys", "--json")
-
-
-def people(vendor):
-    """The newest people document and its role's metadata."""
-    roles = sorted((vendor / "repo/tuf").glob("*.people.json"), key=lambda p: int(p.name.split(".")[0]))
-    role = json.loads(roles[-1].read_text())
-    digest = role["signed"]["targets"]["people/people.json"]["hashes"]["sha256"]
-    return json.loads((vendor / f"repo/tuf/targets/people/{digest}.people.json").read_text()), role
+    return make_vendor(tmp_path)
 
 
 def test_keys_are_private_and_never_replaced(tmp_path):

@@ -1,0 +1,311 @@
+"""Each refusal of mainstay-release, in the words it is told with, and nothing changed by it."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+
+import pytest
+
+from hub import canonical
+from vendor import contents, make_vendor, people, publish, refused, release, ssh_key, tiny
+
+
+@pytest.fixture(name="vendor")
+def a_vendor(tmp_path):
+    return make_vendor(tmp_path)
+
+
+# --- options, keys ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said, args", [
+    ("--root:", ("keys", "new", "--dir", "new", "--root", "0")),
+    ("--officers:", ("keys", "new", "--dir", "new", "--officers", "21")),
+    ("--root-keys:", ("init", "new", "--root-keys", "2")),
+    ("--until:", ("people", "set", "repo", "--name", "ada", "--until", "soon")),
+    ("roles are words", ("people", "set", "repo", "--name", "ada", "--roles", "support,,enrol")),
+    ("customers are words", ("people", "set", "repo", "--name", "ada", "--customers", "")),
+    ("--class:", ("build", "tiny", "-o", "new", "--class", "kernel")),
+    ("--valid:", ("refresh", "repo", "--valid", "long")),
+])
+def test_options_that_say_nothing(vendor, monkeypatch, said, args):
+    tiny(vendor / "tiny")
+    monkeypatch.chdir(vendor)
+    refused("usage", said, vendor, *args)
+
+
+def test_keys_that_are_none_or_too_many(vendor):
+    tiny(vendor / "tiny")
+    release("build", vendor / "tiny", "-o", vendor / "built")
+    refused("not-found", "there is no such key file", vendor, "sign", vendor / "built", "--key", vendor / "none.key")
+    key = (vendor / "keys/timestamp.key").read_bytes()
+    for n in range(65):
+        (vendor / f"keys/more-{n}.key").write_bytes(key)
+        (vendor / f"keys/more-{n}.key").chmod(0o600)
+    refused("too-large", "more than 64 keys", vendor, "refresh", vendor / "repo")
+
+
+# --- building -----------------------------------------------------------------------------------------------------
+
+
+def program(path, loader=b"/bin/echo\0", parts=1, size=None):
+    """An ELF file of a header, program headers that name a loader, and nothing to run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack(
+        "<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, parts, 0, 0, 0)
+    part = struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(loader), len(loader), 1)
+    path.write_bytes((header + part + loader)[:size])
+    path.chmod(0o755)
+    return path
+
+
+def no_program(folder):
+    return folder / "none"
+
+
+def a_script(folder):
+    (folder / "script").write_text("#!/bin/sh\n" + "#" * 100)
+    return folder / "script"
+
+
+def cut_short(folder):
+    return program(folder / "cut", size=100)
+
+
+def unending_loader(folder):
+    return program(folder / "unending", loader=b"/bin/echo")
+
+
+def failing_loader(folder):
+    return program(folder / "failing", loader=b"/bin/false\0")
+
+
+# A loader that says what its command line says: what it finds is in the program's name.
+def lost_library(folder):
+    return program(folder / "a => not found")
+
+
+def listed_and_gone(folder):
+    return program(folder / "a => /none/at all (0x1)")
+
+
+def at_the_top(folder):
+    return program(folder / "a => /dev (0x1)")
+
+
+@pytest.mark.parametrize("reason, said, make", [
+    ("not-found", "none: cannot be opened: is its package installed?", no_program),
+    ("malformed", "script: is no 64-bit ELF program", a_script),
+    ("malformed", "cut: its program headers are cut short", cut_short),
+    ("malformed", "unending: its loader's path is unreadable", unending_loader),
+    ("not-found", "failing: the loader cannot list its libraries", failing_loader),
+    ("not-found", "of its libraries: --list", lost_library),
+    ("not-found", "/none/at all: cannot be opened", listed_and_gone),
+    ("malformed", "/dev: lies at the very top", at_the_top),
+])
+def test_programs_that_cannot_be_gathered(tmp_path, reason, said, make):
+    folder = tiny(tmp_path / "tiny")
+    text = (folder / "service.yaml").read_text()
+    (folder / "service.yaml").write_text(
+        text.replace("{tree: tree}", "{programs: ['%s'], tree: tree}" % make(tmp_path)))
+    refused(reason, said, folder, "build", folder, "-o", tmp_path / "out")
+    assert not (tmp_path / "out/index.json").exists()
+
+
+def setuid(folder):
+    (folder / "x").write_text("")
+    (folder / "x").chmod(0o2755)
+
+
+def capabilities(folder):
+    (folder / "x").write_text("")
+    os.setxattr(folder / "x", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
+
+
+def plain(folder):
+    (folder / "x").write_text("")
+
+
+def pipe(folder):
+    os.mkfifo(folder / "x")
+
+
+@pytest.mark.parametrize("reason, said, make, to", [
+    ("unsafe-tree", "is no regular file", pipe, "/x"),
+    ("unsafe-tree", "has set-user-id or set-group-id bits", setuid, "/x"),
+    ("unsafe-tree", "has file capabilities", capabilities, "/x"),
+    ("conflict", "two things of the payload claim this path", plain, "/bin/run"),
+    ("conflict", "bin/run is no folder of the tree", plain, "/bin/run/x"),
+    ("not-found", "x: cannot be opened", lambda folder: None, "/x"),
+])
+def test_files_that_no_payload_may_hold(tmp_path, reason, said, make, to):
+    if make is capabilities and os.geteuid() != 0:
+        pytest.skip("only root gives capabilities to files")
+    folder = tiny(tmp_path / "tiny")
+    text = (folder / "service.yaml").read_text()
+    (folder / "service.yaml").write_text(
+        text.replace("{tree: tree}", "{tree: tree, files: [{from: x, to: %s}]}" % to))
+    make(folder)
+    refused(reason, said, folder, "build", folder, "-o", tmp_path / "out")
+    assert not (tmp_path / "out/index.json").exists()
+
+
+@pytest.mark.skipif(not os.path.islink("/lib64"), reason="this machine has no merged /usr")
+def test_a_tree_in_the_place_of_the_loaders_link(tmp_path):
+    folder = tiny(tmp_path / "tiny")
+    text = (folder / "service.yaml").read_text()
+    (folder / "service.yaml").write_text(text.replace("{tree: tree}", "{tree: tree, programs: [/usr/bin/true]}"))
+    (folder / "tree/lib64").mkdir()
+    refused("conflict", "lib64: two things of the payload claim this path", folder, "build", folder, "-o",
+            tmp_path / "out")
+
+
+def test_folders_that_are_none(tmp_path):
+    folder = tiny(tmp_path / "tiny")
+    refused("not-found", "none: is no folder", tmp_path, "build", tmp_path / "none", "-o", tmp_path / "out")
+    refused("not-found", "is no built release", tmp_path, "sign", folder, "--key", make_key(tmp_path))
+    (folder / "tree").rename(folder / "wood")
+    refused("not-found", "tree: is no folder beside the definition", folder, "build", folder, "-o", tmp_path / "out")
+
+
+def make_key(folder):
+    release("keys", "new", "--dir", folder / "keys")
+    return folder / "keys/targets.key"
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+
+def test_people_before_anybody_is_named(tmp_path):
+    release("keys", "new", "--dir", tmp_path / "keys")
+    release("init", tmp_path / "repo", "--root-keys", "2of3", "--keys", tmp_path / "keys")
+    refused("not-found", "nobody is listed yet", tmp_path, "people", "sign", tmp_path / "repo")
+
+
+def test_a_draft_and_keys_that_cannot_be_read(vendor):
+    who = ("people", "set", vendor / "repo", "--name", "bob", "--roles", "support", "--customers", "acme", "--key")
+    refused("not-found", "none.pub: is no readable key file", vendor, *who, vendor / "none.pub")
+    ssh_key(vendor / "bob")
+    (vendor / "repo/draft/people.json").write_bytes(b" " * (512 * 1024 + 1))
+    refused("too-large", "the draft cannot be read", vendor, *who, vendor / "bob.pub")
+
+
+# --- publishing ---------------------------------------------------------------------------------------------------
+
+
+def restate(vendor, built, change_index=None, change_statement=None):
+    """Change what was built, make its statement fit, and sign it with the targets key."""
+    index = json.loads((built / "index.json").read_text())
+    if change_index:
+        change_index(index)
+    data = canonical(index)
+    (built / "index.json").write_bytes(data)
+    statement = json.loads((built / "release.json").read_text())
+    signed = statement["signed"]
+    signed["length"] = len(data)
+    signed["hashes"] = {name: hashlib.new(name, data).hexdigest() for name in signed["hashes"]}
+    if change_statement:
+        change_statement(signed)
+    (built / "release.json").write_text(json.dumps({"signatures": [], "signed": signed}))
+    release("sign", built, "--key", vendor / "keys/targets.key")
+
+
+def test_what_is_signed_but_does_not_fit_together(vendor):
+    tiny(vendor / "tiny")
+    release("build", vendor / "tiny", "-o", vendor / "built")
+    args = ("publish", vendor / "built", "--to", vendor / "repo")
+    restate(vendor, vendor / "built", change_index=lambda i: i.update(version="1.2"))
+    refused("altered", "is of tiny 1.0, the index of tiny 1.2", vendor, *args)
+    restate(vendor, vendor / "built", change_index=lambda i: i.update(version="1.0"),
+            change_statement=lambda s: s.update(target="services/other/1.0/index.json"))
+    refused("altered", "was signed for another target", vendor, *args)
+    (vendor / "built/objects").rename(vendor / "objects")
+    refused("not-found", "has no objects", vendor, *args)
+    (vendor / "built/index.json").unlink()
+    refused("not-found", "is no built release", vendor, *args)
+
+
+# --- the repository -----------------------------------------------------------------------------------------------
+
+
+def test_repositories_that_are_none_or_at_work(vendor, tmp_path):
+    (vendor / "empty").mkdir()
+    release("verify", vendor / "empty", code=1)  # makes the folders that any repository has
+    refused("not-found", "is this a repository?", vendor, "verify", vendor / "empty")
+    refused("not-found", "is no folder", vendor, "refresh", vendor / "none", "--keys", vendor / "keys")
+    fd = os.open(vendor / "repo", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    refused("busy", "another command is at work", vendor, "refresh", vendor / "repo")
+    os.close(fd)
+    release("refresh", vendor / "repo")
+
+
+@pytest.fixture(name="whole", scope="module")
+def a_whole_repository(tmp_path_factory):
+    """With one release and one snapshot, people document and so on that are no longer the newest."""
+    vendor = make_vendor(tmp_path_factory.mktemp("whole"))
+    publish(vendor, tiny(vendor / "tiny"))
+    release("people", "set", vendor / "repo", "--name", "ada", "--roles", "support")
+    release("people", "sign", vendor / "repo")
+    release("verify", vendor / "repo")
+    return vendor
+
+
+def target(repo, path):
+    """The file of a target."""
+    tuf = repo / "tuf"
+    newest = max(tuf.glob("*.targets.json"), key=lambda p: int(p.name.split(".")[0]))
+    digest = json.loads(newest.read_text())["signed"]["targets"][path]["hashes"]["sha256"]
+    folder, _, name = path.rpartition("/")
+    return tuf / "targets" / folder / f"{digest}.{name}"
+
+
+def newest_people(repo):
+    role = people(repo.parent)[1]
+    digest = role["signed"]["targets"]["people/people.json"]["hashes"]["sha256"]
+    return repo / f"tuf/targets/people/{digest}.people.json"
+
+
+def old_people(repo):
+    """The document that was replaced: nothing points to it, and it may still not rot."""
+    return next(p for p in (repo / "tuf/targets/people").iterdir() if p != newest_people(repo))
+
+
+def grow(path, size):
+    with open(path, "ab") as f:
+        f.truncate(size)
+
+
+@pytest.mark.parametrize("reason, said, spoil", [
+    ("too-large", "timestamp.json: more than 16384 bytes", lambda r: grow(r / "tuf/timestamp.json", 16385)),
+    ("not-found", "cannot be opened", lambda r: target(r, "services/tiny/1.0/index.json").unlink()),
+    ("too-large", "has more than 16777216 bytes",
+     lambda r: grow(target(r, "services/tiny/1.0/index.json"), 16 * 2**20 + 1)),
+    ("too-large", ".people.json has more than 524288 bytes", lambda r: grow(newest_people(r), 512 * 1024 + 1)),
+    ("altered", "1.mirror.json: is not part of the repository",
+     lambda r: (r / "tuf/1.mirror.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes())),
+    ("altered", "notes: is not part of the repository", lambda r: (r / "tuf/notes").write_text("{}")),
+    ("altered", "9.snapshot.json: holds version 1",
+     lambda r: (r / "tuf/9.snapshot.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes())),
+    ("altered", "1.snapshot.json: is not as it was written",
+     lambda r: (r / "tuf/1.snapshot.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes() + b"\n")),
+    ("threshold", "1.snapshot.json: is not signed",
+     lambda r: (r / "tuf/1.snapshot.json").write_text(
+         re.sub(r'"signatures":\[[^]]*\]', '"signatures":[]', (r / "tuf/1.snapshot.json").read_text()))),
+    ("altered", "aa/notes: is not part of the repository",
+     lambda r: ((r / "objects/aa").mkdir(exist_ok=True), (r / "objects/aa/notes").write_text("x"))),
+    ("altered", "targets/notes: is not part of the repository", lambda r: (r / "tuf/targets/notes").write_text("x")),
+    ("too-large", "targets/notes: cannot be read", lambda r: grow(r / "tuf/targets/notes", 16 * 2**20 + 1)),
+    ("hash-mismatch", "its bytes are not what its name says", lambda r: grow(old_people(r), 10)),
+    ("altered", "z.json: is a link", lambda r: (r / "tuf/z.json").symlink_to("timestamp.json")),
+])
+def test_a_repository_that_is_not_whole(whole, tmp_path, reason, said, spoil):
+    repo = tmp_path / "repo"
+    shutil.copytree(whole / "repo", repo)
+    spoil(repo)
+    refused(reason, said, repo, "verify", repo)
+    assert contents(whole / "repo") != contents(repo)
