@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -17,6 +18,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct ed25519 *director;
+static char path[64];
+static int dir_fd;
 
 static json_t *
 sign(const uint8_t *p, size_t len)
@@ -35,9 +38,35 @@ sign(const uint8_t *p, size_t len)
 }
 
 static void
-free_key(void)
+clean_up(void)
 {
 	director = ed25519_free(director);
+	(void)fs_remove_tree(AT_FDCWD, path);
+}
+
+static void
+set_up(void)
+{
+	(void)snprintf(path, sizeof(path), "/dev/shm/assignment.XXXXXX");
+	if (ed25519_generate(&director) != 0 || !mkdtemp(path))
+		abort();
+	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)atexit(clean_up);
+}
+
+/* What a stolen director signed and a site took must not keep its monitor from starting again. */
+static void
+check_kept(const struct assignment *a)
+{
+	struct assignment back;
+
+	if (assignment_save(a, dir_fd) != 0 || assignment_load(&back, dir_fd) != 0)
+		__builtin_trap();
+	if (back.n != a->n || back.counter != a->counter)
+		__builtin_trap();
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(back.releases[i].target, a->releases[i].target) != 0)
+			__builtin_trap();
 }
 
 int
@@ -50,11 +79,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct assignment a;
 
 	log_quiet_refusals(true);
-	if (!director) {
-		if (ed25519_generate(&director) != 0)
-			abort();
-		(void)atexit(free_key);
-	}
+	if (!director)
+		set_up();
 	facts.director = ed25519_public(director);
 	if (!size)
 		return 0;
@@ -74,5 +100,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < a.n; i++)
 		if (assignment_find(&a, a.releases[i].service) != &a.releases[i])
 			__builtin_trap();
+	check_kept(&a);
 	return 0;
 }
