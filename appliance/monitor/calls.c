@@ -238,10 +238,11 @@ check_call(struct monitor_call *call, struct frame *f)
 	};
 	int r = frame_check(f, rules, ARRAY_LEN(rules), false, 1);
 
-	if (r == 0 && f->n_fds == 1)
-		r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);
+	if (r || f->n_fds == 0)
+		return r < 0 ? FAULT(r) : r;
+	r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);
 	if (r > 0)
-		return REFUSE(r, "call", "its parameters or its body cannot be read");
+		return REFUSE(r, "call", "the file of its body cannot be read");
 	return FAULT(r);
 }
 

@@ -29,6 +29,7 @@ struct monitor {
 	struct paths paths;
 	struct spawner *spawner; /* borrowed; may be NULL */
 	struct identity id;
+	unsigned judge_ms;
 	int lib_fd, dir_fd, run_fd; /* lib, lib/monitor, run */
 
 	struct site site;

@@ -112,8 +112,8 @@ on_limit(void *arg)
 	if (job->pid > 0)
 		(void)spawn_kill(job->queue->m->spawner, job->pid, SIGKILL, NULL, NULL);
 	finish(job,
-		REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %d s",
-			(int)JUDGE_TIME_S),
+		REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %u ms",
+			job->queue->m->judge_ms),
 		NULL);
 }
 
@@ -166,7 +166,7 @@ start_job(struct judge_queue *q, struct job *job)
 	if (r == 0)
 		q->n_running++;
 	r = r ?: frame_conn_send(job->conn, &out);
-	r = r ?: loop_after(&job->limit, q->m->loop, JUDGE_TIME_S * 1000, on_limit, job);
+	r = r ?: loop_after(&job->limit, q->m->loop, q->m->judge_ms, on_limit, job);
 	if (r == 0) {
 		s->queue = q;
 		s->job = job;

@@ -103,6 +103,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	m->paths = *setup->paths;
 	m->spawner = setup->spawner;
 	m->id = *setup->identity;
+	m->judge_ms = setup->judge_ms ? setup->judge_ms : JUDGE_TIME_S * 1000;
 	r = open_folders(m);
 	r = r ?: calls_new(&m->calls, m);
 	r = r ?: judge_queue_new(&m->judge, m);

@@ -47,6 +47,7 @@ struct monitor_setup {
 	struct spawner *
 		spawner; /* borrowed, outlives the monitor; NULL: jobs and services are refused busy */
 	const struct identity *identity; /* which uid each role has; copied */
+	unsigned judge_ms;		 /* how long one judge may take; 0: JUDGE_TIME_S */
 };
 
 /* Load all state (making keys' folders on a first start).  No socket is open yet.  Returns 0, a reason

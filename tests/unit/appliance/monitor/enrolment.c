@@ -93,25 +93,26 @@ a_site_begins_only_with_the_card_that_was_accepted(void **state)
 	SCOPED_JSON *weak = NULL, *touched = json_deep_copy(t->card),
 		    *bad_token = begin_params(t, NULL);
 
-	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_BUSY);
+	site_refused(t, begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_BUSY);
 	hello(t);
-	assert_int_equal(begin_with(t, begin_params(t, NULL), NULL, NULL), REASON_USAGE);
-	assert_int_equal(begin_with(t,
-				 begin_params(t,
-					 "sha256:"
-					 "000000000000000000000000000000000000000000000000000000000"
-					 "0000000"),
-				 t->card, NULL),
+	site_refused(t, begin_with(t, begin_params(t, NULL), NULL, NULL), REASON_USAGE);
+	site_refused(t,
+		begin_with(t,
+			begin_params(t,
+				"sha256:"
+				"000000000000000000000000000000000000000000000000000000000"
+				"0000000"),
+			t->card, NULL),
 		REASON_ALTERED);
-	assert_int_equal(begin_with(t, begin_params(t, "yes"), t->card, NULL), REASON_USAGE);
+	site_refused(t, begin_with(t, begin_params(t, "yes"), t->card, NULL), REASON_USAGE);
 	site_make_card(t, 1, &weak);
-	assert_int_equal(begin_with(t, begin_params(t, NULL), weak, NULL), REASON_THRESHOLD);
+	site_refused(t, begin_with(t, begin_params(t, NULL), weak, NULL), REASON_THRESHOLD);
 	json_object_set_new(json_object_get(touched, "signed"), "name", json_string("Thief"));
-	assert_int_equal(begin_with(t, begin_params(t, NULL), touched, NULL), REASON_BAD_SIGNATURE);
+	site_refused(t, begin_with(t, begin_params(t, NULL), touched, NULL), REASON_BAD_SIGNATURE);
 	json_object_set_new(bad_token, "secret", json_string("short"));
-	assert_int_equal(begin_with(t, json_incref(bad_token), t->card, NULL), REASON_MALFORMED);
+	site_refused(t, begin_with(t, json_incref(bad_token), t->card, NULL), REASON_MALFORMED);
 	t->judge_dies = true;
-	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_MALFORMED);
+	site_refused(t, begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_MALFORMED);
 	assert_int_equal(t->m->site.state, SITE_STATE_NONE);
 	assert_null(t->m->site.key);
 	assert_int_equal(audit_size(t->m->audit), 0);
@@ -127,16 +128,17 @@ an_answer_counts_only_with_the_hubs_signature(void **state)
 	hello(t);
 	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, &begun), 0);
 	nonce = json_string_value(json_object_get(begun, "nonce"));
-	assert_int_equal(finish(t, nonce, 200, NULL, pending), REASON_UNSIGNED);
-	assert_int_equal(finish(t, nonce, 200, t->director, pending), REASON_BAD_SIGNATURE);
-	assert_int_equal(finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending),
+	site_refused(t, finish(t, nonce, 200, NULL, pending), REASON_UNSIGNED);
+	site_refused(t, finish(t, nonce, 200, t->director, pending), REASON_BAD_SIGNATURE);
+	site_refused(t, finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending),
 		REASON_REPLAYED);
-	assert_int_equal(finish(t, nonce, 503, t->reply, pending), REASON_UNREACHABLE);
-	assert_int_equal(finish(t, nonce, 200, t->reply,
-				 "{\"v\":1,\"site\":\"site2\",\"customer\":\"acme\",\"status\":"
-				 "\"pending\"}"),
+	site_refused(t, finish(t, nonce, 503, t->reply, pending), REASON_UNREACHABLE);
+	site_refused(t,
+		finish(t, nonce, 200, t->reply,
+			"{\"v\":1,\"site\":\"site2\",\"customer\":\"acme\",\"status\":"
+			"\"pending\"}"),
 		REASON_WRONG_ADDRESSEE);
-	assert_int_equal(finish(t, nonce, 200, t->reply, "{}"), REASON_MALFORMED);
+	site_refused(t, finish(t, nonce, 200, t->reply, "{}"), REASON_MALFORMED);
 	assert_false(monitor_enrolled(t->m));
 	assert_int_equal(audit_size(t->m->audit), 0);
 	assert_int_equal(finish(t, nonce, 200, t->reply, pending), 0);
@@ -160,7 +162,7 @@ the_same_site_may_ask_again_and_no_other(void **state)
 	assert_string_equal(ed25519_public_hex(t->m->site.key), key);
 	assert_int_equal(audit_size(t->m->audit), 1);
 	json_object_set_new(other, "site", json_string("site2"));
-	assert_int_equal(begin_with(t, json_incref(other), t->card, NULL), REASON_CONFLICT);
+	site_refused(t, begin_with(t, json_incref(other), t->card, NULL), REASON_CONFLICT);
 	assert_true(monitor_enrolled(t->m));
 }
 
@@ -251,12 +253,12 @@ a_record_by_the_wrong_hand_or_for_another_key_is_not(void **state)
 	make_engineer(t, &vera, "vera");
 	make_engineer(t, &eve, "eve");
 	set_people(t, &vera, "support");
-	assert_int_equal(deliver_record(t, &vera, NULL), REASON_WRONG_ROLE);
+	site_refused(t, deliver_record(t, &vera, NULL), REASON_WRONG_ROLE);
 	set_people(t, &vera, "enrol");
-	assert_int_equal(deliver_record(t, &eve, NULL), REASON_UNKNOWN_KEY);
-	assert_int_equal(deliver_record(t, &vera, ed25519_public(t->director)),
+	site_refused(t, deliver_record(t, &eve, NULL), REASON_UNKNOWN_KEY);
+	site_refused(t, deliver_record(t, &vera, ed25519_public(t->director)),
 		REASON_WRONG_ADDRESSEE);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
 		REASON_MALFORMED);
 	assert_false(monitor_recorded(t->m));
 	assert_int_equal(audit_size(t->m->audit), 1); /* the enrolment */
@@ -273,14 +275,15 @@ what_the_courier_brings_must_bear_the_hubs_signature(void **state)
 	struct site_test *t = *state;
 
 	enrol(t);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply",
-				 json_pack("{s:s, s:s, s:s, s:s}", "stream", "results", "nonce",
-					 "00", "status", "200", "committed", "1"),
-				 NULL, 0, NULL),
+	site_refused(t,
+		site_call(t, CALL_ROLE_COURIER, "outbox.reply",
+			json_pack("{s:s, s:s, s:s, s:s}", "stream", "results", "nonce", "00",
+				"status", "200", "committed", "1"),
+			NULL, 0, NULL),
 		REASON_UNSIGNED);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply", NULL, NULL, 0, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "outbox.reply", NULL, NULL, 0, NULL),
 		REASON_USAGE);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", NULL, NULL, 0, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "contact", NULL, NULL, 0, NULL),
 		REASON_USAGE);
 	assert_false(monitor_clock_doubtful(t->m));
 	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",

@@ -189,6 +189,5 @@ main(void)
 		cmocka_unit_test(a_job_of_another_form_is_answered_with_a_refusal),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

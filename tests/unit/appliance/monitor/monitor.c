@@ -18,12 +18,12 @@ a_verb_is_only_there_for_its_role(void **state)
 	struct site_test *t = *state;
 
 	assert_int_equal(site_control(t, "status", NULL), 0);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "status", NULL, NULL, 0, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "status", NULL, NULL, 0, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "switch", NULL, NULL, 0, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COLLECT, "switch", NULL, NULL, 0, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "courier.hello", NULL), REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "no.such", NULL), REASON_NOT_FOUND);
+	site_refused(t, site_control(t, "courier.hello", NULL), REASON_NOT_FOUND);
+	site_refused(t, site_control(t, "no.such", NULL), REASON_NOT_FOUND);
 }
 
 static void
@@ -141,9 +141,9 @@ what_is_no_switch_is_refused(void **state)
 {
 	struct site_test *t = *state;
 
-	assert_int_equal(turn(t, "everything", "true"), REASON_USAGE);
-	assert_int_equal(turn(t, "remote", "yes"), REASON_USAGE);
-	assert_int_equal(site_control(t, "switch", json_pack("{s:s}", "name", "remote")),
+	site_refused(t, turn(t, "everything", "true"), REASON_USAGE);
+	site_refused(t, turn(t, "remote", "yes"), REASON_USAGE);
+	site_refused(t, site_control(t, "switch", json_pack("{s:s}", "name", "remote")),
 		REASON_USAGE);
 	assert_int_equal(audit_size(t->m->audit), 0);
 }
@@ -250,19 +250,19 @@ a_policy_that_is_not_the_customers_word_is_refused(void **state)
 	struct site_test *t = *state;
 	const uint8_t *before = policy_digest(t->m->policy);
 
-	assert_int_equal(apply(t, "open.yaml", asks, 0666, NULL, 0), REASON_WRONG_ROLE);
-	assert_int_equal(apply(t, "absent.yaml", NULL, 0, NULL, 0), REASON_NOT_FOUND);
-	assert_int_equal(apply(t, ".", NULL, 0, NULL, 0), REASON_MALFORMED);
+	site_refused(t, apply(t, "open.yaml", asks, 0666, NULL, 0), REASON_WRONG_ROLE);
+	site_refused(t, apply(t, "absent.yaml", NULL, 0, NULL, 0), REASON_NOT_FOUND);
+	site_refused(t, apply(t, ".", NULL, 0, NULL, 0), REASON_MALFORMED);
 	assert_int_equal(symlinkat("policy.yaml", t->dir.fd, "link"), 0);
-	assert_int_equal(apply(t, "link", NULL, 0, NULL, 0), REASON_NOT_FOUND);
-	assert_int_equal(apply(t, "bad.yaml", "v: 1\nrules:\n  - { decision: alow }\n", 0644, NULL,
-				 0),
+	site_refused(t, apply(t, "link", NULL, 0, NULL, 0), REASON_NOT_FOUND);
+	site_refused(t,
+		apply(t, "bad.yaml", "v: 1\nrules:\n  - { decision: alow }\n", 0644, NULL, 0),
 		REASON_MALFORMED);
 	assert_string_equal(refuse_last()->place, "bad.yaml:3:7");
-	assert_int_equal(site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")),
+	site_refused(t, site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")),
 		REASON_USAGE);
 	t->judge_dies = true;
-	assert_int_equal(apply(t, "policy.yaml", asks, 0644, NULL, 0), REASON_MALFORMED);
+	site_refused(t, apply(t, "policy.yaml", asks, 0644, NULL, 0), REASON_MALFORMED);
 	assert_ptr_equal(policy_digest(t->m->policy), before);
 	assert_int_equal(audit_size(t->m->audit), 0);
 }
@@ -351,8 +351,8 @@ an_alert_is_one_leaf_however_often_it_is_told(void **state)
 	assert_string_equal(site_last_leaf(t), "alert redis RedisDown resolved");
 	assert_int_equal(alert(t, "resolved"), 0);
 	assert_int_equal(audit_size(t->m->audit), 2);
-	assert_int_equal(alert(t, "maybe"), REASON_MALFORMED);
-	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL),
+	site_refused(t, alert(t, "maybe"), REASON_MALFORMED);
+	site_refused(t, site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL),
 		REASON_USAGE);
 }
 
@@ -370,10 +370,10 @@ a_field_is_accepted_with_a_leaf(void **state)
 		0);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(config, "fields"), 0)),
 		"host_filesystem_free_bytes");
-	assert_int_equal(site_control(t, "telemetry.accept",
-				 json_pack("{s:s}", "field", "no field")),
+	site_refused(t,
+		site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "no field")),
 		REASON_USAGE);
-	assert_int_equal(site_control(t, "telemetry.accept", NULL), REASON_USAGE);
+	site_refused(t, site_control(t, "telemetry.accept", NULL), REASON_USAGE);
 	assert_int_equal(audit_size(t->m->audit), 1);
 }
 
@@ -388,18 +388,19 @@ an_unenrolled_site_signs_and_believes_nothing(void **state)
 	assert_int_equal(monitor_sign(t->m, MESSAGE_PLAN, payload, &envelope), REASON_NOT_FOUND);
 	assert_null(envelope);
 	assert_null(monitor_hub(t->m));
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL),
+	site_refused(t, site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "enrol.finish", NULL), REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "leave", NULL), REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "outbox.reply",
-				 json_pack("{s:s, s:s}", "stream", "results", "nonce", "00"), NULL,
-				 0, NULL),
+	site_refused(t, site_control(t, "enrol.finish", NULL), REASON_NOT_FOUND);
+	site_refused(t, site_control(t, "leave", NULL), REASON_NOT_FOUND);
+	site_refused(t,
+		site_call(t, CALL_ROLE_COURIER, "outbox.reply",
+			json_pack("{s:s, s:s}", "stream", "results", "nonce", "00"), NULL, 0, NULL),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
-				 json_pack("{s:s}", "key", "xyz"), NULL, 0, NULL),
+	site_refused(t,
+		site_call(t, CALL_ROLE_COURIER, "courier.hello", json_pack("{s:s}", "key", "xyz"),
+			NULL, 0, NULL),
 		REASON_MALFORMED);
 }
 
@@ -408,10 +409,11 @@ services_that_are_not_there_are_not_found(void **state)
 {
 	struct site_test *t = *state;
 
-	assert_int_equal(site_control(t, "service.start", json_pack("{s:s}", "service", "redis")),
+	site_refused(t, site_control(t, "service.start", json_pack("{s:s}", "service", "redis")),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "service.set",
-				 json_pack("{s:s, s:s}", "service", "redis", "set", "a=b")),
+	site_refused(t,
+		site_control(t, "service.set",
+			json_pack("{s:s, s:s}", "service", "redis", "set", "a=b")),
 		REASON_NOT_FOUND);
 	assert_int_equal(services_count(t->m), 0);
 	assert_int_equal(audit_size(t->m->audit), 0);
@@ -435,13 +437,13 @@ the_log_proves_its_entries(void **state)
 	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.verify", NULL, NULL, 0, &report),
 		0);
 	assert_int_equal(json_integer_value(json_object_get(report, "size")), 2);
-	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "2")),
+	site_refused(t, site_control(t, "audit.prove", json_pack("{s:s}", "n", "2")),
 		REASON_NOT_FOUND);
-	assert_int_equal(site_control(t, "audit.prove", json_pack("{s:s}", "n", "-1")),
+	site_refused(t, site_control(t, "audit.prove", json_pack("{s:s}", "n", "-1")),
 		REASON_USAGE);
-	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "kind", "gossip")),
+	site_refused(t, site_control(t, "audit.log", json_pack("{s:s}", "kind", "gossip")),
 		REASON_USAGE);
-	assert_int_equal(site_control(t, "audit.log", json_pack("{s:s}", "since", "yesterday")),
+	site_refused(t, site_control(t, "audit.log", json_pack("{s:s}", "since", "yesterday")),
 		REASON_USAGE);
 }
 

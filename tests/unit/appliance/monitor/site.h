@@ -1,10 +1,13 @@
 /* A monitor in a scratch folder, whose judge runs in this very process, and a vendor to enrol with. */
 #pragma once
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,11 +19,14 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/bus/call_wire.h"
+#include "appliance/bus/frame.h"
 #include "appliance/enrol/card.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
 #include "appliance/service/identity.h"
 #include "appliance/tuf/repo.h"
 #include "tests/fakes/scratch.h"
@@ -35,9 +41,12 @@ struct site_test {
 	struct monitor *m;
 	/* the vendor */
 	struct ed25519 *root[3], *reply, *witness, *director;
-	json_t *card;	      /* whole */
-	char fingerprint[72]; /* "sha256:HEX" */
-	bool judge_dies;      /* the next judge ends without a word */
+	json_t *card;		/* whole */
+	char fingerprint[72];	/* "sha256:HEX" */
+	bool judge_dies;	/* the next judge ends without a word */
+	bool judge_hangs;	/* judges are started and say nothing */
+	const char *judge_says; /* what the next judge gives out, whatever it was asked */
+	unsigned judge_ms;	/* how long one may take; 0: as in real life */
 };
 
 static inline void
@@ -46,7 +55,8 @@ site_start(struct site_test *t)
 	struct monitor_setup setup = { .paths = &t->paths,
 		.loop = t->loop,
 		.spawner = &t->spawner->base,
-		.identity = &t->id };
+		.identity = &t->id,
+		.judge_ms = t->judge_ms };
 
 	assert_int_equal(monitor_open(&t->m, &setup), 0);
 	assert_int_equal(services_init(t->m), 0);
@@ -61,6 +71,21 @@ site_restart(struct site_test *t)
 	site_start(t);
 }
 
+/* A judge that was taken over: whatever the input, this is its output. */
+static inline void
+site_judge_lies(int fd, const char *text)
+{
+	SCOPED(frame_done) struct frame f = { 0 };
+	struct frame_out out;
+
+	assert_int_equal(frame_recv_wait(fd, &f, 1000), 0);
+	assert_int_equal(f.n_fds, 2);
+	assert_int_equal(fs_write_all(f.fds[1], text, strlen(text)), 0);
+	frame_begin(&out, CALL_TYPE_OK, f.id);
+	assert_int_equal(frame_send_wait(fd, &out, 1000), 0);
+	frame_out_done(&out);
+}
+
 /* Play the judge for every job that was started. */
 static inline void
 site_judge(struct site_test *t)
@@ -68,15 +93,18 @@ site_judge(struct site_test *t)
 	for (size_t i = 0; i < t->spawner->n_calls; i++) {
 		int fd = t->spawner->calls[i].fd;
 
-		if (fd < 0 || strcmp(t->spawner->calls[i].what, "judge") != 0)
+		if (fd < 0 || t->judge_hangs || strcmp(t->spawner->calls[i].what, "judge") != 0)
 			continue;
 		t->spawner->calls[i].fd = -1;
-		if (!t->judge_dies)
+		if (t->judge_says)
+			site_judge_lies(fd, t->judge_says);
+		else if (!t->judge_dies)
 			assert_int_equal(judge_serve(fd), 0);
 		t->judge_dies = false;
+		t->judge_says = NULL;
 		(void)close(fd);
 	}
-	if (t->spawner->n_due == 0)
+	if (t->spawner->n_due == 0 && !t->judge_hangs)
 		t->spawner->n_calls = 0;
 }
 
@@ -136,6 +164,71 @@ site_settle(struct site_test *t)
 	for (unsigned i = 0; i < 20; i++)
 		site_turn(t);
 }
+
+/* --- what must stay as it is ---------------------------------------------------------------------- */
+/* Every file below fd, names and bytes.  The statement's counter goes on by itself. */
+static inline void
+site_put_files(struct buf *out, int take_fd)
+{
+	DIR *dir = fdopendir(take_fd);
+	char names[64][256];
+	const struct dirent *e;
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.' && strcmp(e->d_name, "statement.json") != 0) {
+			assert_true(n < 64);
+			(void)snprintf(names[n++], sizeof(names[0]), "%s", e->d_name);
+		}
+	qsort(names, n, sizeof(names[0]), (int (*)(const void *, const void *))strcmp);
+	for (size_t i = 0; i < n; i++) {
+		int fd = openat(dirfd(dir), names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		buf_printf(out, "%s: ", names[i]);
+		if (fd >= 0)
+			site_put_files(out, fd);
+		else
+			(void)fs_read(dirfd(dir), names[i], 1 << 20, out);
+		buf_u8(out, '\n');
+	}
+	(void)closedir(dir);
+}
+
+/* Everything that a refused call may not touch, as one text; the caller's. */
+static inline char *
+site_state(struct site_test *t)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(16 << 20);
+	char hex[65];
+	int etc = open(t->paths.etc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	buf_printf(&out, "%s %d %d %llu %p %llu %s\n", t->m->site.site, (int)t->m->site.state,
+		t->m->site.record != NULL, (unsigned long long)audit_size(t->m->audit),
+		(void *)t->m->people, (unsigned long long)t->m->floor_us,
+		hex_encode(hex, policy_digest(t->m->policy), 32));
+	for (unsigned i = 0; i < SWITCH_MAX; i++)
+		buf_printf(&out, "%d", t->m->switches.on[i]);
+	site_put_files(&out, openat(t->m->lib_fd, "monitor", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (etc >= 0)
+		site_put_files(&out, etc);
+	assert_int_equal(buf_error(&out), 0);
+	return strdup(buf_text(&out));
+}
+
+/* The call is refused so, with one log line, and nothing changed.  What the judge refused is counted twice here, once
+ * more by the monitor that passes it on: they are one process only in these tests. */
+#define site_refused(t, call, why)                                                                 \
+	do {                                                                                       \
+		SCOPED(scope_free) char *before_ = site_state(t);                                  \
+		SCOPED(scope_free) char *after_ = NULL;                                            \
+		uint64_t count_ = refuse_count(why);                                               \
+		assert_int_equal((call), (why));                                                   \
+		assert_int_equal(refuse_last()->reason, (why));                                    \
+		assert_int_equal(refuse_count(why), count_ + (refuse_last()->site_line ? 1 : 2));  \
+		after_ = site_state(t);                                                            \
+		assert_string_equal(before_, after_);                                              \
+	} while (0)
 
 /* --- the vendor ---------------------------------------------------------------------------------- */
 static inline void
@@ -201,7 +294,6 @@ site_set_up(void **state)
 {
 	struct site_test *t = calloc(1, sizeof(*t));
 
-	log_quiet_refusals(true);
 	scratch_make(&t->dir);
 	assert_int_equal(fs_paths(&t->paths, t->dir.path), 0);
 	identity_plan(&t->id, t->paths.lib, false);
@@ -211,6 +303,29 @@ site_set_up(void **state)
 	site_start(t);
 	site_settle(t);
 	*state = t;
+	return 0;
+}
+
+/* An enrolled site whose record an engineer has signed, as it lies on the disk. */
+static inline int
+site_set_up_recorded(void **state)
+{
+	static const char site[] = "{\"customer\":\"acme\",\"nonce\":\"00\",\"proxy\":\"\","
+				   "\"site\":\"site1\",\"state\":\"enrolled\",\"v\":1}";
+	SCOPED(buf_done) struct buf card = BUF_MAX(CARD_MAX);
+	struct ed25519 *key = NULL;
+	struct site_test *t;
+
+	assert_int_equal(site_set_up(state), 0);
+	t = *state;
+	assert_int_equal(json_canonical(&card, t->card), 0);
+	assert_int_equal(fs_replace(t->m->dir_fd, "card.json", card.data, card.len, 0600), 0);
+	assert_int_equal(fs_replace(t->m->dir_fd, "site.json", site, strlen(site), 0600), 0);
+	assert_int_equal(fs_replace(t->m->dir_fd, "record.json", "{}", 2, 0600), 0);
+	assert_int_equal(ed25519_load_or_make(&key, t->m->dir_fd, "site.key"), 0);
+	ed25519_free(key);
+	site_restart(t);
+	assert_true(monitor_recorded(t->m));
 	return 0;
 }
 
