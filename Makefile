@@ -33,8 +33,9 @@ WARNINGS     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes 
                 -Wwrite-strings -Wundef -Wpointer-arith -Werror
 CPPFLAGS     := -I. -D_GNU_SOURCE -DMAINSTAY_VERSION='"$(VERSION)"' -include appliance/base/banned.h
 HARDEN       := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
-# Cutting a message at the end of its buffer is meant; where it matters the result is compared.
-ALL_CFLAGS    = -std=gnu17 $(CFLAGS) $(WARNINGS) -Wno-format-truncation $(HARDEN) $(SANFLAGS.$(SAN)) $(PKG_CFLAGS)
+# Cutting a message at the end of its buffer is meant; where it matters the result is compared.  gcc's warning.
+NO_WARNINGS  := $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
+ALL_CFLAGS    = -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) $(HARDEN) $(SANFLAGS.$(SAN)) $(PKG_CFLAGS)
 PKG_CFLAGS   := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 LDFLAGS      := -pie -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,--gc-sections
 LDLIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lnanomsg -lm

@@ -15,6 +15,14 @@ int rand(void) __attribute__((deprecated("use getrandom or clock_jitter")));
 #undef alloca /* a macro of stdlib.h */
 
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+/* Macros of a fortified libc under clang. */
+#undef strcpy
+#undef strcat
+#undef strncpy
+#undef strncat
+#undef stpcpy
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat stpcpy /* buf_put, snprintf */
 #pragma GCC poison sprintf vsprintf gets                /* snprintf, buf_printf */
 #pragma GCC poison atoi atol atoll atof                 /* number_u64, number_i64 */

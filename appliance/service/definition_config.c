@@ -30,6 +30,7 @@ load_template(const struct definition_at *a)
 	char *text;
 	int r;
 
+	(void)kept; /* held to the end of this function */
 	(void)json_object_del(a->v, "template");
 	if (json_object_set_new(a->v, "lines", lines) < 0)
 		definition_stick(a, FAULT(-ENOMEM));
