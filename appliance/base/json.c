@@ -175,7 +175,7 @@ put_value(struct buf *out, const json_t *v, unsigned depth)
 int
 json_canonical(struct buf *out, const json_t *v)
 {
-	int r = put_value(out, v, 1);
+	int r = v ? put_value(out, v, 1) : FAULT(-ENOMEM);
 
 	return r ? r : buf_error(out);
 }
@@ -383,6 +383,15 @@ json_members(const json_t *obj, const struct json_field *fields, size_t n_fields
 			return r;
 	}
 	return 0;
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+const char *
+json_text(const json_t *obj, const char *name)
+{
+	const char *text = json_string_value(json_object_get(obj, name));
+
+	return text ? text : "";
 }
 
 /* --- building ------------------------------------------------------------------------------------ */

@@ -28,7 +28,8 @@ json_unrefp(json_t **v)
 int json_read(json_t **ret, const void *p, size_t len, size_t max, const char *operand);
 
 /* Append the canonical form.  Returns 0; REASON_MALFORMED (logged) where v holds a real, a number
- * beyond 2^53-1, or is nested deeper than JSON_DEPTH_MAX; or a fault. */
+ * beyond 2^53-1, or is nested deeper than JSON_DEPTH_MAX; or a fault (also for NULL, which is what
+ * jansson makes where there is no memory). */
 int json_canonical(struct buf *out, const json_t *v);
 
 /* true where these bytes are exactly the canonical form of v. */
@@ -65,6 +66,9 @@ struct json_field {
  * REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged, naming operand and member). */
 int json_members(const json_t *obj, const struct json_field *fields, size_t n_fields, void *into,
 	const char *operand);
+
+/* A text member, borrowed; "" where there is none, for callers to whom both mean the same. */
+const char *json_text(const json_t *obj, const char *name);
 
 /* --- building ---------------------------------------------------------------------------------- */
 int json_put_time(json_t *obj, const char *name, uint64_t us);

@@ -10,7 +10,7 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
 
 enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024 };
@@ -52,7 +52,7 @@ run_log(struct command_call *call)
 	req = call_new("audit.log");
 	call_param(req, "since", given ? since : NULL);
 	call_param(req, "kind", command_option(call, "kind"));
-	r = commands_ask(call, req, ASK_MS, &answer);
+	r = ask_monitor(call, req, ASK_MS, &answer);
 	if (r)
 		return r;
 	return command_print_items(call, "AuditLog", json_incref(json_object_get(answer, "items")),
@@ -63,13 +63,13 @@ static int
 run_head(struct command_call *call)
 {
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, call_new("audit.head"), ASK_MS, &answer);
+	int r = ask_monitor(call, call_new("audit.head"), ASK_MS, &answer);
 
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("AuditHead", STEAL(answer));
-	command_say(call, "%s", commands_text(answer, "checkpoint"));
+	command_say(call, "%s", json_text(answer, "checkpoint"));
 	command_say(call, "cosigned up to %lld of %lld", number(answer, "cosigned"),
 		number(answer, "size"));
 	return 0;
@@ -113,7 +113,7 @@ static int
 verify_all(struct command_call *call)
 {
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, call_new("audit.verify"), ASK_MS, &answer);
+	int r = ask_monitor(call, call_new("audit.verify"), ASK_MS, &answer);
 
 	if (r == REASON_UNREACHABLE)
 		r = verify_folder(call, &answer);
@@ -122,7 +122,7 @@ verify_all(struct command_call *call)
 	if (call->json)
 		return command_print_json("AuditVerify", STEAL(answer));
 	command_say(call, "verified: %lld entries, root %s, %lld cosigned", number(answer, "size"),
-		commands_text(answer, "root"), number(answer, "cosigned"));
+		json_text(answer, "root"), number(answer, "cosigned"));
 	return 0;
 }
 
@@ -136,13 +136,12 @@ verify_file(struct command_call *call, const char *file)
 	uint64_t n = 0;
 	int r = command_read_file(file, PROOF_MAX, &proof);
 
-	r = r ?: commands_ask(call, call_new("audit.head"), ASK_MS, &head);
+	r = r ?: ask_monitor(call, call_new("audit.head"), ASK_MS, &head);
 	if (r)
 		return r;
-	if (!hex_decode(key, sizeof(key), commands_text(head, "key")))
+	if (!hex_decode(key, sizeof(key), json_text(head, "key")))
 		return FAULT(-EPROTO);
-	r = verify_proof(&n, &entry, proof.data, proof.len, commands_text(head, "origin"), key,
-		NULL);
+	r = verify_proof(&n, &entry, proof.data, proof.len, json_text(head, "origin"), key, NULL);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (call->json)
@@ -179,17 +178,17 @@ run_prove(struct command_call *call)
 	int r;
 
 	call_param(req, "n", call->operands[0]);
-	r = commands_ask(call, req, ASK_MS, &answer);
+	r = ask_monitor(call, req, ASK_MS, &answer);
 	if (r)
 		return r;
 	if (out)
-		r = write_file(out, commands_text(answer, "proof"));
+		r = write_file(out, json_text(answer, "proof"));
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("AuditProof", STEAL(answer));
 	if (!out)
-		command_say(call, "%s", commands_text(answer, "proof"));
+		command_say(call, "%s", json_text(answer, "proof"));
 	return 0;
 }
 

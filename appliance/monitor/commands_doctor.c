@@ -8,7 +8,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
 
@@ -40,7 +40,7 @@ tell(struct doctor *d, const char *check, bool good, const char *text, const cha
 static void
 check_monitor(struct doctor *d)
 {
-	bool up = commands_ask(d->call, call_new("status"), ASK_MS, &d->status) == 0;
+	bool up = ask_monitor(d->call, call_new("status"), ASK_MS, &d->status) == 0;
 
 	tell(d, "monitor", up, up ? "answers" : "does not answer",
 		"start it: mainstay run --state DIR");
@@ -125,7 +125,7 @@ static void
 check_hub(struct doctor *d)
 {
 	SCOPED(http_reply_done) struct http_reply reply = { 0 };
-	const char *url = commands_text(json_object_get(d->status, "hub"), "url");
+	const char *url = json_text(json_object_get(d->status, "hub"), "url");
 	char full[600], ca[sizeof(d->call->paths.etc) + 16], text[400];
 	int r;
 

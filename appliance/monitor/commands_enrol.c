@@ -14,7 +14,7 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/enrol/card.h"
 #include "appliance/enrol/card_show.h"
 #include "appliance/enrol/enrol_wire.h"
@@ -141,7 +141,7 @@ begin_once(struct enrolling *e, const struct buf *card, json_t **ret)
 	call_param(req, "accept", command_option(e->call, "accept"));
 	call_param(req, "proxy", command_option(e->call, "proxy"));
 	call_body(req, card->data, card->len);
-	return commands_ask(e->call, req, ASK_MS, ret);
+	return ask_monitor(e->call, req, ASK_MS, ret);
 }
 
 /* Right after a start the courier may not have told its key yet. */
@@ -187,7 +187,7 @@ finish(struct enrolling *e, const char *nonce, const struct httpsig_message *m, 
 	param_header(req, "signature", m, "signature");
 	param_header(req, "content_digest", m, "content-digest");
 	call_body(req, body, len);
-	return commands_ask(e->call, req, ASK_MS, ret);
+	return ask_monitor(e->call, req, ASK_MS, ret);
 }
 
 /* --- the hub ------------------------------------------------------------------------------------- */
@@ -201,11 +201,11 @@ relay_problem(const struct httpsig_message *m, const void *body, size_t len)
 
 	(void)snprintf(text, sizeof(text), "the hub answered %d", m->status);
 	if (len > 0 && json_read(&doc, body, len, ENROL_WIRE_REPLY_MAX, "enrolment") == 0)
-		reason = refuse_reason(commands_text(doc, "reason"));
+		reason = refuse_reason(json_text(doc, "reason"));
 	if (reason == REASON_NONE)
 		return REFUSE(REASON_UNREACHABLE, "enrolment", "%s", text);
 	return refuse_relay(reason, "enrolment", NULL,
-		*commands_text(doc, "detail") ? commands_text(doc, "detail") : text);
+		*json_text(doc, "detail") ? json_text(doc, "detail") : text);
 }
 
 /* One POST.  REASON_UNREACHABLE: no answer, or one that is not the hub's. */
@@ -213,15 +213,15 @@ static int
 post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
 	struct httpsig_message *m, struct httpsig_header *headers)
 {
-	const char *body = commands_text(begun, "body"), *nonce = commands_text(begun, "nonce");
-	const char *proxy = commands_text(begun, "proxy");
+	const char *body = json_text(begun, "body"), *nonce = json_text(begun, "nonce");
+	const char *proxy = json_text(begun, "proxy");
 	char line[128];
 	const char *const lines[] = { "Content-Type: application/json", line, NULL };
 	int r;
 
 	(void)snprintf(line, sizeof(line), "%s: %s", ENROL_WIRE_NONCE_HEADER, nonce);
 	r = http_perform(&(struct http_request){ .method = "POST",
-				 .url = commands_text(begun, "url"),
+				 .url = json_text(begun, "url"),
 				 .headers = lines,
 				 .body = body,
 				 .body_len = strlen(body),
@@ -230,7 +230,7 @@ post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
 				 .max_reply = ENROL_WIRE_REPLY_MAX },
 		reply);
 	if (r == REASON_UNREACHABLE || r == REASON_TOO_LARGE)
-		return REFUSE(REASON_UNREACHABLE, commands_text(begun, "url"), "%s", reply->error);
+		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"), "%s", reply->error);
 	if (r)
 		return FAULT(r);
 	for (size_t i = 0; i < reply->n_headers; i++)
@@ -242,7 +242,7 @@ post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
 	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, e->card->hub.reply,
 		NULL);
 	if (r > 0)
-		return REFUSE(REASON_UNREACHABLE, commands_text(begun, "url"),
+		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"),
 			"something answered %ld without the hub's signature (a proxy?)",
 			reply->status);
 	return FAULT(r);
@@ -264,7 +264,7 @@ post(struct enrolling *e, const json_t *begun, json_t **ret)
 		if (r == 0 && m.status != 200)
 			return relay_problem(&m, reply.body.data, reply.body.len);
 		if (r == 0)
-			return finish(e, commands_text(begun, "nonce"), &m, reply.body.data,
+			return finish(e, json_text(begun, "nonce"), &m, reply.body.data,
 				reply.body.len, ret);
 	}
 	return r;
@@ -293,7 +293,7 @@ static int
 feed_metadata(struct enrolling *e, const char *proxy)
 {
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(e->call, call_new("update.metadata"), ASK_MS, &answer);
+	int r = ask_monitor(e->call, call_new("update.metadata"), ASK_MS, &answer);
 
 	for (unsigned i = 0;
 		r == 0 && i < ROUNDS_MAX && !json_is_true(json_object_get(answer, "current"));
@@ -313,7 +313,7 @@ feed_metadata(struct enrolling *e, const char *proxy)
 		call_param(req, reply.status == 404 ? "absent" : "name", file);
 		if (reply.status == 200)
 			call_body(req, reply.body.data, reply.body.len);
-		r = commands_ask(e->call, req, ASK_MS, &next);
+		r = ask_monitor(e->call, req, ASK_MS, &next);
 		json_decref(answer);
 		answer = next;
 	}
@@ -325,7 +325,7 @@ is_recorded(struct enrolling *e)
 {
 	SCOPED_JSON *status = NULL;
 
-	return commands_ask(e->call, call_new("status"), ASK_MS, &status) == 0 &&
+	return ask_monitor(e->call, call_new("status"), ASK_MS, &status) == 0 &&
 		json_is_true(json_object_get(json_object_get(status, "hub"), "recorded"));
 }
 
@@ -333,7 +333,7 @@ static int
 print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 {
 	SCOPED_JSON *answer = take_answer;
-	bool accepted = strcmp(commands_text(answer, "status"), "accepted") == 0;
+	bool accepted = strcmp(json_text(answer, "status"), "accepted") == 0;
 	bool recorded = json_is_true(json_object_get(answer, "recorded"));
 
 	/* Without it the courier brings the metadata later; nothing is lost but time. */
@@ -342,8 +342,8 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 	(void)json_object_set_new(answer, "recorded", json_boolean(recorded));
 	if (e->call->json)
 		return command_print_json("Enrolment", STEAL(answer));
-	command_say(e->call, "%s of %s: %s", commands_text(answer, "site"),
-		commands_text(answer, "customer"),
+	command_say(e->call, "%s of %s: %s", json_text(answer, "site"),
+		json_text(answer, "customer"),
 		recorded	   ? "enrolled, and an engineer of the vendor vouches for it"
 			: accepted ? "accepted; the site record will be checked once the vendor's "
 				     "metadata is here"
@@ -357,7 +357,7 @@ static int
 write_request(struct enrolling *e, const json_t *begun, const char *out)
 {
 	SCOPED(scope_close) int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const char *body = commands_text(begun, "body");
+	const char *body = json_text(begun, "body");
 	int r;
 
 	if (fd < 0)
@@ -369,14 +369,13 @@ write_request(struct enrolling *e, const json_t *begun, const char *out)
 	command_say(e->call,
 		"  curl -si -H 'Content-Type: application/json' -H '%s: %s' --data-binary @%s %s > "
 		"answer",
-		ENROL_WIRE_NONCE_HEADER, commands_text(begun, "nonce"), out,
-		commands_text(begun, "url"));
+		ENROL_WIRE_NONCE_HEADER, json_text(begun, "nonce"), out, json_text(begun, "url"));
 	command_say(e->call, "then here: mainstay enrol --answer answer");
 	if (!e->call->json)
 		return 0;
 	return command_print_json("EnrolmentRequest",
-		json_pack("{s:s, s:s, s:s}", "file", out, "url", commands_text(begun, "url"),
-			"nonce", commands_text(begun, "nonce")));
+		json_pack("{s:s, s:s, s:s}", "file", out, "url", json_text(begun, "url"), "nonce",
+			json_text(begun, "nonce")));
 }
 
 /* "HTTP/1.1 200 OK", header lines, an empty line, the body. */
@@ -449,7 +448,7 @@ accept_card(struct enrolling *e, const struct buf *card)
 	if (out)
 		return write_request(e, begun, out);
 	r = post(e, begun, &answer);
-	return r ?: print_outcome(e, answer, commands_text(begun, "proxy"));
+	return r ?: print_outcome(e, answer, json_text(begun, "proxy"));
 }
 
 int

@@ -10,7 +10,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/policy/policy.h"
 #include "appliance/policy/policy_compile.h"
@@ -82,7 +82,7 @@ ask_diff(struct command_call *call, const char *path, json_t **ret)
 	struct call_request *req = call_new("policy.diff");
 
 	call_param(req, "path", path);
-	return commands_ask(call, req, ASK_MS, ret);
+	return ask_monitor(call, req, ASK_MS, ret);
 }
 
 static int
@@ -127,13 +127,13 @@ sign_all(struct command_call *call, const char *path, struct buf *out)
 	if (command_option_n(call, "key") == 0)
 		return 0;
 	r = ask_diff(call, path, &diff);
-	r = r ?: commands_ask(call, call_new("status"), ASK_MS, &status);
+	r = r ?: ask_monitor(call, call_new("status"), ASK_MS, &status);
 	r = r ?: json_put_u64(payload, "v", 1);
 	r = r
 		?: json_put_text(payload, "site",
-			   commands_text(json_object_get(status, "appliance"), "site"));
+			   json_text(json_object_get(status, "appliance"), "site"));
 	r = r ?: json_put_text(payload, "kind", "policy");
-	r = r ?: json_put_text(payload, "digest", commands_text(diff, "digest"));
+	r = r ?: json_put_text(payload, "digest", json_text(diff, "digest"));
 	r = r ?: json_put_time(payload, "time", clock_now_us());
 	for (size_t i = 0; r == 0 && i < command_option_n(call, "key"); i++)
 		r = sign_owner(call, payload, i, &envelope);
@@ -157,7 +157,7 @@ run_apply(struct command_call *call)
 	call_param(req, "path", path);
 	if (owner.len > 0)
 		call_body(req, owner.data, owner.len);
-	r = commands_ask(call, req, ASK_MS, &answer);
+	r = ask_monitor(call, req, ASK_MS, &answer);
 	return r ?: print_changes(call, "PolicyApplied", answer, "the policy was in force already");
 }
 
@@ -185,14 +185,14 @@ question(struct command_call *call, const char *what, struct call_request *req)
 	}
 	show = call_new("requests.show");
 	call_param(show, "id", what);
-	r = commands_ask(call, show, ASK_MS, &answer);
+	r = ask_monitor(call, show, ASK_MS, &answer);
 	if (r)
 		return r;
 	item = json_object_get(answer, "item");
-	call_param(req, "service", commands_text(item, "service"));
-	call_param(req, "operation", commands_text(item, "operation"));
-	call_param(req, "engineer", commands_text(item, "engineer"));
-	call_param(req, "risk", *commands_text(item, "risk") ? commands_text(item, "risk") : NULL);
+	call_param(req, "service", json_text(item, "service"));
+	call_param(req, "operation", json_text(item, "operation"));
+	call_param(req, "engineer", json_text(item, "engineer"));
+	call_param(req, "risk", *json_text(item, "risk") ? json_text(item, "risk") : NULL);
 	return 0;
 }
 
@@ -209,12 +209,12 @@ run_explain(struct command_call *call)
 		call_free(req);
 		return r;
 	}
-	r = commands_ask(call, req, ASK_MS, &answer);
+	r = ask_monitor(call, req, ASK_MS, &answer);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("PolicyAnswer", STEAL(answer));
-	command_say(call, "%s", commands_text(answer, "text"));
+	command_say(call, "%s", json_text(answer, "text"));
 	json_array_foreach(json_object_get(answer, "approvers"), i, name)
 		command_say(call, "%s may approve it", json_string_value(name));
 	return 0;

@@ -13,7 +13,7 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/enrol/token.h"
 #include "appliance/monitor/commands.h"
 
@@ -25,7 +25,7 @@ run_list(struct command_call *call)
 	static const char *const columns[] = { "name", "version", "channel", "state", "health",
 		NULL };
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, call_new("service.list"), STEP_MS, &answer);
+	int r = ask_monitor(call, call_new("service.list"), STEP_MS, &answer);
 
 	if (r)
 		return r;
@@ -41,13 +41,13 @@ step(struct command_call *call, const char *verb)
 	int r;
 
 	call_param(req, "service", call->operands[0]);
-	r = commands_ask(call, req, STEP_MS, &answer);
+	r = ask_monitor(call, req, STEP_MS, &answer);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("Service", STEAL(answer));
-	command_say(call, "%s is %s, health %s", commands_text(answer, "service"),
-		commands_text(answer, "state"), commands_text(answer, "health"));
+	command_say(call, "%s is %s, health %s", json_text(answer, "service"),
+		json_text(answer, "state"), json_text(answer, "health"));
 	return 0;
 }
 
@@ -80,14 +80,14 @@ run_set(struct command_call *call)
 	call_param(req, "diff", command_option(call, "diff") ? "true" : NULL);
 	for (size_t i = 1; i < call->n_operands; i++)
 		call_param(req, "set", call->operands[i]);
-	r = commands_ask(call, req, STEP_MS, &answer);
+	r = ask_monitor(call, req, STEP_MS, &answer);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("ServiceSet", STEAL(answer));
 	command_say(call, "%s",
-		*commands_text(answer, "difference") ? commands_text(answer, "difference")
-						     : "no difference");
+		*json_text(answer, "difference") ? json_text(answer, "difference")
+						 : "no difference");
 	if (json_is_true(json_object_get(answer, "restarted")))
 		command_say(call, "%s was restarted", call->operands[0]);
 	return 0;

@@ -8,7 +8,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/policy/switch.h"
 
@@ -68,20 +68,19 @@ say_status(const struct command_call *call, const json_t *s)
 	size_t i;
 
 	if (json_is_true(json_object_get(s, "enrolled")))
-		command_say(call, "%-12s %s of %s, at %s", "site", commands_text(appliance, "site"),
-			commands_text(appliance, "customer"), commands_text(hub, "url"));
+		command_say(call, "%-12s %s of %s, at %s", "site", json_text(appliance, "site"),
+			json_text(appliance, "customer"), json_text(hub, "url"));
 	else
 		command_say(call, "%-12s not enrolled", "site");
-	if (*commands_text(hub, "last_contact"))
-		command_say(call, "%-12s %s", "last contact", commands_text(hub, "last_contact"));
+	if (*json_text(hub, "last_contact"))
+		command_say(call, "%-12s %s", "last contact", json_text(hub, "last_contact"));
 	say_switches(call, json_object_get(s, "switches"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
-		command_say(call, "%-12s %s %s, %s, health %s", "service",
-			commands_text(item, "name"), commands_text(item, "version"),
-			paint(call, commands_text(item, "state")),
-			paint(call, commands_text(item, "health")));
+		command_say(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),
+			json_text(item, "version"), paint(call, json_text(item, "state")),
+			paint(call, json_text(item, "health")));
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
-		command_say(call, "%-12s %s, pid %lld", "daemon", commands_text(item, "name"),
+		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
 			(long long)json_integer_value(json_object_get(item, "pid")));
 	command_say(call, "%-12s %lld entries, %lld cosigned", "audit log",
 		(long long)json_integer_value(json_object_get(audit, "size")),
@@ -89,17 +88,17 @@ say_status(const struct command_call *call, const json_t *s)
 	say_words(call, "enforced", json_object_get(s, "enforced"));
 	say_words(call, "not enforced", json_object_get(s, "not_enforced"));
 	json_array_foreach(json_object_get(s, "pending"), i, item)
-		command_say(call, "%-12s %s %s: %s", "waits", commands_text(item, "kind"),
-			*commands_text(item, "service") ? commands_text(item, "service")
-							: commands_text(item, "id"),
-			commands_text(item, "text"));
+		command_say(call, "%-12s %s %s: %s", "waits", json_text(item, "kind"),
+			*json_text(item, "service") ? json_text(item, "service")
+						    : json_text(item, "id"),
+			json_text(item, "text"));
 }
 
 static int
 run_status(struct command_call *call)
 {
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, call_new("status"), ASK_MS, &answer);
+	int r = ask_monitor(call, call_new("status"), ASK_MS, &answer);
 
 	if (r)
 		return r;
@@ -142,7 +141,7 @@ ask_switch(struct command_call *call, const char *on, unsigned timeout_ms, json_
 
 	call_param(req, "name", call->operands[0]);
 	call_param(req, "on", on);
-	return commands_ask(call, req, timeout_ms, ret);
+	return ask_monitor(call, req, timeout_ms, ret);
 }
 
 static int
@@ -212,12 +211,12 @@ export_log(struct command_call *call, const char *dir)
 	SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_MAX);
 	SCOPED_JSON *log = NULL, *head = NULL;
 	const char *checkpoint;
-	int r = commands_ask(call, call_new("audit.log"), ASK_MS, &log);
+	int r = ask_monitor(call, call_new("audit.log"), ASK_MS, &log);
 
-	r = r ?: commands_ask(call, call_new("audit.head"), ASK_MS, &head);
+	r = r ?: ask_monitor(call, call_new("audit.head"), ASK_MS, &head);
 	r = r ?: json_canonical(&b, log);
 	r = r ?: write_export(dir, "audit.json", b.data, b.len);
-	checkpoint = commands_text(head, "checkpoint");
+	checkpoint = json_text(head, "checkpoint");
 	r = r ?: write_export(dir, "checkpoint", checkpoint, strlen(checkpoint));
 	return r < 0 ? FAULT(r) : r;
 }
@@ -233,7 +232,7 @@ run_leave(struct command_call *call)
 		r = switch_write_off(&call->paths, (enum switch_name)i);
 	if (r == 0 && dir)
 		r = export_log(call, dir);
-	r = r ?: commands_ask(call, call_new("leave"), ASK_MS, &answer);
+	r = r ?: ask_monitor(call, call_new("leave"), ASK_MS, &answer);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	command_say(call, "left: the vendor is forgotten, all switches are off, services go on");

@@ -162,7 +162,7 @@ list(struct databases *d, char ***ret, size_t *ret_n)
 	dir = opendir(path);
 	if (!dir)
 		return FAULT(-errno);
-	while (r == 0 && (entry = readdir(dir))) {
+	while (errno = 0, r == 0 && (entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 		char **more;
 
@@ -178,6 +178,8 @@ list(struct databases *d, char ***ret, size_t *ret_n)
 		else
 			n++;
 	}
+	if (r == 0 && errno)
+		r = FAULT(-errno);
 	(void)closedir(dir);
 	if (n > 0)
 		qsort(names, n, sizeof(*names), compare);

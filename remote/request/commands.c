@@ -10,8 +10,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
-#include "appliance/monitor/commands.h"
+#include "appliance/bus/ask.h"
 #include "appliance/policy/permit.h"
 #include "appliance/trust/message.h"
 #include "appliance/trust/sshsig.h"
@@ -19,20 +18,12 @@
 
 enum { ANSWER_MS = 30 * 1000 };
 
-static const char *
-member(const json_t *o, const char *name)
-{
-	const char *text = json_string_value(json_object_get(o, name));
-
-	return text ? text : "";
-}
-
 /* Ask, and take "item" out of the answer. */
 static int
 ask_item(struct command_call *call, struct call_request *take_request, json_t **ret_item)
 {
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, take_request, ANSWER_MS, &answer);
+	int r = ask_monitor(call, take_request, ANSWER_MS, &answer);
 
 	if (r)
 		return r;
@@ -43,11 +34,11 @@ ask_item(struct command_call *call, struct call_request *take_request, json_t **
 static void
 say_brief(const struct command_call *call, const json_t *item)
 {
-	const char *reason = member(item, "reason");
+	const char *reason = json_text(item, "reason");
 
-	command_say(call, "%s %s: %s %s by %s%s%s%s", member(item, "id"), member(item, "state"),
-		member(item, "service"), member(item, "operation"), member(item, "engineer"),
-		*reason ? " [" : "", reason, *reason ? "]" : "");
+	command_say(call, "%s %s: %s %s by %s%s%s%s", json_text(item, "id"),
+		json_text(item, "state"), json_text(item, "service"), json_text(item, "operation"),
+		json_text(item, "engineer"), *reason ? " [" : "", reason, *reason ? "]" : "");
 }
 
 static int
@@ -67,7 +58,7 @@ run_list(struct command_call *call)
 	static const char *const columns[] = { "id", "state", "service", "operation", "engineer",
 		"ticket", "decision", "outcome", "reason", NULL };
 	SCOPED_JSON *answer = NULL;
-	int r = commands_ask(call, call_new("requests.list"), ANSWER_MS, &answer);
+	int r = ask_monitor(call, call_new("requests.list"), ANSWER_MS, &answer);
 
 	if (r)
 		return r;
@@ -81,10 +72,11 @@ say_result(const struct command_call *call, const json_t *result)
 {
 	if (!result)
 		return;
-	command_say(call, "\noutcome %s %s", member(result, "outcome"), member(result, "reason"));
-	command_say(call, "%s", member(result, "stdout"));
-	if (*member(result, "stderr"))
-		command_say(call, "stderr:\n%s", member(result, "stderr"));
+	command_say(call, "\noutcome %s %s", json_text(result, "outcome"),
+		json_text(result, "reason"));
+	command_say(call, "%s", json_text(result, "stdout"));
+	if (*json_text(result, "stderr"))
+		command_say(call, "stderr:\n%s", json_text(result, "stderr"));
 }
 
 static int
@@ -121,7 +113,7 @@ run_show(struct command_call *call)
 	if (r)
 		return r;
 	if (out) {
-		r = write_out(out, member(item, "sign"));
+		r = write_out(out, json_text(item, "sign"));
 		if (r)
 			return r;
 	}
@@ -133,9 +125,9 @@ run_show(struct command_call *call)
 		return 0;
 	}
 	say_brief(call, item);
-	command_say(call, "\n%s", member(item, "plan_text"));
-	if (*member(item, "detail"))
-		command_say(call, "%s", member(item, "detail"));
+	command_say(call, "\n%s", json_text(item, "plan_text"));
+	if (*json_text(item, "detail"))
+		command_say(call, "%s", json_text(item, "detail"));
 	say_result(call, json_object_get(item, "result"));
 	return 0;
 }
@@ -157,11 +149,9 @@ on_line(const json_t *line, void *arg)
 static int
 run_watch(struct command_call *call)
 {
-	char path[sizeof(call->paths.run) + 16];
 	SCOPED_JSON *answer = NULL;
 
-	(void)snprintf(path, sizeof(path), "%s/control.sock", call->paths.run);
-	return call_wait(path, call_new("requests.watch"), 0, on_line, call, &answer);
+	return ask_monitor_telling(call, call_new("requests.watch"), 0, on_line, &answer);
 }
 
 /* --- import ----------------------------------------------------------------------------------- */
@@ -201,8 +191,8 @@ sign(struct command_call *call, const char *id, struct buf *text, struct buf *si
 	r = ask_item(call, request, &item);
 	if (r)
 		return r;
-	command_say(call, "%s", member(item, "plan_text"));
-	buf_puts(text, member(item, "sign"));
+	command_say(call, "%s", json_text(item, "plan_text"));
+	buf_puts(text, json_text(item, "sign"));
 	if (buf_error(text))
 		return FAULT(buf_error(text));
 	r = sshsig_sign(&blob, signer, message_namespace(MESSAGE_PERMIT), text->data, text->len);
@@ -230,8 +220,7 @@ static int
 run_approve(struct command_call *call)
 {
 	SCOPED(buf_done)
-	struct buf text = BUF_MAX(PERMIT_TEXT_MAX),
-		   sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	struct buf text = BUF_MAX(PERMIT_TEXT_MAX), sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
 	const char *id = call->operands[0], *file = command_option(call, "permit");
 	struct call_request *request;
 	SCOPED_JSON *item = NULL;

@@ -8,9 +8,8 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 #include "appliance/egress/field.h"
-#include "appliance/monitor/commands.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/collect/telemetry_sent.h"
@@ -71,7 +70,7 @@ run_accept(struct command_call *call)
 		return FAULT(-ENOMEM);
 	for (i = 0; i < call->n_operands; i++)
 		call_param(request, "field", call->operands[i]);
-	r = commands_ask(call, request, ANSWER_MS, &answer);
+	r = ask_monitor(call, request, ANSWER_MS, &answer);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	for (i = 0; i < call->n_operands; i++)

@@ -2,33 +2,15 @@
 
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/bus/call.h"
+#include "appliance/bus/ask.h"
 
 enum { QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
-
-/* Ask the monitor; progress may be NULL. */
-static int
-ask(struct command_call *call, struct call_request *take_request, unsigned timeout_ms,
-	call_progress_fn *progress, json_t **ret)
-{
-	char path[sizeof(call->paths.run) + 32];
-
-	snprintf(path, sizeof(path), "%s/control.sock", call->paths.run);
-	return call_wait(path, take_request, timeout_ms, progress, call, ret);
-}
-
-static const char *
-text(const json_t *obj, const char *name)
-{
-	const char *t = json_string_value(json_object_get(obj, name));
-
-	return t ? t : "";
-}
 
 static void
 on_progress(const json_t *line, void *arg)
 {
-	command_say(arg, "%s %s: %s", text(line, "service"), text(line, "version"), text(line, "step"));
+	command_say(arg, "%s %s: %s", json_text(line, "service"), json_text(line, "version"),
+		json_text(line, "step"));
 }
 
 /* --- service ---------------------------------------------------------------------------------------------------- */
@@ -39,12 +21,14 @@ say_rights(struct command_call *call, const json_t *rights)
 	size_t i;
 
 	command_say(call, "operations:");
-	json_array_foreach (json_object_get(rights, "operations"), i, row)
-		command_say(call, "  %-16s %-8s %s  %s", text(row, "name"), text(row, "risk"),
-			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off     ", text(row, "runs"));
+	json_array_foreach(json_object_get(rights, "operations"), i, row)
+		command_say(call, "  %-16s %-8s %s  %s", json_text(row, "name"),
+			json_text(row, "risk"),
+			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off     ",
+			json_text(row, "runs"));
 	command_say(call, "fields of telemetry:");
-	json_array_foreach (json_object_get(rights, "fields"), i, row)
-		command_say(call, "  %-40s %s", text(row, "name"),
+	json_array_foreach(json_object_get(rights, "fields"), i, row)
+		command_say(call, "  %-40s %s", json_text(row, "name"),
 			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off");
 }
 
@@ -57,15 +41,18 @@ run_install(struct command_call *call)
 
 	call_param(req, "service", call->operands[0]);
 	call_param(req, "channel", command_option(call, "channel"));
-	command_say(call, "%s: asking for its release; this ends when it runs and is healthy", call->operands[0]);
-	r = ask(call, req, CHANGE_MS, on_progress, &answer);
+	command_say(call, "%s: asking for its release; this ends when it runs and is healthy",
+		call->operands[0]);
+	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
 	if (r != 0)
 		return r;
 	if (call->json)
 		return command_print_json("ServiceInstall", answer);
 	say_rights(call, json_object_get(answer, "rights"));
-	command_say(call, "%s %s is %s, health %s (release sha256:%s)", text(answer, "service"), text(answer, "version"),
-		text(answer, "state"), text(answer, "health"), text(answer, "release"));
+	command_say(call, "%s %s is %s, health %s (release sha256:%s)",
+		json_text(answer, "service"), json_text(answer, "version"),
+		json_text(answer, "state"), json_text(answer, "health"),
+		json_text(answer, "release"));
 	json_decref(answer);
 	return 0;
 }
@@ -78,10 +65,11 @@ run_remove(struct command_call *call)
 	int r;
 
 	call_param(req, "service", call->operands[0]);
-	r = ask(call, req, CHANGE_MS, NULL, &answer);
+	r = ask_monitor(call, req, CHANGE_MS, &answer);
 	if (r != 0)
 		return r;
-	command_say(call, "%s is removed; its data stays below lib/services/%s", call->operands[0], call->operands[0]);
+	command_say(call, "%s is removed; its data stays below lib/services/%s", call->operands[0],
+		call->operands[0]);
 	if (call->json)
 		return command_print_json("ServiceRemove", answer);
 	json_decref(answer);
@@ -101,20 +89,21 @@ run_accept(struct command_call *call)
 	call_param(req, "service", call->operands[0]);
 	if (call->n_operands == 2) {
 		call_free(req);
-		return REFUSE(REASON_USAGE, "accept", "name the items: accept NAME %s ITEM...", call->operands[1]);
+		return REFUSE(REASON_USAGE, "accept", "name the items: accept NAME %s ITEM...",
+			call->operands[1]);
 	}
 	if (call->n_operands > 1)
 		call_param(req, "kind", call->operands[1]);
 	for (i = 2; i < call->n_operands; i++)
 		call_param(req, "item", call->operands[i]);
-	r = ask(call, req, QUICK_MS, NULL, &answer);
+	r = ask_monitor(call, req, QUICK_MS, &answer);
 	if (r != 0)
 		return r;
 	if (call->json)
 		return command_print_json("ServiceAccept", answer);
 	if (call->n_operands == 1)
 		say_rights(call, answer);
-	json_array_foreach (json_object_get(answer, "accepted"), i, item)
+	json_array_foreach(json_object_get(answer, "accepted"), i, item)
 		command_say(call, "accepted %s of %s", json_string_value(item), call->operands[0]);
 	json_decref(answer);
 	return 0;
@@ -125,7 +114,7 @@ run_accept(struct command_call *call)
 static int
 simple(struct command_call *call, const char *verb, const char *kind, json_t **ret)
 {
-	int r = ask(call, call_new(verb), QUICK_MS, NULL, ret);
+	int r = ask_monitor(call, call_new(verb), QUICK_MS, ret);
 
 	if (r == 0 && call->json) {
 		r = command_print_json(kind, *ret);
@@ -141,8 +130,9 @@ run_status(struct command_call *call)
 	int r = simple(call, "update.status", "UpdateStatus", &a);
 
 	if (r == 0 && a)
-		command_say(call, "%s%s%s%s%s%s", text(a, "state"), text(a, "service")[0] ? ": " : "", text(a, "service"),
-			text(a, "text")[0] ? ", " : "", text(a, "text"),
+		command_say(call, "%s%s%s%s%s%s", json_text(a, "state"),
+			json_text(a, "service")[0] ? ": " : "", json_text(a, "service"),
+			json_text(a, "text")[0] ? ", " : "", json_text(a, "text"),
 			json_is_true(json_object_get(a, "held")) ? " (held)" : "");
 	return r;
 }
@@ -154,7 +144,8 @@ run_check(struct command_call *call)
 	int r = simple(call, "update.check", "UpdateCheck", &a);
 
 	if (r == 0 && a)
-		command_say(call, "the courier was asked to look for releases; see: mainstay update status");
+		command_say(call,
+			"the courier was asked to look for releases; see: mainstay update status");
 	return r;
 }
 
@@ -168,26 +159,29 @@ run_plan(struct command_call *call)
 
 	if (r != 0 || !a)
 		return r;
-	json_array_foreach (json_object_get(a, "items"), i, row)
-		command_say(call, "%s: %s -> %s", text(row, "service"), text(row, "from_version"), text(row, "version"));
+	json_array_foreach(json_object_get(a, "items"), i, row)
+		command_say(call, "%s: %s -> %s", json_text(row, "service"),
+			json_text(row, "from_version"), json_text(row, "version"));
 	if (i == 0)
 		command_say(call, "nothing to apply");
 	else
-		command_say(call, "apply it: mainstay update apply --plan %s", text(a, "digest"));
+		command_say(call, "apply it: mainstay update apply --plan %s",
+			json_text(a, "digest"));
 	return 0;
 }
 
 static int
 run_history(struct command_call *call)
 {
-	static const char *const columns[] = { "time", "service", "from_version", "to_version", "outcome", "reason",
-		"text", NULL };
+	static const char *const columns[] = { "time", "service", "from_version", "to_version",
+		"outcome", "reason", "text", NULL };
 	SCOPED_JSON *a = NULL;
-	int r = ask(call, call_new("update.history"), QUICK_MS, NULL, &a);
+	int r = ask_monitor(call, call_new("update.history"), QUICK_MS, &a);
 
 	if (r != 0)
 		return r;
-	return command_print_items(call, "UpdateHistory", json_incref(json_object_get(a, "items")), columns);
+	return command_print_items(call, "UpdateHistory", json_incref(json_object_get(a, "items")),
+		columns);
 }
 
 static int
@@ -195,8 +189,9 @@ say_outcome(struct command_call *call, json_t *take_answer, const char *kind)
 {
 	if (call->json)
 		return command_print_json(kind, take_answer);
-	command_say(call, "%s %s is %s, health %s", text(take_answer, "service"), text(take_answer, "version"),
-		text(take_answer, "state"), text(take_answer, "health"));
+	command_say(call, "%s %s is %s, health %s", json_text(take_answer, "service"),
+		json_text(take_answer, "version"), json_text(take_answer, "state"),
+		json_text(take_answer, "health"));
 	json_decref(take_answer);
 	return 0;
 }
@@ -209,7 +204,7 @@ run_apply(struct command_call *call)
 	int r;
 
 	call_param(req, "plan", command_option(call, "plan"));
-	r = ask(call, req, CHANGE_MS, on_progress, &answer);
+	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
 	return r ?: say_outcome(call, answer, "UpdateApply");
 }
 
@@ -221,7 +216,7 @@ run_rollback(struct command_call *call)
 	int r;
 
 	call_param(req, "service", call->operands[0]);
-	r = ask(call, req, CHANGE_MS, on_progress, &answer);
+	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
 	return r ?: say_outcome(call, answer, "UpdateRollback");
 }
 
@@ -232,7 +227,8 @@ run_hold(struct command_call *call)
 	int r = simple(call, "update.hold", "UpdateHold", &a);
 
 	if (r == 0)
-		command_say(call, "updates are held: nothing is applied until mainstay update unhold");
+		command_say(call,
+			"updates are held: nothing is applied until mainstay update unhold");
 	return r;
 }
 
@@ -248,41 +244,86 @@ run_unhold(struct command_call *call)
 }
 
 static const struct command_option install_options[] = {
-	{ .name = "channel", .value = "CHANNEL", .help = "whose newest release to install (default: stable)" },
+	{ .name = "channel",
+		.value = "CHANNEL",
+		.help = "whose newest release to install (default: stable)" },
 	{ 0 },
 };
 
 static const struct command_option apply_options[] = {
-	{ .name = "plan", .value = "sha256:HEX", .help = "apply only what `update plan` showed under this digest" },
+	{ .name = "plan",
+		.value = "sha256:HEX",
+		.help = "apply only what `update plan` showed under this digest" },
 	{ 0 },
 };
 
 const struct command commands_update[] = {
-	{ .name = "service install", .args = "NAME", .min = 1, .max = 1, .summary = "install a service from its signed release",
-		.details = "Adds the service to cluster.yaml, fetches the release that the vendor signed, checks every byte,\n"
-			   "starts it and waits until it is healthy.  What the release asks for (operations, fields of\n"
-			   "telemetry) is shown and accepted; later releases' additions arrive off.",
-		.examples = "mainstay service install redis\nmainstay service install redis --channel beta",
-		.options = install_options, .run = run_install },
-	{ .name = "service remove", .args = "NAME", .min = 1, .max = 1, .summary = "stop a service and take it out of cluster.yaml",
-		.details = "Its data stays.", .examples = "mainstay service remove redis", .run = run_remove },
-	{ .name = "service accept", .args = "NAME [operation|collector ITEM...]", .min = 1, .max = COMMAND_OPERANDS_MAX,
+	{ .name = "service install",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "install a service from its signed release",
+		.details =
+			"Adds the service to cluster.yaml, fetches the release that the vendor "
+			"signed, checks every byte,\n"
+			"starts it and waits until it is healthy.  What the release asks for "
+			"(operations, fields of\n"
+			"telemetry) is shown and accepted; later releases' additions arrive off.",
+		.examples = "mainstay service install redis\nmainstay service install redis "
+			    "--channel beta",
+		.options = install_options,
+		.run = run_install },
+	{ .name = "service remove",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "stop a service and take it out of cluster.yaml",
+		.details = "Its data stays.",
+		.examples = "mainstay service remove redis",
+		.run = run_remove },
+	{ .name = "service accept",
+		.args = "NAME [operation|collector ITEM...]",
+		.min = 1,
+		.max = COMMAND_OPERANDS_MAX,
 		.summary = "show what a service's release asks for, or accept some of it",
-		.examples = "mainstay service accept redis\nmainstay service accept redis operation slowlog",
+		.examples = "mainstay service accept redis\nmainstay service accept redis "
+			    "operation slowlog",
 		.run = run_accept },
-	{ .name = "update check", .summary = "look for releases now", .examples = "mainstay update check", .run = run_check },
-	{ .name = "update plan", .summary = "show what apply would do", .examples = "mainstay update plan --json", .run = run_plan },
-	{ .name = "update apply", .summary = "put in what is staged, one service at a time",
-		.examples = "mainstay update apply\nmainstay update apply --plan sha256:2c26...", .options = apply_options,
+	{ .name = "update check",
+		.summary = "look for releases now",
+		.examples = "mainstay update check",
+		.run = run_check },
+	{ .name = "update plan",
+		.summary = "show what apply would do",
+		.examples = "mainstay update plan --json",
+		.run = run_plan },
+	{ .name = "update apply",
+		.summary = "put in what is staged, one service at a time",
+		.examples = "mainstay update apply\nmainstay update apply --plan sha256:2c26...",
+		.options = apply_options,
 		.run = run_apply },
-	{ .name = "update status", .summary = "where the last change stands", .examples = "mainstay update status --json",
+	{ .name = "update status",
+		.summary = "where the last change stands",
+		.examples = "mainstay update status --json",
 		.run = run_status },
-	{ .name = "update history", .summary = "the changes of this site, newest last", .examples = "mainstay update history",
+	{ .name = "update history",
+		.summary = "the changes of this site, newest last",
+		.examples = "mainstay update history",
 		.run = run_history },
-	{ .name = "update hold", .summary = "apply nothing until unhold", .examples = "mainstay update hold", .run = run_hold },
-	{ .name = "update unhold", .summary = "allow apply again", .examples = "mainstay update unhold", .run = run_unhold },
-	{ .name = "update rollback", .args = "SERVICE", .min = 1, .max = 1,
-		.summary = "go back to the release that ran before", .examples = "mainstay update rollback redis",
+	{ .name = "update hold",
+		.summary = "apply nothing until unhold",
+		.examples = "mainstay update hold",
+		.run = run_hold },
+	{ .name = "update unhold",
+		.summary = "allow apply again",
+		.examples = "mainstay update unhold",
+		.run = run_unhold },
+	{ .name = "update rollback",
+		.args = "SERVICE",
+		.min = 1,
+		.max = 1,
+		.summary = "go back to the release that ran before",
+		.examples = "mainstay update rollback redis",
 		.run = run_rollback },
 	{ 0 },
 };

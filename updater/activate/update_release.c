@@ -8,6 +8,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
+#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/metadata.h"
 #include "appliance/monitor/monitor.h"
@@ -28,14 +29,6 @@ update_release_done(struct update_release *r)
 }
 
 /* --- what the targets key signed about it --------------------------------------------------------------------------- */
-static const char *
-custom_text(const struct tuf_target *t, const char *name)
-{
-	const char *text = json_string_value(json_object_get(t->custom, name));
-
-	return text ? text : "";
-}
-
 /* The director may choose, but only what fits: this platform, a service and no core, never older. */
 static int
 check_custom(struct update *u, const struct assignment_release *a, const struct tuf_target *t,
@@ -48,14 +41,14 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 
 	if (!t->has_sha256 || !sha256_same(t->sha256, a->sha256, SHA256_LEN))
 		return REFUSE(REASON_HASH_MISMATCH, a->target, "the assignment names other bytes than the targets role");
-	if (strcmp(custom_text(t, "class"), "core") == 0)
+	if (strcmp(json_text(t->custom, "class"), "core") == 0)
 		return REFUSE(REASON_NOT_APPROVED, a->target, "a core release needs an owner's signature");
-	if (strcmp(custom_text(t, "class"), "service") != 0 || !json_is_integer(counter) ||
+	if (strcmp(json_text(t->custom, "class"), "service") != 0 || !json_is_integer(counter) ||
 		json_integer_value(counter) < 0)
 		return REFUSE(REASON_MALFORMED, a->target, "its custom metadata has no class or counter");
-	if (strcmp(custom_text(t, "platform"), platform_text()) != 0)
+	if (strcmp(json_text(t->custom, "platform"), platform_text()) != 0)
 		return REFUSE(REASON_WRONG_ADDRESSEE, a->target, "it is for platform \"%s\", this is %s",
-			custom_text(t, "platform"), platform_text());
+			json_text(t->custom, "platform"), platform_text());
 	*ret_counter = (uint64_t)json_integer_value(counter);
 	r = lock_read(&lock, monitor_paths(u->m));
 	if (r != 0)
