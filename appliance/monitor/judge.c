@@ -84,8 +84,11 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 	int r = call_request_answer(f, &none);
 
 	(void)conn;
-	if (r == 0)
+	if (r == 0) {
 		r = fs_read_fd(job->out_fd, JUDGE_OUTPUT_MAX, &b);
+		if (r > 0)
+			r = REFUSE(r, job->name, "what the judge wrote cannot be read");
+	}
 	/* Its own canonical form: definitions hold texts with newlines. */
 	if (r == 0)
 		r = json_read_canonical(&answer, b.data, b.len, JUDGE_OUTPUT_MAX, "judge");
