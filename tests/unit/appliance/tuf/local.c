@@ -60,9 +60,9 @@ publish(const char *name, json_t *take_signed, struct buf *out)
 	scratch_write(&tuf, name, out->data, out->len);
 }
 
-/* One key for every role, no targets, and a timestamp of this version. */
+/* One key for every role, these targets and delegations, and a timestamp of this version. */
 static void
-make_repo(uint64_t version)
+make_repo_of(uint64_t version, json_t *take_targets, json_t *take_roles)
 {
 	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
@@ -73,18 +73,29 @@ make_repo(uint64_t version)
 	for (size_t i = 0; i < 4; i++)
 		json_object_set_new(roles, names[i], tuf_repo_role(keys, (const uint8_t (*)[32])raw, 1, 1));
 	json_object_set_new(root, "roles", roles);
-	json_object_set_new(root, "keys", keys);
+	json_object_set(root, "keys", keys);
 	json_object_set_new(root, "consistent_snapshot", json_true());
 	publish("1.root.json", root, &text);
 	doc = tuf_repo_new("targets", 1, EXPIRY_US);
-	json_object_set_new(doc, "targets", json_object());
+	json_object_set_new(doc, "targets", take_targets);
+	if (take_roles)
+		json_object_set_new(doc, "delegations", json_pack("{s:O, s:o}", "keys", keys, "roles", take_roles));
+	json_decref(keys);
 	publish("1.targets.json", doc, &text);
 	doc = tuf_repo_new("snapshot", 1, EXPIRY_US);
-	json_object_set_new(doc, "meta", json_pack("{s:o}", "targets.json", tuf_repo_meta(text.data, text.len, 1)));
+	json_object_set_new(doc, "meta",
+		json_pack("{s:o, s:{s:i}}", "targets.json", tuf_repo_meta(text.data, text.len, 1), "a..b.json",
+			"version", 1));
 	publish("1.snapshot.json", doc, &text);
 	doc = tuf_repo_new("timestamp", version, EXPIRY_US);
 	json_object_set_new(doc, "meta", json_pack("{s:o}", "snapshot.json", tuf_repo_meta(text.data, text.len, 1)));
 	publish("timestamp.json", doc, &text);
+}
+
+static void
+make_repo(uint64_t version)
+{
+	make_repo_of(version, json_object(), NULL);
 }
 
 static void
@@ -146,6 +157,57 @@ test_time_and_older_timestamps_are_noticed(void **state)
 	assert_int_equal(tuf_local_refresh(l, NOW_US), REASON_MALFORMED);
 }
 
+static void
+expect(struct tuf_local *l, enum reason reason, const char *text)
+{
+	const struct tuf_client *was = tuf_local_client(l);
+	const struct people *people = NULL;
+	uint64_t before = refuse_count(reason);
+
+	assert_int_equal(tuf_local_people(l, NOW_US, &people), reason);
+	assert_int_equal(refuse_last()->reason, reason);
+	assert_string_equal(refuse_last()->text, text);
+	assert_int_equal(refuse_count(reason), before + 1);
+	assert_null(people);
+	assert_true(!was || tuf_local_client(l) == was);
+}
+
+static void
+test_files_that_are_missing_or_too_large(void **state)
+{
+	SCOPED(tuf_local_closep) struct tuf_local *l = NULL;
+	static char big[TUF_TIMESTAMP_MAX + 1];
+
+	(void)state;
+	assert_int_equal(tuf_local_open(&l, repo.path, own.fd), 0);
+	scratch_write(&tuf, "timestamp.json", "{}", 2);
+	expect(l, REASON_NOT_FOUND, "has no 1.root.json");
+	scratch_write(&tuf, "timestamp.json", big, sizeof(big));
+	expect(l, REASON_TOO_LARGE, "has more than 16384 bytes");
+	make_repo_of(1, json_pack("{s:o}", PEOPLE_TARGET, tuf_repo_meta("x", 1, 0)), NULL);
+	assert_int_equal(tuf_local_refresh(l, NOW_US), 0);
+	expect(l, REASON_NOT_FOUND, "is signed but not in the repository");
+}
+
+static void
+test_a_role_whose_name_leads_out(void **state)
+{
+	SCOPED(tuf_local_closep) struct tuf_local *l = NULL;
+	json_t *keys = json_object(), *role;
+	uint8_t raw[1][32];
+
+	(void)state;
+	memcpy(raw[0], ed25519_public(key), 32);
+	role = tuf_repo_role(keys, (const uint8_t (*)[32])raw, 1, 1);
+	json_object_update_new(role,
+		json_pack("{s:s, s:b, s:[s]}", "name", "a..b", "terminating", 1, "paths", "people/*"));
+	json_decref(keys);
+	make_repo_of(1, json_object(), json_pack("[o]", role));
+	assert_int_equal(tuf_local_open(&l, repo.path, own.fd), 0);
+	assert_int_equal(tuf_local_refresh(l, NOW_US), 0);
+	expect(l, REASON_MALFORMED, "a name leaves the repository");
+}
+
 int
 main(void)
 {
@@ -154,6 +216,8 @@ main(void)
 		TEST(test_a_repository_is_seen_once_it_is_there),
 		TEST(test_the_root_is_the_first_that_was_seen),
 		TEST(test_time_and_older_timestamps_are_noticed),
+		TEST(test_files_that_are_missing_or_too_large),
+		TEST(test_a_role_whose_name_leads_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
