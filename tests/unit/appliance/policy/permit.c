@@ -9,7 +9,6 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sshsig.h"
 #include "tests/fakes/scratch.h"
@@ -325,6 +324,5 @@ main(void)
 			tear_down),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,6 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/policy/policy_compile.h"
 
@@ -347,6 +346,5 @@ main(void)
 		cmocka_unit_test(two_policies_differ_in_the_lines_they_do_not_share),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

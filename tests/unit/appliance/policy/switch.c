@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "appliance/base/clock.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/policy/hours.h"
@@ -191,6 +190,5 @@ main(void)
 		cmocka_unit_test(what_is_no_span_is_refused),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
