@@ -1,21 +1,15 @@
 /* mainstay-courier: the only program of the site that talks to the vendor.  It carries, and is believed by
  * nobody: what it ships lies in spool and outbox, what it fetches is checked by the monitor. */
-#include <errno.h>
-
-#include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/log.h"
-#include "appliance/base/refuse.h"
 #include "appliance/egress/carrier.h"
 #include "appliance/egress/outbox_ship.h"
 #include "appliance/egress/standing.h"
 #include "appliance/loop/confine.h"
 #include "appliance/loop/loop.h"
+#include "appliance/loop/program.h"
 #include "remote/mailbox/mailbox_site.h"
 #include "telemetry/ship/ship.h"
 #include "updater/fetch/fetch.h"
-
-enum { READY_FD = 3 };
 
 static int (*const modules[])(struct carrier *) = {
 	standing_init, outbox_ship_init, ship_init, mailbox_site_init, fetch_init,
@@ -38,24 +32,12 @@ serve(const char *state)
 		r = modules[i](carrier);
 	if (r != 0)
 		return r;
-	if (fs_write_all(READY_FD, "\n", 1) < 0)
-		log_debug("nobody waits for readiness");
-	close(READY_FD);
+	program_ready();
 	return loop_run(loop);
 }
 
 int
 main(int argc, char **argv)
 {
-	int r;
-
-	log_open("mainstay-courier", LOG_LEVEL_INFO);
-	if (argc != 3 || strcmp(argv[1], "--state") != 0) {
-		log_error("usage: mainstay-courier --state DIR (started by mainstay-supervise)");
-		return 2;
-	}
-	r = serve(argv[2]);
-	if (r < 0)
-		log_fault(r, "mainstay-courier");
-	return refuse_exit_code(r);
+	return program_daemon("mainstay-courier", argc, argv, serve);
 }

@@ -1,14 +1,12 @@
 /* mainstayd, the monitor: holds the keys, checks, decides, writes the log, and has no network. */
-#include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/confine.h"
 #include "appliance/loop/loop.h"
+#include "appliance/loop/program.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/identity.h"
@@ -16,11 +14,9 @@
 #include "remote/request/site.h"
 #include "updater/activate/update_site.h"
 
-enum { READY_FD = 3 };
-
-/* In this order: the rooms that the later ones ask. */
 SCOPED_DESTRUCTOR(struct spawner, spawn_free)
 
+/* In this order: the rooms that the later ones ask. */
 static int (*const modules[])(struct monitor *) = {
 	services_init,
 	update_site_init,
@@ -80,24 +76,12 @@ serve(const char *state)
 	r = r ?: open_monitor(&m, loop, &paths, spawner, &id);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (fs_write_all(READY_FD, "\n", 1) < 0)
-		log_debug("nobody waits for readiness");
-	close(READY_FD);
+	program_ready();
 	return loop_run(loop);
 }
 
 int
 main(int argc, char **argv)
 {
-	int r;
-
-	log_open("mainstayd", LOG_LEVEL_INFO);
-	if (argc != 3 || strcmp(argv[1], "--state") != 0) {
-		log_error("usage: mainstayd --state DIR (started by mainstay-supervise)");
-		return 2;
-	}
-	r = serve(argv[2]);
-	if (r < 0)
-		log_fault(r, "mainstayd");
-	return refuse_exit_code(r);
+	return program_daemon("mainstayd", argc, argv, serve);
 }

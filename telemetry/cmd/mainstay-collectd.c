@@ -1,18 +1,12 @@
 /* mainstay-collectd: reads the host and the services, judges, filters, and writes what may leave into the spool.
  * It never speaks with the vendor: the courier carries what it wrote. */
-#include <errno.h>
-#include <unistd.h>
-
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/log.h"
-#include "appliance/base/refuse.h"
 #include "appliance/loop/confine.h"
 #include "appliance/loop/loop.h"
+#include "appliance/loop/program.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/monitor_link.h"
-
-enum { READY_FD = 3 };
 
 static const struct collector_ops ops = { .alert = monitor_link_alert };
 
@@ -35,24 +29,12 @@ serve(const char *state)
 	r = r ?: monitor_link_start(link, collector);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
-	if (fs_write_all(READY_FD, "\n", 1) < 0)
-		log_debug("nobody waits for readiness");
-	close(READY_FD);
+	program_ready();
 	return loop_run(loop);
 }
 
 int
 main(int argc, char **argv)
 {
-	int r;
-
-	log_open("mainstay-collectd", LOG_LEVEL_INFO);
-	if (argc != 3 || strcmp(argv[1], "--state") != 0) {
-		log_error("usage: mainstay-collectd --state DIR (started by mainstay-supervise)");
-		return 2;
-	}
-	r = serve(argv[2]);
-	if (r < 0)
-		log_fault(r, "mainstay-collectd");
-	return refuse_exit_code(r);
+	return program_daemon("mainstay-collectd", argc, argv, serve);
 }
