@@ -17,7 +17,7 @@
 enum {
 	NAME_BYTES = 129,
 	TEXT_BYTES = 513,
-	LIST_MAX = 500,       /* alerts in one answer, of one customer */
+	LIST_MAX = 500,		/* alerts in one answer, of one customer */
 	SITE_RESOLVED_MAX = 20, /* resolved ones on a site's page */
 };
 
@@ -46,24 +46,16 @@ struct transition {
 	uint64_t since_us;
 };
 
-static bool
-copy(char *out, size_t size, const struct otlp_text *text)
-{
-	if (text->len >= size || (text->len > 0 && memchr(text->p, '\0', text->len)))
-		return false;
-	if (text->len > 0)
-		memcpy(out, text->p, text->len);
-	out[text->len] = '\0';
-	return true;
-}
-
 static int
 attribute(char *out, size_t size, const struct otlp_record *record, const char *key)
 {
-	const struct otlp_value *v = otlp_decode_find(record->attributes, record->n_attributes, key);
+	const struct otlp_value *v =
+		otlp_decode_find(record->attributes, record->n_attributes, key);
 
-	if (!v || v->kind != OTLP_VALUE_TEXT || v->text.len == 0 || !copy(out, size, &v->text))
-		return REFUSE(REASON_MALFORMED, "alert", "its attribute %s is missing or no short text", key);
+	if (!v || v->kind != OTLP_VALUE_TEXT || v->text.len == 0 ||
+		!otlp_decode_copy(out, size, &v->text))
+		return REFUSE(REASON_MALFORMED, "alert",
+			"its attribute %s is missing or no short text", key);
 	return 0;
 }
 
@@ -82,12 +74,15 @@ read_record(struct transition *t, const struct otlp_record *record)
 	if (r != 0)
 		return r;
 	if (strcmp(state, "firing") != 0 && strcmp(state, "resolved") != 0)
-		return REFUSE(REASON_MALFORMED, t->name, "its state is neither firing nor resolved");
+		return REFUSE(REASON_MALFORMED, t->name,
+			"its state is neither firing nor resolved");
 	t->firing = state[0] == 'f';
 	if (clock_parse(&t->since_us, since) != 0)
 		return REFUSE(REASON_MALFORMED, t->name, "its attribute since is no time");
-	if (record->body.kind == OTLP_VALUE_TEXT && !copy(t->text, sizeof(t->text), &record->body.text))
-		return REFUSE(REASON_TOO_LARGE, t->name, "its text is longer than %d bytes", TEXT_BYTES - 1);
+	if (record->body.kind == OTLP_VALUE_TEXT &&
+		!otlp_decode_copy(t->text, sizeof(t->text), &record->body.text))
+		return REFUSE(REASON_TOO_LARGE, t->name, "its text is longer than %d bytes",
+			TEXT_BYTES - 1);
 	return 0;
 }
 
@@ -97,15 +92,18 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	int64_t n;
 	int r;
 
-	r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'", "t", site);
+	r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'",
+		"t", site);
 	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX)
-		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already", ALERT_INBOX_OPEN_MAX);
+		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already",
+			ALERT_INBOX_OPEN_MAX);
 	if (r == 0)
 		r = db_exec(db,
-			"INSERT INTO alerts(site, service, name, state, severity, text, since, changed)"
+			"INSERT INTO alerts(site, service, name, state, severity, text, since, "
+			"changed)"
 			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-			"ttttttii", site, t->service, t->name, t->firing ? "firing" : "resolved", t->severity, t->text,
-			(int64_t)t->since_us, (int64_t)now_us);
+			"ttttttii", site, t->service, t->name, t->firing ? "firing" : "resolved",
+			t->severity, t->text, (int64_t)t->since_us, (int64_t)now_us);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -117,7 +115,8 @@ alert_inbox_record(struct db *customer, const char *site, const struct otlp_reco
 	struct transition t;
 	int r;
 
-	if (record->event_name.len != sizeof(event) - 1 || memcmp(record->event_name.p, event, sizeof(event) - 1) != 0)
+	if (record->event_name.len != sizeof(event) - 1 ||
+		memcmp(record->event_name.p, event, sizeof(event) - 1) != 0)
 		return 0;
 	r = read_record(&t, record);
 	if (r != 0)
@@ -128,8 +127,8 @@ alert_inbox_record(struct db *customer, const char *site, const struct otlp_reco
 		"UPDATE alerts SET state = ?4, text = CASE WHEN ?5 = '' THEN text ELSE ?5 END,"
 		" severity = ?6, changed = ?7"
 		" WHERE site = ?1 AND service = ?2 AND name = ?3 AND state = 'firing'",
-		"tttttti", site, t.service, t.name, t.firing ? "firing" : "resolved", t.text, t.severity,
-		(int64_t)now_us);
+		"tttttti", site, t.service, t.name, t.firing ? "firing" : "resolved", t.text,
+		t.severity, (int64_t)now_us);
 	if (r == 0 && db_changes(customer) == 0)
 		r = put(customer, site, &t, now_us);
 	if (r == 0)
@@ -145,7 +144,8 @@ alert_inbox_count(void)
 
 /* --- reading ------------------------------------------------------------------------------------------ */
 #define COLUMNS                                                                                    \
-	"id, site, service, name, state, severity, text, since, changed, acknowledged_by, acknowledged"
+	"id, site, service, name, state, severity, text, since, changed, acknowledged_by, "        \
+	"acknowledged"
 
 static int
 append(json_t *items, const char *customer, struct db_query *q)
@@ -155,9 +155,10 @@ append(json_t *items, const char *customer, struct db_query *q)
 	int r;
 
 	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, 0));
-	item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", id, "site", db_text(q, 1), "service",
-		db_text(q, 2), "name", db_text(q, 3), "state", db_text(q, 4), "severity", db_text(q, 5), "text",
-		db_text(q, 6), "acknowledged_by", db_text(q, 9));
+	item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", id, "site",
+		db_text(q, 1), "service", db_text(q, 2), "name", db_text(q, 3), "state",
+		db_text(q, 4), "severity", db_text(q, 5), "text", db_text(q, 6), "acknowledged_by",
+		db_text(q, 9));
 	r = item ? json_put_time(item, "since", (uint64_t)db_i64(q, 7)) : -ENOMEM;
 	r = r ? r : json_put_time(item, "changed", (uint64_t)db_i64(q, 8));
 	if (r == 0 && db_i64(q, 10) > 0)
@@ -180,9 +181,11 @@ list_customer(const char *name, struct db *db, void *arg)
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	int r;
 
-	if (serve_engineer(l->serve, l->who, NULL, name) != 0)
+	/* Of the others nothing is asked: that is no refusal. */
+	if (!auth_covers(l->who, name) || serve_engineer(l->serve, l->who, NULL, name) != 0)
 		return 0;
-	r = db_query(&q, db, "SELECT " COLUMNS " FROM alerts ORDER BY changed DESC, id DESC LIMIT ?1", "i",
+	r = db_query(&q, db,
+		"SELECT " COLUMNS " FROM alerts ORDER BY changed DESC, id DESC LIMIT ?1", "i",
 		(int64_t)LIST_MAX);
 	while (r == 0 && (r = db_next(q)) == DB_ROW)
 		r = append(l->items, name, q);
@@ -233,9 +236,12 @@ on_ack(struct http_call *call, void *state)
 	if (r != 0)
 		return r;
 	/* The first who acknowledges stands. */
-	r = db_exec(db, "UPDATE alerts SET acknowledged_by = ?2, acknowledged = ?3 WHERE id = ?1 AND acknowledged = 0",
+	r = db_exec(db,
+		"UPDATE alerts SET acknowledged_by = ?2, acknowledged = ?3 WHERE id = ?1 AND "
+		"acknowledged = 0",
 		"iti", (int64_t)id, call->who.engineer, (int64_t)clock_now_us());
-	r = r ? r : db_query(&q, db, "SELECT " COLUMNS " FROM alerts WHERE id = ?1", "i", (int64_t)id);
+	r = r ? r
+	      : db_query(&q, db, "SELECT " COLUMNS " FROM alerts WHERE id = ?1", "i", (int64_t)id);
 	r = r ? r : db_next(q);
 	if (r == 0)
 		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no alert");
@@ -254,7 +260,8 @@ on_site(void *state, const struct registry_site *site, struct db *customer, json
 	(void)state;
 	r = db_query(&q, customer,
 		"SELECT " COLUMNS " FROM alerts WHERE site = ?1 AND (state = 'firing' OR id IN"
-		" (SELECT id FROM alerts WHERE site = ?1 AND state <> 'firing' ORDER BY changed DESC LIMIT ?2))"
+		" (SELECT id FROM alerts WHERE site = ?1 AND state <> 'firing' ORDER BY changed "
+		"DESC LIMIT ?2))"
 		" ORDER BY state, changed DESC",
 		"ti", site->site, (int64_t)SITE_RESOLVED_MAX);
 	while (r == 0 && (r = db_next(q)) == DB_ROW)
@@ -270,7 +277,8 @@ sweep(const char *name, struct db *db, void *arg)
 	const int64_t *before_us = arg;
 
 	(void)name;
-	return db_exec(db, "DELETE FROM alerts WHERE changed < ?1 AND state = 'resolved'", "i", *before_us);
+	return db_exec(db, "DELETE FROM alerts WHERE changed < ?1 AND state = 'resolved'", "i",
+		*before_us);
 }
 
 static void

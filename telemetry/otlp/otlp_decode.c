@@ -455,15 +455,3 @@ otlp_decode_logs(const void *p, size_t len, const struct otlp_decode_ops *ops, v
 {
 	return read_request(p, len, ops, arg, read_record, ret_tally);
 }
-
-const struct otlp_value *
-otlp_decode_find(const struct otlp_attribute *attributes, size_t n, const char *key)
-{
-	size_t len = strlen(key), i;
-
-	for (i = n; i-- > 0;)
-		if (attributes[i].key.len == len &&
-			(len == 0 || memcmp(attributes[i].key.p, key, len) == 0))
-			return &attributes[i].value;
-	return NULL;
-}

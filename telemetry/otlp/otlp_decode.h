@@ -40,6 +40,9 @@ int otlp_decode_logs(const void *p, size_t len, const struct otlp_decode_ops *op
 const struct otlp_value *otlp_decode_find(const struct otlp_attribute *attributes, size_t n,
 	const char *key);
 
+/* The text as a C string; false where it holds a NUL or is size bytes or longer. */
+bool otlp_decode_copy(char *out, size_t size, const struct otlp_text *text);
+
 /* Append a value as JSON (bytes as base64 text, numbers that are not finite as text "NaN" "Infinity"
  * "-Infinity").  The value must come from this decoder.  Errors stick in out. */
 void otlp_decode_json(struct buf *out, const struct otlp_value *value);

@@ -339,3 +339,27 @@ otlp_decode_json_map(struct buf *out, const struct otlp_attribute *attributes, s
 	}
 	buf_puts(out, "}");
 }
+
+/* --- what else callbacks want of a value ------------------------------------------------------------ */
+const struct otlp_value *
+otlp_decode_find(const struct otlp_attribute *attributes, size_t n, const char *key)
+{
+	size_t len = strlen(key), i;
+
+	for (i = n; i-- > 0;)
+		if (attributes[i].key.len == len &&
+			(len == 0 || memcmp(attributes[i].key.p, key, len) == 0))
+			return &attributes[i].value;
+	return NULL;
+}
+
+bool
+otlp_decode_copy(char *out, size_t size, const struct otlp_text *text)
+{
+	if (text->len >= size || (text->len > 0 && memchr(text->p, '\0', text->len)))
+		return false;
+	if (text->len > 0)
+		memcpy(out, text->p, text->len);
+	out[text->len] = '\0';
+	return true;
+}

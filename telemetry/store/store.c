@@ -23,7 +23,8 @@ enum {
 static const char *const customer_steps[] = {
 	"CREATE TABLE series("
 	"  id INTEGER PRIMARY KEY, site TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL,"
-	"  attributes TEXT NOT NULL, unit TEXT NOT NULL, last_time INTEGER NOT NULL, last_value REAL,"
+	"  attributes TEXT NOT NULL, unit TEXT NOT NULL, last_time INTEGER NOT NULL, last_value "
+	"REAL,"
 	"  UNIQUE(site, name, service, attributes)) STRICT;"
 	"CREATE TABLE points("
 	"  series INTEGER NOT NULL, time INTEGER NOT NULL, value REAL,"
@@ -48,35 +49,28 @@ series_done(struct series *s)
 	buf_done(&s->attributes);
 }
 
-static bool
-copy(char *out, size_t size, const struct otlp_text *text)
-{
-	if (text->len >= size || (text->len > 0 && memchr(text->p, '\0', text->len)))
-		return false;
-	if (text->len > 0)
-		memcpy(out, text->p, text->len);
-	out[text->len] = '\0';
-	return true;
-}
-
 static int
 name_series(struct series *s, const struct otlp_point *point)
 {
 	const struct otlp_value *service =
 		otlp_decode_find(point->origin.resource, point->origin.n_resource, "service.name");
 
-	if (point->name.len == 0 || point->name.len >= NAME_BYTES || !copy(s->name, sizeof(s->name), &point->name))
+	if (point->name.len == 0 || point->name.len >= NAME_BYTES ||
+		!otlp_decode_copy(s->name, sizeof(s->name), &point->name))
 		return REFUSE(REASON_MALFORMED, "metric", "its name is empty or too long");
-	if (!copy(s->unit, sizeof(s->unit), &point->unit))
+	if (!otlp_decode_copy(s->unit, sizeof(s->unit), &point->unit))
 		return REFUSE(REASON_MALFORMED, s->name, "its unit is too long");
-	if (service && (service->kind != OTLP_VALUE_TEXT || !copy(s->service, sizeof(s->service), &service->text)))
+	if (service &&
+		(service->kind != OTLP_VALUE_TEXT ||
+			!otlp_decode_copy(s->service, sizeof(s->service), &service->text)))
 		return REFUSE(REASON_MALFORMED, s->name, "service.name is no short text");
 	s->attributes = BUF_MAX(STORE_LABELS_MAX);
 	otlp_decode_json_map(&s->attributes, point->attributes, point->n_attributes);
 	if (buf_error(&s->attributes) == -ENOMEM)
 		return FAULT(-ENOMEM);
 	if (buf_error(&s->attributes))
-		return REFUSE(REASON_TOO_LARGE, s->name, "its attributes take more than %d bytes", STORE_LABELS_MAX);
+		return REFUSE(REASON_TOO_LARGE, s->name, "its attributes take more than %d bytes",
+			STORE_LABELS_MAX);
 	return 0;
 }
 
@@ -107,16 +101,20 @@ put_value(struct db *db, const char *site, const struct series *s, int64_t time_
 	int r;
 
 	r = db_number(db, &id, 0,
-		"SELECT id FROM series WHERE site = ?1 AND name = ?2 AND service = ?3 AND attributes = ?4", "tttt",
-		site, s->name, s->service, buf_text(&s->attributes));
+		"SELECT id FROM series WHERE site = ?1 AND name = ?2 AND service = ?3 AND "
+		"attributes = ?4",
+		"tttt", site, s->name, s->service, buf_text(&s->attributes));
 	if (r == 0 && id == 0)
 		r = make_series(db, site, s, &id);
 	/* SQLite keeps NaN as null, which is what "no value" is here. */
 	if (r == 0)
-		r = db_exec(db, "INSERT OR REPLACE INTO points(series, time, value) VALUES(?1, ?2, ?3)", "iir", id,
-			time_us, value);
+		r = db_exec(db,
+			"INSERT OR REPLACE INTO points(series, time, value) VALUES(?1, ?2, ?3)",
+			"iir", id, time_us, value);
 	if (r == 0)
-		r = db_exec(db, "UPDATE series SET last_time = ?2, last_value = ?3 WHERE id = ?1 AND last_time <= ?2",
+		r = db_exec(db,
+			"UPDATE series SET last_time = ?2, last_value = ?3 WHERE id = ?1 AND "
+			"last_time <= ?2",
 			"iir", id, time_us, value);
 	if (r == 0)
 		stored++;
@@ -125,7 +123,8 @@ put_value(struct db *db, const char *site, const struct series *s, int64_t time_
 
 /* Histograms and summaries are kept as what is asked of them most: how many, and how much. */
 static int
-put_aggregate(struct db *db, const char *site, struct series *s, int64_t time_us, const struct otlp_point *point)
+put_aggregate(struct db *db, const char *site, struct series *s, int64_t time_us,
+	const struct otlp_point *point)
 {
 	size_t len = strlen(s->name);
 	int r;
@@ -193,8 +192,9 @@ store_latest(struct db *customer, const char *site, json_t *items)
 		" WHERE site = ?1 AND last_time > 0 ORDER BY service, name, attributes",
 		"t", site);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *item = json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", db_text(q, 0), "service", db_text(q, 1),
-			"attributes", attributes_json(q, 2), "unit", db_text(q, 3), "value", value_json(q, 4));
+		json_t *item = json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", db_text(q, 0),
+			"service", db_text(q, 1), "attributes", attributes_json(q, 2), "unit",
+			db_text(q, 3), "value", value_json(q, 4));
 
 		r = item ? json_put_time(item, "time", (uint64_t)db_i64(q, 5)) : -ENOMEM;
 		if (json_array_append_new(items, item) < 0)
@@ -215,7 +215,8 @@ append_points(struct db *customer, int64_t series, json_t *points)
 		" ORDER BY time DESC LIMIT ?2) ORDER BY time",
 		"ii", series, (int64_t)STORE_HISTORY);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *point = json_pack("[s, o]", clock_format(time, (uint64_t)db_i64(q, 0)), value_json(q, 1));
+		json_t *point = json_pack("[s, o]", clock_format(time, (uint64_t)db_i64(q, 0)),
+			value_json(q, 1));
 
 		r = json_array_append_new(points, point) < 0 ? -ENOMEM : 0;
 	}
@@ -229,12 +230,13 @@ store_history(struct db *customer, const char *site, const char *name, json_t *i
 	int r;
 
 	r = db_query(&q, customer,
-		"SELECT id, service, attributes FROM series WHERE site = ?1 AND name = ?2 ORDER BY service, attributes",
+		"SELECT id, service, attributes FROM series WHERE site = ?1 AND name = ?2 ORDER BY "
+		"service, attributes",
 		"tt", site, name);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
 		json_t *points = json_array();
-		json_t *item = json_pack("{s:s, s:s, s:o, s:o}", "name", name, "service", db_text(q, 1), "attributes",
-			attributes_json(q, 2), "points", points);
+		json_t *item = json_pack("{s:s, s:s, s:o, s:o}", "name", name, "service",
+			db_text(q, 1), "attributes", attributes_json(q, 2), "points", points);
 
 		if (!item || json_array_append_new(items, item) < 0)
 			return FAULT(-ENOMEM);
