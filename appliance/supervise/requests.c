@@ -28,6 +28,21 @@ struct request {
 	struct buf list;
 };
 
+/* The end of both starts: h runs where r is 0, and is then watched, on the roster and answered with. */
+static int
+took_up(struct request *q, struct held *h, int r)
+{
+	r = r ?: supervise_watch(h);
+	if (r) {
+		held_free(&q->s->held, h);
+		return r;
+	}
+	h->ready = true;
+	q->pid = h->child.pid;
+	supervise_save(q->s);
+	return 0;
+}
+
 /* --- the requests: each returns 0, a reason, or a fault --------------------------------------- */
 static int
 do_spawn(struct request *q)
@@ -51,15 +66,7 @@ do_spawn(struct request *q)
 	if (!h)
 		return FAULT(-ENOMEM);
 	r = start_process(s, h, STEAL_FD(q->f->fds[0]), false);
-	r = r ?: supervise_watch(h);
-	if (r) {
-		held_free(&s->held, h);
-		return r;
-	}
-	h->ready = true;
-	q->pid = h->child.pid;
-	supervise_save(s);
-	return 0;
+	return took_up(q, h, r);
 }
 
 static bool
@@ -97,15 +104,7 @@ do_shim(struct request *q)
 	if (!h)
 		return FAULT(-ENOMEM);
 	r = start_shim(s, h, false);
-	r = r ?: supervise_watch(h);
-	if (r) {
-		held_free(&s->held, h);
-		return r;
-	}
-	h->ready = true;
-	q->pid = h->child.pid;
-	supervise_save(s);
-	return 0;
+	return took_up(q, h, r);
 }
 
 static int
