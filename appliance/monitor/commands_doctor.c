@@ -33,7 +33,7 @@ tell(struct doctor *d, const char *check, bool good, const char *text, const cha
 	(void)json_array_append_new(d->items,
 		json_pack("{s:s, s:b, s:s, s:s}", "check", check, "ok", good, "text", text,
 			"remedy", good ? "" : remedy));
-	command_say(d->call, "%-12s %-4s %s%s%s", check, good ? "ok" : "BAD", text,
+	command_say(d->call, "%-14s %-4s %s%s%s", check, good ? "ok" : "BAD", text,
 		good ? "" : "; ", good ? "" : remedy);
 }
 

@@ -165,7 +165,7 @@ set_knob(struct order *o, const struct definition *d, const char *assignment, st
 {
 	SCOPED(buf_done) struct buf next = BUF_MAX(YAML_BYTES_MAX);
 	SCOPED_JSON *typed = NULL;
-	const struct definition_param *param;
+	const struct definition_param *param = NULL;
 	const char *eq = strchr(assignment, '=');
 	char knob[CLUSTER_NAME_MAX + 1];
 	int r = 0;
@@ -174,10 +174,9 @@ set_knob(struct order *o, const struct definition *d, const char *assignment, st
 		return REFUSE(REASON_USAGE, assignment, "must be KNOB=VALUE");
 	memcpy(knob, assignment, (size_t)(eq - assignment));
 	knob[eq - assignment] = '\0';
-	param = d ? definition_knob(d, knob) : NULL;
-	if (d && !param)
-		return REFUSE(REASON_UNKNOWN_FIELD, knob, "%s has no such knob", o->service);
-	if (param && eq[1])
+	if (d)
+		r = definition_need_knob(d, knob, &param);
+	if (r == 0 && param && eq[1])
 		r = definition_parse_value(param, eq + 1, &typed);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

@@ -136,13 +136,12 @@ given_knobs(const struct services *s, const struct definition *d, const char *na
 		return FAULT(-ENOMEM);
 	for (size_t i = 0; wanted && i < wanted->n_knobs; i++) {
 		const struct cluster_knob *k = &wanted->knobs[i];
-		const struct definition_param *param = definition_knob(d, k->name);
+		const struct definition_param *param;
 		json_t *value = NULL;
 		int r;
 
-		if (!param)
-			return REFUSE(REASON_UNKNOWN_FIELD, k->name, "%s has no such knob", name);
-		r = definition_parse_value(param, k->value, &value);
+		r = definition_need_knob(d, k->name, &param);
+		r = r ?: definition_parse_value(param, k->value, &value);
 		if (r)
 			return r < 0 ? FAULT(r) : r;
 		if (json_object_set_new(given, k->name, value) < 0)

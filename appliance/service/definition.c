@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/nearest.h"
 #include "appliance/base/refuse.h"
 #include "appliance/service/definition_read.h"
 #include "appliance/trust/sha256.h"
@@ -506,6 +507,23 @@ definition_knob(const struct definition *d, const char *name)
 			return &d->knobs[i];
 	}
 	return NULL;
+}
+
+int
+definition_need_knob(
+	const struct definition *d, const char *name, const struct definition_param **ret)
+{
+	const char *names[DEFINITION_LIST_MAX];
+	const char *near;
+
+	*ret = definition_knob(d, name);
+	if (*ret)
+		return 0;
+	for (size_t i = 0; i < d->n_knobs; i++)
+		names[i] = d->knobs[i].name;
+	near = nearest_word(name, names, d->n_knobs);
+	return REFUSE(REASON_UNKNOWN_FIELD, d->name, "unknown knob \"%s\"%s%s%s", name,
+		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 int

@@ -156,6 +156,9 @@ int definition_write(const struct definition *d, struct buf *out);
 const struct definition_operation *definition_operation(
 	const struct definition *d, const char *name);
 const struct definition_param *definition_knob(const struct definition *d, const char *name);
+/* The same, refusing with REASON_UNKNOWN_FIELD (logged, naming the nearest knob) where there is none. */
+int definition_need_knob(
+	const struct definition *d, const char *name, const struct definition_param **ret);
 
 /* "observe", "text", "restart", ...; never NULL. */
 const char *definition_risk_text(enum definition_risk risk);

@@ -95,6 +95,15 @@ def test_a_frozen_service_raises_an_alert_and_an_approved_restart_repairs_it(est
     estate.approve(waiting["id"], code=1)
 
 
+def test_an_unknown_knob_is_refused_with_the_nearest_and_nothing_is_set(estate):
+    before = open(estate.path("site", "etc", "cluster.yaml")).read()
+    refused = estate.mainstay("service", "set", "redis", "maxmem=1", code=1)
+    assert 'redis: unknown knob "maxmem"; did you mean "maxmemory"? [unknown-field]' in refused.stderr
+    refused = estate.mainstay("service", "set", "redis", "port=70000", code=1)
+    assert "[malformed]" in refused.stderr and "port" in refused.stderr
+    assert open(estate.path("site", "etc", "cluster.yaml")).read() == before
+
+
 def test_a_denied_request_runs_nothing(estate):
     starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
     desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "again", "--ticket", "T-3", "--wait", "90s")
