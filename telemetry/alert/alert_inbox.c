@@ -11,6 +11,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/serve/auth.h"
 #include "appliance/serve/registry.h"
 #include "telemetry/otlp/otlp_decode.h"
 

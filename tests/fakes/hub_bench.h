@@ -40,6 +40,7 @@ struct bench_call {
 	char *texts[2 * BENCH_HEADERS]; /* what in and out point to */
 	size_t n_texts;
 	int status; /* 0: not answered (parked) */
+	uint64_t refusals; /* logged while it was dispatched */
 	struct buf body;
 	void (*gone)(void *arg);
 	void *gone_arg;
@@ -310,10 +311,23 @@ bench_sign(struct bench_call *c, const struct ed25519 *key)
 	bench_sign_for(c, key, "127.0.0.1:8443");
 }
 
+static inline uint64_t
+bench_refusals(void)
+{
+	uint64_t n = 0;
+
+	for (enum reason reason = REASON_NONE + 1; reason < REASON_MAX; reason++)
+		n += refuse_count(reason);
+	return n;
+}
+
 static inline void
 bench_send(struct bench_call *c)
 {
+	uint64_t before = bench_refusals();
+
 	bench.ops.dispatch(&c->pub, bench.arg);
+	c->refusals = bench_refusals() - before;
 }
 
 /* Sign by key (NULL: not) and send. */
@@ -345,13 +359,14 @@ bench_batch(const char *target, const char *stream, const char *sequence, const 
 	return c;
 }
 
-/* It was refused so. */
+/* It was refused so, in one line of the log (a fault is logged as one). */
 #define bench_refused(c, want_status, want_reason)                                                 \
 	do {                                                                                       \
 		struct bench_call *bench_c_ = (c);                                                 \
 		assert_int_equal(bench_c_->status, (want_status));                                 \
 		assert_string_equal(                                                               \
 			http_call_added(&bench_c_->pub, "Mainstay-Reason"), refuse_token(want_reason)); \
+		assert_int_equal(bench_c_->refusals, (want_reason) == REASON_FAULT ? 0 : 1);       \
 	} while (0)
 
 /* The answer's JSON; the caller's to drop. */

@@ -126,6 +126,21 @@ test_the_witness_signs_one_history(void **state)
 		REASON_MALFORMED);
 }
 
+static void
+test_a_site_that_is_gone_says_nothing(void **state)
+{
+	SCOPED(buf_done) struct buf root = BUF_MAX(128);
+	uint8_t digest[32] = { 1 };
+
+	(void)state;
+	hex_base64(&root, digest, 32);
+	assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), "DELETE FROM sites", ""), 0);
+	bench_refused(send_statement("1", "acme-1", bench.courier), 422, REASON_NOT_FOUND);
+	bench_refused(send_head("mainstay.audit/acme-1", 0, "", buf_text(&root), 1, bench.courier), 404, REASON_NOT_FOUND);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM statements"), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM heads"), 0);
+}
+
 /* --- who sees what ------------------------------------------------------------------------------------------ */
 static void
 test_a_site_is_shown_to_whom_it_concerns(void **state)
@@ -213,6 +228,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_statement_is_the_sites_own_or_none),
 		TEST(test_the_witness_signs_one_history),
+		TEST(test_a_site_that_is_gone_says_nothing),
 		TEST(test_a_site_is_shown_to_whom_it_concerns),
 		TEST(test_a_login_that_is_wrong_is_refused_before_anybody_is_looked_up),
 		TEST(test_a_nonce_is_good_for_five_minutes),

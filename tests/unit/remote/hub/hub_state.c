@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,8 +67,9 @@ test_init_refuses_what_cannot_be(void **state)
 		"127.0.0.1:x" };
 	static const char *const names[] = { "", "a b", "a+b",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	uint64_t before = refuse_count(REASON_USAGE);
 	SCOPED(buf_done) struct buf facts = BUF_MAX(4096);
-	char deep[300];
+	char deep[300], host[256], path[PATH_MAX + 16];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(listens); i++) {
@@ -76,10 +78,32 @@ test_init_refuses_what_cannot_be(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		assert_int_equal(init(names[i], "127.0.0.1:0", &facts), REASON_USAGE);
+	memset(host, '1', sizeof(host));
+	(void)snprintf(host + 200, sizeof(host) - 200, ":1");
+	assert_int_equal(init("hub-1", host, &facts), REASON_USAGE);
+	memset(path, 'a', sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(hub_state_init(dir, "hub-1", "127.0.0.1:0", path, &facts), REASON_USAGE);
+	assert_int_equal(refuse_count(REASON_USAGE), before + ARRAY_LEN(listens) + ARRAY_LEN(names) + 2);
 	assert_int_equal(access(dir, F_OK), -1);
 	(void)snprintf(deep, sizeof(deep), "%s/%0100d", scratch.path, 0);
 	assert_int_equal(hub_state_init(deep, "hub-1", "127.0.0.1:0", repo, &facts), REASON_USAGE);
 	assert_int_equal(facts.len, 0);
+}
+
+static void
+test_an_address_of_another_machine(void **state)
+{
+	SCOPED(buf_done) struct buf facts = BUF_MAX(4096);
+	SCOPED(hub_state_done) struct hub_state s = { .dir_fd = -1, .lock_fd = -1 };
+	uint64_t before = refuse_count(REASON_USAGE);
+
+	(void)state;
+	assert_int_equal(init("hub-1", "192.0.2.1:0", &facts), REASON_USAGE); /* of no machine at all (RFC 5737) */
+	assert_int_equal(refuse_count(REASON_USAGE), before + 1);
+	assert_int_equal(facts.len, 0);
+	assert_int_equal(hub_state_open(&s, dir), REASON_NOT_FOUND);
 }
 
 static void
@@ -115,6 +139,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_init_keeps_what_it_made),
 		TEST(test_init_refuses_what_cannot_be),
+		TEST(test_an_address_of_another_machine),
 		TEST(test_another_hub_is_a_conflict),
 	};
 

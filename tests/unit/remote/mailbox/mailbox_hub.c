@@ -170,8 +170,39 @@ test_those_who_wait_for_a_request_hear_of_it(void **state)
 	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/none", NULL, 0), 404, REASON_NOT_FOUND);
 	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/NONE", NULL, 0), 404, REASON_NOT_FOUND);
 	bench.engineer_says = REASON_REVOKED;
-	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1", NULL, 0), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1", NULL, 0), 403, REASON_REVOKED);
 	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests", NULL, 0), 403, REASON_REVOKED);
+}
+
+static void
+test_a_request_may_go_while_somebody_waits_for_it(void **state)
+{
+	struct bench_call *c;
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	c = bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30", NULL, 0);
+	assert_int_equal(c->status, 0);
+	assert_int_equal(mailbox_store_sweep(bench_db(), BENCH_NOW * 3), 0);
+	before = bench_refusals();
+	serve_drain(bench.serve);
+	c->refusals = bench_refusals() - before;
+	bench_refused(c, 404, REASON_NOT_FOUND);
+}
+
+static void
+test_lists_leave_out_other_customers_without_a_word(void **state)
+{
+	uint64_t before = bench_refusals();
+	struct db *other;
+
+	(void)state;
+	assert_int_equal(databases_customer(serve_databases(bench.serve), "globex", &other), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(items_of(bench_ask(bench.engineer, "GET", "/v1/fleet/requests", NULL, 0)), 1);
+	assert_int_equal(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1", NULL, 0)->status, 200);
+	assert_int_equal(bench_refusals(), before);
 }
 
 /* --- results ---------------------------------------------------------------------------------------------- */
@@ -244,6 +275,36 @@ test_what_is_no_word_of_the_site_on_this_request(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests WHERE result IS NOT NULL"), 0);
 }
 
+/* An answer whose envelope is the site's and says nothing of a request. */
+static struct bench_call *
+send_wordless(const char *sequence)
+{
+	SCOPED_JSON *payload = json_pack("{s:s}", "outcome", "ok");
+	SCOPED_JSON *envelope = NULL;
+	SCOPED_JSON *doc = NULL;
+	struct bench_call *c;
+	char *text;
+
+	assert_int_equal(envelope_seal(&envelope, MESSAGE_RESULT, payload, bench.courier), 0);
+	doc = json_pack("{s:i, s:s, s:s, s:O}", "v", 1, "kind", "result", "request", "r-1", "envelope", envelope);
+	text = json_dumps(doc, JSON_COMPACT);
+	c = bench_batch("/v1/results", "results", sequence, "application/json", text, strlen(text));
+	free(text);
+	return c;
+}
+
+static void
+test_answers_of_no_request_or_no_site(void **state)
+{
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	bench_refused(send_wordless("1"), 400, REASON_MALFORMED);
+	assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), "DELETE FROM sites", ""), 0);
+	bench_refused(send_result("1", "result", "r-1", NULL, 1, bench.courier), 422, REASON_NOT_FOUND);
+	assert_true(state_is("r-1", "queued"));
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
+}
+
 int
 main(void)
 {
@@ -257,8 +318,11 @@ main(void)
 		TEST(test_a_poll_ends_with_its_time_or_its_peer),
 		TEST(test_polls_that_ask_too_much),
 		TEST(test_those_who_wait_for_a_request_hear_of_it),
+		TEST(test_a_request_may_go_while_somebody_waits_for_it),
+		TEST(test_lists_leave_out_other_customers_without_a_word),
 		TEST(test_plans_and_results_come_back),
 		TEST(test_what_is_no_word_of_the_site_on_this_request),
+		TEST(test_answers_of_no_request_or_no_site),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,21 @@ test_only_an_alert_that_is_there_is_acknowledged(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE acknowledged_by = 'bob'"), 1);
 }
 
+static void
+test_the_list_leaves_out_other_customers_without_a_word(void **state)
+{
+	uint64_t before = bench_refusals();
+	SCOPED_JSON *doc = NULL;
+	struct db *other;
+
+	(void)state;
+	assert_int_equal(databases_customer(serve_databases(bench.serve), "globex", &other), 0);
+	assert_int_equal(take(MEMBERS, NULL, short_body), 0);
+	doc = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/alerts", NULL, 0));
+	assert_int_equal(json_array_size(json_object_get(doc, "items")), 1);
+	assert_int_equal(bench_refusals(), before);
+}
+
 int
 main(void)
 {
@@ -141,6 +156,7 @@ main(void)
 		TEST(test_a_record_that_is_no_alert_leaves_nothing),
 		TEST(test_a_site_has_so_many_alerts_and_no_more),
 		TEST(test_only_an_alert_that_is_there_is_acknowledged),
+		TEST(test_the_list_leaves_out_other_customers_without_a_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
