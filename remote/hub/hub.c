@@ -21,7 +21,7 @@
 enum {
 	ROUTES_MAX = 128,
 	POLL_MS = 50,
-	READY_S = 20,
+	READY_S = 10, /* nginx alone tries its port for 2.5 s, and is started again */
 	DRAIN_S = 5,
 	SIGNALS = 2,
 };

@@ -267,10 +267,11 @@ hub_state_open(struct hub_state *ret, const char *dir)
 	int r;
 
 	r = open_dir(&s, dir, false);
-	if (r == 0)
+	if (r == 0) {
 		r = load_config(&s);
-	if (r == REASON_NOT_FOUND)
-		r = REFUSE(REASON_NOT_FOUND, dir, "is no hub's folder; make one with init");
+		if (r == REASON_NOT_FOUND)
+			r = REFUSE(REASON_NOT_FOUND, dir, "is no hub's folder; make one with init");
+	}
 	r = r ? r : load_keys(&s);
 	if (r != 0) {
 		hub_state_done(&s);

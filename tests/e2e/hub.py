@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 BUILD = os.environ.get("MAINSTAY_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build")
 BIN = os.path.join(BUILD, "bin")
+REFUSAL = re.compile(r"\[([a-z-]+)\] \([a-z_/0-9-]+\.c:\d+\)$")
 
 
 def program(name):
@@ -439,6 +440,11 @@ class Hub:
             self.log.close()
             if self.own and not os.environ.get("KEEP"):
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    def refusals(self):
+        """The refusals that the hub logged up to now: [(reason, line)]."""
+        with open(self.log.name, errors="replace") as f:
+            return [(hit.group(1), line) for line in f for hit in [REFUSAL.search(line)] if hit]
 
     def rows(self, sql, *args, customer="acme"):
         """Read a customer's file (or fleet.db) from beside the hub."""

@@ -113,8 +113,12 @@ test_another_hub_is_a_conflict(void **state)
 	SCOPED(hub_state_done) struct hub_state one = { .dir_fd = -1, .lock_fd = -1 };
 	SCOPED(hub_state_done) struct hub_state two = { .dir_fd = -1, .lock_fd = -1 };
 
+	uint64_t before = refuse_count(REASON_NOT_FOUND);
+
 	(void)state;
 	assert_int_equal(hub_state_open(&one, dir), REASON_NOT_FOUND);
+	assert_int_equal(hub_state_open(&one, scratch.path), REASON_NOT_FOUND); /* a folder, but no hub's */
+	assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 2);
 	assert_int_equal(init("hub-1", "127.0.0.1:0", &facts), 0);
 	assert_int_equal(init("hub-2", "127.0.0.1:0", &facts), REASON_CONFLICT);
 	assert_int_equal(init("hub-1", "127.0.0.2:0", &facts), REASON_CONFLICT);
