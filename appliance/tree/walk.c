@@ -34,8 +34,14 @@ tree_hash_fd(int fd, uint64_t max, uint8_t ret[32], uint64_t *ret_size)
 {
 	uint8_t chunk[64 * 1024];
 	struct sha256 h;
+	struct stat st;
 	uint64_t at = 0;
 
+	/* What is too large already is not read for minutes first. */
+	if (fstat(fd, &st) < 0)
+		return FAULT(-errno);
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+		return REASON_TOO_LARGE;
 	sha256_init(&h);
 	for (;;) {
 		ssize_t n = pread(fd, chunk, sizeof(chunk), (off_t)at);

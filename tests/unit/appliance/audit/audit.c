@@ -3,9 +3,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +19,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
+#include "appliance/record/record.h"
 #include "appliance/trust/sha256.h"
 #include "tests/fakes/scratch.h"
 
@@ -301,6 +307,100 @@ a_rewritten_log_is_refused(void **state)
 	assert_int_equal(reopen_refused(f), REASON_ALTERED);
 }
 
+/* The same good entry once more, in a record of its own with a good checksum. */
+static void
+an_entry_that_comes_twice_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED(buf_done) struct buf b = BUF_MAX(AUDIT_ENTRY_MAX);
+	struct record_reader *rd = NULL;
+	struct verify_report report;
+	struct record *rec = NULL;
+	uint64_t seq, before;
+
+	add(f, "first");
+	audit_free(f->log);
+	f->log = NULL;
+	assert_int_equal(record_reader_open(&rd, f->s.fd, "log", 1), 0);
+	assert_int_equal(record_reader_next(rd, &b, &seq), 0);
+	record_reader_close(rd);
+	assert_int_equal(record_open(&rec, f->s.fd, "log", &(struct record_limits){ 0 }), 0);
+	assert_int_equal(record_append(rec, b.data, b.len, &seq), 0);
+	record_close(rec);
+	before = refuse_count(REASON_ALTERED);
+	assert_int_equal(reopen_refused(f), REASON_ALTERED);
+	assert_string_equal(refuse_last()->text, "is missing: record 2 holds entry 0");
+	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
+	assert_null(f->log);
+	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
+		REASON_ALTERED);
+	assert_true(report.bad_entry);
+	assert_int_equal(report.bad_n, 1);
+	assert_int_equal(report.size, 1);
+}
+
+/* Two logs that are good each, of which another process puts now one and now the other there: one of them is
+ * read and the other opened, sooner or later. */
+static void
+a_log_that_changes_under_us_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	const char *const copy[] = { "cp", "-r", "log", "shorter", NULL };
+	SCOPED(buf_done) struct buf checkpoint = BUF_MAX(4096);
+	bool seen = false;
+	pid_t pid;
+
+	add(f, "first");
+	scratch_read(&f->s, "checkpoint", &checkpoint);
+	assert_int_equal(scratch_run(&f->s, copy, NULL, 0, NULL), 0);
+	add(f, "second");
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			(void)renameat2(f->s.fd, "log", f->s.fd, "shorter", RENAME_EXCHANGE);
+	}
+	for (int i = 0; i < 20000 && !seen; i++) {
+		uint64_t before = refuse_count(REASON_ALTERED);
+
+		audit_free(f->log);
+		f->log = NULL;
+		scratch_write(&f->s, "checkpoint", checkpoint.data, checkpoint.len);
+		if (audit_open(&f->log, f->s.fd, "plant7", f->key) != REASON_ALTERED)
+			continue;
+		assert_null(f->log);
+		assert_int_equal(refuse_last()->reason, REASON_ALTERED);
+		seen = strcmp(refuse_last()->text, "changed while it was opened") == 0;
+		assert_true(!seen || refuse_count(REASON_ALTERED) == before + 1);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(seen);
+}
+
+/* Somebody puts other records there while we run. */
+static void
+an_entry_that_is_none_ends_the_reading(void **state)
+{
+	struct fixture *f = *state;
+	const char *const mv[] = { "mv", "log", "gone", NULL };
+	uint64_t n = 0, before = refuse_count(REASON_ALTERED);
+	struct record *rec = NULL;
+
+	add(f, "first");
+	assert_int_equal(scratch_run(&f->s, mv, NULL, 0, NULL), 0);
+	assert_int_equal(record_open(&rec, f->s.fd, "log", &(struct record_limits){ 0 }), 0);
+	assert_int_equal(record_append(rec, "{}", 2, NULL), 0);
+	record_close(rec);
+	assert_int_equal(audit_each(f->log, NULL, count, &n), REASON_ALTERED);
+	assert_int_equal(refuse_last()->reason, REASON_ALTERED);
+	assert_string_equal(refuse_last()->text, "holds a damaged entry");
+	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
+	assert_int_equal(n, 0);
+	assert_int_equal(audit_size(f->log), 1);
+}
+
 static void
 a_shorter_log_is_refused_and_left_alone(void **state)
 {
@@ -550,6 +650,9 @@ main(void)
 		LOG_TEST(a_checkpoint_that_lags_is_signed_anew),
 		LOG_TEST(a_changed_byte_names_its_entry),
 		LOG_TEST(a_rewritten_log_is_refused),
+		LOG_TEST(an_entry_that_comes_twice_is_refused),
+		LOG_TEST(a_log_that_changes_under_us_is_refused),
+		LOG_TEST(an_entry_that_is_none_ends_the_reading),
 		LOG_TEST(a_shorter_log_is_refused_and_left_alone),
 		LOG_TEST(checkpoints_that_are_not_ours),
 		LOG_TEST(cosigned_heads_are_kept),

@@ -13,7 +13,6 @@
 
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/frame.h"
 #include "tests/fakes/scratch.h"
@@ -151,6 +150,20 @@ play_strange_type(int fd, struct frame *f)
 	send_json(fd, (enum call_type)99, f->id, "{}");
 }
 
+/* A pipe where a file should be. */
+static void
+play_pipe(int fd, struct frame *f)
+{
+	struct frame_out out;
+	int ends[2];
+
+	if (pipe(ends) != 0)
+		_exit(5);
+	frame_begin(&out, CALL_TYPE_OK, f->id);
+	frame_put_fd(&out, ends[0]);
+	send_out(fd, &out);
+}
+
 static void
 play_hang_up(int fd, struct frame *f)
 {
@@ -273,6 +286,7 @@ what_goes_wrong_is_told_apart(void **state)
 		{ play_nonsense, WAIT_MS, REASON_MALFORMED },
 		{ play_bad_json, WAIT_MS, REASON_MALFORMED },
 		{ play_strange_type, WAIT_MS, REASON_MALFORMED },
+		{ play_pipe, WAIT_MS, REASON_MALFORMED },
 		{ play_fault, WAIT_MS, REASON_FAULT },
 		{ play_hang_up, WAIT_MS, REASON_UNREACHABLE },
 		{ play_silence, SHORT_MS, REASON_UNREACHABLE },
@@ -487,6 +501,5 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_callback_may_close_the_link, set_up, tear_down),
 	};
 
-	log_quiet_refusals(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

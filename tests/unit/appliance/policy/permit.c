@@ -261,6 +261,25 @@ text_of_another_form_is_refused(void **state)
 		REASON_MALFORMED);
 }
 
+/* White space that JSON allows, and a signature would cover. */
+static void
+json_of_another_spelling_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED(buf_done) struct buf good = BUF_MAX(PERMIT_TEXT_MAX), loose = BUF_MAX(PERMIT_TEXT_MAX);
+	uint64_t before = refuse_count(REASON_MALFORMED);
+	struct permit got = { .uses = 77 };
+
+	assert_int_equal(permit_text(&good, plan, &f->permit), 0);
+	buf_put(&loose, good.data, strlen(plan) + 2);
+	buf_u8(&loose, ' ');
+	buf_put(&loose, good.data + strlen(plan) + 2, good.len - strlen(plan) - 2);
+	assert_int_equal(verify_text(f, &loose, "x", 1, &got), REASON_MALFORMED);
+	assert_string_equal(refuse_last()->text, "its JSON is not canonical");
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	assert_int_equal(got.uses, 77);
+}
+
 static void
 members_that_do_not_belong_are_refused(void **state)
 {
@@ -320,6 +339,8 @@ main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(times_and_uses_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(text_of_another_form_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(json_of_another_spelling_is_refused, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(members_that_do_not_belong_are_refused, set_up,
 			tear_down),
 	};

@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -298,6 +299,7 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 		  "\"]}}",
 			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[{\"decision\":3}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"roles\":[3]}]}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[]", REASON_MALFORMED },
 	};
 
@@ -310,6 +312,31 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 		assert_int_equal(refuse_last()->reason, rows[i].reason);
 		assert_null(p);
 	}
+}
+
+/* Not read from bytes, whose number is bounded before, but handed over as a document. */
+static void
+a_document_of_too_many_bytes_is_refused(void **state)
+{
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+	SCOPED_JSON *doc = json_pack("{s:i, s:[]}", "v", 1, "rules");
+	json_t *names = json_array();
+	struct policy *p = NULL;
+	char name[65];
+
+	(void)state;
+	for (int i = 0; i < 64; i++) {
+		(void)snprintf(name, sizeof(name), "%064d", i);
+		json_array_append_new(names, json_string(name));
+	}
+	for (int i = 0; i < POLICY_RULES_MAX; i++)
+		json_array_append_new(json_object_get(doc, "rules"),
+			json_pack("{s:s, s:O}", "decision", "ask", "services", names));
+	json_decref(names);
+	assert_int_equal(policy_from_json(&p, doc), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	assert_null(p);
 }
 
 static void
@@ -343,6 +370,7 @@ main(void)
 		cmocka_unit_test(classes_windows_and_events_are_as_written),
 		cmocka_unit_test(what_compiles_wrongly_is_refused_with_its_place),
 		cmocka_unit_test(a_compiled_form_that_was_touched_is_refused),
+		cmocka_unit_test(a_document_of_too_many_bytes_is_refused),
 		cmocka_unit_test(two_policies_differ_in_the_lines_they_do_not_share),
 	};
 

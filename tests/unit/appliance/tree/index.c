@@ -144,6 +144,72 @@ too_many_entries(void **state)
 	tree_index_free(x);
 }
 
+/* What is refused only in a whole that we build ourselves, or by numbers too large to write down. */
+static void
+sizes_beyond_the_bounds(void **state)
+{
+	struct tree_entry e = { .type = TREE_TYPE_FILE, .mode = 0644 };
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+	struct tree_index *x = NULL;
+	uint8_t none[32] = { 0 };
+	char name[8];
+
+	(void)state;
+	assert_int_equal(tree_index_new(&x, "a", "1", none), 0);
+	e.path = (char *)"a";
+	e.size = TREE_FILE_MAX + 1;
+	assert_int_equal(tree_index_add(x, &e), 0);
+	assert_int_equal(tree_index_seal(x), REASON_TOO_LARGE);
+	assert_string_equal(refuse_last()->operand, "a");
+	x->entries[0].size = TREE_FILE_MAX;
+	assert_int_equal(tree_index_seal(x), 0);
+	for (int i = 0; i < 4; i++) {
+		(void)snprintf(name, sizeof(name), "b%d", i);
+		e.path = name;
+		e.size = TREE_FILE_MAX;
+		assert_int_equal(tree_index_add(x, &e), 0);
+	}
+	assert_int_equal(tree_index_seal(x), REASON_TOO_LARGE);
+	assert_string_equal(refuse_last()->text, "more than 17179869184 bytes");
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 2);
+	tree_index_free(x);
+}
+
+static void
+an_index_of_more_than_16_mib(void **state)
+{
+	struct tree_entry e = { .type = TREE_TYPE_DIR, .mode = 0755 };
+	SCOPED(buf_done) struct buf out = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	struct tree_index *x = NULL;
+	uint8_t none[32] = { 0 };
+	char path[1024];
+
+	(void)state;
+	assert_int_equal(tree_index_new(&x, "a", "1", none), 0);
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	e.path = path;
+	for (int i = 0; i < 17000; i++)
+		assert_int_equal(tree_index_add(x, &e), 0);
+	assert_int_equal(tree_index_write(x, &out), REASON_TOO_LARGE);
+	assert_string_equal(refuse_last()->text, "more than 16777216 bytes");
+	tree_index_free(x);
+}
+
+static void
+a_path_of_1024_bytes(void **state)
+{
+	uint64_t before = refuse_count(REASON_UNSAFE_TREE);
+	char path[TREE_PATH_MAX + 2];
+
+	(void)state;
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(tree_path_check(path), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->text, "the path has more than 1023 bytes");
+	assert_int_equal(refuse_count(REASON_UNSAFE_TREE), before + 1);
+}
+
 int
 main(void)
 {
@@ -151,6 +217,9 @@ main(void)
 		cmocka_unit_test(documents),
 		cmocka_unit_test(building_sorts),
 		cmocka_unit_test(too_many_entries),
+		cmocka_unit_test(sizes_beyond_the_bounds),
+		cmocka_unit_test(an_index_of_more_than_16_mib),
+		cmocka_unit_test(a_path_of_1024_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,13 +5,17 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <cmocka.h>
 
 #include "appliance/base/refuse.h"
 #include "appliance/tree/beneath.h"
 #include "appliance/tree/index.h"
+#include "tests/fakes/enclave.h"
 #include "tests/fakes/scratch.h"
 
 static const uint8_t none[32];
@@ -161,6 +165,123 @@ unsafe_things_on_disk(void **state)
 	assert_null(x);
 }
 
+/* Below s: refused about operand, once, and nothing was indexed. */
+static void
+expect(const struct scratch *s, enum reason reason, const char *operand, const char *text)
+{
+	uint64_t before = refuse_count(reason);
+	struct tree_index *x = NULL;
+
+	assert_int_equal(walk(s, &x), reason);
+	assert_null(x);
+	assert_int_equal(refuse_last()->reason, reason);
+	assert_int_equal(refuse_count(reason), before + 1);
+	assert_string_equal(refuse_last()->text, text);
+	if (operand)
+		assert_string_equal(refuse_last()->operand, operand);
+}
+
+static void
+a_file_of_more_than_4_gib(void **state)
+{
+	const struct scratch *s = *state;
+	int fd = openat(s->fd, "usr/b", O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, (off_t)TREE_FILE_MAX + 1), 0);
+	close(fd);
+	expect(s, REASON_TOO_LARGE, "usr/b", "more than 4294967296 bytes");
+}
+
+static void
+file_capabilities(void **state)
+{
+	/* Version 2, effective, cap_net_bind_service permitted. */
+	static const uint8_t cap[20] = { 1, 0, 0, 2, 0, 4, 0, 0 };
+	const struct scratch *s = *state;
+	int fd = openat(s->fd, "usr/b", O_WRONLY | O_CLOEXEC);
+
+	if (fsetxattr(fd, "security.capability", cap, sizeof(cap), 0) < 0) {
+		close(fd);
+		skip(); /* only root sets them */
+	}
+	close(fd);
+	expect(s, REASON_UNSAFE_TREE, "usr/b", "has file capabilities");
+}
+
+/* Make and enter n folders of this name. */
+static int
+dig(const struct scratch *s, const char *name, int n)
+{
+	int at = openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (int i = 0; i < n; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(at, name, 0755), 0);
+		next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		close(at);
+		at = next;
+	}
+	return at;
+}
+
+static void
+folders_without_end(void **state)
+{
+	const struct scratch *s = *state;
+
+	close(dig(s, "d", 65));
+	expect(s, REASON_UNSAFE_TREE, NULL, "folders more than 64 deep");
+}
+
+static void
+a_path_of_more_than_1023_bytes(void **state)
+{
+	const struct scratch *s = *state;
+	char name[206];
+
+	memset(name, 'n', 205);
+	name[205] = '\0';
+	close(dig(s, name, 5));
+	expect(s, REASON_UNSAFE_TREE, NULL, "a path below it is too long");
+}
+
+static int
+below_a_mount(void *arg)
+{
+	const struct scratch *outside = arg;
+	uint64_t before = refuse_count(REASON_UNSAFE_TREE);
+	struct tree_index *x = NULL;
+	char path[128];
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "%s/usr", outside->path);
+	if (enclave_cover(path) < 0)
+		return 1;
+	/* A descriptor from outside would not see the mount. */
+	fd = open(outside->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || tree_index_new(&x, "a", "1", none) != 0)
+		return 2;
+	r = tree_walk(x, fd, NULL, NULL);
+	close(fd);
+	tree_index_free(x);
+	return r != REASON_UNSAFE_TREE			   ? 3
+		: refuse_count(r) != before + 1		   ? 4
+		: strcmp(refuse_last()->operand, "usr") != 0 ? 5
+							   : 0;
+}
+
+static void
+another_file_system(void **state)
+{
+	int r = enclave_run(below_a_mount, *state);
+
+	if (r < 0)
+		skip();
+	assert_int_equal(r, 0);
+}
+
 static void
 opening_stays_beneath(void **state)
 {
@@ -190,6 +311,11 @@ main(void)
 		TREE_TEST(a_folder_and_its_index),
 		cmocka_unit_test(changes_are_found),
 		TREE_TEST(unsafe_things_on_disk),
+		TREE_TEST(a_file_of_more_than_4_gib),
+		TREE_TEST(file_capabilities),
+		TREE_TEST(folders_without_end),
+		TREE_TEST(a_path_of_more_than_1023_bytes),
+		TREE_TEST(another_file_system),
 		TREE_TEST(opening_stays_beneath),
 	};
 
