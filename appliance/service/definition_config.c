@@ -25,12 +25,13 @@ load_template(const struct definition_at *a)
 	struct definition_at m = definition_member(a, "template");
 	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_CONFIG_MAX);
 	const char *file = definition_text(a, "template", true, 255), *line;
-	SCOPED_JSON *kept = json_incref(m.v); /* what file borrows from */
+	SCOPED_JSON *kept = json_incref(m.v);
 	json_t *lines = json_array();
 	char *text;
 	int r;
 
 	(void)kept; /* held to the end of this function */
+	m.v = kept; /* file borrows from it, and so do the messages, also once it is out of the object */
 	(void)json_object_del(a->v, "template");
 	if (json_object_set_new(a->v, "lines", lines) < 0)
 		definition_stick(a, FAULT(-ENOMEM));

@@ -116,7 +116,7 @@ the_journal_holds_all_of_it(void **state)
 static void
 hostile_text_does_not_spoil_the_journal(void **state)
 {
-	static const char *const texts[] = { "a\nb\r\x1b[31m", "\xff\xfe", "\"\\", "\xe2\x80\xae" "abc" };
+	static const char *const texts[] = { "a\nb\r\x1b[31m", "\xff\xfe", "\"\\", "\342\200\256abc" };
 	char dir[] = "/tmp/change.XXXXXX", longest[2 * CHANGE_TEXT_MAX];
 	int fd;
 
