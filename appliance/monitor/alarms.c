@@ -105,27 +105,39 @@ is_field(const char *text)
 	return len > 0 && len <= FIELD_MAX && strspn(text, taken) == len;
 }
 
+/* All of them, before the first is in the log. */
+static int
+check_fields(const struct monitor_call *call)
+{
+	const char *name, *value;
+	size_t n = 0;
+
+	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++) {
+		if (strcmp(name, "field") != 0)
+			continue;
+		if (!is_field(value))
+			return REFUSE(REASON_USAGE, value, "is no field");
+		n++;
+	}
+	return n > 0 ? 0 : REFUSE(REASON_USAGE, "field", "is missing");
+}
+
 /* Fields of a service are accepted with it; these are the host's, or what came later. */
 static int
 on_accept(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	SCOPED(accepted_freep) struct accepted *a = NULL;
 	const char *name, *value;
-	size_t n = 0;
-	int r = accepted_load(&a, m->dir_fd);
+	int r = check_fields(call);
 
 	(void)arg;
+	r = r ?: accepted_load(&a, m->dir_fd);
 	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
 		if (strcmp(name, "field") != 0)
 			continue;
-		if (!is_field(value))
-			return REFUSE(REASON_USAGE, value, "is no field");
 		r = monitor_leaf(m, "accept", monitor_call_actor(call), value, NULL, REASON_NONE);
 		r = r ?: accepted_add_field(a, "host", value);
-		n++;
 	}
-	if (r == 0 && n == 0)
-		return REFUSE(REASON_USAGE, "field", "is missing");
 	r = r ?: accepted_save(a, m->dir_fd);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
@@ -137,6 +149,26 @@ on_accept(struct monitor *m, struct monitor_call *call, void *arg)
 struct told {
 	const char *name, *service, *state, *since, *severity, *text, *value;
 };
+
+/* What goes into a leaf and on terminals; NULL is nothing. */
+static bool
+is_plain(const char *text, size_t max)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~')
+			return false;
+	return len <= max;
+}
+
+static bool
+is_text(const char *text)
+{
+	SCOPED_JSON *json = text ? json_string(text) : json_null();
+
+	return json && (!text || strlen(text) <= TEXT_MAX); /* NULL where it is no UTF-8 */
+}
 
 static int
 read_alert(const struct monitor_call *call, struct told *ret)
@@ -152,9 +184,9 @@ read_alert(const struct monitor_call *call, struct told *ret)
 	ret->severity = monitor_call_text(call, "severity");
 	ret->text = monitor_call_text(call, "text");
 	ret->value = monitor_call_text(call, "value");
-	if (strlen(ret->name) > WORD_MAX || strlen(ret->service) > WORD_MAX ||
-		clock_parse(&since, ret->since) != 0 ||
-		(ret->text && strlen(ret->text) > TEXT_MAX) ||
+	if (!ret->name[0] || !is_plain(ret->name, WORD_MAX) || !is_plain(ret->service, WORD_MAX) ||
+		!is_plain(ret->severity, WORD_MAX) || !is_plain(ret->value, WORD_MAX) ||
+		!is_text(ret->text) || clock_parse(&since, ret->since) != 0 ||
 		(strcmp(ret->state, "firing") != 0 && strcmp(ret->state, "resolved") != 0))
 		return REFUSE(REASON_MALFORMED, "alert", "is not of the agreed form");
 	return 0;

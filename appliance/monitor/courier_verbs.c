@@ -21,6 +21,7 @@
 enum {
 	CA_MAX = 64 * 1024,
 	RENEW_DAYS = 3, /* before the end of a key statement */
+	SLACK_S = 3600,
 	OFFSET_MAX_MS = 1000 * 1000 * 1000,
 };
 
@@ -47,6 +48,14 @@ load_ca(struct courier *c)
 		memcpy(c->ca, b.data, b.len + 1);
 }
 
+/* Near its end; or, after the clock was wrong for a while, so far from it that no hub takes it. */
+static bool
+key_is_due(const struct courier *c, uint64_t now)
+{
+	return now + RENEW_DAYS * day_us >= c->not_after_us ||
+		c->not_after_us > now + ENROL_WIRE_DAEMON_DAYS * day_us + SLACK_S * CLOCK_US_PER_S;
+}
+
 static int
 renew_daemon(struct courier *c)
 {
@@ -55,8 +64,7 @@ renew_daemon(struct courier *c)
 	json_t *envelope = NULL;
 	int r;
 
-	if (!m->site.key || !m->site.has_courier ||
-		(c->daemon && now + RENEW_DAYS * day_us < c->not_after_us))
+	if (!m->site.key || !m->site.has_courier || (c->daemon && !key_is_due(c, now)))
 		return 0;
 	r = enrol_site_daemon(&envelope, m->site.site, m->site.courier,
 		now + ENROL_WIRE_DAEMON_DAYS * day_us, m->site.key);
@@ -230,7 +238,7 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 {
 	struct courier *c = arg;
 
-	if (c->daemon && now_us + RENEW_DAYS * day_us >= c->not_after_us)
+	if (c->daemon && key_is_due(c, now_us))
 		on_changed(m, MONITOR_CHANGE_SWITCH, c);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
@@ -13,7 +14,23 @@
 #include "appliance/base/refuse.h"
 #include "appliance/service/process.h"
 
+enum { FOLLOW_S = 10 }; /* what the file may lag behind a clock that is slewed */
+
 static const char file[] = "epoch";
+
+static uint64_t
+clock_stands_at(void)
+{
+	uint64_t now = clock_now_us(), up = clock_mono_us();
+
+	return now > up ? (now - up) / CLOCK_US_PER_S : 0;
+}
+
+static uint64_t
+apart(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
 
 static int
 save(const struct epoch *e, int run_fd)
@@ -27,6 +44,7 @@ save(const struct epoch *e, int run_fd)
 	r = r ?: json_put_u64(doc, "dev", e->dev);
 	r = r ?: json_put_u64(doc, "ino", e->ino);
 	r = r ?: json_put_u64(doc, "audit", e->audit_size);
+	r = r ?: json_put_u64(doc, "clock", e->clock_s);
 	r = r ?: json_canonical(&b, doc);
 	r = r ?: fs_replace(run_fd, file, b.data, b.len, 0600);
 	return FAULT(r);
@@ -38,7 +56,7 @@ load(struct epoch *ret, int run_fd)
 {
 	struct parts {
 		const char *epoch, *boot;
-		uint64_t dev, ino, audit;
+		uint64_t dev, ino, audit, clock;
 	} in = { 0 };
 	static const struct json_field fields[] = {
 		{ "epoch", JSON_KIND_TEXT, .offset = offsetof(struct parts, epoch), .max = 32 },
@@ -46,6 +64,7 @@ load(struct epoch *ret, int run_fd)
 		{ "dev", JSON_KIND_U64, .offset = offsetof(struct parts, dev) },
 		{ "ino", JSON_KIND_U64, .offset = offsetof(struct parts, ino) },
 		{ "audit", JSON_KIND_U64, .offset = offsetof(struct parts, audit) },
+		{ "clock", JSON_KIND_U64, .offset = offsetof(struct parts, clock) },
 	};
 	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
 	SCOPED_JSON *doc = NULL;
@@ -61,6 +80,7 @@ load(struct epoch *ret, int run_fd)
 	ret->dev = in.dev;
 	ret->ino = in.ino;
 	ret->audit_size = in.audit;
+	ret->clock_s = in.clock;
 	return true;
 }
 
@@ -80,7 +100,7 @@ epoch_open(struct epoch *ret, int run_fd, int lib_fd, uint64_t audit_size)
 {
 	/* JSON numbers end at 2^53-1; a larger device number only has to stay the same. */
 	const uint64_t mask = (UINT64_C(1) << 53) - 1;
-	struct epoch now = { .audit_size = audit_size }, kept = { 0 };
+	struct epoch now = { .audit_size = audit_size, .clock_s = clock_stands_at() }, kept = { 0 };
 	struct stat st;
 	int r = process_boot_id(now.boot_id);
 
@@ -92,10 +112,23 @@ epoch_open(struct epoch *ret, int run_fd, int lib_fd, uint64_t audit_size)
 	now.ino = (uint64_t)st.st_ino & mask;
 	*ret = now;
 	if (!load(&kept, run_fd) || strcmp(kept.boot_id, now.boot_id) != 0 || kept.dev != now.dev ||
-		kept.ino != now.ino || kept.audit_size > audit_size)
+		kept.ino != now.ino || kept.audit_size > audit_size ||
+		apart(kept.clock_s, now.clock_s) > EPOCH_JUMP_S)
 		return epoch_renew(ret, run_fd);
 	memcpy(ret->text, kept.text, sizeof(ret->text));
 	return 0;
+}
+
+int
+epoch_look(struct epoch *e, int run_fd, bool *ret_jumped)
+{
+	uint64_t stands = clock_stands_at(), moved = apart(stands, e->clock_s);
+
+	*ret_jumped = moved > EPOCH_JUMP_S;
+	if (moved <= FOLLOW_S)
+		return 0;
+	e->clock_s = stands;
+	return FAULT(*ret_jumped ? epoch_renew(e, run_fd) : save(e, run_fd));
 }
 
 int

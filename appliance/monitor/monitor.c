@@ -140,12 +140,27 @@ look_at_switches(struct monitor *m)
 }
 
 static void
+look_at_clocks(struct monitor *m)
+{
+	bool jumped;
+
+	if (epoch_look(&m->epoch, m->run_fd, &jumped) < 0)
+		log_warning("the epoch's file cannot be written");
+	if (!jumped)
+		return;
+	log_warning("the clock jumped: what was asked for before has to be asked for again; epoch %s",
+		m->epoch.text);
+	monitor_statement_soon(m);
+}
+
+static void
 on_tick(void *arg)
 {
 	struct monitor *m = arg;
 	uint64_t now = monitor_now_us(m);
 
 	look_at_switches(m);
+	look_at_clocks(m);
 	for (size_t i = 0; i < m->n_modules; i++)
 		if (m->modules[i].module->tick)
 			m->modules[i].module->tick(m, now, m->modules[i].arg);

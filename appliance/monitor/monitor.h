@@ -76,7 +76,7 @@ bool monitor_recorded(const struct monitor *m);	   /* and an engineer's site rec
 const char *monitor_site(const struct monitor *m); /* "" before enrolment */
 const char *monitor_customer(const struct monitor *m); /* "" before enrolment */
 const char *
-monitor_epoch(const struct monitor *m); /* 32 hex digits; constant while the process lives */
+monitor_epoch(const struct monitor *m); /* 32 hex digits; another one after a clock jump */
 struct spawner *monitor_spawner(struct monitor *m);
 const struct identity *monitor_identity(const struct monitor *m);
 

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include "appliance/base/yaml.h"
 #include "appliance/bus/call.h"
 #include "appliance/bus/frame.h"
 #include "appliance/monitor/calls.h"
@@ -244,6 +245,14 @@ a_policy_is_applied_with_its_leaf(void **state)
 	assert_int_equal(json_array_size(json_object_get(diff, "changes")), 0);
 }
 
+static int
+truncate_to(struct site_test *t, const char *name, off_t size)
+{
+	SCOPED(scope_close) int fd = openat(t->dir.fd, name, O_RDWR | O_CLOEXEC);
+
+	return ftruncate(fd, size);
+}
+
 static void
 a_policy_that_is_not_the_customers_word_is_refused(void **state)
 {
@@ -253,6 +262,14 @@ a_policy_that_is_not_the_customers_word_is_refused(void **state)
 	site_refused(t, apply(t, "open.yaml", asks, 0666, NULL, 0), REASON_WRONG_ROLE);
 	site_refused(t, apply(t, "absent.yaml", NULL, 0, NULL, 0), REASON_NOT_FOUND);
 	site_refused(t, apply(t, ".", NULL, 0, NULL, 0), REASON_MALFORMED);
+	scratch_write(&t->dir, "large.yaml", "", 0);
+	assert_int_equal(truncate_to(t, "large.yaml", YAML_BYTES_MAX + 1), 0);
+	site_refused(t, apply(t, "large.yaml", NULL, 0, NULL, 0), REASON_TOO_LARGE);
+	if (geteuid() == 0) {
+		scratch_write(&t->dir, "foreign.yaml", asks, strlen(asks));
+		assert_int_equal(fchownat(t->dir.fd, "foreign.yaml", 12345, (gid_t)-1, 0), 0);
+		site_refused(t, apply(t, "foreign.yaml", NULL, 0, NULL, 0), REASON_WRONG_ROLE);
+	}
 	assert_int_equal(symlinkat("policy.yaml", t->dir.fd, "link"), 0);
 	site_refused(t, apply(t, "link", NULL, 0, NULL, 0), REASON_NOT_FOUND);
 	site_refused(t,
@@ -354,6 +371,96 @@ an_alert_is_one_leaf_however_often_it_is_told(void **state)
 	site_refused(t, alert(t, "maybe"), REASON_MALFORMED);
 	site_refused(t, site_call(t, CALL_ROLE_COLLECT, "alert", NULL, NULL, 0, NULL),
 		REASON_USAGE);
+}
+
+/* The collector reads what services say: it may be made to say anything. */
+static void
+an_alert_of_another_form_is_refused(void **state)
+{
+	struct site_test *t = *state;
+	struct {
+		const char *name, *member;
+		char value[700];
+	} rows[] = {
+		{ "a name with a line break", "name", "Redis\nDown" },
+		{ "a name that is empty", "name", "" },
+		{ "a service that is no UTF-8", "service", "red\xff" },
+		{ "a text that is no UTF-8", "text", "\xc3(" },
+		{ "a time that is none", "since", "yesterday" },
+		{ "a state that is none", "state", "gone" },
+		{ "a name that is too long", "name", "" },
+		{ "a service that is too long", "service", "" },
+		{ "a text that is too long", "text", "" },
+		{ "a value that is too long", "value", "" },
+		{ "a severity that is too long", "severity", "" },
+	};
+
+	for (size_t i = 6; i < ARRAY_LEN(rows); i++)
+		(void)snprintf(rows[i].value, sizeof(rows[i].value), "%s%0600d", "x", 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *params = json_pack("{s:s, s:s, s:s, s:s}", "name", "RedisDown", "service",
+			"redis", "state", "firing", "since", "2026-11-21T20:00:00.000Z");
+
+		json_object_set_new(params, rows[i].member, json_string_nocheck(rows[i].value));
+		site_refused(t, site_call(t, CALL_ROLE_COLLECT, "alert", params, NULL, 0, NULL),
+			REASON_MALFORMED);
+	}
+}
+
+static void
+so_many_alerts_fire_and_no_more(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *items = NULL;
+
+	for (unsigned i = 0; i <= 256; i++) {
+		char name[16];
+		json_t *params;
+
+		(void)snprintf(name, sizeof(name), "a%u", i);
+		params = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", name, "service", "redis",
+			"state", "firing", "since", "2026-11-21T20:00:00.000Z", "text", name);
+		if (i < 256)
+			assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert", params, NULL, 0,
+						 NULL),
+				0);
+		else
+			site_refused(t,
+				site_call(t, CALL_ROLE_COLLECT, "alert", params, NULL, 0, NULL),
+				REASON_BUSY);
+	}
+	site_restart(t);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "alerts", NULL, NULL, 0, &items), 0);
+	assert_int_equal(json_array_size(json_object_get(items, "items")), 256);
+}
+
+static void
+fields_are_accepted_all_or_none(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED(scope_free) char *before = site_state(t);
+	SCOPED(scope_free) char *after = NULL;
+	struct frame f = { 0 };
+	struct frame_out out;
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_CONTROL, fds[1], "uid:0"), 0);
+	frame_begin(&out, CALL_TYPE_CALL, 5);
+	frame_put_text(&out, CALL_TAG_VERB, "telemetry.accept");
+	frame_put_text(&out, CALL_TAG_NAME, "field");
+	frame_put_text(&out, CALL_TAG_VALUE, "host_load1");
+	frame_put_text(&out, CALL_TAG_NAME, "field");
+	frame_put_text(&out, CALL_TAG_VALUE, "no field");
+	assert_int_equal(frame_send_wait(fds[0], &out, 1000), 0);
+	frame_out_done(&out);
+	site_settle(t);
+	assert_int_equal(frame_recv_wait(fds[0], &f, 1000), 0);
+	assert_string_equal(frame_text(&f, CALL_TAG_REASON, 64), "usage");
+	frame_done(&f);
+	(void)close(fds[0]);
+	after = site_state(t);
+	assert_string_equal(before, after);
 }
 
 static void
@@ -478,6 +585,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_floor_only_rises, site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(an_alert_is_one_leaf_however_often_it_is_told,
 			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(an_alert_of_another_form_is_refused, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(so_many_alerts_fire_and_no_more, site_set_up,
+			site_tear_down),
+		cmocka_unit_test_setup_teardown(fields_are_accepted_all_or_none, site_set_up,
+			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_field_is_accepted_with_a_leaf, site_set_up,
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(an_unenrolled_site_signs_and_believes_nothing,
