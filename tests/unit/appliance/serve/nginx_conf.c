@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "appliance/base/buf.h"
@@ -31,12 +33,28 @@ static const struct route large = { "POST", "/v1/metrics", ROUTE_OPEN, 64 * 1024
 static const struct route local = { "GET", "/metrics", ROUTE_OPEN, 0, no_handler, ROUTE_LOCAL };
 static const struct route *const routes[] = { &small, &large, &local };
 
+/* nginx -t binds what it is told to listen on: a port that nobody uses and that any user may. */
+static const char *
+free_address(void)
+{
+	static char text[32];
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	(void)close(fd);
+	(void)snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(a.sin_port));
+	return text;
+}
+
 static struct nginx_config
 config_of(const struct scratch *s, char *dir, size_t size)
 {
 	(void)snprintf(dir, size, "%s/nginx", s->path);
 	return (struct nginx_config){ .dir = dir, .state = s->path, .socket = "/tmp/none.sock",
-		.listen = "127.0.0.1:1", .repo = "/tmp/repo", .routes = routes, .n_routes = 3 };
+		.listen = free_address(), .repo = "/tmp/repo", .routes = routes, .n_routes = 3 };
 }
 
 static void
