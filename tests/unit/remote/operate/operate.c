@@ -1,6 +1,8 @@
 /* Operations in real sandboxes: what they may, what they may not, and how they end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,7 +13,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -20,6 +24,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/confine.h"
+#include "remote/operate/filter.h"
 #include "remote/operate/job.h"
 #include "remote/operate/profile.h"
 #include "remote/operate/worker.h"
@@ -322,6 +327,128 @@ test_no_sandbox(void **state)
 	assert_int_equal(lseek(b->out, 0, SEEK_END), 0); /* and nothing ran */
 }
 
+/* In a child, for none of it can be undone: what spoils makes a host that lacks something, and then nothing runs. */
+static void
+refused_without(struct bench *b, int (*spoil)(struct bench *b), const char *text)
+{
+	uint64_t before = refuse_count(REASON_NO_SANDBOX);
+	int status = -1, said[2];
+	char line[TEXT_MAX];
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		int r = dup2(said[1], STDERR_FILENO) < 0 ? -errno : spoil(b);
+
+		set_script(b, "echo ran");
+		r = r ?: worker_run(&b->job, b->socks[0], -1, b->out, b->err, &b->result);
+		_exit(r != REASON_NO_SANDBOX				       ? 1
+				: refuse_count(REASON_NO_SANDBOX) != before + 1 ? 2
+				: strstr(refuse_last()->text, text)	       ? 0
+									       : 3);
+	}
+	close(said[1]);
+	/* Through a pipe, for a child that may write no file. */
+	while ((n = read(said[0], line, sizeof(line))) > 0)
+		assert_int_equal(write(STDERR_FILENO, line, (size_t)n), n);
+	close(said[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(lseek(b->out, 0, SEEK_END), 0);
+}
+
+static int
+without_bubblewrap(struct bench *b)
+{
+	(void)snprintf(b->job.run, sizeof(b->job.run), "/run");
+	if (geteuid() != 0 && unshare(CLONE_NEWUSER) < 0)
+		return -errno;
+	return chroot(b->s.path) < 0 || chdir("/") < 0 ? -errno : 0;
+}
+
+/* A filter is written into a memory file; here nothing can be written into any. */
+static int
+without_room(struct bench *b)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)b;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	return setrlimit(RLIMIT_FSIZE, &none) < 0 ? -errno : 0;
+}
+
+/* The operation may have more processes than we may grant. */
+static int
+without_rights(struct bench *b)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2];
+	const struct rlimit few = { 10000, 10000 };
+
+	b->job.processes = 20000;
+	if (setrlimit(RLIMIT_NPROC, &few) < 0 || syscall(SYS_capget, &head, caps) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		uint32_t resource = i == CAP_SYS_RESOURCE / 32 ? UINT32_C(1) << CAP_SYS_RESOURCE % 32 : 0;
+
+		caps[i].effective &= ~resource;
+		caps[i].permitted &= ~resource;
+		caps[i].inheritable &= ~resource;
+	}
+	return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
+}
+
+/* Every byte of the heap is taken, and there are no more. */
+static int
+without_memory(struct bench *b)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)b;
+	if (setrlimit(RLIMIT_AS, &none) < 0)
+		return -errno;
+	for (size_t size = 1 << 20; size >= 8; size /= 2)
+		while (malloc(size))
+			;
+	return 0;
+}
+
+static void
+test_what_a_host_may_lack(void **state)
+{
+	struct bench *b = *state;
+	const struct operate_job good = b->job;
+
+	refused_without(b, without_bubblewrap, SANDBOX_PROGRAM " cannot be opened");
+	b->job = good;
+	refused_without(b, without_room, "the filter cannot be written");
+	refused_without(b, without_rights, "its limits could not be set");
+}
+
+static void
+test_a_filter_needs_memory(void **state)
+{
+	struct bench *b = *state;
+	uint64_t before = refuse_count(REASON_NO_SANDBOX);
+	int status = -1;
+	pid_t pid;
+
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* its allocator ends the program where we would be told */
+#endif
+	pid = fork();
+	if (pid == 0) {
+		int fd = -1, r = without_memory(b);
+
+		r = r ?: filter_export(&fd);
+		_exit(r == REASON_NO_SANDBOX && refuse_count(REASON_NO_SANDBOX) == before + 1 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* --- profiles as words ------------------------------------------------------------------------ */
 static bool
 has(const struct sandbox *s, const char *a, const char *b, const char *c)
@@ -452,6 +579,74 @@ test_bad_jobs(void **state)
 	free(long_arg);
 }
 
+/* A job, but for what is wrong with it. */
+static void
+send_raw_job(const struct bench *b, uint16_t type, const char *arg, size_t len, int n_files)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, type, 1);
+	frame_put_bytes(&out, OPERATE_TAG_ARG, arg, len);
+	frame_put_u64(&out, OPERATE_TAG_PROFILE, OPERATE_OBSERVE);
+	frame_put_text(&out, OPERATE_TAG_TREE, "/");
+	frame_put_text(&out, OPERATE_TAG_RUN, "/run");
+	frame_put_u64(&out, OPERATE_TAG_UID, 1);
+	frame_put_u64(&out, OPERATE_TAG_TIMEOUT, 1);
+	frame_put_u64(&out, OPERATE_TAG_MEMORY, 0);
+	frame_put_u64(&out, OPERATE_TAG_OUTPUT, 0);
+	frame_put_u64(&out, OPERATE_TAG_PROCESSES, 0);
+	for (int i = 0; i < n_files; i++)
+		frame_put_fd(&out, b->out);
+	assert_int_equal(frame_send_wait(b->socks[0], &out, 1000), 0);
+}
+
+static void
+test_hostile_monitor(void **state)
+{
+	static const struct {
+		const char *says;
+		uint16_t type;
+		const char *arg;
+		size_t len;
+		int n_files;
+		int reason;
+	} rows[] = {
+		{ "an argument that holds a NUL", OPERATE_JOB, "a\0b", 3, 2, REASON_MALFORMED },
+		{ "one file for two outputs", OPERATE_JOB, "a", 1, 1, REASON_MALFORMED },
+		{ "a result in a job's place", OPERATE_RESULT, "a", 1, 2, REASON_MALFORMED },
+		{ "a job as it should be", OPERATE_JOB, "a", 1, 2, 0 },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(operate_job_done) struct operate_job job = { 0 };
+		SCOPED(scope_close) int out = -1;
+		SCOPED(scope_close) int err = -1;
+		uint64_t before = refuse_count(REASON_MALFORMED);
+		int r;
+
+		send_raw_job(b, rows[i].type, rows[i].arg, rows[i].len, rows[i].n_files);
+		r = operate_job_receive(b->socks[1], &job, &out, &err);
+		if (r != rows[i].reason || refuse_count(REASON_MALFORMED) != before + (r != 0) || (out == -1) != (r != 0))
+			fail_msg("%s: %d", rows[i].says, r);
+	}
+}
+
+static void
+test_a_command_line_too_long(void **state)
+{
+	struct bench *b = *state;
+	char *arg = calloc(1, OPERATE_ARG_MAX + 1);
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+	memset(arg, 'x', OPERATE_ARG_MAX);
+	for (size_t i = 0; i < OPERATE_ARGS_MAX; i++)
+		b->job.argv[i] = arg;
+	assert_int_equal(operate_job_send(b->socks[0], &b->job, b->out, b->err), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	free(arg);
+}
+
 static void
 send_raw(int sock, uint16_t type, uint64_t outcome, uint64_t status)
 {
@@ -500,9 +695,13 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_no_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_profile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_sandbox, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_a_host_may_lack, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_filter_needs_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_profiles, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_job, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_jobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_monitor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_command_line_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_worker, setup, teardown),
 	};
 
