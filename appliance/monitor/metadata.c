@@ -38,6 +38,7 @@ struct metadata {
 	json_t *names, *absent;	   /* of it, not yet used up */
 	struct buf bytes;	   /* of the document that the judge has */
 	struct tuf_want want;	   /* which it is */
+	bool left;		   /* the site left while the judge had it */
 };
 
 static void step(struct metadata *d);
@@ -132,6 +133,13 @@ on_split(int r, const json_t *answered, void *arg)
 
 	if (!d->call)
 		return;
+	if (d->left || !monitor_enrolled(d->m)) {
+		answer(d,
+			REFUSE(REASON_INTERRUPTED, "metadata",
+				"the site left its vendor meanwhile"),
+			NULL);
+		return;
+	}
 	r = r ?: judge_signed(answered, &canonical, &sigs);
 	r = r ?: tuf_split_join(&split, canonical.data, canonical.len, sigs, d->want.file);
 	joined = r == 0;
@@ -286,13 +294,6 @@ step(struct metadata *d)
 		step_want(d);
 		return;
 	}
-	if (!tuf_client_current(d->next)) {
-		answer(d,
-			REFUSE(REASON_FREEZE, "metadata",
-				"the refresh ended before it was current"),
-			NULL);
-		return;
-	}
 	files = json_array();
 	r = step_targets(d, files);
 	if (r == TUF_WANTS && tuf_client_want(d->next, &d->want))
@@ -333,7 +334,8 @@ on_metadata(struct monitor *m, struct monitor_call *call, void *arg)
 	const char *name, *value;
 	int r = 0;
 
-	if (m->site.state == SITE_STATE_NONE)
+	/* Not before: a card that was only begun with may give way to another vendor's. */
+	if (!monitor_enrolled(m))
 		return REFUSE(REASON_NOT_FOUND, "metadata", "the site is not enrolled");
 	if (d->call)
 		return REFUSE(REASON_BUSY, "metadata", "the last round is not over");
@@ -345,6 +347,7 @@ on_metadata(struct monitor *m, struct monitor_call *call, void *arg)
 	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++)
 		r = json_array_append_new(strcmp(name, "absent") == 0 ? d->absent : d->names,
 			json_string(value));
+	d->left = false;
 	d->call = call;
 	monitor_call_hold(call, NULL, NULL);
 	if (r < 0)
@@ -398,7 +401,9 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 	if (!(changes & MONITOR_CHANGE_RECORD) || monitor_enrolled(m))
 		return;
 	d->current = tuf_client_free(d->current);
-	if (!d->call)
+	if (d->call)
+		d->left = true;
+	else
 		d->next = tuf_client_free(d->next);
 }
 
