@@ -396,6 +396,109 @@ refusals_name_their_place(void **state)
 }
 
 static void
+expect(int r, enum reason reason, uint64_t before, const char *operand, const char *text)
+{
+	assert_int_equal(r, reason);
+	assert_int_equal(refuse_last()->reason, reason);
+	assert_string_equal(refuse_last()->operand, operand);
+	if (!strstr(refuse_last()->text, text))
+		fail_msg("%s", refuse_last()->text);
+	assert_int_equal(refuse_count(reason), before + 1);
+}
+
+/* By hand into definition.json, where there is no line to name. */
+static void
+an_unknown_member_of_the_compiled_form(void **state)
+{
+	const struct fixture *f = *state;
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	SCOPED_JSON *doc = json_deep_copy(f->d->json);
+	uint64_t before = refuse_count(REASON_UNKNOWN_FIELD);
+	struct definition *d = NULL;
+
+	json_object_set_new(doc, "shell", json_true());
+	assert_int_equal(json_canonical(&b, doc), 0);
+	expect(definition_read(&d, b.data, b.len), REASON_UNKNOWN_FIELD, before, "shell", "unknown member");
+	assert_null(d);
+}
+
+static void
+a_definition_of_more_than_256_kib(void **state)
+{
+	static const char five[] = HEAD "config: [{path: a, template: big}, {path: b, template: big}, "
+					"{path: c, template: big}, {path: d, template: big}, "
+					"{path: e, template: big}]\n";
+	const struct fixture *f = *state;
+	SCOPED(buf_done) struct buf big = BUF_MAX(65536);
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+	struct definition *d = NULL;
+
+	while (big.len < 60000)
+		buf_puts(&big, "0123456789012345678901234567890123456789012345678901234567890123456789\n");
+	scratch_write(&f->s, "big", big.data, big.len);
+	expect(definition_compile(&d, five, sizeof(five) - 1, "service.yaml", f->s.fd), REASON_TOO_LARGE,
+		before, "definition.json", "more than 262144 bytes");
+	assert_null(d);
+}
+
+static void
+values_of_another_kind(void **state)
+{
+	const struct fixture *f = *state;
+	SCOPED_JSON *args = json_pack("{s:i}", "key", 7), *knobs = json_pack("{s:s}", "fast", "yes");
+	SCOPED(scope_free) char *value = calloc(1, 1026);
+	uint64_t before = refuse_count(REASON_MALFORMED);
+	json_t *ret = NULL;
+
+	expect(definition_check_args(definition_operation(f->d, "get"), args, &ret), REASON_MALFORMED, before,
+		"key", "must be text");
+	assert_null(ret);
+	expect(definition_check_knobs(f->d, knobs, &ret), REASON_MALFORMED, before + 1, "fast",
+		"must be true or false");
+	assert_null(ret);
+	memset(value, 'a', 1025);
+	json_object_set_new(args, "key", json_string(value));
+	expect(definition_check_args(definition_operation(f->d, "get"), args, &ret), REASON_MALFORMED,
+		before + 2, "key", "1025 bytes, of at most 1024");
+	assert_null(ret);
+}
+
+static void
+a_knob_that_is_none(void **state)
+{
+	const struct fixture *f = *state;
+	uint64_t before = refuse_count(REASON_UNKNOWN_FIELD);
+	const struct definition_param *knob = NULL;
+
+	assert_int_equal(definition_need_knob(f->d, "memory", &knob), 0);
+	assert_string_equal(knob->name, "memory");
+	expect(definition_need_knob(f->d, "memori", &knob), REASON_UNKNOWN_FIELD, before, "demo", "did you mean \"memory\"?");
+	assert_null(knob);
+}
+
+static void
+templates_without_values(void **state)
+{
+	const struct fixture *f = *state;
+	struct definition_values v = { .run = "/run", .data = "/data", .conf = "/conf", .log = "/log" };
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536), template = BUF_MAX(65536);
+	SCOPED(scope_free) char *value = calloc(1, 1025);
+	SCOPED_JSON *args = NULL;
+	uint64_t before = refuse_count(REASON_MALFORMED);
+	char *text = NULL;
+
+	expect(definition_render(&f->d->config[0], &v, &out), REASON_MALFORMED, before, "demo.conf", "\"knob.port\" has no value here");
+	memset(value, 'a', 1024);
+	args = json_pack("{s:s}", "key", value);
+	v.args = args;
+	for (int i = 0; i < 65; i++)
+		buf_puts(&template, "{key}");
+	assert_int_equal(definition_expand(buf_text(&template), &v, &text), REASON_MALFORMED);
+	assert_string_equal(refuse_last()->text, "becomes too long");
+	assert_null(text);
+}
+
+static void
 sizes_are_bytes_on_the_wire(void **state)
 {
 	static const char text[] =
@@ -420,6 +523,11 @@ main(void)
 		DEFINITION_TEST(values_as_people_type_them),
 		DEFINITION_TEST(rights_are_all_but_help),
 		DEFINITION_TEST(refusals_name_their_place),
+		DEFINITION_TEST(an_unknown_member_of_the_compiled_form),
+		DEFINITION_TEST(a_definition_of_more_than_256_kib),
+		DEFINITION_TEST(values_of_another_kind),
+		DEFINITION_TEST(a_knob_that_is_none),
+		DEFINITION_TEST(templates_without_values),
 		cmocka_unit_test(sizes_are_bytes_on_the_wire),
 	};
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -280,6 +281,29 @@ test_launch_refused(void **state)
 		0); /* nothing was made */
 }
 
+static void
+test_launch_names(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(definition_freep) struct definition *d = definition(b);
+	uint64_t before = refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED);
+	SCOPED_JSON *knobs = json_object();
+	SCOPED(spec_done) struct spec s, t;
+	struct identity id;
+	char release[SPEC_PATH_MAX + 1];
+
+	identity_plan(&id, b->paths.lib, false);
+	memset(release, 'a', sizeof(release) - 1);
+	release[sizeof(release) - 1] = '\0';
+	assert_int_equal(launch_prepare(&s, &b->paths, &id, d, release, knobs), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	d->health.socket = "{data}/redis.sock"; /* the shim looks in the run folder alone */
+	assert_int_equal(launch_prepare(&t, &b->paths, &id, d, "abc", knobs), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED), before + 2);
+	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0), 0);
+}
+
 /* A service must not lead us out of its folders by a link where we make folders as root. */
 static void
 test_launch_link(void **state)
@@ -317,6 +341,36 @@ test_sandbox_refused(void **state)
 	assert_int_equal(sandbox_end(&c, one), REASON_TOO_LARGE);
 }
 
+/* What a release's tree cannot be, however it came there. */
+static void
+test_sandbox_trees(void **state)
+{
+	static char word[] = "x";
+	struct bench *b = *state;
+	char *one[] = { word, NULL }, fifo[128];
+	SCOPED(buf_done) struct buf tree = BUF_MAX(4096);
+	SCOPED(sandbox_done) struct sandbox x, y, z;
+	uint64_t before;
+
+	sandbox_begin(&x, "/nowhere", false, false);
+	assert_int_equal(sandbox_end(&x, one), REASON_NOT_FOUND);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	(void)snprintf(fifo, sizeof(fifo), "%s/tree", b->s.path);
+	assert_int_equal(mkdir(fifo, 0700), 0);
+	assert_int_equal(mkfifoat(b->s.fd, "tree/pipe", 0600), 0);
+	sandbox_begin(&y, fifo, false, false);
+	assert_int_equal(sandbox_end(&y, one), REASON_UNSAFE_TREE);
+	assert_int_equal(refuse_last()->reason, REASON_UNSAFE_TREE);
+	before = refuse_count(REASON_TOO_LARGE);
+	buf_puts(&tree, "/usr");
+	while (tree.len < 4094)
+		buf_puts(&tree, "/.");
+	sandbox_begin(&z, buf_text(&tree), false, false);
+	assert_int_equal(sandbox_end(&z, one), REASON_TOO_LARGE);
+	assert_string_equal(refuse_last()->text, "the tree's name is too long");
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+}
+
 int
 main(void)
 {
@@ -329,7 +383,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_launch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch_link, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_launch_names, setup, teardown),
 		cmocka_unit_test(test_sandbox_refused),
+		cmocka_unit_test_setup_teardown(test_sandbox_trees, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
