@@ -344,10 +344,10 @@ refused_without(struct bench *b, int (*spoil)(struct bench *b), const char *text
 
 		set_script(b, "echo ran");
 		r = r ?: worker_run(&b->job, b->socks[0], -1, b->out, b->err, &b->result);
-		_exit(r != REASON_NO_SANDBOX				       ? 1
+		_exit(r != REASON_NO_SANDBOX					? 1
 				: refuse_count(REASON_NO_SANDBOX) != before + 1 ? 2
-				: strstr(refuse_last()->text, text)	       ? 0
-									       : 3);
+				: strstr(refuse_last()->text, text)		? 0
+										: 3);
 	}
 	close(said[1]);
 	/* Through a pipe, for a child that may write no file. */
@@ -391,7 +391,8 @@ without_rights(struct bench *b)
 	if (setrlimit(RLIMIT_NPROC, &few) < 0 || syscall(SYS_capget, &head, caps) < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++) {
-		uint32_t resource = i == CAP_SYS_RESOURCE / 32 ? UINT32_C(1) << CAP_SYS_RESOURCE % 32 : 0;
+		uint32_t resource =
+			i == CAP_SYS_RESOURCE / 32 ? UINT32_C(1) << CAP_SYS_RESOURCE % 32 : 0;
 
 		caps[i].effective &= ~resource;
 		caps[i].permitted &= ~resource;
@@ -443,7 +444,8 @@ test_a_filter_needs_memory(void **state)
 		int fd = -1, r = without_memory(b);
 
 		r = r ?: filter_export(&fd);
-		_exit(r == REASON_NO_SANDBOX && refuse_count(REASON_NO_SANDBOX) == before + 1 ? 0 : 1);
+		_exit(r == REASON_NO_SANDBOX && refuse_count(REASON_NO_SANDBOX) == before + 1 ? 0
+											      : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -627,7 +629,8 @@ test_hostile_monitor(void **state)
 
 		send_raw_job(b, rows[i].type, rows[i].arg, rows[i].len, rows[i].n_files);
 		r = operate_job_receive(b->socks[1], &job, &out, &err);
-		if (r != rows[i].reason || refuse_count(REASON_MALFORMED) != before + (r != 0) || (out == -1) != (r != 0))
+		if (r != rows[i].reason || refuse_count(REASON_MALFORMED) != before + (r != 0) ||
+			(out == -1) != (r != 0))
 			fail_msg("%s: %d", rows[i].says, r);
 	}
 }

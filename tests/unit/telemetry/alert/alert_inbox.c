@@ -37,10 +37,14 @@ enum { ALERT, SERVICE, SEVERITY, STATE, SINCE, MEMBERS };
 static int
 take(int member, const char *instead, struct otlp_value body)
 {
-	static const char *const names[MEMBERS] = { "alert", "service", "severity", "state", "since" };
-	static const char *const said[MEMBERS] = { "down", "redis", "critical", "firing", "2026-11-21T10:00:00.000Z" };
+	static const char *const names[MEMBERS] = { "alert", "service", "severity", "state",
+		"since" };
+	static const char *const said[MEMBERS] = { "down", "redis", "critical", "firing",
+		"2026-11-21T10:00:00.000Z" };
 	struct otlp_attribute attributes[MEMBERS];
-	struct otlp_record record = { .event_name = text("mainstay.alert"), .body = body, .attributes = attributes };
+	struct otlp_record record = {
+		.event_name = text("mainstay.alert"), .body = body, .attributes = attributes
+	};
 
 	for (int i = 0; i < MEMBERS; i++) {
 		const char *value = i == member ? instead : said[i];
@@ -67,7 +71,8 @@ test_a_record_that_is_no_alert_leaves_nothing(void **state)
 		{ "an alert without a name", ALERT, NULL, REASON_MALFORMED },
 		{ "an alert with an empty name", ALERT, "", REASON_MALFORMED },
 		{ "an alert of no service", SERVICE, NULL, REASON_MALFORMED },
-		{ "an alert of a severity too long", SEVERITY, "the worst that anybody has ever seen here", REASON_MALFORMED },
+		{ "an alert of a severity too long", SEVERITY,
+			"the worst that anybody has ever seen here", REASON_MALFORMED },
 		{ "an alert in no state", STATE, "sideways", REASON_MALFORMED },
 		{ "an alert since no time", SINCE, "yesterday", REASON_MALFORMED },
 		{ "an alert whose text is too long", MEMBERS, "long", REASON_TOO_LARGE },
@@ -77,7 +82,8 @@ test_a_record_that_is_no_alert_leaves_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		uint64_t before = refuse_count(rows[i].reason);
-		int r = take(rows[i].member, rows[i].instead, rows[i].member == MEMBERS ? long_body : short_body);
+		int r = take(rows[i].member, rows[i].instead,
+			rows[i].member == MEMBERS ? long_body : short_body);
 
 		if (r != (int)rows[i].reason || refuse_last()->reason != rows[i].reason ||
 			refuse_count(rows[i].reason) != before + 1)
@@ -94,24 +100,31 @@ test_a_site_has_so_many_alerts_and_no_more(void **state)
 
 	(void)state;
 	assert_int_equal(db_exec(bench_db(),
-				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-				 " INSERT INTO alerts(site, service, name, state, severity, text, since, changed)"
+				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+				 "WHERE i < ?1)"
+				 " INSERT INTO alerts(site, service, name, state, severity, text, "
+				 "since, changed)"
 				 " SELECT 'acme-1', '', 'a' || i, 'firing', '', '', 0, 0 FROM n",
 				 "i", (int64_t)ALERT_INBOX_OPEN_MAX),
 		0);
 	assert_int_equal(take(MEMBERS, NULL, short_body), REASON_TOO_LARGE);
 	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
 	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), ALERT_INBOX_OPEN_MAX);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"),
+		ALERT_INBOX_OPEN_MAX);
 	/* What resolves is still taken. */
 	assert_int_equal(take(STATE, "resolved", short_body), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE state = 'resolved'"), 1);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT count(*) FROM alerts WHERE state = 'resolved'"),
+		1);
 }
 
 static void
 test_only_an_alert_that_is_there_is_acknowledged(void **state)
 {
-	struct auth_identity bob = { .kind = AUTH_ENGINEER, .engineer = "bob", .customers = ",*,",
+	struct auth_identity bob = { .kind = AUTH_ENGINEER,
+		.engineer = "bob",
+		.customers = ",*,",
 		.ssh_key = "ssh-ed25519 AAAA" };
 	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
 	uint64_t before = refuse_count(REASON_NOT_FOUND);
@@ -122,15 +135,23 @@ test_only_an_alert_that_is_there_is_acknowledged(void **state)
 	memcpy(bob.keyid, ed25519_keyid(key), 65);
 	assert_int_equal(registry_key_put(serve_databases(bench.serve), &bob, BENCH_NOW * 2), 0);
 	assert_int_equal(take(MEMBERS, NULL, short_body), 0);
-	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/acme.2/ack", "{}", 2), 404, REASON_NOT_FOUND);
-	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/acme/ack", "{}", 2), 404, REASON_NOT_FOUND);
-	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/globex.1/ack", "{}", 2), 404, REASON_NOT_FOUND);
+	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/acme.2/ack", "{}", 2), 404,
+		REASON_NOT_FOUND);
+	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/acme/ack", "{}", 2), 404,
+		REASON_NOT_FOUND);
+	bench_refused(bench_ask(key, "POST", "/v1/fleet/alerts/globex.1/ack", "{}", 2), 404,
+		REASON_NOT_FOUND);
 	assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 3);
 	/* Asking made no file of a customer that is none. */
 	assert_false(databases_has(serve_databases(bench.serve), "globex"));
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE acknowledged = 0"), 1);
-	assert_int_equal(bench_ask(key, "POST", "/v1/fleet/alerts/acme.1/ack", "{}", 2)->status, 200);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE acknowledged_by = 'bob'"), 1);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT count(*) FROM alerts WHERE acknowledged = 0"),
+		1);
+	assert_int_equal(bench_ask(key, "POST", "/v1/fleet/alerts/acme.1/ack", "{}", 2)->status,
+		200);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT count(*) FROM alerts WHERE acknowledged_by = 'bob'"),
+		1);
 }
 
 static void

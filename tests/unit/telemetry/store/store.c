@@ -44,8 +44,12 @@ value(struct otlp_text t)
 static struct otlp_point
 gauge(void)
 {
-	return (struct otlp_point){ .name = text("up"), .unit = text("1"), .kind = OTLP_KIND_GAUGE,
-		.time_ns = BENCH_NOW * 1000, .has_value = true, .real = 1 };
+	return (struct otlp_point){ .name = text("up"),
+		.unit = text("1"),
+		.kind = OTLP_KIND_GAUGE,
+		.time_ns = BENCH_NOW * 1000,
+		.has_value = true,
+		.real = 1 };
 }
 
 static void
@@ -171,8 +175,12 @@ test_a_histogram_is_its_count_and_sum(void **state)
 	p.has_sum = true;
 	p.sum = 4.5;
 	assert_int_equal(store_point(bench_db(), "acme-1", &p), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT last_value FROM series WHERE name = 'up_count'"), 3);
-	assert_int_equal(bench_count(bench_db(), "SELECT last_value * 10 FROM series WHERE name = 'up_sum'"), 45);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT last_value FROM series WHERE name = 'up_count'"),
+		3);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT last_value * 10 FROM series WHERE name = 'up_sum'"),
+		45);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 2);
 }
 
@@ -187,7 +195,8 @@ test_a_stale_series_has_no_value(void **state)
 	p.flags = OTLP_FLAG_NO_VALUE;
 	p.time_ns += 1000;
 	assert_int_equal(store_point(bench_db(), "acme-1", &p), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points WHERE value IS NULL"), 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points WHERE value IS NULL"),
+		1);
 	assert_int_equal(bench_count(bench_db(), "SELECT last_value IS NULL FROM series"), 1);
 }
 

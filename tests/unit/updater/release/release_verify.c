@@ -27,7 +27,8 @@ static int
 setup(void **state)
 {
 	static const char line[] =
-		"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\n";
+		"ssh-ed25519 "
+		"AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\n";
 	char dir[128];
 
 	(void)state;
