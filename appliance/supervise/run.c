@@ -433,8 +433,7 @@ run_down(struct command_call *call)
 		if (r == 0 &&
 			poll(&(struct pollfd){ .fd = holder.pidfd, .events = POLLIN }, 1,
 				DOWN_MS) != 1)
-			r = REFUSE(REASON_BUSY, call->paths.run, "it did not end in %d s",
-				DOWN_MS / 1000);
+			r = REFUSE(REASON_BUSY, call->paths.run, "it is still ending");
 		(void)close(holder.pidfd);
 		if (r == 0)
 			command_say(call, "daemons and services have ended");

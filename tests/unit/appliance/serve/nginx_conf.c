@@ -18,6 +18,7 @@
 #include "appliance/serve/http_server.h"
 #include "appliance/serve/nginx.h"
 #include "appliance/serve/tls.h"
+#include "tests/fakes/enclave.h"
 #include "tests/fakes/scratch.h"
 
 static int
@@ -76,6 +77,42 @@ test_nginx_takes_what_is_written(void **state)
 	assert_non_null(strstr(buf_text(&out), "location = /metrics {\n\tallow 127.0.0.0/8;"));
 	assert_non_null(strstr(buf_text(&out), "location /objects/ {"));
 	scratch_remove(&s);
+}
+
+/* Numbers tell where it failed (enclave.h). */
+static int
+without_nginx(void *arg)
+{
+	static const char *const folders[] = { "/usr/sbin", "/usr/local/sbin" };
+	const struct nginx_config *c = arg;
+
+	(void)setenv("PATH", "/nonexistent", 1);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if (access(folders[i], F_OK) == 0 && enclave_cover(folders[i]) < 0)
+			return 1;
+	if (nginx_install(c) != REASON_NOT_FOUND || refuse_last()->reason != REASON_NOT_FOUND)
+		return 2;
+	if (refuse_count(REASON_NOT_FOUND) != 1 || strcmp(refuse_last()->operand, "nginx") != 0)
+		return 3;
+	return access(c->dir, F_OK) == 0 ? 4 : 0; /* nothing was written */
+}
+
+static void
+test_no_nginx(void **state)
+{
+	struct nginx_config c;
+	struct scratch s;
+	char dir[128];
+	int r;
+
+	(void)state;
+	scratch_make(&s);
+	c = config_of(&s, dir, sizeof(dir));
+	r = enclave_run(without_nginx, &c);
+	scratch_remove(&s);
+	if (r < 0)
+		skip();
+	assert_int_equal(r, 0);
 }
 
 static void
@@ -169,6 +206,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nginx_takes_what_is_written),
+		cmocka_unit_test(test_no_nginx),
 		cmocka_unit_test(test_a_path_cannot_become_configuration),
 		cmocka_unit_test(test_nginx_refuses_for_us),
 		cmocka_unit_test(test_the_server_is_certified_by_its_ca_for_its_host),

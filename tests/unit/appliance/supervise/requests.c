@@ -168,6 +168,20 @@ test_refusals(void **state)
 }
 
 static void
+test_no_spec(void **state)
+{
+	struct bench *b = *state;
+	struct held *h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+	uint64_t before = refuse_count(REASON_NOT_FOUND);
+
+	assert_int_equal(start_shim(&b->s, h, true), REASON_NOT_FOUND);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->operand, "redis");
+	assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 1);
+	assert_int_equal(h->child.pid, 0);
+}
+
+static void
 test_list(void **state)
 {
 	struct bench *b = *state;
@@ -357,6 +371,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_spec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
