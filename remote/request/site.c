@@ -66,8 +66,12 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 		id = request_peek_id(e->payload);
 		if (request_store_delivered(s->store, mailbox, digest))
 			return 0;
-		r = request_check_sender(&q, e, monitor_people(s->m), monitor_customer(s->m),
-			monitor_now_us(s->m));
+		if (request_refused_has(s->refused, digest))
+			r = REFUSE(REASON_REPLAYED, id ? id : "request",
+				"it was refused here before");
+		r = r
+			?: request_check_sender(&q, e, monitor_people(s->m),
+				   monitor_customer(s->m), monitor_now_us(s->m));
 		if (r > 0 && hold(s, mailbox, e, r))
 			return REFUSE(REASON_BUSY, id ? id : "request",
 				"made under people that are not here yet");
@@ -464,6 +468,7 @@ site_free(void *arg)
 	loop_cancel(s->soon);
 	request_site_forget_runs(s);
 	request_store_close(s->store);
+	request_refused_close(s->refused);
 	free(s);
 }
 
@@ -485,6 +490,7 @@ request_site_init(struct monitor *m)
 		return FAULT(-ENOMEM);
 	s->m = m;
 	r = request_store_open(&s->store, monitor_dir(m));
+	r = r ?: request_refused_open(&s->refused, monitor_dir(m));
 	if (r) {
 		site_free(s);
 		return r;

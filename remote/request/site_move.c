@@ -446,9 +446,14 @@ request_site_turn_away(struct request_site *s, const char *id, const uint8_t dig
 	if (++s->strangers > PER_MINUTE)
 		return REFUSE(REASON_BUSY, id, "too many requests are refused here; later");
 	r = monitor_leaf(s->m, "refuse", NULL, id, digest, reason);
-	/* Never about an id that is somebody's: its own result stands there. */
-	if (!r && id && !request_store_find(s->store, id))
-		r = request_site_post_refusal(s->m, id, digest, reason, why.text);
+	/* Never about an id that is somebody's: its own result stands there.  And never about what
+	 * could still be taken: the engineer would read "refused", and it would run. */
+	if (!r && id && !request_store_find(s->store, id)
+		&& !request_refused_has(s->refused, digest)) {
+		r = request_refused_add(s->refused, digest, monitor_now_us(s->m));
+		if (!r)
+			r = request_site_post_refusal(s->m, id, digest, reason, why.text);
+	}
 	if (r < 0)
 		log_fault(r, "turning a request away");
 	refuse_relay(why.reason, why.operand, why.place, why.text);

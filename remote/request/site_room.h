@@ -12,6 +12,7 @@
 
 #include "appliance/base/refuse.h"
 #include "remote/request/check.h"
+#include "remote/request/refused.h"
 #include "remote/request/store.h"
 
 struct definition;
@@ -28,6 +29,7 @@ enum {
 struct request_site {
 	struct monitor *m;
 	struct request_store *store;
+	struct request_refused *refused; /* what was answered for good without a file */
 	struct loop_timer *soon; /* a turn of request_site_work() */
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
 	unsigned strangers;      /* refused without a file since strangers_us */

@@ -527,6 +527,30 @@ test_strangers_in_numbers(void **state)
 	clock_fake(FIXTURE_NOW, 1000);
 }
 
+/* Whoever carries a request can have it refused, and so answered in the site's name: that answer
+ * must stay true. */
+static void
+test_what_was_refused_never_runs(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, CID), 0);
+	assert_int_equal(m.n_posts, 1);
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	assert_string_equal(story(&m), "refuse[unknown-key] refuse[replayed] ");
+	crash(&m);
+	assert_int_equal(deliver(&m, "3", &q, ANN), 0);
+	assert_string_equal(story(&m),
+		"refuse[unknown-key] refuse[replayed] refuse[replayed] ");
+	assert_int_equal(refuse_last()->reason, REASON_REPLAYED);
+	assert_int_equal(m.n_posts, 1); /* one answer is enough */
+	assert_int_equal(spawned(&m), 0);
+}
+
 static void
 test_delivered_again_and_replayed(void **state)
 {
@@ -1236,6 +1260,7 @@ main(void)
 		cmocka_unit_test(test_refused_after_it_was_kept),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_strangers_in_numbers),
+		cmocka_unit_test(test_what_was_refused_never_runs),
 		cmocka_unit_test(test_delivered_again_and_replayed),
 		cmocka_unit_test(test_crash_while_running),
 		cmocka_unit_test(test_crash_while_waiting),

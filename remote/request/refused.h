@@ -1,0 +1,31 @@
+/* Digests of requests that were turned away with a result signed by the site: the file
+ * lib/monitor/requests/refused.
+ *
+ * An engineer who reads "refused" must be able to rely on it.  Most of what turns a request away
+ * before it is kept can be brought about, and then undone, by whoever carries it: a spoiled
+ * signature, people withheld, too many at once.  So what was answered so is never taken later. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/scope.h"
+#include "appliance/trust/sha256.h"
+
+enum { REQUEST_REFUSED_MAX = 1024 };
+
+struct request_refused;
+
+/* Open lib/monitor/requests below monitor_fd (borrowed during the call) and read the file; one that
+ * is damaged is set aside and logged, as a request's is. */
+int request_refused_open(struct request_refused **ret, int monitor_fd);
+struct request_refused *request_refused_close(struct request_refused *s);
+SCOPED_DESTRUCTOR(struct request_refused, request_refused_close)
+
+bool request_refused_has(const struct request_refused *s, const uint8_t digest[SHA256_LEN]);
+
+/* Remember it, for longer than any request lives; durable when it returns 0.  Returns REASON_BUSY
+ * (unlogged) where as many are remembered already, or a fault; then nothing may be signed about the
+ * digest. */
+int request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN],
+	uint64_t now_us);
