@@ -176,6 +176,23 @@ sync_parent(int parent)
 	return fd < 0 ? FAULT(-errno) : fs_sync_dir(fd);
 }
 
+/* Make parent/name and open it; -1 in *ret_fd where somebody else just made it.  Its mode is set by
+ * descriptor: where others may write to parent, the name may lead elsewhere by then. */
+static int
+make(int *ret_fd, int parent, const char *name, mode_t mode)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	*ret_fd = -1;
+	if (mkdirat(parent, name, 0700) < 0)
+		return errno == EEXIST ? 0 : FAULT(-errno);
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, mode) < 0)
+		return FAULT(-errno);
+	*ret_fd = STEAL_FD(fd);
+	return sync_parent(parent);
+}
+
 /* Step into parent/name, making it where it is missing. */
 static int
 open_or_make(int *ret_fd, int parent, const char *name, mode_t mode, bool last)
@@ -186,14 +203,11 @@ open_or_make(int *ret_fd, int parent, const char *name, mode_t mode, bool last)
 	int r;
 
 	if (fd < 0 && errno == ENOENT) {
-		if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
-			return FAULT(-errno);
-		fd = openat(parent, name, flags);
-		if (fd < 0 || fchmodat(parent, name, mode, 0) < 0)
-			return FAULT(-errno);
-		r = sync_parent(parent);
+		r = make(&fd, parent, name, mode);
 		if (r < 0)
 			return r;
+		if (fd < 0)
+			fd = openat(parent, name, flags);
 	}
 	if (fd < 0)
 		return FAULT(-errno);

@@ -7,8 +7,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/refuse.h"
@@ -231,10 +234,65 @@ a_state_folder_below_a_removed_one_is_refused(void **state)
 	assert_int_equal(chdir(back), 0);
 }
 
+static bool swaps; /* somebody puts a link to victim in made's place, in the worst moment */
+
+static void
+swap(void)
+{
+	if (!swaps)
+		return;
+	swaps = false;
+	assert_int_equal(renameat(dir_fd, "made", dir_fd, "away"), 0);
+	assert_int_equal(symlinkat("victim", dir_fd, "made"), 0);
+}
+
+/* In libc's place. */
+int
+fchmodat(int fd, const char *path, mode_t mode, int flags)
+{
+	(void)flags;
+	swap();
+	return (int)syscall(SYS_fchmodat, fd, path, mode);
+}
+
+int
+fchmod(int fd, mode_t mode)
+{
+	swap();
+	return (int)syscall(SYS_fchmod, fd, mode);
+}
+
+static void
+a_made_folder_swapped_for_a_link_lends_its_mode_to_nobody(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(mkdirat(dir_fd, "victim", 0700), 0);
+	swaps = true;
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "made", 0755), 0);
+	assert_false(swaps);
+	assert_int_equal(fstatat(dir_fd, "victim", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	/* The same on the way to another one. */
+	scope_close(&fd);
+	assert_int_equal(unlinkat(dir_fd, "made", 0), 0);
+	assert_int_equal(unlinkat(dir_fd, "away", AT_REMOVEDIR), 0);
+	swaps = true;
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "made/below", 0755), 0);
+	assert_int_equal(fstatat(dir_fd, "victim", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_true(faccessat(dir_fd, "away/below", F_OK, 0) == 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_made_folder_swapped_for_a_link_lends_its_mode_to_nobody),
 		cmocka_unit_test(replace_replaces_whole_files),
 		cmocka_unit_test(a_link_in_the_files_place_is_replaced_not_followed),
 		cmocka_unit_test(a_failed_replace_leaves_the_old_file_and_nothing_else),
