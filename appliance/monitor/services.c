@@ -355,8 +355,12 @@ on_cluster(int r, const json_t *answer, void *arg)
 		start_active(s);
 	}
 	tell_waiters(s, r, generation);
-	if (s->wanted > generation && read_cluster(s) < 0)
-		log_warning("cluster.yaml cannot be read again now");
+	/* A waiter may have begun the next reading itself. */
+	if (s->wanted == generation || s->reading)
+		return;
+	r = read_cluster(s);
+	if (r)
+		tell_waiters(s, r, s->wanted);
 }
 
 static int

@@ -91,7 +91,8 @@ a_site_begins_only_with_the_card_that_was_accepted(void **state)
 {
 	struct site_test *t = *state;
 	SCOPED_JSON *weak = NULL, *touched = json_deep_copy(t->card),
-		    *bad_token = begin_params(t, NULL);
+		    *bad_token = begin_params(t, NULL), *far_proxy = begin_params(t, NULL);
+	char proxy[SITE_PROXY_MAX + 1] = "";
 
 	site_refused(t, begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_BUSY);
 	hello(t);
@@ -105,6 +106,9 @@ a_site_begins_only_with_the_card_that_was_accepted(void **state)
 			t->card, NULL),
 		REASON_ALTERED);
 	site_refused(t, begin_with(t, begin_params(t, "yes"), t->card, NULL), REASON_USAGE);
+	memset(proxy, 'x', sizeof(proxy) - 1);
+	json_object_set_new(far_proxy, "proxy", json_string(proxy));
+	site_refused(t, begin_with(t, json_incref(far_proxy), t->card, NULL), REASON_USAGE);
 	site_make_card(t, 1, &weak);
 	site_refused(t, begin_with(t, begin_params(t, NULL), weak, NULL), REASON_THRESHOLD);
 	json_object_set_new(json_object_get(touched, "signed"), "name", json_string("Thief"));
@@ -204,7 +208,8 @@ set_people(struct site_test *t, const struct engineer *e, const char *role)
 }
 
 static int
-deliver_record(struct site_test *t, const struct engineer *e, const uint8_t *key)
+deliver_record_of(struct site_test *t, const struct engineer *e, const uint8_t *key,
+	const char *engineer)
 {
 	struct site_record record = { .site = "site1",
 		.customer = "acme",
@@ -215,10 +220,17 @@ deliver_record(struct site_test *t, const struct engineer *e, const uint8_t *key
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
 	SCOPED_JSON *envelope = NULL;
 
+	(void)snprintf(record.engineer, sizeof(record.engineer), "%s", engineer);
 	memcpy(record.key, key ? key : ed25519_public(t->m->site.key), 32);
 	assert_int_equal(site_record_seal(&envelope, &record, e->signer), 0);
 	assert_int_equal(json_canonical(&text, envelope), 0);
 	return site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, text.data, text.len, NULL);
+}
+
+static int
+deliver_record(struct site_test *t, const struct engineer *e, const uint8_t *key)
+{
+	return deliver_record_of(t, e, key, "vera");
 }
 
 static void
@@ -256,6 +268,7 @@ a_record_by_the_wrong_hand_or_for_another_key_is_not(void **state)
 	site_refused(t, deliver_record(t, &vera, NULL), REASON_WRONG_ROLE);
 	set_people(t, &vera, "enrol");
 	site_refused(t, deliver_record(t, &eve, NULL), REASON_UNKNOWN_KEY);
+	site_refused(t, deliver_record_of(t, &vera, NULL, "eve"), REASON_UNKNOWN_KEY);
 	site_refused(t, deliver_record(t, &vera, ed25519_public(t->director)),
 		REASON_WRONG_ADDRESSEE);
 	site_refused(t, site_call(t, CALL_ROLE_COURIER, "courier.record", NULL, "{}", 2, NULL),

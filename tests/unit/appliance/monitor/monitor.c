@@ -284,6 +284,66 @@ a_policy_that_is_not_the_customers_word_is_refused(void **state)
 	assert_int_equal(audit_size(t->m->audit), 0);
 }
 
+/* --- owners -------------------------------------------------------------------------------------- */
+static void
+what_owners_sign_is_about_this_policy_here(void **state)
+{
+	static const char other[] = "v: 1\nrules: []\n";
+	static const struct {
+		const char *name, *member;
+		const char *value; /* NULL: leave the member out */
+		enum reason reason;
+	} rows[] = {
+		{ "of another kind", "kind", "core", REASON_MALFORMED },
+		{ "for another site", "site", "site2", REASON_WRONG_ADDRESSEE },
+		{ "about another policy", "digest",
+			"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+			REASON_ALTERED },
+		{ "without a digest", "digest", NULL, REASON_MALFORMED },
+		{ "with more than is known", "more", "x", REASON_UNKNOWN_FIELD },
+	};
+	const char *const argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "ann",
+		NULL };
+	SCOPED(buf_done) struct buf owned = BUF_MAX(4096);
+	SCOPED_JSON *diff = NULL, *payload = NULL;
+	struct site_test *t = *state;
+	struct sshkey_signer *ann = NULL;
+	char path[512], line[SSHKEY_LINE_MAX], time[CLOCK_TEXT_MAX];
+
+	assert_int_equal(scratch_run(&t->dir, argv, NULL, 0, NULL), 0);
+	(void)snprintf(path, sizeof(path), "%s/ann", t->dir.path);
+	assert_int_equal(sshkey_signer_open(&ann, path), 0);
+	sshkey_line(line, sshkey_signer_public(ann));
+	buf_printf(&owned, "v: 1\nowners: { k: 1, keys: [%s] }\nrules: []\n", line);
+	assert_int_equal(apply(t, "owned.yaml", buf_text(&owned), 0644, NULL, 0), 0);
+	scratch_write(&t->dir, "other.yaml", other, strlen(other));
+	(void)snprintf(path, sizeof(path), "%s/other.yaml", t->dir.path);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "policy.diff",
+				 json_pack("{s:s}", "path", path), NULL, 0, &diff),
+		0);
+	payload = json_pack("{s:i, s:s, s:s, s:O, s:s}", "v", 1, "site", "", "kind", "policy",
+		"digest", json_object_get(diff, "digest"), "time",
+		clock_format(time, clock_now_us()));
+	for (size_t i = 0; i <= ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf text = BUF_MAX(65536);
+		SCOPED_JSON *said = json_deep_copy(payload), *envelope = NULL;
+
+		if (i < ARRAY_LEN(rows) && rows[i].value)
+			json_object_set_new(said, rows[i].member, json_string(rows[i].value));
+		else if (i < ARRAY_LEN(rows))
+			json_object_del(said, rows[i].member);
+		assert_int_equal(envelope_seal_person(&envelope, MESSAGE_OWNER, said, ann), 0);
+		assert_int_equal(json_canonical(&text, envelope), 0);
+		if (i < ARRAY_LEN(rows))
+			site_refused(t, apply(t, "other.yaml", other, 0644, text.data, text.len),
+				rows[i].reason);
+		else
+			assert_int_equal(apply(t, "other.yaml", other, 0644, text.data, text.len),
+				0);
+	}
+	sshkey_signer_free(ann);
+}
+
 /* --- epoch, floor -------------------------------------------------------------------------------- */
 static void
 the_epoch_lives_through_a_restart_and_not_through_a_copy(void **state)
@@ -576,6 +636,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_policy_is_applied_with_its_leaf, site_set_up,
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_not_the_customers_word_is_refused,
+			site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(what_owners_sign_is_about_this_policy_here,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_epoch_lives_through_a_restart_and_not_through_a_copy, site_set_up,
