@@ -21,6 +21,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "appliance/base/fs.h"
 
@@ -99,9 +100,13 @@ int command_print_json(const char *kind, json_t *take_obj);
 int command_print_items(const struct command_call *call, const char *kind, json_t *take_items,
 	const char *const *columns);
 
-/* One line on stdout in text mode, nothing with --json. */
+/* One line on stdout in text mode, nothing with --json.  Control characters in it, other than line
+ * breaks and tabs, become visible: a service, a site or a hub may have written them. */
 void command_say(const struct command_call *call, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Text that somebody else wrote, as it is; on a terminal as command_say() would show it. */
+void command_put(FILE *to, const char *text);
 
 /* Read operand or option FILE, "-" being stdin.  Returns 0, REASON_NOT_FOUND or REASON_TOO_LARGE
  * (logged, naming the file), or a fault. */

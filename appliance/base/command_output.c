@@ -182,17 +182,52 @@ command_print_items(const struct command_call *call, const char *kind, json_t *t
 	return command_print_json(kind, STEAL(obj));
 }
 
+/* As a terminal may see it: lines and tabs stay, other control characters become visible.  The \r of
+ * a line's end, which many a protocol has, goes. */
+static void
+put_harmless(FILE *to, const char *text)
+{
+	for (size_t len;; text += len + 1) {
+		SCOPED(scope_free) char *piece = NULL;
+		SCOPED(scope_free) char *safe = NULL;
+		bool cr;
+
+		len = strcspn(text, "\n\t");
+		cr = len > 0 && text[len] == '\n' && text[len - 1] == '\r';
+		piece = strndup(text, cr ? len - 1 : len);
+		safe = malloc(4 * len + 1); /* each byte as \xNN */
+		if (piece && safe)
+			(void)fputs(log_escape(safe, 4 * len + 1, piece), to);
+		if (!text[len])
+			return;
+		(void)fputc(text[len], to);
+	}
+}
+
 void
 command_say(const struct command_call *call, const char *fmt, ...)
 {
+	SCOPED(scope_free) char *text = NULL;
 	va_list ap;
 
 	if (call->json)
 		return;
 	va_start(ap, fmt);
-	(void)vprintf(fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
+	if (text)
+		put_harmless(stdout, text);
 	(void)fputc('\n', stdout);
+}
+
+void
+command_put(FILE *to, const char *text)
+{
+	if (isatty(fileno(to)))
+		put_harmless(to, text);
+	else
+		(void)fputs(text, to);
 }
 
 /* --- how it ended -------------------------------------------------------------------------------- */

@@ -157,9 +157,9 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 	} else {
 		json_decref(take_preview);
 		if (a->result) {
-			(void)fputs(a->result->out, stdout);
+			command_put(stdout, a->result->out);
 			if (a->result->outcome != REQUEST_OUTCOME_REFUSED)
-				(void)fputs(a->result->err, stderr);
+				command_put(stderr, a->result->err);
 			command_say(a->call, "%s in %llu ms%s",
 				request_outcome_name(a->result->outcome),
 				(unsigned long long)a->result->wall_ms,

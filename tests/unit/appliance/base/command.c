@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -360,6 +362,66 @@ files_are_read_up_to_a_maximum(void **state)
 	assert_int_equal(b.len, 0);
 }
 
+/* What stands at from when say() printed to to. */
+static void
+printed(char *out, size_t size, int to, int from, void (*say)(void))
+{
+	int saved = dup(STDOUT_FILENO);
+	ssize_t n;
+
+	(void)fflush(stdout);
+	assert_true(dup2(to, STDOUT_FILENO) >= 0);
+	say();
+	(void)fflush(stdout);
+	assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+	(void)close(saved);
+	n = read(from, out, size - 1);
+	assert_true(n >= 0);
+	out[n] = '\0';
+}
+
+static const char nasty[] = "a\tb\r\n\033]0;owned\a\x9b\xe2\x80\xae end \xc3\xa9\n";
+
+static void
+say_nasty(void)
+{
+	const struct command_call call = { 0 };
+
+	command_say(&call, "%s", nasty);
+}
+
+static void
+put_nasty(void)
+{
+	command_put(stdout, nasty);
+}
+
+static void
+what_others_wrote_cannot_drive_the_terminal(void **state)
+{
+	static const char harmless[] =
+		"a\tb\n\\x1b]0;owned\\x07\\x9b\\xe2\\x80\\xae end \xc3\xa9\n";
+	struct termios raw = { .c_cflag = CS8 };
+	int pipes[2], master, slave;
+	char text[512], want[512];
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	printed(text, sizeof(text), pipes[1], pipes[0], say_nasty);
+	(void)snprintf(want, sizeof(want), "%s\n", harmless);
+	assert_string_equal(text, want);
+	/* An operation's output is exact in a file, and harmless on a screen. */
+	printed(text, sizeof(text), pipes[1], pipes[0], put_nasty);
+	assert_string_equal(text, nasty);
+	assert_int_equal(openpty(&master, &slave, NULL, &raw, NULL), 0);
+	printed(text, sizeof(text), slave, master, put_nasty);
+	assert_string_equal(text, harmless);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
+	(void)close(master);
+	(void)close(slave);
+}
+
 int
 main(void)
 {
@@ -373,6 +435,7 @@ main(void)
 		cmocka_unit_test(lists_are_tables_or_items),
 		cmocka_unit_test(state_comes_from_option_or_environment),
 		cmocka_unit_test(files_are_read_up_to_a_maximum),
+		cmocka_unit_test(what_others_wrote_cannot_drive_the_terminal),
 	};
 
 	(void)unsetenv("MAINSTAY_STATE");
