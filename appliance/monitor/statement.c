@@ -69,6 +69,7 @@ put_audit(struct monitor *m, json_t *doc)
 	int r = json_object_set_new(doc, "audit", audit) < 0 ? -ENOMEM : 0;
 
 	audit_root(m->audit, root);
+	r = r ?: json_put_hex(audit, "key", ed25519_public(m->site.audit_key), ED25519_KEY_LEN);
 	r = r ?: json_put_u64(audit, "size", audit_size(m->audit));
 	return r ?: json_put_sha256(audit, "root", root);
 }

@@ -186,13 +186,25 @@ check_statement(const struct desk_site *s, const struct head *head)
 	return 0;
 }
 
+/* The site itself names the key, in what its own key signed: a hub that named another could show a
+ * log of its own making to a desk that never saw the site's. */
 static int
 audit_key(const struct desk_site *s, const struct pin *pin, uint8_t ret[32])
 {
 	const char *hex = json_string_value(json_object_get(s->hub, "audit_key"));
+	const char *own = json_string_value(
+		json_object_get(json_object_get(s->statement, "audit"), "key"));
+	uint8_t named[32];
 
-	if (!hex || !hex_decode(ret, 32, hex))
+	if (!s->statement)
+		return REFUSE(REASON_NOT_FOUND, s->site, "it has not spoken yet");
+	if (!own || !hex_decode(ret, 32, own))
+		return REFUSE(REASON_MALFORMED, s->site, "its statement names no audit key");
+	if (!hex || !hex_decode(named, 32, hex))
 		return REFUSE(REASON_MALFORMED, s->site, "the hub names no audit key");
+	if (memcmp(named, ret, 32) != 0)
+		return REFUSE(REASON_ALTERED, s->site,
+			"the hub names another audit key than the site's own statement");
 	if (pin->known && memcmp(pin->key, ret, 32) != 0)
 		return REFUSE(REASON_ALTERED, s->site,
 			"the audit key is another one than this desk saw before");
@@ -247,8 +259,7 @@ desk_audit_verify(struct command_call *call)
 		r = check_order(site, pin.size, pin.root, head.checkpoint.size,
 			head.checkpoint.root, "what this desk saw");
 	r = r ?: check_history(&d, &s, key, &pin, &head, &history);
-	if (!r && s.statement)
-		r = check_statement(&s, &head);
+	r = r ?: check_statement(&s, &head);
 	if (r)
 		return r;
 	pin = (struct pin){ .v = 1, .size = head.checkpoint.size };

@@ -328,6 +328,28 @@ def test_audit_heads(stage):
     page["audit_key"] = "none"
     refused(stage, "malformed", "audit", "verify", SITE)
     page["audit_key"] = good["audit_key"]
+    # Nor does a desk that saw no log yet take the hub's word for its key, or anything without the site's.
+    pin = glob.glob(stage.estate.path("desk", "desk", "*", "sites", f"{SITE}.json"))
+    for file in pin:
+        os.unlink(file)
+    page["audit_key"] = Key().hex
+    refused(stage, "altered", "audit", "verify", SITE)
+    page["audit_key"] = good["audit_key"]
+    page["statement"] = None
+    refused(stage, "not-found", "audit", "verify", SITE)
+    statement = payload(good["statement"])
+    own = statement["audit"].pop("key")
+    page["statement"] = site_key(stage).seal("statement", statement)
+    refused(stage, "malformed", "audit", "verify", SITE)
+    # What the site itself names is another key than the one that this desk remembers.
+    page["statement"] = good["statement"]
+    history["items"] = []
+    stage.estate.desk("audit", "verify", SITE)
+    statement["audit"]["key"] = page["audit_key"] = Key().hex
+    page["statement"] = site_key(stage).seal("statement", statement)
+    refused(stage, "altered", "audit", "verify", SITE)
+    page.update(audit_key=own, statement=good["statement"])
+    history["items"] = copy.deepcopy(stage.pages[HISTORY]["items"])
     # A head without the witness, without the site, and none at all.
     text = good["audit"]["checkpoint"]
     lines = [line for line in text.splitlines(True) if line.startswith("\u2014")]
@@ -351,10 +373,10 @@ def test_audit_heads(stage):
     # What the site itself signed about that size.
     history["items"] = stage.pages[HISTORY]["items"]
     statement = payload(page["statement"])
-    statement["audit"] = {"size": good["audit"]["size"], "root": "sha256:" + "ab" * 32}
+    statement["audit"].update(size=good["audit"]["size"], root="sha256:" + "ab" * 32)
     page["statement"] = site_key(stage).seal("statement", statement)
     refused(stage, "altered", "audit", "verify", SITE)
-    statement["audit"] = {"size": good["audit"]["size"], "root": "none"}
+    statement["audit"]["root"] = "none"
     page["statement"] = site_key(stage).seal("statement", statement)
     refused(stage, "malformed", "audit", "verify", SITE)
 
