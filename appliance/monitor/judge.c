@@ -1,7 +1,6 @@
 #include "appliance/monitor/judge.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,16 +13,15 @@
 #include "appliance/bus/frame.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/inside.h"
-#include "appliance/service/spawn.h"
+#include "appliance/service/spawn_job.h"
 
 struct job {
 	struct judge_queue *queue;
 	enum judge_kind kind;
 	char name[256];
 	int in_fd, out_fd;
-	struct frame_conn *conn; /* NULL while it waits */
-	struct loop_timer *limit;
-	pid_t pid; /* 0 until the spawner told */
+	struct spawn_job *worker; /* NULL while it waits */
+	bool running;
 	judge_done_fn *done;
 	void *arg;
 	struct job *next;
@@ -33,8 +31,6 @@ struct judge_queue {
 	struct monitor *m;
 	struct job *jobs; /* in order of arrival; the first ones run */
 	size_t n_jobs, n_running;
-	size_t n_spawning; /* answers of the spawner that are still to come */
-	bool closed;	   /* lives on for those only */
 	struct loop_timer *kick;
 };
 
@@ -47,8 +43,7 @@ job_free(struct job *job)
 		return NULL;
 	scope_close(&job->in_fd);
 	scope_close(&job->out_fd);
-	job->conn = frame_conn_close(job->conn);
-	job->limit = loop_cancel(job->limit);
+	job->worker = spawn_job_forget(job->worker);
 	free(job);
 	return NULL;
 }
@@ -68,22 +63,21 @@ finish(struct job *job, int r, const json_t *answer)
 		;
 	*at = job->next;
 	q->n_jobs--;
-	if (job->conn)
+	if (job->running)
 		q->n_running--;
 	job_free(job);
 	(void)loop_after(&q->kick, q->m->loop, 0, start_jobs, q);
 	done(r, answer, arg);
 }
 
-static void
-on_frame(struct frame_conn *conn, struct frame *f, void *arg)
+/* What the worker wrote, in the file that it was handed. */
+static int
+read_answer(struct job *job, struct frame *f, json_t **ret)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(JUDGE_OUTPUT_MAX);
-	SCOPED_JSON *answer = NULL, *none = NULL;
-	struct job *job = arg;
+	SCOPED_JSON *none = NULL;
 	int r = call_request_answer(f, &none);
 
-	(void)conn;
 	if (r == 0) {
 		r = fs_read_fd(job->out_fd, JUDGE_OUTPUT_MAX, &b);
 		if (r > 0)
@@ -91,95 +85,45 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 	}
 	/* Its own canonical form: definitions hold texts with newlines. */
 	if (r == 0)
-		r = json_read_canonical(&answer, b.data, b.len, JUDGE_OUTPUT_MAX, "judge");
+		r = json_read_canonical(ret, b.data, b.len, JUDGE_OUTPUT_MAX, "judge");
+	return r;
+}
+
+static void
+on_done(struct spawn_job *worker, int r, struct frame *f, void *arg)
+{
+	SCOPED_JSON *answer = NULL;
+	struct job *job = arg;
+
+	(void)worker;
+	if (r == 0)
+		r = read_answer(job, f, &answer);
+	else if (r == -ECONNRESET)
+		r = REFUSE(REASON_MALFORMED, job->name, "the judge died over it");
+	else if (r == -ETIMEDOUT)
+		r = REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %u ms",
+			job->queue->m->judge_ms);
 	finish(job, r, answer);
-}
-
-static void
-on_closed(struct frame_conn *conn, int why, void *arg)
-{
-	struct job *job = arg;
-
-	(void)conn;
-	(void)why;
-	finish(job, REFUSE(REASON_MALFORMED, job->name, "the judge died over it"), NULL);
-}
-
-static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
-
-static void
-on_limit(void *arg)
-{
-	struct job *job = arg;
-
-	if (job->pid > 0)
-		(void)spawn_kill(job->queue->m->spawner, job->pid, SIGKILL, NULL, NULL);
-	finish(job,
-		REFUSE(REASON_TOO_LARGE, job->name, "the judge took more than %u ms",
-			job->queue->m->judge_ms),
-		NULL);
-}
-
-/* A job may be over before its pid is known: it is looked up by address, never followed blindly. */
-struct spawned {
-	struct judge_queue *queue;
-	struct job *job;
-};
-
-static void
-on_spawned(int r, pid_t pid, void *arg)
-{
-	SCOPED(scope_free) struct spawned *s = arg;
-	struct judge_queue *q = s->queue;
-
-	q->n_spawning--;
-	if (q->closed && q->n_spawning == 0) {
-		free(q);
-		return;
-	}
-	for (struct job *job = q->jobs; job; job = job->next) {
-		if (job != s->job)
-			continue;
-		if (r == 0)
-			job->pid = pid;
-		else
-			finish(job, r, NULL);
-		return;
-	}
 }
 
 static int
 start_job(struct judge_queue *q, struct job *job)
 {
 	SCOPED(frame_out_done) struct frame_out out;
-	SCOPED(scope_close) int near = -1, far = -1;
-	struct spawned *s = calloc(1, sizeof(*s));
-	int fds[2] = { -1, -1 };
-	int r = frame_pair(fds);
+	int r;
 
-	near = fds[0];
-	far = fds[1];
 	frame_begin(&out, CALL_TYPE_CALL, 1);
 	frame_put_text(&out, CALL_TAG_VERB, judge_kind_text(job->kind));
 	frame_put_text(&out, CALL_TAG_TEXT, job->name);
 	frame_put_fd(&out, job->in_fd);
 	frame_put_fd(&out, job->out_fd);
-	r = r ?: s ? 0 : -ENOMEM;
-	r = r ?: frame_conn_open(&job->conn, q->m->loop, STEAL_FD(near), &conn_ops, job);
-	if (r == 0)
-		q->n_running++;
-	r = r ?: frame_conn_send(job->conn, &out);
-	r = r ?: loop_after(&job->limit, q->m->loop, q->m->judge_ms, on_limit, job);
-	if (r == 0) {
-		s->queue = q;
-		s->job = job;
-		r = spawn_worker(q->m->spawner, SPAWN_JUDGE, STEAL_FD(far), on_spawned, s);
-	}
+	r = spawn_job_start(&job->worker, q->m->loop, q->m->spawner, SPAWN_JUDGE, &out,
+		q->m->judge_ms, on_done, job);
 	if (r < 0)
-		free(s);
-	else
-		q->n_spawning++;
-	return FAULT(r);
+		return FAULT(r);
+	job->running = true;
+	q->n_running++;
+	return 0;
 }
 
 static void
@@ -192,7 +136,7 @@ start_jobs(void *arg)
 		int r;
 
 		next = job->next;
-		if (job->conn)
+		if (job->running)
 			continue;
 		r = start_job(q, job);
 		if (r < 0) {
@@ -261,8 +205,6 @@ judge_queue_free(struct judge_queue *q)
 		job_free(job);
 	}
 	q->kick = loop_cancel(q->kick);
-	q->closed = true;
-	if (q->n_spawning == 0)
-		free(q);
+	free(q);
 	return NULL;
 }

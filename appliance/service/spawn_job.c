@@ -10,7 +10,8 @@
 #include "appliance/loop/loop.h"
 
 struct spawn_job {
-	struct spawn_job **slot; /* NULL once it is over: the struct then waits for the spawner alone */
+	struct spawn_job *
+		*slot; /* NULL once it is over: the struct then waits for the spawner alone */
 	struct spawner *spawner;
 	struct frame_conn *conn;
 	struct loop_timer *limit;

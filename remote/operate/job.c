@@ -1,7 +1,6 @@
 #include "remote/operate/job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,36 +43,34 @@ static const struct frame_rule refused_rules[] = {
 };
 
 int
-operate_job_send(int sock, const struct operate_job *job, int stdout_fd, int stderr_fd)
+operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout_fd, int stderr_fd)
 {
-	SCOPED(frame_out_done) struct frame_out out;
-	size_t n = 0;
 	int r;
 
-	frame_begin(&out, OPERATE_JOB, 1);
-	for (; job->argv[n]; n++) {
+	frame_begin(out, OPERATE_JOB, 1);
+	for (size_t n = 0; job->argv[n]; n++) {
 		if (strlen(job->argv[n]) > OPERATE_ARG_MAX)
 			return REFUSE(REASON_TOO_LARGE, "operation",
 				"an argument is longer than %d bytes", OPERATE_ARG_MAX);
-		frame_put_text(&out, OPERATE_TAG_ARG, job->argv[n]);
+		frame_put_text(out, OPERATE_TAG_ARG, job->argv[n]);
 	}
-	frame_put_u64(&out, OPERATE_TAG_PROFILE, job->profile);
-	frame_put_text(&out, OPERATE_TAG_TREE, job->tree);
-	frame_put_text(&out, OPERATE_TAG_RUN, job->run);
-	frame_put_text(&out, OPERATE_TAG_DATA, *job->data ? job->data : NULL);
-	frame_put_text(&out, OPERATE_TAG_CONF, *job->conf ? job->conf : NULL);
-	frame_put_u64(&out, OPERATE_TAG_UID, job->uid);
-	frame_put_u64(&out, OPERATE_TAG_TIMEOUT, job->timeout_ms);
-	frame_put_u64(&out, OPERATE_TAG_MEMORY, job->memory);
-	frame_put_u64(&out, OPERATE_TAG_OUTPUT, job->output);
-	frame_put_u64(&out, OPERATE_TAG_PROCESSES, job->processes);
-	frame_put_u64(&out, OPERATE_TAG_DECLARED, job->declared);
-	frame_put_fd(&out, stdout_fd);
-	frame_put_fd(&out, stderr_fd);
-	r = frame_send_wait(sock, &out, SEND_MS);
+	frame_put_u64(out, OPERATE_TAG_PROFILE, job->profile);
+	frame_put_text(out, OPERATE_TAG_TREE, job->tree);
+	frame_put_text(out, OPERATE_TAG_RUN, job->run);
+	frame_put_text(out, OPERATE_TAG_DATA, *job->data ? job->data : NULL);
+	frame_put_text(out, OPERATE_TAG_CONF, *job->conf ? job->conf : NULL);
+	frame_put_u64(out, OPERATE_TAG_UID, job->uid);
+	frame_put_u64(out, OPERATE_TAG_TIMEOUT, job->timeout_ms);
+	frame_put_u64(out, OPERATE_TAG_MEMORY, job->memory);
+	frame_put_u64(out, OPERATE_TAG_OUTPUT, job->output);
+	frame_put_u64(out, OPERATE_TAG_PROCESSES, job->processes);
+	frame_put_u64(out, OPERATE_TAG_DECLARED, job->declared);
+	frame_put_fd(out, stdout_fd);
+	frame_put_fd(out, stderr_fd);
+	r = buf_error(&out->buf);
 	if (r == -EMSGSIZE)
 		return REFUSE(REASON_TOO_LARGE, "operation", "its command line is too long");
-	return r == REASON_UNREACHABLE ? FAULT(-ECONNRESET) : FAULT(r);
+	return FAULT(r);
 }
 
 /* A number of at most max. */
@@ -242,27 +239,19 @@ take_result(const struct frame *f, struct operate_result *ret)
 }
 
 int
-operate_answer_receive(int sock, struct operate_result *ret)
+operate_answer_take(const struct frame *f, struct operate_result *ret)
 {
-	SCOPED(frame_done) struct frame f = { 0 };
 	enum reason reason;
 	int r;
 
-	if (poll(&(struct pollfd){ .fd = sock, .events = POLLIN }, 1, 0) == 0)
-		return -EAGAIN;
-	r = frame_recv_wait(sock, &f, 1);
-	if (r == REASON_UNREACHABLE)
-		return FAULT(-ECONNRESET);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (f.type == OPERATE_RESULT)
-		return take_result(&f, ret);
-	if (f.type != OPERATE_REFUSED)
-		return REFUSE(REASON_MALFORMED, "result", "a frame of type %u", f.type);
-	r = frame_check(&f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
+	if (f->type == OPERATE_RESULT)
+		return take_result(f, ret);
+	if (f->type != OPERATE_REFUSED)
+		return REFUSE(REASON_MALFORMED, "result", "a frame of type %u", f->type);
+	r = frame_check(f, refused_rules, ARRAY_LEN(refused_rules), false, 0);
 	if (r)
 		return r;
-	reason = refuse_reason(frame_text(&f, OPERATE_TAG_REASON, 32) ?: "");
+	reason = refuse_reason(frame_text(f, OPERATE_TAG_REASON, 32) ?: "");
 	return refuse_relay(reason ?: REASON_FAULT, "operation", "",
-		frame_text(&f, OPERATE_TAG_TEXT, REFUSE_TEXT_MAX) ?: "the worker could not");
+		frame_text(f, OPERATE_TAG_TEXT, REFUSE_TEXT_MAX) ?: "the worker could not");
 }

@@ -1,5 +1,5 @@
 /* Jobs and results as structs, and their way over the job socket.  The monitor's side uses
- * operate_job_send() and operate_answer_receive(), the worker the other two. */
+ * operate_job_put() and operate_answer_take(), the worker the other three. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,9 @@
 #include <sys/types.h>
 
 #include "remote/operate/operate_wire.h"
+
+struct frame;
+struct frame_out;
 
 struct operate_job {
 	enum operate_profile profile;
@@ -33,9 +36,11 @@ struct operate_result {
 	bool truncated;
 };
 
-/* Send a job with the two memory files (borrowed; not sealed against growing).  Returns 0,
- * REASON_TOO_LARGE (logged), or a fault. */
-int operate_job_send(int sock, const struct operate_job *job, int stdout_fd, int stderr_fd);
+/* Begin *out as a job with the two memory files (borrowed until it is sent; not sealed against
+ * growing).  The caller ends it with frame_out_done() in every case.  Returns 0, REASON_TOO_LARGE
+ * (logged), or a fault. */
+int operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout_fd,
+	int stderr_fd);
 /* Receive one: blocks.  *ret is empty or whole (operate_job_done() in every case).  Returns 0,
  * REASON_MALFORMED or REASON_TOO_LARGE (logged), or a fault (-ECONNRESET: the peer left). */
 int operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *ret_stderr_fd);
@@ -44,7 +49,6 @@ void operate_job_done(struct operate_job *job);
 int operate_result_send(int sock, const struct operate_result *r);
 /* Tell the monitor that nothing has run; details are those of refuse_last(). */
 int operate_refusal_send(int sock, int reason);
-/* Receive the worker's answer from a readable socket; never blocks then.  Returns 0; the worker's
- * refusal (relayed); REASON_MALFORMED (logged); -EAGAIN where nothing is there; or a fault
- * (-ECONNRESET: it died). */
-int operate_answer_receive(int sock, struct operate_result *ret);
+/* What the worker's frame says.  Returns 0; the worker's refusal (relayed); or REASON_MALFORMED
+ * (logged). */
+int operate_answer_take(const struct frame *f, struct operate_result *ret);

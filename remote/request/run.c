@@ -4,52 +4,30 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/loop.h"
-#include "appliance/service/spawn.h"
+#include "appliance/service/spawn_job.h"
 #include "remote/operate/job.h"
 
 enum {
-	GRACE_MS = 5000, /* between asking the worker to end and killing it */
+	GRACE_MS = 5000,  /* between asking the worker to end and killing it */
 	SLACK_MS = 15000, /* over the job's own time limit, which the worker keeps */
 };
 
 struct request_run {
-	sd_event *loop;          /* referenced */
-	struct spawner *spawner; /* borrowed */
-	int sock;                /* our end of the job's socket */
-	int out_fd, err_fd;      /* memory files that the worker fills */
-	pid_t pid;               /* 0 until it was started */
-	bool spawning;           /* the spawner will still call on_spawned() */
-	bool cancelled, orphan;  /* orphan: freed while spawning */
-	unsigned limit_ms;
-	struct loop_watch *watch;
+	sd_event *loop; /* referenced */
+	struct spawn_job *worker;
+	int out_fd, err_fd; /* memory files that the worker fills */
+	bool cancelled;
 	struct loop_timer *timer;
 	struct request_run_end end;
 	request_run_done_fn *done;
 	void *arg;
 };
-
-static void
-destroy(struct request_run *run)
-{
-	loop_unwatch(run->watch);
-	loop_cancel(run->timer);
-	scope_close(&run->sock);
-	scope_close(&run->out_fd);
-	scope_close(&run->err_fd);
-	buf_done(&run->end.out);
-	buf_done(&run->end.err);
-	sd_event_unref(run->loop);
-	free(run);
-}
 
 /* The files are the worker's to fill, so their size is as hostile as what stands in them. */
 static int
@@ -75,9 +53,8 @@ collect(int fd, struct buf *text, bool *truncated)
 static void
 finish(struct request_run *run, int r)
 {
-	run->watch = loop_unwatch(run->watch);
+	run->worker = spawn_job_forget(run->worker);
 	run->timer = loop_cancel(run->timer);
-	run->pid = 0;
 	if (r == 0)
 		r = collect(run->out_fd, &run->end.out, &run->end.truncated);
 	if (r == 0)
@@ -116,18 +93,19 @@ take_result(struct request_run *run, const struct operate_result *from)
 }
 
 static void
-on_answer(uint32_t revents, void *arg)
+on_answer(struct spawn_job *worker, int r, struct frame *f, void *arg)
 {
 	struct request_run *run = arg;
 	struct operate_result result = { 0 };
-	int r = operate_answer_receive(run->sock, &result);
 
-	(void)revents;
-	if (r == -EAGAIN)
-		return;
-	if (r < 0 || r == REASON_MALFORMED) {
-		if (run->pid)
-			(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
+	if (r == 0) {
+		r = operate_answer_take(f, &result);
+		if (r == REASON_MALFORMED) {
+			spawn_job_signal(worker, SIGKILL);
+			r = -ECONNRESET;
+		}
+	}
+	if (r == -ECONNRESET) {
 		finish_unknown(run);
 		return;
 	}
@@ -137,19 +115,25 @@ on_answer(uint32_t revents, void *arg)
 }
 
 static void
+kill_worker(struct request_run *run)
+{
+	if (run->worker)
+		spawn_job_signal(run->worker, SIGKILL);
+}
+
+static void
 on_killed(void *arg)
 {
 	struct request_run *run = arg;
 
-	if (run->pid)
-		(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
+	kill_worker(run);
 	finish_unknown(run);
 }
 
 static void
 ask_to_end(struct request_run *run)
 {
-	(void)spawn_kill(run->spawner, run->pid, SIGTERM, NULL, NULL);
+	spawn_job_signal(run->worker, SIGTERM);
 	if (loop_after(&run->timer, run->loop, GRACE_MS, on_killed, run) < 0)
 		on_killed(run);
 }
@@ -160,31 +144,7 @@ on_overdue(void *arg)
 	ask_to_end(arg);
 }
 
-static void
-on_spawned(int r, pid_t pid, void *arg)
-{
-	struct request_run *run = arg;
-
-	run->spawning = false;
-	if (run->orphan) {
-		if (r == 0)
-			(void)spawn_kill(run->spawner, pid, SIGKILL, NULL, NULL);
-		destroy(run);
-		return;
-	}
-	if (r) {
-		finish(run, r);
-		return;
-	}
-	run->pid = pid;
-	if (loop_watch(&run->watch, run->loop, run->sock, EPOLLIN, on_answer, run) < 0
-		|| loop_after(&run->timer, run->loop, run->limit_ms, on_overdue, run) < 0) {
-		on_killed(run);
-		return;
-	}
-	if (run->cancelled)
-		ask_to_end(run);
-}
+SCOPED_DESTRUCTOR(struct request_run, request_run_free)
 
 static int
 memory_file(int *ret_fd, const char *name)
@@ -197,36 +157,27 @@ int
 request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
 	const struct operate_job *job, request_run_done_fn *done, void *arg)
 {
-	struct request_run *run = calloc(1, sizeof(*run));
-	int pair[2] = { -1, -1 };
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+	SCOPED(request_run_freep) struct request_run *run = calloc(1, sizeof(*run));
 	int r;
 
 	if (!run)
 		return FAULT(-ENOMEM);
 	run->loop = sd_event_ref(loop);
-	run->spawner = spawner;
-	run->sock = run->out_fd = run->err_fd = -1;
+	run->out_fd = run->err_fd = -1;
 	run->end.out = run->end.err = BUF_MAX(REQUEST_OUTPUT_MAX);
-	run->limit_ms = job->timeout_ms + SLACK_MS;
 	run->done = done;
 	run->arg = arg;
 	r = memory_file(&run->out_fd, "stdout");
 	r = r ?: memory_file(&run->err_fd, "stderr");
-	r = r ?: frame_pair(pair);
-	run->sock = pair[0];
-	/* The job waits in the socket for the worker that is started next. */
-	r = r ?: operate_job_send(run->sock, job, run->out_fd, run->err_fd);
-	if (r) {
-		scope_close(&pair[1]);
-	} else {
-		run->spawning = true;
-		r = spawn_worker(spawner, SPAWN_OPERATE, pair[1], on_spawned, run);
-	}
-	if (r) {
-		destroy(run);
+	r = r ?: operate_job_put(&out, job, run->out_fd, run->err_fd);
+	r = r ?: loop_after(&run->timer, loop, job->timeout_ms + SLACK_MS, on_overdue, run);
+	r = r
+		?: spawn_job_start(&run->worker, loop, spawner, SPAWN_OPERATE, &out, 0, on_answer,
+			   run);
+	if (r)
 		return r;
-	}
-	*ret = run;
+	*ret = STEAL(run);
 	return 0;
 }
 
@@ -236,7 +187,7 @@ request_run_cancel(struct request_run *run)
 	if (run->cancelled)
 		return;
 	run->cancelled = true;
-	if (run->pid)
+	if (run->worker)
 		ask_to_end(run);
 }
 
@@ -245,12 +196,14 @@ request_run_free(struct request_run *run)
 {
 	if (!run)
 		return NULL;
-	if (run->spawning) {
-		run->orphan = true; /* on_spawned() destroys it */
-		return NULL;
-	}
-	if (run->pid)
-		(void)spawn_kill(run->spawner, run->pid, SIGKILL, NULL, NULL);
-	destroy(run);
+	kill_worker(run);
+	spawn_job_forget(run->worker);
+	loop_cancel(run->timer);
+	scope_close(&run->out_fd);
+	scope_close(&run->err_fd);
+	buf_done(&run->end.out);
+	buf_done(&run->end.err);
+	sd_event_unref(run->loop);
+	free(run);
 	return NULL;
 }

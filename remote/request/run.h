@@ -15,10 +15,10 @@ struct spawner;
 
 /* How it ended. */
 struct request_run_end {
-	int r;               /* 0; else nothing has run: a reason (see refuse_last()) or a fault */
+	int r; /* 0; else nothing has run: a reason (see refuse_last()) or a fault */
 	enum request_outcome outcome;
-	enum reason reason;  /* of an outcome that is neither ok nor failed */
-	int exit_status;     /* -1: nothing exited */
+	enum reason reason; /* of an outcome that is neither ok nor failed */
+	int exit_status;    /* -1: nothing exited */
 	int signal;
 	bool truncated;
 	uint64_t cpu_ms, max_rss, wall_ms;

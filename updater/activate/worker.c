@@ -11,9 +11,8 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/frame.h"
-#include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
-#include "appliance/service/spawn.h"
+#include "appliance/service/spawn_job.h"
 #include "appliance/tree/index.h"
 #include "updater/activate/activate_wire.h"
 
@@ -27,12 +26,15 @@ do_stage(struct frame *job, struct stage_result *result)
 	int r;
 
 	if (job->n_fds != FD_STAGE_N)
-		return REFUSE(REASON_MALFORMED, "stage", "%zu descriptors, not %d", job->n_fds, FD_STAGE_N);
+		return REFUSE(REASON_MALFORMED, "stage", "%zu descriptors, not %d", job->n_fds,
+			FD_STAGE_N);
 	/* A worker whose monitor was killed goes on to its end: the next one waits for it. */
 	if (flock(job->fds[FD_STORE], LOCK_EX) < 0)
 		return FAULT(-errno);
 	r = fs_read_fd(job->fds[FD_INDEX], TREE_INDEX_BYTES_MAX, &index);
-	r = r ?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], index.data, index.len);
+	r = r
+		?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], index.data,
+			   index.len);
 	return r;
 }
 
@@ -98,8 +100,7 @@ worker_main(int job_fd)
 /* --- the monitor's side --------------------------------------------------------------------------------------- */
 struct worker {
 	struct worker **slot;
-	struct frame_conn *conn;
-	struct loop_timer *limit;
+	struct spawn_job *job;
 	worker_done_fn *done;
 	void *arg;
 };
@@ -111,11 +112,12 @@ worker_cancel(struct worker *w)
 		return NULL;
 	if (w->slot)
 		*w->slot = NULL;
-	frame_conn_close(w->conn); /* the worker ends with its job; nobody hears its answer */
-	loop_cancel(w->limit);
+	spawn_job_forget(w->job); /* the worker ends with its job; nobody hears its answer */
 	free(w);
 	return NULL;
 }
+
+SCOPED_DESTRUCTOR(struct worker, worker_cancel)
 
 static void
 finish(struct worker *w, int r, const struct stage_result *result)
@@ -140,14 +142,18 @@ static const struct frame_rule refused_rules[] = {
 
 /* What the worker says is as hostile as what it read. */
 static void
-on_frame(struct frame_conn *conn, struct frame *f, void *arg)
+on_answer(struct spawn_job *job, int r, struct frame *f, void *arg)
 {
 	struct worker *w = arg;
 	struct stage_result result = { 0 };
 	const char *text;
 	enum reason reason;
 
-	(void)conn;
+	(void)job;
+	if (r != 0) {
+		finish(w, FAULT(r), NULL);
+		return;
+	}
 	switch (f->type) {
 	case ACTIVATE_TYPE_DONE:
 		if (frame_check(f, done_rules, ARRAY_LEN(done_rules), false, 0) != 0)
@@ -164,8 +170,10 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 		reason = text ? refuse_reason(text) : REASON_NONE;
 		if (reason == REASON_NONE)
 			break;
-		finish(w, refuse_relay(reason, frame_text(f, ACTIVATE_TAG_OPERAND, REFUSE_OPERAND_MAX - 1), NULL,
-				  frame_text(f, ACTIVATE_TAG_TEXT, REFUSE_TEXT_MAX - 1)),
+		finish(w,
+			refuse_relay(reason,
+				frame_text(f, ACTIVATE_TAG_OPERAND, REFUSE_OPERAND_MAX - 1), NULL,
+				frame_text(f, ACTIVATE_TAG_TEXT, REFUSE_TEXT_MAX - 1)),
 			NULL);
 		return;
 	case ACTIVATE_TYPE_FAULT:
@@ -178,57 +186,30 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 	finish(w, FAULT(-EPROTO), NULL);
 }
 
-static void
-on_closed(struct frame_conn *conn, int why, void *arg)
-{
-	(void)conn;
-	(void)why;
-	finish(arg, FAULT(-ECONNRESET), NULL);
-}
-
-static void
-on_limit(void *arg)
-{
-	finish(arg, FAULT(-ETIMEDOUT), NULL);
-}
-
-static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
-
-/* The two folders and the index, as descriptors. */
 static int
-send_job(struct worker *w, struct monitor *m, const void *index, size_t len)
+open_folders(const struct paths *paths, int *ret_store, int *ret_objects)
 {
-	SCOPED(frame_out_done) struct frame_out out = { 0 };
-	SCOPED(scope_close) int store = -1;
-	SCOPED(scope_close) int objects = -1;
-	SCOPED(scope_close) int bytes = -1;
-	char path[sizeof(monitor_paths(m)->lib) + 32];
+	char path[sizeof(paths->lib) + 32];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/store", monitor_paths(m)->lib);
-	r = fs_open_dir(&store, -1, path, 0755);
+	snprintf(path, sizeof(path), "%s/store", paths->lib);
+	r = fs_open_dir(ret_store, -1, path, 0755);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%s/incoming/objects", monitor_paths(m)->lib);
-	objects = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (objects < 0)
-		return -errno;
-	r = fs_memfd(&bytes, "index", index, len);
-	if (r < 0)
-		return r;
-	frame_begin(&out, ACTIVATE_TYPE_STAGE, 1);
-	frame_put_fd(&out, store);
-	frame_put_fd(&out, objects);
-	frame_put_fd(&out, bytes);
-	return frame_conn_send(w->conn, &out);
+	snprintf(path, sizeof(path), "%s/incoming/objects", paths->lib);
+	*ret_objects = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret_objects < 0 ? -errno : 0;
 }
 
 int
 worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t len,
 	worker_done_fn *done, void *arg)
 {
-	struct worker *w;
-	int pair[2];
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+	SCOPED(scope_close) int store = -1;
+	SCOPED(scope_close) int objects = -1;
+	SCOPED(scope_close) int bytes = -1;
+	SCOPED(worker_cancelp) struct worker *w = NULL;
 	int r;
 
 	if (!monitor_spawner(m))
@@ -238,20 +219,18 @@ worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t 
 		return FAULT(-ENOMEM);
 	w->done = done;
 	w->arg = arg;
-	r = frame_pair(pair);
-	if (r == 0) {
-		r = frame_conn_open(&w->conn, monitor_loop(m), pair[0], &conn_ops, w);
-		if (r < 0)
-			close(pair[1]);
-	}
-	r = r ?: spawn_worker(monitor_spawner(m), SPAWN_ACTIVATE, pair[1], NULL, NULL);
-	r = r ?: send_job(w, m, index, len);
-	r = r ?: loop_after(&w->limit, monitor_loop(m), ACTIVATE_TIME_MAX_S * 1000, on_limit, w);
-	if (r < 0) {
-		worker_cancel(w);
+	frame_begin(&out, ACTIVATE_TYPE_STAGE, 1);
+	r = open_folders(monitor_paths(m), &store, &objects);
+	r = r ?: fs_memfd(&bytes, "index", index, len);
+	frame_put_fd(&out, store);
+	frame_put_fd(&out, objects);
+	frame_put_fd(&out, bytes);
+	r = r
+		?: spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE,
+			   &out, ACTIVATE_TIME_MAX_S * 1000, on_answer, w);
+	if (r < 0)
 		return FAULT(r);
-	}
 	w->slot = slot;
-	*slot = w;
+	*slot = STEAL(w);
 	return 0;
 }

@@ -15,8 +15,8 @@ int worker_main(int job_fd);
 /* --- the monitor's side --------------------------------------------------------------------------------------- */
 struct worker;
 
-/* r: 0 with the result; the worker's refusal (relayed, refuse_last()); or a fault: it died, lied, or took longer
- * than ACTIVATE_TIME_MAX_S. */
+/* r: 0 with the result; the worker's refusal, or the spawner's where none was started (relayed, refuse_last()); or a
+ * fault: it died, lied, or took longer than ACTIVATE_TIME_MAX_S and was killed. */
 typedef void worker_done_fn(int r, const struct stage_result *result, void *arg);
 
 /* Stage the release whose verified index has these bytes (copied).  done runs exactly once, later, from the loop,
