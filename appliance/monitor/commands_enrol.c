@@ -378,9 +378,9 @@ write_request(struct enrolling *e, const json_t *begun, const char *out)
 			json_text(begun, "nonce")));
 }
 
-/* "HTTP/1.1 200 OK", header lines, an empty line, the body. */
+/* "HTTP/1.1 200 OK", header lines, an empty line; *ret_rest is what stands behind it. */
 static int
-parse_answer(char *text, struct httpsig_message *m, struct httpsig_header *headers, char **ret_body)
+parse_head(char *text, struct httpsig_message *m, struct httpsig_header *headers, char **ret_rest)
 {
 	char *at = strchr(text, '\n');
 	const char *status = strchr(text, ' ');
@@ -403,11 +403,24 @@ parse_answer(char *text, struct httpsig_message *m, struct httpsig_header *heade
 			(struct httpsig_header){ at, colon + 1 + strspn(colon + 1, " \t") };
 		at = end + 1;
 	}
-	*ret_body = strchr(at, '\n');
-	if (!*ret_body)
+	*ret_rest = strchr(at, '\n');
+	if (!*ret_rest)
 		return REFUSE(REASON_MALFORMED, "--answer", "ends before its body");
-	(*ret_body)++;
+	(*ret_rest)++;
 	return 0;
+}
+
+/* curl -i also prints the heads that come before: a proxy's "200 Connection established", "100 Continue". */
+static int
+parse_answer(char *text, struct httpsig_message *m, struct httpsig_header *headers, char **ret_body)
+{
+	int r;
+
+	*ret_body = text;
+	do
+		r = parse_head(*ret_body, m, headers, ret_body);
+	while (r == 0 && strncmp(*ret_body, "HTTP/", 5) == 0);
+	return r;
 }
 
 static int

@@ -50,7 +50,8 @@ class Site:
     def run(self, *args, code=0):
         """A command; its exit code must be this (None: any)."""
         done = subprocess.run([os.path.join(BUILD, "bin", "mainstay"), *args, "--state", self.dir],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=60,
+                              env=dict(os.environ, MAINSTAY_DEBUG="1"))
         with open(self.log_path, "a") as log:
             log.write(done.stderr)
         assert code is None or done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
@@ -58,7 +59,7 @@ class Site:
 
     def json(self, *args, code=0):
         done = self.run(*args, "--json", code=code)
-        return json.loads(done.stdout or done.stderr)
+        return json.loads(done.stdout or done.stderr.splitlines()[-1])
 
     def status(self):
         return self.json("status")

@@ -56,9 +56,12 @@ def test_a_site_enrols_is_accepted_and_reads_its_record(hub, ada):
     assert reply.json() == {"v": 1, "site": "acme-1", "customer": "acme", "status": "pending"}
     refused(s.client.request("GET", "/v1/record"), 404, "not-found")
 
-    record = ada.person.seal("site", {
-        "v": 1, "site": "acme-1", "customer": "acme", "key": s.key.hex, "platform": "linux-x86_64",
-        "name": "first", "labels": {}, "time": now(), "engineer": "ada"})
+    facts = {"v": 1, "site": "acme-1", "customer": "acme", "key": s.key.hex, "platform": "linux-x86_64",
+             "name": "first", "labels": {}, "time": now(), "engineer": "ada"}
+    refused(ada.post("/v1/fleet/sites/acme-1/record", ada.person.seal("site", dict(facts, engineer="eve"))), 401,
+            "unknown-key")
+    refused(s.client.request("GET", "/v1/record"), 404, "not-found")
+    record = ada.person.seal("site", facts)
     assert ada.post("/v1/fleet/sites/acme-1/record", record).status == 200
     assert s.client.request("GET", "/v1/record").json() == record
     again = s.enrol()

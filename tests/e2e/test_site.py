@@ -212,6 +212,55 @@ def test_doctor_has_a_line_per_check(site):
     assert '"check":"monitor"' in done.stdout.replace(" ", "")
 
 
+def state(site):
+    """What a refused command may not change."""
+    found = {}
+    for folder in ("etc", "lib/monitor"):
+        for where, _, names in os.walk(os.path.join(site.dir, folder)):
+            for name in names:
+                with open(os.path.join(where, name), "rb") as f:
+                    found[os.path.join(where, name)] = f.read()
+    return found, site.status()["audit"]["size"]
+
+
+REFUSED = [
+    ("a switch that is none", 2, "usage", ["off", "everything"]),
+    ("a time that is none", 2, "usage", ["audit", "log", "--since", "yesterday"]),
+    ("a kind that is none", 2, "usage", ["audit", "log", "--kind", "gossip"]),
+    ("a proof to nowhere", 1, "not-found", ["audit", "prove", "0", "--out", "/nowhere/proof"]),
+    ("a proof of no entry", 2, "usage", ["audit", "prove", "first"]),
+    ("a policy that is not there", 1, "not-found", ["policy", "diff", "/nowhere/policy.yaml"]),
+    ("the log of a path", 2, "usage", ["service", "logs", "../redis"]),
+    ("the log of no service", 1, "not-found", ["service", "logs", "redis"]),
+    ("so many lines", 2, "usage", ["service", "logs", "redis", "--lines", "many"]),
+    ("a knob of no service", 1, "not-found", ["service", "set", "redis", "a=b"]),
+    ("a field that is none", 2, "usage", ["telemetry", "accept", "no field"]),
+    ("leaving nobody", 1, "not-found", ["leave"]),
+]
+
+
+@pytest.mark.parametrize("name, code, reason, argv", REFUSED, ids=[r[0] for r in REFUSED])
+def test_a_refused_command_changes_nothing(site, name, code, reason, argv):
+    site.run("off", "all")
+    before = state(site)
+    done = site.run(*argv, code=code)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mainstay: ") and last.endswith(f"[{reason}]"), done.stderr
+    error = site.json(*argv, code=code)
+    assert error["kind"] == "Error" and error["reason"] == reason and error["text"]
+    assert state(site) == before
+
+
+def test_doctor_says_no_where_something_is_wrong():
+    alone = Site()
+    try:
+        done = alone.run("doctor", code=1)
+        assert done.stderr.splitlines()[-1].endswith("[conflict]")
+        assert "mainstay run" in done.stdout
+    finally:
+        alone.down()
+
+
 def test_services_that_are_not_there(site):
     assert site.json("service", "list")["items"] == []
     assert site.json("service", "start", "redis", code=1)["reason"] == "not-found"

@@ -1,0 +1,268 @@
+"""How a site and a vendor come together and part: over the wire, over an air gap, and with whoever stands between."""
+
+import base64
+import hashlib
+import http.server
+import json
+import os
+import shlex
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from estate import BIN, BUILD, CUSTOMER, SITE, Estate, until
+
+pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "bin", "mainstayd")),
+                                reason="needs the built programs")
+
+
+@pytest.fixture(scope="module", name="estate")
+def an_estate_that_is_not_enrolled():
+    with Estate("enrol") as e:
+        e.vendor()
+        e.start_site()
+        e.token()
+        e.fingerprint = next(w for w in e.mainstay(*e.enrol_args(), "--show").stdout.split() if w.startswith("sha256:"))
+        yield e
+
+
+def state(estate):
+    """What a refused command may not change: the monitor's files, etc, the log."""
+    found = {}
+    for folder in ("site/lib/monitor", "site/etc"):
+        for where, _, names in os.walk(estate.path(folder)):
+            for name in names:
+                with open(os.path.join(where, name), "rb") as f:
+                    found[os.path.join(where, name)] = f.read()
+    return found, estate.status()["audit"]["size"]
+
+
+def refused(estate, code, reason, *argv):
+    """Exit code, token in the text, one line with its site in the log, nothing changed."""
+    before = state(estate)
+    done = estate.mainstay(*argv, code=code)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mainstay: ") and last.endswith(f"[{reason}]"), done.stderr
+    assert state(estate) == before
+    return done
+
+
+class Impostor:
+    """Stands at the hub's port while the hub is down, with the hub's own TLS key: a proxy, a thief."""
+
+    def __init__(self, estate, answer):
+        """answer(request handler) -> (status, headers, body)"""
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def handle_any(self):
+                self.data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, headers, body = answer(self)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = handle_any
+
+            def log_message(self, *_):
+                pass
+
+        with open(estate.path("facts.json")) as f:
+            port = int(json.load(f)["url"].rsplit(":", 1)[1])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(estate.path("hub", "server.pem"), estate.path("hub", "server.key"))
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def sign_reply(estate, status, body, nonce):
+    """As the hub does, with the key that a thief of the hub has."""
+    with open(estate.path("hub", "reply.key")) as f:
+        key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(f.read().strip().split(":")[1]))
+    with open(estate.path("facts.json")) as f:
+        keyid = hashlib.sha256(bytes.fromhex(json.load(f)["reply"])).hexdigest()
+    created = int(time.time())
+    digest = "sha-256=:%s:" % base64.b64encode(hashlib.sha256(body).digest()).decode()
+    params = '("@status" "content-digest");created=%d;expires=%d;nonce="%s";keyid="%s";tag="mainstay-v1"' % (
+        created, created + 300, nonce, keyid)
+    base = '"@status": %d\n"content-digest": %s\n"@signature-params": %s' % (status, digest, params)
+    return {"Content-Digest": digest, "Signature-Input": "sig=" + params,
+            "Signature": "sig=:%s:" % base64.b64encode(key.sign(base.encode())).decode()}
+
+
+# --- what people give ----------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_said(estate):
+    card, token = ["--card", estate.path("vendor.card")], ["--token-file", estate.path("token")]
+    for argv in (["enrol"], ["enrol", *card], ["enrol", *card, *token],
+                 ["enrol", *card, "--accept", estate.fingerprint]):
+        refused(estate, 2, "usage", *argv)
+    refused(estate, 1, "altered", "enrol", *card, *token, "--accept", "sha256:" + "0" * 64)
+    refused(estate, 2, "usage", "enrol", *card, *token, "--accept", "yes")
+
+
+def test_nobody_at_the_hubs_place_is_unreachable(estate):
+    estate.hub.stop()
+    try:
+        done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=3)
+        assert done.stderr.splitlines()[-1].endswith("[unreachable]")
+        with Impostor(estate, lambda h: (200, {}, b"<html>please log in</html>")):
+            done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=3)
+            assert "without the hub's signature" in done.stderr
+        thief = lambda h: (503, sign_reply(estate, 503, b"{}", h.headers["Mainstay-Nonce"]), b"{}")
+        with Impostor(estate, thief):
+            done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=3)
+            assert "the hub answered 503" in done.stderr
+        body = b'{"reason":"expired","detail":"this token is over"}'
+        thief = lambda h: (410, sign_reply(estate, 410, body, h.headers["Mainstay-Nonce"]), body)
+        with Impostor(estate, thief):
+            done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=1)
+            assert done.stderr.splitlines()[-1].endswith("this token is over [expired]")
+    finally:
+        estate.start_hub()
+    assert estate.status()["enrolled"] is False
+    assert not estate.leaves(kind="enrol")
+
+
+# --- over an air gap -------------------------------------------------------------------------------------------
+
+
+def carry(estate, out):
+    """The command that the site prints, run on a machine that reaches the hub."""
+    done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, "--file", out)
+    line = next(line for line in done.stdout.splitlines() if line.strip().startswith("curl "))
+    argv = shlex.split(line.split(" > ")[0])
+    answer = subprocess.run([*argv, "--cacert", estate.path("hub", "ca.pem")], capture_output=True, check=True)
+    return answer.stdout
+
+
+@pytest.mark.flow
+def test_enrolment_crosses_an_air_gap(estate):
+    answers = lambda: open(estate.path("answer"), "wb")
+    done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, "--file", "/nowhere/out", code=1)
+    assert done.stderr.splitlines()[-1].endswith("[not-found]")
+    estate.token()
+    good = carry(estate, estate.path("out"))
+    assert os.stat(estate.path("out")).st_mode & 0o777 == 0o600
+    with open(estate.path("token")) as f:
+        secret = json.load(f)["secret"]
+    with open(estate.path("out")) as f:
+        assert secret not in f.read()
+    assert estate.status()["enrolled"] is False
+    head, body = good.split(b"\r\n\r\n", 1)
+    rows = {
+        "a web page": (b"<html></html>", "malformed"),
+        "nothing": (b"", "malformed"),
+        "no text": (b"HTTP/1.1 200 OK\0\r\n\r\n" + body, "malformed"),
+        "no status": (b"HTTP/1.1\r\n\r\n", "malformed"),
+        "a broken header": (head + b"\r\nbroken\r\n\r\n" + body, "malformed"),
+        "too many headers": (head + b"\r\n" + b"X: y\r\n" * 200 + b"\r\n" + body, "malformed"),
+        "no end of the head": (head + b"\r\n", "malformed"),
+        "a head without a body": (head + b"\r\n\r\n", "hash-mismatch"),
+        "another body": (head + b"\r\n\r\n" + body.replace(b"pending", b"accepted"), "hash-mismatch"),
+        "another status": (good.replace(b" 200", b" 201", 1), "bad-signature"),
+        "no signature": (b"HTTP/1.1 200 OK\r\n\r\n" + body, "unsigned"),
+    }
+    for name, (text, reason) in rows.items():
+        with answers() as f:
+            f.write(text)
+        before = state(estate)
+        done = estate.mainstay("enrol", "--answer", estate.path("answer"), code=1)
+        assert done.stderr.splitlines()[-1].endswith(f"[{reason}]"), (name, done.stderr)
+        assert state(estate) == before, name
+    # What a proxy and a patient server print before the answer itself.
+    with answers() as f:
+        f.write(b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + good)
+    estate.mainstay("enrol", "--answer", estate.path("answer"))
+    assert estate.status()["enrolled"] is True
+    assert [i["object"] for i in estate.leaves(kind="enrol")] == [f"{SITE} of {CUSTOMER}"]
+    # Twice is once; the answer to an earlier request is none.
+    estate.mainstay("enrol", "--answer", estate.path("answer"))
+    assert len(estate.leaves(kind="enrol")) == 1
+    carry(estate, estate.path("out"))
+    refused(estate, 1, "replayed", "enrol", "--answer", estate.path("answer"))
+
+
+# --- the record ------------------------------------------------------------------------------------------------
+
+
+def test_a_repository_that_does_not_answer_only_delays_the_record(estate):
+    estate.desk("login")
+    estate.desk("accept", SITE)
+    stamp = estate.path("repo", "tuf", "timestamp.json")
+    os.rename(stamp, stamp + ".away")
+    os.mkdir(stamp)
+    try:
+        done = estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint)
+        assert "will be checked once" in done.stdout
+    finally:
+        os.rmdir(stamp)
+        os.rename(stamp + ".away", stamp)
+    assert estate.mainstay_json(*estate.enrol_args(), "--accept", estate.fingerprint)["recorded"] is True
+    assert estate.leaves(kind="enrol", object="site record by vera")
+
+
+# --- leaving ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+def test_leaving_is_clean_and_keeps_the_log(estate):
+    estate.mainstay("on", "all")
+    export = estate.path("export")
+    before = estate.status()["audit"]["size"]
+    done = estate.mainstay("leave", "--export", "/proc/nowhere", code=None)
+    assert done.returncode in (1, 4) and estate.status()["enrolled"] is True
+    estate.mainstay("leave", "--export", export)
+    assert sorted(os.listdir(export)) == ["audit.json", "checkpoint"]
+    assert os.stat(export).st_mode & 0o777 == 0o700
+    with open(os.path.join(export, "audit.json")) as f:
+        items = json.load(f, strict=False)["items"]
+    assert len(items) >= before
+    with open(os.path.join(export, "checkpoint")) as f:
+        head = f.read().splitlines()
+    assert head[0] == f"mainstay.audit/{SITE}" and int(head[1]) == len(items)
+    status = estate.status()
+    assert status["enrolled"] is False and not any(status["switches"].values())
+    assert status["hub"]["url"] is None
+    left = os.listdir(estate.path("site", "lib", "monitor"))
+    assert not set(left) & {"site.json", "site.key", "card.json", "record.json", "people.json", "tuf"}
+    assert estate.leaves(kind="leave", object=f"{SITE} of {CUSTOMER}")
+    estate.mainstay("audit", "verify")
+    done = estate.mainstay("leave", code=1)
+    assert done.stderr.splitlines()[-1].endswith("[not-found]")
+
+
+def test_who_left_may_come_back_with_another_token(estate):
+    until("the courier", lambda: estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=1))
+    estate.token(site="site2", file="token")
+    answer = estate.mainstay_json(*estate.enrol_args(), "--accept", estate.fingerprint)
+    assert answer["site"] == "site2" and answer["status"] == "pending"
+    estate.mainstay("audit", "verify")
+
+
+# --- the monitor's start ---------------------------------------------------------------------------------------
+
+
+def test_the_monitor_is_started_by_run_alone(estate):
+    lone = estate.path("lone")
+    os.makedirs(lone)
+    done = subprocess.run([os.path.join(BIN, "mainstayd"), "--state", lone], capture_output=True, text=True, timeout=30)
+    with open(os.path.join(estate.logs, "commands.log"), "a") as log:
+        log.write(done.stderr)
+    assert done.returncode == 1 and "[not-found]" in done.stderr
+    assert not os.path.exists(os.path.join(lone, "lib", "monitor"))
