@@ -90,7 +90,7 @@ only_once(const char *name)
 {
 	static const char *const names[] = { "host", "content-length", "content-type", "content-encoding",
 		"content-digest", "signature", "signature-input", "mainstay-stream", "mainstay-sequence",
-		"mainstay-nonce", "transfer-encoding" };
+		"mainstay-nonce", "transfer-encoding", "authorization" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)

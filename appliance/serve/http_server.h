@@ -31,13 +31,13 @@ enum {
 	HTTP_SERVER_UIDS_MAX = 4,
 };
 
-/* Who signed the request: filled by auth.c, kind AUTH_NOBODY before. */
-enum auth_kind { AUTH_NOBODY, AUTH_SITE, AUTH_ENGINEER };
+/* Who signed the request: filled by auth.c, kind AUTH_NOBODY before; or who bears a token (bearer.c). */
+enum auth_kind { AUTH_NOBODY, AUTH_SITE, AUTH_ENGINEER, AUTH_SENDER };
 struct auth_identity {
 	enum auth_kind kind;
-	char keyid[65];
+	char keyid[65]; /* of a sender: its token's id */
 	uint8_t key[32];
-	char customer[65]; /* of a site: the one customer; of an engineer: "" (see customers) */
+	char customer[65]; /* of a site or sender: the one customer; of an engineer: "" (see customers) */
 	char site[65];
 	char engineer[128];
 	char customers[1024]; /* engineer: ",c1,c2," of this login; ",*," for every customer */

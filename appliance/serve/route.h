@@ -15,6 +15,7 @@ enum route_flag {
 	ROUTE_OTLP = 1 << 0,  /* refusals are google.rpc.Status in protobuf */
 	ROUTE_LOCAL = 1 << 1, /* passed on by nginx from loopback only */
 	ROUTE_POLL = 1 << 2,  /* may be parked for up to a minute */
+	ROUTE_BEARER = 1 << 3, /* for who bears a token, too: call->who.kind tells */
 };
 
 /* Handle a call.  Returns 0 where it was answered or parked; an enum reason (logged) or a fault where

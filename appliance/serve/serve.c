@@ -15,6 +15,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/serve/auth.h"
 #include "appliance/serve/batch.h"
+#include "appliance/serve/bearer.h"
 #include "appliance/serve/problem.h"
 #include "appliance/serve/reactor.h"
 #include "appliance/serve/registry.h"
@@ -23,7 +24,7 @@
 
 enum {
 	COUNTERS_MAX = 512,
-	SCHEMA_MAX = SERVE_MODULES_MAX + 2, /* of the service itself: two */
+	SCHEMA_MAX = SERVE_MODULES_MAX + 3, /* of the service itself: three */
 	TICK_S = 60,
 	BATCHES_KEEP_S = 30 * 24 * 3600,
 };
@@ -65,6 +66,14 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 			call->body_len, call->route->body_max);
 	if (call->route->who == ROUTE_OPEN)
 		return query_parse(&call->params, call->query);
+	if ((call->route->flags & ROUTE_BEARER) && bearer_offered(call)) {
+		r = bearer_check(call, s->databases, clock_now_us());
+		if (r > 0) {
+			http_call_header(call, "WWW-Authenticate", "Bearer");
+			*ret_status = 401;
+		}
+		return r ? r : query_parse(&call->params, call->query);
+	}
 	r = auth_check(call, s->databases, s->authority);
 	if (r > 0)
 		*ret_status = auth_http_status(r);
@@ -149,6 +158,7 @@ on_tick(void *arg)
 
 	r = auth_nonce_sweep(s->databases, now_us);
 	r = r ? r : registry_key_sweep(s->databases, now_us);
+	r = r ? r : bearer_sweep(s->databases, now_us);
 	r = r ? r : databases_each(s->databases, sweep_customer, &before_us);
 	if (r < 0)
 		log_fault(r, "sweep");
@@ -167,6 +177,7 @@ gather(const struct serve_module *const *modules, struct db_migration *fleet, si
 
 	fleet[f++] = registry_fleet_migration;
 	fleet[f++] = auth_fleet_migration;
+	fleet[f++] = bearer_fleet_migration;
 	customer[c++] = registry_customer_migration;
 	customer[c++] = batch_customer_migration;
 	for (size_t i = 0; modules[i]; i++) {

@@ -10,10 +10,12 @@
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/enrol_routes.h"
+#include "appliance/serve/bearer.h"
 #include "remote/fleet/fleet.h"
 #include "remote/hub/hub.h"
 #include "remote/hub/hub_health.h"
@@ -100,6 +102,83 @@ run_run(struct command_call *call)
 	return hub_run(state, modules, fd_text ? (int)fd : -1);
 }
 
+/* --- tokens ------------------------------------------------------------------------------------------- */
+static int
+mint_bearer(const struct command_call *call, const struct hub_state *hub, uint64_t now_us, uint64_t expires_us)
+{
+	SCOPED(db_closep) struct db *fleet = NULL;
+	char text[BEARER_TEXT_MAX];
+	int r;
+
+	r = serve_open_fleet(&fleet, hub->dir, modules);
+	r = r ? r : bearer_mint(fleet, command_option(call, "customer"), command_option(call, "site"), now_us,
+			    expires_us, text);
+	if (r != 0)
+		return FAULT(r);
+	(void)puts(text);
+	explicit_bzero(text, sizeof(text));
+	return 0;
+}
+
+/* The fleet's file of the hub that --state names. */
+static int
+open_fleet(const struct command_call *call, struct db **ret)
+{
+	SCOPED(hub_state_done) struct hub_state hub = { .dir_fd = -1, .lock_fd = -1 };
+	const char *state;
+	int r;
+
+	r = state_of(call, &state);
+	r = r ? r : hub_state_open(&hub, state);
+	r = r ? r : serve_open_fleet(ret, hub.dir, modules);
+	return FAULT(r);
+}
+
+static int
+list_bearer(const struct bearer *b, void *arg)
+{
+	uint64_t now_us = clock_now_us();
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "id", b->id, "customer", b->customer, "site", b->site, "state",
+		b->revoked_us			? "revoked"
+			: b->expires_us <= now_us ? "expired"
+						  : "good");
+
+	if (!o || json_put_time(o, "created", b->created_us) < 0 || json_put_time(o, "expires", b->expires_us) < 0 ||
+		json_array_append(arg, o) < 0) {
+		json_decref(o);
+		return FAULT(-ENOMEM);
+	}
+	json_decref(o);
+	return 0;
+}
+
+static int
+run_senders(struct command_call *call)
+{
+	static const char *const columns[] = { "id", "customer", "site", "state", "expires", NULL };
+	SCOPED(db_closep) struct db *fleet = NULL;
+	SCOPED_JSON *items = json_array();
+	int r = items ? open_fleet(call, &fleet) : -ENOMEM;
+
+	r = r ? r : bearer_each(fleet, list_bearer, items);
+	return r ? FAULT(r) : command_print_items(call, "Senders", STEAL(items), columns);
+}
+
+static int
+run_revoke(struct command_call *call)
+{
+	SCOPED(db_closep) struct db *fleet = NULL;
+	int r = open_fleet(call, &fleet);
+
+	r = r ? r : bearer_revoke(fleet, call->operands[0], clock_now_us());
+	if (r != 0)
+		return FAULT(r);
+	command_say(call, "%s is refused from now on", call->operands[0]);
+	return call->json ? command_print_json("Sender", json_pack("{s:s, s:s}", "id", call->operands[0], "state",
+								 "revoked"))
+			  : 0;
+}
+
 static int
 run_token(struct command_call *call)
 {
@@ -116,6 +195,8 @@ run_token(struct command_call *call)
 	if (r == 0 && clock_parse_span(&span_us, expires) != 0)
 		r = REFUSE(REASON_USAGE, expires, "is no span of time (90s, 1h, 2d)");
 	r = r ? r : hub_state_open(&hub, state);
+	if (r == 0 && command_option(call, "otlp"))
+		return mint_bearer(call, &hub, now_us, now_us + span_us);
 	r = r ? r : token_mint(&token, command_option(call, "site"), command_option(call, "customer"), now_us + span_us);
 	if (r != 0)
 		return FAULT(r);
@@ -147,6 +228,8 @@ static const struct command_option token_options[] = {
 	{ "customer", "CUSTOMER", "whose site it is", true, false },
 	{ "site", "SITE", "the site's id", true, false },
 	{ "expires", "SPAN", "for how long the token is good (1h, 2d)", true, false },
+	{ "otlp", NULL, "a bearer token for another OTLP sender of an enrolled site: /v1/metrics and /v1/logs alone", false,
+		false },
 	{ 0 },
 };
 
@@ -158,8 +241,16 @@ static const struct command commands[] = {
 	{ .name = "run", .summary = "run the hub and its front until SIGTERM", .options = run_options,
 		.examples = "mainstay-hubd run --state /var/lib/hub", .run = run_run },
 	{ .name = "token", .summary = "print a token with which one site may enrol", .options = token_options,
-		.examples = "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 1h > token",
+		.details = "With --otlp: a bearer token instead, with which machines of an enrolled site that run no Mainstay\n"
+			   "send OTLP/HTTP (protobuf; \"Authorization: Bearer TOKEN\").  What they send is listed under\n"
+			   "services named otlp:NAME.  The hub keeps the token's hash; nobody can print it again.",
+		.examples = "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 1h > token\n"
+			    "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 90d --otlp",
 		.run = run_token },
+	{ .name = "senders", .summary = "list the bearer tokens of other OTLP senders",
+		.examples = "mainstay-hubd senders --state /var/lib/hub", .run = run_senders },
+	{ .name = "revoke", .args = "ID", .min = 1, .max = 1, .summary = "refuse a bearer token from now on",
+		.examples = "mainstay-hubd revoke --state /var/lib/hub 0123456789abcdef", .run = run_revoke },
 	{ 0 },
 };
 

@@ -14,9 +14,11 @@
 #include "appliance/serve/auth.h"
 #include "appliance/serve/registry.h"
 #include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/store/store.h"
 
 enum {
 	NAME_BYTES = 129,
+	VIA_BYTES = 16, /* what stands before a service's name */
 	TEXT_BYTES = 513,
 	LIST_MAX = 500,		/* alerts in one answer, of one customer */
 	SITE_RESOLVED_MAX = 20, /* resolved ones on a site's page */
@@ -40,7 +42,7 @@ static uint64_t transitions;
 /* One record, read. */
 struct transition {
 	char name[NAME_BYTES];
-	char service[NAME_BYTES];
+	char service[VIA_BYTES + NAME_BYTES];
 	char severity[32];
 	char text[TEXT_BYTES];
 	bool firing;
@@ -61,14 +63,16 @@ attribute(char *out, size_t size, const struct otlp_record *record, const char *
 }
 
 static int
-read_record(struct transition *t, const struct otlp_record *record)
+read_record(struct transition *t, const char *via, const struct otlp_record *record)
 {
+	size_t head = strlen(via);
 	char state[16], since[CLOCK_TEXT_MAX];
 	int r;
 
 	*t = (struct transition){ 0 };
 	r = attribute(t->name, sizeof(t->name), record, "alert");
-	r = r ? r : attribute(t->service, sizeof(t->service), record, "service");
+	memcpy(t->service, via, head + 1);
+	r = r ? r : attribute(t->service + head, NAME_BYTES, record, "service");
 	r = r ? r : attribute(t->severity, sizeof(t->severity), record, "severity");
 	r = r ? r : attribute(state, sizeof(state), record, "state");
 	r = r ? r : attribute(since, sizeof(since), record, "since");
@@ -93,8 +97,12 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	int64_t n;
 	int r;
 
-	r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'",
-		"t", site);
+	/* What other senders say takes no room from the site's own word. */
+	r = db_number(db, &n, 0,
+		"SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'"
+		" AND (instr(service, '" STORE_VIA_OTLP "') = 1) = (instr(?2, '" STORE_VIA_OTLP
+		"') = 1)",
+		"tt", site, t->service);
 	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX)
 		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already",
 			ALERT_INBOX_OPEN_MAX);
@@ -108,18 +116,26 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	return r < 0 ? FAULT(r) : r;
 }
 
-int
-alert_inbox_record(struct db *customer, const char *site, const struct otlp_record *record)
+bool
+alert_inbox_is_alert(const struct otlp_record *record)
 {
 	static const char event[] = "mainstay.alert";
+
+	return record->event_name.len == sizeof(event) - 1 &&
+		memcmp(record->event_name.p, event, sizeof(event) - 1) == 0;
+}
+
+int
+alert_inbox_record(struct db *customer, const char *site, const char *via,
+	const struct otlp_record *record)
+{
 	uint64_t now_us = clock_now_us();
 	struct transition t;
 	int r;
 
-	if (record->event_name.len != sizeof(event) - 1 ||
-		memcmp(record->event_name.p, event, sizeof(event) - 1) != 0)
+	if (!alert_inbox_is_alert(record))
 		return 0;
-	r = read_record(&t, record);
+	r = read_record(&t, via, record);
 	if (r != 0)
 		return r;
 	/* The row that fires already changes; where there is none (its firing was lost, or this is the first

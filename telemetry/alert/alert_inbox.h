@@ -5,6 +5,7 @@
  *	POST /v1/fleet/alerts/{}/ack      by the engineer who signed the request */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "appliance/serve/serve.h"
@@ -17,10 +18,15 @@ enum {
 
 extern const struct serve_module alert_inbox_module;
 
+/* The record is named mainstay.alert. */
+bool alert_inbox_is_alert(const struct otlp_record *record);
+
 /* Take a record inside the caller's transaction on the customer's file.  Other records than mainstay.alert are
- * not ours: 0, nothing stored.  Returns 0; REASON_MALFORMED or REASON_TOO_LARGE (logged) where this one record
+ * not ours: 0, nothing stored.  via stands before the service's name, as in store_point(): what another sender
+ * says neither fires nor resolves an alert of the site's own.  Returns 0; REASON_MALFORMED or REASON_TOO_LARGE (logged) where this one record
  * is rejected; or a fault. */
-int alert_inbox_record(struct db *customer, const char *site, const struct otlp_record *record);
+int alert_inbox_record(
+	struct db *customer, const char *site, const char *via, const struct otlp_record *record);
 
 /* Transitions stored since start. */
 uint64_t alert_inbox_count(void);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/batch.h"
 #include "appliance/serve/problem.h"
@@ -19,6 +20,8 @@
 struct target {
 	struct db *db;
 	const char *site;
+	const char *via; /* "" or STORE_VIA_OTLP */
+	bool dropped;	 /* records that are kept nowhere */
 };
 
 static int
@@ -26,7 +29,7 @@ on_point(const struct otlp_point *point, void *arg)
 {
 	struct target *t = arg;
 
-	return store_point(t->db, t->site, point);
+	return store_point(t->db, t->site, t->via, point);
 }
 
 static int
@@ -34,7 +37,12 @@ on_record(const struct otlp_record *record, void *arg)
 {
 	struct target *t = arg;
 
-	return alert_inbox_record(t->db, t->site, record);
+	/* Not logged: it says nothing of who sent it, and there may be thousands. */
+	if (t->via[0] != '\0' && !alert_inbox_is_alert(record)) {
+		t->dropped = true;
+		return REASON_DENIED;
+	}
+	return alert_inbox_record(t->db, t->site, t->via, record);
 }
 
 static int
@@ -44,17 +52,46 @@ unpack(struct http_call *call, struct buf *out)
 
 	if (call->body_len > 0 && (!type || strcasecmp(type, PROTOBUF) != 0))
 		return REFUSE(REASON_USAGE, "Content-Type", "only " PROTOBUF " is spoken here");
-	return unpack_body(out, http_call_get(call, "content-encoding"), call->body, call->body_len);
+	return unpack_body(out, http_call_get(call, "content-encoding"), call->body,
+		call->body_len);
 }
 
 typedef int decode_fn(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
 	struct otlp_tally *ret_tally);
 
+static const struct otlp_decode_ops ops = { on_point, on_record };
+
+/* What another sender brings: without a number, so that what comes again is stored again, over what was there. */
+static int
+take_other(struct http_call *call, struct databases *d, const struct buf *body, decode_fn *decode)
+{
+	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	struct target t = { .site = call->who.site, .via = STORE_VIA_OTLP };
+	struct otlp_tally tally = { 0 };
+	int r;
+
+	r = databases_customer(d, call->who.customer, &t.db);
+	r = r ? r : db_begin(t.db);
+	if (r != 0)
+		return FAULT(r);
+	tx = t.db;
+	r = decode(body->data, body->len, &ops, &t, &tally);
+	r = r ? r : db_commit(STEAL(tx));
+	if (r != 0)
+		return FAULT(r);
+	if (tally.rejected > 0)
+		otlp_encode_response(&answer, tally.rejected,
+			t.dropped ? "of logs, only records named mainstay.alert are kept"
+				  : refuse_last()->text);
+	http_call_reply(call, 200, PROTOBUF, answer.data, answer.len);
+	return 0;
+}
+
 /* One transaction: the batch's number and its points, or neither. */
 static int
 take(struct http_call *call, struct databases *d, const char *const *streams, decode_fn *decode)
 {
-	static const struct otlp_decode_ops ops = { on_point, on_record };
 	SCOPED(buf_done) struct buf body = BUF_MAX(OTLP_BODY_MAX);
 	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
 	struct otlp_tally tally = { 0 };
@@ -67,11 +104,13 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 		problem_reply(call, r, 415);
 		return 0;
 	}
+	if (r == 0 && call->who.kind == AUTH_SENDER)
+		return take_other(call, d, &body, decode);
 	r = r ? r : batch_begin(&batch, call, d, streams);
 	if (r != 0)
 		return r;
 	if (!batch.seen) {
-		struct target t = { batch.db, call->who.site };
+		struct target t = { .db = batch.db, .site = call->who.site, .via = "" };
 
 		r = decode(body.data, body.len, &ops, &t, &tally);
 	}
@@ -104,8 +143,8 @@ on_open(void **ret_state, struct serve *serve)
 }
 
 static const struct route routes[] = {
-	{ "POST", "/v1/metrics", ROUTE_SITE, OTLP_BODY_MAX, on_metrics, ROUTE_OTLP },
-	{ "POST", "/v1/logs", ROUTE_SITE, OTLP_BODY_MAX, on_logs, ROUTE_OTLP },
+	{ "POST", "/v1/metrics", ROUTE_SITE, OTLP_BODY_MAX, on_metrics, ROUTE_OTLP | ROUTE_BEARER },
+	{ "POST", "/v1/logs", ROUTE_SITE, OTLP_BODY_MAX, on_logs, ROUTE_OTLP | ROUTE_BEARER },
 };
 
 const struct serve_module ingest_module = {

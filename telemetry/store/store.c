@@ -38,8 +38,9 @@ static uint64_t stored;
 /* A series as its point names it. */
 struct series {
 	char name[NAME_BYTES + 8];
-	char service[NAME_BYTES];
+	char service[sizeof(STORE_VIA_OTLP) + NAME_BYTES];
 	char unit[UNIT_MAX];
+	bool via_other;
 	struct buf attributes; /* canonical JSON object */
 };
 
@@ -50,19 +51,22 @@ series_done(struct series *s)
 }
 
 static int
-name_series(struct series *s, const struct otlp_point *point)
+name_series(struct series *s, const char *via, const struct otlp_point *point)
 {
 	const struct otlp_value *service =
 		otlp_decode_find(point->origin.resource, point->origin.n_resource, "service.name");
+	size_t head = strlen(via);
 
 	if (point->name.len == 0 || point->name.len >= NAME_BYTES ||
 		!otlp_decode_copy(s->name, sizeof(s->name), &point->name))
 		return REFUSE(REASON_MALFORMED, "metric", "its name is empty or too long");
 	if (!otlp_decode_copy(s->unit, sizeof(s->unit), &point->unit))
 		return REFUSE(REASON_MALFORMED, s->name, "its unit is too long");
+	s->via_other = head > 0;
+	memcpy(s->service, via, head + 1);
 	if (service &&
 		(service->kind != OTLP_VALUE_TEXT ||
-			!otlp_decode_copy(s->service, sizeof(s->service), &service->text)))
+			!otlp_decode_copy(s->service + head, NAME_BYTES, &service->text)))
 		return REFUSE(REASON_MALFORMED, s->name, "service.name is no short text");
 	s->attributes = BUF_MAX(STORE_LABELS_MAX);
 	otlp_decode_json_map(&s->attributes, point->attributes, point->n_attributes);
@@ -80,7 +84,10 @@ make_series(struct db *db, const char *site, const struct series *s, int64_t *re
 	int64_t n;
 	int r;
 
-	r = db_number(db, &n, 0, "SELECT count(*) FROM series WHERE site = ?1", "t", site);
+	r = db_number(db, &n, 0,
+		"SELECT count(*) FROM series WHERE site = ?1 AND (instr(service, '" STORE_VIA_OTLP
+		"') = 1) = ?2",
+		"ti", site, (int64_t)s->via_other);
 	if (r == 0 && n >= STORE_SERIES_MAX)
 		return REFUSE(REASON_TOO_LARGE, site, "it has %d series already", STORE_SERIES_MAX);
 	if (r == 0)
@@ -138,13 +145,13 @@ put_aggregate(struct db *db, const char *site, struct series *s, int64_t time_us
 }
 
 int
-store_point(struct db *customer, const char *site, const struct otlp_point *point)
+store_point(struct db *customer, const char *site, const char *via, const struct otlp_point *point)
 {
 	SCOPED(series_done) struct series s = { 0 };
 	uint64_t time_us = point->time_ns / 1000;
 	int r;
 
-	r = name_series(&s, point);
+	r = name_series(&s, via, point);
 	if (r != 0)
 		return r;
 	if (time_us == 0 || time_us > clock_now_us() + FUTURE_S * CLOCK_US_PER_S)

@@ -15,12 +15,17 @@ enum {
 	STORE_HISTORY = 240,           /* points that a site's page shows of one series */
 };
 
+#define STORE_VIA_OTLP "otlp:"
+
 extern const struct serve_module store_module;
 
 /* Store a point inside the caller's transaction on the customer's file; site comes from the authenticated
  * key, never from the point.  A point of a series at a time that is there already replaces its value.
+ * via stands before the service's name: "" for the site's own word, STORE_VIA_OTLP for another sender's, whose
+ * series are others and are counted apart.
  * Returns 0; REASON_MALFORMED or REASON_TOO_LARGE (logged) where this one point is rejected; or a fault. */
-int store_point(struct db *customer, const char *site, const struct otlp_point *point);
+int store_point(
+	struct db *customer, const char *site, const char *via, const struct otlp_point *point);
 
 /* Append the newest value of each series of a site to items: {name, service, attributes, unit, value, time}. */
 int store_latest(struct db *customer, const char *site, json_t *items);

@@ -35,7 +35,7 @@ enum { ALERT, SERVICE, SEVERITY, STATE, SINCE, MEMBERS };
 
 /* A firing alert, but for one attribute (MEMBERS: none) that is something else; NULL: nothing. */
 static int
-take(int member, const char *instead, struct otlp_value body)
+take_via(const char *via, int member, const char *instead, struct otlp_value body)
 {
 	static const char *const names[MEMBERS] = { "alert", "service", "severity", "state",
 		"since" };
@@ -53,7 +53,13 @@ take(int member, const char *instead, struct otlp_value body)
 			attributes[record.n_attributes++] = (struct otlp_attribute){ text(names[i]),
 				{ .kind = OTLP_VALUE_TEXT, .text = text(value) } };
 	}
-	return alert_inbox_record(bench_db(), "acme-1", &record);
+	return alert_inbox_record(bench_db(), "acme-1", via, &record);
+}
+
+static int
+take(int member, const char *instead, struct otlp_value body)
+{
+	return take_via("", member, instead, body);
 }
 
 static const struct otlp_value short_body = { .kind = OTLP_VALUE_TEXT, .text = { "x", 1 } };
@@ -112,6 +118,11 @@ test_a_site_has_so_many_alerts_and_no_more(void **state)
 	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"),
 		ALERT_INBOX_OPEN_MAX);
+	/* Another sender's are counted apart. */
+	assert_int_equal(take_via("otlp:", MEMBERS, NULL, short_body), 0);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT count(*) FROM alerts WHERE service = 'otlp:redis'"),
+		1);
 	/* What resolves is still taken. */
 	assert_int_equal(take(STATE, "resolved", short_body), 0);
 	assert_int_equal(bench_count(bench_db(),

@@ -154,7 +154,7 @@ test_a_point_that_cannot_be_stored_leaves_nothing(void **state)
 		int r;
 
 		rows[i].spoil(&p);
-		r = store_point(bench_db(), "acme-1", &p);
+		r = store_point(bench_db(), "acme-1", "", &p);
 		if (r != (int)rows[i].reason || refuse_last()->reason != rows[i].reason ||
 			refuse_count(rows[i].reason) != before + 1)
 			fail_msg("%s: %d", rows[i].what, r);
@@ -174,7 +174,7 @@ test_a_histogram_is_its_count_and_sum(void **state)
 	p.count = 3;
 	p.has_sum = true;
 	p.sum = 4.5;
-	assert_int_equal(store_point(bench_db(), "acme-1", &p), 0);
+	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
 	assert_int_equal(bench_count(bench_db(),
 				 "SELECT last_value FROM series WHERE name = 'up_count'"),
 		3);
@@ -190,14 +190,46 @@ test_a_stale_series_has_no_value(void **state)
 	struct otlp_point p = gauge();
 
 	(void)state;
-	assert_int_equal(store_point(bench_db(), "acme-1", &p), 0);
+	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
 	p.has_value = false;
 	p.flags = OTLP_FLAG_NO_VALUE;
 	p.time_ns += 1000;
-	assert_int_equal(store_point(bench_db(), "acme-1", &p), 0);
+	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points WHERE value IS NULL"),
 		1);
 	assert_int_equal(bench_count(bench_db(), "SELECT last_value IS NULL FROM series"), 1);
+}
+
+static void
+test_other_senders_take_no_room_and_replace_nothing(void **state)
+{
+	struct otlp_point p = gauge();
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+	(void)state;
+	assert_int_equal(db_exec(bench_db(),
+				 "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n "
+				 "WHERE i < ?1)"
+				 " INSERT INTO series(site, service, name, attributes, unit, "
+				 "last_time)"
+				 " SELECT 'acme-1', '" STORE_VIA_OTLP
+				 "', 'm' || i, '{}', '', 0 FROM n",
+				 "i", (int64_t)STORE_SERIES_MAX),
+		0);
+	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
+	p.real = 9;
+	assert_int_equal(store_point(bench_db(), "acme-1", STORE_VIA_OTLP, &p), 0);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT last_value FROM series WHERE service = ''"),
+		1);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT last_value FROM series WHERE name = 'up' AND service = "
+				 "'" STORE_VIA_OTLP "'"),
+		9);
+	p.name = text("more");
+	assert_int_equal(store_point(bench_db(), "acme-1", STORE_VIA_OTLP, &p), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
 }
 
 int
@@ -208,6 +240,7 @@ main(void)
 		TEST(test_a_point_that_cannot_be_stored_leaves_nothing),
 		TEST(test_a_histogram_is_its_count_and_sum),
 		TEST(test_a_stale_series_has_no_value),
+		TEST(test_other_senders_take_no_room_and_replace_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
