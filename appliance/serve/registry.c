@@ -143,15 +143,36 @@ registry_site_each(struct databases *d, int (*each)(const struct registry_site *
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* Nobody shows that he holds the key he registers: so a key that stands for somebody stays his, or one
+ * customer's site could have another's messages counted as its own.  A site that enrols anew keeps its
+ * courier's key within its customer. */
+static int
+check_free(struct databases *d, const struct auth_identity *who)
+{
+	struct auth_identity is;
+	uint64_t not_after_us;
+	int r = registry_key_get(d, who->keyid, &is, &not_after_us);
+
+	if (r == REASON_UNKNOWN_KEY)
+		return 0;
+	if (r < 0)
+		return FAULT(r);
+	if (not_after_us <= clock_now_us() ||
+		(is.kind == who->kind && strcmp(is.customer, who->customer) == 0 &&
+			strcmp(is.engineer, who->engineer) == 0))
+		return 0;
+	return REFUSE(REASON_CONFLICT, who->keyid, "is the key of somebody else here");
+}
+
 int
 registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us)
 {
 	struct db *db = databases_fleet(d);
 	/* A courier that renewed may still have requests under way that its old key signed. */
 	int64_t grace_us = (int64_t)(clock_now_us() + 3600 * CLOCK_US_PER_S);
-	int r = 0;
+	int r = check_free(d, who);
 
-	if (who->kind == AUTH_SITE)
+	if (r == 0 && who->kind == AUTH_SITE)
 		r = db_exec(db,
 			"UPDATE keys SET not_after = min(not_after, ?3)"
 			" WHERE site = ?1 AND keyid <> ?2 AND not_after < ?4",
@@ -164,7 +185,7 @@ registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t 
 			"tbtttttti", who->keyid, who->key, (size_t)32, who->kind == AUTH_SITE ? "site" : "engineer",
 			who->site, who->customer, who->engineer, who->customers, who->ssh_key,
 			(int64_t)not_after_us);
-	return r < 0 ? FAULT(r) : 0;
+	return FAULT(r);
 }
 
 int

@@ -168,7 +168,7 @@ login_finish(struct login *l, struct http_call *call)
 	(void)snprintf(who.engineer, sizeof(who.engineer), "%s", f.engineer);
 	sshkey_line(who.ssh_key, &key);
 	r = registry_key_put(d, &who, f.not_after_us);
-	if (r < 0)
+	if (r != 0)
 		return FAULT(r);
 	log_info("engineer %s logged in until %s", who.engineer, clock_format(until, f.not_after_us));
 	return serve_reply_json(call, 200, json_pack("{s:s, s:s, s:s}", "keyid", who.keyid, "engineer", who.engineer,

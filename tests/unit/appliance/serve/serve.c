@@ -227,6 +227,35 @@ test_a_key_ends_and_a_newer_one_takes_over(void **state)
 	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
 }
 
+/* Whoever registers a key only names it. */
+static void
+test_a_key_stays_whose_it_is(void **state)
+{
+	static const struct auth_identity others[] = {
+		{ .kind = AUTH_SITE, .site = "other-1", .customer = "other" },
+		{ .kind = AUTH_ENGINEER, .engineer = "bob", .customers = ",acme," },
+	};
+	struct auth_identity again = { .kind = AUTH_SITE, .site = "acme-2", .customer = "acme" };
+	struct databases *d = serve_databases(bench.serve);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		struct auth_identity who = others[i];
+		uint64_t n = refuse_count(REASON_CONFLICT);
+
+		memcpy(who.key, ed25519_public(bench.courier), 32);
+		memcpy(who.keyid, ed25519_keyid(bench.courier), 65);
+		assert_int_equal(registry_key_put(d, &who, BENCH_NOW * 3), REASON_CONFLICT);
+		assert_int_equal(refuse_last()->reason, REASON_CONFLICT);
+		assert_int_equal(refuse_count(REASON_CONFLICT), n + 1);
+		assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	}
+	/* Enrolled anew by its own customer. */
+	memcpy(again.key, ed25519_public(bench.courier), 32);
+	memcpy(again.keyid, ed25519_keyid(bench.courier), 65);
+	assert_int_equal(registry_key_put(d, &again, BENCH_NOW * 3), 0);
+}
+
 static void
 test_a_nonce_counts_once_also_after_a_restart(void **state)
 {
@@ -348,6 +377,7 @@ main(void)
 		TEST(test_only_a_known_key_of_the_right_kind_passes),
 		TEST(test_a_signature_holds_for_its_time_host_and_body),
 		TEST(test_a_key_ends_and_a_newer_one_takes_over),
+		TEST(test_a_key_stays_whose_it_is),
 		TEST(test_a_nonce_counts_once_also_after_a_restart),
 		TEST(test_a_batch_is_stored_once),
 		TEST(test_a_refused_batch_leaves_nothing),
