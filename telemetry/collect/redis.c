@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "appliance/base/buf.h"
@@ -238,17 +239,25 @@ on_readable(uint32_t revents, void *arg)
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------- */
-/* Connect through the folder's descriptor: the path may be longer than an address can hold. */
+/* Connect through a descriptor: the path may be longer than an address can hold, and what stands there may
+ * be a link, for the service owns the folder. */
 static int
 ask(struct redis *r)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	SCOPED(scope_close) int dir_fd = open(r->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	SCOPED(scope_close) int socket_fd = -1;
 	SCOPED(scope_close) int fd = -1;
+	struct stat st;
 
 	if (dir_fd < 0)
 		return -errno;
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s", dir_fd, r->name);
+	socket_fd = openat(dir_fd, r->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (socket_fd < 0 || fstat(socket_fd, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d", socket_fd);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

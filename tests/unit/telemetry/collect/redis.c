@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -234,6 +235,22 @@ what_a_definition_may_not_name(void **state)
 	assert_null(r);
 }
 
+/* The service owns the folder: a link there must not make us talk to whoever it likes. */
+static void
+a_link_in_the_sockets_place_is_not_followed(void **state)
+{
+	struct server *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%s/link.sock", s->dir);
+	assert_int_equal(symlink("redis.sock", path), 0);
+	s->answer = "$0\r\n\r\n";
+	(void)probe(s, "{run}/link.sock", &out);
+	assert_string_equal(buf_text(&out), "redis_up=0 ");
+	assert_int_equal(s->asked, 0);
+}
+
 int
 main(void)
 {
@@ -244,6 +261,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_frozen_one_is_down_within_its_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_hangs_up_is_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_socket_is_down_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_link_in_the_sockets_place_is_not_followed, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_definition_may_not_name, setup, teardown),
 	};
 
