@@ -53,6 +53,19 @@ is_name(const char *s, const char *extra)
 	return true;
 }
 
+/* What a knob's value or an accepted name may be: canonical JSON holds control characters raw, and no reader of
+ * it would take them. */
+static bool
+is_plain(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+			return false;
+	return n <= CLUSTER_VALUE_MAX;
+}
+
 /* --- building: the one place that fills a cluster, for YAML and for JSON ---------------------- */
 static int
 add_service(struct cluster *c, const char *name, struct cluster_service **ret)
@@ -168,9 +181,8 @@ read_knobs(const struct reading *r, const struct yaml_node *map, struct cluster_
 
 		if (!is_name(n->key, "_"))
 			return wrong(r, n, n->key, "is no knob's name");
-		if (n->kind != YAML_KIND_SCALAR || is_null(n) ||
-			strlen(n->text) > CLUSTER_VALUE_MAX)
-			return wrong(r, n, n->key, "a knob has one value of at most 512 bytes");
+		if (n->kind != YAML_KIND_SCALAR || is_null(n) || !is_plain(n->text))
+			return wrong(r, n, n->key, "a knob has one line of at most 512 bytes");
 		x = add_knob(s, n->key, n->text);
 		if (x)
 			return x;
@@ -190,7 +202,7 @@ read_accepted(const struct reading *r, const struct yaml_node *list, struct clus
 	for (const struct yaml_node *n = list->children; n; n = n->next) {
 		int x;
 
-		if (n->kind != YAML_KIND_SCALAR || !*n->text || strlen(n->text) > CLUSTER_VALUE_MAX)
+		if (n->kind != YAML_KIND_SCALAR || !*n->text || !is_plain(n->text))
 			return wrong(r, n, s->name, "accepted holds names");
 		x = add_accepted(s, n->text);
 		if (x)
@@ -351,7 +363,7 @@ static const struct json_field service_fields[] = {
 static bool
 is_value(const json_t *v)
 {
-	return json_is_string(v) && json_string_length(v) <= CLUSTER_VALUE_MAX &&
+	return json_is_string(v) && is_plain(json_string_value(v)) &&
 		strlen(json_string_value(v)) == json_string_length(v);
 }
 

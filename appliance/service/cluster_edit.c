@@ -9,6 +9,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/base/yaml.h"
@@ -27,6 +28,7 @@ struct text {
 	struct line *lines;
 	size_t n;
 	struct yaml_node *root; /* NULL where there is no document */
+	json_t *want; /* owned; the cluster it says, which each edit changes to what is to come out */
 };
 
 static void
@@ -34,6 +36,33 @@ text_done(struct text *t)
 {
 	free(t->lines);
 	t->root = yaml_node_free(t->root);
+	json_decref(t->want);
+}
+
+static bool
+is_text(const struct line *l, size_t *ret_indent)
+{
+	size_t at = 0;
+
+	while (at < l->len && l->p[at] == ' ')
+		at++;
+	*ret_indent = at;
+	return at < l->len && !strchr("#\r\n", l->p[at]);
+}
+
+/* YAML also ends lines at a bare CR, NEL, LS and PS: its line numbers would not be ours. */
+static bool
+has_other_breaks(const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == '\r' && (i + 1 == len || p[i + 1] != '\n'))
+			return true;
+		if (len - i >= 2 && !memcmp(p + i, "\xc2\x85", 2))
+			return true;
+		if (len - i >= 3 && (!memcmp(p + i, "\xe2\x80\xa8", 3) || !memcmp(p + i, "\xe2\x80\xa9", 3)))
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -47,7 +76,13 @@ text_open(struct text *t, const char *p, size_t len)
 	r = cluster_read(&c, p, len, file_name);
 	if (r)
 		return r;
+	t->want = cluster_json(c);
 	cluster_free(c);
+	if (!t->want)
+		return FAULT(-ENOMEM);
+	if (has_other_breaks(p, len))
+		return REFUSE(REASON_MALFORMED, file_name,
+			"has line breaks that are no newlines: it can only be edited by hand");
 	for (const char *q = p; q < end; q++)
 		n += *q == '\n';
 	t->lines = calloc(n, sizeof(*t->lines));
@@ -61,23 +96,12 @@ text_open(struct text *t, const char *p, size_t len)
 		p += t->lines[t->n].len;
 	}
 	for (size_t i = 0; i < t->n; i++) {
-		size_t at = strspn(t->lines[i].p, " ");
+		size_t indent;
 
-		if (at < t->lines[i].len && !strchr("#\r\n", t->lines[i].p[at]))
+		if (is_text(&t->lines[i], &indent))
 			return yaml_parse(&t->root, t->lines[0].p, len, file_name);
 	}
 	return 0;
-}
-
-static bool
-is_text(const struct line *l, size_t *ret_indent)
-{
-	size_t at = 0;
-
-	while (at < l->len && l->p[at] == ' ')
-		at++;
-	*ret_indent = at;
-	return at < l->len && !strchr("#\r\n", l->p[at]);
 }
 
 /* The last line (from 1) of the block whose key stands in line at this indent: deeper lines belong
@@ -172,7 +196,7 @@ only_by_hand(const char *what)
 }
 
 /* The key's line of an empty mapping, without what stood for emptiness ("{}"), its comment kept. */
-static void
+static int
 put_bare_key(struct buf *out, const struct text *t, const struct yaml_node *n)
 {
 	const struct line *l = &t->lines[n->key_line - 1];
@@ -181,6 +205,8 @@ put_bare_key(struct buf *out, const struct text *t, const struct yaml_node *n)
 
 	while (colon < l->len && l->p[colon] != ':')
 		colon++;
+	if (colon >= l->len) /* "? key", and the colon in another line */
+		return only_by_hand(n->key);
 	buf_put(out, l->p, colon + 1);
 	hash = memchr(l->p, '#', l->len);
 	if (hash && hash > l->p + colon) {
@@ -189,6 +215,7 @@ put_bare_key(struct buf *out, const struct text *t, const struct yaml_node *n)
 	}
 	if (!hash || l->p[l->len - 1] != '\n')
 		buf_puts(out, "\n");
+	return 0;
 }
 
 /* Insert body's lines as the last of map (whose key stands in the text), body being written for
@@ -204,6 +231,7 @@ insert_last(struct buf *out, const struct text *t, const struct yaml_node *map,
 	const struct buf *body)
 {
 	size_t end;
+	int r = 0;
 
 	if (!is_empty(map) && !is_block(map))
 		return only_by_hand(map->key);
@@ -212,8 +240,10 @@ insert_last(struct buf *out, const struct text *t, const struct yaml_node *map,
 		put_lines(out, t, 1, end);
 	} else {
 		put_lines(out, t, 1, map->key_line - 1);
-		put_bare_key(out, t, map);
+		r = put_bare_key(out, t, map);
 	}
+	if (r)
+		return r;
 	buf_put(out, body->data, body->len);
 	put_lines(out, t, end + 1, t->n);
 	return 0;
@@ -299,18 +329,42 @@ check_value(const char *what, const char *value)
 	return 0;
 }
 
-/* What came out must still be a cluster: an edit that breaks the file is none. */
+static json_t *
+wanted(const struct text *t, const char *service)
+{
+	return json_object_get(json_object_get(t->want, "services"), service);
+}
+
+/* That a member has this value; NULL: is not there. */
 static int
-check_result(struct buf *out, size_t from)
+want(json_t *obj, const char *member, json_t *take_value)
+{
+	if (!take_value) {
+		(void)json_object_del(obj, member);
+		return 0;
+	}
+	return json_object_set_new(obj, member, take_value) < 0 ? -ENOMEM : 0;
+}
+
+/* What came out must be the cluster that was asked for: our lines are not all that YAML can do (a text in quotes
+ * may go on in lines that stand like keys), and an edit that does something else is none. */
+static int
+check_result(const struct buf *out, size_t from, const struct text *t, const char *service)
 {
 	struct cluster *c = NULL;
+	SCOPED_JSON *is = NULL;
 	int r;
 
 	if (buf_error(out))
 		return FAULT(buf_error(out));
 	r = cluster_read(&c, out->data + from, out->len - from, file_name);
+	if (r)
+		return r;
+	is = cluster_json(c);
 	cluster_free(c);
-	return r;
+	if (!is)
+		return FAULT(-ENOMEM);
+	return json_equal(is, t->want) ? 0 : only_by_hand(service);
 }
 
 int
@@ -341,7 +395,11 @@ cluster_install(struct buf *out, const char *text, size_t len, const char *servi
 		buf_puts(out, "services:\n");
 		buf_put(out, body.data, body.len);
 	}
-	return r ?: check_result(out, from);
+	if (json_object_set_new(json_object_get(t.want, "services"), service,
+		    json_pack("{ss sb sb s{} s[]}", "channel", channel ?: "stable", "hold", 0,
+			    "stopped", 0, "knobs", "accepted")) < 0)
+		return FAULT(-EINVAL);
+	return r ?: check_result(out, from, &t, service);
 }
 
 int
@@ -359,7 +417,8 @@ cluster_remove(struct buf *out, const char *text, size_t len, const char *servic
 	if (!n)
 		return not_there(service);
 	r = leave_out(out, &t, yaml_get(t.root, "services"), n, false);
-	return r ?: check_result(out, from);
+	(void)json_object_del(json_object_get(t.want, "services"), service);
+	return r ?: check_result(out, from, &t, service);
 }
 
 /* Set or unset key in map, which is a service or its knobs. */
@@ -400,11 +459,14 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 	s = find_service(&t, service);
 	if (!s)
 		return not_there(service);
+	r = want(json_object_get(wanted(&t, service), "knobs"), knob, value ? json_string(value) : NULL);
+	if (r)
+		return FAULT(r);
 	knobs = s->kind == YAML_KIND_MAPPING ? yaml_get(s, "knobs") : NULL;
 	if (knobs || !value) {
 		r = knobs ? set_in(out, &t, knobs, knob, value, true)
 			  : (put_lines(out, &t, 1, t.n), 0);
-		return r ?: check_result(out, from);
+		return r ?: check_result(out, from, &t, service);
 	}
 	put_indent(&body, child_indent(s));
 	buf_puts(&body, "knobs:\n");
@@ -413,7 +475,7 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 	put_value(&body, value);
 	buf_puts(&body, "\n");
 	r = insert_last(out, &t, s, &body);
-	return r ?: check_result(out, from);
+	return r ?: check_result(out, from, &t, service);
 }
 
 int
@@ -432,8 +494,14 @@ cluster_member(struct buf *out, const char *text, size_t len, const char *servic
 	s = find_service(&t, service);
 	if (!s)
 		return not_there(service);
+	if (!strcmp(member, "channel"))
+		r = want(wanted(&t, service), member, json_string(value ?: "stable"));
+	else
+		r = want(wanted(&t, service), member, json_boolean(value && !strcmp(value, "true")));
+	if (r)
+		return FAULT(r);
 	r = set_in(out, &t, s, member, value, false);
-	return r ?: check_result(out, from);
+	return r ?: check_result(out, from, &t, service);
 }
 
 /* --- the difference --------------------------------------------------------------------------- */

@@ -161,6 +161,16 @@ name_index(const char *const *table, size_t n, const char *text)
 	return -1;
 }
 
+/* Without control characters, NUL among them: canonical JSON holds them raw, and none could read it again. */
+static bool
+is_line(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static int
 take_list(char **list, const json_t *array)
 {
@@ -169,8 +179,8 @@ take_list(char **list, const json_t *array)
 	int r = 0;
 
 	json_array_foreach(array, i, v) {
-		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
-			return REFUSE(REASON_MALFORMED, operand, "a list holds what is no text");
+		if (!json_is_string(v) || !is_line(json_string_value(v), json_string_length(v)))
+			return REFUSE(REASON_MALFORMED, operand, "a list holds what is no line of text");
 		r = append(list, json_string_value(v));
 		if (r)
 			return r;
@@ -192,11 +202,15 @@ is_name(const char *s)
 static int
 check(const struct raw *raw, int heal, int health)
 {
+	const char *const texts[] = { raw->release, raw->expect, raw->socket };
 	const char *const folders[] = { raw->tree, raw->data, raw->conf, raw->run, raw->log };
 
 	if (raw->v != 1 || !is_name(raw->name) || heal < 0 || health < 0)
 		return REFUSE(REASON_MALFORMED, operand,
 			"version, name, heal or health is none that is known");
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (!is_line(texts[i], strlen(texts[i])))
+			return REFUSE(REASON_MALFORMED, operand, "release, expect or socket is no line");
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (folders[i][0] != '/')
 			return REFUSE(REASON_MALFORMED, operand, "folder '%s' is not absolute",

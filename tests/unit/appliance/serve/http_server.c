@@ -100,7 +100,8 @@ ask(struct bench *b, const void *text, size_t len, struct buf *out)
 }
 
 static void
-expect(struct bench *b, const char *name, const char *text, int status, enum reason reason, const char *operand)
+expect(struct bench *b, const char *name, const char *text, int status, enum reason reason,
+	const char *operand)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
 	uint64_t before = refuse_count(reason);
@@ -127,17 +128,23 @@ requests_that_no_handler_sees(void **state)
 		const char *name, *text, *operand;
 	} rows[] = {
 		{ "two hosts", "GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", "host" },
-		{ "two content types", "GET / HTTP/1.1\r\nHost: a\r\nContent-Type: a\r\nContent-type: b\r\n\r\n",
+		{ "two content types",
+			"GET / HTTP/1.1\r\nHost: a\r\nContent-Type: a\r\nContent-type: b\r\n\r\n",
 			"content-type" },
-		{ "two signatures", "GET / HTTP/1.1\r\nHost: a\r\nSignature: a\r\nSignature: a\r\n\r\n",
+		{ "two signatures",
+			"GET / HTTP/1.1\r\nHost: a\r\nSignature: a\r\nSignature: a\r\n\r\n",
 			"signature" },
 		{ "no host", "GET / HTTP/1.1\r\nAccept: a\r\n\r\n", "host" },
 		{ "an empty host", "GET / HTTP/1.1\r\nHost: \r\n\r\n", "host" },
-		{ "chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+		{ "chunks",
+			"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
 			"transfer-encoding" },
-		{ "a length with a sign", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\nxy",
+		{ "a length with a sign",
+			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\nxy",
 			"content-length" },
-		{ "a length without a body", "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+		{ "a length without a body",
+			"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
 			"content-length" },
 		{ "a target that is no path", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", "target" },
 		{ "a fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "target" },
@@ -196,7 +203,8 @@ a_peer_of_another_user(void **state)
 
 	(void)state;
 	open_for(&b, geteuid() + 1);
-	expect(&b, "another uid", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 403, REASON_WRONG_ROLE, "peer");
+	expect(&b, "another uid", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 403, REASON_WRONG_ROLE,
+		"peer");
 	close_bench(&b);
 }
 

@@ -207,6 +207,10 @@ static const struct {
 	{ "an exit that is none", STATE_JSON("running", "passing", "256", ""), REASON_MALFORMED },
 	{ "a member more", STATE_JSON("running", "passing", "0", ",\"x\":1"),
 		REASON_UNKNOWN_FIELD },
+	{ "a release of two lines",
+		"{\"boot\":\"b\",\"exit\":0,\"health\":\"passing\",\"pid\":1,\"release\":\"a\\nb\","
+		"\"restarts\":0,\"started\":0,\"starttime\":1,\"state\":\"running\"}",
+		REASON_MALFORMED },
 	{ "a member less", "{\"state\":\"running\"}", REASON_MALFORMED },
 };
 
@@ -291,17 +295,18 @@ refused_spec(const char *says, const struct spec *s, enum reason reason)
 		fail_msg("%s", says);
 }
 
+#define SPEC_JSON(word, release)                                                                   \
+	"{\"argv\":[" word "],\"conf\":\"/c\",\"data\":\"/d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,"  \
+	"\"heal\":\"exit\",\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,"      \
+	"\"health_timeout_ms\":10,\"log\":\"/l\",\"log_bytes\":0,\"name\":\"a\",\"network\":true,"   \
+	"\"nofile\":0,\"probe\":[],\"release\":\"" release "\",\"run\":\"/r\",\"socket\":\"\","      \
+	"\"start_timeout_ms\":100,\"tree\":\"/t\",\"v\":1}"
+
 static void
 test_bad_specs(void **state)
 {
-	static const char not_text[] =
-		"{\"argv\":[1],\"conf\":\"/c\",\"data\":\"/"
-		"d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,\"heal\":\"exit\","
-		"\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,\"health_"
-		"timeout_ms\":10,\"log\":\"/l\","
-		"\"log_bytes\":0,\"name\":\"a\",\"network\":true,\"nofile\":0,\"probe\":[],"
-		"\"release\":\"\",\"run\":\"/r\","
-		"\"socket\":\"\",\"start_timeout_ms\":100,\"tree\":\"/t\",\"v\":1}";
+	static const char *const texts[] = { SPEC_JSON("1", ""), SPEC_JSON("\"a\\nb\"", ""),
+		SPEC_JSON("\"a\"", "b\\nc") };
 	SCOPED(spec_done) struct spec s, back;
 	char *keep, long_arg[SPEC_ARG_MAX + 2];
 
@@ -331,8 +336,12 @@ test_bad_specs(void **state)
 	long_arg[sizeof(long_arg) - 1] = '\0';
 	assert_int_equal(spec_arg(&s, long_arg), REASON_TOO_LARGE);
 	assert_null(s.argv[1]);
-	assert_int_equal(spec_decode(&back, not_text, sizeof(not_text) - 1), REASON_MALFORMED);
-	spec_done(&back);
+	/* A word that is a number, and line ends in a word and in the release. */
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_int_equal(spec_decode(&back, texts[i], strlen(texts[i])), REASON_MALFORMED);
+		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+		spec_done(&back);
+	}
 	assert_int_equal(spec_decode(&back, "{}", 2), REASON_MALFORMED);
 	spec_done(&back);
 	assert_int_equal(spec_decode(&back, "{\"x\":1}", 7), REASON_UNKNOWN_FIELD);

@@ -57,14 +57,15 @@ teardown(void **state)
 
 /* `mainstay run` with one option more (and its value) says no. */
 static void
-expect(struct site *t, const char *option, const char *value, int code, enum reason reason, const char *text)
+expect(struct site *t, const char *option, const char *value, int code, enum reason reason,
+	const char *text)
 {
 	static const struct command_program program = { .name = "mainstay",
 		.summary = "run only",
 		.tables = { run_commands },
 		.needs_state = true };
-	char *argv[] = { (char *)"mainstay", (char *)"run", (char *)"--state", t->dir, (char *)option,
-		(char *)value, NULL };
+	char *argv[] = { (char *)"mainstay", (char *)"run", (char *)"--state", t->dir,
+		(char *)option, (char *)value, NULL };
 	uint64_t before = refuse_count(reason);
 
 	assert_int_equal(command_main(&program, value ? 6 : option ? 5 : 4, argv), code);
@@ -178,9 +179,9 @@ a_spec_that_is_no_file(void **state)
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(run_shim(*state, open("/dev/null", O_RDONLY)) == REASON_MALFORMED &&
-				refuse_count(REASON_MALFORMED) == 1
-			? 0
-			: 1);
+					refuse_count(REASON_MALFORMED) == 1
+				? 0
+				: 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 }
@@ -205,7 +206,8 @@ without_bubblewrap(void *arg)
 	spec.heal = SPEC_HEAL_NEVER;
 	if (spec_arg(&spec, "/bin/true") != 0 || spec_encode(&text, &spec) != 0)
 		return 1;
-	if (fs_open_dir(&run, AT_FDCWD, t->paths.run, 0755) != 0 || fs_open_dir(&dir, run, "shim", 0755) != 0)
+	if (fs_open_dir(&run, AT_FDCWD, t->paths.run, 0755) != 0 ||
+		fs_open_dir(&dir, run, "shim", 0755) != 0)
 		return 2;
 	if (fs_memfd(&fd, "spec", text.data, text.len) != 0)
 		return 3;
@@ -214,7 +216,9 @@ without_bubblewrap(void *arg)
 	r = run_shim(t, fd);
 	if (r != 0)
 		return 5;
-	return refuse_count(REASON_NO_SANDBOX) == 1 && refuse_last()->reason == REASON_NO_SANDBOX ? 0 : 6;
+	return refuse_count(REASON_NO_SANDBOX) == 1 && refuse_last()->reason == REASON_NO_SANDBOX
+		? 0
+		: 6;
 }
 
 static void
@@ -237,7 +241,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_not_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_state_that_is_kept_already, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(a_holder_that_does_not_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_spec_that_is_no_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_bubblewrap, setup, teardown),

@@ -21,9 +21,11 @@
 #define HEAD(type)                                                                                 \
 	"{\"_type\":\"" type "\",\"spec_version\":\"1.0.31\",\"version\":3,"                       \
 	"\"expires\":\"2037-01-01T00:00:00Z\","
-#define ROLE	 "{\"keyids\":[\"a\"],\"threshold\":1}"
-#define HASHES	 "\"hashes\":{\"sha256\":\"00\"}"
-#define ONE_ROLE "{\"name\":\"people\",\"terminating\":true,\"paths\":[\"p/*\"],\"keyids\":[\"a\"],\"threshold\":1}"
+#define ROLE "{\"keyids\":[\"a\"],\"threshold\":1}"
+#define HASHES "\"hashes\":{\"sha256\":\"00\"}"
+#define ONE_ROLE                                                                                   \
+	"{\"name\":\"people\",\"terminating\":true,\"paths\":[\"p/"                                \
+	"*\"],\"keyids\":[\"a\"],\"threshold\":1}"
 
 /* A good document of each kind; a row puts members over these. */
 static const struct {
@@ -31,12 +33,15 @@ static const struct {
 } good[] = {
 	{ "root",
 		HEAD("root") "\"consistent_snapshot\":true,\"keys\":{},\"roles\":{\"root\":" ROLE
-			     ",\"timestamp\":" ROLE ",\"snapshot\":" ROLE ",\"targets\":" ROLE "}}" },
+			     ",\"timestamp\":" ROLE ",\"snapshot\":" ROLE ",\"targets\":" ROLE
+			     "}}" },
 	{ "timestamp",
-		HEAD("timestamp") "\"meta\":{\"snapshot.json\":{\"version\":3,\"length\":9," HASHES "}}}" },
+		HEAD("timestamp") "\"meta\":{\"snapshot.json\":{\"version\":3,\"length\":9," HASHES
+				  "}}}" },
 	{ "snapshot", HEAD("snapshot") "\"meta\":{\"targets.json\":{\"version\":3}}}" },
 	{ "targets",
-		HEAD("targets") "\"targets\":{\"a\":{\"length\":1," HASHES "}},\"delegations\":{\"keys\":{},"
+		HEAD("targets") "\"targets\":{\"a\":{\"length\":1," HASHES
+				"}},\"delegations\":{\"keys\":{},"
 				"\"roles\":[" ONE_ROLE "]}}" },
 };
 
@@ -70,8 +75,9 @@ many(const char *shape)
 			json_array_append_new(list, json_string(name));
 		else
 			json_array_append_new(list,
-				json_pack("{s:s, s:b, s:[s], s:[s], s:i}", "name", name, "terminating", 0,
-					"paths", "x", "keyids", "a", "threshold", 1));
+				json_pack("{s:s, s:b, s:[s], s:[s], s:i}", "name", name,
+					"terminating", 0, "paths", "x", "keyids", "a", "threshold",
+					1));
 	}
 	return list;
 }
@@ -90,10 +96,12 @@ many_keys(void)
 	return keys;
 }
 
-#define DELEGATION(members) "{\"delegations\":{\"roles\":[{" members ",\"keyids\":[\"a\"],\"threshold\":1}]}}"
-#define TWO		    "{\"delegations\":{\"roles\":[" ONE_ROLE "," ONE_ROLE "]}}"
+#define DELEGATION(members)                                                                        \
+	"{\"delegations\":{\"roles\":[{" members ",\"keyids\":[\"a\"],\"threshold\":1}]}}"
+#define TWO "{\"delegations\":{\"roles\":[" ONE_ROLE "," ONE_ROLE "]}}"
 #define LONG129                                                                                    \
-	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" \
+	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" \
+	"xxxxxxxxxxxxxxxxxxxxxxxx"                                                                 \
 	"xxxxxxxxxxxxxxxxx"
 
 static const struct {
@@ -110,74 +118,101 @@ static const struct {
 	{ "version 0", "root", "{\"version\":0}", "version is not" },
 	{ "a version in words", "root", "{\"version\":\"3\"}", "version is not" },
 	{ "expires that is no time", "root", "{\"expires\":\"soon\"}", "expires is not" },
-	{ "consistent_snapshot of 1", "root", "{\"consistent_snapshot\":1}", "consistent_snapshot" },
+	{ "consistent_snapshot of 1", "root", "{\"consistent_snapshot\":1}",
+		"consistent_snapshot" },
 	{ "keys in a list", "root", "{\"keys\":[]}", "keys is no object" },
-	{ "a role that is missing", "root", "{\"roles\":{\"snapshot\":null}}", "a threshold is not" },
-	{ "a threshold of 0", "root", "{\"roles\":{\"root\":{\"threshold\":0}}}", "a threshold is not" },
-	{ "keyids that are no list", "root", "{\"roles\":{\"root\":{\"keyids\":{}}}}", "keyids is no list" },
-	{ "a keyid that is a number", "root", "{\"roles\":{\"root\":{\"keyids\":[1]}}}", "a keyid is no text" },
-	{ "an empty keyid", "root", "{\"roles\":{\"root\":{\"keyids\":[\"\"]}}}", "a keyid is no text" },
+	{ "a role that is missing", "root", "{\"roles\":{\"snapshot\":null}}",
+		"a threshold is not" },
+	{ "a threshold of 0", "root", "{\"roles\":{\"root\":{\"threshold\":0}}}",
+		"a threshold is not" },
+	{ "keyids that are no list", "root", "{\"roles\":{\"root\":{\"keyids\":{}}}}",
+		"keyids is no list" },
+	{ "a keyid that is a number", "root", "{\"roles\":{\"root\":{\"keyids\":[1]}}}",
+		"a keyid is no text" },
+	{ "an empty keyid", "root", "{\"roles\":{\"root\":{\"keyids\":[\"\"]}}}",
+		"a keyid is no text" },
 	{ "a keyid of 129 bytes", "root", "{\"roles\":{\"root\":{\"keyids\":[\"" LONG129 "\"]}}}",
 		"a keyid is no text" },
-	{ "a keyid twice", "root", "{\"roles\":{\"root\":{\"keyids\":[\"a\",\"b\",\"a\"]}}}", "names keyid a twice" },
-	{ "a timestamp that lists more", "timestamp", "{\"meta\":{\"targets.json\":{\"version\":1}}}",
-		"meta must name" },
+	{ "a keyid twice", "root", "{\"roles\":{\"root\":{\"keyids\":[\"a\",\"b\",\"a\"]}}}",
+		"names keyid a twice" },
+	{ "a timestamp that lists more", "timestamp",
+		"{\"meta\":{\"targets.json\":{\"version\":1}}}", "meta must name" },
 	{ "a timestamp without meta", "timestamp", "{\"meta\":[]}", "meta must name" },
-	{ "a snapshot of no version", "timestamp", "{\"meta\":{\"snapshot.json\":{\"version\":null}}}",
-		"has no version" },
-	{ "a negative length", "timestamp", "{\"meta\":{\"snapshot.json\":{\"length\":-1}}}", "has a wrong length" },
+	{ "a snapshot of no version", "timestamp",
+		"{\"meta\":{\"snapshot.json\":{\"version\":null}}}", "has no version" },
+	{ "a negative length", "timestamp", "{\"meta\":{\"snapshot.json\":{\"length\":-1}}}",
+		"has a wrong length" },
 	{ "a length in words", "timestamp", "{\"meta\":{\"snapshot.json\":{\"length\":\"9\"}}}",
 		"has a wrong length" },
-	{ "hashes in a list", "timestamp", "{\"meta\":{\"snapshot.json\":{\"hashes\":[]}}}", "hashes is no object" },
-	{ "a hash that is a number", "timestamp", "{\"meta\":{\"snapshot.json\":{\"hashes\":{\"sha256\":1}}}}",
+	{ "hashes in a list", "timestamp", "{\"meta\":{\"snapshot.json\":{\"hashes\":[]}}}",
+		"hashes is no object" },
+	{ "a hash that is a number", "timestamp",
+		"{\"meta\":{\"snapshot.json\":{\"hashes\":{\"sha256\":1}}}}",
 		"hash sha256 is no text" },
-	{ "a snapshot that lists null", "snapshot", "{\"meta\":{\"targets.json\":null}}", "has no version" },
+	{ "a snapshot that lists null", "snapshot", "{\"meta\":{\"targets.json\":null}}",
+		"has no version" },
 	{ "a snapshot that lists nothing", "snapshot", "{\"meta\":{},\"_\":\"replace\"}",
 		"does not name targets.json" },
-	{ "a snapshot whose meta is a list", "snapshot", "{\"meta\":[]}", "does not name targets.json" },
-	{ "a snapshot that lists no document", "snapshot", "{\"meta\":{\"people\":{\"version\":1}}}",
-		"meta names \"people\"" },
-	{ "a snapshot that lists a nameless one", "snapshot", "{\"meta\":{\".json\":{\"version\":1}}}",
-		"meta names \".json\"" },
+	{ "a snapshot whose meta is a list", "snapshot", "{\"meta\":[]}",
+		"does not name targets.json" },
+	{ "a snapshot that lists no document", "snapshot",
+		"{\"meta\":{\"people\":{\"version\":1}}}", "meta names \"people\"" },
+	{ "a snapshot that lists a nameless one", "snapshot",
+		"{\"meta\":{\".json\":{\"version\":1}}}", "meta names \".json\"" },
 	{ "no targets", "targets", "{\"targets\":null}", "there are no targets" },
-	{ "a target without hashes", "targets", "{\"targets\":{\"b\":{\"length\":1}}}", "hashes is no object" },
-	{ "a target with empty hashes", "targets", "{\"targets\":{\"b\":{\"length\":1,\"hashes\":{}}}}",
+	{ "a target without hashes", "targets", "{\"targets\":{\"b\":{\"length\":1}}}",
 		"hashes is no object" },
-	{ "a target without a length", "targets", "{\"targets\":{\"b\":{" HASHES "}}}", "\"b\" has no length" },
-	{ "a target of a negative length", "targets", "{\"targets\":{\"a\":{\"length\":-1}}}", "has no length" },
-	{ "delegations of neither kind", "targets", "{\"delegations\":[]}", "exactly one of roles" },
-	{ "delegations of both kinds", "targets", "{\"delegations\":{\"succinct_roles\":{}}}", "exactly one of roles" },
-	{ "delegated roles in an object", "targets", "{\"delegations\":{\"roles\":{}}}", "exactly one of roles" },
-	{ "delegated keys in a list", "targets", "{\"delegations\":{\"keys\":[]}}", "keys is no object" },
+	{ "a target with empty hashes", "targets",
+		"{\"targets\":{\"b\":{\"length\":1,\"hashes\":{}}}}", "hashes is no object" },
+	{ "a target without a length", "targets", "{\"targets\":{\"b\":{" HASHES "}}}",
+		"\"b\" has no length" },
+	{ "a target of a negative length", "targets", "{\"targets\":{\"a\":{\"length\":-1}}}",
+		"has no length" },
+	{ "delegations of neither kind", "targets", "{\"delegations\":[]}",
+		"exactly one of roles" },
+	{ "delegations of both kinds", "targets", "{\"delegations\":{\"succinct_roles\":{}}}",
+		"exactly one of roles" },
+	{ "delegated roles in an object", "targets", "{\"delegations\":{\"roles\":{}}}",
+		"exactly one of roles" },
+	{ "delegated keys in a list", "targets", "{\"delegations\":{\"keys\":[]}}",
+		"keys is no object" },
 	{ "a delegation without a name", "targets", DELEGATION("\"terminating\":true,\"paths\":[]"),
 		"no usable name" },
 	{ "a delegation whose name has 129 bytes", "targets",
-		DELEGATION("\"name\":\"" LONG129 "\",\"terminating\":true,\"paths\":[]"), "no usable name" },
-	{ "a delegation called root", "targets", DELEGATION("\"name\":\"root\",\"terminating\":true,\"paths\":[]"),
+		DELEGATION("\"name\":\"" LONG129 "\",\"terminating\":true,\"paths\":[]"),
+		"no usable name" },
+	{ "a delegation called root", "targets",
+		DELEGATION("\"name\":\"root\",\"terminating\":true,\"paths\":[]"),
 		"is called root" },
 	{ "a delegation that does not say whether it ends", "targets",
 		DELEGATION("\"name\":\"x\",\"paths\":[]"), "terminating is missing" },
 	{ "a delegation of no paths", "targets", DELEGATION("\"name\":\"x\",\"terminating\":true"),
 		"exactly one of paths" },
 	{ "a delegation of paths and prefixes", "targets",
-		DELEGATION("\"name\":\"x\",\"terminating\":true,\"paths\":[],\"path_hash_prefixes\":[]"),
+		DELEGATION("\"name\":\"x\",\"terminating\":true,\"paths\":[],\"path_hash_"
+			   "prefixes\":[]"),
 		"exactly one of paths" },
-	{ "a path that is a number", "targets", DELEGATION("\"name\":\"x\",\"terminating\":true,\"paths\":[1]"),
+	{ "a path that is a number", "targets",
+		DELEGATION("\"name\":\"x\",\"terminating\":true,\"paths\":[1]"),
 		"exactly one of paths" },
 	{ "two delegations of one name", "targets", TWO, "comes twice" },
 	{ "bins without a prefix", "targets",
-		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4}},\"_\":\"replace\"}",
+		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4}},\"_\":"
+		"\"replace\"}",
 		"succinct_roles is not" },
 	{ "bins of 33 bits", "targets",
-		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":33,\"name_prefix\":\"b\"}},"
+		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":33,\"name_"
+		"prefix\":\"b\"}},"
 		"\"_\":\"replace\"}",
 		"succinct_roles is not" },
 	{ "bins without a threshold", "targets",
-		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4,\"name_prefix\":\"b\"}},"
+		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4,\"name_"
+		"prefix\":\"b\"}},"
 		"\"_\":\"replace\"}",
 		"a threshold is not" },
 	{ "bins as they should be", "targets",
-		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4,\"name_prefix\":\"b\","
+		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4,\"name_"
+		"prefix\":\"b\","
 		"\"keyids\":[\"a\"],\"threshold\":1}},\"_\":\"replace\"}",
 		NULL },
 };
@@ -226,7 +261,8 @@ more_than_fits(void **state)
 	json_t *d = json_object_get(targets, "delegations");
 
 	(void)state;
-	json_object_set_new(json_object_get(json_object_get(root, "roles"), "root"), "keyids", many("\"\""));
+	json_object_set_new(json_object_get(json_object_get(root, "roles"), "root"), "keyids",
+		many("\"\""));
 	judge("1025 keyids", root, "root", "keyids is no list");
 	json_object_set_new(root, "keys", many_keys());
 	judge("1025 keys", root, "root", "keys is no object of at most 1024");
@@ -265,7 +301,8 @@ expect_key(const char *name, json_t *take_key, const char *text)
 static json_t *
 key_of(const char *type, const char *scheme, const char *public)
 {
-	return json_pack("{s:s, s:s, s:{s:s}}", "keytype", type, "scheme", scheme, "keyval", "public", public);
+	return json_pack("{s:s, s:s, s:{s:s}}", "keytype", type, "scheme", scheme, "keyval",
+		"public", public);
 }
 
 /* What openssl makes of these arguments, as PEM. */
@@ -289,10 +326,10 @@ static void
 keys_that_are_none(void **state)
 {
 	static const char *const rsa1024[] = { "openssl", "genrsa", "-out", "k", "1024", NULL };
-	static const char *const p384[] = { "openssl", "ecparam", "-genkey", "-name", "secp384r1", "-out", "k",
-		NULL };
-	static const char *const p256[] = { "openssl", "ecparam", "-genkey", "-name", "prime256v1", "-out", "k",
-		NULL };
+	static const char *const p384[] = { "openssl", "ecparam", "-genkey", "-name", "secp384r1",
+		"-out", "k", NULL };
+	static const char *const p256[] = { "openssl", "ecparam", "-genkey", "-name", "prime256v1",
+		"-out", "k", NULL };
 	char big[TUF_KEY_PEM_MAX + 2];
 	struct tuf_key *k = NULL;
 	json_t *key;
@@ -301,15 +338,19 @@ keys_that_are_none(void **state)
 	memset(big, 'x', sizeof(big) - 1);
 	big[sizeof(big) - 1] = '\0';
 	expect_key("no members", json_object(), "keytype and scheme");
-	expect_key("a scheme that is a number", json_pack("{s:s, s:i}", "keytype", "rsa", "scheme", 1),
-		"keytype and scheme");
+	expect_key("a scheme that is a number",
+		json_pack("{s:s, s:i}", "keytype", "rsa", "scheme", 1), "keytype and scheme");
 	expect_key("no value", json_pack("{s:s, s:s}", "keytype", "ed25519", "scheme", "ed25519"),
 		"keyval.public");
 	expect_key("ed25519 of 2 digits", key_of("ed25519", "ed25519", "00"), "64 hex digits");
-	expect_key("8193 bytes of PEM", key_of("rsa", "rsassa-pss-sha256", big), "longer than 8192");
-	expect_key("PEM that is none", key_of("rsa", "rsassa-pss-sha256", "-----BEGIN"), "not what its type");
-	expect_key("RSA of 1024 bits", made("rsa", "rsassa-pss-sha256", rsa1024), "not what its type");
-	expect_key("P-384 as P-256", made("ecdsa", "ecdsa-sha2-nistp256", p384), "not what its type");
+	expect_key("8193 bytes of PEM", key_of("rsa", "rsassa-pss-sha256", big),
+		"longer than 8192");
+	expect_key("PEM that is none", key_of("rsa", "rsassa-pss-sha256", "-----BEGIN"),
+		"not what its type");
+	expect_key("RSA of 1024 bits", made("rsa", "rsassa-pss-sha256", rsa1024),
+		"not what its type");
+	expect_key("P-384 as P-256", made("ecdsa", "ecdsa-sha2-nistp256", p384),
+		"not what its type");
 	expect_key("P-256 as RSA", made("rsa", "rsassa-pss-sha256", p256), "not what its type");
 	key = made("ecdsa", "ecdsa-sha2-nistp256", p256);
 	assert_int_equal(tuf_key_new(&k, key, "a key"), 0);
@@ -380,11 +421,13 @@ documents_that_do_not_split(void **state)
 		{ "{\"signed\":{}}", "signatures is no list" },
 		{ "{\"signatures\":{},\"signed\":{}}", "signatures is no list" },
 		{ "{\"signatures\":[{\"sig\":\"00\"}],\"signed\":{}}", "needs keyid and sig" },
-		{ "{\"signatures\":[{\"keyid\":\"\",\"sig\":\"00\"}],\"signed\":{}}", "needs keyid and sig" },
+		{ "{\"signatures\":[{\"keyid\":\"\",\"sig\":\"00\"}],\"signed\":{}}",
+			"needs keyid and sig" },
 		{ "{\"signatures\":[{\"keyid\":\"" LONG129 "\",\"sig\":\"00\"}],\"signed\":{}}",
 			"needs keyid and sig" },
 		{ "{\"signatures\":[{\"keyid\":\"a\"}],\"signed\":{}}", "needs keyid and sig" },
-		{ "{\"signatures\":[{\"keyid\":\"a\",\"sig\":\"\"},{\"keyid\":\"a\",\"sig\":\"\"}],\"signed\":{}}",
+		{ "{\"signatures\":[{\"keyid\":\"a\",\"sig\":\"\"},{\"keyid\":\"a\",\"sig\":\"\"}],"
+		  "\"signed\":{}}",
 			"two signatures by one keyid" },
 	};
 
@@ -393,7 +436,8 @@ documents_that_do_not_split(void **state)
 		uint64_t before = refuse_count(REASON_MALFORMED);
 		struct tuf_split s = { .length = 77 };
 
-		assert_int_equal(tuf_split(&s, documents[i].text, strlen(documents[i].text), 1024, "x"),
+		assert_int_equal(tuf_split(&s, documents[i].text, strlen(documents[i].text), 1024,
+					 "x"),
 			REASON_MALFORMED);
 		assert_non_null(strstr(refuse_last()->text, documents[i].said));
 		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
@@ -410,7 +454,8 @@ halves_that_are_too_large(void **state)
 	struct tuf_client *c = NULL;
 
 	(void)state;
-	assert_int_equal(tuf_split_join(&s, text, TUF_TARGETS_MAX + 1, sigs, "x"), REASON_TOO_LARGE);
+	assert_int_equal(tuf_split_join(&s, text, TUF_TARGETS_MAX + 1, sigs, "x"),
+		REASON_TOO_LARGE);
 	assert_int_equal(s.length, 77);
 	/* A split from another process, of a document that measured more than a root may. */
 	assert_int_equal(tuf_client_new_split(&c, &big, 1), REASON_TOO_LARGE);

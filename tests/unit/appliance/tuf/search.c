@@ -51,7 +51,8 @@ put(struct world *w, const char *file, json_t *take_signed, json_t *into, const 
 	assert_true(w->n_files < FILES_MAX);
 	(void)snprintf(w->file[w->n_files++].name, sizeof(w->file[0].name), "%s", file);
 	*b = BUF_MAX(TUF_TARGETS_MAX);
-	assert_int_equal(tuf_repo_sign(b, take_signed, (const struct ed25519 *const *)&w->key, 1), 0);
+	assert_int_equal(tuf_repo_sign(b, take_signed, (const struct ed25519 *const *)&w->key, 1),
+		0);
 	json_decref(take_signed);
 	if (into)
 		json_object_set_new(into, as, tuf_repo_meta(b->data, b->len, 1));
@@ -107,7 +108,8 @@ finish(struct world *w)
 {
 	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
 	json_t *root = tuf_repo_new("root", 1, END), *keys = json_object(), *roles = json_object();
-	json_t *snapshot = tuf_repo_new("snapshot", 1, END), *timestamp = tuf_repo_new("timestamp", 1, END);
+	json_t *snapshot = tuf_repo_new("snapshot", 1, END),
+	       *timestamp = tuf_repo_new("timestamp", 1, END);
 	json_t *last = json_object();
 	struct tuf_client *c = NULL;
 
@@ -181,7 +183,8 @@ end(void **state)
 }
 
 static void
-expect(struct world *w, struct tuf_client *c, const char *path, enum reason reason, const char *text)
+expect(struct world *w, struct tuf_client *c, const char *path, enum reason reason,
+	const char *text)
 {
 	struct tuf_target t = { .length = 77 };
 	uint64_t before = refuse_count(reason);
@@ -196,9 +199,11 @@ expect(struct world *w, struct tuf_client *c, const char *path, enum reason reas
 static void
 hashes_that_no_file_has(void **state)
 {
-	static const char *const targets[] = { "{\"a\":{\"length\":1,\"hashes\":{\"sha256\":\"00\"}}}",
+	static const char *const targets[] = {
+		"{\"a\":{\"length\":1,\"hashes\":{\"sha256\":\"00\"}}}",
 		"{\"a\":{\"length\":1,\"hashes\":{\"sha512\":\"00\"}}}",
-		"{\"a\":{\"length\":1,\"hashes\":{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}}}" };
+		"{\"a\":{\"length\":1,\"hashes\":{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}}}"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
@@ -250,7 +255,8 @@ circles_end(void **state)
 	struct tuf_client *c;
 
 	put_targets(w, "targets", NULL, json_pack("[o]", delegation(w, "p", "a/*")));
-	put_targets(w, "p", NULL, json_pack("[o, o]", delegation(w, "q", "a/*"), delegation(w, "p", "*/b")));
+	put_targets(w, "p", NULL,
+		json_pack("[o, o]", delegation(w, "q", "a/*"), delegation(w, "p", "*/b")));
 	put_targets(w, "q", NULL, json_pack("[o]", delegation(w, "p", "a/b")));
 	c = finish(w);
 	expect(w, c, "a/b", REASON_NOT_FOUND, "no role of the repository lists this target");
