@@ -14,155 +14,23 @@
 #include "appliance/serve/auth.h"
 #include "appliance/serve/batch.h"
 #include "appliance/serve/problem.h"
-#include "appliance/serve/reactor.h"
 #include "appliance/serve/registry.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/local.h"
 #include "appliance/tuf/people.h"
 #include "remote/mailbox/mailbox_store.h"
+#include "remote/mailbox/mailbox_wait.h"
 #include "remote/request/request.h"
-
-/* A parked poll: a courier's, of its site; or a desk's, of one request. */
-struct waiter {
-	struct mailbox *mailbox;
-	struct http_call *call;
-	struct reactor_source *timer;
-	bool courier;
-	char key[65];      /* site, or request id */
-	char customer[65];
-	uint64_t after;
-	struct waiter *next;
-};
 
 struct mailbox {
 	struct serve *serve;
-	struct waiter *waiters;
+	struct mailbox_wait waiting;
 	uint64_t posted, polled;
 	bool draining;
 };
 
-/* --- waiting ------------------------------------------------------------------------------------------ */
-static void
-waiter_forget(struct waiter *w)
-{
-	struct waiter **at = &w->mailbox->waiters;
-
-	while (*at != w)
-		at = &(*at)->next;
-	*at = w->next;
-	reactor_cancel(w->timer);
-	free(w);
-}
-
-/* What a poll is answered with now. */
-static int
-answer(struct mailbox *h, struct http_call *call, bool courier, const char *key, const char *customer,
-	uint64_t after)
-{
-	SCOPED_JSON *items = json_array();
-	SCOPED_JSON *request = NULL;
-	struct db *db;
-	int r;
-
-	r = databases_customer(serve_databases(h->serve), customer, &db);
-	if (r == 0 && courier) {
-		r = mailbox_store_waiting(db, key, after, items);
-		return r ? r : serve_reply_json(call, 200, json_pack("{s:i, s:O}", "v", 1, "items", items));
-	}
-	r = r ? r : mailbox_store_get(db, key, &request);
-	if (r == REASON_NOT_FOUND)
-		return REFUSE(REASON_NOT_FOUND, key, "no such request");
-	return r ? r : serve_reply_json(call, 200, STEAL(request));
-}
-
-/* Answer a parked poll: it is over. */
-static void
-waiter_end(struct waiter *w)
-{
-	struct http_call *call = w->call;
-	int r;
-
-	http_call_on_gone(call, NULL, NULL);
-	r = answer(w->mailbox, call, w->courier, w->key, w->customer, w->after);
-	if (r != 0)
-		problem_reply(call, r, 0);
-	waiter_forget(w);
-}
-
-static void
-on_timeout(void *arg)
-{
-	waiter_end(arg);
-}
-
-static void
-on_gone(void *arg)
-{
-	waiter_forget(arg);
-}
-
-static void
-wake(struct mailbox *h, bool courier, const char *key, const char *customer)
-{
-	for (struct waiter *w = h->waiters, *next; w; w = next) {
-		next = w->next;
-		if (w->courier == courier && strcmp(w->key, key) == 0 && strcmp(w->customer, customer) == 0)
-			waiter_end(w);
-	}
-}
-
-static size_t
-waiting_for(const struct mailbox *h, bool courier, const char *key)
-{
-	size_t n = 0;
-
-	for (const struct waiter *w = h->waiters; w; w = w->next)
-		n += w->courier == courier && strcmp(w->key, key) == 0;
-	return n;
-}
-
-static int
-park(struct mailbox *h, struct http_call *call, bool courier, const char *key, const char *customer, uint64_t after,
-	uint64_t wait_s)
-{
-	struct waiter *w;
-	int r;
-
-	/* A courier polls once at a time: an older poll of its is one whose end it did not see. */
-	if (courier)
-		wake(h, true, key, customer);
-	else if (waiting_for(h, false, key) >= MAILBOX_HUB_WAITERS_MAX)
-		return REFUSE(REASON_BUSY, key, "%d others wait for it", MAILBOX_HUB_WAITERS_MAX);
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return FAULT(-ENOMEM);
-	*w = (struct waiter){ .mailbox = h, .call = call, .courier = courier, .after = after };
-	(void)snprintf(w->key, sizeof(w->key), "%s", key);
-	(void)snprintf(w->customer, sizeof(w->customer), "%s", customer);
-	r = reactor_after(&w->timer, serve_reactor(h->serve), wait_s * CLOCK_US_PER_S, on_timeout, w);
-	if (r < 0) {
-		free(w);
-		return FAULT(r);
-	}
-	w->next = h->waiters;
-	h->waiters = w;
-	http_call_on_gone(call, on_gone, w);
-	return 0;
-}
-
 /* --- GET /v1/mailbox ---------------------------------------------------------------------------------- */
-static void
-tell_delivered(struct mailbox *h, const char *customer)
-{
-	/* Which requests became delivered is the file's to say: whoever waits for one of this customer looks again. */
-	for (struct waiter *w = h->waiters, *next; w; w = next) {
-		next = w->next;
-		if (!w->courier && strcmp(w->customer, customer) == 0)
-			waiter_end(w);
-	}
-}
-
 static int
 on_mailbox(struct http_call *call, void *state)
 {
@@ -178,17 +46,21 @@ on_mailbox(struct http_call *call, void *state)
 	r = r ? r : query_u64(&call->params, "after", 0, INT64_MAX, &after);
 	r = r ? r : query_u64(&call->params, "wait", 0, MAILBOX_WIRE_WAIT_MAX_S, &wait_s);
 	r = r ? r : databases_customer(serve_databases(h->serve), call->who.customer, &db);
-	r = r ? r : mailbox_store_acknowledge(db, call->who.site, after, clock_now_us(), &delivered);
+	r = r ? r
+	      : mailbox_store_acknowledge(db, call->who.site, after, clock_now_us(), &delivered);
 	if (r != 0)
 		return r;
 	h->polled++;
+	/* Which requests became delivered is the file's to say: who waits for one of this customer
+	 * looks again. */
 	if (delivered)
-		tell_delivered(h, call->who.customer);
+		mailbox_wait_wake(&h->waiting, false, NULL, call->who.customer);
 	r = mailbox_store_waiting(db, call->who.site, after, items);
 	if (r < 0)
 		return FAULT(r);
 	if (json_array_size(items) == 0 && wait_s > 0 && !h->draining)
-		return park(h, call, true, call->who.site, call->who.customer, after, wait_s);
+		return mailbox_wait_park(&h->waiting, call, true, call->who.site,
+			call->who.customer, after, wait_s);
 	return serve_reply_json(call, 200, json_pack("{s:i, s:O}", "v", 1, "items", items));
 }
 
@@ -209,8 +81,8 @@ static const struct json_field result_fields[] = {
 
 /* Is the envelope the site's own word on this request? */
 static int
-check_result(struct mailbox *h, const struct http_call *call, struct db *db, const struct result *in, bool is_result,
-	uint8_t digest[32])
+check_result(struct mailbox *h, const struct http_call *call, struct db *db,
+	const struct result *in, bool is_result, uint8_t digest[32])
 {
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(envelope_freep) struct envelope *e = NULL;
@@ -230,7 +102,8 @@ check_result(struct mailbox *h, const struct http_call *call, struct db *db, con
 		return REFUSE(REASON_MALFORMED, in->request, "its answer names no request");
 	r = mailbox_store_digest(db, call->who.site, in->request, known);
 	if (r == 0 && memcmp(known, digest, 32) != 0)
-		return REFUSE(REASON_ALTERED, in->request, "its answer is about another request of that id");
+		return REFUSE(REASON_ALTERED, in->request,
+			"its answer is about another request of that id");
 	return r == REASON_NOT_FOUND ? 0 : r;
 }
 
@@ -247,9 +120,10 @@ take_result(struct mailbox *h, const struct http_call *call, struct db *db, stru
 		return REFUSE(REASON_MALFORMED, in->request, "kind is neither plan nor result");
 	if (!request_id_ok(in->request))
 		return REFUSE(REASON_MALFORMED, "results", "request is no id");
-	if (in->decision && strcmp(in->decision, "ask") != 0 && strcmp(in->decision, "allow") != 0 &&
-		strcmp(in->decision, "deny") != 0)
-		return REFUSE(REASON_MALFORMED, in->request, "decision is none of ask, allow, deny");
+	if (in->decision && strcmp(in->decision, "ask") != 0 &&
+		strcmp(in->decision, "allow") != 0 && strcmp(in->decision, "deny") != 0)
+		return REFUSE(REASON_MALFORMED, in->request,
+			"decision is none of ask, allow, deny");
 	r = check_result(h, call, db, in, is_result, digest);
 	if (r != 0)
 		return r;
@@ -284,11 +158,12 @@ on_results(struct http_call *call, void *state)
 	r = batch_end(&batch, call, r, NULL, NULL, 0);
 	if (r > 0) {
 		/* Not 401 or 403: who sent it is in order, and it will never be taken however often it comes. */
-		problem_reply(call, r, r == REASON_MALFORMED || r == REASON_UNKNOWN_FIELD ? 400 : 422);
+		problem_reply(call, r,
+			r == REASON_MALFORMED || r == REASON_UNKNOWN_FIELD ? 400 : 422);
 		return 0;
 	}
 	if (r == 0 && !batch.seen)
-		wake(h, false, id, customer);
+		mailbox_wait_wake(&h->waiting, false, id, customer);
 	return r;
 }
 
@@ -306,10 +181,12 @@ check_engineer(struct mailbox *h, const struct envelope *e, const struct request
 	r = envelope_claimed_key(e, 0, &key);
 	r = r ? r : envelope_verify_person(e, &key);
 	r = r ? r : tuf_local_people(serve_config(h->serve)->repo, now_us, &people);
-	r = r ? r : people_engineer_by_key(people, &key, "support", request->customer, now_us, &engineer);
+	r = r ? r
+	      : people_engineer_by_key(people, &key, "support", request->customer, now_us,
+			&engineer);
 	if (r == 0 && strcmp(engineer->name, request->engineer) != 0)
-		return REFUSE(REASON_WRONG_ROLE, request->id, "is signed by %s, not by %s", engineer->name,
-			request->engineer);
+		return REFUSE(REASON_WRONG_ROLE, request->id, "is signed by %s, not by %s",
+			engineer->name, request->engineer);
 	return r;
 }
 
@@ -321,8 +198,8 @@ check_site(struct mailbox *h, const struct http_call *call, const struct request
 
 	r = registry_site_get(serve_databases(h->serve), request->site, &site);
 	if (r == REASON_NOT_FOUND || (r == 0 && strcmp(site.customer, request->customer) != 0))
-		return REFUSE(REASON_WRONG_ADDRESSEE, request->id, "%s is no site of %s", request->site,
-			request->customer);
+		return REFUSE(REASON_WRONG_ADDRESSEE, request->id, "%s is no site of %s",
+			request->site, request->customer);
 	if (request->expires_us <= clock_now_us())
 		return REFUSE(REASON_EXPIRED, request->id, "its time is over");
 	return r ? FAULT(r) : serve_engineer(h->serve, &call->who, "support", request->customer);
@@ -354,7 +231,7 @@ on_post(struct http_call *call, void *state)
 		return r;
 	h->posted++;
 	r = serve_reply_json(call, 202, json_pack("{s:s}", "id", request->id));
-	wake(h, true, request->site, request->customer);
+	mailbox_wait_wake(&h->waiting, true, request->site, request->customer);
 	return r;
 }
 
@@ -362,8 +239,8 @@ struct search {
 	struct mailbox *mailbox;
 	const struct auth_identity *who;
 	const char *id;
-	json_t *found;     /* one request */
-	json_t *items;     /* or a list of them */
+	json_t *found;	   /* one request */
+	json_t *items;	   /* or a list of them */
 	char customer[65]; /* of found */
 };
 
@@ -374,7 +251,8 @@ search_customer(const char *name, struct db *db, void *arg)
 	int r;
 
 	/* Of the others nothing is asked: that is no refusal. */
-	if (!auth_covers(s->who, name) || serve_engineer(s->mailbox->serve, s->who, NULL, name) != 0)
+	if (!auth_covers(s->who, name) ||
+		serve_engineer(s->mailbox->serve, s->who, NULL, name) != 0)
 		return 0;
 	if (s->items)
 		return mailbox_store_list(db, s->items);
@@ -405,10 +283,11 @@ on_get(struct http_call *call, void *state)
 		return r ? r : REFUSE(REASON_NOT_FOUND, s.id, "no such request");
 	seen = query_get(&call->params, "state");
 	is = json_string_value(json_object_get(s.found, "state"));
-	if (wait_s == 0 || h->draining || strcmp(is, "done") == 0 || (seen && strcmp(seen, is) != 0))
+	if (wait_s == 0 || h->draining || strcmp(is, "done") == 0 ||
+		(seen && strcmp(seen, is) != 0))
 		return serve_reply_json(call, 200, s.found);
 	json_decref(s.found);
-	return park(h, call, false, s.id, s.customer, 0, wait_s);
+	return mailbox_wait_park(&h->waiting, call, false, s.id, s.customer, 0, wait_s);
 }
 
 static int
@@ -432,7 +311,7 @@ on_open(void **ret_state, struct serve *serve)
 
 	if (!h)
 		return FAULT(-ENOMEM);
-	h->serve = serve;
+	h->serve = h->waiting.serve = serve;
 	*ret_state = h;
 	return 0;
 }
@@ -442,8 +321,7 @@ on_close(void *state)
 {
 	struct mailbox *h = state;
 
-	while (h->waiters)
-		waiter_forget(h->waiters);
+	mailbox_wait_forget_all(&h->waiting);
 	free(h);
 }
 
@@ -453,8 +331,7 @@ on_drain(void *state)
 	struct mailbox *h = state;
 
 	h->draining = true;
-	while (h->waiters)
-		waiter_end(h->waiters);
+	mailbox_wait_end_all(&h->waiting);
 }
 
 static int
@@ -481,10 +358,7 @@ static void
 on_counters(void *state, struct buf *out)
 {
 	struct mailbox *h = state;
-	size_t n = 0;
 
-	for (const struct waiter *w = h->waiters; w; w = w->next)
-		n++;
 	buf_printf(out,
 		"# HELP mainstay_hub_mailbox_requests_total Requests that engineers posted.\n"
 		"# TYPE mainstay_hub_mailbox_requests_total counter\n"
@@ -495,7 +369,7 @@ on_counters(void *state, struct buf *out)
 		"# HELP mainstay_hub_mailbox_waiting Parked polls.\n"
 		"# TYPE mainstay_hub_mailbox_waiting gauge\n"
 		"mainstay_hub_mailbox_waiting %zu\n",
-		(uintmax_t)h->posted, (uintmax_t)h->polled, n);
+		(uintmax_t)h->posted, (uintmax_t)h->polled, mailbox_wait_count(&h->waiting));
 }
 
 static const struct route routes[] = {

@@ -1,0 +1,163 @@
+#include "remote/mailbox/mailbox_wait.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/problem.h"
+#include "appliance/serve/reactor.h"
+#include "remote/mailbox/mailbox_hub.h"
+#include "remote/mailbox/mailbox_store.h"
+
+struct mailbox_waiter {
+	struct mailbox_wait *list;
+	struct http_call *call;
+	struct reactor_source *timer;
+	bool courier;
+	char key[65]; /* site, or request id */
+	char customer[65];
+	uint64_t after;
+	struct mailbox_waiter *next;
+};
+
+static void
+waiter_forget(struct mailbox_waiter *w)
+{
+	struct mailbox_waiter **at = &w->list->first;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	reactor_cancel(w->timer);
+	free(w);
+}
+
+/* Answer a poll with what there is now. */
+static int
+answer(struct mailbox_wait *list, struct http_call *call, bool courier, const char *key,
+	const char *customer, uint64_t after)
+{
+	SCOPED_JSON *items = json_array();
+	SCOPED_JSON *request = NULL;
+	struct db *db;
+	int r;
+
+	r = databases_customer(serve_databases(list->serve), customer, &db);
+	if (r == 0 && courier) {
+		r = mailbox_store_waiting(db, key, after, items);
+		return r ? r
+			 : serve_reply_json(call, 200,
+				   json_pack("{s:i, s:O}", "v", 1, "items", items));
+	}
+	r = r ? r : mailbox_store_get(db, key, &request);
+	if (r == REASON_NOT_FOUND)
+		return REFUSE(REASON_NOT_FOUND, key, "no such request");
+	return r ? r : serve_reply_json(call, 200, STEAL(request));
+}
+
+static void
+waiter_end(struct mailbox_waiter *w)
+{
+	struct http_call *call = w->call;
+	int r;
+
+	http_call_on_gone(call, NULL, NULL);
+	r = answer(w->list, call, w->courier, w->key, w->customer, w->after);
+	if (r != 0)
+		problem_reply(call, r, 0);
+	waiter_forget(w);
+}
+
+static void
+on_timeout(void *arg)
+{
+	waiter_end(arg);
+}
+
+static void
+on_gone(void *arg)
+{
+	waiter_forget(arg);
+}
+
+void
+mailbox_wait_wake(struct mailbox_wait *list, bool courier, const char *key, const char *customer)
+{
+	for (struct mailbox_waiter *w = list->first, *next; w; w = next) {
+		next = w->next;
+		if (w->courier == courier && (!key || strcmp(w->key, key) == 0) &&
+			strcmp(w->customer, customer) == 0)
+			waiter_end(w);
+	}
+}
+
+static size_t
+waiting_for(const struct mailbox_wait *list, bool courier, const char *key)
+{
+	size_t n = 0;
+
+	for (const struct mailbox_waiter *w = list->first; w; w = w->next)
+		n += w->courier == courier && strcmp(w->key, key) == 0;
+	return n;
+}
+
+int
+mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courier, const char *key,
+	const char *customer, uint64_t after, uint64_t wait_s)
+{
+	struct mailbox_waiter *w;
+	int r;
+
+	/* A courier polls once at a time: an older poll of its is one whose end it did not see. */
+	if (courier)
+		mailbox_wait_wake(list, true, key, customer);
+	else if (waiting_for(list, false, key) >= MAILBOX_HUB_WAITERS_MAX)
+		return REFUSE(REASON_BUSY, key, "%d others wait for it", MAILBOX_HUB_WAITERS_MAX);
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return FAULT(-ENOMEM);
+	*w = (struct mailbox_waiter){
+		.list = list, .call = call, .courier = courier, .after = after
+	};
+	(void)snprintf(w->key, sizeof(w->key), "%s", key);
+	(void)snprintf(w->customer, sizeof(w->customer), "%s", customer);
+	r = reactor_after(&w->timer, serve_reactor(list->serve), wait_s * CLOCK_US_PER_S,
+		on_timeout, w);
+	if (r < 0) {
+		free(w);
+		return FAULT(r);
+	}
+	w->next = list->first;
+	list->first = w;
+	http_call_on_gone(call, on_gone, w);
+	return 0;
+}
+
+void
+mailbox_wait_end_all(struct mailbox_wait *list)
+{
+	while (list->first)
+		waiter_end(list->first);
+}
+
+void
+mailbox_wait_forget_all(struct mailbox_wait *list)
+{
+	while (list->first)
+		waiter_forget(list->first);
+}
+
+size_t
+mailbox_wait_count(const struct mailbox_wait *list)
+{
+	size_t n = 0;
+
+	for (const struct mailbox_waiter *w = list->first; w; w = w->next)
+		n++;
+	return n;
+}

@@ -1,0 +1,28 @@
+/* Parked polls: a courier's, of its site's mailbox; a desk's, of one request. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/serve/serve.h"
+
+struct mailbox_waiter;
+
+struct mailbox_wait {
+	struct serve *serve;
+	struct mailbox_waiter *first;
+};
+
+/* Keep a poll until there is something for it, at most wait_s seconds.  key is the site (courier) or
+ * the request's id.  A courier's earlier poll is answered now.  Returns 0, REASON_BUSY (logged) where too many wait for that request, or a fault. */
+int mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courier,
+	const char *key, const char *customer, uint64_t after, uint64_t wait_s);
+
+/* Something came for key (NULL: for any of this customer): answer who waits for it. */
+void mailbox_wait_wake(struct mailbox_wait *list, bool courier, const char *key,
+	const char *customer);
+
+void mailbox_wait_end_all(struct mailbox_wait *list);	 /* answer all */
+void mailbox_wait_forget_all(struct mailbox_wait *list); /* their calls are gone already */
+size_t mailbox_wait_count(const struct mailbox_wait *list);
