@@ -169,14 +169,18 @@ open_log(const struct command_call *call, int *ret_fd)
 {
 	char path[sizeof(call->paths.lib) + 2 * TOKEN_NAME_MAX + 32];
 	const char *name = call->operands[0];
+	SCOPED(scope_close) int fd = -1;
+	struct stat st;
 
 	if (!token_name_ok(name))
 		return REFUSE(REASON_USAGE, name, "is no service's name");
 	(void)snprintf(path, sizeof(path), "%s/services/%s/log/%s.log", call->paths.lib, name,
 		name);
-	*ret_fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (*ret_fd < 0)
+	/* The service owns that folder, and may have put anything there: a pipe would hold us for ever. */
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return REFUSE(REASON_NOT_FOUND, name, "it has written no log here");
+	*ret_fd = STEAL_FD(fd);
 	return 0;
 }
 

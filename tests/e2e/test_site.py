@@ -261,6 +261,19 @@ def test_doctor_says_no_where_something_is_wrong():
         alone.down()
 
 
+def test_a_pipe_in_a_log_s_place_holds_nobody(site):
+    """The service owns the folder of its log."""
+    folder = os.path.join(site.dir, "lib", "services", "odd", "log")
+    os.makedirs(folder)
+    for make in (lambda name: os.mkfifo(name), lambda name: os.symlink("/etc/passwd", name)):
+        file = os.path.join(folder, "odd.log")
+        make(file)
+        argv = [os.path.join(BUILD, "bin", "mainstay"), "service", "logs", "odd", "--state", site.dir]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10)
+        assert done.returncode == 1 and done.stderr.endswith("[not-found]\n") and not done.stdout
+        os.unlink(file)
+
+
 def test_services_that_are_not_there(site):
     assert site.json("service", "list")["items"] == []
     assert site.json("service", "start", "redis", code=1)["reason"] == "not-found"
