@@ -59,7 +59,8 @@ has_other_breaks(const char *p, size_t len)
 			return true;
 		if (len - i >= 2 && !memcmp(p + i, "\xc2\x85", 2))
 			return true;
-		if (len - i >= 3 && (!memcmp(p + i, "\xe2\x80\xa8", 3) || !memcmp(p + i, "\xe2\x80\xa9", 3)))
+		if (len - i >= 3 &&
+			(!memcmp(p + i, "\xe2\x80\xa8", 3) || !memcmp(p + i, "\xe2\x80\xa9", 3)))
 			return true;
 	}
 	return false;
@@ -459,7 +460,8 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 	s = find_service(&t, service);
 	if (!s)
 		return not_there(service);
-	r = want(json_object_get(wanted(&t, service), "knobs"), knob, value ? json_string(value) : NULL);
+	r = want(json_object_get(wanted(&t, service), "knobs"), knob,
+		value ? json_string(value) : NULL);
 	if (r)
 		return FAULT(r);
 	knobs = s->kind == YAML_KIND_MAPPING ? yaml_get(s, "knobs") : NULL;
@@ -497,7 +499,8 @@ cluster_member(struct buf *out, const char *text, size_t len, const char *servic
 	if (!strcmp(member, "channel"))
 		r = want(wanted(&t, service), member, json_string(value ?: "stable"));
 	else
-		r = want(wanted(&t, service), member, json_boolean(value && !strcmp(value, "true")));
+		r = want(wanted(&t, service), member,
+			json_boolean(value && !strcmp(value, "true")));
 	if (r)
 		return FAULT(r);
 	r = set_in(out, &t, s, member, value, false);

@@ -82,7 +82,8 @@ launch_folders(struct spec *spec, const struct paths *paths, const struct identi
 	gid_t gid = id->uid[IDENTITY_SERVICE];
 	int r;
 
-	_Static_assert(sizeof(paths->lib) + sizeof("/services//data") + SPEC_NAME_MAX <= SPEC_PATH_MAX,
+	_Static_assert(sizeof(paths->lib) + sizeof("/services//data") + SPEC_NAME_MAX <=
+			SPEC_PATH_MAX,
 		"a service's folders have room");
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
 		(void)snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib,

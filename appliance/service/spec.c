@@ -180,7 +180,8 @@ take_list(char **list, const json_t *array)
 
 	json_array_foreach(array, i, v) {
 		if (!json_is_string(v) || !is_line(json_string_value(v), json_string_length(v)))
-			return REFUSE(REASON_MALFORMED, operand, "a list holds what is no line of text");
+			return REFUSE(REASON_MALFORMED, operand,
+				"a list holds what is no line of text");
 		r = append(list, json_string_value(v));
 		if (r)
 			return r;
@@ -210,7 +211,8 @@ check(const struct raw *raw, int heal, int health)
 			"version, name, heal or health is none that is known");
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (!is_line(texts[i], strlen(texts[i])))
-			return REFUSE(REASON_MALFORMED, operand, "release, expect or socket is no line");
+			return REFUSE(REASON_MALFORMED, operand,
+				"release, expect or socket is no line");
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (folders[i][0] != '/')
 			return REFUSE(REASON_MALFORMED, operand, "folder '%s' is not absolute",

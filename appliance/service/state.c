@@ -97,7 +97,8 @@ state_decode(struct state *ret, const void *p, size_t len)
 		return r < 0 ? FAULT(r) : r;
 	is = name_index(names, STATE_MAX, raw.state);
 	health = name_index(health_names, STATE_HEALTH_MAX, raw.health);
-	if (is < 0 || health < 0 || raw.exit < -1 || raw.exit > 255 || strpbrk(raw.release, "\t\r\n"))
+	if (is < 0 || health < 0 || raw.exit < -1 || raw.exit > 255 ||
+		strpbrk(raw.release, "\t\r\n"))
 		return REFUSE(REASON_MALFORMED, "service state",
 			"names no state, health, exit or release that can be");
 	*ret = (struct state){ .is = (enum state_is)is,

@@ -192,7 +192,7 @@ without_bubblewrap(void *arg)
 	struct site *t = arg;
 	SCOPED(buf_done) struct buf text = BUF_MAX(SPEC_BYTES_MAX);
 	SCOPED(spec_done) struct spec spec;
-	SCOPED(scope_close) int run = -1, dir = -1, log = -1;
+	SCOPED(scope_close) int run = -1, dir = -1;
 	int fd, r;
 
 	spec_init(&spec);
