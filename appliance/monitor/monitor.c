@@ -148,7 +148,7 @@ look_at_clocks(struct monitor *m)
 		log_warning("the epoch's file cannot be written");
 	if (!jumped)
 		return;
-	log_warning("the clock jumped: what was asked for before has to be asked for again; epoch %s",
+	log_warning("the clock jumped; requests made before it count no more; epoch %s",
 		m->epoch.text);
 	monitor_statement_soon(m);
 }
