@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/log.h"
@@ -12,9 +13,27 @@
 #include "appliance/monitor/services.h"
 #include "updater/fetch/fetch_wire.h"
 
-enum { ASSIGNMENT_BYTES_MAX = 64 * 1024 };
+enum { ASSIGNMENT_BYTES_MAX = 64 * 1024, REFUSED_HOUR_MAX = 60 };
 
 /* --- the assignment ------------------------------------------------------------------------------------------------- */
+/* What is brought to us is refused with a leaf; but who brings it shall not fill the disk with them. */
+static void
+refuse_leaf(struct update *u, const char *object, enum reason reason)
+{
+	uint64_t now = clock_mono_us();
+	int r;
+
+	if (u->hour_us == 0 || now - u->hour_us > 3600 * CLOCK_US_PER_S) {
+		u->hour_us = now;
+		u->refused = 0;
+	}
+	if (++u->refused > REFUSED_HOUR_MAX)
+		return;
+	r = monitor_leaf(u->m, "refuse", "courier", object, NULL, reason);
+	if (r < 0)
+		log_fault(r, "refusing what the courier brought");
+}
+
 /* An assigned release is not one: whoever waits for it hears so, `update status` says why, and the log has it once
  * for each assignment, however often that is fetched. */
 static void
@@ -29,9 +48,7 @@ refuse_release(struct update *u, size_t i, int r)
 	if (u->told[i] == u->assignment.counter)
 		return;
 	u->told[i] = u->assignment.counter;
-	r = monitor_leaf(u->m, "refuse", "courier", service, NULL, why.reason);
-	if (r < 0)
-		log_fault(r, "refusing an assigned release");
+	refuse_leaf(u, service, why.reason);
 }
 
 /* Which assigned releases lack their index: the next refresh of metadata is to bring them. */
@@ -109,7 +126,7 @@ on_judged(int r, const json_t *answer, void *arg)
 
 	r = r ?: take_assignment(j->u, answer, &wanting);
 	if (r > 0)
-		(void)monitor_leaf(j->u->m, "refuse", "courier", "assignment", NULL, (enum reason)r);
+		refuse_leaf(j->u, "assignment", (enum reason)r);
 	monitor_answer_result(j->call, r, r == 0 ? json_pack("{s:b}", "metadata", wanting) : NULL);
 	free(j);
 }

@@ -37,6 +37,24 @@ without_a_card_there_is_no_director(void **state)
 	assert_string_equal(site_last_leaf(b->t), "refuse assignment unknown-key");
 }
 
+/* Whoever brings them without end must not fill the disk by it. */
+static void
+a_flood_of_refused_assignments_leaves_few_leaves(void **state)
+{
+	struct bench *b = *state;
+	uint64_t before;
+	char hex[65];
+
+	memset(hex, '1', 64);
+	hex[64] = '\0';
+	assert_int_equal(unlinkat(b->t->m->dir_fd, "site.json", 0), 0);
+	bench_restart(b);
+	before = audit_size(b->t->m->audit);
+	for (unsigned i = 0; i < 70; i++)
+		assert_int_equal(bench_assign(b, 1, "services/redis/7/index.json", hex), REASON_UNKNOWN_KEY);
+	assert_int_equal(audit_size(b->t->m->audit), before + 60);
+}
+
 static void
 an_object_that_the_hub_lacks_ends_the_install(void **state)
 {
@@ -188,6 +206,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(nothing_is_taken_with_the_switch_off),
 		BENCH_TEST(without_a_card_there_is_no_director),
+		BENCH_TEST(a_flood_of_refused_assignments_leaves_few_leaves),
 		BENCH_TEST(an_object_that_the_hub_lacks_ends_the_install),
 		BENCH_TEST(a_signed_release_is_staged_and_started),
 		BENCH_TEST(a_release_for_others_is_refused),
