@@ -1,0 +1,33 @@
+/* One request as libcurl has it.  Inside of this room only. */
+#pragma once
+
+#include <curl/curl.h>
+
+#include "appliance/loop/curl_loop.h"
+
+struct curl_transfer {
+	struct curl_loop *owner; /* NULL: blocking */
+	struct curl_transfer **slot;
+	struct curl_transfer *next, *prev;
+	CURL *easy;
+	struct curl_slist *headers;
+	uint8_t *body;
+	char **want; /* lower case, ends with NULL; NULL: all */
+	size_t header_bytes;
+	size_t received;
+	size_t max_reply;
+	int (*sink)(const void *p, size_t len, void *arg);
+	void *sink_arg;
+	curl_done_fn *done;
+	void *arg;
+	char error[CURL_ERROR_SIZE];
+	struct http_reply reply;
+};
+
+/* Everything of req is copied.  Returns 0 or a fault. */
+int curl_transfer_new(struct curl_transfer **ret, const struct http_request *req);
+struct curl_transfer *curl_transfer_free(struct curl_transfer *t);
+SCOPED_DESTRUCTOR(struct curl_transfer, curl_transfer_free)
+
+/* Fill its reply with how it ended. */
+void curl_transfer_finish(struct curl_transfer *t, CURLcode code);
