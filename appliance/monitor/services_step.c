@@ -1,0 +1,188 @@
+/* Services' steps: from what is wanted and the release that is active to the driver. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/loop/loop.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/driver.h"
+#include "appliance/service/launch.h"
+
+/* --- definition and knobs ------------------------------------------------------------------------ */
+int
+services_definition(struct monitor *m, const char *name, struct definition **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	const struct lock_entry *active = lock_find(&m->services->lock, name);
+	char path[sizeof(m->paths.lib) + 128];
+	int r;
+
+	if (!active)
+		return REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
+	/* Written by activation alone, from what was signed. */
+	(void)snprintf(path, sizeof(path), "%s/store/%s.definition.json", m->paths.lib,
+		active->release);
+	r = fs_read(AT_FDCWD, path, DEFINITION_BYTES_MAX, &b);
+	if (r > 0)
+		return REFUSE(r, name, "the definition of its release cannot be read");
+	return r < 0 ? FAULT(r) : definition_read(ret, b.data, b.len);
+}
+
+/* What cluster.yaml gives, typed by the definition. */
+static int
+given_knobs(const struct services *s, const struct definition *d, const char *name, json_t **ret)
+{
+	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
+	SCOPED_JSON *given = json_object();
+
+	if (!given)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; wanted && i < wanted->n_knobs; i++) {
+		const struct cluster_knob *k = &wanted->knobs[i];
+		const struct definition_param *param;
+		json_t *value = NULL;
+		int r;
+
+		r = definition_need_knob(d, k->name, &param);
+		r = r ?: definition_parse_value(param, k->value, &value);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		if (json_object_set_new(given, k->name, value) < 0)
+			return FAULT(-ENOMEM);
+	}
+	*ret = STEAL(given);
+	return 0;
+}
+
+int
+services_knobs(struct monitor *m, const char *name, json_t **ret)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED_JSON *given = NULL;
+	int r = services_definition(m, name, &d);
+
+	r = r ?: given_knobs(m->services, d, name, &given);
+	r = r ?: definition_check_knobs(d, given, ret);
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+make_spec(struct monitor *m, const char *name, struct spec *ret)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED_JSON *given = NULL;
+	const struct lock_entry *active;
+	int r = services_definition(m, name, &d);
+
+	spec_init(ret);
+	r = r ?: given_knobs(m->services, d, name, &given);
+	if (r)
+		return r;
+	active = lock_find(&m->services->lock, name);
+	return launch_prepare(ret, &m->paths, &m->id, d, active->release, given);
+}
+
+/* --- steps --------------------------------------------------------------------------------------- */
+struct step {
+	struct monitor *m;
+	services_done_fn *done;
+	void *arg;
+	struct loop_timer *later;
+	struct refusal why; /* of a step that was refused before it began */
+};
+
+static void
+end_step(struct step *step, int r)
+{
+	services_done_fn *done = step->done;
+	void *arg = step->arg;
+
+	monitor_changed(step->m, MONITOR_CHANGE_SERVICE);
+	monitor_statement_soon(step->m);
+	loop_cancel(step->later);
+	free(step);
+	done(r, arg);
+}
+
+static void
+on_stepped(int r, void *arg)
+{
+	end_step(arg, r);
+}
+
+static void
+on_later(void *arg)
+{
+	struct step *step = arg;
+	struct refusal why = step->why;
+
+	end_step(step, refuse_relay(why.reason, why.operand, why.place, why.text));
+}
+
+/* done runs from the loop, also where the answer is known at once. */
+static int
+refuse_later(struct step *step, int r)
+{
+	step->why = *refuse_last();
+	if (r < 0 || loop_after(&step->later, step->m->loop, 0, on_later, step) < 0) {
+		free(step);
+		return FAULT(r < 0 ? r : -ENOMEM);
+	}
+	return 0;
+}
+
+enum what { STEP_START, STEP_STOP, STEP_RESTART };
+
+static int
+take_step(struct monitor *m, const char *name, enum what what, services_done_fn *done, void *arg)
+{
+	SCOPED(spec_done) struct spec spec;
+	struct driver *driver = m->services->driver;
+	struct step *step = calloc(1, sizeof(*step));
+	int r = 0;
+
+	spec_init(&spec);
+	if (!step)
+		return FAULT(-ENOMEM);
+	*step = (struct step){ .m = m, .done = done, .arg = arg };
+	if (!driver)
+		r = REFUSE(REASON_BUSY, name, "nothing here can start services");
+	else if (!lock_find(&m->services->lock, name))
+		r = REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
+	else if (what != STEP_STOP)
+		r = make_spec(m, name, &spec);
+	if (r)
+		return refuse_later(step, r);
+	if (what == STEP_START)
+		r = driver_start(driver, &spec, on_stepped, step);
+	else if (what == STEP_STOP)
+		r = driver_stop(driver, name, on_stepped, step);
+	else
+		r = driver_restart(driver, &spec, on_stepped, step);
+	return r ? refuse_later(step, r) : 0;
+}
+
+int
+services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_START, done, arg);
+}
+
+int
+services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_STOP, done, arg);
+}
+
+int
+services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_RESTART, done, arg);
+}
