@@ -25,7 +25,6 @@ enum {
 
 static const char *const risks[] = { "observe", "change", "destroy" };
 static const char *const verbs[] = { "", "start", "stop", "restart" };
-static const char *const severities[] = { "critical", "warning", "info" };
 
 const char *
 definition_risk_text(enum definition_risk risk)
@@ -120,85 +119,6 @@ read_health(const struct definition_at *a, struct definition *d)
 		read_argv(&h, "argv", true, &health->argv);
 		check_argv(&h, "argv", &health->argv, d, NULL);
 		health->expect = definition_text(&h, "expect", false, TEXT_MAX);
-	}
-}
-
-static void
-read_metrics(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known[] = { "source", "socket", "fields" };
-	static const char *const sources[] = { "redis" };
-	struct definition_at list = definition_member(a, "metrics");
-	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
-
-	d->metrics = list.v;
-	for (size_t i = 0; i < n; i++) {
-		struct definition_at one = definition_item(&list, i),
-				     socket = definition_member(&one, "socket"),
-				     fields = definition_member(&one, "fields");
-		size_t n_fields;
-
-		definition_known(&one, known, ARRAY_LEN(known));
-		(void)definition_word(&one, "source", sources, ARRAY_LEN(sources), NULL);
-		definition_check_template(
-			&socket, definition_text(&one, "socket", true, 107), false, d, NULL);
-		n_fields = definition_list(&fields, DEFINITION_LIST_MAX);
-		for (size_t j = 0; j < n_fields; j++) {
-			struct definition_at field = definition_item(&fields, j);
-			const char *text = definition_text_here(&field, DEFINITION_NAME_MAX);
-
-			if (text && !definition_is_name(text))
-				DEFINITION_BAD(&field, "is no field name");
-		}
-	}
-}
-
-static void
-read_logs(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known[] = { "name", "file" };
-	struct definition_at list = definition_member(a, "logs");
-	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
-
-	d->logs = list.v;
-	for (size_t i = 0; i < n; i++) {
-		struct definition_at one = definition_item(&list, i),
-				     file = definition_member(&one, "file");
-
-		definition_known(&one, known, ARRAY_LEN(known));
-		(void)definition_text(&one, "name", true, DEFINITION_NAME_MAX);
-		definition_check_template(
-			&file, definition_text(&one, "file", false, 255), false, d, NULL);
-	}
-}
-
-static void
-read_alerts(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known[] = { "name", "metric", "op", "value", "for", "severity",
-		"text" };
-	static const char *const ops[] = { "below", "above" };
-	struct definition_at list = definition_member(a, "alerts");
-	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
-
-	d->alerts = definition_array(&list, n, sizeof(*d->alerts));
-	for (size_t i = 0; d->alerts && i < n; i++) {
-		struct definition_at one = definition_item(&list, i);
-		struct definition_alert *alert = &d->alerts[i];
-
-		definition_known(&one, known, ARRAY_LEN(known));
-		alert->name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
-		alert->metric = definition_text(&one, "metric", true, 2 * DEFINITION_NAME_MAX);
-		alert->op = definition_word(&one, "op", ops, ARRAY_LEN(ops), NULL);
-		alert->value = definition_int(
-			&one, "value", 0, -(INT64_C(1) << 53) + 1, (INT64_C(1) << 53) - 1);
-		alert->for_us = definition_span(&one, "for", "1s", 86400 * CLOCK_US_PER_S);
-		alert->severity = severities[definition_word(
-			&one, "severity", severities, ARRAY_LEN(severities), "warning")];
-		alert->text = definition_text(&one, "text", true, 400);
-		d->n_alerts = i + 1;
-		if (!a->rd->r && !definition_is_name(alert->name))
-			DEFINITION_BAD(&one, "\"%s\" is no name", alert->name);
 	}
 }
 
@@ -380,9 +300,9 @@ read_all(const struct definition_at *a, struct definition *d)
 	check_argv(a, "exec", &d->exec, d, NULL);
 	definition_read_config(a, d);
 	read_health(a, d);
-	read_metrics(a, d);
-	read_logs(a, d);
-	read_alerts(a, d);
+	definition_read_metrics(a, d);
+	definition_read_logs(a, d);
+	definition_read_alerts(a, d);
 	read_operations(a, d);
 	read_data(a, d);
 }

@@ -60,6 +60,11 @@ void *definition_array(const struct definition_at *a, size_t n, size_t size);
 /* configuration files (definition_config.c) */
 void definition_read_config(const struct definition_at *a, struct definition *d);
 
+/* metrics, logs, alerts (definition_watch.c) */
+void definition_read_metrics(const struct definition_at *a, struct definition *d);
+void definition_read_logs(const struct definition_at *a, struct definition *d);
+void definition_read_alerts(const struct definition_at *a, struct definition *d);
+
 /* knobs and arguments (definition_param.c) */
 void definition_read_param(
 	const struct definition_at *a, const char *name, bool knob, struct definition_param *p);
