@@ -10,24 +10,13 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/enrol/card.h"
 #include "appliance/tree/platform.h"
-#include "appliance/trust/sha256.h"
 #include "appliance/tuf/metadata.h"
-#include "appliance/tuf/repo.h"
 #include "updater/release/release_build.h"
 #include "updater/release/release_keys.h"
-#include "updater/release/release_people.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
 #include "updater/release/release_verify.h"
-
-#define KEYS_OPTION                                                                                \
-	{                                                                                          \
-		.name = "keys", .value = "DIR",                                                    \
-		.help = "folder of key files (else $MAINSTAY_KEYS, \"keys\" beside REPO, "         \
-			"\"keys\" here)"                                                           \
-	}
 
 /* --- options ------------------------------------------------------------------------------------- */
 /* "2of3", "2-of-3": m of n, both from 1. */
@@ -54,8 +43,8 @@ parse_count(const char *text, unsigned *ret, const char *option)
 	return 0;
 }
 
-static int
-load_keys(const struct command_call *call, const char *repo, struct release_keys *keys)
+int
+release_commands_keys(const struct command_call *call, const char *repo, struct release_keys *keys)
 {
 	char dir[PATH_MAX];
 
@@ -63,8 +52,8 @@ load_keys(const struct command_call *call, const char *repo, struct release_keys
 		keys, release_keys_dir(dir, sizeof(dir), command_option(call, "keys"), repo));
 }
 
-static int
-open_repo(const struct command_call *call, const char *repo, struct release_repo **ret)
+int
+release_commands_open(const struct command_call *call, const char *repo, struct release_repo **ret)
 {
 	(void)call;
 	return release_repo_open(ret, repo, clock_now_us(), false);
@@ -72,10 +61,10 @@ open_repo(const struct command_call *call, const char *repo, struct release_repo
 
 /* --- keys, init ---------------------------------------------------------------------------------- */
 static const struct command_option keys_options[] = {
-	{.name = "dir",		 .value = "DIR", .help = "where to put them", .required = true },
+	{ .name = "dir", .value = "DIR", .help = "where to put them", .required = true },
 	{ .name = "root", .value = "N", .help = "how many root keys (3)" },
-	{ .name = "officers",			      .value = "N", .help = "how many officers' keys (3)" },
-	{ 0	       },
+	{ .name = "officers", .value = "N", .help = "how many officers' keys (3)" },
+	{ 0 },
 };
 
 static int
@@ -107,13 +96,13 @@ run_keys(struct command_call *call)
 }
 
 static const struct command_option init_options[] = {
-	{.name = "root-keys",
+	{ .name = "root-keys",
 		.value = "MofN",
 		.help = "threshold and number of root keys",
 		.required = true },
 	{ .name = "officers", .value = "MofN", .help = "the same for who signs people (2of3)" },
 	KEYS_OPTION,
-	{ 0					 },
+	{ 0 },
 };
 
 static int
@@ -126,7 +115,7 @@ run_init(struct command_call *call)
 
 	r = parse_of(command_option(call, "root-keys"), &m, &n, "--root-keys");
 	r = r ?: parse_of(command_option(call, "officers") ?: "2of3", &om, &on, "--officers");
-	r = r ?: load_keys(call, repo, &keys);
+	r = r ?: release_commands_keys(call, repo, &keys);
 	r = r ?: release_repo_init(repo, &keys, m, n, om, on, clock_now_us());
 	if (r)
 		return r;
@@ -135,166 +124,6 @@ run_init(struct command_call *call)
 	return call->json
 		? command_print_json("Repository", json_pack("{s:s, s:i}", "repo", repo, "root", 1))
 		: 0;
-}
-
-/* --- people -------------------------------------------------------------------------------------- */
-static const struct command_option people_set_options[] = {
-	{.name = "name",	  .value = "NAME", .help = "the engineer", .required = true },
-	{ .name = "key", .value = "FILE.pub", .help = "OpenSSH public key" },
-	{ .name = "roles",			   .value = "R,...", .help = "support, enrol, rollout" },
-	{ .name = "customers",    .value = "C,...|*", .help = "for which customers" },
-	{ .name = "until",			   .value = "TIME|SPAN", .help = "when the key ends (a year from now)" },
-	{ .name = "revoke",.help = "remove the engineer and revoke the key" },
-	{ .name = "reason",			    .value = "TEXT", .help = "why, with --revoke" },
-	KEYS_OPTION,
-	{ 0 },
-};
-
-static int
-run_people_set(struct command_call *call)
-{
-	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	const char *until = command_option(call, "until");
-	struct release_person p = {
-		.name = command_option(call, "name"),
-		.key_file = command_option(call, "key"),
-		.roles = command_option(call, "roles"),
-		.customers = command_option(call, "customers"),
-	};
-	uint64_t span;
-	int r;
-
-	if (command_option(call, "revoke"))
-		p.revoke = command_option(call, "reason") ?: "revoked";
-	r = open_repo(call, call->operands[0], &repo);
-	if (!r && until && clock_parse(&p.not_after_us, until) != 0) {
-		if (clock_parse_span(&span, until) != 0)
-			return REFUSE(REASON_USAGE, "--until",
-				"must be a time like 2027-01-31T00:00:00Z or a span like 90d");
-		p.not_after_us = repo->now_us + span;
-	}
-	r = r ?: release_people_set(repo, &p);
-	if (r)
-		return r;
-	command_say(call, "draft: %s %s; officers sign it with people sign", p.name,
-		p.revoke ? "is revoked" : "is set");
-	return call->json ? command_print_json("PeopleDraft", json_pack("{s:s}", "name", p.name))
-			  : 0;
-}
-
-static const struct command_option people_sign_options[] = {
-	{.name = "key",
-		.value = "FILE",
-		.help = "an officer's key (else those in --keys)",
-		.repeated = true },
-	KEYS_OPTION,
-	{ 0},
-};
-
-static int
-run_people_sign(struct command_call *call)
-{
-	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	SCOPED(release_keys_done) struct release_keys online = { .n = 0 };
-	SCOPED(release_keys_done) struct release_keys given = { .n = 0 };
-	size_t n = command_option_n(call, "key"), have = 0, need = 0;
-	uint64_t version = 0;
-	int r;
-
-	r = open_repo(call, call->operands[0], &repo);
-	for (size_t i = 0; !r && i < n; i++)
-		r = release_keys_add(&given, command_option_at(call, "key", i));
-	r = r ?: load_keys(call, call->operands[0], &online);
-	/* An officer elsewhere has only the own key: what is missing is said once it is needed. */
-	if (r == REASON_NOT_FOUND && n && !command_option(call, "keys"))
-		r = 0;
-	r = r ?: release_people_sign(repo, n ? &given : &online, &online, &have, &need, &version);
-	if (r)
-		return r;
-	if (version)
-		command_say(call, "people version %llu is published, signed by %zu officers",
-			(unsigned long long)version, have);
-	else
-		command_say(call, "%zu of %zu officers have signed", have, need);
-	return call->json
-		? command_print_json("People",
-			  json_pack("{s:I, s:I, s:I}", "signed", (json_int_t)have, "needed",
-				  (json_int_t)need, "published", (json_int_t)version))
-		: 0;
-}
-
-/* --- card ---------------------------------------------------------------------------------------- */
-static const struct command_option card_options[] = {
-	{.name = "hub",
-		.value = "FACTS",
-		.help = "what mainstay-hubd init wrote",
-		.required = true },
-	{ .name = "o", .value = "FILE", .help = "the card", .required = true },
-	{ .name = "name",				      .value = "NAME", .help = "the vendor's name (the hub's)" },
-	KEYS_OPTION,
-	{ 0		       },
-};
-
-static int
-make_card(const struct command_call *call, const struct release_repo *repo,
-	const struct release_keys *keys, struct buf *out, uint8_t fingerprint[SHA256_LEN])
-{
-	const json_t *root = release_repo_signed(repo, "root"), *people_keys,
-		     *people = release_repo_people(repo, &people_keys),
-		     *role = json_object_get(json_object_get(root, "roles"), "root");
-	SCOPED(buf_done)
-	struct buf facts_bytes = BUF_MAX(64 * 1024),
-		   root_bytes = BUF_MAX(TUF_ROOT_MAX), canonical = BUF_MAX(CARD_MAX);
-	SCOPED_JSON *facts = NULL, *whole_root = NULL, *signed_ = NULL;
-	const struct ed25519 *signers[RELEASE_KEYS_MAX];
-	size_t n = release_keys_of(keys, role, signers, RELEASE_KEYS_MAX);
-	struct card_hub hub;
-	char file[32];
-	int r;
-
-	if (n < (size_t)json_integer_value(json_object_get(role, "threshold")))
-		return REFUSE(
-			REASON_THRESHOLD, "root", "%zu of its keys are here, too few to sign", n);
-	(void)snprintf(file, sizeof(file), "%llu.root.json", (unsigned long long)tuf_version(root));
-	r = command_read_file(command_option(call, "hub"), 64 * 1024, &facts_bytes);
-	r = r ?: card_facts(&hub, &facts, facts_bytes.data, facts_bytes.len);
-	r = r ?: fs_read(repo->tuf_fd, file, TUF_ROOT_MAX, &root_bytes);
-	r = r ?: json_read(&whole_root, root_bytes.data, root_bytes.len, TUF_ROOT_MAX, file);
-	r = r
-		?: card_build(&signed_, command_option(call, "name") ?: hub.name, whole_root, facts,
-			   json_array_size(json_object_get(people, "keyids")),
-			   (uint64_t)json_integer_value(json_object_get(people, "threshold")));
-	r = r ?: json_canonical(&canonical, signed_);
-	r = r ?: tuf_repo_sign(out, signed_, signers, n);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	sha256_of(fingerprint, canonical.data, canonical.len);
-	return 0;
-}
-
-static int
-run_card(struct command_call *call)
-{
-	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
-	const char *out = command_option(call, "o");
-	char text[SHA256_TEXT_MAX];
-	uint8_t fingerprint[SHA256_LEN];
-	int r;
-
-	r = open_repo(call, call->operands[0], &repo);
-	r = r ?: load_keys(call, call->operands[0], &keys);
-	r = r ?: make_card(call, repo, &keys, &b, fingerprint);
-	if (!r)
-		r = FAULT(fs_replace_path(out, b.data, b.len, 0644));
-	if (r)
-		return r;
-	command_say(call, "%s: fingerprint %s", out, sha256_text(text, fingerprint));
-	return call->json ? command_print_json("Card",
-				    json_pack("{s:s, s:s}", "file", out, "fingerprint",
-					    sha256_text(text, fingerprint)))
-			  : 0;
 }
 
 /* --- build, sign, publish ------------------------------------------------------------------------ */
@@ -312,11 +141,11 @@ print_release(struct command_call *call, const char *verb, const struct release_
 }
 
 static const struct command_option build_options[] = {
-	{.name = "o",		       .value = "DIR", .help = "where the release goes", .required = true },
+	{ .name = "o", .value = "DIR", .help = "where the release goes", .required = true },
 	{ .name = "platform", .value = "P", .help = "whom it is for (this machine's)" },
-	{ .name = "channel",				.value = "C", .help = "stable, or another (stable)" },
-	{ .name = "class",			   .value = "core|service", .help = "what it is (service)" },
-	{ 0			       },
+	{ .name = "channel", .value = "C", .help = "stable, or another (stable)" },
+	{ .name = "class", .value = "core|service", .help = "what it is (service)" },
+	{ 0 },
 };
 
 static int
@@ -337,8 +166,8 @@ run_build(struct command_call *call)
 }
 
 static const struct command_option sign_options[] = {
-	{.name = "key",			 .value = "FILE", .help = "a key of the targets role", .required = true },
-	{ 0},
+	{ .name = "key", .value = "FILE", .help = "a key of the targets role", .required = true },
+	{ 0 },
 };
 
 static int
@@ -354,9 +183,9 @@ run_sign(struct command_call *call)
 }
 
 static const struct command_option publish_options[] = {
-	{.name = "to",		.value = "REPO", .help = "the repository", .required = true },
+	{ .name = "to", .value = "REPO", .help = "the repository", .required = true },
 	KEYS_OPTION,
-	{ 0},
+	{ 0 },
 };
 
 static int
@@ -369,8 +198,8 @@ run_publish(struct command_call *call)
 	uint64_t counter = 0;
 	int r;
 
-	r = open_repo(call, to, &repo);
-	r = r ?: load_keys(call, to, &keys);
+	r = release_commands_open(call, to, &repo);
+	r = r ?: release_commands_keys(call, to, &keys);
 	r = r ?: release_publish(repo, &keys, call->operands[0], &counter, target);
 	if (r)
 		return r;
@@ -411,9 +240,9 @@ run_verify(struct command_call *call)
 }
 
 static const struct command_option refresh_options[] = {
-	{.name = "valid",				.value = "SPAN", .help = "how long the timestamp is good (7d)" },
+	{ .name = "valid", .value = "SPAN", .help = "how long the timestamp is good (7d)" },
 	KEYS_OPTION,
-	{ 0},
+	{ 0 },
 };
 
 static int
@@ -425,10 +254,10 @@ run_refresh(struct command_call *call)
 	uint64_t version;
 	int r;
 
-	r = open_repo(call, call->operands[0], &repo);
+	r = release_commands_open(call, call->operands[0], &repo);
 	if (!r && valid && clock_parse_span(&repo->timestamp_life_us, valid) != 0)
 		return REFUSE(REASON_USAGE, "--valid", "must be a span like 7d");
-	r = r ?: load_keys(call, call->operands[0], &keys);
+	r = r ?: release_commands_keys(call, call->operands[0], &keys);
 	r = r ?: release_repo_commit(repo, &keys, NULL, 0, NULL, 0);
 	if (r)
 		return r;
@@ -440,12 +269,13 @@ run_refresh(struct command_call *call)
 }
 
 const struct command release_commands[] = {
-	{.name = "keys new",
+	{ .name = "keys new",
 		.summary = "make the vendor's signing keys",
 		.details = "Makes root-1..N, targets, snapshot, timestamp and officer-1..N as "
 			   "Ed25519 key files, readable\n"
 			   "by you alone, and says where each is to be kept.  Keys that are there "
-			   "are never replaced.", .examples = "mainstay-release keys new --dir keys",
+			   "are never replaced.",
+		.examples = "mainstay-release keys new --dir keys",
 		.options = keys_options,
 		.run = run_keys },
 	{ .name = "init",
@@ -456,7 +286,8 @@ const struct command release_commands[] = {
 		.details = "REPO/tuf and REPO/objects are static files for any web server.  The "
 			   "root role is MofN of the\n"
 			   "root keys; who is an engineer is signed by officers, who hold no other "
-			   "power.", .examples = "mainstay-release init repo --root-keys 2of3 --keys keys",
+			   "power.",
+		.examples = "mainstay-release init repo --root-keys 2of3 --keys keys",
 		.options = init_options,
 		.run = run_init },
 	{ .name = "people set",
@@ -465,22 +296,26 @@ const struct command release_commands[] = {
 		.max = 1,
 		.summary = "add, change or revoke an engineer in the draft",
 		.details =
-			"Changes only what is named.  Signatures on an earlier draft are dropped.", .examples = "mainstay-release people set repo --name ada --key ada.pub --roles "
+			"Changes only what is named.  Signatures on an earlier draft are dropped.",
+		.examples = "mainstay-release people set repo --name ada --key ada.pub --roles "
 			    "support,enrol "
 			    "--customers acme\n"
 			    "mainstay-release people set repo --name ada --revoke --reason "
-			    "\"laptop stolen\"", .options = people_set_options,
-		.run = run_people_set },
+			    "\"laptop stolen\"",
+		.options = release_commands_people_set_options,
+		.run = release_commands_people_set },
 	{ .name = "people sign",
 		.args = "REPO",
 		.min = 1,
 		.max = 1,
 		.summary = "sign the draft as an officer; published once enough have",
 		.details = "Without a draft the published document is signed anew, for it expires "
-			   "within 30 days.", .examples = "mainstay-release people sign repo --key officer-1.key --key "
+			   "within 30 days.",
+		.examples = "mainstay-release people sign repo --key officer-1.key --key "
 			    "officer-2.key\n"
-			    "mainstay-release people sign repo --keys keys", .options = people_sign_options,
-		.run = run_people_sign },
+			    "mainstay-release people sign repo --keys keys",
+		.options = release_commands_people_sign_options,
+		.run = release_commands_people_sign },
 	{ .name = "card",
 		.args = "REPO",
 		.min = 1,
@@ -488,9 +323,11 @@ const struct command release_commands[] = {
 		.summary = "make the trust card that customers enrol with",
 		.details = "Signed by the root role over the root document and the hub's facts.  "
 			   "Give customers its\n"
-			   "fingerprint by another way than the card.", .examples =
-			"mainstay-release card repo --hub facts.json -o vendor.card --keys keys", .options = card_options,
-		.run = run_card },
+			   "fingerprint by another way than the card.",
+		.examples =
+			"mainstay-release card repo --hub facts.json -o vendor.card --keys keys",
+		.options = release_commands_card_options,
+		.run = release_commands_card },
 	{ .name = "build",
 		.args = "FOLDER",
 		.min = 1,
@@ -500,7 +337,8 @@ const struct command release_commands[] = {
 			   "The same input gives the\n"
 			   "same digest.  Trees with set-user-id files, devices, file capabilities "
 			   "or links that lead out\n"
-			   "are refused.", .examples = "mainstay-release build packaging/services/redis -o built",
+			   "are refused.",
+		.examples = "mainstay-release build packaging/services/redis -o built",
 		.options = build_options,
 		.run = run_build },
 	{ .name = "sign",
@@ -518,7 +356,8 @@ const struct command release_commands[] = {
 		.summary = "put a signed release into a repository",
 		.details = "Refused unless the repository's targets role signed exactly this "
 			   "release.  Readers see the old\n"
-			   "repository or the new one, never something between.", .examples = "mainstay-release publish built --to repo --keys keys",
+			   "repository or the new one, never something between.",
+		.examples = "mainstay-release publish built --to repo --keys keys",
 		.options = publish_options,
 		.run = run_publish },
 	{ .name = "verify",
@@ -537,5 +376,5 @@ const struct command release_commands[] = {
 		.examples = "mainstay-release refresh repo --keys keys",
 		.options = refresh_options,
 		.run = run_refresh },
-	{ 0			       },
+	{ 0 },
 };

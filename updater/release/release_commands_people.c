@@ -1,0 +1,177 @@
+/* The commands that say who may do what: people and the trust card. */
+#include <errno.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/enrol/card.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/tuf/metadata.h"
+#include "appliance/tuf/repo.h"
+#include "updater/release/release_commands.h"
+#include "updater/release/release_keys.h"
+#include "updater/release/release_people.h"
+#include "updater/release/release_repo.h"
+
+/* --- people -------------------------------------------------------------------------------------- */
+const struct command_option release_commands_people_set_options[] = {
+	{ .name = "name", .value = "NAME", .help = "the engineer", .required = true },
+	{ .name = "key", .value = "FILE.pub", .help = "OpenSSH public key" },
+	{ .name = "roles", .value = "R,...", .help = "support, enrol, rollout" },
+	{ .name = "customers", .value = "C,...|*", .help = "for which customers" },
+	{ .name = "until", .value = "TIME|SPAN", .help = "when the key ends (a year from now)" },
+	{ .name = "revoke", .help = "remove the engineer and revoke the key" },
+	{ .name = "reason", .value = "TEXT", .help = "why, with --revoke" },
+	KEYS_OPTION,
+	{ 0 },
+};
+
+int
+release_commands_people_set(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	const char *until = command_option(call, "until");
+	struct release_person p = {
+		.name = command_option(call, "name"),
+		.key_file = command_option(call, "key"),
+		.roles = command_option(call, "roles"),
+		.customers = command_option(call, "customers"),
+	};
+	uint64_t span;
+	int r;
+
+	if (command_option(call, "revoke"))
+		p.revoke = command_option(call, "reason") ?: "revoked";
+	r = release_commands_open(call, call->operands[0], &repo);
+	if (!r && until && clock_parse(&p.not_after_us, until) != 0) {
+		if (clock_parse_span(&span, until) != 0)
+			return REFUSE(REASON_USAGE, "--until",
+				"must be a time like 2027-01-31T00:00:00Z or a span like 90d");
+		p.not_after_us = repo->now_us + span;
+	}
+	r = r ?: release_people_set(repo, &p);
+	if (r)
+		return r;
+	command_say(call, "draft: %s %s; officers sign it with people sign", p.name,
+		p.revoke ? "is revoked" : "is set");
+	return call->json ? command_print_json("PeopleDraft", json_pack("{s:s}", "name", p.name))
+			  : 0;
+}
+
+const struct command_option release_commands_people_sign_options[] = {
+	{ .name = "key",
+		.value = "FILE",
+		.help = "an officer's key (else those in --keys)",
+		.repeated = true },
+	KEYS_OPTION,
+	{ 0 },
+};
+
+int
+release_commands_people_sign(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_keys_done) struct release_keys online = { .n = 0 };
+	SCOPED(release_keys_done) struct release_keys given = { .n = 0 };
+	size_t n = command_option_n(call, "key"), have = 0, need = 0;
+	uint64_t version = 0;
+	int r;
+
+	r = release_commands_open(call, call->operands[0], &repo);
+	for (size_t i = 0; !r && i < n; i++)
+		r = release_keys_add(&given, command_option_at(call, "key", i));
+	r = r ?: release_commands_keys(call, call->operands[0], &online);
+	/* An officer elsewhere has only the own key: what is missing is said once it is needed. */
+	if (r == REASON_NOT_FOUND && n && !command_option(call, "keys"))
+		r = 0;
+	r = r ?: release_people_sign(repo, n ? &given : &online, &online, &have, &need, &version);
+	if (r)
+		return r;
+	if (version)
+		command_say(call, "people version %llu is published, signed by %zu officers",
+			(unsigned long long)version, have);
+	else
+		command_say(call, "%zu of %zu officers have signed", have, need);
+	return call->json
+		? command_print_json("People",
+			  json_pack("{s:I, s:I, s:I}", "signed", (json_int_t)have, "needed",
+				  (json_int_t)need, "published", (json_int_t)version))
+		: 0;
+}
+
+/* --- card ---------------------------------------------------------------------------------------- */
+const struct command_option release_commands_card_options[] = {
+	{ .name = "hub",
+		.value = "FACTS",
+		.help = "what mainstay-hubd init wrote",
+		.required = true },
+	{ .name = "o", .value = "FILE", .help = "the card", .required = true },
+	{ .name = "name", .value = "NAME", .help = "the vendor's name (the hub's)" },
+	KEYS_OPTION,
+	{ 0 },
+};
+
+static int
+make_card(const struct command_call *call, const struct release_repo *repo,
+	const struct release_keys *keys, struct buf *out, uint8_t fingerprint[SHA256_LEN])
+{
+	const json_t *root = release_repo_signed(repo, "root"), *people_keys,
+		     *people = release_repo_people(repo, &people_keys),
+		     *role = json_object_get(json_object_get(root, "roles"), "root");
+	SCOPED(buf_done)
+	struct buf facts_bytes = BUF_MAX(64 * 1024),
+		   root_bytes = BUF_MAX(TUF_ROOT_MAX), canonical = BUF_MAX(CARD_MAX);
+	SCOPED_JSON *facts = NULL, *whole_root = NULL, *signed_ = NULL;
+	const struct ed25519 *signers[RELEASE_KEYS_MAX];
+	size_t n = release_keys_of(keys, role, signers, RELEASE_KEYS_MAX);
+	struct card_hub hub;
+	char file[32];
+	int r;
+
+	if (n < (size_t)json_integer_value(json_object_get(role, "threshold")))
+		return REFUSE(
+			REASON_THRESHOLD, "root", "%zu of its keys are here, too few to sign", n);
+	(void)snprintf(file, sizeof(file), "%llu.root.json", (unsigned long long)tuf_version(root));
+	r = command_read_file(command_option(call, "hub"), 64 * 1024, &facts_bytes);
+	r = r ?: card_facts(&hub, &facts, facts_bytes.data, facts_bytes.len);
+	r = r ?: fs_read(repo->tuf_fd, file, TUF_ROOT_MAX, &root_bytes);
+	r = r ?: json_read(&whole_root, root_bytes.data, root_bytes.len, TUF_ROOT_MAX, file);
+	r = r
+		?: card_build(&signed_, command_option(call, "name") ?: hub.name, whole_root, facts,
+			   json_array_size(json_object_get(people, "keyids")),
+			   (uint64_t)json_integer_value(json_object_get(people, "threshold")));
+	r = r ?: json_canonical(&canonical, signed_);
+	r = r ?: tuf_repo_sign(out, signed_, signers, n);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	sha256_of(fingerprint, canonical.data, canonical.len);
+	return 0;
+}
+
+int
+release_commands_card(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
+	const char *out = command_option(call, "o");
+	char text[SHA256_TEXT_MAX];
+	uint8_t fingerprint[SHA256_LEN];
+	int r;
+
+	r = release_commands_open(call, call->operands[0], &repo);
+	r = r ?: release_commands_keys(call, call->operands[0], &keys);
+	r = r ?: make_card(call, repo, &keys, &b, fingerprint);
+	if (!r)
+		r = FAULT(fs_replace_path(out, b.data, b.len, 0644));
+	if (r)
+		return r;
+	command_say(call, "%s: fingerprint %s", out, sha256_text(text, fingerprint));
+	return call->json ? command_print_json("Card",
+				    json_pack("{s:s, s:s}", "file", out, "fingerprint",
+					    sha256_text(text, fingerprint)))
+			  : 0;
+}
