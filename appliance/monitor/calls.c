@@ -227,6 +227,27 @@ new_call(struct monitor *m, struct peer *p, enum call_role role)
 	return call;
 }
 
+/* Each name has its value, and both are texts: one that is not would hide those behind it. */
+static int
+check_params(const struct frame *f)
+{
+	size_t names = 0, values = 0;
+
+	for (size_t i = 0; i < f->n_fields; i++) {
+		const struct frame_field *field = &f->fields[i];
+
+		if (field->tag != CALL_TAG_NAME && field->tag != CALL_TAG_VALUE)
+			continue;
+		names += field->tag == CALL_TAG_NAME;
+		values += field->tag == CALL_TAG_VALUE;
+		if (memchr(field->data, '\0', field->len))
+			return REFUSE(REASON_MALFORMED, "call", "a parameter is no text");
+	}
+	if (names != values)
+		return REFUSE(REASON_MALFORMED, "call", "%zu names have %zu values", names, values);
+	return 0;
+}
+
 static int
 check_call(struct monitor_call *call, struct frame *f)
 {
@@ -238,6 +259,7 @@ check_call(struct monitor_call *call, struct frame *f)
 	};
 	int r = frame_check(f, rules, ARRAY_LEN(rules), false, 1);
 
+	r = r ?: check_params(f);
 	if (r || f->n_fds == 0)
 		return r < 0 ? FAULT(r) : r;
 	r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);

@@ -81,6 +81,40 @@ calls_of_another_form_are_refused(void **state)
 }
 
 static void
+a_parameter_that_is_no_text_or_lacks_its_value_is_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *param, *value;
+		size_t param_len, value_len;
+		bool has_value;
+	} rows[] = {
+		{ "a name with a NUL in it", "a\0b", "x", 3, 1, true },
+		{ "a value with a NUL in it", "since", "1\0d", 5, 3, true },
+		{ "a name without a value", "since", NULL, 5, 0, false },
+	};
+	struct site_test *t = *state;
+	int fd = attach(t);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t count = refuse_count(REASON_MALFORMED);
+		struct frame_out out;
+		struct said said;
+
+		frame_begin(&out, CALL_TYPE_CALL, 7);
+		frame_put_text(&out, CALL_TAG_VERB, "status");
+		frame_put_bytes(&out, CALL_TAG_NAME, rows[i].param, rows[i].param_len);
+		if (rows[i].has_value)
+			frame_put_bytes(&out, CALL_TAG_VALUE, rows[i].value, rows[i].value_len);
+		said = ask(t, fd, &out);
+		if (said.type != CALL_TYPE_REFUSED || strcmp(said.reason, "malformed") != 0)
+			fail_msg("%s: %d %s", rows[i].name, said.type, said.reason);
+		assert_int_equal(refuse_count(REASON_MALFORMED), count + 1);
+	}
+	(void)close(fd);
+}
+
+static void
 a_body_that_is_no_file_or_too_long_is_refused(void **state)
 {
 	struct site_test *t = *state;
@@ -204,6 +238,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(calls_of_another_form_are_refused, site_set_up,
 			site_tear_down),
+		cmocka_unit_test_setup_teardown(a_parameter_that_is_no_text_or_lacks_its_value_is_refused,
 		cmocka_unit_test_setup_teardown(a_body_that_is_no_file_or_too_long_is_refused,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(so_many_calls_wait_and_no_more, site_set_up,
