@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,8 +71,9 @@ open_lock(int *ret_fd, const struct paths *paths)
 	r = r ?: fs_open_dir(&dir, run, "supervise", 0755);
 	if (r)
 		return FAULT(r);
-	*ret_fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-	return *ret_fd < 0 ? FAULT(-errno) : 0;
+	*ret_fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* Who may read it may lock it, and so keep us from starting for ever. */
+	return *ret_fd < 0 || fchmod(*ret_fd, 0600) < 0 ? FAULT(-errno) : 0;
 }
 
 /* Returns 0 with the lock, REASON_CONFLICT (unlogged) where another run has it, or a fault. */

@@ -61,7 +61,7 @@ def journal(estate):
 
 def trees(estate):
     """What stands in the store, leftovers included."""
-    return sorted(os.listdir(estate.path("site", "lib", "store")))
+    return sorted(set(os.listdir(estate.path("site", "lib", "store"))) - {".lock"})
 
 
 def site_log(estate):

@@ -19,19 +19,29 @@
 /* --- the worker ---------------------------------------------------------------------------------------------- */
 enum { FD_STORE, FD_OBJECTS, FD_INDEX, FD_STAGE_N };
 
+/* A worker whose monitor was killed goes on to its end: the next one waits for it.  Not the folder is
+ * locked, which every user of this machine may open, and so could lock for ever. */
+static int
+lock_store(int *ret_fd, int store_fd)
+{
+	*ret_fd = openat(store_fd, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*ret_fd < 0 || flock(*ret_fd, LOCK_EX) < 0)
+		return FAULT(-errno);
+	return 0;
+}
+
 static int
 do_stage(struct frame *job, struct stage_result *result)
 {
 	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	SCOPED(scope_close) int lock = -1;
 	int r;
 
 	if (job->n_fds != FD_STAGE_N)
 		return REFUSE(REASON_MALFORMED, "stage", "%zu descriptors, not %d", job->n_fds,
 			FD_STAGE_N);
-	/* A worker whose monitor was killed goes on to its end: the next one waits for it. */
-	if (flock(job->fds[FD_STORE], LOCK_EX) < 0)
-		return FAULT(-errno);
-	r = fs_read_fd(job->fds[FD_INDEX], TREE_INDEX_BYTES_MAX, &index);
+	r = lock_store(&lock, job->fds[FD_STORE]);
+	r = r ?: fs_read_fd(job->fds[FD_INDEX], TREE_INDEX_BYTES_MAX, &index);
 	r = r
 		?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], index.data,
 			   index.len);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +109,21 @@ a_state_that_is_kept_already(void **state)
 
 	expect(t, NULL, NULL, 1, REASON_CONFLICT, "another `mainstay run` keeps this state");
 	assert_int_not_equal(faccessat(t->s.fd, "state/run/supervise/ids", F_OK, 0), 0);
+	close(fd);
+}
+
+/* Who may read the lock may take it, and keep the appliance from starting. */
+static void
+nobody_else_can_take_the_lock(void **state)
+{
+	struct site *t = *state;
+	int fd = hold(t, "1 1\n");
+	struct stat st;
+
+	assert_int_equal(fchmod(fd, 0644), 0);
+	expect(t, NULL, NULL, 1, REASON_CONFLICT, "another `mainstay run` keeps this state");
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
 	close(fd);
 }
 
@@ -241,6 +257,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_not_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_state_that_is_kept_already, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_else_can_take_the_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(a_holder_that_does_not_end, setup, teardown),

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,6 +89,43 @@ only_a_whole_job_is_done(void **state)
 }
 
 static void
+on_alarm(int sig)
+{
+	(void)sig; /* ends what waits */
+}
+
+/* The store is everybody's to look at: a lock on it, which takes no more than that, holds up nothing. */
+static void
+a_lock_on_the_folder_holds_nobody_up(void **state)
+{
+	const struct sigaction act = { .sa_handler = on_alarm };
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+	SCOPED(frame_done) struct frame answer = { 0 };
+	SCOPED(scope_close) int locked = -1;
+	struct scratch s;
+	int fds[2];
+
+	(void)state;
+	scratch_make(&s);
+	locked = open(s.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(locked, LOCK_EX), 0);
+	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
+	assert_int_equal(frame_pair(fds), 0);
+	frame_begin(&out, ACTIVATE_TYPE_STAGE, 7);
+	for (unsigned i = 0; i < 3; i++)
+		frame_put_fd(&out, s.fd);
+	assert_int_equal(frame_send_wait(fds[0], &out, 1000), 0);
+	(void)alarm(5);
+	assert_int_equal(worker_main(fds[1]), 1);
+	(void)alarm(0);
+	assert_int_equal(frame_recv_wait(fds[0], &answer, 1000), 0);
+	assert_int_equal(answer.type, ACTIVATE_TYPE_REFUSED); /* a folder is no index: it came so far */
+	close(fds[0]);
+	close(fds[1]);
+	scratch_remove(&s);
+}
+
+static void
 a_monitor_that_leaves_ends_it(void **state)
 {
 	int fds[2];
@@ -103,6 +142,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_a_whole_job_is_done),
+		cmocka_unit_test(a_lock_on_the_folder_holds_nobody_up),
 		cmocka_unit_test(a_monitor_that_leaves_ends_it),
 	};
 
