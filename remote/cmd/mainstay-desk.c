@@ -1,5 +1,6 @@
 /* The engineer's command. */
 #include "appliance/base/command.h"
+#include "appliance/loop/confine.h"
 #include "remote/desk/desk.h"
 
 int
@@ -11,6 +12,9 @@ main(int argc, char **argv)
 		.tables = { desk_commands },
 		.options = desk_options,
 	};
+	int r;
 
-	return command_main(&program, argc, argv);
+	/* It reads private keys: they are not to end in a core file. */
+	r = confine_dumpable();
+	return r ? command_report(program.name, false, r) : command_main(&program, argc, argv);
 }

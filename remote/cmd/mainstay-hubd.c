@@ -15,6 +15,7 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/enrol_routes.h"
+#include "appliance/loop/confine.h"
 #include "appliance/serve/bearer.h"
 #include "remote/fleet/fleet.h"
 #include "remote/hub/hub.h"
@@ -262,6 +263,9 @@ main(int argc, char **argv)
 		.summary = "the vendor's hub: sites enrol, telemetry and results come in, requests go out",
 		.tables = { commands },
 	};
+	int r;
 
-	return command_main(&program, argc, argv);
+	/* It reads private keys: they are not to end in a core file. */
+	r = confine_dumpable();
+	return r ? command_report(program.name, false, r) : command_main(&program, argc, argv);
 }

@@ -19,24 +19,18 @@ from hub import Client, Hub, Key, Site, canonical, now, otlp_metrics
 T0 = 1_700_000_000_000_000_000
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with Hub() as h:
-        h.make_repo()
-        yield h
-
-
-@pytest.fixture(scope="module")
-def ada(hub):
-    return hub.engineer("ada", roles="support,enrol")
-
-
 @pytest.fixture
 def site(hub, request):
     """A fresh site, enrolled, not yet accepted."""
     s = Site(hub, "s-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12])
     assert s.enrol().status == 200
     return s
+
+
+def test_its_keys_end_in_no_core_file(hub):
+    with open(f"/proc/{hub.process.pid}/limits") as f:
+        limit = next(line for line in f if line.startswith("Max core file size"))
+    assert limit.split()[4:6] == ["0", "0"]
 
 
 def refused(reply, status, reason):

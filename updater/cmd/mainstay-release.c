@@ -1,5 +1,6 @@
 /* mainstay-release: the release engineer's command. */
 #include "appliance/base/command.h"
+#include "appliance/loop/confine.h"
 #include "updater/release/release_commands.h"
 
 int
@@ -10,6 +11,9 @@ main(int argc, char **argv)
 		.summary = "make, sign and publish releases, and say who is an engineer",
 		.tables = { release_commands },
 	};
+	int r;
 
-	return command_main(&program, argc, argv);
+	/* It reads private keys: they are not to end in a core file. */
+	r = confine_dumpable();
+	return r ? command_report(program.name, false, r) : command_main(&program, argc, argv);
 }
