@@ -238,7 +238,9 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(calls_of_another_form_are_refused, site_set_up,
 			site_tear_down),
-		cmocka_unit_test_setup_teardown(a_parameter_that_is_no_text_or_lacks_its_value_is_refused,
+		cmocka_unit_test_setup_teardown(
+			a_parameter_that_is_no_text_or_lacks_its_value_is_refused, site_set_up,
+			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_body_that_is_no_file_or_too_long_is_refused,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(so_many_calls_wait_and_no_more, site_set_up,
