@@ -30,10 +30,8 @@ logfile_open(int *ret_fd, const char *dir, const char *name)
 }
 
 static int
-copy(int out, int in, off_t size)
+copy(int out, int in, off_t at, off_t size)
 {
-	off_t at = 0;
-
 	while (at < size) {
 		ssize_t n = sendfile(out, in, &at, (size_t)(size - at));
 
@@ -67,10 +65,14 @@ logfile_bound(const char *dir, const char *name, uint64_t max)
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return FAULT(-errno);
-	out = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
+	/* The folder is the service's: what it put there may be a pipe, at which opening would wait. */
+	(void)unlinkat(dir_fd, tmp, 0);
+	out = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (out < 0)
 		return FAULT(-errno);
-	r = copy(out, in, st.st_size);
+	/* And its size may be a hole's: then the end is enough. */
+	r = copy(out, in, (uint64_t)st.st_size / 2 > max ? st.st_size - (off_t)max : 0,
+		st.st_size);
 	if (r) /* no space: better an old log less than a full disk */
 		(void)unlinkat(dir_fd, tmp, 0);
 	else if (renameat(dir_fd, tmp, dir_fd, old) < 0)

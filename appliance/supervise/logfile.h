@@ -7,7 +7,8 @@
 /* Open dir/NAME.log for appending, making it.  Returns 0 or a fault. */
 int logfile_open(int *ret_fd, const char *dir, const char *name);
 
-/* Where it has grown beyond max bytes: its content becomes NAME.log.1, then it is cut to nothing.
+/* Where it has grown beyond max bytes: its content (of more than twice as much, the last max bytes)
+ * becomes NAME.log.1, then it is cut to nothing.
  * What the service writes between the two is lost; it keeps its descriptor.  Returns 0 or a
  * fault. */
 int logfile_bound(const char *dir, const char *name, uint64_t max);

@@ -1,0 +1,117 @@
+/* A service's log, in a folder that the service owns. */
+#include "appliance/supervise/logfile.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/scope.h"
+#include "tests/fakes/scratch.h"
+
+enum { MAX = 1000 };
+
+static struct scratch s;
+
+static void
+on_alarm(int sig)
+{
+	(void)sig; /* ends what waits */
+}
+
+static int
+setup(void **state)
+{
+	const struct sigaction act = { .sa_handler = on_alarm };
+
+	(void)state;
+	scratch_make(&s);
+	(void)alarm(5);
+	return sigaction(SIGALRM, &act, NULL);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	(void)alarm(0);
+	scratch_remove(&s);
+	return 0;
+}
+
+static off_t
+size_of(const char *name)
+{
+	struct stat st;
+
+	return fstatat(s.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : -1;
+}
+
+static void
+write_log(size_t len)
+{
+	SCOPED(scope_close) int fd = -1;
+	char text[4 * MAX];
+
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(logfile_open(&fd, s.path, "web"), 0);
+	assert_int_equal(write(fd, text, len), len);
+}
+
+static void
+a_long_one_is_set_aside_whole(void **state)
+{
+	(void)state;
+	write_log(MAX);
+	assert_int_equal(logfile_bound(s.path, "web", MAX), 0);
+	assert_int_equal(size_of("web.log"), MAX);
+	write_log(10);
+	assert_int_equal(logfile_bound(s.path, "web", MAX), 0);
+	assert_int_equal(size_of("web.log"), 0);
+	assert_int_equal(size_of("web.log.1"), MAX + 10);
+}
+
+/* A hole of a terabyte costs the service nothing; copied, it would fill the disk. */
+static void
+of_a_huge_one_only_the_end_is_kept(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	(void)state;
+	assert_int_equal(logfile_open(&fd, s.path, "web"), 0);
+	assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+	write_log(3);
+	assert_int_equal(logfile_bound(s.path, "web", MAX), 0);
+	assert_int_equal(size_of("web.log"), 0);
+	assert_int_equal(size_of("web.log.1"), MAX);
+}
+
+static void
+a_pipe_in_the_copy_s_place_holds_nobody(void **state)
+{
+	(void)state;
+	assert_int_equal(mkfifoat(s.fd, ".tmp.web.log", 0600), 0);
+	write_log(MAX + 1);
+	assert_int_equal(logfile_bound(s.path, "web", MAX), 0);
+	assert_int_equal(size_of("web.log"), 0);
+	assert_int_equal(size_of("web.log.1"), MAX + 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_long_one_is_set_aside_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(of_a_huge_one_only_the_end_is_kept, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(a_pipe_in_the_copy_s_place_holds_nobody, setup,
+			teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
