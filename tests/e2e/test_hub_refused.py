@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from hub import REFUSAL, Client, Engineer, Hub, Person, canonical, log_folder, now, program
+from hub import REFUSAL, Client, Engineer, Person, canonical, log_folder, now, program
 from test_hub import request_of
 from vendor import contents
 
@@ -30,18 +30,6 @@ def portless():
         yield process
         process.kill()
         process.communicate()
-
-
-@pytest.fixture(scope="module")
-def hub():
-    with Hub() as h:
-        h.make_repo()
-        yield h
-
-
-@pytest.fixture(scope="module")
-def ada(hub):
-    return hub.engineer("ada", roles="support,enrol")
 
 
 @pytest.fixture(scope="module")

@@ -11,24 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hub import Hub, Reply, attribute, field, now, otlp_alert, otlp_metrics, varint
+from hub import Reply, attribute, field, now, otlp_alert, otlp_metrics, varint
 from test_hub_refused import once, reasons
 
 PROTOBUF = "application/x-protobuf"
 VECTORS = Path(os.environ.get("VECTORS", "../shared/vectors")) / "otlp"
 STORED = (("acme", "series"), ("acme", "points"), ("acme", "alerts"))
-
-
-@pytest.fixture(scope="module")
-def hub():
-    with Hub() as h:
-        h.make_repo()
-        yield h
-
-
-@pytest.fixture(scope="module")
-def ada(hub):
-    return hub.engineer("ada", roles="support,enrol")
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ import glob
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
-import threading
 import time
 
 import pytest
 
 from estate import APPROVER, CUSTOMER, SITE, Daemon, Estate, until
+from pinger import Pinger
 
 pytestmark = pytest.mark.flow
 
@@ -24,35 +23,6 @@ def an_estate_with_redis():
         e.begin()
         e.install_redis()
         yield e
-
-
-class Pinger(threading.Thread):
-    """Asks Redis over its socket every 20 ms, each time anew; what failed is kept."""
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self.path, self.ok, self.failed, self.on = path, 0, [], True
-
-    def run(self):
-        while self.on:
-            try:
-                with socket.socket(socket.AF_UNIX) as s:
-                    s.settimeout(2)
-                    s.connect(self.path)
-                    s.sendall(b"PING\r\n")
-                    assert s.recv(16) == b"+PONG\r\n"
-                self.ok += 1
-            except (OSError, AssertionError) as e:
-                self.failed.append(repr(e))
-            time.sleep(0.02)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.on = False
-        self.join()
 
 
 # --- the way through ---------------------------------------------------------------------------------------------
@@ -172,7 +142,7 @@ def find(estate, program):
 
 def test_redis_answers_while_each_process_is_killed_and_comes_back(estate):
     redis = estate.shim()["pid"]
-    with Pinger(estate.path("site", "run", "services", "redis", "redis.sock")) as pinger:
+    with Pinger(estate.path("site", "run", "services", "redis", "redis.sock"), timeout_s=2) as pinger:
         for name, program in victims(estate):
             pid = until(name, lambda p=program: find(estate, p))
             os.kill(pid, signal.SIGKILL)

@@ -11,10 +11,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 import pytest
+
+from pinger import Pinger
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MAINSTAY_BUILD", os.path.join(ROOT, "build"))
@@ -45,27 +46,6 @@ def alive(pid):
             return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-class Pinger(threading.Thread):
-    """Asks Redis over a new connection each 20 ms; what failed is kept."""
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self.path, self.ok, self.failed, self.on = path, 0, [], True
-
-    def run(self):
-        while self.on:
-            try:
-                with socket.socket(socket.AF_UNIX) as s:
-                    s.settimeout(5)
-                    s.connect(self.path)
-                    s.sendall(b"PING\r\n")
-                    assert s.recv(64) == b"+PONG\r\n"
-                self.ok += 1
-            except (OSError, AssertionError) as e:
-                self.failed.append(repr(e))
-            time.sleep(0.02)
 
 
 class Site:
@@ -192,7 +172,7 @@ def test_redis_outlives_each_process(site):
     site.up()
     path = site.redis()
     pid = site.state("redis")["pid"]
-    pings = Pinger(path)
+    pings = Pinger(path, timeout_s=5)
     pings.start()
     for role in ("monitor", "collectd", "courier", "shim redis", "supervise", "shim redis", "supervise", "monitor"):
         site.kill(role)
@@ -328,7 +308,7 @@ def test_roles_have_uids_and_the_monitor_no_network():
         with open(f"/proc/{site.roster()['monitor']}/net/dev") as f:
             assert [line.split(":")[0].strip() for line in f.readlines()[2:]] == ["lo"]
         assert os.readlink(f"/proc/{site.roster()['courier']}/ns/net") == os.readlink("/proc/self/ns/net")
-        pings = Pinger(path)
+        pings = Pinger(path, timeout_s=5)
         pings.start()
         for role in ("supervise", "shim redis"):
             site.kill(role)

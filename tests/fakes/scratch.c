@@ -31,10 +31,39 @@ scratch_remove(struct scratch *s)
 	assert_int_equal(fs_remove_tree(AT_FDCWD, s->path), 0);
 }
 
+int
+scratch_setup(void **state)
+{
+	struct scratch *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	scratch_make(s);
+	*state = s;
+	return 0;
+}
+
+int
+scratch_teardown(void **state)
+{
+	scratch_remove(*state);
+	free(*state);
+	return 0;
+}
+
 void
 scratch_write(const struct scratch *s, const char *name, const void *p, size_t len)
 {
 	assert_int_equal(fs_replace(s->fd, name, p, len, 0600), 0);
+}
+
+void
+scratch_put(const struct scratch *s, const char *name, const void *p, size_t len)
+{
+	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, len), len);
+	close(fd);
 }
 
 void

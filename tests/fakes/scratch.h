@@ -14,7 +14,13 @@ struct scratch {
 void scratch_make(struct scratch *s);
 void scratch_remove(struct scratch *s); /* and all in it */
 
+/* The same as the set-up and tear-down of a test or a group: *state is its struct scratch. */
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
+
 void scratch_write(const struct scratch *s, const char *name, const void *p, size_t len);
+/* Not as we write, but as anybody does: in place, and also below a folder. */
+void scratch_put(const struct scratch *s, const char *name, const void *p, size_t len);
 /* Append a file's bytes. */
 void scratch_read(const struct scratch *s, const char *name, struct buf *out);
 

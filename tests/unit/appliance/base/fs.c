@@ -16,27 +16,26 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "tests/fakes/scratch.h"
 
-static char folder[64];
-static int dir_fd;
+static struct scratch scratch;
+static int dir_fd; /* the scratch folder */
 
 static int
 make_folder(void **state)
 {
 	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/mainstay-fs-XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0 ? -1 : 0;
+	scratch_make(&scratch);
+	dir_fd = scratch.fd;
+	return 0;
 }
 
 static int
 remove_folder(void **state)
 {
 	(void)state;
-	(void)close(dir_fd);
-	return fs_remove_tree(AT_FDCWD, folder);
+	scratch_remove(&scratch);
+	return 0;
 }
 
 static void
@@ -171,7 +170,7 @@ a_deep_tree_is_removed(void **state)
 		(void)close(at);
 		at = next;
 	}
-	assert_int_equal(symlinkat(folder, at, "up"), 0);
+	assert_int_equal(symlinkat(scratch.path, at, "up"), 0);
 	(void)close(at);
 	assert_int_equal(fs_remove_tree(dir_fd, "deep"), 0);
 	assert_int_equal(faccessat(dir_fd, "deep", F_OK, 0), -1);

@@ -16,9 +16,10 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/record/segment.h"
+#include "tests/fakes/scratch.h"
 
-static char folder[64];
-static int dir_fd;
+static struct scratch scratch;
+static int dir_fd; /* the scratch folder */
 static int sync_failures; /* how many of the next syncs fail */
 
 /* Takes the place of libc's: a disk that fails cannot be had otherwise. */
@@ -37,19 +38,17 @@ static int
 make_folder(void **state)
 {
 	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/mainstay-record-XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0 ? -1 : 0;
+	scratch_make(&scratch);
+	dir_fd = scratch.fd;
+	return 0;
 }
 
 static int
 remove_folder(void **state)
 {
 	(void)state;
-	(void)close(dir_fd);
-	return fs_remove_tree(AT_FDCWD, folder);
+	scratch_remove(&scratch);
+	return 0;
 }
 
 static void

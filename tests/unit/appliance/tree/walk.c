@@ -20,36 +20,17 @@
 
 static const uint8_t none[32];
 
-/* Also below a folder, which a scratch file is not. */
-static void
-put(const struct scratch *s, const char *name, const void *p, size_t len)
-{
-	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, p, len), len);
-	close(fd);
-}
-
 static int
 begin(void **state)
 {
-	struct scratch *s = calloc(1, sizeof(*s));
+	struct scratch *s;
 
-	scratch_make(s);
+	(void)scratch_setup(state);
+	s = *state;
 	assert_int_equal(mkdirat(s->fd, "usr", 0755), 0);
-	put(s, "usr/a", "one", 3);
-	put(s, "usr/b", "two", 3);
+	scratch_put(s, "usr/a", "one", 3);
+	scratch_put(s, "usr/b", "two", 3);
 	assert_int_equal(symlinkat("usr/a", s->fd, "l"), 0);
-	*state = s;
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	scratch_remove(*state);
-	free(*state);
 	return 0;
 }
 
@@ -112,7 +93,7 @@ changes_are_found(void **state)
 		assert_int_equal(walk(s, &x), 0);
 		switch (rows[i].change) {
 		case BYTE:
-			put(s, "usr/b", "twO", 3);
+			scratch_put(s, "usr/b", "twO", 3);
 			break;
 		case MODE:
 			assert_int_equal(fchmodat(s->fd, "usr/b", 0777, 0), 0);
@@ -121,7 +102,7 @@ changes_are_found(void **state)
 			assert_int_equal(unlinkat(s->fd, "usr/b", 0), 0);
 			break;
 		case ADDED:
-			put(s, "usr/c", "", 0);
+			scratch_put(s, "usr/c", "", 0);
 			break;
 		case RELINKED:
 			assert_int_equal(unlinkat(s->fd, "l", 0), 0);
@@ -135,7 +116,7 @@ changes_are_found(void **state)
 		assert_int_equal(tree_walk_verify(x, s->fd), REASON_ALTERED);
 		assert_string_equal(refuse_last()->operand, rows[i].path);
 		tree_index_free(x);
-		end(&one);
+		(void)scratch_teardown(&one);
 	}
 }
 
@@ -160,7 +141,7 @@ unsafe_things_on_disk(void **state)
 	assert_string_equal(refuse_last()->operand, "usr/out");
 	assert_int_equal(unlinkat(s->fd, "usr/out", 0), 0);
 
-	put(s, "usr/a\nb", "", 0);
+	scratch_put(s, "usr/a\nb", "", 0);
 	assert_int_equal(walk(s, &x), REASON_UNSAFE_TREE);
 	assert_null(x);
 }
@@ -302,7 +283,7 @@ opening_stays_beneath(void **state)
 	assert_int_equal(beneath_parent(&fd, &name, s->fd, "none/new"), -ENOENT);
 }
 
-#define TREE_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+#define TREE_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, scratch_teardown)
 
 int
 main(void)

@@ -13,6 +13,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "telemetry/collect/config.h"
+#include "tests/fakes/scratch.h"
 
 #define GOOD                                                                                       \
 	"{\"site\":\"s1\",\"switch\":true,\"fields\":[\"redis_up\"],\"classes\":{\"log\":\"keep\"},"  \
@@ -37,8 +38,7 @@ static const struct row {
 };
 
 struct folder {
-	char path[40];
-	int fd;
+	struct scratch dir;
 	struct paths paths;
 };
 
@@ -47,27 +47,21 @@ make_folder(void **state)
 {
 	struct folder *f = calloc(1, sizeof(*f));
 
-	if (!f)
-		return -1;
+	assert_non_null(f);
+	scratch_make(&f->dir);
+	(void)snprintf(f->paths.etc, sizeof(f->paths.etc), "%s", f->dir.path);
 	*state = f;
-	(void)snprintf(f->path, sizeof(f->path), "/tmp/mainstay-config-XXXXXX");
-	if (!mkdtemp(f->path))
-		return -1;
-	(void)snprintf(f->paths.etc, sizeof(f->paths.etc), "%s", f->path);
-	f->fd = open(f->path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	return f->fd < 0 ? -1 : 0;
+	return 0;
 }
 
 static int
 remove_folder(void **state)
 {
 	struct folder *f = *state;
-	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	int r = fs_remove_tree(tmp, strrchr(f->path, '/') + 1);
 
-	close(f->fd);
+	scratch_remove(&f->dir);
 	free(f);
-	return r;
+	return 0;
 }
 
 static void
@@ -78,7 +72,7 @@ what_is_told_is_read_kept_and_not_lost_to_nonsense(void **state)
 	SCOPED_JSON *good = json_loads(GOOD, 0, NULL);
 	size_t i;
 
-	assert_int_equal(config_load(&again, f->fd), REASON_NOT_FOUND);
+	assert_int_equal(config_load(&again, f->dir.fd), REASON_NOT_FOUND);
 	assert_int_equal(config_read(&c, good), 0);
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED_JSON *doc = json_loads(rows[i].json, 0, NULL);
@@ -87,8 +81,8 @@ what_is_told_is_read_kept_and_not_lost_to_nonsense(void **state)
 		if (r != rows[i].reason || refuse_last()->reason != (enum reason)r)
 			fail_msg("%s: %d", rows[i].name, r);
 	}
-	assert_int_equal(config_save(&c, f->fd), 0);
-	assert_int_equal(config_load(&again, f->fd), 0);
+	assert_int_equal(config_save(&c, f->dir.fd), 0);
+	assert_int_equal(config_load(&again, f->dir.fd), 0);
 	assert_string_equal(again.site, "s1");
 	assert_true(again.on);
 	assert_int_equal(again.fates.of[CLASS_LOG], POLICY_KEEP);
@@ -96,8 +90,8 @@ what_is_told_is_read_kept_and_not_lost_to_nonsense(void **state)
 	assert_string_equal(again.services[0].dir, "/run/x");
 	assert_int_equal(again.n_rules, 1);
 	assert_string_equal(again.rules[0].service, "redis");
-	assert_int_equal(fs_replace(f->fd, "config.json", "{", 1, 0600), 0);
-	assert_int_equal(config_load(&again, f->fd), REASON_MALFORMED);
+	assert_int_equal(fs_replace(f->dir.fd, "config.json", "{", 1, 0600), 0);
+	assert_int_equal(config_load(&again, f->dir.fd), REASON_MALFORMED);
 	assert_string_equal(again.site, "s1");
 }
 
@@ -145,9 +139,9 @@ what_is_no_file_is_not_read(void **state)
 	SCOPED(scope_close) int a = -1;
 	SCOPED(scope_close) int b = -1;
 
-	assert_int_equal(fs_open_dir(&a, f->fd, "config.json", 0755), 0);
-	assert_int_equal(fs_open_dir(&b, f->fd, "mainstay.yaml", 0755), 0);
-	assert_int_equal(config_load(&c, f->fd), REASON_MALFORMED);
+	assert_int_equal(fs_open_dir(&a, f->dir.fd, "config.json", 0755), 0);
+	assert_int_equal(fs_open_dir(&b, f->dir.fd, "mainstay.yaml", 0755), 0);
+	assert_int_equal(config_load(&c, f->dir.fd), REASON_MALFORMED);
 	assert_int_equal(config_settings(&s, &f->paths), REASON_MALFORMED);
 	assert_null(c.json);
 	assert_int_equal(s.period_us, 0);
@@ -184,7 +178,7 @@ settings_row_by_row(void **state)
 		struct config_settings s = { 0 };
 		int r;
 
-		assert_int_equal(fs_replace(f->fd, "mainstay.yaml", yamls[i].text, strlen(yamls[i].text),
+		assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", yamls[i].text, strlen(yamls[i].text),
 			0644), 0);
 		r = config_settings(&s, &f->paths);
 		if (r != yamls[i].result || s.period_us != yamls[i].period_s * CLOCK_US_PER_S ||

@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <fcntl.h>
-
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
@@ -14,40 +12,15 @@
 #include "appliance/egress/ledger.h"
 #include "appliance/record/record.h"
 #include "telemetry/spool/spool.h"
+#include "tests/fakes/scratch.h"
 
 static const struct spool_limits small = { .total_max = 64 * 1024, .segment_max = 8 * 1024 };
-
-struct folder {
-	char path[32];
-	int fd;
-};
-
-static int
-make_folder(void **state)
-{
-	struct folder *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return -1;
-	(void)snprintf(f->path, sizeof(f->path), "/tmp/mainstay-spool-XXXXXX");
-	*state = f;
-	if (!mkdtemp(f->path))
-		return -1;
-	f->fd = open(f->path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	return f->fd < 0 ? -1 : 0;
-}
 
 static int
 remove_folder(void **state)
 {
-	struct folder *f = *state;
-	SCOPED(scope_close) int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	int r = fs_remove_tree(tmp, strrchr(f->path, '/') + 1);
-
-	close(f->fd);
-	free(f);
 	clock_real();
-	return r;
+	return scratch_teardown(state);
 }
 
 static uint64_t
@@ -64,7 +37,7 @@ write_one(struct spool *s, size_t len)
 static void
 a_record_is_a_ledger_entry(void **state)
 {
-	const struct folder *f = *state;
+	const struct scratch *f = *state;
 	SCOPED(spool_closep) struct spool *s = NULL;
 	SCOPED(record_reader_closep) struct record_reader *rd = NULL;
 	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_RECORD_MAX);
@@ -92,7 +65,7 @@ a_record_is_a_ledger_entry(void **state)
 static void
 the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed(void **state)
 {
-	const struct folder *f = *state;
+	const struct scratch *f = *state;
 	SCOPED(spool_closep) struct spool *s = NULL;
 	SCOPED(record_reader_closep) struct record_reader *rd = NULL;
 	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_RECORD_MAX);
@@ -132,7 +105,7 @@ the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed(void **state)
 static void
 a_damaged_count_begins_anew(void **state)
 {
-	const struct folder *f = *state;
+	const struct scratch *f = *state;
 	SCOPED(spool_closep) struct spool *s = NULL;
 	uint64_t since, lost;
 
@@ -147,7 +120,7 @@ a_damaged_count_begins_anew(void **state)
 static void
 one_writer_and_no_giants(void **state)
 {
-	const struct folder *f = *state;
+	const struct scratch *f = *state;
 	SCOPED(spool_closep) struct spool *s = NULL;
 	SCOPED(scope_free) uint8_t *giant = calloc(1, LEDGER_BODY_MAX + 1);
 	struct spool *other = NULL;
@@ -167,12 +140,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_record_is_a_ledger_entry, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_record_is_a_ledger_entry, scratch_setup, remove_folder),
 		cmocka_unit_test_setup_teardown(
-			the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed, make_folder,
+			the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed, scratch_setup,
 			remove_folder),
-		cmocka_unit_test_setup_teardown(a_damaged_count_begins_anew, make_folder, remove_folder),
-		cmocka_unit_test_setup_teardown(one_writer_and_no_giants, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_damaged_count_begins_anew, scratch_setup, remove_folder),
+		cmocka_unit_test_setup_teardown(one_writer_and_no_giants, scratch_setup, remove_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,17 +16,6 @@
 
 enum { BIG = 700 * 1024 };
 
-/* Also below a folder, which a scratch file is not. */
-static void
-put(const struct scratch *s, const char *name, const void *p, size_t len)
-{
-	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, p, len), len);
-	close(fd);
-}
-
 static void
 get(const struct scratch *s, const char *name, struct buf *out)
 {
@@ -35,24 +24,6 @@ get(const struct scratch *s, const char *name, struct buf *out)
 	assert_true(fd >= 0);
 	assert_int_equal(fs_read_fd(fd, BIG, out), 0);
 	close(fd);
-}
-
-static int
-begin(void **state)
-{
-	struct scratch *s = calloc(1, sizeof(*s));
-
-	scratch_make(s);
-	*state = s;
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	scratch_remove(*state);
-	free(*state);
-	return 0;
 }
 
 static void
@@ -142,17 +113,17 @@ changed_bytes_are_found(void **state)
 		int r;
 
 		b.data[i] ^= (uint8_t)(1 << bit % 8);
-		put(s, name, b.data, b.len);
+		scratch_put(s, name, b.data, b.len);
 		r = object_verify(s->fd, digest);
 		if (r != REASON_ALTERED && r != REASON_MALFORMED && r != REASON_HASH_MISMATCH)
 			fail_msg("byte %zu, bit %zu: %d", i, bit % 8, r);
 		b.data[i] = was;
 	}
 	/* Cut short, longer, and another object's bytes under this name. */
-	put(s, name, b.data, b.len - 1);
+	scratch_put(s, name, b.data, b.len - 1);
 	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
 	buf_u8(&b, 0);
-	put(s, name, b.data, b.len);
+	scratch_put(s, name, b.data, b.len);
 	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
 	buf_reset(&b);
 	{
@@ -162,7 +133,7 @@ changed_bytes_are_found(void **state)
 		assert_int_equal(object_put(s->fd, "other", 5, other), 0);
 		get(s, object_name(other_name, other), &b);
 	}
-	put(s, name, b.data, b.len);
+	scratch_put(s, name, b.data, b.len);
 	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_HASH_MISMATCH);
 	buf_done(&b);
 }
@@ -180,7 +151,7 @@ nothing_stands_behind_the_frame(void **state)
 
 	assert_int_equal(object_put(s->fd, "one", 3, digest), 0);
 	memcpy(file, magic, sizeof(magic));
-	put(s, object_name(name, digest), file, READ + 1);
+	scratch_put(s, object_name(name, digest), file, READ + 1);
 	assert_int_equal(object_copy(s->fd, digest, 4096, false, -1), REASON_MALFORMED);
 	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
 	free(file);
@@ -201,7 +172,7 @@ a_link_is_not_followed(void **state)
 	assert_true(object_copy(s->fd, digest, 3, true, -1) < 0);
 }
 
-#define OBJECT_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+#define OBJECT_TEST(fn) cmocka_unit_test_setup_teardown(fn, scratch_setup, scratch_teardown)
 
 int
 main(void)
