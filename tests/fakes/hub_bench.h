@@ -251,6 +251,15 @@ bench_close(void)
 	bench = (struct bench){ 0 };
 }
 
+/* The same as the tear-down of a test. */
+static inline int
+bench_teardown(void **state)
+{
+	(void)state;
+	bench_close();
+	return 0;
+}
+
 static inline void
 bench_header(struct bench_call *c, const char *name, const char *value)
 {

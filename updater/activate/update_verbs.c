@@ -276,6 +276,20 @@ on_plan(struct monitor *m, struct monitor_call *call, void *arg)
 	return r;
 }
 
+/* Begin the change to *take_rel, whose end answers call. */
+static int
+begin_change(struct update *u, struct monitor_call *call, const char *service,
+	struct update_release *take_rel)
+{
+	int r = update_room(u, service);
+
+	r = r ?: update_begin(u, service, take_rel);
+	if (r == 0)
+		update_wait(u, call, service, false);
+	update_release_done(take_rel);
+	return r;
+}
+
 static int
 begin_row(struct update *u, struct monitor_call *call, const json_t *row)
 {
@@ -285,14 +299,7 @@ begin_row(struct update *u, struct monitor_call *call, const json_t *row)
 	int r;
 
 	r = update_release_load(u, a, &rel);
-	if (r != 0)
-		return r;
-	r = update_room(u, service);
-	r = r ?: update_begin(u, service, &rel);
-	if (r == 0)
-		update_wait(u, call, service, false);
-	update_release_done(&rel);
-	return r;
+	return r ?: begin_change(u, call, service, &rel);
 }
 
 static int
@@ -346,14 +353,7 @@ on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
 	if (!before || !before[0])
 		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
 	r = update_release_stored(u, before, &rel);
-	if (r != 0)
-		return r;
-	r = update_room(u, service);
-	r = r ?: update_begin(u, service, &rel);
-	if (r == 0)
-		update_wait(u, call, service, false);
-	update_release_done(&rel);
-	return r;
+	return r ?: begin_change(u, call, service, &rel);
 }
 
 /* --- state ------------------------------------------------------------------------------------------------------------- */

@@ -46,14 +46,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 static struct bench_call *
 ask(const char *method, const char *target, const char *scheme, const char *text)
 {
@@ -211,7 +203,7 @@ test_only_a_site_that_enrolled_gets_one(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_token_is_its_sites_on_its_routes),
 		TEST(test_the_hub_keeps_no_token),

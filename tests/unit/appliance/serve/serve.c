@@ -77,14 +77,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 /* --- routes --------------------------------------------------------------------------------------------- */
 static void
 test_a_route_is_found_by_method_and_whole_path(void **state)
@@ -369,7 +361,7 @@ test_the_counters_count(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_route_is_found_by_method_and_whole_path),
 		TEST(test_a_refusal_is_a_problem_or_a_status),

@@ -16,14 +16,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 /* --- statements ------------------------------------------------------------------------------------------- */
 static struct bench_call *
 send_statement(const char *sequence, const char *site, const struct ed25519 *key)
@@ -224,7 +216,7 @@ test_a_nonce_is_good_for_five_minutes(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_statement_is_the_sites_own_or_none),
 		TEST(test_the_witness_signs_one_history),

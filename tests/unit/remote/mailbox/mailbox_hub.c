@@ -15,14 +15,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 /* A request is in the mailbox, as on_post() puts it there once people said yes (that is tested end to end). */
 static int
 put(const char *id, uint8_t digest)
@@ -308,7 +300,7 @@ test_answers_of_no_request_or_no_site(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_request_waits_until_it_is_acknowledged),
 		TEST(test_the_same_request_is_one_and_another_conflicts),

@@ -17,14 +17,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 static struct otlp_text
 text(const char *p)
 {
@@ -183,7 +175,7 @@ test_the_list_leaves_out_other_customers_without_a_word(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_record_that_is_no_alert_leaves_nothing),
 		TEST(test_a_site_has_so_many_alerts_and_no_more),

@@ -18,14 +18,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 static struct bench_call *
 send_sample(const char *sequence, const struct otlp_sample *samples, size_t n)
 {
@@ -229,7 +221,7 @@ test_records_that_are_no_alerts(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_points_belong_to_the_key_that_signed),
 		TEST(test_a_bad_point_is_rejected_and_the_rest_kept),

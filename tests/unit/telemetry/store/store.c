@@ -15,14 +15,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	bench_close();
-	return 0;
-}
-
 static struct otlp_text
 text(const char *p)
 {
@@ -235,7 +227,7 @@ test_other_senders_take_no_room_and_replace_nothing(void **state)
 int
 main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_point_that_cannot_be_stored_leaves_nothing),
 		TEST(test_a_histogram_is_its_count_and_sum),
