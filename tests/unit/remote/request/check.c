@@ -3,7 +3,6 @@
 
 #include "remote/request/check.h"
 
-static struct fixture fx;
 
 /* What a row may change; all of it starts good. */
 struct world {
@@ -726,22 +725,6 @@ test_people_change_while_waiting(void **state)
 	assert_int_equal(request_check(&v, q, e, &w.facts), REASON_STALE_PEOPLE);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	fixture_open(&fx);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	fixture_close(&fx);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -753,5 +736,5 @@ main(void)
 		cmocka_unit_test(test_people_change_while_waiting),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

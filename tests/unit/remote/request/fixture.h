@@ -259,3 +259,22 @@ fixture_close(struct fixture *f)
 	scratch_remove(&f->scratch);
 	clock_real();
 }
+
+/* The one of a program whose tests all stand on the same. */
+static UNUSED struct fixture fx;
+
+static UNUSED int
+fixture_setup(void **state)
+{
+	(void)state;
+	fixture_open(&fx);
+	return 0;
+}
+
+static UNUSED int
+fixture_teardown(void **state)
+{
+	(void)state;
+	fixture_close(&fx);
+	return 0;
+}

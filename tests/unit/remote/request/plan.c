@@ -6,7 +6,6 @@
 #include "appliance/trust/sshsig.h"
 #include "remote/request/plan.h"
 
-static struct fixture fx;
 static const char *const argv_info[] = { "/usr/bin/redis-cli", "-s", "/run/service/redis.sock",
 	"info", NULL };
 static const char *const not_recorded[] = { "which files it reads", NULL };
@@ -445,22 +444,6 @@ test_permit_holds(void **state)
 	free(b.text);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	fixture_open(&fx);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	fixture_close(&fx);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -475,5 +458,5 @@ main(void)
 		cmocka_unit_test(test_permit_holds),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -9,7 +9,6 @@
 
 #include <signal.h>
 
-static struct fixture fx;
 
 /* --- the world -------------------------------------------------------------------------------- */
 static void

@@ -7,7 +7,6 @@
 #include "appliance/base/log.h"
 #include "remote/request/store.h"
 
-static struct fixture fx;
 
 struct room {
 	struct scratch scratch;
@@ -315,22 +314,6 @@ test_failing_disk(void **state)
 	assert_null(request_store_find(w.store, "r-1"));
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	fixture_open(&fx);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	fixture_close(&fx);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -346,5 +329,5 @@ main(void)
 		cmocka_unit_test(test_failing_disk),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
