@@ -65,7 +65,7 @@ open_policy(struct monitor *m)
 
 	if (r == 0)
 		r = policy_from_json(&m->policy, doc);
-	if (r == REASON_NOT_FOUND || r > 0)
+	if (r > 0) /* there is none, or it is none that we may believe */
 		r = policy_default(&m->policy);
 	return FAULT(r);
 }
