@@ -86,10 +86,8 @@ fetch_target(struct desk *d, const char *name, size_t max, struct buf *out)
 	}
 	if (r)
 		return r;
-	if (t.length > max)
-		return REFUSE(REASON_TOO_LARGE, name, "%llu bytes", (unsigned long long)t.length);
 	(void)snprintf(path, sizeof(path), "/tuf/targets/%s", t.file);
-	r = desk_client_fetch(d, path, (size_t)t.length, out);
+	r = desk_client_fetch(d, path, t.length < max ? (size_t)t.length : max, out);
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_NOT_FOUND, name, "the hub's repository does not have it");
 	return r ?: tuf_target_check(&t, out->data, out->len);

@@ -85,6 +85,7 @@ class Estate:
         shutil.rmtree(self.logs, ignore_errors=True)
         os.makedirs(self.logs)
         self.hub = self.site = None
+        self.bin = BIN
 
     def __enter__(self):
         return self

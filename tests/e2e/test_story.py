@@ -74,6 +74,21 @@ def test_an_unknown_knob_is_refused_with_the_nearest_and_nothing_is_set(estate):
     assert open(estate.path("site", "etc", "cluster.yaml")).read() == before
 
 
+def test_a_desk_without_a_home_says_what_to_give(estate):
+    refused = estate.run("env", "-i", "MAINSTAY_DEBUG=1", os.path.join(estate.bin, "mainstay-desk"), "--card",
+                         estate.path("vendor.card"), "--key", estate.path("vera"), "fleet", code=2)
+    assert "--state: there is no HOME; give --state DIR [usage]" in refused.stderr
+
+
+def test_a_permit_whose_signature_would_have_too_long_a_name_is_refused(estate):
+    permit = estate.path("permit")
+    with open(permit, "w") as f:
+        f.write("text\n{}\n")
+    name = "/" + "./" * ((4094 - len(permit)) // 2) + permit[1:]
+    refused = estate.mainstay("requests", "approve", "r-0", "--permit", name, code=2)
+    assert "its name is too long [usage]" in refused.stderr
+
+
 def test_a_denied_request_runs_nothing(estate):
     starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
     desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "again", "--ticket", "T-3", "--wait", "90s")

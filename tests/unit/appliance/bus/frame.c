@@ -218,7 +218,7 @@ struct server {
 static void
 on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 {
-	SCOPED(frame_out_done) struct frame_out out;
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	struct server *s = arg;
 
 	s->n_frames++;

@@ -254,6 +254,8 @@ no_bubblewrap(void **state)
 int
 main(void)
 {
+	/* So that a command says which of its sites refused, once more, beside its answer. */
+	(void)setenv("MAINSTAY_DEBUG", "1", 1);
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_not_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_state_that_is_kept_already, setup, teardown),
