@@ -21,13 +21,3 @@ scope_close(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 }
-
-void
-scope_fclose(void *p)
-{
-	FILE **where = p;
-
-	if (*where)
-		(void)fclose(*where);
-	*where = NULL;
-}

@@ -39,4 +39,3 @@
 
 void scope_free(void *p);      /* p: address of a malloc'ed pointer */
 void scope_close(int *fd);     /* closes *fd when it is >= 0 */
-void scope_fclose(void *p);    /* p: address of a FILE pointer */

@@ -134,7 +134,6 @@ SCOPED_DESTRUCTOR(struct frame_conn, frame_conn_close)
  * or a fault; -EMSGSIZE where it is over FRAME_BYTES_MAX, -ENOBUFS where the queue is full (the connection then
  * ends through closed()), -EPIPE where it has ended. */
 int frame_conn_send(struct frame_conn *conn, const struct frame_out *out);
-int frame_conn_fd(const struct frame_conn *conn);
 
 /* --- blocking, for commands and workers ----------------------------------------------------------------- */
 /* timeout_ms 0: for ever.  Returns 0, REASON_UNREACHABLE (unlogged) where the other end is gone or the time is

@@ -293,9 +293,3 @@ frame_conn_send(struct frame_conn *conn, const struct frame_out *out)
 		end_conn(conn, r == -EPIPE ? 0 : r, false);
 	return r < 0 && r != -EPIPE ? FAULT(r) : r;
 }
-
-int
-frame_conn_fd(const struct frame_conn *conn)
-{
-	return conn->fd;
-}

@@ -37,12 +37,6 @@ struct carrier {
 };
 
 /* --- what modules ask ---------------------------------------------------------------------------------- */
-sd_event *
-carrier_loop(struct carrier *c)
-{
-	return c->loop;
-}
-
 const struct paths *
 carrier_paths(const struct carrier *c)
 {

@@ -42,7 +42,6 @@ SCOPED_DESTRUCTOR(struct carrier, carrier_free)
 /* module is kept, not copied; take_arg belongs to module->free also where this fails. */
 int carrier_add(struct carrier *c, const struct carrier_module *module, void *take_arg);
 
-sd_event *carrier_loop(struct carrier *c);
 const struct paths *carrier_paths(const struct carrier *c);
 int carrier_dir(const struct carrier *c);       /* lib/courier; borrowed */
 struct ack *carrier_ack(struct carrier *c);

@@ -304,12 +304,6 @@ serve_config(const struct serve *s)
 	return &s->config;
 }
 
-const char *
-serve_authority(const struct serve *s)
-{
-	return s->authority;
-}
-
 int
 serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer)
 {

@@ -70,7 +70,6 @@ size_t serve_inflight(const struct serve *s);
 struct reactor *serve_reactor(struct serve *s);
 struct databases *serve_databases(struct serve *s);
 const struct serve_config *serve_config(const struct serve *s);
-const char *serve_authority(const struct serve *s); /* "ADDR:PORT" of url */
 
 /* All counters as Prometheus text: requests, refusals, batches, then each module's. */
 void serve_metrics(struct serve *s, struct buf *out);

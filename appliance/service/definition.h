@@ -160,9 +160,8 @@ const struct definition_param *definition_knob(const struct definition *d, const
 int definition_need_knob(
 	const struct definition *d, const char *name, const struct definition_param **ret);
 
-/* "observe", "text", "restart", ...; never NULL. */
+/* "observe", "restart", ...; never NULL. */
 const char *definition_risk_text(enum definition_risk risk);
-const char *definition_type_text(enum definition_type type);
 const char *definition_verb_text(enum definition_verb verb); /* "" for NONE */
 
 /* The digest of an operation's rights block, to which the customer's acceptance is keyed: the

@@ -14,12 +14,6 @@ enum { PATTERN_MAX = 256 };
 static const char *const types[] = { "int", "size", "bool", "text" };
 static const char *const applies[] = { "restart", "next-start" };
 
-const char *
-definition_type_text(enum definition_type type)
-{
-	return types[type];
-}
-
 /* Whole values only.  Repetition counts and back references are refused when the definition is
  * read: with them a short pattern can cost any amount of time and memory. */
 static int

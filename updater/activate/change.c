@@ -38,12 +38,6 @@ change_over(const struct change *c)
 	return c->step == CHANGE_GOOD || c->step == CHANGE_ROLLED_BACK;
 }
 
-bool
-change_undoing(const struct change *c)
-{
-	return c->step >= CHANGE_UNDO_STOP && c->step <= CHANGE_UNDO_START;
-}
-
 const char *
 change_step_text(enum change_step step)
 {

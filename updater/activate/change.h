@@ -56,7 +56,6 @@ struct change {
 void change_advance(struct change *c, int r, const char *text);
 
 bool change_over(const struct change *c);   /* good or rolled-back */
-bool change_undoing(const struct change *c);
 
 const char *change_step_text(enum change_step step); /* "stage" */
 
