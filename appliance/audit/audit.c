@@ -217,7 +217,7 @@ store(struct audit *a, const struct buf *b)
 	a->failed = true;
 	if (r < 0)
 		return FAULT(r);
-	merkle_leaf(leaf, b->data, b->len);
+	audit_leaf(leaf, b->data, b->len);
 	r = merkle_append(a->tree, leaf);
 	r = r ?: sign_head(a);
 	if (r < 0)
@@ -351,30 +351,30 @@ copy_bytes(const struct audit_entry *e, void *arg)
 }
 
 int
-audit_prove(struct audit *a, uint64_t n, struct buf *out)
+audit_record(struct audit *a, uint64_t n, struct buf *out)
 {
-	SCOPED(buf_done) struct buf entry = BUF_MAX(AUDIT_ENTRY_MAX);
-	bool cosigned = a->cosigned.present && n < a->cosigned.checkpoint.size;
-	uint64_t size = cosigned ? a->cosigned.checkpoint.size : merkle_size(a->tree);
-	struct merkle_proof proof;
 	int r;
 
-	r = merkle_prove_inclusion(a->tree, n, size, &proof);
-	if (r)
-		return REFUSE(r, "audit log", "has no entry %llu", (unsigned long long)n);
-	r = audit_each(a, &(struct audit_filter){ .from = n, .limit = 1 }, copy_bytes, &entry);
-	r = r ?: buf_error(&entry);
-	if (r)
-		return FAULT(r);
-	buf_puts(out, "c2sp.org/tlog-proof@v1\nextra ");
-	hex_base64(out, entry.data, entry.len);
-	buf_printf(out, "\nindex %llu\n", (unsigned long long)n);
-	for (size_t i = 0; i < proof.n; i++) {
-		hex_base64(out, proof.hash[i], MERKLE_HASH);
-		buf_u8(out, '\n');
-	}
-	buf_printf(out, "\n%s", cosigned ? a->cosigned.text : a->checkpoint);
-	return FAULT(buf_error(out));
+	if (n >= merkle_size(a->tree))
+		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
+			(unsigned long long)n);
+	r = audit_each(a, &(struct audit_filter){ .from = n, .limit = 1 }, copy_bytes, out);
+	return FAULT(r ?: buf_error(out));
+}
+
+int
+audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret)
+{
+	if (merkle_prove_inclusion(a->tree, n, size, ret))
+		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
+			(unsigned long long)n);
+	return 0;
+}
+
+void
+audit_leaf(uint8_t out[MERKLE_HASH], const void *record, size_t len)
+{
+	merkle_leaf(out, record, len);
 }
 
 /* --- witnesses -------------------------------------------------------------------------------- */
@@ -436,4 +436,10 @@ uint64_t
 audit_cosigned(const struct audit *a)
 {
 	return a->cosigned.present ? a->cosigned.checkpoint.size : 0;
+}
+
+const char *
+audit_cosigned_note(const struct audit *a)
+{
+	return a->cosigned.present ? a->cosigned.text : NULL;
 }

@@ -112,10 +112,13 @@ int audit_each(struct audit *a, const struct audit_filter *filter, audit_each_fn
  * or REASON_MALFORMED / REASON_UNKNOWN_FIELD (logged). */
 int audit_entry_parse(struct audit_entry *ret, json_t **ret_doc, const void *p, size_t len);
 
-/* A proof file for entry n under the last cosigned checkpoint if that covers it, else our own
- * (c2sp.org/tlog-proof@v1; the entry's own bytes, base64, as the extra line).  Returns 0,
- * REASON_NOT_FOUND (logged), or a fault. */
-int audit_prove(struct audit *a, uint64_t n, struct buf *out);
+/* Append the bytes of record n to out.  Returns 0, REASON_NOT_FOUND (logged), or a fault. */
+int audit_record(struct audit *a, uint64_t n, struct buf *out);
+/* The leaf hash that stands in the tree for a record of these bytes. */
+void audit_leaf(uint8_t out[MERKLE_HASH], const void *record, size_t len);
+/* The hashes that lead from leaf n to the root of the first size leaves (size <= audit_size()).
+ * Returns 0, REASON_NOT_FOUND (logged), or a fault. */
+int audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret);
 /* The hashes by which a witness at old_size believes the present tree. */
 int audit_consistency(const struct audit *a, uint64_t old_size, struct merkle_proof *ret);
 
@@ -128,3 +131,6 @@ int audit_keep_cosigned(struct audit *a, const void *note, size_t len,
 	const struct note_key *witness);
 /* Size of the last cosigned tree; 0 before the first. */
 uint64_t audit_cosigned(const struct audit *a);
+/* The last cosigned checkpoint, the whole note with all its signatures; NUL-terminated, borrowed
+ * until another is kept; NULL before the first. */
+const char *audit_cosigned_note(const struct audit *a);

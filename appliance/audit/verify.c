@@ -1,14 +1,7 @@
 #include "appliance/audit/verify.h"
 
 #include "appliance/audit/audit_load.h"
-#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/hex.h"
-#include "appliance/trust/note_line.h"
-
-#define PROOF_MAGIC "c2sp.org/tlog-proof@v1\n"
-
-enum { PROOF_FILE_MAX = 256 * 1024 };
 
 static int
 check_cosigned(struct verify_report *ret, struct audit_load *l, int dir_fd,
@@ -62,103 +55,4 @@ verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
 	ret->bad_entry = l.bad;
 	ret->bad_n = l.bad_n;
 	return FAULT(r);
-}
-
-/* --- proof files ------------------------------------------------------------------------------ */
-struct proof_file {
-	struct buf entry;
-	uint64_t index;
-	struct merkle_proof proof;
-	const char *note; /* what follows the blank line */
-	size_t note_len;
-};
-
-static void
-proof_file_done(struct proof_file *f)
-{
-	buf_done(&f->entry);
-}
-
-/* The next line of at most max bytes without its LF, NULL where there is none such. */
-static const char *
-next_line(const char **at, const char *end, size_t max, size_t *ret_len)
-{
-	const char *line = note_line_next(at, end, ret_len);
-
-	return line && *ret_len <= max ? line : NULL;
-}
-
-/* A line "WORD VALUE": the value, or NULL. */
-static const char *
-value_of(const char *line, size_t len, const char *word, size_t *ret_len)
-{
-	size_t n = strlen(word);
-
-	if (!line || len <= n + 1 || memcmp(line, word, n) || line[n] != ' ')
-		return NULL;
-	*ret_len = len - n - 1;
-	return line + n + 1;
-}
-
-static bool
-parse_proof(struct proof_file *f, const char *p, size_t len)
-{
-	const char *at = p, *end = p + len, *line, *value;
-	size_t n = 0, value_len = 0, magic = strlen(PROOF_MAGIC);
-
-	if (len < magic || memcmp(p, PROOF_MAGIC, magic))
-		return false;
-	at += magic;
-	line = next_line(&at, end, 2 * AUDIT_ENTRY_MAX, &n);
-	value = value_of(line, n, "extra", &value_len);
-	if (!value || !hex_unbase64(&f->entry, value, value_len))
-		return false;
-	line = next_line(&at, end, 2 * NOTE_LINE_NUMBER_MAX, &n);
-	value = value_of(line, n, "index", &value_len);
-	if (!note_line_number(&f->index, value, value_len))
-		return false;
-	while ((line = next_line(&at, end, 2 * MERKLE_HASH, &n)) != NULL && n) {
-		if (f->proof.n == MERKLE_PROOF_MAX ||
-			!note_line_hash(f->proof.hash[f->proof.n++], line, n))
-			return false;
-	}
-	f->note = at;
-	f->note_len = (size_t)(end - at);
-	return line != NULL;
-}
-
-int
-verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, const char *origin,
-	const uint8_t audit_key[32], const struct note_key *witness)
-{
-	SCOPED(proof_file_done) struct proof_file f = { .entry = BUF_MAX(AUDIT_ENTRY_MAX) };
-	SCOPED(note_freep) struct note *note = NULL;
-	struct note_checkpoint c;
-	struct note_key log;
-	uint8_t leaf[MERKLE_HASH];
-	int r;
-
-	if (len > PROOF_FILE_MAX)
-		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
-	if (!parse_proof(&f, p, len))
-		return REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
-	r = note_open(&note, f.note, f.note_len, "proof");
-	r = r ?: note_checkpoint_parse(&c, note->text, note->text_len, "proof");
-	if (r)
-		return FAULT(r);
-	if (origin && strcmp(origin, c.origin))
-		return REFUSE(REASON_ALTERED, "proof", "is from log \"%s\"", c.origin);
-	r = note_key_make(&log, c.origin, NOTE_TYPE_ED25519, audit_key);
-	r = r ?: note_verify(note, &log, NULL);
-	if (r == 0 && witness)
-		r = note_verify(note, witness, NULL);
-	if (r)
-		return FAULT(r);
-	merkle_leaf(leaf, f.entry.data, f.entry.len);
-	if (merkle_check_inclusion(leaf, f.index, c.size,
-		    (const uint8_t(*)[MERKLE_HASH])f.proof.hash, f.proof.n, c.root))
-		return REFUSE(REASON_ALTERED, "proof", "does not lead to the signed root");
-	buf_put(out_entry, f.entry.data, f.entry.len);
-	*ret_n = f.index;
-	return FAULT(buf_error(out_entry));
 }

@@ -8,8 +8,6 @@
 
 #include "appliance/trust/note.h"
 
-struct buf;
-
 struct verify_report {
 	uint64_t size;	  /* entries read and good */
 	uint8_t root[32]; /* of those entries */
@@ -29,8 +27,3 @@ struct verify_report {
  * N"); or a fault.  Writes nothing. */
 int verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
 	const struct note_key *witness);
-
-/* Verify one proof file of audit_prove(): *ret_n and the entry's bytes (appended to out_entry) are
- * what it proves.  origin NULL: any.  witness NULL: not asked for.  Returns as verify_log(). */
-int verify_proof(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len,
-	const char *origin, const uint8_t audit_key[32], const struct note_key *witness);

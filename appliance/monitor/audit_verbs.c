@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "appliance/audit/proof.h"
 #include "appliance/audit/verify.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -129,7 +130,7 @@ on_prove(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)arg;
 	r = r ?: monitor_call_u64(call, "n", UINT64_MAX / 2, &n);
-	r = r ?: audit_prove(m->audit, n, &b);
+	r = r ?: proof_make(m->audit, n, &b);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	monitor_answer(call, json_pack("{s:I, s:s}", "n", (json_int_t)n, "proof", buf_text(&b)));

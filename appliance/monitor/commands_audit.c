@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "appliance/audit/proof.h"
 #include "appliance/audit/verify.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -141,7 +142,7 @@ verify_file(struct command_call *call, const char *file)
 		return r;
 	if (!hex_decode(key, sizeof(key), json_text(head, "key")))
 		return FAULT(-EPROTO);
-	r = verify_proof(&n, &entry, proof.data, proof.len, json_text(head, "origin"), key, NULL);
+	r = proof_check(&n, &entry, proof.data, proof.len, json_text(head, "origin"), key, NULL);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (call->json)

@@ -1,7 +1,7 @@
 /* Notes, checkpoints, keys, what a log sends its witness, and proof files. */
 #include "appliance/trust/note.h"
 
-#include "appliance/audit/verify.h"
+#include "appliance/audit/proof.h"
 #include "appliance/audit/witness.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/log.h"
@@ -47,7 +47,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	open_note(data, size);
 	if (!witness_parse(&s, data, size))
 		(void)witness_decide(&s, NULL, 0, zero);
-	(void)verify_proof(&n, &entry, data, size, NULL, zero, NULL);
+	(void)proof_check(&n, &entry, data, size, NULL, zero, NULL);
 	if (size < sizeof(vkey)) {
 		memcpy(vkey, data, size);
 		vkey[size] = 0;

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "appliance/audit/proof.h"
 #include "appliance/audit/verify.h"
 #include "appliance/audit/witness.h"
 #include "appliance/base/buf.h"
@@ -567,40 +568,40 @@ proofs(void **state)
 	cosign(f, 0, &note);
 	assert_int_equal(audit_keep_cosigned(f->log, note.data, note.len, &f->witness), 0);
 	add(f, "later");
-	assert_int_equal(audit_prove(f->log, 4, &proof), 0);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/plant7",
+	assert_int_equal(proof_make(f->log, 4, &proof), 0);
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, "mainstay.audit/plant7",
 				 pub, &f->witness),
 		0);
 	assert_int_equal(n, 4);
 	assert_int_equal(audit_entry_parse(&e, &doc, entry.data, entry.len), 0);
 	assert_int_equal(e.n, 4);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, "mainstay.audit/other",
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, "mainstay.audit/other",
 				 pub, NULL),
 		REASON_ALTERED);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL,
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, NULL,
 				 ed25519_public(f->hub), NULL),
 		REASON_UNKNOWN_KEY);
 	index = strstr((char *)proof.data, "index 4");
 	index[6] = '5';
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
 		REASON_ALTERED);
 	index[6] = 'x';
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, NULL, pub, NULL),
 		REASON_MALFORMED);
-	assert_int_equal(verify_proof(&n, &entry, "", 0, NULL, pub, NULL), REASON_MALFORMED);
+	assert_int_equal(proof_check(&n, &entry, "", 0, NULL, pub, NULL), REASON_MALFORMED);
 	assert_int_equal(n, 4);
 	/* one beyond the cosigned head is proved by our own */
 	buf_reset(&proof);
-	assert_int_equal(audit_prove(f->log, 7, &proof), 0);
+	assert_int_equal(proof_make(f->log, 7, &proof), 0);
 	buf_reset(&entry);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, NULL), 0);
-	assert_int_equal(verify_proof(&n, &entry, proof.data, proof.len, NULL, pub, &f->witness),
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, NULL, pub, NULL), 0);
+	assert_int_equal(proof_check(&n, &entry, proof.data, proof.len, NULL, pub, &f->witness),
 		REASON_UNKNOWN_KEY);
-	assert_int_equal(audit_prove(f->log, 8, &proof), REASON_NOT_FOUND);
+	assert_int_equal(proof_make(f->log, 8, &proof), REASON_NOT_FOUND);
 	{
 		static char big[256 * 1024 + 1];
 
-		assert_int_equal(verify_proof(&n, &entry, big, sizeof(big), NULL, pub, NULL),
+		assert_int_equal(proof_check(&n, &entry, big, sizeof(big), NULL, pub, NULL),
 			REASON_TOO_LARGE);
 	}
 }
