@@ -1,9 +1,11 @@
 #include "appliance/enrol/card.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/ed25519.h"
@@ -45,14 +47,16 @@ static const struct json_field facts_table[] = {
 };
 
 struct witness {
-	const char *name;
+	const char *name, *url;
 	uint8_t key[32];
 };
 
 static const struct json_field witness_table[] = {
 	{ "name", JSON_KIND_TEXT, false, offsetof(struct witness, name), CARD_NAME_MAX - 1 },
 	{ "key", JSON_KIND_KEY, false, offsetof(struct witness, key), 0 },
+	{ "url", JSON_KIND_TEXT, true, offsetof(struct witness, url), CARD_URL_MAX - 1 },
 };
+enum { HUB_WITNESS_FIELDS = 2 }; /* the hub's has no URL of its own */
 
 static bool
 url_ok(const char *url)
@@ -79,7 +83,7 @@ read_facts(struct card_hub *ret, const json_t *obj, bool with_v)
 	int r;
 
 	r = json_members(obj, facts_table, ARRAY_LEN(facts_table), &f, OPERAND);
-	r = r ?: json_members(f.witness, witness_table, ARRAY_LEN(witness_table), &w, OPERAND);
+	r = r ?: json_members(f.witness, witness_table, HUB_WITNESS_FIELDS, &w, OPERAND);
 	if (r)
 		return FAULT(r);
 	if (with_v != (f.v == 1))
@@ -117,23 +121,122 @@ card_facts(struct card_hub *ret, json_t **ret_facts, const void *p, size_t len)
 	return 0;
 }
 
-/* --- building --------------------------------------------------------------------------------- */
+/* --- further witnesses ------------------------------------------------------------------------- */
+static int
+keep_witness(struct card_witness *ret, const struct witness *w)
+{
+	struct note_key unused;
+	int r = ed25519_check_public(w->key, OPERAND);
+
+	r = r ?: note_key_make(&unused, w->name, NOTE_TYPE_COSIGNATURE, w->key);
+	if (r)
+		return r;
+	if (w->url && !url_ok(w->url))
+		return REFUSE(REASON_MALFORMED, OPERAND, "no URL of a witness: %s", w->url);
+	*ret = (struct card_witness){ 0 };
+	memcpy(ret->name, w->name, strlen(w->name));
+	memcpy(ret->key, w->key, sizeof(ret->key));
+	if (w->url)
+		memcpy(ret->url, w->url, strlen(w->url));
+	return 0;
+}
+
+/* No name and no key twice, the hub's among them: one witness is not to look like two. */
+static int
+check_distinct(const struct card *c, const struct card_witness *w)
+{
+	bool twice = !strcmp(w->name, c->hub.witness_name) ||
+		!memcmp(w->key, c->hub.witness, sizeof(w->key));
+
+	for (size_t i = 0; i < c->n_further && !twice; i++)
+		twice = !strcmp(w->name, c->further[i].name) ||
+			!memcmp(w->key, c->further[i].key, sizeof(w->key));
+	return twice ? REFUSE(REASON_MALFORMED, OPERAND, "witness %s stands there twice", w->name) : 0;
+}
+
+static int
+read_further(struct card *c, const json_t *list)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) {
+		struct card_witness next;
+		struct witness w = { 0 };
+		int r = json_members(item, witness_table, ARRAY_LEN(witness_table), &w, OPERAND);
+
+		r = r ?: keep_witness(&next, &w);
+		r = r ?: check_distinct(c, &next);
+		if (r)
+			return r;
+		c->further[c->n_further++] = next;
+	}
+	return 0;
+}
+
 int
-card_build(json_t **ret_signed, const char *name, const json_t *root, const json_t *facts,
-	uint64_t officers_keys, uint64_t officers_threshold)
+card_witness_parse(struct card_witness *ret, const char *text)
+{
+	char name[CARD_NAME_MAX], url[CARD_URL_MAX];
+	struct witness w = { .name = name };
+	size_t n = strcspn(text, " ");
+	const char *key = text + n;
+	char hex[65];
+
+	if (n == 0 || n >= sizeof(name) || strlen(key) < sizeof(hex))
+		return REFUSE(REASON_USAGE, "--witness", "is \"NAME KEY-IN-HEX [URL]\"");
+	memcpy(name, text, n);
+	name[n] = '\0';
+	memcpy(hex, key + 1, sizeof(hex) - 1);
+	hex[sizeof(hex) - 1] = '\0';
+	key += sizeof(hex);
+	if (!hex_decode(w.key, sizeof(w.key), hex) || (*key && *key != ' ') ||
+		strlen(key) > sizeof(url))
+		return REFUSE(REASON_USAGE, "--witness", "is \"NAME KEY-IN-HEX [URL]\"");
+	if (*key) {
+		memcpy(url, key + 1, strlen(key));
+		w.url = url;
+	}
+	return keep_witness(ret, &w);
+}
+
+/* --- building ---------------------------------------------------------------------------------- */
+static int
+put_further(json_t *obj, const struct card_parts *p)
+{
+	json_t *list = json_array();
+	int r = p->n_further && json_object_set(obj, "witnesses", list) < 0 ? -ENOMEM : 0;
+
+	for (size_t i = 0; i < p->n_further && r == 0; i++) {
+		json_t *item = json_object();
+
+		r = json_put_text(item, "name", p->further[i].name);
+		r = r ?: json_put_hex(item, "key", p->further[i].key, sizeof(p->further[i].key));
+		if (r == 0 && p->further[i].url[0])
+			r = json_put_text(item, "url", p->further[i].url);
+		if (json_array_append_new(list, item) < 0)
+			r = -ENOMEM;
+	}
+	json_decref(list);
+	return FAULT(r);
+}
+
+int
+card_build(json_t **ret_signed, const struct card_parts *p)
 {
 	SCOPED_JSON *obj = json_object(), *officers = json_object();
 	int r;
 
-	if (!obj || !officers || json_object_set(obj, "root", (json_t *)root) < 0 ||
-		json_object_set(obj, "hub", (json_t *)facts) < 0 ||
+	if (!obj || !officers || json_object_set(obj, "root", (json_t *)p->root) < 0 ||
+		json_object_set(obj, "hub", (json_t *)p->facts) < 0 ||
 		json_object_set(obj, "officers", officers) < 0)
 		return FAULT(-ENOMEM);
 	r = json_put_text(obj, "_type", "card");
 	r = r ?: json_put_u64(obj, "v", 1);
-	r = r ?: json_put_text(obj, "name", name);
-	r = r ?: json_put_u64(officers, "keys", officers_keys);
-	r = r ?: json_put_u64(officers, "threshold", officers_threshold);
+	r = r ?: json_put_text(obj, "name", p->name);
+	r = r ?: json_put_u64(officers, "keys", p->officers_keys);
+	r = r ?: json_put_u64(officers, "threshold", p->officers_threshold);
+	r = r ?: put_further(obj, p);
 	if (r)
 		return FAULT(r);
 	*ret_signed = STEAL(obj);
@@ -144,7 +247,7 @@ card_build(json_t **ret_signed, const char *name, const json_t *root, const json
 struct fields {
 	uint64_t v, keys, threshold;
 	const char *type, *name;
-	json_t *root, *hub, *officers;
+	json_t *root, *hub, *officers, *witnesses;
 };
 
 static const struct json_field table[] = {
@@ -154,6 +257,8 @@ static const struct json_field table[] = {
 	{ "root", JSON_KIND_OBJECT, false, offsetof(struct fields, root), 0 },
 	{ "hub", JSON_KIND_OBJECT, false, offsetof(struct fields, hub), 0 },
 	{ "officers", JSON_KIND_OBJECT, false, offsetof(struct fields, officers), 2 },
+	{ "witnesses", JSON_KIND_ARRAY, true, offsetof(struct fields, witnesses),
+		CARD_WITNESSES_MAX },
 };
 
 static const struct json_field officers_table[] = {
@@ -188,6 +293,9 @@ count_root(struct card *c)
 	const json_t *role = json_object_get(roles, "root");
 
 	c->root_keys = json_array_size(json_object_get(role, "keyids"));
+	for (size_t i = 0; i < c->root_keys && i < CARD_ROOT_KEYS_MAX; i++)
+		(void)snprintf(c->root_keyids[i], sizeof(c->root_keyids[i]), "%s",
+			json_string_value(json_array_get(json_object_get(role, "keyids"), i)));
 	c->root_threshold = (uint64_t)json_integer_value(json_object_get(role, "threshold"));
 }
 
@@ -211,6 +319,7 @@ read_split(struct card **ret, const struct tuf_split *split)
 	if (strcmp(f.type, "card") || f.v != 1 || !f.threshold || f.threshold > f.keys)
 		return REFUSE(REASON_MALFORMED, OPERAND, "no card of version 1");
 	r = read_facts(&c->hub, f.hub, false);
+	r = r ?: read_further(c, f.witnesses);
 	r = r ?: verify(split, f.root);
 	if (r)
 		return FAULT(r);
@@ -248,4 +357,45 @@ card_read_parts(struct card **ret, const void *signed_bytes, size_t len, const j
 		return REFUSE(REASON_TOO_LARGE, OPERAND, "over %d bytes", CARD_MAX);
 	r = tuf_split_join(&split, signed_bytes, len, signatures, OPERAND);
 	return FAULT(r ?: read_split(ret, &split));
+}
+
+/* --- fingerprints ------------------------------------------------------------------------------ */
+int
+card_fingerprint_parse(uint8_t ret[32], const char *text, const char *operand)
+{
+	static const char prefix[] = "sha256:";
+	char digits[65];
+	size_t n = 0;
+
+	text += strspn(text, " ");
+	if (strncasecmp(text, prefix, sizeof(prefix) - 1) == 0)
+		text += sizeof(prefix) - 1;
+	for (; *text; text++) {
+		char c = *text >= 'A' && *text <= 'F' ? (char)(*text - 'A' + 'a') : *text;
+
+		if (strchr(" -:", c))
+			continue;
+		if (n == sizeof(digits) - 1)
+			return REFUSE(REASON_USAGE, operand, "has more than 64 digits");
+		digits[n++] = c;
+	}
+	digits[n] = '\0';
+	if (!hex_decode(ret, 32, digits))
+		return REFUSE(REASON_USAGE, operand,
+			"must be a fingerprint: sha256: and 64 hexadecimal digits, in groups if you like");
+	return 0;
+}
+
+char *
+card_fingerprint_groups(char out[CARD_GROUPS_MAX], const uint8_t fingerprint[32])
+{
+	enum { GROUP = 4 }; /* bytes */
+
+	for (size_t i = 0; i < 32; i += GROUP) {
+		char *at = out + i / GROUP * (2 * GROUP + 1);
+
+		hex_encode(at, fingerprint + i, GROUP);
+		at[2 * GROUP] = i + GROUP < 32 ? ' ' : '\0';
+	}
+	return out;
 }

@@ -22,6 +22,7 @@
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/trust/httpsig.h"
+#include "appliance/trust/sha256.h"
 
 enum {
 	ASK_MS = 30 * 1000,
@@ -55,6 +56,7 @@ struct enrolling {
 	struct command_call *call;
 	struct card *card;
 	struct token token;
+	char accept[SHA256_TEXT_MAX]; /* the fingerprint, in its one form */
 	const char *ca; /* path, or NULL for the system's */
 	char ca_kept[512];
 };
@@ -97,7 +99,8 @@ show(struct enrolling *e)
 		r = card_show_json(&doc, e->card, token);
 		return r ? FAULT(r) : command_print_json("Card", doc);
 	}
-	r = card_show_text(&text, e->card, token);
+	r = card_show_text(&text, e->card, token, command_option(e->call, "card"),
+		command_option(e->call, "token-file"));
 	if (r)
 		return FAULT(r);
 	command_say(e->call, "%s", buf_text(&text));
@@ -138,7 +141,7 @@ begin_once(struct enrolling *e, const struct buf *card, json_t **ret)
 	call_param(req, "customer", e->token.customer);
 	call_param(req, "secret", hex_encode(secret, e->token.secret, TOKEN_SECRET));
 	call_param(req, "expires", clock_format(expires, e->token.expires_us));
-	call_param(req, "accept", command_option(e->call, "accept"));
+	call_param(req, "accept", e->accept);
 	call_param(req, "proxy", command_option(e->call, "proxy"));
 	call_body(req, card->data, card->len);
 	return ask_monitor(e->call, req, ASK_MS, ret);
@@ -449,11 +452,21 @@ accept_card(struct enrolling *e, const struct buf *card)
 	const char *out = command_option(e->call, "file");
 	SCOPED_JSON *begun = NULL;
 	json_t *answer = NULL;
+	uint8_t fingerprint[SHA256_LEN];
+	char text[SHA256_TEXT_MAX];
 	int r;
 
 	if (!command_option(e->call, "accept"))
 		return REFUSE(REASON_USAGE, "--accept",
 			"is needed: look with --show, compare the fingerprint, then accept it");
+	r = card_fingerprint_parse(fingerprint, command_option(e->call, "accept"), "--accept");
+	if (r)
+		return r;
+	(void)sha256_text(e->accept, fingerprint);
+	/* The monitor compares again: this is for whoever mistyped, before anything is touched. */
+	if (!sha256_same(fingerprint, e->card->fingerprint, sizeof(fingerprint)))
+		return REFUSE(REASON_ALTERED, "--accept", "is not this card's fingerprint; it has %s",
+			sha256_text(text, e->card->fingerprint));
 	r = keep_ca(e);
 	r = r ?: begin(e, card, &begun);
 	if (r)

@@ -110,9 +110,26 @@ const struct command_option release_commands_card_options[] = {
 		.required = true },
 	{ .name = "o", .value = "FILE", .help = "the card", .required = true },
 	{ .name = "name", .value = "NAME", .help = "the vendor's name (the hub's)" },
+	{ .name = "witness",
+		.value = "\"NAME KEY [URL]\"",
+		.help = "a further witness of audit logs: its name, key (hex) and address",
+		.repeated = true },
 	KEYS_OPTION,
 	{ 0 },
 };
+
+static int
+read_witnesses(const struct command_call *call, struct card_witness *ret, size_t *ret_n)
+{
+	size_t n = command_option_n(call, "witness");
+	int r = 0;
+
+	if (n > CARD_WITNESSES_MAX)
+		return REFUSE(REASON_TOO_LARGE, "--witness", "at most %d", CARD_WITNESSES_MAX);
+	for (*ret_n = 0; *ret_n < n && r == 0; (*ret_n)++)
+		r = card_witness_parse(&ret[*ret_n], command_option_at(call, "witness", *ret_n));
+	return r;
+}
 
 static int
 make_card(const struct command_call *call, const struct release_repo *repo,
@@ -127,6 +144,8 @@ make_card(const struct command_call *call, const struct release_repo *repo,
 	SCOPED_JSON *facts = NULL, *whole_root = NULL, *signed_ = NULL;
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
 	size_t n = release_keys_of(keys, role, signers, RELEASE_KEYS_MAX);
+	struct card_witness further[CARD_WITNESSES_MAX];
+	size_t n_further = 0;
 	struct card_hub hub;
 	char file[32];
 	int r;
@@ -140,9 +159,18 @@ make_card(const struct command_call *call, const struct release_repo *repo,
 	r = r ?: fs_read(repo->tuf_fd, file, TUF_ROOT_MAX, &root_bytes);
 	r = r ?: json_read(&whole_root, root_bytes.data, root_bytes.len, TUF_ROOT_MAX, file);
 	r = r
-		?: card_build(&signed_, command_option(call, "name") ?: hub.name, whole_root, facts,
-			   json_array_size(json_object_get(people, "keyids")),
-			   (uint64_t)json_integer_value(json_object_get(people, "threshold")));
+		?: read_witnesses(call, further, &n_further);
+	r = r
+		?: card_build(&signed_,
+			   &(struct card_parts){
+				   .name = command_option(call, "name") ?: hub.name,
+				   .root = whole_root,
+				   .facts = facts,
+				   .officers_keys = json_array_size(json_object_get(people, "keyids")),
+				   .officers_threshold = (uint64_t)json_integer_value(
+					   json_object_get(people, "threshold")),
+				   .further = further,
+				   .n_further = n_further });
 	r = r ?: json_canonical(&canonical, signed_);
 	r = r ?: tuf_repo_sign(out, signed_, signers, n);
 	if (r)

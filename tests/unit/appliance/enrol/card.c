@@ -21,6 +21,8 @@ enum { KEYS = 4 }; /* three of root, a stranger */
 static struct ed25519 *keys[KEYS];
 static json_t *root_doc, *facts;
 static struct card_hub hub;
+static struct card_witness further[2];
+static size_t n_further;
 
 /* A 2-of-3 root as mainstay-release makes it. */
 static json_t *
@@ -94,7 +96,15 @@ make_signed(void)
 {
 	json_t *v = NULL;
 
-	assert_int_equal(card_build(&v, "Vendor Inc.", root_doc, facts, 3, 2), 0);
+	assert_int_equal(card_build(&v,
+				 &(struct card_parts){ .name = "Vendor Inc.",
+					 .root = root_doc,
+					 .facts = facts,
+					 .officers_keys = 3,
+					 .officers_threshold = 2,
+					 .further = further,
+					 .n_further = n_further }),
+		0);
 	return v;
 }
 
@@ -215,12 +225,133 @@ a_changed_card(void **state)
 	assert_null(c);
 }
 
+/* What the vendor signed is that card and no other: one bit of each of its bytes. */
+static void
+no_byte_of_a_card_can_change(void **state)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), canonical = BUF_MAX(CARD_MAX);
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	SCOPED_JSON *signed_ = make_signed(), *sigs = NULL;
+	size_t taken = 0;
+
+	(void)state;
+	sign(&text, signed_, 0, 2);
+	assert_int_equal(tuf_split(&split, text.data, text.len, CARD_MAX, "card"), 0);
+	sigs = tuf_split_sigs(&split);
+	buf_put(&canonical, split.canonical.data, split.canonical.len);
+	for (size_t i = 0; i < canonical.len; i++) {
+		struct card *c = NULL;
+
+		canonical.data[i] ^= (uint8_t)(1 << i % 8);
+		taken += card_read_parts(&c, canonical.data, canonical.len, sigs) <= 0;
+		assert_null(c);
+		canonical.data[i] ^= (uint8_t)(1 << i % 8);
+	}
+	assert_int_equal(taken, 0);
+}
+
+static void
+further_witnesses_are_named_once_each(void **state)
+{
+	static const char key[] =
+		"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+	static const char *const bad[] = { "", "w", "w d75a98", "w  d75a98",
+		"w D75A980182B10AB7D54BFED3C964073A0EE172F3DAA62325AF021A68F707511A",
+		"w d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511ahttps://x" };
+	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
+	SCOPED(card_freep) struct card *c = NULL;
+	SCOPED_JSON *signed_ = NULL, *obj = NULL;
+	char line[256];
+	uint64_t count;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		count = refuse_count(REASON_USAGE);
+		assert_int_equal(card_witness_parse(&further[0], bad[i]), REASON_USAGE);
+		assert_int_equal(refuse_count(REASON_USAGE), count + 1);
+	}
+	assert_int_equal(card_witness_parse(&further[0],
+				 "w 0000000000000000000000000000000000000000000000000000000000000000"),
+		REASON_LOW_ORDER_KEY);
+	(void)snprintf(line, sizeof(line), "w %s ftp://x.example", key);
+	assert_int_equal(card_witness_parse(&further[0], line), REASON_MALFORMED);
+	(void)snprintf(line, sizeof(line), "notary.example/w %s https://notary.example", key);
+	assert_int_equal(card_witness_parse(&further[0], line), 0);
+	n_further = 1;
+	signed_ = make_signed();
+	sign(&text, signed_, 0, 2);
+	assert_int_equal(card_read(&c, text.data, text.len), 0);
+	assert_int_equal(c->n_further, 1);
+	assert_string_equal(c->further[0].name, "notary.example/w");
+	assert_string_equal(c->further[0].url, "https://notary.example");
+	assert_int_equal(card_show_text(&shown, c, NULL, "card", NULL), 0);
+	assert_non_null(strstr(buf_text(&shown), "notary.example/w"));
+	assert_int_equal(card_show_json(&obj, c, NULL), 0);
+	assert_int_equal(json_array_size(json_object_get(obj, "further_witnesses")), 1);
+	assert_int_equal(json_array_size(json_object_get(json_object_get(obj, "root"), "keyids")), 3);
+	/* one witness is not two */
+	further[1] = further[0];
+	n_further = 2;
+	assert_int_equal(read_with("v", json_integer(1)), REASON_MALFORMED);
+	further[1].key[0] ^= 1; /* the same name, another key */
+	assert_int_equal(read_with("v", json_integer(1)), REASON_MALFORMED);
+	(void)snprintf(further[1].name, sizeof(further[1].name), "other");
+	assert_int_equal(read_with("v", json_integer(1)), 0);
+	memcpy(further[1].key, hub.witness, 32);
+	assert_int_equal(read_with("v", json_integer(1)), REASON_MALFORMED);
+	memset(further[1].key, 0, 32);
+	assert_int_equal(read_with("v", json_integer(1)), REASON_LOW_ORDER_KEY);
+	n_further = 0;
+}
+
+static void
+a_fingerprint_is_read_kindly_and_compared_strictly(void **state)
+{
+	static const char *const good[] = {
+		"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+		" SHA256: 00112233 44556677 8899AABB CCDDEEFF 00112233-44556677-8899aabb-ccddeeff",
+		"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:"
+		"cc:dd:ee:ff",
+	};
+	static const char *const bad[] = {
+		"",
+		"sha256:",
+		"yes",
+		"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeef",
+		"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0",
+		"sha512:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+		"sha256:0011223344556677o899aabbccddeeff00112233445566778899aabbccddeeff",
+	};
+	char groups[CARD_GROUPS_MAX];
+	uint8_t got[32], again[32];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		memset(got, 1, sizeof(got));
+		assert_int_equal(card_fingerprint_parse(got, good[i], "--accept"), 0);
+		assert_int_equal(got[1], 0x11);
+		assert_int_equal(got[31], 0xff);
+	}
+	assert_string_equal(card_fingerprint_groups(groups, got),
+		"00112233 44556677 8899aabb ccddeeff 00112233 44556677 8899aabb ccddeeff");
+	assert_int_equal(card_fingerprint_parse(again, groups, "--accept"), 0);
+	assert_memory_equal(again, got, sizeof(got));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		uint64_t count = refuse_count(REASON_USAGE);
+
+		assert_int_equal(card_fingerprint_parse(got, bad[i], "--accept"), REASON_USAGE);
+		assert_int_equal(refuse_count(REASON_USAGE), count + 1);
+	}
+}
+
 static void
 shown_in_words(void **state)
 {
 	static const char *const words[] = { "Vendor Inc.", "https://hub.example:8443",
 		"2 of 3 root keys", "2 of 3 officers", "plant7", "acme", "telemetry", "updates",
-		"remote", "hub.example/witness", "sha256:", "--accept" };
+		"remote", "hub.example/witness", "sha256:",
+		"mainstay enrol --card the.card --token-file the.token --accept sha256:", "key id" };
 	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
 	SCOPED(card_freep) struct card *c = NULL;
 	SCOPED_JSON *signed_ = make_signed(), *obj = NULL;
@@ -231,7 +362,7 @@ shown_in_words(void **state)
 	assert_int_equal(token_mint(&token, "plant7", "acme", UINT64_C(1800000000000000)), 0);
 	sign(&text, signed_, 0, 2);
 	assert_int_equal(card_read(&c, text.data, text.len), 0);
-	assert_int_equal(card_show_text(&shown, c, &token), 0);
+	assert_int_equal(card_show_text(&shown, c, &token, "the.card", "the.token"), 0);
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (!strstr(buf_text(&shown), words[i]))
 			fail_msg("does not show %s", words[i]);
@@ -249,6 +380,9 @@ main(void)
 		cmocka_unit_test(a_card_and_back),
 		cmocka_unit_test(cards_that_are_refused),
 		cmocka_unit_test(a_changed_card),
+		cmocka_unit_test(no_byte_of_a_card_can_change),
+		cmocka_unit_test(further_witnesses_are_named_once_each),
+		cmocka_unit_test(a_fingerprint_is_read_kindly_and_compared_strictly),
 		cmocka_unit_test(shown_in_words),
 	};
 

@@ -260,7 +260,12 @@ site_make_card(struct site_test *t, size_t signers, json_t **ret)
 		ed25519_public_hex(t->reply), ed25519_public_hex(t->witness),
 		ed25519_public_hex(t->director));
 	assert_int_equal(card_facts(&hub, &facts, facts_text.data, facts_text.len), 0);
-	assert_int_equal(card_build(&body, "Vendor", root_doc, facts, 3, 2), 0);
+	assert_int_equal(card_build(&body,
+				 &(struct card_parts){ .name = "Vendor",
+					 .root = root_doc,
+					 .facts = facts,
+					 .officers_keys = 3,
+					 .officers_threshold = 2 }), 0);
 	buf_reset(&text);
 	assert_int_equal(tuf_repo_sign(&text, body, (const struct ed25519 *const *)t->root,
 				 signers),
