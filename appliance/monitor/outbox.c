@@ -15,6 +15,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/record/record.h"
+#include "appliance/trust/sha256.h"
 
 /* Heartbeats and audit heads replace each other, so the oldest may go; results are kept until they are
  * acknowledged, and a full disk refuses new work instead. */
@@ -29,6 +30,7 @@ static const struct {
 };
 
 struct outbox {
+	int dir_fd;
 	struct record *records[ARRAY_LEN(streams)];
 };
 
@@ -53,6 +55,7 @@ outbox_open(struct outbox **ret, int lib_fd, gid_t reader_gid)
 
 	if (!o)
 		return FAULT(-ENOMEM);
+	o->dir_fd = -1;
 	r = fs_open_dir(&fd, lib_fd, "outbox", shared ? 0750 : 0700);
 	if (r == 0 && shared && fchown(fd, (uid_t)-1, reader_gid) < 0)
 		r = -errno;
@@ -73,6 +76,7 @@ outbox_open(struct outbox **ret, int lib_fd, gid_t reader_gid)
 	}
 	if (r)
 		return r < 0 ? FAULT(r) : r;
+	o->dir_fd = STEAL_FD(fd);
 	*ret = STEAL(o);
 	return 0;
 }
@@ -84,6 +88,8 @@ outbox_close(struct outbox *o)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(o->records); i++)
 		o->records[i] = record_close(o->records[i]);
+	if (o->dir_fd >= 0)
+		(void)close(o->dir_fd);
 	free(o);
 	return NULL;
 }
@@ -105,6 +111,29 @@ outbox_put(struct outbox *o, const char *stream, const char *class, const char *
 	r = ledger_encode(&b, &e);
 	r = r ?: record_append(o->records[i], b.data, b.len, ret_sequence);
 	return r < 0 ? FAULT(r) : r;
+}
+
+int
+outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32])
+{
+	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e;
+	uint64_t found = 0;
+	int r;
+
+	if (find(stream) < 0)
+		return REASON_NOT_FOUND;
+	r = record_reader_open(&reader, o->dir_fd, stream, sequence);
+	r = r ?: record_reader_next(reader, &b, &found);
+	/* Damage was logged with its place: what stood there is known no more. */
+	if (r == RECORD_END || r == REASON_ALTERED || (r == 0 && found != sequence))
+		return REASON_NOT_FOUND;
+	r = r ?: ledger_decode(&e, b.data, b.len, stream);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	sha256_of(ret_digest, e.body, e.body_len);
+	return 0;
 }
 
 int

@@ -19,6 +19,10 @@ int outbox_put(struct outbox *o, const char *stream, const char *class, const ch
 	const char *content_type, const void *body, size_t len, uint64_t now_us,
 	uint64_t *ret_sequence);
 
+/* The SHA-256 of the body that stands under sequence, as it was sent.  Returns 0, REASON_NOT_FOUND (unlogged) where
+ * it is not kept any more or never was, or a fault. */
+int outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32]);
+
 /* The hub has committed everything up to sequence. */
 int outbox_committed(struct outbox *o, const char *stream, uint64_t sequence);
 

@@ -1,12 +1,16 @@
 #include "appliance/serve/batch.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/sha256.h"
 
 /* streams.committed is what decides; batches keeps what came when, for support, and is swept. */
 static const char *const customer_steps[] = {
@@ -18,6 +22,8 @@ static const char *const customer_steps[] = {
 	"  time INTEGER NOT NULL, bytes INTEGER NOT NULL,"
 	"  PRIMARY KEY(site, stream, sequence)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX batches_by_time ON batches(time);",
+	/* What was committed, so that the acknowledgement of a repetition names that and not what came now. */
+	"ALTER TABLE batches ADD COLUMN sha256 BLOB;",
 };
 const struct db_migration batch_customer_migration = { "serve/batch", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -69,23 +75,74 @@ batch_begin(struct batch *ret, const struct http_call *call, struct databases *d
 static int
 commit(struct batch *b, const struct http_call *call)
 {
+	uint8_t digest[SHA256_LEN];
 	int r;
 
+	sha256_of(digest, call->body, call->body_len);
 	r = db_exec(b->db, "INSERT OR REPLACE INTO streams(site, stream, committed) VALUES(?1, ?2, ?3)", "tti",
 		call->who.site, b->stream, (int64_t)b->sequence);
 	if (r == 0)
 		r = db_exec(b->db,
-			"INSERT INTO batches(site, stream, sequence, time, bytes) VALUES(?1, ?2, ?3, ?4, ?5)",
-			"ttiii", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
-			(int64_t)call->body_len);
+			"INSERT INTO batches(site, stream, sequence, time, bytes, sha256)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+			"ttiiib", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
+			(int64_t)call->body_len, digest, sizeof(digest));
 	if (r == 0)
 		r = db_commit(b->db);
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* The digest of what was committed under this sequence.  REASON_NOT_FOUND where its row was swept, or where the
+ * sequence was skipped: then nobody can say. */
+static int
+committed_digest(struct batch *b, const struct http_call *call, uint8_t ret_digest[SHA256_LEN])
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	const void *p;
+	size_t len;
+	int r;
+
+	r = db_query(&q, b->db, "SELECT sha256 FROM batches WHERE site = ?1 AND stream = ?2 AND sequence = ?3",
+		"tti", call->who.site, b->stream, (int64_t)b->sequence);
+	if (r == 0)
+		r = db_next(q);
+	if (r < 0)
+		return FAULT(r);
+	p = r == DB_ROW ? db_blob(q, 0, &len) : NULL;
+	if (!p || len != SHA256_LEN)
+		return REASON_NOT_FOUND;
+	memcpy(ret_digest, p, SHA256_LEN);
+	return 0;
+}
+
+/* {"v","site","stream","sequence","sha256"}: the reply's signature covers this body, so an acknowledgement says
+ * whose record it is about and what stood in it. */
+static int
+write_ack(struct batch *b, const struct http_call *call, char **ret_text)
+{
+	SCOPED_JSON *doc = json_object();
+	uint8_t digest[SHA256_LEN];
+	int r = doc ? 0 : -ENOMEM;
+
+	r = r ? r : json_put_u64(doc, "v", 1);
+	r = r ? r : json_put_text(doc, "site", call->who.site);
+	r = r ? r : json_put_text(doc, "stream", b->stream);
+	r = r ? r : json_put_u64(doc, "sequence", b->sequence);
+	if (r < 0)
+		return FAULT(r);
+	r = committed_digest(b, call, digest);
+	if (r == 0)
+		r = json_put_sha256(doc, "sha256", digest);
+	if (r < 0)
+		return FAULT(r);
+	*ret_text = json_dumps(doc, JSON_COMPACT);
+	return *ret_text ? 0 : FAULT(-ENOMEM);
+}
+
 int
 batch_end(struct batch *b, struct http_call *call, int r, const char *type, const void *body, size_t len)
 {
+	SCOPED(scope_free) char *ack = NULL;
 	char text[24];
 
 	if (r == 0 && !b->seen)
@@ -102,7 +159,14 @@ batch_end(struct batch *b, struct http_call *call, int r, const char *type, cons
 		committed++;
 	(void)snprintf(text, sizeof(text), "%ju", (uintmax_t)(b->seen ? b->committed : b->sequence));
 	http_call_header(call, "Mainstay-Committed", text);
-	http_call_reply(call, 200, type, body, len);
+	if (type) {
+		http_call_reply(call, 200, type, body, len);
+		return 0;
+	}
+	r = write_ack(b, call, &ack);
+	if (r < 0)
+		return FAULT(r); /* it is committed; the site asks again and is told */
+	http_call_reply(call, 200, "application/json", ack, strlen(ack));
 	return 0;
 }
 

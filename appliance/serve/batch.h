@@ -32,8 +32,13 @@ struct batch {
 int batch_begin(struct batch *ret, const struct http_call *call, struct databases *d,
 	const char *const *only);
 
-/* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed (type and body as given,
- * type NULL for none); else rolls back.  Returns 0 where it answered, else r or the fault of the commit. */
+/* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed; else rolls back.  The body is as
+ * given, or, where type is NULL, the acknowledgement
+ *
+ *	{"v":1,"site","stream","sequence","sha256":"sha256:HEX"}
+ *
+ * of this sequence, with the SHA-256 of the content that was committed under it (the first that came; absent where
+ * that is no longer known).  Returns 0 where it answered, else r or the fault of the commit. */
 int batch_end(struct batch *b, struct http_call *call, int r, const char *type, const void *body,
 	size_t len);
 

@@ -6,7 +6,7 @@
  *	                                              at once where something waits, else after S seconds, empty
  *	  POST /v1/results                 --->        Mainstay-Stream: results, Mainstay-Sequence
  *	     {"v":1,"kind":"plan|result","request":ID,"decision":"ask|allow|deny","envelope":ENVELOPE}
- *	                                   <---  200   Mainstay-Committed
+ *	                                   <---  200   Mainstay-Committed, and serve/batch.h's acknowledgement as body
  *
  *	desk                                         hub
  *	  POST /v1/fleet/requests ENVELOPE --->  202 {"id"}

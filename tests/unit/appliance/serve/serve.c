@@ -305,6 +305,39 @@ test_a_batch_is_stored_once(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 3);
 }
 
+/* What the acknowledgement says, and that the hub signed it. */
+static void
+acknowledged(struct bench_call *c, json_int_t sequence, const char *content)
+{
+	struct httpsig_message m = { .status = 200, .headers = c->out, .n_headers = c->n_out };
+	SCOPED_JSON *ack = bench_json(c), *want = NULL;
+	uint8_t digest[SHA256_LEN];
+	char text[SHA256_TEXT_MAX];
+
+	sha256_of(digest, content, strlen(content));
+	want = json_pack("{s:i, s:s, s:s, s:I, s:s}", "v", 1, "site", "acme-1", "stream", "metrics", "sequence",
+		sequence, "sha256", sha256_text(text, digest));
+	if (!*content)
+		(void)json_object_del(want, "sha256");
+	assert_true(json_equal(ack, want));
+	assert_int_equal(httpsig_verify_reply(&m, c->body.data, c->body.len, c->pub.nonce,
+				 ed25519_public(bench.hub_key), NULL),
+		0);
+}
+
+static void
+test_an_acknowledgement_names_what_was_committed(void **state)
+{
+	(void)state;
+	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "a", 1), 5, "a");
+	/* Other content under the same number: told what stands there. */
+	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "b", 1), 5, "a");
+	/* A number that was skipped, and one whose row was swept: nobody can say. */
+	acknowledged(bench_batch("/batch", "metrics", "4", "text/plain", "c", 1), 4, "");
+	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW * 2), 0);
+	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "a", 1), 5, "");
+}
+
 static void
 test_a_refused_batch_leaves_nothing(void **state)
 {
@@ -372,6 +405,7 @@ main(void)
 		TEST(test_a_key_stays_whose_it_is),
 		TEST(test_a_nonce_counts_once_also_after_a_restart),
 		TEST(test_a_batch_is_stored_once),
+		TEST(test_an_acknowledgement_names_what_was_committed),
 		TEST(test_a_refused_batch_leaves_nothing),
 		TEST(test_a_login_covers_what_it_named_while_people_says_so),
 		TEST(test_the_counters_count),
