@@ -124,6 +124,10 @@ refusals: dependencies          ## every REFUSE site and the test that reaches i
 	$(Q)[ -d $(B)/log/unit ] && [ -d $(B)/log/e2e ] || $(MAKE) --no-print-directory check
 	$(Q)tests/refusals
 
+.PHONY: check-mutants
+check-mutants: dependencies     ## each refusal of trust and proof switched off in a copy: a test has to fail (ONLY=PATH, E2E=1)
+	$(Q)tests/mutants/check
+
 # --- house keeping ---------------------------------------------------------------------------
 .PHONY: lint
 lint: check-headers             ## layers, headers, layout, clang's warnings
