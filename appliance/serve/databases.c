@@ -8,16 +8,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 
 struct open_file {
 	char name[65];
 	struct db *db;
 	uint64_t used; /* of the counter below, at its last use */
+};
+
+struct ailing_file {
+	char name[65];
+	int why;
+	uint64_t last_us; /* of clock_mono_us() */
 };
 
 struct databases {
@@ -28,6 +37,8 @@ struct databases {
 	struct open_file files[DATABASES_OPEN_MAX];
 	size_t n_files;
 	uint64_t uses;
+	struct ailing_file *ailing;
+	size_t n_ailing;
 };
 
 bool
@@ -57,6 +68,9 @@ databases_open(struct databases **ret, const char *dir, const struct db_migratio
 	r = fs_open_dir(&fd, AT_FDCWD, path, 0700);
 	if (r != 0)
 		return FAULT(r);
+	/* It may have come out of a copy. */
+	if (fchmod(fd, 0700) < 0)
+		return FAULT(-errno);
 	(void)snprintf(path, sizeof(path), "%s/fleet.db", dir);
 	r = db_open(&d->fleet, path);
 	if (r == 0)
@@ -75,6 +89,7 @@ databases_close(struct databases *d)
 	for (size_t i = 0; i < d->n_files; i++)
 		db_close(d->files[i].db);
 	db_close(d->fleet);
+	free(d->ailing);
 	free(d);
 	return NULL;
 }
@@ -85,6 +100,60 @@ databases_fleet(struct databases *d)
 	return d->fleet;
 }
 
+/* --- what fails ----------------------------------------------------------------------------------------- */
+/* Note that a file failed, once in the log as long as it goes on. */
+static void
+note_failure(struct databases *d, const char *name, int why)
+{
+	struct ailing_file *more;
+
+	for (size_t i = 0; i < d->n_ailing; i++)
+		if (strcmp(d->ailing[i].name, name) == 0) {
+			d->ailing[i].why = why;
+			d->ailing[i].last_us = clock_mono_us();
+			return;
+		}
+	log_fault(why, name);
+	log_error("the file of customer %s cannot be used; what is asked of it is answered 503", name);
+	more = realloc(d->ailing, (d->n_ailing + 1) * sizeof(*more));
+	if (!more)
+		return; /* said in the log, and found again at the next use */
+	d->ailing = more;
+	more += d->n_ailing++;
+	(void)snprintf(more->name, sizeof(more->name), "%s", name);
+	more->why = why;
+	more->last_us = clock_mono_us();
+}
+
+size_t
+databases_ailing(struct databases *d, databases_ailing_fn *tell, void *arg)
+{
+	uint64_t since_us = clock_mono_us();
+	size_t n = 0;
+
+	since_us -= since_us < DATABASES_AILING_S * CLOCK_US_PER_S ? since_us : DATABASES_AILING_S * CLOCK_US_PER_S;
+	for (size_t i = 0; i < d->n_ailing; i++)
+		if (d->ailing[i].last_us >= since_us)
+			d->ailing[n++] = d->ailing[i];
+	d->n_ailing = n;
+	for (size_t i = 0; tell && i < n; i++)
+		tell(d->ailing[i].name, d->ailing[i].why, arg);
+	return n;
+}
+
+/* Close the file of a customer: what is opened next may be whole again. */
+static void
+forget(struct databases *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_files; i++)
+		if (strcmp(d->files[i].name, name) == 0) {
+			db_close(d->files[i].db);
+			d->files[i] = d->files[--d->n_files];
+			return;
+		}
+}
+
+/* --- one customer's file ---------------------------------------------------------------------------------- */
 /* A place for one more: a new one, or that of the file longest unused. */
 static struct open_file *
 place(struct databases *d)
@@ -120,8 +189,12 @@ databases_customer(struct databases *d, const char *name, struct db **ret)
 	r = db_open(&db, path);
 	if (r == 0)
 		r = db_migrate(db, d->customer, d->n_customer);
-	if (r != 0)
+	if (r > 0) /* newer than this program: to the caller that is as good as damaged */
+		r = -EUCLEAN;
+	if (r < 0) {
+		note_failure(d, name, r);
 		return FAULT(r);
+	}
 	file = place(d);
 	(void)snprintf(file->name, sizeof(file->name), "%s", name);
 	file->used = ++d->uses;
@@ -188,20 +261,33 @@ list(struct databases *d, char ***ret, size_t *ret_n)
 	return r;
 }
 
+/* Returns 0, what stops the round (> 0), and never a fault: that is this file's alone. */
+static int
+visit(struct databases *d, const char *name, databases_each_fn *each, void *arg)
+{
+	struct db *db;
+	int r = databases_customer(d, name, &db);
+
+	if (r != 0)
+		return 0; /* noted there */
+	r = each(name, db, arg);
+	if (r >= 0)
+		return r;
+	note_failure(d, name, r);
+	forget(d, name);
+	return 0;
+}
+
 int
-databases_each(struct databases *d, int (*each)(const char *name, struct db *db, void *arg), void *arg)
+databases_each(struct databases *d, databases_want_fn *want, databases_each_fn *each, void *arg)
 {
 	char **names = NULL;
 	size_t n = 0;
 	int r = list(d, &names, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct db *db;
-
-		if (r == 0 && databases_is_name(names[i])) {
-			r = databases_customer(d, names[i], &db);
-			r = r ? r : each(names[i], db, arg);
-		}
+		if (r == 0 && databases_is_name(names[i]) && (!want || want(names[i], arg)))
+			r = visit(d, names[i], each, arg);
 		free(names[i]);
 	}
 	free(names);

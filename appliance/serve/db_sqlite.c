@@ -10,6 +10,23 @@
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 
+/* Born 0600, where SQLite would create it by the umask, and 0600 again where a copy made it wider; -wal and -shm follow
+ * its mode.  A link, of either kind, could be to another customer's file: it is not followed. */
+static int
+check_file(const char *path)
+{
+	SCOPED(scope_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return FAULT(-errno);
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+		return FAULT(-EMLINK);
+	if ((st.st_mode & 077) != 0 && fchmod(fd, 0600) < 0)
+		return FAULT(-errno);
+	return 0;
+}
+
 /* A reply that says "committed" must survive the power, so synchronous is FULL everywhere. */
 static const char settings[] = "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			       "PRAGMA cache_size=-8192; PRAGMA wal_autocheckpoint=4000;"
@@ -55,13 +72,9 @@ db_sqlite_open(struct sqlite3 **ret, const char *path)
 	struct sqlite3 *db = NULL;
 	int code, r;
 
-	/* Born 0600: SQLite would create it by the umask.  -wal and -shm follow the file's mode. */
-	if (strcmp(path, ":memory:") != 0) {
-		SCOPED(scope_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-		if (fd < 0)
-			return FAULT(-errno);
-	}
+	r = strcmp(path, ":memory:") == 0 ? 0 : check_file(path);
+	if (r < 0)
+		return FAULT(r);
 	code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 	if (code != SQLITE_OK) {
 		r = fault_of(db, code, "open");

@@ -82,6 +82,11 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 	if (call->who.kind != (call->route->who == ROUTE_SITE ? AUTH_SITE : AUTH_ENGINEER))
 		return REFUSE(REASON_WRONG_ROLE, call->who.keyid, "%s is not for %s", call->path,
 			call->who.kind == AUTH_SITE ? "sites" : "engineers");
+	/* Here and not in each handler: whoever is an engineer no more is told nothing, not even what is not there. */
+	if (call->who.kind == AUTH_ENGINEER)
+		r = s->config.engineer(&call->who, NULL, NULL, s->config.engineer_arg);
+	if (r != 0)
+		return FAULT(r);
 	return query_parse(&call->params, call->query);
 }
 
@@ -159,7 +164,7 @@ on_tick(void *arg)
 	r = auth_nonce_sweep(s->databases, now_us);
 	r = r ? r : registry_key_sweep(s->databases, now_us);
 	r = r ? r : bearer_sweep(s->databases, now_us);
-	r = r ? r : databases_each(s->databases, sweep_customer, &before_us);
+	r = r ? r : databases_each(s->databases, NULL, sweep_customer, &before_us);
 	if (r < 0)
 		log_fault(r, "sweep");
 	for (size_t i = 0; i < s->n_modules; i++)
@@ -304,12 +309,99 @@ serve_config(const struct serve *s)
 	return &s->config;
 }
 
+/* --- what an engineer may see ------------------------------------------------------------------------------ */
 int
-serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer)
+serve_not_yours(const char *named)
 {
-	if (customer && !auth_covers(who, customer))
-		return REFUSE(REASON_NOT_FOUND, who->engineer, "the login does not cover this customer");
-	return s->config.engineer(who, role, customer, s->config.engineer_arg);
+	return REFUSE(REASON_NOT_FOUND, named, "is not here, or not yours");
+}
+
+int
+serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer,
+	const char *named)
+{
+	int r;
+
+	if (!auth_covers(who, customer))
+		return serve_not_yours(named);
+	r = s->config.engineer(who, NULL, customer, s->config.engineer_arg);
+	/* The login is older than the word that he is this customer's no more. */
+	if (r == REASON_WRONG_ROLE)
+		return serve_not_yours(named);
+	return r || !role ? FAULT(r) : s->config.engineer(who, role, customer, s->config.engineer_arg);
+}
+
+int
+serve_find_site(struct serve *s, const struct auth_identity *who, const char *name, struct registry_site *ret,
+	struct db **ret_db)
+{
+	int r = registry_site_get(s->databases, name, ret);
+
+	if (r == REASON_NOT_FOUND)
+		return serve_not_yours(name);
+	r = r ? r : serve_engineer(s, who, NULL, ret->customer, name);
+	if (r == 0 && ret_db)
+		r = databases_customer(s->databases, ret->customer, ret_db);
+	return FAULT(r);
+}
+
+struct visit {
+	struct serve *serve;
+	const struct auth_identity *who;
+	databases_each_fn *each;
+	void *arg;
+	json_t *unavailable;
+};
+
+static bool
+is_theirs(const char *name, void *arg)
+{
+	const struct visit *v = arg;
+
+	/* Of the others nothing is asked: that is no refusal. */
+	return auth_covers(v->who, name) &&
+		v->serve->config.engineer(v->who, NULL, name, v->serve->config.engineer_arg) == 0;
+}
+
+static int
+visit_one(const char *name, struct db *db, void *arg)
+{
+	const struct visit *v = arg;
+
+	return v->each(name, db, v->arg);
+}
+
+static void
+tell_ailing(const char *name, int why, void *arg)
+{
+	const struct visit *v = arg;
+
+	(void)why;
+	if (is_theirs(name, arg))
+		(void)json_array_append_new(v->unavailable, json_string(name));
+}
+
+int
+serve_each_customer(struct serve *s, const struct auth_identity *who, databases_each_fn *each, void *arg,
+	json_t *unavailable)
+{
+	struct visit v = { s, who, each, arg, unavailable };
+	int r = databases_each(s->databases, is_theirs, visit_one, &v);
+
+	(void)databases_ailing(s->databases, tell_ailing, &v);
+	return r;
+}
+
+int
+serve_reply_items(struct http_call *call, json_t *items, json_t *unavailable)
+{
+	json_t *o = json_pack("{s:O}", "items", items);
+
+	if (o && json_array_size(unavailable) > 0 && json_object_set(o, "unavailable", unavailable) < 0) {
+		json_decref(o);
+		o = NULL;
+	}
+	return serve_reply_json(call, 200, o);
 }
 
 int
@@ -321,6 +413,13 @@ serve_site(struct serve *s, const struct registry_site *site, struct db *custome
 		if (s->config.modules[i]->site)
 			r = s->config.modules[i]->site(s->states[i], site, customer, page);
 	return r < 0 ? FAULT(r) : r;
+}
+
+static void
+put_ailing(const char *name, int why, void *arg)
+{
+	buf_printf(arg, "mainstay_hub_customer_ailing{customer=\"%s\",why=\"%s\"} 1\n", name,
+		strerrorname_np(-why) ? strerrorname_np(-why) : "EUNKNOWN");
 }
 
 void
@@ -349,6 +448,14 @@ serve_metrics(struct serve *s, struct buf *out)
 		"# TYPE mainstay_hub_inflight gauge\n"
 		"mainstay_hub_inflight %zu\n",
 		http_server_inflight(s->http));
+	buf_printf(out,
+		"# HELP mainstay_hub_customers_ailing Customers whose file cannot be used.\n"
+		"# TYPE mainstay_hub_customers_ailing gauge\n"
+		"mainstay_hub_customers_ailing %zu\n"
+		"# HELP mainstay_hub_customer_ailing Such a customer, by name.\n"
+		"# TYPE mainstay_hub_customer_ailing gauge\n",
+		databases_ailing(s->databases, NULL, NULL));
+	(void)databases_ailing(s->databases, put_ailing, out);
 	for (size_t i = 0; i < s->n_modules; i++)
 		if (s->config.modules[i]->metrics)
 			s->config.modules[i]->metrics(s->states[i], out);

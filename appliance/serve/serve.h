@@ -18,7 +18,7 @@ struct registry_site;
 struct serve;
 struct tuf_local;
 
-enum { SERVE_MODULES_MAX = 16, SERVE_NAME_MAX = 64, SERVE_URL_MAX = 256 };
+enum { SERVE_MODULES_MAX = 16, SERVE_ROUTES_MAX = 128, SERVE_NAME_MAX = 64, SERVE_URL_MAX = 256 };
 
 /* What a room of the hub is made of.  Registered by the program's main. */
 struct serve_module {
@@ -74,10 +74,30 @@ const struct serve_config *serve_config(const struct serve *s);
 /* All counters as Prometheus text: requests, refusals, batches, then each module's. */
 void serve_metrics(struct serve *s, struct buf *out);
 
-/* May the engineer of this login act so?  The login must cover the customer, and people must say it today, not only
- * when the login was made.  Returns 0; REASON_NOT_FOUND (logged) where the login does not cover the customer, so that
- * names of others are not told; the refusal of the people document; or a fault. */
-int serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer);
+/* What an engineer is told of a thing that does not exist, and of one that is another customer's: one answer for both,
+ * word by word, so that nobody learns what others have.  named is the thing as the caller named it.  Returns
+ * REASON_NOT_FOUND (logged). */
+int serve_not_yours(const char *named);
+
+/* May the engineer of this login act on named, which is customer's, in role (NULL: any)?  The login must cover the
+ * customer, and people must say it today, not only when the login was made.  (That the engineer still is one was
+ * checked before any handler of a ROUTE_ENGINEER ran.)  Returns 0; serve_not_yours(named) where he is not this
+ * customer's; the refusal of the people document; or a fault. */
+int serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer,
+	const char *named);
+
+/* The site of that name and its customer's file (ret_db may be NULL), where the engineer may see it.  *ret is to be
+ * ended by registry_site_done().  Returns as serve_engineer(). */
+int serve_find_site(struct serve *s, const struct auth_identity *who, const char *name, struct registry_site *ret,
+	struct db **ret_db);
+
+/* Run each() for the file of every customer that is the engineer's (databases_each()); no other is opened.  The names
+ * of those of his whose file cannot be read are appended to unavailable. */
+int serve_each_customer(struct serve *s, const struct auth_identity *who, databases_each_fn *each, void *arg,
+	json_t *unavailable);
+
+/* Answer with a list: {"items":[…]}, and "unavailable":[names] where it has any. */
+int serve_reply_items(struct http_call *call, json_t *items, json_t *unavailable);
 
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);
@@ -85,7 +105,7 @@ int serve_site(struct serve *s, const struct registry_site *site, struct db *cus
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */
 int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);
 
-/* The modules' routes, for nginx's configuration. */
+/* The modules' routes, for nginx's configuration and for whoever wants to see them. */
 size_t serve_routes(const struct serve_module *const *modules, const struct route **out, size_t max);
 
 /* Answer with JSON; consumes take_obj. */

@@ -15,6 +15,21 @@
 
 enum { REQUEST_S = 20, CELL = 512, SHOWN_METRICS = 40 };
 
+/* A list with a hole in it is not to look whole. */
+static void
+warn_unavailable(const json_t *customers)
+{
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(customers, i, name) {
+		char text[CELL];
+
+		log_escape(text, sizeof(text), json_is_string(name) ? json_string_value(name) : "?");
+		log_warning("the hub cannot read what it has of customer %s: that is missing below", text);
+	}
+}
+
 static int
 list(struct command_call *call, const char *path, const char *kind, const char *const *columns)
 {
@@ -28,6 +43,7 @@ list(struct command_call *call, const char *path, const char *kind, const char *
 		return r;
 	if (!json_is_array(json_object_get(doc, "items")))
 		return REFUSE(REASON_MALFORMED, path, "the hub's answer has no items");
+	warn_unavailable(json_object_get(doc, "unavailable"));
 	return command_print_items(call, kind, json_incref(json_object_get(doc, "items")), columns);
 }
 

@@ -111,7 +111,8 @@ list_site(const struct registry_site *s, void *arg)
 	json_t *o;
 	int r;
 
-	if (!auth_covers(l->who, s->customer) || serve_engineer(l->serve, l->who, NULL, s->customer) != 0)
+	/* Of the others nothing is asked: that is no refusal. */
+	if (!auth_covers(l->who, s->customer) || serve_engineer(l->serve, l->who, NULL, s->customer, s->site) != 0)
 		return 0;
 	o = json_object();
 	r = o ? put_facts(o, s) : -ENOMEM;
@@ -128,23 +129,8 @@ on_sites(struct http_call *call, void *state)
 	struct listing l = { f->serve, &call->who, items };
 	int r;
 
-	r = serve_engineer(f->serve, &call->who, NULL, NULL);
-	r = r ? r : registry_site_each(serve_databases(f->serve), list_site, &l);
+	r = registry_site_each(serve_databases(f->serve), list_site, &l);
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
-}
-
-/* The site of the path and its customer's file, where the engineer may see it. */
-static int
-find_site(struct fleet *f, struct http_call *call, struct registry_site *ret, struct db **ret_db)
-{
-	int r;
-
-	r = registry_site_get(serve_databases(f->serve), call->segments[0], ret);
-	if (r == REASON_NOT_FOUND)
-		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no site of yours");
-	r = r ? r : serve_engineer(f->serve, &call->who, NULL, ret->customer);
-	r = r ? r : databases_customer(serve_databases(f->serve), ret->customer, ret_db);
-	return FAULT(r);
 }
 
 /* An envelope from its stored text. */
@@ -188,11 +174,12 @@ on_site(struct http_call *call, void *state)
 {
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED_JSON *page = json_object();
+	struct fleet *f = state;
 	struct db *db;
 	int r;
 
-	r = find_site(state, call, &site, &db);
-	r = r ? r : build_page(state, &site, db, page);
+	r = serve_find_site(f->serve, &call->who, call->segments[0], &site, &db);
+	r = r ? r : build_page(f, &site, db, page);
 	return r ? r : serve_reply_json(call, 200, STEAL(page));
 }
 
@@ -202,13 +189,14 @@ on_audit(struct http_call *call, void *state)
 	static const char *const known[] = { "from", NULL };
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED_JSON *items = json_array();
+	struct fleet *f = state;
 	struct db *db;
 	uint64_t from;
 	int r;
 
 	r = query_only(&call->params, known);
 	r = r ? r : query_u64(&call->params, "from", 0, INT64_MAX, &from);
-	r = r ? r : find_site(state, call, &site, &db);
+	r = r ? r : serve_find_site(f->serve, &call->who, call->segments[0], &site, &db);
 	r = r ? r : head_list(db, site.audit_key, from, items);
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
 }

@@ -19,7 +19,6 @@
 #include "remote/hub/hub_state.h"
 
 enum {
-	ROUTES_MAX = 128,
 	POLL_MS = 50,
 	READY_S = 10, /* nginx alone tries its port for 2.5 s, and is started again */
 	DRAIN_S = 5,
@@ -126,7 +125,7 @@ open_serve(struct hub *h, const struct serve_module *const *modules, const char 
 static int
 open_front(struct hub *h, const struct serve_module *const *modules, const char *socket)
 {
-	const struct route *routes[ROUTES_MAX];
+	const struct route *routes[SERVE_ROUTES_MAX];
 	char dir[PATH_MAX + 8];
 	struct nginx_config config = {
 		.dir = dir,
@@ -139,7 +138,7 @@ open_front(struct hub *h, const struct serve_module *const *modules, const char 
 	int r;
 
 	(void)snprintf(dir, sizeof(dir), "%s/nginx", h->state.dir);
-	config.n_routes = serve_routes(modules, routes, ROUTES_MAX);
+	config.n_routes = serve_routes(modules, routes, SERVE_ROUTES_MAX);
 	r = nginx_install(&config);
 	return r ? r : nginx_start(&h->nginx, h->reactor, &config);
 }

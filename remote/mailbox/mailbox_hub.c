@@ -196,13 +196,17 @@ check_site(struct mailbox *h, const struct http_call *call, const struct request
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	int r;
 
+	/* Whose customer it is not learns nothing of its sites. */
+	r = serve_engineer(h->serve, &call->who, "support", request->customer, request->customer);
+	if (r != 0)
+		return FAULT(r);
 	r = registry_site_get(serve_databases(h->serve), request->site, &site);
 	if (r == REASON_NOT_FOUND || (r == 0 && strcmp(site.customer, request->customer) != 0))
 		return REFUSE(REASON_WRONG_ADDRESSEE, request->id, "%s is no site of %s",
 			request->site, request->customer);
 	if (request->expires_us <= clock_now_us())
 		return REFUSE(REASON_EXPIRED, request->id, "its time is over");
-	return r ? FAULT(r) : serve_engineer(h->serve, &call->who, "support", request->customer);
+	return FAULT(r);
 }
 
 static int
@@ -236,8 +240,6 @@ on_post(struct http_call *call, void *state)
 }
 
 struct search {
-	struct mailbox *mailbox;
-	const struct auth_identity *who;
 	const char *id;
 	json_t *found;	   /* one request */
 	json_t *items;	   /* or a list of them */
@@ -250,10 +252,6 @@ search_customer(const char *name, struct db *db, void *arg)
 	struct search *s = arg;
 	int r;
 
-	/* Of the others nothing is asked: that is no refusal. */
-	if (!auth_covers(s->who, name) ||
-		serve_engineer(s->mailbox->serve, s->who, NULL, name) != 0)
-		return 0;
 	if (s->items)
 		return mailbox_store_list(db, s->items);
 	r = mailbox_store_get(db, s->id, &s->found);
@@ -267,8 +265,9 @@ static int
 on_get(struct http_call *call, void *state)
 {
 	static const char *const known[] = { "wait", "state", NULL };
+	SCOPED_JSON *unavailable = json_array();
 	struct mailbox *h = state;
-	struct search s = { .mailbox = h, .who = &call->who, .id = call->segments[0] };
+	struct search s = { .id = call->segments[0] };
 	const char *seen, *is;
 	uint64_t wait_s;
 	int r;
@@ -276,11 +275,13 @@ on_get(struct http_call *call, void *state)
 	r = query_only(&call->params, known);
 	r = r ? r : query_u64(&call->params, "wait", 0, MAILBOX_WIRE_WAIT_MAX_S, &wait_s);
 	if (r == 0 && !request_id_ok(s.id))
-		return REFUSE(REASON_NOT_FOUND, "request", "is no id");
-	r = r ? r : serve_engineer(h->serve, &call->who, NULL, NULL);
-	r = r ? r : databases_each(serve_databases(h->serve), search_customer, &s);
+		return serve_not_yours(s.id);
+	r = r ? r : serve_each_customer(h->serve, &call->who, search_customer, &s, unavailable);
+	/* It may stand in the file that cannot be read. */
+	if (r == 0 && json_array_size(unavailable) > 0)
+		return FAULT(-EUCLEAN);
 	if (r != REASON_MAX)
-		return r ? r : REFUSE(REASON_NOT_FOUND, s.id, "no such request");
+		return r ? r : serve_not_yours(s.id);
 	seen = query_get(&call->params, "state");
 	is = json_string_value(json_object_get(s.found, "state"));
 	if (wait_s == 0 || h->draining || strcmp(is, "done") == 0 ||
@@ -294,13 +295,13 @@ static int
 on_list(struct http_call *call, void *state)
 {
 	SCOPED_JSON *items = json_array();
+	SCOPED_JSON *unavailable = json_array();
 	struct mailbox *h = state;
-	struct search s = { .mailbox = h, .who = &call->who, .items = items };
+	struct search s = { .items = items };
 	int r;
 
-	r = serve_engineer(h->serve, &call->who, NULL, NULL);
-	r = r ? r : databases_each(serve_databases(h->serve), search_customer, &s);
-	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+	r = serve_each_customer(h->serve, &call->who, search_customer, &s, unavailable);
+	return r ? r : serve_reply_items(call, items, unavailable);
 }
 
 /* --- module ------------------------------------------------------------------------------------------- */
@@ -348,7 +349,7 @@ on_tick(void *state, uint64_t now_us)
 {
 	struct mailbox *h = state;
 	uint64_t before_us = now_us - MAILBOX_HUB_KEEP_S * CLOCK_US_PER_S;
-	int r = databases_each(serve_databases(h->serve), sweep, &before_us);
+	int r = databases_each(serve_databases(h->serve), NULL, sweep, &before_us);
 
 	if (r < 0)
 		log_fault(r, "sweep requests");

@@ -185,27 +185,17 @@ append(json_t *items, const char *customer, struct db_query *q)
 	return r < 0 ? FAULT(r) : 0;
 }
 
-struct listing {
-	struct serve *serve;
-	const struct auth_identity *who;
-	json_t *items;
-};
-
 static int
 list_customer(const char *name, struct db *db, void *arg)
 {
-	struct listing *l = arg;
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	int r;
 
-	/* Of the others nothing is asked: that is no refusal. */
-	if (!auth_covers(l->who, name) || serve_engineer(l->serve, l->who, NULL, name) != 0)
-		return 0;
 	r = db_query(&q, db,
 		"SELECT " COLUMNS " FROM alerts ORDER BY changed DESC, id DESC LIMIT ?1", "i",
 		(int64_t)LIST_MAX);
 	while (r == 0 && (r = db_next(q)) == DB_ROW)
-		r = append(l->items, name, q);
+		r = append(arg, name, q);
 	return r < 0 ? FAULT(r) : 0;
 }
 
@@ -214,12 +204,11 @@ on_list(struct http_call *call, void *state)
 {
 	struct serve *serve = state;
 	SCOPED_JSON *items = json_array();
-	struct listing l = { serve, &call->who, items };
+	SCOPED_JSON *unavailable = json_array();
 	int r;
 
-	r = serve_engineer(serve, &call->who, NULL, NULL);
-	r = r ? r : databases_each(serve_databases(serve), list_customer, &l);
-	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+	r = serve_each_customer(serve, &call->who, list_customer, items, unavailable);
+	return r ? r : serve_reply_items(call, items, unavailable);
 }
 
 /* "CUSTOMER.N", as list gave it. */
@@ -229,7 +218,7 @@ read_id(const char *text, char customer[65], uint64_t *ret_id)
 	const char *dot = strrchr(text, '.');
 
 	if (!dot || dot == text || dot - text > 64 || number_u64(ret_id, dot + 1, INT64_MAX) != 0)
-		return REFUSE(REASON_NOT_FOUND, text, "is no alert's id");
+		return serve_not_yours(text);
 	(void)snprintf(customer, 65, "%.*s", (int)(dot - text), text);
 	return 0;
 }
@@ -246,9 +235,9 @@ on_ack(struct http_call *call, void *state)
 	int r;
 
 	r = read_id(call->segments[0], customer, &id);
-	r = r ? r : serve_engineer(serve, &call->who, "support", customer);
+	r = r ? r : serve_engineer(serve, &call->who, "support", customer, call->segments[0]);
 	if (r == 0 && !databases_has(serve_databases(serve), customer))
-		r = REFUSE(REASON_NOT_FOUND, call->segments[0], "is no alert");
+		r = serve_not_yours(call->segments[0]);
 	r = r ? r : databases_customer(serve_databases(serve), customer, &db);
 	if (r != 0)
 		return r;
@@ -261,7 +250,7 @@ on_ack(struct http_call *call, void *state)
 	      : db_query(&q, db, "SELECT " COLUMNS " FROM alerts WHERE id = ?1", "i", (int64_t)id);
 	r = r ? r : db_next(q);
 	if (r == 0)
-		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no alert");
+		return serve_not_yours(call->segments[0]);
 	r = r < 0 ? r : append(items, customer, q);
 	return r ? FAULT(r) : serve_reply_json(call, 200, json_incref(json_array_get(items, 0)));
 }
@@ -302,7 +291,7 @@ static void
 on_tick(void *state, uint64_t now_us)
 {
 	int64_t before_us = (int64_t)(now_us - ALERT_INBOX_KEEP_S * CLOCK_US_PER_S);
-	int r = databases_each(serve_databases(state), sweep, &before_us);
+	int r = databases_each(serve_databases(state), NULL, sweep, &before_us);
 
 	if (r < 0)
 		log_fault(r, "sweep alerts");

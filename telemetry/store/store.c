@@ -273,11 +273,7 @@ on_metrics(struct http_call *call, void *state)
 	r = query_only(&call->params, known);
 	if (r == 0 && !name)
 		return REFUSE(REASON_MALFORMED, "name", "says which metric; it is missing");
-	r = r ? r : registry_site_get(serve_databases(serve), call->segments[0], &site);
-	if (r == REASON_NOT_FOUND)
-		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no site of yours");
-	r = r ? r : serve_engineer(serve, &call->who, NULL, site.customer);
-	r = r ? r : databases_customer(serve_databases(serve), site.customer, &db);
+	r = r ? r : serve_find_site(serve, &call->who, call->segments[0], &site, &db);
 	r = r ? r : store_history(db, site.site, name, items);
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
 }
@@ -318,7 +314,7 @@ on_tick(void *state, uint64_t now_us)
 	if (now_us - last_us < 3600 * CLOCK_US_PER_S)
 		return;
 	last_us = now_us;
-	r = databases_each(serve_databases(state), sweep, &before_us);
+	r = databases_each(serve_databases(state), NULL, sweep, &before_us);
 	if (r < 0)
 		log_fault(r, "sweep points");
 }

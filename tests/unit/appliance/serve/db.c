@@ -154,7 +154,7 @@ test_each_customer_has_a_file_of_its_own(void **state)
 		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 		assert_false(databases_has(d, bad[i]));
 	}
-	assert_int_equal(databases_each(d, count_each, &n), 0);
+	assert_int_equal(databases_each(d, NULL, count_each, &n), 0);
 	assert_int_equal(n, 2);
 	d = databases_close(d);
 	scratch_remove(&s);

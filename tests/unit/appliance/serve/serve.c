@@ -368,10 +368,105 @@ test_a_login_covers_what_it_named_while_people_says_so(void **state)
 	assert_true(auth_covers(&ada, "acme") && auth_covers(&ada, "globex"));
 	assert_false(auth_covers(&ada, "acm") || auth_covers(&ada, "cme") || auth_covers(&ada, "acme,globex2"));
 	assert_false(auth_covers(&site, "acme"));
-	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme"), 0);
-	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "initech"), REASON_NOT_FOUND);
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme", "x"), 0);
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "initech", "x"), REASON_NOT_FOUND);
 	bench.engineer_says = REASON_REVOKED;
-	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme"), REASON_REVOKED);
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme", "x"), REASON_REVOKED);
+}
+
+/* People may say less than the login by now; a test sets which. */
+static int
+says_wrong_role(const struct auth_identity *who, const char *role, const char *customer, void *arg)
+{
+	(void)arg;
+	if (customer && strcmp(customer, "globex") == 0)
+		return REFUSE(REASON_WRONG_ROLE, who->engineer, "is not for %s", customer);
+	return role ? REFUSE(REASON_WRONG_ROLE, who->engineer, "has not the role %s", role) : 0;
+}
+
+static void
+test_what_is_not_there_and_what_is_anothers_is_one_answer(void **state)
+{
+	struct auth_identity ada = { .kind = AUTH_ENGINEER, .engineer = "ada", .customers = ",acme," };
+	struct auth_identity bob = { .kind = AUTH_ENGINEER, .engineer = "bob", .customers = ",*," };
+	struct registry_site site = { .site = "globex-1", .customer = "globex", .platform = "p" };
+	SCOPED(registry_site_done) struct registry_site found = { 0 };
+	const struct auth_identity *both[] = { &ada, &bob };
+	struct serve_config *config = (struct serve_config *)serve_config(bench.serve);
+	struct db *db = NULL;
+
+	(void)state;
+	assert_int_equal(registry_site_put(serve_databases(bench.serve), &site), 0);
+	config->engineer = says_wrong_role;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		char text[REFUSE_TEXT_MAX];
+		uint64_t before = refuse_count(REASON_NOT_FOUND);
+
+		assert_int_equal(serve_find_site(bench.serve, both[i], "none", &found, &db), REASON_NOT_FOUND);
+		assert_string_equal(refuse_last()->operand, "none");
+		(void)snprintf(text, sizeof(text), "%s", refuse_last()->text);
+		registry_site_done(&found);
+		assert_int_equal(serve_find_site(bench.serve, both[i], "globex-1", &found, &db), REASON_NOT_FOUND);
+		assert_string_equal(refuse_last()->operand, "globex-1");
+		assert_string_equal(refuse_last()->text, text);
+		registry_site_done(&found);
+		assert_null(db);
+		assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 2);
+	}
+	assert_int_equal(serve_find_site(bench.serve, &ada, "acme-1", &found, &db), 0);
+	assert_non_null(db);
+	/* Of his own customer an engineer is told which role he lacks. */
+	assert_int_equal(serve_engineer(bench.serve, &ada, "support", "acme", "x"), REASON_WRONG_ROLE);
+}
+
+static void
+test_who_is_no_engineer_any_more_reaches_no_handler(void **state)
+{
+	(void)state;
+	handled = 0;
+	bench.engineer_says = REASON_REVOKED;
+	bench_refused(bench_ask(bench.engineer, "GET", "/engineer", NULL, 0), 403, REASON_REVOKED);
+	assert_int_equal(handled, 0);
+	bench.engineer_says = 0;
+	assert_int_equal(bench_ask(bench.engineer, "GET", "/engineer", NULL, 0)->status, 200);
+}
+
+static int
+add_name(const char *name, struct db *db, void *arg)
+{
+	(void)db;
+	return json_array_append_new(arg, json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
+static void
+test_a_list_says_whose_file_it_could_not_read(void **state)
+{
+	struct auth_identity ada = { .kind = AUTH_ENGINEER, .engineer = "ada", .customers = ",acme,globex," };
+	SCOPED(buf_done) struct buf out = BUF_MAX(1 << 16);
+	SCOPED_JSON *names = json_array();
+	SCOPED_JSON *unavailable = json_array();
+	SCOPED_JSON *doc = NULL;
+	struct bench_call *c = bench_new("GET", "/x", NULL, 0);
+
+	(void)state;
+	(void)bench_db();
+	for (const char *const *name = (const char *const[]){ "globex", "initech", NULL }; *name; name++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "customers/%s.db", *name);
+		scratch_put(&bench.scratch, path, "no database, no database, no database", 37);
+	}
+	assert_int_equal(serve_each_customer(bench.serve, &ada, add_name, names, unavailable), 0);
+	assert_int_equal(json_array_size(names), 1);
+	assert_string_equal(json_string_value(json_array_get(names, 0)), "acme");
+	assert_int_equal(json_array_size(unavailable), 1);
+	assert_string_equal(json_string_value(json_array_get(unavailable, 0)), "globex");
+	assert_int_equal(serve_reply_items(&c->pub, names, unavailable), 0);
+	doc = bench_json(c);
+	assert_int_equal(json_array_size(json_object_get(doc, "unavailable")), 1);
+	serve_metrics(bench.serve, &out);
+	assert_non_null(strstr(buf_text(&out), "mainstay_hub_customers_ailing 1\n"));
+	assert_non_null(strstr(buf_text(&out), "mainstay_hub_customer_ailing{customer=\"globex\",why=\"EUCLEAN\"} 1\n"));
 }
 
 static void
@@ -408,6 +503,9 @@ main(void)
 		TEST(test_an_acknowledgement_names_what_was_committed),
 		TEST(test_a_refused_batch_leaves_nothing),
 		TEST(test_a_login_covers_what_it_named_while_people_says_so),
+		TEST(test_what_is_not_there_and_what_is_anothers_is_one_answer),
+		TEST(test_who_is_no_engineer_any_more_reaches_no_handler),
+		TEST(test_a_list_says_whose_file_it_could_not_read),
 		TEST(test_the_counters_count),
 	};
 
