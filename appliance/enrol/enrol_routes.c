@@ -7,6 +7,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
@@ -31,7 +32,7 @@ int
 enrol_routes_mint(struct db *fleet, const struct token *token, uint64_t now_us)
 {
 	SCOPED(db_rollbackp) struct db *tx = NULL;
-	int64_t busy;
+	int64_t busy, others;
 	int r;
 
 	r = db_begin(fleet);
@@ -43,6 +44,11 @@ enrol_routes_mint(struct db *fleet, const struct token *token, uint64_t now_us)
 		token->site, (int64_t)now_us);
 	if (r == 0 && busy > 0)
 		return REFUSE(REASON_CONFLICT, token->site, "its token is in use until it expires");
+	if (r == 0)
+		r = db_number(fleet, &others, 0, "SELECT count(*) FROM sites WHERE site = ?1 AND customer <> ?2", "tt",
+			token->site, token->customer);
+	if (r == 0 && others > 0)
+		return REFUSE(REASON_CONFLICT, token->site, "is a site of another customer; take another id");
 	if (r == 0)
 		r = db_exec(fleet, "INSERT OR REPLACE INTO tokens(site, customer, secret, expires) VALUES(?1, ?2, ?3, ?4)",
 			"ttbi", token->site, token->customer, token->secret, sizeof(token->secret),
@@ -67,9 +73,13 @@ read_row(struct db *fleet, const char *site, struct enrol_hub_row *ret)
 		r = db_next(q);
 	if (r < 0)
 		return FAULT(r);
-	if (r != DB_ROW)
-		return REFUSE(REASON_NOT_FOUND, site, "no token was made for it");
 	(void)snprintf(ret->token.site, sizeof(ret->token.site), "%s", site);
+	if (r != DB_ROW) {
+		/* A secret that nobody has: strangers hear the same of a site that is none as of one whose token they do
+		 * not hold. */
+		fs_random(ret->token.secret, sizeof(ret->token.secret));
+		return 0;
+	}
 	(void)snprintf(ret->token.customer, sizeof(ret->token.customer), "%s", db_text(q, 0));
 	p = db_blob(q, 1, &len);
 	if (!p || len != sizeof(ret->token.secret))
@@ -185,6 +195,18 @@ on_record(struct http_call *call, void *state)
 	return 0;
 }
 
+static bool
+is_by(const struct envelope *e, const uint8_t key[32])
+{
+	char keyid[ED25519_KEYID_MAX];
+
+	ed25519_keyid_of(keyid, key);
+	for (size_t i = 0; i < e->n_sigs; i++)
+		if (strcmp(e->sigs[i].keyid, keyid) == 0)
+			return true;
+	return false;
+}
+
 /* Open to any signer, for a courier whose key ran out must get its next one in: what counts is the site
  * key's signature inside. */
 static int
@@ -205,8 +227,9 @@ on_daemon(struct http_call *call, void *state)
 	r = name ? registry_site_get(d, name, &site) : REASON_NOT_FOUND;
 	if (r < 0)
 		return FAULT(r);
-	if (r > 0)
-		return REFUSE(REASON_UNKNOWN_KEY, "daemon", "is of no site that is known here");
+	/* One answer for a site that is none and for one whose key this is not: which sites there are is not told. */
+	if (r > 0 || !is_by(e, site.key))
+		return REFUSE(REASON_UNKNOWN_KEY, "daemon", "not signed by the key of the site that it names");
 	r = enrol_hub_daemon(key, &not_after_us, e->text, site.site, site.key, clock_now_us());
 	r = r ? r : put_courier(d, site.site, site.customer, key, not_after_us);
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:i, s:s}", "v", 1, "site", site.site));
@@ -241,12 +264,8 @@ on_accept(struct http_call *call, void *state)
 	SCOPED_JSON *envelope = NULL;
 	int r;
 
-	r = registry_site_get(d, call->segments[0], &site);
-	if (r < 0)
-		return FAULT(r);
-	if (r > 0 || !auth_covers(&call->who, site.customer))
-		return REFUSE(REASON_NOT_FOUND, call->segments[0], "is no site of yours");
-	r = json_read(&envelope, call->body, call->body_len, REGISTRY_ENVELOPE_MAX, "record");
+	r = serve_find_site(serve, &call->who, call->segments[0], &site, NULL);
+	r = r ? r : json_read(&envelope, call->body, call->body_len, REGISTRY_ENVELOPE_MAX, "record");
 	r = r ? r : site_record_verify(&record, envelope, who_may_enrol, serve_config(serve)->repo);
 	r = r ? r : site_record_check(&record, site.site, site.customer, site.key);
 	if (r != 0)

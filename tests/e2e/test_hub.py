@@ -76,7 +76,7 @@ def test_enrolment_refuses_what_the_token_does_not_allow(hub):
     refused(short.enrol(), 410, "expired")
     nobody = Site(hub, "strict-1b")
     nobody.site = "never-minted"
-    refused(nobody.enrol(), 404, "not-found")
+    refused(nobody.enrol(), 401, "bad-signature")
 
 
 def test_a_renewed_courier_key_signs_and_a_strangers_does_not(hub, site):

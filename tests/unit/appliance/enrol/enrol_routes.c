@@ -89,7 +89,7 @@ test_what_does_not_fit_the_token_leaves_nothing(void **state)
 	wrong.secret[0] ^= 1;
 	bench_refused(enrol(&wrong, site_key), 401, REASON_BAD_SIGNATURE);
 	(void)snprintf(unknown.site, sizeof(unknown.site), "nowhere");
-	bench_refused(enrol(&unknown, site_key), 404, REASON_NOT_FOUND);
+	bench_refused(enrol(&unknown, site_key), 401, REASON_BAD_SIGNATURE);
 	clock_fake(BENCH_NOW + 2 * DAY_US, BENCH_NOW);
 	bench_refused(enrol(&late, site_key), 410, REASON_EXPIRED);
 	bench_refused(bench_ask(NULL, "POST", ENROL_WIRE_PATH, "{", 1), 400, REASON_MALFORMED);
@@ -111,6 +111,58 @@ test_a_token_in_use_is_not_replaced(void **state)
 	assert_int_equal(enrol_routes_mint(fleet(), &token, BENCH_NOW), REASON_CONFLICT);
 	assert_string_equal(refuse_last()->operand, "new-1");
 	assert_int_equal(enrol_routes_mint(fleet(), &token, BENCH_NOW + 7200 * CLOCK_US_PER_S), 0);
+}
+
+static void
+test_a_site_of_one_customer_is_never_anothers(void **state)
+{
+	struct token theirs;
+
+	(void)state;
+	assert_int_equal(token_mint(&theirs, "acme-1", "globex", BENCH_NOW + 3600 * CLOCK_US_PER_S), 0);
+	assert_int_equal(enrol_routes_mint(fleet(), &theirs, BENCH_NOW), REASON_CONFLICT);
+	assert_string_equal(refuse_last()->operand, "acme-1");
+	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM tokens WHERE site = 'acme-1'"), 0);
+	bench_refused(enrol(&theirs, site_key), 401, REASON_BAD_SIGNATURE);
+	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM sites WHERE customer <> 'acme'"), 0);
+}
+
+/* What a stranger hears of a site's name, in words and numbers. */
+static char *
+heard(const struct bench_call *c)
+{
+	SCOPED_JSON *doc = bench_json(c);
+
+	(void)json_object_del(doc, "time");
+	return json_dumps(doc, JSON_SORT_KEYS);
+}
+
+static void
+test_a_stranger_does_not_learn_which_sites_there_are(void **state)
+{
+	static const char *const names[] = { "acme-1", "nowhere" };
+	SCOPED(scope_free) char *first = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		SCOPED_JSON *daemon = NULL;
+		SCOPED(scope_free) char *text = NULL;
+		SCOPED(scope_free) char *answer = NULL;
+		struct bench_call *c;
+
+		assert_int_equal(enrol_site_daemon(&daemon, names[i], ed25519_public(other_key), BENCH_NOW + 5 * DAY_US,
+					 other_key),
+			0);
+		text = json_dumps(daemon, 0);
+		c = bench_ask(NULL, "POST", "/v1/daemon", text, strlen(text));
+		bench_refused(c, 401, REASON_UNKNOWN_KEY);
+		answer = heard(c);
+		if (first)
+			assert_string_equal(answer, first);
+		else
+			first = STEAL(answer);
+	}
+	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM keys"), 2);
 }
 
 static void
@@ -176,6 +228,8 @@ main(void)
 		TEST(test_a_token_is_one_keys),
 		TEST(test_what_does_not_fit_the_token_leaves_nothing),
 		TEST(test_a_token_in_use_is_not_replaced),
+		TEST(test_a_site_of_one_customer_is_never_anothers),
+		TEST(test_a_stranger_does_not_learn_which_sites_there_are),
 		TEST(test_a_new_key_of_a_site_counts_from_one),
 		TEST(test_a_courier_key_is_renewed_by_the_site_key_alone),
 		TEST(test_a_record_is_taken_from_nobody_without_people),
