@@ -153,6 +153,33 @@ list_bearer(const struct bearer *b, void *arg)
 	return 0;
 }
 
+/* --- routes ------------------------------------------------------------------------------------------- */
+static json_t *
+route_json(const struct route *route)
+{
+	static const char *const who[] = { [ROUTE_OPEN] = "open", [ROUTE_SITE] = "site", [ROUTE_ENGINEER] = "engineer" };
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b}", "method", route->method, "path", route->pattern,
+		"who", who[route->who], "body_max", (json_int_t)route->body_max, "otlp",
+		(route->flags & ROUTE_OTLP) != 0, "local", (route->flags & ROUTE_LOCAL) != 0, "poll",
+		(route->flags & ROUTE_POLL) != 0, "bearer", (route->flags & ROUTE_BEARER) != 0);
+}
+
+static int
+run_routes(struct command_call *call)
+{
+	static const char *const columns[] = { "method", "path", "who", "body_max", NULL };
+	const struct route *routes[SERVE_ROUTES_MAX];
+	size_t n = serve_routes(modules, routes, SERVE_ROUTES_MAX);
+	SCOPED_JSON *items = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (json_array_append_new(items, route_json(routes[i])) < 0)
+			return FAULT(-ENOMEM);
+	return command_print_items(call, "Routes", STEAL(items), columns);
+}
+
+/* --- tokens of other senders ----------------------------------------------------------------------------- */
 static int
 run_senders(struct command_call *call)
 {
@@ -250,6 +277,10 @@ static const struct command commands[] = {
 		.run = run_token },
 	{ .name = "senders", .summary = "list the bearer tokens of other OTLP senders",
 		.examples = "mainstay-hubd senders --state /var/lib/hub", .run = run_senders },
+	{ .name = "routes", .summary = "list what the hub answers: method, path, who may call, how big a body may be",
+		.details = "who: open (anybody; the call carries its own proof, or tells nothing), site (signed by the courier of\n"
+			   "a site), engineer (signed by the key of a login).  Needs no state.",
+		.examples = "mainstay-hubd routes --json", .run = run_routes },
 	{ .name = "revoke", .args = "ID", .min = 1, .max = 1, .summary = "refuse a bearer token from now on",
 		.examples = "mainstay-hubd revoke --state /var/lib/hub 0123456789abcdef", .run = run_revoke },
 	{ 0 },
