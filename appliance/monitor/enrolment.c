@@ -179,7 +179,7 @@ is_enroller(const struct sshkey_public *key, const char *engineer, const char *c
 {
 	const struct people_engineer *e = NULL;
 	struct monitor *m = arg;
-	int r = people_engineer_by_key(m->people, key, "enrol", customer, monitor_now_us(m), &e);
+	int r = people_engineer_by_key(m->people, key, "enrol", customer, monitor_date_us(m), &e);
 
 	if (r == 0 && strcmp(e->name, engineer) != 0)
 		return REFUSE(REASON_UNKNOWN_KEY, engineer, "the key is %s's", e->name);

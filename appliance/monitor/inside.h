@@ -3,6 +3,7 @@
 
 #include "appliance/audit/audit.h"
 #include "appliance/monitor/epoch.h"
+#include "appliance/monitor/floor.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/site.h"
 #include "appliance/service/identity.h"
@@ -34,7 +35,8 @@ struct monitor {
 
 	struct site site;
 	struct epoch epoch;
-	uint64_t floor_us;
+	struct floor floor;
+	bool seen_doubtful;    /* as the modules were last told */
 	uint64_t offset_at_us; /* when the courier last had contact; 0: never */
 	int64_t offset_ms;     /* the hub's clock minus ours, a hint */
 	struct switch_record switches;
@@ -71,3 +73,6 @@ int monitor_load_json(const struct monitor *m, const char *name, size_t max, jso
 
 /* The people document changed hands; take_people may be NULL. */
 void monitor_set_people(struct monitor *m, struct people *take_people);
+
+/* Tell the modules where the clock became doubtful, or is no longer. */
+void monitor_look_at_doubt(struct monitor *m);

@@ -9,6 +9,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/tree/beneath.h"
@@ -24,6 +25,7 @@ enum {
 };
 
 #define PEOPLE_FILE "people.json"
+#define PEOPLE_ROLE "people"
 
 struct metadata {
 	struct monitor *m;
@@ -39,9 +41,11 @@ struct metadata {
 	struct buf bytes;	   /* of the document that the judge has */
 	struct tuf_want want;	   /* which it is */
 	bool left;		   /* the site left while the judge had it */
+	bool no_people;		   /* of this refresh: theirs has ended; releases go on without */
 };
 
 static void step(struct metadata *d);
+static void step_rest(struct metadata *d);
 
 /* --- lists --------------------------------------------------------------------------------------- */
 static bool
@@ -147,6 +151,12 @@ on_split(int r, const json_t *answered, void *arg)
 	r = r ?: tuf_client_update_split(d->next, d->want.role, &split);
 	if (joined)
 		tuf_split_done(&split);
+	/* Officers who did not renew in time keep engineers out, not updates. */
+	if (r == REASON_EXPIRED && strcmp(d->want.role, PEOPLE_ROLE) == 0) {
+		d->no_people = true;
+		step_rest(d);
+		return;
+	}
 	if (r) {
 		answer(d, r, NULL);
 		return;
@@ -195,29 +205,55 @@ incoming_has(struct metadata *d, const char *file)
 }
 
 /* --- targets ------------------------------------------------------------------------------------- */
+/* Is it what is kept already? */
+static bool
+is_kept(struct metadata *d, const void *p, size_t len)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+
+	return d->m->people && fs_read(d->m->dir_fd, PEOPLE_FILE, b.max, &b) == 0 &&
+		b.len == len && memcmp(b.data, p, len) == 0;
+}
+
+/* What the officers' signatures and the rules of TUF do not say yet: that the document itself is not older, that it
+ * ends soon enough, and that nobody in it asks with a key that releases are signed with. */
+static int
+check_people(struct metadata *d, const struct people *people)
+{
+	struct monitor *m = d->m;
+	const json_t *keys = json_object_get(tuf_client_signed(d->next, "root"), "keys");
+	int r;
+
+	if (m->people && people_version(people) < people_version(m->people))
+		return REFUSE(REASON_ROLLBACK, PEOPLE_FILE, "version %llu after %llu",
+			(unsigned long long)people_version(people),
+			(unsigned long long)people_version(m->people));
+	/* A clock that is no good cannot tell; the floor would follow such a document, for good. */
+	r = monitor_clock_doubtful(m) ? 0 : people_check_life(people, monitor_now_us(m));
+	return r ?: people_check_keys(people, keys);
+}
+
 static int
 take_people(struct metadata *d, const void *p, size_t len)
 {
 	struct monitor *m = d->m;
-	struct people *people = NULL;
-	int r = people_read(&people, p, len);
+	SCOPED(people_freep) struct people *people = NULL;
+	char whose[FLOOR_WHOSE_MAX];
+	int r;
 
+	if (is_kept(d, p, len))
+		return 0;
+	r = people_read(&people, p, len);
+	r = r ?: check_people(d, people);
+	r = r ?: fs_replace(m->dir_fd, PEOPLE_FILE, p, len, 0600);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (m->people && people_version(people) == people_version(m->people)) {
-		people_free(people);
-		return 0;
-	}
-	r = fs_replace(m->dir_fd, PEOPLE_FILE, p, len, 0600);
-	if (r < 0) {
-		people_free(people);
-		return FAULT(r);
-	}
-	/* It lives 30 days at most, and it exists: so this much time has passed. */
-	(void)monitor_raise_floor(m,
-		people_expires_us(people) -
-			PEOPLE_LIFE_MAX_DAYS * UINT64_C(24) * 3600 * CLOCK_US_PER_S);
-	monitor_set_people(m, people);
+	(void)snprintf(whose, sizeof(whose), "people %llu",
+		(unsigned long long)people_version(people));
+	r = monitor_raise_floor(m, people_since_us(people), whose);
+	if (r < 0)
+		log_fault(r, "raising the floor of the clock");
+	monitor_set_people(m, STEAL(people));
 	return 0;
 }
 
@@ -259,6 +295,8 @@ step_targets(struct metadata *d, json_t *files)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < d->n_targets; i++) {
+		if (d->no_people && strcmp(d->targets[i], PEOPLE_TARGET) == 0)
+			continue;
 		r = tuf_client_target(d->next, d->targets[i], &t);
 		/* What is not in the repository any more keeps nobody from the rest. */
 		if (r == REASON_NOT_FOUND)
@@ -278,24 +316,13 @@ finish(struct metadata *d)
 	answer(d, 0, NULL);
 }
 
+/* The roles are all there; now what they list. */
 static void
-step(struct metadata *d)
+step_rest(struct metadata *d)
 {
-	SCOPED_JSON *files = NULL;
-	SCOPED(scope_close) int fd = -1;
-	int r = fs_open_dir(&fd, d->m->dir_fd, "tuf", 0700);
+	SCOPED_JSON *files = json_array();
+	int r = step_targets(d, files);
 
-	r = r ?: tuf_store_save(d->next, fd);
-	if (r < 0) {
-		answer(d, FAULT(r), NULL);
-		return;
-	}
-	if (tuf_client_want(d->next, &d->want)) {
-		step_want(d);
-		return;
-	}
-	files = json_array();
-	r = step_targets(d, files);
 	if (r == TUF_WANTS && tuf_client_want(d->next, &d->want))
 		step_want(d);
 	else if (r)
@@ -304,6 +331,23 @@ step(struct metadata *d)
 		need(d, STEAL(files));
 	else
 		finish(d);
+}
+
+static void
+step(struct metadata *d)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = fs_open_dir(&fd, d->m->dir_fd, "tuf", 0700);
+
+	r = r ?: tuf_store_save(d->next, fd);
+	if (r < 0) {
+		answer(d, FAULT(r), NULL);
+		return;
+	}
+	if (!d->no_people && tuf_client_want(d->next, &d->want))
+		step_want(d);
+	else
+		step_rest(d);
 }
 
 /* --- the verb ------------------------------------------------------------------------------------ */
@@ -322,8 +366,9 @@ begin_refresh(struct metadata *d)
 	if (!root)
 		return FAULT(-ENOMEM);
 	r = fs_open_dir(&fd, m->dir_fd, "tuf", 0700);
-	r = r ?: tuf_store_open(&d->next, fd, root, strlen(root), monitor_now_us(m));
+	r = r ?: tuf_store_open(&d->next, fd, root, strlen(root), monitor_date_us(m));
 	d->begun_us = clock_mono_us();
+	d->no_people = false;
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -19,7 +19,6 @@
 #include "appliance/monitor/calls.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
-#include "appliance/monitor/floor.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/metadata.h"
@@ -32,7 +31,7 @@
 #include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
 
-enum { TICK_MS = 1000, DOUBTFUL_MS = 5 * 60 * 1000 };
+enum { TICK_MS = 1000 };
 
 /* --- life ---------------------------------------------------------------------------------------- */
 static int
@@ -81,7 +80,7 @@ open_state(struct monitor *m)
 		return r;
 	if (switch_load(&m->switches, m->dir_fd) != 0)
 		m->switches = (struct switch_record){ 0 };
-	r = floor_load(&m->floor_us, m->dir_fd);
+	r = floor_load(&m->floor, m->dir_fd);
 	r = r ?: open_policy(m);
 	r = r ?: outbox_open(&m->outbox, m->lib_fd, readers);
 	r = r ?: epoch_open(&m->epoch, m->run_fd, m->lib_fd, audit_size(m->audit));
@@ -148,8 +147,10 @@ look_at_clocks(struct monitor *m)
 		log_warning("the epoch's file cannot be written");
 	if (!jumped)
 		return;
-	log_warning("the clock jumped; requests made before it count no more; epoch %s",
+	log_warning("the clock jumped; requests made before it wait for a permit; epoch %s",
 		m->epoch.text);
+	m->offset_at_us = 0; /* what the hub's clock was ahead or behind of is gone */
+	monitor_changed(m, MONITOR_CHANGE_CLOCK);
 	monitor_statement_soon(m);
 }
 
@@ -161,6 +162,7 @@ on_tick(void *arg)
 
 	look_at_switches(m);
 	look_at_clocks(m);
+	monitor_look_at_doubt(m);
 	for (size_t i = 0; i < m->n_modules; i++)
 		if (m->modules[i].module->tick)
 			m->modules[i].module->tick(m, now, m->modules[i].arg);
@@ -234,31 +236,6 @@ const struct identity *
 monitor_identity(const struct monitor *m)
 {
 	return &m->id;
-}
-
-uint64_t
-monitor_now_us(const struct monitor *m)
-{
-	uint64_t now = clock_now_us();
-
-	return now > m->floor_us ? now : m->floor_us;
-}
-
-int
-monitor_raise_floor(struct monitor *m, uint64_t us)
-{
-	if (us <= m->floor_us)
-		return 0;
-	m->floor_us = us;
-	return FAULT(floor_save(us, m->dir_fd));
-}
-
-bool
-monitor_clock_doubtful(const struct monitor *m)
-{
-	int64_t off = m->offset_ms < 0 ? -m->offset_ms : m->offset_ms;
-
-	return m->offset_at_us > 0 && off > DOUBTFUL_MS;
 }
 
 bool

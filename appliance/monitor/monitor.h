@@ -28,6 +28,7 @@
 #include "appliance/policy/switch.h"
 #include "appliance/trust/message.h"
 
+struct floor;	 /* monitor/floor.h */
 struct identity; /* service/identity.h */
 struct monitor;
 struct people;	/* tuf/people.h */
@@ -38,6 +39,7 @@ enum {
 	MONITOR_EPOCH_SIZE = 16,
 	MONITOR_MODULES_MAX = 16,
 	MONITOR_VERBS_MAX = 128,
+	MONITOR_DOUBT_MAX = 192,
 };
 
 /* --- life, for cmd/mainstayd.c and tests -------------------------------------------------------------- */
@@ -63,13 +65,20 @@ sd_event *monitor_loop(struct monitor *m);
 const struct paths *monitor_paths(const struct monitor *m);
 int monitor_dir(const struct monitor *m); /* lib/monitor, 0700; borrowed descriptor */
 
-/* max(wall clock, floor): the only time that a decision uses. */
+/* max(wall clock, floor): the time that a decision uses. */
 uint64_t monitor_now_us(const struct monitor *m);
-/* Raise the floor; only for times that stand in threshold- or owner-signed documents. */
-int monitor_raise_floor(struct monitor *m, uint64_t us);
-/* The hub's time differs from ours by more than five minutes: windows count as closed, requests need a
- * permit. */
+/* What the end of a signed document (people, TUF metadata, records, requests, certificates) is held against: the
+ * same time; while the clock is doubtful, the floor, so that a clock at 1970 or 2099 strands nobody. */
+uint64_t monitor_date_us(const struct monitor *m);
+const struct floor *monitor_floor(const struct monitor *m); /* monitor/floor.h; borrowed */
+/* Raise the floor; only for times that stand in threshold- or owner-signed documents (floor.h says which).  whose
+ * says who signed it: "people 7", "owners".  Returns 0 or a fault. */
+int monitor_raise_floor(struct monitor *m, uint64_t us, const char *whose);
+/* The clock was never set, stands before the floor, or differs from the hub's by more than five minutes: windows
+ * count as closed, requests need a permit, updates go by counters. */
 bool monitor_clock_doubtful(const struct monitor *m);
+/* Why, as half a sentence; NULL where it is not. */
+const char *monitor_clock_doubt(const struct monitor *m, char out[MONITOR_DOUBT_MAX]);
 
 bool monitor_enrolled(const struct monitor *m);	   /* site id and keys exist */
 bool monitor_recorded(const struct monitor *m);	   /* and an engineer's site record has verified */
@@ -180,6 +189,7 @@ enum monitor_change {
 	MONITOR_CHANGE_SERVICE = 1 << 4, /* a service's state or release; see services.h */
 	MONITOR_CHANGE_METADATA = 1
 		<< 5, /* the trusted repository metadata is current again; see metadata.h */
+	MONITOR_CHANGE_CLOCK = 1 << 6, /* another epoch, or the clock became doubtful or believed again */
 };
 
 /* Hooks; each may be NULL. */

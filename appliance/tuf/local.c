@@ -138,6 +138,7 @@ int
 tuf_local_people(struct tuf_local *l, uint64_t now_us, const struct people **ret)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+	SCOPED(people_freep) struct people *people = NULL;
 	struct tuf_target target;
 	int r;
 
@@ -146,6 +147,9 @@ tuf_local_people(struct tuf_local *l, uint64_t now_us, const struct people **ret
 		return r;
 	while (!l->people && (r = tuf_client_target(l->client, PEOPLE_TARGET, &target)) == TUF_WANTS) {
 		r = feed(l, l->client);
+		if (r == REASON_EXPIRED)
+			return REFUSE(REASON_STALE_PEOPLE, PEOPLE_TARGET,
+				"the officers' signatures have ended; they renew them: mainstay-release people sign");
 		if (r != 0)
 			return r;
 	}
@@ -154,7 +158,11 @@ tuf_local_people(struct tuf_local *l, uint64_t now_us, const struct people **ret
 		if (r == REASON_NOT_FOUND)
 			return REFUSE(REASON_NOT_FOUND, PEOPLE_TARGET, "is signed but not in the repository");
 		r = r ? r : tuf_target_check(&target, b.data, b.len);
-		r = r ? r : people_read(&l->people, b.data, b.len);
+		r = r ? r : people_read(&people, b.data, b.len);
+		r = r ? r : people_check_life(people, now_us);
+		r = r ? r : people_check_keys(people, json_object_get(tuf_client_signed(l->client, "root"), "keys"));
+		if (r == 0)
+			l->people = STEAL(people);
 	}
 	if (r != 0)
 		return FAULT(r);

@@ -4,16 +4,27 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 
+enum { DAY_S = 24 * 3600 };
+
 static const char operand[] = "people.json";
+static const uint64_t life_us = PEOPLE_LIFE_MAX_DAYS * (uint64_t)DAY_S * CLOCK_US_PER_S;
+
+struct people_officer {
+	const char *name;
+	uint8_t key[32];
+};
 
 struct people {
 	json_t *doc;
 	uint64_t version, expires_us;
 	struct people_engineer *engineers;
 	size_t n_engineers;
+	struct people_officer *officers;
+	size_t n_officers;
 	struct sshkey_public *revoked;
 	size_t n_revoked;
 };
@@ -115,22 +126,55 @@ read_engineer(struct people *p, const json_t *obj)
 }
 
 static int
+check_own(const struct people *p, const uint8_t key[32], const char *whose)
+{
+	for (size_t i = 0; i < p->n_engineers; i++) {
+		const struct people_engineer *e = &p->engineers[i];
+
+		if (e->key.raw_len == 32 && !memcmp(e->key.raw, key, 32))
+			return REFUSE(REASON_CONFLICT, operand,
+				"engineer %s has the key of %s: give the engineer a key of their own",
+				e->name, whose);
+	}
+	return 0;
+}
+
+static int
+read_officer(struct people *p, const json_t *obj)
+{
+	struct people_officer *o = &p->officers[p->n_officers];
+	struct officer one = { 0 };
+	int r = json_members(obj, officer_fields, ARRAY_LEN(officer_fields), &one, operand);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < p->n_officers; i++) {
+		if (!strcmp(p->officers[i].name, one.name) ||
+			!memcmp(p->officers[i].key, one.key, sizeof(one.key)))
+			return REFUSE(REASON_MALFORMED, operand,
+				"officer %s: the name or the key comes twice", one.name);
+	}
+	memcpy(o->key, one.key, sizeof(o->key));
+	o->name = one.name;
+	p->n_officers++;
+	/* Who says what engineers may do is none: one stolen key would be both. */
+	return check_own(p, o->key, one.name);
+}
+
+static int
 read_lists(struct people *p, const struct document *d)
 {
 	int r = 0;
 
 	p->engineers = calloc(json_array_size(d->engineers) + 1, sizeof(*p->engineers));
 	p->revoked = calloc(json_array_size(d->revoked) + 1, sizeof(*p->revoked));
-	if (!p->engineers || !p->revoked)
+	p->officers = calloc(json_array_size(d->officers) + 1, sizeof(*p->officers));
+	if (!p->engineers || !p->revoked || !p->officers)
 		return FAULT(-ENOMEM);
 	for (size_t i = 0; !r && i < json_array_size(d->engineers); i++)
 		r = read_engineer(p, json_array_get(d->engineers, i));
-	for (size_t i = 0; !r && i < json_array_size(d->officers); i++) {
-		struct officer one = { 0 };
-
-		r = json_members(json_array_get(d->officers, i), officer_fields,
-			ARRAY_LEN(officer_fields), &one, operand);
-	}
+	for (size_t i = 0; !r && i < json_array_size(d->officers); i++)
+		r = read_officer(p, json_array_get(d->officers, i));
 	for (size_t i = 0; !r && i < json_array_size(d->revoked); i++) {
 		struct revocation one = { 0 };
 
@@ -175,6 +219,7 @@ people_free(struct people *p)
 		return NULL;
 	json_decref(p->doc);
 	free(p->engineers);
+	free(p->officers);
 	free(p->revoked);
 	free(p);
 	return NULL;
@@ -204,6 +249,73 @@ people_engineer_at(const struct people *p, size_t i)
 	return i < p->n_engineers ? &p->engineers[i] : NULL;
 }
 
+uint64_t
+people_since_us(const struct people *p)
+{
+	return p->expires_us > life_us ? p->expires_us - life_us : 0;
+}
+
+bool
+people_stale(const struct people *p, uint64_t now_us)
+{
+	return now_us >= p->expires_us;
+}
+
+int
+people_check_life(const struct people *p, uint64_t now_us)
+{
+	char text[CLOCK_TEXT_MAX];
+
+	if (p->expires_us > now_us + life_us + CLOCK_US_PER_S * DAY_S)
+		return REFUSE(REASON_MALFORMED, operand,
+			"version %llu ends %s, in more than %d days: officers sign a shorter one",
+			(unsigned long long)p->version, clock_format_s(text, p->expires_us),
+			PEOPLE_LIFE_MAX_DAYS);
+	return 0;
+}
+
+int
+people_check_keys(const struct people *p, const json_t *keys)
+{
+	const char *id;
+	json_t *key, *obj;
+	int r = 0;
+
+	memcpy(&obj, &keys, sizeof(obj)); /* jansson's iterator takes no const object */
+	json_object_foreach(obj, id, key) {
+		const json_t *value = json_object_get(key, "keyval");
+		uint8_t raw[32];
+
+		(void)id;
+		if (!r && !strcmp(json_text(key, "keytype"), "ed25519") &&
+			hex_decode(raw, sizeof(raw), json_text(value, "public")))
+			r = check_own(p, raw, "the repository");
+	}
+	return r;
+}
+
+static bool
+is_revoked(const struct people *p, const struct sshkey_public *key)
+{
+	for (size_t i = 0; i < p->n_revoked; i++)
+		if (sshkey_same(&p->revoked[i], key))
+			return true;
+	return false;
+}
+
+int
+people_check_next(const struct people *p, const struct people *next)
+{
+	for (size_t i = 0; i < next->n_engineers; i++) {
+		const struct people_engineer *e = &next->engineers[i];
+
+		if (is_revoked(p, &e->key) && !is_revoked(next, &e->key))
+			return REFUSE(REASON_CONFLICT, operand,
+				"engineer %s has a key that was revoked: give them another one", e->name);
+	}
+	return 0;
+}
+
 static bool
 has_word(const json_t *list, const char *word, bool star)
 {
@@ -217,8 +329,8 @@ has_word(const json_t *list, const char *word, bool star)
 }
 
 static int
-check_engineer(const struct people *p, const struct people_engineer *e, const char *role,
-	const char *customer, uint64_t now_us)
+check_engineer(const struct people_engineer *e, const char *role, const char *customer,
+	uint64_t now_us)
 {
 	char text[CLOCK_TEXT_MAX];
 
@@ -232,9 +344,25 @@ check_engineer(const struct people *p, const struct people_engineer *e, const ch
 	if (now_us >= e->not_after_us)
 		return REFUSE(REASON_EXPIRED, e->name, "the key was valid until %s",
 			clock_format(text, e->not_after_us));
-	if (now_us >= p->expires_us)
-		return REFUSE(REASON_STALE_PEOPLE, operand, "version %llu expired %s",
-			(unsigned long long)p->version, clock_format(text, p->expires_us));
+	return 0;
+}
+
+int
+people_engineer_listed(const struct people *p, const struct sshkey_public *key, const char *role,
+	const char *customer, uint64_t now_us, const struct people_engineer **ret)
+{
+	const struct people_engineer *e;
+	int r;
+
+	if (is_revoked(p, key))
+		return REFUSE(REASON_REVOKED, key->keyid, "this key is revoked");
+	e = people_engineer_by_keyid(p, key->keyid);
+	if (!e)
+		return REFUSE(REASON_UNKNOWN_KEY, key->keyid, "no engineer has this key");
+	r = check_engineer(e, role, customer, now_us);
+	if (r)
+		return r;
+	*ret = e;
 	return 0;
 }
 
@@ -243,18 +371,15 @@ people_engineer_by_key(const struct people *p, const struct sshkey_public *key, 
 	const char *customer, uint64_t now_us, const struct people_engineer **ret)
 {
 	const struct people_engineer *e;
-	int r;
+	char text[CLOCK_TEXT_MAX];
+	int r = people_engineer_listed(p, key, role, customer, now_us, &e);
 
-	for (size_t i = 0; i < p->n_revoked; i++) {
-		if (sshkey_same(&p->revoked[i], key))
-			return REFUSE(REASON_REVOKED, key->keyid, "this key is revoked");
-	}
-	e = people_engineer_by_keyid(p, key->keyid);
-	if (!e)
-		return REFUSE(REASON_UNKNOWN_KEY, key->keyid, "no engineer has this key");
-	r = check_engineer(p, e, role, customer, now_us);
 	if (r)
 		return r;
+	if (people_stale(p, now_us))
+		return REFUSE(REASON_STALE_PEOPLE, operand,
+			"version %llu expired %s; officers renew it: mainstay-release people sign",
+			(unsigned long long)p->version, clock_format_s(text, p->expires_us));
 	*ret = e;
 	return 0;
 }

@@ -107,6 +107,8 @@ desk_trust_refresh(struct desk *d)
 		return r;
 	d->people = people_free(d->people);
 	r = people_read(&d->people, b.data, b.len);
+	r = r ?: people_check_life(d->people, clock_now_us());
+	r = r ?: people_check_keys(d->people, json_object_get(tuf_client_signed(d->tuf, "root"), "keys"));
 	if (r)
 		return r;
 	d->me = people_engineer_by_keyid(d->people, keyid);

@@ -130,10 +130,10 @@ assignment_check(struct assignment *ret, const void *payload, size_t len, const 
 		return r;
 	if (strcmp(site, facts->site) != 0)
 		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "it is for site \"%s\"", site);
-	if (facts->now_us < a.not_before_us)
+	if (!facts->clock_doubtful && facts->now_us < a.not_before_us)
 		return REFUSE(REASON_NOT_YET_VALID, OPERAND, "counter %llu is not valid yet",
 			(unsigned long long)a.counter);
-	if (facts->now_us > a.not_after_us)
+	if (!facts->clock_doubtful && facts->now_us > a.not_after_us)
 		return REFUSE(REASON_EXPIRED, OPERAND, "counter %llu has expired", (unsigned long long)a.counter);
 	if (a.counter < facts->counter)
 		return REFUSE(REASON_ROLLBACK, OPERAND, "counter %llu is below %llu, which was taken before",

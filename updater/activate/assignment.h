@@ -3,6 +3,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct assignment_facts {
 	const uint8_t *director; /* 32 bytes, from the trust card */
 	uint64_t counter;        /* of the last one that was taken */
 	uint64_t now_us;
+	bool clock_doubtful;     /* then its counter counts alone */
 };
 
 /* Check the payload's exact bytes with their signatures ([{"keyid","sig"}], as the judge split them).  In this

@@ -104,6 +104,7 @@ take_assignment(struct update *u, const json_t *judged, bool *ret_wanting)
 				 .director = director,
 				 .counter = u->has_assignment ? u->assignment.counter : 0,
 				 .now_us = monitor_now_us(u->m),
+				 .clock_doubtful = monitor_clock_doubtful(u->m),
 			 });
 	r = r ?: assignment_save(&a, monitor_dir(u->m));
 	if (r != 0)

@@ -385,16 +385,18 @@ static void
 the_floor_only_rises(void **state)
 {
 	struct site_test *t = *state;
-	uint64_t far = UINT64_C(4000000000) * CLOCK_US_PER_S, us = 0;
+	uint64_t far = UINT64_C(4000000000) * CLOCK_US_PER_S;
+	struct floor floor;
 
-	assert_int_equal(monitor_raise_floor(t->m, far), 0);
+	assert_int_equal(monitor_raise_floor(t->m, far, "people 7"), 0);
 	assert_true(monitor_now_us(t->m) == far);
-	assert_int_equal(monitor_raise_floor(t->m, 5), 0);
+	assert_int_equal(monitor_raise_floor(t->m, 5, "owners"), 0);
 	assert_true(monitor_now_us(t->m) == far);
 	site_restart(t);
 	assert_true(monitor_now_us(t->m) == far);
+	assert_string_equal(monitor_floor(t->m)->whose, "people 7");
 	assert_int_equal(fs_replace(t->m->dir_fd, "floor.json", "{\"floor\":7}", 11, 0600), 0);
-	assert_int_equal(floor_load(&us, t->m->dir_fd), REASON_MALFORMED);
+	assert_int_equal(floor_load(&floor, t->m->dir_fd), REASON_MALFORMED);
 	assert_int_equal(fs_remove_tree(t->m->dir_fd, "floor.json"), 0);
 }
 

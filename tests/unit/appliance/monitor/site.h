@@ -205,7 +205,7 @@ site_state(struct site_test *t)
 
 	buf_printf(&out, "%s %d %d %llu %p %llu %s\n", t->m->site.site, (int)t->m->site.state,
 		t->m->site.record != NULL, (unsigned long long)audit_size(t->m->audit),
-		(void *)t->m->people, (unsigned long long)t->m->floor_us,
+		(void *)t->m->people, (unsigned long long)t->m->floor.us,
 		hex_encode(hex, policy_digest(t->m->policy), 32));
 	for (unsigned i = 0; i < SWITCH_MAX; i++)
 		buf_printf(&out, "%d", t->m->switches.on[i]);
