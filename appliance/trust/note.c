@@ -16,7 +16,6 @@ enum {
 	COSIG_LEN = 8 + ED25519_SIG_LEN,
 	SIG_BYTES_MAX = 4096,
 	COSIGNED_MAX = NOTE_MAX + 64,
-	VKEY_MAX = NOTE_NAME_MAX + 128,
 };
 
 static bool
@@ -34,16 +33,15 @@ name_ok(const char *name, size_t len)
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */
-int
-note_key_make(struct note_key *ret, const char *name, uint8_t type,
-	const uint8_t key[ED25519_KEY_LEN])
+static bool
+make_key(struct note_key *ret, const char *name, uint8_t type, const uint8_t key[ED25519_KEY_LEN])
 {
 	struct note_key k = { .type = type };
 	uint8_t digest[SHA256_LEN];
 	struct sha256 h;
 
 	if (!name_ok(name, strlen(name)))
-		return REFUSE(REASON_MALFORMED, name, "no name for a signed note's key");
+		return false;
 	memcpy(k.name, name, strlen(name) + 1);
 	memcpy(k.key, key, sizeof(k.key));
 	sha256_init(&h);
@@ -54,11 +52,20 @@ note_key_make(struct note_key *ret, const char *name, uint8_t type,
 	sha256_final(&h, digest);
 	memcpy(k.id, digest, sizeof(k.id));
 	*ret = k;
-	return 0;
+	return true;
 }
 
 int
-note_key_parse(struct note_key *ret, const char *vkey)
+note_key_make(struct note_key *ret, const char *name, uint8_t type,
+	const uint8_t key[ED25519_KEY_LEN])
+{
+	if (!make_key(ret, name, type, key))
+		return REFUSE(REASON_MALFORMED, name, "no name for a signed note's key");
+	return 0;
+}
+
+const char *
+note_key_scan(struct note_key *ret, const char *vkey)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(1 + ED25519_KEY_LEN);
 	const char *plus = strchr(vkey, '+');
@@ -66,24 +73,30 @@ note_key_parse(struct note_key *ret, const char *vkey)
 	char name[NOTE_NAME_MAX], hex[2 * ID_LEN + 1] = "";
 	uint8_t id[ID_LEN];
 	struct note_key k;
-	int r;
 
 	if (!last || last - plus - 1 != 2 * ID_LEN || plus - vkey >= NOTE_NAME_MAX)
-		return REFUSE(REASON_MALFORMED, "vkey", "not NAME+HEX+BASE64");
+		return "not NAME+HEX+BASE64";
 	memcpy(name, vkey, (size_t)(plus - vkey));
 	name[plus - vkey] = 0;
 	memcpy(hex, plus + 1, 2 * ID_LEN);
 	if (!hex_decode(id, sizeof(id), hex) || !hex_unbase64(&b, last + 1, strlen(last + 1)) ||
 		b.len != 1 + ED25519_KEY_LEN ||
 		(b.data[0] != NOTE_TYPE_ED25519 && b.data[0] != NOTE_TYPE_COSIGNATURE))
-		return REFUSE(REASON_MALFORMED, "vkey", "no Ed25519 key");
-	r = note_key_make(&k, name, b.data[0], b.data + 1);
-	if (r)
-		return FAULT(r);
+		return "no Ed25519 key";
+	if (!make_key(&k, name, b.data[0], b.data + 1))
+		return "its name cannot be a key's";
 	if (memcmp(k.id, id, sizeof(id)))
-		return REFUSE(REASON_MALFORMED, "vkey", "its id is not its key's");
+		return "its id is not its key's";
 	*ret = k;
-	return 0;
+	return NULL;
+}
+
+int
+note_key_parse(struct note_key *ret, const char *vkey)
+{
+	const char *wrong = note_key_scan(ret, vkey);
+
+	return wrong ? REFUSE(REASON_MALFORMED, "vkey", "%s", wrong) : 0;
 }
 
 void
@@ -237,6 +250,21 @@ sig_good(const struct note *n, const struct note_sig *s, const struct note_key *
 	return true;
 }
 
+static bool
+is_by(const struct note_sig *s, const struct note_key *k)
+{
+	return strcmp(s->name, k->name) == 0 && memcmp(s->id, k->id, sizeof(k->id)) == 0;
+}
+
+bool
+note_has(const struct note *n, const struct note_key *k)
+{
+	for (size_t i = 0; i < n->n_sigs; i++)
+		if (is_by(&n->sigs[i], k))
+			return true;
+	return false;
+}
+
 int
 note_verify(const struct note *n, const struct note_key *k, uint64_t *ret_time_s)
 {
@@ -245,7 +273,7 @@ note_verify(const struct note *n, const struct note_key *k, uint64_t *ret_time_s
 	for (size_t i = 0; i < n->n_sigs; i++) {
 		const struct note_sig *s = &n->sigs[i];
 
-		if (strcmp(s->name, k->name) || memcmp(s->id, k->id, sizeof(k->id)))
+		if (!is_by(s, k))
 			continue;
 		if (!sig_good(n, s, k, ret_time_s))
 			return REFUSE(REASON_BAD_SIGNATURE, k->name,

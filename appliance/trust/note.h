@@ -2,6 +2,7 @@
  * timestamped cosignatures (tlog-cosignature, "cosignature/v1"), Ed25519. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,8 +31,10 @@ struct note_key {
  * control). */
 int note_key_make(struct note_key *ret, const char *name, uint8_t type,
 	const uint8_t key[ED25519_KEY_LEN]);
-/* NAME+HEX8+BASE64 */
+/* NAME+HEX8+BASE64.  Returns 0 or REASON_MALFORMED (logged). */
 int note_key_parse(struct note_key *ret, const char *vkey);
+/* The same for callers that name the place themselves: NULL, or what is wrong with it (unlogged). */
+const char *note_key_scan(struct note_key *ret, const char *vkey);
 void note_key_text(struct buf *out, const struct note_key *k);
 
 struct note {
@@ -54,6 +57,8 @@ int note_open(struct note **ret, const void *p, size_t len, const char *operand)
 struct note *note_free(struct note *n);
 SCOPED_DESTRUCTOR(struct note, note_free)
 
+/* Is there a line that claims to be k's?  Verifies nothing. */
+bool note_has(const struct note *n, const struct note_key *k);
 /* Signed by k?  Unknown lines are ignored, a line of k that is wrong refuses the note.  For
  * cosignatures *ret_time_s (may be NULL) is the witness's time.  Returns 0, REASON_UNKNOWN_KEY
  * where k has no line, or REASON_BAD_SIGNATURE (both logged). */
