@@ -6,16 +6,17 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/registry.h"
 #include "appliance/trust/httpsig.h"
-#include "appliance/trust/sfield.h"
 
 static const char *const fleet_steps[] = {
 	"CREATE TABLE nonces("
 	"  keyid TEXT NOT NULL, nonce TEXT NOT NULL, expires INTEGER NOT NULL,"
 	"  PRIMARY KEY(keyid, nonce)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX nonces_by_expiry ON nonces(expires);",
+	"CREATE TABLE nonces_swept(one INTEGER PRIMARY KEY CHECK(one = 1), until INTEGER NOT NULL) STRICT;",
 };
 const struct db_migration auth_fleet_migration = { "serve/auth", fleet_steps, ARRAY_LEN(fleet_steps) };
 
@@ -34,25 +35,43 @@ is_nonce(const char *text, size_t len)
 void
 auth_claim_nonce(struct http_call *call)
 {
-	const char *input = http_call_get(call, "signature-input");
+	const struct httpsig_message m = { .headers = call->headers, .n_headers = call->n_headers };
 	const char *plain = http_call_get(call, "mainstay-nonce");
-	SCOPED(sfield_freep) struct sfield *field = NULL;
-	const struct sfield_item *label;
-	const struct sfield_param *nonce;
+	char nonce[HTTPSIG_NONCE_MAX];
 
-	if (!input) {
-		if (plain && is_nonce(plain, strlen(plain)))
-			(void)snprintf(call->nonce, sizeof(call->nonce), "%s", plain);
-		return;
+	if (http_call_get(call, "signature-input"))
+		plain = httpsig_claimed_nonce(nonce, &m);
+	if (plain && is_nonce(plain, strlen(plain)))
+		(void)snprintf(call->nonce, sizeof(call->nonce), "%s", plain);
+}
+
+/* --- the clock of signatures ----------------------------------------------------------------------------- */
+/* Where the wall clock went back behind what was forgotten, time goes on from there by the clock that cannot. */
+static struct {
+	uint64_t until_us; /* 0: it did not */
+	uint64_t mono_us;
+} held;
+
+uint64_t
+auth_now_us(struct databases *d)
+{
+	uint64_t now_us = clock_now_us(), mono_us = clock_mono_us(), held_us;
+	int64_t until = 0;
+
+	if (db_number(databases_fleet(d), &until, 0, "SELECT until FROM nonces_swept", "") < 0)
+		return INT64_MAX; /* not knowing what was forgotten, nothing can be taken */
+	if ((uint64_t)until <= now_us) {
+		held.until_us = 0;
+		return now_us;
 	}
-	if (strlen(input) > HTTPSIG_FIELD_MAX ||
-		sfield_parse(&field, SFIELD_DICTIONARY, input, strlen(input), SFIELD_RFC8941 | SFIELD_UNIQUE,
-			"Signature-Input") != 0)
-		return;
-	label = sfield_get(field, "sig");
-	nonce = label ? sfield_param(label, "nonce") : NULL;
-	if (nonce && nonce->value.kind == SFIELD_STRING && is_nonce(nonce->value.text, nonce->value.len))
-		(void)snprintf(call->nonce, sizeof(call->nonce), "%s", nonce->value.text);
+	held_us = held.until_us ? held.until_us + (mono_us - held.mono_us) : 0;
+	if (held_us < (uint64_t)until) {
+		log_warning("the clock went back behind signatures already taken: they are judged by %llu ms later",
+			(unsigned long long)(((uint64_t)until - now_us) / CLOCK_US_PER_MS));
+		held.until_us = held_us = (uint64_t)until;
+		held.mono_us = mono_us;
+	}
+	return held_us > now_us ? held_us : now_us;
 }
 
 struct lookup {
@@ -95,11 +114,23 @@ note_use(struct databases *d, const struct httpsig_verified *v, const struct aut
 	return db_commit(STEAL(tx));
 }
 
+/* authority is without the default port, which a client may name all the same. */
+static bool
+is_authority(const char *host, const char *authority)
+{
+	const char *port = strrchr(authority, ':');
+	bool bare = !port || strchr(port, ']');
+	size_t len = strlen(authority);
+
+	return strncasecmp(host, authority, len) == 0 &&
+		(host[len] == '\0' || (bare && strcmp(host + len, ":443") == 0));
+}
+
 int
 auth_check(struct http_call *call, struct databases *d, const char *authority)
 {
 	const char *host = http_call_get(call, "host");
-	uint64_t now_us = clock_now_us();
+	uint64_t now_us = clock_now_us(), sig_us = auth_now_us(d);
 	struct lookup l = { .databases = d };
 	struct httpsig_verified v;
 	struct httpsig_message m = {
@@ -112,14 +143,14 @@ auth_check(struct http_call *call, struct databases *d, const char *authority)
 	};
 	int r;
 
-	r = httpsig_verify_request(&v, &m, call->body_len > 0, now_us, find_key, &l);
+	r = httpsig_verify_request(&v, &m, call->body_len > 0, sig_us, find_key, &l);
 	if (r != 0)
 		return FAULT(r);
-	if (!host || strcasecmp(host, authority) != 0)
+	if (!host || !is_authority(host, authority))
 		return REFUSE(REASON_WRONG_ADDRESSEE, v.keyid, "the request is signed for another host");
 	if (l.not_after_us <= now_us)
 		return REFUSE(REASON_EXPIRED, v.keyid, "the key's time is over");
-	l.who.clock_offset_ms = (int64_t)(v.created_s * 1000) - (int64_t)(now_us / CLOCK_US_PER_MS);
+	l.who.clock_offset_ms = (int64_t)(v.created_s * 1000) - (int64_t)(sig_us / CLOCK_US_PER_MS);
 	r = note_use(d, &v, &l.who, now_us);
 	if (r == 0 && call->body_len > 0)
 		r = httpsig_check_body(&m, call->body, call->body_len);
@@ -157,12 +188,34 @@ auth_nonce_use(struct databases *d, const char *keyid, const char *nonce, uint64
 	return 0;
 }
 
+/* What is forgotten and until when stands in one transaction: there is no moment at which a nonce is gone and its
+ * signature could still be taken. */
 int
 auth_nonce_sweep(struct databases *d, uint64_t now_us)
 {
-	int r = db_exec(databases_fleet(d), "DELETE FROM nonces WHERE expires < ?1", "i", (int64_t)now_us);
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	struct db *db = databases_fleet(d);
+	int64_t until = 0;
+	int r;
 
-	return r < 0 ? FAULT(r) : 0;
+	r = db_begin(db);
+	if (r < 0)
+		return FAULT(r);
+	tx = db;
+	r = db_number(db, &until, 0, "SELECT coalesce(max(expires), 0) FROM nonces WHERE expires < ?1", "i",
+		(int64_t)now_us);
+	if (r == 0 && until == 0)
+		return 0; /* nothing is old */
+	if (r == 0)
+		r = db_exec(db, "DELETE FROM nonces WHERE expires < ?1", "i", (int64_t)now_us);
+	if (r == 0)
+		r = db_exec(db,
+			"INSERT INTO nonces_swept(one, until) VALUES(1, ?1)"
+			" ON CONFLICT(one) DO UPDATE SET until = max(until, excluded.until)",
+			"i", until);
+	if (r < 0)
+		return FAULT(r);
+	return db_commit(STEAL(tx));
 }
 
 bool

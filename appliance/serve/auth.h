@@ -26,7 +26,12 @@ int auth_http_status(int reason);
 /* Use a nonce once: remembered until expires_us, on disk before this returns.  Returns 0, REASON_REPLAYED
  * (logged), or a fault. */
 int auth_nonce_use(struct databases *d, const char *keyid, const char *nonce, uint64_t expires_us);
-/* Forget nonces that no valid signature can carry any more. */
+/* The time that signatures are judged by and replies are signed with: the clock's, but never before the latest expiry
+ * of a nonce that was forgotten.  So a clock that is set back reopens no window: what was taken once is expired by
+ * this clock, also after a restart, and sites learn it from our signed replies as they learn any other. */
+uint64_t auth_now_us(struct databases *d);
+/* Forget nonces that no valid signature can carry any more, and remember up to when.  In one transaction, on disk
+ * before this returns. */
 int auth_nonce_sweep(struct databases *d, uint64_t now_us);
 
 /* An engineer's login covers this customer. */

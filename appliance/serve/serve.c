@@ -53,6 +53,25 @@ struct serve {
 };
 
 /* --- one request ------------------------------------------------------------------------------------- */
+/* RFC 9421, section 5: say which signature would have been taken.  What time it is here stands in the
+ * reply's own signature. */
+static void
+ask_signature(struct http_call *call, int status)
+{
+	const struct httpsig_message m = {
+		.method = call->method,
+		.headers = call->headers,
+		.n_headers = call->n_headers,
+	};
+	SCOPED(buf_done) struct buf text = BUF_MAX(HTTPSIG_FIELD_MAX);
+
+	if (status != 401)
+		return;
+	httpsig_accept(&text, &m, call->body_len > 0);
+	if (!buf_error(&text))
+		http_call_header(call, "Accept-Signature", buf_text(&text));
+}
+
 static int
 check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_status)
 {
@@ -75,8 +94,10 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 		return r ? r : query_parse(&call->params, call->query);
 	}
 	r = auth_check(call, s->databases, s->authority);
-	if (r > 0)
+	if (r > 0) {
 		*ret_status = auth_http_status(r);
+		ask_signature(call, *ret_status);
+	}
 	if (r != 0)
 		return r;
 	if (call->who.kind != (call->route->who == ROUTE_SITE ? AUTH_SITE : AUTH_ENGINEER))
@@ -117,7 +138,8 @@ on_sign(struct http_call *call, int status, const void *body, size_t len, void *
 	int r;
 
 	sha256_of(digest, body, len);
-	r = httpsig_sign_reply(&fields, &m, digest, call->nonce, s->config.reply, clock_now_us());
+	r = httpsig_sign_reply(&fields, &m, digest, call->nonce, s->config.reply,
+		auth_now_us(s->databases));
 	if (r != 0) {
 		/* An unsigned reply is a reply that nobody believes: the caller tries again. */
 		if (r < 0)

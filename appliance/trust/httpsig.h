@@ -100,9 +100,12 @@ int httpsig_verify_request(struct httpsig_verified *ret, const struct httpsig_me
  * REASON_MALFORMED or REASON_HASH_MISMATCH (logged). */
 int httpsig_check_body(const struct httpsig_message *m, const void *body, size_t len);
 
-/* The keyid that an unverified request claims, for choosing a rate limit; "" where there is
- * none. */
-const char *httpsig_claimed_keyid(char out[ED25519_KEYID_MAX], const struct httpsig_message *m);
+/* The nonce that an unverified request claims, which a signed refusal repeats; "" where there is none.  out has
+ * HTTPSIG_NONCE_MAX bytes.  Logs nothing: who verifies will. */
+const char *httpsig_claimed_nonce(char *out, const struct httpsig_message *m);
+
+/* Append the value of Accept-Signature (section 5.1): what a request like m has to be signed over and with. */
+void httpsig_accept(struct buf *out, const struct httpsig_message *m, bool has_body);
 
 /* --- the profile: replies --------------------------------------------------------------------- */
 /* Sign a reply.  m has status and the headers to be covered (Mainstay-Committed where given);

@@ -46,6 +46,7 @@ struct sfield_item {
 enum sfield_flags {
 	SFIELD_RFC8941 = 1, /* refuse what RFC 9651 added: dates and display strings */
 	SFIELD_UNIQUE = 2,  /* refuse a key that comes twice, where the RFC lets the last win */
+	SFIELD_QUIET = 4,   /* log nothing: a look at what somebody else will judge */
 };
 
 struct sfield {

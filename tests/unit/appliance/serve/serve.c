@@ -275,6 +275,102 @@ test_a_nonce_counts_once_also_after_a_restart(void **state)
 	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM nonces"), 0);
 }
 
+/* A request signed at one time and sent again later. */
+static struct bench_call *
+again(const char *input, const char *signature)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0);
+
+	bench_header(c, "signature-input", input);
+	bench_header(c, "signature", signature);
+	bench_send(c);
+	return c;
+}
+
+static void
+test_a_clock_set_back_reopens_no_window(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0);
+	struct httpsig_message m = { .status = 401 };
+	char input[512], signature[256];
+	uint64_t created_s = 0;
+
+	(void)state;
+	bench_sign(c, bench.courier);
+	(void)snprintf(input, sizeof(input), "%s", http_call_get(&c->pub, "signature-input"));
+	(void)snprintf(signature, sizeof(signature), "%s", http_call_get(&c->pub, "signature"));
+	bench_send(c);
+	assert_int_equal(c->status, 200);
+	/* An hour on, it is forgotten; then the clock goes back to where it was taken. */
+	clock_fake(BENCH_NOW + 3600 * CLOCK_US_PER_S, BENCH_NOW + 3600 * CLOCK_US_PER_S);
+	assert_int_equal(auth_nonce_sweep(serve_databases(bench.serve), clock_now_us()), 0);
+	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM nonces"), 0);
+	for (int round = 0; round < 2; round++) {
+		clock_fake(BENCH_NOW, BENCH_NOW + 3600 * CLOCK_US_PER_S);
+		c = again(input, signature);
+		bench_refused(c, 401, REASON_EXPIRED);
+		/* Who signs with the time that we answer with is taken. */
+		m.headers = c->out;
+		m.n_headers = c->n_out;
+		assert_int_equal(httpsig_verify_reply(&m, c->body.data, c->body.len, c->pub.nonce,
+					 ed25519_public(bench.hub_key), &created_s),
+			0);
+		assert_int_equal(created_s, BENCH_NOW / CLOCK_US_PER_S + 360);
+		c = bench_new("GET", "/site", NULL, 0);
+		clock_fake(created_s * CLOCK_US_PER_S, BENCH_NOW + 3600 * CLOCK_US_PER_S);
+		bench_sign(c, bench.courier);
+		clock_fake(BENCH_NOW, BENCH_NOW + 3600 * CLOCK_US_PER_S);
+		bench_send(c);
+		assert_int_equal(c->status, 200);
+		bench_restart(modules);
+	}
+	/* It goes on by the other clock until the first has caught up. */
+	assert_int_equal(auth_now_us(serve_databases(bench.serve)), BENCH_NOW + 360 * CLOCK_US_PER_S);
+	clock_fake(BENCH_NOW + 5 * CLOCK_US_PER_S, BENCH_NOW + 3605 * CLOCK_US_PER_S);
+	assert_int_equal(auth_now_us(serve_databases(bench.serve)), BENCH_NOW + 365 * CLOCK_US_PER_S);
+	clock_fake(BENCH_NOW + 400 * CLOCK_US_PER_S, BENCH_NOW + 3606 * CLOCK_US_PER_S);
+	assert_int_equal(auth_now_us(serve_databases(bench.serve)), BENCH_NOW + 400 * CLOCK_US_PER_S);
+}
+
+/* A clock that ran ahead for a while forgets only what is old by what its signers said. */
+static void
+test_a_clock_that_ran_ahead_strands_nobody(void **state)
+{
+	uint64_t ahead = BENCH_NOW + UINT64_C(2000000000) * CLOCK_US_PER_S;
+
+	(void)state;
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	clock_fake(ahead, BENCH_NOW);
+	assert_int_equal(auth_nonce_sweep(serve_databases(bench.serve), ahead), 0);
+	clock_fake(BENCH_NOW + 361 * CLOCK_US_PER_S, BENCH_NOW);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+}
+
+static void
+test_a_signature_refused_is_told_which_would_be_taken(void **state)
+{
+	struct bench_call *c = bench_ask(NULL, "GET", "/site", NULL, 0);
+
+	(void)state;
+	assert_int_equal(c->status, 401);
+	assert_non_null(strstr(http_call_added(&c->pub, "Accept-Signature"), "created;expires;"));
+	c = bench_ask(bench.engineer, "GET", "/site", NULL, 0);
+	bench_refused(c, 403, REASON_WRONG_ROLE);
+	assert_null(http_call_added(&c->pub, "Accept-Signature"));
+}
+
+static void
+test_a_claim_that_cannot_be_read_is_refused_once(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0);
+
+	(void)state;
+	bench_header(c, "signature-input", "((");
+	bench_header(c, "signature", "sig=:AAAA:");
+	bench_send(c);
+	bench_refused(c, 401, REASON_MALFORMED);
+}
+
 /* --- batches ------------------------------------------------------------------------------------------------ */
 static void
 test_a_batch_is_stored_once(void **state)
@@ -499,6 +595,10 @@ main(void)
 		TEST(test_a_key_ends_and_a_newer_one_takes_over),
 		TEST(test_a_key_stays_whose_it_is),
 		TEST(test_a_nonce_counts_once_also_after_a_restart),
+		TEST(test_a_clock_set_back_reopens_no_window),
+		TEST(test_a_clock_that_ran_ahead_strands_nobody),
+		TEST(test_a_signature_refused_is_told_which_would_be_taken),
+		TEST(test_a_claim_that_cannot_be_read_is_refused_once),
 		TEST(test_a_batch_is_stored_once),
 		TEST(test_an_acknowledgement_names_what_was_committed),
 		TEST(test_a_refused_batch_leaves_nothing),

@@ -91,6 +91,7 @@ rfc9421_vectors(void **state)
 	assert_memory_equal(ed25519_public(secret), key, 32);
 	json_array_foreach(json_object_get(v, "cases"), i, c)
 		vector(c, key, secret);
+	print_message("RFC 9421: %zu vectors hold\n", i);
 	assert_int_equal(i, 7);
 	json_decref(v);
 }
@@ -227,7 +228,7 @@ static void
 a_request_verifies(void **state)
 {
 	struct httpsig_verified v;
-	char keyid[ED25519_KEYID_MAX];
+	char nonce[HTTPSIG_NONCE_MAX];
 	struct fixture f;
 
 	(void)state;
@@ -237,7 +238,7 @@ a_request_verifies(void **state)
 	assert_string_equal(v.nonce, f.fields.nonce);
 	assert_int_equal(v.expires_s - v.created_s, 300);
 	assert_int_equal(httpsig_check_body(&f.m, BODY, strlen(BODY)), 0);
-	assert_string_equal(httpsig_claimed_keyid(keyid, &f.m), ed25519_keyid(f.key));
+	assert_string_equal(httpsig_claimed_nonce(nonce, &f.m), v.nonce);
 	/* times: from a minute before to the last second of its life */
 	assert_int_equal(verify(&f, NOW - 60 * CLOCK_US_PER_S), 0);
 	assert_int_equal(verify(&f, NOW - 61 * CLOCK_US_PER_S), REASON_NOT_YET_VALID);
@@ -326,6 +327,177 @@ edited_inputs(void **state)
 				refuse_token((enum reason)r));
 		end(&f);
 	}
+}
+
+/* Another implementation of the profile: it writes its own list in its own order, under its own label. */
+static void
+sign_by_hand(struct fixture *f, const char *label, const char *list)
+{
+	SCOPED(buf_done) struct buf base = BUF_MAX(HTTPSIG_BASE_MAX), text = BUF_MAX(HTTPSIG_FIELD_MAX);
+	SCOPED(sfield_freep) struct sfield *parsed = NULL;
+	static char signature[256];
+	uint8_t sig[64];
+
+	f->m.n_headers = 7;
+	assert_int_equal(sfield_parse(&parsed, SFIELD_LIST, list, strlen(list), 0, "list"), 0);
+	assert_int_equal(httpsig_base(&base, &f->m, parsed->items), 0);
+	assert_int_equal(ed25519_sign(f->key, base.data, base.len, sig), 0);
+	hex_base64(&text, sig, sizeof(sig));
+	snprintf(f->input, sizeof(f->input), "%s=%s", label, list);
+	snprintf(signature, sizeof(signature), "%s=:%s:", label, buf_text(&text));
+	f->headers[5].value = signature;
+}
+
+#define ALL                                                                                        \
+	"\"@method\" \"@authority\" \"@path\" \"@query\" \"content-type\" \"content-digest\" "            \
+	"\"mainstay-stream\" \"mainstay-sequence\""
+#define TIMES "created=1800000000;expires=1800000300"
+
+static void
+other_signers_may_order_and_add_what_they_like(void **state)
+{
+	static const struct {
+		const char *label, *covered, *params;
+		enum reason reason;
+	} rows[] = {
+		{ "sig", ALL, TIMES, REASON_NONE },
+		{ "sig1", ALL, TIMES, REASON_NONE },
+		{ "sig",
+			"\"mainstay-sequence\" \"content-digest\" \"@query\" \"@path\" \"mainstay-stream\" "
+			"\"@method\" \"content-type\" \"@authority\"",
+			TIMES, REASON_NONE },
+		{ "sig", ALL " \"user-agent\" \"@scheme\" \"@target-uri\" \"@request-target\"", TIMES,
+			REASON_NONE },
+		{ "sig", ALL, TIMES ";alg=\"ed25519\"", REASON_NONE },
+		{ "sig", ALL, TIMES ";alg=\"rsa-v1_5-sha256\"", REASON_BAD_SIGNATURE },
+		{ "sig", ALL, TIMES ";alg=ed25519", REASON_BAD_SIGNATURE },
+		{ "sig", ALL, TIMES ";other=1;more", REASON_NONE },
+		{ "sig", ALL, "created=1800000000;expires=1800000000", REASON_EXPIRED },
+		{ "sig", ALL, "created=1800000000;expires=1800000001", REASON_NONE },
+		{ "sig", ALL, "created=1800000000;expires=1799999999", REASON_MALFORMED },
+		{ "sig", ALL, "created=1799999701;expires=1800000001", REASON_NONE },
+		{ "sig", ALL, "created=1800000060;expires=1800000061", REASON_NONE },
+		{ "sig", ALL, "created=1800000061;expires=1800000062", REASON_NOT_YET_VALID },
+		{ "sig", ALL, "created=1800000000;expires=999999999999999", REASON_MALFORMED },
+		{ "sig", ALL, "created=1800000000.0;expires=1800000300", REASON_MALFORMED },
+		{ "sig", ALL, "created=\"1800000000\";expires=1800000300", REASON_MALFORMED },
+		{ "sig", ALL, "created;expires", REASON_MALFORMED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fixture f;
+		char list[1024];
+		int r;
+
+		begin(&f);
+		snprintf(list, sizeof(list), "(%s);%s;nonce=\"n-%zu\";keyid=\"%s\";tag=\"mainstay-v1\"",
+			rows[i].covered, rows[i].params, i, ed25519_keyid(f.key));
+		sign_by_hand(&f, rows[i].label, list);
+		r = verify(&f, NOW);
+		if (r != (int)rows[i].reason)
+			fail_msg("%s: %s", list, refuse_token((enum reason)r));
+		end(&f);
+	}
+}
+
+static void
+an_authority_is_the_same_in_any_case_and_with_its_own_port(void **state)
+{
+	static const struct {
+		const char *authority;
+		bool same;
+	} rows[] = {
+		{ "HUB.example", true },
+		{ "hub.example:443", true },
+		{ "hub.example:8443", false },
+		{ "hub.example:80", false },
+		{ "hub.example.", false },
+		{ "hub.example:0443", false },
+		{ "user@hub.example", false },
+		{ " hub.example", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fixture f;
+
+		begin(&f);
+		f.m.authority = rows[i].authority;
+		if (verify(&f, NOW) != (rows[i].same ? 0 : REASON_BAD_SIGNATURE))
+			fail_msg("%s", rows[i].authority);
+		end(&f);
+	}
+}
+
+/* A covered header that came twice is one value of two parts, and a folded one is unfolded: neither is what was
+ * signed. */
+static void
+a_second_line_of_a_covered_header_breaks_the_signature(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	f.headers[7] = (struct httpsig_header){ "mainstay-stream", "alerts" };
+	f.m.n_headers = 8;
+	assert_int_equal(verify(&f, NOW), REASON_BAD_SIGNATURE);
+	f.headers[7] = (struct httpsig_header){ "mainstay-stream", "" };
+	assert_int_equal(verify(&f, NOW), REASON_BAD_SIGNATURE);
+	f.m.n_headers = 7;
+	f.headers[1].value = "metr\r\n ics";
+	assert_int_equal(verify(&f, NOW), REASON_BAD_SIGNATURE);
+	f.headers[1].value = " metrics\t";
+	assert_int_equal(verify(&f, NOW), 0);
+	end(&f);
+}
+
+static void
+the_nonce_of_a_claim_is_read_without_a_word(void **state)
+{
+	static const struct {
+		const char *input, *nonce;
+	} rows[] = {
+		{ "sig=();nonce=\"a\";tag=\"mainstay-v1\"", "a" },
+		{ "x=();nonce=\"b\", sig=();nonce=\"a\";tag=\"mainstay-v1\"", "a" },
+		{ "sig=();nonce=\"a\";tag=\"other\"", "" },
+		{ "sig=();nonce=a;tag=\"mainstay-v1\"", "" },
+		{ "sig=();tag=\"mainstay-v1\"", "" },
+		{ "((", "" },
+		{ "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct httpsig_header h = { "Signature-Input", rows[i].input };
+		struct httpsig_message m = { .headers = &h, .n_headers = 1 };
+		uint64_t before = refuse_count(REASON_MALFORMED) + refuse_count(REASON_UNSIGNED);
+		char nonce[HTTPSIG_NONCE_MAX];
+
+		assert_string_equal(httpsig_claimed_nonce(nonce, &m), rows[i].nonce);
+		assert_int_equal(refuse_count(REASON_MALFORMED) + refuse_count(REASON_UNSIGNED), before);
+	}
+}
+
+static void
+what_is_asked_for_is_what_is_taken(void **state)
+{
+	struct httpsig_header h = { "Content-Type", "text/plain" };
+	struct httpsig_message m = { .method = "POST", .headers = &h, .n_headers = 1 };
+	SCOPED(buf_done) struct buf get = BUF_MAX(1024), post = BUF_MAX(1024);
+	SCOPED(sfield_freep) struct sfield *f = NULL;
+
+	(void)state;
+	httpsig_accept(&post, &m, true);
+	assert_string_equal(buf_text(&post),
+		"sig=(\"@method\" \"@authority\" \"@path\" \"@query\" \"content-type\" \"content-digest\")"
+		";created;expires;alg=\"ed25519\";tag=\"mainstay-v1\"");
+	assert_int_equal(sfield_parse(&f, SFIELD_DICTIONARY, buf_text(&post), post.len, 0, "x"), 0);
+	m.n_headers = 0;
+	httpsig_accept(&get, &m, false);
+	assert_string_equal(buf_text(&get),
+		"sig=(\"@method\" \"@authority\" \"@path\" \"@query\");created;expires;alg=\"ed25519\";"
+		"tag=\"mainstay-v1\"");
 }
 
 static void
@@ -514,6 +686,11 @@ main(void)
 		cmocka_unit_test(a_request_verifies),
 		cmocka_unit_test(nothing_covered_may_change),
 		cmocka_unit_test(edited_inputs),
+		cmocka_unit_test(other_signers_may_order_and_add_what_they_like),
+		cmocka_unit_test(an_authority_is_the_same_in_any_case_and_with_its_own_port),
+		cmocka_unit_test(a_second_line_of_a_covered_header_breaks_the_signature),
+		cmocka_unit_test(the_nonce_of_a_claim_is_read_without_a_word),
+		cmocka_unit_test(what_is_asked_for_is_what_is_taken),
 		cmocka_unit_test(fields_absent_or_huge),
 		cmocka_unit_test(too_much),
 		cmocka_unit_test(a_key_that_is_not_the_named_one),

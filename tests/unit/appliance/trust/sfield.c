@@ -221,6 +221,7 @@ all_parse_vectors(void **state)
 		}
 		json_decref(v);
 	}
+	print_message("structured fields: %zu texts parsed as the vectors say\n", n);
 	assert_int_equal(n, 1591);
 }
 
@@ -261,7 +262,21 @@ all_serialisation_vectors(void **state)
 		}
 		json_decref(v);
 	}
+	print_message("structured fields: %zu values written as the vectors say\n", n);
 	assert_int_equal(n, 544);
+}
+
+/* A look at what somebody else will judge leaves no trace. */
+static void
+a_quiet_look_logs_nothing(void **state)
+{
+	SCOPED(sfield_freep) struct sfield *f = NULL;
+	uint64_t before = refuse_count(REASON_MALFORMED);
+
+	(void)state;
+	assert_int_equal(sfield_parse(&f, SFIELD_DICTIONARY, "((", 2, SFIELD_QUIET, "x"), REASON_MALFORMED);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before);
+	assert_null(f);
 }
 
 static void
@@ -322,6 +337,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_parse_vectors),
 		cmocka_unit_test(all_serialisation_vectors),
+		cmocka_unit_test(a_quiet_look_logs_nothing),
 		cmocka_unit_test(flags_make_it_stricter),
 		cmocka_unit_test(members_are_found),
 	};
