@@ -246,19 +246,30 @@ struct search {
 	char customer[65]; /* of found */
 };
 
+/* Sites name ids as they like, so one customer's could put a row before another's request: a row that an engineer's
+ * post made goes before one that only an answer made. */
 static int
 search_customer(const char *name, struct db *db, void *arg)
 {
+	SCOPED_JSON *found = NULL;
 	struct search *s = arg;
+	bool posted;
 	int r;
 
 	if (s->items)
 		return mailbox_store_list(db, s->items);
-	r = mailbox_store_get(db, s->id, &s->found);
-	(void)snprintf(s->customer, sizeof(s->customer), "%s", name);
+	r = mailbox_store_get(db, s->id, &found);
 	if (r == REASON_NOT_FOUND)
 		return 0;
-	return r ? r : REASON_MAX; /* found: look no further */
+	if (r != 0)
+		return FAULT(r);
+	posted = json_string_value(json_object_get(found, "customer"))[0] != '\0';
+	if (s->found && !posted)
+		return 0;
+	json_decref(s->found);
+	s->found = STEAL(found);
+	(void)snprintf(s->customer, sizeof(s->customer), "%s", name);
+	return posted ? REASON_MAX : 0; /* look no further */
 }
 
 static int
@@ -279,9 +290,13 @@ on_get(struct http_call *call, void *state)
 	r = r ? r : serve_each_customer(h->serve, &call->who, search_customer, &s, unavailable);
 	/* It may stand in the file that cannot be read. */
 	if (r == 0 && json_array_size(unavailable) > 0)
-		return FAULT(-EUCLEAN);
-	if (r != REASON_MAX)
-		return r ? r : serve_not_yours(s.id);
+		r = -EUCLEAN;
+	if (r == 0 && !s.found)
+		r = serve_not_yours(s.id);
+	if (r != 0 && r != REASON_MAX) {
+		json_decref(s.found);
+		return FAULT(r);
+	}
 	seen = query_get(&call->params, "state");
 	is = json_string_value(json_object_get(s.found, "state"));
 	if (wait_s == 0 || h->draining || strcmp(is, "done") == 0 ||
