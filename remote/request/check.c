@@ -40,14 +40,15 @@ request_check_sender(struct request **ret, const struct envelope *e, const struc
 	/* A key that is nobody's is told so before anything is said about its message. */
 	if (people_engineer_by_keyid(people, key.keyid))
 		r = request_from_envelope(&q, e);
-	r = r ?: people_engineer_by_key(people, &key, CHECK_ROLE, customer, now_us, &who);
+	r = r ?: people_engineer_listed(people, &key, CHECK_ROLE, customer, now_us, &who);
 	if (!r)
 		*ret = STEAL(q);
 	return r;
 }
 
 static int
-check_people(const struct request *q, const struct envelope *e, const struct request_check_facts *f)
+check_people(const struct request *q, const struct envelope *e, const struct request_check_facts *f,
+	struct request_check_verdict *v)
 {
 	const struct people_engineer *who;
 	struct sshkey_public key;
@@ -57,7 +58,7 @@ check_people(const struct request *q, const struct envelope *e, const struct req
 		return r;
 	if (!f->people)
 		return REFUSE(REASON_STALE_PEOPLE, q->id, "no people document here");
-	r = people_engineer_by_key(f->people, &key, CHECK_ROLE, f->customer, f->now_us, &who);
+	r = people_engineer_listed(f->people, &key, CHECK_ROLE, f->customer, f->date_us, &who);
 	if (r)
 		return r;
 	if (strcmp(who->name, q->engineer) != 0)
@@ -68,18 +69,18 @@ check_people(const struct request *q, const struct envelope *e, const struct req
 			"made under people %llu, this site knows version %llu",
 			(unsigned long long)q->people_version,
 			(unsigned long long)people_version(f->people));
+	v->stale_people = people_stale(f->people, f->date_us);
 	return 0;
 }
 
 static int
-check_addressee(const struct request *q, const struct request_check_facts *f)
+check_addressee(const struct request *q, const struct request_check_facts *f,
+	struct request_check_verdict *v)
 {
 	if (strcmp(q->site, f->site) != 0 || strcmp(q->customer, f->customer) != 0)
 		return REFUSE(REASON_WRONG_ADDRESSEE, q->id, "for site %s of %s, this is %s of %s",
 			q->site, q->customer, f->site, f->customer);
-	if (memcmp(q->epoch, f->epoch, sizeof(q->epoch)) != 0)
-		return REFUSE(REASON_WRONG_EPOCH, q->id,
-			"made for another run of this site; ask again under the present epoch");
+	v->other_epoch = memcmp(q->epoch, f->epoch, sizeof(q->epoch)) != 0;
 	if (f->nonce_used)
 		return REFUSE(REASON_REPLAYED, q->id, "its nonce was used before");
 	return 0;
@@ -93,9 +94,9 @@ check_times(const struct request *q, const struct request_check_facts *f)
 		return REFUSE(REASON_MALFORMED, q->id,
 			"must expire after it begins, and within %d hours of it",
 			REQUEST_LIFE_S / 3600);
-	if (f->now_us < q->not_before_us)
+	if (f->now_us < q->not_before_us && !f->clock_doubtful)
 		return REFUSE(REASON_NOT_YET_VALID, q->id, "begins later");
-	if (f->now_us >= q->expires_us)
+	if (f->date_us >= q->expires_us)
 		return REFUSE(REASON_EXPIRED, q->id, "has expired");
 	return 0;
 }
@@ -157,17 +158,47 @@ check_ceiling(const struct request *q, const struct request_check_facts *f,
 	return 0;
 }
 
+enum reason
+request_check_insists(const struct request_check_verdict *v)
+{
+	return v->other_epoch ? REASON_WRONG_EPOCH
+			      : v->stale_people ? REASON_STALE_PEOPLE : REASON_NONE;
+}
+
+/* What no rule of the ceiling may let run by itself: an approver must see it, if there is one. */
+static int
+check_insists(const struct request *q, const struct request_check_facts *f,
+	struct request_check_verdict *v)
+{
+	enum reason insists = request_check_insists(v);
+
+	if (insists == REASON_NONE)
+		return 0;
+	v->answer.decision = POLICY_ASK;
+	if (policy_n_approvers(f->policy) > 0)
+		return 0;
+	if (insists == REASON_WRONG_EPOCH)
+		return REFUSE(REASON_WRONG_EPOCH, q->id,
+			"made for another run of this site, and the policy names no approver who could let it "
+			"run all the same; ask again under the present epoch");
+	return REFUSE(REASON_STALE_PEOPLE, q->id,
+		"people version %llu has ended, and the policy names no approver who could let it run all the "
+		"same; the vendor's officers renew it",
+		(unsigned long long)people_version(f->people));
+}
+
 int
 request_check(struct request_check_verdict *ret, const struct request *q, const struct envelope *e,
 	const struct request_check_facts *f)
 {
 	SCOPED(request_check_verdict_done) struct request_check_verdict v = { 0 };
-	int r = check_people(q, e, f);
+	int r = check_people(q, e, f, &v);
 
-	r = r ?: check_addressee(q, f);
+	r = r ?: check_addressee(q, f, &v);
 	r = r ?: check_times(q, f);
 	r = r ?: check_operation(q, f, &v);
 	r = r ?: check_ceiling(q, f, &v);
+	r = r ?: check_insists(q, f, &v);
 	if (r)
 		return r;
 	*ret = v;

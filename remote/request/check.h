@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/policy/policy.h"
 #include "remote/request/request.h"
@@ -31,6 +32,7 @@ struct request_check_facts {
 	uint8_t epoch[REQUEST_EPOCH_BYTES];
 	bool nonce_used;             /* by another request */
 	uint64_t now_us;
+	uint64_t date_us;            /* what ends are held against: now_us, or the clock's floor */
 	bool clock_doubtful;
 	const struct definition *definition; /* of the release that is installed; NULL: none is */
 	const struct accepted *accepted;
@@ -43,21 +45,30 @@ struct request_check_verdict {
 	const struct definition_operation *operation;
 	json_t *args;                /* checked, with defaults; owned */
 	struct policy_answer answer; /* its decision is ask or allow where the check passed */
+	bool stale_people;           /* the people document has ended */
+	bool other_epoch;            /* made in another life of this site; it may have run then */
 };
+/* Why only a permit of the customer can let it run, whatever the ceiling allows: wrong-epoch before stale-people;
+ * REASON_NONE: nothing. */
+enum reason request_check_insists(const struct request_check_verdict *v);
 void request_check_verdict_done(struct request_check_verdict *v);
 
 /* The second part, in this order; e is verified again, for people change while a request waits.
  *
  *	signature     as above
- *	people        revoked unknown-key wrong-role not-yet-valid expired stale-people
+ *	people        revoked unknown-key wrong-role not-yet-valid expired stale-people (newer ones needed)
  *	addressee     wrong-addressee
- *	epoch         wrong-epoch
  *	nonce         replayed
  *	times         malformed not-yet-valid expired
  *	definition    not-found altered
  *	operation     not-found not-approved (not accepted by the customer) unknown-field malformed
  *	switch        switched-off
  *	ceiling       denied
+ *	insists       wrong-epoch stale-people (nobody could permit it: the policy names no approver)
+ *
+ * Another epoch and a people document that has ended are no end where the customer has approvers: then the answer is
+ * ask, and the permit is for a plan that names the present epoch.  While the clock is doubtful nothing begins later,
+ * and what ends does so by date_us; then, too, a person decides.
  *
  * Returns 0 with *ret to be released, the reason (logged, operand is the request's id), or a
  * fault. */

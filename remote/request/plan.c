@@ -138,6 +138,9 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	line(out, "request", q->id);
 	line(out, "", sha256_text(digest, q->digest));
 	line_f(out, "site", "%s (customer %s)", q->site, q->customer);
+	line(out, "epoch", f->epoch);
+	for (size_t i = 0; f->attention && f->attention[i]; i++)
+		line(out, "attention", f->attention[i]);
 	line(out, "engineer", q->engineer);
 	line(out, "reason", q->reason);
 	line(out, "ticket", q->ticket);

@@ -15,6 +15,8 @@ struct buf;
  * difference is state-moved. */
 struct request_plan_facts {
 	const struct request *request;
+	const char *epoch;    /* the site's, so that a permit is for this life of it; 32 hex digits */
+	const char *const *attention; /* sentences on why a person must decide; ends with NULL; may be NULL */
 	const char *release;  /* the version that is installed */
 	const char *state;    /* running, stopped, failed ... */
 	const char *risk;     /* observe, change, destroy */

@@ -46,6 +46,15 @@ hold(struct request_site *s, uint64_t mailbox, const struct envelope *e, int r)
 	return now - s->held_us < REQUEST_SITE_HOLD_S * CLOCK_US_PER_S;
 }
 
+/* When it is over by the clock that we have: while that is doubtful, as long after it came as it was made to live. */
+static uint64_t
+ends(const struct request_site *s, const struct request *q)
+{
+	if (!monitor_clock_doubtful(s->m) || q->expires_us <= q->not_before_us)
+		return q->expires_us;
+	return monitor_now_us(s->m) + (q->expires_us - q->not_before_us);
+}
+
 /* *ret_item is NULL where it was turned away (why is in refuse_last()) or had come before. */
 static int
 take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
@@ -71,13 +80,15 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 				"it was refused here before");
 		r = r
 			?: request_check_sender(&q, e, monitor_people(s->m),
-				   monitor_customer(s->m), monitor_now_us(s->m));
+				   monitor_customer(s->m), monitor_date_us(s->m));
 		if (r > 0 && hold(s, mailbox, e, r))
 			return REFUSE(REASON_BUSY, id ? id : "request",
 				"made under people that are not here yet");
 		r = r
 			?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m),
-				   ret_item);
+				   monitor_date_us(s->m), ret_item);
+		if (!r)
+			(*ret_item)->flow.expires_us = ends(s, (*ret_item)->request);
 	} else {
 		sha256_of(digest, body, len);
 	}
@@ -203,7 +214,7 @@ put_permit(struct request_site *s, struct request_item *item, const char *approv
 	struct permit permit = {
 		.allow = true,
 		.not_before = now,
-		.expires = end < q->expires_us ? end : q->expires_us,
+		.expires = end < item->flow.expires_us ? end : item->flow.expires_us,
 		.uses = 1,
 	};
 	uint8_t number[16];
@@ -418,7 +429,8 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 		request_site_settle_all(s);
 	if (changes & MONITOR_CHANGE_PEOPLE)
 		request_site_release(s);
-	if (changes & (MONITOR_CHANGE_POLICY | MONITOR_CHANGE_PEOPLE | MONITOR_CHANGE_RECORD))
+	if (changes & (MONITOR_CHANGE_POLICY | MONITOR_CHANGE_PEOPLE | MONITOR_CHANGE_RECORD |
+			      MONITOR_CHANGE_CLOCK))
 		request_site_decide_again(s);
 }
 

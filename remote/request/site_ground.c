@@ -19,6 +19,8 @@
 #include "remote/operate/job.h"
 #include "remote/request/plan.h"
 
+enum { ATTENTION_MAX = 4 };
+
 /* How a process of the service sees its folders. */
 #define SEEN_RUN "/run/service"
 #define SEEN_DATA "/data"
@@ -78,6 +80,7 @@ request_site_ground(struct request_site *s, const struct request_item *item,
 		.customer = monitor_customer(s->m),
 		.nonce_used = request_store_nonce_used(s->store, q->id, q->nonce),
 		.now_us = monitor_now_us(s->m),
+		.date_us = monitor_date_us(s->m),
 		.clock_doubtful = monitor_clock_doubtful(s->m),
 		.definition = g.definition,
 		.accepted = g.accepted,
@@ -149,6 +152,23 @@ downtime(const struct definition_operation *op)
 	return "none is planned";
 }
 
+/* What the approver alone can weigh.  No numbers: the text must stay the same while nothing changes. */
+static void
+put_attention(const char *out[ATTENTION_MAX], const struct request_site_ground *g)
+{
+	size_t n = 0;
+
+	if (g->verdict.other_epoch)
+		out[n++] = "wrong-epoch: asked for before a restart, a restore or a jump of the clock; it may have run "
+			   "then, and would run again";
+	if (g->verdict.stale_people)
+		out[n++] = "stale-people: the vendor's list of engineers has ended; a revocation since then is not known "
+			   "here";
+	if (g->facts.clock_doubtful)
+		out[n++] = "the clock here is doubtful: how old the request is, is not certain";
+	out[n] = NULL;
+}
+
 int
 request_site_plan(struct request_site *s, const struct request_item *item,
 	const struct request_site_ground *g, json_t **ret_payload)
@@ -160,8 +180,11 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		NULL };
 	const struct definition_operation *op = g->verdict.operation;
 	SCOPED(definition_argv_freep) char **argv = NULL;
+	const char *attention[ATTENTION_MAX] = { NULL };
 	struct request_plan_facts f = {
 		.request = item->request,
+		.epoch = monitor_epoch(s->m),
+		.attention = attention,
 		.release = g->version,
 		.state = g->state,
 		.risk = definition_risk_text(op->risk),
@@ -174,6 +197,7 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 	};
 	int r;
 
+	put_attention(attention, g);
 	if (op->verb != DEFINITION_VERB_NONE) {
 		f.verb = definition_verb_text(op->verb);
 		f.not_recorded = not_recorded_verb;

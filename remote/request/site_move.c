@@ -145,7 +145,8 @@ check_one(struct request_site *s, struct request_item *item)
 	const struct request *q = item->request;
 	int r = request_site_ground(s, item, &g);
 
-	if (r == REASON_STALE_PEOPLE && hold(s, item))
+	/* A newer document may be on its way, to us as to one that has ended. */
+	if ((r == REASON_STALE_PEOPLE || (!r && g.verdict.stale_people)) && hold(s, item))
 		return;
 	if (r) {
 		refuse_last_of(s, item, r, "checking a request");
@@ -229,13 +230,17 @@ start(struct request_site *s, struct request_item *item)
 	SCOPED_JSON *payload = NULL;
 	const struct request *q = item->request;
 	enum flow_action action;
+	enum reason insists;
 	int r = request_site_ground(s, item, &g);
 
 	r = r ?: request_site_plan(s, item, &g, &payload);
 	if (r)
 		return r;
+	insists = request_check_insists(&g.verdict);
+	if (insists != REASON_NONE && !item->permit)
+		return REFUSE(insists, q->id, "only a permit of the customer lets it run now");
 	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
-		return REFUSE(REASON_STATE_MOVED, q->id,
+		return REFUSE(g.verdict.other_epoch ? REASON_WRONG_EPOCH : REASON_STATE_MOVED, q->id,
 			"the ground moved since the plan was made");
 	if (g.verdict.answer.decision == POLICY_ASK && !item->permit)
 		return REFUSE(REASON_NOT_APPROVED, q->id, "the ceiling wants a permit now");

@@ -10,18 +10,22 @@
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/trust/envelope.h"
 
-enum { FILE_BYTES_MAX = 8 * 1024 * 1024, NAME_BYTES = REQUEST_ID_MAX + 16 };
+enum { FILE_BYTES_MAX = 8 * 1024 * 1024, NAME_BYTES = REQUEST_ID_MAX + 16, FORGOTTEN_BYTES = 8 };
+
+static const char forgotten[] = "forgotten"; /* the latest end of a request whose file is gone */
 
 struct request_store {
 	int dir_fd;
 	struct request_item **items; /* in order of arrival; owned, as each item is */
 	size_t n;
+	uint64_t forgotten_us;
 };
 
 /* What a file holds; texts and objects are borrowed from the document while it is read. */
@@ -250,6 +254,26 @@ load_all(struct request_store *s)
 	return r;
 }
 
+static int
+load_forgotten(struct request_store *s)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
+	struct cursor c;
+	int r = fs_read(s->dir_fd, forgotten, FORGOTTEN_BYTES, &b);
+
+	if (r == REASON_NOT_FOUND)
+		return 0;
+	if (r < 0)
+		return FAULT(r);
+	c = CURSOR(b.data, b.len);
+	s->forgotten_us = cursor_u64(&c);
+	if (r == 0 && cursor_done(&c))
+		return 0;
+	log_error("requests/%s is damaged: requests that were forgotten count by their times alone", forgotten);
+	s->forgotten_us = 0;
+	return 0;
+}
+
 int
 request_store_open(struct request_store **ret, int monitor_fd)
 {
@@ -260,6 +284,7 @@ request_store_open(struct request_store **ret, int monitor_fd)
 		return FAULT(-ENOMEM);
 	s->dir_fd = -1;
 	r = fs_open_dir(&s->dir_fd, monitor_fd, "requests", 0700);
+	r = r ?: load_forgotten(s);
 	r = r ?: load_all(s);
 	if (r)
 		return r;
@@ -325,17 +350,38 @@ request_store_remove(struct request_store *s, struct request_item *item)
 	return 0;
 }
 
+/* No request that ends as early as this one counts again, whatever the clock says by then. */
+static int
+forget(struct request_store *s, uint64_t expires_us)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
+	int r;
+
+	if (expires_us <= s->forgotten_us)
+		return 0;
+	buf_u64(&b, expires_us);
+	r = buf_error(&b);
+	r = r ?: fs_replace(s->dir_fd, forgotten, b.data, b.len, 0600);
+	if (r)
+		return FAULT(r);
+	s->forgotten_us = expires_us;
+	return 0;
+}
+
 /* Room for one more: the oldest one that is over, handed over and past its own expiry goes. */
 static int
-make_room(struct request_store *s, const char *id, uint64_t now_us)
+make_room(struct request_store *s, const char *id, uint64_t date_us)
 {
 	if (s->n < REQUEST_KEPT_MAX)
 		return 0;
 	for (size_t i = 0; i < s->n; i++) {
 		struct request_item *item = s->items[i];
 
-		if (is_over(item) && item->settled && item->request->expires_us < now_us)
-			return request_store_remove(s, item);
+		if (is_over(item) && item->settled && item->request->expires_us < date_us) {
+			int r = forget(s, item->request->expires_us);
+
+			return r ?: request_store_remove(s, item);
+		}
 	}
 	return REFUSE(REASON_BUSY, id, "%d requests are kept, none of them has expired",
 		REQUEST_KEPT_MAX);
@@ -343,7 +389,7 @@ make_room(struct request_store *s, const char *id, uint64_t now_us)
 
 int
 request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
-	uint64_t mailbox, uint64_t now_us, struct request_item **ret_item)
+	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item)
 {
 	SCOPED(request_freep) struct request *q = take_r;
 	SCOPED(item_freep) struct request_item *item = NULL;
@@ -351,13 +397,16 @@ request_store_add(struct request_store *s, struct request *take_r, json_t *envel
 
 	if (request_store_find(s, q->id))
 		return REFUSE(REASON_REPLAYED, q->id, "a request of this id was here before");
+	if (q->expires_us <= s->forgotten_us)
+		return REFUSE(REASON_REPLAYED, q->id,
+			"it ends before others that are not remembered here any more: it may be one of them");
 	if (request_store_pending(s, NULL) >= REQUEST_PENDING_MAX)
 		return REFUSE(REASON_BUSY, q->id, "%d requests are pending here",
 			REQUEST_PENDING_MAX);
 	if (request_store_pending(s, q->engineer) >= REQUEST_PENDING_ENGINEER_MAX)
 		return REFUSE(REASON_BUSY, q->id, "%d requests of %s are pending here",
 			REQUEST_PENDING_ENGINEER_MAX, q->engineer);
-	r = make_room(s, q->id, now_us);
+	r = make_room(s, q->id, date_us);
 	if (r)
 		return r;
 	item = calloc(1, sizeof(*item));

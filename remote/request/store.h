@@ -50,9 +50,11 @@ SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 /* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is
  * taken).  Durable when it returns 0; *ret_item stays the store's.  Returns REASON_REPLAYED where
  * the id was seen, REASON_BUSY where a limit of request_wire.h is reached (both logged, nothing
- * changed), or a fault. */
+ * changed), or a fault.  Where all places are taken, one goes that is over and ended before
+ * date_us; from then on nothing that ends as early as it is new (replayed), whatever a clock
+ * says. */
 int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
-	uint64_t mailbox, uint64_t now_us, struct request_item **ret_item);
+	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item);
 
 /* Make the item's present members durable.  On a fault the file still says what it said before. */
 int request_store_save(struct request_store *s, struct request_item *item);

@@ -37,6 +37,7 @@ world_make(struct world *w)
 		.site = "acme-1",
 		.customer = "acme",
 		.now_us = FIXTURE_NOW,
+		.date_us = FIXTURE_NOW,
 		.definition = fx.definition,
 		.accepted = fx.accepted,
 		.remote_on = true,
@@ -58,7 +59,7 @@ judge(struct world *w, struct request_check_verdict *v)
 		w->envelope = w->payload ? fixture_seal_json(&fx, w->payload, w->signer)
 					 : fixture_seal(&fx, &w->q, w->signer);
 	r = envelope_open_json(&e, MESSAGE_REQUEST, w->envelope);
-	r = r ?: request_check_sender(&q, e, w->facts.people, w->facts.customer, w->facts.now_us);
+	r = r ?: request_check_sender(&q, e, w->facts.people, w->facts.customer, w->facts.date_us);
 	return r ?: request_check(v, q, e, &w->facts);
 }
 
@@ -345,6 +346,57 @@ before_its_time(struct world *w)
 }
 
 static void
+nobody_approves(struct world *w)
+{
+	policy(w, "v: 1\nrules:\n  - {operations: [info], decision: allow}\n");
+}
+
+static void
+other_epoch_alone(struct world *w)
+{
+	nobody_approves(w);
+	other_epoch(w);
+}
+
+static void
+people_expired_alone(struct world *w)
+{
+	nobody_approves(w);
+	people_expired(w);
+}
+
+static void
+other_epoch_denied(struct world *w)
+{
+	w->q.operation = "flush";
+	other_epoch(w);
+}
+
+/* A site that thinks it is 1970, and whose floor says when the people were signed. */
+static void
+at_1970(struct world *w)
+{
+	w->facts.clock_doubtful = true;
+	w->facts.now_us = w->facts.date_us = FIXTURE_NOW - 20 * 24 * FIXTURE_HOUR;
+}
+
+/* One that thinks it is 2099. */
+static void
+at_2099(struct world *w)
+{
+	at_1970(w);
+	w->facts.now_us = FIXTURE_NOW + UINT64_C(73) * 365 * 24 * FIXTURE_HOUR;
+}
+
+static void
+ended_before_the_floor(struct world *w)
+{
+	at_2099(w);
+	w->q.not_before_us = w->facts.date_us - 2 * FIXTURE_HOUR;
+	w->q.expires_us = w->facts.date_us;
+}
+
+static void
 at_its_end(struct world *w)
 {
 	w->q.expires_us = FIXTURE_NOW;
@@ -547,12 +599,15 @@ static const struct row {
 	{ "an engineer of another customer is refused", other_customer, REASON_WRONG_ROLE },
 	{ "an engineer who begins later is refused", engineer_later, REASON_NOT_YET_VALID },
 	{ "an engineer who left is refused", engineer_left, REASON_EXPIRED },
-	{ "an expired people document lets nobody in", people_expired, REASON_STALE_PEOPLE },
+	{ "nobody could permit what an expired people document leaves open", people_expired_alone,
+		REASON_STALE_PEOPLE },
 	{ "a request under newer people waits for them", newer_people, REASON_STALE_PEOPLE },
 	{ "nobody signs in another's name", other_name, REASON_UNKNOWN_KEY },
 	{ "a request for another site is refused", other_site, REASON_WRONG_ADDRESSEE },
 	{ "a request for another customer is refused", other_owner, REASON_WRONG_ADDRESSEE },
-	{ "a request of another epoch is refused", other_epoch, REASON_WRONG_EPOCH },
+	{ "nobody could permit what another epoch asked for", other_epoch_alone, REASON_WRONG_EPOCH },
+	{ "what the ceiling denies in any epoch is denied", other_epoch_denied, REASON_DENIED },
+	{ "the floor ends what a doubtful clock cannot", ended_before_the_floor, REASON_EXPIRED },
 	{ "a nonce counts once", nonce_used, REASON_REPLAYED },
 	{ "a request before its time is refused", before_its_time, REASON_NOT_YET_VALID },
 	{ "at its end a request has expired", at_its_end, REASON_EXPIRED },
@@ -576,7 +631,7 @@ static const struct row {
 	{ "who it is comes before what it says", stranger_with_extra, REASON_UNKNOWN_KEY },
 	{ "people come before the addressee", revoked_and_elsewhere, REASON_REVOKED },
 	{ "the addressee comes before the nonce", elsewhere_and_replayed, REASON_WRONG_ADDRESSEE },
-	{ "the epoch comes before the nonce", old_epoch_and_replayed, REASON_WRONG_EPOCH },
+	{ "a nonce counts once in any epoch", old_epoch_and_replayed, REASON_REPLAYED },
 	{ "the nonce comes before times", replayed_and_expired, REASON_REPLAYED },
 	{ "times come before the definition", expired_and_altered, REASON_EXPIRED },
 	{ "the operation comes before the switch", not_accepted_and_off, REASON_NOT_APPROVED },
@@ -663,6 +718,36 @@ test_passes(void **state)
 	passes(older_people, POLICY_ALLOW);
 	/* A clock in doubt: a person looks at everything. */
 	passes(doubtful, POLICY_ASK);
+	passes(at_1970, POLICY_ASK);
+	passes(at_2099, POLICY_ASK);
+}
+
+/* What the ceiling would allow by itself, and only a person may. */
+static void
+test_insists(void **state)
+{
+	static const struct {
+		change_fn *change;
+		enum reason insists;
+	} asked[] = {
+		{ section, REASON_NONE },
+		{ doubtful, REASON_NONE },
+		{ other_epoch, REASON_WRONG_EPOCH },
+		{ people_expired, REASON_STALE_PEOPLE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		SCOPED(request_check_verdict_done) struct request_check_verdict v = { 0 };
+		SCOPED(world_done) struct world w;
+
+		world_make(&w);
+		asked[i].change(&w);
+		assert_int_equal(judge(&w, &v), 0);
+		assert_int_equal(request_check_insists(&v), asked[i].insists);
+		if (asked[i].insists)
+			assert_int_equal(v.answer.decision, POLICY_ASK);
+	}
 }
 
 static void
@@ -731,6 +816,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_passes),
+		cmocka_unit_test(test_insists),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_rights_changed),
 		cmocka_unit_test(test_people_change_while_waiting),

@@ -25,7 +25,8 @@ struct monitor {
 	sd_event *loop;
 	struct paths paths;
 	int dir_fd;
-	uint64_t now_us;
+	uint64_t now_us, floor_us;
+	uint8_t epoch[REQUEST_EPOCH_BYTES];
 	bool doubtful, remote_on, outbox_full;
 	const struct people *people;
 	const struct policy *policy;
@@ -98,6 +99,12 @@ monitor_now_us(const struct monitor *m)
 	return m->now_us;
 }
 
+uint64_t
+monitor_date_us(const struct monitor *m)
+{
+	return m->doubtful ? m->floor_us : m->now_us;
+}
+
 bool
 monitor_clock_doubtful(const struct monitor *m)
 {
@@ -123,8 +130,7 @@ monitor_epoch(const struct monitor *m)
 {
 	static char text[2 * REQUEST_EPOCH_BYTES + 1];
 
-	(void)m;
-	return hex_encode(text, fixture_epoch, sizeof(fixture_epoch));
+	return hex_encode(text, m->epoch, sizeof(m->epoch));
 }
 
 struct spawner *

@@ -16,6 +16,7 @@ facts(struct request *q)
 	*q = fixture_request(&fx);
 	return (struct request_plan_facts){
 		.request = q,
+		.epoch = "0102030405060708",
 		.release = "7.0.15",
 		.state = "running",
 		.risk = "observe",
