@@ -3,18 +3,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/owner_command.h"
 #include "appliance/policy/policy.h"
 #include "appliance/policy/policy_compile.h"
-#include "appliance/trust/envelope.h"
 
 enum { ASK_MS = 60 * 1000, OWNER_MAX = 64 * 1024 };
 
@@ -51,29 +51,25 @@ run_check(struct command_call *call)
 static int
 absolute(struct command_call *call, char out[PATH_MAX])
 {
-	if (call->n_operands == 0) {
-		(void)snprintf(out, PATH_MAX, "%s/policy.yaml", call->paths.etc);
-		return 0;
-	}
-	if (!realpath(call->operands[0], out))
-		return REFUSE(REASON_NOT_FOUND, call->operands[0], "%s", strerror(errno));
+	char own[sizeof(call->paths.etc) + 32];
+	const char *file = call->n_operands > 0 ? call->operands[0] : own;
+
+	(void)snprintf(own, sizeof(own), "%s/policy.yaml", call->paths.etc);
+	if (!realpath(file, out))
+		return REFUSE(REASON_NOT_FOUND, file, "%s", strerror(errno));
 	return 0;
 }
 
-static int
-print_changes(struct command_call *call, const char *kind, json_t *take_answer, const char *none)
+static void
+say_changes(const struct command_call *call, const json_t *answer)
 {
-	SCOPED_JSON *answer = take_answer;
-	const json_t *changes = json_object_get(answer, "changes"), *line;
+	const json_t *line;
 	size_t i;
 
-	if (call->json)
-		return command_print_json(kind, STEAL(answer));
-	json_array_foreach(changes, i, line)
+	json_array_foreach(json_object_get(answer, "changes"), i, line)
 		command_say(call, "%s", json_string_value(line));
-	if (json_array_size(changes) == 0)
-		command_say(call, "%s", none);
-	return 0;
+	if (i == 0)
+		command_say(call, "no difference to the policy in force");
 }
 
 static int
@@ -89,76 +85,73 @@ static int
 run_diff(struct command_call *call)
 {
 	char path[PATH_MAX];
-	json_t *answer = NULL;
+	SCOPED_JSON *answer = NULL;
 	int r = absolute(call, path);
 
 	r = r ?: ask_diff(call, path, &answer);
-	return r
-		?: print_changes(call, "PolicyDiff", answer,
-			   "no difference to the policy in force");
-}
-
-/* One owner's signature; those of several --key go into one envelope. */
-static int
-sign_owner(struct command_call *call, const json_t *payload, size_t which, json_t **envelope)
-{
-	SCOPED(sshkey_signer_freep) struct sshkey_signer *signer = NULL;
-	SCOPED_JSON *one = NULL;
-	json_t *sig;
-	int r = sshkey_signer_open(&signer, command_option_at(call, "key", which));
-
-	r = r ?: envelope_seal_person(&one, MESSAGE_OWNER, payload, signer);
 	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (!*envelope) {
-		*envelope = STEAL(one);
-		return 0;
-	}
-	sig = json_array_get(json_object_get(one, "sigs"), 0);
-	return json_array_append(json_object_get(*envelope, "sigs"), sig) < 0 ? FAULT(-ENOMEM) : 0;
+		return r;
+	if (call->json)
+		return command_print_json("PolicyDiff", STEAL(answer));
+	say_changes(call, answer);
+	return 0;
 }
 
+/* On a terminal, what widens is asked about.  Elsewhere giving the command is the order, as it always was; where that
+ * is too little, the policy names owners. */
 static int
-sign_all(struct command_call *call, const char *path, struct buf *out)
+confirm(struct command_call *call, const json_t *diff)
 {
-	SCOPED_JSON *diff = NULL, *status = NULL, *payload = json_object(), *envelope = NULL;
-	int r;
+	char answer[8] = "";
 
-	if (command_option_n(call, "key") == 0)
+	if (call->json || command_option(call, "yes") ||
+		!json_is_true(json_object_get(diff, "widens")) || !isatty(STDIN_FILENO) ||
+		!isatty(STDOUT_FILENO))
 		return 0;
-	r = ask_diff(call, path, &diff);
-	r = r ?: ask_monitor(call, call_new("status"), ASK_MS, &status);
-	r = r ?: json_put_u64(payload, "v", 1);
-	r = r
-		?: json_put_text(payload, "site",
-			   json_text(json_object_get(status, "appliance"), "site"));
-	r = r ?: json_put_text(payload, "kind", "policy");
-	r = r ?: json_put_text(payload, "digest", json_text(diff, "digest"));
-	r = r ?: json_put_time(payload, "time", clock_now_us());
-	for (size_t i = 0; r == 0 && i < command_option_n(call, "key"); i++)
-		r = sign_owner(call, payload, i, &envelope);
-	r = r ?: json_canonical(out, envelope);
-	return r < 0 ? FAULT(r) : r;
+	(void)printf("This permits more than before.  Apply it? [y/N] ");
+	(void)fflush(stdout);
+	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+		return 0;
+	return REFUSE(REASON_NOT_APPROVED, "policy", "not applied: you did not say yes");
 }
 
 static int
 run_apply(struct command_call *call)
 {
 	SCOPED(buf_done) struct buf owner = BUF_MAX(OWNER_MAX);
+	SCOPED_JSON *diff = NULL;
 	struct call_request *req;
+	const char *digest;
 	char path[PATH_MAX];
 	json_t *answer = NULL;
 	int r = absolute(call, path);
 
-	r = r ?: sign_all(call, path, &owner);
+	r = r ?: ask_diff(call, path, &diff);
+	if (r)
+		return r;
+	digest = json_text(diff, "digest");
+	if (command_option(call, "out"))
+		return owner_command_write(call, "policy", digest);
+	if (!call->json)
+		say_changes(call, diff);
+	r = confirm(call, diff);
+	r = r ?: owner_command_sign(call, "policy", digest, &owner);
 	if (r)
 		return r;
 	req = call_new("policy.apply");
 	call_param(req, "path", path);
+	call_param(req, "digest", digest);
 	if (owner.len > 0)
 		call_body(req, owner.data, owner.len);
 	r = ask_monitor(call, req, ASK_MS, &answer);
-	return r ?: print_changes(call, "PolicyApplied", answer, "the policy was in force already");
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("PolicyApplied", answer);
+	command_say(call, "in force: %s%s", json_text(answer, "digest"),
+		json_is_true(json_object_get(diff, "in_force")) ? " (it was already)" : "");
+	json_decref(answer);
+	return 0;
 }
 
 /* --- explain ------------------------------------------------------------------------------------- */
@@ -221,10 +214,8 @@ run_explain(struct command_call *call)
 }
 
 static const struct command_option apply_options[] = {
-	{ .name = "key",
-		.value = "F",
-		.repeated = true,
-		.help = "an owner's SSH key, where the policy in force names owners" },
+	OWNER_COMMAND_OPTIONS,
+	{ .name = "yes", .help = "do not ask on a terminal where it permits more than before" },
 	{ 0 },
 };
 
@@ -240,7 +231,14 @@ const struct command commands_policy[] = {
 		.max = 1,
 		.options = apply_options,
 		.summary = "put it in force, showing what changes",
-		.examples = "mainstay policy apply /etc/mainstay/policy.yaml",
+		.details =
+			"Shows first what becomes possible (+), then what no longer is (-). On a "
+			"terminal it asks before more is permitted; without one, giving the command is "
+			"the order. Where the policy in force names owners, k of them must sign, here "
+			"(--key) or on their own machines (--out, then --owner).",
+		.examples = "mainstay policy apply /etc/mainstay/policy.yaml\n"
+			    "mainstay policy apply new.yaml --out new.owners\n"
+			    "mainstay policy apply new.yaml --owner ann/new.owners --owner bob/new.owners",
 		.run = run_apply },
 	{ .name = "policy explain",
 		.args = "REQUEST",

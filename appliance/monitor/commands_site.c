@@ -10,9 +10,10 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/owner_command.h"
 #include "appliance/policy/switch.h"
 
-enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, EXPORT_MAX = 64 * 1024 * 1024 };
+enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, EXPORT_MAX = 64 * 1024 * 1024, OWNER_MAX = 64 * 1024 };
 
 /* --- status -------------------------------------------------------------------------------------- */
 static const char *
@@ -135,12 +136,15 @@ check_only(const struct paths *paths, enum switch_name which)
 }
 
 static int
-ask_switch(struct command_call *call, const char *on, unsigned timeout_ms, json_t **ret)
+ask_switch(struct command_call *call, const char *on, const struct buf *owner, unsigned timeout_ms,
+	json_t **ret)
 {
 	struct call_request *req = call_new("switch");
 
 	call_param(req, "name", call->operands[0]);
 	call_param(req, "on", on);
+	if (owner && owner->len > 0)
+		call_body(req, owner->data, owner->len);
 	return ask_monitor(call, req, timeout_ms, ret);
 }
 
@@ -158,10 +162,16 @@ print_switches(struct command_call *call, json_t *take_answer)
 static int
 run_on(struct command_call *call)
 {
+	SCOPED(buf_done) struct buf owner = BUF_MAX(OWNER_MAX);
 	json_t *answer = NULL;
+	char about[32];
 	int r = each_switch(call->operands[0], check_only, &call->paths);
 
-	r = r ?: ask_switch(call, "true", ASK_MS, &answer);
+	(void)snprintf(about, sizeof(about), "%s on", call->operands[0]);
+	if (r == 0 && command_option(call, "out"))
+		return owner_command_write(call, "switch", about);
+	r = r ?: owner_command_sign(call, "switch", about, &owner);
+	r = r ?: ask_switch(call, "true", &owner, ASK_MS, &answer);
 	return r ?: print_switches(call, answer);
 }
 
@@ -174,7 +184,7 @@ run_off(struct command_call *call)
 
 	if (r)
 		return r;
-	r = ask_switch(call, "false", OFF_MS, &answer);
+	r = ask_switch(call, "false", NULL, OFF_MS, &answer);
 	if (r == 0)
 		return print_switches(call, answer);
 	if (r != REASON_UNREACHABLE)
@@ -240,6 +250,11 @@ run_leave(struct command_call *call)
 }
 
 /* --- table --------------------------------------------------------------------------------------- */
+static const struct command_option on_options[] = {
+	OWNER_COMMAND_OPTIONS,
+	{ 0 },
+};
+
 static const struct command_option leave_options[] = {
 	{ .name = "export",
 		.value = "DIR",
@@ -257,7 +272,9 @@ const struct command commands_site[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "let it leave or come in",
-		.examples = "mainstay on telemetry",
+		.details = "Where the policy in force names owners, k of them must sign.",
+		.options = on_options,
+		.examples = "mainstay on telemetry\nmainstay on remote --key owner.pub",
 		.run = run_on },
 	{ .name = "off",
 		.args = "telemetry|updates|remote|all",

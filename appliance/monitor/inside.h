@@ -2,6 +2,7 @@
 #pragma once
 
 #include "appliance/audit/audit.h"
+#include "appliance/monitor/ceiling.h"
 #include "appliance/monitor/epoch.h"
 #include "appliance/monitor/floor.h"
 #include "appliance/monitor/monitor.h"
@@ -42,6 +43,7 @@ struct monitor {
 	struct switch_record switches;
 	bool seen_on[SWITCH_MAX]; /* as the modules were last told */
 	struct policy *policy;
+	struct ceiling ceiling; /* where the policy came from, what guards the next */
 	struct people *people;
 	struct audit *audit;
 

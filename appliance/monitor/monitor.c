@@ -17,6 +17,7 @@
 #include "appliance/monitor/alarms.h"
 #include "appliance/monitor/audit_verbs.h"
 #include "appliance/monitor/calls.h"
+#include "appliance/monitor/ceiling.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/inside.h"
@@ -55,20 +56,6 @@ open_audit(struct monitor *m)
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* Damage in what only narrows what we do is logged and read as the narrowest. */
-static int
-open_policy(struct monitor *m)
-{
-	SCOPED_JSON *doc = NULL;
-	int r = monitor_load_json(m, "policy.json", POLICY_BYTES_MAX, &doc);
-
-	if (r == 0)
-		r = policy_from_json(&m->policy, doc);
-	if (r > 0) /* there is none, or it is none that we may believe */
-		r = policy_default(&m->policy);
-	return FAULT(r);
-}
-
 static int
 open_state(struct monitor *m)
 {
@@ -81,7 +68,7 @@ open_state(struct monitor *m)
 	if (switch_load(&m->switches, m->dir_fd) != 0)
 		m->switches = (struct switch_record){ 0 };
 	r = floor_load(&m->floor, m->dir_fd);
-	r = r ?: open_policy(m);
+	r = r ?: ceiling_open(m);
 	r = r ?: outbox_open(&m->outbox, m->lib_fd, readers);
 	r = r ?: epoch_open(&m->epoch, m->run_fd, m->lib_fd, audit_size(m->audit));
 	if (r == 0 && m->epoch.renewed)
@@ -118,6 +105,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: alarms_init(m);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
+	switch_verbs_follow(m);
 	for (unsigned i = 0; i < SWITCH_MAX; i++)
 		m->seen_on[i] = monitor_switch_on(m, (enum switch_name)i);
 	*ret = STEAL(m);
@@ -160,6 +148,7 @@ on_tick(void *arg)
 	struct monitor *m = arg;
 	uint64_t now = monitor_now_us(m);
 
+	switch_verbs_follow(m);
 	look_at_switches(m);
 	look_at_clocks(m);
 	monitor_look_at_doubt(m);

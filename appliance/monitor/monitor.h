@@ -25,6 +25,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/call_wire.h"
+#include "appliance/policy/owner.h"
 #include "appliance/policy/switch.h"
 #include "appliance/trust/message.h"
 
@@ -91,6 +92,13 @@ const struct identity *monitor_identity(const struct monitor *m);
 
 /* The policy in force; never NULL. */
 const struct policy *monitor_policy(const struct monitor *m);
+/* Does the policy in force name owners (or did it, and they are lost)?  Then what they guard needs monitor_owners(). */
+bool monitor_guarded(const struct monitor *m);
+/* Do k of them say yes to digest?  kinds: 1 << enum owner_kind, those that would do.  A statement that counts is used
+ * up, durably, before this returns, and its time raises the floor.  Returns 0 with its kind; REASON_NOT_APPROVED where
+ * there is no statement (len 0) or nobody who could make one; what owner_verify() refuses; or a fault. */
+int monitor_owners(struct monitor *m, unsigned kinds, const uint8_t digest[32], const void *envelope,
+	size_t len, enum owner_kind *ret_kind);
 /* The verified people document; NULL before the first.  Valid until the next loop turn. */
 const struct people *monitor_people(const struct monitor *m);
 

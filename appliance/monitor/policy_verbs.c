@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,13 +16,14 @@
 #include "appliance/monitor/services_room.h"
 #include "appliance/policy/policy.h"
 #include "appliance/service/definition.h"
-#include "appliance/trust/envelope.h"
+#include "appliance/trust/sha256.h"
 
 /* One file on its way through the judge. */
 struct reading {
 	struct monitor *m;
 	struct monitor_call *call;
 	bool apply;
+	uint8_t source[32]; /* SHA-256 of the file */
 };
 
 /* Only what nobody else could have written is the customer's word. */
@@ -42,15 +44,69 @@ check_owner(const struct monitor *m, int fd, const char *path)
 	return 0;
 }
 
+/* Whoever may write a folder above it could have put another file there.  A sticky folder (/tmp) lets nobody replace
+ * what is root's. */
+static int
+check_folder(const struct monitor *m, int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return FAULT(-errno);
+	if (st.st_uid != 0 && st.st_uid != m->id.uid[IDENTITY_MONITOR])
+		return REFUSE(REASON_WRONG_ROLE, path, "a folder above it belongs to uid %u",
+			st.st_uid);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+		return REFUSE(REASON_WRONG_ROLE, path,
+			"others may write a folder above it (mode %03o); chmod go-w",
+			st.st_mode & 0777);
+	return 0;
+}
+
+/* Walk down from the root, a folder at a time and no link among them, to the one that holds the file. */
+static int
+open_folder(const struct monitor *m, const char *path, int *ret_fd, const char **ret_name)
+{
+	SCOPED(scope_close) int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char part[NAME_MAX + 1];
+	const char *name = path + 1, *slash;
+	int r = at < 0 ? FAULT(-errno) : check_folder(m, at, path);
+
+	for (; r == 0 && (slash = strchr(name, '/')); name = slash + 1) {
+		int below;
+
+		if (slash - name > NAME_MAX)
+			return REFUSE(REASON_NOT_FOUND, path, "a name in it is too long");
+		(void)snprintf(part, sizeof(part), "%.*s", (int)(slash - name), name);
+		if (!part[0] || strcmp(part, "..") == 0)
+			return REFUSE(REASON_USAGE, path, "must be a plain absolute path");
+		below = openat(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below < 0)
+			return REFUSE(REASON_NOT_FOUND, path, "%s: %s", part, strerror(errno));
+		scope_close(&at);
+		at = below;
+		r = check_folder(m, at, path);
+	}
+	if (r)
+		return r;
+	*ret_fd = STEAL_FD(at);
+	*ret_name = name;
+	return 0;
+}
+
 static int
 read_file(const struct monitor *m, const char *path, struct buf *out)
 {
-	SCOPED(scope_close) int fd = -1;
+	SCOPED(scope_close) int dir = -1, fd = -1;
+	const char *name = NULL;
 	int r;
 
 	if (path[0] != '/')
 		return REFUSE(REASON_USAGE, path, "must be an absolute path");
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	r = open_folder(m, path, &dir, &name);
+	if (r)
+		return r;
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return REFUSE(REASON_NOT_FOUND, path, "%s", strerror(errno));
 	r = check_owner(m, fd, path);
@@ -60,87 +116,55 @@ read_file(const struct monitor *m, const char *path, struct buf *out)
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* --- owners -------------------------------------------------------------------------------------- */
-static int
-check_payload(const struct monitor *m, const struct envelope *e, const uint8_t digest[32])
-{
-	struct parts {
-		uint64_t v, time;
-		const char *site, *kind;
-		uint8_t digest[32];
-	} in = { 0 };
-	static const struct json_field fields[] = {
-		{ "v", JSON_KIND_U64, .offset = offsetof(struct parts, v) },
-		{ "site", JSON_KIND_TEXT0, .offset = offsetof(struct parts, site) },
-		{ "kind", JSON_KIND_TEXT, .offset = offsetof(struct parts, kind) },
-		{ "digest", JSON_KIND_SHA256, .offset = offsetof(struct parts, digest) },
-		{ "time", JSON_KIND_TIME, .offset = offsetof(struct parts, time) },
-	};
-	int r = json_members(e->payload, fields, ARRAY_LEN(fields), &in, "owner");
-
-	if (r)
-		return r;
-	if (in.v != 1 || strcmp(in.kind, "policy") != 0)
-		return REFUSE(REASON_MALFORMED, "owner", "is not about a policy");
-	if (strcmp(in.site, monitor_site(m)) != 0)
-		return REFUSE(REASON_WRONG_ADDRESSEE, "owner", "is about site \"%s\"", in.site);
-	if (memcmp(in.digest, digest, 32) != 0)
-		return REFUSE(REASON_ALTERED, "owner", "another policy was signed");
-	return 0;
-}
-
-static bool
-is_signed_by(const struct envelope *e, const char *line)
-{
-	struct sshkey_public owner, claimed;
-
-	if (sshkey_parse(&owner, line, "owner") != 0)
-		return false;
-	for (size_t i = 0; i < e->n_sigs; i++)
-		if (envelope_claimed_key(e, i, &claimed) == 0 && sshkey_same(&claimed, &owner))
-			return envelope_verify_person(e, &owner) == 0;
-	return false;
-}
-
-static int
-check_owners(const struct monitor *m, const struct policy *next, const void *body, size_t len)
-{
-	SCOPED(envelope_freep) struct envelope *e = NULL;
-	unsigned k, signed_by = 0;
-	size_t n = policy_owners(m->policy, &k);
-	int r;
-
-	if (n == 0)
-		return 0;
-	if (len == 0)
-		return REFUSE(REASON_NOT_APPROVED, "policy",
-			"%u of its %zu owners must sign: --key FILE", k, n);
-	r = envelope_open(&e, MESSAGE_OWNER, body, len);
-	r = r ?: check_payload(m, e, policy_digest(next));
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	for (size_t i = 0; i < n; i++)
-		signed_by += is_signed_by(e, policy_owner(m->policy, i));
-	if (signed_by < k)
-		return REFUSE(REASON_THRESHOLD, "policy", "%u of %u owners signed it", signed_by,
-			k);
-	return 0;
-}
-
 /* --- reading, comparing, applying ---------------------------------------------------------------- */
 static int
-apply(struct monitor *m, struct policy **next, const char *actor)
+check_owners(struct monitor *m, const struct policy *next, const void *body, size_t len)
 {
-	int r;
+	unsigned kinds = 1U << OWNER_POLICY;
+	enum owner_kind kind;
 
-	if (memcmp(policy_digest(*next), policy_digest(m->policy), 32) == 0)
+	if (!monitor_guarded(m))
 		return 0;
-	r = monitor_leaf(m, "policy", actor, "policy.yaml", policy_digest(*next), REASON_NONE);
-	r = r ?: monitor_save_json(m, "policy.json", policy_json(*next));
-	if (r < 0)
-		return FAULT(r);
-	policy_free(m->policy);
-	m->policy = STEAL(*next);
+	if (policy_same_but_approvers(m->policy, next))
+		kinds |= 1U << OWNER_APPROVER;
+	return monitor_owners(m, kinds, policy_digest(next), body, len, &kind);
+}
+
+/* What was shown to whoever said yes must be what is applied. */
+static int
+check_shown(const struct policy *next, const struct monitor_call *call)
+{
+	const char *shown = monitor_call_text(call, "digest");
+	char digest[SHA256_TEXT_MAX];
+
+	if (!shown || strcmp(shown, sha256_text(digest, policy_digest(next))) == 0)
+		return 0;
+	return REFUSE(REASON_STATE_MOVED, "policy", "the file changed since it was shown; look again");
+}
+
+static int
+apply(struct reading *rd, struct policy **next)
+{
+	struct monitor *m = rd->m;
+	size_t len;
+	const void *body = monitor_call_body(rd->call, &len);
+	int r = check_shown(*next, rd->call);
+
+	if (r || (m->ceiling.state == CEILING_APPLIED &&
+			 memcmp(policy_digest(*next), policy_digest(m->policy), 32) == 0 &&
+			 memcmp(rd->source, m->ceiling.source, 32) == 0))
+		return r;
+	/* Another text of the same policy needs nobody's consent, only to be known as applied. */
+	if (m->ceiling.state == CEILING_APPLIED &&
+		memcmp(policy_digest(*next), policy_digest(m->policy), 32) == 0)
+		return ceiling_apply(m, STEAL(*next), rd->source);
+	r = check_owners(m, *next, body, len);
+	r = r
+		?: monitor_leaf(m, "policy", monitor_call_actor(rd->call), "policy.yaml",
+			   policy_digest(*next), REASON_NONE);
+	r = r ?: ceiling_apply(m, STEAL(*next), rd->source);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
 	monitor_changed(m, MONITOR_CHANGE_POLICY);
 	return 0;
 }
@@ -152,19 +176,21 @@ on_compiled(int r, const json_t *answer, void *arg)
 	SCOPED(scope_free) struct reading *rd = arg;
 	struct monitor *m = rd->m;
 	json_t *out = NULL;
-	size_t len;
-	const void *body = monitor_call_body(rd->call, &len);
+	bool widens = false;
 
 	r = r ?: policy_from_json(&next, answer);
 	if (r == 0) {
 		out = json_object();
 		(void)json_put_sha256(out, "digest", policy_digest(next));
-		(void)json_object_set_new(out, "changes", policy_diff(m->policy, next));
+		(void)json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens));
+		(void)json_object_set_new(out, "widens", json_boolean(widens));
+		(void)json_object_set_new(out, "guarded", json_boolean(monitor_guarded(m)));
+		(void)json_object_set_new(out, "in_force",
+			json_boolean(m->ceiling.state == CEILING_APPLIED &&
+				memcmp(policy_digest(next), policy_digest(m->policy), 32) == 0));
 	}
 	if (r == 0 && rd->apply)
-		r = check_owners(m, next, body, len);
-	if (r == 0 && rd->apply)
-		r = apply(m, &next, monitor_call_actor(rd->call));
+		r = apply(rd, &next);
 	monitor_answer_result(rd->call, r, out);
 }
 
@@ -182,6 +208,7 @@ begin(struct monitor *m, struct monitor_call *call, const char *path, bool is_ap
 	if (!rd)
 		return FAULT(-ENOMEM);
 	*rd = (struct reading){ .m = m, .call = call, .apply = is_apply };
+	sha256_of(rd->source, b.data, b.len);
 	r = monitor_judge(m, JUDGE_POLICY, slash + 1, b.data, b.len, on_compiled, rd);
 	if (r) {
 		free(rd);
@@ -204,12 +231,11 @@ on_apply(struct monitor *m, struct monitor_call *call, void *arg)
 static int
 on_diff(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const char *path = monitor_call_text(call, "path");
-	char own[sizeof(m->paths.etc) + 32];
+	const char *path;
+	int r = monitor_call_need(call, "path", &path);
 
 	(void)arg;
-	(void)snprintf(own, sizeof(own), "%s/policy.yaml", m->paths.etc);
-	return begin(m, call, path ? path : own, false);
+	return r ?: begin(m, call, path, false);
 }
 
 /* --- asking -------------------------------------------------------------------------------------- */
@@ -278,6 +304,38 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
+/* --- what an owner is to sign -------------------------------------------------------------------- */
+/* The site's own time stands in it, so that a machine whose clock is wrong can be spoken to. */
+static int
+on_statement(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	const char *kind_text, *about;
+	enum owner_kind kind;
+	uint8_t digest[32];
+	unsigned k;
+	size_t n = policy_owners(m->policy, &k);
+	json_t *payload;
+	int r = monitor_call_need(call, "kind", &kind_text);
+
+	(void)arg;
+	r = r ?: monitor_call_need(call, "about", &about);
+	if (r)
+		return r;
+	if (!owner_kind_parse(&kind, kind_text))
+		return REFUSE(REASON_USAGE, kind_text,
+			"is none of policy, switch, core, approver");
+	if (kind == OWNER_SWITCH)
+		sha256_of(digest, about, strlen(about));
+	else if (!sha256_parse(digest, about))
+		return REFUSE(REASON_USAGE, about, "is no digest: sha256:HEX");
+	payload = owner_payload(monitor_site(m), kind, digest, monitor_now_us(m));
+	if (!payload)
+		return FAULT(-ENOMEM);
+	monitor_answer(call,
+		json_pack("{s:o, s:i, s:i}", "payload", payload, "k", (int)k, "n", (int)n));
+	return 0;
+}
+
 static int
 on_show(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -297,5 +355,6 @@ policy_verbs_init(struct monitor *m)
 
 	r = r ?: monitor_register_verb(m, "policy.diff", CALL_ROLE_CONTROL, on_diff, NULL);
 	r = r ?: monitor_register_verb(m, "policy.explain", CALL_ROLE_CONTROL, on_explain, NULL);
+	r = r ?: monitor_register_verb(m, "owner.statement", CALL_ROLE_CONTROL, on_statement, NULL);
 	return r ?: monitor_register_verb(m, "policy.show", CALL_ROLE_CONTROL, on_show, NULL);
 }

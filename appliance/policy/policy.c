@@ -45,8 +45,9 @@ in_hours(const struct policy_rule *rule, const struct policy_question *q)
 	return false;
 }
 
+/* But for its hours. */
 static bool
-matches(const struct policy_rule *rule, const struct policy_question *q)
+is_about(const struct policy_rule *rule, const struct policy_question *q)
 {
 	const char *words[POLICY_FORM_HOURS] = {
 		[POLICY_FORM_SERVICES] = q->service,
@@ -60,7 +61,7 @@ matches(const struct policy_rule *rule, const struct policy_question *q)
 		if (rule->lists[i].given && !policy_list_has(&rule->lists[i], words[i]) &&
 			!policy_list_has(&rule->lists[i], POLICY_EVERYTHING))
 			return false;
-	return in_hours(rule, q);
+	return true;
 }
 
 /* Of several rules that ask, only who stands on every list may approve. */
@@ -84,22 +85,35 @@ limit_approvers(struct policy_answer *a, const struct policy_list *l)
 void
 policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret)
 {
-	struct policy_answer a = { .decision = POLICY_DENY };
+	struct policy_answer a = { .decision = POLICY_DENY, .need = 1 };
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];
 
-		if (!matches(rule, q))
+		if (!is_about(rule, q))
 			continue;
+		if (!in_hours(rule, q)) {
+			if (a.closed == 0 && rule->decision != POLICY_DENY)
+				a.closed = (unsigned)i + 1;
+			continue;
+		}
 		if (a.n_rules < POLICY_MATCHES_MAX)
 			a.rules[a.n_rules] = (unsigned)i + 1;
 		/* The order of the enum is the order of strength. */
 		if (a.n_rules++ == 0 || rule->decision < a.decision)
 			a.decision = rule->decision;
+		if (rule->need > a.need)
+			a.need = rule->need;
 		if (rule->decision == POLICY_ASK && rule->approvers.given)
 			limit_approvers(&a, &rule->approvers);
 	}
 	*ret = a;
+}
+
+bool
+policy_outside_window(const struct policy_answer *a)
+{
+	return a->decision == POLICY_DENY && a->n_rules == 0 && a->closed > 0;
 }
 
 bool
@@ -122,10 +136,30 @@ policy_explain(const struct policy *p, const struct policy_answer *a, char *out,
 	buf_printf(&b, "%s: ", decision_texts[a->decision]);
 	if (a->n_rules == 0)
 		buf_puts(&b, "no rule matches");
+	if (policy_outside_window(a))
+		buf_printf(&b, "; rule %u would (%s), but not at this hour", a->closed,
+			decision_texts[p->rules[a->closed - 1].decision]);
 	for (size_t i = 0; i < shown; i++)
 		buf_printf(&b, "%srule %u (%s)", i > 0 ? ", " : "", a->rules[i],
 			decision_texts[p->rules[a->rules[i] - 1].decision]);
 	(void)snprintf(out, size, "%s", buf_text(&b));
+}
+
+size_t
+policy_n_rules(const struct policy *p)
+{
+	return p->n_rules;
+}
+
+json_t *
+policy_rule_json(const struct policy *p, unsigned n)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(16 * 1024);
+	const struct policy_rule *rule = &p->rules[n - 1];
+
+	policy_rule_words(&b, rule);
+	return json_pack("{s:i, s:s, s:s}", "number", (int)n, "decision",
+		decision_texts[rule->decision], "text", buf_text(&b));
 }
 
 /* --- people and the rest ------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ enum {
 	POLICY_RULES_MAX = 256,
 	POLICY_MATCHES_MAX = 32,
 	POLICY_APPROVERS_MAX = 64,
+	POLICY_NEED_MAX = 16, /* approvers of one request */
 	POLICY_KEY_MAX = 512, /* "ssh-ed25519 AAAA..." */
 };
 
@@ -40,6 +41,10 @@ SCOPED_DESTRUCTOR(struct policy, policy_free)
  * can approve. */
 int policy_default(struct policy **ret);
 
+/* The policy that holds where the compiled one is lost: everything is denied.  owners (borrowed; may be NULL) as in
+ * a policy: they guard what is applied next. */
+int policy_deny_all(struct policy **ret, const json_t *owners);
+
 /* The compiled document, and the SHA-256 of its canonical form. */
 const json_t *policy_json(const struct policy *p);
 const uint8_t *policy_digest(const struct policy *p);
@@ -60,6 +65,8 @@ struct policy_answer {
 	size_t n_rules; /* rules that matched, in the file's order */
 	unsigned rules
 		[POLICY_MATCHES_MAX]; /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
+	unsigned closed; /* the first rule, from 1, that would ask or allow at another hour; 0: none */
+	unsigned need; /* of ask: how many different approvers must say yes, 1 at least */
 	/* Of ask: who may approve, those on the list of every asking rule that has one. */
 	bool limited; /* false: every approver of the policy */
 	const char *approvers[POLICY_APPROVERS_MAX];
@@ -70,11 +77,18 @@ struct policy_answer {
 void policy_decide(const struct policy *p, const struct policy_question *q,
 	struct policy_answer *ret);
 
+/* Is it denied for the hour alone?  No rule denies it, and at another hour one would ask or allow. */
+bool policy_outside_window(const struct policy_answer *a);
+
 /* May this approver say yes to what got this answer?  (The name stands in the policy, too.) */
 bool policy_may_approve(const struct policy *p, const struct policy_answer *a, const char *name);
 
-/* One sentence for people: "ask: rule 1 (observe, change)"; out is terminated. */
+/* One sentence for people: "ask: rule 1 (ask), rule 3 (allow)"; out is terminated. */
 void policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size);
+
+size_t policy_n_rules(const struct policy *p);
+/* Rule n, from 1, as {"number","decision","text"}; the caller's. */
+json_t *policy_rule_json(const struct policy *p, unsigned n);
 
 /* --- people of the customer ------------------------------------------------------------------------------- */
 struct policy_approver {
@@ -98,6 +112,9 @@ bool policy_notifies(const struct policy *p, const char *event);
 /* Is the named window open?  A window that is not named in the policy is always open. */
 bool policy_window_open(const struct policy *p, const char *window, uint64_t now_us);
 
-/* What `after` permits otherwise than `before`: one line each ("+ rule 2: redis * observe allow",
- * "- approver ann"), as a JSON array of texts, the caller's to drop. */
-json_t *policy_diff(const struct policy *before, const struct policy *after);
+/* What `after` permits otherwise than `before`, a sentence for people each, as a JSON array of texts (the caller's to
+ * drop): first "+ ", what becomes possible; then "- ", what no longer is; then "= ", what went and made no difference.
+ * Whenever some question gets a weaker answer, there is a "+"; *ret_widens says whether there is one. */
+json_t *policy_diff(const struct policy *before, const struct policy *after, bool *ret_widens);
+/* Do they differ in nothing but who the approvers are? */
+bool policy_same_but_approvers(const struct policy *a, const struct policy *b);

@@ -23,15 +23,23 @@ const char policy_compile_default[] =
 SCOPED_DESTRUCTOR(struct yaml_node, yaml_node_free)
 
 struct compiler {
-	const char *name; /* of the file */
+	const char *name;   /* of the file */
+	char within[32];    /* "rule 2"; "" elsewhere */
 };
+
+/* What a refusal is about: the rule, for people count them, or the key. */
+static const char *
+operand(const struct compiler *c, const struct yaml_node *n)
+{
+	return c->within[0] ? c->within : n->key ? n->key : "policy";
+}
 
 static int
 refuse_at(const struct compiler *c, const struct yaml_node *n, const char *text)
 {
 	char place[REFUSE_PLACE_MAX];
 
-	return REFUSE_AT(REASON_MALFORMED, n->key ? n->key : "policy",
+	return REFUSE_AT(REASON_MALFORMED, operand(c, n),
 		yaml_place(place, sizeof(place), c->name, n), "%s", text);
 }
 
@@ -109,8 +117,7 @@ need_mapping(const struct compiler *c, const struct yaml_node *n, const char *co
 		for (size_t i = 0; i < n_keys; i++)
 			known = known || strcmp(keys[i], child->key) == 0;
 		if (!known)
-			return yaml_unknown(c->name, child, n->key ? n->key : "policy", "key", keys,
-				n_keys);
+			return yaml_unknown(c->name, child, operand(c, n), "key", keys, n_keys);
 	}
 	return 0;
 }
@@ -211,15 +218,48 @@ names_operations(const json_t *rule)
 	return list != NULL;
 }
 
+/* approvers: ann | [ann, bob] | {need: 2, of: [ann, bob, eve]}; *ret_names is what they name, NULL: all. */
+static int
+put_rule_approvers(const struct compiler *c, const struct yaml_node *n, json_t *rule,
+	const json_t **ret_names)
+{
+	static const char *const keys[] = { "need", "of" };
+	const struct yaml_node *need, *of;
+	uint64_t count = 0;
+	json_t *obj;
+	int r;
+
+	if (n->kind != YAML_KIND_MAPPING) {
+		r = put_list(c, n, POLICY_FORM_APPROVERS, "approvers", rule);
+		*ret_names = json_object_get(rule, "approvers");
+		return r;
+	}
+	obj = json_object();
+	r = put(rule, "approvers", obj);
+	r = r ?: need_mapping(c, n, keys, ARRAY_LEN(keys));
+	if (r)
+		return r;
+	need = yaml_get(n, "need");
+	of = yaml_get(n, "of");
+	if (!need || need->kind != YAML_KIND_SCALAR ||
+		number_u64(&count, need->text, POLICY_NEED_MAX) != 0 || count < 1)
+		return refuse_at(c, need ? need : n, "needs \"need\", how many must approve");
+	r = put(obj, "need", json_integer((json_int_t)count));
+	if (r == 0 && of)
+		r = put_list(c, of, POLICY_FORM_APPROVERS, "of", obj);
+	*ret_names = json_object_get(obj, "of");
+	return r;
+}
+
 static int
 put_rule(const struct compiler *c, const struct yaml_node *n, const json_t *out, json_t *list)
 {
 	static const char *const keys[] = { "services", "operations", "risk", "roles", "engineers",
 		"hours", "decision", "approvers" };
 	static const enum policy_form lists[] = { POLICY_FORM_SERVICES, POLICY_FORM_OPERATIONS,
-		POLICY_FORM_RISK, POLICY_FORM_ROLES, POLICY_FORM_ENGINEERS, POLICY_FORM_HOURS,
-		POLICY_FORM_APPROVERS };
+		POLICY_FORM_RISK, POLICY_FORM_ROLES, POLICY_FORM_ENGINEERS, POLICY_FORM_HOURS };
 	const struct yaml_node *decision, *approvers;
+	const json_t *names = NULL;
 	json_t *rule = json_object();
 	int r;
 
@@ -243,16 +283,16 @@ put_rule(const struct compiler *c, const struct yaml_node *n, const json_t *out,
 	if (strcmp(decision->text, "allow") == 0 && !names_operations(rule))
 		return refuse_at(c, decision, "a rule that allows must name its operations");
 	approvers = yaml_get(n, "approvers");
-	if (approvers && strcmp(decision->text, "ask") != 0)
+	if (!approvers)
+		return 0;
+	if (strcmp(decision->text, "ask") != 0)
 		return refuse_at(c, approvers, "approvers belong to a rule that asks");
-	for (size_t i = 0; approvers && i < json_array_size(json_object_get(rule, "approvers"));
-		i++)
-		if (!is_approver(out,
-			    json_string_value(json_array_get(json_object_get(rule, "approvers"),
-				    i))))
+	r = put_rule_approvers(c, approvers, rule, &names);
+	for (size_t i = 0; r == 0 && i < json_array_size(names); i++)
+		if (!is_approver(out, json_string_value(json_array_get(names, i))))
 			return refuse_at(c, approvers,
 				"names somebody who is not among the approvers");
-	return 0;
+	return r;
 }
 
 static int
@@ -265,8 +305,12 @@ put_rules(const struct compiler *c, const struct yaml_node *n, json_t *out)
 		return refuse_at(c, n, "must be a list");
 	if (n->n_children > POLICY_RULES_MAX)
 		return refuse_at(c, n, "has too many rules");
-	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next)
-		r = put_rule(c, child, out, list);
+	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next) {
+		struct compiler at = { .name = c->name };
+
+		(void)snprintf(at.within, sizeof(at.within), "rule %zu", json_array_size(list) + 1);
+		r = put_rule(&at, child, out, list);
+	}
 	return r;
 }
 

@@ -10,10 +10,12 @@
  *	rules:
  *	  - { services: [redis], operations: [info, ping], decision: allow, hours: "mon-fri 08:00-18:00" }
  *	  - { risk: [observe, change], decision: ask, approvers: [ann] }
+ *	  - { services: [redis], operations: [flush], decision: ask, approvers: { need: 2, of: [ann, bob, eve] } }
  *	  - { risk: destroy, decision: deny }
  *
  * services, operations, risk, roles and engineers are one word or a list; left out, or (but for risk) "*", they
- * match everything, but "allow" must name its operations. */
+ * match everything, but "allow" must name its operations.  approvers is one name, a list (one of them must say yes), or
+ * how many of whom; left out, any one approver. */
 #pragma once
 
 #include <jansson.h>

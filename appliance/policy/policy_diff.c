@@ -1,122 +1,345 @@
+/* What one policy permits otherwise than another, in sentences.
+ *
+ * The difference is taken rule by rule, never by trying questions: so it is complete, and errs by saying too much.
+ * Whenever some question gets a weaker answer (or more people may approve it, or fewer must), a "+" line says why:
+ * that question's answer rests on a rule that came (allow, ask) or on one that went (deny, ask) while something that
+ * permits still matches it. */
+#include <stdint.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/json.h"
-#include "appliance/policy/policy_form.h"
 #include "appliance/policy/policy.h"
+#include "appliance/policy/policy_form.h"
+#include "appliance/policy/policy_room.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 };
 
-/* Append "redis,etcd" of a list, or the text itself. */
-static void
-put_value(struct buf *out, const json_t *v)
-{
-	if (json_is_string(v))
-		buf_puts(out, json_string_value(v));
-	for (size_t i = 0; i < json_array_size(v); i++)
-		buf_printf(out, "%s%s", i > 0 ? "," : "", json_string_value(json_array_get(v, i)));
-}
+enum sign { MORE, LESS, SAME }; /* in the order they are shown */
+
+struct diff {
+	json_t *lines[3]; /* owned */
+	struct buf b;	  /* the line that is being made */
+};
 
 static void
-put_rule(struct buf *out, const json_t *rule)
+add(struct diff *d, enum sign sign)
 {
-	buf_puts(out, json_string_value(json_object_get(rule, "decision")));
-	for (unsigned i = 0; i <= POLICY_FORM_APPROVERS; i++) {
-		const char *name = policy_form_name((enum policy_form)i);
-		const json_t *v = json_object_get(rule, name);
-
-		if (!v || i == POLICY_FORM_DECISION)
-			continue;
-		buf_printf(out, " %s=", name);
-		put_value(out, v);
-	}
-}
-
-static void
-add_text(json_t *lines, struct buf *b)
-{
-	if (buf_error(b) == 0)
-		(void)json_array_append_new(lines, json_string(buf_text(b)));
-	buf_reset(b);
-}
-
-/* Every fact of a policy as one line; two policies differ in the lines they do not share. */
-static json_t *
-facts(const struct policy *p)
-{
+	static const char signs[] = { [MORE] = '+', [LESS] = '-', [SAME] = '=' };
 	SCOPED(buf_done) struct buf b = BUF_MAX(LINE_MAX_BYTES);
-	const json_t *doc = policy_json(p);
-	const char *name;
-	json_t *lines = json_array(), *v;
-	unsigned k;
-	size_t n = policy_owners(p, &k);
 
-	if (n > 0) {
-		buf_printf(&b, "owners: %u must sign", k);
-		add_text(lines, &b);
-	}
-	for (size_t i = 0; i < n; i++) {
-		buf_printf(&b, "owner %s", policy_owner(p, i));
-		add_text(lines, &b);
-	}
-	for (size_t i = 0; i < policy_n_approvers(p); i++) {
-		buf_printf(&b, "approver %s %s", policy_approver(p, i)->name,
-			policy_approver(p, i)->key);
-		add_text(lines, &b);
-	}
-	json_object_foreach(json_object_get(doc, "classes"), name, v) {
-		buf_printf(&b, "class %s ", name);
-		put_value(&b, v);
-		add_text(lines, &b);
-	}
-	json_object_foreach(json_object_get(doc, "windows"), name, v) {
-		buf_printf(&b, "window %s ", name);
-		put_value(&b, v);
-		add_text(lines, &b);
-	}
-	json_array_foreach(json_object_get(doc, "notify"), n, v) {
-		buf_printf(&b, "notify %s", json_string_value(v));
-		add_text(lines, &b);
-	}
-	json_array_foreach(json_object_get(doc, "rules"), n, v) {
-		buf_puts(&b, "rule ");
-		put_rule(&b, v);
-		add_text(lines, &b);
-	}
-	return lines;
+	buf_printf(&b, "%c %s", signs[sign], buf_text(&d->b));
+	/* A line that does not fit is still a line: its beginning says what it is about. */
+	(void)json_array_append_new(d->lines[sign], json_string(buf_text(&b)));
+	buf_reset(&d->b);
+}
+
+/* --- rules in words ------------------------------------------------------------------------------ */
+static bool
+is_given(const struct policy_list *l)
+{
+	return l->given && !policy_list_has(l, POLICY_EVERYTHING);
+}
+
+static void
+put_words(struct buf *b, const struct policy_list *l, const char *before, const char *nothing)
+{
+	if (!is_given(l))
+		buf_puts(b, nothing);
+	for (size_t i = 0; is_given(l) && i < l->n; i++)
+		buf_printf(b, "%s%s", i == 0 ? before : i + 1 == l->n ? " or " : ", ", l->words[i]);
+}
+
+void
+policy_rule_words(struct buf *b, const struct policy_rule *r)
+{
+	put_words(b, &r->lists[POLICY_FORM_OPERATIONS], "", "any operation");
+	put_words(b, &r->lists[POLICY_FORM_RISK], " of risk ", "");
+	put_words(b, &r->lists[POLICY_FORM_SERVICES], " of ", " of any service");
+	put_words(b, &r->lists[POLICY_FORM_ENGINEERS], " by ", "");
+	put_words(b, &r->lists[POLICY_FORM_ROLES], " as ", "");
+	put_words(b, &r->lists[POLICY_FORM_HOURS], " in the hours ", "");
+	if (r->decision != POLICY_ASK)
+		return;
+	if (r->need > 1)
+		buf_printf(b, ", by %u of ", r->need);
+	else
+		buf_puts(b, ", by ");
+	put_words(b, &r->approvers, "", r->need > 1 ? "the approvers" : "any approver");
+}
+
+/* --- comparing rules ----------------------------------------------------------------------------- */
+static bool
+lists_equal(const struct policy_list *a, const struct policy_list *b)
+{
+	if (a->given != b->given || a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!policy_list_has(b, a->words[i]) || !policy_list_has(a, b->words[i]))
+			return false;
+	return true;
 }
 
 static bool
-has_line(const json_t *lines, const char *line)
+rules_equal(const struct policy_rule *a, const struct policy_rule *b)
 {
-	for (size_t i = 0; i < json_array_size(lines); i++)
-		if (strcmp(json_string_value(json_array_get(lines, i)), line) == 0)
+	for (unsigned i = 0; i < POLICY_LISTS; i++)
+		if (!lists_equal(&a->lists[i], &b->lists[i]))
+			return false;
+	return a->decision == b->decision && a->need == b->need &&
+		lists_equal(&a->approvers, &b->approvers);
+}
+
+static bool
+has_rule(const struct policy *p, const struct policy_rule *rule)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (rules_equal(&p->rules[i], rule))
+			return true;
+	return false;
+}
+
+/* Is there a question that both match?  Hours are left aside: what might meet is said to. */
+static bool
+may_meet(const struct policy_rule *a, const struct policy_rule *b)
+{
+	for (unsigned i = 0; i < POLICY_FORM_HOURS; i++) {
+		const struct policy_list *x = &a->lists[i], *y = &b->lists[i];
+		bool meet = !is_given(x) || !is_given(y);
+
+		for (size_t k = 0; !meet && k < x->n; k++)
+			meet = policy_list_has(y, x->words[k]);
+		if (!meet)
+			return false;
+	}
+	return true;
+}
+
+/* Does something in p still permit what the rule held back? */
+static bool
+is_permitted(const struct policy *p, const struct policy_rule *rule)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].decision != POLICY_DENY && may_meet(&p->rules[i], rule))
 			return true;
 	return false;
 }
 
 static void
-put_missing(json_t *out, char sign, const json_t *from, const json_t *in)
+rule_came(struct diff *d, const struct policy_rule *rule)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(LINE_MAX_BYTES);
+	static const char *const words[] = {
+		[POLICY_DENY] = "denied: ",
+		[POLICY_ASK] = "may run once it is approved: ",
+		[POLICY_ALLOW] = "may run without asking: ",
+	};
 
-	for (size_t i = 0; i < json_array_size(from); i++) {
-		const char *line = json_string_value(json_array_get(from, i));
+	buf_puts(&d->b, words[rule->decision]);
+	policy_rule_words(&d->b, rule);
+	add(d, rule->decision == POLICY_DENY ? LESS : MORE);
+}
 
-		if (has_line(in, line))
-			continue;
-		buf_printf(&b, "%c %s", sign, line);
-		add_text(out, &b);
+static void
+rule_went(struct diff *d, const struct policy_rule *rule, const struct policy *after)
+{
+	static const char *const words[] = {
+		[POLICY_DENY] = "no longer denied: ",
+		[POLICY_ASK] = "no longer asked about: ",
+		[POLICY_ALLOW] = "no longer runs without asking: ",
+	};
+	bool permitted = is_permitted(after, rule);
+
+	buf_puts(&d->b, words[rule->decision]);
+	policy_rule_words(&d->b, rule);
+	if (rule->decision == POLICY_ALLOW)
+		add(d, LESS);
+	else if (permitted)
+		add(d, MORE);
+	else if (rule->decision == POLICY_ASK)
+		add(d, LESS);
+	else {
+		buf_puts(&d->b, " (no rule permits it either)");
+		add(d, SAME);
 	}
 }
 
-json_t *
-policy_diff(const struct policy *before, const struct policy *after)
+static void
+rules(struct diff *d, const struct policy *before, const struct policy *after)
 {
-	SCOPED_JSON *old = facts(before), *new = facts(after);
-	json_t *out = json_array();
+	for (size_t i = 0; i < after->n_rules; i++)
+		if (!has_rule(before, &after->rules[i]))
+			rule_came(d, &after->rules[i]);
+	for (size_t i = 0; i < before->n_rules; i++)
+		if (!has_rule(after, &before->rules[i]))
+			rule_went(d, &before->rules[i], after);
+}
 
-	put_missing(out, '-', old, new);
-	put_missing(out, '+', new, old);
-	return out;
+/* --- people -------------------------------------------------------------------------------------- */
+static bool
+has_approver(const struct policy *p, const struct policy_approver *a)
+{
+	const struct policy_approver *same = policy_find_approver(p, a->name);
+
+	return same && strcmp(same->key, a->key) == 0;
+}
+
+static void
+approvers(struct diff *d, const struct policy *p, const struct policy *other, enum sign sign)
+{
+	for (size_t i = 0; i < p->n_approvers; i++) {
+		const struct policy_approver *a = &p->approvers[i];
+
+		if (has_approver(other, a))
+			continue;
+		buf_printf(&d->b, "approver %s %s %s", a->name,
+			sign == MORE ? "may say yes, with" : "may no longer say yes, with", a->key);
+		add(d, sign);
+	}
+}
+
+static void
+owners(struct diff *d, const struct policy *before, const struct policy *after)
+{
+	for (size_t i = 0; i < after->owners.n; i++)
+		if (!policy_list_has(&before->owners, after->owners.words[i])) {
+			buf_printf(&d->b, "owner %s", after->owners.words[i]);
+			add(d, before->owners.n ? MORE : LESS);
+		}
+	for (size_t i = 0; i < before->owners.n; i++)
+		if (!policy_list_has(&after->owners, before->owners.words[i])) {
+			buf_printf(&d->b, "no longer owner %s", before->owners.words[i]);
+			add(d, after->owners.n ? LESS : MORE);
+		}
+	if (before->k == after->k)
+		return;
+	if (after->k == 0)
+		buf_puts(&d->b, "nobody guards policy, switches and core any more: no owners");
+	else
+		buf_printf(&d->b, "%u of %zu owners must sign, before %u of %zu", after->k,
+			after->owners.n, before->k, before->owners.n);
+	add(d, after->k < before->k ? MORE : LESS);
+}
+
+/* --- classes, windows, notify -------------------------------------------------------------------- */
+/* Those that either policy names. */
+static json_t *
+names_of(const json_t *a, const json_t *b)
+{
+	json_t *all = json_object();
+
+	if (a)
+		(void)json_object_update(all, (json_t *)(uintptr_t)a); /* read only */
+	if (b)
+		(void)json_object_update(all, (json_t *)(uintptr_t)b);
+	return all;
+}
+
+static void
+classes(struct diff *d, const struct policy *before, const struct policy *after)
+{
+	static const char *const fates[] = { [POLICY_SEND] = "sent",
+		[POLICY_REVIEW] = "kept for review before it goes",
+		[POLICY_KEEP] = "kept here" };
+	SCOPED_JSON *all = names_of(before->classes, after->classes);
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(all, name, v) {
+		enum policy_class old = policy_class_of(before, name),
+				  new = policy_class_of(after, name);
+
+		if (old == new)
+			continue;
+		buf_printf(&d->b, "class %s is %s, before %s", name, fates[new], fates[old]);
+		add(d, new < old ? MORE : LESS);
+	}
+}
+
+static bool
+all_within(const json_t *spans, const json_t *in)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < json_array_size(spans); i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < json_array_size(in); k++)
+			found = found || json_equal(json_array_get(spans, i), json_array_get(in, k));
+		all = all && found;
+	}
+	return all;
+}
+
+static void
+windows(struct diff *d, const struct policy *before, const struct policy *after)
+{
+	SCOPED_JSON *all = names_of(before->windows, after->windows);
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(all, name, v) {
+		const json_t *old = json_object_get(before->windows, name);
+		const json_t *new = json_object_get(after->windows, name);
+
+		if (new && old && all_within(old, new) && all_within(new, old))
+			continue;
+		buf_printf(&d->b, "window %s is ", name);
+		if (!new)
+			buf_puts(&d->b, "always open");
+		for (size_t i = 0; i < json_array_size(new); i++)
+			buf_printf(&d->b, "%s%s", i ? ", " : "open ",
+				json_string_value(json_array_get(new, i)));
+		/* What is not named is always open. */
+		add(d, !new || (old && !all_within(new, old)) ? MORE : LESS);
+	}
+}
+
+static void
+notify(struct diff *d, const struct policy *before, const struct policy *after)
+{
+	for (size_t i = 0; i < before->notify.n; i++)
+		if (!policy_list_has(&after->notify, before->notify.words[i])) {
+			buf_printf(&d->b, "nobody is told of: %s", before->notify.words[i]);
+			add(d, MORE);
+		}
+	for (size_t i = 0; i < after->notify.n; i++)
+		if (!policy_list_has(&before->notify, after->notify.words[i])) {
+			buf_printf(&d->b, "told of: %s", after->notify.words[i]);
+			add(d, LESS);
+		}
+}
+
+/* --- all ----------------------------------------------------------------------------------------- */
+json_t *
+policy_diff(const struct policy *before, const struct policy *after, bool *ret_widens)
+{
+	struct diff d = { .b = BUF_MAX(LINE_MAX_BYTES) };
+
+	for (unsigned i = 0; i < ARRAY_LEN(d.lines); i++)
+		d.lines[i] = json_array();
+	rules(&d, before, after);
+	approvers(&d, after, before, MORE);
+	approvers(&d, before, after, LESS);
+	owners(&d, before, after);
+	classes(&d, before, after);
+	windows(&d, before, after);
+	notify(&d, before, after);
+	*ret_widens = json_array_size(d.lines[MORE]) > 0;
+	(void)json_array_extend(d.lines[MORE], d.lines[LESS]);
+	(void)json_array_extend(d.lines[MORE], d.lines[SAME]);
+	json_decref(d.lines[LESS]);
+	json_decref(d.lines[SAME]);
+	buf_done(&d.b);
+	return d.lines[MORE];
+}
+
+bool
+policy_same_but_approvers(const struct policy *a, const struct policy *b)
+{
+	SCOPED_JSON *x = json_copy((json_t *)(uintptr_t)policy_json(a)); /* shallow: only a member goes */
+	SCOPED_JSON *y = json_copy((json_t *)(uintptr_t)policy_json(b));
+
+	(void)json_object_del(x, "approvers");
+	(void)json_object_del(y, "approvers");
+	return x && y && json_equal(x, y);
 }

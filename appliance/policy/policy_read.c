@@ -70,6 +70,36 @@ read_hours(struct policy_rule *rule)
 	return 0;
 }
 
+/* [ann, bob]: one of them; {need: 2, of: [ann, bob, eve]}: two of them, of all where "of" is left out. */
+static int
+read_rule_approvers(struct policy_rule *rule, const json_t *v)
+{
+	struct parts {
+		uint64_t need;
+		json_t *of;
+	} parts = { 0 };
+	static const struct json_field fields[] = {
+		{ "need", JSON_KIND_U64, false, offsetof(struct parts, need), POLICY_NEED_MAX },
+		{ "of", JSON_KIND_ARRAY, true, offsetof(struct parts, of), 0 },
+	};
+	int r;
+
+	if (!json_is_object(v))
+		return read_list(v, POLICY_FORM_APPROVERS, &rule->approvers);
+	r = json_members(v, fields, ARRAY_LEN(fields), &parts, operand);
+	if (r == 0 && parts.need < 1)
+		return REFUSE(REASON_MALFORMED, operand, "approvers: need must be 1 at least");
+	rule->need = (unsigned)parts.need;
+	r = r ?: read_list(parts.of, POLICY_FORM_APPROVERS, &rule->approvers);
+	for (size_t i = 0; r == 0 && i < rule->approvers.n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(rule->approvers.words[i], rule->approvers.words[j]) == 0)
+				return REFUSE(REASON_MALFORMED, operand,
+					"approvers: \"%s\" stands there twice",
+					rule->approvers.words[i]);
+	return r;
+}
+
 static int
 read_rule(struct policy *p, const json_t *obj, struct policy_rule *rule)
 {
@@ -90,14 +120,14 @@ read_rule(struct policy *p, const json_t *obj, struct policy_rule *rule)
 			offsetof(struct parts, lists[POLICY_FORM_ENGINEERS]), 0 },
 		{ "hours", JSON_KIND_ARRAY, true, offsetof(struct parts, lists[POLICY_FORM_HOURS]),
 			0 },
-		{ "approvers", JSON_KIND_ARRAY, true, offsetof(struct parts, approvers), 0 },
+		{ "approvers", JSON_KIND_ANY, true, offsetof(struct parts, approvers), 0 },
 		{ "decision", JSON_KIND_TEXT, false, offsetof(struct parts, decision), 0 },
 	};
 	int r = json_members(obj, fields, ARRAY_LEN(fields), &parts, operand);
 
 	for (unsigned i = 0; r == 0 && i < POLICY_LISTS; i++)
 		r = read_list(parts.lists[i], (enum policy_form)i, &rule->lists[i]);
-	r = r ?: read_list(parts.approvers, POLICY_FORM_APPROVERS, &rule->approvers);
+	r = r ?: read_rule_approvers(rule, parts.approvers);
 	r = r
 		?: check_word(json_object_get(obj, "decision"), POLICY_FORM_DECISION,
 			   &parts.decision);
@@ -110,8 +140,13 @@ read_rule(struct policy *p, const json_t *obj, struct policy_rule *rule)
 			policy_list_has(&rule->lists[POLICY_FORM_OPERATIONS], POLICY_EVERYTHING)))
 		return REFUSE(REASON_MALFORMED, operand,
 			"a rule that allows must name its operations");
-	if (rule->approvers.given && rule->decision != POLICY_ASK)
+	if (parts.approvers && rule->decision != POLICY_ASK)
 		return REFUSE(REASON_MALFORMED, operand, "approvers belong to a rule that asks");
+	rule->need = rule->decision != POLICY_ASK ? 0 : rule->need ? rule->need : 1;
+	if (rule->need > 1 &&
+		rule->need > (rule->approvers.given ? rule->approvers.n : p->n_approvers))
+		return REFUSE(REASON_MALFORMED, operand,
+			"approvers: %u must approve, and there are not so many", rule->need);
 	for (size_t i = 0; i < rule->approvers.n; i++)
 		if (!policy_find_approver(p, rule->approvers.words[i]))
 			return REFUSE(REASON_MALFORMED, operand,
@@ -160,6 +195,11 @@ read_approvers(struct policy *p, const json_t *approvers)
 		if (policy_find_approver(p, a->name))
 			return REFUSE(REASON_MALFORMED, operand, "approvers: two are called \"%s\"",
 				a->name);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(p->approvers[j].key, a->key) == 0)
+				return REFUSE(REASON_MALFORMED, operand,
+					"approvers: \"%s\" and \"%s\" have the same key",
+					p->approvers[j].name, a->name);
 		p->n_approvers++;
 	}
 	return 0;
@@ -315,6 +355,16 @@ policy_default(struct policy **ret)
 				   "{\"risk\":[\"destroy\",\"session\"],\"decision\":\"deny\"}]}";
 
 	return policy_parse(ret, text, sizeof(text) - 1);
+}
+
+int
+policy_deny_all(struct policy **ret, const json_t *owners)
+{
+	SCOPED_JSON *doc = json_pack("{s:i, s:[{s:s}]}", "v", 1, "rules", "decision", "deny");
+
+	if (!doc || (owners && json_object_set_new(doc, "owners", json_deep_copy(owners)) < 0))
+		return FAULT(-ENOMEM);
+	return policy_from_json(ret, doc);
 }
 
 struct policy *

@@ -20,6 +20,7 @@ struct policy_rule {
 	struct policy_list
 		lists[POLICY_LISTS]; /* services, operations, risk, roles, engineers, hours */
 	struct policy_list approvers;
+	unsigned need; /* of an asking rule: how many must approve; else 0 */
 	struct hours *hours; /* lists[POLICY_FORM_HOURS].n of them; owned */
 	enum policy_decision decision;
 };
@@ -38,3 +39,6 @@ struct policy {
 };
 
 bool policy_list_has(const struct policy_list *l, const char *word);
+
+/* Append what a rule is about, in words: "info or ping of redis, by any approver". */
+void policy_rule_words(struct buf *b, const struct policy_rule *r);

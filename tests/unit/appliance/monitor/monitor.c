@@ -294,7 +294,7 @@ what_owners_sign_is_about_this_policy_here(void **state)
 		const char *value; /* NULL: leave the member out */
 		enum reason reason;
 	} rows[] = {
-		{ "of another kind", "kind", "core", REASON_MALFORMED },
+		{ "of another kind", "kind", "core", REASON_WRONG_ROLE },
 		{ "for another site", "site", "site2", REASON_WRONG_ADDRESSEE },
 		{ "about another policy", "digest",
 			"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",

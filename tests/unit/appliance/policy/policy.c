@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
@@ -13,6 +14,9 @@
 
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 #define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHZ1GVlgbLwNkhGt7hEWCSsNEVZzTVGvvGGfQxp0dGhA"
+
+#define PEOPLE                                                                                     \
+	"approvers: [{ name: ann, key: " KEY_A " }, { name: bob, key: " KEY_B " }]\n"
 
 static struct policy *
 compiled(const char *yaml)
@@ -235,6 +239,25 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			"a rule that asks", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: ask, opperations: [x] }\n", NULL, "operations",
 			REASON_UNKNOWN_FIELD },
+		{ "v: 1\nrules:\n  - { decision: deny }\n  - { decision: ask, aprovers: [x] }\n",
+			"policy.yaml:4:22", "unknown key \"aprovers\"; did you mean \"approvers\"?",
+			REASON_UNKNOWN_FIELD },
+		{ "v: 1\nrules:\n  - { decision: ask, approvers: { need: 0 } }\n", NULL,
+			"how many must approve", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, approvers: { of: [x] } }\n", NULL,
+			"how many must approve", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, approvers: { need: 1, off: [x] } }\n", NULL,
+			"did you mean \"of\"", REASON_UNKNOWN_FIELD },
+		{ "v: 1\n" PEOPLE "rules:\n  - { decision: ask, approvers: { need: 3 } }\n", NULL,
+			"there are not so many", REASON_MALFORMED },
+		{ "v: 1\n" PEOPLE
+		  "rules:\n  - { decision: ask, approvers: { need: 2, of: [ann, ann] } }\n",
+			NULL, "stands there twice", REASON_MALFORMED },
+		{ "v: 1\n" PEOPLE "rules:\n  - { decision: ask, approvers: { need: 2, of: [ann] } }\n",
+			NULL, "there are not so many", REASON_MALFORMED },
+		{ "v: 1\napprovers: [{ name: a, key: " KEY_A " }, { name: b, key: " KEY_A
+		  " }]\nrules: []\n",
+			NULL, "have the same key", REASON_MALFORMED },
 		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", NULL, "from 1 to",
 			REASON_MALFORMED },
 		{ "v: 1\nowners: { k: 1, keys: [ssh-rsa AAAA] }\nrules: []\n", NULL,
@@ -299,6 +322,12 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 		  "\"]}}",
 			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[{\"decision\":3}]}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"approvers\":{\"need\":0},\"decision\":\"ask\"}]}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"approvers\":{\"need\":1},\"decision\":\"deny\"}]}",
+			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[{\"approvers\":{\"need\":1,\"x\":1},\"decision\":\"ask\"}]}",
+			REASON_UNKNOWN_FIELD },
 		{ "{\"v\":1,\"rules\":[{\"decision\":\"ask\",\"roles\":[3]}]}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[]", REASON_MALFORMED },
 	};
@@ -339,23 +368,84 @@ a_document_of_too_many_bytes_is_refused(void **state)
 	assert_null(p);
 }
 
+/* --- the difference ------------------------------------------------------------------------------ */
 static void
-two_policies_differ_in_the_lines_they_do_not_share(void **state)
+a_difference_is_said_in_sentences_widening_first(void **state)
 {
-	struct policy *a = compiled("v: 1\nrules:\n  - { risk: observe, decision: ask }\n");
-	struct policy *b = compiled("v: 1\nrules:\n  - { risk: observe, decision: ask }\n"
-				    "  - { operations: [info], decision: allow }\n");
-	SCOPED_JSON *more = policy_diff(a, b), *less = policy_diff(b, a), *none = policy_diff(a, a);
+	static const struct {
+		const char *before, *after, *lines; /* joined by ';' */
+	} rows[] = {
+		{ "rules: []\n", "rules:\n  - { services: redis, operations: [info, ping], decision: allow }\n",
+			"+ may run without asking: info or ping of redis" },
+		{ "rules:\n  - { operations: info, decision: allow }\n", "rules: []\n",
+			"- no longer runs without asking: info of any service" },
+		{ "rules:\n  - { risk: destroy, decision: deny }\n", "rules: []\n",
+			"= no longer denied: any operation of risk destroy of any service (no rule permits it either)" },
+		{ "rules:\n  - { risk: destroy, decision: deny }\n  - { decision: ask }\n",
+			"rules:\n  - { decision: ask }\n",
+			"+ no longer denied: any operation of risk destroy of any service" },
+		{ "rules:\n  - { operations: info, decision: allow }\n  - { decision: ask }\n",
+			"rules:\n  - { operations: info, decision: allow }\n",
+			"+ no longer asked about: any operation of any service, by any approver" },
+		{ "rules:\n  - { decision: ask }\n", "rules: []\n",
+			"- no longer asked about: any operation of any service, by any approver" },
+		{ PEOPLE "rules:\n  - { decision: ask, approvers: { need: 2 } }\n",
+			PEOPLE "rules:\n  - { decision: ask, approvers: { need: 2, of: [ann, bob] } }\n",
+			"+ may run once it is approved: any operation of any service, by 2 of ann or bob;"
+			"+ no longer asked about: any operation of any service, by 2 of the approvers" },
+		{ "rules: []\n", "rules:\n  - { risk: observe, engineers: eve, hours: \"08:00-09:00\", decision: deny }\n",
+			"- denied: any operation of risk observe of any service by eve in the hours 08:00-09:00" },
+		{ "rules: []\n", "approvers: [{ name: ann, key: " KEY_A " }]\nrules: []\n",
+			"+ approver ann may say yes, with " KEY_A },
+		{ "approvers: [{ name: ann, key: " KEY_A " }]\nrules: []\n",
+			"approvers: [{ name: ann, key: " KEY_B " }]\nrules: []\n",
+			"+ approver ann may say yes, with " KEY_B ";- approver ann may no longer say yes, with " KEY_A },
+		{ "rules: []\n", "owners: { k: 1, keys: [" KEY_A "] }\nrules: []\n",
+			"- owner " KEY_A ";- 1 of 1 owners must sign, before 0 of 0" },
+		{ "owners: { k: 1, keys: [" KEY_A "] }\nrules: []\n", "rules: []\n",
+			"+ no longer owner " KEY_A ";+ nobody guards policy, switches and core any more: no owners" },
+		{ "owners: { k: 2, keys: [" KEY_A ", " KEY_B "] }\nrules: []\n",
+			"owners: { k: 1, keys: [" KEY_A ", " KEY_B "] }\nrules: []\n",
+			"+ 1 of 2 owners must sign, before 2 of 2" },
+		{ "owners: { k: 1, keys: [" KEY_A "] }\nrules: []\n",
+			"owners: { k: 1, keys: [" KEY_B "] }\nrules: []\n",
+			"+ owner " KEY_B ";- no longer owner " KEY_A },
+		{ "classes: { log: keep }\nrules: []\n", "rules: []\n",
+			"+ class log is sent, before kept here" },
+		{ "rules: []\n", "classes: { log: review }\nrules: []\n",
+			"- class log is kept for review before it goes, before sent" },
+		{ "windows: { updates: [\"sat 02:00-05:00\"] }\nrules: []\n", "rules: []\n",
+			"+ window updates is always open" },
+		{ "windows: { updates: [\"sat 02:00-05:00\"] }\nrules: []\n",
+			"windows: { updates: [\"sat 02:00-05:00\", \"sun 02:00-05:00\"] }\nrules: []\n",
+			"+ window updates is open sat 02:00-05:00, sun 02:00-05:00" },
+		{ "rules: []\n", "windows: { updates: [\"sat 02:00-05:00\"] }\nrules: []\n",
+			"- window updates is open sat 02:00-05:00" },
+		{ "notify: request\nrules: []\n", "notify: alert\nrules: []\n",
+			"+ nobody is told of: request;- told of: alert" },
+		{ "rules:\n  - { risk: observe, decision: ask }\n  - { decision: deny }\n",
+			"rules:\n  - { decision: deny }\n  - { risk: [observe], decision: ask }\n", "" },
+	};
 
 	(void)state;
-	assert_int_equal(json_array_size(more), 1);
-	assert_string_equal(json_string_value(json_array_get(more, 0)),
-		"+ rule allow operations=info");
-	assert_string_equal(json_string_value(json_array_get(less, 0)),
-		"- rule allow operations=info");
-	assert_int_equal(json_array_size(none), 0);
-	policy_free(a);
-	policy_free(b);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf text = BUF_MAX(8192), yaml = BUF_MAX(8192);
+		SCOPED(policy_freep) struct policy *before = NULL, *after = NULL;
+		SCOPED_JSON *lines = NULL;
+		bool widens;
+
+		buf_printf(&yaml, "v: 1\n%s", rows[i].before);
+		before = compiled(buf_text(&yaml));
+		buf_reset(&yaml);
+		buf_printf(&yaml, "v: 1\n%s", rows[i].after);
+		after = compiled(buf_text(&yaml));
+		lines = policy_diff(before, after, &widens);
+		for (size_t k = 0; k < json_array_size(lines); k++)
+			buf_printf(&text, "%s%s", k ? ";" : "",
+				json_string_value(json_array_get(lines, k)));
+		assert_string_equal(buf_text(&text), rows[i].lines);
+		assert_int_equal(widens, rows[i].lines[0] == '+');
+	}
 }
 
 int
@@ -371,7 +461,7 @@ main(void)
 		cmocka_unit_test(what_compiles_wrongly_is_refused_with_its_place),
 		cmocka_unit_test(a_compiled_form_that_was_touched_is_refused),
 		cmocka_unit_test(a_document_of_too_many_bytes_is_refused),
-		cmocka_unit_test(two_policies_differ_in_the_lines_they_do_not_share),
+		cmocka_unit_test(a_difference_is_said_in_sentences_widening_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
