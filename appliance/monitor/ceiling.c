@@ -267,6 +267,7 @@ monitor_owners(struct monitor *m, unsigned kinds, const uint8_t digest[32], cons
 		.kinds = kinds,
 		.digest = digest,
 		.now_us = monitor_now_us(m),
+		.date_us = monitor_date_us(m),
 		.used = m->ceiling.used };
 	struct ceiling before = m->ceiling;
 	enum owner_kind kind;

@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/yaml.h"
+#include "appliance/monitor/floor.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/services_room.h"
@@ -305,7 +307,18 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- what an owner is to sign -------------------------------------------------------------------- */
-/* The site's own time stands in it, so that a machine whose clock is wrong can be spoken to. */
+/* The site's own time stands in it, so that a site whose clock is wrong can be spoken to.  While the clock is doubtful
+ * that is the floor and a little: what is signed raises the floor, for good. */
+static uint64_t
+statement_time(const struct monitor *m, enum owner_kind kind)
+{
+	uint64_t last = m->ceiling.used[kind], floor = monitor_floor(m)->us;
+
+	if (!monitor_clock_doubtful(m))
+		return monitor_now_us(m);
+	return (last > floor ? last : floor) + CLOCK_US_PER_S;
+}
+
 static int
 on_statement(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -328,7 +341,7 @@ on_statement(struct monitor *m, struct monitor_call *call, void *arg)
 		sha256_of(digest, about, strlen(about));
 	else if (!sha256_parse(digest, about))
 		return REFUSE(REASON_USAGE, about, "is no digest: sha256:HEX");
-	payload = owner_payload(monitor_site(m), kind, digest, monitor_now_us(m));
+	payload = owner_payload(monitor_site(m), kind, digest, statement_time(m, kind));
 	if (!payload)
 		return FAULT(-ENOMEM);
 	monitor_answer(call,

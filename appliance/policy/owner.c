@@ -141,7 +141,7 @@ check_time(const struct statement *in, const struct owner_question *q)
 	if (in->time > q->now_us + OWNER_AHEAD_S * CLOCK_US_PER_S)
 		return REFUSE(REASON_NOT_YET_VALID, operand, "is dated %s, which is to come",
 			clock_format(when, in->time));
-	if (q->now_us > in->time && q->now_us - in->time > OWNER_LIFE_S * CLOCK_US_PER_S)
+	if (q->date_us > in->time && q->date_us - in->time > OWNER_LIFE_S * CLOCK_US_PER_S)
 		return REFUSE(REASON_EXPIRED, operand,
 			"is dated %s, over %d days ago; have it signed anew",
 			clock_format(when, in->time), OWNER_LIFE_S / (24 * 3600));

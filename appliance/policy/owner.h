@@ -40,6 +40,7 @@ struct owner_question {
 	unsigned kinds;		     /* 1 << enum owner_kind: those that would do here */
 	const uint8_t *digest;	     /* 32 bytes */
 	uint64_t now_us;
+	uint64_t date_us; /* what an end is held against: now_us, or earlier while the clock is doubtful */
 	const uint64_t *used; /* OWNER_KINDS times: the last one that counted, of each kind */
 };
 
