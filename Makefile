@@ -26,6 +26,8 @@ export SEED VECTORS KEEP FUZZ_SECONDS
 B            := build$(if $(SAN),/$(SAN))
 SANFLAGS.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 SANFLAGS.tsan := -fsanitize=thread -O1
+SANFLAGS.fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+SANFLAGS.coverage := --coverage -fprofile-update=atomic -O0
 
 PACKAGES     := libsystemd libcurl openssl jansson libzstd zlib sqlite3 yaml-0.1 libevent libseccomp
 CFLAGS       ?= -O2 -g
@@ -88,15 +90,15 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(LIB)
 $(B)/tests/%: $(B)/tests/conformance/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
-build/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(HEADERS)
-	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -g -O1 $(PKG_CFLAGS) -Wno-unknown-warning-option \
-		-fsanitize=fuzzer,address,undefined -o $@ $< $(LIB_SRC) $(LDLIBS)
+# Built with SAN=fuzz CC=clang alone.
+$(FUZZERS): build/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
-.PHONY: units conformance replays
+.PHONY: units conformance replays fuzzers
 units: $(UNITS)
 conformance: $(CONFORMANCE)
 replays: $(REPLAYS)
+fuzzers: $(FUZZERS)
 
 .PHONY: check-unit
 check-unit: units replays       ## unit tests and fuzz corpora, under a minute
@@ -116,8 +118,14 @@ check-tsan: dependencies        ## units under TSan
 	$(Q)SAN=tsan tests/suite unit
 
 .PHONY: fuzz
-fuzz: $(FUZZERS)                ## FUZZ_SECONDS of libFuzzer on each parser
+fuzz: dependencies              ## FUZZ_SECONDS of libFuzzer on each parser
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=fuzz CC=$(CLANG) fuzzers
 	$(Q)tests/suite fuzz-live
+
+.PHONY: fuzz-coverage
+fuzz-coverage: dependencies     ## the corpora reach 90 % of the lines of each parser (tests/fuzz/parsers)
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=coverage WARNINGS=-w replays
+	$(Q)tests/fuzz/coverage build/coverage
 
 .PHONY: refusals
 refusals: dependencies          ## every REFUSE site and the test that reaches it
