@@ -6,6 +6,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/egress/ack.h"
 #include "appliance/loop/loop.h"
@@ -29,6 +30,7 @@ struct carrier {
 	struct loop_timer *apply;  /* a new config waits for the loop's next turn */
 	json_t *next_config;
 	uint64_t contact_us;
+	const char *trouble;       /* that the monitor was told last */
 	struct {
 		const struct carrier_module *module;
 		void *arg;
@@ -129,6 +131,21 @@ carrier_contact(struct carrier *c, const struct hub_reply *reply)
 	(void)carrier_call(c, call, on_contact_told, c); /* a lost hint is told again in a few seconds */
 }
 
+/* What stands between us and the hub is for status: told when it changes. */
+static void
+tell_trouble(struct carrier *c)
+{
+	const char *trouble = hub_client_trouble(c->hub);
+	struct call_request *call;
+
+	if (strcmp(trouble, c->trouble) == 0)
+		return;
+	c->trouble = trouble;
+	call = call_new("contact");
+	call_param(call, "trouble", trouble[0] ? trouble : "none");
+	(void)carrier_call(c, call, on_contact_told, c);
+}
+
 /* --- the ground: configuration from the monitor ---------------------------------------------------------- */
 static void
 reset_modules(struct carrier *c)
@@ -162,6 +179,15 @@ save_ca(struct carrier *c, struct hub_config *config)
 	return r;
 }
 
+static uint64_t
+floor_of(const json_t *config)
+{
+	const char *text = json_string_value(json_object_get(config, "floor"));
+	uint64_t us = 0;
+
+	return text && clock_parse(&us, text) == 0 ? us : 0;
+}
+
 static int
 build_hub(struct carrier *c)
 {
@@ -176,6 +202,7 @@ build_hub(struct carrier *c)
 	copy_text(config.proxy, sizeof(config.proxy), c->config, "proxy");
 	if (!reply || !hex_decode(config.reply_key, sizeof(config.reply_key), reply))
 		return FAULT(-EPROTO);
+	config.floor_us = floor_of(c->config);
 	r = save_ca(c, &config);
 	r = r ?: hub_client_new(&c->hub, c->loop, &config, c->key);
 	return r < 0 ? FAULT(r) : r;
@@ -197,10 +224,28 @@ apply_config(void *arg)
 		log_fault(r, "configuration from the monitor");
 }
 
+/* The floor rises with each new freshness statement, in the middle of what modules do: it disturbs nobody. */
+static bool
+only_the_floor(struct carrier *c, const json_t *config)
+{
+	SCOPED_JSON *same = json_copy(c->config);
+
+	if (!same || json_object_set_new(same, "floor", json_incref(json_object_get(config, "floor"))) < 0 ||
+		!json_equal(config, same))
+		return false;
+	json_decref(c->config);
+	c->config = STEAL(same);
+	if (c->hub)
+		hub_client_floor(c->hub, floor_of(c->config));
+	return true;
+}
+
 static void
 take_config(struct carrier *c, const json_t *config)
 {
 	if (json_equal(config, c->next_config ? c->next_config : c->config))
+		return;
+	if (c->config && !c->next_config && json_object_get(config, "floor") && only_the_floor(c, config))
 		return;
 	json_decref(c->next_config);
 	c->next_config = json_deep_copy(config);
@@ -236,6 +281,7 @@ on_down(void *arg)
 	struct carrier *c = arg;
 
 	c->linked = false;
+	c->trouble = ""; /* the next monitor is told anew */
 	reset_modules(c);
 }
 
@@ -262,6 +308,7 @@ on_tick(void *arg)
 	(void)loop_after(&c->tick, c->loop, CARRIER_TICK_MS, on_tick, c);
 	if (!c->linked || !c->hub || c->next_config)
 		return;
+	tell_trouble(c);
 	for (size_t i = 0; i < c->n_modules; i++)
 		if (c->modules[i].module->tick)
 			c->modules[i].module->tick(c, now, c->modules[i].arg);
@@ -295,6 +342,7 @@ carrier_new(struct carrier **ret, sd_event *loop, const struct paths *paths)
 	c->loop = sd_event_ref(loop);
 	c->paths = *paths;
 	c->dir_fd = -1;
+	c->trouble = "";
 	snprintf(path, sizeof(path), "%s/courier", paths->lib);
 	r = fs_open_dir(&c->dir_fd, -1, path, 0700);
 	r = r ?: ed25519_load_or_make(&c->key, c->dir_fd, KEY_NAME);

@@ -60,5 +60,6 @@ bool carrier_any_on(const struct carrier *c);
 /* Call the monitor. */
 int carrier_call(struct carrier *c, struct call_request *take_call, call_done_fn *done, void *arg);
 
-/* The hub answered (signed): tells the monitor now and then, with the difference of the clocks. */
+/* The hub answered (signed), whatever its status: tells the monitor now and then, with the difference of the clocks.
+ * (What stood in the way of an answer, the carrier tells by itself.) */
 void carrier_contact(struct carrier *c, const struct hub_reply *reply);

@@ -18,6 +18,7 @@ enum {
 	COMPRESS_FROM = 256,        /* smaller bodies do not pay for a header */
 	HEADERS_MAX = 12,
 	PROBLEM_BYTES_MAX = 16 * 1024,
+	OFFSET_LEAST_MS = HTTPSIG_EARLY_S * 1000 / 2, /* clocks nearer than this are left alone */
 };
 
 struct hub_client {
@@ -26,6 +27,8 @@ struct hub_client {
 	struct curl_loop *curl;
 	char authority[HUB_URL_MAX];
 	struct hub_call *calls; /* those under way */
+	int64_t offset_ms;      /* the hub's clock less ours, as its last answer said */
+	const char *trouble;
 };
 
 struct hub_call {
@@ -68,12 +71,37 @@ hub_client_new(struct hub_client **ret, sd_event *loop, const struct hub_config 
 		return FAULT(-ENOMEM);
 	h->config = *config;
 	h->key = key;
+	h->trouble = "";
 	set_authority(h);
 	r = curl_loop_new(&h->curl, loop);
 	if (r < 0)
 		return FAULT(r);
 	*ret = STEAL(h);
 	return 0;
+}
+
+void
+hub_client_floor(struct hub_client *h, uint64_t floor_us)
+{
+	h->config.floor_us = floor_us;
+}
+
+const char *
+hub_client_trouble(const struct hub_client *h)
+{
+	return h->trouble;
+}
+
+/* What time a signature is to name. */
+static uint64_t
+signing_us(const struct hub_client *h)
+{
+	int64_t now_ms = (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
+
+	if (h->offset_ms > -OFFSET_LEAST_MS && h->offset_ms < OFFSET_LEAST_MS)
+		return clock_now_us();
+	now_ms += h->offset_ms;
+	return now_ms > 0 ? (uint64_t)now_ms * CLOCK_US_PER_MS : 0;
 }
 
 /* Take a call off its client's list and out of its slot, and free it. */
@@ -186,7 +214,7 @@ sign(struct hub_call *call, const struct hub_request *req, const void *body, siz
 		.n_headers = head->n_pairs,
 	};
 	sha256_of(digest, body, len);
-	r = httpsig_sign_request(&fields, &m, body ? digest : NULL, call->client->key, clock_now_us());
+	r = httpsig_sign_request(&fields, &m, body ? digest : NULL, call->client->key, signing_us(call->client));
 	if (r != 0)
 		return r;
 	snprintf(call->nonce, sizeof(call->nonce), "%s", fields.nonce);
@@ -231,9 +259,10 @@ check_signature(const struct hub_call *call, const struct http_reply *http, stru
 	if (httpsig_verify_reply(&m, http->body.data, http->body.len, call->nonce,
 		    call->client->config.reply_key, &created_s) != 0)
 		return false;
+	/* created counts whole seconds: its middle is the best guess. */
 	if (created_s < INT64_MAX / 1000)
-		/* created counts whole seconds: its middle is the best guess. */
 		reply->offset_ms = (int64_t)created_s * 1000 + 500 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
+	call->client->offset_ms = reply->offset_ms;
 	return true;
 }
 
@@ -244,12 +273,16 @@ on_reply(struct http_reply *http, void *arg)
 	hub_done_fn *done = call->done;
 	void *done_arg = call->arg;
 	struct hub_reply reply = { .status = (int)http->status, .body = http->body.data, .len = http->body.len };
+	struct hub_client *client = call->client;
 	const char *why = http->error;
 	int r = http->result;
+
+	client->trouble = http_trouble_text(http->trouble);
 
 	if (r == 0 && !call->unsigned_reply && !check_signature(call, http, &reply)) {
 		r = REASON_UNREACHABLE;
 		why = "an answer that the hub did not sign";
+		client->trouble = "unsigned";
 	}
 	if (r == 0) {
 		reply.committed_text = http_header(http, "mainstay-committed");
@@ -304,6 +337,7 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 				.body_len = len,
 				.ca_file = h->config.ca_file[0] ? h->config.ca_file : NULL,
 				.proxy = h->config.proxy[0] ? h->config.proxy : NULL,
+				.floor_us = h->config.floor_us,
 				.max_reply = req->max_reply ? req->max_reply : HUB_REPLY_MAX,
 				.timeout_ms = req->timeout_ms,
 				.sink = req->sink,

@@ -2,7 +2,11 @@
  *
  * RFC 9421 and RFC 9530 in the profile of trust/httpsig.h.  A reply that is not signed over our nonce by
  * the pinned reply key is not the hub's, whatever its status: a proxy's page, a thief's answer.  It counts
- * as unreachable and is tried again.  TLS is checked too, but it is never the identity. */
+ * as unreachable and is tried again.  TLS is checked too, but it is never the identity.
+ *
+ * A signature holds for five minutes by the hub's clock.  Every answer of the hub, a 401 too, says what time it is
+ * there; where that differs by more than a little, the next requests' created and expires are told in its time.  It is
+ * used for nothing else: a hub that lies about the time makes its own site's requests fail with itself. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +30,8 @@ struct hub_config {
 	char url[HUB_URL_MAX];      /* "https://hub.example:8443", without a path */
 	uint8_t reply_key[ED25519_KEY_LEN];
 	char ca_file[HUB_URL_MAX];  /* "" for the system's */
-	char proxy[HUB_URL_MAX];    /* "" for none */
+	char proxy[HUB_URL_MAX];    /* "" for none; may hold a name and a password, so never logged */
+	uint64_t floor_us;          /* a time certainly past, or 0: loop/tls_dates.h */
 };
 
 struct hub_request {
@@ -68,6 +73,11 @@ typedef void hub_done_fn(int r, const struct hub_reply *reply, const char *why, 
 int hub_client_new(struct hub_client **ret, sd_event *loop, const struct hub_config *config,
 	const struct ed25519 *key);
 struct hub_client *hub_client_free(struct hub_client *h); /* cancels its calls */
+void hub_client_floor(struct hub_client *h, uint64_t floor_us); /* from the next request on */
+
+/* Why the last request had no answer of the hub's: "proxy-auth", "tls", ... of loop/http_trouble.h, "unsigned" for an
+ * answer that was not the hub's own; "" where it had one, or before the first. */
+const char *hub_client_trouble(const struct hub_client *h);
 SCOPED_DESTRUCTOR(struct hub_client, hub_client_free)
 
 /* Send.  done runs exactly once, later, from the loop, unless hub_client_cancel() came first; *slot is NULL

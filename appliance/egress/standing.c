@@ -58,13 +58,14 @@ on_daemon(int r, const struct hub_reply *reply, const char *why, void *arg)
 {
 	struct standing *s = arg;
 
+	if (r == 0)
+		carrier_contact(s->carrier, reply); /* a refusal tells the time, too */
 	if (r == 0 && reply->status / 100 == 2) {
 		s->tries = 0;
 		snprintf(s->sent, sizeof(s->sent), "%s", s->sending);
 		r = fs_replace(carrier_dir(s->carrier), SENT_NAME, s->sent, strlen(s->sent), 0600);
 		if (r < 0)
 			log_fault(r, "remembering the key statement sent");
-		carrier_contact(s->carrier, reply);
 		return;
 	}
 	log_debug("key statement not taken: %s", r == 0 ? reply->reason : why);

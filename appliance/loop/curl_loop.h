@@ -11,6 +11,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/scope.h"
+#include "appliance/loop/http_trouble.h"
 
 enum {
 	HTTP_HEADERS_MAX = 32,         /* kept of a reply */
@@ -26,6 +27,7 @@ struct http_request {
 	size_t body_len;
 	const char *ca_file;            /* PEM; NULL: the system's */
 	const char *proxy;              /* URL; NULL: none, whatever the environment says */
+	uint64_t floor_us;              /* a time certainly past, for a clock that is wrong (tls_dates.h); 0: none */
 	size_t max_reply;               /* bytes of the body; 0: 1 MiB */
 	unsigned connect_timeout_ms;    /* 0: 10 s */
 	unsigned timeout_ms;            /* whole request; 0: 60 s */
@@ -46,7 +48,7 @@ struct http_reply {
 	/* 0: there is a status and a body; REASON_UNREACHABLE: no answer (error says why);
 	 * REASON_TOO_LARGE; what sink returned; or a fault.  Nothing was logged. */
 	int result;
-	bool tls_failed; /* with REASON_UNREACHABLE: the certificate was not accepted */
+	enum http_trouble trouble; /* with REASON_UNREACHABLE */
 	long status;     /* 200 ... */
 	struct http_header headers[HTTP_HEADERS_MAX];
 	size_t n_headers;

@@ -8,6 +8,7 @@
 
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
+#include "appliance/loop/tls_dates.h"
 
 enum {
 	DEFAULT_REPLY = 1024 * 1024,
@@ -219,6 +220,15 @@ set_body(struct curl_transfer *t, const struct http_request *req)
 	return c ? FAULT(-EINVAL) : 0;
 }
 
+static CURLcode
+on_tls(CURL *easy, void *ssl_ctx, void *arg)
+{
+	const struct curl_transfer *t = arg;
+
+	(void)easy;
+	return tls_dates_set(ssl_ctx, t->floor_us) < 0 ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+}
+
 static int
 set_options(struct curl_transfer *t, const struct http_request *req)
 {
@@ -248,6 +258,8 @@ set_options(struct curl_transfer *t, const struct http_request *req)
 	c = c ? c : curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
 	if (!c && req->ca_file)
 		c = curl_easy_setopt(e, CURLOPT_CAINFO, req->ca_file);
 	if (c == CURLE_OUT_OF_MEMORY)
@@ -265,6 +277,8 @@ curl_transfer_new(struct curl_transfer **ret, const struct http_request *req)
 		return FAULT(-ENOMEM);
 	t->max_reply = req->max_reply ? req->max_reply : DEFAULT_REPLY;
 	t->reply.body = BUF_MAX(t->max_reply);
+	t->floor_us = req->floor_us;
+	t->through_proxy = req->proxy && req->proxy[0];
 	t->sink = req->sink;
 	t->sink_arg = req->sink_arg;
 	t->easy = curl_easy_init();
@@ -279,6 +293,37 @@ curl_transfer_new(struct curl_transfer **ret, const struct http_request *req)
 }
 
 /* --- how it ended ------------------------------------------------------------------------------------- */
+static enum http_trouble
+trouble_of(const struct curl_transfer *t, CURLcode code)
+{
+	long connect = 0;
+
+	/* What the proxy said to CONNECT. */
+	(void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &connect);
+	if (connect == 407)
+		return HTTP_TROUBLE_PROXY_AUTH;
+	if (connect >= 300)
+		return HTTP_TROUBLE_PROXY;
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return HTTP_TROUBLE_DNS;
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_PROXY:
+		return HTTP_TROUBLE_PROXY;
+	case CURLE_COULDNT_CONNECT:
+		return t->through_proxy ? HTTP_TROUBLE_PROXY : HTTP_TROUBLE_CONNECT;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+		return HTTP_TROUBLE_TLS;
+	case CURLE_OPERATION_TIMEDOUT:
+		return HTTP_TROUBLE_TIME;
+	default:
+		return HTTP_TROUBLE_BROKEN;
+	}
+}
+
 void
 curl_transfer_finish(struct curl_transfer *t, CURLcode code)
 {
@@ -301,9 +346,8 @@ curl_transfer_finish(struct curl_transfer *t, CURLcode code)
 		reply->result = REASON_TOO_LARGE;
 	else
 		reply->result = REASON_UNREACHABLE;
-	reply->tls_failed = code == CURLE_PEER_FAILED_VERIFICATION ||
-		code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CACERT_BADFILE ||
-		code == CURLE_SSL_ISSUER_ERROR;
+	if (reply->result == REASON_UNREACHABLE)
+		reply->trouble = trouble_of(t, code);
 }
 
 int

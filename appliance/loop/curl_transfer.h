@@ -16,6 +16,8 @@ struct curl_transfer {
 	size_t header_bytes;
 	size_t received;
 	size_t max_reply;
+	uint64_t floor_us;
+	bool through_proxy;
 	int (*sink)(const void *p, size_t len, void *arg);
 	void *sink_arg;
 	curl_done_fn *done;

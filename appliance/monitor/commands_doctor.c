@@ -144,9 +144,9 @@ check_hub(struct doctor *d)
 			reply.used_ms);
 	else
 		(void)snprintf(text, sizeof(text), "%s: %s", full, reply.error);
-	tell(d, reply.tls_failed ? "tls" : "hub", r == 0 && reply.status < 500, text,
-		reply.tls_failed ? "give the CA: mainstay enrol ... --ca FILE"
-				 : "check DNS, the firewall and the proxy");
+	tell(d, r == 0 ? "hub" : http_trouble_text(reply.trouble), r == 0 && reply.status < 500, text,
+		r == 0 ? "something between here and the hub answers in its place: check the proxy"
+		       : http_trouble_remedy(reply.trouble));
 }
 
 int

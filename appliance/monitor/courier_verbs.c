@@ -24,6 +24,7 @@ enum {
 	CA_MAX = 64 * 1024,
 	RENEW_DAYS = 3, /* before the end of a key statement */
 	SLACK_S = 3600,
+	FAR_MS = 3600 * 1000, /* clocks that differ by more: key statements go by the hub's */
 	ACK_MAX = 4096,
 };
 
@@ -35,6 +36,7 @@ struct courier {
 	struct monitor *m;
 	json_t *daemon;	       /* the courier's key, signed by the site */
 	uint64_t not_after_us; /* of it */
+	uint64_t floor_us;     /* that the courier was told last */
 	char ca[CA_MAX + 1];   /* the customer's CA, PEM; "" for the system's */
 };
 
@@ -60,11 +62,23 @@ key_is_due(const struct courier *c, uint64_t now)
 		c->not_after_us > now + ENROL_WIRE_DAEMON_DAYS * day_us + SLACK_S * CLOCK_US_PER_S;
 }
 
+/* The hub alone judges the end of a key statement, and by its own clock: so where ours is far off, its time is used
+ * here, as in a signature's created.  Nothing of ours is judged by it. */
+static uint64_t
+hub_now_us(const struct monitor *m, uint64_t now)
+{
+	int64_t hub_ms = (int64_t)(clock_now_us() / CLOCK_US_PER_MS) + m->offset_ms;
+
+	if ((m->offset_ms > -FAR_MS && m->offset_ms < FAR_MS) || hub_ms <= 0)
+		return now;
+	return (uint64_t)hub_ms * CLOCK_US_PER_MS;
+}
+
 static int
 renew_daemon(struct courier *c)
 {
 	struct monitor *m = c->m;
-	uint64_t now = monitor_now_us(m);
+	uint64_t now = hub_now_us(m, monitor_now_us(m));
 	json_t *envelope = NULL;
 	int r;
 
@@ -88,6 +102,7 @@ courier_verbs_config(struct monitor *m)
 	json_t *doc = json_object(), *switches = json_object();
 	int r = doc && switches ? 0 : -ENOMEM;
 
+	c->floor_us = m->floor.us;
 	load_ca(c);
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
 		r = json_object_set_new(switches, switch_text((enum switch_name)i),
@@ -102,6 +117,8 @@ courier_verbs_config(struct monitor *m)
 		r = r ?: json_object_set(doc, "hub", m->site.card->facts);
 		r = r ?: json_put_text(doc, "proxy", m->site.proxy);
 		r = r ?: json_put_text(doc, "ca", c->ca);
+		if (r == 0 && m->floor.us)
+			r = json_put_time(doc, "floor", m->floor.us);
 	}
 	if (r == 0 && enrolled && c->daemon)
 		r = json_object_set(doc, "daemon", c->daemon);
@@ -255,13 +272,26 @@ on_reply(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 static int
+on_trouble(struct monitor *m, const char *token)
+{
+	if (strspn(token, "abcdefghijklmnopqrstuvwxyz-") != strlen(token) || strlen(token) >= sizeof(m->trouble))
+		return REFUSE(REASON_MALFORMED, "trouble", "is no word");
+	(void)snprintf(m->trouble, sizeof(m->trouble), "%s", strcmp(token, "none") ? token : "");
+	return 0;
+}
+
+static int
 on_contact(struct monitor *m, struct monitor_call *call, void *arg)
 {
+	const char *trouble = monitor_call_text(call, "trouble");
 	const char *text;
 	int64_t offset = 0;
-	int r = monitor_call_need(call, "offset_ms", &text);
+	int r;
 
 	(void)arg;
+	if (trouble)
+		return on_trouble(m, trouble);
+	r = monitor_call_need(call, "offset_ms", &text);
 	if (r)
 		return r;
 	if (number_i64(&offset, text, -offset_max_ms, offset_max_ms) != 0)
@@ -289,13 +319,13 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 		monitor_push(m, CALL_ROLE_COURIER, "config", config);
 }
 
-/* A key statement that nears its end is renewed by the configuration that carries it. */
+/* A key statement that nears its end is renewed by the configuration that carries it; a risen floor is told by it. */
 static void
 on_tick(struct monitor *m, uint64_t now_us, void *arg)
 {
 	struct courier *c = arg;
 
-	if (c->daemon && key_is_due(c, now_us))
+	if ((c->daemon && key_is_due(c, hub_now_us(m, now_us))) || c->floor_us != m->floor.us)
 		on_changed(m, MONITOR_CHANGE_SWITCH, c);
 }
 

@@ -40,6 +40,7 @@ struct monitor {
 	bool seen_doubtful;    /* as the modules were last told */
 	uint64_t offset_at_us; /* when the courier last had contact; 0: never */
 	int64_t offset_ms;     /* the hub's clock minus ours, a hint */
+	char trouble[32];      /* what the courier says stands between it and the hub; "" */
 	struct switch_record switches;
 	bool seen_on[SWITCH_MAX]; /* as the modules were last told */
 	struct policy *policy;

@@ -32,6 +32,7 @@ hub(const struct monitor *m)
 	(void)json_object_set_new(out, "url", url ? json_incref(url) : json_null());
 	(void)json_object_set_new(out, "last_contact", json_null());
 	(void)json_object_set_new(out, "clock_offset_ms", json_integer(m->offset_ms));
+	(void)json_object_set_new(out, "trouble", m->trouble[0] ? json_string(m->trouble) : json_null());
 	(void)json_object_set_new(out, "recorded", json_boolean(monitor_recorded(m)));
 	if (m->offset_at_us > 0)
 		(void)json_put_time(out, "last_contact", m->offset_at_us);

@@ -250,7 +250,7 @@ http_needs_a_permission_and_tls_a_certificate(void **state)
 	(void)snprintf(https, sizeof(https), "https%s", base + 4);
 	req.url = https;
 	assert_int_equal(http_perform(&req, &reply), REASON_UNREACHABLE);
-	assert_true(reply.tls_failed);
+	assert_int_equal(reply.trouble, HTTP_TROUBLE_TLS);
 	http_reply_done(&reply);
 	req.url = "file:///etc/passwd";
 	req.allow_http = true;

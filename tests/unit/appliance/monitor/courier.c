@@ -166,6 +166,99 @@ contact_tells_the_difference_of_the_clocks(void **state)
 	}
 }
 
+static const char *
+trouble(struct site_test *t)
+{
+	static char text[64];
+	SCOPED_JSON *status = NULL;
+
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status), 0);
+	(void)snprintf(text, sizeof(text), "%s", json_text(json_object_get(status, "hub"), "trouble"));
+	return text;
+}
+
+static void
+status_says_what_stands_between_site_and_hub(void **state)
+{
+	static const char *const none[] = { "Proxy", "a b", "proxy-auth-that-is-far-too-long-for-a-word", "\x1b[2J" };
+	struct site_test *t = *state;
+
+	assert_string_equal(trouble(t), "");
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "trouble", "proxy-auth"), NULL,
+				 0, NULL),
+		0);
+	assert_string_equal(trouble(t), "proxy-auth");
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		site_refused(t,
+			site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "trouble", none[i]), NULL, 0,
+				NULL),
+			REASON_MALFORMED);
+		assert_string_equal(trouble(t), "proxy-auth");
+	}
+	assert_int_equal(
+		site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "trouble", "none"), NULL, 0, NULL), 0);
+	assert_string_equal(trouble(t), "");
+}
+
+static void
+the_courier_is_told_the_floor(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *without = courier_verbs_config(t->m), *with = NULL;
+
+	assert_null(json_object_get(without, "floor"));
+	assert_int_equal(monitor_raise_floor(t->m, NOW - CLOCK_US_PER_S, "owners"), 0);
+	with = courier_verbs_config(t->m);
+	assert_string_equal(json_text(with, "floor"), "2026-11-18T11:06:39.000Z");
+}
+
+/* The end of the key that the hub would register. */
+static uint64_t
+key_end(struct site_test *t)
+{
+	SCOPED_JSON *config = courier_verbs_config(t->m), *payload = NULL;
+	const char *text = json_text(json_object_get(config, "daemon"), "payload");
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	uint64_t us = 0;
+
+	assert_true(hex_unbase64(&b, text, strlen(text)));
+	payload = json_loadb((const char *)b.data, b.len, 0, NULL);
+	assert_int_equal(clock_parse(&us, json_text(payload, "not_after")), 0);
+	return us;
+}
+
+/* Who judges the end of a key statement is the hub, by its clock. */
+static void
+a_key_ends_by_the_hubs_clock_where_ours_is_far_off(void **state)
+{
+	static const int64_t now_s[] = { 1, 4070908800 };
+	const uint64_t week = UINT64_C(7 * 86400) * CLOCK_US_PER_S;
+	struct site_test *t = *state;
+	struct ed25519 *key = NULL;
+
+	assert_int_equal(ed25519_generate(&key), 0);
+	for (size_t i = 0; i < ARRAY_LEN(now_s); i++) {
+		char text[24];
+
+		clock_fake((uint64_t)now_s[i] * CLOCK_US_PER_S, 6000 * CLOCK_US_PER_S);
+		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
+					 json_pack("{s:s}", "key", ed25519_public_hex(key)), NULL, 0, NULL),
+			0);
+		(void)snprintf(text, sizeof(text), "%lld", ((long long)(NOW / CLOCK_US_PER_S) - (long long)now_s[i]) * 1000);
+		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "offset_ms", text), NULL,
+					 0, NULL),
+			0);
+		assert_true(key_end(t) == NOW + week);
+		/* near enough: our own */
+		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "offset_ms", "60000"),
+					 NULL, 0, NULL),
+			0);
+		clock_fake(NOW + 5 * week, 6000 * CLOCK_US_PER_S);
+		assert_true(key_end(t) == NOW + 6 * week);
+	}
+	ed25519_free(key);
+}
+
 int
 main(void)
 {
@@ -174,6 +267,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_acknowledgement_of_anything_else_does_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_kept_has_no_digest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(contact_tells_the_difference_of_the_clocks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(status_says_what_stands_between_site_and_hub, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_courier_is_told_the_floor, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_key_ends_by_the_hubs_clock_where_ours_is_far_off, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
