@@ -109,6 +109,12 @@ check: dependencies             ## every test that fits six minutes: units, corp
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units replays conformance
 	$(Q)tests/suite unit fuzz conformance e2e
 
+.PHONY: check-conformance
+check-conformance: dependencies ## other implementations as peers, at length: 10,000 bent signatures before ssh-keygen
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all conformance
+	$(Q)SSHSIG_COUNT=$${SSHSIG_COUNT:-10000} tests/suite conformance
+	$(Q)grep -E 'SEED=|meant to differ' $(B)/log/conformance.log || true
+
 .PHONY: check-asan check-tsan
 check-asan: dependencies        ## units and the main flows under ASan, UBSan and LSan
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=asan all units replays
