@@ -121,8 +121,8 @@ split(const char *text, size_t len, size_t *ret_at)
 	return 0;
 }
 
-static int
-read_text(struct permit *ret, const struct permit_question *q, const char *text, size_t len)
+int
+permit_split(struct permit *ret, size_t *ret_plan_len, const char *text, size_t len)
 {
 	SCOPED_JSON *doc = NULL;
 	size_t at = 0, json_len;
@@ -137,7 +137,19 @@ read_text(struct permit *ret, const struct permit_question *q, const char *text,
 		return r;
 	if (!json_is_canonical(doc, text + at, json_len))
 		return REFUSE(REASON_MALFORMED, operand, "its JSON is not canonical");
-	if (strlen(q->plan_text) != at - 1 || memcmp(q->plan_text, text, at - 1) != 0)
+	*ret_plan_len = at - 1;
+	return 0;
+}
+
+static int
+read_text(struct permit *ret, const struct permit_question *q, const char *text, size_t len)
+{
+	size_t plan_len = 0;
+	int r = permit_split(ret, &plan_len, text, len);
+
+	if (r)
+		return r;
+	if (strlen(q->plan_text) != plan_len || memcmp(q->plan_text, text, plan_len) != 0)
 		return REFUSE(REASON_ALTERED, operand,
 			"the plan that was signed is not the plan of this site");
 	if (memcmp(ret->request, q->request, 32) != 0)

@@ -150,7 +150,8 @@ check_ceiling(const struct request *q, const struct request_check_facts *f,
 	policy_decide(f->policy, &question, &v->answer);
 	if (v->answer.decision == POLICY_DENY) {
 		policy_explain(f->policy, &v->answer, why, sizeof(why));
-		return REFUSE(REASON_DENIED, q->id, "%s", why);
+		return REFUSE(policy_outside_window(&v->answer) ? REASON_OUTSIDE_WINDOW : REASON_DENIED,
+			q->id, "%s", why);
 	}
 	/* Without a clock to trust, nothing runs that no person looked at. */
 	if (f->clock_doubtful)

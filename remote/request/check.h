@@ -63,7 +63,7 @@ void request_check_verdict_done(struct request_check_verdict *v);
  *	definition    not-found altered
  *	operation     not-found not-approved (not accepted by the customer) unknown-field malformed
  *	switch        switched-off
- *	ceiling       denied
+ *	ceiling       denied outside-window (no rule denies it, and at another hour one would not)
  *	insists       wrong-epoch stale-people (nobody could permit it: the policy names no approver)
  *
  * Another epoch and a people document that has ended are no end where the customer has approvers: then the answer is

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
@@ -34,10 +35,16 @@ ask_item(struct command_call *call, struct call_request *take_request, json_t **
 static void
 say_brief(const struct command_call *call, const json_t *item)
 {
-	const char *reason = json_text(item, "reason");
+	const char *reason = json_text(item, "reason"), *state = json_text(item, "state");
+	const json_t *approval = json_object_get(item, "approval");
+	char said[64] = "";
 
-	command_say(call, "%s %s: %s %s by %s%s%s%s", json_text(item, "id"),
-		json_text(item, "state"), json_text(item, "service"), json_text(item, "operation"),
+	if (strcmp(state, "waiting") == 0 && approval)
+		(void)snprintf(said, sizeof(said), " (%lld of %lld approved)",
+			json_integer_value(json_object_get(approval, "have")),
+			json_integer_value(json_object_get(approval, "need")));
+	command_say(call, "%s %s%s: %s %s by %s%s%s%s", json_text(item, "id"), state, said,
+		json_text(item, "service"), json_text(item, "operation"),
 		json_text(item, "engineer"), *reason ? " [" : "", reason, *reason ? "]" : "");
 }
 
@@ -93,6 +100,25 @@ write_out(const char *file, const char *text)
 	return fs_write_all(fd, text, len);
 }
 
+/* --uses and --for: what makes a permit a standing one. */
+static int
+put_terms(const struct command_call *call, struct call_request *request)
+{
+	const char *life = command_option(call, "for");
+	char seconds[32];
+	uint64_t us;
+
+	call_param(request, "uses", command_option(call, "uses"));
+	if (!life)
+		return 0;
+	if (clock_parse_span(&us, life) != 0)
+		return REFUSE(REASON_USAGE, life, "is no span of time (30m, 8h, 7d)");
+	(void)snprintf(seconds, sizeof(seconds), "%llu",
+		(unsigned long long)(us / CLOCK_US_PER_S));
+	call_param(request, "life", seconds);
+	return 0;
+}
+
 static int
 run_show(struct command_call *call)
 {
@@ -109,6 +135,11 @@ run_show(struct command_call *call)
 	}
 	call_param(request, "id", id);
 	call_param(request, "approver", approver);
+	r = put_terms(call, request);
+	if (r) {
+		call_free(request);
+		return r;
+	}
 	r = ask_item(call, request, &item);
 	if (r)
 		return r;
@@ -188,6 +219,11 @@ sign(struct command_call *call, const char *id, struct buf *text, struct buf *si
 	request = call_new("requests.show");
 	call_param(request, "id", id);
 	call_param(request, "key", sshkey_line(line, sshkey_signer_public(signer)));
+	r = put_terms(call, request);
+	if (r) {
+		call_free(request);
+		return r;
+	}
 	r = ask_item(call, request, &item);
 	if (r)
 		return r;
@@ -226,6 +262,10 @@ run_approve(struct command_call *call)
 	SCOPED_JSON *item = NULL;
 	int r;
 
+	if (file && (command_option(call, "uses") || command_option(call, "for")))
+		return REFUSE(REASON_USAGE, "--permit",
+			"how often and how long stands in what was signed: give --uses and --for to "
+			"`requests show`");
 	if (file && command_option(call, "key"))
 		return REFUSE(REASON_USAGE, "--permit", "what is signed already needs no --key");
 	r = file ? read_signed(file, &text, &sig) : sign(call, id, &text, &sig);
@@ -252,6 +292,38 @@ run_deny(struct command_call *call)
 	return r ?: print_item(call, STEAL(item));
 }
 
+/* --- standing permits ------------------------------------------------------------------------- */
+static int
+run_permits(struct command_call *call)
+{
+	static const char *const columns[] = { "id", "service", "operation", "engineer", "approver",
+		"used", "uses", "expires", NULL };
+	SCOPED_JSON *answer = NULL;
+	int r = ask_monitor(call, call_new("requests.permits"), ANSWER_MS, &answer);
+
+	if (r)
+		return r;
+	return command_print_items(call, "PermitList",
+		json_incref(json_object_get(answer, "items")), columns);
+}
+
+static int
+run_revoke(struct command_call *call)
+{
+	struct call_request *request = call_new("requests.revoke");
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	call_param(request, "id", call->operands[0]);
+	r = ask_monitor(call, request, ANSWER_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("PermitRevoked", STEAL(answer));
+	command_say(call, "%s is revoked: it covers no request any more", call->operands[0]);
+	return 0;
+}
+
 /* --- table ------------------------------------------------------------------------------------ */
 static const struct command_option show_options[] = {
 	{ .name = "out",
@@ -260,6 +332,12 @@ static const struct command_option show_options[] = {
 	{ .name = "approver",
 		.value = "NAME",
 		.help = "who will sign them, as policy.yaml calls them" },
+	{ .name = "uses",
+		.value = "N",
+		.help = "a standing permit: also for later requests whose plan says the same" },
+	{ .name = "for",
+		.value = "SPAN",
+		.help = "how long it counts (default: 1h, or 8h with --uses; 30d at most)" },
 	{ 0 },
 };
 
@@ -270,6 +348,12 @@ static const struct command_option approve_options[] = {
 	{ .name = "permit",
 		.value = "FILE",
 		.help = "what `requests show --out` wrote, signed in FILE.sig" },
+	{ .name = "uses",
+		.value = "N",
+		.help = "a standing permit: also for later requests whose plan says the same" },
+	{ .name = "for",
+		.value = "SPAN",
+		.help = "how long it counts (default: 1h, or 8h with --uses; 30d at most)" },
 	{ 0 },
 };
 
@@ -312,6 +396,17 @@ const struct command request_commands[] = {
 			"--key nor --permit is given. The private key never leaves this command.",
 		.options = approve_options,
 		.run = run_approve },
+	{ .name = "requests permits",
+		.summary = "the standing permits: what runs without asking again",
+		.examples = "mainstay requests permits",
+		.run = run_permits },
+	{ .name = "requests revoke",
+		.args = "PERMIT",
+		.min = 1,
+		.max = 1,
+		.summary = "take a standing permit back",
+		.examples = "mainstay requests revoke 1f2e3d4c5b6a79881f2e3d4c5b6a7988",
+		.run = run_revoke },
 	{ .name = "requests deny",
 		.args = "ID",
 		.min = 1,

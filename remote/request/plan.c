@@ -162,6 +162,34 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	return buf_error(out) ? FAULT(buf_error(out)) : 0;
 }
 
+bool
+request_plan_class(struct buf *out, const char *text, size_t len)
+{
+	static const char *const left_out[] = { "request", "", "reason", "ticket", "valid" };
+	const char *end = text + len, *next;
+	bool any = false;
+
+	for (const char *at = text; at < end; at = next) {
+		char label[LABEL_WIDTH + 1] = "";
+		const char *nl = memchr(at, '\n', (size_t)(end - at));
+		bool keep = true;
+		size_t n;
+
+		next = nl ? nl + 1 : end;
+		n = (size_t)(next - at) < LABEL_WIDTH ? (size_t)(next - at) : LABEL_WIDTH;
+		memcpy(label, at, n);
+		while (n > 0 && label[n - 1] == ' ')
+			label[--n] = '\0';
+		for (size_t i = 0; i < ARRAY_LEN(left_out); i++)
+			keep = keep && strcmp(label, left_out[i]) != 0;
+		if (strcmp(label, "attention") == 0)
+			any = true;
+		if (keep)
+			buf_put(out, at, (size_t)(next - at));
+	}
+	return !any && buf_error(out) == 0;
+}
+
 static json_t *
 texts(const char *const *list)
 {

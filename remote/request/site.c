@@ -5,23 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
-#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
-#include "appliance/policy/permit.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/people.h"
 #include "remote/request/site_room.h"
+#include "remote/request/standing.h"
 
 enum {
-	PERMIT_LIFE_S = 3600,
 	RETRY_S = 10, /* between tries to hand over what could not be handed over */
 };
 
@@ -122,8 +118,8 @@ on_deliver(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
-static int
-answer_item(struct monitor_call *call, json_t *take_item)
+int
+request_site_answer(struct monitor_call *call, json_t *take_item)
 {
 	json_t *answer = take_item ? json_pack("{s:o}", "item", take_item) : NULL;
 
@@ -152,7 +148,7 @@ on_import(struct monitor *m, struct monitor_call *call, void *arg)
 	if (item->flow.state == FLOW_STATE_REFUSED)
 		return refuse_relay(item->reason, item->request->id, NULL,
 			item->detail ? item->detail : "refused");
-	return answer_item(call, request_site_brief(item));
+	return request_site_answer(call, request_site_brief(item));
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -171,8 +167,8 @@ on_list(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
-static int
-find(struct request_site *s, struct monitor_call *call, struct request_item **ret)
+int
+request_site_find(struct request_site *s, struct monitor_call *call, struct request_item **ret)
 {
 	const char *id;
 	int r = monitor_call_need(call, "id", &id);
@@ -181,83 +177,6 @@ find(struct request_site *s, struct monitor_call *call, struct request_item **re
 		return r;
 	*ret = request_store_find(s->store, id);
 	return *ret ? 0 : REFUSE(REASON_NOT_FOUND, id, "no such request here");
-}
-
-/* Who approves: named, or whose key is offered. */
-static int
-find_approver(struct request_site *s, struct monitor_call *call, const struct policy_approver **ret)
-{
-	const struct policy *p = monitor_policy(s->m);
-	const char *name = monitor_call_text(call, "approver");
-	const char *key = monitor_call_text(call, "key");
-
-	*ret = name ? policy_find_approver(p, name) : NULL;
-	for (size_t i = 0; !name && key && i < policy_n_approvers(p); i++)
-		if (strcmp(policy_approver(p, i)->key, key) == 0)
-			*ret = policy_approver(p, i);
-	if (!*ret && policy_n_approvers(p) == 0)
-		return REFUSE(REASON_NOT_APPROVED, name ? name : "key",
-			"the policy names no approvers: nothing can be approved");
-	if (!*ret)
-		return REFUSE(REASON_UNKNOWN_KEY, name ? name : "key",
-			"no approver of the policy in force");
-	return 0;
-}
-
-/* The bytes to sign, put into o as "sign". */
-static int
-put_permit(struct request_site *s, struct request_item *item, const char *approver, json_t *o)
-{
-	const struct request *q = item->request;
-	uint64_t now = monitor_now_us(s->m), end = now + PERMIT_LIFE_S * CLOCK_US_PER_S;
-	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX);
-	struct permit permit = {
-		.allow = true,
-		.not_before = now,
-		.expires = end < item->flow.expires_us ? end : item->flow.expires_us,
-		.uses = 1,
-	};
-	uint8_t number[16];
-	int r;
-
-	fs_random(number, sizeof(number));
-	hex_encode(permit.id, number, sizeof(number));
-	memcpy(permit.request, q->digest, sizeof(permit.request));
-	(void)snprintf(permit.approver, sizeof(permit.approver), "%s", approver);
-	r = request_site_plan_digest(item, permit.plan);
-	r = r ?: permit_text(&text, item->plan_text, &permit);
-	return r ?: json_put_text(o, "sign", buf_text(&text));
-}
-
-static int
-on_show(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct request_site *s = arg;
-	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
-	SCOPED_JSON *o = NULL;
-	const struct policy_approver *approver = NULL;
-	struct request_item *item;
-	bool sign = monitor_call_text(call, "approver") || monitor_call_text(call, "key");
-	int r = find(s, call, &item);
-
-	(void)m;
-	if (!r && sign) {
-		r = find_approver(s, call, &approver);
-		if (!r && item->flow.state != FLOW_STATE_WAITING)
-			r = REFUSE(REASON_CONFLICT, item->request->id,
-				"%s: only a request that waits can be approved",
-				request_flow_state_name(item->flow.state));
-		r = r ?: request_site_refresh(s, item, &g);
-		if (r == REASON_STATE_MOVED)
-			r = 0; /* what is shown now is the new plan */
-	}
-	if (r)
-		return r;
-	o = request_site_full(item);
-	if (!o)
-		return FAULT(-ENOMEM);
-	r = sign ? put_permit(s, item, approver->name, o) : 0;
-	return r ?: answer_item(call, STEAL(o));
 }
 
 static void
@@ -296,38 +215,9 @@ on_watch(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- deciding --------------------------------------------------------------------------------- */
-static bool
-is_engineer(const struct sshkey_public *key, void *arg)
-{
-	const struct people *people = arg;
-
-	return people && people_engineer_by_keyid(people, key->keyid) != NULL;
-}
-
-static int
-use_permit(struct request_site *s, struct request_item *item, const struct permit *permit,
-	const void *text, size_t len, const char *sig)
-{
-	const struct request *q = item->request;
-	json_t *used = json_pack("{s:s%, s:s}", "text", (const char *)text, len, "sig", sig);
-	int r;
-
-	if (!used)
-		return FAULT(-ENOMEM);
-	r = monitor_leaf(s->m, "permit", permit->approver, q->id, q->digest, REASON_NONE);
-	if (r) {
-		json_decref(used);
-		return r;
-	}
-	json_decref(item->permit);
-	item->permit = used;
-	if (permit->expires < item->flow.expires_us)
-		item->flow.expires_us = permit->expires;
-	return request_site_event(s, item, FLOW_EVENT_PERMIT, REASON_NONE, NULL);
-}
-
-static int
-deny(struct request_site *s, struct request_item *item, const char *actor, const char *why)
+int
+request_site_deny(struct request_site *s, struct request_item *item, const char *actor,
+	const char *why)
 {
 	bool running = item->flow.state == FLOW_STATE_RUNNING;
 	const struct request *q = item->request;
@@ -345,54 +235,12 @@ deny(struct request_site *s, struct request_item *item, const char *actor, const
 }
 
 static int
-on_approve(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct request_site *s = arg;
-	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
-	uint8_t plan[SHA256_LEN];
-	struct permit_question question;
-	struct request_item *item;
-	struct permit permit;
-	const char *sig;
-	size_t len;
-	const void *text = monitor_call_body(call, &len);
-	int r = find(s, call, &item);
-
-	r = r ?: monitor_call_need(call, "sig", &sig);
-	if (!r && item->flow.state != FLOW_STATE_WAITING)
-		r = REFUSE(item->permit ? REASON_REPLAYED : REASON_CONFLICT, item->request->id,
-			"%s: only a request that waits can be approved",
-			request_flow_state_name(item->flow.state));
-	r = r ?: request_site_refresh(s, item, &g);
-	r = r ?: request_site_plan_digest(item, plan);
-	if (r)
-		return r;
-	question = (struct permit_question){
-		.plan_text = item->plan_text,
-		.request = item->request->digest,
-		.plan = plan,
-		.now_us = monitor_now_us(m),
-		.policy = monitor_policy(m),
-		.answer = &g.verdict.answer,
-		.is_engineer = is_engineer,
-		.arg = (void *)(uintptr_t)monitor_people(m), /* read only */
-		.used = 0, /* a request that waits has used none */
-	};
-	r = permit_verify(&permit, &question, text, len, sig, strlen(sig));
-	if (r)
-		return r;
-	r = permit.allow ? use_permit(s, item, &permit, text, len, sig)
-			 : deny(s, item, permit.approver, permit.reason);
-	return r ?: answer_item(call, request_site_brief(item));
-}
-
-static int
 on_deny(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct request_site *s = arg;
 	struct request_item *item;
 	const char *reason;
-	int r = find(s, call, &item);
+	int r = request_site_find(s, call, &item);
 
 	(void)m;
 	r = r ?: monitor_call_need(call, "reason", &reason);
@@ -402,8 +250,8 @@ on_deny(struct monitor *m, struct monitor_call *call, void *arg)
 	if (!r && (item->flow.state == FLOW_STATE_DONE || item->flow.state == FLOW_STATE_REFUSED))
 		r = REFUSE(REASON_CONFLICT, item->request->id, "it is over already: %s",
 			request_flow_state_name(item->flow.state));
-	r = r ?: deny(s, item, monitor_call_actor(call), reason);
-	return r ?: answer_item(call, request_site_brief(item));
+	r = r ?: request_site_deny(s, item, monitor_call_actor(call), reason);
+	return r ?: request_site_answer(call, request_site_brief(item));
 }
 
 /* --- module ----------------------------------------------------------------------------------- */
@@ -481,6 +329,7 @@ site_free(void *arg)
 	request_site_forget_runs(s);
 	request_store_close(s->store);
 	request_refused_close(s->refused);
+	standing_close(s->standing);
 	free(s);
 }
 
@@ -503,6 +352,7 @@ request_site_init(struct monitor *m)
 	s->m = m;
 	r = request_store_open(&s->store, monitor_dir(m));
 	r = r ?: request_refused_open(&s->refused, monitor_dir(m));
+	r = r ?: standing_open(&s->standing, monitor_dir(m));
 	if (r) {
 		site_free(s);
 		return r;
@@ -510,8 +360,7 @@ request_site_init(struct monitor *m)
 	r = monitor_add_module(m, &module, s);
 	r = r ?: monitor_register_verb(m, "mailbox.deliver", CALL_ROLE_COURIER, on_deliver, s);
 	r = r ?: monitor_register_verb(m, "requests.list", CALL_ROLE_CONTROL, on_list, s);
-	r = r ?: monitor_register_verb(m, "requests.show", CALL_ROLE_CONTROL, on_show, s);
-	r = r ?: monitor_register_verb(m, "requests.approve", CALL_ROLE_CONTROL, on_approve, s);
+	r = r ?: request_site_permit_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);
 	return r ?: monitor_register_verb(m, "requests.watch", CALL_ROLE_CONTROL, on_watch, s);

@@ -98,6 +98,8 @@ request_site_refresh(struct request_site *s, struct request_item *item,
 		return r;
 	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0) {
 		r = make_plan(s, item, &g);
+		(void)json_array_clear(item->permits); /* they were for the former plan */
+		item->need = g.verdict.answer.need;
 		r = r ?: request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL);
 		return r ?: REFUSE(REASON_STATE_MOVED, item->request->id,
 			"the ground moved since the plan was made; read the new plan");
@@ -110,12 +112,17 @@ request_site_refresh(struct request_site *s, struct request_item *item,
 static void
 decide(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
 {
+	size_t have;
+
 	if (g->verdict.answer.decision == POLICY_ALLOW) {
 		(void)request_site_post(s->m, item, "plan");
 		(void)request_site_event(s, item, FLOW_EVENT_ALLOW, REASON_NONE, NULL);
-	} else {
-		(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
+		return;
 	}
+	have = request_site_gather(s, item, g);
+	(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
+	if (have >= item->need)
+		(void)request_site_permitted(s, item);
 }
 
 void
@@ -237,13 +244,16 @@ start(struct request_site *s, struct request_item *item)
 	if (r)
 		return r;
 	insists = request_check_insists(&g.verdict);
-	if (insists != REASON_NONE && !item->permit)
+	if (insists != REASON_NONE && json_array_size(item->permits) == 0)
 		return REFUSE(insists, q->id, "only a permit of the customer lets it run now");
 	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
 		return REFUSE(g.verdict.other_epoch ? REASON_WRONG_EPOCH : REASON_STATE_MOVED, q->id,
 			"the ground moved since the plan was made");
-	if (g.verdict.answer.decision == POLICY_ASK && !item->permit)
-		return REFUSE(REASON_NOT_APPROVED, q->id, "the ceiling wants a permit now");
+	if (g.verdict.answer.decision == POLICY_ASK &&
+		request_site_gather(s, item, &g) < item->need)
+		return REFUSE(REASON_NOT_APPROVED, q->id,
+			"the ceiling wants %u permits now, %zu of them hold", item->need,
+			json_array_size(item->permits));
 	r = request_flow_step(&item->flow, FLOW_EVENT_START, g.facts.now_us, &action, q->id);
 	if (r)
 		return r;
@@ -356,7 +366,9 @@ announce(struct request_site *s, struct request_item *item)
 	(void)request_site_post(s->m, item, "plan");
 	(void)snprintf(text, sizeof(text), "request %s of %s waits for an approver: %s %s", q->id,
 		q->engineer, q->service, q->operation);
-	monitor_notify(s->m, "request", text);
+	/* What standing permits cover waits for nobody. */
+	if (json_array_size(item->permits) < item->need)
+		monitor_notify(s->m, "request", text);
 }
 
 static void

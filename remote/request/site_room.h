@@ -3,6 +3,7 @@
  *	site.c         the module: verbs, hooks, delivery
  *	site_move.c    moves one request: checks, plan, leafs, run, result
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
+ *	site_permit.c  what approvers say: permits shown, verified, gathered, used
  *	site_view.c    a request as JSON for people */
 #pragma once
 
@@ -20,6 +21,7 @@ struct loop_timer;
 struct monitor;
 struct monitor_call;
 struct operate_job;
+struct standing;
 
 enum {
 	REQUEST_SITE_WATCHERS_MAX = 16,
@@ -30,6 +32,7 @@ struct request_site {
 	struct monitor *m;
 	struct request_store *store;
 	struct request_refused *refused; /* what was answered for good without a file */
+	struct standing *standing; /* permits that cover more than one request */
 	struct loop_timer *soon; /* a turn of request_site_work() */
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
 	unsigned strangers;      /* refused without a file since strangers_us */
@@ -94,6 +97,24 @@ int request_site_refresh(struct request_site *s, struct request_item *item,
  * Returns 0, REASON_BUSY (logged) where too many came, or a fault. */
 int request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
 	enum reason reason);
+
+/* --- permits ---------------------------------------------------------------------------------- */
+int request_site_permit_init(struct request_site *s); /* the verbs */
+/* How many approvers have said yes to what this ground asks about: permits that hold no longer are dropped, and where
+ * standing ones make up what is missing they are used up and added.  item->need says how many it takes. */
+size_t request_site_gather(struct request_site *s, struct request_item *item,
+	const struct request_site_ground *g);
+/* They are enough: FLOW_EVENT_PERMIT, until the first of them expires. */
+int request_site_permitted(struct request_site *s, struct request_item *item);
+
+/* --- shared by verbs -------------------------------------------------------------------------- */
+/* The request that parameter "id" names.  REASON_USAGE or REASON_NOT_FOUND (logged). */
+int request_site_find(struct request_site *s, struct monitor_call *call, struct request_item **ret);
+/* Answer {"item": take_item}. */
+int request_site_answer(struct monitor_call *call, json_t *take_item);
+/* The customer says no; what runs is ended. */
+int request_site_deny(struct request_site *s, struct request_item *item, const char *actor,
+	const char *why);
 
 /* SHA-256 of the plan's payload. */
 int request_site_plan_digest(const struct request_item *item, uint8_t ret[32]);

@@ -4,6 +4,20 @@
 #include "appliance/monitor/monitor.h"
 #include "appliance/trust/envelope.h"
 
+/* "1 of 2": how many have said yes, how many it takes, who they are. */
+static json_t *
+approval(const struct request_item *item)
+{
+	size_t n = json_array_size(item->permits), i;
+	const json_t *entry;
+	json_t *by = json_array();
+
+	json_array_foreach(item->permits, i, entry)
+		(void)json_array_append(by, json_object_get(entry, "approver"));
+	return json_pack("{s:i, s:i, s:o}", "have", (int)n, "need",
+		(int)(item->need ? item->need : n), "by", by);
+}
+
 json_t *
 request_site_brief(const struct request_item *item)
 {
@@ -28,6 +42,8 @@ request_site_brief(const struct request_item *item)
 	if (!r && item->reason != REASON_NONE)
 		r = json_put_text(o, "reason", refuse_token(item->reason));
 	r = r ?: json_put_text(o, "detail", item->detail);
+	if (!r && (item->need > 0 || item->permits))
+		r = json_object_set_new(o, "approval", approval(item));
 	if (!r && json_object_set(o, "args", q->args) < 0)
 		r = -1;
 	return r ? NULL : STEAL(o);
@@ -58,8 +74,8 @@ request_site_full(const struct request_item *item)
 		r = json_object_set_new(o, "result", payload(MESSAGE_RESULT, item->result));
 		r = r ?: json_object_set(envelopes, "result", item->result);
 	}
-	if (!r && item->permit)
-		r = json_object_set(o, "permit", item->permit);
+	if (!r && item->permits)
+		r = json_object_set(o, "permits", item->permits);
 	r = r ?: json_object_set(o, "envelopes", envelopes);
 	return r ? NULL : STEAL(o);
 }

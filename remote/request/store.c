@@ -15,6 +15,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/policy/policy.h"
 #include "appliance/trust/envelope.h"
 
 enum { FILE_BYTES_MAX = 8 * 1024 * 1024, NAME_BYTES = REQUEST_ID_MAX + 16, FORGOTTEN_BYTES = 8 };
@@ -31,7 +32,7 @@ struct request_store {
 /* What a file holds; texts and objects are borrowed from the document while it is read. */
 struct members {
 	uint64_t v;
-	json_t *envelope, *plan, *result, *permit;
+	json_t *envelope, *plan, *result, *permits;
 	const char *state, *decision, *plan_text, *reason, *detail, *outcome;
 	uint64_t mailbox, received_us, expires_us;
 	bool settled;
@@ -55,7 +56,7 @@ static const struct json_field fields[] = {
 	FIELD("plan_text", plan_text, JSON_KIND_TEXT0, true, REQUEST_PLAN_TEXT_MAX),
 	FIELD("plan", plan, JSON_KIND_OBJECT, true, 0),
 	FIELD("result", result, JSON_KIND_OBJECT, true, 0),
-	FIELD("permit", permit, JSON_KIND_OBJECT, true, 0),
+	FIELD("permits", permits, JSON_KIND_ARRAY, true, POLICY_NEED_MAX),
 	FIELD("reason", reason, JSON_KIND_TEXT, true, 32),
 	FIELD("detail", detail, JSON_KIND_TEXT0, true, 0),
 	FIELD("outcome", outcome, JSON_KIND_TEXT, true, 32),
@@ -70,7 +71,7 @@ item_free(struct request_item *item)
 	json_decref(item->envelope);
 	json_decref(item->plan);
 	json_decref(item->result);
-	json_decref(item->permit);
+	json_decref(item->permits);
 	free(item->decision);
 	free(item->plan_text);
 	free(item->detail);
@@ -104,7 +105,7 @@ encode(const struct request_item *item, struct buf *out)
 	r = put_object(doc, "envelope", item->envelope);
 	r = r ?: put_object(doc, "plan", item->plan);
 	r = r ?: put_object(doc, "result", item->result);
-	r = r ?: put_object(doc, "permit", item->permit);
+	r = r ?: put_object(doc, "permits", item->permits);
 	r = r ?: json_put_text(doc, "state", request_flow_state_name(item->flow.state));
 	r = r ?: json_put_u64(doc, "mailbox", item->mailbox);
 	r = r ?: json_put_time(doc, "received", item->received_us);
@@ -146,7 +147,7 @@ fill(struct request_item *item, const struct members *m, const char *name)
 	item->envelope = json_incref(m->envelope);
 	item->plan = json_incref(m->plan);
 	item->result = json_incref(m->result);
-	item->permit = json_incref(m->permit);
+	item->permits = json_incref(m->permits);
 	r = copy_text(&item->decision, m->decision);
 	r = r ?: copy_text(&item->plan_text, m->plan_text);
 	r = r ?: copy_text(&item->detail, m->detail);

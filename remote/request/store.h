@@ -30,7 +30,9 @@ struct request_item {
 	json_t *envelope;     /* as received; owned */
 	json_t *plan;         /* envelope, signed by the site; owned; NULL before */
 	json_t *result;       /* envelope, signed by the site; owned; NULL before */
-	json_t *permit;       /* {"permit","sig"}: the permit that was used; owned; NULL before */
+	json_t *permits;      /* [{"text","sig","approver"}]: those that counted, each by another approver, a
+			       * standing one also with "standing"; owned; NULL before */
+	unsigned need;        /* how many it takes, as last decided; 0: not asked; never saved */
 	enum reason reason;   /* of a refusal or a failure */
 	char *detail;         /* sentence to the reason; owned; may be NULL */
 	char *outcome;        /* of the result; owned; NULL before the end */

@@ -75,7 +75,7 @@ test_round_trip(void **state)
 	item->plan_text = strdup("line one\nline two\n");
 	item->plan = json_pack("{s:s}", "payload", "x");
 	item->result = json_pack("{s:s}", "payload", "y");
-	item->permit = json_pack("{s:s, s:s}", "text", "a\nb\n", "sig", "c\n");
+	item->permits = json_pack("[{s:s, s:s}]", "text", "a\nb\n", "sig", "c\n");
 	item->reason = REASON_STATE_MOVED;
 	item->detail = strdup("moved");
 	item->outcome = strdup("ok");
@@ -93,7 +93,7 @@ test_round_trip(void **state)
 	assert_string_equal(item->plan_text, "line one\nline two\n");
 	assert_string_equal(json_string_value(json_object_get(item->plan, "payload")), "x");
 	assert_string_equal(json_string_value(json_object_get(item->result, "payload")), "y");
-	assert_string_equal(json_string_value(json_object_get(item->permit, "text")), "a\nb\n");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(item->permits, 0), "text")), "a\nb\n");
 	assert_int_equal(item->reason, REASON_STATE_MOVED);
 	assert_string_equal(item->detail, "moved");
 	assert_string_equal(item->outcome, "ok");
