@@ -234,7 +234,8 @@ on_alert(struct monitor *m, struct monitor_call *call, void *arg)
 	if (firing && n >= ALARMS_MAX)
 		return REFUSE(REASON_BUSY, t.name, "%d alerts are firing already", (int)ALARMS_MAX);
 	(void)snprintf(object, sizeof(object), "%s %s %s", t.service, t.name, t.state);
-	r = monitor_leaf(m, "alert", "collectd", object, NULL, REASON_NONE);
+	/* An alert that flaps is a leaf a minute, not one a second. */
+	r = monitor_leaf_tallied(m, "alert", object, "collectd", object, NULL, REASON_NONE);
 	if (r < 0)
 		return FAULT(r);
 	if (firing)

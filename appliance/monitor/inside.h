@@ -3,10 +3,12 @@
 
 #include "appliance/audit/audit.h"
 #include "appliance/monitor/ceiling.h"
+#include "appliance/monitor/copies.h"
 #include "appliance/monitor/epoch.h"
 #include "appliance/monitor/floor.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/site.h"
+#include "appliance/monitor/tally.h"
 #include "appliance/service/identity.h"
 
 struct alarms;
@@ -47,6 +49,8 @@ struct monitor {
 	struct ceiling ceiling; /* where the policy came from, what guards the next */
 	struct people *people;
 	struct audit *audit;
+	struct tally tally;
+	struct copies copies;
 
 	struct outbox *outbox;
 	struct judge_queue *judge;
@@ -73,6 +77,10 @@ struct monitor {
 int monitor_save_json(const struct monitor *m, const char *name, const json_t *doc);
 /* Read it.  REASON_NOT_FOUND (unlogged) where there is none. */
 int monitor_load_json(const struct monitor *m, const char *name, size_t max, json_t **ret);
+
+/* monitor_leaf() with more to say. */
+int monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason, const json_t *extra);
 
 /* The people document changed hands; take_people may be NULL. */
 void monitor_set_people(struct monitor *m, struct people *take_people);

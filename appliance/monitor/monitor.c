@@ -22,6 +22,7 @@
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
+#include "appliance/monitor/leaf.h"
 #include "appliance/monitor/metadata.h"
 #include "appliance/monitor/outbox.h"
 #include "appliance/monitor/policy_verbs.h"
@@ -69,6 +70,7 @@ open_state(struct monitor *m)
 		m->switches = (struct switch_record){ 0 };
 	r = floor_load(&m->floor, m->dir_fd);
 	r = r ?: ceiling_open(m);
+	r = r ?: leaf_open(m);
 	r = r ?: outbox_open(&m->outbox, m->lib_fd, readers);
 	r = r ?: epoch_open(&m->epoch, m->run_fd, m->lib_fd, audit_size(m->audit));
 	if (r == 0 && m->epoch.renewed)
@@ -155,6 +157,8 @@ on_tick(void *arg)
 	for (size_t i = 0; i < m->n_modules; i++)
 		if (m->modules[i].module->tick)
 			m->modules[i].module->tick(m, now, m->modules[i].arg);
+	if (leaf_flush(m, false) < 0)
+		log_warning("what was refused cannot be written down");
 	if (epoch_advance(&m->epoch, m->run_fd, audit_size(m->audit)) < 0)
 		log_warning("the epoch's file cannot be written");
 	if (loop_after(&m->tick, m->loop, TICK_MS, on_tick, m) < 0)
@@ -182,6 +186,8 @@ monitor_free(struct monitor *m)
 		return NULL;
 	m->tick = loop_cancel(m->tick);
 	m->tell = loop_cancel(m->tell);
+	if (m->audit && leaf_flush(m, true) < 0)
+		log_warning("what was refused cannot be written down");
 	m->judge = judge_queue_free(m->judge);
 	while (m->n_modules > 0) {
 		m->n_modules--;
@@ -190,6 +196,8 @@ monitor_free(struct monitor *m)
 	}
 	m->calls = calls_free(m->calls);
 	m->outbox = outbox_close(m->outbox);
+	if (m->audit)
+		copies_done(&m->copies);
 	m->audit = audit_free(m->audit);
 	m->policy = policy_free(m->policy);
 	m->people = people_free(m->people);
@@ -295,24 +303,6 @@ monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t
 		return REFUSE(REASON_NOT_FOUND, message_word(type),
 			"the site has no key: it is not enrolled");
 	return envelope_seal(ret_envelope, type, payload, m->site.key);
-}
-
-int
-monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
-	const uint8_t *digest, enum reason reason)
-{
-	enum audit_kind k = audit_kind_of(kind);
-	int r;
-
-	if (k == AUDIT_KIND_MAX)
-		return FAULT(-EINVAL);
-	r = audit_append(m->audit, k, actor, object, digest, reason, NULL, NULL);
-	/* What is no good as an entry is our own mistake: no caller may go on as if it were written. */
-	if (r > 0)
-		return FAULT(-EBADMSG);
-	if (r == 0)
-		statement_audit_moved(m);
-	return FAULT(r);
 }
 
 static bool

@@ -121,6 +121,13 @@ int monitor_sign(struct monitor *m, enum message type, const json_t *payload,
 int monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason);
 
+/* The same for what a stranger, or whoever carries messages to us, can bring about: see tally.h.  A leaf at
+ * once where there was none of that kind, about and reason in the last minute; else it is counted, on the
+ * disk within a second, and a leaf within a minute.  about is of a small set of ours; "" where kind and
+ * reason say enough.  Returns 0 or a fault. */
+int monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about,
+	const char *actor, const char *object, const uint8_t *digest, enum reason reason);
+
 /* Put a POST of body to path into the outbox, for the courier to carry, and record it in the ledger.
  * stream is "heartbeat", "results" or "audit"; class says which switch it hangs on: "heartbeat" (telemetry),
  * "result" (remote), "update" (updates), "audit" (any).  It is on the disk when this returns.  Returns 0,

@@ -91,7 +91,7 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 	if (r <= 0)
 		return r;
 	*ret_reason = (enum reason)r;
-	return request_site_turn_away(s, id, digest, (enum reason)r);
+	return request_site_turn_away(s, id, digest, (enum reason)r, mailbox != 0);
 }
 
 static int

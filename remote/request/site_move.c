@@ -449,9 +449,9 @@ request_site_recover(struct request_site *s)
 /* --- strangers -------------------------------------------------------------------------------- */
 int
 request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
-	enum reason reason)
+	enum reason reason, bool from_hub)
 {
-	enum { PER_MINUTE = 30 };
+	enum { ANSWERS_PER_MINUTE = 30 };
 	struct refusal why = *refuse_last();
 	uint64_t now = clock_mono_us();
 	int r;
@@ -460,12 +460,14 @@ request_site_turn_away(struct request_site *s, const char *id, const uint8_t dig
 		s->strangers_us = now;
 		s->strangers = 0;
 	}
-	if (++s->strangers > PER_MINUTE)
-		return REFUSE(REASON_BUSY, id, "too many requests are refused here; later");
-	r = monitor_leaf(s->m, "refuse", NULL, id, digest, reason);
+	/* What a person imports is theirs to see one by one; what comes through the hub is counted, so
+	 * that ten thousand of them cost a few leaves and the honest ones behind them still arrive. */
+	r = from_hub ? monitor_leaf_tallied(s->m, "refuse", "", NULL, id, digest, reason)
+		     : monitor_leaf(s->m, "refuse", NULL, id, digest, reason);
 	/* Never about an id that is somebody's: its own result stands there.  And never about what
 	 * could still be taken: the engineer would read "refused", and it would run. */
-	if (!r && id && !request_store_find(s->store, id)
+	if (!r && id && (!from_hub || ++s->strangers <= ANSWERS_PER_MINUTE)
+		&& !request_store_find(s->store, id)
 		&& !request_refused_has(s->refused, digest)) {
 		r = request_refused_add(s->refused, digest, monitor_now_us(s->m));
 		if (!r)

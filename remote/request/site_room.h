@@ -35,7 +35,7 @@ struct request_site {
 	struct standing *standing; /* permits that cover more than one request */
 	struct loop_timer *soon; /* a turn of request_site_work() */
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
-	unsigned strangers;      /* refused without a file since strangers_us */
+	unsigned strangers;      /* answered without a file since strangers_us */
 	uint64_t strangers_us;
 	uint8_t held[32];        /* digest of the delivery that waits for newer people */
 	uint64_t held_us;        /* boot time since when; 0: none waits */
@@ -93,10 +93,11 @@ void request_site_settle_all(struct request_site *s);
  * holds, REASON_STATE_MOVED (logged) where there is a new one, what the check says, or a fault. */
 int request_site_refresh(struct request_site *s, struct request_item *item,
 	struct request_site_ground *ret_ground);
-/* Answer a request that gets no file: a leaf, and a refused result where it names an id of its own.
- * Returns 0, REASON_BUSY (logged) where too many came, or a fault. */
+/* Answer a request that gets no file: a leaf (from_hub: tallied, monitor.h), and a refused result where
+ * it names an id of its own and not too many came through the hub this minute.  Returns 0 or a fault;
+ * refuse_last() still says why. */
 int request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
-	enum reason reason);
+	enum reason reason, bool from_hub);
 
 /* --- permits ---------------------------------------------------------------------------------- */
 int request_site_permit_init(struct request_site *s); /* the verbs */

@@ -10,6 +10,7 @@
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
+#include "appliance/monitor/tally.h"
 #include "appliance/policy/permit.h"
 #include "appliance/service/identity.h"
 #include "appliance/service/spawn.h"
@@ -40,6 +41,7 @@ struct monitor {
 		enum reason reason;
 	} leaves[LEAVES];
 	size_t n_leaves;
+	struct tally tally;
 	const char *leaf_fails; /* of this kind; NULL: none */
 
 	json_t *posts[POSTS]; /* bodies for the outbox; owned */
@@ -186,6 +188,16 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 		memcpy(m->leaves[m->n_leaves].digest, digest, 32);
 	m->leaves[m->n_leaves++].reason = reason;
 	return 0;
+}
+
+/* The real one's rule, on the test's clock. */
+int
+monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about, const char *actor,
+	const char *object, const uint8_t *digest, enum reason reason)
+{
+	if (!tally_add(&m->tally, kind, about, reason, digest, m->now_us, clock_mono_us()))
+		return 0;
+	return monitor_leaf(m, kind, actor, object, digest, reason);
 }
 
 int

@@ -1,0 +1,111 @@
+#include "appliance/monitor/leaf.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/statement.h"
+
+#define TALLY_FILE "tally.json"
+
+static void
+copy(struct monitor *m)
+{
+	int r = copies_catch_up(&m->copies, monitor_site(m), m->audit);
+
+	/* Tried again with the next leaf; the log itself is as it was. */
+	if (r < 0)
+		log_fault(r, "copying leaves to the host's logs");
+}
+
+int
+monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason, const json_t *extra)
+{
+	enum audit_kind k = audit_kind_of(kind);
+	int r;
+
+	if (k == AUDIT_KIND_MAX)
+		return FAULT(-EINVAL);
+	r = audit_append(m->audit, k, actor, object, digest, reason, extra, NULL);
+	/* What is no good as an entry is our own mistake: no caller may go on as if it were written. */
+	if (r > 0)
+		return FAULT(-EBADMSG);
+	if (r == 0) {
+		statement_audit_moved(m);
+		copy(m);
+	}
+	return FAULT(r);
+}
+
+int
+monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason)
+{
+	return monitor_leaf_extra(m, kind, actor, object, digest, reason, NULL);
+}
+
+int
+monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about, const char *actor,
+	const char *object, const uint8_t *digest, enum reason reason)
+{
+	if (!tally_add(&m->tally, kind, about, reason, digest, clock_now_us(), clock_mono_us()))
+		return 0;
+	return monitor_leaf(m, kind, actor, object, digest, reason);
+}
+
+/* One leaf for all that a row counted. */
+static int
+tell_row(struct monitor *m, struct tally_row *row)
+{
+	SCOPED_JSON *extra = tally_extra(row);
+	char object[TALLY_ABOUT_MAX + 64];
+	int r;
+
+	(void)snprintf(object, sizeof(object), "%s%s%llu more", row->about,
+		row->about[0] ? ": " : "", (unsigned long long)row->count);
+	r = extra ? monitor_leaf_extra(m, row->kind, "mainstayd", object, NULL, row->reason, extra)
+		  : -ENOMEM;
+	if (r < 0)
+		return FAULT(r); /* still counted: the next tick tries again */
+	tally_told(&m->tally, row, clock_mono_us());
+	return 0;
+}
+
+int
+leaf_flush(struct monitor *m, bool all)
+{
+	SCOPED_JSON *doc = NULL;
+	struct tally_row *row;
+	int r = 0;
+
+	copy(m); /* those that were appended by others */
+	while (r == 0 && (row = tally_due(&m->tally, clock_mono_us(), all)) != NULL)
+		r = tell_row(m, row);
+	if (!m->tally.changed)
+		return FAULT(r);
+	doc = tally_json(&m->tally);
+	r = r ?: doc ? monitor_save_json(m, TALLY_FILE, doc) : -ENOMEM;
+	m->tally.changed = r != 0;
+	return FAULT(r);
+}
+
+int
+leaf_open(struct monitor *m)
+{
+	SCOPED_JSON *doc = NULL;
+	int r;
+
+	copies_init(&m->copies, NULL, NULL, audit_size(m->audit));
+	r = monitor_load_json(m, TALLY_FILE, TALLY_BYTES_MAX, &doc);
+
+	if (r == 0)
+		r = tally_load(&m->tally, doc);
+	if (r > 0 && r != REASON_NOT_FOUND)
+		log_warning("%s is damaged: counts of refusals are lost", TALLY_FILE);
+	return r < 0 ? FAULT(r) : 0;
+}

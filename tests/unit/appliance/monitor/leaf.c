@@ -1,0 +1,266 @@
+/* Leaves that are counted first, and the copies of leaves in the host's own logs. */
+#include "appliance/monitor/leaf.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "tests/unit/appliance/monitor/site.h"
+
+#define NOW (UINT64_C(1795000000) * CLOCK_US_PER_S)
+
+static int
+set_up(void **state)
+{
+	clock_fake(NOW, 5000 * CLOCK_US_PER_S);
+	return site_set_up(state);
+}
+
+static int
+tear_down(void **state)
+{
+	clock_real();
+	return site_tear_down(state);
+}
+
+static int
+stranger(struct site_test *t)
+{
+	return monitor_leaf_tallied(t->m, "refuse", "", NULL, "x", NULL, REASON_BAD_SIGNATURE);
+}
+
+/* --- counted --------------------------------------------------------------------------------------- */
+static void
+ten_thousand_refusals_are_two_leaves(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	for (int i = 0; i < 10000; i++)
+		assert_int_equal(stranger(t), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 1);
+	assert_int_equal(leaf_flush(t->m, false), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 1);
+	clock_fake(NOW + 60 * CLOCK_US_PER_S, 5060 * CLOCK_US_PER_S);
+	assert_int_equal(leaf_flush(t->m, false), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 2);
+	assert_string_equal(site_last_leaf(t), "refuse 9999 more bad-signature");
+	assert_int_equal(leaf_flush(t->m, true), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 2);
+}
+
+static void
+what_was_counted_before_a_crash_is_a_leaf_after_it(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(stranger(t), 0);
+	assert_int_equal(leaf_flush(t->m, false), 0); /* as each second */
+	t->m->tally = (struct tally){ 0 };	      /* and then it was killed */
+	site_restart(t);
+	assert_int_equal(leaf_flush(t->m, false), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 2);
+	assert_string_equal(site_last_leaf(t), "refuse 4 more bad-signature");
+	/* Once. */
+	t->m->tally = (struct tally){ 0 };
+	site_restart(t);
+	assert_int_equal(leaf_flush(t->m, true), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 2);
+}
+
+static void
+an_orderly_end_leaves_nothing_counted(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(stranger(t), 0);
+	site_restart(t);
+	assert_int_equal(audit_size(t->m->audit), before + 2);
+	assert_string_equal(site_last_leaf(t), "refuse 4 more bad-signature");
+}
+
+static void
+a_damaged_count_does_not_keep_the_monitor_down(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	assert_int_equal(fs_replace(t->m->dir_fd, "tally.json", "{\"v\":9}", 7, 0600), 0);
+	site_restart(t);
+	assert_int_equal(leaf_flush(t->m, true), 0);
+	assert_int_equal(audit_size(t->m->audit), before);
+}
+
+/* --- copies ---------------------------------------------------------------------------------------- */
+/* A reader of datagrams at dir/name. */
+static int
+listen_at(struct site_test *t, const char *name, char path[256])
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(path, 256, "%s/%s", t->dir.path, name);
+	assert_true(strlen(path) < sizeof(addr.sun_path));
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	(void)unlink(path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static const char *
+heard(int fd)
+{
+	static char text[16384];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = 0;
+	return text;
+}
+
+static void
+listen_with(struct site_test *t, const char *journal, const char *syslog)
+{
+	copies_done(&t->m->copies);
+	copies_init(&t->m->copies, journal, syslog, audit_size(t->m->audit));
+}
+
+static void
+a_leaf_is_in_the_journal_under_its_fields(void **state)
+{
+	struct site_test *t = *state;
+	char journal[256], syslog[256];
+	int jfd = listen_at(t, "journal", journal), sfd = listen_at(t, "log", syslog);
+	const char *text;
+
+	listen_with(t, journal, syslog);
+	copies_say(&t->m->copies, "site1",
+		&(struct audit_entry){ .n = 41,
+			.time_us = NOW,
+			.kind = AUDIT_REFUSE,
+			.actor = "mallory",
+			.object = "r-1\nMAINSTAY_KIND=permit\033[2J",
+			.digest = "sha256:ab",
+			.reason = "replayed" });
+	text = heard(jfd);
+	assert_non_null(strstr(text, "\nMAINSTAY_LEAF=41\n"));
+	assert_non_null(strstr(text, "\nMAINSTAY_KIND=refuse\n"));
+	assert_non_null(strstr(text, "\nMAINSTAY_ACTOR=mallory\n"));
+	assert_non_null(strstr(text, "\nMAINSTAY_REASON=replayed\n"));
+	assert_non_null(strstr(text, "\nMAINSTAY_DIGEST=sha256:ab\n"));
+	assert_non_null(strstr(text, "\nMESSAGE_ID=e344179dc18d407bb3f665c393a1e185\n"));
+	assert_non_null(strstr(text, "\nPRIORITY=4\n"));
+	assert_true(strncmp(text, "MESSAGE=leaf ", 13) == 0);
+	/* What a stranger wrote makes no field and reaches no terminal. */
+	assert_null(strstr(text, "\nMAINSTAY_KIND=permit"));
+	assert_null(strchr(text, '\033'));
+	assert_string_equal(heard(sfd), ""); /* where there is a journal, syslog is its own */
+	(void)close(jfd);
+	(void)close(sfd);
+}
+
+static void
+without_a_journal_it_is_in_syslog_as_rfc_5424_has_it(void **state)
+{
+	struct site_test *t = *state;
+	char syslog[256];
+	int fd = listen_at(t, "log", syslog);
+	const char *text;
+
+	listen_with(t, "/nowhere/journal", syslog);
+	assert_int_equal(monitor_leaf(t->m, "accept", "uid:0", "a \"b\" ]c\\", NULL, REASON_NONE),
+		0);
+	text = heard(fd);
+	assert_true(strncmp(text, "<109>1 2026-11-18T11:06:40.000Z - mainstayd ", 44) == 0);
+	assert_non_null(strstr(text, " accept [mainstay@32473 leaf=\""));
+	assert_non_null(strstr(text, " actor=\"uid:0\" "));
+	assert_non_null(strstr(text, " object=\"a \\\"b\\\" \\]c\\\\"));
+	assert_non_null(strstr(text, " digest=\"\" reason=\"\" site=\"\"] leaf "));
+	assert_null(strchr(text, '\n'));
+	(void)close(fd);
+}
+
+static void
+without_either_nothing_happens(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	listen_with(t, "/nowhere/journal", "/nowhere/log");
+	assert_int_equal(monitor_leaf(t->m, "switch", "x", "y", NULL, REASON_NONE), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 1);
+	assert_int_equal(t->m->copies.left_out, 1);
+}
+
+static void
+a_reader_that_was_restarted_is_found_again(void **state)
+{
+	struct site_test *t = *state;
+	char path[256];
+	int fd = listen_at(t, "journal", path);
+
+	listen_with(t, path, NULL);
+	assert_int_equal(monitor_leaf(t->m, "switch", "x", "first", NULL, REASON_NONE), 0);
+	assert_non_null(strstr(heard(fd), "first"));
+	(void)close(fd);
+	fd = listen_at(t, "journal", path);
+	assert_int_equal(monitor_leaf(t->m, "switch", "x", "second", NULL, REASON_NONE), 0);
+	assert_non_null(strstr(heard(fd), "second"));
+	assert_int_equal(t->m->copies.left_out, 0);
+	(void)close(fd);
+}
+
+static void
+a_reader_that_does_not_read_holds_nothing_up(void **state)
+{
+	struct site_test *t = *state;
+	char path[256];
+	int fd = listen_at(t, "journal", path);
+
+	listen_with(t, path, NULL);
+	for (int i = 0; i < 400; i++)
+		assert_int_equal(monitor_leaf(t->m, "switch", "x", "y", NULL, REASON_NONE), 0);
+	assert_true(t->m->copies.left_out > 0);
+	(void)close(fd);
+}
+
+/* What others appended is copied too, once. */
+static void
+every_leaf_is_copied_once(void **state)
+{
+	struct site_test *t = *state;
+	char path[256];
+	int fd = listen_at(t, "journal", path);
+
+	listen_with(t, path, NULL);
+	assert_int_equal(audit_append(t->m->audit, AUDIT_ROTATE, "x", "by another", NULL,
+				 REASON_NONE, NULL, NULL),
+		0);
+	assert_int_equal(leaf_flush(t->m, false), 0);
+	assert_non_null(strstr(heard(fd), "MAINSTAY_OBJECT=by another\n"));
+	assert_int_equal(leaf_flush(t->m, false), 0);
+	assert_string_equal(heard(fd), "");
+	(void)close(fd);
+}
+
+int
+main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+		ROW(ten_thousand_refusals_are_two_leaves),
+		ROW(what_was_counted_before_a_crash_is_a_leaf_after_it),
+		ROW(an_orderly_end_leaves_nothing_counted),
+		ROW(a_damaged_count_does_not_keep_the_monitor_down),
+		ROW(a_leaf_is_in_the_journal_under_its_fields),
+		ROW(without_a_journal_it_is_in_syslog_as_rfc_5424_has_it),
+		ROW(without_either_nothing_happens),
+		ROW(a_reader_that_was_restarted_is_found_again),
+		ROW(a_reader_that_does_not_read_holds_nothing_up),
+		ROW(every_leaf_is_copied_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
