@@ -53,6 +53,8 @@ PROGRAMS     := $(patsubst %.c,$(B)/bin/%,$(notdir $(CMD_SRC)))
 UNIT_SRC     := $(sort $(wildcard tests/unit/*/*/*.c))
 UNITS        := $(UNIT_SRC:%.c=$(B)/%)
 FAKES_OBJ    := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fakes/*.c)))
+BENCH_SRC    := $(sort $(wildcard tests/bench/*.c))
+BENCHES      := $(BENCH_SRC:%.c=$(B)/%)
 FUZZ_SRC     := $(sort $(wildcard tests/fuzz/*.c))
 FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
 REPLAYS      := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_SRC))
@@ -84,6 +86,10 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(FAKES_OBJ) $(LIB)
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
 
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
+	$(if $(V),,@echo "  LD    $@")
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
+
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
@@ -94,20 +100,21 @@ $(B)/tests/%: $(B)/tests/conformance/%.o $(LIB)
 $(FUZZERS): build/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
-.PHONY: units conformance replays fuzzers
+.PHONY: units conformance replays fuzzers benches
 units: $(UNITS)
+benches: $(BENCHES)
 conformance: $(CONFORMANCE)
 replays: $(REPLAYS)
 fuzzers: $(FUZZERS)
 
 .PHONY: check-unit
-check-unit: units replays       ## unit tests and fuzz corpora, under a minute
-	$(Q)tests/suite unit fuzz
+check-unit: units replays benches ## unit tests, fuzz corpora, a slice of the counting benches, under a minute
+	$(Q)tests/suite unit fuzz slices
 
 .PHONY: check
 check: dependencies             ## every test that fits six minutes: units, corpora, vectors, end to end
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units replays conformance
-	$(Q)tests/suite unit fuzz conformance e2e
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units replays benches conformance
+	$(Q)tests/suite unit fuzz slices conformance e2e
 
 .PHONY: check-conformance
 check-conformance: dependencies ## other implementations as peers, at length: 10,000 bent signatures before ssh-keygen
@@ -122,6 +129,11 @@ check-asan: dependencies        ## units and the main flows under ASan, UBSan an
 check-tsan: dependencies        ## units under TSan
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=tsan units
 	$(Q)SAN=tsan tests/suite unit
+
+.PHONY: bench
+bench: dependencies             ## what takes minutes to count or to measure: a million flips, 100,000 replays
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory benches
+	$(Q)tests/suite bench
 
 .PHONY: fuzz
 fuzz: dependencies              ## FUZZ_SECONDS of libFuzzer on each parser
