@@ -11,11 +11,11 @@
 #include "appliance/bus/ask.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/floor.h"
 
 enum {
 	ASK_MS = 10 * 1000,
 	FREE_MIN_MB = 512,
-	OFFSET_MAX_MS = 5 * 60 * 1000,
 	CGROUP2_MAGIC = 0x63677270,
 };
 
@@ -49,17 +49,19 @@ check_monitor(struct doctor *d)
 static void
 check_clock(struct doctor *d)
 {
-	const json_t *hub = json_object_get(d->status, "hub");
+	const json_t *hub = json_object_get(d->status, "hub"), *clock = json_object_get(d->status, "clock");
 	json_int_t offset = json_integer_value(json_object_get(hub, "clock_offset_ms"));
+	const char *why = json_text(clock, "why");
 	uint64_t now = clock_now_us();
-	char text[96], when[CLOCK_TEXT_MAX];
-	bool past =
-		now > UINT64_C(1767225600) * CLOCK_US_PER_S; /* 2026: this program is not older */
+	/* Where no monitor answers, at least this much. */
+	bool good = clock ? *why == '\0' : now >= FLOOR_UNSET_S * CLOCK_US_PER_S;
+	char text[320], when[CLOCK_TEXT_MAX];
 
-	(void)snprintf(text, sizeof(text), "%s, the hub's differs by %lld ms",
-		clock_format(when, now), (long long)offset);
-	tell(d, "clock", past && offset < OFFSET_MAX_MS && offset > -OFFSET_MAX_MS, text,
-		"set the clock (NTP): signatures and windows go by it");
+	(void)snprintf(text, sizeof(text), "%s%s%s, the hub's differs by %lld ms", clock_format(when, now),
+		*why ? ", doubtful: " : "", why, (long long)offset);
+	tell(d, "clock", good, text,
+		"set the clock (timedatectl set-ntp true): until then requests need a permit, windows count as closed, "
+		"dates are held against the floor");
 }
 
 static void

@@ -64,7 +64,8 @@ say_words(const struct command_call *call, const char *heading, const json_t *wo
 static void
 say_status(const struct command_call *call, const json_t *s)
 {
-	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub");
+	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub"),
+		     *clock = json_object_get(s, "clock");
 	const json_t *audit = json_object_get(s, "audit"), *item;
 	size_t i;
 
@@ -75,6 +76,9 @@ say_status(const struct command_call *call, const json_t *s)
 		command_say(call, "%-12s not enrolled", "site");
 	if (*json_text(hub, "last_contact"))
 		command_say(call, "%-12s %s", "last contact", json_text(hub, "last_contact"));
+	if (json_is_true(json_object_get(clock, "doubtful")))
+		command_say(call, "%-12s doubtful: %s; requests need a permit, windows count as closed", "clock",
+			json_text(clock, "why"));
 	say_switches(call, json_object_get(s, "switches"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
 		command_say(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),

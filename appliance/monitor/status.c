@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
@@ -36,6 +37,25 @@ hub(const struct monitor *m)
 	(void)json_object_set_new(out, "recorded", json_boolean(monitor_recorded(m)));
 	if (m->offset_at_us > 0)
 		(void)json_put_time(out, "last_contact", m->offset_at_us);
+	return out;
+}
+
+/* why is absent unless the clock is doubtful; the floor while nobody has said anything. */
+static json_t *
+clock_part(const struct monitor *m)
+{
+	const struct floor *floor = monitor_floor(m);
+	char text[MONITOR_DOUBT_MAX];
+	const char *why = monitor_clock_doubt(m, text);
+	json_t *out = json_object();
+
+	(void)json_put_time(out, "now", clock_now_us());
+	(void)json_object_set_new(out, "doubtful", json_boolean(why != NULL));
+	(void)json_put_text(out, "why", why);
+	if (floor->us > 0) {
+		(void)json_put_time(out, "floor", floor->us);
+		(void)json_put_text(out, "floor_by", floor->whose);
+	}
 	return out;
 }
 
@@ -160,6 +180,7 @@ on_status(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)json_object_set_new(s, "appliance", appliance(m));
 	(void)json_object_set_new(s, "enrolled", json_boolean(monitor_enrolled(m)));
 	(void)json_object_set_new(s, "hub", hub(m));
+	(void)json_object_set_new(s, "clock", clock_part(m));
 	(void)json_object_set_new(s, "switches", switches(m));
 	(void)json_object_set_new(s, "daemons", daemons(m));
 	(void)json_object_set_new(s, "services", status_services(m));

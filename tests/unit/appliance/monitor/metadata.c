@@ -3,6 +3,7 @@
 
 #include "tests/unit/appliance/monitor/site.h"
 
+#include "appliance/base/hex.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/people.h"
@@ -19,7 +20,7 @@ struct repo {
 struct row {
 	const char *name;
 	const char *role; /* whose document is special */
-	enum { GOOD, UNSIGNED, STRANGE, OLD, EXPIRED, OTHER_BYTES, LARGE, ABSENT, LINK, JUDGE } how;
+	enum { GOOD, UNSIGNED, STRANGE, OLD, EXPIRED, OTHER_BYTES, LARGE, ABSENT, LINK, JUDGE, LONG, OWN } how;
 	const char *judge; /* JUDGE: what it says of that document */
 	enum reason reason;
 };
@@ -88,15 +89,34 @@ publish_role(struct repo *r, const struct row *row, const char *role, unsigned v
 }
 
 static void
-people_text(struct buf *out, unsigned version)
+people_text(struct buf *out, unsigned version, unsigned days, const char *engineer)
 {
 	char expires[CLOCK_TEXT_MAX];
 
 	buf_printf(out,
-		"{\"engineers\":[],\"expires\":\"%s\",\"officers\":[],\"revoked\":[],\"v\":1,"
+		"{\"engineers\":[%s],\"expires\":\"%s\",\"officers\":[],\"revoked\":[],\"v\":1,"
 		"\"version\":%u}",
-		clock_format(expires, clock_now_us() + UINT64_C(86400) * 20 * CLOCK_US_PER_S),
+		engineer,
+		clock_format(expires, clock_now_us() + UINT64_C(86400) * days * CLOCK_US_PER_S),
 		version);
+}
+
+/* An engineer who asks with a key that signs releases. */
+static const char *
+with_key(char out[400], const uint8_t raw[32])
+{
+	SCOPED(buf_done) struct buf blob = BUF_MAX(256), b64 = BUF_MAX(256);
+
+	buf_u32(&blob, 11);
+	buf_puts(&blob, "ssh-ed25519");
+	buf_u32(&blob, 32);
+	buf_put(&blob, raw, 32);
+	hex_base64(&b64, blob.data, blob.len);
+	(void)snprintf(out, 400,
+		"{\"name\":\"eve\",\"key\":\"ssh-ed25519 %s\",\"roles\":[],\"customers\":[],\"not_before\":"
+		"\"2026-01-01T00:00:00Z\",\"not_after\":\"2027-01-01T00:00:00Z\"}",
+		buf_text(&b64));
+	return out;
 }
 
 static void
@@ -104,6 +124,7 @@ publish_people(struct repo *r, const struct row *row, unsigned version, json_t *
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(8 << 20);
 	bool special = row && strcmp(row->role, "document") == 0;
+	char engineer[400];
 	uint8_t digest[32];
 	char hex[65];
 	json_t *meta;
@@ -111,7 +132,9 @@ publish_people(struct repo *r, const struct row *row, unsigned version, json_t *
 	if (special && row->how == STRANGE)
 		buf_puts(&b, "{\"engineers\":7}");
 	else
-		people_text(&b, version);
+		people_text(&b, special && row->how == OLD ? version - 2 : version,
+			special && row->how == LONG ? 32 : 20,
+			special && row->how == OWN ? with_key(engineer, ed25519_public(r->t->root[1])) : "");
 	meta = tuf_repo_meta(b.data, b.len, 0);
 	if (special && row->how == LARGE)
 		json_object_set_new(meta, "length", json_integer(9 << 20));
@@ -291,6 +314,9 @@ hostile_repositories_change_nothing(void **state)
 		{ "a people document of another byte", "document", OTHER_BYTES, NULL,
 			REASON_HASH_MISMATCH },
 		{ "a people document that is none", "document", STRANGE, NULL, REASON_MALFORMED },
+		{ "an older people document in newer metadata", "document", OLD, NULL, REASON_ROLLBACK },
+		{ "a people document for more than thirty days", "document", LONG, NULL, REASON_MALFORMED },
+		{ "an engineer with a key of the root", "document", OWN, NULL, REASON_CONFLICT },
 		{ "a people document said to be huge", "document", LARGE, NULL, REASON_TOO_LARGE },
 		{ "a people document named but not there", "document", ABSENT, NULL,
 			REASON_NOT_FOUND },
@@ -333,6 +359,65 @@ hostile_repositories_change_nothing(void **state)
 		assert_int_equal(people_version(monitor_people(r->t->m)), 7);
 		assert_int_equal(tear_down(&one), 0);
 	}
+}
+
+/* What the officers signed says which time it is at least; nothing else that came does. */
+static void
+people_raise_the_floor(void **state)
+{
+	struct repo *r = *state;
+	const struct floor *floor = monitor_floor(r->t->m);
+	char need[128];
+
+	publish(r, 3, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_true(floor->us == people_since_us(monitor_people(r->t->m)));
+	assert_string_equal(floor->whose, "people 3");
+}
+
+/* Officers who did not renew in time keep engineers out: requests wait for permits; releases go on. */
+static void
+people_that_have_ended_keep_nobody_from_releases(void **state)
+{
+	static const struct row ended = { "people that have ended", "people", EXPIRED, NULL, REASON_EXPIRED };
+	struct repo *r = *state;
+	char need[128];
+
+	publish(r, 3, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	publish(r, 4, &ended);
+	assert_int_equal(refresh(r, &ended, need), 0);
+	assert_int_equal(version_of(r, "targets"), 4);
+	assert_int_equal(people_version(monitor_people(r->t->m)), 3);
+	publish(r, 5, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_int_equal(people_version(monitor_people(r->t->m)), 5);
+}
+
+/* A site that wakes up at 1970 or in 2099 takes its vendor's metadata all the same, once it knows that it is wrong. */
+static void
+clocks_that_are_decades_off_take_metadata(void **state)
+{
+	struct repo *r = *state;
+	uint64_t now = clock_now_us();
+	char need[128];
+
+	publish(r, 3, NULL);
+	clock_fake(60 * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_int_equal(people_version(monitor_people(r->t->m)), 3);
+	assert_true(monitor_now_us(r->t->m) > now - 12 * UINT64_C(86400) * CLOCK_US_PER_S);
+	clock_fake(UINT64_C(4085000000) * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
+	publish(r, 4, NULL);
+	site_refused(r->t, refresh(r, NULL, need), REASON_EXPIRED);
+	r->t->m->offset_at_us = 1;
+	r->t->m->offset_ms = ((int64_t)now - (int64_t)clock_now_us()) / 1000;
+	clock_fake(now, 5 * CLOCK_US_PER_S);
+	publish(r, 5, NULL);
+	clock_fake(UINT64_C(4085000000) * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_int_equal(people_version(monitor_people(r->t->m)), 5);
+	clock_real();
 }
 
 static void
@@ -487,6 +572,9 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		ROW(a_repository_is_believed_file_by_file),
 		cmocka_unit_test(hostile_repositories_change_nothing),
+		ROW(people_raise_the_floor),
+		ROW(people_that_have_ended_keep_nobody_from_releases),
+		ROW(clocks_that_are_decades_off_take_metadata),
 		ROW(what_comes_out_of_turn_is_asked_for_in_turn),
 		ROW(what_the_hub_does_not_have_is_refused),
 		ROW(a_body_is_measured_like_a_file),

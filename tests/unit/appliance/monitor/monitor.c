@@ -400,6 +400,67 @@ the_floor_only_rises(void **state)
 	assert_int_equal(fs_remove_tree(t->m->dir_fd, "floor.json"), 0);
 }
 
+#define NOW_S UINT64_C(1795291200) /* 2026-11-21T20:00:00Z */
+#define YEAR_S (365 * UINT64_C(86400))
+
+static const struct {
+	const char *name;
+	uint64_t local_s, floor_s;
+	const char *offset_ms; /* the hub's clock less ours; NULL: it has not been heard */
+	const char *why;       /* NULL: not doubtful */
+	uint64_t date_s;       /* what ends are held against */
+} doubts[] = {
+	{ "a good clock", NOW_S, NOW_S - 86400, "20", NULL, NOW_S },
+	{ "a hub that was never heard is no reason", NOW_S, 0, NULL, NULL, NOW_S },
+	{ "five minutes are none", NOW_S, 0, "300000", NULL, NOW_S },
+	{ "a hub ahead", NOW_S, NOW_S - 86400, "300001", "the hub's clock is 300 s ahead", NOW_S - 86400 },
+	{ "a hub behind", NOW_S, NOW_S - 86400, "-86400000", "the hub's clock is 86400 s behind",
+		NOW_S - 86400 },
+	{ "1970, and nobody has said anything", 60, 0, NULL, "it was never set", 0 },
+	{ "1970, and the floor lifts it", 60, NOW_S, NULL, "it was never set", NOW_S },
+	{ "a clock of the floor's day is a little behind", NOW_S - 299, NOW_S, NULL, NULL, NOW_S },
+	{ "a clock before the floor", NOW_S - 301, NOW_S, NULL, "but people 7 was signed 2026-11-21T20:00:00Z",
+		NOW_S },
+	{ "2099, and a hub of today", NOW_S + 73 * YEAR_S, NOW_S - 86400, "-2302128000000",
+		"the hub's clock is 2302128000 s behind", NOW_S - 86400 },
+};
+
+static void
+a_clock_is_doubtful_for_a_reason(void **state)
+{
+	struct site_test *t = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(doubts); i++) {
+		char text[MONITOR_DOUBT_MAX];
+		const char *why;
+		SCOPED_JSON *status = NULL;
+
+		clock_fake(doubts[i].local_s * CLOCK_US_PER_S, 5000);
+		t->m->floor = (struct floor){ .us = doubts[i].floor_s * CLOCK_US_PER_S, .whose = "people 7" };
+		t->m->offset_at_us = 0;
+		if (doubts[i].offset_ms)
+			assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
+						 json_pack("{s:s}", "offset_ms", doubts[i].offset_ms), NULL,
+						 0, NULL),
+				0);
+		why = monitor_clock_doubt(t->m, text);
+		if ((why != NULL) != (doubts[i].why != NULL) || (why && !strstr(why, doubts[i].why)))
+			fail_msg("%s: %s", doubts[i].name, why ? why : "believed");
+		assert_int_equal(monitor_clock_doubtful(t->m), why != NULL);
+		assert_true(monitor_date_us(t->m) == doubts[i].date_s * CLOCK_US_PER_S);
+		/* Only what was signed moves the clock, never the hub. */
+		assert_true(monitor_now_us(t->m) ==
+			CLOCK_US_PER_S * (doubts[i].local_s > doubts[i].floor_s ? doubts[i].local_s
+									       : doubts[i].floor_s));
+		assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status), 0);
+		assert_int_equal(json_is_true(json_object_get(json_object_get(status, "clock"), "doubtful")),
+			why != NULL);
+		assert_string_equal(json_text(json_object_get(status, "clock"), "why"), why ? why : "");
+		assert_true(t->m->floor.us == doubts[i].floor_s * CLOCK_US_PER_S);
+	}
+	clock_real();
+}
+
 /* --- alerts -------------------------------------------------------------------------------------- */
 static int
 alert(struct site_test *t, const char *state)
@@ -647,6 +708,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_log_that_went_back_gets_another_epoch,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(the_floor_only_rises, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_is_doubtful_for_a_reason, site_set_up,
+			site_tear_down),
 		cmocka_unit_test_setup_teardown(an_alert_is_one_leaf_however_often_it_is_told,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(an_alert_of_another_form_is_refused, site_set_up,
