@@ -1,0 +1,302 @@
+/* A site that takes requests, whole but for the monitor around it: what is delivered, approved, run and said. */
+#pragma once
+
+#include "tests/unit/remote/request/monitor_fake.h"
+
+#include "remote/operate/job.h"
+#include "remote/request/plan.h"
+#include "remote/request/result.h"
+#include "remote/request/site.h"
+
+/* --- the world -------------------------------------------------------------------------------- */
+static UNUSED void
+begin(struct monitor *m)
+{
+	m->n_verbs = 0;
+	assert_int_equal(request_site_init(m), 0);
+	assert_int_equal(m->module->start(m, m->module_arg), 0);
+}
+
+static UNUSED void
+pump(struct monitor *m)
+{
+	for (int i = 0; i < 20; i++)
+		assert_true(sd_event_run(m->loop, 0) >= 0);
+}
+
+static UNUSED void
+world_open(struct monitor *m)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(scope_close) int store = -1;
+	static const char release[] =
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	char name[128];
+
+	*m = (struct monitor){ .fx = &fx, .now_us = FIXTURE_NOW, .remote_on = true };
+	assert_int_equal(sd_event_new(&m->loop), 0);
+	scratch_make(&fx.scratch);
+	(void)snprintf(m->paths.lib, sizeof(m->paths.lib), "%s/lib", fx.scratch.path);
+	(void)snprintf(m->paths.run, sizeof(m->paths.run), "%s/run", fx.scratch.path);
+	assert_int_equal(fs_open_dir(&m->dir_fd, fx.scratch.fd, "lib/monitor", 0700), 0);
+	assert_int_equal(fs_open_dir(&store, fx.scratch.fd, "lib/store", 0700), 0);
+	assert_int_equal(definition_write(fx.definition, &b), 0);
+	(void)snprintf(name, sizeof(name), "%s.definition.json", release);
+	assert_int_equal(fs_replace(store, name, b.data, b.len, 0600), 0);
+	assert_int_equal(accepted_save(fx.accepted, m->dir_fd), 0);
+	m->people = fx.people;
+	m->policy = fx.policy;
+	memcpy(m->epoch, fixture_epoch, sizeof(m->epoch));
+	m->identity.uid[IDENTITY_SERVICE] = 61187;
+	assert_int_equal(ed25519_generate(&m->site_key), 0);
+	m->spawn = spawn_fake_new(m->loop);
+	m->service = (struct services_state){
+		.name = "redis", .version = "7.0.15", .state = "running", .health = "passing"
+	};
+	memcpy(m->service.release, release, sizeof(m->service.release));
+	begin(m);
+}
+
+static UNUSED void
+world_end(struct monitor *m)
+{
+	m->module->free(m->module_arg);
+	pump(m);
+	for (size_t i = 0; i < m->n_posts; i++)
+		json_decref(m->posts[i]);
+	spawn_free(&m->spawn->base);
+	ed25519_free(m->site_key);
+	close(m->dir_fd);
+	sd_event_unref(m->loop);
+	scratch_remove(&fx.scratch);
+}
+
+/* The monitor is killed and starts again. */
+static UNUSED void
+crash(struct monitor *m)
+{
+	m->module->free(m->module_arg);
+	pump(m);
+	m->spawn->n_calls = 0;
+	m->step_done = NULL;
+	begin(m);
+	pump(m);
+}
+
+static UNUSED int
+call(struct monitor *m, const char *verb, struct monitor_call *c)
+{
+	for (size_t i = 0; i < m->n_verbs; i++)
+		if (strcmp(m->verbs[i].verb, verb) == 0)
+			return m->verbs[i].fn(m, c, m->verbs[i].arg);
+	fail_msg("no verb %s", verb);
+	return -1;
+}
+
+static UNUSED void
+call_done(struct monitor_call *c)
+{
+	json_decref(c->answer);
+}
+
+/* --- doing things ----------------------------------------------------------------------------- */
+static UNUSED int
+deliver_text(struct monitor *m, const char *n, const char *text)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "n" }, .values = { n }, .body = text,
+		.len = strlen(text) };
+	int r = call(m, "mailbox.deliver", &c);
+
+	assert_true(r != 0 || c.answered);
+	pump(m);
+	return r;
+}
+
+static UNUSED int
+import_text(struct monitor *m, const char *text)
+{
+	SCOPED(call_done) struct monitor_call c = { .body = text, .len = strlen(text) };
+
+	return call(m, "requests.import", &c);
+}
+
+static UNUSED int
+deliver(struct monitor *m, const char *n, const struct request *q, enum person who)
+{
+	SCOPED_JSON *envelope = fixture_seal(&fx, q, who);
+	SCOPED(scope_free) char *text = json_dumps(envelope, JSON_COMPACT);
+
+	return deliver_text(m, n, text);
+}
+
+static UNUSED struct request
+good(const char *id, const char *operation)
+{
+	struct request q = fixture_request(&fx);
+
+	q.id = id;
+	q.operation = operation;
+	memset(q.nonce, 0, sizeof(q.nonce));
+	memcpy(q.nonce, id, strlen(id)); /* ids of these tests are short */
+	return q;
+}
+
+static UNUSED json_t *
+show(struct monitor *m, const char *id, const char *approver)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver" },
+		.values = { id, approver } };
+
+	assert_int_equal(call(m, "requests.show", &c), 0);
+	return json_incref(json_object_get(c.answer, "item"));
+}
+
+static UNUSED const char *
+state_of(struct monitor *m, const char *id)
+{
+	static char state[32];
+	SCOPED_JSON *item = show(m, id, NULL);
+
+	(void)snprintf(state, sizeof(state), "%s",
+		json_string_value(json_object_get(item, "state")));
+	return state;
+}
+
+static UNUSED const char *
+reason_of(struct monitor *m, const char *id)
+{
+	static char reason[32];
+	SCOPED_JSON *item = show(m, id, NULL);
+	const char *text = json_string_value(json_object_get(item, "reason"));
+
+	(void)snprintf(reason, sizeof(reason), "%s", text ? text : "");
+	return reason;
+}
+
+static UNUSED int
+approve(struct monitor *m, const char *id, const char *text, enum person who)
+{
+	SCOPED(buf_done)
+	struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX),
+		   sig = BUF_MAX(SSHSIG_ARMOUR_MAX);
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "sig" }, .body = text,
+		.len = strlen(text) };
+	int r;
+
+	assert_int_equal(sshsig_sign(&blob, fx.signers[who], "permit@mainstay", text, strlen(text)),
+		0);
+	sshsig_armour(&sig, blob.data, blob.len);
+	c.values[0] = id;
+	c.values[1] = buf_text(&sig);
+	r = call(m, "requests.approve", &c);
+	pump(m);
+	return r;
+}
+
+static UNUSED char *
+to_sign(struct monitor *m, const char *id)
+{
+	SCOPED_JSON *item = show(m, id, "dora");
+
+	return strdup(json_string_value(json_object_get(item, "sign")));
+}
+
+static UNUSED int
+deny(struct monitor *m, const char *id)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "reason" },
+		.values = { id, "not today" } };
+	int r = call(m, "requests.deny", &c);
+
+	pump(m);
+	return r;
+}
+
+static UNUSED void
+changed(struct monitor *m, unsigned what)
+{
+	m->module->changed(m, what, m->module_arg);
+	pump(m);
+}
+
+static UNUSED void
+later(struct monitor *m, uint64_t us)
+{
+	m->now_us += us;
+	m->module->tick(m, m->now_us, m->module_arg);
+	pump(m);
+}
+
+/* Be the worker of the last job: say something and end. */
+static UNUSED void
+work(struct monitor *m, const char *says, const struct operate_result *result)
+{
+	struct operate_job job;
+	int out = -1, err = -1;
+	size_t i = m->spawn->n_calls - 1;
+
+	while (strcmp(m->spawn->calls[i].what, "operate") != 0)
+		i--;
+	assert_int_equal(operate_job_receive(m->spawn->calls[i].fd, &job, &out, &err), 0);
+	assert_true(write(out, says, strlen(says)) == (ssize_t)strlen(says));
+	assert_int_equal(operate_result_send(m->spawn->calls[i].fd, result), 0);
+	close(out);
+	close(err);
+	operate_job_done(&job);
+	pump(m);
+}
+
+static UNUSED void
+step_over(struct monitor *m, int r)
+{
+	services_done_fn *done = m->step_done;
+
+	m->step_done = NULL;
+	done(r, m->step_arg);
+	pump(m);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+/* All leaves since the beginning, as "request start end[denied] ". */
+static UNUSED const char *
+story(const struct monitor *m)
+{
+	static char text[4096];
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < m->n_leaves && len < sizeof(text) - 64; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+			m->leaves[i].reason ? "%s[%s] " : "%s ", m->leaves[i].kind,
+			refuse_token(m->leaves[i].reason));
+	return text;
+}
+
+static UNUSED size_t
+spawned(const struct monitor *m)
+{
+	size_t n = m->n_steps;
+
+	for (size_t i = 0; i < m->spawn->n_calls; i++)
+		n += strcmp(m->spawn->calls[i].what, "operate") == 0;
+	return n;
+}
+
+/* The last post, verified as a desk would. */
+static UNUSED struct request_result *
+said(struct monitor *m, const char *id)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	struct request_result *result = NULL;
+	const json_t *post;
+
+	assert_true(m->n_posts > 0);
+	post = m->posts[m->n_posts - 1];
+	assert_string_equal(json_string_value(json_object_get(post, "kind")), "result");
+	assert_string_equal(json_string_value(json_object_get(post, "request")), id);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_RESULT, json_object_get(post, "envelope")),
+		0);
+	assert_int_equal(envelope_verify_daemon(e, ed25519_public(m->site_key)), 0);
+	assert_int_equal(request_result_parse(&result, e->payload), 0);
+	return result;
+}
