@@ -32,9 +32,6 @@ read_payload(struct envelope *e, const char *text)
 	size_t len = strlen(text);
 	int r;
 
-	if (len / 4 * 3 > message_payload_max(e->type) + 2)
-		return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes",
-			message_payload_max(e->type));
 	if (!hex_unbase64(&b, text, len)) {
 		if (buf_error(&b) == -EMSGSIZE)
 			return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes",

@@ -92,7 +92,8 @@ read_private(struct sshkey_signer *s, const struct buf *text, const char *file)
 	int r;
 
 	if (!armour_read(&b, LABEL, text->data, text->len))
-		return REFUSE(REASON_MALFORMED, file, "private key is damaged");
+		return REFUSE(REASON_MALFORMED, file,
+			"private key is damaged: no base64 between its lines");
 	c = CURSOR(b.data, b.len);
 	magic = cursor_bytes(&c, sizeof(MAGIC));
 	cipher = cursor_string(&c);

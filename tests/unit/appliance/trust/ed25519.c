@@ -11,6 +11,7 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/vectors.h"
 
@@ -169,6 +170,10 @@ files(void **state)
 	scratch_write(&s, "other.key",
 		"ed25519:XX0000000000000000000000000000000000000000000000000000000000000000\n", 73);
 	assert_int_equal(ed25519_load(&b, s.fd, "other.key"), REASON_MALFORMED);
+	/* all is well but its first word */
+	scratch_write(&s, "other.key",
+		"ed25518:0000000000000000000000000000000000000000000000000000000000000000\n", 73);
+	assert_refused(ed25519_load(&b, s.fd, "other.key"), REASON_MALFORMED, "no Ed25519 key file");
 	assert_null(b);
 	scratch_write(&s, "other.key",
 		"ed25519:000000000000000000000000000000000000000000000000000000000000000X\n", 73);

@@ -11,6 +11,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 static struct ed25519 *key, *other;
@@ -144,7 +145,13 @@ wholes(void **state)
 		{ "{\"payload\":\"e30=\",\"sigs\":[" SIG(ID_A) "]}", REASON_NONE },
 	};
 
+	struct envelope *none = NULL;
+	const char *text = "{\"payload\":\"e30\",\"sigs\":[" SIG(ID_A) "]}";
+
 	(void)state;
+	assert_refused(envelope_open(&none, MESSAGE_REQUEST, text, strlen(text)), REASON_MALFORMED,
+		"payload is not base64");
+	assert_null(none);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct envelope *e = NULL;
 		int r = envelope_open(&e, MESSAGE_REQUEST, rows[i].text, strlen(rows[i].text));
@@ -171,7 +178,7 @@ sizes(void **state)
 	assert_null(sealed);
 	/* sealed as a larger type, opened as the small one */
 	assert_int_equal(envelope_seal(&sealed, MESSAGE_PLAN, payload, key), 0);
-	assert_int_equal(envelope_open_json(&e, MESSAGE_DAEMON, sealed), REASON_TOO_LARGE);
+	assert_refused(envelope_open_json(&e, MESSAGE_DAEMON, sealed), REASON_TOO_LARGE, "payload over");
 	{
 		SCOPED_JSON *list = json_array(), *many = NULL;
 
@@ -237,7 +244,10 @@ a_persons_envelope(void **state)
 			REASON_UNKNOWN_KEY);
 		bad = envelope_free(bad);
 		json_object_set_new(sig, "sig", json_string("not base64"));
+		json_object_set_new(sig, "keyid", json_string(sshkey_signer_public(signer)->keyid));
 		assert_int_equal(envelope_open_json(&bad, MESSAGE_REQUEST, sealed), 0);
+		assert_refused(envelope_verify_person(bad, sshkey_signer_public(signer)),
+			REASON_MALFORMED, "is not base64");
 		assert_int_equal(envelope_claimed_key(bad, 0, &claimed), REASON_MALFORMED);
 	}
 	scratch_remove(&s);

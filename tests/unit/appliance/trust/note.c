@@ -9,6 +9,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/refuse.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/vectors.h"
 
 #define DASH "\xe2\x80\x94"
@@ -126,7 +127,8 @@ notes_that_are_none(void **state)
 	assert_int_equal(note_open(&n, many.data, many.len, "note"), REASON_TOO_LARGE);
 	while (!buf_error(&many) && many.len <= NOTE_MAX)
 		buf_puts(&many, "aaaaaaaaaaaa\n");
-	assert_int_equal(note_open(&n, many.data, many.len, "note"), REASON_TOO_LARGE);
+	assert_refused(note_open(&n, many.data, many.len, "note"), REASON_TOO_LARGE, "note over");
+	assert_refused(note_open(&n, "a\n", 2, "note"), REASON_MALFORMED, "no blank line");
 	assert_null(n);
 }
 
@@ -160,6 +162,13 @@ checkpoints_that_are_none(void **state)
 		if (r != (int)rows[i].reason)
 			fail_msg("row %zu: %s", i, refuse_token((enum reason)r));
 		assert_int_equal(c.origin[0] != 0, r == 0);
+	}
+	{
+		struct note_checkpoint c = { 0 };
+
+		assert_refused(note_checkpoint_parse(&c, "o\n", 2, "checkpoint"), REASON_MALFORMED,
+			"checkpoint without a size");
+		assert_int_equal(c.origin[0], 0);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "appliance/trust/ed25519.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/trust/sshagent.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/vectors.h"
 
@@ -268,27 +269,30 @@ keys_that_are_refused(void **state)
 	static const struct {
 		const char *name, *line;
 		enum reason reason;
+		const char *text;
 	} rows[] = {
-		{ "nothing", "", REASON_MALFORMED },
-		{ "RSA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAIQC7", REASON_MALFORMED },
-		{ "no base64", "ssh-ed25519 !!!!", REASON_MALFORMED },
-		{ "two lines", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB\nx", REASON_MALFORMED },
+		{ "nothing", "", REASON_MALFORMED, "on one line" },
+		{ "RSA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAIQC7", REASON_MALFORMED,
+			"key type is none of" },
+		{ "no base64", "ssh-ed25519 !!!!", REASON_MALFORMED, "base64" },
+		{ "two lines", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB\nx", REASON_MALFORMED,
+			"on one line" },
 		{ "all zero, of small order",
 			"ssh-ed25519 "
 			"AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-			REASON_LOW_ORDER_KEY },
+			REASON_LOW_ORDER_KEY, "" },
 		{ "another type before it",
 			"ecdsa-sha2-nistp256 "
 			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
-			REASON_MALFORMED },
+			REASON_MALFORMED, "" },
 		{ "a good one",
 			"ssh-ed25519 "
 			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me",
-			REASON_NONE },
+			REASON_NONE, NULL },
 		{ "cut short",
 			"ssh-ed25519 "
 			"AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSg==",
-			REASON_MALFORMED },
+			REASON_MALFORMED, "" },
 	};
 
 	(void)state;
@@ -301,6 +305,8 @@ keys_that_are_refused(void **state)
 		assert_int_equal(key.blob_len != 0, r == 0);
 		if (r)
 			assert_int_equal(refuse_last()->reason, rows[i].reason);
+		if (rows[i].text && !strstr(refuse_last()->text, rows[i].text))
+			fail_msg("%s: %s", rows[i].name, refuse_last()->text);
 	}
 }
 
@@ -547,15 +553,17 @@ agents_that_talk_nonsense(void **state)
 		const char *name, *answer;
 		size_t len;
 		enum reason reason;
+		const char *text;
 	} rows[] = {
-		{ "says nothing", "", 0, REASON_UNREACHABLE },
-		{ "stops in the middle", "\0\0\0\5\14", 5, REASON_UNREACHABLE },
-		{ "too long", "\377\0\0\0", 4, REASON_MALFORMED },
-		{ "empty", "\0\0\0\0", 4, REASON_MALFORMED },
-		{ "a failure", "\0\0\0\1\5", 5, REASON_MALFORMED },
-		{ "a million keys", "\0\0\0\5\14\0\20\0\0", 9, REASON_MALFORMED },
-		{ "one key, absent", "\0\0\0\5\14\0\0\0\1", 9, REASON_MALFORMED },
-		{ "no keys", "\0\0\0\5\14\0\0\0\0", 9, REASON_NOT_FOUND },
+		{ "says nothing", "", 0, REASON_UNREACHABLE, "" },
+		{ "stops in the middle", "\0\0\0\5\14", 5, REASON_UNREACHABLE, "" },
+		{ "too long", "\377\0\0\0", 4, REASON_MALFORMED, "" },
+		{ "empty", "\0\0\0\0", 4, REASON_MALFORMED, "" },
+		{ "a failure", "\0\0\0\1\5", 5, REASON_MALFORMED, "does not list" },
+		{ "a million keys", "\0\0\0\5\14\0\20\0\0", 9, REASON_MALFORMED,
+			"lists 1048576 keys" },
+		{ "one key, absent", "\0\0\0\5\14\0\0\0\1", 9, REASON_MALFORMED, "" },
+		{ "no keys", "\0\0\0\5\14\0\0\0\0", 9, REASON_NOT_FOUND, "" },
 	};
 	struct sshkey_signer *signer = NULL;
 	struct scratch s;
@@ -569,8 +577,9 @@ agents_that_talk_nonsense(void **state)
 		pid_t pid = fake_agent(&s, path, (const uint8_t *)rows[i].answer, rows[i].len);
 		int r = sshkey_signer_open(&signer, NULL);
 
-		if (r != (int)rows[i].reason || signer)
-			fail_msg("%s: %d", rows[i].name, r);
+		if (r != (int)rows[i].reason || signer ||
+			(rows[i].text && !strstr(refuse_last()->text, rows[i].text)))
+			fail_msg("%s: %d, %s", rows[i].name, r, refuse_last()->text);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 	}
 	{
@@ -609,8 +618,7 @@ private_keys_that_are_damaged(void **state)
 	assert_int_equal(ed25519_generate(&other), 0);
 	for (int bad = 0; bad < 6; bad++) {
 		SCOPED(buf_done)
-		struct buf pub = BUF_MAX(256),
-			   secret = BUF_MAX(512), b = BUF_MAX(1024);
+		struct buf pub = BUF_MAX(256), secret = BUF_MAX(512), b = BUF_MAX(1024);
 		SCOPED(buf_done) struct buf text = BUF_MAX(4096);
 		struct sshkey_signer *signer = NULL;
 		uint8_t seed[64] = { 7 };
@@ -647,9 +655,10 @@ private_keys_that_are_damaged(void **state)
 		struct sshkey_signer *signer = NULL;
 
 		scratch_write(&s, "key", "-----BEGIN OPENSSH PRIVATE KEY-----\n!!!\n", 40);
-		assert_int_equal(sshkey_signer_open(&signer, path), REASON_MALFORMED);
+		assert_refused(sshkey_signer_open(&signer, path), REASON_MALFORMED, "no base64");
 		scratch_write(&s, "key", "a\0b\n", 4);
-		assert_int_equal(sshkey_signer_open(&signer, path), REASON_MALFORMED);
+		assert_refused(sshkey_signer_open(&signer, path), REASON_MALFORMED,
+			"neither an OpenSSH private key");
 		scratch_write(&s, "key", big, sizeof(big));
 		assert_int_equal(sshkey_signer_open(&signer, path), REASON_TOO_LARGE);
 		assert_null(signer);
@@ -682,7 +691,8 @@ odd_key_blobs(void **state)
 	put_string(&c, "ecdsa-sha2-nistp256", 19);
 	put_string(&c, "nistp384", 8);
 	put_string(&c, point, sizeof(point));
-	assert_int_equal(sshkey_parse_blob(&key, c.data, c.len, "key"), REASON_MALFORMED);
+	assert_refused(sshkey_parse_blob(&key, c.data, c.len, "key"), REASON_MALFORMED,
+		"not on the curve its type names");
 	assert_int_equal(key.blob_len, 0);
 }
 

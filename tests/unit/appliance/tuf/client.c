@@ -15,6 +15,7 @@
 #include "appliance/tuf/key.h"
 #include "appliance/tuf/people.h"
 #include "appliance/tuf/repo.h"
+#include "tests/fakes/refused.h"
 
 #define NOW  (UINT64_C(1800000000) * CLOCK_US_PER_S)
 #define DAY  (UINT64_C(86400) * CLOCK_US_PER_S)
@@ -216,7 +217,7 @@ refresh(struct world *w, struct tuf_client *c, char at[64])
 	assert_string_equal(t.role, "people");
 	assert_int_equal(tuf_target_check(&t, "two", 3), 0);
 	assert_int_equal(tuf_target_check(&t, "twO", 3), REASON_HASH_MISMATCH);
-	assert_int_equal(tuf_target_check(&t, "twoo", 4), REASON_HASH_MISMATCH);
+	assert_refused(tuf_target_check(&t, "twoo", 4), REASON_HASH_MISMATCH, "4 bytes, where 3 are listed");
 	assert_int_equal(tuf_client_target(c, "services/a/1/index.json", &t), 0);
 	assert_string_equal(t.role, "targets");
 	return 0;
@@ -804,7 +805,7 @@ names_that_are_no_target(void **state)
 	assert_int_equal(refresh(w, c, at), 0);
 	assert_int_equal(tuf_client_target(c, "services/a/2/index.json", &t), REASON_NOT_FOUND);
 	assert_int_equal(tuf_client_target(c, "people/more/people.json", &t), REASON_NOT_FOUND);
-	assert_int_equal(tuf_client_target(c, "", &t), REASON_NOT_FOUND);
+	assert_refused(tuf_client_target(c, "", &t), REASON_NOT_FOUND, "no target can have this name");
 	assert_int_equal(tuf_client_target(c, "services/a/1/index.json", &t), 0);
 	assert_non_null(strstr(t.file, "services/a/1/7692c3ad"));
 	tuf_client_free(c);
