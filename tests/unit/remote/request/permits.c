@@ -1,0 +1,431 @@
+/* What the customer's approvers say: several of them, for several requests, and what takes it back. */
+#include "tests/unit/remote/request/world.h"
+
+#include "remote/request/standing.h"
+
+/* Dora and Cid approve; Ann asks. */
+static struct policy *
+two_of(const char *approvers, const char *more)
+{
+	SCOPED(scope_free) char *text = NULL;
+
+	assert_true(asprintf(&text,
+			    "v: 1\n"
+			    "approvers: [{name: dora, key: %s}, {name: cid, key: %s}]\n"
+			    "rules:\n"
+			    "  - {services: [redis], operations: [info], decision: allow}\n"
+			    "  - {risk: [change], decision: ask%s%s}\n%s",
+			    fixture_public[DORA], fixture_public[CID], *approvers ? ", approvers: " : "",
+			    approvers, more)
+		> 0);
+	return fixture_policy(text);
+}
+
+static void
+use_policy(struct monitor *m, struct policy *take_p)
+{
+	if (m->policy != fx.policy)
+		policy_free((struct policy *)(uintptr_t)m->policy);
+	m->policy = take_p;
+	changed(m, MONITOR_CHANGE_POLICY);
+}
+
+static void
+end(struct monitor *m)
+{
+	const struct policy *own = m->policy == fx.policy ? NULL : m->policy;
+
+	world_end(m);
+	policy_free((struct policy *)(uintptr_t)own);
+}
+
+static char *
+terms(struct monitor *m, const char *id, const char *approver, const char *uses, const char *life)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver", "uses", "life" },
+		.values = { id, approver, uses, life } };
+
+	c.names[2] = uses ? "uses" : NULL;
+	c.names[3] = life ? "life" : NULL;
+	assert_int_equal(call(m, "requests.show", &c), 0);
+	return strdup(json_string_value(
+		json_object_get(json_object_get(c.answer, "item"), "sign")));
+}
+
+static int
+say_yes(struct monitor *m, const char *id, const char *approver, enum person who)
+{
+	SCOPED(scope_free) char *text = terms(m, id, approver, NULL, NULL);
+
+	return approve(m, id, text, who);
+}
+
+/* "1 of 2 dora" */
+static const char *
+approval_of(struct monitor *m, const char *id)
+{
+	static char out[128];
+	SCOPED_JSON *item = show(m, id, NULL);
+	const json_t *a = json_object_get(item, "approval"), *name;
+	size_t i;
+
+	(void)snprintf(out, sizeof(out), "%d of %d",
+		(int)json_integer_value(json_object_get(a, "have")),
+		(int)json_integer_value(json_object_get(a, "need")));
+	json_array_foreach(json_object_get(a, "by"), i, name) {
+		size_t len = strlen(out);
+
+		(void)snprintf(out + len, sizeof(out) - len, " %s", json_string_value(name));
+	}
+	return out;
+}
+
+static void
+ask(struct monitor *m, const char *id, const char *n)
+{
+	struct request q = good(id, "restart");
+
+	q.reason = id; /* each has its own reason: no two plans are the same text */
+	assert_int_equal(deliver(m, n, &q, ANN), 0);
+}
+
+/* --- several ---------------------------------------------------------------------------------- */
+static void
+test_two_of_two(void **state)
+{
+	SCOPED(end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("{need: 2, of: [dora, cid]}", ""));
+	ask(&m, "r-1", "1");
+	assert_string_equal(approval_of(&m, "r-1"), "0 of 2");
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
+	assert_string_equal(story(&m), "request permit ");
+	crash(&m); /* what one said survives */
+	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
+	assert_int_equal(say_yes(&m, "r-1", "cid", CID), 0);
+	assert_string_equal(story(&m), "request permit permit start ");
+	assert_string_equal(m.leaves[1].actor, "dora");
+	assert_string_equal(m.leaves[2].actor, "cid");
+	assert_string_equal(state_of(&m, "r-1"), "running");
+}
+
+static void
+test_same_approver_counts_once(void **state)
+{
+	SCOPED(end) struct monitor m;
+	uint64_t before;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("{need: 2}", ""));
+	ask(&m, "r-1", "1");
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	before = refuse_count(REASON_REPLAYED);
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
+	assert_string_equal(refuse_last()->text, "dora has said yes already: 1 of 2 have");
+	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
+	assert_string_equal(story(&m), "request permit ");
+	assert_int_equal(spawned(&m), 0);
+}
+
+static void
+test_one_no_is_enough(void **state)
+{
+	SCOPED(end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("{need: 2}", ""));
+	ask(&m, "r-1", "1");
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	assert_int_equal(deny(&m, "r-1"), 0);
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	assert_int_equal(spawned(&m), 0);
+}
+
+/* Whoever leaves the policy takes along what they said; whoever stays need not say it again. */
+static void
+test_who_leaves_takes_the_permit_along(void **state)
+{
+	static const char *const only_dora = "dora";
+	SCOPED(end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("{need: 2}", ""));
+	ask(&m, "r-1", "1");
+	assert_int_equal(say_yes(&m, "r-1", "cid", CID), 0);
+	use_policy(&m, two_of(only_dora, ""));
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_string_equal(approval_of(&m, "r-1"), "0 of 1");
+	use_policy(&m, two_of("{need: 2}", ""));
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
+	use_policy(&m, two_of(only_dora, "")); /* one is enough now, and has said yes */
+	assert_string_equal(state_of(&m, "r-1"), "running");
+}
+
+static void
+test_a_moved_plan_begins_anew(void **state)
+{
+	SCOPED(end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("{need: 2}", ""));
+	ask(&m, "r-1", "1");
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
+	assert_int_equal(say_yes(&m, "r-1", "cid", CID), 0); /* cid read the new plan */
+	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 cid");
+	assert_int_equal(spawned(&m), 0);
+}
+
+/* --- standing --------------------------------------------------------------------------------- */
+static json_t *
+permits(struct monitor *m)
+{
+	SCOPED(call_done) struct monitor_call c = { 0 };
+
+	assert_int_equal(call(m, "requests.permits", &c), 0);
+	return json_incref(json_object_get(c.answer, "items"));
+}
+
+static void
+done(struct monitor *m)
+{
+	step_over(m, 0);
+}
+
+static void
+stand(struct monitor *m, const char *uses)
+{
+	SCOPED(scope_free) char *text = NULL;
+
+	ask(m, "r-1", "1");
+	text = terms(m, "r-1", "dora", uses, NULL);
+	assert_int_equal(approve(m, "r-1", text, DORA), 0);
+	assert_string_equal(state_of(m, "r-1"), "running");
+	done(m);
+}
+
+static void
+test_standing_covers_so_many(void **state)
+{
+	SCOPED(end) struct monitor m;
+	SCOPED_JSON *list = NULL;
+	size_t notes;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("", ""));
+	stand(&m, "3");
+	notes = m.n_notes;
+	ask(&m, "r-2", "2");
+	assert_string_equal(story(&m), "request permit start end request permit start ");
+	assert_int_equal(m.n_notes, notes); /* nobody is called for it */
+	done(&m);
+	crash(&m);
+	ask(&m, "r-3", "3");
+	assert_string_equal(state_of(&m, "r-3"), "running");
+	done(&m);
+	list = permits(&m);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "used")), 3);
+	assert_string_equal(json_text(json_array_get(list, 0), "service"), "redis");
+	assert_string_equal(json_text(json_array_get(list, 0), "operation"), "restart");
+	assert_string_equal(json_text(json_array_get(list, 0), "engineer"), "ann");
+	ask(&m, "r-4", "4");
+	assert_string_equal(state_of(&m, "r-4"), "waiting");
+	assert_int_equal(m.n_notes, notes + 1);
+}
+
+static void
+other_state(struct monitor *m)
+{
+	(void)snprintf(m->service.state, sizeof(m->service.state), "stopped");
+}
+
+static void
+clock_doubted(struct monitor *m)
+{
+	m->doubtful = true;
+	m->floor_us = m->now_us; /* what has an end is held against the floor */
+}
+
+static void
+time_over(struct monitor *m)
+{
+	m->now_us += 9 * FIXTURE_HOUR;
+	clock_fake(m->now_us, 1000);
+}
+
+static void
+approver_left(struct monitor *m)
+{
+	use_policy(m, two_of("cid", ""));
+}
+
+static void
+two_needed(struct monitor *m)
+{
+	use_policy(m, two_of("{need: 2}", ""));
+}
+
+static void
+revoked(struct monitor *m)
+{
+	SCOPED_JSON *list = permits(m);
+	SCOPED(call_done) struct monitor_call c = { .names = { "id" },
+		.values = { json_text(json_array_get(list, 0), "id") } };
+
+	assert_int_equal(call(m, "requests.revoke", &c), 0);
+	assert_string_equal(m->leaves[m->n_leaves - 1].kind, "cancel");
+}
+
+static void
+file_damaged(struct monitor *m)
+{
+	assert_int_equal(fs_replace(m->dir_fd, "standing.json", "{\"v\":1}", 7, 0600), 0);
+	crash(m);
+}
+
+static void
+text_damaged(struct monitor *m)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20);
+	char *at;
+
+	assert_int_equal(fs_read(m->dir_fd, "standing.json", 1 << 20, &b), 0);
+	at = strstr(buf_text(&b), "reason");
+	assert_non_null(at);
+	at = strstr(at, "r-1");
+	assert_non_null(at);
+	*at = 'R'; /* a line that the class leaves out, but the signature does not */
+	assert_int_equal(fs_replace(m->dir_fd, "standing.json", b.data, b.len, 0600), 0);
+	crash(m);
+}
+
+static void
+test_standing_ends(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*change)(struct monitor *m);
+	} rows[] = {
+		{ "another state of the service is another plan", other_state },
+		{ "a doubtful clock wants a person", clock_doubted },
+		{ "its time is over", time_over },
+		{ "its approver left the policy", approver_left },
+		{ "two are needed now", two_needed },
+		{ "it was taken back", revoked },
+		{ "the file was damaged", file_damaged },
+		{ "the signed text was damaged", text_damaged },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(end) struct monitor m;
+		struct request q;
+		size_t before;
+
+		world_open(&m);
+		use_policy(&m, two_of("", ""));
+		stand(&m, "5");
+		rows[i].change(&m);
+		before = spawned(&m);
+		q = good("r-2", "restart");
+		q.not_before_us = m.now_us - FIXTURE_HOUR;
+		q.expires_us = m.now_us + FIXTURE_HOUR;
+		assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+		if (strcmp(state_of(&m, "r-2"), "waiting") != 0)
+			fail_msg("%s: %s", rows[i].name, state_of(&m, "r-2"));
+		assert_int_equal(spawned(&m), before);
+		clock_fake(FIXTURE_NOW, 1000);
+	}
+}
+
+static void
+test_what_standing_refuses(void **state)
+{
+	SCOPED(end) struct monitor m;
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver", "uses" },
+		.values = { "r-1", "dora", "0" } };
+	uint64_t before = refuse_count(REASON_USAGE), gone;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("", ""));
+	ask(&m, "r-1", "1");
+	assert_int_equal(call(&m, "requests.show", &c), REASON_USAGE);
+	assert_int_equal(refuse_count(REASON_USAGE), before + 1);
+	gone = refuse_count(REASON_NOT_FOUND);
+	assert_int_equal(call(&m, "requests.revoke", &c), REASON_NOT_FOUND);
+	assert_int_equal(refuse_count(REASON_NOT_FOUND), gone + 1);
+	assert_string_equal(story(&m), "request ");
+}
+
+/* --- the store -------------------------------------------------------------------------------- */
+static void
+test_the_store(void **state)
+{
+	SCOPED(standing_closep) struct standing *s = NULL;
+	SCOPED(buf_done) struct buf text = BUF_MAX(PERMIT_TEXT_MAX);
+	struct permit p = { .id = "p-0", .allow = true, .not_before = 1000, .expires = 2000000,
+		.uses = 2, .approver = "dora" };
+	struct scratch dir;
+	uint64_t before;
+	int r = 0;
+
+	(void)state;
+	scratch_make(&dir);
+	assert_int_equal(standing_open(&s, dir.fd), 0);
+	assert_int_equal(permit_text(&text, "plan", &p), 0);
+	assert_int_equal(standing_add(s, &p, buf_text(&text), text.len, "sig", 5), 0);
+	before = refuse_count(REASON_REPLAYED);
+	assert_int_equal(standing_add(s, &p, buf_text(&text), text.len, "sig", 5),
+		REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
+	assert_int_equal(standing_count(s), 1);
+	assert_int_equal(standing_use(s, standing_at(s, 0)), 0);
+	assert_int_equal(standing_use(s, standing_at(s, 0)), REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 2);
+	assert_int_equal(standing_at(s, 0)->used, 2);
+	before = refuse_count(REASON_BUSY);
+	for (unsigned i = 1; r == 0 && i <= STANDING_MAX + 1; i++) {
+		(void)snprintf(p.id, sizeof(p.id), "p-%u", i);
+		buf_reset(&text);
+		assert_int_equal(permit_text(&text, "plan", &p), 0);
+		r = standing_add(s, &p, buf_text(&text), text.len, "sig", 5);
+	}
+	assert_int_equal(r, REASON_BUSY);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_int_equal(standing_count(s), STANDING_MAX);
+	assert_null(standing_find(s, "p-0")); /* used up: it made room */
+	/* They make room once their time is over. */
+	assert_int_equal(standing_add(s, &p, buf_text(&text), text.len, "sig", 2000000), 0);
+	assert_int_equal(standing_count(s), 1);
+	scratch_remove(&dir);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_of_two),
+		cmocka_unit_test(test_same_approver_counts_once),
+		cmocka_unit_test(test_one_no_is_enough),
+		cmocka_unit_test(test_who_leaves_takes_the_permit_along),
+		cmocka_unit_test(test_a_moved_plan_begins_anew),
+		cmocka_unit_test(test_standing_covers_so_many),
+		cmocka_unit_test(test_standing_ends),
+		cmocka_unit_test(test_what_standing_refuses),
+		cmocka_unit_test(test_the_store),
+	};
+
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
