@@ -164,6 +164,32 @@ check_free(struct databases *d, const struct auth_identity *who)
 	return REFUSE(REASON_CONFLICT, who->keyid, "is the key of somebody else here");
 }
 
+/* Whoever holds a courier's former key holds the site's signed word for it, too.  Shown again, it would undo that the
+ * key was superseded: it then keeps the end that it has. */
+static int
+keep_superseded(struct databases *d, const struct auth_identity *who, uint64_t *not_after_us)
+{
+	struct auth_identity is;
+	uint64_t until_us;
+	int64_t newest;
+	int r;
+
+	r = db_number(databases_fleet(d), &newest, 0,
+		"SELECT max(not_after) FROM keys WHERE site = ?1 AND keyid <> ?2", "tt", who->site, who->keyid);
+	if (r < 0)
+		return FAULT(r);
+	if (newest <= (int64_t)*not_after_us)
+		return 0;
+	r = registry_key_get(d, who->keyid, &is, &until_us);
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0 || strcmp(is.site, who->site) != 0)
+		return REFUSE(REASON_EXPIRED, who->keyid, "a newer key of site %s took its place", who->site);
+	if (until_us < *not_after_us)
+		*not_after_us = until_us;
+	return 0;
+}
+
 int
 registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us)
 {
@@ -172,6 +198,8 @@ registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t 
 	int64_t grace_us = (int64_t)(clock_now_us() + 3600 * CLOCK_US_PER_S);
 	int r = check_free(d, who);
 
+	if (r == 0 && who->kind == AUTH_SITE)
+		r = keep_superseded(d, who, &not_after_us);
 	if (r == 0 && who->kind == AUTH_SITE)
 		r = db_exec(db,
 			"UPDATE keys SET not_after = min(not_after, ?3)"

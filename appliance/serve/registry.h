@@ -46,8 +46,10 @@ int registry_site_each(struct databases *d, int (*each)(const struct registry_si
 	void *arg);
 
 /* The key may sign requests as who->kind until not_after_us.  A courier's key ends, one hour from
- * now, those of its site that would have ended before it; an older one that is shown again ends nothing.
- * Returns 0, REASON_CONFLICT (logged) where it is another customer's or engineer's, or a fault. */
+ * now, those of its site that would have ended before it.  One that ends before another of its site is an older one
+ * shown again: what is left of it is not prolonged, and what is over does not come back.
+ * Returns 0; REASON_CONFLICT (logged) where it is another customer's or engineer's; REASON_EXPIRED (logged) where a
+ * newer one took its place; or a fault. */
 int registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us);
 
 /* Look a request key up by its id.  Returns 0 with *ret (but clock_offset_ms) and *ret_not_after_us;

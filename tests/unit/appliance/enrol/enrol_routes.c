@@ -193,7 +193,7 @@ test_a_courier_key_is_renewed_by_the_site_key_alone(void **state)
 
 	(void)state;
 	assert_int_equal(enrol(&token, site_key)->status, 200);
-	assert_int_equal(enrol_site_daemon(&good, "new-1", key, BENCH_NOW + 5 * DAY_US, site_key), 0);
+	assert_int_equal(enrol_site_daemon(&good, "new-1", key, BENCH_NOW + 7 * DAY_US, site_key), 0);
 	assert_int_equal(enrol_site_daemon(&bad, "new-1", key, BENCH_NOW + 5 * DAY_US, other_key), 0);
 	good_text = json_dumps(good, 0);
 	bad_text = json_dumps(bad, 0);

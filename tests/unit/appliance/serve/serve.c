@@ -195,26 +195,38 @@ test_a_signature_holds_for_its_time_host_and_body(void **state)
 static void
 test_a_key_ends_and_a_newer_one_takes_over(void **state)
 {
-	struct auth_identity next = { .kind = AUTH_SITE, .site = "acme-1", .customer = "acme" };
+	struct auth_identity next = { .kind = AUTH_SITE, .site = "acme-1", .customer = "acme" }, former;
 	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+	uint64_t before = refuse_count(REASON_EXPIRED);
 
 	(void)state;
 	assert_int_equal(ed25519_generate(&key), 0);
 	memcpy(next.key, ed25519_public(key), 32);
 	memcpy(next.keyid, ed25519_keyid(key), 65);
-	/* One that ends earlier ends nothing. */
-	assert_int_equal(registry_key_put(serve_databases(bench.serve), &next, BENCH_NOW + 7200 * CLOCK_US_PER_S), 0);
+	/* One that ends earlier is a former one, and is over. */
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &next, BENCH_NOW + 7200 * CLOCK_US_PER_S),
+		REASON_EXPIRED);
+	assert_int_equal(refuse_count(REASON_EXPIRED), before + 1);
 	clock_fake(BENCH_NOW + 7100 * CLOCK_US_PER_S, BENCH_NOW);
 	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
-	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
+	bench_refused(bench_ask(key, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
 	clock_fake(BENCH_NOW + 7300 * CLOCK_US_PER_S, BENCH_NOW);
-	bench_refused(bench_ask(key, "GET", "/site", NULL, 0), 401, REASON_EXPIRED);
 	/* One that ends later ends the others within the hour. */
 	assert_int_equal(registry_key_put(serve_databases(bench.serve), &next, BENCH_NOW * 3), 0);
 	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	/* What was said of the former one, said again, gives it no more than that hour. */
+	former = (struct auth_identity){ .kind = AUTH_SITE, .site = "acme-1", .customer = "acme" };
+	memcpy(former.key, ed25519_public(bench.courier), 32);
+	memcpy(former.keyid, ed25519_keyid(bench.courier), 65);
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &former, BENCH_NOW * 2), 0);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
 	clock_fake(BENCH_NOW + 20000 * CLOCK_US_PER_S, BENCH_NOW);
 	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_EXPIRED);
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &former, BENCH_NOW * 2), 0);
+	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_EXPIRED);
 	assert_int_equal(registry_key_sweep(serve_databases(bench.serve), clock_now_us()), 0);
+	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	assert_int_equal(registry_key_put(serve_databases(bench.serve), &former, BENCH_NOW * 2), REASON_EXPIRED);
 	bench_refused(bench_ask(bench.courier, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
 	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
 }
