@@ -1,0 +1,203 @@
+"""What a thief gets, and what not: of a token, of a courier's key, of what a TLS-opening proxy saw, of a sender's token;
+of one engineer's key, of one release key; of the witness.  remote/README.md lists it.
+
+A thief of the hub itself: test_desk.py (against engineers), test_update.py (director's key), test_story.py (mailbox).
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+
+from hub import Client, Key, Site, canonical, now, otlp_metrics
+from test_hub import checkpoint, refused, request_of
+from test_otlp import PROTOBUF, mint, send
+
+T0 = time.time_ns()
+
+
+def twin(of, **other):
+    """The same site in other hands: what stands in other is the thief's own."""
+    s = Site.__new__(Site)
+    s.__dict__.update(of.__dict__, sequence=dict(of.sequence))
+    s.__dict__.update(other)
+    s.client = Client(of.hub, s.courier)
+    return s
+
+
+# --- a fake site: whoever has, or guesses, a token ---------------------------------------------------------------------
+
+
+def test_a_guessed_token_opens_nothing(hub, ada):
+    s = Site(hub, "fake-1")
+    before = hub.rows("SELECT * FROM sites", customer=None), hub.rows("SELECT keyid FROM keys", customer=None)
+    for guess in ("00" * 32, secrets.token_hex(32), hub.token("acme", "fake-2")["secret"]):
+        refused(twin(s, key=Key(), courier=Key()).enrol(secret=guess), 401, "bad-signature")
+    # A name made up hears the same.
+    refused(twin(s, site="fake-0").enrol(), 401, "bad-signature")
+    assert (hub.rows("SELECT * FROM sites", customer=None), hub.rows("SELECT keyid FROM keys", customer=None)) == before
+
+
+def test_a_stolen_token_makes_a_site_that_waits_and_that_is_noticed(hub, ada):
+    s = Site(hub, "fake-3")
+    thief = twin(s, key=Key(), audit=Key(), courier=Key())
+    assert thief.enrol().json()["status"] == "pending"
+    # It has no record, so nothing that a site acts on, and cannot choose whose it is.
+    refused(thief.client.request("GET", "/v1/record"), 404, "not-found")
+    refused(thief.client.request("GET", "/assignments/fake-3"), 404, "not-found")
+    assert thief.poll().json()["items"] == []
+    refused(thief.enrol(customer="globex"), 400, "unknown-field")
+    assert ada.get("/v1/fleet/sites/fake-3").json()["customer"] == "acme"
+    # The true site is refused at once: that is how it is noticed; and the engineer compares fingerprints before accepting.
+    refused(s.enrol(), 410, "used-token")
+    assert ada.get("/v1/fleet/sites/fake-3").json()["key"] == thief.key.hex != s.key.hex
+    facts = {"v": 1, "site": "fake-3", "customer": "acme", "key": s.key.hex, "platform": "p", "name": "n", "labels": {},
+             "time": now(), "engineer": "ada"}
+    reply = ada.post("/v1/fleet/sites/fake-3/record", ada.person.seal("site", facts))
+    assert reply.status == 403 and reply.reason in ("altered", "wrong-addressee", "unknown-key"), reply.body
+    refused(thief.client.request("GET", "/v1/record"), 404, "not-found")
+
+
+def test_a_used_token_is_one_keys_alone(hub, ada):
+    s = hub.accepted_site(ada, "fake-4")
+    page = ada.get("/v1/fleet/sites/fake-4").json()
+    refused(twin(s, key=Key(), audit=Key(), courier=Key()).enrol(), 410, "used-token")
+    refused(twin(s, key=Key(), courier=Key()).enrol(), 410, "used-token")
+    # A key of the site's own, but another audit log: no other log under its name.
+    reply = twin(s, audit=Key()).enrol()
+    assert ada.get("/v1/fleet/sites/fake-4").json()["audit_key"] == page["audit_key"] == s.audit.hex, reply.body
+    assert ada.get("/v1/fleet/sites/fake-4").json()["key"] == page["key"]
+
+
+# --- the courier's key ---------------------------------------------------------------------------------------------------
+
+
+def test_the_courier_s_key_carries_and_signs_nothing(hub, ada):
+    s, other = hub.accepted_site(ada, "courier-1"), hub.accepted_site(ada, "courier-2")
+    assert s.heartbeat().committed == 1
+    envelope, digest = request_of(ada.person, s, "stolen-1")
+    assert ada.post("/v1/fleet/requests", envelope).status == 202
+    body = "old 0\n\n" + checkpoint(s, [b"a"])
+    assert s.post("/witness/add-checkpoint", "audit", body.encode(), "text/plain").status == 200
+    page = ada.get("/v1/fleet/sites/courier-1").json()
+
+    # What they get: that site's traffic.
+    thief = twin(s, key=Key(), audit=Key())
+    assert thief.poll().json()["items"][0]["body"] == envelope
+    assert thief.metrics([("lie", 1, T0)]).status == 200
+
+    # What not: its word.  Statements, results and heads are signed by keys that the courier never had.
+    for kind in ("plan", "result"):
+        answer = {"v": 1, "kind": kind, "request": "stolen-1", "envelope": thief.courier.seal(kind, {
+            "v": 1, "request": digest, "outcome": "ok", "text": "all is well"})}
+        refused(thief.post("/v1/results", "results", canonical(answer), "application/json"), 422, "unknown-key")
+    refused(thief.heartbeat(), 422, "unknown-key")
+    forged = "old 1\n%s\n\n%s" % (base64.b64encode(hashlib.sha256(b"\0b").digest()).decode(), checkpoint(thief, [b"a", b"b"]))
+    refused(thief.post("/witness/add-checkpoint", "audit", forged.encode(), "text/plain"), 403, "unknown-key")
+    # Nor a key after its own, nor another site, of which it hears nothing.
+    refused(Client(hub).request("POST", "/v1/daemon", thief.daemon(courier=Key())), 401, "unknown-key")
+    refused(thief.client.request("GET", "/assignments/courier-2"), 403, "wrong-addressee")
+    assert twin(other, courier=thief.courier).poll(after=0).json() == thief.poll().json(), "the key says who it is"
+    after = ada.get("/v1/fleet/sites/courier-1").json()
+    assert (after["statement"], after["audit"], after["key"]) == (page["statement"], page["audit"], page["key"])
+    assert ada.get("/v1/fleet/requests/stolen-1").json().get("result") is None
+
+    # It ends with the next: an hour of grace for what is under way, and not a week.
+    former, new = s.daemon(days=5), Key()
+    assert Client(hub).request("POST", "/v1/daemon", former).status == 200
+    assert Client(hub).request("POST", "/v1/daemon", s.daemon(courier=new)).status == 200
+    ends = dict(hub.rows("SELECT keyid, not_after FROM keys WHERE site = ?", s.site, customer=None))
+    assert ends[s.courier.keyid] < (time.time() + 3601) * 1e6 < ends[new.keyid]
+    # The site's word for it, shown again, gives it back nothing.
+    assert Client(hub).request("POST", "/v1/daemon", former).status == 200
+    assert dict(hub.rows("SELECT keyid, not_after FROM keys WHERE site = ?", s.site, customer=None)) == ends
+
+
+# --- a proxy that opens TLS ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_proxy_saw_is_worth_nothing_a_second_time(hub, ada):
+    s = Site(hub, "proxy-1")
+    seen = canonical(s.enrolment())
+    assert Client(hub).request("POST", "/v1/enrol", seen, {"Content-Type": "application/json"}).status == 200
+    keys = hub.rows("SELECT * FROM keys WHERE site = 'proxy-1'", customer=None)
+
+    # The enrolment again: the answer that its owner got, and nothing else changes; its token is not in it.
+    again = Client(hub).request("POST", "/v1/enrol", seen, {"Content-Type": "application/json"})
+    assert again.status == 200 and again.json()["status"] == "pending"
+    assert s.token["secret"].encode() not in base64.b64decode(json.loads(seen)["payload"])
+    assert hub.rows("SELECT * FROM keys WHERE site = 'proxy-1'", customer=None) == keys
+    # Altered: with the proxy's own keys, the site's HMAC is of other keys.
+    stolen = json.loads(base64.b64decode(json.loads(seen)["payload"]))
+    evil = Key()
+    changed = twin(s, key=evil, courier=Key())
+    payload = dict(stolen, key=evil.hex, daemon=changed.daemon())
+    refused(Client(hub).request("POST", "/v1/enrol", evil.seal("enrol", payload)), 401, "bad-signature")
+    refused(Client(hub).request("POST", "/v1/enrol", dict(json.loads(seen), payload=base64.b64encode(canonical(
+        dict(stolen, platform="other"))).decode())), 401, "bad-signature")
+
+    # A signed batch: again, altered, with another's body, at another path, as another method.
+    body = otlp_metrics(s.site, [("m", 1, T0)])
+    headers = {"Content-Type": PROTOBUF, "Mainstay-Stream": "metrics", "Mainstay-Sequence": "1"}
+    nonce = s.client.sign("POST", "/v1/metrics", headers, body)
+    rows = "SELECT count(*) FROM points"
+    for evil, reason, status in (
+            (dict(body=body + b"\x0a\x00"), "hash-mismatch", 401), (dict(path="/v1/logs"), "bad-signature", 401),
+            (dict(headers=dict(headers, **{"Mainstay-Sequence": "9"})), "bad-signature", 401),
+            (dict(headers=dict(headers, **{"Mainstay-Stream": "alerts"})), "bad-signature", 401),
+            (dict(headers={k: v for k, v in headers.items() if k != "Content-Digest"}), "unsigned", 401)):
+        # A copy of the signature each, since a nonce is used up by whoever is first.
+        fresh = {"Content-Type": PROTOBUF, "Mainstay-Stream": "metrics", "Mainstay-Sequence": "1"}
+        mine = s.client.sign("POST", "/v1/metrics", fresh, body)
+        if "headers" in evil:
+            put = {k: v for k, v in fresh.items() if k in evil["headers"]}
+            put.update({k: v for k, v in evil["headers"].items() if k.startswith("Mainstay")})
+        else:
+            put = fresh
+        stored = hub.rows(rows)
+        reply = s.client.send("POST", evil.get("path", "/v1/metrics"), evil.get("body", body), put, mine)
+        assert (reply.status, hub.rows(rows)) == (status, stored), reply.body
+        assert reply.reason in (reason, "malformed"), (reply.reason, reason)
+    assert s.client.send("POST", "/v1/metrics", body, headers, nonce).committed == 1
+    refused(s.client.send("POST", "/v1/metrics", body, headers, nonce), 409, "replayed")
+
+
+def test_hundreds_of_replays_over_a_hub_that_is_killed(hub, ada):
+    s = hub.accepted_site(ada, "proxy-2")
+    seen = []
+    for n in range(1, 11):
+        body = otlp_metrics(s.site, [("m", n, T0 + n)])
+        headers = {"Content-Type": PROTOBUF, "Mainstay-Stream": "metrics", "Mainstay-Sequence": str(n)}
+        nonce = s.client.sign("POST", "/v1/metrics", headers, body)
+        assert s.client.send("POST", "/v1/metrics", body, headers, nonce).committed == n
+        seen.append((body, headers, nonce))
+    stored, taken, tried = hub.rows("SELECT * FROM points"), 0, 0
+    for _ in range(3):
+        hub.stop(9)
+        hub.start()
+        for _ in range(10):
+            for body, headers, nonce in seen:
+                reply = s.client.send("POST", "/v1/metrics", body, headers, nonce)
+                taken += (reply.status, reply.reason) != (409, "replayed")
+                tried += 1
+    assert (tried, taken) == (300, 0) and hub.rows("SELECT * FROM points") == stored
+
+
+def test_a_senders_token_writes_as_that_sender_until_it_is_revoked(hub, ada):
+    s = hub.accepted_site(ada, "sender-1")
+    assert s.metrics([("up", 1, T0)]).status == 200
+    token = mint(hub, "sender-1").strip()
+    assert send(hub, "/v1/metrics", otlp_metrics("courier-1", [("up", 0, T0)]), token).status == 200
+    page = {m["service"]: m["value"] for m in ada.get("/v1/fleet/sites/sender-1").json()["metrics"]}
+    assert page == {"redis": 1, "otlp:redis": 0}, "the site's own word stands beside it"
+    headers = {"Authorization": "Bearer " + token}
+    for method, path in (("GET", "/v1/mailbox"), ("GET", "/v1/record"), ("GET", "/v1/fleet/sites"),
+                         ("POST", "/v1/heartbeat"), ("POST", "/v1/results"), ("GET", "/assignments/sender-1"),
+                         ("POST", "/witness/add-checkpoint")):
+        reply = Client(hub).send(method, path, b"{}" if method == "POST" else b"", dict(headers), None)
+        assert (reply.status, reply.reason) == (401, "unsigned"), path
+    hub.command("revoke", token.split("_")[1])
+    assert send(hub, "/v1/metrics", otlp_metrics("x", [("up", 5, T0)]), token).status == 401
+    page = {m["service"]: m["value"] for m in ada.get("/v1/fleet/sites/sender-1").json()["metrics"]}
+    assert page == {"redis": 1, "otlp:redis": 0}
