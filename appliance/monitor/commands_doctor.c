@@ -12,6 +12,7 @@
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/monitor/floor.h"
+#include "appliance/monitor/proxy.h"
 
 enum {
 	ASK_MS = 10 * 1000,
@@ -128,17 +129,25 @@ check_hub(struct doctor *d)
 {
 	SCOPED(http_reply_done) struct http_reply reply = { 0 };
 	const char *url = json_text(json_object_get(d->status, "hub"), "url");
-	char full[600], ca[sizeof(d->call->paths.etc) + 16], text[400];
+	char full[600], ca[sizeof(d->call->paths.etc) + 16], text[400], proxy[PROXY_MAX], shown[PROXY_MAX];
 	int r;
 
 	if (!*url) {
 		tell(d, "hub", true, "not enrolled: no hub to reach", "");
 		return;
 	}
+	r = proxy_read(proxy, d->call->paths.etc);
+	if (r == 0 && proxy[0]) {
+		(void)snprintf(text, sizeof(text), "%s", proxy_shown(shown, proxy));
+		tell(d, "proxy", true, text, "");
+	} else if (r && r != REASON_NOT_FOUND) {
+		tell(d, "proxy", false, refuse_last()->text, "write etc/proxy anew: http://NAME:PASSWORD@HOST:PORT");
+	}
 	(void)snprintf(full, sizeof(full), "%s/healthz", url);
 	(void)snprintf(ca, sizeof(ca), "%s/ca.pem", d->call->paths.etc);
 	r = http_perform(&(struct http_request){ .method = "GET",
 				 .url = full,
+				 .proxy = proxy[0] ? proxy : NULL,
 				 .ca_file = access(ca, R_OK) == 0 ? ca : NULL },
 		&reply);
 	if (r == 0)

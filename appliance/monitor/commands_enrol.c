@@ -21,6 +21,7 @@
 #include "appliance/enrol/token.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 
@@ -41,7 +42,9 @@ const struct command_option commands_enrol_options[] = {
 	{ .name = "accept",
 		.value = "sha256:HEX",
 		.help = "agree to the card with this fingerprint" },
-	{ .name = "proxy", .value = "URL", .help = "the way out, kept for later" },
+	{ .name = "proxy",
+		.value = "URL",
+		.help = "the way out, http://[NAME:PASSWORD@]HOST:PORT, kept in etc/proxy; - is stdin" },
 	{ .name = "ca",
 		.value = "FILE",
 		.help = "the CA of the hub or of a TLS-opening proxy (PEM), kept for later" },
@@ -57,6 +60,7 @@ struct enrolling {
 	struct card *card;
 	struct token token;
 	char accept[SHA256_TEXT_MAX]; /* the fingerprint, in its one form */
+	char proxy[PROXY_MAX];
 	const char *ca; /* path, or NULL for the system's */
 	char ca_kept[512];
 };
@@ -142,7 +146,7 @@ begin_once(struct enrolling *e, const struct buf *card, json_t **ret)
 	call_param(req, "secret", hex_encode(secret, e->token.secret, TOKEN_SECRET));
 	call_param(req, "expires", clock_format(expires, e->token.expires_us));
 	call_param(req, "accept", e->accept);
-	call_param(req, "proxy", command_option(e->call, "proxy"));
+	call_param(req, "proxy", e->proxy);
 	call_body(req, card->data, card->len);
 	return ask_monitor(e->call, req, ASK_MS, ret);
 }
@@ -233,7 +237,8 @@ post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
 				 .max_reply = ENROL_WIRE_REPLY_MAX },
 		reply);
 	if (r == REASON_UNREACHABLE || r == REASON_TOO_LARGE)
-		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"), "%s", reply->error);
+		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"), "%s; %s", reply->error,
+			http_trouble_remedy(reply->trouble));
 	if (r)
 		return FAULT(r);
 	for (size_t i = 0; i < reply->n_headers; i++)
@@ -468,6 +473,7 @@ accept_card(struct enrolling *e, const struct buf *card)
 		return REFUSE(REASON_ALTERED, "--accept", "is not this card's fingerprint; it has %s",
 			sha256_text(text, e->card->fingerprint));
 	r = keep_ca(e);
+	r = r ?: proxy_option(e->proxy, e->call->paths.etc, command_option(e->call, "proxy"));
 	r = r ?: begin(e, card, &begun);
 	if (r)
 		return r;

@@ -74,6 +74,8 @@ say_status(const struct command_call *call, const json_t *s)
 			json_text(appliance, "customer"), json_text(hub, "url"));
 	else
 		command_say(call, "%-12s not enrolled", "site");
+	if (*json_text(hub, "trouble"))
+		command_say(call, "%-12s %s; see mainstay doctor", "trouble", json_text(hub, "trouble"));
 	if (*json_text(hub, "last_contact"))
 		command_say(call, "%-12s %s", "last contact", json_text(hub, "last_contact"));
 	if (json_is_true(json_object_get(clock, "doubtful")))

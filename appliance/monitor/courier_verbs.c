@@ -4,18 +4,21 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/enrol_wire.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/proxy.h"
 #include "appliance/monitor/statement.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
@@ -38,6 +41,8 @@ struct courier {
 	uint64_t not_after_us; /* of it */
 	uint64_t floor_us;     /* that the courier was told last */
 	char ca[CA_MAX + 1];   /* the customer's CA, PEM; "" for the system's */
+	char proxy[SITE_PROXY_MAX];
+	struct timespec proxy_time; /* of etc/proxy when it was read last; 0: there was none */
 };
 
 /* --- configuration ------------------------------------------------------------------------------- */
@@ -52,6 +57,33 @@ load_ca(struct courier *c)
 	if (fd >= 0 && fs_read(fd, "ca.pem", CA_MAX, &b) == 0 && b.len > 0 &&
 		!memchr(b.data, '\0', b.len))
 		memcpy(c->ca, b.data, b.len + 1);
+}
+
+static struct timespec
+proxy_time(const struct courier *c)
+{
+	struct stat st = { 0 };
+	char path[sizeof(c->m->paths.etc) + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/" PROXY_FILE, c->m->paths.etc);
+	return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
+/* The file, else what the enrolment was given.  A file that holds no proxy changes nothing: it was refused aloud. */
+static void
+load_proxy(struct courier *c)
+{
+	char url[PROXY_MAX];
+	int r;
+
+	c->proxy_time = proxy_time(c);
+	r = proxy_read(url, c->m->paths.etc);
+	if (r == 0)
+		(void)snprintf(c->proxy, sizeof(c->proxy), "%s", url);
+	else if (r == REASON_NOT_FOUND)
+		(void)snprintf(c->proxy, sizeof(c->proxy), "%s", c->m->site.proxy);
+	else if (r < 0)
+		log_fault(r, "etc/" PROXY_FILE);
 }
 
 /* Near its end; or, after the clock was wrong for a while, so far from it that no hub takes it. */
@@ -104,6 +136,7 @@ courier_verbs_config(struct monitor *m)
 
 	c->floor_us = m->floor.us;
 	load_ca(c);
+	load_proxy(c);
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
 		r = json_object_set_new(switches, switch_text((enum switch_name)i),
 			json_boolean(monitor_switch_on(m, (enum switch_name)i)));
@@ -115,7 +148,7 @@ courier_verbs_config(struct monitor *m)
 	if (r == 0 && enrolled) {
 		r = renew_daemon(c);
 		r = r ?: json_object_set(doc, "hub", m->site.card->facts);
-		r = r ?: json_put_text(doc, "proxy", m->site.proxy);
+		r = r ?: json_put_text(doc, "proxy", c->proxy);
 		r = r ?: json_put_text(doc, "ca", c->ca);
 		if (r == 0 && m->floor.us)
 			r = json_put_time(doc, "floor", m->floor.us);
@@ -324,7 +357,10 @@ static void
 on_tick(struct monitor *m, uint64_t now_us, void *arg)
 {
 	struct courier *c = arg;
+	struct timespec at = proxy_time(c);
 
+	if (monitor_enrolled(m) && (at.tv_sec != c->proxy_time.tv_sec || at.tv_nsec != c->proxy_time.tv_nsec))
+		on_changed(m, MONITOR_CHANGE_SWITCH, c);
 	if ((c->daemon && key_is_due(c, hub_now_us(m, now_us))) || c->floor_us != m->floor.us)
 		on_changed(m, MONITOR_CHANGE_SWITCH, c);
 }
@@ -344,6 +380,12 @@ static const struct monitor_module module = {
 	.tick = on_tick,
 	.free = courier_free,
 };
+
+const char *
+courier_verbs_proxy(const struct monitor *m)
+{
+	return m->courier->proxy;
+}
 
 int
 courier_verbs_init(struct monitor *m)

@@ -9,6 +9,9 @@ int courier_verbs_init(struct monitor *m);
 
 /* What the courier needs to know; the caller's.  NULL where there is no memory. */
 json_t *courier_verbs_config(struct monitor *m);
+/* The proxy that the courier was told, with its password; "" for none.  Borrowed. */
+const char *courier_verbs_proxy(const struct monitor *m);
+
 /* Verify that the parameters of a call (status, signature_input, signature, content_digest, committed, body)
  * carry a reply signed by the hub's key over this nonce.  Returns 0, the refusal (logged), or a fault. */
 struct monitor_call;

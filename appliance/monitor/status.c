@@ -8,7 +8,9 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/proxy.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/roster.h"
 #include "appliance/tree/platform.h"
@@ -29,10 +31,13 @@ hub(const struct monitor *m)
 {
 	const json_t *facts = monitor_hub(m);
 	json_t *out = json_object(), *url = json_object_get(facts, "url");
+	char room[PROXY_MAX];
+	const char *shown = proxy_shown(room, courier_verbs_proxy(m));
 
 	(void)json_object_set_new(out, "url", url ? json_incref(url) : json_null());
 	(void)json_object_set_new(out, "last_contact", json_null());
 	(void)json_object_set_new(out, "clock_offset_ms", json_integer(m->offset_ms));
+	(void)json_object_set_new(out, "proxy", *shown ? json_string(shown) : json_null());
 	(void)json_object_set_new(out, "trouble", m->trouble[0] ? json_string(m->trouble) : json_null());
 	(void)json_object_set_new(out, "recorded", json_boolean(monitor_recorded(m)));
 	if (m->offset_at_us > 0)

@@ -1,9 +1,10 @@
-#include "appliance/trust/sfield_parser.h"
+#include "appliance/trust/sfield.h"
 
 #include <errno.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/sfield_parser.h"
 
 /* Everything of one field lives in a chain of chunks and dies at once. */
 struct sfield_arena {
