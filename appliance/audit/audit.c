@@ -2,79 +2,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "appliance/audit/audit_load.h"
+#include "appliance/audit/audit_inside.h"
+#include "appliance/audit/bundle.h"
+#include "appliance/audit/contents.h"
+#include "appliance/audit/contents_files.h"
 #include "appliance/base/buf.h"
-#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
-#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
-#include "appliance/record/record.h"
 #include "appliance/trust/sha256.h"
 
 #define ORIGIN "mainstay.audit/"
-
-enum { SALT_BYTES = 16, HEAD_MAX = 4096, FILE_MODE = 0600 };
-
-struct audit {
-	int dir_fd;		   /* ours */
-	int hashes_fd;		   /* the cache of leaf hashes; -1 where it cannot be kept */
-	const struct ed25519 *key; /* borrowed */
-	struct record *record;
-	struct merkle *tree;
-	char origin[NOTE_NAME_MAX];
-	char *checkpoint;
-	struct audit_head cosigned;
-	bool failed; /* memory and disk may differ: only opening again tells */
-};
 
 struct audit *
 audit_free(struct audit *a)
 {
 	if (!a)
 		return NULL;
-	record_close(a->record);
-	merkle_free(a->tree);
+	stage_done(&a->stage);
 	audit_head_done(&a->cosigned);
-	scope_close(&a->hashes_fd);
 	scope_close(&a->dir_fd);
 	free(a->checkpoint);
 	free(a);
 	return NULL;
-}
-
-/* --- the checkpoint --------------------------------------------------------------------------- */
-/* Sign the present tree and replace the file.  Only called when all entries are on the disk. */
-static int
-sign_head(struct audit *a)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(HEAD_MAX);
-	SCOPED(buf_done) struct buf note = BUF_MAX(HEAD_MAX);
-	struct note_checkpoint c = { .size = merkle_size(a->tree) };
-	size_t len;
-	char *kept;
-	int r;
-
-	memcpy(c.origin, a->origin, sizeof(c.origin));
-	merkle_root(a->tree, c.size, c.root);
-	note_checkpoint_text(&text, &c);
-	r = note_sign(&note, buf_text(&text), text.len, a->origin, a->key);
-	if (r)
-		return FAULT(r);
-	len = note.len;
-	kept = buf_take_text(&note);
-	if (!kept)
-		return FAULT(-ENOMEM);
-	r = fs_replace(a->dir_fd, AUDIT_LOAD_CHECKPOINT, kept, len, FILE_MODE);
-	if (r < 0) {
-		free(kept);
-		return FAULT(r);
-	}
-	free(a->checkpoint);
-	a->checkpoint = kept;
-	return 0;
 }
 
 static int
@@ -90,141 +44,351 @@ audit_set_site(struct audit *a, const char *site)
 {
 	int r = set_origin(a, site);
 
-	return FAULT(r ? r : sign_head(a));
+	return FAULT(r ? r : audit_grow_sign(a, &a->edge));
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
-/* Bring the cache of leaf hashes up to the tree; what cannot be written costs only a vaguer
- * "altered" later. */
-static void
-open_hashes(struct audit *a)
-{
-	uint64_t size = merkle_size(a->tree), from;
-	uint8_t leaf[MERKLE_HASH];
-	struct stat st;
+/* What lies beyond the checkpoint: whole records in their places, bundle after bundle. */
+struct beyond {
+	struct buf entries; /* 32 bytes each */
+	uint64_t first;
+	size_t end;	 /* of the last bundle that has any, where the good ones end */
+	uint64_t bundle; /* that one */
+	bool torn;	 /* there is more behind it */
+};
 
-	a->hashes_fd = openat(a->dir_fd, AUDIT_LOAD_HASHES,
-		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-	if (a->hashes_fd < 0 || fstat(a->hashes_fd, &st) < 0)
-		return;
-	from = (uint64_t)st.st_size / MERKLE_HASH;
-	for (uint64_t n = from < size ? from : size; n < size; n++) {
-		merkle_leaf_at(a->tree, n, leaf);
-		if (pwrite(a->hashes_fd, leaf, sizeof(leaf), (off_t)(n * MERKLE_HASH)) !=
-			MERKLE_HASH)
-			return;
+static int
+read_beyond(struct audit *a, struct beyond *d)
+{
+	SCOPED(buf_done) struct buf file = BUF_MAX(BUNDLE_MAX);
+	uint64_t n = d->first, skip = n % TILE_WIDTH;
+	uint8_t entry[SHA256_LEN];
+	const uint8_t *p;
+	size_t len;
+	int r;
+
+	for (;;) {
+		struct bundle b;
+
+		buf_reset(&file);
+		r = bundle_read(&file, a->dir_fd, n / TILE_WIDTH);
+		if (r == REASON_NOT_FOUND)
+			return 0;
+		if (r < 0)
+			return FAULT(r);
+		b = bundle_of(&file);
+		d->bundle = n / TILE_WIDTH;
+		for (uint64_t i = 0; i < skip; i++)
+			(void)bundle_next(&b, &p, &len);
+		do {
+			SCOPED_JSON *doc = NULL;
+			struct audit_entry e;
+
+			d->end = b.good;
+			if (!bundle_next(&b, &p, &len) || audit_entry_parse(&e, &doc, p, len) ||
+				e.n != n)
+				break;
+			sha256_of(entry, p, len);
+			buf_put(&d->entries, entry, sizeof(entry));
+			d->end = b.good;
+			n++;
+		} while (n % TILE_WIDTH);
+		d->torn = r > 0 || d->end < file.len;
+		if (n % TILE_WIDTH || d->torn || d->end == 0)
+			return FAULT(buf_error(&d->entries));
+		skip = 0;
 	}
-	if (from > size)
-		(void)!ftruncate(a->hashes_fd, (off_t)(size * MERKLE_HASH));
 }
 
-/* Look before opening for writing: what is refused stays as it was found, a torn tail included. */
+/* Take over one batch: its records are written, perhaps not yet to the disk. */
+static int
+take_over(struct audit *a, const uint8_t (*entry)[MERKLE_HASH], size_t n, const struct beyond *d)
+{
+	uint64_t first = a->edge.size / TILE_WIDTH, last = (a->edge.size + n - 1) / TILE_WIDTH;
+	char name[TILE_NAME_MAX];
+	struct stat st;
+	int r = 0;
+
+	for (uint64_t b = first; r == 0 && b <= last; b++) {
+		tile_name(name, (struct tile){ TILE_RECORDS, b, TILE_WIDTH });
+		if (fstatat(a->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return FAULT(-errno);
+		r = stage_append(&a->stage, name, b == d->bundle ? (off_t)d->end : st.st_size, "",
+			0);
+	}
+	r = r ?: audit_grow(a, entry, n);
+	if (r == 0)
+		audit_grow_done(a);
+	return FAULT(r);
+}
+
+/* Cut what is torn, take over what is whole. */
+static int
+clear_up(struct audit *a)
+{
+	struct beyond d = { .entries = BUF_MAX(1 << 30), .first = a->edge.size };
+	char name[TILE_NAME_MAX];
+	const uint8_t(*entry)[MERKLE_HASH];
+	size_t n;
+	int r = read_beyond(a, &d);
+
+	n = d.entries.len / MERKLE_HASH;
+	entry = (const uint8_t(*)[MERKLE_HASH])d.entries.data;
+	r = r ?: contents_sweep(a->dir_fd, a->edge.size, a->edge.size + n);
+	if (r == 0 && d.torn && d.end > 0) {
+		tile_name(name, (struct tile){ TILE_RECORDS, d.bundle, TILE_WIDTH });
+		r = stage_append(&a->stage, name, (off_t)d.end, "", 0);
+		r = r ?: stage_sync(&a->stage);
+		stage_done(&a->stage);
+	}
+	while (r == 0 && n > 0) {
+		size_t now = n < AUDIT_BATCH_MAX ? n : AUDIT_BATCH_MAX;
+
+		r = take_over(a, entry, now, &d);
+		entry += now;
+		n -= now;
+	}
+	if (r == 0)
+		a->records_end = a->edge.size % TILE_WIDTH ? d.end : 0;
+	buf_done(&d.entries);
+	return FAULT(r);
+}
+
+/* Look before changing anything: what is refused stays as it was found. */
 static int
 load(struct audit *a, struct audit_head *head)
 {
-	SCOPED(audit_load_done) struct audit_load l = { 0 };
+	SCOPED(contents_freep) struct contents *c = NULL;
 	const uint8_t *pub = ed25519_public(a->key);
+	struct stat st;
 	int r;
 
 	r = audit_load_head(head, a->dir_fd, AUDIT_LOAD_CHECKPOINT, pub);
 	r = r ?: audit_load_head(&a->cosigned, a->dir_fd, AUDIT_LOAD_COSIGNED, pub);
-	r = r ?: audit_load_entries(&l, a->dir_fd);
 	if (r)
 		return FAULT(r);
 	/* The first checkpoint is signed before the first entry. */
-	if (!head->present && (merkle_size(l.tree) || a->cosigned.present))
+	if (!head->present &&
+		(a->cosigned.present || fstatat(a->dir_fd, "tile", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+			fstatat(a->dir_fd, "records", &st, AT_SYMLINK_NOFOLLOW) == 0))
 		return REFUSE(REASON_ALTERED, AUDIT_LOAD_CHECKPOINT,
 			"is gone, though the log has entries");
-	r = audit_load_compare(&l, a->dir_fd, head, AUDIT_LOAD_CHECKPOINT);
-	r = r ?: audit_load_compare(&l, a->dir_fd, &a->cosigned, AUDIT_LOAD_COSIGNED);
+	if (!head->present)
+		return 0;
+	r = contents_read(&c, a->dir_fd, head, &a->cosigned, false);
 	if (r)
 		return FAULT(r);
-	a->tree = STEAL(l.tree);
+	a->edge = c->edge;
+	a->records_end = a->edge.size % TILE_WIDTH ? c->records_end : 0;
 	return 0;
+}
+
+static int
+open_dir(struct audit *a, int dir_fd)
+{
+	/* A description of our own, for the lock. */
+	a->dir_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (a->dir_fd < 0)
+		return FAULT(-errno);
+	if (flock(a->dir_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			? REFUSE(REASON_BUSY, "audit log", "another process has it open")
+			: FAULT(-errno);
+	a->cache.dir_fd = a->dir_fd;
+	stage_init(&a->stage, a->dir_fd);
+	return 0;
+}
+
+/* Room for when there is no other.  A log without it is as good until then. */
+static void
+make_reserve(struct audit *a)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	if (a->reserve || a->no_reserve)
+		return;
+	fd = openat(a->dir_fd, ".tmp.reserve",
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, AUDIT_FILE_MODE);
+	if (fd < 0)
+		return;
+	if (fallocate(fd, 0, 0, CONTENTS_RESERVE_BYTES) == 0 && fsync(fd) == 0 &&
+		renameat(a->dir_fd, ".tmp.reserve", a->dir_fd, CONTENTS_RESERVE) == 0) {
+		a->reserve = true;
+		return;
+	}
+	a->no_reserve = errno == EOPNOTSUPP;
+	(void)unlinkat(a->dir_fd, ".tmp.reserve", 0);
 }
 
 int
 audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key)
 {
-	static const struct record_limits limits = {
-		.record_max = AUDIT_ENTRY_MAX,
-		.segment_max = 4 << 20,
-		.total_max = UINT64_C(1) << 40, /* a log is never cut */
-	};
 	SCOPED(audit_head_done) struct audit_head head = { 0 };
 	SCOPED(audit_freep) struct audit *a = calloc(1, sizeof(*a));
+	struct stat st;
 	int r;
 
 	if (!a)
 		return FAULT(-ENOMEM);
-	a->hashes_fd = -1;
+	a->dir_fd = -1;
 	a->key = key;
-	a->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
-	if (a->dir_fd < 0)
-		return FAULT(-errno);
-	r = set_origin(a, site);
+	r = open_dir(a, dir_fd);
+	r = r ?: set_origin(a, site);
 	r = r ?: load(a, &head);
-	r = r ?: record_open(&a->record, a->dir_fd, AUDIT_LOAD_RECORDS, &limits);
+	r = r ?: clear_up(a);
 	if (r)
 		return FAULT(r);
-	if (record_next_sequence(a->record) != merkle_size(a->tree) + 1)
-		return REFUSE(REASON_ALTERED, "audit log", "changed while it was opened");
-	if (!head.present || head.checkpoint.size != merkle_size(a->tree) ||
-		strcmp(head.checkpoint.origin, a->origin))
-		r = sign_head(a);
-	else
+	if (!a->checkpoint && head.present && !strcmp(head.checkpoint.origin, a->origin))
 		a->checkpoint = STEAL(head.text);
+	r = a->checkpoint ? 0 : audit_grow_sign(a, &a->edge);
+	a->reserve = fstatat(a->dir_fd, CONTENTS_RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	make_reserve(a);
+	r = r ?: audit_erase_go_on(a, NULL);
 	if (r)
 		return FAULT(r);
-	open_hashes(a);
 	*ret = STEAL(a);
 	return 0;
 }
 
 /* --- appending -------------------------------------------------------------------------------- */
-static int
-put_entry(json_t *e, uint64_t n, enum audit_kind kind, const char *actor, const char *object,
-	const uint8_t *digest, enum reason reason)
-{
-	char digest_text[SHA256_TEXT_MAX] = "";
-	uint8_t salt[SALT_BYTES];
-	int r;
+/* Records that are to be appended, made before anything is written. */
+struct draft {
+	struct buf frames;
+	size_t n;
+	size_t *end; /* of each in frames */
+	uint8_t (*entry)[MERKLE_HASH];
+};
 
-	fs_random(salt, sizeof(salt));
-	if (digest)
-		sha256_text(digest_text, digest);
-	r = json_put_u64(e, "n", n);
-	r = r ?: json_put_time(e, "time", clock_now_us());
-	r = r ?: json_put_text(e, "kind", audit_kind_name(kind));
-	r = r ?: json_put_text(e, "actor", actor ? actor : "");
-	r = r ?: json_put_text(e, "object", object ? object : "");
-	r = r ?: json_put_text(e, "digest", digest_text);
-	r = r ?: json_put_text(e, "reason", reason == REASON_NONE ? "" : refuse_token(reason));
-	return FAULT(r ?: json_put_hex(e, "salt", salt, sizeof(salt)));
+static void
+draft_done(struct draft *d)
+{
+	buf_done(&d->frames);
+	free(d->end);
+	free(d->entry);
 }
 
-/* Store an entry: its bytes, then the tree, then the signed checkpoint. */
 static int
-store(struct audit *a, const struct buf *b)
+make_draft(struct draft *d, const struct audit *a, const struct audit_leaf *leaves, size_t n)
 {
-	uint8_t leaf[MERKLE_HASH];
-	uint64_t seq;
+	SCOPED(buf_done) struct buf record = BUF_MAX(AUDIT_ENTRY_MAX);
 	int r;
 
-	r = record_append(a->record, b->data, b->len, &seq);
-	if (r > 0)
-		return r; /* nothing was stored */
+	d->frames = BUF_MAX(n * (AUDIT_ENTRY_MAX + BUNDLE_FRAME_BYTES));
+	d->end = calloc(n, sizeof(*d->end));
+	d->entry = calloc(n, sizeof(*d->entry));
+	if (!d->end || !d->entry)
+		return FAULT(-ENOMEM);
+	for (; d->n < n; d->n++) {
+		buf_reset(&record);
+		r = audit_entry_make(&record, a->edge.size + d->n, &leaves[d->n]);
+		if (r)
+			return FAULT(r);
+		bundle_put(&d->frames, record.data, record.len);
+		sha256_of(d->entry[d->n], record.data, record.len);
+		d->end[d->n] = d->frames.len;
+	}
+	return FAULT(buf_error(&d->frames));
+}
+
+/* Write the frames, each to its bundle. */
+static int
+put_records(struct audit *a, const struct draft *d, size_t *ret_end)
+{
+	size_t from = 0, at = a->records_end;
+
+	for (size_t i = 0; i < d->n;) {
+		uint64_t first = a->edge.size + i;
+		size_t fit = TILE_WIDTH - first % TILE_WIDTH,
+		       last = (d->n - i < fit ? d->n : i + fit) - 1;
+		char name[TILE_NAME_MAX];
+		int r;
+
+		tile_name(name, (struct tile){ TILE_RECORDS, first / TILE_WIDTH, TILE_WIDTH });
+		r = stage_append(&a->stage, name, (off_t)at, d->frames.data + from,
+			d->end[last] - from);
+		if (r < 0)
+			return FAULT(r);
+		at = d->n - i < fit ? at + d->end[last] - from : 0;
+		from = d->end[last];
+		i = last + 1;
+	}
+	*ret_end = at;
+	return 0;
+}
+
+static bool
+is_full(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+/* Does the checkpoint on the disk still say what we hold?  A failure to replace it may have come after
+ * the new name stood. */
+static bool
+checkpoint_stands(const struct audit *a)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(NOTE_MAX);
+
+	return fs_read(a->dir_fd, AUDIT_LOAD_CHECKPOINT, NOTE_MAX, &b) == 0 &&
+		!strcmp(buf_text(&b), a->checkpoint);
+}
+
+static int
+store(struct audit *a, const struct draft *d)
+{
+	size_t end = 0;
+	int r;
+
 	a->failed = true;
-	if (r < 0)
+	r = put_records(a, d, &end);
+	r = r ?: audit_grow(a, (const uint8_t(*)[MERKLE_HASH])d->entry, d->n);
+	if (r == 0) {
+		a->records_end = end;
+		audit_grow_done(a);
+		a->failed = false;
+		return 0;
+	}
+	if (is_full(r) && checkpoint_stands(a) && stage_undo(&a->stage) == 0)
+		a->failed = false;
+	stage_done(&a->stage);
+	return FAULT(r);
+}
+
+static bool
+give_reserve(struct audit *a)
+{
+	bool had = a->reserve;
+
+	a->reserve = false;
+	return had && unlinkat(a->dir_fd, CONTENTS_RESERVE, 0) == 0;
+}
+
+int
+audit_append_many(struct audit *a, const struct audit_leaf *leaves, size_t n, uint64_t *ret_first)
+{
+	SCOPED(draft_done) struct draft d = { .n = 0 };
+	uint64_t first = a->edge.size;
+	int r;
+
+	if (a->failed)
+		return FAULT(-EIO);
+	if (!n || n > AUDIT_BATCH_MAX)
+		return FAULT(-EINVAL);
+	r = make_draft(&d, a, leaves, n);
+	if (r)
 		return FAULT(r);
-	audit_leaf(leaf, b->data, b->len);
-	r = merkle_append(a->tree, leaf);
-	r = r ?: sign_head(a);
-	if (r < 0)
+	r = store(a, &d);
+	if (is_full(r) && !a->failed && give_reserve(a))
+		r = store(a, &d);
+	if (is_full(r) && !a->failed)
+		return REFUSE(REASON_NO_SPACE, "audit log",
+			"the disk is full: nothing can be logged, so nothing can be done; free "
+			"some");
+	if (r)
 		return FAULT(r);
-	a->failed = false;
-	if (a->hashes_fd >= 0)
-		(void)!pwrite(a->hashes_fd, leaf, sizeof(leaf), (off_t)((seq - 1) * MERKLE_HASH));
+	make_reserve(a);
+	if (ret_first)
+		*ret_first = first;
 	return 0;
 }
 
@@ -232,46 +396,21 @@ int
 audit_append(struct audit *a, enum audit_kind kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra, uint64_t *ret_n)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(AUDIT_ENTRY_MAX);
-	SCOPED_JSON *e = json_object(), *doc = NULL;
-	uint64_t n = merkle_size(a->tree);
-	struct audit_entry parsed;
-	int r;
+	struct audit_leaf leaf = { kind, actor, object, digest, reason, extra };
 
-	if (a->failed)
-		return FAULT(-EIO);
-	if (!e)
-		return FAULT(-ENOMEM);
-	r = put_entry(e, n, kind, actor, object, digest, reason);
-	if (r == -EINVAL)
-		return REFUSE(REASON_MALFORMED, "audit entry", "actor or object is not UTF-8");
-	if (r)
-		return FAULT(r);
-	if (extra && json_object_set(e, "extra", (json_t *)extra) < 0)
-		return FAULT(-ENOMEM);
-	r = json_canonical(&b, e);
-	if (buf_error(&b) == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, "audit entry", "over %d bytes", AUDIT_ENTRY_MAX);
-	/* What we could not read back must not be written. */
-	r = r ?: audit_entry_parse(&parsed, &doc, b.data, b.len);
-	r = r ?: store(a, &b);
-	if (r)
-		return FAULT(r);
-	if (ret_n)
-		*ret_n = n;
-	return 0;
+	return audit_append_many(a, &leaf, 1, ret_n);
 }
 
 uint64_t
 audit_size(const struct audit *a)
 {
-	return merkle_size(a->tree);
+	return a->edge.size;
 }
 
 void
 audit_root(const struct audit *a, uint8_t out[MERKLE_HASH])
 {
-	merkle_root(a->tree, merkle_size(a->tree), out);
+	audit_grow_root(&a->edge, out);
 }
 
 const char *
@@ -286,102 +425,13 @@ audit_origin(const struct audit *a)
 	return a->origin;
 }
 
-int
-audit_consistency(const struct audit *a, uint64_t old_size, struct merkle_proof *ret)
-{
-	int r = merkle_prove_consistency(a->tree, old_size, merkle_size(a->tree), ret);
-
-	if (r > 0)
-		return REFUSE(REASON_ROLLBACK, "audit log", "has %llu entries, a witness saw %llu",
-			(unsigned long long)merkle_size(a->tree), (unsigned long long)old_size);
-	return 0;
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
-static int
-visit(const struct buf *b, const struct audit_filter *f, audit_each_fn *fn, void *arg,
-	uint64_t *given)
-{
-	SCOPED_JSON *doc = NULL;
-	struct audit_entry e;
-	int r;
-
-	r = audit_entry_parse(&e, &doc, b->data, b->len);
-	if (r > 0)
-		return REFUSE(REASON_ALTERED, "audit log", "holds a damaged entry");
-	if (r < 0)
-		return FAULT(r);
-	if (f && (e.time_us < f->since_us || (f->kind && strcmp(audit_kind_name(e.kind), f->kind))))
-		return 0;
-	(*given)++;
-	return fn(&e, arg);
-}
-
-int
-audit_each(struct audit *a, const struct audit_filter *f, audit_each_fn *fn, void *arg)
-{
-	SCOPED(record_reader_closep) struct record_reader *rd = NULL;
-	SCOPED(buf_done) struct buf b = BUF_MAX(AUDIT_ENTRY_MAX);
-	uint64_t seq, given = 0, from = f ? f->from : 0;
-	int r;
-
-	if (f && f->kind && audit_kind_of(f->kind) == AUDIT_KIND_MAX)
-		return REFUSE(REASON_USAGE, f->kind, "is no kind of audit entry");
-	if (from >= merkle_size(a->tree))
-		return 0;
-	r = record_reader_open(&rd, a->dir_fd, AUDIT_LOAD_RECORDS, from + 1);
-	if (r)
-		return FAULT(r == REASON_NOT_FOUND ? -ENOENT : r);
-	while (!f || !f->limit || given < f->limit) {
-		r = record_reader_next(rd, &b, &seq);
-		if (r == RECORD_END)
-			return 0;
-		r = r ?: visit(&b, f, fn, arg, &given);
-		if (r)
-			return FAULT(r);
-	}
-	return 0;
-}
-
-static int
-copy_bytes(const struct audit_entry *e, void *arg)
-{
-	buf_put(arg, e->bytes, e->len);
-	return 0;
-}
-
-int
-audit_record(struct audit *a, uint64_t n, struct buf *out)
-{
-	int r;
-
-	if (n >= merkle_size(a->tree))
-		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
-			(unsigned long long)n);
-	r = audit_each(a, &(struct audit_filter){ .from = n, .limit = 1 }, copy_bytes, out);
-	return FAULT(r ?: buf_error(out));
-}
-
-int
-audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret)
-{
-	if (merkle_prove_inclusion(a->tree, n, size, ret))
-		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
-			(unsigned long long)n);
-	return 0;
-}
-
-void
-audit_leaf(uint8_t out[MERKLE_HASH], const void *record, size_t len)
-{
-	merkle_leaf(out, record, len);
-}
-
 /* --- witnesses -------------------------------------------------------------------------------- */
 static int
 read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t len,
 	const struct note_key *witness)
 {
+	struct edge_tree edge;
+	struct merkle_source tree = audit_inside_tree(a, &edge);
 	struct note_key log;
 	uint8_t root[MERKLE_HASH];
 	int r;
@@ -397,12 +447,13 @@ read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t le
 	r = r ?: note_verify(h->note, witness, NULL);
 	if (r)
 		return FAULT(r);
-	if (h->checkpoint.size > merkle_size(a->tree))
+	if (h->checkpoint.size > tree.size)
 		return REFUSE(REASON_ROLLBACK, "audit log",
 			"has %llu entries, the witness cosigned %llu",
-			(unsigned long long)merkle_size(a->tree),
-			(unsigned long long)h->checkpoint.size);
-	merkle_root(a->tree, h->checkpoint.size, root);
+			(unsigned long long)tree.size, (unsigned long long)h->checkpoint.size);
+	r = merkle_root(&tree, h->checkpoint.size, root);
+	if (r)
+		return FAULT(r);
 	if (memcmp(root, h->checkpoint.root, sizeof(root)))
 		return REFUSE(REASON_ALTERED, "audit log",
 			"is not the one that the witness cosigned");
@@ -423,7 +474,7 @@ audit_keep_cosigned(struct audit *a, const void *note, size_t len, const struct 
 	h.text = strndup(note, len);
 	if (!h.text)
 		return FAULT(-ENOMEM);
-	r = fs_replace(a->dir_fd, AUDIT_LOAD_COSIGNED, note, len, FILE_MODE);
+	r = fs_replace(a->dir_fd, AUDIT_LOAD_COSIGNED, note, len, AUDIT_FILE_MODE);
 	if (r < 0)
 		return FAULT(r);
 	audit_head_done(&a->cosigned);

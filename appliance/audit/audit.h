@@ -1,15 +1,24 @@
 /* The audit log of a site: salted leaves in a Merkle log that the site signs and witnesses cosign.
  *
- * Folder lib/audit: the entries (appliance/record segments), `checkpoint` (a signed note by the
- * audit key, origin "mainstay.audit/SITE") and `cosigned` (the last checkpoint that a witness
- * signed too).  An entry is the canonical JSON of {n,time,kind,actor,object,digest,reason,salt},
- * and "extra" where there is more to say; n counts from 0; its leaf hash is over exactly those
- * bytes.  The checkpoint is replaced only after the entries it covers are on the disk; a log that
- * is smaller than, or differs from, the last signed or cosigned checkpoint is refused when it is
- * opened. */
+ * A record is the canonical JSON of {n,time,kind,actor,object,digest,reason,salt}, and "extra" where
+ * there is more to say; n counts from 0.  The log's entry n is SHA-256 of the record's bytes, so that
+ * the record stands beside the log and can be erased.
+ *
+ * Folder lib/audit, as c2sp.org/tlog-tiles v0.1.0 has it: `checkpoint` (a signed note by the audit
+ * key, origin "mainstay.audit/SITE"), tile/L/N[.p/W] and tile/entries/N[.p/W]; beside them `cosigned`
+ * (the last checkpoint that witnesses signed too) and records/N (bundle.h).  A partial tile goes when
+ * the full one stands under a checkpoint.
+ *
+ * Crashes.  Records, entries and tiles are on the disk before the checkpoint that covers them is
+ * signed, and that is on the disk before an append returns.  Opening recomputes the tree from the
+ * tiles of level 0 and refuses one that is smaller than, or differs from, the signed or the cosigned
+ * checkpoint, leaving everything as it was found.  What is there beyond the checkpoint was never
+ * acknowledged: whole records in their right order are taken over (signed now; the log may say more
+ * than happened, never less), from the first torn one on everything is cut. */
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,19 +55,21 @@ enum audit_kind {
 };
 
 enum {
-	AUDIT_ENTRY_MAX = 16 * 1024, /* bytes of one entry */
+	AUDIT_ENTRY_MAX = 16 * 1024, /* bytes of one record */
+	AUDIT_BATCH_MAX = 4096,	     /* leaves of one append */
 };
+#define AUDIT_RECORDS "records"	      /* the object of a leaf that says which were erased */
 #define AUDIT_UNENROLLED "unenrolled" /* the site in the origin before there is one */
 
 const char *audit_kind_name(enum audit_kind kind);
-/* AUDIT_KIND_MAX where name is none. */
+/* AUDIT_KIND_MAX, whose name is "erased", where name is none. */
 enum audit_kind audit_kind_of(const char *name);
 
 /* Open the log in dir_fd, making it where the folder holds none.  site NULL: not enrolled yet.  key
- * (borrowed, outlives the log) is the audit key.  Recomputes the tree.  Returns 0; REASON_ROLLBACK
- * where the log is smaller than its last signed or cosigned checkpoint; REASON_ALTERED where it
- * differs from one, an entry is damaged, or a checkpoint is not by key (all logged, naming entry or
- * file); or a fault. */
+ * (borrowed, outlives the log) is the audit key.  Returns 0; REASON_ROLLBACK where the log is smaller
+ * than its last signed or cosigned checkpoint; REASON_ALTERED where it differs from one, the records
+ * that are appended to are damaged, or a checkpoint is not by key; REASON_BUSY where another process
+ * has it open (all logged, naming entry or file); or a fault. */
 int audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key);
 struct audit *audit_free(struct audit *a);
 SCOPED_DESTRUCTOR(struct audit, audit_free)
@@ -66,13 +77,34 @@ SCOPED_DESTRUCTOR(struct audit, audit_free)
 /* Name the site (at enrolment): signs the checkpoint anew under the new origin. */
 int audit_set_site(struct audit *a, const char *site);
 
-/* Append a leaf.  actor, object, digest (32 bytes), extra (an object; borrowed) may be NULL; ret_n
- * may be NULL. When this returns 0 entry and checkpoint are on the disk.  After a fault the log
- * takes no more entries (-EIO) until it is opened again: what a leaf was about must then not
- * happen.  Returns 0; REASON_TOO_LARGE or REASON_MALFORMED where the entry would be no good,
- * REASON_NO_SPACE (all logged; nothing was stored); or a fault. */
+struct audit_leaf {
+	enum audit_kind kind;
+	const char *actor; /* may be NULL, as object, digest and extra */
+	const char *object;
+	const uint8_t *digest; /* 32 bytes */
+	enum reason reason;
+	const json_t *extra; /* an object; borrowed */
+};
+
+/* Append leaves under one checkpoint; ret_first (the first one's n) may be NULL.  When this returns 0
+ * all of it is on the disk.  After a fault the log takes no more (-EIO) until it is opened again: what
+ * a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE or REASON_MALFORMED where one
+ * of them would be no good, REASON_NO_SPACE (all logged; nothing was stored, and the log goes on when
+ * there is room); or a fault.  A small reserve on the disk lets some more be logged when it is full. */
+int audit_append_many(struct audit *a, const struct audit_leaf *leaves, size_t n,
+	uint64_t *ret_first);
+/* The same for one. */
 int audit_append(struct audit *a, enum audit_kind kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra, uint64_t *ret_n);
+
+/* Erase the records of entries [from, to]: a leaf (kind rotate, object "records", extra {from,to,why})
+ * says so first, then each is replaced by {"erased":TIME,"n":N}.  Leaves of that kind are spared.  What
+ * a power cut or a full disk interrupts goes on when the log is opened again.  The disk may keep the
+ * old bytes where no file shows them.  *ret_erased (may be NULL) is how many went.  Returns 0;
+ * REASON_USAGE (no such range), REASON_NOT_FOUND (nothing left there to erase; both logged, nothing
+ * was done); as audit_append(); or a fault. */
+int audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, const char *why,
+	uint64_t *ret_erased);
 
 uint64_t audit_size(const struct audit *a);
 void audit_root(const struct audit *a, uint8_t out[MERKLE_HASH]);
@@ -99,28 +131,32 @@ struct audit_filter {
 	uint64_t since_us; /* 0: all */
 	const char *kind;  /* NULL: all */
 	uint64_t limit;	   /* entries at most; 0: all */
+	bool erased;	   /* also the erased: kind AUDIT_KIND_MAX, time of erasing, no texts */
 };
 
 /* Return 0 to go on; anything else ends the walk and is what audit_each() returns. */
 typedef int audit_each_fn(const struct audit_entry *e, void *arg);
 
-/* Walk entries in their order; filter may be NULL.  Returns 0, REASON_USAGE (logged) for an unknown
- * kind, REASON_ALTERED for a damaged entry, what fn returned, or a fault. */
+/* Walk entries in their order, each held against its leaf; filter may be NULL.  Returns 0,
+ * REASON_USAGE (logged) for an unknown kind, REASON_ALTERED (logged) for a damaged entry, what fn
+ * returned, or a fault. */
 int audit_each(struct audit *a, const struct audit_filter *filter, audit_each_fn *fn, void *arg);
 
 /* Read an entry's bytes into the struct; keep *ret_doc (owned) as long as *ret is used.  Returns 0
  * or REASON_MALFORMED / REASON_UNKNOWN_FIELD (logged). */
 int audit_entry_parse(struct audit_entry *ret, json_t **ret_doc, const void *p, size_t len);
 
-/* Append the bytes of record n to out.  Returns 0, REASON_NOT_FOUND (logged), or a fault. */
+/* Append the bytes of record n to out.  Returns 0, REASON_NOT_FOUND (no such entry, or its record is
+ * erased), REASON_ALTERED (both logged), or a fault. */
 int audit_record(struct audit *a, uint64_t n, struct buf *out);
 /* The leaf hash that stands in the tree for a record of these bytes. */
 void audit_leaf(uint8_t out[MERKLE_HASH], const void *record, size_t len);
 /* The hashes that lead from leaf n to the root of the first size leaves (size <= audit_size()).
- * Returns 0, REASON_NOT_FOUND (logged), or a fault. */
+ * Returns 0, REASON_NOT_FOUND, REASON_ALTERED where a tile is damaged (both logged), or a fault. */
 int audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret);
-/* The hashes by which a witness at old_size believes the present tree. */
-int audit_consistency(const struct audit *a, uint64_t old_size, struct merkle_proof *ret);
+/* The hashes by which a witness at old_size believes the present tree.  Returns 0, REASON_ROLLBACK
+ * where it is smaller, REASON_ALTERED where a tile is damaged (both logged), or a fault. */
+int audit_consistency(struct audit *a, uint64_t old_size, struct merkle_proof *ret);
 
 /* --- witnesses -------------------------------------------------------------------------------- */
 /* Keep a cosigned checkpoint: the note of a checkpoint of this log with a cosignature line by

@@ -1,13 +1,19 @@
 #include "appliance/audit/audit.h"
 
+#include <errno.h>
+
+#include "appliance/audit/audit_inside.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/scope.h"
 #include "appliance/base/fault.h"
 #include "appliance/trust/sha256.h"
 
-enum { ACTOR_MAX = 256, OBJECT_MAX = 1024, EXTRA_MAX = 64, SALT_HEX = 32 };
+enum { ACTOR_MAX = 256, OBJECT_MAX = 1024, EXTRA_MAX = 64, SALT_BYTES = 16 };
 
-static const char *const kinds[AUDIT_KIND_MAX] = {
+static const char *const kinds[AUDIT_KIND_MAX + 1] = {
 	[AUDIT_ENROL] = "enrol",
 	[AUDIT_SWITCH] = "switch",
 	[AUDIT_POLICY] = "policy",
@@ -27,6 +33,7 @@ static const char *const kinds[AUDIT_KIND_MAX] = {
 	[AUDIT_CANCEL] = "cancel",
 	[AUDIT_ROTATE] = "rotate",
 	[AUDIT_CLONE] = "clone",
+	[AUDIT_KIND_MAX] = "erased",
 };
 
 const char *
@@ -59,7 +66,7 @@ static const struct json_field table[] = {
 	{ "object", JSON_KIND_TEXT0, false, offsetof(struct fields, object), OBJECT_MAX },
 	{ "digest", JSON_KIND_TEXT0, false, offsetof(struct fields, digest), SHA256_TEXT_MAX },
 	{ "reason", JSON_KIND_TEXT0, false, offsetof(struct fields, reason), 32 },
-	{ "salt", JSON_KIND_TEXT, false, offsetof(struct fields, salt), SALT_HEX },
+	{ "salt", JSON_KIND_TEXT, false, offsetof(struct fields, salt), 2 * SALT_BYTES },
 	{ "extra", JSON_KIND_OBJECT, true, offsetof(struct fields, extra), EXTRA_MAX },
 };
 
@@ -96,4 +103,45 @@ audit_entry_parse(struct audit_entry *ret, json_t **ret_doc, const void *p, size
 	};
 	*ret_doc = STEAL(doc);
 	return 0;
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+static int
+put_members(json_t *e, uint64_t n, const struct audit_leaf *l)
+{
+	char digest_text[SHA256_TEXT_MAX] = "";
+	uint8_t salt[SALT_BYTES];
+	int r;
+
+	fs_random(salt, sizeof(salt));
+	if (l->digest)
+		sha256_text(digest_text, l->digest);
+	r = json_put_u64(e, "n", n);
+	r = r ?: json_put_time(e, "time", clock_now_us());
+	r = r ?: json_put_text(e, "kind", audit_kind_name(l->kind));
+	r = r ?: json_put_text(e, "actor", l->actor ? l->actor : "");
+	r = r ?: json_put_text(e, "object", l->object ? l->object : "");
+	r = r ?: json_put_text(e, "digest", digest_text);
+	r = r ?: json_put_text(e, "reason", l->reason == REASON_NONE ? "" : refuse_token(l->reason));
+	return FAULT(r ?: json_put_hex(e, "salt", salt, sizeof(salt)));
+}
+
+int
+audit_entry_make(struct buf *out, uint64_t n, const struct audit_leaf *l)
+{
+	SCOPED_JSON *e = json_object(), *doc = NULL;
+	struct audit_entry parsed;
+	int r = e ? put_members(e, n, l) : -ENOMEM;
+
+	if (r == -EINVAL)
+		return REFUSE(REASON_MALFORMED, "audit entry", "actor or object is not UTF-8");
+	if (r)
+		return FAULT(r);
+	if (l->extra && json_object_set(e, "extra", (json_t *)l->extra) < 0)
+		return FAULT(-ENOMEM);
+	r = json_canonical(out, e);
+	if (buf_error(out) == -EMSGSIZE)
+		return REFUSE(REASON_TOO_LARGE, "audit entry", "over %d bytes", AUDIT_ENTRY_MAX);
+	/* What we could not read back must not be written. */
+	return FAULT(r ?: audit_entry_parse(&parsed, &doc, out->data, out->len));
 }

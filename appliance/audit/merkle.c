@@ -1,22 +1,12 @@
 #include "appliance/audit/merkle.h"
 
-#include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
-#include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 
-enum { LEVELS = 48 };
-
-/* level[k].hash[i] is the root of leaves [i << k, (i + 1) << k): complete subtrees only. */
-struct merkle {
-	uint64_t size;
-	struct level {
-		uint8_t (*hash)[MERKLE_HASH];
-		size_t n, cap;
-	} level[LEVELS];
-};
+enum { PACK_MAX = 256 };
 
 void
 merkle_leaf(uint8_t out[MERKLE_HASH], const void *p, size_t len)
@@ -42,84 +32,23 @@ merkle_node(uint8_t out[MERKLE_HASH], const uint8_t left[MERKLE_HASH],
 	sha256_final(&h, out);
 }
 
-int
-merkle_new(struct merkle **ret)
-{
-	struct merkle *m = calloc(1, sizeof(*m));
-
-	if (!m)
-		return FAULT(-ENOMEM);
-	*ret = m;
-	return 0;
-}
-
-struct merkle *
-merkle_free(struct merkle *m)
-{
-	if (!m)
-		return NULL;
-	for (size_t k = 0; k < LEVELS; k++)
-		free(m->level[k].hash);
-	free(m);
-	return NULL;
-}
-
-static int
-push_room(struct level *l)
-{
-	size_t cap = l->cap ? 2 * l->cap : 8;
-	void *p;
-
-	if (l->n < l->cap)
-		return 0;
-	p = reallocarray(l->hash, cap, MERKLE_HASH);
-	if (!p)
-		return FAULT(-ENOMEM);
-	l->hash = p;
-	l->cap = cap;
-	return 0;
-}
-
-int
-merkle_append(struct merkle *m, const uint8_t leaf[MERKLE_HASH])
-{
-	uint8_t hash[MERKLE_HASH];
-	size_t k;
-	int r;
-
-	/* All memory first, so that a failure leaves the tree as it was. */
-	for (k = 0; k < LEVELS; k++) {
-		r = push_room(&m->level[k]);
-		if (r < 0)
-			return FAULT(r);
-		if (!(m->level[k].n & 1))
-			break;
-	}
-	if (k == LEVELS)
-		return FAULT(-EOVERFLOW);
-	memcpy(hash, leaf, sizeof(hash));
-	for (k = 0;; k++) {
-		struct level *l = &m->level[k];
-
-		memcpy(l->hash[l->n++], hash, sizeof(hash));
-		if (l->n & 1)
-			break;
-		merkle_node(hash, l->hash[l->n - 2], l->hash[l->n - 1]);
-	}
-	m->size++;
-	return 0;
-}
-
-uint64_t
-merkle_size(const struct merkle *m)
-{
-	return m->size;
-}
-
 void
-merkle_leaf_at(const struct merkle *m, uint64_t index, uint8_t out[MERKLE_HASH])
+merkle_pack(uint8_t out[MERKLE_HASH], const uint8_t (*hash)[MERKLE_HASH], size_t n)
 {
-	memcpy(out, m->level[0].hash[index], MERKLE_HASH);
+	uint8_t level[PACK_MAX / 2][MERKLE_HASH];
+
+	if (n == 1) {
+		memcpy(out, hash[0], MERKLE_HASH);
+		return;
+	}
+	n /= 2;
+	for (size_t i = 0; i < n; i++)
+		merkle_node(level[i], hash[2 * i], hash[2 * i + 1]);
+	for (; n > 1; n /= 2) {
+		for (size_t i = 0; i < n / 2; i++)
+			merkle_node(level[i], level[2 * i], level[2 * i + 1]);
+	}
+	memcpy(out, level[0], MERKLE_HASH);
 }
 
 /* Largest power of two below n, n > 1. */
@@ -130,99 +59,96 @@ split(uint64_t n)
 }
 
 /* Root of leaves [lo, hi), hi > lo; lo is a multiple of a power of two >= hi - lo. */
-static void
-range(const struct merkle *m, uint64_t lo, uint64_t hi, uint8_t out[MERKLE_HASH])
+static int
+range(const struct merkle_source *s, uint64_t lo, uint64_t hi, uint8_t out[MERKLE_HASH])
 {
 	uint8_t left[MERKLE_HASH], right[MERKLE_HASH];
 	uint64_t n = hi - lo;
+	int r;
 
 	if (!(n & (n - 1))) {
-		unsigned k = (unsigned)__builtin_ctzll(n);
+		unsigned level = (unsigned)__builtin_ctzll(n);
 
-		memcpy(out, m->level[k].hash[lo >> k], MERKLE_HASH);
-		return;
+		return s->node(s->arg, level, lo >> level, out);
 	}
-	range(m, lo, lo + split(n), left);
-	range(m, lo + split(n), hi, right);
-	merkle_node(out, left, right);
+	r = range(s, lo, lo + split(n), left);
+	r = r ?: range(s, lo + split(n), hi, right);
+	if (r == 0)
+		merkle_node(out, left, right);
+	return r;
 }
 
-void
-merkle_root(const struct merkle *m, uint64_t size, uint8_t out[MERKLE_HASH])
+int
+merkle_root(const struct merkle_source *s, uint64_t size, uint8_t out[MERKLE_HASH])
 {
 	if (size)
-		range(m, 0, size, out);
-	else
-		sha256_of(out, "", 0);
+		return range(s, 0, size, out);
+	sha256_of(out, "", 0);
+	return 0;
 }
 
-static void
-push(struct merkle_proof *p, const struct merkle *m, uint64_t lo, uint64_t hi)
+static int
+push(struct merkle_proof *p, const struct merkle_source *s, uint64_t lo, uint64_t hi)
 {
-	range(m, lo, hi, p->hash[p->n++]);
+	return range(s, lo, hi, p->hash[p->n++]);
 }
 
 /* PATH(index, D[lo:hi]) of RFC 6962, 2.1.1. */
-static void
-path(struct merkle_proof *p, const struct merkle *m, uint64_t index, uint64_t lo, uint64_t hi)
+static int
+path(struct merkle_proof *p, const struct merkle_source *s, uint64_t index, uint64_t lo,
+	uint64_t hi)
 {
 	uint64_t mid;
+	int r;
 
 	if (hi - lo == 1)
-		return;
+		return 0;
 	mid = lo + split(hi - lo);
 	if (index < mid) {
-		path(p, m, index, lo, mid);
-		push(p, m, mid, hi);
-	} else {
-		path(p, m, index, mid, hi);
-		push(p, m, lo, mid);
+		r = path(p, s, index, lo, mid);
+		return r ?: push(p, s, mid, hi);
 	}
+	r = path(p, s, index, mid, hi);
+	return r ?: push(p, s, lo, mid);
 }
 
 int
-merkle_prove_inclusion(const struct merkle *m, uint64_t index, uint64_t size,
+merkle_prove_inclusion(const struct merkle_source *s, uint64_t index, uint64_t size,
 	struct merkle_proof *ret)
 {
-	if (index >= size || size > m->size)
+	if (index >= size || size > s->size)
 		return REASON_NOT_FOUND;
 	ret->n = 0;
-	path(ret, m, index, 0, size);
-	return 0;
+	return path(ret, s, index, 0, size);
 }
 
 /* SUBPROOF(old - lo, D[lo:hi], whole) of RFC 6962, 2.1.2. */
-static void
-subproof(struct merkle_proof *p, const struct merkle *m, uint64_t old, uint64_t lo, uint64_t hi,
-	int whole)
+static int
+subproof(struct merkle_proof *p, const struct merkle_source *s, uint64_t old, uint64_t lo,
+	uint64_t hi, bool whole)
 {
 	uint64_t mid;
+	int r;
 
-	if (old == hi) {
-		if (!whole)
-			push(p, m, lo, hi);
-		return;
-	}
+	if (old == hi)
+		return whole ? 0 : push(p, s, lo, hi);
 	mid = lo + split(hi - lo);
 	if (old <= mid) {
-		subproof(p, m, old, lo, mid, whole);
-		push(p, m, mid, hi);
-	} else {
-		subproof(p, m, old, mid, hi, 0);
-		push(p, m, lo, mid);
+		r = subproof(p, s, old, lo, mid, whole);
+		return r ?: push(p, s, mid, hi);
 	}
+	r = subproof(p, s, old, mid, hi, false);
+	return r ?: push(p, s, lo, mid);
 }
 
 int
-merkle_prove_consistency(const struct merkle *m, uint64_t old_size, uint64_t size,
+merkle_prove_consistency(const struct merkle_source *s, uint64_t old_size, uint64_t size,
 	struct merkle_proof *ret)
 {
-	if (old_size > size || size > m->size)
+	if (old_size > size || size > s->size)
 		return REASON_NOT_FOUND;
 	ret->n = 0;
-	if (old_size)
-		subproof(ret, m, old_size, 0, size, 1);
-	return 0;
+	return old_size ? subproof(ret, s, old_size, 0, size, true) : 0;
 }
 
 /* --- checking: RFC 9162, 2.1.3.2 and 2.1.4.2 -------------------------------------------------- */

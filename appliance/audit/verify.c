@@ -1,31 +1,37 @@
 #include "appliance/audit/verify.h"
 
 #include "appliance/audit/audit_load.h"
+#include "appliance/audit/contents.h"
 #include "appliance/base/fault.h"
 
 static int
-check_cosigned(struct verify_report *ret, struct audit_load *l, int dir_fd,
-	const struct audit_head *cosigned, const struct note_key *witness)
+check_contents(struct verify_report *ret, int dir_fd, const struct audit_head *head,
+	const struct audit_head *cosigned)
 {
-	int r;
+	SCOPED(contents_freep) struct contents *c = NULL;
+	int r = contents_read(&c, dir_fd, head, cosigned, true);
 
-	if (!cosigned->present)
-		return 0;
-	r = audit_load_compare(l, dir_fd, cosigned, AUDIT_LOAD_COSIGNED);
-	if (r == 0 && witness)
-		r = note_verify(cosigned->note, witness, &ret->cosigned_time_s);
-	if (r == 0)
-		ret->cosigned = cosigned->checkpoint.size;
+	if (c) {
+		struct edge_tree tree = { &c->edge, NULL };
+		struct merkle_source s = edge_source(&tree);
+
+		(void)merkle_root(&s, s.size, ret->root); /* all of it is in memory */
+		ret->size = c->edge.size;
+		ret->erased = c->erased;
+		ret->bad_entry = c->bad;
+		ret->bad_n = c->bad_n;
+	}
 	return FAULT(r);
 }
 
-static int
-check_heads(struct verify_report *ret, struct audit_load *l, int dir_fd,
-	const uint8_t audit_key[32], const struct note_key *witness)
+int
+verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
+	const struct note_key *witness)
 {
 	SCOPED(audit_head_done) struct audit_head head = { 0 }, cosigned = { 0 };
 	int r;
 
+	*ret = (struct verify_report){ 0 };
 	r = audit_load_head(&head, dir_fd, AUDIT_LOAD_CHECKPOINT, audit_key);
 	if (r == 0 && !head.present)
 		return REFUSE(REASON_UNSIGNED, "audit log", "there is no checkpoint");
@@ -33,26 +39,11 @@ check_heads(struct verify_report *ret, struct audit_load *l, int dir_fd,
 		return FAULT(r);
 	ret->signed_size = head.checkpoint.size;
 	memcpy(ret->origin, head.checkpoint.origin, sizeof(ret->origin));
-	r = audit_load_compare(l, dir_fd, &head, AUDIT_LOAD_CHECKPOINT);
-	r = r ?: audit_load_head(&cosigned, dir_fd, AUDIT_LOAD_COSIGNED, audit_key);
-	return FAULT(r ?: check_cosigned(ret, l, dir_fd, &cosigned, witness));
-}
-
-int
-verify_log(struct verify_report *ret, int dir_fd, const uint8_t audit_key[32],
-	const struct note_key *witness)
-{
-	SCOPED(audit_load_done) struct audit_load l = { 0 };
-	int r;
-
-	*ret = (struct verify_report){ 0 };
-	r = audit_load_entries(&l, dir_fd);
-	if (l.tree) {
-		ret->size = merkle_size(l.tree);
-		merkle_root(l.tree, ret->size, ret->root);
-	}
-	r = r ?: check_heads(ret, &l, dir_fd, audit_key, witness);
-	ret->bad_entry = l.bad;
-	ret->bad_n = l.bad_n;
+	r = audit_load_head(&cosigned, dir_fd, AUDIT_LOAD_COSIGNED, audit_key);
+	r = r ?: check_contents(ret, dir_fd, &head, &cosigned);
+	if (r == 0 && cosigned.present && witness)
+		r = note_verify(cosigned.note, witness, &ret->cosigned_time_s);
+	if (r == 0 && cosigned.present)
+		ret->cosigned = cosigned.checkpoint.size;
 	return FAULT(r);
 }

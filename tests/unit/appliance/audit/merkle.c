@@ -11,75 +11,156 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/sha256.h"
+#include "tests/fakes/merkle_tree.h"
 #include "tests/fakes/vectors.h"
 
-/* --- the plain definition, RFC 6962 2.1, to compare with -------------------------------------- */
-static void
-plain_root(const uint8_t (*leaves)[32], size_t n, uint8_t out[32])
-{
-	uint8_t l[32], r[32];
-	size_t k = 1;
+enum { TREE = 300 };
 
-	if (n == 1) {
-		memcpy(out, leaves[0], 32);
-		return;
-	}
-	while (2 * k < n)
-		k *= 2;
-	plain_root(leaves, k, l);
-	plain_root(leaves + k, n - k, r);
-	merkle_node(out, l, r);
+static struct merkle_tree leaves;
+static struct merkle_source tree;
+static uint8_t roots[TREE + 1][32];
+
+static int
+setup(void **state)
+{
+	(void)state;
+	merkle_tree_make(&leaves, TREE);
+	tree = merkle_tree_source(&leaves);
+	for (size_t n = 0; n <= TREE; n++)
+		assert_int_equal(merkle_root(&tree, n, roots[n]), 0);
+	return 0;
 }
 
-enum { TREE = 130 };
-
-static struct merkle *
-tree_of(uint8_t (*leaves)[32], size_t n)
+static int
+teardown(void **state)
 {
-	struct merkle *m = NULL;
-
-	assert_int_equal(merkle_new(&m), 0);
-	for (size_t i = 0; i < n; i++) {
-		merkle_leaf(leaves[i], &i, sizeof(i));
-		assert_int_equal(merkle_append(m, leaves[i]), 0);
-	}
-	return m;
+	(void)state;
+	merkle_tree_done(&leaves);
+	return 0;
 }
 
+#define HASHES(p) ((const uint8_t(*)[32])(p)->hash)
+
 static void
-every_small_tree(void **state)
+roots_are_those_of_the_definition(void **state)
 {
-	static uint8_t leaves[TREE][32];
-	SCOPED(merkle_freep) struct merkle *m = tree_of(leaves, TREE);
-	const uint8_t(*l)[32] = (const uint8_t(*)[32])leaves;
-	uint8_t root[32], old[32];
-	struct merkle_proof p;
+	uint8_t root[32];
 
 	(void)state;
 	for (size_t n = 1; n <= TREE; n++) {
-		plain_root(l, n, root);
-		merkle_root(m, n, old);
-		assert_memory_equal(root, old, 32);
-		for (size_t i = 0; i < n; i++) {
-			const uint8_t(*h)[32] = (const uint8_t(*)[32])p.hash;
+		merkle_tree_hash(&leaves, 0, n, root);
+		assert_memory_equal(root, roots[n], 32);
+	}
+	sha256_of(root, "", 0);
+	assert_memory_equal(root, roots[0], 32);
+	for (size_t k = 1; k <= 256; k *= 2) {
+		merkle_pack(root, (const uint8_t(*)[32])leaves.leaf, k);
+		assert_memory_equal(root, roots[k], 32);
+	}
+}
 
-			assert_int_equal(merkle_prove_inclusion(m, i, n, &p), 0);
-			assert_int_equal(merkle_check_inclusion(leaves[i], i, n, h, p.n, root), 0);
-			assert_int_equal(merkle_check_inclusion(leaves[(i + 1) % TREE], i, n, h,
-						 p.n, root),
-				REASON_HASH_MISMATCH);
-			assert_int_equal(merkle_prove_consistency(m, i + 1, n, &p), 0);
-			merkle_root(m, i + 1, old);
-			assert_int_equal(merkle_check_consistency(i + 1, n, h, p.n, old, root), 0);
-			old[0] ^= 1;
-			assert_int_equal(merkle_check_consistency(i + 1, n, h, p.n, old, root),
-				REASON_HASH_MISMATCH);
+static void
+assert_same(const struct merkle_proof *a, const struct merkle_proof *b)
+{
+	assert_int_equal(a->n, b->n);
+	assert_memory_equal(a->hash, b->hash, a->n * 32);
+}
+
+/* The proof of (i, n), bent in every way that a forger has: none leads to the root. */
+static void
+bend_inclusion(size_t i, size_t n, const struct merkle_proof *p)
+{
+	const uint8_t *leaf = leaves.leaf[i];
+	struct merkle_proof q = *p;
+
+#define REFUSED(...) assert_int_equal(merkle_check_inclusion(__VA_ARGS__), REASON_HASH_MISMATCH)
+	REFUSED(leaves.leaf[(i + 1) % TREE], i, n, HASHES(p), p->n, roots[n]);
+	REFUSED(leaf, i, n, HASHES(p), p->n, roots[n - 1]);
+	REFUSED(leaf, n, n, HASHES(p), p->n, roots[n]);
+	if (n > 1)
+		REFUSED(leaf, i ^ 1, n, HASHES(p), p->n, roots[n]);
+	if (p->n) {
+		REFUSED(leaf, i, n, HASHES(p), p->n - 1, roots[n]);
+		REFUSED(leaf, i, n, HASHES(p) + 1, p->n - 1, roots[n]);
+		q.hash[(i + n) % p->n][i % 32] ^= (uint8_t)(1 << n % 8);
+		REFUSED(leaf, i, n, HASHES(&q), q.n, roots[n]);
+	}
+	memcpy(q.hash, p->hash, sizeof(q.hash));
+	memset(q.hash[q.n++], 0, 32);
+	REFUSED(leaf, i, n, HASHES(&q), q.n, roots[n]);
+#undef REFUSED
+}
+
+static void
+every_inclusion_to_300(void **state)
+{
+	struct merkle_proof p, q;
+	size_t seen_pairs = 0;
+
+	(void)state;
+	for (size_t n = 1; n <= TREE; n++) {
+		for (size_t i = 0; i < n; i++, seen_pairs++) {
+			assert_int_equal(merkle_prove_inclusion(&tree, i, n, &p), 0);
+			merkle_tree_path(&leaves, i, n, &q);
+			assert_same(&p, &q);
+			assert_int_equal(merkle_check_inclusion(leaves.leaf[i], i, n, HASHES(&p),
+						 p.n, roots[n]),
+				0);
+			bend_inclusion(i, n, &p);
 		}
 	}
-	assert_int_equal(merkle_prove_inclusion(m, 5, 5, &p), REASON_NOT_FOUND);
-	assert_int_equal(merkle_prove_inclusion(m, 5, TREE + 1, &p), REASON_NOT_FOUND);
-	assert_int_equal(merkle_prove_consistency(m, 6, 5, &p), REASON_NOT_FOUND);
-	assert_int_equal(merkle_prove_consistency(m, 1, TREE + 1, &p), REASON_NOT_FOUND);
+	assert_int_equal(seen_pairs, TREE * (TREE + 1) / 2);
+	assert_int_equal(merkle_prove_inclusion(&tree, 5, 5, &p), REASON_NOT_FOUND);
+	assert_int_equal(merkle_prove_inclusion(&tree, 5, TREE + 1, &p), REASON_NOT_FOUND);
+}
+
+static void
+bend_consistency(size_t m, size_t n, const struct merkle_proof *p)
+{
+	struct merkle_proof q = *p;
+
+#define REFUSED(...) assert_int_equal(merkle_check_consistency(__VA_ARGS__), REASON_HASH_MISMATCH)
+	REFUSED(m, n, HASHES(p), p->n, roots[m - 1], roots[n]);
+	REFUSED(m, n, HASHES(p), p->n, roots[m], roots[n - 1]);
+	REFUSED(n + 1, n, HASHES(p), p->n, roots[m], roots[n]);
+	REFUSED(0, n, HASHES(p), p->n, roots[0], roots[n]);
+	if (p->n) {
+		REFUSED(m, n, HASHES(p), p->n - 1, roots[m], roots[n]);
+		REFUSED(m, n, HASHES(p) + 1, p->n - 1, roots[m], roots[n]);
+		q.hash[(m + n) % p->n][m % 32] ^= (uint8_t)(1 << n % 8);
+		REFUSED(m, n, HASHES(&q), q.n, roots[m], roots[n]);
+	}
+	memcpy(q.hash, p->hash, sizeof(q.hash));
+	memset(q.hash[q.n++], 0, 32);
+	REFUSED(m, n, HASHES(&q), q.n, roots[m], roots[n]);
+#undef REFUSED
+}
+
+static void
+every_consistency_to_300(void **state)
+{
+	struct merkle_proof p, q;
+	size_t seen_pairs = 0;
+
+	(void)state;
+	for (size_t n = 1; n <= TREE; n++) {
+		for (size_t m = 1; m <= n; m++, seen_pairs++) {
+			assert_int_equal(merkle_prove_consistency(&tree, m, n, &p), 0);
+			merkle_tree_proof(&leaves, m, n, &q);
+			assert_same(&p, &q);
+			assert_int_equal(merkle_check_consistency(m, n, HASHES(&p), p.n, roots[m],
+						 roots[n]),
+				0);
+			bend_consistency(m, n, &p);
+		}
+	}
+	assert_int_equal(seen_pairs, TREE * (TREE + 1) / 2);
+	assert_int_equal(merkle_prove_consistency(&tree, 0, 9, &p), 0);
+	assert_int_equal(p.n, 0);
+	assert_int_equal(merkle_check_consistency(0, 0, NULL, 0, roots[0], roots[0]), 0);
+	assert_int_equal(merkle_prove_consistency(&tree, 6, 5, &p), REASON_NOT_FOUND);
+	assert_int_equal(merkle_prove_consistency(&tree, 1, TREE + 1, &p), REASON_NOT_FOUND);
 }
 
 /* --- vectors ---------------------------------------------------------------------------------- */
@@ -194,10 +275,12 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_small_tree),
+		cmocka_unit_test(roots_are_those_of_the_definition),
+		cmocka_unit_test(every_inclusion_to_300),
+		cmocka_unit_test(every_consistency_to_300),
 		cmocka_unit_test(inclusion_vectors),
 		cmocka_unit_test(consistency_vectors),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,12 +9,14 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
+#include "tests/fakes/merkle_tree.h"
 
 #define ORIGIN "mainstay.audit/plant7"
 
 static struct ed25519 *key, *hub;
 static struct note_key log_key, witness_key;
-static struct merkle *tree;
+static struct merkle_tree leaves;
+static struct merkle_source tree;
 
 static int
 setup(void **state)
@@ -27,13 +29,8 @@ setup(void **state)
 	assert_int_equal(note_key_make(&witness_key, "hub", NOTE_TYPE_COSIGNATURE,
 				 ed25519_public(hub)),
 		0);
-	assert_int_equal(merkle_new(&tree), 0);
-	for (int i = 0; i < 20; i++) {
-		uint8_t leaf[32];
-
-		merkle_leaf(leaf, &i, sizeof(i));
-		assert_int_equal(merkle_append(tree, leaf), 0);
-	}
+	merkle_tree_make(&leaves, 20);
+	tree = merkle_tree_source(&leaves);
 	return 0;
 }
 
@@ -43,7 +40,7 @@ teardown(void **state)
 	(void)state;
 	ed25519_free(key);
 	ed25519_free(hub);
-	merkle_free(tree);
+	merkle_tree_done(&leaves);
 	return 0;
 }
 
@@ -53,7 +50,7 @@ checkpoint(struct buf *out, uint64_t size, bool wrong_root)
 	SCOPED(buf_done) struct buf text = BUF_MAX(1024);
 	struct note_checkpoint c = { .origin = ORIGIN, .size = size };
 
-	merkle_root(tree, size, c.root);
+	assert_int_equal(merkle_root(&tree, size, c.root), 0);
 	c.root[0] ^= wrong_root;
 	note_checkpoint_text(&text, &c);
 	assert_int_equal(note_sign(out, buf_text(&text), text.len, ORIGIN, key), 0);
@@ -78,10 +75,10 @@ decide(const struct row *row)
 
 	checkpoint(&head, row->size, row->wrong_root);
 	if (!row->no_proof)
-		(void)merkle_prove_consistency(tree, row->old, row->size, &proof);
+		(void)merkle_prove_consistency(&tree, row->old, row->size, &proof);
 	witness_request(&body, row->old, &proof, buf_text(&head), head.len);
 	assert_int_equal(witness_parse(&s, body.data, body.len), 0);
-	merkle_root(tree, row->stored, root);
+	assert_int_equal(merkle_root(&tree, row->stored, root), 0);
 	other.key[0] ^= 1;
 	return witness_decide(&s,
 		row->unknown	       ? NULL

@@ -1,0 +1,214 @@
+/* Erasing records: the leaf first, then file after file; `erasing` says what is under way. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "appliance/audit/audit_inside.h"
+#include "appliance/audit/bundle.h"
+#include "appliance/audit/contents.h"
+#include "appliance/audit/contents_files.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+
+enum { JOURNAL_MAX = 1024 };
+
+/* --- one bundle ------------------------------------------------------------------------------- */
+struct erasing {
+	struct contents_range range;
+	uint64_t erased;
+};
+
+static bool
+spared(const uint8_t *p, size_t len)
+{
+	SCOPED_JSON *doc = NULL;
+	struct contents_range range;
+	struct audit_entry e;
+
+	return audit_entry_parse(&e, &doc, p, len) == 0 && contents_erasing(&e, &range);
+}
+
+/* Copy a bundle with tombstones in place of what is to go. */
+static int
+copy_bundle(struct buf *out, const struct buf *in, uint64_t first, struct erasing *x)
+{
+	SCOPED(buf_done) struct buf tombstone = BUF_MAX(BUNDLE_TOMBSTONE_MAX);
+	struct bundle b = bundle_of(in);
+	const uint8_t *p;
+	uint64_t time_us;
+	size_t len;
+
+	for (uint64_t n = first; bundle_next(&b, &p, &len); n++) {
+		if (n < x->range.from || n > x->range.to ||
+			bundle_is_tombstone(p, len, n, &time_us) || spared(p, len)) {
+			bundle_put(out, p, len);
+			continue;
+		}
+		buf_reset(&tombstone);
+		if (bundle_tombstone(&tombstone, n, x->range.time_us) < 0)
+			return FAULT(-ENOMEM);
+		bundle_put(out, tombstone.data, tombstone.len);
+		x->erased++;
+	}
+	return FAULT(buf_error(out));
+}
+
+static int
+replace_bundle(struct audit *a, uint64_t bundle, const struct buf *out)
+{
+	SCOPED(scope_close) int dir = -1;
+	char name[TILE_NAME_MAX];
+	char *base;
+	int r;
+
+	tile_name(name, (struct tile){ TILE_RECORDS, bundle, TILE_WIDTH });
+	base = strrchr(name, '/');
+	*base++ = '\0';
+	r = fs_open_dir(&dir, a->dir_fd, name, 0700);
+	r = r ?: fs_replace(dir, base, out->data, out->len, AUDIT_FILE_MODE);
+	if (r < 0)
+		return FAULT(r);
+	if (bundle == a->edge.size / TILE_WIDTH)
+		a->records_end = out->len;
+	return 0;
+}
+
+/* write false: only count what is there to erase. */
+static int
+erase_bundle(struct audit *a, uint64_t bundle, struct erasing *x, bool write)
+{
+	SCOPED(buf_done) struct buf in = BUF_MAX(BUNDLE_MAX), out = BUF_MAX(BUNDLE_MAX);
+	uint64_t before = x->erased;
+	int r = bundle_read(&in, a->dir_fd, bundle);
+
+	if (r > 0)
+		return REFUSE(REASON_ALTERED, AUDIT_RECORDS, "file %llu is gone",
+			(unsigned long long)bundle);
+	r = r ?: copy_bundle(&out, &in, bundle * TILE_WIDTH, x);
+	if (r == 0 && write && x->erased > before)
+		r = replace_bundle(a, bundle, &out);
+	return FAULT(r);
+}
+
+static int
+erase_all(struct audit *a, struct erasing *x, bool write)
+{
+	int r = 0;
+
+	x->erased = 0;
+	for (uint64_t b = x->range.from / TILE_WIDTH; r == 0 && b <= x->range.to / TILE_WIDTH; b++)
+		r = erase_bundle(a, b, x, write);
+	return r;
+}
+
+/* --- the journal ------------------------------------------------------------------------------ */
+static int
+write_journal(struct audit *a, const struct contents_range *range)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
+	SCOPED_JSON *doc = json_pack("{s:I,s:I,s:I}", "from", (json_int_t)range->from, "n",
+		(json_int_t)range->n, "to", (json_int_t)range->to);
+	int r = json_canonical(&b, doc);
+
+	return FAULT(r ?: fs_replace(a->dir_fd, CONTENTS_ERASING, b.data, b.len, AUDIT_FILE_MODE));
+}
+
+static int
+end_journal(struct audit *a)
+{
+	if (unlinkat(a->dir_fd, CONTENTS_ERASING, 0) < 0 && errno != ENOENT)
+		return FAULT(-errno);
+	return FAULT(fs_sync_dir(a->dir_fd));
+}
+
+static int
+read_journal(struct audit *a, struct contents_range *ret)
+{
+	static const struct json_field fields[] = {
+		{ "from", JSON_KIND_U64, false, offsetof(struct contents_range, from), 0 },
+		{ "n", JSON_KIND_U64, false, offsetof(struct contents_range, n), 0 },
+		{ "to", JSON_KIND_U64, false, offsetof(struct contents_range, to), 0 },
+	};
+	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
+	SCOPED_JSON *doc = NULL;
+	int r = fs_read(a->dir_fd, CONTENTS_ERASING, JOURNAL_MAX, &b);
+
+	if (r == REASON_NOT_FOUND || r < 0)
+		return FAULT(r);
+	r = r ?: json_read(&doc, b.data, b.len, JOURNAL_MAX, CONTENTS_ERASING);
+	r = r ?: json_members(doc, fields, ARRAY_LEN(fields), ret, CONTENTS_ERASING);
+	return r > 0 ? REFUSE(REASON_ALTERED, CONTENTS_ERASING,
+			       "is not what an erasure under way leaves here")
+		     : FAULT(r);
+}
+
+static int
+take_range(const struct audit_entry *e, void *arg)
+{
+	struct contents_range *range = arg, said;
+
+	/* Only what the log says is erased, whatever the journal has. */
+	if (contents_erasing(e, &said) && said.from == range->from && said.to == range->to)
+		*range = said;
+	else
+		range->time_us = 0;
+	return 1;
+}
+
+int
+audit_erase_go_on(struct audit *a, uint64_t *ret_erased)
+{
+	struct erasing x = { 0 };
+	int r = read_journal(a, &x.range);
+
+	if (r == REASON_NOT_FOUND)
+		return 0;
+	if (r == 0 && x.range.n < a->edge.size) {
+		struct audit_filter leaf = { .from = x.range.n, .limit = 1 };
+
+		r = audit_each(a, &leaf, take_range, &x.range);
+		r = r == 1 ? 0 : r;
+	}
+	if (r == 0 && x.range.time_us)
+		r = erase_all(a, &x, true);
+	if (r == 0 && ret_erased)
+		*ret_erased = x.erased;
+	return FAULT(r ?: end_journal(a));
+}
+
+int
+audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, const char *why,
+	uint64_t *ret_erased)
+{
+	SCOPED_JSON *extra = NULL;
+	struct erasing x = { .range = { from, to, a->edge.size, 0 } };
+	int r;
+
+	if (from > to || to >= a->edge.size)
+		return REFUSE(REASON_USAGE, AUDIT_RECORDS,
+			"there is no range %llu to %llu: the log has %llu entries",
+			(unsigned long long)from, (unsigned long long)to,
+			(unsigned long long)a->edge.size);
+	r = audit_erase_go_on(a, NULL);
+	r = r ?: erase_all(a, &x, false);
+	if (r)
+		return FAULT(r);
+	if (!x.erased)
+		return REFUSE(REASON_NOT_FOUND, AUDIT_RECORDS,
+			"nothing is left to erase from %llu to %llu", (unsigned long long)from,
+			(unsigned long long)to);
+	extra = json_pack("{s:I,s:I,s:s}", "from", (json_int_t)from, "to", (json_int_t)to, "why",
+		why);
+	if (!extra)
+		return FAULT(-EINVAL);
+	x.range.n = a->edge.size;
+	r = write_journal(a, &x.range);
+	r = r
+		?: audit_append(a, AUDIT_ROTATE, actor, AUDIT_RECORDS, NULL, REASON_NONE, extra,
+			   NULL);
+	if (r > 0)
+		(void)end_journal(a); /* else the next opening finds that there is no such leaf */
+	return FAULT(r ?: audit_erase_go_on(a, ret_erased));
+}
