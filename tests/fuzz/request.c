@@ -19,6 +19,7 @@ check_text(const struct request *q)
 	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_PLAN_TEXT_MAX);
 	const struct request_plan_facts f = {
 		.request = q,
+		.epoch = "00112233445566778899aabbccddeeff",
 		.release = "1",
 		.state = "running",
 		.risk = "observe",
@@ -35,7 +36,7 @@ check_text(const struct request *q)
 		if (b.data[i] < 0x20 && b.data[i] != '\n')
 			__builtin_trap();
 	}
-	if (lines != 15 + json_object_size(q->args))
+	if (lines != 16 + json_object_size(q->args))
 		__builtin_trap();
 }
 
