@@ -361,10 +361,39 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
+/* --- status -------------------------------------------------------------------------------------- */
+static void
+pend(json_t *status, const char *text)
+{
+	(void)json_array_append_new(json_object_get(status, "pending"),
+		json_pack("{s:s, s:s}", "kind", "policy", "text", text));
+}
+
+static void
+on_status(struct monitor *m, json_t *status, void *arg)
+{
+	json_t *o = json_object();
+	bool edited = ceiling_edited(m);
+
+	(void)arg;
+	(void)json_put_text(o, "state", ceiling_state_text(m->ceiling.state));
+	(void)json_put_sha256(o, "digest", policy_digest(m->policy));
+	(void)json_object_set_new(o, "edited", json_boolean(edited));
+	(void)json_object_set_new(o, "guarded", json_boolean(monitor_guarded(m)));
+	(void)json_object_set_new(status, "policy", o);
+	if (m->ceiling.state == CEILING_MISSING || m->ceiling.state == CEILING_DAMAGED)
+		pend(status, "the compiled policy is lost: everything is denied; mainstay policy apply");
+	else if (edited)
+		pend(status, "policy.yaml was edited and is not applied: mainstay policy diff");
+}
+
 int
 policy_verbs_init(struct monitor *m)
 {
-	int r = monitor_register_verb(m, "policy.apply", CALL_ROLE_CONTROL, on_apply, NULL);
+	static const struct monitor_module module = { .name = "policy", .status = on_status };
+	int r = monitor_add_module(m, &module, NULL);
+
+	r = r ?: monitor_register_verb(m, "policy.apply", CALL_ROLE_CONTROL, on_apply, NULL);
 
 	r = r ?: monitor_register_verb(m, "policy.diff", CALL_ROLE_CONTROL, on_diff, NULL);
 	r = r ?: monitor_register_verb(m, "policy.explain", CALL_ROLE_CONTROL, on_explain, NULL);
