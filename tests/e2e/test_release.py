@@ -175,6 +175,28 @@ def test_people_need_two_officers(vendor):
     release("verify", repo)
 
 
+def test_a_draft_travels_to_the_officers(vendor, tmp_path):
+    """Two officers sign on machines of their own, which hold a key and the draft and nothing else."""
+    repo, draft = vendor / "repo", vendor / "draft.json"
+    ssh_key(vendor / "bob")
+    release("people", "set", repo, "--name", "bob", "--key", vendor / "bob.pub", "--roles", "support", "--customers", "*")
+    release("people", "sign", repo, "--out", draft)
+    for n in (2, 3):
+        away = tmp_path / f"officer-{n}"
+        away.mkdir()
+        shutil.copy(vendor / f"keys/officer-{n}.key", away / "own.key")
+        shutil.move(draft, away / "draft.json")
+        said = release("people", "sign", away / "draft.json", "--key", away / "own.key")
+        assert "bob" in said and "support for *" in said and "people version 2" in said
+        shutil.copy(away / "draft.json", draft)
+        # Each comes back alone: the first is one of two, the second is enough.
+        state = release("people", "sign", repo, "--in", draft, "--json")
+        assert (state["signed"], state["published"]) == ((1, 0) if n == 2 else (2, 2))
+    doc, role = people(vendor)
+    assert [e["name"] for e in doc["engineers"]] == ["ada", "bob"] and len(role["signatures"]) == 2
+    release("verify", repo)
+
+
 def test_any_changed_byte_is_found(vendor):
     publish(vendor, tiny(vendor / "tiny"))
     publish(vendor, tiny(vendor / "tiny2", "1.1"), "built2")

@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import struct
+import subprocess
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub import canonical
-from vendor import contents, make_vendor, people, publish, refused, release, ssh_key, tiny
+from vendor import REFUSAL, contents, make_vendor, people, publish, refused, release, run, ssh_key, tiny
 
 
 @pytest.fixture(name="vendor")
@@ -192,6 +195,83 @@ def test_a_draft_and_keys_that_cannot_be_read(vendor):
     ssh_key(vendor / "bob")
     (vendor / "repo/draft/people.json").write_bytes(b" " * (512 * 1024 + 1))
     refused("too-large", "the draft cannot be read", vendor, *who, vendor / "bob.pub")
+
+
+def own_key_line(path):
+    """The public key line of one of the vendor's own key files."""
+    raw = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip().split(":")[1]))
+    return raw.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" eve\n"
+
+
+@pytest.mark.parametrize("whose", ["root-2", "officer-3", "timestamp"])
+def test_an_engineer_with_a_key_of_the_vendors_own(vendor, whose):
+    (vendor / "eve.pub").write_bytes(own_key_line(vendor / f"keys/{whose}.key"))
+    refused("conflict", "give the engineer a key of their own", vendor, "people", "set", vendor / "repo", "--name", "eve",
+            "--key", vendor / "eve.pub", "--roles", "support", "--customers", "acme")
+
+
+def test_an_engineer_with_an_rsa_key(vendor):
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", vendor / "rsa"], check=True)
+    refused("malformed", "key type is none of", vendor, "people", "set", vendor / "repo", "--name", "eve",
+            "--key", vendor / "rsa.pub", "--roles", "support", "--customers", "acme")
+
+
+def change_draft(vendor, change):
+    path = vendor / "repo/draft/people.json"
+    doc = json.loads(path.read_text())
+    change(doc)
+    path.write_bytes(canonical(doc))
+
+
+def test_drafts_that_were_bent_by_hand(vendor):
+    repo = vendor / "repo"
+    release("people", "set", repo, "--name", "ada", "--revoke", "--reason", "lost")
+    release("people", "sign", repo)
+    sign = ("people", "sign", repo)
+    for said, reason, change in (
+            ("was revoked", "conflict", lambda d: d.update(revoked=[], engineers=[ada])),
+            ("and 2 is published", "rollback", lambda d: d.update(version=2)),
+            ("in more than 30 days", "malformed", lambda d: d.update(expires="2099-01-01T00:00:00Z"))):
+        ssh_key(vendor / f"e-{reason}")
+        release("people", "set", repo, "--name", reason, "--key", vendor / f"e-{reason}.pub", "--roles", "support",
+                "--customers", "acme")
+        engineer = json.loads((repo / "draft/people.json").read_text())["engineers"][0]
+        ada = dict(engineer, name="ada", key=" ".join((vendor / "ada.pub").read_text().split()[:2]))
+        change_draft(vendor, change)
+        before = people(vendor)
+        done = run(*sign)
+        assert REFUSAL.findall(done.stderr) == [reason] and said in done.stderr, done.stderr
+        assert people(vendor) == before
+        shutil.rmtree(repo / "draft")
+        (repo / "draft").mkdir()
+
+
+def test_drafts_that_came_back_otherwise(vendor):
+    repo, draft = vendor / "repo", vendor / "draft.json"
+    release("people", "set", repo, "--name", "ada", "--roles", "support")
+    release("people", "sign", repo, "--out", draft)
+    take = ("people", "sign", repo, "--in", draft)
+    refused("unsigned", "no officer has signed it", vendor, *take)
+    refused("usage", "one of --key, --out and --in", vendor, *take, "--out", vendor / "other.json")
+    refused("usage", "name the officer's key", vendor, "people", "sign", draft)
+    release("people", "sign", draft, "--key", vendor / "keys/root-1.key")
+    refused("unsigned", "no officer has signed it", vendor, *take)
+    release("people", "sign", draft, "--key", vendor / "keys/officer-1.key")
+    good = json.loads(draft.read_text())
+    other = json.loads(good["document"])
+    other["engineers"][0]["roles"] = ["support", "rollout"]
+    for said, reason, bent in (
+            ("", "hash-mismatch", dict(good, document=canonical(other).decode())),
+            ("no people document", "hash-mismatch", dict(good, role=good["role"].replace("people/people.json", "people/x"))),
+            ("", "unknown-field", dict(good, more=1)),
+            ("", "malformed", dict(good, document="{}"))):
+        draft.write_text(json.dumps(bent))
+        refused(reason, said, vendor, *take)
+    refused("not-found", "no readable draft", vendor, "people", "sign", repo, "--in", vendor / "none.json")
+    # The draft went on while the file was away.
+    draft.write_text(json.dumps(good))
+    release("people", "set", repo, "--name", "ada", "--roles", "support,enrol")
+    refused("conflict", "another draft", vendor, *take)
 
 
 # --- publishing ---------------------------------------------------------------------------------------------------

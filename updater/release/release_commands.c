@@ -305,15 +305,23 @@ const struct command release_commands[] = {
 		.options = release_commands_people_set_options,
 		.run = release_commands_people_set },
 	{ .name = "people sign",
-		.args = "REPO",
+		.args = "REPO|DRAFT",
 		.min = 1,
 		.max = 1,
 		.summary = "sign the draft as an officer; published once enough have",
 		.details = "Without a draft the published document is signed anew, for it expires "
-			   "within 30 days.",
+			   "within 30 days.\n"
+			   "Officers need no repository: --out writes the draft into a file, which each "
+			   "signs in turn\n"
+			   "on a machine of their own (people sign FILE --key KEY shows who is in it); --in "
+			   "takes the\n"
+			   "signatures back.  Who the officers are is signed by the targets key, never here.",
 		.examples = "mainstay-release people sign repo --key officer-1.key --key "
 			    "officer-2.key\n"
-			    "mainstay-release people sign repo --keys keys",
+			    "mainstay-release people sign repo --keys keys\n"
+			    "mainstay-release people sign repo --out draft.json\n"
+			    "mainstay-release people sign draft.json --key officer-2.key\n"
+			    "mainstay-release people sign repo --in draft.json",
 		.options = release_commands_people_sign_options,
 		.run = release_commands_people_sign },
 	{ .name = "card",

@@ -11,7 +11,9 @@
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
+#include "appliance/tuf/people.h"
 #include "updater/release/release_commands.h"
+#include "updater/release/release_draft.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_people.h"
 #include "updater/release/release_repo.h"
@@ -66,9 +68,92 @@ const struct command_option release_commands_people_sign_options[] = {
 		.value = "FILE",
 		.help = "an officer's key (else those in --keys)",
 		.repeated = true },
+	{ .name = "out", .value = "DRAFT", .help = "write the draft into a file for officers elsewhere" },
+	{ .name = "in", .value = "DRAFT", .help = "take the signatures from such a file" },
 	KEYS_OPTION,
 	{ 0 },
 };
+
+static int
+say_state(const struct command_call *call, const struct release_people_state *s)
+{
+	if (s->version)
+		command_say(call, "people version %llu is published, signed by %zu officers",
+			(unsigned long long)s->version, s->have);
+	else
+		command_say(call, "%zu of %zu officers have signed", s->have, s->need);
+	return call->json
+		? command_print_json("People",
+			  json_pack("{s:I, s:I, s:I}", "signed", (json_int_t)s->have, "needed",
+				  (json_int_t)s->need, "published", (json_int_t)s->version))
+		: 0;
+}
+
+/* "support,enrol" */
+static const char *
+words(struct buf *out, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		buf_printf(out, "%s%s", i ? "," : "", json_string_value(json_array_get(list, i)));
+	return buf_text(out);
+}
+
+/* What an officer is about to sign, whole: there is nobody behind them who reads it again. */
+static int
+show_draft(const struct command_call *call, const struct release_draft *d)
+{
+	SCOPED(people_freep) struct people *people = NULL;
+	char until[CLOCK_TEXT_MAX];
+	int r = people_read(&people, d->document.data, d->document.len);
+
+	if (r)
+		return r;
+	command_say(call, "people version %llu, until %s", (unsigned long long)people_version(people),
+		clock_format_s(until, people_expires_us(people)));
+	for (size_t i = 0; i < people_engineers(people); i++) {
+		const struct people_engineer *e = people_engineer_at(people, i);
+		SCOPED(buf_done) struct buf roles = BUF_MAX(64 * 1024);
+		SCOPED(buf_done) struct buf customers = BUF_MAX(64 * 1024);
+
+		command_say(call, "%-16s %s for %s until %s, key %.16s", e->name, words(&roles, e->roles),
+			words(&customers, e->customers), clock_format_s(until, e->not_after_us), e->key.keyid);
+	}
+	return 0;
+}
+
+/* On an officer's machine: a draft, a key, and nothing else. */
+static int
+sign_draft(struct command_call *call, const char *file, const struct release_keys *given)
+{
+	SCOPED(release_draft_done) struct release_draft d;
+	int r;
+
+	release_draft_init(&d);
+	if (!given->n)
+		return REFUSE(REASON_USAGE, "--key", "name the officer's key that signs the draft");
+	r = release_draft_read(&d, file);
+	r = r ?: show_draft(call, &d);
+	r = r ?: release_draft_sign(&d, given);
+	r = r ?: release_draft_write(&d, file);
+	if (r)
+		return r;
+	command_say(call, "%s is signed; it goes on to the next officer, or back: people sign REPO --in %s", file,
+		file);
+	return call->json ? command_print_json("PeopleDraft", json_pack("{s:s, s:I}", "file", file, "signed",
+						  (json_int_t)given->n))
+			  : 0;
+}
+
+static int
+write_draft(struct command_call *call, struct release_repo *repo, const char *file)
+{
+	int r = release_people_write(repo, file);
+
+	if (r)
+		return r;
+	command_say(call, "%s: each officer signs it with people sign %s --key KEY", file, file);
+	return call->json ? command_print_json("PeopleDraft", json_pack("{s:s}", "file", file)) : 0;
+}
 
 int
 release_commands_people_sign(struct command_call *call)
@@ -76,30 +161,29 @@ release_commands_people_sign(struct command_call *call)
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
 	SCOPED(release_keys_done) struct release_keys online = { .n = 0 };
 	SCOPED(release_keys_done) struct release_keys given = { .n = 0 };
-	size_t n = command_option_n(call, "key"), have = 0, need = 0;
-	uint64_t version = 0;
-	int r;
+	const char *out = command_option(call, "out"), *in = command_option(call, "in");
+	struct release_people_state state = { 0 };
+	size_t n = command_option_n(call, "key");
+	int r = 0;
 
-	r = release_commands_open(call, call->operands[0], &repo);
+	if ((out != NULL) + (in != NULL) + (n > 0) > 1)
+		return REFUSE(REASON_USAGE, "people sign", "one of --key, --out and --in at a time");
 	for (size_t i = 0; !r && i < n; i++)
 		r = release_keys_add(&given, command_option_at(call, "key", i));
+	if (!r && release_draft_is(call->operands[0]))
+		return sign_draft(call, call->operands[0], &given);
+	r = r ?: release_commands_open(call, call->operands[0], &repo);
+	if (!r && out)
+		return write_draft(call, repo, out);
 	r = r ?: release_commands_keys(call, call->operands[0], &online);
 	/* An officer elsewhere has only the own key: what is missing is said once it is needed. */
 	if (r == REASON_NOT_FOUND && n && !command_option(call, "keys"))
 		r = 0;
-	r = r ?: release_people_sign(repo, n ? &given : &online, &online, &have, &need, &version);
-	if (r)
-		return r;
-	if (version)
-		command_say(call, "people version %llu is published, signed by %zu officers",
-			(unsigned long long)version, have);
+	if (!r && in)
+		r = release_people_take(repo, in, &online, &state);
 	else
-		command_say(call, "%zu of %zu officers have signed", have, need);
-	return call->json
-		? command_print_json("People",
-			  json_pack("{s:I, s:I, s:I}", "signed", (json_int_t)have, "needed",
-				  (json_int_t)need, "published", (json_int_t)version))
-		: 0;
+		r = r ?: release_people_sign(repo, n ? &given : &online, &online, &state);
+	return r ?: say_state(call, &state);
 }
 
 /* --- card ---------------------------------------------------------------------------------------- */

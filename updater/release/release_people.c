@@ -12,9 +12,9 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sshkey.h"
 #include "appliance/tuf/client.h"
-#include "appliance/tuf/key.h"
 #include "appliance/tuf/people.h"
 #include "appliance/tuf/repo.h"
+#include "updater/release/release_draft.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_repo.h"
 
@@ -74,6 +74,30 @@ open_draft(struct release_repo *r, json_t **ret)
 	return 0;
 }
 
+/* What sites and hubs will refuse, refused here, where it can still be mended: nobody's key is an officer's or one
+ * that signs releases, and who was revoked is so still. */
+static int
+check_people(struct release_repo *r, const struct people *people)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+	SCOPED(people_freep) struct people *before = NULL;
+	const json_t *keys;
+	int e = people_check_life(people, r->now_us);
+
+	e = e ?: people_check_keys(people, json_object_get(release_repo_signed(r, "root"), "keys"));
+	(void)release_repo_people(r, &keys);
+	e = e ?: people_check_keys(people, keys);
+	if (e || !release_repo_signed(r, RELEASE_PEOPLE_ROLE))
+		return e;
+	e = release_repo_get_target(r, PEOPLE_TARGET, PEOPLE_BYTES_MAX, &b);
+	e = e ?: people_read(&before, b.data, b.len);
+	if (!e && people_version(people) <= people_version(before))
+		e = REFUSE(REASON_ROLLBACK, draft_file, "version %llu, and %llu is published",
+			(unsigned long long)people_version(people),
+			(unsigned long long)people_version(before));
+	return e ?: people_check_next(before, people);
+}
+
 /* Write the draft with a fresh end, and forget signatures on the one before. */
 static int
 save_draft(struct release_repo *r, json_t *doc)
@@ -86,6 +110,7 @@ save_draft(struct release_repo *r, json_t *doc)
 	e = e ?: json_canonical(&b, doc);
 	e = e ?: buf_error(&b);
 	e = e ?: people_read(&people, b.data, b.len);
+	e = e ?: check_people(r, people);
 	if (e)
 		return e < 0 ? FAULT(e) : e;
 	if (unlinkat(r->draft_fd, draft_role, 0) < 0 && errno != ENOENT)
@@ -225,10 +250,10 @@ make_role(const struct release_repo *r, const struct buf *document, struct buf *
 
 /* Read the draft, or renew what is published. */
 static int
-read_draft(struct release_repo *r, struct buf *document, struct buf *role)
+read_draft(struct release_repo *r, struct release_draft *d)
 {
 	SCOPED_JSON *doc = NULL;
-	int e = fs_read(r->draft_fd, draft_file, PEOPLE_BYTES_MAX, document);
+	int e = fs_read(r->draft_fd, draft_file, PEOPLE_BYTES_MAX, &d->document);
 
 	if (e == REASON_NOT_FOUND) {
 		if (!release_repo_signed(r, RELEASE_PEOPLE_ROLE))
@@ -236,38 +261,14 @@ read_draft(struct release_repo *r, struct buf *document, struct buf *role)
 				"nobody is listed yet: people set comes first");
 		e = open_draft(r, &doc);
 		e = e ?: save_draft(r, doc);
-		e = e ?: fs_read(r->draft_fd, draft_file, PEOPLE_BYTES_MAX, document);
+		e = e ?: fs_read(r->draft_fd, draft_file, PEOPLE_BYTES_MAX, &d->document);
 	}
 	if (e)
 		return e < 0 ? FAULT(e) : e;
-	e = fs_read(r->draft_fd, draft_role, TUF_TARGETS_MAX, role);
+	e = fs_read(r->draft_fd, draft_role, TUF_TARGETS_MAX, &d->role);
 	if (e == REASON_NOT_FOUND)
-		e = make_role(r, document, role);
+		e = make_role(r, &d->document, &d->role);
 	return e < 0 ? FAULT(e) : e;
-}
-
-static size_t
-count_good(const struct buf *role, const json_t *keys, const json_t *of)
-{
-	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
-	const json_t *ids = json_object_get(of, "keyids");
-	size_t good = 0;
-
-	if (tuf_split(&s, role->data, role->len, TUF_TARGETS_MAX, draft_role) != 0)
-		return 0;
-	for (size_t i = 0; i < s.n_sigs; i++) {
-		SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
-		bool of_role = false;
-
-		for (size_t j = 0; j < json_array_size(ids); j++)
-			of_role |=
-				!strcmp(json_string_value(json_array_get(ids, j)), s.sigs[i].keyid);
-		if (of_role &&
-			tuf_key_new(&key, json_object_get(keys, s.sigs[i].keyid), draft_role) == 0)
-			good += tuf_key_verify(
-				key, s.canonical.data, s.canonical.len, s.sigs[i].sig);
-	}
-	return good;
 }
 
 static int
@@ -282,6 +283,7 @@ publish(struct release_repo *r, const struct release_keys *online, const struct 
 	int e;
 
 	e = people_read(&people, document->data, document->len);
+	e = e ?: check_people(r, people);
 	e = e ?: tuf_split(&s, role->data, role->len, TUF_TARGETS_MAX, draft_role);
 	e = e ?: tuf_parse(&signed_, &s.canonical, draft_role);
 	e = e ?: tuf_check(signed_, "targets", draft_role);
@@ -304,37 +306,70 @@ publish(struct release_repo *r, const struct release_keys *online, const struct 
 	return 0;
 }
 
+/* Keep the signatures so far; publish once they are enough. */
+static int
+finish(struct release_repo *r, const struct release_keys *online, const struct release_draft *d,
+	struct release_people_state *ret)
+{
+	const json_t *keys, *of = release_repo_people(r, &keys);
+	int e = fs_replace(r->draft_fd, draft_role, d->role.data, d->role.len, 0644);
+
+	if (e)
+		return FAULT(e);
+	ret->have = release_draft_count(d, keys, of);
+	ret->need = (size_t)json_integer_value(json_object_get(of, "threshold"));
+	ret->version = 0;
+	return ret->have >= ret->need ? publish(r, online, &d->document, &d->role, &ret->version) : 0;
+}
+
 int
 release_people_sign(struct release_repo *r, const struct release_keys *officers_,
-	const struct release_keys *online, size_t *ret_have, size_t *ret_need,
-	uint64_t *ret_version)
+	const struct release_keys *online, struct release_people_state *ret)
 {
-	SCOPED(buf_done) struct buf document = BUF_MAX(PEOPLE_BYTES_MAX);
-	SCOPED(buf_done) struct buf role = BUF_MAX(TUF_TARGETS_MAX);
+	SCOPED(release_draft_done) struct release_draft d;
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
 	const json_t *keys, *of = release_repo_people(r, &keys);
-	size_t n = release_keys_of(officers_, of, signers, RELEASE_KEYS_MAX);
+	struct release_keys given = { .n = release_keys_of(officers_, of, signers, RELEASE_KEYS_MAX) };
 	int e;
 
-	if (!n)
+	release_draft_init(&d);
+	if (!given.n)
 		return REFUSE(REASON_UNKNOWN_KEY, RELEASE_PEOPLE_ROLE,
 			"none of these keys is an officer's");
-	e = read_draft(r, &document, &role);
-	for (size_t i = 0; !e && i < n; i++) {
-		SCOPED(buf_done) struct buf again = BUF_MAX(TUF_TARGETS_MAX);
+	for (size_t i = 0; i < given.n; i++)
+		memcpy(&given.key[i], &signers[i], sizeof(given.key[i])); /* borrowed, only read */
+	e = read_draft(r, &d);
+	e = e ?: release_draft_sign(&d, &given);
+	return e ?: finish(r, online, &d, ret);
+}
 
-		e = tuf_repo_cosign(&again, role.data, role.len, signers[i]);
-		if (!e) {
-			buf_reset(&role);
-			buf_put(&role, again.data, again.len);
-			e = buf_error(&role);
-		}
-	}
-	e = e ?: fs_replace(r->draft_fd, draft_role, role.data, role.len, 0644);
-	if (e)
-		return e < 0 ? FAULT(e) : e;
-	*ret_have = count_good(&role, keys, of);
-	*ret_need = (size_t)json_integer_value(json_object_get(of, "threshold"));
-	*ret_version = 0;
-	return *ret_have >= *ret_need ? publish(r, online, &document, &role, ret_version) : 0;
+int
+release_people_write(struct release_repo *r, const char *file)
+{
+	SCOPED(release_draft_done) struct release_draft d;
+	int e;
+
+	release_draft_init(&d);
+	e = read_draft(r, &d);
+	/* Kept as it leaves, so that what comes back is for this one. */
+	e = e ?: fs_replace(r->draft_fd, draft_role, d.role.data, d.role.len, 0644);
+	e = e ?: release_draft_write(&d, file);
+	return e < 0 ? FAULT(e) : e;
+}
+
+int
+release_people_take(struct release_repo *r, const char *file, const struct release_keys *online,
+	struct release_people_state *ret)
+{
+	SCOPED(release_draft_done) struct release_draft d;
+	SCOPED(release_draft_done) struct release_draft from;
+	const json_t *keys, *of = release_repo_people(r, &keys);
+	int e;
+
+	release_draft_init(&d);
+	release_draft_init(&from);
+	e = release_draft_read(&from, file);
+	e = e ?: read_draft(r, &d);
+	e = e ?: release_draft_merge(&d, &from, keys, of);
+	return e ?: finish(r, online, &d, ret);
 }
