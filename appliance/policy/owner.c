@@ -109,27 +109,36 @@ is_owner(const struct policy *p, const struct sshkey_public *key)
 	return false;
 }
 
-/* The envelope holds no key twice: each signature is another owner's. */
+/* The envelope holds no key twice: each signature is another person's.  A stranger's counts for nothing, and is named
+ * where it is missed. */
 static int
 check_signatures(const struct envelope *e, const struct owner_question *q)
 {
-	struct sshkey_public key;
-	unsigned k;
+	struct sshkey_public key, stranger = { 0 };
+	unsigned k, n = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < e->n_sigs; i++) {
 		r = envelope_claimed_key(e, i, &key);
-		if (r == 0 && !is_owner(q->policy, &key))
-			return REFUSE(REASON_UNKNOWN_KEY, operand,
-				"key %.16s is no owner's of the policy in force", key.keyid);
-		r = r ?: envelope_verify_person(e, &key);
+		if (r == 0 && is_owner(q->policy, &key)) {
+			r = envelope_verify_person(e, &key);
+			n++;
+		} else if (r == 0) {
+			stranger = key;
+		}
 	}
 	if (r)
 		return r;
-	(void)policy_owners(q->policy, &k);
-	if (e->n_sigs < k)
-		return REFUSE(REASON_THRESHOLD, operand, "%zu of %u owners signed it", e->n_sigs,
-			k);
+	if (policy_owners(q->policy, &k) == 0)
+		return REFUSE(REASON_UNKNOWN_KEY, operand,
+			"the policy in force names no owners: key %.16s is nobody's",
+			stranger.keyid);
+	if (n < k && stranger.keyid[0])
+		return REFUSE(REASON_THRESHOLD, operand,
+			"%u of %u owners signed it; key %.16s is no owner's of the policy in force",
+			n, k, stranger.keyid);
+	if (n < k)
+		return REFUSE(REASON_THRESHOLD, operand, "%u of %u owners signed it", n, k);
 	return 0;
 }
 

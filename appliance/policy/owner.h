@@ -45,8 +45,8 @@ struct owner_question {
 };
 
 /* Verify an envelope.  In this order: form (malformed, unknown-field, too-large, unsigned), kind (wrong-role), site
- * (wrong-addressee), digest (altered), each signature (unknown-key: no owner's; bad-signature), how many (threshold),
+ * (wrong-addressee), digest (altered), each owner's signature (bad-signature), how many (threshold; others' do not count),
  * time (not-yet-valid, expired, and replayed: not later than the last one of its kind).  Of a policy without owners
- * every key is unknown.  Returns 0 with the statement's kind and time; the reason (logged); or a fault. */
+ * every key is unknown (unknown-key).  Returns 0 with the statement's kind and time; the reason (logged); or a fault. */
 int owner_verify(enum owner_kind *ret_kind, uint64_t *ret_time_us, const struct owner_question *q,
 	const void *envelope, size_t len);

@@ -159,6 +159,8 @@ two_of_two_count(void **state)
 	s.kind = OWNER_APPROVER;
 	s.kinds = 1 << OWNER_APPROVER | 1 << OWNER_POLICY;
 	assert_int_equal(verify(*state, &s), 0);
+	s.signers |= 1 << EVE; /* hers counts for nothing */
+	assert_int_equal(verify(*state, &s), 0);
 	s.used[OWNER_POLICY] = noon + 5; /* of another kind: nothing to this one */
 	assert_int_equal(verify(*state, &s), 0);
 }
@@ -170,7 +172,7 @@ static void other_digest(struct said *s) { s->digest[0] ^= 1; }
 static void more_members(struct said *s) { s->more = "also"; }
 static void one_of_two(struct said *s) { s->signers = 1 << BOB; }
 static void nobody(struct said *s) { s->signers = 0; }
-static void a_stranger_too(struct said *s) { s->signers |= 1 << EVE; }
+static void a_stranger_instead(struct said *s) { s->signers = 1 << ANN | 1 << EVE; }
 static void spoiled(struct said *s) { s->spoiled = true; }
 static void to_come(struct said *s) { s->time = s->now + (OWNER_AHEAD_S + 1) * CLOCK_US_PER_S; }
 static void long_ago(struct said *s) { s->date = s->now = s->time + (OWNER_LIFE_S + 1) * CLOCK_US_PER_S; }
@@ -193,7 +195,7 @@ what_does_not_count(void **state)
 		{ "with more than is known", more_members, REASON_UNKNOWN_FIELD, "also" },
 		{ "signed by one", one_of_two, REASON_THRESHOLD, "1 of 2 owners" },
 		{ "signed by nobody", nobody, REASON_UNSIGNED, NULL },
-		{ "signed by a stranger, too", a_stranger_too, REASON_UNKNOWN_KEY, "no owner's" },
+		{ "signed by one and a stranger", a_stranger_instead, REASON_THRESHOLD, "no owner's" },
 		{ "with one signature over other bytes", spoiled, REASON_BAD_SIGNATURE, NULL },
 		{ "dated to come", to_come, REASON_NOT_YET_VALID, "to come" },
 		{ "dated long ago", long_ago, REASON_EXPIRED, "over 7 days ago" },
