@@ -392,8 +392,8 @@ static void
 forge(struct fixture *f, const char *record)
 {
 	SCOPED(buf_done)
-	struct buf frame = BUF_MAX(8192),
-		   entries = BUF_MAX(8192), text = BUF_MAX(4096), note = BUF_MAX(4096);
+	struct buf frame = BUF_MAX(8192), entries = BUF_MAX(8192), text = BUF_MAX(4096),
+		   note = BUF_MAX(4096);
 	const char *const rm[] = { "rm", "-rf", "tile", "records", NULL };
 	struct note_checkpoint c = { .origin = "mainstay.audit/plant7", .size = 1 };
 	uint8_t entry[1][32];
