@@ -103,7 +103,7 @@ put_courier(struct databases *d, const char *site, const char *customer, const u
 	(void)snprintf(who.customer, sizeof(who.customer), "%s", customer);
 	memcpy(who.key, key, sizeof(who.key));
 	ed25519_keyid_of(who.keyid, key);
-	return registry_key_put(d, &who, not_after_us);
+	return registry_courier_put(d, &who, not_after_us);
 }
 
 /* The token is this key's from now on: site, courier key and token change together. */
@@ -215,6 +215,7 @@ on_daemon(struct http_call *call, void *state)
 	struct databases *d = serve_databases(state);
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(db_rollbackp) struct db *tx = NULL;
 	const char *name;
 	uint8_t key[32];
 	uint64_t not_after_us;
@@ -223,6 +224,10 @@ on_daemon(struct http_call *call, void *state)
 	r = envelope_open(&e, MESSAGE_DAEMON, call->body, call->body_len);
 	if (r != 0)
 		return r;
+	r = db_begin(databases_fleet(d));
+	if (r < 0)
+		return FAULT(r);
+	tx = databases_fleet(d);
 	name = json_string_value(json_object_get(e->payload, "site"));
 	r = name ? registry_site_get(d, name, &site) : REASON_NOT_FOUND;
 	if (r < 0)
@@ -232,6 +237,7 @@ on_daemon(struct http_call *call, void *state)
 		return REFUSE(REASON_UNKNOWN_KEY, "daemon", "not signed by the key of the site that it names");
 	r = enrol_hub_daemon(key, &not_after_us, e->text, site.site, site.key, clock_now_us());
 	r = r ? r : put_courier(d, site.site, site.customer, key, not_after_us);
+	r = r ? r : db_commit(STEAL(tx));
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:i, s:s}", "v", 1, "site", site.site));
 }
 
@@ -289,7 +295,7 @@ on_open(void **ret_state, struct serve *serve)
 
 static const struct route routes[] = {
 	{ "POST", ENROL_WIRE_PATH, ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_enrol, 0 },
-	{ "GET", "/v1/record", ROUTE_SITE, 0, on_record, 0 },
+	{ "GET", "/v1/record", ROUTE_SITE, 0, on_record, ROUTE_PENDING },
 	{ "POST", "/v1/daemon", ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_daemon, 0 },
 	{ "POST", "/v1/fleet/sites/{}/record", ROUTE_ENGINEER, REGISTRY_ENVELOPE_MAX, on_accept, 0 },
 };

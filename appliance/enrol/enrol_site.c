@@ -4,10 +4,12 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/enrol_wire.h"
 #include "appliance/trust/envelope.h"
+#include "appliance/trust/sha256.h"
 
 #define OPERAND "hub's answer"
 
@@ -48,6 +50,15 @@ enrol_site_request(struct buf *out, const struct token *token, const struct ed25
 	r = r ?: json_put_time(p, "time", now_us);
 	r = r ?: envelope_seal(&envelope, MESSAGE_ENROL, p, site_key);
 	return FAULT(r ?: json_canonical(out, envelope));
+}
+
+char *
+enrol_site_nonce(char out[ENROL_SITE_NONCE_MAX], const void *body, size_t len)
+{
+	uint8_t digest[SHA256_LEN];
+
+	sha256_of(digest, body, len);
+	return hex_encode(out, digest, ENROL_SITE_NONCE_MAX / 2);
 }
 
 void

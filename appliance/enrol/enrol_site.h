@@ -19,6 +19,10 @@ int enrol_site_request(struct buf *out, const struct token *token, const struct 
 int enrol_site_daemon(json_t **ret, const char *site, const uint8_t key[32], uint64_t not_after_us,
 	const struct ed25519 *site_key);
 
+/* What the answer to such a body must repeat: the first half of its SHA-256, hex. */
+enum { ENROL_SITE_NONCE_MAX = 33 };
+char *enrol_site_nonce(char out[ENROL_SITE_NONCE_MAX], const void *body, size_t len);
+
 struct enrol_site_answer {
 	char customer[TOKEN_NAME_MAX];
 	bool accepted;

@@ -21,6 +21,8 @@ static const char *const fleet_steps[] = {
 	"  engineer TEXT NOT NULL DEFAULT '', customers TEXT NOT NULL DEFAULT '',"
 	"  ssh_key TEXT NOT NULL DEFAULT '', not_after INTEGER NOT NULL) STRICT;"
 	"CREATE INDEX keys_by_site ON keys(site);",
+	/* the latest end that a key statement of the site gave: an older statement gives nobody a key */
+	"ALTER TABLE sites ADD COLUMN daemon_until INTEGER NOT NULL DEFAULT 0;",
 };
 const struct db_migration registry_fleet_migration = { "serve/registry", fleet_steps, ARRAY_LEN(fleet_steps) };
 
@@ -97,13 +99,40 @@ registry_site_put(struct databases *d, const struct registry_site *s)
 	struct db *db = databases_fleet(d);
 	int r;
 
-	r = db_exec(db, "DELETE FROM keys WHERE site = ?1", "t", s->site);
+	r = registry_site_forget_keys(d, s->site);
 	if (r == 0)
 		r = db_exec(db,
 			"INSERT OR REPLACE INTO sites(site, customer, status, platform, key, audit_key, enrolled)"
-			" VALUES(?1, ?2, 'pending', ?3, ?4, ?5, ?6)",
+			" VALUES(?1, ?2, '" REGISTRY_PENDING "', ?3, ?4, ?5, ?6)",
 			"tttbbi", s->site, s->customer, s->platform, s->key, (size_t)32, s->audit_key, (size_t)32,
 			(int64_t)s->enrolled_us);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+registry_site_pending(struct databases *d, const char *site, bool *ret)
+{
+	int64_t n;
+	int r = db_number(databases_fleet(d), &n, 0,
+		"SELECT count(*) FROM sites WHERE site = ?1 AND status = '" REGISTRY_PENDING "'", "t", site);
+
+	*ret = r == 0 && n > 0;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+registry_site_status(struct databases *d, const char *site, const char *status)
+{
+	int r = db_exec(databases_fleet(d), "UPDATE sites SET status = ?2 WHERE site = ?1", "tt", site, status);
+
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+registry_site_forget_keys(struct databases *d, const char *site)
+{
+	int r = db_exec(databases_fleet(d), "DELETE FROM keys WHERE site = ?1", "t", site);
+
 	return r < 0 ? FAULT(r) : 0;
 }
 
@@ -144,8 +173,7 @@ registry_site_each(struct databases *d, int (*each)(const struct registry_site *
 }
 
 /* Nobody shows that he holds the key he registers: so a key that stands for somebody stays his, or one
- * customer's site could have another's messages counted as its own.  A site that enrols anew keeps its
- * courier's key within its customer. */
+ * site could have another's messages counted as its own. */
 static int
 check_free(struct databases *d, const struct auth_identity *who)
 {
@@ -159,7 +187,7 @@ check_free(struct databases *d, const struct auth_identity *who)
 		return FAULT(r);
 	if (not_after_us <= clock_now_us() ||
 		(is.kind == who->kind && strcmp(is.customer, who->customer) == 0 &&
-			strcmp(is.engineer, who->engineer) == 0))
+			strcmp(is.site, who->site) == 0 && strcmp(is.engineer, who->engineer) == 0))
 		return 0;
 	return REFUSE(REASON_CONFLICT, who->keyid, "is the key of somebody else here");
 }
@@ -212,6 +240,41 @@ registry_key_put(struct databases *d, const struct auth_identity *who, uint64_t 
 			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 			"tbtttttti", who->keyid, who->key, (size_t)32, who->kind == AUTH_SITE ? "site" : "engineer",
 			who->site, who->customer, who->engineer, who->customers, who->ssh_key,
+			(int64_t)not_after_us);
+	return FAULT(r);
+}
+
+/* Is this very statement's key there already, as this site's? */
+static int
+is_present(struct databases *d, const struct auth_identity *who)
+{
+	struct auth_identity is;
+	uint64_t not_after_us;
+	int r = registry_key_get(d, who->keyid, &is, &not_after_us);
+
+	return r < 0 ? r : r == 0 && strcmp(is.site, who->site) == 0;
+}
+
+int
+registry_courier_put(struct databases *d, const struct auth_identity *who, uint64_t not_after_us)
+{
+	struct db *db = databases_fleet(d);
+	int64_t until;
+	int r;
+
+	r = db_number(db, &until, 0, "SELECT daemon_until FROM sites WHERE site = ?1", "t", who->site);
+	if (r == 0 && not_after_us == (uint64_t)until) {
+		r = is_present(d, who);
+		if (r > 0)
+			return 0; /* the same again: an answer was lost */
+	}
+	if (r < 0)
+		return FAULT(r);
+	if (not_after_us <= (uint64_t)until)
+		return REFUSE(REASON_REPLAYED, who->site, "a later statement of its courier's key came before");
+	r = registry_key_put(d, who, not_after_us);
+	if (r == 0)
+		r = db_exec(db, "UPDATE sites SET daemon_until = ?2 WHERE site = ?1", "ti", who->site,
 			(int64_t)not_after_us);
 	return FAULT(r);
 }

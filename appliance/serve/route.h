@@ -7,7 +7,7 @@ struct http_call;
 
 enum route_who {
 	ROUTE_OPEN,     /* anybody; the handler checks what it needs */
-	ROUTE_SITE,     /* signed by the courier of an accepted or pending site */
+	ROUTE_SITE,     /* signed by the courier of an accepted site */
 	ROUTE_ENGINEER, /* signed by the key of an engineer's login */
 };
 
@@ -16,6 +16,7 @@ enum route_flag {
 	ROUTE_LOCAL = 1 << 1, /* passed on by nginx from loopback only */
 	ROUTE_POLL = 1 << 2,  /* may be parked for up to a minute */
 	ROUTE_BEARER = 1 << 3, /* for who bears a token, too: call->who.kind tells */
+	ROUTE_PENDING = 1 << 4, /* for a site that no engineer has accepted yet, too */
 };
 
 /* Handle a call.  Returns 0 where it was answered or parked; an enum reason (logged) or a fault where

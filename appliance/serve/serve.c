@@ -72,6 +72,23 @@ ask_signature(struct http_call *call, int status)
 		http_call_header(call, "Accept-Signature", buf_text(&text));
 }
 
+/* Until an engineer has signed a site's record nothing of it is taken, whoever holds its keys. */
+static int
+check_standing(struct serve *s, const struct http_call *call)
+{
+	bool pending;
+	int r;
+
+	if (!call->who.site[0] || (call->route->flags & ROUTE_PENDING))
+		return 0;
+	r = registry_site_pending(s->databases, call->who.site, &pending);
+	if (r < 0)
+		return FAULT(r);
+	return pending ? REFUSE(REASON_NOT_APPROVED, call->who.site,
+				 "no engineer has accepted it yet: mainstay-desk accept %s", call->who.site)
+		       : 0;
+}
+
 static int
 check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_status)
 {
@@ -91,6 +108,7 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 			http_call_header(call, "WWW-Authenticate", "Bearer");
 			*ret_status = 401;
 		}
+		r = r ? r : check_standing(s, call);
 		return r ? r : query_parse(&call->params, call->query);
 	}
 	r = auth_check(call, s->databases, s->authority);
@@ -106,6 +124,7 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 	/* Here and not in each handler: whoever is an engineer no more is told nothing, not even what is not there. */
 	if (call->who.kind == AUTH_ENGINEER)
 		r = s->config.engineer(&call->who, NULL, NULL, s->config.engineer_arg);
+	r = r ? r : check_standing(s, call);
 	if (r != 0)
 		return FAULT(r);
 	return query_parse(&call->params, call->query);

@@ -20,11 +20,9 @@ T0 = 1_700_000_000_000_000_000
 
 
 @pytest.fixture
-def site(hub, request):
-    """A fresh site, enrolled, not yet accepted."""
-    s = Site(hub, "s-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12])
-    assert s.enrol().status == 200
-    return s
+def site(hub, ada, request):
+    """A fresh site, enrolled and accepted."""
+    return hub.accepted_site(ada, "s-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12])
 
 
 def test_its_keys_end_in_no_core_file(hub):
@@ -49,6 +47,10 @@ def test_a_site_enrols_is_accepted_and_reads_its_record(hub, ada):
     assert reply.status == 200
     assert reply.json() == {"v": 1, "site": "acme-1", "customer": "acme", "status": "pending"}
     refused(s.client.request("GET", "/v1/record"), 404, "not-found")
+    refused(s.poll(), 403, "not-approved")
+    refused(s.heartbeat(), 403, "not-approved")
+    refused(s.metrics([("m", 1.0, T0)]), 403, "not-approved")
+    assert s.client.request("POST", "/v1/daemon", s.daemon()).status == 200
 
     facts = {"v": 1, "site": "acme-1", "customer": "acme", "key": s.key.hex, "platform": "linux-x86_64",
              "name": "first", "labels": {}, "time": now(), "engineer": "ada"}
@@ -470,8 +472,7 @@ def test_one_hub_a_folder_and_nginx_comes_back(hub):
 def test_sigterm_ends_polls_and_leaves_nothing_behind():
     with Hub() as h:
         h.make_repo()
-        s = Site(h)
-        assert s.enrol().status == 200
+        s = h.accepted_site(h.engineer("ada"))
         got = {}
         thread = threading.Thread(target=lambda: got.update(reply=s.poll(wait=50)))
         thread.start()

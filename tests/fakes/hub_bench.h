@@ -206,6 +206,7 @@ bench_open(const struct serve_module *const *modules)
 	memcpy(site.key, ed25519_public(bench.courier), 32);
 	memcpy(site.audit_key, ed25519_public(bench.courier), 32);
 	assert_int_equal(registry_site_put(serve_databases(bench.serve), &site), 0);
+	assert_int_equal(registry_site_accept(serve_databases(bench.serve), "acme-1", "{}"), 0);
 	memcpy(courier.key, ed25519_public(bench.courier), 32);
 	memcpy(courier.keyid, ed25519_keyid(bench.courier), 65);
 	memcpy(ada.key, ed25519_public(bench.engineer), 32);

@@ -56,6 +56,7 @@ static const struct route routes[] = {
 	{ "POST", "/batch", ROUTE_SITE, 16, on_batch, 0 },
 	{ "POST", "/otlp", ROUTE_SITE, 16, on_batch, ROUTE_OTLP },
 	{ "GET", "/site", ROUTE_SITE, 0, on_open_route, 0 },
+	{ "GET", "/pending", ROUTE_SITE, 0, on_open_route, ROUTE_PENDING },
 	{ "GET", "/engineer", ROUTE_ENGINEER, 0, on_open_route, 0 },
 	{ "GET", "/fault", ROUTE_OPEN, 0, on_fault, 0 },
 };
@@ -237,9 +238,9 @@ test_a_key_stays_whose_it_is(void **state)
 {
 	static const struct auth_identity others[] = {
 		{ .kind = AUTH_SITE, .site = "other-1", .customer = "other" },
+		{ .kind = AUTH_SITE, .site = "acme-2", .customer = "acme" },
 		{ .kind = AUTH_ENGINEER, .engineer = "bob", .customers = ",acme," },
 	};
-	struct auth_identity again = { .kind = AUTH_SITE, .site = "acme-2", .customer = "acme" };
 	struct databases *d = serve_databases(bench.serve);
 
 	(void)state;
@@ -254,10 +255,57 @@ test_a_key_stays_whose_it_is(void **state)
 		assert_int_equal(refuse_count(REASON_CONFLICT), n + 1);
 		assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
 	}
-	/* Enrolled anew by its own customer. */
-	memcpy(again.key, ed25519_public(bench.courier), 32);
-	memcpy(again.keyid, ed25519_keyid(bench.courier), 65);
-	assert_int_equal(registry_key_put(d, &again, BENCH_NOW * 3), 0);
+}
+
+/* Statements of a courier's key end later and later. */
+static void
+test_a_superseded_key_statement_gives_nobody_a_key(void **state)
+{
+	struct auth_identity who = { .kind = AUTH_SITE, .site = "acme-1", .customer = "acme" }, next = who;
+	const uint64_t week = BENCH_NOW + 7 * 86400 * CLOCK_US_PER_S;
+	struct databases *d = serve_databases(bench.serve);
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL, *stolen = NULL;
+	uint64_t n;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&key), 0);
+	assert_int_equal(ed25519_generate(&stolen), 0);
+	memcpy(who.key, ed25519_public(stolen), 32);
+	memcpy(who.keyid, ed25519_keyid(stolen), 65);
+	memcpy(next.key, ed25519_public(key), 32);
+	memcpy(next.keyid, ed25519_keyid(key), 65);
+	assert_int_equal(registry_courier_put(d, &who, week), 0);
+	assert_int_equal(registry_courier_put(d, &who, week), 0); /* its answer was lost */
+	assert_int_equal(registry_courier_put(d, &next, week + 1000), 0);
+	assert_int_equal(registry_site_forget_keys(d, "acme-1"), 0);
+	for (unsigned i = 0; i < 3; i++) { /* the old one again; another of the same end; the present one of another key */
+		n = refuse_count(REASON_REPLAYED);
+		assert_int_equal(registry_courier_put(d, &who, week + (i == 1) * 999 + (i == 2) * 1000),
+			REASON_REPLAYED);
+		assert_int_equal(refuse_count(REASON_REPLAYED), n + 1);
+	}
+	bench_refused(bench_ask(stolen, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	assert_int_equal(registry_courier_put(d, &next, week + 2000), 0);
+	assert_int_equal(bench_ask(key, "GET", "/site", NULL, 0)->status, 200);
+}
+
+/* Nothing of a site counts before an engineer has accepted it, but its asking for the record. */
+static void
+test_a_pending_site_is_heard_only_where_a_route_says_so(void **state)
+{
+	struct bench_call *c;
+
+	(void)state;
+	assert_int_equal(registry_site_status(serve_databases(bench.serve), "acme-1", REGISTRY_PENDING), 0);
+	c = bench_ask(bench.courier, "GET", "/site", NULL, 0);
+	bench_refused(c, 403, REASON_NOT_APPROVED);
+	assert_non_null(strstr(buf_text(&c->body), "mainstay-desk accept acme-1"));
+	bench_refused(bench_batch("/batch", "metrics", "1", "text/plain", "x", 1), 403, REASON_NOT_APPROVED);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 0);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/pending", NULL, 0)->status, 200);
+	assert_int_equal(registry_site_status(serve_databases(bench.serve), "acme-1", REGISTRY_CLONED), 0);
+	assert_int_equal(bench_ask(bench.courier, "GET", "/site", NULL, 0)->status, 200);
+	assert_int_equal(handled, 2);
 }
 
 static void
@@ -606,6 +654,8 @@ main(void)
 		TEST(test_a_signature_holds_for_its_time_host_and_body),
 		TEST(test_a_key_ends_and_a_newer_one_takes_over),
 		TEST(test_a_key_stays_whose_it_is),
+		TEST(test_a_superseded_key_statement_gives_nobody_a_key),
+		TEST(test_a_pending_site_is_heard_only_where_a_route_says_so),
 		TEST(test_a_nonce_counts_once_also_after_a_restart),
 		TEST(test_a_clock_set_back_reopens_no_window),
 		TEST(test_a_clock_that_ran_ahead_strands_nobody),
