@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
@@ -11,10 +12,11 @@
 #include "appliance/egress/ack.h"
 #include "appliance/loop/loop.h"
 
-enum { CONTACT_EVERY_S = 5, CA_BYTES_MAX = 64 * 1024 };
+enum { CONTACT_EVERY_S = 5, CA_BYTES_MAX = 64 * 1024, VENDOR_MAX = 256 };
 
 #define KEY_NAME "courier.key"
 #define CA_NAME  "ca.pem"
+#define VENDOR_NAME "vendor" /* whom and as whom what is acknowledged was sent to */
 
 struct carrier {
 	sd_event *loop;
@@ -163,6 +165,43 @@ copy_text(char *out, size_t size, const json_t *obj, const char *name)
 	snprintf(out, size, "%s", text ? text : "");
 }
 
+static void on_hello(int r, const json_t *answer, void *arg);
+
+static void
+say_hello(struct carrier *c)
+{
+	struct call_request *hello = call_new("courier.hello");
+
+	call_param(hello, "key", ed25519_public_hex(c->key));
+	(void)carrier_call(c, hello, on_hello, c); /* a link lost at once comes up again */
+}
+
+static bool
+enrolled(const json_t *config)
+{
+	return json_is_true(json_object_get(config, "enrolled"));
+}
+
+/* The site left: nobody is to know the next vendor's courier by the key of this one's. */
+static int
+leave_vendor(struct carrier *c)
+{
+	static const char *const files[] = { CA_NAME, "daemon.sent" };
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+	int r = ed25519_generate(&key);
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && r == 0; i++)
+		if (unlinkat(c->dir_fd, files[i], 0) < 0 && errno != ENOENT)
+			r = -errno;
+	r = r ?: ed25519_save(key, c->dir_fd, KEY_NAME);
+	if (r < 0)
+		return FAULT(r);
+	ed25519_free(c->key);
+	c->key = STEAL(key);
+	say_hello(c);
+	return 0;
+}
+
 /* The customer's CA comes as PEM text and is kept beside our key, where libcurl can read it. */
 static int
 save_ca(struct carrier *c, struct hub_config *config)
@@ -188,6 +227,26 @@ floor_of(const json_t *config)
 	return text && clock_parse(&us, text) == 0 ? us : 0;
 }
 
+/* What was collected for one vendor is not shipped to the next. */
+static int
+meet_vendor(struct carrier *c, const char *reply)
+{
+	SCOPED(buf_done) struct buf kept = BUF_MAX(VENDOR_MAX);
+	char now[VENDOR_MAX];
+	int r = fs_read(c->dir_fd, VENDOR_NAME, VENDOR_MAX, &kept);
+	bool other = r == 0;
+
+	(void)snprintf(now, sizeof(now), "%s %s\n", reply, carrier_site(c));
+	if (other && strcmp(buf_text(&kept), now) == 0)
+		return 0;
+	for (size_t i = 0; other && i < c->n_modules && r == 0; i++)
+		if (c->modules[i].module->part)
+			r = c->modules[i].module->part(c, c->modules[i].arg);
+	if (r < 0)
+		return FAULT(r);
+	return FAULT(fs_replace(c->dir_fd, VENDOR_NAME, now, strlen(now), 0600));
+}
+
 static int
 build_hub(struct carrier *c)
 {
@@ -196,14 +255,15 @@ build_hub(struct carrier *c)
 	const char *reply = json_string_value(json_object_get(hub, "reply"));
 	int r;
 
-	if (!json_is_true(json_object_get(c->config, "enrolled")))
+	if (!enrolled(c->config))
 		return 0;
 	copy_text(config.url, sizeof(config.url), hub, "url");
 	copy_text(config.proxy, sizeof(config.proxy), c->config, "proxy");
 	if (!reply || !hex_decode(config.reply_key, sizeof(config.reply_key), reply))
 		return FAULT(-EPROTO);
 	config.floor_us = floor_of(c->config);
-	r = save_ca(c, &config);
+	r = meet_vendor(c, reply);
+	r = r ?: save_ca(c, &config);
 	r = r ?: hub_client_new(&c->hub, c->loop, &config, c->key);
 	return r < 0 ? FAULT(r) : r;
 }
@@ -213,13 +273,14 @@ static void
 apply_config(void *arg)
 {
 	struct carrier *c = arg;
+	bool was = enrolled(c->config);
 	int r;
 
 	reset_modules(c);
 	c->hub = hub_client_free(c->hub);
 	json_decref(c->config);
 	c->config = STEAL(c->next_config);
-	r = build_hub(c);
+	r = was && !enrolled(c->config) ? leave_vendor(c) : build_hub(c);
 	if (r < 0)
 		log_fault(r, "configuration from the monitor");
 }
@@ -268,11 +329,7 @@ on_hello(int r, const json_t *answer, void *arg)
 static void
 on_up(void *arg)
 {
-	struct carrier *c = arg;
-	struct call_request *hello = call_new("courier.hello");
-
-	call_param(hello, "key", ed25519_public_hex(c->key));
-	(void)carrier_call(c, hello, on_hello, c); /* a link lost at once comes up again */
+	say_hello(arg);
 }
 
 static void

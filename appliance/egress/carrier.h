@@ -27,6 +27,9 @@ struct carrier_module {
 	/* The hub client is about to be replaced or the ground has changed (switch, enrolment, record): cancel
 	 * what is under way, begin anew at the next tick. */
 	void (*reset)(struct carrier *c, void *arg);
+	/* The site enrolled with another vendor, or under another name: what is still to be sent was for the
+	 * former one and stays here.  Before the new hub client is there.  Returns 0 or a fault. */
+	int (*part)(struct carrier *c, void *arg);
 	/* About twice a second, while the site is enrolled and the link to the monitor is up. */
 	void (*tick)(struct carrier *c, uint64_t mono_us, void *arg);
 	/* An event of the monitor: "outbox", "fetch", ... */

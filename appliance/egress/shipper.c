@@ -161,7 +161,7 @@ may_leave(const struct shipper *s)
 	enum class_name class;
 	enum switch_name which;
 
-	if (!class_parse(&class, s->entry.class_name))
+	if (!carrier_recorded(s->carrier) || !class_parse(&class, s->entry.class_name))
 		return false;
 	which = class_switch(class);
 	return which == SWITCH_MAX ? carrier_any_on(s->carrier) : carrier_switch_on(s->carrier, which);
@@ -245,9 +245,31 @@ shipper_free(void *arg)
 	free(s);
 }
 
+/* All that is there counts as done with. */
+static int
+on_part(struct carrier *c, void *arg)
+{
+	struct shipper *s = arg;
+	uint64_t last = 0;
+	int r = open_reader(s);
+
+	while (r == 0) {
+		r = record_reader_next(s->reader, &s->record, &s->sequence);
+		if (r == REASON_ALTERED)
+			r = record_reader_skip(s->reader);
+		else if (r == 0)
+			last = s->sequence;
+	}
+	on_reset(c, s);
+	if (r < 0)
+		return FAULT(r);
+	return last ? FAULT(ack_set(carrier_ack(c), s->spec->stream, last)) : 0;
+}
+
 static const struct carrier_module module = {
 	.name = "shipper",
 	.reset = on_reset,
+	.part = on_part,
 	.tick = on_tick,
 	.event = on_event,
 	.free = shipper_free,

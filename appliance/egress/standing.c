@@ -128,9 +128,20 @@ on_reset(struct carrier *c, void *arg)
 	s->record_us = s->daemon_us = 0;
 }
 
+static int
+on_part(struct carrier *c, void *arg)
+{
+	struct standing *s = arg;
+
+	(void)c;
+	s->sent[0] = '\0';
+	return 0;
+}
+
 static const struct carrier_module module = {
 	.name = "standing",
 	.reset = on_reset,
+	.part = on_part,
 	.tick = on_tick,
 	.free = free,
 };

@@ -29,7 +29,9 @@ enum {
 	SLACK_S = 3600,
 	FAR_MS = 3600 * 1000, /* clocks that differ by more: key statements go by the hub's */
 	ACK_MAX = 4096,
+	UNTIL_MAX = 1024,
 };
+#define UNTIL_FILE "daemon.json"
 
 static const uint64_t day_us = 24 * 3600 * CLOCK_US_PER_S;
 /* The farthest that two clocks can be apart: 1970 and 9999. */
@@ -40,6 +42,7 @@ struct courier {
 	json_t *daemon;	       /* the courier's key, signed by the site */
 	uint64_t not_after_us; /* of it */
 	uint64_t floor_us;     /* that the courier was told last */
+	uint64_t until_us;     /* the latest end that any statement gave, also in a former life */
 	char ca[CA_MAX + 1];   /* the customer's CA, PEM; "" for the system's */
 	char proxy[SITE_PROXY_MAX];
 	struct timespec proxy_time; /* of etc/proxy when it was read last; 0: there was none */
@@ -106,6 +109,34 @@ hub_now_us(const struct monitor *m, uint64_t now)
 	return (uint64_t)hub_ms * CLOCK_US_PER_MS;
 }
 
+/* Statements end later and later, also where the clock was set back a little: the hub takes no other.  Where
+ * it was set back by more, no hub took what was said before. */
+static uint64_t
+next_end(const struct courier *c, uint64_t now)
+{
+	uint64_t end = now + ENROL_WIRE_DAEMON_DAYS * day_us;
+
+	if (end <= c->until_us && c->until_us < end + SLACK_S * CLOCK_US_PER_S)
+		end = c->until_us + CLOCK_US_PER_S;
+	return end - end % CLOCK_US_PER_MS; /* as it can be written */
+}
+
+int
+courier_verbs_statement(struct monitor *m, json_t **ret)
+{
+	struct courier *c = m->courier;
+	SCOPED_JSON *kept = json_object();
+	uint64_t end = next_end(c, hub_now_us(m, monitor_now_us(m)));
+	int r = kept ? json_put_time(kept, "until", end) : -ENOMEM;
+
+	r = r ?: monitor_save_json(m, UNTIL_FILE, kept);
+	r = r ?: enrol_site_daemon(ret, m->site.site, m->site.courier, end, m->site.key);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	c->until_us = end;
+	return 0;
+}
+
 static int
 renew_daemon(struct courier *c)
 {
@@ -116,13 +147,12 @@ renew_daemon(struct courier *c)
 
 	if (!m->site.key || !m->site.has_courier || (c->daemon && !key_is_due(c, now)))
 		return 0;
-	r = enrol_site_daemon(&envelope, m->site.site, m->site.courier,
-		now + ENROL_WIRE_DAEMON_DAYS * day_us, m->site.key);
+	r = courier_verbs_statement(m, &envelope);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	json_decref(c->daemon);
 	c->daemon = envelope;
-	c->not_after_us = now + ENROL_WIRE_DAEMON_DAYS * day_us;
+	c->not_after_us = c->until_us;
 	return 0;
 }
 
@@ -232,6 +262,7 @@ struct ack {
 	uint64_t v, sequence;
 	const char *site, *stream;
 	uint8_t sha256[SHA256_LEN];
+	json_t *clone;
 };
 
 static const struct json_field ack_fields[] = {
@@ -240,6 +271,7 @@ static const struct json_field ack_fields[] = {
 	{ "stream", JSON_KIND_TEXT, .offset = offsetof(struct ack, stream), .max = LEDGER_STREAM_MAX },
 	{ "sequence", JSON_KIND_U64, .offset = offsetof(struct ack, sequence), .max = INT64_MAX },
 	{ "sha256", JSON_KIND_SHA256, .offset = offsetof(struct ack, sha256), .optional = true },
+	{ "clone", JSON_KIND_OBJECT, .offset = offsetof(struct ack, clone), .max = 8, .optional = true },
 };
 
 /* Whoever holds the courier's key can have any answer of the hub, and show it for another: a heartbeat's for a
@@ -261,7 +293,8 @@ take_ack(struct monitor *m, const char *stream, uint64_t sequence, const void *b
 		return REFUSE(REASON_WRONG_ADDRESSEE, stream,
 			"the acknowledgement is of %s %llu of %s, not of %llu", ack.stream,
 			(unsigned long long)ack.sequence, ack.site, (unsigned long long)sequence);
-	r = outbox_digest(m->outbox, stream, sequence, digest);
+	r = ack.clone ? clone_hub_says(m, ack.clone) : 0;
+	r = r ?: outbox_digest(m->outbox, stream, sequence, digest);
 	if (r == REASON_NOT_FOUND)
 		return 0; /* acknowledged before, or dropped for room */
 	if (r)
@@ -269,10 +302,15 @@ take_ack(struct monitor *m, const char *stream, uint64_t sequence, const void *b
 	/* Without a digest the hub says "not known any more": the record is old, and a later one lets it go. */
 	if (memcmp(ack.sha256, none, sizeof(none)) == 0)
 		return 0;
-	if (memcmp(ack.sha256, digest, sizeof(digest)) != 0)
+	if (memcmp(ack.sha256, digest, sizeof(digest)) != 0) {
+		r = clone_notice(m, "hub", "the hub has another record under a number that this site gave",
+			REASON_CONFLICT);
+		if (r < 0)
+			return FAULT(r);
 		return REFUSE(REASON_CONFLICT, stream,
 			"the hub has another record under %llu than this site (a second site with its key?)",
 			(unsigned long long)sequence);
+	}
 	return outbox_committed(m->outbox, stream, sequence);
 }
 
@@ -391,12 +429,16 @@ int
 courier_verbs_init(struct monitor *m)
 {
 	struct courier *c = calloc(1, sizeof(*c));
+	SCOPED_JSON *kept = NULL;
 	int r;
 
 	if (!c)
 		return FAULT(-ENOMEM);
 	c->m = m;
 	m->courier = c;
+	/* Where it is gone the hub may refuse a statement or two until the clock is past the former ones. */
+	if (monitor_load_json(m, UNTIL_FILE, UNTIL_MAX, &kept) == 0)
+		(void)clock_parse(&c->until_us, json_text(kept, "until"));
 	r = monitor_add_module(m, &module, c);
 	r = r ?: monitor_register_verb(m, "courier.hello", CALL_ROLE_COURIER, on_hello, c);
 	r = r ?: monitor_register_verb(m, "outbox.reply", CALL_ROLE_COURIER, on_reply, NULL);

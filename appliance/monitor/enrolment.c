@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -104,16 +105,20 @@ make_request(struct begin *b, json_t **ret)
 	struct monitor *m = b->m;
 	struct site *s = &m->site;
 	uint64_t now = monitor_now_us(m);
-	char url[CARD_URL_MAX + sizeof(ENROL_WIRE_PATH)];
+	char url[CARD_URL_MAX + sizeof(ENROL_WIRE_PATH)], nonce[SITE_NONCE_MAX];
 	int r;
 
-	r = enrol_site_daemon(&daemon, s->site, s->courier,
-		now + ENROL_WIRE_DAEMON_DAYS * 24 * 3600 * CLOCK_US_PER_S, s->key);
+	r = courier_verbs_statement(m, &daemon);
 	r = r
 		?: enrol_site_request(&body, &b->token, s->key, ed25519_public(s->audit_key),
 			   daemon, platform_text(), now);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
+	/* The nonce is the request's own digest: a file that crosses an air gap says what its answer must repeat. */
+	enrol_site_nonce(nonce, body.data, body.len);
+	r = site_ask(s, m->dir_fd, nonce);
+	if (r < 0)
+		return FAULT(r);
 	(void)snprintf(url, sizeof(url), "%s%s", s->card->hub.url, ENROL_WIRE_PATH);
 	*ret = json_pack("{s:s, s:s, s:s, s:s}", "url", url, "body", buf_text(&body), "nonce",
 		s->nonce, "proxy", s->proxy);
@@ -125,16 +130,12 @@ on_card(int r, const json_t *answer, void *arg)
 {
 	struct begin *b = arg;
 	struct card *card = NULL;
-	char nonce[SITE_NONCE_MAX];
-	uint8_t raw[16];
 	json_t *out = NULL;
 
-	fs_random(raw, sizeof(raw));
-	hex_encode(nonce, raw, sizeof(raw));
 	r = r ?: check_card(b, answer, &card);
 	r = r ?: check_standing(b, card);
 	if (r == 0)
-		r = site_begin(&b->m->site, b->m->dir_fd, STEAL(card), &b->token, nonce, b->proxy);
+		r = site_begin(&b->m->site, b->m->dir_fd, STEAL(card), &b->token, b->proxy);
 	r = r ?: make_request(b, &out);
 	card_free(card);
 	monitor_answer_result(b->call, r, out);
@@ -308,6 +309,15 @@ on_finish(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- leave --------------------------------------------------------------------------------------- */
+/* A courier that is up makes itself another key when it hears that the site left; one that is not, when it
+ * comes. */
+static int
+drop_courier(struct monitor *m)
+{
+	m->site.has_courier = false;
+	return unlinkat(m->lib_fd, "courier/courier.key", 0) < 0 && errno != ENOENT ? FAULT(-errno) : 0;
+}
+
 static int
 on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -323,6 +333,8 @@ on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 	r = switch_save(&off, m->dir_fd);
 	r = r ?: monitor_leaf(m, "leave", monitor_call_actor(call), object, NULL, REASON_NONE);
 	r = r ?: site_leave(&m->site, m->dir_fd);
+	r = r ?: drop_courier(m);
+	r = r ?: clone_over(m);
 	r = r ?: audit_set_site(m->audit, AUDIT_UNENROLLED);
 	if (r < 0)
 		return FAULT(r);

@@ -3,6 +3,7 @@
 
 #include "appliance/audit/audit.h"
 #include "appliance/monitor/ceiling.h"
+#include "appliance/monitor/clone.h"
 #include "appliance/monitor/copies.h"
 #include "appliance/monitor/epoch.h"
 #include "appliance/monitor/floor.h"
@@ -37,6 +38,7 @@ struct monitor {
 	int lib_fd, dir_fd, run_fd; /* lib, lib/monitor, run */
 
 	struct site site;
+	struct clone clone;
 	struct epoch epoch;
 	struct floor floor;
 	bool seen_doubtful;    /* as the modules were last told */

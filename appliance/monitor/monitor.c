@@ -18,6 +18,7 @@
 #include "appliance/monitor/audit_verbs.h"
 #include "appliance/monitor/calls.h"
 #include "appliance/monitor/ceiling.h"
+#include "appliance/monitor/clone.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/inside.h"
@@ -102,6 +103,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: audit_verbs_init(m);
 	r = r ?: courier_verbs_init(m);
 	r = r ?: enrolment_init(m);
+	r = r ?: clone_init(m);
 	r = r ?: statement_init(m);
 	r = r ?: metadata_init(m);
 	r = r ?: alarms_init(m);

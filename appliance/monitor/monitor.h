@@ -83,6 +83,9 @@ const char *monitor_clock_doubt(const struct monitor *m, char out[MONITOR_DOUBT_
 
 bool monitor_enrolled(const struct monitor *m);	   /* site id and keys exist */
 bool monitor_recorded(const struct monitor *m);	   /* and an engineer's site record has verified */
+/* Two speak with this site's key, or did (clone.h): requests need a permit of the present epoch until the key is
+ * rotated. */
+bool monitor_cloned(const struct monitor *m);
 const char *monitor_site(const struct monitor *m); /* "" before enrolment */
 const char *monitor_customer(const struct monitor *m); /* "" before enrolment */
 const char *

@@ -75,7 +75,7 @@ load_facts(struct site *s, int dir_fd)
 			.max = TOKEN_NAME_MAX - 1 },
 		{ "customer", JSON_KIND_TEXT, .offset = offsetof(struct parts, customer),
 			.max = TOKEN_NAME_MAX - 1 },
-		{ "nonce", JSON_KIND_TEXT, .offset = offsetof(struct parts, nonce),
+		{ "nonce", JSON_KIND_TEXT0, .offset = offsetof(struct parts, nonce),
 			.max = SITE_NONCE_MAX - 1 },
 		{ "proxy", JSON_KIND_TEXT0, .offset = offsetof(struct parts, proxy),
 			.max = SITE_PROXY_MAX - 1 },
@@ -153,7 +153,7 @@ site_done(struct site *s)
 
 int
 site_begin(struct site *s, int dir_fd, struct card *take_card, const struct token *token,
-	const char *nonce, const char *proxy)
+	const char *proxy)
 {
 	SCOPED(card_freep) struct card *card = take_card;
 	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
@@ -164,7 +164,7 @@ site_begin(struct site *s, int dir_fd, struct card *take_card, const struct toke
 		next.state = SITE_STATE_BEGUN;
 	memcpy(next.site, token->site, sizeof(next.site));
 	memcpy(next.customer, token->customer, sizeof(next.customer));
-	(void)snprintf(next.nonce, sizeof(next.nonce), "%s", nonce);
+	next.nonce[0] = '\0';
 	(void)snprintf(next.proxy, sizeof(next.proxy), "%s", proxy);
 	r = note_key_make(&next.witness, card->hub.witness_name, NOTE_TYPE_COSIGNATURE,
 		card->hub.witness);
@@ -182,6 +182,13 @@ site_begin(struct site *s, int dir_fd, struct card *take_card, const struct toke
 	next.card = STEAL(card);
 	*s = next;
 	return 0;
+}
+
+int
+site_ask(struct site *s, int dir_fd, const char *nonce)
+{
+	(void)snprintf(s->nonce, sizeof(s->nonce), "%s", nonce);
+	return FAULT(save(s, dir_fd));
 }
 
 int
@@ -226,7 +233,7 @@ int
 site_leave(struct site *s, int dir_fd)
 {
 	static const char *const files[] = { "site.json", "card.json", "record.json",
-		"pending.json", "people.json", "site.key" };
+		"pending.json", "people.json", "daemon.json", "site.key" };
 	int r = 0;
 
 	/* site.json first: without it the rest is nobody's. */

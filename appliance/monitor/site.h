@@ -43,7 +43,9 @@ void site_done(struct site *s);
 /* Begin: keep card and names, make the site key.  take_card is consumed.  The state is BEGUN on 0, or
  * stays ENROLLED. */
 int site_begin(struct site *s, int dir_fd, struct card *take_card, const struct token *token,
-	const char *nonce, const char *proxy);
+	const char *proxy);
+/* The request is made: its answer must repeat this nonce. */
+int site_ask(struct site *s, int dir_fd, const char *nonce);
 /* The hub's answer verified. */
 int site_enrolled(struct site *s, int dir_fd);
 /* Keep a record, verified or pending (borrowed; NULL removes). */

@@ -164,11 +164,7 @@ fell_behind(struct statements *s, uint64_t size)
 		(unsigned long long)size, (unsigned long long)audit_size(m->audit));
 	s->forked = true;
 	r = epoch_renew(&m->epoch, m->run_fd);
-	r = r
-		?: monitor_leaf(m, "clone", "witness", "the log is behind its witness", NULL,
-			   REASON_ROLLBACK);
-	monitor_statement_soon(m);
-	return FAULT(r);
+	return FAULT(r ?: clone_notice(m, "witness", "the log is behind its witness", REASON_ROLLBACK));
 }
 
 static int

@@ -94,6 +94,15 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
 	return request_site_turn_away(s, id, digest, (enum reason)r, mailbox != 0);
 }
 
+/* Until the site record is here nothing of the vendor's is taken but that. */
+static int
+check_recorded(struct monitor *m)
+{
+	return monitor_recorded(m) ? 0
+				   : REFUSE(REASON_NOT_APPROVED, "request",
+					     "no engineer of the vendor vouches for this site yet");
+}
+
 static int
 on_deliver(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -105,7 +114,7 @@ on_deliver(struct monitor *m, struct monitor_call *call, void *arg)
 	const void *body = monitor_call_body(call, &len);
 	int r = monitor_call_u64(call, "n", UINT64_C(1) << 52, &n);
 
-	(void)m;
+	r = r ?: check_recorded(m);
 	r = r ?: take(s, n, body, len, &item, &reason);
 	if (r)
 		return r;
@@ -137,9 +146,8 @@ on_import(struct monitor *m, struct monitor_call *call, void *arg)
 	enum reason reason;
 	size_t len;
 	const void *body = monitor_call_body(call, &len);
-	int r = take(s, 0, body, len, &item, &reason);
+	int r = check_recorded(m) ?: take(s, 0, body, len, &item, &reason);
 
-	(void)m;
 	if (r)
 		return r;
 	if (!item)

@@ -283,6 +283,10 @@ ask_assignment(struct fetch *f)
 	char path[160];
 	int r;
 
+	if (!carrier_recorded(f->carrier)) {
+		finish(f, NULL); /* metadata alone: it is what the site record is checked with */
+		return;
+	}
 	snprintf(path, sizeof(path), "/assignments/%s", carrier_site(f->carrier));
 	r = hub_client_send(&f->call, carrier_hub(f->carrier),
 		&(struct hub_request){

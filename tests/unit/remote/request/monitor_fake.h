@@ -28,7 +28,7 @@ struct monitor {
 	int dir_fd;
 	uint64_t now_us, floor_us;
 	uint8_t epoch[REQUEST_EPOCH_BYTES];
-	bool doubtful, remote_on, outbox_full;
+	bool doubtful, remote_on, outbox_full, unrecorded, cloned;
 	const struct people *people;
 	const struct policy *policy;
 	struct identity identity;
@@ -111,6 +111,18 @@ bool
 monitor_clock_doubtful(const struct monitor *m)
 {
 	return m->doubtful;
+}
+
+bool
+monitor_recorded(const struct monitor *m)
+{
+	return !m->unrecorded;
+}
+
+bool
+monitor_cloned(const struct monitor *m)
+{
+	return m->cloned;
 }
 
 const char *
