@@ -153,8 +153,8 @@ check_ceiling(const struct request *q, const struct request_check_facts *f,
 		return REFUSE(policy_outside_window(&v->answer) ? REASON_OUTSIDE_WINDOW : REASON_DENIED,
 			q->id, "%s", why);
 	}
-	/* Without a clock to trust, nothing runs that no person looked at. */
-	if (f->clock_doubtful)
+	/* Without a clock to trust, or where two are this site, nothing runs that no person looked at. */
+	if (f->clock_doubtful || f->cloned)
 		v->answer.decision = POLICY_ASK;
 	return 0;
 }

@@ -34,6 +34,7 @@ struct request_check_facts {
 	uint64_t now_us;
 	uint64_t date_us;            /* what ends are held against: now_us, or the clock's floor */
 	bool clock_doubtful;
+	bool cloned;                 /* two speak with the site's key: a person says which is meant */
 	const struct definition *definition; /* of the release that is installed; NULL: none is */
 	const struct accepted *accepted;
 	bool remote_on;

@@ -19,7 +19,7 @@
 #include "remote/operate/job.h"
 #include "remote/request/plan.h"
 
-enum { ATTENTION_MAX = 4 };
+enum { ATTENTION_MAX = 5 };
 
 /* How a process of the service sees its folders. */
 #define SEEN_RUN "/run/service"
@@ -81,8 +81,8 @@ request_site_ground(struct request_site *s, const struct request_item *item,
 		.nonce_used = request_store_nonce_used(s->store, q->id, q->nonce),
 		.now_us = monitor_now_us(s->m),
 		.date_us = monitor_date_us(s->m),
-		/* Of two lives of one site the customer alone knows which is meant. */
-		.clock_doubtful = monitor_clock_doubtful(s->m) || monitor_cloned(s->m),
+		.clock_doubtful = monitor_clock_doubtful(s->m),
+		.cloned = monitor_cloned(s->m),
 		.definition = g.definition,
 		.accepted = g.accepted,
 		.remote_on = monitor_switch_on(s->m, SWITCH_REMOTE),
@@ -165,6 +165,8 @@ put_attention(const char *out[ATTENTION_MAX], const struct request_site_ground *
 	if (g->verdict.stale_people)
 		out[n++] = "stale-people: the vendor's list of engineers has ended; a revocation since then is not known "
 			   "here";
+	if (g->facts.cloned)
+		out[n++] = "clone: two speak with this site's key; is it this one that is meant?";
 	if (g->facts.clock_doubtful)
 		out[n++] = "the clock here is doubtful: how old the request is, is not certain";
 	out[n] = NULL;

@@ -114,7 +114,6 @@ the_acknowledgement_of_anything_else_does_not(void **state)
 		{ "site2", "results", 1, 0, REASON_WRONG_ADDRESSEE },
 		{ "site1", "heartbeat", 1, 0, REASON_WRONG_ADDRESSEE },
 		{ "site1", "results", 2, 1, REASON_WRONG_ADDRESSEE },
-		{ "site1", "results", 1, 1, REASON_CONFLICT },
 	};
 	static const char *const bodies[] = { "", "{}", "[]", "\x08\x01",
 		"{\"v\":2,\"site\":\"site1\",\"stream\":\"results\",\"sequence\":1}",
@@ -132,6 +131,23 @@ the_acknowledgement_of_anything_else_does_not(void **state)
 	assert_int_equal(bring(t, 503, ack("site1", "results", 1, digests[0])), 0);
 	assert_int_equal(bring(t, 200, "{\"v\":1,\"site\":\"site1\",\"stream\":\"results\",\"sequence\":1}"), 0);
 	assert_true(kept(t, 1));
+}
+
+/* Somebody else gave the hub a record under that number. */
+static void
+an_acknowledgement_of_another_record_means_a_second_site(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t count = refuse_count(REASON_CONFLICT);
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(bring(t, 200, ack("site1", "results", 1, digests[1])), REASON_CONFLICT);
+		assert_int_equal(refuse_count(REASON_CONFLICT), count + i + 1);
+		assert_int_equal(audit_size(t->m->audit), 1); /* one leaf, however often */
+	}
+	assert_true(kept(t, 1));
+	assert_true(monitor_cloned(t->m));
+	assert_memory_equal(site_last_leaf(t), "clone the hub has another record", 32);
 }
 
 static void
@@ -265,6 +281,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_acknowledgement_of_a_record_lets_it_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_acknowledgement_of_anything_else_does_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_acknowledgement_of_another_record_means_a_second_site, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_kept_has_no_digest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(contact_tells_the_difference_of_the_clocks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(status_says_what_stands_between_site_and_hub, set_up, tear_down),

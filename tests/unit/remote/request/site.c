@@ -520,6 +520,34 @@ test_clocks_that_are_decades_off(void **state)
 	}
 }
 
+/* Of two lives of one site the customer alone knows which is meant; before the record there is none. */
+static void
+test_a_clone_asks_and_an_unrecorded_site_takes_nothing(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+	uint64_t count;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	m.unrecorded = true;
+	count = refuse_count(REASON_NOT_APPROVED);
+	assert_int_equal(deliver(&m, "1", &q, ANN), REASON_NOT_APPROVED);
+	assert_int_equal(refuse_count(REASON_NOT_APPROVED), count + 1);
+	assert_string_equal(story(&m), "");
+	m.unrecorded = false;
+	m.cloned = true;
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	later(&m, CLOCK_US_PER_S);
+	text = to_sign(&m, "r-1");
+	assert_non_null(strstr(text, "attention     clone: two speak"));
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_int_equal(spawned(&m), 1);
+}
+
 /* Power failed between the saved result and the leaf, or between the leaf and the outbox. */
 static void
 test_crash_before_it_was_settled(void **state)
@@ -1132,6 +1160,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allowed_runs_at_once),
+		cmocka_unit_test(test_a_clone_asks_and_an_unrecorded_site_takes_nothing),
 		cmocka_unit_test(test_job_is_what_was_planned),
 		cmocka_unit_test(test_asked_waits_for_a_permit),
 		cmocka_unit_test(test_permit_for_another),
