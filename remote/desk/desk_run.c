@@ -276,7 +276,7 @@ wait_for(struct order *o, struct desk_answer *a)
 int
 desk_run(struct command_call *call)
 {
-	SCOPED(order_done) struct order o = { .d.dir_fd = -1 };
+	SCOPED(order_done) struct order o = { .d.dir_fd = -1, .d.login_fd = -1 };
 	SCOPED(desk_answer_done) struct desk_answer a = { 0 };
 	int r = prepare(&o, call);
 

@@ -29,27 +29,41 @@ enum { SESSION_BYTES_MAX = 4096, ID_DIGITS = 16, PATH_BYTES = 4096 };
 
 /* One folder for each card and key, so that two vendors or two people at one desk never mix. */
 static int
-open_dir(struct desk *d)
+open_below(int *ret_fd, const struct desk *d, const char *above, const char *middle)
 {
-	const char *state = d->call->state, *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
 	char card[2 * ID_DIGITS + 1], path[PATH_BYTES];
 	int n;
 
 	hex_encode(card, d->card->fingerprint, ID_DIGITS / 2);
-	if (state)
-		n = snprintf(path, sizeof(path), "%s/desk/%s-%.*s", state, card, ID_DIGITS,
-			sshkey_signer_public(d->signer)->keyid);
-	else if (xdg && *xdg == '/')
-		n = snprintf(path, sizeof(path), "%s/mainstay-desk/%s-%.*s", xdg, card, ID_DIGITS,
-			sshkey_signer_public(d->signer)->keyid);
-	else if (home && *home == '/')
-		n = snprintf(path, sizeof(path), "%s/.local/state/mainstay-desk/%s-%.*s", home,
-			card, ID_DIGITS, sshkey_signer_public(d->signer)->keyid);
-	else
-		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
+	n = snprintf(path, sizeof(path), "%s%s/%s-%.*s", above, middle, card, ID_DIGITS,
+		sshkey_signer_public(d->signer)->keyid);
 	if (n < 0 || n >= (int)sizeof(path))
 		return REFUSE(REASON_USAGE, "--state", "the path is too long");
-	return fs_open_dir(&d->dir_fd, AT_FDCWD, path, 0700);
+	return fs_open_dir(ret_fd, AT_FDCWD, path, 0700);
+}
+
+/* What is kept, and what lives no longer than the person is logged in at this machine, if there is such a place. */
+static int
+open_dirs(struct desk *d)
+{
+	const char *state = d->call->state, *home = getenv("HOME"), *kept = getenv("XDG_STATE_HOME"),
+		   *run = getenv("XDG_RUNTIME_DIR");
+	int r;
+
+	if (state)
+		r = open_below(&d->dir_fd, d, state, "/desk");
+	else if (kept && *kept == '/')
+		r = open_below(&d->dir_fd, d, kept, "/mainstay-desk");
+	else if (home && *home == '/')
+		r = open_below(&d->dir_fd, d, home, "/.local/state/mainstay-desk");
+	else
+		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
+	if (r)
+		return r;
+	if (!state && run && *run == '/')
+		return open_below(&d->login_fd, d, run, "/mainstay-desk");
+	d->login_fd = fcntl(d->dir_fd, F_DUPFD_CLOEXEC, 3);
+	return d->login_fd < 0 ? FAULT(-errno) : 0;
 }
 
 int
@@ -59,13 +73,13 @@ desk_session_open(struct desk *ret, struct command_call *call)
 	const char *card = command_option(call, "card");
 	int r;
 
-	*ret = (struct desk){ .call = call, .dir_fd = -1, .ca = command_option(call, "ca") };
+	*ret = (struct desk){ .call = call, .dir_fd = -1, .login_fd = -1, .ca = command_option(call, "ca") };
 	if (!card)
 		return REFUSE(REASON_USAGE, "--card", "give the vendor card: --card FILE");
 	r = command_read_file(card, CARD_MAX, &b);
 	r = r ?: card_read(&ret->card, b.data, b.len);
 	r = r ?: sshkey_signer_open(&ret->signer, command_option(call, "key"));
-	return r ?: open_dir(ret);
+	return r ?: open_dirs(ret);
 }
 
 void
@@ -78,6 +92,7 @@ desk_session_done(struct desk *d)
 	d->people = people_free(d->people);
 	d->me = NULL;
 	scope_close(&d->dir_fd);
+	scope_close(&d->login_fd);
 }
 
 int
@@ -103,7 +118,7 @@ desk_session_load(struct desk *d)
 	SCOPED(buf_done) struct buf b = BUF_MAX(SESSION_BYTES_MAX);
 	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
 	SCOPED_JSON *doc = NULL;
-	int r = fs_read(d->dir_fd, SESSION_FILE, SESSION_BYTES_MAX, &b);
+	int r = fs_read(d->login_fd, SESSION_FILE, SESSION_BYTES_MAX, &b);
 
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_UNSIGNED, "login", "nobody is logged in: mainstay-desk login");
@@ -111,11 +126,15 @@ desk_session_load(struct desk *d)
 		return r < 0 ? FAULT(r) : REFUSE(r, SESSION_FILE, "cannot be read");
 	r = json_read(&doc, b.data, b.len, SESSION_BYTES_MAX, SESSION_FILE);
 	r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &m, SESSION_FILE);
-	r = r ?: ed25519_load(&key, d->dir_fd, KEY_FILE);
+	r = r ?: ed25519_load(&key, d->login_fd, KEY_FILE);
 	if (r)
 		return r;
-	if (clock_now_us() >= m.not_after_us || strcmp(m.key, ed25519_public_hex(key)) != 0)
+	if (clock_now_us() >= m.not_after_us || strcmp(m.key, ed25519_public_hex(key)) != 0) {
+		/* A key that is good for nothing is not left lying about; if it cannot go, it is as useless. */
+		(void)unlinkat(d->login_fd, KEY_FILE, 0);
+		(void)unlinkat(d->login_fd, SESSION_FILE, 0);
 		return REFUSE(REASON_UNSIGNED, "login", "the login has ended: mainstay-desk login");
+	}
 	d->http_key = STEAL(key);
 	return 0;
 }
@@ -131,10 +150,10 @@ desk_session_keep(struct desk *d, struct ed25519 *take_key, uint64_t not_after_u
 	d->http_key = take_key;
 	if (!doc)
 		return FAULT(-ENOMEM);
-	r = ed25519_save(take_key, d->dir_fd, KEY_FILE);
+	r = ed25519_save(take_key, d->login_fd, KEY_FILE);
 	r = r ?: json_put_u64(doc, "v", 1);
 	r = r ?: json_put_text(doc, "key", ed25519_public_hex(take_key));
 	r = r ?: json_put_time(doc, "not_after", not_after_us);
 	r = r ?: json_canonical(&b, doc);
-	return r ?: fs_replace(d->dir_fd, SESSION_FILE, b.data, b.len, 0600);
+	return r ?: fs_replace(d->login_fd, SESSION_FILE, b.data, b.len, 0600);
 }

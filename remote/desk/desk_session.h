@@ -1,7 +1,9 @@
 /* Who sits at the desk: card, key, and the login that is good for a day's work.
  *
  * Folder STATE/desk (or ~/.local/state/mainstay-desk), below it one folder for each pair of card
- * and key, 0700: session.json, http.key (the ephemeral Ed25519 key, 0600), tuf/, sites/. */
+ * and key, 0700: tuf/, sites/.  The login (session.json, and http.key, the ephemeral Ed25519 key, 0600) lies in the same
+ * way below XDG_RUNTIME_DIR/mainstay-desk, which is memory and ends with the person's session; where there is none, and
+ * with --state, beside the rest.  A login that has ended is removed when it is next looked at. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,7 +26,8 @@ struct desk {
 	struct card *card;                    /* verified against itself; owned, as all below */
 	struct sshkey_signer *signer;
 	const char *ca;                       /* NULL: the system's; borrowed */
-	int dir_fd;
+	int dir_fd;                           /* what is kept */
+	int login_fd;                         /* the login */
 	struct ed25519 *http_key;             /* NULL before desk_session_load() or a login */
 	struct tuf_client *tuf;               /* NULL before desk_trust_refresh() */
 	struct people *people;                /* the same */

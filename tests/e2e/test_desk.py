@@ -417,7 +417,13 @@ def test_a_login_ends(stage):
     try:
         with open(file, "w") as f:
             f.write(canonical(dict(json.loads(text), not_after=now(-1))).decode())
+        key = os.path.join(os.path.dirname(file), "http.key")
+        with open(key) as f:
+            seed = f.read()
         refused(stage, "unsigned", "fleet")
+        assert not os.path.exists(file) and not os.path.exists(key)
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(seed)
         with open(file, "w") as f:
             f.write(text + " " * 5000)
         refused(stage, "too-large", "fleet")

@@ -6,13 +6,15 @@ import glob
 import hashlib
 import json
 import os
+import random
 import secrets
 import signal
 import subprocess
 
 import pytest
 
-from estate import APPROVER, CUSTOMER, ENGINEER, SITE, Estate, until
+from authenticator import PRESENT, SK_ED25519, SK_P256, Agent, Key
+from estate import APPROVER, BIN, CUSTOMER, ENGINEER, SITE, Estate, until
 from hub import canonical, now
 
 POLICY = """v: 1
@@ -371,6 +373,48 @@ def test_who_is_not_logged_in_sees_nothing(estate):
     estate.desk("login", key="mallory")
     assert estate.desk_json("fleet", key="mallory")["items"] == []
     assert estate.desk("show", SITE, key="mallory", code=1).returncode == 1
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [SK_ED25519, SK_P256])
+def test_an_engineer_with_a_token_behind_an_agent(estate, kind):
+    """Login and request by a FIDO key, which signs only while somebody touches it; the login lies in memory."""
+    name, run = ("fay", "run-fay") if kind == SK_ED25519 else ("fred", "run-fred")
+    token = Key(kind, random.Random(name))
+    with open(estate.path(f"{name}.pub"), "w") as f:
+        f.write(token.line() + f" {name}\n")
+    repo, keys = estate.path("repo"), ("--keys", estate.path("keys"))
+    estate.run("mainstay-release", "people", "set", repo, *keys, "--name", name, "--key", estate.path(f"{name}.pub"),
+               "--roles", "support", "--customers", CUSTOMER)
+    estate.run("mainstay-release", "people", "sign", repo, *keys)
+    os.mkdir(estate.path(run), 0o700)
+    agent = Agent(estate.path(f"{run}/agent"), token)
+    env = {"PATH": os.environ["PATH"], "HOME": estate.dir, "SSH_AUTH_SOCK": agent.path, "XDG_RUNTIME_DIR": estate.path(run)}
+
+    def desk(*words):
+        argv = [os.path.join(BIN, "mainstay-desk"), *estate.desk_argv(*words, key=f"{name}.pub")[3:]]  # no --state
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=90, check=False)
+
+    try:
+        agent.flags = 0
+        assert "[bad-signature]" in desk("login").stderr
+        agent.flags = PRESENT
+        done = desk("login")
+        assert done.returncode == 0, done.stderr
+        kept = glob.glob(estate.path(run, "mainstay-desk", "*", "http.key"))
+        assert len(kept) == 1 and os.stat(kept[0]).st_mode & 0o777 == 0o600
+        assert not glob.glob(estate.path(".local", "**", "http.key"), recursive=True)
+        done = desk("run", SITE, "redis", "ping", *RUN, "--wait", "60s")
+        assert done.returncode == 0 and "PONG" in done.stdout, done.stderr
+        assert agent.counter >= 3
+        # Revoked: the login that it gave dies at once.
+        estate.run("mainstay-release", "people", "set", repo, *keys, "--name", name, "--revoke", "--reason", "lost")
+        estate.run("mainstay-release", "people", "sign", repo, *keys)
+        assert "[revoked]" in desk("fleet").stderr
+    finally:
+        agent.close()
 
 
 # --- another life of the site ----------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@
 
 import base64
 import hashlib
+import socketserver
 import struct
+import threading
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, padding
@@ -98,3 +100,43 @@ def armour(blob, columns=70, end="\n"):
     text = base64.b64encode(blob).decode()
     lines = [text[i:i + columns] for i in range(0, len(text), columns)]
     return end.join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])
+
+
+class Agent:
+    """An ssh-agent that holds these keys and signs as their owner's hand at the token would."""
+
+    def __init__(self, path, *keys):
+        self.path, self.keys, self.flags, self.counter = path, keys, PRESENT, 0
+        agent = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                agent.serve(self.request.makefile("rwb"))
+
+        self.server = socketserver.ThreadingUnixStreamServer(path, Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def serve(self, stream):
+        while head := stream.read(4):
+            message = stream.read(struct.unpack(">I", head)[0])
+            stream.write(string(self.answer(message)))
+            stream.flush()
+
+    def answer(self, message):
+        if message[0] == 11:
+            return b"\x0c" + struct.pack(">I", len(self.keys)) + b"".join(string(k.blob) + string(b"") for k in self.keys)
+        fields, at = [], 1
+        for _ in range(2):
+            n = struct.unpack(">I", message[at:at + 4])[0]
+            fields.append(message[at + 4:at + 4 + n])
+            at += 4 + n
+        for key in self.keys:
+            if message[0] == 13 and key.blob == fields[0]:
+                self.counter += 1
+                return b"\x0e" + string(key.signature(fields[1], self.flags, self.counter))
+        return b"\x05"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
