@@ -108,6 +108,8 @@ int audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, 
 
 uint64_t audit_size(const struct audit *a);
 void audit_root(const struct audit *a, uint8_t out[MERKLE_HASH]);
+/* The root that the log had at an earlier size (at most audit_size()).  Returns 0 or a fault. */
+int audit_root_at(struct audit *a, uint64_t size, uint8_t out[MERKLE_HASH]);
 /* The signed checkpoint, a whole note; NUL-terminated, borrowed until the next append. */
 const char *audit_checkpoint(const struct audit *a);
 const char *audit_origin(const struct audit *a);

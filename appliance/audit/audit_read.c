@@ -1,4 +1,6 @@
 /* Reading an open log: entries with their records, and the hashes that prove them. */
+#include <errno.h>
+
 #include "appliance/audit/audit_inside.h"
 #include "appliance/audit/bundle.h"
 #include "appliance/base/buf.h"
@@ -180,6 +182,17 @@ audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof 
 		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
 			(unsigned long long)n);
 	return FAULT(r);
+}
+
+int
+audit_root_at(struct audit *a, uint64_t size, uint8_t out[MERKLE_HASH])
+{
+	struct edge_tree tree;
+	struct merkle_source s = audit_inside_tree(a, &tree);
+
+	if (size > a->edge.size)
+		return FAULT(-EINVAL);
+	return FAULT(merkle_root(&s, size, out));
 }
 
 int

@@ -53,6 +53,15 @@ take_text(struct cursor *c, char *out, size_t len, size_t max, uint8_t lowest)
 	out[len] = '\0';
 }
 
+/* What goes to a witness of the customer's goes to its own URL; all else to the hub. */
+static bool
+is_path(const char *path, const char *stream)
+{
+	if (strcmp(stream, LEDGER_WITNESS) == 0)
+		return strncmp(path, "https://", 8) == 0;
+	return path[0] == '/';
+}
+
 int
 ledger_decode(struct ledger_entry *ret, const void *data, size_t len, const char *stream)
 {
@@ -67,7 +76,7 @@ ledger_decode(struct ledger_entry *ret, const void *data, size_t len, const char
 	take_text(&c, e.content_type, cursor_u16(&c), LEDGER_TYPE_MAX, ' ');
 	e.body_len = cursor_u32(&c);
 	e.body = cursor_bytes(&c, e.body_len);
-	if (!cursor_done(&c) || e.path[0] != '/' || e.body_len > LEDGER_BODY_MAX)
+	if (!cursor_done(&c) || !is_path(e.path, stream) || e.body_len > LEDGER_BODY_MAX)
 		return REFUSE(REASON_MALFORMED, stream, "not a ledger record");
 	*ret = e;
 	return 0;

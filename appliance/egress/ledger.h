@@ -7,7 +7,8 @@
  *	u8  version (1)
  *	u64 time, microseconds since 1970
  *	u8  length, class name                      "metric", "alert", "heartbeat", "result", "audit" ...
- *	u16 length, path                            "/v1/metrics"; absolute, printable ASCII
+ *	u16 length, path                            "/v1/metrics"; absolute, printable ASCII; of stream "witness"
+ *	                                            the whole https:// URL
  *	u16 length, content type                    "application/x-protobuf"; printable ASCII
  *	u32 length, body                            as it leaves, before compression
  */
@@ -17,6 +18,8 @@
 #include <stdint.h>
 
 struct buf;
+
+#define LEDGER_WITNESS "witness" /* heads for witnesses of the customer's own choice */
 
 enum {
 	LEDGER_VERSION = 1,

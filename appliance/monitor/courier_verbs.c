@@ -16,10 +16,10 @@
 #include "appliance/egress/ledger.h"
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/enrol_wire.h"
+#include "appliance/monitor/cosign.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
 #include "appliance/monitor/proxy.h"
-#include "appliance/monitor/statement.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 
@@ -336,7 +336,7 @@ on_reply(struct monitor *m, struct monitor_call *call, void *arg)
 		return status / 100 == 2 ? take_ack(m, stream, sequence, body, len) : 0;
 	/* A head binds itself: the witness's cosignature, or the size that it knows.  Heads replace one another, so
 	 * nothing is lost with one that went too early. */
-	r = statement_witnessed(m, status, body, len);
+	r = cosign_hub_answered(m, status, body, len);
 	if (r == 0 && committed > 0)
 		r = outbox_committed(m->outbox, stream, committed);
 	return r < 0 ? FAULT(r) : r;

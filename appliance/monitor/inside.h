@@ -14,12 +14,14 @@
 
 struct alarms;
 struct calls;
+struct cosigning;
 struct courier;
 struct judge_queue;
 struct loop_timer;
 struct metadata;
 struct outbox;
 struct services;
+struct quorum;
 struct statements;
 
 struct monitor_verb {
@@ -51,6 +53,9 @@ struct monitor {
 	struct ceiling ceiling; /* where the policy came from, what guards the next */
 	struct people *people;
 	struct audit *audit;
+	struct cosigning *cosigning;
+	struct quorum *quorum, *hub_quorum; /* applied; the hub alone: see witnesses.h */
+	json_t *forked; /* the proof that this log is not what a witness saw; NULL */
 	struct tally tally;
 	struct copies copies;
 

@@ -7,6 +7,7 @@
  *	tuf, card           {"signed": base64 of the canonical bytes of `signed`, "sigs": [{"keyid","sig"}]}
  *	record              an envelope, the same form: payload bytes (base64) and sigs
  *	policy, cluster     the YAML as canonical JSON, schema-checked
+ *	quorum              {"policy": the witness policy in its canonical form}
  *	definition, index   the canonical JSON, schema-checked
  *
  * The monitor verifies signatures over those bytes before it parses them. */
@@ -28,6 +29,7 @@ enum judge_kind {
 	JUDGE_DEFINITION,
 	JUDGE_INDEX,
 	JUDGE_RECORD,
+	JUDGE_QUORUM,
 	JUDGE_KIND_MAX
 };
 

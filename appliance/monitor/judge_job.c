@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "appliance/audit/quorum.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
@@ -23,6 +24,7 @@ static const char *const kinds[JUDGE_KIND_MAX] = {
 	[JUDGE_DEFINITION] = "definition",
 	[JUDGE_INDEX] = "index",
 	[JUDGE_RECORD] = "record",
+	[JUDGE_QUORUM] = "quorum",
 };
 
 const char *
@@ -128,6 +130,23 @@ job_index(const char *name, const void *p, size_t len, struct buf *out)
 	return r ?: tree_index_write(index, out);
 }
 
+static int
+job_quorum(const char *name, const void *p, size_t len, struct buf *out)
+{
+	SCOPED(quorum_freep) struct quorum *q = NULL;
+	SCOPED(buf_done) struct buf text = BUF_MAX(JUDGE_OUTPUT_MAX);
+	SCOPED_JSON *doc = NULL;
+	int r = quorum_parse(&q, p, len, name);
+
+	if (r)
+		return r;
+	quorum_text(&text, q);
+	r = buf_error(&text);
+	if (r == 0 && !(doc = json_pack("{s:s}", "policy", buf_text(&text))))
+		return REFUSE(REASON_MALFORMED, name, "names in it are not UTF-8");
+	return FAULT(r ?: json_canonical(out, doc));
+}
+
 int
 judge_job(enum judge_kind kind, const char *name, const void *p, size_t len, struct buf *out)
 {
@@ -140,6 +159,7 @@ judge_job(enum judge_kind kind, const char *name, const void *p, size_t len, str
 		[JUDGE_DEFINITION] = job_definition,
 		[JUDGE_INDEX] = job_index,
 		[JUDGE_RECORD] = job_record,
+		[JUDGE_QUORUM] = job_quorum,
 	};
 	int r;
 

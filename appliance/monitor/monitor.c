@@ -19,6 +19,7 @@
 #include "appliance/monitor/calls.h"
 #include "appliance/monitor/ceiling.h"
 #include "appliance/monitor/clone.h"
+#include "appliance/monitor/cosign.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/inside.h"
@@ -30,6 +31,7 @@
 #include "appliance/monitor/statement.h"
 #include "appliance/monitor/status.h"
 #include "appliance/monitor/switch_verbs.h"
+#include "appliance/monitor/witnesses.h"
 #include "appliance/policy/policy.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
@@ -105,6 +107,8 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: enrolment_init(m);
 	r = r ?: clone_init(m);
 	r = r ?: statement_init(m);
+	r = r ?: witnesses_init(m);
+	r = r ?: cosign_init(m);
 	r = r ?: metadata_init(m);
 	r = r ?: alarms_init(m);
 	if (r)
@@ -203,6 +207,8 @@ monitor_free(struct monitor *m)
 	m->audit = audit_free(m->audit);
 	m->policy = policy_free(m->policy);
 	m->people = people_free(m->people);
+	witnesses_done(m);
+	json_decref(m->forked);
 	site_done(&m->site);
 	scope_close(&m->dir_fd);
 	scope_close(&m->run_fd);

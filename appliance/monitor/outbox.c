@@ -26,6 +26,7 @@ static const struct {
 } streams[] = {
 	{ "heartbeat", true, 4 << 20 },
 	{ "audit", true, 4 << 20 },
+	{ LEDGER_WITNESS, true, 4 << 20 },
 	{ "results", false, 64 << 20 },
 };
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "appliance/audit/witness.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -16,8 +15,6 @@
 enum {
 	EVERY_S = 10,
 	SOON_MS = 300,
-	WITNESS_GAP_S = 2,	 /* between two heads */
-	WITNESS_PATIENCE_S = 60, /* for an answer that was lost */
 	BYTES_MAX = 64 * 1024,
 };
 
@@ -25,12 +22,6 @@ struct statements {
 	struct monitor *m;
 	uint64_t counter; /* of the last statement */
 	uint64_t due_us;  /* boot time */
-	uint64_t head_us; /* when the last head was sent; 0: never */
-	char *sent;	  /* its checkpoint; owned */
-	bool waiting;	  /* for the answer to it */
-	bool forked; /* the witness has seen a longer log: no head of this one can be cosigned */
-	bool has_old;
-	uint64_t old; /* where the witness said it stands, if not at our last cosigned head */
 };
 
 static bool
@@ -114,103 +105,6 @@ say(struct statements *s)
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* --- the witness --------------------------------------------------------------------------------- */
-static int
-send_head(struct statements *s)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
-	struct merkle_proof proof = { 0 };
-	struct monitor *m = s->m;
-	const char *checkpoint = audit_checkpoint(m->audit);
-	uint64_t old = s->has_old ? s->old : audit_cosigned(m->audit);
-	int r = audit_consistency(m->audit, old, &proof);
-
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	witness_request(&b, old, &proof, checkpoint, strlen(checkpoint));
-	r = buf_error(&b);
-	r = r
-		?: monitor_outbox(m, "audit", "audit", "/witness/add-checkpoint",
-			   "text/plain; charset=utf-8", b.data, b.len);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	free(s->sent);
-	s->sent = strdup(checkpoint);
-	s->head_us = clock_mono_us();
-	s->waiting = s->sent != NULL;
-	return 0;
-}
-
-static bool
-head_is_due(const struct statements *s)
-{
-	uint64_t past = (clock_mono_us() - s->head_us) / CLOCK_US_PER_S;
-
-	if (s->forked || audit_cosigned(s->m->audit) >= audit_size(s->m->audit))
-		return false;
-	if (s->head_us == 0)
-		return true;
-	return past >= (s->waiting ? WITNESS_PATIENCE_S : WITNESS_GAP_S);
-}
-
-/* The witness has seen a longer log than this one: the disk was restored or copied. */
-static int
-fell_behind(struct statements *s, uint64_t size)
-{
-	struct monitor *m = s->m;
-	int r;
-
-	log_error("the witness cosigned %llu entries, this log has %llu: it was restored or copied",
-		(unsigned long long)size, (unsigned long long)audit_size(m->audit));
-	s->forked = true;
-	r = epoch_renew(&m->epoch, m->run_fd);
-	return FAULT(r ?: clone_notice(m, "witness", "the log is behind its witness", REASON_ROLLBACK));
-}
-
-static int
-take_conflict(struct statements *s, const void *body, size_t len)
-{
-	uint64_t size = 0;
-	int r = witness_conflict(&size, body, len);
-
-	if (r)
-		return r;
-	if (size > audit_size(s->m->audit))
-		return fell_behind(s, size);
-	s->has_old = true;
-	s->old = size;
-	return 0;
-}
-
-static int
-take_cosignature(struct statements *s, const void *body, size_t len)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
-	struct monitor *m = s->m;
-	int r = witness_accept(&b, s->sent, strlen(s->sent), body, len, &m->site.witness);
-
-	/* The log may have grown meanwhile; it then contains the tree that was cosigned. */
-	r = r ?: audit_keep_cosigned(m->audit, b.data, b.len, &m->site.witness);
-	if (r == 0)
-		s->has_old = false;
-	return r < 0 ? FAULT(r) : r;
-}
-
-int
-statement_witnessed(struct monitor *m, unsigned status, const void *body, size_t len)
-{
-	struct statements *s = m->statements;
-
-	if (!s->waiting)
-		return 0; /* an answer to a head of a former life */
-	s->waiting = false;
-	if (status == 200)
-		return take_cosignature(s, body, len);
-	if (status == 409)
-		return take_conflict(s, body, len);
-	return REFUSE(REASON_UNREACHABLE, "witness", "it answered %u", status);
-}
-
 /* --- module -------------------------------------------------------------------------------------- */
 void
 statement_audit_moved(struct monitor *m)
@@ -240,8 +134,6 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 		s->due_us = clock_mono_us() + EVERY_S * CLOCK_US_PER_S;
 		r = say(s);
 	}
-	if (r >= 0 && head_is_due(s))
-		r = send_head(s);
 	if (r < 0)
 		log_fault(r, "stating the site's head");
 }
@@ -254,20 +146,11 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 	monitor_statement_soon(m);
 }
 
-static void
-statement_free(void *arg)
-{
-	struct statements *s = arg;
-
-	free(s->sent);
-	free(s);
-}
-
 static const struct monitor_module module = {
 	.name = "statement",
 	.tick = on_tick,
 	.changed = on_changed,
-	.free = statement_free,
+	.free = free,
 };
 
 int

@@ -299,6 +299,17 @@ put_sig(struct buf *out, const struct note_key *k, const uint8_t *sig, size_t le
 }
 
 int
+note_copy_lines(struct buf *out, const struct note *n, const struct note_key *k)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n->n_sigs; i++)
+		if (is_by(&n->sigs[i], k) && n->sigs[i].len <= COSIG_LEN)
+			r = put_sig(out, k, n->sigs[i].sig, n->sigs[i].len);
+	return r;
+}
+
+int
 note_sign(struct buf *out, const char *text, size_t len, const char *name,
 	const struct ed25519 *key)
 {

@@ -71,6 +71,9 @@ int note_sign(struct buf *out, const char *text, size_t len, const char *name,
 int note_cosign(struct buf *out, const char *text, size_t len, const char *name,
 	const struct ed25519 *key, uint64_t time_s);
 
+/* Append k's lines of a note, as they would be written anew.  Verifies nothing. */
+int note_copy_lines(struct buf *out, const struct note *n, const struct note_key *k);
+
 /* --- checkpoints ------------------------------------------------------------------------------ */
 struct note_checkpoint {
 	char origin[NOTE_NAME_MAX];

@@ -1,15 +1,11 @@
-/* What the site says by itself: its statement, its heads for the witness, the courier's key; on a clock of the
+/* What the site says by itself: its statement, the courier's key; on a clock of the
  * test's own. */
 #include "appliance/monitor/statement.h"
 
 #include "tests/unit/appliance/monitor/site.h"
 
-#include "appliance/audit/witness.h"
 #include "appliance/enrol/enrol_hub.h"
 #include "appliance/monitor/courier_verbs.h"
-#include "appliance/monitor/outbox.h"
-#include "appliance/trust/httpsig.h"
-#include "appliance/trust/sha256.h"
 
 #define DAY (UINT64_C(86400) * CLOCK_US_PER_S)
 #define NOW (UINT64_C(1795000000) * CLOCK_US_PER_S) /* November 2026 */
@@ -54,148 +50,6 @@ tear_down(void **state)
 {
 	clock_real();
 	return site_tear_down(state);
-}
-
-/* --- the witness ----------------------------------------------------------------------------------- */
-/* The hub's signed answer to what went out in the audit stream. */
-static int
-reply(struct site_test *t, int status, const void *body, size_t len)
-{
-	static const char nonce[] = "00112233445566778899aabbccddeeff";
-	struct httpsig_message msg = { .status = status };
-	struct httpsig_fields fields = { 0 };
-	uint8_t digest[32];
-	char text[8];
-	int r;
-
-	(void)snprintf(text, sizeof(text), "%d", status);
-	sha256_of(digest, body, len);
-	assert_int_equal(httpsig_sign_reply(&fields, &msg, digest, nonce, t->reply, now_us), 0);
-	r = site_call(t, CALL_ROLE_COURIER, "outbox.reply",
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "stream", "audit", "nonce", nonce,
-			"status", text, "signature_input", fields.input, "signature",
-			fields.signature, "content_digest", fields.digest),
-		body, len, NULL);
-	httpsig_fields_done(&fields);
-	return r;
-}
-
-static uint64_t
-heads(struct site_test *t)
-{
-	return outbox_next(t->m->outbox, "audit");
-}
-
-/* What the witness signs for the log as it is now. */
-static void
-cosign(struct site_test *t, struct buf *out)
-{
-	SCOPED(buf_done) struct buf request = BUF_MAX(WITNESS_BODY_MAX);
-	struct merkle_proof proof = { 0 };
-	struct witness_submission s;
-	const char *checkpoint = audit_checkpoint(t->m->audit);
-
-	assert_int_equal(audit_consistency(t->m->audit, 0, &proof), 0);
-	witness_request(&request, 0, &proof, checkpoint, strlen(checkpoint));
-	assert_int_equal(witness_parse(&s, request.data, request.len), 0);
-	assert_int_equal(witness_cosignature(out, &s, "hub.example/witness", t->witness,
-				 now_us / CLOCK_US_PER_S),
-		0);
-	witness_submission_done(&s);
-}
-
-static void
-a_head_is_cosigned_once(void **state)
-{
-	SCOPED(buf_done) struct buf line = BUF_MAX(4096);
-	struct site_test *t = *state;
-	uint64_t before = heads(t);
-
-	pass(t, 5 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 1);
-	cosign(t, &line);
-	assert_int_equal(reply(t, 200, line.data, line.len), 0);
-	assert_int_equal(audit_cosigned(t->m->audit), audit_size(t->m->audit));
-	pass(t, 600 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 1); /* nothing new to say */
-	assert_int_equal(monitor_leaf(t->m, "switch", "test", "x", NULL, REASON_NONE), 0);
-	pass(t, 5 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 2);
-}
-
-static void
-a_lost_answer_is_waited_for_and_then_asked_for_again(void **state)
-{
-	SCOPED(buf_done) struct buf line = BUF_MAX(4096), old = BUF_MAX(4096);
-	struct site_test *t = *state;
-	uint64_t before = heads(t), seen;
-	char size[32];
-
-	pass(t, 5 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 1);
-	seen = audit_size(t->m->audit);
-	cosign(t, &old); /* the witness stands here now, but its answer never comes */
-	assert_int_equal(monitor_leaf(t->m, "switch", "test", "x", NULL, REASON_NONE), 0);
-	pass(t, 30 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 1);
-	pass(t, 31 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 2);
-	/* It says how far it is; the next head is consistent with that. */
-	(void)snprintf(size, sizeof(size), "%llu\n", (unsigned long long)seen);
-	assert_int_equal(reply(t, 409, size, strlen(size)), 0);
-	pass(t, 3 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 3);
-	cosign(t, &line);
-	assert_int_equal(reply(t, 200, line.data, line.len), 0);
-	assert_int_equal(audit_cosigned(t->m->audit), audit_size(t->m->audit));
-	/* The lost one turns up after all: of a former life. */
-	assert_int_equal(reply(t, 200, old.data, old.len), 0);
-	assert_int_equal(audit_cosigned(t->m->audit), audit_size(t->m->audit));
-}
-
-static void
-an_answer_that_cosigns_nothing_is_refused_and_asked_for_again(void **state)
-{
-	SCOPED(buf_done) struct buf line = BUF_MAX(4096);
-	struct site_test *t = *state;
-	struct ed25519 *right = t->witness;
-	uint64_t before = heads(t);
-
-	pass(t, 5 * CLOCK_US_PER_S);
-	site_refused(t, reply(t, 500, "", 0), REASON_UNREACHABLE);
-	pass(t, 3 * CLOCK_US_PER_S);
-	site_refused(t, reply(t, 409, "many", 4), REASON_MALFORMED);
-	pass(t, 3 * CLOCK_US_PER_S);
-	t->witness = t->director; /* the same name, another key */
-	cosign(t, &line);
-	t->witness = right;
-	site_refused(t, reply(t, 200, line.data, line.len), REASON_UNKNOWN_KEY);
-	pass(t, 3 * CLOCK_US_PER_S);
-	site_refused(t, reply(t, 200, "— nonsense\n", 13), REASON_MALFORMED);
-	assert_int_equal(audit_cosigned(t->m->audit), 0);
-	pass(t, 3 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 5); /* asked again after each */
-	buf_reset(&line);
-	cosign(t, &line);
-	assert_int_equal(reply(t, 200, line.data, line.len), 0);
-	assert_true(audit_cosigned(t->m->audit) > 0);
-}
-
-/* The witness has more entries than we have: this disk was restored or copied. */
-static void
-a_longer_log_at_the_witness_is_a_new_epoch_and_no_more_heads(void **state)
-{
-	struct site_test *t = *state;
-	uint64_t before = heads(t);
-	char epoch[33];
-
-	(void)snprintf(epoch, sizeof(epoch), "%s", monitor_epoch(t->m));
-	pass(t, 5 * CLOCK_US_PER_S);
-	assert_int_equal(reply(t, 409, "1000\n", 5), 0);
-	assert_string_not_equal(monitor_epoch(t->m), epoch);
-	assert_string_equal(site_last_leaf(t), "clone the log is behind its witness rollback");
-	pass(t, 600 * CLOCK_US_PER_S);
-	assert_int_equal(heads(t), before + 1);
 }
 
 /* --- the clock ------------------------------------------------------------------------------------- */
@@ -319,10 +173,6 @@ main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-		ROW(a_head_is_cosigned_once),
-		ROW(a_lost_answer_is_waited_for_and_then_asked_for_again),
-		ROW(an_answer_that_cosigns_nothing_is_refused_and_asked_for_again),
-		ROW(a_longer_log_at_the_witness_is_a_new_epoch_and_no_more_heads),
 		ROW(a_clock_that_jumps_makes_a_new_epoch),
 		ROW(the_monitor_looks_at_its_clock),
 		ROW(the_couriers_key_is_renewed_before_it_ends),
