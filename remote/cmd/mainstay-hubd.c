@@ -159,10 +159,10 @@ route_json(const struct route *route)
 {
 	static const char *const who[] = { [ROUTE_OPEN] = "open", [ROUTE_SITE] = "site", [ROUTE_ENGINEER] = "engineer" };
 
-	return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b}", "method", route->method, "path", route->pattern,
+	return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:b}", "method", route->method, "path", route->pattern,
 		"who", who[route->who], "body_max", (json_int_t)route->body_max, "otlp",
 		(route->flags & ROUTE_OTLP) != 0, "local", (route->flags & ROUTE_LOCAL) != 0, "poll",
-		(route->flags & ROUTE_POLL) != 0, "bearer", (route->flags & ROUTE_BEARER) != 0);
+		(route->flags & ROUTE_POLL) != 0, "pending", (route->flags & ROUTE_PENDING) != 0, "bearer", (route->flags & ROUTE_BEARER) != 0);
 }
 
 static int
