@@ -17,6 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	SCOPED(frame_done) struct frame f = { 0 };
 	SCOPED(frame_out_done) struct frame_out out;
 	uint64_t v;
+	size_t len;
 
 	log_quiet_refusals(true);
 	frame_begin(&out, 0, 0);
@@ -25,6 +26,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)frame_check(&f, rules, ARRAY_LEN(rules), false, 0);
 	(void)frame_text(&f, 1, 64);
 	(void)frame_u64(&f, 3, &v);
+	(void)frame_bytes(&f, 2, &len);
 	frame_out_done(&out);
 	frame_begin(&out, f.type, f.id);
 	for (size_t i = 0; i < f.n_fields; i++)

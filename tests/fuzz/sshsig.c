@@ -36,6 +36,20 @@ line(const uint8_t *p, size_t len)
 		__builtin_trap();
 }
 
+/* What came out of one armour comes out of ours. */
+static void
+armour(const struct buf *bytes)
+{
+	SCOPED(buf_done)
+	struct buf text = BUF_MAX(4 * SSHSIG_BLOB_MAX),
+		   again = BUF_MAX(SSHSIG_BLOB_MAX);
+
+	sshsig_armour(&text, bytes->data, bytes->len);
+	if (sshsig_dearmour(&again, text.data, text.len, "again") || again.len != bytes->len ||
+		(again.len && memcmp(again.data, bytes->data, again.len)))
+		__builtin_trap();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -44,7 +58,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_quiet_refusals(true);
 	blob(data, size);
 	line(data, size);
-	if (!sshsig_dearmour(&b, data, size, "fuzz"))
+	if (!sshsig_dearmour(&b, data, size, "fuzz")) {
 		blob(b.data, b.len);
+		armour(&b);
+	}
 	return 0;
 }
