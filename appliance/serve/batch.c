@@ -133,10 +133,31 @@ write_ack(struct batch *b, const struct http_call *call, char **ret_text)
 	r = committed_digest(b, call, digest);
 	if (r == 0)
 		r = json_put_sha256(doc, "sha256", digest);
+	if (r >= 0 && b->notice && json_object_set(doc, "clone", b->notice) < 0)
+		r = -ENOMEM;
 	if (r < 0)
 		return FAULT(r);
 	*ret_text = json_dumps(doc, JSON_COMPACT);
 	return *ret_text ? 0 : FAULT(-ENOMEM);
+}
+
+void
+batch_done(struct batch *b)
+{
+	json_decref(b->notice);
+	b->notice = NULL;
+}
+
+int
+batch_differs(struct batch *b, const struct http_call *call)
+{
+	uint8_t before[SHA256_LEN], now[SHA256_LEN];
+	int r = committed_digest(b, call, before);
+
+	if (r != 0)
+		return r < 0 ? FAULT(r) : 0;
+	sha256_of(now, call->body, call->body_len);
+	return memcmp(before, now, sizeof(now)) != 0;
 }
 
 int

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct batch {
 	uint64_t sequence;
 	uint64_t committed; /* highest of the stream before this batch */
 	bool seen;          /* it was committed before: nothing to store */
+	json_t *notice;     /* "clone" of the acknowledgement; owned, NULL: none */
 };
 
 /* only: the streams that this route takes (ends with NULL; the first is meant where a route has one).
@@ -31,6 +33,12 @@ struct batch {
  * must follow. */
 int batch_begin(struct batch *ret, const struct http_call *call, struct databases *d,
 	const char *const *only);
+
+void batch_done(struct batch *b);
+
+/* Of a batch that was seen: 1 where other content was committed under its sequence, 0 where the same or where nobody
+ * can say; or a fault. */
+int batch_differs(struct batch *b, const struct http_call *call);
 
 /* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed; else rolls back.  The body is as
  * given, or, where type is NULL, the acknowledgement

@@ -127,6 +127,7 @@ write_proxy(struct buf *out, const char *location, size_t body_max, bool local)
 		"\tproxy_pass http://hub;\n"
 		"\tproxy_http_version 1.1;\n"
 		"\tproxy_set_header Host $http_host;\n"
+		"\tproxy_set_header X-Real-IP $remote_addr;\n"
 		"\tproxy_set_header Connection \"\";\n"
 		"\tproxy_request_buffering on;\n"
 		"\tproxy_buffering on;\n"

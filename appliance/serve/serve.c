@@ -446,6 +446,17 @@ serve_reply_items(struct http_call *call, json_t *items, json_t *unavailable)
 }
 
 int
+serve_alert(struct serve *s, struct db *customer, const char *site, const char *name, const char *text, bool firing)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_modules && r == 0; i++)
+		if (s->config.modules[i]->alert)
+			r = s->config.modules[i]->alert(s->states[i], customer, site, name, text, firing);
+	return FAULT(r);
+}
+
+int
 serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page)
 {
 	int r = 0;

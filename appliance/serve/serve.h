@@ -36,6 +36,10 @@ struct serve_module {
 	void (*tick)(void *state, uint64_t now_us);
 	/* Append Prometheus text. */
 	void (*metrics)(void *state, struct buf *out);
+	/* An alert that the hub itself raises about a site (firing) or ends; inside the caller's transaction on the
+	 * customer's file. */
+	int (*alert)(void *state, struct db *customer, const char *site, const char *name, const char *text,
+		bool firing);
 	/* Add what the room knows of a site to its page.  customer is the file of the site's customer. */
 	int (*site)(void *state, const struct registry_site *site, struct db *customer, json_t *page);
 };
@@ -98,6 +102,10 @@ int serve_each_customer(struct serve *s, const struct auth_identity *who, databa
 
 /* Answer with a list: {"items":[…]}, and "unavailable":[names] where it has any. */
 int serve_reply_items(struct http_call *call, json_t *items, json_t *unavailable);
+
+/* Tell the module that keeps alerts, if there is one. */
+int serve_alert(struct serve *s, struct db *customer, const char *site, const char *name, const char *text,
+	bool firing);
 
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);

@@ -153,6 +153,24 @@ services_only(const json_t *metrics)
 	return list;
 }
 
+/* Two with one key: who they are, and what to do. */
+static void
+say_clone(struct command_call *call, const char *site, const json_t *clone)
+{
+	static const char *const life[] = { "epoch", "address", "time", "counter", NULL };
+
+	if (!clone)
+		return;
+	command_say(call, "\nCLONED: two speak with this site's key (%s, the hub says; both statements with --json)",
+		json_text(clone, "kind"));
+	say_row(call, json_object_get(clone, "first"), life);
+	say_row(call, json_object_get(clone, "second"), life);
+	command_say(call,
+		"  ask the customer which is theirs: there, mainstay enrol --rotate; on the other, mainstay leave;\n"
+		"  then, its fingerprint compared with them, mainstay-desk accept %s",
+		site);
+}
+
 static void
 say_site(struct command_call *call, const struct desk_site *s)
 {
@@ -167,6 +185,7 @@ say_site(struct command_call *call, const struct desk_site *s)
 	SCOPED_JSON *of_services = services_only(json_object_get(s->hub, "metrics"));
 
 	say_row(call, s->hub, head);
+	say_clone(call, s->site, json_object_get(s->hub, "clone"));
 	command_say(call, "\nlast contact, clock offset in ms (the hub says)");
 	say_row(call, s->hub, contact);
 	if (s->statement) {

@@ -17,6 +17,7 @@
 #include "appliance/serve/problem.h"
 #include "appliance/serve/registry.h"
 #include "appliance/trust/envelope.h"
+#include "remote/fleet/clone.h"
 #include "remote/fleet/head.h"
 #include "remote/fleet/login.h"
 
@@ -24,6 +25,13 @@ static const char *const customer_steps[] = {
 	"CREATE TABLE heads("
 	"  log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, site TEXT NOT NULL,"
 	"  checkpoint TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(log, size)) STRICT, WITHOUT ROWID;",
+	"CREATE TABLE lives("
+	"  site TEXT NOT NULL, key BLOB NOT NULL, epoch TEXT NOT NULL, address TEXT NOT NULL,"
+	"  counter INTEGER NOT NULL, time INTEGER NOT NULL, sha256 BLOB NOT NULL, n INTEGER NOT NULL,"
+	"  PRIMARY KEY(site, key, epoch)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE clones("
+	"  site TEXT PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL,"
+	"  first TEXT NOT NULL, second TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 };
 static const struct db_migration customer_migration = { "remote/fleet", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -34,46 +42,83 @@ struct fleet {
 };
 
 /* --- POST /v1/heartbeat ------------------------------------------------------------------------------- */
+/* The site whose statement this is, and the statement, its signature verified. */
 static int
-take_statement(struct fleet *f, struct http_call *call, struct db *db)
+read_statement(struct fleet *f, const struct http_call *call, struct registry_site *ret_site, struct envelope **ret)
+{
+	const char *named;
+	int r;
+
+	r = registry_site_get(serve_databases(f->serve), call->who.site, ret_site);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
+	r = envelope_open(ret, MESSAGE_STATEMENT, call->body, call->body_len);
+	r = r ? r : envelope_verify_daemon(*ret, ret_site->key);
+	if (r != 0)
+		return r;
+	named = json_string_value(json_object_get((*ret)->payload, "site"));
+	if (!named || strcmp(named, ret_site->site) != 0)
+		return REFUSE(REASON_WRONG_ADDRESSEE, ret_site->site, "the statement is another site's");
+	return 0;
+}
+
+static int
+take_statement(struct fleet *f, struct http_call *call, struct batch *batch)
 {
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(scope_free) char *text = NULL;
 	SCOPED(scope_free) char *payload = NULL;
-	const char *named;
+	bool late = false;
 	int r;
 
-	r = registry_site_get(serve_databases(f->serve), call->who.site, &site);
-	if (r != 0)
-		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
-	r = envelope_open(&e, MESSAGE_STATEMENT, call->body, call->body_len);
-	r = r ? r : envelope_verify_daemon(e, site.key);
-	if (r != 0)
+	r = read_statement(f, call, &site, &e);
+	r = r ? r : clone_statement(f->serve, batch->db, &site, call, e, false, &batch->notice, &late);
+	if (r != 0 || late)
 		return r;
-	named = json_string_value(json_object_get(e->payload, "site"));
-	if (!named || strcmp(named, site.site) != 0)
-		return REFUSE(REASON_WRONG_ADDRESSEE, site.site, "the statement is another site's");
 	text = json_dumps(e->text, JSON_COMPACT);
 	payload = strndup((const char *)e->bytes, e->len);
 	if (!text || !payload)
 		return FAULT(-ENOMEM);
-	return registry_statement_put(db, site.site, clock_now_us(), text, payload);
+	return registry_statement_put(batch->db, site.site, clock_now_us(), text, payload);
+}
+
+/* The sequence is taken.  The same record again is what a lost answer brings; another one is another site's. */
+static int
+look_at_repetition(struct fleet *f, struct http_call *call, struct batch *batch)
+{
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	bool late;
+	int r = batch_differs(batch, call);
+
+	if (r != 1)
+		return FAULT(r);
+	db_rollback(batch->db);
+	r = read_statement(f, call, &site, &e);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : 0; /* what is no statement says nothing */
+	r = db_begin(batch->db);
+	if (r < 0)
+		return FAULT(r);
+	tx = batch->db;
+	r = clone_statement(f->serve, batch->db, &site, call, e, true, &batch->notice, &late);
+	return FAULT(r ? r : db_commit(STEAL(tx)));
 }
 
 static int
 on_heartbeat(struct http_call *call, void *state)
 {
 	static const char *const streams[] = { "heartbeat", NULL };
+	SCOPED(batch_done) struct batch batch = { 0 };
 	struct fleet *f = state;
-	struct batch batch;
 	int r;
 
 	r = batch_begin(&batch, call, serve_databases(f->serve), streams);
 	if (r != 0)
 		return r;
-	if (!batch.seen)
-		r = take_statement(f, call, batch.db);
+	r = batch.seen ? look_at_repetition(f, call, &batch) : take_statement(f, call, &batch);
 	r = batch_end(&batch, call, r, NULL, NULL, 0);
 	if (r > 0) {
 		/* Not 401 or 403: the sender is in order, what it sent never will be. */
@@ -162,6 +207,7 @@ build_page(struct fleet *f, const struct registry_site *site, struct db *db, jso
 		r = put_envelope(page, "statement", statement);
 	if (r == REASON_NOT_FOUND)
 		r = 0;
+	r = r ? r : clone_page(db, site->site, page);
 	r = r ? r : head_newest(db, site->audit_key, &head);
 	if (r == 0 && json_object_set_new(page, "audit", head) < 0)
 		r = -ENOMEM;
@@ -245,7 +291,9 @@ count_site(const struct registry_site *s, void *arg)
 {
 	size_t *n = arg;
 
-	n[strcmp(s->status, "accepted") == 0]++;
+	n[strcmp(s->status, REGISTRY_PENDING) == 0    ? 0
+		: strcmp(s->status, REGISTRY_CLONED) == 0 ? 2
+							  : 1]++;
 	return 0;
 }
 
@@ -253,7 +301,7 @@ static void
 on_counters(void *state, struct buf *out)
 {
 	struct fleet *f = state;
-	size_t n[2] = { 0, 0 };
+	size_t n[3] = { 0 };
 
 	if (registry_site_each(serve_databases(f->serve), count_site, n) != 0)
 		return; /* the scrape shows no sites; the fault shows at the next real call */
@@ -261,8 +309,9 @@ on_counters(void *state, struct buf *out)
 		"# HELP mainstay_hub_sites Sites that enrolled.\n"
 		"# TYPE mainstay_hub_sites gauge\n"
 		"mainstay_hub_sites{status=\"pending\"} %zu\n"
-		"mainstay_hub_sites{status=\"accepted\"} %zu\n",
-		n[0], n[1]);
+		"mainstay_hub_sites{status=\"accepted\"} %zu\n"
+		"mainstay_hub_sites{status=\"cloned\"} %zu\n",
+		n[0], n[1], n[2]);
 }
 
 static const struct route routes[] = {

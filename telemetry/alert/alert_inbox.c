@@ -116,6 +116,39 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* The row that fires already changes; where there is none (its firing was lost, or this is the first
+ * word of it) a new one is made. */
+static int
+move(struct db *customer, const char *site, const struct transition *t, uint64_t now_us)
+{
+	int r = db_exec(customer,
+		"UPDATE alerts SET state = ?4, text = CASE WHEN ?5 = '' THEN text ELSE ?5 END,"
+		" severity = ?6, changed = ?7"
+		" WHERE site = ?1 AND service = ?2 AND name = ?3 AND state = 'firing'",
+		"tttttti", site, t->service, t->name, t->firing ? "firing" : "resolved", t->text,
+		t->severity, (int64_t)now_us);
+
+	if (r == 0 && db_changes(customer) == 0)
+		r = put(customer, site, t, now_us);
+	if (r == 0)
+		transitions++;
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* What the hub itself has to say of a site stands under a service that no site can have. */
+static int
+on_alert(void *state, struct db *customer, const char *site, const char *name, const char *text, bool firing)
+{
+	struct transition t = { .firing = firing, .since_us = clock_now_us(), .service = "the hub", .severity = "critical" };
+	int r;
+
+	(void)state;
+	(void)snprintf(t.name, sizeof(t.name), "%s", name);
+	(void)snprintf(t.text, sizeof(t.text), "%s", text);
+	r = move(customer, site, &t, t.since_us);
+	return r < 0 ? FAULT(r) : 0; /* a full inbox was logged; the mark on the site stands */
+}
+
 bool
 alert_inbox_is_alert(const struct otlp_record *record)
 {
@@ -138,19 +171,7 @@ alert_inbox_record(struct db *customer, const char *site, const char *via,
 	r = read_record(&t, via, record);
 	if (r != 0)
 		return r;
-	/* The row that fires already changes; where there is none (its firing was lost, or this is the first
-	 * word of it) a new one is made. */
-	r = db_exec(customer,
-		"UPDATE alerts SET state = ?4, text = CASE WHEN ?5 = '' THEN text ELSE ?5 END,"
-		" severity = ?6, changed = ?7"
-		" WHERE site = ?1 AND service = ?2 AND name = ?3 AND state = 'firing'",
-		"tttttti", site, t.service, t.name, t.firing ? "firing" : "resolved", t.text,
-		t.severity, (int64_t)now_us);
-	if (r == 0 && db_changes(customer) == 0)
-		r = put(customer, site, &t, now_us);
-	if (r == 0)
-		transitions++;
-	return r < 0 ? FAULT(r) : r;
+	return move(customer, site, &t, now_us);
 }
 
 uint64_t
@@ -329,4 +350,5 @@ const struct serve_module alert_inbox_module = {
 	.tick = on_tick,
 	.metrics = on_counters,
 	.site = on_site,
+	.alert = on_alert,
 };
