@@ -246,7 +246,7 @@ on_alert(struct monitor *m, struct monitor_call *call, void *arg)
 	else
 		r = json_array_remove(a->firing, at);
 	(void)snprintf(line, sizeof(line), "%s: %s", object, t.text ? t.text : "");
-	monitor_notify(m, "alert", line);
+	monitor_notify(m, "alert", t.service, line);
 	return r < 0 ? FAULT(-ENOMEM) : save(a);
 }
 

@@ -19,6 +19,7 @@ struct courier;
 struct judge_queue;
 struct loop_timer;
 struct metadata;
+struct notify;
 struct outbox;
 struct services;
 struct quorum;
@@ -67,6 +68,7 @@ struct monitor {
 	struct statements *statements;
 	struct services *services;
 	struct alarms *alarms;
+	struct notify *notify;
 
 	struct monitor_verb verbs[MONITOR_VERBS_MAX];
 	size_t n_verbs;

@@ -22,6 +22,25 @@ copy(struct monitor *m)
 		log_fault(r, "copying leaves to the host's logs");
 }
 
+/* What people may want to hear of at once. */
+static void
+tell(struct monitor *m, enum audit_kind k, const char *object, enum reason reason)
+{
+	static const char *const events[AUDIT_KIND_MAX] = {
+		[AUDIT_REFUSE] = "refusal",
+		[AUDIT_CLONE] = "clone",
+		[AUDIT_SWITCH] = "switch",
+		[AUDIT_POLICY] = "policy",
+	};
+	char text[512];
+
+	if (!events[k])
+		return;
+	(void)snprintf(text, sizeof(text), "%s %s%s%s", audit_kind_name(k), object ? object : "",
+		reason ? ", " : "", reason ? refuse_token(reason) : "");
+	monitor_notify(m, events[k], object, text);
+}
+
 int
 monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra)
@@ -38,6 +57,7 @@ monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const
 	if (r == 0) {
 		statement_audit_moved(m);
 		copy(m);
+		tell(m, k, object, reason);
 	}
 	return FAULT(r);
 }

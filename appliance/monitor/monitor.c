@@ -26,6 +26,7 @@
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/leaf.h"
 #include "appliance/monitor/metadata.h"
+#include "appliance/monitor/notify.h"
 #include "appliance/monitor/outbox.h"
 #include "appliance/monitor/policy_verbs.h"
 #include "appliance/monitor/statement.h"
@@ -98,6 +99,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = open_folders(m);
 	r = r ?: calls_new(&m->calls, m);
 	r = r ?: judge_queue_new(&m->judge, m);
+	r = r ?: notify_new(&m->notify, m);
 	r = r ?: open_state(m);
 	r = r ?: status_init(m);
 	r = r ?: switch_verbs_init(m);
@@ -195,6 +197,7 @@ monitor_free(struct monitor *m)
 	if (m->audit && leaf_flush(m, true) < 0)
 		log_warning("what was refused cannot be written down");
 	m->judge = judge_queue_free(m->judge);
+	m->notify = notify_free(m->notify);
 	while (m->n_modules > 0) {
 		m->n_modules--;
 		if (m->modules[m->n_modules].module->free)
@@ -352,7 +355,7 @@ monitor_push(struct monitor *m, enum call_role role, const char *name, const jso
 }
 
 void
-monitor_notify(struct monitor *m, const char *event, const char *text)
+monitor_notify(struct monitor *m, const char *event, const char *about, const char *text)
 {
 	SCOPED_JSON *line = NULL;
 	char one[512];
@@ -362,6 +365,7 @@ monitor_notify(struct monitor *m, const char *event, const char *text)
 	log_warning("%s: %s", event, log_escape(one, sizeof(one), text));
 	line = json_pack("{s:s, s:s}", "event", event, "text", one);
 	monitor_push(m, CALL_ROLE_CONTROL, "notify", line);
+	notify_event(m->notify, event, about, one);
 }
 
 /* --- verbs and modules --------------------------------------------------------------------------- */

@@ -143,9 +143,10 @@ int monitor_outbox(struct monitor *m, const char *stream, const char *class, con
  * daemons ask again when they come. */
 void monitor_push(struct monitor *m, enum call_role role, const char *name, const json_t *json);
 
-/* Something a person should hear of (policy.yaml `notify`: request, alert, update): one log line, and an
- * event "notify" to watching commands, if the policy names the event. */
-void monitor_notify(struct monitor *m, const char *event, const char *text);
+/* Something a person should hear of, if policy.yaml's `notify` names the event (request, alert, update; refusal,
+ * clone, switch and policy follow from their leaves): one log line, an event "notify" to watching commands, and the
+ * customer's own programs in etc/notify.d (notify.h).  about is the request's id or the service; may be NULL. */
+void monitor_notify(struct monitor *m, const char *event, const char *about, const char *text);
 
 /* State changed that the site's statement carries: sign and send one soon. */
 void monitor_statement_soon(struct monitor *m);

@@ -9,7 +9,8 @@
 static const char *const risks[] = { "observe", "change", "destroy", "session" };
 static const char *const decisions[] = { "allow", "ask", "deny" };
 static const char *const fates[] = { "send", "review", "keep" };
-static const char *const events[] = { "request", "alert", "update" };
+static const char *const events[] = { "request", "alert", "update", "refusal",
+	"clone", "switch", "policy" };
 
 static const struct {
 	const char *name;
@@ -28,7 +29,8 @@ static const struct {
 	[POLICY_FORM_DECISION] = { "decision", "one of allow, ask, deny", decisions,
 		ARRAY_LEN(decisions) },
 	[POLICY_FORM_APPROVERS] = { "approvers", "the name of an approver", NULL, 0 },
-	[POLICY_FORM_NOTIFY] = { "notify", "one of request, alert, update", events,
+	[POLICY_FORM_NOTIFY] = { "notify", "one of request, alert, update, refusal, clone, switch, policy",
+		events,
 		ARRAY_LEN(events) },
 	[POLICY_FORM_CLASS] = { "classes", "one of send, review, keep", fates, ARRAY_LEN(fates) },
 	[POLICY_FORM_KEY] = { "keys", "an OpenSSH public key without a comment", NULL, 0 },

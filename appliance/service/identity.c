@@ -28,6 +28,7 @@ static const char *const role_names[IDENTITY_MAX] = {
 	[IDENTITY_JUDGE] = "judge",
 	[IDENTITY_SERVICE] = "service",
 	[IDENTITY_MONITOR] = "monitor",
+	[IDENTITY_NOTIFY] = "notify",
 };
 
 /* FNV-1a: which ten numbers a state folder gets must not change from one start to the next. */

@@ -15,6 +15,7 @@ enum identity_role {
 	IDENTITY_JUDGE,
 	IDENTITY_SERVICE, /* every service that names no user of its own */
 	IDENTITY_MONITOR, /* root, or the ordinary user */
+	IDENTITY_NOTIFY,  /* the customer's own programs in etc/notify.d */
 	IDENTITY_MAX
 };
 

@@ -27,6 +27,7 @@ static const char *const role_names[ROSTER_ROLE_MAX] = {
 	[ROSTER_JUDGE] = "judge",
 	[ROSTER_OPERATE] = "operate",
 	[ROSTER_ACTIVATE] = "activate",
+	[ROSTER_NOTIFY] = "notify",
 	[ROSTER_SHIM] = "shim",
 };
 

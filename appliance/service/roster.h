@@ -25,6 +25,7 @@ enum roster_role {
 	ROSTER_JUDGE, /* workers: id is their number */
 	ROSTER_OPERATE,
 	ROSTER_ACTIVATE,
+	ROSTER_NOTIFY,
 	ROSTER_SHIM, /* id is the service's name */
 	ROSTER_ROLE_MAX
 };

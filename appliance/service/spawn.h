@@ -12,7 +12,7 @@
 struct paths;
 struct spawner;
 
-enum spawn_kind { SPAWN_JUDGE, SPAWN_OPERATE, SPAWN_ACTIVATE, SPAWN_SHIM, SPAWN_KIND_MAX };
+enum spawn_kind { SPAWN_JUDGE, SPAWN_OPERATE, SPAWN_ACTIVATE, SPAWN_NOTIFY, SPAWN_SHIM, SPAWN_KIND_MAX };
 
 /* r: 0 with the pid; a refusal (relayed, refuse_last()): REASON_BUSY too many of that kind,
  * REASON_CONFLICT the service has a shim already, REASON_NOT_FOUND nothing to signal,

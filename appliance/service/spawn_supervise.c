@@ -172,6 +172,7 @@ on_exited(struct asker *a, const struct frame *f)
 	static const enum spawn_kind kinds[ROSTER_ROLE_MAX] = { [ROSTER_JUDGE] = SPAWN_JUDGE,
 		[ROSTER_OPERATE] = SPAWN_OPERATE,
 		[ROSTER_ACTIVATE] = SPAWN_ACTIVATE,
+		[ROSTER_NOTIFY] = SPAWN_NOTIFY,
 		[ROSTER_SHIM] = SPAWN_SHIM };
 	const char *name = frame_text(f, SUPERVISE_TAG_NAME, ROSTER_ID_MAX);
 	uint64_t role, pid, status;
@@ -306,7 +307,8 @@ ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn 
 {
 	static const enum roster_role roles[] = { [SPAWN_JUDGE] = ROSTER_JUDGE,
 		[SPAWN_OPERATE] = ROSTER_OPERATE,
-		[SPAWN_ACTIVATE] = ROSTER_ACTIVATE };
+		[SPAWN_ACTIVATE] = ROSTER_ACTIVATE,
+		[SPAWN_NOTIFY] = ROSTER_NOTIFY };
 
 	return call((struct asker *)s,
 		(struct call){

@@ -45,7 +45,8 @@ held_is_daemon(const struct held *h)
 static inline bool
 held_is_worker(const struct held *h)
 {
-	return h->role == ROSTER_JUDGE || h->role == ROSTER_OPERATE || h->role == ROSTER_ACTIVATE;
+	return h->role == ROSTER_JUDGE || h->role == ROSTER_OPERATE || h->role == ROSTER_ACTIVATE ||
+		h->role == ROSTER_NOTIFY;
 }
 
 /* Fill *ret from list. */

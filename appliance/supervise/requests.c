@@ -54,7 +54,7 @@ do_spawn(struct request *q)
 	int r;
 
 	if (!frame_u64(q->f, SUPERVISE_TAG_KIND, &role) || role < ROSTER_JUDGE ||
-		role > ROSTER_ACTIVATE)
+		role > ROSTER_NOTIFY)
 		return REFUSE(REASON_MALFORMED, "spawn", "is for no worker");
 	if (role == ROSTER_OPERATE && !s->walls.pid_namespaces)
 		return REFUSE(REASON_NO_SANDBOX, "operate", "this host gives us no namespaces");

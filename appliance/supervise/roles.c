@@ -48,6 +48,12 @@ static const struct roles_role roles[ROSTER_ROLE_MAX] = {
 		.state = true,
 		.nofile = 1024,
 		.at_once = 2 },
+	/* The customer's own program: it may use the network, to call somebody. */
+	[ROSTER_NOTIFY] = { .program = "mainstay-notify",
+		.user = IDENTITY_NOTIFY,
+		.nofile = 64,
+		.memory = 1024 * MIB,
+		.at_once = 2 },
 	[ROSTER_SHIM] = { .program = "mainstay-supervise",
 		.user = IDENTITY_SERVICE,
 		.state = true,

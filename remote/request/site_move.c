@@ -368,7 +368,7 @@ announce(struct request_site *s, struct request_item *item)
 		q->engineer, q->service, q->operation);
 	/* What standing permits cover waits for nobody. */
 	if (json_array_size(item->permits) < item->need)
-		monitor_notify(s->m, "request", text);
+		monitor_notify(s->m, "request", q->id, text);
 }
 
 static void

@@ -71,7 +71,7 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 static int
 fake_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
 {
-	static const char *const names[] = { "judge", "operate", "activate" };
+	static const char *const names[] = { "judge", "operate", "activate", "notify" };
 
 	return note(s, names[kind], "", 0, take_job, 0, done, arg);
 }

@@ -183,7 +183,7 @@ on_over(const struct change *c, void *arg)
 	}
 	(void)update_remember(u, c);
 	update_set(u, change_step_text(c->step), c->service, c->reason, c->text);
-	monitor_notify(u->m, "update", u->state);
+	monitor_notify(u->m, "update", c->service, u->state);
 	if (!good)
 		r = refuse_relay(c->reason, c->service, NULL, c->text);
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {

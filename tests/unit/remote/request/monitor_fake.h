@@ -229,9 +229,10 @@ monitor_outbox(struct monitor *m, const char *stream, const char *class, const c
 }
 
 void
-monitor_notify(struct monitor *m, const char *event, const char *text)
+monitor_notify(struct monitor *m, const char *event, const char *about, const char *text)
 {
 	assert_string_equal(event, "request");
+	assert_non_null(about);
 	assert_non_null(text);
 	m->n_notes++;
 }
