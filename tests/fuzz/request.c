@@ -19,7 +19,6 @@ check_text(const struct request *q)
 	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_PLAN_TEXT_MAX);
 	const struct request_plan_facts f = {
 		.request = q,
-		.epoch = "00",
 		.epoch = "00112233445566778899aabbccddeeff",
 		.release = "1",
 		.state = "running",
