@@ -216,6 +216,15 @@ def test_rubbish(stage):
 
 
 @pytest.mark.flow
+def test_a_list_with_a_hole_says_so(stage):
+    assert "cannot read" not in stage.estate.desk("fleet").stderr
+    stage.thief.pages["/v1/fleet/sites"]["unavailable"] = ["globex", "\x1b[2Jx", 1]
+    done = stage.estate.desk("fleet")
+    assert "cannot read what it has of customer globex" in done.stderr and "\x1b" not in done.stderr
+    assert SITE in done.stdout
+
+
+@pytest.mark.flow
 def test_records(stage):
     page = stage.thief.pages[PAGE]
     good = payload(page["record"])

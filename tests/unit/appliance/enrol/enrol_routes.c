@@ -116,12 +116,14 @@ test_a_token_in_use_is_not_replaced(void **state)
 static void
 test_a_site_of_one_customer_is_never_anothers(void **state)
 {
+	uint64_t before = refuse_count(REASON_CONFLICT);
 	struct token theirs;
 
 	(void)state;
 	assert_int_equal(token_mint(&theirs, "acme-1", "globex", BENCH_NOW + 3600 * CLOCK_US_PER_S), 0);
 	assert_int_equal(enrol_routes_mint(fleet(), &theirs, BENCH_NOW), REASON_CONFLICT);
 	assert_string_equal(refuse_last()->operand, "acme-1");
+	assert_int_equal(refuse_count(REASON_CONFLICT), before + 1);
 	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM tokens WHERE site = 'acme-1'"), 0);
 	bench_refused(enrol(&theirs, site_key), 401, REASON_BAD_SIGNATURE);
 	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM sites WHERE customer <> 'acme'"), 0);
