@@ -408,6 +408,135 @@ a_p256_token(void **state)
 	EVP_PKEY_free(pkey);
 }
 
+/* Made once by tests/fakes/authenticator.py, as a FIDO token and OpenSSH would; ssh-keygen -Y verify takes those that were
+ * touched (and the others, too: trust/README.md).  They never change. */
+static const struct {
+	const char *name, *key, *text;
+	bool good;
+} tokens[] = {
+	{ "an Ed25519 token, touched",
+		"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIIqOpl1jS9q7i"
+		"KhGa6Vlj8XMEJD+nN4eY5VYLC7wqfXFAAAABHNzaDo=",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAEoAAAAac2stc3NoLWVkMjU1MTlAb3BlbnNzaC5jb20AAAAgio6mXW\n"
+		"NL2ruIqEZrpWWPxcwQkP6c3h5jlVgsLvCp9cUAAAAEc3NoOgAAABByZXF1ZXN0QG1haW5z\n"
+		"dGF5AAAAAAAAAAZzaGE1MTIAAABnAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAA\n"
+		"AAQDxLzssKcRVjvAEk96f8h1Uj/gcWXe0dptVhi3k1eX25Ma7YWvlWWp4TqphJgp6cHYrD\n"
+		"xlP59hDNEH7xoK1BCQQBAAAABw==\n"
+		"-----END SSH SIGNATURE-----\n",
+		true },
+	{ "an Ed25519 token, touched, and the person verified",
+		"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIIqOpl1jS9q7i"
+		"KhGa6Vlj8XMEJD+nN4eY5VYLC7wqfXFAAAABHNzaDo=",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAEoAAAAac2stc3NoLWVkMjU1MTlAb3BlbnNzaC5jb20AAAAgio6mXW\n"
+		"NL2ruIqEZrpWWPxcwQkP6c3h5jlVgsLvCp9cUAAAAEc3NoOgAAABByZXF1ZXN0QG1haW5z\n"
+		"dGF5AAAAAAAAAAZzaGE1MTIAAABnAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAA\n"
+		"AAQKc/nSzOFHVGus3Z1w5xr6tPfnPJ6Ib/ueKlnINdxKcRYDPf9p3KaXmA+0ZMO5rwcCe7\n"
+		"SQ42cuKApTA8F5dT6w4F/////w==\n"
+		"-----END SSH SIGNATURE-----\n",
+		true },
+	{ "an Ed25519 token, not touched",
+		"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIIqOpl1jS9q7i"
+		"KhGa6Vlj8XMEJD+nN4eY5VYLC7wqfXFAAAABHNzaDo=",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAEoAAAAac2stc3NoLWVkMjU1MTlAb3BlbnNzaC5jb20AAAAgio6mXW\n"
+		"NL2ruIqEZrpWWPxcwQkP6c3h5jlVgsLvCp9cUAAAAEc3NoOgAAABByZXF1ZXN0QG1haW5z\n"
+		"dGF5AAAAAAAAAAZzaGE1MTIAAABnAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAA\n"
+		"AAQEoV3ijlyrvqebQY1iRR06jjPFD6tx39leWEhWnhQuok5k0njX/De4AxBPpn2M0KY7XC\n"
+		"uqHUNXM7wpjBr3aUOAAAAAAACA==\n"
+		"-----END SSH SIGNATURE-----\n",
+		false },
+	{ "an Ed25519 token, verified, not touched",
+		"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIIqOpl1jS9q7i"
+		"KhGa6Vlj8XMEJD+nN4eY5VYLC7wqfXFAAAABHNzaDo=",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAEoAAAAac2stc3NoLWVkMjU1MTlAb3BlbnNzaC5jb20AAAAgio6mXW\n"
+		"NL2ruIqEZrpWWPxcwQkP6c3h5jlVgsLvCp9cUAAAAEc3NoOgAAABByZXF1ZXN0QG1haW5z\n"
+		"dGF5AAAAAAAAAAZzaGE1MTIAAABnAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAA\n"
+		"AAQG9PctsQ9xyLjzxbaaEk1Nw8lcuVKFn8VSo/kvPWn4fKGIvU/8WwXPS5haqfHRDrmdKb\n"
+		"nK50RSFBWOeq/dl66AAEAAAACQ==\n"
+		"-----END SSH SIGNATURE-----\n",
+		false },
+	{ "a P-256 token, touched",
+		"sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb"
+		"20AAAAIbmlzdHAyNTYAAABBBIy5Q8YQv82E7z7ytqhaL2jhcpRjc9pyjLb32fvOf1ALOqiTaB/3XoT3RYjsG"
+		"V1v4W3KNvJa1IYvrCeu0OneUX4AAAAEc3NoOg==",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAH8AAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVuc3NoLmNvbQ\n"
+		"AAAAhuaXN0cDI1NgAAAEEEjLlDxhC/zYTvPvK2qFovaOFylGNz2nKMtvfZ+85/UAs6qJNo\n"
+		"H/dehPdFiOwZXW/hbco28lrUhi+sJ67Q6d5RfgAAAARzc2g6AAAAEHJlcXVlc3RAbWFpbn\n"
+		"N0YXkAAAAAAAAABnNoYTUxMgAAAHcAAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVu\n"
+		"c3NoLmNvbQAAAEgAAAAgF0Z7zxoRyNyGx/1RH2PbS36i6TaKiJ9MAfCt9M6Fk5QAAAAgax\n"
+		"sFrk2eoAGVlOCOvsBkrh27hvZUUWmtuA0kvlLnC20BAAAABw==\n"
+		"-----END SSH SIGNATURE-----\n",
+		true },
+	{ "a P-256 token, touched, and the person verified",
+		"sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb"
+		"20AAAAIbmlzdHAyNTYAAABBBIy5Q8YQv82E7z7ytqhaL2jhcpRjc9pyjLb32fvOf1ALOqiTaB/3XoT3RYjsG"
+		"V1v4W3KNvJa1IYvrCeu0OneUX4AAAAEc3NoOg==",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAH8AAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVuc3NoLmNvbQ\n"
+		"AAAAhuaXN0cDI1NgAAAEEEjLlDxhC/zYTvPvK2qFovaOFylGNz2nKMtvfZ+85/UAs6qJNo\n"
+		"H/dehPdFiOwZXW/hbco28lrUhi+sJ67Q6d5RfgAAAARzc2g6AAAAEHJlcXVlc3RAbWFpbn\n"
+		"N0YXkAAAAAAAAABnNoYTUxMgAAAHgAAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVu\n"
+		"c3NoLmNvbQAAAEkAAAAgRp66N2buQ0CnGPNK+KYIvjbe7Pekr5QzsP6gWBlE3IEAAAAhAP\n"
+		"iVOmgq/nGEv3Qa4kcUW6jqkD77vpbpV+//Pk1rZ996Bf////8=\n"
+		"-----END SSH SIGNATURE-----\n",
+		true },
+	{ "a P-256 token, not touched",
+		"sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb"
+		"20AAAAIbmlzdHAyNTYAAABBBIy5Q8YQv82E7z7ytqhaL2jhcpRjc9pyjLb32fvOf1ALOqiTaB/3XoT3RYjsG"
+		"V1v4W3KNvJa1IYvrCeu0OneUX4AAAAEc3NoOg==",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAH8AAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVuc3NoLmNvbQ\n"
+		"AAAAhuaXN0cDI1NgAAAEEEjLlDxhC/zYTvPvK2qFovaOFylGNz2nKMtvfZ+85/UAs6qJNo\n"
+		"H/dehPdFiOwZXW/hbco28lrUhi+sJ67Q6d5RfgAAAARzc2g6AAAAEHJlcXVlc3RAbWFpbn\n"
+		"N0YXkAAAAAAAAABnNoYTUxMgAAAHgAAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVu\n"
+		"c3NoLmNvbQAAAEkAAAAgFxlwwhX89ZyMGv/BRahlflrBfzem/IHK+ryWE88qxMgAAAAhAL\n"
+		"s0/2tyER75DP3oStEkrfgeGBuIEP04u9llaWSDnfLuAAAAAAg=\n"
+		"-----END SSH SIGNATURE-----\n",
+		false },
+	{ "a P-256 token, verified, not touched",
+		"sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb"
+		"20AAAAIbmlzdHAyNTYAAABBBIy5Q8YQv82E7z7ytqhaL2jhcpRjc9pyjLb32fvOf1ALOqiTaB/3XoT3RYjsG"
+		"V1v4W3KNvJa1IYvrCeu0OneUX4AAAAEc3NoOg==",
+		"-----BEGIN SSH SIGNATURE-----\n"
+		"U1NIU0lHAAAAAQAAAH8AAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVuc3NoLmNvbQ\n"
+		"AAAAhuaXN0cDI1NgAAAEEEjLlDxhC/zYTvPvK2qFovaOFylGNz2nKMtvfZ+85/UAs6qJNo\n"
+		"H/dehPdFiOwZXW/hbco28lrUhi+sJ67Q6d5RfgAAAARzc2g6AAAAEHJlcXVlc3RAbWFpbn\n"
+		"N0YXkAAAAAAAAABnNoYTUxMgAAAHgAAAAic2stZWNkc2Etc2hhMi1uaXN0cDI1NkBvcGVu\n"
+		"c3NoLmNvbQAAAEkAAAAhAM/HLNq4hTSpFIKZwmxqqMR6p9haabglf/NcboMp8mveAAAAIC\n"
+		"h0oWrZ+q701u7SSzgvitwy/MwNSq/IEiu1jMdoOwc7BAAAAAk=\n"
+		"-----END SSH SIGNATURE-----\n",
+		false },
+};
+
+static void
+fixed_signatures_of_tokens(void **state)
+{
+	static const char message[] = "restart redis\n";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+		SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX);
+		uint64_t before = refuse_count(REASON_BAD_SIGNATURE);
+		struct sshkey_public key;
+		int r;
+
+		assert_int_equal(sshkey_parse(&key, tokens[i].key, "token"), 0);
+		assert_string_equal(key.application, "ssh:");
+		assert_int_equal(sshsig_dearmour(&blob, tokens[i].text, strlen(tokens[i].text), "sig"), 0);
+		r = sshsig_verify(blob.data, blob.len, &key, NS, message, strlen(message), "m");
+		if (r != (tokens[i].good ? 0 : (int)REASON_BAD_SIGNATURE))
+			fail_msg("%s: %d", tokens[i].name, r);
+		assert_int_equal(refuse_count(REASON_BAD_SIGNATURE), before + !tokens[i].good);
+		if (!tokens[i].good)
+			assert_non_null(strstr(refuse_last()->text, "presence"));
+		assert_int_not_equal(sshsig_verify(blob.data, blob.len, &key, NS, message, strlen(message) - 1, "m"), 0);
+	}
+}
+
 /* Wycheproof's signatures are DER; those with a strict SEQUENCE of two INTEGERs translate byte for
  * byte to SSH's two numbers, whose encoding is the same.  The others have no SSH form. */
 static bool
@@ -472,6 +601,8 @@ wycheproof_p256(void **state)
 			*(valid ? &good : &bad) += 1;
 		}
 	}
+	print_message("Wycheproof P-256: %zu valid taken, %zu invalid refused, %zu that SSH has no form for\n", good, bad,
+		none);
 	assert_int_equal(good + bad + none, 484);
 	assert_true(good > 150 && bad > 80);
 	json_decref(v);
@@ -753,6 +884,7 @@ main(void)
 		cmocka_unit_test(keys_that_are_refused),
 		cmocka_unit_test(a_token_must_say_that_its_user_was_there),
 		cmocka_unit_test(a_p256_token),
+		cmocka_unit_test(fixed_signatures_of_tokens),
 		cmocka_unit_test(wycheproof_p256),
 		cmocka_unit_test(agents_that_talk_nonsense),
 		cmocka_unit_test(private_keys_that_are_damaged),

@@ -12,6 +12,9 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/ed25519.h"
 #include "appliance/tuf/people.h"
@@ -84,8 +87,8 @@ make_repo_of(uint64_t version, json_t *take_targets, json_t *take_roles)
 	publish("1.targets.json", doc, &text);
 	doc = tuf_repo_new("snapshot", 1, EXPIRY_US);
 	json_object_set_new(doc, "meta",
-		json_pack("{s:o, s:{s:i}}", "targets.json", tuf_repo_meta(text.data, text.len, 1), "a..b.json",
-			"version", 1));
+		json_pack("{s:o, s:{s:i}, s:{s:i}}", "targets.json", tuf_repo_meta(text.data, text.len, 1), "a..b.json",
+			"version", 1, "people.json", "version", 1));
 	publish("1.snapshot.json", doc, &text);
 	doc = tuf_repo_new("timestamp", version, EXPIRY_US);
 	json_object_set_new(doc, "meta", json_pack("{s:o}", "snapshot.json", tuf_repo_meta(text.data, text.len, 1)));
@@ -208,6 +211,95 @@ test_a_role_whose_name_leads_out(void **state)
 	expect(l, REASON_MALFORMED, "a name leaves the repository");
 }
 
+/* A repository whose people role ends then and lists this document. */
+static void
+make_people(uint64_t expires_us, const char *text)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	json_t *keys = json_object(), *role, *doc = tuf_repo_new("targets", 1, expires_us), *meta;
+	SCOPED(scope_close) int fd = -1;
+	uint8_t raw[1][32];
+	char file[160];
+
+	memcpy(raw[0], ed25519_public(key), 32);
+	role = tuf_repo_role(keys, (const uint8_t (*)[32])raw, 1, 1);
+	json_decref(keys);
+	json_object_update_new(role,
+		json_pack("{s:s, s:b, s:[s]}", "name", "people", "terminating", 1, "paths", "people/*"));
+	make_repo_of(1, json_object(), json_pack("[o]", role));
+	meta = tuf_repo_meta(text, strlen(text), 0);
+	(void)snprintf(file, sizeof(file), "%s.people.json", json_text(json_object_get(meta, "hashes"), "sha256"));
+	json_object_set_new(doc, "targets", json_pack("{s:o}", PEOPLE_TARGET, meta));
+	publish("1.people.json", doc, &b);
+	assert_int_equal(fs_open_dir(&fd, tuf.fd, "targets/people", 0700), 0);
+	assert_int_equal(fs_replace(fd, file, text, strlen(text), 0600), 0);
+}
+
+#define PEOPLE(expires)                                                                                                \
+	"{\"engineers\":[],\"expires\":\"" expires "\",\"officers\":[],\"revoked\":[],\"v\":1,\"version\":1}"
+
+/* A document in which an engineer's key signs releases. */
+static void
+people_with_own_key(struct buf *out)
+{
+	SCOPED(buf_done) struct buf blob = BUF_MAX(256), b64 = BUF_MAX(256);
+
+	buf_u32(&blob, 11);
+	buf_puts(&blob, "ssh-ed25519");
+	buf_u32(&blob, 32);
+	buf_put(&blob, ed25519_public(key), 32);
+	hex_base64(&b64, blob.data, blob.len);
+	buf_printf(out,
+		"{\"engineers\":[{\"name\":\"eve\",\"key\":\"ssh-ed25519 %s\",\"roles\":[],\"customers\":[],"
+		"\"not_before\":\"2026-01-01T00:00:00Z\",\"not_after\":\"2028-01-01T00:00:00Z\"}],"
+		"\"expires\":\"2027-01-20T00:00:00Z\",\"officers\":[],\"revoked\":[],\"v\":1,\"version\":1}",
+		buf_text(&b64));
+}
+
+/* The hub lets nobody in under people that have ended, that live too long, or with a key of the root. */
+static void
+test_people_that_a_hub_does_not_take(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t expires_us;
+		const char *text; /* NULL: with the root's key */
+		enum reason reason;
+		const char *says;
+	} rows[] = {
+		{ "good ones", EXPIRY_US, PEOPLE("2027-01-20T00:00:00Z"), 0, "" },
+		{ "ended", NOW_US - 1, PEOPLE("2027-01-20T00:00:00Z"), REASON_STALE_PEOPLE,
+			"mainstay-release people sign" },
+		{ "for half a year", EXPIRY_US, PEOPLE("2027-06-01T00:00:00Z"), REASON_MALFORMED,
+			"in more than 30 days" },
+		{ "with a key of the root", EXPIRY_US, NULL, REASON_CONFLICT, "a key of their own" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf own_key = BUF_MAX(4096);
+		SCOPED(tuf_local_closep) struct tuf_local *l = NULL;
+		const struct people *people = NULL;
+		uint64_t before = refuse_count(rows[i].reason);
+		int r;
+
+		people_with_own_key(&own_key);
+		make_people(rows[i].expires_us, rows[i].text ? rows[i].text : buf_text(&own_key));
+		assert_int_equal(tuf_local_open(&l, repo.path, own.fd), 0);
+		for (unsigned n = 1; n <= 2; n++) { /* nothing of it is kept as if it were good */
+			r = tuf_local_people(l, NOW_US, &people);
+			if (r != (int)rows[i].reason)
+				fail_msg("%s: %d (%s)", rows[i].name, r, refuse_last()->text);
+			assert_int_equal(people != NULL, r == 0);
+			assert_int_equal(refuse_count(rows[i].reason), before + (r ? n : 0));
+			assert_true(!r || strstr(refuse_last()->text, rows[i].says));
+		}
+		/* The next row's client is another one. */
+		l = tuf_local_close(l);
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+	}
+}
+
 int
 main(void)
 {
@@ -218,6 +310,7 @@ main(void)
 		TEST(test_time_and_older_timestamps_are_noticed),
 		TEST(test_files_that_are_missing_or_too_large),
 		TEST(test_a_role_whose_name_leads_out),
+		TEST(test_people_that_a_hub_does_not_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -453,6 +453,34 @@ test_permitted_in_another_epoch(void **state)
 	}
 }
 
+static void
+document_ended_since(json_t *doc)
+{
+	json_object_set_new(doc, "expires", json_string("2026-11-21T19:59:59Z"));
+}
+
+/* Allowed, and before it began the people's document ended. */
+static void
+test_allowed_before_the_people_ended(void **state)
+{
+	SCOPED(people_freep) struct people *stale = fixture_people(document_ended_since);
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+	uint64_t before;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	leave_as(&m, "permitted");
+	m.people = stale;
+	before = refuse_count(REASON_STALE_PEOPLE);
+	crash(&m);
+	assert_int_equal(refuse_count(REASON_STALE_PEOPLE), before + 1);
+	assert_string_equal(reason_of(&m, "r-1"), "stale-people");
+	assert_int_equal(spawned(&m), 0);
+}
+
 /* The vendor's officers did not renew their document: only the customer's own yes lets an engineer in. */
 static void
 test_stale_people_wait_for_a_permit(void **state)
@@ -1176,6 +1204,7 @@ main(void)
 		cmocka_unit_test(test_crash_while_waiting),
 		cmocka_unit_test(test_another_epoch),
 		cmocka_unit_test(test_permitted_in_another_epoch),
+		cmocka_unit_test(test_allowed_before_the_people_ended),
 		cmocka_unit_test(test_stale_people_wait_for_a_permit),
 		cmocka_unit_test(test_clocks_that_are_decades_off),
 		cmocka_unit_test(test_crash_before_it_was_settled),
