@@ -90,13 +90,13 @@ write_problems(struct buf *out)
 		const char *reason;
 		const char *text;
 	} problems[] = {
-		{ "400 414 431 494 495 496 497", 400, "malformed", "no request that can be read" },
+		{ "400 414 431 494 495 496 497 501", 400, "malformed", "no request that can be read" },
 		{ "403", 403, "denied", "not from here" },
 		{ "404", 404, "not-found", "no such file" },
 		{ "405", 404, "not-found", "not for this method" },
 		{ "413", 413, "too-large", "the body is too large" },
 		{ "429", 429, "busy", "too many at once" },
-		{ "500 501 502 504", 503, "unreachable", "the hub does not answer" },
+		{ "500 502 504", 503, "unreachable", "the hub does not answer" },
 	};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)

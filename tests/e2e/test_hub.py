@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -103,6 +104,89 @@ def test_a_request_counts_once(hub, site):
     hub.stop(signal.SIGKILL)
     hub.start()
     refused(site.client.send("GET", "/v1/mailbox", b"", headers, nonce), 409, "replayed")
+
+
+def test_a_request_that_died_before_its_reply_is_used_up(hub, site):
+    """Killed between accepting it and answering: whoever saw it go by gains nothing by it."""
+    path = "/v1/mailbox?after=0&wait=30"
+    headers = {}
+    nonce = site.client.sign("GET", path, headers, b"")
+    ends = []
+
+    def poll():
+        try:
+            ends.append(site.client.send("GET", path, b"", headers, None).status)
+        except (OSError, http.client.HTTPException) as e:
+            ends.append(e)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    deadline = time.time() + 10
+    while not hub.rows("SELECT 1 FROM nonces WHERE nonce = ?", nonce, customer=""):
+        assert time.time() < deadline
+        time.sleep(0.02)
+    hub.stop(signal.SIGKILL)
+    thread.join(10)
+    assert ends and ends[0] != 200
+    hub.start()
+    refused(site.client.send("GET", path, b"", headers, nonce), 409, "replayed")
+
+
+def test_no_request_hides_in_another(hub):
+    """Shapes that a front and the hub behind it might read differently: refused, and nothing is answered after."""
+    import ssl
+    context = ssl.create_default_context(cafile=hub.ca)
+    host, port = hub.authority.rsplit(":", 1)
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+    chunk = b"0\r\n\r\n"
+
+    def post(*lines):
+        return b"\r\n".join([b"POST /v1/enrol HTTP/1.1", b"Host: h", *lines]) + b"\r\n\r\n"
+
+    for request in (post(b"Content-Length: %d" % len(chunk + hidden), b"Transfer-Encoding: chunked") + chunk + hidden,
+                    post(b"Transfer-Encoding: chunked", b"Content-Length: 4") + chunk + hidden,
+                    post(b"Transfer-Encoding : chunked", b"Content-Length: 5") + chunk + hidden,
+                    post(b"Transfer-Encoding: xchunked") + chunk + hidden,
+                    post(b"Transfer-Encoding: chunked, identity") + chunk + hidden,
+                    post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity") + chunk + hidden,
+                    post(b"Content-Length: 0", b"Content-Length: %d" % len(hidden)) + hidden,
+                    post(b"Content-Length: +0") + hidden,
+                    post(b"Content-Length: 0, 0") + hidden,
+                    post(b"X: a", b" Content-Length: 0") + hidden,
+                    post(b"X\0: a", b"Content-Length: 0") + hidden,
+                    b"GET http://other/healthz HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n" + hidden,
+                    b"GET /healthz HTTP/1.1\r\nHost: h\r\nHost : i\r\n\r\n" + hidden):
+        with socket.create_connection((host, int(port))) as plain, context.wrap_socket(
+                plain, server_hostname=host) as tls:
+            tls.settimeout(10)
+            tls.sendall(request)
+            answer = b""
+            while piece := tls.recv(4096):
+                answer += piece
+        assert re.match(rb"HTTP/1.1 400 ", answer), (request, answer[:100])
+        assert answer.count(b"HTTP/1.1 ") == 1, (request, answer)
+
+
+def test_a_covered_header_stands_once(hub, site):
+    """What nginx joins or passes on twice, the hub refuses: it is not what was signed."""
+    import ssl
+    context = ssl.create_default_context(cafile=hub.ca)
+    host, port = hub.authority.rsplit(":", 1)
+    body = b"x"
+    headers = {"Content-Type": "a/b", "Mainstay-Stream": "metrics", "Mainstay-Sequence": "1"}
+    site.client.sign("POST", "/v1/metrics", headers, body)
+    before = hub.rows("SELECT * FROM streams")
+    lines = ["POST /v1/metrics HTTP/1.1", "Host: " + hub.authority, "Content-Length: 1", "Connection: close"]
+    lines += ["%s: %s" % pair for pair in headers.items()]
+    for name in ("Mainstay-Stream", "Mainstay-Sequence", "Content-Digest", "Signature", "Signature-Input"):
+        with socket.create_connection((host, int(port))) as plain, context.wrap_socket(
+                plain, server_hostname=host) as tls:
+            tls.sendall("\r\n".join([*lines, "%s: %s" % (name, headers[name])]).encode() + b"\r\n\r\n" + body)
+            answer = b""
+            while piece := tls.recv(4096):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"Mainstay-Reason: malformed" in answer, (name, answer[:300])
+    assert hub.rows("SELECT * FROM streams") == before
 
 
 def test_signatures_that_do_not_hold_are_refused(hub, site, ada):
