@@ -65,7 +65,7 @@ clone_notice(struct monitor *m, const char *by, const char *text, enum reason re
 	if (r < 0)
 		return FAULT(r);
 	m->clone = now;
-	monitor_notify(m, "alert", text);
+	monitor_notify(m, "alert", NULL, text);
 	monitor_statement_soon(m);
 	return 0;
 }

@@ -1,10 +1,12 @@
 #include "updater/activate/commands.h"
 
+#include "appliance/base/buf.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
+#include "appliance/monitor/owner_command.h"
 
-enum { QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
+enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
 
 static void
 on_progress(const json_t *line, void *arg)
@@ -209,6 +211,33 @@ run_apply(struct command_call *call)
 }
 
 static int
+run_approve(struct command_call *call)
+{
+	SCOPED(buf_done) struct buf owner = BUF_MAX(OWNER_MAX);
+	const char *digest = call->operands[0];
+	struct call_request *req;
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	if (command_option(call, "out"))
+		return owner_command_write(call, "core", digest);
+	r = owner_command_sign(call, "core", digest, &owner);
+	if (r != 0)
+		return r;
+	req = call_new("update.approve");
+	call_param(req, "digest", digest);
+	if (owner.len > 0)
+		call_body(req, owner.data, owner.len);
+	r = ask_monitor(call, req, QUICK_MS, &answer);
+	if (r != 0)
+		return r;
+	if (call->json)
+		return command_print_json("UpdateApproved", STEAL(answer));
+	command_say(call, "%s is approved", json_text(answer, "release"));
+	return 0;
+}
+
+static int
 run_rollback(struct command_call *call)
 {
 	struct call_request *req = call_new("update.rollback");
@@ -257,6 +286,11 @@ static const struct command_option apply_options[] = {
 	{ 0 },
 };
 
+static const struct command_option approve_options[] = {
+	OWNER_COMMAND_OPTIONS,
+	{ 0 },
+};
+
 const struct command commands_update[] = {
 	{ .name = "service install",
 		.args = "NAME",
@@ -302,6 +336,18 @@ const struct command commands_update[] = {
 		.examples = "mainstay update apply\nmainstay update apply --plan sha256:2c26...",
 		.options = apply_options,
 		.run = run_apply },
+	{ .name = "update approve",
+		.args = "sha256:HEX",
+		.min = 1,
+		.max = 1,
+		.summary = "say yes to one release of the core, as its owners",
+		.details = "The core runs as root, so only k of the owners that policy.yaml names let a release of it "
+			   "in,\n"
+			   "by its exact hash.  Others sign on their own machines: --out, then --owner.",
+		.examples = "mainstay update approve sha256:2c26... --key owner.pub\n"
+			    "mainstay update approve sha256:2c26... --out core.owners",
+		.options = approve_options,
+		.run = run_approve },
 	{ .name = "update status",
 		.summary = "where the last change stands",
 		.examples = "mainstay update status --json",

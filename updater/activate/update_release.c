@@ -1,3 +1,4 @@
+#include "updater/activate/core_approved.h"
 #include "updater/activate/update.h"
 
 #include <errno.h>
@@ -41,8 +42,13 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 
 	if (!t->has_sha256 || !sha256_same(t->sha256, a->sha256, SHA256_LEN))
 		return REFUSE(REASON_HASH_MISMATCH, a->target, "the assignment names other bytes than the targets role");
+	if (strcmp(json_text(t->custom, "class"), "core") == 0 && !core_approved_has(monitor_dir(u->m), a->sha256))
+		return REFUSE(REASON_NOT_APPROVED, a->target,
+			"a core release needs its owners' signature: mainstay update approve sha256:%s",
+			hex_encode((char[65]){ 0 }, a->sha256, SHA256_LEN));
 	if (strcmp(json_text(t->custom, "class"), "core") == 0)
-		return REFUSE(REASON_NOT_APPROVED, a->target, "a core release needs an owner's signature");
+		return REFUSE(REASON_CONFLICT, a->target,
+			"it is approved, but this appliance does not change its own core by itself");
 	if (strcmp(json_text(t->custom, "class"), "service") != 0 || !json_is_integer(counter) ||
 		json_integer_value(counter) < 0)
 		return REFUSE(REASON_MALFORMED, a->target, "its custom metadata has no class or counter");

@@ -15,6 +15,7 @@
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
 #include "appliance/trust/sha256.h"
+#include "updater/activate/core_approved.h"
 #include "updater/activate/rights.h"
 #include "updater/activate/update.h"
 #include "updater/fetch/fetch_wire.h"
@@ -419,6 +420,29 @@ on_unhold(struct monitor *m, struct monitor_call *call, void *arg)
 	return set_held(arg, call, false);
 }
 
+/* k of the owners say yes to exactly these bytes of the core, whoever assigns them and whenever they come. */
+static int
+on_approve(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	uint8_t digest[SHA256_LEN];
+	enum owner_kind kind;
+	const char *text;
+	size_t len;
+	const void *body = monitor_call_body(call, &len);
+	int r = monitor_call_need(call, "digest", &text);
+
+	(void)arg;
+	if (r == 0 && !sha256_parse(digest, text))
+		r = REFUSE(REASON_USAGE, text, "is no digest: sha256:HEX");
+	r = r ?: monitor_owners(m, 1U << OWNER_CORE, digest, body, len, &kind);
+	r = r ?: monitor_leaf(m, "accept", monitor_call_actor(call), "core", digest, REASON_NONE);
+	r = r ?: core_approved_add(monitor_dir(m), digest);
+	if (r != 0)
+		return r;
+	monitor_answer(call, json_pack("{s:s, s:b}", "release", text, "approved", true));
+	return 0;
+}
+
 static const struct {
 	const char *verb;
 	monitor_verb_fn *fn;
@@ -430,6 +454,7 @@ static const struct {
 	{ "update.check", on_check },
 	{ "update.plan", on_plan },
 	{ "update.apply", on_apply },
+	{ "update.approve", on_approve },
 	{ "update.status", on_update_status },
 	{ "update.history", on_history },
 	{ "update.hold", on_hold },

@@ -1,0 +1,15 @@
+/* Core releases that k of the customer's owners said yes to: lib/monitor/core.json, {"v":1,"items":["sha256:HEX"...]},
+ * newest last.  The core runs as root: no switch, rule or director lets one in that is not in this list. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CORE_APPROVED_MAX = 32 };
+
+/* Add a digest, durably; the oldest makes room.  A damaged file is begun anew: what it approved must be approved again.
+ * Returns 0 or a fault. */
+int core_approved_add(int monitor_fd, const uint8_t digest[32]);
+
+/* false also where the file is damaged or cannot be read. */
+bool core_approved_has(int monitor_fd, const uint8_t digest[32]);
