@@ -29,10 +29,12 @@ edit(const char *text, size_t len, const struct cluster *c)
 	const char *name = c->n_services ? c->services[0].name : "redis";
 	SCOPED(buf_done) struct buf set = BUF_MAX(TEXT_MAX), removed = BUF_MAX(TEXT_MAX);
 	SCOPED(buf_done) struct buf held = BUF_MAX(TEXT_MAX), added = BUF_MAX(TEXT_MAX);
+	SCOPED(buf_done) struct buf shown = BUF_MAX(8 * TEXT_MAX);
 	struct cluster *d;
 
 	if (cluster_set(&set, text, len, name, "maxmemory", "64mb") == 0) {
 		d = again(&set);
+		cluster_difference(&shown, text, buf_text(&set));
 		if (strcmp(cluster_knob(cluster_find(d, name), "maxmemory"), "64mb") != 0)
 			abort();
 		cluster_free(d);
@@ -45,6 +47,7 @@ edit(const char *text, size_t len, const struct cluster *c)
 	}
 	if (cluster_remove(&removed, text, len, name) == 0) {
 		d = again(&removed);
+		cluster_difference(&shown, text, buf_text(&removed));
 		if (cluster_find(d, name) || d->n_services + 1 != c->n_services)
 			abort();
 		cluster_free(d);

@@ -13,16 +13,41 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A knob is found by its name, one that is nearly called so is not; what a person types is checked. */
+static void
+typed(const struct definition *d, const struct definition_param *knob)
+{
+	static const char *const words[] = { "1", "-1", "yes", "true", "1.5", "64mb", "x", "",
+		"99999999999999999999" };
+	const struct definition_param *found;
+	char other[256];
+
+	if (definition_need_knob(d, knob->name, &found) != 0 || found != knob)
+		abort();
+	(void)snprintf(other, sizeof(other), "%s_", knob->name);
+	if (!definition_knob(d, other) && definition_need_knob(d, other, &found) == 0)
+		abort();
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		SCOPED_JSON *value = NULL;
+
+		(void)definition_parse_value(knob, words[i], &value);
+	}
+}
+
 static void
 use(const struct definition *d)
 {
-	struct definition_values v = { .run = "/run", .data = "/data", .conf = "/conf", .log = "/log" };
+	struct definition_values v = {
+		.run = "/run", .data = "/data", .conf = "/conf", .log = "/log"
+	};
 	SCOPED_JSON *knobs = NULL;
 	SCOPED(definition_argv_freep) char **argv = NULL;
 
 	if (definition_check_knobs(d, NULL, &knobs) != 0)
 		abort(); /* defaults were checked when they were read */
 	v.knobs = knobs;
+	for (size_t i = 0; i < d->n_knobs; i++)
+		typed(d, &d->knobs[i]);
 	(void)definition_expand_argv(&d->exec, &v, &argv);
 	for (size_t i = 0; i < d->n_config; i++) {
 		SCOPED(buf_done) struct buf b = BUF_MAX(1024 * 1024);
@@ -32,6 +57,10 @@ use(const struct definition *d)
 	for (size_t i = 0; i < d->n_operations; i++) {
 		SCOPED_JSON *args = NULL;
 		uint8_t digest[32];
+
+		if (!definition_risk_text(d->operations[i].risk) ||
+			!definition_verb_text(d->operations[i].verb))
+			abort();
 
 		(void)definition_check_args(&d->operations[i], NULL, &args);
 		if (definition_rights_digest(d, &d->operations[i], digest) < 0)

@@ -27,6 +27,37 @@ as_root(const uint8_t *data, size_t size)
 		(void)tuf_client_update(c, want.role, data, size);
 }
 
+/* The two halves go to another process and come together there. */
+static void
+halves(const struct tuf_split *s)
+{
+	SCOPED(tuf_split_done) struct tuf_split joined = { 0 };
+	SCOPED_JSON *sigs = tuf_split_sigs(s);
+
+	if (tuf_split_join(&joined, s->canonical.data, s->canonical.len, sigs, "joined") != 0 ||
+		joined.n_sigs != s->n_sigs)
+		abort();
+}
+
+/* What is listed names a safe file, and is measured. */
+static void
+listed(const json_t *list)
+{
+	static const uint8_t zero[64];
+	json_t *list_, *one;
+	const char *name;
+
+	memcpy(&list_, &list, sizeof(list_)); /* jansson's iterator takes no const object */
+	json_object_foreach(list_, name, one) {
+		char file[TUF_FILE_MAX];
+
+		if (strchr(tuf_file_name(file, name), '/'))
+			abort();
+		for (uint64_t length = 0; length < 4; length++)
+			(void)tuf_measure_check(one, length & 1, length, zero, zero, "listed");
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -50,5 +81,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
 		(void)tuf_check(signed_, types[i], "document");
+	halves(&s);
+	listed(json_object_get(signed_, "meta"));
+	listed(json_object_get(signed_, "targets"));
 	return 0;
 }

@@ -1,45 +1,134 @@
-/* A permit's text, unsigned: it never verifies, and what parses is written and parsed again as the same. */
+/* A permit's text, unsigned and signed by an approver; what parses is written and parsed again as the same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/policy/permit.h"
 #include "appliance/policy/policy.h"
+#include "appliance/trust/ed25519.h"
+#include "appliance/trust/sha256.h"
+#include "appliance/trust/sshsig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char policy[] = "{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"ssh-ed25519 "
-			     "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\"}],"
-			     "\"rules\":[{\"decision\":\"ask\"}]}";
+/* The approver olga, whose key we have. */
+static struct ed25519 *olga;
+static struct policy *policy;
+static struct policy_answer answer;
+static uint8_t key_blob[64];
+static size_t key_len;
 
-/* Ask as a monitor would whose plan is all before the last line, so that the permit itself is reached. */
+static void
+put_string(struct buf *out, const void *p, size_t len)
+{
+	buf_u32(out, (uint32_t)len);
+	buf_put(out, p, len);
+}
+
+static void
+set_up(void)
+{
+	static const uint8_t seed[32] = { 1 };
+	SCOPED(buf_done)
+	struct buf blob = BUF_MAX(sizeof(key_blob)),
+		   text = BUF_MAX(1024), line = BUF_MAX(128);
+
+	if (ed25519_from_seed(&olga, seed) != 0)
+		abort();
+	put_string(&blob, "ssh-ed25519", 11);
+	put_string(&blob, ed25519_public(olga), 32);
+	memcpy(key_blob, blob.data, key_len = blob.len);
+	hex_base64(&line, blob.data, blob.len);
+	buf_printf(&text,
+		"{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"ssh-ed25519 %s\"}],"
+		"\"rules\":[{\"decision\":\"ask\"}]}",
+		buf_text(&line));
+	if (policy_parse(&policy, text.data, text.len) != 0)
+		abort();
+	policy_decide(policy,
+		&(struct policy_question){ .service = "redis",
+			.operation = "x",
+			.risk = "change",
+			.role = "support",
+			.engineer = "ann" },
+		&answer);
+}
+
+/* Her signature over text as ssh-keygen -Y sign makes it. */
+static void
+sign(struct buf *out, const uint8_t *data, size_t size)
+{
+	static const char name[] = "permit@mainstay";
+	SCOPED(buf_done) struct buf base = BUF_MAX(512), sig = BUF_MAX(128);
+	uint8_t digest[SHA512_LEN], raw[ED25519_SIG_LEN];
+
+	sha256_sha512_of(digest, data, size);
+	buf_puts(&base, "SSHSIG");
+	put_string(&base, name, sizeof(name) - 1);
+	put_string(&base, "", 0);
+	put_string(&base, "sha512", 6);
+	put_string(&base, digest, sizeof(digest));
+	if (ed25519_sign(olga, base.data, base.len, raw) != 0)
+		abort();
+	put_string(&sig, "ssh-ed25519", 11);
+	put_string(&sig, raw, sizeof(raw));
+	buf_puts(out, "SSHSIG");
+	buf_u32(out, 1);
+	put_string(out, key_blob, key_len);
+	put_string(out, name, sizeof(name) - 1);
+	put_string(out, "", 0);
+	put_string(out, "sha512", 6);
+	put_string(out, sig.data, sig.len);
+}
+
+/* Ask as a monitor would whose plan is all before the last line and who waits for exactly this permit: with a
+ * signature that is none nothing verifies, with hers it does between its dates, as often as it says. */
 static void
 verify(const uint8_t *data, size_t size)
 {
 	static const uint8_t zero[32];
-	SCOPED(policy_freep) struct policy *p = NULL;
-	SCOPED(buf_done) struct buf plan = BUF_MAX(PERMIT_TEXT_MAX + 1);
-	struct policy_answer answer;
-	struct permit_question q = { .request = zero, .plan = zero, .now_us = 1, .answer = &answer };
-	struct permit permit;
+	SCOPED(buf_done)
+	struct buf plan = BUF_MAX(PERMIT_TEXT_MAX + 1),
+		   blob = BUF_MAX(SSHSIG_BLOB_MAX);
+	SCOPED_JSON *doc = NULL;
+	struct permit_question q = {
+		.request = zero, .plan = zero, .policy = policy, .answer = &answer
+	};
+	struct permit permit, claimed;
 	size_t at = size ? size - 1 : 0;
 
 	while (at > 0 && data[at - 1] != '\n')
 		at--;
 	if (at > 0 && at <= PERMIT_TEXT_MAX)
 		buf_put(&plan, data, at - 1);
-	if (policy_parse(&p, policy, sizeof(policy) - 1) != 0)
-		abort();
-	policy_decide(p,
-		&(struct policy_question){
-			.service = "redis", .operation = "x", .risk = "change", .role = "support", .engineer = "ann" },
-		&answer);
 	q.plan_text = buf_text(&plan);
-	q.policy = p;
 	if (permit_verify(&permit, &q, data, size, "x", 1) == 0)
+		abort();
+	if (!size || json_read(&doc, data + at, size - at - 1, PERMIT_TEXT_MAX, "permit") != 0 ||
+		permit_parse(&claimed, doc) != 0)
+		return;
+	q.request = claimed.request;
+	q.plan = claimed.plan;
+	sign(&blob, data, size);
+	for (unsigned used = 0; used < 2; used++) {
+		const uint64_t times[] = { claimed.not_before - 1, claimed.not_before,
+			claimed.expires };
+
+		q.used = used ? claimed.uses : 0;
+		for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+			q.now_us = times[i];
+			if (permit_verify(&permit, &q, data, size, blob.data, blob.len) == 0 &&
+				(used || q.now_us < claimed.not_before ||
+					q.now_us >= claimed.expires))
+				abort();
+		}
+	}
+	if (permit_verify(&permit, &q, data, size, "x", 1) == 0 ||
+		permit_verify(&permit, &q, data, size, "", 0) == 0)
 		abort();
 }
 
@@ -51,8 +140,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct permit p, again;
 
 	log_quiet_refusals(true);
+	if (!olga)
+		set_up();
 	verify(data, size);
-	if (json_read(&doc, data, size, PERMIT_TEXT_MAX, "permit") != 0 || permit_parse(&p, doc) != 0)
+	if (json_read(&doc, data, size, PERMIT_TEXT_MAX, "permit") != 0 ||
+		permit_parse(&p, doc) != 0)
 		return 0;
 	if (permit_text(&text, "plan", &p) != 0)
 		abort();

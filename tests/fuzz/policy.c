@@ -1,6 +1,7 @@
 /* policy_compile(): what compiles must read back as a policy, and decide without a rule beyond its own. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/json.h"
@@ -9,6 +10,19 @@
 #include "appliance/policy/policy_compile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The compiled copy, as a careless hand left it: what is taken is the same when it is read again. */
+static void
+compiled(const uint8_t *data, size_t size)
+{
+	SCOPED(policy_freep) struct policy *p = NULL, *again = NULL;
+
+	if (policy_parse(&p, data, size) != 0)
+		return;
+	if (policy_from_json(&again, policy_json(p)) != 0 ||
+		memcmp(policy_digest(again), policy_digest(p), 32) != 0)
+		abort();
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -25,6 +39,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct policy_answer a;
 
 	log_quiet_refusals(true);
+	if (size && data[0] == '{')
+		compiled(data, size);
 	if (policy_compile(&doc, data, size, "fuzz.yaml") != 0)
 		return 0;
 	if (json_canonical(&text, doc) != 0 || policy_parse(&p, text.data, text.len) != 0)

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Whatever an engineer wrote, the text for the approver is lines of visible characters, as many as
  * the plan has and not one more. */
 static void
-check_text(const struct request *q)
+check_text(const struct request *q, const char *verb)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
 	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_PLAN_TEXT_MAX);
@@ -24,7 +24,8 @@ check_text(const struct request *q)
 		.state = "running",
 		.risk = "observe",
 		.rights = "reads",
-		.argv = argv,
+		.verb = verb,
+		.argv = verb ? NULL : argv,
 		.downtime = "none",
 	};
 	size_t lines = 0;
@@ -50,10 +51,13 @@ try_request(const uint8_t *data, size_t size)
 	if (request_parse(&q, data, size))
 		return;
 	/* What was taken can be written, and is then taken again. */
-	if (!request_id_ok(q->id) || request_json(&doc, q) || json_canonical(&b, doc)
-		|| request_parse(&again, b.data, b.len))
+	if (!request_id_ok(q->id) || request_json(&doc, q) || json_canonical(&b, doc) ||
+		request_parse(&again, b.data, b.len))
 		__builtin_trap();
-	check_text(q);
+	check_text(q, NULL);
+	check_text(q, "restart");
+	if (!request_peek_id(doc))
+		__builtin_trap();
 }
 
 static void
@@ -67,8 +71,8 @@ try_message(const uint8_t *data, size_t size, bool is_plan)
 		return;
 	if (is_plan)
 		(void)request_plan_parse(&plan, doc);
-	else if (request_result_parse(&result, doc) == 0
-		&& (request_result_json(&again, result) || !json_equal(doc, again)))
+	else if (request_result_parse(&result, doc) == 0 &&
+		(request_result_json(&again, result) || !json_equal(doc, again)))
 		__builtin_trap();
 }
 

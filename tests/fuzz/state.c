@@ -16,8 +16,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SCOPED(buf_done) struct buf first = BUF_MAX(65536), second = BUF_MAX(65536);
 	struct state s, again;
+	char name[128], service[64];
 
 	log_quiet_refusals(true);
+	if (size < sizeof(name)) {
+		memcpy(name, data, size);
+		name[size] = '\0';
+		(void)state_service_of(service, sizeof(service), name);
+	}
 	if (state_decode(&s, data, size) != 0)
 		return 0;
 	if (!state_name(s.is) || !state_health_name(s.health))
