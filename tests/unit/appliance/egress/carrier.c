@@ -1,0 +1,369 @@
+/* The courier whole but for its process: carrier, shipper, outbox_ship and standing between a monitor that this test
+ * plays and a hub on loopback. */
+#include "appliance/egress/carrier.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/json.h"
+#include "appliance/bus/call_wire.h"
+#include "appliance/bus/frame.h"
+#include "appliance/egress/ack.h"
+#include "appliance/egress/ledger.h"
+#include "appliance/egress/outbox_ship.h"
+#include "appliance/egress/shipper.h"
+#include "appliance/loop/loop.h"
+#include "appliance/record/record.h"
+#include "tests/fakes/https_hub.h"
+
+#define BODY "{\"n\":1}"
+
+enum { TURNS = 20000 };
+
+static struct scratch scratch;
+static struct paths paths;
+static struct https_hub hub;
+static sd_event *loop;
+static struct frame_server *server;
+static struct frame_conn *conn;
+static struct carrier *carrier;
+static struct record *results, *heartbeats;
+static int outbox_fd;
+
+/* What the monitor says at hello, and what it heard. */
+static bool remote_on, telemetry_on;
+static char floor_text[CLOCK_TEXT_MAX];
+static struct {
+	unsigned hellos, replies, contacts;
+	char stream[32], sequence[24], status[8], committed[24], trouble[32], body[1024], nonce[80];
+} heard;
+
+/* --- the monitor ----------------------------------------------------------------------------------------- */
+static json_t *
+config(void)
+{
+	static char ca[8192];
+	SCOPED(buf_done) struct buf b = BUF_MAX(sizeof(ca));
+	json_t *doc;
+
+	scratch_read(&scratch, "ca.pem", &b);
+	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}", "enrolled", 1, "record", 1,
+		"site", "site1", "customer", "acme", "switches", "telemetry", telemetry_on, "updates", 0, "remote",
+		remote_on, "hub", "url", hub.url, "reply", ed25519_public_hex(hub.key), "proxy", "", "ca",
+		buf_text(&b));
+	assert_non_null(doc);
+	if (floor_text[0])
+		(void)json_put_text(doc, "floor", floor_text);
+	return doc;
+}
+
+static void
+send_json(enum call_type type, uint32_t id, const char *verb, json_t *take_doc)
+{
+	SCOPED_JSON *doc = take_doc;
+	SCOPED(scope_free) char *text = json_dumps(doc, JSON_COMPACT);
+	struct frame_out out;
+
+	frame_begin(&out, (uint16_t)type, id);
+	if (verb)
+		frame_put_text(&out, CALL_TAG_VERB, verb);
+	frame_put_text(&out, CALL_TAG_JSON, text);
+	assert_int_equal(frame_conn_send(conn, &out), 0);
+}
+
+/* The parameter's value, "" where there is none. */
+static const char *
+param(const struct frame *f, const char *name)
+{
+	for (size_t i = 0; i + 1 < f->n_fields; i++)
+		if (f->fields[i].tag == CALL_TAG_NAME && strcmp((const char *)f->fields[i].data, name) == 0)
+			return (const char *)f->fields[i + 1].data;
+	return "";
+}
+
+#define KEEP(member, name) (void)snprintf(heard.member, sizeof(heard.member), "%s", param(f, name))
+
+static void
+on_frame(struct frame_conn *c, struct frame *f, void *arg)
+{
+	const char *verb = frame_text(f, CALL_TAG_VERB, CALL_VERB_MAX);
+	size_t len = 0;
+	const uint8_t *body;
+
+	(void)arg;
+	assert_ptr_equal(c, conn);
+	if (strcmp(verb, "courier.hello") == 0) {
+		heard.hellos++;
+		send_json(CALL_TYPE_OK, f->id, NULL, config());
+		return;
+	}
+	if (strcmp(verb, "outbox.reply") == 0) {
+		heard.replies++;
+		KEEP(stream, "stream");
+		KEEP(sequence, "sequence");
+		KEEP(status, "status");
+		KEEP(committed, "committed");
+		KEEP(nonce, "nonce");
+		body = frame_bytes(f, CALL_TAG_BODY, &len);
+		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len, body ? (const char *)body : "");
+	}
+	if (strcmp(verb, "contact") == 0 && *param(f, "trouble"))
+		KEEP(trouble, "trouble");
+	else if (strcmp(verb, "contact") == 0)
+		heard.contacts++;
+	send_json(CALL_TYPE_OK, f->id, NULL, json_object());
+}
+
+static void
+on_closed(struct frame_conn *c, int why, void *arg)
+{
+	(void)c;
+	(void)why;
+	(void)arg;
+	conn = frame_conn_close(conn);
+}
+
+static void
+on_accept(int fd, const struct frame_peer *peer, void *arg)
+{
+	static const struct frame_conn_ops ops = { .frame = on_frame, .closed = on_closed };
+
+	(void)peer;
+	(void)arg;
+	conn = frame_conn_close(conn);
+	assert_int_equal(frame_conn_open(&conn, loop, fd, &ops, NULL), 0);
+}
+
+/* --- the outbox -------------------------------------------------------------------------------------------- */
+static uint64_t
+put(struct record *r, const char *class, const char *path)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	struct ledger_entry e = { .time_us = 1, .body = (const uint8_t *)BODY, .body_len = strlen(BODY) };
+	uint64_t sequence = 0;
+
+	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class);
+	(void)snprintf(e.path, sizeof(e.path), "%s", path);
+	(void)snprintf(e.content_type, sizeof(e.content_type), "application/json");
+	assert_int_equal(ledger_encode(&b, &e), 0);
+	assert_int_equal(record_append(r, b.data, b.len, &sequence), 0);
+	return sequence;
+}
+
+static uint64_t
+put_result(void)
+{
+	return put(results, "result", "/v1/results");
+}
+
+static int
+set_up(void **state)
+{
+	const struct record_limits limits = { 0 };
+	char path[200];
+	int fd = -1;
+
+	(void)state;
+	memset(&heard, 0, sizeof(heard));
+	remote_on = telemetry_on = true;
+	floor_text[0] = '\0';
+	scratch_make(&scratch);
+	https_hub_start(&hub, &scratch, "127.0.0.1");
+	assert_int_equal(fs_paths(&paths, scratch.path), 0);
+	assert_int_equal(mkdir(paths.lib, 0700), 0);
+	assert_int_equal(mkdir(paths.run, 0700), 0);
+	assert_int_equal(mkdir(paths.etc, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/outbox", paths.lib);
+	assert_int_equal(fs_open_dir(&outbox_fd, -1, path, 0700), 0);
+	assert_int_equal(record_open(&results, outbox_fd, "results", &limits), 0);
+	assert_int_equal(record_open(&heartbeats, outbox_fd, "heartbeat", &limits), 0);
+	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
+	(void)snprintf(path, sizeof(path), "%s/courier.sock", paths.run);
+	assert_int_equal(frame_listen(&fd, path, 0600), 0);
+	assert_int_equal(frame_server_open(&server, loop, fd, on_accept, NULL), 0);
+	assert_int_equal(carrier_new(&carrier, loop, &paths), 0);
+	assert_int_equal(outbox_ship_init(carrier), 0);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	carrier = carrier_free(carrier);
+	conn = frame_conn_close(conn);
+	server = frame_server_close(server);
+	results = record_close(results);
+	heartbeats = record_close(heartbeats);
+	(void)close(outbox_fd);
+	loop = sd_event_unref(loop);
+	https_hub_stop(&hub);
+	scratch_remove(&scratch);
+	return 0;
+}
+
+#define UNTIL(what)                                                                                \
+	do {                                                                                       \
+		for (unsigned turn_ = 0; !(what) && turn_ < TURNS; turn_++)                        \
+			assert_true(sd_event_run(loop, 1000) >= 0);                                \
+		assert_true(what);                                                                 \
+	} while (0)
+
+static void
+settle(unsigned ms)
+{
+	uint64_t end = clock_mono_us() + ms * CLOCK_US_PER_MS;
+
+	while (clock_mono_us() < end)
+		assert_true(sd_event_run(loop, 1000) >= 0);
+}
+
+/* --- tests --------------------------------------------------------------------------------------------------- */
+static void
+records_go_in_order_and_each_answer_is_handed_on_whole(void **state)
+{
+	(void)state;
+	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"v\":1}");
+	assert_int_equal(put_result(), 1);
+	assert_int_equal(put_result(), 2);
+	UNTIL(heard.replies == 1);
+	assert_string_equal(heard.sequence, "1");
+	UNTIL(heard.replies == 2);
+	assert_string_equal(heard.stream, "results");
+	assert_string_equal(heard.sequence, "2");
+	assert_string_equal(heard.committed, "2");
+	assert_string_equal(heard.status, "200");
+	assert_string_equal(heard.body, "{\"v\":1}");
+	assert_int_equal(strlen(heard.nonce), 32);
+	assert_int_equal(hub.shared->content_len, strlen(BODY));
+	assert_memory_equal(hub.shared->content, BODY, strlen(BODY));
+	UNTIL(ack_get(carrier_ack(carrier), "results") == 2);
+	assert_int_equal(heard.contacts, 1); /* told now and then, not each time */
+}
+
+/* Whatever stands in the hub's place: the record stays, and goes once the hub has spoken. */
+static void
+no_lie_lets_a_record_go(void **state)
+{
+	static const enum https_hub_says lies[] = { HTTPS_HUB_BARE, HTTPS_HUB_REPLAY, HTTPS_HUB_SHORT };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		unsigned before = hub.shared->requests;
+
+		hub.shared->says = lies[i];
+		assert_int_equal(put_result(), i + 1);
+		UNTIL(hub.shared->requests > before);
+		UNTIL(strcmp(heard.trouble, lies[i] == HTTPS_HUB_SHORT ? "broken" : "unsigned") == 0);
+		assert_int_equal(ack_get(carrier_ack(carrier), "results"), i);
+		assert_int_equal(heard.replies, i);
+		hub.shared->says = HTTPS_HUB_YES;
+		UNTIL(heard.replies == i + 1);
+		UNTIL(strcmp(heard.trouble, "none") == 0);
+	}
+}
+
+static void
+what_an_error_means_for_the_record(void **state)
+{
+	(void)state;
+	hub.shared->status = 403;
+	(void)put_result();
+	UNTIL(hub.shared->requests >= 2); /* again, for the site may not be accepted yet */
+	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 0);
+	hub.shared->status = 422; /* never: its end, and nobody's business */
+	UNTIL(ack_get(carrier_ack(carrier), "results") == 1);
+	assert_int_equal(heard.replies, 0);
+	hub.shared->status = 503;
+	hub.shared->retry_after = 3600;
+	(void)put_result();
+	UNTIL(hub.shared->requests >= 4);
+	settle(700);
+	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 1);
+	assert_int_equal(hub.shared->requests, 4); /* it was told when */
+}
+
+static void
+a_switch_that_is_off_keeps_its_records_here(void **state)
+{
+	(void)state;
+	remote_on = false;
+	(void)put_result();
+	(void)put(heartbeats, "heartbeat", "/v1/heartbeat");
+	UNTIL(heard.replies == 1);
+	assert_string_equal(heard.stream, "heartbeat");
+	settle(700);
+	assert_int_equal(hub.shared->requests, 1);
+	remote_on = true;
+	send_json(CALL_TYPE_EVENT, 0, "config", config());
+	UNTIL(heard.replies == 2);
+	assert_string_equal(heard.stream, "results");
+	/* An off file counts at once, whatever the monitor said. */
+	assert_int_equal(mkdirat(scratch.fd, "etc/off", 0700), 0);
+	scratch_put(&scratch, "etc/off/remote", "", 0);
+	(void)put_result();
+	settle(700);
+	assert_int_equal(hub.shared->requests, 2);
+	assert_int_equal(unlinkat(scratch.fd, "etc/off/remote", 0), 0);
+	UNTIL(heard.replies == 3);
+}
+
+static void
+a_new_floor_disturbs_nothing_under_way(void **state)
+{
+	const struct hub_client *client;
+
+	(void)state;
+	(void)put_result();
+	UNTIL(heard.replies == 1);
+	client = carrier_hub(carrier);
+	(void)snprintf(floor_text, sizeof(floor_text), "2026-11-01T00:00:00.000Z");
+	send_json(CALL_TYPE_EVENT, 0, "config", config());
+	settle(100);
+	assert_ptr_equal(carrier_hub(carrier), client);
+	assert_string_equal(json_text(carrier_config(carrier), "floor"), floor_text);
+	telemetry_on = false;
+	send_json(CALL_TYPE_EVENT, 0, "config", config());
+	UNTIL(!carrier_switch_on(carrier, SWITCH_TELEMETRY));
+	(void)put_result();
+	UNTIL(heard.replies == 2);
+}
+
+static void
+a_monitor_that_comes_back_is_told_and_asked_anew(void **state)
+{
+	(void)state;
+	(void)put_result();
+	UNTIL(heard.replies == 1);
+	conn = frame_conn_close(conn);
+	(void)put_result();
+	UNTIL(heard.hellos == 2);
+	UNTIL(heard.replies == 2);
+	assert_string_equal(heard.sequence, "2");
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(records_go_in_order_and_each_answer_is_handed_on_whole),
+		TEST(no_lie_lets_a_record_go),
+		TEST(what_an_error_means_for_the_record),
+		TEST(a_switch_that_is_off_keeps_its_records_here),
+		TEST(a_new_floor_disturbs_nothing_under_way),
+		TEST(a_monitor_that_comes_back_is_told_and_asked_anew),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
