@@ -4,6 +4,7 @@
 #include "appliance/egress/carrier.h"
 #include "appliance/egress/outbox_ship.h"
 #include "appliance/egress/standing.h"
+#include "appliance/egress/witness_ship.h"
 #include "appliance/loop/confine.h"
 #include "appliance/loop/loop.h"
 #include "appliance/loop/program.h"
@@ -12,7 +13,7 @@
 #include "updater/fetch/fetch.h"
 
 static int (*const modules[])(struct carrier *) = {
-	standing_init, outbox_ship_init, ship_init, mailbox_site_init, fetch_init,
+	standing_init, outbox_ship_init, witness_ship_init, ship_init, mailbox_site_init, fetch_init,
 };
 
 static int

@@ -28,6 +28,7 @@ struct carrier {
 	bool linked;
 	json_t *config;            /* of hello or the last "config" event */
 	struct hub_client *hub;
+	char proxy[HUB_URL_MAX], ca_file[HUB_URL_MAX]; /* as the hub's client has them */
 	struct loop_timer *tick;
 	struct loop_timer *apply;  /* a new config waits for the loop's next turn */
 	json_t *next_config;
@@ -69,6 +70,24 @@ const json_t *
 carrier_config(const struct carrier *c)
 {
 	return c->config;
+}
+
+sd_event *
+carrier_loop(const struct carrier *c)
+{
+	return c->loop;
+}
+
+const char *
+carrier_proxy(const struct carrier *c)
+{
+	return c->proxy;
+}
+
+const char *
+carrier_ca_file(const struct carrier *c)
+{
+	return c->ca_file;
 }
 
 const char *
@@ -264,6 +283,8 @@ build_hub(struct carrier *c)
 	config.floor_us = floor_of(c->config);
 	r = meet_vendor(c, reply);
 	r = r ?: save_ca(c, &config);
+	memcpy(c->proxy, config.proxy, sizeof(c->proxy));
+	memcpy(c->ca_file, config.ca_file, sizeof(c->ca_file));
 	r = r ?: hub_client_new(&c->hub, c->loop, &config, c->key);
 	return r < 0 ? FAULT(r) : r;
 }

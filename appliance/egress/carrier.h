@@ -49,6 +49,12 @@ const struct paths *carrier_paths(const struct carrier *c);
 int carrier_dir(const struct carrier *c);       /* lib/courier; borrowed */
 struct ack *carrier_ack(struct carrier *c);
 
+/* For modules that speak with somebody else than the hub: the loop; the proxy and the customer's CA file, ""
+ * where there is none. */
+sd_event *carrier_loop(const struct carrier *c);
+const char *carrier_proxy(const struct carrier *c);
+const char *carrier_ca_file(const struct carrier *c);
+
 /* The hub; NULL before enrolment. */
 struct hub_client *carrier_hub(struct carrier *c);
 /* What the monitor said at hello; NULL before. */

@@ -8,6 +8,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/monitor/clone.h"
 #include "appliance/monitor/inside.h"
 
 #define FILE_NAME "forked.json"
@@ -114,22 +115,24 @@ int
 forked_judge(struct monitor *m, const void *p, size_t len)
 {
 	struct note_checkpoint c;
-	bool ours = false, rolled_back;
+	enum reason why = REASON_ALTERED;
+	bool ours = false;
 	char text[TEXT_MAX];
 	int r = read_own(m, p, len, &c);
 
 	r = r ?: contains(m, &c, &ours);
 	if (r || ours || forked_is(m))
 		return r < 0 ? FAULT(r) : r;
-	rolled_back = c.size > audit_size(m->audit);
+	if (c.size > audit_size(m->audit))
+		why = REASON_ROLLBACK;
 	describe(m, &c, text);
 	log_error("the audit log is not the one a witness saw: %s", text);
 	r = keep(m, &c, p, len, text);
 	r = r ?: epoch_renew(&m->epoch, m->run_fd);
-	r = r
-		?: monitor_leaf(m, "clone", "witness", text, c.root,
-			   rolled_back ? REASON_ROLLBACK : REASON_ALTERED);
-	monitor_statement_soon(m);
+	/* Whatever else was noticed of a second life before, this is the first proof of it. */
+	if (r == 0)
+		r = m->clone.noticed ? monitor_leaf(m, "clone", "witness", text, c.root, why)
+				     : clone_notice(m, "witness", text, why);
 	return FAULT(r);
 }
 
@@ -141,6 +144,8 @@ forked_status(const struct monitor *m, json_t *status)
 	if (!forked_is(m))
 		return;
 	(void)json_object_set(audit, "forked", m->forked);
+	if (strcmp(m->clone.by, "witness") == 0)
+		return; /* it says so itself */
 	(void)json_array_append_new(json_object_get(status, "pending"),
 		json_pack("{s:s, s:s}", "kind", "clone", "text", json_text(m->forked, "text")));
 }

@@ -32,6 +32,11 @@ static const char *const customer_steps[] = {
 	"CREATE TABLE clones("
 	"  site TEXT PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL,"
 	"  first TEXT NOT NULL, second TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+	/* Heads that a site signed and that do not continue what stood here: evidence, a few of each log. */
+	"CREATE TABLE head_conflicts("
+	"  log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, kind TEXT NOT NULL, site TEXT NOT NULL,"
+	"  checkpoint TEXT NOT NULL, stood TEXT NOT NULL, time INTEGER NOT NULL,"
+	"  PRIMARY KEY(log, size, root)) STRICT, WITHOUT ROWID;",
 };
 static const struct db_migration customer_migration = { "remote/fleet", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -234,7 +239,7 @@ on_audit(struct http_call *call, void *state)
 {
 	static const char *const known[] = { "from", NULL };
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
-	SCOPED_JSON *items = json_array();
+	SCOPED_JSON *items = json_array(), *conflicts = json_array();
 	struct fleet *f = state;
 	struct db *db;
 	uint64_t from;
@@ -244,7 +249,8 @@ on_audit(struct http_call *call, void *state)
 	r = r ? r : query_u64(&call->params, "from", 0, INT64_MAX, &from);
 	r = r ? r : serve_find_site(f->serve, &call->who, call->segments[0], &site, &db);
 	r = r ? r : head_list(db, site.audit_key, from, items);
-	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+	r = r ? r : head_conflicts(db, site.audit_key, conflicts);
+	return r ? r : serve_reply_json(call, 200, json_pack("{s:O, s:O}", "items", items, "conflicts", conflicts));
 }
 
 /* --- module ------------------------------------------------------------------------------------------- */
@@ -254,6 +260,14 @@ on_checkpoint(struct http_call *call, void *state)
 	struct fleet *f = state;
 
 	return head_add(f->serve, call);
+}
+
+static int
+on_own_checkpoint(struct http_call *call, void *state)
+{
+	struct fleet *f = state;
+
+	return head_get(f->serve, call);
 }
 
 static int
@@ -317,6 +331,7 @@ on_counters(void *state, struct buf *out)
 static const struct route routes[] = {
 	{ "POST", "/v1/heartbeat", ROUTE_SITE, REGISTRY_ENVELOPE_MAX, on_heartbeat, 0 },
 	{ "POST", "/witness/add-checkpoint", ROUTE_SITE, WITNESS_BODY_MAX, on_checkpoint, 0 },
+	{ "GET", "/witness/{}/checkpoint", ROUTE_SITE, 0, on_own_checkpoint, 0 },
 	{ "GET", "/v1/login", ROUTE_OPEN, 0, on_login_begin, 0 },
 	{ "POST", "/v1/login", ROUTE_OPEN, LOGIN_BODY_MAX, on_login_finish, 0 },
 	{ "GET", "/v1/fleet/sites", ROUTE_ENGINEER, 0, on_sites, 0 },

@@ -10,13 +10,18 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/problem.h"
 #include "appliance/serve/registry.h"
 #include "appliance/serve/serve.h"
 #include "appliance/trust/sha256.h"
 
-enum { LIST_MAX = 1000, LINE_MAX_BYTES = 1024 };
+enum {
+	LIST_MAX = 1000,
+	LINE_MAX_BYTES = 1024,
+	CONFLICTS_MAX = 16, /* kept of one log: the first ones prove as much as all */
+};
 
 static int
 stored_head(struct db *db, const char *log, uint64_t *ret_size, uint8_t ret_root[MERKLE_HASH])
@@ -42,19 +47,31 @@ stored_head(struct db *db, const char *log, uint64_t *ret_size, uint8_t ret_root
 	return 0;
 }
 
+/* The note of a body, without what proves it. */
+static const char *
+note_of(const struct http_call *call, size_t *ret_len)
+{
+	const char *blank = memmem(call->body, call->body_len, "\n\n", 2);
+
+	if (!blank)
+		return NULL;
+	*ret_len = call->body_len - (size_t)(blank + 2 - (const char *)call->body);
+	return blank + 2;
+}
+
 /* The note as it was submitted, and our line under it. */
 static int
 keep(struct db *db, const struct http_call *call, const char *log, const struct witness_submission *s,
 	const struct buf *line)
 {
 	SCOPED(buf_done) struct buf note = BUF_MAX(WITNESS_BODY_MAX + LINE_MAX_BYTES);
-	const char *blank = memmem(call->body, call->body_len, "\n\n", 2);
+	size_t len;
+	const char *text = note_of(call, &len);
 	int r;
 
-	if (!blank)
+	if (!text)
 		return FAULT(-EINVAL);
-	blank += 2;
-	buf_put(&note, blank, call->body_len - (size_t)(blank - (const char *)call->body));
+	buf_put(&note, text, len);
 	buf_put(&note, line->data, line->len);
 	if (buf_error(&note))
 		return FAULT(buf_error(&note));
@@ -62,6 +79,62 @@ keep(struct db *db, const struct http_call *call, const char *log, const struct 
 		"INSERT OR REPLACE INTO heads(log, size, root, site, checkpoint, time) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 		"tibtti", log, (int64_t)s->checkpoint.size, s->checkpoint.root, (size_t)MERKLE_HASH, call->who.site,
 		buf_text(&note), (int64_t)clock_now_us());
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+count_conflicts(struct db *db, const char *log, int64_t *ret)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r = db_query(&q, db, "SELECT count(*) FROM head_conflicts WHERE log = ?1", "t", log);
+
+	r = r ? r : db_next(q);
+	*ret = r == DB_ROW ? db_i64(q, 0) : 0;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+/* What a head that is refused proves, if anything: one of the log's own key that is shorter than what stood (its disk
+ * went back), or that does not continue it.  A site that merely asks from a wrong place proves nothing. */
+static const char *
+kind_of_conflict(const struct witness_submission *s, int status, uint64_t stored, const uint8_t root[MERKLE_HASH])
+{
+	if (status == 422)
+		return "fork";
+	if (status != 409)
+		return NULL;
+	if (s->checkpoint.size < stored)
+		return "rollback";
+	return s->checkpoint.size == stored && memcmp(s->checkpoint.root, root, MERKLE_HASH) != 0 ? "fork" : NULL;
+}
+
+static int
+keep_conflict(struct db *db, const struct http_call *call, const char *log, const struct witness_submission *s,
+	const char *kind)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	SCOPED(scope_free) char *note = NULL;
+	const char *text;
+	int64_t n;
+	size_t len;
+	int r = count_conflicts(db, log, &n);
+
+	if (r || n >= CONFLICTS_MAX)
+		return r;
+	text = note_of(call, &len);
+	note = text ? strndup(text, len) : NULL;
+	if (!note)
+		return FAULT(-ENOMEM);
+	r = db_query(&q, db, "SELECT checkpoint FROM heads WHERE log = ?1 ORDER BY size DESC LIMIT 1", "t", log);
+	r = r ? r : db_next(q);
+	if (r != DB_ROW)
+		return r < 0 ? FAULT(r) : 0;
+	log_warning("%s: %s of its audit log: head of %llu entries", call->who.site, kind,
+		(unsigned long long)s->checkpoint.size);
+	r = db_exec(db,
+		"INSERT OR IGNORE INTO head_conflicts(log, size, root, kind, site, checkpoint, stood, time)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		"tibtttti", log, (int64_t)s->checkpoint.size, s->checkpoint.root, (size_t)MERKLE_HASH, kind,
+		call->who.site, note, db_text(q, 0), (int64_t)clock_now_us());
 	return r < 0 ? FAULT(r) : 0;
 }
 
@@ -96,8 +169,12 @@ decide(struct serve *serve, struct http_call *call, const struct witness_submiss
 		return FAULT(r);
 	*ret_status = witness_decide(
 		s, strcmp(s->checkpoint.origin, origin) == 0 ? &key : NULL, *ret_size, root);
-	if (*ret_status != 200)
-		return 0;
+	if (*ret_status != 200) {
+		const char *kind = kind_of_conflict(s, *ret_status, *ret_size, root);
+
+		r = kind ? keep_conflict(db, call, log, s, kind) : 0;
+		return r ? r : db_commit(STEAL(tx));
+	}
 	r = witness_cosignature(line, s, config->name, config->witness, now_us / CLOCK_US_PER_S);
 	r = r ? r : keep(db, call, log, s, line);
 	r = r ? r : db_commit(STEAL(tx));
@@ -165,6 +242,27 @@ head_newest(struct db *customer, const uint8_t audit_key[32], json_t **ret)
 }
 
 int
+head_conflicts(struct db *customer, const uint8_t audit_key[32], json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	char log[65];
+	int r;
+
+	r = db_query(&q, customer,
+		"SELECT size, root, checkpoint, time, kind, stood FROM head_conflicts WHERE log = ?1 ORDER BY time LIMIT ?2",
+		"ti", hex_encode(log, audit_key, 32), (int64_t)CONFLICTS_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		json_t *o = head_json(q);
+
+		r = o ? 0 : -ENOMEM;
+		r = r ? r : json_put_text(o, "kind", db_text(q, 4));
+		r = r ? r : json_put_text(o, "stood", db_text(q, 5));
+		r = json_array_append_new(items, o) < 0 ? -ENOMEM : r;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
 head_list(struct db *customer, const uint8_t audit_key[32], uint64_t from, json_t *items)
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
@@ -177,4 +275,33 @@ head_list(struct db *customer, const uint8_t audit_key[32], uint64_t from, json_
 	while (r == 0 && (r = db_next(q)) == DB_ROW)
 		r = json_array_append_new(items, head_json(q)) < 0 ? -ENOMEM : 0;
 	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+head_get(struct serve *serve, struct http_call *call)
+{
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED_JSON *head = NULL;
+	char origin[NOTE_NAME_MAX], hex[65];
+	uint8_t digest[SHA256_LEN];
+	const char *note;
+	struct db *db;
+	int r;
+
+	r = registry_site_get(serve_databases(serve), call->who.site, &site);
+	r = r ? r : databases_customer(serve_databases(serve), site.customer, &db);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
+	(void)snprintf(origin, sizeof(origin), "mainstay.audit/%s", site.site);
+	sha256_of(digest, origin, strlen(origin));
+	if (strcmp(call->segments[0], hex_encode(hex, digest, sizeof(digest))) != 0)
+		return REFUSE(REASON_NOT_FOUND, call->who.site, "is not the site of that log");
+	r = head_newest(db, site.audit_key, &head);
+	if (r != 0)
+		return r;
+	note = json_text(head, "checkpoint");
+	if (!note[0])
+		return REFUSE(REASON_NOT_FOUND, call->who.site, "no head of its log stands here");
+	http_call_reply(call, 200, "text/plain; charset=utf-8", note, strlen(note));
+	return 0;
 }

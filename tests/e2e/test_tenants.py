@@ -198,6 +198,8 @@ MATRIX = {
     "POST /witness/add-checkpoint": stream(
         "audit", lambda w, i: ("old 0\n\n" + checkpoint(w.acme, [b"x"], "mainstay.audit/" + i.site)).encode(),
         "text/plain"),
+    "GET /witness/{}/checkpoint": lambda w, caller, i: [
+        ("/witness/%s/checkpoint" % hashlib.sha256(("mainstay.audit/" + i.site).encode()).hexdigest(), b"", {})],
     "GET /v1/login": about("/v1/login?engineer=%(engineer)s"),
     "POST /v1/login": login,
     "GET /v1/fleet/sites": about("/v1/fleet/sites?customer=%(customer)s"),
@@ -212,7 +214,7 @@ MATRIX = {
 OWNERS = {"ada": ("GET /v1/fleet/sites/{}/metrics", "GET /v1/fleet/alerts", "GET /v1/fleet/requests",
                   "GET /v1/fleet/requests/{}", "GET /v1/fleet/sites", "GET /v1/fleet/sites/{}",
                   "GET /v1/fleet/sites/{}/audit", "POST /v1/fleet/alerts/{}/ack"),
-          "globex": ("GET /v1/record", "GET /assignments/{}")}
+          "globex": ("GET /v1/record", "GET /assignments/{}", "GET /witness/{}/checkpoint")}
 
 
 def heard(reply, ids):

@@ -118,6 +118,71 @@ test_the_witness_signs_one_history(void **state)
 		REASON_MALFORMED);
 }
 
+/* A head that does not continue the one that stands is kept, with that one, for who verifies. */
+static void
+test_a_log_that_parts_is_kept_as_evidence(void **state)
+{
+	static const char origin[] = "mainstay.audit/acme-1", path[] = "/v1/fleet/sites/acme-1/audit";
+	struct buf root[2] = { BUF_MAX(128), BUF_MAX(128) };
+	SCOPED_JSON *before = NULL, *list = NULL;
+	const json_t *conflict;
+	uint8_t digest[32] = { 1 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		digest[1] = (uint8_t)i;
+		hex_base64(&root[i], digest, 32);
+	}
+	assert_int_equal(send_head(origin, 0, "", buf_text(&root[0]), 5, bench.courier)->status, 200);
+	/* To ask from a wrong place is no crime; nor is to be somebody else. */
+	assert_int_equal(send_head(origin, 0, "", buf_text(&root[1]), 6, bench.courier)->status, 409);
+	assert_int_equal(send_head(origin, 5, "", buf_text(&root[1]), 6, bench.engineer)->status, 403);
+	before = bench_json(bench_ask(bench.engineer, "GET", path, NULL, 0));
+	assert_int_equal(json_array_size(json_object_get(before, "conflicts")), 0);
+	assert_int_equal(send_head(origin, 0, "", buf_text(&root[0]), 3, bench.courier)->status, 409);
+	assert_int_equal(send_head(origin, 5, "", buf_text(&root[1]), 5, bench.courier)->status, 422);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(send_head(origin, 5, "", buf_text(&root[1]), (uint64_t)(7 + i), bench.courier)->status,
+			422);
+	list = bench_json(bench_ask(bench.engineer, "GET", path, NULL, 0));
+	assert_int_equal(json_array_size(json_object_get(list, "items")), 1);
+	assert_int_equal(json_array_size(json_object_get(list, "conflicts")), 16); /* the first ones */
+	conflict = json_array_get(json_object_get(list, "conflicts"), 0);
+	assert_string_equal(json_text(conflict, "kind"), "rollback");
+	conflict = json_array_get(json_object_get(list, "conflicts"), 1);
+	assert_string_equal(json_text(conflict, "kind"), "fork");
+	assert_int_equal(json_integer_value(json_object_get(conflict, "size")), 5);
+	assert_non_null(strstr(json_text(conflict, "checkpoint"), buf_text(&root[1])));
+	assert_non_null(strstr(json_text(conflict, "stood"), buf_text(&root[0])));
+	for (int i = 0; i < 2; i++)
+		buf_done(&root[i]);
+}
+
+/* What the hub holds of a log is its own site's to see: so a site learns that it was rolled back. */
+static void
+test_a_site_sees_the_head_of_its_own_log(void **state)
+{
+	SCOPED(buf_done) struct buf root = BUF_MAX(128);
+	static const char *const origins[] = { "mainstay.audit/acme-1", "mainstay.audit/acme-2" };
+	char path[2][128], hex[65];
+	uint8_t digest[32] = { 1 };
+	struct bench_call *c;
+
+	(void)state;
+	hex_base64(&root, digest, 32);
+	for (int i = 0; i < 2; i++) {
+		sha256_of(digest, origins[i], strlen(origins[i]));
+		(void)snprintf(path[i], sizeof(path[i]), "/witness/%s/checkpoint", hex_encode(hex, digest, 32));
+	}
+	bench_refused(bench_ask(bench.courier, "GET", path[0], NULL, 0), 404, REASON_NOT_FOUND);
+	assert_int_equal(send_head(origins[0], 0, "", buf_text(&root), 5, bench.courier)->status, 200);
+	c = bench_ask(bench.courier, "GET", path[0], NULL, 0);
+	assert_int_equal(c->status, 200);
+	assert_non_null(strstr(buf_text(&c->body), buf_text(&root)));
+	assert_non_null(strstr(buf_text(&c->body), "bench-hub"));
+	bench_refused(bench_ask(bench.courier, "GET", path[1], NULL, 0), 404, REASON_NOT_FOUND);
+}
+
 static void
 test_a_site_that_is_gone_says_nothing(void **state)
 {
@@ -220,6 +285,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_statement_is_the_sites_own_or_none),
 		TEST(test_the_witness_signs_one_history),
+		TEST(test_a_log_that_parts_is_kept_as_evidence),
+		TEST(test_a_site_sees_the_head_of_its_own_log),
 		TEST(test_a_site_that_is_gone_says_nothing),
 		TEST(test_a_site_is_shown_to_whom_it_concerns),
 		TEST(test_a_login_that_is_wrong_is_refused_before_anybody_is_looked_up),
