@@ -79,6 +79,7 @@ send_json(enum call_type type, uint32_t id, const char *verb, json_t *take_doc)
 		frame_put_text(&out, CALL_TAG_VERB, verb);
 	frame_put_text(&out, CALL_TAG_JSON, text);
 	assert_int_equal(frame_conn_send(conn, &out), 0);
+	frame_out_done(&out);
 }
 
 /* The parameter's value, "" where there is none. */
