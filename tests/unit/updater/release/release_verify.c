@@ -59,16 +59,15 @@ list_ada(uint64_t named_us, uint64_t signed_us)
 		.name = "ada", .key_file = file, .roles = "support", .customers = "acme"
 	};
 	struct release_repo *r = NULL;
-	size_t have, need;
-	uint64_t version;
+	struct release_people_state state;
 
 	(void)snprintf(file, sizeof(file), "%s/ada.pub", scratch.path);
 	assert_int_equal(release_repo_open(&r, repo, named_us, false), 0);
 	assert_int_equal(release_people_set(r, &ada), 0);
 	r = release_repo_close(r);
 	assert_int_equal(release_repo_open(&r, repo, signed_us, false), 0);
-	assert_int_equal(release_people_sign(r, &keys, &keys, &have, &need, &version), 0);
-	assert_int_equal(version, 1);
+	assert_int_equal(release_people_sign(r, &keys, &keys, &state), 0);
+	assert_int_equal(state.version, 1);
 	release_repo_close(r);
 }
 
