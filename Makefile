@@ -90,6 +90,16 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
 
+$(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
+# Without libfuse3-dev it is not built, and the power-cut tests skip.
+$(B)/tests/fault/logdisk: tests/fault/logdisk.c
+	@mkdir -p $(@D)
+	$(Q)! $(PKG_CONFIG) --exists fuse3 || $(CC) $(CPPFLAGS) -std=gnu17 $(CFLAGS) $(WARNINGS) \
+		$(shell $(PKG_CONFIG) --cflags fuse3 2>/dev/null) -o $@ $< \
+		$(shell $(PKG_CONFIG) --libs fuse3 2>/dev/null)
+
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
@@ -129,6 +139,11 @@ check-asan: dependencies        ## units and the main flows under ASan, UBSan an
 check-tsan: dependencies        ## units under TSan
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=tsan units
 	$(Q)SAN=tsan tests/suite unit
+
+.PHONY: check-powercut
+check-powercut: dependencies    ## CUTS (150) power cuts under the audit log: root, /dev/fuse and loop devices
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/tests/fault/audit_log $(B)/tests/fault/logdisk
+	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
 
 .PHONY: bench
 bench: dependencies             ## what takes minutes to count or to measure: a million flips, 100,000 replays

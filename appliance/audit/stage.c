@@ -30,7 +30,7 @@ stage_done(struct stage *s)
 
 /* The folder of that name, opened once. */
 static int
-open_dir(struct stage *s, const char *name, const char *base, int *ret_fd)
+open_dir(struct stage *s, const char *name, const char *base, struct stage_dir **ret)
 {
 	size_t len = (size_t)(base - name) - 1;
 	struct stage_dir *d = &s->dir[s->n_dirs];
@@ -38,7 +38,7 @@ open_dir(struct stage *s, const char *name, const char *base, int *ret_fd)
 
 	for (size_t i = 0; i < s->n_dirs; i++) {
 		if (strlen(s->dir[i].name) == len && !memcmp(s->dir[i].name, name, len)) {
-			*ret_fd = s->dir[i].fd;
+			*ret = &s->dir[i];
 			return 0;
 		}
 	}
@@ -48,26 +48,30 @@ open_dir(struct stage *s, const char *name, const char *base, int *ret_fd)
 	if (r < 0)
 		return FAULT(r);
 	s->n_dirs++;
-	*ret_fd = d->fd;
+	d->grew = false;
+	*ret = d;
 	return 0;
 }
 
 static int
-open_file(struct stage *s, const char *name, int flags, struct stage_file **ret)
+open_file(struct stage *s, const char *name, int flags, bool is_new, struct stage_file **ret)
 {
 	const char *base = strrchr(name, '/') + 1;
 	struct stage_file *f = &s->file[s->n];
-	int dir = -1, r;
+	struct stage_dir *dir = NULL;
+	int r;
 
 	if (s->n == STAGE_FILES_MAX || strlen(name) >= sizeof(f->name))
 		return FAULT(-EOVERFLOW);
 	r = open_dir(s, name, base, &dir);
 	if (r < 0)
 		return FAULT(r);
-	f->fd = openat(dir, base, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, FILE_MODE);
+	f->fd = openat(dir->fd, base, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags,
+		FILE_MODE);
 	if (f->fd < 0)
 		return FAULT(-errno);
 	memcpy(f->name, name, strlen(name) + 1);
+	dir->grew |= is_new;
 	s->n++;
 	*ret = f;
 	return 0;
@@ -77,7 +81,7 @@ int
 stage_put(struct stage *s, const char *name, const void *p, size_t len)
 {
 	struct stage_file *f;
-	int r = open_file(s, name, O_TRUNC, &f);
+	int r = open_file(s, name, O_TRUNC, true, &f);
 
 	if (r < 0)
 		return FAULT(r);
@@ -89,7 +93,7 @@ int
 stage_append(struct stage *s, const char *name, off_t at, const void *p, size_t len)
 {
 	struct stage_file *f;
-	int r = open_file(s, name, 0, &f);
+	int r = open_file(s, name, 0, at == 0, &f);
 
 	if (r < 0)
 		return FAULT(r);
@@ -110,7 +114,7 @@ stage_sync(struct stage *s)
 			return FAULT(-errno);
 	}
 	for (size_t i = 0; i < s->n_dirs; i++) {
-		int r = fs_sync_dir(s->dir[i].fd);
+		int r = s->dir[i].grew ? fs_sync_dir(s->dir[i].fd) : 0;
 
 		if (r < 0)
 			return FAULT(r);

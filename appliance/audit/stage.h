@@ -21,6 +21,7 @@ struct stage {
 	struct stage_dir {
 		char name[TILE_NAME_MAX];
 		int fd;
+		bool grew; /* a name came into it */
 	} dir[STAGE_FILES_MAX];
 };
 

@@ -125,7 +125,7 @@ static void
 an_interrupted_erasure_goes_on(void **state)
 {
 	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf first = BUF_MAX(1 << 20), second = BUF_MAX(1 << 20);
+	SCOPED(buf_done) struct buf first = BUF_MAX(1 << 20);
 	struct verify_report report;
 	uint64_t before;
 
