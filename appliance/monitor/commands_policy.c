@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "appliance/monitor/owner_command.h"
 #include "appliance/policy/policy.h"
 #include "appliance/policy/policy_compile.h"
+#include "appliance/trust/sha256.h"
 
 enum { ASK_MS = 60 * 1000, OWNER_MAX = 64 * 1024 };
 
@@ -189,33 +191,145 @@ question(struct command_call *call, const char *what, struct call_request *req)
 	return 0;
 }
 
+/* Where the rules in force stand in policy.yaml, if that is what is in force: the file is read here, by whoever asks,
+ * never by the monitor. */
+struct places {
+	char file[sizeof(((struct paths *)0)->etc) + 32];
+	unsigned lines[POLICY_RULES_MAX];
+	size_t n; /* 0: not known */
+};
+
+static void
+find_places(struct command_call *call, const char *digest, struct places *ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(YAML_BYTES_MAX);
+	SCOPED(policy_freep) struct policy *p = NULL;
+	SCOPED_JSON *doc = NULL;
+	char own[SHA256_TEXT_MAX];
+
+	*ret = (struct places){ 0 };
+	(void)snprintf(ret->file, sizeof(ret->file), "%s/policy.yaml", call->paths.etc);
+	if (access(ret->file, R_OK) != 0 || fs_read(AT_FDCWD, ret->file, YAML_BYTES_MAX, &b) != 0 ||
+		policy_compile(&doc, b.data, b.len, "policy.yaml") != 0 ||
+		policy_from_json(&p, doc) != 0 ||
+		strcmp(sha256_text(own, policy_digest(p)), digest) != 0)
+		return;
+	(void)policy_compile_lines(ret->lines, POLICY_RULES_MAX, &ret->n, b.data, b.len,
+		"policy.yaml");
+}
+
+static void
+say_rule(const struct command_call *call, const struct places *at, const json_t *rule,
+	const char *more)
+{
+	size_t n = (size_t)json_integer_value(json_object_get(rule, "number"));
+
+	if (n > 0 && n <= at->n)
+		command_say(call, "  %s:%u: rule %zu, %s: %s%s", at->file, at->lines[n - 1], n,
+			json_text(rule, "decision"), json_text(rule, "text"), more);
+	else
+		command_say(call, "  rule %zu, %s: %s%s", n, json_text(rule, "decision"),
+			json_text(rule, "text"), more);
+}
+
+/* Standing permits about the same service and operation. */
+static int
+add_permits(struct command_call *call, json_t *answer)
+{
+	SCOPED_JSON *list = NULL;
+	const char *engineer = command_option(call, "engineer");
+	json_t *found = json_array(), *p;
+	size_t i;
+	int r = ask_monitor(call, call_new("requests.permits"), ASK_MS, &list);
+
+	json_array_foreach(json_object_get(list, "items"), i, p)
+		if (strcmp(json_text(p, "service"), json_text(answer, "service")) == 0 &&
+			strcmp(json_text(p, "operation"), json_text(answer, "operation")) == 0 &&
+			(!engineer || strcmp(json_text(p, "engineer"), engineer) == 0))
+			(void)json_array_append(found, p);
+	if (json_object_set_new(answer, "permits", found) < 0)
+		return FAULT(-ENOMEM);
+	return r;
+}
+
+static void
+say_answer(struct command_call *call, const json_t *answer)
+{
+	const json_t *rule, *name, *closed = json_object_get(answer, "closed");
+	long long need = json_integer_value(json_object_get(answer, "need"));
+	struct places at;
+	size_t i;
+
+	find_places(call, json_text(answer, "digest"), &at);
+	command_say(call, "%s", json_text(answer, "text"));
+	json_array_foreach(json_object_get(answer, "matched"), i, rule)
+		say_rule(call, &at, rule, "");
+	if (closed)
+		say_rule(call, &at, closed, " (not at this hour)");
+	if (at.n == 0)
+		command_say(call,
+			"  (%s is not what is in force: rules are counted as they were applied)",
+			at.file);
+	if (need > 1)
+		command_say(call, "%lld of these must approve it:", need);
+	json_array_foreach(json_object_get(answer, "approvers"), i, name)
+		command_say(call, "%s may approve it", json_string_value(name));
+	json_array_foreach(json_object_get(answer, "permits"), i, rule)
+		command_say(call, "standing permit %s of %s covers it while its plan says the same: %lld of %lld "
+				  "used, until %s",
+			json_text(rule, "id"), json_text(rule, "approver"),
+			json_integer_value(json_object_get(rule, "used")),
+			json_integer_value(json_object_get(rule, "uses")),
+			json_text(rule, "expires"));
+}
+
 static int
 run_explain(struct command_call *call)
 {
 	struct call_request *req = call_new("policy.explain");
 	SCOPED_JSON *answer = NULL;
-	const json_t *name;
-	size_t i;
-	int r = question(call, call->operands[0], req);
+	int r = 0;
 
+	if (call->n_operands > 0)
+		r = question(call, call->operands[0], req);
+	else if (!command_option(call, "service") || !command_option(call, "operation"))
+		r = REFUSE(REASON_USAGE, "explain",
+			"name a request, or --service and --operation");
+	else {
+		call_param(req, "service", command_option(call, "service"));
+		call_param(req, "operation", command_option(call, "operation"));
+	}
 	if (r) {
 		call_free(req);
 		return r;
 	}
+	call_param(req, "engineer", command_option(call, "engineer"));
+	call_param(req, "risk", command_option(call, "risk"));
+	call_param(req, "at", command_option(call, "at"));
 	r = ask_monitor(call, req, ASK_MS, &answer);
+	r = r ?: add_permits(call, answer);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("PolicyAnswer", STEAL(answer));
-	command_say(call, "%s", json_text(answer, "text"));
-	json_array_foreach(json_object_get(answer, "approvers"), i, name)
-		command_say(call, "%s may approve it", json_string_value(name));
+	say_answer(call, answer);
 	return 0;
 }
 
 static const struct command_option apply_options[] = {
 	OWNER_COMMAND_OPTIONS,
 	{ .name = "yes", .help = "do not ask on a terminal where it permits more than before" },
+	{ 0 },
+};
+
+static const struct command_option explain_options[] = {
+	{ .name = "service", .value = "NAME", .help = "of a request that could come" },
+	{ .name = "operation", .value = "NAME", .help = "of a request that could come" },
+	{ .name = "engineer", .value = "NAME", .help = "who would ask" },
+	{ .name = "risk",
+		.value = "RISK",
+		.help = "observe, change, destroy or session (default: as the service declares it)" },
+	{ .name = "at", .value = "TIME", .help = "when it would come (default: now)" },
 	{ 0 },
 };
 
@@ -241,12 +355,14 @@ const struct command commands_policy[] = {
 			    "mainstay policy apply new.yaml --owner ann/new.owners --owner bob/new.owners",
 		.run = run_apply },
 	{ .name = "policy explain",
-		.args = "REQUEST",
-		.min = 1,
+		.args = "[REQUEST]",
 		.max = 1,
+		.options = explain_options,
 		.summary = "what would be decided, and by which rules",
-		.details = "REQUEST is a request's id, or SERVICE/OPERATION[/RISK].",
-		.examples = "mainstay policy explain redis/restart/change",
+		.details = "REQUEST is a request's id, or SERVICE/OPERATION[/RISK]. Deny beats ask beats "
+			   "allow; no rule means deny.",
+		.examples = "mainstay policy explain r-1f2e\nmainstay policy explain redis/restart/change\n"
+			    "mainstay policy explain --service redis --operation flush --engineer ann",
 		.run = run_explain },
 	{ .name = "policy diff",
 		.args = "[FILE]",

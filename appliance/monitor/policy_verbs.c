@@ -199,7 +199,7 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	struct policy_answer a;
 	const char *text;
 	char why[1024];
-	json_t *rules;
+	json_t *rules, *said, *out;
 	int r = monitor_call_need(call, "service", &q.service);
 
 	(void)arg;
@@ -214,15 +214,27 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	text = monitor_call_text(call, "engineer");
 	q.engineer = text ? text : q.engineer;
 	q.now_us = monitor_now_us(m);
+	text = monitor_call_text(call, "at");
+	if (text && clock_parse(&q.now_us, text) != 0)
+		return REFUSE(REASON_USAGE, text, "is no time: 2026-11-20T09:00:00Z");
 	q.windows_closed = monitor_clock_doubtful(m);
 	policy_decide(m->policy, &q, &a);
 	policy_explain(m->policy, &a, why, sizeof(why));
 	rules = json_array();
-	for (size_t i = 0; i < a.n_rules && i < POLICY_MATCHES_MAX; i++)
+	said = json_array();
+	for (size_t i = 0; i < a.n_rules && i < POLICY_MATCHES_MAX; i++) {
 		(void)json_array_append_new(rules, json_integer(a.rules[i]));
-	monitor_answer(call,
-		json_pack("{s:s, s:o, s:s, s:o}", "decision", policy_decision_text(a.decision),
-			"rules", rules, "text", why, "approvers", approver_names(m, &a)));
+		(void)json_array_append_new(said, policy_rule_json(m->policy, a.rules[i]));
+	}
+	out = json_pack("{s:s, s:o, s:o, s:s, s:o, s:i, s:b, s:s, s:s}", "decision",
+		policy_decision_text(a.decision), "rules", rules, "matched", said, "text", why,
+		"approvers", approver_names(m, &a), "need",
+		a.decision == POLICY_ASK ? (int)a.need : 0, "outside_window",
+		(int)policy_outside_window(&a), "service", q.service, "operation", q.operation);
+	(void)json_put_sha256(out, "digest", policy_digest(m->policy));
+	if (a.closed > 0)
+		(void)json_object_set_new(out, "closed", policy_rule_json(m->policy, a.closed));
+	monitor_answer(call, out);
 	return 0;
 }
 

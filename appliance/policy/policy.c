@@ -145,12 +145,6 @@ policy_explain(const struct policy *p, const struct policy_answer *a, char *out,
 	(void)snprintf(out, size, "%s", buf_text(&b));
 }
 
-size_t
-policy_n_rules(const struct policy *p)
-{
-	return p->n_rules;
-}
-
 json_t *
 policy_rule_json(const struct policy *p, unsigned n)
 {

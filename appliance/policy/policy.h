@@ -86,7 +86,6 @@ bool policy_may_approve(const struct policy *p, const struct policy_answer *a, c
 /* One sentence for people: "ask: rule 1 (ask), rule 3 (allow)"; out is terminated. */
 void policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size);
 
-size_t policy_n_rules(const struct policy *p);
 /* Rule n, from 1, as {"number","decision","text"}; the caller's. */
 json_t *policy_rule_json(const struct policy *p, unsigned n);
 

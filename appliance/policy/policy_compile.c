@@ -365,3 +365,21 @@ policy_compile(json_t **ret_json, const void *yaml, size_t len, const char *name
 	*ret_json = STEAL(out);
 	return 0;
 }
+
+int
+policy_compile_lines(unsigned *lines, size_t max, size_t *ret_n, const void *yaml, size_t len,
+	const char *name)
+{
+	SCOPED(yaml_node_freep) struct yaml_node *root = NULL;
+	const struct yaml_node *rules, *child;
+	size_t n = 0;
+	int r = yaml_parse(&root, yaml, len, name);
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	rules = root->kind == YAML_KIND_MAPPING ? yaml_get(root, "rules") : NULL;
+	for (child = rules ? rules->children : NULL; child && n < max; child = child->next)
+		lines[n++] = child->line;
+	*ret_n = n;
+	return 0;
+}

@@ -26,5 +26,10 @@
  * "file:line:col"; or a fault. */
 int policy_compile(json_t **ret_json, const void *yaml, size_t len, const char *name);
 
+/* In which line each of its rules begins, for people: the first max of them into lines, their number in *ret_n.
+ * Returns as policy_compile(). */
+int policy_compile_lines(unsigned *lines, size_t max, size_t *ret_n, const void *yaml, size_t len,
+	const char *name);
+
 /* The text of the default policy, as interfaces.md gives it. */
 extern const char policy_compile_default[];

@@ -1,6 +1,7 @@
 """One site, before and without a vendor: what the customer's operator can see and decide alone."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -140,6 +141,23 @@ rules:
     assert [a["decision"] for a in answers.values()] == ["allow", "ask", "deny", "deny"]
     assert answers["redis/restart/change"]["rules"] == [2]
     assert answers["redis/restart/change"]["approvers"] == ["olga"]
+    asked = site.json("policy", "explain", "--service", "redis", "--operation", "restart", "--risk", "change",
+                      "--engineer", "ann")
+    assert asked["matched"] == [{"number": 2, "decision": "ask",
+                                 "text": "restart of risk change of any service, by any approver"}]
+    assert asked["need"] == 1 and asked["permits"] == []
+    own = os.path.join(site.dir, "etc", "policy.yaml")
+    shutil.copy(path, own)
+    os.chmod(own, 0o644)
+    text = site.run("policy", "explain", "redis/restart/change").stdout
+    assert f"{own}:6: rule 2, ask: restart" in text
+    with open(own, "a") as f:
+        f.write("  - { risk: session, decision: deny }\n")
+    assert "is not what is in force" in site.run("policy", "explain", "redis/restart/change").stdout
+    assert site.status()["policy"]["edited"] is True
+    os.unlink(own)
+    for wrong in (["explain"], ["explain", "--service", "redis"], ["explain", "redis/info/observe", "--at", "noon"]):
+        assert site.json("policy", *wrong, code=2)["reason"] == "usage"
 
 
 def test_a_wrong_policy_is_refused_with_its_place_and_nothing_changes(site):
