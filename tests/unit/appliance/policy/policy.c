@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -448,6 +449,229 @@ a_difference_is_said_in_sentences_widening_first(void **state)
 	}
 }
 
+/* --- any policies ---------------------------------------------------------------------------------- */
+static uint64_t seed;
+
+static unsigned
+pick(unsigned n)
+{
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned)(seed >> 33) % n;
+}
+
+static const char *const services[] = { "redis", "etcd" };
+static const char *const operations[] = { "info", "restart", "flush" };
+static const char *const risks[] = { "observe", "change", "destroy", "session" };
+static const char *const engineers[] = { "ann", "eve" };
+
+/* Nothing, one word, or two. */
+static void
+put_some(struct buf *b, const char *key, const char *const *words, unsigned n, bool needed)
+{
+	unsigned how = pick(needed ? 2 : 3) + (needed ? 1 : 0), i = pick(n);
+
+	if (how == 1)
+		buf_printf(b, "%s: [%s], ", key, words[i]);
+	else if (how == 2)
+		buf_printf(b, "%s: [%s, %s], ", key, words[i], words[(i + 1) % n]);
+}
+
+static void
+put_rule(struct buf *b)
+{
+	static const char *const decisions[] = { "allow", "ask", "deny" };
+	static const char *const who[] = { "", "approvers: ann, ", "approvers: { need: 2 }, ",
+		"approvers: [ann, bob], " };
+	unsigned decision = pick(3);
+
+	buf_puts(b, "  - { ");
+	put_some(b, "services", services, ARRAY_LEN(services), false);
+	put_some(b, "operations", operations, ARRAY_LEN(operations), decision == 0);
+	put_some(b, "risk", risks, ARRAY_LEN(risks), false);
+	put_some(b, "engineers", engineers, ARRAY_LEN(engineers), false);
+	if (pick(4) == 0)
+		buf_printf(b, "hours: \"%02u:00-%02u:00\", ", pick(12), 12 + pick(12));
+	if (decision == 1)
+		buf_puts(b, who[pick(ARRAY_LEN(who))]);
+	buf_printf(b, "decision: %s }\n", decisions[decision]);
+}
+
+enum { RULES = 6 };
+
+static struct policy *
+made(const char rules[RULES][256], unsigned n)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(8192);
+
+	buf_puts(&b, "v: 1\n" PEOPLE "rules:\n");
+	for (unsigned i = 0; i < n; i++)
+		buf_puts(&b, rules[i]);
+	if (n == 0)
+		buf_puts(&b, "  []\n");
+	return compiled(buf_text(&b));
+}
+
+static unsigned
+strength(const struct policy *p, const struct policy_question *q, struct policy_answer *a)
+{
+	policy_decide(p, q, a);
+	return (unsigned)a->decision;
+}
+
+/* Does it come to less than before: a weaker decision, fewer who must say yes, others who may? */
+static bool
+is_weaker(const struct policy *before, const struct policy *after, const struct policy_question *q)
+{
+	struct policy_answer old, new;
+	unsigned was = strength(before, q, &old), is = strength(after, q, &new);
+
+	if (is != was)
+		return is > was;
+	return is == POLICY_ASK &&
+		(new.need < old.need ||
+			(policy_may_approve(after, &new, "ann") && !policy_may_approve(before, &old, "ann")) ||
+			(policy_may_approve(after, &new, "bob") && !policy_may_approve(before, &old, "bob")));
+}
+
+typedef bool question_fn(const struct policy *a, const struct policy *b,
+	const struct policy_question *q);
+
+/* Is it so for any question at all? */
+static bool
+any_question(const struct policy *a, const struct policy *b, question_fn *fn)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < 3 * 4 * 4 * 3 * 25; i++) {
+		static const char *const more[] = { "redis", "etcd", "other" };
+		static const char *const verbs[] = { "info", "restart", "flush", "other" };
+		static const char *const names[] = { "ann", "eve", "other" };
+		unsigned hour = i / (3 * 4 * 4 * 3);
+		struct policy_question q = { .service = more[i % 3],
+			.operation = verbs[i / 3 % 4],
+			.risk = risks[i / 12 % 4],
+			.role = "support",
+			.engineer = names[i / 48 % 3],
+			.now_us = hour * UINT64_C(3600) * CLOCK_US_PER_S,
+			.windows_closed = hour == 24 };
+
+		found = found || fn(a, b, &q);
+	}
+	return found;
+}
+
+static bool
+is_wider(const struct policy *a, const struct policy *b, const struct policy_question *q)
+{
+	struct policy_answer x, y;
+
+	return strength(b, q, &y) > strength(a, q, &x);
+}
+
+static void
+whatever_gets_weaker_has_its_line(void **state)
+{
+	unsigned weaker = 0, silent = 0;
+
+	(void)state;
+	seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
+	print_message("SEED=%llu\n", (unsigned long long)seed);
+	for (unsigned i = 0; i < 300; i++) {
+		SCOPED(policy_freep) struct policy *a = NULL, *b = NULL, *denied = NULL;
+		SCOPED_JSON *lines = NULL;
+		char rules[RULES][256];
+		unsigned n = pick(RULES), gone = n > 0 ? pick(n) : 0;
+		bool widens;
+
+		for (unsigned k = 0; k < RULES; k++) {
+			SCOPED(buf_done) struct buf text = BUF_MAX(256);
+
+			put_rule(&text);
+			(void)snprintf(rules[k], sizeof(rules[k]), "%s", buf_text(&text));
+		}
+		a = made(rules, n);
+		/* One more that denies never widens. */
+		(void)snprintf(rules[n], sizeof(rules[n]), "  - { risk: %s, decision: deny }\n",
+			risks[pick(4)]);
+		denied = made(rules, n + 1);
+		assert_false(any_question(a, denied, is_wider));
+		/* One goes, one changes, or one comes. */
+		if (pick(3) == 0 && n > 0) {
+			memcpy(rules[gone], rules[n - 1], sizeof(rules[0]));
+			b = made(rules, n - 1);
+		} else {
+			SCOPED(buf_done) struct buf text = BUF_MAX(256);
+			unsigned at = pick(n + 1);
+
+			put_rule(&text);
+			(void)snprintf(rules[at], sizeof(rules[at]), "%s", buf_text(&text));
+			b = made(rules, at == n ? n + 1 : n);
+		}
+		lines = policy_diff(a, b, &widens);
+		if (any_question(a, b, is_weaker)) {
+			weaker++;
+			if (!widens)
+				fail_msg("round %u", i);
+		} else {
+			silent += !widens;
+		}
+	}
+	assert_true(weaker > 30); /* the rounds meant something, in both directions */
+	assert_true(silent > 10);
+}
+
+/* Deny beats ask beats allow, for each of the sets that match. */
+static void
+every_combination_of_decisions(void **state)
+{
+	static const char *const lines[] = { "  - { operations: info, decision: allow }\n",
+		"  - { operations: info, decision: ask }\n", "  - { operations: info, decision: deny }\n" };
+	static const enum policy_decision wanted[] = { POLICY_DENY, POLICY_ALLOW, POLICY_ASK, POLICY_ASK,
+		POLICY_DENY, POLICY_DENY, POLICY_DENY, POLICY_DENY };
+
+	(void)state;
+	for (unsigned set = 0; set < 8; set++)
+		for (unsigned order = 0; order < 3; order++) {
+			SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+			SCOPED(policy_freep) struct policy *p = NULL;
+
+			buf_puts(&b, "v: 1\nrules:\n  - { operations: other, decision: deny }\n");
+			for (unsigned k = 0; k < 3; k++)
+				if (set & (1U << (k + order) % 3))
+					buf_puts(&b, lines[(k + order) % 3]);
+			p = compiled(buf_text(&b));
+			assert_int_equal(decide(p, "redis", "info", "observe", "2026-11-20T09:00:00Z"),
+				wanted[set]);
+		}
+}
+
+static void
+a_closed_window_is_said_to_be_one(void **state)
+{
+	SCOPED(policy_freep) struct policy *p =
+		compiled("v: 1\nrules:\n  - { operations: info, decision: ask, hours: \"08:00-18:00\" }\n"
+			 "  - { operations: stop, decision: ask, hours: \"08:00-18:00\" }\n"
+			 "  - { operations: stop, decision: deny }\n");
+	struct policy_question q = { .service = "redis", .operation = "info", .risk = "observe",
+		.role = "support", .engineer = "ann" };
+	struct policy_answer a;
+	char text[256];
+
+	(void)state;
+	policy_decide(p, &q, &a);
+	assert_true(policy_outside_window(&a));
+	policy_explain(p, &a, text, sizeof(text));
+	assert_string_equal(text, "deny: no rule matches; rule 1 would (ask), but not at this hour");
+	q.operation = "stop"; /* denied at any hour */
+	policy_decide(p, &q, &a);
+	assert_false(policy_outside_window(&a));
+	q.operation = "info";
+	q.now_us = UINT64_C(9) * 3600 * CLOCK_US_PER_S;
+	policy_decide(p, &q, &a);
+	assert_false(policy_outside_window(&a));
+	assert_int_equal(a.need, 1);
+}
+
 int
 main(void)
 {
@@ -462,6 +686,9 @@ main(void)
 		cmocka_unit_test(a_compiled_form_that_was_touched_is_refused),
 		cmocka_unit_test(a_document_of_too_many_bytes_is_refused),
 		cmocka_unit_test(a_difference_is_said_in_sentences_widening_first),
+		cmocka_unit_test(whatever_gets_weaker_has_its_line),
+		cmocka_unit_test(every_combination_of_decisions),
+		cmocka_unit_test(a_closed_window_is_said_to_be_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

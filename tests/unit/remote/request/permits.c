@@ -369,6 +369,29 @@ test_what_standing_refuses(void **state)
 	assert_string_equal(story(&m), "request ");
 }
 
+/* Saturday evening, and the rule speaks of Mondays. */
+static void
+test_outside_the_window(void **state)
+{
+	SCOPED(end) struct monitor m;
+	SCOPED(scope_free) char *text = NULL;
+	uint64_t before = refuse_count(REASON_OUTSIDE_WINDOW);
+
+	(void)state;
+	world_open(&m);
+	assert_true(asprintf(&text,
+			    "v: 1\napprovers: [{name: dora, key: %s}]\nrules:\n"
+			    "  - {risk: [change], decision: ask, hours: \"mon 08:00-18:00\"}\n",
+			    fixture_public[DORA])
+		> 0);
+	use_policy(&m, fixture_policy(text));
+	ask(&m, "r-1", "1");
+	assert_string_equal(state_of(&m, "r-1"), "refused");
+	assert_string_equal(reason_of(&m, "r-1"), "outside-window");
+	assert_int_equal(refuse_count(REASON_OUTSIDE_WINDOW), before + 1);
+	assert_int_equal(spawned(&m), 0);
+}
+
 /* --- the store -------------------------------------------------------------------------------- */
 static void
 test_the_store(void **state)
@@ -424,6 +447,7 @@ main(void)
 		cmocka_unit_test(test_standing_covers_so_many),
 		cmocka_unit_test(test_standing_ends),
 		cmocka_unit_test(test_what_standing_refuses),
+		cmocka_unit_test(test_outside_the_window),
 		cmocka_unit_test(test_the_store),
 	};
 
