@@ -110,6 +110,7 @@ on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: json_put_u64(doc, "size", report.size);
 	r = r ?: json_put_sha256(doc, "root", report.root);
 	r = r ?: json_put_u64(doc, "signed", report.signed_size);
+	r = r ?: json_put_u64(doc, "erased", report.erased);
 	r = r ?: json_put_u64(doc, "cosigned", report.cosigned);
 	if (r == 0 && report.cosigned > 0)
 		r = json_put_time(doc, "cosigned_time", report.cosigned_time_s * CLOCK_US_PER_S);

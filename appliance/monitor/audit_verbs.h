@@ -2,7 +2,7 @@
  *
  *	audit.log    since kind from limit -> {"items":[{n time kind actor object digest reason}]}
  *	audit.head   -> {"size","root","cosigned","origin","key","witness","checkpoint"}
- *	audit.verify -> {"size","root","signed","cosigned","cosigned_time","origin"} or the refusal
+ *	audit.verify -> {"size","root","signed","erased","cosigned","cosigned_time","origin"} or the refusal
  *	audit.prove  n -> {"n","proof"} */
 #pragma once
 

@@ -103,6 +103,7 @@ verify_folder(struct command_call *call, json_t **ret)
 	r = r ?: json_put_u64(doc, "size", report.size);
 	r = r ?: json_put_sha256(doc, "root", report.root);
 	r = r ?: json_put_u64(doc, "signed", report.signed_size);
+	r = r ?: json_put_u64(doc, "erased", report.erased);
 	r = r ?: json_put_u64(doc, "cosigned", report.cosigned);
 	r = r ?: json_put_text(doc, "origin", report.origin);
 	if (r == 0)
@@ -193,6 +194,36 @@ run_prove(struct command_call *call)
 	return 0;
 }
 
+/* --- erase --------------------------------------------------------------------------------------- */
+static int
+run_erase(struct command_call *call)
+{
+	static const char *const options[] = { "from", "to", "reason" };
+	struct call_request *req = call_new("audit.erase");
+	SCOPED_JSON *answer = NULL;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		call_param(req, options[i], command_option(call, options[i]));
+	r = ask_monitor(call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditErase", STEAL(answer));
+	command_say(call,
+		"erased: %lld records of entries %lld to %lld, as entry %lld says; the log "
+		"verifies without them",
+		number(answer, "erased"), number(answer, "from"), number(answer, "to"),
+		number(answer, "entry"));
+	return 0;
+}
+
+static const struct command_option erase_options[] = {
+	{ .name = "from", .value = "N", .required = true, .help = "the first entry" },
+	{ .name = "to", .value = "M", .required = true, .help = "the last" },
+	{ .name = "reason", .value = "TEXT", .required = true, .help = "why, as the log will say" },
+	{ 0 },
+};
 static const struct command_option log_options[] = {
 	{ .name = "since",
 		.value = "TIME",
@@ -231,5 +262,11 @@ const struct command commands_audit[] = {
 		.summary = "a file that proves entry N to anybody",
 		.examples = "mainstay audit prove 17 --out entry-17.proof",
 		.run = run_prove },
+	{ .name = "audit erase",
+		.options = erase_options,
+		.summary = "take records out of the log for good; that they went stays in it",
+		.examples = "mainstay audit erase --from 17 --to 20 --reason \"request of a person "
+			    "named in them\"",
+		.run = run_erase },
 	{ 0 },
 };

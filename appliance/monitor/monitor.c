@@ -22,6 +22,7 @@
 #include "appliance/monitor/cosign.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
+#include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/leaf.h"
@@ -105,6 +106,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: switch_verbs_init(m);
 	r = r ?: policy_verbs_init(m);
 	r = r ?: audit_verbs_init(m);
+	r = r ?: erase_verb_init(m);
 	r = r ?: courier_verbs_init(m);
 	r = r ?: enrolment_init(m);
 	r = r ?: clone_init(m);
