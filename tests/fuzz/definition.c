@@ -34,6 +34,24 @@ typed(const struct definition *d, const struct definition_param *knob)
 	}
 }
 
+/* Arguments as an engineer gave them: all of one form, then one that is unknown. */
+static void
+given(const struct definition_operation *op)
+{
+	SCOPED_JSON *words = json_object(), *numbers = json_object(), *args = NULL, *others = NULL,
+		    *none = NULL;
+
+	for (size_t i = 0; i < op->n_args; i++) {
+		(void)json_object_set_new(words, op->args[i].name, json_string("a"));
+		(void)json_object_set_new(numbers, op->args[i].name, json_integer(1));
+	}
+	(void)definition_check_args(op, words, &args);
+	(void)definition_check_args(op, numbers, &others);
+	(void)json_object_set_new(numbers, "no argument", json_true());
+	if (definition_check_args(op, numbers, &none) == 0)
+		abort();
+}
+
 static void
 use(const struct definition *d)
 {
@@ -63,6 +81,7 @@ use(const struct definition *d)
 			abort();
 
 		(void)definition_check_args(&d->operations[i], NULL, &args);
+		given(&d->operations[i]);
 		if (definition_rights_digest(d, &d->operations[i], digest) < 0)
 			abort();
 	}
