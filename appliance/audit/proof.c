@@ -146,3 +146,15 @@ proof_check(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, c
 	*ret_n = f.index;
 	return FAULT(buf_error(out_entry));
 }
+
+int
+proof_head(struct note **ret, const void *p, size_t len)
+{
+	SCOPED(proof_file_done) struct proof_file f = { .entry = BUF_MAX(AUDIT_ENTRY_MAX) };
+
+	if (len > PROOF_FILE_MAX)
+		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
+	if (!parse_proof(&f, p, len))
+		return REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
+	return note_open(ret, f.note, f.note_len, "proof");
+}

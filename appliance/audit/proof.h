@@ -9,6 +9,7 @@
 
 struct audit;
 struct buf;
+struct note;
 
 enum { PROOF_FILE_MAX = 256 * 1024 };
 
@@ -22,3 +23,7 @@ int proof_make(struct audit *a, uint64_t n, struct buf *out);
  * REASON_BAD_SIGNATURE (all logged); or a fault. */
 int proof_check(uint64_t *ret_n, struct buf *out_record, const void *p, size_t len,
 	const char *origin, const uint8_t audit_key[32], const struct note_key *witness);
+
+/* The head that a proof file ends with, for whoever asks who cosigned it; verifies nothing.  Returns 0;
+ * REASON_TOO_LARGE, REASON_MALFORMED or REASON_UNSIGNED (logged); or a fault. */
+int proof_head(struct note **ret, const void *p, size_t len);

@@ -4,11 +4,15 @@
 
 #include "appliance/audit/proof.h"
 #include "appliance/audit/verify.h"
+#include "appliance/audit/witness.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/monitor/cosign.h"
+#include "appliance/monitor/forked.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/witnesses.h"
 
 enum { LOG_ITEMS_MAX = 20000, PROOF_MAX = 64 * 1024 };
 
@@ -59,33 +63,71 @@ on_log(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
+/* The log's own key, as a witness or a policy wants it. */
 static int
-put_witness(const struct monitor *m, json_t *doc)
+put_vkey(const struct monitor *m, json_t *doc)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+	struct note_key k;
+	int r = note_key_make(&k, audit_origin(m->audit), NOTE_TYPE_ED25519,
+		ed25519_public(m->site.audit_key));
 
-	if (m->site.state != SITE_STATE_ENROLLED)
-		return 0;
-	note_key_text(&b, &m->site.witness);
-	return buf_error(&b) ?: json_put_text(doc, "witness", buf_text(&b));
+	note_key_text(&b, &k);
+	r = r ?: buf_error(&b);
+	return r ?: json_put_text(doc, "vkey", buf_text(&b));
+}
+
+static int
+put_quorum(struct monitor *m, json_t *doc)
+{
+	json_t *quorum = witnesses_json(m);
+
+	if (!quorum)
+		return 0; /* not enrolled: there is nobody to ask for */
+	return json_object_set_new(doc, "quorum", quorum) < 0 ? -ENOMEM : 0;
+}
+
+/* What a witness that last saw old entries is to be given. */
+static int
+put_submission(struct monitor *m, uint64_t old, json_t *doc)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PROOF_MAX);
+	const char *head = audit_checkpoint(m->audit);
+	struct merkle_proof proof = { 0 };
+	int r = audit_consistency(m->audit, old, &proof);
+
+	if (r)
+		return r;
+	witness_request(&b, old, &proof, head, strlen(head));
+	return buf_error(&b) ?: json_put_text(doc, "submission", buf_text(&b));
 }
 
 static int
 on_head(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	SCOPED_JSON *doc = json_object();
+	const char *note = audit_cosigned_note(m->audit);
 	uint8_t root[MERKLE_HASH];
-	int r = doc ? 0 : -ENOMEM;
+	uint64_t from = 0;
+	int r = doc ? monitor_call_u64(call, "from", UINT64_MAX / 2, &from) : -ENOMEM;
 
 	(void)arg;
 	audit_root(m->audit, root);
+	r = r ?: put_submission(m, from, doc);
+	if (r > 0)
+		return r;
 	r = r ?: json_put_u64(doc, "size", audit_size(m->audit));
 	r = r ?: json_put_sha256(doc, "root", root);
 	r = r ?: json_put_u64(doc, "cosigned", audit_cosigned(m->audit));
 	r = r ?: json_put_text(doc, "origin", audit_origin(m->audit));
 	r = r ?: json_put_text(doc, "key", ed25519_public_hex(m->site.audit_key));
 	r = r ?: json_put_text(doc, "checkpoint", audit_checkpoint(m->audit));
-	r = r ?: put_witness(m, doc);
+	r = r ?: json_put_text(doc, "cosigned_checkpoint", note ? note : "");
+	r = r ?: put_vkey(m, doc);
+	r = r ?: put_quorum(m, doc);
+	r = r ?: json_object_set_new(doc, "witnesses", cosign_json(m));
+	if (r == 0 && forked_is(m))
+		r = json_object_set(doc, "forked", m->forked);
 	if (r)
 		return FAULT(r);
 	monitor_answer(call, STEAL(doc));
@@ -93,18 +135,34 @@ on_head(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 static int
+on_cosigned(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	size_t len;
+	const void *body = monitor_call_body(call, &len);
+	int r = cosign_import(m, body, len);
+
+	(void)arg;
+	if (r)
+		return r;
+	monitor_answer(call, witnesses_json(m));
+	return 0;
+}
+
+static int
 on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const struct note_key *witness =
-		m->site.state == SITE_STATE_ENROLLED ? &m->site.witness : NULL;
 	SCOPED(scope_close) int fd = -1;
 	SCOPED_JSON *doc = json_object();
+	const char *note = audit_cosigned_note(m->audit);
 	struct verify_report report;
+	struct quorum_verdict v;
 	int r = doc ? 0 : -ENOMEM;
 
 	(void)arg;
 	r = r ?: fs_open_dir(&fd, m->lib_fd, "audit", 0700);
-	r = r ?: verify_log(&report, fd, ed25519_public(m->site.audit_key), witness);
+	r = r ?: verify_log(&report, fd, ed25519_public(m->site.audit_key), NULL);
+	if (r == 0 && note)
+		r = witnesses_judge(m, note, &v);
 	if (r > 0)
 		return r;
 	r = r ?: json_put_u64(doc, "size", report.size);
@@ -112,9 +170,11 @@ on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: json_put_u64(doc, "signed", report.signed_size);
 	r = r ?: json_put_u64(doc, "erased", report.erased);
 	r = r ?: json_put_u64(doc, "cosigned", report.cosigned);
-	if (r == 0 && report.cosigned > 0)
-		r = json_put_time(doc, "cosigned_time", report.cosigned_time_s * CLOCK_US_PER_S);
+	r = r ?: json_put_text(doc, "cosigned_checkpoint", note ? note : "");
 	r = r ?: json_put_text(doc, "origin", report.origin);
+	r = r ?: json_put_text(doc, "key", ed25519_public_hex(m->site.audit_key));
+	r = r ?: json_object_set_new(doc, "applied", json_boolean(m->quorum != NULL));
+	r = r ?: put_quorum(m, doc);
 	if (r)
 		return FAULT(r);
 	monitor_answer(call, STEAL(doc));
@@ -145,5 +205,6 @@ audit_verbs_init(struct monitor *m)
 
 	r = r ?: monitor_register_verb(m, "audit.head", CALL_ROLE_CONTROL, on_head, NULL);
 	r = r ?: monitor_register_verb(m, "audit.verify", CALL_ROLE_CONTROL, on_verify, NULL);
+	r = r ?: monitor_register_verb(m, "audit.cosigned", CALL_ROLE_CONTROL, on_cosigned, NULL);
 	return r ?: monitor_register_verb(m, "audit.prove", CALL_ROLE_CONTROL, on_prove, NULL);
 }

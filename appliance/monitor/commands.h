@@ -5,6 +5,7 @@
 
 extern const struct command commands_site[];	/* status on off enrol leave doctor */
 extern const struct command commands_policy[];	/* policy check apply explain diff */
+extern const struct command commands_witness[]; /* audit policy cosign */
 extern const struct command commands_audit[];	/* audit log head verify prove */
 extern const struct command commands_service[]; /* service list start stop restart set logs */
 

@@ -13,6 +13,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/witness_view.h"
 
 enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024 };
 
@@ -60,19 +61,71 @@ run_log(struct command_call *call)
 		columns);
 }
 
+/* A cosigned head that came as a file. */
+static int
+add_head(struct command_call *call, const char *file)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(NOTE_MAX);
+	struct call_request *req = call_new("audit.cosigned");
+	SCOPED_JSON *answer = NULL;
+	int r = command_read_file(file, b.max, &b);
+
+	if (r) {
+		call_free(req);
+		return r;
+	}
+	call_body(req, b.data, b.len);
+	r = ask_monitor(call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditQuorum", STEAL(answer));
+	witness_view_say(call, answer);
+	return 0;
+}
+
+static void
+say_head(struct command_call *call, const json_t *head)
+{
+	const json_t *w;
+	size_t i;
+
+	command_say(call, "%s", json_text(head, "checkpoint"));
+	command_say(call, "log key %s", json_text(head, "vkey"));
+	command_say(call, "cosigned up to %lld of %lld", number(head, "cosigned"),
+		number(head, "size"));
+	witness_view_say(call, json_object_get(head, "quorum"));
+	json_array_foreach(json_object_get(head, "witnesses"), i, w)
+		if (json_text(w, "trouble")[0])
+			command_say(call, "trouble: %s: %s", json_text(w, "name"),
+				json_text(w, "trouble"));
+	if (json_object_get(head, "forked"))
+		command_say(call, "FORKED: %s\nthe other head:\n%s",
+			json_text(json_object_get(head, "forked"), "text"),
+			json_text(json_object_get(head, "forked"), "checkpoint"));
+}
+
 static int
 run_head(struct command_call *call)
 {
+	struct call_request *req;
 	SCOPED_JSON *answer = NULL;
-	int r = ask_monitor(call, call_new("audit.head"), ASK_MS, &answer);
+	const char *out = command_option(call, "out"), *add = command_option(call, "add"), *text;
+	int r;
 
+	if (add)
+		return add_head(call, add);
+	req = call_new("audit.head");
+	call_param(req, "from", command_option(call, "from"));
+	r = ask_monitor(call, req, ASK_MS, &answer);
+	text = json_text(answer, "submission");
+	if (r == 0 && out)
+		r = fs_replace_path(out, text, strlen(text), 0644);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("AuditHead", STEAL(answer));
-	command_say(call, "%s", json_text(answer, "checkpoint"));
-	command_say(call, "cosigned up to %lld of %lld", number(answer, "cosigned"),
-		number(answer, "size"));
+	say_head(call, answer);
 	return 0;
 }
 
@@ -84,6 +137,7 @@ verify_folder(struct command_call *call, json_t **ret)
 {
 	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
 	SCOPED(scope_close) int lib = -1, monitor = -1, log = -1;
+	SCOPED(buf_done) struct buf note = BUF_MAX(NOTE_MAX);
 	SCOPED_JSON *doc = json_object();
 	struct verify_report report;
 	int r;
@@ -106,26 +160,86 @@ verify_folder(struct command_call *call, json_t **ret)
 	r = r ?: json_put_u64(doc, "erased", report.erased);
 	r = r ?: json_put_u64(doc, "cosigned", report.cosigned);
 	r = r ?: json_put_text(doc, "origin", report.origin);
+	if (r == 0 && fs_read(log, "cosigned", note.max, &note) == 0)
+		r = json_put_text(doc, "cosigned_checkpoint", buf_text(&note));
 	if (r == 0)
 		*ret = STEAL(doc);
 	return r < 0 ? FAULT(r) : r;
+}
+
+/* Whoever is named must have cosigned: by --policy, else by what was applied; where nobody said anything, a log
+ * that the hub never saw is no fault. */
+static int
+verify_quorum(struct command_call *call, json_t *answer, bool *ret_asked)
+{
+	SCOPED(quorum_freep) struct quorum *q = NULL;
+	SCOPED(note_freep) struct note *note = NULL;
+	SCOPED_JSON *quorum = NULL;
+	const char *text = json_text(answer, "cosigned_checkpoint");
+	int r = witness_view_policy(call, &q);
+
+	*ret_asked = json_is_true(json_object_get(answer, "applied"));
+	if (r || !q)
+		return r;
+	*ret_asked = true;
+	if (!text[0])
+		return REFUSE(REASON_THRESHOLD, "audit log", "nobody has cosigned it yet");
+	r = note_open(&note, text, strlen(text), "checkpoint");
+	r = r ?: witness_view_judge(q, note, &quorum);
+	if (r == 0 && json_object_set(answer, "quorum", quorum) < 0)
+		r = FAULT(-ENOMEM);
+	return r;
 }
 
 static int
 verify_all(struct command_call *call)
 {
 	SCOPED_JSON *answer = NULL;
+	const json_t *quorum;
+	bool asked = false;
 	int r = ask_monitor(call, call_new("audit.verify"), ASK_MS, &answer);
 
 	if (r == REASON_UNREACHABLE)
 		r = verify_folder(call, &answer);
+	r = r ?: verify_quorum(call, answer, &asked);
 	if (r)
 		return r;
+	quorum = json_object_get(answer, "quorum");
+	if (asked) {
+		if (!call->json)
+			witness_view_say(call, quorum);
+		r = witness_view_require(quorum, "audit log");
+		if (r)
+			return r;
+	}
 	if (call->json)
 		return command_print_json("AuditVerify", STEAL(answer));
+	if (number(answer, "erased") > 0)
+		command_say(call, "%lld records are erased, as entries of the log say",
+			number(answer, "erased"));
 	command_say(call, "verified: %lld entries, root %s, %lld cosigned", number(answer, "size"),
 		json_text(answer, "root"), number(answer, "cosigned"));
 	return 0;
+}
+
+/* The key of the log that a proof is of: the policy names it, else the site that is asked. */
+static int
+log_key(struct command_call *call, const struct quorum *q, const struct note *note,
+	struct note_key *ret)
+{
+	SCOPED_JSON *head = NULL;
+	struct note_checkpoint c;
+	int r = note_checkpoint_parse(&c, note->text, note->text_len, "proof");
+
+	for (size_t i = 0; r == 0 && q && i < quorum_n_logs(q); i++) {
+		*ret = *quorum_log(q, i);
+		if (strcmp(ret->name, c.origin) == 0)
+			return 0;
+	}
+	if (r == 0 && q && quorum_n_logs(q) > 0)
+		return REFUSE(REASON_UNKNOWN_KEY, c.origin, "is no log of the policy");
+	r = r ?: ask_monitor(call, call_new("audit.head"), ASK_MS, &head);
+	return r ?: note_key_parse(ret, json_text(head, "vkey"));
 }
 
 /* A proof needs nothing of the log but the keys. */
@@ -133,23 +247,27 @@ static int
 verify_file(struct command_call *call, const char *file)
 {
 	SCOPED(buf_done) struct buf proof = BUF_MAX(PROOF_MAX), entry = BUF_MAX(ENTRY_MAX);
-	SCOPED_JSON *head = NULL;
-	uint8_t key[32];
+	SCOPED(quorum_freep) struct quorum *q = NULL;
+	SCOPED(note_freep) struct note *note = NULL;
+	SCOPED_JSON *quorum = NULL;
+	struct note_key log;
 	uint64_t n = 0;
 	int r = command_read_file(file, PROOF_MAX, &proof);
 
-	r = r ?: ask_monitor(call, call_new("audit.head"), ASK_MS, &head);
-	if (r)
-		return r;
-	if (!hex_decode(key, sizeof(key), json_text(head, "key")))
-		return FAULT(-EPROTO);
-	r = proof_check(&n, &entry, proof.data, proof.len, json_text(head, "origin"), key, NULL);
+	r = r ?: witness_view_policy(call, &q);
+	r = r ?: proof_head(&note, proof.data, proof.len);
+	r = r ?: log_key(call, q, note, &log);
+	r = r ?: proof_check(&n, &entry, proof.data, proof.len, log.name, log.key, NULL);
+	r = r ?: witness_view_judge(q, note, &quorum);
+	r = r ?: witness_view_require(quorum, file);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (call->json)
 		return command_print_json("AuditProof",
-			json_pack("{s:I, s:s}", "n", (json_int_t)n, "entry", buf_text(&entry)));
-	command_say(call, "verified: entry %llu of this site's log: %s", (unsigned long long)n,
+			json_pack("{s:I, s:s, s:s, s:O*}", "n", (json_int_t)n, "log", log.name,
+				"entry", buf_text(&entry), "quorum", quorum));
+	witness_view_say(call, quorum);
+	command_say(call, "verified: entry %llu of %s: %s", (unsigned long long)n, log.name,
 		buf_text(&entry));
 	return 0;
 }
@@ -233,6 +351,16 @@ static const struct command_option log_options[] = {
 		.help = "only this kind: enrol switch policy request refuse ..." },
 	{ 0 },
 };
+static const struct command_option head_options[] = {
+	{ .name = "out", .value = "F", .help = "write there what a witness is to be given" },
+	{ .name = "from", .value = "N", .help = "with the proof from where that witness stands" },
+	{ .name = "add", .value = "F", .help = "take a cosigned head that came back" },
+	{ 0 },
+};
+static const struct command_option verify_options[] = {
+	{ .name = "policy", .value = "F", .help = "who must have cosigned (c2sp.org/tlog-policy)" },
+	{ 0 },
+};
 static const struct command_option prove_options[] = {
 	{ .name = "out", .value = "F", .help = "write the proof there" },
 	{ 0 },
@@ -245,14 +373,21 @@ const struct command commands_audit[] = {
 		.examples = "mainstay audit log --since 1d --kind start",
 		.run = run_log },
 	{ .name = "audit head",
-		.summary = "the log's signed head",
-		.examples = "mainstay audit head",
+		.options = head_options,
+		.summary = "the log's signed head, and who has cosigned it",
+		.examples = "mainstay audit head\nmainstay audit head --out head.txt --from 120\n"
+			    "mainstay audit head --add cosigned.txt",
 		.run = run_head },
 	{ .name = "audit verify",
 		.args = "[FILE]",
 		.max = 1,
+		.options = verify_options,
 		.summary = "check the whole log, or one proof file",
-		.examples = "mainstay audit verify\nmainstay audit verify entry-17.proof",
+		.details = "With a policy that names the log's key, a proof file is checked "
+			   "without asking "
+			   "anybody.  Ends with 1 where the quorum is not met.",
+		.examples = "mainstay audit verify\nmainstay audit verify entry-17.tlog-proof\n"
+			    "mainstay audit verify entry-17.tlog-proof --policy auditor.policy",
 		.run = run_verify },
 	{ .name = "audit prove",
 		.args = "N",
@@ -260,7 +395,7 @@ const struct command commands_audit[] = {
 		.max = 1,
 		.options = prove_options,
 		.summary = "a file that proves entry N to anybody",
-		.examples = "mainstay audit prove 17 --out entry-17.proof",
+		.examples = "mainstay audit prove 17 --out entry-17.tlog-proof",
 		.run = run_prove },
 	{ .name = "audit erase",
 		.options = erase_options,

@@ -1,0 +1,75 @@
+#include "appliance/monitor/witness_view.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+
+enum { MISSING_MAX = 400 };
+
+int
+witness_view_policy(struct command_call *call, struct quorum **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(QUORUM_BYTES_MAX);
+	const char *file = command_option(call, "policy");
+	int r;
+
+	*ret = NULL;
+	if (!file)
+		return 0;
+	r = command_read_file(file, b.max, &b);
+	return r ?: quorum_parse(ret, b.data, b.len, file);
+}
+
+int
+witness_view_judge(const struct quorum *q, const struct note *note, json_t **ret)
+{
+	struct quorum_verdict v;
+	int r;
+
+	*ret = NULL;
+	if (!q)
+		return 0;
+	r = quorum_check(q, note, &v);
+	if (r)
+		return r;
+	*ret = quorum_json(q, &v);
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+void
+witness_view_say(struct command_call *call, const json_t *quorum)
+{
+	const json_t *w;
+	size_t i;
+
+	if (!quorum)
+		return;
+	json_array_foreach(json_object_get(quorum, "witnesses"), i, w) {
+		bool cosigned = json_is_true(json_object_get(w, "cosigned"));
+
+		command_say(call, "witness %s: %s%s", json_text(w, "name"),
+			cosigned ? "cosigned " : "has not cosigned", json_text(w, "time"));
+	}
+	command_say(call, "quorum %s: %s", json_text(quorum, "quorum"),
+		json_is_true(json_object_get(quorum, "met")) ? "met" : "NOT met");
+}
+
+int
+witness_view_require(const json_t *quorum, const char *operand)
+{
+	SCOPED(buf_done) struct buf missing = BUF_MAX(MISSING_MAX);
+	const json_t *w;
+	size_t i;
+
+	if (!quorum || json_is_true(json_object_get(quorum, "met")))
+		return 0;
+	json_array_foreach(json_object_get(quorum, "witnesses"), i, w)
+		if (!json_is_true(json_object_get(w, "cosigned")))
+			buf_printf(&missing, " %s", json_text(w, "name"));
+	return REFUSE(REASON_THRESHOLD, operand, "quorum %s is not met: not cosigned by%s",
+		json_text(quorum, "quorum"), buf_text(&missing));
+}
