@@ -16,6 +16,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/card.h"
+#include "appliance/monitor/witness_view.h"
 #include "appliance/trust/note.h"
 #include "appliance/trust/sha256.h"
 #include "remote/desk/desk_client.h"
@@ -35,7 +36,14 @@ struct pin {
 struct head {
 	struct note_checkpoint checkpoint;
 	uint64_t cosigned_s;
+	json_t *quorum; /* what --policy says of it; owned; NULL without one */
 };
+
+static void
+head_done(struct head *h)
+{
+	json_decref(h->quorum);
+}
 
 /* --- the pin ---------------------------------------------------------------------------------- */
 static int
@@ -127,6 +135,71 @@ check_order(const char *site, uint64_t old_size, const uint8_t old_root[32], uin
 	return 0;
 }
 
+/* --- who cosigned ------------------------------------------------------------------------------ */
+static int
+check_quorum(struct command_call *call, const char *site, const char *text, struct head *h)
+{
+	SCOPED(quorum_freep) struct quorum *q = NULL;
+	SCOPED(note_freep) struct note *note = NULL;
+	int r = witness_view_policy(call, &q);
+
+	if (r || !q)
+		return r;
+	r = note_open(&note, text, strlen(text), "checkpoint");
+	r = r ?: witness_view_judge(q, note, &h->quorum);
+	return r ?: witness_view_require(h->quorum, site);
+}
+
+/* --- evidence ---------------------------------------------------------------------------------- */
+/* One of the site's own signatures under a head that does not continue another: the hub cannot make that up. */
+static int
+check_conflict(const struct desk_site *s, const uint8_t key[32], const json_t *item)
+{
+	const char *texts[] = { json_text(item, "checkpoint"), json_text(item, "stood") };
+	bool rollback = strcmp(json_text(item, "kind"), "rollback") == 0;
+	char root[ARRAY_LEN(texts)][SHA256_TEXT_MAX];
+	struct note_checkpoint c[ARRAY_LEN(texts)];
+	char origin[NOTE_NAME_MAX];
+	struct note_key log;
+	int r;
+
+	(void)snprintf(origin, sizeof(origin), "mainstay.audit/%s", s->site);
+	r = note_key_make(&log, origin, NOTE_TYPE_ED25519, key);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(texts); i++) {
+		SCOPED(note_freep) struct note *note = NULL;
+
+		r = note_open(&note, texts[i], strlen(texts[i]), "evidence");
+		r = r ?: note_verify(note, &log, NULL);
+		r = r ?: note_checkpoint_parse(&c[i], note->text, note->text_len, "evidence");
+	}
+	if (r)
+		return r;
+	sha256_text(root[0], c[0].root);
+	sha256_text(root[1], c[1].root);
+	/* Two roots of one size contradict each other whoever shows them; of two sizes only the hub says which came
+	 * first, and why they do not fit. */
+	return REFUSE(rollback ? REASON_ROLLBACK : REASON_ALTERED, s->site,
+		"its log was %s (%s): it signed %llu entries %s where %llu entries %s stood, %s",
+		rollback ? "rolled back" : "forked", json_text(item, "time"), (unsigned long long)c[0].size,
+		root[0], (unsigned long long)c[1].size, root[1],
+		c[0].size == c[1].size && memcmp(c[0].root, c[1].root, sizeof(c[0].root)) != 0
+			? "which proves it"
+			: "as the hub says");
+}
+
+static int
+check_conflicts(const struct desk_site *s, const uint8_t key[32], const json_t *items)
+{
+	const json_t *item;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(items, i, item)
+		if (r == 0)
+			r = check_conflict(s, key, item);
+	return r;
+}
+
 /* --- history ---------------------------------------------------------------------------------- */
 /* Every head that the hub kept, each signed and cosigned, in order up to the present one. */
 static int
@@ -143,6 +216,7 @@ check_history(struct desk *d, const struct desk_site *s, const uint8_t key[32],
 	(void)snprintf(path, sizeof(path), "/v1/fleet/sites/%s/audit?from=%llu", s->site,
 		(unsigned long long)(pin->known ? pin->size : 0));
 	r = desk_client_get(d, path, REQUEST_S, &doc);
+	r = r ?: check_conflicts(s, key, json_object_get(doc, "conflicts"));
 	if (r)
 		return r;
 	json_array_foreach(json_object_get(doc, "items"), i, item) {
@@ -221,13 +295,14 @@ report(struct command_call *call, const struct desk_site *s, const struct head *
 	clock_format_s(when, head->cosigned_s * CLOCK_US_PER_S);
 	if (call->json)
 		return command_print_json("AuditVerification",
-			json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:b}", "site", s->site, "origin",
+			json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:b, s:O*}", "site", s->site, "origin",
 				head->checkpoint.origin, "size", (json_int_t)head->checkpoint.size,
 				"root", root, "cosigned", when, "heads", (json_int_t)history,
-				"verified", 1));
+				"verified", 1, "quorum", head->quorum));
 	command_say(call, "size      %llu", (unsigned long long)head->checkpoint.size);
 	command_say(call, "root      %s", root);
 	command_say(call, "cosigned  %s by the hub's witness", when);
+	witness_view_say(call, head->quorum);
 	command_say(call, "history   %zu heads, none shrinks or differs", history);
 	return 0;
 }
@@ -238,7 +313,7 @@ desk_audit_verify(struct command_call *call)
 	SCOPED(desk_session_done) struct desk d;
 	SCOPED(desk_trust_site_done) struct desk_site s = { 0 };
 	const char *site = call->operands[0], *text;
-	struct head head = { 0 };
+	SCOPED(head_done) struct head head = { 0 };
 	struct pin pin;
 	uint8_t key[32];
 	size_t history = 0;
@@ -260,6 +335,7 @@ desk_audit_verify(struct command_call *call)
 			head.checkpoint.root, "what this desk saw");
 	r = r ?: check_history(&d, &s, key, &pin, &head, &history);
 	r = r ?: check_statement(&s, &head);
+	r = r ?: check_quorum(call, site, text, &head);
 	if (r)
 		return r;
 	pin = (struct pin){ .v = 1, .size = head.checkpoint.size };

@@ -34,6 +34,11 @@ static const struct command_option run_options[] = {
 	{ 0 },
 };
 
+static const struct command_option audit_options[] = {
+	{ .name = "policy", .value = "F", .help = "who must have cosigned (c2sp.org/tlog-policy)" },
+	{ 0 },
+};
+
 const struct command desk_commands[] = {
 	{ .name = "login",
 		.summary = "prove who you are to the hub, for eight hours",
@@ -78,7 +83,9 @@ const struct command desk_commands[] = {
 		.args = "SITE",
 		.min = 1,
 		.max = 1,
+		.options = audit_options,
 		.summary = "check the heads of a site's audit log",
+		.examples = "mainstay-desk audit verify site1 --policy witnesses.policy",
 		.run = desk_audit_verify },
 	{ 0 },
 };
