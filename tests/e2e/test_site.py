@@ -209,20 +209,29 @@ def test_the_log_verifies_and_proves(site):
 
 
 def test_a_changed_log_is_found(site):
-    folder = os.path.join(site.dir, "lib", "audit")
-    segments = [os.path.join(d, n) for d, _, names in os.walk(folder) for n in names if n.endswith(".seg")]
-    with open(segments[0], "r+b") as f:
+    records = os.path.join(site.dir, "lib", "audit", "records", "000")
+    with open(records, "r+b") as f:
         whole = f.read()
         at = whole.index(b"telemetry on")
         f.seek(at)
         f.write(b"telemetry of")
     try:
-        assert site.json("audit", "verify", code=1)["reason"] == "altered"
+        found = site.json("audit", "verify", code=1)
+        assert found["reason"] == "altered" and found["operand"].startswith("audit entry ")
     finally:
-        with open(segments[0], "r+b") as f:
+        with open(records, "r+b") as f:
             f.seek(at)
             f.write(b"telemetry on")
     site.run("audit", "verify")
+
+
+def test_erased_records_are_gone_and_the_log_verifies(site):
+    before = site.json("audit", "head")["size"]
+    done = site.json("audit", "erase", "--from", "0", "--to", "0", "--reason", "asked for")
+    assert (done["erased"], done["entry"]) == (1, before)
+    assert site.json("audit", "verify")["erased"] == 1
+    assert site.json("audit", "erase", "--from", "0", "--to", "0", "--reason", "again", code=1)["reason"] == "not-found"
+    assert 0 not in [i["n"] for i in site.json("audit", "log")["items"]]
 
 
 def test_doctor_has_a_line_per_check(site):
