@@ -53,7 +53,11 @@ def seal(estate, payload, key=ENGINEER, namespace="request"):
 
 
 def good(estate, **changes):
-    statement = estate.desk_json("show", SITE)["statement"]
+    def installed():
+        said = estate.desk_json("show", SITE)["statement"]
+        return said if any(s["name"] == "redis" and s["release"] for s in said["services"]) else None
+
+    statement = until("the hub has heard which release runs", installed)
     release = next(s["release"] for s in statement["services"] if s["name"] == "redis")
     with open(estate.path("site", "lib", "store", f"{release}.definition.json"), "rb") as f:
         definition = "sha256:" + hashlib.sha256(f.read()).hexdigest()
