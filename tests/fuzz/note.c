@@ -131,6 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SCOPED(witness_submission_done) struct witness_submission s = { 0 };
 	SCOPED(buf_done) struct buf entry = BUF_MAX(65536);
+	SCOPED(note_freep) struct note *head = NULL;
 	static const uint8_t zero[32];
 	char vkey[512];
 	struct note_key k;
@@ -143,6 +144,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!witness_parse(&s, data, size))
 		(void)witness_decide(&s, NULL, 0, zero);
 	(void)proof_check(&n, &entry, data, size, NULL, zero, NULL);
+	(void)proof_head(&head, data, size);
 	if (size < sizeof(vkey)) {
 		memcpy(vkey, data, size);
 		vkey[size] = 0;

@@ -4,49 +4,29 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/policy/permit.h"
 #include "appliance/policy/policy.h"
-#include "appliance/trust/ed25519.h"
-#include "appliance/trust/sha256.h"
 #include "appliance/trust/sshsig.h"
+#include "tests/fuzz/person.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The approver olga, whose key we have. */
-static struct ed25519 *olga;
+static struct person olga; /* the approver */
 static struct policy *policy;
 static struct policy_answer answer;
-static uint8_t key_blob[64];
-static size_t key_len;
-
-static void
-put_string(struct buf *out, const void *p, size_t len)
-{
-	buf_u32(out, (uint32_t)len);
-	buf_put(out, p, len);
-}
 
 static void
 set_up(void)
 {
-	static const uint8_t seed[32] = { 1 };
-	SCOPED(buf_done)
-	struct buf blob = BUF_MAX(sizeof(key_blob)),
-		   text = BUF_MAX(1024), line = BUF_MAX(128);
+	SCOPED(buf_done) struct buf text = BUF_MAX(1024);
 
-	if (ed25519_from_seed(&olga, seed) != 0)
-		abort();
-	put_string(&blob, "ssh-ed25519", 11);
-	put_string(&blob, ed25519_public(olga), 32);
-	memcpy(key_blob, blob.data, key_len = blob.len);
-	hex_base64(&line, blob.data, blob.len);
+	person_make(&olga, 1);
 	buf_printf(&text,
-		"{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"ssh-ed25519 %s\"}],"
-		"\"rules\":[{\"decision\":\"ask\"}]}",
-		buf_text(&line));
+		"{\"v\":1,\"approvers\":[{\"name\":\"olga\",\"key\":\"%s\"}],\"rules\":[{"
+		"\"decision\":\"ask\"}]}",
+		olga.line);
 	if (policy_parse(&policy, text.data, text.len) != 0)
 		abort();
 	policy_decide(policy,
@@ -58,33 +38,6 @@ set_up(void)
 		&answer);
 }
 
-/* Her signature over text as ssh-keygen -Y sign makes it. */
-static void
-sign(struct buf *out, const uint8_t *data, size_t size)
-{
-	static const char name[] = "permit@mainstay";
-	SCOPED(buf_done) struct buf base = BUF_MAX(512), sig = BUF_MAX(128);
-	uint8_t digest[SHA512_LEN], raw[ED25519_SIG_LEN];
-
-	sha256_sha512_of(digest, data, size);
-	buf_puts(&base, "SSHSIG");
-	put_string(&base, name, sizeof(name) - 1);
-	put_string(&base, "", 0);
-	put_string(&base, "sha512", 6);
-	put_string(&base, digest, sizeof(digest));
-	if (ed25519_sign(olga, base.data, base.len, raw) != 0)
-		abort();
-	put_string(&sig, "ssh-ed25519", 11);
-	put_string(&sig, raw, sizeof(raw));
-	buf_puts(out, "SSHSIG");
-	buf_u32(out, 1);
-	put_string(out, key_blob, key_len);
-	put_string(out, name, sizeof(name) - 1);
-	put_string(out, "", 0);
-	put_string(out, "sha512", 6);
-	put_string(out, sig.data, sig.len);
-}
-
 /* Ask as a monitor would whose plan is all before the last line and who waits for exactly this permit: with a
  * signature that is none nothing verifies, with hers it does between its dates, as often as it says. */
 static void
@@ -92,8 +45,7 @@ verify(const uint8_t *data, size_t size)
 {
 	static const uint8_t zero[32];
 	SCOPED(buf_done)
-	struct buf plan = BUF_MAX(PERMIT_TEXT_MAX + 1),
-		   blob = BUF_MAX(SSHSIG_BLOB_MAX);
+	struct buf plan = BUF_MAX(PERMIT_TEXT_MAX + 1), blob = BUF_MAX(SSHSIG_BLOB_MAX);
 	SCOPED_JSON *doc = NULL;
 	struct permit_question q = {
 		.request = zero, .plan = zero, .policy = policy, .answer = &answer
@@ -113,7 +65,7 @@ verify(const uint8_t *data, size_t size)
 		return;
 	q.request = claimed.request;
 	q.plan = claimed.plan;
-	sign(&blob, data, size);
+	person_sign(&olga, "permit@mainstay", data, size, &blob);
 	for (unsigned used = 0; used < 2; used++) {
 		const uint64_t times[] = { claimed.not_before - 1, claimed.not_before,
 			claimed.expires };
@@ -140,7 +92,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct permit p, again;
 
 	log_quiet_refusals(true);
-	if (!olga)
+	if (!policy)
 		set_up();
 	verify(data, size);
 	if (json_read(&doc, data, size, PERMIT_TEXT_MAX, "permit") != 0 ||
