@@ -1,6 +1,7 @@
 #include "appliance/egress/standing.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -15,8 +16,8 @@
 enum { RECORD_EVERY_S = 2, DAEMON_BYTES_MAX = 16 * 1024, RETRY_CAP_S = 30 };
 
 struct standing {
-	struct hub_call *record, *daemon;
-	uint64_t record_us, daemon_us; /* not before */
+	struct hub_call *record, *daemon, *rotation;
+	uint64_t record_us, daemon_us, rotation_us; /* not before */
 	unsigned tries;
 	char sent[SHA256_TEXT_MAX];
 	char sending[SHA256_TEXT_MAX];
@@ -98,18 +99,60 @@ send_daemon(struct standing *s, const json_t *envelope)
 		on_daemon, s);
 }
 
+/* --- a rotation of the site key that the command did not see to its end -------------------------------- */
+static void
+on_rotation(int r, const struct hub_reply *reply, const char *why, void *arg)
+{
+	struct standing *s = arg;
+	struct call_request *call;
+
+	s->rotation_us = clock_mono_us() + RETRY_CAP_S * CLOCK_US_PER_S;
+	if (r != 0) {
+		log_debug("rotation: %s", why);
+		return;
+	}
+	carrier_contact(s->carrier, reply);
+	if (reply->status != 200) {
+		log_debug("rotation not taken: %s", reply->reason);
+		return;
+	}
+	call = call_new("rotate.finish");
+	call_param_u64(call, "status", (uint64_t)reply->status);
+	call_param(call, "content_digest", reply->content_digest);
+	call_param(call, "signature_input", reply->signature_input);
+	call_param(call, "signature", reply->signature);
+	call_param(call, "nonce", reply->nonce);
+	call_body(call, reply->body, reply->len);
+	(void)carrier_call(s->carrier, call, on_record_told, s); /* asked again until the monitor has it */
+}
+
+static int
+send_rotation(struct standing *s, const char *body)
+{
+	return hub_client_send(&s->rotation, carrier_hub(s->carrier),
+		&(struct hub_request){ .method = "POST",
+			.path = "/v1/rotate",
+			.content_type = "application/json",
+			.body = body,
+			.len = strlen(body) },
+		on_rotation, s);
+}
+
 /* --- module -------------------------------------------------------------------------------------------------- */
 static void
 on_tick(struct carrier *c, uint64_t now, void *arg)
 {
 	struct standing *s = arg;
 	const json_t *envelope = json_object_get(carrier_config(c), "daemon");
+	const char *rotation = json_string_value(json_object_get(carrier_config(c), "rotation"));
 	int r = 0;
 
 	if (!carrier_any_on(c))
 		return;
 	if (json_is_object(envelope) && !s->daemon && now >= s->daemon_us)
 		r = send_daemon(s, envelope);
+	if (r == 0 && rotation && !s->rotation && now >= s->rotation_us)
+		r = send_rotation(s, rotation);
 	if (r == 0 && !carrier_recorded(c) && !s->record && now >= s->record_us)
 		r = hub_client_send(&s->record, carrier_hub(c),
 			&(struct hub_request){ .method = "GET", .path = "/v1/record" }, on_record, s);
@@ -125,6 +168,7 @@ on_reset(struct carrier *c, void *arg)
 	(void)c;
 	hub_client_cancel(s->record);
 	hub_client_cancel(s->daemon);
+	hub_client_cancel(s->rotation);
 	s->record_us = s->daemon_us = 0;
 }
 

@@ -12,6 +12,8 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/enrol_hub.h"
+#include "appliance/enrol/rotate.h"
+#include "appliance/enrol/rotate_hub.h"
 #include "appliance/enrol/site_record.h"
 #include "appliance/serve/auth.h"
 #include "appliance/serve/batch.h"
@@ -25,6 +27,7 @@ static const char *const fleet_steps[] = {
 	"CREATE TABLE tokens("
 	"  site TEXT PRIMARY KEY, customer TEXT NOT NULL, secret BLOB NOT NULL, expires INTEGER NOT NULL,"
 	"  key BLOB) STRICT;",
+	rotate_hub_schema,
 };
 static const struct db_migration fleet_migration = { "enrol", fleet_steps, ARRAY_LEN(fleet_steps) };
 
@@ -124,6 +127,8 @@ bind_token(struct databases *d, const struct enrol_hub_row *row, const struct en
 	 * there after a crash, what it sends would be taken for seen. */
 	r = databases_customer(d, row->token.customer, &customer);
 	r = r ? r : batch_forget(customer, req->site);
+	r = r ? r : registry_statement_forget(customer, req->site);
+	r = r ? r : rotate_hub_forget(databases_fleet(d), req->site);
 	r = r ? r : registry_site_put(d, &site);
 	r = r ? r : db_exec(databases_fleet(d), "UPDATE tokens SET key = ?2 WHERE site = ?1", "tb", req->site,
 			    req->key, sizeof(req->key));
@@ -267,6 +272,7 @@ on_accept(struct http_call *call, void *state)
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(site_record_done) struct site_record record = { 0 };
 	SCOPED(scope_free) char *text = NULL;
+	SCOPED(db_rollbackp) struct db *tx = NULL;
 	SCOPED_JSON *envelope = NULL;
 	int r;
 
@@ -279,7 +285,13 @@ on_accept(struct http_call *call, void *state)
 	text = json_dumps(envelope, JSON_COMPACT);
 	if (!text)
 		return FAULT(-ENOMEM);
+	r = db_begin(databases_fleet(d));
+	if (r < 0)
+		return FAULT(r);
+	tx = databases_fleet(d);
 	r = registry_site_accept(d, site.site, text);
+	r = r ? r : rotate_hub_forget(tx, site.site);
+	r = r ? r : db_commit(STEAL(tx));
 	if (r < 0)
 		return FAULT(r);
 	log_info("site %s of %s accepted by %s", site.site, site.customer, record.engineer);
@@ -293,10 +305,18 @@ on_open(void **ret_state, struct serve *serve)
 	return 0;
 }
 
+static int
+on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
+{
+	(void)customer;
+	return rotate_hub_page(databases_fleet(serve_databases(state)), site, page);
+}
+
 static const struct route routes[] = {
 	{ "POST", ENROL_WIRE_PATH, ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_enrol, 0 },
 	{ "GET", "/v1/record", ROUTE_SITE, 0, on_record, ROUTE_PENDING },
 	{ "POST", "/v1/daemon", ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_daemon, 0 },
+	{ "POST", ROTATE_PATH, ROUTE_OPEN, ROTATE_BODY_MAX, rotate_hub_post, 0 },
 	{ "POST", "/v1/fleet/sites/{}/record", ROUTE_ENGINEER, REGISTRY_ENVELOPE_MAX, on_accept, 0 },
 };
 
@@ -306,4 +326,5 @@ const struct serve_module enrol_routes_module = {
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
 	.open = on_open,
+	.site = on_site,
 };

@@ -3,6 +3,7 @@
  *	POST /v1/enrol                    token and site key, decided by enrol_hub.h in one transaction
  *	GET  /v1/record                   the site record, once an engineer signed it
  *	POST /v1/daemon                   a new courier key, signed by the site key
+ *	POST /v1/rotate                   another site key, signed by both (rotate.h)
  *	POST /v1/fleet/sites/{}/record    an engineer accepts the site
  *
  * Table `tokens` of fleet.db. */

@@ -21,6 +21,7 @@
 #include "appliance/enrol/token.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/commands_hub.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
@@ -28,7 +29,6 @@
 enum {
 	ASK_MS = 30 * 1000,
 	CA_MAX = 64 * 1024,
-	TRIES = 4, /* of a POST that something else than the hub answered */
 	PAUSE_MS = 500,
 	BUSY_TRIES = 40,  /* while the courier comes up */
 	ROUNDS_MAX = 300, /* of metadata: root rotations are one each */
@@ -52,6 +52,7 @@ const struct command_option commands_enrol_options[] = {
 	{ .name = "answer",
 		.value = "IN",
 		.help = "the hub's answer to such a request, as curl -i prints it" },
+	{ .name = "rotate", .help = "give this site another key, signed by the old one and the new one" },
 	{ 0 },
 };
 
@@ -164,120 +165,6 @@ begin(struct enrolling *e, const struct buf *card, json_t **ret)
 	return r;
 }
 
-static const struct httpsig_header *
-find_header(const struct httpsig_message *m, const char *name)
-{
-	for (size_t i = 0; i < m->n_headers; i++)
-		if (strcasecmp(m->headers[i].name, name) == 0)
-			return &m->headers[i];
-	return NULL;
-}
-
-static void
-param_header(struct call_request *req, const char *param, const struct httpsig_message *m,
-	const char *name)
-{
-	const struct httpsig_header *h = find_header(m, name);
-
-	call_param(req, param, h ? h->value : NULL);
-}
-
-static int
-finish(struct enrolling *e, const char *nonce, const struct httpsig_message *m, const void *body,
-	size_t len, json_t **ret)
-{
-	struct call_request *req = call_new("enrol.finish");
-
-	call_param(req, "nonce", nonce);
-	call_param_u64(req, "status", (uint64_t)m->status);
-	param_header(req, "signature_input", m, "signature-input");
-	param_header(req, "signature", m, "signature");
-	param_header(req, "content_digest", m, "content-digest");
-	call_body(req, body, len);
-	return ask_monitor(e->call, req, ASK_MS, ret);
-}
-
-/* --- the hub ------------------------------------------------------------------------------------- */
-/* A hub's refusal, whose signature was verified, passed on with its own words. */
-static int
-relay_problem(const struct httpsig_message *m, const void *body, size_t len)
-{
-	SCOPED_JSON *doc = NULL;
-	enum reason reason = REASON_NONE;
-	char text[64];
-
-	(void)snprintf(text, sizeof(text), "the hub answered %d", m->status);
-	if (len > 0 && json_read(&doc, body, len, ENROL_WIRE_REPLY_MAX, "enrolment") == 0)
-		reason = refuse_reason(json_text(doc, "reason"));
-	if (reason == REASON_NONE)
-		return REFUSE(REASON_UNREACHABLE, "enrolment", "%s", text);
-	return refuse_relay(reason, "enrolment", NULL,
-		*json_text(doc, "detail") ? json_text(doc, "detail") : text);
-}
-
-/* One POST.  REASON_UNREACHABLE: no answer, or one that is not the hub's. */
-static int
-post_once(struct enrolling *e, const json_t *begun, struct http_reply *reply,
-	struct httpsig_message *m, struct httpsig_header *headers)
-{
-	const char *body = json_text(begun, "body"), *nonce = json_text(begun, "nonce");
-	const char *proxy = json_text(begun, "proxy");
-	char line[128];
-	const char *const lines[] = { "Content-Type: application/json", line, NULL };
-	int r;
-
-	(void)snprintf(line, sizeof(line), "%s: %s", ENROL_WIRE_NONCE_HEADER, nonce);
-	r = http_perform(&(struct http_request){ .method = "POST",
-				 .url = json_text(begun, "url"),
-				 .headers = lines,
-				 .body = body,
-				 .body_len = strlen(body),
-				 .ca_file = e->ca,
-				 .proxy = *proxy ? proxy : NULL,
-				 .max_reply = ENROL_WIRE_REPLY_MAX },
-		reply);
-	if (r == REASON_UNREACHABLE || r == REASON_TOO_LARGE)
-		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"), "%s; %s", reply->error,
-			http_trouble_remedy(reply->trouble));
-	if (r)
-		return FAULT(r);
-	for (size_t i = 0; i < reply->n_headers; i++)
-		headers[i] =
-			(struct httpsig_header){ reply->headers[i].name, reply->headers[i].value };
-	*m = (struct httpsig_message){
-		.status = (int)reply->status, .headers = headers, .n_headers = reply->n_headers
-	};
-	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, e->card->hub.reply,
-		NULL);
-	if (r > 0)
-		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"),
-			"something answered %ld without the hub's signature (a proxy?)",
-			reply->status);
-	return FAULT(r);
-}
-
-static int
-post(struct enrolling *e, const json_t *begun, json_t **ret)
-{
-	int r = REASON_UNREACHABLE;
-
-	for (unsigned i = 0; r == REASON_UNREACHABLE && i < TRIES; i++) {
-		SCOPED(http_reply_done) struct http_reply reply = { 0 };
-		struct httpsig_header headers[HTTP_HEADERS_MAX];
-		struct httpsig_message m;
-
-		if (i > 0)
-			(void)poll(NULL, 0, PAUSE_MS);
-		r = post_once(e, begun, &reply, &m, headers);
-		if (r == 0 && m.status != 200)
-			return relay_problem(&m, reply.body.data, reply.body.len);
-		if (r == 0)
-			return finish(e, json_text(begun, "nonce"), &m, reply.body.data,
-				reply.body.len, ret);
-	}
-	return r;
-}
-
 /* --- metadata: so that the site record can be believed at once ----------------------------------- */
 static int
 get_file(struct enrolling *e, const char *proxy, const char *file, struct http_reply *reply)
@@ -360,94 +247,75 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 	return 0;
 }
 
-/* --- by file ------------------------------------------------------------------------------------- */
-static int
-write_request(struct enrolling *e, const json_t *begun, const char *out)
+static struct commands_hub
+hub_of(const struct enrolling *e, const char *verb, const char *again)
 {
-	SCOPED(scope_close) int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const char *body = json_text(begun, "body");
-	int r;
-
-	if (fd < 0)
-		return REFUSE(REASON_NOT_FOUND, out, "%s", strerror(errno));
-	r = fs_write_all(fd, body, strlen(body));
-	if (r < 0)
-		return FAULT(r);
-	command_say(e->call, "On a machine that reaches the hub:");
-	command_say(e->call,
-		"  curl -si -H 'Content-Type: application/json' -H '%s: %s' --data-binary @%s %s > "
-		"answer",
-		ENROL_WIRE_NONCE_HEADER, json_text(begun, "nonce"), out, json_text(begun, "url"));
-	command_say(e->call, "then here: mainstay enrol --answer answer");
-	if (!e->call->json)
-		return 0;
-	return command_print_json("EnrolmentRequest",
-		json_pack("{s:s, s:s, s:s}", "file", out, "url", json_text(begun, "url"), "nonce",
-			json_text(begun, "nonce")));
+	return (struct commands_hub){ .call = e->call, .verb = verb, .again = again, .ca = e->ca };
 }
 
-/* "HTTP/1.1 200 OK", header lines, an empty line; *ret_rest is what stands behind it. */
 static int
-parse_head(char *text, struct httpsig_message *m, struct httpsig_header *headers, char **ret_rest)
+take_answer(struct enrolling *e, const char *file)
 {
-	char *at = strchr(text, '\n');
-	const char *status = strchr(text, ' ');
+	const struct commands_hub hub = hub_of(e, "enrol.finish", "");
+	json_t *answer = NULL;
+	int r = commands_hub_answer(&hub, file, &answer);
 
-	if (strncmp(text, "HTTP/", 5) != 0 || !at || !status || status > at)
-		return REFUSE(REASON_MALFORMED, "--answer",
-			"is not an answer as curl -i prints it");
-	*m = (struct httpsig_message){ .status = (int)strtol(status + 1, NULL, 10),
-		.headers = headers };
-	for (at++; *at && *at != '\n' && strncmp(at, "\r\n", 2) != 0;) {
-		char *end = strchr(at, '\n'), *colon = strchr(at, ':');
+	return r ?: print_outcome(e, answer, NULL);
+}
 
-		if (!end || !colon || colon > end || m->n_headers == HTTP_HEADERS_MAX)
-			return REFUSE(REASON_MALFORMED, "--answer", "a header line is broken");
-		*colon = '\0';
-		*end = '\0';
-		if (end[-1] == '\r')
-			end[-1] = '\0';
-		headers[m->n_headers++] =
-			(struct httpsig_header){ at, colon + 1 + strspn(colon + 1, " \t") };
-		at = end + 1;
-	}
-	*ret_rest = strchr(at, '\n');
-	if (!*ret_rest)
-		return REFUSE(REASON_MALFORMED, "--answer", "ends before its body");
-	(*ret_rest)++;
+/* --- rotation ------------------------------------------------------------------------------------ */
+static int
+print_rotated(struct enrolling *e, json_t *take_answer)
+{
+	SCOPED_JSON *answer = take_answer;
+	uint8_t key[32], digest[SHA256_LEN];
+	char text[SHA256_TEXT_MAX];
+
+	if (!hex_decode(key, sizeof(key), json_text(answer, "key")))
+		return FAULT(-EPROTO);
+	sha256_of(digest, key, sizeof(key));
+	if (json_put_sha256(answer, "fingerprint", digest) < 0)
+		return FAULT(-ENOMEM);
+	if (e->call->json)
+		return command_print_json("Rotation", STEAL(answer));
+	command_say(e->call, "%s has another key; its fingerprint is", json_text(answer, "site"));
+	command_say(e->call, "  %s", sha256_text(text, digest));
+	command_say(e->call, "The old one counts no more. The audit key stays: the log goes on.");
 	return 0;
 }
 
-/* curl -i also prints the heads that come before: a proxy's "200 Connection established", "100 Continue". */
 static int
-parse_answer(char *text, struct httpsig_message *m, struct httpsig_header *headers, char **ret_body)
+rotate_by_network(struct enrolling *e, const struct commands_hub *hub, const json_t *begun)
 {
-	int r;
+	json_t *answer = NULL;
+	int r = commands_hub_post(hub, begun, &answer);
 
-	*ret_body = text;
-	do
-		r = parse_head(*ret_body, m, headers, ret_body);
-	while (r == 0 && strncmp(*ret_body, "HTTP/", 5) == 0);
-	return r;
+	if (r == REASON_UNREACHABLE && !e->call->json)
+		command_say(e->call, "The old key stays until the hub has answered; run this again, or leave it to "
+				     "the courier.");
+	return r ?: print_rotated(e, answer);
 }
 
 static int
-take_answer_file(struct enrolling *e, const char *file)
+rotate(struct enrolling *e, const char *answer_file)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(2 * ENROL_WIRE_REPLY_MAX);
-	struct httpsig_header headers[HTTP_HEADERS_MAX];
-	struct httpsig_message m;
+	const char *out = command_option(e->call, "file");
+	struct commands_hub hub;
+	SCOPED_JSON *begun = NULL;
 	json_t *answer = NULL;
-	char *body = NULL;
-	int r = command_read_file(file, b.max, &b);
+	int r = keep_ca(e);
 
+	hub = hub_of(e, "rotate.finish", " --rotate");
+	if (r == 0 && answer_file) {
+		r = commands_hub_answer(&hub, answer_file, &answer);
+		return r ?: print_rotated(e, answer);
+	}
+	r = r ?: ask_monitor(e->call, call_new("rotate.begin"), ASK_MS, &begun);
 	if (r)
 		return r;
-	if (b.len == 0 || memchr(b.data, '\0', b.len))
-		return REFUSE(REASON_MALFORMED, "--answer", "is no text");
-	r = parse_answer((char *)b.data, &m, headers, &body);
-	r = r ?: finish(e, NULL, &m, body, strlen(body), &answer);
-	return r ?: print_outcome(e, answer, NULL);
+	if (!hex_decode(hub.reply, sizeof(hub.reply), json_text(begun, "reply")))
+		return FAULT(-EPROTO);
+	return out ? commands_hub_write(&hub, begun, out) : rotate_by_network(e, &hub, begun);
 }
 
 /* --- the command --------------------------------------------------------------------------------- */
@@ -456,6 +324,7 @@ accept_card(struct enrolling *e, const struct buf *card)
 {
 	const char *out = command_option(e->call, "file");
 	SCOPED_JSON *begun = NULL;
+	struct commands_hub hub;
 	json_t *answer = NULL;
 	uint8_t fingerprint[SHA256_LEN];
 	char text[SHA256_TEXT_MAX];
@@ -477,9 +346,11 @@ accept_card(struct enrolling *e, const struct buf *card)
 	r = r ?: begin(e, card, &begun);
 	if (r)
 		return r;
+	hub = hub_of(e, "enrol.finish", "");
+	memcpy(hub.reply, e->card->hub.reply, sizeof(hub.reply));
 	if (out)
-		return write_request(e, begun, out);
-	r = post(e, begun, &answer);
+		return commands_hub_write(&hub, begun, out);
+	r = commands_hub_post(&hub, begun, &answer);
 	return r ?: print_outcome(e, answer, json_text(begun, "proxy"));
 }
 
@@ -492,8 +363,10 @@ commands_enrol(struct command_call *call)
 	bool is_show = command_option(call, "show") != NULL;
 	int r;
 
+	if (command_option(call, "rotate"))
+		return rotate(&e, answer);
 	if (answer)
-		return take_answer_file(&e, answer);
+		return take_answer(&e, answer);
 	r = read_card(&e, &card);
 	r = r ?: read_token(&e, !is_show);
 	if (r == 0)

@@ -296,7 +296,8 @@ const struct command commands_site[] = {
 			   "the vendor's by another way, then repeat with --accept.",
 		.examples =
 			"mainstay enrol --card vendor.card --token-file token --show\n"
-			"mainstay enrol --card vendor.card --token-file token --accept sha256:HEX",
+			"mainstay enrol --card vendor.card --token-file token --accept sha256:HEX\n"
+			"mainstay enrol --rotate",
 		.options = commands_enrol_options,
 		.run = commands_enrol },
 	{ .name = "leave",

@@ -19,6 +19,7 @@
 #include "appliance/monitor/cosign.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/rotation.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
@@ -122,7 +123,7 @@ next_end(const struct courier *c, uint64_t now)
 }
 
 int
-courier_verbs_statement(struct monitor *m, json_t **ret)
+courier_verbs_statement(struct monitor *m, const struct ed25519 *by, json_t **ret)
 {
 	struct courier *c = m->courier;
 	SCOPED_JSON *kept = json_object();
@@ -130,11 +131,18 @@ courier_verbs_statement(struct monitor *m, json_t **ret)
 	int r = kept ? json_put_time(kept, "until", end) : -ENOMEM;
 
 	r = r ?: monitor_save_json(m, UNTIL_FILE, kept);
-	r = r ?: enrol_site_daemon(ret, m->site.site, m->site.courier, end, m->site.key);
+	r = r ?: enrol_site_daemon(ret, m->site.site, m->site.courier, end, by);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	c->until_us = end;
 	return 0;
+}
+
+void
+courier_verbs_rekeyed(struct monitor *m)
+{
+	json_decref(m->courier->daemon);
+	m->courier->daemon = NULL;
 }
 
 static int
@@ -147,7 +155,7 @@ renew_daemon(struct courier *c)
 
 	if (!m->site.key || !m->site.has_courier || (c->daemon && !key_is_due(c, now)))
 		return 0;
-	r = courier_verbs_statement(m, &envelope);
+	r = courier_verbs_statement(m, m->site.key, &envelope);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	json_decref(c->daemon);
@@ -185,6 +193,7 @@ courier_verbs_config(struct monitor *m)
 	}
 	if (r == 0 && enrolled && c->daemon)
 		r = json_object_set(doc, "daemon", c->daemon);
+	r = r ?: rotation_config(m, doc);
 	if (r == 0)
 		return doc;
 	json_decref(doc);

@@ -12,8 +12,11 @@ json_t *courier_verbs_config(struct monitor *m);
 /* The proxy that the courier was told, with its password; "" for none.  Borrowed. */
 const char *courier_verbs_proxy(const struct monitor *m);
 
-/* A new statement of the courier's key, later than any before; the caller's.  Returns 0 or a fault. */
-int courier_verbs_statement(struct monitor *m, json_t **ret);
+/* A new statement of the courier's key, by this site key, later than any before; the caller's.  Returns 0 or a fault. */
+struct ed25519;
+int courier_verbs_statement(struct monitor *m, const struct ed25519 *by, json_t **ret);
+/* The site key is another one: the courier's key needs a statement by it. */
+void courier_verbs_rekeyed(struct monitor *m);
 /* Verify that the parameters of a call (status, signature_input, signature, content_digest, committed, body)
  * carry a reply signed by the hub's key over this nonce.  Returns 0, the refusal (logged), or a fault. */
 struct monitor_call;

@@ -108,7 +108,7 @@ make_request(struct begin *b, json_t **ret)
 	char url[CARD_URL_MAX + sizeof(ENROL_WIRE_PATH)], nonce[SITE_NONCE_MAX];
 	int r;
 
-	r = courier_verbs_statement(m, &daemon);
+	r = courier_verbs_statement(m, s->key, &daemon);
 	r = r
 		?: enrol_site_request(&body, &b->token, s->key, ed25519_public(s->audit_key),
 			   daemon, platform_text(), now);

@@ -30,6 +30,7 @@
 #include "appliance/monitor/notify.h"
 #include "appliance/monitor/outbox.h"
 #include "appliance/monitor/policy_verbs.h"
+#include "appliance/monitor/rotation.h"
 #include "appliance/monitor/statement.h"
 #include "appliance/monitor/status.h"
 #include "appliance/monitor/switch_verbs.h"
@@ -110,6 +111,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: courier_verbs_init(m);
 	r = r ?: enrolment_init(m);
 	r = r ?: clone_init(m);
+	r = r ?: rotation_init(m);
 	r = r ?: statement_init(m);
 	r = r ?: witnesses_init(m);
 	r = r ?: cosign_init(m);

@@ -121,6 +121,20 @@ load_optional(json_t **ret, int dir_fd, const char *name)
 	return r == REASON_NOT_FOUND ? 0 : r;
 }
 
+/* One that is the present key already is what a power cut left of a rotation that was over. */
+static int
+load_next(struct site *s, int dir_fd)
+{
+	int r = ed25519_load(&s->next_key, dir_fd, "next.key");
+
+	if (r == REASON_NOT_FOUND)
+		return 0;
+	if (r || memcmp(ed25519_public(s->next_key), ed25519_public(s->key), ED25519_KEY_LEN) != 0)
+		return r < 0 ? FAULT(r) : r;
+	s->next_key = ed25519_free(s->next_key);
+	return remove_file(dir_fd, "next.key");
+}
+
 int
 site_open(struct site *s, int dir_fd)
 {
@@ -134,6 +148,7 @@ site_open(struct site *s, int dir_fd)
 	r = ed25519_load(&s->key, dir_fd, "site.key");
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(r, "site.key", "the site is enrolled but its key is gone");
+	r = r ?: load_next(s, dir_fd);
 	r = r ?: load_card(s, dir_fd);
 	r = r ?: load_optional(&s->record, dir_fd, "record.json");
 	r = r ?: load_optional(&s->pending, dir_fd, "pending.json");
@@ -144,6 +159,7 @@ void
 site_done(struct site *s)
 {
 	s->key = ed25519_free(s->key);
+	s->next_key = ed25519_free(s->next_key);
 	s->audit_key = ed25519_free(s->audit_key);
 	s->card = card_free(s->card);
 	json_decref(s->record);
@@ -230,10 +246,30 @@ site_keep_pending(struct site *s, int dir_fd, json_t *envelope)
 }
 
 int
+site_make_next(struct site *s, int dir_fd)
+{
+	return s->next_key ? 0 : FAULT(ed25519_load_or_make(&s->next_key, dir_fd, "next.key"));
+}
+
+int
+site_take_next(struct site *s, int dir_fd)
+{
+	/* One rename: before it the old key is the site's, after it the new one, never none. */
+	int r = ed25519_save(s->next_key, dir_fd, "site.key");
+
+	if (r < 0)
+		return FAULT(r);
+	ed25519_free(s->key);
+	s->key = STEAL(s->next_key);
+	return remove_file(dir_fd, "next.key");
+}
+
+int
 site_leave(struct site *s, int dir_fd)
 {
 	static const char *const files[] = { "site.json", "card.json", "record.json",
-		"pending.json", "people.json", "daemon.json", "site.key" };
+		"pending.json", "people.json", "daemon.json", "next.key", "rotate.json",
+		"site.key" };
 	int r = 0;
 
 	/* site.json first: without it the rest is nobody's. */
@@ -244,6 +280,7 @@ site_leave(struct site *s, int dir_fd)
 	if (r < 0)
 		return FAULT(r);
 	s->key = ed25519_free(s->key);
+	s->next_key = ed25519_free(s->next_key);
 	s->card = card_free(s->card);
 	json_decref(s->record);
 	json_decref(s->pending);

@@ -3,7 +3,8 @@
  * lib/monitor/site.json  {"v":1,"state":"begun"|"enrolled","site","customer","nonce","proxy"}
  * lib/monitor/card.json  the vendor card       lib/monitor/record.json  the verified site record's envelope
  * lib/monitor/pending.json  a site record that came before the people document did
- * lib/monitor/site.key audit.key  the keys */
+ * lib/monitor/site.key audit.key  the keys
+ * lib/monitor/next.key  the site key that a rotation brings, from its beginning to the hub's answer */
 #pragma once
 
 #include <jansson.h>
@@ -26,6 +27,7 @@ struct site {
 	char nonce[SITE_NONCE_MAX]; /* that the hub's answer to the enrolment must repeat */
 	char proxy[SITE_PROXY_MAX]; /* "" for none */
 	struct ed25519 *key;	    /* the site key; NULL before enrol.begin */
+	struct ed25519 *next_key;   /* that a rotation under way brings (next.key); NULL: none is */
 	struct ed25519 *audit_key;  /* there from the first start */
 	struct card *card;	    /* NULL before enrol.begin */
 	struct note_key witness;    /* of the card */
@@ -51,5 +53,8 @@ int site_enrolled(struct site *s, int dir_fd);
 /* Keep a record, verified or pending (borrowed; NULL removes). */
 int site_keep_record(struct site *s, int dir_fd, json_t *envelope);
 int site_keep_pending(struct site *s, int dir_fd, json_t *envelope);
+/* A rotation: make the next key (or find the one that was made), and put it in the place of the present one. */
+int site_make_next(struct site *s, int dir_fd);
+int site_take_next(struct site *s, int dir_fd);
 /* Forget the vendor: card, names, site key, records.  The audit key and the log stay. */
 int site_leave(struct site *s, int dir_fd);

@@ -129,6 +129,15 @@ registry_site_status(struct databases *d, const char *site, const char *status)
 }
 
 int
+registry_site_rekey(struct databases *d, const char *site, const uint8_t key[32])
+{
+	int r = db_exec(databases_fleet(d), "UPDATE sites SET key = ?2, daemon_until = 0 WHERE site = ?1", "tb", site,
+		key, (size_t)32);
+
+	return r < 0 ? FAULT(r) : registry_site_forget_keys(d, site);
+}
+
+int
 registry_site_forget_keys(struct databases *d, const char *site)
 {
 	int r = db_exec(databases_fleet(d), "DELETE FROM keys WHERE site = ?1", "t", site);
@@ -325,6 +334,14 @@ registry_statement_put(struct db *customer, const char *site, uint64_t now_us, c
 	int r = db_exec(customer,
 		"INSERT OR REPLACE INTO statements(site, time, envelope, payload) VALUES(?1, ?2, ?3, ?4)", "titt",
 		site, (int64_t)now_us, envelope, payload);
+
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+registry_statement_forget(struct db *customer, const char *site)
+{
+	int r = db_exec(customer, "DELETE FROM statements WHERE site = ?1", "t", site);
 
 	return r < 0 ? FAULT(r) : 0;
 }

@@ -47,6 +47,8 @@ int registry_site_accept(struct databases *d, const char *site, const char *reco
 /* Is it one that no engineer has accepted?  Returns 0 with *ret, or a fault. */
 int registry_site_pending(struct databases *d, const char *site, bool *ret);
 int registry_site_status(struct databases *d, const char *site, const char *status);
+/* Another site key: what the former one said of courier's keys counts no more.  In the caller's transaction. */
+int registry_site_rekey(struct databases *d, const char *site, const uint8_t key[32]);
 /* Its courier's keys are good no more. */
 int registry_site_forget_keys(struct databases *d, const char *site);
 
@@ -80,5 +82,7 @@ int registry_key_sweep(struct databases *d, uint64_t now_us);
  * transaction on the customer's file. */
 int registry_statement_put(struct db *customer, const char *site, uint64_t now_us, const char *envelope,
 	const char *payload);
+/* Its key is another one: what the former one signed is nobody's word now. */
+int registry_statement_forget(struct db *customer, const char *site);
 /* *ret_* are malloc'ed texts; either pointer may be NULL.  Returns 0, REASON_NOT_FOUND (unlogged), or a fault. */
 int registry_statement_get(struct db *customer, const char *site, char **ret_envelope, char **ret_payload);

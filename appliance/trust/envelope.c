@@ -250,25 +250,49 @@ assemble(json_t **ret, const struct buf *payload, const char *keyid, const char 
 	return 0;
 }
 
-int
-envelope_seal(json_t **ret, enum message type, const json_t *payload, const struct ed25519 *key)
+static int
+sign_daemon(char hex[2 * ED25519_SIG_LEN + 1], struct buf *body, enum message type, const json_t *payload,
+	const struct ed25519 *key)
 {
-	SCOPED(buf_done) struct buf body = BUF_MAX(message_payload_max(type));
 	SCOPED(buf_done) struct buf b = BUF_MAX(message_payload_max(type) + 64);
-	char hex[2 * ED25519_SIG_LEN + 1];
 	uint8_t sig[ED25519_SIG_LEN];
 	int r;
 
-	r = payload_bytes(&body, type, payload);
+	r = payload_bytes(body, type, payload);
 	if (r)
 		return FAULT(r);
-	signed_bytes(&b, type, body.data, body.len);
+	signed_bytes(&b, type, body->data, body->len);
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
 	r = ed25519_sign(key, b.data, b.len, sig);
 	if (r < 0)
 		return FAULT(r);
-	return assemble(ret, &body, ed25519_keyid(key), hex_encode(hex, sig, sizeof(sig)));
+	(void)hex_encode(hex, sig, sizeof(sig));
+	return 0;
+}
+
+int
+envelope_seal(json_t **ret, enum message type, const json_t *payload, const struct ed25519 *key)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(message_payload_max(type));
+	char hex[2 * ED25519_SIG_LEN + 1];
+	int r = sign_daemon(hex, &body, type, payload, key);
+
+	return r ? FAULT(r) : assemble(ret, &body, ed25519_keyid(key), hex);
+}
+
+int
+envelope_cosign(json_t *envelope, enum message type, const json_t *payload, const struct ed25519 *key)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(message_payload_max(type));
+	char hex[2 * ED25519_SIG_LEN + 1];
+	json_t *sig;
+	int r = sign_daemon(hex, &body, type, payload, key);
+
+	if (r)
+		return FAULT(r);
+	sig = json_pack("{s:s, s:s}", "keyid", ed25519_keyid(key), "sig", hex);
+	return json_array_append_new(json_object_get(envelope, "sigs"), sig) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 int

@@ -57,6 +57,8 @@ int envelope_claimed_key(const struct envelope *e, size_t i, struct sshkey_publi
  * sshkey_signer_sign() says; or a fault. */
 int envelope_seal(json_t **ret, enum message type, const json_t *payload,
 	const struct ed25519 *key);
+/* Add the signature of another daemon's key to an envelope made by envelope_seal(). */
+int envelope_cosign(json_t *envelope, enum message type, const json_t *payload, const struct ed25519 *key);
 int envelope_seal_person(json_t **ret, enum message type, const json_t *payload,
 	const struct sshkey_signer *signer);
 

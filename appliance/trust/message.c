@@ -23,6 +23,8 @@ static const struct {
 	[MESSAGE_DAEMON] = { "daemon", "daemon@mainstay", false, 4 * KIB },
 	[MESSAGE_ENROL] = { "enrol", "enrol@mainstay", false, 16 * KIB },
 	[MESSAGE_ASSIGNMENT] = { "assignment", "assignment@mainstay", false, 64 * KIB },
+	[MESSAGE_ROTATE] = { "rotate", "rotate@mainstay", false, 4 * KIB },
+	[MESSAGE_GOODBYE] = { "goodbye", "goodbye@mainstay", false, 4 * KIB },
 };
 
 const char *

@@ -17,6 +17,8 @@ enum message {
 	MESSAGE_DAEMON,	    /* site key */
 	MESSAGE_ENROL,	    /* site key, before anybody knows it */
 	MESSAGE_ASSIGNMENT, /* director key */
+	MESSAGE_ROTATE,	    /* site key, the old one and the new one */
+	MESSAGE_GOODBYE,    /* site key: it leaves */
 	MESSAGE_MAX
 };
 

@@ -24,6 +24,7 @@
 #include "appliance/tuf/store.h"
 #include "remote/desk/desk_client.h"
 #include "remote/desk/desk_object.h"
+#include "remote/desk/desk_pin.h"
 #include "remote/desk/desk_session.h"
 
 enum { REQUEST_S = 20 };
@@ -198,7 +199,7 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 	if (r)
 		return r;
 	if (json_is_object(json_object_get(s.hub, "record")))
-		r = take_record(d, site, &s);
+		r = take_record(d, site, &s) ?: desk_pin_follow(&s) ?: desk_pin_key(d, &s);
 	else if (!pending_too)
 		r = REFUSE(REASON_NOT_APPROVED, site,
 			"it has no record: an engineer with role enrol accepts it first");

@@ -17,7 +17,7 @@ int desk_trust_refresh(struct desk *d);
 struct desk_site {
 	char site[65];
 	char customer[65];
-	uint8_t key[32];        /* of the engineer-signed record */
+	uint8_t key[32];        /* of the engineer-signed record, or what it was rotated to since */
 	json_t *record;         /* payload; NULL where the site is pending; owned */
 	json_t *statement;      /* payload, verified by key; NULL where it never spoke; owned */
 	json_t *hub;            /* the hub's whole answer; owned */

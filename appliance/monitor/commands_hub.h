@@ -1,0 +1,26 @@
+/* What `mainstay` itself carries between the monitor and the hub: a body that the monitor made, and the hub's signed
+ * answer, over the network or as files.  The monitor checks the answer again. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct command_call;
+
+struct commands_hub {
+	struct command_call *call;
+	const char *verb;  /* of the monitor, for the answer: "enrol.finish" */
+	const char *again; /* what a person adds to `mainstay enrol` beside --answer: "" or " --rotate" */
+	const char *ca;	   /* file, or NULL for the system's */
+	uint8_t reply[32]; /* the hub's key */
+};
+
+/* POST what the monitor began ({"url","body","nonce","proxy"}) and hand it the answer; *ret is the monitor's.
+ * Blocks; tries again where something else than the hub answered.  Returns 0, REASON_UNREACHABLE, the hub's or
+ * the monitor's refusal, or a fault. */
+int commands_hub_post(const struct commands_hub *h, const json_t *begun, json_t **ret);
+
+/* The same by files: write the body to out and say how to go on ... */
+int commands_hub_write(const struct commands_hub *h, const json_t *begun, const char *out);
+/* ... and hand the monitor the answer, as `curl -i` prints it or `mainstay-hubd enrol` writes it. */
+int commands_hub_answer(const struct commands_hub *h, const char *file, json_t **ret);
