@@ -24,11 +24,9 @@ note_size(uint64_t *ret, const char *text)
 }
 
 int
-proof_make(struct audit *a, uint64_t n, struct buf *out)
+proof_make_under(struct audit *a, uint64_t n, const char *head, struct buf *out)
 {
 	SCOPED(buf_done) struct buf record = BUF_MAX(AUDIT_ENTRY_MAX);
-	bool cosigned = n < audit_cosigned(a);
-	const char *head = cosigned ? audit_cosigned_note(a) : audit_checkpoint(a);
 	struct merkle_proof proof;
 	uint64_t size = 0;
 	int r = note_size(&size, head);
@@ -46,6 +44,14 @@ proof_make(struct audit *a, uint64_t n, struct buf *out)
 	}
 	buf_printf(out, "\n%s", head);
 	return FAULT(buf_error(out));
+}
+
+int
+proof_make(struct audit *a, uint64_t n, struct buf *out)
+{
+	bool cosigned = n < audit_cosigned(a);
+
+	return proof_make_under(a, n, cosigned ? audit_cosigned_note(a) : audit_checkpoint(a), out);
 }
 
 /* --- checking --------------------------------------------------------------------------------- */

@@ -17,6 +17,9 @@ enum { PROOF_FILE_MAX = 256 * 1024 };
  * own.  Returns 0, REASON_NOT_FOUND (logged), or a fault. */
 int proof_make(struct audit *a, uint64_t n, struct buf *out);
 
+/* The same under a head of the caller's choice: a note of one of this log's checkpoints. */
+int proof_make_under(struct audit *a, uint64_t n, const char *head, struct buf *out);
+
 /* Verify a proof file: *ret_n and the record's bytes (appended to out_record) are what it proves.
  * origin NULL: any.  witness NULL: not asked for.  Returns 0; REASON_TOO_LARGE, REASON_MALFORMED,
  * REASON_ALTERED (another log, another record), REASON_UNSIGNED, REASON_UNKNOWN_KEY,

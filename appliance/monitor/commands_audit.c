@@ -13,6 +13,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/commands_export.h"
 #include "appliance/monitor/witness_view.h"
 
 enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024 };
@@ -275,7 +276,12 @@ verify_file(struct command_call *call, const char *file)
 static int
 run_verify(struct command_call *call)
 {
-	return call->n_operands > 0 ? verify_file(call, call->operands[0]) : verify_all(call);
+	const char *file = call->n_operands > 0 ? call->operands[0] : NULL;
+
+	if (!file)
+		return verify_all(call);
+	return commands_export_is_one(file) ? commands_export_verify(call, file)
+					    : verify_file(call, file);
 }
 
 /* --- prove --------------------------------------------------------------------------------------- */
@@ -361,6 +367,17 @@ static const struct command_option verify_options[] = {
 	{ .name = "policy", .value = "F", .help = "who must have cosigned (c2sp.org/tlog-policy)" },
 	{ 0 },
 };
+static const struct command_option export_options[] = {
+	{ .name = "ticket",
+		.value = "T",
+		.help = "the ticket that requests named",
+		.required = true },
+	{ .name = "out",
+		.value = "F",
+		.help = "a file, or a folder (DIR/) for its parts one by one",
+		.required = true },
+	{ 0 },
+};
 static const struct command_option prove_options[] = {
 	{ .name = "out", .value = "F", .help = "write the proof there" },
 	{ 0 },
@@ -382,13 +399,19 @@ const struct command commands_audit[] = {
 		.args = "[FILE]",
 		.max = 1,
 		.options = verify_options,
-		.summary = "check the whole log, or one proof file",
+		.summary = "check the whole log, a proof file, or an export",
 		.details = "With a policy that names the log's key, a proof file is checked "
 			   "without asking "
 			   "anybody.  Ends with 1 where the quorum is not met.",
 		.examples = "mainstay audit verify\nmainstay audit verify entry-17.tlog-proof\n"
 			    "mainstay audit verify entry-17.tlog-proof --policy auditor.policy",
 		.run = run_verify },
+	{ .name = "audit export",
+		.options = export_options,
+		.summary = "all that happened under a ticket, for an auditor who has neither side",
+		.examples = "mainstay audit export --ticket T-42 --out T-42.export\n"
+			    "mainstay audit verify T-42.export --policy auditor.policy",
+		.run = commands_export_run },
 	{ .name = "audit prove",
 		.args = "N",
 		.min = 1,

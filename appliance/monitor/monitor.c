@@ -23,6 +23,7 @@
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/erase_verb.h"
+#include "appliance/monitor/export_verb.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/leaf.h"
@@ -107,6 +108,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: switch_verbs_init(m);
 	r = r ?: policy_verbs_init(m);
 	r = r ?: audit_verbs_init(m);
+	r = r ?: export_verb_init(m);
 	r = r ?: erase_verb_init(m);
 	r = r ?: courier_verbs_init(m);
 	r = r ?: enrolment_init(m);

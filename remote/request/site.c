@@ -368,6 +368,7 @@ request_site_init(struct monitor *m)
 	r = monitor_add_module(m, &module, s);
 	r = r ?: monitor_register_verb(m, "mailbox.deliver", CALL_ROLE_COURIER, on_deliver, s);
 	r = r ?: monitor_register_verb(m, "requests.list", CALL_ROLE_CONTROL, on_list, s);
+	r = r ?: monitor_register_verb(m, "requests.ticket", CALL_ROLE_CONTROL, request_site_ticket, s);
 	r = r ?: request_site_permit_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);

@@ -4,7 +4,8 @@
  *	site_move.c    moves one request: checks, plan, leafs, run, result
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
  *	site_permit.c  what approvers say: permits shown, verified, gathered, used
- *	site_view.c    a request as JSON for people */
+ *	site_view.c    a request as JSON for people
+ *	site_ticket.c  everything about one ticket, for an export */
 #pragma once
 
 #include <jansson.h>
@@ -119,6 +120,10 @@ int request_site_deny(struct request_site *s, struct request_item *item, const c
 
 /* SHA-256 of the plan's payload. */
 int request_site_plan_digest(const struct request_item *item, uint8_t ret[32]);
+
+/* --- ticket -----------------------------------------------------------------------------------
+ * The verb requests.ticket {ticket}: {"ids": {ID: true}, "files": {"requests/ID.json": TEXT, ...}}. */
+int request_site_ticket(struct monitor *m, struct monitor_call *call, void *arg);
 
 /* --- view ------------------------------------------------------------------------------------- */
 json_t *request_site_brief(const struct request_item *item); /* new reference, or NULL */

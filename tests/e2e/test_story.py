@@ -112,6 +112,50 @@ def test_an_engineer_cannot_approve(estate):
 # --- who owns the hub ------------------------------------------------------------------------------------------------
 
 
+def test_a_ticket_is_exported_and_checked_by_somebody_who_has_neither_side(estate):
+    done = estate.desk("run", SITE, "redis", "ping", "--reason", "look", "--ticket", "T-77", "--wait", "60s", "--json")
+    assert json.loads(done.stdout)["result"]["outcome"] == "ok"
+    until("cosigned", lambda: (lambda a: a["cosigned"] == a["size"])(estate.status()["audit"]), timeout=40)
+    file, folder, nowhere = estate.path("T-77.export"), estate.path("T-77"), estate.path("nowhere")
+    assert "[not-found]" in estate.mainstay("audit", "export", "--ticket", "T-none", "--out", file, code=1).stderr
+    estate.mainstay("audit", "export", "--ticket", "T-77", "--out", file)
+    estate.mainstay("audit", "export", "--ticket", "T-77", "--out", folder + "/")
+    head = estate.mainstay_json("audit", "head")
+    policy = estate.path("auditor.policy")
+    with open(policy, "w") as f:
+        f.write(f"log {head['vkey']}\nwitness hub {head['quorum']['witnesses'][0]['key']}\nquorum hub\n")
+
+    def verify(what, code=0, *more):
+        return estate.run("mainstay", "--state", nowhere, "audit", "verify", what, *more, code=code)
+
+    for what in (file, folder):
+        said = verify(what, 0, "--policy", policy).stdout
+        assert "ticket T-77, 1 requests" in said and "quorum hub: met" in said
+        assert "compare it" in verify(what).stdout
+    with open(file) as f:
+        doc = json.load(f)
+    kinds = [json.loads(base64.b64decode(doc["files"][n].split("\n")[1][6:]))["kind"]
+             for n in doc["files"] if n.startswith("leaves/")]
+    assert sorted(kinds) == ["end", "request", "start"]
+    # A byte of each file, and it is named.
+    for name in doc["files"]:
+        path = os.path.join(folder, name)
+        with open(path, "rb") as f:
+            good = f.read()
+        with open(path, "wb") as f:
+            f.write(good[:len(good) // 2] + (b"x" if good[len(good) // 2:][:1] != b"x" else b"y") + good[len(good) // 2 + 1:])
+        assert f"{name}: " in verify(folder, 1).stderr.replace("entry", "")
+        os.unlink(path)
+        assert "[altered]" in verify(folder, 1).stderr
+        with open(path, "wb") as f:
+            f.write(good)
+    verify(folder)
+    # Another log's key, and another's witness.
+    with open(policy, "w") as f:
+        f.write(f"log {head['vkey']}\nwitness x x.example+00000000+AA==\nquorum x\n")
+    assert ":2:11" in verify(file, 1, "--policy", policy).stderr
+
+
 def test_replayed_and_altered_requests_from_the_hubs_own_state_are_refused(estate):
     pid, starts = estate.shim()["pid"], len(estate.leaves(kind="start"))
     file = next(d for d in glob.glob(estate.path("hub", "**", f"{CUSTOMER}.db"), recursive=True))

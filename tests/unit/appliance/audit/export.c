@@ -1,0 +1,250 @@
+#include "appliance/audit/export.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "appliance/audit/audit.h"
+#include "appliance/audit/proof.h"
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "tests/fakes/scratch.h"
+
+#define ORIGIN "mainstay.audit/site1"
+
+struct fixture {
+	struct scratch dir;
+	struct ed25519 *key, *other;
+	struct note_key log;
+	json_t *files, *doc;
+};
+
+static void
+put(struct fixture *f, const char *name, const char *text)
+{
+	assert_int_equal(json_object_set_new(f->files, name, json_string(text)), 0);
+}
+
+static void
+seal(struct fixture *f)
+{
+	json_decref(f->doc);
+	f->doc = NULL;
+	assert_int_equal(export_seal(&f->doc, "site1", "T-1", f->files, ORIGIN, f->key), 0);
+}
+
+static int
+set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	SCOPED(audit_freep) struct audit *a = NULL;
+	SCOPED(scope_close) int fd = -1;
+	char keys[512];
+
+	scratch_make(&f->dir);
+	assert_int_equal(ed25519_generate(&f->key), 0);
+	assert_int_equal(ed25519_generate(&f->other), 0);
+	assert_int_equal(note_key_make(&f->log, ORIGIN, NOTE_TYPE_ED25519, ed25519_public(f->key)),
+		0);
+	assert_int_equal(fs_open_dir(&fd, -1, f->dir.path, 0700), 0);
+	assert_int_equal(audit_open(&a, fd, "site1", f->key), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(audit_append(a, AUDIT_REQUEST, "ann", "r-1", NULL, REASON_NONE,
+					 NULL, NULL),
+			0);
+	f->files = json_object();
+	for (uint64_t n = 1; n < 4; n++) {
+		SCOPED(buf_done) struct buf proof = BUF_MAX(PROOF_FILE_MAX);
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "leaves/%d.tlog-proof", (int)n);
+		assert_int_equal(proof_make_under(a, n, audit_checkpoint(a), &proof), 0);
+		put(f, name, buf_text(&proof));
+	}
+	put(f, "checkpoint", audit_checkpoint(a));
+	put(f, "policy", "quorum none\n");
+	(void)snprintf(keys, sizeof(keys), "log x\nsite %s\n", ed25519_public_hex(f->other));
+	put(f, "keys", keys);
+	seal(f);
+	*state = f;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	json_decref(f->doc);
+	json_decref(f->files);
+	ed25519_free(f->key);
+	ed25519_free(f->other);
+	scratch_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void
+refused(struct fixture *f, enum reason why, const char *operand)
+{
+	uint64_t before = refuse_count(why);
+	struct export_report r;
+
+	if (export_check(&r, f->doc, &f->log, NULL) != (int)why ||
+		refuse_count(why) != before + 1 || strcmp(refuse_last()->operand, operand) != 0)
+		fail_msg("%s: %s: %s", refuse_token(refuse_last()->reason), refuse_last()->operand,
+			refuse_last()->text);
+}
+
+static void
+what_was_sealed_is_good(void **state)
+{
+	struct fixture *f = *state;
+	struct export_report r;
+
+	assert_int_equal(export_check(&r, f->doc, &f->log, NULL), 0);
+	assert_int_equal(r.n_leaves, 3);
+	assert_int_equal(r.size, 5);
+	assert_string_equal(r.ticket, "T-1");
+	assert_string_equal(r.origin, ORIGIN);
+	assert_true(r.verdict.met);
+}
+
+static void
+a_changed_file_is_named(void **state)
+{
+	struct fixture *f = *state;
+	json_t *files = json_object_get(f->doc, "files");
+	const char *name;
+	json_t *text;
+	void *next;
+
+	json_object_foreach_safe(files, next, name, text)
+	{
+		SCOPED_JSON *was = json_incref(text);
+		SCOPED(scope_free) char *bad = strdup(json_string_value(text)), *n = strdup(name);
+
+		bad[strlen(bad) / 2] ^= 1;
+		if (json_object_set_new(files, n, json_string(bad)) < 0)
+			continue; /* no UTF-8 any more: no JSON can hold it */
+		refused(f, REASON_ALTERED, n);
+		assert_int_equal(json_object_set(files, n, was), 0);
+	}
+	json_object_set_new(files, "extra", json_string("x"));
+	refused(f, REASON_ALTERED, "extra");
+	json_object_del(files, "extra");
+	json_object_del(files, "policy");
+	refused(f, REASON_ALTERED, "manifest");
+}
+
+static void
+a_manifest_by_another_or_by_nobody_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct ed25519 *own = f->key;
+	char *text;
+
+	f->key = f->other;
+	seal(f);
+	f->key = own;
+	refused(f, REASON_UNKNOWN_KEY, ORIGIN);
+	seal(f);
+	text = strdup(json_text(f->doc, "manifest"));
+	text[strlen("mainstay.export/site1\nticket T-")] = '2';
+	json_object_set_new(f->doc, "manifest", json_string(text));
+	refused(f, REASON_BAD_SIGNATURE, ORIGIN);
+	free(text);
+	json_object_set_new(f->doc, "manifest", json_string("x"));
+	refused(f, REASON_MALFORMED, "manifest");
+	json_object_set_new(f->doc, "more", json_true());
+	refused(f, REASON_UNKNOWN_FIELD, "export");
+}
+
+/* A checkpoint is signed by the same key; it is no manifest. */
+static void
+a_checkpoint_is_no_manifest(void **state)
+{
+	struct fixture *f = *state;
+
+	json_object_set(f->doc, "manifest", json_object_get(f->files, "checkpoint"));
+	refused(f, REASON_MALFORMED, "manifest");
+}
+
+static void
+what_a_site_may_not_seal(void **state)
+{
+	struct fixture *f = *state;
+	const char *proof = json_text(f->files, "leaves/1.tlog-proof");
+	SCOPED(scope_free) char *spoilt = strdup(proof);
+	struct note_key key;
+
+	/* Another record than the leaf's. */
+	spoilt[strlen("c2sp.org/tlog-proof@v1\nextra eyJ")] ^= 1;
+	put(f, "leaves/1.tlog-proof", spoilt);
+	seal(f);
+	refused(f, REASON_ALTERED, "proof");
+	json_object_del(f->files, "leaves/1.tlog-proof");
+	put(f, "requests/r-1.json", "{}");
+	seal(f);
+	refused(f, REASON_MALFORMED, "request");
+	put(f, "requests/r-1.json", "x");
+	seal(f);
+	refused(f, REASON_MALFORMED, "requests/r-1.json");
+	json_object_del(f->files, "requests/r-1.json");
+	put(f, "keys", "log x\n");
+	seal(f);
+	assert_int_equal(export_named_key(&key, f->doc), REASON_MALFORMED);
+	assert_string_equal(refuse_last()->operand, "keys");
+	refused(f, REASON_MALFORMED, "keys");
+	json_object_del(f->files, "policy");
+	seal(f);
+	refused(f, REASON_MALFORMED, "policy");
+	json_object_del(f->files, "checkpoint");
+	seal(f);
+	refused(f, REASON_MALFORMED, "checkpoint");
+}
+
+static void
+names_and_tickets(void **state)
+{
+	static const char *const bad[] = { "", "/etc/passwd", "../x", "a/../b", ".hidden", "a/.b",
+		"a//b", "a/", "a b", "a\nb" };
+	struct fixture *f = *state;
+	json_t *doc = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		SCOPED_JSON *files = json_pack("{s:s}", bad[i], "x");
+		uint64_t before = refuse_count(REASON_MALFORMED);
+
+		assert_false(export_is_name(bad[i]));
+		assert_int_equal(export_seal(&doc, "site1", "T", files, ORIGIN, f->key),
+			REASON_MALFORMED);
+		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	}
+	assert_int_equal(export_seal(&doc, "site1", "", f->files, ORIGIN, f->key),
+		REASON_MALFORMED);
+	assert_int_equal(export_seal(&doc, "site1", "T\nx", f->files, ORIGIN, f->key),
+		REASON_MALFORMED);
+	assert_null(doc);
+}
+
+int
+main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+		ROW(what_was_sealed_is_good),
+		ROW(a_changed_file_is_named),
+		ROW(a_manifest_by_another_or_by_nobody_is_refused),
+		ROW(a_checkpoint_is_no_manifest),
+		ROW(what_a_site_may_not_seal),
+		ROW(names_and_tickets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
