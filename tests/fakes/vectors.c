@@ -23,6 +23,12 @@ vectors_folder(const char *name)
 	return path;
 }
 
+void
+vectors_ran(const char *set, size_t ran, size_t without_form)
+{
+	print_message("vectors %s: %zu ran, %zu have no form here\n", set, ran, without_form);
+}
+
 json_t *
 vectors_load(const char *name)
 {

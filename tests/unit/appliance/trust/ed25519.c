@@ -57,7 +57,7 @@ wycheproof(void **state)
 			*(valid ? &good : &bad) += 1;
 		}
 	}
-	print_message("Wycheproof Ed25519: %zu valid taken, %zu invalid refused\n", good, bad);
+	vectors_ran("wycheproof ed25519", good + bad, 0);
 	assert_int_equal(good, 88);
 	assert_int_equal(bad, 63);
 	json_decref(v);
@@ -91,6 +91,7 @@ low_order_keys(void **state)
 	}
 	assert_int_equal(refuse_count(REASON_LOW_ORDER_KEY) - before, refused);
 	assert_true(refused > 200);
+	vectors_ran("cctv-ed25519", i, 0);
 	json_decref(v);
 }
 

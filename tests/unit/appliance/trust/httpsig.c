@@ -91,7 +91,7 @@ rfc9421_vectors(void **state)
 	assert_memory_equal(ed25519_public(secret), key, 32);
 	json_array_foreach(json_object_get(v, "cases"), i, c)
 		vector(c, key, secret);
-	print_message("RFC 9421: %zu vectors hold\n", i);
+	vectors_ran("rfc9421", i, 0);
 	assert_int_equal(i, 7);
 	json_decref(v);
 }

@@ -43,6 +43,7 @@ c2sp_vectors(void **state)
 	for (int i = 0; i < 8; i++)
 		time_s = time_s << 8 | c->sigs[1].sig[i];
 	assert_int_equal(time_s, json_integer_value(json_object_get(v, "cosig_timestamp")));
+	vectors_ran("note", 2, 0);
 	json_decref(v);
 }
 
