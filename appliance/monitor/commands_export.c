@@ -194,8 +194,7 @@ read_file(const char *path, json_t **ret)
 int
 commands_export_verify(struct command_call *call, const char *file)
 {
-	SCOPED(buf_done)
-	struct buf b = BUF_MAX(EXPORT_BYTES_MAX), vkey = BUF_MAX(NOTE_NAME_MAX + 64);
+	SCOPED(buf_done) struct buf vkey = BUF_MAX(NOTE_NAME_MAX + 64);
 	SCOPED(quorum_freep) struct quorum *given = NULL, *own = NULL;
 	SCOPED_JSON *doc = NULL, *quorum = NULL;
 	struct export_report report;

@@ -174,8 +174,8 @@ what_is_refused_names_the_place(void **state)
 		{ "an unknown line", "witnes a %1\nquorum none\n", "audit.policy:1:1",
 			REASON_UNKNOWN_FIELD },
 		{ "no key", "witness a\nquorum none\n", "audit.policy:1:1", REASON_MALFORMED },
-		{ "a word too many", "witness a %1 https://a b\nquorum none\n",
-			"audit.policy:1:86", REASON_MALFORMED },
+		{ "a word too many", "witness a %1 https://a b\nquorum none\n", "audit.policy:1:86",
+			REASON_MALFORMED },
 		{ "what is no key", "witness a x+y+z\nquorum none\n", "audit.policy:1:11",
 			REASON_MALFORMED },
 		{ "a log's key for a witness", "witness a %L\nquorum none\n", "audit.policy:1:11",
@@ -323,8 +323,7 @@ what_is_written_reads_back_as_the_same(void **state)
 	(void)state;
 	assert_int_equal(parse(&q,
 				 "log %L https://log.example/\nwitness z\xc3\xa9\xff %3 "
-				 "https://w.example/prefix//\n" SIX +
-					 0),
+				 "https://w.example/prefix//\n" SIX),
 		REASON_CONFLICT); /* the log stands in SIX as well */
 	assert_int_equal(parse(&q, "witness z\xc3\xa9\xff %7 https://w.example/prefix//\n" SIX), 0);
 	quorum_text(&text, q);

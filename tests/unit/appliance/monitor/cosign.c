@@ -295,8 +295,7 @@ static void
 both_cosign_one_head(void **state)
 {
 	SCOPED(buf_done)
-	struct buf line = BUF_MAX(4096),
-		   own = BUF_MAX(4096), raw = BUF_MAX(LEDGER_RECORD_MAX);
+	struct buf line = BUF_MAX(4096), own = BUF_MAX(4096), raw = BUF_MAX(LEDGER_RECORD_MAX);
 	struct site_test *t = *state;
 	uint64_t hub_heads = heads(t), sent;
 	struct ledger_entry e;
@@ -587,8 +586,7 @@ static void
 a_cosignature_may_come_as_a_file(void **state)
 {
 	SCOPED(buf_done)
-	struct buf note = BUF_MAX(NOTE_MAX),
-		   line = BUF_MAX(4096), text = BUF_MAX(4096);
+	struct buf note = BUF_MAX(NOTE_MAX), line = BUF_MAX(4096);
 	SCOPED(note_freep) struct note *n = NULL;
 	struct site_test *t = *state;
 	const char *head;
