@@ -158,16 +158,15 @@ enrol_in_transaction(struct databases *d, const struct enrol_hub_request *req, j
 	return r < 0 ? FAULT(r) : r;
 }
 
-static int
-on_enrol(struct http_call *call, void *state)
+int
+enrol_routes_take(struct databases *d, const void *body, size_t len, json_t **ret_answer)
 {
-	struct databases *d = serve_databases(state);
 	SCOPED(enrol_hub_request_done) struct enrol_hub_request req = { 0 };
 	SCOPED(db_rollbackp) struct db *tx = NULL;
 	SCOPED_JSON *answer = NULL;
 	int r;
 
-	r = enrol_hub_read(&req, call->body, call->body_len, clock_now_us());
+	r = enrol_hub_read(&req, body, len, clock_now_us());
 	if (r != 0)
 		return r;
 	r = db_begin(databases_fleet(d));
@@ -176,12 +175,24 @@ on_enrol(struct http_call *call, void *state)
 	tx = databases_fleet(d);
 	r = enrol_in_transaction(d, &req, &answer);
 	r = r ? r : db_commit(STEAL(tx));
+	if (r != 0)
+		return r;
+	*ret_answer = STEAL(answer);
+	return 0;
+}
+
+static int
+on_enrol(struct http_call *call, void *state)
+{
+	json_t *answer = NULL;
+	int r = enrol_routes_take(serve_databases(state), call->body, call->body_len, &answer);
+
 	if (r == REASON_EXPIRED) {
 		/* Of a token; what expires elsewhere is another status. */
 		problem_reply(call, r, 410);
 		return 0;
 	}
-	return r ? r : serve_reply_json(call, 200, STEAL(answer));
+	return r ? r : serve_reply_json(call, 200, answer);
 }
 
 /* --- GET /v1/record, POST /v1/daemon ------------------------------------------------------------------ */
@@ -238,12 +249,67 @@ on_daemon(struct http_call *call, void *state)
 	if (r < 0)
 		return FAULT(r);
 	/* One answer for a site that is none and for one whose key this is not: which sites there are is not told. */
-	if (r > 0 || !is_by(e, site.key))
+	if (r > 0 || !is_by(e, site.key) || strcmp(site.status, REGISTRY_LEFT) == 0)
 		return REFUSE(REASON_UNKNOWN_KEY, "daemon", "not signed by the key of the site that it names");
 	r = enrol_hub_daemon(key, &not_after_us, e->text, site.site, site.key, clock_now_us());
 	r = r ? r : put_courier(d, site.site, site.customer, key, not_after_us);
 	r = r ? r : db_commit(STEAL(tx));
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:i, s:s}", "v", 1, "site", site.site));
+}
+
+/* --- POST /v1/leave ------------------------------------------------------------------------------------ */
+struct goodbye {
+	uint64_t v, time_us;
+	const char *site;
+};
+
+static const struct json_field goodbye_table[] = {
+	{ "v", JSON_KIND_U64, false, offsetof(struct goodbye, v), 1 },
+	{ "site", JSON_KIND_TEXT, false, offsetof(struct goodbye, site), TOKEN_NAME_MAX - 1 },
+	{ "time", JSON_KIND_TIME, false, offsetof(struct goodbye, time_us), 0 },
+};
+
+/* Nothing of it is taken any more; its page stays, for what was done there. */
+static int
+let_go(struct databases *d, const char *site)
+{
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	struct db *fleet = databases_fleet(d);
+	int r = db_begin(fleet);
+
+	if (r < 0)
+		return FAULT(r);
+	tx = fleet;
+	r = registry_site_status(d, site, REGISTRY_LEFT);
+	r = r ? r : registry_site_forget_keys(d, site);
+	r = r ? r : db_exec(fleet, "DELETE FROM tokens WHERE site = ?1", "t", site);
+	return FAULT(r ? r : db_commit(STEAL(tx)));
+}
+
+static int
+on_goodbye(struct http_call *call, void *state)
+{
+	struct databases *d = serve_databases(state);
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	struct goodbye g = { 0 };
+	int r;
+
+	r = envelope_open(&e, MESSAGE_GOODBYE, call->body, call->body_len);
+	r = r ? r : json_members(e->payload, goodbye_table, ARRAY_LEN(goodbye_table), &g, "goodbye");
+	if (r != 0)
+		return r;
+	r = registry_site_get(d, g.site, &site);
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0 || !is_by(e, site.key))
+		return REFUSE(REASON_UNKNOWN_KEY, "goodbye", "not signed by the key of the site that it names");
+	r = envelope_verify_daemon(e, site.key);
+	r = r ? r : let_go(d, site.site);
+	if (r != 0)
+		return r;
+	log_info("site %s of %s left", site.site, site.customer);
+	return serve_reply_json(call, 200, json_pack("{s:i, s:s}", "v", 1, "site", site.site));
 }
 
 /* --- POST /v1/fleet/sites/{}/record --------------------------------------------------------------------- */
@@ -277,6 +343,8 @@ on_accept(struct http_call *call, void *state)
 	int r;
 
 	r = serve_find_site(serve, &call->who, call->segments[0], &site, NULL);
+	if (r == 0 && strcmp(site.status, REGISTRY_LEFT) == 0)
+		return REFUSE(REASON_NOT_FOUND, site.site, "it left; it comes back with a token and another key");
 	r = r ? r : json_read(&envelope, call->body, call->body_len, REGISTRY_ENVELOPE_MAX, "record");
 	r = r ? r : site_record_verify(&record, envelope, who_may_enrol, serve_config(serve)->repo);
 	r = r ? r : site_record_check(&record, site.site, site.customer, site.key);
@@ -316,6 +384,7 @@ static const struct route routes[] = {
 	{ "POST", ENROL_WIRE_PATH, ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_enrol, 0 },
 	{ "GET", "/v1/record", ROUTE_SITE, 0, on_record, ROUTE_PENDING },
 	{ "POST", "/v1/daemon", ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_daemon, 0 },
+	{ "POST", ENROL_WIRE_LEAVE, ROUTE_OPEN, ENROL_WIRE_BODY_MAX, on_goodbye, 0 },
 	{ "POST", ROTATE_PATH, ROUTE_OPEN, ROTATE_BODY_MAX, rotate_hub_post, 0 },
 	{ "POST", "/v1/fleet/sites/{}/record", ROUTE_ENGINEER, REGISTRY_ENVELOPE_MAX, on_accept, 0 },
 };

@@ -21,6 +21,8 @@ enum {
 	ENROL_WIRE_DAEMON_DAYS = 7,
 };
 #define ENROL_WIRE_PATH "/v1/enrol"
+/* Envelope goodbye@mainstay {"v":1,"site","time"} by the site key: 200 {"v":1,"site"}; its keys are nobody's then. */
+#define ENROL_WIRE_LEAVE "/v1/leave"
 #define ENROL_WIRE_NONCE_HEADER "Mainstay-Nonce"
 #define ENROL_WIRE_ROLE "courier"
 #define ENROL_WIRE_PENDING "pending"

@@ -12,4 +12,6 @@ extern const struct command commands_service[]; /* service list start stop resta
 /* Of commands_site, kept in files of their own. */
 extern const struct command_option commands_enrol_options[];
 int commands_enrol(struct command_call *call);
+extern const struct command_option commands_leave_options[];
+int commands_leave(struct command_call *call);
 int commands_doctor(struct command_call *call);

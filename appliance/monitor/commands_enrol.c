@@ -33,6 +33,7 @@ enum {
 	BUSY_TRIES = 40,  /* while the courier comes up */
 	ROUNDS_MAX = 300, /* of metadata: root rotations are one each */
 	METADATA_MAX = 5 * 1000 * 1000,
+	RECORD_MAX = 64 * 1024,
 };
 
 const struct command_option commands_enrol_options[] = {
@@ -52,6 +53,7 @@ const struct command_option commands_enrol_options[] = {
 	{ .name = "answer",
 		.value = "IN",
 		.help = "the hub's answer to such a request, as curl -i prints it" },
+	{ .name = "record", .value = "F", .help = "the engineer's site record, as mainstay-desk accept --out wrote it" },
 	{ .name = "rotate", .help = "give this site another key, signed by the old one and the new one" },
 	{ 0 },
 };
@@ -243,6 +245,8 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 			: accepted ? "accepted; the site record will be checked once the vendor's "
 				     "metadata is here"
 				   : "enrolled; an engineer of the vendor has to accept it now");
+	command_say(e->call, "This site's key has the fingerprint %s; the vendor's engineer may ask you for it.",
+		json_text(answer, "fingerprint"));
 	command_say(e->call, "All three switches are as they were; see mainstay status.");
 	return 0;
 }
@@ -261,6 +265,31 @@ take_answer(struct enrolling *e, const char *file)
 	int r = commands_hub_answer(&hub, file, &answer);
 
 	return r ?: print_outcome(e, answer, NULL);
+}
+
+static int
+take_record(struct enrolling *e, const char *file)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(RECORD_MAX);
+	struct call_request *req;
+	json_t *answer = NULL;
+	bool recorded;
+	int r = command_read_file(file, RECORD_MAX, &b);
+
+	if (r)
+		return r;
+	req = call_new("courier.record");
+	call_body(req, b.data, b.len);
+	r = ask_monitor(e->call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	recorded = json_is_true(json_object_get(answer, "recorded"));
+	if (e->call->json)
+		return command_print_json("Enrolment", answer);
+	json_decref(answer);
+	command_say(e->call, recorded ? "an engineer of the vendor vouches for this site"
+				      : "kept; it will be checked once the vendor's list of people is here");
+	return 0;
 }
 
 /* --- rotation ------------------------------------------------------------------------------------ */
@@ -363,6 +392,8 @@ commands_enrol(struct command_call *call)
 	bool is_show = command_option(call, "show") != NULL;
 	int r;
 
+	if (command_option(call, "record"))
+		return take_record(&e, command_option(call, "record"));
 	if (command_option(call, "rotate"))
 		return rotate(&e, answer);
 	if (answer)

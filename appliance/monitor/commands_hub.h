@@ -9,7 +9,7 @@ struct command_call;
 
 struct commands_hub {
 	struct command_call *call;
-	const char *verb;  /* of the monitor, for the answer: "enrol.finish" */
+	const char *verb;  /* of the monitor, for the answer: "enrol.finish"; NULL: nobody waits for it */
 	const char *again; /* what a person adds to `mainstay enrol` beside --answer: "" or " --rotate" */
 	const char *ca;	   /* file, or NULL for the system's */
 	uint8_t reply[32]; /* the hub's key */

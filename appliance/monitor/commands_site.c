@@ -13,7 +13,7 @@
 #include "appliance/monitor/owner_command.h"
 #include "appliance/policy/switch.h"
 
-enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, EXPORT_MAX = 64 * 1024 * 1024, OWNER_MAX = 64 * 1024 };
+enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, OWNER_MAX = 64 * 1024 };
 
 /* --- status -------------------------------------------------------------------------------------- */
 static const char *
@@ -210,61 +210,9 @@ run_off(struct command_call *call)
 	return 0;
 }
 
-/* --- leave --------------------------------------------------------------------------------------- */
-static int
-write_export(const char *dir, const char *name, const void *p, size_t len)
-{
-	SCOPED(scope_close) int fd = -1;
-	int r = fs_open_dir(&fd, AT_FDCWD, dir, 0700);
-
-	return FAULT(r ?: fs_replace(fd, name, p, len, 0600));
-}
-
-/* The log and its signed head, for whoever has to show it later. */
-static int
-export_log(struct command_call *call, const char *dir)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_MAX);
-	SCOPED_JSON *log = NULL, *head = NULL;
-	const char *checkpoint;
-	int r = ask_monitor(call, call_new("audit.log"), ASK_MS, &log);
-
-	r = r ?: ask_monitor(call, call_new("audit.head"), ASK_MS, &head);
-	r = r ?: json_canonical(&b, log);
-	r = r ?: write_export(dir, "audit.json", b.data, b.len);
-	checkpoint = json_text(head, "checkpoint");
-	r = r ?: write_export(dir, "checkpoint", checkpoint, strlen(checkpoint));
-	return r < 0 ? FAULT(r) : r;
-}
-
-static int
-run_leave(struct command_call *call)
-{
-	const char *dir = command_option(call, "export");
-	SCOPED_JSON *answer = NULL;
-	int r = 0;
-
-	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
-		r = switch_write_off(&call->paths, (enum switch_name)i);
-	if (r == 0 && dir)
-		r = export_log(call, dir);
-	r = r ?: ask_monitor(call, call_new("leave"), ASK_MS, &answer);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	command_say(call, "left: the vendor is forgotten, all switches are off, services go on");
-	return call->json ? command_print_json("Leave", STEAL(answer)) : 0;
-}
-
 /* --- table --------------------------------------------------------------------------------------- */
 static const struct command_option on_options[] = {
 	OWNER_COMMAND_OPTIONS,
-	{ 0 },
-};
-
-static const struct command_option leave_options[] = {
-	{ .name = "export",
-		.value = "DIR",
-		.help = "write the audit log and its signed head there first" },
 	{ 0 },
 };
 
@@ -302,9 +250,12 @@ const struct command commands_site[] = {
 		.run = commands_enrol },
 	{ .name = "leave",
 		.summary = "forget the vendor; services go on running",
-		.options = leave_options,
+		.options = commands_leave_options,
+		.details = "--export writes what is the customer's into a new folder first: policy, cluster.yaml and its "
+			   "lock, the audit\nlog with proofs and public keys, the ledger of what was sent, requests with "
+			   "their plans and results, the card.",
 		.examples = "mainstay leave --export /root/mainstay-log",
-		.run = run_leave },
+		.run = commands_leave },
 	{ .name = "doctor",
 		.summary = "look for what keeps the appliance from working",
 		.examples = "mainstay doctor",

@@ -20,6 +20,7 @@
 #include "appliance/monitor/judge.h"
 #include "appliance/tree/platform.h"
 #include "appliance/trust/envelope.h"
+#include "appliance/trust/sha256.h"
 #include "appliance/tuf/people.h"
 
 /* One enrol.begin while its card is with the judge. */
@@ -285,6 +286,8 @@ static int
 on_finish(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	const char *nonce = monitor_call_text(call, "nonce");
+	char text[SHA256_TEXT_MAX];
+	uint8_t digest[SHA256_LEN];
 	unsigned status = 0;
 	bool accepted = false;
 	int r;
@@ -301,10 +304,11 @@ on_finish(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	monitor_changed(m, MONITOR_CHANGE_RECORD);
+	sha256_of(digest, ed25519_public(m->site.key), ED25519_KEY_LEN);
 	monitor_answer(call,
-		json_pack("{s:s, s:s, s:s, s:b}", "site", m->site.site, "customer",
+		json_pack("{s:s, s:s, s:s, s:b, s:s}", "site", m->site.site, "customer",
 			m->site.customer, "status", accepted ? "accepted" : "pending", "recorded",
-			monitor_recorded(m)));
+			monitor_recorded(m), "fingerprint", sha256_text(text, digest)));
 	return 0;
 }
 
@@ -318,16 +322,45 @@ drop_courier(struct monitor *m)
 	return unlinkat(m->lib_fd, "courier/courier.key", 0) < 0 && errno != ENOENT ? FAULT(-errno) : 0;
 }
 
+/* What the command says to the hub in the site's name, once more and for the last time. */
+static int
+make_goodbye(struct monitor *m, json_t **ret)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(ENROL_WIRE_BODY_MAX);
+	SCOPED_JSON *p = json_object(), *envelope = NULL;
+	char url[CARD_URL_MAX + sizeof(ENROL_WIRE_LEAVE)], nonce[ENROL_SITE_NONCE_MAX], reply[65];
+	int r = p ? 0 : -ENOMEM;
+
+	if (m->site.state != SITE_STATE_ENROLLED)
+		return FAULT(r); /* the hub never answered: it knows of nobody */
+	r = r ?: json_put_u64(p, "v", 1);
+	r = r ?: json_put_text(p, "site", m->site.site);
+	r = r ?: json_put_time(p, "time", monitor_now_us(m));
+	r = r ?: monitor_sign(m, MESSAGE_GOODBYE, p, &envelope);
+	r = r ?: json_canonical(&body, envelope);
+	if (r)
+		return FAULT(r);
+	(void)snprintf(url, sizeof(url), "%s%s", m->site.card->hub.url, ENROL_WIRE_LEAVE);
+	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s}", "url", url, "body", buf_text(&body), "nonce",
+		enrol_site_nonce(nonce, body.data, body.len), "proxy", courier_verbs_proxy(m), "reply",
+		hex_encode(reply, m->site.card->hub.reply, sizeof(m->site.card->hub.reply)));
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
 static int
 on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct switch_record off = { 0 };
 	char object[TOKEN_NAME_MAX * 2 + 8];
+	SCOPED_JSON *goodbye = NULL;
 	int r;
 
 	(void)arg;
 	if (m->site.state == SITE_STATE_NONE)
-		return REFUSE(REASON_NOT_FOUND, "leave", "the site is not enrolled");
+		return REFUSE(REASON_NOT_FOUND, "leave", "the site is not enrolled: there is nothing to leave");
+	r = make_goodbye(m, &goodbye);
+	if (r < 0)
+		return FAULT(r);
 	(void)snprintf(object, sizeof(object), "%s of %s", m->site.site, m->site.customer);
 	m->switches = off;
 	r = switch_save(&off, m->dir_fd);
@@ -340,6 +373,7 @@ on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 		return FAULT(r);
 	monitor_set_people(m, NULL);
 	monitor_changed(m, MONITOR_CHANGE_RECORD | MONITOR_CHANGE_SWITCH);
+	monitor_answer(call, json_pack("{s:O?}", "goodbye", goodbye));
 	return 0;
 }
 
@@ -353,5 +387,6 @@ enrolment_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "enrol.begin", CALL_ROLE_CONTROL, on_begin, NULL);
 	r = r ?: monitor_register_verb(m, "enrol.finish", CALL_ROLE_CONTROL, on_finish, NULL);
 	r = r ?: monitor_register_verb(m, "leave", CALL_ROLE_CONTROL, on_leave, NULL);
-	return r ?: monitor_register_verb(m, "courier.record", CALL_ROLE_COURIER, on_record, NULL);
+	return r ?: monitor_register_verb(m, "courier.record", CALL_ROLE_COURIER | CALL_ROLE_CONTROL, on_record,
+		NULL);
 }

@@ -259,6 +259,18 @@ serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *co
 	return 0;
 }
 
+/* The schema outlives the databases that borrow it. */
+static struct db_migration file_fleet[SCHEMA_MAX], file_customer[SCHEMA_MAX];
+
+int
+serve_open_databases(struct databases **ret, const char *dir, const struct serve_module *const *modules)
+{
+	size_t n_fleet, n_customer;
+	int r = gather(modules, file_fleet, &n_fleet, file_customer, &n_customer);
+
+	return FAULT(r ? r : databases_open(ret, dir, file_fleet, n_fleet, file_customer, n_customer));
+}
+
 static int
 open_modules(struct serve *s)
 {

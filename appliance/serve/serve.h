@@ -113,6 +113,9 @@ int serve_site(struct serve *s, const struct registry_site *site, struct db *cus
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */
 int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);
 
+/* All files of dir, migrated, for such a command that also touches what is a customer's. */
+int serve_open_databases(struct databases **ret, const char *dir, const struct serve_module *const *modules);
+
 /* The modules' routes, for nginx's configuration and for whoever wants to see them. */
 size_t serve_routes(const struct serve_module *const *modules, const struct route **out, size_t max);
 

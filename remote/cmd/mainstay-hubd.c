@@ -15,8 +15,13 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/enrol_routes.h"
+#include "appliance/enrol/enrol_site.h"
+#include "appliance/enrol/enrol_wire.h"
+#include "appliance/enrol/rotate_hub.h"
 #include "appliance/loop/confine.h"
 #include "appliance/serve/bearer.h"
+#include "appliance/trust/httpsig.h"
+#include "appliance/trust/sha256.h"
 #include "remote/fleet/fleet.h"
 #include "remote/hub/hub.h"
 #include "remote/hub/hub_health.h"
@@ -239,6 +244,74 @@ run_token(struct command_call *call)
 	return 0;
 }
 
+/* --- enrolment by file ------------------------------------------------------------------------------------ */
+/* A rotation travels the same way as an enrolment: what it is, its one member of that name says. */
+static int
+decide(struct databases *d, const struct buf *request, json_t **ret_answer)
+{
+	SCOPED_JSON *doc = NULL;
+	int r = json_read(&doc, request->data, request->len, ENROL_WIRE_BODY_MAX, "request");
+
+	if (r != 0)
+		return r;
+	return json_object_get(doc, "rotation") ? rotate_hub_take(d, request->data, request->len, ret_answer)
+						: enrol_routes_take(d, request->data, request->len, ret_answer);
+}
+
+/* As the hub would have answered over the network, and as `mainstay enrol --answer` reads it. */
+static int
+write_answer(struct buf *out, const json_t *answer, const struct buf *request, const struct ed25519 *reply)
+{
+	SCOPED(httpsig_fields_done) struct httpsig_fields f = { 0 };
+	SCOPED(scope_free) char *body = json_dumps(answer, JSON_COMPACT);
+	const struct httpsig_message m = { .status = 200 };
+	char nonce[ENROL_SITE_NONCE_MAX];
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	if (!body)
+		return FAULT(-ENOMEM);
+	sha256_of(digest, body, strlen(body));
+	r = httpsig_sign_reply(&f, &m, digest, enrol_site_nonce(nonce, request->data, request->len), reply, clock_now_us());
+	if (r != 0)
+		return FAULT(r);
+	buf_printf(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Digest: %s\r\n", f.digest);
+	buf_printf(out, "Signature-Input: %s\r\nSignature: %s\r\n\r\n%s", f.input, f.signature, body);
+	return FAULT(buf_error(out));
+}
+
+static int
+run_enrol(struct command_call *call)
+{
+	SCOPED(hub_state_done) struct hub_state hub = { .dir_fd = -1, .lock_fd = -1 };
+	SCOPED(databases_closep) struct databases *d = NULL;
+	SCOPED(buf_done) struct buf request = BUF_MAX(ENROL_WIRE_BODY_MAX), out = BUF_MAX(2 * ENROL_WIRE_REPLY_MAX);
+	const char *file = command_option(call, "answer");
+	SCOPED_JSON *answer = NULL;
+	const char *state;
+	int r;
+
+	r = state_of(call, &state);
+	r = r ? r : command_read_file(command_option(call, "request"), ENROL_WIRE_BODY_MAX, &request);
+	r = r ? r : hub_state_open(&hub, state);
+	r = r ? r : serve_open_databases(&d, hub.dir, modules);
+	r = r ? r : decide(d, &request, &answer);
+	r = r ? r : write_answer(&out, answer, &request, hub.reply);
+	r = r ? r : fs_replace_path(file, out.data, out.len, 0600);
+	if (r != 0)
+		return FAULT(r);
+	command_say(call, "%s: the hub's signed answer; there: mainstay enrol --answer %s", file, file);
+	return call->json ? command_print_json("EnrolmentAnswer",
+				    json_pack("{s:s, s:s}", "site", json_text(answer, "site"), "file", file))
+			  : 0;
+}
+
+static const struct command_option enrol_options[] = {
+	{ "request", "FILE", "what mainstay enrol --file wrote (or enrol --rotate --file)", true, false },
+	{ "answer", "OUT", "the signed answer, for mainstay enrol --answer", true, false },
+	{ 0 },
+};
+
 static const struct command_option init_options[] = {
 	{ "name", "NAME", "the hub's name; it stands in cosignatures and logins", true, false },
 	{ "listen", "ADDR:PORT", "where it listens; port 0 picks a free one and keeps it", true, false },
@@ -275,6 +348,9 @@ static const struct command commands[] = {
 		.examples = "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 1h > token\n"
 			    "mainstay-hubd token --state /var/lib/hub --customer acme --site acme-1 --expires 90d --otlp",
 		.run = run_token },
+	{ .name = "enrol", .summary = "answer a site's request that came as a file; also beside a running hub",
+		.options = enrol_options,
+		.examples = "mainstay-hubd enrol --state /var/lib/hub --request request --answer answer", .run = run_enrol },
 	{ .name = "senders", .summary = "list the bearer tokens of other OTLP senders",
 		.examples = "mainstay-hubd senders --state /var/lib/hub", .run = run_senders },
 	{ .name = "routes", .summary = "list what the hub answers: method, path, who may call, how big a body may be",

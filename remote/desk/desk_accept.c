@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/site_record.h"
@@ -17,6 +19,8 @@
 #include "remote/desk/desk_client.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
+
+enum { RECORD_MAX = 64 * 1024 };
 
 static int
 record_of(struct desk *d, const struct desk_site *s, struct site_record *ret)
@@ -79,6 +83,17 @@ compare(struct command_call *call, const struct site_record *record)
 	return 0;
 }
 
+/* For a site that no network reaches: mainstay enrol --record F. */
+static int
+write_record(struct command_call *call, const json_t *envelope)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(RECORD_MAX);
+	const char *out = command_option(call, "out");
+	int r = out ? json_canonical(&b, envelope) : 0;
+
+	return FAULT(r ?: out ? fs_replace_path(out, b.data, b.len, 0644) : 0);
+}
+
 int
 desk_accept(struct command_call *call)
 {
@@ -99,6 +114,7 @@ desk_accept(struct command_call *call)
 		return r;
 	(void)snprintf(path, sizeof(path), "/v1/fleet/sites/%s/record", s.site);
 	r = desk_client_post(&d, path, envelope, NULL);
+	r = r ?: write_record(call, envelope);
 	if (r)
 		return r;
 	if (call->json) {

@@ -18,6 +18,9 @@ static const struct command_option accept_options[] = {
 		.value = "sha256:HEX",
 		.help = "of the site's key as the customer reads it out; anything else is "
 			"refused" },
+	{ .name = "out",
+		.value = "F",
+		.help = "write the record there too, for a site without a network: mainstay enrol --record F" },
 	{ 0 },
 };
 

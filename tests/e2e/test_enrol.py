@@ -223,13 +223,19 @@ def test_a_repository_that_does_not_answer_only_delays_the_record(estate):
 @pytest.mark.flow
 def test_leaving_is_clean_and_keeps_the_log(estate):
     estate.mainstay("on", "all")
+    until("a cosignature", lambda: estate.status()["audit"]["cosigned"] > 0)
     export = estate.path("export")
     before = estate.status()["audit"]["size"]
     done = estate.mainstay("leave", "--export", "/proc/nowhere", code=None)
     assert done.returncode in (1, 4) and estate.status()["enrolled"] is True
     estate.mainstay("leave", "--export", export)
-    assert sorted(os.listdir(export)) == ["audit.json", "checkpoint"]
-    assert os.stat(export).st_mode & 0o777 == 0o700
+    have = set(os.listdir(export))
+    assert {"README", "audit", "audit.json", "checkpoint", "head.json", "ledger", "proofs", "record.json",
+            "vendor.card"} <= have, have
+    assert not [n for _, _, names in os.walk(export) for n in names if n.endswith(".key")]
+    assert os.listdir(os.path.join(export, "ledger", "outbox"))
+    estate.run("mainstay", "--state", estate.path("nowhere"), "audit", "verify",
+               os.path.join(export, "proofs", "0.proof"), "--policy", os.path.join(export, "verify.policy"))
     with open(os.path.join(export, "audit.json")) as f:
         items = json.load(f, strict=False)["items"]
     assert len(items) >= before
@@ -244,7 +250,13 @@ def test_leaving_is_clean_and_keeps_the_log(estate):
     assert estate.leaves(kind="leave", object=f"{SITE} of {CUSTOMER}")
     estate.mainstay("audit", "verify")
     done = estate.mainstay("leave", code=1)
-    assert done.stderr.splitlines()[-1].endswith("[not-found]")
+    assert done.stderr.splitlines()[-1].endswith("[not-found]") and "nothing to leave" in done.stderr
+    # The hub heard the goodbye: the site's keys are nobody's, and nothing comes from here any more.
+    assert estate.desk_json("show", SITE)["status"] == "left"
+    contact = estate.desk_json("show", SITE)["last_contact"]
+    estate.mainstay("leave", "--export", export, code=1)
+    time.sleep(1.5)
+    assert estate.desk_json("show", SITE)["last_contact"] == contact
 
 
 def test_who_left_may_come_back_with_another_token(estate):
@@ -253,6 +265,41 @@ def test_who_left_may_come_back_with_another_token(estate):
     answer = estate.mainstay_json(*estate.enrol_args(), "--accept", estate.fingerprint)
     assert answer["site"] == "site2" and answer["status"] == "pending"
     estate.mainstay("audit", "verify")
+
+
+@pytest.mark.flow
+def test_enrolment_crosses_an_air_gap_both_ways(estate):
+    """The request on a stick to the hub's operator, the answer back; the engineer's record, too."""
+    request, answer, record = (estate.path(n) for n in ("request", "answer", "record"))
+    estate.mainstay("leave")
+    estate.token(site="island", file="token")
+    until("the courier's new key",
+          lambda: estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, "--file", request, code=None)
+          .returncode == 0)
+    hubd = ("mainstay-hubd", "enrol", "--state", estate.path("hub"), "--request")
+    estate.run(*hubd, request, "--answer", answer)
+    estate.run(*hubd, request, "--answer", answer)  # asked again: the same site, the same answer
+    with open(answer) as f:
+        good = f.read()
+    for name, text in (("altered", good.replace("pending", "accepted")), ("broken", good[:80]), ("none", "")):
+        with open(estate.path(name), "w") as f:
+            f.write(text)
+        estate.mainstay("enrol", "--answer", estate.path(name), code=1)
+    # Another site's answer, and an answer to a former request.
+    estate.token(site="other", file="token")
+    with open(estate.path("garbage"), "w") as f:
+        f.write("{}")
+    estate.run(*hubd, estate.path("garbage"), "--answer", estate.path("none"), code=1)
+    assert estate.status()["enrolled"] is False
+    shown = estate.mainstay_json("enrol", "--answer", answer)
+    assert shown["site"] == "island" and shown["status"] == "pending"
+    estate.desk("accept", "island", "--fingerprint", shown["fingerprint"], "--out", record)
+    estate.mainstay("enrol", "--record", answer, code=1)
+    estate.mainstay("enrol", "--record", record)
+    with open(record) as f:
+        assert set(json.load(f)) == {"payload", "sigs"}
+    done = estate.mainstay("enrol", "--answer", answer)  # the same again does no harm
+    assert "island" in done.stdout
 
 
 # --- the monitor's start ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/enrol_wire.h"
 #include "appliance/serve/batch.h"
+#include "appliance/trust/envelope.h"
 #include "tests/fakes/hub_bench.h"
 
 #define DAY_US (UINT64_C(86400) * CLOCK_US_PER_S)
@@ -218,6 +219,53 @@ test_a_courier_key_is_renewed_by_the_site_key_alone(void **state)
 	bench_refused(bench_ask(NULL, "POST", "/v1/daemon", bad_text, strlen(bad_text)), 401, REASON_UNKNOWN_KEY);
 }
 
+static struct bench_call *
+goodbye(const char *site, const struct ed25519 *key, const char *more)
+{
+	SCOPED_JSON *p = json_pack("{s:i, s:s, s:s}", "v", 1, "site", site, "time", "2027-01-15T08:00:00.000Z");
+	SCOPED_JSON *envelope = NULL;
+	static char *text;
+
+	if (more)
+		json_object_set_new(p, more, json_true());
+	assert_int_equal(envelope_seal(&envelope, MESSAGE_GOODBYE, p, key), 0);
+	free(text);
+	text = json_dumps(envelope, 0);
+	return bench_ask(NULL, "POST", ENROL_WIRE_LEAVE, text, strlen(text));
+}
+
+static void
+test_a_site_that_left_is_nobody_until_it_enrols_anew(void **state)
+{
+	SCOPED_JSON *daemon = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	struct token second;
+
+	(void)state;
+	assert_int_equal(enrol(&token, site_key)->status, 200);
+	assert_int_equal(registry_site_accept(serve_databases(bench.serve), "new-1", "{}"), 0);
+	bench_refused(goodbye("new-1", other_key, NULL), 401, REASON_UNKNOWN_KEY);
+	bench_refused(goodbye("nowhere", site_key, NULL), 401, REASON_UNKNOWN_KEY);
+	bench_refused(goodbye("new-1", site_key, "more"), 400, REASON_UNKNOWN_FIELD);
+	bench_refused(bench_ask(NULL, "POST", ENROL_WIRE_LEAVE, "{}", 2), 400, REASON_MALFORMED);
+	assert_int_equal(bench_ask(courier, "GET", "/v1/record", NULL, 0)->status, 200);
+	assert_int_equal(goodbye("new-1", site_key, NULL)->status, 200);
+	bench_refused(bench_ask(courier, "GET", "/v1/record", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	/* Its key is nobody's: no courier, no record, no rotation. */
+	assert_int_equal(
+		enrol_site_daemon(&daemon, "new-1", ed25519_public(courier), BENCH_NOW + 7 * DAY_US, site_key), 0);
+	text = json_dumps(daemon, 0);
+	bench_refused(bench_ask(NULL, "POST", "/v1/daemon", text, strlen(text)), 401, REASON_UNKNOWN_KEY);
+	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/sites/new-1/record", "{}", 2), 404, REASON_NOT_FOUND);
+	bench_refused(enrol(&token, site_key), 404, REASON_NOT_FOUND); /* the token went with it */
+	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM sites WHERE site = 'new-1' AND status = 'left'"), 1);
+	assert_int_equal(token_mint(&second, "new-1", "acme", BENCH_NOW + 3600 * CLOCK_US_PER_S), 0);
+	assert_int_equal(enrol_routes_mint(fleet(), &second, BENCH_NOW), 0);
+	assert_int_equal(enrol(&second, other_key)->status, 200);
+	bench_refused(goodbye("new-1", site_key, NULL), 401, REASON_UNKNOWN_KEY); /* the former goodbye again */
+	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM sites WHERE site = 'new-1' AND status = 'pending'"), 1);
+}
+
 static void
 test_a_record_is_taken_from_nobody_without_people(void **state)
 {
@@ -242,6 +290,7 @@ main(void)
 		TEST(test_a_stranger_does_not_learn_which_sites_there_are),
 		TEST(test_a_new_key_of_a_site_counts_from_one),
 		TEST(test_a_courier_key_is_renewed_by_the_site_key_alone),
+		TEST(test_a_site_that_left_is_nobody_until_it_enrols_anew),
 		TEST(test_a_record_is_taken_from_nobody_without_people),
 	};
 
