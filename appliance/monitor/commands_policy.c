@@ -20,6 +20,16 @@
 
 enum { ASK_MS = 60 * 1000, OWNER_MAX = 64 * 1024 };
 
+static void
+say_warnings(const struct command_call *call, const json_t *warnings)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(warnings, i, line)
+		command_say(call, "warning: %s", json_string_value(line));
+}
+
 /* --- check --------------------------------------------------------------------------------------- */
 /* Needs no monitor: a file can be checked on any machine. */
 static int
@@ -27,7 +37,7 @@ run_check(struct command_call *call)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(YAML_BYTES_MAX);
 	SCOPED(policy_freep) struct policy *p = NULL;
-	SCOPED_JSON *doc = NULL;
+	SCOPED_JSON *doc = NULL, *warnings = NULL;
 	json_t *out;
 	char own[sizeof(call->paths.etc) + 32];
 	const char *file = call->n_operands > 0 ? call->operands[0] : own;
@@ -41,11 +51,14 @@ run_check(struct command_call *call)
 		return r < 0 ? FAULT(r) : r;
 	command_say(call, "%s: good, %zu rules, %zu approvers", file,
 		json_array_size(json_object_get(doc, "rules")), policy_n_approvers(p));
+	warnings = policy_warnings(p);
+	say_warnings(call, warnings);
 	if (!call->json)
 		return 0;
 	out = json_object();
 	(void)json_put_sha256(out, "digest", policy_digest(p));
 	(void)json_object_set(out, "policy", doc);
+	(void)json_object_set(out, "warnings", warnings);
 	return command_print_json("Policy", out);
 }
 
@@ -72,6 +85,7 @@ say_changes(const struct command_call *call, const json_t *answer)
 		command_say(call, "%s", json_string_value(line));
 	if (i == 0)
 		command_say(call, "no difference to the policy in force");
+	say_warnings(call, json_object_get(answer, "warnings"));
 }
 
 static int

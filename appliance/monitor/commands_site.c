@@ -61,6 +61,21 @@ say_words(const struct command_call *call, const char *heading, const json_t *wo
 		command_say(call, "%-12s %s", heading, buf_text(&b));
 }
 
+/* The maintenance hours that are closed. */
+static void
+say_windows(const struct command_call *call, const json_t *windows)
+{
+	const char *name;
+	json_t *w, *all = json_copy((json_t *)(uintptr_t)windows); /* jansson's iterator takes no const */
+
+	json_object_foreach(all, name, w)
+		if (!json_is_true(json_object_get(w, "open")))
+			command_say(call, "%-12s %s: closed%s%s", "hours", name,
+				*json_text(w, "opens") ? ", open " : " while the clock is doubtful",
+				json_text(w, "opens"));
+	json_decref(all);
+}
+
 static void
 say_status(const struct command_call *call, const json_t *s)
 {
@@ -82,6 +97,7 @@ say_status(const struct command_call *call, const json_t *s)
 		command_say(call, "%-12s doubtful: %s; requests need a permit, windows count as closed", "clock",
 			json_text(clock, "why"));
 	say_switches(call, json_object_get(s, "switches"));
+	say_windows(call, json_object_get(json_object_get(s, "policy"), "windows"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
 		command_say(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),
 			json_text(item, "version"), paint(call, json_text(item, "state")),

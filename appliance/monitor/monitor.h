@@ -95,6 +95,9 @@ const struct identity *monitor_identity(const struct monitor *m);
 
 /* The policy in force; never NULL. */
 const struct policy *monitor_policy(const struct monitor *m);
+/* Maintenance hours (POLICY_WINDOW_*) for people: {"open":true}, or {"open":false,"opens":TIME} ("opens" where it is
+ * known); the caller's.  NULL where the policy names none of that name: always open. */
+json_t *monitor_window_json(const struct monitor *m, const char *window);
 /* Does the policy in force name owners (or did it, and they are lost)?  Then what they guard needs monitor_owners(). */
 bool monitor_guarded(const struct monitor *m);
 /* Do k of them say yes to digest?  kinds: 1 << enum owner_kind, those that would do.  A statement that counts is used

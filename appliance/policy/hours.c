@@ -93,3 +93,19 @@ hours_open(const struct hours *h, uint64_t now_us)
 		return begins_today && minute >= h->from && minute < h->to;
 	return (begins_today && minute >= h->from) || (began_before && minute < h->to);
 }
+
+uint64_t
+hours_next(const struct hours *h, uint64_t now_us)
+{
+	const uint64_t day_us = DAY_MIN * 60 * CLOCK_US_PER_S;
+	uint64_t day = now_us / day_us;
+
+	if (hours_open(h, now_us))
+		return now_us;
+	for (;; day++) {
+		uint64_t begins = day * day_us + h->from * 60 * CLOCK_US_PER_S;
+
+		if ((h->days & (1U << (day + 3) % 7)) && begins > now_us)
+			return begins; /* within eight days: it has one day at least */
+	}
+}

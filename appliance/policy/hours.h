@@ -13,3 +13,6 @@ struct hours {
 bool hours_parse(struct hours *ret, const char *text);
 
 bool hours_open(const struct hours *h, uint64_t now_us);
+
+/* When the span is open next: now_us where it is now, else the moment at which it begins. */
+uint64_t hours_next(const struct hours *h, uint64_t now_us);

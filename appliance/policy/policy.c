@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/scope.h"
 #include "appliance/policy/policy_room.h"
 
@@ -82,6 +83,35 @@ limit_approvers(struct policy_answer *a, const struct policy_list *l)
 	a->n_approvers = kept;
 }
 
+/* When the rule would say something again. */
+static uint64_t
+rule_opens(const struct policy_rule *rule, const struct policy_question *q)
+{
+	uint64_t opens = UINT64_MAX;
+
+	for (size_t i = 0; i < rule->lists[POLICY_FORM_HOURS].n; i++) {
+		uint64_t at = hours_next(&rule->hours[i], q->now_us);
+
+		opens = at < opens ? at : opens;
+	}
+	return q->windows_closed ? 0 : opens;
+}
+
+/* The maintenance hours are about what changes something. */
+static void
+hold_outside_window(const struct policy *p, const struct policy_question *q, struct policy_answer *a)
+{
+	uint64_t opens;
+
+	if (a->decision == POLICY_DENY || strcmp(q->risk, "observe") == 0 ||
+		policy_window_open(p, POLICY_WINDOW_REMOTE, q->now_us, q->windows_closed, &opens))
+		return;
+	a->outside = true;
+	a->opens_us = opens;
+	a->inside = a->decision == POLICY_ALLOW;
+	a->decision = POLICY_ASK;
+}
+
 void
 policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret)
 {
@@ -93,8 +123,10 @@ policy_decide(const struct policy *p, const struct policy_question *q, struct po
 		if (!is_about(rule, q))
 			continue;
 		if (!in_hours(rule, q)) {
-			if (a.closed == 0 && rule->decision != POLICY_DENY)
+			if (a.closed == 0 && rule->decision != POLICY_DENY) {
 				a.closed = (unsigned)i + 1;
+				a.opens_us = rule_opens(rule, q);
+			}
 			continue;
 		}
 		if (a.n_rules < POLICY_MATCHES_MAX)
@@ -107,6 +139,7 @@ policy_decide(const struct policy *p, const struct policy_question *q, struct po
 		if (rule->decision == POLICY_ASK && rule->approvers.given)
 			limit_approvers(&a, &rule->approvers);
 	}
+	hold_outside_window(p, q, &a);
 	*ret = a;
 }
 
@@ -127,6 +160,27 @@ policy_may_approve(const struct policy *p, const struct policy_answer *a, const 
 	return !a->limited;
 }
 
+bool
+policy_approvable(const struct policy *p, const struct policy_answer *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_approvers; i++)
+		n += policy_may_approve(p, a, p->approvers[i].name);
+	return n >= a->need;
+}
+
+static void
+put_opening(struct buf *b, const struct policy_answer *a)
+{
+	char when[CLOCK_TEXT_MAX];
+
+	if (a->opens_us)
+		buf_printf(b, ", opens %s", clock_format(when, a->opens_us));
+	else
+		buf_puts(b, "; while the clock is doubtful it stays closed");
+}
+
 void
 policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size)
 {
@@ -136,12 +190,19 @@ policy_explain(const struct policy *p, const struct policy_answer *a, char *out,
 	buf_printf(&b, "%s: ", decision_texts[a->decision]);
 	if (a->n_rules == 0)
 		buf_puts(&b, "no rule matches");
-	if (policy_outside_window(a))
+	if (policy_outside_window(a)) {
 		buf_printf(&b, "; rule %u would (%s), but not at this hour", a->closed,
 			decision_texts[p->rules[a->closed - 1].decision]);
+		put_opening(&b, a);
+	}
 	for (size_t i = 0; i < shown; i++)
 		buf_printf(&b, "%srule %u (%s)", i > 0 ? ", " : "", a->rules[i],
 			decision_texts[p->rules[a->rules[i] - 1].decision]);
+	if (a->outside) {
+		buf_printf(&b, "; %s the maintenance hours (windows.remote)",
+			a->inside ? "allowed, but only within" : "outside");
+		put_opening(&b, a);
+	}
 	(void)snprintf(out, size, "%s", buf_text(&b));
 }
 
@@ -206,14 +267,20 @@ policy_notifies(const struct policy *p, const char *event)
 }
 
 bool
-policy_window_open(const struct policy *p, const char *window, uint64_t now_us)
+policy_window_open(const struct policy *p, const char *window, uint64_t now_us, bool doubtful,
+	uint64_t *ret_opens_us)
 {
 	const json_t *spans = json_object_get(p->windows, window);
+	uint64_t opens = UINT64_MAX;
 	struct hours h;
 
-	for (size_t i = 0; i < json_array_size(spans); i++)
-		if (hours_parse(&h, json_string_value(json_array_get(spans, i))) &&
-			hours_open(&h, now_us))
-			return true;
-	return !spans;
+	for (size_t i = 0; i < json_array_size(spans); i++) {
+		if (!hours_parse(&h, json_string_value(json_array_get(spans, i))))
+			continue; /* the reader took only spans */
+		if (hours_next(&h, now_us) < opens)
+			opens = hours_next(&h, now_us);
+	}
+	if (ret_opens_us)
+		*ret_opens_us = !spans || doubtful || opens == now_us ? 0 : opens;
+	return !spans || (!doubtful && opens == now_us);
 }

@@ -61,11 +61,14 @@ struct policy_question {
 };
 
 struct policy_answer {
-	enum policy_decision decision;
+	enum policy_decision decision; /* "ask", too, for what is allowed inside the maintenance hours alone */
 	size_t n_rules; /* rules that matched, in the file's order */
 	unsigned rules
 		[POLICY_MATCHES_MAX]; /* their numbers, from 1; the first POLICY_MATCHES_MAX of them */
 	unsigned closed; /* the first rule, from 1, that would ask or allow at another hour; 0: none */
+	bool outside;	 /* the window "remote" is closed for what would change something */
+	bool inside;	 /* ... and once it opens, it is allowed without asking */
+	uint64_t opens_us; /* when that window (where outside), else the closed rule, opens next; 0: not known */
 	unsigned need; /* of ask: how many different approvers must say yes, 1 at least */
 	/* Of ask: who may approve, those on the list of every asking rule that has one. */
 	bool limited; /* false: every approver of the policy */
@@ -73,7 +76,8 @@ struct policy_answer {
 	size_t n_approvers;
 };
 
-/* Decide.  The answer borrows from the policy. */
+/* Decide.  Outside the window "remote", what a rule allows waits for an approver all the same, but for risk observe.
+ * The answer borrows from the policy. */
 void policy_decide(const struct policy *p, const struct policy_question *q,
 	struct policy_answer *ret);
 
@@ -82,6 +86,14 @@ bool policy_outside_window(const struct policy_answer *a);
 
 /* May this approver say yes to what got this answer?  (The name stands in the policy, too.) */
 bool policy_may_approve(const struct policy *p, const struct policy_answer *a, const char *name);
+
+/* Are there as many who may say yes to it as it takes?  Several rules that ask may name nobody in common. */
+bool policy_approvable(const struct policy *p, const struct policy_answer *a);
+
+/* What is wrong with the policy as a whole though each line is right, a sentence each, as a JSON array of texts (the
+ * caller's to drop): rules that ask about the same thing and leave nobody to say yes.  Two rules at a time: what only
+ * three of them together make impossible is refused when it comes. */
+json_t *policy_warnings(const struct policy *p);
 
 /* One sentence for people: "ask: rule 1 (ask), rule 3 (allow)"; out is terminated. */
 void policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size);
@@ -108,8 +120,15 @@ const char *policy_owner(const struct policy *p, size_t i);
 enum policy_class policy_class_of(const struct policy *p, const char *class);
 /* Does `notify` name the event? */
 bool policy_notifies(const struct policy *p, const char *event);
-/* Is the named window open?  A window that is not named in the policy is always open. */
-bool policy_window_open(const struct policy *p, const char *window, uint64_t now_us);
+/* The customer's maintenance hours.  "remote": outside it nothing that a rule allows changes anything without asking.
+ * "updates": outside it nothing is activated but by a person's own word. */
+#define POLICY_WINDOW_UPDATES "updates"
+#define POLICY_WINDOW_REMOTE  "remote"
+
+/* Is the window open?  One that the policy does not name always is; while the clock is doubtful none that it names is.
+ * *ret_opens_us (may be NULL) is when it opens next, 0 where it is open or nobody knows. */
+bool policy_window_open(const struct policy *p, const char *window, uint64_t now_us, bool doubtful,
+	uint64_t *ret_opens_us);
 
 /* What `after` permits otherwise than `before`, a sentence for people each, as a JSON array of texts (the caller's to
  * drop): first "+ ", what becomes possible; then "- ", what no longer is; then "= ", what went and made no difference.

@@ -176,9 +176,9 @@ put_approvers(const struct compiler *c, const struct yaml_node *n, json_t *out)
 	return r;
 }
 
-/* classes: { logs: review }, windows: { updates: [...] }: names that the customer chooses. */
+/* classes: { logs: review }: names that the customer chooses. */
 static int
-put_named(const struct compiler *c, const struct yaml_node *n, enum policy_form form, json_t *out)
+put_classes(const struct compiler *c, const struct yaml_node *n, json_t *out)
 {
 	json_t *obj = json_object();
 	int r = put(out, n->key, obj);
@@ -187,11 +187,23 @@ put_named(const struct compiler *c, const struct yaml_node *n, enum policy_form 
 	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next) {
 		if (policy_form_check(POLICY_FORM_NAME, child->key))
 			return refuse_at(c, child, "is no name");
-		if (form == POLICY_FORM_HOURS)
-			r = put_list(c, child, form, child->key, obj);
-		else
-			r = put_word(c, child, form, child->key, obj);
+		r = put_word(c, child, POLICY_FORM_CLASS, child->key, obj);
 	}
+	return r;
+}
+
+/* windows: { updates: [...], remote: [...] } */
+static int
+put_windows(const struct compiler *c, const struct yaml_node *n, json_t *out)
+{
+	size_t n_names;
+	const char *const *names = policy_form_words(POLICY_FORM_WINDOW, &n_names);
+	json_t *obj = json_object();
+	int r = put(out, n->key, obj);
+
+	r = r ?: need_mapping(c, n, names, n_names);
+	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next)
+		r = put_list(c, child, POLICY_FORM_HOURS, child->key, obj);
 	return r;
 }
 
@@ -333,9 +345,9 @@ put_document(const struct compiler *c, const struct yaml_node *root, json_t *out
 	if (r == 0 && (n = yaml_get(root, "approvers")))
 		r = put_approvers(c, n, out);
 	if (r == 0 && (n = yaml_get(root, "classes")))
-		r = put_named(c, n, POLICY_FORM_CLASS, out);
+		r = put_classes(c, n, out);
 	if (r == 0 && (n = yaml_get(root, "windows")))
-		r = put_named(c, n, POLICY_FORM_HOURS, out);
+		r = put_windows(c, n, out);
 	if (r == 0 && (n = yaml_get(root, "notify")))
 		r = put_list(c, n, POLICY_FORM_NOTIFY, "notify", out);
 	if (r)

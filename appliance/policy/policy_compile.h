@@ -5,7 +5,9 @@
  *	owners: { k: 2, keys: [ssh-ed25519 AAAA..., ...] }
  *	approvers: [{ name: ann, key: ssh-ed25519 AAAA... }]
  *	classes: { logs: review }                    # send | review | keep
- *	windows: { updates: ["sat-sun 02:00-05:00"] } # UTC
+ *	windows:                                     # maintenance hours, UTC
+ *	  updates: ["sat-sun 02:00-05:00"]           # outside: nothing is activated but by a person's own word
+ *	  remote: ["mon-fri 20:00-06:00"]            # outside: what is allowed to change something asks first
  *	notify: [request, alert, update]
  *	rules:
  *	  - { services: [redis], operations: [info, ping], decision: allow, hours: "mon-fri 08:00-18:00" }

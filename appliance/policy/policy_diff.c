@@ -343,3 +343,44 @@ policy_same_but_approvers(const struct policy *a, const struct policy *b)
 	(void)json_object_del(y, "approvers");
 	return x && y && json_equal(x, y);
 }
+
+/* --- what nobody could approve ------------------------------------------------------------------- */
+static size_t
+in_common(const struct policy *p, const struct policy_rule *a, const struct policy_rule *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_approvers; i++)
+		n += (!a->approvers.given || policy_list_has(&a->approvers, p->approvers[i].name)) &&
+			(!b->approvers.given || policy_list_has(&b->approvers, p->approvers[i].name));
+	return n;
+}
+
+static void
+warn(json_t *out, const struct policy *p, size_t i, size_t k)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(LINE_MAX_BYTES);
+	const struct policy_rule *first = &p->rules[i], *second = &p->rules[k];
+	unsigned need = first->need > second->need ? first->need : second->need;
+	size_t n = in_common(p, first, second);
+
+	if (n >= need || !may_meet(first, second))
+		return;
+	buf_printf(&b, "rules %zu and %zu may ask about the same request, and %u must approve it who stand on both "
+		       "lists: %zu of the approvers %s",
+		i + 1, k + 1, need, n, n == 1 ? "does" : "do");
+	(void)json_array_append_new(out, json_string(buf_text(&b)));
+}
+
+json_t *
+policy_warnings(const struct policy *p)
+{
+	json_t *out = json_array();
+
+	/* Without approvers nothing can be approved anyway, and `policy explain` says so. */
+	for (size_t i = 0; p->n_approvers > 0 && i < p->n_rules; i++)
+		for (size_t k = 0; p->rules[i].decision == POLICY_ASK && k < i; k++)
+			if (p->rules[k].decision == POLICY_ASK)
+				warn(out, p, k, i);
+	return out;
+}

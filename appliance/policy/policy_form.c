@@ -11,6 +11,7 @@ static const char *const decisions[] = { "allow", "ask", "deny" };
 static const char *const fates[] = { "send", "review", "keep" };
 static const char *const events[] = { "request", "alert", "update", "refusal",
 	"clone", "switch", "policy" };
+static const char *const windows[] = { POLICY_WINDOW_UPDATES, POLICY_WINDOW_REMOTE };
 
 static const struct {
 	const char *name;
@@ -34,6 +35,7 @@ static const struct {
 		ARRAY_LEN(events) },
 	[POLICY_FORM_CLASS] = { "classes", "one of send, review, keep", fates, ARRAY_LEN(fates) },
 	[POLICY_FORM_KEY] = { "keys", "an OpenSSH public key without a comment", NULL, 0 },
+	[POLICY_FORM_WINDOW] = { "windows", "one of updates, remote", windows, ARRAY_LEN(windows) },
 	[POLICY_FORM_NAME] = { "name", "a name of letters, digits, '.', '_', '-', '@'", NULL, 0 },
 };
 

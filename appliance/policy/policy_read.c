@@ -267,9 +267,9 @@ check_windows(const json_t *windows)
 	json_object_foreach(obj, name, v) {
 		struct policy_list l = { 0 };
 
-		if (policy_form_check(POLICY_FORM_NAME, name))
-			return REFUSE(REASON_MALFORMED, operand, "windows: \"%s\" is no name",
-				name);
+		if (policy_form_check(POLICY_FORM_WINDOW, name))
+			return REFUSE(REASON_UNKNOWN_FIELD, operand,
+				"windows: \"%s\" is not one of updates, remote", name);
 		r = read_list(v, POLICY_FORM_HOURS, &l);
 		free(l.words);
 		if (r)

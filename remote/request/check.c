@@ -130,6 +130,28 @@ check_operation(const struct request *q, const struct request_check_facts *f,
 	return definition_check_args(v->operation, q->args, &v->args);
 }
 
+/* What could only wait until it expires is told so at once. */
+static int
+check_approvable(const struct request *q, const struct request_check_facts *f, const struct policy_answer *a)
+{
+	size_t n = policy_n_approvers(f->policy);
+	char why[512];
+
+	if (a->decision != POLICY_ASK || policy_approvable(f->policy, a))
+		return 0;
+	policy_explain(f->policy, a, why, sizeof(why));
+	/* Who wrote a policy without approvers may still name some, or deny it; but hours come or do not. */
+	if (a->inside && (a->opens_us == 0 || a->opens_us >= q->expires_us))
+		return REFUSE(REASON_OUTSIDE_WINDOW, q->id,
+			"%s; it expires before that, and the policy names no approver", why);
+	if (n > 0)
+		return REFUSE(REASON_NOT_APPROVED, q->id,
+			"%s: %u must approve it, and of the %zu who stand on every list of these rules there are "
+			"not so many",
+			why, a->need, a->limited ? a->n_approvers : n);
+	return 0;
+}
+
 static int
 check_ceiling(const struct request *q, const struct request_check_facts *f,
 	struct request_check_verdict *v)
@@ -143,7 +165,8 @@ check_ceiling(const struct request *q, const struct request_check_facts *f,
 		.now_us = f->now_us,
 		.windows_closed = f->clock_doubtful,
 	};
-	char why[256];
+	char why[512];
+	int r;
 
 	if (!f->remote_on)
 		return REFUSE(REASON_SWITCHED_OFF, q->id, "remote operations are switched off");
@@ -153,6 +176,9 @@ check_ceiling(const struct request *q, const struct request_check_facts *f,
 		return REFUSE(policy_outside_window(&v->answer) ? REASON_OUTSIDE_WINDOW : REASON_DENIED,
 			q->id, "%s", why);
 	}
+	r = check_approvable(q, f, &v->answer);
+	if (r)
+		return r;
 	/* Without a clock to trust, or where two are this site, nothing runs that no person looked at. */
 	if (f->clock_doubtful || f->cloned)
 		v->answer.decision = POLICY_ASK;

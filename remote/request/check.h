@@ -64,7 +64,9 @@ void request_check_verdict_done(struct request_check_verdict *v);
  *	definition    not-found altered
  *	operation     not-found not-approved (not accepted by the customer) unknown-field malformed
  *	switch        switched-off
- *	ceiling       denied outside-window (no rule denies it, and at another hour one would not)
+ *	ceiling       denied outside-window (no rule denies it, and at another hour one would not; or it
+ *	              ends before the maintenance hours begin, and the policy names no approver)
+ *	              not-approved (fewer stand on every list of the rules that ask than must approve)
  *	insists       wrong-epoch stale-people (nobody could permit it: the policy names no approver)
  *
  * Another epoch and a people document that has ended are no end where the customer has approvers: then the answer is

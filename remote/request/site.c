@@ -263,11 +263,21 @@ on_deny(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- module ----------------------------------------------------------------------------------- */
+static bool
+is_window_open(struct request_site *s)
+{
+	return policy_window_open(monitor_policy(s->m), POLICY_WINDOW_REMOTE, monitor_now_us(s->m),
+		monitor_clock_doubtful(s->m), NULL);
+}
+
 static int
 on_start(struct monitor *m, void *arg)
 {
+	struct request_site *s = arg;
+
 	(void)m;
-	request_site_recover(arg);
+	s->window_open = is_window_open(s);
+	request_site_recover(s);
 	return 0;
 }
 
@@ -299,6 +309,10 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 	for (size_t i = 0; i < request_store_count(s->store); i++)
 		(void)request_site_event(s, request_store_at(s->store, i), FLOW_EVENT_TICK,
 			REASON_EXPIRED, "nobody decided in time");
+	if (is_window_open(s) != s->window_open) {
+		s->window_open = !s->window_open;
+		request_site_decide_again(s);
+	}
 	request_site_work(s);
 	if (now_us - s->retried_us >= RETRY_S * CLOCK_US_PER_S || now_us < s->retried_us) {
 		s->retried_us = now_us;
@@ -316,12 +330,17 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	for (size_t i = 0; i < request_store_count(s->store); i++) {
 		struct request_item *item = request_store_at(s->store, i);
 		SCOPED_JSON *o = NULL;
+		char text[512], when[CLOCK_TEXT_MAX];
 
 		if (item->flow.state != FLOW_STATE_WAITING)
 			continue;
 		o = request_site_brief(item);
+		(void)snprintf(text, sizeof(text), "%s %s, asked for by %s%s%s: mainstay requests show %s",
+			item->request->service, item->request->operation, item->request->engineer,
+			item->opens_us > 0 ? ", runs once the maintenance hours begin " : "",
+			item->opens_us > 0 ? clock_format(when, item->opens_us) : "", item->request->id);
 		/* A status that lacks a line is better than none. */
-		if (o && json_object_set_new(o, "kind", json_string("request")) == 0)
+		if (o && json_object_set_new(o, "text", json_string(text)) == 0 && json_object_set_new(o, "kind", json_string("request")) == 0)
 			(void)json_array_append(pending, o);
 	}
 }

@@ -19,7 +19,7 @@
 #include "remote/operate/job.h"
 #include "remote/request/plan.h"
 
-enum { ATTENTION_MAX = 5 };
+enum { ATTENTION_MAX = 6 };
 
 /* How a process of the service sees its folders. */
 #define SEEN_RUN "/run/service"
@@ -169,6 +169,8 @@ put_attention(const char *out[ATTENTION_MAX], const struct request_site_ground *
 		out[n++] = "clone: two speak with this site's key; is it this one that is meant?";
 	if (g->facts.clock_doubtful)
 		out[n++] = "the clock here is doubtful: how old the request is, is not certain";
+	if (g->verdict.answer.outside)
+		out[n++] = "outside-window: it would run outside the maintenance hours of the policy (windows.remote)";
 	out[n] = NULL;
 }
 

@@ -85,6 +85,16 @@ make_plan(struct request_site *s, struct request_item *item, const struct reques
 	return item->decision ? 0 : FAULT(-ENOMEM);
 }
 
+/* When it will run though nobody says anything; 0: it will not. */
+static uint64_t
+opens_us(const struct request_site_ground *g)
+{
+	const struct policy_answer *a = &g->verdict.answer;
+
+	return a->inside && request_check_insists(&g->verdict) == REASON_NONE && !g->facts.cloned
+		? a->opens_us : 0;
+}
+
 int
 request_site_refresh(struct request_site *s, struct request_item *item,
 	struct request_site_ground *ret_ground)
@@ -100,6 +110,7 @@ request_site_refresh(struct request_site *s, struct request_item *item,
 		r = make_plan(s, item, &g);
 		(void)json_array_clear(item->permits); /* they were for the former plan */
 		item->need = g.verdict.answer.need;
+		item->opens_us = opens_us(&g);
 		r = r ?: request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL);
 		return r ?: REFUSE(REASON_STATE_MOVED, item->request->id,
 			"the ground moved since the plan was made; read the new plan");
@@ -120,6 +131,7 @@ decide(struct request_site *s, struct request_item *item, const struct request_s
 		return;
 	}
 	have = request_site_gather(s, item, g);
+	item->opens_us = opens_us(g);
 	(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
 	if (have >= item->need)
 		(void)request_site_permitted(s, item);
@@ -219,8 +231,9 @@ request_site_decide_again(struct request_site *s)
 		if (item->flow.state != FLOW_STATE_WAITING)
 			continue;
 		r = request_site_refresh(s, item, &g);
+		/* Announced anew; and what is allowed by now need not wait for somebody. */
 		if (r == REASON_STATE_MOVED)
-			continue; /* announced anew; the next change or a permit decides on it */
+			r = request_site_refresh(s, item, &g);
 		if (r)
 			refuse_last_of(s, item, r, "deciding on a request again");
 		else
@@ -360,14 +373,16 @@ static void
 announce(struct request_site *s, struct request_item *item)
 {
 	const struct request *q = item->request;
-	char text[512];
+	char text[512], when[CLOCK_TEXT_MAX];
+	bool opens = item->opens_us > 0;
 
 	save(s, item);
 	(void)request_site_post(s->m, item, "plan");
-	(void)snprintf(text, sizeof(text), "request %s of %s waits for an approver: %s %s", q->id,
-		q->engineer, q->service, q->operation);
-	/* What standing permits cover waits for nobody. */
-	if (json_array_size(item->permits) < item->need)
+	(void)snprintf(text, sizeof(text), "request %s of %s waits for an approver%s%s: %s %s", q->id,
+		q->engineer, opens ? ", or until the maintenance hours begin " : "",
+		opens ? clock_format(when, item->opens_us) : "", q->service, q->operation);
+	/* What standing permits cover, or what is allowed by now, waits for nobody. */
+	if (strcmp(item->decision, "ask") == 0 && json_array_size(item->permits) < item->need)
 		monitor_notify(s->m, "request", q->id, text);
 }
 

@@ -40,6 +40,7 @@ struct request_site {
 	uint64_t strangers_us;
 	uint8_t held[32];        /* digest of the delivery that waits for newer people */
 	uint64_t held_us;        /* boot time since when; 0: none waits */
+	bool window_open;        /* the maintenance hours, as last looked at */
 	uint64_t retried_us;     /* when what is unsettled was last tried */
 };
 

@@ -42,6 +42,8 @@ request_site_brief(const struct request_item *item)
 	if (!r && item->reason != REASON_NONE)
 		r = json_put_text(o, "reason", refuse_token(item->reason));
 	r = r ?: json_put_text(o, "detail", item->detail);
+	if (!r && item->flow.state == FLOW_STATE_WAITING && item->opens_us > 0)
+		r = json_put_time(o, "opens", item->opens_us);
 	if (!r && (item->need > 0 || item->permits))
 		r = json_object_set_new(o, "approval", approval(item));
 	if (!r && json_object_set(o, "args", q->args) < 0)

@@ -32,6 +32,8 @@ struct request_item {
 	json_t *result;       /* envelope, signed by the site; owned; NULL before */
 	json_t *permits;      /* [{"text","sig","approver"}]: those that counted, each by another approver, a
 			       * standing one also with "standing"; owned; NULL before */
+	uint64_t opens_us;    /* when it runs though nobody says anything: the maintenance hours begin; 0: not; never
+			       * saved */
 	unsigned need;        /* how many it takes, as last decided; 0: not asked; never saved */
 	enum reason reason;   /* of a refusal or a failure */
 	char *detail;         /* sentence to the reason; owned; may be NULL */

@@ -125,6 +125,19 @@ simple(struct command_call *call, const char *verb, const char *kind, json_t **r
 	return r;
 }
 
+/* Whether it is the time for it, as the policy's maintenance hours say. */
+static void
+say_window(const struct command_call *call, const json_t *window)
+{
+	const char *opens = json_text(window, "opens");
+
+	if (!window || json_is_true(json_object_get(window, "open")))
+		return;
+	command_say(call, "outside the maintenance hours (windows.updates): nothing is applied by itself%s%s; "
+			  "`update apply` is your own word, and goes at once",
+		*opens ? " before " : " while the clock is doubtful", opens);
+}
+
 static int
 run_status(struct command_call *call)
 {
@@ -136,6 +149,8 @@ run_status(struct command_call *call)
 			json_text(a, "service")[0] ? ": " : "", json_text(a, "service"),
 			json_text(a, "text")[0] ? ", " : "", json_text(a, "text"),
 			json_is_true(json_object_get(a, "held")) ? " (held)" : "");
+	if (a)
+		say_window(call, json_object_get(a, "window"));
 	return r;
 }
 
@@ -164,6 +179,7 @@ run_plan(struct command_call *call)
 	json_array_foreach(json_object_get(a, "items"), i, row)
 		command_say(call, "%s: %s -> %s", json_text(row, "service"),
 			json_text(row, "from_version"), json_text(row, "version"));
+	say_window(call, json_object_get(a, "window"));
 	if (i == 0)
 		command_say(call, "nothing to apply");
 	else
@@ -194,6 +210,9 @@ say_outcome(struct command_call *call, json_t *take_answer, const char *kind)
 	command_say(call, "%s %s is %s, health %s", json_text(take_answer, "service"),
 		json_text(take_answer, "version"), json_text(take_answer, "state"),
 		json_text(take_answer, "health"));
+	if (json_is_true(json_object_get(take_answer, "outside_window")))
+		command_say(call, "this was outside the maintenance hours (windows.updates), on your word; the audit log "
+				  "says so");
 	json_decref(take_answer);
 	return 0;
 }
@@ -333,6 +352,8 @@ const struct command commands_update[] = {
 		.run = run_plan },
 	{ .name = "update apply",
 		.summary = "put in what is staged, one service at a time",
+		.details = "Giving the command is the customer's own word: it goes at once, outside the maintenance "
+			   "hours\n(windows.updates of policy.yaml), too, and then the audit log says so.",
 		.examples = "mainstay update apply\nmainstay update apply --plan sha256:2c26...",
 		.options = apply_options,
 		.run = run_apply },

@@ -34,6 +34,7 @@ struct update {
 	uint64_t hour_us;    /* boot time since when leaves about what the courier brought are counted */
 	unsigned refused;    /* of these */
 	bool held;
+	bool outside;	     /* the change that was begun last was begun outside the maintenance hours */
 	char state[16];      /* idle fetching staged activating good rolled-back */
 	char service[65];
 	char reason[32];

@@ -14,6 +14,7 @@
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
 #include "appliance/service/accepted.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
@@ -163,9 +164,9 @@ outcome(struct update *u, const struct change *c)
 	(void)services_find(u->m, c->service, &state);
 	if (accepted_load(&a, monitor_dir(u->m)) == 0 && update_release_definition(u, c->to, &d) == 0)
 		(void)rights_list(&rights, d, a);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "service", c->service, "release", c->to,
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o*}", "service", c->service, "release", c->to,
 		"version", c->to_version, "outcome", change_step_text(c->step), "text", c->text, "state",
-		state.state, "health", state.health, "rights", rights);
+		state.state, "health", state.health, "outside_window", (int)u->outside, "rights", rights);
 }
 
 static void
@@ -225,7 +226,11 @@ update_begin(struct update *u, const char *service, const struct update_release 
 		snprintf(c.from_version, sizeof(c.from_version), "%s", running->version);
 		c.from_counter = running->counter;
 	}
-	r = monitor_leaf(u->m, "update", "mainstayd", service, NULL, REASON_NONE);
+	/* The word of whoever began it stands over the maintenance hours, and the log says that it did. */
+	u->outside = !policy_window_open(monitor_policy(u->m), POLICY_WINDOW_UPDATES, monitor_now_us(u->m),
+		monitor_clock_doubtful(u->m), NULL);
+	r = monitor_leaf(u->m, "update", "mainstayd", service, NULL,
+		u->outside ? REASON_OUTSIDE_WINDOW : REASON_NONE);
 	r = r ?: change_run_start(&u->run, u->m, u->journal_fd, &c, rel->index.data, rel->index.len, &run_ops, u);
 	return r;
 }

@@ -16,6 +16,9 @@
  *	update.rollback  service              back to the release before
  *	update.assignment update.objects      the courier's (fetch_wire.h)
  *
+ * A change that a command begins outside the maintenance hours (windows.updates) goes on: it is the customer's own
+ * word; its leaf and the answer ("outside_window") say so, and update.plan and update.status say it before.
+ *
  * A newer release of an installed service waits, staged, for update.apply: nothing changes by itself. */
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
 #include "appliance/service/accepted.h"
 #include "appliance/service/cluster.h"
 #include "appliance/service/definition.h"
@@ -269,11 +270,11 @@ on_plan(struct monitor *m, struct monitor_call *call, void *arg)
 	char digest[SHA256_TEXT_MAX];
 	int r;
 
-	(void)m;
 	r = make_plan(arg, items);
 	r = r ?: plan_digest(items, digest);
 	if (r == 0)
-		monitor_answer(call, json_pack("{s:O, s:s}", "items", items, "digest", digest));
+		monitor_answer(call, json_pack("{s:O, s:s, s:o*}", "items", items, "digest", digest, "window",
+			monitor_window_json(m, POLICY_WINDOW_UPDATES)));
 	return r;
 }
 
@@ -375,10 +376,10 @@ on_update_status(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct update *u = arg;
 
-	(void)m;
 	monitor_answer(call,
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:I}", "state", u->state, "service", u->service, "reason",
-			u->reason, "text", u->text, "held", u->held, "counter",
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
+			u->reason, "text", u->text, "held", u->held, "window",
+			monitor_window_json(m, POLICY_WINDOW_UPDATES), "counter",
 			(json_int_t)(u->has_assignment ? u->assignment.counter : 0)));
 	return 0;
 }

@@ -1,3 +1,4 @@
+#include "appliance/policy/hours.h"
 #include "appliance/policy/policy.h"
 
 #include <setjmp.h>
@@ -196,7 +197,7 @@ static void
 classes_windows_and_events_are_as_written(void **state)
 {
 	struct policy *p = compiled(customers);
-	uint64_t now;
+	uint64_t now, opens = 1;
 
 	(void)state;
 	assert_int_equal(policy_class_of(p, "log"), POLICY_REVIEW);
@@ -205,9 +206,13 @@ classes_windows_and_events_are_as_written(void **state)
 	assert_true(policy_notifies(p, "request"));
 	assert_false(policy_notifies(p, "alert"));
 	assert_int_equal(clock_parse(&now, "2026-11-22T03:59:00Z"), 0); /* the Sunday after */
-	assert_true(policy_window_open(p, "updates", now));
-	assert_false(policy_window_open(p, "updates", now + 2 * 60 * CLOCK_US_PER_S));
-	assert_true(policy_window_open(p, "other", now));
+	assert_true(policy_window_open(p, "updates", now, false, &opens));
+	assert_int_equal(opens, 0);
+	assert_false(policy_window_open(p, "updates", now, true, &opens)); /* whatever the time is */
+	assert_int_equal(opens, 0);
+	assert_false(policy_window_open(p, "updates", now + 2 * 60 * CLOCK_US_PER_S, false, &opens));
+	assert_int_equal(opens, now + (6 * 24 * 60 + 18 * 60 + 1) * 60 * CLOCK_US_PER_S);
+	assert_true(policy_window_open(p, "remote", now, true, NULL)); /* not named: no such hours */
 	policy_free(p);
 }
 
@@ -270,6 +275,8 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			REASON_MALFORMED },
 		{ "v: 1\nnotify: [reqest]\nrules: []\n", NULL, "did you mean \"request\"",
 			REASON_MALFORMED },
+		{ "v: 1\nwindows: { update: \"00:00-01:00\" }\nrules: []\n", "policy.yaml:2:12",
+			"did you mean \"updates\"", REASON_UNKNOWN_FIELD },
 		{ "v: &a 1\nrules: []\n", "policy.yaml:1:4", NULL, REASON_MALFORMED },
 		{ "- 1\n", NULL, "mapping", REASON_MALFORMED },
 	};
@@ -314,9 +321,9 @@ a_compiled_form_that_was_touched_is_refused(void **state)
 			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"classes\":{\"log\":\"burn\"}}", REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"classes\":{\"l g\":\"send\"}}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w\":[\"never\"]}}", REASON_MALFORMED },
-		{ "{\"v\":1,\"rules\":[],\"windows\":{\"w w\":[\"00:00-01:00\"]}}",
-			REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"windows\":{\"remote\":[\"never\"]}}", REASON_MALFORMED },
+		{ "{\"v\":1,\"rules\":[],\"windows\":{\"update\":[\"00:00-01:00\"]}}",
+			REASON_UNKNOWN_FIELD },
 		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":0,\"keys\":[\"" KEY_A "\"]}}",
 			REASON_MALFORMED },
 		{ "{\"v\":1,\"rules\":[],\"owners\":{\"k\":1,\"keys\":[\"" KEY_A "\",\"" KEY_A
@@ -498,12 +505,22 @@ put_rule(struct buf *b)
 
 enum { RULES = 6 };
 
+/* Maintenance hours, or none. */
+static const char *
+some_windows(void)
+{
+	static const char *const windows[] = { "", "", "windows: { remote: \"04:00-12:00\" }\n",
+		"windows: { remote: [\"04:00-12:00\", \"15:00-17:00\"] }\n" };
+
+	return windows[pick(ARRAY_LEN(windows))];
+}
+
 static struct policy *
-made(const char rules[RULES][256], unsigned n)
+made(const char rules[RULES][256], unsigned n, const char *windows)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(8192);
 
-	buf_puts(&b, "v: 1\n" PEOPLE "rules:\n");
+	buf_printf(&b, "v: 1\n%s" PEOPLE "rules:\n", windows);
 	for (unsigned i = 0; i < n; i++)
 		buf_puts(&b, rules[i]);
 	if (n == 0)
@@ -580,6 +597,7 @@ whatever_gets_weaker_has_its_line(void **state)
 		SCOPED(policy_freep) struct policy *a = NULL, *b = NULL, *denied = NULL;
 		SCOPED_JSON *lines = NULL;
 		char rules[RULES][256];
+		const char *windows = some_windows();
 		unsigned n = pick(RULES), gone = n > 0 ? pick(n) : 0;
 		bool widens;
 
@@ -589,23 +607,23 @@ whatever_gets_weaker_has_its_line(void **state)
 			put_rule(&text);
 			(void)snprintf(rules[k], sizeof(rules[k]), "%s", buf_text(&text));
 		}
-		a = made(rules, n);
+		a = made(rules, n, windows);
 		/* One more that denies never widens. */
 		(void)snprintf(rules[n], sizeof(rules[n]), "  - { risk: %s, decision: deny }\n",
 			risks[pick(4)]);
-		denied = made(rules, n + 1);
+		denied = made(rules, n + 1, windows);
 		assert_false(any_question(a, denied, is_wider));
 		/* One goes, one changes, or one comes. */
 		if (pick(3) == 0 && n > 0) {
 			memcpy(rules[gone], rules[n - 1], sizeof(rules[0]));
-			b = made(rules, n - 1);
+			b = made(rules, n - 1, some_windows());
 		} else {
 			SCOPED(buf_done) struct buf text = BUF_MAX(256);
 			unsigned at = pick(n + 1);
 
 			put_rule(&text);
 			(void)snprintf(rules[at], sizeof(rules[at]), "%s", buf_text(&text));
-			b = made(rules, at == n ? n + 1 : n);
+			b = made(rules, at == n ? n + 1 : n, windows);
 		}
 		lines = policy_diff(a, b, &widens);
 		if (any_question(a, b, is_weaker)) {
@@ -661,7 +679,14 @@ a_closed_window_is_said_to_be_one(void **state)
 	policy_decide(p, &q, &a);
 	assert_true(policy_outside_window(&a));
 	policy_explain(p, &a, text, sizeof(text));
-	assert_string_equal(text, "deny: no rule matches; rule 1 would (ask), but not at this hour");
+	assert_string_equal(text, "deny: no rule matches; rule 1 would (ask), but not at this hour, opens "
+				  "1970-01-01T08:00:00.000Z");
+	q.windows_closed = true;
+	policy_decide(p, &q, &a);
+	policy_explain(p, &a, text, sizeof(text));
+	assert_string_equal(text, "deny: no rule matches; rule 1 would (ask), but not at this hour; while the clock is "
+				  "doubtful it stays closed");
+	q.windows_closed = false;
 	q.operation = "stop"; /* denied at any hour */
 	policy_decide(p, &q, &a);
 	assert_false(policy_outside_window(&a));
@@ -670,6 +695,150 @@ a_closed_window_is_said_to_be_one(void **state)
 	policy_decide(p, &q, &a);
 	assert_false(policy_outside_window(&a));
 	assert_int_equal(a.need, 1);
+}
+
+/* Friday 2026-11-20; open on Saturday from 2 to 5. */
+static void
+maintenance_hours_hold_what_changes_something(void **state)
+{
+	static const struct {
+		const char *operation, *risk, *when;
+		bool doubtful;
+		enum policy_decision decision;
+		const char *opens; /* NULL: inside, or not known */
+		bool outside, inside;
+	} rows[] = {
+		{ "info", "observe", "2026-11-20T09:00:00Z", false, POLICY_ALLOW, NULL, false, false },
+		{ "info", "observe", "2026-11-20T09:00:00Z", true, POLICY_ALLOW, NULL, false, false },
+		{ "restart", "change", "2026-11-20T09:00:00Z", false, POLICY_ASK,
+			"2026-11-21T02:00:00.000Z", true, true },
+		{ "restart", "destroy", "2026-11-21T05:00:00Z", false, POLICY_ASK,
+			"2026-11-28T02:00:00.000Z", true, true },
+		{ "restart", "session", "2026-11-21T01:59:59Z", false, POLICY_ASK,
+			"2026-11-21T02:00:00.000Z", true, true },
+		{ "restart", "change", "2026-11-21T02:00:00Z", false, POLICY_ALLOW, NULL, false, false },
+		{ "restart", "change", "2026-11-21T04:59:59Z", false, POLICY_ALLOW, NULL, false, false },
+		{ "restart", "change", "2026-11-21T03:00:00Z", true, POLICY_ASK, NULL, true, true },
+		/* What asks anyway asks; an approver's word is the customer's own. */
+		{ "flush", "change", "2026-11-20T09:00:00Z", false, POLICY_ASK,
+			"2026-11-21T02:00:00.000Z", true, false },
+		{ "flush", "change", "2026-11-21T03:00:00Z", false, POLICY_ASK, NULL, false, false },
+		{ "stop", "change", "2026-11-20T09:00:00Z", false, POLICY_DENY, NULL, false, false },
+		{ "stop", "change", "2026-11-21T03:00:00Z", false, POLICY_DENY, NULL, false, false },
+	};
+	SCOPED(policy_freep) struct policy *p = compiled(
+		"v: 1\nwindows: { remote: [\"sat 02:00-05:00\"] }\nrules:\n"
+		"  - { operations: [info, restart], decision: allow }\n"
+		"  - { operations: flush, decision: ask }\n"
+		"  - { operations: stop, decision: deny }\n");
+	struct policy_question q = { .service = "redis", .role = "support", .engineer = "ann" };
+	char text[256], when[CLOCK_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_answer a;
+
+		q.operation = rows[i].operation;
+		q.risk = rows[i].risk;
+		q.windows_closed = rows[i].doubtful;
+		assert_int_equal(clock_parse(&q.now_us, rows[i].when), 0);
+		policy_decide(p, &q, &a);
+		policy_explain(p, &a, text, sizeof(text));
+		if (a.decision != rows[i].decision || a.outside != rows[i].outside ||
+			a.inside != rows[i].inside ||
+			strcmp(a.opens_us ? clock_format(when, a.opens_us) : "",
+				rows[i].opens ? rows[i].opens : "") != 0 ||
+			(strstr(text, "maintenance hours") != NULL) != rows[i].outside)
+			fail_msg("row %zu: %s", i, text);
+	}
+	q.operation = "restart";
+	q.windows_closed = false;
+	assert_int_equal(clock_parse(&q.now_us, "2026-11-20T09:00:00Z"), 0);
+	{
+		struct policy_answer a;
+
+		policy_decide(p, &q, &a);
+		policy_explain(p, &a, text, sizeof(text));
+		assert_string_equal(text, "ask: rule 1 (allow); allowed, but only within the maintenance hours "
+					  "(windows.remote), opens 2026-11-21T02:00:00.000Z");
+	}
+}
+
+static void
+hours_say_when_they_open_next(void **state)
+{
+	static const struct {
+		const char *span, *now, *next;
+	} rows[] = {
+		{ "08:00-18:00", "2026-11-20T09:00:00Z", "2026-11-20T09:00:00.000Z" },
+		{ "08:00-18:00", "2026-11-20T07:59:59Z", "2026-11-20T08:00:00.000Z" },
+		{ "08:00-18:00", "2026-11-20T18:00:00Z", "2026-11-21T08:00:00.000Z" },
+		{ "fri 08:00-18:00", "2026-11-20T18:00:00Z", "2026-11-27T08:00:00.000Z" },
+		{ "mon 22:00-04:00", "2026-11-20T18:00:00Z", "2026-11-23T22:00:00.000Z" },
+		{ "thu 22:00-04:00", "2026-11-20T03:59:59Z", "2026-11-20T03:59:59.000Z" },
+		{ "thu 22:00-04:00", "2026-11-20T04:00:00Z", "2026-11-26T22:00:00.000Z" },
+		{ "sat-sun 00:00-24:00", "2026-11-20T04:00:00Z", "2026-11-21T00:00:00.000Z" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[CLOCK_TEXT_MAX];
+		struct hours h;
+		uint64_t now;
+
+		assert_true(hours_parse(&h, rows[i].span));
+		assert_int_equal(clock_parse(&now, rows[i].now), 0);
+		assert_string_equal(clock_format(text, hours_next(&h, now)), rows[i].next);
+	}
+}
+
+/* Rules that are right each, and together leave nobody. */
+static void
+what_nobody_could_approve_is_warned_of(void **state)
+{
+	static const struct {
+		const char *rules, *warning; /* its beginning; "": none */
+		bool approvable; /* redis restart */
+	} rows[] = {
+		{ "  - { operations: restart, decision: ask, approvers: ann }\n"
+		  "  - { services: redis, decision: ask, approvers: bob }\n",
+			"rules 1 and 2 may ask about the same request, and 1 must approve it who stand on both "
+			"lists: 0 of the approvers do",
+			false },
+		{ "  - { decision: ask, approvers: { need: 2, of: [ann, bob] } }\n"
+		  "  - { operations: info, decision: allow }\n"
+		  "  - { services: redis, decision: ask, approvers: bob }\n",
+			"rules 1 and 3 may ask about the same request, and 2 must approve it who stand on both "
+			"lists: 1 of the approvers does",
+			false },
+		{ "  - { decision: ask, approvers: { need: 2 } }\n"
+		  "  - { services: redis, decision: ask, approvers: [ann, bob] }\n",
+			"", true },
+		{ "  - { services: redis, decision: ask, approvers: bob }\n"
+		  "  - { services: etcd, decision: ask, approvers: ann }\n",
+			"", true }, /* never about the same */
+	};
+	struct policy_question q = { .service = "redis", .operation = "restart", .risk = "change",
+		.role = "support", .engineer = "ann" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+		SCOPED(policy_freep) struct policy *p = NULL;
+		SCOPED_JSON *warnings = NULL;
+		struct policy_answer a;
+
+		buf_puts(&b, "v: 1\n" PEOPLE "rules:\n");
+		buf_puts(&b, rows[i].rules);
+		p = compiled(buf_text(&b));
+		warnings = policy_warnings(p);
+		assert_int_equal(json_array_size(warnings), *rows[i].warning != '\0');
+		if (*rows[i].warning)
+			assert_string_equal(json_string_value(json_array_get(warnings, 0)),
+				rows[i].warning);
+		policy_decide(p, &q, &a);
+		assert_int_equal(policy_approvable(p, &a), rows[i].approvable);
+	}
 }
 
 int
@@ -689,6 +858,9 @@ main(void)
 		cmocka_unit_test(whatever_gets_weaker_has_its_line),
 		cmocka_unit_test(every_combination_of_decisions),
 		cmocka_unit_test(a_closed_window_is_said_to_be_one),
+		cmocka_unit_test(maintenance_hours_hold_what_changes_something),
+		cmocka_unit_test(hours_say_when_they_open_next),
+		cmocka_unit_test(what_nobody_could_approve_is_warned_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

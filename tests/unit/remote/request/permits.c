@@ -392,6 +392,137 @@ test_outside_the_window(void **state)
 	assert_int_equal(spawned(&m), 0);
 }
 
+/* --- maintenance hours ------------------------------------------------------------------------ */
+/* A quarter past nine that evening, or on Monday; it is eight. */
+static struct policy *
+hours(const char *when, bool approvers, const char *decision)
+{
+	SCOPED(scope_free) char *text = NULL, *people = NULL;
+
+	assert_true(asprintf(&people, "approvers: [{name: dora, key: %s}]\n", fixture_public[DORA]) > 0);
+	assert_true(asprintf(&text,
+			    "v: 1\n%swindows: { remote: [\"%s\"] }\nrules:\n"
+			    "  - {operations: [info, restart], decision: %s}\n",
+			    approvers ? people : "", when, decision)
+		> 0);
+	return fixture_policy(text);
+}
+
+static void
+test_allowed_waits_for_the_hours(void **state)
+{
+	SCOPED(end) struct monitor m;
+	SCOPED_JSON *item = NULL, *after = NULL;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, hours("sat 20:15-21:00", false, "allow"));
+	q = good("r-0", "info"); /* it changes nothing: any hour will do */
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-0"), "running");
+	ask(&m, "r-1", "2");
+	item = show(&m, "r-1", NULL);
+	assert_string_equal(json_string_value(json_object_get(item, "state")), "waiting");
+	assert_string_equal(json_string_value(json_object_get(item, "opens")), "2026-11-21T20:15:00.000Z");
+	assert_non_null(strstr(json_string_value(json_object_get(item, "plan_text")), "outside-window"));
+	assert_int_equal(m.n_notes, 1);
+	later(&m, 14 * 60 * CLOCK_US_PER_S);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	crash(&m);
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	later(&m, 60 * CLOCK_US_PER_S);
+	after = show(&m, "r-1", NULL);
+	assert_string_equal(json_string_value(json_object_get(after, "state")), "running");
+	assert_null(strstr(json_string_value(json_object_get(after, "plan_text")), "outside-window"));
+	assert_int_equal(m.n_steps, 1);
+	assert_int_equal(m.n_notes, 1); /* nobody was bothered again */
+}
+
+static void
+test_an_approver_need_not_wait_for_the_hours(void **state)
+{
+	SCOPED(end) struct monitor m;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, hours("mon 08:00-09:00", true, "allow"));
+	ask(&m, "r-1", "1");
+	assert_string_equal(state_of(&m, "r-1"), "waiting");
+	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	assert_string_equal(state_of(&m, "r-1"), "running");
+	assert_string_equal(story(&m), "request permit start ");
+}
+
+/* What an approver signed for another time of the week is no word for this one. */
+static void
+test_a_standing_permit_is_for_the_hours(void **state)
+{
+	SCOPED(end) struct monitor m;
+	SCOPED(scope_free) char *text = NULL;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, hours("sat 19:00-20:15", true, "ask"));
+	ask(&m, "r-1", "1");
+	text = terms(&m, "r-1", "dora", "3", "28800");
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	step_over(&m, 0);
+	ask(&m, "r-2", "2");
+	assert_string_equal(state_of(&m, "r-2"), "running");
+	step_over(&m, 0);
+	later(&m, 15 * 60 * CLOCK_US_PER_S);
+	ask(&m, "r-3", "3");
+	assert_string_equal(state_of(&m, "r-3"), "waiting");
+}
+
+/* Nobody could say yes, and it ends before the hours begin; or nobody knows when they will. */
+static void
+test_what_ends_before_the_hours_is_refused(void **state)
+{
+	SCOPED(end) struct monitor m;
+	uint64_t before = refuse_count(REASON_OUTSIDE_WINDOW);
+	SCOPED_JSON *item = NULL;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, hours("sat 21:00-22:00", false, "allow"));
+	ask(&m, "r-1", "1");
+	item = show(&m, "r-1", NULL);
+	assert_string_equal(reason_of(&m, "r-1"), "outside-window");
+	assert_non_null(strstr(json_string_value(json_object_get(item, "detail")),
+		"opens 2026-11-21T21:00:00.000Z"));
+	assert_int_equal(refuse_count(REASON_OUTSIDE_WINDOW), before + 1);
+	m.doubtful = true;
+	m.floor_us = m.now_us;
+	use_policy(&m, hours("sat 19:00-22:00", false, "allow"));
+	ask(&m, "r-2", "2");
+	assert_string_equal(reason_of(&m, "r-2"), "outside-window");
+	assert_int_equal(refuse_count(REASON_OUTSIDE_WINDOW), before + 2);
+	assert_int_equal(spawned(&m), 0);
+}
+
+/* Two rules ask, and nobody stands on both lists. */
+static void
+test_what_nobody_may_approve_is_refused(void **state)
+{
+	SCOPED(end) struct monitor m;
+	uint64_t before = refuse_count(REASON_NOT_APPROVED);
+	SCOPED_JSON *item = NULL;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("dora", "  - {services: [redis], decision: ask, approvers: cid}\n"));
+	ask(&m, "r-1", "1");
+	item = show(&m, "r-1", NULL);
+	assert_string_equal(json_string_value(json_object_get(item, "state")), "refused");
+	assert_string_equal(reason_of(&m, "r-1"), "not-approved");
+	assert_non_null(strstr(json_string_value(json_object_get(item, "detail")),
+		"ask: rule 2 (ask), rule 3 (ask): 1 must approve it"));
+	assert_int_equal(refuse_count(REASON_NOT_APPROVED), before + 1);
+	assert_int_equal(spawned(&m), 0);
+}
+
 /* --- the store -------------------------------------------------------------------------------- */
 static void
 test_the_store(void **state)
@@ -448,6 +579,11 @@ main(void)
 		cmocka_unit_test(test_standing_ends),
 		cmocka_unit_test(test_what_standing_refuses),
 		cmocka_unit_test(test_outside_the_window),
+		cmocka_unit_test(test_allowed_waits_for_the_hours),
+		cmocka_unit_test(test_an_approver_need_not_wait_for_the_hours),
+		cmocka_unit_test(test_a_standing_permit_is_for_the_hours),
+		cmocka_unit_test(test_what_ends_before_the_hours_is_refused),
+		cmocka_unit_test(test_what_nobody_may_approve_is_refused),
 		cmocka_unit_test(test_the_store),
 	};
 

@@ -203,6 +203,49 @@ one_change_at_a_time(void **state)
 	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_BUSY);
 }
 
+static int
+find_reason(const struct audit_entry *e, void *arg)
+{
+	(void)snprintf(arg, 64, "%s", e->reason);
+	return 0;
+}
+
+/* Half an hour of the week is open, and it is another. */
+static void
+outside_its_hours_a_change_is_a_persons_own_word(void **state)
+{
+	static const char policy[] = "{\"rules\":[],\"v\":1,\"windows\":{\"updates\":[\"%s\"]}}";
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	SCOPED_JSON *plan = NULL;
+	struct site_answer a;
+	char text[256], found[64] = "";
+
+	(void)snprintf(text, sizeof(text), policy,
+		clock_now_us() / 3600 / CLOCK_US_PER_S % 24 < 12 ? "20:00-20:30" : "06:00-06:30");
+	policy_free(b->t->m->policy);
+	assert_int_equal(policy_parse(&b->t->m->policy, text, strlen(text)), 0);
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &one);
+	bench_active(b, two.hex, 2);
+	came_after(b, one.hex, two.hex);
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.plan", NULL, NULL, 0, &plan), 0);
+	assert_true(json_is_false(json_object_get(json_object_get(plan, "window"), "open")));
+	assert_non_null(json_object_get(json_object_get(plan, "window"), "opens"));
+	bench_begin(b, "update.rollback", "redis", &a);
+	bench_settle(b);
+	assert_true(b->u->outside);
+	assert_int_equal(audit_each(b->t->m->audit, &(struct audit_filter){ .kind = "update" }, find_reason,
+				 found),
+		0);
+	assert_string_equal(found, "outside-window");
+	/* It does not become healthy here: back again, and the command hears of it. */
+	clock_fake(clock_now_us() + 61 * CLOCK_US_PER_S, clock_mono_us() + 61 * CLOCK_US_PER_S);
+	assert_int_equal(bench_end(b, &a, 1), REASON_STATE_MOVED);
+	clock_real();
+}
+
 int
 main(void)
 {
@@ -218,6 +261,7 @@ main(void)
 		BENCH_TEST(a_plan_is_applied_only_as_it_was_shown),
 		BENCH_TEST(back_only_to_what_is_whole),
 		BENCH_TEST(one_change_at_a_time),
+		BENCH_TEST(outside_its_hours_a_change_is_a_persons_own_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
