@@ -10,6 +10,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/yaml.h"
+#include "appliance/audit/audit.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/policy/policy.h"
 #include "appliance/policy/policy_compile.h"
@@ -157,13 +158,47 @@ take_guard(struct monitor *m, const struct guard *g)
 		forget_used(m);
 }
 
+/* --- what the log says --------------------------------------------------------------------------- */
+/* The last policy that got a leaf. */
+struct logged {
+	bool found;
+	uint8_t digest[32]; /* all zero: not known */
+};
+
+static int
+on_leaf(const struct audit_entry *e, void *arg)
+{
+	struct logged *l = arg;
+
+	l->found = true;
+	if (!sha256_parse(l->digest, e->digest))
+		memset(l->digest, 0, sizeof(l->digest));
+	return 0;
+}
+
+/* Walks the whole log; asked only where guard.json does not say. */
+static int
+look_in_log(struct monitor *m, struct logged *ret)
+{
+	const struct audit_filter filter = { .kind = audit_kind_name(AUDIT_POLICY) };
+	int r;
+
+	*ret = (struct logged){ 0 };
+	r = audit_each(m->audit, &filter, on_leaf, ret);
+	if (r > 0)
+		*ret = (struct logged){ .found = true }; /* it might have said so */
+	return r < 0 ? FAULT(r) : 0;
+}
+
 /* The policy can be read; is it the one that was applied? */
 static int
-adopt(struct monitor *m, struct policy *take_p, const struct guard *g)
+adopt(struct monitor *m, struct policy *take_p, const struct guard *g, const struct logged *l)
 {
 	const uint8_t *digest = policy_digest(take_p);
+	bool other = g ? memcmp(digest, g->digest, 32) != 0 && memcmp(digest, g->next, 32) != 0
+		       : l->found && memcmp(digest, l->digest, 32) != 0;
 
-	if (g && memcmp(digest, g->digest, 32) != 0 && memcmp(digest, g->next, 32) != 0) {
+	if (other) {
 		policy_free(take_p);
 		return deny_all(m, CEILING_DAMAGED, g);
 	}
@@ -181,21 +216,25 @@ ceiling_open(struct monitor *m)
 {
 	SCOPED_JSON *doc = NULL;
 	struct policy *p = NULL;
+	struct logged l = { 0 };
 	struct guard g;
 	int guard = load_guard(m, &doc, &g), r = load_policy(m, &p);
+	int log = guard > 0 ? look_in_log(m, &l) : 0;
 
-	if (guard < 0 || r < 0) {
+	if (guard < 0 || r < 0 || log < 0) {
 		policy_free(p);
-		return FAULT(guard < 0 ? guard : r);
+		return FAULT(guard < 0 ? guard : r < 0 ? r : log);
 	}
 	m->ceiling = (struct ceiling){ .state = CEILING_DEFAULT };
 	if (guard == 0)
 		take_guard(m, &g);
-	else if (guard != REASON_NOT_FOUND)
+	else
+		memcpy(m->ceiling.digest, l.digest, sizeof(l.digest));
+	if (guard > 0 && (guard != REASON_NOT_FOUND || l.found))
 		forget_used(m);
 	if (r == 0)
-		return FAULT(adopt(m, p, guard == 0 ? &g : NULL));
-	if (r == REASON_NOT_FOUND && guard == REASON_NOT_FOUND)
+		return FAULT(adopt(m, p, guard == 0 ? &g : NULL, &l));
+	if (r == REASON_NOT_FOUND && guard == REASON_NOT_FOUND && !l.found)
 		return FAULT(policy_default(&m->policy));
 	return FAULT(deny_all(m, r == REASON_NOT_FOUND ? CEILING_MISSING : CEILING_DAMAGED,
 		guard == 0 ? &g : NULL));
@@ -278,8 +317,8 @@ monitor_owners(struct monitor *m, unsigned kinds, const uint8_t digest[32], cons
 
 	if (m->ceiling.owners_lost)
 		return REFUSE(REASON_NOT_APPROVED, guard_file,
-			"who the owners are is lost: put lib/monitor/policy.json and guard.json back "
-			"from a backup");
+			"who the owners are is lost: apply the very policy again that was in force (the audit log "
+			"names its digest), or put lib/monitor/policy.json and guard.json back from a backup");
 	if (n == 0)
 		return REFUSE(REASON_NOT_APPROVED, "owner",
 			"the policy in force names no owners: only they can say yes to this");

@@ -3,7 +3,8 @@
  * lib/monitor/policy.json is the compiled policy; guard.json beside it says what was applied (digest), whose consent
  * the next change needs (owners), which of their statements have counted, and which bytes of policy.yaml that was.
  * A policy that is lost or is not what was applied is never replaced by a wider one: everything is denied then, and
- * the owners that guard.json names still guard. */
+ * the owners that guard.json names still guard.  Where guard.json is lost, too, the audit log's last leaf `policy` says
+ * that one was applied, and which: that very one may be applied again by whoever may write it, any other by nobody. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,7 +16,7 @@ struct monitor;
 struct policy;
 
 enum ceiling_state {
-	CEILING_DEFAULT, /* none was ever applied */
+	CEILING_DEFAULT, /* none was ever applied, as files and audit log say */
 	CEILING_APPLIED,
 	CEILING_MISSING, /* one was applied and is gone: everything is denied */
 	CEILING_DAMAGED, /* it is not what was applied: everything is denied */
@@ -24,7 +25,7 @@ enum ceiling_state {
 struct ceiling {
 	enum ceiling_state state;
 	bool owners_lost; /* neither file says who the owners are: nobody can apply */
-	uint8_t digest[32]; /* of the policy that was applied; all zero: none was */
+	uint8_t digest[32]; /* of the policy that was applied; all zero: none was, or nothing says which */
 	uint64_t used[OWNER_KINDS];
 	bool has_source;
 	uint8_t source[32]; /* SHA-256 of the bytes that were applied */

@@ -39,13 +39,20 @@ read_file(const struct monitor *m, const char *path, struct buf *out)
 }
 
 /* --- reading, comparing, applying ---------------------------------------------------------------- */
+/* Who the owners are is lost, but this is the policy that they said yes to. */
+static bool
+is_what_was_lost(const struct monitor *m, const struct policy *next)
+{
+	return m->ceiling.owners_lost && memcmp(policy_digest(next), m->ceiling.digest, 32) == 0;
+}
+
 static int
 check_owners(struct monitor *m, const struct policy *next, const void *body, size_t len)
 {
 	unsigned kinds = 1U << OWNER_POLICY;
 	enum owner_kind kind;
 
-	if (!monitor_guarded(m))
+	if (!monitor_guarded(m) || is_what_was_lost(m, next))
 		return 0;
 	if (policy_same_but_approvers(m->policy, next))
 		kinds |= 1U << OWNER_APPROVER;
@@ -106,6 +113,7 @@ on_compiled(int r, const json_t *answer, void *arg)
 		(void)json_put_sha256(out, "digest", policy_digest(next));
 		(void)json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens));
 		(void)json_object_set_new(out, "widens", json_boolean(widens));
+		(void)json_object_set_new(out, "warnings", policy_warnings(next));
 		(void)json_object_set_new(out, "guarded", json_boolean(monitor_guarded(m)));
 		(void)json_object_set_new(out, "in_force",
 			json_boolean(m->ceiling.state == CEILING_APPLIED &&
@@ -232,6 +240,9 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 		a.decision == POLICY_ASK ? (int)a.need : 0, "outside_window",
 		(int)policy_outside_window(&a), "service", q.service, "operation", q.operation);
 	(void)json_put_sha256(out, "digest", policy_digest(m->policy));
+	if (a.opens_us > 0)
+		(void)json_put_time(out, "opens", a.opens_us);
+	(void)json_object_set_new(out, "maintenance_hours", json_string(a.outside ? "outside" : "inside"));
 	if (a.closed > 0)
 		(void)json_object_set_new(out, "closed", policy_rule_json(m->policy, a.closed));
 	monitor_answer(call, out);
@@ -293,12 +304,44 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
+/* --- windows ------------------------------------------------------------------------------------- */
+json_t *
+monitor_window_json(const struct monitor *m, const char *window)
+{
+	uint64_t opens;
+	bool open = policy_window_open(m->policy, window, monitor_now_us(m), monitor_clock_doubtful(m), &opens);
+	json_t *o;
+
+	if (!json_object_get(json_object_get(policy_json(m->policy), "windows"), window))
+		return NULL;
+	o = json_pack("{s:b}", "open", (int)open);
+	if (opens > 0)
+		(void)json_put_time(o, "opens", opens);
+	return o;
+}
+
 /* --- status -------------------------------------------------------------------------------------- */
 static void
 pend(json_t *status, const char *text)
 {
 	(void)json_array_append_new(json_object_get(status, "pending"),
 		json_pack("{s:s, s:s}", "kind", "policy", "text", text));
+}
+
+/* {"open":true} or {"open":false,"opens":TIME} of each that the policy names. */
+static json_t *
+windows(const struct monitor *m)
+{
+	static const char *const names[] = { POLICY_WINDOW_REMOTE, POLICY_WINDOW_UPDATES };
+	json_t *out = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		json_t *o = monitor_window_json(m, names[i]);
+
+		if (o)
+			(void)json_object_set_new(out, names[i], o);
+	}
+	return out;
 }
 
 static void
@@ -312,9 +355,14 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	(void)json_put_sha256(o, "digest", policy_digest(m->policy));
 	(void)json_object_set_new(o, "edited", json_boolean(edited));
 	(void)json_object_set_new(o, "guarded", json_boolean(monitor_guarded(m)));
+	(void)json_object_set_new(o, "windows", windows(m));
 	(void)json_object_set_new(status, "policy", o);
 	if (m->ceiling.state == CEILING_MISSING || m->ceiling.state == CEILING_DAMAGED)
-		pend(status, "the compiled policy is lost: everything is denied; mainstay policy apply");
+		pend(status,
+			m->ceiling.owners_lost
+				? "the compiled policy and its guard are lost: everything is denied; mainstay "
+				  "policy apply with the same policy.yaml as before"
+				: "the compiled policy is lost: everything is denied; mainstay policy apply");
 	else if (edited)
 		pend(status, "policy.yaml was edited and is not applied: mainstay policy diff");
 }

@@ -288,6 +288,69 @@ where_the_owners_are_lost_nobody_applies(void **state)
 	assert_true(denies_everything(t));
 	site_refused(t, apply(t, narrow), REASON_NOT_APPROVED);
 	assert_non_null(strstr(refuse_last()->text, "backup"));
+	/* They said yes to this one. */
+	assert_int_equal(apply(t, buf_text(&owned)), 0);
+	expect(t, "applied", false);
+	site_refused(t, apply(t, narrow), REASON_NOT_APPROVED);
+}
+
+static void
+with_both_files_gone_the_log_still_says_that_there_was_one(void **state)
+{
+	struct site_test *t = *state;
+
+	assert_int_equal(apply(t, narrow), 0);
+	assert_int_equal(apply(t, wide), 0);
+	assert_int_equal(unlinkat(t->m->dir_fd, "policy.json", 0), 0);
+	assert_int_equal(unlinkat(t->m->dir_fd, "guard.json", 0), 0);
+	site_restart(t);
+	assert_true(denies_everything(t));
+	expect(t, "missing", false);
+	site_refused(t, apply(t, narrow), REASON_NOT_APPROVED); /* it was in force once, not last */
+	assert_int_equal(apply(t, wide), 0);
+	expect(t, "applied", false);
+	site_restart(t);
+	assert_false(denies_everything(t));
+	/* Another one in its place, and nothing beside it to tell. */
+	assert_int_equal(apply(t, narrow), 0);
+	{
+		SCOPED(buf_done) struct buf old = BUF_MAX(4096);
+
+		assert_int_equal(fs_read(t->m->dir_fd, "policy.json", 4096, &old), 0);
+		assert_int_equal(apply(t, wide), 0);
+		assert_int_equal(fs_replace(t->m->dir_fd, "policy.json", old.data, old.len, 0600), 0);
+	}
+	assert_int_equal(unlinkat(t->m->dir_fd, "guard.json", 0), 0);
+	site_restart(t);
+	assert_true(denies_everything(t));
+	assert_int_equal(t->m->ceiling.state, CEILING_DAMAGED);
+}
+
+static void
+windows_stand_in_the_status(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *s = NULL, *after = NULL;
+	const json_t *w;
+	uint64_t now;
+
+	assert_int_equal(apply(t, "v: 1\nwindows: { remote: [\"sat 02:00-05:00\"], updates: [\"00:00-24:00\"] }\n"
+				  "rules: []\n"),
+		0);
+	assert_int_equal(clock_parse(&now, "2026-11-20T09:00:00Z"), 0);
+	clock_fake(now, clock_mono_us());
+	s = status(t);
+	w = json_object_get(json_object_get(s, "policy"), "windows");
+	assert_true(json_is_false(json_object_get(json_object_get(w, "remote"), "open")));
+	assert_string_equal(json_text(json_object_get(w, "remote"), "opens"), "2026-11-21T02:00:00.000Z");
+	assert_true(json_is_true(json_object_get(json_object_get(w, "updates"), "open")));
+	/* A clock that was never set: every one is closed, and nobody knows for how long. */
+	clock_fake(0, clock_mono_us());
+	after = status(t);
+	w = json_object_get(json_object_get(after, "policy"), "windows");
+	assert_true(json_is_false(json_object_get(json_object_get(w, "updates"), "open")));
+	assert_null(json_object_get(json_object_get(w, "remote"), "opens"));
+	clock_real();
 }
 
 static void
@@ -481,6 +544,8 @@ main(void)
 		TEST(a_cut_on_the_way_leaves_one_of_the_two),
 		TEST(owners_guard_also_what_is_lost),
 		TEST(where_the_owners_are_lost_nobody_applies),
+		TEST(with_both_files_gone_the_log_still_says_that_there_was_one),
+		TEST(windows_stand_in_the_status),
 		TEST(a_statement_counts_once),
 		TEST(approvers_may_change_by_a_statement_about_them),
 		TEST(what_was_not_shown_is_not_applied),
