@@ -213,23 +213,28 @@ beyond_field(const uint8_t y[ED25519_KEY_LEN])
 	return true;
 }
 
-int
-ed25519_check_public(const uint8_t key[ED25519_KEY_LEN], const char *operand)
+const char *
+ed25519_weakness(const uint8_t key[ED25519_KEY_LEN])
 {
 	uint8_t y[ED25519_KEY_LEN];
 
 	memcpy(y, key, sizeof(y));
 	y[31] &= 0x7f;
 	if (beyond_field(y))
-		return REFUSE(REASON_LOW_ORDER_KEY, operand,
-			"public key is not encoded canonically");
+		return "public key is not encoded canonically";
 	for (size_t i = 0; i < ARRAY_LEN(small_order); i++) {
 		if (!memcmp(y, small_order[i], sizeof(y)))
-			return REFUSE(REASON_LOW_ORDER_KEY, operand,
-				"public key is a point of small order: one signature would fit "
-				"many messages");
+			return "public key is a point of small order: one signature would fit many messages";
 	}
-	return 0;
+	return NULL;
+}
+
+int
+ed25519_check_public(const uint8_t key[ED25519_KEY_LEN], const char *operand)
+{
+	const char *weak = ed25519_weakness(key);
+
+	return weak ? REFUSE(REASON_LOW_ORDER_KEY, operand, "%s", weak) : 0;
 }
 
 char *

@@ -47,5 +47,8 @@ bool ed25519_verify(const uint8_t key[ED25519_KEY_LEN], const void *p, size_t le
  * so that one signature could fit many messages or two ids name one key.  Else 0. */
 int ed25519_check_public(const uint8_t key[ED25519_KEY_LEN], const char *operand);
 
+/* The same as words, for who names the place himself; NULL where the key is sound. */
+const char *ed25519_weakness(const uint8_t key[ED25519_KEY_LEN]);
+
 /* Hex SHA-256 of a raw public key.  Returns out. */
 char *ed25519_keyid_of(char out[ED25519_KEYID_MAX], const uint8_t key[ED25519_KEY_LEN]);

@@ -71,6 +71,7 @@ note_key_scan(struct note_key *ret, const char *vkey)
 	const char *plus = strchr(vkey, '+');
 	const char *last = plus ? strchr(plus + 1, '+') : NULL;
 	char name[NOTE_NAME_MAX], hex[2 * ID_LEN + 1] = "";
+	const char *weak;
 	uint8_t id[ID_LEN];
 	struct note_key k;
 
@@ -83,6 +84,9 @@ note_key_scan(struct note_key *ret, const char *vkey)
 		b.len != 1 + ED25519_KEY_LEN ||
 		(b.data[0] != NOTE_TYPE_ED25519 && b.data[0] != NOTE_TYPE_COSIGNATURE))
 		return "no Ed25519 key";
+	weak = ed25519_weakness(b.data + 1);
+	if (weak)
+		return weak;
 	if (!make_key(&k, name, b.data[0], b.data + 1))
 		return "its name cannot be a key's";
 	if (memcmp(k.id, id, sizeof(id)))
