@@ -19,6 +19,7 @@
 
 struct buf;
 
+#define LEDGER_KEPT "results"	 /* plans and results: each of them must arrive */
 #define LEDGER_WITNESS "witness" /* heads for witnesses of the customer's own choice */
 
 enum {

@@ -2,23 +2,14 @@
 
 #include <stddef.h>
 
-#include "appliance/base/log.h"
 #include "appliance/egress/carrier.h"
+#include "appliance/egress/ledger.h"
 #include "appliance/egress/shipper.h"
 
 #define OUTBOX_FOLDER "outbox"
 
-static void
-on_told(int r, const json_t *answer, void *arg)
-{
-	(void)answer;
-	(void)arg;
-	if (r < 0)
-		log_fault(r, "telling the monitor of the hub's answer");
-}
-
-static void
-answered(struct carrier *c, const char *stream, uint64_t sequence, const struct hub_reply *reply)
+static struct call_request *
+answer(const char *stream, uint64_t sequence, const struct hub_reply *reply)
 {
 	struct call_request *call = call_new("outbox.reply");
 
@@ -31,15 +22,14 @@ answered(struct carrier *c, const char *stream, uint64_t sequence, const struct 
 	call_param(call, "signature", reply->signature);
 	call_param(call, "nonce", reply->nonce);
 	call_body(call, reply->body, reply->len);
-	/* Lost with the link: a heartbeat comes again soon, a head too; a result is the hub's already. */
-	(void)carrier_call(c, call, on_told, c);
+	return call;
 }
 
 static const struct shipper_stream streams[] = {
-	{ .folder = OUTBOX_FOLDER, .stream = "heartbeat", .answered = answered },
-	{ .folder = OUTBOX_FOLDER, .stream = "results", .answered = answered },
+	{ .folder = OUTBOX_FOLDER, .stream = "heartbeat", .answer = answer },
+	{ .folder = OUTBOX_FOLDER, .stream = LEDGER_KEPT, .answer = answer, .kept = true },
 	/* A witness's 409 carries the size it knows: an answer like any other. */
-	{ .folder = OUTBOX_FOLDER, .stream = "audit", .answered = answered, .take_any_status = true },
+	{ .folder = OUTBOX_FOLDER, .stream = "audit", .answer = answer, .take_any_status = true },
 };
 
 int

@@ -6,7 +6,8 @@
  *	409                                  again at once with a new nonce, RETRY_CONFLICTS_MAX times
  *	every other                          the end of that record
  *
- * A stream whose answers are somebody's business (any_status) ends with every answer that is not tried again. */
+ * A stream whose answers are somebody's business (any_status) ends with every answer that is not tried again;
+ * of one that is kept (shipper.h) no record ends unless the hub has it. */
 #pragma once
 
 #include <stdbool.h>

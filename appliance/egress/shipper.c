@@ -18,7 +18,8 @@
 enum {
 	RETRY_BASE_MS = 250,
 	RETRY_CAP_S = 60,
-	BURST = 64,        /* records skipped in one turn because their class may not leave */
+	PLACE_BASE_S = 2, /* before the monitor that refused an answer is asked where to go on */
+	BURST = 64,	  /* records skipped in one turn because their class may not leave */
 };
 
 struct shipper {
@@ -27,12 +28,18 @@ struct shipper {
 	int dir_fd;
 	struct record_reader *reader;
 	struct hub_call *call;
-	struct buf record;      /* the one under way */
+	struct buf record; /* the one under way */
 	struct ledger_entry entry;
-	uint64_t sequence;      /* of it; 0: none */
+	uint64_t sequence; /* of it; 0: none */
 	uint64_t not_before_us;
 	unsigned tries, conflicts;
 	uint64_t dropped;
+	/* Of a stream that is kept: */
+	bool placed; /* next is the monitor's word */
+	uint64_t next;
+	bool asking;	   /* an answer of the monitor is awaited */
+	unsigned unplaced; /* answers of the hub that it refused */
+	unsigned again;	   /* the hub's answers to this record that mean "again" */
 };
 
 static void ship(struct shipper *s);
@@ -66,6 +73,74 @@ try_later(struct shipper *s, uint64_t retry_after_s)
 	s->not_before_us = clock_mono_us() + wait;
 }
 
+/* --- a stream that is kept ---------------------------------------------------------------------------------- */
+/* Where the monitor would have it go on: behind the record that the hub answered; at the start, or wherever somebody who
+ * had our place before us left something. */
+static void
+on_place(int r, const json_t *answer, void *arg)
+{
+	json_int_t next = r == 0 ? json_integer_value(json_object_get(answer, "next")) : 0;
+	struct shipper *s = arg;
+	uint64_t was = s->sequence;
+
+	s->asking = false;
+	s->sequence = 0;
+	s->tries = s->conflicts = s->again = 0;
+	s->placed = next > 0;
+	if (!s->placed) { /* it refused the hub's answer, which it logs; or the link is gone */
+		s->not_before_us = clock_mono_us() +
+			clock_backoff_us(s->unplaced++, PLACE_BASE_S * CLOCK_US_PER_S,
+				RETRY_CAP_S * CLOCK_US_PER_S);
+		return;
+	}
+	if ((uint64_t)next > s->next)
+		s->unplaced = 0;
+	s->next = (uint64_t)next;
+	s->not_before_us = 0;
+	r = ack_set(carrier_ack(s->carrier), s->spec->stream,
+		s->next - 1); /* `telemetry sent` reads it */
+	if (r == 0 && s->reader && (!was || s->next != was + 1))
+		r = record_reader_seek(s->reader, s->next);
+	if (r < 0)
+		log_fault(r, s->spec->stream);
+	ship(s);
+}
+
+static void
+call_monitor(struct shipper *s, struct call_request *take_call)
+{
+	s->asking = carrier_call(s->carrier, take_call, on_place, s) == 0;
+}
+
+static void
+ask_place(struct shipper *s)
+{
+	struct call_request *call = call_new("outbox.next");
+
+	call_param(call, "stream", s->spec->stream);
+	call_monitor(s, call);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------- */
+static void
+on_told(int r, const json_t *answer, void *arg)
+{
+	struct shipper *s = arg;
+
+	(void)answer;
+	if (r < 0)
+		log_debug("%s: the hub's answer did not reach the monitor", s->spec->stream);
+}
+
+/* Lost with the link: a heartbeat comes again soon, a head too. */
+static void
+tell_monitor(struct shipper *s, const struct hub_reply *reply)
+{
+	if (s->spec->answer)
+		(void)carrier_call(s->carrier, s->spec->answer(s->spec->stream, s->sequence, reply),
+			on_told, s);
+}
+
 static enum retry
 judge_status(struct shipper *s, int status)
 {
@@ -79,6 +154,7 @@ static void
 on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
 {
 	struct shipper *s = arg;
+	enum retry verdict;
 
 	if (r != 0) {
 		log_debug("%s %llu: %s", s->spec->stream, (unsigned long long)s->sequence, why);
@@ -86,7 +162,12 @@ on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
 		return;
 	}
 	carrier_contact(s->carrier, reply);
-	switch (judge_status(s, reply->status)) {
+	verdict = judge_status(s, reply->status);
+	if (s->spec->kept && (verdict != RETRY_AGAIN || ++s->again >= SHIPPER_TRIES_MAX)) {
+		call_monitor(s, s->spec->answer(s->spec->stream, s->sequence, reply));
+		return;
+	}
+	switch (verdict) {
 	case RETRY_AGAIN:
 		log_debug("%s %llu: status %d %s", s->spec->stream, (unsigned long long)s->sequence,
 			reply->status, reply->reason);
@@ -94,14 +175,13 @@ on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
 		break;
 	case RETRY_DROP:
 		s->dropped++;
-		log_warning("%s %llu: dropped, the hub answered %d %s (%llu dropped so far)", s->spec->stream,
-			(unsigned long long)s->sequence, reply->status, reply->reason,
-			(unsigned long long)s->dropped);
+		log_warning("%s %llu: dropped, the hub answered %d %s (%llu dropped so far)",
+			s->spec->stream, (unsigned long long)s->sequence, reply->status,
+			reply->reason, (unsigned long long)s->dropped);
 		finish(s);
 		break;
 	case RETRY_DONE:
-		if (s->spec->answered)
-			s->spec->answered(s->carrier, s->spec->stream, s->sequence, reply);
+		tell_monitor(s, reply);
 		finish(s);
 		break;
 	}
@@ -111,14 +191,15 @@ on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
 static int
 open_reader(struct shipper *s)
 {
-	uint64_t from = ack_get(carrier_ack(s->carrier), s->spec->stream) + 1;
+	uint64_t from = s->placed ? s->next : ack_get(carrier_ack(s->carrier), s->spec->stream) + 1;
 	char path[sizeof(((struct paths *)0)->lib) + 64];
 	int r;
 
 	if (s->reader)
 		return 0;
 	if (s->dir_fd < 0) {
-		snprintf(path, sizeof(path), "%s/%s", carrier_paths(s->carrier)->lib, s->spec->folder);
+		snprintf(path, sizeof(path), "%s/%s", carrier_paths(s->carrier)->lib,
+			s->spec->folder);
 		r = fs_open_dir(&s->dir_fd, -1, path, 0700);
 		if (r < 0)
 			return r;
@@ -164,7 +245,8 @@ may_leave(const struct shipper *s)
 	if (!carrier_recorded(s->carrier) || !class_parse(&class, s->entry.class_name))
 		return false;
 	which = class_switch(class);
-	return which == SWITCH_MAX ? carrier_any_on(s->carrier) : carrier_switch_on(s->carrier, which);
+	return which == SWITCH_MAX ? carrier_any_on(s->carrier)
+				   : carrier_switch_on(s->carrier, which);
 }
 
 static void
@@ -172,8 +254,12 @@ ship(struct shipper *s)
 {
 	int r = 0;
 
-	if (s->call || clock_mono_us() < s->not_before_us)
+	if (s->call || s->asking || clock_mono_us() < s->not_before_us)
 		return;
+	if (s->spec->kept && !s->placed) {
+		ask_place(s);
+		return;
+	}
 	if (!s->sequence) {
 		r = open_reader(s);
 		r = r ?: next_record(s);
@@ -217,7 +303,8 @@ on_event(struct carrier *c, const char *name, const json_t *json, void *arg)
 	struct shipper *s = arg;
 	const char *stream = json_string_value(json_object_get(json, "stream"));
 
-	if (strcmp(name, "outbox") == 0 && stream && strcmp(stream, s->spec->stream) == 0 && carrier_hub(c))
+	if (strcmp(name, "outbox") == 0 && stream && strcmp(stream, s->spec->stream) == 0 &&
+		carrier_hub(c))
 		ship(s);
 }
 
@@ -230,7 +317,8 @@ on_reset(struct carrier *c, void *arg)
 	hub_client_cancel(s->call);
 	s->reader = record_reader_close(s->reader);
 	s->sequence = 0;
-	s->tries = 0;
+	s->placed = false;
+	s->tries = s->conflicts = s->again = 0;
 	s->not_before_us = 0;
 }
 

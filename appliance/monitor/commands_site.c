@@ -90,12 +90,14 @@ say_status(const struct command_call *call, const json_t *s)
 	else
 		command_say(call, "%-12s not enrolled", "site");
 	if (*json_text(hub, "trouble"))
-		command_say(call, "%-12s %s; see mainstay doctor", "trouble", json_text(hub, "trouble"));
+		command_say(call, "%-12s %s; see mainstay doctor", "trouble",
+			json_text(hub, "trouble"));
 	if (*json_text(hub, "last_contact"))
 		command_say(call, "%-12s %s", "last contact", json_text(hub, "last_contact"));
 	if (json_is_true(json_object_get(clock, "doubtful")))
-		command_say(call, "%-12s doubtful: %s; requests need a permit, windows count as closed", "clock",
-			json_text(clock, "why"));
+		command_say(call,
+			"%-12s doubtful: %s; requests need a permit, windows count as closed",
+			"clock", json_text(clock, "why"));
 	say_switches(call, json_object_get(s, "switches"));
 	say_windows(call, json_object_get(json_object_get(s, "policy"), "windows"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
@@ -108,6 +110,16 @@ say_status(const struct command_call *call, const json_t *s)
 	command_say(call, "%-12s %lld entries, %lld cosigned", "audit log",
 		(long long)json_integer_value(json_object_get(audit, "size")),
 		(long long)json_integer_value(json_object_get(audit, "cosigned")));
+	json_array_foreach(json_object_get(json_object_get(s, "outbox"), "stuck"), i, item)
+		command_say(call,
+			"%-12s %s %lld: the hub answered %lld (%lld times since %s); kept, tried "
+			"again %s",
+			"outbox", json_text(item, "stream"),
+			(long long)json_integer_value(json_object_get(item, "sequence")),
+			(long long)json_integer_value(json_object_get(item, "status")),
+			(long long)json_integer_value(json_object_get(item, "tries")),
+			json_text(item, "since"),
+			*json_text(item, "again") ? json_text(item, "again") : "now");
 	say_words(call, "enforced", json_object_get(s, "enforced"));
 	say_words(call, "not enforced", json_object_get(s, "not_enforced"));
 	json_array_foreach(json_object_get(s, "pending"), i, item)

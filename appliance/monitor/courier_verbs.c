@@ -13,23 +13,18 @@
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/number.h"
-#include "appliance/egress/ledger.h"
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/enrol_wire.h"
-#include "appliance/monitor/cosign.h"
 #include "appliance/monitor/inside.h"
-#include "appliance/monitor/outbox.h"
 #include "appliance/monitor/rotation.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
-#include "appliance/trust/sha256.h"
 
 enum {
 	CA_MAX = 64 * 1024,
 	RENEW_DAYS = 3, /* before the end of a key statement */
 	SLACK_S = 3600,
 	FAR_MS = 3600 * 1000, /* clocks that differ by more: key statements go by the hub's */
-	ACK_MAX = 4096,
 	UNTIL_MAX = 1024,
 };
 #define UNTIL_FILE "daemon.json"
@@ -266,95 +261,11 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, co
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* What the hub says that it committed. */
-struct ack {
-	uint64_t v, sequence;
-	const char *site, *stream;
-	uint8_t sha256[SHA256_LEN];
-	json_t *clone;
-};
-
-static const struct json_field ack_fields[] = {
-	{ "v", JSON_KIND_U64, .offset = offsetof(struct ack, v), .max = 1 },
-	{ "site", JSON_KIND_TEXT, .offset = offsetof(struct ack, site), .max = 64 },
-	{ "stream", JSON_KIND_TEXT, .offset = offsetof(struct ack, stream), .max = LEDGER_STREAM_MAX },
-	{ "sequence", JSON_KIND_U64, .offset = offsetof(struct ack, sequence), .max = INT64_MAX },
-	{ "sha256", JSON_KIND_SHA256, .offset = offsetof(struct ack, sha256), .optional = true },
-	{ "clone", JSON_KIND_OBJECT, .offset = offsetof(struct ack, clone), .max = 8, .optional = true },
-};
-
-/* Whoever holds the courier's key can have any answer of the hub, and show it for another: a heartbeat's for a
- * result's.  So a record goes only by an acknowledgement that names it and what stands in it. */
-static int
-take_ack(struct monitor *m, const char *stream, uint64_t sequence, const void *body, size_t len)
-{
-	static const uint8_t none[SHA256_LEN];
-	uint8_t digest[SHA256_LEN];
-	SCOPED_JSON *doc = NULL;
-	struct ack ack = { 0 };
-	int r = json_read(&doc, body, len, ACK_MAX, "acknowledgement");
-
-	r = r ?: json_members(doc, ack_fields, ARRAY_LEN(ack_fields), &ack, "acknowledgement");
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (strcmp(ack.site, monitor_site(m)) != 0 || strcmp(ack.stream, stream) != 0 ||
-		ack.sequence != sequence)
-		return REFUSE(REASON_WRONG_ADDRESSEE, stream,
-			"the acknowledgement is of %s %llu of %s, not of %llu", ack.stream,
-			(unsigned long long)ack.sequence, ack.site, (unsigned long long)sequence);
-	r = ack.clone ? clone_hub_says(m, ack.clone) : 0;
-	r = r ?: outbox_digest(m->outbox, stream, sequence, digest);
-	if (r == REASON_NOT_FOUND)
-		return 0; /* acknowledged before, or dropped for room */
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	/* Without a digest the hub says "not known any more": the record is old, and a later one lets it go. */
-	if (memcmp(ack.sha256, none, sizeof(none)) == 0)
-		return 0;
-	if (memcmp(ack.sha256, digest, sizeof(digest)) != 0) {
-		r = clone_notice(m, "hub", "the hub has another record under a number that this site gave",
-			REASON_CONFLICT);
-		if (r < 0)
-			return FAULT(r);
-		return REFUSE(REASON_CONFLICT, stream,
-			"the hub has another record under %llu than this site (a second site with its key?)",
-			(unsigned long long)sequence);
-	}
-	return outbox_committed(m->outbox, stream, sequence);
-}
-
-static int
-on_reply(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	uint64_t committed = 0, sequence = 0;
-	const char *stream, *nonce;
-	unsigned status = 0;
-	const void *body;
-	size_t len;
-	int r = monitor_call_need(call, "stream", &stream);
-
-	(void)arg;
-	r = r ?: monitor_call_need(call, "nonce", &nonce);
-	r = r ?: courier_verbs_check_reply(m, call, nonce, &status);
-	r = r ?: monitor_call_u64(call, "committed", UINT64_MAX / 2, &committed);
-	r = r ?: monitor_call_u64(call, "sequence", UINT64_MAX / 2, &sequence);
-	if (r)
-		return r;
-	body = monitor_call_body(call, &len);
-	if (strcmp(stream, "audit") != 0)
-		return status / 100 == 2 ? take_ack(m, stream, sequence, body, len) : 0;
-	/* A head binds itself: the witness's cosignature, or the size that it knows.  Heads replace one another, so
-	 * nothing is lost with one that went too early. */
-	r = cosign_hub_answered(m, status, body, len);
-	if (r == 0 && committed > 0)
-		r = outbox_committed(m->outbox, stream, committed);
-	return r < 0 ? FAULT(r) : r;
-}
-
 static int
 on_trouble(struct monitor *m, const char *token)
 {
-	if (strspn(token, "abcdefghijklmnopqrstuvwxyz-") != strlen(token) || strlen(token) >= sizeof(m->trouble))
+	if (strspn(token, "abcdefghijklmnopqrstuvwxyz-") != strlen(token) ||
+		strlen(token) >= sizeof(m->trouble))
 		return REFUSE(REASON_MALFORMED, "trouble", "is no word");
 	(void)snprintf(m->trouble, sizeof(m->trouble), "%s", strcmp(token, "none") ? token : "");
 	return 0;
@@ -406,7 +317,8 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 	struct courier *c = arg;
 	struct timespec at = proxy_time(c);
 
-	if (monitor_enrolled(m) && (at.tv_sec != c->proxy_time.tv_sec || at.tv_nsec != c->proxy_time.tv_nsec))
+	if (monitor_enrolled(m) &&
+		(at.tv_sec != c->proxy_time.tv_sec || at.tv_nsec != c->proxy_time.tv_nsec))
 		on_changed(m, MONITOR_CHANGE_SWITCH, c);
 	if ((c->daemon && key_is_due(c, hub_now_us(m, now_us))) || c->floor_us != m->floor.us)
 		on_changed(m, MONITOR_CHANGE_SWITCH, c);
@@ -450,6 +362,5 @@ courier_verbs_init(struct monitor *m)
 		(void)clock_parse(&c->until_us, json_text(kept, "until"));
 	r = monitor_add_module(m, &module, c);
 	r = r ?: monitor_register_verb(m, "courier.hello", CALL_ROLE_COURIER, on_hello, c);
-	r = r ?: monitor_register_verb(m, "outbox.reply", CALL_ROLE_COURIER, on_reply, NULL);
 	return r ?: monitor_register_verb(m, "contact", CALL_ROLE_COURIER, on_contact, NULL);
 }

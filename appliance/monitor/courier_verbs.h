@@ -1,4 +1,5 @@
-/* What the courier asks and brings: courier.hello, outbox.reply, contact.  (courier.record is enrolment's.) */
+/* What the courier asks and brings: courier.hello, contact.  (courier.record is enrolment's, outbox.reply
+ * outbox_verbs.h's.) */
 #pragma once
 
 #include <jansson.h>

@@ -30,6 +30,7 @@
 #include "appliance/monitor/metadata.h"
 #include "appliance/monitor/notify.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/outbox_verbs.h"
 #include "appliance/monitor/policy_verbs.h"
 #include "appliance/monitor/rotation.h"
 #include "appliance/monitor/statement.h"
@@ -111,6 +112,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: export_verb_init(m);
 	r = r ?: erase_verb_init(m);
 	r = r ?: courier_verbs_init(m);
+	r = r ?: outbox_verbs_init(m);
 	r = r ?: enrolment_init(m);
 	r = r ?: clone_init(m);
 	r = r ?: rotation_init(m);

@@ -27,8 +27,12 @@ static const struct {
 	{ "heartbeat", true, 4 << 20 },
 	{ "audit", true, 4 << 20 },
 	{ LEDGER_WITNESS, true, 4 << 20 },
-	{ "results", false, 64 << 20 },
+	{ LEDGER_KEPT, false, 64 << 20 },
 };
+
+/* Kept free in streams that drop nothing: else a full one whose oldest record must go behind could never let go of
+ * it. */
+enum { BEHIND_ROOM = 2 * LEDGER_RECORD_MAX };
 
 struct outbox {
 	int dir_fd;
@@ -110,31 +114,72 @@ outbox_put(struct outbox *o, const char *stream, const char *class, const char *
 	(void)snprintf(e.path, sizeof(e.path), "%s", path);
 	(void)snprintf(e.content_type, sizeof(e.content_type), "%s", content_type);
 	r = ledger_encode(&b, &e);
+	if (r == 0 && !streams[i].drop_oldest &&
+		record_bytes(o->records[i]) + b.len + BEHIND_ROOM > streams[i].total_max)
+		return REFUSE(REASON_NO_SPACE, stream, "no room for a record of %zu bytes", b.len);
 	r = r ?: record_append(o->records[i], b.data, b.len, ret_sequence);
 	return r < 0 ? FAULT(r) : r;
 }
 
-int
-outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32])
+/* Damage was logged with its place: what stood there is known no more. */
+static int
+read_record(struct outbox *o, const char *stream, uint64_t sequence, struct buf *out)
 {
 	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
-	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
-	struct ledger_entry e;
 	uint64_t found = 0;
 	int r;
 
 	if (find(stream) < 0)
 		return REASON_NOT_FOUND;
 	r = record_reader_open(&reader, o->dir_fd, stream, sequence);
-	r = r ?: record_reader_next(reader, &b, &found);
-	/* Damage was logged with its place: what stood there is known no more. */
+	r = r ?: record_reader_next(reader, out, &found);
 	if (r == RECORD_END || r == REASON_ALTERED || (r == 0 && found != sequence))
 		return REASON_NOT_FOUND;
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32])
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e;
+	int r = read_record(o, stream, sequence, &b);
+
 	r = r ?: ledger_decode(&e, b.data, b.len, stream);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	sha256_of(ret_digest, e.body, e.body_len);
 	return 0;
+}
+
+int
+outbox_first(struct outbox *o, const char *stream, uint64_t from, uint64_t *ret_sequence)
+{
+	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	int r;
+
+	if (find(stream) < 0)
+		return REASON_NOT_FOUND;
+	r = record_reader_open(&reader, o->dir_fd, stream, from);
+	r = r ?: record_reader_next(reader, &b, ret_sequence);
+	if (r == REASON_ALTERED) {
+		r = record_reader_skip(reader);
+		r = r ?: record_reader_next(reader, &b, ret_sequence);
+	}
+	if (r == RECORD_END || r > 0)
+		return REASON_NOT_FOUND;
+	return FAULT(r);
+}
+
+int
+outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, uint64_t *ret_sequence)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	int r = read_record(o, stream, sequence, &b);
+
+	r = r ?: record_append(o->records[find(stream)], b.data, b.len, ret_sequence);
+	return r < 0 ? FAULT(r) : r;
 }
 
 int

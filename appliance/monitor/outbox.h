@@ -23,6 +23,15 @@ int outbox_put(struct outbox *o, const char *stream, const char *class, const ch
  * it is not kept any more or never was, or a fault. */
 int outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32]);
 
+/* The first record from this sequence on that can be read.  Returns 0, REASON_NOT_FOUND (unlogged) where there is
+ * none, or a fault. */
+int outbox_first(struct outbox *o, const char *stream, uint64_t from, uint64_t *ret_sequence);
+
+/* Put the record that stands under sequence once more behind all others, as it is; durable on return.  LEDGER_KEPT has
+ * room for this that nothing else gets.  Returns 0, REASON_NOT_FOUND (unlogged) where it cannot be read, REASON_NO_SPACE
+ * (logged), or a fault. */
+int outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, uint64_t *ret_sequence);
+
 /* The hub has committed everything up to sequence. */
 int outbox_committed(struct outbox *o, const char *stream, uint64_t sequence);
 

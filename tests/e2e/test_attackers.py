@@ -373,6 +373,11 @@ def test_a_witness_that_lies_is_not_believed_and_answers_of_yesterday_let_nothin
         until("the witness was asked", lambda: asked, timeout=60)
         time.sleep(1)
         assert estate.status()["audit"]["cosigned"] == cosigned < estate.status()["audit"]["size"]
+        # Now as the hub itself: it will not have the result.
+        del thief.pages["/v1/results"]
+        thief.nonce = honest
+        until("status says so", lambda: [i for i in estate.status()["outbox"]["stuck"] if i["status"] == 404])
+        assert [i for i in estate.leaves(kind="refuse", actor="hub") if i["reason"] == "not-found"]
     finally:
         thief.close()
     estate.start_hub()
@@ -383,5 +388,6 @@ def test_a_witness_that_lies_is_not_believed_and_answers_of_yesterday_let_nothin
             return con.execute("SELECT result FROM requests WHERE id = ? AND result IS NOT NULL", (rid,)).fetchone()
 
     until("the result is at the hub after all", arrived, timeout=90)
+    until("nothing is stuck", lambda: estate.status()["outbox"]["stuck"] == [])
     until("the log is cosigned again", lambda: estate.status()["audit"]["cosigned"] > cosigned, timeout=90)
     estate.mainstay("audit", "verify")

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,8 +44,10 @@ static int outbox_fd;
 /* What the monitor says at hello, and what it heard. */
 static bool remote_on, telemetry_on;
 static char floor_text[CLOCK_TEXT_MAX];
+static uint64_t place; /* from where results are to go on */
+static bool refuses, hold_place;
 static struct {
-	unsigned hellos, replies, contacts;
+	unsigned hellos, replies, contacts, places;
 	char stream[32], sequence[24], status[8], committed[24], trouble[32], body[1024], nonce[80];
 } heard;
 
@@ -57,10 +60,10 @@ config(void)
 	json_t *doc;
 
 	scratch_read(&scratch, "ca.pem", &b);
-	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}", "enrolled", 1, "record", 1,
-		"site", "site1", "customer", "acme", "switches", "telemetry", telemetry_on, "updates", 0, "remote",
-		remote_on, "hub", "url", hub.url, "reply", ed25519_public_hex(hub.key), "proxy", "", "ca",
-		buf_text(&b));
+	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}",
+		"enrolled", 1, "record", 1, "site", "site1", "customer", "acme", "switches",
+		"telemetry", telemetry_on, "updates", 0, "remote", remote_on, "hub", "url", hub.url,
+		"reply", ed25519_public_hex(hub.key), "proxy", "", "ca", buf_text(&b));
 	assert_non_null(doc);
 	if (floor_text[0])
 		(void)json_put_text(doc, "floor", floor_text);
@@ -82,12 +85,24 @@ send_json(enum call_type type, uint32_t id, const char *verb, json_t *take_doc)
 	frame_out_done(&out);
 }
 
+static void
+send_refused(uint32_t id)
+{
+	struct frame_out out;
+
+	frame_begin(&out, CALL_TYPE_REFUSED, id);
+	frame_put_text(&out, CALL_TAG_REASON, "malformed");
+	assert_int_equal(frame_conn_send(conn, &out), 0);
+	frame_out_done(&out);
+}
+
 /* The parameter's value, "" where there is none. */
 static const char *
 param(const struct frame *f, const char *name)
 {
 	for (size_t i = 0; i + 1 < f->n_fields; i++)
-		if (f->fields[i].tag == CALL_TAG_NAME && strcmp((const char *)f->fields[i].data, name) == 0)
+		if (f->fields[i].tag == CALL_TAG_NAME &&
+			strcmp((const char *)f->fields[i].data, name) == 0)
 			return (const char *)f->fields[i + 1].data;
 	return "";
 }
@@ -116,7 +131,19 @@ on_frame(struct frame_conn *c, struct frame *f, void *arg)
 		KEEP(committed, "committed");
 		KEEP(nonce, "nonce");
 		body = frame_bytes(f, CALL_TAG_BODY, &len);
-		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len, body ? (const char *)body : "");
+		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len,
+			body ? (const char *)body : "");
+	}
+	heard.places += strcmp(verb, "outbox.next") == 0;
+	if (strcmp(verb, "outbox.reply") == 0 && refuses) {
+		send_refused(f->id);
+		return;
+	}
+	if (strcmp(param(f, "stream"), "results") == 0) {
+		if (strcmp(verb, "outbox.reply") == 0 && !hold_place)
+			place = strtoull(heard.sequence, NULL, 10) + 1;
+		send_json(CALL_TYPE_OK, f->id, NULL, json_pack("{s:I}", "next", (json_int_t)place));
+		return;
 	}
 	if (strcmp(verb, "contact") == 0 && *param(f, "trouble"))
 		KEEP(trouble, "trouble");
@@ -150,7 +177,9 @@ static uint64_t
 put(struct record *r, const char *class, const char *path)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
-	struct ledger_entry e = { .time_us = 1, .body = (const uint8_t *)BODY, .body_len = strlen(BODY) };
+	struct ledger_entry e = {
+		.time_us = 1, .body = (const uint8_t *)BODY, .body_len = strlen(BODY)
+	};
 	uint64_t sequence = 0;
 
 	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class);
@@ -177,6 +206,8 @@ set_up(void **state)
 	(void)state;
 	memset(&heard, 0, sizeof(heard));
 	remote_on = telemetry_on = true;
+	refuses = hold_place = false;
+	place = 1;
 	floor_text[0] = '\0';
 	scratch_make(&scratch);
 	https_hub_start(&hub, &scratch, "127.0.0.1");
@@ -201,6 +232,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
+	clock_real();
 	carrier = carrier_free(carrier);
 	conn = frame_conn_close(conn);
 	server = frame_server_close(server);
@@ -226,6 +258,21 @@ settle(unsigned ms)
 	uint64_t end = clock_mono_us() + ms * CLOCK_US_PER_MS;
 
 	while (clock_mono_us() < end)
+		assert_true(sd_event_run(loop, 1000) >= 0);
+}
+
+/* There is something to ship: now, not at the next tick. */
+static void
+poke(void)
+{
+	send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", "results"));
+}
+
+/* Where the clock stands. */
+static void
+settle_turns(unsigned n)
+{
+	while (n-- > 0)
 		assert_true(sd_event_run(loop, 1000) >= 0);
 }
 
@@ -256,7 +303,8 @@ records_go_in_order_and_each_answer_is_handed_on_whole(void **state)
 static void
 no_lie_lets_a_record_go(void **state)
 {
-	static const enum https_hub_says lies[] = { HTTPS_HUB_BARE, HTTPS_HUB_REPLAY, HTTPS_HUB_SHORT };
+	static const enum https_hub_says lies[] = { HTTPS_HUB_BARE, HTTPS_HUB_REPLAY,
+		HTTPS_HUB_SHORT };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
@@ -265,7 +313,8 @@ no_lie_lets_a_record_go(void **state)
 		hub.shared->says = lies[i];
 		assert_int_equal(put_result(), i + 1);
 		UNTIL(hub.shared->requests > before);
-		UNTIL(strcmp(heard.trouble, lies[i] == HTTPS_HUB_SHORT ? "broken" : "unsigned") == 0);
+		UNTIL(strcmp(heard.trouble, lies[i] == HTTPS_HUB_SHORT ? "broken" : "unsigned") ==
+			0);
 		assert_int_equal(ack_get(carrier_ack(carrier), "results"), i);
 		assert_int_equal(heard.replies, i);
 		hub.shared->says = HTTPS_HUB_YES;
@@ -275,23 +324,93 @@ no_lie_lets_a_record_go(void **state)
 }
 
 static void
-what_an_error_means_for_the_record(void **state)
+what_an_error_means_for_a_record_that_others_replace(void **state)
 {
 	(void)state;
 	hub.shared->status = 403;
-	(void)put_result();
+	(void)put(heartbeats, "heartbeat", "/v1/heartbeat");
 	UNTIL(hub.shared->requests >= 2); /* again, for the site may not be accepted yet */
-	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 0);
+	assert_int_equal(ack_get(carrier_ack(carrier), "heartbeat"), 0);
 	hub.shared->status = 422; /* never: its end, and nobody's business */
-	UNTIL(ack_get(carrier_ack(carrier), "results") == 1);
+	UNTIL(ack_get(carrier_ack(carrier), "heartbeat") == 1);
 	assert_int_equal(heard.replies, 0);
 	hub.shared->status = 503;
 	hub.shared->retry_after = 3600;
-	(void)put_result();
+	(void)put(heartbeats, "heartbeat", "/v1/heartbeat");
 	UNTIL(hub.shared->requests >= 4);
 	settle(700);
-	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 1);
+	assert_int_equal(ack_get(carrier_ack(carrier), "heartbeat"), 1);
 	assert_int_equal(hub.shared->requests, 4); /* it was told when */
+}
+
+/* Whether it was taken is the monitor's to judge, and where to go on its to say. */
+static void
+every_final_answer_to_a_record_that_is_kept_is_the_monitors(void **state)
+{
+	static const int statuses[] = { 400, 404, 413, 422, 500, 200 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+		char text[8];
+
+		(void)snprintf(text, sizeof(text), "%d", statuses[i]);
+		hub.shared->status = statuses[i];
+		(void)put_result();
+		if (i > 0)
+			poke();
+		UNTIL(heard.replies == i + 1);
+		assert_string_equal(heard.status, text);
+		UNTIL(ack_get(carrier_ack(carrier), "results") == i + 1);
+	}
+	assert_int_equal(hub.shared->requests, ARRAY_LEN(statuses)); /* each once */
+	/* back to the first, as where somebody passed it over */
+	hold_place = true;
+	place = 1;
+	(void)put_result();
+	UNTIL(heard.replies == ARRAY_LEN(statuses) + 1);
+	hold_place = false;
+	UNTIL(heard.replies == 2 * ARRAY_LEN(statuses) + 2);
+	assert_string_equal(heard.sequence, "7");
+	assert_int_equal(hub.shared->requests, 2 * ARRAY_LEN(statuses) + 2);
+	assert_int_equal(heard.places, 1);
+}
+
+static void
+an_answer_that_the_monitor_refuses_ends_nothing(void **state)
+{
+	(void)state;
+	refuses = true;
+	(void)put_result();
+	UNTIL(heard.replies == 1);
+	settle(200);
+	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 0);
+	assert_int_equal(hub.shared->requests, 1); /* after a pause */
+	refuses = false;
+	UNTIL(heard.replies == 2);
+	assert_string_equal(heard.sequence, "1");
+	UNTIL(ack_get(carrier_ack(carrier), "results") == 1);
+}
+
+/* One that the hub would never take, but says "again" to, does not keep the others waiting for good. */
+static void
+after_so_many_answers_the_monitor_is_told_that_nobody_takes_it(void **state)
+{
+	uint64_t mono = clock_mono_us();
+
+	(void)state;
+	hub.shared->status = 503;
+	(void)put_result();
+	for (unsigned i = 1; i < SHIPPER_TRIES_MAX; i++) {
+		UNTIL(hub.shared->requests == i);
+		settle_turns(30);
+		assert_int_equal(heard.replies, 0);
+		mono += 120 * CLOCK_US_PER_S;
+		clock_fake(clock_now_us(), mono);
+		poke();
+	}
+	UNTIL(heard.replies == 1);
+	assert_string_equal(heard.status, "503");
+	assert_int_equal(hub.shared->requests, SHIPPER_TRIES_MAX);
 }
 
 static void
@@ -360,7 +479,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(records_go_in_order_and_each_answer_is_handed_on_whole),
 		TEST(no_lie_lets_a_record_go),
-		TEST(what_an_error_means_for_the_record),
+		TEST(what_an_error_means_for_a_record_that_others_replace),
+		TEST(every_final_answer_to_a_record_that_is_kept_is_the_monitors),
+		TEST(an_answer_that_the_monitor_refuses_ends_nothing),
+		TEST(after_so_many_answers_the_monitor_is_told_that_nobody_takes_it),
 		TEST(a_switch_that_is_off_keeps_its_records_here),
 		TEST(a_new_floor_disturbs_nothing_under_way),
 		TEST(a_monitor_that_comes_back_is_told_and_asked_anew),
