@@ -14,46 +14,116 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/owner_command.h"
 #include "appliance/monitor/witness_view.h"
 #include "appliance/trust/sha256.h"
 
-enum { ASK_MS = 60 * 1000, VKEY_MAX = NOTE_NAME_MAX + 64 };
+enum {
+	ASK_MS = 60 * 1000,
+	VKEY_MAX = NOTE_NAME_MAX + 64,
+	OWNER_MAX = 64 * 1024,
+	BODY_MAX = 8 * QUORUM_BYTES_MAX,
+};
 
 #define KEY_FILE "witness.key"
 
 /* --- policy ---------------------------------------------------------------------------------------- */
 static int
-run_policy(struct command_call *call)
+show_policy(struct command_call *call)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(QUORUM_BYTES_MAX);
-	const char *file = call->n_operands > 0 ? call->operands[0] : NULL;
-	struct call_request *req = call_new("audit.policy");
 	SCOPED_JSON *answer = NULL;
-	int r = file ? command_read_file(file, b.max, &b) : 0;
+	int r = ask_monitor(call, call_new("audit.policy"), ASK_MS, &answer);
 
-	if (r == 0 && file && b.len == 0)
-		r = REFUSE(REASON_MALFORMED, file, "is empty");
-	call_body(req, b.data, b.len);
-	if (r) {
-		call_free(req);
-		return r;
-	}
-	r = ask_monitor(call, req, ASK_MS, &answer);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("AuditPolicy", STEAL(answer));
-	if (file) {
-		command_say(call, "%s is in force", file);
-		witness_view_say(call, answer);
-		return 0;
-	}
 	command_say(call, "%s",
 		json_is_true(json_object_get(answer, "applied"))
 			? "# applied"
 			: "# nobody applied one: the hub's witness");
 	command_say(call, "%s", json_text(answer, "policy"));
 	return 0;
+}
+
+/* The file in its one form, by whose digest owners know it. */
+static int
+read_policy(const char *file, struct buf *text, char digest[SHA256_TEXT_MAX])
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(QUORUM_BYTES_MAX);
+	SCOPED(quorum_freep) struct quorum *q = NULL;
+	uint8_t hash[SHA256_LEN];
+	int r = command_read_file(file, b.max, &b);
+
+	if (r == 0 && b.len == 0)
+		r = REFUSE(REASON_MALFORMED, file, "is empty");
+	r = r ?: quorum_parse(&q, b.data, b.len, file);
+	if (r)
+		return r;
+	quorum_text(text, q);
+	sha256_of(hash, text->data, text->len);
+	sha256_text(digest, hash);
+	return FAULT(buf_error(text));
+}
+
+static int
+print_check(struct command_call *call, const char *file, const char *text, const char *digest)
+{
+	if (call->json)
+		return command_print_json("AuditPolicyCheck",
+			json_pack("{s:s, s:s}", "policy", text, "digest", digest));
+	command_say(call, "%s%s: good; owners sign %s", text, file, digest);
+	return 0;
+}
+
+static int
+apply_policy(struct command_call *call, const char *file, const char *text, const char *digest)
+{
+	SCOPED(buf_done) struct buf owner = BUF_MAX(OWNER_MAX), body = BUF_MAX(BODY_MAX);
+	SCOPED_JSON *doc = json_object(), *envelope = NULL, *answer = NULL;
+	struct call_request *req;
+	int r = owner_command_sign(call, "policy", digest, &owner);
+
+	if (r == 0 && owner.len > 0)
+		r = json_read(&envelope, owner.data, owner.len, owner.max, "owner");
+	r = r ?: json_put_text(doc, "policy", text);
+	if (r == 0 && envelope && json_object_set(doc, "owner", envelope) < 0)
+		r = -ENOMEM;
+	r = r ?: json_canonical(&body, doc);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	req = call_new("audit.policy");
+	call_body(req, body.data, body.len);
+	r = ask_monitor(call, req, ASK_MS, &answer);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("AuditPolicy", STEAL(answer));
+	command_say(call, "%s is in force: %s", file, digest);
+	witness_view_say(call, answer);
+	return 0;
+}
+
+static int
+run_policy(struct command_call *call)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(4 * QUORUM_BYTES_MAX);
+	const char *file = call->n_operands > 0 ? call->operands[0] : NULL;
+	char digest[SHA256_TEXT_MAX];
+	int r = file ? read_policy(file, &text, digest) : 0;
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (!file && (command_option(call, "check") || command_option(call, "out") ||
+			     command_option_n(call, "key") + command_option_n(call, "owner") > 0))
+		return REFUSE(REASON_USAGE, "FILE", "is missing: the policy that this is about");
+	if (!file)
+		return show_policy(call);
+	if (command_option(call, "check"))
+		return print_check(call, file, buf_text(&text), digest);
+	if (command_option(call, "out"))
+		return owner_command_write(call, "policy", digest);
+	return apply_policy(call, file, buf_text(&text), digest);
 }
 
 /* --- cosign ---------------------------------------------------------------------------------------- */
@@ -190,6 +260,11 @@ run_cosign(struct command_call *call)
 	return call->n_operands ? cosign(call, &m, name) : say_vkey(call, &m, name);
 }
 
+static const struct command_option policy_options[] = {
+	{ .name = "check", .help = "say whether FILE is good and what owners sign; needs no site" },
+	OWNER_COMMAND_OPTIONS,
+	{ 0 },
+};
 static const struct command_option cosign_options[] = {
 	{ .name = "memory",
 		.value = "DIR",
@@ -208,12 +283,16 @@ const struct command commands_witness[] = {
 	{ .name = "audit policy",
 		.args = "[FILE]",
 		.max = 1,
+		.options = policy_options,
 		.summary = "which witnesses must have cosigned this log (c2sp.org/tlog-policy)",
-		.details = "Without FILE: what is in force.  With it: that from now on.  A witness "
-			   "with a URL "
-			   "is sent each new head while any switch is on.",
-		.examples =
-			"mainstay audit policy\nmainstay audit policy /etc/mainstay/audit.policy",
+		.details = "Without FILE: what is in force.  With it: that from now on; where "
+			   "policy.yaml "
+			   "names owners, k of them sign it, as for `mainstay policy apply`.  A "
+			   "witness "
+			   "with a URL is sent each new head while any switch is on.",
+		.examples = "mainstay audit policy\n"
+			    "mainstay audit policy /etc/mainstay/audit.policy --check\n"
+			    "mainstay audit policy /etc/mainstay/audit.policy --key ~/.ssh/owner",
 		.run = run_policy },
 	{ .name = "audit cosign",
 		.args = "[FILE]",

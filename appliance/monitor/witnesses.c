@@ -1,6 +1,8 @@
 #include "appliance/monitor/witnesses.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
@@ -11,6 +13,8 @@
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/trust/sha256.h"
+
+enum { OWNER_MAX = 64 * 1024 };
 
 #define HUB "hub" /* its name in the policy that nobody wrote */
 
@@ -72,24 +76,66 @@ witnesses_json(struct monitor *m)
 struct applying {
 	struct monitor *m;
 	struct monitor_call *call;
+	json_t *owner; /* envelope; NULL: nobody signed */
 };
 
+static struct applying *
+applying_free(struct applying *a)
+{
+	if (a)
+		json_decref(a->owner);
+	free(a);
+	return NULL;
+}
+SCOPED_DESTRUCTOR(struct applying, applying_free)
+
+static bool
+is_in_force(const struct monitor *m, const char *text)
+{
+	SCOPED(buf_done) struct buf now = BUF_MAX(4 * QUORUM_BYTES_MAX);
+
+	if (m->quorum)
+		quorum_text(&now, m->quorum);
+	return m->quorum && strcmp(buf_text(&now), text) == 0;
+}
+
+/* Who need not be asked could otherwise take the witness away that sees a log rewritten. */
 static int
-apply(struct monitor *m, const json_t *answer, const char *actor)
+check_owners(const struct applying *a, const uint8_t digest[SHA256_LEN])
+{
+	SCOPED(buf_done) struct buf envelope = BUF_MAX(OWNER_MAX);
+	enum owner_kind kind;
+	int r = 0;
+
+	if (!monitor_guarded(a->m))
+		return 0;
+	if (a->owner)
+		r = json_canonical(&envelope, a->owner);
+	return r
+		?: monitor_owners(a->m, 1U << OWNER_POLICY, digest, envelope.data, envelope.len,
+			   &kind);
+}
+
+static int
+apply(const struct applying *a, const json_t *answer)
 {
 	SCOPED(quorum_freep) struct quorum *q = NULL;
+	struct monitor *m = a->m;
 	const char *text = json_text(answer, "policy");
 	uint8_t digest[SHA256_LEN];
 	size_t len = strlen(text);
 	int r = quorum_parse(&q, text, len, WITNESSES_FILE);
 
-	if (r)
+	if (r || is_in_force(m, text))
 		return r;
 	sha256_of(digest, text, len);
-	r = monitor_leaf(m, "policy", actor, WITNESSES_FILE, digest, REASON_NONE);
+	r = check_owners(a, digest);
+	r = r
+		?: monitor_leaf(m, "policy", monitor_call_actor(a->call), WITNESSES_FILE, digest,
+			   REASON_NONE);
 	r = r ?: fs_replace(m->dir_fd, WITNESSES_FILE, text, len, 0600);
-	if (r < 0)
-		return FAULT(r);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
 	quorum_free(m->quorum);
 	m->quorum = STEAL(q);
 	cosign_witnesses_changed(m);
@@ -99,9 +145,9 @@ apply(struct monitor *m, const json_t *answer, const char *actor)
 static void
 on_compiled(int r, const json_t *answer, void *arg)
 {
-	SCOPED(scope_free) struct applying *a = arg;
+	SCOPED(applying_freep) struct applying *a = arg;
 
-	r = r ?: apply(a->m, answer, monitor_call_actor(a->call));
+	r = r ?: apply(a, answer);
 	monitor_answer_result(a->call, r, r ? NULL : witnesses_json(a->m));
 }
 
@@ -120,26 +166,55 @@ show(struct monitor *m, struct monitor_call *call)
 	return 0;
 }
 
+struct asked {
+	const char *policy;
+	json_t *owner;
+};
+
+/* The body: {"policy": TEXT} and, where somebody signed, "owner". */
+static int
+read_asked(struct monitor_call *call, json_t **ret_doc, struct asked *ret)
+{
+	static const struct json_field fields[] = {
+		{ "policy", JSON_KIND_TEXT0, .offset = offsetof(struct asked, policy),
+			.max = QUORUM_BYTES_MAX },
+		{ "owner", JSON_KIND_OBJECT, .offset = offsetof(struct asked, owner),
+			.optional = true },
+	};
+	size_t len;
+	const void *body = monitor_call_body(call, &len);
+	int r = json_read_canonical(ret_doc, body, len, QUORUM_BYTES_MAX + OWNER_MAX,
+		WITNESSES_FILE);
+
+	*ret = (struct asked){ 0 };
+	return r ?: json_members(*ret_doc, fields, ARRAY_LEN(fields), ret, WITNESSES_FILE);
+}
+
 static int
 on_policy(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	struct applying *a;
+	SCOPED(applying_freep) struct applying *a = NULL;
+	SCOPED_JSON *doc = NULL;
+	struct asked asked;
 	size_t len;
-	const void *body = monitor_call_body(call, &len);
 	int r;
 
 	(void)arg;
+	(void)monitor_call_body(call, &len);
 	if (len == 0)
 		return show(m, call);
+	r = read_asked(call, &doc, &asked);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
 	a = malloc(sizeof(*a));
 	if (!a)
 		return FAULT(-ENOMEM);
-	*a = (struct applying){ m, call };
-	r = monitor_judge(m, JUDGE_QUORUM, WITNESSES_FILE, body, len, on_compiled, a);
-	if (r) {
-		free(a);
+	*a = (struct applying){ m, call, asked.owner ? json_incref(asked.owner) : NULL };
+	r = monitor_judge(m, JUDGE_QUORUM, WITNESSES_FILE, asked.policy, strlen(asked.policy),
+		on_compiled, a);
+	if (r)
 		return r < 0 ? FAULT(r) : r;
-	}
+	(void)STEAL(a);
 	monitor_call_hold(call, NULL, NULL);
 	return 0;
 }

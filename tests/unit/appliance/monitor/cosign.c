@@ -222,6 +222,16 @@ put_vkey(struct buf *out, const char *name, const struct ed25519 *key)
 	note_key_text(out, &k);
 }
 
+static int
+apply_text(struct site_test *t, const char *text)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(64 * 1024);
+	SCOPED_JSON *doc = json_pack("{s:s}", "policy", text);
+
+	assert_int_equal(json_canonical(&body, doc), 0);
+	return site_call(t, CALL_ROLE_CONTROL, "audit.policy", NULL, body.data, body.len, NULL);
+}
+
 /* Both, or any of them, are to cosign. */
 static int
 apply(struct site_test *t, const char *rule)
@@ -233,7 +243,7 @@ apply(struct site_test *t, const char *rule)
 	buf_puts(&b, "\nwitness own ");
 	put_vkey(&b, OTHER_NAME, other);
 	buf_printf(&b, " " OTHER_URL "/\ngroup both %s hub own\nquorum both\n", rule);
-	return site_call(t, CALL_ROLE_CONTROL, "audit.policy", NULL, b.data, b.len, NULL);
+	return apply_text(t, buf_text(&b));
 }
 
 static uint64_t
@@ -441,14 +451,10 @@ a_policy_that_is_none_changes_nothing(void **state)
 {
 	struct site_test *t = *state;
 
-	site_refused(t,
-		site_call(t, CALL_ROLE_CONTROL, "audit.policy", NULL, "quorum x\n", 9, NULL),
-		REASON_NOT_FOUND);
+	site_refused(t, apply_text(t, "quorum x\n"), REASON_NOT_FOUND);
 	assert_string_equal(refuse_last()->place, "audit.policy:1:8");
 	t->judge_says = "{\"policy\":\"quorum x\n\"}"; /* a judge that was taken over */
-	site_refused(t,
-		site_call(t, CALL_ROLE_CONTROL, "audit.policy", NULL, "quorum none\n", 12, NULL),
-		REASON_NOT_FOUND);
+	site_refused(t, apply_text(t, "quorum none\n"), REASON_NOT_FOUND);
 }
 
 /* --- one that lies ---------------------------------------------------------------------------------------------- */
@@ -462,9 +468,10 @@ a_longer_log_that_nobody_signed_is_not_believed(void **state)
 
 	(void)snprintf(epoch, sizeof(epoch), "%s", monitor_epoch(t->m));
 	pass(t, 5 * CLOCK_US_PER_S);
-	site_refused(t, reply(t, 409, "1000\n", 5), REASON_ROLLBACK);
+	site_refused(t, reply(t, 409, "999999\n", 7), REASON_ROLLBACK);
 	assert_string_equal(monitor_epoch(t->m), epoch);
 	assert_false(forked_is(t->m));
+	assert_false(monitor_cloned(t->m));
 	/* It is asked again, and may come to its senses. */
 	for (int i = 0; i < 10; i++) {
 		pass(t, 5 * CLOCK_US_PER_S);
