@@ -23,10 +23,14 @@ audit_free(struct audit *a)
 {
 	if (!a)
 		return NULL;
+	/* What cannot be signed for now the next opening takes over. */
+	if (a->n_pending && !a->failed)
+		(void)audit_commit(a);
 	stage_done(&a->stage);
 	audit_head_done(&a->cosigned);
 	scope_close(&a->dir_fd);
 	free(a->checkpoint);
+	free(a->pending);
 	free(a);
 	return NULL;
 }
@@ -42,9 +46,10 @@ set_origin(struct audit *a, const char *site)
 int
 audit_set_site(struct audit *a, const char *site)
 {
-	int r = set_origin(a, site);
+	int r = audit_commit(a);
 
-	return FAULT(r ? r : audit_grow_sign(a, &a->edge));
+	r = r ?: set_origin(a, site);
+	return FAULT(r ?: audit_grow_sign(a, &a->edge));
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -199,27 +204,6 @@ open_dir(struct audit *a, int dir_fd)
 	return 0;
 }
 
-/* Room for when there is no other.  A log without it is as good until then. */
-static void
-make_reserve(struct audit *a)
-{
-	SCOPED(scope_close) int fd = -1;
-
-	if (a->reserve || a->no_reserve)
-		return;
-	fd = openat(a->dir_fd, ".tmp.reserve",
-		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, AUDIT_FILE_MODE);
-	if (fd < 0)
-		return;
-	if (fallocate(fd, 0, 0, CONTENTS_RESERVE_BYTES) == 0 && fsync(fd) == 0 &&
-		renameat(a->dir_fd, ".tmp.reserve", a->dir_fd, CONTENTS_RESERVE) == 0) {
-		a->reserve = true;
-		return;
-	}
-	a->no_reserve = errno == EOPNOTSUPP;
-	(void)unlinkat(a->dir_fd, ".tmp.reserve", 0);
-}
-
 int
 audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key)
 {
@@ -232,7 +216,9 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 		return FAULT(-ENOMEM);
 	a->dir_fd = -1;
 	a->key = key;
-	r = open_dir(a, dir_fd);
+	a->pending = calloc(AUDIT_BATCH_MAX, sizeof(*a->pending));
+	r = a->pending ? 0 : -ENOMEM;
+	r = r ?: open_dir(a, dir_fd);
 	r = r ?: set_origin(a, site);
 	r = r ?: load(a, &head);
 	r = r ?: clear_up(a);
@@ -242,7 +228,7 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 		a->checkpoint = STEAL(head.text);
 	r = a->checkpoint ? 0 : audit_grow_sign(a, &a->edge);
 	a->reserve = fstatat(a->dir_fd, CONTENTS_RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	make_reserve(a);
+	audit_reserve_make(a);
 	r = r ?: audit_erase_go_on(a, NULL);
 	if (r)
 		return FAULT(r);
@@ -250,173 +236,27 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 	return 0;
 }
 
-/* --- appending -------------------------------------------------------------------------------- */
-/* Records that are to be appended, made before anything is written. */
-struct draft {
-	struct buf frames;
-	size_t n;
-	size_t *end; /* of each in frames */
-	uint8_t (*entry)[MERKLE_HASH];
-};
-
-static void
-draft_done(struct draft *d)
-{
-	buf_done(&d->frames);
-	free(d->end);
-	free(d->entry);
-}
-
-static int
-make_draft(struct draft *d, const struct audit *a, const struct audit_leaf *leaves, size_t n)
-{
-	SCOPED(buf_done) struct buf record = BUF_MAX(AUDIT_ENTRY_MAX);
-	int r;
-
-	d->frames = BUF_MAX(n * (AUDIT_ENTRY_MAX + BUNDLE_FRAME_BYTES));
-	d->end = calloc(n, sizeof(*d->end));
-	d->entry = calloc(n, sizeof(*d->entry));
-	if (!d->end || !d->entry)
-		return FAULT(-ENOMEM);
-	for (; d->n < n; d->n++) {
-		buf_reset(&record);
-		r = audit_entry_make(&record, a->edge.size + d->n, &leaves[d->n]);
-		if (r)
-			return FAULT(r);
-		bundle_put(&d->frames, record.data, record.len);
-		sha256_of(d->entry[d->n], record.data, record.len);
-		d->end[d->n] = d->frames.len;
-	}
-	return FAULT(buf_error(&d->frames));
-}
-
-/* Write the frames, each to its bundle. */
-static int
-put_records(struct audit *a, const struct draft *d, size_t *ret_end)
-{
-	size_t from = 0, at = a->records_end;
-
-	for (size_t i = 0; i < d->n;) {
-		uint64_t first = a->edge.size + i;
-		size_t fit = TILE_WIDTH - first % TILE_WIDTH,
-		       last = (d->n - i < fit ? d->n : i + fit) - 1;
-		char name[TILE_NAME_MAX];
-		int r;
-
-		tile_name(name, (struct tile){ TILE_RECORDS, first / TILE_WIDTH, TILE_WIDTH });
-		r = stage_append(&a->stage, name, (off_t)at, d->frames.data + from,
-			d->end[last] - from);
-		if (r < 0)
-			return FAULT(r);
-		at = d->n - i < fit ? at + d->end[last] - from : 0;
-		from = d->end[last];
-		i = last + 1;
-	}
-	*ret_end = at;
-	return 0;
-}
-
-static bool
-is_full(int r)
-{
-	return r == -ENOSPC || r == -EDQUOT;
-}
-
-/* Does the checkpoint on the disk still say what we hold?  A failure to replace it may have come after
- * the new name stood. */
-static bool
-checkpoint_stands(const struct audit *a)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(NOTE_MAX);
-
-	return fs_read(a->dir_fd, AUDIT_LOAD_CHECKPOINT, NOTE_MAX, &b) == 0 &&
-		!strcmp(buf_text(&b), a->checkpoint);
-}
-
-static int
-store(struct audit *a, const struct draft *d)
-{
-	size_t end = 0;
-	int r;
-
-	a->failed = true;
-	r = put_records(a, d, &end);
-	r = r ?: audit_grow(a, (const uint8_t(*)[MERKLE_HASH])d->entry, d->n);
-	if (r == 0) {
-		a->records_end = end;
-		audit_grow_done(a);
-		a->failed = false;
-		return 0;
-	}
-	if (is_full(r) && checkpoint_stands(a) && stage_undo(&a->stage) == 0)
-		a->failed = false;
-	stage_done(&a->stage);
-	return FAULT(r);
-}
-
-static bool
-give_reserve(struct audit *a)
-{
-	bool had = a->reserve;
-
-	a->reserve = false;
-	return had && unlinkat(a->dir_fd, CONTENTS_RESERVE, 0) == 0;
-}
-
-int
-audit_append_many(struct audit *a, const struct audit_leaf *leaves, size_t n, uint64_t *ret_first)
-{
-	SCOPED(draft_done) struct draft d = { .n = 0 };
-	uint64_t first = a->edge.size;
-	int r;
-
-	if (a->failed)
-		return FAULT(-EIO);
-	if (!n || n > AUDIT_BATCH_MAX)
-		return FAULT(-EINVAL);
-	r = make_draft(&d, a, leaves, n);
-	if (r)
-		return FAULT(r);
-	r = store(a, &d);
-	if (is_full(r) && !a->failed && give_reserve(a))
-		r = store(a, &d);
-	if (is_full(r) && !a->failed)
-		return REFUSE(REASON_NO_SPACE, "audit log",
-			"the disk is full: nothing can be logged, so nothing can be done; free "
-			"some");
-	if (r)
-		return FAULT(r);
-	make_reserve(a);
-	if (ret_first)
-		*ret_first = first;
-	return 0;
-}
-
-int
-audit_append(struct audit *a, enum audit_kind kind, const char *actor, const char *object,
-	const uint8_t *digest, enum reason reason, const json_t *extra, uint64_t *ret_n)
-{
-	struct audit_leaf leaf = { kind, actor, object, digest, reason, extra };
-
-	return audit_append_many(a, &leaf, 1, ret_n);
-}
-
+/* --- what it is now ----------------------------------------------------------------------------- */
 uint64_t
 audit_size(const struct audit *a)
 {
-	return a->edge.size;
+	return a->edge.size + a->n_pending;
 }
 
 void
 audit_root(const struct audit *a, uint8_t out[MERKLE_HASH])
 {
-	audit_grow_root(&a->edge, out);
+	struct edge all = a->edge;
+
+	for (size_t i = 0; i < a->n_pending; i++)
+		(void)edge_add_entry(&all, a->pending[i], NULL, NULL); /* in memory alone */
+	audit_grow_root(&all, out);
 }
 
 const char *
-audit_checkpoint(const struct audit *a)
+audit_checkpoint(struct audit *a)
 {
-	return a->checkpoint;
+	return audit_commit(a) == 0 ? a->checkpoint : NULL;
 }
 
 const char *
@@ -431,7 +271,7 @@ read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t le
 	const struct note_key *witness)
 {
 	struct edge_tree edge;
-	struct merkle_source tree = audit_inside_tree(a, &edge);
+	struct merkle_source tree;
 	struct note_key log;
 	uint8_t root[MERKLE_HASH];
 	int r;
@@ -445,8 +285,11 @@ read_cosigned(struct audit_head *h, struct audit *a, const void *note, size_t le
 			   ed25519_public(a->key));
 	r = r ?: note_verify(h->note, &log, NULL);
 	r = r ?: note_verify(h->note, witness, NULL);
+	if (r == 0 && h->checkpoint.size > a->edge.size)
+		r = audit_commit(a);
 	if (r)
 		return FAULT(r);
+	tree = audit_inside_tree(a, &edge);
 	if (h->checkpoint.size > tree.size)
 		return REFUSE(REASON_ROLLBACK, "audit log",
 			"has %llu entries, the witness cosigned %llu",

@@ -9,12 +9,14 @@
  * (the last checkpoint that witnesses signed too) and records/N (bundle.h).  A partial tile goes when
  * the full one stands under a checkpoint.
  *
- * Crashes.  Records, entries and tiles are on the disk before the checkpoint that covers them is
- * signed, and that is on the disk before an append returns.  Opening recomputes the tree from the
- * tiles of level 0 and refuses one that is smaller than, or differs from, the signed or the cosigned
- * checkpoint, leaving everything as it was found.  What is there beyond the checkpoint was never
- * acknowledged: whole records in their right order are taken over (signed now; the log may say more
- * than happened, never less), from the first torn one on everything is cut. */
+ * Crashes.  A leaf's record is on the disk (one fdatasync, with the names of a new file) before an
+ * append returns: that leaf is not lost.  Entries, tiles and the checkpoint follow for all leaves since
+ * the last time when somebody commits, and whoever asks for a checkpoint or a proof commits: entries and
+ * tiles are on the disk before the checkpoint that covers them is signed, and that is on the disk before
+ * it is given to anybody.  Opening recomputes the tree from the tiles of level 0 and refuses one that is
+ * smaller than, or differs from, the signed or the cosigned checkpoint, leaving everything as it was
+ * found.  What is there beyond the checkpoint: whole records in their right order are taken over (signed
+ * now; the log may say more than happened, never less), from the first torn one on everything is cut. */
 #pragma once
 
 #include <jansson.h>
@@ -71,6 +73,7 @@ enum audit_kind audit_kind_of(const char *name);
  * that are appended to are damaged, or a checkpoint is not by key; REASON_BUSY where another process
  * has it open (all logged, naming entry or file); or a fault. */
 int audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key);
+/* Commits what is pending; where it cannot, the next opening does. */
 struct audit *audit_free(struct audit *a);
 SCOPED_DESTRUCTOR(struct audit, audit_free)
 
@@ -86,16 +89,24 @@ struct audit_leaf {
 	const json_t *extra; /* an object; borrowed */
 };
 
-/* Append leaves under one checkpoint; ret_first (the first one's n) may be NULL.  When this returns 0
- * all of it is on the disk.  After a fault the log takes no more (-EIO) until it is opened again: what
- * a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE or REASON_MALFORMED where one
- * of them would be no good, REASON_NO_SPACE (all logged; nothing was stored, and the log goes on when
- * there is room); or a fault.  A small reserve on the disk lets some more be logged when it is full. */
+/* Append leaves; ret_first (the first one's n) may be NULL.  When this returns 0 their records are on
+ * the disk and the log has them; a checkpoint covers them from the next commit on (which this calls
+ * where AUDIT_BATCH_MAX would be pending).  After a fault the log takes no more (-EIO) until it is
+ * opened again: what a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE or
+ * REASON_MALFORMED where one of them would be no good, REASON_NO_SPACE (all logged; nothing of these was
+ * stored, and the log goes on when there is room); or a fault.  A small reserve on the disk lets some
+ * more be logged when it is full. */
 int audit_append_many(struct audit *a, const struct audit_leaf *leaves, size_t n,
 	uint64_t *ret_first);
 /* The same for one. */
 int audit_append(struct audit *a, enum audit_kind kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra, uint64_t *ret_n);
+
+/* Bring entries, tiles and the checkpoint up to the last leaf, durably.  Nothing pending: does nothing.
+ * To be called soon after appending; reading what is signed calls it too.  Returns 0; REASON_NO_SPACE
+ * (logged; the leaves stay pending, and the log goes on); or a fault, after which the log takes no more
+ * until it is opened again.  Blocks on the disk. */
+int audit_commit(struct audit *a);
 
 /* Erase the records of entries [from, to]: a leaf (kind rotate, object "records", extra {from,to,why})
  * says so first, then each is replaced by {"erased":TIME,"n":N}.  Leaves of that kind are spared.  What
@@ -106,12 +117,15 @@ int audit_append(struct audit *a, enum audit_kind kind, const char *actor, const
 int audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, const char *why,
 	uint64_t *ret_erased);
 
+/* Of all leaves, pending ones too. */
 uint64_t audit_size(const struct audit *a);
 void audit_root(const struct audit *a, uint8_t out[MERKLE_HASH]);
-/* The root that the log had at an earlier size (at most audit_size()).  Returns 0 or a fault. */
+/* The root that the log had at an earlier size (at most audit_size()).  Returns 0, as audit_commit() where
+ * size is beyond the checkpoint, or a fault. */
 int audit_root_at(struct audit *a, uint64_t size, uint8_t out[MERKLE_HASH]);
-/* The signed checkpoint, a whole note; NUL-terminated, borrowed until the next append. */
-const char *audit_checkpoint(const struct audit *a);
+/* Commit, and give the signed checkpoint of all leaves: a whole note, NUL-terminated, borrowed until the
+ * next commit.  NULL where committing fails: who wants to know why commits first. */
+const char *audit_checkpoint(struct audit *a);
 const char *audit_origin(const struct audit *a);
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -139,7 +153,7 @@ struct audit_filter {
 /* Return 0 to go on; anything else ends the walk and is what audit_each() returns. */
 typedef int audit_each_fn(const struct audit_entry *e, void *arg);
 
-/* Walk entries in their order, each held against its leaf; filter may be NULL.  Returns 0,
+/* Walk entries in their order, pending ones too, each held against its leaf; filter may be NULL.  Returns 0,
  * REASON_USAGE (logged) for an unknown kind, REASON_ALTERED (logged) for a damaged entry, what fn
  * returned, or a fault. */
 int audit_each(struct audit *a, const struct audit_filter *filter, audit_each_fn *fn, void *arg);
@@ -154,10 +168,12 @@ int audit_record(struct audit *a, uint64_t n, struct buf *out);
 /* The leaf hash that stands in the tree for a record of these bytes. */
 void audit_leaf(uint8_t out[MERKLE_HASH], const void *record, size_t len);
 /* The hashes that lead from leaf n to the root of the first size leaves (size <= audit_size()).
- * Returns 0, REASON_NOT_FOUND, REASON_ALTERED where a tile is damaged (both logged), or a fault. */
+ * Returns 0, REASON_NOT_FOUND, REASON_ALTERED where a tile is damaged (both logged), as audit_commit()
+ * where size is beyond the checkpoint, or a fault. */
 int audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret);
-/* The hashes by which a witness at old_size believes the present tree.  Returns 0, REASON_ROLLBACK
- * where it is smaller, REASON_ALTERED where a tile is damaged (both logged), or a fault. */
+/* Commit, and give the hashes by which a witness at old_size believes the present tree.  Returns 0,
+ * REASON_ROLLBACK where it is smaller, REASON_ALTERED where a tile is damaged (both logged), as
+ * audit_commit(), or a fault. */
 int audit_consistency(struct audit *a, uint64_t old_size, struct merkle_proof *ret);
 
 /* --- witnesses -------------------------------------------------------------------------------- */

@@ -183,15 +183,16 @@ audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, cons
 	uint64_t *ret_erased)
 {
 	SCOPED_JSON *extra = NULL;
-	struct erasing x = { .range = { from, to, a->edge.size, 0 } };
+	struct erasing x = { .range = { from, to, audit_size(a), 0 } };
 	int r;
 
-	if (from > to || to >= a->edge.size)
+	if (from > to || to >= audit_size(a))
 		return REFUSE(REASON_USAGE, AUDIT_RECORDS,
 			"there is no range %llu to %llu: the log has %llu entries",
 			(unsigned long long)from, (unsigned long long)to,
-			(unsigned long long)a->edge.size);
-	r = audit_erase_go_on(a, NULL);
+			(unsigned long long)audit_size(a));
+	r = audit_commit(a);
+	r = r ?: audit_erase_go_on(a, NULL);
 	r = r ?: erase_all(a, &x, false);
 	if (r)
 		return FAULT(r);
@@ -210,5 +211,6 @@ audit_erase(struct audit *a, const char *actor, uint64_t from, uint64_t to, cons
 			   NULL);
 	if (r > 0)
 		(void)end_journal(a); /* else the next opening finds that there is no such leaf */
+	r = r ?: audit_commit(a);
 	return FAULT(r ?: audit_erase_go_on(a, ret_erased));
 }

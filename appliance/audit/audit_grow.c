@@ -1,5 +1,6 @@
-/* The next checkpoint and the tiles under it. */
+/* The next checkpoint and the tiles under it: committing. */
 #include <errno.h>
+#include <string.h>
 
 #include "appliance/audit/audit_inside.h"
 #include "appliance/base/buf.h"
@@ -123,4 +124,57 @@ audit_grow_done(struct audit *a)
 	stage_done(&a->stage);
 	a->edge = a->next;
 	drop_partials(a, old_size);
+}
+
+/* --- committing ------------------------------------------------------------------------------- */
+/* Does the checkpoint on the disk still say what we hold?  A failure to replace it may have come after
+ * the new name stood. */
+static bool
+checkpoint_stands(const struct audit *a)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(NOTE_MAX);
+
+	return fs_read(a->dir_fd, AUDIT_LOAD_CHECKPOINT, NOTE_MAX, &b) == 0 &&
+		!strcmp(buf_text(&b), a->checkpoint);
+}
+
+static int
+commit(struct audit *a)
+{
+	int r;
+
+	a->failed = true;
+	r = audit_grow(a, (const uint8_t(*)[MERKLE_HASH])a->pending, a->n_pending);
+	if (r == 0) {
+		audit_grow_done(a);
+		a->n_pending = 0;
+		a->failed = false;
+		return 0;
+	}
+	if (audit_reserve_is_full(r) && checkpoint_stands(a) && stage_undo(&a->stage) == 0)
+		a->failed = false;
+	stage_done(&a->stage);
+	return FAULT(r);
+}
+
+int
+audit_commit(struct audit *a)
+{
+	int r;
+
+	if (!a->n_pending)
+		return 0;
+	if (a->failed)
+		return FAULT(-EIO);
+	r = commit(a);
+	if (audit_reserve_is_full(r) && !a->failed && audit_reserve_give(a))
+		r = commit(a);
+	if (audit_reserve_is_full(r) && !a->failed)
+		return REFUSE(REASON_NO_SPACE, AUDIT_LOAD_CHECKPOINT,
+			"the disk is full: %zu entries are kept, and signed for when there is room",
+			a->n_pending);
+	if (r)
+		return FAULT(r);
+	audit_reserve_make(a);
+	return 0;
 }

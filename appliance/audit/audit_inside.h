@@ -15,6 +15,8 @@ struct audit {
 	struct edge next;	   /* what is being made of it */
 	struct edge_cache cache;
 	struct stage stage;
+	uint8_t (*pending)[MERKLE_HASH]; /* AUDIT_BATCH_MAX: entries behind the checkpoint, their */
+	size_t n_pending;		 /* records on the disk */
 	size_t records_end; /* bytes of the last bundle; 0 where the next entry begins one */
 	char origin[NOTE_NAME_MAX];
 	char *checkpoint;
@@ -24,7 +26,7 @@ struct audit {
 	bool no_reserve; /* and there can be none on this file system */
 };
 
-/* The tree as the checkpoint covers it; tree is kept by the caller as long as the source. */
+/* The tree as the checkpoint covers it, nothing pending in it; tree is kept by the caller as long as the source. */
 struct merkle_source audit_inside_tree(struct audit *a, struct edge_tree *tree);
 
 void audit_grow_root(const struct edge *e, uint8_t out[MERKLE_HASH]);
@@ -34,6 +36,13 @@ int audit_grow_sign(struct audit *a, const struct edge *e);
  * audit_grow_done() makes it the present tree; else what was staged is the caller's to undo. */
 int audit_grow(struct audit *a, const uint8_t (*entry)[MERKLE_HASH], size_t n);
 void audit_grow_done(struct audit *a);
+
+/* Room on the disk for when there is no other: have it, where it can be had. */
+void audit_reserve_make(struct audit *a);
+/* Give it up; false where there was none. */
+bool audit_reserve_give(struct audit *a);
+/* Is this fault one for which there is the reserve? */
+bool audit_reserve_is_full(int r);
 
 /* Append the record of entry n to out.  Returns 0, REASON_MALFORMED or REASON_TOO_LARGE (logged), or a
  * fault. */

@@ -49,8 +49,12 @@ check_leaf(struct audit *a, uint64_t n, const uint8_t *p, size_t len, bool *ret)
 	uint8_t ours[MERKLE_HASH], leaf[MERKLE_HASH];
 	struct edge_tree tree;
 	struct merkle_source s = audit_inside_tree(a, &tree);
-	int r = s.node(s.arg, 0, n, leaf);
+	int r = 0;
 
+	if (n < a->edge.size)
+		r = s.node(s.arg, 0, n, leaf);
+	else
+		merkle_leaf(leaf, a->pending[n - a->edge.size], MERKLE_HASH);
 	audit_leaf(ours, p, len);
 	*ret = !memcmp(ours, leaf, sizeof(leaf));
 	return r;
@@ -104,7 +108,7 @@ visit_bundle(struct walk *w, uint64_t bundle)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(BUNDLE_MAX);
 	uint64_t n = bundle * TILE_WIDTH,
-		 end = n + tile_width(TILE_RECORDS, bundle, w->a->edge.size);
+		 end = n + tile_width(TILE_RECORDS, bundle, audit_size(w->a));
 	struct bundle at;
 	const uint8_t *p;
 	size_t len;
@@ -136,7 +140,7 @@ audit_each(struct audit *a, const struct audit_filter *filter, audit_each_fn *fn
 
 	if (w.filter->kind && audit_kind_of(w.filter->kind) == AUDIT_KIND_MAX)
 		return REFUSE(REASON_USAGE, w.filter->kind, "is no kind of audit entry");
-	for (uint64_t b = w.filter->from / TILE_WIDTH; r == 0 && b * TILE_WIDTH < a->edge.size;
+	for (uint64_t b = w.filter->from / TILE_WIDTH; r == 0 && b * TILE_WIDTH < audit_size(a);
 		b++) {
 		if (w.filter->limit && w.given == w.filter->limit)
 			break;
@@ -160,7 +164,7 @@ audit_record(struct audit *a, uint64_t n, struct buf *out)
 	size_t before = out->len;
 	int r;
 
-	if (n >= a->edge.size)
+	if (n >= audit_size(a))
 		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
 			(unsigned long long)n);
 	r = audit_each(a, &one, copy_bytes, out);
@@ -175,9 +179,13 @@ int
 audit_inclusion(struct audit *a, uint64_t n, uint64_t size, struct merkle_proof *ret)
 {
 	struct edge_tree tree;
-	struct merkle_source s = audit_inside_tree(a, &tree);
-	int r = merkle_prove_inclusion(&s, n, size, ret);
+	struct merkle_source s;
+	int r = size > a->edge.size ? audit_commit(a) : 0;
 
+	if (r)
+		return FAULT(r);
+	s = audit_inside_tree(a, &tree);
+	r = merkle_prove_inclusion(&s, n, size, ret);
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_NOT_FOUND, "audit log", "has no entry %llu",
 			(unsigned long long)n);
@@ -188,10 +196,14 @@ int
 audit_root_at(struct audit *a, uint64_t size, uint8_t out[MERKLE_HASH])
 {
 	struct edge_tree tree;
-	struct merkle_source s = audit_inside_tree(a, &tree);
+	struct merkle_source s;
+	int r = size > a->edge.size ? audit_commit(a) : 0;
 
-	if (size > a->edge.size)
-		return FAULT(-EINVAL);
+	if (r == 0 && size > a->edge.size)
+		r = -EINVAL;
+	if (r)
+		return FAULT(r);
+	s = audit_inside_tree(a, &tree);
 	return FAULT(merkle_root(&s, size, out));
 }
 
@@ -199,9 +211,13 @@ int
 audit_consistency(struct audit *a, uint64_t old_size, struct merkle_proof *ret)
 {
 	struct edge_tree tree;
-	struct merkle_source s = audit_inside_tree(a, &tree);
-	int r = merkle_prove_consistency(&s, old_size, s.size, ret);
+	struct merkle_source s;
+	int r = audit_commit(a);
 
+	if (r)
+		return FAULT(r);
+	s = audit_inside_tree(a, &tree);
+	r = merkle_prove_consistency(&s, old_size, s.size, ret);
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_ROLLBACK, "audit log", "has %llu entries, a witness saw %llu",
 			(unsigned long long)s.size, (unsigned long long)old_size);

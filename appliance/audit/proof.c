@@ -50,7 +50,10 @@ int
 proof_make(struct audit *a, uint64_t n, struct buf *out)
 {
 	bool cosigned = n < audit_cosigned(a);
+	int r = cosigned ? 0 : audit_commit(a);
 
+	if (r)
+		return FAULT(r);
 	return proof_make_under(a, n, cosigned ? audit_cosigned_note(a) : audit_checkpoint(a), out);
 }
 

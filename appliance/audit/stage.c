@@ -110,7 +110,7 @@ stage_sync(struct stage *s)
 	for (size_t i = 0; i < s->n; i++)
 		(void)sync_file_range(s->file[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	for (size_t i = 0; i < s->n; i++) {
-		if (fsync(s->file[i].fd) < 0)
+		if (fdatasync(s->file[i].fd) < 0)
 			return FAULT(-errno);
 	}
 	for (size_t i = 0; i < s->n_dirs; i++) {

@@ -92,12 +92,13 @@ static int
 put_submission(struct monitor *m, uint64_t old, json_t *doc)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(PROOF_MAX);
-	const char *head = audit_checkpoint(m->audit);
+	const char *head;
 	struct merkle_proof proof = { 0 };
 	int r = audit_consistency(m->audit, old, &proof);
 
 	if (r)
 		return r;
+	head = audit_checkpoint(m->audit);
 	witness_request(&b, old, &proof, head, strlen(head));
 	return buf_error(&b) ?: json_put_text(doc, "submission", buf_text(&b));
 }
@@ -159,6 +160,7 @@ on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 	int r = doc ? 0 : -ENOMEM;
 
 	(void)arg;
+	r = r ?: audit_commit(m->audit);
 	r = r ?: fs_open_dir(&fd, m->lib_fd, "audit", 0700);
 	r = r ?: verify_log(&report, fd, ed25519_public(m->site.audit_key), NULL);
 	if (r == 0 && note)

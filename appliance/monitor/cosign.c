@@ -97,10 +97,14 @@ go_to_hub(struct cosigning *s)
 static int
 begin_note(struct cosigning *s)
 {
-	const char *head = audit_checkpoint(s->m->audit);
-	const char *kept = audit_cosigned_note(s->m->audit);
-	size_t len = strlen(head);
+	const char *kept = audit_cosigned_note(s->m->audit), *head;
+	int r = audit_commit(s->m->audit);
+	size_t len;
 
+	if (r)
+		return FAULT(r);
+	head = audit_checkpoint(s->m->audit);
+	len = strlen(head);
 	free(s->checkpoint);
 	s->checkpoint = strdup(head);
 	if (!s->checkpoint)

@@ -104,8 +104,10 @@ static int
 gather(struct gathering *g)
 {
 	const char *kept = audit_cosigned_note(g->m->audit);
-	int r;
+	int r = audit_commit(g->m->audit);
 
+	if (r)
+		return r;
 	g->head = kept ? kept : audit_checkpoint(g->m->audit);
 	r = audit_each(g->m->audit, NULL, count_leaf, g);
 	if (r == 0 && g->n == 0)

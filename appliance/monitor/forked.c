@@ -100,6 +100,7 @@ keep(struct monitor *m, const struct note_checkpoint *c, const void *p, size_t l
 	r = r ?: json_put_u64(doc, "size", c->size);
 	r = r ?: json_put_sha256(doc, "root", c->root);
 	r = r ?: json_object_set(doc, "checkpoint", note);
+	r = r ?: audit_commit(m->audit);
 	r = r ?: json_put_text(doc, "own", audit_checkpoint(m->audit));
 	r = r ?: json_put_text(doc, "text", text);
 	r = r ?: json_put_time(doc, "time", clock_now_us());

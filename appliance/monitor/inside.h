@@ -79,7 +79,7 @@ struct monitor {
 	size_t n_modules;
 
 	unsigned changes; /* not yet told */
-	struct loop_timer *tell, *tick;
+	struct loop_timer *tell, *tick, *commit; /* commit: runs while leaves wait for a checkpoint */
 };
 
 /* Replace lib/monitor/NAME by the canonical form of doc. */

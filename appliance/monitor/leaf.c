@@ -7,10 +7,31 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/loop/loop.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/statement.h"
 
 #define TALLY_FILE "tally.json"
+
+enum { COMMIT_MS = 50 }; /* leaves of one moment come under one checkpoint */
+
+/* A leaf is durable before this; where it fails the next leaf, or who asks for a head, tries again. */
+static void
+on_commit(void *arg)
+{
+	struct monitor *m = arg;
+	int r = audit_commit(m->audit);
+
+	if (r < 0)
+		log_fault(r, "signing the log's head");
+}
+
+static void
+commit_soon(struct monitor *m)
+{
+	if (!m->commit && loop_after(&m->commit, m->loop, COMMIT_MS, on_commit, m) < 0)
+		log_warning("the log's head waits for the next leaf to be signed");
+}
 
 static void
 copy(struct monitor *m)
@@ -55,6 +76,7 @@ monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const
 	if (r > 0)
 		return FAULT(-EBADMSG);
 	if (r == 0) {
+		commit_soon(m);
 		statement_audit_moved(m);
 		copy(m);
 		tell(m, k, object, reason);

@@ -215,6 +215,7 @@ monitor_free(struct monitor *m)
 	m->outbox = outbox_close(m->outbox);
 	if (m->audit)
 		copies_done(&m->copies);
+	m->commit = loop_cancel(m->commit);
 	m->audit = audit_free(m->audit);
 	m->policy = policy_free(m->policy);
 	m->people = people_free(m->people);

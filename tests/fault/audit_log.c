@@ -156,8 +156,10 @@ work(struct world *w, const char *notes_path, unsigned long steps, const char *b
 			reopen(w);
 		else if (what < 5 && audit_size(w->log) > 2)
 			erase(w);
+		else if (what < 8)
+			need(audit_commit(w->log) == 0, "commit");
 		else
-			append(w);
+			append(w); /* and no commit: what was acknowledged must be there all the same */
 		note_down(w, notes, "ack", blocks);
 	}
 	printf("%" PRIu64 " entries, %" PRIu64 " cosigned\n", audit_size(w->log),

@@ -166,6 +166,103 @@ records_beyond_the_checkpoint_are_taken_over(void **state)
 	}
 }
 
+/* What was appended and not committed when the power went: copied away, opened there. */
+static void
+pending_leaves_survive(void **state)
+{
+	static const size_t steps[] = { 1, 1, 254, 3, 600, 1 };
+	struct fixture *f = *state;
+	struct audit_leaf leaves[600];
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(leaves); i++)
+		leaves[i] = (struct audit_leaf){
+			.kind = AUDIT_START, .actor = "anna", .object = "pending"
+		};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct scratch cut;
+		const char *const copy[] = { "sh", "-c", "cp -r . \"$0\"", cut.path, NULL };
+		SCOPED(buf_done) struct buf head = BUF_MAX(4096), still = BUF_MAX(4096);
+		SCOPED(audit_freep) struct audit *log = NULL;
+		uint8_t before[32], after[32];
+		struct verify_report report;
+		uint64_t n = 0;
+
+		scratch_read(&f->s, "checkpoint", &head);
+		assert_int_equal(audit_append_many(f->log, leaves, steps[i], NULL), 0);
+		size += steps[i];
+		scratch_read(&f->s, "checkpoint", &still);
+		assert_string_equal(buf_text(&head), buf_text(&still));
+		assert_int_equal(audit_size(f->log), size);
+		audit_root(f->log, before);
+		assert_int_equal(audit_each(f->log, NULL, count, &n), 0);
+		assert_int_equal(n, size);
+		scratch_make(&cut);
+		assert_int_equal(scratch_run(&f->s, copy, NULL, 0, NULL), 0);
+		assert_int_equal(audit_open(&log, cut.fd, "plant7", f->key), 0);
+		assert_int_equal(audit_size(log), size);
+		audit_root(log, after);
+		assert_memory_equal(before, after, 32);
+		assert_int_equal(verify_log(&report, cut.fd, ed25519_public(f->key), NULL), 0);
+		assert_int_equal(report.size, size);
+		/* Every second time the log itself is brought up as well. */
+		if (i % 2)
+			assert_string_equal(audit_checkpoint(f->log), audit_checkpoint(log));
+		log = audit_free(log);
+		scratch_remove(&cut);
+	}
+	reopen(f); /* which commits the last */
+	assert_int_equal(audit_size(f->log), size);
+}
+
+/* Whoever reads what is signed gets all that was appended. */
+static void
+asking_commits(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED(buf_done) struct buf proof = BUF_MAX(65536), record = BUF_MAX(65536);
+	struct verify_report report;
+	struct merkle_proof p;
+	uint8_t root[32], now[32];
+	uint64_t n;
+
+	for (uint64_t i = 0; i < 6; i++) {
+		assert_int_equal(audit_append(f->log, AUDIT_START, "anna", "x", NULL, REASON_NONE,
+					 NULL, NULL),
+			0);
+		audit_root(f->log, root);
+		assert_int_equal(verify(f, &report), REASON_ALTERED); /* not yet */
+		switch (i) {
+		case 0:
+			assert_non_null(audit_checkpoint(f->log));
+			break;
+		case 1:
+			assert_int_equal(audit_inclusion(f->log, i, i + 1, &p), 0);
+			break;
+		case 2:
+			assert_int_equal(audit_consistency(f->log, 1, &p), 0);
+			break;
+		case 3:
+			assert_int_equal(proof_make(f->log, i, &proof), 0);
+			assert_int_equal(proof_check(&n, &record, proof.data, proof.len, NULL,
+						 ed25519_public(f->key), NULL),
+				0);
+			break;
+		case 4:
+			assert_int_equal(audit_root_at(f->log, i + 1, now), 0);
+			assert_memory_equal(root, now, 32);
+			break;
+		default:
+			assert_int_equal(audit_set_site(f->log, "plant7"), 0);
+			break;
+		}
+		assert_int_equal(verify(f, &report), 0);
+		assert_int_equal(report.size, i + 1);
+		assert_memory_equal(report.root, root, 32);
+	}
+	assert_int_equal(audit_root_at(f->log, 7, now), -EINVAL);
+}
+
 /* Rows: what stands behind the second of two records when the power comes back, and how many entries the
  * log then has. */
 static void
@@ -560,6 +657,12 @@ a_fork_is_refused(void **state)
 }
 
 /* --- the disk is full ------------------------------------------------------------------------- */
+static int
+one_more(struct audit *log)
+{
+	return audit_append(log, AUDIT_START, "anna", "x", NULL, REASON_NONE, NULL, NULL);
+}
+
 /* A small file system for the log of its own, in a process of its own. */
 static int
 on_a_small_disk(struct fixture *f)
@@ -587,24 +690,27 @@ on_a_small_disk(struct fixture *f)
 	(void)!write(big, ballast, 8 << 20);
 	(void)!write(big, ballast, 4096);
 	close(big);
-	/* The reserve serves for some more. */
-	for (size = 0; (r = audit_append(log, AUDIT_START, "anna", "x", NULL, REASON_NONE, NULL,
-				NULL)) == 0 &&
-		size < 2000;
-		size++)
+	/* The reserve serves for some more, then records find room where no tile does. */
+	while ((r = one_more(log)) == 0 && (r = audit_commit(log)) == 0 && audit_size(log) < 2000)
 		;
-	if (r != REASON_NO_SPACE || refuse_count(REASON_NO_SPACE) != 1 || size < 5)
+	if (r != REASON_NO_SPACE || refuse_count(REASON_NO_SPACE) != 1 || audit_size(log) < 5)
 		return 3;
-	if (faccessat(fd, "reserve", F_OK, 0) == 0 || audit_size(log) != size)
+	if (faccessat(fd, "reserve", F_OK, 0) == 0)
 		return 4;
-	r = audit_append(log, AUDIT_START, "anna", "x", NULL, REASON_NONE, NULL, NULL);
-	if (r != REASON_NO_SPACE || audit_size(log) != size)
+	while ((r = one_more(log)) == 0 && audit_size(log) < 2000)
+		;
+	size = audit_size(log);
+	if (r != REASON_NO_SPACE || refuse_count(REASON_NO_SPACE) != 2 ||
+		one_more(log) != REASON_NO_SPACE || audit_commit(log) != REASON_NO_SPACE ||
+		strcmp(refuse_last()->operand, "checkpoint") ||
+		refuse_count(REASON_NO_SPACE) != 4 || audit_checkpoint(log) ||
+		audit_size(log) != size)
 		return 5;
 	unlinkat(fd, "ballast", 0);
-	if (verify_log(&report, fd, ed25519_public(f->key), NULL) || report.size != size)
+	if (audit_commit(log) || verify_log(&report, fd, ed25519_public(f->key), NULL) ||
+		report.size != size || faccessat(fd, "reserve", F_OK, 0) < 0)
 		return 6;
-	if (audit_append(log, AUDIT_START, "anna", "x", NULL, REASON_NONE, NULL, NULL) ||
-		faccessat(fd, "reserve", F_OK, 0) < 0)
+	if (one_more(log))
 		return 7;
 	audit_free(log);
 	if (audit_open(&log, fd, "plant7", f->key) || audit_size(log) != size + 1)
@@ -828,6 +934,8 @@ main(void)
 		LOG_TEST(bad_entries_are_not_written),
 		LOG_TEST(the_site_gets_its_name),
 		LOG_TEST(records_beyond_the_checkpoint_are_taken_over),
+		LOG_TEST(pending_leaves_survive),
+		LOG_TEST(asking_commits),
 		LOG_TEST(what_is_torn_is_cut),
 		LOG_TEST(two_do_not_write_one_log),
 		LOG_TEST(many_leaves_under_one_checkpoint),

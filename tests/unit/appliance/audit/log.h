@@ -47,6 +47,7 @@ reopen_refused(struct fixture *f)
 	return audit_open(&f->log, f->s.fd, "plant7", f->key);
 }
 
+/* A leaf, and its checkpoint. */
 static inline void
 add(struct fixture *f, const char *object)
 {
@@ -59,6 +60,7 @@ add(struct fixture *f, const char *object)
 		0);
 	assert_int_equal(n, size);
 	assert_int_equal(audit_size(f->log), size + 1);
+	assert_int_equal(audit_commit(f->log), 0);
 }
 
 static inline int
@@ -125,6 +127,7 @@ add_many(struct fixture *f, size_t n)
 	assert_int_equal(audit_append_many(f->log, leaves, n, &first), 0);
 	assert_int_equal(first, size);
 	assert_int_equal(audit_size(f->log), size + n);
+	assert_int_equal(audit_commit(f->log), 0);
 	free(leaves);
 }
 

@@ -94,6 +94,40 @@ a_damaged_count_does_not_keep_the_monitor_down(void **state)
 	assert_int_equal(audit_size(t->m->audit), before);
 }
 
+/* --- committed ------------------------------------------------------------------------------------- */
+/* What the checkpoint in the folder says of the size. */
+static uint64_t
+signed_size(struct site_test *t)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	const char *line;
+
+	assert_int_equal(fs_read(t->m->lib_fd, "audit/checkpoint", 4096, &b), 0);
+	line = strchr(buf_text(&b), '\n');
+	assert_non_null(line);
+	return strtoull(line + 1, NULL, 10);
+}
+
+static void
+leaves_of_one_moment_are_signed_for_together_and_soon(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	assert_int_equal(audit_commit(t->m->audit), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(monitor_leaf(t->m, "start", "anna", "x", NULL, REASON_NONE), 0);
+	assert_int_equal(audit_size(t->m->audit), before + 3);
+	assert_int_equal(signed_size(t), before);
+	for (int i = 0; i < 100 && signed_size(t) == before; i++)
+		assert_true(sd_event_run(t->loop, 50 * 1000) >= 0);
+	assert_int_equal(signed_size(t), before + 3);
+	assert_null(t->m->commit);
+	assert_int_equal(monitor_leaf(t->m, "end", "anna", "x", NULL, REASON_NONE), 0);
+	site_restart(t);
+	assert_int_equal(signed_size(t), before + 4);
+}
+
 /* --- copies ---------------------------------------------------------------------------------------- */
 /* A reader of datagrams at dir/name. */
 static int
@@ -254,6 +288,7 @@ main(void)
 		ROW(what_was_counted_before_a_crash_is_a_leaf_after_it),
 		ROW(an_orderly_end_leaves_nothing_counted),
 		ROW(a_damaged_count_does_not_keep_the_monitor_down),
+		ROW(leaves_of_one_moment_are_signed_for_together_and_soon),
 		ROW(a_leaf_is_in_the_journal_under_its_fields),
 		ROW(without_a_journal_it_is_in_syslog_as_rfc_5424_has_it),
 		ROW(without_either_nothing_happens),
