@@ -10,6 +10,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 #include "tests/fakes/merkle_tree.h"
+#include "tests/fakes/refused.h"
 
 #define ORIGIN "mainstay.audit/plant7"
 
@@ -150,6 +151,10 @@ bodies(void **state)
 		if (witness_parse(&s, rows[i], strlen(rows[i])) != REASON_MALFORMED || s.note)
 			fail_msg("row %zu", i);
 	}
+	assert_refused(witness_parse(&s, "new 1\n\n", 7), REASON_MALFORMED, "first line is not");
+	assert_refused(witness_parse(&s, "old 1\nAAAA\n\n", 12), REASON_MALFORMED, "not base64 of 32 bytes");
+	assert_refused(witness_parse(&s, "old 1\n", 6), REASON_MALFORMED, "no blank line");
+	assert_null(s.note);
 	checkpoint(&head, 5, false);
 	buf_puts(&many, "old 1\n");
 	for (int i = 0; i < 64; i++)

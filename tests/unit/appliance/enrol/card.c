@@ -15,6 +15,7 @@
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
+#include "tests/fakes/refused.h"
 
 enum { KEYS = 4 }; /* three of root, a stranger */
 
@@ -256,6 +257,7 @@ further_witnesses_are_named_once_each(void **state)
 	static const char key[] =
 		"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 	static const char *const bad[] = { "", "w", "w d75a98", "w  d75a98",
+		" d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
 		"w D75A980182B10AB7D54BFED3C964073A0EE172F3DAA62325AF021A68F707511A",
 		"w d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511ahttps://x" };
 	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
@@ -343,6 +345,7 @@ a_fingerprint_is_read_kindly_and_compared_strictly(void **state)
 		assert_int_equal(card_fingerprint_parse(got, bad[i], "--accept"), REASON_USAGE);
 		assert_int_equal(refuse_count(REASON_USAGE), count + 1);
 	}
+	assert_refused(card_fingerprint_parse(got, bad[4], "--accept"), REASON_USAGE, "more than 64 digits");
 }
 
 static void

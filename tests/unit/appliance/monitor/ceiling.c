@@ -526,6 +526,7 @@ what_is_to_be_signed_must_be_something(void **state)
 	site_refused(t,
 		site_control(t, "owner.statement", json_pack("{s:s, s:s}", "kind", "all", "about", "x")),
 		REASON_USAGE);
+	assert_non_null(strstr(refuse_last()->text, "is none of policy"));
 	site_refused(t,
 		site_control(t, "owner.statement",
 			json_pack("{s:s, s:s}", "kind", "core", "about", "sha256:00")),

@@ -130,12 +130,15 @@ an_answer_counts_only_with_the_hubs_signature(void **state)
 	const char *nonce;
 
 	hello(t);
+	site_refused(t, finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending), REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "was not begun");
 	assert_int_equal(begin_with(t, begin_params(t, NULL), t->card, &begun), 0);
 	nonce = json_string_value(json_object_get(begun, "nonce"));
 	site_refused(t, finish(t, nonce, 200, NULL, pending), REASON_UNSIGNED);
 	site_refused(t, finish(t, nonce, 200, t->director, pending), REASON_BAD_SIGNATURE);
 	site_refused(t, finish(t, "00112233445566778899aabbccddeeff", 200, t->reply, pending),
 		REASON_REPLAYED);
+	assert_string_equal(refuse_last()->text, "the answer is to another request");
 	site_refused(t, finish(t, nonce, 503, t->reply, pending), REASON_UNREACHABLE);
 	site_refused(t,
 		finish(t, nonce, 200, t->reply,

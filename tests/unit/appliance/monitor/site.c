@@ -64,6 +64,8 @@ a_monitor_without_its_identity_does_not_start(void **state)
 				r);
 		assert_null(m);
 		assert_int_equal(refuse_last()->reason, rows[i].reason);
+		if (!rows[i].text)
+			assert_string_equal(refuse_last()->text, "cannot be read");
 		assert_int_equal(refuse_count(rows[i].reason), count + 1);
 		/* Mended by hand, it goes on. */
 		(void)unlinkat(dir, rows[i].file, 0);

@@ -11,6 +11,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sshsig.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 static const char plan[] = "request  r-1\nservice  redis\noperation  restart";
@@ -244,7 +245,7 @@ text_of_another_form_is_refused(void **state)
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_ALTERED);
 	copy[0] ^= 1;
 	text.len--; /* no newline at the end */
-	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED);
+	assert_refused(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED, "ends with a newline");
 	text.len = 0;
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_MALFORMED);
 	text = (struct buf){ .data = (uint8_t *)copy + strlen(plan) + 1,

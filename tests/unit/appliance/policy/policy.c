@@ -231,6 +231,8 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			"did you mean \"observe\"", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: alow, operations: [x] }\n", "policy.yaml:3:7",
 			"did you mean \"allow\"", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { risk: xyzzy-xyzzy, decision: ask }\n", "policy.yaml:3:7",
+			"\"xyzzy-xyzzy\" is not", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: allow }\n", NULL, "must name its operations",
 			REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: allow, operations: [\"*\"] }\n", NULL,

@@ -148,6 +148,7 @@ test_only_a_known_key_of_the_right_kind_passes(void **state)
 	assert_int_equal(bench_ask(bench.engineer, "GET", "/engineer", NULL, 0)->status, 200);
 	bench_refused(bench_ask(NULL, "GET", "/site", NULL, 0), 401, REASON_UNSIGNED);
 	bench_refused(bench_ask(stranger, "GET", "/site", NULL, 0), 401, REASON_UNKNOWN_KEY);
+	assert_string_equal(refuse_last()->text, "signs no requests here");
 	bench_refused(bench_ask(bench.engineer, "GET", "/site", NULL, 0), 403, REASON_WRONG_ROLE);
 	bench_refused(bench_ask(bench.courier, "GET", "/engineer", NULL, 0), 403, REASON_WRONG_ROLE);
 	assert_int_equal(handled, 2);

@@ -12,6 +12,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sfield.h"
 #include "appliance/trust/sha256.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/vectors.h"
 
 enum { HEADERS = 16 };
@@ -325,6 +326,8 @@ edited_inputs(void **state)
 		if (r != (int)rows[i].reason)
 			fail_msg("%s -> %s: %s", rows[i].from, rows[i].to,
 				refuse_token((enum reason)r));
+		if (strstr(rows[i].to, "tag=\"mainstay-v1\", b="))
+			assert_non_null(strstr(refuse_last()->text, "two signatures with the tag"));
 		end(&f);
 	}
 }
@@ -616,7 +619,7 @@ bodies(void **state)
 		if (r != (int)rows[i].reason)
 			fail_msg("%s: %s", rows[i].digest, refuse_token((enum reason)r));
 	}
-	assert_int_equal(httpsig_check_body(&none, body, strlen(body)), REASON_MALFORMED);
+	assert_refused(httpsig_check_body(&none, body, strlen(body)), REASON_MALFORMED, "missing");
 }
 
 static void
@@ -643,7 +646,7 @@ replies(void **state)
 	assert_int_equal(VERIFY("n\"once", key), 0);
 	assert_int_equal(created, NOW / CLOCK_US_PER_S);
 	assert_int_equal(VERIFY("another", key), REASON_REPLAYED);
-	assert_int_equal(VERIFY("n\"once", other), REASON_BAD_SIGNATURE);
+	assert_refused(VERIFY("n\"once", other), REASON_BAD_SIGNATURE, "not by the pinned one");
 	assert_int_equal(httpsig_verify_reply(&m, BODY, 3, "n\"once", ed25519_public(key), NULL),
 		REASON_HASH_MISMATCH);
 	m.status = 409;
@@ -668,8 +671,8 @@ replies(void **state)
 
 	m.n_headers = 0;
 	assert_int_equal(VERIFY("n", key), REASON_UNSIGNED);
-	assert_int_equal(httpsig_sign_reply(&fields, &m, digest, "line\nbreak", key, NOW),
-		REASON_MALFORMED);
+	assert_refused(httpsig_sign_reply(&fields, &m, digest, "line\nbreak", key, NOW), REASON_MALFORMED,
+		"no printable ASCII");
 	assert_int_equal(httpsig_sign_reply(&fields, &m, digest,
 				 "01234567890123456789012345678901234567890123456789012345678901234"
 				 "56789",

@@ -262,6 +262,8 @@ test_a_login_that_is_wrong_is_refused_before_anybody_is_looked_up(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		bench_refused(send_login(rows[i].name, rows[i].value ? json_string(rows[i].value) : NULL), rows[i].status,
 			rows[i].reason);
+	bench_refused(send_login("not_after", json_string("2028-01-01T00:00:00Z")), 400, REASON_MALFORMED);
+	assert_non_null(strstr(refuse_last()->text, "a login lasts at most"));
 	bench_refused(bench_ask(NULL, "GET", "/v1/login", NULL, 0), 400, REASON_MALFORMED);
 	bench_refused(bench_ask(NULL, "GET", "/v1/login?who=ada", NULL, 0), 400, REASON_MALFORMED);
 	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM keys"), 2);
