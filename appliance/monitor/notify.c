@@ -18,6 +18,7 @@
 #include "appliance/bus/frame.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/notify_wire.h"
 #include "appliance/monitor/ours.h"
 #include "appliance/service/spawn_job.h"
 
@@ -80,9 +81,9 @@ on_ended(struct spawn_job *job, int r, struct frame *answer, void *arg)
 
 	(void)job;
 	(void)answer;
-	/* It says nothing: that its socket closed is how it ends. */
+	/* It says nothing: that its socket closed is how it ends.  The worker itself keeps the limit. */
 	if (r == -ETIMEDOUT)
-		log_warning("notify: a program took over %d s and was killed", NOTIFY_LIMIT_S);
+		log_warning("notify: the worker did not end in time and was killed");
 	else if (r != 0 && r != -ECONNRESET)
 		log_warning("notify: a program could not be run");
 	kick(n);
@@ -124,10 +125,11 @@ start(struct notify *n, struct run *run)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	frame_put_text(&out, CALL_TAG_TEXT, run->path);
+	frame_put_u64(&out, NOTIFY_WIRE_LIMIT, NOTIFY_LIMIT_S);
 	frame_put_fd(&out, program);
 	frame_put_fd(&out, input);
 	r = spawn_job_start(&n->job, n->m->loop, n->m->spawner, SPAWN_NOTIFY, &out,
-		NOTIFY_LIMIT_S * 1000, on_ended, n);
+		(NOTIFY_LIMIT_S + NOTIFY_GRACE_S) * 1000, on_ended, n);
 	if (r == 0)
 		n->left_out = 0;
 	return FAULT(r);

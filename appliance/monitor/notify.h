@@ -5,13 +5,14 @@
  *
  *	{"v":1,"event":"request","site":"acme-1","about":"r-1f2e","text":"request r-1f2e of ann waits ...","time":"..."}
  *
- * no new privileges, NOTIFY_LIMIT_S to end in, one at a time.  Nothing it says or does is read.  More than
+ * no new privileges, NOTIFY_LIMIT_S to end in, one at a time.  All that it started ends with it.  Nothing it says or does is read.  More than
  * NOTIFY_PER_MINUTE runs in a minute, or NOTIFY_WAITING_MAX that wait, are left out; the next run's "left_out" says
  * how many. */
 #pragma once
 
 enum {
 	NOTIFY_LIMIT_S = 30,
+	NOTIFY_GRACE_S = 10, /* for the worker to end what the program started, before it is killed itself */
 	NOTIFY_PER_MINUTE = 30,
 	NOTIFY_WAITING_MAX = 64,
 	NOTIFY_PROGRAMS_MAX = 8,

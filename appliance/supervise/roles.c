@@ -51,6 +51,7 @@ static const struct roles_role roles[ROSTER_ROLE_MAX] = {
 	/* The customer's own program: it may use the network, to call somebody. */
 	[ROSTER_NOTIFY] = { .program = "mainstay-notify",
 		.user = IDENTITY_NOTIFY,
+		.own_pids = true,
 		.nofile = 64,
 		.memory = 1024 * MIB,
 		.at_once = 2 },
@@ -91,6 +92,9 @@ roles_dress(struct child_spec *spec, enum roster_role role, const struct identit
 	}
 	if (r->no_network && netns)
 		spec->unshare |= CLONE_NEWNET;
+	/* What it starts ends with it, whatever session that put itself into. */
+	if (r->own_pids && netns)
+		spec->unshare |= CLONE_NEWPID;
 	limit(spec, RLIMIT_NOFILE, r->nofile);
 #if !defined(__SANITIZE_ADDRESS__) /* whose shadow alone is terabytes of address space */
 	limit(spec, RLIMIT_AS, r->memory);

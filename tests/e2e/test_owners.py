@@ -25,6 +25,19 @@ def sshsign(key, namespace, path):
                    capture_output=True)
 
 
+def running(command):
+    """The pids of a command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read().replace(b"\0", b" ").decode(errors="replace").strip() == command:
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
 def test_owners_sign_on_machines_of_their_own_and_a_hook_tells():
     site = Site()
     try:
@@ -38,7 +51,8 @@ def test_owners_sign_on_machines_of_their_own_and_a_hook_tells():
         os.chmod(os.path.join(site.dir, "etc"), 0o755)
         told = os.path.join("/tmp", f"mainstay-told-{os.getpid()}")
         with open(os.path.join(hooks, "tell"), "w") as f:
-            f.write(f"#!/bin/sh\n{{ cat; env; id -u; }} > {told}.new && mv {told}.new {told}\n")
+            f.write(f"#!/bin/sh\nsetsid sleep 4711.{os.getpid()} >/dev/null 2>&1 &\n"
+                    f"{{ cat; env; id -u; }} > {told}.new && mv {told}.new {told}\n")
         os.chmod(os.path.join(hooks, "tell"), 0o755)
         site.run("policy", "apply", site.write("first.yaml", f"v: 1\n{owners}notify: [switch]\nrules: []\n"))
         assert site.json("on", "remote", code=1)["reason"] == "not-approved"
@@ -60,6 +74,7 @@ def test_owners_sign_on_machines_of_their_own_and_a_hook_tells():
         if os.geteuid() == 0:
             assert int(said[-1]) != 0
         assert not any(line.startswith(("HOME=", "MAINSTAY")) for line in said)
+        until("what the program left behind ends", lambda: not running(f"sleep 4711.{os.getpid()}"))
         site.run("off", "remote")
         assert site.json("on", "remote", "--owner", copies[0], "--owner", copies[1], code=1)["reason"] == "replayed"
         other = os.path.join(folder, "other")
