@@ -313,8 +313,7 @@ a_fingerprint_is_read_kindly_and_compared_strictly(void **state)
 		"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
 		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
 		" SHA256: 00112233 44556677 8899AABB CCDDEEFF 00112233-44556677-8899aabb-ccddeeff",
-		"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:"
-		"cc:dd:ee:ff",
+		"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff",
 	};
 	static const char *const bad[] = {
 		"",

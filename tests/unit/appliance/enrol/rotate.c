@@ -171,7 +171,7 @@ test_an_answer_is_about_that_key(void **state)
 static void
 test_the_hub_swaps_both_keys_at_once(void **state)
 {
-	SCOPED_JSON *page = NULL, *stolen = NULL;
+	SCOPED_JSON *stolen = NULL;
 	SCOPED(scope_free) char *text = NULL;
 
 	(void)state;
@@ -196,8 +196,7 @@ test_the_hub_swaps_both_keys_at_once(void **state)
 static void
 test_what_is_no_rotation_of_that_site_changes_nothing(void **state)
 {
-	SCOPED_JSON *elsewhere = seal("nowhere", bench.courier, next), *good = seal("acme-1", bench.courier, next),
-		    *chain = NULL;
+	SCOPED_JSON *elsewhere = seal("nowhere", bench.courier, next), *good = seal("acme-1", bench.courier, next);
 
 	(void)state;
 	bench_refused(post(third, next, 5), 401, REASON_UNKNOWN_KEY);
