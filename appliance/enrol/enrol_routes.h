@@ -16,8 +16,8 @@
 extern const struct serve_module enrol_routes_module;
 
 /* The core of POST /v1/enrol, also for a request that came as a file: decide and write, in one transaction.
- * *ret_answer is the caller's.  Returns 0, what enrol_hub_read() and enrol_hub_decide() refuse, REASON_NOT_FOUND
- * (no token; logged), what registry_courier_put() refuses, or a fault. */
+ * *ret_answer is the caller's.  Returns 0, what enrol_hub_read() and enrol_hub_decide() refuse (a site without a token is
+ * refused like one with another), what registry_courier_put() refuses, or a fault. */
 int enrol_routes_take(struct databases *d, const void *body, size_t len, json_t **ret_answer);
 
 /* Write a token's row; an unused or expired row of the same site is replaced.  Returns 0, REASON_CONFLICT

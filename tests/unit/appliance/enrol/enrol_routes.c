@@ -257,7 +257,7 @@ test_a_site_that_left_is_nobody_until_it_enrols_anew(void **state)
 	text = json_dumps(daemon, 0);
 	bench_refused(bench_ask(NULL, "POST", "/v1/daemon", text, strlen(text)), 401, REASON_UNKNOWN_KEY);
 	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/sites/new-1/record", "{}", 2), 404, REASON_NOT_FOUND);
-	bench_refused(enrol(&token, site_key), 404, REASON_NOT_FOUND); /* the token went with it */
+	bench_refused(enrol(&token, site_key), 401, REASON_BAD_SIGNATURE); /* the token went with it */
 	assert_int_equal(bench_count(fleet(), "SELECT count(*) FROM sites WHERE site = 'new-1' AND status = 'left'"), 1);
 	assert_int_equal(token_mint(&second, "new-1", "acme", BENCH_NOW + 3600 * CLOCK_US_PER_S), 0);
 	assert_int_equal(enrol_routes_mint(fleet(), &second, BENCH_NOW), 0);
