@@ -22,6 +22,7 @@
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/monitor/commands_hub.h"
+#include "appliance/monitor/floor.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
@@ -34,6 +35,7 @@ enum {
 	ROUNDS_MAX = 300, /* of metadata: root rotations are one each */
 	METADATA_MAX = 5 * 1000 * 1000,
 	RECORD_MAX = 64 * 1024,
+	FAR_MS = 3600 * 1000,
 };
 
 const struct command_option commands_enrol_options[] = {
@@ -139,7 +141,7 @@ keep_ca(struct enrolling *e)
 
 /* --- the monitor --------------------------------------------------------------------------------- */
 static int
-begin_once(struct enrolling *e, const struct buf *card, json_t **ret)
+begin_once(struct enrolling *e, const struct buf *card, const char *offset_ms, json_t **ret)
 {
 	struct call_request *req = call_new("enrol.begin");
 	char secret[2 * TOKEN_SECRET + 1], expires[CLOCK_TEXT_MAX];
@@ -150,19 +152,21 @@ begin_once(struct enrolling *e, const struct buf *card, json_t **ret)
 	call_param(req, "expires", clock_format(expires, e->token.expires_us));
 	call_param(req, "accept", e->accept);
 	call_param(req, "proxy", e->proxy);
+	if (offset_ms)
+		call_param(req, "offset_ms", offset_ms);
 	call_body(req, card->data, card->len);
 	return ask_monitor(e->call, req, ASK_MS, ret);
 }
 
 /* Right after a start the courier may not have told its key yet. */
 static int
-begin(struct enrolling *e, const struct buf *card, json_t **ret)
+begin(struct enrolling *e, const struct buf *card, const char *offset_ms, json_t **ret)
 {
-	int r = begin_once(e, card, ret);
+	int r = begin_once(e, card, offset_ms, ret);
 
 	for (unsigned i = 0; r == REASON_BUSY && i < BUSY_TRIES; i++) {
 		(void)poll(NULL, 0, PAUSE_MS);
-		r = begin_once(e, card, ret);
+		r = begin_once(e, card, offset_ms, ret);
 	}
 	return r;
 }
@@ -179,6 +183,7 @@ get_file(struct enrolling *e, const char *proxy, const char *file, struct http_r
 				 .url = url,
 				 .ca_file = e->ca,
 				 .proxy = *proxy ? proxy : NULL,
+				 .floor_us = FLOOR_LEAST_US,
 				 .max_reply = METADATA_MAX },
 		reply);
 	if (r == 0 && reply->status != 200 && reply->status != 404)
@@ -314,7 +319,7 @@ print_rotated(struct enrolling *e, json_t *take_answer)
 }
 
 static int
-rotate_by_network(struct enrolling *e, const struct commands_hub *hub, const json_t *begun)
+rotate_by_network(struct enrolling *e, struct commands_hub *hub, const json_t *begun)
 {
 	json_t *answer = NULL;
 	int r = commands_hub_post(hub, begun, &answer);
@@ -347,6 +352,12 @@ rotate(struct enrolling *e, const char *answer_file)
 	return out ? commands_hub_write(&hub, begun, out) : rotate_by_network(e, &hub, begun);
 }
 
+static bool
+clocks_are_apart(const struct commands_hub *hub)
+{
+	return hub->heard && (hub->offset_ms > FAR_MS || hub->offset_ms < -FAR_MS);
+}
+
 /* --- the command --------------------------------------------------------------------------------- */
 static int
 accept_card(struct enrolling *e, const struct buf *card)
@@ -372,7 +383,7 @@ accept_card(struct enrolling *e, const struct buf *card)
 			sha256_text(text, e->card->fingerprint));
 	r = keep_ca(e);
 	r = r ?: proxy_option(e->proxy, e->call->paths.etc, command_option(e->call, "proxy"));
-	r = r ?: begin(e, card, &begun);
+	r = r ?: begin(e, card, NULL, &begun);
 	if (r)
 		return r;
 	hub = hub_of(e, "enrol.finish", "");
@@ -380,6 +391,15 @@ accept_card(struct enrolling *e, const struct buf *card)
 	if (out)
 		return commands_hub_write(&hub, begun, out);
 	r = commands_hub_post(&hub, begun, &answer);
+	if (r > 0 && clocks_are_apart(&hub)) {
+		char offset[COMMANDS_HUB_OFFSET_MAX];
+
+		/* The courier's key, for one, ends by a time that the hub judges: once more, by its clock. */
+		json_decref(begun);
+		begun = NULL;
+		r = begin(e, card, commands_hub_offset(offset, &hub), &begun);
+		r = r ?: commands_hub_post(&hub, begun, &answer);
+	}
 	return r ?: print_outcome(e, answer, json_text(begun, "proxy"));
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <strings.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
@@ -17,6 +19,7 @@
 #include "appliance/bus/ask.h"
 #include "appliance/enrol/enrol_wire.h"
 #include "appliance/loop/curl_loop.h"
+#include "appliance/monitor/floor.h"
 #include "appliance/trust/httpsig.h"
 
 enum {
@@ -43,10 +46,18 @@ param_header(struct call_request *req, const char *param, const struct httpsig_m
 	call_param(req, param, h ? h->value : NULL);
 }
 
-static int
-finish(const struct commands_hub *h, const char *nonce, const struct httpsig_message *m, const void *body,
-	size_t len, json_t **ret)
+const char *
+commands_hub_offset(char out[COMMANDS_HUB_OFFSET_MAX], const struct commands_hub *h)
 {
+	(void)snprintf(out, COMMANDS_HUB_OFFSET_MAX, "%" PRId64, h->offset_ms);
+	return out;
+}
+
+static int
+finish(const struct commands_hub *h, const char *nonce, const struct httpsig_message *m,
+	const void *body, size_t len, json_t **ret)
+{
+	char offset[COMMANDS_HUB_OFFSET_MAX];
 	struct call_request *req;
 
 	if (!h->verb)
@@ -54,6 +65,8 @@ finish(const struct commands_hub *h, const char *nonce, const struct httpsig_mes
 	req = call_new(h->verb);
 
 	call_param(req, "nonce", nonce);
+	if (h->heard)
+		call_param(req, "offset_ms", commands_hub_offset(offset, h));
 	call_param_u64(req, "status", (uint64_t)m->status);
 	param_header(req, "signature_input", m, "signature-input");
 	param_header(req, "signature", m, "signature");
@@ -82,11 +95,12 @@ relay_problem(const struct httpsig_message *m, const void *body, size_t len)
 
 /* One POST.  REASON_UNREACHABLE: no answer, or one that is not the hub's. */
 static int
-post_once(const struct commands_hub *h, const json_t *begun, struct http_reply *reply,
+post_once(struct commands_hub *h, const json_t *begun, struct http_reply *reply,
 	struct httpsig_message *m, struct httpsig_header *headers)
 {
 	const char *body = json_text(begun, "body"), *nonce = json_text(begun, "nonce");
 	const char *proxy = json_text(begun, "proxy");
+	uint64_t created_s = 0;
 	char line[128];
 	const char *const lines[] = { "Content-Type: application/json", line, NULL };
 	int r;
@@ -99,6 +113,7 @@ post_once(const struct commands_hub *h, const json_t *begun, struct http_reply *
 				 .body_len = strlen(body),
 				 .ca_file = h->ca,
 				 .proxy = *proxy ? proxy : NULL,
+				 .floor_us = FLOOR_LEAST_US,
 				 .max_reply = ENROL_WIRE_REPLY_MAX },
 		reply);
 	if (r == REASON_UNREACHABLE || r == REASON_TOO_LARGE)
@@ -112,17 +127,20 @@ post_once(const struct commands_hub *h, const json_t *begun, struct http_reply *
 	*m = (struct httpsig_message){
 		.status = (int)reply->status, .headers = headers, .n_headers = reply->n_headers
 	};
-	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, h->reply,
-		NULL);
+	r = httpsig_verify_reply(m, reply->body.data, reply->body.len, nonce, h->reply, &created_s);
 	if (r > 0)
 		return REFUSE(REASON_UNREACHABLE, json_text(begun, "url"),
 			"something answered %ld without the hub's signature (a proxy?)",
 			reply->status);
+	h->heard = r == 0 && created_s < INT64_MAX / 1000;
+	if (h->heard)
+		h->offset_ms =
+			(int64_t)created_s * 1000 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
 	return FAULT(r);
 }
 
 int
-commands_hub_post(const struct commands_hub *h, const json_t *begun, json_t **ret)
+commands_hub_post(struct commands_hub *h, const json_t *begun, json_t **ret)
 {
 	int r = REASON_UNREACHABLE;
 
@@ -161,7 +179,9 @@ commands_hub_write(const struct commands_hub *h, const json_t *begun, const char
 		"  curl -si -H 'Content-Type: application/json' -H '%s: %s' --data-binary @%s %s > "
 		"answer",
 		ENROL_WIRE_NONCE_HEADER, json_text(begun, "nonce"), out, json_text(begun, "url"));
-	command_say(h->call, "or, by its operator: mainstay-hubd enrol --state D --request %s --answer answer", out);
+	command_say(h->call,
+		"or, by its operator: mainstay-hubd enrol --state D --request %s --answer answer",
+		out);
 	command_say(h->call, "then here: mainstay enrol%s --answer answer", h->again);
 	if (!h->call->json)
 		return 0;

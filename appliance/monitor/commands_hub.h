@@ -3,22 +3,34 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct command_call;
 
 struct commands_hub {
 	struct command_call *call;
-	const char *verb;  /* of the monitor, for the answer: "enrol.finish"; NULL: nobody waits for it */
-	const char *again; /* what a person adds to `mainstay enrol` beside --answer: "" or " --rotate" */
+	const char *
+		verb; /* of the monitor, for the answer: "enrol.finish"; NULL: nobody waits for it */
+	const char *
+		again; /* what a person adds to `mainstay enrol` beside --answer: "" or " --rotate" */
 	const char *ca;	   /* file, or NULL for the system's */
 	uint8_t reply[32]; /* the hub's key */
+	/* What its signed answer said of its clock less ours: out. */
+	bool heard;
+	int64_t offset_ms;
 };
 
+enum { COMMANDS_HUB_OFFSET_MAX = 24 };
+/* offset_ms as a parameter's text.  Returns out. */
+const char *commands_hub_offset(char out[COMMANDS_HUB_OFFSET_MAX], const struct commands_hub *h);
+
 /* POST what the monitor began ({"url","body","nonce","proxy"}) and hand it the answer; *ret is the monitor's.
+ * TLS
+ * whose dates alone fail by our clock is checked against FLOOR_LEAST_US: the answer's signature is what counts.
  * Blocks; tries again where something else than the hub answered.  Returns 0, REASON_UNREACHABLE, the hub's or
  * the monitor's refusal, or a fault. */
-int commands_hub_post(const struct commands_hub *h, const json_t *begun, json_t **ret);
+int commands_hub_post(struct commands_hub *h, const json_t *begun, json_t **ret);
 
 /* The same by files: write the body to out and say how to go on ... */
 int commands_hub_write(const struct commands_hub *h, const json_t *begun, const char *out);

@@ -183,8 +183,9 @@ courier_verbs_config(struct monitor *m)
 		r = r ?: json_object_set(doc, "hub", m->site.card->facts);
 		r = r ?: json_put_text(doc, "proxy", c->proxy);
 		r = r ?: json_put_text(doc, "ca", c->ca);
-		if (r == 0 && m->floor.us)
-			r = json_put_time(doc, "floor", m->floor.us);
+		r = r
+			?: json_put_time(doc, "floor",
+				   m->floor.us > FLOOR_LEAST_US ? m->floor.us : FLOOR_LEAST_US);
 	}
 	if (r == 0 && enrolled && c->daemon)
 		r = json_object_set(doc, "daemon", c->daemon);
@@ -223,6 +224,20 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 
 /* --- the hub's answers --------------------------------------------------------------------------- */
 int
+courier_verbs_hear_clock(struct monitor *m, const char *offset_ms)
+{
+	int64_t offset = 0;
+
+	if (!offset_ms)
+		return 0;
+	if (number_i64(&offset, offset_ms, -offset_max_ms, offset_max_ms) != 0)
+		return REFUSE(REASON_MALFORMED, "offset_ms", "is no difference of two clocks");
+	m->offset_ms = offset;
+	m->offset_at_us = clock_now_us();
+	return 0;
+}
+
+int
 courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
 	unsigned *ret_status)
 {
@@ -257,6 +272,7 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, co
 	body = monitor_call_body(call, &len);
 	msg.status = (int)status;
 	r = httpsig_verify_reply(&msg, body, len, nonce, m->site.card->hub.reply, NULL);
+	r = r ?: courier_verbs_hear_clock(m, monitor_call_text(call, "offset_ms"));
 	*ret_status = (unsigned)status;
 	return r < 0 ? FAULT(r) : r;
 }
@@ -276,20 +292,13 @@ on_contact(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	const char *trouble = monitor_call_text(call, "trouble");
 	const char *text;
-	int64_t offset = 0;
 	int r;
 
 	(void)arg;
 	if (trouble)
 		return on_trouble(m, trouble);
 	r = monitor_call_need(call, "offset_ms", &text);
-	if (r)
-		return r;
-	if (number_i64(&offset, text, -offset_max_ms, offset_max_ms) != 0)
-		return REFUSE(REASON_MALFORMED, "offset_ms", "is no difference of two clocks");
-	m->offset_ms = offset;
-	m->offset_at_us = clock_now_us();
-	return 0;
+	return r ?: courier_verbs_hear_clock(m, text);
 }
 
 /* --- module -------------------------------------------------------------------------------------- */

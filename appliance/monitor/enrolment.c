@@ -165,6 +165,7 @@ on_begin(struct monitor *m, struct monitor_call *call, void *arg)
 	b->m = m;
 	b->call = call;
 	r = read_begin(b, call);
+	r = r ?: courier_verbs_hear_clock(m, monitor_call_text(call, "offset_ms"));
 	r = r ?: monitor_judge(m, JUDGE_CARD, "vendor.card", card, len, on_card, b);
 	if (r) {
 		token_wipe(&b->token);

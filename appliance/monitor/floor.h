@@ -12,8 +12,13 @@
 
 enum {
 	FLOOR_WHOSE_MAX = 64,
-	FLOOR_UNSET_S = 1767225600, /* 2026-01-01: a clock before it was never set; this program is younger */
+	FLOOR_UNSET_S =
+		1767225600, /* 2026-01-01: a clock before it was never set; this program is younger */
 };
+
+/* What holds before anybody has said anything: as the floor of the dates of certificates, where a clock that was never
+ * set (or stands far ahead) must not keep a site from its hub. */
+#define FLOOR_LEAST_US (FLOOR_UNSET_S * UINT64_C(1000000))
 
 struct floor {
 	uint64_t us;		     /* 0: nobody has said anything yet */

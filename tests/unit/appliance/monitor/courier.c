@@ -85,7 +85,9 @@ the_courier_is_told_the_floor(void **state)
 	struct site_test *t = *state;
 	SCOPED_JSON *without = courier_verbs_config(t->m), *with = NULL;
 
-	assert_null(json_object_get(without, "floor"));
+	/* before anybody said one: for the dates of certificates alone */
+	assert_string_equal(json_text(without, "floor"), "2026-01-01T00:00:00.000Z");
+	assert_int_equal(monitor_floor(t->m)->us, 0);
 	assert_int_equal(monitor_raise_floor(t->m, NOW - CLOCK_US_PER_S, "owners"), 0);
 	with = courier_verbs_config(t->m);
 	assert_string_equal(json_text(with, "floor"), "2026-11-18T11:06:39.000Z");
