@@ -325,7 +325,7 @@ static void
 pend(json_t *status, const char *text)
 {
 	(void)json_array_append_new(json_object_get(status, "pending"),
-		json_pack("{s:s, s:s}", "kind", "policy", "text", text));
+		json_pack("{s:s, s:s, s:s}", "kind", "policy", "id", "policy.yaml", "text", text));
 }
 
 /* {"open":true} or {"open":false,"opens":TIME} of each that the policy names. */

@@ -421,11 +421,152 @@ def test_an_engineer_with_a_token_behind_an_agent(estate, kind):
         agent.close()
 
 
+# --- approvers -------------------------------------------------------------------------------------------------------
+
+APPROVERS = """v: 1
+approvers:
+  - {{ name: olga, key: {olga} }}
+  - {{ name: pia, key: {pia} }}
+  - {{ name: gus, key: {gus} }}
+rules:
+  - {{ operations: [ping], decision: ask, approvers: pia }}
+  - {{ operations: [memory-doctor], decision: ask, approvers: {{ need: 2, of: [pia, gus] }} }}
+  - {{ operations: [info], decision: ask, approvers: olga }}
+"""
+
+
+@pytest.fixture(scope="module", name="approvers")
+def approvers_of_three_kinds(estate):
+    """Olga's key is Ed25519, Pia's P-256, and Gus's lies in an ssh-agent alone."""
+    names = {"olga": estate.ssh_key("olga")}
+    for name, kind in (("pia", "ecdsa"), ("gus", "ed25519")):
+        estate.run("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", estate.path(name))
+        with open(estate.path(f"{name}.pub")) as f:
+            names[name] = " ".join(f.read().split()[:2])
+    socket = estate.path("agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("the agent listens", lambda: os.path.exists(socket))
+        estate.run("env", f"SSH_AUTH_SOCK={socket}", "ssh-add", "-q", estate.path("gus"))
+        os.unlink(estate.path("gus"))
+        with open(estate.path("approvers.yaml"), "w") as f:
+            f.write(APPROVERS.format(**names))
+        os.chmod(estate.path("approvers.yaml"), 0o644)
+        estate.mainstay("policy", "apply", estate.path("approvers.yaml"))
+        yield socket
+    finally:
+        agent.terminate()
+        agent.wait(10)
+
+
+def ask(estate, operation, **args):
+    payload = good(estate, operation=operation, args=args)
+    import_(estate, seal(estate, payload))
+    return payload["id"]
+
+
+def state(estate, request):
+    return estate.mainstay_json("requests", "show", request)["state"]
+
+
+def done(estate, request):
+    until(f"{request} is over", lambda: state(estate, request) == "done")
+
+
+def sign_by_file(estate, request, approver):
+    """Shown on the site, signed where the key is, brought back."""
+    file = estate.path(f"{request}.{approver}")
+    estate.mainstay("requests", "show", request, "--out", file, "--approver", approver)
+    estate.run("ssh-keygen", "-q", "-Y", "sign", "-n", "permit@mainstay", "-f", estate.path(approver), file)
+    estate.mainstay("requests", "approve", request, "--permit", file)
+    return file
+
+
+def test_two_of_three_sign_where_their_keys_are(estate, approvers):
+    request = ask(estate, "ping")
+    assert "[wrong-role]" in estate.approve(request, key="olga", code=1).stderr  # an approver, not of this
+    # What we do not read ourselves, OpenSSH signs with.
+    assert "ssh-add" in estate.approve(request, key="pia", code=2).stderr
+    sign_by_file(estate, request, "pia")
+    done(estate, request)
+    assert estate.leaves(object=request, kind="permit")[0]["actor"] == "pia"
+    # One by a file that ssh-keygen signs, one by the agent.
+    request = ask(estate, "memory-doctor")
+    assert estate.mainstay_json("requests", "show", request)["approval"] == {"have": 0, "need": 2, "by": []}
+    file = sign_by_file(estate, request, "pia")
+    pending = next(p for p in estate.status()["pending"] if p.get("id") == request)
+    assert pending["approval"] == {"have": 1, "need": 2, "by": ["pia"]}
+    assert "1 of 2" in estate.mainstay("requests", "show", request).stdout
+    assert "[replayed]" in estate.mainstay("requests", "approve", request, "--permit", file, code=1).stderr
+    assert state(estate, request) == "waiting"
+    estate.run("env", f"SSH_AUTH_SOCK={approvers}", os.path.join(BIN, "mainstay"), "--state", estate.path("site"),
+               "requests", "approve", request)
+    done(estate, request)
+    assert [i["actor"] for i in estate.leaves(object=request, kind="permit")] == ["pia", "gus"]
+
+
+def test_one_no_ends_what_another_approved(estate, approvers):
+    request = ask(estate, "memory-doctor")
+    sign_by_file(estate, request, "pia")
+    estate.mainstay("requests", "deny", request, "--reason", "not today")
+    assert state(estate, request) == "refused"
+    assert "start" not in kinds(estate, request)
+    late = estate.run("env", f"SSH_AUTH_SOCK={approvers}", os.path.join(BIN, "mainstay"), "--state",
+                      estate.path("site"), "requests", "approve", request, code=1)
+    assert "only a request that waits can be approved" in late.stderr
+
+
+def test_a_standing_permit_covers_what_says_the_same(estate, approvers):
+    first = ask(estate, "info", section="memory")
+    estate.approve(first, key="olga")  # of one use
+    done(estate, first)
+    second = ask(estate, "info", section="memory")
+    assert state(estate, second) == "waiting"
+    estate.mainstay("requests", "approve", second, "--key", estate.path("olga"), "--uses", "2", "--for", "1h")
+    done(estate, second)
+    other = ask(estate, "info", section="cpu")  # another plan
+    assert state(estate, other) == "waiting"
+    third, fourth = ask(estate, "info", section="memory"), ask(estate, "info", section="memory")
+    done(estate, third)
+    assert kinds(estate, third) == ["request", "permit", "start", "end"]
+    assert state(estate, fourth) == "waiting"  # used up
+    estate.mainstay("requests", "approve", fourth, "--key", estate.path("olga"), "--uses", "2", "--for", "1h")
+    done(estate, fourth)
+    permits = [p for p in estate.mainstay_json("requests", "permits")["items"] if p["used"] < p["uses"]]
+    assert [(p["approver"], p["used"], p["uses"]) for p in permits] == [("olga", 1, 2)]
+    estate.mainstay("requests", "revoke", permits[0]["id"])
+    fifth = ask(estate, "info", section="memory")
+    assert state(estate, fifth) == "waiting"
+    for request in (other, fifth):
+        estate.mainstay("requests", "deny", request, "--reason", "test is over")
+
+
+def test_what_a_permit_s_command_line_cannot_mean_is_refused(estate, approvers):
+    """Before anything is asked or signed: the request is as it was."""
+    request, key = ask(estate, "ping"), estate.path("olga")
+    name = estate.path("permit")
+    with open(name, "w") as f:
+        f.write("text\n{}\n")
+    long = "/" + "./" * ((4094 - len(name)) // 2) + name[1:]
+    for words, text in ((["approve", request, "--permit", name, "--uses", "2"], "stands in what was signed"),
+                        (["approve", request, "--permit", name, "--for", "1h"], "stands in what was signed"),
+                        (["approve", request, "--permit", name, "--key", key], "needs no --key"),
+                        (["approve", request, "--key", key, "--for", "soon"], "is no span of time"),
+                        (["show", request, "--approver", "pia", "--for", "1 parsec"], "is no span of time"),
+                        (["show", request, "--out", name], "give --approver NAME"),
+                        (["approve", request, "--permit", long], "its name is too long")):
+        refused = estate.mainstay("requests", *words, code=2)
+        assert text in refused.stderr and "[usage]" in refused.stderr
+    assert kinds(estate, request) == ["request"] and state(estate, request) == "waiting"
+    estate.mainstay("requests", "deny", request, "--reason", "test is over")
+
+
 # --- another life of the site ----------------------------------------------------------------------------------------
 
 
 def test_a_restored_folder_asks_a_person_first(estate):
     """What was made for the site before its state folder was restored from a copy waits, though the ceiling allows it."""
+    estate.policy(POLICY)
     before, old = estate.status()["appliance"]["epoch"], good(estate)
     lib = estate.path("site", "lib")
     estate.site.stop()

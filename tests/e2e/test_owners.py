@@ -83,6 +83,14 @@ def test_owners_sign_on_machines_of_their_own_and_a_hook_tells():
         shutil.copy(f"{copies[1]}.sig", f"{other}.sig")
         assert site.json("on", "remote", "--owner", copies[0], "--owner", other, code=1)["reason"] == "altered"
         assert site.status()["policy"]["state"] == "applied"
+        # The same of a policy: what was signed is not this one, and a name that its signature's does not fit.
+        next_one, digest = site.write("next.yaml", f"v: 1\n{owners}rules: []\n"), site.status()["policy"]["digest"]
+        error = site.json("policy", "apply", next_one, "--owner", copies[0], "--owner", other, code=1)
+        assert error["reason"] == "altered" and "is another statement than the first" in error["text"]
+        long = "/" + "./" * ((4094 - len(other)) // 2) + other[1:]
+        error = site.json("policy", "apply", next_one, "--owner", long, code=2)
+        assert error["reason"] == "usage" and "too long" in error["text"]
+        assert site.status()["policy"]["digest"] == digest
         os.unlink(told)
     finally:
         site.down()

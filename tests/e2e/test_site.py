@@ -1,6 +1,7 @@
 """One site, before and without a vendor: what the customer's operator can see and decide alone."""
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -171,6 +172,49 @@ def test_a_wrong_policy_is_refused_with_its_place_and_nothing_changes(site):
     open_to_all = site.write("open.yaml", "v: 1\nrules: []\n", mode=0o666)
     assert site.json("policy", "apply", open_to_all, code=1)["reason"] == "wrong-role"
     assert site.json("policy", "explain", "redis/info/observe") == before
+
+
+@pytest.mark.parametrize("typed, applied", [(b"y\n", True), (b"no\n", False), (b"\n", False), (b"\x04", False)],
+                         ids=["yes", "no", "nothing", "end-of-file"])
+def test_on_a_terminal_what_widens_is_asked_about(site, typed, applied):
+    site.run("policy", "apply", site.write("narrow.yaml", "v: 1\nrules: []\n"))
+    wide = site.write("wide.yaml", "v: 1\nrules:\n  - { operations: [info], decision: allow }\n")
+    before = site.status()["policy"]["digest"]
+    ours, theirs = pty.openpty()
+    try:
+        apply = subprocess.Popen([os.path.join(BUILD, "bin", "mainstay"), "policy", "apply", wide, "--state", site.dir],
+                                 stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True,
+                                 env=dict(os.environ, MAINSTAY_DEBUG="1"))
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(ours, 4096)
+        assert b"+ may run without asking: info of any service" in shown
+        assert site.status()["policy"]["digest"] == before
+        os.write(ours, typed)
+        _, errors = apply.communicate(timeout=30)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    with open(site.log_path, "ab") as log:
+        log.write(errors)
+    assert apply.returncode == (0 if applied else 1), errors
+    assert (b"[not-approved]" in errors) != applied
+    assert (site.status()["policy"]["digest"] != before) == applied
+    site.run("policy", "apply", site.write("narrow.yaml", "v: 1\nrules: []\n"))  # narrower: nobody is asked
+
+
+def test_rules_that_leave_nobody_to_approve_are_warned_of(site):
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIIcYZ0TqM1JIjAYGCeX3MTcVkJEvxBcP4ucnaEpHLx0"
+    path = site.write("warned.yaml", f"""v: 1
+approvers: [{{ name: olga, key: {KEY} }}, {{ name: omar, key: {other} }}]
+rules:
+  - {{ operations: restart, decision: ask, approvers: olga }}
+  - {{ services: redis, decision: ask, approvers: omar }}
+""")
+    for words in (["check"], ["diff"], ["apply"]):
+        assert "warning: rules 1 and 2 may ask about the same request" in site.run("policy", *words, path).stdout
+    assert len(site.json("policy", "check", path)["warnings"]) == 1
+    site.run("policy", "apply", site.write("narrow.yaml", "v: 1\nrules: []\n"))
 
 
 def test_owners_must_sign_a_policy_once_there_are_any(site):

@@ -80,15 +80,6 @@ def test_a_desk_without_a_home_says_what_to_give(estate):
     assert "--state: there is no HOME; give --state DIR [usage]" in refused.stderr
 
 
-def test_a_permit_whose_signature_would_have_too_long_a_name_is_refused(estate):
-    permit = estate.path("permit")
-    with open(permit, "w") as f:
-        f.write("text\n{}\n")
-    name = "/" + "./" * ((4094 - len(permit)) // 2) + permit[1:]
-    refused = estate.mainstay("requests", "approve", "r-0", "--permit", name, code=2)
-    assert "its name is too long [usage]" in refused.stderr
-
-
 def test_a_denied_request_runs_nothing(estate):
     starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
     desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "again", "--ticket", "T-3", "--wait", "90s")
