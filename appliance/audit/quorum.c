@@ -463,20 +463,6 @@ quorum_name(const struct quorum *q)
 	return q->root == NONE ? "none" : q->nodes[q->root].name;
 }
 
-int
-quorum_require(const struct quorum *q, const struct quorum_verdict *v, const char *operand)
-{
-	SCOPED(buf_done) struct buf missing = BUF_MAX(QUORUM_BYTES_MAX);
-
-	if (v->met)
-		return 0;
-	for (size_t i = 0; i < q->n_witnesses; i++)
-		if (!v->cosigned[i])
-			buf_printf(&missing, " %s", q->witnesses[i].name);
-	return REFUSE(REASON_THRESHOLD, operand, "quorum %s is not met: not cosigned by%s",
-		quorum_name(q), buf_text(&missing));
-}
-
 static json_t *
 witness_json(const struct quorum *q, const struct quorum_verdict *v, size_t i)
 {
@@ -508,4 +494,27 @@ quorum_json(const struct quorum *q, const struct quorum_verdict *v)
 		if (json_array_append_new(json_object_get(o, "witnesses"), witness_json(q, v, i)))
 			return NULL;
 	return STEAL(o);
+}
+
+void
+quorum_missing(struct buf *out, const json_t *quorum)
+{
+	const json_t *w;
+	size_t i;
+
+	json_array_foreach(json_object_get(quorum, "witnesses"), i, w)
+		if (!json_is_true(json_object_get(w, "cosigned")))
+			buf_printf(out, " %s", json_text(w, "name"));
+}
+
+int
+quorum_require(const json_t *quorum, const char *operand)
+{
+	SCOPED(buf_done) struct buf missing = BUF_MAX(QUORUM_BYTES_MAX);
+
+	if (!quorum || json_is_true(json_object_get(quorum, "met")))
+		return 0;
+	quorum_missing(&missing, quorum);
+	return REFUSE(REASON_THRESHOLD, operand, "quorum %s is not met: not cosigned by%s",
+		json_text(quorum, "quorum"), buf_text(&missing));
 }

@@ -63,10 +63,12 @@ struct quorum_verdict {
  * check.  Returns 0, also where the quorum is not met; REASON_BAD_SIGNATURE where a witness's line is
  * wrong (logged: such a note counts for nothing). */
 int quorum_check(const struct quorum *q, const struct note *note, struct quorum_verdict *ret);
-/* The refusal for a verdict that is not met: names who is missing.  Returns 0 where it is met, else
- * REASON_THRESHOLD (logged with operand). */
-int quorum_require(const struct quorum *q, const struct quorum_verdict *v, const char *operand);
-
 /* {"met","quorum","witnesses":[{"name","key","url","cosigned","time"}]}; the caller's; NULL where there
  * is no memory. */
 json_t *quorum_json(const struct quorum *q, const struct quorum_verdict *v);
+
+/* Of quorum_json()'s object: append " NAME" for each witness that has not cosigned. */
+void quorum_missing(struct buf *out, const json_t *quorum);
+/* Where it is not met: REASON_THRESHOLD (logged with operand), naming them; else 0, also
+ * for NULL: nobody asked. */
+int quorum_require(const json_t *quorum, const char *operand);

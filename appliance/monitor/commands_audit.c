@@ -209,7 +209,7 @@ verify_all(struct command_call *call)
 	if (asked) {
 		if (!call->json)
 			witness_view_say(call, quorum);
-		r = witness_view_require(quorum, "audit log");
+		r = quorum_require(quorum, "audit log");
 		if (r)
 			return r;
 	}
@@ -260,7 +260,7 @@ verify_file(struct command_call *call, const char *file)
 	r = r ?: log_key(call, q, note, &log);
 	r = r ?: proof_check(&n, &entry, proof.data, proof.len, log.name, log.key, NULL);
 	r = r ?: witness_view_judge(q, note, &quorum);
-	r = r ?: witness_view_require(quorum, file);
+	r = r ?: quorum_require(quorum, file);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (call->json)

@@ -217,7 +217,7 @@ commands_export_verify(struct command_call *call, const char *file)
 	quorum = r ? NULL : quorum_json(given ? given : own, &report.verdict);
 	if (!call->json)
 		witness_view_say(call, quorum);
-	r = r ?: witness_view_require(quorum, file);
+	r = r ?: quorum_require(quorum, file);
 	if (r)
 		return r;
 	note_key_text(&vkey, &log);

@@ -77,6 +77,22 @@ say_windows(const struct command_call *call, const json_t *windows)
 }
 
 static void
+say_audit(const struct command_call *call, const json_t *audit)
+{
+	const json_t *quorum = json_object_get(audit, "quorum"),
+		     *forked = json_object_get(audit, "forked");
+
+	command_say(call, "%-12s %lld entries, %lld cosigned%s", "audit log",
+		(long long)json_integer_value(json_object_get(audit, "size")),
+		(long long)json_integer_value(json_object_get(audit, "cosigned")),
+		!quorum						    ? ""
+			: json_is_true(json_object_get(quorum, "met")) ? ", quorum met"
+								       : ", quorum NOT met");
+	if (forked)
+		command_say(call, "%-12s %s", "FORKED", json_text(forked, "text"));
+}
+
+static void
 say_status(const struct command_call *call, const json_t *s)
 {
 	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub"),
@@ -107,9 +123,7 @@ say_status(const struct command_call *call, const json_t *s)
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
 		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
 			(long long)json_integer_value(json_object_get(item, "pid")));
-	command_say(call, "%-12s %lld entries, %lld cosigned", "audit log",
-		(long long)json_integer_value(json_object_get(audit, "size")),
-		(long long)json_integer_value(json_object_get(audit, "cosigned")));
+	say_audit(call, audit);
 	json_array_foreach(json_object_get(json_object_get(s, "outbox"), "stuck"), i, item)
 		command_say(call,
 			"%-12s %s %lld: the hub answered %lld (%lld times since %s); kept, tried "

@@ -45,6 +45,17 @@ copies_done(struct copies *c)
 	scope_close(&c->fd);
 }
 
+void
+copies_redirect(struct copies *c, const char *path)
+{
+	bool own = path[0] != '\0';
+
+	scope_close(&c->fd);
+	c->journal_path = own ? NULL : JOURNAL;
+	c->syslog_path = own ? path : SYSLOG;
+	c->is_off = strcmp(path, "none") == 0;
+}
+
 /* --- the sockets ---------------------------------------------------------------------------------- */
 static int
 connect_to(const char *path)
@@ -169,6 +180,8 @@ copies_say(struct copies *c, const char *site, const struct audit_entry *e)
 	SCOPED(buf_done) struct buf b = BUF_MAX(DATAGRAM_MAX);
 
 	c->next = e->n + 1;
+	if (c->is_off)
+		return;
 	/* A reader that was restarted has another socket under the same name: a second try finds it. */
 	for (unsigned tries = 0; tries < 2; tries++) {
 		if (!is_open(c))

@@ -15,6 +15,7 @@
 #include "appliance/monitor/forked.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/witnesses.h"
 
 enum {
 	OTHERS_S = 15,	 /* for the customer's witnesses, before the hub is asked */
@@ -267,6 +268,24 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 		cosign_witnesses_changed(m);
 }
 
+/* Where the customer said who must have cosigned, it is theirs to know that somebody has not. */
+static void
+put_quorum(struct monitor *m, json_t *status)
+{
+	json_t *quorum = witnesses_json(m);
+	SCOPED(buf_done) struct buf missing = BUF_MAX(QUORUM_BYTES_MAX);
+
+	if (!quorum)
+		return;
+	(void)json_object_set_new(json_object_get(status, "audit"), "quorum", quorum);
+	if (!m->quorum || json_is_true(json_object_get(quorum, "met")))
+		return;
+	quorum_missing(&missing, quorum);
+	(void)json_array_append_new(json_object_get(status, "pending"),
+		json_pack("{s:s, s:s, s:s++}", "kind", "witness", "id", "quorum", "text",
+			"not met: not cosigned by", buf_text(&missing), "; mainstay audit head"));
+}
+
 static void
 on_status(struct monitor *m, json_t *status, void *arg)
 {
@@ -274,6 +293,7 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	json_t *audit = json_object_get(status, "audit"), *pending;
 
 	(void)json_object_set_new(audit, "witnesses", cosign_json(m));
+	put_quorum(m, status);
 	pending = json_object_get(status, "pending");
 	for (size_t i = 0; i < s->n; i++) {
 		char text[COSIGNER_TROUBLE_MAX + NOTE_NAME_MAX], plain[4 * sizeof(text)];
@@ -282,7 +302,7 @@ on_status(struct monitor *m, json_t *status, void *arg)
 			continue;
 		(void)snprintf(text, sizeof(text), "%s: %s", s->who[i].key.name, s->who[i].trouble);
 		(void)json_array_append_new(pending,
-			json_pack("{s:s, s:s}", "kind", "witness", "text",
+			json_pack("{s:s, s:s, s:s}", "kind", "witness", "id", "trouble", "text",
 				log_escape(plain, sizeof(plain), text)));
 	}
 	forked_status(m, status);

@@ -140,13 +140,16 @@ forked_judge(struct monitor *m, const void *p, size_t len)
 void
 forked_status(const struct monitor *m, json_t *status)
 {
-	json_t *audit = json_object_get(status, "audit");
+	json_t *audit = json_object_get(status, "audit"), *doc;
 
 	if (!forked_is(m))
 		return;
-	(void)json_object_set(audit, "forked", m->forked);
+	doc = json_copy(m->forked);
+	(void)json_put_text(doc, "remedy", FORKED_REMEDY);
+	(void)json_object_set_new(audit, "forked", doc);
 	if (strcmp(m->clone.by, "witness") == 0)
 		return; /* it says so itself */
 	(void)json_array_append_new(json_object_get(status, "pending"),
-		json_pack("{s:s, s:s}", "kind", "clone", "text", json_text(m->forked, "text")));
+		json_pack("{s:s, s:s, s:s++}", "kind", "clone", "id", "witness", "text",
+			json_text(m->forked, "text"), ". ", FORKED_REMEDY));
 }

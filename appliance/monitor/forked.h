@@ -20,5 +20,13 @@ bool forked_is(const struct monitor *m);
  * changed); or a fault. */
 int forked_judge(struct monitor *m, const void *note, size_t len);
 
-/* Add .audit.forked {"kind","size","root","checkpoint","text"} and a line to .pending. */
+/* What the customer does about it, as a sentence. */
+#define FORKED_REMEDY                                                                              \
+	"mainstay audit head shows both heads; if a disk was restored: mainstay leave --export "   \
+	"DIR, move "                                                                               \
+	"lib/audit and lib/monitor/audit.key away, start again and enrol anew; if not, somebody "  \
+	"else has "                                                                                \
+	"this site's keys"
+
+/* Add .audit.forked {"kind","size","root","checkpoint","text","remedy"} and a line to .pending. */
 void forked_status(const struct monitor *m, json_t *status);

@@ -9,6 +9,7 @@
 #include "appliance/monitor/floor.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/site.h"
+#include "appliance/monitor/syslog_file.h"
 #include "appliance/monitor/tally.h"
 #include "appliance/service/identity.h"
 
@@ -59,6 +60,7 @@ struct monitor {
 	json_t *forked; /* the proof that this log is not what a witness saw; NULL */
 	struct tally tally;
 	struct copies copies;
+	struct syslog_file syslog;
 
 	struct outbox *outbox;
 	struct judge_queue *judge;

@@ -36,7 +36,11 @@ commit_soon(struct monitor *m)
 static void
 copy(struct monitor *m)
 {
-	int r = copies_catch_up(&m->copies, monitor_site(m), m->audit);
+	int r;
+
+	if (syslog_file_look(&m->syslog, m))
+		copies_redirect(&m->copies, m->syslog.path);
+	r = copies_catch_up(&m->copies, monitor_site(m), m->audit);
 
 	/* Tried again with the next leaf; the log itself is as it was. */
 	if (r < 0)
@@ -134,6 +138,20 @@ leaf_flush(struct monitor *m, bool all)
 	r = r ?: doc ? monitor_save_json(m, TALLY_FILE, doc) : -ENOMEM;
 	m->tally.changed = r != 0;
 	return FAULT(r);
+}
+
+void
+leaf_status(const struct monitor *m, json_t *status)
+{
+	const char *path = m->syslog.path;
+	json_t *copies = json_pack("{s:s, s:I}", "to", path[0] ? path : "the host's own log",
+		"left_out", (json_int_t)m->copies.left_out);
+
+	(void)json_object_set_new(json_object_get(status, "audit"), "copies", copies);
+	if (m->syslog.trouble[0])
+		(void)json_array_append_new(json_object_get(status, "pending"),
+			json_pack("{s:s, s:s, s:s}", "kind", "copies", "id", "etc/" SYSLOG_FILE,
+				"text", m->syslog.trouble));
 }
 
 int

@@ -10,6 +10,7 @@
 #include "appliance/base/json.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/leaf.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/roster.h"
@@ -38,7 +39,8 @@ hub(const struct monitor *m)
 	(void)json_object_set_new(out, "last_contact", json_null());
 	(void)json_object_set_new(out, "clock_offset_ms", json_integer(m->offset_ms));
 	(void)json_object_set_new(out, "proxy", *shown ? json_string(shown) : json_null());
-	(void)json_object_set_new(out, "trouble", m->trouble[0] ? json_string(m->trouble) : json_null());
+	(void)json_object_set_new(out, "trouble",
+		m->trouble[0] ? json_string(m->trouble) : json_null());
 	(void)json_object_set_new(out, "recorded", json_boolean(monitor_recorded(m)));
 	if (m->offset_at_us > 0)
 		(void)json_put_time(out, "last_contact", m->offset_at_us);
@@ -192,6 +194,7 @@ on_status(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)json_object_set_new(s, "pending", pending(m));
 	(void)json_object_set_new(s, "audit", audit(m));
 	put_enforced(m, s);
+	leaf_status(m, s);
 	for (size_t i = 0; i < m->n_modules; i++)
 		if (m->modules[i].module->status)
 			m->modules[i].module->status(m, s, m->modules[i].arg);

@@ -8,8 +8,6 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 
-enum { MISSING_MAX = 400 };
-
 int
 witness_view_policy(struct command_call *call, struct quorum **ret)
 {
@@ -56,20 +54,4 @@ witness_view_say(struct command_call *call, const json_t *quorum)
 	}
 	command_say(call, "quorum %s: %s", json_text(quorum, "quorum"),
 		json_is_true(json_object_get(quorum, "met")) ? "met" : "NOT met");
-}
-
-int
-witness_view_require(const json_t *quorum, const char *operand)
-{
-	SCOPED(buf_done) struct buf missing = BUF_MAX(MISSING_MAX);
-	const json_t *w;
-	size_t i;
-
-	if (!quorum || json_is_true(json_object_get(quorum, "met")))
-		return 0;
-	json_array_foreach(json_object_get(quorum, "witnesses"), i, w)
-		if (!json_is_true(json_object_get(w, "cosigned")))
-			buf_printf(&missing, " %s", json_text(w, "name"));
-	return REFUSE(REASON_THRESHOLD, operand, "quorum %s is not met: not cosigned by%s",
-		json_text(quorum, "quorum"), buf_text(&missing));
 }

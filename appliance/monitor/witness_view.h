@@ -14,6 +14,3 @@ int witness_view_judge(const struct quorum *q, const struct note *note, json_t *
 
 /* Say in lines who cosigned and whether that is enough; quorum_json()'s object, may be NULL. */
 void witness_view_say(struct command_call *call, const json_t *quorum);
-
-/* Where the quorum is not met: REASON_THRESHOLD (logged), naming who is missing. */
-int witness_view_require(const json_t *quorum, const char *operand);

@@ -147,7 +147,7 @@ check_quorum(struct command_call *call, const char *site, const char *text, stru
 		return r;
 	r = note_open(&note, text, strlen(text), "checkpoint");
 	r = r ?: witness_view_judge(q, note, &h->quorum);
-	return r ?: witness_view_require(h->quorum, site);
+	return r ?: quorum_require(h->quorum, site);
 }
 
 /* --- evidence ---------------------------------------------------------------------------------- */

@@ -145,13 +145,15 @@ a_quorum_is_met_by_those_it_names(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(quorum_freep) struct quorum *q = NULL;
 		uint64_t before = refuse_count(REASON_THRESHOLD);
+		SCOPED_JSON *json = NULL;
 		struct quorum_verdict v;
 
 		if (parse(&q, rows[i].policy) != 0)
 			fail_msg("%s: %s", rows[i].name, refuse_last()->text);
 		judge(q, rows[i].by, &v);
+		json = quorum_json(q, &v);
 		if (v.met != rows[i].met ||
-			quorum_require(q, &v, "site1") != (v.met ? 0 : REASON_THRESHOLD))
+			quorum_require(json, "site1") != (v.met ? 0 : REASON_THRESHOLD))
 			fail_msg("%s: %d", rows[i].name, v.met);
 		assert_int_equal(refuse_count(REASON_THRESHOLD), before + !v.met);
 	}

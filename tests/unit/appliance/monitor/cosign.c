@@ -301,6 +301,24 @@ is_met(struct site_test *t)
 	return json_is_true(json_object_get(o, "met"));
 }
 
+/* What status has pending under this kind and id; "" where there is nothing. */
+static const char *
+waits(struct site_test *t, const char *kind, const char *id)
+{
+	static char text[1024];
+	SCOPED_JSON *status = NULL;
+	const json_t *item;
+	size_t i;
+
+	text[0] = '\0';
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status), 0);
+	json_array_foreach(json_object_get(status, "pending"), i, item)
+		if (strcmp(json_text(item, "kind"), kind) == 0 &&
+			strcmp(json_text(item, "id"), id) == 0)
+			(void)snprintf(text, sizeof(text), "%s", json_text(item, "text"));
+	return text;
+}
+
 static void
 both_cosign_one_head(void **state)
 {
@@ -319,12 +337,15 @@ both_cosign_one_head(void **state)
 	cosign_other(t, other, &own);
 	assert_int_equal(other_says(t, "200", own.data, own.len), 0);
 	assert_false(is_met(t));
+	assert_string_equal(waits(t, "witness", "quorum"),
+		"not met: not cosigned by hub; mainstay audit head");
 	assert_int_equal(heads(t), hub_heads + 1);
 	last_of(t, "audit", &raw, &e);
 	assert_non_null(memmem(e.body, e.body_len, own.data, own.len)); /* and carries it */
 	cosign(t, &line);
 	assert_int_equal(reply(t, 200, line.data, line.len), 0);
 	assert_true(is_met(t));
+	assert_string_equal(waits(t, "witness", "quorum"), "");
 	assert_int_equal(audit_cosigned(t->m->audit), audit_size(t->m->audit));
 	/* Nothing is left to do, and a restart knows it. */
 	pass(t, 600 * CLOCK_US_PER_S);

@@ -1,6 +1,7 @@
 /* Leaves that are counted first, and the copies of leaves in the host's own logs. */
 #include "appliance/monitor/leaf.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -279,6 +280,129 @@ every_leaf_is_copied_once(void **state)
 	(void)close(fd);
 }
 
+/* --- etc/syslog ------------------------------------------------------------------------------------ */
+static void
+write_setting(struct site_test *t, const char *text)
+{
+	char path[512];
+
+	if (mkdir(t->paths.etc, 0755) < 0)
+		assert_int_equal(errno, EEXIST);
+	(void)snprintf(path, sizeof(path), "%s/syslog", t->paths.etc);
+	(void)unlink(path);
+	if (text)
+		assert_int_equal(fs_replace_path(path, text, strlen(text), 0644), 0);
+}
+
+static void
+say(struct site_test *t, const char *object)
+{
+	assert_int_equal(monitor_leaf(t->m, "accept", "x", object, NULL, REASON_NONE), 0);
+}
+
+static void
+the_customer_names_another_socket(void **state)
+{
+	struct site_test *t = *state;
+	char path[256], journal[256], line[300];
+	int fd = listen_at(t, "own", path), host = listen_at(t, "journal", journal);
+
+	listen_with(t, journal, NULL);
+	say(t, "zero");
+	assert_non_null(strstr(heard(host), "zero"));
+	(void)snprintf(line, sizeof(line), "unix:%s \n", path);
+	write_setting(t, line);
+	say(t, "one");
+	assert_true(strncmp(heard(fd), "<109>1 ", 7) == 0);
+	assert_string_equal(heard(host), "");
+	/* None at all; and that is not what is counted as left out. */
+	write_setting(t, "none\n");
+	say(t, "two");
+	assert_string_equal(heard(fd), "");
+	assert_int_equal(t->m->copies.left_out, 0);
+	write_setting(t, path);
+	say(t, "three");
+	assert_non_null(strstr(heard(fd), "three"));
+	site_restart(t);
+	say(t, "four");
+	assert_non_null(strstr(heard(fd), "four"));
+	write_setting(t, NULL); /* the host's again */
+	say(t, "five");
+	assert_string_equal(heard(fd), "");
+	assert_int_equal(t->m->syslog.path[0], 0);
+	(void)close(fd);
+	(void)close(host);
+}
+
+static void
+a_setting_that_is_none_is_named_once_and_changes_nothing(void **state)
+{
+	char longer[2000], path[256], over[200];
+	const struct {
+		const char *text;
+		enum reason why;
+	} rows[] = {
+		{ "udp:log.example:514\n", REASON_MALFORMED },
+		{ "/dev/log\n/dev/other\n", REASON_MALFORMED },
+		{ "", REASON_MALFORMED },
+		{ over, REASON_TOO_LARGE },
+		{ longer, REASON_TOO_LARGE },
+	};
+	struct site_test *t = *state;
+	int fd = listen_at(t, "own", path);
+
+	memset(longer, '/', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	memset(over, '/', sizeof(over) - 1);
+	over[sizeof(over) - 1] = '\0';
+	write_setting(t, path);
+	say(t, "before");
+	assert_non_null(strstr(heard(fd), "before"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *status = NULL;
+		uint64_t count = refuse_count(rows[i].why);
+		const json_t *pending;
+
+		write_setting(t, rows[i].text);
+		say(t, "after");
+		say(t, "after that");
+		if (refuse_last()->reason != rows[i].why || refuse_count(rows[i].why) != count + 1)
+			fail_msg("row %zu: %s", i, refuse_last()->text);
+		assert_non_null(strstr(heard(fd), "after"));
+		assert_non_null(strstr(heard(fd), "after that"));
+		assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status),
+			0);
+		pending = json_array_get(json_object_get(status, "pending"), 0);
+		assert_string_equal(json_text(pending, "id"), "etc/syslog");
+		assert_string_equal(json_text(pending, "text"), refuse_last()->text);
+	}
+	write_setting(t, path);
+	say(t, "right");
+	assert_string_equal(t->m->syslog.trouble, "");
+	(void)close(fd);
+}
+
+/* Whoever could write it could read what happens here. */
+static void
+a_setting_that_others_may_write_does_not_count(void **state)
+{
+	struct site_test *t = *state;
+	char path[256], file[512];
+	int fd = listen_at(t, "own", path);
+	uint64_t count = refuse_count(REASON_WRONG_ROLE);
+
+	write_setting(t, path);
+	(void)snprintf(file, sizeof(file), "%s/syslog", t->paths.etc);
+	assert_int_equal(chmod(file, 0666), 0);
+	say(t, "x");
+	assert_int_equal(refuse_count(REASON_WRONG_ROLE), count + 1);
+	assert_string_equal(heard(fd), "");
+	assert_int_equal(chmod(file, 0644), 0);
+	say(t, "y");
+	assert_non_null(strstr(heard(fd), "y"));
+	(void)close(fd);
+}
+
 int
 main(void)
 {
@@ -295,6 +419,9 @@ main(void)
 		ROW(a_reader_that_was_restarted_is_found_again),
 		ROW(a_reader_that_does_not_read_holds_nothing_up),
 		ROW(every_leaf_is_copied_once),
+		ROW(the_customer_names_another_socket),
+		ROW(a_setting_that_is_none_is_named_once_and_changes_nothing),
+		ROW(a_setting_that_others_may_write_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
