@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "appliance/audit/audit_inside.h"
+#include "appliance/audit/audit_scan.h"
 #include "appliance/audit/bundle.h"
 #include "appliance/audit/contents.h"
 #include "appliance/audit/contents_files.h"
@@ -62,6 +63,18 @@ struct beyond {
 	bool torn;	 /* there is more behind it */
 };
 
+static bool
+is_record(const uint8_t *p, size_t len, uint64_t n)
+{
+	SCOPED_JSON *doc = NULL;
+	struct audit_entry e;
+	struct audit_scan seen;
+
+	if (audit_scan(&seen, p, len))
+		return seen.n == n;
+	return audit_entry_parse(&e, &doc, p, len) == 0 && e.n == n;
+}
+
 static int
 read_beyond(struct audit *a, struct beyond *d)
 {
@@ -86,12 +99,8 @@ read_beyond(struct audit *a, struct beyond *d)
 		for (uint64_t i = 0; i < skip; i++)
 			(void)bundle_next(&b, &p, &len);
 		do {
-			SCOPED_JSON *doc = NULL;
-			struct audit_entry e;
-
 			d->end = b.good;
-			if (!bundle_next(&b, &p, &len) || audit_entry_parse(&e, &doc, p, len) ||
-				e.n != n)
+			if (!bundle_next(&b, &p, &len) || !is_record(p, len, n))
 				break;
 			sha256_of(entry, p, len);
 			buf_put(&d->entries, entry, sizeof(entry));

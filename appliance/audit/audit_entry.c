@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "appliance/audit/audit_inside.h"
+#include "appliance/audit/audit_scan.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
@@ -11,7 +12,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/trust/sha256.h"
 
-enum { ACTOR_MAX = 256, OBJECT_MAX = 1024, EXTRA_MAX = 64, SALT_BYTES = 16 };
+enum { EXTRA_MAX = 64 };
 
 static const char *const kinds[AUDIT_KIND_MAX + 1] = {
 	[AUDIT_ENROL] = "enrol",
@@ -62,11 +63,11 @@ static const struct json_field table[] = {
 	{ "n", JSON_KIND_U64, false, offsetof(struct fields, n), 0 },
 	{ "time", JSON_KIND_TIME, false, offsetof(struct fields, time_us), 0 },
 	{ "kind", JSON_KIND_TEXT, false, offsetof(struct fields, kind), 32 },
-	{ "actor", JSON_KIND_TEXT0, false, offsetof(struct fields, actor), ACTOR_MAX },
-	{ "object", JSON_KIND_TEXT0, false, offsetof(struct fields, object), OBJECT_MAX },
+	{ "actor", JSON_KIND_TEXT0, false, offsetof(struct fields, actor), AUDIT_ACTOR_MAX },
+	{ "object", JSON_KIND_TEXT0, false, offsetof(struct fields, object), AUDIT_OBJECT_MAX },
 	{ "digest", JSON_KIND_TEXT0, false, offsetof(struct fields, digest), SHA256_TEXT_MAX },
 	{ "reason", JSON_KIND_TEXT0, false, offsetof(struct fields, reason), 32 },
-	{ "salt", JSON_KIND_TEXT, false, offsetof(struct fields, salt), 2 * SALT_BYTES },
+	{ "salt", JSON_KIND_TEXT, false, offsetof(struct fields, salt), 2 * AUDIT_SALT_BYTES },
 	{ "extra", JSON_KIND_OBJECT, true, offsetof(struct fields, extra), EXTRA_MAX },
 };
 
@@ -110,7 +111,7 @@ static int
 put_members(json_t *e, uint64_t n, const struct audit_leaf *l)
 {
 	char digest_text[SHA256_TEXT_MAX] = "";
-	uint8_t salt[SALT_BYTES];
+	uint8_t salt[AUDIT_SALT_BYTES];
 	int r;
 
 	fs_random(salt, sizeof(salt));
@@ -122,7 +123,9 @@ put_members(json_t *e, uint64_t n, const struct audit_leaf *l)
 	r = r ?: json_put_text(e, "actor", l->actor ? l->actor : "");
 	r = r ?: json_put_text(e, "object", l->object ? l->object : "");
 	r = r ?: json_put_text(e, "digest", digest_text);
-	r = r ?: json_put_text(e, "reason", l->reason == REASON_NONE ? "" : refuse_token(l->reason));
+	r = r
+		?: json_put_text(e, "reason",
+			   l->reason == REASON_NONE ? "" : refuse_token(l->reason));
 	return FAULT(r ?: json_put_hex(e, "salt", salt, sizeof(salt)));
 }
 
@@ -131,6 +134,7 @@ audit_entry_make(struct buf *out, uint64_t n, const struct audit_leaf *l)
 {
 	SCOPED_JSON *e = json_object(), *doc = NULL;
 	struct audit_entry parsed;
+	struct audit_scan seen;
 	int r = e ? put_members(e, n, l) : -ENOMEM;
 
 	if (r == -EINVAL)
@@ -143,5 +147,7 @@ audit_entry_make(struct buf *out, uint64_t n, const struct audit_leaf *l)
 	if (buf_error(out) == -EMSGSIZE)
 		return REFUSE(REASON_TOO_LARGE, "audit entry", "over %d bytes", AUDIT_ENTRY_MAX);
 	/* What we could not read back must not be written. */
+	if (r == 0 && audit_scan(&seen, out->data, out->len))
+		return 0;
 	return FAULT(r ?: audit_entry_parse(&parsed, &doc, out->data, out->len));
 }

@@ -6,7 +6,13 @@
 #include "appliance/audit/edge.h"
 #include "appliance/audit/stage.h"
 
-enum { AUDIT_FILE_MODE = 0600 };
+enum {
+	AUDIT_FILE_MODE = 0600,
+	/* bytes of a record's members, before they are escaped */
+	AUDIT_ACTOR_MAX = 256,
+	AUDIT_OBJECT_MAX = 1024,
+	AUDIT_SALT_BYTES = 16,
+};
 
 struct audit {
 	int dir_fd;		   /* ours, and locked */

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "appliance/audit/audit_inside.h"
+#include "appliance/audit/audit_scan.h"
 #include "appliance/audit/bundle.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -77,11 +78,18 @@ visit_tombstone(struct walk *w, uint64_t n, uint64_t time_us)
 	return w->fn(&e, w->arg);
 }
 
+static bool
+is_wanted(const struct audit_filter *f, uint64_t time_us, enum audit_kind kind)
+{
+	return time_us >= f->since_us && (!f->kind || !strcmp(audit_kind_name(kind), f->kind));
+}
+
 static int
 visit(struct walk *w, uint64_t n, const uint8_t *p, size_t len)
 {
 	const struct audit_filter *f = w->filter;
 	SCOPED_JSON *doc = NULL;
+	struct audit_scan seen;
 	struct audit_entry e;
 	uint64_t time_us;
 	bool same = false;
@@ -94,10 +102,13 @@ visit(struct walk *w, uint64_t n, const uint8_t *p, size_t len)
 		return FAULT(r);
 	if (!same)
 		return damaged(n, "is not the one that was logged");
+	/* Those that nobody wants to see need not be taken apart. */
+	if (audit_scan(&seen, p, len) && !is_wanted(f, seen.time_us, seen.kind))
+		return 0;
 	r = audit_entry_parse(&e, &doc, p, len);
 	if (r)
 		return FAULT(r);
-	if (e.time_us < f->since_us || (f->kind && strcmp(audit_kind_name(e.kind), f->kind)))
+	if (!is_wanted(f, e.time_us, e.kind))
 		return 0;
 	w->given++;
 	return w->fn(&e, w->arg);

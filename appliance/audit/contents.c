@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/audit/audit_scan.h"
 #include "appliance/audit/bundle.h"
 #include "appliance/audit/contents_files.h"
 #include "appliance/base/buf.h"
@@ -66,10 +67,11 @@ bool
 contents_erasing(const struct audit_entry *e, struct contents_range *ret)
 {
 	const json_t *extra = json_object_get(e->json, "extra");
-	json_int_t from = json_integer_value(json_object_get(extra, "from")),
-		   to = json_integer_value(json_object_get(extra, "to"));
+	const json_t *first = json_object_get(extra, "from"), *last = json_object_get(extra, "to");
+	json_int_t from = json_integer_value(first), to = json_integer_value(last);
 
-	if (e->kind != AUDIT_ROTATE || strcmp(e->object, AUDIT_RECORDS))
+	if (!json_is_integer(first) || !json_is_integer(last) || e->kind != AUDIT_ROTATE ||
+		strcmp(e->object, AUDIT_RECORDS))
 		return false;
 	*ret = (struct contents_range){ (uint64_t)from, (uint64_t)to, e->n, e->time_us };
 	return from >= 0 && from <= to && (uint64_t)to < e->n;
@@ -231,15 +233,18 @@ read_record(struct reading *d, const uint8_t *p, size_t len, uint64_t n)
 	SCOPED_JSON *doc = NULL;
 	struct contents_range range;
 	struct audit_entry e;
-	int r = audit_entry_parse(&e, &doc, p, len);
+	struct audit_scan seen;
+	bool plain = audit_scan(&seen, p, len);
+	int r = plain ? 0 : audit_entry_parse(&e, &doc, p, len);
 
 	if (r < 0)
 		return FAULT(r);
 	if (r > 0)
 		return bad(d->c, n, "is damaged");
-	if (e.n != n)
+	if ((plain ? seen.n : e.n) != n)
 		return bad(d->c, n, "is missing: another one stands in its place");
-	return contents_erasing(&e, &range) ? add_range(&d->c->erasings, range) : 0;
+	/* One that erases has its range in "extra", and so is never plain. */
+	return !plain && contents_erasing(&e, &range) ? add_range(&d->c->erasings, range) : 0;
 }
 
 /* Of leaf, entry and record of one number two vote against the third. */

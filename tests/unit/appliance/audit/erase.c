@@ -233,6 +233,33 @@ a_tombstone_that_no_leaf_covers(void **state)
 	}
 }
 
+/* A leaf of that kind and object that names no range erased nothing, and covers no tombstone. */
+static void
+a_leaf_without_a_range_erases_nothing(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED(buf_done) struct buf was = BUF_MAX(1 << 20), now = BUF_MAX(1 << 20);
+	struct verify_report report;
+	struct bundle b;
+	const uint8_t *p;
+	size_t len;
+
+	add(f, "one");
+	assert_int_equal(audit_append(f->log, AUDIT_ROTATE, "anna", AUDIT_RECORDS, NULL,
+				 REASON_NONE, NULL, NULL),
+		0);
+	assert_int_equal(audit_commit(f->log), 0);
+	well(f, 2, 0);
+	scratch_read(&f->s, "records/000", &was);
+	b = bundle_of(&was);
+	frame_tombstone(&now, 0, NOW);
+	assert_true(bundle_next(&b, &p, &len) && bundle_next(&b, &p, &len));
+	bundle_put(&now, p, len);
+	scratch_put(&f->s, "records/000", now.data, now.len);
+	assert_int_equal(verify(f, &report), REASON_ALTERED);
+	assert_string_equal(refuse_last()->operand, "audit entry 0");
+}
+
 #define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 
 int
@@ -243,6 +270,7 @@ main(void)
 		LOG_TEST(what_cannot_be_erased),
 		LOG_TEST(an_interrupted_erasure_goes_on),
 		LOG_TEST(a_tombstone_that_no_leaf_covers),
+		LOG_TEST(a_leaf_without_a_range_erases_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
