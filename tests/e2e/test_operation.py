@@ -584,8 +584,20 @@ def test_a_restored_folder_asks_a_person_first(estate):
     estate.approve(old["id"])
     until("done", lambda: estate.mainstay_json("requests", "show", old["id"])["state"] == "done")
     assert kinds(estate, old["id"]) == ["request", "permit", "start", "end"]
-    # Made under the epoch of now, a request is nothing to wonder at.  (The hub may take the copy for a clone meanwhile.)
+    # The site says what it noticed and what to do about it; so long also what is made for it now waits.
+    clone = estate.status()["clone"]
+    assert "mainstay enrol --rotate" in clone["remedy"]
     new = good(estate, epoch=after)
     import_(estate, seal(estate, new))
     shown = estate.mainstay_json("requests", "show", new["id"])
+    assert shown["state"] == "waiting" and "attention     clone: " in shown["plan_text"]
     assert "wrong-epoch" not in shown["plan_text"] and f"epoch         {after}" in shown["plan_text"]
+    estate.mainstay("requests", "deny", new["id"], "--reason", "first the key")
+    # The customer says that this is the true one: another key.  Then all is as before, to the desk, too.
+    estate.mainstay("enrol", "--rotate", "--ca", estate.path("hub", "ca.pem"))
+    assert "clone" not in estate.status()
+    assert not any(p["kind"] == "clone" for p in estate.status()["pending"])
+    answer = estate.desk_json("run", SITE, "redis", "ping", *RUN, "--wait", "60s")
+    assert answer["outcome"] == "ok" and answer["decision"] == "allow"
+    assert kinds(estate, answer["id"]) == ["request", "start", "end"]
+    assert "clone" not in estate.status()
