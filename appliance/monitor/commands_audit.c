@@ -10,13 +10,16 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/erase_verb.h"
+#include "appliance/monitor/owner_command.h"
 #include "appliance/monitor/commands_export.h"
 #include "appliance/monitor/witness_view.h"
 
-enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024 };
+enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024, OWNER_MAX = 64 * 1024 };
 
 static long long
 number(const json_t *obj, const char *name)
@@ -319,14 +322,40 @@ run_prove(struct command_call *call)
 }
 
 /* --- erase --------------------------------------------------------------------------------------- */
+/* What owners sign of it. */
+static int
+erase_about(const struct command_call *call, char about[SHA256_TEXT_MAX])
+{
+	static const char *const options[] = { "from", "to" };
+	uint64_t range[ARRAY_LEN(options)];
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (number_u64(&range[i], command_option(call, options[i]), INT64_MAX / 2) != 0)
+			return REFUSE(REASON_USAGE, options[i], "is no number of an entry");
+	r = erase_verb_digest(digest, range[0], range[1], command_option(call, "reason"));
+	sha256_text(about, digest);
+	return FAULT(r);
+}
+
 static int
 run_erase(struct command_call *call)
 {
 	static const char *const options[] = { "from", "to", "reason" };
-	struct call_request *req = call_new("audit.erase");
+	SCOPED(buf_done) struct buf owner = BUF_MAX(OWNER_MAX);
+	struct call_request *req;
 	SCOPED_JSON *answer = NULL;
-	int r;
+	char about[SHA256_TEXT_MAX];
+	int r = erase_about(call, about);
 
+	if (r == 0 && command_option(call, "out"))
+		return owner_command_write(call, "policy", about);
+	r = r ?: owner_command_sign(call, "policy", about, &owner);
+	if (r)
+		return r;
+	req = call_new("audit.erase");
+	call_body(req, owner.data, owner.len);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
 		call_param(req, options[i], command_option(call, options[i]));
 	r = ask_monitor(call, req, ASK_MS, &answer);
@@ -346,6 +375,7 @@ static const struct command_option erase_options[] = {
 	{ .name = "from", .value = "N", .required = true, .help = "the first entry" },
 	{ .name = "to", .value = "M", .required = true, .help = "the last" },
 	{ .name = "reason", .value = "TEXT", .required = true, .help = "why, as the log will say" },
+	OWNER_COMMAND_OPTIONS,
 	{ 0 },
 };
 static const struct command_option log_options[] = {
@@ -423,6 +453,8 @@ const struct command commands_audit[] = {
 	{ .name = "audit erase",
 		.options = erase_options,
 		.summary = "take records out of the log for good; that they went stays in it",
+		.details = "Where policy.yaml names owners, k of them sign the range and the "
+			   "reason, as for `mainstay policy apply`.",
 		.examples = "mainstay audit erase --from 17 --to 20 --reason \"request of a person "
 			    "named in them\"",
 		.run = run_erase },

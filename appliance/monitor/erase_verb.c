@@ -1,11 +1,43 @@
 #include "appliance/monitor/erase_verb.h"
 
+#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/statement.h"
 
 enum { WHY_MAX = 1024 };
+
+int
+erase_verb_digest(uint8_t out[SHA256_LEN], uint64_t from, uint64_t to, const char *why)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(2 * WHY_MAX + 256);
+	SCOPED_JSON *doc = json_pack("{s:s, s:I, s:s, s:I}", "erase", AUDIT_RECORDS, "from",
+		(json_int_t)from, "reason", why, "to", (json_int_t)to);
+	int r = json_canonical(&b, doc);
+
+	if (r == 0)
+		sha256_of(out, b.data, b.len);
+	return FAULT(r);
+}
+
+/* What the log keeps of the people in it is the owners' to decide, where there are owners. */
+static int
+check_owners(struct monitor *m, struct monitor_call *call, uint64_t from, uint64_t to,
+	const char *why)
+{
+	uint8_t digest[SHA256_LEN];
+	enum owner_kind kind;
+	const void *body;
+	size_t len;
+	int r;
+
+	if (!monitor_guarded(m))
+		return 0;
+	body = monitor_call_body(call, &len);
+	r = erase_verb_digest(digest, from, to, why);
+	return r ?: monitor_owners(m, 1U << OWNER_POLICY, digest, body, len, &kind);
+}
 
 static int
 on_erase(struct monitor *m, struct monitor_call *call, void *arg)
@@ -22,6 +54,7 @@ on_erase(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: monitor_call_u64(call, "to", INT64_MAX / 2, &to);
 	if (r == 0 && strlen(why) > WHY_MAX)
 		return REFUSE(REASON_TOO_LARGE, "reason", "over %d bytes", WHY_MAX);
+	r = r ?: check_owners(m, call, from, to, why);
 	r = r ?: audit_erase(m->audit, monitor_call_actor(call), from, to, why, &erased);
 	if (r)
 		return FAULT(r);

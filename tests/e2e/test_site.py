@@ -275,6 +275,9 @@ def test_erased_records_are_gone_and_the_log_verifies(site):
     assert (done["erased"], done["entry"]) == (1, before)
     assert site.json("audit", "verify")["erased"] == 1
     assert site.json("audit", "erase", "--from", "0", "--to", "0", "--reason", "again", code=1)["reason"] == "not-found"
+    none = site.json("audit", "erase", "--from", "0", "--to", "x", "--reason", "again", "--out", "statement", code=2)
+    assert none["reason"] == "usage"
+    assert not os.path.exists("statement")
     assert 0 not in [i["n"] for i in site.json("audit", "log")["items"]]
 
 
