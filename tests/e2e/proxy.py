@@ -65,6 +65,57 @@ class Tinyproxy:
         self.process.wait(10)
 
 
+class Squid:
+    """The proxy that most companies have, with a login checked by its own helper."""
+
+    HELPER = "/usr/lib/squid/basic_ncsa_auth"
+
+    def __init__(self, folder, port, login):
+        if not (shutil.which("squid") and os.path.exists(self.HELPER)):
+            pytest.skip("squid is absent")
+        self.port, name, password = port, *login.split(":")
+        self.folder = os.path.join(folder, "squid")
+        os.makedirs(self.folder)
+        self.log = os.path.join(self.folder, "access.log")
+        hashed = subprocess.run(["openssl", "passwd", "-apr1", "-stdin"], input=password, capture_output=True, text=True,
+                                check=True).stdout.strip()
+        users, conf = os.path.join(self.folder, "users"), os.path.join(self.folder, "squid.conf")
+        with open(users, "w") as f:
+            f.write(f"{name}:{hashed}\n")
+        with open(conf, "w") as f:
+            f.write(f"""http_port {LOOPBACK}:{port}
+pid_filename {self.folder}/pid
+access_log stdio:{self.log}
+cache_log {self.folder}/cache.log
+cache_store_log none
+cache deny all
+memory_cache_shared off
+coredump_dir {self.folder}
+shutdown_lifetime 0 seconds
+pinger_enable off
+auth_param basic program {self.HELPER} {users}
+auth_param basic children 1 startup=1
+acl known proxy_auth REQUIRED
+http_access allow known
+http_access deny all
+""")
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "proxy")  # whom it becomes
+        self.url = f"http://{login}@{LOOPBACK}:{port}"
+        self.process = subprocess.Popen(["squid", "-N", "-n", f"e2e{port}", "-f", conf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(port)
+
+    def connects(self, port):
+        """How often it was asked for the way to this port, by status."""
+        with open(self.log) as f:
+            words = [line.split() for line in f]
+        return [w[3] for w in words if w[5:7] == ["CONNECT", f"{LOOPBACK}:{port}"]]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
 class Authority:
     """The customer's own CA, and a certificate of it for 127.0.0.1."""
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from estate import SITE, Estate, until
-from proxy import Authority, Liar, Nginx, Opener, Tinyproxy, free_port
+from proxy import Authority, Liar, Nginx, Opener, Squid, Tinyproxy, free_port
 
 LOGIN = "ann:se-cret"
 
@@ -83,6 +83,20 @@ def test_a_proxy_that_wants_a_login_is_named_and_given_one(e):
             with open(os.path.join(e.logs, name), errors="replace") as f:
                 assert "se-cret" not in f.read(), name
     assert "se-cret" not in e.mainstay("doctor", code=None).stdout + e.mainstay("status", "--json").stdout
+
+
+def test_squid_wants_a_login_too(e):
+    """It answers 407 in its own words, and keeps the connection."""
+    e.proxy.stop()
+    use(e, f"http://127.0.0.1:{e.port}")
+    e.proxy = Squid(e.dir, e.port, LOGIN)
+    until("the trouble in status", lambda: e.status()["hub"]["trouble"] == "proxy-auth")
+    use(e, e.proxy.url)
+    in_touch(e)
+    assert e.status()["hub"]["trouble"] is None and doctor(e)["hub"]["ok"]
+    # What is lasting is logged when it ends; what was refused, at once.
+    assert "TCP_DENIED/407" in e.proxy.connects(e.hub_port)
+    assert not [words for _, words in e.processes() if "se-cret" in words], "in no argv"
 
 
 def test_a_proxy_that_is_gone_is_named(e):
