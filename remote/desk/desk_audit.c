@@ -20,6 +20,7 @@
 #include "appliance/trust/note.h"
 #include "appliance/trust/sha256.h"
 #include "remote/desk/desk_client.h"
+#include "remote/desk/desk_evidence.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
 
@@ -150,56 +151,6 @@ check_quorum(struct command_call *call, const char *site, const char *text, stru
 	return r ?: quorum_require(h->quorum, site);
 }
 
-/* --- evidence ---------------------------------------------------------------------------------- */
-/* One of the site's own signatures under a head that does not continue another: the hub cannot make that up. */
-static int
-check_conflict(const struct desk_site *s, const uint8_t key[32], const json_t *item)
-{
-	const char *texts[] = { json_text(item, "checkpoint"), json_text(item, "stood") };
-	bool rollback = strcmp(json_text(item, "kind"), "rollback") == 0;
-	char root[ARRAY_LEN(texts)][SHA256_TEXT_MAX];
-	struct note_checkpoint c[ARRAY_LEN(texts)];
-	char origin[NOTE_NAME_MAX];
-	struct note_key log;
-	int r;
-
-	(void)snprintf(origin, sizeof(origin), "mainstay.audit/%s", s->site);
-	r = note_key_make(&log, origin, NOTE_TYPE_ED25519, key);
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(texts); i++) {
-		SCOPED(note_freep) struct note *note = NULL;
-
-		r = note_open(&note, texts[i], strlen(texts[i]), "evidence");
-		r = r ?: note_verify(note, &log, NULL);
-		r = r ?: note_checkpoint_parse(&c[i], note->text, note->text_len, "evidence");
-	}
-	if (r)
-		return r;
-	sha256_text(root[0], c[0].root);
-	sha256_text(root[1], c[1].root);
-	/* Two roots of one size contradict each other whoever shows them; of two sizes only the hub says which came
-	 * first, and why they do not fit. */
-	return REFUSE(rollback ? REASON_ROLLBACK : REASON_ALTERED, s->site,
-		"its log was %s (%s): it signed %llu entries %s where %llu entries %s stood, %s",
-		rollback ? "rolled back" : "forked", json_text(item, "time"), (unsigned long long)c[0].size,
-		root[0], (unsigned long long)c[1].size, root[1],
-		c[0].size == c[1].size && memcmp(c[0].root, c[1].root, sizeof(c[0].root)) != 0
-			? "which proves it"
-			: "as the hub says");
-}
-
-static int
-check_conflicts(const struct desk_site *s, const uint8_t key[32], const json_t *items)
-{
-	const json_t *item;
-	size_t i;
-	int r = 0;
-
-	json_array_foreach(items, i, item)
-		if (r == 0)
-			r = check_conflict(s, key, item);
-	return r;
-}
-
 /* --- history ---------------------------------------------------------------------------------- */
 /* Every head that the hub kept, each signed and cosigned, in order up to the present one. */
 static int
@@ -216,7 +167,7 @@ check_history(struct desk *d, const struct desk_site *s, const uint8_t key[32],
 	(void)snprintf(path, sizeof(path), "/v1/fleet/sites/%s/audit?from=%llu", s->site,
 		(unsigned long long)(pin->known ? pin->size : 0));
 	r = desk_client_get(d, path, REQUEST_S, &doc);
-	r = r ?: check_conflicts(s, key, json_object_get(doc, "conflicts"));
+	r = r ?: desk_evidence_require_none(s->site, key, json_object_get(doc, "conflicts"));
 	if (r)
 		return r;
 	json_array_foreach(json_object_get(doc, "items"), i, item) {

@@ -6,10 +6,12 @@
 
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "remote/desk/desk_client.h"
+#include "remote/desk/desk_evidence.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
 
@@ -50,8 +52,8 @@ list(struct command_call *call, const char *path, const char *kind, const char *
 int
 desk_fleet_list(struct command_call *call)
 {
-	static const char *const columns[] = { "site", "customer", "status", "last_contact",
-		"platform", NULL };
+	static const char *const columns[] = { "site", "customer", "status", "audit",
+		"last_contact", "platform", NULL };
 
 	return list(call, "/v1/fleet/sites", "SiteList", columns);
 }
@@ -171,6 +173,33 @@ say_clone(struct command_call *call, const char *site, const json_t *clone)
 		site);
 }
 
+/* Heads of its log that contradict each other, and what to do. */
+static void
+say_conflicts(struct command_call *call, const struct desk_site *s)
+{
+	const json_t *items = json_object_get(s->hub, "conflicts"), *item;
+	const char *hex = json_text(json_object_get(s->statement, "audit"), "key");
+	struct desk_evidence e;
+	uint8_t key[32];
+	size_t i;
+
+	if (json_array_size(items) == 0)
+		return;
+	command_say(call, "\nAUDIT LOG: not the one that the hub's witness saw before");
+	json_array_foreach(items, i, item) {
+		if (!hex_decode(key, sizeof(key), hex)
+			|| desk_evidence_read(&e, s->site, key, item) != 0)
+			command_say(call, "  the hub says so, and shows nothing that the site signed");
+		else
+			command_say(call, "  %s", e.text);
+	}
+	command_say(call,
+		"  the site's disk was restored or copied, or its history rewritten: ask the customer which (there, mainstay\n"
+		"  audit head shows both heads); mainstay-desk audit verify %s checks the evidence; until it is known,\n"
+		"  what the site says of its past counts for nothing",
+		s->site);
+}
+
 static void
 say_site(struct command_call *call, const struct desk_site *s)
 {
@@ -186,6 +215,7 @@ say_site(struct command_call *call, const struct desk_site *s)
 
 	say_row(call, s->hub, head);
 	say_clone(call, s->site, json_object_get(s->hub, "clone"));
+	say_conflicts(call, s);
 	command_say(call, "\nlast contact, clock offset in ms (the hub says)");
 	say_row(call, s->hub, contact);
 	if (s->statement) {

@@ -11,6 +11,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/auth.h"
 #include "appliance/serve/batch.h"
@@ -154,6 +155,25 @@ put_facts(json_t *o, const struct registry_site *s)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* "audit": "forked" or "rolled back" where its log did not continue what stood here, else ""; "unknown" where the
+ * customer's file cannot be read, which is no reason to show nothing of the others. */
+static int
+put_log_state(struct serve *serve, const struct registry_site *s, json_t *o)
+{
+	SCOPED_JSON *conflicts = json_array();
+	const char *kind;
+	struct db *db;
+	int r = databases_customer(serve_databases(serve), s->customer, &db);
+
+	r = r ? r : head_conflicts(db, s->audit_key, conflicts);
+	if (r < 0)
+		log_fault(r, "reading heads of a customer's logs");
+	if (r != 0)
+		return json_put_text(o, "audit", "unknown");
+	kind = json_text(json_array_get(conflicts, 0), "kind");
+	return json_put_text(o, "audit", !kind[0] ? "" : strcmp(kind, "rollback") == 0 ? "rolled back" : "forked");
+}
+
 static int
 list_site(const struct registry_site *s, void *arg)
 {
@@ -166,6 +186,7 @@ list_site(const struct registry_site *s, void *arg)
 		return 0;
 	o = json_object();
 	r = o ? put_facts(o, s) : -ENOMEM;
+	r = r ? r : put_log_state(l->serve, s, o);
 	if (json_array_append_new(l->items, o) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : 0;
@@ -196,6 +217,7 @@ static int
 build_page(struct fleet *f, const struct registry_site *site, struct db *db, json_t *page)
 {
 	SCOPED(scope_free) char *statement = NULL;
+	SCOPED_JSON *conflicts = json_array();
 	json_t *head = NULL;
 	int r;
 
@@ -215,6 +237,9 @@ build_page(struct fleet *f, const struct registry_site *site, struct db *db, jso
 	r = r ? r : clone_page(db, site->site, page);
 	r = r ? r : head_newest(db, site->audit_key, &head);
 	if (r == 0 && json_object_set_new(page, "audit", head) < 0)
+		r = -ENOMEM;
+	r = r ? r : head_conflicts(db, site->audit_key, conflicts);
+	if (r == 0 && json_object_set(page, "conflicts", conflicts) < 0)
 		r = -ENOMEM;
 	r = r ? r : serve_site(f->serve, site, db, page);
 	return FAULT(r);

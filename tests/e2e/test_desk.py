@@ -225,6 +225,17 @@ def test_a_list_with_a_hole_says_so(stage):
 
 
 @pytest.mark.flow
+def test_a_log_that_parted_is_named_with_what_to_do(stage):
+    assert "AUDIT LOG" not in stage.estate.desk("show", SITE).stdout
+    page = stage.thief.pages[PAGE]
+    page["conflicts"] = [{"kind": "fork", "checkpoint": "x", "stood": "y", "time": "\x1b[2J"}]
+    done = stage.estate.desk("show", SITE)
+    # The hub alone says this one: what the site signed is told by its sizes and roots (unit/remote/desk).
+    assert "AUDIT LOG" in done.stdout and "nothing that the site signed" in done.stdout
+    assert "audit verify " + SITE in done.stdout and "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.flow
 def test_records(stage):
     page = stage.thief.pages[PAGE]
     good = payload(page["record"])

@@ -124,7 +124,7 @@ test_a_log_that_parts_is_kept_as_evidence(void **state)
 {
 	static const char origin[] = "mainstay.audit/acme-1", path[] = "/v1/fleet/sites/acme-1/audit";
 	struct buf root[2] = { BUF_MAX(128), BUF_MAX(128) };
-	SCOPED_JSON *before = NULL, *list = NULL;
+	SCOPED_JSON *before = NULL, *list = NULL, *page = NULL, *fleet = NULL;
 	const json_t *conflict;
 	uint8_t digest[32] = { 1 };
 
@@ -149,6 +149,10 @@ test_a_log_that_parts_is_kept_as_evidence(void **state)
 	assert_int_equal(json_array_size(json_object_get(list, "conflicts")), 16); /* the first ones */
 	conflict = json_array_get(json_object_get(list, "conflicts"), 0);
 	assert_string_equal(json_text(conflict, "kind"), "rollback");
+	page = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/sites/acme-1", NULL, 0));
+	assert_true(json_equal(json_object_get(page, "conflicts"), json_object_get(list, "conflicts")));
+	fleet = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/sites", NULL, 0));
+	assert_string_equal(json_text(json_array_get(json_object_get(fleet, "items"), 0), "audit"), "rolled back");
 	conflict = json_array_get(json_object_get(list, "conflicts"), 1);
 	assert_string_equal(json_text(conflict, "kind"), "fork");
 	assert_int_equal(json_integer_value(json_object_get(conflict, "size")), 5);
@@ -156,6 +160,21 @@ test_a_log_that_parts_is_kept_as_evidence(void **state)
 	assert_non_null(strstr(json_text(conflict, "stood"), buf_text(&root[0])));
 	for (int i = 0; i < 2; i++)
 		buf_done(&root[i]);
+}
+
+/* One customer's trouble is no reason to show nothing of the others. */
+static void
+test_a_list_goes_on_where_a_log_cannot_be_read(void **state)
+{
+	SCOPED_JSON *fleet = NULL;
+
+	(void)state;
+	(void)bench_db();
+	bench_restart(modules);
+	scratch_put(&bench.scratch, "customers/acme.db", "no database, no database, no database", 37);
+	fleet = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/sites", NULL, 0));
+	assert_string_equal(json_text(json_array_get(json_object_get(fleet, "items"), 0), "site"), "acme-1");
+	assert_string_equal(json_text(json_array_get(json_object_get(fleet, "items"), 0), "audit"), "unknown");
 }
 
 /* What the hub holds of a log is its own site's to see: so a site learns that it was rolled back. */
@@ -288,6 +307,7 @@ main(void)
 		TEST(test_a_statement_is_the_sites_own_or_none),
 		TEST(test_the_witness_signs_one_history),
 		TEST(test_a_log_that_parts_is_kept_as_evidence),
+		TEST(test_a_list_goes_on_where_a_log_cannot_be_read),
 		TEST(test_a_site_sees_the_head_of_its_own_log),
 		TEST(test_a_site_that_is_gone_says_nothing),
 		TEST(test_a_site_is_shown_to_whom_it_concerns),
