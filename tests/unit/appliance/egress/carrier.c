@@ -23,6 +23,7 @@
 #include "appliance/egress/ledger.h"
 #include "appliance/egress/outbox_ship.h"
 #include "appliance/egress/shipper.h"
+#include "appliance/egress/standing.h"
 #include "appliance/loop/loop.h"
 #include "appliance/record/record.h"
 #include "tests/fakes/https_hub.h"
@@ -42,12 +43,13 @@ static struct record *results, *heartbeats;
 static int outbox_fd;
 
 /* What the monitor says at hello, and what it heard. */
-static bool remote_on, telemetry_on;
+static bool remote_on, telemetry_on, recorded;
+static char statement[16]; /* of the courier's key, as far as the courier looks at it; "": none */
 static char floor_text[CLOCK_TEXT_MAX];
 static uint64_t place; /* from where results are to go on */
 static bool refuses, hold_place;
 static struct {
-	unsigned hellos, replies, contacts, places;
+	unsigned hellos, replies, contacts, places, records;
 	char stream[32], sequence[24], status[8], committed[24], trouble[32], body[1024], nonce[80];
 } heard;
 
@@ -61,10 +63,12 @@ config(void)
 
 	scratch_read(&scratch, "ca.pem", &b);
 	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}",
-		"enrolled", 1, "record", 1, "site", "site1", "customer", "acme", "switches",
+		"enrolled", 1, "record", recorded, "site", "site1", "customer", "acme", "switches",
 		"telemetry", telemetry_on, "updates", 0, "remote", remote_on, "hub", "url", hub.url,
 		"reply", ed25519_public_hex(hub.key), "proxy", "", "ca", buf_text(&b));
 	assert_non_null(doc);
+	if (statement[0])
+		(void)json_object_set_new(doc, "daemon", json_pack("{s:s}", "payload", statement));
 	if (floor_text[0])
 		(void)json_put_text(doc, "floor", floor_text);
 	return doc;
@@ -134,6 +138,11 @@ on_frame(struct frame_conn *c, struct frame *f, void *arg)
 		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len,
 			body ? (const char *)body : "");
 	}
+	if (strcmp(verb, "courier.record") == 0) {
+		heard.records++;
+		body = frame_bytes(f, CALL_TAG_BODY, &len);
+		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len, body ? (const char *)body : "");
+	}
 	heard.places += strcmp(verb, "outbox.next") == 0;
 	if (strcmp(verb, "outbox.reply") == 0 && refuses) {
 		send_refused(f->id);
@@ -173,6 +182,14 @@ on_accept(int fd, const struct frame_peer *peer, void *arg)
 }
 
 /* --- the outbox -------------------------------------------------------------------------------------------- */
+/* As the monitor says when it has put something in: it goes now, not at the next tick. */
+static void
+poke(const char *stream)
+{
+	if (conn && heard.hellos > 0)
+		send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", stream));
+}
+
 static uint64_t
 put(struct record *r, const char *class, const char *path)
 {
@@ -187,6 +204,7 @@ put(struct record *r, const char *class, const char *path)
 	(void)snprintf(e.content_type, sizeof(e.content_type), "application/json");
 	assert_int_equal(ledger_encode(&b, &e), 0);
 	assert_int_equal(record_append(r, b.data, b.len, &sequence), 0);
+	poke(r == results ? "results" : "heartbeat");
 	return sequence;
 }
 
@@ -205,7 +223,8 @@ set_up(void **state)
 
 	(void)state;
 	memset(&heard, 0, sizeof(heard));
-	remote_on = telemetry_on = true;
+	remote_on = telemetry_on = recorded = true;
+	statement[0] = '\0';
 	refuses = hold_place = false;
 	place = 1;
 	floor_text[0] = '\0';
@@ -225,6 +244,7 @@ set_up(void **state)
 	assert_int_equal(frame_server_open(&server, loop, fd, on_accept, NULL), 0);
 	assert_int_equal(carrier_new(&carrier, loop, &paths), 0);
 	assert_int_equal(outbox_ship_init(carrier), 0);
+	assert_int_equal(standing_init(carrier), 0);
 	return 0;
 }
 
@@ -259,13 +279,6 @@ settle(unsigned ms)
 
 	while (clock_mono_us() < end)
 		assert_true(sd_event_run(loop, 1000) >= 0);
-}
-
-/* There is something to ship: now, not at the next tick. */
-static void
-poke(void)
-{
-	send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", "results"));
 }
 
 /* Where the clock stands. */
@@ -356,8 +369,6 @@ every_final_answer_to_a_record_that_is_kept_is_the_monitors(void **state)
 		(void)snprintf(text, sizeof(text), "%d", statuses[i]);
 		hub.shared->status = statuses[i];
 		(void)put_result();
-		if (i > 0)
-			poke();
 		UNTIL(heard.replies == i + 1);
 		assert_string_equal(heard.status, text);
 		UNTIL(ack_get(carrier_ack(carrier), "results") == i + 1);
@@ -406,7 +417,7 @@ after_so_many_answers_the_monitor_is_told_that_nobody_takes_it(void **state)
 		assert_int_equal(heard.replies, 0);
 		mono += 120 * CLOCK_US_PER_S;
 		clock_fake(clock_now_us(), mono);
-		poke();
+		poke("results");
 	}
 	UNTIL(heard.replies == 1);
 	assert_string_equal(heard.status, "503");
@@ -472,6 +483,86 @@ a_monitor_that_comes_back_is_told_and_asked_anew(void **state)
 	assert_string_equal(heard.sequence, "2");
 }
 
+/* --- standing ------------------------------------------------------------------------------------------------- */
+static bool
+asked(const char *line)
+{
+	return strncmp(hub.shared->head, line, strlen(line)) == 0;
+}
+
+static void
+reconfigure(void)
+{
+	send_json(CALL_TYPE_EVENT, 0, "config", config());
+}
+
+static bool
+kept_as_sent(void)
+{
+	return faccessat(scratch.fd, "lib/courier/daemon.sent", F_OK, 0) == 0;
+}
+
+static void
+a_key_statement_goes_once_and_again_when_it_is_another(void **state)
+{
+	(void)state;
+	(void)snprintf(statement, sizeof(statement), "first");
+	hub.shared->status = 500;
+	UNTIL(hub.shared->requests == 1);
+	assert_true(asked("POST /v1/daemon "));
+	assert_memory_equal(hub.shared->content, "{\"payload\":\"first\"}", hub.shared->content_len);
+	settle(100);
+	assert_false(kept_as_sent());
+	hub.shared->status = 200;
+	UNTIL(kept_as_sent());
+	assert_int_equal(hub.shared->requests, 2);
+	settle(700);
+	assert_int_equal(hub.shared->requests, 2);
+	(void)snprintf(statement, sizeof(statement), "second");
+	reconfigure();
+	UNTIL(hub.shared->requests == 3);
+	assert_memory_equal(hub.shared->content, "{\"payload\":\"second\"}", hub.shared->content_len);
+}
+
+/* What the hub did not say is not handed on. */
+static void
+a_site_record_is_asked_for_until_the_monitor_has_it(void **state)
+{
+	(void)state;
+	recorded = false;
+	hub.shared->status = 404;
+	UNTIL(hub.shared->requests == 1);
+	assert_true(asked("GET /v1/record "));
+	settle(200);
+	assert_int_equal(heard.records, 0);
+	hub.shared->status = 200;
+	hub.shared->says = HTTPS_HUB_BARE;
+	UNTIL(hub.shared->requests == 2);
+	settle(200);
+	assert_int_equal(heard.records, 0);
+	hub.shared->says = HTTPS_HUB_YES;
+	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"a\":\"record\"}");
+	UNTIL(heard.records == 1);
+	assert_string_equal(heard.body, "{\"a\":\"record\"}");
+	recorded = true;
+	reconfigure();
+	UNTIL(carrier_recorded(carrier));
+	settle(2600);
+	assert_int_equal(heard.records, 1);
+	assert_int_equal(hub.shared->requests, 3);
+}
+
+static void
+with_every_switch_off_nobody_is_asked_anything(void **state)
+{
+	(void)state;
+	remote_on = telemetry_on = recorded = false;
+	(void)snprintf(statement, sizeof(statement), "first");
+	UNTIL(heard.hellos == 1);
+	settle(700);
+	assert_int_equal(hub.shared->requests, 0);
+}
+
 int
 main(void)
 {
@@ -486,6 +577,9 @@ main(void)
 		TEST(a_switch_that_is_off_keeps_its_records_here),
 		TEST(a_new_floor_disturbs_nothing_under_way),
 		TEST(a_monitor_that_comes_back_is_told_and_asked_anew),
+		TEST(a_key_statement_goes_once_and_again_when_it_is_another),
+		TEST(a_site_record_is_asked_for_until_the_monitor_has_it),
+		TEST(with_every_switch_off_nobody_is_asked_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
