@@ -13,6 +13,8 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/policy/policy_compile.h"
+#include "appliance/policy/policy_form.h"
+#include "tests/fakes/refused.h"
 
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 #define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHZ1GVlgbLwNkhGt7hEWCSsNEVZzTVGvvGGfQxp0dGhA"
@@ -233,7 +235,7 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			"did you mean \"allow\"", REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { risk: xyzzy-xyzzy, decision: ask }\n", "policy.yaml:3:7",
 			"\"xyzzy-xyzzy\" is not", REASON_MALFORMED },
-		{ "v: 1\nrules:\n  - { decision: allow }\n", NULL, "must name its operations",
+		{ "v: 1\nrules:\n  - { decision: allow }\n", "policy.yaml:3:7", "must name its operations",
 			REASON_MALFORMED },
 		{ "v: 1\nrules:\n  - { decision: allow, operations: [\"*\"] }\n", NULL,
 			"must name its operations", REASON_MALFORMED },
@@ -266,7 +268,7 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 		{ "v: 1\napprovers: [{ name: a, key: " KEY_A " }, { name: b, key: " KEY_A
 		  " }]\nrules: []\n",
 			NULL, "have the same key", REASON_MALFORMED },
-		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", NULL, "from 1 to",
+		{ "v: 1\nowners: { k: 2, keys: [" KEY_A "] }\nrules: []\n", "policy.yaml:2:11", "from 1 to",
 			REASON_MALFORMED },
 		{ "v: 1\nowners: { k: 1, keys: [ssh-rsa AAAA] }\nrules: []\n", NULL,
 			"OpenSSH public key", REASON_MALFORMED },
@@ -281,6 +283,21 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			"did you mean \"updates\"", REASON_UNKNOWN_FIELD },
 		{ "v: &a 1\nrules: []\n", "policy.yaml:1:4", NULL, REASON_MALFORMED },
 		{ "- 1\n", NULL, "mapping", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: [ask] }\n", "policy.yaml:3:7", "must be one word",
+			REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, services: [] }\n", "policy.yaml:3:22",
+			"one word or a list", REASON_MALFORMED },
+		{ "v: 1\nrules:\n  - { decision: ask, services: { a: b } }\n", "policy.yaml:3:22",
+			"one word or a list", REASON_MALFORMED },
+		{ "v: 1\nowners: { k: 1 }\nrules: []\n", "policy.yaml:2:1", "needs k",
+			REASON_MALFORMED },
+		{ "v: 1\napprovers: olga\nrules: []\n", "policy.yaml:2:1",
+			"must be a list of {name, key}", REASON_MALFORMED },
+		{ "v: 1\napprovers:\n  - { name: olga }\nrules: []\n", "policy.yaml:3:5",
+			"needs name and key", REASON_MALFORMED },
+		{ "v: 1\nclasses: { \"a b\": send }\nrules: []\n", "policy.yaml:2:12", "is no name",
+			REASON_MALFORMED },
+		{ "v: 1\nrules: { a: b }\n", "policy.yaml:2:1", "must be a list", REASON_MALFORMED },
 	};
 
 	(void)state;
@@ -843,6 +860,29 @@ what_nobody_could_approve_is_warned_of(void **state)
 	}
 }
 
+static void
+what_is_too_much_is_refused_where_it_begins(void **state)
+{
+	SCOPED(buf_done) struct buf words = BUF_MAX(65536), rules = BUF_MAX(65536);
+	SCOPED_JSON *doc = NULL;
+
+	(void)state;
+	buf_puts(&words, "v: 1\nrules:\n  - decision: ask\n    services: [");
+	for (int i = 0; i <= POLICY_FORM_LIST_MAX; i++)
+		buf_printf(&words, "%ss%d", i ? ", " : "", i);
+	buf_puts(&words, "]\n");
+	buf_puts(&rules, "v: 1\nrules:\n");
+	for (int i = 0; i <= POLICY_RULES_MAX; i++)
+		buf_puts(&rules, "  - { decision: ask }\n");
+	assert_refused(policy_compile(&doc, words.data, words.len, "policy.yaml"), REASON_MALFORMED,
+		"has too many entries");
+	assert_string_equal(refuse_last()->place, "policy.yaml:4:5");
+	assert_refused(policy_compile(&doc, rules.data, rules.len, "policy.yaml"), REASON_MALFORMED,
+		"has too many rules");
+	assert_string_equal(refuse_last()->place, "policy.yaml:2:1");
+	assert_null(doc);
+}
+
 int
 main(void)
 {
@@ -854,6 +894,7 @@ main(void)
 		cmocka_unit_test(the_default_asks_and_denies_and_nobody_can_approve),
 		cmocka_unit_test(classes_windows_and_events_are_as_written),
 		cmocka_unit_test(what_compiles_wrongly_is_refused_with_its_place),
+		cmocka_unit_test(what_is_too_much_is_refused_where_it_begins),
 		cmocka_unit_test(a_compiled_form_that_was_touched_is_refused),
 		cmocka_unit_test(a_document_of_too_many_bytes_is_refused),
 		cmocka_unit_test(a_difference_is_said_in_sentences_widening_first),
