@@ -138,6 +138,20 @@ def daemon(w, caller, i):
                                               "not_after": now(86400)}), {})]
 
 
+def goodbye(w, caller, i):
+    return [(None, w.acme.key.seal("goodbye", {"v": 1, "site": i.site, "time": now()}), {})]
+
+
+def rotation(w, caller, i):
+    """Another's site is to have a key of Acme's: signed by that key alone, and by Acme's present one too."""
+    new = Key()
+    facts = {"v": 1, "site": i.site, "old": w.acme.key.hex, "new": new.hex, "time": now()}
+    alone, both = new.seal("rotate", facts), w.acme.key.seal("rotate", facts)
+    both["sigs"] += alone["sigs"]
+    daemon = new.seal("daemon", {"v": 1, "site": i.site, "role": "courier", "key": Key().hex, "not_after": now(86400)})
+    return [(None, {"v": 1, "rotation": e, "daemon": daemon}, {}) for e in (alone, both)]
+
+
 def record(w, caller, i):
     facts = {"v": 1, "site": i.site, "customer": i.customer, "key": w.acme.key.hex, "platform": "linux-x86_64",
              "name": i.site, "labels": {}, "time": now(), "engineer": "amy"}
@@ -184,6 +198,8 @@ MATRIX = {
     "POST /v1/enrol": enrolment,
     "GET /v1/record": about("/v1/record?site=%(site)s"),
     "POST /v1/daemon": daemon,
+    "POST /v1/leave": goodbye,
+    "POST /v1/rotate": rotation,
     "POST /v1/fleet/sites/{}/record": record,
     "POST /v1/metrics": stream("metrics", lambda w, i: otlp_metrics(i.site, [("up", 1, T0)]), PROTOBUF),
     "POST /v1/logs": stream("alerts", lambda w, i: otlp_alert(i.site, "a", "firing", now(-1)), PROTOBUF),
