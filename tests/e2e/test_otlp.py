@@ -147,7 +147,7 @@ BOMB = gzip.compress(b"\0" * (65 * 1024 * 1024))
     (400, "malformed", 3, b"\xff\xff", {}),
     (400, "malformed", 3, b"no gzip", {"content_encoding": "gzip"}),
     (413, "too-large", 8, BOMB, {"content_encoding": "gzip"}),
-])
+], ids=["json", "br", "protobuf", "gzip", "bomb"])
 def test_bodies_that_are_none(hub, site, token, path, status, reason, code, body, headers):
     with once(hub, reason, *STORED):
         reply = send(hub, path, body, token, chunked=True, **headers)
