@@ -93,6 +93,10 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 $(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
+$(B)/tests/fault/calls.so: tests/fault/calls.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $<
+
 # Without libfuse3-dev it is not built, and the power-cut tests skip.
 $(B)/tests/fault/logdisk: tests/fault/logdisk.c
 	@mkdir -p $(@D)
@@ -141,8 +145,9 @@ check-tsan: dependencies        ## units under TSan
 	$(Q)SAN=tsan tests/suite unit
 
 .PHONY: check-powercut
-check-powercut: dependencies    ## CUTS (150) power cuts under the audit log: root, /dev/fuse and loop devices
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/tests/fault/audit_log $(B)/tests/fault/logdisk
+check-powercut: dependencies    ## CUTS (150) crashes of the audit log; as root with /dev/fuse and loop devices also power cuts
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(addprefix $(B)/tests/fault/,audit_log calls.so logdisk)
+	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/crashes
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
 
 .PHONY: bench

@@ -4,7 +4,7 @@
  * (SSHSIG), on a machine of their own if they like, and the signatures travel together in one envelope.  What the
  * digest is of depends on the kind:
  *
- *	policy    the compiled policy; the policy of witnesses; which records of the log are erased (erase_verb.h)
+ *	policy    the compiled policy; the policy of witnesses; which records of the log are erased
  *	approver  a compiled policy that differs from the one in force in its approvers alone
  *	switch    the text "NAME on" (NAME: telemetry, updates, remote or all)
  *	core      a core release: its index */

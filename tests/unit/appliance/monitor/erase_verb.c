@@ -78,7 +78,8 @@ name_owner(struct site_test *t, const struct sshkey_signer *owner)
 
 	sshkey_line(line, sshkey_signer_public(owner));
 	buf_printf(&b,
-		"v: 1\nowners: { k: 1, keys: [%s] }\nrules:\n  - { operations: [info], decision: ask }\n",
+		"v: 1\nowners: { k: 1, keys: [%s] }\nrules:\n  - { operations: [info], decision: "
+		"ask }\n",
 		line);
 	scratch_write(&t->dir, "policy.yaml", b.data, b.len);
 	(void)snprintf(path, sizeof(path), "%s/policy.yaml", t->dir.path);
