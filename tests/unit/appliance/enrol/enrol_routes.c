@@ -245,7 +245,9 @@ test_a_site_that_left_is_nobody_until_it_enrols_anew(void **state)
 	assert_int_equal(enrol(&token, site_key)->status, 200);
 	assert_int_equal(registry_site_accept(serve_databases(bench.serve), "new-1", "{}"), 0);
 	bench_refused(goodbye("new-1", other_key, NULL), 401, REASON_UNKNOWN_KEY);
+	assert_string_equal(refuse_last()->text, "not signed by the key of the site that it names");
 	bench_refused(goodbye("nowhere", site_key, NULL), 401, REASON_UNKNOWN_KEY);
+	assert_string_equal(refuse_last()->text, "not signed by the key of the site that it names");
 	bench_refused(goodbye("new-1", site_key, "more"), 400, REASON_UNKNOWN_FIELD);
 	bench_refused(bench_ask(NULL, "POST", ENROL_WIRE_LEAVE, "{}", 2), 400, REASON_MALFORMED);
 	assert_int_equal(bench_ask(courier, "GET", "/v1/record", NULL, 0)->status, 200);
