@@ -39,7 +39,8 @@ only_owners_let_the_core_change(void **state)
 
 	assert_true(sha256_parse(raw, digest));
 	ann = make_owner(b, "ann", line);
-	site_refused(t, approve(b, digest, NULL, 0), REASON_NOT_APPROVED); /* nobody is an owner */
+	site_refused(t, approve(b, digest, NULL, 0), REASON_NOT_APPROVED);
+	assert_non_null(strstr(refuse_last()->text, "names no owners"));
 	doc = json_pack("{s:i, s:[], s:{s:i, s:[s]}}", "v", 1, "rules", "owners", "k", 1, "keys", line);
 	t->m->policy = policy_free(t->m->policy);
 	assert_int_equal(policy_from_json(&t->m->policy, doc), 0);
