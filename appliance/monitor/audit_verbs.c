@@ -163,6 +163,10 @@ on_verify(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: audit_commit(m->audit);
 	r = r ?: fs_open_dir(&fd, m->lib_fd, "audit", 0700);
 	r = r ?: verify_log(&report, fd, ed25519_public(m->site.audit_key), NULL);
+	if (r == 0 && report.cosigned != audit_cosigned(m->audit))
+		return REFUSE(REASON_ALTERED, "cosigned",
+			"is gone or older: witnesses have cosigned %llu entries of this log",
+			(unsigned long long)audit_cosigned(m->audit));
 	if (r == 0 && note)
 		r = witnesses_judge(m, note, &v);
 	if (r > 0)

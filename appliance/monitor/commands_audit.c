@@ -14,6 +14,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/commands_against.h"
 #include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/owner_command.h"
 #include "appliance/monitor/commands_export.h"
@@ -158,6 +159,7 @@ verify_folder(struct command_call *call, json_t **ret)
 		"no monitor answers: reading %s/audit (the witness's signatures are not looked at)",
 		call->paths.lib);
 	r = verify_log(&report, log, ed25519_public(key), NULL);
+	r = r ?: json_put_text(doc, "key", ed25519_public_hex(key));
 	r = r ?: json_put_u64(doc, "size", report.size);
 	r = r ?: json_put_sha256(doc, "root", report.root);
 	r = r ?: json_put_u64(doc, "signed", report.signed_size);
@@ -200,11 +202,14 @@ verify_all(struct command_call *call)
 {
 	SCOPED_JSON *answer = NULL;
 	const json_t *quorum;
+	const char *against = command_option(call, "against");
 	bool asked = false;
 	int r = ask_monitor(call, call_new("audit.verify"), ASK_MS, &answer);
 
 	if (r == REASON_UNREACHABLE)
 		r = verify_folder(call, &answer);
+	if (r == 0 && against)
+		r = commands_against(call, against, answer);
 	r = r ?: verify_quorum(call, answer, &asked);
 	if (r)
 		return r;
@@ -395,6 +400,9 @@ static const struct command_option head_options[] = {
 };
 static const struct command_option verify_options[] = {
 	{ .name = "policy", .value = "F", .help = "who must have cosigned (c2sp.org/tlog-policy)" },
+	{ .name = "against",
+		.value = "F",
+		.help = "a head of this log, or a copy of its folder, that was kept" },
 	{ 0 },
 };
 static const struct command_option export_options[] = {
@@ -433,7 +441,8 @@ const struct command commands_audit[] = {
 		.details = "With a policy that names the log's key, a proof file is checked "
 			   "without asking "
 			   "anybody.  Ends with 1 where the quorum is not met.",
-		.examples = "mainstay audit verify\nmainstay audit verify entry-17.tlog-proof\n"
+		.examples = "mainstay audit verify\nmainstay audit verify --against "
+			    "/media/stick/head.txt\nmainstay audit verify entry-17.tlog-proof\n"
 			    "mainstay audit verify entry-17.tlog-proof --policy auditor.policy",
 		.run = run_verify },
 	{ .name = "audit export",

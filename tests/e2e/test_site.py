@@ -269,6 +269,22 @@ def test_a_changed_log_is_found(site):
     site.run("audit", "verify")
 
 
+def test_the_log_is_held_against_what_was_kept(site, tmp_path):
+    log, copy, head = os.path.join(site.dir, "lib", "audit"), str(tmp_path / "copy"), str(tmp_path / "head")
+    size = site.json("audit", "head")["size"]
+    shutil.copytree(log, copy)
+    shutil.copy(os.path.join(copy, "checkpoint"), head)
+    site.run("off", "telemetry")
+    site.run("on", "telemetry")
+    for kept in (copy, head):
+        assert f"the first {size} entries are those" in site.run("audit", "verify", "--against", kept).stdout
+    os.rename(os.path.join(copy, "checkpoint"), os.path.join(copy, "old"))
+    assert site.json("audit", "verify", "--against", copy, code=1)["reason"] == "unsigned"
+    with open(head, "r+b") as f:
+        f.write(b"x")
+    assert site.json("audit", "verify", "--against", head, code=1)["reason"] in ("bad-signature", "unknown-key")
+
+
 def test_erased_records_are_gone_and_the_log_verifies(site):
     before = site.json("audit", "head")["size"]
     done = site.json("audit", "erase", "--from", "0", "--to", "0", "--reason", "asked for")

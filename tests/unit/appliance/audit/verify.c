@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "appliance/audit/against.h"
 #include "appliance/audit/contents.h"
 #include "appliance/audit/walk.h"
 #include "tests/unit/appliance/audit/log.h"
@@ -289,6 +290,73 @@ what_is_said(void **state)
 
 #define RICH_TEST(fn) cmocka_unit_test_setup_teardown(fn, rich, end)
 
+/* --- against what somebody kept --------------------------------------------------------------- */
+/* Rows: the entry from which on the key's holder wrote the log anew. */
+static void
+a_log_written_anew_is_told_from_the_kept_one(void **state)
+{
+	static const struct {
+		size_t same, more;
+		uint64_t parts;
+	} rows[] = { { 0, 3, 0 }, { 1, 300, 1 }, { 255, 300, 255 }, { 256, 300, 256 },
+		{ 257, 1, 257 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf head = BUF_MAX(4096);
+		SCOPED(note_freep) struct note *note = NULL;
+		struct note_checkpoint kept = { 0 };
+		struct scratch copy;
+		const char *const save[] = { "sh", "-c", "cp -r . \"$0\"", copy.path, NULL };
+		struct fixture *f;
+		struct audit *log = NULL;
+		uint64_t n = 99, before;
+		size_t size = rows[i].same + rows[i].more;
+
+		begin(state);
+		f = *state;
+		scratch_make(&copy);
+		if (rows[i].same)
+			add_many(f, rows[i].same);
+		assert_int_equal(scratch_run(&f->s, save, NULL, 0, NULL), 0);
+		/* the one that is kept goes on, and so does, otherwise, the other */
+		assert_int_equal(audit_open(&log, copy.fd, "plant7", f->key), 0);
+		for (size_t k = 0; k < rows[i].more; k++)
+			assert_int_equal(audit_append(log, AUDIT_START, "anna", "kept", NULL,
+						 REASON_NONE, NULL, NULL),
+				0);
+		buf_puts(&head, audit_checkpoint(log));
+		audit_free(log);
+		assert_int_equal(note_open(&note, head.data, head.len, "head"), 0);
+		assert_int_equal(note_checkpoint_parse(&kept, note->text, note->text_len, "head"),
+			0);
+		before = refuse_count(REASON_ROLLBACK);
+		assert_int_equal(against_head(f->s.fd, rows[i].same, &kept), REASON_ROLLBACK);
+		assert_int_equal(refuse_count(REASON_ROLLBACK), before + 1);
+		add_many(f, rows[i].more + 2);
+		/* itself, grown */
+		assert_int_equal(against_folder(&n, f->s.fd, size + 2, f->s.fd, size + 2), 0);
+		assert_int_equal(n, size + 2);
+		assert_int_equal(against_head(copy.fd, size, &kept), 0);
+		/* the other */
+		before = refuse_count(REASON_ALTERED);
+		assert_int_equal(against_folder(&n, f->s.fd, size + 2, copy.fd, size),
+			REASON_ALTERED);
+		assert_int_equal(n, rows[i].parts);
+		assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
+		assert_int_equal(against_head(f->s.fd, size + 2, &kept), REASON_ALTERED);
+		assert_int_equal(refuse_count(REASON_ALTERED), before + 2);
+		/* one that is not as long as its checkpoint says */
+		if (i == 0) {
+			assert_int_equal(against_folder(&n, f->s.fd, size + 2, copy.fd, 1000),
+				REASON_ALTERED);
+			assert_string_equal(refuse_last()->operand, "tile/0/000");
+			assert_int_equal(refuse_count(REASON_ALTERED), before + 3);
+		}
+		scratch_remove(&copy);
+		end(state);
+	}
+}
+
 int
 main(void)
 {
@@ -298,6 +366,7 @@ main(void)
 		RICH_TEST(files_that_changed_places),
 		RICH_TEST(files_too_many),
 		RICH_TEST(what_is_said),
+		cmocka_unit_test(a_log_written_anew_is_told_from_the_kept_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,6 +193,26 @@ an_answer_that_cosigns_nothing_is_refused_and_asked_for_again(void **state)
 	assert_true(audit_cosigned(t->m->audit) > 0);
 }
 
+/* Somebody removes it from the running monitor's folder. */
+static void
+a_cosigned_head_that_is_gone_is_missed(void **state)
+{
+	SCOPED(buf_done) struct buf line = BUF_MAX(4096);
+	struct site_test *t = *state;
+	uint64_t before;
+
+	pass(t, 5 * CLOCK_US_PER_S);
+	cosign(t, &line);
+	assert_int_equal(reply(t, 200, line.data, line.len), 0);
+	assert_int_equal(site_control(t, "audit.verify", NULL), 0);
+	assert_int_equal(unlinkat(t->m->lib_fd, "audit/cosigned", 0), 0);
+	before = refuse_count(REASON_ALTERED);
+	site_refused(t, site_control(t, "audit.verify", NULL), REASON_ALTERED);
+	assert_string_equal(refuse_last()->operand, "cosigned");
+	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
+	assert_true(audit_cosigned(t->m->audit) > 0);
+}
+
 /* --- witnesses of the customer's own -------------------------------------------------------------------------- */
 #define OTHER_NAME "w.example"
 #define OTHER_URL "https://w.example/log"
@@ -647,6 +667,7 @@ main(void)
 #define OTHER(test) cmocka_unit_test_setup_teardown(test, set_up_other, tear_down_other)
 	static const struct CMUnitTest tests[] = {
 		ROW(a_head_is_cosigned_once),
+		ROW(a_cosigned_head_that_is_gone_is_missed),
 		ROW(a_lost_answer_is_waited_for_and_then_asked_for_again),
 		ROW(an_answer_that_cosigns_nothing_is_refused_and_asked_for_again),
 		OTHER(both_cosign_one_head),
