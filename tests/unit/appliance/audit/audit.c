@@ -846,6 +846,8 @@ a_restored_disk_is_refused(void **state)
 static void
 proofs(void **state)
 {
+	SCOPED(scope_free) char *huge = calloc(1, PROOF_FILE_MAX + 1);
+	struct note *head = NULL;
 	struct fixture *f = *state;
 	SCOPED(buf_done)
 	struct buf note = BUF_MAX(8192), proof = BUF_MAX(65536), entry = BUF_MAX(65536);
@@ -882,6 +884,9 @@ proofs(void **state)
 		REASON_MALFORMED);
 	assert_refused(proof_check(&n, &entry, "", 0, NULL, pub, NULL), REASON_MALFORMED,
 		"no proof of an audit entry");
+	assert_refused(proof_head(&head, "", 0), REASON_MALFORMED, "no proof of an audit entry");
+	assert_refused(proof_head(&head, huge, PROOF_FILE_MAX + 1), REASON_TOO_LARGE, "over");
+	assert_null(head);
 	assert_int_equal(n, 4);
 	/* one beyond the cosigned head is proved by our own */
 	buf_reset(&proof);
