@@ -35,11 +35,12 @@ compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* What SHA256SUMS says: all files but itself. */
 static int
-manifest_text(struct buf *out, const char *site, const char *ticket, const json_t *files)
+sums_text(struct buf *out, const json_t *files)
 {
 	SCOPED(scope_free) const char **names = calloc(json_object_size(files) + 1, sizeof(*names));
-	char digest[SHA256_TEXT_MAX];
+	char hex[2 * SHA256_LEN + 1];
 	uint8_t hash[SHA256_LEN];
 	const char *name;
 	json_t *text;
@@ -50,36 +51,52 @@ manifest_text(struct buf *out, const char *site, const char *ticket, const json_
 	json_object_foreach((json_t *)files, name, text) {
 		if (!export_is_name(name) || !json_is_string(text))
 			return REFUSE(REASON_MALFORMED, name, "is no file of an export");
-		names[n++] = name;
+		if (strcmp(name, EXPORT_SUMS) != 0)
+			names[n++] = name;
 	}
 	qsort(names, n, sizeof(*names), compare_names);
-	buf_printf(out, PREFIX "%s\nticket %s\n", site, ticket);
 	for (size_t i = 0; i < n; i++) {
 		text = json_object_get(files, names[i]);
 		sha256_of(hash, json_string_value(text), json_string_length(text));
-		sha256_text(digest, hash);
-		buf_printf(out, "%s %s\n", digest, names[i]);
+		buf_printf(out, "%s  %s\n", hex_encode(hex, hash, sizeof(hash)), names[i]);
 	}
 	return FAULT(buf_error(out));
 }
 
+static void
+manifest_text(struct buf *out, const char *site, const char *ticket, const void *sums, size_t len)
+{
+	char digest[SHA256_TEXT_MAX];
+	uint8_t hash[SHA256_LEN];
+
+	sha256_of(hash, sums, len);
+	buf_printf(out, PREFIX "%s\nticket %s\n%s " EXPORT_SUMS "\n", site, ticket,
+		sha256_text(digest, hash));
+}
+
 int
-export_seal(json_t **ret, const char *site, const char *ticket, const json_t *files,
-	const char *origin, const struct ed25519 *audit_key)
+export_seal(json_t **ret, const char *site, const char *ticket, json_t *files, const char *origin,
+	const struct ed25519 *audit_key)
 {
 	SCOPED(buf_done)
-	struct buf text = BUF_MAX(EXPORT_BYTES_MAX),
-		   note = BUF_MAX(EXPORT_BYTES_MAX);
+	struct buf sums = BUF_MAX(EXPORT_BYTES_MAX), text = BUF_MAX(NOTE_MAX),
+		   note = BUF_MAX(NOTE_MAX);
 	int r;
 
 	if (!ticket[0] || strlen(ticket) > EXPORT_TICKET_MAX || strchr(ticket, '\n'))
 		return REFUSE(REASON_MALFORMED, "ticket", "is none");
-	r = manifest_text(&text, site, ticket, files);
+	if (json_object_size(files) >= EXPORT_FILES_MAX)
+		return REFUSE(REASON_TOO_LARGE, ticket, "has more files than one export holds");
+	r = sums_text(&sums, files);
+	if (r == 0 && json_object_set_new(files, EXPORT_SUMS, json_string(buf_text(&sums))) < 0)
+		r = -ENOMEM;
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	manifest_text(&text, site, ticket, sums.data, sums.len);
+	r = buf_error(&text);
 	r = r ?: note_sign(&note, buf_text(&text), text.len, origin, audit_key);
 	if (r)
 		return FAULT(r);
-	if (note.len > NOTE_MAX)
-		return REFUSE(REASON_TOO_LARGE, ticket, "has more files than one export holds");
 	*ret = json_pack("{s:i, s:s, s:O}", "v", 1, "manifest", buf_text(&note), "files", files);
 	return *ret ? 0 : FAULT(-ENOMEM);
 }
@@ -105,15 +122,54 @@ take_apart(struct parts *ret, const json_t *doc)
 	return json_members(doc, fields, ARRAY_LEN(fields), ret, "export");
 }
 
-/* What the manifest says of its site and ticket; its lines are compared as a whole. */
+static const char *
+file_of(const json_t *files, const char *name)
+{
+	return json_string_value(json_object_get(files, name));
+}
+
+/* Each file against the list, so that the refusal says which. */
+static int
+check_sums(const struct parts *in, const char *sums)
+{
+	SCOPED(buf_done) struct buf want = BUF_MAX(EXPORT_BYTES_MAX);
+	const char *name;
+	json_t *file;
+	int r;
+
+	json_object_foreach(in->files, name, file) {
+		char line[2 * SHA256_LEN + EXPORT_NAME_MAX + 8], hex[2 * SHA256_LEN + 1];
+		uint8_t hash[SHA256_LEN];
+		const char *at;
+
+		if (!export_is_name(name) || !json_is_string(file))
+			return REFUSE(REASON_MALFORMED, name, "is no file of an export");
+		if (strcmp(name, EXPORT_SUMS) == 0)
+			continue;
+		sha256_of(hash, json_string_value(file), json_string_length(file));
+		(void)snprintf(line, sizeof(line), "%s  %s\n", hex_encode(hex, hash, sizeof(hash)),
+			name);
+		at = strstr(sums, line);
+		if (!at || (at != sums && at[-1] != '\n'))
+			return REFUSE(REASON_ALTERED, name,
+				"is not what the site's manifest lists");
+	}
+	r = sums_text(&want, in->files);
+	if (r)
+		return r;
+	if (strcmp(buf_text(&want), sums) != 0)
+		return REFUSE(REASON_ALTERED, EXPORT_SUMS, "lists a file that is not there");
+	return 0;
+}
+
+/* Signed by the site, and of this list of files. */
 static int
 check_manifest(const struct parts *in, const struct note_key *log, struct export_report *ret)
 {
+	const char *sums = file_of(in->files, EXPORT_SUMS);
 	SCOPED(note_freep) struct note *note = NULL;
-	SCOPED(buf_done) struct buf text = BUF_MAX(EXPORT_BYTES_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(NOTE_MAX);
 	char site[NOTE_NAME_MAX] = "";
-	const char *name;
-	json_t *file;
 	int r = note_open(&note, in->manifest, strlen(in->manifest), "manifest");
 
 	r = r ?: note_verify(note, log, NULL);
@@ -121,32 +177,12 @@ check_manifest(const struct parts *in, const struct note_key *log, struct export
 		return r;
 	if (sscanf(note->text, PREFIX "%255[^\n]\nticket %256[^\n]\n", site, ret->ticket) != 2)
 		return REFUSE(REASON_MALFORMED, "manifest", "is none of an export");
-	/* First by name, so that the refusal says which. */
-	json_object_foreach(in->files, name, file) {
-		uint8_t hash[SHA256_LEN];
-		char digest[SHA256_TEXT_MAX], line[SHA256_TEXT_MAX + EXPORT_NAME_MAX + 4];
-
-		if (!export_is_name(name) || !json_is_string(file))
-			return REFUSE(REASON_MALFORMED, name, "is no file of an export");
-		sha256_of(hash, json_string_value(file), json_string_length(file));
-		sha256_text(digest, hash);
-		(void)snprintf(line, sizeof(line), "\n%s %s\n", digest, name);
-		if (!memmem(note->text, note->text_len, line, strlen(line)))
-			return REFUSE(REASON_ALTERED, name,
-				"is not what the site's manifest lists");
-	}
-	r = manifest_text(&text, site, ret->ticket, in->files);
-	if (r)
-		return r;
+	if (!sums)
+		return REFUSE(REASON_MALFORMED, EXPORT_SUMS, "is missing");
+	manifest_text(&text, site, ret->ticket, sums, strlen(sums));
 	if (text.len != note->text_len || memcmp(text.data, note->text, text.len) != 0)
-		return REFUSE(REASON_ALTERED, "manifest", "lists a file that is not there");
-	return 0;
-}
-
-static const char *
-file_of(const json_t *files, const char *name)
-{
-	return json_string_value(json_object_get(files, name));
+		return REFUSE(REASON_ALTERED, EXPORT_SUMS, "is not what the site's manifest names");
+	return check_sums(in, sums);
 }
 
 static int
@@ -178,7 +214,7 @@ check_head(const struct parts *in, const struct note_key *log, const struct quor
 /* A leaf under the one head; its record's object and digest are added to leaves. */
 static int
 check_leaf(const char *name, const char *text, const char *head, const struct note_key *log,
-	json_t *leaves)
+	json_t *leaves, json_t *entries)
 {
 	SCOPED(buf_done) struct buf record = BUF_MAX(AUDIT_ENTRY_MAX);
 	SCOPED_JSON *doc = NULL;
@@ -196,7 +232,10 @@ check_leaf(const char *name, const char *text, const char *head, const struct no
 	if (r)
 		return r;
 	(void)snprintf(digest, sizeof(digest), "%s %s", e.object, e.digest);
-	return json_object_set_new(leaves, digest, json_true()) < 0 ? FAULT(-ENOMEM) : 0;
+	if (json_object_set_new(leaves, digest, json_true()) < 0 ||
+		json_array_append(entries, doc) < 0)
+		return FAULT(-ENOMEM);
+	return 0;
 }
 
 static int
@@ -259,6 +298,13 @@ is_in(const char *name, const char *folder, const char *end)
 		strcmp(name + len - n, end) == 0;
 }
 
+void
+export_report_done(struct export_report *r)
+{
+	json_decref(r->entries);
+	r->entries = NULL;
+}
+
 int
 export_check(struct export_report *ret, const json_t *doc, const struct note_key *log,
 	const struct quorum *q)
@@ -270,7 +316,7 @@ export_check(struct export_report *ret, const json_t *doc, const struct note_key
 	json_t *file;
 	int r = take_apart(&in, doc);
 
-	*ret = (struct export_report){ 0 };
+	*ret = (struct export_report){ .entries = json_array() };
 	r = r ?: check_manifest(&in, log, ret);
 	r = r ?: check_head(&in, log, q, ret);
 	r = r ?: site_key(in.files, key);
@@ -278,7 +324,7 @@ export_check(struct export_report *ret, const json_t *doc, const struct note_key
 		if (r || !is_in(name, "leaves/", ".tlog-proof"))
 			continue;
 		r = check_leaf(name, json_string_value(file), file_of(in.files, "checkpoint"), log,
-			leaves);
+			leaves, ret->entries);
 		ret->n_leaves++;
 	}
 	json_object_foreach(in.files, name, file) {

@@ -403,6 +403,9 @@ static const struct command_option verify_options[] = {
 	{ .name = "against",
 		.value = "F",
 		.help = "a head of this log, or a copy of its folder, that was kept" },
+	{ .name = "card",
+		.value = "F",
+		.help = "of an export: the vendor.card, by which engineers' keys are judged" },
 	{ 0 },
 };
 static const struct command_option export_options[] = {

@@ -12,11 +12,15 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
+#include "appliance/enrol/card.h"
+#include "appliance/monitor/export_judge.h"
 #include "appliance/monitor/witness_view.h"
+#include "appliance/trust/sha256.h"
 
-enum { ASK_MS = 120 * 1000 };
+enum { ASK_MS = 120 * 1000, SAY_MAX = 256 };
 
 #define MANIFEST "manifest"
 #define FORM                                                                                       \
@@ -69,6 +73,28 @@ write_file(const char *path, const json_t *doc)
 	return text ? fs_replace_path(path, text, strlen(text), 0644) : FAULT(-ENOMEM);
 }
 
+static const char *
+next_line(const char *at)
+{
+	const char *end = strchr(at, '\n');
+
+	return end ? end + 1 : at + strlen(at);
+}
+
+/* What the site no longer keeps. */
+static void
+say_missing(struct command_call *call, const json_t *doc)
+{
+	const char *text = json_text(json_object_get(doc, "files"), "missing.txt");
+
+	for (; *text; text = next_line(text)) {
+		char line[SAY_MAX], plain[4 * SAY_MAX];
+
+		(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
+		command_say(call, "missing: %s", log_escape(plain, sizeof(plain), line));
+	}
+}
+
 int
 commands_export_run(struct command_call *call)
 {
@@ -92,6 +118,8 @@ commands_export_run(struct command_call *call)
 	if (r)
 		return r;
 	n = json_object_size(json_object_get(doc, "files"));
+	if (!call->json)
+		say_missing(call, doc);
 	if (call->json)
 		return command_print_json("AuditExport",
 			json_pack("{s:s, s:s, s:I}", "ticket", ticket, "out", out, "files",
@@ -102,6 +130,32 @@ commands_export_run(struct command_call *call)
 }
 
 /* --- checking -------------------------------------------------------------------------------------- */
+static int
+read_one(int dir_fd, const char *name, json_t *files)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_BYTES_MAX);
+	int r = fs_read(dir_fd, name, b.max, &b);
+
+	if (r > 0)
+		return REFUSE(REASON_ALTERED, name, "is gone, though the manifest lists it");
+	if (r == 0 && json_object_set_new(files, name, json_stringn(buf_text(&b), b.len)) < 0)
+		return REFUSE(REASON_ALTERED, name, "is no text");
+	return FAULT(r);
+}
+
+/* Before the names in it are looked for. */
+static int
+check_list(const char *manifest, const char *sums)
+{
+	char digest[SHA256_TEXT_MAX];
+	uint8_t hash[SHA256_LEN];
+
+	sha256_of(hash, sums, strlen(sums));
+	if (!strstr(manifest, sha256_text(digest, hash)))
+		return REFUSE(REASON_ALTERED, EXPORT_SUMS, "is not what the site's manifest names");
+	return 0;
+}
+
 /* The files that the manifest of a folder lists. */
 static int
 read_folder(const char *path, json_t **ret)
@@ -113,23 +167,18 @@ read_folder(const char *path, json_t **ret)
 
 	if (r > 0)
 		return REFUSE(r, path, "holds no manifest of an export");
-	for (const char *at = r ? NULL : strstr(buf_text(&manifest), "\nsha256:"); r == 0 && at;
-		at = strstr(at + 1, "\nsha256:")) {
-		SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_BYTES_MAX);
+	r = r ?: read_one(fd, EXPORT_SUMS, files);
+	r = r ?: check_list(buf_text(&manifest), json_text(files, EXPORT_SUMS));
+	for (const char *at = json_text(files, EXPORT_SUMS); r == 0 && *at; at = next_line(at)) {
 		char name[EXPORT_NAME_MAX] = "";
 
-		if (sscanf(at, "\nsha256:%*64[0-9a-f] %127[^\n]\n", name) != 1 ||
-			!export_is_name(name))
-			return REFUSE(REASON_MALFORMED, MANIFEST,
+		if (sscanf(at, "%*64[0-9a-f]  %127[^\n]\n", name) != 1 || !export_is_name(name))
+			return REFUSE(REASON_MALFORMED, EXPORT_SUMS,
 				"lists what is no file of an export");
-		r = fs_read(fd, name, b.max, &b);
-		if (r > 0)
-			return REFUSE(REASON_ALTERED, name,
-				"is gone, though the manifest lists it");
-		if (r == 0 &&
-			json_object_set_new(files, name, json_stringn(buf_text(&b), b.len)) < 0)
-			return REFUSE(REASON_ALTERED, name, "is no text");
+		r = read_one(fd, name, files);
 	}
+	if (r > 0)
+		return r;
 	if (r < 0)
 		return FAULT(r);
 	*ret = json_pack("{s:i, s:s, s:O}", "v", 1, "manifest", buf_text(&manifest), "files",
@@ -191,47 +240,104 @@ read_file(const char *path, json_t **ret)
 	return 0;
 }
 
+/* What somebody else than the two sides can say of the people in it. */
+static void
+say_people(struct command_call *call, const json_t *people)
+{
+	const json_t *item, *approver;
+	size_t i, k;
+
+	json_array_foreach(people, i, item) {
+		char id[SAY_MAX], engineer[SAY_MAX], name[SAY_MAX];
+
+		command_say(call, "request %s by %s, key %s: %s",
+			log_escape(id, sizeof(id), json_text(item, "id")),
+			log_escape(engineer, sizeof(engineer), json_text(item, "engineer")),
+			json_text(item, "key"), json_text(item, "people"));
+		json_array_foreach(json_object_get(item, "approvers"), k, approver)
+			command_say(call,
+				"  %s by %s%s, key %s: compare it with the customer's policy",
+				json_text(approver, "decision"),
+				log_escape(name, sizeof(name), json_text(approver, "name")),
+				json_is_true(json_object_get(approver, "standing")) ? " (standing)"
+										    : "",
+				json_text(approver, "key"));
+	}
+}
+
+static int
+read_card(struct command_call *call, struct card **ret)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
+	const char *file = command_option(call, "card");
+	int r = file ? command_read_file(file, b.max, &b) : 0;
+
+	return r || !file ? r : card_read(ret, b.data, b.len);
+}
+
+/* The quorum of the policy that was given, else of the one in the export. */
+static int
+judge_quorum(const json_t *doc, const struct quorum *given, const struct quorum_verdict *v,
+	json_t **ret)
+{
+	const char *policy = json_text(json_object_get(doc, "files"), "policy");
+	SCOPED(quorum_freep) struct quorum *own = NULL;
+	int r = given ? 0 : quorum_parse(&own, policy, strlen(policy), "policy");
+
+	if (r)
+		return r;
+	*ret = quorum_json(given ? given : own, v);
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+static int
+say_verified(struct command_call *call, const struct export_report *report, const json_t *doc,
+	const json_t *quorum, const json_t *people, const char *vkey, bool own_key)
+{
+	if (call->json)
+		return command_print_json("AuditExportVerification",
+			json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:O, s:O, s:s}", "log",
+				report->origin, "ticket", report->ticket, "size",
+				(json_int_t)report->size, "leaves", (json_int_t)report->n_leaves,
+				"requests", (json_int_t)report->n_requests, "key", vkey, "own_key",
+				own_key, "quorum", quorum, "people", people, "missing",
+				json_text(json_object_get(doc, "files"), "missing.txt")));
+	say_people(call, people);
+	say_missing(call, doc);
+	if (own_key)
+		command_say(call, "the key is the export's own; compare it: %s", vkey);
+	command_say(call, "verified: ticket %s, %zu requests, %zu leaves of %s at %llu entries",
+		report->ticket, report->n_requests, report->n_leaves, report->origin,
+		(unsigned long long)report->size);
+	return 0;
+}
+
 int
 commands_export_verify(struct command_call *call, const char *file)
 {
 	SCOPED(buf_done) struct buf vkey = BUF_MAX(NOTE_NAME_MAX + 64);
-	SCOPED(quorum_freep) struct quorum *given = NULL, *own = NULL;
-	SCOPED_JSON *doc = NULL, *quorum = NULL;
-	struct export_report report;
-	const char *policy;
+	SCOPED(export_report_done) struct export_report report = { 0 };
+	SCOPED(quorum_freep) struct quorum *given = NULL;
+	SCOPED(card_freep) struct card *card = NULL;
+	SCOPED_JSON *doc = NULL, *quorum = NULL, *people = NULL;
 	struct note_key log;
 	bool own_key = false;
 	int r = witness_view_policy(call, &given);
 
-	if (r == 0 && is_dir(file))
-		r = read_folder(file, &doc);
-	else if (r == 0)
-		r = read_file(file, &doc);
+	r = r ?: read_card(call, &card);
+	if (r == 0)
+		r = is_dir(file) ? read_folder(file, &doc) : read_file(file, &doc);
 	r = r ?: pick_key(given, doc, &log, &own_key);
 	r = r ?: export_check(&report, doc, &log, given);
+	r = r ?: export_judge(&people, doc, report.entries, card);
+	r = r ?: judge_quorum(doc, given, &report.verdict, &quorum);
 	if (r)
 		return r;
-	policy = json_text(json_object_get(doc, "files"), "policy");
-	if (!given)
-		r = quorum_parse(&own, policy, strlen(policy), "policy");
-	quorum = r ? NULL : quorum_json(given ? given : own, &report.verdict);
 	if (!call->json)
 		witness_view_say(call, quorum);
-	r = r ?: quorum_require(quorum, file);
+	r = quorum_require(quorum, file);
 	if (r)
 		return r;
 	note_key_text(&vkey, &log);
-	if (call->json)
-		return command_print_json("AuditExportVerification",
-			json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:O}", "log", report.origin,
-				"ticket", report.ticket, "size", (json_int_t)report.size, "leaves",
-				(json_int_t)report.n_leaves, "requests",
-				(json_int_t)report.n_requests, "key", buf_text(&vkey), "own_key",
-				own_key, "quorum", quorum));
-	if (own_key)
-		command_say(call, "the key is the export's own; compare it: %s", buf_text(&vkey));
-	command_say(call, "verified: ticket %s, %zu requests, %zu leaves of %s at %llu entries",
-		report.ticket, report.n_requests, report.n_leaves, report.origin,
-		(unsigned long long)report.size);
-	return 0;
+	return say_verified(call, &report, doc, quorum, people, buf_text(&vkey), own_key);
 }

@@ -9,23 +9,38 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/fs.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/metadata.h"
 #include "appliance/monitor/witnesses.h"
+#include "appliance/tuf/client.h"
+#include "appliance/tuf/people.h"
 
-enum { LEAVES_MAX = 400, IDS_MAX = 1000 };
+enum { IDS_MAX = 1000 };
 
 static const char readme[] =
 	"What happened at this site under one ticket.\n"
 	"\n"
 	"Check it on any machine that has Mainstay's command, without asking either side:\n"
 	"\n"
-	"    mainstay audit verify FILE --policy POLICY\n"
+	"    mainstay audit verify FILE --policy POLICY --card vendor.card\n"
 	"\n"
 	"POLICY names the log's key and the witnesses you trust (c2sp.org/tlog-policy), as you "
 	"have them from\n"
 	"paper or from the witnesses themselves; without it the key in this export is taken, which "
 	"you then\n"
-	"compare yourself.  Every byte counts: what was changed is named.\n"
+	"compare yourself.  Every byte counts: what was changed is named.  The card, whose "
+	"fingerprint you "
+	"compare with\n"
+	"paper, vouches by people/ for whose key a request is signed with; without it that is not "
+	"judged.  "
+	"Whose keys\n"
+	"permits are signed with is named, and for you to compare: who may approve is the "
+	"customer's policy, of "
+	"which\n"
+	"the log has the digest.  missing.txt, where there is one, names what the site no longer "
+	"keeps.\n"
+	"sha256sum -c SHA256SUMS works in a folder, too.\n"
 	"\n"
 	"It proves what the site stated and that it did not change after the witnesses of the "
 	"checkpoint saw\n"
@@ -35,16 +50,37 @@ static const char readme[] =
 
 struct gathering {
 	struct monitor *m;
-	const json_t *ids; /* object: id -> true */
+	const char *ticket;
+	json_t *ids; /* object: id -> true */
+	struct buf missing;
 	json_t *files;
 	const char *head;
 	size_t n;
 };
 
+static void
+gathering_done(struct gathering *g)
+{
+	buf_done(&g->missing);
+}
+
 static int
 put_file(json_t *files, const char *name, const char *text)
 {
 	return json_object_set_new(files, name, json_string(text)) < 0 ? FAULT(-ENOMEM) : 0;
+}
+
+/* Requests of this ticket that nobody keeps any more, by what the log says of them. */
+static int
+find_gone(const struct audit_entry *e, void *arg)
+{
+	struct gathering *g = arg;
+	const char *ticket = json_text(json_object_get(e->json, "extra"), "ticket");
+
+	if (strcmp(ticket, g->ticket) != 0 || json_object_get(g->ids, e->object))
+		return 0;
+	buf_printf(&g->missing, "%s the request, its plan, permits and result\n", e->object);
+	return json_object_set_new(g->ids, e->object, json_true()) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 static int
@@ -54,8 +90,9 @@ count_leaf(const struct audit_entry *e, void *arg)
 
 	if (!json_object_get(g->ids, e->object))
 		return 0;
-	if (++g->n > LEAVES_MAX)
-		return REFUSE(REASON_TOO_LARGE, "ticket", "has over %d leaves", (int)LEAVES_MAX);
+	if (++g->n > EXPORT_LEAVES_MAX)
+		return REFUSE(REASON_TOO_LARGE, "ticket", "has over %d leaves",
+			(int)EXPORT_LEAVES_MAX);
 	/* Beyond what was cosigned only our own head covers it. */
 	if (e->n >= audit_cosigned(g->m->audit))
 		g->head = audit_checkpoint(g->m->audit);
@@ -100,6 +137,30 @@ put_policy(struct gathering *g)
 	return buf_error(&b) ?: put_file(g->files, "policy", buf_text(&b));
 }
 
+/* Whose keys were engineers', as the vendor's officers signed it and this site trusts it. */
+static int
+put_people(struct gathering *g)
+{
+	static const char *const roles[] = { "root", "timestamp", "snapshot", "targets", "people" };
+	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+	struct tuf_client *tuf = monitor_tuf(g->m);
+	int r = 0;
+
+	if (!tuf || !g->m->people)
+		return 0; /* none came yet */
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(roles); i++) {
+		size_t len = 0;
+		const void *p = tuf_client_bytes(tuf, roles[i], &len);
+		char name[EXPORT_NAME_MAX];
+
+		(void)snprintf(name, sizeof(name), "people/%s.json", roles[i]);
+		if (p && json_object_set_new(g->files, name, json_stringn(p, len)) < 0)
+			r = FAULT(-ENOMEM);
+	}
+	r = r ?: fs_read(monitor_dir(g->m), "people.json", b.max, &b);
+	return r ?: put_file(g->files, "people/document.json", buf_text(&b));
+}
+
 static int
 gather(struct gathering *g)
 {
@@ -109,12 +170,18 @@ gather(struct gathering *g)
 	if (r)
 		return r;
 	g->head = kept ? kept : audit_checkpoint(g->m->audit);
-	r = audit_each(g->m->audit, NULL, count_leaf, g);
+	r = audit_each(g->m->audit, &(struct audit_filter){ .kind = "request" }, find_gone, g);
+	r = r ?: audit_each(g->m->audit, NULL, count_leaf, g);
 	if (r == 0 && g->n == 0)
-		return REFUSE(REASON_NOT_FOUND, "ticket", "no leaf of the log is about it");
+		return REFUSE(REASON_NOT_FOUND, g->ticket,
+			"no leaf of the log is about such a ticket");
 	r = r ?: audit_each(g->m->audit, NULL, put_leaf, g);
 	r = r ?: put_file(g->files, "checkpoint", g->head);
 	r = r ?: put_file(g->files, "README.txt", readme);
+	if (r == 0 && g->missing.len > 0)
+		r = buf_error(&g->missing)
+			?: put_file(g->files, "missing.txt", buf_text(&g->missing));
+	r = r ?: put_people(g);
 	r = r ?: put_policy(g);
 	return r ?: put_keys(g);
 }
@@ -132,7 +199,8 @@ on_export(struct monitor *m, struct monitor_call *call, void *arg)
 			.max = EXPORT_FILES_MAX },
 	};
 	SCOPED_JSON *doc = NULL, *out = NULL;
-	struct gathering g = { .m = m };
+	SCOPED(gathering_done)
+	struct gathering g = { .m = m, .missing = BUF_MAX(EXPORT_BYTES_MAX) };
 	struct asked in = { 0 };
 	const char *ticket;
 	size_t len;
@@ -146,6 +214,7 @@ on_export(struct monitor *m, struct monitor_call *call, void *arg)
 		return REFUSE(REASON_NOT_FOUND, "export", "the site is not enrolled");
 	r = json_read_canonical(&doc, body, len, EXPORT_BYTES_MAX, "export");
 	r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &in, "export");
+	g.ticket = ticket;
 	g.ids = in.ids;
 	g.files = in.files;
 	r = r ?: gather(&g);

@@ -89,10 +89,6 @@ int monitor_save_json(const struct monitor *m, const char *name, const json_t *d
 /* Read it.  REASON_NOT_FOUND (unlogged) where there is none. */
 int monitor_load_json(const struct monitor *m, const char *name, size_t max, json_t **ret);
 
-/* monitor_leaf() with more to say. */
-int monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
-	const uint8_t *digest, enum reason reason, const json_t *extra);
-
 /* The people document changed hands; take_people may be NULL. */
 void monitor_set_people(struct monitor *m, struct people *take_people);
 

@@ -127,6 +127,10 @@ int monitor_sign(struct monitor *m, enum message type, const json_t *payload,
 int monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason);
 
+/* The same with more to say: extra is an object, borrowed.  Of a request: {"ticket"}, by which an export finds it. */
+int monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason, const json_t *extra);
+
 /* The same for what a stranger, or whoever carries messages to us, can bring about: see tally.h.  A leaf at
  * once where there was none of that kind, about and reason in the last minute; else it is counted, on the
  * disk within a second, and a leaf within a minute.  about is of a small set of ours; "" where kind and

@@ -179,23 +179,49 @@ check_approver(struct sshkey_public *ret_key, const struct permit_question *q, c
 	return 0;
 }
 
+/* The binary form of what people pass on armoured. */
+static int
+read_signature(struct buf *out, const void *sig, size_t sig_len)
+{
+	static const char armour[] = "-----BEGIN";
+
+	if (sig_len == 0)
+		return REFUSE(REASON_UNSIGNED, operand, "there is no signature");
+	if (sig_len >= sizeof(armour) - 1 && memcmp(sig, armour, sizeof(armour) - 1) == 0)
+		return sshsig_dearmour(out, sig, sig_len, operand);
+	if (sig_len > out->max)
+		return REFUSE(REASON_TOO_LARGE, operand, "a signature of %zu bytes", sig_len);
+	buf_put(out, sig, sig_len);
+	return FAULT(buf_error(out));
+}
+
 static int
 check_signature(const struct sshkey_public *key, const void *text, size_t len, const void *sig,
 	size_t sig_len)
 {
-	static const char armour[] = "-----BEGIN";
 	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX);
-	int r;
+	int r = read_signature(&blob, sig, sig_len);
 
-	if (sig_len == 0)
-		return REFUSE(REASON_UNSIGNED, operand, "there is no signature");
-	if (sig_len < sizeof(armour) - 1 || memcmp(sig, armour, sizeof(armour) - 1) != 0)
-		return sshsig_verify(sig, sig_len, key, message_namespace(MESSAGE_PERMIT), text,
-			len, operand);
-	r = sshsig_dearmour(&blob, sig, sig_len, operand);
 	return r
 		?: sshsig_verify(blob.data, blob.len, key, message_namespace(MESSAGE_PERMIT), text,
 			   len, operand);
+}
+
+int
+permit_signer(struct sshkey_public *ret, const void *text, size_t len, const void *sig,
+	size_t sig_len)
+{
+	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHSIG_BLOB_MAX);
+	struct sshsig s;
+	int r = read_signature(&blob, sig, sig_len);
+
+	r = r ?: sshsig_parse(&s, blob.data, blob.len, operand);
+	r = r
+		?: sshsig_verify(blob.data, blob.len, &s.key, message_namespace(MESSAGE_PERMIT),
+			   text, len, operand);
+	if (r == 0)
+		*ret = s.key;
+	return r < 0 ? FAULT(r) : r;
 }
 
 static int

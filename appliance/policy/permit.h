@@ -28,7 +28,8 @@ struct permit {
 	uint8_t plan[32];    /* digest of the plan's payload */
 	bool allow;	     /* decision "allow"; else "deny" */
 	uint64_t not_before, expires;
-	unsigned uses; /* 1..PERMIT_USES_MAX; above 1 it also covers later requests whose plan says the same */
+	unsigned
+		uses; /* 1..PERMIT_USES_MAX; above 1 it also covers later requests whose plan says the same */
 	char approver[PERMIT_NAME_MAX + 1];
 	char reason[PERMIT_REASON_MAX + 1]; /* may be "" */
 };
@@ -44,6 +45,11 @@ int permit_text(struct buf *out, const char *plan_text, const struct permit *per
 /* Take the signed bytes apart: the permit, and how many of them are the plan text.  Verifies nothing.  Returns 0,
  * REASON_MALFORMED, REASON_TOO_LARGE or REASON_UNKNOWN_FIELD (logged), or a fault. */
 int permit_split(struct permit *ret, size_t *ret_plan_len, const char *text, size_t len);
+
+/* By whose key is it signed?  The signature is verified (sig as permit_verify()'s); whether that key may approve is not
+ * asked.  Returns 0; REASON_MALFORMED, REASON_TOO_LARGE, REASON_UNSIGNED, REASON_BAD_SIGNATURE (logged); or a fault. */
+int permit_signer(struct sshkey_public *ret, const void *text, size_t len, const void *sig,
+	size_t sig_len);
 
 /* What the monitor itself knows of the request that waits. */
 struct permit_question {

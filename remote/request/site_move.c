@@ -145,6 +145,16 @@ request_site_fetch_people(struct request_site *s)
 	monitor_push(s->m, CALL_ROLE_COURIER, "fetch", why);
 }
 
+/* With its ticket: an export finds it by that when the request itself is long gone. */
+static int
+leaf_request(struct request_site *s, const struct request *q)
+{
+	SCOPED_JSON *extra = json_pack("{s:s}", "ticket", q->ticket);
+
+	return extra ? monitor_leaf_extra(s->m, "request", q->engineer, q->id, q->digest, REASON_NONE, extra)
+		     : FAULT(-ENOMEM);
+}
+
 /* Made under people that are on their way to us: wait for them a while, once.  What came as a file
  * is answered right away, for nothing is on its way there. */
 static bool
@@ -171,7 +181,7 @@ check_one(struct request_site *s, struct request_item *item)
 		refuse_last_of(s, item, r, "checking a request");
 		return;
 	}
-	r = monitor_leaf(s->m, "request", q->engineer, q->id, q->digest, REASON_NONE);
+	r = leaf_request(s, q);
 	r = r ?: make_plan(s, item, &g);
 	if (r) {
 		refuse_last_of(s, item, r, "planning a request");

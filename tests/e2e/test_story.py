@@ -122,7 +122,9 @@ def test_a_ticket_is_exported_and_checked_by_somebody_who_has_neither_side(estat
     for what in (file, folder):
         said = verify(what, 0, "--policy", policy).stdout
         assert "ticket T-77, 1 requests" in said and "quorum hub: met" in said
-        assert "compare it" in verify(what).stdout
+        assert "compare it" in verify(what).stdout and "not judged" in verify(what).stdout
+        assert "an engineer's then, by people document" in verify(what, 0, "--card", estate.path("vendor.card")).stdout
+    subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS"], cwd=folder, check=True, timeout=20)
     with open(file) as f:
         doc = json.load(f)
     kinds = [json.loads(base64.b64decode(doc["files"][n].split("\n")[1][6:]))["kind"]

@@ -12,6 +12,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "tests/fakes/scratch.h"
 
@@ -95,8 +96,11 @@ refused(struct fixture *f, enum reason why, const char *operand)
 	uint64_t before = refuse_count(why);
 	struct export_report r;
 
-	if (export_check(&r, f->doc, &f->log, NULL) != (int)why ||
-		refuse_count(why) != before + 1 || strcmp(refuse_last()->operand, operand) != 0)
+	int got = export_check(&r, f->doc, &f->log, NULL);
+
+	export_report_done(&r);
+	if (got != (int)why || refuse_count(why) != before + 1 ||
+		strcmp(refuse_last()->operand, operand) != 0)
 		fail_msg("%s: %s: %s", refuse_token(refuse_last()->reason), refuse_last()->operand,
 			refuse_last()->text);
 }
@@ -113,33 +117,98 @@ what_was_sealed_is_good(void **state)
 	assert_string_equal(r.ticket, "T-1");
 	assert_string_equal(r.origin, ORIGIN);
 	assert_true(r.verdict.met);
+	assert_int_equal(json_array_size(r.entries), 3);
+	export_report_done(&r);
+}
+
+/* A text with another byte at that place; NULL where no JSON could hold it. */
+static json_t *
+altered(const json_t *text, size_t at)
+{
+	SCOPED(scope_free) char *bad = strdup(json_string_value(text));
+
+	bad[at] ^= 1;
+	return json_string(bad);
 }
 
 static void
-a_changed_file_is_named(void **state)
+every_byte_of_every_file_counts(void **state)
 {
 	struct fixture *f = *state;
 	json_t *files = json_object_get(f->doc, "files");
 	const char *name;
+	size_t tried = 0;
 	json_t *text;
 	void *next;
 
+	log_quiet_refusals(true);
 	json_object_foreach_safe(files, next, name, text)
 	{
 		SCOPED_JSON *was = json_incref(text);
-		SCOPED(scope_free) char *bad = strdup(json_string_value(text)), *n = strdup(name);
+		SCOPED(scope_free) char *n = strdup(name);
 
-		bad[strlen(bad) / 2] ^= 1;
-		if (json_object_set_new(files, n, json_string(bad)) < 0)
-			continue; /* no UTF-8 any more: no JSON can hold it */
-		refused(f, REASON_ALTERED, n);
+		for (size_t at = 0; at < json_string_length(was); at++) {
+			json_t *bad = altered(was, at);
+
+			if (!bad)
+				continue;
+			assert_int_equal(json_object_set_new(files, n, bad), 0);
+			refused(f, REASON_ALTERED, n);
+			tried++;
+		}
 		assert_int_equal(json_object_set(files, n, was), 0);
 	}
+	log_quiet_refusals(false);
+	assert_true(tried > 1500);
+}
+
+static void
+every_byte_of_the_manifest_counts(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED_JSON *was = json_incref(json_object_get(f->doc, "manifest"));
+
+	log_quiet_refusals(true);
+	for (size_t at = 0; at < json_string_length(was); at++) {
+		struct export_report r;
+		json_t *bad = altered(was, at);
+
+		if (!bad)
+			continue;
+		json_object_set_new(f->doc, "manifest", bad);
+		if (export_check(&r, f->doc, &f->log, NULL) <= 0)
+			fail_msg("byte %zu", at);
+		export_report_done(&r);
+	}
+	log_quiet_refusals(false);
+}
+
+static void
+files_that_came_went_or_changed_places_are_named(void **state)
+{
+	struct fixture *f = *state;
+	json_t *files = json_object_get(f->doc, "files"), *text;
+	SCOPED_JSON *all = json_copy(files);
+	const char *name;
+
 	json_object_set_new(files, "extra", json_string("x"));
 	refused(f, REASON_ALTERED, "extra");
 	json_object_del(files, "extra");
-	json_object_del(files, "policy");
-	refused(f, REASON_ALTERED, "manifest");
+	json_object_foreach(all, name, text)
+	{
+		bool sums = strcmp(name, EXPORT_SUMS) == 0;
+
+		json_object_del(files, name);
+		refused(f, sums ? REASON_MALFORMED : REASON_ALTERED, EXPORT_SUMS);
+		json_object_set(files, name, text);
+	}
+	json_object_set(files, "leaves/1.tlog-proof", json_object_get(all, "leaves/2.tlog-proof"));
+	json_object_set(files, "leaves/2.tlog-proof", json_object_get(all, "leaves/1.tlog-proof"));
+	refused(f, REASON_ALTERED, "leaves/1.tlog-proof");
+	json_object_update(files, all);
+	/* A list of one's own is not what was signed. */
+	json_object_set_new(files, EXPORT_SUMS, json_string(""));
+	refused(f, REASON_ALTERED, EXPORT_SUMS);
 }
 
 static void
@@ -239,7 +308,9 @@ main(void)
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 		ROW(what_was_sealed_is_good),
-		ROW(a_changed_file_is_named),
+		ROW(every_byte_of_every_file_counts),
+		ROW(every_byte_of_the_manifest_counts),
+		ROW(files_that_came_went_or_changed_places_are_named),
 		ROW(a_manifest_by_another_or_by_nobody_is_refused),
 		ROW(a_checkpoint_is_no_manifest),
 		ROW(what_a_site_may_not_seal),

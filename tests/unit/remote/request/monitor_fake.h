@@ -202,6 +202,16 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 	return 0;
 }
 
+/* A request's leaf names its ticket, always: an export goes by it. */
+int
+monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
+	const uint8_t *digest, enum reason reason, const json_t *extra)
+{
+	assert_string_equal(kind, "request");
+	assert_string_equal(json_text(extra, "ticket"), "C-17");
+	return monitor_leaf(m, kind, actor, object, digest, reason);
+}
+
 /* The real one's rule, on the test's clock. */
 int
 monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about, const char *actor,
