@@ -76,6 +76,11 @@ records_go_and_the_log_stays(void **state)
 	assert_int_equal(refuse_count(REASON_NOT_FOUND), refused + 1);
 	assert_int_equal(record.len, 0);
 	assert_int_equal(audit_record(f->log, 199, &record), 0);
+	refused = refuse_count(REASON_NOT_FOUND);
+	buf_reset(&record);
+	assert_int_equal(audit_record(f->log, 601, &record), REASON_NOT_FOUND);
+	assert_int_equal(refuse_count(REASON_NOT_FOUND), refused + 1);
+	assert_int_equal(record.len, 0);
 	reopen(f);
 	add(f, "goes on");
 	well(f, 602, 351);
