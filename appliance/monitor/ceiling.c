@@ -170,6 +170,8 @@ on_leaf(const struct audit_entry *e, void *arg)
 {
 	struct logged *l = arg;
 
+	if (strcmp(e->object, CEILING_OBJECT) != 0)
+		return 0;
 	l->found = true;
 	if (!sha256_parse(l->digest, e->digest))
 		memset(l->digest, 0, sizeof(l->digest));

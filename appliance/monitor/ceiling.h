@@ -3,8 +3,8 @@
  * lib/monitor/policy.json is the compiled policy; guard.json beside it says what was applied (digest), whose consent
  * the next change needs (owners), which of their statements have counted, and which bytes of policy.yaml that was.
  * A policy that is lost or is not what was applied is never replaced by a wider one: everything is denied then, and
- * the owners that guard.json names still guard.  Where guard.json is lost, too, the audit log's last leaf `policy` says
- * that one was applied, and which: that very one may be applied again by whoever may write it, any other by nobody. */
+ * the owners that guard.json names still guard.  Where guard.json is lost, too, the audit log's last leaf `policy` about
+ * policy.yaml says that one was applied, and which: that very one may be applied again by whoever may write it, any other by nobody. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +14,8 @@
 
 struct monitor;
 struct policy;
+
+#define CEILING_OBJECT "policy.yaml" /* of the leaf; the witnesses' policy has one of the same kind */
 
 enum ceiling_state {
 	CEILING_DEFAULT, /* none was ever applied, as files and audit log say */

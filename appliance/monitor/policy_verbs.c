@@ -89,7 +89,7 @@ apply(struct reading *rd, struct policy **next)
 		return ceiling_apply(m, STEAL(*next), rd->source);
 	r = check_owners(m, *next, body, len);
 	r = r
-		?: monitor_leaf(m, "policy", monitor_call_actor(rd->call), "policy.yaml",
+		?: monitor_leaf(m, "policy", monitor_call_actor(rd->call), CEILING_OBJECT,
 			   policy_digest(*next), REASON_NONE);
 	r = r ?: ceiling_apply(m, STEAL(*next), rd->source);
 	if (r)

@@ -327,6 +327,45 @@ with_both_files_gone_the_log_still_says_that_there_was_one(void **state)
 }
 
 static void
+apply_witnesses(struct site_test *t)
+{
+	SCOPED_JSON *doc = json_pack("{s:s}", "policy", "quorum none\n");
+	SCOPED(buf_done) struct buf body = BUF_MAX(1024);
+
+	assert_int_equal(json_canonical(&body, doc), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "audit.policy", NULL, body.data, body.len, NULL),
+		0);
+	assert_string_equal(site_last_leaf(t), "policy audit.policy");
+}
+
+/* Its leaf is of the same kind. */
+static void
+a_policy_of_witnesses_is_no_ceiling(void **state)
+{
+	struct site_test *t = *state;
+
+	apply_witnesses(t);
+	site_restart(t);
+	expect(t, "default", false);
+	assert_false(monitor_guarded(t->m));
+	assert_int_equal(apply(t, narrow), 0);
+	/* The latest of its kind is now the witnesses'. */
+	assert_int_equal(unlinkat(t->m->dir_fd, "audit.policy", 0), 0);
+	site_restart(t);
+	apply_witnesses(t);
+	assert_int_equal(unlinkat(t->m->dir_fd, "guard.json", 0), 0);
+	site_restart(t);
+	expect(t, "applied", false);
+	assert_int_equal(unlinkat(t->m->dir_fd, "guard.json", 0), 0);
+	assert_int_equal(unlinkat(t->m->dir_fd, "policy.json", 0), 0);
+	site_restart(t);
+	expect(t, "missing", false);
+	site_refused(t, apply(t, wide), REASON_NOT_APPROVED);
+	assert_int_equal(apply(t, narrow), 0);
+	expect(t, "applied", false);
+}
+
+static void
 windows_stand_in_the_status(void **state)
 {
 	struct site_test *t = *state;
@@ -546,6 +585,7 @@ main(void)
 		TEST(owners_guard_also_what_is_lost),
 		TEST(where_the_owners_are_lost_nobody_applies),
 		TEST(with_both_files_gone_the_log_still_says_that_there_was_one),
+		TEST(a_policy_of_witnesses_is_no_ceiling),
 		TEST(windows_stand_in_the_status),
 		TEST(a_statement_counts_once),
 		TEST(approvers_may_change_by_a_statement_about_them),
