@@ -57,6 +57,17 @@ run(struct child_spec *spec, const char *script, char *out, size_t size)
 	return status;
 }
 
+/* The ignored signals, but for 32 and 33: they are libc's own, nobody can set them, and some parents hand one of
+ * them or both down ignored. */
+static unsigned long long
+ignored(const char *status)
+{
+	const char *at = strstr(status, "SigIgn:\t");
+
+	assert_non_null(at);
+	return strtoull(at + strlen("SigIgn:\t"), NULL, 16) & ~0x180000000ULL;
+}
+
 static void
 a_child_has_nothing_it_was_not_given(void **state)
 {
@@ -77,8 +88,7 @@ a_child_has_nothing_it_was_not_given(void **state)
 	(void)snprintf(text, sizeof(text), "unset\n/\n0077\n");
 	if (strncmp(out, text, strlen(text)) != 0 || !strstr(out, "NoNewPrivs:\t1") ||
 		!strstr(out, "SigBlk:\t0000000000000000") ||
-		/* 32 and 33 are libc's own: nobody can set them, and some parents hand them down ignored. */
-		(!strstr(out, "SigIgn:\t0000000000000000") && !strstr(out, "SigIgn:\t0000000180000000")) ||
+		ignored(out) != 0 ||
 		strcmp(out + strlen(out) - 2, "0\n") != 0)
 		fail_msg("%s", out);
 	(void)close(secret);
