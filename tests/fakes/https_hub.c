@@ -139,6 +139,18 @@ send_reply(SSL *ssl, const struct https_hub_shared *s, const struct reply *r, co
 	(void)SSL_write(ssl, out.data, (int)out.len);
 }
 
+/* To a request that nobody signed, as a witness answers. */
+static void
+send_plain(SSL *ssl, const struct https_hub_shared *s)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(1 << 16);
+
+	buf_printf(&out, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n%s", s->status ? s->status : 200,
+		strlen(s->body) + (s->says == HTTPS_HUB_SHORT ? 10 : 0),
+		s->status / 100 == 3 ? "Location: https://127.0.0.1:1/\r\n" : "", s->body);
+	(void)SSL_write(ssl, out.data, (int)out.len);
+}
+
 static void
 answer(SSL *ssl, struct https_hub_shared *s, const struct ed25519 *key, const struct ed25519 *stranger)
 {
@@ -157,6 +169,10 @@ answer(SSL *ssl, struct https_hub_shared *s, const struct ed25519 *key, const st
 		return;
 	}
 	copy_header(input, sizeof(input), s->head, "signature-input");
+	if (!input[0]) {
+		send_plain(ssl, s);
+		return;
+	}
 	copy_header(r.committed, sizeof(r.committed), s->head, "mainstay-sequence");
 	s->created_s = number_behind(input, ";created=");
 	(void)snprintf(r.nonce, sizeof(r.nonce), "%.*s", 32, strstr(input, ";nonce=\"") + 8);

@@ -1,5 +1,6 @@
 /* A hub on a free port of loopback, in a process of its own: TLS by a CA of its own, replies signed by its own key, and
- * what else the test tells it to answer, the lies of proxies above all. */
+ * what else the test tells it to answer, the lies of proxies above all.  A request that is not signed gets shared->status
+ * and body, plain, as a witness answers. */
 #pragma once
 
 #include <stdbool.h>
