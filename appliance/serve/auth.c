@@ -148,7 +148,8 @@ auth_check(struct http_call *call, struct databases *d, const char *authority)
 		return FAULT(r);
 	if (!host || !is_authority(host, authority))
 		return REFUSE(REASON_WRONG_ADDRESSEE, v.keyid, "the request is signed for another host");
-	if (l.not_after_us <= now_us)
+	/* By the time that never goes back: a clock that is set back prolongs no login. */
+	if (l.not_after_us <= sig_us)
 		return REFUSE(REASON_EXPIRED, v.keyid, "the key's time is over");
 	l.who.clock_offset_ms = (int64_t)(v.created_s * 1000) - (int64_t)(sig_us / CLOCK_US_PER_MS);
 	r = note_use(d, &v, &l.who, now_us);
@@ -157,6 +158,23 @@ auth_check(struct http_call *call, struct databases *d, const char *authority)
 	if (r != 0)
 		return FAULT(r);
 	call->who = l.who;
+	return 0;
+}
+
+int
+auth_still(const struct http_call *call, struct databases *d)
+{
+	struct auth_identity who;
+	uint64_t not_after_us;
+	int r = registry_key_get(d, call->who.keyid, &who, &not_after_us);
+
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0 || who.kind != call->who.kind || strcmp(who.site, call->who.site) != 0 ||
+		strcmp(who.engineer, call->who.engineer) != 0)
+		return REFUSE(REASON_UNKNOWN_KEY, call->who.keyid, "signs no requests here any more");
+	if (not_after_us <= auth_now_us(d))
+		return REFUSE(REASON_EXPIRED, call->who.keyid, "the key's time ran out while it waited");
 	return 0;
 }
 

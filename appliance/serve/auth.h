@@ -20,7 +20,11 @@ void auth_claim_nonce(struct http_call *call);
  * _HASH_MISMATCH, _WRONG_ADDRESSEE (answer 401), _REPLAYED (409) (logged); or a fault. */
 int auth_check(struct http_call *call, struct databases *d, const char *authority);
 
-/* The HTTP status of a refusal by auth_check(). */
+/* Of a call that auth_check() let in some time ago: does its key still stand for the same one?  Returns 0;
+ * REASON_UNKNOWN_KEY or _EXPIRED (logged); or a fault. */
+int auth_still(const struct http_call *call, struct databases *d);
+
+/* The HTTP status of a refusal by auth_check() or auth_still(). */
 int auth_http_status(int reason);
 
 /* Use a nonce once: remembered until expires_us, on disk before this returns.  Returns 0, REASON_REPLAYED

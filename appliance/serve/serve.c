@@ -89,6 +89,17 @@ check_standing(struct serve *s, const struct http_call *call)
 		       : 0;
 }
 
+/* Here and not in each handler: whoever is an engineer no more is told nothing, not even what is not there. */
+static int
+check_who(struct serve *s, const struct http_call *call)
+{
+	int r = 0;
+
+	if (call->who.kind == AUTH_ENGINEER)
+		r = s->config.engineer(&call->who, NULL, NULL, s->config.engineer_arg);
+	return FAULT(r ? r : check_standing(s, call));
+}
+
 static int
 check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_status)
 {
@@ -121,13 +132,17 @@ check(struct serve *s, struct http_call *call, size_t *ret_table, int *ret_statu
 	if (call->who.kind != (call->route->who == ROUTE_SITE ? AUTH_SITE : AUTH_ENGINEER))
 		return REFUSE(REASON_WRONG_ROLE, call->who.keyid, "%s is not for %s", call->path,
 			call->who.kind == AUTH_SITE ? "sites" : "engineers");
-	/* Here and not in each handler: whoever is an engineer no more is told nothing, not even what is not there. */
-	if (call->who.kind == AUTH_ENGINEER)
-		r = s->config.engineer(&call->who, NULL, NULL, s->config.engineer_arg);
-	r = r ? r : check_standing(s, call);
-	if (r != 0)
-		return FAULT(r);
-	return query_parse(&call->params, call->query);
+	r = check_who(s, call);
+	return r ? FAULT(r) : query_parse(&call->params, call->query);
+}
+
+int
+serve_still(struct serve *s, const struct http_call *call, int *ret_status)
+{
+	int r = auth_still(call, s->databases);
+
+	*ret_status = r > 0 ? auth_http_status(r) : 0;
+	return r ? FAULT(r) : check_who(s, call);
 }
 
 static void

@@ -90,6 +90,11 @@ int serve_not_yours(const char *named);
 int serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer,
 	const char *named);
 
+/* Before a call that was parked is answered: is its key still one, and who signed it still who may call this route?
+ * What a handler checked beyond that (serve_engineer()) it checks again itself.  Returns 0; the refusal (logged), with
+ * *ret_status for problem_reply(); or a fault. */
+int serve_still(struct serve *s, const struct http_call *call, int *ret_status);
+
 /* The site of that name and its customer's file (ret_db may be NULL), where the engineer may see it.  *ret is to be
  * ended by registry_site_done().  Returns as serve_engineer(). */
 int serve_find_site(struct serve *s, const struct auth_identity *who, const char *name, struct registry_site *ret,

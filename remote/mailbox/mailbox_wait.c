@@ -64,12 +64,16 @@ static void
 waiter_end(struct mailbox_waiter *w)
 {
 	struct http_call *call = w->call;
-	int r;
+	int r, status = 0;
 
 	http_call_on_gone(call, NULL, NULL);
-	r = answer(w->list, call, w->courier, w->key, w->customer, w->after);
+	/* Who was let in a minute ago may be revoked, or have left, by now. */
+	r = serve_still(w->list->serve, call, &status);
+	if (r == 0 && !w->courier)
+		r = serve_engineer(w->list->serve, &call->who, NULL, w->customer, w->key);
+	r = r ? r : answer(w->list, call, w->courier, w->key, w->customer, w->after);
 	if (r != 0)
-		problem_reply(call, r, 0);
+		problem_reply(call, r, status);
 	waiter_forget(w);
 }
 

@@ -133,6 +133,83 @@ test_a_poll_ends_with_its_time_or_its_peer(void **state)
 	assert_int_equal(c->status, -1);
 }
 
+/* What was changed while a poll was parked, and how the poll then ends. */
+static struct bench_call *
+end_of_poll(const struct ed25519 *key, const char *target, const char *change)
+{
+	struct bench_call *c = bench_ask(key, "GET", target, NULL, 0);
+	uint64_t before;
+
+	assert_int_equal(c->status, 0);
+	if (change)
+		assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), change, ""), 0);
+	before = bench_refusals();
+	mailbox_store_add(bench_db(), &(struct request){ .id = "secret", .site = "acme-1", .customer = "acme",
+		.service = "redis", .operation = "info", .engineer = "ada", .expires_us = BENCH_NOW * 2 },
+		"{\"payload\":\"\",\"sigs\":[]}", BENCH_NOW, &(uint64_t){ 0 });
+	serve_drain(bench.serve);
+	c->refusals = bench_refusals() - before;
+	assert_null(strstr(buf_text(&c->body), "redis"));
+	return c;
+}
+
+static void
+test_a_parked_poll_of_who_lost_the_key_gets_nothing(void **state)
+{
+	static const struct {
+		bool courier;
+		const char *change;
+		int status;
+		enum reason reason;
+	} rows[] = {
+		{ true, "DELETE FROM keys WHERE kind = 'site'", 401, REASON_UNKNOWN_KEY },
+		{ true, "UPDATE keys SET site = 'acme-2'", 401, REASON_UNKNOWN_KEY },
+		{ true, "UPDATE keys SET kind = 'engineer'", 401, REASON_UNKNOWN_KEY },
+		{ true, "UPDATE keys SET not_after = 1", 401, REASON_EXPIRED },
+		{ true, "UPDATE sites SET status = 'pending'", 403, REASON_NOT_APPROVED },
+		{ false, "DELETE FROM keys WHERE kind = 'engineer'", 401, REASON_UNKNOWN_KEY },
+		{ false, "UPDATE keys SET engineer = 'bob'", 401, REASON_UNKNOWN_KEY },
+		{ false, "UPDATE keys SET not_after = 1", 401, REASON_EXPIRED },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(put("r-1", 1), 0);
+		bench_refused(end_of_poll(rows[i].courier ? bench.courier : bench.engineer,
+				      rows[i].courier ? "/v1/mailbox?wait=30&after=1" : "/v1/fleet/requests/r-1?wait=30",
+				      rows[i].change),
+			rows[i].status, rows[i].reason);
+		bench_close();
+		setup(state);
+	}
+}
+
+static void
+test_a_parked_poll_of_who_was_revoked_gets_nothing(void **state)
+{
+	static const struct {
+		enum reason people, answer;
+		int status;
+	} rows[] = {
+		{ REASON_REVOKED, REASON_REVOKED, 403 },
+		{ REASON_STALE_PEOPLE, REASON_STALE_PEOPLE, 403 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench_call *c;
+		uint64_t before;
+
+		assert_int_equal(put("r-1", 1), 0);
+		c = bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30", NULL, 0);
+		bench.engineer_says = (int)rows[i].people;
+		before = bench_refusals();
+		serve_drain(bench.serve);
+		c->refusals = bench_refusals() - before;
+		bench_refused(c, rows[i].status, rows[i].answer);
+		bench_close();
+		setup(state);
+	}
+}
+
 static void
 test_polls_that_ask_too_much(void **state)
 {
@@ -308,6 +385,8 @@ main(void)
 		TEST(test_numbers_go_on_where_the_site_is),
 		TEST(test_polls_are_parked_replaced_and_drained),
 		TEST(test_a_poll_ends_with_its_time_or_its_peer),
+		TEST(test_a_parked_poll_of_who_lost_the_key_gets_nothing),
+		TEST(test_a_parked_poll_of_who_was_revoked_gets_nothing),
 		TEST(test_polls_that_ask_too_much),
 		TEST(test_those_who_wait_for_a_request_hear_of_it),
 		TEST(test_a_request_may_go_while_somebody_waits_for_it),
