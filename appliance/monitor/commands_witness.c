@@ -114,8 +114,9 @@ run_policy(struct command_call *call)
 
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (!file && (command_option(call, "check") || command_option(call, "out") ||
-			     command_option_n(call, "key") + command_option_n(call, "owner") > 0))
+	if (!file &&
+		(command_option(call, "check") || command_option(call, "out") ||
+			command_option_n(call, "key") + command_option_n(call, "owner") > 0))
 		return REFUSE(REASON_USAGE, "FILE", "is missing: the policy that this is about");
 	if (!file)
 		return show_policy(call);
@@ -226,13 +227,12 @@ cosign(struct command_call *call, struct memory *m, const char *name)
 	r = r ?: recall(m, log.name);
 	if (r)
 		return r;
-	status = witness_decide(&s, &log, m->size, m->root);
-	if (status == 409)
+	if (s.old_size != m->size)
 		return REFUSE(REASON_CONFLICT, file,
 			"this witness stands at %llu entries: ask for mainstay audit head --from "
-			"%llu "
-			"--out F",
+			"%llu --out F",
 			(unsigned long long)m->size, (unsigned long long)m->size);
+	status = witness_decide(&s, &log, m->size, m->root);
 	if (status != 200)
 		return (int)refuse_last()->reason; /* said already */
 	r = sign(m, &s, body.data, body.len, name, &note);

@@ -93,21 +93,22 @@ what_the_site_signed_is_told_in_words(void **state)
 	}
 }
 
+#define GOOD { .size = 5, .root = 2 }
+
 static void
 what_a_hub_makes_up_is_no_evidence(void **state)
 {
-	static const struct made good = { .size = 5, .root = 2 };
 	static const struct {
 		const char *name;
 		struct made came, stood;
 		enum reason why;
 	} rows[] = {
-		{ "one that the hub signed", { .size = 5, .root = 1, .by_hub = true }, good, REASON_UNKNOWN_KEY },
-		{ "where one stood that the hub signed", good, { .size = 5, .root = 1, .by_hub = true },
+		{ "one that the hub signed", { .size = 5, .root = 1, .by_hub = true }, GOOD, REASON_UNKNOWN_KEY },
+		{ "where one stood that the hub signed", GOOD, { .size = 5, .root = 1, .by_hub = true },
 			REASON_UNKNOWN_KEY },
-		{ "another log's", { .size = 5, .root = 1, .origin = "mainstay.audit/site2" }, good,
+		{ "another log's", { .size = 5, .root = 1, .origin = "mainstay.audit/site2" }, GOOD,
 			REASON_WRONG_ADDRESSEE },
-		{ "one head twice", good, good, REASON_CONFLICT },
+		{ "one head twice", GOOD, GOOD, REASON_CONFLICT },
 	};
 	SCOPED_JSON *none = json_array(), *empty = json_pack("[{}]");
 	uint64_t before;
