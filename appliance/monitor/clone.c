@@ -60,11 +60,14 @@ clone_notice(struct monitor *m, const char *by, const char *text, enum reason re
 	(void)snprintf(now.by, sizeof(now.by), "%s", by);
 	(void)snprintf(now.text, sizeof(now.text), "%s", text);
 	log_error("this site lives twice, or did before: %s (noticed by the %s)", text, by);
-	r = save(m, &now);
-	r = r ?: monitor_leaf(m, "clone", by, text, NULL, reason);
+	/* The leaf first, and the requests that ask from here on: a cut before the file is there says it once more. */
+	r = monitor_leaf(m, "clone", by, text, NULL, reason);
 	if (r < 0)
 		return FAULT(r);
 	m->clone = now;
+	r = save(m, &now);
+	if (r < 0)
+		return FAULT(r);
 	monitor_notify(m, "alert", NULL, text);
 	monitor_statement_soon(m);
 	return 0;

@@ -128,12 +128,13 @@ forked_judge(struct monitor *m, const void *p, size_t len)
 		why = REASON_ROLLBACK;
 	describe(m, &c, text);
 	log_error("the audit log is not the one a witness saw: %s", text);
-	r = keep(m, &c, p, len, text);
-	r = r ?: epoch_renew(&m->epoch, m->run_fd);
+	r = epoch_renew(&m->epoch, m->run_fd);
 	/* Whatever else was noticed of a second life before, this is the first proof of it. */
 	if (r == 0)
 		r = m->clone.noticed ? monitor_leaf(m, "clone", "witness", text, c.root, why)
 				     : clone_notice(m, "witness", text, why);
+	/* Last: what is kept is not judged again, so all that follows from it must be there. */
+	r = r ?: keep(m, &c, p, len, text);
 	return FAULT(r);
 }
 

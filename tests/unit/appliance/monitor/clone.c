@@ -92,6 +92,30 @@ the_hub_is_heard_about_the_present_key_alone(void **state)
 	assert_false(monitor_cloned(t->m));
 }
 
+/* A disk that does not take the note of it, or a cut before it: the log has it, and requests ask from here on. */
+static void
+what_was_noticed_is_in_the_log_before_it_is_kept(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t size = audit_size(t->m->audit);
+	char own[65];
+
+	(void)snprintf(own, sizeof(own), "%s", ed25519_public_hex(t->m->site.key));
+	assert_int_equal(mkdirat(t->m->dir_fd, "clone.json", 0700), 0);
+	assert_true(hub_says(t, own, NULL) < 0);
+	assert_true(monitor_cloned(t->m));
+	assert_non_null(strstr(site_last_leaf(t), "epochs aa bb conflict"));
+	assert_int_equal(hub_says(t, own, NULL), 0);
+	assert_int_equal(audit_size(t->m->audit), size + 1);
+	assert_int_equal(unlinkat(t->m->dir_fd, "clone.json", AT_REMOVEDIR), 0);
+	site_restart(t);
+	assert_false(monitor_cloned(t->m));
+	assert_int_equal(hub_says(t, own, NULL), 0);
+	site_restart(t);
+	assert_true(monitor_cloned(t->m));
+	assert_int_equal(audit_size(t->m->audit), size + 2);
+}
+
 int
 main(void)
 {
@@ -101,6 +125,7 @@ main(void)
 		TEST(a_site_that_is_nobodys_may_lie_anywhere, site_set_up),
 		TEST(a_damaged_note_of_it_is_still_one, site_set_up_recorded),
 		TEST(the_hub_is_heard_about_the_present_key_alone, site_set_up_recorded),
+		TEST(what_was_noticed_is_in_the_log_before_it_is_kept, site_set_up_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -629,6 +629,30 @@ our_own_signature_under_another_log_is_a_fork(void **state)
 	}
 }
 
+/* Power fails, or the disk is full, before the proof is kept: it is judged again, nothing of it is missing. */
+static void
+a_fork_that_could_not_be_kept_has_its_leaf_and_its_epoch(void **state)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	struct site_test *t = *state;
+	uint8_t root[32] = { 7 };
+	char epoch[33];
+
+	(void)snprintf(epoch, sizeof(epoch), "%s", monitor_epoch(t->m));
+	checkpoint(&b, audit_origin(t->m->audit), 1000, root, t->m->site.audit_key);
+	assert_int_equal(mkdirat(t->m->dir_fd, "forked.json", 0700), 0);
+	assert_true(evidence(t, &b) < 0);
+	assert_string_not_equal(monitor_epoch(t->m), epoch);
+	assert_true(monitor_cloned(t->m));
+	assert_memory_equal(site_last_leaf(t), "clone rolled back: ", 19);
+	assert_false(forked_is(t->m));
+	assert_int_equal(unlinkat(t->m->dir_fd, "forked.json", AT_REMOVEDIR), 0);
+	site_restart(t);
+	assert_true(monitor_cloned(t->m));
+	assert_int_equal(evidence(t, &b), 0);
+	assert_true(forked_is(t->m));
+}
+
 /* --- by file ---------------------------------------------------------------------------------------------------- */
 static void
 a_cosignature_may_come_as_a_file(void **state)
@@ -678,6 +702,7 @@ main(void)
 		ROW(a_longer_log_that_nobody_signed_is_not_believed),
 		ROW(what_proves_no_fork),
 		cmocka_unit_test(our_own_signature_under_another_log_is_a_fork),
+		ROW(a_fork_that_could_not_be_kept_has_its_leaf_and_its_epoch),
 		OTHER(a_cosignature_may_come_as_a_file),
 	};
 
