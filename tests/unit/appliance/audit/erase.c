@@ -1,6 +1,7 @@
 #include "appliance/audit/contents_files.h"
 
 #include "appliance/base/fs.h"
+#include "tests/fakes/refused.h"
 #include "tests/unit/appliance/audit/log.h"
 
 struct seen {
@@ -74,6 +75,8 @@ records_go_and_the_log_stays(void **state)
 	assert_int_equal(audit_record(f->log, 300, &record), REASON_NOT_FOUND);
 	assert_string_equal(refuse_last()->text, "record 300 is erased");
 	assert_int_equal(refuse_count(REASON_NOT_FOUND), refused + 1);
+	assert_int_equal(record.len, 0);
+	assert_refused(audit_record(f->log, 601, &record), REASON_NOT_FOUND, "has no entry 601");
 	assert_int_equal(record.len, 0);
 	assert_int_equal(audit_record(f->log, 199, &record), 0);
 	refused = refuse_count(REASON_NOT_FOUND);

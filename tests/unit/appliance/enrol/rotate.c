@@ -6,6 +6,7 @@
 #include "appliance/enrol/rotate_hub.h"
 #include "appliance/trust/envelope.h"
 #include "tests/fakes/hub_bench.h"
+#include "tests/fakes/refused.h"
 
 #define DAY_US (UINT64_C(86400) * CLOCK_US_PER_S)
 
@@ -167,6 +168,25 @@ test_an_answer_is_about_that_key(void **state)
 			REASON_MALFORMED);
 }
 
+static void
+test_a_request_is_of_version_1(void **state)
+{
+	SCOPED_JSON *rotation = json_object(), *daemon = json_object(), *one = NULL, *two = NULL;
+	SCOPED(buf_done) struct buf body = BUF_MAX(ROTATE_BODY_MAX);
+	char *digit;
+
+	(void)state;
+	assert_int_equal(rotate_request(&body, rotation, daemon), 0);
+	digit = strstr(buf_text(&body), "\"v\":1");
+	assert_non_null(digit);
+	digit[4] = '0';
+	assert_refused(rotate_request_read(&one, &two, body.data, body.len), REASON_MALFORMED, "not of version 1");
+	assert_true(!one && !two);
+	digit[4] = '1';
+	assert_int_equal(rotate_request_read(&one, &two, body.data, body.len), 0);
+	assert_true(json_equal(one, rotation) && json_equal(two, daemon));
+}
+
 /* --- the hub ----------------------------------------------------------------------------------------------- */
 static void
 test_the_hub_swaps_both_keys_at_once(void **state)
@@ -261,6 +281,7 @@ main(void)
 		TEST(test_both_keys_must_have_signed),
 		TEST(test_a_signature_over_something_else_is_none),
 		TEST(test_an_answer_is_about_that_key),
+		TEST(test_a_request_is_of_version_1),
 		TEST(test_the_hub_swaps_both_keys_at_once),
 		TEST(test_what_is_no_rotation_of_that_site_changes_nothing),
 		TEST(test_the_chain_is_shown_until_a_record_ends_it),

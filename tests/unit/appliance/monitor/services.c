@@ -111,6 +111,10 @@ a_question_about_an_operation_that_is_none_has_no_answer(void **state)
 		site_control(t, "policy.explain",
 			json_pack("{s:s, s:s}", "service", "etcd", "operation", "look")),
 		REASON_NOT_FOUND);
+	site_refused(t,
+		site_control(t, "policy.explain",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "operation", "look", "at", "tomorrow")),
+		REASON_USAGE);
 	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "policy.explain",
 				 json_pack("{s:s, s:s}", "service", "redis", "operation", "look"),
 				 NULL, 0, &answer),

@@ -205,7 +205,9 @@ test_a_site_sees_the_head_of_its_own_log(void **state)
 static void
 test_a_site_that_is_gone_says_nothing(void **state)
 {
+	static const char origin[] = "mainstay.audit/acme-1";
 	SCOPED(buf_done) struct buf root = BUF_MAX(128);
+	char path[128], hex[65];
 	uint8_t digest[32] = { 1 };
 
 	(void)state;
@@ -213,6 +215,10 @@ test_a_site_that_is_gone_says_nothing(void **state)
 	assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), "DELETE FROM sites", ""), 0);
 	bench_refused(send_statement("1", "acme-1", bench.courier), 422, REASON_NOT_FOUND);
 	bench_refused(send_head("mainstay.audit/acme-1", 0, "", buf_text(&root), 1, bench.courier), 404, REASON_NOT_FOUND);
+	sha256_of(digest, origin, strlen(origin));
+	(void)snprintf(path, sizeof(path), "/witness/%s/checkpoint", hex_encode(hex, digest, 32));
+	bench_refused(bench_ask(bench.courier, "GET", path, NULL, 0), 404, REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "no such site");
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM statements"), 0);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM heads"), 0);
 }
