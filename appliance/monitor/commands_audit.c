@@ -125,7 +125,7 @@ run_head(struct command_call *call)
 	r = ask_monitor(call, req, ASK_MS, &answer);
 	text = json_text(answer, "submission");
 	if (r == 0 && out)
-		r = fs_replace_path(out, text, strlen(text), 0644);
+		r = witness_view_write(out, text);
 	if (r)
 		return r;
 	if (call->json)
@@ -286,28 +286,22 @@ run_verify(struct command_call *call)
 {
 	const char *file = call->n_operands > 0 ? call->operands[0] : NULL;
 
+	bool is_export = file && commands_export_is_one(file);
+
+	if (command_option(call, "card") && !is_export)
+		return REFUSE(REASON_USAGE, "--card",
+			"judges what an export holds, and this is none");
 	if (!file)
 		return verify_all(call);
-	return commands_export_is_one(file) ? commands_export_verify(call, file)
-					    : verify_file(call, file);
+	return is_export ? commands_export_verify(call, file) : verify_file(call, file);
 }
 
 /* --- prove --------------------------------------------------------------------------------------- */
 static int
-write_file(const char *path, const char *text)
-{
-	SCOPED(scope_close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0)
-		return REFUSE(REASON_NOT_FOUND, path, "%s", strerror(errno));
-	return FAULT(fs_write_all(fd, text, strlen(text)));
-}
-
-static int
 run_prove(struct command_call *call)
 {
 	struct call_request *req = call_new("audit.prove");
-	const char *out = command_option(call, "out");
+	const char *out = command_option(call, "out"), *text;
 	SCOPED_JSON *answer = NULL;
 	int r;
 
@@ -315,14 +309,18 @@ run_prove(struct command_call *call)
 	r = ask_monitor(call, req, ASK_MS, &answer);
 	if (r)
 		return r;
+	text = json_text(answer, "proof");
 	if (out)
-		r = write_file(out, json_text(answer, "proof"));
+		r = witness_view_write(out, text);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("AuditProof", STEAL(answer));
-	if (!out)
-		command_say(call, "%s", json_text(answer, "proof"));
+	if (out)
+		command_say(call, "%s: proves entry %lld; mainstay audit verify %s checks it", out,
+			number(answer, "n"), out);
+	else
+		command_say(call, "%s", text);
 	return 0;
 }
 
@@ -452,7 +450,8 @@ const struct command commands_audit[] = {
 		.options = export_options,
 		.summary = "all that happened under a ticket, for an auditor who has neither side",
 		.examples = "mainstay audit export --ticket T-42 --out T-42.export\n"
-			    "mainstay audit verify T-42.export --policy auditor.policy",
+			    "mainstay audit verify T-42.export --policy auditor.policy --card "
+			    "vendor.card",
 		.run = commands_export_run },
 	{ .name = "audit prove",
 		.args = "N",

@@ -11,6 +11,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
@@ -58,11 +59,11 @@ write_folder(const char *path, const json_t *doc)
 	SCOPED(scope_close) int fd = -1;
 	const char *name;
 	json_t *text;
-	int r = fs_open_dir(&fd, AT_FDCWD, path, 0755);
+	int r = witness_view_written(path, fs_open_dir(&fd, AT_FDCWD, path, 0755));
 
 	json_object_foreach(json_object_get(doc, "files"), name, text)
 		r = r ?: write_one(fd, name, json_string_value(text));
-	return r ?: write_one(fd, MANIFEST, json_text(doc, "manifest"));
+	return r ? r : write_one(fd, MANIFEST, json_text(doc, "manifest"));
 }
 
 static int
@@ -70,7 +71,7 @@ write_file(const char *path, const json_t *doc)
 {
 	SCOPED(scope_free) char *text = json_dumps(doc, FORM);
 
-	return text ? fs_replace_path(path, text, strlen(text), 0644) : FAULT(-ENOMEM);
+	return text ? witness_view_write(path, text) : FAULT(-ENOMEM);
 }
 
 static const char *
@@ -240,6 +241,20 @@ read_file(const char *path, json_t **ret)
 	return 0;
 }
 
+/* As ssh-keygen -l prints it: the same digest, in base64 without its end. */
+static const char *
+ssh_fingerprint(char out[SAY_MAX], const char *keyid)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(SAY_MAX);
+	uint8_t digest[SHA256_LEN];
+
+	if (!hex_decode(digest, sizeof(digest), keyid))
+		return "none";
+	hex_base64(&b, digest, sizeof(digest));
+	(void)snprintf(out, SAY_MAX, "SHA256:%.*s", (int)strcspn(buf_text(&b), "="), buf_text(&b));
+	return out;
+}
+
 /* What somebody else than the two sides can say of the people in it. */
 static void
 say_people(struct command_call *call, const json_t *people)
@@ -248,12 +263,12 @@ say_people(struct command_call *call, const json_t *people)
 	size_t i, k;
 
 	json_array_foreach(people, i, item) {
-		char id[SAY_MAX], engineer[SAY_MAX], name[SAY_MAX];
+		char id[SAY_MAX], engineer[SAY_MAX], name[SAY_MAX], key[SAY_MAX];
 
 		command_say(call, "request %s by %s, key %s: %s",
 			log_escape(id, sizeof(id), json_text(item, "id")),
 			log_escape(engineer, sizeof(engineer), json_text(item, "engineer")),
-			json_text(item, "key"), json_text(item, "people"));
+			ssh_fingerprint(key, json_text(item, "key")), json_text(item, "people"));
 		json_array_foreach(json_object_get(item, "approvers"), k, approver)
 			command_say(call,
 				"  %s by %s%s, key %s: compare it with the customer's policy",
@@ -261,7 +276,7 @@ say_people(struct command_call *call, const json_t *people)
 				log_escape(name, sizeof(name), json_text(approver, "name")),
 				json_is_true(json_object_get(approver, "standing")) ? " (standing)"
 										    : "",
-				json_text(approver, "key"));
+				ssh_fingerprint(key, json_text(approver, "key")));
 	}
 }
 
@@ -292,8 +307,11 @@ judge_quorum(const json_t *doc, const struct quorum *given, const struct quorum_
 
 static int
 say_verified(struct command_call *call, const struct export_report *report, const json_t *doc,
-	const json_t *quorum, const json_t *people, const char *vkey, bool own_key)
+	const json_t *quorum, const json_t *people, const char *vkey, bool own_key,
+	const struct card *card)
 {
+	char groups[CARD_GROUPS_MAX];
+
 	if (call->json)
 		return command_print_json("AuditExportVerification",
 			json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:O, s:O, s:s}", "log",
@@ -304,6 +322,9 @@ say_verified(struct command_call *call, const struct export_report *report, cons
 				json_text(json_object_get(doc, "files"), "missing.txt")));
 	say_people(call, people);
 	say_missing(call, doc);
+	if (card)
+		command_say(call, "the card is %s's; compare its fingerprint with paper: %s",
+			card->name, card_fingerprint_groups(groups, card->fingerprint));
 	if (own_key)
 		command_say(call, "the key is the export's own; compare it: %s", vkey);
 	command_say(call, "verified: ticket %s, %zu requests, %zu leaves of %s at %llu entries",
@@ -339,5 +360,5 @@ commands_export_verify(struct command_call *call, const char *file)
 	if (r)
 		return r;
 	note_key_text(&vkey, &log);
-	return say_verified(call, &report, doc, quorum, people, buf_text(&vkey), own_key);
+	return say_verified(call, &report, doc, quorum, people, buf_text(&vkey), own_key, card);
 }

@@ -236,7 +236,7 @@ cosign(struct command_call *call, struct memory *m, const char *name)
 	if (status != 200)
 		return (int)refuse_last()->reason; /* said already */
 	r = sign(m, &s, body.data, body.len, name, &note);
-	r = r ?: fs_replace_path(out, note.data, note.len, 0644);
+	r = r ?: witness_view_write(out, buf_text(&note));
 	if (r)
 		return r;
 	if (call->json)

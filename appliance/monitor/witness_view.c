@@ -5,6 +5,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 
@@ -20,6 +21,20 @@ witness_view_policy(struct command_call *call, struct quorum **ret)
 		return 0;
 	r = command_read_file(file, b.max, &b);
 	return r ?: quorum_parse(ret, b.data, b.len, file);
+}
+
+int
+witness_view_written(const char *path, int r)
+{
+	if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -EROFS || r == -EISDIR)
+		return REFUSE(REASON_NOT_FOUND, path, "cannot be written: %s", strerror(-r));
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+witness_view_write(const char *path, const char *text)
+{
+	return witness_view_written(path, fs_replace_path(path, text, strlen(text), 0644));
 }
 
 int

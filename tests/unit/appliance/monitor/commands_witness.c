@@ -105,6 +105,8 @@ a_witness_by_file_cosigns_what_continues(void **state)
 	scratch_write(&dir, "head.txt", "x", 1);
 	REFUSED(COSIGN("--log", vkey, "--out", out), REASON_MALFORMED);
 	submit(0, 5, key, 1);
+	REFUSED(COSIGN("--log", vkey, "--out", "/nonexistent/out.txt"), REASON_NOT_FOUND);
+	submit(5, 5, key, 1); /* what it signed it remembers, though nobody got it */
 	assert_int_equal(COSIGN("--log", vkey, "--out", out), 0);
 	assert_int_equal(unlink(out), 0);
 	/* It remembers: neither an older head, nor another one of that size, nor one that it cannot follow. */
