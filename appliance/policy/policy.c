@@ -30,7 +30,8 @@ policy_list_has(const struct policy_list *l, const char *word)
 }
 
 /* --- deciding ------------------------------------------------------------------------------------ */
-/* A closed window keeps an allowing rule from helping and never a denying one from biting. */
+/* A closed window keeps an allowing rule from helping and never a denying one from biting; one that asks helps nobody
+ * then, and is asked all the same where another one helps (policy_decide). */
 static bool
 in_hours(const struct policy_rule *rule, const struct policy_question *q)
 {
@@ -112,10 +113,21 @@ hold_outside_window(const struct policy *p, const struct policy_question *q, str
 	a->decision = POLICY_ASK;
 }
 
+/* Who must say yes, wherever this rule asks. */
+static void
+ask_by(struct policy_answer *a, const struct policy_rule *rule)
+{
+	if (rule->need > a->need)
+		a->need = rule->need;
+	if (rule->decision == POLICY_ASK && rule->approvers.given)
+		limit_approvers(a, &rule->approvers);
+}
+
 void
 policy_decide(const struct policy *p, const struct policy_question *q, struct policy_answer *ret)
 {
 	struct policy_answer a = { .decision = POLICY_DENY, .need = 1 };
+	bool held = false;
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];
@@ -127,6 +139,11 @@ policy_decide(const struct policy *p, const struct policy_question *q, struct po
 				a.closed = (unsigned)i + 1;
 				a.opens_us = rule_opens(rule, q);
 			}
+			/* Whoever can make the clock doubtful must not get rid of those who are asked at this hour. */
+			if (q->windows_closed && rule->decision == POLICY_ASK) {
+				held = true;
+				ask_by(&a, rule);
+			}
 			continue;
 		}
 		if (a.n_rules < POLICY_MATCHES_MAX)
@@ -134,11 +151,10 @@ policy_decide(const struct policy *p, const struct policy_question *q, struct po
 		/* The order of the enum is the order of strength. */
 		if (a.n_rules++ == 0 || rule->decision < a.decision)
 			a.decision = rule->decision;
-		if (rule->need > a.need)
-			a.need = rule->need;
-		if (rule->decision == POLICY_ASK && rule->approvers.given)
-			limit_approvers(&a, &rule->approvers);
+		ask_by(&a, rule);
 	}
+	if (held && a.decision == POLICY_ALLOW)
+		a.decision = POLICY_ASK;
 	hold_outside_window(p, q, &a);
 	*ret = a;
 }

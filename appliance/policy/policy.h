@@ -57,7 +57,7 @@ struct policy_question {
 	const char *role;      /* the engineer's role that is used: "support" */
 	const char *engineer;  /* name in the people document */
 	uint64_t now_us;
-	bool windows_closed; /* the clock is doubtful: rules with hours never allow */
+	bool windows_closed; /* the clock is doubtful: rules with hours never permit, and hold back all the same */
 };
 
 struct policy_answer {

@@ -176,6 +176,47 @@ a_doubtful_clock_closes_windows_that_allow(void **state)
 	policy_free(p);
 }
 
+/* A hub can make a clock doubtful: no fewer are asked then than at the hours of the rule that asks most. */
+static void
+a_doubtful_clock_gets_rid_of_nobody_who_is_asked(void **state)
+{
+	SCOPED(policy_freep) struct policy *p =
+		compiled("v: 1\n" PEOPLE "rules:\n"
+			 "  - { operations: [stop, info], decision: allow }\n"
+			 "  - { operations: stop, decision: ask, hours: \"00:00-24:00\", approvers: { need: 2 } }\n"
+			 "  - { operations: restart, decision: ask }\n"
+			 "  - { operations: restart, decision: ask, hours: \"00:00-24:00\", approvers: bob }\n"
+			 "  - { operations: start, decision: ask, hours: \"00:00-24:00\" }\n");
+	static const struct {
+		const char *operation;
+		enum policy_decision sure, doubtful;
+		unsigned need;
+		bool limited;
+	} rows[] = {
+		{ "info", POLICY_ALLOW, POLICY_ALLOW, 1, false },
+		{ "stop", POLICY_ASK, POLICY_ASK, 2, false },
+		{ "restart", POLICY_ASK, POLICY_ASK, 1, true },
+		{ "start", POLICY_ASK, POLICY_DENY, 1, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_question q = { .service = "redis", .operation = rows[i].operation,
+			.risk = "change", .role = "support", .engineer = "ann" };
+		struct policy_answer a;
+
+		policy_decide(p, &q, &a);
+		if (a.decision != rows[i].sure)
+			fail_msg("%s", rows[i].operation);
+		q.windows_closed = true;
+		policy_decide(p, &q, &a);
+		if (a.decision != rows[i].doubtful || a.need != rows[i].need || a.limited != rows[i].limited ||
+			policy_may_approve(p, &a, "ann") == rows[i].limited)
+			fail_msg("%s in doubt: %s, need %u", rows[i].operation,
+				policy_decision_text(a.decision), a.need);
+	}
+}
+
 static void
 the_default_asks_and_denies_and_nobody_can_approve(void **state)
 {
@@ -891,6 +932,7 @@ main(void)
 		cmocka_unit_test(an_engineer_who_is_denied_is_denied_everything),
 		cmocka_unit_test(only_who_is_on_every_list_may_approve),
 		cmocka_unit_test(a_doubtful_clock_closes_windows_that_allow),
+		cmocka_unit_test(a_doubtful_clock_gets_rid_of_nobody_who_is_asked),
 		cmocka_unit_test(the_default_asks_and_denies_and_nobody_can_approve),
 		cmocka_unit_test(classes_windows_and_events_are_as_written),
 		cmocka_unit_test(what_compiles_wrongly_is_refused_with_its_place),
