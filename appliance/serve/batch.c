@@ -12,7 +12,9 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 
-/* streams.committed is what decides; batches keeps what came when, for support, and is swept. */
+/* A batch was had where its row stands, or where its number is at or below its stream's floor, which rises over what is
+ * swept.  Not wherever a higher number was had: whoever holds a courier's key for an hour could post one huge number, and
+ * all that the site says from then on would count as had. */
 static const char *const customer_steps[] = {
 	"CREATE TABLE streams("
 	"  site TEXT NOT NULL, stream TEXT NOT NULL, committed INTEGER NOT NULL,"
@@ -24,6 +26,13 @@ static const char *const customer_steps[] = {
 	"CREATE INDEX batches_by_time ON batches(time);",
 	/* What was committed, so that the acknowledgement of a repetition names that and not what came now. */
 	"ALTER TABLE batches ADD COLUMN sha256 BLOB;",
+	/* last: the number that came last.  What older programs swept lies below the first row that is left. */
+	"ALTER TABLE streams ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE streams ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE streams SET last = committed, floor = coalesce((SELECT min(sequence) - 1 FROM batches"
+	"  WHERE batches.site = streams.site AND batches.stream = streams.stream), committed);",
+	/* Whose key signed the request, for batch_take_over(). */
+	"ALTER TABLE batches ADD COLUMN keyid TEXT NOT NULL DEFAULT '';",
 };
 const struct db_migration batch_customer_migration = { "serve/batch", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -41,8 +50,29 @@ read_names(struct batch *b, const struct http_call *call, const char *const *onl
 	if (!*only)
 		return REFUSE(REASON_MALFORMED, "Mainstay-Stream", "names no stream of %s", call->path);
 	(void)snprintf(b->stream, sizeof(b->stream), "%s", *only);
-	if (!sequence || number_u64(&b->sequence, sequence, INT64_MAX) != 0 || b->sequence == 0)
-		return REFUSE(REASON_MALFORMED, "Mainstay-Sequence", "is no whole number from 1");
+	if (!sequence || number_u64(&b->sequence, sequence, BATCH_SEQUENCE_MAX) != 0 || b->sequence == 0)
+		return REFUSE(REASON_MALFORMED, "Mainstay-Sequence", "is no whole number from 1 below 2^53");
+	return 0;
+}
+
+/* Into b->committed and b->seen. */
+static int
+look_up(struct batch *b, const char *site)
+{
+	int64_t highest, had;
+	int r;
+
+	r = db_number(b->db, &highest, 0, "SELECT committed FROM streams WHERE site = ?1 AND stream = ?2", "tt", site,
+		b->stream);
+	if (r == 0)
+		r = db_number(b->db, &had, 0,
+			"SELECT (SELECT count(*) FROM streams WHERE site = ?1 AND stream = ?2 AND floor >= ?3)"
+			" + (SELECT count(*) FROM batches WHERE site = ?1 AND stream = ?2 AND sequence = ?3)",
+			"tti", site, b->stream, (int64_t)b->sequence);
+	if (r < 0)
+		return FAULT(r);
+	b->committed = (uint64_t)highest;
+	b->seen = had > 0;
 	return 0;
 }
 
@@ -50,7 +80,6 @@ int
 batch_begin(struct batch *ret, const struct http_call *call, struct databases *d, const char *const *only)
 {
 	struct batch b = { 0 };
-	int64_t highest;
 	int r;
 
 	r = read_names(&b, call, only);
@@ -60,14 +89,11 @@ batch_begin(struct batch *ret, const struct http_call *call, struct databases *d
 		r = db_begin(b.db);
 	if (r != 0)
 		return FAULT(r);
-	r = db_number(b.db, &highest, 0, "SELECT committed FROM streams WHERE site = ?1 AND stream = ?2", "tt",
-		call->who.site, b.stream);
+	r = look_up(&b, call->who.site);
 	if (r < 0) {
 		db_rollback(b.db);
 		return FAULT(r);
 	}
-	b.committed = (uint64_t)highest;
-	b.seen = b.sequence <= b.committed;
 	*ret = b;
 	return 0;
 }
@@ -79,21 +105,24 @@ commit(struct batch *b, const struct http_call *call)
 	int r;
 
 	sha256_of(digest, call->body, call->body_len);
-	r = db_exec(b->db, "INSERT OR REPLACE INTO streams(site, stream, committed) VALUES(?1, ?2, ?3)", "tti",
-		call->who.site, b->stream, (int64_t)b->sequence);
+	r = db_exec(b->db,
+		"INSERT INTO streams(site, stream, committed, last) VALUES(?1, ?2, ?3, ?3)"
+		" ON CONFLICT(site, stream) DO UPDATE SET committed = max(committed, excluded.committed),"
+		" last = excluded.last",
+		"tti", call->who.site, b->stream, (int64_t)b->sequence);
 	if (r == 0)
 		r = db_exec(b->db,
-			"INSERT INTO batches(site, stream, sequence, time, bytes, sha256)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-			"ttiiib", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
-			(int64_t)call->body_len, digest, sizeof(digest));
+			"INSERT OR REPLACE INTO batches(site, stream, sequence, time, bytes, sha256, keyid)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			"ttiiibt", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
+			(int64_t)call->body_len, digest, sizeof(digest), call->who.keyid);
 	if (r == 0)
 		r = db_commit(b->db);
 	return r < 0 ? FAULT(r) : 0;
 }
 
-/* The digest of what was committed under this sequence.  REASON_NOT_FOUND where its row was swept, or where the
- * sequence was skipped: then nobody can say. */
+/* The digest of what was committed under this sequence.  REASON_NOT_FOUND where its row was swept: then nobody can
+ * say. */
 static int
 committed_digest(struct batch *b, const struct http_call *call, uint8_t ret_digest[SHA256_LEN])
 {
@@ -161,6 +190,23 @@ batch_differs(struct batch *b, const struct http_call *call)
 }
 
 int
+batch_take_over(struct batch *b, const struct http_call *call)
+{
+	int64_t others;
+	int r = batch_differs(b, call);
+
+	if (r != 1)
+		return FAULT(r);
+	r = db_number(b->db, &others, 0,
+		"SELECT count(*) FROM batches WHERE site = ?1 AND stream = ?2 AND sequence = ?3 AND keyid NOT IN ('', ?4)",
+		"ttit", call->who.site, b->stream, (int64_t)b->sequence, call->who.keyid);
+	if (r < 0)
+		return FAULT(r);
+	b->seen = others == 0;
+	return 0;
+}
+
+int
 batch_end(struct batch *b, struct http_call *call, int r, const char *type, const void *body, size_t len)
 {
 	SCOPED(scope_free) char *ack = NULL;
@@ -178,7 +224,8 @@ batch_end(struct batch *b, struct http_call *call, int r, const char *type, cons
 		seen++;
 	else
 		committed++;
-	(void)snprintf(text, sizeof(text), "%ju", (uintmax_t)(b->seen ? b->committed : b->sequence));
+	(void)snprintf(text, sizeof(text), "%ju",
+		(uintmax_t)(b->committed > b->sequence ? b->committed : b->sequence));
 	http_call_header(call, "Mainstay-Committed", text);
 	if (type) {
 		http_call_reply(call, 200, type, body, len);
@@ -201,12 +248,28 @@ batch_forget(struct db *customer, const char *site)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* A site counts upwards: what is old and below what it said last is had for good.  What is above that, somebody else said
+ * who had its key; and of a site that said nothing since, nobody can tell.  Their rows go and no floor rises: at worst
+ * what is older than all rows is taken once more. */
 int
 batch_sweep(struct db *customer, uint64_t before_us)
 {
-	int r = db_exec(customer, "DELETE FROM batches WHERE time < ?1", "i", (int64_t)before_us);
+	SCOPED(db_rollbackp) struct db *tx = NULL;
+	int r = db_begin(customer);
 
-	return r < 0 ? FAULT(r) : 0;
+	if (r < 0)
+		return FAULT(r);
+	tx = customer;
+	r = db_exec(customer,
+		"UPDATE streams SET floor = max(floor, swept.top) FROM ("
+		"  SELECT b.site AS site, b.stream AS stream, max(b.sequence) AS top FROM batches AS b"
+		"  JOIN streams AS s ON s.site = b.site AND s.stream = b.stream"
+		"  JOIN batches AS l ON l.site = s.site AND l.stream = s.stream AND l.sequence = s.last AND l.time >= ?1"
+		"  WHERE b.time < ?1 AND b.sequence < s.last GROUP BY b.site, b.stream) AS swept"
+		" WHERE streams.site = swept.site AND streams.stream = swept.stream",
+		"i", (int64_t)before_us);
+	r = r ? r : db_exec(customer, "DELETE FROM batches WHERE time < ?1", "i", (int64_t)before_us);
+	return FAULT(r ? r : db_commit(STEAL(tx)));
 }
 
 uint64_t

@@ -1,5 +1,6 @@
 /* Exactly once: (site, stream, sequence) of the headers Mainstay-Stream and Mainstay-Sequence, committed
- * in the same transaction of the customer's file as what the batch brings.
+ * in the same transaction of the customer's file as what the batch brings.  A site counts upwards, with gaps where it
+ * lost records; a number below the highest that was never had is taken all the same.
  *
  *	r = batch_begin(&b, call, databases);      transaction open on b.db, unless b.seen
  *	if (r == 0 && !b.seen)
@@ -18,13 +19,14 @@
 extern const struct db_migration batch_customer_migration;
 
 enum { BATCH_STREAM_MAX = 32 };
+#define BATCH_SEQUENCE_MAX ((UINT64_C(1) << 53) - 1) /* as JSON can say it */
 
 struct batch {
 	struct db *db; /* the customer's file; borrowed */
 	char stream[BATCH_STREAM_MAX];
 	uint64_t sequence;
 	uint64_t committed; /* highest of the stream before this batch */
-	bool seen;          /* it was committed before: nothing to store */
+	bool seen;          /* this very number was committed before: nothing to store */
 	json_t *notice;     /* "clone" of the acknowledgement; owned, NULL: none */
 };
 
@@ -40,7 +42,13 @@ void batch_done(struct batch *b);
  * can say; or a fault. */
 int batch_differs(struct batch *b, const struct http_call *call);
 
-/* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed; else rolls back.  The body is as
+/* Of a batch that was seen, in a stream whose acknowledgement does not name what was committed (so that its sender would
+ * never learn that it is something else): where another key of the site committed other content under this number, b is
+ * no longer seen, and what comes now takes its place.  So what a thief of one courier's key posted ahead stands in the
+ * way until the next key, no longer.  Returns 0 or a fault. */
+int batch_take_over(struct batch *b, const struct http_call *call);
+
+/* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed (the stream's highest); else rolls back.  The body is as
  * given, or, where type is NULL, the acknowledgement
  *
  *	{"v":1,"site","stream","sequence","sha256":"sha256:HEX"}
@@ -53,7 +61,7 @@ int batch_end(struct batch *b, struct http_call *call, int r, const char *type, 
 /* Forget all streams of a site (it enrolled anew and counts from 1 again). */
 int batch_forget(struct db *customer, const char *site);
 
-/* Drop the rows of batches committed before before_us (the highest of each stream is kept elsewhere). */
+/* Drop the rows of batches committed before before_us.  Their numbers stay had where their stream went on upwards since. */
 int batch_sweep(struct db *customer, uint64_t before_us);
 
 /* Batches committed and batches seen again, since start. */

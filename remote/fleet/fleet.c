@@ -68,35 +68,40 @@ read_statement(struct fleet *f, const struct http_call *call, struct registry_si
 	return 0;
 }
 
+/* Write it as the site's last word. */
+static int
+keep(struct db *customer, const char *site, const struct envelope *e)
+{
+	SCOPED(scope_free) char *text = json_dumps(e->text, JSON_COMPACT);
+	SCOPED(scope_free) char *payload = strndup((const char *)e->bytes, e->len);
+
+	if (!text || !payload)
+		return FAULT(-ENOMEM);
+	return registry_statement_put(customer, site, clock_now_us(), text, payload);
+}
+
 static int
 take_statement(struct fleet *f, struct http_call *call, struct batch *batch)
 {
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(envelope_freep) struct envelope *e = NULL;
-	SCOPED(scope_free) char *text = NULL;
-	SCOPED(scope_free) char *payload = NULL;
 	bool late = false;
 	int r;
 
 	r = read_statement(f, call, &site, &e);
 	r = r ? r : clone_statement(f->serve, batch->db, &site, call, e, false, &batch->notice, &late);
-	if (r != 0 || late)
-		return r;
-	text = json_dumps(e->text, JSON_COMPACT);
-	payload = strndup((const char *)e->bytes, e->len);
-	if (!text || !payload)
-		return FAULT(-ENOMEM);
-	return registry_statement_put(batch->db, site.site, clock_now_us(), text, payload);
+	return r || late ? r : keep(batch->db, site.site, e);
 }
 
-/* The sequence is taken.  The same record again is what a lost answer brings; another one is another site's. */
+/* The sequence is taken.  The same record again is what a lost answer brings; another one is another site's, or a thief
+ * of the courier's key put something old there: what the site signed last is its last word under any number. */
 static int
 look_at_repetition(struct fleet *f, struct http_call *call, struct batch *batch)
 {
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(db_rollbackp) struct db *tx = NULL;
-	bool late;
+	bool late = false;
 	int r = batch_differs(batch, call);
 
 	if (r != 1)
@@ -110,6 +115,8 @@ look_at_repetition(struct fleet *f, struct http_call *call, struct batch *batch)
 		return FAULT(r);
 	tx = batch->db;
 	r = clone_statement(f->serve, batch->db, &site, call, e, true, &batch->notice, &late);
+	if (r == 0 && !late)
+		r = keep(batch->db, site.site, e);
 	return FAULT(r ? r : db_commit(STEAL(tx)));
 }
 

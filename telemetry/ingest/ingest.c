@@ -109,7 +109,9 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 	r = r ? r : batch_begin(&batch, call, d, streams);
 	if (r != 0)
 		return r;
-	if (!batch.seen) {
+	if (batch.seen)
+		r = batch_take_over(&batch, call);
+	if (r == 0 && !batch.seen) {
 		struct target t = { .db = batch.db, .site = call->who.site, .via = "" };
 
 		r = decode(body.data, body.len, &ops, &t, &tally);

@@ -272,9 +272,10 @@ def test_a_batch_that_comes_again_is_not_stored_again(hub, site):
     assert site.metrics([("a", 1, T0)], sequence=1).committed == 1
     assert site.metrics([("a", 2, T0), ("b", 1, T0)], sequence=1).committed == 1
     assert site.metrics([("a", 3, T0 + 10**9)], sequence=5).committed == 5
-    assert site.metrics([("a", 9, T0)], sequence=4).committed == 5
+    assert site.metrics([("a", 9, T0)], sequence=5).committed == 5
+    assert site.metrics([("a", 4, T0 + 2 * 10**9)], sequence=4).committed == 5, "what never came is taken late, too"
     rows = hub.rows("SELECT value FROM points JOIN series ON id = series WHERE site = ? ORDER BY time", site.site)
-    assert rows == [(1.0,), (3.0,)]
+    assert rows == [(1.0,), (3.0,), (4.0,)]
 
 
 def test_otlp_refusals(hub, site):

@@ -175,7 +175,7 @@ test_a_new_key_of_a_site_counts_from_one(void **state)
 
 	(void)state;
 	assert_int_equal(enrol(&token, site_key)->status, 200);
-	assert_int_equal(db_exec(bench_db(), "INSERT INTO streams VALUES('new-1', 'metrics', 99)", ""), 0);
+	assert_int_equal(db_exec(bench_db(), "INSERT INTO streams(site, stream, committed, floor) VALUES('new-1', 'metrics', 99, 99)", ""), 0);
 	assert_int_equal(enrol(&token, site_key)->status, 200);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 1);
 	clock_fake(BENCH_NOW + 7200 * CLOCK_US_PER_S, BENCH_NOW);

@@ -27,7 +27,9 @@ on_batch(struct http_call *call, void *state)
 
 	if (r != 0)
 		return r;
-	if (!b.seen)
+	if (b.seen && strcmp(call->path, "/over") == 0)
+		r = batch_take_over(&b, call);
+	if (r == 0 && !b.seen)
 		r = db_exec(b.db, "INSERT INTO things(text) VALUES(?1)", "t", call->body_len ? "body" : "none");
 	if (r == 0 && call->body_len == 4 && memcmp(call->body, "fail", 4) == 0)
 		r = REFUSE(REASON_ALTERED, "thing", "as asked");
@@ -54,6 +56,7 @@ static const struct db_migration migration = { "things", steps, 1 };
 static const struct route routes[] = {
 	{ "GET", "/open/{}/x", ROUTE_OPEN, 0, on_open_route, 0 },
 	{ "POST", "/batch", ROUTE_SITE, 16, on_batch, 0 },
+	{ "POST", "/over", ROUTE_SITE, 16, on_batch, 0 },
 	{ "POST", "/otlp", ROUTE_SITE, 16, on_batch, ROUTE_OTLP },
 	{ "GET", "/site", ROUTE_SITE, 0, on_open_route, 0 },
 	{ "GET", "/pending", ROUTE_SITE, 0, on_open_route, ROUTE_PENDING },
@@ -449,18 +452,59 @@ test_a_batch_is_stored_once(void **state)
 	bench_restart(modules);
 	c = bench_batch("/batch", "metrics", "7", "text/plain", "c", 1);
 	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "7");
-	c = bench_batch("/batch", "metrics", "6", "text/plain", "d", 1);
+	c = bench_batch("/batch", "metrics", "7", "text/plain", "d", 1);
 	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "7");
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 2);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM batches"), 2);
-	/* Rows may go; what was committed is remembered. */
-	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW * 2), 0);
-	c = bench_batch("/batch", "metrics", "7", "text/plain", "e", 1);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 2);
 	assert_int_equal(batch_forget(bench_db(), "acme-1"), 0);
 	c = bench_batch("/batch", "metrics", "1", "text/plain", "f", 1);
 	assert_string_equal(http_call_added(&c->pub, "Mainstay-Committed"), "1");
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM things"), 3);
+}
+
+#define HUGE_NUMBER "9007199254740991"
+
+/* Is a batch of this number new to the hub? */
+static bool
+is_taken(const char *sequence)
+{
+	int64_t before = bench_count(bench_db(), "SELECT count(*) FROM things");
+	struct bench_call *c = bench_batch("/batch", "metrics", sequence, "text/plain", "x", 1);
+
+	assert_int_equal(c->status, 200);
+	return bench_count(bench_db(), "SELECT count(*) FROM things") > before;
+}
+
+/* A thief of the courier's key posts what is well made under a number that the site will never reach. */
+static void
+test_a_huge_number_hides_nothing_that_comes_after_it(void **state)
+{
+	uint64_t later = BENCH_NOW + 1000 * CLOCK_US_PER_S;
+
+	(void)state;
+	assert_true(is_taken("1") && is_taken("2") && is_taken(HUGE_NUMBER));
+	assert_true(is_taken("3") && is_taken("5"));
+	assert_false(is_taken("1") || is_taken("3") || is_taken("5") || is_taken(HUGE_NUMBER));
+	/* Nor once rows are swept: those below what the site said since stay had, the huge one raises nothing. */
+	clock_fake(later, later);
+	assert_true(is_taken("6"));
+	assert_int_equal(batch_sweep(bench_db(), later), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM batches"), 1);
+	bench_restart(modules);
+	assert_false(is_taken("1") || is_taken("4") || is_taken("5") || is_taken("6"));
+	assert_true(is_taken("7"));
+	assert_int_equal(bench_count(bench_db(), "SELECT floor FROM streams"), 5);
+}
+
+/* The thief speaks last, and the site is off until all rows are old. */
+static void
+test_a_huge_number_hides_nothing_from_a_site_that_was_off(void **state)
+{
+	(void)state;
+	assert_true(is_taken("1") && is_taken("2") && is_taken(HUGE_NUMBER));
+	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW + 1), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM batches"), 0);
+	assert_true(is_taken("3"));
 }
 
 /* What the acknowledgement says, and that the hub signed it. */
@@ -483,6 +527,55 @@ acknowledged(struct bench_call *c, json_int_t sequence, const char *content)
 		0);
 }
 
+static int64_t
+how_many(void)
+{
+	return bench_count(bench_db(), "SELECT count(*) FROM things");
+}
+
+/* What a thief posted under the next numbers stands in the way until the next key, and the site's word does not. */
+static void
+test_what_another_key_posted_ahead_gives_way(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "thief", 5)->status, 200);
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "site", 4)->status, 200);
+	assert_int_equal(how_many(), 1);
+	assert_int_equal(db_exec(bench_db(), "UPDATE batches SET keyid = 'former'", ""), 0);
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "thief", 5)->status, 200);
+	assert_int_equal(how_many(), 1); /* the same: an answer was lost */
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "site", 4)->status, 200);
+	assert_int_equal(how_many(), 2);
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "other", 5)->status, 200);
+	assert_int_equal(how_many(), 2);
+	/* Of a file from before keys were noted, nobody knows. */
+	assert_int_equal(db_exec(bench_db(), "UPDATE batches SET keyid = ''", ""), 0);
+	assert_int_equal(bench_batch("/over", "metrics", "1", "text/plain", "other", 5)->status, 200);
+	assert_int_equal(how_many(), 2);
+	acknowledged(bench_batch("/batch", "metrics", "1", "text/plain", "x", 1), 1, "site");
+}
+
+static void
+test_a_file_of_an_older_program_keeps_what_was_had(void **state)
+{
+	struct db_migration older = batch_customer_migration;
+	SCOPED(db_closep) struct db *db = NULL;
+	char path[256];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/older.db", bench.scratch.path);
+	assert_int_equal(db_open(&db, path), 0);
+	older.n_steps = 2;
+	assert_int_equal(db_migrate(db, &older, 1), 0);
+	assert_int_equal(db_exec(db, "INSERT INTO streams VALUES('a', 'metrics', 9), ('b', 'metrics', 7)", ""), 0);
+	assert_int_equal(db_exec(db, "INSERT INTO batches VALUES('a', 'metrics', 5, 1, 1, NULL), ('a', 'metrics', 9, 1, 1, NULL)",
+				 ""),
+		0);
+	assert_int_equal(db_migrate(db, &batch_customer_migration, 1), 0);
+	assert_int_equal(bench_count(db, "SELECT floor FROM streams WHERE site = 'a' AND last = 9"), 4);
+	assert_int_equal(bench_count(db, "SELECT floor FROM streams WHERE site = 'b' AND last = 7"), 7);
+}
+
 static void
 test_an_acknowledgement_names_what_was_committed(void **state)
 {
@@ -490,16 +583,17 @@ test_an_acknowledgement_names_what_was_committed(void **state)
 	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "a", 1), 5, "a");
 	/* Other content under the same number: told what stands there. */
 	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "b", 1), 5, "a");
-	/* A number that was skipped, and one whose row was swept: nobody can say. */
-	acknowledged(bench_batch("/batch", "metrics", "4", "text/plain", "c", 1), 4, "");
-	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW * 2), 0);
+	/* One whose row was swept: nobody can say. */
+	clock_fake(BENCH_NOW + 1, BENCH_NOW + 1);
+	acknowledged(bench_batch("/batch", "metrics", "6", "text/plain", "c", 1), 6, "c");
+	assert_int_equal(batch_sweep(bench_db(), BENCH_NOW + 1), 0);
 	acknowledged(bench_batch("/batch", "metrics", "5", "text/plain", "a", 1), 5, "");
 }
 
 static void
 test_a_refused_batch_leaves_nothing(void **state)
 {
-	static const char *const sequences[] = { "0", "", "x", "01", "-1", "99999999999999999999" };
+	static const char *const sequences[] = { "0", "", "x", "01", "-1", "9007199254740992", "99999999999999999999" };
 	struct bench_call *c;
 
 	(void)state;
@@ -664,6 +758,10 @@ main(void)
 		TEST(test_a_signature_refused_is_told_which_would_be_taken),
 		TEST(test_a_claim_that_cannot_be_read_is_refused_once),
 		TEST(test_a_batch_is_stored_once),
+		TEST(test_a_huge_number_hides_nothing_that_comes_after_it),
+		TEST(test_what_another_key_posted_ahead_gives_way),
+		TEST(test_a_file_of_an_older_program_keeps_what_was_had),
+		TEST(test_a_huge_number_hides_nothing_from_a_site_that_was_off),
 		TEST(test_an_acknowledgement_names_what_was_committed),
 		TEST(test_a_refused_batch_leaves_nothing),
 		TEST(test_a_login_covers_what_it_named_while_people_says_so),

@@ -158,6 +158,26 @@ test_a_mark_stays_until_the_site_is_accepted_anew(void **state)
 	assert_string_equal(status(), "cloned");
 }
 
+/* Old statements under the next numbers, as a thief of the courier's key can post them, do not silence the site. */
+static void
+test_a_number_taken_by_an_old_statement_hides_no_newer_one(void **state)
+{
+	SCOPED(scope_free) char *payload = NULL;
+	SCOPED_JSON *notice = NULL;
+
+	(void)state;
+	assert_null(say("1", 4, A, NULL));
+	assert_null(say("2", 4, A, NULL)); /* the same again: the thief's */
+	notice = say("2", 5, A, NULL);
+	assert_string_equal(json_text(notice, "kind"), "sequence");
+	assert_int_equal(registry_statement_get(bench_db(), "acme-1", NULL, &payload), 0);
+	assert_non_null(strstr(payload, "\"counter\":5"));
+	json_decref(say("2", 3, A, NULL));
+	free(STEAL(payload));
+	assert_int_equal(registry_statement_get(bench_db(), "acme-1", NULL, &payload), 0);
+	assert_non_null(strstr(payload, "\"counter\":5"));
+}
+
 /* What is not signed by the site's key is no life of it. */
 static void
 test_a_repetition_that_is_no_statement_marks_nobody(void **state)
@@ -177,6 +197,7 @@ main(void)
 		TEST(test_one_site_is_one_whatever_it_lives_through),
 		TEST(test_each_way_two_can_collide_is_seen),
 		TEST(test_a_mark_stays_until_the_site_is_accepted_anew),
+		TEST(test_a_number_taken_by_an_old_statement_hides_no_newer_one),
 		TEST(test_a_repetition_that_is_no_statement_marks_nobody),
 	};
 
