@@ -38,6 +38,21 @@ set_up(void)
 		&answer);
 }
 
+/* Whatever the text is, it is hers by her signature and nobody's by another. */
+static void
+signer(const uint8_t *data, size_t size, const struct buf *blob)
+{
+	struct sshkey_public key;
+
+	if (permit_signer(&key, data, size, blob->data, blob->len) != 0 || !sshkey_same(&key, &olga.public))
+		abort();
+	if (permit_signer(&key, data, size, "x", 1) == 0 || permit_signer(&key, data, size, "", 0) == 0)
+		abort();
+	/* What the fuzzer has is a signature, for once, too. */
+	if (permit_signer(&key, "x", 1, data, size) == 0 && sshkey_same(&key, &olga.public))
+		abort();
+}
+
 /* Ask as a monitor would whose plan is all before the last line and who waits for exactly this permit: with a
  * signature that is none nothing verifies, with hers it does between its dates, as often as it says. */
 static void
@@ -58,6 +73,8 @@ verify(const uint8_t *data, size_t size)
 	if (at > 0 && at <= PERMIT_TEXT_MAX)
 		buf_put(&plan, data, at - 1);
 	q.plan_text = buf_text(&plan);
+	person_sign(&olga, "permit@mainstay", data, size, &blob);
+	signer(data, size, &blob);
 	if (permit_verify(&permit, &q, data, size, "x", 1) == 0)
 		abort();
 	if (!size || json_read(&doc, data + at, size - at - 1, PERMIT_TEXT_MAX, "permit") != 0 ||
@@ -65,7 +82,6 @@ verify(const uint8_t *data, size_t size)
 		return;
 	q.request = claimed.request;
 	q.plan = claimed.plan;
-	person_sign(&olga, "permit@mainstay", data, size, &blob);
 	for (unsigned used = 0; used < 2; used++) {
 		const uint64_t times[] = { claimed.not_before - 1, claimed.not_before,
 			claimed.expires };
