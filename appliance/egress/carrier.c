@@ -372,6 +372,13 @@ on_event(const char *name, const json_t *json, void *arg)
 		take_config(c, json);
 		return;
 	}
+	/* Left before any hub answered: no configuration tells, but a request with our key may be on a stick. */
+	if (strcmp(name, "left") == 0 && !c->next_config && !enrolled(c->config)) {
+		int r = leave_vendor(c);
+
+		if (r < 0)
+			log_fault(r, "making another key");
+	}
 	for (size_t i = 0; i < c->n_modules; i++)
 		if (c->modules[i].module->event)
 			c->modules[i].module->event(c, name, json, c->modules[i].arg);

@@ -373,6 +373,11 @@ on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r < 0)
 		return FAULT(r);
 	monitor_set_people(m, NULL);
+	/* What the next vendor's hub will say of its clock and the way to it is another thing. */
+	m->offset_at_us = 0;
+	m->offset_ms = 0;
+	m->trouble[0] = '\0';
+	monitor_push(m, CALL_ROLE_COURIER, "left", NULL);
 	monitor_changed(m, MONITOR_CHANGE_RECORD | MONITOR_CHANGE_SWITCH);
 	monitor_answer(call, json_pack("{s:O?}", "goodbye", goodbye));
 	return 0;

@@ -43,14 +43,15 @@ static struct record *results, *heartbeats;
 static int outbox_fd;
 
 /* What the monitor says at hello, and what it heard. */
-static bool remote_on, telemetry_on, recorded;
+static bool remote_on, telemetry_on, is_enrolled, recorded;
 static char statement[16]; /* of the courier's key, as far as the courier looks at it; "": none */
+static const char *site_name, *rotation; /* rotation: the body that is to be brought to the hub; NULL: none */
 static char floor_text[CLOCK_TEXT_MAX];
 static uint64_t place; /* from where results are to go on */
 static bool refuses, hold_place;
 static struct {
-	unsigned hellos, replies, contacts, places, records;
-	char stream[32], sequence[24], status[8], committed[24], trouble[32], body[1024], nonce[80];
+	unsigned hellos, replies, contacts, places, records, finishes;
+	char stream[32], sequence[24], status[8], committed[24], trouble[32], body[1024], nonce[80], key[72];
 } heard;
 
 /* --- the monitor ----------------------------------------------------------------------------------------- */
@@ -63,7 +64,7 @@ config(void)
 
 	scratch_read(&scratch, "ca.pem", &b);
 	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}",
-		"enrolled", 1, "record", recorded, "site", "site1", "customer", "acme", "switches",
+		"enrolled", is_enrolled, "record", recorded, "site", site_name, "customer", "acme", "switches",
 		"telemetry", telemetry_on, "updates", 0, "remote", remote_on, "hub", "url", hub.url,
 		"reply", ed25519_public_hex(hub.key), "proxy", "", "ca", buf_text(&b));
 	assert_non_null(doc);
@@ -71,6 +72,8 @@ config(void)
 		(void)json_object_set_new(doc, "daemon", json_pack("{s:s}", "payload", statement));
 	if (floor_text[0])
 		(void)json_put_text(doc, "floor", floor_text);
+	if (rotation)
+		(void)json_put_text(doc, "rotation", rotation);
 	return doc;
 }
 
@@ -124,8 +127,16 @@ on_frame(struct frame_conn *c, struct frame *f, void *arg)
 	assert_ptr_equal(c, conn);
 	if (strcmp(verb, "courier.hello") == 0) {
 		heard.hellos++;
+		KEEP(key, "key");
 		send_json(CALL_TYPE_OK, f->id, NULL, config());
 		return;
+	}
+	if (strcmp(verb, "rotate.finish") == 0) {
+		heard.finishes++;
+		KEEP(status, "status");
+		KEEP(nonce, "nonce");
+		body = frame_bytes(f, CALL_TAG_BODY, &len);
+		(void)snprintf(heard.body, sizeof(heard.body), "%.*s", (int)len, body ? (const char *)body : "");
 	}
 	if (strcmp(verb, "outbox.reply") == 0) {
 		heard.replies++;
@@ -223,8 +234,10 @@ set_up(void **state)
 
 	(void)state;
 	memset(&heard, 0, sizeof(heard));
-	remote_on = telemetry_on = recorded = true;
+	remote_on = telemetry_on = is_enrolled = recorded = true;
 	statement[0] = '\0';
+	site_name = "site1";
+	rotation = NULL;
 	refuses = hold_place = false;
 	place = 1;
 	floor_text[0] = '\0';
@@ -563,6 +576,109 @@ with_every_switch_off_nobody_is_asked_anything(void **state)
 	assert_int_equal(hub.shared->requests, 0);
 }
 
+/* --- another vendor -------------------------------------------------------------------------------------------- */
+static unsigned parted;
+
+static int
+count_part(struct carrier *c, void *arg)
+{
+	(void)arg;
+	assert_null(carrier_hub(c)); /* before there is a way to the next one */
+	parted++;
+	return 0;
+}
+
+static const struct carrier_module counting = { .name = "counting", .part = count_part };
+
+/* A pause of the same vendor's, another switch, and the first vendor of all part nobody. */
+static void
+what_was_for_one_vendor_stays_where_another_comes(void **state)
+{
+	(void)state;
+	parted = 0;
+	telemetry_on = remote_on = false;
+	assert_int_equal(carrier_add(carrier, &counting, NULL), 0);
+	UNTIL(carrier_hub(carrier));
+	assert_int_equal(put(heartbeats, "heartbeat", "/v1/heartbeat"), 1);
+	assert_int_equal(parted, 0);
+	remote_on = true;
+	reconfigure();
+	UNTIL(carrier_switch_on(carrier, SWITCH_REMOTE));
+	assert_int_equal(parted, 0);
+	site_name = "site2";
+	reconfigure();
+	UNTIL(strcmp(carrier_site(carrier), "site2") == 0 && carrier_hub(carrier));
+	assert_int_equal(parted, 1);
+	telemetry_on = true;
+	reconfigure();
+	assert_int_equal(put(heartbeats, "heartbeat", "/v1/heartbeat"), 2);
+	send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", "heartbeat"));
+	UNTIL(heard.replies == 1);
+	assert_string_equal(heard.stream, "heartbeat");
+	assert_string_equal(heard.sequence, "2"); /* the first was for the former one */
+	assert_int_equal(parted, 1);
+}
+
+/* The next vendor is not to know the courier by the key that the former one saw, whether or not its hub answered. */
+static void
+whoever_leaves_takes_another_key(void **state)
+{
+	char before[sizeof(heard.key)];
+
+	(void)state;
+	telemetry_on = remote_on = false;
+	UNTIL(carrier_hub(carrier));
+	memcpy(before, heard.key, sizeof(before));
+	send_json(CALL_TYPE_EVENT, 0, "left", json_object()); /* its configuration will say so */
+	settle(100);
+	assert_int_equal(heard.hellos, 1);
+	is_enrolled = false;
+	reconfigure();
+	UNTIL(heard.hellos == 2);
+	assert_string_not_equal(heard.key, before);
+	memcpy(before, heard.key, sizeof(before));
+	settle(100);
+	send_json(CALL_TYPE_EVENT, 0, "left", json_object()); /* before anybody answered: no other word comes */
+	UNTIL(heard.hellos == 3);
+	assert_string_not_equal(heard.key, before);
+}
+
+/* A rotation that nobody saw to its end: brought to the hub while anything may leave, and the hub's own answer, no other,
+ * is handed to the monitor whole. */
+static void
+a_rotation_under_way_is_brought_to_the_hub(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	rotation = "{\"rotation\":1}";
+	telemetry_on = remote_on = false;
+	hub.shared->says = HTTPS_HUB_BARE;
+	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"key\":\"next\"}");
+	UNTIL(carrier_hub(carrier));
+	settle(700);
+	assert_int_equal(hub.shared->requests, 0);
+	remote_on = true;
+	reconfigure();
+	UNTIL(hub.shared->requests > 0);
+	settle(100);
+	assert_int_equal(heard.finishes, 0);
+	assert_memory_equal(hub.shared->head, "POST /v1/rotate ", 16);
+	assert_memory_equal(hub.shared->content, rotation, strlen(rotation));
+	hub.shared->says = HTTPS_HUB_YES;
+	clock_fake(clock_now_us() + 60 * CLOCK_US_PER_S, clock_mono_us() + 60 * CLOCK_US_PER_S);
+	UNTIL(heard.finishes == 1);
+	assert_string_equal(heard.status, "200");
+	assert_string_equal(heard.body, "{\"key\":\"next\"}");
+	assert_int_equal(strlen(heard.nonce), 32);
+	before = hub.shared->requests;
+	rotation = NULL; /* the monitor has it */
+	reconfigure();
+	clock_fake(clock_now_us() + 60 * CLOCK_US_PER_S, clock_mono_us() + 60 * CLOCK_US_PER_S);
+	settle_turns(200);
+	assert_int_equal(hub.shared->requests, before);
+}
+
 int
 main(void)
 {
@@ -580,6 +696,9 @@ main(void)
 		TEST(a_key_statement_goes_once_and_again_when_it_is_another),
 		TEST(a_site_record_is_asked_for_until_the_monitor_has_it),
 		TEST(with_every_switch_off_nobody_is_asked_anything),
+		TEST(what_was_for_one_vendor_stays_where_another_comes),
+		TEST(whoever_leaves_takes_another_key),
+		TEST(a_rotation_under_way_is_brought_to_the_hub),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
