@@ -22,6 +22,8 @@
 #include "appliance/loop/curl_loop.h"
 #include "appliance/monitor/commands.h"
 #include "appliance/monitor/commands_hub.h"
+#include "appliance/monitor/commands_record.h"
+#include "appliance/monitor/commands_rotate.h"
 #include "appliance/monitor/floor.h"
 #include "appliance/monitor/proxy.h"
 #include "appliance/trust/httpsig.h"
@@ -29,12 +31,8 @@
 
 enum {
 	ASK_MS = 30 * 1000,
-	CA_MAX = 64 * 1024,
 	PAUSE_MS = 500,
 	BUSY_TRIES = 40,  /* while the courier comes up */
-	ROUNDS_MAX = 300, /* of metadata: root rotations are one each */
-	METADATA_MAX = 5 * 1000 * 1000,
-	RECORD_MAX = 64 * 1024,
 	FAR_MS = 3600 * 1000,
 };
 
@@ -55,7 +53,9 @@ const struct command_option commands_enrol_options[] = {
 	{ .name = "answer",
 		.value = "IN",
 		.help = "the hub's answer to such a request, as curl -i prints it" },
-	{ .name = "record", .value = "F", .help = "the engineer's site record, as mainstay-desk accept --out wrote it" },
+	{ .name = "record",
+		.value = "F",
+		.help = "the engineer's word for this site, as mainstay-desk accept --out wrote it" },
 	{ .name = "rotate", .help = "give this site another key, signed by the old one and the new one" },
 	{ 0 },
 };
@@ -67,7 +67,7 @@ struct enrolling {
 	char accept[SHA256_TEXT_MAX]; /* the fingerprint, in its one form */
 	char proxy[PROXY_MAX];
 	const char *ca; /* path, or NULL for the system's */
-	char ca_kept[512];
+	char ca_kept[COMMANDS_HUB_CA_MAX];
 };
 
 /* --- reading what the person gives --------------------------------------------------------------- */
@@ -116,29 +116,6 @@ show(struct enrolling *e)
 	return 0;
 }
 
-/* The CA is kept in etc, where the monitor finds it for the courier. */
-static int
-keep_ca(struct enrolling *e)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(CA_MAX);
-	SCOPED(scope_close) int fd = -1;
-	const char *file = command_option(e->call, "ca");
-	int r;
-
-	(void)snprintf(e->ca_kept, sizeof(e->ca_kept), "%s/ca.pem", e->call->paths.etc);
-	r = fs_open_dir(&fd, AT_FDCWD, e->call->paths.etc, 0755);
-	if (r < 0)
-		return FAULT(r);
-	if (file) {
-		r = command_read_file(file, CA_MAX, &b);
-		r = r ?: fs_replace(fd, "ca.pem", b.data, b.len, 0644);
-		if (r)
-			return r < 0 ? FAULT(r) : r;
-	}
-	e->ca = faccessat(fd, "ca.pem", R_OK, 0) == 0 ? e->ca_kept : NULL;
-	return 0;
-}
-
 /* --- the monitor --------------------------------------------------------------------------------- */
 static int
 begin_once(struct enrolling *e, const struct buf *card, const char *offset_ms, json_t **ret)
@@ -171,66 +148,6 @@ begin(struct enrolling *e, const struct buf *card, const char *offset_ms, json_t
 	return r;
 }
 
-/* --- metadata: so that the site record can be believed at once ----------------------------------- */
-static int
-get_file(struct enrolling *e, const char *proxy, const char *file, struct http_reply *reply)
-{
-	char url[1024];
-	int r;
-
-	(void)snprintf(url, sizeof(url), "%s/tuf/%s", e->card->hub.url, file);
-	r = http_perform(&(struct http_request){ .method = "GET",
-				 .url = url,
-				 .ca_file = e->ca,
-				 .proxy = *proxy ? proxy : NULL,
-				 .floor_us = FLOOR_LEAST_US,
-				 .max_reply = METADATA_MAX },
-		reply);
-	if (r == 0 && reply->status != 200 && reply->status != 404)
-		r = REFUSE(REASON_UNREACHABLE, url, "answered %ld", reply->status);
-	return r;
-}
-
-static int
-feed_metadata(struct enrolling *e, const char *proxy)
-{
-	SCOPED_JSON *answer = NULL;
-	int r = ask_monitor(e->call, call_new("update.metadata"), ASK_MS, &answer);
-
-	for (unsigned i = 0;
-		r == 0 && i < ROUNDS_MAX && !json_is_true(json_object_get(answer, "current"));
-		i++) {
-		SCOPED(http_reply_done) struct http_reply reply = { 0 };
-		struct call_request *req;
-		const char *file =
-			json_string_value(json_array_get(json_object_get(answer, "need"), 0));
-		json_t *next = NULL;
-
-		if (!file)
-			break;
-		r = get_file(e, proxy, file, &reply);
-		if (r)
-			break;
-		req = call_new("update.metadata");
-		call_param(req, reply.status == 404 ? "absent" : "name", file);
-		if (reply.status == 200)
-			call_body(req, reply.body.data, reply.body.len);
-		r = ask_monitor(e->call, req, ASK_MS, &next);
-		json_decref(answer);
-		answer = next;
-	}
-	return r;
-}
-
-static bool
-is_recorded(struct enrolling *e)
-{
-	SCOPED_JSON *status = NULL;
-
-	return ask_monitor(e->call, call_new("status"), ASK_MS, &status) == 0 &&
-		json_is_true(json_object_get(json_object_get(status, "hub"), "recorded"));
-}
-
 static int
 print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 {
@@ -239,8 +156,8 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 	bool recorded = json_is_true(json_object_get(answer, "recorded"));
 
 	/* Without it the courier brings the metadata later; nothing is lost but time. */
-	if (accepted && !recorded && proxy && feed_metadata(e, proxy) == 0)
-		recorded = is_recorded(e);
+	if (accepted && !recorded && proxy)
+		recorded = commands_record_fetch(e->call, e->card->hub.url, e->ca, proxy);
 	(void)json_object_set_new(answer, "recorded", json_boolean(recorded));
 	if (e->call->json)
 		return command_print_json("Enrolment", STEAL(answer));
@@ -257,99 +174,19 @@ print_outcome(struct enrolling *e, json_t *take_answer, const char *proxy)
 }
 
 static struct commands_hub
-hub_of(const struct enrolling *e, const char *verb, const char *again)
+hub_of(const struct enrolling *e)
 {
-	return (struct commands_hub){ .call = e->call, .verb = verb, .again = again, .ca = e->ca };
+	return (struct commands_hub){ .call = e->call, .verb = "enrol.finish", .again = "", .ca = e->ca };
 }
 
 static int
 take_answer(struct enrolling *e, const char *file)
 {
-	const struct commands_hub hub = hub_of(e, "enrol.finish", "");
+	const struct commands_hub hub = hub_of(e);
 	json_t *answer = NULL;
 	int r = commands_hub_answer(&hub, file, &answer);
 
 	return r ?: print_outcome(e, answer, NULL);
-}
-
-static int
-take_record(struct enrolling *e, const char *file)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(RECORD_MAX);
-	struct call_request *req;
-	json_t *answer = NULL;
-	bool recorded;
-	int r = command_read_file(file, RECORD_MAX, &b);
-
-	if (r)
-		return r;
-	req = call_new("courier.record");
-	call_body(req, b.data, b.len);
-	r = ask_monitor(e->call, req, ASK_MS, &answer);
-	if (r)
-		return r;
-	recorded = json_is_true(json_object_get(answer, "recorded"));
-	if (e->call->json)
-		return command_print_json("Enrolment", answer);
-	json_decref(answer);
-	command_say(e->call, recorded ? "an engineer of the vendor vouches for this site"
-				      : "kept; it will be checked once the vendor's list of people is here");
-	return 0;
-}
-
-/* --- rotation ------------------------------------------------------------------------------------ */
-static int
-print_rotated(struct enrolling *e, json_t *take_answer)
-{
-	SCOPED_JSON *answer = take_answer;
-	uint8_t key[32], digest[SHA256_LEN];
-	char text[SHA256_TEXT_MAX];
-
-	if (!hex_decode(key, sizeof(key), json_text(answer, "key")))
-		return FAULT(-EPROTO);
-	sha256_of(digest, key, sizeof(key));
-	if (json_put_sha256(answer, "fingerprint", digest) < 0)
-		return FAULT(-ENOMEM);
-	if (e->call->json)
-		return command_print_json("Rotation", STEAL(answer));
-	command_say(e->call, "%s has another key; its fingerprint is", json_text(answer, "site"));
-	command_say(e->call, "  %s", sha256_text(text, digest));
-	command_say(e->call, "The old one counts no more. The audit key stays: the log goes on.");
-	return 0;
-}
-
-static int
-rotate_by_network(struct enrolling *e, struct commands_hub *hub, const json_t *begun)
-{
-	json_t *answer = NULL;
-	int r = commands_hub_post(hub, begun, &answer);
-
-	if (r == REASON_UNREACHABLE && !e->call->json)
-		command_say(e->call, "The old key stays until the hub has answered; run this again, or leave it to "
-				     "the courier.");
-	return r ?: print_rotated(e, answer);
-}
-
-static int
-rotate(struct enrolling *e, const char *answer_file)
-{
-	const char *out = command_option(e->call, "file");
-	struct commands_hub hub;
-	SCOPED_JSON *begun = NULL;
-	json_t *answer = NULL;
-	int r = keep_ca(e);
-
-	hub = hub_of(e, "rotate.finish", " --rotate");
-	if (r == 0 && answer_file) {
-		r = commands_hub_answer(&hub, answer_file, &answer);
-		return r ?: print_rotated(e, answer);
-	}
-	r = r ?: ask_monitor(e->call, call_new("rotate.begin"), ASK_MS, &begun);
-	if (r)
-		return r;
-	if (!hex_decode(hub.reply, sizeof(hub.reply), json_text(begun, "reply")))
-		return FAULT(-EPROTO);
-	return out ? commands_hub_write(&hub, begun, out) : rotate_by_network(e, &hub, begun);
 }
 
 static bool
@@ -381,12 +218,12 @@ accept_card(struct enrolling *e, const struct buf *card)
 	if (!sha256_same(fingerprint, e->card->fingerprint, sizeof(fingerprint)))
 		return REFUSE(REASON_ALTERED, "--accept", "is not this card's fingerprint; it has %s",
 			sha256_text(text, e->card->fingerprint));
-	r = keep_ca(e);
+	r = commands_hub_ca(e->call, e->ca_kept, &e->ca);
 	r = r ?: proxy_option(e->proxy, e->call->paths.etc, command_option(e->call, "proxy"));
 	r = r ?: begin(e, card, NULL, &begun);
 	if (r)
 		return r;
-	hub = hub_of(e, "enrol.finish", "");
+	hub = hub_of(e);
 	memcpy(hub.reply, e->card->hub.reply, sizeof(hub.reply));
 	if (out)
 		return commands_hub_write(&hub, begun, out);
@@ -413,9 +250,9 @@ commands_enrol(struct command_call *call)
 	int r;
 
 	if (command_option(call, "record"))
-		return take_record(&e, command_option(call, "record"));
+		return commands_record_take(call, command_option(call, "record"));
 	if (command_option(call, "rotate"))
-		return rotate(&e, answer);
+		return commands_rotate(call);
 	if (answer)
 		return take_answer(&e, answer);
 	r = read_card(&e, &card);

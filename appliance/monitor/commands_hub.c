@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -26,7 +27,30 @@ enum {
 	ASK_MS = 30 * 1000,
 	TRIES = 4, /* of a POST that something else than the hub answered */
 	PAUSE_MS = 500,
+	CA_BYTES_MAX = 64 * 1024,
 };
+
+int
+commands_hub_ca(struct command_call *call, char kept[COMMANDS_HUB_CA_MAX], const char **ret_ca)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(CA_BYTES_MAX);
+	SCOPED(scope_close) int fd = -1;
+	const char *file = command_option(call, "ca");
+	int r;
+
+	(void)snprintf(kept, COMMANDS_HUB_CA_MAX, "%s/ca.pem", call->paths.etc);
+	r = fs_open_dir(&fd, AT_FDCWD, call->paths.etc, 0755);
+	if (r < 0)
+		return FAULT(r);
+	if (file) {
+		r = command_read_file(file, CA_BYTES_MAX, &b);
+		r = r ?: fs_replace(fd, "ca.pem", b.data, b.len, 0644);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+	}
+	*ret_ca = faccessat(fd, "ca.pem", R_OK, 0) == 0 ? kept : NULL;
+	return 0;
+}
 
 static const struct httpsig_header *
 find_header(const struct httpsig_message *m, const char *name)

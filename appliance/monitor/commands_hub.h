@@ -21,6 +21,11 @@ struct commands_hub {
 	int64_t offset_ms;
 };
 
+enum { COMMANDS_HUB_CA_MAX = 512 };
+/* The CA of option --ca is kept in etc, where the monitor finds it for the courier.  *ret_ca is kept, or NULL where none
+ * was given, now or before.  Returns 0, what command_read_file() refuses, or a fault. */
+int commands_hub_ca(struct command_call *call, char kept[COMMANDS_HUB_CA_MAX], const char **ret_ca);
+
 enum { COMMANDS_HUB_OFFSET_MAX = 24 };
 /* offset_ms as a parameter's text.  Returns out. */
 const char *commands_hub_offset(char out[COMMANDS_HUB_OFFSET_MAX], const struct commands_hub *h);

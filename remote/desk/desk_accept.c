@@ -12,15 +12,15 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/enrol/record_file.h"
 #include "appliance/enrol/site_record.h"
 #include "appliance/trust/ed25519.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/people.h"
 #include "remote/desk/desk_client.h"
+#include "remote/desk/desk_metadata.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
-
-enum { RECORD_MAX = 64 * 1024 };
 
 static int
 record_of(struct desk *d, const struct desk_site *s, struct site_record *ret)
@@ -85,13 +85,24 @@ compare(struct command_call *call, const struct site_record *record)
 
 /* For a site that no network reaches: mainstay enrol --record F. */
 static int
-write_record(struct command_call *call, const json_t *envelope)
+write_record(struct desk *d, const json_t *envelope)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(RECORD_MAX);
-	const char *out = command_option(call, "out");
-	int r = out ? json_canonical(&b, envelope) : 0;
+	SCOPED(buf_done) struct buf b = BUF_MAX(RECORD_FILE_MAX + 1);
+	const char *out = command_option(d->call, "out");
+	char until[CLOCK_TEXT_MAX];
+	SCOPED_JSON *metadata = NULL;
+	uint64_t until_us;
+	int r;
 
-	return FAULT(r ?: out ? fs_replace_path(out, b.data, b.len, 0644) : 0);
+	if (!out)
+		return 0;
+	r = desk_metadata_collect(d, &metadata, &until_us);
+	r = r ?: record_file_write(&b, envelope, metadata);
+	r = r ?: fs_replace_path(out, b.data, b.len, 0644);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	command_say(d->call, "At the site, before %s: mainstay enrol --record %s", clock_format(until, until_us), out);
+	return 0;
 }
 
 int
@@ -114,7 +125,7 @@ desk_accept(struct command_call *call)
 		return r;
 	(void)snprintf(path, sizeof(path), "/v1/fleet/sites/%s/record", s.site);
 	r = desk_client_post(&d, path, envelope, NULL);
-	r = r ?: write_record(call, envelope);
+	r = r ?: write_record(&d, envelope);
 	if (r)
 		return r;
 	if (call->json) {

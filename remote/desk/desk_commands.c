@@ -20,7 +20,8 @@ static const struct command_option accept_options[] = {
 			"refused" },
 	{ .name = "out",
 		.value = "F",
-		.help = "write the record there too, for a site without a network: mainstay enrol --record F" },
+		.help = "also write the record, and the signed list of people that it is checked against, into F, "
+			"for a site without a network: mainstay enrol --record F" },
 	{ 0 },
 };
 
@@ -54,6 +55,8 @@ const struct command desk_commands[] = {
 		.details = "The site's key comes from the hub. Have the customer read its "
 			   "fingerprint to "
 			   "you, or give it with --fingerprint.",
+		.examples = "mainstay-desk accept site1 --fingerprint sha256:HEX\n"
+			    "mainstay-desk accept site1 --fingerprint sha256:HEX --out site1.record",
 		.options = accept_options,
 		.run = desk_accept },
 	{ .name = "fleet", .summary = "all sites", .run = desk_fleet_list },
@@ -80,8 +83,13 @@ const struct command desk_commands[] = {
 			    "C-17\n",
 		.run = desk_run },
 	{ .name = "requests",
-		.summary = "what was asked for, and how it stands",
-		.run = desk_run_requests },
+		.args = "[ID]",
+		.max = 1,
+		.summary = "what was asked for, and how it stands; of one, what the site answered",
+		.details = "With an ID plan and result are verified as `run` does, also those that a site signed before\n"
+			   "its key was rotated. Ends with 5 where there is no result yet.",
+		.examples = "mainstay-desk requests\nmainstay-desk requests r-0011223344556677",
+		.run = desk_requests },
 	{ .name = "audit verify",
 		.args = "SITE",
 		.min = 1,
