@@ -18,6 +18,7 @@
 #include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/owner_command.h"
 #include "appliance/monitor/commands_export.h"
+#include "appliance/monitor/commands_folder.h"
 #include "appliance/monitor/witness_view.h"
 
 enum { ASK_MS = 120 * 1000, PROOF_MAX = 256 * 1024, ENTRY_MAX = 64 * 1024, OWNER_MAX = 64 * 1024 };
@@ -285,14 +286,16 @@ static int
 run_verify(struct command_call *call)
 {
 	const char *file = call->n_operands > 0 ? call->operands[0] : NULL;
-
-	bool is_export = file && commands_export_is_one(file);
+	bool is_folder = file && commands_folder_is_one(file);
+	bool is_export = file && !is_folder && commands_export_is_one(file);
 
 	if (command_option(call, "card") && !is_export)
 		return REFUSE(REASON_USAGE, "--card",
 			"judges what an export holds, and this is none");
 	if (!file)
 		return verify_all(call);
+	if (is_folder)
+		return commands_folder_verify(call, file);
 	return is_export ? commands_export_verify(call, file) : verify_file(call, file);
 }
 
@@ -435,16 +438,17 @@ const struct command commands_audit[] = {
 			    "mainstay audit head --add cosigned.txt",
 		.run = run_head },
 	{ .name = "audit verify",
-		.args = "[FILE]",
+		.args = "[FILE|DIR]",
 		.max = 1,
 		.options = verify_options,
-		.summary = "check the whole log, a proof file, or an export",
+		.summary = "check the whole log, a proof file, an export, or a log that was taken along",
 		.details = "With a policy that names the log's key, a proof file is checked "
 			   "without asking "
 			   "anybody.  Ends with 1 where the quorum is not met.",
 		.examples = "mainstay audit verify\nmainstay audit verify --against "
 			    "/media/stick/head.txt\nmainstay audit verify entry-17.tlog-proof\n"
-			    "mainstay audit verify entry-17.tlog-proof --policy auditor.policy",
+			    "mainstay audit verify entry-17.tlog-proof --policy auditor.policy\n"
+			    "mainstay audit verify /root/mainstay-log",
 		.run = run_verify },
 	{ .name = "audit export",
 		.options = export_options,

@@ -228,20 +228,36 @@ def test_leaving_is_clean_and_keeps_the_log(estate):
     before = estate.status()["audit"]["size"]
     done = estate.mainstay("leave", "--export", "/proc/nowhere", code=None)
     assert done.returncode in (1, 4) and estate.status()["enrolled"] is True
+    secrets = []
+    for where, _, names in os.walk(estate.path("site", "lib")):
+        for name in names:
+            if name.endswith(".key"):
+                with open(os.path.join(where, name)) as f:
+                    secrets.append(f.read().split(":")[-1].strip())
+    assert len(secrets) >= 3
     estate.mainstay("leave", "--export", export)
     have = set(os.listdir(export))
-    assert {"README", "audit", "audit.json", "checkpoint", "head.json", "ledger", "proofs", "record.json",
+    assert {"README", "audit", "audit.json", "head.json", "verify.policy", "ledger", "record.json",
             "vendor.card"} <= have, have
-    assert not [n for _, _, names in os.walk(export) for n in names if n.endswith(".key")]
     assert os.listdir(os.path.join(export, "ledger", "outbox"))
-    estate.run("mainstay", "--state", estate.path("nowhere"), "audit", "verify",
-               os.path.join(export, "proofs", "0.proof"), "--policy", os.path.join(export, "verify.policy"))
+    for where, _, names in os.walk(export):
+        for name in names:
+            with open(os.path.join(where, name), "rb") as f:
+                text = f.read()
+            assert not [s for s in secrets if s.encode() in text or bytes.fromhex(s) in text], (where, name)
+    # On another machine: nobody to ask, nothing but the folder; and with one byte of it changed.
+    verify = ("mainstay", "--state", estate.path("nowhere"), "audit", "verify", export)
+    report = json.loads(estate.run(*verify, "--json").stdout)
+    assert report["size"] > before and report["log"] == f"mainstay.audit/{SITE}" and report["quorum"]["met"] is True
+    estate.run(*verify, "--policy", os.path.join(export, "verify.policy"))
     with open(os.path.join(export, "audit.json")) as f:
-        items = json.load(f, strict=False)["items"]
-    assert len(items) >= before
-    with open(os.path.join(export, "checkpoint")) as f:
-        head = f.read().splitlines()
-    assert head[0] == f"mainstay.audit/{SITE}" and int(head[1]) == len(items)
+        items = json.load(f)["items"]
+    assert len(items) == report["size"] and items[-1]["kind"] == "leave" and [i["n"] for i in items] == list(range(len(items)))
+    tile = next(os.path.join(where, name) for where, _, names in os.walk(os.path.join(export, "audit", "tile"))
+                for name in names)
+    with open(tile, "r+b") as f:
+        f.write(b"\xff\xff")
+    assert "[altered]" in estate.run(*verify, code=1).stderr
     status = estate.status()
     assert status["enrolled"] is False and not any(status["switches"].values())
     assert status["hub"]["url"] is None
@@ -269,35 +285,56 @@ def test_who_left_may_come_back_with_another_token(estate):
 
 @pytest.mark.flow
 def test_enrolment_crosses_an_air_gap_both_ways(estate):
-    """The request on a stick to the hub's operator, the answer back; the engineer's record, too."""
+    """Request, answer and the engineer's record on a stick; the courier, all of whose switches are off, brings nothing."""
     request, answer, record = (estate.path(n) for n in ("request", "answer", "record"))
+    hubd = ("mainstay-hubd", "enrol", "--state", estate.path("hub"), "--request")
+    begin = (*estate.enrol_args(), "--accept", estate.fingerprint, "--file", request)
+
+    def written(name, text):
+        with open(estate.path(name), "w") as f:
+            f.write(text)
+        return estate.path(name)
+
+    estate.mainstay("leave")
+    estate.token(site="other", file="token")
+    until("the courier's new key", lambda: estate.mainstay(*begin, code=None).returncode == 0)
+    estate.run(*hubd, request, "--answer", estate.path("others"))
     estate.mainstay("leave")
     estate.token(site="island", file="token")
-    until("the courier's new key",
-          lambda: estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, "--file", request, code=None)
-          .returncode == 0)
-    hubd = ("mainstay-hubd", "enrol", "--state", estate.path("hub"), "--request")
+    until("another key", lambda: estate.mainstay(*begin, code=None).returncode == 0)
     estate.run(*hubd, request, "--answer", answer)
     estate.run(*hubd, request, "--answer", answer)  # asked again: the same site, the same answer
     with open(answer) as f:
         good = f.read()
     for name, text in (("altered", good.replace("pending", "accepted")), ("broken", good[:80]), ("none", "")):
-        with open(estate.path(name), "w") as f:
-            f.write(text)
-        estate.mainstay("enrol", "--answer", estate.path(name), code=1)
-    # Another site's answer, and an answer to a former request.
-    estate.token(site="other", file="token")
-    with open(estate.path("garbage"), "w") as f:
-        f.write("{}")
-    estate.run(*hubd, estate.path("garbage"), "--answer", estate.path("none"), code=1)
+        estate.mainstay("enrol", "--answer", written(name, text), code=1)
+    refused(estate, 1, "replayed", "enrol", "--answer", estate.path("others"))
+    estate.run(*hubd, written("garbage", "{}"), "--answer", estate.path("none"), code=1)
     assert estate.status()["enrolled"] is False
     shown = estate.mainstay_json("enrol", "--answer", answer)
     assert shown["site"] == "island" and shown["status"] == "pending"
     estate.desk("accept", "island", "--fingerprint", shown["fingerprint"], "--out", record)
-    estate.mainstay("enrol", "--record", answer, code=1)
-    estate.mainstay("enrol", "--record", record)
     with open(record) as f:
-        assert set(json.load(f)) == {"payload", "sigs"}
+        file = json.load(f)
+    assert set(file) == {"v", "record", "metadata"}
+    people = next(name for name in file["metadata"] if name.endswith("people.json") and "/" in name)
+
+    def altered(**change):
+        return written("altered", json.dumps({**file, **change}))
+
+    refused(estate, 1, "malformed", "enrol", "--record", answer)
+    refused(estate, 1, "unknown-field", "enrol", "--record", altered(more=1))
+    refused(estate, 1, "malformed", "enrol", "--record", altered(metadata={people: 1}))
+    assert "kept" in estate.mainstay("enrol", "--record", altered(metadata={})).stdout
+    others = {**file["metadata"], people: file["metadata"][people].replace("vera", "nora")}
+    done = estate.mainstay("enrol", "--record", altered(metadata=others), code=1)
+    assert done.stderr.rstrip().endswith("[hash-mismatch]")
+    assert not os.path.exists(estate.path("site", "lib", "monitor", "people.json"))
+    assert estate.status()["hub"]["recorded"] is False
+    assert estate.mainstay_json("enrol", "--record", record)["recorded"] is True
+    status = estate.status()
+    assert status["enrolled"] is True and status["hub"]["recorded"] is True and status["hub"]["last_contact"] is None
+    assert estate.leaves(kind="enrol", object="site record by vera")
     done = estate.mainstay("enrol", "--answer", answer)  # the same again does no harm
     assert "island" in done.stdout
 

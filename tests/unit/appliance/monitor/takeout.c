@@ -13,9 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/audit/audit.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/trust/ed25519.h"
 #include "tests/fakes/scratch.h"
 
 static struct scratch scratch;
@@ -48,9 +50,9 @@ setup(void **state)
 	assert_int_equal(fs_paths(&paths, scratch.path), 0);
 	(void)snprintf(out, sizeof(out), "%s/out", scratch.path);
 	put(paths.etc, "policy.yaml", "v: 1\n");
-	put(paths.lib, "audit/tile/0/000", "tile");
-	put(paths.lib, "audit/.tmp.7", "half");
-	put(paths.lib, "audit/audit.key", "SECRET");
+	put(paths.lib, "telemetry/spool/metrics/0", "sent");
+	put(paths.lib, "telemetry/spool/.tmp.7", "half");
+	put(paths.lib, "telemetry/spool/pseudonym.key", "SECRET");
 	put(paths.lib, "monitor/site.key", "SECRET");
 	put(paths.lib, "monitor/card.json", "{}");
 	put(paths.lib, "monitor/requests/r-1.json", "{}");
@@ -81,21 +83,22 @@ what_is_the_customers_is_copied_and_no_secret(void **state)
 	int fd = -1;
 
 	(void)state;
-	(void)snprintf(link, sizeof(link), "%s/audit/link", paths.lib);
+	(void)snprintf(link, sizeof(link), "%s/telemetry/spool/link", paths.lib);
 	assert_int_equal(symlink("/etc/passwd", link), 0);
 	assert_int_equal(takeout_open(&fd, out), 0);
 	assert_int_equal(takeout_copy(fd, &paths), 0);
 	assert_int_equal(takeout_readme(fd), 0);
-	assert_true(has(fd, "policy.yaml") && has(fd, "audit/tile/0/000") && has(fd, "vendor.card"));
+	assert_true(has(fd, "policy.yaml") && has(fd, "ledger/spool/metrics/0") && has(fd, "vendor.card"));
 	assert_true(has(fd, "requests/r-1.json") && has(fd, "ledger/outbox/results/1"));
-	assert_false(has(fd, "audit/audit.key") || has(fd, "audit/.tmp.7") || has(fd, "audit/link") || has(fd, "site.key"));
+	assert_false(has(fd, "ledger/spool/pseudonym.key") || has(fd, "ledger/spool/.tmp.7") ||
+		has(fd, "ledger/spool/link") || has(fd, "site.key"));
 	assert_false(has(fd, "cluster.yaml")); /* there was none */
 	assert_int_equal(fstatat(fd, "policy.yaml", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 	assert_int_equal(fs_read(fd, "README", b.max, &b), 0);
-	assert_non_null(strstr(buf_text(&b), "proofs/N.proof"));
+	assert_non_null(strstr(buf_text(&b), "audit verify DIR"));
 	close(fd);
 }
 
@@ -115,16 +118,55 @@ a_folder_with_something_in_it_is_left_alone(void **state)
 }
 
 static void
-a_file_that_is_too_large_ends_it(void **state)
+a_large_file_goes_along_and_one_beyond_the_limit_ends_it(void **state)
 {
+	const off_t large = 65 * 1024 * 1024; /* holes: no disk is filled */
+	uint64_t n = refuse_count(REASON_TOO_LARGE);
 	char path[512];
+	struct stat st;
 	int fd = -1;
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/outbox/results/1", paths.lib);
-	assert_int_equal(truncate(path, TAKEOUT_FILE_MAX + 1), 0); /* a hole: no disk is filled */
+	assert_int_equal(truncate(path, large), 0);
 	assert_int_equal(takeout_open(&fd, out), 0);
+	assert_int_equal(takeout_copy(fd, &paths), 0);
+	assert_int_equal(fstatat(fd, "ledger/outbox/results/1", &st, 0), 0);
+	assert_int_equal(st.st_size, large);
+	assert_false(has(fd, "ledger/outbox/results/.half"));
+	assert_int_equal(truncate(path, TAKEOUT_FILE_MAX + 1), 0);
 	assert_int_equal(takeout_copy(fd, &paths), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), n + 1);
+	assert_string_equal(refuse_last()->operand, "1");
+	close(fd);
+}
+
+/* The log is taken whole, and only if it is whole. */
+static void
+the_log_is_verified_where_it_arrives(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL, *other = NULL;
+	SCOPED(scope_close) int lib = -1, log_fd = -1;
+	struct audit *log = NULL;
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&key), 0);
+	assert_int_equal(ed25519_generate(&other), 0);
+	assert_int_equal(fs_open_dir(&lib, AT_FDCWD, paths.lib, 0700), 0);
+	assert_int_equal(fs_open_dir(&log_fd, lib, "audit", 0700), 0);
+	assert_int_equal(audit_open(&log, log_fd, "site1", key), 0);
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(audit_append(log, AUDIT_LEAVE, "me", "site1", NULL, REASON_NONE, NULL, NULL), 0);
+	audit_free(log);
+	assert_int_equal(takeout_open(&fd, out), 0);
+	put(out, "audit/rubbish", "of a copy that was cut off");
+	assert_int_equal(takeout_log(fd, &paths, ed25519_public(key)), 0);
+	assert_false(has(fd, "audit/rubbish"));
+	assert_true(has(fd, "audit/checkpoint"));
+	assert_true(takeout_log(fd, &paths, ed25519_public(other)) > 0);
+	put(paths.lib, "audit/rubbish", "x");
+	assert_int_equal(takeout_log(fd, &paths, ed25519_public(key)), REASON_ALTERED);
 	close(fd);
 }
 
@@ -135,7 +177,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(what_is_the_customers_is_copied_and_no_secret),
 		TEST(a_folder_with_something_in_it_is_left_alone),
-		TEST(a_file_that_is_too_large_ends_it),
+		TEST(a_large_file_goes_along_and_one_beyond_the_limit_ends_it),
+		TEST(the_log_is_verified_where_it_arrives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
