@@ -172,12 +172,36 @@ outbox_first(struct outbox *o, const char *stream, uint64_t from, uint64_t *ret_
 	return FAULT(r);
 }
 
+/* The same entry around another body; without one, as it stands. */
+static int
+change_body(struct buf *record, outbox_change_fn *change, void *arg, const char *stream)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX(LEDGER_RECORD_MAX), changed = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e;
+	int r = ledger_decode(&e, record->data, record->len, stream);
+
+	r = r ?: change(&body, e.body, e.body_len, arg);
+	if (r || body.len == 0)
+		return r < 0 ? FAULT(r) : r;
+	e.body = body.data;
+	e.body_len = body.len;
+	r = ledger_encode(&changed, &e);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	buf_reset(record);
+	buf_put(record, changed.data, changed.len);
+	return FAULT(buf_error(record));
+}
+
 int
-outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, uint64_t *ret_sequence)
+outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, outbox_change_fn *change, void *arg,
+	uint64_t *ret_sequence)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
 	int r = read_record(o, stream, sequence, &b);
 
+	if (r == 0 && change)
+		r = change_body(&b, change, arg, stream);
 	r = r ?: record_append(o->records[find(stream)], b.data, b.len, ret_sequence);
 	return r < 0 ? FAULT(r) : r;
 }

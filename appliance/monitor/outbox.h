@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct buf;
 struct outbox;
 
 /* reader_gid may read; (gid_t)-1: nobody else. */
@@ -27,10 +28,13 @@ int outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8
  * none, or a fault. */
 int outbox_first(struct outbox *o, const char *stream, uint64_t from, uint64_t *ret_sequence);
 
-/* Put the record that stands under sequence once more behind all others, as it is; durable on return.  LEDGER_KEPT has
- * room for this that nothing else gets.  Returns 0, REASON_NOT_FOUND (unlogged) where it cannot be read, REASON_NO_SPACE
- * (logged), or a fault. */
-int outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, uint64_t *ret_sequence);
+/* Put the record that stands under sequence once more behind all others, as it is or, where change is not NULL, with the
+ * body that it appends to its buffer (none: as it is); durable on return.  LEDGER_KEPT has room for this that nothing
+ * else gets.  Returns 0, REASON_NOT_FOUND (unlogged) where it cannot be read, REASON_NO_SPACE (logged), or a fault,
+ * also of change. */
+typedef int outbox_change_fn(struct buf *out, const void *body, size_t len, void *arg);
+int outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, outbox_change_fn *change, void *arg,
+	uint64_t *ret_sequence);
 
 /* The hub has committed everything up to sequence. */
 int outbox_committed(struct outbox *o, const char *stream, uint64_t sequence);

@@ -15,6 +15,7 @@
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/reseal.h"
 #include "appliance/trust/sha256.h"
 
 #define ANSWERS_FILE "answers.json"
@@ -24,6 +25,7 @@ enum { ACK_MAX = 4096, MOVES = 8 /* in one turn */ };
 struct answering {
 	struct monitor *m;
 	struct answers kept; /* of LEDGER_KEPT */
+	uint8_t key[32];     /* the site's, as what was put there last was signed; zero: it has none */
 };
 
 /* --- what is remembered -------------------------------------------------------------------------- */
@@ -280,8 +282,8 @@ take_kept(struct answering *a, uint64_t sequence, unsigned status, const void *b
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* Behind all others, under a number that the hub has not seen.  Killed in between, the hub gets it twice: what it
- * says, it says once. */
+/* Behind all others, under a number that the hub has not seen, and signed by the present key.  Killed in between, the
+ * hub gets it twice: what it says, it says once. */
 static int
 put_behind(struct answering *a)
 {
@@ -289,7 +291,7 @@ put_behind(struct answering *a)
 	struct answers next = a->kept;
 	struct answers_held *h = answers_due(&next, clock_mono_us());
 	uint64_t before = h->sequence, sequence = 0;
-	int r = outbox_behind(m->outbox, LEDGER_KEPT, before, &sequence);
+	int r = outbox_behind(m->outbox, LEDGER_KEPT, before, reseal_answer, m->site.key, &sequence);
 
 	if (r < 0)
 		return FAULT(r);
@@ -427,16 +429,45 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	(void)json_object_set_new(status, "outbox", outbox);
 }
 
+/* The hub takes nothing more that the former key alone signed: what has no answer yet is put behind, signed anew.  What
+ * is too much to be held, or was cut off here, its refusals bring about one by one. */
+static int
+sign_anew(struct answering *a)
+{
+	struct answers next = a->kept;
+	uint64_t last = outbox_next(a->m->outbox, LEDGER_KEPT) - 1;
+	int r = 0;
+
+	while (r == 0 && next.seen < last)
+		r = answers_refused(&next, next.seen + 1, 0, monitor_now_us(a->m), clock_mono_us());
+	return next.seen == a->kept.seen ? 0 : settle(a, &next);
+}
+
+static void
+keep_key(struct answering *a)
+{
+	memset(a->key, 0, sizeof(a->key));
+	if (a->m->site.key)
+		memcpy(a->key, ed25519_public(a->m->site.key), sizeof(a->key));
+}
+
 static void
 on_changed(struct monitor *m, unsigned changes, void *arg)
 {
-	int r;
+	static const uint8_t none[32];
+	struct answering *a = arg;
+	int r = 0;
 
-	if (!(changes & MONITOR_CHANGE_RECORD) || m->site.key)
+	if (!(changes & MONITOR_CHANGE_RECORD))
 		return;
-	r = begin_anew(arg, true);
+	if (!m->site.key)
+		r = begin_anew(a, true);
+	else if (memcmp(a->key, none, sizeof(none)) != 0 &&
+		memcmp(a->key, ed25519_public(m->site.key), sizeof(a->key)) != 0)
+		r = sign_anew(a);
+	keep_key(a);
 	if (r < 0)
-		log_fault(r, "leaving the outbox behind");
+		log_fault(r, "what the outbox holds for another hub or by another key");
 }
 
 static const struct monitor_module module = {
@@ -456,6 +487,7 @@ outbox_verbs_init(struct monitor *m)
 	if (!a)
 		return FAULT(-ENOMEM);
 	a->m = m;
+	keep_key(a);
 	r = monitor_add_module(m, &module, a);
 	r = r ?: load(a);
 	r = r ?: monitor_register_verb(m, "outbox.reply", CALL_ROLE_COURIER, on_reply, a);

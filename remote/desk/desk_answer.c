@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
@@ -19,17 +20,38 @@ desk_answer_done(struct desk_answer *a)
 	a->result = request_result_free(a->result);
 }
 
+/* The one of our keys that it says it is signed by; the site's present one where there is none. */
+static const struct desk_pin_key *
+key_of(const struct desk_answer *a, const struct envelope *e)
+{
+	char keyid[ED25519_KEYID_MAX];
+
+	for (size_t k = 0; k < a->keys.n; k++) {
+		ed25519_keyid_of(keyid, a->keys.keys[k].key);
+		for (size_t i = 0; i < e->n_sigs; i++)
+			if (strcmp(e->sigs[i].keyid, keyid) == 0)
+				return &a->keys.keys[k];
+	}
+	return &a->keys.keys[0];
+}
+
 static int
 open_verified(const struct desk_answer *a, enum message type, const json_t *envelope,
-	struct envelope **ret)
+	struct envelope **ret, uint64_t *ret_until_us)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
+	const struct desk_pin_key *key;
 	int r = envelope_open_json(&e, type, envelope);
 
-	r = r ?: envelope_verify_daemon(e, a->key);
-	if (!r)
-		*ret = STEAL(e);
-	return r;
+	if (r)
+		return r;
+	key = key_of(a, e);
+	r = envelope_verify_daemon(e, key->key);
+	if (r)
+		return r;
+	*ret = STEAL(e);
+	*ret_until_us = key->until_us;
+	return 0;
 }
 
 static int
@@ -45,7 +67,8 @@ take_plan(struct desk_answer *a, const json_t *envelope)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(request_plan_freep) struct request_plan *plan = NULL;
-	int r = open_verified(a, MESSAGE_PLAN, envelope, &e);
+	uint64_t until_us;
+	int r = open_verified(a, MESSAGE_PLAN, envelope, &e, &until_us);
 
 	r = r ?: request_plan_parse(&plan, e->payload);
 	r = r ?: same_request(a, plan->request, "plan");
@@ -63,7 +86,8 @@ take_result(struct desk_answer *a, const json_t *envelope)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(request_result_freep) struct request_result *result = NULL;
-	int r = open_verified(a, MESSAGE_RESULT, envelope, &e);
+	uint64_t until_us = 0;
+	int r = open_verified(a, MESSAGE_RESULT, envelope, &e, &until_us);
 
 	r = r ?: request_result_parse(&result, e->payload);
 	r = r ?: same_request(a, result->request, "result");
@@ -71,6 +95,7 @@ take_result(struct desk_answer *a, const json_t *envelope)
 		return r;
 	request_result_free(a->result);
 	a->result = STEAL(result);
+	a->until_us = until_us;
 	return 0;
 }
 
@@ -137,6 +162,8 @@ print_json(const struct desk_answer *a, json_t *take_preview)
 	r = r ?: json_put_text(out, "id", a->id);
 	r = r ?: json_put_text(out, "state", a->state);
 	r = r ?: json_put_text(out, "decision", a->decision);
+	if (!r && a->until_us)
+		r = json_put_time(out, "key_until", a->until_us);
 	if (!r && a->plan && json_object_set(out, "plan", a->plan->doc) < 0)
 		r = FAULT(-ENOMEM);
 	/* The result's members stand at the top, where scripts look for them. */
@@ -145,6 +172,16 @@ print_json(const struct desk_answer *a, json_t *take_preview)
 			|| json_object_set(out, "result", a->result->doc) < 0))
 		r = FAULT(-ENOMEM);
 	return r ?: command_print_json(a->result ? "Result" : "Request", STEAL(out));
+}
+
+static void
+say_key(const struct desk_answer *a)
+{
+	char text[CLOCK_TEXT_MAX];
+
+	if (a->until_us)
+		command_say(a->call, "signed by the key that was the site's until %s, as it says itself",
+			clock_format(text, a->until_us));
 }
 
 int
@@ -164,12 +201,13 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 				request_outcome_name(a->result->outcome),
 				(unsigned long long)a->result->wall_ms,
 				a->result->truncated ? ", output cut" : "");
+			say_key(a);
 		} else {
-			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests",
-				a->id,
+			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests %s", a->id,
 				strcmp(a->decision, "ask") == 0
 					? "waits for the customer's approval"
-					: a->state);
+					: a->state,
+				a->id);
 		}
 	}
 	if (r)

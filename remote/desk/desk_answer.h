@@ -1,8 +1,10 @@
-/* What came back for one request: verified by the site's key before a word of it is shown. */
+/* What came back for one request: verified by a key that answers for the site before a word of it is shown. */
 #pragma once
 
 #include <jansson.h>
 #include <stdint.h>
+
+#include "remote/desk/desk_pin.h"
 
 struct command_call;
 struct request_plan;
@@ -11,12 +13,13 @@ struct request_result;
 struct desk_answer {
 	struct command_call *call;
 	const char *id;
-	uint8_t key[32];     /* of the site, from its record */
+	struct desk_pin_keys keys; /* that may have signed it */
 	uint8_t request[32]; /* digest of what was asked */
 	char state[16];      /* queued, delivered, waiting, done: the hub's word */
 	char decision[8];
 	struct request_plan *plan;     /* owned; NULL before */
 	struct request_result *result; /* owned; NULL before */
+	uint64_t until_us;             /* the result's key was the site's until then; 0: it is */
 };
 void desk_answer_done(struct desk_answer *a);
 

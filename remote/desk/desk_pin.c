@@ -119,3 +119,24 @@ desk_pin_key(struct desk *d, const struct desk_site *s)
 			"the hub holds back a rotation that it showed before: its key may be a stolen one");
 	return memcmp(&now, &seen, sizeof(now)) ? save(fd, name, &now) : 0;
 }
+
+void
+desk_pin_answering(struct desk_pin_keys *ret, const struct desk_site *s, uint64_t asked_us, const uint8_t known[32])
+{
+	const json_t *list = json_object_get(s->hub, "rotations");
+
+	*ret = (struct desk_pin_keys){ .n = 1 };
+	memcpy(ret->keys[0].key, s->key, sizeof(s->key));
+	for (size_t i = json_array_size(list); i-- > 0 && ret->n <= ROTATE_CHAIN_MAX;) {
+		struct desk_pin_key *k = &ret->keys[ret->n];
+		struct rotate step;
+
+		if (known && memcmp(ret->keys[ret->n - 1].key, known, 32) == 0)
+			return;
+		if (rotate_open(&step, json_array_get(list, i)) != 0 || (!known && step.time_us < asked_us))
+			return;
+		memcpy(k->key, step.old_key, sizeof(k->key));
+		k->until_us = step.time_us;
+		ret->n++;
+	}
+}

@@ -19,6 +19,7 @@
 #include "appliance/tuf/people.h"
 #include "remote/desk/desk_answer.h"
 #include "remote/desk/desk_client.h"
+#include "remote/desk/desk_pin.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
 #include "remote/mailbox/mailbox_wire.h"
@@ -26,7 +27,6 @@
 
 enum {
 	REQUEST_S = 20,
-	EARLY_S = 300,      /* clocks differ: the request is valid from a little before now */
 	LIFE_S = 3600,      /* and this long, or as long as somebody waits */
 	WAIT_S = 600,
 	STATEMENT_TRIES = 8, /* half a second apart */
@@ -138,12 +138,12 @@ fill_request(struct order *o)
 		.ticket = command_option(call, "ticket"),
 		.engineer = o->d.me->name,
 		.people_version = people_version(o->d.people),
-		.not_before_us = now - EARLY_S * CLOCK_US_PER_S,
+		.not_before_us = now - REQUEST_EARLY_S * CLOCK_US_PER_S,
 	};
 	if (o->wait_us > life)
 		life = o->wait_us;
-	if (life > (REQUEST_LIFE_S - EARLY_S) * CLOCK_US_PER_S)
-		life = (REQUEST_LIFE_S - EARLY_S) * CLOCK_US_PER_S;
+	if (life > (REQUEST_LIFE_S - REQUEST_EARLY_S) * CLOCK_US_PER_S)
+		life = (REQUEST_LIFE_S - REQUEST_EARLY_S) * CLOCK_US_PER_S;
 	q->expires_us = now + life;
 	if (!epoch || !hex_decode(q->epoch, sizeof(q->epoch), epoch))
 		return REFUSE(REASON_MALFORMED, o->site.site, "its statement names no epoch");
@@ -249,6 +249,20 @@ send(struct order *o)
 	return 0;
 }
 
+/* Signed by a key that we do not know: it may have rotated since we asked.  No key before the one that we asked under
+ * counts. */
+static int
+take_after_rotation(struct order *o, struct desk_answer *a, const json_t *doc)
+{
+	SCOPED(desk_trust_site_done) struct desk_site now = { 0 };
+	int r = desk_trust_site(&o->d, o->site.site, false, &now);
+
+	if (r)
+		return r;
+	desk_pin_answering(&a->keys, &now, 0, o->site.key);
+	return desk_answer_take(a, doc);
+}
+
 static int
 wait_for(struct order *o, struct desk_answer *a)
 {
@@ -268,6 +282,8 @@ wait_for(struct order *o, struct desk_answer *a)
 			s, a->state);
 		r = desk_client_get(&o->d, path, s + REQUEST_S, &doc);
 		r = r ?: desk_answer_take(a, doc);
+		if (r == REASON_UNKNOWN_KEY)
+			r = take_after_rotation(o, a, doc);
 		if (r || a->result || s == 0)
 			return r;
 	}
@@ -290,26 +306,8 @@ desk_run(struct command_call *call)
 		return r;
 	command_say(call, "asked      %s\n", o.id);
 	a = (struct desk_answer){ .call = call, .id = o.id, .state = "queued" };
-	memcpy(a.key, o.site.key, sizeof(a.key));
+	desk_pin_answering(&a.keys, &o.site, 0, o.site.key);
 	memcpy(a.request, o.request.digest, sizeof(a.request));
 	r = wait_for(&o, &a);
 	return r ?: desk_answer_finish(&a, preview(&o));
-}
-
-int
-desk_run_requests(struct command_call *call)
-{
-	static const char *const columns[] = { "id", "site", "state", "decision", NULL };
-	SCOPED(desk_session_done) struct desk d;
-	SCOPED_JSON *doc = NULL;
-	int r = desk_session_open(&d, call);
-
-	r = r ?: desk_session_load(&d);
-	r = r ?: desk_client_get(&d, "/v1/fleet/requests", REQUEST_S, &doc);
-	if (r)
-		return r;
-	if (!json_is_array(json_object_get(doc, "items")))
-		return REFUSE(REASON_MALFORMED, "requests", "the hub's answer has no items");
-	return command_print_items(call, "RequestList", json_incref(json_object_get(doc, "items")),
-		columns);
 }

@@ -227,7 +227,7 @@ mailbox_store_get(struct db *db, const char *id, json_t **ret)
 	SCOPED_JSON *o = NULL;
 	int r;
 
-	r = db_query(&q, db, "SELECT " COLUMNS ", plan, result FROM requests WHERE id = ?1", "t", id);
+	r = db_query(&q, db, "SELECT " COLUMNS ", plan, result, envelope FROM requests WHERE id = ?1", "t", id);
 	r = r ? r : db_next(q);
 	if (r < 0)
 		return FAULT(r);
@@ -237,6 +237,8 @@ mailbox_store_get(struct db *db, const char *id, json_t **ret)
 	if (r == 0 && !db_null(q, 11) && json_object_set_new(o, "plan", embedded(q, 11)) < 0)
 		r = -ENOMEM;
 	if (r == 0 && !db_null(q, 12) && json_object_set_new(o, "result", embedded(q, 12)) < 0)
+		r = -ENOMEM;
+	if (r == 0 && !db_null(q, 13) && json_object_set_new(o, "request", embedded(q, 13)) < 0)
 		r = -ENOMEM;
 	if (r < 0)
 		return FAULT(r);

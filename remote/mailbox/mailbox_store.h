@@ -31,7 +31,7 @@ int mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_
 int mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
 	const char *decision, const char *envelope, uint64_t now_us);
 
-/* One request as engineers see it, with plan and result.  Returns 0 with *ret the caller's,
+/* One request as engineers see it, with what was asked, plan and result, each as it was signed.  Returns 0 with *ret the caller's,
  * REASON_NOT_FOUND (unlogged), or a fault. */
 int mailbox_store_get(struct db *db, const char *id, json_t **ret);
 /* Append the newest requests to items, without plans and results. */

@@ -11,7 +11,8 @@
  *	desk                                         hub
  *	  POST /v1/fleet/requests ENVELOPE --->  202 {"id"}
  *	  GET  /v1/fleet/requests/ID?wait=S[&state=X] -->
- *	                                   <---  {"id","site","state":"queued|delivered|waiting|done","plan","decision","result"}
+ *	                                   <---  {"id","site","state":"queued|delivered|waiting|done","request","plan","decision",
+ *	                                          "result"}
  *	                                         after S seconds, or once it changes, or at once where it is done or is not
  *	                                         in the state X that the caller knows already
  *

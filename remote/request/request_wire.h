@@ -30,6 +30,7 @@ enum {
 	REQUEST_PENDING_ENGINEER_MAX = 8, /* per engineer of these */
 	REQUEST_KEPT_MAX = 512,           /* files of requests, finished ones included */
 	REQUEST_LIFE_S = 24 * 60 * 60,    /* expires at most so long after not_before */
+	REQUEST_EARLY_S = 300,            /* not_before is so long before it was made: clocks differ */
 	REQUEST_OUTPUT_MAX = 128 * 1024,  /* stdout and stderr of a result, each, as text */
 	REQUEST_PLAN_TEXT_MAX = 32 * 1024,
 	REQUEST_ARGV_MAX = 64,

@@ -289,3 +289,31 @@ def test_a_changed_log_is_found_and_the_entry_named_also_by_a_monitor_that_refus
             f.write(good)
     until("the monitor again", lambda: estate.mainstay("status", code=None).returncode == 0)
     estate.mainstay("audit", "verify")
+
+
+# --- another site key ------------------------------------------------------------------------------------------
+
+
+def test_what_was_asked_before_a_rotation_is_answered_by_the_chain_after_it(estate):
+    """One answer lies at the hub, one still in the outbox; a stopped courier keeps it there while the key changes."""
+    words = ("--reason", "look", "--ticket", "T-9", "--wait", "60s", "--json")
+    had = json.loads(estate.desk("run", SITE, "redis", "ping", *words).stdout)["id"]
+    desk = estate.desk_later("run", SITE, "redis", "restart", "--reason", "x", "--ticket", "T-9", "--wait", "60s")
+    unsent = until("waiting", lambda: estate.requests(state="waiting"))[0]["id"]
+    refused = len(estate.leaves(kind="refuse"))
+    courier = estate.pids("mainstay-courier")[0]
+    os.kill(courier, signal.SIGSTOP)
+    try:
+        estate.approve(unsent)
+        until("an end", lambda: estate.leaves(object=unsent, kind="end"))
+        estate.mainstay("enrol", "--rotate")
+    finally:
+        os.kill(courier, signal.SIGCONT)
+    out, err = desk.communicate(timeout=120)
+    assert desk.returncode == 0 and json.loads(out)["result"]["outcome"] == "ok", err
+    assert "key_until" not in json.loads(out)
+    shown = estate.desk_json("requests", had)
+    assert shown["result"]["stdout"].strip() == "PONG" and shown["key_until"].startswith("20")
+    assert "signed by the key that was the site's until" in estate.desk("requests", had).stdout
+    assert estate.desk_json("requests", unsent)["result"]["outcome"] == "ok"
+    assert len(estate.leaves(kind="refuse")) == refused and estate.status()["outbox"]["stuck"] == []

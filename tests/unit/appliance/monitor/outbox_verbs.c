@@ -7,6 +7,8 @@
 #include "appliance/egress/ledger.h"
 #include "appliance/monitor/answers.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/record/record.h"
+#include "appliance/trust/envelope.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 
@@ -399,6 +401,108 @@ where_too_many_are_refused_the_next_waits_for_its_answer(void **state)
 	assert_int_equal(next_of(t), ANSWERS_HELD_MAX + 1);
 }
 
+/* --- another site key --------------------------------------------------------------------------------- */
+static uint64_t
+put_answer(struct site_test *t, const char *kind, enum message type)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	SCOPED_JSON *payload = json_pack("{s:s}", "request", kind), *envelope = NULL, *doc = NULL;
+	uint64_t sequence = 0;
+
+	assert_int_equal(monitor_sign(t->m, type, payload, &envelope), 0);
+	doc = json_pack("{s:s, s:s, s:O}", "kind", kind, "request", "r-1", "envelope", envelope);
+	assert_int_equal(json_canonical(&b, doc), 0);
+	assert_int_equal(outbox_put(t->m->outbox, "results", "result", "/v1/results", "application/json", b.data,
+				 b.len, NOW, &sequence),
+		0);
+	return sequence;
+}
+
+/* The envelope under this sequence is signed by key, and by that many. */
+static void
+assert_signed(struct site_test *t, uint64_t sequence, enum message type, const struct ed25519 *key, size_t n)
+{
+	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	SCOPED_JSON *doc = NULL;
+	struct ledger_entry entry;
+	uint64_t found = 0;
+	int fd = openat(t->m->lib_fd, "outbox", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_int_equal(record_reader_open(&reader, fd, "results", sequence), 0);
+	assert_int_equal(record_reader_next(reader, &b, &found), 0);
+	assert_int_equal(found, sequence);
+	assert_int_equal(ledger_decode(&entry, b.data, b.len, "results"), 0);
+	doc = json_loadb((const char *)entry.body, entry.body_len, 0, NULL);
+	assert_int_equal(envelope_open_json(&e, type, json_object_get(doc, "envelope")), 0);
+	assert_int_equal(envelope_verify_daemon(e, ed25519_public(key)), 0);
+	assert_int_equal(e->n_sigs, n);
+	(void)close(fd);
+}
+
+static void
+rekey(struct site_test *t)
+{
+	assert_int_equal(site_make_next(&t->m->site, t->m->dir_fd), 0);
+	assert_int_equal(site_take_next(&t->m->site, t->m->dir_fd), 0);
+	monitor_changed(t->m, MONITOR_CHANGE_RECORD);
+	site_settle(t);
+}
+
+/* What the hub has not taken is signed by the new key, too, and comes again by itself: no refusal is needed. */
+static void
+what_waits_is_signed_by_the_next_key_too(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t plan, result, leaves;
+
+	for (int i = 1; i <= 4; i++)
+		assert_int_equal(bring_to(t, "results", (unsigned)i, 200, ack("site1", "results", i, digests[i - 1]),
+					 NULL),
+			0);
+	plan = put_answer(t, "plan", MESSAGE_PLAN);
+	result = put_answer(t, "result", MESSAGE_RESULT);
+	put_small(t, 1); /* no answer: as it is */
+	leaves = audit_size(t->m->audit);
+	rekey(t);
+	assert_int_equal(next_of(t), result + 2);
+	wait_s(t, ANSWERS_PAUSE_S * 2);
+	assert_int_equal(outbox_next(t->m->outbox, "results"), result + 5);
+	assert_signed(t, plan + 3, MESSAGE_PLAN, t->m->site.key, 2);
+	assert_signed(t, result + 3, MESSAGE_RESULT, t->m->site.key, 2);
+	assert_int_equal(audit_size(t->m->audit), leaves);
+	/* and again: two signatures, the first one and the present one */
+	rekey(t);
+	wait_s(t, ANSWERS_PAUSE_S * 4);
+	assert_signed(t, result + 6, MESSAGE_RESULT, t->m->site.key, 2);
+	/* without another key nothing moves */
+	monitor_changed(t->m, MONITOR_CHANGE_RECORD);
+	site_settle(t);
+	assert_int_equal(next_of(t), result + 5);
+}
+
+/* Killed right after the key changed: the hub refuses what is signed by the old one, and then has it signed anew. */
+static void
+what_a_power_cut_left_unsigned_is_signed_when_it_goes_behind(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t result;
+
+	for (int i = 1; i <= 4; i++)
+		assert_int_equal(bring_to(t, "results", (unsigned)i, 200, ack("site1", "results", i, digests[i - 1]),
+					 NULL),
+			0);
+	result = put_answer(t, "result", MESSAGE_RESULT);
+	assert_int_equal(site_make_next(&t->m->site, t->m->dir_fd), 0);
+	assert_int_equal(site_take_next(&t->m->site, t->m->dir_fd), 0);
+	site_restart(t);
+	assert_int_equal(next_of(t), result);
+	assert_int_equal(bring_to(t, "results", (unsigned)result, 422, "", NULL), 0);
+	wait_s(t, ANSWERS_PAUSE_S * 2);
+	assert_signed(t, result + 1, MESSAGE_RESULT, t->m->site.key, 2);
+}
+
 /* Even where nothing more fits, what must go behind does. */
 static void
 a_full_outbox_lets_go_of_its_oldest(void **state)
@@ -488,6 +592,8 @@ main(void)
 		TEST(a_refused_record_is_kept_and_goes_behind_the_others),
 		TEST(a_refused_record_goes_where_the_hub_has_it_after_all),
 		TEST(where_too_many_are_refused_the_next_waits_for_its_answer),
+		TEST(what_waits_is_signed_by_the_next_key_too),
+		TEST(what_a_power_cut_left_unsigned_is_signed_when_it_goes_behind),
 		TEST(a_full_outbox_lets_go_of_its_oldest),
 		TEST(who_leaves_takes_nothing_along_to_the_next_vendor),
 		TEST(without_its_file_all_is_sent_once_more),

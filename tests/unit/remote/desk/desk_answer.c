@@ -26,7 +26,8 @@ asked(void)
 		.call = &call, .id = "r-1", .request = { 1, 2, 3 }, .state = "queued"
 	};
 
-	memcpy(a.key, ed25519_public(site), sizeof(a.key));
+	a.keys.n = 1;
+	memcpy(a.keys.keys[0].key, ed25519_public(site), 32);
 	return a;
 }
 
@@ -138,6 +139,45 @@ test_hub_lies(void **state)
 	refused(&a, json_object(), REASON_MALFORMED);
 }
 
+/* A former key answers for what was asked while it was the site's, and the desk says so; for nothing else. */
+static void
+test_former_key(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *next = NULL;
+	SCOPED(desk_answer_done) struct desk_answer a = asked();
+	struct desk_answer since;
+	SCOPED_JSON *doc = doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, site));
+	json_t *both;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&next), 0);
+	a.keys.keys[1] = (struct desk_pin_key){ .until_us = 77 };
+	memcpy(a.keys.keys[1].key, a.keys.keys[0].key, 32);
+	memcpy(a.keys.keys[0].key, ed25519_public(next), 32);
+	a.keys.n = 2;
+	assert_int_equal(desk_answer_take(&a, doc), 0);
+	assert_int_equal(a.until_us, 77);
+	since = a;
+	since.result = NULL;
+	since.keys.n = 1; /* asked since */
+	refused(&since, doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, site)), REASON_UNKNOWN_KEY);
+	refused(&since, doc_of("done", "plan", plan_of(a.request, site)), REASON_UNKNOWN_KEY);
+	/* What was not sent yet was signed again. */
+	both = result_of(&a, REQUEST_OUTCOME_OK, 0, site);
+	{
+		SCOPED(envelope_freep) struct envelope *e = NULL;
+
+		assert_int_equal(envelope_open_json(&e, MESSAGE_RESULT, both), 0);
+		assert_int_equal(envelope_cosign(both, MESSAGE_RESULT, e->payload, next), 0);
+	}
+	{
+		SCOPED_JSON *again = doc_of("done", "result", both);
+
+		assert_int_equal(desk_answer_take(&a, again), 0);
+		assert_int_equal(a.until_us, 0);
+	}
+}
+
 static void
 test_exit(void **state)
 {
@@ -191,6 +231,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_hub_lies),
+		cmocka_unit_test(test_former_key),
 		cmocka_unit_test(test_exit),
 	};
 

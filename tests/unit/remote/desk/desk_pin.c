@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
@@ -154,6 +155,54 @@ what_was_kept_and_what_the_record_says_must_be_whole(void **state)
 	assert_int_equal(see(NOW, 0, "acme-1", STEPS(NULL), 0), REASON_MALFORMED);
 }
 
+/* Keys 0 to 3, each in its place until the hour of its number: who answers for what was asked when? */
+static void
+who_answers_for_what_was_asked_then(void **state)
+{
+	static const uint64_t hour = 3600 * CLOCK_US_PER_S;
+	static const struct {
+		uint64_t asked_us;
+		int known; /* -1: none */
+		size_t n;
+		const char *keys; /* the present one first */
+	} rows[] = {
+		{ 0, -1, 4, "3210" },
+		{ 1 * 3600 * CLOCK_US_PER_S, -1, 4, "3210" },
+		{ 1 * 3600 * CLOCK_US_PER_S + 1, -1, 3, "321" },
+		{ 2 * 3600 * CLOCK_US_PER_S + 1, -1, 2, "32" },
+		{ 3 * 3600 * CLOCK_US_PER_S + 1, -1, 1, "3" }, /* whoever has key 2 says nothing about this */
+		{ 0, 3, 1, "3" },
+		{ 0, 2, 2, "32" },
+		{ 9 * 3600 * CLOCK_US_PER_S, 1, 3, "321" }, /* seen when it asked: whatever the clocks say */
+	};
+	struct desk_site s = { .site = "acme-1" };
+	json_t *list = json_array();
+
+	(void)state;
+	memcpy(s.key, ed25519_public(keys[3]), 32);
+	for (size_t i = 0; i + 1 < KEYS; i++) {
+		json_t *step = NULL;
+
+		assert_int_equal(rotate_seal(&step, "acme-1", keys[i], keys[i + 1], (i + 1) * hour), 0);
+		json_array_append_new(list, step);
+	}
+	s.hub = json_pack("{s:o}", "rotations", list);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct desk_pin_keys got;
+
+		desk_pin_answering(&got, &s, rows[i].asked_us,
+			rows[i].known < 0 ? NULL : ed25519_public(keys[rows[i].known]));
+		assert_int_equal(got.n, rows[i].n);
+		for (size_t k = 0; k < got.n; k++) {
+			size_t number = (size_t)(rows[i].keys[k] - '0');
+
+			assert_memory_equal(got.keys[k].key, ed25519_public(keys[number]), 32);
+			assert_int_equal(got.keys[k].until_us, k ? (number + 1) * hour : 0);
+		}
+	}
+	desk_trust_site_done(&s);
+}
+
 int
 main(void)
 {
@@ -163,6 +212,7 @@ main(void)
 		TEST(a_step_that_does_not_fit_is_refused),
 		TEST(a_chain_without_end_is_not_walked),
 		TEST(no_key_comes_back),
+		TEST(who_answers_for_what_was_asked_then),
 		TEST(what_was_kept_and_what_the_record_says_must_be_whole),
 	};
 

@@ -275,6 +275,8 @@ test_lists_leave_out_other_customers_without_a_word(void **state)
 }
 
 /* --- results ---------------------------------------------------------------------------------------------- */
+static const struct ed25519 *cosigner; /* also signs; NULL: nobody */
+
 static struct bench_call *
 send_result(const char *sequence, const char *kind, const char *id, const char *decision, uint8_t digest,
 	const struct ed25519 *key)
@@ -288,6 +290,8 @@ send_result(const char *sequence, const char *kind, const char *id, const char *
 	memset(bytes, digest, sizeof(bytes));
 	assert_int_equal(json_put_sha256(payload, "request", bytes), 0);
 	assert_int_equal(envelope_seal(&envelope, type, payload, key), 0);
+	if (cosigner)
+		assert_int_equal(envelope_cosign(envelope, type, payload, cosigner), 0);
 	doc = json_pack("{s:i, s:s, s:s, s:o}", "v", 1, "kind", kind, "request", id, "envelope", envelope);
 	assert_int_equal(json_put_text(doc, "decision", decision), 0);
 	text = json_dumps(doc, JSON_COMPACT);
@@ -344,6 +348,27 @@ test_what_is_no_word_of_the_site_on_this_request(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests WHERE result IS NOT NULL"), 0);
 }
 
+/* Whoever has the key that a site gave up, and its courier's, answers nothing; what the site signed again is its word. */
+static void
+test_a_former_site_key_answers_nothing(void **state)
+{
+	SCOPED(ed25519_freep) struct ed25519 *next = NULL;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&next), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), "UPDATE sites SET key = ?1", "b",
+				 ed25519_public(next), (size_t)32),
+		0);
+	bench_refused(send_result("1", "result", "r-1", NULL, 1, bench.courier), 422, REASON_UNKNOWN_KEY);
+	bench_refused(send_result("1", "plan", "r-1", "ask", 1, bench.courier), 422, REASON_UNKNOWN_KEY);
+	assert_true(state_is("r-1", "queued"));
+	cosigner = next;
+	assert_int_equal(send_result("1", "result", "r-1", NULL, 1, bench.courier)->status, 200);
+	cosigner = NULL;
+	assert_true(state_is("r-1", "done"));
+}
+
 /* An answer whose envelope is the site's and says nothing of a request. */
 static struct bench_call *
 send_wordless(const char *sequence)
@@ -393,6 +418,7 @@ main(void)
 		TEST(test_lists_leave_out_other_customers_without_a_word),
 		TEST(test_plans_and_results_come_back),
 		TEST(test_what_is_no_word_of_the_site_on_this_request),
+		TEST(test_a_former_site_key_answers_nothing),
 		TEST(test_answers_of_no_request_or_no_site),
 	};
 
