@@ -104,9 +104,15 @@ mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint6
 
 	*ret_changed = false;
 	r = db_number(db, &last, 0, "SELECT last FROM mailboxes WHERE site = ?1", "t", site);
+	if (r < 0)
+		return FAULT(r);
 	/* The site is ahead of us: our file is an older one.  We count on from where the site is, else what
-	 * comes next would never be asked for. */
-	if (r == 0 && (int64_t)after > last)
+	 * comes next would never be asked for.  But step by step: a thief of the courier's key is not to use up the
+	 * numbers that there are. */
+	if (after > (uint64_t)last + MAILBOX_HUB_AHEAD_MAX)
+		return REFUSE(REASON_CONFLICT, site, "it acknowledges %ju, and %jd was the last", (uintmax_t)after,
+			(intmax_t)last);
+	if ( (int64_t)after > last)
 		r = db_exec(db, "INSERT OR REPLACE INTO mailboxes(site, last) VALUES(?1, ?2)", "ti", site,
 			(int64_t)after);
 	r = r ? r : db_exec(db,

@@ -17,7 +17,8 @@ extern const struct db_migration mailbox_store_migration;
 int mailbox_store_add(struct db *db, const struct request *request, const char *envelope, uint64_t now_us,
 	uint64_t *ret_n);
 
-/* The site has what came up to number `after`.  Returns 0 or a fault.  *ret_changed: something became delivered. */
+/* The site has what came up to number `after`.  Returns 0; REASON_CONFLICT (logged) where that is more than
+ * MAILBOX_HUB_AHEAD_MAX ahead of us; or a fault.  *ret_changed: something became delivered. */
 int mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint64_t now_us, bool *ret_changed);
 
 /* Append what waits behind `after`, oldest first, as {"n","kind","body"}. */

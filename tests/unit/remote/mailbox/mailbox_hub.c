@@ -101,6 +101,25 @@ test_numbers_go_on_where_the_site_is(void **state)
 	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=40", NULL, 0)), 1);
 }
 
+/* A thief of the courier's key acknowledges what there never was, so that no number is left for what comes. */
+static void
+test_an_acknowledgement_far_ahead_is_refused(void **state)
+{
+	static const char *const far[] = { "/v1/mailbox?after=1048578", "/v1/mailbox?after=9223372036854775807" };
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(far); i++) {
+		bench_refused(bench_ask(bench.courier, "GET", far[i], NULL, 0), 409, REASON_CONFLICT);
+		assert_int_equal(bench_count(bench_db(), "SELECT last FROM mailboxes"), 1);
+		assert_true(state_is("r-1", "queued"));
+	}
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=1048577", NULL, 0)), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT last FROM mailboxes"), 1048577);
+	assert_int_equal(put("r-2", 1), 0);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=1048577", NULL, 0)), 1);
+}
+
 /* --- polls ---------------------------------------------------------------------------------------------- */
 static void
 test_polls_are_parked_replaced_and_drained(void **state)
@@ -408,6 +427,7 @@ main(void)
 		TEST(test_the_same_request_is_one_and_another_conflicts),
 		TEST(test_a_mailbox_is_full_some_time),
 		TEST(test_numbers_go_on_where_the_site_is),
+		TEST(test_an_acknowledgement_far_ahead_is_refused),
 		TEST(test_polls_are_parked_replaced_and_drained),
 		TEST(test_a_poll_ends_with_its_time_or_its_peer),
 		TEST(test_a_parked_poll_of_who_lost_the_key_gets_nothing),
