@@ -342,6 +342,12 @@ on_accept(struct http_call *call, void *state)
 	SCOPED_JSON *envelope = NULL;
 	int r;
 
+	/* From before the site is read, so that the key that is vouched for is the one that is accepted: a command beside
+	 * this hub may rotate or enrol it meanwhile. */
+	r = db_begin(databases_fleet(d));
+	if (r < 0)
+		return FAULT(r);
+	tx = databases_fleet(d);
 	r = serve_find_site(serve, &call->who, call->segments[0], &site, NULL);
 	if (r == 0 && strcmp(site.status, REGISTRY_LEFT) == 0)
 		return REFUSE(REASON_NOT_FOUND, site.site, "it left; it comes back with a token and another key");
@@ -353,10 +359,6 @@ on_accept(struct http_call *call, void *state)
 	text = json_dumps(envelope, JSON_COMPACT);
 	if (!text)
 		return FAULT(-ENOMEM);
-	r = db_begin(databases_fleet(d));
-	if (r < 0)
-		return FAULT(r);
-	tx = databases_fleet(d);
 	r = registry_site_accept(d, site.site, text);
 	r = r ? r : rotate_hub_forget(tx, site.site);
 	r = r ? r : db_commit(STEAL(tx));

@@ -46,6 +46,9 @@ check(struct db *fleet, const struct registry_site *site, const struct rotate *r
 	e = e ?: count(fleet, r->site, &n);
 	if (e < 0)
 		return FAULT(e);
+	/* Its key may be in other hands by now; to come back takes a token. */
+	if (strcmp(site->status, REGISTRY_LEFT) == 0)
+		return REFUSE(REASON_UNKNOWN_KEY, OPERAND, "not signed by the key of the site that it names");
 	*ret_again = was > 0 && memcmp(site->key, r->new_key, sizeof(site->key)) == 0;
 	if (*ret_again)
 		return 0;

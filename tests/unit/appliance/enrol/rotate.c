@@ -272,6 +272,23 @@ test_a_chain_has_an_end(void **state)
 	assert_true(is_key(bench.courier));
 }
 
+/* A disk of before the site left is in other hands: the rotation on it brings no key back. */
+static void
+test_a_rotation_shown_again_after_the_site_left(void **state)
+{
+	struct bench_call *c;
+
+	(void)state;
+	assert_int_equal(post(bench.courier, next, 5)->status, 200);
+	assert_int_equal(registry_site_status(serve_databases(bench.serve), "acme-1", REGISTRY_LEFT), 0);
+	assert_int_equal(registry_site_forget_keys(serve_databases(bench.serve), "acme-1"), 0);
+	c = post(bench.courier, next, 7);
+	bench_refused(c, 401, REASON_UNKNOWN_KEY);
+	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)),
+				 "SELECT count(*) FROM keys WHERE kind = 'site'"),
+		0);
+}
+
 int
 main(void)
 {
@@ -286,6 +303,7 @@ main(void)
 		TEST(test_what_is_no_rotation_of_that_site_changes_nothing),
 		TEST(test_the_chain_is_shown_until_a_record_ends_it),
 		TEST(test_a_chain_has_an_end),
+		TEST(test_a_rotation_shown_again_after_the_site_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
