@@ -420,6 +420,7 @@ a_quorum_is_not_lost_to_a_newer_head(void **state)
 	assert_int_equal(monitor_leaf(t->m, "switch", "test", "x", NULL, REASON_NONE), 0);
 	pass(t, 5 * CLOCK_US_PER_S);
 	site_refused(t, other_says(t, "0", "", 0), REASON_UNREACHABLE);
+	assert_string_equal(refuse_last()->text, "cannot be reached");
 	buf_reset(&line);
 	cosign(t, &line);
 	assert_int_equal(reply(t, 200, line.data, line.len), 0);

@@ -95,6 +95,7 @@ a_site_that_is_nobodys_exports_nothing(void **state)
 	struct site_test *t = *state;
 
 	site_refused(t, ask(t, "T-1", "{\"files\":{},\"ids\":{}}", NULL), REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "the site is not enrolled");
 }
 
 int
