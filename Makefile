@@ -171,7 +171,7 @@ refusals: dependencies          ## every REFUSE site and the test that reaches i
 	$(Q)tests/refusals
 
 .PHONY: check-mutants
-check-mutants: dependencies     ## each refusal of trust and proof switched off in a copy: a test has to fail (ONLY=PATH, E2E=1)
+check-mutants: dependencies     ## each refusal of trust and proof switched off in a copy: a test has to fail (ONLY=PATH, SAMPLE=N, E2E=1)
 	$(Q)tests/mutants/check
 
 # --- house keeping ---------------------------------------------------------------------------
