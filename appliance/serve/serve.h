@@ -118,7 +118,8 @@ int serve_site(struct serve *s, const struct registry_site *site, struct db *cus
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */
 int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);
 
-/* All files of dir, migrated, for such a command that also touches what is a customer's. */
+/* All files of dir, migrated, for such a command that also touches what is a customer's.  The schema that the databases
+ * borrow is the process's one: every call of a process names the same modules. */
 int serve_open_databases(struct databases **ret, const char *dir, const struct serve_module *const *modules);
 
 /* The modules' routes, for nginx's configuration and for whoever wants to see them. */
