@@ -80,6 +80,7 @@ class Thief:
         if path.startswith(("/tuf/", "/objects/")):
             file = os.path.join(self.repo, path[1:])
             body = self.files.get(path)
+            body = body() if callable(body) else body
             if body is None and os.path.exists(file):
                 with open(file, "rb") as f:
                     body = f.read()
@@ -340,6 +341,61 @@ def test_answers(stage):
 
 
 @pytest.mark.flow
+def test_a_request_that_is_looked_up_later(stage):
+    """What was asked stands in the engineer's signature; who answers for it is the key that was the site's then."""
+    kept, old, new = {}, site_key(stage), Key()
+
+    def answer(key, envelope):
+        digest = "sha256:" + hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
+        result = key.seal("result", {
+            "v": 1, "request": digest, "outcome": "ok", "reason": "", "exit_status": 0, "signal": 0,
+            "stdout": "all is well\n", "stderr": "", "truncated": False, "cpu_ms": 0, "max_rss": 0, "wall_ms": 0})
+        return {"id": payload(envelope)["id"], "site": SITE, "state": "done", "decision": "allow", "plan": None,
+                "request": envelope, "result": result}
+
+    def post(body):
+        envelope = json.loads(body)
+        kept[payload(envelope)["id"]] = envelope
+        show(old, payload(envelope)["id"])
+        return {"id": payload(envelope)["id"]}
+
+    def show(key, name, **change):
+        stage.thief.pages[f"/v1/fleet/requests/{name}"] = {**answer(key, kept[name]), **change}
+
+    def rotate(shift_s):
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + shift_s))
+        doc = {"v": 1, "site": SITE, "old": old.raw.hex(), "new": new.raw.hex(), "time": moment}
+        first = old.seal("rotate", doc)
+        first["sigs"] += new.seal("rotate", doc)["sigs"]
+        stage.thief.pages[PAGE].update(rotations=[first], statement=None)
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    for _ in range(2):
+        stage.estate.desk(*RUN)
+    one, two = kept
+    assert "all is well" in stage.estate.desk("requests", one).stdout
+    refused(stage, "usage", "requests", "../x", code=2)
+    show(Key(), one)
+    refused(stage, "unknown-key", "requests", one)
+    show(old, one, request=kept[two])
+    refused(stage, "altered", "requests", one)
+    show(old, one, request=None)
+    refused(stage, "not-found", "requests", one)
+    show(old, one)
+    try:
+        rotate(60)  # the key was rotated after it was asked: what was signed before counts, and the desk says so
+        done = stage.estate.desk("requests", one)
+        assert "all is well" in done.stdout and "signed by the key that was the site's until" in done.stdout
+        rotate(-60)  # before: whoever has the old key, and the hub, lies
+        refused(stage, "unknown-key", "requests", one)
+        show(new, one)
+        assert "until" not in stage.estate.desk("requests", one).stdout
+    finally:
+        for pin in glob.glob(stage.estate.path("desk", "desk", "*", "keys", f"{SITE}.json")):
+            os.remove(pin)
+
+
+@pytest.mark.flow
 def test_audit_heads(stage):
     page, history = stage.thief.pages[PAGE], stage.thief.pages[HISTORY]
     good = copy.deepcopy(page)
@@ -408,6 +464,17 @@ def test_accept_compares_the_fingerprint(stage):
     digest = "sha256:" + hashlib.sha256(bytes.fromhex(page["key"])).hexdigest()
     stage.estate.desk("accept", SITE, "--fingerprint", digest)
     refused(stage, "hash-mismatch", "accept", SITE, "--fingerprint", "sha256:" + "ab" * 32)
+    # For an island: the list of people is gone when it is to be taken along.
+    people = glob.glob(stage.estate.path("repo", "tuf", "targets", "people", "*"))
+    for file in people:
+        with open(file, "rb") as f:
+            once = iter([f.read()])
+        stage.thief.files[file.replace(stage.estate.path("repo"), "")] = lambda once=once: next(once, 404)
+    out = stage.estate.path("record")
+    assert "does not have it" in refused(stage, "not-found", "accept", SITE, "--out", out).stderr
+    assert not os.path.exists(out)
+    stage.thief.files = {}
+    assert f"mainstay enrol --record {out}" in stage.estate.desk("accept", SITE, "--out", out).stdout
     refused(stage, "usage", "accept", SITE, "--fingerprint", "ab", code=2)
     # A key of low order would make anybody the site.
     page["key"] = "01" + "00" * 31
