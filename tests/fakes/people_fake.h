@@ -10,10 +10,7 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
-#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
-#include "appliance/trust/message.h"
 #include "appliance/tuf/local.h"
 #include "appliance/tuf/people.h"
 #include "tests/fuzz/person.h"
@@ -75,19 +72,20 @@ people_fake_open(const char *role, const char *customers, uint64_t now_us)
 	static const char *const names[] = { "ada", "bob" };
 	json_t *list = json_loads(customers, 0, NULL);
 	json_t *engineers = json_array();
-	json_t *doc = json_pack("{s:i, s:i, s:o, s:[], s:[]}", "v", 1, "version", 7, "engineers", engineers, "officers",
-		"revoked");
+	json_t *doc = json_pack("{s:i, s:i, s:o, s:[], s:[]}", "v", 1, "version", 7, "engineers",
+		engineers, "officers", "revoked");
 	char *text;
 
 	assert_non_null(list);
 	for (uint8_t i = 0; i < N_PEOPLE; i++)
 		person_make(&people_fake.persons[i], (uint8_t)(i + 1));
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		json_t *one = json_pack("{s:s, s:s, s:[s], s:O}", "name", names[i], "key", people_fake.persons[i].line, "roles",
-			role, "customers", list);
+		json_t *one = json_pack("{s:s, s:s, s:[s], s:O}", "name", names[i], "key",
+			people_fake.persons[i].line, "roles", role, "customers", list);
 
 		assert_int_equal(json_put_time(one, "not_before", now_us - CLOCK_US_PER_S), 0);
-		assert_int_equal(json_put_time(one, "not_after", now_us + 86400 * CLOCK_US_PER_S), 0);
+		assert_int_equal(json_put_time(one, "not_after", now_us + 86400 * CLOCK_US_PER_S),
+			0);
 		assert_int_equal(json_array_append_new(engineers, one), 0);
 	}
 	assert_int_equal(json_put_time(doc, "expires", now_us + 86400 * CLOCK_US_PER_S), 0);
@@ -109,18 +107,9 @@ people_fake_close(void)
 
 /* Append the envelope of payload as that person signs it. */
 static inline void
-people_fake_seal(struct buf *out, enum message type, const json_t *payload, enum people_fake_who who)
+people_fake_seal(struct buf *out, enum message type, const json_t *payload,
+	enum people_fake_who who)
 {
-	const struct person *person = &people_fake.persons[who];
-	SCOPED(buf_done) struct buf canonical = BUF_MAX(1 << 16);
-	SCOPED(buf_done) struct buf blob = BUF_MAX(1 << 12);
-
-	assert_int_equal(json_canonical(&canonical, payload), 0);
-	person_sign(person, message_namespace(type), canonical.data, canonical.len, &blob);
-	buf_puts(out, "{\"payload\":\"");
-	hex_base64(out, canonical.data, canonical.len);
-	buf_printf(out, "\",\"sigs\":[{\"keyid\":\"%s\",\"sig\":\"", person->public.keyid);
-	hex_base64(out, blob.data, blob.len);
-	buf_puts(out, "\"}]}");
+	person_seal(&people_fake.persons[who], type, payload, out);
 	assert_int_equal(buf_error(out), 0);
 }

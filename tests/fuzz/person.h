@@ -6,7 +6,9 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/hex.h"
+#include "appliance/base/json.h"
 #include "appliance/trust/ed25519.h"
+#include "appliance/trust/message.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/trust/sshkey.h"
 
@@ -63,4 +65,20 @@ person_sign(const struct person *who, const char *name, const void *p, size_t le
 	person_put_string(out, "", 0);
 	person_put_string(out, "sha512", 6);
 	person_put_string(out, sig.data, sig.len);
+}
+
+/* Append the envelope of payload as they sign it. */
+static inline void
+person_seal(const struct person *who, enum message type, const json_t *payload, struct buf *out)
+{
+	SCOPED(buf_done) struct buf canonical = BUF_MAX(1 << 16), blob = BUF_MAX(1 << 12);
+
+	if (json_canonical(&canonical, payload) != 0)
+		abort();
+	person_sign(who, message_namespace(type), canonical.data, canonical.len, &blob);
+	buf_puts(out, "{\"payload\":\"");
+	hex_base64(out, canonical.data, canonical.len);
+	buf_printf(out, "\",\"sigs\":[{\"keyid\":\"%s\",\"sig\":\"", who->public.keyid);
+	hex_base64(out, blob.data, blob.len);
+	buf_puts(out, "\"}]}");
 }

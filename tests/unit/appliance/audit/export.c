@@ -14,7 +14,10 @@
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "appliance/trust/envelope.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
+#include "tests/fuzz/person.h"
 
 #define ORIGIN "mainstay.audit/site1"
 
@@ -278,6 +281,119 @@ what_a_site_may_not_seal(void **state)
 	refused(f, REASON_MALFORMED, "checkpoint");
 }
 
+/* One leaf more, and the head that goes with it. */
+static void
+append(struct fixture *f, const char *object, const uint8_t *digest)
+{
+	SCOPED(audit_freep) struct audit *a = NULL;
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(fs_open_dir(&fd, -1, f->dir.path, 0700), 0);
+	assert_int_equal(audit_open(&a, fd, "site1", f->key), 0);
+	assert_int_equal(
+		audit_append(a, AUDIT_REQUEST, "ann", object, digest, REASON_NONE, NULL, NULL), 0);
+	put(f, "checkpoint", audit_checkpoint(a));
+	for (uint64_t n = 1; n < audit_size(a); n++) {
+		SCOPED(buf_done) struct buf proof = BUF_MAX(PROOF_FILE_MAX);
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "leaves/%d.tlog-proof", (int)n);
+		assert_int_equal(proof_make_under(a, n, audit_checkpoint(a), &proof), 0);
+		put(f, name, buf_text(&proof));
+	}
+}
+
+static void
+all_is_proved_under_the_one_head_of_this_log(void **state)
+{
+	struct fixture *f = *state;
+	SCOPED_JSON *older = json_incref(json_object_get(f->files, "leaves/2.tlog-proof"));
+	SCOPED(buf_done) struct buf text = BUF_MAX(1024), note = BUF_MAX(1024);
+
+	append(f, "r-2", NULL);
+	json_object_set(f->files, "leaves/2.tlog-proof", older);
+	seal(f);
+	refused(f, REASON_ALTERED, "leaves/2.tlog-proof");
+	/* The right key, the right name of the key, another log. */
+	buf_printf(&text, "mainstay.audit/site2%s",
+		strchr(json_text(f->files, "checkpoint"), '\n'));
+	text.len = (size_t)(strstr(buf_text(&text), "\n\n") + 1 - buf_text(&text));
+	assert_int_equal(note_sign(&note, (const char *)text.data, text.len, ORIGIN, f->key), 0);
+	put(f, "checkpoint", buf_text(&note));
+	seal(f);
+	refused(f, REASON_ALTERED, "checkpoint");
+}
+
+/* The request as its engineer signed it, the plan as that key did. */
+static void
+put_request(struct fixture *f, const char *id, const struct ed25519 *planner, uint8_t ret_digest[32])
+{
+	SCOPED_JSON *payload = json_pack("{s:s}", "id", id), *plan = NULL, *doc = NULL;
+	SCOPED(buf_done) struct buf envelope = BUF_MAX(1 << 14);
+	SCOPED(scope_free) char *text = NULL;
+	struct person ann;
+
+	person_make(&ann, 1);
+	person_seal(&ann, MESSAGE_REQUEST, payload, &envelope);
+	ed25519_free(ann.key);
+	assert_int_equal(envelope_seal(&plan, MESSAGE_PLAN, payload, planner), 0);
+	assert_int_equal(envelope_digest(ret_digest, payload), 0);
+	doc = json_pack("{s:{s:o, s:O}}", "envelopes", "request",
+		json_loadb((const char *)envelope.data, envelope.len, 0, NULL), "plan", plan);
+	text = json_dumps(doc, 0);
+	put(f, "requests/r.json", text);
+}
+
+static void
+a_request_is_the_one_that_a_leaf_is_about(void **state)
+{
+	struct fixture *f = *state;
+	struct export_report r;
+	uint8_t digest[32];
+
+	put_request(f, "r-9", f->other, digest);
+	seal(f);
+	refused(f, REASON_ALTERED, "requests/r.json");
+	append(f, "r-8", digest); /* the same digest of another name */
+	seal(f);
+	refused(f, REASON_ALTERED, "requests/r.json");
+	append(f, "r-9", digest);
+	seal(f);
+	assert_int_equal(export_check(&r, f->doc, &f->log, NULL), 0);
+	assert_int_equal(r.n_requests, 1);
+	export_report_done(&r);
+	put_request(f, "r-9", f->key, digest); /* the plan is not the site's */
+	seal(f);
+	refused(f, REASON_UNKNOWN_KEY, "plan");
+}
+
+static void
+what_is_no_file_or_one_too_many(void **state)
+{
+	struct fixture *f = *state;
+	json_t *files = json_object_get(f->doc, "files");
+	SCOPED_JSON *many = json_object();
+	json_t *doc = NULL;
+
+	json_object_set_new(files, "../x", json_string("x"));
+	refused(f, REASON_MALFORMED, "../x");
+	json_object_del(files, "../x");
+	json_object_set_new(files, "policy", json_true());
+	refused(f, REASON_MALFORMED, "policy");
+	for (int i = 0; i < EXPORT_FILES_MAX; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%d", i);
+		json_object_set_new(many, name, json_string(""));
+	}
+	assert_refused(export_seal(&doc, "site1", "T", many, ORIGIN, f->key), REASON_TOO_LARGE,
+		"has more files than one export holds");
+	assert_null(doc);
+	json_object_del(many, "0");
+	assert_int_equal(export_seal(&doc, "site1", "T", many, ORIGIN, f->key), 0);
+	json_decref(doc);
+}
+
 static void
 names_and_tickets(void **state)
 {
@@ -314,6 +430,9 @@ main(void)
 		ROW(a_manifest_by_another_or_by_nobody_is_refused),
 		ROW(a_checkpoint_is_no_manifest),
 		ROW(what_a_site_may_not_seal),
+		ROW(all_is_proved_under_the_one_head_of_this_log),
+		ROW(a_request_is_the_one_that_a_leaf_is_about),
+		ROW(what_is_no_file_or_one_too_many),
 		ROW(names_and_tickets),
 	};
 

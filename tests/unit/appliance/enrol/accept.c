@@ -10,7 +10,9 @@ static struct ed25519 *site_key;
 static int
 setup(void **state)
 {
-	struct registry_site site = { .site = "new-1", .customer = "acme", .platform = "linux-x86_64" };
+	struct registry_site site = {
+		.site = "new-1", .customer = "acme", .platform = "linux-x86_64"
+	};
 
 	(void)state;
 	bench_open(modules);
@@ -32,9 +34,9 @@ teardown(void **state)
 static struct bench_call *
 accept_site(const char *engineer, enum people_fake_who who)
 {
-	SCOPED_JSON *payload = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{}}", "v", 1, "site", "new-1", "customer",
-		"acme", "key", ed25519_public_hex(site_key), "platform", "linux-x86_64", "name", "Plant 7", "engineer",
-		engineer, "labels");
+	SCOPED_JSON *payload = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{}}", "v", 1,
+		"site", "new-1", "customer", "acme", "key", ed25519_public_hex(site_key),
+		"platform", "linux-x86_64", "name", "Plant 7", "engineer", engineer, "labels");
 	SCOPED(buf_done) struct buf body = BUF_MAX(1 << 17);
 	struct bench_call *c;
 

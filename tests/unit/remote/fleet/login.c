@@ -37,8 +37,9 @@ login(const char *name, enum people_fake_who who, json_t *take_customers)
 	assert_int_equal(ed25519_from_seed(&key, session), 0);
 	(void)snprintf(path, sizeof(path), "/v1/login?engineer=%s", name);
 	asked = bench_json(bench_ask(NULL, "GET", path, NULL, 0));
-	payload = json_pack("{s:i, s:s, s:s, s:s, s:o, s:O}", "v", 1, "hub", "bench-hub", "engineer", name, "key",
-		ed25519_public_hex(key), "customers", take_customers, "nonce", json_object_get(asked, "nonce"));
+	payload = json_pack("{s:i, s:s, s:s, s:s, s:o, s:O}", "v", 1, "hub", "bench-hub",
+		"engineer", name, "key", ed25519_public_hex(key), "customers", take_customers,
+		"nonce", json_object_get(asked, "nonce"));
 	assert_int_equal(json_put_time(payload, "not_after", BENCH_NOW + 3600 * CLOCK_US_PER_S), 0);
 	people_fake_seal(&body, MESSAGE_LOGIN, payload, who);
 	return bench_ask(NULL, "POST", "/v1/login", body.data, body.len);
@@ -67,7 +68,8 @@ many(const char *name, int n)
 static int64_t
 keys(void)
 {
-	return bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM keys");
+	return bench_count(databases_fleet(serve_databases(bench.serve)),
+		"SELECT count(*) FROM keys");
 }
 
 static void
@@ -94,13 +96,19 @@ test_a_login_says_more_than_the_people_document(void **state)
 		enum reason reason;
 		const char *says;
 	} rows[] = {
-		{ "no customers", "ada", "[]", ADA, 400, REASON_MALFORMED, "the login names no customers" },
-		{ "a customer that is no text", "ada", "[\"acme\", 7]", ADA, 400, REASON_MALFORMED, "customer 2 is no name" },
-		{ "a customer that is a path", "ada", "[\"../acme\"]", ADA, 400, REASON_MALFORMED, "customer 1 is no name" },
-		{ "a list within the list", "ada", "[\"acme,globex\"]", ADA, 400, REASON_MALFORMED, "customer 1 is no name" },
-		{ "another's name", "bob", "[\"acme\"]", ADA, 401, REASON_UNKNOWN_KEY, "the key is another engineer's" },
+		{ "no customers", "ada", "[]", ADA, 400, REASON_MALFORMED,
+			"the login names no customers" },
+		{ "a customer that is no text", "ada", "[\"acme\", 7]", ADA, 400, REASON_MALFORMED,
+			"customer 2 is no name" },
+		{ "a customer that is a path", "ada", "[\"../acme\"]", ADA, 400, REASON_MALFORMED,
+			"customer 1 is no name" },
+		{ "a list within the list", "ada", "[\"acme,globex\"]", ADA, 400, REASON_MALFORMED,
+			"customer 1 is no name" },
+		{ "another's name", "bob", "[\"acme\"]", ADA, 401, REASON_UNKNOWN_KEY,
+			"the key is another engineer's" },
 		{ "nobody's key", "ada", "[\"acme\"]", EVE, 401, REASON_UNKNOWN_KEY, "" },
-		{ "one customer too many", "ada", "[\"acme\", \"initech\"]", ADA, 403, REASON_WRONG_ROLE, "" },
+		{ "one customer too many", "ada", "[\"acme\", \"initech\"]", ADA, 403,
+			REASON_WRONG_ROLE, "" },
 		{ "all customers", "ada", "[\"*\"]", ADA, 403, REASON_WRONG_ROLE, "" },
 	};
 
@@ -114,7 +122,9 @@ test_a_login_says_more_than_the_people_document(void **state)
 		assert_non_null(strstr(refuse_last()->text, rows[i].says));
 	}
 	assert_int_equal(keys(), 2);
-	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)), "SELECT count(*) FROM nonces"), 0);
+	assert_int_equal(bench_count(databases_fleet(serve_databases(bench.serve)),
+				 "SELECT count(*) FROM nonces"),
+		0);
 }
 
 static void

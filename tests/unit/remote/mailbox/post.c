@@ -10,7 +10,9 @@ static const struct serve_module *const modules[] = { &mailbox_hub_module, NULL 
 static int
 setup(void **state)
 {
-	struct registry_site other = { .site = "globex-1", .customer = "globex", .platform = "linux-x86_64" };
+	struct registry_site other = {
+		.site = "globex-1", .customer = "globex", .platform = "linux-x86_64"
+	};
 
 	(void)state;
 	bench_open(modules);
@@ -91,11 +93,14 @@ test_a_request_that_is_not_its_engineers_or_no_sites_is_not_kept(void **state)
 	} rows[] = {
 		{ "signed by another engineer", "acme-1", "ada", 3600, BOB, 403, REASON_WRONG_ROLE,
 			"is signed by bob, not by ada" },
-		{ "signed by nobody known", "acme-1", "ada", 3600, EVE, 401, REASON_UNKNOWN_KEY, "" },
-		{ "no such site", "acme-2", "ada", 3600, ADA, 403, REASON_WRONG_ADDRESSEE, "acme-2 is no site of acme" },
-		{ "another customer's site", "globex-1", "ada", 3600, ADA, 403, REASON_WRONG_ADDRESSEE,
-			"globex-1 is no site of acme" },
-		{ "over this very moment", "acme-1", "ada", 0, ADA, 403, REASON_EXPIRED, "its time is over" },
+		{ "signed by nobody known", "acme-1", "ada", 3600, EVE, 401, REASON_UNKNOWN_KEY,
+			"" },
+		{ "no such site", "acme-2", "ada", 3600, ADA, 403, REASON_WRONG_ADDRESSEE,
+			"acme-2 is no site of acme" },
+		{ "another customer's site", "globex-1", "ada", 3600, ADA, 403,
+			REASON_WRONG_ADDRESSEE, "globex-1 is no site of acme" },
+		{ "over this very moment", "acme-1", "ada", 0, ADA, 403, REASON_EXPIRED,
+			"its time is over" },
 	};
 
 	(void)state;
