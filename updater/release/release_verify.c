@@ -17,35 +17,33 @@
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/people.h"
 #include "updater/object/object.h"
+#include "updater/release/release_chain.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
 
 struct verify {
 	struct release_repo *repo;
 	struct release_verified *out;
+	struct release_chain chain;
 };
 
 /* --- documents ----------------------------------------------------------------------------------- */
-/* Who must have signed a document of this name: the roots' roles, or the people delegation. */
+/* Who must have signed a document of this name: the role of a root, or the people delegation. */
 static int
-verify_all_signatures(
-	struct verify *v, const struct tuf_split *s, const char *role, const char *file)
+verify_all_signatures(struct verify *v, const struct tuf_split *s, const char *role, uint64_t version, const char *file)
 {
-	const json_t *root = release_repo_signed(v->repo, "root"), *keys;
-	const json_t *of = json_object_get(json_object_get(root, "roles"), role);
-	SCOPED_JSON *strict = NULL;
+	const json_t *present = release_repo_signed(v->repo, role), *keys,
+		     *people = release_repo_people(v->repo, &keys),
+		     *of = json_object_get(json_object_get(release_repo_signed(v->repo, "root"), "roles"), role);
+	bool is_people = !strcmp(role, RELEASE_PEOPLE_ROLE);
 
-	keys = json_object_get(root, "keys");
-	if (!strcmp(role, RELEASE_PEOPLE_ROLE))
-		of = release_repo_people(v->repo, &keys);
-	if (!of)
+	if (!(is_people ? people : of))
 		return REFUSE(REASON_ALTERED, file, "is not part of the repository");
 	if (!s->n_sigs)
 		return REFUSE(REASON_THRESHOLD, file, "is not signed");
-	/* What a client needs is the threshold; a repository that is whole has every signature good. */
-	strict = json_pack(
-		"{s:O, s:i}", "keyids", json_object_get(of, "keyids"), "threshold", (int)s->n_sigs);
-	return strict ? tuf_verify(s, keys, strict, file) : FAULT(-ENOMEM);
+	if (is_people)
+		return release_chain_check_role(s, keys, people, file);
+	return release_chain_check(&v->chain, s, role, version, tuf_version(present), file);
 }
 
 /* Split "12.targets.json" or "timestamp.json"; false for any other name. */
@@ -87,7 +85,7 @@ verify_document(struct verify *v, const char *file, const struct buf *b)
 	r = r ?: tuf_split_document(&s, &again);
 	if (!r && (again.len != b->len || memcmp(again.data, b->data, b->len) != 0))
 		r = REFUSE(REASON_ALTERED, file, "is not as it was written");
-	r = r ?: verify_all_signatures(v, &s, role, file);
+	r = r ?: verify_all_signatures(v, &s, role, version, file);
 	r = r ?: tuf_parse(&signed_, &s.canonical, file);
 	r = r ?: tuf_check(signed_, own ? role : "targets", file);
 	if (!r && version && tuf_version(signed_) != version)
@@ -216,8 +214,8 @@ verify_people(struct verify *v)
 int
 release_verify(struct release_repo *repo, struct release_verified *ret)
 {
-	struct verify v = { repo, ret };
-	int r;
+	struct verify v = { .repo = repo, .out = ret };
+	int r = release_chain_read(&v.chain, repo);
 
 	*ret = (struct release_verified){
 		.root = tuf_version(release_repo_signed(repo, "root")),
@@ -225,8 +223,10 @@ release_verify(struct release_repo *repo, struct release_verified *ret)
 		.snapshot = tuf_version(release_repo_signed(repo, "snapshot")),
 		.targets = tuf_version(release_repo_signed(repo, "targets")),
 	};
-	r = verify_people(&v);
+	r = r ?: verify_people(&v);
 	r = r ?: verify_targets(&v);
 	r = r ?: each_file(&v, repo->tuf_fd, verify_metadata);
-	return r ?: each_file(&v, repo->objects_fd, verify_object);
+	r = r ?: each_file(&v, repo->objects_fd, verify_object);
+	release_chain_done(&v.chain);
+	return r;
 }

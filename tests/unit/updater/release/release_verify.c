@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
+#include "appliance/tuf/repo.h"
 #include "tests/fakes/scratch.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_people.h"
@@ -102,12 +105,145 @@ test_people_end_with_their_document(void **state)
 	assert_int_equal(verify(BEGIN + 30 * DAY - CLOCK_US_PER_S, &v), 0);
 }
 
+/* --- other roots ----------------------------------------------------------------------------------- */
+static struct release_keys second;
+
+static json_t *
+signed_of(const char *file)
+{
+	SCOPED_JSON *doc = NULL;
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/tuf/%s", repo, file);
+	doc = json_load_file(path, 0, NULL);
+	assert_non_null(doc);
+	return json_incref(json_object_get(doc, "signed"));
+}
+
+/* Sign by keys of both sets called names[i] ("+NAME": of the second) and write it. */
+static void
+put_signed(const char *file, const json_t *doc, const char *const *names, struct buf *ret)
+{
+	const struct ed25519 *signers[4];
+	char path[256];
+	size_t n = 0;
+
+	for (; *names; names++)
+		signers[n++] = release_keys_named(**names == '+' ? &second : &keys, *names + (**names == '+'));
+	*ret = BUF_MAX(1 << 20);
+	assert_int_equal(tuf_repo_sign(ret, doc, signers, n), 0);
+	(void)snprintf(path, sizeof(path), "%s/tuf/%s", repo, file);
+	assert_int_equal(fs_replace_path(path, ret->data, ret->len, 0644), 0);
+}
+
+#define BY(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void
+put_json(const char *file, const json_t *doc, const char *const *names)
+{
+	SCOPED(buf_done) struct buf b = { 0 };
+
+	put_signed(file, doc, names, &b);
+}
+
+/* Every key gives its place to another: 2.root.json, and what is present is signed anew. */
+static void
+rotate_all(void)
+{
+	static const char *const roles[] = { "root", "targets", "snapshot", "timestamp" };
+	SCOPED_JSON *root = signed_of("1.root.json"), *targets = signed_of("1.targets.json"),
+		    *snapshot = signed_of("1.snapshot.json"), *timestamp = signed_of("timestamp.json"),
+		    *all = json_object(), *of = json_object();
+	SCOPED(buf_done) struct buf b = { 0 };
+	char dir[128];
+
+	(void)snprintf(dir, sizeof(dir), "%s/second", scratch.path);
+	assert_int_equal(release_keys_make(&second, dir, 1, 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+		uint8_t raw[1][32];
+
+		memcpy(raw[0], ed25519_public(release_keys_named(&second, i ? roles[i] : "root-1")), 32);
+		json_object_set_new(of, roles[i], tuf_repo_role(all, raw, 1, 1));
+	}
+	json_object_set(root, "keys", all);
+	json_object_set(root, "roles", of);
+	json_object_set_new(root, "version", json_integer(2));
+	put_json("2.root.json", root, BY("root-1", "+root-1"));
+	json_object_set_new(targets, "version", json_integer(2));
+	put_signed("2.targets.json", targets, BY("+targets"), &b);
+	json_object_set_new(json_object_get(snapshot, "meta"), "targets.json", tuf_repo_meta(b.data, b.len, 2));
+	json_object_set_new(snapshot, "version", json_integer(2));
+	buf_done(&b);
+	put_signed("2.snapshot.json", snapshot, BY("+snapshot"), &b);
+	json_object_set_new(json_object_get(timestamp, "meta"), "snapshot.json", tuf_repo_meta(b.data, b.len, 2));
+	json_object_set_new(timestamp, "version", json_integer(2));
+	put_json("timestamp.json", timestamp, BY("+timestamp"));
+}
+
+static void
+test_a_repository_is_judged_by_the_roots_of_each_time(void **state)
+{
+	struct release_verified v;
+
+	(void)state;
+	rotate_all();
+	assert_int_equal(verify(BEGIN + DAY, &v), 0);
+	assert_int_equal(v.root, 2);
+	assert_int_equal(v.targets, 2);
+	release_keys_done(&second);
+}
+
+static void
+test_what_no_root_of_its_time_vouches_for(void **state)
+{
+	static const struct {
+		const char *what, *from, *file, *by, *and;
+		json_int_t version;
+		enum reason reason;
+	} rows[] = {
+		{ "a root behind a hole", "2.root.json", "4.root.json", "+root-1", NULL, 4, REASON_ALTERED },
+		{ "a stranger on the first root", "1.root.json", "1.root.json", "root-1", "+root-1", 1, REASON_BAD_SIGNATURE },
+		{ "a stranger on the second root", "2.root.json", "2.root.json", "+root-1", "targets", 2, REASON_BAD_SIGNATURE },
+		{ "new targets by a former key", "1.targets.json", "3.targets.json", "targets", NULL, 3, REASON_THRESHOLD },
+		{ "a role that there is not", "1.targets.json", "3.wizard.json", "+targets", NULL, 3, REASON_ALTERED },
+		{ "targets that nobody signed", "1.targets.json", "1.targets.json", NULL, NULL, 1, REASON_THRESHOLD },
+		{ "old targets by a key that never was one", "1.targets.json", "1.targets.json", "officer-1", NULL, 1,
+			REASON_THRESHOLD },
+		{ "old targets with a stranger's signature, too", "1.targets.json", "1.targets.json", "+targets", "snapshot", 1,
+			REASON_BAD_SIGNATURE },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *doc = NULL;
+		const char *names[] = { rows[i].by, rows[i].and, strncmp(rows[i].what, "a stranger on the s", 19) ? NULL : "root-1",
+			NULL };
+		struct release_verified v;
+		uint64_t before;
+
+		rotate_all();
+		assert_int_equal(verify(BEGIN + DAY, &v), 0);
+		doc = signed_of(rows[i].from);
+		json_object_set_new(doc, "version", json_integer(rows[i].version));
+		put_json(rows[i].file, doc, names);
+		before = refuse_count(rows[i].reason);
+		if (verify(BEGIN + DAY, &v) != (int)rows[i].reason)
+			fail_msg("%s: %s", rows[i].what, refuse_token(refuse_last()->reason));
+		assert_string_equal(refuse_last()->operand, rows[i].file);
+		assert_int_equal(refuse_count(rows[i].reason), before + 1);
+		release_keys_done(&second);
+		teardown(state);
+		setup(state);
+	}
+}
+
 int
 main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_people_end_with_their_document),
+		TEST(test_a_repository_is_judged_by_the_roots_of_each_time),
+		TEST(test_what_no_root_of_its_time_vouches_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
