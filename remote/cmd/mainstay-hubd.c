@@ -300,7 +300,8 @@ run_enrol(struct command_call *call)
 	r = r ? r : fs_replace_path(file, out.data, out.len, 0600);
 	if (r != 0)
 		return FAULT(r);
-	command_say(call, "%s: the hub's signed answer; there: mainstay enrol --answer %s", file, file);
+	command_say(call, "%s: the hub's signed answer; there: mainstay enrol --answer %s (for another key: with --rotate)",
+		file, file);
 	return call->json ? command_print_json("EnrolmentAnswer",
 				    json_pack("{s:s, s:s}", "site", json_text(answer, "site"), "file", file))
 			  : 0;
