@@ -178,8 +178,11 @@ def test_people_need_two_officers(vendor):
 def test_a_draft_travels_to_the_officers(vendor, tmp_path):
     """Two officers sign on machines of their own, which hold a key and the draft and nothing else."""
     repo, draft = vendor / "repo", vendor / "draft.json"
-    ssh_key(vendor / "bob")
-    release("people", "set", repo, "--name", "bob", "--key", vendor / "bob.pub", "--roles", "support", "--customers", "*")
+    for name in ("bob", "eve"):
+        ssh_key(vendor / name)
+        release("people", "set", repo, "--name", name, "--key", vendor / (name + ".pub"), "--roles", "support",
+                "--customers", "*")
+    release("people", "set", repo, "--name", "eve", "--revoke")
     release("people", "sign", repo, "--out", draft)
     for n in (2, 3):
         away = tmp_path / f"officer-{n}"
@@ -188,6 +191,7 @@ def test_a_draft_travels_to_the_officers(vendor, tmp_path):
         shutil.move(draft, away / "draft.json")
         said = release("people", "sign", away / "draft.json", "--key", away / "own.key")
         assert "bob" in said and "support for *" in said and "people version 2" in said
+        assert "its signatures: version 2" in said and said.count("officer, key") == 3 and "\nrevoked  " in said
         shutil.copy(away / "draft.json", draft)
         # Each comes back alone: the first is one of two, the second is enough.
         state = release("people", "sign", repo, "--in", draft, "--json")

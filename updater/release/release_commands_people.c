@@ -6,9 +6,11 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/card.h"
 #include "appliance/trust/sha256.h"
+#include "appliance/trust/sshkey.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
 #include "appliance/tuf/people.h"
@@ -89,13 +91,38 @@ say_state(const struct command_call *call, const struct release_people_state *s)
 		: 0;
 }
 
-/* "support,enrol" */
+enum { CELL = 1024 };
+
+/* "support,enrol", as one harmless line, like everything here: whoever wrote the draft may want it to be misread. */
 static const char *
-words(struct buf *out, const json_t *list)
+words(char out[CELL], const json_t *list)
 {
+	SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
+
 	for (size_t i = 0; i < json_array_size(list); i++)
-		buf_printf(out, "%s%s", i ? "," : "", json_string_value(json_array_get(list, i)));
-	return buf_text(out);
+		buf_printf(&b, "%s%s", i ? "," : "", json_string_value(json_array_get(list, i)));
+	return log_escape(out, CELL, buf_error(&b) ? "(more than can be shown)" : buf_text(&b));
+}
+
+static void
+say_engineer(const struct command_call *call, const struct people_engineer *e)
+{
+	char name[CELL], roles[CELL], customers[CELL], from[CLOCK_TEXT_MAX], until[CLOCK_TEXT_MAX];
+
+	command_say(call, "%-16s %s for %s from %s until %s\n%-16s key %s", log_escape(name, sizeof(name), e->name),
+		words(roles, e->roles), words(customers, e->customers), clock_format_s(from, e->not_before_us),
+		clock_format_s(until, e->not_after_us), "", e->key.keyid);
+}
+
+static void
+say_revoked(const struct command_call *call, const json_t *one)
+{
+	char reason[CELL], time[CELL];
+	struct sshkey_public key;
+
+	if (sshkey_parse(&key, json_text(one, "key"), "revoked") == 0)
+		command_say(call, "%-16s %s: %s\n%-16s key %s", "revoked", log_escape(time, sizeof(time), json_text(one, "time")),
+			log_escape(reason, sizeof(reason), json_text(one, "reason")), "", key.keyid);
 }
 
 /* What an officer is about to sign, whole: there is nobody behind them who reads it again. */
@@ -103,21 +130,30 @@ static int
 show_draft(const struct command_call *call, const struct release_draft *d)
 {
 	SCOPED(people_freep) struct people *people = NULL;
-	char until[CLOCK_TEXT_MAX];
+	SCOPED_JSON *doc = NULL, *role = NULL;
+	const json_t *list, *one;
+	char until[CLOCK_TEXT_MAX], name[CELL];
 	int r = people_read(&people, d->document.data, d->document.len);
+	size_t i;
 
+	r = r ?: json_read(&doc, d->document.data, d->document.len, PEOPLE_BYTES_MAX, "people");
+	r = r ?: json_read(&role, d->role.data, d->role.len, TUF_TARGETS_MAX, "people");
 	if (r)
 		return r;
 	command_say(call, "people version %llu, until %s", (unsigned long long)people_version(people),
 		clock_format_s(until, people_expires_us(people)));
-	for (size_t i = 0; i < people_engineers(people); i++) {
-		const struct people_engineer *e = people_engineer_at(people, i);
-		SCOPED(buf_done) struct buf roles = BUF_MAX(64 * 1024);
-		SCOPED(buf_done) struct buf customers = BUF_MAX(64 * 1024);
-
-		command_say(call, "%-16s %s for %s until %s, key %.16s", e->name, words(&roles, e->roles),
-			words(&customers, e->customers), clock_format_s(until, e->not_after_us), e->key.keyid);
-	}
+	command_say(call, "its signatures: version %llu, until %s",
+		(unsigned long long)tuf_version(json_object_get(role, "signed")),
+		clock_format_s(until, tuf_expires_us(json_object_get(role, "signed"))));
+	for (i = 0; i < people_engineers(people); i++)
+		say_engineer(call, people_engineer_at(people, i));
+	list = json_object_get(doc, "revoked");
+	json_array_foreach(list, i, one)
+		say_revoked(call, one);
+	list = json_object_get(doc, "officers");
+	json_array_foreach(list, i, one)
+		command_say(call, "%-16s officer, key %s", log_escape(name, sizeof(name), json_text(one, "name")),
+			json_text(one, "key"));
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
@@ -41,9 +42,28 @@ release_draft_is(const char *file)
 	return stat(file, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* An officer is shown the document, so that is all that a signature may vouch for: no other target, no delegation, and
+ * for no longer than what make_role() writes. */
+static int
+check_only(const json_t *role, const struct people *people, const char *file)
+{
+	static const char *const members[] = { "_type", "spec_version", "version", "expires", "targets" };
+	uint64_t longest_us = people_expires_us(people) + PEOPLE_LIFE_MAX_DAYS * UINT64_C(86400) * CLOCK_US_PER_S;
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (!json_object_get(role, members[i]) || json_object_size(role) != ARRAY_LEN(members))
+			return REFUSE(REASON_MALFORMED, file, "its metadata says more, or less, than what vouches for people");
+	if (json_object_size(json_object_get(role, "targets")) != 1)
+		return REFUSE(REASON_MALFORMED, file, "its metadata vouches for more than the people document");
+	if (tuf_expires_us(role) > longest_us)
+		return REFUSE(REASON_MALFORMED, file, "its metadata is good for longer than %d days after the document",
+			PEOPLE_LIFE_MAX_DAYS);
+	return 0;
+}
+
 /* Does the role list this very document? */
 static int
-check_listed(const struct release_draft *d, const char *file)
+check_listed(const struct release_draft *d, const struct people *people, const char *file)
 {
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
 	SCOPED_JSON *signed_ = NULL;
@@ -59,7 +79,8 @@ check_listed(const struct release_draft *d, const char *file)
 	meta = json_object_get(json_object_get(signed_, "targets"), PEOPLE_TARGET);
 	if (!meta)
 		return REFUSE(REASON_HASH_MISMATCH, file, "its metadata vouches for no people document");
-	return tuf_measure_check(meta, true, measured.length, measured.sha256, measured.sha512, file);
+	r = tuf_measure_check(meta, true, measured.length, measured.sha256, measured.sha512, file);
+	return r ?: check_only(signed_, people, file);
 }
 
 int
@@ -91,7 +112,7 @@ release_draft_read(struct release_draft *d, const char *file)
 	if (r)
 		return FAULT(r);
 	r = people_read(&people, d->document.data, d->document.len);
-	return r ?: check_listed(d, file);
+	return r ?: check_listed(d, people, file);
 }
 
 int

@@ -24,7 +24,8 @@ void release_draft_done(struct release_draft *d);
 /* Does the file begin like one, as a folder or a key does not? */
 bool release_draft_is(const char *file);
 
-/* Read file into an initialised draft.  Returns 0; REASON_MALFORMED, REASON_UNKNOWN_FIELD, REASON_TOO_LARGE,
+/* Read file into an initialised draft, whose metadata vouches for this document and nothing else.  Returns 0;
+ * REASON_MALFORMED (also where it vouches for more, or for longer), REASON_UNKNOWN_FIELD, REASON_TOO_LARGE,
  * REASON_NOT_FOUND, or REASON_HASH_MISMATCH where the metadata vouches for another document (all logged); or a fault. */
 int release_draft_read(struct release_draft *d, const char *file);
 /* Replace file. */
