@@ -138,17 +138,27 @@ on_contact_told(int r, const json_t *answer, void *arg)
 }
 
 void
+carrier_put_reply(struct call_request *call, const struct hub_reply *reply)
+{
+	call_param_u64(call, "status", (uint64_t)reply->status);
+	call_param(call, "committed", reply->committed_text);
+	call_param(call, "content_digest", reply->content_digest);
+	call_param(call, "signature_input", reply->signature_input);
+	call_param(call, "signature", reply->signature);
+	call_param(call, "nonce", reply->nonce);
+	call_body(call, reply->body, reply->len);
+}
+
+void
 carrier_contact(struct carrier *c, const struct hub_reply *reply)
 {
 	struct call_request *call;
-	char offset[24];
 
 	if (c->contact_us && clock_mono_us() - c->contact_us < CONTACT_EVERY_S * CLOCK_US_PER_S)
 		return;
 	c->contact_us = clock_mono_us();
 	call = call_new("contact");
-	snprintf(offset, sizeof(offset), "%lld", (long long)reply->offset_ms);
-	call_param(call, "offset_ms", offset);
+	carrier_put_reply(call, reply);
 	(void)carrier_call(c, call, on_contact_told, c); /* a lost hint is told again in a few seconds */
 }
 

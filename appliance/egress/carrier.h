@@ -69,6 +69,9 @@ bool carrier_any_on(const struct carrier *c);
 /* Call the monitor. */
 int carrier_call(struct carrier *c, struct call_request *take_call, call_done_fn *done, void *arg);
 
-/* The hub answered (signed), whatever its status: tells the monitor now and then, with the difference of the clocks.
- * (What stood in the way of an answer, the carrier tells by itself.) */
+/* A signed answer of the hub as the parameters by which the monitor verifies it for itself. */
+void carrier_put_reply(struct call_request *call, const struct hub_reply *reply);
+
+/* The hub answered (signed), whatever its status: tells the monitor now and then, by the answer itself, which says what
+ * time it is there.  (What stood in the way of an answer, the carrier tells by itself.) */
 void carrier_contact(struct carrier *c, const struct hub_reply *reply);

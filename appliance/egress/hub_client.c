@@ -244,7 +244,7 @@ read_problem(struct hub_reply *reply)
 
 /* true where the hub's key signed this answer to this very request. */
 static bool
-check_signature(const struct hub_call *call, const struct http_reply *http, struct hub_reply *reply)
+check_signature(const struct hub_call *call, const struct http_reply *http)
 {
 	struct httpsig_header pairs[HTTP_HEADERS_MAX];
 	uint64_t created_s = 0;
@@ -261,8 +261,8 @@ check_signature(const struct hub_call *call, const struct http_reply *http, stru
 		return false;
 	/* created counts whole seconds: its middle is the best guess. */
 	if (created_s < INT64_MAX / 1000)
-		reply->offset_ms = (int64_t)created_s * 1000 + 500 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
-	call->client->offset_ms = reply->offset_ms;
+		call->client->offset_ms =
+			(int64_t)created_s * 1000 + 500 - (int64_t)(clock_now_us() / CLOCK_US_PER_MS);
 	return true;
 }
 
@@ -279,7 +279,7 @@ on_reply(struct http_reply *http, void *arg)
 
 	client->trouble = http_trouble_text(http->trouble);
 
-	if (r == 0 && !call->unsigned_reply && !check_signature(call, http, &reply)) {
+	if (r == 0 && !call->unsigned_reply && !check_signature(call, http)) {
 		r = REASON_UNREACHABLE;
 		why = "an answer that the hub did not sign";
 		client->trouble = "unsigned";

@@ -62,7 +62,6 @@ struct hub_reply {
 	/* What another process needs to check the signature itself. */
 	const char *signature_input, *signature, *content_digest, *committed_text;
 	char nonce[80];
-	int64_t offset_ms;          /* hub's clock minus ours; a hint */
 };
 
 /* r: 0 with a reply; REASON_UNREACHABLE: no answer, or none of the hub's (why says it, nothing was logged as

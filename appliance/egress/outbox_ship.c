@@ -15,13 +15,7 @@ answer(const char *stream, uint64_t sequence, const struct hub_reply *reply)
 
 	call_param(call, "stream", stream);
 	call_param_u64(call, "sequence", sequence);
-	call_param_u64(call, "status", (uint64_t)reply->status);
-	call_param(call, "committed", reply->committed_text);
-	call_param(call, "content_digest", reply->content_digest);
-	call_param(call, "signature_input", reply->signature_input);
-	call_param(call, "signature", reply->signature);
-	call_param(call, "nonce", reply->nonce);
-	call_body(call, reply->body, reply->len);
+	carrier_put_reply(call, reply);
 	return call;
 }
 

@@ -117,12 +117,7 @@ on_rotation(int r, const struct hub_reply *reply, const char *why, void *arg)
 		return;
 	}
 	call = call_new("rotate.finish");
-	call_param_u64(call, "status", (uint64_t)reply->status);
-	call_param(call, "content_digest", reply->content_digest);
-	call_param(call, "signature_input", reply->signature_input);
-	call_param(call, "signature", reply->signature);
-	call_param(call, "nonce", reply->nonce);
-	call_body(call, reply->body, reply->len);
+	carrier_put_reply(call, reply);
 	(void)carrier_call(s->carrier, call, on_record_told, s); /* asked again until the monitor has it */
 }
 

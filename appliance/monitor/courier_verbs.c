@@ -223,6 +223,13 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- the hub's answers --------------------------------------------------------------------------- */
+static void
+hear_clock(struct monitor *m, int64_t offset_ms)
+{
+	m->offset_ms = offset_ms;
+	m->offset_at_us = clock_now_us();
+}
+
 int
 courier_verbs_hear_clock(struct monitor *m, const char *offset_ms)
 {
@@ -232,14 +239,13 @@ courier_verbs_hear_clock(struct monitor *m, const char *offset_ms)
 		return 0;
 	if (number_i64(&offset, offset_ms, -offset_max_ms, offset_max_ms) != 0)
 		return REFUSE(REASON_MALFORMED, "offset_ms", "is no difference of two clocks");
-	m->offset_ms = offset;
-	m->offset_at_us = clock_now_us();
+	hear_clock(m, offset);
 	return 0;
 }
 
-int
-courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
-	unsigned *ret_status)
+static int
+verify_reply(struct monitor *m, const struct monitor_call *call, const char *nonce, unsigned *ret_status,
+	uint64_t *ret_created_s)
 {
 	static const struct {
 		const char *param, *header;
@@ -271,10 +277,20 @@ courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, co
 		return r;
 	body = monitor_call_body(call, &len);
 	msg.status = (int)status;
-	r = httpsig_verify_reply(&msg, body, len, nonce, m->site.card->hub.reply, NULL);
-	r = r ?: courier_verbs_hear_clock(m, monitor_call_text(call, "offset_ms"));
+	r = httpsig_verify_reply(&msg, body, len, nonce, m->site.card->hub.reply, ret_created_s);
 	*ret_status = (unsigned)status;
 	return r < 0 ? FAULT(r) : r;
+}
+
+int
+courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
+	unsigned *ret_status)
+{
+	int r = verify_reply(m, call, nonce, ret_status, NULL);
+
+	if (r == 0 && monitor_call_role(call) == CALL_ROLE_CONTROL)
+		r = courier_verbs_hear_clock(m, monitor_call_text(call, "offset_ms"));
+	return r;
 }
 
 static int
@@ -287,18 +303,28 @@ on_trouble(struct monitor *m, const char *token)
 	return 0;
 }
 
+/* The site key signs how long the courier's key lives by what is heard here: so it is the hub that must have said it.
+ * An answer that is shown again makes the clock doubtful, and the key's life shorter. */
 static int
 on_contact(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	const char *trouble = monitor_call_text(call, "trouble");
-	const char *text;
+	const uint64_t last_s = (uint64_t)(offset_max_ms / 1000);
+	const char *trouble = monitor_call_text(call, "trouble"), *nonce;
+	uint64_t created_s = 0;
+	unsigned status;
 	int r;
 
 	(void)arg;
 	if (trouble)
 		return on_trouble(m, trouble);
-	r = monitor_call_need(call, "offset_ms", &text);
-	return r ?: courier_verbs_hear_clock(m, text);
+	r = monitor_call_need(call, "nonce", &nonce);
+	r = r ?: verify_reply(m, call, nonce, &status, &created_s);
+	if (r)
+		return r;
+	/* It counts whole seconds: their middle is the best guess. */
+	hear_clock(m, (int64_t)(created_s < last_s ? created_s : last_s) * 1000 + 500 -
+			(int64_t)(clock_now_us() / CLOCK_US_PER_MS));
+	return 0;
 }
 
 /* --- module -------------------------------------------------------------------------------------- */

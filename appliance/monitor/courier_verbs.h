@@ -18,13 +18,13 @@ struct ed25519;
 int courier_verbs_statement(struct monitor *m, const struct ed25519 *by, json_t **ret);
 /* The site key is another one: the courier's key needs a statement by it. */
 void courier_verbs_rekeyed(struct monitor *m);
-/* How far the hub's clock is ahead of ours, in milliseconds, as somebody says who had its signed answer; a hint, which
+/* How far the hub's clock is ahead of ours, in milliseconds, as the command says that had its signed answer (never the courier, from which the answer itself is wanted); a hint, which
  * can make ours doubtful and is used for the end of the courier's key.  NULL: nothing was said.  Returns 0 or
  * REASON_MALFORMED (logged). */
 int courier_verbs_hear_clock(struct monitor *m, const char *offset_ms);
 
 /* Verify that the parameters of a call (status, signature_input, signature, content_digest, committed, body)
- * carry a reply signed by the hub's key over this nonce; offset_ms, where it is said, is then heard.  Returns 0, the refusal (logged), or a fault. */
+ * carry a reply signed by the hub's key over this nonce; offset_ms, where a command says it, is then heard.  Returns 0, the refusal (logged), or a fault. */
 struct monitor_call;
 int courier_verbs_check_reply(struct monitor *m, const struct monitor_call *call, const char *nonce,
 	unsigned *ret_status);

@@ -167,8 +167,9 @@ on_frame(struct frame_conn *c, struct frame *f, void *arg)
 	}
 	if (strcmp(verb, "contact") == 0 && *param(f, "trouble"))
 		KEEP(trouble, "trouble");
-	else if (strcmp(verb, "contact") == 0)
-		heard.contacts++;
+	else if (strcmp(verb, "contact") == 0 && *param(f, "signature") && *param(f, "signature_input") &&
+		*param(f, "content_digest") && *param(f, "nonce") && *param(f, "status"))
+		heard.contacts++; /* by the hub's own answer */
 	send_json(CALL_TYPE_OK, f->id, NULL, json_object());
 }
 

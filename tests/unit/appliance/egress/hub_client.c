@@ -124,7 +124,6 @@ a_signed_answer_arrives_whole(void **state)
 	assert_string_equal(https_hub_got(&hub, "mainstay-stream"), "results");
 	assert_string_equal(https_hub_got(&hub, "mainstay-sequence"), "12");
 	assert_non_null(strstr(https_hub_got(&hub, "signature-input"), "\"content-digest\""));
-	assert_true(seen.reply.offset_ms > -3000 && seen.reply.offset_ms < 3000);
 	/* an error is an answer, too */
 	hub.shared->status = 403;
 	hub.shared->retry_after = 7;
@@ -189,7 +188,6 @@ a_wrong_clock_is_learned_from_the_first_answer(void **state)
 		assert_int_equal(seen.reply.status, far ? 401 : 200);
 		assert_int_equal(send_one(), 0);
 		assert_int_equal(seen.reply.status, 200);
-		assert_true(seen.reply.offset_ms / 1000 - off_s[i] < 3 && seen.reply.offset_ms / 1000 - off_s[i] > -3);
 	}
 	/* And forgotten again when the clocks agree. */
 	hub.shared->now_s = real_s;

@@ -3,6 +3,9 @@
 
 #include "tests/unit/appliance/monitor/site.h"
 
+#include "appliance/trust/httpsig.h"
+#include "appliance/trust/sha256.h"
+
 #define NOW (UINT64_C(1795000000) * CLOCK_US_PER_S) /* November 2026 */
 
 static int
@@ -19,27 +22,60 @@ tear_down(void **state)
 	return site_tear_down(state);
 }
 
+/* The courier shows an answer of the hub, signed at now_us by key, to a call of this verb. */
+static int
+show(struct site_test *t, const char *verb, json_t *take_params, const struct ed25519 *key, uint64_t now_us)
+{
+	static const char nonce[] = "00112233445566778899aabbccddeeff";
+	struct httpsig_message msg = { .status = 503 };
+	struct httpsig_fields fields = { 0 };
+	uint8_t digest[32];
+	int r;
+
+	sha256_of(digest, "", 0);
+	assert_int_equal(httpsig_sign_reply(&fields, &msg, digest, nonce, key, now_us), 0);
+	json_object_set_new(take_params, "status", json_string("503"));
+	json_object_set_new(take_params, "nonce", json_string(nonce));
+	json_object_set_new(take_params, "signature_input", json_string(fields.input));
+	json_object_set_new(take_params, "signature", json_string(fields.signature));
+	json_object_set_new(take_params, "content_digest", json_string(fields.digest));
+	r = site_call(t, CALL_ROLE_COURIER, verb, take_params, NULL, 0, NULL);
+	httpsig_fields_done(&fields);
+	return r;
+}
+
 static void
-contact_tells_the_difference_of_the_clocks(void **state)
+the_hubs_time_is_heard_from_the_hub_alone(void **state)
 {
 	static const char *const none[] = { "x", "", "1.5", "99999999999999999999",
 		"-999999999999999999" };
 	struct site_test *t = *state;
-	int64_t century_ms = INT64_C(-73) * 366 * 24 * 3600 * 1000;
-	char text[24];
+	int64_t century_ms = INT64_C(73) * 366 * 24 * 3600 * 1000;
 
-	(void)snprintf(text, sizeof(text), "%lld", (long long)century_ms);
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
-				 json_pack("{s:s}", "offset_ms", text), NULL, 0, NULL),
+	site_refused(t, show(t, "contact", json_object(), t->director, NOW), REASON_BAD_SIGNATURE);
+	site_refused(t,
+		site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s}", "offset_ms", "4000000"), NULL, 0,
+			NULL),
+		REASON_USAGE);
+	assert_int_equal(t->m->offset_at_us, 0);
+	/* What the courier says beside it is its own. */
+	assert_int_equal(show(t, "outbox.reply",
+				 json_pack("{s:s, s:s, s:s}", "stream", "heartbeat", "sequence", "1", "offset_ms",
+					 "4000000"),
+				 t->reply, NOW),
 		0);
-	assert_true(t->m->offset_ms == century_ms);
+	assert_int_equal(t->m->offset_at_us, 0);
+	assert_int_equal(show(t, "contact", json_pack("{s:s}", "offset_ms", "4000000"), t->reply, NOW), 0);
+	assert_true(t->m->offset_ms == 500);
+	assert_int_equal(show(t, "contact", json_object(), t->reply, NOW + (uint64_t)century_ms * 1000), 0);
+	assert_true(t->m->offset_ms == century_ms + 500);
+	/* A command says what it measured. */
 	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
-		site_refused(t,
-			site_call(t, CALL_ROLE_COURIER, "contact",
-				json_pack("{s:s}", "offset_ms", none[i]), NULL, 0, NULL),
-			REASON_MALFORMED);
-		assert_true(t->m->offset_ms == century_ms);
+		site_refused(t, courier_verbs_hear_clock(t->m, none[i]), REASON_MALFORMED);
+		assert_true(t->m->offset_ms == century_ms + 500);
 	}
+	assert_int_equal(courier_verbs_hear_clock(t->m, "-20"), 0);
+	assert_true(t->m->offset_ms == -20);
 }
 
 static const char *
@@ -119,23 +155,15 @@ a_key_ends_by_the_hubs_clock_where_ours_is_far_off(void **state)
 
 	assert_int_equal(ed25519_generate(&key), 0);
 	for (size_t i = 0; i < ARRAY_LEN(now_s); i++) {
-		char text[24];
-
 		clock_fake((uint64_t)now_s[i] * CLOCK_US_PER_S, 6000 * CLOCK_US_PER_S);
 		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
 					 json_pack("{s:s}", "key", ed25519_public_hex(key)), NULL,
 					 0, NULL),
 			0);
-		(void)snprintf(text, sizeof(text), "%lld",
-			((long long)(NOW / CLOCK_US_PER_S) - (long long)now_s[i]) * 1000);
-		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
-					 json_pack("{s:s}", "offset_ms", text), NULL, 0, NULL),
-			0);
-		assert_true(key_end(t) == NOW + week);
+		assert_int_equal(show(t, "contact", json_object(), t->reply, NOW), 0);
+		assert_true(key_end(t) == NOW + week + CLOCK_US_PER_S / 2);
 		/* near enough: our own */
-		assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
-					 json_pack("{s:s}", "offset_ms", "60000"), NULL, 0, NULL),
-			0);
+		assert_int_equal(courier_verbs_hear_clock(t->m, "60000"), 0);
 		clock_fake(NOW + 5 * week, 6000 * CLOCK_US_PER_S);
 		assert_true(key_end(t) == NOW + 6 * week);
 	}
@@ -146,7 +174,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(contact_tells_the_difference_of_the_clocks, set_up,
+		cmocka_unit_test_setup_teardown(the_hubs_time_is_heard_from_the_hub_alone, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(status_says_what_stands_between_site_and_hub,
 			set_up, tear_down),

@@ -1,5 +1,7 @@
 #include "tests/unit/appliance/monitor/site.h"
 
+#include "appliance/monitor/courier_verbs.h"
+
 #include "appliance/enrol/site_record.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
@@ -302,9 +304,12 @@ what_the_courier_brings_must_bear_the_hubs_signature(void **state)
 	site_refused(t, site_call(t, CALL_ROLE_COURIER, "contact", NULL, NULL, 0, NULL),
 		REASON_USAGE);
 	assert_false(monitor_clock_doubtful(t->m));
-	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
-				 json_pack("{s:s}", "offset_ms", "-400000"), NULL, 0, NULL),
-		0);
+	site_refused(t,
+		site_call(t, CALL_ROLE_COURIER, "contact", json_pack("{s:s, s:s}", "nonce", "00", "status", "200"),
+			NULL, 0, NULL),
+		REASON_UNSIGNED);
+	assert_int_equal(t->m->offset_at_us, 0);
+	assert_int_equal(courier_verbs_hear_clock(t->m, "-400000"), 0);
 	assert_true(monitor_clock_doubtful(t->m));
 }
 

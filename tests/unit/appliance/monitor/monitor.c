@@ -1,5 +1,7 @@
 #include "tests/unit/appliance/monitor/site.h"
 
+#include "appliance/monitor/courier_verbs.h"
+
 #include <sys/socket.h>
 
 #include "appliance/base/yaml.h"
@@ -438,11 +440,7 @@ a_clock_is_doubtful_for_a_reason(void **state)
 		clock_fake(doubts[i].local_s * CLOCK_US_PER_S, 5000);
 		t->m->floor = (struct floor){ .us = doubts[i].floor_s * CLOCK_US_PER_S, .whose = "people 7" };
 		t->m->offset_at_us = 0;
-		if (doubts[i].offset_ms)
-			assert_int_equal(site_call(t, CALL_ROLE_COURIER, "contact",
-						 json_pack("{s:s}", "offset_ms", doubts[i].offset_ms), NULL,
-						 0, NULL),
-				0);
+		assert_int_equal(courier_verbs_hear_clock(t->m, doubts[i].offset_ms), 0);
 		why = monitor_clock_doubt(t->m, text);
 		if ((why != NULL) != (doubts[i].why != NULL) || (why && !strstr(why, doubts[i].why)))
 			fail_msg("%s: %s", doubts[i].name, why ? why : "believed");
