@@ -1,5 +1,6 @@
 #include "appliance/monitor/cosign_room.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "appliance/audit/witness.h"
@@ -88,6 +89,8 @@ take_conflict(struct cosigning *s, struct cosigner *c, const void *body, size_t 
 static int
 take_answer(struct cosigning *s, struct cosigner *c, unsigned status, const void *body, size_t len)
 {
+	char error[32];
+
 	switch (status) {
 	case 200:
 		return take_cosignature(s, c, body, len);
@@ -97,10 +100,10 @@ take_answer(struct cosigning *s, struct cosigner *c, unsigned status, const void
 		fetch_evidence(s, c);
 		return REFUSE(REASON_ALTERED, c->key.name,
 			"does not find this log to continue the one it cosigned");
-	case 0:
-		return REFUSE(REASON_UNREACHABLE, c->key.name, "cannot be reached");
 	default:
-		return REFUSE(REASON_UNREACHABLE, c->key.name, "it answered %u", status);
+		(void)snprintf(error, sizeof(error), "it answered %u", status);
+		return REFUSE(REASON_UNREACHABLE, c->key.name, "%s",
+			status ? error : "cannot be reached");
 	}
 }
 
