@@ -19,11 +19,13 @@ enum { BYTES_MAX = 1024 };
 
 struct pin {
 	uint64_t record_us; /* when the record that it was reached from was signed */
+	uint64_t at_us;	    /* when the last step to it was made, and not later than it was seen here; 0: by the record alone */
 	uint8_t key[32];
 };
 
 static const struct json_field table[] = {
 	{ "record", JSON_KIND_TIME, false, offsetof(struct pin, record_us), 0 },
+	{ "at", JSON_KIND_TIME, true, offsetof(struct pin, at_us), 0 },
 	{ "key", JSON_KIND_KEY, false, offsetof(struct pin, key), 0 },
 };
 
@@ -47,6 +49,8 @@ save(int fd, const char *name, const struct pin *pin)
 	SCOPED_JSON *doc = json_object();
 	int r = doc ? json_put_time(doc, "record", pin->record_us) : -ENOMEM;
 
+	if (!r && pin->at_us)
+		r = json_put_time(doc, "at", pin->at_us);
 	r = r ?: json_put_hex(doc, "key", pin->key, sizeof(pin->key));
 	r = r ?: json_canonical(&b, doc);
 	return FAULT(r ?: fs_replace(fd, name, b.data, b.len, 0600));
@@ -70,6 +74,28 @@ passes(const struct desk_site *s, const uint8_t key[32])
 			return true;
 	}
 	return false;
+}
+
+/* When the chain's last step was made.  That is the site's word, whose clock may be years ahead: a record of after it was
+ * seen here is newer in any case. */
+static uint64_t
+last_step_us(const struct desk_site *s)
+{
+	const json_t *list = json_object_get(s->hub, "rotations");
+	uint64_t now_us = clock_now_us() / CLOCK_US_PER_MS * CLOCK_US_PER_MS;
+	struct rotate step;
+
+	if (json_array_size(list) == 0 || rotate_open(&step, json_array_get(list, json_array_size(list) - 1)) != 0)
+		return 0;
+	return step.time_us < now_us ? step.time_us : now_us;
+}
+
+/* May the site have gone from the key that was seen to this one?  By steps; or by a record that an engineer signed after
+ * them: one of before them, though it be newer than the record that they began at, vouched for a key that is gone. */
+static bool
+may_follow(const struct desk_site *s, const struct pin *seen, const struct pin *now)
+{
+	return passes(s, seen->key) || (now->record_us > seen->record_us && now->record_us >= seen->at_us);
 }
 
 int
@@ -114,10 +140,14 @@ desk_pin_key(struct desk *d, const struct desk_site *s)
 		return r;
 	if (r == 0 && now.record_us < seen.record_us)
 		return REFUSE(REASON_ROLLBACK, s->site, "the hub shows an older record than before");
-	if (r == 0 && now.record_us == seen.record_us && !passes(s, seen.key))
+	if (r == 0 && !may_follow(s, &seen, &now))
 		return REFUSE(REASON_ROLLBACK, s->site,
 			"the hub holds back a rotation that it showed before: its key may be a stolen one");
-	return memcmp(&now, &seen, sizeof(now)) ? save(fd, name, &now) : 0;
+	now.at_us = last_step_us(s);
+	/* The same key seen again does not count as made later; what was seen once is not taken back either. */
+	if (r == 0 && (now.at_us < seen.at_us || memcmp(now.key, seen.key, sizeof(now.key)) == 0))
+		now.at_us = seen.at_us;
+	return r != 0 || memcmp(&now, &seen, sizeof(now)) ? save(fd, name, &now) : 0;
 }
 
 void

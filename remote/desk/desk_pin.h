@@ -16,7 +16,7 @@ struct desk_site;
 int desk_pin_follow(struct desk_site *s);
 
 /* s: record and rotations verified, key the last of the chain.  Taken where the chain goes through the key seen last
- * or where the record is newer than the one seen then; and written down.  Returns 0; REASON_ROLLBACK (logged) where
+ * or where the record is newer than the one seen then and than the last step that was; and written down.  Returns 0; REASON_ROLLBACK (logged) where
  * neither is so; REASON_MALFORMED (logged) for a damaged file; or a fault. */
 int desk_pin_key(struct desk *d, const struct desk_site *s);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
@@ -26,11 +27,13 @@ enum { KEYS = 4 };
 static struct ed25519 *keys[KEYS];
 static struct scratch scratch;
 static struct desk desk;
+static uint64_t step_us; /* when a step says that it was made */
 
 static int
 setup(void **state)
 {
 	(void)state;
+	step_us = 1;
 	scratch_make(&scratch);
 	desk.dir_fd = open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(desk.dir_fd >= 0);
@@ -43,6 +46,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	clock_real();
 	for (size_t i = 0; i < KEYS; i++)
 		ed25519_free(keys[i]);
 	close(desk.dir_fd);
@@ -63,7 +67,7 @@ see(const char *time, size_t record, const char *site, const char *const *steps,
 	for (; *steps; steps++) {
 		json_t *step = NULL;
 
-		assert_int_equal(rotate_seal(&step, site, keys[(*steps)[0] - '0'], keys[(*steps)[1] - '0'], 1), 0);
+		assert_int_equal(rotate_seal(&step, site, keys[(*steps)[0] - '0'], keys[(*steps)[1] - '0'], step_us), 0);
 		json_array_append_new(list, step);
 	}
 	s.hub = json_pack("{s:o}", "rotations", list);
@@ -141,6 +145,43 @@ no_key_comes_back(void **state)
 	assert_int_equal(see(LATER, 2, "acme-1", STEPS("23"), 3), 0);
 }
 
+#define DAY (UINT64_C(86400) * CLOCK_US_PER_S)
+#define BETWEEN "2027-01-20T08:00:00.000Z"
+
+/* An engineer accepted the site twice before it rotated: the second record is newer than the first, and older than the
+ * rotation that was seen from the first on. */
+static void
+no_key_comes_back_by_a_record_of_before_the_rotation(void **state)
+{
+	uint64_t now_us, n = refuse_count(REASON_ROLLBACK);
+
+	(void)state;
+	assert_int_equal(clock_parse(&now_us, NOW), 0);
+	clock_fake(now_us + 20 * DAY, now_us);
+	step_us = now_us + 10 * DAY;
+	assert_int_equal(see(NOW, 0, "acme-1", STEPS("01"), 1), 0);
+	assert_int_equal(see(BETWEEN, 0, "acme-1", STEPS(NULL), 0), REASON_ROLLBACK);
+	assert_int_equal(see(BETWEEN, 0, "acme-1", STEPS("03"), 3), REASON_ROLLBACK);
+	assert_int_equal(refuse_count(REASON_ROLLBACK), n + 2);
+	assert_int_equal(see(BETWEEN, 0, "acme-1", STEPS("01"), 1), 0);
+	assert_int_equal(see(LATER, 2, "acme-1", STEPS(NULL), 2), 0);
+}
+
+/* A site whose clock is years ahead can be accepted anew all the same. */
+static void
+a_rotation_of_the_future_keeps_no_record_out(void **state)
+{
+	uint64_t now_us;
+
+	(void)state;
+	assert_int_equal(clock_parse(&now_us, NOW), 0);
+	clock_fake(now_us + DAY, now_us);
+	step_us = now_us + 20000 * DAY;
+	assert_int_equal(see(NOW, 0, "acme-1", STEPS("01"), 1), 0);
+	clock_fake(now_us + 5 * DAY, now_us);
+	assert_int_equal(see(BETWEEN, 2, "acme-1", STEPS(NULL), 2), 0);
+}
+
 static void
 what_was_kept_and_what_the_record_says_must_be_whole(void **state)
 {
@@ -212,6 +253,8 @@ main(void)
 		TEST(a_step_that_does_not_fit_is_refused),
 		TEST(a_chain_without_end_is_not_walked),
 		TEST(no_key_comes_back),
+		TEST(no_key_comes_back_by_a_record_of_before_the_rotation),
+		TEST(a_rotation_of_the_future_keeps_no_record_out),
 		TEST(who_answers_for_what_was_asked_then),
 		TEST(what_was_kept_and_what_the_record_says_must_be_whole),
 	};
