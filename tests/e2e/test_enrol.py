@@ -201,6 +201,7 @@ def test_enrolment_crosses_an_air_gap(estate):
 # --- the record ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.flow
 def test_a_repository_that_does_not_answer_only_delays_the_record(estate):
     estate.desk("login")
     estate.desk("accept", SITE)
@@ -275,6 +276,7 @@ def test_leaving_is_clean_and_keeps_the_log(estate):
     assert estate.desk_json("show", SITE)["last_contact"] == contact
 
 
+@pytest.mark.flow
 def test_who_left_may_come_back_with_another_token(estate):
     until("the courier", lambda: estate.mainstay(*estate.enrol_args(), "--accept", estate.fingerprint, code=1))
     estate.token(site="site2", file="token")
