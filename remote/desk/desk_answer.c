@@ -203,7 +203,7 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 				a->result->truncated ? ", output cut" : "");
 			say_key(a);
 		} else {
-			command_say(a->call, "%s: %s; ask again with: mainstay-desk requests %s", a->id,
+			command_say(a->call, "%s: %s (the hub says); ask again with: mainstay-desk requests %s", a->id,
 				strcmp(a->decision, "ask") == 0
 					? "waits for the customer's approval"
 					: a->state,

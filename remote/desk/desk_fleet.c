@@ -46,7 +46,9 @@ list(struct command_call *call, const char *path, const char *kind, const char *
 	if (!json_is_array(json_object_get(doc, "items")))
 		return REFUSE(REASON_MALFORMED, path, "the hub's answer has no items");
 	warn_unavailable(json_object_get(doc, "unavailable"));
-	return command_print_items(call, kind, json_incref(json_object_get(doc, "items")), columns);
+	r = command_print_items(call, kind, json_incref(json_object_get(doc, "items")), columns);
+	command_say(call, "(the hub says so; what is signed: mainstay-desk show SITE)");
+	return r;
 }
 
 int
@@ -161,10 +163,12 @@ say_clone(struct command_call *call, const char *site, const json_t *clone)
 {
 	static const char *const life[] = { "epoch", "address", "time", "counter", NULL };
 
+	char kind[CELL];
+
 	if (!clone)
 		return;
 	command_say(call, "\nCLONED: two speak with this site's key (%s, the hub says; both statements with --json)",
-		json_text(clone, "kind"));
+		log_escape(kind, sizeof(kind), json_text(clone, "kind")));
 	say_row(call, json_object_get(clone, "first"), life);
 	say_row(call, json_object_get(clone, "second"), life);
 	command_say(call,
@@ -200,11 +204,22 @@ say_conflicts(struct command_call *call, const struct desk_site *s)
 		s->site);
 }
 
+/* Whose it is, as an engineer signed it; what the hub says of another customer or machine is nowhere shown then. */
+static void
+say_whose(struct command_call *call, const struct desk_site *s)
+{
+	static const char *const signed_[] = { "site", "customer", "platform", "engineer", "time", NULL };
+	static const char *const said[] = { "site", "customer", "platform", NULL };
+
+	command_say(call, s->record ? "site, customer, platform, accepted by, when (signed)"
+				    : "site, customer, platform (the hub says; no engineer has accepted it)");
+	say_row(call, s->record ? s->record : s->hub, s->record ? signed_ : said);
+}
+
 static void
 say_site(struct command_call *call, const struct desk_site *s)
 {
-	static const char *const head[] = { "site", "customer", "platform", "status", NULL };
-	static const char *const contact[] = { "last_contact", "clock_offset_ms", NULL };
+	static const char *const contact[] = { "status", "last_contact", "clock_offset_ms", NULL };
 	static const char *const services[] = { "name", "release", "channel", NULL };
 	static const char *const statement[] = { "time", "epoch", "audit", NULL };
 	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text",
@@ -213,10 +228,10 @@ say_site(struct command_call *call, const struct desk_site *s)
 		NULL };
 	SCOPED_JSON *of_services = services_only(json_object_get(s->hub, "metrics"));
 
-	say_row(call, s->hub, head);
+	say_whose(call, s);
 	say_clone(call, s->site, json_object_get(s->hub, "clone"));
 	say_conflicts(call, s);
-	command_say(call, "\nlast contact, clock offset in ms (the hub says)");
+	command_say(call, "\nstatus, last contact, clock offset in ms (the hub says)");
 	say_row(call, s->hub, contact);
 	if (s->statement) {
 		command_say(call, "\nthe site says, signed: time, epoch, audit log");
@@ -229,6 +244,29 @@ say_site(struct command_call *call, const struct desk_site *s)
 	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 64);
 	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services,
 		metrics, SHOWN_METRICS);
+}
+
+/* The hub's answer, with what was verified in the place of the envelopes and of the hub's own words for it. */
+static json_t *
+page_json(const struct desk_site *s)
+{
+	static const char *const of_record[] = { "site", "customer", "platform" };
+	json_t *out = json_copy(s->hub);
+	int r = out ? 0 : -ENOMEM;
+
+	r = r ?: json_object_set_new(out, "verified", json_boolean(s->record != NULL));
+	r = r ?: json_object_set(out, "record", s->record ? s->record : json_null());
+	r = r ?: json_object_set(out, "statement", s->statement ? s->statement : json_null());
+	r = r ?: json_object_set(out, "services",
+			 s->statement ? json_object_get(s->statement, "services") : json_null());
+	for (size_t i = 0; !r && s->record && i < ARRAY_LEN(of_record); i++)
+		r = json_object_set(out, of_record[i], json_object_get(s->record, of_record[i]));
+	if (!r && s->record)
+		r = json_put_hex(out, "key", s->key, sizeof(s->key));
+	if (!r)
+		return out;
+	json_decref(out);
+	return NULL;
 }
 
 int
@@ -248,16 +286,6 @@ desk_fleet_show(struct command_call *call)
 		say_site(call, &s);
 		return 0;
 	}
-	/* The hub's answer, with what was verified in the place of the envelopes. */
-	out = json_copy(s.hub);
-	if (!out || json_object_set_new(out, "verified", json_boolean(s.record != NULL)) < 0
-		|| json_object_set(out, "record", s.record ? s.record : json_null()) < 0
-		|| json_object_set(out, "statement", s.statement ? s.statement : json_null()) < 0
-		|| json_object_set(out, "services",
-			   s.statement ? json_object_get(s.statement, "services") : json_null())
-			< 0) {
-		json_decref(out);
-		return FAULT(-ENOMEM);
-	}
-	return command_print_json("Site", out);
+	out = page_json(&s);
+	return out ? command_print_json("Site", out) : FAULT(-ENOMEM);
 }

@@ -30,8 +30,10 @@ list(struct desk *d)
 		return r;
 	if (!json_is_array(json_object_get(doc, "items")))
 		return REFUSE(REASON_MALFORMED, "requests", "the hub's answer has no items");
-	return command_print_items(d->call, "RequestList", json_incref(json_object_get(doc, "items")),
+	r = command_print_items(d->call, "RequestList", json_incref(json_object_get(doc, "items")),
 		columns);
+	command_say(d->call, "(the hub says so; what was signed of one: mainstay-desk requests ID)");
+	return r;
 }
 
 /* What was asked, by whom and when: from the engineer's own signature, which a site's answer is bound to. */

@@ -226,6 +226,22 @@ def test_a_list_with_a_hole_says_so(stage):
 
 
 @pytest.mark.flow
+def test_what_is_only_the_hub_s_word_is_never_shown_as_signed(stage):
+    assert "(the hub says" in stage.estate.desk("fleet").stdout
+    page = stage.thief.pages[PAGE]
+    page.update(customer="globex", platform="toaster-1", key="00" * 32)
+    page["clone"] = {"kind": "x\n\nservices (signed)\n  redis", "first": {}, "second": {}}
+    shown = stage.estate.desk("show", SITE).stdout
+    assert "globex" not in shown and "toaster" not in shown and "acme" in shown
+    assert shown.count("\nservices (signed)\n") == 1
+    shown = stage.estate.desk_json("show", SITE)
+    assert shown["verified"] and shown["customer"] == shown["record"]["customer"] != "globex"
+    assert (shown["platform"], shown["key"]) == (shown["record"]["platform"], shown["record"]["key"])
+    del page["record"]
+    assert "(the hub says; no engineer has accepted it)" in stage.estate.desk("show", SITE).stdout
+
+
+@pytest.mark.flow
 def test_a_log_that_parted_is_named_with_what_to_do(stage):
     assert "AUDIT LOG" not in stage.estate.desk("show", SITE).stdout
     page = stage.thief.pages[PAGE]
