@@ -310,6 +310,7 @@ a_chain_that_does_not_begin_at_the_card_is_refused(void **state)
 	memset(large, ' ', (8 << 20) - 1);
 	json_object_set_new(f->files, "people/timestamp.json", json_string(large));
 	refused(f, REASON_TOO_LARGE, "huge");
+	assert_string_equal(refuse_last()->operand, "people/timestamp.json");
 	json_object_update(f->files, good);
 	json_object_set_new(f->files, "people/root.json",
 		json_string("{\"signed\":{\"version\":3}}"));

@@ -621,6 +621,7 @@ an_unenrolled_site_signs_and_believes_nothing(void **state)
 	site_refused(t, site_call(t, CALL_ROLE_COURIER, "update.metadata", NULL, NULL, 0, NULL),
 		REASON_NOT_FOUND);
 	site_refused(t, site_control(t, "enrol.finish", NULL), REASON_NOT_FOUND);
+	site_refused(t, site_control(t, "audit.policy", NULL), REASON_NOT_FOUND);
 	site_refused(t, site_control(t, "leave", NULL), REASON_NOT_FOUND);
 	site_refused(t,
 		site_call(t, CALL_ROLE_COURIER, "outbox.reply",

@@ -235,12 +235,14 @@ text_of_another_form_is_refused(void **state)
 	SCOPED(buf_done) struct buf good = BUF_MAX(PERMIT_TEXT_MAX);
 	struct buf text;
 	struct permit got;
-	char copy[4096];
+	char copy[4096], large[SSHSIG_BLOB_MAX + 1] = "";
 
 	assert_int_equal(permit_text(&good, plan, &f->permit), 0);
 	memcpy(copy, good.data, good.len);
 	text = (struct buf){ .data = (uint8_t *)copy, .len = good.len };
 	assert_int_equal(verify_text(f, &text, "", 0, &got), REASON_UNSIGNED);
+	assert_refused(verify_text(f, &text, large, sizeof(large), &got), REASON_TOO_LARGE,
+		"a signature of 4097 bytes");
 	copy[0] ^= 1; /* the plan */
 	assert_int_equal(verify_text(f, &text, "x", 1, &got), REASON_ALTERED);
 	copy[0] ^= 1;

@@ -349,6 +349,45 @@ test_standing_ends(void **state)
 	}
 }
 
+/* On the disk somebody lends a request the standing permit of another: what was signed does not fit it. */
+static void
+test_standing_of_another_plan_is_dropped(void **state)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20), out = BUF_MAX(1 << 20);
+	SCOPED(end) struct monitor m;
+	SCOPED_JSON *doc = NULL, *item = NULL;
+	SCOPED(scope_close) int requests = -1;
+	const json_t *signed_once;
+	uint64_t before;
+
+	(void)state;
+	world_open(&m);
+	use_policy(&m, two_of("", ""));
+	stand(&m, "3");
+	other_state(&m);
+	ask(&m, "r-2", "2");
+	assert_int_equal(fs_read(m.dir_fd, "standing.json", 1 << 20, &b), 0);
+	assert_int_equal(json_read_canonical(&doc, b.data, b.len, b.max, "standing"), 0);
+	signed_once = json_array_get(json_object_get(doc, "items"), 0);
+	buf_reset(&b);
+	assert_int_equal(fs_open_dir(&requests, m.dir_fd, "requests", 0700), 0);
+	assert_int_equal(fs_read(requests, "r-2.json", 1 << 20, &b), 0);
+	assert_int_equal(json_read_canonical(&item, b.data, b.len, b.max, "request"), 0);
+	assert_int_equal(json_object_set_new(item, "permits",
+				 json_pack("[{s:s, s:O, s:O, s:s}]", "approver", "dora", "text",
+					 json_object_get(signed_once, "text"), "sig",
+					 json_object_get(signed_once, "sig"), "standing", "x")),
+		0);
+	assert_int_equal(json_canonical(&out, item), 0);
+	assert_int_equal(fs_replace(requests, "r-2.json", out.data, out.len, 0600), 0);
+	before = refuse_count(REASON_ALTERED);
+	crash(&m);
+	assert_string_equal(approval_of(&m, "r-2"), "0 of 1");
+	assert_string_equal(state_of(&m, "r-2"), "waiting");
+	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
+	assert_string_equal(refuse_last()->text, "was given for something else than r-2");
+}
+
 static void
 test_what_standing_refuses(void **state)
 {
@@ -577,6 +616,7 @@ main(void)
 		cmocka_unit_test(test_a_moved_plan_begins_anew),
 		cmocka_unit_test(test_standing_covers_so_many),
 		cmocka_unit_test(test_standing_ends),
+		cmocka_unit_test(test_standing_of_another_plan_is_dropped),
 		cmocka_unit_test(test_what_standing_refuses),
 		cmocka_unit_test(test_outside_the_window),
 		cmocka_unit_test(test_allowed_waits_for_the_hours),
