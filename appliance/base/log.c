@@ -14,6 +14,7 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION /* the refusal's site is sent by hand */
 #include <systemd/sd-journal.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 
 enum {
@@ -27,6 +28,11 @@ static struct {
 	_Atomic bool quiet_refusals;
 	bool journal; /* stderr is a stream of the journal */
 	bool prefix;  /* write "<6>" */
+	struct {
+		unsigned a_minute; /* 0: no limit */
+		unsigned n;	   /* written in this one */
+		uint64_t left_out, since_us;
+	} limit;
 } state = { .prog = "mainstay", .max = LOG_LEVEL_INFO };
 
 /* systemd names the stream's device and inode, so that a child with another stderr is not fooled. */
@@ -51,6 +57,15 @@ log_open(const char *prog, enum log_level max)
 	state.max = debug && strcmp(debug, "1") == 0 ? LOG_LEVEL_DEBUG : max;
 	state.journal = stderr_is_journal();
 	state.prefix = getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
+}
+
+void
+log_limit_refusals(unsigned a_minute)
+{
+	state.limit.a_minute = a_minute;
+	state.limit.n = 0;
+	state.limit.left_out = 0;
+	state.limit.since_us = clock_mono_us();
 }
 
 void
@@ -183,6 +198,28 @@ log_fault(int r, const char *doing)
 		trail[0] ? ")" : "");
 }
 
+static bool
+is_too_much(void)
+{
+	uint64_t now = clock_mono_us(), left_out = state.limit.left_out;
+
+	if (!state.limit.a_minute || state.max >= LOG_LEVEL_DEBUG)
+		return false;
+	if (now - state.limit.since_us >= 60 * CLOCK_US_PER_S) {
+		state.limit.since_us = now;
+		state.limit.n = 0;
+		state.limit.left_out = 0;
+		if (left_out)
+			log_warning("%" PRIu64 " more refusals were not written down one by one", left_out);
+	}
+	if (state.limit.n < state.limit.a_minute) {
+		state.limit.n++;
+		return false;
+	}
+	state.limit.left_out++;
+	return true;
+}
+
 /* The journal's own protocol carries the token as a field of its own. */
 static bool
 send_refusal(const char *token, const char *operand, const char *message, const char *file,
@@ -200,7 +237,7 @@ log_refusal(const char *token, const char *operand, const char *place, const cha
 {
 	char what[384], where[640], said[1100], message[LINE_MAX_BYTES];
 
-	if (state.quiet_refusals && state.max < LOG_LEVEL_DEBUG)
+	if ((state.quiet_refusals && state.max < LOG_LEVEL_DEBUG) || is_too_much())
 		return;
 	log_escape(what, sizeof(what), operand);
 	log_escape(where, sizeof(where), place);

@@ -15,6 +15,10 @@ void log_open(const char *prog, enum log_level max);
 
 /* Commands answer on stderr themselves: refusals then log only under MAINSTAY_DEBUG. */
 void log_quiet_refusals(bool quiet);
+/* Write at most so many refusals a minute (0, as at the start: all), and how many were left out when the next one is
+ * written: what strangers send must not fill a disk with lines.  Each one is counted and answered all the same.  For a
+ * process of one thread. */
+void log_limit_refusals(unsigned a_minute);
 
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -8,7 +8,10 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 
-enum { READY_FD = 3 };
+enum {
+	READY_FD = 3,
+	REFUSALS_A_MINUTE = 300, /* written down: a hostile hub could fill the disk with them */
+};
 
 int
 program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve)
@@ -16,6 +19,7 @@ program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve)
 	int r;
 
 	log_open(name, LOG_LEVEL_INFO);
+	log_limit_refusals(REFUSALS_A_MINUTE);
 	if (argc != 3 || strcmp(argv[1], "--state") != 0) {
 		log_error("usage: %s --state DIR (started by mainstay-supervise)", name);
 		return refuse_exit_code(REASON_USAGE);

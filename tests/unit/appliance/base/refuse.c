@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
@@ -110,6 +111,53 @@ commands_do_not_log_refusals(void **state)
 }
 
 static void
+say_no_often(void)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		(void)REFUSE(REASON_BUSY, NULL, "often");
+}
+
+static void
+say_no_once(void)
+{
+	(void)REFUSE(REASON_BUSY, NULL, "later");
+}
+
+static size_t
+lines_of(const struct buf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->len; i++)
+		n += b->data[i] == '\n';
+	return n;
+}
+
+static void
+a_daemon_writes_so_many_refusals_a_minute(void **state)
+{
+	SCOPED(buf_done)
+	struct buf many = BUF_MAX(8192), then = BUF_MAX(8192), after = BUF_MAX(8192);
+	uint64_t before = refuse_count(REASON_BUSY);
+
+	(void)state;
+	clock_fake(1000, 5000 * CLOCK_US_PER_S);
+	log_limit_refusals(10);
+	capture(&many, say_no_often);
+	clock_fake(1000, 5061 * CLOCK_US_PER_S);
+	capture(&then, say_no_once);
+	clock_fake(1000, 5122 * CLOCK_US_PER_S);
+	capture(&after, say_no_once);
+	log_limit_refusals(0);
+	clock_real();
+	assert_int_equal(lines_of(&many), 10);
+	assert_int_equal(lines_of(&then), 2);
+	assert_non_null(strstr(buf_text(&then), "990 more refusals"));
+	assert_int_equal(lines_of(&after), 1);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1002);
+}
+
+static void
 the_last_refusal_may_be_an_argument_of_the_next(void **state)
 {
 	(void)state;
@@ -192,6 +240,7 @@ main(void)
 		cmocka_unit_test(a_refusal_is_one_harmless_line),
 		cmocka_unit_test(a_relayed_refusal_is_not_logged_again),
 		cmocka_unit_test(commands_do_not_log_refusals),
+		cmocka_unit_test(a_daemon_writes_so_many_refusals_a_minute),
 		cmocka_unit_test(the_last_refusal_may_be_an_argument_of_the_next),
 		cmocka_unit_test(a_fault_keeps_its_trail),
 		cmocka_unit_test(log_lines_name_the_program),
