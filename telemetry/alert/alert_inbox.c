@@ -37,6 +37,8 @@ static const char *const customer_steps[] = {
 static const struct db_migration customer_migration = { "telemetry/alert", customer_steps,
 	ARRAY_LEN(customer_steps) };
 
+#define OWN_SERVICE "the hub" /* what the hub itself has to say of a site stands under it */
+
 static uint64_t transitions;
 
 /* One record, read. */
@@ -78,6 +80,10 @@ read_record(struct transition *t, const char *via, const struct otlp_record *rec
 	r = r ? r : attribute(since, sizeof(since), record, "since");
 	if (r != 0)
 		return r;
+	/* Or who has a courier's key could end what the hub, or another sender, says of its site. */
+	if (strcmp(t->service, OWN_SERVICE) == 0 ||
+		(head == 0 && strncmp(t->service, STORE_VIA_OTLP, strlen(STORE_VIA_OTLP)) == 0))
+		return REFUSE(REASON_MALFORMED, t->service, "is no service of a site");
 	if (strcmp(state, "firing") != 0 && strcmp(state, "resolved") != 0)
 		return REFUSE(REASON_MALFORMED, t->name,
 			"its state is neither firing nor resolved");
@@ -97,13 +103,13 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	int64_t n;
 	int r;
 
-	/* What other senders say takes no room from the site's own word. */
+	/* What other senders say takes no room from the site's own word, and neither takes any from the hub's. */
 	r = db_number(db, &n, 0,
 		"SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'"
 		" AND (instr(service, '" STORE_VIA_OTLP "') = 1) = (instr(?2, '" STORE_VIA_OTLP
 		"') = 1)",
 		"tt", site, t->service);
-	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX)
+	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX && strcmp(t->service, OWN_SERVICE) != 0)
 		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already",
 			ALERT_INBOX_OPEN_MAX);
 	if (r == 0)
@@ -135,18 +141,15 @@ move(struct db *customer, const char *site, const struct transition *t, uint64_t
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* What the hub itself has to say of a site stands under a service that no site can have. */
 static int
 on_alert(void *state, struct db *customer, const char *site, const char *name, const char *text, bool firing)
 {
-	struct transition t = { .firing = firing, .since_us = clock_now_us(), .service = "the hub", .severity = "critical" };
-	int r;
+	struct transition t = { .firing = firing, .since_us = clock_now_us(), .service = OWN_SERVICE, .severity = "critical" };
 
 	(void)state;
 	(void)snprintf(t.name, sizeof(t.name), "%s", name);
 	(void)snprintf(t.text, sizeof(t.text), "%s", text);
-	r = move(customer, site, &t, t.since_us);
-	return r < 0 ? FAULT(r) : 0; /* a full inbox was logged; the mark on the site stands */
+	return FAULT(move(customer, site, &t, t.since_us));
 }
 
 bool

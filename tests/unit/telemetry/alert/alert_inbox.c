@@ -69,6 +69,8 @@ test_a_record_that_is_no_alert_leaves_nothing(void **state)
 		{ "an alert without a name", ALERT, NULL, REASON_MALFORMED },
 		{ "an alert with an empty name", ALERT, "", REASON_MALFORMED },
 		{ "an alert of no service", SERVICE, NULL, REASON_MALFORMED },
+		{ "an alert under the hub's own name", SERVICE, "the hub", REASON_MALFORMED },
+		{ "an alert under another sender's name", SERVICE, "otlp:redis", REASON_MALFORMED },
 		{ "an alert of a severity too long", SEVERITY,
 			"the worst that anybody has ever seen here", REASON_MALFORMED },
 		{ "an alert in no state", STATE, "sideways", REASON_MALFORMED },
@@ -172,6 +174,24 @@ test_the_list_leaves_out_other_customers_without_a_word(void **state)
 	assert_int_equal(bench_refusals(), before);
 }
 
+/* A thief of the courier's key fills the inbox and says that all is well, and the hub's own alert fires. */
+static void
+test_the_hub_s_own_word_is_nobody_else_s(void **state)
+{
+	char name[24];
+
+	(void)state;
+	for (int i = 0; i < ALERT_INBOX_OPEN_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "alert-%d", i);
+		assert_int_equal(take(ALERT, name, short_body), 0);
+	}
+	assert_int_equal(serve_alert(bench.serve, bench_db(), "acme-1", "cloned", "two speak", true), 0);
+	assert_int_equal(take(SERVICE, "the hub", short_body), REASON_MALFORMED);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE name = 'cloned' AND state = 'firing'"), 1);
+	assert_int_equal(serve_alert(bench.serve, bench_db(), "acme-1", "cloned", "accepted anew", false), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE name = 'cloned' AND state = 'firing'"), 0);
+}
+
 int
 main(void)
 {
@@ -181,6 +201,7 @@ main(void)
 		TEST(test_a_site_has_so_many_alerts_and_no_more),
 		TEST(test_only_an_alert_that_is_there_is_acknowledged),
 		TEST(test_the_list_leaves_out_other_customers_without_a_word),
+		TEST(test_the_hub_s_own_word_is_nobody_else_s),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
