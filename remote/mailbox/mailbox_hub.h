@@ -12,6 +12,7 @@ extern const struct serve_module mailbox_hub_module;
 
 enum {
 	MAILBOX_HUB_OPEN_MAX = 256,    /* undelivered requests of one site */
+	MAILBOX_HUB_BY_FILE_MAX = 1000, /* answers of one site to requests that the hub never had, in MAILBOX_HUB_KEEP_S */
 	MAILBOX_HUB_AHEAD_MAX = 1 << 20, /* by so much may a site be ahead of a file that came out of a backup */
 	MAILBOX_HUB_WAITERS_MAX = 8,   /* parked polls of one site or of one request */
 	MAILBOX_HUB_KEEP_S = 90 * 24 * 3600,

@@ -173,12 +173,30 @@ mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_t re
 	return 0;
 }
 
+/* A site makes rows as it likes, each of megabytes: there is an end to it. */
+static int
+check_room(struct db *db, const char *site, const char *id)
+{
+	int64_t known, others;
+	int r;
+
+	r = db_number(db, &known, 0, "SELECT count(*) FROM requests WHERE id = ?1", "t", id);
+	r = r ? r : db_number(db, &others, 0, "SELECT count(*) FROM requests WHERE site = ?1 AND n = 0", "t", site);
+	if (r < 0)
+		return FAULT(r);
+	return known || others < MAILBOX_HUB_BY_FILE_MAX
+		? 0
+		: REFUSE(REASON_BUSY, site, "has answered %d requests that did not come from here", MAILBOX_HUB_BY_FILE_MAX);
+}
+
 int
 mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
 	const char *decision, const char *envelope, uint64_t now_us)
 {
-	int r;
+	int r = check_room(db, site, id);
 
+	if (r != 0)
+		return r;
 	r = db_exec(db,
 		"INSERT OR IGNORE INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
 		" created, changed, expires) VALUES(?1, ?2, '', 0, '', '', '', ?3, 'delivered', ?4, ?4, ?4)",

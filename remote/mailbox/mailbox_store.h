@@ -28,7 +28,8 @@ int mailbox_store_waiting(struct db *db, const char *site, uint64_t after, json_
 int mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_t ret[32]);
 
 /* A verified plan (result false) or result of a request, inside the caller's transaction.  A request that did not
- * come through this mailbox (it crossed by file) gets a row of its own. */
+ * come through this mailbox (it crossed by file) gets a row of its own, as long as there are not too many of them:
+ * REASON_BUSY; REASON_CONFLICT where the id is another site's (both logged). */
 int mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
 	const char *decision, const char *envelope, uint64_t now_us);
 

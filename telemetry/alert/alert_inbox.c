@@ -33,6 +33,7 @@ static const char *const customer_steps[] = {
 	"  acknowledged INTEGER NOT NULL DEFAULT 0) STRICT;"
 	"CREATE UNIQUE INDEX alerts_firing ON alerts(site, service, name) WHERE state = 'firing';"
 	"CREATE INDEX alerts_by_change ON alerts(changed);",
+	"CREATE INDEX alerts_by_site ON alerts(site);",
 };
 static const struct db_migration customer_migration = { "telemetry/alert", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -112,6 +113,10 @@ put(struct db *db, const char *site, const struct transition *t, uint64_t now_us
 	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX && strcmp(t->service, OWN_SERVICE) != 0)
 		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already",
 			ALERT_INBOX_OPEN_MAX);
+	if (r == 0)
+		r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1", "t", site);
+	if (r == 0 && n >= ALERT_INBOX_ROWS_MAX && strcmp(t->service, OWN_SERVICE) != 0)
+		return REFUSE(REASON_TOO_LARGE, site, "has %d alerts kept, with those that are over", ALERT_INBOX_ROWS_MAX);
 	if (r == 0)
 		r = db_exec(db,
 			"INSERT INTO alerts(site, service, name, state, severity, text, since, "

@@ -13,6 +13,7 @@
 
 enum {
 	ALERT_INBOX_OPEN_MAX = 1000,      /* firing alerts of one site; more are refused */
+	ALERT_INBOX_ROWS_MAX = 20000,     /* of one site, with resolved ones; more are refused until those are swept */
 	ALERT_INBOX_KEEP_S = 90 * 24 * 3600, /* resolved ones are swept after this */
 };
 

@@ -388,6 +388,23 @@ test_a_former_site_key_answers_nothing(void **state)
 	assert_true(state_is("r-1", "done"));
 }
 
+static void
+test_answers_to_requests_that_the_hub_never_had_have_an_end(void **state)
+{
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(db_exec(bench_db(),
+				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+				 " INSERT INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
+				 " created, changed, expires) SELECT 'by-file-' || i, 'acme-1', '', 0, '', '', '', x'00', 'done', 1, 1, 1"
+				 " FROM n",
+				 "i", (int64_t)MAILBOX_HUB_BY_FILE_MAX),
+		0);
+	bench_refused(send_result("1", "result", "one-more", NULL, 9, bench.courier), 422, REASON_BUSY);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests"), MAILBOX_HUB_BY_FILE_MAX + 1);
+	assert_int_equal(send_result("1", "result", "r-1", NULL, 1, bench.courier)->status, 200);
+}
+
 /* An answer whose envelope is the site's and says nothing of a request. */
 static struct bench_call *
 send_wordless(const char *sequence)
@@ -440,6 +457,7 @@ main(void)
 		TEST(test_what_is_no_word_of_the_site_on_this_request),
 		TEST(test_a_former_site_key_answers_nothing),
 		TEST(test_answers_of_no_request_or_no_site),
+		TEST(test_answers_to_requests_that_the_hub_never_had_have_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

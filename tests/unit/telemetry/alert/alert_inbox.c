@@ -192,6 +192,29 @@ test_the_hub_s_own_word_is_nobody_else_s(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE name = 'cloned' AND state = 'firing'"), 0);
 }
 
+/* Ends of what never fired take room, too. */
+static void
+test_alerts_that_are_over_fill_the_inbox_some_time(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(db_exec(bench_db(),
+				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+				 " INSERT INTO alerts(site, service, name, state, severity, text, since, changed)"
+				 " SELECT 'acme-1', 's', 'n' || i, 'resolved', '', '', 1, 1 FROM n",
+				 "i", (int64_t)ALERT_INBOX_ROWS_MAX - 1),
+		0);
+	assert_int_equal(take(STATE, "resolved", short_body), 0);
+	before = refuse_count(REASON_TOO_LARGE);
+	assert_int_equal(take(STATE, "resolved", short_body), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), ALERT_INBOX_ROWS_MAX);
+	assert_int_equal(serve_alert(bench.serve, bench_db(), "acme-1", "cloned", "two speak", true), 0);
+	assert_int_equal(db_exec(bench_db(), "UPDATE alerts SET site = 'acme-2'", ""), 0);
+	assert_int_equal(take(MEMBERS, NULL, short_body), 0); /* another site's are no room of this one's */
+}
+
 int
 main(void)
 {
@@ -202,6 +225,7 @@ main(void)
 		TEST(test_only_an_alert_that_is_there_is_acknowledged),
 		TEST(test_the_list_leaves_out_other_customers_without_a_word),
 		TEST(test_the_hub_s_own_word_is_nobody_else_s),
+		TEST(test_alerts_that_are_over_fill_the_inbox_some_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
