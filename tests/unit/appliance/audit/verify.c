@@ -7,6 +7,8 @@
 #include "appliance/audit/against.h"
 #include "appliance/audit/contents.h"
 #include "appliance/audit/walk.h"
+#include "appliance/base/fs.h"
+#include "tests/fakes/refused.h"
 #include "tests/unit/appliance/audit/log.h"
 
 /* --- a log that has everything ---------------------------------------------------------------- */
@@ -288,6 +290,41 @@ what_is_said(void **state)
 	all_is_well(f);
 }
 
+/* The same for what is gone or cut. */
+static void
+what_is_said_of_what_is_not_there(void **state)
+{
+	static const struct {
+		const char *file;
+		off_t left; /* -1: it is gone */
+		enum reason why;
+		const char *operand, *says;
+	} rows[] = {
+		{ "tile/0/000", -1, REASON_ALTERED, "tile/0/000", "is gone" },
+		{ "tile/0/000", 255 * 32, REASON_ALTERED, "tile/0/000", "is not of the length that it had" },
+		{ "tile/0/001.p/5", -1, REASON_ROLLBACK, "audit log", "ends at 260 entries" },
+		{ "tile/entries/000", -1, REASON_ALTERED, "tile/entries/000", "is gone or not as it was written" },
+		{ "records/000", -1, REASON_ALTERED, "audit entry 0", "have lost their file of records" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(scope_close) int fd = openat(f->s.fd, rows[i].file, O_RDWR | O_CLOEXEC);
+		SCOPED(buf_done) struct buf was = BUF_MAX(1 << 20);
+
+		assert_true(fd >= 0);
+		assert_int_equal(fs_read_fd(fd, was.max, &was), 0);
+		if (rows[i].left < 0)
+			assert_int_equal(unlinkat(f->s.fd, rows[i].file, 0), 0);
+		else
+			assert_int_equal(ftruncate(fd, rows[i].left), 0);
+		assert_refused(look(f), rows[i].why, rows[i].says);
+		assert_string_equal(refuse_last()->operand, rows[i].operand);
+		scratch_put(&f->s, rows[i].file, (const char *)was.data, was.len);
+	}
+	all_is_well(f);
+}
+
 #define RICH_TEST(fn) cmocka_unit_test_setup_teardown(fn, rich, end)
 
 /* --- against what somebody kept --------------------------------------------------------------- */
@@ -366,6 +403,7 @@ main(void)
 		RICH_TEST(files_that_changed_places),
 		RICH_TEST(files_too_many),
 		RICH_TEST(what_is_said),
+		RICH_TEST(what_is_said_of_what_is_not_there),
 		cmocka_unit_test(a_log_written_anew_is_told_from_the_kept_one),
 	};
 
