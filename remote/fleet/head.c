@@ -82,6 +82,14 @@ keep(struct db *db, const struct http_call *call, const char *log, const struct 
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* Did this very head stand here once? */
+static int
+stood_here(struct db *db, const char *log, const struct witness_submission *s, int64_t *ret)
+{
+	return db_number(db, ret, 0, "SELECT count(*) FROM heads WHERE log = ?1 AND size = ?2 AND root = ?3", "tib", log,
+		(int64_t)s->checkpoint.size, s->checkpoint.root, (size_t)MERKLE_HASH);
+}
+
 static int
 count_conflicts(struct db *db, const char *log, int64_t *ret)
 {
@@ -114,12 +122,14 @@ keep_conflict(struct db *db, const struct http_call *call, const char *log, cons
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	SCOPED(scope_free) char *note = NULL;
 	const char *text;
-	int64_t n;
+	int64_t n, stood;
 	size_t len;
 	int r = count_conflicts(db, log, &n);
 
-	if (r || n >= CONFLICTS_MAX)
-		return r;
+	r = r ? r : stood_here(db, log, s, &stood);
+	/* One that stood here before is an answer that was lost, or a thief of the courier's key who shows it again. */
+	if (r || n >= CONFLICTS_MAX || stood)
+		return FAULT(r);
 	text = note_of(call, &len);
 	note = text ? strndup(text, len) : NULL;
 	if (!note)

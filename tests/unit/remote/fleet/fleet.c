@@ -134,6 +134,10 @@ test_a_log_that_parts_is_kept_as_evidence(void **state)
 		hex_base64(&root[i], digest, 32);
 	}
 	assert_int_equal(send_head(origin, 0, "", buf_text(&root[0]), 5, bench.courier)->status, 200);
+	/* One that stood here is shown again. */
+	assert_int_equal(db_exec(bench_db(), "INSERT INTO heads SELECT log, 4, root, site, checkpoint, time FROM heads", ""), 0);
+	assert_int_equal(send_head(origin, 0, "", buf_text(&root[0]), 4, bench.courier)->status, 409);
+	assert_int_equal(db_exec(bench_db(), "DELETE FROM heads WHERE size = 4", ""), 0);
 	/* To ask from a wrong place is no crime; nor is to be somebody else. */
 	assert_int_equal(send_head(origin, 0, "", buf_text(&root[1]), 6, bench.courier)->status, 409);
 	assert_int_equal(send_head(origin, 5, "", buf_text(&root[1]), 6, bench.engineer)->status, 403);
