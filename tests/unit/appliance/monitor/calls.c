@@ -121,6 +121,7 @@ a_body_that_is_no_file_or_too_long_is_refused(void **state)
 	int fd = attach(t), pipes[2], huge = -1;
 	struct frame_out out;
 	struct said said;
+	uint64_t malformed = refuse_count(REASON_MALFORMED), large = refuse_count(REASON_TOO_LARGE);
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	frame_begin(&out, CALL_TYPE_CALL, 8);
@@ -128,6 +129,7 @@ a_body_that_is_no_file_or_too_long_is_refused(void **state)
 	frame_put_fd(&out, pipes[0]); /* would hang whoever reads it */
 	said = ask(t, fd, &out);
 	assert_string_equal(said.reason, "malformed");
+	assert_int_equal(refuse_count(REASON_MALFORMED), malformed + 1);
 	scratch_write(&t->dir, "huge", "", 0);
 	huge = openat(t->dir.fd, "huge", O_RDWR | O_CLOEXEC);
 	assert_int_equal(ftruncate(huge, CALL_FD_BYTES_MAX + 1), 0);
@@ -136,6 +138,7 @@ a_body_that_is_no_file_or_too_long_is_refused(void **state)
 	frame_put_fd(&out, huge);
 	said = ask(t, fd, &out);
 	assert_string_equal(said.reason, "too-large");
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), large + 1);
 	for (size_t i = 0; i < 2; i++)
 		(void)close(pipes[i]);
 	(void)close(huge);

@@ -14,6 +14,8 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/call_wire.h"
 #include "appliance/bus/frame.h"
+#include "appliance/trust/note.h"
+#include "tests/fakes/refused.h"
 
 #define TUF                                                                                        \
 	"{\"signatures\":[{\"keyid\":\"ab\",\"sig\":\"cd\"}],\"signed\":{\"_type\":\"root\","      \
@@ -65,6 +67,25 @@ hostile_inputs_are_refused_by_kind(void **state)
 		assert_true(refuse_count(rows[i].reason) > before);
 		assert_int_equal(out.len, 0);
 	}
+}
+
+/* A policy of witnesses may name them as it likes; what goes on as JSON may not. */
+static void
+names_that_are_no_utf_8_are_refused(void **state)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(JUDGE_OUTPUT_MAX), text = BUF_MAX(1024);
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL;
+	struct note_key k;
+
+	(void)state;
+	assert_int_equal(ed25519_generate(&key), 0);
+	assert_int_equal(note_key_make(&k, "w.example", NOTE_TYPE_COSIGNATURE, ed25519_public(key)), 0);
+	buf_puts(&text, "witness w\xff ");
+	note_key_text(&text, &k);
+	buf_puts(&text, "\nquorum w\xff\n");
+	assert_refused(judge_job(JUDGE_QUORUM, "policy", text.data, text.len, &out), REASON_MALFORMED,
+		"names in it are not UTF-8");
+	assert_int_equal(out.len, 0);
 }
 
 static void
@@ -182,6 +203,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_inputs_are_refused_by_kind),
+		cmocka_unit_test(names_that_are_no_utf_8_are_refused),
 		cmocka_unit_test(what_is_too_large_is_not_read),
 		cmocka_unit_test(signed_bytes_come_out_canonical_with_their_signatures),
 		cmocka_unit_test(yaml_comes_out_as_json),
