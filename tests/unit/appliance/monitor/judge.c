@@ -1,6 +1,7 @@
 /* The monitor's side of the judge, and the shipped program at the other end. */
 #include "appliance/monitor/judge.h"
 
+#include "tests/fakes/refused.h"
 #include "tests/unit/appliance/monitor/site.h"
 
 #include <signal.h>
@@ -46,7 +47,10 @@ the_queue_takes_so_much_and_no_more(void **state)
 	struct verdict all = { 0 };
 	char *huge = calloc(1, JUDGE_INPUT_MAX + 1);
 
-	site_refused(t, judge(t, huge, JUDGE_INPUT_MAX + 1), REASON_TOO_LARGE);
+	/* At once: no worker is asked to refuse it. */
+	assert_refused(monitor_judge(t->m, JUDGE_POLICY, "policy.yaml", huge, JUDGE_INPUT_MAX + 1, on_verdict, &all),
+		REASON_TOO_LARGE, "of at most");
+	assert_int_equal(all.n, 0);
 	free(huge);
 	for (unsigned i = 0; i < JUDGE_QUEUE_MAX; i++)
 		assert_int_equal(monitor_judge(t->m, JUDGE_POLICY, "p", POLICY, strlen(POLICY),

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <fcntl.h>
 
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
@@ -154,20 +155,30 @@ what_a_hostile_judge_answers_is_refused(void **state)
 }
 
 /* --- the worker around it ------------------------------------------------------------------------ */
+static int
+policy_file(void)
+{
+	int fd = -1;
+
+	assert_int_equal(fs_memfd(&fd, "in", "v: 1\nrules: []\n", 15), 0);
+	return fd;
+}
+
+/* take_in < 0: without any file. */
 static enum call_type
-serve(const char *kind, const char *name, bool with_files, char reason[64])
+serve(const char *kind, const char *name, int take_in, char reason[64])
 {
 	SCOPED(frame_done) struct frame reply = { 0 };
+	SCOPED(scope_close) int in = take_in;
 	struct frame_out out;
-	int fds[2], in = -1, result = -1;
+	int fds[2], result = -1;
 
 	assert_int_equal(frame_pair(fds), 0);
-	assert_int_equal(fs_memfd(&in, "in", "v: 1\nrules: []\n", 15), 0);
 	assert_int_equal(fs_memfd(&result, "sealed", "", 0), 0);
 	frame_begin(&out, CALL_TYPE_CALL, 9);
 	frame_put_text(&out, CALL_TAG_VERB, kind);
 	frame_put_text(&out, CALL_TAG_TEXT, name);
-	if (with_files) {
+	if (in >= 0) {
 		frame_put_fd(&out, in);
 		frame_put_fd(&out, result);
 	}
@@ -179,7 +190,6 @@ serve(const char *kind, const char *name, bool with_files, char reason[64])
 	(void)snprintf(reason, 64, "%s", frame_text(&reply, CALL_TAG_REASON, 63) ?: "");
 	for (size_t i = 0; i < 2; i++)
 		(void)close(fds[i]);
-	(void)close(in);
 	(void)close(result);
 	return (enum call_type)reply.type;
 }
@@ -187,15 +197,29 @@ serve(const char *kind, const char *name, bool with_files, char reason[64])
 static void
 a_job_of_another_form_is_answered_with_a_refusal(void **state)
 {
+	static const struct {
+		const char *kind, *name;
+		bool with_files;
+	} rows[] = { { "oracle", "x", true }, { "policy", NULL, true }, { "policy", "x", false } };
+	uint64_t before = refuse_count(REASON_MALFORMED);
 	char reason[64];
+	int pipes[2];
 
 	(void)state;
-	assert_int_equal(serve("oracle", "x", true, reason), CALL_TYPE_REFUSED);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(serve(rows[i].kind, rows[i].name, rows[i].with_files ? policy_file() : -1, reason),
+			CALL_TYPE_REFUSED);
+		assert_string_equal(reason, "malformed");
+		assert_string_equal(refuse_last()->text, "not of the agreed form");
+	}
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(serve("policy", "x", pipes[0], reason), CALL_TYPE_REFUSED);
 	assert_string_equal(reason, "malformed");
-	assert_int_equal(serve("policy", NULL, true, reason), CALL_TYPE_REFUSED);
-	assert_int_equal(serve("policy", "x", false, reason), CALL_TYPE_REFUSED);
+	assert_string_equal(refuse_last()->text, "the input cannot be read");
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 4);
+	(void)close(pipes[1]);
 	/* an output that takes nothing is our own fault */
-	assert_int_equal(serve("policy", "x", true, reason), CALL_TYPE_FAULT);
+	assert_int_equal(serve("policy", "x", policy_file(), reason), CALL_TYPE_FAULT);
 }
 
 int
