@@ -256,6 +256,12 @@ floor_of(const json_t *config)
 	return text && clock_parse(&us, text) == 0 ? us : 0;
 }
 
+uint64_t
+carrier_floor_us(const struct carrier *c)
+{
+	return floor_of(c->config);
+}
+
 /* What was collected for one vendor is not shipped to the next. */
 static int
 meet_vendor(struct carrier *c, const char *reply)

@@ -50,10 +50,12 @@ int carrier_dir(const struct carrier *c);       /* lib/courier; borrowed */
 struct ack *carrier_ack(struct carrier *c);
 
 /* For modules that speak with somebody else than the hub: the loop; the proxy and the customer's CA file, ""
- * where there is none. */
+ * where there is none; a time that is certainly past, for certificates where our clock is wrong (tls_dates.h), 0
+ * where none is known. */
 sd_event *carrier_loop(const struct carrier *c);
 const char *carrier_proxy(const struct carrier *c);
 const char *carrier_ca_file(const struct carrier *c);
+uint64_t carrier_floor_us(const struct carrier *c);
 
 /* The hub; NULL before enrolment. */
 struct hub_client *carrier_hub(struct carrier *c);

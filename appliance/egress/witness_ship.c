@@ -112,6 +112,7 @@ start(struct witness_ship *s, struct slot *slot, const char *method, const char 
 			.body_len = len,
 			.ca_file = ca[0] ? ca : NULL,
 			.proxy = proxy[0] ? proxy : NULL,
+			.floor_us = carrier_floor_us(s->carrier),
 			.max_reply = REPLY_MAX,
 			.timeout_ms = TIMEOUT_MS,
 		},

@@ -49,6 +49,8 @@ static struct {
 	char sequence[24], status[8], body[1024];
 } heard;
 
+static uint64_t floor_us; /* what the monitor says is certainly past; 0: nothing */
+
 /* --- the monitor ------------------------------------------------------------------------------------- */
 static json_t *
 config(void)
@@ -63,6 +65,8 @@ config(void)
 		"telemetry", any_on, "updates", 0, "remote", 0, "hub", "url", witness.url, "reply",
 		ed25519_public_hex(witness.key), "proxy", "", "ca", buf_text(&b));
 	assert_non_null(doc);
+	if (floor_us)
+		assert_int_equal(json_put_time(doc, "floor", floor_us), 0);
 	return doc;
 }
 
@@ -171,6 +175,7 @@ set_up(void **state)
 	(void)state;
 	memset(&heard, 0, sizeof(heard));
 	any_on = recorded = true;
+	floor_us = 0;
 	scratch_make(&scratch);
 	https_hub_start(&witness, &scratch, "127.0.0.1");
 	assert_int_equal(fs_paths(&paths, scratch.path), 0);
@@ -191,6 +196,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
+	clock_real();
 	carrier = carrier_free(carrier);
 	conn = frame_conn_close(conn);
 	server = frame_server_close(server);
@@ -310,6 +316,27 @@ one_that_cannot_be_reached_is_told_so(void **state)
 	assert_string_equal(heard.sequence, "3");
 }
 
+/* Our clock stands at 1970: no certificate holds by it, but what is certainly past says that this one does. */
+static void
+a_wrong_clock_reaches_the_witness_by_the_floor(void **state)
+{
+	uint64_t real_us = clock_now_us();
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		floor_us = i ? real_us : 0;
+		heard.replies = 0;
+		begin();
+		clock_fake(CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
+		put(witness.url);
+		UNTIL(heard.replies == 1);
+		assert_string_equal(heard.status, i ? "200" : "0");
+		clock_real();
+		carrier = carrier_free(carrier);
+		conn = frame_conn_close(conn);
+	}
+}
+
 static void
 nothing_leaves_with_all_switches_off_or_before_the_record(void **state)
 {
@@ -367,6 +394,7 @@ main(void)
 		ROW(a_head_goes_as_it_is_and_the_answer_comes_back),
 		ROW(each_is_tried_once_whatever_comes_of_it),
 		ROW(one_that_cannot_be_reached_is_told_so),
+		ROW(a_wrong_clock_reaches_the_witness_by_the_floor),
 		ROW(nothing_leaves_with_all_switches_off_or_before_the_record),
 		ROW(what_it_holds_against_us_is_fetched_and_handed_over),
 	};
