@@ -501,6 +501,7 @@ others_may_not_write_the_folders_above(void **state)
 	(void)snprintf(path, sizeof(path), "/%0300d/policy.yaml", 0);
 	site_refused(t, site_control(t, "policy.apply", json_pack("{s:s}", "path", path)),
 		REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "a name in it is too long");
 }
 
 /* --- switches -------------------------------------------------------------------------------------- */

@@ -449,6 +449,7 @@ what_the_hub_does_not_have_is_refused(void **state)
 	assert_int_equal(bring(r, "name", NULL, need), 0);
 	assert_int_equal(bring(r, "absent", need, need), 0);
 	site_refused(r->t, bring(r, "name", "timestamp.json", need), REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "the courier has fetched nothing yet");
 	publish(r, 3, NULL);
 	/* The people document is left away, and the courier says so. */
 	(void)snprintf(file, sizeof(file), "%s/incoming/tuf/%s", r->t->paths.lib, r->people_file);

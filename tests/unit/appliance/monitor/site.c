@@ -1,6 +1,7 @@
 /* What a monitor makes of state on its disk that is not as it left it. */
 #include "appliance/monitor/site.h"
 
+#include "tests/fakes/refused.h"
 #include "tests/unit/appliance/monitor/site.h"
 
 /* Put a folder where a file was. */
@@ -84,6 +85,7 @@ damage_that_can_be_done_without_is_said_and_narrows(void **state)
 {
 	struct site_test *t = *state;
 	SCOPED_JSON *items = NULL;
+	json_t *doc = NULL;
 	uint64_t count;
 
 	assert_int_equal(site_control(t, "switch",
@@ -92,6 +94,8 @@ damage_that_can_be_done_without_is_said_and_narrows(void **state)
 	make_folder(t->m->dir_fd, "alerts.json");
 	make_folder(t->m->dir_fd, "switches.json");
 	make_folder(t->m->dir_fd, "policy.json");
+	assert_refused(monitor_load_json(t->m, "policy.json", 1024, &doc), REASON_MALFORMED, "cannot be read");
+	assert_null(doc);
 	count = refuse_count(REASON_MALFORMED);
 	site_restart(t);
 	assert_true(refuse_count(REASON_MALFORMED) >= count + 3);

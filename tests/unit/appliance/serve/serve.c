@@ -94,6 +94,7 @@ test_a_route_is_found_by_method_and_whole_path(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
 		bench_refused(bench_ask(NULL, "GET", nowhere[i], NULL, 0), 404, REASON_NOT_FOUND);
 	bench_refused(bench_ask(NULL, "POST", "/open/abc/x", NULL, 0), 404, REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "is not for POST (but for GET)");
 	bench_refused(bench_ask(NULL, "GET", "/open/abc/x?a", "x", 1), 413, REASON_TOO_LARGE);
 	bench_refused(bench_ask(NULL, "GET", "/open/abc/x?a=1&a=2", NULL, 0), 400, REASON_MALFORMED);
 	bench_refused(bench_ask(NULL, "GET", "/fault", NULL, 0), 503, REASON_FAULT);

@@ -81,6 +81,7 @@ test_init_refuses_what_cannot_be(void **state)
 	memset(host, '1', sizeof(host));
 	(void)snprintf(host + 200, sizeof(host) - 200, ":1");
 	assert_int_equal(init("hub-1", host, &facts), REASON_USAGE);
+	assert_string_equal(refuse_last()->text, "is too long");
 	memset(path, 'a', sizeof(path) - 1);
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
