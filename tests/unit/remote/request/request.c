@@ -2,6 +2,7 @@
 #include "tests/unit/remote/request/fixture.h"
 
 #include "appliance/trust/sha256.h"
+#include "tests/fakes/refused.h"
 
 static struct request
 good(void)
@@ -149,6 +150,33 @@ test_members(void **state)
 }
 
 static void
+test_texts_among_the_args(void **state)
+{
+	static char large[REQUEST_ARG_MAX + 2];
+	const struct {
+		const char *value, *says;
+	} rows[] = {
+		{ large, "more than" },
+		{ "a\nb", "holds a control character" },
+		{ "\x7f", "holds a control character" },
+	};
+	struct request q = good(), *back = NULL;
+
+	(void)state;
+	memset(large, 'a', sizeof(large) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
+		SCOPED_JSON *doc = NULL;
+
+		assert_int_equal(request_json(&doc, &q), 0);
+		json_object_set_new(doc, "args", json_pack("{s:s}", "x", rows[i].value));
+		assert_int_equal(json_canonical(&b, doc), 0);
+		assert_refused(request_parse(&back, b.data, b.len), REASON_MALFORMED, rows[i].says);
+		assert_null(back);
+	}
+}
+
+static void
 test_ids(void **state)
 {
 	static const struct {
@@ -189,6 +217,7 @@ main(void)
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_too_many_args),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_texts_among_the_args),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_peek),
 	};

@@ -1000,6 +1000,7 @@ test_no_definition(void **state)
 	q = good("r-1", "info");
 	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
 	assert_string_equal(story(&m), "refuse[not-found] ");
+	assert_string_equal(refuse_last()->text, "the definition cannot be read");
 }
 
 static void

@@ -260,6 +260,7 @@ test_damage_is_set_aside(void **state)
 	(void)state;
 	room_open(&w);
 	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(add(&w, "r-4", "ann", 4, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
 	assert_int_equal(fs_open_dir(&fd, w.scratch.fd, "requests", 0700), 0);
 	for (size_t i = 0; i < ARRAY_LEN(damaged); i++)
 		assert_int_equal(fs_replace(fd, damaged[i].name, damaged[i].text,
@@ -271,6 +272,8 @@ test_damage_is_set_aside(void **state)
 	assert_int_equal(fs_replace(fd, "r-2.json", b.data, b.len, 0600), 0);
 	assert_int_equal(fs_replace(fd, ".tmp.r-3.json", "x", 1, 0600), 0);
 	/* A state that nobody knows. */
+	buf_reset(&b);
+	assert_int_equal(fs_read(fd, "r-4.json", 1 << 20, &b), 0);
 	assert_non_null(memmem(b.data, b.len, "\"received\",\"v\"", 14));
 	memcpy(memmem(b.data, b.len, "\"received\",\"v\"", 14), "\"dreaming\"", 10);
 	assert_int_equal(fs_replace(fd, "r-4.json", b.data, b.len, 0600), 0);
