@@ -30,7 +30,7 @@ read_root(struct release_chain *c, const struct release_repo *r, uint64_t versio
 	(void)snprintf(file, sizeof(file), "%llu.root.json", (unsigned long long)version);
 	e = fs_read(r->tuf_fd, file, TUF_ROOT_MAX, &b);
 	if (e > 0)
-		return REFUSE(e, file, "cannot be read");
+		return FAULT(-EBUSY); /* opening the repository read it a moment ago, under the same limit */
 	e = e ?: tuf_split(&s, b.data, b.len, TUF_ROOT_MAX, file);
 	e = e ?: tuf_parse(&signed_, &s.canonical, file);
 	e = e ?: tuf_check(signed_, "root", file);
