@@ -84,12 +84,17 @@ class Thief:
             if body is None and os.path.exists(file):
                 with open(file, "rb") as f:
                     body = f.read()
-            if isinstance(body, int):
+            if body == "hangs up":
+                handler.connection.close()
+            elif isinstance(body, int):
                 self.reply(handler, body, b"", None)
             else:
                 self.reply(handler, 200 if body is not None else 404, body or b"", None)
             return
         page = self.pages.get(path)
+        if page == "hangs up":
+            handler.connection.close()
+            return
         if callable(page):
             page = page(posted)
         status = 404 if page is None else 200
@@ -212,8 +217,11 @@ def test_rubbish(stage):
     for page in ((500, b""), (502, b"<html>"), (503, {"reason": "fault"}), (403, {"reason": "because"})):
         stage.thief.pages["/v1/fleet/sites"] = page
         refused(stage, "unreachable", "fleet", code=3)
-    stage.thief.files["/tuf/timestamp.json"] = 500
-    refused(stage, "unreachable", "show", SITE, code=3)
+    for answer in (500, "hangs up"):
+        stage.thief.files["/tuf/timestamp.json"] = answer
+        refused(stage, "unreachable", "show", SITE, code=3)
+    stage.thief.pages["/v1/fleet/sites"] = "hangs up"
+    refused(stage, "unreachable", "fleet", code=3)
 
 
 @pytest.mark.flow

@@ -256,6 +256,9 @@ def test_a_card_is_signed_by_the_root(vendor):
     assert card["signed"]["root"]["signed"]["_type"] == "root" and card["signed"]["officers"]["threshold"] == 2
     assert made == release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o", vendor / "vendor.card",
                            "--json")
+    assert "[too-large]" in release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o", vendor / "other.card",
+                                    *["--witness", "w.example " + key] * 9, code=1)
+    assert not (vendor / "other.card").exists()
     for name in ("root-1.key", "root-2.key"):
         (vendor / "keys" / name).unlink()
     assert "[threshold]" in release("card", vendor / "repo", "--hub", vendor / "facts.json", "-o",

@@ -1,5 +1,6 @@
 /* Checking an export on a machine that has neither side: what the command refuses before and beside export_check(). */
 #include "appliance/monitor/commands_export.h"
+#include "appliance/trust/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,6 +170,37 @@ a_folder_is_what_its_list_says(void **state)
 	REFUSED(VERIFY(folder), REASON_NOT_FOUND, folder);
 }
 
+/* A manifest that names that very list, as somebody without the site's key writes one. */
+static void
+write_list(const char *list, const char *after)
+{
+	char path[400], text[400], digest[SHA256_TEXT_MAX];
+	uint8_t hash[SHA256_LEN];
+
+	sha256_of(hash, list, strlen(list));
+	(void)snprintf(text, sizeof(text), "%s\n%s", sha256_text(digest, hash), after);
+	(void)snprintf(path, sizeof(path), "%s/SHA256SUMS", folder);
+	write_text(path, list);
+	(void)snprintf(path, sizeof(path), "%s/manifest", folder);
+	write_text(path, text);
+}
+
+static void
+a_list_leads_out_of_no_folder(void **state)
+{
+	char up[100] = "", list[200];
+
+	(void)state;
+	memset(up, '0', SHA256_LEN * 2);
+	(void)snprintf(list, sizeof(list), "%s  ../log/checkpoint\n", up);
+	write_list(list, "");
+	REFUSED(VERIFY(folder), REASON_MALFORMED, "SHA256SUMS");
+	write_list("x\n", "");
+	REFUSED(VERIFY(folder), REASON_MALFORMED, "SHA256SUMS");
+	write_list("", "\xff");
+	REFUSED(VERIFY(folder), REASON_MALFORMED, "manifest");
+}
+
 static void
 a_key_or_card_that_is_none_is_refused(void **state)
 {
@@ -197,6 +229,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		ROW(both_forms_are_good_and_bytes_around_them_are_not),
 		ROW(a_folder_is_what_its_list_says),
+		ROW(a_list_leads_out_of_no_folder),
 		ROW(a_key_or_card_that_is_none_is_refused),
 	};
 
