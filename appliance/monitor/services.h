@@ -44,6 +44,10 @@ int services_knobs(struct monitor *m, const char *name, json_t **ret);
 
 /* cluster.yaml or cluster.lock were replaced by somebody else (activation): read them again. */
 void services_reload(struct monitor *m);
+/* The same for a verb that must not answer before the monitor knows it: fn runs once they are read, from the loop,
+ * with 0, the judge's refusal, or a fault.  Returns 0; a refusal (logged) or a fault, and fn does not run. */
+typedef void services_read_fn(int r, void *arg);
+int services_reload_then(struct monitor *m, services_read_fn *fn, void *arg);
 
 /* Registers the service.* verbs and the module. */
 int services_init(struct monitor *m);

@@ -9,9 +9,6 @@ struct definition;
 struct driver;
 struct loop_watch;
 
-/* Runs once cluster.yaml was read again: r as of the judge. */
-typedef void services_read_fn(int r, void *arg);
-
 struct services_waiter {
 	services_read_fn *fn;
 	void *arg;
@@ -30,9 +27,6 @@ struct services {
 	int watch_fd; /* inotify on run/shim */
 	struct loop_watch *watch;
 };
-
-/* Read cluster.yaml again and tell when it is done.  Returns 0 or a fault (fn does not run). */
-int services_reload_then(struct monitor *m, services_read_fn *fn, void *arg);
 
 /* The definition of a service's active release; the caller's.  Returns 0, REASON_NOT_FOUND (logged), a refusal
  * of definition_read(), or a fault. */

@@ -195,7 +195,7 @@ def back_by_hand(estate, first):
     estate.mainstay("service", "remove", "redis")
     assert lock(estate) is None and not estate.pids("redis-server")
     assert os.path.isdir(estate.path("site", "lib", "services", "redis", "data"))
-    refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "cluster.yaml")
+    refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "names no such service")
 
 
 @pytest.mark.flow

@@ -41,16 +41,6 @@ cluster_text(struct update *u, int *ret_etc, struct buf *text)
 }
 
 static int
-cluster_replace(struct update *u, int etc, const struct buf *text)
-{
-	int r = fs_replace(etc, CLUSTER_NAME, text->data, text->len, 0644);
-
-	if (r == 0)
-		services_reload(u->m);
-	return r;
-}
-
-static int
 need_service(struct update *u, const struct monitor_call *call, const char **ret, struct services_state *state)
 {
 	int r = monitor_call_need(call, "service", ret);
@@ -87,7 +77,9 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r == 0 && (!known || !state.wanted)) {
 		r = cluster_text(u, &etc, &old);
 		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
-		r = r ?: cluster_replace(u, etc, &text);
+		r = r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
+		if (r == 0)
+			services_reload(m);
 	}
 	if (r != 0)
 		return r;
@@ -121,7 +113,7 @@ forget_service(struct update *u, const char *service)
 	}
 	r = r ?: cluster_text(u, &etc, &old);
 	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
-	r = r ?: cluster_replace(u, etc, &text);
+	r = r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
 	r = r ?: accepted_load(&a, monitor_dir(u->m));
 	r = r ?: accepted_forget(a, service);
 	r = r ?: accepted_save(a, monitor_dir(u->m));
@@ -129,17 +121,30 @@ forget_service(struct update *u, const char *service)
 }
 
 static void
-on_removed(int r, void *arg)
+answer_removal(int r, void *arg)
 {
 	struct removal *rm = arg;
 
-	/* A service that never ran has nothing to stop. */
-	if (r == 0 || r == REASON_NOT_FOUND)
-		r = forget_service(rm->u, rm->service);
 	monitor_changed(rm->u->m, MONITOR_CHANGE_SERVICE);
 	monitor_statement_soon(rm->u->m);
 	monitor_answer_result(rm->call, r, r == 0 ? json_pack("{s:s, s:s}", "service", rm->service, "data", "kept") : NULL);
 	free(rm);
+}
+
+static void
+on_stopped(int r, void *arg)
+{
+	struct removal *rm = arg;
+	struct monitor *m = rm->u->m;
+
+	/* A service that never ran has nothing to stop. */
+	if (r == 0 || r == REASON_NOT_FOUND)
+		r = forget_service(rm->u, rm->service);
+	r = r ?: services_reload_then(m, answer_removal, rm);
+	if (r == 0)
+		return;
+	answer_removal(r, rm);
+	services_reload(m); /* it may be half forgotten */
 }
 
 static int
@@ -162,7 +167,7 @@ on_remove(struct monitor *m, struct monitor_call *call, void *arg)
 	rm->u = u;
 	rm->call = call;
 	snprintf(rm->service, sizeof(rm->service), "%s", service);
-	r = services_stop(m, service, on_removed, rm);
+	r = services_stop(m, service, on_stopped, rm);
 	if (r < 0) {
 		free(rm);
 		return FAULT(r);

@@ -94,6 +94,20 @@ what_is_not_there_is_not_found(void **state)
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
 }
 
+/* The answer comes when the monitor knows it, too. */
+static void
+what_was_removed_is_gone_when_it_is_said(void **state)
+{
+	struct bench *b = *state;
+
+	bench_etc(b, "cluster.yaml", bench_cluster, strlen(bench_cluster));
+	services_reload(b->t->m);
+	bench_settle(b);
+	assert_int_equal(bench_service(b, "service.remove", "redis"), 0);
+	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->text, "cluster.yaml names no such service");
+}
+
 static void
 rights_are_accepted_by_name(void **state)
 {
@@ -257,6 +271,7 @@ main(void)
 		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
 		BENCH_TEST(an_install_without_an_assignment_ends),
 		BENCH_TEST(what_is_not_there_is_not_found),
+		BENCH_TEST(what_was_removed_is_gone_when_it_is_said),
 		BENCH_TEST(rights_are_accepted_by_name),
 		BENCH_TEST(a_plan_is_applied_only_as_it_was_shown),
 		BENCH_TEST(back_only_to_what_is_whole),
