@@ -2,45 +2,17 @@
  * plays and a hub on loopback. */
 #include "appliance/egress/carrier.h"
 
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/unit/appliance/egress/ground.h"
 
-#include <cmocka.h>
-
-#include "appliance/base/buf.h"
-#include "appliance/base/clock.h"
 #include "appliance/base/json.h"
-#include "appliance/bus/call_wire.h"
-#include "appliance/bus/frame.h"
 #include "appliance/egress/ack.h"
-#include "appliance/egress/ledger.h"
 #include "appliance/egress/outbox_ship.h"
 #include "appliance/egress/shipper.h"
 #include "appliance/egress/standing.h"
-#include "appliance/loop/loop.h"
-#include "appliance/record/record.h"
-#include "tests/fakes/https_hub.h"
 
 #define BODY "{\"n\":1}"
 
-enum { TURNS = 20000 };
-
-static struct scratch scratch;
-static struct paths paths;
-static struct https_hub hub;
-static sd_event *loop;
-static struct frame_server *server;
-static struct frame_conn *conn;
-static struct carrier *carrier;
 static struct record *results, *heartbeats;
-static int outbox_fd;
 
 /* What the monitor says at hello, and what it heard. */
 static bool remote_on, telemetry_on, is_enrolled, recorded;
@@ -58,16 +30,8 @@ static struct {
 static json_t *
 config(void)
 {
-	static char ca[8192];
-	SCOPED(buf_done) struct buf b = BUF_MAX(sizeof(ca));
-	json_t *doc;
+	json_t *doc = ground_config(is_enrolled, recorded, site_name, telemetry_on, remote_on);
 
-	scratch_read(&scratch, "ca.pem", &b);
-	doc = json_pack("{s:b, s:b, s:s, s:s, s:{s:b, s:b, s:b}, s:{s:s, s:s}, s:s, s:s}",
-		"enrolled", is_enrolled, "record", recorded, "site", site_name, "customer", "acme", "switches",
-		"telemetry", telemetry_on, "updates", 0, "remote", remote_on, "hub", "url", hub.url,
-		"reply", ed25519_public_hex(hub.key), "proxy", "", "ca", buf_text(&b));
-	assert_non_null(doc);
 	if (statement[0])
 		(void)json_object_set_new(doc, "daemon", json_pack("{s:s}", "payload", statement));
 	if (floor_text[0])
@@ -75,21 +39,6 @@ config(void)
 	if (rotation)
 		(void)json_put_text(doc, "rotation", rotation);
 	return doc;
-}
-
-static void
-send_json(enum call_type type, uint32_t id, const char *verb, json_t *take_doc)
-{
-	SCOPED_JSON *doc = take_doc;
-	SCOPED(scope_free) char *text = json_dumps(doc, JSON_COMPACT);
-	struct frame_out out;
-
-	frame_begin(&out, (uint16_t)type, id);
-	if (verb)
-		frame_put_text(&out, CALL_TAG_VERB, verb);
-	frame_put_text(&out, CALL_TAG_JSON, text);
-	assert_int_equal(frame_conn_send(conn, &out), 0);
-	frame_out_done(&out);
 }
 
 static void
@@ -101,17 +50,6 @@ send_refused(uint32_t id)
 	frame_put_text(&out, CALL_TAG_REASON, "malformed");
 	assert_int_equal(frame_conn_send(conn, &out), 0);
 	frame_out_done(&out);
-}
-
-/* The parameter's value, "" where there is none. */
-static const char *
-param(const struct frame *f, const char *name)
-{
-	for (size_t i = 0; i + 1 < f->n_fields; i++)
-		if (f->fields[i].tag == CALL_TAG_NAME &&
-			strcmp((const char *)f->fields[i].data, name) == 0)
-			return (const char *)f->fields[i + 1].data;
-	return "";
 }
 
 #define KEEP(member, name) (void)snprintf(heard.member, sizeof(heard.member), "%s", param(f, name))
@@ -173,26 +111,6 @@ on_frame(struct frame_conn *c, struct frame *f, void *arg)
 	send_json(CALL_TYPE_OK, f->id, NULL, json_object());
 }
 
-static void
-on_closed(struct frame_conn *c, int why, void *arg)
-{
-	(void)c;
-	(void)why;
-	(void)arg;
-	conn = frame_conn_close(conn);
-}
-
-static void
-on_accept(int fd, const struct frame_peer *peer, void *arg)
-{
-	static const struct frame_conn_ops ops = { .frame = on_frame, .closed = on_closed };
-
-	(void)peer;
-	(void)arg;
-	conn = frame_conn_close(conn);
-	assert_int_equal(frame_conn_open(&conn, loop, fd, &ops, NULL), 0);
-}
-
 /* --- the outbox -------------------------------------------------------------------------------------------- */
 /* As the monitor says when it has put something in: it goes now, not at the next tick. */
 static void
@@ -205,17 +123,8 @@ poke(const char *stream)
 static uint64_t
 put(struct record *r, const char *class, const char *path)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
-	struct ledger_entry e = {
-		.time_us = 1, .body = (const uint8_t *)BODY, .body_len = strlen(BODY)
-	};
-	uint64_t sequence = 0;
+	uint64_t sequence = ground_put(r, class, path, "application/json", BODY);
 
-	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class);
-	(void)snprintf(e.path, sizeof(e.path), "%s", path);
-	(void)snprintf(e.content_type, sizeof(e.content_type), "application/json");
-	assert_int_equal(ledger_encode(&b, &e), 0);
-	assert_int_equal(record_append(r, b.data, b.len, &sequence), 0);
 	poke(r == results ? "results" : "heartbeat");
 	return sequence;
 }
@@ -230,8 +139,6 @@ static int
 set_up(void **state)
 {
 	const struct record_limits limits = { 0 };
-	char path[200];
-	int fd = -1;
 
 	(void)state;
 	memset(&heard, 0, sizeof(heard));
@@ -242,20 +149,9 @@ set_up(void **state)
 	refuses = hold_place = false;
 	place = 1;
 	floor_text[0] = '\0';
-	scratch_make(&scratch);
-	https_hub_start(&hub, &scratch, "127.0.0.1");
-	assert_int_equal(fs_paths(&paths, scratch.path), 0);
-	assert_int_equal(mkdir(paths.lib, 0700), 0);
-	assert_int_equal(mkdir(paths.run, 0700), 0);
-	assert_int_equal(mkdir(paths.etc, 0700), 0);
-	(void)snprintf(path, sizeof(path), "%s/outbox", paths.lib);
-	assert_int_equal(fs_open_dir(&outbox_fd, -1, path, 0700), 0);
+	ground_make();
 	assert_int_equal(record_open(&results, outbox_fd, "results", &limits), 0);
 	assert_int_equal(record_open(&heartbeats, outbox_fd, "heartbeat", &limits), 0);
-	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
-	(void)snprintf(path, sizeof(path), "%s/courier.sock", paths.run);
-	assert_int_equal(frame_listen(&fd, path, 0600), 0);
-	assert_int_equal(frame_server_open(&server, loop, fd, on_accept, NULL), 0);
 	assert_int_equal(carrier_new(&carrier, loop, &paths), 0);
 	assert_int_equal(outbox_ship_init(carrier), 0);
 	assert_int_equal(standing_init(carrier), 0);
@@ -266,33 +162,11 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	clock_real();
-	carrier = carrier_free(carrier);
-	conn = frame_conn_close(conn);
-	server = frame_server_close(server);
+	ground_close();
 	results = record_close(results);
 	heartbeats = record_close(heartbeats);
-	(void)close(outbox_fd);
-	loop = sd_event_unref(loop);
-	https_hub_stop(&hub);
-	scratch_remove(&scratch);
+	ground_remove();
 	return 0;
-}
-
-#define UNTIL(what)                                                                                \
-	do {                                                                                       \
-		for (unsigned turn_ = 0; !(what) && turn_ < TURNS; turn_++)                        \
-			assert_true(sd_event_run(loop, 1000) >= 0);                                \
-		assert_true(what);                                                                 \
-	} while (0)
-
-static void
-settle(unsigned ms)
-{
-	uint64_t end = clock_mono_us() + ms * CLOCK_US_PER_MS;
-
-	while (clock_mono_us() < end)
-		assert_true(sd_event_run(loop, 1000) >= 0);
 }
 
 /* Where the clock stands. */
@@ -308,7 +182,7 @@ static void
 records_go_in_order_and_each_answer_is_handed_on_whole(void **state)
 {
 	(void)state;
-	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"v\":1}");
+	(void)snprintf(peer.shared->body, sizeof(peer.shared->body), "{\"v\":1}");
 	assert_int_equal(put_result(), 1);
 	assert_int_equal(put_result(), 2);
 	UNTIL(heard.replies == 1);
@@ -320,8 +194,8 @@ records_go_in_order_and_each_answer_is_handed_on_whole(void **state)
 	assert_string_equal(heard.status, "200");
 	assert_string_equal(heard.body, "{\"v\":1}");
 	assert_int_equal(strlen(heard.nonce), 32);
-	assert_int_equal(hub.shared->content_len, strlen(BODY));
-	assert_memory_equal(hub.shared->content, BODY, strlen(BODY));
+	assert_int_equal(peer.shared->content_len, strlen(BODY));
+	assert_memory_equal(peer.shared->content, BODY, strlen(BODY));
 	UNTIL(ack_get(carrier_ack(carrier), "results") == 2);
 	assert_int_equal(heard.contacts, 1); /* told now and then, not each time */
 }
@@ -335,16 +209,16 @@ no_lie_lets_a_record_go(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
-		unsigned before = hub.shared->requests;
+		unsigned before = peer.shared->requests;
 
-		hub.shared->says = lies[i];
+		peer.shared->says = lies[i];
 		assert_int_equal(put_result(), i + 1);
-		UNTIL(hub.shared->requests > before);
+		UNTIL(peer.shared->requests > before);
 		UNTIL(strcmp(heard.trouble, lies[i] == HTTPS_HUB_SHORT ? "broken" : "unsigned") ==
 			0);
 		assert_int_equal(ack_get(carrier_ack(carrier), "results"), i);
 		assert_int_equal(heard.replies, i);
-		hub.shared->says = HTTPS_HUB_YES;
+		peer.shared->says = HTTPS_HUB_YES;
 		UNTIL(heard.replies == i + 1);
 		UNTIL(strcmp(heard.trouble, "none") == 0);
 	}
@@ -354,20 +228,20 @@ static void
 what_an_error_means_for_a_record_that_others_replace(void **state)
 {
 	(void)state;
-	hub.shared->status = 403;
+	peer.shared->status = 403;
 	(void)put(heartbeats, "heartbeat", "/v1/heartbeat");
-	UNTIL(hub.shared->requests >= 2); /* again, for the site may not be accepted yet */
+	UNTIL(peer.shared->requests >= 2); /* again, for the site may not be accepted yet */
 	assert_int_equal(ack_get(carrier_ack(carrier), "heartbeat"), 0);
-	hub.shared->status = 422; /* never: its end, and nobody's business */
+	peer.shared->status = 422; /* never: its end, and nobody's business */
 	UNTIL(ack_get(carrier_ack(carrier), "heartbeat") == 1);
 	assert_int_equal(heard.replies, 0);
-	hub.shared->status = 503;
-	hub.shared->retry_after = 3600;
+	peer.shared->status = 503;
+	peer.shared->retry_after = 3600;
 	(void)put(heartbeats, "heartbeat", "/v1/heartbeat");
-	UNTIL(hub.shared->requests >= 4);
+	UNTIL(peer.shared->requests >= 4);
 	settle(700);
 	assert_int_equal(ack_get(carrier_ack(carrier), "heartbeat"), 1);
-	assert_int_equal(hub.shared->requests, 4); /* it was told when */
+	assert_int_equal(peer.shared->requests, 4); /* it was told when */
 }
 
 /* Whether it was taken is the monitor's to judge, and where to go on its to say. */
@@ -381,13 +255,13 @@ every_final_answer_to_a_record_that_is_kept_is_the_monitors(void **state)
 		char text[8];
 
 		(void)snprintf(text, sizeof(text), "%d", statuses[i]);
-		hub.shared->status = statuses[i];
+		peer.shared->status = statuses[i];
 		(void)put_result();
 		UNTIL(heard.replies == i + 1);
 		assert_string_equal(heard.status, text);
 		UNTIL(ack_get(carrier_ack(carrier), "results") == i + 1);
 	}
-	assert_int_equal(hub.shared->requests, ARRAY_LEN(statuses)); /* each once */
+	assert_int_equal(peer.shared->requests, ARRAY_LEN(statuses)); /* each once */
 	/* back to the first, as where somebody passed it over */
 	hold_place = true;
 	place = 1;
@@ -396,7 +270,7 @@ every_final_answer_to_a_record_that_is_kept_is_the_monitors(void **state)
 	hold_place = false;
 	UNTIL(heard.replies == 2 * ARRAY_LEN(statuses) + 2);
 	assert_string_equal(heard.sequence, "7");
-	assert_int_equal(hub.shared->requests, 2 * ARRAY_LEN(statuses) + 2);
+	assert_int_equal(peer.shared->requests, 2 * ARRAY_LEN(statuses) + 2);
 	assert_int_equal(heard.places, 1);
 }
 
@@ -409,7 +283,7 @@ an_answer_that_the_monitor_refuses_ends_nothing(void **state)
 	UNTIL(heard.replies == 1);
 	settle(200);
 	assert_int_equal(ack_get(carrier_ack(carrier), "results"), 0);
-	assert_int_equal(hub.shared->requests, 1); /* after a pause */
+	assert_int_equal(peer.shared->requests, 1); /* after a pause */
 	refuses = false;
 	UNTIL(heard.replies == 2);
 	assert_string_equal(heard.sequence, "1");
@@ -423,10 +297,10 @@ after_so_many_answers_the_monitor_is_told_that_nobody_takes_it(void **state)
 	uint64_t mono = clock_mono_us();
 
 	(void)state;
-	hub.shared->status = 503;
+	peer.shared->status = 503;
 	(void)put_result();
 	for (unsigned i = 1; i < SHIPPER_TRIES_MAX; i++) {
-		UNTIL(hub.shared->requests == i);
+		UNTIL(peer.shared->requests == i);
 		settle_turns(30);
 		assert_int_equal(heard.replies, 0);
 		mono += 120 * CLOCK_US_PER_S;
@@ -435,7 +309,7 @@ after_so_many_answers_the_monitor_is_told_that_nobody_takes_it(void **state)
 	}
 	UNTIL(heard.replies == 1);
 	assert_string_equal(heard.status, "503");
-	assert_int_equal(hub.shared->requests, SHIPPER_TRIES_MAX);
+	assert_int_equal(peer.shared->requests, SHIPPER_TRIES_MAX);
 }
 
 static void
@@ -448,7 +322,7 @@ a_switch_that_is_off_keeps_its_records_here(void **state)
 	UNTIL(heard.replies == 1);
 	assert_string_equal(heard.stream, "heartbeat");
 	settle(700);
-	assert_int_equal(hub.shared->requests, 1);
+	assert_int_equal(peer.shared->requests, 1);
 	remote_on = true;
 	send_json(CALL_TYPE_EVENT, 0, "config", config());
 	UNTIL(heard.replies == 2);
@@ -458,7 +332,7 @@ a_switch_that_is_off_keeps_its_records_here(void **state)
 	scratch_put(&scratch, "etc/off/remote", "", 0);
 	(void)put_result();
 	settle(700);
-	assert_int_equal(hub.shared->requests, 2);
+	assert_int_equal(peer.shared->requests, 2);
 	assert_int_equal(unlinkat(scratch.fd, "etc/off/remote", 0), 0);
 	UNTIL(heard.replies == 3);
 }
@@ -501,7 +375,7 @@ a_monitor_that_comes_back_is_told_and_asked_anew(void **state)
 static bool
 asked(const char *line)
 {
-	return strncmp(hub.shared->head, line, strlen(line)) == 0;
+	return strncmp(peer.shared->head, line, strlen(line)) == 0;
 }
 
 static void
@@ -521,21 +395,21 @@ a_key_statement_goes_once_and_again_when_it_is_another(void **state)
 {
 	(void)state;
 	(void)snprintf(statement, sizeof(statement), "first");
-	hub.shared->status = 500;
-	UNTIL(hub.shared->requests == 1);
+	peer.shared->status = 500;
+	UNTIL(peer.shared->requests == 1);
 	assert_true(asked("POST /v1/daemon "));
-	assert_memory_equal(hub.shared->content, "{\"payload\":\"first\"}", hub.shared->content_len);
+	assert_memory_equal(peer.shared->content, "{\"payload\":\"first\"}", peer.shared->content_len);
 	settle(100);
 	assert_false(kept_as_sent());
-	hub.shared->status = 200;
+	peer.shared->status = 200;
 	UNTIL(kept_as_sent());
-	assert_int_equal(hub.shared->requests, 2);
+	assert_int_equal(peer.shared->requests, 2);
 	settle(700);
-	assert_int_equal(hub.shared->requests, 2);
+	assert_int_equal(peer.shared->requests, 2);
 	(void)snprintf(statement, sizeof(statement), "second");
 	reconfigure();
-	UNTIL(hub.shared->requests == 3);
-	assert_memory_equal(hub.shared->content, "{\"payload\":\"second\"}", hub.shared->content_len);
+	UNTIL(peer.shared->requests == 3);
+	assert_memory_equal(peer.shared->content, "{\"payload\":\"second\"}", peer.shared->content_len);
 }
 
 /* What the hub did not say is not handed on. */
@@ -544,18 +418,18 @@ a_site_record_is_asked_for_until_the_monitor_has_it(void **state)
 {
 	(void)state;
 	recorded = false;
-	hub.shared->status = 404;
-	UNTIL(hub.shared->requests == 1);
+	peer.shared->status = 404;
+	UNTIL(peer.shared->requests == 1);
 	assert_true(asked("GET /v1/record "));
 	settle(200);
 	assert_int_equal(heard.records, 0);
-	hub.shared->status = 200;
-	hub.shared->says = HTTPS_HUB_BARE;
-	UNTIL(hub.shared->requests == 2);
+	peer.shared->status = 200;
+	peer.shared->says = HTTPS_HUB_BARE;
+	UNTIL(peer.shared->requests == 2);
 	settle(200);
 	assert_int_equal(heard.records, 0);
-	hub.shared->says = HTTPS_HUB_YES;
-	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"a\":\"record\"}");
+	peer.shared->says = HTTPS_HUB_YES;
+	(void)snprintf(peer.shared->body, sizeof(peer.shared->body), "{\"a\":\"record\"}");
 	UNTIL(heard.records == 1);
 	assert_string_equal(heard.body, "{\"a\":\"record\"}");
 	recorded = true;
@@ -563,7 +437,7 @@ a_site_record_is_asked_for_until_the_monitor_has_it(void **state)
 	UNTIL(carrier_recorded(carrier));
 	settle(2600);
 	assert_int_equal(heard.records, 1);
-	assert_int_equal(hub.shared->requests, 3);
+	assert_int_equal(peer.shared->requests, 3);
 }
 
 static void
@@ -574,7 +448,7 @@ with_every_switch_off_nobody_is_asked_anything(void **state)
 	(void)snprintf(statement, sizeof(statement), "first");
 	UNTIL(heard.hellos == 1);
 	settle(700);
-	assert_int_equal(hub.shared->requests, 0);
+	assert_int_equal(peer.shared->requests, 0);
 }
 
 /* --- another vendor -------------------------------------------------------------------------------------------- */
@@ -654,30 +528,30 @@ a_rotation_under_way_is_brought_to_the_hub(void **state)
 	(void)state;
 	rotation = "{\"rotation\":1}";
 	telemetry_on = remote_on = false;
-	hub.shared->says = HTTPS_HUB_BARE;
-	(void)snprintf(hub.shared->body, sizeof(hub.shared->body), "{\"key\":\"next\"}");
+	peer.shared->says = HTTPS_HUB_BARE;
+	(void)snprintf(peer.shared->body, sizeof(peer.shared->body), "{\"key\":\"next\"}");
 	UNTIL(carrier_hub(carrier));
 	settle(700);
-	assert_int_equal(hub.shared->requests, 0);
+	assert_int_equal(peer.shared->requests, 0);
 	remote_on = true;
 	reconfigure();
-	UNTIL(hub.shared->requests > 0);
+	UNTIL(peer.shared->requests > 0);
 	settle(100);
 	assert_int_equal(heard.finishes, 0);
-	assert_memory_equal(hub.shared->head, "POST /v1/rotate ", 16);
-	assert_memory_equal(hub.shared->content, rotation, strlen(rotation));
-	hub.shared->says = HTTPS_HUB_YES;
+	assert_memory_equal(peer.shared->head, "POST /v1/rotate ", 16);
+	assert_memory_equal(peer.shared->content, rotation, strlen(rotation));
+	peer.shared->says = HTTPS_HUB_YES;
 	clock_fake(clock_now_us() + 60 * CLOCK_US_PER_S, clock_mono_us() + 60 * CLOCK_US_PER_S);
 	UNTIL(heard.finishes == 1);
 	assert_string_equal(heard.status, "200");
 	assert_string_equal(heard.body, "{\"key\":\"next\"}");
 	assert_int_equal(strlen(heard.nonce), 32);
-	before = hub.shared->requests;
+	before = peer.shared->requests;
 	rotation = NULL; /* the monitor has it */
 	reconfigure();
 	clock_fake(clock_now_us() + 60 * CLOCK_US_PER_S, clock_mono_us() + 60 * CLOCK_US_PER_S);
 	settle_turns(200);
-	assert_int_equal(hub.shared->requests, before);
+	assert_int_equal(peer.shared->requests, before);
 }
 
 int
