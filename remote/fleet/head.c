@@ -148,6 +148,20 @@ keep_conflict(struct db *db, const struct http_call *call, const char *log, cons
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* The log of the site that calls: its keys (free *ret on every path), its customer's file, its origin. */
+static int
+own_log(struct serve *serve, const struct http_call *call, struct registry_site *ret, struct db **ret_db,
+	char origin[NOTE_NAME_MAX])
+{
+	int r = registry_site_get(serve_databases(serve), call->who.site, ret);
+
+	r = r ? r : databases_customer(serve_databases(serve), ret->customer, ret_db);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
+	(void)snprintf(origin, NOTE_NAME_MAX, "mainstay.audit/%s", ret->site);
+	return 0;
+}
+
 /* Decide and, where it is 200, store: one transaction, ended before anything is answered. */
 static int
 decide(struct serve *serve, struct http_call *call, const struct witness_submission *s, int *ret_status,
@@ -163,11 +177,9 @@ decide(struct serve *serve, struct http_call *call, const struct witness_submiss
 	struct db *db;
 	int r;
 
-	r = registry_site_get(serve_databases(serve), call->who.site, &site);
-	r = r ? r : databases_customer(serve_databases(serve), site.customer, &db);
+	r = own_log(serve, call, &site, &db, origin);
 	if (r != 0)
-		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
-	(void)snprintf(origin, sizeof(origin), "mainstay.audit/%s", site.site);
+		return r;
 	hex_encode(log, site.audit_key, sizeof(site.audit_key));
 	r = note_key_make(&key, origin, NOTE_TYPE_ED25519, site.audit_key);
 	r = r ? r : db_begin(db);
@@ -298,11 +310,9 @@ head_get(struct serve *serve, struct http_call *call)
 	struct db *db;
 	int r;
 
-	r = registry_site_get(serve_databases(serve), call->who.site, &site);
-	r = r ? r : databases_customer(serve_databases(serve), site.customer, &db);
+	r = own_log(serve, call, &site, &db, origin);
 	if (r != 0)
-		return r < 0 ? FAULT(r) : REFUSE(REASON_NOT_FOUND, call->who.site, "no such site");
-	(void)snprintf(origin, sizeof(origin), "mainstay.audit/%s", site.site);
+		return r;
 	sha256_of(digest, origin, strlen(origin));
 	if (strcmp(call->segments[0], hex_encode(hex, digest, sizeof(digest))) != 0)
 		return REFUSE(REASON_NOT_FOUND, call->who.site, "is not the site of that log");

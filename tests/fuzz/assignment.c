@@ -2,24 +2,21 @@
  * signatures of any form over a good one. */
 #include "updater/activate/assignment.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 #include "appliance/trust/ed25519.h"
+#include "tests/fuzz/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct ed25519 *director;
-static char path[64];
-static int dir_fd;
 
 static json_t *
 sign(const uint8_t *p, size_t len)
@@ -41,16 +38,13 @@ static void
 clean_up(void)
 {
 	director = ed25519_free(director);
-	(void)fs_remove_tree(AT_FDCWD, path);
 }
 
 static void
 set_up(void)
 {
-	(void)snprintf(path, sizeof(path), "/dev/shm/assignment.XXXXXX");
-	if (ed25519_generate(&director) != 0 || !mkdtemp(path))
+	if (ed25519_generate(&director) != 0)
 		abort();
-	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)atexit(clean_up);
 }
 
@@ -60,7 +54,7 @@ check_kept(const struct assignment *a)
 {
 	struct assignment back;
 
-	if (assignment_save(a, dir_fd) != 0 || assignment_load(&back, dir_fd) != 0)
+	if (assignment_save(a, folder_fd()) != 0 || assignment_load(&back, folder_fd()) != 0)
 		__builtin_trap();
 	if (back.n != a->n || back.counter != a->counter)
 		__builtin_trap();

@@ -9,27 +9,9 @@
 
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
+#include "tests/fuzz/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int dir_fd = -1;
-static char path[64];
-
-static void
-remove_folder(void)
-{
-	(void)fs_remove_tree(AT_FDCWD, path);
-}
-
-static void
-open_folder(void)
-{
-	(void)snprintf(path, sizeof(path), "/dev/shm/change.XXXXXX");
-	if (!mkdtemp(path))
-		abort();
-	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)atexit(remove_folder);
-}
 
 /* Every outcome of every step leads to an end, within as many turns as there are steps. */
 static void
@@ -58,16 +40,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd;
 
 	log_quiet_refusals(true);
-	if (dir_fd < 0)
-		open_folder();
-	fd = openat(dir_fd, "change.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = openat(folder_fd(), "change.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || fs_write_all(fd, data, size) != 0)
 		abort();
 	(void)close(fd);
-	if (change_load(&c, dir_fd) != 0)
+	if (change_load(&c, folder_fd()) != 0)
 		return 0;
 	check_ends(c);
-	if (change_save(&c, dir_fd) != 0 || change_load(&again, dir_fd) != 0)
+	if (change_save(&c, folder_fd()) != 0 || change_load(&again, folder_fd()) != 0)
 		__builtin_trap();
 	if (again.step != c.step || again.reason != c.reason || again.counter != c.counter ||
 		again.from_counter != c.from_counter || strcmp(again.to, c.to) != 0 ||

@@ -2,36 +2,16 @@
  * oftener than was signed, and is read again as it was written. */
 #include "remote/request/standing.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "tests/fuzz/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int dir_fd = -1;
-static char path[64];
-
-static void
-remove_folder(void)
-{
-	(void)fs_remove_tree(AT_FDCWD, path);
-}
-
-static void
-open_folder(void)
-{
-	(void)snprintf(path, sizeof(path), "/dev/shm/standing.XXXXXX");
-	if (!mkdtemp(path))
-		abort();
-	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)atexit(remove_folder);
-}
 
 /* Use it up, and once more. */
 static void
@@ -76,9 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	SCOPED(standing_closep) struct standing *s = NULL, *again = NULL;
 
 	log_quiet_refusals(true);
-	if (dir_fd < 0)
-		open_folder();
-	if (fs_replace(dir_fd, "standing.json", data, size, 0600) != 0 || standing_open(&s, dir_fd) != 0)
+	if (fs_replace(folder_fd(), "standing.json", data, size, 0600) != 0 || standing_open(&s, folder_fd()) != 0)
 		abort();
 	if (standing_count(s) > STANDING_MAX || standing_at(s, standing_count(s)))
 		abort();
@@ -92,7 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (standing_count(s) == 0)
 		return 0;
 	use_up(s, standing_at(s, 0));
-	if (standing_open(&again, dir_fd) != 0 || standing_count(again) != standing_count(s))
+	if (standing_open(&again, folder_fd()) != 0 || standing_count(again) != standing_count(s))
 		abort();
 	for (size_t i = 0; i < standing_count(s); i++) {
 		const struct standing_permit *a = standing_at(s, i), *b = standing_at(again, i);
