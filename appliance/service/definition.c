@@ -198,54 +198,7 @@ read_operations(const struct definition_at *a, struct definition *d)
 	}
 }
 
-/* --- payload and data: read by release and by activation ------------------------------------------- */
-static void
-read_payload(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known[] = { "programs", "files", "tree" };
-	static const char *const known_file[] = { "from", "to", "mode" };
-	struct definition_at payload = definition_member(a, "payload"), programs, files;
-	const char *tree;
-	size_t n;
-
-	d->payload = payload.v;
-	if (!payload.v)
-		return;
-	definition_known(&payload, known, ARRAY_LEN(known));
-	programs = definition_member(&payload, "programs");
-	n = definition_list(&programs, DEFINITION_LIST_MAX);
-	for (size_t i = 0; i < n; i++) {
-		struct definition_at one = definition_item(&programs, i);
-		const char *path = definition_text_here(&one, TEXT_MAX);
-
-		if (path && (path[0] != '/' || !definition_is_below(path + 1)))
-			DEFINITION_BAD(&one, "must be an absolute path");
-	}
-	tree = definition_text(&payload, "tree", false, 255);
-	if (tree && !definition_is_below(tree))
-		DEFINITION_BAD(&payload, "tree must be a folder beside the definition");
-	files = definition_member(&payload, "files");
-	n = definition_list(&files, DEFINITION_LIST_MAX);
-	for (size_t i = 0; i < n; i++) {
-		struct definition_at one = definition_item(&files, i);
-		const char *from, *to, *mode;
-
-		definition_known(&one, known_file, ARRAY_LEN(known_file));
-		from = definition_text(&one, "from", true, TEXT_MAX);
-		to = definition_text(&one, "to", true, TEXT_MAX);
-		mode = definition_text(&one, "mode", false, 4);
-		if (a->rd->r)
-			return;
-		if (!definition_is_below(from + (from[0] == '/')) || to[0] != '/' ||
-			!definition_is_below(to + 1))
-			DEFINITION_BAD(&one,
-				"from is a path beside the definition or absolute, to is "
-				"absolute, and neither has \".\" or \"..\"");
-		else if (mode && strcmp(mode, "0644") != 0 && strcmp(mode, "0755") != 0)
-			DEFINITION_BAD(&one, "mode is \"0644\" or \"0755\"");
-	}
-}
-
+/* --- data: read by activation ----------------------------------------------------------------------- */
 static void
 read_data(const struct definition_at *a, struct definition *d)
 {
@@ -295,7 +248,7 @@ read_all(const struct definition_at *a, struct definition *d)
 	d->user = users[definition_word(a, "user", users, ARRAY_LEN(users), "service")];
 	d->heal = definition_word(a, "heal", heals, ARRAY_LEN(heals), "exit");
 	d->n_knobs = read_params(&knobs, true, &d->knobs);
-	read_payload(a, d);
+	definition_read_payload(a, d);
 	read_argv(a, "exec", true, &d->exec);
 	check_argv(a, "exec", &d->exec, d, NULL);
 	definition_read_config(a, d);

@@ -5,8 +5,9 @@
  * "64mb" in YAML, bytes in JSON):
  *
  *	name, version  text [a-z0-9.+~-]
- *	payload     {programs: [/usr/bin/X...], files: [{from, to, mode}],
- *	            tree: FOLDER}; only release build reads it
+ *	payload     {programs: [/usr/bin/X...], packages: [{name, include: [PATTERN...],
+ *	            exclude}], files: [{from | lines: [...], to, mode}], tree: FOLDER};
+ *	            only release build reads it
  *	exec        [argv template...]; the first is an absolute path in the tree
  *	user        "service": the service's own unprivileged user
  *	heal        exit | health | never: what makes the service be started again

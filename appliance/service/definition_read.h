@@ -60,6 +60,9 @@ void *definition_array(const struct definition_at *a, size_t n, size_t size);
 /* configuration files (definition_config.c) */
 void definition_read_config(const struct definition_at *a, struct definition *d);
 
+/* what a release is made of (definition_payload.c) */
+void definition_read_payload(const struct definition_at *a, struct definition *d);
+
 /* metrics, logs, alerts (definition_watch.c) */
 void definition_read_metrics(const struct definition_at *a, struct definition *d);
 void definition_read_logs(const struct definition_at *a, struct definition *d);
