@@ -1,0 +1,108 @@
+/* Which core runs: two slots and a counter of tries, in lib/core.
+ *
+ * A slot names a whole release tree of the store (lib/store/HEX), so that nothing is copied twice and a switch is
+ * one write.  The packaged core, beside the running `mainstay run`, is always there as the last resort.
+ *
+ *	lib/core/slots.0  slots.1	two copies, written in turn: the valid one of the higher generation counts
+ *	lib/core/lock			held while they are read and replaced, by `mainstay run` and by the monitor
+ *
+ * A copy is: magic "mscore1\n"; u64 generation; u8 active, previous, trial, failed, why, tries; u32 trial_ms, soak_ms;
+ * of slot a and of slot b: u8 present (0 or 1), 32 bytes digest of index.json, u64 counter, u8 length and bytes of the
+ * version; u8 length and bytes of the packaged version; SHA-256 of all before.  Numbers are big endian.
+ *
+ * The way of a switch:	the monitor writes a trial (slots_begin) and asks supervise to make room;
+ *			`mainstay run` takes one try off, durably, BEFORE it starts the core on trial (slots_pick);
+ *			the monitor of that core marks it good once it has proved itself (slots_good);
+ *			no try left and not good: the core that was active runs again (slots_pick). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct paths;
+
+enum slots_slot { SLOTS_NONE, SLOTS_PACKAGED, SLOTS_A, SLOTS_B, SLOTS_SLOT_MAX };
+
+/* Why the last trial did not become good. */
+enum slots_why {
+	SLOTS_WHY_NONE,
+	SLOTS_WHY_CUT,	     /* its last try was cut off: the machine or `mainstay run` ended */
+	SLOTS_WHY_ENDED,     /* its supervisor ended */
+	SLOTS_WHY_SILENT,    /* it did not prove itself in time */
+	SLOTS_WHY_UNSTARTED, /* its supervisor could not be executed */
+	SLOTS_WHY_PACKAGE,   /* another packaged core was installed meanwhile, which is the customer's own word */
+	SLOTS_WHY_MAX
+};
+
+enum {
+	SLOTS_VERSION_MAX = 64,
+	SLOTS_TRIES_MAX = 9,
+	SLOTS_TIME_MAX_MS = 3600 * 1000,
+	SLOTS_BYTES_MAX = 512,
+};
+
+struct slots_tree {
+	bool present;
+	uint8_t digest[32]; /* of index.json: the name in the store */
+	uint64_t counter;
+	char version[SLOTS_VERSION_MAX + 1];
+};
+
+struct slots {
+	uint64_t generation;
+	enum slots_slot active;	  /* PACKAGED, A or B; of A and B the tree is present: so it is with the next two */
+	enum slots_slot previous; /* was active before; NONE, or as above */
+	enum slots_slot trial;	  /* NONE, or another than active */
+	enum slots_slot failed;	  /* the last trial that did not become good; NONE */
+	enum slots_why why;
+	unsigned tries;		  /* left; 0 without a trial */
+	uint32_t trial_ms;	  /* from the start of a try until it must be good */
+	uint32_t soak_ms;	  /* its proofs must hold so long without a break; less than trial_ms */
+	struct slots_tree tree[2];
+	char packaged[SLOTS_VERSION_MAX + 1]; /* version of the packaged core that was seen last; "" before */
+};
+
+/* --- the bytes ------------------------------------------------------------------------------------------------- */
+/* Parse one copy.  Returns 0 or REASON_MALFORMED (unlogged: the other copy may stand). */
+int slots_parse(struct slots *ret, const void *p, size_t len);
+int slots_write(struct buf *out, const struct slots *s);
+
+/* --- the files ------------------------------------------------------------------------------------------------- */
+/* Open lib/core, making it (0700), and wait for the lock: *ret_fd stands for both, close it to let go.  Blocks while
+ * another process replaces the files.  Returns 0 or a fault. */
+int slots_open(int *ret_fd, int *ret_lock, const struct paths *paths);
+/* The valid copy of the higher generation; where there is none: the packaged core, generation 0.  A copy that is there
+ * and not valid is logged.  Returns 0 or a fault. */
+int slots_load(struct slots *ret, int core_fd);
+/* Write the next generation over the older copy, durably.  Returns 0 or a fault: then s->generation is as before. */
+int slots_save(struct slots *s, int core_fd);
+/* Load, change by fn, save where fn returns true, under the lock; *ret (may be NULL) is what stands then.  Returns 0 or
+ * a fault. */
+int slots_update(struct slots *ret, const struct paths *paths, bool (*fn)(struct slots *s, void *arg), void *arg);
+
+/* --- the steps, without I/O -------------------------------------------------------------------------------------- */
+/* The slot that a new release is written to: neither active nor, where that can be kept, previous. */
+enum slots_slot slots_spare(const struct slots *s);
+/* Put a release on trial in slot (as slots_spare() says; or, with tree NULL, what the slot has: `update rollback`).
+ * Returns 0, or REASON_CONFLICT (logged) where another is on trial, or slot is active or empty. */
+int slots_begin(struct slots *s, enum slots_slot slot, const struct slots_tree *tree, unsigned tries, uint32_t trial_ms,
+	uint32_t soak_ms);
+/* What `mainstay run`, itself of this packaged version, is to start now.  Returns true where s changed: it must be saved
+ * before anything is started. */
+bool slots_pick(struct slots *s, const char *packaged, enum slots_slot *ret);
+/* The try that runs ended badly; nothing where none is on trial. */
+bool slots_note(struct slots *s, enum slots_why why);
+/* No more tries for what is on trial: the next pick goes back. */
+bool slots_give_up(struct slots *s, enum slots_why why);
+/* What is on trial is good.  false: slot is not on trial (any more). */
+bool slots_good(struct slots *s, enum slots_slot slot);
+
+/* --- who runs ---------------------------------------------------------------------------------------------------- */
+/* The slot that the running program was started from, by /proc/self/exe; PACKAGED where it lies in no store. */
+enum slots_slot slots_running(const struct slots *s);
+
+const struct slots_tree *slots_tree(const struct slots *s, enum slots_slot slot); /* NULL: packaged, none, empty */
+const char *slots_text(enum slots_slot slot);	  /* "packaged", "a", "b", "none" */
+const char *slots_why_text(enum slots_why why);	  /* half a sentence */
