@@ -31,6 +31,7 @@ struct http_request {
 	size_t max_reply;               /* bytes of the body; 0: 1 MiB */
 	unsigned connect_timeout_ms;    /* 0: 10 s */
 	unsigned timeout_ms;            /* whole request; 0: 60 s */
+	unsigned min_rate, min_rate_s;  /* fewer bytes a second for so many seconds end it; 0: any rate will do */
 	const char *const *want_headers; /* names of reply headers to keep, any case, ends with NULL; NULL: all */
 	bool allow_http;                /* http:// too; for tests against repositories on loopback */
 	/* Where the body goes instead of the reply's buffer, piece by piece: for large objects.  Returns 0, or

@@ -239,6 +239,7 @@ set_options(struct curl_transfer *t, const struct http_request *req)
 
 	c = curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, req->allow_http ? "https,http" : "https");
 	c = c ? c : curl_easy_setopt(e, CURLOPT_URL, req->url);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L); /* what was signed or listed is what is asked for */
 	c = c ? c : curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_PROXY, req->proxy ? req->proxy : "");
 	c = c ? c : curl_easy_setopt(e, CURLOPT_NOPROXY, "");
@@ -251,6 +252,8 @@ set_options(struct curl_transfer *t, const struct http_request *req)
 	c = c ? c : curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, whole_ms);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)req->min_rate);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)req->min_rate_s);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_USERAGENT, "mainstay/" MAINSTAY_VERSION);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
