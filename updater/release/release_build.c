@@ -85,6 +85,7 @@ release_build(const char *folder, const char *out, const struct release_options 
 	SCOPED(scope_close) int out_fd = -1, objects_fd = -1;
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	SCOPED_JSON *origins = NULL;
 	SCOPED(buf_done) struct buf definition = BUF_MAX(DEFINITION_BYTES_MAX);
 	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
 	int r;
@@ -99,7 +100,7 @@ release_build(const char *folder, const char *out, const struct release_options 
 	r = r ?: fs_open_dir(&objects_fd, out_fd, "objects", 0755);
 	r = r ?: object_put(objects_fd, definition.data, definition.len, NULL);
 	r = r ?: tree_index_new(&x, d->name, d->version, d->digest);
-	r = r ?: release_payload(x, d, folder_fd, objects_fd);
+	r = r ?: release_payload(x, d, folder_fd, objects_fd, &origins);
 	r = r ?: tree_index_seal(x);
 	r = r ?: check_exec(d, x);
 	r = r ?: tree_index_write(x, &index);

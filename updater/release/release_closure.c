@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stddef.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
-#include "appliance/loop/child.h"
+#include "updater/release/release_listing.h"
 
-enum { LISTING_MAX = 64 * 1024, LISTING_TIME_MS = 10000 };
+enum { LISTING_MAX = 256 * 1024 };
 
 /* The loader that a program names (PT_INTERP); "" for a static one. */
 static int
@@ -50,59 +49,6 @@ read_interpreter(const char *program, char out[PATH_MAX])
 }
 
 static int
-read_all(int fd, struct buf *out)
-{
-	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		uint8_t *room = buf_reserve(out, 4096);
-		ssize_t n;
-
-		if (!room)
-			return FAULT(buf_error(out));
-		if (poll(&p, 1, LISTING_TIME_MS) <= 0)
-			return FAULT(-ETIMEDOUT);
-		n = read(fd, room, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? FAULT(-errno) : 0;
-		buf_advance(out, (size_t)n);
-	}
-}
-
-static int
-run_loader(const char *loader, const char *program, struct buf *out)
-{
-	SCOPED(scope_close) int exe = open(loader, O_RDONLY | O_CLOEXEC), in = -1, pidfd = -1;
-	const char *const argv[] = { loader, "--list", program, NULL };
-	struct child_spec spec = CHILD_SPEC;
-	struct child child = { .pidfd = -1 };
-	int pipe_fds[2], status = -1, r;
-
-	if (exe < 0)
-		return FAULT(-errno);
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return FAULT(-errno);
-	in = pipe_fds[0];
-	spec.exe_fd = exe;
-	spec.argv = argv;
-	spec.fds[spec.n_fds++] = (struct child_fd){ pipe_fds[1], 1 };
-	r = child_spawn(&child, &spec, NULL);
-	close(pipe_fds[1]);
-	if (r)
-		return FAULT(r);
-	pidfd = child.pidfd;
-	r = read_all(in, out);
-	if (r)
-		(void)child_signal(pidfd, 9);
-	if (child_wait(&child, LISTING_TIME_MS, &status) != 0 || r)
-		return FAULT(r ? r : -ETIMEDOUT);
-	if (status != 0)
-		return REFUSE(REASON_NOT_FOUND, program, "the loader cannot list its libraries");
-	return 0;
-}
-
-static int
 add_path(json_t *list, const char *path, size_t len)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
@@ -129,22 +75,41 @@ add_line(json_t *list, const char *line, const char *program)
 	return add_path(list, path, (size_t)(end - path));
 }
 
+static int
+list_needed(json_t *list, const char *loader, const char *program)
+{
+	const char *const argv[] = { loader, "--list", program, NULL };
+	SCOPED(buf_done) struct buf b = BUF_MAX(LISTING_MAX);
+	int status = -1, r = release_listing(argv, &b, &status);
+	char *text, *line;
+
+	if (r)
+		return r;
+	if (status != 0)
+		return REFUSE(REASON_NOT_FOUND, program, "the loader cannot list its libraries");
+	text = (char *)buf_text(&b);
+	while (!r && (line = release_listing_line(&text)))
+		r = add_line(list, line, program);
+	return r;
+}
+
 int
 release_closure(json_t *list, const char *program)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(LISTING_MAX);
-	char loader[PATH_MAX + 1], *text, *line;
-	int r;
+	char loader[PATH_MAX + 1];
+	int r = read_interpreter(program, loader);
 
-	r = read_interpreter(program, loader);
 	if (r || !loader[0])
 		return r;
-	r = run_loader(loader, program, &b);
-	if (r)
-		return r;
-	buf_puts(&b, "");
-	text = (char *)b.data;
-	while (!r && text && (line = strsep(&text, "\n")))
-		r = add_line(list, line, program);
+	r = list_needed(list, loader, program);
 	return r ?: add_path(list, loader, strlen(loader));
+}
+
+int
+release_closure_plugin(json_t *list, const char *library)
+{
+	char loader[PATH_MAX + 1];
+	int r = read_interpreter("/proc/self/exe", loader);
+
+	return r || !loader[0] ? r : list_needed(list, loader, library);
 }

@@ -9,3 +9,7 @@
  * program.  Returns 0; REASON_NOT_FOUND where a library is missing; REASON_MALFORMED where the loader says what
  * we do not understand (logged); or a fault. */
 int release_closure(json_t *list, const char *program);
+
+/* The same for a shared library that a program opens by itself (a plugin): it names no loader, so this
+ * program's own lists what it needs.  A program that needs no library adds nothing. */
+int release_closure_plugin(json_t *list, const char *library);
