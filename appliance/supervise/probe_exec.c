@@ -163,7 +163,7 @@ probe_exec_start(struct probe_exec *p)
 
 	if (p->box.pid > 0)
 		return REASON_BUSY;
-	sandbox_begin(&box, p->spec->tree, p->spec->network, true);
+	sandbox_begin(&box, p->spec->tree, p->spec->network != SPEC_NETWORK_NONE, true);
 	sandbox_bind(&box, p->spec->run, "/run/service", false);
 	sandbox_info_fd(&box, INFO_FD);
 	r = sandbox_end(&box, p->spec->probe);

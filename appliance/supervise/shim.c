@@ -259,7 +259,7 @@ on_info(uint32_t revents, void *arg)
 static int
 build_box(struct sandbox *box, const struct spec *spec)
 {
-	sandbox_begin(box, spec->tree, spec->network, false);
+	sandbox_begin(box, spec->tree, spec->network != SPEC_NETWORK_NONE, false);
 	sandbox_bind(box, spec->data, "/data", true);
 	sandbox_bind(box, spec->conf, "/conf", false);
 	sandbox_bind(box, spec->log, "/log", true);

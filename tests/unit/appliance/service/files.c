@@ -1,12 +1,14 @@
 /* The small files of service: roster, state, spec, lock, ids. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -283,6 +285,69 @@ test_spec(void **state)
 	spec_done(&back);
 }
 
+/* All that version 2 brought comes back as it was; a secret without what it is. */
+static void
+test_spec_whole(void **state)
+{
+	SCOPED(spec_done) struct spec s, back;
+	SCOPED(buf_done) struct buf text = BUF_MAX(SPEC_BYTES_MAX), again = BUF_MAX(SPEC_BYTES_MAX);
+
+	(void)state;
+	good_spec(&s);
+	s.health = SPEC_HEALTH_HTTP;
+	s.port = 8222;
+	(void)snprintf(s.path, sizeof(s.path), "/healthz");
+	(void)snprintf(s.expect, sizeof(s.expect), "200");
+	(void)snprintf(s.user, sizeof(s.user), "u");
+	(void)snprintf(s.database, sizeof(s.database), "d");
+	s.network = SPEC_NETWORK_LOOPBACK;
+	s.stop_signal = SIGINT;
+	s.reload_signal = SIGHUP;
+	assert_int_equal(spec_reload(&s, "/bin/reload"), 0);
+	assert_int_equal(spec_prepare(&s, "/bin/initdb"), 0);
+	(void)snprintf(s.creates, sizeof(s.creates), "pgdata");
+	s.prepare_timeout_ms = 1000;
+	s.probe_secrets = true;
+	assert_int_equal(spec_secret(&s, "password", "hunter2", 7), 0);
+	s.memory = 1 << 30;
+	s.processes = 10;
+	s.cpu_milli = 1500;
+	s.nice = 5;
+	assert_int_equal(spec_encode(&text, &s), 0);
+	assert_null(strstr(buf_text(&text), "hunter2"));
+	assert_int_equal(spec_decode(&back, text.data, text.len), 0);
+	assert_int_equal(back.network, SPEC_NETWORK_LOOPBACK);
+	assert_int_equal(back.stop_signal, SIGINT);
+	assert_int_equal(back.reload_signal, SIGHUP);
+	assert_string_equal(back.prepare[0], "/bin/initdb");
+	assert_int_equal(back.n_secrets, 1);
+	assert_int_equal(back.secrets[0].fd, -1);
+	assert_int_equal(spec_encode(&again, &back), 0);
+	assert_string_equal(buf_text(&again), buf_text(&text));
+}
+
+static void
+test_spec_secrets(void **state)
+{
+	SCOPED(spec_done) struct spec s;
+	char large[SPEC_SECRET_BYTES_MAX + 1] = "x", got[16] = "";
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+	(void)state;
+	good_spec(&s);
+	assert_int_equal(spec_secret(&s, "a", large, sizeof(large)), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_int_equal(s.n_secrets, 0);
+	for (size_t i = 0; i < SPEC_SECRETS_MAX; i++)
+		assert_int_equal(spec_secret(&s, "a", "value", 5), 0);
+	assert_int_equal(spec_secret(&s, "a", "value", 5), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 2);
+	assert_int_equal(s.n_secrets, SPEC_SECRETS_MAX);
+	assert_int_equal(pread(s.secrets[0].fd, got, sizeof(got), 0), 5);
+	assert_string_equal(got, "value");
+	assert_int_equal(pwrite(s.secrets[0].fd, "x", 1, 0), -1); /* sealed */
+}
+
 static void
 refused_spec(const char *says, const struct spec *s, enum reason reason)
 {
@@ -296,10 +361,11 @@ refused_spec(const char *says, const struct spec *s, enum reason reason)
 }
 
 #define SPEC_JSON(word, release)                                                                   \
-	"{\"argv\":[" word "],\"conf\":\"/c\",\"data\":\"/d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,"  \
-	"\"heal\":\"exit\",\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,"      \
-	"\"health_timeout_ms\":10,\"log\":\"/l\",\"log_bytes\":0,\"name\":\"a\",\"network\":true,"   \
-	"\"nofile\":0,\"probe\":[],\"release\":\"" release "\",\"run\":\"/r\",\"socket\":\"\","      \
+	"{\"argv\":[" word                                                                         \
+	"],\"conf\":\"/c\",\"data\":\"/d\",\"env\":[],\"expect\":\"\",\"grace_ms\":1,"             \
+	"\"heal\":\"exit\",\"health\":\"none\",\"health_failures\":1,\"health_interval_ms\":100,"  \
+	"\"health_timeout_ms\":10,\"log\":\"/l\",\"log_bytes\":0,\"name\":\"a\",\"network\":true," \
+	"\"nofile\":0,\"probe\":[],\"release\":\"" release "\",\"run\":\"/r\",\"socket\":\"\","    \
 	"\"start_timeout_ms\":100,\"tree\":\"/t\",\"v\":1}"
 
 static void
@@ -324,6 +390,23 @@ test_bad_specs(void **state)
 	s.argv[0] = keep;
 	s.health = SPEC_HEALTH_RESP;
 	refused_spec("a probe without a socket", &s, REASON_MALFORMED);
+	s.port = 1;
+	s.network = SPEC_NETWORK_NONE;
+	refused_spec("a probe of a port that none can reach", &s, REASON_MALFORMED);
+	s.health = SPEC_HEALTH_TCP;
+	refused_spec("the same of TCP", &s, REASON_MALFORMED);
+	s.network = SPEC_NETWORK_HOST;
+	s.health = SPEC_HEALTH_UNIX;
+	refused_spec("a socket's probe without one", &s, REASON_MALFORMED);
+	s.health = SPEC_HEALTH_HTTP;
+	refused_spec("HTTP without a path", &s, REASON_MALFORMED);
+	(void)snprintf(s.path, sizeof(s.path), "/a b");
+	refused_spec("a path that is two words", &s, REASON_MALFORMED);
+	(void)snprintf(s.path, sizeof(s.path), "/a\r\nX: y");
+	refused_spec("a path with a header line", &s, REASON_MALFORMED);
+	s.path[0] = '\0';
+	s.health = SPEC_HEALTH_RESP;
+	s.port = 0;
 	(void)snprintf(s.socket, sizeof(s.socket), "../x");
 	refused_spec("a socket elsewhere", &s, REASON_MALFORMED);
 	s.health = SPEC_HEALTH_EXEC;
@@ -332,6 +415,28 @@ test_bad_specs(void **state)
 	s.health = SPEC_HEALTH_NONE;
 	s.health_interval_ms = 1;
 	refused_spec("probes too often", &s, REASON_MALFORMED);
+	s.health_interval_ms = 2000;
+	s.stop_signal = SIGHUP;
+	refused_spec("a signal that does not stop", &s, REASON_MALFORMED);
+	s.stop_signal = SIGTERM;
+	s.reload_signal = SIGTERM;
+	refused_spec("a signal that does not reload", &s, REASON_MALFORMED);
+	s.reload_signal = 0;
+	(void)snprintf(s.creates, sizeof(s.creates), "x");
+	refused_spec("something prepared by nothing", &s, REASON_MALFORMED);
+	assert_int_equal(spec_prepare(&s, "/bin/true"), 0);
+	s.creates[0] = '\0';
+	refused_spec("a preparation of nothing", &s, REASON_MALFORMED);
+	(void)snprintf(s.creates, sizeof(s.creates), "..");
+	refused_spec("a preparation elsewhere", &s, REASON_MALFORMED);
+	(void)snprintf(s.creates, sizeof(s.creates), "x");
+	(void)snprintf(s.secrets[0].name, sizeof(s.secrets[0].name), "a/b");
+	s.secrets[0].fd = -1;
+	s.n_secrets = 1;
+	refused_spec("a secret elsewhere", &s, REASON_MALFORMED);
+	s.secrets[0].name[0] = '\0';
+	refused_spec("a secret without a name", &s, REASON_MALFORMED);
+	s.n_secrets = 0;
 	memset(long_arg, 'x', sizeof(long_arg) - 1);
 	long_arg[sizeof(long_arg) - 1] = '\0';
 	assert_int_equal(spec_arg(&s, long_arg), REASON_TOO_LARGE);
@@ -422,7 +527,10 @@ static void
 test_ids(void **state)
 {
 	struct site *t = *state;
-	struct identity id = { .separate = true, .uid = { 1, 2, 3, 4, 5 }, .readers = 6 },
+	struct identity id = { .separate = true,
+		.uid = { 1, 2, 3, 4, 5 },
+		.readers = 6,
+		.shims = 7 },
 			back = { 0 };
 
 	assert_int_equal(identity_load(&back, &t->paths), REASON_NOT_FOUND);
@@ -431,11 +539,70 @@ test_ids(void **state)
 	assert_true(back.separate);
 	assert_int_equal(back.uid[IDENTITY_SERVICE], 4);
 	assert_int_equal(back.readers, 6);
+	assert_int_equal(back.shims, 7);
 	put(t->run, "supervise", "ids", "separate 1\nking 0\n");
 	back.readers = 77;
 	assert_int_equal(identity_load(&back, &t->paths), REASON_MALFORMED);
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 	assert_int_equal(back.readers, 77);
+}
+
+static void
+test_service_ids(void **state)
+{
+	struct site *t = *state;
+	struct identity id = { .separate = true, .uid = { 131072 } };
+	uid_t redis, nats, again, many = 0;
+	char name[16];
+
+	assert_int_equal(identity_service(&id, &t->paths, "redis", &redis), 0);
+	assert_int_equal(redis, 131072 + IDENTITY_SERVICES_FIRST);
+	assert_int_equal(identity_service(&id, &t->paths, "nats", &nats), 0);
+	assert_int_equal(nats, redis + 1);
+	assert_int_equal(identity_service(&id, &t->paths, "redis", &again), 0);
+	assert_int_equal(again, redis);
+	/* The last number, then those of services without data, then no more. */
+	assert_int_equal(mkdirat(t->lib, "services/redis", 0700), 0);
+	for (int i = 0; i < IDENTITY_PER_STATE - IDENTITY_SERVICES_FIRST - 2; i++) {
+		(void)snprintf(name, sizeof(name), "s%d", i);
+		assert_int_equal(identity_service(&id, &t->paths, name, &many), 0);
+		(void)snprintf(name, sizeof(name), "services/s%d", i);
+		assert_int_equal(mkdirat(t->lib, name, 0700), 0);
+	}
+	assert_int_equal(many, 131072 + IDENTITY_PER_STATE - 1);
+	assert_int_equal(identity_service(&id, &t->paths, "late", &again), 0);
+	assert_int_equal(again, nats);
+	assert_int_equal(mkdirat(t->lib, "services/late", 0700), 0);
+	assert_int_equal(identity_service(&id, &t->paths, "later", &again), REASON_TOO_LARGE);
+	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_int_equal(identity_service(&id, &t->paths, "redis", &again), 0);
+	assert_int_equal(again, redis);
+	id.separate = false;
+	assert_int_equal(identity_service(&id, &t->paths, "later", &again), 0);
+	assert_int_equal(again, geteuid());
+}
+
+static void
+test_bad_service_ids(void **state)
+{
+	static const char *const texts[] = { "x", "[]", "{\"a\":0}", "{\"a\":131072}",
+		"{\"a\":600000}", "{\"a\":\"131099\"}" };
+	struct site *t = *state;
+	struct identity id = { .separate = true, .uid = { 131072 } };
+	uid_t uid = 77;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		uint64_t before = refuse_count(REASON_MALFORMED);
+
+		put(t->lib, "services", ".ids", texts[i]);
+		if (identity_service(&id, &t->paths, "a", &uid) != REASON_MALFORMED ||
+			refuse_count(REASON_MALFORMED) != before + 1 || uid != 77)
+			fail_msg("%s", texts[i]);
+	}
+	assert_int_equal(unlinkat(t->lib, "services/.ids", 0), 0);
+	assert_int_equal(symlinkat("elsewhere", t->lib, "services/.ids"), 0);
+	assert_int_equal(identity_service(&id, &t->paths, "a", &uid), REASON_MALFORMED);
+	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 }
 
 int
@@ -449,10 +616,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_bad_states, setup, teardown),
 		cmocka_unit_test(test_state_names),
 		cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_spec_whole),
+		cmocka_unit_test(test_spec_secrets),
 		cmocka_unit_test(test_bad_specs),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_service_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_service_ids, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

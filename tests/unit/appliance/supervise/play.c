@@ -247,7 +247,7 @@ test_plan(void **state)
 	assert_true(a.separate);
 	assert_memory_equal(&a, &b, sizeof(a)); /* the same at each start */
 	assert_int_equal(a.uid[IDENTITY_MONITOR], 0);
-	assert_true(a.uid[IDENTITY_COURIER] >= 61184);
+	assert_true(a.uid[IDENTITY_COURIER] >= 131072);
 	assert_int_not_equal(a.uid[IDENTITY_COURIER], a.uid[IDENTITY_COLLECTD]);
 	assert_int_not_equal(a.readers, a.uid[IDENTITY_SERVICE]);
 }
