@@ -1,7 +1,8 @@
 /* The job of mainstay-activate (data only): one step of a change, on the inherited SEQPACKET descriptor 3.
  *
  *	monitor                                              worker
- *	  STAGE   descriptors: store folder, incoming objects folder, index bytes (sealed memory file)  ->
+ *	  STAGE   descriptors: store folder, incoming objects folder, incoming patches folder,
+ *	          index bytes (sealed memory file)                                                      ->
  *	  REMOVE  descriptor: store folder; HEX                                                         ->
  *	                                                  <- DONE     FILES, BYTES
  *	                                                     REFUSED  REASON, OPERAND, TEXT

@@ -1,5 +1,6 @@
 #include "updater/activate/stage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -15,10 +16,16 @@
 #include "appliance/service/definition.h"
 #include "appliance/tree/beneath.h"
 #include "appliance/tree/index.h"
+#include "appliance/tree/walk.h"
 #include "appliance/trust/sha256.h"
+#include "updater/activate/stored.h"
 #include "updater/object/object.h"
+#include "updater/object/patch.h"
 
-enum { STAGE_NAME_MAX = 128 };
+enum {
+	STAGE_NAME_MAX = 128,
+	NOT_HERE = 4096, /* no reason of refuse.h: this way gives no file, and nothing is wrong with that */
+};
 
 int
 stage_check_room(const struct tree_index *index, uint64_t free_bytes)
@@ -73,37 +80,252 @@ drop_object(int objects_fd, const uint8_t sha256[32])
 		(void)unlinkat(parent, name, 0);
 }
 
+/* --- what is at hand ------------------------------------------------------------------------------------------- */
+/* A patch that came. */
+struct came {
+	uint8_t from[SHA256_LEN], to[SHA256_LEN];
+};
+
+struct stage {
+	int store_fd, objects_fd, patches_fd, dir_fd; /* dir_fd: the new tree */
+	struct stored *stored;
+	struct came *came; /* sorted by to */
+	size_t n_came;
+	struct patch_room *room; /* made with the first patch */
+	struct stage_result *result;
+	unsigned spoilt; /* files that lack an object, for their patch was none: the rest is tried all the same */
+};
+
+static void
+stage_done(struct stage *s)
+{
+	scope_close(&s->dir_fd);
+	stored_free(s->stored);
+	patch_room_free(s->room);
+	free(s->came);
+}
+
 static int
-stage_file(int dir_fd, int objects_fd, const struct tree_entry *e)
+by_to(const void *a, const void *b)
+{
+	const struct came *x = a, *y = b;
+
+	return memcmp(x->to, y->to, sizeof(x->to));
+}
+
+/* The names of incoming/patches.  More than a release can use are left alone. */
+static int
+list_patches(struct stage *s)
+{
+	const struct dirent *d;
+	DIR *dir;
+	int fd;
+
+	s->came = calloc(TREE_ENTRIES_MAX, sizeof(*s->came));
+	if (!s->came)
+		return FAULT(-ENOMEM);
+	fd = s->patches_fd < 0 ? -1 : openat(s->patches_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* none came */
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return FAULT(-ENOMEM);
+	}
+	while (s->n_came < TREE_ENTRIES_MAX && (d = readdir(dir)))
+		if (patch_name_read(d->d_name, s->came[s->n_came].from, s->came[s->n_came].to))
+			s->n_came++;
+	closedir(dir);
+	qsort(s->came, s->n_came, sizeof(*s->came), by_to);
+	return 0;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------- */
+/* The file lies elsewhere in the store with the same bytes and mode: one more name for it.  The trees are read-only, and
+ * what drifts in one is found in each of them.  NOT_HERE: it cannot be; then it is copied. */
+static int
+link_held(struct stage *s, const struct stored_file *f, int fd, const struct tree_entry *e)
+{
+	SCOPED(scope_close) int from_dir = -1, to_dir = -1;
+	const char *from, *to;
+	char path[64 + 1 + TREE_PATH_MAX + 1];
+	struct stat is, st;
+
+	if (fstat(fd, &is) < 0)
+		return FAULT(-errno);
+	if ((is.st_mode & 07777) != e->mode || is.st_uid != geteuid())
+		return NOT_HERE;
+	(void)snprintf(path, sizeof(path), "%s/%s", f->hex, f->entry->path);
+	if (beneath_parent(&from_dir, &from, s->store_fd, path) < 0 ||
+		beneath_parent(&to_dir, &to, s->dir_fd, e->path) < 0)
+		return NOT_HERE;
+	if (linkat(from_dir, from, to_dir, to, 0) < 0)
+		return NOT_HERE; /* as many names as the file system allows */
+	if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == is.st_ino && st.st_dev == is.st_dev)
+		return 0;
+	(void)unlinkat(to_dir, to, 0);
+	return NOT_HERE;
+}
+
+static int
+copy_held(struct stage *s, int fd, const struct tree_entry *e)
+{
+	SCOPED(scope_close) int out = beneath_open(s->dir_fd, e->path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	uint8_t digest[SHA256_LEN];
+	uint64_t size;
+	off_t at = 0;
+	int r;
+
+	if (out < 0)
+		return FAULT(out);
+	while ((uint64_t)at < e->size) {
+		ssize_t n = copy_file_range(fd, &at, out, NULL, (size_t)(e->size - (uint64_t)at), 0);
+
+		if (n <= 0)
+			return FAULT(n < 0 ? -errno : -EIO);
+	}
+	/* What was written, not what was read before. */
+	r = tree_hash_fd(out, e->size, digest, &size);
+	if (r == 0 && !sha256_same(digest, e->sha256, sizeof(digest)))
+		r = FAULT(-EIO);
+	return r ?: fchmod(out, e->mode) < 0 ? FAULT(-errno) : 0;
+}
+
+/* NOT_HERE: the store does not hold it, or not any more. */
+static int
+take_held(struct stage *s, const struct tree_entry *e)
+{
+	const struct stored_file *f = stored_find(s->stored, e->sha256, e->mode);
+	SCOPED(scope_close) int fd = f ? stored_open(f, s->store_fd) : -ENOENT;
+	uint8_t digest[SHA256_LEN];
+	uint64_t size = 0;
+	int r;
+
+	if (fd < 0 || tree_hash_fd(fd, e->size, digest, &size) != 0 || size != e->size ||
+		!sha256_same(digest, e->sha256, sizeof(digest)))
+		return NOT_HERE;
+	r = link_held(s, f, fd, e);
+	if (r == NOT_HERE)
+		r = copy_held(s, fd, e);
+	if (r == 0)
+		s->result->linked++;
+	return r;
+}
+
+/* It is not tried again: the object is fetched instead. */
+static void
+spoil_patch(struct stage *s, const struct came *p)
+{
+	char name[PATCH_NAME_MAX], bad[PATCH_NAME_MAX];
+
+	patch_name(name, p->from, p->to);
+	(void)snprintf(bad, sizeof(bad), "%.*s" STAGE_BAD, (int)(strlen(name) - 4), name);
+	if (renameat(s->patches_fd, name, s->patches_fd, bad) < 0)
+		(void)unlinkat(s->patches_fd, name, 0);
+}
+
+static int
+apply_patch(struct stage *s, const struct came *p, int base, const struct tree_entry *e)
+{
+	SCOPED(scope_close) int out = -1, patch = -1;
+	char name[PATCH_NAME_MAX];
+	struct stat st;
+	int r = 0;
+
+	if (!s->room)
+		r = patch_room_new(&s->room);
+	if (r < 0)
+		return r;
+	patch = beneath_open(s->patches_fd, patch_name(name, p->from, p->to), O_RDONLY | O_NONBLOCK, 0);
+	if (patch < 0 || fstat(patch, &st) < 0 || !S_ISREG(st.st_mode))
+		return REFUSE(REASON_UNSAFE_TREE, name, "the patch cannot be opened");
+	out = beneath_open(s->dir_fd, e->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (out < 0)
+		return FAULT(out);
+	r = patch_apply(s->room, patch, base, e->sha256, e->size, out);
+	if (r != 0)
+		return r;
+	(void)sync_file_range(out, 0, 0, SYNC_FILE_RANGE_WRITE); /* the flush at the end is shorter by it */
+	return fchmod(out, e->mode) < 0 ? FAULT(-errno) : 0;
+}
+
+/* NOT_HERE: no patch makes it. */
+static int
+take_patched(struct stage *s, const struct tree_entry *e, bool *ret_spoilt)
+{
+	struct came key;
+	const struct came *p;
+	int r;
+
+	memcpy(key.to, e->sha256, sizeof(key.to));
+	p = bsearch(&key, s->came, s->n_came, sizeof(key), by_to);
+	while (p && p > s->came && by_to(p - 1, &key) == 0)
+		p--;
+	for (; p && p < s->came + s->n_came && by_to(p, &key) == 0; p++) {
+		const struct stored_file *f = stored_find(s->stored, p->from, 0);
+		SCOPED(scope_close) int base = f ? stored_open(f, s->store_fd) : -ENOENT;
+
+		if (base < 0)
+			continue;
+		r = apply_patch(s, p, base, e);
+		if (r == 0)
+			s->result->patched++;
+		if (r <= 0)
+			return r;
+		spoil_patch(s, p);
+		*ret_spoilt = true;
+	}
+	return NOT_HERE;
+}
+
+static int
+take_object(struct stage *s, const struct tree_entry *e)
 {
 	SCOPED(scope_close) int in = -1;
 	SCOPED(scope_close) int out = -1;
 	int r;
 
-	r = open_object(objects_fd, e->sha256, &in);
+	r = open_object(s->objects_fd, e->sha256, &in);
 	if (r != 0)
 		return r;
-	out = beneath_open(dir_fd, e->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	/* A patch that failed may have left a part. */
+	out = beneath_open(s->dir_fd, e->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (out < 0)
 		return FAULT(out);
 	r = object_copy_fd(in, e->sha256, e->size, true, out);
 	if (r > 0)
-		drop_object(objects_fd, e->sha256);
+		drop_object(s->objects_fd, e->sha256);
 	if (r != 0)
 		return r;
+	(void)sync_file_range(out, 0, 0, SYNC_FILE_RANGE_WRITE);
 	return fchmod(out, e->mode) < 0 ? FAULT(-errno) : 0;
 }
 
 static int
-stage_entry(int dir_fd, int objects_fd, const struct tree_entry *e)
+stage_file(struct stage *s, const struct tree_entry *e)
+{
+	bool spoilt = false;
+	int r = take_held(s, e);
+
+	if (r == NOT_HERE)
+		r = take_patched(s, e, &spoilt);
+	if (r == NOT_HERE && spoilt && !object_exists(s->objects_fd, e->sha256)) {
+		s->spoilt++;
+		return 0;
+	}
+	return r == NOT_HERE ? take_object(s, e) : r;
+}
+
+static int
+stage_entry(struct stage *s, const struct tree_entry *e)
 {
 	SCOPED(scope_close) int parent = -1;
 	const char *name;
 	int r;
 
 	if (e->type == TREE_TYPE_FILE)
-		return stage_file(dir_fd, objects_fd, e);
-	r = beneath_parent(&parent, &name, dir_fd, e->path);
+		return stage_file(s, e);
+	r = beneath_parent(&parent, &name, s->dir_fd, e->path);
 	if (r < 0)
 		return FAULT(r);
 	if (e->type == TREE_TYPE_LINK)
@@ -159,42 +381,54 @@ stage_definition(int store_fd, int objects_fd, const struct tree_index *index, c
 
 /* Make the tree under its passing name, then give it its own. */
 static int
-stage_all(int store_fd, int objects_fd, const struct tree_index *index, const void *bytes, size_t len,
-	const char *hex, const char *passing)
+stage_all(struct stage *s, const struct tree_index *index, const void *bytes, size_t len, const char *hex,
+	const char *passing)
 {
-	SCOPED(scope_close) int dir_fd = -1;
 	char name[STAGE_NAME_MAX];
-	int r;
+	int r = stored_read(&s->stored, s->store_fd, index->service);
 
+	r = r ?: list_patches(s);
+	if (r != 0)
+		return r;
 	/* Whatever our umask: the services' users have to pass. */
-	if (mkdirat(store_fd, passing, 0755) < 0 || fchmodat(store_fd, passing, 0755, 0) < 0)
+	if (mkdirat(s->store_fd, passing, 0755) < 0 || fchmodat(s->store_fd, passing, 0755, 0) < 0)
 		return FAULT(-errno);
-	dir_fd = openat(store_fd, passing, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir_fd < 0)
+	s->dir_fd = openat(s->store_fd, passing, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (s->dir_fd < 0)
 		return FAULT(-errno);
 	for (size_t i = 0; i < index->n_entries; i++) {
-		r = stage_entry(dir_fd, objects_fd, &index->entries[i]);
+		r = stage_entry(s, &index->entries[i]);
 		if (r != 0)
 			return r;
 	}
-	r = close_folders(dir_fd, index);
-	r = r ?: stage_definition(store_fd, objects_fd, index, hex);
+	if (s->spoilt)
+		return REFUSE(REASON_NOT_FOUND, hex, "%u patches were spoilt: their objects have to come instead",
+			s->spoilt);
+	r = close_folders(s->dir_fd, index);
+	r = r ?: stage_definition(s->store_fd, s->objects_fd, index, hex);
 	if (r != 0)
 		return r;
 	snprintf(name, sizeof(name), "%s.json", hex);
-	r = fs_replace(store_fd, name, bytes, len, 0644);
+	r = fs_replace(s->store_fd, name, bytes, len, 0644);
 	if (r < 0)
 		return FAULT(r);
 	/* One flush for some hundred files; the name must not come before their bytes. */
-	if (syncfs(store_fd) < 0 || renameat(store_fd, passing, store_fd, hex) < 0)
+	if (syncfs(s->store_fd) < 0 || renameat(s->store_fd, passing, s->store_fd, hex) < 0)
 		return FAULT(-errno);
-	return fs_sync_dir(store_fd);
+	return fs_sync_dir(s->store_fd);
 }
 
 int
-stage_tree(struct stage_result *ret, int store_fd, int objects_fd, const void *bytes, size_t len)
+stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_fd, const void *bytes, size_t len)
 {
 	SCOPED(tree_index_freep) struct tree_index *index = NULL;
+	SCOPED(stage_done) struct stage s = {
+		.store_fd = store_fd,
+		.objects_fd = objects_fd,
+		.patches_fd = patches_fd,
+		.dir_fd = -1,
+		.result = ret,
+	};
 	char hex[65], passing[STAGE_NAME_MAX];
 	uint8_t digest[SHA256_LEN];
 	struct stat st;
@@ -206,8 +440,7 @@ stage_tree(struct stage_result *ret, int store_fd, int objects_fd, const void *b
 	sha256_of(digest, bytes, len);
 	hex_encode(hex, digest, sizeof(digest));
 	snprintf(passing, sizeof(passing), ".stage-%s", hex);
-	ret->bytes = tree_index_bytes(index);
-	ret->files = 0;
+	*ret = (struct stage_result){ .bytes = tree_index_bytes(index) };
 	for (size_t i = 0; i < index->n_entries; i++)
 		ret->files += index->entries[i].type == TREE_TYPE_FILE;
 	if (fstatat(store_fd, hex, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -216,9 +449,11 @@ stage_tree(struct stage_result *ret, int store_fd, int objects_fd, const void *b
 	if (r != 0)
 		return r;
 	r = fs_remove_tree(store_fd, passing);
-	r = r ?: stage_all(store_fd, objects_fd, index, bytes, len, hex, passing);
+	r = r ?: stage_all(&s, index, bytes, len, hex, passing);
 	if (r != 0)
 		(void)fs_remove_tree(store_fd, passing); /* what is left of it is swept by the next staging */
+	if (r == -ENOSPC || r == -EDQUOT)
+		return REFUSE(REASON_NO_SPACE, index->service, "the disk of the store is full");
 	return r;
 }
 

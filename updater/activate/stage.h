@@ -1,12 +1,16 @@
-/* Staging: the release's tree copied from incoming objects into the root-owned store, hashing on the way.
+/* Staging: the release's tree made in the root-owned store, of what the store holds and what the courier brought.
  *
- *	incoming/objects/aa/HEX.zst  ->  store/.stage-HEX/...  ->  store/HEX/   (HEX: SHA-256 of index.json)
- *	                                 store/HEX.json (the index)   store/HEX.definition.json
+ *	store/OTHER/...                    a file of the same bytes: linked   \
+ *	store/OTHER/... + incoming/patches/FROM-TO.zst: the base patched       > store/.stage-HEX/... -> store/HEX/
+ *	incoming/objects/aa/HEX.zst:       uncompressed                       /  (HEX: SHA-256 of index.json)
+ *	                                   store/HEX.json (the index)   store/HEX.definition.json
  *
- * Runs in the worker mainstay-activate.  Nothing in incoming/ is believed: objects are opened beneath it
- * without following links, and a file stands in the store only with the hash that the index gives it.  The
- * index and the definition are written before the tree gets its name, so a tree with its name is whole.  An
- * object with other bytes than its name says is removed from incoming/, so that it is fetched anew. */
+ * Runs in the worker mainstay-activate, in PATCH_MEMORY and the indexes of the trees, whatever the release's size.  Nothing in incoming/
+ * is believed: objects and patches are opened beneath it without following links.  Nor is the store: a file stands
+ * in the new tree only after its bytes were hashed on the way there.  The index and the definition are written before the tree gets
+ * its name, so a tree with its name is whole.  An object with other bytes than its name says is removed from
+ * incoming/, so that it is fetched anew; a patch that is none, or whose base has changed, becomes FROM-TO.bad there, and the
+ * object is fetched instead. */
 #pragma once
 
 #include <stddef.h>
@@ -19,12 +23,16 @@ enum { STAGE_RESERVE = 64 * 1024 * 1024 };
 
 struct stage_result {
 	uint64_t files, bytes; /* of the whole tree */
+	uint64_t linked, patched; /* files that came from the store, and by a patch; 0 where the tree stood already */
 };
 
-/* Stage the release whose index has these bytes.  A tree that stands already is left as it is.  Returns 0;
- * REASON_NOT_FOUND (an object is missing), REASON_HASH_MISMATCH, REASON_MALFORMED, REASON_TOO_LARGE,
+/* Stage the release whose index has these bytes.  A tree that stands already is left as it is.  patches_fd may be -1.  Returns 0;
+ * REASON_NOT_FOUND (an object is missing, or a patch for it was spoilt), REASON_HASH_MISMATCH, REASON_MALFORMED, REASON_TOO_LARGE,
  * REASON_UNSAFE_TREE, REASON_NO_SPACE (all logged, nothing left behind); or a fault. */
-int stage_tree(struct stage_result *ret, int store_fd, int objects_fd, const void *index, size_t len);
+int stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_fd, const void *index, size_t len);
+
+/* The end of a spoilt patch's name instead of ".zst". */
+#define STAGE_BAD ".bad"
 
 /* Does the tree fit beside the reserve?  0 or REASON_NO_SPACE (logged). */
 int stage_check_room(const struct tree_index *index, uint64_t free_bytes);

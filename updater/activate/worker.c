@@ -13,11 +13,12 @@
 #include "appliance/bus/frame.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/spawn_job.h"
+#include "appliance/tree/beneath.h"
 #include "appliance/tree/index.h"
 #include "updater/activate/activate_wire.h"
 
 /* --- the worker ---------------------------------------------------------------------------------------------- */
-enum { FD_STORE, FD_OBJECTS, FD_INDEX, FD_STAGE_N };
+enum { FD_STORE, FD_OBJECTS, FD_PATCHES, FD_INDEX, FD_STAGE_N };
 
 /* A worker whose monitor was killed goes on to its end: the next one waits for it.  Not the folder is
  * locked, which every user of this machine may open, and so could lock for ever. */
@@ -43,8 +44,8 @@ do_stage(struct frame *job, struct stage_result *result)
 	r = lock_store(&lock, job->fds[FD_STORE]);
 	r = r ?: fs_read_fd(job->fds[FD_INDEX], TREE_INDEX_BYTES_MAX, &index);
 	r = r
-		?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], index.data,
-			   index.len);
+		?: stage_tree(result, job->fds[FD_STORE], job->fds[FD_OBJECTS], job->fds[FD_PATCHES],
+			   index.data, index.len);
 	return r;
 }
 
@@ -197,8 +198,9 @@ on_answer(struct spawn_job *job, int r, struct frame *f, void *arg)
 }
 
 static int
-open_folders(const struct paths *paths, int *ret_store, int *ret_objects)
+open_folders(const struct paths *paths, int *ret_store, int *ret_objects, int *ret_patches)
 {
+	SCOPED(scope_close) int incoming = -1;
 	char path[sizeof(paths->lib) + 32];
 	int r;
 
@@ -206,9 +208,16 @@ open_folders(const struct paths *paths, int *ret_store, int *ret_objects)
 	r = fs_open_dir(ret_store, -1, path, 0755);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%s/incoming/objects", paths->lib);
-	*ret_objects = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	return *ret_objects < 0 ? -errno : 0;
+	snprintf(path, sizeof(path), "%s/incoming", paths->lib);
+	incoming = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (incoming < 0)
+		return -errno;
+	/* The folder incoming/ is the courier's: links in it lead nowhere. */
+	*ret_objects = beneath_open(incoming, "objects", O_RDONLY | O_DIRECTORY, 0);
+	*ret_patches = beneath_open(incoming, "patches", O_RDONLY | O_DIRECTORY, 0);
+	if (*ret_patches == -ENOENT) /* none came: a folder without any */
+		*ret_patches = openat(incoming, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret_objects < 0 ? *ret_objects : *ret_patches < 0 ? *ret_patches : 0;
 }
 
 int
@@ -218,6 +227,7 @@ worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t 
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(scope_close) int store = -1;
 	SCOPED(scope_close) int objects = -1;
+	SCOPED(scope_close) int patches = -1;
 	SCOPED(scope_close) int bytes = -1;
 	SCOPED(worker_cancelp) struct worker *w = NULL;
 	int r;
@@ -230,10 +240,11 @@ worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t 
 	w->done = done;
 	w->arg = arg;
 	frame_begin(&out, ACTIVATE_TYPE_STAGE, 1);
-	r = open_folders(monitor_paths(m), &store, &objects);
+	r = open_folders(monitor_paths(m), &store, &objects, &patches);
 	r = r ?: fs_memfd(&bytes, "index", index, len);
 	frame_put_fd(&out, store);
 	frame_put_fd(&out, objects);
+	frame_put_fd(&out, patches);
 	frame_put_fd(&out, bytes);
 	r = r
 		?: spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE,

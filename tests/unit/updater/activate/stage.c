@@ -20,7 +20,7 @@
 
 struct site {
 	char dir[32];
-	int dir_fd, store_fd, objects_fd;
+	int dir_fd, store_fd, objects_fd, patches_fd;
 	uint8_t program[32], definition[32];
 	struct buf index;
 	char hex[65];
@@ -53,6 +53,7 @@ setup(void **state)
 	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(fs_open_dir(&s->store_fd, s->dir_fd, "store", 0755), 0);
 	assert_int_equal(fs_open_dir(&s->objects_fd, s->dir_fd, "objects", 0755), 0);
+	assert_int_equal(fs_open_dir(&s->patches_fd, s->dir_fd, "patches", 0755), 0);
 	assert_int_equal(object_put(s->objects_fd, program, strlen(program), s->program), 0);
 	assert_int_equal(object_put(s->objects_fd, definition, strlen(definition), s->definition), 0);
 	assert_int_equal(tree_index_new(&x, "toy", "1", s->definition), 0);
@@ -78,6 +79,8 @@ teardown(void **state)
 	close(s->objects_fd);
 	assert_int_equal(fs_remove_tree(s->dir_fd, "store"), 0);
 	assert_int_equal(fs_remove_tree(s->dir_fd, "objects"), 0);
+	close(s->patches_fd);
+	assert_int_equal(fs_remove_tree(s->dir_fd, "patches"), 0);
 	close(s->dir_fd);
 	rmdir(s->dir);
 	buf_done(&s->index);
@@ -90,7 +93,7 @@ stage(struct site *s)
 {
 	struct stage_result result;
 
-	return stage_tree(&result, s->store_fd, s->objects_fd, s->index.data, s->index.len);
+	return stage_tree(&result, s->store_fd, s->objects_fd, s->patches_fd, s->index.data, s->index.len);
 }
 
 /* Nothing of the release, not even a passing name, is in the store. */
@@ -113,7 +116,7 @@ a_whole_release_is_staged_once(void **state)
 	char path[160], target[16] = "";
 	struct stat st;
 
-	assert_int_equal(stage_tree(&result, s->store_fd, s->objects_fd, s->index.data, s->index.len), 0);
+	assert_int_equal(stage_tree(&result, s->store_fd, s->objects_fd, s->patches_fd, s->index.data, s->index.len), 0);
 	assert_int_equal(result.files, 1);
 	assert_int_equal(result.bytes, strlen(program));
 	snprintf(path, sizeof(path), "%s/bin/toy", s->hex);
@@ -236,7 +239,7 @@ no_index_is_no_release(void **state)
 	struct site *s = *state;
 	struct stage_result result;
 
-	assert_int_equal(stage_tree(&result, s->store_fd, s->objects_fd, "{}", 2), REASON_MALFORMED);
+	assert_int_equal(stage_tree(&result, s->store_fd, s->objects_fd, s->patches_fd, "{}", 2), REASON_MALFORMED);
 	assert_store_untouched(s);
 }
 

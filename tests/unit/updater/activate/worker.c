@@ -67,7 +67,7 @@ only_a_whole_job_is_done(void **state)
 	static const struct job rows[] = {
 		{ ACTIVATE_TYPE_STAGE, 0, NULL, "malformed" },
 		{ ACTIVATE_TYPE_STAGE, 2, NULL, "malformed" },
-		{ ACTIVATE_TYPE_STAGE, 4, NULL, "malformed" },
+		{ ACTIVATE_TYPE_STAGE, 3, NULL, "malformed" },
 		{ ACTIVATE_TYPE_REMOVE, 0, HEX, "malformed" },
 		{ ACTIVATE_TYPE_REMOVE, 1, NULL, "malformed" },
 		{ ACTIVATE_TYPE_REMOVE, 1, "0101", "malformed" },
@@ -112,7 +112,7 @@ a_lock_on_the_folder_holds_nobody_up(void **state)
 	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
 	assert_int_equal(frame_pair(fds), 0);
 	frame_begin(&out, ACTIVATE_TYPE_STAGE, 7);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		frame_put_fd(&out, s.fd);
 	assert_int_equal(frame_send_wait(fds[0], &out, 1000), 0);
 	(void)alarm(5);
