@@ -73,8 +73,17 @@ folder_inside(int *ret_fd, int dir_fd, const char *path, const struct identity *
 	return 0;
 }
 
-int
-launch_folders(struct spec *spec, const struct paths *paths, const struct identity *id)
+/* The users as service name's own folders know them: what is the services' there is its own. */
+static int
+as_service(struct identity *ret, const struct identity *id, const struct paths *paths,
+	const char *name)
+{
+	*ret = *id;
+	return identity_service(id, paths, name, &ret->uid[IDENTITY_SERVICE]);
+}
+
+static int
+make_folders(struct spec *spec, const struct paths *paths, const struct identity *id)
 {
 	static const char *const subs[] = { "data", "conf", "log" };
 	static const mode_t modes[] = { 0700, 0750, 0750 };
@@ -225,6 +234,7 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	SCOPED(scope_close) int conf = -1;
 	struct definition_values values = inside;
 	SCOPED_JSON *checked = NULL;
+	struct identity own;
 	int r;
 
 	spec_init(ret);
@@ -241,8 +251,9 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	for (size_t i = 0; !r && argv[i]; i++)
 		r = spec_arg(ret, argv[i]);
 	r = r ?: set_health(ret, &d->health, &values);
-	r = r ?: launch_folders(ret, paths, id);
-	r = r ?: data_folders(d, ret, id);
+	r = r ?: as_service(&own, id, paths, ret->name);
+	r = r ?: make_folders(ret, paths, &own);
+	r = r ?: data_folders(d, ret, &own);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	ret->heal = heal[d->heal];
@@ -250,6 +261,6 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	if (conf < 0)
 		return FAULT(-errno);
 	for (size_t i = 0; !r && i < d->n_config; i++)
-		r = write_config(conf, &d->config[i], &values, id);
+		r = write_config(conf, &d->config[i], &values, &own);
 	return r < 0 ? FAULT(r) : r;
 }

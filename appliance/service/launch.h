@@ -11,17 +11,13 @@ struct definition;
 struct identity;
 struct paths;
 
-/* Make lib/services/NAME/{data,conf,log} (and the definition's data folders) and run/services/NAME,
- * each owned by the services' user, and set the folders of spec from them.  spec->name must be
- * set.  Returns 0 or a fault. */
-int launch_folders(struct spec *spec, const struct paths *paths, const struct identity *id);
-
 /* The knobs of cluster.yaml, typed as the definition says.  Returns 0 with *ret (caller decrefs);
  * REASON_UNKNOWN_FIELD for a knob that is none; what definition_parse_value() refuses; or a
  * fault. */
 int launch_knobs(const struct definition *d, const struct cluster_service *s, json_t **ret);
 
-/* All of it: folders, configuration files rendered with knobs (as launch_knobs() gives them, may be
+/* All of it: folders (lib/services/NAME/{data,conf,log}, the definition's data folders and run/services/NAME, of the
+ * user that identity_service() says), configuration files rendered with knobs (as launch_knobs() gives them, may be
  * NULL) and replaced where they differ, and *ret (initialised here; spec_done in every case).
  * release is the hex of index.json; the tree is lib/store/RELEASE.  Returns 0; what
  * definition_check_knobs() and definition_expand() refuse; or a fault. */

@@ -19,7 +19,7 @@
 
 enum { BOOT_BYTES_MAX = 64 };
 
-enum { GROUP_OWN, GROUP_READERS };
+enum { GROUP_OWN, GROUP_READERS, GROUP_SHIMS };
 enum root { ROOT_ETC, ROOT_LIB, ROOT_RUN };
 
 static const char second_name[] = "/run/mainstay-state";
@@ -47,7 +47,8 @@ static const struct folder {
 	{ ROOT_RUN, "", IDENTITY_MONITOR, GROUP_OWN, 0755 },
 	{ ROOT_RUN, "bus", IDENTITY_MONITOR, GROUP_READERS, 02770 },
 	{ ROOT_RUN, "services", IDENTITY_MONITOR, GROUP_OWN, 0711 },
-	{ ROOT_RUN, "shim", IDENTITY_SERVICE, GROUP_OWN, 0755 },
+	/* Each shim writes a file of its own there; none can touch another's. */
+	{ ROOT_RUN, "shim", IDENTITY_MONITOR, GROUP_SHIMS, 01775 },
 	{ ROOT_RUN, "supervise", IDENTITY_MONITOR, GROUP_OWN, 0755 },
 	{ ROOT_RUN, "supervise/spec", IDENTITY_MONITOR, GROUP_OWN, 0700 },
 };
@@ -76,7 +77,10 @@ layout_roots(const struct paths *paths)
 static int
 make(const struct folder *f, const struct paths *paths, const struct identity *id)
 {
-	gid_t gid = f->group == GROUP_READERS ? id->readers : id->uid[f->owner];
+	const gid_t gids[] = { [GROUP_OWN] = id->uid[f->owner],
+		[GROUP_READERS] = id->readers,
+		[GROUP_SHIMS] = id->shims };
+	gid_t gid = gids[f->group];
 	SCOPED(scope_close) int root = -1;
 	SCOPED(scope_close) int fd = -1;
 	struct stat st;

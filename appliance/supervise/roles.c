@@ -56,7 +56,8 @@ static const struct roles_role roles[ROSTER_ROLE_MAX] = {
 		.memory = 1024 * MIB,
 		.at_once = 2 },
 	[ROSTER_SHIM] = { .program = "mainstay-supervise",
-		.user = IDENTITY_SERVICE,
+		.user = IDENTITY_SERVICE, /* to try the sandbox; a shim has its service's own */
+		.shims = true,
 		.state = true,
 		.at_once = SUPERVISE_SHIMS_MAX },
 };
@@ -89,6 +90,8 @@ roles_dress(struct child_spec *spec, enum roster_role role, const struct identit
 		spec->gid = (gid_t)id->uid[r->user];
 		if (r->readers)
 			spec->groups[spec->n_groups++] = id->readers;
+		if (r->shims)
+			spec->groups[spec->n_groups++] = id->shims;
 	}
 	if (r->no_network && netns)
 		spec->unshare |= CLONE_NEWNET;

@@ -13,6 +13,7 @@ struct roles_role {
 	enum identity_role user;
 	bool root;	       /* keeps the supervisor's user, whatever user says */
 	bool readers;	       /* is in the readers' group */
+	bool shims;	       /* is in the shims' group */
 	bool no_network;       /* an empty network namespace, where allowed */
 	bool own_pids;	       /* what it starts is in a namespace of processes of its own, where allowed */
 	bool state;	       /* gets --state */

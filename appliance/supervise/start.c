@@ -74,6 +74,12 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 	}
 	fill_args(args, s, h, again);
 	roles_dress(&spec, h->role, &s->id, s->walls.netns);
+	if (h->role == ROSTER_SHIM && s->id.separate) {
+		r = identity_service(&s->id, s->paths, h->id, &spec.uid);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		spec.gid = (gid_t)spec.uid;
+	}
 	spec.exe_fd = exe;
 	spec.argv = args;
 	spec.fds[spec.n_fds++] = (struct child_fd){ fd, SUPERVISE_FD_JOB };
@@ -128,5 +134,6 @@ start_shim(struct supervise *s, struct held *h, bool again)
 	if (r)
 		return r < 0 ? FAULT(r) : REFUSE(r, h->id, "there is no spec to start it from");
 	r = fs_memfd(&spec_fd, "spec", text.data, text.len);
-	return r ? FAULT(r) : start_process(s, h, spec_fd, again);
+	r = r ?: start_process(s, h, spec_fd, again);
+	return r < 0 ? FAULT(r) : r;
 }

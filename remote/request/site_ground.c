@@ -252,7 +252,9 @@ request_site_job(struct request_site *s, const struct request_item *item,
 			return FAULT(-E2BIG); /* a definition allows less */
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
-	job.uid = monitor_identity(s->m)->uid[IDENTITY_SERVICE];
+	r = identity_service(monitor_identity(s->m), paths, service, &job.uid);
+	if (r)
+		return r;
 	job.timeout_ms = (uint32_t)(op->timeout_us / 1000);
 	job.memory = op->memory;
 	job.output = (uint32_t)op->output;

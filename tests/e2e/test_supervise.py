@@ -107,12 +107,28 @@ class Site:
         with open(f"/proc/{self.roster()['monitor']}/cmdline") as f:
             return f.read().split("\0")[2]
 
+    def ids(self):
+        return {line.split()[0]: int(line.split()[1]) for line in open(f"{self.dir}/run/supervise/ids")}
+
+    def user(self, name):
+        """The uid of a service, allotted as the monitor would."""
+        ids = self.ids()
+        if not ids["separate"]:
+            return ids["service"]
+        path = f"{self.dir}/lib/services/.ids"
+        known = json.load(open(path)) if os.path.exists(path) else {}
+        if name not in known:
+            known[name] = ids["courier"] + 16 + len(known)
+            with open(path, "w") as f:
+                json.dump(known, f)
+        return known[name]
+
     def folders(self, name):
-        ids = dict(line.split() for line in open(f"{self.dir}/run/supervise/ids"))
+        uid = self.user(name)
         for folder in ("lib/services/%s/data", "lib/services/%s/conf", "lib/services/%s/log", "run/services/%s"):
             path = os.path.join(self.dir, folder % name)
             os.makedirs(path, exist_ok=True)
-            os.chown(path, int(ids["service"]), int(ids["service"]))
+            os.chown(path, uid, uid)
             os.chmod(os.path.dirname(path), 0o755)
 
     def spec(self, name, argv, **more):
@@ -277,9 +293,8 @@ def test_the_sandbox_shows_what_it_should(site):
     site.ask("look", "start")
     log = f"{site.dir}/lib/services/look/log/look.log"
     text = wait_for(lambda: "PWD" in open(log).read() and open(log).read())
-    ids = dict(line.split() for line in open(f"{site.dir}/run/supervise/ids"))
     lines = text.splitlines()
-    assert lines[0] == ids["service"] and lines[1] == "1"
+    assert lines[0] == str(site.user("look")) and lines[1] == "1"
     assert text.count("Read-only file system") == 2 and "\ndata\n" in text
     assert "CapEff:\t0000000000000000" in text and "NoNewPrivs:\t1" in text
     assert "conf" in text and "home" in text and "MAINSTAY" not in text
