@@ -59,7 +59,6 @@ tuf_client_free(struct tuf_client *c)
 		return NULL;
 	for (size_t i = 0; i < c->n_roles; i++)
 		role_free(c->roles[i]);
-	json_decref(c->first);
 	json_decref(c->wanted_keys);
 	json_decref(c->wanted_role);
 	free(c);
@@ -73,6 +72,14 @@ tuf_client_offer(struct tuf_client *c, const char *role, const void *p, size_t l
 
 	if (!strcmp(role, "root") || strlen(role) > TUF_ROLE_MAX || len > tuf_client_cap(role))
 		return 0;
+	/* A folder that filled up over the years stops nobody: what finds no place is fetched. */
+	if (!tuf_client_is_own(role)) {
+		if (!tuf_client_find(c, role) && c->n_roles >= ARRAY_LEN(c->roles))
+			return 0;
+		if (len > TUF_OFFERED_MAX - c->offered)
+			return 0;
+		c->offered += len;
+	}
 	s = tuf_client_add(c, role);
 	if (!s)
 		return FAULT(-ENOMEM);
@@ -219,6 +226,13 @@ tuf_client_saved(struct tuf_client *c, const char *role)
 
 	if (s)
 		s->fresh = false;
+}
+
+bool
+tuf_client_forgets(const struct tuf_client *c, const char *role)
+{
+	return c->recovered && !tuf_client_signed(c, role) &&
+		(!strcmp(role, "timestamp") || !strcmp(role, "snapshot"));
 }
 
 const char *

@@ -48,7 +48,8 @@ struct tuf_client *tuf_client_free(struct tuf_client *c);
 SCOPED_DESTRUCTOR(struct tuf_client, tuf_client_free)
 
 /* Offer a role's bytes as kept from an earlier run: used in its step, and only where it still
- * verifies. Bytes that do not are silently not used.  Not for root.  Returns 0 or a fault. */
+ * verifies. Bytes that do not, or for which there is no room, are silently not used.  Not for root.
+ * Returns 0 or a fault. */
 int tuf_client_offer(struct tuf_client *c, const char *role, const void *p, size_t len);
 
 /* What is to be had next; after a refusal still the same, for another mirror or a later try.  false
@@ -69,6 +70,9 @@ int tuf_client_absent(struct tuf_client *c);
 const void *tuf_client_bytes(const struct tuf_client *c, const char *role, size_t *ret_len);
 bool tuf_client_fresh(const struct tuf_client *c, const char *role);
 void tuf_client_saved(struct tuf_client *c, const char *role);
+/* What was kept of this role must go before the new root is kept: the root took back its keys, and without that a
+ * client that stopped here would hold versions against the repository which a thief had made up (5.3.11). */
+bool tuf_client_forgets(const struct tuf_client *c, const char *role);
 /* The names of trusted roles, by number; NULL behind the last. */
 const char *tuf_client_role(const struct tuf_client *c, size_t i);
 /* A trusted role's "signed" object, borrowed until the next update; NULL where there is none. */
@@ -86,7 +90,8 @@ struct tuf_target {
 
 /* Look a target up: targets first, then its delegations in pre-order.  Needs
  * tuf_client_current(). Returns 0; TUF_WANTS (tuf_client_want() now names a role);
- * REASON_NOT_FOUND (logged); another reason; or a fault. */
+ * REASON_NOT_FOUND (logged), also for a path that leaves its base ("/x", "a//b", "../x"); another reason; or a
+ * fault. */
 int tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret);
 
 /* Check a target's bytes.  REASON_HASH_MISMATCH (logged). */

@@ -4,7 +4,10 @@
 #include "appliance/base/buf.h"
 #include "appliance/tuf/client.h"
 
-enum { TUF_STATES_MAX = 256 };
+enum {
+	TUF_STATES_MAX = 256,
+	TUF_OFFERED_MAX = 32 * 1024 * 1024, /* bytes of delegated roles, beyond the four */
+};
 
 struct tuf_state {
 	char name[TUF_ROLE_MAX + 1];
@@ -33,7 +36,8 @@ struct tuf_client {
 	uint64_t start_us;
 	enum tuf_phase phase;
 	unsigned rotations;
-	json_t *first; /* the root it began with */
+	bool recovered; /* a new root took back keys of timestamp or snapshot */
+	size_t offered; /* bytes of delegated roles that were offered */
 	struct tuf_state *roles[TUF_STATES_MAX];
 	size_t n_roles;
 	struct tuf_delegation wanted;	   /* targets or delegated; "" where none */
@@ -41,6 +45,8 @@ struct tuf_client {
 };
 
 struct tuf_state *tuf_client_find(const struct tuf_client *c, const char *role);
+/* One of the four that every repository has. */
+bool tuf_client_is_own(const char *role);
 
 /* Have a role trusted through this delegation: at once, or from what was offered.  Returns 0;
  * TUF_WANTS (tuf_client_want() names it); REASON_NOT_FOUND where the snapshot does not list it, or

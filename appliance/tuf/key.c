@@ -32,10 +32,10 @@ static const struct {
 	const char *keytype, *scheme;
 	enum scheme is;
 } schemes[] = {
-	{"ed25519",		     "ed25519",		SCHEME_ED25519},
-	{ "ecdsa",		   "ecdsa-sha2-nistp256", SCHEME_P256   },
-	{ "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", SCHEME_P256   },
-	{ "rsa",		 "rsassa-pss-sha256",   SCHEME_RSA_PSS},
+	{ "ed25519", "ed25519", SCHEME_ED25519 },
+	{ "ecdsa", "ecdsa-sha2-nistp256", SCHEME_P256 },
+	{ "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", SCHEME_P256 },
+	{ "rsa", "rsassa-pss-sha256", SCHEME_RSA_PSS },
 };
 
 enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192 };
@@ -76,21 +76,27 @@ pkey_fits(EVP_PKEY *pkey, enum scheme scheme)
 		!strcmp(curve, "prime256v1");
 }
 
-/* The same point can be written compressed or not; its value is taken over one form. */
+/* The same point can be written compressed or not, its curve by name or by all its numbers: the value is taken over
+ * the point alone. */
 static int
 pkey_value(EVP_PKEY *pkey, enum scheme scheme, uint8_t value[SHA256_LEN])
 {
-	unsigned char *der = NULL;
-	int n;
+	unsigned char *bytes = NULL;
+	size_t n;
 
-	if (scheme == SCHEME_P256)
-		(void)EVP_PKEY_set_utf8_string_param(
-			pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed");
-	n = i2d_PUBKEY(pkey, &der);
-	if (n <= 0)
+	if (scheme == SCHEME_P256) {
+		(void)EVP_PKEY_set_utf8_string_param(pkey,
+			OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed");
+		n = EVP_PKEY_get1_encoded_public_key(pkey, &bytes);
+	} else {
+		int len = i2d_PUBKEY(pkey, &bytes);
+
+		n = len > 0 ? (size_t)len : 0;
+	}
+	if (!n)
 		return FAULT(-ENOMEM);
-	sha256_of(value, der, (size_t)n);
-	OPENSSL_free(der);
+	sha256_of(value, bytes, n);
+	OPENSSL_free(bytes);
 	return 0;
 }
 

@@ -10,6 +10,9 @@
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/key.h"
 
+/* Bytes of a role's file name: with ".json" and what a temporary adds it has to fit a folder (255). */
+enum { FILE_MAX = 200 };
+
 /* --- signatures ---------------------------------------------------------------------------------- */
 static bool
 role_has(const json_t *keyids, const char *keyid)
@@ -53,9 +56,10 @@ tuf_verify(const struct tuf_split *s, const json_t *keys, const json_t *role, co
 		if (!obj || !role_has(keyids, s->sigs[i].keyid))
 			continue;
 		r = tuf_key_new(&key, obj, operand);
-		if (r)
+		if (r < 0)
 			return r;
-		if (tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig))
+		/* A key that cannot be read verifies nothing, and spoils nothing beside enough others. */
+		if (!r && tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig))
 			count_value(seen, &good, tuf_key_value(key));
 		else
 			bad++;
@@ -72,8 +76,8 @@ tuf_verify(const struct tuf_split *s, const json_t *keys, const json_t *role, co
 }
 
 int
-tuf_verify_root(
-	const struct tuf_split *s, const json_t *root, const char *role, const char *operand)
+tuf_verify_root(const struct tuf_split *s, const json_t *root, const char *role,
+	const char *operand)
 {
 	const json_t *one = json_object_get(json_object_get(root, "roles"), role);
 
@@ -117,8 +121,8 @@ static int
 check_keys(const json_t *keys, const char *operand)
 {
 	if (!json_is_object(keys) || json_object_size(keys) > TUF_KEYS_MAX)
-		return REFUSE(
-			REASON_MALFORMED, operand, "keys is no object of at most %d", TUF_KEYS_MAX);
+		return REFUSE(REASON_MALFORMED, operand, "keys is no object of at most %d",
+			TUF_KEYS_MAX);
 	return 0;
 }
 
@@ -131,8 +135,8 @@ check_root(const json_t *s, const char *operand)
 	int r;
 
 	if (consistent && !json_is_boolean(consistent))
-		return REFUSE(
-			REASON_MALFORMED, operand, "consistent_snapshot is not true or false");
+		return REFUSE(REASON_MALFORMED, operand,
+			"consistent_snapshot is not true or false");
 	r = check_keys(json_object_get(s, "keys"), operand);
 	for (size_t i = 0; !r && i < ARRAY_LEN(names); i++)
 		r = check_role(json_object_get(roles, names[i]), operand);
@@ -147,8 +151,7 @@ check_hashes(const json_t *hashes, const char *operand)
 
 	if (!json_is_object(hashes) || !json_object_size(hashes))
 		return REFUSE(REASON_MALFORMED, operand, "hashes is no object, or empty");
-	json_object_foreach((json_t *)hashes, name, v)
-	{
+	json_object_foreach((json_t *)hashes, name, v) {
 		if (!json_is_string(v))
 			return REFUSE(REASON_MALFORMED, operand, "hash %s is no text", name);
 	}
@@ -188,8 +191,7 @@ check_snapshot(const json_t *s, const char *operand)
 
 	if (!json_object_get(meta, "targets.json"))
 		return REFUSE(REASON_MALFORMED, operand, "meta does not name targets.json");
-	json_object_foreach((json_t *)meta, name, v)
-	{
+	json_object_foreach((json_t *)meta, name, v) {
 		size_t len = strlen(name);
 
 		if (len <= 5 || strcmp(name + len - 5, ".json") != 0)
@@ -218,8 +220,10 @@ check_delegation(const json_t *role, const char *operand)
 	const char *name = json_string_value(json_object_get(role, "name"));
 	const json_t *paths = json_object_get(role, "paths"),
 		     *prefixes = json_object_get(role, "path_hash_prefixes");
+	char file[TUF_FILE_MAX];
 
-	if (!name || !*name || strlen(name) > TUF_ROLE_MAX)
+	if (!name || !*name || strlen(name) > TUF_ROLE_MAX ||
+		strlen(tuf_file_name(file, name)) > FILE_MAX)
 		return REFUSE(REASON_MALFORMED, operand, "a delegation has no usable name");
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
 		if (!strcmp(name, own[i]))
@@ -238,11 +242,35 @@ check_succinct(const json_t *s, const char *operand)
 {
 	const json_t *bits = json_object_get(s, "bit_length");
 	const json_t *prefix = json_object_get(s, "name_prefix");
+	char file[TUF_FILE_MAX];
 
 	if (!is_positive(bits) || json_integer_value(bits) > 32 || !json_string_length(prefix) ||
-		json_string_length(prefix) > TUF_ROLE_MAX - 16)
+		json_string_length(prefix) > TUF_ROLE_MAX - 16 ||
+		strlen(tuf_file_name(file, json_string_value(prefix))) > FILE_MAX - 9)
 		return REFUSE(REASON_MALFORMED, operand, "succinct_roles is not well formed");
 	return check_role(s, operand);
+}
+
+/* A list of thousands is no rarity (bins by the hash of the path), so names are looked up, not compared. */
+static int
+check_delegated(const json_t *roles, const char *operand)
+{
+	SCOPED_JSON *seen = json_object();
+	int r = 0;
+
+	if (!seen)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; !r && i < json_array_size(roles); i++) {
+		const json_t *role = json_array_get(roles, i);
+		const char *name = json_string_value(json_object_get(role, "name"));
+
+		r = check_delegation(role, operand);
+		if (!r && json_object_get(seen, name))
+			r = REFUSE(REASON_MALFORMED, operand, "delegation %s comes twice", name);
+		else if (!r && json_object_set_new(seen, name, json_true()) < 0)
+			r = FAULT(-ENOMEM);
+	}
+	return r;
 }
 
 static int
@@ -258,19 +286,10 @@ check_delegations(const json_t *d, const char *operand)
 	r = check_keys(json_object_get(d, "keys"), operand);
 	if (succinct)
 		return r ?: check_succinct(succinct, operand);
-	if (json_array_size(roles) > TUF_KEYS_MAX)
-		return REFUSE(REASON_MALFORMED, operand, "more than %d delegations", TUF_KEYS_MAX);
-	for (size_t i = 0; !r && i < json_array_size(roles); i++) {
-		const json_t *name = json_object_get(json_array_get(roles, i), "name");
-
-		r = check_delegation(json_array_get(roles, i), operand);
-		for (size_t j = 0; !r && j < i; j++) {
-			if (json_equal(name, json_object_get(json_array_get(roles, j), "name")))
-				r = REFUSE(REASON_MALFORMED, operand, "delegation %s comes twice",
-					json_string_value(name));
-		}
-	}
-	return r;
+	if (json_array_size(roles) > TUF_DELEGATIONS_MAX)
+		return REFUSE(REASON_MALFORMED, operand, "more than %d delegations",
+			TUF_DELEGATIONS_MAX);
+	return r ?: check_delegated(roles, operand);
 }
 
 static int
@@ -283,18 +302,34 @@ check_targets(const json_t *s, const char *operand)
 
 	if (!json_is_object(targets))
 		return REFUSE(REASON_MALFORMED, operand, "there are no targets");
-	json_object_foreach((json_t *)targets, path, v)
-	{
+	json_object_foreach((json_t *)targets, path, v) {
 		const json_t *length = json_object_get(v, "length");
 		int r = check_hashes(json_object_get(v, "hashes"), operand);
 
 		if (r)
 			return r;
 		if (!json_is_integer(length) || json_integer_value(length) < 0)
-			return REFUSE(
-				REASON_MALFORMED, operand, "target \"%s\" has no length", path);
+			return REFUSE(REASON_MALFORMED, operand, "target \"%s\" has no length",
+				path);
 	}
 	return delegations ? check_delegations(delegations, operand) : 0;
+}
+
+/* "1.0.34", and "1.0" of old: whole numbers, the first of them 1. */
+static bool
+is_spec_1(const char *spec)
+{
+	int dots = 0;
+
+	if (strncmp(spec, "1.", 2) != 0)
+		return false;
+	for (const char *p = spec; *p; p++) {
+		if (*p == '.' && ++dots <= 2 && p[1] >= '0' && p[1] <= '9')
+			continue;
+		if (*p < '0' || *p > '9')
+			return false;
+	}
+	return true;
 }
 
 int
@@ -304,10 +339,10 @@ tuf_check(const json_t *signed_, const char *type, const char *operand)
 		const char *type;
 		int (*check)(const json_t *s, const char *operand);
 	} kinds[] = {
-		{"root",	  check_root     },
-		{ "timestamp", check_timestamp},
-		{ "snapshot",  check_snapshot },
-		{ "targets",   check_targets  },
+		{ "root", check_root },
+		{ "timestamp", check_timestamp },
+		{ "snapshot", check_snapshot },
+		{ "targets", check_targets },
 	};
 	const char *is = json_string_value(json_object_get(signed_, "_type")),
 		   *spec = json_string_value(json_object_get(signed_, "spec_version")),
@@ -316,7 +351,7 @@ tuf_check(const json_t *signed_, const char *type, const char *operand)
 
 	if (!is || strcmp(is, type) != 0)
 		return REFUSE(REASON_MALFORMED, operand, "it is no %s", type);
-	if (!spec || strncmp(spec, "1.", 2) != 0)
+	if (!spec || !is_spec_1(spec))
 		return REFUSE(REASON_MALFORMED, operand, "spec_version is not 1.x");
 	if (!is_positive(json_object_get(signed_, "version")))
 		return REFUSE(REASON_MALFORMED, operand, "version is not a number from 1");

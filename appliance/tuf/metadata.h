@@ -19,6 +19,7 @@ enum {
 	TUF_TARGETS_MAX = 5000000,
 	TUF_SIGS_MAX = 64,   /* signatures in one document */
 	TUF_KEYS_MAX = 1024, /* keys in one document */
+	TUF_DELEGATIONS_MAX = 32768,
 	TUF_ROLE_MAX = 128,  /* bytes of a role's name */
 	TUF_PATH_MAX = 512,  /* bytes of a target's path */
 	TUF_FILE_MAX = 448,  /* bytes of a metadata file's name, percent-encoded */

@@ -158,8 +158,8 @@ name_file(const struct tuf_client *c, struct tuf_target *t)
 		hex_encode(hex, t->sha256, sizeof(t->sha256));
 	else
 		hex_encode(hex, t->sha512, sizeof(t->sha512));
-	(void)snprintf(
-		t->file, sizeof(t->file), "%.*s%s.%s", (int)(name - t->path), t->path, hex, name);
+	(void)snprintf(t->file, sizeof(t->file), "%.*s%s.%s", (int)(name - t->path), t->path, hex,
+		name);
 }
 
 static int
@@ -206,6 +206,21 @@ visit(struct tuf_client *c, struct search *s, struct tuf_target *ret, bool *ret_
 	return push_children(s, signed_);
 }
 
+/* A name becomes a file and an address below a base: no segment may be empty or lead out of it. */
+static bool
+stays_below(const char *path)
+{
+	for (;;) {
+		size_t n = strcspn(path, "/");
+
+		if (!n || !strncmp(path, ".", n) || (n == 2 && !strncmp(path, "..", n)))
+			return false;
+		if (!path[n])
+			return true;
+		path += n + 1;
+	}
+}
+
 static void
 search_done(struct search *s)
 {
@@ -222,7 +237,7 @@ tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret
 
 	if (!tuf_client_current(c))
 		return FAULT(-EINVAL);
-	if (!*path || strlen(path) > TUF_PATH_MAX)
+	if (strlen(path) > TUF_PATH_MAX || !stays_below(path))
 		return REFUSE(REASON_NOT_FOUND, path, "no target can have this name");
 	sha256_of(digest, path, strlen(path));
 	hex_encode(s.hash, digest, sizeof(digest));

@@ -24,7 +24,7 @@ role_of(char out[TUF_ROLE_MAX + 1], const char *file)
 {
 	size_t len = strlen(file), n = 0;
 
-	if (len <= 5 || strcmp(file + len - 5, ".json") != 0 || file[0] == '.')
+	if (len <= 5 || strcmp(file + len - 5, ".json") != 0)
 		return false;
 	for (size_t i = 0; i < len - 5; i++) {
 		unsigned c = (unsigned char)file[i];
@@ -32,7 +32,10 @@ role_of(char out[TUF_ROLE_MAX + 1], const char *file)
 		if (n == TUF_ROLE_MAX)
 			return false;
 		if (c == '%') {
-			if (i + 2 >= len - 5 || sscanf(file + i + 1, "%2X", &c) != 1 || !c)
+			char hex[3] = { file[i + 1], file[i + 2], '\0' };
+
+			if (i + 2 >= len - 5 || strspn(hex, "0123456789ABCDEF") != 2 ||
+				sscanf(hex, "%2X", &c) != 1 || !c)
 				return false;
 			i += 2;
 		}
@@ -99,11 +102,35 @@ tuf_store_open(struct tuf_client **ret, int dir_fd, const void *root, size_t len
 	return 0;
 }
 
+/* Before the root that took their keys back is kept. */
+static int
+forget(const struct tuf_client *c, int dir_fd)
+{
+	static const char *const roles[] = { "timestamp", "snapshot" };
+	bool gone = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+		char name[32];
+
+		if (!tuf_client_forgets(c, roles[i]))
+			continue;
+		(void)snprintf(name, sizeof(name), "%s.json", roles[i]);
+		if (unlinkat(dir_fd, name, 0) == 0)
+			gone = true;
+		else if (errno != ENOENT)
+			return FAULT(-errno);
+	}
+	return gone ? fs_sync_dir(dir_fd) : 0;
+}
+
 int
 tuf_store_save(struct tuf_client *c, int dir_fd)
 {
 	const char *role;
+	int forgot = forget(c, dir_fd);
 
+	if (forgot)
+		return FAULT(forgot);
 	for (size_t i = 0; (role = tuf_client_role(c, i)); i++) {
 		char file[TUF_FILE_MAX], name[TUF_FILE_MAX + 8];
 		const void *p;

@@ -12,5 +12,5 @@ struct tuf_client;
 int tuf_store_open(
 	struct tuf_client **ret, int dir_fd, const void *root, size_t len, uint64_t start_us);
 
-/* Keep what is fresh; each file is replaced as a whole. */
+/* Keep what is fresh, each file replaced as a whole; and first remove what a new root made the client forget. */
 int tuf_store_save(struct tuf_client *c, int dir_fd);

@@ -21,20 +21,50 @@ tuf_client_find(const struct tuf_client *c, const char *role)
 	return NULL;
 }
 
+bool
+tuf_client_is_own(const char *role)
+{
+	for (size_t i = 0; i < ARRAY_LEN(own_roles); i++) {
+		if (!strcmp(own_roles[i], role))
+			return true;
+	}
+	return false;
+}
+
+/* Where all places are taken, that of an offer which nobody has asked for yet. */
+static struct tuf_state *
+reuse(struct tuf_client *c)
+{
+	for (size_t i = 0; i < c->n_roles; i++) {
+		struct tuf_state *s = c->roles[i];
+
+		if (!s->signed_ && !tuf_client_is_own(s->name)) {
+			buf_done(&s->offer);
+			return s;
+		}
+	}
+	return NULL;
+}
+
 struct tuf_state *
 tuf_client_add(struct tuf_client *c, const char *role)
 {
 	struct tuf_state *s = tuf_client_find(c, role);
 
-	if (s || c->n_roles == ARRAY_LEN(c->roles))
+	if (s)
 		return s;
-	s = calloc(1, sizeof(*s));
+	if (c->n_roles == ARRAY_LEN(c->roles)) {
+		s = reuse(c);
+	} else {
+		s = calloc(1, sizeof(*s));
+		if (s)
+			c->roles[c->n_roles++] = s;
+	}
 	if (!s)
 		return NULL;
 	(void)snprintf(s->name, sizeof(s->name), "%s", role);
 	s->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
 	s->offer = BUF_MAX(TUF_TARGETS_MAX);
-	c->roles[c->n_roles++] = s;
 	return s;
 }
 
@@ -177,9 +207,34 @@ tuf_workflow_first(struct tuf_client *c, struct tuf_candidate *d)
 	root = tuf_client_add(c, "root");
 	if (!root)
 		return FAULT(-ENOMEM);
-	c->first = json_incref(d->signed_);
 	commit(root, d, true);
 	return 0;
+}
+
+static bool
+role_changed(const json_t *a, const json_t *b, const char *role)
+{
+	return !json_equal(json_object_get(json_object_get(a, "roles"), role),
+		json_object_get(json_object_get(b, "roles"), role));
+}
+
+/* Recovery from a fast-forward: what stolen keys signed is forgotten with them.  At once, not when the chain has
+ * ended: a client that stops in between would begin with the new root and see no change of keys. */
+static void
+recover(struct tuf_client *c, const json_t *new)
+{
+	static const char *const online[] = { "timestamp", "snapshot" };
+
+	if (!role_changed(tuf_client_root(c), new, "timestamp") &&
+		!role_changed(tuf_client_root(c), new, "snapshot"))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(online); i++) {
+		struct tuf_state *s = tuf_client_find(c, online[i]);
+
+		if (s)
+			buf_done(&s->offer);
+	}
+	c->recovered = true;
 }
 
 static int
@@ -201,25 +256,10 @@ root_next(struct tuf_client *c, struct tuf_candidate *d)
 	if (is != have + 1)
 		return REFUSE(REASON_MALFORMED, "root", "version %llu after %llu leaves a gap",
 			(unsigned long long)is, (unsigned long long)have);
+	recover(c, d->signed_);
 	commit(tuf_client_find(c, "root"), d, true);
 	c->rotations++;
 	return 0;
-}
-
-static bool
-role_changed(const json_t *a, const json_t *b, const char *role)
-{
-	return !json_equal(json_object_get(json_object_get(a, "roles"), role),
-		json_object_get(json_object_get(b, "roles"), role));
-}
-
-static void
-drop_offer(struct tuf_client *c, const char *role)
-{
-	struct tuf_state *s = tuf_client_find(c, role);
-
-	if (s)
-		buf_done(&s->offer);
 }
 
 /* An offer in its step: as good as fetched bytes, and silent where it is not. */
@@ -240,12 +280,6 @@ tuf_workflow_root_end(struct tuf_client *c)
 
 	if (r)
 		return r;
-	/* Recovery from a fast-forward: what stolen keys signed is forgotten with them. */
-	if (role_changed(c->first, tuf_client_root(c), "timestamp") ||
-		role_changed(c->first, tuf_client_root(c), "snapshot")) {
-		drop_offer(c, "timestamp");
-		drop_offer(c, "snapshot");
-	}
 	c->phase = TUF_PHASE_TIMESTAMP;
 	/* Also an expired one counts against rollback. */
 	if (open_offer(c, &d, "timestamp"))
@@ -365,15 +399,6 @@ check_snapshot_rollback(const json_t *old, const json_t *new)
 }
 
 static int
-snapshot_check_final(struct tuf_client *c, const json_t *signed_)
-{
-	int r = check_listed(tuf_client_meta(tuf_client_signed(c, "timestamp"), "snapshot"),
-		signed_, "snapshot");
-
-	return r ?: check_expiry(c, signed_, "snapshot", REASON_FREEZE);
-}
-
-static int
 snapshot_update(struct tuf_client *c, struct tuf_candidate *d)
 {
 	const json_t *listed = tuf_client_meta(tuf_client_signed(c, "timestamp"), "snapshot");
@@ -383,9 +408,10 @@ snapshot_update(struct tuf_client *c, struct tuf_candidate *d)
 	r = tuf_measure_check(listed, false, d->split.length, d->split.sha256, d->split.sha512,
 		"snapshot");
 	r = r ?: open_signed(c, d, "snapshot");
+	r = r ?: check_listed(listed, d->signed_, "snapshot");
 	if (!r && tuf_client_signed(c, "snapshot"))
 		r = check_snapshot_rollback(tuf_client_signed(c, "snapshot"), d->signed_);
-	r = r ?: snapshot_check_final(c, d->signed_);
+	r = r ?: check_expiry(c, d->signed_, "snapshot", REASON_FREEZE);
 	if (r)
 		return r;
 	s = tuf_client_add(c, "snapshot");
@@ -395,23 +421,29 @@ snapshot_update(struct tuf_client *c, struct tuf_candidate *d)
 	return targets_begin(c);
 }
 
+/* The kept snapshot is the very one that the timestamp lists. */
+static bool
+kept_is_current(const struct tuf_client *c)
+{
+	const json_t *listed = tuf_client_meta(tuf_client_signed(c, "timestamp"), "snapshot");
+	const struct tuf_state *s = tuf_client_find(c, "snapshot");
+
+	return s && s->signed_ && tuf_version(s->signed_) == tuf_version(listed) &&
+		tuf_expires_us(s->signed_) > c->start_us &&
+		tuf_measure_check(listed, false, s->split.length, s->split.sha256, s->split.sha512,
+			"snapshot") == 0;
+}
+
 static int
 snapshot_begin(struct tuf_client *c)
 {
 	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
-	const json_t *kept;
 
 	c->phase = TUF_PHASE_SNAPSHOT;
+	/* Also an expired one, or another than is listed now, counts against rollback. */
 	if (open_offer(c, &d, "snapshot"))
 		commit(tuf_client_find(c, "snapshot"), &d, false);
-	kept = tuf_client_signed(c, "snapshot");
-	if (kept &&
-		tuf_version(kept) ==
-			tuf_version(tuf_client_meta(tuf_client_signed(c, "timestamp"),
-				"snapshot")) &&
-		tuf_expires_us(kept) > c->start_us)
-		return targets_begin(c);
-	return 0;
+	return kept_is_current(c) ? targets_begin(c) : 0;
 }
 
 /* --- timestamp ----------------------------------------------------------------------------------- */

@@ -338,6 +338,13 @@ listing_older_targets(struct world *w, json_t *s)
 }
 
 static void
+newer_with_older_targets(struct world *w, json_t *s)
+{
+	newer(w, s);
+	listing_older_targets(w, s);
+}
+
+static void
 without_people(struct world *w, json_t *s)
 {
 	(void)w;
@@ -392,6 +399,17 @@ with_threshold_0(struct world *w, json_t *s)
 	(void)w;
 	json_object_set_new(json_object_get(json_object_get(s, "roles"), "timestamp"), "threshold",
 		json_integer(0));
+}
+
+static void
+with_a_key_that_is_none(struct world *w, json_t *s)
+{
+	json_t *role = json_object_get(json_object_get(s, "roles"), "timestamp");
+
+	(void)w;
+	json_object_set_new(json_object_get(s, "keys"), "none",
+		json_pack("{s:s, s:s, s:{s:s}}", "keytype", "ed25519", "scheme", "ed25519", "keyval", "public", "00"));
+	json_array_append_new(json_object_get(role, "keyids"), json_string("none"));
 }
 
 /* Officer a a second time, under another id. */
@@ -511,6 +529,12 @@ add_sixty_five(struct world *w)
 	}
 }
 
+static void
+sign_with_none(struct world *w)
+{
+	add_signature(w, "timestamp.json", "none", "00");
+}
+
 static const struct row rows[] = {
 	{ "a newer state is taken", "timestamp", NULL, NULL, NULL, false, 0, LAST },
 	{ "unknown members are kept and verify", "targets", with_more, NULL, NULL, false, 0, LAST },
@@ -545,6 +569,8 @@ static const struct row rows[] = {
 		"snapshot" },
 	{ "a snapshot newer than listed", "snapshot", newer, NULL, NULL, true, REASON_HASH_MISMATCH,
 		"snapshot" },
+	{ "a newer snapshot than listed that lists older targets: its version is looked at first", "snapshot", newer_with_older_targets, NULL, NULL, true,
+		REASON_HASH_MISMATCH, "snapshot" },
 	{ "a snapshot that drops a role", "snapshot", without_people, NULL, NULL, false, REASON_ROLLBACK,
 		"snapshot" },
 	{ "a snapshot that lists older targets", "snapshot", listing_older_targets, NULL, NULL, false,
@@ -596,6 +622,8 @@ second_states(void **state)
 static const struct row root_rows[] = {
 	{ "the next root is taken", "root", NULL, NULL, NULL, false, 0, LAST },
 	{ "new root keys, signed by old and new", "root", with_new_root_keys, "12ab", NULL, false, 0, LAST },
+	{ "a key that is none, beside enough others", "root", with_a_key_that_is_none, NULL, sign_with_none, false, 0,
+		LAST },
 	{ "a root signed by its own new keys alone", "root", with_new_root_keys, "ab", NULL, false,
 		REASON_THRESHOLD, "root" },
 	{ "a root signed by the old keys alone", "root", with_new_root_keys, "12", NULL, false,
@@ -797,6 +825,8 @@ splits_from_another_process(void **state)
 static void
 names_that_are_no_target(void **state)
 {
+	static const char *const bad[] = { "", "/", "/etc/passwd", "a//b", "a/", "..", "../a", "a/../b", "a/..", ".", "./a",
+		"a/." };
 	struct world *w = *state;
 	struct tuf_client *c = open_client(w);
 	struct tuf_target t;
@@ -805,7 +835,9 @@ names_that_are_no_target(void **state)
 	assert_int_equal(refresh(w, c, at), 0);
 	assert_int_equal(tuf_client_target(c, "services/a/2/index.json", &t), REASON_NOT_FOUND);
 	assert_int_equal(tuf_client_target(c, "people/more/people.json", &t), REASON_NOT_FOUND);
-	assert_refused(tuf_client_target(c, "", &t), REASON_NOT_FOUND, "no target can have this name");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_refused(tuf_client_target(c, bad[i], &t), REASON_NOT_FOUND, "no target can have this name");
+	assert_refused(tuf_client_target(c, "people/..x", &t), REASON_NOT_FOUND, "no role of the repository");
 	assert_int_equal(tuf_client_target(c, "services/a/1/index.json", &t), 0);
 	assert_non_null(strstr(t.file, "services/a/1/7692c3ad"));
 	tuf_client_free(c);

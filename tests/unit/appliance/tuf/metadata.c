@@ -61,13 +61,13 @@ good_one(const char *type)
 	return NULL;
 }
 
-/* keyids of one more than a role may have, and delegations likewise. */
+/* keyids or delegations, one more than there may be. */
 static json_t *
-many(const char *shape)
+many(const char *shape, int max)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i <= TUF_KEYS_MAX; i++) {
+	for (int i = 0; i <= max; i++) {
 		char name[16];
 
 		(void)snprintf(name, sizeof(name), "r%d", i);
@@ -104,6 +104,8 @@ many_keys(void)
 	"xxxxxxxxxxxxxxxxxxxxxxxx"                                                                 \
 	"xxxxxxxxxxxxxxxxx"
 
+#define SLASHES67 "///////////////////////////////////////////////////////////////////"
+
 static const struct {
 	const char *name, *type, *put, *text;
 } rows[] = {
@@ -114,6 +116,13 @@ static const struct {
 	{ "members that nobody knows", "root", "{\"x\":{\"y\":1}}", NULL },
 	{ "another type", "root", "{\"_type\":\"targets\"}", "it is no root" },
 	{ "no specification", "root", "{\"spec_version\":null}", "spec_version" },
+	{ "specification 1.0, of old", "root", "{\"spec_version\":\"1.0\"}", NULL },
+	{ "specification 10", "root", "{\"spec_version\":\"10.0\"}", "spec_version" },
+	{ "specification 1 alone", "root", "{\"spec_version\":\"1\"}", "spec_version" },
+	{ "specification 1 and a dot", "root", "{\"spec_version\":\"1.0.\"}", "spec_version" },
+	{ "specification 1 in four parts", "root", "{\"spec_version\":\"1.0.0.0\"}", "spec_version" },
+	{ "specification 1 in words", "root", "{\"spec_version\":\"1.x\"}", "spec_version" },
+	{ "version 2^53-1", "root", "{\"version\":9007199254740991}", NULL },
 	{ "specification 2", "root", "{\"spec_version\":\"2.0\"}", "spec_version" },
 	{ "version 0", "root", "{\"version\":0}", "version is not" },
 	{ "a version in words", "root", "{\"version\":\"3\"}", "version is not" },
@@ -181,6 +190,13 @@ static const struct {
 	{ "a delegation whose name has 129 bytes", "targets",
 		DELEGATION("\"name\":\"" LONG129 "\",\"terminating\":true,\"paths\":[]"),
 		"no usable name" },
+	{ "a delegation whose file name would not fit", "targets",
+		DELEGATION("\"name\":\"" SLASHES67 "\",\"terminating\":true,\"paths\":[]"),
+		"no usable name" },
+	{ "bins whose file names would not fit", "targets",
+		"{\"delegations\":{\"keys\":{},\"succinct_roles\":{\"bit_length\":4,\"name_prefix\":\"" SLASHES67
+		"\",\"keyids\":[\"a\"],\"threshold\":1}},\"_\":\"replace\"}",
+		"succinct_roles is not" },
 	{ "a delegation called root", "targets",
 		DELEGATION("\"name\":\"root\",\"terminating\":true,\"paths\":[]"),
 		"is called root" },
@@ -262,12 +278,14 @@ more_than_fits(void **state)
 
 	(void)state;
 	json_object_set_new(json_object_get(json_object_get(root, "roles"), "root"), "keyids",
-		many("\"\""));
+		many("\"\"", TUF_KEYS_MAX));
 	judge("1025 keyids", root, "root", "keyids is no list");
 	json_object_set_new(root, "keys", many_keys());
 	judge("1025 keys", root, "root", "keys is no object of at most 1024");
-	json_object_set_new(d, "roles", many("{}"));
-	judge("1025 delegations", targets, "targets", "more than 1024 delegations");
+	json_object_set_new(d, "roles", many("{}", TUF_DELEGATIONS_MAX));
+	judge("32769 delegations", targets, "targets", "more than 32768 delegations");
+	json_array_remove(json_object_get(d, "roles"), 0);
+	judge("32768 delegations", targets, "targets", NULL);
 }
 
 /* --- roles and their keys ---------------------------------------------------------------------------- */
@@ -363,6 +381,37 @@ keys_that_are_none(void **state)
 	assert_false(tuf_key_verify(k, "x", 1, "00"));
 	tuf_key_free(k);
 	json_decref(key);
+}
+
+/* The curve by all its numbers, and the point compressed: still the same key. */
+static void
+one_key_in_three_spellings(void **state)
+{
+	static const char *const make[] = { "openssl", "ecparam", "-genkey", "-name", "prime256v1", "-out", "k", NULL };
+	static const char *const spellings[][10] = {
+		{ "openssl", "ec", "-in", "k", "-pubout", NULL },
+		{ "openssl", "ec", "-in", "k", "-pubout", "-param_enc", "explicit", NULL },
+		{ "openssl", "ec", "-in", "k", "-pubout", "-conv_form", "compressed", NULL },
+	};
+	uint8_t first[SHA256_LEN];
+	struct scratch dir;
+
+	(void)state;
+	scratch_make(&dir);
+	assert_int_equal(scratch_run(&dir, make, NULL, 0, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(spellings); i++) {
+		SCOPED(buf_done) struct buf pem = BUF_MAX(65536);
+		SCOPED(tuf_key_freep) struct tuf_key *k = NULL;
+		SCOPED_JSON *key = NULL;
+
+		assert_int_equal(scratch_run(&dir, spellings[i], NULL, 0, &pem), 0);
+		key = key_of("ecdsa", "ecdsa-sha2-nistp256", buf_text(&pem));
+		assert_int_equal(tuf_key_new(&k, key, "a key"), 0);
+		if (!i)
+			memcpy(first, tuf_key_value(k), sizeof(first));
+		assert_memory_equal(tuf_key_value(k), first, sizeof(first));
+	}
+	scratch_remove(&dir);
 }
 
 /* --- measures ---------------------------------------------------------------------------------------- */
@@ -470,6 +519,7 @@ main(void)
 		cmocka_unit_test(more_than_fits),
 		cmocka_unit_test(what_has_no_role_verifies_nothing),
 		cmocka_unit_test(keys_that_are_none),
+		cmocka_unit_test(one_key_in_three_spellings),
 		cmocka_unit_test(measures_that_do_not_fit),
 		cmocka_unit_test(a_target_without_a_known_hash),
 		cmocka_unit_test(documents_that_do_not_split),
