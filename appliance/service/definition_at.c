@@ -45,8 +45,16 @@ definition_place(const struct definition_at *a)
 void
 definition_stick(const struct definition_at *a, int r)
 {
-	if (!a->rd->r)
-		a->rd->r = r;
+	struct definition_reader *rd = a->rd;
+
+	if (rd->r)
+		return;
+	if (r < 0 || !rd->fn) {
+		rd->r = r;
+		return;
+	}
+	rd->first = rd->first ?: r;
+	rd->fn(refuse_last(), rd->fn_arg);
 }
 
 const char *
@@ -96,7 +104,7 @@ definition_span(
 	const char *text = m.v ? definition_text_here(&m, 16) : fallback;
 	uint64_t us = 0;
 
-	if (a->rd->r)
+	if (a->rd->r || !text)
 		return 0;
 	if (clock_parse_span(&us, text) != 0 || us == 0 || us > max_us)
 		DEFINITION_BAD(&m, "must be a time like \"10s\", at most %llu s",
@@ -152,7 +160,7 @@ definition_word(const struct definition_at *a, const char *name, const char *con
 	char all[160] = "";
 	size_t at = 0;
 
-	if (a->rd->r)
+	if (a->rd->r || !text)
 		return 0;
 	for (unsigned i = 0; i < n_words; i++) {
 		if (!strcmp(text, words[i]))
@@ -189,17 +197,17 @@ definition_map(const struct definition_at *a, size_t max)
 	return json_object_size(a->v);
 }
 
-void
+bool
 definition_known(const struct definition_at *a, const char *const *known, size_t n_known)
 {
 	const char *name;
 	json_t *v;
 
 	if (a->rd->r)
-		return;
+		return false;
 	if (!json_is_object(a->v)) {
 		DEFINITION_BAD(a, "must be a mapping");
-		return;
+		return false;
 	}
 	json_object_foreach(a->v, name, v)
 	{
@@ -216,8 +224,10 @@ definition_known(const struct definition_at *a, const char *const *known, size_t
 				yaml_unknown(a->rd->file, m.node, m.path, "key", known, n_known));
 		else
 			definition_stick(a, REFUSE(REASON_UNKNOWN_FIELD, m.path, "unknown member"));
-		return;
+		if (a->rd->r)
+			return false;
 	}
+	return true;
 }
 
 bool
@@ -226,6 +236,32 @@ definition_is_name(const char *text)
 	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 
 	return n > 0 && n <= DEFINITION_NAME_MAX && !text[n] && !strchr("0123456789_-", text[0]);
+}
+
+/* It stands in paths and target names. */
+bool
+definition_is_word(const char *text)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.+~-");
+
+	return n > 0 && n <= DEFINITION_NAME_MAX && !text[n] && !strchr(".+~-", text[0]);
+}
+
+const json_t *
+definition_texts(const struct definition_at *a, const char *name, size_t max_n, size_t max,
+	bool (*check)(const char *text), const char *what)
+{
+	struct definition_at list = definition_member(a, name);
+	size_t n = definition_list(&list, max_n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct definition_at one = definition_item(&list, i);
+		const char *text = definition_text_here(&one, max);
+
+		if (text && check && !check(text))
+			DEFINITION_BAD(&one, "\"%s\" is no %s", text, what);
+	}
+	return list.v;
 }
 
 bool

@@ -35,7 +35,7 @@ load_template(const struct definition_at *a)
 	(void)json_object_del(a->v, "template");
 	if (json_object_set_new(a->v, "lines", lines) < 0)
 		definition_stick(a, FAULT(-ENOMEM));
-	if (a->rd->r)
+	if (a->rd->r || !file)
 		return;
 	if (!definition_is_below(file)) {
 		DEFINITION_BAD(&m, "must be a file beside the definition");
@@ -74,16 +74,18 @@ join_lines(const struct definition_at *lines)
 		buf_puts(&b, json_string_value(one.v));
 		buf_u8(&b, '\n');
 	}
-	if (!lines->rd->r && (!b.len || buf_error(&b)))
+	if (!b.len || buf_error(&b)) {
 		DEFINITION_BAD(lines, "must be a text of at most %d bytes", DEFINITION_CONFIG_MAX);
+		return NULL;
+	}
 	return lines->rd->r ? NULL : buf_take_text(&b);
 }
 
 void
 definition_read_config(const struct definition_at *a, struct definition *d)
 {
-	static const char *const known_yaml[] = { "path", "template" };
-	static const char *const known[] = { "path", "lines" };
+	static const char *const known_yaml[] = { "path", "template", "format" };
+	static const char *const known[] = { "path", "lines", "format" };
 	struct definition_at list = definition_member(a, "config");
 	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
 
@@ -91,17 +93,18 @@ definition_read_config(const struct definition_at *a, struct definition *d)
 	for (size_t i = 0; d->config && i < n; i++) {
 		struct definition_at one = definition_item(&list, i), lines;
 
-		definition_known(&one, a->rd->yaml ? known_yaml : known, 2);
-		if (a->rd->yaml && !a->rd->r)
+		d->n_config = i + 1;
+		if (!definition_known(&one, a->rd->yaml ? known_yaml : known, 3))
+			continue;
+		if (a->rd->yaml)
 			load_template(&one);
 		lines = definition_member(&one, "lines");
-		d->n_config = i + 1;
+		d->config[i].format = definition_word(&one, "format", definition_formats,
+			DEFINITION_FORMATS, definition_formats[DEFINITION_FORMAT_PLAIN]);
 		d->config[i].path = definition_text(&one, "path", true, 255);
 		d->config[i].text = join_lines(&lines);
-		if (a->rd->r)
-			return;
-		if (!definition_is_below(d->config[i].path))
+		if (d->config[i].path && !definition_is_below(d->config[i].path))
 			DEFINITION_BAD(&one, "path must lie below the conf folder");
-		definition_check_template(&lines, d->config[i].text, true, d, NULL);
+		definition_check_config(&lines, &d->config[i], d);
 	}
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <regex.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/number.h"
@@ -11,8 +12,9 @@
 enum { PATTERN_MAX = 256 };
 #define NUMBER_MAX ((INT64_C(1) << 53) - 1)
 
-static const char *const types[] = { "int", "size", "bool", "text" };
-static const char *const applies[] = { "restart", "next-start" };
+static const char *const types[] = { "int", "size", "bool", "text", "span" };
+static const char *const applies[] = { "reload", "restart", "next-start" };
+#define SPAN_MAX_US (UINT64_C(3650) * 86400 * CLOCK_US_PER_S)
 
 /* Whole values only.  Repetition counts and back references are refused when the definition is
  * read: with them a short pattern can cost any amount of time and memory. */
@@ -66,7 +68,30 @@ read_bound(const struct definition_at *a, const struct definition_param *p, cons
 	}
 	if (p->type == DEFINITION_SIZE)
 		return (int64_t)definition_size(a, name, 0, NUMBER_MAX);
+	if (p->type == DEFINITION_SPAN)
+		return (int64_t)definition_span(a, name, NULL, SPAN_MAX_US);
 	return definition_int(a, name, 0, p->type == DEFINITION_TEXT ? 0 : -NUMBER_MAX, NUMBER_MAX);
+}
+
+/* Programs do not agree how a size or a time is written: the template gives the unit's name, and the value is
+ * the number of them. */
+static int64_t
+read_unit(const struct definition_at *a, const struct definition_param *p)
+{
+	static const char *const sizes[] = { "b", "kb", "mb", "gb" };
+	static const char *const spans[] = { "us", "ms", "s", "min", "h", "d" };
+	static const int64_t size_of[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
+	static const int64_t span_of[] = { 1, 1000, CLOCK_US_PER_S, 60 * CLOCK_US_PER_S,
+		3600 * CLOCK_US_PER_S, 86400 * CLOCK_US_PER_S };
+	struct definition_at unit = definition_member(a, "unit");
+
+	if (p->type == DEFINITION_SIZE)
+		return size_of[definition_word(a, "unit", sizes, ARRAY_LEN(sizes), "b")];
+	if (p->type == DEFINITION_SPAN)
+		return span_of[definition_word(a, "unit", spans, ARRAY_LEN(spans), "s")];
+	if (unit.v)
+		DEFINITION_BAD(&unit, "only a size or a span has a unit");
+	return 1;
 }
 
 /* The values of "enum" and "default" in their normal form, checked against all that is known by then. */
@@ -99,20 +124,24 @@ definition_read_param(
 	const struct definition_at *a, const char *name, bool knob, struct definition_param *p)
 {
 	static const char *const known[] = { "type", "min", "max", "enum", "pattern", "default",
-		"help", "apply" };
+		"help", "unit", "apply" };
 	struct definition_at allowed = definition_member(a, "enum"),
 			     fallback = definition_member(a, "default");
 
-	if (!a->rd->r && !definition_is_name(name))
+	if (!definition_is_name(name))
 		DEFINITION_BAD(
 			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
-	definition_known(a, known, knob ? ARRAY_LEN(known) : ARRAY_LEN(known) - 1);
 	p->name = name;
+	if (!definition_known(a, known, knob ? ARRAY_LEN(known) : ARRAY_LEN(known) - 1))
+		return;
 	p->type = definition_word(a, "type", types, ARRAY_LEN(types), NULL);
 	p->help = definition_text(a, "help", false, 400) ?: "";
 	p->min = read_bound(a, p, "min", &p->has_min);
 	p->max = read_bound(a, p, "max", &p->has_max);
 	read_pattern(a, p);
+	p->unit = read_unit(a, p);
+	if (p->has_min && p->has_max && p->min > p->max)
+		DEFINITION_BAD(a, "min is above max");
 	if (knob)
 		p->apply = definition_word(a, "apply", applies, ARRAY_LEN(applies), "restart");
 	if (allowed.v) {
@@ -128,9 +157,29 @@ definition_read_param(
 	if (fallback.v) {
 		normalise(&fallback, p, a->v, "default", 0);
 		p->fallback = json_object_get(a->v, "default");
-	} else if (knob && !a->rd->r) {
+	} else if (knob) {
 		DEFINITION_BAD(&fallback, "is missing: a knob always has a value");
 	}
+}
+
+size_t
+definition_read_params(const struct definition_at *map, bool knobs, struct definition_param **ret)
+{
+	size_t n = definition_map(map, DEFINITION_LIST_MAX), i = 0;
+	struct definition_param *params = definition_array(map, n, sizeof(*params));
+	const char *name;
+	json_t *v;
+
+	*ret = params;
+	if (!params)
+		return 0;
+	json_object_foreach(map->v, name, v)
+	{
+		struct definition_at one = definition_member(map, name);
+
+		definition_read_param(&one, name, knobs, &params[i++]);
+	}
+	return i;
 }
 
 static int
@@ -159,7 +208,58 @@ check_number(const struct definition_param *p, const json_t *v, const char *oper
 		return REFUSE(
 			REASON_MALFORMED, operand, "%lld is not%s%s", (long long)n, low, high);
 	}
+	if (n % p->unit)
+		return REFUSE(REASON_MALFORMED, operand, "must be a multiple of %lld bytes",
+			(long long)p->unit);
 	*ret = json_integer(n);
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+/* In the largest unit that says it whole, so that the same time is the same text. */
+static void
+span_text(char out[32], uint64_t us)
+{
+	static const struct {
+		const char *unit;
+		uint64_t us;
+	} units[] = {
+		{ "d", 86400 * CLOCK_US_PER_S },
+		{ "h", 3600 * CLOCK_US_PER_S },
+		{ "m", 60 * CLOCK_US_PER_S },
+		{ "s", CLOCK_US_PER_S },
+		{ "ms", CLOCK_US_PER_MS },
+	};
+	size_t i = 0;
+
+	while (us == 0 || us % units[i].us) {
+		if (us == 0) {
+			(void)snprintf(out, 32, "0s");
+			return;
+		}
+		i++; /* what is read is whole milliseconds */
+	}
+	(void)snprintf(out, 32, "%llu%s", (unsigned long long)(us / units[i].us), units[i].unit);
+}
+
+static int
+check_span(const struct definition_param *p, const json_t *v, const char *operand, json_t **ret)
+{
+	char text[32], low[32], high[32];
+	uint64_t us;
+
+	if (!json_is_string(v) || clock_parse_span(&us, json_string_value(v)) != 0 || us > SPAN_MAX_US)
+		return REFUSE(REASON_MALFORMED, operand, "must be a time like 10s");
+	span_text(text, us);
+	span_text(low, p->has_min ? (uint64_t)p->min : 0);
+	span_text(high, p->has_max ? (uint64_t)p->max : SPAN_MAX_US);
+	if ((p->has_min && us < (uint64_t)p->min) || (p->has_max && us > (uint64_t)p->max))
+		return REFUSE(REASON_MALFORMED, operand, "%s is not from %s to %s", text, low, high);
+	if (us % (uint64_t)p->unit) {
+		span_text(low, (uint64_t)p->unit < CLOCK_US_PER_MS ? CLOCK_US_PER_MS
+								   : (uint64_t)p->unit);
+		return REFUSE(REASON_MALFORMED, operand, "must be a multiple of %s", low);
+	}
+	*ret = json_string(text);
 	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
@@ -208,6 +308,9 @@ definition_check_value(
 		break;
 	case DEFINITION_TEXT:
 		r = check_text(p, v, operand, &normal);
+		break;
+	case DEFINITION_SPAN:
+		r = check_span(p, v, operand, &normal);
 		break;
 	case DEFINITION_BOOL:
 		if (!json_is_boolean(v))

@@ -4,8 +4,13 @@
 #include "appliance/base/yaml.h"
 #include "appliance/service/definition.h"
 
-/* A definition being read: the first refusal or fault sticks, so that the parser reads straight down. */
+/* A definition being read: the first refusal or fault sticks, so that the parser reads straight down.  Where
+ * somebody hears all refusals only a fault sticks (in r): a reader that refused gives its default, and whoever
+ * uses it lives with that. */
 struct definition_reader {
+	definition_fault_fn *fn; /* NULL: the first refusal is the last */
+	void *fn_arg;
+	int first; /* refusal that fn heard */
 	const struct yaml_node *yaml; /* NULL: from JSON */
 	const char *file;	      /* of yaml */
 	int dir_fd;		      /* where its templates are */
@@ -25,16 +30,21 @@ struct definition_at definition_member(const struct definition_at *a, const char
 struct definition_at definition_item(const struct definition_at *a, size_t i);
 /* "service.yaml:12:5", or "" from JSON. */
 const char *definition_place(const struct definition_at *a);
-/* Keep the first refusal. */
+/* Keep the first refusal, or tell it. */
 void definition_stick(const struct definition_at *a, int r);
 
+/* Nothing more is said once something stuck. */
 #define DEFINITION_BAD(a, ...)                                                                     \
-	definition_stick(                                                                          \
-		(a), REFUSE_AT(REASON_MALFORMED, (a)->path, definition_place(a), __VA_ARGS__))
+	((a)->rd->r ? (void)0                                                                      \
+		    : definition_stick((a), REFUSE_AT(REASON_MALFORMED, (a)->path,                 \
+						    definition_place(a), __VA_ARGS__)))
 
 /* The readers below give a default (NULL, 0) once an error stuck.  need: absent is an error. */
 const char *definition_text(const struct definition_at *a, const char *name, bool need, size_t max);
 const char *definition_text_here(const struct definition_at *a, size_t max);
+/* The list name of texts, each 1 to max bytes and (where check is not NULL) found good by it. */
+const json_t *definition_texts(const struct definition_at *a, const char *name, size_t max_n, size_t max,
+	bool (*check)(const char *text), const char *what);
 uint64_t definition_span(
 	const struct definition_at *a, const char *name, const char *fallback, uint64_t max_us);
 uint64_t definition_size(
@@ -47,10 +57,11 @@ unsigned definition_word(const struct definition_at *a, const char *name, const 
 /* The number of entries; an error where it is no list (map), or has more than max. */
 size_t definition_list(const struct definition_at *a, size_t max);
 size_t definition_map(const struct definition_at *a, size_t max);
-/* Refuse members that are not known. */
-void definition_known(const struct definition_at *a, const char *const *known, size_t n_known);
+/* Refuse members that are not known.  false where it is no mapping at all: nothing in it need be read. */
+bool definition_known(const struct definition_at *a, const char *const *known, size_t n_known);
 /* [A-Za-z0-9_-], beginning with a letter. */
 bool definition_is_name(const char *text);
+bool definition_is_word(const char *text); /* [a-z0-9.+~-], beginning with a letter or digit */
 
 /* A relative path without steps that begin with ".". */
 bool definition_is_below(const char *path);
@@ -75,6 +86,39 @@ void definition_read_param(
 int definition_check_value(
 	const struct definition_param *p, const json_t *v, const char *operand, json_t **ret);
 
-/* templates (definition_template.c): refuse names that could never be known.  op NULL: no arguments */
-void definition_check_template(const struct definition_at *a, const char *template, bool config,
-	const struct definition *d, const struct definition_operation *op);
+/* argv lists and what runs them (definition_run.c) */
+void definition_read_argv(const struct definition_at *a, const char *name, bool need,
+	struct definition_argv *argv);
+void definition_read_run(const struct definition_at *a, struct definition *d); /* exec stop reload
+	prepare hooks network limits requires */
+void definition_read_secrets(const struct definition_at *a, struct definition *d);
+const json_t *definition_read_uses(const struct definition_at *a, const struct definition *d);
+
+void definition_read_health(const struct definition_at *a, struct definition *d);
+void definition_read_operations(const struct definition_at *a, struct definition *d);
+void definition_read_data(const struct definition_at *a, struct definition *d);
+/* A list of knobs or arguments; how many. */
+size_t definition_read_params(
+	const struct definition_at *map, bool knobs, struct definition_param **ret);
+
+/* What a template may name (definition_template.c). */
+struct definition_scope {
+	const struct definition *d;
+	const struct definition_operation *op; /* its arguments; NULL: none */
+	const json_t *secrets;		       /* the names of those it is given; NULL: none */
+	bool all_secrets, prepare, snapshot;
+};
+/* Refuse names that could never be known. */
+void definition_check_template(
+	const struct definition_at *a, const char *template, const struct definition_scope *scope);
+void definition_check_argv(const struct definition_at *a, const char *name,
+	const struct definition_argv *argv, const struct definition_scope *scope);
+
+/* One value; a size or a span is the number of p's units (p NULL: bytes, the span's text). */
+void definition_put_value(struct buf *out, const struct definition_param *p, const json_t *v);
+
+/* templates of configuration (definition_render.c) */
+void definition_check_config(const struct definition_at *a, const struct definition_config *config,
+	const struct definition *d);
+extern const char *const definition_formats[];
+enum { DEFINITION_FORMATS = 8 };

@@ -6,33 +6,67 @@
 
 static const char *const severities[] = { "critical", "warning", "info" };
 
+/* What each source takes beside fields. */
+static const char *const sources[] = { "redis", "postgres", "nginx", "nats", "prometheus" };
+static const struct {
+	bool path, user, need_user;
+} takes[] = {
+	{ 0 },				       /* redis: INFO */
+	{ .user = true, .need_user = true },   /* postgres: pg_stat views */
+	{ .path = true },		       /* nginx: stub_status */
+	{ .path = true },		       /* nats: /varz */
+	{ .path = true },		       /* prometheus: its text */
+};
+
+static void
+read_metric(const struct definition_at *a, const struct definition *d)
+{
+	static const char *const known[] = { "source", "socket", "port", "path", "user", "database",
+		"fields" };
+	struct definition_scope scope = { .d = d };
+	struct definition_at socket = definition_member(a, "socket"),
+			     port = definition_member(a, "port"),
+			     path = definition_member(a, "path"),
+			     user = definition_member(a, "user"),
+			     database = definition_member(a, "database");
+	const char *text;
+	unsigned source;
+
+	if (!definition_known(a, known, ARRAY_LEN(known)))
+		return;
+	source = definition_word(a, "source", sources, ARRAY_LEN(sources), NULL);
+	if (socket.v && port.v)
+		DEFINITION_BAD(&port, "needs one of socket and port, not both");
+	definition_check_template(
+		&socket, definition_text(a, "socket", !port.v, 107), &scope);
+	definition_check_template(
+		&port, definition_text(a, "port", false, 2 * DEFINITION_NAME_MAX), &scope);
+	text = definition_text(a, "path", false, 255);
+	if (text && (!takes[source].path || text[0] != '/' || strpbrk(text, " {}#")))
+		DEFINITION_BAD(&path, takes[source].path ? "must be a path like /metrics"
+							 : "means nothing for %s",
+			sources[source]);
+	if (user.v && !takes[source].user)
+		DEFINITION_BAD(&user, "means nothing for %s", sources[source]);
+	if (database.v && !takes[source].user)
+		DEFINITION_BAD(&database, "means nothing for %s", sources[source]);
+	(void)definition_text(a, "user", takes[source].need_user, DEFINITION_NAME_MAX);
+	(void)definition_text(a, "database", false, DEFINITION_NAME_MAX);
+	(void)definition_texts(a, "fields", DEFINITION_LIST_MAX, 2 * DEFINITION_NAME_MAX,
+		definition_is_name, "field's name");
+}
+
 void
 definition_read_metrics(const struct definition_at *a, struct definition *d)
 {
-	static const char *const known[] = { "source", "socket", "fields" };
-	static const char *const sources[] = { "redis" };
 	struct definition_at list = definition_member(a, "metrics");
 	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
 
 	d->metrics = list.v;
 	for (size_t i = 0; i < n; i++) {
-		struct definition_at one = definition_item(&list, i),
-				     socket = definition_member(&one, "socket"),
-				     fields = definition_member(&one, "fields");
-		size_t n_fields;
+		struct definition_at one = definition_item(&list, i);
 
-		definition_known(&one, known, ARRAY_LEN(known));
-		(void)definition_word(&one, "source", sources, ARRAY_LEN(sources), NULL);
-		definition_check_template(&socket, definition_text(&one, "socket", true, 107),
-			false, d, NULL);
-		n_fields = definition_list(&fields, DEFINITION_LIST_MAX);
-		for (size_t j = 0; j < n_fields; j++) {
-			struct definition_at field = definition_item(&fields, j);
-			const char *text = definition_text_here(&field, DEFINITION_NAME_MAX);
-
-			if (text && !definition_is_name(text))
-				DEFINITION_BAD(&field, "is no field name");
-		}
+		read_metric(&one, d);
 	}
 }
 
@@ -41,6 +75,7 @@ definition_read_logs(const struct definition_at *a, struct definition *d)
 {
 	static const char *const known[] = { "name", "file" };
 	struct definition_at list = definition_member(a, "logs");
+	struct definition_scope scope = { .d = d };
 	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
 
 	d->logs = list.v;
@@ -48,10 +83,10 @@ definition_read_logs(const struct definition_at *a, struct definition *d)
 		struct definition_at one = definition_item(&list, i),
 				     file = definition_member(&one, "file");
 
-		definition_known(&one, known, ARRAY_LEN(known));
+		if (!definition_known(&one, known, ARRAY_LEN(known)))
+			continue;
 		(void)definition_text(&one, "name", true, DEFINITION_NAME_MAX);
-		definition_check_template(&file, definition_text(&one, "file", false, 255), false,
-			d, NULL);
+		definition_check_template(&file, definition_text(&one, "file", false, 255), &scope);
 	}
 }
 
@@ -69,7 +104,9 @@ definition_read_alerts(const struct definition_at *a, struct definition *d)
 		struct definition_at one = definition_item(&list, i);
 		struct definition_alert *alert = &d->alerts[i];
 
-		definition_known(&one, known, ARRAY_LEN(known));
+		d->n_alerts = i + 1;
+		if (!definition_known(&one, known, ARRAY_LEN(known)))
+			continue;
 		alert->name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
 		alert->metric = definition_text(&one, "metric", true, 2 * DEFINITION_NAME_MAX);
 		alert->op = definition_word(&one, "op", ops, ARRAY_LEN(ops), NULL);
@@ -79,8 +116,7 @@ definition_read_alerts(const struct definition_at *a, struct definition *d)
 		alert->severity = severities[definition_word(&one, "severity", severities,
 			ARRAY_LEN(severities), "warning")];
 		alert->text = definition_text(&one, "text", true, 400);
-		d->n_alerts = i + 1;
-		if (!a->rd->r && !definition_is_name(alert->name))
+		if (alert->name && !definition_is_name(alert->name))
 			DEFINITION_BAD(&one, "\"%s\" is no name", alert->name);
 	}
 }

@@ -13,6 +13,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/cluster.h"
@@ -143,7 +144,7 @@ data_folders(const struct definition *d, const struct spec *spec, const struct i
 	data = open(spec->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (data < 0)
 		return FAULT(-errno);
-	json_array_foreach(d->data, i, v) {
+	json_array_foreach(d->data_folders, i, v) {
 		SCOPED(scope_close) int fd = -1;
 
 		r = folder_inside(&fd, data, json_string_value(v), id, 0700);
@@ -189,38 +190,104 @@ write_config(int conf_fd, const struct definition_config *c, const struct defini
 	return 0;
 }
 
+/* A template of a UNIX socket: a file in the run folder. */
+static int
+set_socket(struct spec *s, const char *template, const struct definition_values *values)
+{
+	SCOPED(scope_free) char *socket = NULL;
+	const char *name;
+	int r = definition_expand(template, values, &socket);
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	name = strncmp(socket, "/run/service/", 13) ? socket : socket + 13;
+	if (strchr(name, '/') || !*name || strlen(name) > SPEC_NAME_MAX)
+		return REFUSE(REASON_MALFORMED, s->name,
+			"health socket '%s' is not in the run folder", socket);
+	(void)snprintf(s->socket, sizeof(s->socket), "%s", name);
+	return 0;
+}
+
+static int
+set_port(struct spec *s, const char *template, const struct definition_values *values)
+{
+	SCOPED(scope_free) char *port = NULL;
+	int r = definition_expand(template, values, &port);
+
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (number_u64(&s->port, port, 65535) != 0 || s->port == 0)
+		return REFUSE(REASON_MALFORMED, s->name, "health port '%s' is no port", port);
+	return 0;
+}
+
+static int
+set_argv(struct spec *s, const struct definition_argv *templates,
+	const struct definition_values *values, int (*add)(struct spec *s, const char *arg))
+{
+	SCOPED(definition_argv_freep) char **argv = NULL;
+	int r = definition_expand_argv(templates, values, &argv);
+
+	for (size_t i = 0; !r && argv[i]; i++)
+		r = add(s, argv[i]);
+	return r < 0 ? FAULT(r) : r;
+}
+
 static int
 set_health(struct spec *s, const struct definition_health *h,
 	const struct definition_values *values)
 {
-	SCOPED(scope_free) char *socket = NULL;
-	SCOPED(definition_argv_freep) char **argv = NULL;
-	const char *name;
-	int r = 0;
+	static const enum spec_health types[] = { [DEFINITION_PROBE_TCP] = SPEC_HEALTH_TCP,
+		[DEFINITION_PROBE_UNIX] = SPEC_HEALTH_UNIX,
+		[DEFINITION_PROBE_HTTP] = SPEC_HEALTH_HTTP,
+		[DEFINITION_PROBE_RESP] = SPEC_HEALTH_RESP,
+		[DEFINITION_PROBE_POSTGRES] = SPEC_HEALTH_POSTGRES,
+		[DEFINITION_PROBE_EXEC] = SPEC_HEALTH_EXEC };
 
 	if (!h->present)
 		return 0;
+	s->health = types[h->type];
 	s->health_interval_ms = h->period_us / 1000 < 100 ? 100 : h->period_us / 1000;
 	s->health_timeout_ms = h->timeout_us / 1000 < 10 ? 10 : h->timeout_us / 1000;
 	s->health_failures = h->failures ? h->failures : 1;
-	if (h->type == DEFINITION_PROBE_RESP) {
-		s->health = SPEC_HEALTH_RESP;
-		r = definition_expand(h->socket, values, &socket);
-		if (r)
-			return r < 0 ? FAULT(r) : r;
-		name = strncmp(socket, "/run/service/", 13) ? socket : socket + 13;
-		if (strchr(name, '/') || !*name || strlen(name) > SPEC_NAME_MAX)
-			return REFUSE(REASON_MALFORMED, s->name,
-				"health socket '%s' is not in the run folder", socket);
-		(void)snprintf(s->socket, sizeof(s->socket), "%s", name);
-		return 0;
-	}
-	s->health = SPEC_HEALTH_EXEC;
+	s->probe_secrets = json_array_size(h->secrets) > 0;
 	(void)snprintf(s->expect, sizeof(s->expect), "%s", h->expect ? h->expect : "");
-	r = definition_expand_argv(&h->argv, values, &argv);
-	for (size_t i = 0; !r && argv[i]; i++)
-		r = spec_probe(s, argv[i]);
-	return r < 0 ? FAULT(r) : r;
+	(void)snprintf(s->path, sizeof(s->path), "%s", h->path ? h->path : "");
+	(void)snprintf(s->user, sizeof(s->user), "%s", h->user ? h->user : "");
+	(void)snprintf(s->database, sizeof(s->database), "%s", h->database ? h->database : "");
+	if (h->type == DEFINITION_PROBE_EXEC)
+		return set_argv(s, &h->argv, values, spec_probe);
+	return h->socket ? set_socket(s, h->socket, values) : set_port(s, h->port, values);
+}
+
+/* What it is given, what it may use, how it is stopped and told. */
+static int
+set_ground(struct spec *s, const struct definition *d, const struct definition_values *values)
+{
+	static const enum spec_network networks[] = { [DEFINITION_NETWORK_NONE] = SPEC_NETWORK_NONE,
+		[DEFINITION_NETWORK_LOOPBACK] = SPEC_NETWORK_LOOPBACK,
+		[DEFINITION_NETWORK_HOST] = SPEC_NETWORK_HOST };
+	struct definition_values prepare = *values;
+	char folder[SPEC_NAME_MAX + 32];
+	int r;
+
+	s->network = networks[d->network];
+	s->memory = d->limits.memory;
+	s->processes = d->limits.processes;
+	s->cpu_milli = d->limits.cpu_milli;
+	s->nice = (uint64_t)d->limits.nice;
+	s->nofile = d->limits.files;
+	s->stop_signal = d->stop_signal;
+	s->grace_ms = d->stop_grace_us / 1000;
+	s->reload_signal = d->reload.signal;
+	r = set_argv(s, &d->reload.argv, values, spec_reload);
+	if (r || !d->prepare.present)
+		return r;
+	(void)snprintf(s->creates, sizeof(s->creates), "%s", d->prepare.creates);
+	(void)snprintf(folder, sizeof(folder), "/data/.prepare.%s", d->prepare.creates);
+	prepare.prepare = folder;
+	s->prepare_timeout_ms = d->prepare.timeout_us / 1000;
+	return set_argv(s, &d->prepare.argv, &prepare, spec_prepare);
 }
 
 int
@@ -230,7 +297,6 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	static const enum spec_heal heal[] = { [DEFINITION_HEAL_EXIT] = SPEC_HEAL_EXIT,
 		[DEFINITION_HEAL_HEALTH] = SPEC_HEAL_HEALTH,
 		[DEFINITION_HEAL_NEVER] = SPEC_HEAL_NEVER };
-	SCOPED(definition_argv_freep) char **argv = NULL;
 	SCOPED(scope_close) int conf = -1;
 	struct definition_values values = inside;
 	SCOPED_JSON *checked = NULL;
@@ -247,10 +313,10 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	values.knobs = checked;
-	r = definition_expand_argv(&d->exec, &values, &argv);
-	for (size_t i = 0; !r && argv[i]; i++)
-		r = spec_arg(ret, argv[i]);
+	values.of = d;
+	r = set_argv(ret, &d->exec, &values, spec_arg);
 	r = r ?: set_health(ret, &d->health, &values);
+	r = r ?: set_ground(ret, d, &values);
 	r = r ?: as_service(&own, id, paths, ret->name);
 	r = r ?: make_folders(ret, paths, &own);
 	r = r ?: data_folders(d, ret, &own);

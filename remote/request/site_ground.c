@@ -109,6 +109,7 @@ expand(struct request_site *s, const struct request_item *item, const struct req
 		.data = SEEN_DATA,
 		.conf = SEEN_CONF,
 		.log = SEEN_LOG,
+		.of = g->definition,
 	};
 	int r = services_knobs(s->m, item->request->service, &knobs);
 

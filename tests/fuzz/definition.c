@@ -56,14 +56,21 @@ static void
 use(const struct definition *d)
 {
 	struct definition_values v = {
-		.run = "/run", .data = "/data", .conf = "/conf", .log = "/log"
+		.run = "/run", .data = "/data", .conf = "/conf", .log = "/log", .of = d
 	};
-	SCOPED_JSON *knobs = NULL;
+	SCOPED_JSON *knobs = NULL, *powers = NULL;
+	bool one_way;
 	SCOPED(definition_argv_freep) char **argv = NULL;
 
 	if (definition_check_knobs(d, NULL, &knobs) != 0)
 		abort(); /* defaults were checked when they were read */
 	v.knobs = knobs;
+	if (definition_powers(d, &powers) != 0 || definition_data_step(d, d, &one_way) != 0 || one_way)
+		abort(); /* a definition goes on with its own data */
+	for (size_t i = 0; i < json_array_size(powers); i++) {
+		if (!definition_power_within(json_string_value(json_array_get(powers, i)), powers))
+			abort();
+	}
 	for (size_t i = 0; i < d->n_knobs; i++)
 		typed(d, &d->knobs[i]);
 	(void)definition_expand_argv(&d->exec, &v, &argv);

@@ -119,7 +119,9 @@ templates_put_values_in_whole(void **state)
 {
 	const struct fixture *f = *state;
 	const struct definition_operation *op = definition_operation(f->d, "get");
-	struct definition_values v = { .run = "/run/service", .data = "/data", .conf = "/conf" };
+	struct definition_values v = {
+		.run = "/run/service", .data = "/data", .conf = "/conf", .of = f->d
+	};
 	struct buf b = BUF_MAX(65536);
 	json_t *given = json_pack("{s:s}", "key", "a:b"), *args = NULL, *knobs = NULL;
 	char **argv = NULL, *text = NULL;
@@ -306,8 +308,8 @@ static const struct {
 	{ "a pattern that is none", HEAD "knobs:\n  a: {type: text, pattern: \"(\", default: a}\n",
 		REASON_MALFORMED, "knobs.a.pattern", NULL },
 	{ "a knob's name", HEAD "knobs:\n  1a: {type: int, default: 1}\n", REASON_MALFORMED, "knobs.1a", NULL },
-	{ "an unknown member of a knob", HEAD "knobs:\n  a: {type: int, default: 1, unit: s}\n",
-		REASON_UNKNOWN_FIELD, "knobs.a.unit", NULL },
+	{ "an unknown member of a knob", HEAD "knobs:\n  a: {type: int, default: 1, color: s}\n",
+		REASON_UNKNOWN_FIELD, "knobs.a.color", NULL },
 	{ "apply is for knobs", HEAD "operations:\n  o: {argv: [/x], risk: observe, args: {a: {type: int, apply: restart}}}\n",
 		REASON_UNKNOWN_FIELD, "operations.o.args.a.apply", NULL },
 	{ "a template's unknown knob", HEAD "health: {type: resp, socket: \"{knob.none}\"}\n", REASON_MALFORMED,
@@ -500,7 +502,7 @@ static void
 templates_without_values(void **state)
 {
 	const struct fixture *f = *state;
-	struct definition_values v = { .run = "/run", .data = "/data", .conf = "/conf", .log = "/log" };
+	struct definition_values v = { .run = "/run", .data = "/data", .conf = "/conf", .log = "/log", .of = f->d };
 	SCOPED(buf_done) struct buf out = BUF_MAX(65536), template = BUF_MAX(65536);
 	SCOPED(scope_free) char *value = calloc(1, 1025);
 	SCOPED_JSON *args = NULL;
