@@ -489,6 +489,15 @@ calls_free(struct calls *c)
 	return NULL;
 }
 
+bool
+calls_has(const struct calls *c, enum call_role role)
+{
+	for (const struct peer *p = c->peers; p; p = p->next)
+		if (p->role == role && p->conn)
+			return true;
+	return false;
+}
+
 void
 calls_push(struct calls *c, enum call_role role, const char *name, const json_t *json)
 {

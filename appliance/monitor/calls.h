@@ -14,4 +14,5 @@ int calls_listen(struct monitor *m);
 /* Speak with a peer on take_fd as if it had come by that role's socket and been let in. */
 int calls_attach(struct monitor *m, enum call_role role, int take_fd, const char *actor);
 
+bool calls_has(const struct calls *c, enum call_role role);
 void calls_push(struct calls *c, enum call_role role, const char *name, const json_t *json);

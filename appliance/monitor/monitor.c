@@ -363,6 +363,12 @@ monitor_push(struct monitor *m, enum call_role role, const char *name, const jso
 	calls_push(m->calls, role, name, json);
 }
 
+bool
+monitor_connected(const struct monitor *m, enum call_role role)
+{
+	return m->calls && calls_has(m->calls, role);
+}
+
 void
 monitor_notify(struct monitor *m, const char *event, const char *about, const char *text)
 {

@@ -150,6 +150,9 @@ int monitor_outbox(struct monitor *m, const char *stream, const char *class, con
  * daemons ask again when they come. */
 void monitor_push(struct monitor *m, enum call_role role, const char *name, const json_t *json);
 
+/* Is a peer of that role connected?  Whoever is has shown that it holds the role. */
+bool monitor_connected(const struct monitor *m, enum call_role role);
+
 /* Something a person should hear of, if policy.yaml's `notify` names the event (request, alert, update; refusal,
  * clone, switch and policy follow from their leaves): one log line, an event "notify" to watching commands, and the
  * customer's own programs in etc/notify.d (notify.h).  about is the request's id or the service; may be NULL. */

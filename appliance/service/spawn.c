@@ -26,6 +26,12 @@ spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *
 	return s->ops->kill(s, pid, signal, done, arg);
 }
 
+int
+spawn_switch_core(struct spawner *s, spawn_done_fn *done, void *arg)
+{
+	return s->ops->switch_core(s, done, arg);
+}
+
 void
 spawn_on_exited(struct spawner *s, spawn_exited_fn *fn, void *arg)
 {

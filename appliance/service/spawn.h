@@ -31,6 +31,7 @@ struct spawn_ops {
 		void *arg);
 	int (*stop_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
+	int (*switch_core)(struct spawner *s, spawn_done_fn *done, void *arg);
 	struct spawner *(*free)(struct spawner *s);
 };
 
@@ -58,6 +59,9 @@ int spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done
 int spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 /* Signal a worker: SIGTERM or SIGKILL. */
 int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
+/* Ask that all daemons end, the asking one too, and the core that lib/core names starts in their place; services go on.
+ * Whoever asks is told to end soon after; r of done: as above, pid 0. */
+int spawn_switch_core(struct spawner *s, spawn_done_fn *done, void *arg);
 void spawn_on_exited(struct spawner *s, spawn_exited_fn *fn,
 	void *arg); /* one listener; NULL: none */
 struct spawner *spawn_free(struct spawner *s);

@@ -350,6 +350,13 @@ ask_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *ar
 		-1);
 }
 
+static int
+ask_switch(struct spawner *s, spawn_done_fn *done, void *arg)
+{
+	return call((struct asker *)s,
+		(struct call){ .type = SUPERVISE_SWITCH, .done = done, .arg = arg }, -1);
+}
+
 static struct spawner *
 ask_free(struct spawner *s)
 {
@@ -371,6 +378,7 @@ static const struct spawn_ops ops = { .worker = ask_worker,
 	.shim = ask_shim,
 	.stop_shim = ask_stop,
 	.kill = ask_kill,
+	.switch_core = ask_switch,
 	.free = ask_free };
 
 int

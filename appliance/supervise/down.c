@@ -119,6 +119,34 @@ end_orphans(const struct paths *paths, unsigned *n)
 }
 
 int
+down_kill(const struct paths *paths)
+{
+	SCOPED(scope_free) struct roster *roster = malloc(sizeof(*roster));
+	unsigned n = 0;
+	int r;
+
+	if (!roster)
+		return FAULT(-ENOMEM);
+	r = roster_load(roster, paths);
+	if (r)
+		return r < 0 ? FAULT(r) : 0; /* damaged: it names nobody, and the supervisor begins another */
+	/* The supervisor first: it would start the others again. */
+	for (size_t i = 0; i < roster->n && !r; i++) {
+		const struct roster_entry *e = &roster->entries[i];
+
+		if (e->role == ROSTER_SUPERVISE)
+			r = end_one(e->pid, e->start_time, SIGKILL, KILLED_MS, &n);
+	}
+	for (size_t i = 0; i < roster->n && !r; i++) {
+		const struct roster_entry *e = &roster->entries[i];
+
+		if (e->role >= ROSTER_MONITOR && e->role != ROSTER_SHIM)
+			r = end_one(e->pid, e->start_time, SIGKILL, KILLED_MS, &n);
+	}
+	return FAULT(r);
+}
+
+int
 down_all(const struct paths *paths, bool services, unsigned *ret_ended)
 {
 	SCOPED(scope_free) struct roster *roster = malloc(sizeof(*roster));

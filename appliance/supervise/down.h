@@ -11,3 +11,7 @@ struct paths;
  * shim is gone.  Blocks until all are gone, killing what does not go.  *ret_ended: how many
  * processes it ended.  Returns 0 or a fault. */
 int down_all(const struct paths *paths, bool services, unsigned *ret_ended);
+
+/* Kill the supervisor of the roster, then every daemon and worker: a core that is not to go on, in whatever state it is.
+ * Shims and services go on.  Blocks until they are gone.  Returns 0 or a fault. */
+int down_kill(const struct paths *paths);

@@ -25,6 +25,7 @@ struct request {
 	struct supervise *s;
 	struct frame *f;
 	pid_t pid; /* answered with OK; 0: none */
+	bool ends; /* once it is answered */
 	struct buf list;
 };
 
@@ -147,6 +148,15 @@ do_list(struct request *q)
 	return roster_text(&q->list, &q->s->roster, "-");
 }
 
+/* The daemons, the asking one too, are told to end once this is answered. */
+static int
+do_switch(struct request *q)
+{
+	log_info("making room for another core");
+	q->ends = true;
+	return 0;
+}
+
 /* The design: what each request may hold, and who does it. */
 static const struct rule {
 	int (*fn)(struct request *q);
@@ -159,6 +169,7 @@ static const struct rule {
 	[SUPERVISE_KILL] = { do_kill,
 		{ { SUPERVISE_TAG_PID, 1, 1, 8 }, { SUPERVISE_TAG_SIGNAL, 1, 1, 8 } }, 2, 0 },
 	[SUPERVISE_LIST] = { do_list, { { 0 } }, 0, 0 },
+	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0 },
 };
 
 /* --- the connection --------------------------------------------------------------------------- */
@@ -206,6 +217,8 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 		return;
 	}
 	answer(s, &q, s->ending ? REFUSE(REASON_BUSY, "supervise", "is ending") : rule->fn(&q));
+	if (q.ends)
+		supervise_end(s);
 	buf_done(&q.list);
 }
 

@@ -29,6 +29,7 @@
 #include "appliance/service/roster.h"
 #include "appliance/supervise/down.h"
 #include "appliance/supervise/layout.h"
+#include "appliance/supervise/pick.h"
 #include "appliance/supervise/roles.h"
 #include "appliance/supervise/supervise_wire.h"
 
@@ -53,6 +54,8 @@ struct run {
 	struct child supervise;
 	struct child_watch *watch;
 	struct loop_timer *retry;
+	struct pick pick;	  /* the core that was started last */
+	struct loop_timer *trial; /* it must be good when this fires */
 	int ready_fd; /* supervise's readiness pipe; -1 */
 	struct loop_watch *ready_watch;
 	unsigned tries;
@@ -152,6 +155,8 @@ on_supervise_ended(pid_t pid, int status, void *arg)
 		finish(run);
 		return;
 	}
+	loop_cancel(run->trial);
+	(void)pick_ended(&run->pick, &run->paths);
 	log_warning("mainstay-supervise (pid %ld): %s, starting it again", (long)pid,
 		child_describe(text, sizeof(text), status));
 	if (clock_mono_us() - run->started_us > STEADY_US)
@@ -210,29 +215,68 @@ on_ready(uint32_t revents, void *arg)
 	}
 }
 
+/* Start the supervisor of the core that was picked. */
 static int
-spawn_supervise(struct run *run)
+spawn_picked(struct run *run)
 {
 	const char *args[] = { "mainstay-supervise", *run->state ? "--state" : NULL, run->state,
 		NULL };
 	struct child_spec spec = CHILD_SPEC;
 	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int ready = -1;
+	SCOPED(scope_close) int out = -1;
 	int ends[2], r;
 
-	r = child_program(&exe, args[0]);
+	r = pick_program(&exe, &run->pick, &run->paths, args[0]);
 	if (r)
 		return FAULT(r);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return FAULT(-errno);
-	run->ready_fd = ends[0];
+	out = ends[0];
 	ready = ends[1];
 	roles_dress(&spec, ROSTER_SUPERVISE, &(struct identity){ 0 }, false);
 	spec.exe_fd = exe;
 	spec.argv = args;
 	spec.fds[spec.n_fds++] = (struct child_fd){ STDERR_FILENO, STDERR_FILENO };
 	spec.fds[spec.n_fds++] = (struct child_fd){ ready, SUPERVISE_FD_JOB };
-	return FAULT(child_spawn(&run->supervise, &spec, NULL));
+	r = child_spawn(&run->supervise, &spec, NULL);
+	if (r)
+		return FAULT(r);
+	run->ready_fd = STEAL_FD(out);
+	return 0;
+}
+
+static void
+on_trial_late(void *arg)
+{
+	struct run *run = arg;
+
+	/* Its supervisor ends by that, which is seen as any other end. */
+	if (pick_late(&run->pick, &run->paths) < 0)
+		log_error("a core that did not prove itself could not be ended");
+}
+
+static int
+spawn_supervise(struct run *run)
+{
+	int r;
+
+	for (;;) {
+		pick_core(&run->pick, &run->paths);
+		if (run->pick.clear) {
+			r = down_kill(&run->paths);
+			if (r)
+				return FAULT(r);
+		}
+		r = spawn_picked(run);
+		if (r == 0)
+			break;
+		if (!pick_unstarted(&run->pick, &run->paths))
+			return FAULT(r);
+	}
+	if (!run->pick.trial)
+		return 0;
+	return FAULT(loop_after(&run->trial, run->loop, run->pick.trial_ms, on_trial_late, run));
 }
 
 static void
@@ -255,6 +299,7 @@ static void
 end_all(struct run *run, bool services_too)
 {
 	run->ending = true;
+	loop_cancel(run->trial);
 	run->services_too = run->services_too || services_too;
 	loop_cancel(run->retry);
 	if (run->supervise.pid > 0)
@@ -410,6 +455,7 @@ run_up(struct command_call *call)
 	child_unwatch(run.watch);
 	loop_unwatch(run.ready_watch);
 	loop_cancel(run.retry);
+	loop_cancel(run.trial);
 	sd_event_unref(run.loop);
 	return r == 1 ? FAULT(-EIO) : r;
 }

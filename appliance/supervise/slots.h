@@ -32,6 +32,7 @@ enum slots_why {
 	SLOTS_WHY_ENDED,     /* its supervisor ended */
 	SLOTS_WHY_SILENT,    /* it did not prove itself in time */
 	SLOTS_WHY_UNSTARTED, /* its supervisor could not be executed */
+	SLOTS_WHY_WRONG,     /* its own proof failed */
 	SLOTS_WHY_PACKAGE,   /* another packaged core was installed meanwhile, which is the customer's own word */
 	SLOTS_WHY_MAX
 };
@@ -41,6 +42,7 @@ enum {
 	SLOTS_TRIES_MAX = 9,
 	SLOTS_TIME_MAX_MS = 3600 * 1000,
 	SLOTS_BYTES_MAX = 512,
+	SLOTS_LOCK_MS = 5000,
 };
 
 struct slots_tree {
@@ -70,21 +72,22 @@ int slots_parse(struct slots *ret, const void *p, size_t len);
 int slots_write(struct buf *out, const struct slots *s);
 
 /* --- the files ------------------------------------------------------------------------------------------------- */
-/* Open lib/core, making it (0700), and wait for the lock: *ret_fd stands for both, close it to let go.  Blocks while
- * another process replaces the files.  Returns 0 or a fault. */
-int slots_open(int *ret_fd, int *ret_lock, const struct paths *paths);
+/* Open lib/core, making it (0700).  Returns 0 or a fault. */
+int slots_open(int *ret_core_fd, const struct paths *paths);
 /* The valid copy of the higher generation; where there is none: the packaged core, generation 0.  A copy that is there
  * and not valid is logged.  Returns 0 or a fault. */
 int slots_load(struct slots *ret, int core_fd);
 /* Write the next generation over the older copy, durably.  Returns 0 or a fault: then s->generation is as before. */
 int slots_save(struct slots *s, int core_fd);
-/* Load, change by fn, save where fn returns true, under the lock; *ret (may be NULL) is what stands then.  Returns 0 or
- * a fault. */
+/* Load, change by fn, save where fn returns true, under the lock; *ret (may be NULL) is what stands then, also where
+ * saving failed.  Waits for the lock, at most SLOTS_LOCK_MS: whoever holds it only writes a small file.  Returns 0 or a
+ * fault. */
 int slots_update(struct slots *ret, const struct paths *paths, bool (*fn)(struct slots *s, void *arg), void *arg);
 
 /* --- the steps, without I/O -------------------------------------------------------------------------------------- */
-/* The slot that a new release is written to: neither active nor, where that can be kept, previous. */
-enum slots_slot slots_spare(const struct slots *s);
+/* The slot that a release goes to: one that has this very tree already, so that none stands in both; else neither the
+ * active one nor, where that can be kept, the previous.  NONE where it is the active one's. */
+enum slots_slot slots_spare(const struct slots *s, const uint8_t digest[32]);
 /* Put a release on trial in slot (as slots_spare() says; or, with tree NULL, what the slot has: `update rollback`).
  * Returns 0, or REASON_CONFLICT (logged) where another is on trial, or slot is active or empty. */
 int slots_begin(struct slots *s, enum slots_slot slot, const struct slots_tree *tree, unsigned tries, uint32_t trial_ms,
@@ -94,7 +97,7 @@ int slots_begin(struct slots *s, enum slots_slot slot, const struct slots_tree *
 bool slots_pick(struct slots *s, const char *packaged, enum slots_slot *ret);
 /* The try that runs ended badly; nothing where none is on trial. */
 bool slots_note(struct slots *s, enum slots_why why);
-/* No more tries for what is on trial: the next pick goes back. */
+/* The trial is over and did not become good: what is active is picked again.  false: there was none. */
 bool slots_give_up(struct slots *s, enum slots_why why);
 /* What is on trial is good.  false: slot is not on trial (any more). */
 bool slots_good(struct slots *s, enum slots_slot slot);

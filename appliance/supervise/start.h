@@ -42,3 +42,5 @@ int start_shim(struct supervise *s, struct held *h, bool again);
 /* supervise.c: after a change of the held; watch what was just started. */
 void supervise_save(struct supervise *s);
 int supervise_watch(struct held *h);
+/* End daemons and workers, then ourselves, as SIGTERM does; shims stay. */
+void supervise_end(struct supervise *s);

@@ -243,10 +243,16 @@ end_all(struct supervise *s, bool services_too)
 	check_over(s);
 }
 
+void
+supervise_end(struct supervise *s)
+{
+	end_all(s, false);
+}
+
 static void
 on_stop(void *arg)
 {
-	end_all(arg, false);
+	supervise_end(arg);
 }
 
 static int

@@ -7,6 +7,8 @@
  *	  STOP    id, NAME                    (the shim stops its service and ends)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
+ *	  SWITCH  id                          (another core is to run: daemons and workers end, then supervise
+ *	                                       itself, and `mainstay run` starts what lib/core says; shims stay)
  *	                                      <- OK       id, PID; of LIST: TEXT, the roster
  *	                                         REFUSED  id, REASON, OPERAND, TEXT
  *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
@@ -24,6 +26,7 @@ enum supervise_type {
 	SUPERVISE_OK = 6,
 	SUPERVISE_REFUSED = 7,
 	SUPERVISE_EXITED = 8,
+	SUPERVISE_SWITCH = 10,
 };
 
 enum supervise_tag {		   /* numbers are eight bytes */

@@ -94,6 +94,12 @@ fake_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *a
 	return note(s, "kill", "", pid, -1, signal, done, arg);
 }
 
+static int
+fake_switch(struct spawner *s, spawn_done_fn *done, void *arg)
+{
+	return note(s, "switch", "", 0, -1, 0, done, arg);
+}
+
 static struct spawner *
 fake_free(struct spawner *s)
 {
@@ -118,6 +124,7 @@ static const struct spawn_ops ops = { .worker = fake_worker,
 	.shim = fake_shim,
 	.stop_shim = fake_stop,
 	.kill = fake_kill,
+	.switch_core = fake_switch,
 	.free = fake_free };
 
 struct spawn_fake *

@@ -14,7 +14,7 @@ struct spawn_fake {
 	pid_t next_pid;
 	/* what was asked, in order */
 	struct {
-		char what[16]; /* "judge", "operate", "activate", "shim", "stop", "kill" */
+		char what[16]; /* "judge", "operate", "activate", "shim", "stop", "kill", "switch" */
 		char service[65];
 		pid_t pid; /* given, or killed */
 		int fd;	   /* the job or the spec; owned, take it with STEAL_FD() */

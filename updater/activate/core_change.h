@@ -37,7 +37,7 @@ enum core_step {
 	CORE_STEP_MAX
 };
 
-enum { CORE_TEXT_MAX = 256 };
+enum { CORE_TEXT_MAX = 256, CORE_RUNNING_MAX = 4400 };
 
 /* What the journal holds. */
 struct core_change {
@@ -48,7 +48,7 @@ struct core_change {
 	enum core_step step;
 	enum reason reason;
 	char text[CORE_TEXT_MAX];
-	char running[2048];		 /* services that ran when it switched, "a b c" */
+	char running[CORE_RUNNING_MAX];	 /* services that ran when it switched, "a b c" */
 	uint64_t started_us;
 };
 
@@ -91,6 +91,8 @@ bool core_keeps(const struct core *core, const char *hex);
 void core_change_advance(struct core_change *c, int r, const char *text);
 const char *core_step_text(enum core_step step);
 int core_change_save(const struct core_change *c, int dir_fd);
-/* Returns 0; REASON_NOT_FOUND (unlogged); REASON_MALFORMED (logged); or a fault. */
+/* Returns 0; REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged); or a fault. */
+int core_change_parse(struct core_change *ret, const void *p, size_t len);
+/* The same of the file; REASON_NOT_FOUND (unlogged) where no change is under way. */
 int core_change_load(struct core_change *ret, int dir_fd);
 int core_change_clear(int dir_fd);
