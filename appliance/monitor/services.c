@@ -104,6 +104,12 @@ services_find(struct monitor *m, const char *name, struct services_state *ret)
 	return false;
 }
 
+const struct cluster_service *
+services_cluster(struct monitor *m, const char *name)
+{
+	return m->services->cluster ? cluster_find(m->services->cluster, name) : NULL;
+}
+
 /* --- cluster.yaml -------------------------------------------------------------------------------- */
 static int read_cluster(struct services *s);
 

@@ -28,6 +28,10 @@ size_t services_count(struct monitor *m);
 bool services_at(struct monitor *m, size_t i, struct services_state *ret);
 bool services_find(struct monitor *m, const char *name, struct services_state *ret);
 
+/* What cluster.yaml, as last read, says of a service; NULL where it does not name it.  Until the next loop turn. */
+struct cluster_service;
+const struct cluster_service *services_cluster(struct monitor *m, const char *name);
+
 /* Steps.  done runs exactly once, later, from the loop: 0 when the state is reached, REASON_NOT_FOUND, REASON_BUSY
  * where another step of that service runs, REASON_STATE_MOVED where it did not get there within the definition's
  * time, or a fault.  They return 0 or a fault (done does not run then).  Starting what runs and stopping what is

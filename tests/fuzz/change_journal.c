@@ -13,17 +13,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Every outcome of every step leads to an end, within as many turns as there are steps. */
+/* Every outcome of every step leads to an end, within as many turns as the services have steps. */
 static void
 check_ends(struct change c)
 {
-	for (unsigned turn = 0; turn < CHANGE_STEP_MAX; turn++) {
+	size_t turns = c.n * CHANGE_STEP_MAX;
+
+	for (size_t turn = 0; turn < turns; turn++) {
 		struct change good = c;
 
 		if (change_over(&c))
 			return;
-		for (unsigned k = 0; !change_over(&good); k++) {
-			if (k > CHANGE_STEP_MAX)
+		for (size_t k = 0; !change_over(&good); k++) {
+			if (k > turns)
 				__builtin_trap();
 			change_advance(&good, 0, "");
 		}
@@ -31,6 +33,13 @@ check_ends(struct change c)
 	}
 	if (!change_over(&c))
 		__builtin_trap();
+}
+
+static bool
+same(const struct change_item *a, const struct change_item *b)
+{
+	return a->step == b->step && a->counter == b->counter && a->from_counter == b->from_counter &&
+		a->one_way == b->one_way && strcmp(a->to, b->to) == 0 && strcmp(a->service, b->service) == 0;
 }
 
 int
@@ -49,9 +58,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_ends(c);
 	if (change_save(&c, folder_fd()) != 0 || change_load(&again, folder_fd()) != 0)
 		__builtin_trap();
-	if (again.step != c.step || again.reason != c.reason || again.counter != c.counter ||
-		again.from_counter != c.from_counter || strcmp(again.to, c.to) != 0 ||
-		strcmp(again.service, c.service) != 0)
+	if (again.n != c.n || again.kind != c.kind || again.reason != c.reason)
 		__builtin_trap();
+	for (size_t i = 0; i < c.n; i++)
+		if (!same(&again.items[i], &c.items[i]))
+			__builtin_trap();
 	return 0;
 }

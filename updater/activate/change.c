@@ -1,42 +1,37 @@
 #include "updater/activate/change.h"
 
-#include <errno.h>
-#include <unistd.h>
-
-#include "appliance/base/buf.h"
-#include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
-#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 
-#define JOURNAL_NAME "change.json"
-
-enum { JOURNAL_BYTES_MAX = 8192 };
-
-/* Where each step leads when it went well and when it failed. */
+/* Where each step of an item leads when it went well and when it failed.  The step after CHECK, and after SOAK, waits
+ * until the change comes back to this item (change_current). */
 static const struct {
 	const char *name;
 	enum change_step done, failed;
 } steps[CHANGE_STEP_MAX] = {
 	[CHANGE_STAGE] = { "stage", CHANGE_CHECK, CHANGE_ROLLED_BACK },
-	[CHANGE_CHECK] = { "check", CHANGE_STOP, CHANGE_ROLLED_BACK },
+	[CHANGE_CHECK] = { "check", CHANGE_SNAPSHOT, CHANGE_ROLLED_BACK },
+	[CHANGE_SNAPSHOT] = { "snapshot", CHANGE_STOP, CHANGE_ROLLED_BACK },
 	[CHANGE_STOP] = { "stop", CHANGE_SWITCH, CHANGE_UNDO_START },
 	[CHANGE_SWITCH] = { "switch", CHANGE_START, CHANGE_UNDO_SWITCH },
 	[CHANGE_START] = { "start", CHANGE_HEALTH, CHANGE_UNDO_STOP },
-	[CHANGE_HEALTH] = { "health", CHANGE_COMMIT, CHANGE_UNDO_STOP },
+	[CHANGE_HEALTH] = { "health", CHANGE_SOAK, CHANGE_UNDO_STOP },
+	[CHANGE_SOAK] = { "soak", CHANGE_COMMIT, CHANGE_UNDO_STOP },
 	[CHANGE_COMMIT] = { "commit", CHANGE_GOOD, CHANGE_UNDO_STOP },
-	[CHANGE_UNDO_STOP] = { "undo-stop", CHANGE_UNDO_SWITCH, CHANGE_UNDO_SWITCH },
-	[CHANGE_UNDO_SWITCH] = { "undo-switch", CHANGE_UNDO_START, CHANGE_UNDO_START },
-	[CHANGE_UNDO_START] = { "undo-start", CHANGE_ROLLED_BACK, CHANGE_ROLLED_BACK },
+	[CHANGE_UNDO_STOP] = { "undo-stop", CHANGE_UNDO_DATA, CHANGE_UNDO_SWITCH },
+	[CHANGE_UNDO_DATA] = { "undo-data", CHANGE_UNDO_SWITCH, CHANGE_FAILED },
+	[CHANGE_UNDO_SWITCH] = { "undo-switch", CHANGE_UNDO_START, CHANGE_FAILED },
+	[CHANGE_UNDO_START] = { "undo-start", CHANGE_ROLLED_BACK, CHANGE_FAILED },
 	[CHANGE_GOOD] = { "good", CHANGE_GOOD, CHANGE_GOOD },
 	[CHANGE_ROLLED_BACK] = { "rolled-back", CHANGE_ROLLED_BACK, CHANGE_ROLLED_BACK },
+	[CHANGE_FAILED] = { "failed", CHANGE_FAILED, CHANGE_FAILED },
 };
 
-bool
-change_over(const struct change *c)
-{
-	return c->step == CHANGE_GOOD || c->step == CHANGE_ROLLED_BACK;
-}
+static const char *const kinds[CHANGE_KIND_MAX] = {
+	[CHANGE_APPLY] = "apply",
+	[CHANGE_INSTALL] = "install",
+	[CHANGE_ROLLBACK] = "rollback",
+	[CHANGE_AUTO] = "auto",
+};
 
 const char *
 change_step_text(enum change_step step)
@@ -44,132 +39,139 @@ change_step_text(enum change_step step)
 	return step < CHANGE_STEP_MAX ? steps[step].name : "?";
 }
 
-void
-change_advance(struct change *c, int r, const char *text)
+const char *
+change_kind_text(enum change_kind kind)
 {
-	char line[2 * CHANGE_TEXT_MAX];
-
-	if (r == 0) {
-		c->step = steps[c->step].done;
-		return;
-	}
-	if (c->reason == REASON_NONE && !change_over(c)) {
-		c->reason = r > 0 ? (enum reason)r : REASON_FAULT;
-		snprintf(line, sizeof(line), "%s: %s", change_step_text(c->step), text ? text : "");
-		/* Whatever a worker or a definition said: it is kept in JSON and shown on terminals. */
-		log_escape(c->text, sizeof(c->text), line);
-	}
-	c->step = steps[c->step].failed;
-}
-
-int
-change_save(const struct change *c, int dir_fd)
-{
-	SCOPED_JSON *o = json_object();
-	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_BYTES_MAX);
-	int r;
-
-	if (!o)
-		return FAULT(-ENOMEM);
-	r = json_put_u64(o, "v", 1);
-	r = r ?: json_put_text(o, "id", c->id);
-	r = r ?: json_put_text(o, "service", c->service);
-	r = r ?: json_put_text(o, "from", c->from);
-	r = r ?: json_put_text(o, "from_version", c->from_version);
-	r = r ?: json_put_text(o, "to", c->to);
-	r = r ?: json_put_text(o, "to_version", c->to_version);
-	r = r ?: json_put_u64(o, "from_counter", c->from_counter);
-	r = r ?: json_put_u64(o, "counter", c->counter);
-	r = r ?: json_put_text(o, "step", change_step_text(c->step));
-	r = r ?: json_put_text(o, "reason", c->reason ? refuse_token(c->reason) : "");
-	r = r ?: json_put_text(o, "text", c->text);
-	r = r ?: json_put_time(o, "started", c->started_us);
-	r = r ?: json_canonical(&b, o);
-	r = r ?: fs_replace(dir_fd, JOURNAL_NAME, b.data, b.len, 0600);
-	return r < 0 ? FAULT(r) : r;
-}
-
-struct journal_row {
-	uint64_t v, started, from_counter, counter;
-	const char *id, *service, *from, *from_version, *to, *to_version, *step, *reason, *text;
-};
-
-#define TEXT(member, limit)                                                                        \
-	{ #member, JSON_KIND_TEXT0, false, offsetof(struct journal_row, member), (limit) }
-
-static const struct json_field journal_fields[] = {
-	{ "v", JSON_KIND_U64, false, offsetof(struct journal_row, v), 1 },
-	TEXT(id, 32),
-	TEXT(service, CHANGE_NAME_MAX),
-	TEXT(from, 64),
-	TEXT(from_version, 64),
-	TEXT(to, 64),
-	TEXT(to_version, 64),
-	{ "from_counter", JSON_KIND_U64, false, offsetof(struct journal_row, from_counter), 0 },
-	{ "counter", JSON_KIND_U64, false, offsetof(struct journal_row, counter), 0 },
-	TEXT(step, 16),
-	TEXT(reason, 32),
-	TEXT(text, CHANGE_TEXT_MAX - 1),
-	{ "started", JSON_KIND_TIME, false, offsetof(struct journal_row, started), 0 },
-};
-
-static enum change_step
-step_of(const char *name)
-{
-	enum change_step s = CHANGE_STAGE;
-
-	while (s < CHANGE_STEP_MAX && strcmp(steps[s].name, name) != 0)
-		s++;
-	return s;
+	return kind < CHANGE_KIND_MAX ? kinds[kind] : "?";
 }
 
 static bool
-is_release(const char *hex)
+item_over(const struct change_item *item)
 {
-	return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
+	return item->step >= CHANGE_GOOD;
 }
 
-int
-change_load(struct change *ret, int dir_fd)
+const struct change_item *
+change_find(const struct change *c, const char *service)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_BYTES_MAX);
-	SCOPED_JSON *doc = NULL;
-	struct journal_row row = { 0 };
-	struct change c = { 0 };
-	int r;
-
-	r = fs_read(dir_fd, JOURNAL_NAME, JOURNAL_BYTES_MAX, &b);
-	if (r == REASON_NOT_FOUND)
-		return r;
-	r = r ?: json_read(&doc, b.data, b.len, JOURNAL_BYTES_MAX, JOURNAL_NAME);
-	r = r ?: json_members(doc, journal_fields, ARRAY_LEN(journal_fields), &row, JOURNAL_NAME);
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
-	c.step = step_of(row.step);
-	if (c.step == CHANGE_STEP_MAX)
-		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "unknown step \"%s\"", row.step);
-	if (!is_release(row.to) || (row.from[0] && !is_release(row.from)))
-		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "\"%s\" to \"%s\": not digests of releases", row.from,
-			row.to);
-	log_escape(c.id, sizeof(c.id), row.id);
-	log_escape(c.service, sizeof(c.service), row.service);
-	snprintf(c.from, sizeof(c.from), "%s", row.from);
-	log_escape(c.from_version, sizeof(c.from_version), row.from_version);
-	snprintf(c.to, sizeof(c.to), "%s", row.to);
-	log_escape(c.to_version, sizeof(c.to_version), row.to_version);
-	log_escape(c.text, sizeof(c.text), row.text);
-	c.reason = refuse_reason(row.reason);
-	c.from_counter = row.from_counter;
-	c.counter = row.counter;
-	c.started_us = row.started;
-	*ret = c;
-	return 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(c->items[i].service, service) == 0)
+			return &c->items[i];
+	return NULL;
 }
 
-int
-change_clear(int dir_fd)
+/* The first item whose step is below limit. */
+static size_t
+first_below(const struct change *c, enum change_step limit)
 {
-	if (unlinkat(dir_fd, JOURNAL_NAME, 0) < 0 && errno != ENOENT)
-		return FAULT(-errno);
-	return fs_sync_dir(dir_fd);
+	size_t i = 0;
+
+	while (i < c->n && c->items[i].step >= limit)
+		i++;
+	return i;
+}
+
+size_t
+change_current(const struct change *c)
+{
+	size_t i;
+
+	if (c->reason != REASON_NONE) {
+		for (i = c->n; i-- > 0;)
+			if (!item_over(&c->items[i]))
+				return i;
+		return c->n;
+	}
+	i = first_below(c, CHANGE_CHECK);
+	if (i == c->n)
+		i = first_below(c, CHANGE_SNAPSHOT);
+	if (i == c->n)
+		i = first_below(c, CHANGE_COMMIT);
+	return i == c->n ? first_below(c, CHANGE_GOOD) : i;
+}
+
+bool
+change_over(const struct change *c)
+{
+	return change_current(c) == c->n;
+}
+
+enum change_step
+change_outcome(const struct change *c)
+{
+	enum change_step worst = CHANGE_GOOD;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->items[i].step > worst)
+			worst = c->items[i].step;
+	return worst;
+}
+
+/* --- going back ------------------------------------------------------------------------------------------------ */
+/* What a worker or a definition said is kept in JSON and shown on terminals. */
+static void
+note(char out[CHANGE_TEXT_MAX], const char *service, const char *step, const char *text)
+{
+	char line[2 * CHANGE_TEXT_MAX];
+
+	(void)snprintf(line, sizeof(line), "%s: %s: %s", service, step, text ? text : "");
+	log_escape(out, CHANGE_TEXT_MAX, line);
+}
+
+/* The item ends where it is: only a person can go on. */
+static void
+give_up(struct change *c, struct change_item *item, const char *text)
+{
+	char line[CHANGE_TEXT_MAX];
+
+	(void)snprintf(line, sizeof(line), "%.160s; see: mainstay service logs %s", text ? text : "", item->service);
+	if (!c->remedy[0])
+		note(c->remedy, item->service, change_step_text(item->step), line);
+	item->step = CHANGE_FAILED;
+}
+
+/* From `next` on the item goes back, where its data can. */
+static void
+turn_back(struct change *c, struct change_item *item, enum change_step next)
+{
+	if (next == CHANGE_UNDO_STOP && item->one_way && !item->snapshot[0])
+		give_up(c, item, "the new release stays, for its data cannot go back and there is no snapshot");
+	else
+		item->step = next;
+}
+
+/* Each item as far as it had come; the one that failed, too. */
+static void
+all_back(struct change *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct change_item *item = &c->items[i];
+
+		turn_back(c, item, item->step == CHANGE_GOOD ? CHANGE_UNDO_STOP : steps[item->step].failed);
+	}
+}
+
+void
+change_advance(struct change *c, int r, const char *text)
+{
+	size_t i = change_current(c);
+	struct change_item *item = &c->items[i];
+
+	if (i == c->n)
+		return;
+	if (r == 0) {
+		item->step = steps[item->step].done;
+		return;
+	}
+	if (c->reason == REASON_NONE) {
+		c->reason = r > 0 ? (enum reason)r : REASON_FAULT;
+		note(c->text, item->service, change_step_text(item->step), text);
+		all_back(c);
+		return;
+	}
+	/* While the new release may still run, the data under it is not replaced. */
+	if (steps[item->step].failed == CHANGE_FAILED || item->one_way)
+		give_up(c, item, text);
+	else
+		item->step = steps[item->step].failed;
 }

@@ -15,6 +15,7 @@
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
 #include "appliance/tree/index.h"
+#include "updater/activate/change_check.h"
 #include "updater/activate/worker.h"
 
 enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 };
@@ -24,12 +25,13 @@ struct change_run {
 	struct monitor *m;
 	int journal_fd;
 	struct change c;
-	struct buf index;
+	struct buf index[CHANGE_ITEMS_MAX];
 	const struct change_run_ops *ops;
 	void *arg;
 	struct worker *worker;
 	struct loop_timer *timer;
-	uint64_t health_until_us;
+	unsigned restarts;	 /* of the service when its soak began */
+	uint64_t until_us;	 /* health: at the latest then; soak: from then on it is enough */
 	struct pending *pending; /* the service step under way */
 };
 
@@ -51,7 +53,8 @@ change_run_cancel(struct change_run *run)
 		run->pending->run = NULL;
 	worker_cancel(run->worker);
 	loop_cancel(run->timer);
-	buf_done(&run->index);
+	for (size_t i = 0; i < ARRAY_LEN(run->index); i++)
+		buf_done(&run->index[i]);
 	free(run);
 	return NULL;
 }
@@ -60,6 +63,13 @@ const struct change *
 change_run_state(const struct change_run *run)
 {
 	return &run->c;
+}
+
+/* The item whose turn it is; only while the change is not over. */
+static struct change_item *
+item_of(struct change_run *run)
+{
+	return &run->c.items[change_current(&run->c)];
 }
 
 static void
@@ -75,7 +85,7 @@ advance(struct change_run *run, int r)
 	const char *text = r > 0 ? refuse_last()->text : "fault";
 
 	if (r < 0)
-		log_fault(r, change_step_text(run->c.step));
+		log_fault(r, change_step_text(item_of(run)->step));
 	change_advance(&run->c, r, text);
 	r = change_save(&run->c, run->journal_fd);
 	if (r < 0) {
@@ -96,27 +106,9 @@ on_staged(int r, const struct stage_result *result, void *arg)
 static int
 step_stage(struct change_run *run)
 {
-	return worker_stage(&run->worker, run->m, run->index.data, run->index.len, on_staged, run);
-}
+	const struct buf *index = &run->index[change_current(&run->c)];
 
-/* The definition stands in the store with the hash that the signed index gives it. */
-static int
-step_check(struct change_run *run)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(DEFINITION_BYTES_MAX);
-	SCOPED(definition_freep) struct definition *d = NULL;
-	SCOPED(scope_close) int store = -1;
-	char path[sizeof(((struct paths *)0)->lib) + 16], name[96];
-	int r;
-
-	snprintf(path, sizeof(path), "%s/store", monitor_paths(run->m)->lib);
-	r = fs_open_dir(&store, -1, path, 0755);
-	snprintf(name, sizeof(name), "%s.definition.json", run->c.to);
-	r = r ?: fs_read(store, name, DEFINITION_BYTES_MAX, &text);
-	r = r ?: definition_read(&d, text.data, text.len);
-	if (r == 0 && strcmp(d->name, run->c.service) != 0)
-		r = REFUSE(REASON_ALTERED, run->c.service, "the release defines service \"%s\"", d->name);
-	return r;
+	return worker_stage(&run->worker, run->m, index->data, index->len, on_staged, run);
 }
 
 /* --- services ------------------------------------------------------------------------------------------------ */
@@ -144,7 +136,7 @@ service_step(struct change_run *run,
 		return -ENOMEM;
 	p->run = run;
 	run->pending = p;
-	r = step(run->m, run->c.service, on_service, p);
+	r = step(run->m, item_of(run)->service, on_service, p);
 	if (r < 0) {
 		run->pending = NULL;
 		free(p);
@@ -156,6 +148,7 @@ service_step(struct change_run *run,
 static int
 write_lock(struct change_run *run, const char *hex, const char *version)
 {
+	const struct change_item *item = item_of(run);
 	struct lock lock;
 	struct lock_entry entry = { 0 };
 	struct services_state state = { 0 };
@@ -165,15 +158,15 @@ write_lock(struct change_run *run, const char *hex, const char *version)
 	if (r != 0)
 		return r;
 	if (!hex[0]) {
-		if (lock_find(&lock, run->c.service))
-			r = lock_remove(&lock, run->c.service);
+		if (lock_find(&lock, item->service))
+			r = lock_remove(&lock, item->service);
 	} else {
-		(void)services_find(run->m, run->c.service, &state);
-		snprintf(entry.service, sizeof(entry.service), "%s", run->c.service);
+		(void)services_find(run->m, item->service, &state);
+		snprintf(entry.service, sizeof(entry.service), "%s", item->service);
 		snprintf(entry.release, sizeof(entry.release), "%s", hex);
 		snprintf(entry.version, sizeof(entry.version), "%s", version);
 		snprintf(entry.channel, sizeof(entry.channel), "%s", state.channel[0] ? state.channel : "stable");
-		entry.counter = strcmp(hex, run->c.to) == 0 ? run->c.counter : run->c.from_counter;
+		entry.counter = strcmp(hex, item->to) == 0 ? item->counter : item->from_counter;
 		r = lock_put(&lock, &entry);
 	}
 	r = r ?: lock_write(&lock, monitor_paths(run->m));
@@ -181,40 +174,87 @@ write_lock(struct change_run *run, const char *hex, const char *version)
 	return r;
 }
 
+/* --- health, soak ---------------------------------------------------------------------------------------------- */
+static void
+look_again(struct change_run *run, loop_fn *fn)
+{
+	int r = loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, fn, run);
+
+	if (r < 0)
+		advance(run, r);
+}
+
 static void
 on_health_look(void *arg)
 {
 	struct change_run *run = arg;
+	const char *service = item_of(run)->service;
 	struct services_state state = { 0 };
-	bool known = services_find(run->m, run->c.service, &state);
+	bool known = services_find(run->m, service, &state);
 
 	if (known && strcmp(state.health, "passing") == 0) {
 		advance(run, 0);
 	} else if (known && strcmp(state.state, "failed") == 0) {
-		advance(run, REFUSE(REASON_STATE_MOVED, run->c.service, "it failed while its health was awaited"));
-	} else if (clock_mono_us() > run->health_until_us) {
-		advance(run, REFUSE(REASON_STATE_MOVED, run->c.service, "health is %s after %d s, state %s",
+		advance(run, REFUSE(REASON_STATE_MOVED, service, "it failed while its health was awaited"));
+	} else if (clock_mono_us() > run->until_us) {
+		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s after %d s, state %s",
 				     known ? state.health : "unknown", HEALTH_MAX_S, state.state));
 	} else {
-		(void)loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, on_health_look, run);
+		look_again(run, on_health_look);
 	}
 }
 
 static int
 step_health(struct change_run *run)
 {
-	run->health_until_us = clock_mono_us() + HEALTH_MAX_S * CLOCK_US_PER_S;
+	run->until_us = clock_mono_us() + HEALTH_MAX_S * CLOCK_US_PER_S;
 	return loop_after(&run->timer, monitor_loop(run->m), 0, on_health_look, run);
+}
+
+/* Without a break: one look that finds it otherwise, or started again, is enough. */
+static void
+on_soak_look(void *arg)
+{
+	struct change_run *run = arg;
+	const char *service = item_of(run)->service;
+	struct services_state state = { 0 };
+	bool known = services_find(run->m, service, &state);
+
+	if (!known || strcmp(state.health, "passing") != 0 || strcmp(state.state, "running") != 0)
+		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s and state %s after it had passed",
+				     known ? state.health : "unknown", known ? state.state : "unknown"));
+	else if (state.restarts != run->restarts)
+		advance(run, REFUSE(REASON_STATE_MOVED, service, "it ended and was started again"));
+	else if (clock_mono_us() >= run->until_us)
+		advance(run, 0);
+	else
+		look_again(run, on_soak_look);
+}
+
+static int
+step_soak(struct change_run *run)
+{
+	const struct change_item *item = item_of(run);
+	SCOPED(definition_freep) struct definition *d = NULL;
+	struct services_state state = { 0 };
+	int r = change_definition(run->m, item->to, &d);
+
+	if (r != 0)
+		return r;
+	(void)services_find(run->m, item->service, &state);
+	run->restarts = state.restarts;
+	run->until_us = clock_mono_us() + CLOCK_US_PER_S;
+	return loop_after(&run->timer, monitor_loop(run->m), 0, on_soak_look, run);
 }
 
 /* --- ends ------------------------------------------------------------------------------------------------------ */
 static int
-leaf(struct change_run *run, const char *kind)
+leaf(struct change_run *run, const struct change_item *item, const char *kind)
 {
 	uint8_t digest[32];
 
-	return monitor_leaf(run->m, kind, "mainstayd", run->c.service,
-		hex_decode(digest, sizeof(digest), run->c.to) ? digest : NULL, run->c.reason);
+	return monitor_leaf(run->m, kind, "mainstayd", item->service,
+		hex_decode(digest, sizeof(digest), item->to) ? digest : NULL, run->c.reason);
 }
 
 static void
@@ -223,13 +263,13 @@ end(struct change_run *run)
 	struct change c = run->c;
 	const struct change_run_ops *ops = run->ops;
 	void *arg = run->arg;
-	int r;
+	int r = 0;
 
-	if (c.step == CHANGE_ROLLED_BACK) {
-		r = leaf(run, "rollback");
-		if (r < 0)
-			log_fault(r, "rollback leaf");
-	}
+	for (size_t i = 0; i < c.n && r == 0; i++)
+		if (c.items[i].step != CHANGE_GOOD)
+			r = leaf(run, &c.items[i], "rollback");
+	if (r < 0)
+		log_fault(r, "rollback leaf");
 	r = change_clear(run->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");
@@ -244,39 +284,49 @@ end(struct change_run *run)
 static int
 begin(struct change_run *run, bool *later)
 {
-	switch (run->c.step) {
+	struct change_item *item = item_of(run);
+
+	switch (item->step) {
 	case CHANGE_STAGE:
 		*later = true;
 		return step_stage(run);
 	case CHANGE_CHECK:
-		return step_check(run);
+		return change_check(run->m, &run->c, change_current(&run->c));
+	case CHANGE_SNAPSHOT:
+		return 0;
 	case CHANGE_STOP:
-		if (!run->c.from[0])
+		if (!item->from[0])
 			return 0;
 		*later = true;
 		return service_step(run, services_stop);
 	case CHANGE_SWITCH:
-		return write_lock(run, run->c.to, run->c.to_version);
+		return write_lock(run, item->to, item->to_version);
 	case CHANGE_START:
 		*later = true;
 		return service_step(run, services_start);
 	case CHANGE_HEALTH:
 		*later = true;
 		return step_health(run);
+	case CHANGE_SOAK:
+		*later = true;
+		return step_soak(run);
 	case CHANGE_COMMIT:
-		return leaf(run, "activate");
+		return leaf(run, item, "activate");
 	case CHANGE_UNDO_STOP:
 		*later = true;
 		return service_step(run, services_stop);
+	case CHANGE_UNDO_DATA:
+		return 0;
 	case CHANGE_UNDO_SWITCH:
-		return write_lock(run, run->c.from, run->c.from_version);
+		return write_lock(run, item->from, item->from_version);
 	case CHANGE_UNDO_START:
-		if (!run->c.from[0])
+		if (!item->from[0])
 			return 0;
 		*later = true;
 		return service_step(run, services_start);
 	case CHANGE_GOOD:
 	case CHANGE_ROLLED_BACK:
+	case CHANGE_FAILED:
 	case CHANGE_STEP_MAX:
 		break;
 	}
@@ -287,15 +337,17 @@ static void
 take_step(struct change_run *run)
 {
 	bool later = false;
+	size_t at = change_current(&run->c);
+	const struct change_item *item = &run->c.items[at];
 	int r;
 
-	if (change_over(&run->c)) {
+	if (at == run->c.n) {
 		end(run);
 		return;
 	}
-	log_info("%s: %s -> %s: %s", run->c.service, run->c.from_version[0] ? run->c.from_version : "(none)",
-		run->c.to_version, change_step_text(run->c.step));
-	run->ops->stepped(&run->c, run->arg);
+	log_info("%s: %s -> %s: %s", item->service, item->from_version[0] ? item->from_version : "(none)",
+		item->to_version, change_step_text(item->step));
+	run->ops->stepped(&run->c, at, run->arg);
 	r = begin(run, &later);
 	if (r != 0 || !later)
 		advance(run, r);
@@ -303,10 +355,10 @@ take_step(struct change_run *run)
 
 int
 change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, const struct change *c,
-	const void *index, size_t len, const struct change_run_ops *ops, void *arg)
+	const struct buf *index, const struct change_run_ops *ops, void *arg)
 {
 	struct change_run *run = calloc(1, sizeof(*run));
-	int r;
+	int r = 0;
 
 	if (!run)
 		return FAULT(-ENOMEM);
@@ -315,9 +367,11 @@ change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, co
 	run->c = *c;
 	run->ops = ops;
 	run->arg = arg;
-	run->index = BUF_MAX(TREE_INDEX_BYTES_MAX);
-	buf_put(&run->index, index, len);
-	r = buf_error(&run->index);
+	for (size_t i = 0; index && i < c->n && r == 0; i++) {
+		run->index[i] = BUF_MAX(TREE_INDEX_BYTES_MAX);
+		buf_put(&run->index[i], index[i].data, index[i].len);
+		r = buf_error(&run->index[i]);
+	}
 	r = r ?: change_save(&run->c, journal_fd);
 	r = r ?: loop_after(&run->timer, monitor_loop(m), 0, on_turn, run);
 	if (r < 0) {

@@ -7,19 +7,20 @@
 
 #include "updater/activate/change.h"
 
+struct buf;
 struct monitor;
 struct change_run;
 
 struct change_run_ops {
-	void (*stepped)(const struct change *c, void *arg); /* a new step begins */
-	void (*over)(const struct change *c, void *arg);    /* good or rolled-back; the run is gone afterwards */
+	void (*stepped)(const struct change *c, size_t item, void *arg); /* a new step of this item begins */
+	void (*over)(const struct change *c, void *arg); /* it has ended; the run is gone afterwards */
 };
 
-/* Begin (or, after a crash, go on with) the change.  journal_fd is borrowed; index (copied) is the verified index
- * of the new release, needed until it is staged.  *slot is NULL again before over() runs.  Returns 0 or a
- * fault (no callback runs). */
+/* Begin (or, after a crash, go on with) the change.  journal_fd is borrowed; index (copied): for each item the
+ * verified index of its new release, needed until it is staged; NULL where that is past.  *slot is NULL again before
+ * over() runs.  Returns 0 or a fault (no callback runs). */
 int change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, const struct change *c,
-	const void *index, size_t len, const struct change_run_ops *ops, void *arg);
+	const struct buf *index, const struct change_run_ops *ops, void *arg);
 /* Forget it without a word, for the monitor's end: the journal stays and the next start goes on. */
 struct change_run *change_run_cancel(struct change_run *run);
 const struct change *change_run_state(const struct change_run *run);

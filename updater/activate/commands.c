@@ -205,11 +205,16 @@ run_history(struct command_call *call)
 static int
 say_outcome(struct command_call *call, json_t *take_answer, const char *kind)
 {
+	const json_t *row;
+	size_t i;
+
 	if (call->json)
 		return command_print_json(kind, take_answer);
-	command_say(call, "%s %s is %s, health %s", json_text(take_answer, "service"),
-		json_text(take_answer, "version"), json_text(take_answer, "state"),
-		json_text(take_answer, "health"));
+	json_array_foreach(json_object_get(take_answer, "items"), i, row)
+		command_say(call, "%s %s is %s, health %s", json_text(row, "service"),
+			json_text(row, "version"), json_text(row, "state"), json_text(row, "health"));
+	if (json_text(take_answer, "plan")[0])
+		command_say(call, "this was plan %s", json_text(take_answer, "plan"));
 	if (json_is_true(json_object_get(take_answer, "outside_window")))
 		command_say(call, "this was outside the maintenance hours (windows.updates), on your word; the audit log "
 				  "says so");

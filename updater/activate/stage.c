@@ -463,8 +463,12 @@ stage_remove(int store_fd, const char *hex)
 	char name[STAGE_NAME_MAX];
 	int r;
 
-	r = fs_remove_tree(store_fd, hex);
+	/* Its name goes first: what has it is whole. */
 	snprintf(name, sizeof(name), ".stage-%s", hex);
+	r = fs_remove_tree(store_fd, name);
+	if (r == 0 && renameat(store_fd, hex, store_fd, name) < 0 && errno != ENOENT)
+		r = -errno;
+	r = r ?: fs_sync_dir(store_fd);
 	r = r ?: fs_remove_tree(store_fd, name);
 	snprintf(name, sizeof(name), "%s.definition.json", hex);
 	r = r ?: fs_remove_tree(store_fd, name);

@@ -87,20 +87,24 @@ update_set(struct update *u, const char *state, const char *service, enum reason
 }
 
 int
-update_remember(struct update *u, const struct change *c)
+update_remember(struct update *u, const struct change *c, const struct change_item *item)
 {
 	json_t *row = json_object();
 	int r;
 
 	r = json_put_time(row, "time", clock_now_us());
-	r = r ?: json_put_text(row, "service", c->service);
-	r = r ?: json_put_text(row, "from", c->from);
-	r = r ?: json_put_text(row, "from_version", c->from_version);
-	r = r ?: json_put_text(row, "to", c->to);
-	r = r ?: json_put_text(row, "to_version", c->to_version);
-	r = r ?: json_put_text(row, "outcome", change_step_text(c->step));
+	r = r ?: json_put_text(row, "change", c->id);
+	r = r ?: json_put_text(row, "kind", change_kind_text(c->kind));
+	r = r ?: json_put_text(row, "service", item->service);
+	r = r ?: json_put_text(row, "from", item->from);
+	r = r ?: json_put_text(row, "from_version", item->from_version);
+	r = r ?: json_put_text(row, "to", item->to);
+	r = r ?: json_put_text(row, "to_version", item->to_version);
+	r = r ?: json_put_text(row, "outcome", change_step_text(item->step));
 	r = r ?: json_put_text(row, "reason", c->reason ? refuse_token(c->reason) : "");
-	r = r ?: json_put_text(row, "text", c->text);
+	r = r ?: json_put_text(row, "text", item->step == CHANGE_FAILED ? c->remedy : c->text);
+	r = r ?: json_put_text(row, "snapshot", item->snapshot);
+	r = r ?: json_put_text(row, "output", item->output);
 	r = r ?: json_array_append(u->history, row);
 	json_decref(row);
 	while (json_array_size(u->history) > UPDATE_HISTORY_MAX)

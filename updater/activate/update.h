@@ -15,12 +15,13 @@ struct monitor_call;
 
 enum { UPDATE_HISTORY_MAX = 64, UPDATE_WAITING_MAX = 8 };
 
-/* A command that waits for the end of a service's change. */
+/* A command that waits for the end of a change. */
 struct update_waiting {
 	struct update *u;
 	struct monitor_call *call; /* NULL: free */
-	char service[65];
 	bool install;
+	char service[65];          /* install: for whichever change brings it */
+	char change[33];           /* else: for the change of this id */
 	struct loop_timer *again;  /* asks the courier once more while the assignment lacks the service */
 	unsigned tries;
 };
@@ -41,6 +42,9 @@ struct update {
 	char text[CHANGE_TEXT_MAX];
 	json_t *history;     /* newest last */
 	struct change_run *run;
+	struct worker *worker;	/* stages a release that came, or removes one that nothing names */
+	char staging[65];	/* its service; "" where it removes */
+	char plan[80];		/* digest of the plan that was applied last */
 	struct update_waiting waiting[UPDATE_WAITING_MAX];
 };
 
@@ -49,7 +53,7 @@ struct update {
 int update_load(struct update *u);
 int update_save(const struct update *u);
 void update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text);
-int update_remember(struct update *u, const struct change *c);
+int update_remember(struct update *u, const struct change *c, const struct change_item *item);
 
 /* --- update_release.c: releases and their bytes ------------------------------------------------------------------ */
 /* What a release is, once all that names it has verified. */
@@ -76,10 +80,19 @@ int update_release_definition(struct update *u, const char *hex, struct definiti
 /* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
 int update_fetch_init(struct update *u);
 
-/* --- update_site.c ------------------------------------------------------------------------------------------------------ */
-/* Something arrived: begin what can be begun, tell who waits. */
-void update_consider(struct update *u);
+/* --- update_wait.c: commands that wait ---------------------------------------------------------------------------- */
 /* Is a release of this service to be put in without another word: it is being installed. */
 bool update_installing(const struct update *u, const char *service);
-/* A waiting install ends with this refusal. */
+/* Waiting installs (of service; NULL: all) end with this refusal. */
 void update_fail_waiting(struct update *u, const char *service, int r);
+
+/* --- update_arrive.c ------------------------------------------------------------------------------------------------- */
+/* Something arrived, or a change is over: stage what is whole, begin what can be begun. */
+void update_consider(struct update *u);
+
+/* --- update_collect.c: what nothing names any more -------------------------------------------------------------------- */
+/* Remove the next tree of the store that neither cluster.lock, the release before, the assignment nor a running change
+ * names, by the worker; called again when it is gone.  Does nothing while the worker is busy or a change runs. */
+void update_collect(struct update *u);
+/* The release that ran before this one of the service, and that `update rollback` goes back to; NULL: none.  Borrowed. */
+const char *update_before(const struct update *u, const char *service, const char *release);

@@ -83,7 +83,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	}
 	if (r != 0)
 		return r;
-	update_wait(u, call, service, true);
+	update_wait_install(u, call, service);
 	update_set(u, "fetching", service, REASON_NONE, "");
 	monitor_statement_soon(m);
 	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
@@ -285,28 +285,36 @@ on_plan(struct monitor *m, struct monitor_call *call, void *arg)
 
 /* Begin the change to *take_rel, whose end answers call. */
 static int
-begin_change(struct update *u, struct monitor_call *call, const char *service,
-	struct update_release *take_rel)
+begin_change(struct update *u, struct monitor_call *call, enum change_kind kind, const struct update_release *rels,
+	size_t n)
 {
-	int r = update_room(u, service);
+	int r = update_room(u, rels[0].tree->service);
 
-	r = r ?: update_begin(u, service, take_rel);
+	r = r ?: update_begin(u, kind, monitor_call_actor(call), rels, n);
 	if (r == 0)
-		update_wait(u, call, service, false);
-	update_release_done(take_rel);
+		update_wait_change(u, call);
 	return r;
 }
 
 static int
-begin_row(struct update *u, struct monitor_call *call, const json_t *row)
+begin_plan(struct update *u, struct monitor_call *call, const json_t *items)
 {
-	const char *service = json_string_value(json_object_get(row, "service"));
-	const struct assignment_release *a = assignment_find(&u->assignment, service);
-	struct update_release rel;
-	int r;
+	struct update_release rels[CHANGE_ITEMS_MAX];
+	const json_t *row;
+	size_t i, n = 0;
+	int r = 0;
 
-	r = update_release_load(u, a, &rel);
-	return r ?: begin_change(u, call, service, &rel);
+	json_array_foreach (items, i, row) {
+		if (r != 0 || n == CHANGE_ITEMS_MAX)
+			break;
+		r = update_release_load(u, assignment_find(&u->assignment, json_text(row, "service")), &rels[n]);
+		if (r == 0)
+			n++;
+	}
+	r = r ?: begin_change(u, call, CHANGE_APPLY, rels, n);
+	while (n > 0)
+		update_release_done(&rels[--n]);
+	return r;
 }
 
 static int
@@ -329,7 +337,8 @@ on_apply(struct monitor *m, struct monitor_call *call, void *arg)
 		return REFUSE(REASON_STATE_MOVED, wanted, "the plan is %s by now", digest);
 	if (json_array_size(items) == 0)
 		return REFUSE(REASON_NOT_FOUND, "update", "nothing is there to apply: every service runs its assigned release");
-	return begin_row(u, call, json_array_get(items, 0));
+	snprintf(u->plan, sizeof(u->plan), "%s", digest);
+	return begin_plan(u, call, items);
 }
 
 /* Back to the release that ran before the last good change. */
@@ -339,28 +348,22 @@ on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
 	struct update *u = arg;
 	struct services_state state;
 	struct update_release rel;
-	const char *service, *before = NULL;
-	const json_t *row;
-	size_t i;
+	const char *service, *before;
 	int r;
 
 	(void)m;
 	r = need_service(u, call, &service, &state);
 	if (r != 0)
 		return r;
-	json_array_foreach (u->history, i, row) {
-		const char *to = json_string_value(json_object_get(row, "to"));
-		const char *of = json_string_value(json_object_get(row, "service"));
-		const char *how = json_string_value(json_object_get(row, "outcome"));
-
-		if (of && strcmp(of, service) == 0 && to && strcmp(to, state.release) == 0 && how &&
-			strcmp(how, "good") == 0)
-			before = json_string_value(json_object_get(row, "from"));
-	}
-	if (!before || !before[0])
+	before = update_before(u, service, state.release);
+	if (!before)
 		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
 	r = update_release_stored(u, before, &rel);
-	return r ?: begin_change(u, call, service, &rel);
+	if (r != 0)
+		return r;
+	r = begin_change(u, call, CHANGE_ROLLBACK, &rel, 1);
+	update_release_done(&rel);
+	return r;
 }
 
 /* --- state ------------------------------------------------------------------------------------------------------------- */

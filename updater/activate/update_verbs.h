@@ -2,18 +2,32 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "updater/activate/change.h"
 
 struct monitor_call;
 struct update;
 struct update_release;
+struct update_waiting;
 
 int update_verbs_init(struct update *u);
 
-/* --- of update_site.c, for the verbs --------------------------------------------------------------------------------- */
+/* --- update_wait.c --------------------------------------------------------------------------------------------------- */
 /* Room for one more command that waits: look before anything is changed.  0 or REASON_BUSY (logged). */
 int update_room(struct update *u, const char *service);
-/* Hold the call until the service's change is over; install: and until its release has come.  update_room() said yes. */
-void update_wait(struct update *u, struct monitor_call *call, const char *service, bool install);
-/* Start a change of service to this release, on the word of a person of the customer: outside the maintenance hours
- * (windows.updates of the policy), too, and then its leaf says so.  What nobody asked for may not come here. */
-int update_begin(struct update *u, const char *service, const struct update_release *rel);
+/* Hold the call until the change that is under way now is over.  update_room() said yes. */
+void update_wait_change(struct update *u, struct monitor_call *call);
+/* Hold it until a release of the service has come, and its change is over. */
+void update_wait_install(struct update *u, struct monitor_call *call, const char *service);
+bool update_waits(const struct update_waiting *w, const struct change *c); /* for the end of this one */
+void update_waiting_clear(struct update_waiting *w);
+
+/* --- update_change.c --------------------------------------------------------------------------------------------------- */
+/* Start a change to these releases, in the order of their dependencies; actor is who said so.  A person's own word goes
+ * outside the maintenance hours (windows.updates of the policy), too, and then its leaf says so.  Returns 0;
+ * REASON_BUSY (logged) while another is under way; or a fault. */
+int update_begin(struct update *u, enum change_kind kind, const char *actor, const struct update_release *rels,
+	size_t n);
+/* Go on with what a crash left. */
+int update_resume(struct update *u);

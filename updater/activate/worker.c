@@ -220,15 +220,10 @@ open_folders(const struct paths *paths, int *ret_store, int *ret_objects, int *r
 	return *ret_objects < 0 ? *ret_objects : *ret_patches < 0 ? *ret_patches : 0;
 }
 
-int
-worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t len,
-	worker_done_fn *done, void *arg)
+/* Send the job, whose frame is begun, to a worker of its own. */
+static int
+start(struct worker **slot, struct monitor *m, const struct frame_out *job, worker_done_fn *done, void *arg)
 {
-	SCOPED(frame_out_done) struct frame_out out = { 0 };
-	SCOPED(scope_close) int store = -1;
-	SCOPED(scope_close) int objects = -1;
-	SCOPED(scope_close) int patches = -1;
-	SCOPED(scope_close) int bytes = -1;
 	SCOPED(worker_cancelp) struct worker *w = NULL;
 	int r;
 
@@ -239,6 +234,26 @@ worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t 
 		return FAULT(-ENOMEM);
 	w->done = done;
 	w->arg = arg;
+	r = spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE, job,
+		ACTIVATE_TIME_MAX_S * 1000, on_answer, w);
+	if (r < 0)
+		return FAULT(r);
+	w->slot = slot;
+	*slot = STEAL(w);
+	return 0;
+}
+
+int
+worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t len,
+	worker_done_fn *done, void *arg)
+{
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+	SCOPED(scope_close) int store = -1;
+	SCOPED(scope_close) int objects = -1;
+	SCOPED(scope_close) int patches = -1;
+	SCOPED(scope_close) int bytes = -1;
+	int r;
+
 	frame_begin(&out, ACTIVATE_TYPE_STAGE, 1);
 	r = open_folders(monitor_paths(m), &store, &objects, &patches);
 	r = r ?: fs_memfd(&bytes, "index", index, len);
@@ -246,12 +261,25 @@ worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t 
 	frame_put_fd(&out, objects);
 	frame_put_fd(&out, patches);
 	frame_put_fd(&out, bytes);
-	r = r
-		?: spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE,
-			   &out, ACTIVATE_TIME_MAX_S * 1000, on_answer, w);
+	r = r ?: start(slot, m, &out, done, arg);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+worker_remove(struct worker **slot, struct monitor *m, const char *hex, worker_done_fn *done, void *arg)
+{
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+	SCOPED(scope_close) int store = -1;
+	char path[sizeof(monitor_paths(m)->lib) + 32];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/store", monitor_paths(m)->lib);
+	r = fs_open_dir(&store, -1, path, 0755);
 	if (r < 0)
 		return FAULT(r);
-	w->slot = slot;
-	*slot = STEAL(w);
-	return 0;
+	frame_begin(&out, ACTIVATE_TYPE_REMOVE, 1);
+	frame_put_text(&out, ACTIVATE_TAG_HEX, hex);
+	frame_put_fd(&out, store);
+	r = start(slot, m, &out, done, arg);
+	return r < 0 ? FAULT(r) : 0;
 }

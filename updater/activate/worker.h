@@ -23,4 +23,6 @@ typedef void worker_done_fn(int r, const struct stage_result *result, void *arg)
  * unless worker_cancel() came first; *slot is NULL again before.  Returns 0 or a fault (done does not run). */
 int worker_stage(struct worker **slot, struct monitor *m, const void *index, size_t len,
 	worker_done_fn *done, void *arg);
+/* The same for the removal of a tree of the store, with its index and definition; hex is 64 digits. */
+int worker_remove(struct worker **slot, struct monitor *m, const char *hex, worker_done_fn *done, void *arg);
 struct worker *worker_cancel(struct worker *w);

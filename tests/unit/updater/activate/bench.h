@@ -259,7 +259,7 @@ bench_store(struct bench *b, const struct bench_release *r)
 
 	(void)snprintf(path, sizeof(path), "%s/incoming/objects", b->t->paths.lib);
 	assert_int_equal(fs_open_dir(&objects, -1, path, 0755), 0);
-	assert_int_equal(stage_tree(&result, b->u->store_fd, objects, r->index.data, r->index.len),
+	assert_int_equal(stage_tree(&result, b->u->store_fd, objects, -1, r->index.data, r->index.len),
 		0);
 }
 

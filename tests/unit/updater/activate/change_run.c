@@ -25,18 +25,18 @@ crash_at(struct bench *b, enum change_step step, const struct bench_release *fro
 	const struct bench_release *to)
 {
 	struct change c = { .id = "00",
-		.service = "redis",
-		.to_version = "7",
-		.counter = 2,
-		.step = step,
+		.n = 1,
+		.items = { { .service = "redis", .to_version = "7", .counter = 2, .step = step } },
+		.reason = step >= CHANGE_UNDO_STOP ? REASON_STATE_MOVED : REASON_NONE,
 		.started_us = 1 };
+	struct change_item *item = &c.items[0];
 
 	if (from) {
-		(void)snprintf(c.from, sizeof(c.from), "%s", from->hex);
-		(void)snprintf(c.from_version, sizeof(c.from_version), "7");
-		c.from_counter = 1;
+		(void)snprintf(item->from, sizeof(item->from), "%s", from->hex);
+		(void)snprintf(item->from_version, sizeof(item->from_version), "7");
+		item->from_counter = 1;
 	}
-	(void)snprintf(c.to, sizeof(c.to), "%s", to->hex);
+	(void)snprintf(item->to, sizeof(item->to), "%s", to->hex);
 	assert_int_equal(change_save(&c, b->u->journal_fd), 0);
 	bench_restart(b);
 }
@@ -111,7 +111,7 @@ a_service_that_does_not_become_healthy_goes_back(void **state)
 	bench_release(b, &r, "redis", "7", "redis");
 	bench_active(b, r.hex, 2);
 	crash_at(b, CHANGE_HEALTH, NULL, &r);
-	assert_int_equal(change_run_state(b->u->run)->step, CHANGE_HEALTH);
+	assert_int_equal(change_run_state(b->u->run)->items[0].step, CHANGE_HEALTH);
 	clock_fake(clock_now_us() + 61 * CLOCK_US_PER_S, clock_mono_us() + 61 * CLOCK_US_PER_S);
 	for (unsigned i = 0; i < 1000 && b->u->run; i++)
 		bench_turn(b);

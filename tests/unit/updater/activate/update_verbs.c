@@ -168,11 +168,11 @@ a_plan_is_applied_only_as_it_was_shown(void **state)
 static void
 came_after(struct bench *b, const char *from, const char *to)
 {
-	struct change c = { .service = "redis", .step = CHANGE_GOOD, .started_us = 1 };
+	struct change c = { .n = 1, .items = { { .service = "redis", .step = CHANGE_GOOD } }, .started_us = 1 };
 
-	(void)snprintf(c.from, sizeof(c.from), "%s", from);
-	(void)snprintf(c.to, sizeof(c.to), "%s", to);
-	assert_int_equal(update_remember(b->u, &c), 0);
+	(void)snprintf(c.items[0].from, sizeof(c.items[0].from), "%s", from);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", to);
+	assert_int_equal(update_remember(b->u, &c, &c.items[0]), 0);
 }
 
 static void
@@ -199,7 +199,7 @@ one_change_at_a_time(void **state)
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
 	struct change c = {
-		.id = "00", .service = "redis", .step = CHANGE_HEALTH, .started_us = 1
+		.id = "00", .n = 1, .items = { { .service = "redis", .step = CHANGE_HEALTH } }, .started_us = 1
 	};
 
 	bench_release(b, &one, "redis", "7", "redis");
@@ -208,8 +208,8 @@ one_change_at_a_time(void **state)
 	bench_active(b, two.hex, 2);
 	came_after(b, one.hex, two.hex);
 	assert_int_equal(update_save(b->u), 0);
-	(void)snprintf(c.from, sizeof(c.from), "%s", one.hex);
-	(void)snprintf(c.to, sizeof(c.to), "%s", two.hex);
+	(void)snprintf(c.items[0].from, sizeof(c.items[0].from), "%s", one.hex);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", two.hex);
 	assert_int_equal(change_save(&c, b->u->journal_fd), 0);
 	bench_restart(b); /* goes on waiting for health */
 	assert_non_null(b->u->run);

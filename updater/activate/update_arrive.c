@@ -1,0 +1,107 @@
+/* What is done with a release that has come: it is staged, and then it waits or goes in. */
+#include "updater/activate/update.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "updater/activate/update_verbs.h"
+#include "updater/activate/worker.h"
+
+/* The service's last change was to this release and went back: `update status` keeps saying so. */
+static bool
+went_back(const struct update *u, const char *service, const char *hex)
+{
+	for (size_t i = json_array_size(u->history); i-- > 0;) {
+		const json_t *row = json_array_get(u->history, i);
+		const char *of = json_string_value(json_object_get(row, "service"));
+		const char *to = json_string_value(json_object_get(row, "to"));
+		const char *how = json_string_value(json_object_get(row, "outcome"));
+
+		if (of && strcmp(of, service) == 0)
+			return to && how && strcmp(to, hex) == 0 && strcmp(how, change_step_text(CHANGE_GOOD)) != 0;
+	}
+	return false;
+}
+
+static bool
+is_staged(const struct update *u, const char *hex)
+{
+	struct stat st;
+
+	return fstatat(u->store_fd, hex, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* It lies in the store: it waits for apply, or goes in where somebody installs it. */
+static int
+staged(struct update *u, const struct services_state *state, const struct update_release *rel)
+{
+	const char *service = rel->tree->service;
+
+	if (update_installing(u, service) && !state->release[0])
+		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
+	if (strcmp(u->state, "staged") != 0 && !went_back(u, service, rel->hex))
+		update_set(u, "staged", service, REASON_NONE, rel->tree->version);
+	return 0;
+}
+
+static void
+on_staged(int r, const struct stage_result *result, void *arg)
+{
+	struct update *u = arg;
+	char service[sizeof(u->staging)];
+
+	(void)result;
+	memcpy(service, u->staging, sizeof(service));
+	u->staging[0] = '\0';
+	if (r != 0) {
+		/* What could not be staged is asked for again with the next assignment; whoever waits hears of it. */
+		if (r < 0)
+			log_fault(r, "staging");
+		if (!u->run)
+			update_set(u, "idle", service, r > 0 ? (enum reason)r : REASON_FAULT,
+				r > 0 ? refuse_last()->text : "staging failed");
+		update_fail_waiting(u, service, r);
+		return;
+	}
+	update_consider(u);
+}
+
+/* All of the release is there: into the store with it. */
+static void
+consider_release(struct update *u, const struct assignment_release *a)
+{
+	struct services_state state;
+	struct update_release rel;
+	SCOPED_JSON *missing = json_array();
+	int r;
+
+	if (!services_find(u->m, a->service, &state) || !state.wanted ||
+		update_release_load(u, a, &rel) != 0)
+		return;
+	r = update_release_missing(u, &rel, missing, 1);
+	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, state.release) != 0) {
+		if (is_staged(u, rel.hex)) {
+			r = staged(u, &state, &rel);
+		} else if (!u->worker) {
+			(void)snprintf(u->staging, sizeof(u->staging), "%s", a->service);
+			r = worker_stage(&u->worker, u->m, rel.index.data, rel.index.len, on_staged, u);
+		}
+		if (r != 0)
+			update_fail_waiting(u, a->service, r);
+	}
+	update_release_done(&rel);
+}
+
+void
+update_consider(struct update *u)
+{
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !u->run; i++)
+		consider_release(u, &u->assignment.releases[i]);
+	update_collect(u);
+}

@@ -1,0 +1,223 @@
+/* A change from its beginning to its end, as the updater's state, the history and the waiting commands see it. */
+#include "updater/activate/update_verbs.h"
+
+#include <errno.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
+#include "appliance/service/accepted.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/lock.h"
+#include "updater/activate/rights.h"
+#include "updater/activate/update.h"
+
+/* --- while it runs ------------------------------------------------------------------------------------------------- */
+static void
+on_stepped(const struct change *c, size_t at, void *arg)
+{
+	struct update *u = arg;
+	const struct change_item *item = &c->items[at];
+	SCOPED_JSON *line = json_pack("{s:s, s:s, s:s}", "service", item->service, "step",
+		change_step_text(item->step), "version", item->to_version);
+
+	update_set(u, item->step == CHANGE_STAGE ? "fetching" : "activating", item->service, c->reason, c->text);
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++)
+		if (update_waits(&u->waiting[i], c))
+			monitor_progress(u->waiting[i].call, line);
+}
+
+/* A first install accepts what the release asks for: the command showed it. */
+static int
+accept_first(struct update *u, const struct change_item *item)
+{
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	uint8_t digest[32];
+	int r;
+
+	r = accepted_load(&a, monitor_dir(u->m));
+	if (r != 0 || accepted_knows(a, item->service))
+		return r;
+	r = update_release_definition(u, item->to, &d);
+	r = r ?: rights_accept_all(a, d);
+	r = r ?: accepted_save(a, monitor_dir(u->m));
+	r = r ?: monitor_leaf(u->m, "accept", "install", item->service,
+			 hex_decode(digest, sizeof(digest), item->to) ? digest : NULL, REASON_NONE);
+	return r;
+}
+
+/* --- its end ------------------------------------------------------------------------------------------------------- */
+/* What was observed of one service, and what of its release is accepted. */
+static json_t *
+item_json(struct update *u, const struct change_item *item)
+{
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	struct services_state state = { 0 };
+	json_t *rights = NULL;
+
+	(void)services_find(u->m, item->service, &state);
+	if (accepted_load(&a, monitor_dir(u->m)) == 0 && update_release_definition(u, item->to, &d) == 0)
+		(void)rights_list(&rights, d, a);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "service", item->service, "release", item->to,
+		"from_version", item->from_version, "version", item->to_version, "outcome",
+		change_step_text(item->step), "state", state.state, "health", state.health, "rights", rights);
+}
+
+/* What the command that waited is told: an install of its service, others of all. */
+static json_t *
+outcome(struct update *u, const struct change *c, const struct update_waiting *w)
+{
+	json_t *answer, *items;
+
+	if (w->install) {
+		answer = item_json(u, change_find(c, w->service));
+	} else {
+		items = json_array();
+		for (size_t i = 0; i < c->n; i++)
+			(void)json_array_append_new(items, item_json(u, &c->items[i]));
+		answer = json_pack("{s:o, s:s}", "items", items, "plan", u->plan);
+	}
+	(void)json_object_set_new(answer, "outside_window", json_boolean(u->outside));
+	return answer;
+}
+
+static void
+tell_waiting(struct update *u, const struct change *c)
+{
+	bool good = change_outcome(c) == CHANGE_GOOD;
+	char text[2 * CHANGE_TEXT_MAX + 2];
+
+	snprintf(text, sizeof(text), "%s%s%s", c->text, c->remedy[0] ? "; " : "", c->remedy);
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
+		struct update_waiting *w = &u->waiting[i];
+		const char *operand = w->install ? w->service : c->items[0].service;
+
+		if (!update_waits(w, c))
+			continue;
+		monitor_answer_result(w->call, good ? 0 : refuse_relay(c->reason, operand, NULL, text),
+			good ? outcome(u, c, w) : NULL);
+		update_waiting_clear(w);
+	}
+}
+
+static void
+on_over(const struct change *c, void *arg)
+{
+	struct update *u = arg;
+	enum change_step how = change_outcome(c);
+	/* The pinned word; which of them could not go back stands in the text, the history and the services' states. */
+	const char *state = change_step_text(how == CHANGE_GOOD ? CHANGE_GOOD : CHANGE_ROLLED_BACK);
+	char text[CHANGE_TEXT_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && how == CHANGE_GOOD && r >= 0; i++)
+		if (!c->items[i].from[0])
+			r = accept_first(u, &c->items[i]);
+	if (r < 0)
+		log_fault(r, "accepting the first release");
+	for (size_t i = 0; i < c->n; i++)
+		(void)update_remember(u, c, &c->items[i]);
+	if (c->remedy[0])
+		snprintf(text, sizeof(text), "%.120s; %.120s", c->remedy, c->text);
+	else
+		snprintf(text, sizeof(text), "%s", c->text);
+	update_set(u, state, c->items[0].service, c->reason, text);
+	monitor_changed(u->m, MONITOR_CHANGE_SERVICE);
+	monitor_notify(u->m, "update", c->items[0].service, u->state);
+	tell_waiting(u, c);
+	update_consider(u);
+}
+
+static const struct change_run_ops run_ops = { .stepped = on_stepped, .over = on_over };
+
+/* --- its beginning ------------------------------------------------------------------------------------------------- */
+static void
+fill_item(struct change_item *item, const struct update_release *rel, const struct lock *lock)
+{
+	const struct lock_entry *running = lock_find(lock, rel->tree->service);
+
+	snprintf(item->service, sizeof(item->service), "%s", rel->tree->service);
+	snprintf(item->to, sizeof(item->to), "%s", rel->hex);
+	snprintf(item->to_version, sizeof(item->to_version), "%s", rel->tree->version);
+	item->counter = rel->counter;
+	item->step = CHANGE_STAGE;
+	if (!running)
+		return;
+	snprintf(item->from, sizeof(item->from), "%s", running->release);
+	snprintf(item->from_version, sizeof(item->from_version), "%s", running->version);
+	item->from_counter = running->counter;
+}
+
+/* Whoever began it outside the maintenance hours: their word stands over these, and the log says that it did. */
+static int
+update_leaves(struct update *u, const struct change *c, const char *actor)
+{
+	enum reason reason = REASON_NONE;
+	uint8_t digest[32];
+	int r = 0;
+
+	u->outside = !policy_window_open(monitor_policy(u->m), POLICY_WINDOW_UPDATES, monitor_now_us(u->m),
+		monitor_clock_doubtful(u->m), NULL);
+	if (u->outside)
+		reason = REASON_OUTSIDE_WINDOW;
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = monitor_leaf(u->m, "update", actor, c->items[i].service,
+			hex_decode(digest, sizeof(digest), c->items[i].to) ? digest : NULL, reason);
+	return r;
+}
+
+int
+update_begin(struct update *u, enum change_kind kind, const char *actor, const struct update_release *rels, size_t n)
+{
+	struct change c = { .kind = kind, .n = n, .started_us = clock_now_us() };
+	struct buf index[CHANGE_ITEMS_MAX];
+	struct lock lock;
+	uint8_t id[16];
+	int r;
+
+	if (u->run)
+		return REFUSE(REASON_BUSY, rels[0].tree->service, "a change of %s is under way",
+			change_run_state(u->run)->items[0].service);
+	r = lock_read(&lock, monitor_paths(u->m));
+	if (r != 0)
+		return r;
+	fs_random(id, sizeof(id));
+	hex_encode(c.id, id, sizeof(id));
+	for (size_t i = 0; i < n; i++) {
+		fill_item(&c.items[i], &rels[i], &lock);
+		index[i] = rels[i].index;
+	}
+	r = update_leaves(u, &c, actor);
+	return r ?: change_run_start(&u->run, u->m, u->journal_fd, &c, index, &run_ops, u);
+}
+
+/* A crash left a change: its step is taken again.  One that was not staged yet has touched nothing. */
+int
+update_resume(struct update *u)
+{
+	struct change c;
+	size_t at;
+	int r;
+
+	r = change_load(&c, u->journal_fd);
+	if (r == REASON_NOT_FOUND)
+		return 0;
+	if (r != 0)
+		return r;
+	at = change_current(&c);
+	if (at < c.n) {
+		log_info("%s: going on with the change to %s at step %s", c.items[at].service,
+			c.items[at].to_version, change_step_text(c.items[at].step));
+		if (c.items[at].step == CHANGE_STAGE)
+			change_advance(&c, REASON_INTERRUPTED, "the monitor ended before the release was staged");
+	}
+	return change_run_start(&u->run, u->m, u->journal_fd, &c, NULL, &run_ops, u);
+}

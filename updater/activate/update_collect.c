@@ -1,0 +1,111 @@
+/* Trees of the store that nothing names any more. */
+#include "updater/activate/update.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/service/lock.h"
+#include "updater/activate/worker.h"
+
+const char *
+update_before(const struct update *u, const char *service, const char *release)
+{
+	const char *before = NULL;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (u->history, i, row)
+		if (strcmp(json_text(row, "service"), service) == 0 && strcmp(json_text(row, "to"), release) == 0 &&
+			strcmp(json_text(row, "outcome"), change_step_text(CHANGE_GOOD)) == 0)
+			before = json_text(row, "from");
+	return before && before[0] ? before : NULL;
+}
+
+static bool
+is_assigned(const struct update *u, const char *hex)
+{
+	char text[65];
+
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n; i++)
+		if (strcmp(hex_encode(text, u->assignment.releases[i].sha256, 32), hex) == 0)
+			return true;
+	return false;
+}
+
+/* What runs, what `update rollback` goes back to, and what is there to be applied. */
+static bool
+is_named(const struct update *u, const struct lock *lock, const char *hex)
+{
+	for (size_t i = 0; i < lock->n; i++) {
+		const struct lock_entry *e = &lock->entries[i];
+		const char *before = update_before(u, e->service, e->release);
+
+		if (strcmp(e->release, hex) == 0 || (before && strcmp(before, hex) == 0))
+			return true;
+	}
+	return is_assigned(u, hex);
+}
+
+/* The first tree that nothing names; false: there is none. */
+static bool
+find_unnamed(const struct update *u, const struct lock *lock, char out[65])
+{
+	int fd = openat(u->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	bool found = false;
+
+	if (!dir) {
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	while (!found && (e = readdir(dir))) {
+		size_t len = strspn(e->d_name, "0123456789abcdef");
+
+		/* The tree, or what a removal that was cut off has left of it. */
+		if (len != 64 || (e->d_name[64] && e->d_name[64] != '.'))
+			continue;
+		(void)snprintf(out, 65, "%.64s", e->d_name);
+		found = !is_named(u, lock, out);
+	}
+	(void)closedir(dir);
+	return found;
+}
+
+static void
+on_removed(int r, const struct stage_result *result, void *arg)
+{
+	struct update *u = arg;
+
+	(void)result;
+	/* The next occasion tries again; now it would go round in circles. */
+	if (r == 0)
+		update_collect(u);
+	else if (r < 0)
+		log_fault(r, "removing an old tree");
+}
+
+void
+update_collect(struct update *u)
+{
+	struct lock lock;
+	char hex[65];
+	int r;
+
+	if (u->run || u->worker || !monitor_spawner(u->m) || lock_read(&lock, monitor_paths(u->m)) != 0 ||
+		!find_unnamed(u, &lock, hex))
+		return;
+	log_info("store: removing %s, which nothing names any more", hex);
+	r = worker_remove(&u->worker, u->m, hex, on_removed, u);
+	if (r < 0)
+		log_fault(r, "removing an old tree");
+}
