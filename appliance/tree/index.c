@@ -1,6 +1,5 @@
 #include "appliance/tree/index.h"
 
-#include <ctype.h>
 #include <errno.h>
 
 #include "appliance/base/buf.h"
@@ -8,6 +7,7 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/tree/index_check.h"
 #include "appliance/trust/sha256.h"
 
 static const char operand[] = "index.json";
@@ -85,93 +85,18 @@ by_path(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-/* --- checks over the whole ----------------------------------------------------------------------- */
-static int
-check_entry(const struct tree_entry *e)
+void
+tree_index_sort(struct tree_index *x)
 {
-	int r = tree_path_check(e->path);
-
-	if (r)
-		return r;
-	if (e->type == TREE_TYPE_LINK)
-		return tree_link_check(e->path, e->target);
-	if (e->mode > 0777)
-		return REFUSE(REASON_UNSAFE_TREE, e->path,
-			"mode %04o has set-user-id, set-group-id or sticky bits", e->mode);
-	if (e->type == TREE_TYPE_FILE && e->size > TREE_FILE_MAX)
-		return REFUSE(REASON_TOO_LARGE, e->path, "%llu bytes", (unsigned long long)e->size);
-	return 0;
-}
-
-static int
-check_parent(const struct tree_index *x, const struct tree_entry *e)
-{
-	const char *slash = strrchr(e->path, '/');
-	const struct tree_entry *parent;
-	char path[TREE_PATH_MAX + 1];
-
-	if (!slash)
-		return 0;
-	memcpy(path, e->path, (size_t)(slash - e->path));
-	path[slash - e->path] = '\0';
-	parent = tree_index_find(x, path);
-	if (!parent || parent->type != TREE_TYPE_DIR)
-		return REFUSE(REASON_UNSAFE_TREE, e->path, "its parent is not listed as a dir");
-	return 0;
-}
-
-static int
-by_text(const void *a, const void *b)
-{
-	const char *const *x = a, *const *y = b;
-
-	return strcasecmp(*x, *y);
-}
-
-/* Names that one file system holds apart and another does not.  ASCII only: our own trees have no other
- * capitals, and no file system folds them all alike. */
-static int
-check_case(const struct tree_index *x)
-{
-	SCOPED(scope_free) const char **paths = calloc(x->n_entries + 1, sizeof(*paths));
-
-	if (!paths)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < x->n_entries; i++)
-		paths[i] = x->entries[i].path;
-	qsort(paths, x->n_entries, sizeof(*paths), by_text);
-	for (size_t i = 1; i < x->n_entries; i++) {
-		if (!strcasecmp(paths[i - 1], paths[i]))
-			return REFUSE(REASON_UNSAFE_TREE, paths[i],
-				"another path differs from it only in case");
-	}
-	return 0;
-}
-
-static int
-check_whole(const struct tree_index *x)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < x->n_entries; i++) {
-		r = check_entry(&x->entries[i]);
-		if (!r && i > 0 && !strcmp(x->entries[i - 1].path, x->entries[i].path))
-			r = REFUSE(REASON_UNSAFE_TREE, x->entries[i].path, "the path comes twice");
-	}
-	for (size_t i = 0; !r && i < x->n_entries; i++)
-		r = check_parent(x, &x->entries[i]);
-	if (!r && tree_index_bytes(x) > TREE_BYTES_MAX)
-		r = REFUSE(REASON_TOO_LARGE, operand, "more than %llu bytes",
-			(unsigned long long)TREE_BYTES_MAX);
-	return r ?: check_case(x);
+	if (x->n_entries)
+		qsort(x->entries, x->n_entries, sizeof(*x->entries), by_path);
 }
 
 int
 tree_index_seal(struct tree_index *x)
 {
-	if (x->n_entries)
-		qsort(x->entries, x->n_entries, sizeof(*x->entries), by_path);
-	return check_whole(x);
+	tree_index_sort(x);
+	return tree_index_check(x);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */

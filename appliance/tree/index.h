@@ -9,9 +9,10 @@
  * listed as a dir.  mode is octal text ("0755"), owner is "root" or "service".  Its digest
  * (SHA-256 of its bytes) names the tree in the store.
  *
- * Refused with unsafe-tree: absolute or empty paths, "." and "..", control characters, bytes
- * that are no UTF-8, names that differ only in case, links that are absolute or lead out of the
- * tree, set-user-id and set-group-id, and what is neither file, folder nor link. */
+ * Refused with unsafe-tree: absolute or empty paths, "." and "..", names that are no printable ASCII,
+ * begin or end with a space or are too long, more than 64 steps, names that differ only in case, the
+ * sandbox's own folders at the top, modes that are none of 0755, 0555, 0644, 0444, links that are absolute, lead
+ * out of the tree, to nothing or in a circle, and what is neither file, folder nor link. */
 #pragma once
 
 #include <jansson.h>
@@ -28,6 +29,7 @@ enum {
 	TREE_ENTRIES_MAX = 65536,
 	TREE_PATH_MAX = 1023,
 	TREE_NAME_MAX = 255,
+	TREE_DEPTH_MAX = 64, /* steps of a path */
 };
 #define TREE_FILE_MAX (UINT64_C(4) << 30)   /* bytes of one file */
 #define TREE_BYTES_MAX (UINT64_C(16) << 30) /* of all files */
@@ -59,12 +61,19 @@ int tree_index_read(struct tree_index **ret, const void *p, size_t len);
 struct tree_index *tree_index_free(struct tree_index *x);
 SCOPED_DESTRUCTOR(struct tree_index, tree_index_free)
 
+/* Names are ASCII on purpose.  What two letters share one name is another answer in each version of
+ * Unicode and in each file system (composed and decomposed accents, full width, ligatures, letters that
+ * fold together, marks of no width); site and builder would need the same tables for ever.  One name in a
+ * hundred thousand of Debian's has other letters; data that needs them travels in an archive. */
+
 /* Build one: new, add in any order (strings are copied), then seal sorts and checks it as read
  * does. */
 int tree_index_new(struct tree_index **ret, const char *service, const char *version,
 	const uint8_t definition[32]);
 int tree_index_add(struct tree_index *x, const struct tree_entry *e);
 int tree_index_seal(struct tree_index *x);
+/* Sort alone: for what is compared and not trusted. */
+void tree_index_sort(struct tree_index *x);
 
 /* Append the canonical bytes of a sealed index, and their SHA-256. */
 int tree_index_write(const struct tree_index *x, struct buf *out);

@@ -4,35 +4,11 @@
 #include "appliance/base/refuse.h"
 #include "appliance/tree/index.h"
 
-/* Well-formed UTF-8 without control characters (C0, DEL, C1) and direction overrides, which make a name
- * look like another. */
 static bool
 is_plain(const char *text)
 {
-	const unsigned char *p = (const unsigned char *)text;
-
-	while (*p) {
-		uint32_t c = *p;
-		int more = c < 0x80		? 0
-			: c >= 0xc2 && c < 0xe0 ? 1
-			: (c & 0xf0) == 0xe0	? 2
-			: c >= 0xf0 && c < 0xf5 ? 3
-						: -1;
-
-		if (more < 0)
-			return false;
-		c = more == 0 ? c : c & (0x3fu >> more);
-		p++;
-		for (int i = 0; i < more; i++, p++) {
-			if ((*p & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*p & 0x3f);
-		}
-		if ((more == 2 && c < 0x800) || (more == 3 && (c < 0x10000 || c > 0x10ffff)) ||
-			(c >= 0xd800 && c < 0xe000))
-			return false;
-		if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-			(c >= 0x2066 && c <= 0x2069))
+	for (const char *p = text; *p; p++) {
+		if (*p < 0x20 || *p > 0x7e)
 			return false;
 	}
 	return true;
@@ -42,6 +18,7 @@ int
 tree_path_check(const char *path)
 {
 	size_t len = strlen(path);
+	unsigned depth = 0;
 
 	if (!len)
 		return REFUSE(REASON_UNSAFE_TREE, "path", "a path is empty");
@@ -52,14 +29,21 @@ tree_path_check(const char *path)
 		return REFUSE(REASON_UNSAFE_TREE, path, "the path is absolute");
 	if (!is_plain(path))
 		return REFUSE(REASON_UNSAFE_TREE, path,
-			"the path holds control characters or is no UTF-8");
+			"the path holds other letters than printable ASCII");
 	for (const char *p = path;;) {
 		size_t n = strcspn(p, "/");
+
+		if (++depth > TREE_DEPTH_MAX)
+			return REFUSE(REASON_UNSAFE_TREE, path, "the path has more than %d steps",
+				TREE_DEPTH_MAX);
 
 		if (n == 0 || n > TREE_NAME_MAX || (n == 1 && p[0] == '.') ||
 			(n == 2 && p[0] == '.' && p[1] == '.'))
 			return REFUSE(REASON_UNSAFE_TREE, path,
 				"the path has a step that is empty, \".\", \"..\" or too long");
+		if (p[0] == ' ' || p[n - 1] == ' ')
+			return REFUSE(REASON_UNSAFE_TREE, path,
+				"a name begins or ends with a space");
 		p += n;
 		if (!*p)
 			return 0;

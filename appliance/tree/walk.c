@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
@@ -12,8 +11,6 @@
 #include "appliance/tree/beneath.h"
 #include "appliance/tree/index.h"
 #include "appliance/trust/sha256.h"
-
-enum { DEPTH_MAX = 64 };
 
 struct walk {
 	struct tree_index *x;
@@ -71,9 +68,6 @@ check_kind(const struct walk *w, const struct stat *st, const char *path)
 		return 0;
 	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
 		return REFUSE(REASON_UNSAFE_TREE, path, "is a device, socket or pipe");
-	if (st->st_mode & (S_ISUID | S_ISGID | S_ISVTX))
-		return REFUSE(
-			REASON_UNSAFE_TREE, path, "has set-user-id, set-group-id or sticky bits");
 	return 0;
 }
 
@@ -100,8 +94,9 @@ add_file(struct walk *w, int dir_fd, const char *name, struct tree_entry *e)
 
 	if (fd < 0)
 		return FAULT(fd);
-	if (fgetxattr(fd, "security.capability", NULL, 0) >= 0)
-		return REFUSE(REASON_UNSAFE_TREE, e->path, "has file capabilities");
+	r = tree_attributes_check(fd, e->path);
+	if (r)
+		return r;
 	e->type = TREE_TYPE_FILE;
 	r = tree_hash_fd(fd, TREE_FILE_MAX, e->sha256, &e->size);
 	if (r > 0)
@@ -111,10 +106,11 @@ add_file(struct walk *w, int dir_fd, const char *name, struct tree_entry *e)
 	return r || !w->each ? r : w->each(e, fd, w->arg);
 }
 
-static int walk_dir(struct walk *w, int take_fd, const char *below, unsigned depth);
+/* As deep as a path may be: tree_path_check() ends it. */
+static int walk_dir(struct walk *w, int take_fd, const char *below);
 
 static int
-add_one(struct walk *w, int dir_fd, const char *below, const char *name, unsigned depth)
+add_one(struct walk *w, int dir_fd, const char *below, const char *name)
 {
 	char path[TREE_PATH_MAX + 1];
 	struct tree_entry e = { .path = path };
@@ -141,14 +137,19 @@ add_one(struct walk *w, int dir_fd, const char *below, const char *name, unsigne
 	r = tree_index_add(w->x, &e);
 	if (r)
 		return r;
-	if (depth == DEPTH_MAX)
-		return REFUSE(REASON_UNSAFE_TREE, path, "folders more than %d deep", DEPTH_MAX);
 	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? FAULT(fd) : walk_dir(w, fd, path, depth + 1);
+	if (fd < 0)
+		return FAULT(fd);
+	r = tree_attributes_check(fd, path);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	return walk_dir(w, fd, path);
 }
 
 static int
-walk_dir(struct walk *w, int take_fd, const char *below, unsigned depth)
+walk_dir(struct walk *w, int take_fd, const char *below)
 {
 	SCOPED(close_dir) DIR *dir = fdopendir(take_fd);
 	struct dirent *e;
@@ -161,7 +162,7 @@ walk_dir(struct walk *w, int take_fd, const char *below, unsigned depth)
 	}
 	while (!r && (errno = 0, e = readdir(dir))) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = add_one(w, dirfd(dir), below, e->d_name, depth);
+			r = add_one(w, dirfd(dir), below, e->d_name);
 	}
 	if (!r && errno)
 		return FAULT(-errno);
@@ -179,7 +180,7 @@ tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg)
 		return FAULT(-errno);
 	w.dev = st.st_dev;
 	fd = beneath_open(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? FAULT(fd) : walk_dir(&w, fd, "", 0);
+	return fd < 0 ? FAULT(fd) : walk_dir(&w, fd, "");
 }
 
 static bool
@@ -201,9 +202,9 @@ tree_walk_verify(const struct tree_index *x, int dir_fd)
 
 	r = tree_index_new(&is, x->service, x->version, x->definition);
 	r = r ?: tree_walk(is, dir_fd, NULL, NULL);
-	r = r ?: tree_index_seal(is);
 	if (r)
 		return r;
+	tree_index_sort(is);
 	for (size_t i = 0; i < x->n_entries || i < is->n_entries; i++) {
 		const struct tree_entry *a = i < x->n_entries ? &x->entries[i] : NULL,
 					*b = i < is->n_entries ? &is->entries[i] : NULL;

@@ -11,10 +11,14 @@ struct tree_entry;
 typedef int tree_walk_fn(const struct tree_entry *e, int fd, void *arg);
 
 /* Add everything below dir_fd to x, as owned by root, whoever owns it now.  Never follows links, never
- * leaves the file system; set-user-id, set-group-id, file capabilities, devices, sockets and pipes are
- * refused with REASON_UNSAFE_TREE (logged, naming the path).  The caller seals x afterwards, which
+ * leaves the file system; what tree_attributes_check() refuses, devices, sockets and pipes are refused with REASON_UNSAFE_TREE (logged, naming the path).  The caller seals x afterwards, which
  * refuses the rest.  each may be NULL.  dir_fd stays the caller's. */
 int tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg);
+
+/* Refuse what an open file or folder has and no release can carry: set-user-id, set-group-id and sticky bits, file
+ * capabilities, access control lists, other attributes of security and trusted.  REASON_UNSAFE_TREE (logged,
+ * naming path), or a fault. */
+int tree_attributes_check(int fd, const char *path);
 
 /* Compare a folder with its index.  Returns 0; REASON_ALTERED (logged) naming the first path
  * that is missing, added or different; or a fault. */

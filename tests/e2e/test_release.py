@@ -88,7 +88,7 @@ def test_only_signed_releases_are_published(vendor):
     assert "[bad-signature]" in release("publish", vendor / "built", *to, code=1)
     (vendor / "built/release.json").write_text(signed)
     index = (vendor / "built/index.json").read_text()
-    (vendor / "built/index.json").write_text(index.replace('"0755"', '"0777"'))
+    (vendor / "built/index.json").write_text(index.replace('"0755"', '"0555"'))
     assert "[hash-mismatch]" in release("publish", vendor / "built", *to, code=1)
     assert "[hash-mismatch]" in release("sign", vendor / "built", "--key", vendor / "keys/targets.key", code=1)
     (vendor / "built/index.json").write_text(index)

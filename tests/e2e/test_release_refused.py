@@ -139,7 +139,7 @@ def pipe(folder):
 
 @pytest.mark.parametrize("reason, said, make, to", [
     ("unsafe-tree", "is no regular file", pipe, "/x"),
-    ("unsafe-tree", "has set-user-id or set-group-id bits", setuid, "/x"),
+    ("unsafe-tree", "has set-user-id, set-group-id or sticky bits", setuid, "/x"),
     ("unsafe-tree", "has file capabilities", capabilities, "/x"),
     ("conflict", "two things of the payload claim this path", plain, "/bin/run"),
     ("conflict", "bin/run is no folder of the tree", plain, "/bin/run/x"),

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -24,7 +23,8 @@ struct payload {
 	struct tree_index *x;
 	json_t *at;	 /* path in the tree -> its number in x, which is unsorted while it grows */
 	json_t *origins; /* path in the tree -> where it came from (release_payload.h) */
-	json_t *needed;	 /* libraries to come */
+	json_t *needed;	 /* libraries of programs and plugins */
+	size_t n_there;	 /* of them, those that x has */
 	int folder_fd, objects_fd;
 };
 
@@ -91,11 +91,8 @@ add_fd(struct payload *p, int fd, const char *path, unsigned mode, const char *o
 		return FAULT(-errno);
 	if (!S_ISREG(st.st_mode))
 		return REFUSE(REASON_UNSAFE_TREE, path, "is no regular file");
-	if (st.st_mode & (S_ISUID | S_ISGID))
-		return REFUSE(REASON_UNSAFE_TREE, path, "has set-user-id or set-group-id bits");
-	if (fgetxattr(fd, "security.capability", NULL, 0) >= 0)
-		return REFUSE(REASON_UNSAFE_TREE, path, "has file capabilities");
-	r = tree_path_check(path);
+	r = tree_attributes_check(fd, path);
+	r = r ?: tree_path_check(path);
 	r = r ?: add_parents(p, path);
 	r = r ?: tree_hash_fd(fd, TREE_FILE_MAX, e.sha256, &e.size);
 	if (r)
@@ -173,6 +170,16 @@ add_host_file(struct payload *p, const char *host)
 
 /* --- what a payload names -------------------------------------------------------------------------- */
 static int
+add_needed(struct payload *p)
+{
+	int r = 0;
+
+	for (; !r && p->n_there < json_array_size(p->needed); p->n_there++)
+		r = add_host_file(p, json_string_value(json_array_get(p->needed, p->n_there)));
+	return r;
+}
+
+static int
 add_programs(struct payload *p, const json_t *programs)
 {
 	int r = 0;
@@ -181,6 +188,7 @@ add_programs(struct payload *p, const json_t *programs)
 		const char *path = json_string_value(json_array_get(programs, i));
 
 		r = release_closure(p->needed, path);
+		r = r ?: add_needed(p);
 		r = r ?: add_host_file(p, path);
 	}
 	return r;
@@ -253,6 +261,7 @@ add_packaged(struct payload *p, const char *host)
 	if (S_ISLNK(st.st_mode))
 		return add_host_link(p, host);
 	r = is_elf(host) ? release_closure_plugin(p->needed, host) : 0;
+	r = r ?: add_needed(p);
 	return r ?: add_host_file(p, host);
 }
 
@@ -288,16 +297,6 @@ add_packages(struct payload *p, const json_t *packages)
 
 	for (size_t i = 0; !r && i < json_array_size(packages); i++)
 		r = add_package(p, json_array_get(packages, i));
-	return r;
-}
-
-static int
-add_needed(struct payload *p)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < json_array_size(p->needed); i++)
-		r = add_host_file(p, json_string_value(json_array_get(p->needed, i)));
 	return r;
 }
 
@@ -386,13 +385,12 @@ release_payload(struct tree_index *x, const struct definition *d, int folder_fd,
 	json_t **ret_origins)
 {
 	SCOPED_JSON *at = json_object(), *origins = json_object(), *needed = json_array();
-	struct payload p = { x, at, origins, needed, folder_fd, objects_fd };
+	struct payload p = { x, at, origins, needed, 0, folder_fd, objects_fd };
 	const char *tree = json_string_value(json_object_get(d->payload, "tree"));
 	int r = !at || !origins || !needed ? FAULT(-ENOMEM) : tree ? add_tree(&p, tree) : 0;
 
 	r = r ?: add_programs(&p, json_object_get(d->payload, "programs"));
 	r = r ?: add_packages(&p, json_object_get(d->payload, "packages"));
-	r = r ?: add_needed(&p);
 	r = r ?: add_files(&p, json_object_get(d->payload, "files"));
 	if (!r)
 		*ret_origins = STEAL(origins);

@@ -13,6 +13,7 @@
 #define HEAD  "{\"definition\":\"sha256:" ZERO "\",\"entries\":["
 #define TAIL  "],\"service\":\"a\",\"v\":1,\"version\":\"1\"}"
 #define DIR_(path)  "{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"" path "\",\"type\":\"dir\"}"
+#define DIR_MODE(path, mode) "{\"mode\":\"" mode "\",\"owner\":\"root\",\"path\":\"" path "\",\"type\":\"dir\"}"
 #define FILE_(path) FILE_MODE(path, "0644")
 #define FILE_MODE(path, mode)                                                                      \
 	"{\"mode\":\"" mode "\",\"owner\":\"root\",\"path\":\"" path "\",\"sha256\":\"" ZERO              \
@@ -22,53 +23,128 @@
 static const struct {
 	const char *name, *text;
 	enum reason reason;
+	const char *says; /* part of the refusal's sentence, where another check would refuse too */
 } rows[] = {
-	{ "an empty tree", HEAD TAIL, 0 },
-	{ "files, folders, links", HEAD DIR_("a") "," FILE_("a/b") "," LINK_("c", "a/b") TAIL, 0 },
-	{ "a link up and down again", HEAD DIR_("a") "," LINK_("a/l", "../b") "," FILE_("b") TAIL, 0 },
-	{ "an absolute path", HEAD FILE_("/a") TAIL, REASON_UNSAFE_TREE },
-	{ "an empty path", HEAD FILE_("") TAIL, REASON_UNSAFE_TREE },
-	{ "a path that leads out", HEAD FILE_("../a") TAIL, REASON_UNSAFE_TREE },
-	{ "a path with .. inside", HEAD DIR_("a") "," FILE_("a/../b") TAIL, REASON_UNSAFE_TREE },
-	{ "a path with . inside", HEAD DIR_("a") "," FILE_("a/./b") TAIL, REASON_UNSAFE_TREE },
-	{ "a path with two slashes", HEAD DIR_("a") "," FILE_("a//b") TAIL, REASON_UNSAFE_TREE },
-	{ "a path with a slash at its end", HEAD FILE_("a/") TAIL, REASON_UNSAFE_TREE },
-	{ "a newline in a path", HEAD FILE_("a\\nb") TAIL, REASON_UNSAFE_TREE },
-	{ "a direction override in a path", HEAD FILE_("a\xe2\x80\xae" "b") TAIL, REASON_UNSAFE_TREE },
-	{ "a C1 control in a path", HEAD FILE_("a\xc2\x9b") TAIL, REASON_UNSAFE_TREE },
-	{ "names that differ in case", HEAD FILE_("A") "," FILE_("a") TAIL, REASON_UNSAFE_TREE },
-	{ "a path twice", HEAD FILE_("a") "," FILE_("a") TAIL, REASON_UNSAFE_TREE },
-	{ "a file without its folder", HEAD FILE_("a/b") TAIL, REASON_UNSAFE_TREE },
-	{ "a file in a file", HEAD FILE_("a") "," FILE_("a/b") TAIL, REASON_UNSAFE_TREE },
-	{ "a file in a link", HEAD DIR_("c") "," LINK_("a", "c") "," FILE_("a/b") TAIL, REASON_UNSAFE_TREE },
-	{ "an absolute link", HEAD LINK_("a", "/etc/passwd") TAIL, REASON_UNSAFE_TREE },
-	{ "a link that leads out", HEAD LINK_("a", "../b") TAIL, REASON_UNSAFE_TREE },
+	{ "an empty tree", HEAD TAIL, 0, NULL },
+	{ "files, folders, links", HEAD DIR_("a") "," FILE_("a/b") "," LINK_("c", "a/b") TAIL, 0, NULL },
+	{ "a link up and down again", HEAD DIR_("a") "," LINK_("a/l", "../b") "," FILE_("b") TAIL, 0, NULL },
+	{ "a link to a folder", HEAD DIR_("a") "," LINK_("b", "a") TAIL, 0, NULL },
+	{ "a link through a link to a folder", HEAD DIR_("a") "," FILE_("a/f") "," LINK_("b", "a") "," LINK_("c", "b/f")
+		TAIL, 0, NULL },
+	{ "a link over eight links", HEAD FILE_("a") "," LINK_("l1", "a") "," LINK_("l2", "l1") "," LINK_("l3", "l2") ","
+		LINK_("l4", "l3") "," LINK_("l5", "l4") "," LINK_("l6", "l5") "," LINK_("l7", "l6") "," LINK_("l8", "l7")
+		TAIL, 0, NULL },
+	{ "a link over nine links", HEAD FILE_("a") "," LINK_("l1", "a") "," LINK_("l2", "l1") "," LINK_("l3", "l2") ","
+		LINK_("l4", "l3") "," LINK_("l5", "l4") "," LINK_("l6", "l5") "," LINK_("l7", "l6") "," LINK_("l8", "l7") ","
+		LINK_("l9", "l8") TAIL, REASON_UNSAFE_TREE, "over more than 8 links" },
+	{ "a link over nine links, the last met first", HEAD LINK_("a", "b") "," LINK_("b", "c") "," LINK_("c", "d") ","
+		LINK_("d", "e") "," LINK_("e", "f") "," LINK_("f", "g") "," LINK_("g", "h") "," LINK_("h", "i") ","
+		LINK_("i", "j") "," FILE_("j") TAIL, REASON_UNSAFE_TREE, "over more than 8 links" },
+	{ "a link to itself", HEAD LINK_("a", "a") TAIL, REASON_UNSAFE_TREE, "in a circle" },
+	{ "two links in a circle", HEAD LINK_("a", "b") "," LINK_("b", "a") TAIL, REASON_UNSAFE_TREE, "in a circle" },
+	{ "a link through itself", HEAD LINK_("a", "a/b") TAIL, REASON_UNSAFE_TREE, "in a circle" },
+	{ "a link to nothing", HEAD LINK_("a", "b") TAIL, REASON_UNSAFE_TREE, "there is no b" },
+	{ "a link below a file", HEAD FILE_("a") "," LINK_("b", "a/c") TAIL, REASON_UNSAFE_TREE, "there is no a/c" },
+	{ "a link into the service's data", HEAD LINK_("a", "data/x") TAIL, REASON_UNSAFE_TREE, "there is no data" },
+	{ "a link into /proc", HEAD DIR_("bin") "," LINK_("bin/x", "../proc/self/exe") TAIL, REASON_UNSAFE_TREE,
+		"there is no proc" },
+	{ "a link through a link to nothing", HEAD DIR_("a") "," LINK_("b", "a") "," LINK_("c", "b/d") TAIL,
+		REASON_UNSAFE_TREE, "there is no a/d" },
+	{ "a link to the top", HEAD DIR_("a") "," LINK_("a/l", "..") TAIL, REASON_UNSAFE_TREE, "above itself" },
+	{ "a link to a folder above", HEAD DIR_("a") "," DIR_("a/b") "," LINK_("a/b/l", "../") TAIL, REASON_UNSAFE_TREE,
+		"an empty step" },
+	{ "a composed letter in a path", HEAD FILE_("caf\xc3\xa9") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "the same letter in two parts", HEAD FILE_("cafe\xcc\x81") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a ligature", HEAD FILE_("\xef\xac\x81le") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a full-width letter", HEAD FILE_("\xef\xbd\x81") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a mark of no width", HEAD FILE_("a\xe2\x80\x8b") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a Cyrillic letter that looks Latin", HEAD FILE_("\xd0\xb0") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "the Kelvin sign, which folds to k", HEAD FILE_("\xe2\x84\xaa") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a byte order mark", HEAD FILE_("\xef\xbb\xbf" "a") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "DEL in a path", HEAD FILE_("a\x7f") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "a tab in a path", HEAD FILE_("a\\tb") TAIL, REASON_UNSAFE_TREE, "printable ASCII" },
+	{ "another script in a link", HEAD LINK_("a", "\xc3\xa9") TAIL, REASON_UNSAFE_TREE, "unreadable" },
+	{ "a space inside a name", HEAD FILE_("a b") TAIL, 0, NULL },
+	{ "a space before a name", HEAD FILE_(" a") TAIL, REASON_UNSAFE_TREE, "with a space" },
+	{ "a space behind a name", HEAD FILE_("a ") TAIL, REASON_UNSAFE_TREE, "with a space" },
+	{ "a space behind a folder", HEAD DIR_("a ") TAIL, REASON_UNSAFE_TREE, "with a space" },
+	{ "folders that differ in case", HEAD DIR_("A") "," FILE_("A/x") "," DIR_("a") "," FILE_("a/y") TAIL,
+		REASON_UNSAFE_TREE, "only in case" },
+	{ "a file and a link that differ in case", HEAD LINK_("A", "a") "," FILE_("a") TAIL, REASON_UNSAFE_TREE,
+		"only in case" },
+	{ "the data folder", HEAD DIR_("data") TAIL, REASON_UNSAFE_TREE, "/data of the sandbox" },
+	{ "a file in the conf folder", HEAD FILE_("conf/a") TAIL, REASON_UNSAFE_TREE, "/conf of the sandbox" },
+	{ "the log folder", HEAD DIR_("log") TAIL, REASON_UNSAFE_TREE, "/log of the sandbox" },
+	{ "a secret of its own", HEAD FILE_("run/secrets/a") TAIL, REASON_UNSAFE_TREE, "/run of the sandbox" },
+	{ "a link named proc", HEAD FILE_("a") "," LINK_("proc", "a") TAIL, REASON_UNSAFE_TREE, "/proc of the sandbox" },
+	{ "a file named dev", HEAD FILE_("dev") TAIL, REASON_UNSAFE_TREE, "/dev of the sandbox" },
+	{ "the sys folder", HEAD DIR_("sys") TAIL, REASON_UNSAFE_TREE, "/sys of the sandbox" },
+	{ "the tmp folder", HEAD DIR_("tmp") TAIL, REASON_UNSAFE_TREE, "/tmp of the sandbox" },
+	{ "a data folder further down", HEAD DIR_("usr") "," DIR_("usr/data") TAIL, 0, NULL },
+	{ "a name that begins like a reserved one", HEAD DIR_("database") TAIL, 0, NULL },
+	{ "a program that only reads", HEAD FILE_MODE("a", "0555") TAIL, 0, NULL },
+	{ "a file that only reads", HEAD FILE_MODE("a", "0444") TAIL, 0, NULL },
+	{ "a file that all may write", HEAD FILE_MODE("a", "0666") TAIL, REASON_UNSAFE_TREE, "0644, 0444" },
+	{ "a program that a group may write", HEAD FILE_MODE("a", "0775") TAIL, REASON_UNSAFE_TREE, "0644, 0444" },
+	{ "a file that the service cannot read", HEAD FILE_MODE("a", "0600") TAIL, REASON_UNSAFE_TREE, "0644, 0444" },
+	{ "a file that nobody may read", HEAD FILE_MODE("a", "0000") TAIL, REASON_UNSAFE_TREE, "0644, 0444" },
+	{ "a folder that all may write", HEAD DIR_MODE("a", "0777") TAIL, REASON_UNSAFE_TREE, "0755, 0555" },
+	{ "a folder that nobody can enter", HEAD DIR_MODE("a", "0644") TAIL, REASON_UNSAFE_TREE, "0755, 0555" },
+	{ "a sticky folder", HEAD DIR_MODE("a", "1755") TAIL, REASON_UNSAFE_TREE, "sticky" },
+	{ "a mode of five digits", HEAD FILE_MODE("a", "00755") TAIL, REASON_MALFORMED, NULL },
+	{ "a fifo", HEAD "{\"path\":\"a\",\"type\":\"fifo\"}" TAIL, REASON_UNSAFE_TREE, "no file, dir or link" },
+	{ "a socket", HEAD "{\"path\":\"a\",\"type\":\"socket\"}" TAIL, REASON_UNSAFE_TREE, "no file, dir or link" },
+	{ "a hard link", HEAD "{\"path\":\"a\",\"target\":\"b\",\"type\":\"hardlink\"}" TAIL, REASON_UNSAFE_TREE,
+		"no file, dir or link" },
+	{ "a link with a mode", HEAD "{\"mode\":\"0777\",\"path\":\"a\",\"target\":\"b\",\"type\":\"link\"}" TAIL,
+		REASON_MALFORMED, "do not fit" },
+	{ "a file with a target", HEAD "{\"mode\":\"0644\",\"owner\":\"root\",\"path\":\"a\",\"sha256\":\"" ZERO
+		"\",\"size\":0,\"target\":\"b\",\"type\":\"file\"}" TAIL, REASON_MALFORMED, "do not fit" },
+	{ "attributes", HEAD "{\"path\":\"a\",\"target\":\"b\",\"type\":\"link\",\"xattrs\":{}}" TAIL, REASON_UNKNOWN_FIELD,
+		NULL },
+	{ "an absolute path", HEAD FILE_("/a") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "an empty path", HEAD FILE_("") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path that leads out", HEAD FILE_("../a") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path with .. inside", HEAD DIR_("a") "," FILE_("a/../b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path with . inside", HEAD DIR_("a") "," FILE_("a/./b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path with two slashes", HEAD DIR_("a") "," FILE_("a//b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path with a slash at its end", HEAD FILE_("a/") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a newline in a path", HEAD FILE_("a\\nb") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a direction override in a path", HEAD FILE_("a\xe2\x80\xae" "b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a C1 control in a path", HEAD FILE_("a\xc2\x9b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "names that differ in case", HEAD FILE_("A") "," FILE_("a") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a path twice", HEAD FILE_("a") "," FILE_("a") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a file without its folder", HEAD FILE_("a/b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a file in a file", HEAD FILE_("a") "," FILE_("a/b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a file in a link", HEAD DIR_("c") "," LINK_("a", "c") "," FILE_("a/b") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "an absolute link", HEAD LINK_("a", "/etc/passwd") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a link that leads out", HEAD LINK_("a", "../b") TAIL, REASON_UNSAFE_TREE, NULL },
 	{ "a link that leads out from below", HEAD DIR_("a") "," LINK_("a/l", "../../b") TAIL,
-		REASON_UNSAFE_TREE },
-	{ "a link that goes up behind a name", HEAD LINK_("a", "b/../../c") TAIL, REASON_UNSAFE_TREE },
+		REASON_UNSAFE_TREE, NULL },
+	{ "a link that goes up behind a name", HEAD LINK_("a", "b/../../c") TAIL, REASON_UNSAFE_TREE, NULL },
 	{ "a link that goes up behind its first name", HEAD DIR_("a") "," LINK_("a/l", "b/..") TAIL,
-		REASON_UNSAFE_TREE },
-	{ "an empty link", HEAD LINK_("a", "") TAIL, REASON_UNSAFE_TREE },
-	{ "a link with an empty step", HEAD LINK_("a", "b//c") TAIL, REASON_UNSAFE_TREE },
-	{ "a device", HEAD "{\"path\":\"a\",\"type\":\"device\"}" TAIL, REASON_UNSAFE_TREE },
-	{ "set-user-id", HEAD FILE_MODE("a", "4755") TAIL, REASON_UNSAFE_TREE },
-	{ "set-group-id", HEAD FILE_MODE("a", "2755") TAIL, REASON_UNSAFE_TREE },
-	{ "a mode that is none", HEAD FILE_MODE("a", "0799") TAIL, REASON_MALFORMED },
+		REASON_UNSAFE_TREE, NULL },
+	{ "an empty link", HEAD LINK_("a", "") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a link with an empty step", HEAD LINK_("a", "b//c") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a device", HEAD "{\"path\":\"a\",\"type\":\"device\"}" TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "set-user-id", HEAD FILE_MODE("a", "4755") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "set-group-id", HEAD FILE_MODE("a", "2755") TAIL, REASON_UNSAFE_TREE, NULL },
+	{ "a mode that is none", HEAD FILE_MODE("a", "0799") TAIL, REASON_MALFORMED, NULL },
 	{ "an owner that is none", HEAD "{\"mode\":\"0755\",\"owner\":\"ada\",\"path\":\"a\",\"type\":\"dir\"}" TAIL,
-		REASON_MALFORMED },
+		REASON_MALFORMED, NULL },
 	{ "a dir with a size", HEAD
-		"{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"a\",\"size\":1,\"type\":\"dir\"}" TAIL, REASON_MALFORMED },
+		"{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"a\",\"size\":1,\"type\":\"dir\"}" TAIL, REASON_MALFORMED, NULL },
 	{ "a file without a hash", HEAD
-		"{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"a\",\"size\":1,\"type\":\"file\"}" TAIL, REASON_MALFORMED },
+		"{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"a\",\"size\":1,\"type\":\"file\"}" TAIL, REASON_MALFORMED, NULL },
 	{ "an unknown member of an entry", HEAD "{\"path\":\"a\",\"target\":\"b\",\"type\":\"link\",\"x\":1}" TAIL,
-		REASON_UNKNOWN_FIELD },
-	{ "an entry without a path", HEAD "{\"type\":\"dir\"}" TAIL, REASON_MALFORMED },
+		REASON_UNKNOWN_FIELD, NULL },
+	{ "an entry without a path", HEAD "{\"type\":\"dir\"}" TAIL, REASON_MALFORMED, NULL },
 	{ "an unknown member", "{\"x\":1,\"definition\":\"sha256:" ZERO "\",\"entries\":[" TAIL,
-		REASON_UNKNOWN_FIELD },
-	{ "another version of the form", HEAD "],\"service\":\"a\",\"v\":0,\"version\":\"1\"}", REASON_MALFORMED },
-	{ "another order", HEAD FILE_("b") "," FILE_("a") TAIL, REASON_MALFORMED },
-	{ "white space", HEAD " " TAIL, REASON_MALFORMED },
-	{ "bytes behind the end", HEAD TAIL "\n", REASON_MALFORMED },
+		REASON_UNKNOWN_FIELD, NULL },
+	{ "another version of the form", HEAD "],\"service\":\"a\",\"v\":0,\"version\":\"1\"}", REASON_MALFORMED, NULL },
+	{ "another order", HEAD FILE_("b") "," FILE_("a") TAIL, REASON_MALFORMED, NULL },
+	{ "white space", HEAD " " TAIL, REASON_MALFORMED, NULL },
+	{ "bytes behind the end", HEAD TAIL "\n", REASON_MALFORMED, NULL },
 };
 
 static void
@@ -87,6 +163,8 @@ documents(void **state)
 			assert_null(x);
 			assert_int_equal(refuse_last()->reason, r);
 			assert_int_equal(refuse_count(rows[i].reason), before + 1);
+			if (rows[i].says && !strstr(refuse_last()->text, rows[i].says))
+				fail_msg("%s: %s", rows[i].name, refuse_last()->text);
 		} else {
 			assert_int_equal(tree_index_write(x, &again), 0);
 			assert_string_equal(buf_text(&again), rows[i].text);
@@ -210,6 +288,60 @@ a_path_of_1024_bytes(void **state)
 	assert_int_equal(refuse_count(REASON_UNSAFE_TREE), before + 1);
 }
 
+/* The paths that a link goes over are bounded as paths are. */
+static void
+a_link_to_a_path_of_more_than_1023_bytes(void **state)
+{
+	struct tree_entry link = { .type = TREE_TYPE_LINK }, dir = { .type = TREE_TYPE_DIR, .mode = 0755 };
+	uint64_t before = refuse_count(REASON_UNSAFE_TREE);
+	char path[TREE_PATH_MAX + 1] = "", target[TREE_PATH_MAX + 1];
+	struct tree_index *x = NULL;
+	uint8_t none[32] = { 0 };
+
+	(void)state;
+	assert_int_equal(tree_index_new(&x, "a", "1", none), 0);
+	dir.path = path;
+	for (int i = 0; i < 3; i++) {
+		size_t n = strlen(path);
+
+		(void)snprintf(path + n, sizeof(path) - n, "%s%0200d", n ? "/" : "", 0);
+		assert_int_equal(tree_index_add(x, &dir), 0);
+	}
+	(void)snprintf(target, sizeof(target), "%0200d/%0200d/%0200d", 1, 1, 1);
+	(void)snprintf(path + strlen(path), 3, "/l");
+	link.path = path;
+	link.target = target;
+	assert_int_equal(tree_index_add(x, &link), 0);
+	/* Its first steps are there. */
+	path[strlen(path) - 2] = '\0';
+	for (int i = 0; i < 2; i++) {
+		size_t n = strlen(path);
+
+		(void)snprintf(path + n, sizeof(path) - n, "/%0200d", 1);
+		assert_int_equal(tree_index_add(x, &dir), 0);
+	}
+	assert_int_equal(tree_index_seal(x), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->text, "the link leads to a path that is too long");
+	assert_int_equal(refuse_count(REASON_UNSAFE_TREE), before + 1);
+	tree_index_free(x);
+}
+
+static void
+a_path_of_65_steps(void **state)
+{
+	uint64_t before = refuse_count(REASON_UNSAFE_TREE);
+	char path[2 * 65];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(path); i++)
+		path[i] = i % 2 ? '/' : 'a';
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(tree_path_check(path), REASON_UNSAFE_TREE);
+	assert_string_equal(refuse_last()->text, "the path has more than 64 steps");
+	assert_int_equal(refuse_count(REASON_UNSAFE_TREE), before + 1);
+	assert_int_equal(tree_path_check(path + 2), 0);
+}
+
 int
 main(void)
 {
@@ -220,6 +352,8 @@ main(void)
 		cmocka_unit_test(sizes_beyond_the_bounds),
 		cmocka_unit_test(an_index_of_more_than_16_mib),
 		cmocka_unit_test(a_path_of_1024_bytes),
+		cmocka_unit_test(a_path_of_65_steps),
+		cmocka_unit_test(a_link_to_a_path_of_more_than_1023_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,6 +189,59 @@ file_capabilities(void **state)
 	expect(s, REASON_UNSAFE_TREE, "usr/b", "has file capabilities");
 }
 
+static void
+attributes_that_no_release_carries(void **state)
+{
+	/* Version 2; an entry that lets one user more read, and its mask. */
+	static const uint8_t acl[] = { 2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255,
+		255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255 };
+	static const struct {
+		const char *path, *name;
+		const void *value;
+		size_t len;
+		const char *text; /* NULL: nothing to refuse */
+	} rows[] = {
+		{ "usr/b", "security.ima", "x", 1, "has the extended attribute security.ima" },
+		{ "usr", "trusted.overlay.opaque", "y", 1, "has the extended attribute trusted.overlay.opaque" },
+		{ "usr/b", "system.posix_acl_access", acl, sizeof(acl), "has an access control list: setfacl -b" },
+		{ "usr/b", "user.note", "x", 1, NULL },
+	};
+	const struct scratch *s = *state;
+	int set = 0;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = openat(s->fd, rows[i].path, O_RDONLY | O_CLOEXEC);
+		int r = fsetxattr(fd, rows[i].name, rows[i].value, rows[i].len, 0);
+		struct tree_index *x = NULL;
+
+		if (r < 0) {
+			print_message("%s cannot be set here\n", rows[i].name);
+			close(fd);
+			continue;
+		}
+		set++;
+		if (rows[i].text) {
+			expect(s, REASON_UNSAFE_TREE, rows[i].path, rows[i].text);
+		} else {
+			assert_int_equal(walk(s, &x), 0);
+			tree_index_free(x);
+		}
+		assert_int_equal(fremovexattr(fd, rows[i].name), 0);
+		close(fd);
+	}
+	if (!set)
+		skip(); /* the file system keeps none, or we are no root */
+}
+
+static void
+sticky_folders(void **state)
+{
+	const struct scratch *s = *state;
+
+	assert_int_equal(fchmodat(s->fd, "usr", 01755, 0), 0);
+	expect(s, REASON_UNSAFE_TREE, "usr", "has set-user-id, set-group-id or sticky bits");
+}
+
 /* Make and enter n folders of this name. */
 static int
 dig(const struct scratch *s, const char *name, int n)
@@ -213,7 +266,7 @@ folders_without_end(void **state)
 	const struct scratch *s = *state;
 
 	close(dig(s, "d", 65));
-	expect(s, REASON_UNSAFE_TREE, NULL, "folders more than 64 deep");
+	expect(s, REASON_UNSAFE_TREE, NULL, "the path has more than 64 steps");
 }
 
 static void
@@ -294,6 +347,8 @@ main(void)
 		TREE_TEST(unsafe_things_on_disk),
 		TREE_TEST(a_file_of_more_than_4_gib),
 		TREE_TEST(file_capabilities),
+		TREE_TEST(attributes_that_no_release_carries),
+		TREE_TEST(sticky_folders),
 		TREE_TEST(folders_without_end),
 		TREE_TEST(a_path_of_more_than_1023_bytes),
 		TREE_TEST(another_file_system),
