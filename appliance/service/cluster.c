@@ -168,6 +168,17 @@ read_flag(const struct reading *r, const struct yaml_node *n, const char *operan
 }
 
 static int
+read_update(const struct reading *r, const struct yaml_node *n, bool *ret)
+{
+	bool automatic = n->kind == YAML_KIND_SCALAR && !strcmp(n->text, "auto");
+
+	if (!automatic && (n->kind != YAML_KIND_SCALAR || strcmp(n->text, "ask") != 0))
+		return wrong(r, n, n->key, "must be ask or auto");
+	*ret = automatic;
+	return 0;
+}
+
+static int
 read_knobs(const struct reading *r, const struct yaml_node *map, struct cluster_service *s)
 {
 	if (is_null(map))
@@ -214,7 +225,8 @@ read_accepted(const struct reading *r, const struct yaml_node *list, struct clus
 static int
 read_service(const struct reading *r, const struct yaml_node *map)
 {
-	static const char *const known[] = { "channel", "hold", "stopped", "accepted", "knobs" };
+	static const char *const known[] = { "channel", "hold", "update", "stopped", "accepted",
+		"knobs" };
 	struct cluster_service *s;
 	int x;
 
@@ -225,10 +237,12 @@ read_service(const struct reading *r, const struct yaml_node *map)
 		return x;
 	if (map->kind != YAML_KIND_MAPPING)
 		return wrong(r, map, map->key,
-			"a service is channel, hold, stopped, accepted, knobs");
+			"a service is channel, hold, update, stopped, accepted, knobs");
 	for (const struct yaml_node *n = map->children; n && !x; n = n->next) {
 		if (!strcmp(n->key, "hold"))
 			x = read_flag(r, n, n->key, &s->hold);
+		else if (!strcmp(n->key, "update"))
+			x = read_update(r, n, &s->automatic);
 		else if (!strcmp(n->key, "stopped"))
 			x = read_flag(r, n, n->key, &s->stopped);
 		else if (!strcmp(n->key, "knobs"))
@@ -316,8 +330,8 @@ service_json(const struct cluster_service *s)
 	for (size_t i = 0; i < s->n_accepted; i++)
 		r |= json_array_append_new(accepted, json_string(s->accepted[i]));
 	return r ? NULL
-		 : json_pack("{ss sb sb sO sO}", "channel", s->channel, "hold", s->hold ? 1 : 0,
-			   "stopped", s->stopped ? 1 : 0, "knobs", knobs, "accepted", accepted);
+		 : json_pack("{ss sb sb sb sO sO}", "channel", s->channel, "hold",
+			   s->hold ? 1 : 0, "automatic", s->automatic ? 1 : 0, "stopped", s->stopped ? 1 : 0, "knobs", knobs, "accepted", accepted);
 }
 
 json_t *
@@ -345,7 +359,7 @@ static const struct json_field cluster_fields[] = {
 
 struct raw_service {
 	const char *channel;
-	bool hold, stopped;
+	bool hold, automatic, stopped;
 	json_t *knobs, *accepted;
 };
 
@@ -353,6 +367,7 @@ static const struct json_field service_fields[] = {
 	{ "channel", JSON_KIND_TEXT, false, offsetof(struct raw_service, channel),
 		CLUSTER_NAME_MAX },
 	{ "hold", JSON_KIND_BOOL, false, offsetof(struct raw_service, hold), 0 },
+	{ "automatic", JSON_KIND_BOOL, true, offsetof(struct raw_service, automatic), 0 },
 	{ "stopped", JSON_KIND_BOOL, false, offsetof(struct raw_service, stopped), 0 },
 	{ "knobs", JSON_KIND_OBJECT, false, offsetof(struct raw_service, knobs),
 		CLUSTER_KNOBS_MAX },
@@ -385,6 +400,7 @@ parse_service(struct cluster *c, const char *name, const json_t *o)
 		return r;
 	(void)snprintf(s->channel, sizeof(s->channel), "%s", raw.channel);
 	s->hold = raw.hold;
+	s->automatic = raw.automatic;
 	s->stopped = raw.stopped;
 	json_object_foreach(raw.knobs, knob, v) {
 		if (!is_name(knob, "_") || !is_value(v))

@@ -4,6 +4,7 @@
  *	  redis:
  *	    channel: stable        # optional, "stable"
  *	    hold: true             # optional: no updates
+ *	    update: auto           # optional, "ask": within windows, what needs no person's word
  *	    stopped: true          # optional: installed, but not to run
  *	    accepted: [info, ping] # optional: what the customer accepted, names or digests
  *	    knobs:                 # optional
@@ -37,6 +38,7 @@ struct cluster_service {
 	char name[CLUSTER_NAME_MAX + 1];    /* [a-z][a-z0-9-]* */
 	char channel[CLUSTER_NAME_MAX + 1]; /* "stable" where none was given */
 	bool hold;
+	bool automatic; /* update: auto */
 	bool stopped;
 	struct cluster_knob *knobs; /* owned; sorted by name */
 	size_t n_knobs;
@@ -74,7 +76,7 @@ int cluster_remove(struct buf *out, const char *text, size_t len, const char *se
 /* Set (value NULL: unset) a knob.  REASON_NOT_FOUND where the service is not there. */
 int cluster_set(struct buf *out, const char *text, size_t len, const char *service,
 	const char *knob, const char *value);
-/* Set a member of the service itself: "hold", "stopped", "channel" (value NULL: unset). */
+/* Set a member of the service itself: "hold", "stopped", "channel", "update" (value NULL: unset). */
 int cluster_member(struct buf *out, const char *text, size_t len, const char *service,
 	const char *member, const char *value);
 

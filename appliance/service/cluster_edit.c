@@ -114,8 +114,8 @@ cluster_install(struct buf *out, const char *text, size_t len, const char *servi
 		buf_put(out, body.data, body.len);
 	}
 	if (json_object_set_new(json_object_get(t.want, "services"), service,
-		    json_pack("{ss sb sb s{} s[]}", "channel", channel ?: "stable", "hold", 0,
-			    "stopped", 0, "knobs", "accepted")) < 0)
+		    json_pack("{ss sb sb sb s{} s[]}", "channel", channel ?: "stable", "hold", 0,
+			    "automatic", 0, "stopped", 0, "knobs", "accepted")) < 0)
 		return FAULT(-EINVAL);
 	return r ?: check_result(out, from, &t, service);
 }
@@ -207,6 +207,9 @@ cluster_member(struct buf *out, const char *text, size_t len, const char *servic
 		return r;
 	if (!strcmp(member, "channel"))
 		r = want(wanted(&t, service), member, json_string(value ?: "stable"));
+	else if (!strcmp(member, "update"))
+		r = want(wanted(&t, service), "automatic",
+			json_boolean(value && !strcmp(value, "auto")));
 	else
 		r = want(wanted(&t, service), member,
 			json_boolean(value && !strcmp(value, "true")));

@@ -19,6 +19,7 @@
 #include "appliance/service/cluster.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/identity.h"
+#include "appliance/service/secret.h"
 
 /* As the service itself sees them. */
 static const struct definition_values inside = {
@@ -320,6 +321,7 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	r = r ?: as_service(&own, id, paths, ret->name);
 	r = r ?: make_folders(ret, paths, &own);
 	r = r ?: data_folders(d, ret, &own);
+	r = r ?: secret_prepare(ret, paths, d);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	ret->heal = heal[d->heal];
