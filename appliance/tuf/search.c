@@ -60,7 +60,7 @@ delegates(const struct search *s, const json_t *role)
 	for (size_t i = 0; i < json_array_size(prefixes); i++) {
 		const char *prefix = json_string_value(json_array_get(prefixes, i));
 
-		if (*prefix && !strncmp(s->hash, prefix, strlen(prefix)))
+		if (!strncmp(s->hash, prefix, strlen(prefix)))
 			return true;
 	}
 	return false;

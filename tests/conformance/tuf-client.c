@@ -28,7 +28,7 @@ enum {
 	ENCODED_MAX = 3 * (TUF_PATH_MAX + 160) + 1,
 	FILE_NAME_MAX = 240,
 	RATE_MIN = 256, /* bytes a second */
-	RATE_S = 3,
+	RATE_S = 2,
 	FETCH_MS = 120 * 1000,
 };
 
