@@ -65,6 +65,7 @@ struct monitor {
 	struct outbox *outbox;
 	struct judge_queue *judge;
 	struct calls *calls;
+	char core_release[65]; /* monitor_set_core() */
 	struct courier *courier;
 	struct metadata *metadata;
 	struct statements *statements;

@@ -363,6 +363,12 @@ monitor_push(struct monitor *m, enum call_role role, const char *name, const jso
 	calls_push(m->calls, role, name, json);
 }
 
+void
+monitor_set_core(struct monitor *m, const char *hex)
+{
+	(void)snprintf(m->core_release, sizeof(m->core_release), "%s", hex);
+}
+
 bool
 monitor_connected(const struct monitor *m, enum call_role role)
 {

@@ -158,6 +158,9 @@ bool monitor_connected(const struct monitor *m, enum call_role role);
  * customer's own programs in etc/notify.d (notify.h).  about is the request's id or the service; may be NULL. */
 void monitor_notify(struct monitor *m, const char *event, const char *about, const char *text);
 
+/* Which release of the core runs: hex of its index.json, "" (as at first) for the packaged one.  Copied. */
+void monitor_set_core(struct monitor *m, const char *hex);
+
 /* State changed that the site's statement carries: sign and send one soon. */
 void monitor_statement_soon(struct monitor *m);
 

@@ -49,6 +49,13 @@ put_services(struct monitor *m, json_t *doc)
 
 		r = json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
 	}
+	/* The core is asked for where there are owners who could approve it. */
+	if (r == 0 && monitor_guarded(m)) {
+		json_t *item = json_pack("{s:s, s:s, s:s}", "name", "mainstay", "release", m->core_release, "channel",
+			"stable");
+
+		r = json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
+	}
 	return FAULT(r);
 }
 

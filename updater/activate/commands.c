@@ -5,6 +5,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/owner_command.h"
+#include "updater/activate/commands_core.h"
 
 enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
 
@@ -208,6 +209,8 @@ say_outcome(struct command_call *call, json_t *take_answer, const char *kind)
 	const json_t *row;
 	size_t i;
 
+	if (strcmp(json_text(take_answer, "class"), "core") == 0)
+		return commands_core_wait(call, take_answer, kind);
 	if (call->json)
 		return command_print_json(kind, take_answer);
 	json_array_foreach(json_object_get(take_answer, "items"), i, row)

@@ -560,6 +560,7 @@ core_open(struct core **ret, struct monitor *m, int journal_fd, const struct cor
 	}
 	core->running = slots_running(&core->slots);
 	tree_hex(core->hex, &core->slots, core->running);
+	monitor_set_core(m, core->hex);
 	r = monitor_add_module(m, &module, core);
 	if (r == 0)
 		*ret = core;

@@ -63,15 +63,12 @@ check_programs(int store_fd, const char *hex)
 }
 
 static bool
-accepts(const json_t *data, const char *format)
+accepts(const struct definition *d, const char *format)
 {
-	const char *own = json_string_value(json_object_get(data, "format"));
-	const json_t *list = json_object_get(data, "accepts");
-
-	if (own && strcmp(own, format) == 0)
+	if (d->data_format && strcmp(d->data_format, format) == 0)
 		return true;
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *s = json_string_value(json_array_get(list, i));
+	for (size_t i = 0; i < json_array_size(d->data_accepts); i++) {
+		const char *s = json_string_value(json_array_get(d->data_accepts, i));
 
 		if (s && strcmp(s, format) == 0)
 			return true;
@@ -90,9 +87,10 @@ core_check_release(struct monitor *m, const char *hex)
 	r = r ?: read_definition(&d, store, hex);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (strcmp(d->name, CORE_SERVICE) != 0)
-		return REFUSE(REASON_ALTERED, CORE_SERVICE, "the release defines service \"%s\"", d->name);
-	if (!accepts(json_object_get(d->json, "data"), CORE_STATE_FORMAT))
+	if (strcmp(d->name, CORE_SERVICE) != 0 || d->class != DEFINITION_CLASS_CORE)
+		return REFUSE(REASON_ALTERED, CORE_SERVICE, "the release defines %s \"%s\", not the core",
+			d->class == DEFINITION_CLASS_CORE ? "core" : "service", d->name);
+	if (!accepts(d, CORE_STATE_FORMAT))
 		return REFUSE(REASON_CONFLICT, CORE_SERVICE,
 			"it does not take over state of the form %s: its data.accepts names the forms that it does",
 			CORE_STATE_FORMAT);

@@ -9,6 +9,7 @@
 #include "updater/activate/assignment.h"
 #include "updater/activate/change.h"
 #include "updater/activate/change_run.h"
+#include "updater/activate/core_change.h"
 
 struct monitor;
 struct monitor_call;
@@ -45,6 +46,7 @@ struct update {
 	struct worker *worker;	/* stages a release that came, or removes one that nothing names */
 	char staging[65];	/* its service; "" where it removes */
 	char plan[80];		/* digest of the plan that was applied last */
+	struct core *core;   /* its own change, never beside run */
 	struct update_waiting waiting[UPDATE_WAITING_MAX];
 };
 
@@ -96,3 +98,18 @@ void update_consider(struct update *u);
 void update_collect(struct update *u);
 /* The release that ran before this one of the service, and that `update rollback` goes back to; NULL: none.  Borrowed. */
 const char *update_before(const struct update *u, const char *service, const char *release);
+
+/* --- update_core.c: the core among what is assigned -------------------------------------------------------------------- */
+struct update_runs {
+	char release[65], version[65]; /* what runs; "" where nothing does, or the packaged core */
+	bool core;
+};
+
+/* Is a release of this service asked for at all: it stands in cluster.yaml, or it is the core. */
+bool update_runs(const struct update *u, const char *service, struct update_runs *ret);
+int update_core_init(struct update *u);
+/* update.apply and update.rollback of the core: the call is answered as soon as it has begun, for it will outlive the
+ * process that was asked.  Returns 0, what core_change_start() and core_change_back() refuse, REASON_BUSY beside a change
+ * of services, or a fault. */
+int update_core_apply(struct update *u, struct monitor_call *call, const struct update_release *rel);
+int update_core_rollback(struct update *u, struct monitor_call *call);

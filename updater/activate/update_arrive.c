@@ -9,7 +9,6 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
-#include "appliance/monitor/services.h"
 #include "updater/activate/update_verbs.h"
 #include "updater/activate/worker.h"
 
@@ -39,11 +38,11 @@ is_staged(const struct update *u, const char *hex)
 
 /* It lies in the store: it waits for apply, or goes in where somebody installs it. */
 static int
-staged(struct update *u, const struct services_state *state, const struct update_release *rel)
+staged(struct update *u, const struct update_runs *runs, const struct update_release *rel)
 {
 	const char *service = rel->tree->service;
 
-	if (update_installing(u, service) && !state->release[0])
+	if (update_installing(u, service) && !runs->release[0])
 		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
 	if (strcmp(u->state, "staged") != 0 && !went_back(u, service, rel->hex))
 		update_set(u, "staged", service, REASON_NONE, rel->tree->version);
@@ -76,18 +75,17 @@ on_staged(int r, const struct stage_result *result, void *arg)
 static void
 consider_release(struct update *u, const struct assignment_release *a)
 {
-	struct services_state state;
+	struct update_runs runs;
 	struct update_release rel;
 	SCOPED_JSON *missing = json_array();
 	int r;
 
-	if (!services_find(u->m, a->service, &state) || !state.wanted ||
-		update_release_load(u, a, &rel) != 0)
+	if (!update_runs(u, a->service, &runs) || update_release_load(u, a, &rel) != 0)
 		return;
 	r = update_release_missing(u, &rel, missing, 1);
-	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, state.release) != 0) {
+	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0) {
 		if (is_staged(u, rel.hex)) {
-			r = staged(u, &state, &rel);
+			r = staged(u, &runs, &rel);
 		} else if (!u->worker) {
 			(void)snprintf(u->staging, sizeof(u->staging), "%s", a->service);
 			r = worker_stage(&u->worker, u->m, rel.index.data, rel.index.len, on_staged, u);
@@ -101,7 +99,7 @@ consider_release(struct update *u, const struct assignment_release *a)
 void
 update_consider(struct update *u)
 {
-	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !u->run; i++)
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !u->run && !core_change_running(u->core); i++)
 		consider_release(u, &u->assignment.releases[i]);
 	update_collect(u);
 }

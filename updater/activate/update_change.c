@@ -186,6 +186,8 @@ update_begin(struct update *u, enum change_kind kind, const char *actor, const s
 	if (u->run)
 		return REFUSE(REASON_BUSY, rels[0].tree->service, "a change of %s is under way",
 			change_run_state(u->run)->items[0].service);
+	if (core_change_running(u->core))
+		return REFUSE(REASON_BUSY, rels[0].tree->service, "a change of the core is under way");
 	r = lock_read(&lock, monitor_paths(u->m));
 	if (r != 0)
 		return r;

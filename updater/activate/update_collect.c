@@ -51,7 +51,7 @@ is_named(const struct update *u, const struct lock *lock, const char *hex)
 		if (strcmp(e->release, hex) == 0 || (before && strcmp(before, hex) == 0))
 			return true;
 	}
-	return is_assigned(u, hex);
+	return is_assigned(u, hex) || core_keeps(u->core, hex);
 }
 
 /* The first tree that nothing names; false: there is none. */
@@ -101,7 +101,7 @@ update_collect(struct update *u)
 	char hex[65];
 	int r;
 
-	if (u->run || u->worker || !monitor_spawner(u->m) || lock_read(&lock, monitor_paths(u->m)) != 0 ||
+	if (u->run || u->worker || core_change_running(u->core) || !monitor_spawner(u->m) || lock_read(&lock, monitor_paths(u->m)) != 0 ||
 		!find_unnamed(u, &lock, hex))
 		return;
 	log_info("store: removing %s, which nothing names any more", hex);

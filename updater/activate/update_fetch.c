@@ -61,10 +61,10 @@ want_indexes(struct update *u, bool *ret_wanting)
 	for (size_t i = 0; i < u->assignment.n; i++) {
 		const struct assignment_release *a = &u->assignment.releases[i];
 		struct update_release rel;
-		struct services_state state;
+		struct update_runs runs;
 
-		/* Only what the customer's cluster.yaml names. */
-		if (!services_find(u->m, a->service, &state) || !state.wanted)
+		/* Only what the customer's cluster.yaml names, and the core. */
+		if (!update_runs(u, a->service, &runs))
 			continue;
 		r = update_release_load(u, a, &rel);
 		if (r == 0) {
@@ -183,14 +183,14 @@ on_objects(struct monitor *m, struct monitor_call *call, void *arg)
 	note_absent(u, call);
 	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
 		const struct assignment_release *a = &u->assignment.releases[i];
-		struct services_state state;
+		struct update_runs runs;
 		struct update_release rel;
 
-		if (!services_find(m, a->service, &state) || !state.wanted)
+		if (!update_runs(u, a->service, &runs))
 			continue;
 		if (update_release_load(u, a, &rel) != 0)
 			continue; /* said when the assignment came */
-		if (strcmp(rel.hex, state.release) != 0)
+		if (strcmp(rel.hex, runs.release) != 0)
 			r = update_release_missing(u, &rel, missing, FETCH_WIRE_NEED_MAX);
 		update_release_done(&rel);
 	}

@@ -38,24 +38,30 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 	const json_t *counter = json_object_get(t->custom, "counter");
 	const struct lock_entry *running;
 	struct lock lock;
+	bool core = strcmp(json_text(t->custom, "class"), "core") == 0;
 	int r;
 
 	if (!t->has_sha256 || !sha256_same(t->sha256, a->sha256, SHA256_LEN))
 		return REFUSE(REASON_HASH_MISMATCH, a->target, "the assignment names other bytes than the targets role");
-	if (strcmp(json_text(t->custom, "class"), "core") == 0 && !core_approved_has(monitor_dir(u->m), a->sha256))
+	if (core && !core_approved_has(monitor_dir(u->m), a->sha256))
 		return REFUSE(REASON_NOT_APPROVED, a->target,
 			"a core release needs its owners' signature: mainstay update approve sha256:%s",
 			hex_encode((char[65]){ 0 }, a->sha256, SHA256_LEN));
-	if (strcmp(json_text(t->custom, "class"), "core") == 0)
-		return REFUSE(REASON_CONFLICT, a->target,
-			"it is approved, but this appliance does not change its own core by itself");
-	if (strcmp(json_text(t->custom, "class"), "service") != 0 || !json_is_integer(counter) ||
+	if (core != (strcmp(a->service, CORE_SERVICE) == 0))
+		return REFUSE(REASON_ALTERED, a->target, core ? "it is of the core, and assigned for a service"
+							      : "it is of a service, and assigned for the core");
+	if ((!core && strcmp(json_text(t->custom, "class"), "service") != 0) || !json_is_integer(counter) ||
 		json_integer_value(counter) < 0)
 		return REFUSE(REASON_MALFORMED, a->target, "its custom metadata has no class or counter");
 	if (strcmp(json_text(t->custom, "platform"), platform_text()) != 0)
 		return REFUSE(REASON_WRONG_ADDRESSEE, a->target, "it is for platform \"%s\", this is %s",
 			json_text(t->custom, "platform"), platform_text());
 	*ret_counter = (uint64_t)json_integer_value(counter);
+	if (core)
+		return *ret_counter >= core_counter(u->core)
+			? 0
+			: REFUSE(REASON_ROLLBACK, a->target, "its counter %llu is below %llu, which runs",
+				  (unsigned long long)*ret_counter, (unsigned long long)core_counter(u->core));
 	r = lock_read(&lock, monitor_paths(u->m));
 	if (r != 0)
 		return r;

@@ -96,6 +96,7 @@ update_site_init(struct monitor *m)
 		return r;
 	}
 	r = monitor_add_module(m, &module, u);
+	r = r ?: update_core_init(u);
 	r = r ?: update_fetch_init(u);
 	return r ?: update_verbs_init(u);
 }

@@ -228,30 +228,39 @@ on_accept(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- plan, apply ------------------------------------------------------------------------------------------------------- */
-/* One row for each installed service whose assigned release is whole and is not the one that runs. */
+/* One row for each installed service whose assigned release is whole and is not the one that runs; or, where there is
+ * none, one for the core: it never changes together with services. */
 static int
-make_plan(struct update *u, json_t *items)
+add_rows(struct update *u, json_t *items, bool core)
 {
 	int r = 0;
 
 	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
 		const struct assignment_release *a = &u->assignment.releases[i];
 		SCOPED_JSON *missing = json_array();
-		struct services_state state;
+		struct update_runs runs;
 		struct update_release rel;
 
-		if (!services_find(u->m, a->service, &state) || !state.wanted || !state.release[0] ||
+		if (!update_runs(u, a->service, &runs) || runs.core != core || (!runs.release[0] && !core) ||
 			update_release_load(u, a, &rel) != 0)
 			continue;
 		r = update_release_missing(u, &rel, missing, 1);
-		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, state.release) != 0)
+		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0)
 			r = json_array_append_new(items,
-				json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "service", a->service, "from", state.release,
-					"from_version", state.version, "to", rel.hex, "version", rel.tree->version,
+				json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "service", a->service, "class",
+					core ? "core" : "service", "from", runs.release, "from_version", runs.version, "to", rel.hex, "version", rel.tree->version,
 					"held", u->held));
 		update_release_done(&rel);
 	}
 	return r < 0 ? FAULT(-ENOMEM) : r;
+}
+
+static int
+make_plan(struct update *u, json_t *items)
+{
+	int r = add_rows(u, items, false);
+
+	return r || json_array_size(items) > 0 ? r : add_rows(u, items, true);
 }
 
 static int
@@ -304,6 +313,12 @@ begin_plan(struct update *u, struct monitor_call *call, const json_t *items)
 	size_t i, n = 0;
 	int r = 0;
 
+	if (strcmp(json_text(json_array_get(items, 0), "service"), CORE_SERVICE) == 0) {
+		r = update_release_load(u, assignment_find(&u->assignment, CORE_SERVICE), &rels[0]);
+		r = r ?: update_core_apply(u, call, &rels[0]);
+		update_release_done(&rels[0]);
+		return r;
+	}
 	json_array_foreach (items, i, row) {
 		if (r != 0 || n == CHANGE_ITEMS_MAX)
 			break;
@@ -352,7 +367,10 @@ on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
 	int r;
 
 	(void)m;
-	r = need_service(u, call, &service, &state);
+	r = monitor_call_need(call, "service", &service);
+	if (r == 0 && strcmp(service, CORE_SERVICE) == 0)
+		return update_core_rollback(u, call);
+	r = r ?: need_service(u, call, &service, &state);
 	if (r != 0)
 		return r;
 	before = update_before(u, service, state.release);
@@ -385,8 +403,8 @@ on_update_status(struct monitor *m, struct monitor_call *call, void *arg)
 	struct update *u = arg;
 
 	monitor_answer(call,
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
-			u->reason, "text", u->text, "held", u->held, "window",
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
+			u->reason, "text", u->text, "held", u->held, "core", core_json(u->core), "window",
 			monitor_window_json(m, POLICY_WINDOW_UPDATES), "counter",
 			(json_int_t)(u->has_assignment ? u->assignment.counter : 0)));
 	return 0;
@@ -448,6 +466,8 @@ on_approve(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: core_approved_add(monitor_dir(m), digest);
 	if (r != 0)
 		return r;
+	/* What was refused without them can be fetched now. */
+	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
 	monitor_answer(call, json_pack("{s:s, s:b}", "release", text, "approved", true));
 	return 0;
 }

@@ -52,6 +52,7 @@ int
 director_newest(const json_t *targets, const char *service, const char *channel, const char *platform,
 	const char **ret_path, const json_t **ret_target)
 {
+	const char *class = strcmp(service, "mainstay") == 0 ? "core" : "service"; /* the core has a name of its own */
 	json_int_t newest = -1;
 	const char *path;
 	json_t *target;
@@ -61,7 +62,7 @@ director_newest(const json_t *targets, const char *service, const char *channel,
 		const json_t *counter = json_object_get(custom, "counter");
 
 		if (!is_release_of(path, service) || !has_text(custom, "channel", channel) ||
-			!has_text(custom, "platform", platform) || !has_text(custom, "class", "service") ||
+			!has_text(custom, "platform", platform) || !has_text(custom, "class", class) ||
 			!json_is_integer(counter) || json_integer_value(counter) <= newest)
 			continue;
 		newest = json_integer_value(counter);

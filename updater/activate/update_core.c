@@ -1,0 +1,107 @@
+/* Where the core's change (core_change.h) meets what is kept of all changes (update.h). */
+#include "updater/activate/update.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
+
+bool
+update_runs(const struct update *u, const char *service, struct update_runs *ret)
+{
+	struct services_state state = { 0 };
+
+	*ret = (struct update_runs){ 0 };
+	if (strcmp(service, CORE_SERVICE) == 0) {
+		ret->core = true;
+		(void)snprintf(ret->release, sizeof(ret->release), "%s", core_hex(u->core));
+		(void)snprintf(ret->version, sizeof(ret->version), "%s", MAINSTAY_VERSION);
+		return true; /* without owners it is refused, which the log shall say */
+	}
+	if (!services_find(u->m, service, &state) || !state.wanted)
+		return false;
+	(void)snprintf(ret->release, sizeof(ret->release), "%s", state.release);
+	(void)snprintf(ret->version, sizeof(ret->version), "%s", state.version);
+	return true;
+}
+
+static void
+on_stepped(const struct core_change *c, void *arg)
+{
+	update_set(arg, c->step == CORE_STAGE ? "fetching" : "activating", CORE_SERVICE, c->reason, c->text);
+}
+
+static void
+on_over(const struct core_change *c, void *arg)
+{
+	struct update *u = arg;
+	enum change_step how = c->step == CORE_GOOD ? CHANGE_GOOD : CHANGE_ROLLED_BACK;
+	struct change row = { .kind = c->back ? CHANGE_ROLLBACK : CHANGE_APPLY, .n = 1, .reason = c->reason };
+	struct change_item *item = &row.items[0];
+
+	(void)snprintf(item->service, sizeof(item->service), "%s", CORE_SERVICE);
+	(void)snprintf(item->from, sizeof(item->from), "%s", c->from);
+	(void)snprintf(item->from_version, sizeof(item->from_version), "%s", c->from_version);
+	(void)snprintf(item->to, sizeof(item->to), "%s", c->to);
+	(void)snprintf(item->to_version, sizeof(item->to_version), "%s", c->to_version);
+	(void)snprintf(row.text, sizeof(row.text), "%s", c->text);
+	item->step = how;
+	(void)update_remember(u, &row, item);
+	update_set(u, change_step_text(how), CORE_SERVICE, c->reason, c->text);
+	monitor_notify(u->m, "update", CORE_SERVICE, u->state);
+	update_consider(u);
+}
+
+static const struct core_ops ops = { .stepped = on_stepped, .over = on_over };
+
+int
+update_core_init(struct update *u)
+{
+	return core_open(&u->core, u->m, u->journal_fd, &ops, u);
+}
+
+/* The answer says that it began: whoever asked sees the end in update.status, from whichever core runs then. */
+static int
+began(struct update *u, struct monitor_call *call, const char *version, int r)
+{
+	if (r == 0)
+		r = monitor_leaf(u->m, "update", monitor_call_actor(call), CORE_SERVICE, NULL,
+			policy_window_open(monitor_policy(u->m), POLICY_WINDOW_UPDATES, monitor_now_us(u->m),
+				monitor_clock_doubtful(u->m), NULL)
+				? REASON_NONE
+				: REASON_OUTSIDE_WINDOW);
+	if (r)
+		return r;
+	update_set(u, "activating", CORE_SERVICE, REASON_NONE, "");
+	monitor_answer(call,
+		json_pack("{s:s, s:s, s:s, s:s}", "service", CORE_SERVICE, "version", version, "class", "core", "outcome",
+			"begun"));
+	return 0;
+}
+
+int
+update_core_apply(struct update *u, struct monitor_call *call, const struct update_release *rel)
+{
+	const struct core_release core = { .index = rel->index.data,
+		.len = rel->index.len,
+		.hex = rel->hex,
+		.version = rel->tree->version,
+		.counter = rel->counter };
+
+	if (u->run)
+		return REFUSE(REASON_BUSY, CORE_SERVICE, "a change of services is under way: the core never changes with them");
+	return began(u, call, rel->tree->version, core_change_start(u->core, &core));
+}
+
+int
+update_core_rollback(struct update *u, struct monitor_call *call)
+{
+	if (u->run)
+		return REFUSE(REASON_BUSY, CORE_SERVICE, "a change of services is under way: the core never changes with them");
+	return began(u, call, "", core_change_back(u->core));
+}
