@@ -85,10 +85,10 @@ an_approved_core_is_not_put_in_as_a_service(void **state)
 	assert_int_equal(core_approved_add(b->t->m->dir_fd, raw), 0);
 	bench_begin(b, "service.install", "redis", &a);
 	bench_settle(b);
-	before = refuse_count(REASON_CONFLICT);
+	before = refuse_count(REASON_ALTERED);
 	assert_int_equal(bench_assign(b, b->version, r.target, r.hex), 0);
-	assert_int_equal(bench_end(b, &a, 1), REASON_CONFLICT);
-	assert_int_equal(refuse_count(REASON_CONFLICT), before + 1);
+	assert_int_equal(bench_end(b, &a, 1), REASON_ALTERED);
+	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
 	assert_null(b->u->run);
 }
 

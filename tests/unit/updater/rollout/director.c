@@ -23,6 +23,22 @@ targets_of(const char *rows)
 }
 
 static void
+test_the_core_is_assigned_by_its_own_name_and_class(void **state)
+{
+#define CORE(version, class, counter)                                                              \
+	"\"services/mainstay/" version                                                             \
+	"/index.json\":{\"custom\":{\"channel\":\"stable\",\"platform\":\"p\",\"class\":\"" class             \
+	"\",\"counter\":" #counter "}}"
+	SCOPED_JSON *targets = targets_of(CORE("1", "core", 1) "," CORE("2", "service", 2));
+	const json_t *target = NULL;
+	const char *path = NULL;
+
+	(void)state;
+	assert_int_equal(director_newest(targets, "mainstay", "stable", "p", &path, &target), 0);
+	assert_string_equal(path, "services/mainstay/1/index.json");
+}
+
+static void
 test_the_newest_release_that_fits(void **state)
 {
 	static const struct {
@@ -106,6 +122,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_newest_release_that_fits),
+		cmocka_unit_test(test_the_core_is_assigned_by_its_own_name_and_class),
 		cmocka_unit_test(test_releases_follow_the_statement),
 		cmocka_unit_test(test_an_assignment_is_for_its_site_alone),
 	};
