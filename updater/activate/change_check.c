@@ -42,6 +42,7 @@ check_knobs(struct monitor *m, const struct definition *d)
 		r = launch_knobs(d, wanted, &given);
 	r = r ?: definition_check_knobs(d, given, &knobs);
 	values.knobs = knobs;
+	values.of = d;
 	for (size_t i = 0; r == 0 && i < d->n_config; i++) {
 		SCOPED(buf_done) struct buf text = BUF_MAX(DEFINITION_CONFIG_MAX);
 
