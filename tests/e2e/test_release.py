@@ -1,8 +1,10 @@
 """mainstay-release from keys to a verified repository, and what it refuses."""
 
+import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -272,3 +274,88 @@ def test_a_second_init_is_refused(vendor):
                                       code=1)
     assert "[usage]" in release("init", vendor / "third", "--root-keys", "4of3", "--keys", vendor / "keys", code=2)
     assert (vendor / "repo/tuf/1.root.json").read_bytes() == before
+
+
+def check_spdx(doc, index, objects):
+    """An SPDX 2.3 document by the letter of its specification, as far as ours goes, and against the files."""
+    assert doc["spdxVersion"] == "SPDX-2.3" and doc["dataLicense"] == "CC0-1.0" and doc["SPDXID"] == "SPDXRef-DOCUMENT"
+    assert re.fullmatch(r"https://\S+", doc["documentNamespace"]) and "#" not in doc["documentNamespace"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", doc["creationInfo"]["created"])
+    assert all(re.match(r"(Tool|Person|Organization): ", c) for c in doc["creationInfo"]["creators"])
+    ids = [x["SPDXID"] for x in doc["packages"] + doc["files"]]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", i) for i in ids)
+    known = {*ids, doc["SPDXID"]}
+    assert all({r["spdxElementId"], r["relatedSpdxElement"]} <= known for r in doc["relationships"])
+    describes = [r for r in doc["relationships"] if r["relationshipType"] == "DESCRIBES"]
+    assert [r["relatedSpdxElement"] for r in describes] == ["SPDXRef-Release"]
+    refs = {x["licenseId"] for x in doc.get("hasExtractedLicensingInfos", [])}
+    for p in doc["packages"]:
+        assert p["name"] and p["versionInfo"] and p["downloadLocation"] == "NOASSERTION"
+        used = set(p["licenseDeclared"].split(" AND "))
+        assert all(re.fullmatch(r"[A-Za-z0-9.+-]+", u) for u in used)
+        assert {u for u in used if u.startswith("LicenseRef-")} <= refs
+        if p["SPDXID"] != "SPDXRef-Release":
+            assert p["externalRefs"][0]["referenceLocator"].startswith("pkg:deb/debian/")
+            assert p["filesAnalyzed"] is False and p["supplier"].startswith("Organization: ")
+    files = {f["fileName"]: {c["algorithm"]: c["checksumValue"] for c in f["checksums"]} for f in doc["files"]}
+    listed = {"./" + e["path"]: e["sha256"] for e in index["entries"] if e["type"] == "file"}
+    assert {n: f["SHA256"] for n, f in files.items()} == listed
+    sha1 = []
+    for name, hashes in files.items():
+        sha = hashes["SHA256"]
+        data = subprocess.run(["zstd", "-dcq", objects / f"{sha[:2]}/{sha}.zst"], capture_output=True, check=True).stdout
+        assert hashlib.sha1(data).hexdigest() == hashes["SHA1"], name
+        sha1.append(hashes["SHA1"])
+    whole = doc["packages"][0]
+    assert whole["SPDXID"] == "SPDXRef-Release" and whole["filesAnalyzed"]
+    assert whole["packageVerificationCode"]["packageVerificationCodeValue"] == \
+        hashlib.sha1("".join(sorted(sha1)).encode()).hexdigest()
+
+
+def test_what_a_release_is_made_of_and_how(vendor):
+    target = publish(vendor, REDIS)["target"]
+    built = vendor / "built"
+    index = json.loads((built / "index.json").read_text())
+    sbom = json.loads((built / "sbom.spdx.json").read_text())
+    check_spdx(sbom, index, built / "objects")
+    packages = {p["name"]: p for p in sbom["packages"]}
+    assert packages["libc6"]["sourceInfo"].startswith("built from glibc 2.")
+    assert "BSD-3-Clause" in packages["redis-server"]["licenseDeclared"]
+    libc = packages["libc6"]["SPDXID"]
+    brought = {r["relatedSpdxElement"] for r in sbom["relationships"] if r["spdxElementId"] == libc}
+    assert {f["fileName"].rsplit("/", 1)[1] for f in sbom["files"] if f["SPDXID"] in brought} >= {"libc.so.6", "libm.so.6"}
+    made = json.loads((built / "provenance.json").read_text())
+    digest = hashlib.sha256((built / "index.json").read_bytes()).hexdigest()
+    assert made["_type"] == "https://in-toto.io/Statement/v1"
+    assert made["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert made["subject"] == [{"name": target, "digest": {"sha256": digest}}]
+    build = made["predicate"]["buildDefinition"]
+    assert build["externalParameters"]["service"] == "redis" and ":" in build["buildType"]
+    materials = {m.get("name") or m["uri"]: m for m in build["resolvedDependencies"]}
+    assert materials["service.yaml"]["digest"]["sha256"] == \
+        hashlib.sha256((REDIS / "service.yaml").read_bytes()).hexdigest()
+    assert any(re.fullmatch(r"pkg:deb/debian/libc6@.*\?arch=\w+", m) for m in materials)
+    assert "metadata" not in made["predicate"]["runDetails"]
+    # Signed targets, beside the index.
+    targets = json.loads(max(vendor.glob("repo/tuf/*.targets.json")).read_text())["signed"]["targets"]
+    for name in ("sbom.spdx.json", "provenance.json"):
+        meta = targets[target.replace("index.json", name)]
+        assert meta["hashes"]["sha256"] == hashlib.sha256((built / name).read_bytes()).hexdigest()
+    # A time only where one is given; who builds, where it is said.
+    release("build", REDIS, "-o", vendor / "timed", "--builder", "https://build.example.com/7",
+            env={"SOURCE_DATE_EPOCH": "1700000000"})
+    run_details = json.loads((vendor / "timed/provenance.json").read_text())["predicate"]["runDetails"]
+    assert run_details == {"builder": {"id": "https://build.example.com/7"},
+                           "metadata": {"finishedOn": "2023-11-14T22:13:20Z"}}
+    assert json.loads((vendor / "timed/sbom.spdx.json").read_text())["creationInfo"]["created"] == \
+        "2023-11-14T22:13:20Z"
+    assert (vendor / "timed/index.json").read_bytes() == (built / "index.json").read_bytes()
+    assert "[usage]" in release("build", REDIS, "-o", vendor / "x", "--builder", "me", code=2)
+    assert "[usage]" in release("build", REDIS, "-o", vendor / "x", code=2, env={"SOURCE_DATE_EPOCH": "now"})
+    # What is not what the statement says is neither signed nor published.
+    sbom_bytes = (built / "sbom.spdx.json").read_bytes()
+    (built / "sbom.spdx.json").write_bytes(sbom_bytes.replace(b"libc6", b"libd6"))
+    assert "[hash-mismatch]" in release("sign", built, "--key", vendor / "keys/targets.key", code=1)
+    before = (vendor / "repo/tuf/timestamp.json").read_bytes()
+    assert "[hash-mismatch]" in release("publish", built, "--to", vendor / "repo", "--keys", vendor / "keys", code=1)
+    assert (vendor / "repo/tuf/timestamp.json").read_bytes() == before

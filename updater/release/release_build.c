@@ -14,18 +14,22 @@
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
 #include "updater/object/object.h"
+#include "updater/release/release_beside.h"
 #include "updater/release/release_payload.h"
+#include "updater/release/release_provenance.h"
+#include "updater/release/release_sbom.h"
 
 static const char yaml_name[] = "service.yaml";
 
 static int
-compile(struct definition **ret, int folder_fd)
+compile(struct definition **ret, int folder_fd, uint8_t sha256[SHA256_LEN])
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
 	int r = fs_read(folder_fd, yaml_name, DEFINITION_BYTES_MAX, &b);
 
 	if (r > 0)
 		return REFUSE(r, yaml_name, "is not there, no file or too large");
+	sha256_of(sha256, b.data, r ? 0 : b.len);
 	return r ? FAULT(r) : definition_compile(ret, b.data, b.len, yaml_name, folder_fd);
 }
 
@@ -58,11 +62,37 @@ summarise(struct release_summary *s, const struct tree_index *x, const struct bu
 	s->bytes = tree_index_bytes(x);
 }
 
+/* A document beside the index, named in the statement. */
+static int
+put_beside(int out_fd, json_t *statement, const char *file, const struct buf *b)
+{
+	int r = fs_replace(out_fd, file, b->data, b->len, 0644);
+
+	return r ? FAULT(r) : release_beside_name(statement, file, b->data, b->len);
+}
+
+static int
+write_beside(int out_fd, struct release_made *m, json_t *statement)
+{
+	SCOPED(buf_done) struct buf sbom = BUF_MAX(RELEASE_SBOM_MAX);
+	SCOPED(buf_done) struct buf provenance = BUF_MAX(RELEASE_SBOM_MAX);
+	int r = release_sbom_ask(m);
+
+	r = r ?: release_sbom_write(m, &sbom);
+	r = r ?: release_provenance_write(m, &provenance);
+	r = r ?: put_beside(out_fd, statement, RELEASE_SBOM, &sbom);
+	r = r ?: put_beside(out_fd, statement, RELEASE_PROVENANCE, &provenance);
+	json_decref(m->owners);
+	json_decref(m->facts);
+	return r;
+}
+
 /* What a targets key will vouch for, not yet signed. */
 static int
-write_statement(int out_fd, const struct release_summary *s, const struct release_options *o,
+write_statement(int out_fd, const struct release_summary *s, struct release_made *m,
 	const struct buf *index)
 {
+	const struct release_options *o = m->options;
 	SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
 	json_t *meta = tuf_repo_meta(index->data, index->len, 0);
 	SCOPED_JSON *signed_ = json_pack("{s:s, s:i, s:s, s:{s:s, s:s, s:s}}", "_type", "release",
@@ -72,7 +102,8 @@ write_statement(int out_fd, const struct release_summary *s, const struct releas
 
 	if (!meta || !signed_ || json_object_update_new(signed_, meta) < 0)
 		return FAULT(-ENOMEM);
-	r = tuf_repo_sign(&b, signed_, NULL, 0);
+	r = write_beside(out_fd, m, signed_);
+	r = r ?: tuf_repo_sign(&b, signed_, NULL, 0);
 	r = r ?: fs_replace(out_fd, RELEASE_FILE, b.data, b.len, 0644);
 	return r < 0 ? FAULT(r) : r;
 }
@@ -88,11 +119,13 @@ release_build(const char *folder, const char *out, const struct release_options 
 	SCOPED_JSON *origins = NULL;
 	SCOPED(buf_done) struct buf definition = BUF_MAX(DEFINITION_BYTES_MAX);
 	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	uint8_t yaml[SHA256_LEN], digest[SHA256_LEN];
+	struct release_made made = { .folder_file = yaml, .index = digest, .options = options };
 	int r;
 
 	if (folder_fd < 0)
 		return REFUSE(REASON_NOT_FOUND, folder, "is no folder");
-	r = compile(&d, folder_fd);
+	r = compile(&d, folder_fd, yaml);
 	r = r ?: definition_write(d, &definition);
 	if (r)
 		return r;
@@ -109,7 +142,13 @@ release_build(const char *folder, const char *out, const struct release_options 
 	summarise(ret, x, &index);
 	r = fs_replace(out_fd, "definition.json", definition.data, definition.len, 0644);
 	r = r ?: fs_replace(out_fd, "index.json", index.data, index.len, 0644);
-	return r ? FAULT(r) : write_statement(out_fd, ret, options, &index);
+	if (r)
+		return FAULT(r);
+	sha256_of(digest, index.data, index.len);
+	made.x = x;
+	made.origins = origins;
+	made.objects_fd = objects_fd;
+	return write_statement(out_fd, ret, &made, &index);
 }
 
 int
@@ -135,6 +174,7 @@ release_sign(const char *dir, const struct ed25519 *key, struct release_summary 
 	r = r
 		?: tuf_measure_check(signed_, true, measured.length, measured.sha256,
 			   measured.sha512, "index.json");
+	r = r ?: release_beside_check(fd, signed_);
 	r = r ?: tuf_repo_cosign(&again, statement.data, statement.len, key);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

@@ -16,6 +16,8 @@ struct ed25519;
 
 struct release_options {
 	const char *platform, *channel, *class;
+	const char *builder; /* a URI: who builds, for the provenance */
+	uint64_t epoch_us;   /* SOURCE_DATE_EPOCH; 0: no time is written */
 };
 
 struct release_summary {

@@ -9,6 +9,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/tree/platform.h"
 #include "appliance/tuf/metadata.h"
@@ -145,6 +146,7 @@ static const struct command_option build_options[] = {
 	{ .name = "platform", .value = "P", .help = "whom it is for (this machine's)" },
 	{ .name = "channel", .value = "C", .help = "stable, or another (stable)" },
 	{ .name = "class", .value = "core|service", .help = "what it is (service)" },
+	{ .name = "builder", .value = "URI", .help = "who builds, for the provenance (urn:mainstay:builder:unnamed)" },
 	{ 0 },
 };
 
@@ -155,12 +157,19 @@ run_build(struct command_call *call)
 		.platform = command_option(call, "platform") ?: platform_text(),
 		.channel = command_option(call, "channel") ?: "stable",
 		.class = command_option(call, "class") ?: "service",
+		.builder = command_option(call, "builder") ?: "urn:mainstay:builder:unnamed",
 	};
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
 	struct release_summary s = { .files = 0 };
 	int r;
 
 	if (strcmp(o.class, "core") != 0 && strcmp(o.class, "service") != 0)
 		return REFUSE(REASON_USAGE, "--class", "must be core or service");
+	if (!strchr(o.builder, ':'))
+		return REFUSE(REASON_USAGE, "--builder", "must be a URI, like https://build.example.com/1");
+	if (epoch && number_u64(&o.epoch_us, epoch, UINT64_C(253402300799)) != 0)
+		return REFUSE(REASON_USAGE, "SOURCE_DATE_EPOCH", "must be seconds since 1970");
+	o.epoch_us *= CLOCK_US_PER_S;
 	r = release_build(call->operands[0], command_option(call, "o"), &o, &s);
 	return r ?: print_release(call, "built", &s);
 }
@@ -343,7 +352,8 @@ const struct command release_commands[] = {
 		.summary = "make a release from a service's folder",
 		.details = "FOLDER/service.yaml is compiled; what its payload names is gathered.  "
 			   "The same input gives the\n"
-			   "same digest.  Trees with set-user-id files, devices, file capabilities "
+			   "same bytes: objects, index, SBOM (SPDX), provenance (SLSA; with a time only where\n"
+			   "SOURCE_DATE_EPOCH says it).  Trees with set-user-id files, devices, file capabilities "
 			   "or links that lead out\n"
 			   "are refused.",
 		.examples = "mainstay-release build packaging/services/redis -o built",

@@ -134,10 +134,10 @@ release_package_owners(json_t **ret, const json_t *paths)
 }
 
 /* --- facts --------------------------------------------------------------------------------------- */
-static const char *const facts[] = { "name", "version", "architecture", "source", "source_version",
+static const char *const known[] = { "name", "version", "architecture", "source", "source_version",
 	"maintainer", "homepage" };
 
-/* One line of tabs in the order of facts, kept under the name by which it was asked for. */
+/* One line of tabs in the order of known, kept under the name by which it was asked for. */
 static int
 add_facts(json_t *all, const json_t *asked, char *line)
 {
@@ -145,9 +145,9 @@ add_facts(json_t *all, const json_t *asked, char *line)
 	char both[256];
 	const char *value, *key;
 
-	for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		value = line ? strsep(&line, "\t") : "";
-		if (json_object_set_new(one, facts[i], json_string(value)) < 0)
+		if (json_object_set_new(one, known[i], json_string(value)) < 0)
 			return FAULT(-ENOMEM);
 	}
 	key = json_text(one, "name");
@@ -188,4 +188,47 @@ release_package_facts(json_t **ret, const json_t *packages)
 	if (!r)
 		*ret = STEAL(all);
 	return r;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const char **
+release_package_sorted(const json_t *facts, size_t *ret_n)
+{
+	const char **names = calloc(json_object_size(facts) + 1, sizeof(*names));
+	const char *name;
+	json_t *v;
+
+	*ret_n = 0;
+	json_object_foreach((json_t *)facts, name, v) {
+		if (names)
+			names[(*ret_n)++] = name;
+	}
+	if (names)
+		qsort(names, *ret_n, sizeof(*names), by_name);
+	return names;
+}
+
+/* Debian's versions have ":" and "+" and "~"; a package URL wants them escaped but for "~". */
+const char *
+release_package_url(char *out, size_t size, const json_t *facts)
+{
+	const char *const parts[] = { json_text(facts, "name"), json_text(facts, "version") };
+	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+
+	for (size_t i = 0; i < 2; i++) {
+		buf_puts(&b, i ? "@" : "pkg:deb/debian/");
+		for (const char *p = parts[i]; *p; p++) {
+			if (*p == ':' || *p == '+')
+				buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*p);
+			else
+				buf_printf(&b, "%c", *p);
+		}
+	}
+	(void)snprintf(out, size, "%s?arch=%s", buf_text(&b), json_text(facts, "architecture"));
+	return out;
 }

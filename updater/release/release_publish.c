@@ -14,6 +14,7 @@
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
 #include "updater/object/object.h"
+#include "updater/release/release_beside.h"
 #include "updater/release/release_build.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_repo.h"
@@ -109,6 +110,7 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 		?: tuf_measure_check(b->statement, true, measured.length, measured.sha256,
 			   measured.sha512, "index.json");
 	r = r ?: tree_index_read(&b->x, b->index.data, b->index.len);
+	r = r ?: release_beside_check(b->fd, b->statement);
 	return r ?: release_check(b->objects_fd, b->index.data, b->index.len, &objects);
 }
 
@@ -183,6 +185,7 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 	SCOPED(built_done) struct built b = { .fd = -1 };
 	const json_t *targets = json_object_get(release_repo_signed(repo, "targets"), "targets"),
 		     *old;
+	SCOPED_JSON *metas = json_object();
 	json_t *meta = NULL;
 	int r = open_built(&b, repo, dir);
 
@@ -208,9 +211,9 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 	r = make_meta(&b, *ret_counter, &meta);
 	r = r ?: copy_objects(&b, repo);
 	r = r ?: release_repo_put_target(repo, ret_target, b.index.data, b.index.len);
-	if (r) {
-		json_decref(meta);
-		return r;
-	}
-	return release_repo_add_target(repo, keys, ret_target, meta);
+	r = r ?: release_beside_publish(repo, b.fd, b.statement, metas);
+	if (!r && json_object_set(metas, ret_target, meta) < 0)
+		r = FAULT(-ENOMEM);
+	json_decref(meta);
+	return r ?: release_repo_add_targets(repo, keys, metas);
 }

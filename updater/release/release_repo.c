@@ -288,19 +288,17 @@ release_repo_commit(struct release_repo *r, const struct release_keys *keys, con
 }
 
 int
-release_repo_add_target(struct release_repo *r, const struct release_keys *keys, const char *path,
-	json_t *take_meta)
+release_repo_add_targets(struct release_repo *r, const struct release_keys *keys, const json_t *metas)
 {
 	const json_t *root = release_repo_signed(r, "root"),
 		     *old = release_repo_signed(r, "targets");
 	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX);
-	SCOPED_JSON *meta = take_meta;
 	SCOPED_JSON *targets =
 		tuf_repo_new("targets", tuf_version(old) + 1, after(r, RELEASE_TARGETS_LIFE_S));
 	SCOPED_JSON *list = json_copy((json_t *)json_object_get(old, "targets"));
 	int e;
 
-	if (!meta || !targets || !list || json_object_set(list, path, meta) < 0 ||
+	if (!targets || !list || json_object_update(list, (json_t *)metas) < 0 ||
 		json_object_set(targets, "targets", list) < 0 ||
 		json_object_set(targets, "delegations", json_object_get(old, "delegations")) < 0)
 		return FAULT(-ENOMEM);

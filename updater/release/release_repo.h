@@ -62,6 +62,6 @@ int release_repo_get_target(struct release_repo *r, const char *path, size_t max
 int release_repo_commit(struct release_repo *r, const struct release_keys *keys, const char *role,
 	uint64_t version, const void *document, size_t len);
 
-/* Sign targets anew with target path added, and commit.  take_meta is consumed. */
-int release_repo_add_target(struct release_repo *r, const struct release_keys *keys,
-	const char *path, json_t *take_meta);
+/* Sign targets anew with these added (path -> meta), all at once, and commit. */
+int release_repo_add_targets(
+	struct release_repo *r, const struct release_keys *keys, const json_t *metas);

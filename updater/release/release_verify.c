@@ -17,9 +17,11 @@
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/people.h"
 #include "updater/object/object.h"
+#include "updater/release/release_beside.h"
 #include "updater/release/release_chain.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
+#include "updater/release/release_sbom.h"
 
 struct verify {
 	struct release_repo *repo;
@@ -119,17 +121,30 @@ verify_object(struct verify *v, const char *path)
 	return object_verify(v->repo->objects_fd, digest);
 }
 
+/* "DIR/index.json", "DIR/HEX.index.json" */
+static bool
+is_index(const char *path)
+{
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+
+	return !strcmp(name, "index.json") ||
+		(strlen(name) > 2 * SHA256_LEN && !strcmp(name + 2 * SHA256_LEN, ".index.json"));
+}
+
 static int
 verify_metadata(struct verify *v, const char *path)
 {
 	SCOPED(scope_close) int fd = -1;
-	SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
+	SCOPED(buf_done) struct buf b = BUF_MAX(RELEASE_SBOM_MAX);
 	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	/* What stands beside an index may be larger than one. */
+	bool beside = strlen(name) > 2 * SHA256_LEN && strncmp(path, "targets/services/", 17) == 0 && !is_index(path);
+	size_t max = beside ? RELEASE_SBOM_MAX : TREE_INDEX_BYTES_MAX;
 	uint8_t digest[SHA256_LEN], is[SHA256_LEN];
 	int r;
 
 	fd = beneath_open(v->repo->tuf_fd, path, O_RDONLY | O_NONBLOCK, 0);
-	r = fd < 0 ? fd : fs_read_fd(fd, TREE_INDEX_BYTES_MAX, &b);
+	r = fd < 0 ? fd : fs_read_fd(fd, max, &b);
 	if (r > 0)
 		return REFUSE(r, path, "cannot be read");
 	if (r < 0)
@@ -169,6 +184,17 @@ each_file(struct verify *v, int dir_fd, int (*check)(struct verify *v, const cha
 	return r;
 }
 
+/* SHA-256 as HEX of the index in the same folder; "" where there is none. */
+static const char *
+index_beside(const json_t *targets, const char *path)
+{
+	char index[512];
+
+	(void)snprintf(index, sizeof(index), "%.*s/index.json",
+		(int)(strlen(path) - strlen(strrchr(path, '/') ?: "")), path);
+	return json_text(json_object_get(json_object_get(targets, index), "hashes"), "sha256");
+}
+
 static int
 verify_targets(struct verify *v)
 {
@@ -178,11 +204,17 @@ verify_targets(struct verify *v)
 
 	json_object_foreach((json_t *)targets, path, t)
 	{
-		SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
+		SCOPED(buf_done) struct buf b = BUF_MAX(RELEASE_SBOM_MAX);
 		uint64_t objects;
-		int r;
+		int r = release_repo_get_target(v->repo, path,
+			is_index(path) ? TREE_INDEX_BYTES_MAX : RELEASE_SBOM_MAX, &b);
 
-		r = release_repo_get_target(v->repo, path, TREE_INDEX_BYTES_MAX, &b);
+		if (!is_index(path)) {
+			r = r ?: release_beside_verify(path, b.data, b.len, index_beside(targets, path));
+			if (r)
+				return r;
+			continue;
+		}
 		r = r ?: release_check(v->repo->objects_fd, b.data, b.len, &objects);
 		if (r)
 			return r;
