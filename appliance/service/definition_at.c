@@ -96,9 +96,8 @@ definition_text(const struct definition_at *a, const char *name, bool need, size
 	return NULL;
 }
 
-uint64_t
-definition_span(
-	const struct definition_at *a, const char *name, const char *fallback, uint64_t max_us)
+static uint64_t
+span_from(const struct definition_at *a, const char *name, const char *fallback, uint64_t min_us, uint64_t max_us)
 {
 	struct definition_at m = definition_member(a, name);
 	const char *text = m.v ? definition_text_here(&m, 16) : fallback;
@@ -106,10 +105,23 @@ definition_span(
 
 	if (a->rd->r || !text)
 		return 0;
-	if (clock_parse_span(&us, text) != 0 || us == 0 || us > max_us)
+	if (clock_parse_span(&us, text) != 0 || us < min_us || us > max_us)
 		DEFINITION_BAD(&m, "must be a time like \"10s\", at most %llu s",
 			(unsigned long long)(max_us / CLOCK_US_PER_S));
 	return us;
+}
+
+uint64_t
+definition_span(
+	const struct definition_at *a, const char *name, const char *fallback, uint64_t max_us)
+{
+	return span_from(a, name, fallback, 1, max_us);
+}
+
+uint64_t
+definition_span_or_none(const struct definition_at *a, const char *name, uint64_t max_us)
+{
+	return span_from(a, name, NULL, 0, max_us);
 }
 
 /* In YAML "64mb" is read and replaced by bytes, the only form that JSON has. */

@@ -69,7 +69,7 @@ read_bound(const struct definition_at *a, const struct definition_param *p, cons
 	if (p->type == DEFINITION_SIZE)
 		return (int64_t)definition_size(a, name, 0, NUMBER_MAX);
 	if (p->type == DEFINITION_SPAN)
-		return (int64_t)definition_span(a, name, NULL, SPAN_MAX_US);
+		return (int64_t)definition_span_or_none(a, name, SPAN_MAX_US);
 	return definition_int(a, name, 0, p->type == DEFINITION_TEXT ? 0 : -NUMBER_MAX, NUMBER_MAX);
 }
 

@@ -47,6 +47,8 @@ const json_t *definition_texts(const struct definition_at *a, const char *name, 
 	bool (*check)(const char *text), const char *what);
 uint64_t definition_span(
 	const struct definition_at *a, const char *name, const char *fallback, uint64_t max_us);
+/* The bound of a span that may also be "0s"; absent: 0. */
+uint64_t definition_span_or_none(const struct definition_at *a, const char *name, uint64_t max_us);
 uint64_t definition_size(
 	const struct definition_at *a, const char *name, uint64_t fallback, uint64_t max);
 int64_t definition_int(const struct definition_at *a, const char *name, int64_t fallback,
