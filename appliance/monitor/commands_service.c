@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
@@ -17,7 +18,7 @@
 #include "appliance/enrol/token.h"
 #include "appliance/monitor/commands.h"
 
-enum { STEP_MS = 10 * 60 * 1000, LINES = 200, TAIL_MAX = 1024 * 1024, FOLLOW_MS = 300 };
+enum { STEP_MS = 10 * 60 * 1000, LINES = 200, TAIL_MAX = 1024 * 1024, FOLLOW_MS = 300, SECRET_BYTES = 1026 };
 
 static int
 run_list(struct command_call *call)
@@ -74,11 +75,13 @@ run_set(struct command_call *call)
 {
 	struct call_request *req = call_new("service.set");
 	SCOPED_JSON *answer = NULL;
+	const json_t *config;
+	size_t i;
 	int r;
 
 	call_param(req, "service", call->operands[0]);
 	call_param(req, "diff", command_option(call, "diff") ? "true" : NULL);
-	for (size_t i = 1; i < call->n_operands; i++)
+	for (i = 1; i < call->n_operands; i++)
 		call_param(req, "set", call->operands[i]);
 	r = ask_monitor(call, req, STEP_MS, &answer);
 	if (r)
@@ -88,10 +91,123 @@ run_set(struct command_call *call)
 	command_say(call, "%s",
 		*json_text(answer, "difference") ? json_text(answer, "difference")
 						 : "no difference");
-	if (json_is_true(json_object_get(answer, "restarted")))
-		command_say(call, "%s was restarted", call->operands[0]);
+	json_array_foreach(json_object_get(answer, "config"), i, config)
+		command_say(call, "%s:\n%s", json_text(config, "path"),
+			json_text(config, "difference"));
+	command_say(call, "%s: needs %s; %s%s, health %s", call->operands[0],
+		json_text(answer, "needs"),
+		json_is_true(json_object_get(answer, "restarted")) ? "was restarted and is " : "is ",
+		json_text(answer, "state"), json_text(answer, "health"));
 	return 0;
 }
+
+/* --- one service --------------------------------------------------------------------------------- */
+static void
+say_list(const struct command_call *call, const char *what, const json_t *list)
+{
+	const json_t *one;
+	size_t i;
+
+	if (json_array_size(list) > 0)
+		command_say(call, "%s:", what);
+	json_array_foreach(list, i, one)
+		command_say(call, "  %s", json_string_value(one));
+}
+
+static int
+run_show(struct command_call *call)
+{
+	static const char *const knobs[] = { "name", "value", "default", "changed", "apply", "help",
+		NULL };
+	static const char *const operations[] = { "name", "risk", "accepted", "help", NULL };
+	static const char *const secrets[] = { "name", "made", "help", NULL };
+	struct call_request *req = call_new("service.show");
+	SCOPED_JSON *a = NULL;
+	int r;
+
+	call_param(req, "service", call->operands[0]);
+	r = ask_monitor(call, req, STEP_MS, &a);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("Service", STEAL(a));
+	command_say(call, "%s %s is %s, health %s, channel %s, network %s\nrelease %s",
+		json_text(a, "name"), json_text(a, "version"), json_text(a, "state"),
+		json_text(a, "health"), json_text(a, "channel"), json_text(a, "network"),
+		json_text(a, "release"));
+	say_list(call, "requires", json_object_get(a, "requires"));
+	say_list(call, "powers", json_object_get(a, "powers"));
+	say_list(call, "notes", json_object_get(a, "notes"));
+	r = command_print_items(call, "Knobs", json_incref(json_object_get(a, "knobs")), knobs);
+	r = r
+		?: command_print_items(call, "Operations",
+			   json_incref(json_object_get(a, "operations")), operations);
+	if (r == 0 && json_array_size(json_object_get(a, "secrets")) > 0)
+		r = command_print_items(
+			call, "Secrets", json_incref(json_object_get(a, "secrets")), secrets);
+	return r;
+}
+
+/* The value is read here and nowhere shown; its file's last newline is no part of it. */
+static int
+add_value(struct command_call *call, struct call_request *req)
+{
+	SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_BYTES);
+	const char *file = command_option(call, "value-file");
+	int r;
+
+	if (!file)
+		return REFUSE(REASON_USAGE, "--value-file",
+			"says where the value is: a file, or - for stdin; it is never an argument");
+	if (!buf_reserve(&value, SECRET_BYTES)) /* once: growing would leave copies behind */
+		return FAULT(-ENOMEM);
+	r = command_read_file(file, SECRET_BYTES, &value);
+	if (r == 0 && value.len && value.data[value.len - 1] == '\n')
+		value.len--;
+	if (r == 0)
+		call_body(req, value.data, value.len);
+	return r;
+}
+
+static int
+run_secret(struct command_call *call)
+{
+	static const char *const columns[] = { "name", "made", "help", NULL };
+	const char *what = call->operands[0];
+	bool list = !strcmp(what, "list"), set = !strcmp(what, "set");
+	struct call_request *req;
+	SCOPED_JSON *a = NULL;
+	int r = 0;
+
+	if (!list && !set && strcmp(what, "rotate") != 0)
+		return REFUSE(REASON_USAGE, what, "is none of list, set, rotate");
+	if (call->n_operands != (list ? 2 : 3))
+		return REFUSE(REASON_USAGE, what, list ? "takes NAME" : "takes NAME and KEY");
+	req = call_new(list ? "service.secret.list"
+			: set ? "service.secret.set"
+			      : "service.secret.rotate");
+	call_param(req, "service", call->operands[1]);
+	if (!list)
+		call_param(req, "key", call->operands[2]);
+	if (set)
+		r = add_value(call, req);
+	if (r) {
+		call_free(req);
+		return r;
+	}
+	r = ask_monitor(call, req, STEP_MS, &a);
+	if (r)
+		return r;
+	if (list)
+		return command_print_items(
+			call, "Secrets", json_incref(json_object_get(a, "items")), columns);
+	if (call->json)
+		return command_print_json("ServiceSecret", STEAL(a));
+	command_say(call, "%s has another %s; it is %s, health %s", call->operands[1],
+		call->operands[2], json_text(a, "state"), json_text(a, "health"));
+	return 0;
+}
+
 
 /* --- logs ---------------------------------------------------------------------------------------- */
 /* Where the last n lines begin. */
@@ -221,6 +337,10 @@ static const struct command_option set_options[] = {
 	{ .name = "diff", .help = "show what would change and change nothing" },
 	{ 0 },
 };
+static const struct command_option secret_options[] = {
+	{ .name = "value-file", .value = "FILE", .help = "of set: where the value is; - is stdin" },
+	{ 0 },
+};
 static const struct command_option logs_options[] = {
 	{ .name = "lines", .value = "N", .help = "so many from the end (200)" },
 	{ .name = "follow", .help = "go on as it grows" },
@@ -262,6 +382,24 @@ const struct command commands_service[] = {
 		.summary = "turn its knobs; an empty VALUE gives the default back",
 		.examples = "mainstay service set redis maxmemory=256mb --diff",
 		.run = run_set },
+	{ .name = "service show",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "its release, knobs, powers, operations and secrets' names",
+		.examples = "mainstay service show redis",
+		.run = run_show },
+	{ .name = "service secret",
+		.args = "list NAME | set NAME KEY | rotate NAME KEY",
+		.min = 2,
+		.max = 3,
+		.options = secret_options,
+		.summary = "its secrets, which never leave this site and are never shown",
+		.details = "A running service is started again, for a secret reaches it when it starts.",
+		.examples = "mainstay service secret list postgresql\n"
+			    "mainstay service secret rotate postgresql password\n"
+			    "mainstay service secret set postgresql password --value-file -",
+		.run = run_secret },
 	{ .name = "service logs",
 		.args = "NAME",
 		.min = 1,

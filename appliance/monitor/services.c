@@ -131,7 +131,7 @@ start_active(struct services *s)
 		const struct cluster_service *wanted = cluster_find(s->cluster, name);
 		int r;
 
-		if (!wanted || wanted->stopped)
+		if (!wanted || wanted->stopped || service_set_resume(s->m, name))
 			continue;
 		r = services_start(s->m, name, on_started, NULL);
 		if (r < 0)

@@ -5,6 +5,7 @@
 #include "appliance/service/cluster.h"
 #include "appliance/service/lock.h"
 
+struct buf;
 struct definition;
 struct driver;
 struct loop_watch;
@@ -23,6 +24,7 @@ struct services {
 	struct lock lock;
 	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
+	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
 	int watch_fd; /* inotify on run/shim */
 	struct loop_watch *watch;
@@ -32,5 +34,20 @@ struct services {
  * of definition_read(), or a fault. */
 int services_definition(struct monitor *m, const char *name, struct definition **ret);
 
-/* Registers service.list start stop restart set. */
+/* What cluster.yaml gives a service, typed by the definition; the caller's. */
+int services_given(
+	const struct services *s, const struct definition *d, const char *name, json_t **ret);
+
+/* Registers service.list start stop restart, and those of the two below. */
 int service_verbs_init(struct monitor *m);
+/* The text of cluster.yaml, empty where there is none, and its folder. */
+int service_verbs_text(const struct monitor *m, int *ret_etc, struct buf *text);
+
+/* service.set (service_set.c) */
+int service_set_init(struct monitor *m);
+/* A change of knobs that was not over when the monitor ended is taken to its end, or back.  true: it was begun, and
+ * takes care that the service runs. */
+bool service_set_resume(struct monitor *m, const char *name);
+
+/* service.show, service.secret.list set rotate (service_secret.c) */
+int service_secret_init(struct monitor *m);

@@ -36,8 +36,9 @@ services_definition(struct monitor *m, const char *name, struct definition **ret
 }
 
 /* What cluster.yaml gives, typed by the definition. */
-static int
-given_knobs(const struct services *s, const struct definition *d, const char *name, json_t **ret)
+int
+services_given(
+	const struct services *s, const struct definition *d, const char *name, json_t **ret)
 {
 	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
 	SCOPED_JSON *given = json_object();
@@ -68,7 +69,7 @@ services_knobs(struct monitor *m, const char *name, json_t **ret)
 	SCOPED_JSON *given = NULL;
 	int r = services_definition(m, name, &d);
 
-	r = r ?: given_knobs(m->services, d, name, &given);
+	r = r ?: services_given(m->services, d, name, &given);
 	r = r ?: definition_check_knobs(d, given, ret);
 	return r < 0 ? FAULT(r) : r;
 }
@@ -82,7 +83,7 @@ make_spec(struct monitor *m, const char *name, struct spec *ret)
 	int r = services_definition(m, name, &d);
 
 	spec_init(ret);
-	r = r ?: given_knobs(m->services, d, name, &given);
+	r = r ?: services_given(m->services, d, name, &given);
 	if (r)
 		return r;
 	active = lock_find(&m->services->lock, name);

@@ -332,3 +332,27 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 		r = write_config(conf, &d->config[i], &values, &own);
 	return r < 0 ? FAULT(r) : r;
 }
+
+int
+launch_configs(json_t **ret, const struct definition *d, const json_t *knobs)
+{
+	SCOPED_JSON *all = json_object(), *checked = NULL;
+	struct definition_values values = inside;
+	int r = definition_check_knobs(d, knobs, &checked);
+
+	if (r || !all)
+		return r ?: FAULT(-ENOMEM);
+	values.knobs = checked;
+	values.of = d;
+	for (size_t i = 0; i < d->n_config; i++) {
+		SCOPED(buf_done) struct buf text = BUF_MAX(DEFINITION_CONFIG_MAX);
+
+		r = definition_render(&d->config[i], &values, &text);
+		if (r)
+			return r < 0 ? FAULT(r) : r;
+		if (json_object_set_new(all, d->config[i].path, json_string(buf_text(&text))) < 0)
+			return FAULT(-ENOMEM);
+	}
+	*ret = STEAL(all);
+	return 0;
+}

@@ -23,3 +23,7 @@ int launch_knobs(const struct definition *d, const struct cluster_service *s, js
  * definition_check_knobs() and definition_expand() refuse; or a fault. */
 int launch_prepare(struct spec *ret, const struct paths *paths, const struct identity *id,
 	const struct definition *d, const char *release, const json_t *knobs);
+
+/* The configuration files as they would be with these knobs (as launch_knobs() gives them; may be NULL): an object of
+ * path to text, the caller's; nothing is written.  Returns as launch_prepare(). */
+int launch_configs(json_t **ret, const struct definition *d, const json_t *knobs);

@@ -1,0 +1,415 @@
+/* Turning knobs:
+ *
+ *	service.set  service [diff=true] set=KNOB=VALUE...  an empty VALUE gives the default back
+ *		{"service","difference","config":[{"path","difference"}],"needs","restarted","state","health"}
+ *
+ * needs: nothing | next-start | reload | restart.  What the change needs is done, and where the service is then not
+ * healthy, cluster.yaml and the configuration go back to what they were and the call is refused (state-moved).
+ *
+ * lib/services/NAME/set holds the former text of cluster.yaml from before it changes until the service is healthy
+ * with it: a monitor that finds it at its start does the rest of the change, or its undoing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/yaml.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/launch.h"
+
+#define JOURNAL "set"
+
+/* In order of what they cost. */
+enum needs { NEEDS_NOTHING, NEEDS_NEXT_START, NEEDS_RELOAD, NEEDS_RESTART };
+static const char *const needs_text[] = { "nothing", "next-start", "reload", "restart" };
+
+struct set {
+	struct monitor *m;
+	struct monitor_call *call; /* NULL: taken up again at a start */
+	char service[SERVICES_NAME_MAX + 1];
+	struct buf old, new; /* cluster.yaml */
+	char *difference;
+	json_t *configs;
+	enum needs needs;
+	bool restarted;
+	struct refusal why; /* it goes back */
+};
+
+static struct set *
+set_free(struct set *s)
+{
+	if (s) {
+		buf_done(&s->old);
+		buf_done(&s->new);
+		free(s->difference);
+		json_decref(s->configs);
+	}
+	free(s);
+	return NULL;
+}
+SCOPED_DESTRUCTOR(struct set, set_free)
+
+static struct set *
+set_new(struct monitor *m, struct monitor_call *call, const char *service)
+{
+	struct set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->m = m;
+	s->call = call;
+	s->old = BUF_MAX(YAML_BYTES_MAX);
+	s->new = BUF_MAX(YAML_BYTES_MAX);
+	(void)snprintf(s->service, sizeof(s->service), "%s", service);
+	return s;
+}
+
+/* --- what it would change ------------------------------------------------------------------------ */
+/* One KNOB=VALUE into the text and, where a release is active, into given. */
+static int
+edit_one(struct set *s, const struct definition *d, const char *assignment, json_t *given)
+{
+	SCOPED(buf_done) struct buf next = BUF_MAX(YAML_BYTES_MAX);
+	const struct definition_param *param = NULL;
+	const char *eq = strchr(assignment, '=');
+	char knob[CLUSTER_NAME_MAX + 1];
+	json_t *typed = NULL;
+	int r = 0;
+
+	if (!eq || eq == assignment || eq - assignment > CLUSTER_NAME_MAX)
+		return REFUSE(REASON_USAGE, assignment, "must be KNOB=VALUE");
+	memcpy(knob, assignment, (size_t)(eq - assignment));
+	knob[eq - assignment] = '\0';
+	if (d)
+		r = definition_need_knob(d, knob, &param);
+	if (r == 0 && param && eq[1])
+		r = definition_parse_value(param, eq + 1, &typed);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (typed && json_object_set_new(given, knob, typed) < 0)
+		return FAULT(-ENOMEM);
+	if (!typed)
+		(void)json_object_del(given, knob);
+	r = cluster_set(&next, buf_text(&s->new), s->new.len, s->service, knob,
+		eq[1] ? eq + 1 : NULL);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	buf_reset(&s->new);
+	buf_put(&s->new, next.data, next.len);
+	return FAULT(buf_error(&s->new));
+}
+
+/* What the knobs that differ need at most; values, not how they are written. */
+static enum needs
+needs_of(const struct definition *d, const json_t *before, const json_t *after)
+{
+	static const enum needs of[] = { [DEFINITION_APPLY_RELOAD] = NEEDS_RELOAD,
+		[DEFINITION_APPLY_RESTART] = NEEDS_RESTART,
+		[DEFINITION_APPLY_NEXT_START] = NEEDS_NEXT_START };
+	enum needs needs = NEEDS_NOTHING;
+
+	for (size_t i = 0; i < d->n_knobs; i++) {
+		const struct definition_param *p = &d->knobs[i];
+
+		if (!json_equal(json_object_get(before, p->name), json_object_get(after, p->name)) &&
+			of[p->apply] > needs)
+			needs = of[p->apply];
+	}
+	return needs;
+}
+
+static int
+put_configs(struct set *s, const json_t *before, const json_t *after)
+{
+	const char *path;
+	json_t *text, *all;
+
+	memcpy(&all, &after, sizeof(all)); /* jansson's iterator takes no const object */
+	json_object_foreach(all, path, text) {
+		SCOPED(buf_done) struct buf diff = BUF_MAX(4 * DEFINITION_CONFIG_MAX);
+
+		cluster_difference(&diff, json_text(before, path), json_string_value(text));
+		if (diff.len && json_array_append_new(s->configs, json_pack("{s:s, s:s}", "path", path,
+					"difference", buf_text(&diff))) < 0)
+			return FAULT(-ENOMEM);
+	}
+	return 0;
+}
+
+/* With a release everything is known before anything is touched: values, configuration, what it takes. */
+static int
+foresee(struct set *s, const struct definition *d, const json_t *was, const json_t *given)
+{
+	SCOPED_JSON *before = NULL, *after = NULL, *old = NULL, *new = NULL;
+	int r = definition_check_knobs(d, was, &before);
+
+	r = r ?: definition_check_knobs(d, given, &after);
+	r = r ?: launch_configs(&old, d, was);
+	r = r ?: launch_configs(&new, d, given);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	s->needs = needs_of(d, before, after);
+	return put_configs(s, old, new);
+}
+
+static int
+edit_all(struct set *s)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED(buf_done) struct buf diff = BUF_MAX(4 * YAML_BYTES_MAX);
+	SCOPED_JSON *was = NULL, *given = NULL;
+	struct services_state state;
+	const char *name, *value;
+	int r = 0;
+
+	s->configs = json_array();
+	buf_put(&s->new, s->old.data, s->old.len);
+	if (services_find(s->m, s->service, &state) && state.release[0]) {
+		r = services_definition(s->m, s->service, &d);
+		r = r ?: services_given(s->m->services, d, s->service, &was);
+	}
+	given = was ? json_deep_copy(was) : json_object();
+	for (size_t i = 0; r == 0 && monitor_call_param(s->call, i, &name, &value); i++)
+		if (strcmp(name, "set") == 0)
+			r = edit_one(s, d, value, given);
+	if (r == 0 && d)
+		r = foresee(s, d, was, given);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	cluster_difference(&diff, buf_text(&s->old), buf_text(&s->new));
+	s->difference = strdup(buf_text(&diff));
+	return s->difference ? 0 : FAULT(-ENOMEM);
+}
+
+/* --- the journal --------------------------------------------------------------------------------- */
+static int
+open_folder(const struct set *s, int *ret_fd)
+{
+	char path[sizeof(s->m->paths.lib) + SERVICES_NAME_MAX + 32];
+
+	(void)snprintf(path, sizeof(path), "%s/services/%s", s->m->paths.lib, s->service);
+	return fs_open_dir(ret_fd, AT_FDCWD, path, 0755);
+}
+
+static int
+journal_write(const struct set *s)
+{
+	SCOPED(scope_close) int dir = -1;
+	int r = open_folder(s, &dir);
+
+	return FAULT(r ?: fs_replace(dir, JOURNAL, buf_text(&s->old), s->old.len, 0600));
+}
+
+static void
+journal_remove(const struct set *s)
+{
+	SCOPED(scope_close) int dir = -1;
+
+	/* One that stays is done once more at the next start: the same change, to the same end. */
+	if (open_folder(s, &dir) == 0 && unlinkat(dir, JOURNAL, 0) == 0)
+		(void)fs_sync_dir(dir);
+}
+
+/* --- steps --------------------------------------------------------------------------------------- */
+static void
+finish(struct set *s, int r)
+{
+	struct services_state state = { .state = "stopped", .health = "unknown" };
+
+	if (s->needs > NEEDS_NEXT_START)
+		journal_remove(s);
+	s->m->services->setting = false;
+	(void)services_find(s->m, s->service, &state);
+	if (s->call)
+		monitor_answer_result(s->call, r,
+			json_pack("{s:s, s:s, s:O, s:s, s:b, s:s, s:s}", "service", s->service,
+				"difference", s->difference, "config", s->configs, "needs",
+				needs_text[s->needs], "restarted", s->restarted, "state",
+				state.state, "health", state.health));
+	else if (r < 0)
+		log_fault(r, "taking up knobs");
+	set_free(s);
+}
+
+static void
+on_back(int r, void *arg)
+{
+	struct set *s = arg;
+	char object[SERVICES_NAME_MAX + 16];
+
+	(void)snprintf(object, sizeof(object), "%s set", s->service);
+	if (monitor_leaf(s->m, "service", s->call ? monitor_call_actor(s->call) : NULL, object, NULL,
+		    REASON_STATE_MOVED) < 0)
+		log_fault(-EIO, "leaf of knobs that went back");
+	if (r)
+		r = REFUSE(REASON_STATE_MOVED, s->service,
+			"it was not healthy with the new knobs (%.160s), and not with the former ones "
+			"either (%.160s): cluster.yaml is as before; see `mainstay service logs %s`",
+			s->why.text, refuse_last()->text, s->service);
+	else
+		r = REFUSE(REASON_STATE_MOVED, s->service,
+			"it was not healthy with the new knobs (%.300s): cluster.yaml and its "
+			"configuration are as before", s->why.text);
+	finish(s, r);
+}
+
+static void
+on_back_read(int r, void *arg)
+{
+	struct set *s = arg;
+
+	r = r ?: services_restart(s->m, s->service, on_back, s);
+	if (r)
+		on_back(r, s);
+}
+
+/* The former text again, unless somebody wrote the file since: then it is theirs. */
+static int
+write_back(struct set *s)
+{
+	SCOPED(buf_done) struct buf now = BUF_MAX(YAML_BYTES_MAX);
+	SCOPED(scope_close) int etc = -1;
+	int r = service_verbs_text(s->m, &etc, &now);
+
+	if (r)
+		return r;
+	if (now.len != s->new.len || memcmp(buf_text(&now), buf_text(&s->new), now.len) != 0)
+		return REFUSE(REASON_STATE_MOVED, "cluster.yaml",
+			"was written again while %s took up its knobs: it stays as it is", s->service);
+	return fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
+}
+
+static void
+on_applied(int r, void *arg)
+{
+	struct set *s = arg;
+
+	if (r <= 0) {
+		finish(s, r);
+		return;
+	}
+	s->why = *refuse_last();
+	r = write_back(s);
+	r = r ?: services_reload_then(s->m, on_back_read, s);
+	if (r)
+		finish(s, r);
+}
+
+static void
+on_read(int r, void *arg)
+{
+	struct set *s = arg;
+
+	if (r || s->needs <= NEEDS_NEXT_START) {
+		finish(s, r);
+		return;
+	}
+	s->restarted = true;
+	r = services_restart(s->m, s->service, on_applied, s);
+	if (r)
+		finish(s, r);
+}
+
+static int
+begin(struct set *s)
+{
+	struct services_state state = { 0 };
+	bool runs = services_find(s->m, s->service, &state) &&
+		strcmp(state.state, "stopped") != 0 && state.release[0];
+	SCOPED(scope_close) int etc = -1;
+	char object[SERVICES_NAME_MAX + 16];
+	int r = fs_open_dir(&etc, AT_FDCWD, s->m->paths.etc, 0755);
+
+	if (s->m->services->setting)
+		return REFUSE(REASON_BUSY, s->service, "another change of knobs is on its way");
+	if (!runs && s->needs > NEEDS_NEXT_START)
+		s->needs = NEEDS_NEXT_START;
+	(void)snprintf(object, sizeof(object), "%s set", s->service);
+	r = r
+		?: monitor_leaf(s->m, "service", monitor_call_actor(s->call), object, NULL,
+			   REASON_NONE);
+	if (r == 0 && s->needs > NEEDS_NEXT_START)
+		r = journal_write(s);
+	r = r ?: fs_replace(etc, "cluster.yaml", buf_text(&s->new), s->new.len, 0644);
+	r = r ?: services_reload_then(s->m, on_read, s);
+	if (r) {
+		/* Nobody has read it: as if it had never been written. */
+		(void)fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
+		if (s->needs > NEEDS_NEXT_START)
+			journal_remove(s);
+		return r < 0 ? FAULT(r) : r;
+	}
+	s->m->services->setting = true;
+	return 0;
+}
+
+static int
+on_set(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED(set_freep) struct set *s = NULL;
+	SCOPED(scope_close) int etc = -1;
+	struct services_state state;
+	const char *service;
+	int r = monitor_call_need(call, "service", &service);
+
+	(void)arg;
+	if (r)
+		return r;
+	if (!services_find(m, service, &state))
+		return REFUSE(REASON_NOT_FOUND, service, "no such service is installed");
+	s = set_new(m, call, service);
+	if (!s)
+		return FAULT(-ENOMEM);
+	r = service_verbs_text(m, &etc, &s->old);
+	r = r ?: edit_all(s);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (monitor_call_text(call, "diff") || !s->difference[0]) {
+		monitor_answer(call,
+			json_pack("{s:s, s:s, s:O, s:s, s:b, s:s, s:s}", "service", s->service,
+				"difference", s->difference, "config", s->configs, "needs",
+				needs_text[s->needs], "restarted", 0, "state", state.state, "health",
+				state.health));
+		return 0;
+	}
+	r = begin(s);
+	if (r)
+		return r;
+	monitor_call_hold(call, NULL, NULL);
+	s = NULL; /* finish() frees it */
+	return 0;
+}
+
+bool
+service_set_resume(struct monitor *m, const char *name)
+{
+	SCOPED(set_freep) struct set *s = set_new(m, NULL, name);
+	SCOPED(scope_close) int dir = -1, etc = -1;
+	int r;
+
+	if (!s || open_folder(s, &dir) != 0 || fs_read(dir, JOURNAL, YAML_BYTES_MAX, &s->old) != 0 ||
+		m->services->setting)
+		return false;
+	s->needs = NEEDS_RESTART;
+	r = service_verbs_text(m, &etc, &s->new);
+	r = r ?: services_restart(m, name, on_applied, s);
+	if (r)
+		return false;
+	m->services->setting = true;
+	s = NULL; /* finish() frees it */
+	return true;
+}
+
+int
+service_set_init(struct monitor *m)
+{
+	return monitor_register_verb(m, "service.set", CALL_ROLE_CONTROL, on_set, NULL);
+}

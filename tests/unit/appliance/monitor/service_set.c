@@ -1,0 +1,460 @@
+#include "tests/unit/appliance/monitor/site.h"
+
+#include "appliance/base/yaml.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/driver.h"
+#include "appliance/service/process.h"
+#include "appliance/service/spec.h"
+#include "appliance/service/state.h"
+
+#define DEFINITION                                                                                 \
+	"name: redis\n"                                                                            \
+	"version: \"7\"\n"                                                                         \
+	"exec: [/bin/run]\n"                                                                       \
+	"reload: {signal: HUP}\n"                                                                  \
+	"notes: [first, second]\n"                                                                 \
+	"network: loopback\n"                                                                      \
+	"requires: {services: [etcd]}\n"                                                           \
+	"config: [{path: redis.conf, template: redis.conf, format: conf}]\n"                       \
+	"secrets: {password: {bytes: 16, help: of clients}}\n"                                     \
+	"knobs:\n"                                                                                 \
+	"  port: {type: int, min: 0, max: 65535, default: 0, help: where}\n"                       \
+	"  level: {type: text, default: low, apply: next-start}\n"                                 \
+	"  word: {type: text, default: \"\", apply: reload}\n"                                     \
+	"operations:\n"                                                                            \
+	"  look: {argv: [/bin/run, look], risk: observe}\n"
+
+static const char release[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+static const char cluster[] = "# ours\nservices:\n  redis: # the cache\n    stopped: true\n";
+
+/* A driver that says what the test wants, from the loop. */
+static struct {
+	struct driver base;
+	int results[4]; /* of the steps to come */
+	unsigned n;	/* steps so far */
+	char config[4][256]; /* redis.conf at each */
+	driver_done_fn *done;
+	void *arg;
+	struct site_test *t;
+} fake;
+
+static void
+read_config(char out[256])
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/services/redis/conf/redis.conf", fake.t->paths.lib);
+	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
+	(void)snprintf(out, 256, "%s", buf_text(&b));
+}
+
+static int
+fake_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	(void)d;
+	assert_string_equal(spec->name, "redis");
+	assert_int_equal(spec->n_secrets, 1);
+	assert_true(fake.n < ARRAY_LEN(fake.config));
+	read_config(fake.config[fake.n]);
+	fake.done = done;
+	fake.arg = arg;
+	return 0;
+}
+
+static struct driver *
+fake_free(struct driver *d)
+{
+	(void)d;
+	return NULL;
+}
+
+static const struct driver_ops fake_ops = { .start = fake_restart,
+	.restart = fake_restart,
+	.free = fake_free };
+
+/* Let steps end until none is waited for. */
+static void
+play(struct site_test *t)
+{
+	for (unsigned i = 0; i < 60; i++) {
+		driver_done_fn *done = fake.done;
+		int r;
+
+		site_turn(t);
+		if (!done)
+			continue;
+		fake.done = NULL;
+		r = fake.results[fake.n++];
+		done(r ? REFUSE((enum reason)r, "redis", "health is failing") : 0, fake.arg);
+	}
+}
+
+static void
+put(const char *folder, const char *name, const void *p, size_t len)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(fs_open_dir(&fd, AT_FDCWD, folder, 0755), 0);
+	assert_int_equal(fs_replace(fd, name, p, len, 0644), 0);
+}
+
+static void
+run_redis(struct site_test *t)
+{
+	struct state s = { .is = STATE_FAILED, .health = STATE_HEALTH_FAILING, .exit = 1 };
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	char path[512];
+
+	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(state_encode(&b, &s), 0);
+	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
+	put(path, "redis.json", b.data, b.len);
+}
+
+static void
+set_cluster(struct site_test *t, const char *text)
+{
+	put(t->paths.etc, "cluster.yaml", text, strlen(text));
+	services_reload(t->m);
+	site_settle(t);
+}
+
+static int
+set_up(void **state)
+{
+	static const char template[] = "port {{knob.port}}\nlevel {{knob.level}}\nword {{knob.word}}\n";
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+	struct lock_entry e = {
+		.service = "redis", .version = "7", .channel = "stable", .counter = 1
+	};
+	struct lock lock = { 0 };
+	struct site_test *t;
+	char path[512], name[128];
+
+	assert_int_equal(site_set_up(state), 0);
+	t = *state;
+	scratch_write(&t->dir, "redis.conf", template, sizeof(template) - 1);
+	assert_int_equal(definition_compile(&d, DEFINITION, strlen(DEFINITION), "service.yaml",
+				 t->dir.fd),
+		0);
+	assert_int_equal(definition_write(d, &b), 0);
+	(void)snprintf(path, sizeof(path), "%s/store", t->paths.lib);
+	(void)snprintf(name, sizeof(name), "%s.definition.json", release);
+	put(path, name, b.data, b.len);
+	memcpy(e.release, release, sizeof(release));
+	assert_int_equal(lock_put(&lock, &e), 0);
+	assert_int_equal(lock_write(&lock, &t->paths), 0);
+	set_cluster(t, cluster);
+	memset(&fake, 0, sizeof(fake));
+	fake.base.ops = &fake_ops;
+	fake.t = t;
+	driver_free(t->m->services->driver);
+	t->m->services->driver = &fake.base;
+	return 0;
+}
+
+struct heard {
+	unsigned n;
+	int r;
+	json_t *answer;
+	struct refusal why;
+};
+
+static void
+on_answer(int r, const json_t *answer, void *arg)
+{
+	struct heard *h = arg;
+
+	h->n++;
+	h->r = r;
+	h->answer = json_deep_copy(answer);
+	h->why = *refuse_last();
+}
+
+static struct heard
+ask(struct site_test *t, const char *verb, const json_t *params, const char *body)
+{
+	struct heard h = { 0 };
+
+	monitor_call_inside(t->m, CALL_ROLE_CONTROL, verb, params, body, body ? strlen(body) : 0,
+		on_answer, &h);
+	play(t);
+	assert_int_equal(h.n, 1);
+	return h;
+}
+
+static struct heard
+set(struct site_test *t, const char *assignment, const char *diff)
+{
+	SCOPED_JSON *params = json_pack("{s:s, s:s, s:s*}", "service", "redis", "set", assignment, "diff", diff);
+
+	return ask(t, "service.set", params, NULL);
+}
+
+static void
+file_is(const struct site_test *t, const char *want)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", t->paths.etc);
+	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
+	assert_string_equal(buf_text(&b), want);
+}
+
+static bool
+journal_is_there(const struct site_test *t)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/services/redis/set", t->paths.lib);
+	return access(path, F_OK) == 0;
+}
+
+#define WITH_PORT                                                                                  \
+	"# ours\nservices:\n  redis: # the cache\n    stopped: true\n    knobs:\n      port: 7\n"
+
+static void
+a_difference_shows_the_file_the_configuration_and_what_it_needs(void **state)
+{
+	static const struct {
+		const char *assignment, *needs;
+		size_t configs;
+	} rows[] = {
+		{ "port=7", "restart", 1 },
+		{ "port=0", "nothing", 0 }, /* another line, the same value */
+		{ "level=high", "next-start", 1 },
+		{ "word=a b", "reload", 1 },
+	};
+	struct site_test *t = *state;
+
+	run_redis(t);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct heard h = set(t, rows[i].assignment, "true");
+
+		assert_int_equal(h.r, 0);
+		assert_string_equal(json_text(h.answer, "needs"), rows[i].needs);
+		assert_int_equal(json_array_size(json_object_get(h.answer, "config")), rows[i].configs);
+		if (i == 3)
+			assert_non_null(strstr(json_text(json_array_get(json_object_get(h.answer, "config"), 0), "difference"),
+				"+word \"a b\"\n"));
+		json_decref(h.answer);
+	}
+	assert_int_equal(fake.n, 0);
+	file_is(t, cluster);
+}
+
+static void
+a_knob_that_needs_a_restart_gets_it(void **state)
+{
+	struct site_test *t = *state;
+	struct heard h;
+
+	run_redis(t);
+	h = set(t, "port=7", NULL);
+	assert_int_equal(h.r, 0);
+	assert_true(json_is_true(json_object_get(h.answer, "restarted")));
+	assert_int_equal(fake.n, 1);
+	assert_string_equal(fake.config[0], "port 7\nlevel low\nword \"\"\n");
+	file_is(t, WITH_PORT);
+	assert_false(journal_is_there(t));
+	json_decref(h.answer);
+	/* By the next start only. */
+	h = set(t, "level=high", NULL);
+	assert_int_equal(h.r, 0);
+	assert_int_equal(fake.n, 1);
+	assert_string_equal(json_text(h.answer, "needs"), "next-start");
+	json_decref(h.answer);
+}
+
+static void
+what_is_not_healthy_goes_back(void **state)
+{
+	struct site_test *t = *state;
+	struct heard h;
+
+	run_redis(t);
+	fake.results[0] = REASON_STATE_MOVED;
+	h = set(t, "port=7", NULL);
+	assert_int_equal(h.r, REASON_STATE_MOVED);
+	assert_string_equal(h.why.operand, "redis");
+	assert_non_null(strstr(h.why.text, "health is failing"));
+	assert_non_null(strstr(h.why.text, "as before"));
+	assert_int_equal(fake.n, 2);
+	assert_string_equal(fake.config[0], "port 7\nlevel low\nword \"\"\n");
+	assert_string_equal(fake.config[1], "port 0\nlevel low\nword \"\"\n");
+	file_is(t, cluster);
+	assert_false(journal_is_there(t));
+	assert_string_equal(site_last_leaf(t), "service redis set state-moved");
+	json_decref(h.answer);
+}
+
+static void
+what_is_healthy_in_neither_way_says_so(void **state)
+{
+	struct site_test *t = *state;
+	struct heard h;
+
+	run_redis(t);
+	fake.results[0] = fake.results[1] = REASON_STATE_MOVED;
+	h = set(t, "port=7", NULL);
+	assert_int_equal(h.r, REASON_STATE_MOVED);
+	assert_non_null(strstr(h.why.text, "not with the former ones either"));
+	file_is(t, cluster);
+	json_decref(h.answer);
+}
+
+static void
+what_somebody_wrote_meanwhile_stays(void **state)
+{
+	static const char other[] = "services:\n  redis:\n    knobs:\n      port: 9\n";
+	SCOPED_JSON *params = json_pack("{s:s, s:s}", "service", "redis", "set", "port=7");
+	struct site_test *t = *state;
+	struct heard h = { 0 };
+
+	run_redis(t);
+	fake.results[0] = REASON_STATE_MOVED;
+	monitor_call_inside(t->m, CALL_ROLE_CONTROL, "service.set", params, NULL, 0, on_answer, &h);
+	for (unsigned i = 0; i < 50 && !fake.done; i++)
+		site_turn(t);
+	assert_true(journal_is_there(t));
+	put(t->paths.etc, "cluster.yaml", other, strlen(other));
+	/* And nobody begins another change in between. */
+	site_refused(t,
+		site_control(t, "service.set", json_pack("{s:s, s:s}", "service", "redis", "set", "port=8")),
+		REASON_BUSY);
+	play(t);
+	assert_int_equal(h.n, 1);
+	assert_int_equal(h.r, REASON_STATE_MOVED);
+	assert_string_equal(h.why.operand, "cluster.yaml");
+	file_is(t, other);
+	json_decref(h.answer);
+}
+
+static void
+a_change_that_was_cut_off_ends_at_the_next_start(void **state)
+{
+	static const struct {
+		int result;
+		const char *file;
+		unsigned steps;
+	} rows[] = {
+		{ 0, WITH_PORT, 1 },
+		{ REASON_STATE_MOVED, cluster, 2 },
+	};
+	struct site_test *t = *state;
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/services/redis", t->paths.lib);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		run_redis(t);
+		put(path, "set", cluster, strlen(cluster));
+		set_cluster(t, WITH_PORT);
+		fake.n = 0;
+		fake.results[0] = rows[i].result;
+		assert_true(service_set_resume(t->m, "redis"));
+		assert_false(service_set_resume(t->m, "redis"));
+		play(t);
+		assert_int_equal(fake.n, rows[i].steps);
+		file_is(t, rows[i].file);
+		assert_false(journal_is_there(t));
+		assert_false(service_set_resume(t->m, "redis"));
+	}
+}
+
+/* --- show and secrets ------------------------------------------------------------------------------ */
+static void
+what_a_service_is(void **state)
+{
+	SCOPED_JSON *params = json_pack("{s:s}", "service", "redis");
+	struct site_test *t = *state;
+	struct heard h = ask(t, "service.show", params, NULL);
+	const json_t *powers = json_object_get(h.answer, "powers"),
+		     *knob = json_array_get(json_object_get(h.answer, "knobs"), 0);
+
+	assert_int_equal(h.r, 0);
+	assert_string_equal(json_text(h.answer, "network"), "loopback");
+	assert_string_equal(json_string_value(json_array_get(powers, 0)), "network=loopback");
+	assert_string_equal(json_string_value(json_array_get(powers, 1)), "secret.password");
+	assert_string_equal(json_text(knob, "name"), "level"); /* in the order of their names */
+	assert_true(json_is_false(json_object_get(knob, "changed")));
+	assert_int_equal(json_array_size(json_object_get(h.answer, "notes")), 2);
+	assert_int_equal(json_array_size(json_object_get(h.answer, "requires")), 1);
+	assert_true(json_is_false(json_object_get(
+		json_array_get(json_object_get(h.answer, "operations"), 0), "accepted")));
+	json_decref(h.answer);
+	site_refused(t, site_control(t, "service.show", json_pack("{s:s}", "service", "etcd")),
+		REASON_NOT_FOUND);
+}
+
+static void
+a_secret_is_changed_and_never_told(void **state)
+{
+	SCOPED_JSON *params = json_pack("{s:s, s:s}", "service", "redis", "key", "password");
+	SCOPED_JSON *list = json_pack("{s:s}", "service", "redis");
+	struct site_test *t = *state;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	struct heard h;
+	char path[512];
+
+	h = ask(t, "service.secret.set", params, "cAnArY-54ae");
+	assert_int_equal(h.r, 0);
+	assert_true(json_is_false(json_object_get(h.answer, "restarted")));
+	assert_string_equal(site_last_leaf(t), "service redis secret password");
+	json_decref(h.answer);
+	(void)snprintf(path, sizeof(path), "%s/services/redis/secrets/password", t->paths.lib);
+	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
+	assert_string_equal(buf_text(&b), "cAnArY-54ae");
+	h = ask(t, "service.secret.list", list, NULL);
+	text = json_dumps(h.answer, 0);
+	assert_null(strstr(text, "cAnArY"));
+	assert_non_null(strstr(text, "password"));
+	json_decref(h.answer);
+	run_redis(t);
+	h = ask(t, "service.secret.rotate", params, NULL);
+	assert_int_equal(h.r, 0);
+	assert_int_equal(fake.n, 1);
+	assert_true(json_is_true(json_object_get(h.answer, "restarted")));
+	json_decref(h.answer);
+	buf_reset(&b);
+	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
+	assert_int_equal(b.len, 32);
+}
+
+static void
+secrets_that_are_none(void **state)
+{
+	struct site_test *t = *state;
+
+	site_refused(t,
+		site_control(t, "service.secret.rotate", json_pack("{s:s, s:s}", "service", "redis", "key", "pasword")),
+		REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "did you mean \"password\"?"));
+	site_refused(t, site_control(t, "service.secret.list", json_pack("{s:s}", "service", "etcd")),
+		REASON_NOT_FOUND);
+	site_refused(t, site_control(t, "service.set", json_pack("{s:s, s:s}", "service", "etcd", "set", "a=b")),
+		REASON_NOT_FOUND);
+}
+
+int
+main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, site_tear_down)
+	static const struct CMUnitTest tests[] = {
+		ROW(a_difference_shows_the_file_the_configuration_and_what_it_needs),
+		ROW(a_knob_that_needs_a_restart_gets_it),
+		ROW(what_is_not_healthy_goes_back),
+		ROW(what_is_healthy_in_neither_way_says_so),
+		ROW(what_somebody_wrote_meanwhile_stays),
+		ROW(a_change_that_was_cut_off_ends_at_the_next_start),
+		ROW(what_a_service_is),
+		ROW(a_secret_is_changed_and_never_told),
+		ROW(secrets_that_are_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
