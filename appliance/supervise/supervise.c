@@ -196,7 +196,8 @@ on_ended(pid_t pid, int status, void *arg)
 		h->restarts++;
 		retry_later(h);
 	} else {
-		requests_exited(s, h->role, h->id, pid, status);
+		if (held_is_worker(h) || h->role == ROSTER_SHIM)
+			requests_exited(s, h->role, h->id, pid, status);
 		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too))
 			start_forget_spec(s, h->id);
 		held_free(&s->held, h);

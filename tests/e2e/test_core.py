@@ -25,7 +25,7 @@ OURS = subprocess.run([os.path.join(BIN, "mainstay"), "--version"], capture_outp
 
 def times(**other):
     """Replacements in packaging/core/service.yaml that make a trial short."""
-    want = {"tries": 1, "trial-seconds": 4, "soak-seconds": 1} | other
+    want = {"tries": 1, "trial-seconds": 3, "soak-seconds": 1} | other
     shipped = {"tries": 3, "trial-seconds": 60, "soak-seconds": 10}
     return [(f"default: {shipped[k]}, apply: next-start, help: {h}", f"default: {v}, apply: next-start, help: {h}")
             for k, v, h in ((k, v, {"tries": "times", "trial-seconds": "for", "soak-seconds": "that"}[k])

@@ -296,7 +296,8 @@ step_slot(struct core *core)
 	int r;
 
 	note_running(core);
-	r = core_check_times(&b.times, core->m, core->c.to);
+	/* The packaged core says nothing of how it is to be tried: then as the one that runs. */
+	r = core_check_times(&b.times, core->m, *core->c.to ? core->c.to : core->c.from);
 	r = r ?: slots_update(&core->slots, monitor_paths(core->m), begin_trial, &b);
 	return r ?: b.r;
 }
