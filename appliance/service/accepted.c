@@ -39,10 +39,22 @@ check_operations(const json_t *operations, const char *service)
 }
 
 static int
+check_powers(const json_t *powers, const char *service)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(powers, i, one)
+		if (!json_is_string(one))
+			return REFUSE(REASON_MALFORMED, FILE_NAME, "%s: power %zu is no text", service, i);
+	return 0;
+}
+
+static int
 check_service(const json_t *service, const char *name)
 {
 	struct members {
-		json_t *operations, *fields;
+		json_t *operations, *fields, *powers;
 	} m = { 0 };
 	static const struct json_field fields[] = {
 		{ .name = "operations",
@@ -53,10 +65,15 @@ check_service(const json_t *service, const char *name)
 			.kind = JSON_KIND_OBJECT,
 			.offset = offsetof(struct members, fields),
 			.max = ITEMS_MAX },
+		{ .name = "powers",
+			.kind = JSON_KIND_ARRAY,
+			.optional = true,
+			.offset = offsetof(struct members, powers),
+			.max = ITEMS_MAX },
 	};
 	int r = json_members(service, fields, ARRAY_LEN(fields), &m, FILE_NAME);
 
-	return r ?: check_operations(m.operations, name);
+	return r ?: check_operations(m.operations, name) ?: check_powers(m.powers, name);
 }
 
 static int
@@ -152,6 +169,12 @@ accepted_field(const struct accepted *a, const char *service, const char *field)
 	return json_is_true(json_object_get(find(a, service, "fields"), field));
 }
 
+const json_t *
+accepted_powers(const struct accepted *a, const char *service)
+{
+	return find(a, service, "powers");
+}
+
 bool
 accepted_knows(const struct accepted *a, const char *service)
 {
@@ -190,6 +213,24 @@ accepted_add_field(struct accepted *a, const char *service, const char *field)
 	if (!e || json_object_set_new(json_object_get(e, "fields"), field, json_true()) < 0)
 		return FAULT(-ENOMEM);
 	return 0;
+}
+
+int
+accepted_add_power(struct accepted *a, const char *service, const char *power)
+{
+	json_t *e = entry(a, service), *powers, *one;
+	size_t i;
+
+	if (!e)
+		return FAULT(-ENOMEM);
+	powers = json_object_get(e, "powers");
+	if (!powers && json_object_set_new(e, "powers", json_array()) < 0)
+		return FAULT(-ENOMEM);
+	powers = json_object_get(e, "powers");
+	json_array_foreach(powers, i, one)
+		if (strcmp(json_string_value(one), power) == 0)
+			return 0;
+	return json_array_append_new(powers, json_string(power)) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 int

@@ -1,7 +1,8 @@
-/* What the customer accepted of each service: operations (by the digest of their rights) and fields
- * of telemetry.  lib/monitor/accepted.json, written by the monitor:
+/* What the customer accepted of each service: operations (by the digest of their rights), fields
+ * of telemetry, and powers (what a release may do beyond running its exec; definition_powers()).  lib/monitor/accepted.json, written by the monitor:
  *
- * 	{"services":{NAME:{"fields":{FIELD:true},"operations":{OPERATION:"sha256:HEX"}}},"v":1}
+ * 	{"services":{NAME:{"fields":{FIELD:true},"operations":{OPERATION:"sha256:HEX"},
+ * 	"powers":[POWER...]}},"v":1}
  *
  * An operation whose rights changed in a new release is no longer the accepted one: it is off until
  * the customer accepts it again. */
@@ -24,6 +25,8 @@ SCOPED_DESTRUCTOR(struct accepted, accepted_free)
 bool accepted_operation(const struct accepted *a, const char *service, const char *operation,
 	const uint8_t rights[32]);
 bool accepted_field(const struct accepted *a, const char *service, const char *field);
+/* The powers that were accepted, an array of texts; borrowed, NULL where there are none. */
+const json_t *accepted_powers(const struct accepted *a, const char *service);
 /* true where anything of the service was accepted before. */
 bool accepted_knows(const struct accepted *a, const char *service);
 
@@ -31,6 +34,7 @@ bool accepted_knows(const struct accepted *a, const char *service);
 int accepted_add_operation(struct accepted *a, const char *service, const char *operation,
 	const uint8_t rights[32]);
 int accepted_add_field(struct accepted *a, const char *service, const char *field);
+int accepted_add_power(struct accepted *a, const char *service, const char *power);
 int accepted_forget(struct accepted *a,
 	const char *service); /* it was removed; unknown is no fault */
 

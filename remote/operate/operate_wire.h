@@ -50,6 +50,7 @@ enum operate_may {
 	OPERATE_MAY_DATA = 1 << 0,
 	OPERATE_MAY_CONF = 1 << 1,
 	OPERATE_MAY_NETWORK = 1 << 2, /* the host's */
+	OPERATE_MAY_READ = 1 << 3,    /* data and conf, read-only where the bits above do not say more */
 };
 
 enum operate_outcome {

@@ -9,7 +9,8 @@ static const struct {
 } profiles[] = {
 	[OPERATE_OBSERVE] = { 0, 0 },
 	[OPERATE_CHANGE] = { OPERATE_MAY_DATA | OPERATE_MAY_CONF, 0 },
-	[OPERATE_DESTROY] = { 0, OPERATE_MAY_DATA | OPERATE_MAY_CONF | OPERATE_MAY_NETWORK },
+	[OPERATE_DESTROY] = { 0,
+		OPERATE_MAY_DATA | OPERATE_MAY_CONF | OPERATE_MAY_NETWORK | OPERATE_MAY_READ },
 };
 
 unsigned
@@ -32,10 +33,10 @@ profile_build(struct sandbox *ret, const struct operate_job *job)
 	sandbox_begin(ret, job->tree, may & OPERATE_MAY_NETWORK, true);
 	/* A socket can be connected to through a read-only mount; nothing can be made beside it. */
 	sandbox_bind(ret, job->run, "/run/service", false);
-	if ((may & OPERATE_MAY_DATA) && *job->data)
-		sandbox_bind(ret, job->data, "/data", true);
-	if ((may & OPERATE_MAY_CONF) && *job->conf)
-		sandbox_bind(ret, job->conf, "/conf", true);
+	if ((may & (OPERATE_MAY_DATA | OPERATE_MAY_READ)) && *job->data)
+		sandbox_bind(ret, job->data, "/data", may & OPERATE_MAY_DATA);
+	if ((may & (OPERATE_MAY_CONF | OPERATE_MAY_READ)) && *job->conf)
+		sandbox_bind(ret, job->conf, "/conf", may & OPERATE_MAY_CONF);
 	sandbox_status_fd(ret, PROFILE_STATUS_FD);
 	sandbox_block_fd(ret, PROFILE_BLOCK_FD);
 	sandbox_seccomp_fd(ret, PROFILE_SECCOMP_FD);

@@ -134,8 +134,8 @@ give_up(struct change *c, struct change_item *item, const char *text)
 static void
 turn_back(struct change *c, struct change_item *item, enum change_step next)
 {
-	if (next == CHANGE_UNDO_STOP && item->one_way && !item->snapshot[0])
-		give_up(c, item, "the new release stays, for its data cannot go back and there is no snapshot");
+	if (next == CHANGE_UNDO_STOP && item->one_way && !item->restores)
+		give_up(c, item, "the new release stays, for its data cannot go back and no snapshot can be restored");
 	else
 		item->step = next;
 }

@@ -63,6 +63,7 @@ struct change_item {
 	uint64_t from_counter, counter; /* of the two releases */
 	enum change_step step;
 	bool one_way;      /* the release before cannot read what the new one makes of the data */
+	bool restores;     /* but it can bring back what its snapshot holds */
 	char snapshot[33]; /* its name below data/.snapshot; "" where there is none */
 	char output[65];   /* hex SHA-256 of what the hooks wrote; "" where none ran */
 };

@@ -32,6 +32,7 @@ put_item(json_t *items, const struct change_item *item)
 	r = r ?: json_put_u64(o, "counter", item->counter);
 	r = r ?: json_put_text(o, "step", change_step_text(item->step));
 	r = r ?: json_object_set_new(o, "one_way", json_boolean(item->one_way));
+	r = r ?: json_object_set_new(o, "restores", json_boolean(item->restores));
 	r = r ?: json_put_text(o, "snapshot", item->snapshot);
 	r = r ?: json_put_text(o, "output", item->output);
 	if (r == 0 && json_array_append(items, o) < 0)
@@ -84,7 +85,7 @@ static const struct json_field journal_fields[] = {
 
 struct item_row {
 	uint64_t from_counter, counter;
-	bool one_way;
+	bool one_way, restores;
 	const char *service, *from, *from_version, *to, *to_version, *step, *snapshot, *output;
 };
 
@@ -101,6 +102,7 @@ static const struct json_field item_fields[] = {
 	{ "counter", JSON_KIND_U64, false, offsetof(struct item_row, counter), 0 },
 	TEXT(step, 16),
 	{ "one_way", JSON_KIND_BOOL, false, offsetof(struct item_row, one_way), 0 },
+	{ "restores", JSON_KIND_BOOL, false, offsetof(struct item_row, restores), 0 },
 	TEXT(snapshot, 32),
 	TEXT(output, 64),
 };
@@ -161,6 +163,7 @@ take_item(struct change *c, const json_t *json)
 	item->from_counter = row.from_counter;
 	item->counter = row.counter;
 	item->one_way = row.one_way;
+	item->restores = row.restores && row.snapshot[0];
 	c->n++;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "appliance/service/lock.h"
 #include "appliance/tree/index.h"
 #include "updater/activate/change_check.h"
+#include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
 enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 };
@@ -29,6 +30,7 @@ struct change_run {
 	const struct change_run_ops *ops;
 	void *arg;
 	struct worker *worker;
+	struct hook *hook;
 	struct loop_timer *timer;
 	unsigned restarts;	 /* of the service when its soak began */
 	uint64_t until_us;	 /* health: at the latest then; soak: from then on it is enough */
@@ -52,6 +54,7 @@ change_run_cancel(struct change_run *run)
 	if (run->pending)
 		run->pending->run = NULL;
 	worker_cancel(run->worker);
+	hook_cancel(run->hook);
 	loop_cancel(run->timer);
 	for (size_t i = 0; i < ARRAY_LEN(run->index); i++)
 		buf_done(&run->index[i]);
@@ -109,6 +112,50 @@ step_stage(struct change_run *run)
 	const struct buf *index = &run->index[change_current(&run->c)];
 
 	return worker_stage(&run->worker, run->m, index->data, index->len, on_staged, run);
+}
+
+/* --- hooks ------------------------------------------------------------------------------------------------------- */
+static void
+on_hook(int r, const char *output, void *arg)
+{
+	struct change_run *run = arg;
+	struct change_item *item = item_of(run);
+	uint8_t digest[32];
+	int l;
+
+	/* What it wrote is the site's own; the log keeps its digest. */
+	if (hex_decode(digest, sizeof(digest), output)) {
+		snprintf(item->output, sizeof(item->output), "%s", output);
+		l = monitor_leaf(run->m, "update", change_step_text(item->step), item->service, digest,
+			r > 0 ? (enum reason)r : REASON_NONE);
+		r = r ?: l;
+	}
+	advance(run, r);
+}
+
+/* The hook of that release, where it has one. */
+static int
+step_hook(struct change_run *run, const char *release, enum definition_hooks which, bool *later)
+{
+	const struct change_item *item = item_of(run);
+	SCOPED(definition_freep) struct definition *d = NULL;
+	int r = change_definition(run->m, release, &d);
+
+	if (r != 0 || !d->hooks[which].present)
+		return r;
+	r = hook_start(&run->hook, run->m, d, release, which, which == DEFINITION_HOOK_CHECK ? "" : item->snapshot,
+		on_hook, run);
+	*later = r == 0;
+	return r;
+}
+
+static int
+step_check(struct change_run *run, bool *later)
+{
+	const struct change_item *item = item_of(run);
+	int r = change_check(run->m, &run->c, change_current(&run->c));
+
+	return r != 0 || !item->from[0] ? r : step_hook(run, item->to, DEFINITION_HOOK_CHECK, later);
 }
 
 /* --- services ------------------------------------------------------------------------------------------------ */
@@ -243,7 +290,7 @@ step_soak(struct change_run *run)
 		return r;
 	(void)services_find(run->m, item->service, &state);
 	run->restarts = state.restarts;
-	run->until_us = clock_mono_us() + CLOCK_US_PER_S;
+	run->until_us = clock_mono_us() + d->health.soak_us;
 	return loop_after(&run->timer, monitor_loop(run->m), 0, on_soak_look, run);
 }
 
@@ -291,9 +338,9 @@ begin(struct change_run *run, bool *later)
 		*later = true;
 		return step_stage(run);
 	case CHANGE_CHECK:
-		return change_check(run->m, &run->c, change_current(&run->c));
+		return step_check(run, later);
 	case CHANGE_SNAPSHOT:
-		return 0;
+		return item->snapshot[0] ? step_hook(run, item->from, DEFINITION_HOOK_SNAPSHOT, later) : 0;
 	case CHANGE_STOP:
 		if (!item->from[0])
 			return 0;
@@ -316,7 +363,7 @@ begin(struct change_run *run, bool *later)
 		*later = true;
 		return service_step(run, services_stop);
 	case CHANGE_UNDO_DATA:
-		return 0;
+		return item->one_way ? step_hook(run, item->from, DEFINITION_HOOK_RESTORE, later) : 0;
 	case CHANGE_UNDO_SWITCH:
 		return write_lock(run, item->from, item->from_version);
 	case CHANGE_UNDO_START:

@@ -89,16 +89,52 @@ list_field(const char *field, void *arg)
 		json_pack("{s:s, s:b}", "name", field, "accepted", accepted_field(l->a, l->d->name, field)));
 }
 
+static int
+list_powers(json_t *list, const struct definition *d, const struct accepted *a)
+{
+	SCOPED_JSON *powers = NULL;
+	const json_t *one;
+	size_t i;
+	int r = definition_powers(d, &powers);
+
+	json_array_foreach(powers, i, one) {
+		const char *name = json_string_value(one);
+		bool in = definition_power_within(name, accepted_powers(a, d->name));
+
+		r = r ?: json_array_append_new(list, json_pack("{s:s, s:b}", "name", name, "accepted", (int)in));
+	}
+	return r;
+}
+
+int
+rights_missing_powers(json_t **ret, const struct definition *d, const struct accepted *a)
+{
+	SCOPED_JSON *powers = NULL, *missing = json_array();
+	json_t *one;
+	size_t i;
+	int r = missing ? definition_powers(d, &powers) : -ENOMEM;
+
+	json_array_foreach(powers, i, one)
+		if (r == 0 && !definition_power_within(json_string_value(one), accepted_powers(a, d->name)))
+			r = json_array_append(missing, one);
+	if (r != 0)
+		return FAULT(r < -1 ? r : -ENOMEM);
+	*ret = STEAL(missing);
+	return 0;
+}
+
 int
 rights_list(json_t **ret, const struct definition *d, const struct accepted *a)
 {
 	SCOPED_JSON *doc = json_object();
 	struct listing l = { .fields = json_array(), .d = d, .a = a };
-	json_t *operations = json_array();
+	json_t *operations = json_array(), *powers = json_array();
 	int r;
 
 	r = json_object_set_new(doc, "operations", operations);
 	r = json_object_set_new(doc, "fields", l.fields) ?: r;
+	r = json_object_set_new(doc, "powers", powers) ?: r;
+	r = r ?: list_powers(powers, d, a);
 	for (size_t i = 0; i < d->n_operations && r == 0; i++)
 		r = list_operation(operations, d, &d->operations[i], a);
 	r = r ?: each_field(d, list_field, &l);
@@ -137,11 +173,32 @@ accept_operation(struct accepted *a, const struct definition *d, const struct de
 	return r ?: accepted_add_operation(a, d->name, op->name, rights);
 }
 
+/* Only this one; NULL: all. */
+static int
+accept_powers(struct accepted *a, const struct definition *d, const char *item, bool *ret_found)
+{
+	SCOPED_JSON *powers = NULL;
+	const json_t *one;
+	size_t i;
+	int r = definition_powers(d, &powers);
+
+	json_array_foreach(powers, i, one) {
+		const char *name = json_string_value(one);
+
+		if (item && strcmp(item, name) != 0)
+			continue;
+		*ret_found = true;
+		r = r ?: accepted_add_power(a, d->name, name);
+	}
+	return r;
+}
+
 int
 rights_accept_all(struct accepted *a, const struct definition *d)
 {
 	struct accepting p = { .a = a, .d = d };
-	int r = 0;
+	bool found;
+	int r = accept_powers(a, d, NULL, &found);
 
 	for (size_t i = 0; i < d->n_operations && r == 0; i++)
 		r = accept_operation(a, d, &d->operations[i]);
@@ -162,8 +219,15 @@ rights_accept(struct accepted *a, const struct definition *d, const char *kind, 
 			return REFUSE(REASON_NOT_FOUND, item, "service %s has no such operation", d->name);
 		return accept_operation(a, d, op);
 	}
+	if (strcmp(kind, "power") == 0) {
+		r = accept_powers(a, d, item, &p.found);
+		if (r == 0 && !p.found)
+			return REFUSE(REASON_NOT_FOUND, item, "release %s of %s asks for no such power", d->version,
+				d->name);
+		return r;
+	}
 	if (strcmp(kind, "collector") != 0)
-		return REFUSE(REASON_USAGE, kind, "accept an \"operation\" or a \"collector\"");
+		return REFUSE(REASON_USAGE, kind, "accept an \"operation\", a \"collector\" or a \"power\"");
 	r = each_field(d, accept_field, &p);
 	if (r == 0 && !p.found)
 		return REFUSE(REASON_NOT_FOUND, item, "service %s has no such field", d->name);

@@ -1,5 +1,6 @@
-/* What a release asks for: its operations, each with the digest of its rights, and its fields of telemetry.  The
- * customer accepts them by name; what a later release adds or changes arrives off. */
+/* What a release asks for: its operations, each with the digest of its rights, its fields of telemetry, and its powers
+ * (what it may do beyond running its exec).  The customer accepts them by name; what a later release adds or changes of
+ * operations and fields arrives off, and while it asks for more powers it cannot be put in at all. */
 #pragma once
 
 #include <jansson.h>
@@ -7,13 +8,16 @@
 struct accepted;
 struct definition;
 
-/* {"operations":[{"name","risk","runs","accepted":bool}],"fields":[{"name","accepted":bool}]} of a definition,
- * held against what was accepted so far.  *ret is the caller's. */
+/* {"operations":[{"name","risk","runs","accepted":bool}],"fields":[{"name","accepted":bool}],
+ * "powers":[{"name","accepted":bool}]} of a definition, held against what was accepted so far.  *ret is the caller's. */
 int rights_list(json_t **ret, const struct definition *d, const struct accepted *a);
 
 /* Accept all of it (a first install).  In memory; the caller saves. */
 int rights_accept_all(struct accepted *a, const struct definition *d);
 
-/* Accept one item: kind "operation" or "collector".  REASON_NOT_FOUND (logged) where the release has no such
+/* The powers that it asks for beyond those accepted: a new array of texts, the caller's.  Returns 0 or a fault. */
+int rights_missing_powers(json_t **ret, const struct definition *d, const struct accepted *a);
+
+/* Accept one item: kind "operation", "collector" or "power".  REASON_NOT_FOUND (logged) where the release has no such
  * thing; REASON_USAGE for another kind. */
 int rights_accept(struct accepted *a, const struct definition *d, const char *kind, const char *item);

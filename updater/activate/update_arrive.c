@@ -36,19 +36,6 @@ is_staged(const struct update *u, const char *hex)
 	return fstatat(u->store_fd, hex, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* It lies in the store: it waits for apply, or goes in where somebody installs it. */
-static int
-staged(struct update *u, const struct update_runs *runs, const struct update_release *rel)
-{
-	const char *service = rel->tree->service;
-
-	if (update_installing(u, service) && !runs->release[0])
-		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
-	if (strcmp(u->state, "staged") != 0 && !went_back(u, service, rel->hex))
-		update_set(u, "staged", service, REASON_NONE, rel->tree->version);
-	return 0;
-}
-
 static void
 on_staged(int r, const struct stage_result *result, void *arg)
 {
@@ -71,7 +58,25 @@ on_staged(int r, const struct stage_result *result, void *arg)
 	update_consider(u);
 }
 
-/* All of the release is there: into the store with it. */
+/* All of the release is there.  Where somebody installs it, it goes in; else into the store, where it waits. */
+static int
+arrived(struct update *u, const struct update_runs *runs, const struct update_release *rel)
+{
+	const char *service = rel->tree->service;
+
+	if (update_installing(u, service) && !runs->release[0])
+		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
+	if (is_staged(u, rel->hex)) {
+		if (strcmp(u->state, "staged") != 0 && !went_back(u, service, rel->hex))
+			update_set(u, "staged", service, REASON_NONE, rel->tree->version);
+		return 0;
+	}
+	if (u->worker)
+		return 0; /* when it is done, we come again */
+	(void)snprintf(u->staging, sizeof(u->staging), "%s", service);
+	return worker_stage(&u->worker, u->m, rel->index.data, rel->index.len, on_staged, u);
+}
+
 static void
 consider_release(struct update *u, const struct assignment_release *a)
 {
@@ -84,12 +89,7 @@ consider_release(struct update *u, const struct assignment_release *a)
 		return;
 	r = update_release_missing(u, &rel, missing, 1);
 	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0) {
-		if (is_staged(u, rel.hex)) {
-			r = staged(u, &runs, &rel);
-		} else if (!u->worker) {
-			(void)snprintf(u->staging, sizeof(u->staging), "%s", a->service);
-			r = worker_stage(&u->worker, u->m, rel.index.data, rel.index.len, on_staged, u);
-		}
+		r = arrived(u, &runs, &rel);
 		if (r != 0)
 			update_fail_waiting(u, a->service, r);
 	}

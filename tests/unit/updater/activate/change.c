@@ -159,7 +159,7 @@ data_that_cannot_go_back_keeps_its_release(void **state)
 	change_advance(&c, REASON_STATE_MOVED, "because");
 	assert_int_equal(c.items[0].step, CHANGE_FAILED);
 	assert_int_equal(c.items[1].step, CHANGE_UNDO_STOP);
-	assert_non_null(strstr(c.remedy, "cannot go back and there is no snapshot"));
+	assert_non_null(strstr(c.remedy, "cannot go back and no snapshot can be restored"));
 	while (!change_over(&c))
 		change_advance(&c, 0, NULL);
 	assert_int_equal(c.items[1].step, CHANGE_ROLLED_BACK);
@@ -170,7 +170,7 @@ static void
 one_way_data_goes_back_by_its_snapshot(void **state)
 {
 	struct change c = { .n = 1,
-		.items = { { .service = "a", .step = CHANGE_SOAK, .one_way = true, .snapshot = "00" } } };
+		.items = { { .service = "a", .step = CHANGE_SOAK, .one_way = true, .restores = true } } };
 
 	(void)state;
 	change_advance(&c, REASON_STATE_MOVED, "because");

@@ -26,7 +26,7 @@ the_journal_holds_all_of_it(void **state)
 {
 	struct change c = { .id = ID, .kind = CHANGE_AUTO, .n = 2,
 		.items = { { .service = "redis", .to = HEX, .to_version = "7.0", .counter = 3, .from_counter = 2,
-				   .one_way = true, .snapshot = ID, .output = HEX },
+				   .one_way = true, .restores = true, .snapshot = ID, .output = HEX },
 			{ .service = "nginx", .from = HEX, .from_version = "1", .to = HEX } },
 		.text = "redis: health: failing", .remedy = "call somebody", .started_us = 1000000 };
 	struct change back;
@@ -53,7 +53,8 @@ the_journal_holds_all_of_it(void **state)
 		assert_string_equal(back.items[0].snapshot, ID);
 		assert_string_equal(back.items[0].output, HEX);
 		assert_true(back.items[0].one_way);
-		assert_false(back.items[1].one_way);
+		assert_true(back.items[0].restores);
+		assert_false(back.items[1].one_way || back.items[1].restores);
 		assert_string_equal(back.text, c.text);
 		assert_string_equal(back.remedy, c.remedy);
 		assert_int_equal(back.items[0].counter, 3);
@@ -97,7 +98,7 @@ hostile_text_does_not_spoil_the_journal(void **state)
 
 #define ITEM(service, from, step, snapshot, output)                                                \
 	"{\"counter\":0,\"from\":\"" from "\",\"from_counter\":0,\"from_version\":\"\",\"one_way\":false,"     \
-	"\"output\":\"" output "\",\"service\":\"" service "\",\"snapshot\":\"" snapshot "\",\"step\":\"" step \
+	"\"output\":\"" output "\",\"restores\":false,\"service\":\"" service "\",\"snapshot\":\"" snapshot "\",\"step\":\"" step \
 	"\",\"to\":\"" HEX "\",\"to_version\":\"\"}"
 #define JOURNAL(kind, reason, items)                                                               \
 	"{\"id\":\"\",\"kind\":\"" kind "\",\"reason\":\"" reason "\",\"remedy\":\"\",\"services\":[" items          \

@@ -86,7 +86,7 @@ a_signed_release_is_staged_and_started(void **state)
 	bench_settle(b);
 	assert_int_equal(bench_assign(b, 1, r.target, r.hex), 0);
 	assert_int_equal(courier(b, "update.objects", NULL), 0);
-	assert_non_null(b->u->worker); /* into the store first */
+	assert_non_null(b->u->run);
 	/* Whole in the store; but nothing here is a shim, so it does not come to run, and goes back. */
 	assert_int_equal(bench_end(b, &a, 10), REASON_STATE_MOVED);
 	assert_int_equal(fstatat(b->u->store_fd, r.hex, &st, 0), 0);
