@@ -2,7 +2,7 @@
  *
  *	'M' 'S' 1 flags(u8) type(u16) n_fields(u16) id(u32)   then n_fields times   tag(u16) len(u32) bytes
  *
- * All numbers big endian; at most 64 KiB a frame, FRAME_FIELDS_MAX fields, four descriptors
+ * All numbers big endian; at most 64 KiB a frame, FRAME_FIELDS_MAX fields, twelve descriptors
  * (SCM_RIGHTS).  What a number of a type or tag means is a *_wire.h of the room that speaks it. */
 #pragma once
 
@@ -18,7 +18,7 @@
 enum {
 	FRAME_BYTES_MAX = 64 * 1024,
 	FRAME_FIELDS_MAX = 256,
-	FRAME_FDS_MAX = 4,
+	FRAME_FDS_MAX = 12,
 	FRAME_HEADER_BYTES = 12,
 };
 

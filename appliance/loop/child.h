@@ -11,7 +11,7 @@
 #include "appliance/base/scope.h"
 
 enum {
-	CHILD_FDS_MAX = 16,
+	CHILD_FDS_MAX = 24,
 	CHILD_LIMITS_MAX = 16,
 	CHILD_GROUPS_MAX = 16,
 	CHILD_DST_MAX = 63, /* the highest descriptor a child can be given */

@@ -19,9 +19,9 @@ driver_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, 
 }
 
 int
-driver_status(struct driver *d, const char *service, struct state *ret)
+driver_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
 {
-	return d->ops->status(d, service, ret);
+	return d->ops->reload(d, spec, done, arg);
 }
 
 struct driver *

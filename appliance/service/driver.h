@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "appliance/service/state.h"
-
 struct driver;
 struct paths;
 struct spawner;
@@ -21,7 +19,7 @@ struct driver_ops {
 	int (*start)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 	int (*stop)(struct driver *d, const char *service, driver_done_fn *done, void *arg);
 	int (*restart)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
-	int (*status)(struct driver *d, const char *service, struct state *ret);
+	int (*reload)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 	struct driver *(*free)(struct driver *d);
 };
 
@@ -41,7 +39,11 @@ void driver_process_exited(struct driver *d, const char *service);
  * the loop, unless this returns a fault. */
 int driver_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 int driver_stop(struct driver *d, const char *service, driver_done_fn *done, void *arg);
-/* Stop, then start with this spec (copied). */
+/* Stop, then start with this spec (copied; of its secrets the descriptors). */
 int driver_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
-int driver_status(struct driver *d, const char *service, struct state *ret);
+/* Have the running service take up what changed in its configuration files, as spec's reload says (a
+ * spec that differs in more wants a restart): done when it did, and its health has passed after it
+ * where spec has a health check.  r beyond the above: REASON_CONFLICT spec has no reload, or the
+ * service is not running. */
+int driver_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 struct driver *driver_free(struct driver *d);

@@ -1,6 +1,7 @@
 #include "appliance/service/driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "appliance/service/roster.h"
 #include "appliance/service/spawn.h"
 #include "appliance/service/spec.h"
+#include "appliance/service/state.h"
 
 enum {
 	LOOK_MS = 100,	     /* between looks at the state file while a step runs */
@@ -27,8 +29,9 @@ enum {
 };
 
 enum phase {
-	PHASE_STOPPING, /* the shim was asked to stop; waits until it is gone */
-	PHASE_STARTING, /* a shim was asked for; waits for running */
+	PHASE_STOPPING,	 /* the shim was asked to stop; waits until it is gone */
+	PHASE_STARTING,	 /* a shim was asked for; waits for running */
+	PHASE_RELOADING, /* the shim was asked to; waits for its count, then for health */
 };
 
 /* One step of one service. */
@@ -37,7 +40,12 @@ struct step {
 	struct processes *owner;
 	enum phase phase;
 	char service[SPEC_NAME_MAX + 1];
-	struct buf spec;   /* encoded; empty for a stop */
+	struct buf spec;	       /* encoded; empty for a stop */
+	int secrets[SPEC_SECRETS_MAX]; /* owned */
+	size_t n_secrets;
+	uint64_t memory, processes, cpu_milli;
+	bool can_reload;   /* the spec says how */
+	unsigned reloads;  /* the shim's count before */
 	bool probed;	   /* running is not enough, its health must pass */
 	bool asked;	   /* the supervisor took the request */
 	bool busy;	   /* another step of the service ran already: only to be told */
@@ -70,6 +78,15 @@ has_shim(const struct processes *p, const char *service)
 }
 
 static void
+free_step(struct step *st)
+{
+	for (size_t i = 0; i < st->n_secrets; i++)
+		(void)close(st->secrets[i]);
+	buf_done(&st->spec);
+	free(st);
+}
+
+static void
 forget(struct step *st)
 {
 	for (struct step **p = &st->owner->steps; *p; p = &(*p)->next)
@@ -78,8 +95,7 @@ forget(struct step *st)
 			break;
 		}
 	loop_cancel(st->look);
-	buf_done(&st->spec);
-	free(st);
+	free_step(st);
 }
 
 static void
@@ -116,6 +132,26 @@ begin_start(struct step *st)
 	ask(st);
 }
 
+static bool
+is_there(const struct step *st, const struct state *s)
+{
+	if (st->phase == PHASE_STOPPING || s->is != STATE_RUNNING ||
+		(st->phase == PHASE_RELOADING && (s->reloads == st->reloads || s->reload_failed)))
+		return false;
+	return !st->probed || s->health == STATE_HEALTH_PASSING;
+}
+
+static bool
+cannot_get_there(const struct step *st, const struct state *s)
+{
+	if (st->phase == PHASE_STOPPING)
+		return false;
+	if (st->phase == PHASE_RELOADING && s->reloads != st->reloads && s->reload_failed)
+		return true;
+	return (s->is == STATE_FAILED || s->is == STATE_STOPPED) &&
+		!has_shim(st->owner, st->service);
+}
+
 /* Is the step where it wants to be, or can it not get there? */
 static void
 look(struct step *st)
@@ -136,17 +172,15 @@ look(struct step *st)
 			finish(st, 0);
 		return;
 	}
-	if (st->phase == PHASE_STARTING && s.is == STATE_RUNNING &&
-		(!st->probed || s.health == STATE_HEALTH_PASSING)) {
+	if (is_there(st, &s)) {
 		finish(st, 0);
 		return;
 	}
-	if ((st->phase == PHASE_STARTING && (s.is == STATE_FAILED || s.is == STATE_STOPPED) &&
-		    !has_shim(p, st->service)) ||
-		clock_mono_us() > st->until_us) {
+	if (cannot_get_there(st, &s) || clock_mono_us() > st->until_us) {
 		finish(st,
-			REFUSE(REASON_STATE_MOVED, st->service, "is %s, health %s, last exit %d",
-				state_name(s.is), state_health_name(s.health), s.exit));
+			REFUSE(REASON_STATE_MOVED, st->service,
+				"is %s, health %s, last exit %d%s%s", state_name(s.is),
+				state_health_name(s.health), s.exit, *s.why ? ": " : "", s.why));
 		return;
 	}
 	look_later(st, LOOK_MS);
@@ -159,6 +193,10 @@ on_look(void *arg)
 
 	if (st->busy)
 		finish(st, REFUSE(REASON_BUSY, st->service, "another step of it is under way"));
+	else if (st->phase == PHASE_RELOADING && !st->can_reload)
+		finish(st,
+			REFUSE(REASON_CONFLICT, st->service,
+				"its definition knows no reload; restart it instead"));
 	else if (!st->asked)
 		ask(st);
 	else
@@ -179,6 +217,8 @@ on_asked(int r, pid_t pid, void *arg)
 	st->asked = true;
 	if (st->phase == PHASE_STOPPING && r == REASON_NOT_FOUND)
 		r = 0; /* it went by itself */
+	if (st->phase == PHASE_RELOADING && r == REASON_NOT_FOUND)
+		r = REFUSE(REASON_CONFLICT, st->service, "is not running; start it instead");
 	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT)
 		r = 0; /* it came by itself: a shim is being started again */
 	if ((r == REASON_BUSY || r == REASON_UNREACHABLE) && clock_mono_us() < st->until_us) {
@@ -194,13 +234,24 @@ on_asked(int r, pid_t pid, void *arg)
 static void
 ask(struct step *st)
 {
-	int r, fd = -1;
+	struct spawner *spawner = st->owner->spawner;
+	SCOPED(scope_close) int fd = -1;
+	struct spawn_shim shim = { .service = st->service,
+		.secrets = st->secrets,
+		.n_secrets = st->n_secrets,
+		.memory = st->memory,
+		.processes = st->processes,
+		.cpu_milli = st->cpu_milli };
+	int r;
 
 	if (st->phase == PHASE_STOPPING) {
-		r = spawn_stop_shim(st->owner->spawner, st->service, on_asked, st);
+		r = spawn_stop_shim(spawner, st->service, on_asked, st);
+	} else if (st->phase == PHASE_RELOADING) {
+		r = spawn_reload_shim(spawner, st->service, on_asked, st);
 	} else {
 		r = fs_memfd(&fd, "spec", st->spec.data, st->spec.len);
-		r = r ?: spawn_shim(st->owner->spawner, st->service, fd, on_asked, st);
+		shim.spec = fd;
+		r = r ?: spawn_shim(spawner, &shim, on_asked, st);
 	}
 	st->call_out = r == 0;
 	if (r)
@@ -214,6 +265,24 @@ has_step(const struct processes *p, const char *service)
 		if (!st->over && !strcmp(st->service, service))
 			return true;
 	return false;
+}
+
+static int
+take_spec(struct step *st, const struct spec *spec)
+{
+	st->probed = spec->health != SPEC_HEALTH_NONE;
+	st->start_ms = spec->start_timeout_ms + (*spec->prepare ? spec->prepare_timeout_ms : 0);
+	st->can_reload = spec->reload_signal || *spec->reload;
+	st->memory = spec->memory;
+	st->processes = spec->processes;
+	st->cpu_milli = spec->cpu_milli;
+	for (size_t i = 0; i < spec->n_secrets; i++) {
+		st->secrets[i] = fcntl(spec->secrets[i].fd, F_DUPFD_CLOEXEC, 3);
+		if (st->secrets[i] < 0)
+			return FAULT(-errno);
+		st->n_secrets++;
+	}
+	return FAULT(spec_encode(&st->spec, spec));
 }
 
 /* A new step, which begins at the loop's next turn. */
@@ -234,18 +303,16 @@ new_step(struct processes *p, struct step **ret, const char *service, const stru
 		.until_us = clock_mono_us() + STOP_MS * CLOCK_US_PER_MS };
 	(void)snprintf(st->service, sizeof(st->service), "%s", service);
 	if (spec) {
-		st->probed = spec->health != SPEC_HEALTH_NONE;
-		st->start_ms = spec->start_timeout_ms;
-		r = spec_encode(&st->spec, spec);
-		if (phase == PHASE_STARTING)
+		r = take_spec(st, spec);
+		if (phase != PHASE_STOPPING)
 			st->until_us =
 				clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
 	}
 	st->busy = has_step(p, service);
 	r = r ?: loop_after(&st->look, p->loop, 0, on_look, st);
 	if (r) {
-		buf_done(&st->spec);
-		free(st);
+		loop_cancel(st->look);
+		free_step(st);
 		return FAULT(r);
 	}
 	st->next = p->steps;
@@ -284,9 +351,20 @@ process_restart(struct driver *d, const struct spec *spec, driver_done_fn *done,
 }
 
 static int
-process_status(struct driver *d, const char *service, struct state *ret)
+process_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
 {
-	return state_read(ret, ((struct processes *)d)->paths, service);
+	struct processes *p = (struct processes *)d;
+	struct step *st;
+	struct state s;
+	int r;
+
+	r = state_read(&s, p->paths, spec->name);
+	if (r < 0)
+		return FAULT(r);
+	r = new_step(p, &st, spec->name, spec, PHASE_RELOADING, done, arg);
+	if (r == 0)
+		st->reloads = s.reloads;
+	return r;
 }
 
 static struct driver *
@@ -304,7 +382,7 @@ process_free(struct driver *d)
 static const struct driver_ops ops = { .start = process_start,
 	.stop = process_stop,
 	.restart = process_restart,
-	.status = process_status,
+	.reload = process_reload,
 	.free = process_free };
 
 void

@@ -16,6 +16,7 @@
 
 /* Of each private tmpfs: what is written there is memory. */
 #define TMPFS_BYTES "67108864"
+#define SHM_BYTES "268435456" /* PostgreSQL's shared memory among processes */
 
 static void
 add(struct sandbox *s, const char *arg)
@@ -55,10 +56,11 @@ is_ours(const char *name)
 	return false;
 }
 
+/* below: the folder of the sandbox that holds it, "" or "/etc". */
 static void
-add_entry(struct sandbox *s, int tree_fd, const char *tree, const char *name)
+add_entry(struct sandbox *s, int tree_fd, const char *tree, const char *below, const char *name)
 {
-	char src[PATH_MAX], dst[NAME_MAX + 2], target[PATH_MAX];
+	char src[PATH_MAX], dst[NAME_MAX + 8], target[PATH_MAX];
 	struct stat st;
 	ssize_t n;
 
@@ -66,7 +68,7 @@ add_entry(struct sandbox *s, int tree_fd, const char *tree, const char *name)
 		s->error = FAULT(-errno);
 		return;
 	}
-	(void)snprintf(dst, sizeof(dst), "/%s", name);
+	(void)snprintf(dst, sizeof(dst), "%s/%s", below, name);
 	if (snprintf(src, sizeof(src), "%s/%s", tree, name) >= (int)sizeof(src)) {
 		s->error = REFUSE(REASON_TOO_LARGE, tree, "the tree's name is too long");
 	} else if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
@@ -84,8 +86,9 @@ add_entry(struct sandbox *s, int tree_fd, const char *tree, const char *name)
 	}
 }
 
+/* Each entry of folder tree, but those that are left to us. */
 static void
-add_tree(struct sandbox *s, const char *tree)
+add_folder(struct sandbox *s, const char *tree, const char *below, bool (*is_left)(const char *))
 {
 	unsigned n = 0;
 	struct dirent *e;
@@ -99,22 +102,22 @@ add_tree(struct sandbox *s, const char *tree)
 		return;
 	}
 	while (!s->error && (e = readdir(d))) {
-		if (is_ours(e->d_name))
+		if (is_left(e->d_name))
 			continue;
 		if (++n > SANDBOX_TOP_MAX)
-			s->error = REFUSE(REASON_TOO_LARGE, tree, "more than %d entries at the top",
-				SANDBOX_TOP_MAX);
+			s->error = REFUSE(REASON_TOO_LARGE, tree,
+				"more than %d entries in one folder", SANDBOX_TOP_MAX);
 		else
-			add_entry(s, dirfd(d), tree, e->d_name);
+			add_entry(s, dirfd(d), tree, below, e->d_name);
 	}
 	(void)closedir(d);
 }
 
 static void
-add_tmpfs(struct sandbox *s, const char *dst)
+add_tmpfs(struct sandbox *s, const char *dst, const char *bytes)
 {
 	add(s, "--size");
-	add(s, TMPFS_BYTES);
+	add(s, bytes);
 	add(s, "--tmpfs");
 	add(s, dst);
 }
@@ -134,15 +137,24 @@ sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_p
 	if (die_with_parent)
 		add(s, "--die-with-parent");
 	if (!s->error)
-		add_tree(s, tree);
+		add_folder(s, tree, "", is_ours);
 	add(s, "--proc");
 	add(s, "/proc");
 	add(s, "--dev");
 	add(s, "/dev");
-	add_tmpfs(s, "/dev/shm");
-	add_tmpfs(s, "/tmp");
+	add_tmpfs(s, "/dev/shm", SHM_BYTES);
+	add_tmpfs(s, "/tmp", TMPFS_BYTES);
 	add3(s, "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 	add3(s, "--setenv", "LANG", "C.UTF-8");
+}
+
+static void
+add_number(struct sandbox *s, int n)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%d", n);
+	add(s, number);
 }
 
 void
@@ -171,11 +183,60 @@ sandbox_env(struct sandbox *s, const char *assignment)
 static void
 add_fd(struct sandbox *s, const char *option, int fd)
 {
-	char number[16];
-
-	(void)snprintf(number, sizeof(number), "%d", fd);
 	add(s, option);
-	add(s, number);
+	add_number(s, fd);
+}
+
+void
+sandbox_secret(struct sandbox *s, int fd, const char *dst)
+{
+	add3(s, "--perms", "0400", "--ro-bind-data");
+	add_number(s, fd);
+	add(s, dst);
+}
+
+static bool
+is_users_file(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "passwd") ||
+		!strcmp(name, "group");
+}
+
+static bool
+has_file(const char *etc, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return snprintf(path, sizeof(path), "%s/%s", etc, name) < (int)sizeof(path) &&
+		lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+void
+sandbox_users(struct sandbox *s, const char *tree, int passwd_fd, int group_fd)
+{
+	char etc[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(etc, sizeof(etc), "%s/etc", tree);
+	/* Files that are there are covered.  Where they are not, a folder that can be written to for the
+	 * moment holds all. */
+	if (!has_file(etc, "passwd") || !has_file(etc, "group")) {
+		add(s, "--tmpfs");
+		add(s, "/etc");
+		if (!s->error && lstat(etc, &st) == 0 && S_ISDIR(st.st_mode))
+			add_folder(s, etc, "/etc", is_users_file);
+	}
+	add3(s, "--perms", "0444", "--ro-bind-data");
+	add_number(s, passwd_fd);
+	add(s, "/etc/passwd");
+	add3(s, "--perms", "0444", "--ro-bind-data");
+	add_number(s, group_fd);
+	add(s, "/etc/group");
+	if (!has_file(etc, "passwd") || !has_file(etc, "group")) {
+		add(s, "--remount-ro");
+		add(s, "/etc");
+	}
 }
 
 void

@@ -25,6 +25,11 @@ struct sandbox {
 void sandbox_begin(struct sandbox *s, const char *tree, bool network, bool die_with_parent);
 /* Bind host's folder src at dst. */
 void sandbox_bind(struct sandbox *s, const char *src, const char *dst, bool writable);
+/* What that descriptor holds, copied, as file dst that only its owner reads; not on any disk. */
+void sandbox_secret(struct sandbox *s, int fd, const char *dst);
+/* The two descriptors are /etc/passwd and /etc/group, whatever the tree has there; the rest of its /etc
+ * stays.  After sandbox_begin() with the same tree. */
+void sandbox_users(struct sandbox *s, const char *tree, int passwd_fd, int group_fd);
 /* Set one variable of the otherwise empty environment, "NAME=value". */
 void sandbox_env(struct sandbox *s, const char *assignment);
 /* bubblewrap writes its JSON ("child-pid") to this descriptor. */

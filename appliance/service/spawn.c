@@ -9,9 +9,15 @@ spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_f
 }
 
 int
-spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+spawn_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg)
 {
-	return s->ops->shim(s, service, take_spec, done, arg);
+	return s->ops->shim(s, shim, done, arg);
+}
+
+int
+spawn_reload_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return s->ops->reload_shim(s, service, done, arg);
 }
 
 int

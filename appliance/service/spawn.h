@@ -12,7 +12,14 @@
 struct paths;
 struct spawner;
 
-enum spawn_kind { SPAWN_JUDGE, SPAWN_OPERATE, SPAWN_ACTIVATE, SPAWN_NOTIFY, SPAWN_SHIM, SPAWN_KIND_MAX };
+enum spawn_kind {
+	SPAWN_JUDGE,
+	SPAWN_OPERATE,
+	SPAWN_ACTIVATE,
+	SPAWN_NOTIFY,
+	SPAWN_SHIM,
+	SPAWN_KIND_MAX
+};
 
 /* r: 0 with the pid; a refusal (relayed, refuse_last()): REASON_BUSY too many of that kind,
  * REASON_CONFLICT the service has a shim already, REASON_NOT_FOUND nothing to signal,
@@ -24,12 +31,22 @@ typedef void spawn_done_fn(int r, pid_t pid, void *arg);
 typedef void spawn_exited_fn(enum spawn_kind kind, const char *name, pid_t pid, int status,
 	void *arg);
 
+/* A shim to be started.  All borrowed for the time of the call. */
+struct spawn_shim {
+	const char *service;
+	int spec;	    /* memory file with the spec (spec.h) */
+	const int *secrets; /* sealed memory files, in the spec's order */
+	size_t n_secrets;
+	uint64_t memory, processes, cpu_milli; /* the spec's; what a control group limits */
+};
+
 struct spawn_ops {
 	int (*worker)(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
 		void *arg);
-	int (*shim)(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done,
+	int (*shim)(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done,
 		void *arg);
 	int (*stop_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
+	int (*reload_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 	int (*switch_core)(struct spawner *s, spawn_done_fn *done, void *arg);
 	struct spawner *(*free)(struct spawner *s);
@@ -52,11 +69,13 @@ int spawn_supervise_new(struct spawner **ret, sd_event *loop, const struct paths
  * fault. */
 int spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
 	void *arg);
-/* Start the shim of service with the spec (spec.h) on the memory file take_spec. */
-int spawn_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done,
-	void *arg);
+/* Start the shim of a service.  Its secrets are kept by whoever starts it, in memory, for when it has to be
+ * started again. */
+int spawn_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg);
 /* Ask the shim to stop its service and end; exited tells when.  */
 int spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
+/* Ask the shim to have its service take up changed configuration; its state file counts what it did. */
+int spawn_reload_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 /* Signal a worker: SIGTERM or SIGKILL. */
 int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 /* Ask that all daemons end, the asking one too, and the core that lib/core names starts in their place; services go on.

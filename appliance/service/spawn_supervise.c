@@ -35,8 +35,10 @@ struct call {
 	bool sent;
 	uint16_t type;
 	uint64_t kind, pid, signal;
+	uint64_t memory, processes, cpu_milli;
 	char name[ROSTER_ID_MAX + 1];
-	int fd; /* owned until it is sent; -1 */
+	int fds[FRAME_FDS_MAX]; /* owned until it is sent */
+	size_t n_fds;
 	struct loop_timer *late;
 	spawn_done_fn *done;
 	void *arg;
@@ -58,6 +60,13 @@ static void connect_later(struct asker *a);
 
 /* --- calls ------------------------------------------------------------------------------------ */
 static void
+close_fds(struct call *c)
+{
+	for (; c->n_fds > 0; c->n_fds--)
+		(void)close(c->fds[c->n_fds - 1]);
+}
+
+static void
 finish(struct call *c, int r, pid_t pid)
 {
 	struct asker *a = c->owner;
@@ -71,8 +80,7 @@ finish(struct call *c, int r, pid_t pid)
 			break;
 		}
 	loop_cancel(c->late);
-	if (c->fd >= 0)
-		(void)close(c->fd);
+	close_fds(c);
 	free(c);
 	if (done)
 		done(r, pid, arg);
@@ -104,40 +112,41 @@ send_call(struct asker *a, struct call *c)
 		frame_put_u64(&out, SUPERVISE_TAG_PID, c->pid);
 		frame_put_u64(&out, SUPERVISE_TAG_SIGNAL, c->signal);
 	}
-	if (c->fd >= 0)
-		frame_put_fd(&out, c->fd);
+	if (c->type == SUPERVISE_SHIM) {
+		frame_put_u64(&out, SUPERVISE_TAG_MEMORY, c->memory);
+		frame_put_u64(&out, SUPERVISE_TAG_PROCESSES, c->processes);
+		frame_put_u64(&out, SUPERVISE_TAG_CPU, c->cpu_milli);
+	}
+	for (size_t i = 0; i < c->n_fds; i++)
+		frame_put_fd(&out, c->fds[i]);
 	r = frame_conn_send(a->conn, &out);
 	if (r)
 		log_debug("call of the supervisor not sent: %d",
 			r); /* the connection ends and tells the call */
 	c->sent = true;
-	if (c->fd >= 0)
-		(void)close(c->fd);
-	c->fd = -1;
+	close_fds(c);
 }
 
+/* take's descriptors are the call's, or closed. */
 static int
-call(struct asker *a, struct call proto, int take_fd)
+call(struct asker *a, struct call *take)
 {
-	SCOPED(scope_close) int fd = take_fd;
-	struct call *c, **p;
+	struct call *c = a->n_calls < CALLS_MAX ? calloc(1, sizeof(*c)) : NULL, **p;
 	int r;
 
-	if (a->n_calls >= CALLS_MAX)
-		return FAULT(-EAGAIN);
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return FAULT(-ENOMEM);
-	*c = proto;
+	if (!c) {
+		close_fds(take);
+		return FAULT(a->n_calls < CALLS_MAX ? -ENOMEM : -EAGAIN);
+	}
+	*c = *take;
 	c->owner = a;
 	c->id = ++a->next_id ?: ++a->next_id;
-	c->fd = -1;
 	r = loop_after(&c->late, a->loop, WAIT_MS, on_late, c);
 	if (r) {
+		close_fds(c);
 		free(c);
 		return FAULT(r);
 	}
-	c->fd = STEAL_FD(fd);
 	for (p = &a->calls; *p; p = &(*p)->next)
 		;
 	*p = c;
@@ -311,50 +320,84 @@ ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn 
 		[SPAWN_NOTIFY] = ROSTER_NOTIFY };
 
 	return call((struct asker *)s,
-		(struct call){
-			.type = SUPERVISE_SPAWN, .kind = roles[kind], .done = done, .arg = arg },
-		take_job);
+		&(struct call){ .type = SUPERVISE_SPAWN,
+			.kind = roles[kind],
+			.fds = { take_job },
+			.n_fds = 1,
+			.done = done,
+			.arg = arg });
 }
 
 static int
-ask_about(struct spawner *s, uint16_t type, const char *service, int take_fd, spawn_done_fn *done,
-	void *arg)
+ask_about(struct spawner *s, uint16_t type, const char *service, spawn_done_fn *done, void *arg)
 {
 	struct call c = { .type = type, .done = done, .arg = arg };
 
 	(void)snprintf(c.name, sizeof(c.name), "%s", service);
-	return call((struct asker *)s, c, take_fd);
+	return call((struct asker *)s, &c);
 }
 
 static int
-ask_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+add_fd(struct call *c, int fd)
 {
-	return ask_about(s, SUPERVISE_SHIM, service, take_spec, done, arg);
+	if (c->n_fds == FRAME_FDS_MAX)
+		return FAULT(-E2BIG);
+	c->fds[c->n_fds] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (c->fds[c->n_fds] < 0)
+		return FAULT(-errno);
+	c->n_fds++;
+	return 0;
+}
+
+static int
+ask_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg)
+{
+	struct call c = { .type = SUPERVISE_SHIM,
+		.memory = shim->memory,
+		.processes = shim->processes,
+		.cpu_milli = shim->cpu_milli,
+		.done = done,
+		.arg = arg };
+	int r = add_fd(&c, shim->spec);
+
+	(void)snprintf(c.name, sizeof(c.name), "%s", shim->service);
+	for (size_t i = 0; !r && i < shim->n_secrets; i++)
+		r = add_fd(&c, shim->secrets[i]);
+	if (r) {
+		close_fds(&c);
+		return r;
+	}
+	return call((struct asker *)s, &c);
+}
+
+static int
+ask_reload(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return ask_about(s, SUPERVISE_RELOAD, service, done, arg);
 }
 
 static int
 ask_stop(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
 {
-	return ask_about(s, SUPERVISE_STOP, service, -1, done, arg);
+	return ask_about(s, SUPERVISE_STOP, service, done, arg);
 }
 
 static int
 ask_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg)
 {
 	return call((struct asker *)s,
-		(struct call){ .type = SUPERVISE_KILL,
+		&(struct call){ .type = SUPERVISE_KILL,
 			.pid = (uint64_t)pid,
 			.signal = (uint64_t)signal,
 			.done = done,
-			.arg = arg },
-		-1);
+			.arg = arg });
 }
 
 static int
 ask_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 {
 	return call((struct asker *)s,
-		(struct call){ .type = SUPERVISE_SWITCH, .done = done, .arg = arg }, -1);
+		&(struct call){ .type = SUPERVISE_SWITCH, .done = done, .arg = arg });
 }
 
 static struct spawner *
@@ -377,6 +420,7 @@ ask_free(struct spawner *s)
 static const struct spawn_ops ops = { .worker = ask_worker,
 	.shim = ask_shim,
 	.stop_shim = ask_stop,
+	.reload_shim = ask_reload,
 	.kill = ask_kill,
 	.switch_core = ask_switch,
 	.free = ask_free };

@@ -397,8 +397,7 @@ check(const struct raw *raw, int heal, int health, int network)
 {
 	int r;
 
-	if (raw->v < 1 || !is_name(raw->name) || heal < 0 || health < 0 ||
-		network < 0)
+	if (raw->v < 1 || !is_name(raw->name) || heal < 0 || health < 0 || network < 0)
 		return REFUSE(REASON_MALFORMED, operand,
 			"version, name, heal, health or network is none that is known");
 	r = check_texts(raw);

@@ -46,10 +46,12 @@ state_health_name(enum state_health h)
 int
 state_encode(struct buf *out, const struct state *s)
 {
-	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI}", "state", state_name(s->is),
-		"health", state_health_name(s->health), "exit", s->exit, "boot", s->boot, "pid",
-		(json_int_t)s->pid, "starttime", (json_int_t)s->start_time, "release", s->release,
-		"started", (json_int_t)s->started_us, "restarts", (json_int_t)s->restarts);
+	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI sI sb ss}", "state",
+		state_name(s->is), "health", state_health_name(s->health), "exit", s->exit, "boot",
+		s->boot, "pid", (json_int_t)s->pid, "starttime", (json_int_t)s->start_time,
+		"release", s->release, "started", (json_int_t)s->started_us, "restarts",
+		(json_int_t)s->restarts, "reloads", (json_int_t)s->reloads, "reload_failed",
+		s->reload_failed ? 1 : 0, "why", s->why);
 
 	if (!o)
 		return FAULT(-ENOMEM);
@@ -67,9 +69,10 @@ name_index(const char *const *table, int n, const char *text)
 }
 
 struct raw {
-	const char *state, *health, *boot, *release;
+	const char *state, *health, *boot, *release, *why;
 	int64_t exit;
-	uint64_t pid, starttime, started, restarts;
+	uint64_t pid, starttime, started, restarts, reloads;
+	bool reload_failed;
 };
 
 static const struct json_field fields[] = {
@@ -82,13 +85,17 @@ static const struct json_field fields[] = {
 	{ "starttime", JSON_KIND_U64, false, offsetof(struct raw, starttime), 0 },
 	{ "started", JSON_KIND_U64, false, offsetof(struct raw, started), 0 },
 	{ "restarts", JSON_KIND_U64, false, offsetof(struct raw, restarts), UINT32_MAX },
+	/* What a shim of an older core does not write. */
+	{ "reloads", JSON_KIND_U64, true, offsetof(struct raw, reloads), UINT32_MAX },
+	{ "reload_failed", JSON_KIND_BOOL, true, offsetof(struct raw, reload_failed), 0 },
+	{ "why", JSON_KIND_TEXT0, true, offsetof(struct raw, why), STATE_WHY_MAX },
 };
 
 int
 state_decode(struct state *ret, const void *p, size_t len)
 {
 	SCOPED_JSON *o = NULL;
-	struct raw raw = { 0 };
+	struct raw raw = { .why = "" };
 	int r, is, health;
 
 	r = json_read(&o, p, len, STATE_BYTES_MAX, "service state");
@@ -98,16 +105,19 @@ state_decode(struct state *ret, const void *p, size_t len)
 	is = name_index(names, STATE_MAX, raw.state);
 	health = name_index(health_names, STATE_HEALTH_MAX, raw.health);
 	if (is < 0 || health < 0 || raw.exit < -1 || raw.exit > 255 ||
-		strpbrk(raw.release, "\t\r\n"))
+		strpbrk(raw.release, "\t\r\n") || strpbrk(raw.why, "\t\r\n"))
 		return REFUSE(REASON_MALFORMED, "service state",
-			"names no state, health, exit or release that can be");
+			"names no state, health, exit, release or cause that can be");
 	*ret = (struct state){ .is = (enum state_is)is,
 		.health = (enum state_health)health,
 		.pid = (pid_t)raw.pid,
 		.start_time = raw.starttime,
 		.started_us = raw.started,
 		.exit = (int)raw.exit,
-		.restarts = (unsigned)raw.restarts };
+		.restarts = (unsigned)raw.restarts,
+		.reloads = (unsigned)raw.reloads,
+		.reload_failed = raw.reload_failed };
+	(void)snprintf(ret->why, sizeof(ret->why), "%s", raw.why);
 	(void)snprintf(ret->release, sizeof(ret->release), "%s", raw.release);
 	(void)snprintf(ret->boot, sizeof(ret->boot), "%s", raw.boot);
 	return 0;

@@ -1,6 +1,7 @@
 /* How a service is: what its shim wrote into run/shim/NAME.json. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,6 +24,8 @@ enum state_health {
 	STATE_HEALTH_MAX
 };
 
+enum { STATE_WHY_MAX = 600 };
+
 struct state {
 	enum state_is is;
 	enum state_health health;
@@ -30,9 +33,13 @@ struct state {
 	uint64_t start_time; /* of pid */
 	uint64_t started_us; /* when it was last started; 0: never */
 	int exit; /* status of the last exit: 0..255, 128 + signal, -1 unknown or none yet */
-	unsigned restarts; /* by the shim, since the shim was first started for it */
-	char release[65];  /* of the spec it runs */
-	char boot[40];	   /* of which boot the rest speaks */
+	unsigned restarts;  /* by the shim, since the shim was first started for it */
+	char release[65];   /* of the spec it runs */
+	unsigned reloads;   /* asked for and done, or failed */
+	bool reload_failed; /* the last one */
+	/* Why it failed, or last came down, for people: one line; "" where there is nothing to say. */
+	char why[STATE_WHY_MAX + 1];
+	char boot[40]; /* of which boot the rest speaks */
 };
 
 const char *state_name(enum state_is is);	    /* "running" */

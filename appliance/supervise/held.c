@@ -1,5 +1,6 @@
 #include "appliance/supervise/held.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,8 @@ held_free(struct held **list, struct held *h)
 		}
 	held_down(h);
 	loop_cancel(h->retry);
+	for (size_t i = 0; i < h->n_secrets; i++)
+		(void)close(h->secrets[i]);
 	free(h);
 }
 
@@ -65,6 +68,26 @@ held_of_pid(struct held *list, pid_t pid)
 		if (list->child.pid == pid && pid > 0)
 			return list;
 	return NULL;
+}
+
+void
+held_take_secrets(struct held *h)
+{
+	for (int fd = SUPERVISE_FD_JOB + 1; h->n_secrets < SUPERVISE_SECRETS_MAX; fd++) {
+		char path[64], target[64];
+		ssize_t n;
+		int got;
+
+		(void)snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)h->child.pid, fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (strncmp(target, "/memfd:", 7))
+			return;
+		got = open(path, O_RDONLY | O_CLOEXEC);
+		if (got < 0)
+			return;
+		h->secrets[h->n_secrets++] = got;
+	}
 }
 
 unsigned

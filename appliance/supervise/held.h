@@ -4,6 +4,7 @@
 #include "appliance/loop/child.h"
 #include "appliance/loop/loop.h"
 #include "appliance/service/roster.h"
+#include "appliance/supervise/supervise_wire.h"
 
 struct supervise;
 
@@ -21,6 +22,10 @@ struct held {
 	bool ending; /* asked to end: not started again */
 	unsigned restarts, tries;
 	uint64_t started_us; /* boot time */
+	/* Shims: their services' secrets, sealed memory files, for when the shim is started again; never
+	 * on disk.  Owned. */
+	int secrets[SUPERVISE_SECRETS_MAX];
+	size_t n_secrets;
 };
 
 /* A new entry at the head of *list; NULL where there is no memory. */
@@ -30,6 +35,9 @@ struct held *held_new(struct held **list, struct supervise *owner, enum roster_r
 void held_free(struct held **list, struct held *h);
 /* Its process has ended, or was never started: forget pid, watches and pipe. */
 void held_down(struct held *h);
+
+/* Copy the secrets of a shim that outlived whoever started it: it still holds them itself. */
+void held_take_secrets(struct held *h);
 
 struct held *held_find(struct held *list, enum roster_role role,
 	const char *id); /* id NULL: the first */

@@ -2,6 +2,7 @@
  * bounded by its shim. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Open dir/NAME.log for appending, making it.  Returns 0 or a fault. */
@@ -12,3 +13,9 @@ int logfile_open(int *ret_fd, const char *dir, const char *name);
  * What the service writes between the two is lost; it keeps its descriptor.  Returns 0 or a
  * fault. */
 int logfile_bound(const char *dir, const char *name, uint64_t max);
+
+/* The last lines of NAME.log that fit size, as one line for people: " | " between them, what is not
+ * ASCII text as '?'.  "" where there are none. */
+void logfile_tail(char *out, size_t size, const char *dir, const char *name);
+/* Bytes of NAME.log; 0 in doubt. */
+uint64_t logfile_size(const char *dir, const char *name);

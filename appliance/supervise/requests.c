@@ -82,6 +82,28 @@ is_service_name(const char *name)
 	return true;
 }
 
+static uint64_t
+number_or_0(const struct frame *f, uint16_t tag)
+{
+	uint64_t v = 0;
+
+	(void)frame_u64(f, tag, &v);
+	return v;
+}
+
+/* The service's control group with its limits, for the shim to find. */
+static void
+make_group(struct supervise *s, const char *name, const struct frame *f)
+{
+	const struct group_limits limits = { .memory = number_or_0(f, SUPERVISE_TAG_MEMORY),
+		.processes = number_or_0(f, SUPERVISE_TAG_PROCESSES),
+		.cpu_milli = number_or_0(f, SUPERVISE_TAG_CPU) };
+	struct group g;
+
+	start_group(s, &g, name, &limits);
+	group_done(&g);
+}
+
 static int
 do_shim(struct request *q)
 {
@@ -101,15 +123,18 @@ do_shim(struct request *q)
 	r = start_keep_spec(s, name, q->f->fds[0]);
 	if (r)
 		return r;
+	make_group(s, name, q->f);
 	h = held_new(&s->held, s, ROSTER_SHIM, name);
 	if (!h)
 		return FAULT(-ENOMEM);
+	for (size_t i = 1; i < q->f->n_fds; i++)
+		h->secrets[h->n_secrets++] = STEAL_FD(q->f->fds[i]);
 	r = start_shim(s, h, false);
 	return took_up(q, h, r);
 }
 
 static int
-do_stop(struct request *q)
+signal_shim(struct request *q, int sig)
 {
 	const char *name = frame_text(q->f, SUPERVISE_TAG_NAME, ROSTER_ID_MAX);
 	struct held *h = name ? held_find(q->s->held, ROSTER_SHIM, name) : NULL;
@@ -118,10 +143,22 @@ do_stop(struct request *q)
 		return REFUSE(REASON_NOT_FOUND, name, "has no shim");
 	q->pid = h->child.pid;
 	if (h->child.pid > 0)
-		return FAULT(child_signal(h->child.pidfd, SIGTERM));
+		return FAULT(child_signal(h->child.pidfd, sig));
 	/* Its shim is down, waiting to be started again: the service may live and needs one that
 	 * stops it. */
 	return REFUSE(REASON_BUSY, name, "its shim is just being started again");
+}
+
+static int
+do_stop(struct request *q)
+{
+	return signal_shim(q, SIGTERM);
+}
+
+static int
+do_reload(struct request *q)
+{
+	return signal_shim(q, SIGHUP);
 }
 
 static int
@@ -160,16 +197,21 @@ do_switch(struct request *q)
 /* The design: what each request may hold, and who does it. */
 static const struct rule {
 	int (*fn)(struct request *q);
-	struct frame_rule fields[2];
-	size_t n_fields, n_fds;
+	struct frame_rule fields[4];
+	size_t n_fields, min_fds, max_fds;
 } rules[] = {
-	[SUPERVISE_SPAWN] = { do_spawn, { { SUPERVISE_TAG_KIND, 1, 1, 8 } }, 1, 1 },
-	[SUPERVISE_SHIM] = { do_shim, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 1 },
-	[SUPERVISE_STOP] = { do_stop, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0 },
+	[SUPERVISE_SPAWN] = { do_spawn, { { SUPERVISE_TAG_KIND, 1, 1, 8 } }, 1, 1, 1 },
+	[SUPERVISE_SHIM] = { do_shim,
+		{ { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX }, { SUPERVISE_TAG_MEMORY, 0, 1, 8 },
+			{ SUPERVISE_TAG_PROCESSES, 0, 1, 8 }, { SUPERVISE_TAG_CPU, 0, 1, 8 } },
+		4, 1, 1 + SUPERVISE_SECRETS_MAX },
+	[SUPERVISE_STOP] = { do_stop, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0, 0 },
 	[SUPERVISE_KILL] = { do_kill,
-		{ { SUPERVISE_TAG_PID, 1, 1, 8 }, { SUPERVISE_TAG_SIGNAL, 1, 1, 8 } }, 2, 0 },
-	[SUPERVISE_LIST] = { do_list, { { 0 } }, 0, 0 },
-	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0 },
+		{ { SUPERVISE_TAG_PID, 1, 1, 8 }, { SUPERVISE_TAG_SIGNAL, 1, 1, 8 } }, 2, 0, 0 },
+	[SUPERVISE_LIST] = { do_list, { { 0 } }, 0, 0, 0 },
+	[SUPERVISE_RELOAD] = { do_reload, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0,
+		0 },
+	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0, 0 },
 };
 
 /* --- the connection --------------------------------------------------------------------------- */
@@ -211,8 +253,8 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 	const struct rule *rule = f->type < ARRAY_LEN(rules) ? &rules[f->type] : NULL;
 
 	(void)conn;
-	if (!rule || !rule->fn || f->n_fds != rule->n_fds ||
-		frame_check(f, rule->fields, rule->n_fields, false, rule->n_fds)) {
+	if (!rule || !rule->fn || f->n_fds < rule->min_fds ||
+		frame_check(f, rule->fields, rule->n_fields, false, rule->max_fds)) {
 		drop_monitor(s);
 		return;
 	}

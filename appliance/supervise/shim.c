@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +23,11 @@
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
 #include "appliance/loop/loop.h"
+#include "appliance/service/identity.h"
 #include "appliance/service/process.h"
 #include "appliance/service/sandbox.h"
+#include "appliance/supervise/boxed.h"
+#include "appliance/supervise/boxed_run.h"
 #include "appliance/supervise/logfile.h"
 #include "appliance/supervise/probe.h"
 #include "appliance/supervise/shim_core.h"
@@ -30,13 +36,12 @@
 enum {
 	LOG_BYTES = 64 * 1024 * 1024,
 	LOG_CHECK_MS = 5000,
+	LOG_FLOOD_MS = 200,	 /* between looks at one that grows fast */
 	LOOK_MS = 1000,		 /* between looks at /proc for state T */
 	STARTING_PROBE_MS = 200, /* between probes while it starts */
 	STATUS_MS = 1000,	 /* that bubblewrap may take to tell the status of what has ended */
 	INFO_MAX = 4096,
 	STATE_FILE_MAX = 4096,
-	CHILD_INFO_FD = 5,
-	CHILD_BLOCK_FD = 6,
 };
 
 struct shim {
@@ -54,6 +59,7 @@ struct shim {
 	struct child service; /* what runs inside, as this host numbers it; pid 0: none */
 	struct child_watch *service_watch;
 	bool service_ended;
+	bool box_killed;
 	int info_fd; /* bubblewrap's words; -1 */
 	struct loop_watch *info_watch;
 	char info[INFO_MAX + 1];
@@ -63,8 +69,17 @@ struct shim {
 	uint64_t started_us;
 	int last_exit;
 
+	struct boxed boxed;
+	uint64_t kills;	       /* of its control group, when it was started */
+	struct boxed_run *run; /* its preparation, or its reload */
+	bool preparing;
+	unsigned reloads;
+	bool reload_failed;
+	char why[STATE_WHY_MAX + 1];
+	uint64_t log_size; /* at the last look */
+
 	struct probe *probe;
-	struct loop_timer *due, *probe_timer, *look, *log_check, *status_wait;
+	struct loop_timer *due, *probe_timer, *look, *log_check, *status_wait, *reload_late;
 };
 
 static void step(struct shim *s, enum shim_event event);
@@ -81,11 +96,14 @@ save(struct shim *s)
 		.start_time = s->service.starttime,
 		.started_us = s->started_us,
 		.exit = s->last_exit,
-		.restarts = s->core.restarts };
+		.restarts = s->core.restarts,
+		.reloads = s->reloads,
+		.reload_failed = s->reload_failed };
 	int r;
 
 	(void)snprintf(now.release, sizeof(now.release), "%s", s->spec.release);
 	(void)snprintf(now.boot, sizeof(now.boot), "%s", s->boot);
+	(void)snprintf(now.why, sizeof(now.why), "%s", s->why);
 	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);
 	r = state_encode(&text, &now);
 	if (r == 0 && text.len == s->saved.len && !memcmp(text.data, s->saved.data, text.len))
@@ -97,6 +115,20 @@ save(struct shim *s)
 	}
 	buf_reset(&s->saved);
 	buf_put(&s->saved, text.data, text.len);
+}
+
+/* what, and what the log's last lines say to it. */
+static void
+say_why(struct shim *s, const char *what)
+{
+	int n = snprintf(s->why, sizeof(s->why), "%s", what);
+
+	if (n < 0 || (size_t)n + sizeof("; its log: ") >= sizeof(s->why))
+		return;
+	logfile_tail(s->why + n + sizeof("; its log: ") - 1,
+		sizeof(s->why) - (size_t)n - sizeof("; its log: ") + 1, s->spec.log, s->spec.name);
+	if (s->why[(size_t)n + sizeof("; its log: ") - 1])
+		memcpy(s->why + n, "; its log: ", sizeof("; its log: ") - 1);
 }
 
 /* --- the process ------------------------------------------------------------------------------ */
@@ -118,7 +150,7 @@ forget_process(struct shim *s)
 		(void)close(s->go_fd);
 	s->info_fd = s->go_fd = -1;
 	s->service = s->box = (struct child){ .pidfd = -1 };
-	s->service_ended = s->box_ended = false;
+	s->service_ended = s->box_ended = s->box_killed = false;
 	s->pending_signal = 0;
 }
 
@@ -126,12 +158,18 @@ forget_process(struct shim *s)
 static void
 ended(struct shim *s, int status)
 {
-	char text[64];
+	char text[64], what[160];
+	bool no_memory = group_kills(s->boxed.group.kills) > s->kills;
 
 	s->last_exit = status < 0     ? -1
 		: WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 				      : WEXITSTATUS(status);
-	log_info("service %s: %s", s->spec.name, child_describe(text, sizeof(text), status));
+	(void)snprintf(what, sizeof(what), "%s%s", child_describe(text, sizeof(text), status),
+		no_memory ? "; the kernel ended a process of it: it had reached its limit of memory"
+			  : "");
+	log_info("service %s: %s", s->spec.name, what);
+	if (s->core.phase != SHIM_ENDING)
+		say_why(s, what);
 	if (s->probe)
 		probe_cancel(s->probe);
 	forget_process(s);
@@ -143,6 +181,13 @@ on_status_missing(void *arg)
 {
 	struct shim *s = arg;
 
+	/* The service is gone and bubblewrap is not: somebody stopped it. */
+	if (s->box.pid > 0 && !s->box_killed) {
+		s->box_killed = true;
+		(void)child_signal(s->box.pidfd, SIGKILL);
+		if (loop_after(&s->status_wait, s->loop, STATUS_MS, on_status_missing, s) == 0)
+			return;
+	}
 	ended(s, -1);
 }
 
@@ -171,7 +216,7 @@ on_box_ended(pid_t pid, int status, void *arg)
 	/* Where the service lives on, somebody killed bubblewrap; its exit will be known without a
 	 * status. */
 	if (s->service_ended || s->service.pid <= 0)
-		ended(s, status);
+		ended(s, s->box_killed ? -1 : status);
 	else if (WIFSIGNALED(status)) {
 		(void)close(s->box.pidfd);
 		s->box = (struct child){ .pidfd = -1 };
@@ -257,77 +302,206 @@ on_info(uint32_t revents, void *arg)
 }
 
 static int
-build_box(struct sandbox *box, const struct spec *spec)
-{
-	sandbox_begin(box, spec->tree, spec->network != SPEC_NETWORK_NONE, false);
-	sandbox_bind(box, spec->data, "/data", true);
-	sandbox_bind(box, spec->conf, "/conf", false);
-	sandbox_bind(box, spec->log, "/log", true);
-	sandbox_bind(box, spec->run, "/run/service", true);
-	for (char *const *e = spec->env; *e; e++)
-		sandbox_env(box, *e);
-	sandbox_info_fd(box, CHILD_INFO_FD);
-	sandbox_block_fd(box, CHILD_BLOCK_FD);
-	return sandbox_end(box, spec->argv);
-}
-
-static int
 spawn(struct shim *s)
 {
-	struct child_spec c = CHILD_SPEC;
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int log_fd = -1;
 	SCOPED(scope_close) int info_in = -1;
-	int ends[2], r;
+	struct boxed_ends ends = { 0 };
+	int pipe_ends[2], r;
 
-	r = build_box(&box, &s->spec);
-	r = r ?: logfile_open(&log_fd, s->spec.log, s->spec.name);
+	r = logfile_open(&log_fd, s->spec.log, s->spec.name);
 	if (r)
 		return r;
-	exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	if (exe < 0)
-		return REFUSE(REASON_NO_SANDBOX, s->spec.name, "%s cannot be opened",
-			SANDBOX_PROGRAM);
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return FAULT(-errno);
-	s->info_fd = ends[0];
-	info_in = ends[1];
+	s->info_fd = pipe_ends[0];
+	info_in = pipe_ends[1];
 	s->info_len = 0;
 	/* An eventfd, not a pipe: were we killed now, the service must not begin unrecorded, as it
 	 * would where the end of a pipe woke it up. */
 	s->go_fd = eventfd(0, EFD_CLOEXEC);
 	if (s->go_fd < 0)
 		return FAULT(-errno);
-	c.exe_fd = exe;
-	c.argv = (const char *const *)box.args;
-	c.fds[c.n_fds++] = (struct child_fd){ log_fd, STDOUT_FILENO };
-	c.fds[c.n_fds++] = (struct child_fd){ log_fd, STDERR_FILENO };
-	c.fds[c.n_fds++] = (struct child_fd){ info_in, CHILD_INFO_FD };
-	c.fds[c.n_fds++] = (struct child_fd){ s->go_fd, CHILD_BLOCK_FD };
-	c.new_session = true;
-	if (s->spec.nofile > 0)
-		c.limits[c.n_limits++] =
-			(struct child_limit){ RLIMIT_NOFILE, s->spec.nofile, s->spec.nofile };
-	r = child_spawn(&s->box, &c, NULL);
+	ends = (struct boxed_ends){ log_fd, log_fd, info_in, s->go_fd };
+	s->kills = group_kills(s->boxed.group.kills);
+	r = boxed_spawn(&s->box, &s->boxed, s->spec.argv, BOXED_DATA | BOXED_SECRETS, &ends);
 	if (r)
-		return FAULT(r);
+		return r;
 	s->started_us = clock_now_us();
 	r = child_watch(&s->box_watch, s->loop, &s->box, on_box_ended, s);
 	r = r ?: loop_watch(&s->info_watch, s->loop, s->info_fd, EPOLLIN, on_info, s);
 	return r ? FAULT(r) : 0;
 }
 
+/* --- preparation ------------------------------------------------------------------------------ */
+static void
+prepare_name(char *out, size_t size, const struct shim *s)
+{
+	(void)snprintf(out, size, ".prepare.%s", s->spec.creates);
+}
+
+static bool
+needs_preparation(struct shim *s)
+{
+	SCOPED(scope_close) int data = open(s->spec.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return *s->spec.prepare && data >= 0 &&
+		faccessat(data, s->spec.creates, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+static int
+run_inside(struct shim *s, char *const *argv)
+{
+	SCOPED(scope_close) int log_fd = -1;
+	struct boxed_job job = { .argv = argv, .rights = BOXED_DATA | BOXED_SECRETS, .expect = "" };
+	int r;
+
+	r = logfile_open(&log_fd, s->spec.log, s->spec.name);
+	job.log_fd = log_fd;
+	return r ?: boxed_run_start(s->run, &job);
+}
+
+static int
+prepare(struct shim *s)
+{
+	char name[SPEC_NAME_MAX + 16];
+	SCOPED(scope_close) int data = -1;
+	int r = 0;
+
+	prepare_name(name, sizeof(name), s);
+	data = open(s->spec.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (data < 0)
+		return FAULT(-errno);
+	/* What an earlier try left is worth nothing. */
+	if (faccessat(data, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		r = fs_remove_tree(data, name);
+	if (!r && mkdirat(data, name, 0700) < 0)
+		r = -errno;
+	if (r)
+		return FAULT(r);
+	s->preparing = true;
+	log_info("service %s: preparing %s", s->spec.name, s->spec.creates);
+	return run_inside(s, s->spec.prepare);
+}
+
+/* All of it is on disk before it has its name, which says that it is whole. */
+static int
+keep_prepared(struct shim *s)
+{
+	char name[SPEC_NAME_MAX + 16];
+	SCOPED(scope_close) int data = -1;
+
+	prepare_name(name, sizeof(name), s);
+	data = open(s->spec.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (data < 0 || syncfs(data) < 0 || renameat(data, name, data, s->spec.creates) < 0)
+		return FAULT(-errno);
+	return FAULT(fs_sync_dir(data));
+}
+
+static void
+on_prepared(struct shim *s, bool passed)
+{
+	int r;
+
+	s->preparing = false;
+	r = passed ? keep_prepared(s) : 0;
+	if (r < 0)
+		log_fault(r, "keeping what was prepared");
+	if (passed && !r) {
+		step(s, SHIM_PREPARED);
+		return;
+	}
+	say_why(s, passed ? "what was prepared could not be kept" : "its preparation failed");
+	log_warning("service %s: %s", s->spec.name, s->why);
+	step(s, SHIM_SPAWN_FAILED);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+static void
+reloaded(struct shim *s, const char *wrong)
+{
+	loop_cancel(s->reload_late);
+	s->reloads++;
+	s->reload_failed = wrong;
+	if (wrong) {
+		say_why(s, wrong);
+		log_warning("service %s: %s", s->spec.name, s->why);
+		save(s);
+		return;
+	}
+	s->why[0] = '\0';
+	step(s, SHIM_RELOADED);
+}
+
+static void
+on_reload_late(void *arg)
+{
+	struct shim *s = arg;
+
+	boxed_run_cancel(s->run);
+	reloaded(s, "its reload did not end in time");
+}
+
+static void
+on_run(bool passed, void *arg)
+{
+	struct shim *s = arg;
+
+	if (s->preparing)
+		on_prepared(s, passed);
+	else
+		reloaded(s, passed ? NULL : "its reload failed");
+}
+
+static int
+on_hangup(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
+{
+	struct shim *s = arg;
+	int r = 0;
+
+	(void)src;
+	(void)si;
+	if ((s->core.phase != SHIM_UP && s->core.phase != SHIM_STARTING) || s->service.pid <= 0)
+		reloaded(s, "it was not running when it was to reload");
+	else if (s->spec.reload_signal) {
+		(void)child_signal(s->service.pidfd, s->spec.reload_signal);
+		reloaded(s, NULL);
+	} else if (*s->spec.reload) {
+		r = run_inside(s, s->spec.reload);
+		r = r
+			?: loop_after(&s->reload_late, s->loop, s->spec.start_timeout_ms,
+				   on_reload_late, s);
+		if (r)
+			reloaded(s,
+				r == REASON_BUSY ? "its last reload has not ended"
+						 : "its reload could not be started");
+	} else {
+		reloaded(s, "its running release knows no reload");
+	}
+	return 0;
+}
+
+/* --- starting --------------------------------------------------------------------------------- */
 static void
 start(struct shim *s)
 {
-	int r = spawn(s);
+	bool first = needs_preparation(s);
+	int r;
 
+	if (first)
+		step(s, SHIM_PREPARE);
+	r = first ? prepare(s) : spawn(s);
 	if (r == 0)
 		return;
 	if (r < 0)
 		log_fault(r, "starting the service");
+	s->preparing = false;
 	s->last_exit = -1;
+	(void)snprintf(s->why, sizeof(s->why), "it could not be started: %.400s",
+		r > 0 ? refuse_last()->text : strerror(-r));
+	for (char *c = s->why; *c; c++)
+		if ((unsigned char)*c < 0x20)
+			*c = ' ';
 	forget_process(s);
 	step(s, SHIM_SPAWN_FAILED);
 }
@@ -382,8 +556,13 @@ step(struct shim *s, enum shim_event event)
 		(void)loop_after(&s->probe_timer, s->loop, STARTING_PROBE_MS, on_probe_timer, s);
 	arm_due(s);
 	save(s);
+	if (act & SHIM_DO_ABANDON) {
+		say_why(s, "its preparation did not end in time");
+		s->preparing = false;
+		boxed_run_cancel(s->run);
+	}
 	if (act & SHIM_DO_TERM) {
-		send_signal(s, SIGTERM);
+		send_signal(s, s->spec.stop_signal);
 		if (s->service.pid > 0)
 			send_signal(s, SIGCONT);
 	}
@@ -405,9 +584,16 @@ static void
 on_log_check(void *arg)
 {
 	struct shim *s = arg;
+	uint64_t max = s->spec.log_bytes ?: LOG_BYTES;
+	uint64_t size;
 
-	(void)logfile_bound(s->spec.log, s->spec.name, s->spec.log_bytes ?: LOG_BYTES);
-	(void)loop_after(&s->log_check, s->loop, LOG_CHECK_MS, on_log_check, s);
+	(void)logfile_bound(s->spec.log, s->spec.name, max);
+	size = logfile_size(s->spec.log, s->spec.name);
+	/* One that would be over its bound by the next look is looked at sooner. */
+	(void)loop_after(&s->log_check, s->loop,
+		size > s->log_size && size - s->log_size > max / 8 ? LOG_FLOOD_MS : LOG_CHECK_MS,
+		on_log_check, s);
+	s->log_size = size;
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
@@ -423,6 +609,42 @@ read_spec(struct shim *s)
 		return REFUSE(r, "service spec", "cannot be read");
 	r = r ?: spec_decode(&s->spec, text.data, text.len);
 	return r < 0 ? FAULT(r) : r;
+}
+
+static bool
+is_of_group(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 &&
+		(fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC);
+}
+
+/* Descriptors behind the spec: secrets, then what opens and watches the control group.  Before anything
+ * else is opened. */
+static void
+take_descriptors(struct shim *s, struct group *ret)
+{
+	int fd = SUPERVISE_FD_JOB + 1;
+
+	for (size_t i = 0; i < s->spec.n_secrets; i++) {
+		char link[32], target[16] = "";
+		ssize_t n;
+
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n < 7 || memcmp(target, "/memfd:", 7))
+			break; /* a supervisor that lost them; needed again only to start the service */
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		s->spec.secrets[i].fd = fd++;
+	}
+	for (; is_of_group(fd); fd++) {
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+			ret->kills = fd;
+		else if (ret->n_procs < GROUP_CONTROLLERS)
+			ret->procs[ret->n_procs++] = fd;
+	}
 }
 
 /* What an earlier shim recorded in this boot: *ret_alive tells whether its service lives.  false
@@ -451,6 +673,9 @@ begin(struct shim *s, bool again)
 	if (known && again) {
 		s->core.restarts = old.restarts;
 		s->last_exit = old.exit;
+		s->reloads = old.reloads;
+		s->reload_failed = old.reload_failed;
+		(void)snprintf(s->why, sizeof(s->why), "%s", old.why);
 		s->started_us = old.started_us;
 	}
 	if (alive && take_service(s, old.pid, old.start_time) == 0) {
@@ -474,10 +699,20 @@ static int
 open_shim(struct shim *s, const struct paths *paths)
 {
 	SCOPED(scope_close) int run = -1;
+	struct group group = { .kills = -1 };
+	struct identity id;
 	int r;
 
 	r = read_spec(s);
-	r = r ?: process_boot_id(s->boot);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	take_descriptors(s, &group);
+	r = boxed_open(&s->boxed, &s->spec);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	s->boxed.group = group;
+	s->boxed.own_user = identity_load(&id, paths) == 0 && id.separate;
+	r = process_boot_id(s->boot);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	run = open(paths->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -488,8 +723,12 @@ open_shim(struct shim *s, const struct paths *paths)
 		return FAULT(-errno);
 	shim_core_init(&s->core, &s->spec);
 	r = loop_new(&s->loop, on_stop, s);
+	r = r ?: sd_event_add_signal(s->loop, NULL, SIGHUP, on_hangup, s);
+	if (r < 0)
+		return FAULT(r);
+	r = boxed_run_new(&s->run, s->loop, &s->boxed, on_run, s);
 	if (!r && s->spec.health != SPEC_HEALTH_NONE)
-		r = probe_new(&s->probe, s->loop, &s->spec, on_probed, s);
+		r = probe_new(&s->probe, s->loop, &s->boxed, on_probed, s);
 	if (!r && s->probe)
 		r = loop_after(&s->probe_timer, s->loop, STARTING_PROBE_MS, on_probe_timer, s);
 	r = r ?: loop_after(&s->log_check, s->loop, LOG_CHECK_MS, on_log_check, s);
@@ -503,7 +742,10 @@ close_shim(struct shim *s)
 	loop_cancel(s->due);
 	loop_cancel(s->probe_timer);
 	loop_cancel(s->log_check);
+	loop_cancel(s->reload_late);
 	probe_free(s->probe);
+	boxed_run_free(s->run);
+	boxed_done(&s->boxed);
 	spec_done(&s->spec);
 	buf_done(&s->saved);
 	if (s->dir_fd >= 0)
@@ -520,9 +762,15 @@ shim_run(const struct paths *paths, bool again)
 		.go_fd = -1,
 		.service = { .pidfd = -1 },
 		.box = { .pidfd = -1 },
+		.boxed = { .filter = -1, .passwd = -1, .users = -1, .group = { .kills = -1 } },
 		.last_exit = -1 };
+	sigset_t set;
 	int r;
 
+	/* A request to reload that comes while we begin waits. */
+	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGHUP) < 0 ||
+		sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return FAULT(-errno);
 	r = open_shim(&s, paths);
 	if (r == 0) {
 		begin(&s, again);

@@ -3,8 +3,8 @@
 #include "appliance/base/clock.h"
 
 enum {
-	BACKOFF_US = 200 * 1000,
-	BACKOFF_CAP_US = 10 * 1000 * 1000,
+	BACKOFF_US = 100 * 1000,
+	BACKOFF_CAP_US = 30 * 1000 * 1000,
 };
 
 void
@@ -13,6 +13,7 @@ shim_core_init(struct shim_core *c, const struct spec *spec)
 	*c = (struct shim_core){ .heal = spec->heal,
 		.probed = spec->health != SPEC_HEALTH_NONE,
 		.failures_max = spec->health_failures,
+		.prepare_us = spec->prepare_timeout_ms * CLOCK_US_PER_MS,
 		.start_us = spec->start_timeout_ms * CLOCK_US_PER_MS,
 		.grace_us = spec->grace_ms * CLOCK_US_PER_MS,
 		.phase = SHIM_WAITING,
@@ -32,6 +33,16 @@ act_start(struct shim_core *c, uint64_t now_us)
 	c->stopped = false;
 	c->due_us = c->probed ? now_us + c->start_us : UINT64_MAX;
 	return SHIM_DO_START;
+}
+
+/* Its own time, which is no part of the time to start. */
+static unsigned
+act_prepare(struct shim_core *c, uint64_t now_us)
+{
+	c->phase = SHIM_PREPARING;
+	c->is = STATE_STARTING;
+	c->due_us = now_us + c->prepare_us;
+	return 0;
 }
 
 static unsigned
@@ -115,6 +126,19 @@ act_stop_now(struct shim_core *c, uint64_t now_us)
 }
 
 static unsigned
+act_stop_preparing(struct shim_core *c, uint64_t now_us)
+{
+	(void)now_us;
+	return give_up(c, STATE_STOPPED) | SHIM_DO_ABANDON;
+}
+
+static unsigned
+act_prepare_late(struct shim_core *c, uint64_t now_us)
+{
+	return act_exited(c, now_us) | SHIM_DO_ABANDON;
+}
+
+static unsigned
 act_for_good(struct shim_core *c, uint64_t now_us)
 {
 	(void)now_us;
@@ -187,6 +211,16 @@ act_continued(struct shim_core *c, uint64_t now_us)
 }
 
 static unsigned
+act_reloaded(struct shim_core *c, uint64_t now_us)
+{
+	(void)now_us;
+	c->failures = 0;
+	if (c->probed && !c->stopped)
+		c->health = STATE_HEALTH_UNKNOWN; /* of what it was before nobody wants to know */
+	return 0;
+}
+
+static unsigned
 act_too_slow(struct shim_core *c, uint64_t now_us)
 {
 	return end(c, now_us, c->heal == SPEC_HEAL_NEVER);
@@ -201,7 +235,14 @@ static act_fn *const table[SHIM_PHASE_MAX][SHIM_EVENT_MAX] = {
 		[SHIM_STOP] = act_stop_now,
 		[SHIM_DUE] = act_start,
 	},
+	[SHIM_PREPARING] = {
+		[SHIM_SPAWN_FAILED] = act_exited,
+		[SHIM_PREPARED] = act_start,
+		[SHIM_STOP] = act_stop_preparing,
+		[SHIM_DUE] = act_prepare_late,
+	},
 	[SHIM_STARTING] = {
+		[SHIM_PREPARE] = act_prepare,
 		[SHIM_SPAWN_FAILED] = act_exited,
 		[SHIM_EXITED] = act_exited,
 		[SHIM_PASSED] = act_passed,
@@ -212,6 +253,8 @@ static act_fn *const table[SHIM_PHASE_MAX][SHIM_EVENT_MAX] = {
 		[SHIM_DUE] = act_too_slow,
 	},
 	[SHIM_UP] = {
+		[SHIM_PREPARE] = act_prepare,
+		[SHIM_RELOADED] = act_reloaded,
 		[SHIM_SPAWN_FAILED] = act_exited,
 		[SHIM_EXITED] = act_exited,
 		[SHIM_PASSED] = act_passed,

@@ -12,8 +12,9 @@
 enum { SHIM_BRAKE_RESTARTS = 5, SHIM_BRAKE_S = 60 };
 
 enum shim_phase {
-	SHIM_WAITING,  /* nothing runs; started at due_us */
-	SHIM_STARTING, /* runs, has not passed its health check yet */
+	SHIM_WAITING,	/* nothing runs; started at due_us */
+	SHIM_PREPARING, /* what it needs is being made; given up at due_us */
+	SHIM_STARTING,	/* runs, has not passed its health check yet */
 	SHIM_UP,
 	SHIM_ENDING, /* was asked to end; killed at due_us */
 	SHIM_GONE,   /* the shim ends */
@@ -24,23 +25,28 @@ enum shim_event {
 	SHIM_BEGIN, /* start it */
 	SHIM_ADOPT, /* it runs already: from an earlier life of the shim */
 	SHIM_SPAWN_FAILED,
+	SHIM_PREPARE,  /* instead of starting, something is made for it first */
+	SHIM_PREPARED, /* it is there */
 	SHIM_EXITED,
 	SHIM_PASSED,	   /* a probe did */
 	SHIM_PROBE_ERROR,  /* a probe was answered wrongly, or nobody listens */
 	SHIM_PROBE_SILENT, /* a probe had no answer in time */
 	SHIM_STOPPED,	   /* state T */
 	SHIM_CONTINUED,
-	SHIM_STOP,    /* asked to stop for good */
-	SHIM_REPLACE, /* what runs is not what should run */
+	SHIM_RELOADED, /* it was told to take up its configuration */
+	SHIM_STOP,     /* asked to stop for good */
+	SHIM_REPLACE,  /* what runs is not what should run */
 	SHIM_DUE,
 	SHIM_EVENT_MAX
 };
 
 enum shim_action {
 	SHIM_DO_START = 1 << 0,
-	SHIM_DO_TERM = 1 << 1, /* TERM and CONT: a stopped process must wake up to end */
+	SHIM_DO_TERM = 1
+		<< 1, /* the signal it stops by, and CONT: a stopped process must wake up to end */
 	SHIM_DO_KILL = 1 << 2,
 	SHIM_DO_END = 1 << 3,
+	SHIM_DO_ABANDON = 1 << 4, /* the preparation: kill it */
 };
 
 struct shim_core {
@@ -48,7 +54,7 @@ struct shim_core {
 	enum spec_heal heal;
 	bool probed; /* it has a health check */
 	uint64_t failures_max;
-	uint64_t start_us, grace_us; /* time to start, time to end */
+	uint64_t prepare_us, start_us, grace_us; /* time to prepare, to start, to end */
 
 	/* state */
 	enum shim_phase phase;

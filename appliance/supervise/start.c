@@ -53,6 +53,36 @@ spawn(struct supervise *s, struct held *h, struct child_spec *spec)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+void
+start_group(struct supervise *s, struct group *ret, const char *service,
+	const struct group_limits *limits)
+{
+	int r = group_open(ret, &s->groups, service, limits);
+
+	if (r == 0)
+		return;
+	log_fault(r, "making a service's control group");
+	s->groups = (struct group_root){ 0 };
+	s->walls.cgroups = false;
+	r = enforced_save(&s->walls, s->run_fd);
+	if (r)
+		log_fault(r, "saying that there are no control groups");
+}
+
+/* Behind its spec: the secrets, and the way into its service's control groups. */
+static void
+give_shim(struct child_spec *spec, const struct held *h, const struct group *g)
+{
+	int dst = SUPERVISE_FD_JOB + 1;
+
+	for (size_t i = 0; i < h->n_secrets; i++)
+		spec->fds[spec->n_fds++] = (struct child_fd){ h->secrets[i], dst++ };
+	for (size_t i = 0; i < g->n_procs; i++)
+		spec->fds[spec->n_fds++] = (struct child_fd){ g->procs[i], dst++ };
+	if (g->kills >= 0)
+		spec->fds[spec->n_fds++] = (struct child_fd){ g->kills, dst };
+}
+
 int
 start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 {
@@ -60,6 +90,7 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 	SCOPED(scope_close) int fd = take_fd;
 	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int ready = -1;
+	struct group group = { .kills = -1 };
 	const char *args[ARGS_MAX];
 	int ends[2], r;
 
@@ -84,7 +115,12 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 	spec.argv = args;
 	spec.fds[spec.n_fds++] = (struct child_fd){ fd, SUPERVISE_FD_JOB };
 	spec.fds[spec.n_fds++] = (struct child_fd){ STDERR_FILENO, STDERR_FILENO };
+	if (h->role == ROSTER_SHIM) {
+		start_group(s, &group, h->id, NULL);
+		give_shim(&spec, h, &group);
+	}
 	r = spawn(s, h, &spec);
+	group_done(&group);
 	if (r)
 		return FAULT(r);
 	h->ready_fd = STEAL_FD(ready);

@@ -8,6 +8,7 @@
 #include "appliance/service/identity.h"
 #include "appliance/service/roster.h"
 #include "appliance/supervise/enforced.h"
+#include "appliance/supervise/group.h"
 #include "appliance/supervise/held.h"
 
 struct paths;
@@ -18,6 +19,7 @@ struct supervise {
 	sd_event *loop;
 	struct identity id;
 	struct enforced walls;
+	struct group_root groups; /* of services */
 	int run_fd;
 	int ready_out; /* told once, when every daemon is ready; -1 afterwards */
 	struct held *held;
@@ -33,6 +35,11 @@ struct supervise {
 /* Start h's process.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose
  * read end goes to h->ready_fd); again is told to shims.  Returns 0 or a fault. */
 int start_process(struct supervise *s, struct held *h, int take_fd, bool again);
+
+/* Open the control group of a service, with these limits (NULL: as they are).  Where that fails although it was
+ * possible before, services go on without, and the walls say so. */
+void start_group(struct supervise *s, struct group *ret, const char *service,
+	const struct group_limits *limits);
 
 /* The spec of a shim, kept until the service is stopped so that the shim can be started again. */
 int start_keep_spec(struct supervise *s, const char *service, int spec_fd);

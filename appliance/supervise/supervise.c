@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ enum {
 	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
 	END_MS = 10 * 1000,	      /* daemons and workers, between TERM and KILL */
 	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
-	SHIM_FINAL_MAX = 3,	      /* exit statuses of a shim that has nothing left to do */
+	SELF_CGROUP_MAX = 4096,
+	SHIM_FINAL_MAX = 3, /* exit statuses of a shim that has nothing left to do */
 };
 
 static void on_ended(pid_t pid, int status, void *arg);
@@ -198,8 +200,10 @@ on_ended(pid_t pid, int status, void *arg)
 	} else {
 		if (held_is_worker(h) || h->role == ROSTER_SHIM)
 			requests_exited(s, h->role, h->id, pid, status);
-		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too))
+		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too)) {
 			start_forget_spec(s, h->id);
+			group_remove(&s->groups, h->id);
+		}
 		held_free(&s->held, h);
 	}
 	supervise_save(s);
@@ -290,6 +294,8 @@ adopt(struct supervise *s, const struct roster_entry *e)
 		return 0; /* started again below */
 	h->child = child;
 	h->ready = e->ready;
+	if (h->role == ROSTER_SHIM)
+		held_take_secrets(h);
 	r = supervise_watch(h);
 	if (r)
 		return FAULT(r);
@@ -348,6 +354,22 @@ open_loop(struct supervise *s)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* One folder of groups to a folder of state, whatever that is called today. */
+static void
+find_groups(struct supervise *s)
+{
+	SCOPED(buf_done) struct buf self = BUF_MAX(SELF_CGROUP_MAX);
+	char state[32];
+	struct stat st;
+
+	if (stat(s->paths->lib, &st) < 0 ||
+		fs_read(AT_FDCWD, "/proc/self/cgroup", SELF_CGROUP_MAX, &self))
+		return;
+	(void)snprintf(state, sizeof(state), "%lx-%lx", (unsigned long)st.st_dev,
+		(unsigned long)st.st_ino);
+	group_find(&s->groups, "/sys/fs/cgroup", buf_text(&self), state);
+}
+
 static int
 open_supervise(struct supervise *s)
 {
@@ -360,8 +382,10 @@ open_supervise(struct supervise *s)
 	r = r ?: open_loop(s);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
+	find_groups(s);
 	s->walls = (struct enforced){ .separate_uids = s->id.separate,
 		.netns = geteuid() == 0,
+		.cgroups = s->groups.n > 0,
 		.pid_namespaces = enforced_try_sandbox(&s->id) };
 	/* A damaged one (it is replaced whole, so somebody else's work) must not keep us down: what it
 	 * named is then held by nobody, and `run --down` still finds the services. */

@@ -3,8 +3,10 @@
  *
  *	monitor                                supervise
  *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3)     ->
- *	  SHIM    id, NAME, one descriptor (sealed memory file with the spec) ->
+ *	  SHIM    id, NAME, MEMORY, PROCESSES, CPU, descriptors: a sealed memory file with the
+ *	          spec, and one for each of its secrets                       ->
  *	  STOP    id, NAME                    (the shim stops its service and ends)
+ *	  RELOAD  id, NAME                    (the shim tells its service to take up its configuration)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
  *	  SWITCH  id                          (another core is to run: daemons and workers end, then supervise
@@ -13,7 +15,7 @@
  *	                                         REFUSED  id, REASON, OPERAND, TEXT
  *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
  *
- * Everything but the two descriptors is small; a frame that is not exactly one of these ends the
+ * Everything but the descriptors is small; a frame that is not exactly one of these ends the
  * connection. */
 #pragma once
 
@@ -26,22 +28,30 @@ enum supervise_type {
 	SUPERVISE_OK = 6,
 	SUPERVISE_REFUSED = 7,
 	SUPERVISE_EXITED = 8,
+	SUPERVISE_RELOAD = 9,
 	SUPERVISE_SWITCH = 10,
 };
 
-enum supervise_tag {		   /* numbers are eight bytes */
-	SUPERVISE_TAG_KIND = 1,	   /* number, enum roster_role */
-	SUPERVISE_TAG_NAME = 2,	   /* text, 1..64 */
-	SUPERVISE_TAG_PID = 3,	   /* number */
-	SUPERVISE_TAG_SIGNAL = 4,  /* number: 15 or 9 */
-	SUPERVISE_TAG_STATUS = 5,  /* number, waitpid's; absent where nobody could collect it */
-	SUPERVISE_TAG_REASON = 6,  /* text, a token */
-	SUPERVISE_TAG_OPERAND = 7, /* text */
-	SUPERVISE_TAG_TEXT = 8,	   /* text */
+enum supervise_tag {		      /* numbers are eight bytes */
+	SUPERVISE_TAG_KIND = 1,	      /* number, enum roster_role */
+	SUPERVISE_TAG_NAME = 2,	      /* text, 1..64 */
+	SUPERVISE_TAG_PID = 3,	      /* number */
+	SUPERVISE_TAG_SIGNAL = 4,     /* number: 15 or 9 */
+	SUPERVISE_TAG_STATUS = 5,     /* number, waitpid's; absent where nobody could collect it */
+	SUPERVISE_TAG_REASON = 6,     /* text, a token */
+	SUPERVISE_TAG_OPERAND = 7,    /* text */
+	SUPERVISE_TAG_TEXT = 8,	      /* text */
+	SUPERVISE_TAG_MEMORY = 9,     /* number, bytes; of these three 0, or absent, is no limit */
+	SUPERVISE_TAG_PROCESSES = 10, /* number */
+	SUPERVISE_TAG_CPU = 11,	      /* number, thousandths of a processor */
 };
 
 enum {
 	SUPERVISE_WORKERS_MAX = 16, /* at once */
 	SUPERVISE_SHIMS_MAX = 64,
-	SUPERVISE_FD_JOB = 3, /* what a worker or a shim inherits; daemons: the readiness pipe */
+	/* What a worker inherits: its job; a daemon: the readiness pipe; a shim: the spec, from here on its
+	 * secrets in the spec's order, and then the cgroup.procs of its control groups (open to write) and
+	 * what counts its kills for lack of memory (open to read). */
+	SUPERVISE_FD_JOB = 3,
+	SUPERVISE_SECRETS_MAX = 8,
 };

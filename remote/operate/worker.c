@@ -17,7 +17,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
-#include "remote/operate/filter.h"
+#include "appliance/service/filter.h"
 #include "remote/operate/profile.h"
 
 enum {

@@ -1,6 +1,7 @@
 #include "tests/fakes/spawn_fake.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,9 +78,27 @@ fake_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn
 }
 
 static int
-fake_shim(struct spawner *s, const char *service, int take_spec, spawn_done_fn *done, void *arg)
+fake_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg)
 {
-	return note(s, "shim", service, 0, take_spec, 0, done, arg);
+	struct spawn_fake *f = (struct spawn_fake *)s;
+	int fd = fcntl(shim->spec, F_DUPFD_CLOEXEC, 3);
+	int r = note(s, "shim", shim->service, 0, fd, 0, done, arg);
+
+	if (r) {
+		(void)close(fd);
+		return r;
+	}
+	f->calls[f->n_calls - 1].n_secrets = shim->n_secrets;
+	f->calls[f->n_calls - 1].memory = shim->memory;
+	f->calls[f->n_calls - 1].processes = shim->processes;
+	f->calls[f->n_calls - 1].cpu_milli = shim->cpu_milli;
+	return 0;
+}
+
+static int
+fake_reload(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return note(s, "reload", service, 0, -1, 0, done, arg);
 }
 
 static int
@@ -123,6 +142,7 @@ fake_free(struct spawner *s)
 static const struct spawn_ops ops = { .worker = fake_worker,
 	.shim = fake_shim,
 	.stop_shim = fake_stop,
+	.reload_shim = fake_reload,
 	.kill = fake_kill,
 	.switch_core = fake_switch,
 	.free = fake_free };

@@ -14,11 +14,14 @@ struct spawn_fake {
 	pid_t next_pid;
 	/* what was asked, in order */
 	struct {
-		char what[16]; /* "judge", "operate", "activate", "shim", "stop", "kill", "switch" */
+		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch" */
+		char what[16];
 		char service[65];
 		pid_t pid; /* given, or killed */
 		int fd;	   /* the job or the spec; owned, take it with STEAL_FD() */
 		int signal;
+		size_t n_secrets;
+		uint64_t memory, processes, cpu_milli;
 	} calls[SPAWN_FAKE_MAX];
 	size_t n_calls;
 	size_t n_due;	  /* answers not given yet */

@@ -26,6 +26,7 @@
 #include "appliance/service/process.h"
 #include "appliance/service/roster.h"
 #include "appliance/service/sandbox.h"
+#include "appliance/service/state.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/spawn_fake.h"
 

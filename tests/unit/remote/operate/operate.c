@@ -24,7 +24,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/confine.h"
-#include "remote/operate/filter.h"
+#include "appliance/service/filter.h"
 #include "remote/operate/job.h"
 #include "remote/operate/profile.h"
 #include "remote/operate/worker.h"

@@ -1,4 +1,4 @@
-/* The seccomp filter of an operation, as the program that bubblewrap loads. */
+/* The seccomp filter of services and operations, as the program that bubblewrap loads. */
 #pragma once
 
 /* A memory file with the filter; its offset is 0.  Denied: what only an attack on the kernel or on

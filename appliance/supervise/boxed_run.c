@@ -1,4 +1,4 @@
-#include "appliance/supervise/probe_exec.h"
+#include "appliance/supervise/boxed_run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +14,13 @@
 #include "appliance/loop/loop.h"
 #include "appliance/service/sandbox.h"
 
-enum { ANSWER_MAX = 4096, INFO_MAX = 1024, INFO_FD = 4, LAST_WAIT_MS = 1000 };
+enum { ANSWER_MAX = 4096, INFO_MAX = 1024, LAST_WAIT_MS = 1000 };
 
-struct probe_exec {
+struct boxed_run {
 	sd_event *loop;
-	const struct spec *spec;
-	probe_exec_fn *fn;
+	const struct boxed *boxed;
+	const char *expect;
+	boxed_run_fn *fn;
 	void *arg;
 	struct child box; /* bubblewrap; pid 0: none runs */
 	struct child_watch *box_watch;
@@ -29,20 +30,21 @@ struct probe_exec {
 	int status;
 	int out_fd, info_fd; /* -1: at their end */
 	struct loop_watch *out_watch, *info_watch;
-	char answer[ANSWER_MAX + 1], info[INFO_MAX + 1];
+	char answer[ANSWER_MAX + 1];
+	char info[INFO_MAX + 1];
 	size_t answer_len, info_len;
 };
 
 int
-probe_exec_new(struct probe_exec **ret, sd_event *loop, const struct spec *spec, probe_exec_fn *fn,
+boxed_run_new(struct boxed_run **ret, sd_event *loop, const struct boxed *boxed, boxed_run_fn *fn,
 	void *arg)
 {
-	struct probe_exec *p = calloc(1, sizeof(*p));
+	struct boxed_run *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return FAULT(-ENOMEM);
-	*p = (struct probe_exec){ .loop = sd_event_ref(loop),
-		.spec = spec,
+	*p = (struct boxed_run){ .loop = sd_event_ref(loop),
+		.boxed = boxed,
 		.fn = fn,
 		.arg = arg,
 		.out_fd = -1,
@@ -54,7 +56,7 @@ probe_exec_new(struct probe_exec **ret, sd_event *loop, const struct spec *spec,
 }
 
 static void
-forget(struct probe_exec *p)
+forget(struct boxed_run *p)
 {
 	child_unwatch(p->box_watch);
 	loop_unwatch(p->out_watch);
@@ -69,14 +71,14 @@ forget(struct probe_exec *p)
 }
 
 static void
-check_end(struct probe_exec *p)
+check_end(struct boxed_run *p)
 {
 	bool told = !p->killed, passed;
 
 	if (!p->exited || (told && p->out_fd >= 0))
 		return;
 	p->answer[p->answer_len] = '\0';
-	passed = p->status == 0 && (!*p->spec->expect || strstr(p->answer, p->spec->expect));
+	passed = p->status == 0 && (!*p->expect || strstr(p->answer, p->expect));
 	forget(p);
 	if (told)
 		p->fn(passed, p->arg);
@@ -85,7 +87,7 @@ check_end(struct probe_exec *p)
 static void
 on_box_exit(pid_t pid, int status, void *arg)
 {
-	struct probe_exec *p = arg;
+	struct boxed_run *p = arg;
 
 	(void)pid;
 	p->exited = true;
@@ -96,7 +98,7 @@ on_box_exit(pid_t pid, int status, void *arg)
 static void
 on_output(uint32_t revents, void *arg)
 {
-	struct probe_exec *p = arg;
+	struct boxed_run *p = arg;
 	char rest[512];
 	bool room = p->answer_len < ANSWER_MAX;
 	ssize_t n = room ? read(p->out_fd, p->answer + p->answer_len, ANSWER_MAX - p->answer_len)
@@ -115,7 +117,7 @@ on_output(uint32_t revents, void *arg)
 static void
 on_info(uint32_t revents, void *arg)
 {
-	struct probe_exec *p = arg;
+	struct boxed_run *p = arg;
 	ssize_t n = read(p->info_fd, p->info + p->info_len, INFO_MAX - p->info_len);
 	uint64_t starttime;
 	pid_t pid;
@@ -135,73 +137,68 @@ on_info(uint32_t revents, void *arg)
 }
 
 static int
-spawn(struct probe_exec *p, const struct sandbox *box, int exe_fd, int out_fd, int info_fd)
+spawn(struct boxed_run *p, const struct boxed_job *job, int out, int info)
 {
-	struct child_spec spec = CHILD_SPEC;
+	const struct boxed_ends ends = { .out = job->log_fd >= 0 ? job->log_fd : out,
+		.err = job->log_fd,
+		.info = info,
+		.go = -1 };
 	int r;
 
-	spec.exe_fd = exe_fd;
-	spec.argv = (const char *const *)box->args;
-	spec.fds[spec.n_fds++] = (struct child_fd){ out_fd, STDOUT_FILENO };
-	spec.fds[spec.n_fds++] = (struct child_fd){ info_fd, INFO_FD };
-	spec.parent_death_signal = SIGKILL;
-	r = child_spawn(&p->box, &spec, NULL);
+	r = boxed_spawn(&p->box, p->boxed, job->argv, job->rights | BOXED_BOUND, &ends);
 	r = r ?: child_watch(&p->box_watch, p->loop, &p->box, on_box_exit, p);
 	r = r ?: loop_watch(&p->out_watch, p->loop, p->out_fd, EPOLLIN, on_output, p);
-	r = r ?: loop_watch(&p->info_watch, p->loop, p->info_fd, EPOLLIN, on_info, p);
-	return FAULT(r);
+	return r ?: loop_watch(&p->info_watch, p->loop, p->info_fd, EPOLLIN, on_info, p);
 }
 
 int
-probe_exec_start(struct probe_exec *p)
+boxed_run_start(struct boxed_run *p, const struct boxed_job *job)
 {
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int out = -1;
 	SCOPED(scope_close) int info = -1;
 	int ends[2], r;
 
 	if (p->box.pid > 0)
 		return REASON_BUSY;
-	sandbox_begin(&box, p->spec->tree, p->spec->network != SPEC_NETWORK_NONE, true);
-	sandbox_bind(&box, p->spec->run, "/run/service", false);
-	sandbox_info_fd(&box, INFO_FD);
-	r = sandbox_end(&box, p->spec->probe);
-	if (r)
-		return r;
-	exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	if (exe < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return FAULT(-errno);
+	p->expect = job->expect;
 	p->out_fd = ends[0];
 	out = ends[1];
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-		r = FAULT(-errno);
+		r = -errno;
 	} else {
 		p->info_fd = ends[0];
 		info = ends[1];
-		r = spawn(p, &box, exe, out, info);
+		r = spawn(p, job, out, info);
 	}
 	if (r && p->box.pid > 0)
-		probe_exec_cancel(p);
+		boxed_run_cancel(p);
 	else if (r)
 		forget(p);
-	return r;
+	return r < 0 ? FAULT(r) : r;
+}
+
+bool
+boxed_run_is_busy(const struct boxed_run *p)
+{
+	return p->box.pid > 0;
 }
 
 void
-probe_exec_cancel(struct probe_exec *p)
+boxed_run_cancel(struct boxed_run *p)
 {
 	p->killed = p->box.pid > 0;
 	if (p->inside.pid > 0)
 		(void)child_signal(p->inside.pidfd, SIGKILL);
 }
 
-struct probe_exec *
-probe_exec_free(struct probe_exec *p)
+struct boxed_run *
+boxed_run_free(struct boxed_run *p)
 {
 	if (!p)
 		return NULL;
-	probe_exec_cancel(p);
+	boxed_run_cancel(p);
 	if (p->box.pid > 0 && !p->exited)
 		(void)child_wait(&p->box, LAST_WAIT_MS, &p->status); /* our last act: no zombie */
 	forget(p);

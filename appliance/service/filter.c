@@ -1,9 +1,10 @@
-#include "remote/operate/filter.h"
+#include "appliance/service/filter.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -62,13 +63,28 @@ static const int denied[] = {
 	SCMP_SYS(open_by_handle_at),
 	SCMP_SYS(name_to_handle_at),
 	SCMP_SYS(personality),
+	SCMP_SYS(vhangup),
+	SCMP_SYS(lookup_dcookie),
+	SCMP_SYS(nfsservctl),
+	SCMP_SYS(sethostname),
+	SCMP_SYS(setdomainname),
+	SCMP_SYS(iopl),
+	SCMP_SYS(ioperm),
+	SCMP_SYS(modify_ldt),
 };
+
+/* Kinds of sockets that reach past the protocols a service speaks: frames of the wire, crypto and
+ * virtual machines of the kernel. */
+static const int families[] = { AF_PACKET, AF_ALG, AF_VSOCK, AF_BLUETOOTH, AF_CAN, AF_TIPC, AF_RDS,
+	AF_NFC, AF_XDP, AF_KEY };
 
 static int
 build(scmp_filter_ctx ctx)
 {
+	/* The others want rights that only a namespace of users gives. */
 	const struct scmp_arg_cmp new_user =
 		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
+	const struct scmp_arg_cmp raw = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW);
 	/* A terminal that is left behind could be typed into. */
 	const struct scmp_arg_cmp tiocsti = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI);
 	int r = 0;
@@ -77,6 +93,15 @@ build(scmp_filter_ctx ctx)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), denied[i], 0);
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, tiocsti);
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user);
+	r = r < 0 ? r
+		  : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
+			    SCMP_A0(SCMP_CMP_EQ, AF_INET), raw);
+	r = r < 0 ? r
+		  : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
+			    SCMP_A0(SCMP_CMP_EQ, AF_INET6), raw);
+	for (size_t i = 0; i < ARRAY_LEN(families) && r >= 0; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
 	/* Its flags lie in memory, out of the filter's sight; programs fall back to clone(). */
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return r;
