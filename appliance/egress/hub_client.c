@@ -342,6 +342,10 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 				.timeout_ms = req->timeout_ms,
 				.sink = req->sink,
 				.sink_arg = req->sink_arg,
+				.range_at = req->range_at,
+				.range_len = req->range_len,
+				.min_rate = req->min_rate,
+				.min_rate_s = req->min_rate_s,
 			},
 			on_reply, call);
 	if (r != 0) {

@@ -48,6 +48,8 @@ struct hub_request {
 	unsigned timeout_ms;        /* 0: 60 s */
 	int (*sink)(const void *p, size_t len, void *arg); /* as in curl_loop.h, for large static files */
 	void *sink_arg;
+	uint64_t range_at, range_len; /* with a sink: as in curl_loop.h */
+	unsigned min_rate, min_rate_s; /* as there */
 };
 
 /* Lent for the time of the callback. */

@@ -38,6 +38,9 @@ struct http_request {
 	 * anything else to end the request, which then has that result. */
 	int (*sink)(const void *p, size_t len, void *arg);
 	void *sink_arg;
+	/* With a sink, a part of the body: range_len bytes from range_at on (0: all from there on).  The sink gets these bytes and no
+	 * others, from a server that knows no ranges (RFC 9110, 14.2) too, and those of no other status; status is then 206. */
+	uint64_t range_at, range_len;
 };
 
 struct http_header {

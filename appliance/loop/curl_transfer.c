@@ -123,12 +123,73 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	return t->reply.result ? 0 : len;
 }
 
+/* Does the answer hold the part that was asked for, at its beginning (206) or behind what is passed over (200)? */
+static bool
+begin_part(struct curl_transfer *t, long status)
+{
+	const char *range = http_header(&t->reply, "content-range");
+	unsigned long long at;
+
+	if (status == 200) {
+		t->skip = t->range_at;
+		return true;
+	}
+	return status == 206 && range && sscanf(range, "bytes %20llu-", &at) == 1 && at == t->range_at;
+}
+
+/* What of these bytes is of the part; false where the answer holds no part, or another one. */
+static bool
+cut_part(struct curl_transfer *t, const char **p, size_t *len)
+{
+	size_t over;
+	long status = 0;
+
+	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 300) {
+		*len = 0; /* the words of an error */
+		return true;
+	}
+	if (!t->begun && !begin_part(t, status))
+		return false;
+	t->begun = true;
+	over = t->skip < *len ? (size_t)t->skip : *len;
+	t->skip -= over;
+	*p += over;
+	*len -= over;
+	if (t->range_len > 0 && *len > t->left)
+		*len = (size_t)t->left;
+	t->left -= t->range_len > 0 ? *len : 0;
+	t->whole = t->range_len > 0 && t->left == 0;
+	return true;
+}
+
+static size_t
+on_part(struct curl_transfer *t, const char *p, size_t all)
+{
+	size_t len = all;
+
+	if (!cut_part(t, &p, &len)) {
+		t->reply.result = REASON_UNREACHABLE;
+		(void)snprintf(t->error, sizeof(t->error), "the server sent another part");
+		return 0;
+	}
+	if (len > t->max_reply - t->received)
+		t->reply.result = REASON_TOO_LARGE;
+	else if (len > 0)
+		t->reply.result = t->sink(p, len, t->sink_arg);
+	t->received += len;
+	/* Once all has come, a server without ranges need not go on. */
+	return t->reply.result || (t->whole && len < all) ? 0 : all;
+}
+
 static size_t
 on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct curl_transfer *t = arg;
 	size_t len = size * n;
 
+	if (t->ranged)
+		return on_part(t, p, len);
 	if (len > t->max_reply - t->received) {
 		t->reply.result = REASON_TOO_LARGE;
 		return 0;
@@ -182,6 +243,15 @@ copy_lists(struct curl_transfer *t, const struct http_request *req)
 
 	for (size_t i = 0; r == 0 && req->headers && req->headers[i]; i++)
 		r = add_header(t, req->headers[i]);
+	if (r == 0 && t->ranged) {
+		char line[80], last[24] = "";
+
+		if (t->range_len)
+			(void)snprintf(last, sizeof(last), "%llu",
+				(unsigned long long)(t->range_at + t->range_len - 1));
+		(void)snprintf(line, sizeof(line), "Range: bytes=%llu-%s", (unsigned long long)t->range_at, last);
+		r = add_header(t, line);
+	}
 	if (r < 0 || !req->want_headers)
 		return r;
 	while (req->want_headers[n])
@@ -284,6 +354,9 @@ curl_transfer_new(struct curl_transfer **ret, const struct http_request *req)
 	t->through_proxy = req->proxy && req->proxy[0];
 	t->sink = req->sink;
 	t->sink_arg = req->sink_arg;
+	t->ranged = req->sink && (req->range_at || req->range_len);
+	t->range_at = req->range_at;
+	t->range_len = t->left = req->range_len;
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		return FAULT(-ENOMEM);
@@ -336,8 +409,18 @@ curl_transfer_finish(struct curl_transfer *t, CURLcode code)
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply->status);
 	(void)curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &used_us);
 	reply->used_ms = (unsigned)(used_us / 1000);
-	if (code == CURLE_OK)
+	if (t->whole && !reply->result && (code == CURLE_OK || code == CURLE_WRITE_ERROR)) {
+		reply->status = 206;
 		return;
+	}
+	if (code == CURLE_OK) {
+		/* Less than was asked for, and nothing else to say about it: the file there is shorter. */
+		if (t->begun && t->range_len)
+			reply->result = REASON_UNREACHABLE;
+		else if (t->begun)
+			reply->status = 206;
+		return;
+	}
 	(void)snprintf(reply->error, sizeof(reply->error), "%s",
 		t->error[0] ? t->error : curl_easy_strerror(code));
 	if (reply->result)

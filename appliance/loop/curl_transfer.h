@@ -20,6 +20,8 @@ struct curl_transfer {
 	bool through_proxy;
 	int (*sink)(const void *p, size_t len, void *arg);
 	void *sink_arg;
+	bool ranged, begun, whole; /* a part was asked for; comes; has come */
+	uint64_t range_at, range_len, skip, left; /* of it: to be passed over, still to come */
 	curl_done_fn *done;
 	void *arg;
 	char error[CURL_ERROR_SIZE];

@@ -1,8 +1,6 @@
 #include "updater/fetch/fetch.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -10,15 +8,20 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
 #include "appliance/egress/carrier.h"
 #include "updater/fetch/fetch_name.h"
 #include "updater/fetch/fetch_wire.h"
+#include "updater/fetch/incoming.h"
 
 enum {
 	EVERY_S = 30,
 	RETRY_BASE_MS = 500,
 	RETRY_CAP_S = 60,
-	NAME_MAX_BYTES = FETCH_NAME_MAX + 32,
+	NAME_MAX_BYTES = INCOMING_NAME_MAX,
+	ABSENT_MAX = 60, /* told at once */
+	SLOW_BYTES = 64, /* a second, for SLOW_S: who sends less is not sending */
+	SLOW_S = 60,
 	GET_TIMEOUT_MS = 120 * 1000,
 	LARGE_TIMEOUT_MS = 30 * 60 * 1000,
 };
@@ -28,7 +31,7 @@ enum step { STEP_METADATA, STEP_ASSIGNMENT, STEP_METADATA_AGAIN, STEP_OBJECTS, S
 
 struct fetch {
 	struct carrier *carrier;
-	int incoming_fd;
+	struct incoming in;
 	enum step step;
 	bool again;              /* "fetch" came during a run */
 	unsigned generation;
@@ -39,8 +42,7 @@ struct fetch {
 	size_t next;             /* the one being fetched */
 	json_t *absent;          /* of this round: the hub has none */
 	struct hub_call *call;
-	int out_fd;              /* the file that is written */
-	char name[NAME_MAX_BYTES];  /* below incoming/ */
+	const char *trouble;     /* why a run ended, for the monitor to tell; or NULL */
 };
 
 struct asking {
@@ -60,9 +62,7 @@ drop_round(struct fetch *f)
 	f->need = f->absent = NULL;
 	f->next = 0;
 	hub_client_cancel(f->call);
-	if (f->out_fd >= 0)
-		close(f->out_fd);
-	f->out_fd = -1;
+	incoming_drop(&f->in, false);
 }
 
 static void
@@ -83,69 +83,63 @@ finish(struct fetch *f, const char *why)
 }
 
 /* --- one file of the round ----------------------------------------------------------------------------------- */
-/* Open incoming/NAME.part for writing, its folders made first. */
-static int
-open_part(struct fetch *f)
-{
-	SCOPED(scope_close) int dir = -1;
-	char folder[NAME_MAX_BYTES], part[NAME_MAX_BYTES + 8];
-	char *slash;
-	int r;
-
-	snprintf(folder, sizeof(folder), "%s", f->name);
-	slash = strrchr(folder, '/');
-	*slash = '\0';
-	r = fs_open_dir(&dir, f->incoming_fd, folder, 0755);
-	if (r < 0)
-		return r;
-	snprintf(part, sizeof(part), "%s.part", slash + 1);
-	f->out_fd = openat(dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	return f->out_fd < 0 ? -errno : 0;
-}
-
-/* No sync: what a power cut spoils fails its hash and is fetched again. */
-static int
-keep_part(struct fetch *f)
-{
-	char part[NAME_MAX_BYTES + 8];
-
-	close(f->out_fd);
-	f->out_fd = -1;
-	snprintf(part, sizeof(part), "%s.part", f->name);
-	return renameat(f->incoming_fd, part, f->incoming_fd, f->name) < 0 ? -errno : 0;
-}
-
 static int
 on_piece(const void *p, size_t len, void *arg)
 {
 	struct fetch *f = arg;
 
-	return fs_write_all(f->out_fd, p, len);
+	return f->in.members ? incoming_split(&f->in, p, len) : incoming_put(&f->in, p, len);
 }
 
+/* What an item of the round is called: NAME of a file of metadata, of [NAME, CAP], or "packs/HEX" of a range. */
 static const char *
+item_name(const json_t *item, char pack[NAME_MAX_BYTES])
+{
+	if (json_is_string(item))
+		return json_string_value(item);
+	if (json_is_array(item))
+		return json_string_value(json_array_get(item, 0));
+	return fetch_name_pack(pack, NAME_MAX_BYTES, json_string_value(json_object_get(item, "pack"))) ? pack : NULL;
+}
+
+static json_t *
 wanted(const struct fetch *f)
 {
-	return json_string_value(json_array_get(f->need, f->next));
+	return json_array_get(f->need, f->next);
+}
+
+/* It came: 206 is what is left of a file, or a range, whose members have their names already. */
+static int
+keep(struct fetch *f)
+{
+	bool range = f->in.members != NULL;
+
+	f->in.members = NULL;
+	return range ? 0 : incoming_keep(&f->in);
 }
 
 static void
 on_got(int r, const struct hub_reply *reply, const char *why, void *arg)
 {
 	struct fetch *f = arg;
+	char pack[NAME_MAX_BYTES];
+	bool forget = r == REASON_TOO_LARGE;
 
-	if (r == 0 && reply->status == 404)
-		r = json_array_append_new(f->absent, json_string(wanted(f))) < 0 ? -ENOMEM : 0;
-	else if (r == 0 && reply->status == 200)
-		r = keep_part(f);
-	else if (r == 0)
+	if (r == 0 && reply->status == 404) {
+		r = json_array_append_new(f->absent, json_string(item_name(wanted(f), pack) ?: "")) < 0 ? -ENOMEM : 0;
+		forget = true;
+	} else if (r == 0 && (reply->status == 200 || reply->status == 206)) {
+		r = keep(f);
+	} else if (r == 0) {
+		forget = reply->status == 416; /* there is less than came before: begin anew */
 		r = REASON_UNREACHABLE;
-	if (f->out_fd >= 0)
-		close(f->out_fd);
-	f->out_fd = -1;
+	}
+	incoming_drop(&f->in, forget);
+	if (r == -ENOSPC || r == -EDQUOT)
+		f->trouble = refuse_token(REASON_NO_SPACE);
 	if (r != 0) {
 		if (r < 0)
-			log_fault(r, f->name);
+			log_fault(r, f->in.name);
 		finish(f, why && why[0] ? why : "no usable answer");
 		return;
 	}
@@ -153,46 +147,78 @@ on_got(int r, const struct hub_reply *reply, const char *why, void *arg)
 	get_next(f);
 }
 
+/* One file, behind what came of it before where it is an object's: those never change under their names. */
 static int
-start_get(struct fetch *f, const char *name)
+start_file(struct fetch *f, const json_t *item, char path[NAME_MAX_BYTES + 32], struct hub_request *req)
 {
-	bool object = f->step == STEP_OBJECTS;
-	char path[NAME_MAX_BYTES + 32];
+	const json_t *cap = json_array_get(item, 1);
+	char name[NAME_MAX_BYTES];
 	int r;
 
-	if (!fetch_name_path(f->name, sizeof(f->name), name, object))
+	req->max_reply = FETCH_WIRE_METADATA_MAX;
+	if (json_is_array(item))
+		req->max_reply = json_is_integer(cap) && json_integer_value(cap) > 0 &&
+				json_integer_value(cap) < FETCH_WIRE_OBJECT_MAX
+			? (size_t)json_integer_value(cap)
+			: FETCH_WIRE_OBJECT_MAX;
+	if (!fetch_name_path(name, sizeof(name), item_name(item, NULL), json_is_array(item)))
 		return -EBADMSG;
-	snprintf(path, sizeof(path), "/%s", f->name);
-	r = open_part(f);
-	if (r < 0)
-		return r;
-	return hub_client_send(&f->call, carrier_hub(f->carrier),
-		&(struct hub_request){
-			.method = "GET",
-			.path = path,
-			.unsigned_reply = true,
-			.max_reply = object ? FETCH_WIRE_OBJECT_MAX : FETCH_WIRE_METADATA_MAX,
-			.timeout_ms = object ? LARGE_TIMEOUT_MS : GET_TIMEOUT_MS,
-			.sink = on_piece,
-			.sink_arg = f,
-		},
-		on_got, f);
+	r = incoming_begin(&f->in, name, json_is_array(item), req->max_reply, &req->range_at);
+	req->max_reply -= req->range_at;
+	(void)snprintf(path, NAME_MAX_BYTES + 32, "/%s", name);
+	return r;
+}
+
+static int
+start_range(struct fetch *f, const json_t *item, char path[NAME_MAX_BYTES + 32], struct hub_request *req)
+{
+	const json_t *at = json_object_get(item, "at");
+	char pack[NAME_MAX_BYTES];
+	const char *name = item_name(item, pack);
+	int r;
+
+	if (!name || !json_is_integer(at) || json_integer_value(at) < 0)
+		return -EBADMSG;
+	req->range_at = (uint64_t)json_integer_value(at);
+	r = incoming_range(&f->in, json_object_get(item, "members"), &req->range_len);
+	req->max_reply = req->range_len;
+	(void)snprintf(path, NAME_MAX_BYTES + 32, "/%s", name);
+	return r;
+}
+
+static int
+start_get(struct fetch *f, const json_t *item)
+{
+	char path[NAME_MAX_BYTES + 32];
+	struct hub_request req = {
+		.method = "GET",
+		.path = path,
+		.unsigned_reply = true,
+		.timeout_ms = json_is_string(item) ? GET_TIMEOUT_MS : LARGE_TIMEOUT_MS,
+		.min_rate = SLOW_BYTES,
+		.min_rate_s = SLOW_S,
+		.sink = on_piece,
+		.sink_arg = f,
+	};
+	int r = json_is_object(item) ? start_range(f, item, path, &req) : start_file(f, item, path, &req);
+
+	return r ? r : hub_client_send(&f->call, carrier_hub(f->carrier), &req, on_got, f);
 }
 
 static void
 get_next(struct fetch *f)
 {
-	const char *name;
 	int r;
 
 	if (f->next == json_array_size(f->need)) {
 		ask(f);
 		return;
 	}
-	name = wanted(f);
-	r = start_get(f, name);
+	r = start_get(f, wanted(f));
 	if (r < 0) {
-		log_fault(r, name ? name : "fetch");
+		log_fault(r, "fetch");
+		if (r == -ENOSPC || r == -EDQUOT)
+			f->trouble = refuse_token(REASON_NO_SPACE);
 		finish(f, "cannot fetch");
 	}
 }
@@ -220,8 +246,10 @@ on_answer(int r, const json_t *answer, void *arg)
 	}
 	need = json_object_get(answer, f->step == STEP_OBJECTS ? "missing" : "need");
 	drop_round(f);
-	if (json_array_size(need) > 0 && f->rounds++ < FETCH_WIRE_ROUNDS_MAX) {
+	if (json_array_size(need) + json_array_size(json_object_get(answer, "ranges")) > 0 &&
+		f->rounds++ < FETCH_WIRE_ROUNDS_MAX) {
 		f->need = json_deep_copy(need);
+		(void)json_array_extend(f->need, json_object_get(answer, "ranges"));
 		f->absent = json_array();
 		get_next(f);
 		return;
@@ -298,12 +326,21 @@ ask_assignment(struct fetch *f)
 	}
 }
 
+static void
+tell_file(const struct fetch *f, struct call_request *call, const json_t *name)
+{
+	bool absent = false;
+
+	for (size_t i = 0; i < json_array_size(f->absent); i++)
+		absent = absent || json_equal(json_array_get(f->absent, i), name);
+	call_param(call, absent ? "absent" : "name", json_string_value(name));
+}
+
 /* Tell the monitor what came and what did not, and hear what it wants next. */
 static void
 ask(struct fetch *f)
 {
 	struct call_request *call;
-	const json_t *name;
 	size_t i;
 
 	if (f->step == STEP_ASSIGNMENT) {
@@ -311,15 +348,14 @@ ask(struct fetch *f)
 		return;
 	}
 	call = call_new(f->step == STEP_OBJECTS ? FETCH_WIRE_OBJECTS : FETCH_WIRE_METADATA);
-	json_array_foreach (f->need, i, name) {
-		bool absent = false;
-		size_t k;
-		const json_t *gone;
-
-		json_array_foreach (f->absent, k, gone)
-			absent = absent || json_equal(gone, name);
-		call_param(call, absent ? "absent" : "name", json_string_value(name));
+	for (i = 0; f->step == STEP_OBJECTS && i < json_array_size(f->absent) && i < ABSENT_MAX; i++)
+		call_param(call, "absent", json_string_value(json_array_get(f->absent, i)));
+	if (f->step == STEP_OBJECTS && f->trouble) {
+		call_param(call, "trouble", f->trouble);
+		f->trouble = NULL;
 	}
+	for (i = 0; f->step != STEP_OBJECTS && i < json_array_size(f->need); i++)
+		tell_file(f, call, json_array_get(f->need, i));
 	call_monitor(f, call);
 }
 
@@ -373,7 +409,8 @@ fetch_free(void *arg)
 {
 	struct fetch *f = arg;
 
-	close(f->incoming_fd);
+	drop_round(f);
+	close(f->in.dir_fd);
 	free(f);
 }
 
@@ -395,10 +432,10 @@ fetch_init(struct carrier *c)
 	if (!f)
 		return FAULT(-ENOMEM);
 	f->carrier = c;
-	f->out_fd = -1;
+	f->in.out_fd = -1;
 	f->step = STEP_IDLE;
 	snprintf(path, sizeof(path), "%s/incoming", carrier_paths(c)->lib);
-	r = fs_open_dir(&f->incoming_fd, -1, path, 0755);
+	r = fs_open_dir(&f->in.dir_fd, -1, path, 0755);
 	if (r < 0) {
 		free(f);
 		return FAULT(r);

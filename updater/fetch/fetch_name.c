@@ -25,6 +25,12 @@ fetch_name_ok(const char *name)
 	return !first;
 }
 
+static bool
+is_hex(const char *text, size_t len)
+{
+	return strnlen(text, len) == len && strspn(text, "0123456789abcdef") == 64;
+}
+
 bool
 fetch_name_path(char *out, unsigned size, const char *name, bool object)
 {
@@ -32,7 +38,17 @@ fetch_name_path(char *out, unsigned size, const char *name, bool object)
 		return false;
 	if (!object)
 		return snprintf(out, size, "tuf/%s", name) < (int)size;
-	if (strlen(name) != 64 || strspn(name, "0123456789abcdef") != 64)
+	if (is_hex(name, 64) && name[64] == '\0')
+		return snprintf(out, size, "objects/%.2s/%s.zst", name, name) < (int)size;
+	if (!is_hex(name, 65) || name[64] != '-' || !is_hex(name + 65, 64) || name[129] != '\0')
 		return false;
-	return snprintf(out, size, "objects/%.2s/%s.zst", name, name) < (int)size;
+	return snprintf(out, size, "patches/%s.zst", name) < (int)size;
+}
+
+bool
+fetch_name_pack(char *out, unsigned size, const char *hex)
+{
+	if (!hex || !is_hex(hex, 64) || hex[64] != '\0')
+		return false;
+	return snprintf(out, size, "packs/%s", hex) < (int)size;
 }
