@@ -81,6 +81,19 @@ pack_list_add(struct pack_list *l, const uint8_t to[32], const uint8_t *from, ui
 	return 0;
 }
 
+bool
+pack_list_has(const struct pack_list *l, const uint8_t to[32], const uint8_t *from)
+{
+	for (size_t i = 0; i < l->n_members; i++) {
+		const struct pack_member *m = &l->members[i];
+
+		if (memcmp(m->to, to, sizeof(m->to)) == 0 && m->patch == (from != NULL) &&
+			(!from || memcmp(m->from, from, sizeof(m->from)) == 0))
+			return true;
+	}
+	return false;
+}
+
 static json_t *
 member_json(const struct pack_member *m)
 {

@@ -1,5 +1,6 @@
 /* Packs: objects and patches one behind the other in one file, packs/HEX (HEX: SHA-256 of the pack), so that a site gets what it
- * lacks by a few range requests.  packs.json, a signed target beside a release's index.json, says what lies where; canonical JSON:
+ * lacks by a few range requests.  packs.json says what lies where.  It is an object like others, so it travels compressed; the signed target
+ * of the release names it: custom.packs, HEX.  A target without it has no packs.  Canonical JSON:
  *
  *	{"v":1,"service","version",
  *	 "packs":[{"sha256":HEX,"size":N,"members":[[TO,FROM,LENGTH]...]}...]}
@@ -61,6 +62,8 @@ SCOPED_DESTRUCTOR(struct pack_list, pack_list_free)
 int pack_list_new(struct pack_list **ret, const char *service, const char *version);
 int pack_list_pack(struct pack_list *l);
 int pack_list_add(struct pack_list *l, const uint8_t to[32], const uint8_t *from, uint64_t length);
+/* Is this patch (from NULL: this object) a member already? */
+bool pack_list_has(const struct pack_list *l, const uint8_t to[32], const uint8_t *from);
 /* Append the canonical bytes. */
 int pack_list_write(const struct pack_list *l, struct buf *out);
 

@@ -17,6 +17,7 @@
 #include "updater/release/release_beside.h"
 #include "updater/release/release_build.h"
 #include "updater/release/release_keys.h"
+#include "updater/release/release_packs.h"
 #include "updater/release/release_repo.h"
 
 struct built {
@@ -166,13 +167,13 @@ next_counter(const json_t *targets, const char *service)
 
 /* What targets.json will say of it. */
 static int
-make_meta(const struct built *b, uint64_t counter, json_t **ret)
+make_meta(const struct built *b, uint64_t counter, const uint8_t packs[32], json_t **ret)
 {
 	SCOPED_JSON *meta = tuf_repo_meta(b->index.data, b->index.len, 0);
 	SCOPED_JSON *custom = json_deep_copy(json_object_get(b->statement, "custom"));
 
 	if (!meta || !json_is_object(custom) || json_put_u64(custom, "counter", counter) < 0 ||
-		json_object_set(meta, "custom", custom) < 0)
+		json_put_hex(custom, "packs", packs, 32) < 0 || json_object_set(meta, "custom", custom) < 0)
 		return FAULT(-ENOMEM);
 	*ret = STEAL(meta);
 	return 0;
@@ -187,6 +188,7 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 		     *old;
 	SCOPED_JSON *metas = json_object();
 	json_t *meta = NULL;
+	uint8_t packs[32];
 	int r = open_built(&b, repo, dir);
 
 	if (r)
@@ -208,8 +210,9 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 		return REFUSE(REASON_CONFLICT, ret_target,
 			"this version is published and is another tree: give it a new version");
 	*ret_counter = next_counter(targets, b.x->service);
-	r = make_meta(&b, *ret_counter, &meta);
-	r = r ?: copy_objects(&b, repo);
+	r = copy_objects(&b, repo);
+	r = r ?: release_packs_make(repo, b.x, json_text(json_object_get(b.statement, "custom"), "platform"), packs);
+	r = r ?: make_meta(&b, *ret_counter, packs, &meta);
 	r = r ?: release_repo_put_target(repo, ret_target, b.index.data, b.index.len);
 	r = r ?: release_beside_publish(repo, b.fd, b.statement, metas);
 	if (!r && json_object_set(metas, ret_target, meta) < 0)

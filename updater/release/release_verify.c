@@ -19,6 +19,7 @@
 #include "updater/object/object.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_chain.h"
+#include "updater/release/release_packs.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
 #include "updater/release/release_sbom.h"
@@ -259,6 +260,7 @@ release_verify(struct release_repo *repo, struct release_verified *ret)
 	r = r ?: verify_targets(&v);
 	r = r ?: each_file(&v, repo->tuf_fd, verify_metadata);
 	r = r ?: each_file(&v, repo->objects_fd, verify_object);
+	r = r ?: release_packs_verify(repo, &ret->files);
 	release_chain_done(&v.chain);
 	return r;
 }

@@ -1,0 +1,529 @@
+#include "updater/release/release_packs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/tree/beneath.h"
+#include "appliance/tree/index.h"
+#include "appliance/tree/walk.h"
+#include "appliance/trust/sha256.h"
+#include "updater/object/object.h"
+#include "updater/object/pack.h"
+#include "updater/object/patch.h"
+#include "updater/release/release_base.h"
+#include "updater/release/release_repo.h"
+
+enum {
+	PATCH_BYTES_MAX = 1024 * 1024 * 1024,
+	/* A patch is kept where it saves a tenth of the object, and what it costs to name it. */
+	SAVES = 10,
+	NAMED = 128,
+	TEMPORARY_MAX = 80,
+};
+
+/* A release before this one. */
+struct before {
+	uint64_t counter;
+	const char *path; /* of its index among the targets; borrowed */
+	struct tree_index *x;
+	struct release_base *base;
+};
+
+struct making {
+	struct release_repo *repo;
+	int patches_fd, packs_fd;
+	const struct tree_index *x;
+	struct before before[PACK_RELEASES]; /* the newest first */
+	size_t n_before;
+	const struct tree_entry **files; /* each digest once, by path */
+	bool *packed;			 /* the object itself is in a pack */
+	size_t n_files;
+	struct pack_list *list;
+	int pack_fd; /* the one that is written */
+	char temporary[TEMPORARY_MAX];
+	struct sha256 hash;
+};
+
+static void
+making_done(struct making *m)
+{
+	for (size_t i = 0; i < m->n_before; i++) {
+		release_base_free(m->before[i].base);
+		tree_index_free(m->before[i].x);
+	}
+	if (m->pack_fd >= 0)
+		(void)unlinkat(m->packs_fd, m->temporary, 0);
+	scope_close(&m->pack_fd);
+	scope_close(&m->patches_fd);
+	scope_close(&m->packs_fd);
+	free(m->files);
+	free(m->packed);
+	pack_list_free(m->list);
+}
+
+/* --- the releases before ------------------------------------------------------------------------------------------ */
+/* Keep the newest, in their order. */
+static void
+note_before(struct making *m, uint64_t counter, const char *path)
+{
+	size_t at = 0;
+
+	while (at < m->n_before && m->before[at].counter > counter)
+		at++;
+	if (at == PACK_RELEASES)
+		return;
+	if (m->n_before < PACK_RELEASES)
+		m->n_before++;
+	memmove(&m->before[at + 1], &m->before[at], (m->n_before - at - 1) * sizeof(m->before[0]));
+	m->before[at] = (struct before){ .counter = counter, .path = path };
+}
+
+static int
+find_before(struct making *m, const char *platform)
+{
+	const json_t *targets = json_object_get(release_repo_signed(m->repo, "targets"), "targets");
+	char prefix[80];
+	const char *path;
+	json_t *t;
+	int r = 0;
+
+	(void)snprintf(prefix, sizeof(prefix), "services/%s/", m->x->service);
+	json_object_foreach((json_t *)targets, path, t)
+	{
+		const json_t *custom = json_object_get(t, "custom");
+
+		if (strncmp(path, prefix, strlen(prefix)) == 0 &&
+			strcmp(json_text(custom, "platform"), platform) == 0)
+			note_before(m, (uint64_t)json_integer_value(json_object_get(custom, "counter")), path);
+	}
+	for (size_t i = 0; i < m->n_before && r == 0; i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
+
+		r = release_repo_get_target(m->repo, m->before[i].path, TREE_INDEX_BYTES_MAX, &b);
+		r = r ?: tree_index_read(&m->before[i].x, b.data, b.len);
+		r = r ?: release_base_new(&m->before[i].base, m->before[i].x);
+	}
+	return r;
+}
+
+static int
+by_digest(const void *a, const void *b)
+{
+	const struct tree_entry *const *x = a, *const *y = b;
+	int r = memcmp((*x)->sha256, (*y)->sha256, SHA256_LEN);
+
+	return r ?: strcmp((*x)->path, (*y)->path);
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct tree_entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->path, (*y)->path);
+}
+
+/* Each digest once, under the first of its paths; in the order of the paths, so that neighbours lie together. */
+static int
+list_files(const struct tree_index *x, const struct tree_entry ***ret, size_t *ret_n)
+{
+	const struct tree_entry **list = calloc(x->n_entries + 1, sizeof(*list));
+	size_t n = 0, kept = 0;
+
+	if (!list)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; i < x->n_entries; i++)
+		if (x->entries[i].type == TREE_TYPE_FILE)
+			list[n++] = &x->entries[i];
+	qsort(list, n, sizeof(*list), by_digest);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || memcmp(list[i]->sha256, list[i - 1]->sha256, SHA256_LEN) != 0)
+			list[kept++] = list[i];
+	qsort(list, kept, sizeof(*list), by_place);
+	*ret = list;
+	*ret_n = kept;
+	return 0;
+}
+
+/* --- files of the repository -------------------------------------------------------------------------------------- */
+static int
+plain_object(const struct making *m, const struct tree_entry *e, int *ret_fd)
+{
+	int r;
+
+	*ret_fd = openat(m->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return FAULT(-errno);
+	r = object_copy(m->repo->objects_fd, e->sha256, e->size, true, *ret_fd);
+	if (r)
+		scope_close(ret_fd);
+	return r;
+}
+
+static int
+size_at(int dir_fd, const char *name, uint64_t *ret)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? REASON_NOT_FOUND : FAULT(-errno);
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Whole under its name, or not there; what a crash leaves is not synced and is not named by any release yet. */
+static int
+put_patch(const struct making *m, const char *name, const struct buf *patch)
+{
+	char temporary[PATCH_NAME_MAX + 8];
+	int r;
+
+	(void)snprintf(temporary, sizeof(temporary), ".tmp.%s", name);
+	SCOPED(scope_close) int fd = openat(m->patches_fd, temporary,
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return FAULT(-errno);
+	r = fs_write_all(fd, patch->data, patch->len);
+	if (r == 0 && renameat(m->patches_fd, temporary, m->patches_fd, name) < 0)
+		r = -errno;
+	if (r)
+		(void)unlinkat(m->patches_fd, temporary, 0);
+	return FAULT(r);
+}
+
+/* --- packs -------------------------------------------------------------------------------------------------------- */
+static int
+begin_pack(struct making *m)
+{
+	if (m->pack_fd >= 0)
+		return 0;
+	(void)snprintf(m->temporary, sizeof(m->temporary), ".tmp.%s.%zu", m->x->service, m->list->n_packs);
+	m->pack_fd = openat(m->packs_fd, m->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (m->pack_fd < 0)
+		return FAULT(-errno);
+	sha256_init(&m->hash);
+	return pack_list_pack(m->list);
+}
+
+static int
+end_pack(struct making *m)
+{
+	struct pack *pack = &m->list->packs[m->list->n_packs - 1];
+	char hex[65];
+	int r;
+
+	if (m->pack_fd < 0)
+		return 0; /* nothing came into it */
+	sha256_final(&m->hash, pack->sha256);
+	hex_encode(hex, pack->sha256, sizeof(pack->sha256));
+	r = renameat(m->packs_fd, m->temporary, m->packs_fd, hex) < 0 ? FAULT(-errno) : 0;
+	scope_close(&m->pack_fd);
+	m->pack_fd = -1;
+	return r;
+}
+
+/* Append the file's bytes as a member. */
+static int
+add_member(struct making *m, int dir_fd, const char *name, const uint8_t to[32], const uint8_t *from)
+{
+	SCOPED(scope_close) int fd = beneath_open(dir_fd, name, O_RDONLY, 0);
+	SCOPED(buf_done) struct buf b = BUF_MAX(PATCH_BYTES_MAX);
+	int r = fd < 0 ? FAULT(fd) : begin_pack(m);
+
+	r = r ?: fs_read_fd(fd, PATCH_BYTES_MAX, &b);
+	r = r ?: fs_write_all(m->pack_fd, b.data, b.len);
+	if (r)
+		return r;
+	sha256_put(&m->hash, b.data, b.len);
+	return pack_list_add(m->list, to, from, b.len);
+}
+
+static int
+add_object(struct making *m, const uint8_t sha256[32])
+{
+	char name[OBJECT_NAME_MAX];
+
+	return add_member(m, m->repo->objects_fd, object_name(name, sha256), sha256, NULL);
+}
+
+/* The patch from this base, made where it is not there; REASON_NOT_FOUND where it is not worth keeping. */
+static int
+make_patch(struct making *m, const struct tree_entry *from, const struct tree_entry *e, const char *name)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PATCH_BYTES_MAX);
+	SCOPED(scope_close) int from_fd = -1, to_fd = -1;
+	char object[OBJECT_NAME_MAX];
+	uint64_t size, whole = 0;
+	int r = size_at(m->patches_fd, name, &size);
+
+	if (r != REASON_NOT_FOUND)
+		return r;
+	r = size_at(m->repo->objects_fd, object_name(object, e->sha256), &whole);
+	whole -= whole / SAVES;
+	if (r || whole <= NAMED)
+		return r ?: REASON_NOT_FOUND;
+	r = plain_object(m, from, &from_fd);
+	r = r ?: plain_object(m, e, &to_fd);
+	r = r ?: patch_make(&b, from_fd, to_fd, whole - NAMED);
+	if (r == REASON_TOO_LARGE)
+		return REASON_NOT_FOUND;
+	return r ?: put_patch(m, name, &b);
+}
+
+static bool
+digest_in(const struct tree_entry **sorted, size_t n, const struct tree_entry *e)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int r = memcmp(sorted[middle]->sha256, e->sha256, SHA256_LEN);
+
+		if (r == 0)
+			return true;
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* The patches from one of the releases before; those from the newest are the likeliest to be wanted, and come with
+ * the objects that no patch makes. */
+static int
+pack_patches(struct making *m, size_t k)
+{
+	const struct tree_entry **old = NULL;
+	size_t n_old = 0;
+	int r = list_files(m->before[k].x, &old, &n_old);
+
+	qsort(old, r ? 0 : n_old, sizeof(*old), by_digest);
+	for (size_t i = 0; r == 0 && i < m->n_files; i++) {
+		const struct tree_entry *e = m->files[i],
+					*from = release_base_find(m->before[k].base, e);
+		char name[PATCH_NAME_MAX];
+
+		if (digest_in(old, n_old, e))
+			continue;
+		if (from)
+			patch_name(name, from->sha256, e->sha256);
+		if (from && pack_list_has(m->list, e->sha256, from->sha256))
+			continue; /* the base has not changed between two of the releases */
+		r = from ? make_patch(m, from, e, name) : REASON_NOT_FOUND;
+		if (r == 0)
+			r = add_member(m, m->patches_fd, name, e->sha256, from->sha256);
+		else if (r == REASON_NOT_FOUND && k == 0)
+			m->packed[i] = (r = add_object(m, e->sha256)) == 0;
+		else if (r == REASON_NOT_FOUND)
+			r = 0;
+	}
+	free(old);
+	return r ?: end_pack(m);
+}
+
+/* What a site needs that begins with this release. */
+static int
+pack_objects(struct making *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->n_files; i++)
+		if (!m->packed[i])
+			r = add_object(m, m->files[i]->sha256);
+	return r ?: end_pack(m);
+}
+
+int
+release_packs_make(struct release_repo *repo, const struct tree_index *x, const char *platform, uint8_t ret_list[32])
+{
+	SCOPED(making_done) struct making m = { .repo = repo, .x = x, .patches_fd = -1, .packs_fd = -1, .pack_fd = -1 };
+	SCOPED(buf_done) struct buf b = BUF_MAX(PACK_LIST_MAX);
+	int r = fs_open_dir(&m.patches_fd, repo->fd, "patches", 0755);
+
+	r = r ?: fs_open_dir(&m.packs_fd, repo->fd, "packs", 0755);
+	r = r ?: pack_list_new(&m.list, x->service, x->version);
+	r = r ?: find_before(&m, platform);
+	r = r ?: list_files(x, &m.files, &m.n_files);
+	if (r)
+		return r;
+	m.packed = calloc(m.n_files + 1, sizeof(*m.packed));
+	if (!m.packed)
+		return FAULT(-ENOMEM);
+	for (size_t k = 0; r == 0 && k < m.n_before; k++)
+		r = pack_patches(&m, k);
+	r = r ?: pack_objects(&m);
+	r = r ?: pack_list_write(m.list, &b);
+	if (r)
+		return r;
+	/* Once for all: no file of these is named before the list is. */
+	if (syncfs(m.packs_fd) < 0)
+		return FAULT(-errno);
+	return object_put(repo->objects_fd, b.data, b.len, ret_list);
+}
+
+/* --- verifying ---------------------------------------------------------------------------------------------------- */
+struct verifying {
+	struct release_repo *repo;
+	int patches_fd, packs_fd;
+	struct patch_room *room;
+	json_t *seen; /* names of files, below both folders */
+};
+
+static void
+verifying_done(struct verifying *v)
+{
+	scope_close(&v->patches_fd);
+	scope_close(&v->packs_fd);
+	patch_room_free(v->room);
+	json_decref(v->seen);
+}
+
+static int
+compare(int a, off_t at, int b, uint64_t len, struct sha256 *hash, const char *name)
+{
+	uint8_t x[16384], y[16384];
+
+	for (uint64_t done = 0; done < len;) {
+		size_t want = len - done < sizeof(x) ? (size_t)(len - done) : sizeof(x);
+
+		if (pread(a, x, want, at + (off_t)done) != (ssize_t)want ||
+			pread(b, y, want, (off_t)done) != (ssize_t)want || memcmp(x, y, want) != 0)
+			return REFUSE(REASON_ALTERED, name, "differs from what the pack holds");
+		sha256_put(hash, x, want);
+		done += want;
+	}
+	return 0;
+}
+
+static int
+verify_patch(struct verifying *v, const struct pack_member *m, int patch_fd)
+{
+	SCOPED(scope_close) int from = openat(v->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	SCOPED(scope_close) int to = openat(v->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct stat st;
+	int r;
+
+	if (from < 0 || to < 0)
+		return FAULT(-errno);
+	r = object_copy(v->repo->objects_fd, m->from, UINT64_MAX, false, from);
+	r = r ?: object_copy(v->repo->objects_fd, m->to, UINT64_MAX, false, to);
+	if (r)
+		return r;
+	if (fstat(to, &st) < 0)
+		return FAULT(-errno);
+	return patch_apply(v->room, patch_fd, from, m->to, (uint64_t)st.st_size, -1);
+}
+
+static int
+verify_member(struct verifying *v, const struct pack_member *m, int pack_fd, struct sha256 *hash)
+{
+	char name[PATCH_NAME_MAX];
+	int dir = m->patch ? v->patches_fd : v->repo->objects_fd;
+	const char *path = m->patch ? patch_name(name, m->from, m->to) : object_name(name, m->to);
+	SCOPED(scope_close) int fd = beneath_open(dir, path, O_RDONLY | O_NONBLOCK, 0);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return REFUSE(REASON_NOT_FOUND, path, "a pack has it, the repository has not");
+	if ((uint64_t)st.st_size != m->length)
+		return REFUSE(REASON_ALTERED, path, "has another length in the pack");
+	r = compare(pack_fd, (off_t)m->at, fd, m->length, hash, path);
+	if (r || !m->patch)
+		return r;
+	if (json_object_set_new(v->seen, path, json_true()) < 0)
+		return FAULT(-ENOMEM);
+	return verify_patch(v, m, fd);
+}
+
+static int
+verify_pack(struct verifying *v, const struct pack_list *l, size_t i)
+{
+	SCOPED(scope_close) int fd = -1;
+	uint8_t digest[SHA256_LEN];
+	struct sha256 hash;
+	struct stat st;
+	char hex[65];
+	int r = 0;
+
+	hex_encode(hex, l->packs[i].sha256, SHA256_LEN);
+	fd = beneath_open(v->packs_fd, hex, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return REFUSE(REASON_NOT_FOUND, hex, "a release names this pack, the repository has it not");
+	if ((uint64_t)st.st_size != l->packs[i].size)
+		return REFUSE(REASON_ALTERED, hex, "the pack has another length");
+	if (json_object_set_new(v->seen, hex, json_true()) < 0)
+		return FAULT(-ENOMEM);
+	sha256_init(&hash);
+	for (size_t k = 0; r == 0 && k < l->n_members; k++)
+		if (l->members[k].pack == i)
+			r = verify_member(v, &l->members[k], fd, &hash);
+	sha256_final(&hash, digest);
+	if (r == 0 && memcmp(digest, l->packs[i].sha256, sizeof(digest)) != 0)
+		r = REFUSE(REASON_HASH_MISMATCH, hex, "its bytes are not what its name says");
+	return r;
+}
+
+static int
+verify_list(struct verifying *v, const char *path, const char *hex)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PACK_LIST_MAX);
+	SCOPED(pack_list_freep) struct pack_list *l = NULL;
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	if (!hex_decode(digest, sizeof(digest), hex))
+		return REFUSE(REASON_MALFORMED, path, "custom.packs is no digest");
+	r = object_get(v->repo->objects_fd, digest, PACK_LIST_MAX, &b);
+	r = r ?: pack_list_read(&l, b.data, b.len);
+	for (size_t i = 0; r == 0 && i < l->n_packs; i++)
+		r = verify_pack(v, l, i);
+	return r;
+}
+
+/* Nothing else lies there. */
+static int
+verify_folder(struct verifying *v, int dir_fd, size_t *files)
+{
+	static const uint8_t none[SHA256_LEN];
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	int r = tree_index_new(&x, "repository", "0", none);
+
+	r = r ?: tree_walk(x, dir_fd, NULL, NULL);
+	for (size_t i = 0; r == 0 && i < x->n_entries; i++, ++*files)
+		if (x->entries[i].type != TREE_TYPE_FILE || !json_object_get(v->seen, x->entries[i].path))
+			r = REFUSE(REASON_ALTERED, x->entries[i].path, "is not part of the repository");
+	return r;
+}
+
+int
+release_packs_verify(struct release_repo *repo, size_t *files)
+{
+	SCOPED(verifying_done) struct verifying v = { .repo = repo, .patches_fd = -1, .packs_fd = -1 };
+	const json_t *targets = json_object_get(release_repo_signed(repo, "targets"), "targets");
+	const char *path;
+	json_t *t;
+	int r = patch_room_new(&v.room);
+
+	v.seen = json_object();
+	r = r ?: fs_open_dir(&v.patches_fd, repo->fd, "patches", 0755);
+	r = r ?: fs_open_dir(&v.packs_fd, repo->fd, "packs", 0755);
+	json_object_foreach((json_t *)targets, path, t)
+	{
+		const char *hex = json_text(json_object_get(t, "custom"), "packs");
+
+		if (r == 0 && hex[0])
+			r = verify_list(&v, path, hex);
+	}
+	r = r ?: verify_folder(&v, v.patches_fd, files);
+	return r ?: verify_folder(&v, v.packs_fd, files);
+}
