@@ -1,6 +1,5 @@
 #include "updater/activate/stage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -18,6 +17,7 @@
 #include "appliance/tree/index.h"
 #include "appliance/tree/walk.h"
 #include "appliance/trust/sha256.h"
+#include "updater/activate/came.h"
 #include "updater/activate/stored.h"
 #include "updater/object/object.h"
 #include "updater/object/patch.h"
@@ -81,19 +81,13 @@ drop_object(int objects_fd, const uint8_t sha256[32])
 }
 
 /* --- what is at hand ------------------------------------------------------------------------------------------- */
-/* A patch that came. */
-struct came {
-	uint8_t from[SHA256_LEN], to[SHA256_LEN];
-};
-
 struct stage {
 	int store_fd, objects_fd, patches_fd, dir_fd; /* dir_fd: the new tree */
 	struct stored *stored;
-	struct came *came; /* sorted by to */
-	size_t n_came;
+	struct came came;
 	struct patch_room *room; /* made with the first patch */
 	struct stage_result *result;
-	unsigned spoilt; /* files that lack an object, for their patch was none: the rest is tried all the same */
+	unsigned spoilt; /* files that lack an object, for what they were to be made of is not it: the rest is tried all the same */
 };
 
 static void
@@ -102,42 +96,7 @@ stage_done(struct stage *s)
 	scope_close(&s->dir_fd);
 	stored_free(s->stored);
 	patch_room_free(s->room);
-	free(s->came);
-}
-
-static int
-by_to(const void *a, const void *b)
-{
-	const struct came *x = a, *y = b;
-
-	return memcmp(x->to, y->to, sizeof(x->to));
-}
-
-/* The names of incoming/patches.  More than a release can use are left alone. */
-static int
-list_patches(struct stage *s)
-{
-	const struct dirent *d;
-	DIR *dir;
-	int fd;
-
-	s->came = calloc(TREE_ENTRIES_MAX, sizeof(*s->came));
-	if (!s->came)
-		return FAULT(-ENOMEM);
-	fd = s->patches_fd < 0 ? -1 : openat(s->patches_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return 0; /* none came */
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return FAULT(-ENOMEM);
-	}
-	while (s->n_came < TREE_ENTRIES_MAX && (d = readdir(dir)))
-		if (patch_name_read(d->d_name, s->came[s->n_came].from, s->came[s->n_came].to))
-			s->n_came++;
-	closedir(dir);
-	qsort(s->came, s->n_came, sizeof(*s->came), by_to);
-	return 0;
+	came_done(&s->came);
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------- */
@@ -193,7 +152,7 @@ copy_held(struct stage *s, int fd, const struct tree_entry *e)
 
 /* NOT_HERE: the store does not hold it, or not any more. */
 static int
-take_held(struct stage *s, const struct tree_entry *e)
+take_stored(struct stage *s, const struct tree_entry *e, bool *ret_spoilt)
 {
 	const struct stored_file *f = stored_find(s->stored, e->sha256, e->mode);
 	SCOPED(scope_close) int fd = f ? stored_open(f, s->store_fd) : -ENOENT;
@@ -201,9 +160,14 @@ take_held(struct stage *s, const struct tree_entry *e)
 	uint64_t size = 0;
 	int r;
 
-	if (fd < 0 || tree_hash_fd(fd, e->size, digest, &size) != 0 || size != e->size ||
-		!sha256_same(digest, e->sha256, sizeof(digest)))
+	if (!f)
 		return NOT_HERE;
+	if (fd < 0 || tree_hash_fd(fd, e->size, digest, &size) != 0 || size != e->size ||
+		!sha256_same(digest, e->sha256, sizeof(digest))) {
+		came_mark_file(&s->came, e->sha256);
+		*ret_spoilt = true;
+		return NOT_HERE;
+	}
 	r = link_held(s, f, fd, e);
 	if (r == NOT_HERE)
 		r = copy_held(s, fd, e);
@@ -212,20 +176,8 @@ take_held(struct stage *s, const struct tree_entry *e)
 	return r;
 }
 
-/* It is not tried again: the object is fetched instead. */
-static void
-spoil_patch(struct stage *s, const struct came *p)
-{
-	char name[PATCH_NAME_MAX], bad[PATCH_NAME_MAX];
-
-	patch_name(name, p->from, p->to);
-	(void)snprintf(bad, sizeof(bad), "%.*s" STAGE_BAD, (int)(strlen(name) - 4), name);
-	if (renameat(s->patches_fd, name, s->patches_fd, bad) < 0)
-		(void)unlinkat(s->patches_fd, name, 0);
-}
-
 static int
-apply_patch(struct stage *s, const struct came *p, int base, const struct tree_entry *e)
+apply_patch(struct stage *s, const struct came_patch *p, int base, const struct tree_entry *e)
 {
 	SCOPED(scope_close) int out = -1, patch = -1;
 	char name[PATCH_NAME_MAX];
@@ -253,15 +205,11 @@ apply_patch(struct stage *s, const struct came *p, int base, const struct tree_e
 static int
 take_patched(struct stage *s, const struct tree_entry *e, bool *ret_spoilt)
 {
-	struct came key;
-	const struct came *p;
+	size_t n;
+	const struct came_patch *p = came_find(&s->came, e->sha256, &n);
 	int r;
 
-	memcpy(key.to, e->sha256, sizeof(key.to));
-	p = bsearch(&key, s->came, s->n_came, sizeof(key), by_to);
-	while (p && p > s->came && by_to(p - 1, &key) == 0)
-		p--;
-	for (; p && p < s->came + s->n_came && by_to(p, &key) == 0; p++) {
+	for (; n > 0; n--, p++) {
 		const struct stored_file *f = stored_find(s->stored, p->from, 0);
 		SCOPED(scope_close) int base = f ? stored_open(f, s->store_fd) : -ENOENT;
 
@@ -272,7 +220,7 @@ take_patched(struct stage *s, const struct tree_entry *e, bool *ret_spoilt)
 			s->result->patched++;
 		if (r <= 0)
 			return r;
-		spoil_patch(s, p);
+		came_mark_patch(&s->came, p); /* it is not tried again: the object is fetched instead */
 		*ret_spoilt = true;
 	}
 	return NOT_HERE;
@@ -305,7 +253,7 @@ static int
 stage_file(struct stage *s, const struct tree_entry *e)
 {
 	bool spoilt = false;
-	int r = take_held(s, e);
+	int r = take_stored(s, e, &spoilt);
 
 	if (r == NOT_HERE)
 		r = take_patched(s, e, &spoilt);
@@ -387,7 +335,7 @@ stage_all(struct stage *s, const struct tree_index *index, const void *bytes, si
 	char name[STAGE_NAME_MAX];
 	int r = stored_read(&s->stored, s->store_fd, index->service);
 
-	r = r ?: list_patches(s);
+	r = r ?: came_read(&s->came, s->patches_fd);
 	if (r != 0)
 		return r;
 	/* Whatever our umask: the services' users have to pass. */
@@ -402,7 +350,7 @@ stage_all(struct stage *s, const struct tree_index *index, const void *bytes, si
 			return r;
 	}
 	if (s->spoilt)
-		return REFUSE(REASON_NOT_FOUND, hex, "%u patches were spoilt: their objects have to come instead",
+		return REFUSE(REASON_NOT_FOUND, hex, "%u patches or files of the store are not what they were: objects have to come instead",
 			s->spoilt);
 	r = close_folders(s->dir_fd, index);
 	r = r ?: stage_definition(s->store_fd, s->objects_fd, index, hex);
@@ -427,6 +375,7 @@ stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_f
 		.objects_fd = objects_fd,
 		.patches_fd = patches_fd,
 		.dir_fd = -1,
+		.came.fd = -1,
 		.result = ret,
 	};
 	char hex[65], passing[STAGE_NAME_MAX];

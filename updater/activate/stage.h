@@ -31,9 +31,6 @@ struct stage_result {
  * REASON_UNSAFE_TREE, REASON_NO_SPACE (all logged, nothing left behind); or a fault. */
 int stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_fd, const void *index, size_t len);
 
-/* The end of a spoilt patch's name instead of ".zst". */
-#define STAGE_BAD ".bad"
-
 /* Does the tree fit beside the reserve?  0 or REASON_NO_SPACE (logged). */
 int stage_check_room(const struct tree_index *index, uint64_t free_bytes);
 

@@ -45,6 +45,7 @@ struct update {
 	struct change_run *run;
 	struct worker *worker;	/* stages a release that came, or removes one that nothing names */
 	char staging[65];	/* its service; "" where it removes */
+	uint8_t no_packs[32];	/* this list of packs, or one of its packs, is not to be had */
 	char plan[80];		/* digest of the plan that was applied last */
 	struct core *core;   /* its own change, never beside run */
 	struct update_waiting waiting[UPDATE_WAITING_MAX];
@@ -64,6 +65,8 @@ struct update_release {
 	struct tree_index *tree;
 	char hex[65];
 	uint64_t counter;
+	bool has_packs;            /* of one that was loaded: its target names a list of packs */
+	uint8_t packs[32];
 };
 
 void update_release_done(struct update_release *r);
@@ -73,11 +76,16 @@ void update_release_done(struct update_release *r);
 int update_release_load(struct update *u, const struct assignment_release *a, struct update_release *ret);
 /* The same for a release that lies in the store. */
 int update_release_stored(struct update *u, const char *hex, struct update_release *ret);
-/* Append the hex names of objects that the release needs and that have not come: at most max in missing. */
-int update_release_missing(struct update *u, const struct update_release *r, json_t *missing, size_t max);
 /* The definition of a staged release. */
 struct definition;
 int update_release_definition(struct update *u, const char *hex, struct definition **ret);
+
+/* --- update_missing.c: what a release lacks ------------------------------------------------------------------------ */
+/* Append what has not come of all that the release needs and the store does not hold, as the cheapest way to get it:
+ * [NAME,CAP] to missing, RANGE to ranges (fetch_wire.h); at most max of either.  *ret_bytes: what that will cost.  The list of packs comes
+ * first and alone.  ranges NULL: no packs, one look at what is missing. */
+int update_missing(struct update *u, const struct update_release *r, json_t *missing, json_t *ranges, size_t max,
+	uint64_t *ret_bytes);
 
 /* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
 int update_fetch_init(struct update *u);

@@ -11,6 +11,7 @@
 #include "appliance/monitor/monitor.h"
 #include "updater/activate/update_verbs.h"
 #include "updater/activate/worker.h"
+#include "updater/fetch/fetch_wire.h"
 
 /* The service's last change was to this release and went back: `update status` keeps saying so. */
 static bool
@@ -45,6 +46,11 @@ on_staged(int r, const struct stage_result *result, void *arg)
 	(void)result;
 	memcpy(service, u->staging, sizeof(service));
 	u->staging[0] = '\0';
+	if (r == REASON_NOT_FOUND) {
+		/* A patch was none, or what it was for has changed: the courier is asked for the object instead. */
+		monitor_push(u->m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
+		return;
+	}
 	if (r != 0) {
 		/* What could not be staged is asked for again with the next assignment; whoever waits hears of it. */
 		if (r < 0)
@@ -87,7 +93,7 @@ consider_release(struct update *u, const struct assignment_release *a)
 
 	if (!update_runs(u, a->service, &runs) || update_release_load(u, a, &rel) != 0)
 		return;
-	r = update_release_missing(u, &rel, missing, 1);
+	r = update_missing(u, &rel, missing, NULL, 1, NULL);
 	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0) {
 		r = arrived(u, &runs, &rel);
 		if (r != 0)

@@ -1,16 +1,21 @@
 #include "updater/activate/update.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/metadata.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
+#include "appliance/trust/sha256.h"
 #include "updater/fetch/fetch_wire.h"
 
 enum { ASSIGNMENT_BYTES_MAX = 64 * 1024, REFUSED_HOUR_MAX = 60 };
@@ -157,50 +162,125 @@ on_assignment(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- the objects ---------------------------------------------------------------------------------------------------------- */
+/* The list of packs of a release that is assigned, or one of them: its objects come one by one then. */
+static bool
+is_packs(struct update *u, const char *name)
+{
+	uint8_t digest[SHA256_LEN];
+	bool pack = strncmp(name, "packs/", 6) == 0;
+	bool is = false;
+
+	if (!pack && !hex_decode(digest, sizeof(digest), name))
+		return false;
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !is; i++) {
+		struct update_release rel;
+
+		if (update_release_load(u, &u->assignment.releases[i], &rel) != 0)
+			continue;
+		is = rel.has_packs && (pack || memcmp(rel.packs, digest, sizeof(digest)) == 0);
+		if (is)
+			memcpy(u->no_packs, rel.packs, sizeof(u->no_packs));
+		update_release_done(&rel);
+	}
+	return is;
+}
+
 /* Something that the hub does not have, or that the courier could not get: an install that waits for it fails. */
 static void
-note_absent(struct update *u, const struct monitor_call *call)
+note_trouble(struct update *u, const struct monitor_call *call)
 {
 	const char *name, *value;
 
-	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++)
-		if (strcmp(name, "absent") == 0)
+	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++) {
+		if (strcmp(name, "absent") == 0 && !is_packs(u, value))
 			update_fail_waiting(u, NULL,
 				REFUSE(REASON_NOT_FOUND, value, "the hub does not have this object"));
+		if (strcmp(name, "trouble") == 0 && strcmp(value, refuse_token(REASON_NO_SPACE)) == 0) {
+			int r = REFUSE(REASON_NO_SPACE, "incoming", "the disk of lib/incoming is full; what came stays");
+
+			update_fail_waiting(u, NULL, r);
+			if (!u->run)
+				update_set(u, "idle", u->service, (enum reason)r, refuse_last()->text);
+		}
+	}
+}
+
+/* `update status` says how far it is. */
+static void
+note_progress(struct update *u, const char *service, size_t files, uint64_t bytes)
+{
+	char text[CHANGE_TEXT_MAX];
+
+	if (u->run || files == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "%zu files or ranges to come, %llu bytes", files, (unsigned long long)bytes);
+	update_set(u, "fetching", service, REASON_NONE, text);
+}
+
+static int
+add_missing(struct update *u, const struct assignment_release *a, json_t *missing, json_t *ranges)
+{
+	size_t before = json_array_size(missing) + json_array_size(ranges);
+	struct update_runs runs;
+	struct update_release rel;
+	uint64_t bytes = 0;
+	int r = 0;
+
+	if (!update_runs(u, a->service, &runs))
+		return 0;
+	if (update_release_load(u, a, &rel) != 0)
+		return 0; /* said when the assignment came */
+	if (strcmp(rel.hex, runs.release) != 0)
+		r = update_missing(u, &rel, missing, ranges, FETCH_WIRE_NEED_MAX, &bytes);
+	update_release_done(&rel);
+	if (r == 0)
+		note_progress(u, a->service, json_array_size(missing) + json_array_size(ranges) - before, bytes);
+	return r;
+}
+
+/* All that is assigned lies in the store: what came is of no more use, nor are the marks that staging left. */
+static void
+sweep(struct update *u)
+{
+	int r;
+
+	if (u->run || u->worker || !u->has_assignment)
+		return;
+	for (size_t i = 0; i < u->assignment.n; i++) {
+		char hex[65];
+		struct update_runs runs;
+		struct stat st;
+
+		hex_encode(hex, u->assignment.releases[i].sha256, SHA256_LEN);
+		if (update_runs(u, u->assignment.releases[i].service, &runs) && strcmp(hex, runs.release) != 0 &&
+			fstatat(u->store_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return;
+	}
+	r = fs_remove_tree(u->incoming_fd, "objects");
+	r = r ?: fs_remove_tree(u->incoming_fd, "patches");
+	if (r < 0)
+		log_fault(r, "sweeping incoming");
 }
 
 static int
 on_objects(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct update *u = arg;
-	json_t *missing = json_array();
+	SCOPED_JSON *missing = json_array(), *ranges = json_array();
 	int r = 0;
 
-	if (!monitor_switch_on(m, SWITCH_UPDATES)) {
-		json_decref(missing);
+	if (!monitor_switch_on(m, SWITCH_UPDATES))
 		return REFUSE(REASON_SWITCHED_OFF, "updates", "the switch is off");
-	}
-	note_absent(u, call);
-	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
-		const struct assignment_release *a = &u->assignment.releases[i];
-		struct update_runs runs;
-		struct update_release rel;
-
-		if (!update_runs(u, a->service, &runs))
-			continue;
-		if (update_release_load(u, a, &rel) != 0)
-			continue; /* said when the assignment came */
-		if (strcmp(rel.hex, runs.release) != 0)
-			r = update_release_missing(u, &rel, missing, FETCH_WIRE_NEED_MAX);
-		update_release_done(&rel);
-	}
-	if (r != 0) {
-		json_decref(missing);
+	note_trouble(u, call);
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++)
+		r = add_missing(u, &u->assignment.releases[i], missing, ranges);
+	if (r != 0)
 		return r;
-	}
-	if (json_array_size(missing) == 0)
+	if (json_array_size(missing) + json_array_size(ranges) == 0) {
 		update_consider(u);
-	monitor_answer(call, json_pack("{s:o}", "missing", missing));
+		sweep(u);
+	}
+	monitor_answer(call, json_pack("{s:O, s:O}", "missing", missing, "ranges", ranges));
 	return 0;
 }
 

@@ -20,7 +20,6 @@
 #include "appliance/tree/platform.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/client.h"
-#include "updater/object/object.h"
 
 void
 update_release_done(struct update_release *r)
@@ -117,6 +116,7 @@ update_release_load(struct update *u, const struct assignment_release *a, struct
 	if (r == TUF_WANTS)
 		return REASON_NOT_FOUND;
 	r = r ?: check_custom(u, a, &t, &ret->counter);
+	ret->has_packs = r == 0 && hex_decode(ret->packs, sizeof(ret->packs), json_text(t.custom, "packs"));
 	if (r != 0)
 		return r;
 	snprintf(path, sizeof(path), "tuf/targets/%s", t.file);
@@ -147,40 +147,7 @@ update_release_stored(struct update *u, const char *hex, struct update_release *
 	return r;
 }
 
-/* --- its objects ------------------------------------------------------------------------------------------------------- */
-static int
-note_missing(int objects_fd, const uint8_t sha256[32], json_t *missing)
-{
-	char hex[65];
-	json_t *text;
-	size_t i;
-
-	if (objects_fd >= 0 && object_exists(objects_fd, sha256))
-		return 0;
-	hex_encode(hex, sha256, SHA256_LEN);
-	json_array_foreach (missing, i, text)
-		if (strcmp(json_string_value(text), hex) == 0)
-			return 0;
-	return json_array_append_new(missing, json_string(hex)) < 0 ? -ENOMEM : 0;
-}
-
-int
-update_release_missing(struct update *u, const struct update_release *rel, json_t *missing, size_t max)
-{
-	SCOPED(scope_close) int objects = -1;
-	struct stat st;
-	int r = 0;
-
-	if (fstatat(u->store_fd, rel->hex, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0; /* staged: nothing more is needed */
-	objects = openat(u->incoming_fd, "objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	r = note_missing(objects, rel->tree->definition, missing);
-	for (size_t i = 0; i < rel->tree->n_entries && r == 0 && json_array_size(missing) < max; i++)
-		if (rel->tree->entries[i].type == TREE_TYPE_FILE)
-			r = note_missing(objects, rel->tree->entries[i].sha256, missing);
-	return r < 0 ? FAULT(r) : r;
-}
-
+/* --- its definition --------------------------------------------------------------------------------------------------- */
 int
 update_release_definition(struct update *u, const char *hex, struct definition **ret)
 {

@@ -244,7 +244,7 @@ add_rows(struct update *u, json_t *items, bool core)
 		if (!update_runs(u, a->service, &runs) || runs.core != core || (!runs.release[0] && !core) ||
 			update_release_load(u, a, &rel) != 0)
 			continue;
-		r = update_release_missing(u, &rel, missing, 1);
+		r = update_missing(u, &rel, missing, NULL, 1, NULL);
 		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0)
 			r = json_array_append_new(items,
 				json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "service", a->service, "class",

@@ -215,7 +215,10 @@ open_folders(const struct paths *paths, int *ret_store, int *ret_objects, int *r
 	/* The folder incoming/ is the courier's: links in it lead nowhere. */
 	*ret_objects = beneath_open(incoming, "objects", O_RDONLY | O_DIRECTORY, 0);
 	*ret_patches = beneath_open(incoming, "patches", O_RDONLY | O_DIRECTORY, 0);
-	if (*ret_patches == -ENOENT) /* none came: a folder without any */
+	/* None came: a folder without any. */
+	if (*ret_objects == -ENOENT)
+		*ret_objects = openat(incoming, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_patches == -ENOENT)
 		*ret_patches = openat(incoming, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret_objects < 0 ? *ret_objects : *ret_patches < 0 ? *ret_patches : 0;
 }

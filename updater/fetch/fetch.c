@@ -336,6 +336,21 @@ tell_file(const struct fetch *f, struct call_request *call, const json_t *name)
 	call_param(call, absent ? "absent" : "name", json_string_value(name));
 }
 
+/* Both stand before the monitor looks: staging leaves its marks there. */
+static void
+make_folders(const struct fetch *f)
+{
+	static const char *const names[] = { "objects", "patches" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		SCOPED(scope_close) int fd = -1;
+		int r = fs_open_dir(&fd, f->in.dir_fd, names[i], 0755);
+
+		if (r < 0)
+			log_fault(r, names[i]);
+	}
+}
+
 /* Tell the monitor what came and what did not, and hear what it wants next. */
 static void
 ask(struct fetch *f)
@@ -347,6 +362,8 @@ ask(struct fetch *f)
 		ask_assignment(f);
 		return;
 	}
+	if (f->step == STEP_OBJECTS)
+		make_folders(f);
 	call = call_new(f->step == STEP_OBJECTS ? FETCH_WIRE_OBJECTS : FETCH_WIRE_METADATA);
 	for (i = 0; f->step == STEP_OBJECTS && i < json_array_size(f->absent) && i < ABSENT_MAX; i++)
 		call_param(call, "absent", json_string_value(json_array_get(f->absent, i)));
