@@ -29,6 +29,7 @@ struct render {
 	struct buf *out; /* NULL: check */
 	struct section open[DEPTH_MAX];
 	size_t depth;
+	size_t line;		 /* of the template, from 1 */
 	char bad[TAG_MAX + 120]; /* why not */
 };
 
@@ -175,7 +176,7 @@ check_place(struct render *r, const struct definition_param *p, const char *line
 {
 	bool is_free = p->type == DEFINITION_TEXT && !p->allowed, leads;
 
-	leads = line + strspn(line, " \t") == at && r->format != DEFINITION_FORMAT_JSON &&
+	leads = line + strspn(line, " ") == at && r->format != DEFINITION_FORMAT_JSON &&
 		r->format != DEFINITION_FORMAT_YAML;
 	if (is_free && leads)
 		return bad(r, "{{knob.%s}} begins its line: a value must not stand where a setting's "
@@ -330,7 +331,7 @@ put_section(struct render *r, const char *tag)
 static bool
 put_line(struct render *r, const char *p, const char *end, bool *ret_alone)
 {
-	const char *line = p, *first = p + strspn(p, " \t"), *behind;
+	const char *line = p, *first = p + strspn(p, " "), *behind;
 	char tag[TAG_MAX];
 
 	*ret_alone = false;
@@ -338,7 +339,7 @@ put_line(struct render *r, const char *p, const char *end, bool *ret_alone)
 		behind = read_tag(r, first, end, tag);
 		if (!behind)
 			return false;
-		if (behind + strspn(behind, " \t") >= end) {
+		if (behind + strspn(behind, " ") >= end) {
 			*ret_alone = true;
 			return put_section(r, tag);
 		}
@@ -366,6 +367,7 @@ put_all(struct render *r, const char *text)
 		const char *end = strchrnul(text, '\n');
 		bool shown = is_shown(r), alone;
 
+		r->line++;
 		if (!put_line(r, text, end, &alone))
 			return false;
 		/* A section that ends or begins within the line leaves the line's end to what it shows. */
@@ -394,7 +396,7 @@ definition_check_config(const struct definition_at *a, const struct definition_c
 	r->d = d;
 	r->format = config->format;
 	if (!put_all(r, config->text))
-		DEFINITION_BAD(a, "%s", r->bad);
+		DEFINITION_BAD(a, "line %zu: %s", r->line, r->bad);
 	free(r);
 }
 
