@@ -3,13 +3,13 @@
  * Each call walks from the start; roles that are loaded cost nothing, the first that is not ends it
  * with TUF_WANTS.  So there is no state of a search to keep or to go stale. */
 #include <errno.h>
-#include <fnmatch.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/client_state.h"
+#include "appliance/tuf/pattern.h"
 
 enum { STACK_MAX = 2048 };
 
@@ -22,31 +22,6 @@ struct search {
 	size_t n_visited;
 };
 
-/* One pattern segment against one path segment: '*' never crosses "/". */
-static bool
-match_segments(const char *pattern, const char *path)
-{
-	char a[TUF_PATH_MAX + 1], b[TUF_PATH_MAX + 1];
-
-	for (;;) {
-		size_t n = strcspn(pattern, "/"), m = strcspn(path, "/");
-
-		if (n >= sizeof(a) || m >= sizeof(b))
-			return false;
-		memcpy(a, pattern, n);
-		memcpy(b, path, m);
-		a[n] = b[m] = '\0';
-		if (fnmatch(a, b, FNM_NOESCAPE) != 0)
-			return false;
-		if (pattern[n] != path[m])
-			return false;
-		if (!pattern[n])
-			return true;
-		pattern += n + 1;
-		path += m + 1;
-	}
-}
-
 static bool
 delegates(const struct search *s, const json_t *role)
 {
@@ -54,7 +29,7 @@ delegates(const struct search *s, const json_t *role)
 		     *prefixes = json_object_get(role, "path_hash_prefixes");
 
 	for (size_t i = 0; i < json_array_size(paths); i++) {
-		if (match_segments(json_string_value(json_array_get(paths, i)), s->path))
+		if (pattern_match(json_string_value(json_array_get(paths, i)), s->path))
 			return true;
 	}
 	for (size_t i = 0; i < json_array_size(prefixes); i++) {

@@ -432,6 +432,7 @@ PATTERNS = [
     ("*/*", "a/b", True), ("*/*", "a/b/c", False), ("*", "a/b", False), ("a/*", "a", False), ("a/b", "a/b", True),
     ("a/[bc]", "a/c", True), ("a/[!c]", "a/c", False), ("a\\*", "a*", False), ("", "a", False), ("a/*", "b/a", False),
     ("**", "a/b", False), ("a*b*c*d", "aXbYcZd", True), ("[a", "[a", True), ("*", ".hidden", True),
+    ("?", "\u00e9", True), ("??", "\u00e9", False), ("[\u00e0-\u00ff]", "\u00e9", True), ("a" + "*a" * 99 + "b", "a" * 400, False),
 ]
 
 

@@ -9,6 +9,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/metadata.h"
+#include "appliance/tuf/pattern.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,6 +59,31 @@ listed(const json_t *list)
 	}
 }
 
+/* Each pattern of a delegation against each target; a pattern without wildcards is its own path. */
+static void
+delegated(const json_t *signed_)
+{
+	const json_t *roles = json_object_get(json_object_get(signed_, "delegations"), "roles"), *role, *one;
+	json_t *targets = json_object_get(signed_, "targets"), *target;
+	const char *path;
+	size_t i, j;
+
+	json_array_foreach(roles, i, role) {
+		json_array_foreach(json_object_get(role, "paths"), j, one) {
+			const char *pattern = json_string_value(one);
+
+			if (!pattern || strlen(pattern) > TUF_PATH_MAX)
+				continue;
+			if (!strpbrk(pattern, "*?[") && !pattern_match(pattern, pattern))
+				abort();
+			json_object_foreach(targets, path, target) {
+				if (strlen(path) <= TUF_PATH_MAX)
+					(void)pattern_match(pattern, path);
+			}
+		}
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -81,6 +107,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
 		(void)tuf_check(signed_, types[i], "document");
+	delegated(signed_);
 	halves(&s);
 	listed(json_object_get(signed_, "meta"));
 	listed(json_object_get(signed_, "targets"));
