@@ -7,6 +7,8 @@
 #include "appliance/base/json.h"
 #include "appliance/tuf/client_state.h"
 
+static const char *const own_roles[] = { "root", "timestamp", "snapshot", "targets" };
+
 static void
 role_free(struct tuf_state *s)
 {
@@ -15,6 +17,76 @@ role_free(struct tuf_state *s)
 	buf_done(&s->bytes);
 	buf_done(&s->offer);
 	free(s);
+}
+
+/* --- its roles -------------------------------------------------------------------------------------- */
+struct tuf_state *
+tuf_client_find(const struct tuf_client *c, const char *role)
+{
+	for (size_t i = 0; i < c->n_roles; i++) {
+		if (!strcmp(c->roles[i]->name, role))
+			return c->roles[i];
+	}
+	return NULL;
+}
+
+bool
+tuf_client_is_own(const char *role)
+{
+	for (size_t i = 0; i < ARRAY_LEN(own_roles); i++) {
+		if (!strcmp(own_roles[i], role))
+			return true;
+	}
+	return false;
+}
+
+/* Where all places are taken, that of an offer which nobody has asked for yet. */
+static struct tuf_state *
+reuse(struct tuf_client *c)
+{
+	for (size_t i = 0; i < c->n_roles; i++) {
+		struct tuf_state *s = c->roles[i];
+
+		if (!s->signed_ && !tuf_client_is_own(s->name)) {
+			buf_done(&s->offer);
+			return s;
+		}
+	}
+	return NULL;
+}
+
+struct tuf_state *
+tuf_client_add(struct tuf_client *c, const char *role)
+{
+	struct tuf_state *s = tuf_client_find(c, role);
+
+	if (s)
+		return s;
+	if (c->n_roles == ARRAY_LEN(c->roles)) {
+		s = reuse(c);
+	} else {
+		s = calloc(1, sizeof(*s));
+		if (s)
+			c->roles[c->n_roles++] = s;
+	}
+	if (!s)
+		return NULL;
+	(void)snprintf(s->name, sizeof(s->name), "%s", role);
+	s->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
+	s->offer = BUF_MAX(TUF_TARGETS_MAX);
+	return s;
+}
+
+size_t
+tuf_client_cap(const char *role)
+{
+	static const size_t caps[] = { TUF_ROOT_MAX, TUF_TIMESTAMP_MAX, TUF_SNAPSHOT_MAX };
+
+	for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
+		if (!strcmp(own_roles[i], role))
+			return caps[i];
+	}
+	return TUF_TARGETS_MAX;
 }
 
 /* --- the client ---------------------------------------------------------------------------------- */

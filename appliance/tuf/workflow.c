@@ -8,136 +8,6 @@
 #include "appliance/base/json.h"
 #include "appliance/tuf/client_state.h"
 
-static const char *const own_roles[] = { "root", "timestamp", "snapshot", "targets" };
-
-/* --- roles --------------------------------------------------------------------------------------- */
-struct tuf_state *
-tuf_client_find(const struct tuf_client *c, const char *role)
-{
-	for (size_t i = 0; i < c->n_roles; i++) {
-		if (!strcmp(c->roles[i]->name, role))
-			return c->roles[i];
-	}
-	return NULL;
-}
-
-bool
-tuf_client_is_own(const char *role)
-{
-	for (size_t i = 0; i < ARRAY_LEN(own_roles); i++) {
-		if (!strcmp(own_roles[i], role))
-			return true;
-	}
-	return false;
-}
-
-/* Where all places are taken, that of an offer which nobody has asked for yet. */
-static struct tuf_state *
-reuse(struct tuf_client *c)
-{
-	for (size_t i = 0; i < c->n_roles; i++) {
-		struct tuf_state *s = c->roles[i];
-
-		if (!s->signed_ && !tuf_client_is_own(s->name)) {
-			buf_done(&s->offer);
-			return s;
-		}
-	}
-	return NULL;
-}
-
-struct tuf_state *
-tuf_client_add(struct tuf_client *c, const char *role)
-{
-	struct tuf_state *s = tuf_client_find(c, role);
-
-	if (s)
-		return s;
-	if (c->n_roles == ARRAY_LEN(c->roles)) {
-		s = reuse(c);
-	} else {
-		s = calloc(1, sizeof(*s));
-		if (s)
-			c->roles[c->n_roles++] = s;
-	}
-	if (!s)
-		return NULL;
-	(void)snprintf(s->name, sizeof(s->name), "%s", role);
-	s->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
-	s->offer = BUF_MAX(TUF_TARGETS_MAX);
-	return s;
-}
-
-void
-tuf_candidate_done(struct tuf_candidate *d)
-{
-	tuf_split_done(&d->split);
-	json_decref(d->signed_);
-	buf_done(&d->bytes);
-	*d = (struct tuf_candidate){ 0 };
-}
-
-/* Trust it: the last step, after which nothing can refuse. */
-static void
-commit(struct tuf_state *s, struct tuf_candidate *d, bool fresh)
-{
-	tuf_split_done(&s->split);
-	json_decref(s->signed_);
-	buf_done(&s->bytes);
-	s->split = d->split;
-	s->signed_ = d->signed_;
-	s->bytes = d->bytes;
-	s->fresh = fresh;
-	*d = (struct tuf_candidate){ 0 };
-	buf_done(&s->offer);
-}
-
-size_t
-tuf_client_cap(const char *role)
-{
-	static const size_t caps[] = { TUF_ROOT_MAX, TUF_TIMESTAMP_MAX, TUF_SNAPSHOT_MAX };
-
-	for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
-		if (!strcmp(own_roles[i], role))
-			return caps[i];
-	}
-	return TUF_TARGETS_MAX;
-}
-
-/* Whole bytes: keep exactly these. */
-int
-tuf_candidate_read(struct tuf_candidate *d, const char *role, const void *p, size_t len)
-{
-	int r = tuf_split(&d->split, p, len, tuf_client_cap(role), role);
-
-	if (r)
-		return r;
-	d->bytes = BUF_MAX(len);
-	buf_put(&d->bytes, p, len);
-	return FAULT(buf_error(&d->bytes));
-}
-
-/* A split: a copy of it, and the document that it is of. */
-int
-tuf_candidate_copy(struct tuf_candidate *d, const char *role, const struct tuf_split *s)
-{
-	SCOPED_JSON *sigs = tuf_split_sigs(s);
-	int r;
-
-	if (!sigs)
-		return FAULT(-ENOMEM);
-	if (s->length > tuf_client_cap(role))
-		return REFUSE(REASON_TOO_LARGE, role, "%llu bytes", (unsigned long long)s->length);
-	r = tuf_split_join(&d->split, s->canonical.data, s->canonical.len, sigs, role);
-	if (r)
-		return r;
-	d->split.length = s->length;
-	memcpy(d->split.sha256, s->sha256, sizeof(s->sha256));
-	memcpy(d->split.sha512, s->sha512, sizeof(s->sha512));
-	d->bytes = BUF_MAX(2 * TUF_TARGETS_MAX);
-	return tuf_split_document(s, &d->bytes);
-}
-
 /* --- checks -------------------------------------------------------------------------------------- */
 const json_t *
 tuf_client_root(const struct tuf_client *c)
@@ -189,6 +59,21 @@ check_listed(const json_t *listed, const json_t *signed_, const char *role)
 		return REFUSE(REASON_HASH_MISMATCH, role, "version %llu, where %llu is listed",
 			(unsigned long long)is, (unsigned long long)want);
 	return 0;
+}
+
+/* Trust it: the last step, after which nothing can refuse. */
+static void
+commit(struct tuf_state *s, struct tuf_candidate *d, bool fresh)
+{
+	tuf_split_done(&s->split);
+	json_decref(s->signed_);
+	buf_done(&s->bytes);
+	s->split = d->split;
+	s->signed_ = d->signed_;
+	s->bytes = d->bytes;
+	s->fresh = fresh;
+	*d = (struct tuf_candidate){ 0 };
+	buf_done(&s->offer);
 }
 
 /* --- root ---------------------------------------------------------------------------------------- */
