@@ -70,6 +70,8 @@ struct slots {
 /* Parse one copy.  Returns 0 or REASON_MALFORMED (unlogged: the other copy may stand). */
 int slots_parse(struct slots *ret, const void *p, size_t len);
 int slots_write(struct buf *out, const struct slots *s);
+/* Every member is what struct slots says. */
+bool slots_sound(const struct slots *s);
 
 /* --- the files ------------------------------------------------------------------------------------------------- */
 /* Open lib/core, making it (0700).  Returns 0 or a fault. */

@@ -13,7 +13,7 @@
 
 enum {
 	LOOK_MS = 200,
-	ASK_MS = 5000,
+	ASK_MS = 2000,
 	QUIET_S = 120, /* that nobody may answer: every try of the new core, and the way back */
 };
 
