@@ -82,6 +82,9 @@ int tree_index_digest(const struct tree_index *x, uint8_t ret[32]);
 /* The entry of path, or NULL. */
 const struct tree_entry *tree_index_find(const struct tree_index *x, const char *path);
 
+/* What path leads to in a sealed index, links followed wherever they stand on the way; NULL where nothing. */
+const struct tree_entry *tree_index_resolve(const struct tree_index *x, const char *path);
+
 /* Bytes of all files. */
 uint64_t tree_index_bytes(const struct tree_index *x);
 

@@ -107,7 +107,7 @@ enum { HOPS_MAX = 8 };
 
 struct links {
 	const struct tree_index *x;
-	const struct tree_entry **end; /* of entry i, once known: what the link finally leads to */
+	const struct tree_entry **end; /* of entry i, once known: what the link finally leads to; NULL: not kept */
 	unsigned char *hops;	       /* and over how many links */
 };
 
@@ -159,7 +159,7 @@ follow(struct links *l, const struct tree_entry *e, unsigned depth, const struct
 	char *slash;
 	int r = 0;
 
-	if (l->end[self]) {
+	if (l->end && l->end[self]) {
 		*ret = l->end[self];
 		*ret_hops = l->hops[self];
 		return 0;
@@ -188,8 +188,12 @@ follow(struct links *l, const struct tree_entry *e, unsigned depth, const struct
 		r = too_many(e);
 	if (r)
 		return r;
-	*ret = l->end[self] = end;
-	*ret_hops = l->hops[self] = (unsigned char)hops;
+	*ret = end;
+	*ret_hops = hops;
+	if (l->end) {
+		l->end[self] = end;
+		l->hops[self] = (unsigned char)hops;
+	}
 	return 0;
 }
 
@@ -210,6 +214,29 @@ check_links(const struct tree_index *x)
 			r = follow(&l, &x->entries[i], 0, &to, &over);
 	}
 	return r;
+}
+
+const struct tree_entry *
+tree_index_resolve(const struct tree_index *x, const char *path)
+{
+	struct links l = { .x = x };
+	const struct tree_entry *e = NULL;
+	char at[TREE_PATH_MAX + 1] = "";
+	unsigned over;
+
+	for (const char *p = path; *p;) {
+		size_t len = strcspn(p, "/"), n = strlen(at);
+
+		if (n + 1 + len > TREE_PATH_MAX)
+			return NULL;
+		(void)snprintf(at + n, sizeof(at) - n, "%s%.*s", n ? "/" : "", (int)len, p);
+		e = tree_index_find(x, at);
+		if (!e || (e->type == TREE_TYPE_LINK && follow(&l, e, 0, &e, &over) != 0))
+			return NULL;
+		(void)snprintf(at, sizeof(at), "%s", e->path);
+		p += len + (p[len] == '/');
+	}
+	return e;
 }
 
 int

@@ -16,6 +16,7 @@
 #include "updater/object/object.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_payload.h"
+#include "updater/release/release_programs.h"
 #include "updater/release/release_provenance.h"
 #include "updater/release/release_sbom.h"
 
@@ -33,16 +34,11 @@ compile(struct definition **ret, int folder_fd, uint8_t sha256[SHA256_LEN])
 	return r ? FAULT(r) : definition_compile(ret, b.data, b.len, yaml_name, folder_fd);
 }
 
-/* What exec starts must be in the tree, or no site could start it. */
 static int
-check_exec(const struct definition *d, const struct tree_index *x)
+on_missing(const char *member, const char *program, void *arg)
 {
-	const char *program = d->exec.item[0];
-	const struct tree_entry *e = tree_index_find(x, program + 1);
-
-	if (!e || e->type != TREE_TYPE_FILE || !(e->mode & 0111))
-		return REFUSE(REASON_NOT_FOUND, program, "exec names no program of the payload");
-	return 0;
+	(void)arg;
+	return REFUSE(REASON_NOT_FOUND, program, "%s names no program of the payload", member);
 }
 
 static void
@@ -135,7 +131,7 @@ release_build(const char *folder, const char *out, const struct release_options 
 	r = r ?: tree_index_new(&x, d->name, d->version, d->digest);
 	r = r ?: release_payload(x, d, folder_fd, objects_fd, &origins);
 	r = r ?: tree_index_seal(x);
-	r = r ?: check_exec(d, x);
+	r = r ?: release_programs_missing(d, x, on_missing, NULL);
 	r = r ?: tree_index_write(x, &index);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

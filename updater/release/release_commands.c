@@ -15,6 +15,7 @@
 #include "appliance/tuf/metadata.h"
 #include "updater/release/release_build.h"
 #include "updater/release/release_keys.h"
+#include "updater/release/release_lint.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
 #include "updater/release/release_verify.h"
@@ -139,6 +140,35 @@ print_release(struct command_call *call, const char *verb, const struct release_
 				  "version", s->version, "target", s->target, "digest", s->digest,
 				  "files", (json_int_t)s->files, "bytes", (json_int_t)s->bytes))
 		: 0;
+}
+
+/* "FILE:LINE:COL: OPERAND: text [reason]", as compilers print it. */
+static int
+run_lint(struct command_call *call)
+{
+	const char *folder = call->operands[0];
+	SCOPED_JSON *items = NULL;
+	size_t errors = 0, all;
+	int r = release_lint(folder, &items, &errors);
+
+	if (r)
+		return r;
+	all = json_array_size(items);
+	for (size_t i = 0; i < all; i++) {
+		const json_t *one = json_array_get(items, i);
+		const char *reason = json_text(one, "reason"), *operand = json_text(one, "operand");
+
+		command_say(call, "%s: %s%s%s%s%s%s%s", json_text(one, "where"), *reason ? "" : "warning: ",
+			operand, *operand ? ": " : "", json_text(one, "text"), *reason ? " [" : "", reason,
+			*reason ? "]" : "");
+	}
+	if (!errors)
+		command_say(call, "%s: no errors, %zu warnings", folder, all);
+	if (call->json)
+		r = command_print_items(call, "Lint", json_incref(items), (const char *const[]){ "where", "text", NULL });
+	if (r || !errors)
+		return r;
+	return REFUSE(REASON_MALFORMED, folder, "%zu errors, %zu warnings", errors, all - errors);
 }
 
 static const struct command_option build_options[] = {
@@ -345,6 +375,19 @@ const struct command release_commands[] = {
 			"mainstay-release card repo --hub facts.json -o vendor.card --keys keys",
 		.options = release_commands_card_options,
 		.run = release_commands_card },
+	{ .name = "lint",
+		.args = "FOLDER",
+		.min = 1,
+		.max = 1,
+		.summary = "look through a service's folder for everything that is wrong or poor",
+		.details = "All faults of service.yaml at once, each with its place, what the payload lacks, and "
+			   "advice: operations\n"
+			   "without help, alerts that can never fire, knobs that turn nothing, secrets in argv.  Ends with "
+			   "1 where\n"
+			   "there are errors; warnings are yours to judge.",
+		.examples = "mainstay-release lint packaging/services/redis\n"
+			    "mainstay-release lint packaging/services/redis --json",
+		.run = run_lint },
 	{ .name = "build",
 		.args = "FOLDER",
 		.min = 1,

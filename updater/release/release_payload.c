@@ -104,7 +104,7 @@ add_fd(struct payload *p, int fd, const char *path, unsigned mode, const char *o
 		return REFUSE(REASON_CONFLICT, path, "two things of the payload claim this path");
 	e.mode = mode ? mode : plain_mode(st.st_mode);
 	r = add_entry(p, &e, origin);
-	return r ?: object_put_fd(p->objects_fd, fd, NULL);
+	return r || p->objects_fd < 0 ? r : object_put_fd(p->objects_fd, fd, NULL);
 }
 
 static int
@@ -349,7 +349,7 @@ keep_file(const struct tree_entry *e, int fd, void *arg)
 	const struct payload *p = arg;
 
 	(void)e;
-	return object_put_fd(p->objects_fd, fd, NULL);
+	return p->objects_fd < 0 ? 0 : object_put_fd(p->objects_fd, fd, NULL);
 }
 
 /* A folder as it is, first, so that everything else goes round it. */

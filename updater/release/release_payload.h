@@ -1,4 +1,4 @@
-/* What a definition's payload names, gathered into a tree: only release_build.c uses it. */
+/* What a definition's payload names, gathered into a tree: for release_build.c, and release_lint.c that keeps nothing. */
 #pragma once
 
 #include <jansson.h>
@@ -6,7 +6,7 @@
 struct definition;
 struct tree_index;
 
-/* Add the payload to x and store its files in objects_fd; folder_fd is the service's folder, for relative
+/* Add the payload to x and store its files in objects_fd (-1: nowhere); folder_fd is the service's folder, for relative
  * names.  x is not sealed yet.  *ret_origins (the caller's) maps the path of each file and link in the tree to
  * where it came from: an absolute path of this machine, or a relative one of the folder.  Returns 0;
  * REASON_NOT_FOUND, REASON_UNSAFE_TREE, REASON_CONFLICT where two things claim one path (all logged); or a
