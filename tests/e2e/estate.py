@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+from passphrase import with_passphrase
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("MAINSTAY_BUILD") or os.path.join(ROOT, "build"))
 BIN = os.path.join(BUILD, "bin")
@@ -123,6 +125,8 @@ class Estate:
     def run(self, *argv, code=0, stdin=None, timeout=120):
         """Run a command; assert its exit code (None: any).  What it says on stderr goes to the log, too."""
         argv = [str(a) for a in argv]
+        if argv[0] == "mainstay-release":
+            argv = [argv[0], *with_passphrase(argv[1:])]
         program = os.path.join(BIN, argv[0]) if argv[0].startswith("mainstay") else argv[0]
         done = subprocess.run([program, *argv[1:]], input=stdin, capture_output=True, text=True, timeout=timeout,
                               env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.dir, "LC_ALL": "C.UTF-8",

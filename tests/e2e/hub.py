@@ -25,6 +25,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from passphrase import with_passphrase
+
 BUILD = os.environ.get("MAINSTAY_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build")
 BIN = os.path.join(BUILD, "bin")
 REFUSAL = re.compile(r"\[([a-z-]+)\] \([a-z_/0-9-]+\.c:\d+\)$")
@@ -362,7 +364,7 @@ class Hub:
     # -- the repository --
 
     def release(self, *args):
-        done = subprocess.run([program("mainstay-release")] + list(args), stdout=subprocess.PIPE,
+        done = subprocess.run([program("mainstay-release")] + with_passphrase(args), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
         assert done.returncode == 0, "%s: %s" % (" ".join(args), done.stdout.decode())
 

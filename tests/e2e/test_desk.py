@@ -18,6 +18,7 @@ import pytest
 
 from estate import BIN, ENGINEER, SITE, Estate
 from hub import Client, Key, canonical, now
+from passphrase import seed_of
 
 RUN = ("run", SITE, "redis", "ping", "--reason", "r", "--ticket", "t", "--wait", "2s")
 PAGE, HISTORY = f"/v1/fleet/sites/{SITE}", f"/v1/fleet/sites/{SITE}/audit"
@@ -25,7 +26,8 @@ PAGE, HISTORY = f"/v1/fleet/sites/{SITE}", f"/v1/fleet/sites/{SITE}/audit"
 
 def key_of(file):
     with open(file) as f:
-        return Key(bytes.fromhex(f.read().strip().split(":")[1]))
+        text = f.read()
+    return Key(seed_of(file) if text.startswith("mainstay-key") else bytes.fromhex(text.strip().split(":")[1]))
 
 
 class Thief:

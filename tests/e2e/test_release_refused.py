@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub import canonical
+from passphrase import seed_of
 from vendor import REFUSAL, contents, make_vendor, people, publish, refused, release, run, ssh_key, tiny
 
 
@@ -199,7 +200,7 @@ def test_a_draft_and_keys_that_cannot_be_read(vendor):
 
 def own_key_line(path):
     """The public key line of one of the vendor's own key files."""
-    raw = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip().split(":")[1]))
+    raw = ed25519.Ed25519PrivateKey.from_private_bytes(seed_of(path))
     return raw.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" eve\n"
 
 

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from passphrase import with_passphrase
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("MAINSTAY_BUILD", ROOT / "build"))
 REFUSAL = re.compile(r"\[([a-z-]+)\] \([a-z_/0-9-]+\.c:\d+\)")
@@ -35,7 +37,7 @@ def log_folder():
 
 def run(*args, env=None, inside=()):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")}
-    p = subprocess.run([*map(str, inside), BUILD / "bin/mainstay-release", *map(str, args)], capture_output=True,
+    p = subprocess.run([*map(str, inside), BUILD / "bin/mainstay-release", *with_passphrase(args)], capture_output=True,
                        text=True, env=clean | {"MAINSTAY_DEBUG": "1"} | (env or {}), timeout=60, check=False)
     with open(log_folder() / "commands.log", "a") as log:
         log.write(f"$ {' '.join(map(str, args))}\n{p.stderr}")

@@ -67,6 +67,19 @@ is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *r
 		tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
 }
 
+bool
+release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid)
+{
+	SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
+	const json_t *obj = json_object_get(keys, keyid);
+
+	for (size_t i = 0; i < s->n_sigs; i++)
+		if (!strcmp(s->sigs[i].keyid, keyid))
+			return obj && tuf_key_new(&key, obj, "key") == 0 &&
+				tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
+	return false;
+}
+
 static bool
 all_good(const struct tuf_split *s, const json_t *keys, const json_t *role, const char *file)
 {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "appliance/base/json.h"
@@ -29,3 +30,6 @@ int release_chain_check(const struct release_chain *c, const struct tuf_split *s
 
 /* The same for one role object: no signature that is not good, and at least its threshold. */
 int release_chain_check_role(const struct tuf_split *s, const json_t *keys, const json_t *role, const char *file);
+
+/* Has the key of this id, among keys, signed s, and well? */
+bool release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid);

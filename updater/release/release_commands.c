@@ -14,6 +14,8 @@
 #include "appliance/tree/platform.h"
 #include "appliance/tuf/metadata.h"
 #include "updater/release/release_build.h"
+#include "updater/release/release_commit.h"
+#include "updater/release/release_expiry.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_lint.h"
 #include "updater/release/release_publish.h"
@@ -35,14 +37,16 @@ parse_of(const char *text, unsigned *ret_m, unsigned *ret_n, const char *option)
 	return 0;
 }
 
-static int
-parse_count(const char *text, unsigned *ret, const char *option)
-{
-	char end;
+const struct command_option release_commands_options[] = {
+	{ .name = "passphrase-file", .value = "FILE", .help = "passphrase of the keys: its first line (0600)" },
+	{ .name = "passphrase-fd", .value = "N", .help = "the same from an open descriptor" },
+	{ 0 },
+};
 
-	if (sscanf(text, "%2u%c", ret, &end) != 1 || *ret < 1 || *ret > 20)
-		return REFUSE(REASON_USAGE, option, "must be a number from 1 to 20");
-	return 0;
+int
+release_commands_passphrase(const struct command_call *call, struct release_passphrase **ret)
+{
+	return release_passphrase_new(ret, command_option(call, "passphrase-file"), command_option(call, "passphrase-fd"));
 }
 
 int
@@ -55,48 +59,29 @@ release_commands_keys(const struct command_call *call, const char *repo, struct 
 }
 
 int
+release_commands_signers(const struct command_call *call, const char *repo, struct release_passphrase **ret,
+	struct release_keys *keys)
+{
+	char dir[PATH_MAX];
+	int r = release_commands_passphrase(call, ret);
+
+	if (r)
+		return r;
+	keys->passphrase = *ret;
+	(void)release_keys_dir(dir, sizeof(dir), command_option(call, "keys"), repo);
+	if (command_option(call, "out") && !command_option(call, "keys") && access(dir, F_OK) != 0)
+		return 0;
+	return release_keys_load(keys, dir);
+}
+
+int
 release_commands_open(const struct command_call *call, const char *repo, struct release_repo **ret)
 {
 	(void)call;
 	return release_repo_open(ret, repo, clock_now_us(), false);
 }
 
-/* --- keys, init ---------------------------------------------------------------------------------- */
-static const struct command_option keys_options[] = {
-	{ .name = "dir", .value = "DIR", .help = "where to put them", .required = true },
-	{ .name = "root", .value = "N", .help = "how many root keys (3)" },
-	{ .name = "officers", .value = "N", .help = "how many officers' keys (3)" },
-	{ 0 },
-};
-
-static int
-run_keys(struct command_call *call)
-{
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED_JSON *items = json_array();
-	unsigned root = 0, officers = 0;
-	int r;
-
-	r = parse_count(command_option(call, "root") ?: "3", &root, "--root");
-	r = r ?: parse_count(command_option(call, "officers") ?: "3", &officers, "--officers");
-	r = r ?: release_keys_make(&keys, command_option(call, "dir"), root, officers);
-	if (r)
-		return r;
-	for (size_t i = 0; i < keys.n; i++) {
-		const char *name = keys.name[i];
-		const char *keep = !strncmp(name, "root", 4) ? "offline, each with another person"
-			: !strncmp(name, "officer", 7)	     ? "offline, with that officer"
-			: !strcmp(name, "timestamp")	     ? "on the release host"
-							     : "offline, with the release engineer";
-
-		(void)json_array_append_new(items,
-			json_pack("{s:s, s:s, s:s}", "key", name, "public",
-				ed25519_public_hex(keys.key[i]), "keep", keep));
-	}
-	return command_print_items(
-		call, "Keys", STEAL(items), (const char *const[]){ "key", "public", "keep", NULL });
-}
-
+/* --- init ---------------------------------------------------------------------------------------- */
 static const struct command_option init_options[] = {
 	{ .name = "root-keys",
 		.value = "MofN",
@@ -110,6 +95,7 @@ static const struct command_option init_options[] = {
 static int
 run_init(struct command_call *call)
 {
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
 	const char *repo = call->operands[0];
 	unsigned m = 0, n = 0, om = 0, on = 0;
@@ -117,7 +103,7 @@ run_init(struct command_call *call)
 
 	r = parse_of(command_option(call, "root-keys"), &m, &n, "--root-keys");
 	r = r ?: parse_of(command_option(call, "officers") ?: "2of3", &om, &on, "--officers");
-	r = r ?: release_commands_keys(call, repo, &keys);
+	r = r ?: release_commands_signers(call, repo, &passphrase, &keys);
 	r = r ?: release_repo_init(repo, &keys, m, n, om, on, clock_now_us());
 	if (r)
 		return r;
@@ -205,24 +191,30 @@ run_build(struct command_call *call)
 }
 
 static const struct command_option sign_options[] = {
-	{ .name = "key", .value = "FILE", .help = "a key of the targets role", .required = true },
+	{ .name = "key", .value = "FILE", .help = "a key of the role that releases it", .required = true },
 	{ 0 },
 };
 
 static int
 run_sign(struct command_call *call)
 {
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
 	struct release_summary s = { .files = 0 };
+	const struct ed25519 *key;
 	int r;
 
-	r = release_keys_add(&keys, command_option(call, "key"));
-	r = r ?: release_sign(call->operands[0], keys.key[0], &s);
+	r = release_commands_passphrase(call, &passphrase);
+	keys.passphrase = passphrase;
+	r = r ?: release_keys_add(&keys, command_option(call, "key"));
+	r = r ?: release_keys_open(&keys, 0, &key);
+	r = r ?: release_sign(call->operands[0], key, &s);
 	return r ?: print_release(call, "signed", &s);
 }
 
 static const struct command_option publish_options[] = {
 	{ .name = "to", .value = "REPO", .help = "the repository", .required = true },
+	{ .name = "out", .value = "DRAFT", .help = "write a draft for those whose keys are elsewhere" },
 	KEYS_OPTION,
 	{ 0 },
 };
@@ -231,16 +223,21 @@ static int
 run_publish(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	SCOPED_JSON *next = NULL;
 	const char *to = command_option(call, "to");
 	char target[256];
 	uint64_t counter = 0;
+	bool published = true;
 	int r;
 
 	r = release_commands_open(call, to, &repo);
-	r = r ?: release_commands_keys(call, to, &keys);
-	r = r ?: release_publish(repo, &keys, call->operands[0], &counter, target);
-	if (r)
+	r = r ?: release_commands_signers(call, to, &passphrase, &keys);
+	r = r ?: release_publish(repo, call->operands[0], &counter, target, &next);
+	if (!r && next)
+		r = release_commands_finish(call, repo, &keys, next, &published);
+	if (r || !published)
 		return r;
 	command_say(call, "published %s, counter %llu", target, (unsigned long long)counter);
 	return call->json
@@ -249,7 +246,30 @@ run_publish(struct command_call *call)
 		: 0;
 }
 
-/* --- verify, refresh ----------------------------------------------------------------------------- */
+/* --- verify --------------------------------------------------------------------------------------- */
+/* Keys that lie about, where they are to be seen from here: said, not refused, for a key is no part of a repository. */
+static void
+say_plain_keys(const struct command_call *call, const struct release_repo *repo)
+{
+	static const char *const roles[] = { "root", "targets", "snapshot" };
+	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	char dir[PATH_MAX];
+
+	(void)release_keys_dir(dir, sizeof(dir), command_option(call, "keys"), call->operands[0]);
+	if (access(dir, R_OK) != 0 || release_keys_load(&keys, dir) != 0)
+		return;
+	for (size_t i = 0; i < keys.n; i++)
+		for (size_t j = 0; keys.key[i]->file.plain && j < ARRAY_LEN(roles); j++) {
+			const json_t *all, *of = release_repo_role(repo, roles[j], &all);
+
+			if (release_keys_is_of(keys.key[i], of))
+				(void)fprintf(stderr, "%s: a %s key WITHOUT A PASSPHRASE: whoever copies it signs as you do\n",
+					keys.key[i]->name, roles[j]);
+		}
+}
+
+static const struct command_option verify_options[] = { KEYS_OPTION, { 0 } };
+
 static int
 run_verify(struct command_call *call)
 {
@@ -261,62 +281,128 @@ run_verify(struct command_call *call)
 	r = r ?: release_verify(repo, &v);
 	if (r)
 		return r;
+	say_plain_keys(call, repo);
 	command_say(call,
 		"root %llu, timestamp %llu, snapshot %llu, targets %llu, people %llu\n"
-		"good: %zu releases, %zu objects, %zu files",
+		"good: %zu releases, %zu objects, %zu files, %zu delegated roles",
 		(unsigned long long)v.root, (unsigned long long)v.timestamp,
 		(unsigned long long)v.snapshot, (unsigned long long)v.targets,
-		(unsigned long long)v.people, v.releases, v.objects, v.files);
+		(unsigned long long)v.people, v.releases, v.objects, v.files, v.delegated);
 	return call->json
 		? command_print_json("Verified",
-			  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "root",
+			  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "root",
 				  (json_int_t)v.root, "timestamp", (json_int_t)v.timestamp,
 				  "snapshot", (json_int_t)v.snapshot, "targets",
 				  (json_int_t)v.targets, "people", (json_int_t)v.people, "releases",
 				  (json_int_t)v.releases, "objects", (json_int_t)v.objects, "files",
-				  (json_int_t)v.files))
+				  (json_int_t)v.files, "delegated", (json_int_t)v.delegated))
 		: 0;
+}
+
+/* --- expiry, refresh ------------------------------------------------------------------------------ */
+static const struct command_option expiry_options[] = {
+	{ .name = "within", .value = "SPAN", .help = "exit 1 where something ends within it (14d)" },
+	{ 0 },
+};
+
+static int
+parse_within(const struct command_call *call, uint64_t *ret_us)
+{
+	if (clock_parse_span(ret_us, command_option(call, "within") ?: "14d") != 0)
+		return REFUSE(REASON_USAGE, "--within", "must be a span like 14d");
+	return 0;
+}
+
+/* Refuse where the first of items ends within the span, naming who renews it. */
+static int
+refuse_ending(const json_t *first, uint64_t now_us)
+{
+	uint64_t ends_us = 0;
+
+	(void)clock_parse(&ends_us, json_text(first, "expires"));
+	return REFUSE(REASON_EXPIRED, json_text(first, "role"), "%s %s; %lld of its %lld keys renew it: mainstay-release %s",
+		ends_us <= now_us ? "ended" : "ends", json_text(first, "expires"),
+		(long long)json_integer_value(json_object_get(first, "threshold")),
+		(long long)json_integer_value(json_object_get(first, "signers")), json_text(first, "renew"));
+}
+
+static int
+run_expiry(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED_JSON *items = NULL;
+	const json_t *first;
+	uint64_t within_us = 0;
+	int r = parse_within(call, &within_us);
+
+	r = r ?: release_commands_open(call, call->operands[0], &repo);
+	r = r ?: release_expiry(repo, &items);
+	r = r ?: command_print_items(call, "Expiry", json_incref(items),
+		       (const char *const[]){ "role", "version", "expires", "threshold", "signers", "renew", NULL });
+	if (!r && release_expiry_before(items, repo->now_us + within_us, &first))
+		r = refuse_ending(first, repo->now_us);
+	return r;
 }
 
 static const struct command_option refresh_options[] = {
 	{ .name = "valid", .value = "SPAN", .help = "how long the timestamp is good (7d)" },
+	{ .name = "within", .value = "SPAN", .help = "say what else ends within it (14d)" },
 	KEYS_OPTION,
 	{ 0 },
 };
+
+/* What a fresh timestamp does not mend is not hidden by it: said, and refused once it is too late. */
+static int
+say_refreshed(struct command_call *call, struct release_repo *repo, uint64_t within_us)
+{
+	SCOPED_JSON *items = NULL, *soon = json_array();
+	const json_t *first, *own = release_repo_signed(repo, "timestamp");
+	size_t n;
+	int r = release_expiry(repo, &items);
+
+	if (r)
+		return r;
+	command_say(call, "timestamp %llu, snapshot %llu", (unsigned long long)tuf_version(own),
+		(unsigned long long)tuf_version(release_repo_signed(repo, "snapshot")));
+	n = release_expiry_before(items, repo->now_us + within_us, &first);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(items, i);
+
+		if (!strcmp(json_text(item, "role"), "timestamp"))
+			continue; /* it is what was renewed now */
+		(void)json_array_append(soon, (json_t *)item);
+		command_say(call, "%s ends %s: mainstay-release %s", json_text(item, "role"), json_text(item, "expires"),
+			json_text(item, "renew"));
+	}
+	if (call->json)
+		r = command_print_json("Timestamp", json_pack("{s:I, s:I, s:O}", "version", (json_int_t)tuf_version(own),
+							    "snapshot",
+							    (json_int_t)tuf_version(release_repo_signed(repo, "snapshot")),
+							    "ending", soon));
+	if (!r && release_expiry_before(soon, repo->now_us, &first))
+		r = refuse_ending(first, repo->now_us);
+	return r;
+}
 
 static int
 run_refresh(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
 	const char *valid = command_option(call, "valid");
-	uint64_t version;
-	int r;
+	uint64_t within_us = 0;
+	int r = parse_within(call, &within_us);
 
-	r = release_commands_open(call, call->operands[0], &repo);
+	r = r ?: release_commands_open(call, call->operands[0], &repo);
 	if (!r && valid && clock_parse_span(&repo->timestamp_life_us, valid) != 0)
 		return REFUSE(REASON_USAGE, "--valid", "must be a span like 7d");
-	r = r ?: release_commands_keys(call, call->operands[0], &keys);
-	r = r ?: release_repo_commit(repo, &keys, NULL, 0, NULL, 0);
-	if (r)
-		return r;
-	version = tuf_version(release_repo_signed(repo, "timestamp")) + 1;
-	command_say(call, "timestamp %llu", (unsigned long long)version);
-	return call->json ? command_print_json(
-				    "Timestamp", json_pack("{s:I}", "version", (json_int_t)version))
-			  : 0;
+	r = r ?: release_commands_signers(call, call->operands[0], &passphrase, &keys);
+	r = r ?: release_commit(repo, &keys, NULL);
+	return r ?: say_refreshed(call, repo, within_us);
 }
 
 const struct command release_commands[] = {
-	{ .name = "keys new",
-		.summary = "make the vendor's signing keys",
-		.details = "Makes root-1..N, targets, snapshot, timestamp and officer-1..N as "
-			   "Ed25519 key files, readable\n"
-			   "by you alone, and says where each is to be kept.  Keys that are there "
-			   "are never replaced.",
-		.examples = "mainstay-release keys new --dir keys",
-		.options = keys_options,
-		.run = run_keys },
 	{ .name = "init",
 		.args = "REPO",
 		.min = 1,
@@ -407,6 +493,7 @@ const struct command release_commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "sign a built release",
+		.details = "With more than one signer the folder goes on to the next: signatures gather in release.json.",
 		.examples = "mainstay-release sign built --key keys/targets.key",
 		.options = sign_options,
 		.run = run_sign },
@@ -417,8 +504,12 @@ const struct command release_commands[] = {
 		.summary = "put a signed release into a repository",
 		.details = "Refused unless the repository's targets role signed exactly this "
 			   "release.  Readers see the old\n"
-			   "repository or the new one, never something between.",
-		.examples = "mainstay-release publish built --to repo --keys keys",
+			   "repository or the new one, never something between.  A release of a delegated service is "
+			   "signed by\n"
+			   "that role's keys.  Where not enough of them are here, --out writes a draft: draft sign, draft "
+			   "publish.",
+		.examples = "mainstay-release publish built --to repo --keys keys\n"
+			    "mainstay-release publish built --to repo --out publish.json",
 		.options = publish_options,
 		.run = run_publish },
 	{ .name = "verify",
@@ -426,14 +517,31 @@ const struct command release_commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "check every file of a repository, as a site would and beyond",
+		.details = "Of every time: roots, roles and delegated roles, releases, objects, patches and packs.  Says "
+			   "which keys\n"
+			   "of --keys have no passphrase.",
 		.examples = "mainstay-release verify repo",
+		.options = verify_options,
 		.run = run_verify },
+	{ .name = "expiry",
+		.args = "REPO",
+		.min = 1,
+		.max = 1,
+		.summary = "say what ends when, and whose keys renew it",
+		.details = "Exit 1 where something ends within the span.  Needs no key.",
+		.examples = "mainstay-release expiry repo --within 30d",
+		.options = expiry_options,
+		.run = run_expiry },
 	{ .name = "refresh",
 		.args = "REPO",
 		.min = 1,
 		.max = 1,
-		.summary = "sign a new snapshot and timestamp",
-		.details = "Run it daily: sites refuse metadata whose timestamp has expired.",
+		.summary = "sign a new timestamp, and a new snapshot where its key is here",
+		.details = "Run it daily: sites refuse metadata whose timestamp has expired.  The timestamp's key alone is "
+			   "enough\n"
+			   "while the snapshot lasts.  Says what else ends soon; exit 1 where something has ended that this "
+			   "cannot\n"
+			   "renew.",
 		.examples = "mainstay-release refresh repo --keys keys",
 		.options = refresh_options,
 		.run = run_refresh },

@@ -4,6 +4,11 @@
 #include "appliance/base/command.h"
 
 extern const struct command release_commands[];
+extern const struct command release_commands_keys_all[];
+extern const struct command release_commands_roles_all[];
+
+/* Of every command: where passphrases come from. */
+extern const struct command_option release_commands_options[];
 
 /* Of these, kept in a file of their own. */
 extern const struct command_option release_commands_people_set_options[];
@@ -14,7 +19,9 @@ int release_commands_people_sign(struct command_call *call);
 int release_commands_card(struct command_call *call);
 
 /* --- shared by both, not for others --------------------------------------------------------------- */
+struct release_ceremony;
 struct release_keys;
+struct release_passphrase;
 struct release_repo;
 
 #define KEYS_OPTION                                                                                \
@@ -24,9 +31,19 @@ struct release_repo;
 			"\"keys\" here)"                                                           \
 	}
 
+/* --passphrase-file or --passphrase-fd, else the terminal. */
+int release_commands_passphrase(const struct command_call *call, struct release_passphrase **ret);
+
 /* The keys of --keys, or of where they are looked for without it. */
 int release_commands_keys(
 	const struct command_call *call, const char *repo, struct release_keys *keys);
+/* The same, and with their passphrase; with --out none are needed. */
+int release_commands_signers(const struct command_call *call, const char *repo, struct release_passphrase **ret,
+	struct release_keys *keys);
+/* Sign next (release_ceremony_new()) with keys and publish it; or, with --out, write the draft and say so
+ * (*ret_published: false). */
+int release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
+	const json_t *next, bool *ret_published);
 int release_commands_open(
 	const struct command_call *call, const char *repo, struct release_repo **ret);
 

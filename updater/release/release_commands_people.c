@@ -162,6 +162,7 @@ static int
 sign_draft(struct command_call *call, const char *file, const struct release_keys *given)
 {
 	SCOPED(release_draft_done) struct release_draft d;
+	const struct ed25519 *signers[RELEASE_KEYS_MAX];
 	int r;
 
 	release_draft_init(&d);
@@ -169,7 +170,9 @@ sign_draft(struct command_call *call, const char *file, const struct release_key
 		return REFUSE(REASON_USAGE, "--key", "name the officer's key that signs the draft");
 	r = release_draft_read(&d, file);
 	r = r ?: show_draft(call, &d);
-	r = r ?: release_draft_sign(&d, given);
+	for (size_t i = 0; !r && i < given->n; i++)
+		r = release_keys_open(given, i, &signers[i]);
+	r = r ?: release_draft_sign(&d, signers, given->n);
 	r = r ?: release_draft_write(&d, file);
 	if (r)
 		return r;
@@ -195,6 +198,7 @@ int
 release_commands_people_sign(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys online = { .n = 0 };
 	SCOPED(release_keys_done) struct release_keys given = { .n = 0 };
 	const char *out = command_option(call, "out"), *in = command_option(call, "in");
@@ -204,6 +208,8 @@ release_commands_people_sign(struct command_call *call)
 
 	if ((out != NULL) + (in != NULL) + (n > 0) > 1)
 		return REFUSE(REASON_USAGE, "people sign", "one of --key, --out and --in at a time");
+	r = release_commands_passphrase(call, &passphrase);
+	given.passphrase = online.passphrase = passphrase;
 	for (size_t i = 0; !r && i < n; i++)
 		r = release_keys_add(&given, command_option_at(call, "key", i));
 	if (!r && release_draft_is(call->operands[0]))
@@ -263,13 +269,15 @@ make_card(const struct command_call *call, const struct release_repo *repo,
 		   root_bytes = BUF_MAX(TUF_ROOT_MAX), canonical = BUF_MAX(CARD_MAX);
 	SCOPED_JSON *facts = NULL, *whole_root = NULL, *signed_ = NULL;
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
-	size_t n = release_keys_of(keys, role, signers, RELEASE_KEYS_MAX);
+	size_t n = 0;
 	struct card_witness further[CARD_WITNESSES_MAX];
 	size_t n_further = 0;
 	struct card_hub hub;
 	char file[32];
-	int r;
+	int r = release_keys_of(keys, role, signers, &n);
 
+	if (r)
+		return r;
 	if (n < (size_t)json_integer_value(json_object_get(role, "threshold")))
 		return REFUSE(
 			REASON_THRESHOLD, "root", "%zu of its keys are here, too few to sign", n);
@@ -303,6 +311,7 @@ int
 release_commands_card(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
 	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
 	const char *out = command_option(call, "o");
@@ -311,6 +320,8 @@ release_commands_card(struct command_call *call)
 	int r;
 
 	r = release_commands_open(call, call->operands[0], &repo);
+	r = r ?: release_commands_passphrase(call, &passphrase);
+	keys.passphrase = passphrase;
 	r = r ?: release_commands_keys(call, call->operands[0], &keys);
 	r = r ?: make_card(call, repo, &keys, &b, fingerprint);
 	if (!r)

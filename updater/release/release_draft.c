@@ -14,7 +14,6 @@
 #include "appliance/tuf/key.h"
 #include "appliance/tuf/people.h"
 #include "appliance/tuf/repo.h"
-#include "updater/release/release_keys.h"
 
 /* Both texts are quoted once more inside of the file. */
 enum { FILE_BYTES_MAX = 2 * (PEOPLE_BYTES_MAX + TUF_TARGETS_MAX) };
@@ -128,11 +127,11 @@ release_draft_write(const struct release_draft *d, const char *file)
 }
 
 int
-release_draft_sign(struct release_draft *d, const struct release_keys *officers)
+release_draft_sign(struct release_draft *d, const struct ed25519 *const *officers, size_t n)
 {
-	for (size_t i = 0; i < officers->n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		SCOPED(buf_done) struct buf again = BUF_MAX(TUF_TARGETS_MAX);
-		int r = tuf_repo_cosign(&again, d->role.data, d->role.len, officers->key[i]);
+		int r = tuf_repo_cosign(&again, d->role.data, d->role.len, officers[i]);
 
 		if (r)
 			return r < 0 ? FAULT(r) : r;

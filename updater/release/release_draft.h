@@ -12,7 +12,6 @@
 #include "appliance/base/buf.h"
 
 struct people;
-struct release_keys;
 
 struct release_draft {
 	struct buf document; /* people.json */
@@ -32,7 +31,8 @@ int release_draft_read(struct release_draft *d, const char *file);
 int release_draft_write(const struct release_draft *d, const char *file);
 
 /* Add these officers' signatures.  The caller has shown the document to its person. */
-int release_draft_sign(struct release_draft *d, const struct release_keys *officers);
+struct ed25519;
+int release_draft_sign(struct release_draft *d, const struct ed25519 *const *officers, size_t n);
 
 /* Take into d the signatures that from has and d has not, of the keys of this role (TUF's keys object, the role's
  * object) alone.  Returns 0; REASON_CONFLICT (logged) where it is of another draft; REASON_UNSIGNED (logged) where

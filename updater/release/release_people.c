@@ -14,6 +14,7 @@
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/people.h"
 #include "appliance/tuf/repo.h"
+#include "updater/release/release_commit.h"
 #include "updater/release/release_draft.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_repo.h"
@@ -277,6 +278,7 @@ publish(struct release_repo *r, const struct release_keys *online, const struct 
 {
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
 	SCOPED(people_freep) struct people *people = NULL;
+	SCOPED(release_change_done) struct release_change change = { NULL };
 	SCOPED_JSON *signed_ = NULL;
 	struct tuf_split measured = { 0 };
 	const json_t *meta;
@@ -295,9 +297,8 @@ publish(struct release_repo *r, const struct release_keys *online, const struct 
 		?: tuf_measure_check(meta, true, measured.length, measured.sha256, measured.sha512,
 			   draft_file);
 	e = e ?: release_repo_put_target(r, PEOPLE_TARGET, document->data, document->len);
-	e = e
-		?: release_repo_commit(r, online, RELEASE_PEOPLE_ROLE, tuf_version(signed_),
-			   role->data, role->len);
+	e = e ?: release_change_put(&change, RELEASE_PEOPLE_ROLE, role->data, role->len);
+	e = e ?: release_commit(r, online, &change);
 	if (e)
 		return e;
 	*ret_version = people_version(people);
@@ -329,17 +330,17 @@ release_people_sign(struct release_repo *r, const struct release_keys *officers_
 	SCOPED(release_draft_done) struct release_draft d;
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
 	const json_t *keys, *of = release_repo_people(r, &keys);
-	struct release_keys given = { .n = release_keys_of(officers_, of, signers, RELEASE_KEYS_MAX) };
-	int e;
+	size_t n = 0;
+	int e = release_keys_of(officers_, of, signers, &n);
 
 	release_draft_init(&d);
-	if (!given.n)
+	if (e)
+		return e;
+	if (!n)
 		return REFUSE(REASON_UNKNOWN_KEY, RELEASE_PEOPLE_ROLE,
 			"none of these keys is an officer's");
-	for (size_t i = 0; i < given.n; i++)
-		memcpy(&given.key[i], &signers[i], sizeof(given.key[i])); /* borrowed, only read */
 	e = read_draft(r, &d);
-	e = e ?: release_draft_sign(&d, &given);
+	e = e ?: release_draft_sign(&d, signers, n);
 	return e ?: finish(r, online, &d, ret);
 }
 

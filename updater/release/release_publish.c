@@ -16,15 +16,17 @@
 #include "updater/object/object.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_build.h"
-#include "updater/release/release_keys.h"
 #include "updater/release/release_packs.h"
 #include "updater/release/release_repo.h"
+#include "updater/release/release_role.h"
 
 struct built {
 	int fd, objects_fd;
 	struct buf index;
 	struct tree_index *x;
 	json_t *statement; /* verified */
+	char target[256];
+	const char *owner; /* the role that vouches for it; borrowed */
 };
 
 static void
@@ -79,13 +81,14 @@ release_check(int objects_fd, const void *p, size_t len, uint64_t *ret_objects)
 	return 0;
 }
 
-/* The statement, signed by the targets role, and the index that it names. */
+/* The statement, signed by the role that owns it, and the index that it names. */
 static int
 open_built(struct built *b, const struct release_repo *repo, const char *dir)
 {
 	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
 	SCOPED(buf_done) struct buf statement = BUF_MAX(64 * 1024);
 	struct tuf_split measured = { 0 };
+	const json_t *role, *role_keys;
 	uint64_t objects;
 	int r;
 
@@ -101,16 +104,19 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 	b->objects_fd = beneath_open(b->fd, "objects", O_RDONLY | O_DIRECTORY, 0);
 	if (b->objects_fd < 0)
 		return REFUSE(REASON_NOT_FOUND, dir, "has no objects");
+	r = tree_index_read(&b->x, b->index.data, b->index.len);
+	if (r)
+		return r;
+	(void)snprintf(b->target, sizeof(b->target), "services/%s/%s/index.json", b->x->service, b->x->version);
+	b->owner = release_repo_owner(repo, b->target);
+	role = release_repo_role(repo, b->owner, &role_keys);
 	r = tuf_split(&split, statement.data, statement.len, 64 * 1024, RELEASE_FILE);
-	r = r
-		?: tuf_verify_root(&split, release_repo_signed(repo, "root"), "targets",
-			   RELEASE_FILE);
+	r = r ?: tuf_verify(&split, role_keys, role, RELEASE_FILE);
 	r = r ?: tuf_parse(&b->statement, &split.canonical, RELEASE_FILE);
 	r = r ?: tuf_split_measure(&measured, b->index.data, b->index.len);
 	r = r
 		?: tuf_measure_check(b->statement, true, measured.length, measured.sha256,
 			   measured.sha512, "index.json");
-	r = r ?: tree_index_read(&b->x, b->index.data, b->index.len);
 	r = r ?: release_beside_check(b->fd, b->statement);
 	return r ?: release_check(b->objects_fd, b->index.data, b->index.len, &objects);
 }
@@ -145,26 +151,6 @@ copy_objects(const struct built *b, const struct release_repo *repo)
 	return r;
 }
 
-/* One more than the highest counter of any release of the service. */
-static uint64_t
-next_counter(const json_t *targets, const char *service)
-{
-	char prefix[128];
-	uint64_t highest = 0;
-	const char *path;
-	json_t *t;
-
-	(void)snprintf(prefix, sizeof(prefix), "services/%s/", service);
-	json_object_foreach((json_t *)targets, path, t) {
-		const json_t *c = json_object_get(json_object_get(t, "custom"), "counter");
-
-		if (!strncmp(path, prefix, strlen(prefix)) &&
-			(uint64_t)json_integer_value(c) > highest)
-			highest = (uint64_t)json_integer_value(c);
-	}
-	return highest + 1;
-}
-
 /* What targets.json will say of it. */
 static int
 make_meta(const struct built *b, uint64_t counter, const uint8_t packs[32], json_t **ret)
@@ -179,25 +165,47 @@ make_meta(const struct built *b, uint64_t counter, const uint8_t packs[32], json
 	return 0;
 }
 
-int
-release_publish(struct release_repo *repo, const struct release_keys *keys, const char *dir,
-	uint64_t *ret_counter, char ret_target[256])
+/* The owner's document with the index and what lies beside it. */
+static int
+add_target(struct release_repo *repo, const struct built *b, uint64_t counter, const uint8_t packs[32], json_t **ret_next)
 {
-	SCOPED(built_done) struct built b = { .fd = -1 };
-	const json_t *targets = json_object_get(release_repo_signed(repo, "targets"), "targets"),
-		     *old;
-	SCOPED_JSON *metas = json_object();
+	SCOPED_JSON *signed_ = NULL, *metas = json_object();
 	json_t *meta = NULL;
-	uint8_t packs[32];
-	int r = open_built(&b, repo, dir);
+	int r = make_meta(b, counter, packs, &meta);
 
 	if (r)
 		return r;
-	(void)snprintf(ret_target, 256, "services/%s/%s/index.json", b.x->service, b.x->version);
-	if (strcmp(ret_target, json_string_value(json_object_get(b.statement, "target")) ?: "") !=
-		0)
+	if (json_object_set_new(metas, b->target, meta) < 0)
+		return FAULT(-ENOMEM);
+	r = release_beside_publish(repo, b->fd, b->statement, metas);
+	r = r ?: release_role_renew(repo, b->owner, &signed_);
+	if (r)
+		return r;
+	if (json_object_update(json_object_get(signed_, "targets"), metas) < 0)
+		return FAULT(-ENOMEM);
+	*ret_next = json_pack("{s:O}", b->owner, signed_);
+	return *ret_next ? 0 : FAULT(-ENOMEM);
+}
+
+int
+release_publish(struct release_repo *repo, const char *dir, uint64_t *ret_counter, char ret_target[256],
+	json_t **ret_next)
+{
+	SCOPED(built_done) struct built b = { .fd = -1 };
+	const json_t *old;
+	uint8_t packs[32];
+	int r = open_built(&b, repo, dir);
+
+	*ret_next = NULL;
+	if (r)
+		return r;
+	(void)snprintf(ret_target, 256, "%s", b.target);
+	if (strcmp(b.target, json_text(b.statement, "target")) != 0)
 		return REFUSE(REASON_ALTERED, RELEASE_FILE, "was signed for another target");
-	old = json_object_get(targets, ret_target);
+	if (release_role_withdrawn(repo, b.target))
+		return REFUSE(REASON_REVOKED, b.target, "this version was withdrawn: give it a new one");
+	old = json_object_get(json_object_get(release_repo_signed(repo, b.owner), "targets"), b.target)
+		?: json_object_get(json_object_get(release_repo_signed(repo, "targets"), "targets"), b.target);
 	if (old &&
 		json_equal(json_object_get(old, "hashes"),
 			json_object_get(b.statement, "hashes"))) {
@@ -207,16 +215,11 @@ release_publish(struct release_repo *repo, const struct release_keys *keys, cons
 		return 0;
 	}
 	if (old)
-		return REFUSE(REASON_CONFLICT, ret_target,
+		return REFUSE(REASON_CONFLICT, b.target,
 			"this version is published and is another tree: give it a new version");
-	*ret_counter = next_counter(targets, b.x->service);
+	*ret_counter = release_role_counter(repo, b.x->service);
 	r = copy_objects(&b, repo);
 	r = r ?: release_packs_make(repo, b.x, json_text(json_object_get(b.statement, "custom"), "platform"), packs);
-	r = r ?: make_meta(&b, *ret_counter, packs, &meta);
-	r = r ?: release_repo_put_target(repo, ret_target, b.index.data, b.index.len);
-	r = r ?: release_beside_publish(repo, b.fd, b.statement, metas);
-	if (!r && json_object_set(metas, ret_target, meta) < 0)
-		r = FAULT(-ENOMEM);
-	json_decref(meta);
-	return r ?: release_repo_add_targets(repo, keys, metas);
+	r = r ?: release_repo_put_target(repo, b.target, b.index.data, b.index.len);
+	return r ?: add_target(repo, &b, *ret_counter, packs, ret_next);
 }

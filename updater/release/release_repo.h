@@ -1,8 +1,9 @@
 /* A repository in a folder: REPO/tuf (metadata, tuf/targets below it) and REPO/objects, both served as they
  * are; REPO/draft holds what is not yet signed by enough people.
  *
- * Written so that a reader at any instant sees a whole repository: objects, targets, V.role.json, the snapshot,
- * and last timestamp.json; files with a version in their name are never changed afterwards. */
+ * Written so that a reader at any instant sees a whole repository (release_commit.c): objects, targets, V.role.json, the
+ * snapshot, and last timestamp.json; files with a version in their name are never changed afterwards.  Where a root
+ * changes, the whole of REPO/tuf changes places with its successor in one step. */
 #pragma once
 
 #include <jansson.h>
@@ -28,6 +29,8 @@ struct release_repo {
 	int fd, tuf_fd, objects_fd, draft_fd;
 	struct tuf_client
 		*client; /* trusted view of the repository; dates are not judged unless asked */
+	json_t *delegated; /* the trusted view goes on: role -> its "signed" part */
+	json_t *overlay;   /* NULL, or files that are read before those of tuf: name -> text; borrowed */
 	uint64_t now_us;
 	uint64_t timestamp_life_us; /* 0: the default */
 };
@@ -45,23 +48,30 @@ int release_repo_open(
 struct release_repo *release_repo_close(struct release_repo *r);
 SCOPED_DESTRUCTOR(struct release_repo, release_repo_close)
 
+/* The two halves of opening, for release_init.c and release_commit.c: folders and lock (make: of a new one), and the
+ * trusted view, anew. */
+int release_repo_folders(struct release_repo *r, const char *repo, bool make);
+int release_repo_load(struct release_repo *r, bool judge_dates);
+
+/* A file of REPO/tuf.  REASON_NOT_FOUND (unlogged), REASON_TOO_LARGE (logged). */
+struct buf;
+int release_repo_read(const struct release_repo *r, const char *file, size_t max, struct buf *out);
+/* The present document of a role, whole; *ret_version of the file.  REASON_NOT_FOUND (unlogged) where it has none. */
+int release_repo_document(const struct release_repo *r, const char *role, struct buf *out);
+
 /* A trusted role's "signed" part, borrowed; NULL where there is none (yet). */
 const json_t *release_repo_signed(const struct release_repo *r, const char *role);
-/* The delegation of the people role: its object; *ret_keys the keys object.  NULL where there is none. */
+/* Who signs a role: its object (keyids, threshold), *ret_keys the keys object, from the root or from what targets
+ * delegate.  NULL where there is no such role. */
+const json_t *release_repo_role(const struct release_repo *r, const char *role, const json_t **ret_keys);
+/* The same of documents that are not the present ones. */
+const json_t *release_repo_role_in(const json_t *root, const json_t *targets, const char *role, const json_t **ret_keys);
+/* The delegation of the people role. */
 const json_t *release_repo_people(const struct release_repo *r, const json_t **ret_keys);
+/* The role that vouches for a target of this path: a delegated one that it fits, else targets. */
+const char *release_repo_owner(const struct release_repo *r, const char *path);
 
 /* Put a target's file below tuf/targets under its hashed name. */
 int release_repo_put_target(struct release_repo *r, const char *path, const void *p, size_t len);
 /* The bytes of a target that the repository lists; REASON_NOT_FOUND (logged). */
-struct buf;
 int release_repo_get_target(struct release_repo *r, const char *path, size_t max, struct buf *out);
-
-/* Publish a changed role: its whole document, then a snapshot that lists it, then a timestamp.  role NULL:
- * only snapshot and timestamp are new.  Keys of snapshot and timestamp are taken from keys:
- * REASON_UNKNOWN_KEY (logged) where they are missing, before anything is written. */
-int release_repo_commit(struct release_repo *r, const struct release_keys *keys, const char *role,
-	uint64_t version, const void *document, size_t len);
-
-/* Sign targets anew with these added (path -> meta), all at once, and commit. */
-int release_repo_add_targets(
-	struct release_repo *r, const struct release_keys *keys, const json_t *metas);

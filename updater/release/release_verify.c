@@ -19,6 +19,8 @@
 #include "updater/object/object.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_chain.h"
+#include "updater/release/release_commit.h"
+#include "updater/release/release_keys.h"
 #include "updater/release/release_packs.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
@@ -28,24 +30,98 @@ struct verify {
 	struct release_repo *repo;
 	struct release_verified *out;
 	struct release_chain chain;
+	json_t *delegations; /* role -> [{"keys","role"}], of every document of targets; owned */
 };
 
+/* --- who signed when ------------------------------------------------------------------------------ */
+/* What a document of targets delegates, remembered for each role's documents of that time. */
+static int
+remember(struct verify *v, const json_t *targets)
+{
+	const json_t *d = json_object_get(targets, "delegations"), *roles = json_object_get(d, "roles");
+
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		json_t *role = json_array_get(roles, i), *list;
+		const char *name = json_text(role, "name");
+
+		if (!json_object_get(v->delegations, name) && json_object_set_new(v->delegations, name, json_array()) < 0)
+			return FAULT(-ENOMEM);
+		list = json_object_get(v->delegations, name);
+		if (json_array_append_new(list, json_pack("{s:O, s:O}", "keys", json_object_get(d, "keys"), "role", role)) < 0)
+			return FAULT(-ENOMEM);
+	}
+	return 0;
+}
+
+/* Of all times. */
+static int
+read_delegations(struct verify *v)
+{
+	uint64_t present = tuf_version(release_repo_signed(v->repo, "targets"));
+	int r = 0;
+
+	v->delegations = json_object();
+	for (uint64_t version = 1; !r && version <= present; version++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX);
+		SCOPED(tuf_split_done) struct tuf_split s = { 0 };
+		SCOPED_JSON *signed_ = NULL;
+		char file[48];
+
+		(void)snprintf(file, sizeof(file), "%llu.targets.json", (unsigned long long)version);
+		r = release_repo_read(v->repo, file, TUF_TARGETS_MAX, &b);
+		if (r == REASON_NOT_FOUND) {
+			r = 0; /* a number that an interrupted command left out */
+			continue;
+		}
+		r = r ?: tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, file);
+		r = r ?: release_chain_check(&v->chain, &s, "targets", version, present, file);
+		r = r ?: tuf_parse(&signed_, &s.canonical, file);
+		r = r ?: tuf_check(signed_, "targets", file);
+		r = r ?: remember(v, signed_);
+	}
+	return r;
+}
+
+/* The newest signers first; a document that is no longer the present one may be of any earlier ones. */
+static int
+verify_delegated(struct verify *v, const struct tuf_split *s, const char *role, uint64_t version, const char *file)
+{
+	const json_t *list = json_object_get(v->delegations, role), *keys, *of = release_repo_role(v->repo, role, &keys),
+		     *present = release_repo_signed(v->repo, role);
+	bool old = !of || (present && version < tuf_version(present));
+
+	for (size_t i = json_array_size(list); old && i-- > 0;) {
+		const json_t *at = json_array_get(list, i), *role_at = json_object_get(at, "role");
+		size_t good = 0;
+
+		for (size_t j = 0; j < s->n_sigs; j++)
+			good += release_keys_listed(role_at, s->sigs[j].keyid) &&
+				release_chain_signed(s, json_object_get(at, "keys"), s->sigs[j].keyid);
+		if (good == s->n_sigs && good >= (size_t)json_integer_value(json_object_get(role_at, "threshold")))
+			return 0;
+	}
+	if (!of) {
+		of = json_object_get(json_array_get(list, json_array_size(list) - 1), "role");
+		keys = json_object_get(json_array_get(list, json_array_size(list) - 1), "keys");
+	}
+	return release_chain_check_role(s, keys, of, file);
+}
+
 /* --- documents ----------------------------------------------------------------------------------- */
-/* Who must have signed a document of this name: the role of a root, or the people delegation. */
+/* Who must have signed a document of this name: the role of a root, or a delegated one. */
 static int
 verify_all_signatures(struct verify *v, const struct tuf_split *s, const char *role, uint64_t version, const char *file)
 {
-	const json_t *present = release_repo_signed(v->repo, role), *keys,
-		     *people = release_repo_people(v->repo, &keys),
+	const json_t *present = release_repo_signed(v->repo, role),
 		     *of = json_object_get(json_object_get(release_repo_signed(v->repo, "root"), "roles"), role);
-	bool is_people = !strcmp(role, RELEASE_PEOPLE_ROLE);
+	bool delegated = json_object_get(v->delegations, role) != NULL;
 
-	if (!(is_people ? people : of))
+	if (!of && !delegated)
 		return REFUSE(REASON_ALTERED, file, "is not part of the repository");
 	if (!s->n_sigs)
 		return REFUSE(REASON_THRESHOLD, file, "is not signed");
-	if (is_people)
-		return release_chain_check_role(s, keys, people, file);
+	if (delegated)
+		return verify_delegated(v, s, role, version, file);
 	return release_chain_check(&v->chain, s, role, version, tuf_version(present), file);
 }
 
@@ -66,7 +142,7 @@ parse_name(const char *file, char role[64], uint64_t *ret_version)
 	(void)snprintf(number, sizeof(number), "%.*s", (int)(dot - file), file);
 	if (number_u64(ret_version, number, (UINT64_C(1) << 53) - 1) != 0 || !*ret_version)
 		return false;
-	return sscanf(dot + 1, "%63[a-z]", role) == 1 && !strcmp(dot + 1 + strlen(role), ".json");
+	return sscanf(dot + 1, "%63[a-z0-9-]", role) == 1 && !strcmp(dot + 1 + strlen(role), ".json");
 }
 
 static int
@@ -77,13 +153,12 @@ verify_document(struct verify *v, const char *file, const struct buf *b)
 	SCOPED_JSON *signed_ = NULL;
 	char role[64];
 	uint64_t version;
-	bool people, own;
+	bool own;
 	int r;
 
 	if (!parse_name(file, role, &version))
 		return REFUSE(REASON_ALTERED, file, "is not part of the repository");
-	people = !strcmp(role, RELEASE_PEOPLE_ROLE);
-	own = !people && strcmp(role, "targets") != 0;
+	own = !json_object_get(v->delegations, role) && strcmp(role, "targets") != 0;
 	r = tuf_split(&s, b->data, b->len, TUF_TARGETS_MAX, file);
 	r = r ?: tuf_split_document(&s, &again);
 	if (!r && (again.len != b->len || memcmp(again.data, b->data, b->len) != 0))
@@ -94,6 +169,9 @@ verify_document(struct verify *v, const char *file, const struct buf *b)
 	if (!r && version && tuf_version(signed_) != version)
 		r = REFUSE(REASON_ALTERED, file, "holds version %llu",
 			(unsigned long long)tuf_version(signed_));
+	if (!r && release_commit_is_left_over(v->repo, file))
+		r = REFUSE(REASON_ALTERED, file,
+			"is newer than what the snapshot lists: an interrupted command left it (refresh removes it), or somebody else");
 	return r;
 }
 
@@ -197,31 +275,46 @@ index_beside(const json_t *targets, const char *path)
 }
 
 static int
-verify_targets(struct verify *v)
+verify_target(struct verify *v, const json_t *targets, const char *path)
 {
-	const json_t *targets = json_object_get(release_repo_signed(v->repo, "targets"), "targets");
+	SCOPED(buf_done) struct buf b = BUF_MAX(RELEASE_SBOM_MAX);
+	uint64_t objects;
+	int r = release_repo_get_target(v->repo, path, is_index(path) ? TREE_INDEX_BYTES_MAX : RELEASE_SBOM_MAX, &b);
+
+	if (r || !strcmp(path, PEOPLE_TARGET))
+		return r;
+	if (!is_index(path))
+		return release_beside_verify(path, b.data, b.len, index_beside(targets, path));
+	v->out->releases++;
+	return release_check(v->repo->objects_fd, b.data, b.len, &objects);
+}
+
+static int
+verify_listed(struct verify *v, const json_t *signed_)
+{
+	const json_t *targets = json_object_get(signed_, "targets");
 	const char *path;
 	json_t *t;
+	int r = 0;
 
 	json_object_foreach((json_t *)targets, path, t)
-	{
-		SCOPED(buf_done) struct buf b = BUF_MAX(RELEASE_SBOM_MAX);
-		uint64_t objects;
-		int r = release_repo_get_target(v->repo, path,
-			is_index(path) ? TREE_INDEX_BYTES_MAX : RELEASE_SBOM_MAX, &b);
+		r = r ?: verify_target(v, targets, path);
+	return r;
+}
 
-		if (!is_index(path)) {
-			r = r ?: release_beside_verify(path, b.data, b.len, index_beside(targets, path));
-			if (r)
-				return r;
-			continue;
-		}
-		r = r ?: release_check(v->repo->objects_fd, b.data, b.len, &objects);
-		if (r)
-			return r;
-		v->out->releases++;
+static int
+verify_targets(struct verify *v)
+{
+	int r = verify_listed(v, release_repo_signed(v->repo, "targets"));
+	const char *role;
+	json_t *signed_;
+
+	json_object_foreach(v->repo->delegated, role, signed_)
+	{
+		v->out->delegated++;
+		r = r ?: verify_listed(v, signed_);
 	}
-	return 0;
+	return r;
 }
 
 static int
@@ -256,11 +349,13 @@ release_verify(struct release_repo *repo, struct release_verified *ret)
 		.snapshot = tuf_version(release_repo_signed(repo, "snapshot")),
 		.targets = tuf_version(release_repo_signed(repo, "targets")),
 	};
+	r = r ?: read_delegations(&v);
 	r = r ?: verify_people(&v);
 	r = r ?: verify_targets(&v);
 	r = r ?: each_file(&v, repo->tuf_fd, verify_metadata);
 	r = r ?: each_file(&v, repo->objects_fd, verify_object);
 	r = r ?: release_packs_verify(repo, &ret->files);
 	release_chain_done(&v.chain);
+	json_decref(v.delegations);
 	return r;
 }

@@ -9,7 +9,7 @@ struct release_repo;
 struct release_verified {
 	uint64_t root, timestamp, snapshot, targets,
 		people;			 /* versions; people 0: nobody is listed yet */
-	size_t releases, objects, files; /* files: all that were read */
+	size_t releases, objects, files, delegated; /* files: all that were read */
 };
 
 /* r was opened with dates judged, so that the client's workflow went through.  Then: every target with all its

@@ -15,6 +15,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/tuf/repo.h"
 #include "tests/fakes/scratch.h"
+#include "updater/release/release_commit.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_people.h"
 #include "updater/release/release_repo.h"
@@ -39,7 +40,7 @@ setup(void **state)
 	scratch_write(&scratch, "ada.pub", line, strlen(line));
 	(void)snprintf(dir, sizeof(dir), "%s/keys", scratch.path);
 	(void)snprintf(repo, sizeof(repo), "%s/repo", scratch.path);
-	assert_int_equal(release_keys_make(&keys, dir, 1, 1), 0);
+	assert_int_equal(release_keys_make(&keys, dir, &(struct release_keys_plan){ .n_root = 1, .n_officers = 1, .plain = true }), 0);
 	assert_int_equal(release_repo_init(repo, &keys, 1, 1, 1, 1, BEGIN), 0);
 	return 0;
 }
@@ -95,7 +96,7 @@ test_people_end_with_their_document(void **state)
 	assert_int_equal(verify(BEGIN + 26 * DAY, &v), 0);
 	assert_int_equal(v.people, 1);
 	assert_int_equal(release_repo_open(&r, repo, BEGIN + 29 * DAY, false), 0);
-	assert_int_equal(release_repo_commit(r, &keys, NULL, 0, NULL, 0), 0);
+	assert_int_equal(release_commit(r, &keys, NULL), 0);
 	r = release_repo_close(r);
 	/* The metadata is good for twenty more days; what it vouches for is not. */
 	before = refuse_count(REASON_STALE_PEOPLE);
@@ -120,6 +121,18 @@ signed_of(const char *file)
 	return json_incref(json_object_get(doc, "signed"));
 }
 
+static const struct ed25519 *
+private_of(const struct release_keys *of, const char *name)
+{
+	const struct ed25519 *key = NULL;
+
+	for (size_t i = 0; i < of->n; i++)
+		if (!strcmp(of->key[i]->name, name))
+			assert_int_equal(release_keys_open(of, i, &key), 0);
+	assert_non_null(key);
+	return key;
+}
+
 /* Sign by keys of both sets called names[i] ("+NAME": of the second) and write it. */
 static void
 put_signed(const char *file, const json_t *doc, const char *const *names, struct buf *ret)
@@ -129,7 +142,7 @@ put_signed(const char *file, const json_t *doc, const char *const *names, struct
 	size_t n = 0;
 
 	for (; *names; names++)
-		signers[n++] = release_keys_named(**names == '+' ? &second : &keys, *names + (**names == '+'));
+		signers[n++] = private_of(**names == '+' ? &second : &keys, *names + (**names == '+'));
 	*ret = BUF_MAX(1 << 20);
 	assert_int_equal(tuf_repo_sign(ret, doc, signers, n), 0);
 	(void)snprintf(path, sizeof(path), "%s/tuf/%s", repo, file);
@@ -158,11 +171,11 @@ rotate_all(void)
 	char dir[128];
 
 	(void)snprintf(dir, sizeof(dir), "%s/second", scratch.path);
-	assert_int_equal(release_keys_make(&second, dir, 1, 1), 0);
+	assert_int_equal(release_keys_make(&second, dir, &(struct release_keys_plan){ .n_root = 1, .n_officers = 1, .plain = true }), 0);
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		uint8_t raw[1][32];
 
-		memcpy(raw[0], ed25519_public(release_keys_named(&second, i ? roles[i] : "root-1")), 32);
+		memcpy(raw[0], release_keys_named(&second, i ? roles[i] : "root-1"), 32);
 		json_object_set_new(of, roles[i], tuf_repo_role(all, raw, 1, 1));
 	}
 	json_object_set(root, "keys", all);
@@ -205,6 +218,7 @@ test_what_no_root_of_its_time_vouches_for(void **state)
 		{ "a stranger on the first root", "1.root.json", "1.root.json", "root-1", "+root-1", 1, REASON_BAD_SIGNATURE },
 		{ "a stranger on the second root", "2.root.json", "2.root.json", "+root-1", "targets", 2, REASON_BAD_SIGNATURE },
 		{ "new targets by a former key", "1.targets.json", "3.targets.json", "targets", NULL, 3, REASON_THRESHOLD },
+		{ "new targets that no snapshot lists", "2.targets.json", "3.targets.json", "+targets", NULL, 3, REASON_ALTERED },
 		{ "a role that there is not", "1.targets.json", "3.wizard.json", "+targets", NULL, 3, REASON_ALTERED },
 		{ "targets that nobody signed", "1.targets.json", "1.targets.json", NULL, NULL, 1, REASON_THRESHOLD },
 		{ "old targets by a key that never was one", "1.targets.json", "1.targets.json", "officer-1", NULL, 1,

@@ -1,0 +1,531 @@
+/* The commands of a ceremony: who signs what, in drafts that travel. */
+#include <errno.h>
+#include <limits.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/number.h"
+#include "appliance/base/refuse.h"
+#include "appliance/tuf/metadata.h"
+#include "updater/release/release_ceremony.h"
+#include "updater/release/release_commands.h"
+#include "updater/release/release_keys.h"
+#include "updater/release/release_repo.h"
+#include "updater/release/release_role.h"
+#include "updater/release/release_words.h"
+
+#define OUT_OPTION                                                                                 \
+	{                                                                                          \
+		.name = "out", .value = "DRAFT", .help = "write a draft for those whose keys are elsewhere" \
+	}
+#define TO_OPTION                                                                                  \
+	{                                                                                          \
+		.name = "to", .value = "REPO", .help = "the repository", .required = true          \
+	}
+#define KNOWN_OPTION                                                                               \
+	{                                                                                          \
+		.name = "known", .value = "FILE", .help = "a root document or trust card that you hold: the draft must follow" \
+	}
+
+/* --- the end of all of them ----------------------------------------------------------------------- */
+static json_t *
+versions(const struct release_repo *repo, const struct release_ceremony *c)
+{
+	json_t *obj = json_object(), *is;
+	const char *role;
+
+	json_object_foreach(c->is, role, is)
+	{
+		const json_t *now = release_repo_signed(repo, role);
+
+		(void)json_put_u64(obj, role, now ? tuf_version(now) : 0);
+	}
+	return obj;
+}
+
+/* What the repository holds now. */
+static int
+say_published(struct command_call *call, const struct release_repo *repo, const struct release_ceremony *c)
+{
+	SCOPED_JSON *obj = versions(repo, c);
+	const char *role;
+	json_t *v;
+
+	json_object_foreach(obj, role, v)
+		command_say(call, "%s: version %lld is published", role, (long long)json_integer_value(v));
+	return call->json ? command_print_json("Published", json_pack("{s:O, s:b}", "roles", obj, "published", 1)) : 0;
+}
+
+static int
+say_words(struct command_call *call, const struct release_ceremony *c)
+{
+	SCOPED_JSON *lines = release_words(c);
+
+	for (size_t i = 0; i < json_array_size(lines); i++)
+		command_say(call, "%s", json_string_value(json_array_get(lines, i)));
+	(void)fflush(stdout);
+	return lines ? 0 : FAULT(-ENOMEM);
+}
+
+static int
+write_draft(struct command_call *call, const struct release_ceremony *c, const char *out)
+{
+	SCOPED_JSON *lines = release_words(c);
+	int r = release_ceremony_write(c, out);
+
+	if (r)
+		return r;
+	(void)say_words(call, c);
+	command_say(call, "%s: each signs it with draft sign %s --key KEY; then draft publish %s --to REPO", out, out, out);
+	return call->json ? command_print_json("Draft", json_pack("{s:s, s:O, s:b}", "file", out, "changes", lines,
+						 "published", 0))
+			  : 0;
+}
+
+int
+release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
+	const json_t *next, bool *ret_published)
+{
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	const char *out = command_option(call, "out");
+	size_t n = 0;
+	int r = release_ceremony_new(&c, repo, next);
+
+	*ret_published = !out;
+	r = r ?: release_ceremony_sign(&c, keys, false, &n);
+	if (r)
+		return r;
+	if (out)
+		return write_draft(call, &c, out);
+	r = release_ceremony_publish(&c, repo, keys);
+	return r;
+}
+
+/* For commands that have nothing more to say than which roles are new. */
+static int
+finish(struct command_call *call, struct release_repo *repo, json_t *take_next)
+{
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
+	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED_JSON *next = take_next;
+	bool published = false;
+	int r = release_commands_signers(call, command_option(call, "to"), &passphrase, &keys);
+
+	r = r ?: release_ceremony_new(&c, repo, next);
+	r = r ?: release_commands_finish(call, repo, &keys, next, &published);
+	return r || !published ? r : say_published(call, repo, &c);
+}
+
+/* --- root draft ----------------------------------------------------------------------------------- */
+static const struct command_option root_draft_options[] = {
+	{ .name = "out", .value = "DRAFT", .help = "the file that travels", .required = true },
+	{ .name = "add", .value = "ROLE=KEY", .help = "one more key: 64 digits, or a file of it", .repeated = true },
+	{ .name = "remove", .value = "ROLE=KEY", .help = "one key less: as above, or its id", .repeated = true },
+	{ .name = "threshold", .value = "ROLE=N", .help = "how many must sign", .repeated = true },
+	{ .name = "valid", .value = "SPAN", .help = "how long the new root is good (365d)" },
+	{ 0 },
+};
+
+struct edits {
+	struct release_role_edit list[4];
+	char names[4][32];
+	size_t n;
+};
+
+/* The edit of ROLE in "ROLE=X"; *ret_value is X. */
+static int
+edit_of(struct edits *e, const char *text, const char *option, struct release_role_edit **ret, const char **ret_value)
+{
+	size_t len = strcspn(text, "=");
+
+	if (!text[len] || !len || len >= sizeof(e->names[0]))
+		return REFUSE(REASON_USAGE, option, "must be like root=KEY");
+	*ret_value = text + len + 1;
+	for (size_t i = 0; i < e->n; i++)
+		if (strlen(e->names[i]) == len && !strncmp(e->names[i], text, len)) {
+			*ret = &e->list[i];
+			return 0;
+		}
+	if (e->n == ARRAY_LEN(e->list))
+		return REFUSE(REASON_USAGE, option, "root names four roles");
+	(void)snprintf(e->names[e->n], sizeof(e->names[0]), "%.*s", (int)len, text);
+	*ret = &e->list[e->n];
+	**ret = (struct release_role_edit){ .role = e->names[e->n] };
+	e->n++;
+	return 0;
+}
+
+static int
+put_key(const char *list[16], size_t *n, const char *value, const char *option)
+{
+	if (*n == 16)
+		return REFUSE(REASON_USAGE, option, "at most 16 at once");
+	list[(*n)++] = value;
+	return 0;
+}
+
+static int
+parse_threshold(unsigned *ret, const char *text)
+{
+	uint64_t n = 0;
+
+	if (number_u64(&n, text, 20) != 0 || n < 1)
+		return REFUSE(REASON_USAGE, "--threshold", "must be a number from 1 to 20");
+	*ret = (unsigned)n;
+	return 0;
+}
+
+static int
+read_edits(const struct command_call *call, struct edits *e)
+{
+	static const char *const options[] = { "add", "remove", "threshold" };
+
+	for (size_t o = 0; o < ARRAY_LEN(options); o++)
+		for (size_t i = 0; i < command_option_n(call, options[o]); i++) {
+			struct release_role_edit *of = NULL;
+			const char *value = NULL;
+			int r = edit_of(e, command_option_at(call, options[o], i), options[o], &of, &value);
+
+			if (!r && o == 0)
+				r = put_key(of->add, &of->n_add, value, "--add");
+			else if (!r && o == 1)
+				r = put_key(of->remove, &of->n_remove, value, "--remove");
+			r = r ?: o == 2 ? parse_threshold(&of->threshold, value) : 0;
+			if (r)
+				return r;
+		}
+	return 0;
+}
+
+static int
+run_root_draft(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED_JSON *next = NULL;
+	const char *valid = command_option(call, "valid");
+	struct edits edits = { .n = 0 };
+	uint64_t life_us = RELEASE_ROOT_LIFE_S * CLOCK_US_PER_S;
+	int r = read_edits(call, &edits);
+
+	if (!r && valid && clock_parse_span(&life_us, valid) != 0)
+		return REFUSE(REASON_USAGE, "--valid", "must be a span like 365d");
+	r = r ?: release_commands_open(call, call->operands[0], &repo);
+	r = r ?: release_role_root(repo, edits.list, edits.n, life_us, &next);
+	r = r ?: release_ceremony_new(&c, repo, next);
+	return r ?: write_draft(call, &c, command_option(call, "out"));
+}
+
+/* --- draft sign, show, publish -------------------------------------------------------------------- */
+static const struct command_option draft_show_options[] = { KNOWN_OPTION, { 0 } };
+
+static int
+run_draft_show(struct command_call *call)
+{
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED_JSON *lines = NULL;
+	int r = release_ceremony_read(&c, call->operands[0], command_option(call, "known"), clock_now_us());
+
+	r = r ?: say_words(call, &c);
+	if (r || !call->json)
+		return r;
+	lines = release_words(&c);
+	return command_print_json("Draft", json_pack("{s:s, s:O}", "file", call->operands[0], "changes", lines));
+}
+
+static const struct command_option draft_sign_options[] = {
+	{ .name = "key", .value = "FILE", .help = "the key that signs", .repeated = true, .required = true },
+	KNOWN_OPTION,
+	{ 0 },
+};
+
+static int
+run_draft_sign(struct command_call *call)
+{
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
+	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	const char *file = call->operands[0];
+	size_t n = 0;
+	int r = release_commands_passphrase(call, &passphrase);
+
+	keys.passphrase = passphrase;
+	for (size_t i = 0; !r && i < command_option_n(call, "key"); i++)
+		r = release_keys_add(&keys, command_option_at(call, "key", i));
+	r = r ?: release_ceremony_read(&c, file, command_option(call, "known"), clock_now_us());
+	/* In words first: then comes the passphrase, or not. */
+	r = r ?: say_words(call, &c);
+	r = r ?: release_ceremony_sign(&c, &keys, true, &n);
+	r = r ?: release_ceremony_write(&c, file);
+	if (r)
+		return r;
+	command_say(call, "%s is signed; it goes on to the next, or back: draft publish %s --to REPO", file, file);
+	return call->json ? command_print_json("Draft", json_pack("{s:s, s:I}", "file", file, "signatures", (json_int_t)n))
+			  : 0;
+}
+
+static const struct command_option draft_publish_options[] = { TO_OPTION, KEYS_OPTION, { 0 } };
+
+static int
+read_drafts(struct command_call *call, struct release_ceremony *c)
+{
+	int r = release_ceremony_read(c, call->operands[0], NULL, clock_now_us());
+
+	for (size_t i = 1; !r && i < call->n_operands; i++) {
+		SCOPED(release_ceremony_done) struct release_ceremony more = { NULL };
+
+		r = release_ceremony_read(&more, call->operands[i], NULL, clock_now_us());
+		r = r ?: release_ceremony_merge(c, &more);
+	}
+	return r;
+}
+
+static int
+run_draft_publish(struct command_call *call)
+{
+	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
+	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	const char *to = command_option(call, "to");
+	int r = release_commands_open(call, to, &repo);
+
+	r = r ?: read_drafts(call, &c);
+	r = r ?: release_commands_signers(call, to, &passphrase, &keys);
+	r = r ?: release_ceremony_publish(&c, repo, &keys);
+	if (r)
+		return r;
+	(void)say_words(call, &c);
+	return say_published(call, repo, &c);
+}
+
+/* --- delegate ------------------------------------------------------------------------------------- */
+static const struct command_option delegate_options[] = {
+	TO_OPTION,
+	{ .name = "add", .value = "KEY", .help = "one more key: 64 digits, or a file of it", .repeated = true },
+	{ .name = "remove", .value = "KEY", .help = "one key less: as above, or its id", .repeated = true },
+	{ .name = "threshold", .value = "N", .help = "how many must sign (1)" },
+	{ .name = "path", .value = "PATH", .help = "what they vouch for (services/NAME/*/*)", .repeated = true },
+	{ .name = "revoke", .help = "take the delegation back" },
+	{ .name = "adopt", .help = "with --revoke: its releases stay, vouched for by targets (else they are withdrawn)" },
+	OUT_OPTION,
+	KEYS_OPTION,
+	{ 0 },
+};
+
+static int
+read_delegation(const struct command_call *call, struct release_role_edit *e, const char *paths[16], size_t *n_paths)
+{
+	const char *threshold = command_option(call, "threshold");
+	int r = threshold ? parse_threshold(&e->threshold, threshold) : 0;
+
+	for (size_t i = 0; !r && i < command_option_n(call, "add"); i++)
+		r = put_key(e->add, &e->n_add, command_option_at(call, "add", i), "--add");
+	for (size_t i = 0; !r && i < command_option_n(call, "remove"); i++)
+		r = put_key(e->remove, &e->n_remove, command_option_at(call, "remove", i), "--remove");
+	for (size_t i = 0; !r && i < command_option_n(call, "path"); i++)
+		r = put_key(paths, n_paths, command_option_at(call, "path", i), "--path");
+	return r;
+}
+
+static int
+take_back(struct command_call *call, struct release_repo *repo)
+{
+	SCOPED_JSON *releases = NULL;
+	bool adopt = command_option(call, "adopt");
+	json_t *next = NULL;
+	int r = release_role_revoke(repo, call->operands[0], adopt, &next, &releases);
+
+	r = r ?: finish(call, repo, next);
+	for (size_t i = 0; !r && i < json_array_size(releases); i++)
+		command_say(call, "%s: %s", json_string_value(json_array_get(releases, i)),
+			adopt ? "vouched for by targets now" : "withdrawn");
+	return r;
+}
+
+static int
+run_delegate(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	struct release_role_edit e = { .role = call->operands[0] };
+	const char *paths[16];
+	size_t n_paths = 0;
+	json_t *next = NULL;
+	int r = read_delegation(call, &e, paths, &n_paths);
+
+	if (!r && command_option(call, "adopt") && !command_option(call, "revoke"))
+		r = REFUSE(REASON_USAGE, "--adopt", "goes with --revoke");
+	r = r ?: release_commands_open(call, command_option(call, "to"), &repo);
+	if (!r && command_option(call, "revoke"))
+		return take_back(call, repo);
+	r = r ?: release_role_delegate(repo, &e, paths, n_paths, &next);
+	return r ?: finish(call, repo, next);
+}
+
+/* --- floor, withdraw, renew ----------------------------------------------------------------------- */
+static const struct command_option change_options[] = { TO_OPTION, OUT_OPTION, KEYS_OPTION, { 0 } };
+
+static int
+run_floor(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	json_t *next = NULL;
+	uint64_t counter = 0;
+	int r;
+
+	if (number_u64(&counter, call->operands[1], INT64_C(1) << 53) != 0 || !counter)
+		return REFUSE(REASON_USAGE, call->operands[1], "a counter is a number from 1");
+	r = release_commands_open(call, command_option(call, "to"), &repo);
+	r = r ?: release_role_floor(repo, call->operands[0], counter, &next);
+	return r ?: finish(call, repo, next);
+}
+
+static const struct command_option withdraw_options[] = {
+	TO_OPTION,
+	{ .name = "reason", .value = "TEXT", .help = "why; it is published", .required = true },
+	OUT_OPTION,
+	KEYS_OPTION,
+	{ 0 },
+};
+
+static int
+run_withdraw(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	json_t *next = NULL;
+	int r = release_commands_open(call, command_option(call, "to"), &repo);
+
+	r = r ?: release_role_withdraw(repo, call->operands[0], call->operands[1], command_option(call, "reason"), &next);
+	return r ?: finish(call, repo, next);
+}
+
+static int
+run_renew(struct command_call *call)
+{
+	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
+	SCOPED_JSON *signed_ = NULL;
+	json_t *next;
+	int r = release_commands_open(call, command_option(call, "to"), &repo);
+
+	if (!r && !strcmp(call->operands[0], RELEASE_PEOPLE_ROLE))
+		r = REFUSE(REASON_USAGE, call->operands[0], "officers renew it: people sign");
+	r = r ?: release_role_renew(repo, call->operands[0], &signed_);
+	if (r)
+		return r;
+	next = json_pack("{s:O}", call->operands[0], signed_);
+	return next ? finish(call, repo, next) : FAULT(-ENOMEM);
+}
+
+#define SIGN_DETAILS                                                                               \
+	"On a signer's machine: a draft, a key and nothing else.  Says in words what would change (+ comes,\n" \
+	"- goes, ! look twice), having checked that the draft follows from the root in --known (a root.json\n" \
+	"or a trust card), before it asks for the passphrase."
+#define PUBLISH_DETAILS                                                                            \
+	"Refused unless every threshold is met, for a root those of the old and of the new one; says whose\n" \
+	"signatures are missing.  More than one file: copies of one draft, signed apart.  Snapshot and\n" \
+	"timestamp are signed anew by the keys here, with the new root's where that changes them; readers see\n" \
+	"the old repository or the new one, never something between."
+
+const struct command release_commands_roles_all[] = {
+	{ .name = "root draft",
+		.args = "REPO",
+		.min = 1,
+		.max = 1,
+		.summary = "draft a new root: other keys, other thresholds, a new end",
+		.details = "ROLE is root, targets, snapshot or timestamp.  Nothing changes until the draft is signed and "
+			   "published.\n"
+			   "Where targets get other keys, all that they list is in the draft too, to be vouched for anew; "
+			   "withdraw\n"
+			   "first what is not to be.",
+		.examples = "mainstay-release root draft repo --out root2.json --add timestamp=host/timestamp.key \\\n"
+			    "    --remove timestamp=keys/timestamp.key\n"
+			    "mainstay-release root draft repo --out root2.json --add root=HEX64 --threshold root=3",
+		.options = root_draft_options,
+		.run = run_root_draft },
+	{ .name = "root sign",
+		.args = "DRAFT",
+		.min = 1,
+		.max = 1,
+		.summary = "sign a draft, after seeing what it changes",
+		.details = SIGN_DETAILS,
+		.examples = "mainstay-release root sign root2.json --key root-1.key --known vendor.card",
+		.options = draft_sign_options,
+		.run = run_draft_sign },
+	{ .name = "root publish",
+		.args = "DRAFT...",
+		.min = 1,
+		.max = 20,
+		.summary = "publish a draft that enough have signed",
+		.details = PUBLISH_DETAILS,
+		.examples = "mainstay-release root publish root2.json --to repo --keys keys",
+		.options = draft_publish_options,
+		.run = run_draft_publish },
+	{ .name = "draft show",
+		.args = "DRAFT",
+		.min = 1,
+		.max = 1,
+		.summary = "say in words what a draft changes",
+		.examples = "mainstay-release draft show root2.json --known vendor.card",
+		.options = draft_show_options,
+		.run = run_draft_show },
+	{ .name = "draft sign",
+		.args = "DRAFT",
+		.min = 1,
+		.max = 1,
+		.summary = "sign a draft of any role, after seeing what it changes",
+		.details = SIGN_DETAILS,
+		.examples = "mainstay-release draft sign publish.json --key targets-2.key",
+		.options = draft_sign_options,
+		.run = run_draft_sign },
+	{ .name = "draft publish",
+		.args = "DRAFT...",
+		.min = 1,
+		.max = 20,
+		.summary = "publish a draft of any role that enough have signed",
+		.details = PUBLISH_DETAILS,
+		.examples = "mainstay-release draft publish a.json b.json --to repo --keys keys",
+		.options = draft_publish_options,
+		.run = run_draft_publish },
+	{ .name = "delegate",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "let a service's own people sign its releases, or change who they are",
+		.details = "Signed by targets.  NAME is the role, and the service unless --path says more; people are the "
+			   "officers.\n"
+			   "Where a role's own document was signed by keys that go, it is in the draft, too.",
+		.examples = "mainstay-release delegate redis --to repo --add redis-1.pub --add redis-2.pub --threshold 2\n"
+			    "mainstay-release delegate people --to repo --add officer-4.key --remove officer-1.key --out d.json\n"
+			    "mainstay-release delegate redis --to repo --revoke --adopt",
+		.options = delegate_options,
+		.run = run_delegate },
+	{ .name = "floor",
+		.args = "SERVICE COUNTER",
+		.min = 2,
+		.max = 2,
+		.summary = "no site takes a release of the service below this counter",
+		.details = "Signed by targets.  A floor never falls, and never stands above the newest release.",
+		.examples = "mainstay-release floor redis 7 --to repo",
+		.options = change_options,
+		.run = run_floor },
+	{ .name = "withdraw",
+		.args = "SERVICE VERSION",
+		.min = 2,
+		.max = 2,
+		.summary = "no longer offer a release",
+		.details = "Sites that run it go on; that version is never published again.",
+		.examples = "mainstay-release withdraw redis 7.0.15 --reason \"CVE-2026-0001\" --to repo",
+		.options = withdraw_options,
+		.run = run_withdraw },
+	{ .name = "renew",
+		.args = "ROLE",
+		.min = 1,
+		.max = 1,
+		.summary = "sign targets or a delegated role anew before it ends",
+		.examples = "mainstay-release renew targets --to repo --keys keys",
+		.options = change_options,
+		.run = run_renew },
+	{ 0 },
+};

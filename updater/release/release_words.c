@@ -1,0 +1,207 @@
+#include "updater/release/release_words.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/tuf/metadata.h"
+#include "updater/release/release_ceremony.h"
+#include "updater/release/release_keys.h"
+
+enum { LINE = 2048 };
+
+static void say(json_t *lines, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+say(json_t *lines, const char *fmt, ...)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(LINE);
+	char out[LINE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	(void)json_array_append_new(lines,
+		json_string(log_escape(out, sizeof(out), buf_error(&b) ? "(more than can be shown)" : buf_text(&b))));
+}
+
+/* --- keys ----------------------------------------------------------------------------------------- */
+static void
+say_keys_of(json_t *lines, const char *name, const json_t *was, const json_t *is, const char *sign)
+{
+	const json_t *ids = json_object_get(is, "keyids");
+
+	for (size_t i = 0; i < json_array_size(ids); i++) {
+		const char *id = json_string_value(json_array_get(ids, i));
+
+		if (!release_keys_listed(was, id))
+			say(lines, "%s %s key %s", sign, name, id);
+	}
+}
+
+static void
+say_role(json_t *lines, const char *name, const json_t *was, const json_t *is)
+{
+	json_int_t before = json_integer_value(json_object_get(was, "threshold")),
+		   after = json_integer_value(json_object_get(is, "threshold"));
+	size_t n_before = json_array_size(json_object_get(was, "keyids")),
+	       n_after = json_array_size(json_object_get(is, "keyids"));
+
+	say_keys_of(lines, name, was, is, "+");
+	say_keys_of(lines, name, is, was, "-");
+	if (was && is && (before != after || n_before != n_after))
+		say(lines, "! %s: %lld of %zu keys sign, before it was %lld of %zu", name, (long long)after, n_after,
+			(long long)before, n_before);
+	if (is && n_after > 1 && (size_t)after == n_after)
+		say(lines, "! %s: all of its %zu keys have to sign; one that is lost ends it", name, n_after);
+}
+
+static void
+say_root(json_t *lines, const json_t *was, const json_t *is)
+{
+	static const char *const names[] = { "root", "targets", "snapshot", "timestamp" };
+	size_t before = json_array_size(lines);
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		say_role(lines, names[i], json_object_get(json_object_get(was, "roles"), names[i]),
+			json_object_get(json_object_get(is, "roles"), names[i]));
+	if (json_array_size(lines) == before)
+		say(lines, "  no key and no threshold changes");
+}
+
+/* --- targets -------------------------------------------------------------------------------------- */
+static const char *
+hash_of(const json_t *target)
+{
+	return json_text(json_object_get(target, "hashes"), "sha256");
+}
+
+static void
+say_targets(json_t *lines, const json_t *was, const json_t *is)
+{
+	const json_t *old = json_object_get(was, "targets"), *new = json_object_get(is, "targets");
+	const char *path;
+	size_t kept = 0;
+	json_t *t;
+
+	json_object_foreach((json_t *)new, path, t)
+	{
+		const json_t *before = json_object_get(old, path);
+
+		kept += before && json_equal(before, t);
+		if (!before)
+			say(lines, "+ %s sha256:%s counter %lld", path, hash_of(t),
+				(long long)json_integer_value(json_object_get(json_object_get(t, "custom"), "counter")));
+		else if (!json_equal(before, t))
+			say(lines, "! %s is another: sha256:%s, before sha256:%s", path, hash_of(t), hash_of(before));
+	}
+	json_object_foreach((json_t *)old, path, t)
+		if (!json_object_get(new, path))
+			say(lines, "- %s", path);
+	say(lines, "  %zu files stay listed, and are vouched for anew", kept);
+}
+
+static const json_t *
+delegation(const json_t *signed_, const char *name)
+{
+	const json_t *roles = json_object_get(json_object_get(signed_, "delegations"), "roles");
+
+	for (size_t i = 0; i < json_array_size(roles); i++)
+		if (!strcmp(json_text(json_array_get(roles, i), "name"), name))
+			return json_array_get(roles, i);
+	return NULL;
+}
+
+static void
+say_paths(json_t *lines, const char *name, const json_t *role)
+{
+	const json_t *paths = json_object_get(role, "paths");
+
+	for (size_t i = 0; i < json_array_size(paths); i++)
+		say(lines, "! %s may vouch for %s", name, json_string_value(json_array_get(paths, i)));
+	if (json_object_get(role, "path_hash_prefixes"))
+		say(lines, "! %s may vouch for whatever has a certain hash", name);
+	if (!json_is_true(json_object_get(role, "terminating")))
+		say(lines, "! after %s others are asked, too", name);
+}
+
+static void
+say_delegations(json_t *lines, const json_t *was, const json_t *is)
+{
+	const json_t *new = json_object_get(json_object_get(is, "delegations"), "roles"),
+		     *old = json_object_get(json_object_get(was, "delegations"), "roles");
+
+	for (size_t i = 0; i < json_array_size(new); i++) {
+		const json_t *role = json_array_get(new, i);
+		const char *name = json_text(role, "name");
+		const json_t *before = delegation(was, name);
+
+		if (!before)
+			say(lines, "+ delegation %s: %lld of %zu keys", name,
+				(long long)json_integer_value(json_object_get(role, "threshold")),
+				json_array_size(json_object_get(role, "keyids")));
+		if (!before || !json_equal(json_object_get(before, "paths"), json_object_get(role, "paths")))
+			say_paths(lines, name, role);
+		if (!json_equal(before, role))
+			say_role(lines, name, before, role);
+	}
+	for (size_t i = 0; i < json_array_size(old); i++)
+		if (!delegation(is, json_text(json_array_get(old, i), "name")))
+			say(lines, "- delegation %s", json_text(json_array_get(old, i), "name"));
+}
+
+static void
+say_numbers(json_t *lines, const char *member, const char *what, const json_t *was, const json_t *is)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach((json_t *)json_object_get(is, member), name, v)
+		if (!json_equal(v, json_object_get(json_object_get(was, member), name)))
+			say(lines, "! %s of %s: %lld", what, name, (long long)json_integer_value(v));
+	json_object_foreach((json_t *)json_object_get(was, member), name, v)
+		if (!json_object_get(json_object_get(is, member), name))
+			say(lines, "! %s of %s is no longer there", what, name);
+}
+
+static void
+say_withdrawn(json_t *lines, const json_t *was, const json_t *is)
+{
+	const char *path;
+	json_t *reason;
+
+	json_object_foreach((json_t *)json_object_get(is, "x-mainstay-withdrawn"), path, reason)
+		if (!json_object_get(json_object_get(was, "x-mainstay-withdrawn"), path))
+			say(lines, "! %s is withdrawn: %s", path, json_string_value(reason) ?: "");
+}
+
+json_t *
+release_words(const struct release_ceremony *c)
+{
+	json_t *lines = json_array(), *is;
+	const char *role;
+
+	json_object_foreach(c->is, role, is)
+	{
+		bool root = !strcmp(role, "root");
+		const json_t *was = root ? c->root : json_object_get(c->was, role);
+		char until[CLOCK_TEXT_MAX];
+
+		say(lines, "%s: version %llu, until %s", role, (unsigned long long)tuf_version(is),
+			clock_format_s(until, tuf_expires_us(is)));
+		if (root) {
+			say_root(lines, was, is);
+			continue;
+		}
+		say_targets(lines, was, is);
+		say_delegations(lines, was, is);
+		say_numbers(lines, "x-mainstay-floors", "the floor", was, is);
+		say_numbers(lines, "x-mainstay-counters", "the highest counter so far", was, is);
+		say_withdrawn(lines, was, is);
+	}
+	return lines;
+}
