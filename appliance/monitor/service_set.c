@@ -312,8 +312,9 @@ on_read(int r, void *arg)
 		finish(s, r);
 		return;
 	}
-	s->restarted = true;
-	r = services_restart(s->m, s->service, on_applied, s);
+	s->restarted = s->needs == NEEDS_RESTART;
+	r = s->restarted ? services_restart(s->m, s->service, on_applied, s)
+			 : services_take_up(s->m, s->service, on_applied, s);
 	if (r)
 		finish(s, r);
 }

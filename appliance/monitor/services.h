@@ -40,6 +40,8 @@ typedef void services_done_fn(int r, void *arg);
 int services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 int services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 int services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+/* Write its configuration and have it take that up without a restart (driver_reload()). */
+int services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 
 /* The values of a service's knobs in force, checked and with defaults filled in (definition_check_knobs()'s
  * object); *ret is the caller's.  Returns 0, REASON_NOT_FOUND (logged) where no release of it is active, or a

@@ -139,7 +139,7 @@ refuse_later(struct step *step, int r)
 	return 0;
 }
 
-enum what { STEP_START, STEP_STOP, STEP_RESTART };
+enum what { STEP_START, STEP_STOP, STEP_RESTART, STEP_TAKE_UP };
 
 static int
 take_step(struct monitor *m, const char *name, enum what what, services_done_fn *done, void *arg)
@@ -165,6 +165,8 @@ take_step(struct monitor *m, const char *name, enum what what, services_done_fn 
 		r = driver_start(driver, &spec, on_stepped, step);
 	else if (what == STEP_STOP)
 		r = driver_stop(driver, name, on_stepped, step);
+	else if (what == STEP_TAKE_UP)
+		r = driver_reload(driver, &spec, on_stepped, step);
 	else
 		r = driver_restart(driver, &spec, on_stepped, step);
 	return r ? refuse_later(step, r) : 0;
@@ -186,4 +188,10 @@ int
 services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg)
 {
 	return take_step(m, name, STEP_RESTART, done, arg);
+}
+
+int
+services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, STEP_TAKE_UP, done, arg);
 }

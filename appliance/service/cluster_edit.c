@@ -76,13 +76,16 @@ check_result(const struct buf *out, size_t from, const struct cluster_lines *t, 
 	if (buf_error(out))
 		return FAULT(buf_error(out));
 	r = cluster_read(&c, out->data + from, out->len - from, CLUSTER_LINES_FILE);
+	/* What the lines became is no news to anybody: they were not ours to change. */
+	if (r == REASON_MALFORMED || r == REASON_UNKNOWN_FIELD)
+		return cluster_lines_by_hand(service, find_service(t, service));
 	if (r)
 		return r;
 	is = cluster_json(c);
 	cluster_free(c);
 	if (!is)
 		return FAULT(-ENOMEM);
-	return json_equal(is, t->want) ? 0 : cluster_lines_by_hand(service);
+	return json_equal(is, t->want) ? 0 : cluster_lines_by_hand(service, find_service(t, service));
 }
 
 int

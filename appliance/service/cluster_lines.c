@@ -11,6 +11,8 @@
 #include "appliance/base/yaml.h"
 #include "appliance/service/cluster.h"
 
+enum { PLACE_MAX = 256 };
+
 void
 cluster_lines_done(struct cluster_lines *t)
 {
@@ -76,6 +78,8 @@ cluster_lines_open(struct cluster_lines *t, const char *p, size_t len)
 			stop ? (size_t)(stop + 1 - p) : (size_t)(end - p) };
 		p += t->lines[t->n].len;
 	}
+	t->eol = t->n && t->lines[0].len > 1 && t->lines[0].p[t->lines[0].len - 2] == '\r' ? "\r\n"
+											 : "\n";
 	for (size_t i = 0; i < t->n; i++) {
 		size_t indent;
 
@@ -114,7 +118,19 @@ cluster_lines_put(struct buf *out, const struct cluster_lines *t, size_t from,
 
 		buf_put(out, l->p, l->len);
 		if (l->len == 0 || l->p[l->len - 1] != '\n')
-			buf_puts(out, "\n");
+			buf_puts(out, t->eol);
+	}
+}
+
+/* Lines of ours, ended as the others are. */
+static void
+put_body(struct buf *out, const struct cluster_lines *t, const struct buf *body)
+{
+	for (size_t i = 0; i < body->len; i++) {
+		if (body->data[i] == '\n')
+			buf_puts(out, t->eol);
+		else
+			buf_u8(out, body->data[i]);
 	}
 }
 
@@ -170,32 +186,40 @@ is_empty(const struct yaml_node *n)
 }
 
 int
-cluster_lines_by_hand(const char *what)
+cluster_lines_by_hand(const char *what, const struct yaml_node *n)
 {
-	return REFUSE(REASON_MALFORMED, what,
+	char place[PLACE_MAX] = "";
+
+	return REFUSE_AT(REASON_MALFORMED, what,
+		n ? yaml_place(place, sizeof(place), CLUSTER_LINES_FILE, n) : CLUSTER_LINES_FILE,
 		"is written in a form that can only be edited by hand");
 }
 
-/* The key's line of an empty mapping, without what stood for emptiness ("{}"), its comment kept. */
+/* The key's line of an empty mapping, without what stood for emptiness ("{}"), and all else of it as it is. */
 static int
 put_bare_key(struct buf *out, const struct cluster_lines *t, const struct yaml_node *n)
 {
 	const struct cluster_line *l = &t->lines[n->key_line - 1];
 	size_t colon = n->key_column - 1 + strlen(n->key);
-	const char *hash;
+	const char *open, *close;
 
 	while (colon < l->len && l->p[colon] != ':')
 		colon++;
 	if (colon >= l->len) /* "? key", and the colon in another line */
-		return cluster_lines_by_hand(n->key);
+		return cluster_lines_by_hand(n->key, n);
 	buf_put(out, l->p, colon + 1);
-	hash = memchr(l->p, '#', l->len);
-	if (hash && hash > l->p + colon) {
-		buf_puts(out, " ");
-		buf_put(out, hash, (size_t)(l->p + l->len - hash));
+	open = l->p + colon + 1;
+	if (n->kind == YAML_KIND_MAPPING) {
+		while (open < l->p + l->len && *open == ' ')
+			open++;
+		close = memchr(open, '}', (size_t)(l->p + l->len - open));
+		if (!close || *open != '{')
+			return cluster_lines_by_hand(n->key, n);
+		open = close + 1;
 	}
-	if (!hash || l->p[l->len - 1] != '\n')
-		buf_puts(out, "\n");
+	buf_put(out, open, (size_t)(l->p + l->len - open));
+	if (l->p[l->len - 1] != '\n')
+		buf_puts(out, t->eol);
 	return 0;
 }
 
@@ -216,7 +240,7 @@ cluster_lines_insert(struct buf *out, const struct cluster_lines *t, const struc
 	int r = 0;
 
 	if (!is_empty(map) && !is_block(map))
-		return cluster_lines_by_hand(map->key);
+		return cluster_lines_by_hand(map->key, map);
 	end = is_block(map) ? block_end(t, map->key_line, map->key_column - 1) : map->key_line;
 	if (is_block(map)) {
 		cluster_lines_put(out, t, 1, end);
@@ -226,7 +250,7 @@ cluster_lines_insert(struct buf *out, const struct cluster_lines *t, const struc
 	}
 	if (r)
 		return r;
-	buf_put(out, body->data, body->len);
+	put_body(out, t, body);
 	cluster_lines_put(out, t, end + 1, t->n);
 	return 0;
 }
@@ -259,14 +283,14 @@ cluster_lines_replace(struct buf *out, const struct cluster_lines *t, const stru
 	size_t at = n->column - 1;
 
 	if (n->kind != YAML_KIND_SCALAR || n->line != n->key_line || at >= l->len)
-		return cluster_lines_by_hand(n->key);
+		return cluster_lines_by_hand(n->key, n);
 	cluster_lines_put(out, t, 1, n->key_line - 1);
 	buf_put(out, l->p, at);
 	cluster_lines_put_value(out, value);
 	at = scalar_end(l, at);
 	buf_put(out, l->p + at, l->len - at);
 	if (l->p[l->len - 1] != '\n')
-		buf_puts(out, "\n");
+		buf_puts(out, t->eol);
 	cluster_lines_put(out, t, n->key_line + 1, t->n);
 	return 0;
 }
@@ -280,7 +304,7 @@ cluster_lines_leave_out(struct buf *out, const struct cluster_lines *t, const st
 	const struct yaml_node *which = alone && map->n_children == 1 ? map : n;
 
 	if (!is_block(map))
-		return cluster_lines_by_hand(map->key);
+		return cluster_lines_by_hand(map->key, map);
 	cluster_lines_put(out, t, 1, which->key_line - 1);
 	cluster_lines_put(out, t, block_end(t, which->key_line, which->key_column - 1) + 1, t->n);
 	return 0;

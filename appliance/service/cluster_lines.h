@@ -22,6 +22,7 @@ struct cluster_lines {
 	struct cluster_line *lines;
 	size_t n;
 	struct yaml_node *root; /* NULL where there is no document */
+	const char *eol; /* as the first line ends */
 	json_t *want; /* owned; the cluster it says, which each edit changes to what is to come out */
 };
 
@@ -45,4 +46,5 @@ int cluster_lines_replace(struct buf *out, const struct cluster_lines *t, const 
 /* n of map; and the key of map with it where alone says so and nothing else is in it. */
 int cluster_lines_leave_out(struct buf *out, const struct cluster_lines *t,
 	const struct yaml_node *map, const struct yaml_node *n, bool alone);
-int cluster_lines_by_hand(const char *what); /* REASON_MALFORMED (logged) */
+/* REASON_MALFORMED (logged), with the place of n (NULL: none can be named). */
+int cluster_lines_by_hand(const char *what, const struct yaml_node *n);

@@ -177,6 +177,19 @@ read_reload(const struct definition_at *a, struct definition *d)
 	definition_check_argv(&reload, "argv", &d->reload.argv, &scope);
 }
 
+static bool
+is_in_exec(const struct definition *d, const char *knob)
+{
+	char tag[DEFINITION_NAME_MAX + 8];
+
+	(void)snprintf(tag, sizeof(tag), "{knob.%s}", knob);
+	for (size_t i = 0; i < d->exec.n; i++) {
+		if (strstr(d->exec.item[i], tag))
+			return true;
+	}
+	return false;
+}
+
 /* A knob that says so can be taken up without a restart only where there is a way. */
 static void
 check_reloads(const struct definition_at *a, const struct definition *d)
@@ -187,8 +200,12 @@ check_reloads(const struct definition_at *a, const struct definition *d)
 		struct definition_at one = definition_member(&knobs, d->knobs[i].name),
 				     apply = definition_member(&one, "apply");
 
-		if (d->knobs[i].apply == DEFINITION_APPLY_RELOAD && !json_object_get(a->v, "reload"))
+		if (d->knobs[i].apply != DEFINITION_APPLY_RELOAD)
+			continue;
+		if (!json_object_get(a->v, "reload"))
 			DEFINITION_BAD(&apply, "the definition does not say how to reload");
+		else if (is_in_exec(d, d->knobs[i].name))
+			DEFINITION_BAD(&apply, "exec names the knob: no reload changes that");
 	}
 }
 

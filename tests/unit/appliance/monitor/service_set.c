@@ -1,5 +1,7 @@
 #include "tests/unit/appliance/monitor/site.h"
 
+#include <signal.h>
+
 #include "appliance/base/yaml.h"
 #include "appliance/monitor/services_room.h"
 #include "appliance/service/definition.h"
@@ -33,6 +35,7 @@ static struct {
 	struct driver base;
 	int results[4]; /* of the steps to come */
 	unsigned n;	/* steps so far */
+	unsigned reloads; /* of them */
 	char config[4][256]; /* redis.conf at each */
 	driver_done_fn *done;
 	void *arg;
@@ -63,6 +66,14 @@ fake_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, vo
 	return 0;
 }
 
+static int
+fake_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	assert_int_equal(spec->reload_signal, SIGHUP);
+	fake.reloads++;
+	return fake_restart(d, spec, done, arg);
+}
+
 static struct driver *
 fake_free(struct driver *d)
 {
@@ -72,6 +83,7 @@ fake_free(struct driver *d)
 
 static const struct driver_ops fake_ops = { .start = fake_restart,
 	.restart = fake_restart,
+	.reload = fake_reload,
 	.free = fake_free };
 
 /* Let steps end until none is waited for. */
@@ -271,6 +283,31 @@ a_knob_that_needs_a_restart_gets_it(void **state)
 }
 
 static void
+a_knob_that_needs_a_reload_gets_it(void **state)
+{
+	struct site_test *t = *state;
+	struct heard h;
+
+	run_redis(t);
+	h = set(t, "word=a b", NULL);
+	assert_int_equal(h.r, 0);
+	assert_string_equal(json_text(h.answer, "needs"), "reload");
+	assert_true(json_is_false(json_object_get(h.answer, "restarted")));
+	assert_int_equal(fake.n, 1);
+	assert_int_equal(fake.reloads, 1);
+	assert_string_equal(fake.config[0], "port 0\nlevel low\nword \"a b\"\n");
+	json_decref(h.answer);
+	/* One that it does not survive: back by a restart, whatever it took up. */
+	fake.results[1] = REASON_STATE_MOVED;
+	h = set(t, "word=c", NULL);
+	assert_int_equal(h.r, REASON_STATE_MOVED);
+	assert_int_equal(fake.n, 3);
+	assert_int_equal(fake.reloads, 2);
+	assert_string_equal(fake.config[2], fake.config[0]);
+	json_decref(h.answer);
+}
+
+static void
 what_is_not_healthy_goes_back(void **state)
 {
 	struct site_test *t = *state;
@@ -447,6 +484,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		ROW(a_difference_shows_the_file_the_configuration_and_what_it_needs),
 		ROW(a_knob_that_needs_a_restart_gets_it),
+		ROW(a_knob_that_needs_a_reload_gets_it),
 		ROW(what_is_not_healthy_goes_back),
 		ROW(what_is_healthy_in_neither_way_says_so),
 		ROW(what_somebody_wrote_meanwhile_stays),

@@ -32,7 +32,8 @@ static const char whole[] =
 	"limits: {memory: 2gb, cpu: \"1.5\", processes: 300, files: 5000, nice: 5}\n"
 	"requires: {services: [etcd, redis], memory: 1gb, disk: 10gb}\n"
 	"knobs:\n"
-	"  wait: {type: span, min: 1s, max: 1h, default: 60s, apply: reload}\n"
+	"  wait: {type: span, min: 1s, max: 1h, default: 60s}\n"
+	"  level: {type: int, default: 1, apply: reload}\n"
 	"  room: {type: size, default: 64mb, unit: mb}\n"
 	"secrets:\n"
 	"  word: {bytes: 48, template: \"pass {value}\", help: clients}\n"
@@ -104,7 +105,7 @@ is_whole(const struct definition *d)
 	assert_int_equal(json_array_size(d->requires_services), 2);
 	assert_int_equal(d->requires_memory, 1 << 30);
 	assert_int_equal(d->requires_disk, UINT64_C(10) << 30);
-	assert_int_equal(definition_knob(d, "wait")->apply, DEFINITION_APPLY_RELOAD);
+	assert_int_equal(definition_knob(d, "level")->apply, DEFINITION_APPLY_RELOAD);
 	assert_int_equal(definition_knob(d, "wait")->max, 3600 * (int64_t)CLOCK_US_PER_S);
 	assert_string_equal(json_string_value(definition_knob(d, "wait")->fallback), "1m");
 	assert_int_equal(definition_knob(d, "room")->unit, 1 << 20);
@@ -194,6 +195,8 @@ static const struct {
 	{ "a signal to reload", HEAD "reload: {signal: KILL}\n", "reload.signal", "one of HUP", 0 },
 	{ "a knob that needs a reload there is no way to", KNOB("type: int, default: 1, apply: reload"),
 		"knobs.a.apply", "does not say how to reload", 0 },
+	{ "a reload of what exec names", "name: demo\nversion: \"1\"\nexec: [/x, \"-p{knob.a}\"]\nreload: {signal: HUP}\n"
+		"knobs: {a: {type: int, default: 1, apply: reload}}\n", "knobs.a.apply", "exec names the knob", 0 },
 	{ "prepare without what it makes", HEAD "prepare: {argv: [/x]}\n", "prepare.creates", "is missing", 0 },
 	{ "prepare that makes something elsewhere", HEAD "prepare: {argv: [/x], creates: ../y}\n",
 		"prepare.creates", "one name", 0 },
