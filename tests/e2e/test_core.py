@@ -3,16 +3,14 @@
 The release is made of this very build, with another version in its programs, by packaging/core/assemble.
 """
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
-from estate import BIN, CUSTOMER, POLICY, ROOT, SITE, Estate, until
+from estate import BIN, POLICY, ROOT, Estate, until
 from pinger import Pinger
 
 pytestmark = pytest.mark.skipif(not (os.path.exists(os.path.join(BIN, "mainstayd")) and
@@ -32,19 +30,19 @@ def times(**other):
                             for k, v in want.items())]
 
 
-def core(estate, version, spoil=None, **other):
-    """Publish a core of this version; spoil changes its programs first.  Its digest."""
+def core(estate, version, spoil=None, programs="0.1.7", **other):
+    """Publish a core of this version, whose programs call themselves so; spoil changes them first.  Its digest."""
     out = estate.path(f"core-{version}")
     estate.run(os.path.join(ROOT, "packaging", "core", "assemble"), BIN, version, out)
-    programs = os.path.join(out, "tree", "bin")
-    for name in os.listdir(programs):
-        file = os.path.join(programs, name)
+    folder = os.path.join(out, "tree", "bin")
+    for name in os.listdir(folder):
+        file = os.path.join(folder, name)
         with open(file, "rb") as f:
             data = f.read()
         with open(file, "wb") as f:
-            f.write(data.replace(OURS.encode(), version.encode()))
+            f.write(data.replace(OURS.encode(), programs.encode()))
     if spoil:
-        spoil(programs)
+        spoil(folder)
     file = os.path.join(out, "service.yaml")
     with open(file) as f:
         text = f.read()
@@ -80,10 +78,6 @@ def refuses(estate, digest):
         s for s in [estate.mainstay_json("update", "status")] if s["reason"] == "not-approved" and digest[7:] in s["text"]))
 
 
-def false_program(programs, name):
-    shutil.copyfile("/bin/false", os.path.join(programs, name))
-
-
 def hanging(estate):
     """A program that says nothing and does not end by itself."""
     source, out = estate.path("hang.c"), estate.path("hang")
@@ -93,7 +87,7 @@ def hanging(estate):
     return lambda programs: shutil.copyfile(out, os.path.join(programs, "mainstayd"))
 
 
-def test_a_core_takes_over_and_bad_ones_give_way():
+def test_a_core_takes_over_and_a_bad_one_gives_way():
     with Estate("core") as estate:
         estate.begin()
         estate.install_redis()
@@ -115,19 +109,16 @@ def test_a_core_takes_over_and_bad_ones_give_way():
             assert status["appliance"]["version"] == "0.1.7"
             assert (status["core"]["slot"], status["core"]["previous"]) == ("a", "packaged")
             assert status["update"]["state"] == "good"
-            for version, spoil, text in (
-                    ("0.1.8", lambda p: false_program(p, "mainstay-supervise"), "ended before"),
-                    ("0.1.9", hanging(estate), "in time"),
-                    ("0.2.0", lambda p: false_program(p, "mainstay-judge"), "in time")):
-                stage(estate, core(estate, version, spoil))
-                begun = time.monotonic()
-                failed = estate.mainstay("update", "apply", code=1)
-                assert time.monotonic() - begun < 20
-                assert "[state-moved]" in failed.stderr and text in failed.stderr, failed.stderr
-                status = estate.status()
-                assert status["appliance"]["version"] == "0.1.7" and status["core"]["slot"] == "a"
-                assert status["update"]["state"] == "rolled-back"
-            assert len(estate.leaves(kind="rollback", object="mainstay")) == 3
+            # A core that hangs is given up, and the one before goes on.
+            stage(estate, core(estate, "0.1.8", hanging(estate)))
+            begun = time.monotonic()
+            failed = estate.mainstay("update", "apply", code=1)
+            assert time.monotonic() - begun < 20
+            assert "[state-moved]" in failed.stderr and "in time" in failed.stderr, failed.stderr
+            status = estate.status()
+            assert status["appliance"]["version"] == "0.1.7" and status["core"]["slot"] == "a"
+            assert status["update"]["state"] == "rolled-back"
+            assert len(estate.leaves(kind="rollback", object="mainstay")) == 1
             estate.mainstay("update", "rollback", "mainstay")
             status = estate.status()
             assert status["core"]["slot"] == "packaged" and status["appliance"]["version"] == OURS
