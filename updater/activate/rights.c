@@ -144,6 +144,66 @@ rights_list(json_t **ret, const struct definition *d, const struct accepted *a)
 	return 0;
 }
 
+/* --- what is new ------------------------------------------------------------------------------------------------ */
+static int
+add_name(const char *field, void *arg)
+{
+	return json_array_append_new(arg, json_string(field));
+}
+
+static bool
+has_name(const json_t *names, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(names, i, one)
+		if (strcmp(json_string_value(one), name) == 0)
+			return true;
+	return false;
+}
+
+static int
+new_operations(json_t *list, const struct definition *from, const struct definition *to)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < to->n_operations && r == 0; i++) {
+		const struct definition_operation *is = &to->operations[i];
+		const struct definition_operation *was = definition_operation(from, is->name);
+		uint8_t now[32], before[32];
+
+		r = definition_rights_digest(to, is, now);
+		if (r == 0 && was)
+			r = definition_rights_digest(from, was, before);
+		if (r == 0 && (!was || memcmp(now, before, sizeof(now)) != 0))
+			r = add_name(is->name, list);
+	}
+	return r;
+}
+
+int
+rights_new(json_t **ret, const struct definition *from, const struct definition *to)
+{
+	SCOPED_JSON *doc = json_object(), *before = json_array(), *after = json_array();
+	json_t *operations = json_array(), *fields = json_array();
+	const json_t *one;
+	size_t i;
+	int r = json_object_set_new(doc, "operations", operations);
+
+	r = json_object_set_new(doc, "fields", fields) ?: r;
+	r = r ?: new_operations(operations, from, to);
+	r = r ?: each_field(from, add_name, before);
+	r = r ?: each_field(to, add_name, after);
+	json_array_foreach(after, i, one)
+		if (r == 0 && !has_name(before, json_string_value(one)))
+			r = add_name(json_string_value(one), fields);
+	if (r != 0)
+		return FAULT(-ENOMEM);
+	*ret = STEAL(doc);
+	return 0;
+}
+
 /* --- accepting ------------------------------------------------------------------------------------------------ */
 struct accepting {
 	struct accepted *a;

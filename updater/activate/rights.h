@@ -12,6 +12,10 @@ struct definition;
  * "powers":[{"name","accepted":bool}]} of a definition, held against what was accepted so far.  *ret is the caller's. */
 int rights_list(json_t **ret, const struct definition *d, const struct accepted *a);
 
+/* {"operations":[NAME],"fields":[NAME]}: what `to` has that `from` has not, or has with other rights.  *ret is the
+ * caller's.  Returns 0 or a fault. */
+int rights_new(json_t **ret, const struct definition *from, const struct definition *to);
+
 /* Accept all of it (a first install).  In memory; the caller saves. */
 int rights_accept_all(struct accepted *a, const struct definition *d);
 

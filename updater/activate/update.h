@@ -46,6 +46,8 @@ struct update {
 	struct worker *worker;	/* stages a release that came, or removes one that nothing names */
 	char staging[65];	/* its service; "" where it removes */
 	uint8_t no_packs[32];	/* this list of packs, or one of its packs, is not to be had */
+	json_t *shown;		/* plans that were shown, newest last: [{"digest","items"}] */
+	uint64_t looked_us;	/* boot time when it was last looked what may go in by itself */
 	char plan[80];		/* digest of the plan that was applied last */
 	struct core *core;   /* its own change, never beside run */
 	struct update_waiting waiting[UPDATE_WAITING_MAX];
@@ -99,6 +101,12 @@ void update_fail_waiting(struct update *u, const char *service, int r);
 /* --- update_arrive.c ------------------------------------------------------------------------------------------------- */
 /* Something arrived, or a change is over: stage what is whole, begin what can be begun. */
 void update_consider(struct update *u);
+bool update_is_staged(const struct update *u, const char *hex);
+/* The service's last change was to this release and went back: `update status` keeps saying so, and nothing tries it
+ * again by itself. */
+bool update_went_back(const struct update *u, const char *service, const char *hex);
+/* Put in what may go in without a person's word (cluster.yaml: `update: auto`), now that the window is open. */
+void update_automatic(struct update *u);
 
 /* --- update_collect.c: what nothing names any more -------------------------------------------------------------------- */
 /* Remove the next tree of the store that neither cluster.lock, the release before, the assignment nor a running change

@@ -14,8 +14,8 @@
 #include "updater/fetch/fetch_wire.h"
 
 /* The service's last change was to this release and went back: `update status` keeps saying so. */
-static bool
-went_back(const struct update *u, const char *service, const char *hex)
+bool
+update_went_back(const struct update *u, const char *service, const char *hex)
 {
 	for (size_t i = json_array_size(u->history); i-- > 0;) {
 		const json_t *row = json_array_get(u->history, i);
@@ -29,8 +29,8 @@ went_back(const struct update *u, const char *service, const char *hex)
 	return false;
 }
 
-static bool
-is_staged(const struct update *u, const char *hex)
+bool
+update_is_staged(const struct update *u, const char *hex)
 {
 	struct stat st;
 
@@ -72,8 +72,8 @@ arrived(struct update *u, const struct update_runs *runs, const struct update_re
 
 	if (update_installing(u, service) && !runs->release[0])
 		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
-	if (is_staged(u, rel->hex)) {
-		if (strcmp(u->state, "staged") != 0 && !went_back(u, service, rel->hex))
+	if (update_is_staged(u, rel->hex)) {
+		if (strcmp(u->state, "staged") != 0 && !update_went_back(u, service, rel->hex))
 			update_set(u, "staged", service, REASON_NONE, rel->tree->version);
 		return 0;
 	}

@@ -27,6 +27,14 @@ on_start(struct monitor *m, void *arg)
 }
 
 static void
+on_tick(struct monitor *m, uint64_t now_us, void *arg)
+{
+	(void)m;
+	(void)now_us;
+	update_automatic(arg);
+}
+
+static void
 on_status(struct monitor *m, json_t *status, void *arg)
 {
 	struct update *u = arg;
@@ -47,6 +55,7 @@ update_free(void *arg)
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++)
 		loop_cancel(u->waiting[i].again);
 	json_decref(u->history);
+	json_decref(u->shown);
 	close(u->journal_fd);
 	close(u->incoming_fd);
 	close(u->store_fd);
@@ -56,6 +65,7 @@ update_free(void *arg)
 static const struct monitor_module module = {
 	.name = "update",
 	.start = on_start,
+	.tick = on_tick,
 	.status = on_status,
 	.free = update_free,
 };

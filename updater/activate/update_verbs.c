@@ -176,214 +176,6 @@ on_remove(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
-/* --- rights ----------------------------------------------------------------------------------------------------------- */
-static int
-on_rights(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct update *u = arg;
-	SCOPED(accepted_freep) struct accepted *a = NULL;
-	SCOPED(definition_freep) struct definition *d = NULL;
-	struct services_state state;
-	const char *service;
-	json_t *rights;
-	int r;
-
-	r = need_service(u, call, &service, &state);
-	r = r ?: update_release_definition(u, state.release, &d);
-	r = r ?: accepted_load(&a, monitor_dir(m));
-	r = r ?: rights_list(&rights, d, a);
-	if (r == 0)
-		monitor_answer(call, rights);
-	return r;
-}
-
-static int
-on_accept(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct update *u = arg;
-	SCOPED(accepted_freep) struct accepted *a = NULL;
-	SCOPED(definition_freep) struct definition *d = NULL;
-	SCOPED_JSON *done = json_array();
-	struct services_state state;
-	const char *service, *kind, *name, *value;
-	int r;
-
-	r = need_service(u, call, &service, &state);
-	r = r ?: monitor_call_need(call, "kind", &kind);
-	r = r ?: update_release_definition(u, state.release, &d);
-	r = r ?: accepted_load(&a, monitor_dir(m));
-	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
-		if (strcmp(name, "item") != 0)
-			continue;
-		r = rights_accept(a, d, kind, value);
-		r = r ?: monitor_leaf(m, "accept", monitor_call_actor(call), value, NULL, REASON_NONE);
-		r = r ?: json_array_append_new(done, json_string(value));
-	}
-	r = r ?: accepted_save(a, monitor_dir(m));
-	if (r != 0)
-		return r;
-	monitor_changed(m, MONITOR_CHANGE_SERVICE);
-	monitor_answer(call, json_pack("{s:s, s:O}", "service", service, "accepted", done));
-	return 0;
-}
-
-/* --- plan, apply ------------------------------------------------------------------------------------------------------- */
-/* One row for each installed service whose assigned release is whole and is not the one that runs; or, where there is
- * none, one for the core: it never changes together with services. */
-static int
-add_rows(struct update *u, json_t *items, bool core)
-{
-	int r = 0;
-
-	for (size_t i = 0; u->has_assignment && i < u->assignment.n && r == 0; i++) {
-		const struct assignment_release *a = &u->assignment.releases[i];
-		SCOPED_JSON *missing = json_array();
-		struct update_runs runs;
-		struct update_release rel;
-
-		if (!update_runs(u, a->service, &runs) || runs.core != core || (!runs.release[0] && !core) ||
-			update_release_load(u, a, &rel) != 0)
-			continue;
-		r = update_missing(u, &rel, missing, NULL, 1, NULL);
-		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0)
-			r = json_array_append_new(items,
-				json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "service", a->service, "class",
-					core ? "core" : "service", "from", runs.release, "from_version", runs.version, "to", rel.hex, "version", rel.tree->version,
-					"held", u->held));
-		update_release_done(&rel);
-	}
-	return r < 0 ? FAULT(-ENOMEM) : r;
-}
-
-static int
-make_plan(struct update *u, json_t *items)
-{
-	int r = add_rows(u, items, false);
-
-	return r || json_array_size(items) > 0 ? r : add_rows(u, items, true);
-}
-
-static int
-plan_digest(const json_t *items, char out[SHA256_TEXT_MAX])
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(CLUSTER_BYTES_MAX);
-	uint8_t digest[SHA256_LEN];
-	int r = json_canonical(&b, items);
-
-	if (r != 0)
-		return r;
-	sha256_of(digest, b.data, b.len);
-	sha256_text(out, digest);
-	return 0;
-}
-
-static int
-on_plan(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	SCOPED_JSON *items = json_array();
-	char digest[SHA256_TEXT_MAX];
-	int r;
-
-	r = make_plan(arg, items);
-	r = r ?: plan_digest(items, digest);
-	if (r == 0)
-		monitor_answer(call, json_pack("{s:O, s:s, s:o*}", "items", items, "digest", digest, "window",
-			monitor_window_json(m, POLICY_WINDOW_UPDATES)));
-	return r;
-}
-
-/* Begin the change to *take_rel, whose end answers call. */
-static int
-begin_change(struct update *u, struct monitor_call *call, enum change_kind kind, const struct update_release *rels,
-	size_t n)
-{
-	int r = update_room(u, rels[0].tree->service);
-
-	r = r ?: update_begin(u, kind, monitor_call_actor(call), rels, n);
-	if (r == 0)
-		update_wait_change(u, call);
-	return r;
-}
-
-static int
-begin_plan(struct update *u, struct monitor_call *call, const json_t *items)
-{
-	struct update_release rels[CHANGE_ITEMS_MAX];
-	const json_t *row;
-	size_t i, n = 0;
-	int r = 0;
-
-	if (strcmp(json_text(json_array_get(items, 0), "service"), CORE_SERVICE) == 0) {
-		r = update_release_load(u, assignment_find(&u->assignment, CORE_SERVICE), &rels[0]);
-		r = r ?: update_core_apply(u, call, &rels[0]);
-		update_release_done(&rels[0]);
-		return r;
-	}
-	json_array_foreach (items, i, row) {
-		if (r != 0 || n == CHANGE_ITEMS_MAX)
-			break;
-		r = update_release_load(u, assignment_find(&u->assignment, json_text(row, "service")), &rels[n]);
-		if (r == 0)
-			n++;
-	}
-	r = r ?: begin_change(u, call, CHANGE_APPLY, rels, n);
-	while (n > 0)
-		update_release_done(&rels[--n]);
-	return r;
-}
-
-static int
-on_apply(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct update *u = arg;
-	SCOPED_JSON *items = json_array();
-	const char *wanted = monitor_call_text(call, "plan");
-	char digest[SHA256_TEXT_MAX];
-	int r;
-
-	(void)m;
-	if (u->held)
-		return REFUSE(REASON_DENIED, "update", "updates are held: mainstay update unhold");
-	r = make_plan(u, items);
-	r = r ?: plan_digest(items, digest);
-	if (r != 0)
-		return r;
-	if (wanted && strcmp(wanted, digest) != 0)
-		return REFUSE(REASON_STATE_MOVED, wanted, "the plan is %s by now", digest);
-	if (json_array_size(items) == 0)
-		return REFUSE(REASON_NOT_FOUND, "update", "nothing is there to apply: every service runs its assigned release");
-	snprintf(u->plan, sizeof(u->plan), "%s", digest);
-	return begin_plan(u, call, items);
-}
-
-/* Back to the release that ran before the last good change. */
-static int
-on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct update *u = arg;
-	struct services_state state;
-	struct update_release rel;
-	const char *service, *before;
-	int r;
-
-	(void)m;
-	r = monitor_call_need(call, "service", &service);
-	if (r == 0 && strcmp(service, CORE_SERVICE) == 0)
-		return update_core_rollback(u, call);
-	r = r ?: need_service(u, call, &service, &state);
-	if (r != 0)
-		return r;
-	before = update_before(u, service, state.release);
-	if (!before)
-		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
-	r = update_release_stored(u, before, &rel);
-	if (r != 0)
-		return r;
-	r = begin_change(u, call, CHANGE_ROLLBACK, &rel, 1);
-	update_release_done(&rel);
-	return r;
-}
-
 /* --- state ------------------------------------------------------------------------------------------------------------- */
 static int
 on_check(struct monitor *m, struct monitor_call *call, void *arg)
@@ -478,17 +270,12 @@ static const struct {
 } verbs[] = {
 	{ "service.install", on_install },
 	{ "service.remove", on_remove },
-	{ "service.rights", on_rights },
-	{ "service.accept", on_accept },
 	{ "update.check", on_check },
-	{ "update.plan", on_plan },
-	{ "update.apply", on_apply },
 	{ "update.approve", on_approve },
 	{ "update.status", on_update_status },
 	{ "update.history", on_history },
 	{ "update.hold", on_hold },
 	{ "update.unhold", on_unhold },
-	{ "update.rollback", on_rollback },
 };
 
 int
@@ -498,5 +285,6 @@ update_verbs_init(struct update *u)
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs) && r == 0; i++)
 		r = monitor_register_verb(u->m, verbs[i].verb, CALL_ROLE_CONTROL, verbs[i].fn, u);
-	return r;
+	r = r ?: update_rights_init(u);
+	return r ?: update_apply_init(u);
 }

@@ -12,6 +12,8 @@ struct update_release;
 struct update_waiting;
 
 int update_verbs_init(struct update *u);
+int update_rights_init(struct update *u); /* of update_rights.c */
+int update_apply_init(struct update *u);  /* of update_apply.c */
 
 /* --- update_wait.c --------------------------------------------------------------------------------------------------- */
 /* Room for one more command that waits: look before anything is changed.  0 or REASON_BUSY (logged). */

@@ -149,6 +149,8 @@ a_plan_is_applied_only_as_it_was_shown(void **state)
 
 	bench_release(b, &one, "redis", "7", "redis");
 	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &one);
+	bench_store(b, &two);
 	bench_active(b, one.hex, 1);
 	bench_publish(b, &one, bench_custom(1));
 	bench_publish(b, &two, bench_custom(2));

@@ -1,0 +1,190 @@
+/* plan, apply, rollback, and what goes in by itself. */
+#include "updater/activate/update_verbs.h"
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/policy/policy.h"
+#include "appliance/service/cluster.h"
+#include "updater/activate/plan.h"
+#include "updater/activate/update.h"
+
+enum { SHOWN_MAX = 8, LOOK_S = 30 };
+
+/* --- plan ---------------------------------------------------------------------------------------------------------- */
+/* Remembered, so that `apply` of it can say what is otherwise by then. */
+static void
+remember(struct update *u, const struct plan *p)
+{
+	u->shown = u->shown ?: json_array();
+	(void)json_array_append_new(u->shown, json_pack("{s:s, s:O}", "digest", p->digest, "items", p->items));
+	while (json_array_size(u->shown) > SHOWN_MAX)
+		(void)json_array_remove(u->shown, 0);
+}
+
+static int
+on_plan(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED(plan_done) struct plan p = { 0 };
+	int r = plan_make(arg, &p);
+
+	if (r != 0)
+		return r;
+	remember(arg, &p);
+	monitor_answer(call, json_pack("{s:O, s:s, s:o*}", "items", p.items, "digest", p.digest, "window",
+		monitor_window_json(m, POLICY_WINDOW_UPDATES)));
+	return 0;
+}
+
+/* --- apply --------------------------------------------------------------------------------------------------------- */
+static int
+begin_change(struct update *u, struct monitor_call *call, enum change_kind kind, const struct update_release *rels,
+	size_t n)
+{
+	int r = update_room(u, rels[0].tree->service);
+
+	r = r ?: update_begin(u, kind, monitor_call_actor(call), rels, n);
+	if (r == 0)
+		update_wait_change(u, call);
+	return r;
+}
+
+static int
+refuse_moved(struct update *u, const struct plan *p, const char *wanted)
+{
+	SCOPED(buf_done) struct buf moved = BUF_MAX(REFUSE_TEXT_MAX);
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (u->shown, i, one)
+		if (strcmp(json_text(one, "digest"), wanted) == 0 && moved.len == 0)
+			plan_difference(json_object_get(one, "items"), p->items, &moved);
+	return REFUSE(REASON_STATE_MOVED, wanted, "the plan is %s by now%s%.300s", p->digest, moved.len ? ": " : "",
+		moved.len ? buf_text(&moved) : "");
+}
+
+/* Those of the plan that nothing holds; the releases stay the plan's. */
+static size_t
+not_held(const struct plan *p, struct update_release rels[CHANGE_ITEMS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (!plan_held(p, i))
+			rels[n++] = p->rels[i];
+	return n;
+}
+
+static int
+on_apply(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	struct update_release rels[CHANGE_ITEMS_MAX];
+	SCOPED(plan_done) struct plan p = { 0 };
+	const char *wanted = monitor_call_text(call, "plan");
+	size_t n;
+	int r;
+
+	(void)m;
+	if (u->held)
+		return REFUSE(REASON_DENIED, "update", "updates are held: mainstay update unhold");
+	r = plan_make(u, &p);
+	if (r != 0)
+		return r;
+	if (wanted && strcmp(wanted, p.digest) != 0)
+		return refuse_moved(u, &p, wanted);
+	if (p.n == 0)
+		return REFUSE(REASON_NOT_FOUND, "update", "nothing is there to apply: every service runs its assigned release");
+	n = not_held(&p, rels);
+	if (n == 0)
+		return REFUSE(REASON_DENIED, "update", "cluster.yaml holds every service that has a new release (hold: true)");
+	(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);
+	return p.core ? update_core_apply(u, call, &rels[0]) : begin_change(u, call, CHANGE_APPLY, rels, n);
+}
+
+/* --- rollback ------------------------------------------------------------------------------------------------------ */
+/* Back to the release that ran before the last good change. */
+static int
+on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct update *u = arg;
+	struct services_state state;
+	struct update_release rel;
+	const char *service, *before;
+	int r;
+
+	r = monitor_call_need(call, "service", &service);
+	if (r == 0 && strcmp(service, CORE_SERVICE) == 0)
+		return update_core_rollback(u, call);
+	if (r == 0 && !services_find(m, service, &state))
+		r = REFUSE(REASON_NOT_FOUND, service, "cluster.yaml names no such service");
+	if (r != 0)
+		return r;
+	before = update_before(u, service, state.release);
+	if (!before)
+		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
+	r = update_release_stored(u, before, &rel);
+	if (r != 0)
+		return r;
+	u->plan[0] = '\0';
+	r = begin_change(u, call, CHANGE_ROLLBACK, &rel, 1);
+	update_release_done(&rel);
+	return r;
+}
+
+/* --- by itself ----------------------------------------------------------------------------------------------------- */
+static bool
+any_automatic(struct update *u)
+{
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n; i++) {
+		const struct cluster_service *wanted = services_cluster(u->m, u->assignment.releases[i].service);
+
+		if (wanted && wanted->automatic)
+			return true;
+	}
+	return false;
+}
+
+void
+update_automatic(struct update *u)
+{
+	struct update_release rels[CHANGE_ITEMS_MAX];
+	SCOPED(plan_done) struct plan p = { 0 };
+	uint64_t now = clock_mono_us();
+	size_t n = 0;
+	int r;
+
+	if (u->run || u->held || core_change_running(u->core) ||
+		(u->looked_us && now - u->looked_us < LOOK_S * CLOCK_US_PER_S))
+		return;
+	u->looked_us = now;
+	if (!any_automatic(u) || !monitor_switch_on(u->m, SWITCH_UPDATES) ||
+		!policy_window_open(monitor_policy(u->m), POLICY_WINDOW_UPDATES, monitor_now_us(u->m),
+			monitor_clock_doubtful(u->m), NULL))
+		return;
+	r = plan_make(u, &p);
+	for (size_t i = 0; r == 0 && i < p.n; i++)
+		if (plan_automatic(u, &p, i))
+			rels[n++] = p.rels[i];
+	if (r == 0 && n > 0) {
+		(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);
+		r = update_begin(u, CHANGE_AUTO, "mainstayd", rels, n);
+	}
+	if (r < 0)
+		log_fault(r, "putting in what goes by itself");
+}
+
+int
+update_apply_init(struct update *u)
+{
+	int r;
+
+	r = monitor_register_verb(u->m, "update.plan", CALL_ROLE_CONTROL, on_plan, u);
+	r = r ?: monitor_register_verb(u->m, "update.apply", CALL_ROLE_CONTROL, on_apply, u);
+	return r ?: monitor_register_verb(u->m, "update.rollback", CALL_ROLE_CONTROL, on_rollback, u);
+}
