@@ -155,6 +155,11 @@ bench: dependencies             ## what takes minutes to count or to measure: a 
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory benches
 	$(Q)tests/suite bench
 
+.PHONY: bench-update
+bench-update: dependencies      ## updates against patch-from, casync, ostree and rsync on real packages; a quarter of an hour
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/bench/update/client
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/update/measure
+
 .PHONY: fuzz
 fuzz: dependencies              ## FUZZ_SECONDS of libFuzzer on each parser
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=fuzz CC=$(CLANG) fuzzers
