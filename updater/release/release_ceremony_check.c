@@ -311,10 +311,10 @@ check_threshold(const struct release_ceremony *c, const char *role, bool former)
 		return r;
 	names = missing(&s, keys, of, &out, &good);
 	if (good < (size_t)need)
-		return REFUSE(REASON_THRESHOLD, role, "%zu of %lld %ssignatures are there; not signed by %s", good, need,
+		return REFUSE(REASON_THRESHOLD, role, "%zu of %lld signatures %sare there; not signed by %s", good, need,
 			!is_root(role) ? ""
-				: former ? "of the former root's "
-					 : "of the new root's ",
+				: former ? "of the former root "
+					 : "of the new root ",
 			names);
 	return 0;
 }

@@ -234,7 +234,8 @@ run_publish(struct command_call *call)
 
 	r = release_commands_open(call, to, &repo);
 	r = r ?: release_commands_signers(call, to, &passphrase, &keys);
-	r = r ?: release_publish(repo, call->operands[0], &counter, target, &next);
+	r = r ?: release_publish(repo, call->operands[0], command_option(call, "out") ? NULL : &keys, &counter, target,
+		       &next);
 	if (!r && next)
 		r = release_commands_finish(call, repo, &keys, next, &published);
 	if (r || !published)

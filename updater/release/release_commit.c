@@ -56,12 +56,10 @@ release_commit_sign(const json_t *of, const char *role, const struct release_key
 {
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
 	json_int_t threshold = json_integer_value(json_object_get(of, "threshold"));
-	size_t here = 0, n = 0;
+	size_t here = release_keys_count(keys, of), n = 0;
 	int r = 0;
 
 	/* Counted before any passphrase is asked for. */
-	for (size_t i = 0; i < keys->n; i++)
-		here += release_keys_is_of(keys->key[i], of);
 	if (here >= (size_t)threshold)
 		r = release_keys_of(keys, of, signers, &n);
 	if (!r && n < (size_t)threshold)

@@ -288,7 +288,11 @@ release_keyfile_write(int dir_fd, const char *name, const uint8_t seed[32], cons
 		return FAULT(r);
 	buf_printf(&b, FIRST "%s%s\n", ed25519_public_hex(key), pass ? "" : NO_PASSPHRASE);
 	r = put_pem(&b, seed, pass, len, cost);
-	return r ? r : FAULT(fs_replace(dir_fd, name, b.data, b.len, 0600));
+	if (r)
+		return r;
+	r = dir_fd == AT_FDCWD ? fs_replace_path(name, b.data, b.len, 0600)
+			       : fs_replace(dir_fd, name, b.data, b.len, 0600);
+	return FAULT(r);
 }
 
 /* --- public keys --------------------------------------------------------------------------------- */

@@ -303,6 +303,16 @@ is_double(const struct release_keys *k, size_t i)
 	return false;
 }
 
+size_t
+release_keys_count(const struct release_keys *k, const json_t *role)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->n; i++)
+		n += release_keys_is_of(k->key[i], role) && !is_double(k, i);
+	return n;
+}
+
 int
 release_keys_of(const struct release_keys *k, const json_t *role, const struct ed25519 *out[RELEASE_KEYS_MAX],
 	size_t *ret_n)

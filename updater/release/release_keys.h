@@ -61,6 +61,8 @@ int release_keys_of(const struct release_keys *k, const json_t *role, const stru
 /* Is this TUF key id one of a role's?  Is key[i]? */
 bool release_keys_listed(const json_t *role, const char *keyid);
 bool release_keys_is_of(const struct release_key *key, const json_t *role);
+/* How many of a role's keys are here. */
+size_t release_keys_count(const struct release_keys *k, const json_t *role);
 /* The TUF key id of a raw key. */
 int release_keys_id(char out[65], const uint8_t raw[32]);
 

@@ -19,6 +19,7 @@
 #include "updater/object/pack.h"
 #include "updater/object/patch.h"
 #include "updater/release/release_base.h"
+#include "updater/release/release_listed.h"
 #include "updater/release/release_repo.h"
 
 enum {
@@ -89,14 +90,17 @@ note_before(struct making *m, uint64_t counter, const char *path)
 static int
 find_before(struct making *m, const char *platform)
 {
-	const json_t *targets = json_object_get(release_repo_signed(m->repo, "targets"), "targets");
+	SCOPED_JSON *targets = NULL;
 	char prefix[80];
 	const char *path;
 	json_t *t;
-	int r = 0;
+	int r = release_listed(m->repo, false, &targets);
+
+	if (r)
+		return r;
 
 	(void)snprintf(prefix, sizeof(prefix), "services/%s/", m->x->service);
-	json_object_foreach((json_t *)targets, path, t)
+	json_object_foreach(targets, path, t)
 	{
 		const json_t *custom = json_object_get(t, "custom");
 
@@ -509,15 +513,17 @@ int
 release_packs_verify(struct release_repo *repo, size_t *files)
 {
 	SCOPED(verifying_done) struct verifying v = { .repo = repo, .patches_fd = -1, .packs_fd = -1 };
-	const json_t *targets = json_object_get(release_repo_signed(repo, "targets"), "targets");
+	SCOPED_JSON *targets = NULL; /* also of releases that are withdrawn: their packs stay */
 	const char *path;
 	json_t *t;
-	int r = patch_room_new(&v.room);
+	int r = release_listed(repo, true, &targets);
+
+	r = r ?: patch_room_new(&v.room);
 
 	v.seen = json_object();
 	r = r ?: fs_open_dir(&v.patches_fd, repo->fd, "patches", 0755);
 	r = r ?: fs_open_dir(&v.packs_fd, repo->fd, "packs", 0755);
-	json_object_foreach((json_t *)targets, path, t)
+	json_object_foreach(targets, path, t)
 	{
 		const char *hex = json_text(json_object_get(t, "custom"), "packs");
 

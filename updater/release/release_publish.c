@@ -16,6 +16,7 @@
 #include "updater/object/object.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_build.h"
+#include "updater/release/release_keys.h"
 #include "updater/release/release_packs.h"
 #include "updater/release/release_repo.h"
 #include "updater/release/release_role.h"
@@ -188,11 +189,11 @@ add_target(struct release_repo *repo, const struct built *b, uint64_t counter, c
 }
 
 int
-release_publish(struct release_repo *repo, const char *dir, uint64_t *ret_counter, char ret_target[256],
-	json_t **ret_next)
+release_publish(struct release_repo *repo, const char *dir, const struct release_keys *keys, uint64_t *ret_counter,
+	char ret_target[256], json_t **ret_next)
 {
 	SCOPED(built_done) struct built b = { .fd = -1 };
-	const json_t *old;
+	const json_t *old, *of, *role_keys;
 	uint8_t packs[32];
 	int r = open_built(&b, repo, dir);
 
@@ -217,6 +218,11 @@ release_publish(struct release_repo *repo, const char *dir, uint64_t *ret_counte
 	if (old)
 		return REFUSE(REASON_CONFLICT, b.target,
 			"this version is published and is another tree: give it a new version");
+	of = release_repo_role(repo, b.owner, &role_keys);
+	if (keys && release_keys_count(keys, of) < (size_t)json_integer_value(json_object_get(of, "threshold")))
+		return REFUSE(REASON_UNKNOWN_KEY, b.owner,
+			"%zu of its keys are here, where %lld must sign; --out writes a draft for the others",
+			release_keys_count(keys, of), (long long)json_integer_value(json_object_get(of, "threshold")));
 	*ret_counter = release_role_counter(repo, b.x->service);
 	r = copy_objects(&b, repo);
 	r = r ?: release_packs_make(repo, b.x, json_text(json_object_get(b.statement, "custom"), "platform"), packs);

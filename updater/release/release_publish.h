@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct release_keys;
 struct release_repo;
 
 /* Take D in: it must be signed by the role that owns its path (targets, or a delegated one) and still be what was
@@ -13,9 +14,10 @@ struct release_repo;
  * ever had.  *ret_counter is that number; it is the old one, and *ret_next is NULL, where this very release is there
  * already.  Returns 0; REASON_THRESHOLD or REASON_BAD_SIGNATURE where it is not signed; REASON_HASH_MISMATCH,
  * REASON_ALTERED, REASON_NOT_FOUND where D is damaged; REASON_CONFLICT where that version is another tree;
- * REASON_REVOKED where it was withdrawn (all logged); or a fault. */
-int release_publish(struct release_repo *r, const char *dir, uint64_t *ret_counter, char ret_target[256],
-	json_t **ret_next);
+ * REASON_REVOKED where it was withdrawn; REASON_UNKNOWN_KEY where keys (NULL: they are elsewhere) are too few to sign
+ * what it takes (all logged); or a fault. */
+int release_publish(struct release_repo *r, const char *dir, const struct release_keys *keys, uint64_t *ret_counter,
+	char ret_target[256], json_t **ret_next);
 
 /* Check that every object a release needs is in objects_fd and is what its hash says: definition (which must be
  * that of the index: service, version) and all files.  p is index.json.  *ret_objects counts them. */

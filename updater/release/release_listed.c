@@ -1,0 +1,73 @@
+#include "updater/release/release_listed.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/scope.h"
+#include "appliance/tuf/metadata.h"
+#include "updater/release/release_repo.h"
+
+static void
+close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static int
+add_file(json_t *all, const struct release_repo *r, const char *file)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX);
+	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
+	SCOPED_JSON *signed_ = NULL;
+	int e = release_repo_read(r, file, TUF_TARGETS_MAX, &b);
+
+	e = e ?: tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, file);
+	e = e ?: tuf_parse(&signed_, &s.canonical, file);
+	if (!e && json_object_update_missing(all, json_object_get(signed_, "targets")) < 0)
+		return json_object_get(signed_, "targets") ? FAULT(-ENOMEM) : 0;
+	return e;
+}
+
+/* Every document of a role that lists targets; verify holds each against its signers. */
+static int
+add_former(json_t *all, const struct release_repo *r)
+{
+	int fd = openat(r->tuf_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), e = 0;
+	SCOPED(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *one;
+
+	if (!d)
+		return FAULT(-errno);
+	while (!e && (one = readdir(d))) {
+		const char *role = one->d_name + strspn(one->d_name, "0123456789");
+		size_t len = strlen(role);
+
+		if (role != one->d_name && len > 5 && !strcmp(role + len - 5, ".json") && strcmp(role, ".root.json") != 0 &&
+			strcmp(role, ".snapshot.json") != 0)
+			e = add_file(all, r, one->d_name);
+	}
+	return e;
+}
+
+int
+release_listed(struct release_repo *r, bool ever, json_t **ret)
+{
+	SCOPED_JSON *all = json_copy(json_object_get(release_repo_signed(r, "targets"), "targets"));
+	const char *role;
+	json_t *signed_;
+	int e = all ? 0 : FAULT(-ENOMEM);
+
+	json_object_foreach(r->delegated, role, signed_)
+		if (!e && json_object_update_missing(all, json_object_get(signed_, "targets")) < 0)
+			e = FAULT(-ENOMEM);
+	if (!e && ever)
+		e = add_former(all, r);
+	if (!e)
+		*ret = STEAL(all);
+	return e;
+}
