@@ -25,26 +25,10 @@
 #include "updater/activate/core_approved.h"
 #include "updater/activate/core_check.h"
 #include "updater/activate/core_proof.h"
+#include "updater/activate/core_room.h"
 #include "updater/activate/worker.h"
 
 enum { SWITCH_MS = 30 * 1000 }; /* that the supervisor may take to end us */
-
-struct core {
-	struct monitor *m;
-	int journal_fd;
-	const struct core_ops *ops;
-	void *arg;
-	struct slots slots;	   /* as read last */
-	enum slots_slot running;   /* the slot we were started from */
-	char hex[65];		   /* of its release; "" for the packaged one */
-	bool changing;
-	struct core_change c;
-	struct buf index;
-	struct worker *worker;
-	struct core_proof *proof;
-	struct loop_timer *timer;
-	struct core_asking *asking;
-};
 
 /* A request to the supervisor cannot be called back. */
 struct core_asking {
