@@ -143,6 +143,11 @@ class Site:
         with open(f"{self.dir}/play/{name}.json", "w") as f:
             json.dump(spec, f)
 
+    def program(self, name, text):
+        self.folders(name)
+        with open(f"{self.dir}/lib/services/{name}/conf/program", "w") as f:
+            f.write(text)
+
     def ask(self, name, what, results=("ok",)):
         done = f"{self.dir}/play/{name}.done"
         if os.path.exists(done):
@@ -299,6 +304,134 @@ def test_the_sandbox_shows_what_it_should(site):
     assert "CapEff:\t0000000000000000" in text and "NoNewPrivs:\t1" in text
     assert "conf" in text and "home" in text and "MAINSTAY" not in text
     assert lines[[i for i, l in enumerate(lines) if "bin" in l and "," in l][-1] + 1] == "4"  # 0, 1, 2 and ls's own
+
+
+INSIDE = r"""
+import ctypes, os, pwd, resource, socket, time
+libc = ctypes.CDLL(None, use_errno=True)
+def say(what, call):
+    try:
+        got = call()
+    except OSError as e:
+        got = e
+    if isinstance(got, int) and got < 0:
+        got = OSError(ctypes.get_errno(), "")
+    print(what, getattr(got, "errno", "done"), flush=True)
+say("ptrace", lambda: libc.ptrace(16, 1, 0, 0))
+say("mount", lambda: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None))
+say("unshare", lambda: libc.unshare(0x10000000))
+say("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1) and 0)
+say("packet", lambda: socket.socket(17, socket.SOCK_RAW, 0) and 0)
+say("bpf", lambda: libc.syscall(321, 0, 0, 0))
+say("userfaultfd", lambda: libc.syscall(323, 0))
+say("keyctl", lambda: libc.syscall(250, 0, 0, 0))
+say("other", lambda: os.listdir(os.environ["OTHER"]))
+say("control", lambda: os.stat(os.environ["CONTROL"]))
+say("kill", lambda: os.kill(int(os.environ["VICTIM"]), 9))
+say("tree", lambda: open("/usr/x", "w"))
+say("conf", lambda: open("/conf/x", "w"))
+say("etc", lambda: open("/etc/passwd", "a"))
+say("data", lambda: open("/data/x", "w"))
+say("secret-write", lambda: open("/run/secrets/password", "w"))
+print("user", pwd.getpwuid(os.getuid()).pw_name, os.getuid())
+print("secret", open("/run/secrets/password").read().strip(), oct(os.stat("/run/secrets/password").st_mode))
+print("nofile", resource.getrlimit(resource.RLIMIT_NOFILE)[0], "nice", os.nice(0), flush=True)
+time.sleep(1000)
+"""
+
+REFUSED_INSIDE = {"ptrace": 1, "mount": 1, "unshare": 1, "raw": 1, "packet": 1, "bpf": 1, "userfaultfd": 1, "keyctl": 1,
+                  "other": 2, "control": 2, "kill": 3, "tree": 30, "conf": 30, "etc": 13, "secret-write": 30}
+
+
+def test_a_service_reaches_only_what_is_its_own(site):
+    site.up()
+    site.spec("victim", ["/bin/sleep", "1000"], grace_ms=300)
+    site.ask("victim", "start")
+    env = [f"OTHER={site.dir}/lib/services/victim/data", f"CONTROL={site.dir}/run/supervise.sock",
+           f"VICTIM={site.state('victim')['pid']}"]
+    site.program("prober", INSIDE)
+    site.spec("prober", ["/usr/bin/python3", "/conf/program"], env=env, v=2, secrets=["password"], nofile=100, nice=3,
+              grace_ms=300)
+    site.ask("prober", "start")
+    log = f"{site.dir}/lib/services/prober/log/prober.log"
+    text = wait_for(lambda: "nofile" in open(log).read() and open(log).read())
+    got = dict(line.split(" ", 1) for line in text.splitlines())
+    assert {k: got[k] for k in REFUSED_INSIDE} == {k: str(v) for k, v in REFUSED_INSIDE.items()}, text
+    assert got["data"] == "done" and got["user"] == f"prober {site.user('prober')}"
+    assert got["secret"] == "canary-of-password 0o100400" and got["nofile"] == "100 nice 3"
+    if os.geteuid() == 0:
+        assert site.user("prober") != site.user("victim")
+    assert alive(site.state("victim")["pid"])
+    # Its secret outlives the shim, and the supervisor with the shim's next, and is nowhere to be read.
+    for role in ("shim prober", "supervise", "shim prober"):
+        site.kill(role)
+        time.sleep(0.3)
+    os.kill(site.state("prober")["pid"], signal.SIGKILL)
+    wait_for(lambda: open(log).read().count("canary-of-password") == 2)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for what in ("cmdline", "environ"):
+            try:
+                with open(f"/proc/{pid}/{what}", "rb") as f:
+                    assert b"canary-of" not in f.read()
+            except OSError:
+                pass
+    for top, _, files in os.walk(f"{site.dir}/run"):
+        for name in filter(lambda n: os.path.isfile(os.path.join(top, n)), files):
+            with open(os.path.join(top, name), "rb") as f:
+                assert b"canary-of" not in f.read()
+
+
+def test_limits_hold_and_say_so(site):
+    site.up()
+    if "cgroups" not in site.enforced()["enforced"]:
+        pytest.skip("this host gives no control groups")
+    site.program("eater", "x = []\nwhile 1: x.append(bytearray(1 << 20))")
+    site.spec("eater", ["/usr/bin/python3", "/conf/program"], v=2, memory=64 << 20,
+              processes=20, heal="never")
+    site.ask("eater", "start", ("ok", "state-moved"))
+    wait_for(lambda: site.state("eater")["state"] == "failed")
+    assert site.state("eater")["exit"] == 137 and "limit of memory" in site.state("eater")["why"]
+    site.spec("forker", ["/bin/sh", "-c", "while sleep 1000 & do :; done"], v=2, processes=20, heal="never")
+    site.ask("forker", "start", ("ok", "state-moved"))
+    wait_for(lambda: site.state("forker")["state"] == "failed")
+    assert "Cannot fork" in site.state("forker")["why"]
+    wait_for(lambda: "shim forker" not in site.roster())
+    found = subprocess.run(["find", "/sys/fs/cgroup", "-path", "*/mainstay.*/forker"], capture_output=True, text=True)
+    assert found.stdout == ""
+
+
+def test_it_is_prepared_once_and_reloads(site):
+    site.up()
+    run = "trap 'echo reloaded' HUP; trap 'echo interrupted; exit 0' INT; cat /data/made; while :; do sleep 0.1; done"
+    more = dict(v=2, creates="made", stop="INT", reload_signal="HUP",
+                prepare=["/bin/sh", "-c", "test -e /data/once || { touch /data/once; echo no luck; exit 1; };"
+                         " rmdir /data/.prepare.made; echo well >/data/.prepare.made"])
+    site.spec("made", ["/bin/sh", "-c", run], **more)
+    site.ask("made", "start")
+    log = f"{site.dir}/lib/services/made/log/made.log"
+    wait_for(lambda: open(log).read() == "no luck\nwell\n")
+    state = site.state("made")
+    assert state["restarts"] == 1 and state["why"] == "its preparation failed; its log: no luck"
+    site.ask("made", "reload")
+    wait_for(lambda: open(log).read().endswith("reloaded\n"))
+    assert site.state("made")["reloads"] == 1 and site.state("made")["pid"] == state["pid"]
+    site.ask("made", "stop")
+    assert open(log).read().endswith("interrupted\n") and site.state("made")["exit"] == 0
+    # A program reloads it, with a result; bubblewrap that somebody stopped does not keep it.
+    del more["reload_signal"]
+    site.spec("made", ["/bin/sh", "-c", run], **more, reload=["/bin/sh", "-c", "echo told; exit $(cat /data/how)"])
+    site.ask("made", "start")
+    for how, want in (("0", "ok"), ("1", "state-moved")):
+        with open(f"{site.dir}/lib/services/made/data/how", "w") as f:
+            f.write(how)
+        site.ask("made", "reload", (want,))
+    assert "its reload failed" in site.state("made")["why"] and site.state("made")["state"] == "running"
+    pid = site.state("made")["pid"]
+    with open(f"/proc/{pid}/stat") as f:
+        box = int(f.read().rsplit(")", 1)[1].split()[1])
+    os.kill(box, signal.SIGSTOP)
+    site.ask("made", "stop")
+    assert not alive(pid) and not alive(box)
 
 
 def test_a_log_stays_bounded(site):

@@ -1,6 +1,7 @@
 /* Steps of the driver against a spawner in memory, and what a definition becomes. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,23 +94,30 @@ turn(struct bench *b, unsigned ms)
 
 /* What the supervisor and the shim would have written. */
 static void
-world(struct bench *b, bool shim, enum state_is is, enum state_health health)
+world_with(struct bench *b, bool shim, struct state s)
 {
 	struct roster *r = calloc(1, sizeof(*r));
 	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
 	SCOPED(scope_close) int dir = -1;
-	struct state s = { .is = is, .health = health, .pid = getpid(), .exit = 3 };
 
 	r->n = shim;
 	r->entries[0] =
 		(struct roster_entry){ .role = ROSTER_SHIM, .id = "redis", .pid = getpid() };
 	assert_int_equal(roster_save(r, b->run), 0);
 	free(r);
+	s.pid = getpid();
+	s.exit = 3;
 	assert_int_equal(child_starttime(&s.start_time, getpid()), 0);
 	assert_int_equal(process_boot_id(s.boot), 0);
 	assert_int_equal(state_encode(&text, &s), 0);
 	assert_int_equal(fs_open_dir(&dir, b->run, "shim", 0755), 0);
 	assert_int_equal(fs_replace(dir, "redis.json", text.data, text.len, 0644), 0);
+}
+
+static void
+world(struct bench *b, bool shim, enum state_is is, enum state_health health)
+{
+	world_with(b, shim, (struct state){ .is = is, .health = health });
 }
 
 static void
@@ -301,7 +309,8 @@ test_launch_names(void **state)
 	d->health.socket = "{data}/redis.sock"; /* the shim looks in the run folder alone */
 	assert_int_equal(launch_prepare(&t, &b->paths, &id, d, "abc", knobs), REASON_MALFORMED);
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
-	assert_int_equal(refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED), before + 2);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED),
+		before + 2);
 	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0), 0);
 }
 
@@ -317,6 +326,91 @@ test_launch_link(void **state)
 	assert_int_equal(unlinkat(b->s.fd, "lib/services/redis/data/dump", AT_REMOVEDIR), 0);
 	assert_int_equal(symlinkat("/tmp", b->s.fd, "lib/services/redis/data/dump"), 0);
 	assert_true(prepare(b, &t, d, "services:\n  redis: {}\n") < 0);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+static const struct {
+	const char *says;
+	bool can, shim;	 /* the spec knows a reload; there is a shim */
+	unsigned answer; /* of the spawner */
+	struct state before, after;
+	int want;
+} reloads[] = {
+	{ "a reload is done when it was counted and health passes after it", true, true, 0,
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 4 },
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 5 }, 0 },
+	{ "one that was counted, of what is ill now, is not done", true, true, 0,
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 4 },
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_FAILING, .reloads = 5 }, NOT_DONE },
+	{ "one that was not counted is not done", true, true, 0,
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 4 },
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 4 }, NOT_DONE },
+	{ "one that failed says so", true, true, 0,
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .reloads = 4 },
+		{ .is = STATE_RUNNING,
+			.health = STATE_HEALTH_PASSING,
+			.reloads = 5,
+			.reload_failed = true },
+		REASON_STATE_MOVED },
+	{ "what knows no reload is refused", false, true, 0,
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING },
+		{ .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING }, REASON_CONFLICT },
+	{ "what does not run is refused", true, false, REASON_NOT_FOUND, { .is = STATE_STOPPED },
+		{ .is = STATE_STOPPED }, REASON_CONFLICT },
+};
+
+static void
+test_reload(void **state)
+{
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(reloads); i++) {
+		uint64_t before = refuse_count(REASON_CONFLICT);
+		size_t calls = b->fake->n_calls;
+
+		b->result = NOT_DONE;
+		b->spec.reload_signal = reloads[i].can ? SIGHUP : 0;
+		b->fake->answer = (int)reloads[i].answer;
+		world_with(b, reloads[i].shim, reloads[i].before);
+		assert_int_equal(driver_reload(b->driver, &b->spec, on_done, &b->result), 0);
+		world_with(b, reloads[i].shim, reloads[i].after);
+		turn(b, 400);
+		if (b->result != reloads[i].want ||
+			(reloads[i].want == REASON_CONFLICT &&
+				refuse_count(REASON_CONFLICT) != before + 1))
+			fail_msg("%s: %d", reloads[i].says, b->result);
+		assert_int_equal(b->fake->n_calls, calls + reloads[i].can);
+		if (reloads[i].can)
+			assert_string_equal(b->fake->calls[calls].what, "reload");
+		if (reloads[i].want == NOT_DONE) { /* then it gets there */
+			world_with(b, true,
+				(struct state){ .is = STATE_RUNNING,
+					.health = STATE_HEALTH_PASSING,
+					.reloads = 5 });
+			turn(b, 400);
+			assert_int_equal(b->result, 0);
+		}
+	}
+}
+
+/* Limits and secrets go with the spec, and nobody else keeps the secrets' descriptors. */
+static void
+test_start_gives_all(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(spec_secret(&b->spec, "password", "x", 1), 0);
+	assert_int_equal(spec_secret(&b->spec, "other", "y", 1), 0);
+	b->spec.memory = 1 << 20;
+	b->spec.processes = 7;
+	b->spec.cpu_milli = 500;
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 100);
+	assert_int_equal(b->fake->n_calls, 1);
+	assert_int_equal(b->fake->calls[0].n_secrets, 2);
+	assert_int_equal(b->fake->calls[0].memory, 1 << 20);
+	assert_int_equal(b->fake->calls[0].processes, 7);
+	assert_int_equal(b->fake->calls[0].cpu_milli, 500);
 }
 
 /* --- sandboxes as words ----------------------------------------------------------------------- */
@@ -377,6 +471,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_gives_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),

@@ -3,7 +3,7 @@
  * mainstay, mainstayd, mainstay-collectd and mainstay-courier.
  *
  * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json, and does what the
- * files NAME.stop and NAME.restart there ask for, leaving the result in NAME.done.  Under its own
+ * files NAME.stop, NAME.restart and NAME.reload there ask for, leaving the result in NAME.done.  Under its own
  * name it tests the few things that need nothing running. */
 #include <dirent.h>
 #include <fcntl.h>
@@ -85,7 +85,15 @@ read_spec(struct play *p, const char *name, struct spec *ret)
 
 	(void)snprintf(file, sizeof(file), "%s.json", name);
 	r = fs_read(p->dir, file, SPEC_BYTES_MAX, &text);
-	return r ?: spec_decode(ret, text.data, text.len);
+	r = r ?: spec_decode(ret, text.data, text.len);
+	/* Each secret is a canary that tests look for where it should not be. */
+	for (size_t i = 0; !r && i < ret->n_secrets; i++) {
+		char value[128];
+		int n = snprintf(value, sizeof(value), "canary-of-%s\n", ret->secrets[i].name);
+
+		r = fs_memfd(&ret->secrets[i].fd, "secret", value, (size_t)n);
+	}
+	return r;
 }
 
 static void
@@ -98,7 +106,9 @@ act(struct play *p, const char *name, const char *what)
 		return;
 	}
 	if (read_spec(p, name, &spec) == 0)
-		(void)(strcmp(what, "start") ? driver_restart : driver_start)(p->driver, &spec,
+		(void)(!strcmp(what, "start")	       ? driver_start
+				: !strcmp(what, "reload") ? driver_reload
+							  : driver_restart)(p->driver, &spec,
 			on_done, asked(p, name));
 	spec_done(&spec);
 }
@@ -106,7 +116,7 @@ act(struct play *p, const char *name, const char *what)
 static void
 on_look(void *arg)
 {
-	static const char *const asks[] = { "stop", "restart", "start" };
+	static const char *const asks[] = { "stop", "restart", "start", "reload" };
 	struct play *p = arg;
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fdopendir(fd);
