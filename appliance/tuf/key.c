@@ -17,6 +17,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/ed25519.h"
 #include "appliance/trust/sha256.h"
+#include "appliance/tuf/metadata.h"
 
 enum scheme { SCHEME_UNKNOWN, SCHEME_ED25519, SCHEME_P256, SCHEME_RSA_PSS };
 
@@ -38,7 +39,7 @@ static const struct {
 	{ "rsa", "rsassa-pss-sha256", SCHEME_RSA_PSS },
 };
 
-enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192 };
+enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192, SIG_MAX = RSA_BITS_MAX / 8 };
 
 static void
 free_pkey(EVP_PKEY **k)
@@ -133,7 +134,7 @@ read_ed25519(struct tuf_key *k, const char *text, const char *operand)
 static int
 read_unknown(struct tuf_key *k, const json_t *key)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(64 * 1024);
+	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX); /* it came in no more */
 	int r;
 
 	r = json_canonical(&b, key);
@@ -211,11 +212,10 @@ verify_pkey(const struct tuf_key *k, const void *p, size_t len, const uint8_t *s
 bool
 tuf_key_verify(const struct tuf_key *k, const void *p, size_t len, const char *sig_hex)
 {
-	uint8_t sig[TUF_SIG_HEX_MAX / 2];
+	uint8_t sig[SIG_MAX];
 	size_t digits = strlen(sig_hex);
 
-	if (!digits || digits % 2 || digits > TUF_SIG_HEX_MAX ||
-		!hex_decode(sig, digits / 2, sig_hex))
+	if (!digits || digits % 2 || digits > 2 * SIG_MAX || !hex_decode(sig, digits / 2, sig_hex))
 		return false;
 	switch (k->scheme) {
 	case SCHEME_UNKNOWN:

@@ -13,7 +13,7 @@
 
 enum {
 	TUF_KEYID_MAX = 128,	/* bytes of a key id */
-	TUF_SIG_HEX_MAX = 4096, /* hex digits of a signature */
+	TUF_SIG_HEX_MAX = 65536, /* characters of a signature, also of schemes yet to come */
 	TUF_KEY_PEM_MAX = 8192,
 };
 

@@ -96,11 +96,41 @@ tuf_workflow_first(struct tuf_client *c, struct tuf_candidate *d)
 	return 0;
 }
 
+/* What makes a key this key: not what else its object says. */
 static bool
-role_changed(const json_t *a, const json_t *b, const char *role)
+same_key(const json_t *a, const json_t *b)
 {
-	return !json_equal(json_object_get(json_object_get(a, "roles"), role),
-		json_object_get(json_object_get(b, "roles"), role));
+	static const char *const names[] = { "keytype", "scheme", "keyval" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (!json_equal(json_object_get(a, names[i]), json_object_get(b, names[i])))
+			return false;
+	}
+	return true;
+}
+
+/* A key that could sign for the role no longer can.  One that is added, or a threshold that changes, rotates nothing:
+ * then what was kept goes on to count. */
+static bool
+role_lost_a_key(const json_t *old, const json_t *new, const char *role)
+{
+	const json_t *had = json_object_get(json_object_get(json_object_get(old, "roles"), role),
+			     "keyids"),
+		     *has = json_object_get(json_object_get(json_object_get(new, "roles"), role),
+			     "keyids");
+
+	for (size_t i = 0; i < json_array_size(had); i++) {
+		const char *id = json_string_value(json_array_get(had, i));
+		bool stays = false;
+
+		for (size_t j = 0; j < json_array_size(has); j++)
+			stays = stays || !strcmp(id, json_string_value(json_array_get(has, j)));
+		if (!stays ||
+			!same_key(json_object_get(json_object_get(old, "keys"), id),
+				json_object_get(json_object_get(new, "keys"), id)))
+			return true;
+	}
+	return false;
 }
 
 /* Recovery from a fast-forward: what stolen keys signed is forgotten with them.  At once, not when the chain has
@@ -110,8 +140,8 @@ recover(struct tuf_client *c, const json_t *new)
 {
 	static const char *const online[] = { "timestamp", "snapshot" };
 
-	if (!role_changed(tuf_client_root(c), new, "timestamp") &&
-		!role_changed(tuf_client_root(c), new, "snapshot"))
+	if (!role_lost_a_key(tuf_client_root(c), new, "timestamp") &&
+		!role_lost_a_key(tuf_client_root(c), new, "snapshot"))
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(online); i++) {
 		struct tuf_state *s = tuf_client_find(c, online[i]);

@@ -207,7 +207,7 @@ def test_two_signatures_under_one_keyid_spoil_even_enough_others(client):
     assert c.refresh() == 1 and version(c, "snapshot") is None
 
 
-@pytest.mark.parametrize("sig", ["", "00", "zz", "f" * 128, "3" * 4096])
+@pytest.mark.parametrize("sig", ["", "00", "zz", "f" * 128, "3" * 12000, "\u00e9\n"])
 def test_a_wrong_signature_beside_enough_good_ones_does_not_matter(client, sig):
     c = client()
     repo = c.repository
@@ -218,6 +218,24 @@ def test_a_wrong_signature_beside_enough_good_ones_does_not_matter(client, sig):
     document["signatures"][0]["sig"] = sig
     repo.put("timestamp", document)
     assert c.refresh() == 0 and version(c, "timestamp") == 2
+
+
+def test_a_key_of_a_kind_yet_to_come_does_not_stand_in_the_way(client):
+    c = client()
+    repo = c.repository
+    entry = {"keytype": "ml-dsa", "scheme": "ml-dsa-65", "keyval": {"public": "A" * 4000}, "x-note": "B" * 100000}
+    repo.root["keys"]["new"] = entry
+    repo.root["roles"]["timestamp"]["keyids"].append("new")
+    repo.next_root()
+    repo.publish("timestamp")
+    document = repo.document("timestamp")
+    document["signatures"].insert(0, {"keyid": "new", "sig": "9" * 6618})
+    repo.put("timestamp", document)
+    assert c.refresh() == 0 and version(c, "timestamp") == 2
+    repo.root["roles"]["timestamp"]["threshold"] = 2
+    repo.next_root()
+    repo.publish("timestamp")
+    assert c.refresh() == 1 and version(c, "root") == 3 and version(c, "timestamp") == 2
 
 
 # --- 5.4: the timestamp -----------------------------------------------------------------------------------------------
@@ -372,6 +390,37 @@ def test_new_online_keys_recover_from_versions_that_ran_ahead(client, rotated):
     repo.publish("targets", "snapshot", "timestamp")
     assert c.refresh() == 0
     assert [version(c, r) for r in ahead] == [5] * len(ahead)
+
+
+@pytest.mark.parametrize("how, forgets", [("taken away", True), ("replaced under its id", True), ("one more", False),
+                                          ("told by whom", False), ("threshold", False)])
+def test_only_a_key_that_goes_makes_versions_forgotten(client, how, forgets):
+    repo = Repository()
+    keys = [Key(), Key()]
+    repo.trust("timestamp", keys)
+    repo.next_root()
+    repo.publish("timestamp")
+    c = client(repo)
+    assert c.refresh() == 0
+    old = repo.files["metadata/timestamp.json"]
+    repo.publish("timestamp")
+    assert c.refresh() == 0 and version(c, "timestamp") == 3
+    role = repo.root["roles"]["timestamp"]
+    if how == "taken away":
+        role["keyids"].pop()
+    elif how == "replaced under its id":
+        repo.root["keys"][keys[1].id] = Key().object
+    elif how == "one more":
+        repo.trust("timestamp", [*keys, Key()])
+    elif how == "told by whom":
+        repo.root["keys"][keys[1].id] = {**keys[1].object, "x-owner": "release team"}
+        role["x-note"] = "renewed"
+    else:
+        role["threshold"] = 2
+    repo.next_root()
+    repo.files["metadata/timestamp.json"] = old  # signed by both, still in time
+    assert c.refresh() == (0 if forgets else 1)
+    assert version(c, "timestamp") == (2 if forgets else 3)
 
 
 # --- 5.6: targets and delegations -------------------------------------------------------------------------------------

@@ -291,6 +291,7 @@ DOCUMENTS = {
     "bytes behind it": lambda d: d + b"{}",
     "a member twice": lambda d: d.replace(b'"signed": {', b'"signed": {"version": 9, ', 1),
     "a real number": lambda d: d.replace(b'"version": 2', b'"version": 2.0', 1),
+    "minus nought": lambda d: d.replace(b'"signed": {', b'"signed": {"x": -0, ', 1),
     "an exponent": lambda d: d.replace(b'"version": 2', b'"version": 2e0', 1),
     "beyond 2^53": lambda d: d.replace(b'"signed": {', b'"signed": {"x": 9007199254740993, ', 1),
     "half a surrogate": lambda d: d.replace(b'"signed": {', b'"signed": {"x": "\\ud800", ', 1),
