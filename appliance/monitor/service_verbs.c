@@ -115,12 +115,18 @@ step_order(struct monitor *m, struct monitor_call *call, const char *word,
 	int (*step)(struct monitor *, const char *, services_done_fn *, void *))
 {
 	SCOPED(order_freep) struct order *o = NULL;
-	char object[SERVICES_NAME_MAX + 16];
+	char object[SERVICES_NAME_MAX + 16], other[SERVICES_NAME_MAX + 1];
 	int r = new_order(&o, m, call);
 
 	if (r)
 		return r;
 	o->step = step;
+	if (step == services_start && services_order_missing(m, o->service, other))
+		return REFUSE(REASON_CONFLICT, o->service,
+			"requires %s, which does not run; first: mainstay service start %s", other, other);
+	if (step == services_stop && services_order_user(m, o->service, other))
+		return REFUSE(REASON_CONFLICT, o->service,
+			"%s runs and requires it; first: mainstay service stop %s", other, other);
 	(void)snprintf(object, sizeof(object), "%s %s", o->service, word);
 	r = monitor_leaf(m, "service", monitor_call_actor(call), object, NULL, REASON_NONE);
 	if (r == 0 && step != services_restart)

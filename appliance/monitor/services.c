@@ -113,30 +113,25 @@ services_cluster(struct monitor *m, const char *name)
 /* --- cluster.yaml -------------------------------------------------------------------------------- */
 static int read_cluster(struct services *s);
 
-static void
-on_started(int r, void *arg)
-{
-	(void)arg;
-	if (r < 0)
-		log_fault(r, "starting a service");
-}
-
 /* After a start of the monitor: what is active and not meant to be stopped runs, or is started.  Those that
  * outlived us are found running and nothing happens to them. */
 static void
 start_active(struct services *s)
 {
+	const char *names[LOCK_SERVICES_MAX];
+	size_t n = 0;
+	int r;
+
 	for (size_t i = 0; i < s->lock.n; i++) {
 		const char *name = s->lock.entries[i].service;
 		const struct cluster_service *wanted = cluster_find(s->cluster, name);
-		int r;
 
-		if (!wanted || wanted->stopped || service_set_resume(s->m, name))
-			continue;
-		r = services_start(s->m, name, on_started, NULL);
-		if (r < 0)
-			log_fault(r, name);
+		if (wanted && !wanted->stopped && !service_set_resume(s->m, name))
+			names[n++] = name;
 	}
+	r = services_order_start(s->m, names, n);
+	if (r < 0)
+		log_fault(r, "starting services");
 }
 
 static void
@@ -320,6 +315,7 @@ services_free(void *arg)
 		free(w);
 	}
 	s->driver = driver_free(s->driver);
+	services_order_free(s);
 	cluster_free(s->cluster);
 	free(s);
 }

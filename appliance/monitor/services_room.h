@@ -10,6 +10,8 @@ struct definition;
 struct driver;
 struct loop_watch;
 
+struct services_order;
+
 struct services_waiter {
 	services_read_fn *fn;
 	void *arg;
@@ -24,11 +26,21 @@ struct services {
 	struct lock lock;
 	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
+	struct services_order *order; /* starts that wait for others; NULL: none */
 	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
 	int watch_fd; /* inotify on run/shim */
 	struct loop_watch *watch;
 };
+
+/* Order (services_order.c).  Start these: each once those of them that it requires were started, or could not be
+ * (then it tries all the same); those that require each other in a ring at once.  Returns 0 or a fault. */
+int services_order_start(struct monitor *m, const char *const *names, size_t n);
+/* What name requires and does not run, and a service that runs and requires name: into ret, the first of them by
+ * name; false where there is none. */
+bool services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
+bool services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
+void services_order_free(struct services *s);
 
 /* The definition of a service's active release; the caller's.  Returns 0, REASON_NOT_FOUND (logged), a refusal
  * of definition_read(), or a fault. */

@@ -1,0 +1,199 @@
+/* Which service starts after which: what a definition requires is there first. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/log.h"
+#include "appliance/monitor/inside.h"
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+
+enum item_is { ITEM_WAITS, ITEM_STARTS, ITEM_OVER };
+
+struct item {
+	struct services_order *order;
+	char name[SERVICES_NAME_MAX + 1];
+	json_t *requires; /* names; NULL: none, or nobody knows */
+	enum item_is is;
+};
+
+struct services_order {
+	struct monitor *m;
+	struct services_order *next; /* another order that is under way */
+	size_t n;
+	struct item items[];
+};
+
+static json_t *
+requires(struct monitor *m, const char *name)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+
+	/* One that cannot be read cannot be started either, and says why there. */
+	if (!lock_find(&m->services->lock, name) || services_definition(m, name, &d) != 0)
+		return NULL;
+	return json_deep_copy(d->requires_services);
+}
+
+static bool
+is_in(const json_t *names, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(names, i, one) {
+		if (!strcmp(json_string_value(one), name))
+			return true;
+	}
+	return false;
+}
+
+static struct services_order *
+order_free(struct services_order *o)
+{
+	for (size_t i = 0; o && i < o->n; i++)
+		json_decref(o->items[i].requires);
+	free(o);
+	return NULL;
+}
+
+void
+services_order_free(struct services *s)
+{
+	while (s->order) {
+		struct services_order *o = s->order;
+
+		s->order = o->next;
+		order_free(o);
+	}
+}
+
+static void
+leave(struct services_order *o)
+{
+	struct services_order **at = &o->m->services->order;
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	order_free(o);
+}
+
+static bool
+must_wait(const struct services_order *o, const struct item *item)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->items[i].is != ITEM_OVER && is_in(item->requires, o->items[i].name))
+			return true;
+	}
+	return false;
+}
+
+static void advance(struct services_order *o);
+
+static void
+on_started(int r, void *arg)
+{
+	struct item *item = arg;
+
+	if (r < 0)
+		log_fault(r, item->name);
+	item->is = ITEM_OVER;
+	advance(item->order);
+}
+
+static size_t
+count(const struct services_order *o, enum item_is is)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		n += o->items[i].is == is;
+	return n;
+}
+
+static void
+advance(struct services_order *o)
+{
+	/* A ring waits for itself: none of it starts unless all do. */
+	for (bool ring = false; count(o, ITEM_WAITS) > 0; ring = true) {
+		for (size_t i = 0; i < o->n; i++) {
+			struct item *item = &o->items[i];
+			int r;
+
+			if (item->is != ITEM_WAITS || (!ring && must_wait(o, item)))
+				continue;
+			item->is = ITEM_STARTS;
+			r = services_start(o->m, item->name, on_started, item);
+			if (r == 0)
+				continue;
+			log_fault(r, item->name);
+			item->is = ITEM_OVER;
+		}
+		if (count(o, ITEM_STARTS) > 0)
+			return;
+	}
+	if (count(o, ITEM_STARTS) == 0)
+		leave(o);
+}
+
+int
+services_order_start(struct monitor *m, const char *const *names, size_t n)
+{
+	struct services_order *o = calloc(1, sizeof(*o) + n * sizeof(o->items[0]));
+
+	if (!o)
+		return FAULT(-ENOMEM);
+	o->m = m;
+	o->n = n;
+	for (size_t i = 0; i < n; i++) {
+		o->items[i].order = o;
+		(void)snprintf(o->items[i].name, sizeof(o->items[i].name), "%s", names[i]);
+		o->items[i].requires = requires(m, names[i]);
+	}
+	o->next = m->services->order;
+	m->services->order = o;
+	advance(o);
+	return 0;
+}
+
+static bool
+runs(struct monitor *m, const char *name)
+{
+	struct services_state state;
+
+	return services_find(m, name, &state) && strcmp(state.state, "stopped") != 0 &&
+		strcmp(state.state, "failed") != 0;
+}
+
+bool
+services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1])
+{
+	SCOPED_JSON *names = requires(m, name);
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(names, i, one) {
+		(void)snprintf(ret, SERVICES_NAME_MAX + 1, "%s", json_string_value(one));
+		if (!runs(m, ret))
+			return true;
+	}
+	return false;
+}
+
+bool
+services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1])
+{
+	for (size_t i = 0; i < m->services->lock.n; i++) {
+		SCOPED_JSON *names = NULL;
+
+		(void)snprintf(ret, SERVICES_NAME_MAX + 1, "%s", m->services->lock.entries[i].service);
+		names = requires(m, ret);
+		if (is_in(names, name) && runs(m, ret))
+			return true;
+	}
+	return false;
+}

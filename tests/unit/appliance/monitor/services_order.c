@@ -1,0 +1,207 @@
+#include "tests/unit/appliance/monitor/site.h"
+
+#include "appliance/monitor/services_room.h"
+#include "appliance/service/definition.h"
+#include "appliance/service/driver.h"
+#include "appliance/service/process.h"
+#include "appliance/service/spec.h"
+#include "appliance/service/state.h"
+
+/* app requires web and db, web requires db; ping and pong each other. */
+static const struct {
+	const char *name, *requires;
+} all[] = {
+	{ "app", "db, web" },
+	{ "db", "" },
+	{ "ping", "pong" },
+	{ "pong", "ping" },
+	{ "web", "db" },
+};
+
+/* A driver whose steps end when the test says so. */
+static struct {
+	struct driver base;
+	char begun[128]; /* names, each with a blank behind it */
+	struct {
+		char name[65];
+		driver_done_fn *done;
+		void *arg;
+	} step[8];
+	size_t n;
+} fake;
+
+static int
+fake_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	(void)d;
+	assert_true(fake.n < ARRAY_LEN(fake.step));
+	(void)snprintf(fake.step[fake.n].name, 65, "%s", spec->name);
+	fake.step[fake.n].done = done;
+	fake.step[fake.n++].arg = arg;
+	(void)snprintf(fake.begun + strlen(fake.begun), sizeof(fake.begun) - strlen(fake.begun), "%s ",
+		spec->name);
+	return 0;
+}
+
+static struct driver *
+fake_free(struct driver *d)
+{
+	(void)d;
+	return NULL;
+}
+
+static const struct driver_ops fake_ops = { .start = fake_start, .free = fake_free };
+
+static void
+over(const char *name, int r)
+{
+	for (size_t i = 0; i < fake.n; i++) {
+		driver_done_fn *done = fake.step[i].done;
+
+		if (strcmp(fake.step[i].name, name) != 0 || !done)
+			continue;
+		fake.step[i].done = NULL;
+		done(r ? REFUSE((enum reason)r, name, "it ended") : 0, fake.step[i].arg);
+		return;
+	}
+	fail_msg("%s was not begun", name);
+}
+
+static void
+put(const char *folder, const char *name, const void *p, size_t len)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(fs_open_dir(&fd, AT_FDCWD, folder, 0755), 0);
+	assert_int_equal(fs_replace(fd, name, p, len, 0644), 0);
+}
+
+static int
+set_up(void **state)
+{
+	static const char cluster[] = "services: {app: {stopped: true}, db: {stopped: true}, ping: "
+				      "{stopped: true}, pong: {stopped: true}, web: {stopped: true}}\n";
+	struct lock lock = { 0 };
+	struct site_test *t;
+	char store[512], name[128], text[256];
+
+	assert_int_equal(site_set_up(state), 0);
+	t = *state;
+	(void)snprintf(store, sizeof(store), "%s/store", t->paths.lib);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		SCOPED(definition_freep) struct definition *d = NULL;
+		SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
+		struct lock_entry e = { .version = "1", .channel = "stable", .counter = 1 };
+
+		(void)snprintf(text, sizeof(text),
+			"name: %s\nversion: \"1\"\nexec: [/bin/x]\nrequires: {services: [%s]}\n",
+			all[i].name, all[i].requires);
+		assert_int_equal(definition_compile(&d, text, strlen(text), "service.yaml", -1), 0);
+		assert_int_equal(definition_write(d, &b), 0);
+		(void)snprintf(e.service, sizeof(e.service), "%s", all[i].name);
+		(void)snprintf(e.release, sizeof(e.release), "%064zx", i);
+		(void)snprintf(name, sizeof(name), "%s.definition.json", e.release);
+		put(store, name, b.data, b.len);
+		assert_int_equal(lock_put(&lock, &e), 0);
+	}
+	assert_int_equal(lock_write(&lock, &t->paths), 0);
+	put(t->paths.etc, "cluster.yaml", cluster, sizeof(cluster) - 1);
+	services_reload(t->m);
+	site_settle(t);
+	memset(&fake, 0, sizeof(fake));
+	fake.base.ops = &fake_ops;
+	driver_free(t->m->services->driver);
+	t->m->services->driver = &fake.base;
+	return 0;
+}
+
+static void
+run(const struct site_test *t, const char *name)
+{
+	struct state s = { .is = STATE_STARTING, .health = STATE_HEALTH_UNKNOWN, .exit = -1 };
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	char path[512], file[80];
+
+	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(state_encode(&b, &s), 0);
+	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
+	(void)snprintf(file, sizeof(file), "%s.json", name);
+	put(path, file, b.data, b.len);
+}
+
+static void
+what_is_required_starts_first(void **state)
+{
+	static const char *const names[] = { "app", "db", "web" };
+	struct site_test *t = *state;
+
+	assert_int_equal(services_order_start(t->m, names, 3), 0);
+	assert_string_equal(fake.begun, "db ");
+	over("db", 0);
+	assert_string_equal(fake.begun, "db web ");
+	/* One that could not start does not keep the others from trying. */
+	over("web", REASON_STATE_MOVED);
+	assert_string_equal(fake.begun, "db web app ");
+	assert_non_null(t->m->services->order);
+	over("app", 0);
+	assert_null(t->m->services->order);
+}
+
+static void
+what_is_not_among_them_is_not_waited_for(void **state)
+{
+	static const char *const names[] = { "app", "web" };
+	struct site_test *t = *state;
+
+	assert_int_equal(services_order_start(t->m, names, 2), 0);
+	assert_string_equal(fake.begun, "web ");
+	over("web", 0);
+	assert_string_equal(fake.begun, "web app ");
+	over("app", 0);
+	assert_int_equal(services_order_start(t->m, NULL, 0), 0);
+	assert_null(t->m->services->order);
+}
+
+static void
+a_ring_starts_at_once(void **state)
+{
+	static const char *const names[] = { "db", "ping", "pong" };
+	struct site_test *t = *state;
+
+	assert_int_equal(services_order_start(t->m, names, 3), 0);
+	assert_string_equal(fake.begun, "db ");
+	over("db", 0);
+	assert_string_equal(fake.begun, "db ping pong ");
+	over("ping", 0);
+	over("pong", 0);
+	assert_null(t->m->services->order);
+}
+
+static void
+verbs_keep_the_order(void **state)
+{
+	struct site_test *t = *state;
+
+	site_refused(t, site_control(t, "service.start", json_pack("{s:s}", "service", "web")), REASON_CONFLICT);
+	assert_string_equal(refuse_last()->operand, "web");
+	assert_non_null(strstr(refuse_last()->text, "service start db"));
+	run(t, "db");
+	run(t, "web");
+	site_refused(t, site_control(t, "service.stop", json_pack("{s:s}", "service", "db")), REASON_CONFLICT);
+	assert_non_null(strstr(refuse_last()->text, "service stop web"));
+	assert_string_equal(fake.begun, "");
+}
+
+int
+main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, site_tear_down)
+	static const struct CMUnitTest tests[] = {
+		ROW(what_is_required_starts_first),
+		ROW(what_is_not_among_them_is_not_waited_for),
+		ROW(a_ring_starts_at_once),
+		ROW(verbs_keep_the_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
