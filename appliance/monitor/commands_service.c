@@ -24,7 +24,7 @@ static int
 run_list(struct command_call *call)
 {
 	static const char *const columns[] = { "name", "version", "channel", "state", "health",
-		NULL };
+		"why", NULL };
 	SCOPED_JSON *answer = NULL;
 	int r = ask_monitor(call, call_new("service.list"), STEP_MS, &answer);
 

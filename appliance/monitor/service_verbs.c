@@ -1,6 +1,6 @@
 /* Control verbs over services (install, remove and accept are the updater's):
  *
- *	service.list                          {"items":[{name release version channel state health knobs restarts}]}
+ *	service.list                          {"items":[{name release version channel state health knobs restarts why}]}
  *	service.start|stop|restart  service   {"service","state","health"}; start and stop are written to cluster.yaml
  *
  * service.set is in service_set.c, service.show and service.secret.* in service_secret.c. */
@@ -164,8 +164,15 @@ on_restart(struct monitor *m, struct monitor_call *call, void *arg)
 static int
 on_list(struct monitor *m, struct monitor_call *call, void *arg)
 {
+	json_t *items = status_services(m), *item;
+	struct services_state s;
+	size_t i;
+
 	(void)arg;
-	monitor_answer(call, json_pack("{s:o}", "items", status_services(m)));
+	json_array_foreach(items, i, item)
+		if (services_find(m, json_text(item, "name"), &s))
+			(void)json_put_text(item, "why", s.why);
+	monitor_answer(call, json_pack("{s:o}", "items", items));
 	return 0;
 }
 

@@ -77,6 +77,7 @@ fill(const struct services *s, const char *name, struct services_state *ret)
 	ret->since_us = state.started_us;
 	ret->restarts = state.restarts;
 	ret->exit = state.exit;
+	(void)snprintf(ret->why, sizeof(ret->why), "%s", state.why);
 	ret->wanted = wanted != NULL;
 }
 

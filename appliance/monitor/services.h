@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/service/state.h"
+
 struct monitor;
 
 enum { SERVICES_MAX = 64, SERVICES_NAME_MAX = 64 };
@@ -21,6 +23,7 @@ struct services_state {
 	uint64_t since_us;
 	unsigned restarts;
 	int exit;
+	char why[STATE_WHY_MAX + 1]; /* it came down, with lines of its log: for this site alone; "" */
 	bool wanted; /* it stands in cluster.yaml */
 };
 

@@ -108,7 +108,9 @@ save(struct shim *s)
 	r = state_encode(&text, &now);
 	if (r == 0 && text.len == s->saved.len && !memcmp(text.data, s->saved.data, text.len))
 		return;
-	r = r ?: fs_replace(s->dir_fd, name, text.data, text.len, 0644);
+	r = r
+		?: fs_replace(s->dir_fd, name, text.data, text.len,
+			   0640); /* it may hold lines of the log */
 	if (r) {
 		log_fault(r, "saving the state of the service"); /* the next change tries again */
 		return;

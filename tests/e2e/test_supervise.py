@@ -334,7 +334,7 @@ say("etc", lambda: open("/etc/passwd", "a"))
 say("data", lambda: open("/data/x", "w"))
 say("secret-write", lambda: open("/run/secrets/password", "w"))
 print("user", pwd.getpwuid(os.getuid()).pw_name, os.getuid())
-print("secret", open("/run/secrets/password").read().strip(), oct(os.stat("/run/secrets/password").st_mode))
+print("secret", open("/run/secrets/password").read().strip()[::-1], oct(os.stat("/run/secrets/password").st_mode))
 print("nofile", resource.getrlimit(resource.RLIMIT_NOFILE)[0], "nice", os.nice(0), flush=True)
 time.sleep(1000)
 """
@@ -358,7 +358,7 @@ def test_a_service_reaches_only_what_is_its_own(site):
     got = dict(line.split(" ", 1) for line in text.splitlines())
     assert {k: got[k] for k in REFUSED_INSIDE} == {k: str(v) for k, v in REFUSED_INSIDE.items()}, text
     assert got["data"] == "done" and got["user"] == f"prober {site.user('prober')}"
-    assert got["secret"] == "canary-of-password 0o100400" and got["nofile"] == "100 nice 3"
+    assert got["secret"] == "drowssap-fo-yranac 0o100400" and got["nofile"] == "100 nice 3"
     if os.geteuid() == 0:
         assert site.user("prober") != site.user("victim")
     assert alive(site.state("victim")["pid"])
@@ -367,7 +367,7 @@ def test_a_service_reaches_only_what_is_its_own(site):
         site.kill(role)
         time.sleep(0.3)
     os.kill(site.state("prober")["pid"], signal.SIGKILL)
-    wait_for(lambda: open(log).read().count("canary-of-password") == 2)
+    wait_for(lambda: open(log).read().count("drowssap-fo-yranac") == 2)
     for pid in filter(str.isdigit, os.listdir("/proc")):
         for what in ("cmdline", "environ"):
             try:
