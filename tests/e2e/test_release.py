@@ -8,10 +8,11 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 
 import pytest
 
-from vendor import REFUSAL, ROOT, TINY, make_vendor, people, publish, release, run, ssh_key, tiny
+from vendor import REFUSAL, ROOT, TINY, make_vendor, people, publish, refused, release, run, ssh_key, tiny
 
 REDIS = ROOT / "packaging/services/redis"
 
@@ -62,18 +63,90 @@ def test_the_whole_way_with_redis(vendor):
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):
+    """Other folders, times, modes, order on disk, umask, zone, language, user: not a byte of it is in the release."""
     tiny(tmp_path / "a")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for n in range(20):
+        (tmp_path / f"a/tree/bin/{n}").write_text(str(n))
+    (tmp_path / "b").mkdir()
+    for path in sorted((tmp_path / "a").rglob("*"), key=lambda p: (len(p.parts), str(p)), reverse=True):
+        to = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            shutil.copy(path, to)
     for path in (tmp_path / "b").rglob("*"):
         os.utime(path, (1, 1))
         if path.is_dir() or path.name != "run":
             path.chmod(0o700 if path.is_dir() else 0o600)
-    for service, name in ((tmp_path / "a", "1"), (tmp_path / "b", "2"), (REDIS, "3"), (REDIS, "4")):
-        release("build", service, "-o", tmp_path / name)
-    for one, two in (("1", "2"), ("3", "4")):
+    other = {"TZ": "Asia/Kathmandu", "LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TMPDIR": str(tmp_path)}
+    release("build", tmp_path / "a", "-o", tmp_path / "1")
+    assert run("build", tmp_path / "b", "-o", tmp_path / "2", env=other,
+               inside=("sh", "-c", 'umask 077; exec "$@"', "-")).returncode == 0
+    release("build", REDIS, "-o", tmp_path / "3")
+    assert run("build", REDIS, "-o", tmp_path / "4", env=other).returncode == 0
+    same = [("1", "2"), ("3", "4")]
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    # Where others may come at all to the checkout that is tested.
+    if os.geteuid() == 0 and run("--version", inside=nobody).returncode == 0:
+        with tempfile.TemporaryDirectory() as mine:
+            os.chown(mine, 65534, 65534)
+            shutil.copytree(REDIS, mine + "/redis")
+            p = run("build", mine + "/redis", "-o", mine + "/5", inside=nobody)
+            assert p.returncode == 0, p.stderr
+            shutil.move(mine + "/5", tmp_path / "5")
+        same.append(("3", "5"))
+    for one, two in same:
         files = sorted(p.relative_to(tmp_path / one) for p in (tmp_path / one).rglob("*") if p.is_file())
         assert files == sorted(p.relative_to(tmp_path / two) for p in (tmp_path / two).rglob("*") if p.is_file())
         assert all((tmp_path / one / f).read_bytes() == (tmp_path / two / f).read_bytes() for f in files)
+
+
+def test_whether_a_machine_builds_the_same_again(vendor):
+    tiny(vendor / "tiny")
+    built = vendor / "built"
+    release("build", vendor / "tiny", "-o", built, "--builder", "https://b.example.com/", "--channel", "beta",
+            env={"SOURCE_DATE_EPOCH": "1700000000"})
+    release("sign", built, "--key", vendor / "keys/targets.key")
+    scratch = vendor / "scratch"
+    scratch.mkdir()
+    env = {"TMPDIR": str(scratch)}
+
+    def differences(folder=vendor / "tiny"):
+        p = run("build", folder, "--check", built, "--json", env=env)
+        assert p.returncode == 1 and REFUSAL.findall(p.stderr) == ["altered"], p.stderr
+        assert not list(scratch.iterdir())
+        return {i["what"]: (i["built"], i["here"]) for i in json.loads(p.stdout)["items"]}
+
+    said = release("build", vendor / "tiny", "--check", built, env=env)
+    assert "byte for byte" in said and not list(scratch.iterdir())
+    assert release("build", vendor / "tiny", "--check", built, "--json", env=env)["items"] == []
+    # Another script, one file more, one gone, another mode.
+    shutil.copytree(vendor / "tiny", vendor / "other", symlinks=True)
+    (vendor / "other/tree/bin/run").write_text("#!/bin/sh\nexit 1\n")
+    (vendor / "other/tree/more").write_text("")
+    found = differences(vendor / "other")
+    assert set(found) == {"entry bin/run", "entry more"} and found["entry more"][0] == "none"
+    assert found["entry bin/run"][0].startswith("file 0755 ")
+    # The tree is the same, and what is said of it is not.
+    statement = (built / "release.json").read_text()
+    sbom = (built / "sbom.spdx.json").read_text()
+    (built / "sbom.spdx.json").write_text(sbom.replace("mainstay-release", "another-release"))
+    assert set(differences()) == {"file sbom.spdx.json"}
+    (built / "sbom.spdx.json").write_text(sbom.replace('"packages":[', '"packages":[{"name":"x","versionInfo":"1"},'))
+    assert differences() == {"package tiny": ("1.0", "none")}
+    (built / "sbom.spdx.json").write_text(sbom)
+    (built / "release.json").write_text(statement.replace('"v":1', '"v":2'))
+    assert set(differences()) == {"release.json"}
+    check = ("build", vendor / "tiny", "--check", built)
+    (built / "release.json").write_text(statement.replace('"beta"', '""'))
+    refused("malformed", "does not say how the release was built", built, *check)
+    (built / "release.json").unlink()
+    refused("not-found", "this is no built release", built, *check)
+    (built / "release.json").write_text(statement)
+    (built / "index.json").rename(vendor / "index.json")
+    refused("not-found", "index.json: is not there", built, *check)
+    refused("not-found", "is no built release", built, "build", vendor / "tiny", "--check", vendor / "none")
+    refused("usage", "leave out -o", built, *check, "-o", vendor / "x")
+    refused("usage", "-o: is missing", built, "build", vendor / "tiny")
 
 
 def test_only_signed_releases_are_published(vendor):

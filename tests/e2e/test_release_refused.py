@@ -390,3 +390,56 @@ def test_a_repository_that_is_not_whole(whole, tmp_path, reason, said, spoil):
     spoil(repo)
     refused(reason, said, repo, "verify", repo)
     assert contents(whole / "repo") != contents(repo)
+
+
+PACKAGED = """name: tools
+version: "1"
+payload:
+  packages:
+    - {name: redis-tools, include: [%s], exclude: ["/usr/bin/redis-benchmark"]}
+  files:
+    - {lines: ["svc:x:1000:1000::/data:/sbin/nologin", second], to: /etc/passwd}
+exec: [/usr/bin/redis-cli]
+"""
+
+
+def packaged(folder, include):
+    folder.mkdir()
+    (folder / "service.yaml").write_text(PACKAGED % ", ".join(f'"{i}"' for i in include))
+    return folder
+
+
+def test_parts_of_a_package(tmp_path):
+    release("build", packaged(tmp_path / "tools", ["/usr/bin/*", "/usr/share/man/**"]), "-o", tmp_path / "built")
+    entries = {e["path"]: e for e in json.loads((tmp_path / "built/index.json").read_text())["entries"]}
+    assert {"usr/bin/redis-cli", "usr/bin/redis-check-rdb"} <= set(entries) and "usr/bin/redis-benchmark" not in entries
+    assert any(p.endswith("/libc.so.6") for p in entries), "what its programs need came with them"
+    link = os.readlink("/usr/bin/redis-check-rdb") if os.path.islink("/usr/bin/redis-check-rdb") else None
+    assert entries["usr/bin/redis-check-rdb"].get("target") == link
+    sha = entries["etc/passwd"]["sha256"]
+    text = subprocess.run(["zstd", "-dcq", tmp_path / f"built/objects/{sha[:2]}/{sha}.zst"], capture_output=True, check=True)
+    assert text.stdout == b"svc:x:1000:1000::/data:/sbin/nologin\nsecond\n"
+    assert entries["etc/passwd"]["mode"] == "0644"
+
+
+def test_packages_that_cannot_be_taken(tmp_path):
+    folder = packaged(tmp_path / "a", ["/usr/bin/*", "/usr/lib/none*"])
+    refused("not-found", "/usr/lib/none*: package redis-tools has nothing that matches it", folder, "build", folder, "-o",
+            tmp_path / "out")
+    folder = packaged(tmp_path / "b", ["/usr/bin/*"])
+    text = (folder / "service.yaml").read_text()
+    (folder / "service.yaml").write_text(text.replace("redis-tools", "no-such-package"))
+    refused("not-found", "no-such-package: is not installed on this machine: apt-get install", folder, "build", folder,
+            "-o", tmp_path / "out")
+    (folder / "service.yaml").write_text(text.replace("exec: [/usr/bin/redis-cli]", "exec: [/usr/bin/redis-benchmark]"))
+    refused("not-found", "/usr/bin/redis-benchmark: exec names no program of the payload", folder, "build", folder,
+            "-o", tmp_path / "out")
+
+
+def test_a_package_whose_files_are_gone(tmp_path):
+    folder = packaged(tmp_path / "a", ["/usr/bin/*", "/usr/share/doc/redis-tools/copyright"])
+    inside = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/share/doc/redis-tools && exec "$@"', "-")
+    if os.geteuid() != 0 or run("--version", inside=inside).returncode != 0:
+        pytest.skip("no mount namespace of our own")
+    refused("not-found", "its package says that it is here, and it is not", folder, "build", folder, "-o", tmp_path / "out",
+            inside=inside)

@@ -20,6 +20,7 @@
 #include "updater/release/release_lint.h"
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
+#include "updater/release/release_reproduce.h"
 #include "updater/release/release_verify.h"
 
 /* --- options ------------------------------------------------------------------------------------- */
@@ -158,13 +159,36 @@ run_lint(struct command_call *call)
 }
 
 static const struct command_option build_options[] = {
-	{ .name = "o", .value = "DIR", .help = "where the release goes", .required = true },
+	{ .name = "o", .value = "DIR", .help = "where the release goes" },
+	{ .name = "check", .value = "BUILT", .help = "build it anew and say what differs from BUILT" },
 	{ .name = "platform", .value = "P", .help = "whom it is for (this machine's)" },
 	{ .name = "channel", .value = "C", .help = "stable, or another (stable)" },
 	{ .name = "class", .value = "core|service", .help = "what it is (service)" },
 	{ .name = "builder", .value = "URI", .help = "who builds, for the provenance (urn:mainstay:builder:unnamed)" },
 	{ 0 },
 };
+
+/* Nothing is kept: only whether this machine makes the same. */
+static int
+run_build_check(struct command_call *call, const char *built)
+{
+	SCOPED_JSON *items = NULL;
+	size_t n;
+	int r;
+
+	if (command_option(call, "o"))
+		return REFUSE(REASON_USAGE, "--check", "compares and keeps nothing: leave out -o");
+	r = release_reproduce(call->operands[0], built, &items);
+	if (r)
+		return r;
+	n = json_array_size(items);
+	if (!n)
+		command_say(call, "%s: this machine builds it byte for byte", built);
+	if (n || call->json)
+		r = command_print_items(call, "Differences", json_incref(items),
+			(const char *const[]){ "what", "built", "here", NULL });
+	return r || !n ? r : REFUSE(REASON_ALTERED, built, "this machine builds another: %zu differences", n);
+}
 
 static int
 run_build(struct command_call *call)
@@ -177,8 +201,13 @@ run_build(struct command_call *call)
 	};
 	const char *epoch = getenv("SOURCE_DATE_EPOCH");
 	struct release_summary s = { .files = 0 };
+	const char *check = command_option(call, "check"), *out = command_option(call, "o");
 	int r;
 
+	if (check)
+		return run_build_check(call, check);
+	if (!out)
+		return REFUSE(REASON_USAGE, "-o", "is missing: where the release goes");
 	if (strcmp(o.class, "core") != 0 && strcmp(o.class, "service") != 0)
 		return REFUSE(REASON_USAGE, "--class", "must be core or service");
 	if (!strchr(o.builder, ':'))
@@ -186,7 +215,7 @@ run_build(struct command_call *call)
 	if (epoch && number_u64(&o.epoch_us, epoch, UINT64_C(253402300799)) != 0)
 		return REFUSE(REASON_USAGE, "SOURCE_DATE_EPOCH", "must be seconds since 1970");
 	o.epoch_us *= CLOCK_US_PER_S;
-	r = release_build(call->operands[0], command_option(call, "o"), &o, &s);
+	r = release_build(call->operands[0], out, &o, &s);
 	return r ?: print_release(call, "built", &s);
 }
 
@@ -486,7 +515,8 @@ const struct command release_commands[] = {
 			   "SOURCE_DATE_EPOCH says it).  Trees with set-user-id files, devices, file capabilities "
 			   "or links that lead out\n"
 			   "are refused.",
-		.examples = "mainstay-release build packaging/services/redis -o built",
+		.examples = "mainstay-release build packaging/services/redis -o built\n"
+			    "mainstay-release build packaging/services/redis --check built",
 		.options = build_options,
 		.run = run_build },
 	{ .name = "sign",

@@ -45,9 +45,7 @@ add_entry(struct payload *p, const struct tree_entry *e, const char *origin)
 		return r;
 	if (json_object_set_new(p->at, e->path, json_integer((json_int_t)p->x->n_entries - 1)) < 0)
 		return FAULT(-ENOMEM);
-	if (origin && json_object_set_new(p->origins, e->path, json_string(origin)) < 0)
-		return REFUSE(REASON_UNSAFE_TREE, e->path, "comes from a path that is no text");
-	return 0;
+	return origin && json_object_set_new(p->origins, e->path, json_string(origin)) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 /* Only what a version-control system keeps of a mode, so that a checkout's umask is not in the digest. */

@@ -7,7 +7,6 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
 #include "appliance/tree/index.h"
 #include "appliance/trust/sha256.h"
 #include "updater/release/release_build.h"
@@ -79,7 +78,5 @@ release_provenance_write(const struct release_made *m, struct buf *out)
 		"runDetails", details);
 	r = doc ? json_canonical(out, doc) : -ENOMEM;
 	r = r ?: buf_error(out);
-	if (r == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, RELEASE_PROVENANCE, "more than %d bytes", RELEASE_SBOM_MAX);
 	return r < 0 ? FAULT(r) : r;
 }

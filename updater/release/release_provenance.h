@@ -7,5 +7,5 @@
 struct buf;
 struct release_made;
 
-/* Append the document.  0, REASON_TOO_LARGE (logged), or a fault. */
+/* Append the document.  0 or a fault. */
 int release_provenance_write(const struct release_made *m, struct buf *out);

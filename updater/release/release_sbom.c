@@ -10,7 +10,6 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tree/index.h"
 #include "updater/object/object.h"
@@ -250,8 +249,6 @@ write_document(struct spdx *s, struct buf *out)
 		return FAULT(-ENOMEM);
 	r = json_canonical(out, doc);
 	r = r ?: buf_error(out);
-	if (r == -EMSGSIZE)
-		return REFUSE(REASON_TOO_LARGE, RELEASE_SBOM, "more than %d bytes", RELEASE_SBOM_MAX);
 	return r < 0 ? FAULT(r) : r;
 }
 

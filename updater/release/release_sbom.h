@@ -29,7 +29,8 @@ struct release_made {
  * become the caller's. */
 int release_sbom_ask(struct release_made *m);
 
-/* Append the document.  0, REASON_TOO_LARGE (logged), or a fault. */
+/* Append the document.  0 or a fault. */
 int release_sbom_write(const struct release_made *m, struct buf *out);
 
-enum { RELEASE_SBOM_MAX = 48 * 1024 * 1024 };
+/* More than the largest index can lead to: each entry's path once, and some 600 bytes about it. */
+enum { RELEASE_SBOM_MAX = 64 * 1024 * 1024 };

@@ -327,6 +327,33 @@ a_link_to_a_path_of_more_than_1023_bytes(void **state)
 }
 
 static void
+what_a_path_leads_to(void **state)
+{
+	static const char text[] = HEAD DIR_("a") "," DIR_("a/b") "," FILE_("a/b/f") "," LINK_("a/l", "b") "," LINK_("m",
+		"a/l") TAIL;
+	static const struct {
+		const char *path, *to;
+	} paths[] = {
+		{ "a", "a" }, { "a/b/f", "a/b/f" }, { "a/l", "a/b" }, { "a/l/f", "a/b/f" }, { "m/f", "a/b/f" }, { "m", "a/b" },
+		{ "m/g", NULL }, { "a/b/f/g", NULL }, { "x", NULL }, { "", NULL },
+	};
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	char path[2 * TREE_PATH_MAX];
+
+	(void)state;
+	assert_int_equal(tree_index_read(&x, text, strlen(text)), 0);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		const struct tree_entry *e = tree_index_resolve(x, paths[i].path);
+
+		if (!e != !paths[i].to || (e && strcmp(e->path, paths[i].to) != 0))
+			fail_msg("%s: %s", paths[i].path, e ? e->path : "nothing");
+	}
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_null(tree_index_resolve(x, path));
+}
+
+static void
 a_path_of_65_steps(void **state)
 {
 	uint64_t before = refuse_count(REASON_UNSAFE_TREE);
@@ -353,6 +380,7 @@ main(void)
 		cmocka_unit_test(an_index_of_more_than_16_mib),
 		cmocka_unit_test(a_path_of_1024_bytes),
 		cmocka_unit_test(a_path_of_65_steps),
+		cmocka_unit_test(what_a_path_leads_to),
 		cmocka_unit_test(a_link_to_a_path_of_more_than_1023_bytes),
 	};
 

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "updater/release/release_listing.h"
 
 static void
 patterns(void **state)
@@ -139,6 +141,29 @@ more_packages_than_a_release_has(void **state)
 	assert_null(facts);
 }
 
+static void
+what_another_program_prints(void **state)
+{
+	static const char *const none[] = { "/no/such/program", NULL },
+				 *const much[] = { "/usr/bin/head", "-c", "300000", "/dev/zero", NULL },
+				 *const bad[] = { "/usr/bin/head", "/none", NULL };
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096), small = BUF_MAX(100000), empty = BUF_MAX(100000);
+	uint64_t before = refuse_count(REASON_NOT_FOUND), large = refuse_count(REASON_TOO_LARGE);
+	int status;
+
+	(void)state;
+	assert_int_equal(release_listing(none, &b, &status), REASON_NOT_FOUND);
+	assert_string_equal(refuse_last()->operand, "/no/such/program");
+	assert_string_equal(refuse_last()->text, "is not on this machine");
+	assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 1);
+	assert_int_equal(release_listing(much, &small, &status), REASON_TOO_LARGE);
+	assert_string_equal(refuse_last()->text, "prints more than we read");
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), large + 1);
+	assert_int_equal(release_listing(bad, &empty, &status), 0);
+	assert_int_equal(empty.len, 0);
+	assert_int_not_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -148,6 +173,7 @@ main(void)
 		cmocka_unit_test(who_brought_a_file),
 		cmocka_unit_test(what_is_known_of_packages),
 		cmocka_unit_test(more_packages_than_a_release_has),
+		cmocka_unit_test(what_another_program_prints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
