@@ -168,6 +168,17 @@ test_refusals(void **state)
 }
 
 static void
+test_switch_ends_daemons_and_leaves_services(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(ask_only(b, SUPERVISE_SWITCH, NULL, 0, 0, 0, false), 0);
+	assert_true(b->s.ending);
+	assert_false(b->s.services_too);
+	assert_int_equal(ask_only(b, SUPERVISE_SWITCH, NULL, 0, 0, 0, false), REASON_BUSY);
+}
+
+static void
 test_no_spec(void **state)
 {
 	struct bench *b = *state;
@@ -371,6 +382,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_switch_ends_daemons_and_leaves_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_spec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
