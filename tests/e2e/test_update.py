@@ -221,10 +221,13 @@ def altered_objects(estate):
     with open(estate.path("evil"), "wb") as f:
         f.write(b"#!/bin/sh\ntouch /data/owned\n")
     subprocess.run(["zstd", "-qf", estate.path("evil"), "-o", victim], check=True)
+    # A pack would bring the right bytes all the same.
+    os.rename(estate.path("repo", "packs"), estate.path("packs"))
     refused(estate.mainstay("service", "install", "redis", code=1), "hash-mismatch", "stage: ")
     assert lock(estate) is None and trees(estate) == [] and journal(estate) is None
     assert not estate.pids("redis-server")
     shutil.copy(kept, victim)
+    os.rename(estate.path("packs"), estate.path("repo", "packs"))
 
 
 def killed_at(estate, step):

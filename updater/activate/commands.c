@@ -5,6 +5,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/owner_command.h"
+#include "updater/activate/commands_plan.h"
 #include "updater/activate/commands_core.h"
 
 enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
@@ -17,24 +18,6 @@ on_progress(const json_t *line, void *arg)
 }
 
 /* --- service ---------------------------------------------------------------------------------------------------- */
-static void
-say_rights(struct command_call *call, const json_t *rights)
-{
-	const json_t *row;
-	size_t i;
-
-	command_say(call, "operations:");
-	json_array_foreach(json_object_get(rights, "operations"), i, row)
-		command_say(call, "  %-16s %-8s %s  %s", json_text(row, "name"),
-			json_text(row, "risk"),
-			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off     ",
-			json_text(row, "runs"));
-	command_say(call, "fields of telemetry:");
-	json_array_foreach(json_object_get(rights, "fields"), i, row)
-		command_say(call, "  %-40s %s", json_text(row, "name"),
-			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off");
-}
-
 static int
 run_install(struct command_call *call)
 {
@@ -51,7 +34,7 @@ run_install(struct command_call *call)
 		return r;
 	if (call->json)
 		return command_print_json("ServiceInstall", answer);
-	say_rights(call, json_object_get(answer, "rights"));
+	commands_say_rights(call, json_object_get(answer, "rights"));
 	command_say(call, "%s %s is %s, health %s (release sha256:%s)",
 		json_text(answer, "service"), json_text(answer, "version"),
 		json_text(answer, "state"), json_text(answer, "health"),
@@ -105,7 +88,7 @@ run_accept(struct command_call *call)
 	if (call->json)
 		return command_print_json("ServiceAccept", answer);
 	if (call->n_operands == 1)
-		say_rights(call, answer);
+		commands_say_rights(call, answer);
 	json_array_foreach(json_object_get(answer, "accepted"), i, item)
 		command_say(call, "accepted %s of %s", json_string_value(item), call->operands[0]);
 	json_decref(answer);
@@ -171,21 +154,16 @@ static int
 run_plan(struct command_call *call)
 {
 	SCOPED_JSON *a = NULL;
-	const json_t *row;
-	size_t i;
 	int r = simple(call, "update.plan", "UpdatePlan", &a);
 
 	if (r != 0 || !a)
 		return r;
-	json_array_foreach(json_object_get(a, "items"), i, row)
-		command_say(call, "%s: %s -> %s", json_text(row, "service"),
-			json_text(row, "from_version"), json_text(row, "version"));
+	commands_say_plan(call, json_object_get(a, "items"));
 	say_window(call, json_object_get(a, "window"));
-	if (i == 0)
+	if (json_array_size(json_object_get(a, "items")) == 0)
 		command_say(call, "nothing to apply");
 	else
-		command_say(call, "apply it: mainstay update apply --plan %s",
-			json_text(a, "digest"));
+		command_say(call, "apply it: mainstay update apply --plan %s", json_text(a, "digest"));
 	return 0;
 }
 
@@ -343,12 +321,15 @@ const struct command commands_update[] = {
 		.examples = "mainstay service remove redis",
 		.run = run_remove },
 	{ .name = "service accept",
-		.args = "NAME [operation|collector ITEM...]",
+		.args = "NAME [operation|collector|power ITEM...]",
 		.min = 1,
 		.max = COMMAND_OPERANDS_MAX,
-		.summary = "show what a service's release asks for, or accept some of it",
+		.summary = "show what a service's releases ask for, or accept some of it",
+		.details = "Operations and fields of telemetry are off until they are accepted.  Powers (a network, hooks, "
+			   "secrets,\nmore memory) are of the release that waits to be put in, which it cannot be "
+			   "before.",
 		.examples = "mainstay service accept redis\nmainstay service accept redis "
-			    "operation slowlog",
+			    "operation slowlog\nmainstay service accept redis power network=host",
 		.run = run_accept },
 	{ .name = "update check",
 		.summary = "look for releases now",
@@ -359,8 +340,9 @@ const struct command commands_update[] = {
 		.examples = "mainstay update plan --json",
 		.run = run_plan },
 	{ .name = "update apply",
-		.summary = "put in what is staged, one service at a time",
-		.details = "Giving the command is the customer's own word: it goes at once, outside the maintenance "
+		.summary = "put in what is staged, as one change",
+		.details = "All services of the plan change in the order of their dependencies; where one fails, all go "
+			   "back.\nGiving the command is the customer's own word: it goes at once, outside the maintenance "
 			   "hours\n(windows.updates of policy.yaml), too, and then the audit log says so.",
 		.examples = "mainstay update apply\nmainstay update apply --plan sha256:2c26...",
 		.options = apply_options,

@@ -43,7 +43,8 @@ static const char bench_cluster[] = "services:\n  redis:\n    channel: stable\n"
 	"exec: [/bin/run]\n"                                                                       \
 	"payload: {tree: tree}\n"                                                                  \
 	"operations:\n"                                                                            \
-	"  look: {argv: [/bin/run, look], risk: observe}\n"
+	"  look: {argv: [/bin/run, look], risk: observe}\n"                                          \
+	"%s"
 
 /* --- files ------------------------------------------------------------------------------------------------ */
 static inline void
@@ -206,10 +207,11 @@ bench_release_done(struct bench_release *r)
 	buf_done(&r->index);
 }
 
-/* Make a release of service whose objects lie in incoming/, with a definition of the service `defines`. */
+/* Make a release of service whose objects lie in incoming/, with a definition of the service `defines` that says `more`,
+ * too. */
 static inline void
-bench_release(struct bench *b, struct bench_release *ret, const char *service, const char *version,
-	const char *defines)
+bench_release_with(struct bench *b, struct bench_release *ret, const char *service, const char *version,
+	const char *defines, const char *more)
 {
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
@@ -219,10 +221,10 @@ bench_release(struct bench *b, struct bench_release *ret, const char *service, c
 	struct tree_entry run = {
 		.path = (char *)"bin/run", .type = TREE_TYPE_FILE, .mode = 0755, .size = 10
 	};
-	char text[512];
+	char text[2048];
 	uint8_t digest[32];
 
-	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, defines);
+	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, defines, more);
 	assert_int_equal(definition_compile(&d, text, strlen(text), "service.yaml", b->t->dir.fd),
 		0);
 	assert_int_equal(definition_write(d, &json), 0);
@@ -247,6 +249,13 @@ bench_release(struct bench *b, struct bench_release *ret, const char *service, c
 		(void)snprintf(name, sizeof(name), "%s.index.json", ret->hex);
 		bench_file(b, text, name, ret->index.data, ret->index.len);
 	}
+}
+
+static inline void
+bench_release(struct bench *b, struct bench_release *ret, const char *service, const char *version,
+	const char *defines)
+{
+	bench_release_with(b, ret, service, version, defines, "");
 }
 
 /* Put it into the store, as activation does. */

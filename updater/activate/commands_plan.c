@@ -1,0 +1,127 @@
+#include "updater/activate/commands_plan.h"
+
+#include "appliance/base/buf.h"
+#include "appliance/base/command.h"
+#include "appliance/base/json.h"
+
+enum { LINE_MAX_BYTES = 4096 };
+
+/* --- rights -------------------------------------------------------------------------------------------------------- */
+static void
+say_names(struct command_call *call, const char *title, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	if (json_array_size(rows) > 0)
+		command_say(call, "%s:", title);
+	json_array_foreach(rows, i, row)
+		command_say(call, "  %-40s %s", json_text(row, "name"),
+			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off");
+}
+
+void
+commands_say_rights(struct command_call *call, const json_t *rights)
+{
+	const json_t *row, *staged = json_object_get(rights, "staged");
+	size_t i;
+
+	command_say(call, "operations:");
+	json_array_foreach(json_object_get(rights, "operations"), i, row)
+		command_say(call, "  %-16s %-8s %s  %s", json_text(row, "name"), json_text(row, "risk"),
+			json_is_true(json_object_get(row, "accepted")) ? "accepted" : "off     ",
+			json_text(row, "runs"));
+	say_names(call, "fields of telemetry", json_object_get(rights, "fields"));
+	say_names(call, "powers", json_object_get(rights, "powers"));
+	say_names(call, "powers of the release that waits", json_object_get(staged, "powers"));
+}
+
+/* --- plan ---------------------------------------------------------------------------------------------------------- */
+static void
+say_list(struct command_call *call, const char *title, const json_t *names)
+{
+	SCOPED(buf_done) struct buf line = BUF_MAX(LINE_MAX_BYTES);
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(names, i, one)
+		buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(one));
+	if (line.len > 0)
+		command_say(call, "  %s: %s", title, buf_text(&line));
+}
+
+static void
+say_value(struct buf *out, const json_t *v)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(LINE_MAX_BYTES);
+
+	if (json_is_string(v))
+		buf_puts(out, json_string_value(v));
+	else if (json_canonical(&text, v) == 0)
+		buf_puts(out, buf_text(&text));
+}
+
+static void
+say_defaults(struct command_call *call, const json_t *defaults)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(defaults, i, one) {
+		SCOPED(buf_done) struct buf line = BUF_MAX(LINE_MAX_BYTES);
+
+		say_value(&line, json_object_get(one, "from"));
+		buf_puts(&line, " -> ");
+		say_value(&line, json_object_get(one, "to"));
+		command_say(call, "  default of %s: %s", json_text(one, "knob"), buf_text(&line));
+	}
+}
+
+static void
+say_data(struct command_call *call, const json_t *row)
+{
+	if (strcmp(json_text(row, "data"), "one-way") != 0)
+		return;
+	if (json_is_true(json_object_get(row, "restores")))
+		command_say(call, "  data: one-way; a snapshot is made before, and restored where the change fails");
+	else
+		command_say(call, "  data: one-way; once it has started there is no way back%s",
+			json_is_true(json_object_get(row, "snapshot")) ? " but by hand, from its snapshot" : "");
+}
+
+static void
+say_row(struct command_call *call, const json_t *row)
+{
+	const json_t *files = json_object_get(row, "files"), *news = json_object_get(row, "new"), *one;
+	size_t i;
+
+	command_say(call, "%s: %s -> %s%s%s", json_text(row, "service"), json_text(row, "from_version"),
+		json_text(row, "version"), json_is_true(json_object_get(row, "held")) ? " (held)" : "",
+		json_is_true(json_object_get(row, "automatic")) ? " (update: auto)" : "");
+	if (files)
+		command_say(call, "  files: %lld changed, %lld added, %lld removed; %lld bytes; it is restarted",
+			(long long)json_integer_value(json_object_get(files, "changed")),
+			(long long)json_integer_value(json_object_get(files, "added")),
+			(long long)json_integer_value(json_object_get(files, "removed")),
+			(long long)json_integer_value(json_object_get(row, "bytes")));
+	say_defaults(call, json_object_get(row, "defaults"));
+	say_list(call, "new operations, off until accepted", json_object_get(news, "operations"));
+	say_list(call, "new fields of telemetry, off until accepted", json_object_get(news, "fields"));
+	say_list(call, "powers that must be accepted before", json_object_get(news, "powers"));
+	say_data(call, row);
+	json_array_foreach(json_object_get(row, "notes"), i, one)
+		command_say(call, "  | %s", json_string_value(one));
+	json_array_foreach(json_object_get(row, "problems"), i, one)
+		command_say(call, "  it cannot go in now: %s: %s [%s]", json_text(one, "operand"), json_text(one, "text"),
+			json_text(one, "reason"));
+}
+
+void
+commands_say_plan(struct command_call *call, const json_t *items)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(items, i, row)
+		say_row(call, row);
+}

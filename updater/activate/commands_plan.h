@@ -1,0 +1,11 @@
+/* How `mainstay` says to people what a plan would do, and what releases ask for. */
+#pragma once
+
+#include <jansson.h>
+
+struct command_call;
+
+/* The rows of a plan (plan.h), a few lines each. */
+void commands_say_plan(struct command_call *call, const json_t *items);
+/* What a release asks for (rights.h), and what of it is accepted. */
+void commands_say_rights(struct command_call *call, const json_t *rights);
