@@ -4,6 +4,7 @@ Written from the specification (1.0.34), not from our code: canonical JSON, keys
 
 import copy
 import datetime
+import functools
 import hashlib
 import http.server
 import json
@@ -44,6 +45,11 @@ def days(n):
     return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=n)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@functools.cache
+def one_rsa_key():
+    return rsa.generate_private_key(65537, 2048)  # slow to make; no test needs two
+
+
 class Key:
     def __init__(self, kind="ecdsa", private=None, keytype=None, salt=32, **more):
         self.kind, self.salt = kind, salt
@@ -51,7 +57,7 @@ class Key:
             self.private = private or ec.generate_private_key(ec.SECP256R1())
             scheme, public = "ecdsa-sha2-nistp256", self.private.public_key().public_bytes(*PEM).decode()
         elif kind == "rsa":
-            self.private = private or rsa.generate_private_key(65537, 2048)
+            self.private = private or one_rsa_key()
             scheme, public = "rsassa-pss-sha256", self.private.public_key().public_bytes(*PEM).decode()
         else:
             self.private = private or ed25519.Ed25519PrivateKey.generate()
