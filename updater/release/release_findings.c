@@ -60,7 +60,7 @@ release_findings_refusal(struct release_findings *f, const struct refusal *why)
 	add(f, true, why->reason, why->operand, *why->place ? why->place : f->file, why->text);
 }
 
-static void
+static void __attribute__((format(printf, 4, 0)))
 add_at(struct release_findings *f, bool error, const char *operand, const char *fmt, va_list ap)
 {
 	const struct yaml_node *node = node_of(f->yaml, operand);

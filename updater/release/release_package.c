@@ -137,6 +137,10 @@ release_package_owners(json_t **ret, const json_t *paths)
 static const char *const known[] = { "name", "version", "architecture", "source", "source_version",
 	"maintainer", "homepage" };
 
+/* dpkg's names of the same. */
+static const char form[] = "${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t"
+			   "${Maintainer}\t${Homepage}\n";
+
 /* One line of tabs in the order of known, kept under the name by which it was asked for. */
 static int
 add_facts(json_t *all, const json_t *asked, char *line)
@@ -168,9 +172,7 @@ release_package_facts(json_t **ret, const json_t *packages)
 	SCOPED(buf_done) struct buf b = BUF_MAX(LISTING_MAX);
 	SCOPED_JSON *all = json_object();
 	const char *argv[AT_ONCE + 6] = { DPKG, "--show", "-f",
-		"${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${Maintainer}"
-		"\t${Homepage}\n",
-		"--" };
+		form, "--" };
 	size_t n = 5;
 	int status = -1, r;
 	char *text, *line;
