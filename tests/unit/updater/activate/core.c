@@ -440,6 +440,171 @@ back_to_the_package_by_the_customers_word(void **state)
 	buf_done(&rel.index);
 }
 
+/* Whatever another core was found to be meanwhile: what is not on trial any more is not marked good. */
+static void
+one_that_is_not_on_trial_any_more(void **state)
+{
+	struct bench *b = *state;
+	struct release rel = good_release();
+	struct core_change c = { 0 };
+	uint64_t before;
+	struct slots s;
+	int courier, collectd;
+
+	hand_over(b, &rel);
+	start_as(b, SLOTS_A);
+	s = slots_now(b);
+	assert_true(slots_give_up(&s, SLOTS_WHY_SILENT));
+	slots_put(b, &s);
+	before = refuse_count(REASON_STATE_MOVED);
+	daemons(b, true);
+	courier = connect_as(b, CALL_ROLE_COURIER);
+	collectd = connect_as(b, CALL_ROLE_COLLECT);
+	for (unsigned n = 0; n < 2000 && refuse_count(REASON_STATE_MOVED) == before; n++)
+		bench_turn(b);
+	assert_int_equal(refuse_count(REASON_STATE_MOVED), before + 1);
+	assert_string_equal(refuse_last()->text, "it is not on trial any more");
+	assert_int_equal(core_change_load(&c, b->u->journal_fd), 0);
+	assert_int_equal(c.step, CORE_ROLLED_BACK);
+	assert_int_equal(slots_now(b).active, SLOTS_PACKAGED);
+	(void)close(courier);
+	(void)close(collectd);
+	buf_done(&rel.index);
+}
+
+/* Killed at any point of the journal, with the slots as they were or as they came to be: whoever starts next ends the
+ * change, as what runs, and leaves no trial behind. */
+static void
+killed_at_every_point(void **state)
+{
+	enum { AS_BEFORE, ON_TRIAL, GOOD, GONE_BACK, STATES };
+	struct bench *b = *state;
+	struct release rel = good_release();
+	struct slots trial;
+
+	hand_over(b, &rel);
+	trial = slots_now(b);
+	for (enum core_step step = CORE_STAGE; step < CORE_STEP_MAX; step++)
+		for (int is = AS_BEFORE; is < STATES; is++) {
+			struct core_change c = { .step = step, .counter = 3 };
+			struct slots s = trial;
+			bool ours = is == GOOD;
+
+			/* What the steps cannot leave behind. */
+			if ((is != AS_BEFORE && step < CORE_SLOT) || (is == AS_BEFORE && step > CORE_SLOT) ||
+				(is != GOOD && step >= CORE_COMMIT && step != CORE_ROLLED_BACK) ||
+				(is == GOOD && step == CORE_ROLLED_BACK))
+				continue;
+			(void)snprintf(c.to, sizeof(c.to), "%s", rel.hex);
+			(void)snprintf(c.to_version, sizeof(c.to_version), "2");
+			c.reason = step == CORE_ROLLED_BACK ? REASON_CONFLICT : REASON_NONE;
+			b->t->spawner->n_calls = 0;
+			if (is == AS_BEFORE || is == GONE_BACK)
+				(void)slots_give_up(&s, SLOTS_WHY_CUT);
+			if (is == AS_BEFORE)
+				s.failed = SLOTS_NONE;
+			if (is == GOOD)
+				assert_true(slots_good(&s, SLOTS_A));
+			s.generation = 0;
+			{
+				SCOPED(scope_close) int fd = -1;
+
+				assert_int_equal(slots_open(&fd, &b->t->paths), 0);
+				(void)unlinkat(fd, "slots.0", 0);
+				(void)unlinkat(fd, "slots.1", 0);
+				assert_int_equal(slots_save(&s, fd), 0);
+			}
+			{
+				SCOPED(scope_close) int fd = -1;
+				char path[512];
+
+				(void)snprintf(path, sizeof(path), "%s/monitor/journal", b->t->paths.lib);
+				assert_int_equal(fs_open_dir(&fd, AT_FDCWD, path, 0700), 0);
+				assert_int_equal(core_change_save(&c, fd), 0);
+			}
+			start_as(b, ours ? SLOTS_A : SLOTS_PACKAGED);
+			assert_false(core_change_running(b->u->core));
+			assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+			assert_int_equal(slots_now(b).active, ours ? SLOTS_A : SLOTS_PACKAGED);
+			assert_string_equal(last(b, "outcome"), ours ? "good" : "rolled-back");
+			assert_int_equal(faccessat(b->u->journal_fd, "core.json", F_OK, 0), -1);
+		}
+	buf_done(&rel.index);
+}
+
+/* --- what is assigned ------------------------------------------------------------------------------------------- */
+/* What a director, or who has its key, may try with the core. */
+static void
+what_an_assignment_cannot_do(void **state)
+{
+	static const struct {
+		const char *member, *value, *text;
+		uint64_t counter;
+		enum reason reason;
+		bool approved;
+	} rows[] = {
+		{ "class", "core", "needs its owners' signature", 7, REASON_NOT_APPROVED, false },
+		{ "class", "service", "it is of a service, and assigned for the core", 7, REASON_ALTERED, true },
+		{ "platform", "vms-vax", "it is for platform", 7, REASON_WRONG_ADDRESSEE, true },
+		{ "class", "core", "its counter 6 is below 7, which runs", 6, REASON_ROLLBACK, true },
+		{ "class", "core", NULL, 7, REASON_NONE, true },
+	};
+	struct bench *b = *state;
+	struct bench_release r = { 0 };
+	struct assignment_release a = { .service = CORE_SERVICE };
+	struct slots s = slots_now(b);
+
+	s.tree[0] = (struct slots_tree){ .present = true, .counter = 7, .version = "1", .digest = { 9 } };
+	s.active = SLOTS_A;
+	slots_put(b, &s);
+	start_as(b, SLOTS_A);
+	bench_release(b, &r, CORE_SERVICE, "7", CORE_SERVICE);
+	(void)snprintf(a.target, sizeof(a.target), "%s", r.target);
+	assert_true(hex_decode(a.sha256, sizeof(a.sha256), r.hex));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *custom = bench_custom(rows[i].counter);
+		struct update_release rel;
+		uint64_t before;
+		int got;
+
+		json_object_set_new(custom, "class", json_string("core"));
+		json_object_set_new(custom, rows[i].member, json_string(rows[i].value));
+		if (rows[i].approved)
+			assert_int_equal(core_approved_add(b->t->m->dir_fd, a.sha256), 0);
+		bench_publish(b, &r, custom);
+		before = refuse_count(rows[i].reason);
+		got = update_release_load(b->u, &a, &rel);
+		assert_int_equal(got, rows[i].reason);
+		if (got == 0) {
+			update_release_done(&rel);
+			continue;
+		}
+		assert_int_equal(refuse_count(rows[i].reason), before + 1);
+		assert_non_null(strstr(refuse_last()->text, rows[i].text));
+	}
+	bench_release_done(&r);
+}
+
+/* The core never changes in one step with services. */
+static void
+never_beside_services(void **state)
+{
+	struct bench *b = *state;
+	struct release rel = good_release();
+	struct change_run *none = b->u->run;
+
+	make(b, &rel);
+	approve(b, &rel);
+	b->u->run = (struct change_run *)b;
+	refused(update_core_rollback(b->u, NULL), REASON_BUSY, "a change of services is under way");
+	refused(update_core_apply(b->u, NULL, &(struct update_release){ .tree = &(struct tree_index){ .version = (char *)"2" } }), REASON_BUSY,
+		"a change of services is under way");
+	b->u->run = none;
+	assert_false(core_change_running(b->u->core));
+	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+	buf_done(&rel.index);
+}
+
 int
 main(void)
 {
@@ -452,6 +617,10 @@ main(void)
 		TEST(a_core_on_trial_proves_itself),
 		TEST(a_core_that_finds_itself_wrong_gives_way),
 		TEST(back_to_the_package_by_the_customers_word),
+		TEST(one_that_is_not_on_trial_any_more),
+		TEST(killed_at_every_point),
+		TEST(what_an_assignment_cannot_do),
+		TEST(never_beside_services),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);
