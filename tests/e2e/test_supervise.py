@@ -434,6 +434,38 @@ def test_it_is_prepared_once_and_reloads(site):
     assert not alive(pid) and not alive(box)
 
 
+POSTGRES = "/usr/lib/postgresql/15/bin"
+NGINX = """daemon off; pid /data/pid; error_log stderr; events {}
+http { access_log off; client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+  uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e; server { listen unix:/run/service/w.sock; location / { return 200 ok; } } }
+"""
+
+
+@pytest.mark.skipif(not all(os.path.exists(p) for p in (f"{POSTGRES}/initdb", "/usr/sbin/nginx", "/usr/sbin/nats-server")),
+                    reason="needs postgresql-15, nginx and nats-server")
+def test_real_services_run_behind_the_walls(site):
+    site.up()
+    site.program("web", NGINX)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    more = dict(v=2, net="none", memory=512 << 20, processes=200)
+    site.spec("pg", [f"{POSTGRES}/postgres", "-D", "/data/pg", "-k", "/run/service", "-c", "listen_addresses="], **more,
+              health="postgres", socket=".s.PGSQL.5432", creates="pg", stop="INT",
+              prepare=[f"{POSTGRES}/initdb", "-D", "/data/.prepare.pg", "--no-sync"])
+    site.spec("web", ["/usr/sbin/nginx", "-c", "/conf/program", "-e", "stderr"], **more, health="http", socket="w.sock",
+              path="/", expect="ok", stop="QUIT", reload_signal="HUP")
+    site.spec("bus", ["/usr/sbin/nats-server", "-a", "127.0.0.1", "-p", "-1", "-m", str(port), "-js", "--sd", "/data"],
+              **(more | dict(net="host")), health="http", port=port, path="/healthz", expect="ok")
+    for name in ("pg", "web", "bus"):
+        site.ask(name, "start")
+        assert site.state(name)["health"] == "passing"
+    site.ask("web", "reload")
+    for name in ("pg", "web"):
+        site.ask(name, "stop")
+        assert site.state(name)["exit"] == 0
+
+
 def test_a_log_stays_bounded(site):
     site.up()
     site.spec("noisy", ["/bin/sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; sleep 0.01; done"],
