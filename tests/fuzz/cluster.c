@@ -45,6 +45,22 @@ edit(const char *text, size_t len, const struct cluster *c)
 			abort();
 		cluster_free(d);
 	}
+	buf_reset(&held);
+	if (cluster_member(&held, text, len, name, "update", "auto") == 0) {
+		d = again(&held);
+		if (!cluster_find(d, name)->automatic)
+			abort();
+		cluster_free(d);
+	}
+	buf_reset(&set);
+	if (cluster_set(&set, text, len, name, "maxmemory", NULL) == 0) {
+		d = again(&set);
+		if (cluster_knob(cluster_find(d, name), "maxmemory"))
+			abort();
+		cluster_free(d);
+	}
+	if (cluster_set(&set, text, len, name, "maxmemory", "two\nlines") == 0)
+		abort();
 	if (cluster_remove(&removed, text, len, name) == 0) {
 		d = again(&removed);
 		cluster_difference(&shown, text, buf_text(&removed));

@@ -8,6 +8,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/definition.h"
 
@@ -52,6 +53,29 @@ given(const struct definition_operation *op)
 		abort();
 }
 
+/* By defaults, and with each text and truth value turned into something else. */
+static void
+rendered(const struct definition *d, size_t i, struct definition_values v)
+{
+	static const char *const texts[] = { "a", "a b", "\"';#$[\\", "\xc2\x85\xe2\x80\xa8\xef\xbb\xbf" };
+
+	const json_t *defaults = v.knobs;
+
+	for (size_t k = 0; k <= ARRAY_LEN(texts); k++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_CONFIG_MAX);
+		SCOPED_JSON *knobs = json_deep_copy(defaults);
+
+		for (size_t n = 0; k && n < d->n_knobs; n++) {
+			if (d->knobs[n].type == DEFINITION_TEXT)
+				(void)json_object_set_new(knobs, d->knobs[n].name, json_string(texts[k - 1]));
+			else if (d->knobs[n].type == DEFINITION_BOOL)
+				(void)json_object_set_new(knobs, d->knobs[n].name, json_true());
+		}
+		v.knobs = knobs;
+		(void)definition_render(&d->config[i], &v, &b);
+	}
+}
+
 static void
 use(const struct definition *d)
 {
@@ -74,11 +98,8 @@ use(const struct definition *d)
 	for (size_t i = 0; i < d->n_knobs; i++)
 		typed(d, &d->knobs[i]);
 	(void)definition_expand_argv(&d->exec, &v, &argv);
-	for (size_t i = 0; i < d->n_config; i++) {
-		SCOPED(buf_done) struct buf b = BUF_MAX(1024 * 1024);
-
-		(void)definition_render(&d->config[i], &v, &b);
-	}
+	for (size_t i = 0; i < d->n_config; i++)
+		rendered(d, i, v);
 	for (size_t i = 0; i < d->n_operations; i++) {
 		SCOPED_JSON *args = NULL;
 		uint8_t digest[32];
@@ -94,6 +115,26 @@ use(const struct definition *d)
 	}
 }
 
+static void
+count(const struct refusal *why, void *arg)
+{
+	if (why->reason == REASON_NONE)
+		abort();
+	++*(size_t *)arg;
+}
+
+/* Going on after each fault ends as stopping at the first one does, and tells at least one where there is one. */
+static void
+compile_all(const uint8_t *data, size_t size, int first)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	size_t n = 0;
+	int r = definition_compile_all(&d, data, size, "service.yaml", -1, count, &n);
+
+	if ((r == 0) != (first == 0) || (r == 0 && n != 0) || (r == REASON_MALFORMED && n == 0))
+		abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -101,9 +142,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	SCOPED(buf_done) struct buf b = BUF_MAX(2 * DEFINITION_BYTES_MAX);
 
 	log_quiet_refusals(true);
-	if (definition_read(&d, data, size) != 0 &&
-		definition_compile(&d, data, size, "service.yaml", -1) != 0)
-		return 0;
+	if (definition_read(&d, data, size) != 0) {
+		int r = definition_compile(&d, data, size, "service.yaml", -1);
+
+		compile_all(data, size, r);
+		if (r)
+			return 0;
+	}
 	use(d);
 	if (definition_write(d, &b) != 0 || definition_read(&again, b.data, b.len) != 0 ||
 		memcmp(d->digest, again->digest, sizeof(d->digest)) != 0)
