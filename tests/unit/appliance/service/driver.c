@@ -436,6 +436,53 @@ test_sandbox_refused(void **state)
 	assert_int_equal(sandbox_end(&c, one), REASON_TOO_LARGE);
 }
 
+static bool
+has(const struct sandbox *s, const char *a, const char *b, const char *c)
+{
+	for (size_t i = 0; i + 2 < s->n; i++)
+		if (!strcmp(s->args[i], a) && !strcmp(s->args[i + 1], b) &&
+			!strcmp(s->args[i + 2], c))
+			return true;
+	return false;
+}
+
+/* Our users stand whatever the tree's /etc holds, and the rest of that stays. */
+static void
+test_sandbox_users(void **state)
+{
+	static char word[] = "x";
+	struct bench *b = *state;
+	char *one[] = { word, NULL }, tree[128], etc[160], hosts[160];
+	SCOPED(sandbox_done) struct sandbox none, some, all;
+
+	(void)snprintf(tree, sizeof(tree), "%s/tree", b->s.path);
+	(void)snprintf(etc, sizeof(etc), "%s/etc", tree);
+	(void)snprintf(hosts, sizeof(hosts), "%s/hosts", etc);
+	assert_int_equal(mkdir(tree, 0700), 0);
+	sandbox_begin(&none, tree, false, false);
+	sandbox_users(&none, tree, 8, 9);
+	sandbox_secret(&none, 10, "/run/secrets/a");
+	assert_int_equal(sandbox_end(&none, one), 0);
+	assert_true(has(&none, "--ro-bind-data", "8", "/etc/passwd"));
+	assert_true(has(&none, "--ro-bind-data", "9", "/etc/group"));
+	assert_true(has(&none, "0400", "--ro-bind-data", "10"));
+	assert_int_equal(mkdir(etc, 0700), 0);
+	scratch_put(&b->s, "tree/etc/hosts", "", 0);
+	sandbox_begin(&some, tree, false, false);
+	sandbox_users(&some, tree, 8, 9);
+	assert_int_equal(sandbox_end(&some, one), 0);
+	assert_true(has(&some, "--ro-bind", hosts, "/etc/hosts"));
+	assert_true(has(&some, "--tmpfs", "/etc", "--ro-bind"));
+	assert_true(has(&some, "--remount-ro", "/etc", "--remount-ro"));
+	scratch_put(&b->s, "tree/etc/passwd", "", 0);
+	scratch_put(&b->s, "tree/etc/group", "", 0);
+	sandbox_begin(&all, tree, false, false);
+	sandbox_users(&all, tree, 8, 9);
+	assert_int_equal(sandbox_end(&all, one), 0);
+	assert_true(has(&all, "--ro-bind-data", "8", "/etc/passwd"));
+	assert_false(has(&all, "--ro-bind", hosts, "/etc/hosts")); /* the whole folder is */
+}
+
 /* What a release's tree cannot be, however it came there. */
 static void
 test_sandbox_trees(void **state)
@@ -482,6 +529,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_launch_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch_names, setup, teardown),
 		cmocka_unit_test(test_sandbox_refused),
+		cmocka_unit_test_setup_teardown(test_sandbox_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sandbox_trees, setup, teardown),
 	};
 

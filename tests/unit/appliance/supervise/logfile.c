@@ -102,10 +102,48 @@ a_pipe_in_the_copy_s_place_holds_nobody(void **state)
 	assert_int_equal(size_of("web.log.1"), MAX + 1);
 }
 
+static const struct {
+	const char *says, *text;
+	size_t len, size;
+	const char *want;
+} tails[] = {
+	{ "all of a short one, as one line", "one\ntwo\n", 8, 64, "one | two" },
+	{ "of a long one whole lines from its end", "much earlier line\nlast\n", 23, 32, "last" },
+	{ "of one long line its end", "0123456789abcdef", 16, 16, "89abcdef" },
+	{ "nothing that a terminal would obey", "a\033[2Jb\xff\tc\n", 9, 64, "a?[2Jb??c" },
+	{ "an empty one has none", "", 0, 64, "" },
+};
+
+static void
+the_last_lines_are_told(void **state)
+{
+	char out[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		scratch_put(&s, "web.log", tails[i].text, tails[i].len);
+		logfile_tail(out, tails[i].size, s.path, "web");
+		if (strcmp(out, tails[i].want))
+			fail_msg("%s: %s", tails[i].says, out);
+		assert_int_equal(logfile_size(s.path, "web"), tails[i].len);
+	}
+	/* What the service put in its place is not read. */
+	assert_int_equal(unlinkat(s.fd, "web.log", 0), 0);
+	assert_int_equal(symlinkat("/etc/passwd", s.fd, "web.log"), 0);
+	logfile_tail(out, sizeof(out), s.path, "web");
+	assert_string_equal(out, "");
+	assert_int_equal(logfile_size(s.path, "web"), 0);
+	assert_int_equal(unlinkat(s.fd, "web.log", 0), 0);
+	assert_int_equal(mkfifoat(s.fd, "web.log", 0600), 0);
+	logfile_tail(out, sizeof(out), s.path, "web");
+	assert_string_equal(out, "");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_last_lines_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_one_is_set_aside_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(of_a_huge_one_only_the_end_is_kept, setup,
 			teardown),

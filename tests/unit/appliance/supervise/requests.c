@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -178,6 +179,102 @@ test_switch_ends_daemons_and_leaves_services(void **state)
 	assert_int_equal(ask_only(b, SUPERVISE_SWITCH, NULL, 0, 0, 0, false), REASON_BUSY);
 }
 
+/* A process that only waits, with two memory files behind its descriptor for a job, as a shim has its secrets. */
+static struct child
+sleeper(void)
+{
+	SCOPED(scope_close) int exe = open("/bin/sleep", O_RDONLY | O_CLOEXEC);
+	SCOPED(scope_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	SCOPED(scope_close) int one = -1;
+	SCOPED(scope_close) int two = -1;
+	const char *const argv[] = { "sleep", "100", NULL };
+	struct child_spec spec = CHILD_SPEC;
+	struct child child;
+
+	assert_int_equal(fs_memfd(&one, "secret", "one", 3), 0);
+	assert_int_equal(fs_memfd(&two, "secret", "two", 3), 0);
+	spec.exe_fd = exe;
+	spec.argv = argv;
+	spec.fds[spec.n_fds++] = (struct child_fd){ one, SUPERVISE_FD_JOB + 1 };
+	spec.fds[spec.n_fds++] = (struct child_fd){ two, SUPERVISE_FD_JOB + 2 };
+	spec.fds[spec.n_fds++] = (struct child_fd){ null, SUPERVISE_FD_JOB + 3 };
+	assert_int_equal(child_spawn(&child, &spec, NULL), 0);
+	return child;
+}
+
+/* What the shim still holds comes back to a supervisor that was killed. */
+static void
+test_secrets_taken_again(void **state)
+{
+	struct bench *b = *state;
+	struct held *h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+	char got[8] = "";
+	int status;
+
+	h->child = sleeper();
+	held_take_secrets(h);
+	assert_int_equal(h->n_secrets, 2);
+	assert_int_equal(pread(h->secrets[1], got, sizeof(got), 0), 3);
+	assert_string_equal(got, "two");
+	(void)child_signal(h->child.pidfd, SIGKILL);
+	(void)child_wait(&h->child, -1, &status);
+}
+
+/* A request with so many descriptors; -1 where the supervisor hung up. */
+static int
+ask_with_fds(struct bench *b, uint16_t type, int n_fds)
+{
+	SCOPED(scope_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	SCOPED(frame_out_done) struct frame_out out;
+	SCOPED(frame_done) struct frame reply = { 0 };
+
+	frame_begin(&out, type, 77);
+	frame_put_text(&out, SUPERVISE_TAG_NAME, "redis");
+	frame_put_u64(&out, SUPERVISE_TAG_MEMORY, 1);
+	for (int i = 0; i < n_fds; i++)
+		frame_put_fd(&out, null);
+	assert_int_equal(frame_send_wait(b->peer, &out, 1000), 0);
+	for (int i = 0; i < 3; i++)
+		(void)sd_event_run(b->s.loop, 20000);
+	return frame_recv_wait(b->peer, &reply, 200)
+		? -1
+		: (int)refuse_reason(frame_text(&reply, SUPERVISE_TAG_REASON, 32));
+}
+
+/* A spec comes first, then at most as many secrets as there can be. */
+static void
+test_shim_descriptors(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(ask_with_fds(b, SUPERVISE_SHIM, 1 + SUPERVISE_SECRETS_MAX),
+		REASON_MALFORMED); /* /dev/null is no spec; it was taken up to there */
+	assert_int_equal(ask_with_fds(b, SUPERVISE_SHIM, 2 + SUPERVISE_SECRETS_MAX), -1);
+	close(b->peer);
+	connect_as_monitor(b);
+	assert_int_equal(ask_with_fds(b, SUPERVISE_SHIM, 0), -1);
+	assert_null(held_find(b->s.held, ROSTER_SHIM, NULL));
+}
+
+static void
+test_reload(void **state)
+{
+	struct bench *b = *state;
+	struct child child;
+	struct held *h;
+	int status;
+
+	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), REASON_BUSY);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	h->child = child = sleeper();
+	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), 0);
+	assert_int_equal(child_wait(&child, 5000, &status), 0);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP);
+}
+
 static void
 test_no_spec(void **state)
 {
@@ -338,7 +435,8 @@ on_evil_closed(struct frame_conn *conn, int why, void *arg)
 static void
 on_evil_accept(int take_fd, const struct frame_peer *peer, void *arg)
 {
-	static const struct frame_conn_ops ops = { .frame = on_evil_frame, .closed = on_evil_closed };
+	static const struct frame_conn_ops ops = { .frame = on_evil_frame,
+		.closed = on_evil_closed };
 	struct bench *b = arg;
 
 	(void)peer;
@@ -362,8 +460,7 @@ test_hostile_supervisor(void **state)
 
 		b->evil_type = types[i];
 		assert_int_equal(frame_listen(&fd, path, 0600), 0);
-		assert_int_equal(
-			frame_server_open(&server, b->s.loop, fd, on_evil_accept, b), 0);
+		assert_int_equal(frame_server_open(&server, b->s.loop, fd, on_evil_accept, b), 0);
 		assert_int_equal(spawn_supervise_new(&spawner, b->s.loop, &b->paths), 0);
 		spawn_on_exited(spawner, on_exited, &told);
 		assert_int_equal(spawn_stop_shim(spawner, "redis", on_done, &result), 0);
@@ -382,7 +479,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_switch_ends_daemons_and_leaves_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_switch_ends_daemons_and_leaves_services, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(test_shim_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets_taken_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_spec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
