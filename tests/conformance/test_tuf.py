@@ -104,15 +104,6 @@ def test_a_chain_that_breaks_keeps_the_links_before_it(client):
     assert versions(c) == [2, None, None, None]
 
 
-def test_256_links_are_walked_at_once_and_the_rest_the_next_time(client):
-    c = client()
-    for _ in range(260):
-        c.repository.next_root()
-    assert c.refresh() == 0 and version(c, "root") == 257
-    assert c.asked()[255:] == ["257.root.json", *FRESH[1:]]
-    assert c.refresh() == 0 and version(c, "root") == 261
-
-
 def test_a_root_of_two_of_three_needs_two_of_the_old_and_two_of_the_new(client):
     old, new = [Key() for _ in range(3)], [Key() for _ in range(3)]
     repo = Repository()

@@ -295,6 +295,30 @@ what_is_offered_has_a_limit_in_all(void **state)
 	assert_in_range(mallinfo2().hblkhd - before, 0, 2 * 32 * 1024 * 1024); /* of 100 MB; a buffer grows ahead */
 }
 
+/* However many roots there are, a refresh ends; the next one goes on where it ended. */
+static void
+roots_beyond_256_wait_for_the_next_time(void **state)
+{
+	struct world *w = *state;
+	SCOPED(tuf_client_freep) struct tuf_client *c = NULL;
+	SCOPED(buf_done) struct buf first = BUF_MAX(TUF_ROOT_MAX);
+	struct tuf_want want;
+	unsigned version = 1;
+
+	scratch_read(&w->repo, "1.root.json", &first);
+	assert_int_equal(tuf_client_new(&c, first.data, first.len, NOW), 0);
+	while (tuf_client_want(c, &want) && !strcmp(want.role, "root")) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(TUF_ROOT_MAX);
+
+		put_root(w, ++version, NOW + DAY);
+		scratch_read(&w->repo, want.file, &b);
+		assert_int_equal(tuf_client_update(c, "root", b.data, b.len), 0);
+		assert_true(version <= 1 + TUF_ROTATIONS_MAX);
+	}
+	assert_int_equal(version, 1 + TUF_ROTATIONS_MAX);
+	assert_string_equal(want.role, "timestamp");
+}
+
 int
 main(void)
 {
@@ -306,6 +330,7 @@ main(void)
 		cmocka_unit_test(names_that_begin_with_a_dot_are_found_again),
 		TEST(a_folder_that_filled_up_stops_nobody),
 		TEST(what_is_offered_has_a_limit_in_all),
+		TEST(roots_beyond_256_wait_for_the_next_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
