@@ -35,22 +35,19 @@ change_definition(struct monitor *m, const char *hex, struct definition **ret)
 }
 
 /* --- knobs ----------------------------------------------------------------------------------------------------- */
-/* One line of cluster.yaml, as the new release takes it.  The refusal names the line's place in the file. */
+/* One line of cluster.yaml, as the new release takes it. */
 static int
 check_knob(const struct definition *d, const struct cluster_knob *k, json_t *given)
 {
-	const struct definition_param *param;
-	char place[REFUSE_OPERAND_MAX];
+	const struct definition_param *param = definition_knob(d, k->name);
 	json_t *value = NULL;
-	int r = definition_need_knob(d, k->name, &param);
+	int r;
 
-	r = r ?: definition_parse_value(param, k->value, &value);
-	if (r > 0) {
-		struct refusal why = *refuse_last();
-
-		(void)snprintf(place, sizeof(place), "cluster.yaml: services.%.40s.knobs.%.40s", d->name, k->name);
-		return refuse_relay(why.reason, place, why.place, why.text);
-	}
+	if (!param)
+		return REFUSE(REASON_UNKNOWN_FIELD, "cluster.yaml",
+			"services.%s.knobs.%s: release %s has no such knob: mainstay service set %s %s=", d->name, k->name,
+			d->version, d->name, k->name);
+	r = definition_parse_value(param, k->value, &value);
 	if (r == 0 && json_object_set_new(given, k->name, value) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : r;

@@ -89,6 +89,10 @@ int update_release_definition(struct update *u, const char *hex, struct definiti
 int update_missing(struct update *u, const struct update_release *r, json_t *missing, json_t *ranges, size_t max,
 	uint64_t *ret_bytes);
 
+/* Is the assigned release, whose counter this is, one that the targets role still lets in?  Returns 0, REASON_ROLLBACK
+ * below the service's floor, or REASON_REVOKED where it was withdrawn (both logged).  There is trusted metadata. */
+int update_floor_check(struct update *u, const struct assignment_release *a, uint64_t counter);
+
 /* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
 int update_fetch_init(struct update *u);
 

@@ -56,6 +56,9 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 		return REFUSE(REASON_WRONG_ADDRESSEE, a->target, "it is for platform \"%s\", this is %s",
 			json_text(t->custom, "platform"), platform_text());
 	*ret_counter = (uint64_t)json_integer_value(counter);
+	r = update_floor_check(u, a, *ret_counter);
+	if (r != 0)
+		return r;
 	if (core)
 		return *ret_counter >= core_counter(u->core)
 			? 0

@@ -26,6 +26,7 @@ struct bench {
 	struct site_test *t;
 	struct update *u;
 	json_t *targets;  /* of the repository; owned */
+	json_t *beside;   /* members of the targets role beside these; owned, may be NULL */
 	unsigned version; /* of its metadata */
 };
 
@@ -323,6 +324,8 @@ bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custo
 	b->version++;
 	targets = tuf_repo_new("targets", b->version, BENCH_EXPIRES);
 	json_object_set(targets, "targets", b->targets);
+	if (b->beside)
+		json_object_update(targets, b->beside);
 	(void)snprintf(file, sizeof(file), "%u.targets.json", b->version);
 	bench_sign(b, file, targets, &t);
 	snapshot = tuf_repo_new("snapshot", b->version, BENCH_EXPIRES);
@@ -406,6 +409,7 @@ bench_tear_down(void **state)
 	bench_settle(b);
 	assert_int_equal(site_tear_down(&t), 0);
 	json_decref(b->targets);
+	json_decref(b->beside);
 	free(b);
 	return 0;
 }

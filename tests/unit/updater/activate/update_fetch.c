@@ -199,6 +199,49 @@ an_older_release_is_refused_with_one_leaf(void **state)
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
 }
 
+/* The targets role says so of releases that it signed before; other services and releases are none of it. */
+static void
+what_the_targets_role_takes_back_is_refused(void **state)
+{
+	static const struct {
+		const char *beside;
+		enum reason why;
+		const char *text;
+	} rows[] = {
+		{ "{\"x-mainstay-floors\":{\"redis\":2}}", REASON_ROLLBACK, "below 2, the floor of redis" },
+		{ "{\"x-mainstay-floors\":{\"redis\":1,\"nginx\":9}}", REASON_NONE, "" },
+		{ "{\"x-mainstay-withdrawn\":{\"services/redis/7/index.json\":\"it loses keys\"}}", REASON_REVOKED,
+			"withdrawn: it loses keys" },
+		{ "{\"x-mainstay-withdrawn\":{\"services/redis/6/index.json\":\"old\"}}", REASON_NONE, "" },
+	};
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_etc(b, "cluster.yaml", bench_cluster, strlen(bench_cluster));
+	services_reload(b->t->m);
+	bench_settle(b);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct assignment_release a = { .service = "redis" };
+		struct update_release rel;
+		uint64_t before = refuse_count(rows[i].why);
+
+		(void)snprintf(a.target, sizeof(a.target), "%s", r.target);
+		assert_true(hex_decode(a.sha256, sizeof(a.sha256), r.hex));
+		json_decref(b->beside);
+		b->beside = json_loads(rows[i].beside, 0, NULL);
+		bench_publish(b, &r, bench_custom(1));
+		before = refuse_count(rows[i].why);
+		assert_int_equal(update_release_load(b->u, &a, &rel), rows[i].why);
+		if (!rows[i].why) {
+			update_release_done(&rel);
+			continue;
+		}
+		assert_int_equal(refuse_count(rows[i].why), before + 1);
+		assert_non_null(strstr(refuse_last()->text, rows[i].text));
+	}
+}
+
 int
 main(void)
 {
@@ -213,6 +256,7 @@ main(void)
 		BENCH_TEST(other_bytes_than_were_signed_are_refused),
 		BENCH_TEST(an_index_of_another_service_is_refused),
 		BENCH_TEST(an_older_release_is_refused_with_one_leaf),
+		BENCH_TEST(what_the_targets_role_takes_back_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
