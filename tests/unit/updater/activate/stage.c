@@ -16,7 +16,9 @@
 #include "appliance/base/scope.h"
 #include "appliance/tree/index.h"
 #include "appliance/trust/sha256.h"
+#include "tests/fakes/refused.h"
 #include "updater/object/object.h"
+#include "updater/object/patch.h"
 
 struct site {
 	char dir[32];
@@ -256,6 +258,171 @@ leftovers_of_a_crash_are_swept(void **state)
 	assert_int_equal(stage(s), 0);
 }
 
+/* A second release: the program is another, a file beside it the same. */
+struct next {
+	struct buf index;
+	char hex[65], patch[PATCH_NAME_MAX];
+	uint8_t program[32];
+};
+
+static const char next_program[] = "#!/bin/true\n# newer, and otherwise the same as it was before\n";
+
+static void
+next_done(struct next *n)
+{
+	buf_done(&n->index);
+}
+
+/* The first release lies in the store, incoming holds the second one's definition and a patch. */
+static void
+make_next(struct site *s, struct next *n)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	SCOPED(scope_close) int from = -1, to = -1;
+	struct tree_index *x;
+	uint8_t digest[32];
+
+	assert_int_equal(stage(s), 0);
+	n->index = BUF_MAX(65536);
+	sha256_of(n->program, next_program, strlen(next_program));
+	assert_int_equal(tree_index_new(&x, "toy", "2", s->definition), 0);
+	add(x, "bin", TREE_TYPE_DIR, 0755, NULL, 0, NULL);
+	add(x, "bin/toy", TREE_TYPE_FILE, 0555, n->program, strlen(next_program), NULL);
+	add(x, "bin/old", TREE_TYPE_FILE, 0555, s->program, strlen(program), NULL);
+	add(x, "bin/mode", TREE_TYPE_FILE, 0444, s->program, strlen(program), NULL);
+	assert_int_equal(tree_index_seal(x), 0);
+	assert_int_equal(tree_index_write(x, &n->index), 0);
+	assert_int_equal(tree_index_digest(x, digest), 0);
+	hex_encode(n->hex, digest, 32);
+	tree_index_free(x);
+	assert_int_equal(fs_memfd(&from, "from", program, strlen(program)), 0);
+	assert_int_equal(fs_memfd(&to, "to", next_program, strlen(next_program)), 0);
+	assert_int_equal(patch_make(&b, from, to, 4096), 0);
+	patch_name(n->patch, s->program, n->program);
+	assert_int_equal(fs_replace(s->patches_fd, n->patch, b.data, b.len, 0644), 0);
+	assert_int_equal(fs_remove_tree(s->dir_fd, "objects"), 0); /* nothing else has to come again */
+	close(s->objects_fd);
+	assert_int_equal(fs_open_dir(&s->objects_fd, s->dir_fd, "objects", 0755), 0);
+	assert_int_equal(object_put(s->objects_fd, definition, strlen(definition), NULL), 0);
+}
+
+static int
+stage_next(struct site *s, struct next *n, struct stage_result *result)
+{
+	return stage_tree(result, s->store_fd, s->objects_fd, s->patches_fd, n->index.data, n->index.len);
+}
+
+static void
+is_whole(struct site *s, const struct next *n)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	char path[160];
+	struct stat st, old;
+
+	snprintf(path, sizeof(path), "%s/bin", n->hex);
+	SCOPED(scope_close) int bin = openat(s->store_fd, path, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(fs_read(bin, "toy", 4096, &b), 0);
+	assert_int_equal(b.len, strlen(next_program));
+	assert_memory_equal(b.data, next_program, b.len);
+	assert_int_equal(fstatat(bin, "toy", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0555);
+	assert_int_equal(fstatat(bin, "mode", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0444);
+	snprintf(path, sizeof(path), "%s/bin/toy", s->hex);
+	assert_int_equal(fstatat(s->store_fd, path, &old, 0), 0);
+	assert_int_equal(fstatat(bin, "old", &st, 0), 0);
+	assert_int_equal(st.st_ino, old.st_ino);
+}
+
+static void
+a_release_is_made_of_the_one_before(void **state)
+{
+	SCOPED(next_done) struct next n;
+	struct stage_result result;
+
+	make_next(*state, &n);
+	assert_int_equal(stage_next(*state, &n, &result), 0);
+	assert_int_equal(result.files, 3);
+	assert_int_equal(result.linked, 2); /* one of them copied, for its mode is another */
+	assert_int_equal(result.patched, 1);
+	is_whole(*state, &n);
+}
+
+/* It stands there no more, and the mark says why. */
+static void
+assert_spoilt(struct site *s, const char *name)
+{
+	char mark[PATCH_NAME_MAX];
+	struct stat st;
+
+	snprintf(mark, sizeof(mark), "%.*s.bad", (int)(strlen(name) - 4), name);
+	assert_int_equal(fstatat(s->patches_fd, mark, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_not_equal(fstatat(s->patches_fd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void
+a_spoilt_patch_gives_way_to_the_object(void **state)
+{
+	struct site *s = *state;
+	SCOPED(next_done) struct next n;
+	struct stage_result result;
+	char name[128];
+	struct stat st;
+
+	make_next(s, &n);
+	assert_int_equal(fs_replace(s->patches_fd, n.patch, "no patch", 8, 0644), 0);
+	assert_refused(stage_next(s, &n, &result), REASON_NOT_FOUND, "objects have to come instead");
+	assert_spoilt(s, n.patch);
+	snprintf(name, sizeof(name), ".stage-%s", n.hex);
+	assert_int_not_equal(fstatat(s->store_fd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_not_equal(fstatat(s->store_fd, n.hex, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(object_put(s->objects_fd, next_program, strlen(next_program), NULL), 0);
+	assert_int_equal(stage_next(s, &n, &result), 0);
+	assert_int_equal(result.patched, 0);
+	is_whole(s, &n);
+}
+
+static void
+a_link_for_a_patch_is_not_followed(void **state)
+{
+	struct site *s = *state;
+	SCOPED(next_done) struct next n;
+	struct stage_result result;
+
+	make_next(s, &n);
+	assert_int_equal(unlinkat(s->patches_fd, n.patch, 0), 0);
+	assert_int_equal(symlinkat("/etc/hostname", s->patches_fd, n.patch), 0);
+	assert_refused(stage_next(s, &n, &result), REASON_NOT_FOUND, "objects have to come instead");
+	assert_spoilt(s, n.patch);
+}
+
+/* What drifted in the store is neither linked nor patched; it is asked for. */
+static void
+a_changed_file_of_the_store_is_used_for_nothing(void **state)
+{
+	struct site *s = *state;
+	SCOPED(next_done) struct next n;
+	struct stage_result result;
+	char path[160], mark[PATCH_NAME_MAX], hex[65];
+	struct stat st;
+	int fd;
+
+	make_next(s, &n);
+	snprintf(path, sizeof(path), "%s/bin/toy", s->hex);
+	assert_int_equal(fchmodat(s->store_fd, path, 0755, 0), 0);
+	fd = openat(s->store_fd, path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "XXXXXXXXXXX", 11, 0), 11);
+	close(fd);
+	assert_refused(stage_next(s, &n, &result), REASON_NOT_FOUND, "objects have to come instead");
+	assert_spoilt(s, n.patch);
+	snprintf(mark, sizeof(mark), "%s.bad", hex_encode(hex, s->program, 32));
+	assert_int_equal(fstatat(s->patches_fd, mark, &st, 0), 0);
+	assert_int_equal(object_put(s->objects_fd, next_program, strlen(next_program), NULL), 0);
+	assert_int_equal(object_put(s->objects_fd, program, strlen(program), NULL), 0);
+	assert_int_equal(stage_next(s, &n, &result), 0);
+	assert_int_equal(result.linked + result.patched, 0);
+}
+
 int
 main(void)
 {
@@ -270,6 +437,10 @@ main(void)
 		TEST(a_pipe_for_an_object_does_not_hang),
 		TEST(no_index_is_no_release),
 		TEST(leftovers_of_a_crash_are_swept),
+		cmocka_unit_test_setup_teardown(a_release_is_made_of_the_one_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_spoilt_patch_gives_way_to_the_object, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_link_for_a_patch_is_not_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_changed_file_of_the_store_is_used_for_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
