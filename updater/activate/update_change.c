@@ -123,8 +123,10 @@ on_over(const struct change *c, void *arg)
 			r = accept_first(u, &c->items[i]);
 	if (r < 0)
 		log_fault(r, "accepting the first release");
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; i < c->n; i++) {
 		(void)update_remember(u, c, &c->items[i]);
+		update_collect_snapshots(u, c->items[i].service);
+	}
 	if (c->remedy[0])
 		snprintf(text, sizeof(text), "%.120s; %.120s", c->remedy, c->text);
 	else

@@ -13,6 +13,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/lock.h"
+#include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
 const char *
@@ -79,6 +80,21 @@ find_unnamed(const struct update *u, const struct lock *lock, char out[65])
 	}
 	(void)closedir(dir);
 	return found;
+}
+
+void
+update_collect_snapshots(struct update *u, const char *service)
+{
+	const char *keep[HOOK_SNAPSHOTS_KEPT];
+	size_t n = 0;
+
+	for (size_t i = json_array_size(u->history); i-- > 0 && n < HOOK_SNAPSHOTS_KEPT;) {
+		const json_t *row = json_array_get(u->history, i);
+
+		if (strcmp(json_text(row, "service"), service) == 0 && json_text(row, "snapshot")[0])
+			keep[n++] = json_text(row, "snapshot");
+	}
+	hook_forget_snapshots(u->m, service, keep, n);
 }
 
 static void
