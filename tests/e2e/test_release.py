@@ -149,6 +149,18 @@ def test_whether_a_machine_builds_the_same_again(vendor):
     refused("usage", "-o: is missing", built, "build", vendor / "tiny")
 
 
+def test_what_a_release_is_said_to_be(tmp_path):
+    """The definition's class, where the command names none."""
+    tiny(tmp_path / "tiny")
+    rows = [("", (), "service"), ("class: core\n", (), "core"), ("class: core\n", ("--class", "service"), "service")]
+    text = (tmp_path / "tiny/service.yaml").read_text()
+    for more, options, said in rows:
+        (tmp_path / "tiny/service.yaml").write_text(text + more)
+        release("build", tmp_path / "tiny", "-o", tmp_path / "built", *options)
+        custom = json.loads((tmp_path / "built/release.json").read_text())["signed"]["custom"]
+        assert custom["class"] == said
+
+
 def test_only_signed_releases_are_published(vendor):
     tiny(vendor / "tiny")
     release("build", vendor / "tiny", "-o", vendor / "built")

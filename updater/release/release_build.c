@@ -116,7 +116,8 @@ release_build(const char *folder, const char *out, const struct release_options 
 	SCOPED(buf_done) struct buf definition = BUF_MAX(DEFINITION_BYTES_MAX);
 	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX);
 	uint8_t yaml[SHA256_LEN], digest[SHA256_LEN];
-	struct release_made made = { .folder_file = yaml, .index = digest, .options = options };
+	struct release_options o = *options;
+	struct release_made made = { .folder_file = yaml, .index = digest, .options = &o };
 	int r;
 
 	if (folder_fd < 0)
@@ -125,6 +126,8 @@ release_build(const char *folder, const char *out, const struct release_options 
 	r = r ?: definition_write(d, &definition);
 	if (r)
 		return r;
+	if (!o.class)
+		o.class = d->class == DEFINITION_CLASS_CORE ? "core" : "service";
 	r = fs_open_dir(&out_fd, AT_FDCWD, out, 0755);
 	r = r ?: fs_open_dir(&objects_fd, out_fd, "objects", 0755);
 	r = r ?: object_put(objects_fd, definition.data, definition.len, NULL);

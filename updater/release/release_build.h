@@ -15,7 +15,8 @@ struct ed25519;
 #define RELEASE_FILE "release.json"
 
 struct release_options {
-	const char *platform, *channel, *class;
+	const char *platform, *channel;
+	const char *class; /* NULL: as the definition says */
 	const char *builder; /* a URI: who builds, for the provenance */
 	uint64_t epoch_us;   /* SOURCE_DATE_EPOCH; 0: no time is written */
 };

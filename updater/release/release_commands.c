@@ -163,7 +163,7 @@ static const struct command_option build_options[] = {
 	{ .name = "check", .value = "BUILT", .help = "build it anew and say what differs from BUILT" },
 	{ .name = "platform", .value = "P", .help = "whom it is for (this machine's)" },
 	{ .name = "channel", .value = "C", .help = "stable, or another (stable)" },
-	{ .name = "class", .value = "core|service", .help = "what it is (service)" },
+	{ .name = "class", .value = "core|service", .help = "what it is (as service.yaml says)" },
 	{ .name = "builder", .value = "URI", .help = "who builds, for the provenance (urn:mainstay:builder:unnamed)" },
 	{ 0 },
 };
@@ -196,7 +196,7 @@ run_build(struct command_call *call)
 	struct release_options o = {
 		.platform = command_option(call, "platform") ?: platform_text(),
 		.channel = command_option(call, "channel") ?: "stable",
-		.class = command_option(call, "class") ?: "service",
+		.class = command_option(call, "class"),
 		.builder = command_option(call, "builder") ?: "urn:mainstay:builder:unnamed",
 	};
 	const char *epoch = getenv("SOURCE_DATE_EPOCH");
@@ -208,7 +208,7 @@ run_build(struct command_call *call)
 		return run_build_check(call, check);
 	if (!out)
 		return REFUSE(REASON_USAGE, "-o", "is missing: where the release goes");
-	if (strcmp(o.class, "core") != 0 && strcmp(o.class, "service") != 0)
+	if (o.class && strcmp(o.class, "core") != 0 && strcmp(o.class, "service") != 0)
 		return REFUSE(REASON_USAGE, "--class", "must be core or service");
 	if (!strchr(o.builder, ':'))
 		return REFUSE(REASON_USAGE, "--builder", "must be a URI, like https://build.example.com/1");
