@@ -303,6 +303,7 @@ below_a_mount(void *arg)
 	return r != REASON_UNSAFE_TREE			   ? 3
 		: refuse_count(r) != before + 1		   ? 4
 		: strcmp(refuse_last()->operand, "usr") != 0 ? 5
+		: strcmp(refuse_last()->text, "lies on another file system") != 0 ? 6
 							   : 0;
 }
 
