@@ -96,7 +96,7 @@ static void
 say_status(const struct command_call *call, const json_t *s)
 {
 	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub"),
-		     *clock = json_object_get(s, "clock");
+		     *clock = json_object_get(s, "clock"), *core = json_object_get(s, "core");
 	const json_t *audit = json_object_get(s, "audit"), *item;
 	size_t i;
 
@@ -105,6 +105,10 @@ say_status(const struct command_call *call, const json_t *s)
 			json_text(appliance, "customer"), json_text(hub, "url"));
 	else
 		command_say(call, "%-12s not enrolled", "site");
+	if (json_is_object(core))
+		command_say(call, "%-12s %s, slot %s%s%s", "core", json_text(core, "version"), json_text(core, "slot"),
+			strcmp(json_text(core, "trial"), "none") != 0 ? ", on trial: slot " : "",
+			strcmp(json_text(core, "trial"), "none") != 0 ? json_text(core, "trial") : "");
 	if (*json_text(hub, "trouble"))
 		command_say(call, "%-12s %s; see mainstay doctor", "trouble",
 			json_text(hub, "trouble"));

@@ -109,6 +109,7 @@ def test_a_core_takes_over_and_a_bad_one_gives_way():
             assert status["appliance"]["version"] == "0.1.7"
             assert (status["core"]["slot"], status["core"]["previous"]) == ("a", "packaged")
             assert status["update"]["state"] == "good"
+            assert "0.1.7, slot a" in estate.mainstay("status").stdout
             # A core that hangs is given up, and the one before goes on.
             stage(estate, core(estate, "0.1.8", hanging(estate)))
             begun = time.monotonic()

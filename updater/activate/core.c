@@ -28,7 +28,7 @@
 #include "updater/activate/core_room.h"
 #include "updater/activate/worker.h"
 
-enum { SWITCH_MS = 30 * 1000 }; /* that the supervisor may take to end us */
+enum { SWITCH_MS = 30 * 1000 };
 
 /* A request to the supervisor cannot be called back. */
 struct core_asking {
@@ -218,7 +218,10 @@ on_asked(int r, pid_t pid, void *arg)
 static void
 on_still_here(void *arg)
 {
-	advance(arg, REFUSE(REASON_UNREACHABLE, CORE_SERVICE, "the supervisor did not make room in %d s", SWITCH_MS / 1000));
+	struct core *core = arg;
+
+	advance(core,
+		REFUSE(REASON_UNREACHABLE, CORE_SERVICE, "the supervisor did not make room in %u ms", core->switch_ms));
 }
 
 static int
@@ -236,7 +239,7 @@ ask_switch(struct core *core)
 		return FAULT(r);
 	}
 	core->asking = a;
-	return FAULT(loop_after(&core->timer, monitor_loop(core->m), SWITCH_MS, on_still_here, core));
+	return FAULT(loop_after(&core->timer, monitor_loop(core->m), core->switch_ms, on_still_here, core));
 }
 
 /* --- slot, trial ------------------------------------------------------------------------------------------------- */
@@ -538,6 +541,7 @@ core_open(struct core **ret, struct monitor *m, int journal_fd, const struct cor
 	core->journal_fd = journal_fd;
 	core->ops = ops;
 	core->arg = arg;
+	core->switch_ms = SWITCH_MS;
 	r = read_slots(core);
 	if (r) {
 		free(core);

@@ -585,6 +585,27 @@ what_an_assignment_cannot_do(void **state)
 	bench_release_done(&r);
 }
 
+/* A supervisor that says yes and does nothing: nothing has changed, and no trial is left for the next start. */
+static void
+a_supervisor_that_does_not_make_room(void **state)
+{
+	struct bench *b = *state;
+	struct release rel = good_release();
+	uint64_t before = refuse_count(REASON_UNREACHABLE);
+
+	make(b, &rel);
+	approve(b, &rel);
+	b->u->core->switch_ms = 50;
+	assert_int_equal(start(b, &rel, 3), 0);
+	assert_true(turn_until_over(b, 5000));
+	assert_int_equal(refuse_count(REASON_UNREACHABLE), before + 1);
+	assert_string_equal(last(b, "outcome"), "rolled-back");
+	assert_string_equal(last(b, "reason"), "unreachable");
+	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_now(b).active, SLOTS_PACKAGED);
+	buf_done(&rel.index);
+}
+
 /* The core never changes in one step with services. */
 static void
 never_beside_services(void **state)
@@ -620,6 +641,7 @@ main(void)
 		TEST(one_that_is_not_on_trial_any_more),
 		TEST(killed_at_every_point),
 		TEST(what_an_assignment_cannot_do),
+		TEST(a_supervisor_that_does_not_make_room),
 		TEST(never_beside_services),
 	};
 
