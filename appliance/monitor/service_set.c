@@ -6,8 +6,9 @@
  * needs: nothing | next-start | reload | restart.  What the change needs is done, and where the service is then not
  * healthy, cluster.yaml and the configuration go back to what they were and the call is refused (state-moved).
  *
- * lib/services/NAME/set holds the former text of cluster.yaml from before it changes until the service is healthy
- * with it: a monitor that finds it at its start does the rest of the change, or its undoing. */
+ * lib/services/NAME/set holds, from before cluster.yaml changes until the service is healthy with it, the SHA-256 of
+ * its new text (64 hex digits, a newline) and its former text: a monitor that finds it at its start does the rest of
+ * the change, or its undoing; but where somebody wrote the file since, nothing is undone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/yaml.h"
@@ -24,8 +26,10 @@
 #include "appliance/monitor/services_room.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/launch.h"
+#include "appliance/trust/sha256.h"
 
 #define JOURNAL "set"
+enum { JOURNAL_MAX = YAML_BYTES_MAX + 2 * SHA256_LEN + 1 };
 
 /* In order of what they cost. */
 enum needs { NEEDS_NOTHING, NEEDS_NEXT_START, NEEDS_RELOAD, NEEDS_RESTART };
@@ -199,13 +203,45 @@ open_folder(const struct set *s, int *ret_fd)
 	return fs_open_dir(ret_fd, AT_FDCWD, path, 0755);
 }
 
+static void
+digest_of(char hex[2 * SHA256_LEN + 1], const struct buf *text)
+{
+	uint8_t digest[SHA256_LEN];
+
+	sha256_of(digest, buf_text(text), text->len);
+	hex_encode(hex, digest, sizeof(digest));
+}
+
 static int
 journal_write(const struct set *s)
 {
 	SCOPED(scope_close) int dir = -1;
+	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
+	char hex[2 * SHA256_LEN + 1];
 	int r = open_folder(s, &dir);
 
-	return FAULT(r ?: fs_replace(dir, JOURNAL, buf_text(&s->old), s->old.len, 0600));
+	digest_of(hex, &s->new);
+	buf_printf(&b, "%s\n", hex);
+	buf_put(&b, s->old.data, s->old.len);
+	r = r ?: buf_error(&b);
+	return FAULT(r ?: fs_replace(dir, JOURNAL, b.data, b.len, 0600));
+}
+
+/* The former text into s->old; false where there is no journal, or it is none of s->new. */
+static bool
+journal_read(struct set *s)
+{
+	SCOPED(scope_close) int dir = -1;
+	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
+	char hex[2 * SHA256_LEN + 1];
+
+	if (open_folder(s, &dir) != 0 || fs_read(dir, JOURNAL, b.max, &b) != 0)
+		return false;
+	digest_of(hex, &s->new);
+	if (b.len < sizeof(hex) || strncmp(buf_text(&b), hex, sizeof(hex) - 1) != 0)
+		return false;
+	buf_put(&s->old, b.data + sizeof(hex), b.len - sizeof(hex));
+	return buf_error(&s->old) == 0;
 }
 
 static void
@@ -390,19 +426,21 @@ on_set(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 bool
-service_set_resume(struct monitor *m, const char *name)
+service_set_resume(struct monitor *m, const char *name, bool stopped)
 {
 	SCOPED(set_freep) struct set *s = set_new(m, NULL, name);
-	SCOPED(scope_close) int dir = -1, etc = -1;
-	int r;
+	SCOPED(scope_close) int etc = -1;
 
-	if (!s || open_folder(s, &dir) != 0 || fs_read(dir, JOURNAL, YAML_BYTES_MAX, &s->old) != 0 ||
-		m->services->setting)
+	if (!s || m->services->setting || service_verbs_text(m, &etc, &s->new) != 0)
 		return false;
+	/* What is not to run has nothing to be healthy with, and what somebody wrote since is theirs: an old
+	 * text must not lie here until another change fails. */
+	if (stopped || !journal_read(s)) {
+		journal_remove(s);
+		return false;
+	}
 	s->needs = NEEDS_RESTART;
-	r = service_verbs_text(m, &etc, &s->new);
-	r = r ?: services_restart(m, name, on_applied, s);
-	if (r)
+	if (services_restart(m, name, on_applied, s) != 0)
 		return false;
 	m->services->setting = true;
 	s = NULL; /* finish() frees it */

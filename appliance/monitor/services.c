@@ -127,7 +127,9 @@ start_active(struct services *s)
 		const char *name = s->lock.entries[i].service;
 		const struct cluster_service *wanted = cluster_find(s->cluster, name);
 
-		if (wanted && !wanted->stopped && !service_set_resume(s->m, name))
+		bool stopped = !wanted || wanted->stopped;
+
+		if (!service_set_resume(s->m, name, stopped) && !stopped)
 			names[n++] = name;
 	}
 	r = services_order_start(s->m, names, n);

@@ -58,8 +58,8 @@ int service_verbs_text(const struct monitor *m, int *ret_etc, struct buf *text);
 /* service.set (service_set.c) */
 int service_set_init(struct monitor *m);
 /* A change of knobs that was not over when the monitor ended is taken to its end, or back.  true: it was begun, and
- * takes care that the service runs. */
-bool service_set_resume(struct monitor *m, const char *name);
+ * takes care that the service runs.  One that is not to run (stopped), or whose file somebody wrote since, is forgotten. */
+bool service_set_resume(struct monitor *m, const char *name, bool stopped);
 
 /* service.show, service.secret.list set rotate (service_secret.c) */
 int service_secret_init(struct monitor *m);

@@ -9,6 +9,7 @@
 #include "appliance/service/process.h"
 #include "appliance/service/spec.h"
 #include "appliance/service/state.h"
+#include "appliance/trust/sha256.h"
 
 #define DEFINITION                                                                                 \
 	"name: redis\n"                                                                            \
@@ -374,31 +375,41 @@ what_somebody_wrote_meanwhile_stays(void **state)
 static void
 a_change_that_was_cut_off_ends_at_the_next_start(void **state)
 {
+	static const char other[] = "services:\n  redis: {}\n";
 	static const struct {
 		int result;
+		const char *written; /* since */
+		bool stopped;
 		const char *file;
 		unsigned steps;
 	} rows[] = {
-		{ 0, WITH_PORT, 1 },
-		{ REASON_STATE_MOVED, cluster, 2 },
+		{ 0, NULL, false, WITH_PORT, 1 },
+		{ REASON_STATE_MOVED, NULL, false, cluster, 2 },
+		{ 0, other, false, other, 0 },
+		{ 0, NULL, true, WITH_PORT, 0 },
 	};
+	char hex[65], journal[1024];
+	uint8_t digest[32];
 	struct site_test *t = *state;
 	char path[512];
 
 	(void)snprintf(path, sizeof(path), "%s/services/redis", t->paths.lib);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		run_redis(t);
-		put(path, "set", cluster, strlen(cluster));
-		set_cluster(t, WITH_PORT);
+		sha256_of(digest, WITH_PORT, strlen(WITH_PORT));
+		(void)snprintf(journal, sizeof(journal), "%s\n%s", hex_encode(hex, digest, 32), cluster);
+		put(path, "set", journal, strlen(journal));
+		set_cluster(t, rows[i].written ?: WITH_PORT);
 		fake.n = 0;
 		fake.results[0] = rows[i].result;
-		assert_true(service_set_resume(t->m, "redis"));
-		assert_false(service_set_resume(t->m, "redis"));
+		assert_int_equal(service_set_resume(t->m, "redis", rows[i].stopped), rows[i].steps > 0);
+		if (rows[i].steps > 0)
+			assert_false(service_set_resume(t->m, "redis", false));
 		play(t);
 		assert_int_equal(fake.n, rows[i].steps);
 		file_is(t, rows[i].file);
 		assert_false(journal_is_there(t));
-		assert_false(service_set_resume(t->m, "redis"));
+		assert_false(service_set_resume(t->m, "redis", false));
 	}
 }
 
