@@ -95,13 +95,13 @@ build(scmp_filter_ctx ctx)
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user);
 	r = r < 0 ? r
 		  : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
-			    SCMP_A0(SCMP_CMP_EQ, AF_INET), raw);
+			    SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_INET), raw);
 	r = r < 0 ? r
 		  : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
-			    SCMP_A0(SCMP_CMP_EQ, AF_INET6), raw);
+			    SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_INET6), raw);
 	for (size_t i = 0; i < ARRAY_LEN(families) && r >= 0; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+			SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, (scmp_datum_t)families[i]));
 	/* Its flags lie in memory, out of the filter's sight; programs fall back to clone(). */
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return r;

@@ -21,16 +21,10 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
-#include "appliance/loop/child.h"
-#include "appliance/loop/loop.h"
 #include "appliance/service/identity.h"
-#include "appliance/service/process.h"
 #include "appliance/service/sandbox.h"
-#include "appliance/supervise/boxed.h"
-#include "appliance/supervise/boxed_run.h"
 #include "appliance/supervise/logfile.h"
-#include "appliance/supervise/probe.h"
-#include "appliance/supervise/shim_core.h"
+#include "appliance/supervise/shim_room.h"
 #include "appliance/supervise/supervise_wire.h"
 
 enum {
@@ -40,53 +34,12 @@ enum {
 	LOOK_MS = 1000,		 /* between looks at /proc for state T */
 	STARTING_PROBE_MS = 200, /* between probes while it starts */
 	STATUS_MS = 1000,	 /* that bubblewrap may take to tell the status of what has ended */
-	INFO_MAX = 4096,
 	STATE_FILE_MAX = 4096,
 };
 
-struct shim {
-	sd_event *loop;
-	struct spec spec;
-	struct shim_core core;
-	struct buf saved; /* what the file says */
-	int dir_fd;	  /* run/shim */
-	char boot[PROCESS_BOOT_ID_MAX];
-
-	struct child box; /* bubblewrap; pid 0: none */
-	struct child_watch *box_watch;
-	bool box_ended;
-	int box_status;
-	struct child service; /* what runs inside, as this host numbers it; pid 0: none */
-	struct child_watch *service_watch;
-	bool service_ended;
-	bool box_killed;
-	int info_fd; /* bubblewrap's words; -1 */
-	struct loop_watch *info_watch;
-	char info[INFO_MAX + 1];
-	size_t info_len;
-	int go_fd;	    /* the service begins when this is written; -1 */
-	int pending_signal; /* asked for before the pid was known */
-	uint64_t started_us;
-	int last_exit;
-
-	struct boxed boxed;
-	uint64_t kills;	       /* of its control group, when it was started */
-	struct boxed_run *run; /* its preparation, or its reload */
-	bool preparing;
-	unsigned reloads;
-	bool reload_failed;
-	char why[STATE_WHY_MAX + 1];
-	uint64_t log_size; /* at the last look */
-
-	struct probe *probe;
-	struct loop_timer *due, *probe_timer, *look, *log_check, *status_wait, *reload_late;
-};
-
-static void step(struct shim *s, enum shim_event event);
-
 /* --- the state file --------------------------------------------------------------------------- */
-static void
-save(struct shim *s)
+void
+shim_save(struct shim *s)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
 	char name[SPEC_NAME_MAX + 8];
@@ -120,8 +73,8 @@ save(struct shim *s)
 }
 
 /* what, and what the log's last lines say to it. */
-static void
-say_why(struct shim *s, const char *what)
+void
+shim_say_why(struct shim *s, const char *what)
 {
 	int n = snprintf(s->why, sizeof(s->why), "%s", what);
 
@@ -171,11 +124,11 @@ ended(struct shim *s, int status)
 			  : "");
 	log_info("service %s: %s", s->spec.name, what);
 	if (s->core.phase != SHIM_ENDING)
-		say_why(s, what);
+		shim_say_why(s, what);
 	if (s->probe)
 		probe_cancel(s->probe);
 	forget_process(s);
-	step(s, SHIM_EXITED);
+	shim_step(s, SHIM_EXITED);
 }
 
 static void
@@ -251,7 +204,7 @@ on_look(void *arg)
 
 	look_later(s);
 	if ((state == 'T' || state == 't') != s->core.stopped)
-		step(s, s->core.stopped ? SHIM_CONTINUED : SHIM_STOPPED);
+		shim_step(s, s->core.stopped ? SHIM_CONTINUED : SHIM_STOPPED);
 }
 
 /* The very process is known: watch it. */
@@ -279,7 +232,7 @@ on_info_whole(struct shim *s)
 
 	if (pid <= 0 || child_starttime(&starttime, pid) || take_service(s, pid, starttime))
 		return; /* it has ended already; bubblewrap's end tells */
-	save(s);
+	shim_save(s);
 	(void)eventfd_write(s->go_fd, 1);
 	if (s->pending_signal)
 		(void)child_signal(s->service.pidfd, s->pending_signal);
@@ -289,7 +242,7 @@ static void
 on_info(uint32_t revents, void *arg)
 {
 	struct shim *s = arg;
-	ssize_t n = read(s->info_fd, s->info + s->info_len, INFO_MAX - s->info_len);
+	ssize_t n = read(s->info_fd, s->info + s->info_len, SHIM_INFO_MAX - s->info_len);
 
 	(void)revents;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -335,164 +288,16 @@ spawn(struct shim *s)
 	return r ? FAULT(r) : 0;
 }
 
-/* --- preparation ------------------------------------------------------------------------------ */
-static void
-prepare_name(char *out, size_t size, const struct shim *s)
-{
-	(void)snprintf(out, size, ".prepare.%s", s->spec.creates);
-}
-
-static bool
-needs_preparation(struct shim *s)
-{
-	SCOPED(scope_close) int data = open(s->spec.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	return *s->spec.prepare && data >= 0 &&
-		faccessat(data, s->spec.creates, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-}
-
-static int
-run_inside(struct shim *s, char *const *argv)
-{
-	SCOPED(scope_close) int log_fd = -1;
-	struct boxed_job job = { .argv = argv, .rights = BOXED_DATA | BOXED_SECRETS, .expect = "" };
-	int r;
-
-	r = logfile_open(&log_fd, s->spec.log, s->spec.name);
-	job.log_fd = log_fd;
-	return r ?: boxed_run_start(s->run, &job);
-}
-
-static int
-prepare(struct shim *s)
-{
-	char name[SPEC_NAME_MAX + 16];
-	SCOPED(scope_close) int data = -1;
-	int r = 0;
-
-	prepare_name(name, sizeof(name), s);
-	data = open(s->spec.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (data < 0)
-		return FAULT(-errno);
-	/* What an earlier try left is worth nothing. */
-	if (faccessat(data, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		r = fs_remove_tree(data, name);
-	if (!r && mkdirat(data, name, 0700) < 0)
-		r = -errno;
-	if (r)
-		return FAULT(r);
-	s->preparing = true;
-	log_info("service %s: preparing %s", s->spec.name, s->spec.creates);
-	return run_inside(s, s->spec.prepare);
-}
-
-/* All of it is on disk before it has its name, which says that it is whole. */
-static int
-keep_prepared(struct shim *s)
-{
-	char name[SPEC_NAME_MAX + 16];
-	SCOPED(scope_close) int data = -1;
-
-	prepare_name(name, sizeof(name), s);
-	data = open(s->spec.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (data < 0 || syncfs(data) < 0 || renameat(data, name, data, s->spec.creates) < 0)
-		return FAULT(-errno);
-	return FAULT(fs_sync_dir(data));
-}
-
-static void
-on_prepared(struct shim *s, bool passed)
-{
-	int r;
-
-	s->preparing = false;
-	r = passed ? keep_prepared(s) : 0;
-	if (r < 0)
-		log_fault(r, "keeping what was prepared");
-	if (passed && !r) {
-		step(s, SHIM_PREPARED);
-		return;
-	}
-	say_why(s, passed ? "what was prepared could not be kept" : "its preparation failed");
-	log_warning("service %s: %s", s->spec.name, s->why);
-	step(s, SHIM_SPAWN_FAILED);
-}
-
-/* --- reload ----------------------------------------------------------------------------------- */
-static void
-reloaded(struct shim *s, const char *wrong)
-{
-	loop_cancel(s->reload_late);
-	s->reloads++;
-	s->reload_failed = wrong;
-	if (wrong) {
-		say_why(s, wrong);
-		log_warning("service %s: %s", s->spec.name, s->why);
-		save(s);
-		return;
-	}
-	s->why[0] = '\0';
-	step(s, SHIM_RELOADED);
-}
-
-static void
-on_reload_late(void *arg)
-{
-	struct shim *s = arg;
-
-	boxed_run_cancel(s->run);
-	reloaded(s, "its reload did not end in time");
-}
-
-static void
-on_run(bool passed, void *arg)
-{
-	struct shim *s = arg;
-
-	if (s->preparing)
-		on_prepared(s, passed);
-	else
-		reloaded(s, passed ? NULL : "its reload failed");
-}
-
-static int
-on_hangup(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
-{
-	struct shim *s = arg;
-	int r = 0;
-
-	(void)src;
-	(void)si;
-	if ((s->core.phase != SHIM_UP && s->core.phase != SHIM_STARTING) || s->service.pid <= 0)
-		reloaded(s, "it was not running when it was to reload");
-	else if (s->spec.reload_signal) {
-		(void)child_signal(s->service.pidfd, s->spec.reload_signal);
-		reloaded(s, NULL);
-	} else if (*s->spec.reload) {
-		r = run_inside(s, s->spec.reload);
-		r = r
-			?: loop_after(&s->reload_late, s->loop, s->spec.start_timeout_ms,
-				   on_reload_late, s);
-		if (r)
-			reloaded(s,
-				r == REASON_BUSY ? "its last reload has not ended"
-						 : "its reload could not be started");
-	} else {
-		reloaded(s, "its running release knows no reload");
-	}
-	return 0;
-}
-
 /* --- starting --------------------------------------------------------------------------------- */
 static void
 start(struct shim *s)
 {
-	bool first = needs_preparation(s);
+	bool first = shim_task_is_needed(s);
 	int r;
 
 	if (first)
-		step(s, SHIM_PREPARE);
-	r = first ? prepare(s) : spawn(s);
+		shim_step(s, SHIM_PREPARE);
+	r = first ? shim_task_prepare(s) : spawn(s);
 	if (r == 0)
 		return;
 	if (r < 0)
@@ -505,14 +310,14 @@ start(struct shim *s)
 		if ((unsigned char)*c < 0x20)
 			*c = ' ';
 	forget_process(s);
-	step(s, SHIM_SPAWN_FAILED);
+	shim_step(s, SHIM_SPAWN_FAILED);
 }
 
 /* --- events in, actions out ------------------------------------------------------------------- */
 static void
 on_due(void *arg)
 {
-	step(arg, SHIM_DUE);
+	shim_step(arg, SHIM_DUE);
 }
 
 static void
@@ -530,7 +335,7 @@ on_probe_timer(void *arg)
 static void
 on_probed(enum probe_result result, void *arg)
 {
-	step(arg,
+	shim_step(arg,
 		result == PROBE_PASSED		? SHIM_PASSED
 			: result == PROBE_ERROR ? SHIM_PROBE_ERROR
 						: SHIM_PROBE_SILENT);
@@ -548,8 +353,8 @@ arm_due(struct shim *s)
 		s->core.due_us > now ? (s->core.due_us - now) / CLOCK_US_PER_MS + 1 : 0, on_due, s);
 }
 
-static void
-step(struct shim *s, enum shim_event event)
+void
+shim_step(struct shim *s, enum shim_event event)
 {
 	enum shim_phase before = s->core.phase;
 	unsigned act = shim_core_step(&s->core, event, clock_mono_us());
@@ -557,9 +362,9 @@ step(struct shim *s, enum shim_event event)
 	if (before != s->core.phase && s->probe && s->core.phase != SHIM_UP)
 		(void)loop_after(&s->probe_timer, s->loop, STARTING_PROBE_MS, on_probe_timer, s);
 	arm_due(s);
-	save(s);
+	shim_save(s);
 	if (act & SHIM_DO_ABANDON) {
-		say_why(s, "its preparation did not end in time");
+		shim_say_why(s, "its preparation did not end in time");
 		s->preparing = false;
 		boxed_run_cancel(s->run);
 	}
@@ -579,7 +384,7 @@ step(struct shim *s, enum shim_event event)
 static void
 on_stop(void *arg)
 {
-	step(arg, SHIM_STOP);
+	shim_step(arg, SHIM_STOP);
 }
 
 static void
@@ -596,6 +401,15 @@ on_log_check(void *arg)
 		size > s->log_size && size - s->log_size > max / 8 ? LOG_FLOOD_MS : LOG_CHECK_MS,
 		on_log_check, s);
 	s->log_size = size;
+}
+
+static int
+on_hangup(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
+{
+	(void)src;
+	(void)si;
+	shim_task_reload(arg);
+	return 0;
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
@@ -685,15 +499,15 @@ begin(struct shim *s, bool again)
 		s->started_us = old.started_us;
 		(void)shim_core_step(&s->core, SHIM_ADOPT, clock_mono_us());
 		if (old.is != STATE_STARTING) /* it was up: the next probes tell how it is now */
-			step(s, SHIM_PASSED);
+			shim_step(s, SHIM_PASSED);
 		if (strcmp(old.release,
 			    s->spec.release)) /* left over from before: it makes room first */
-			step(s, SHIM_REPLACE);
+			shim_step(s, SHIM_REPLACE);
 	} else if (known && again && (old.is == STATE_STOPPED || old.is == STATE_FAILED)) {
 		s->core.phase = SHIM_GONE; /* the earlier shim had ended its work */
 		(void)sd_event_exit(s->loop, 0);
 	} else {
-		step(s, known && again ? SHIM_EXITED : SHIM_BEGIN);
+		shim_step(s, known && again ? SHIM_EXITED : SHIM_BEGIN);
 	}
 }
 
@@ -728,7 +542,7 @@ open_shim(struct shim *s, const struct paths *paths)
 	r = r ?: sd_event_add_signal(s->loop, NULL, SIGHUP, on_hangup, s);
 	if (r < 0)
 		return FAULT(r);
-	r = boxed_run_new(&s->run, s->loop, &s->boxed, on_run, s);
+	r = boxed_run_new(&s->run, s->loop, &s->boxed, shim_task_ended, s);
 	if (!r && s->spec.health != SPEC_HEALTH_NONE)
 		r = probe_new(&s->probe, s->loop, &s->boxed, on_probed, s);
 	if (!r && s->probe)

@@ -1,0 +1,72 @@
+/* What the shim's files share: for shim*.c alone. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/loop/child.h"
+#include "appliance/loop/loop.h"
+#include "appliance/service/process.h"
+#include "appliance/service/spec.h"
+#include "appliance/service/state.h"
+#include "appliance/supervise/boxed.h"
+#include "appliance/supervise/boxed_run.h"
+#include "appliance/supervise/probe.h"
+#include "appliance/supervise/shim_core.h"
+
+enum { SHIM_INFO_MAX = 4096 };
+
+struct shim {
+	sd_event *loop;
+	struct spec spec;
+	struct shim_core core;
+	struct buf saved; /* what the file says */
+	int dir_fd;	  /* run/shim */
+	char boot[PROCESS_BOOT_ID_MAX];
+
+	struct child box; /* bubblewrap; pid 0: none */
+	struct child_watch *box_watch;
+	bool box_ended;
+	int box_status;
+	struct child service; /* what runs inside, as this host numbers it; pid 0: none */
+	struct child_watch *service_watch;
+	bool service_ended;
+	bool box_killed;
+	int info_fd; /* bubblewrap's words; -1 */
+	struct loop_watch *info_watch;
+	char info[SHIM_INFO_MAX + 1];
+	size_t info_len;
+	int go_fd;	    /* the service begins when this is written; -1 */
+	int pending_signal; /* asked for before the pid was known */
+	uint64_t started_us;
+	int last_exit;
+
+	struct boxed boxed;
+	uint64_t kills;	       /* of its control group, when it was started */
+	struct boxed_run *run; /* its preparation, or its reload */
+	bool preparing;
+	unsigned reloads;
+	bool reload_failed;
+	char why[STATE_WHY_MAX + 1];
+	uint64_t log_size; /* at the last look */
+
+	struct probe *probe;
+	struct loop_timer *due, *probe_timer, *look, *log_check, *status_wait, *reload_late;
+};
+
+/* An event: the core decides, and its actions are taken. */
+void shim_step(struct shim *s, enum shim_event event);
+/* The state file, where it differs from what it says. */
+void shim_save(struct shim *s);
+/* Why it came down: what, and what the log's last lines say to it. */
+void shim_say_why(struct shim *s, const char *what);
+
+/* shim_task.c: programs inside that end by themselves.  Does the service want something made first? */
+bool shim_task_is_needed(struct shim *s);
+/* Make it; the event PREPARED or SPAWN_FAILED comes later.  Returns 0, what boxed_spawn() refuses, or a
+ * fault. */
+int shim_task_prepare(struct shim *s);
+/* Have the service take up its configuration; .reloads counts it at the end, however that is. */
+void shim_task_reload(struct shim *s);
+/* s->run has ended (boxed_run_fn). */
+void shim_task_ended(bool passed, void *arg);
