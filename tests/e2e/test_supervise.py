@@ -434,6 +434,22 @@ def test_it_is_prepared_once_and_reloads(site):
     assert not alive(pid) and not alive(box)
 
 
+def test_a_stubborn_service_ends_with_all_that_it_started(site):
+    """It ignores TERM, closes its log, leaves zombies and a daemon of its own, and nothing of it stays."""
+    site.up()
+    site.spec("stubborn", ["/bin/sh", "-c", "trap '' TERM; (setsid sleep 8641 &) ; (true &) ; exec >&- 2>&-;"
+                           " while :; do sleep 0.1; done"], grace_ms=300)
+    site.ask("stubborn", "start")
+
+    def daemons():
+        return [p for p in filter(str.isdigit, os.listdir("/proc"))
+                if os.path.exists(f"/proc/{p}/cmdline") and open(f"/proc/{p}/cmdline", "rb").read() == b"sleep\x008641\0"]
+    wait_for(daemons)
+    site.ask("stubborn", "stop")
+    assert site.state("stubborn")["exit"] == 137
+    wait_for(lambda: not daemons())
+
+
 POSTGRES = "/usr/lib/postgresql/15/bin"
 NGINX = """daemon off; pid /data/pid; error_log stderr; events {}
 http { access_log off; client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
