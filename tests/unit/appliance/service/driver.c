@@ -126,7 +126,9 @@ test_start(void **state)
 	struct bench *b = *state;
 
 	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
-	turn(b, 100);
+	/* No longer than that: what has no shim after its request was answered has failed. */
+	for (int i = 0; i < 100 && b->fake->n_calls == 0; i++)
+		(void)sd_event_run(b->loop, 20000);
 	assert_int_equal(b->fake->n_calls, 1);
 	assert_string_equal(b->fake->calls[0].what, "shim");
 	world(b, true, STATE_RUNNING, STATE_HEALTH_UNKNOWN);
