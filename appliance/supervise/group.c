@@ -264,11 +264,15 @@ own_path(char *out, size_t size, const char *self, const char *controller)
 static int
 make_root(char out[GROUP_PATH_MAX], const char *mount, const char *own, const char *state)
 {
-	char at[GROUP_PATH_MAX];
+	char at[GROUP_PATH_MAX], procs[GROUP_PATH_MAX + 16];
 
 	(void)snprintf(at, sizeof(at), "%s%s", mount, strcmp(own, "/") ? own : "");
 	if (access(at, F_OK) < 0)
 		(void)snprintf(at, sizeof(at), "%s", mount);
+	/* Nothing is made in a folder that is no group. */
+	(void)snprintf(procs, sizeof(procs), "%s/cgroup.procs", at);
+	if (access(procs, F_OK) < 0)
+		return -ENOENT;
 	if (snprintf(out, GROUP_PATH_MAX, "%s/mainstay.%s", at, state) >= GROUP_PATH_MAX)
 		return -ENAMETOOLONG;
 	return mkdir(out, 0755) < 0 && errno != EEXIST ? -errno : 0;

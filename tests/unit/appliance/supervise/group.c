@@ -180,6 +180,8 @@ test_not_there(void **state)
 		assert_int_equal(g.n_procs, 0);
 		group_done(&g);
 		group_remove(&root, "x");
+		assert_int_not_equal(faccessat(s.fd, "mainstay.1-2", F_OK, 0), 0); /* no litter */
+		assert_int_not_equal(faccessat(s.fd, "memory/mainstay.1-2", F_OK, 0), 0);
 	}
 	scratch_remove(&s);
 }
