@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
 #include "appliance/loop/loop.h"
 
 static char base[64];
@@ -52,6 +53,24 @@ reply_to(int fd, const char *request)
 		for (int i = 0; i < 3; i++)
 			(void)!write(fd, text, strlen(text));
 		(void)snprintf(text, sizeof(text), "\r\n\r\n");
+	} else if (strncmp(request, "GET /ranges ", 12) == 0 && strstr(request, "\r\nRange: bytes=3-5\r\n")) {
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 206 Part\r\nContent-Range: bytes 3-5/10\r\nContent-Length: 3\r\n\r\n345");
+	} else if (strncmp(request, "GET /ranges ", 12) == 0 && strstr(request, "\r\nRange: bytes=7-\r\n")) {
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 206 Part\r\nContent-Range: bytes 7-9/10\r\nContent-Length: 3\r\n\r\n789");
+	} else if (strncmp(request, "GET /noranges ", 14) == 0) {
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789");
+	} else if (strncmp(request, "GET /another ", 13) == 0) {
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 206 Part\r\nContent-Range: bytes 4-6/10\r\nContent-Length: 3\r\n\r\n456");
+	} else if (strncmp(request, "GET /unsaid ", 12) == 0) {
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 206 Part\r\nContent-Length: 3\r\n\r\n345");
+	} else if (strncmp(request, "GET /shorter ", 13) == 0) {
+		(void)snprintf(text, sizeof(text),
+			"HTTP/1.1 206 Part\r\nContent-Range: bytes 3-4/5\r\nContent-Length: 2\r\n\r\n34");
+	} else if (strncmp(request, "GET /gone ", 10) == 0) {
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\nsorry");
 	} else if (strncmp(request, "GET /hang ", 10) == 0) {
 		(void)pause();
 	} else {
@@ -365,10 +384,67 @@ a_cancelled_request_does_not_call_back(void **state)
 	t.curl = curl_loop_free(t.curl);
 }
 
+static int
+into_text(const void *p, size_t len, void *arg)
+{
+	char *text = arg;
+	size_t have = strlen(text);
+
+	memcpy(text + have, p, len);
+	text[have + len] = '\0';
+	return 0;
+}
+
+/* Whatever the server makes of Range, the sink gets the part and nothing else. */
+static void
+a_part_is_what_was_asked_for(void **state)
+{
+	static const struct {
+		const char *path;
+		uint64_t at, len;
+		size_t max;
+		int result;
+		long status;
+		const char *got;
+	} rows[] = {
+		{ "/ranges", 3, 3, 0, 0, 206, "345" },
+		{ "/ranges", 7, 0, 0, 0, 206, "789" },
+		{ "/noranges", 3, 3, 0, 0, 206, "345" },
+		{ "/noranges", 0, 3, 0, 0, 206, "012" },
+		{ "/noranges", 7, 0, 0, 0, 206, "789" },
+		{ "/noranges", 7, 3, 0, 0, 206, "789" },
+		{ "/noranges", 7, 4, 0, REASON_UNREACHABLE, 200, "789" },
+		{ "/another", 3, 3, 0, REASON_UNREACHABLE, 0, "" },
+		{ "/unsaid", 3, 3, 0, REASON_UNREACHABLE, 0, "" },
+		{ "/shorter", 3, 3, 0, REASON_UNREACHABLE, 206, "34" },
+		{ "/gone", 3, 3, 0, 0, 404, "" },
+		{ "/ranges", 7, 0, 2, REASON_TOO_LARGE, 206, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_request req = get(rows[i].path);
+		struct http_reply reply;
+		char got[64] = "";
+
+		req.sink = into_text;
+		req.sink_arg = got;
+		req.range_at = rows[i].at;
+		req.range_len = rows[i].len;
+		req.max_reply = rows[i].max;
+		assert_int_equal(http_perform(&req, &reply), rows[i].result);
+		if (rows[i].result == 0)
+			assert_int_equal(reply.status, rows[i].status);
+		assert_string_equal(got, rows[i].got);
+		http_reply_done(&reply);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_part_is_what_was_asked_for),
 		cmocka_unit_test(replies_come_with_the_wanted_headers),
 		cmocka_unit_test(a_body_is_posted_with_our_headers),
 		cmocka_unit_test(redirects_are_not_followed),
