@@ -392,6 +392,67 @@ def test_a_repository_that_is_not_whole(whole, tmp_path, reason, said, spoil):
     assert contents(whole / "repo") != contents(repo)
 
 
+# --- patches and packs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="updated", scope="module")
+def a_repository_with_a_patch(tmp_path_factory):
+    """Two releases of a service whose one large file differs a little, under a name that holds the version."""
+    vendor = make_vendor(tmp_path_factory.mktemp("updated"))
+    for version in ("1.0", "1.1"):
+        folder = tiny(vendor / version, version)
+        text = "".join(f"{n * n * 7919 % 1000003}\n" for n in range(4000))
+        (folder / f"tree/bin/data-{version}").write_text(text + version)
+        publish(vendor, folder, f"built-{version}")
+    release("verify", vendor / "repo")
+    return vendor
+
+
+def the_patch(repo):
+    patch, = (repo / "patches").iterdir()
+    return patch
+
+
+def a_pack(repo):
+    """The one that the patch lies in."""
+    bytes_ = the_patch(repo).read_bytes()
+    return next(p for p in (repo / "packs").iterdir() if bytes_ in p.read_bytes())
+
+
+def flip(path):
+    bytes_ = bytearray(path.read_bytes())
+    bytes_[len(bytes_) // 2] ^= 1
+    path.write_bytes(bytes_)
+
+
+def test_a_release_comes_with_patches_and_packs(updated):
+    repo = updated / "repo"
+    object_ = next(repo.glob(f"objects/*/{the_patch(repo).name[65:-4]}.zst"))
+    assert the_patch(repo).stat().st_size < object_.stat().st_size / 20
+    before = contents(repo)
+    again = publish(updated, updated / "1.1", "built-again")
+    assert '"1.1"' in again or "1.1" in str(again)
+    assert contents(repo) == before
+
+
+@pytest.mark.parametrize("reason, said, spoil", [
+    ("altered", "differs from what the pack holds", lambda r: flip(the_patch(r))),
+    ("altered", "differs from what the pack holds", lambda r: flip(a_pack(r))),
+    ("altered", "has another length in the pack", lambda r: grow(the_patch(r), the_patch(r).stat().st_size + 1)),
+    ("altered", "the pack has another length", lambda r: grow(a_pack(r), a_pack(r).stat().st_size + 1)),
+    ("not-found", "a pack has it, the repository has not", lambda r: the_patch(r).unlink()),
+    ("not-found", "a release names this pack", lambda r: a_pack(r).unlink()),
+    ("altered", "notes: is not part of the repository", lambda r: (r / "patches/notes").write_text("x")),
+    ("altered", "notes: is not part of the repository", lambda r: (r / "packs/notes").write_text("x")),
+])
+def test_patches_and_packs_that_are_not_whole(updated, tmp_path, reason, said, spoil):
+    repo = tmp_path / "repo"
+    shutil.copytree(updated / "repo", repo)
+    spoil(repo)
+    refused(reason, said, repo, "verify", repo)
+    assert contents(updated / "repo") != contents(repo)
+
+
 PACKAGED = """name: tools
 version: "1"
 payload:
