@@ -5,8 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -423,6 +427,36 @@ a_changed_file_of_the_store_is_used_for_nothing(void **state)
 	assert_int_equal(result.linked + result.patched, 0);
 }
 
+/* Bytes enough are free, but the file system has no room for more files: what was begun goes, and it is no fault. */
+static void
+a_disk_that_fills_up_meanwhile_is_refused(void **state)
+{
+	struct site *s = *state;
+	uint64_t before = refuse_count(REASON_NO_SPACE);
+	char path[64];
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) { /* the mount is this process's alone, and goes with it */
+		(void)snprintf(path, sizeof(path), "%s/store", s->dir);
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			mount("tmpfs", path, "tmpfs", 0, "size=200m,nr_inodes=3") < 0)
+			_exit(77);
+		close(s->store_fd);
+		s->store_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		_exit(stage(s) == REASON_NO_SPACE && refuse_count(REASON_NO_SPACE) == before + 1 &&
+				      strstr(refuse_last()->text, "is full") &&
+				      unlinkat(s->store_fd, s->hex, AT_REMOVEDIR) < 0
+			      ? 0
+			      : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip(); /* nobody to mount */
+	assert_int_equal(status, 0);
+	assert_store_untouched(s);
+}
+
 int
 main(void)
 {
@@ -437,6 +471,7 @@ main(void)
 		TEST(a_pipe_for_an_object_does_not_hang),
 		TEST(no_index_is_no_release),
 		TEST(leftovers_of_a_crash_are_swept),
+		cmocka_unit_test_setup_teardown(a_disk_that_fills_up_meanwhile_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_release_is_made_of_the_one_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_spoilt_patch_gives_way_to_the_object, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_link_for_a_patch_is_not_followed, setup, teardown),

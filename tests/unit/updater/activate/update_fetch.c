@@ -71,6 +71,28 @@ an_object_that_the_hub_lacks_ends_the_install(void **state)
 	assert_null(b->u->run);
 }
 
+/* What the customer can mend is told; what came stays, and so does what else the courier may say. */
+static void
+a_full_disk_ends_the_install(void **state)
+{
+	struct bench *b = *state;
+	struct site_answer a;
+	uint64_t before;
+
+	bench_begin(b, "service.install", "redis", &a);
+	bench_settle(b);
+	bench_file(b, "incoming/objects", "kept", "x", 1);
+	before = refuse_count(REASON_NO_SPACE);
+	assert_int_equal(courier(b, "update.objects", json_pack("{s:s}", "trouble", "bad-signature")), 0);
+	assert_false(a.came);
+	assert_int_equal(courier(b, "update.objects", json_pack("{s:s}", "trouble", "no-space")), 0);
+	assert_int_equal(bench_end(b, &a, 1), REASON_NO_SPACE);
+	assert_int_equal(refuse_count(REASON_NO_SPACE), before + 1);
+	assert_string_equal(b->u->reason, "no-space");
+	assert_int_equal(faccessat(b->u->incoming_fd, "objects/kept", F_OK, 0), 0);
+	assert_null(b->u->run);
+}
+
 static void
 a_signed_release_is_staged_and_started(void **state)
 {
@@ -251,6 +273,7 @@ main(void)
 		BENCH_TEST(without_a_card_there_is_no_director),
 		BENCH_TEST(a_flood_of_refused_assignments_leaves_few_leaves),
 		BENCH_TEST(an_object_that_the_hub_lacks_ends_the_install),
+		BENCH_TEST(a_full_disk_ends_the_install),
 		BENCH_TEST(a_signed_release_is_staged_and_started),
 		BENCH_TEST(a_release_for_others_is_refused),
 		BENCH_TEST(other_bytes_than_were_signed_are_refused),

@@ -77,6 +77,27 @@ objects_are_named_by_their_digest(void **state)
 	assert_false(fetch_name_path(out, 8, "timestamp.json", false)); /* never cut */
 }
 
+static void
+patches_and_packs_are_named_by_digests(void **state)
+{
+	static const char *const bad[] = { HEX "-", HEX "-" HEX "0", HEX "_" HEX, HEX HEX, "-" HEX, HEX "-" HEX ".zst",
+		HEX "-x" };
+	char out[256];
+
+	(void)state;
+	assert_true(fetch_name_path(out, sizeof(out), HEX "-" HEX, true));
+	assert_string_equal(out, "patches/" HEX "-" HEX ".zst");
+	assert_true(fetch_name_pack(out, sizeof(out), HEX));
+	assert_string_equal(out, "packs/" HEX);
+	assert_false(fetch_name_pack(out, sizeof(out), NULL));
+	assert_false(fetch_name_pack(out, sizeof(out), ""));
+	assert_false(fetch_name_pack(out, 8, HEX));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(fetch_name_path(out, sizeof(out), bad[i], true));
+		assert_false(fetch_name_pack(out, sizeof(out), bad[i]));
+	}
+}
+
 int
 main(void)
 {
@@ -85,6 +106,7 @@ main(void)
 		cmocka_unit_test(others_are_not),
 		cmocka_unit_test(every_byte_but_a_few_is_refused),
 		cmocka_unit_test(objects_are_named_by_their_digest),
+		cmocka_unit_test(patches_and_packs_are_named_by_digests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
