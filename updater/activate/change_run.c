@@ -19,7 +19,7 @@
 #include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
-enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 };
+enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60, BUSY_MAX_S = 120 };
 
 struct change_run {
 	struct change_run **slot;
@@ -32,9 +32,11 @@ struct change_run {
 	struct worker *worker;
 	struct hook *hook;
 	struct loop_timer *timer;
+	bool probed;		 /* its definition says how its health is seen; else running is enough */
 	unsigned restarts;	 /* of the service when its soak began */
 	uint64_t until_us;	 /* health: at the latest then; soak: from then on it is enough */
 	struct pending *pending; /* the service step under way */
+	uint64_t busy_until_us;	 /* it waits for another step of the service; 0: it does not */
 };
 
 /* What a service step carries along; the run may be gone by then. */
@@ -169,6 +171,15 @@ on_service(int r, void *arg)
 	if (!run)
 		return;
 	run->pending = NULL;
+	/* After a start of the monitor what is active is started, which must not turn a change back. */
+	if (r == REASON_BUSY) {
+		if (!run->busy_until_us)
+			run->busy_until_us = clock_mono_us() + BUSY_MAX_S * CLOCK_US_PER_S;
+		if (clock_mono_us() < run->busy_until_us &&
+			loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, on_turn, run) == 0)
+			return;
+	}
+	run->busy_until_us = 0;
 	advance(run, r);
 }
 
@@ -231,6 +242,12 @@ look_again(struct change_run *run, loop_fn *fn)
 		advance(run, r);
 }
 
+static bool
+is_well(const struct change_run *run, const struct services_state *state)
+{
+	return strcmp(state->state, "running") == 0 && (!run->probed || strcmp(state->health, "passing") == 0);
+}
+
 static void
 on_health_look(void *arg)
 {
@@ -239,7 +256,7 @@ on_health_look(void *arg)
 	struct services_state state = { 0 };
 	bool known = services_find(run->m, service, &state);
 
-	if (known && strcmp(state.health, "passing") == 0) {
+	if (known && is_well(run, &state)) {
 		advance(run, 0);
 	} else if (known && strcmp(state.state, "failed") == 0) {
 		advance(run, REFUSE(REASON_STATE_MOVED, service, "it failed while its health was awaited"));
@@ -254,6 +271,12 @@ on_health_look(void *arg)
 static int
 step_health(struct change_run *run)
 {
+	SCOPED(definition_freep) struct definition *d = NULL;
+	int r = change_definition(run->m, item_of(run)->to, &d);
+
+	if (r != 0)
+		return r;
+	run->probed = d->health.present;
 	run->until_us = clock_mono_us() + HEALTH_MAX_S * CLOCK_US_PER_S;
 	return loop_after(&run->timer, monitor_loop(run->m), 0, on_health_look, run);
 }
@@ -267,7 +290,7 @@ on_soak_look(void *arg)
 	struct services_state state = { 0 };
 	bool known = services_find(run->m, service, &state);
 
-	if (!known || strcmp(state.health, "passing") != 0 || strcmp(state.state, "running") != 0)
+	if (!known || !is_well(run, &state))
 		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s and state %s after it had passed",
 				     known ? state.health : "unknown", known ? state.state : "unknown"));
 	else if (state.restarts != run->restarts)
@@ -289,6 +312,7 @@ step_soak(struct change_run *run)
 	if (r != 0)
 		return r;
 	(void)services_find(run->m, item->service, &state);
+	run->probed = d->health.present;
 	run->restarts = state.restarts;
 	run->until_us = clock_mono_us() + d->health.soak_us;
 	return loop_after(&run->timer, monitor_loop(run->m), 0, on_soak_look, run);

@@ -26,6 +26,8 @@ struct bench {
 	struct site_test *t;
 	struct update *u;
 	json_t *targets;  /* of the repository; owned */
+	void (*turned)(void *arg); /* after each turn; may be NULL */
+	void *turned_arg;
 	json_t *beside;   /* members of the targets role beside these; owned, may be NULL */
 	unsigned version; /* of its metadata */
 };
@@ -85,6 +87,8 @@ bench_turn(struct bench *b)
 		(void)close(fd);
 	}
 	site_judge(b->t);
+	if (b->turned)
+		b->turned(b->turned_arg);
 }
 
 static inline void

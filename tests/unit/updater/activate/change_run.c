@@ -95,6 +95,7 @@ a_service_that_fails_goes_back(void **state)
 
 	bench_release(b, &one, "redis", "7", "redis");
 	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &two);
 	bench_active(b, two.hex, 2);
 	shim_says(b, STATE_FAILED);
 	crash_at(b, CHANGE_HEALTH, &one, &two);
@@ -109,6 +110,7 @@ a_service_that_does_not_become_healthy_goes_back(void **state)
 	SCOPED(bench_release_done) struct bench_release r = { 0 };
 
 	bench_release(b, &r, "redis", "7", "redis");
+	bench_store(b, &r);
 	bench_active(b, r.hex, 2);
 	crash_at(b, CHANGE_HEALTH, NULL, &r);
 	assert_int_equal(change_run_state(b->u->run)->items[0].step, CHANGE_HEALTH);
