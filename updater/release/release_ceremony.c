@@ -24,7 +24,7 @@ release_ceremony_done(struct release_ceremony *c)
 	json_decref(c->root);
 	json_decref(c->was);
 	json_decref(c->is);
-	*c = (struct release_ceremony){ NULL };
+	*c = (struct release_ceremony){ .roots = NULL };
 }
 
 /* --- made ---------------------------------------------------------------------------------------- */
@@ -94,7 +94,7 @@ release_ceremony_new(struct release_ceremony *ret, struct release_repo *r, const
 	if (e)
 		return e;
 	*ret = c;
-	c = (struct release_ceremony){ NULL };
+	c = (struct release_ceremony){ .roots = NULL };
 	return 0;
 }
 
@@ -112,7 +112,7 @@ release_ceremony_read(struct release_ceremony *ret, const char *file, const char
 		{ "present", JSON_KIND_OBJECT, .offset = offsetof(struct members, present), .max = RELEASE_CEREMONY_ROLES_MAX },
 		{ "next", JSON_KIND_OBJECT, .offset = offsetof(struct members, next), .max = RELEASE_CEREMONY_ROLES_MAX },
 	};
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	SCOPED(buf_done) struct buf b = BUF_MAX(RELEASE_CEREMONY_MAX), known_bytes = BUF_MAX(TUF_ROOT_MAX * 2);
 	SCOPED_JSON *doc = NULL;
 	int r = fs_read(AT_FDCWD, file, RELEASE_CEREMONY_MAX, &b);
@@ -133,7 +133,7 @@ release_ceremony_read(struct release_ceremony *ret, const char *file, const char
 	if (r)
 		return r;
 	*ret = c;
-	c = (struct release_ceremony){ NULL };
+	c = (struct release_ceremony){ .roots = NULL };
 	return 0;
 }
 

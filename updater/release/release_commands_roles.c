@@ -87,7 +87,7 @@ int
 release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
 	const json_t *next, bool *ret_published)
 {
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	const char *out = command_option(call, "out");
 	size_t n = 0;
 	int r = release_ceremony_new(&c, repo, next);
@@ -108,7 +108,7 @@ finish(struct command_call *call, struct release_repo *repo, json_t *take_next)
 {
 	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	SCOPED_JSON *next = take_next;
 	bool published = false;
 	int r = release_commands_signers(call, command_option(call, "to"), &passphrase, &keys);
@@ -203,7 +203,7 @@ static int
 run_root_draft(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	SCOPED_JSON *next = NULL;
 	const char *valid = command_option(call, "valid");
 	struct edits edits = { .n = 0 };
@@ -224,7 +224,7 @@ static const struct command_option draft_show_options[] = { KNOWN_OPTION, { 0 } 
 static int
 run_draft_show(struct command_call *call)
 {
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	SCOPED_JSON *lines = NULL;
 	int r = release_ceremony_read(&c, call->operands[0], command_option(call, "known"), clock_now_us());
 
@@ -246,7 +246,7 @@ run_draft_sign(struct command_call *call)
 {
 	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	const char *file = call->operands[0];
 	size_t n = 0;
 	int r = release_commands_passphrase(call, &passphrase);
@@ -274,7 +274,7 @@ read_drafts(struct command_call *call, struct release_ceremony *c)
 	int r = release_ceremony_read(c, call->operands[0], NULL, clock_now_us());
 
 	for (size_t i = 1; !r && i < call->n_operands; i++) {
-		SCOPED(release_ceremony_done) struct release_ceremony more = { NULL };
+		SCOPED(release_ceremony_done) struct release_ceremony more = { .roots = NULL };
 
 		r = release_ceremony_read(&more, call->operands[i], NULL, clock_now_us());
 		r = r ?: release_ceremony_merge(c, &more);
@@ -287,7 +287,7 @@ run_draft_publish(struct command_call *call)
 {
 	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { NULL };
+	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
 	const char *to = command_option(call, "to");
 	int r = release_commands_open(call, to, &repo);

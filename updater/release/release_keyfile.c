@@ -232,7 +232,7 @@ release_keyfile_open(const struct release_keyfile *f, const char *name, const ch
 	ERR_clear_error();
 	if (!info)
 		return f->plain ? REFUSE(REASON_MALFORMED, name, "holds no private key") : (int)REASON_DENIED;
-	if (!pkey || EVP_PKEY_get_raw_private_key(pkey, seed, &n) != 1 || n != ED25519_KEY_LEN)
+	if (!pkey || !EVP_PKEY_is_a(pkey, "ED25519") || EVP_PKEY_get_raw_private_key(pkey, seed, &n) != 1 || n != ED25519_KEY_LEN)
 		return REFUSE(REASON_MALFORMED, name, "holds no Ed25519 key");
 	return check_public(f, name, seed);
 }

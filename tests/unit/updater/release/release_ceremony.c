@@ -131,7 +131,7 @@ test_a_draft_that_was_tampered_with_is_not_shown(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct release_ceremony c = { NULL }, again = { NULL };
+		struct release_ceremony c = { .roots = NULL }, again = { .roots = NULL };
 		uint64_t before;
 
 		make_draft(&c);
@@ -170,7 +170,7 @@ test_a_draft_that_is_none(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct release_ceremony c = { NULL }, again = { NULL };
+		struct release_ceremony c = { .roots = NULL }, again = { .roots = NULL };
 		json_t *doc;
 		char *text;
 
@@ -187,14 +187,14 @@ test_a_draft_that_is_none(void **state)
 		json_decref(doc);
 		release_ceremony_done(&c);
 	}
-	assert_refused(release_ceremony_read(&(struct release_ceremony){ NULL }, "/nowhere/draft", NULL, BEGIN),
+	assert_refused(release_ceremony_read(&(struct release_ceremony){ .roots = NULL }, "/nowhere/draft", NULL, BEGIN),
 		REASON_NOT_FOUND, "no readable draft");
 }
 
 static void
 test_a_draft_follows_from_the_root_that_is_known(void **state)
 {
-	struct release_ceremony c = { NULL }, again = { NULL };
+	struct release_ceremony c = { .roots = NULL }, again = { .roots = NULL };
 	struct release_repo *other = NULL;
 	struct release_keys others = { .n = 0 };
 	const struct release_keys_plan plan = { .n_root = 1, .n_officers = 1, .plain = true };
@@ -229,7 +229,7 @@ test_a_draft_follows_from_the_root_that_is_known(void **state)
 static void
 test_a_draft_of_a_repository_that_went_on(void **state)
 {
-	struct release_ceremony c = { NULL }, first = { NULL };
+	struct release_ceremony c = { .roots = NULL }, first = { .roots = NULL };
 	json_t *signed_ = NULL, *next, *delegate = NULL;
 	const struct release_role_edit edit = { .role = "tiny", .add = { path_of("tiny-1") }, .n_add = 1 };
 	size_t n;
@@ -261,7 +261,7 @@ test_a_draft_of_a_repository_that_went_on(void **state)
 static void
 test_copies_signed_apart_come_together(void **state)
 {
-	struct release_ceremony a = { NULL }, b = { NULL }, other = { NULL };
+	struct release_ceremony a = { .roots = NULL }, b = { .roots = NULL }, other = { .roots = NULL };
 	struct release_keys one = keys, two = keys;
 	json_t *signed_ = NULL, *next;
 	size_t n;
@@ -339,7 +339,7 @@ test_changes_of_roles_that_cannot_be(void **state)
 static void
 test_words_tell_what_changes(void **state)
 {
-	struct release_ceremony c = { NULL };
+	struct release_ceremony c = { .roots = NULL };
 	json_t *lines;
 	size_t plus = 0, minus = 0, all = 0;
 

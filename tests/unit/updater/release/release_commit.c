@@ -129,7 +129,7 @@ hex_of(char out[65], const char *name)
 static int
 change_role(struct release_repo *r, json_t *next)
 {
-	struct release_ceremony c = { NULL };
+	struct release_ceremony c = { .roots = NULL };
 	size_t n;
 	int e = release_ceremony_new(&c, r, next);
 
@@ -280,7 +280,7 @@ test_a_change_that_clients_would_refuse_is_not_written(void **state)
 	struct release_change change = { NULL };
 	struct release_repo *r = NULL;
 	json_t *signed_ = NULL, *next = NULL;
-	struct release_ceremony c = { NULL };
+	struct release_ceremony c = { .roots = NULL };
 	const json_t *text;
 	uint64_t version;
 
