@@ -26,10 +26,11 @@
  *	knobs       {NAME: {type: int|size|span|bool|text, min, max, enum, pattern, default, unit,
  *	            apply: reload|restart|next-start, help}}
  *	secrets     {NAME: {bytes: 16..64, template: "requirepass {value}", help}}
- *	health      {type: tcp|unix|http|resp|postgres|exec, socket: T | port: T, path, expect, user,
+ *	health      {type: tcp|unix|http|resp|postgres|exec, socket: {run}/T | port: T (only with a
+ *	            network other than none), path, expect, user,
  *	            database, argv, secrets, period, timeout, failures, soak: span}
  *	hooks       {snapshot|check|restore: {argv, timeout, memory, output, secrets: [NAME...]}}
- *	metrics     [{source: redis|postgres|nginx|nats|prometheus, socket: T | port: T, path, user,
+ *	metrics     [{source: redis|postgres|nginx|nats|prometheus, socket | port as in health, path, user,
  *	            database, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up
  *	logs        [{name, file}]; without file: what the service writes to stdout and stderr
  *	alerts      [{name, metric, op: below|above, value, for,
@@ -138,7 +139,7 @@ struct definition_param {
 	int64_t min, max;	     /* of the number; of a text its bytes; of a span microseconds */
 	int64_t unit;		     /* a size or span is written as so many of these; 1: bytes, us */
 	const json_t *allowed;	     /* "enum": array of the values; NULL: any */
-	const char *pattern;	     /* POSIX extended, whole value, without {}; NULL: any */
+	const char *pattern;	     /* of the whole value (definition_pattern.h); NULL: any */
 	const json_t *fallback;	     /* "default"; NULL: the value must be given */
 	enum definition_apply apply; /* knobs */
 };

@@ -45,6 +45,34 @@ refuse_others(const struct definition_at *h, enum definition_probe type)
 	}
 }
 
+void
+definition_check_socket(
+	const struct definition_at *a, const char *template, const struct definition_scope *scope)
+{
+	static const char run[] = "{run}/";
+	const char *name = template;
+
+	if (a->rd->r || !template)
+		return;
+	definition_check_template(a, template, scope);
+	if (!strncmp(template, run, sizeof(run) - 1))
+		name += sizeof(run) - 1;
+	if (!*name || strchr(name, '/') || !strcmp(name, ".."))
+		DEFINITION_BAD(a, "must be {run}/NAME: only its own sockets are asked");
+}
+
+void
+definition_check_port(
+	const struct definition_at *a, const char *template, const struct definition_scope *scope)
+{
+	if (a->rd->r || !template)
+		return;
+	definition_check_template(a, template, scope);
+	if (scope->d->network == DEFINITION_NETWORK_NONE)
+		DEFINITION_BAD(a, "without a network of the host it has no port there: what answered "
+				  "would be another's");
+}
+
 static void
 read_address(const struct definition_at *h, const struct definition *d, struct definition_health *health)
 {
@@ -62,8 +90,8 @@ read_address(const struct definition_at *h, const struct definition *d, struct d
 	if (takes[health->type].port)
 		health->port = definition_text(
 			h, "port", !takes[health->type].socket, DEFINITION_NAME_MAX * 2);
-	definition_check_template(&socket, health->socket, &scope);
-	definition_check_template(&port, health->port, &scope);
+	definition_check_socket(&socket, health->socket, &scope);
+	definition_check_port(&port, health->port, &scope);
 }
 
 void

@@ -1,56 +1,34 @@
 /* Knobs and arguments: values that somebody else gives, and what they may be. */
 #include <errno.h>
-#include <regex.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/service/definition_pattern.h"
 #include "appliance/service/definition_read.h"
 
-enum { PATTERN_MAX = 256 };
 #define NUMBER_MAX ((INT64_C(1) << 53) - 1)
 
 static const char *const types[] = { "int", "size", "bool", "text", "span" };
 static const char *const applies[] = { "reload", "restart", "next-start" };
 #define SPAN_MAX_US (UINT64_C(3650) * 86400 * CLOCK_US_PER_S)
 
-/* Whole values only.  Repetition counts and back references are refused when the definition is
- * read: with them a short pattern can cost any amount of time and memory. */
-static int
-pattern_compile(regex_t *re, const char *pattern)
-{
-	char whole[PATTERN_MAX + 8];
-
-	(void)snprintf(whole, sizeof(whole), "^(%s)$", pattern);
-	return regcomp(re, whole, REG_EXTENDED | REG_NOSUB);
-}
-
 static void
 read_pattern(const struct definition_at *a, struct definition_param *p)
 {
 	struct definition_at m = definition_member(a, "pattern");
-	regex_t re;
+	const char *why;
 
-	p->pattern = definition_text(a, "pattern", false, PATTERN_MAX);
+	p->pattern = definition_text(a, "pattern", false, DEFINITION_PATTERN_MAX);
 	if (!p->pattern)
 		return;
-	if (p->type != DEFINITION_TEXT) {
+	why = definition_pattern_check(p->pattern);
+	if (p->type != DEFINITION_TEXT)
 		DEFINITION_BAD(&m, "only text has a pattern");
-		return;
-	}
-	for (const char *c = p->pattern; *c; c++) {
-		if (*c == '{' || (*c == '\\' && c[1] >= '0' && c[1] <= '9')) {
-			DEFINITION_BAD(&m, "repetition counts and back references are not allowed");
-			return;
-		}
-	}
-	if (pattern_compile(&re, p->pattern) != 0) {
-		DEFINITION_BAD(&m, "is no extended regular expression");
-		return;
-	}
-	regfree(&re);
+	else if (why)
+		DEFINITION_BAD(&m, "%s", why);
 }
 
 static int64_t
@@ -268,8 +246,6 @@ check_text(const struct definition_param *p, const json_t *v, const char *operan
 {
 	const char *s = json_string_value(v);
 	size_t len = json_string_length(v);
-	regex_t re;
-	int r;
 
 	if (!s)
 		return REFUSE(REASON_MALFORMED, operand, "must be text");
@@ -282,14 +258,8 @@ check_text(const struct definition_param *p, const json_t *v, const char *operan
 	}
 	if ((p->has_min && (int64_t)len < p->min) || (p->has_max && (int64_t)len > p->max))
 		return REFUSE(REASON_MALFORMED, operand, "%zu bytes are too few or too many", len);
-	if (p->pattern) {
-		if (pattern_compile(&re, p->pattern) != 0)
-			return FAULT(-ENOMEM);
-		r = regexec(&re, s, 0, NULL, 0);
-		regfree(&re);
-		if (r)
-			return REFUSE(REASON_MALFORMED, operand, "does not match %s", p->pattern);
-	}
+	if (p->pattern && !definition_pattern_match(p->pattern, s))
+		return REFUSE(REASON_MALFORMED, operand, "does not match %s", p->pattern);
 	*ret = json_stringn(s, len);
 	return *ret ? 0 : FAULT(-ENOMEM);
 }

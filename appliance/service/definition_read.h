@@ -70,6 +70,14 @@ bool definition_is_below(const char *path);
 /* n things, zeroed; NULL where n is 0, an error stuck, or (which then sticks) there is no memory. */
 void *definition_array(const struct definition_at *a, size_t n, size_t size);
 
+/* What a template may name (definition_template.c). */
+struct definition_scope {
+	const struct definition *d;
+	const struct definition_operation *op; /* its arguments; NULL: none */
+	const json_t *secrets;		       /* the names of those it is given; NULL: none */
+	bool all_secrets, prepare, snapshot;
+};
+
 /* configuration files (definition_config.c) */
 void definition_read_config(const struct definition_at *a, struct definition *d);
 
@@ -96,6 +104,12 @@ void definition_read_run(const struct definition_at *a, struct definition *d); /
 void definition_read_secrets(const struct definition_at *a, struct definition *d);
 const json_t *definition_read_uses(const struct definition_at *a, const struct definition *d);
 
+/* An address that is asked for health or numbers: a socket in the run folder, or a port, which somebody
+ * outside of the service's own network would answer where it has none. */
+void definition_check_socket(
+	const struct definition_at *a, const char *template, const struct definition_scope *scope);
+void definition_check_port(
+	const struct definition_at *a, const char *template, const struct definition_scope *scope);
 void definition_read_health(const struct definition_at *a, struct definition *d);
 void definition_read_operations(const struct definition_at *a, struct definition *d);
 void definition_read_data(const struct definition_at *a, struct definition *d);
@@ -103,14 +117,7 @@ void definition_read_data(const struct definition_at *a, struct definition *d);
 size_t definition_read_params(
 	const struct definition_at *map, bool knobs, struct definition_param **ret);
 
-/* What a template may name (definition_template.c). */
-struct definition_scope {
-	const struct definition *d;
-	const struct definition_operation *op; /* its arguments; NULL: none */
-	const json_t *secrets;		       /* the names of those it is given; NULL: none */
-	bool all_secrets, prepare, snapshot;
-};
-/* Refuse names that could never be known. */
+/* Templates (definition_template.c).  Refuse names that could never be known. */
 void definition_check_template(
 	const struct definition_at *a, const char *template, const struct definition_scope *scope);
 void definition_check_argv(const struct definition_at *a, const char *name,

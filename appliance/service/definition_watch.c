@@ -37,9 +37,8 @@ read_metric(const struct definition_at *a, const struct definition *d)
 	source = definition_word(a, "source", sources, ARRAY_LEN(sources), NULL);
 	if (socket.v && port.v)
 		DEFINITION_BAD(&port, "needs one of socket and port, not both");
-	definition_check_template(
-		&socket, definition_text(a, "socket", !port.v, 107), &scope);
-	definition_check_template(
+	definition_check_socket(&socket, definition_text(a, "socket", !port.v, 107), &scope);
+	definition_check_port(
 		&port, definition_text(a, "port", false, 2 * DEFINITION_NAME_MAX), &scope);
 	text = definition_text(a, "path", false, 255);
 	if (text && (!takes[source].path || text[0] != '/' || strpbrk(text, " {}#")))

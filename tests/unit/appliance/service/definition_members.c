@@ -143,7 +143,7 @@ all_of_it_is_read_in_both_forms(void **state)
 static void
 what_is_not_said_has_a_default(void **state)
 {
-	SCOPED(definition_freep) struct definition *d = compile(*state, HEAD "health: {type: tcp, port: \"1\"}\n");
+	SCOPED(definition_freep) struct definition *d = compile(*state, HEAD "health: {type: unix, socket: x}\n");
 
 	assert_int_equal(d->class, DEFINITION_CLASS_SERVICE);
 	assert_int_equal(d->network, DEFINITION_NETWORK_NONE);
@@ -252,10 +252,10 @@ static const struct {
 	{ "http over both", HEALTH("type: http, socket: x, port: \"1\""), "health.port", "not both", 0 },
 	{ "http over neither", HEALTH("type: http"), "health.socket", "is missing", 0 },
 	{ "http with a program", HEALTH("type: http, port: \"1\", argv: [/x]"), "health.argv", "means nothing", 0 },
-	{ "a path that is a line", HEALTH("type: http, port: \"1\", path: \"/a HTTP/1.0\""), "health.path",
+	{ "a path that is a line", HEALTH("type: http, socket: x, path: \"/a HTTP/1.0\""), "health.path",
 		"a path like", 0 },
-	{ "a relative path", HEALTH("type: http, port: \"1\", path: a"), "health.path", "a path like", 0 },
-	{ "postgres without a user", HEALTH("type: postgres, port: \"1\""), "health.user", "is missing", 0 },
+	{ "a relative path", HEALTH("type: http, socket: x, path: a"), "health.path", "a path like", 0 },
+	{ "postgres without a user", HEALTH("type: postgres, socket: x"), "health.user", "is missing", 0 },
 	{ "resp with what to expect", HEALTH("type: resp, socket: x, expect: PONG"), "health.expect", "means nothing", 0 },
 	{ "a source of metrics", HEAD "metrics: [{source: mysql, socket: x}]\n", "metrics.0.source", "one of redis", 0 },
 	{ "metrics of nowhere", HEAD "metrics: [{source: nats}]\n", "metrics.0.socket", "is missing", 0 },
@@ -270,6 +270,19 @@ static const struct {
 		"a path like", 0 },
 	{ "postgres' metrics as nobody", HEAD "metrics: [{source: postgres, socket: x}]\n", "metrics.0.user",
 		"is missing", 0 },
+	{ "a port where it has no network", HEALTH("type: http, port: \"22\""), "health.port",
+		"would be another's", 0 },
+	{ "numbers from a port where it has no network",
+		HEAD "metrics: [{source: prometheus, port: \"22\", path: /x}]\n", "metrics.0.port",
+		"would be another's", 0 },
+	{ "another's socket for health", HEALTH("type: unix, socket: /run/mainstay/control.sock"), "health.socket",
+		"only its own sockets", 0 },
+	{ "a socket in another's folder", HEALTH("type: unix, socket: \"{run}/../nginx/nginx.sock\""),
+		"health.socket", "only its own sockets", 0 },
+	{ "a socket one above", HEALTH("type: unix, socket: \"{run}/..\""), "health.socket", "only its own sockets", 0 },
+	{ "no socket at all", HEALTH("type: unix, socket: \"{run}/\""), "health.socket", "only its own sockets", 0 },
+	{ "numbers from another's socket", HEAD "metrics: [{source: redis, socket: \"{data}/s\"}]\n",
+		"metrics.0.socket", "only its own sockets", 0 },
 	{ "data in a folder above", HEAD "data: {folders: [../x]}\n", "data.folders.0", "below the data folder", 0 },
 	{ "a format with blanks", HEAD "data: {format: a b}\n", "data.format", "small letters", 0 },
 	{ "what is accepted by no format", HEAD "data: {accepts: [a]}\n", "data.accepts", "needs a format", 0 },
