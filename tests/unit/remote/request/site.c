@@ -54,7 +54,7 @@ test_job_is_what_was_planned(void **state)
 	assert_string_equal(job.argv[2], "/run/service/redis.sock");
 	assert_string_equal(job.argv[4], "memory");
 	assert_null(job.argv[5]);
-	assert_int_equal(job.uid, 61187);
+	assert_int_equal(job.uid, 131072 + IDENTITY_SERVICES_FIRST);
 	assert_int_equal(job.timeout_ms, 10000);
 	assert_int_equal(job.memory, 64 << 20);
 	assert_int_equal(job.declared, 0);

@@ -47,7 +47,8 @@ world_open(struct monitor *m)
 	m->people = fx.people;
 	m->policy = fx.policy;
 	memcpy(m->epoch, fixture_epoch, sizeof(m->epoch));
-	m->identity.uid[IDENTITY_SERVICE] = 61187;
+	m->identity.separate = true;
+	m->identity.uid[0] = 131072; /* the services' numbers begin 16 above */
 	assert_int_equal(ed25519_generate(&m->site_key), 0);
 	m->spawn = spawn_fake_new(m->loop);
 	m->service = (struct services_state){
