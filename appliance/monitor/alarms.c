@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
@@ -14,6 +15,7 @@
 #include "appliance/policy/policy.h"
 #include "appliance/service/accepted.h"
 #include "appliance/service/definition.h"
+#include "appliance/service/secret.h"
 
 enum {
 	ALARMS_MAX = 256,
@@ -46,11 +48,40 @@ put_fields(struct monitor *m, json_t *fields)
 				(void)json_array_append_new(fields, json_string(field));
 }
 
+/* The definition's sources with the knobs' values put into their templates; "{run}" stays: the collector knows it
+ * as the service's folder. */
+static int
+put_metrics(json_t *item, const struct definition *d, const json_t *knobs)
+{
+	static const char *const templates[] = { "socket", "port" };
+	const struct definition_values values = {
+		.knobs = knobs, .run = "{run}", .data = "", .conf = "", .log = "", .of = d
+	};
+	SCOPED_JSON *all = json_deep_copy(d->metrics);
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(all, i, one)
+		for (size_t k = 0; k < ARRAY_LEN(templates); k++) {
+			const char *template = json_string_value(json_object_get(one, templates[k]));
+			SCOPED(scope_free) char *text = NULL;
+			int r = template ? definition_expand(template, &values, &text) : 0;
+
+			if (r == 0 && text &&
+				json_object_set_new(one, templates[k], json_string(text)) < 0)
+				r = -ENOMEM;
+			if (r)
+				return r < 0 ? FAULT(r) : r;
+		}
+	return json_object_set(item, "metrics", all) < 0 ? FAULT(-ENOMEM) : 0;
+}
+
 static void
 put_service(struct monitor *m, const struct services_state *s, json_t *services)
 {
 	SCOPED(definition_freep) struct definition *d = NULL;
 	char dir[sizeof(m->paths.run) + SERVICES_NAME_MAX + 16];
+	SCOPED_JSON *knobs = NULL;
 	json_t *item, *alerts;
 
 	if (!s->release[0] || services_definition(m, s->name, &d) != 0)
@@ -58,8 +89,9 @@ put_service(struct monitor *m, const struct services_state *s, json_t *services)
 	(void)snprintf(dir, sizeof(dir), "%s/services/%s", m->paths.run, s->name);
 	alerts = json_object_get(d->json, "alerts");
 	item = json_pack("{s:s, s:s, s:s}", "name", s->name, "release", s->release, "dir", dir);
-	if (d->metrics)
-		(void)json_object_set_new(item, "metrics", json_deep_copy(d->metrics));
+	/* Without its knobs a service has no sources to ask; its alerts and its process are watched. */
+	if (d->metrics && services_knobs(m, s->name, &knobs) == 0)
+		(void)put_metrics(item, d, knobs);
 	if (alerts)
 		(void)json_object_set_new(item, "alerts", json_deep_copy(alerts));
 	(void)json_array_append_new(services, item);
@@ -91,6 +123,49 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r)
 		return r;
 	monitor_answer(call, config);
+	return 0;
+}
+
+/* --- secrets of those who are watched ------------------------------------------------------------- */
+static bool
+names_secret(const struct definition *d, const char *secret)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(d->metrics, i, one) {
+		const char *name = json_string_value(json_object_get(one, "secret"));
+
+		if (name && strcmp(name, secret) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The collector may be broken into by what it reads: it gets what a definition gives it, no other secret. */
+static int
+on_secret(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_VALUE_MAX);
+	SCOPED(definition_freep) struct definition *d = NULL;
+	const char *service, *secret;
+	json_t *answer;
+	int r = monitor_call_need(call, "service", &service);
+
+	(void)arg;
+	r = r ?: monitor_call_need(call, "secret", &secret);
+	r = r ?: services_definition(m, service, &d);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (!names_secret(d, secret))
+		return REFUSE(REASON_DENIED, secret, "no metrics of %s need it", service);
+	r = secret_value(&value, &m->paths, service, definition_secret(d, secret));
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	answer = json_pack("{s:s%}", "value", buf_text(&value), value.len);
+	if (!answer)
+		return REFUSE(REASON_MALFORMED, secret, "is no text; set it anew");
+	monitor_answer(call, answer);
 	return 0;
 }
 
@@ -321,6 +396,7 @@ alarms_init(struct monitor *m)
 	}
 	r = monitor_add_module(m, &module, a);
 	r = r ?: monitor_register_verb(m, "collect.hello", CALL_ROLE_COLLECT, on_hello, a);
+	r = r ?: monitor_register_verb(m, "collect.secret", CALL_ROLE_COLLECT, on_secret, NULL);
 	r = r ?: monitor_register_verb(m, "alert", CALL_ROLE_COLLECT, on_alert, a);
 	r = r ?: monitor_register_verb(m, "telemetry.accept", CALL_ROLE_CONTROL, on_accept, NULL);
 	return r ?: monitor_register_verb(m, "alerts", CALL_ROLE_CONTROL, on_alerts, a);

@@ -31,7 +31,8 @@
  *	            database, argv, secrets, period, timeout, failures, soak: span}
  *	hooks       {snapshot|check|restore: {argv, timeout, memory, output, secrets: [NAME...]}}
  *	metrics     [{source: redis|postgres|nginx|nats|prometheus, socket | port as in health, path, user,
- *	            database, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up
+ *	            database, secret: NAME, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up;
+ *	            secret: the user's password, which the collector is then given (postgres)
  *	logs        [{name, file}]; without file: what the service writes to stdout and stderr
  *	alerts      [{name, metric, op: below|above, value, for,
  *	            severity: critical|warning|info, text}]

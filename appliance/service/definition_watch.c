@@ -9,20 +9,38 @@ static const char *const severities[] = { "critical", "warning", "info" };
 /* What each source takes beside fields. */
 static const char *const sources[] = { "redis", "postgres", "nginx", "nats", "prometheus" };
 static const struct {
-	bool path, user, need_user;
+	bool path, user, need_user, secret;
 } takes[] = {
-	{ 0 },				       /* redis: INFO */
-	{ .user = true, .need_user = true },   /* postgres: pg_stat views */
+	{ 0 }, /* redis: INFO */
+	{ .user = true, .need_user = true, .secret = true }, /* postgres: pg_stat views */
 	{ .path = true },		       /* nginx: stub_status */
 	{ .path = true },		       /* nats: /varz */
 	{ .path = true },		       /* prometheus: its text */
 };
 
+/* The collector is given the value alone: what a template puts around it is for the service's own files. */
+static void
+read_metric_secret(const struct definition_at *a, const struct definition *d, unsigned source)
+{
+	struct definition_at at = definition_member(a, "secret");
+	const char *name = definition_text(a, "secret", takes[source].secret, DEFINITION_NAME_MAX);
+	const struct definition_secret *secret = name ? definition_secret(d, name) : NULL;
+
+	if (!name)
+		return;
+	if (!takes[source].secret)
+		DEFINITION_BAD(&at, "means nothing for %s", sources[source]);
+	else if (!secret)
+		DEFINITION_BAD(&at, "\"%s\" is none of the secrets", name);
+	else if (secret->template)
+		DEFINITION_BAD(&at, "\"%s\" has a template: the collector takes a value alone", name);
+}
+
 static void
 read_metric(const struct definition_at *a, const struct definition *d)
 {
 	static const char *const known[] = { "source", "socket", "port", "path", "user", "database",
-		"fields" };
+		"secret", "fields" };
 	struct definition_scope scope = { .d = d };
 	struct definition_at socket = definition_member(a, "socket"),
 			     port = definition_member(a, "port"),
@@ -50,6 +68,7 @@ read_metric(const struct definition_at *a, const struct definition *d)
 	if (database.v && !takes[source].user)
 		DEFINITION_BAD(&database, "means nothing for %s", sources[source]);
 	(void)definition_text(a, "user", takes[source].need_user, DEFINITION_NAME_MAX);
+	read_metric_secret(a, d, source);
 	(void)definition_text(a, "database", false, DEFINITION_NAME_MAX);
 	(void)definition_texts(a, "fields", DEFINITION_LIST_MAX, 2 * DEFINITION_NAME_MAX,
 		definition_is_name, "field's name");

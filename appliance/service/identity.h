@@ -29,7 +29,7 @@ enum {
 struct identity {
 	bool separate;		 /* each role has a uid of its own */
 	uid_t uid[IDENTITY_MAX]; /* the gid of each role is the same number */
-	gid_t readers;		 /* may read the spool, the outbox and the services' run folders */
+	gid_t readers;		 /* may read the spool and the outbox, and meets on the bus */
 	gid_t shims;		 /* may write run/shim */
 };
 

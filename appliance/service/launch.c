@@ -90,7 +90,7 @@ make_folders(struct spec *spec, const struct paths *paths, const struct identity
 	static const char *const subs[] = { "data", "conf", "log" };
 	static const mode_t modes[] = { 0700, 0750, 0750 };
 	char *const places[] = { spec->data, spec->conf, spec->log };
-	gid_t gid = id->uid[IDENTITY_SERVICE];
+	gid_t gid = id->uid[IDENTITY_SERVICE], collector = id->uid[IDENTITY_COLLECTD];
 	int r;
 
 	_Static_assert(sizeof(paths->lib) + sizeof("/services//data") + SPEC_NAME_MAX <=
@@ -100,13 +100,14 @@ make_folders(struct spec *spec, const struct paths *paths, const struct identity
 		(void)snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib,
 			spec->name, subs[i]);
 		/* The collector tails logs: its group may read them. */
-		r = folder(NULL, AT_FDCWD, places[i], id, i == 2 ? id->readers : gid, modes[i]);
+		r = folder(NULL, AT_FDCWD, places[i], id, i == 2 ? collector : gid, modes[i]);
 		if (r)
 			return FAULT(r);
 	}
 	(void)snprintf(spec->run, sizeof(spec->run), "%s/services/%s", paths->run, spec->name);
-	/* Set-group-ID: the socket that the service makes there gets the readers' group. */
-	return FAULT(folder(NULL, AT_FDCWD, spec->run, id, id->readers, 02750));
+	/* Set-group-ID: the socket that the service makes there gets the collector's group.  Not the readers': the
+	 * courier, which speaks with the vendor, is one of them. */
+	return FAULT(folder(NULL, AT_FDCWD, spec->run, id, collector, 02750));
 }
 
 int

@@ -155,6 +155,20 @@ secret_open(int *ret_fd, const struct paths *paths, const char *service,
 }
 
 int
+secret_value(struct buf *out, const struct paths *paths, const char *service,
+	const struct definition_secret *secret)
+{
+	SCOPED(scope_close) int dir = -1;
+	int r = open_folder(&dir, paths, service);
+
+	r = r ?: read_value(dir, secret, out);
+	if (r == REASON_NOT_FOUND)
+		return REFUSE(r, secret->name, "%s has no such secret yet: it is made when the "
+					       "service starts", service);
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
 secret_set(const struct paths *paths, const char *service,
 	const struct definition_secret *secret, const char *value, size_t len)
 {

@@ -25,6 +25,11 @@ int secret_prepare(struct spec *s, const struct paths *paths, const struct defin
 int secret_open(int *ret_fd, const struct paths *paths, const char *service,
 	const struct definition_secret *secret);
 
+/* The value alone, for who watches the service; wipe *out in every case.  Returns as secret_open(). */
+struct buf;
+int secret_value(struct buf *out, const struct paths *paths, const char *service,
+	const struct definition_secret *secret);
+
 /* Put the customer's own value in place of what is there.  Returns 0; REASON_MALFORMED (logged, without
  * the value) where it is empty, longer than SECRET_VALUE_MAX, no one line, or holds what its template's
  * file could take for more than a value; or a fault. */

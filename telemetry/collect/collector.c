@@ -225,6 +225,22 @@ on_samples(const struct sample_set *samples, void *arg)
 	save_rules(c);
 }
 
+static void
+on_want(const char *service, const char *secret, void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->ops->want)
+		c->ops->want(service, secret, c->arg);
+}
+
+void
+collector_secret(
+	struct collector *c, const char *service, const char *secret, const char *value, size_t len)
+{
+	sources_secret(c->sources, service, secret, value, len);
+}
+
 static void on_timer(void *arg);
 
 static int
@@ -373,6 +389,8 @@ open_bus(struct collector *c)
 		log_fault(r, "joining the event bus");
 }
 
+static const struct sources_ops sources_ops = { .fed = on_samples, .want = on_want };
+
 int
 collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	const struct collector_ops *ops, void *arg)
@@ -393,7 +411,7 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	r = r ?: open_spools(c);
 	r = r ?: filter_new(&c->filter);
 	r = r ?: rule_new(&c->rules, on_alert, c);
-	r = r ?: sources_new(&c->sources, loop, paths, on_samples, c);
+	r = r ?: sources_new(&c->sources, loop, paths, &sources_ops, c);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	open_bus(c);

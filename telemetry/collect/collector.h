@@ -26,6 +26,9 @@ enum {
 struct collector_ops {
 	/* An alert changed.  Runs from the loop. */
 	void (*alert)(const struct rule_alert *alert, void *arg);
+	/* A source needs a secret of its service: collector_secret(), later.  It asks again with each probe.  May be
+	 * NULL. */
+	void (*want)(const char *service, const char *secret, void *arg);
 };
 
 /* Open everything below lib/telemetry and take up the last config that was told.  paths and ops are borrowed
@@ -40,6 +43,10 @@ int collector_start(struct collector *c);
 
 /* The monitor told this; borrowed.  Returns 0, config_read()'s refusals (everything as before), or a fault. */
 int collector_config(struct collector *c, json_t *doc);
+
+/* A secret that was wanted; copied, and kept in memory alone. */
+void collector_secret(
+	struct collector *c, const char *service, const char *secret, const char *value, size_t len);
 
 /* Every rule as it stands, firing or not: for a monitor that came back. */
 void collector_each(struct collector *c, rule_fn *each, void *arg);

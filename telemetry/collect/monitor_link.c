@@ -12,6 +12,7 @@
 #include "appliance/bus/call.h"
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/collector.h"
+#include "telemetry/collect/config.h"
 
 enum { RETRY_MS = 1000 };
 
@@ -23,6 +24,13 @@ struct waiting {
 	double value;
 };
 
+/* A secret that a source wants, and the monitor was asked for. */
+struct wanted {
+	struct wanted *next;
+	struct monitor_link *link;
+	char service[CONFIG_NAME_MAX + 1], secret[CONFIG_NAME_MAX + 1];
+};
+
 struct monitor_link {
 	sd_event *loop;
 	char path[sizeof(((struct paths *)0)->run) + 32];
@@ -31,6 +39,7 @@ struct monitor_link {
 	struct loop_timer *retry;   /* hello or an alert failed while the link stayed up */
 	struct waiting *first;      /* owned; oldest first */
 	size_t n_waiting;
+	struct wanted *wanted;      /* owned; their calls are under way */
 	bool greeted;               /* this connection's hello was answered */
 	bool calling;               /* an alert's call is under way: it is the first one's unless replaced */
 	bool replaced;              /* the first one changed while it was */
@@ -59,6 +68,17 @@ drop_first(struct monitor_link *l)
 	free(w);
 }
 
+static void
+drop_wanted(struct wanted *w)
+{
+	struct wanted **at = &w->link->wanted;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	free(w);
+}
+
 struct monitor_link *
 monitor_link_free(struct monitor_link *l)
 {
@@ -68,6 +88,8 @@ monitor_link_free(struct monitor_link *l)
 	call_link_close(l->link);
 	while (l->first)
 		drop_first(l);
+	while (l->wanted)
+		drop_wanted(l->wanted);
 	sd_event_unref(l->loop);
 	free(l);
 	return NULL;
@@ -183,6 +205,47 @@ monitor_link_alert(const struct rule_alert *alert, void *link)
 	w->since_us = alert->since_us;
 	w->value = alert->value;
 	flush(l);
+}
+
+/* --- secrets ------------------------------------------------------------------------------------------------- */
+static void
+on_secret(int r, const json_t *answer, void *arg)
+{
+	struct wanted *w = arg;
+	const json_t *value = json_object_get(answer, "value");
+
+	/* Without one the source asks again. */
+	if (r == 0 && json_is_string(value))
+		collector_secret(w->link->collector, w->service, w->secret, json_string_value(value),
+			json_string_length(value));
+	drop_wanted(w);
+}
+
+void
+monitor_link_want(const char *service, const char *secret, void *link)
+{
+	struct monitor_link *l = link;
+	struct call_request *call;
+	struct wanted *w;
+
+	for (w = l->wanted; w; w = w->next)
+		if (strcmp(w->service, service) == 0 && strcmp(w->secret, secret) == 0)
+			return;
+	w = l->greeted ? calloc(1, sizeof(*w)) : NULL;
+	call = w ? call_new("collect.secret") : NULL;
+	if (!call) {
+		free(w);
+		return;
+	}
+	w->link = l;
+	(void)snprintf(w->service, sizeof(w->service), "%s", service);
+	(void)snprintf(w->secret, sizeof(w->secret), "%s", secret);
+	w->next = l->wanted;
+	l->wanted = w;
+	call_param(call, "service", service);
+	call_param(call, "secret", secret);
+	if (call_link_call(l->link, call, on_secret, w) != 0)
+		drop_wanted(w);
 }
 
 /* --- config ---------------------------------------------------------------------------------------------------- */

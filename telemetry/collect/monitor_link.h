@@ -1,6 +1,7 @@
 /* The collector's line to the monitor: says hello, takes the config, and hands over alerts.
  *
  *	up -> collect.hello -> config
+ *	      collect.secret -> the value, for a source whose definition names it
  *	      alert, one at a time, each until it is answered; of one alert only the newest state waits
  *
  * While the monitor is away everything else goes on; what fires then is told when it is back. */
@@ -26,3 +27,6 @@ int monitor_link_start(struct monitor_link *l, struct collector *c);
 
 /* An alert changed: tell the monitor, now or when it is back.  A rule_fn. */
 void monitor_link_alert(const struct rule_alert *alert, void *link);
+
+/* A source wants a secret of its service: ask the monitor, and hand it to the collector. */
+void monitor_link_want(const char *service, const char *secret, void *link);

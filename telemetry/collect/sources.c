@@ -1,6 +1,7 @@
 #include "telemetry/collect/sources.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,15 +10,19 @@
 #include "appliance/base/log.h"
 #include "telemetry/collect/config.h"
 #include "telemetry/collect/host.h"
-#include "telemetry/collect/redis.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/service.h"
+#include "telemetry/collect/source.h"
 
 enum { ASKED_MAX = 4 }; /* sources of one service */
 
+static const struct source_kind *const kinds[] = { &redis_source, &postgres_source, &nginx_source };
+
 struct asked {
 	struct source *source;
-	struct redis *redis;
+	const struct source_kind *kind;
+	void *asks; /* the kind's */
+	char secret[CONFIG_NAME_MAX + 1]; /* of the service, that it may want; "" */
 	bool busy;
 };
 
@@ -35,13 +40,13 @@ struct sources {
 	struct host *host;
 	struct source *services; /* owned; never moves while probes are under way */
 	size_t n;
-	sources_fed_fn *fed;
+	const struct sources_ops *ops;
 	void *arg;
 };
 
 int
-sources_new(struct sources **ret, sd_event *loop, const struct paths *paths, sources_fed_fn *fed,
-	void *arg)
+sources_new(struct sources **ret, sd_event *loop, const struct paths *paths,
+	const struct sources_ops *ops, void *arg)
 {
 	SCOPED(sources_freep) struct sources *s = calloc(1, sizeof(*s));
 	int r;
@@ -50,7 +55,7 @@ sources_new(struct sources **ret, sd_event *loop, const struct paths *paths, sou
 		return FAULT(-ENOMEM);
 	s->loop = sd_event_ref(loop);
 	s->paths = paths;
-	s->fed = fed;
+	s->ops = ops;
 	s->arg = arg;
 	r = host_open(&s->host, "/proc", "/sys", paths->lib);
 	if (r < 0)
@@ -66,7 +71,7 @@ forget_services(struct sources *s)
 
 	for (i = 0; i < s->n; i++) {
 		for (j = 0; j < s->services[i].n_asked; j++)
-			redis_free(s->services[i].asked[j].redis);
+			s->services[i].asked[j].kind->free(s->services[i].asked[j].asks);
 		sample_done(&s->services[i].outside);
 		free(s->services[i].name);
 	}
@@ -93,30 +98,68 @@ on_answer(void *arg)
 	struct asked *a = arg;
 
 	a->busy = false;
-	a->source->all->fed(redis_samples(a->redis), a->source->all->arg);
+	a->source->all->ops->fed(a->kind->samples(a->asks), a->source->all->arg);
+}
+
+static void
+on_want(void *arg)
+{
+	struct asked *a = arg;
+
+	a->source->all->ops->want(a->source->name, a->secret, a->source->all->arg);
+}
+
+static const struct source_kind *
+kind_of(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i]->name, name) == 0)
+			return kinds[i];
+	return NULL;
 }
 
 static int
 add_source(struct source *to, const struct config_service *from, const json_t *spec)
 {
-	const char *kind = json_string_value(json_object_get(spec, "source"));
-	const char *socket = json_string_value(json_object_get(spec, "socket"));
+	const struct source_kind *kind =
+		kind_of(json_string_value(json_object_get(spec, "source")));
+	const char *secret = json_string_value(json_object_get(spec, "secret"));
 	struct asked *a = &to->asked[to->n_asked];
+	const struct source_ask ask = { .loop = to->all->loop,
+		.service = from->name,
+		.dir = from->dir,
+		.spec = spec,
+		.done = on_answer,
+		.want = on_want,
+		.arg = a };
 	int r;
 
-	if (!kind || strcmp(kind, "redis") != 0 || !socket || to->n_asked == ASKED_MAX) {
+	if (!kind || to->n_asked == ASKED_MAX) {
 		log_warning("%s: a source of its metrics is of no known kind", from->name);
 		return 0;
 	}
-	r = redis_new(&a->redis, to->all->loop, from->name, from->dir, socket,
-		json_object_get(spec, "fields"), on_answer, a);
+	*a = (struct asked){ .source = to, .kind = kind };
+	(void)snprintf(a->secret, sizeof(a->secret), "%s", secret ? secret : "");
+	r = kind->make(&a->asks, &ask);
 	if (r < 0)
 		return FAULT(r);
-	if (r > 0) /* logged by its REFUSE */
-		return 0;
-	a->source = to;
-	to->n_asked++;
+	if (r == 0) /* else logged by its REFUSE */
+		to->n_asked++;
 	return 0;
+}
+
+void
+sources_secret(
+	struct sources *s, const char *service, const char *secret, const char *value, size_t len)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct source *one = &s->services[i];
+
+		for (size_t j = 0; j < one->n_asked; j++)
+			if (strcmp(one->name, service) == 0 && one->asked[j].kind->secret &&
+				strcmp(one->asked[j].secret, secret) == 0)
+				one->asked[j].kind->secret(one->asked[j].asks, value, len);
+	}
 }
 
 int
@@ -162,10 +205,10 @@ sources_probe(struct sources *s)
 
 		sample_reset(&one->outside);
 		service_collect(&one->outside, s->paths, one->name, now_us);
-		s->fed(&one->outside, s->arg);
+		s->ops->fed(&one->outside, s->arg);
 		for (j = 0; j < one->n_asked; j++) {
 			one->asked[j].busy = true;
-			redis_probe(one->asked[j].redis);
+			one->asked[j].kind->probe(one->asked[j].asks);
 		}
 	}
 }
@@ -191,6 +234,7 @@ sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us)
 	for (i = 0; i < s->n; i++) {
 		sample_append(out, &s->services[i].outside);
 		for (j = 0; j < s->services[i].n_asked; j++)
-			sample_append(out, redis_samples(s->services[i].asked[j].redis));
+			sample_append(out,
+				s->services[i].asked[j].kind->samples(s->services[i].asked[j].asks));
 	}
 }

@@ -15,18 +15,27 @@ struct config;
 struct sample_set;
 struct sources;
 
-/* New numbers of one service, from the loop; samples are lent. */
-typedef void sources_fed_fn(const struct sample_set *samples, void *arg);
+struct sources_ops {
+	/* New numbers of one service, from the loop; samples are lent. */
+	void (*fed)(const struct sample_set *samples, void *arg);
+	/* A source cannot go on without this secret of its service: sources_secret(), from within or later; until
+	 * then it asks again with each probe. */
+	void (*want)(const char *service, const char *secret, void *arg);
+};
 
-/* paths is borrowed and outlives it.  Returns 0 or a fault. */
-int sources_new(struct sources **ret, sd_event *loop, const struct paths *paths, sources_fed_fn *fed,
-	void *arg);
+/* paths and ops are borrowed and outlive it.  Returns 0 or a fault. */
+int sources_new(struct sources **ret, sd_event *loop, const struct paths *paths,
+	const struct sources_ops *ops, void *arg);
 struct sources *sources_free(struct sources *s);
 SCOPED_DESTRUCTOR(struct sources, sources_free)
 
 /* Take the services of c; copied.  A service whose sources cannot be used is logged and left out.
  * Returns 0 or a fault (then none is probed). */
 int sources_set(struct sources *s, const struct config *c);
+
+/* A service's secret, for those of its sources whose definition names it; copied, in memory alone. */
+void sources_secret(
+	struct sources *s, const char *service, const char *secret, const char *value, size_t len);
 
 /* Begin to probe every service; fed runs for each as it answers or its time is up, for what is read from
  * files before this returns. */

@@ -19,6 +19,7 @@
 #include "telemetry/collect/config.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
+#include "telemetry/collect/source.h"
 #include "telemetry/collect/sources.h"
 #include "telemetry/otlp/otlp_decode.h"
 
@@ -26,6 +27,7 @@ enum { ROUND_MAX_MS = 5000 }; /* each source has a shorter time-out of its own *
 
 struct round {
 	sd_event *loop;
+	const struct paths *paths;
 	struct sources *sources;
 	struct loop_timer *timer;
 	uint64_t until_us; /* boot time */
@@ -36,6 +38,21 @@ on_samples(const struct sample_set *samples, void *arg)
 {
 	(void)samples; /* no rules here: they are read from the sources when all have answered */
 	(void)arg;
+}
+
+/* Whoever may read the site's secrets may preview what they open. */
+static void
+on_want(const char *service, const char *secret, void *arg)
+{
+	struct round *round = arg;
+	SCOPED(buf_wipe) struct buf value = BUF_MAX(SOURCE_SECRET_MAX);
+	char path[sizeof(round->paths->lib) + 2 * CONFIG_NAME_MAX + 32];
+	SCOPED(scope_close) int dir = -1;
+
+	(void)snprintf(path, sizeof(path), "%s/services/%s/secrets", round->paths->lib, service);
+	dir = open(path, O_DIRECTORY | O_PATH | O_CLOEXEC);
+	if (dir >= 0 && fs_read(dir, secret, SOURCE_SECRET_MAX, &value) == 0)
+		sources_secret(round->sources, service, secret, (const char *)value.data, value.len);
 }
 
 static void
@@ -54,16 +71,18 @@ collect(const struct paths *paths, const struct config *config, struct sample_se
 {
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
 	SCOPED(sources_freep) struct sources *sources = NULL;
-	struct round round = { .until_us = clock_mono_us() + ROUND_MAX_MS * CLOCK_US_PER_MS };
+	static const struct sources_ops ops = { .fed = on_samples, .want = on_want };
+	struct round round = { .paths = paths,
+		.until_us = clock_mono_us() + ROUND_MAX_MS * CLOCK_US_PER_MS };
 	int r;
 
 	r = loop_new(&loop, NULL, NULL);
-	r = r ?: sources_new(&sources, loop, paths, on_samples, NULL);
+	r = r ?: sources_new(&sources, loop, paths, &ops, &round);
 	r = r ?: sources_set(sources, config);
 	if (r != 0)
 		return FAULT(r);
 	round.loop = loop;
-	round.sources = sources;
+	round.sources = sources; /* before any probe may want something */
 	sources_probe(sources);
 	r = loop_after(&round.timer, loop, 0, on_turn, &round);
 	if (r == 0)

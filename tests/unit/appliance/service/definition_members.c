@@ -37,12 +37,13 @@ static const char whole[] =
 	"  room: {type: size, default: 64mb, unit: mb}\n"
 	"secrets:\n"
 	"  word: {bytes: 48, template: \"pass {value}\", help: clients}\n"
+	"  eye: {bytes: 16}\n"
 	"health: {type: http, port: \"8080\", path: /healthz, expect: \"204\", soak: 20s}\n"
 	"hooks:\n"
 	"  snapshot: {argv: [/bin/dump, \"{snapshot}\", \"{secret.word}\"], secrets: [word], memory: 128mb}\n"
 	"  check: {argv: [/bin/check]}\n"
 	"metrics:\n"
-	"  - {source: postgres, socket: \"{run}/s\", user: watch, database: d}\n"
+	"  - {source: postgres, socket: \"{run}/s\", user: watch, database: d, secret: eye}\n"
 	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a]}\n"
 	"operations:\n"
 	"  dump: {argv: [/bin/x, \"{secret.word}\"], risk: change, secrets: [word]}\n"
@@ -268,7 +269,18 @@ static const struct {
 		"means nothing for nginx", 0 },
 	{ "nginx with half a path", HEAD "metrics: [{source: nginx, socket: x, path: a}]\n", "metrics.0.path",
 		"a path like", 0 },
-	{ "postgres' metrics as nobody", HEAD "metrics: [{source: postgres, socket: x}]\n", "metrics.0.user",
+	{ "postgres' metrics without a password", HEAD "metrics: [{source: postgres, socket: x, user: a}]\n",
+		"metrics.0.secret", "is missing", 0 },
+	{ "postgres' metrics by a secret that is none", HEAD "metrics: [{source: postgres, socket: x, user: a, secret: b}]\n",
+		"metrics.0.secret", "is none of the secrets", 0 },
+	{ "postgres' metrics by a secret with text around it",
+		HEAD "secrets: {b: {bytes: 16, template: \"x {value}\"}}\n"
+		     "metrics: [{source: postgres, socket: x, user: a, secret: b}]\n",
+		"metrics.0.secret", "has a template", 0 },
+	{ "redis' metrics with a secret",
+		HEAD "secrets: {b: {bytes: 16}}\nmetrics: [{source: redis, socket: x, secret: b}]\n",
+		"metrics.0.secret", "means nothing", 0 },
+	{ "postgres' metrics as nobody", HEAD "metrics: [{source: postgres, socket: x, secret: a}]\n", "metrics.0.user",
 		"is missing", 0 },
 	{ "a port where it has no network", HEALTH("type: http, port: \"22\""), "health.port",
 		"would be another's", 0 },
@@ -381,7 +393,7 @@ powers_are_what_goes_beyond(void **state)
 {
 	static const char *const want[] = { "hook.check=sha256:", "hook.snapshot=sha256:", "limit.files=5000",
 		"limit.memory=2147483648", "limit.processes=300", "network=host", "prepare=sha256:",
-		"require.memory=1073741824", "secret.word" };
+		"require.memory=1073741824", "secret.eye", "secret.word" };
 	const struct fixture *f = *state;
 	SCOPED(definition_freep) struct definition *none = compile(f, HEAD "limits: {cpu: 4, nice: 3}\n");
 	SCOPED_JSON *powers = NULL, *empty = NULL;

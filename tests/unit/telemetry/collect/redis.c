@@ -17,7 +17,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
-#include "telemetry/collect/redis.h"
+#include "telemetry/collect/source.h"
 #include "telemetry/collect/sample.h"
 
 /* A server that gives one fixed answer, byte by byte where asked, or none. */
@@ -113,22 +113,36 @@ on_done(void *arg)
 	(void)sd_event_exit(s->loop, 0);
 }
 
+static int
+make(struct server *s, void **ret, const json_t *spec)
+{
+	const struct source_ask ask = { .loop = s->loop,
+		.service = "redis",
+		.dir = s->dir,
+		.spec = spec,
+		.done = on_done,
+		.arg = s };
+
+	return redis_source.make(ret, &ask);
+}
+
 /* Probe once; the samples as text. */
 static uint64_t
 probe(struct server *s, const char *socket_template, struct buf *out)
 {
-	SCOPED(redis_freep) struct redis *r = NULL;
-	SCOPED_JSON *fields = json_pack("[s, s, s]", "used_memory", "total_commands_processed", "role");
+	SCOPED_JSON *spec = json_pack("{s:s, s:[s, s, s]}", "socket", socket_template, "fields",
+		"used_memory", "total_commands_processed", "role");
+	void *r = NULL;
 	uint64_t begin = clock_mono_us();
 	const struct sample_set *samples;
 	size_t i;
 
-	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, socket_template, fields, on_done, s), 0);
-	assert_int_equal(redis_samples(r)->n, 0);
-	redis_probe(r);
-	redis_probe(r); /* one is under way: nothing */
+	assert_int_equal(make(s, &r, spec), 0);
+	assert_int_equal(redis_source.samples(r)->n, 0);
+	redis_source.probe(r);
+	redis_source.probe(r); /* one is under way: nothing */
 	assert_int_equal(loop_run(s->loop), 0);
-	samples = redis_samples(r);
+	samples = redis_source.samples(r);
 	for (i = 0; i < samples->n; i++) {
 		const struct otlp_sample *p = &samples->items[i];
 
@@ -138,6 +152,7 @@ probe(struct server *s, const char *socket_template, struct buf *out)
 			assert_in_range(p->time_us - p->start_us, 100 * CLOCK_US_PER_S,
 				100 * CLOCK_US_PER_S);
 	}
+	redis_source.free(r);
 	return clock_mono_us() - begin;
 }
 
@@ -187,7 +202,7 @@ a_frozen_one_is_down_within_its_time(void **state)
 	uint64_t took = probe(s, "{run}/redis.sock", &out);
 
 	assert_string_equal(buf_text(&out), "redis_up=0 ");
-	assert_in_range(took / CLOCK_US_PER_MS, REDIS_TIMEOUT_MS - 50, 2 * REDIS_TIMEOUT_MS);
+	assert_in_range(took / CLOCK_US_PER_MS, SOURCE_TIMEOUT_MS - 50, 2 * SOURCE_TIMEOUT_MS);
 }
 
 static void
@@ -209,7 +224,7 @@ no_socket_is_down_at_once(void **state)
 	uint64_t took = probe(s, "{run}/other.sock", &out);
 
 	assert_string_equal(buf_text(&out), "redis_up=0 ");
-	assert_true(took < REDIS_TIMEOUT_MS * CLOCK_US_PER_MS / 2);
+	assert_true(took < SOURCE_TIMEOUT_MS * CLOCK_US_PER_MS / 2);
 }
 
 static void
@@ -218,20 +233,24 @@ what_a_definition_may_not_name(void **state)
 	static const char *const sockets[] = { "/etc/x.sock", "{run}/", "{run}/../x", "{run}/a/b", "{run}/..",
 		"redis.sock" };
 	struct server *s = *state;
-	SCOPED_JSON *good = json_pack("[s]", "used_memory");
-	SCOPED_JSON *bad = json_pack("[s]", "used memory"), *object = json_object();
-	struct redis *r = NULL;
+	static const char *const fields[] = { "[\"used memory\"]", "{}", "[17]" };
+	uint64_t before = refuse_count(REASON_MALFORMED);
+	void *r = NULL;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(sockets); i++) {
-		assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, sockets[i], good, on_done, s),
-			REASON_MALFORMED);
+		SCOPED_JSON *spec = json_pack("{s:s, s:[s]}", "socket", sockets[i], "fields", "used_memory");
+
+		assert_int_equal(make(s, &r, spec), REASON_MALFORMED);
 		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 	}
-	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, "{run}/a", bad, on_done, s),
-		REASON_MALFORMED);
-	assert_int_equal(redis_new(&r, s->loop, "redis", s->dir, "{run}/a", object, on_done, s),
-		REASON_MALFORMED);
+	for (i = 0; i < ARRAY_LEN(fields); i++) {
+		SCOPED_JSON *spec = json_pack("{s:s, s:o}", "socket", "{run}/a", "fields",
+			json_loads(fields[i], 0, NULL));
+
+		assert_int_equal(make(s, &r, spec), REASON_MALFORMED);
+	}
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + ARRAY_LEN(sockets) + ARRAY_LEN(fields));
 	assert_null(r);
 }
 
