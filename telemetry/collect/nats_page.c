@@ -9,10 +9,15 @@
 
 enum { STATUS_LINE_MIN = 12, SECONDS_LEN = 19 /* "2026-01-02T03:04:05" */ };
 
-#define VARZ(name, unit, counter, ...) \
-	{ name, "nats_" name, unit, NATS_PAGE_VARZ, counter, { __VA_ARGS__ } }
-#define JSZ(name, unit, ...) \
-	{ "jetstream_" name, "nats_jetstream_" name, unit, NATS_PAGE_JSZ, false, { __VA_ARGS__ } }
+#define VARZ(name, unit, counter, ...)                                                             \
+	{                                                                                          \
+		name, "nats_" name, unit, NATS_PAGE_VARZ, counter, { __VA_ARGS__ }, { NULL }       \
+	}
+#define JSZ(name, unit, ...)                                                                       \
+	{                                                                                          \
+		"jetstream_" name, "nats_jetstream_" name, unit, NATS_PAGE_JSZ, false,             \
+			{ __VA_ARGS__ }, { NULL }                                                  \
+	}
 
 static const struct nats_field fields[] = {
 	VARZ("connections", "1", false, "connections"),
@@ -38,6 +43,13 @@ static const struct nats_field fields[] = {
 	JSZ("consumers", "1", "consumers"),
 	JSZ("messages", "1", "messages"),
 	JSZ("bytes", "By", "bytes"),
+	/* Alerts compare with fixed numbers, and the limits are knobs: so they are told how full it is. */
+	{ "connections_percent", "nats_connections_percent", "1", NATS_PAGE_VARZ, false,
+		{ "connections" }, { "max_connections" } },
+	{ "jetstream_memory_percent", "nats_jetstream_memory_percent", "1", NATS_PAGE_JSZ, false,
+		{ "memory" }, { "config", "max_memory" } },
+	{ "jetstream_storage_percent", "nats_jetstream_storage_percent", "1", NATS_PAGE_JSZ, false,
+		{ "storage" }, { "config", "max_storage" } },
 };
 
 const struct nats_field *
@@ -49,16 +61,31 @@ nats_page_field(enum nats_page page, const char *name)
 	return NULL;
 }
 
+static const json_t *
+member(const json_t *doc, const char *const at[NATS_FIELD_DEPTH])
+{
+	for (size_t i = 0; i < NATS_FIELD_DEPTH && at[i]; i++)
+		doc = json_object_get(doc, at[i]);
+	return doc;
+}
+
 static bool
 read_number(const json_t *doc, const struct nats_field *f, struct nats_number *ret)
 {
-	for (size_t i = 0; i < ARRAY_LEN(f->at) && f->at[i]; i++)
-		doc = json_object_get(doc, f->at[i]);
-	if (!json_is_number(doc))
+	const json_t *value = member(doc, f->at);
+	double of;
+
+	if (!json_is_number(value))
 		return false;
-	*ret = (struct nats_number){ .is_int = json_is_integer(doc),
-		.whole = json_integer_value(doc),
-		.real = json_number_value(doc) };
+	*ret = (struct nats_number){ .is_int = json_is_integer(value),
+		.whole = json_integer_value(value),
+		.real = json_number_value(value) };
+	if (f->of[0]) {
+		of = json_number_value(member(doc, f->of));
+		if (of <= 0)
+			return false;
+		*ret = (struct nats_number){ .real = 100 * ret->real / of };
+	}
 	return ret->real >= 0;
 }
 

@@ -8,6 +8,7 @@
 
 enum {
 	NATS_PAGE_BYTES_MAX = 256 * 1024, /* head and page */
+	NATS_FIELD_DEPTH = 4,
 	NATS_PAGE_ERROR = 1002,		  /* HTTP, but no 200: /jsz where JetStream is off */
 };
 
@@ -19,7 +20,8 @@ struct nats_field {
 	const char *unit;
 	enum nats_page page;
 	bool counter;
-	const char *at[4]; /* members that lead to it, one in the other; NULL where there are fewer */
+	const char *at[NATS_FIELD_DEPTH]; /* members that lead to it, one in the other; NULL: no more */
+	const char *of[NATS_FIELD_DEPTH]; /* the same: per cent of this; of[0] NULL: as it is */
 };
 
 /* A field of a page by its name; NULL where the page has none such. */

@@ -29,6 +29,12 @@ static const struct row {
 		"memory_bytes=int 1 ", 0 },
 	{ "the other page", OK "{\"streams\":2,\"connections\":3,\"config\":{\"max_storage\":9}}",
 		NATS_PAGE_JSZ, 0, "jetstream_max_storage_bytes=int 9 jetstream_streams=int 2 ", 0 },
+	{ "how full it is", OK "{\"storage\":3,\"memory\":5,\"config\":{\"max_storage\":4,\"max_memory\":0}}",
+		NATS_PAGE_JSZ, 0,
+		"jetstream_memory_bytes=int 5 jetstream_storage_bytes=int 3 jetstream_max_memory_bytes=int 0 "
+		"jetstream_max_storage_bytes=int 4 jetstream_storage_percent=75 ", 0 },
+	{ "full of less than nothing", OK "{\"connections\":5,\"max_connections\":-5}", NATS_PAGE_VARZ, 0,
+		"connections=int 5 ", 0 },
 	{ "values of other kinds",
 		OK "{\"connections\":\"3\",\"in_msgs\":[1],\"jetstream\":5,\"out_msgs\":null,\"routes\":true}",
 		NATS_PAGE_VARZ, 0, "", 0 },
