@@ -212,22 +212,30 @@ def test_releases_come_go_and_go_back():
 # --- what is refused, and what a crash leaves --------------------------------------------------------------------------
 
 
-def altered_objects(estate):
-    """One object of the repository holds other bytes; everything else is as it was signed."""
-    objects = glob.glob(estate.path("repo", "objects", "*", "*.zst"))
-    victim = max(objects, key=os.path.getsize)
-    kept = estate.path("kept.zst")
-    shutil.copy(victim, kept)
+def altered_bytes(estate):
+    """One object holds other bytes, and so do the packs, which bring it too; everything else is as it was signed."""
+    victim = max(glob.glob(estate.path("repo", "objects", "*", "*.zst")), key=os.path.getsize)
+    packs = glob.glob(estate.path("repo", "packs", "*"))
+    assert packs, "a release without packs"
     with open(estate.path("evil"), "wb") as f:
         f.write(b"#!/bin/sh\ntouch /data/owned\n")
     subprocess.run(["zstd", "-qf", estate.path("evil"), "-o", victim], check=True)
-    # A pack would bring the right bytes all the same.
-    os.rename(estate.path("repo", "packs"), estate.path("packs"))
-    refused(estate.mainstay("service", "install", "redis", code=1), "hash-mismatch", "stage: ")
+    whole = {}
+    for pack in packs:
+        with open(pack, "rb") as f:
+            whole[pack] = f.read()
+        with open(pack, "wb") as f:
+            f.write(bytes(len(whole[pack])))
+    refused(estate.mainstay("service", "install", "redis", code=1), "hash-mismatch", "the object's bytes are others")
+    assert len(said(estate, "malformed", "zstd")) > 1, "what the packs brought was not looked at"
+    assert [i["object"] for i in estate.leaves(kind="refuse", reason="hash-mismatch")] == ["redis"]
     assert lock(estate) is None and trees(estate) == [] and journal(estate) is None
     assert not estate.pids("redis-server")
-    shutil.copy(kept, victim)
-    os.rename(estate.path("packs"), estate.path("repo", "packs"))
+    # The packs are whole again and the object stays altered: that alone stops nobody, for a pack brings the bytes.
+    for pack, was in whole.items():
+        with open(pack, "wb") as f:
+            f.write(was)
+    return victim
 
 
 def killed_at(estate, step):
@@ -257,13 +265,14 @@ def test_what_may_not_be_installed_is_not():
         refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "names no such service")
         assert not os.path.exists(estate.path("site", "etc", "cluster.yaml"))
         estate.mainstay("on", "all")
-        altered_objects(estate)
-        # The repository is whole again: what was bad is fetched anew.  Now a crash in the middle, twice.
+        victim = altered_bytes(estate)
+        # What was bad is fetched anew, from the packs.  Now a crash in the middle, twice.
         row = killed_at(estate, "stage")
         assert (row["outcome"], row["reason"]) == ("rolled-back", "interrupted")
         assert lock(estate) is None and not estate.pids("redis-server")
         row = killed_at(estate, "health")
         assert row["outcome"] == "good"
+        assert os.path.getsize(victim) < 100, "the object is still the altered one"
         assert lock(estate)["version"] == "7.0.15" and not [t for t in trees(estate) if t.startswith(".")]
         until("Redis passing", lambda: estate.service("redis")["health"] == "passing")
         assert len(estate.pids("redis-server") or [estate.shim()["pid"]]) == 1

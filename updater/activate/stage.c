@@ -88,6 +88,8 @@ struct stage {
 	struct patch_room *room; /* made with the first patch */
 	struct stage_result *result;
 	unsigned spoilt; /* files that lack an object, for what they were to be made of is not it: the rest is tried all the same */
+	unsigned bad;	 /* objects that were not what their names say, and are gone; of those: */
+	int bad_reason;
 };
 
 static void
@@ -226,6 +228,16 @@ take_patched(struct stage *s, const struct tree_entry *e, bool *ret_spoilt)
 	return NOT_HERE;
 }
 
+/* What a pack brought may be spoilt from end to end: all of it is found in one run, and comes anew one by one. */
+static int
+note_bad(struct stage *s, const struct tree_entry *e, int reason)
+{
+	drop_object(s->objects_fd, e->sha256);
+	s->bad_reason = reason;
+	s->bad++;
+	return 0;
+}
+
 static int
 take_object(struct stage *s, const struct tree_entry *e)
 {
@@ -242,8 +254,8 @@ take_object(struct stage *s, const struct tree_entry *e)
 		return FAULT(out);
 	r = object_copy_fd(in, e->sha256, e->size, true, out);
 	if (r > 0)
-		drop_object(s->objects_fd, e->sha256);
-	if (r != 0)
+		return note_bad(s, e, r);
+	if (r < 0)
 		return r;
 	(void)sync_file_range(out, 0, 0, SYNC_FILE_RANGE_WRITE);
 	return fchmod(out, e->mode) < 0 ? FAULT(-errno) : 0;
@@ -327,6 +339,30 @@ stage_definition(int store_fd, int objects_fd, const struct tree_index *index, c
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* Is anything lacking now that all files were tried? */
+static int
+check_all_taken(struct stage *s, const char *hex)
+{
+	if (s->bad && stage_packs_spoilt(s->objects_fd)) {
+		/* They came one by one, and are no better: that is the end of it.  Whoever tries again may find packs mended. */
+		(void)unlinkat(s->objects_fd, STAGE_PACKS_BAD, 0);
+		return s->bad_reason;
+	}
+	if (s->bad) {
+		int fd = openat(s->objects_fd, STAGE_PACKS_BAD, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+
+		if (fd < 0)
+			return s->bad_reason;
+		scope_close(&fd);
+		return REFUSE(REASON_NOT_FOUND, hex, "%u objects have other bytes than their names say: they have to come again, by themselves",
+			s->bad);
+	}
+	if (s->spoilt)
+		return REFUSE(REASON_NOT_FOUND, hex, "%u patches or files of the store are not what they were: objects have to come instead",
+			s->spoilt);
+	return 0;
+}
+
 /* Make the tree under its passing name, then give it its own. */
 static int
 stage_all(struct stage *s, const struct tree_index *index, const void *bytes, size_t len, const char *hex,
@@ -349,9 +385,9 @@ stage_all(struct stage *s, const struct tree_index *index, const void *bytes, si
 		if (r != 0)
 			return r;
 	}
-	if (s->spoilt)
-		return REFUSE(REASON_NOT_FOUND, hex, "%u patches or files of the store are not what they were: objects have to come instead",
-			s->spoilt);
+	r = check_all_taken(s, hex);
+	if (r != 0)
+		return r;
 	r = close_folders(s->dir_fd, index);
 	r = r ?: stage_definition(s->store_fd, s->objects_fd, index, hex);
 	if (r != 0)
@@ -364,6 +400,14 @@ stage_all(struct stage *s, const struct tree_index *index, const void *bytes, si
 	if (syncfs(s->store_fd) < 0 || renameat(s->store_fd, passing, s->store_fd, hex) < 0)
 		return FAULT(-errno);
 	return fs_sync_dir(s->store_fd);
+}
+
+bool
+stage_packs_spoilt(int objects_fd)
+{
+	struct stat st;
+
+	return objects_fd >= 0 && fstatat(objects_fd, STAGE_PACKS_BAD, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int

@@ -8,15 +8,21 @@
  * Runs in the worker mainstay-activate, in PATCH_MEMORY and the indexes of the trees, whatever the release's size.  Nothing in incoming/
  * is believed: objects and patches are opened beneath it without following links.  Nor is the store: a file stands
  * in the new tree only after its bytes were hashed on the way there.  The index and the definition are written before the tree gets
- * its name, so a tree with its name is whole.  An object with other bytes than its name says is removed from
- * incoming/, so that it is fetched anew; a patch that is none, or whose base has changed, becomes FROM-TO.bad there, and the
+ * its name, so a tree with its name is whole.  Objects with other bytes than their names say are removed from
+ * incoming/, so that they are fetched anew, the first time without packs (STAGE_PACKS_BAD); a patch that is none, or whose base has changed, becomes FROM-TO.bad there, and the
  * object is fetched instead. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct tree_index;
+
+/* The mark in incoming/objects: what packs brought was not it, so objects come one by one until all that is assigned is
+ * staged, or they are no better. */
+#define STAGE_PACKS_BAD "packs.bad"
+bool stage_packs_spoilt(int objects_fd);
 
 /* What must stay free beside a tree, so that logs and journals can still be written. */
 enum { STAGE_RESERVE = 64 * 1024 * 1024 };
@@ -27,7 +33,7 @@ struct stage_result {
 };
 
 /* Stage the release whose index has these bytes.  A tree that stands already is left as it is.  patches_fd may be -1.  Returns 0;
- * REASON_NOT_FOUND (an object is missing, or a patch for it was spoilt), REASON_HASH_MISMATCH, REASON_MALFORMED, REASON_TOO_LARGE,
+ * REASON_NOT_FOUND (an object is missing, or it or a patch for it was spoilt: to be asked for again), REASON_HASH_MISMATCH, REASON_MALFORMED, REASON_TOO_LARGE,
  * REASON_UNSAFE_TREE, REASON_NO_SPACE (all logged, nothing left behind); or a fault. */
 int stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_fd, const void *index, size_t len);
 

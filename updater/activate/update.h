@@ -94,6 +94,9 @@ int update_missing(struct update *u, const struct update_release *r, json_t *mis
 int update_floor_check(struct update *u, const struct assignment_release *a, uint64_t counter);
 
 /* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
+/* The service's assigned release is refused (r > 0, refuse_last() says why), or could not be had for a fault: whoever waits for it
+ * hears so, `update status` says why, and a refusal has one leaf for each assignment, however often that is fetched. */
+void update_refuse(struct update *u, const char *service, int r);
 int update_fetch_init(struct update *u);
 
 /* --- update_wait.c: commands that wait ---------------------------------------------------------------------------- */

@@ -47,7 +47,8 @@ on_staged(int r, const struct stage_result *result, void *arg)
 	memcpy(service, u->staging, sizeof(service));
 	u->staging[0] = '\0';
 	if (r == REASON_NOT_FOUND) {
-		/* A patch was none, or what it was for has changed: the courier is asked for the object instead. */
+		/* A patch was none, what it was for has changed, or a pack brought other bytes: the courier is asked for the objects
+		 * instead. */
 		monitor_push(u->m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
 		return;
 	}
@@ -55,24 +56,21 @@ on_staged(int r, const struct stage_result *result, void *arg)
 		/* What could not be staged is asked for again with the next assignment; whoever waits hears of it. */
 		if (r < 0)
 			log_fault(r, "staging");
-		if (!u->run)
-			update_set(u, "idle", service, r > 0 ? (enum reason)r : REASON_FAULT,
-				r > 0 ? refuse_last()->text : "staging failed");
-		update_fail_waiting(u, service, r);
+		update_refuse(u, service, r);
 		return;
 	}
 	update_consider(u);
 }
 
-/* All of the release is there.  Where somebody installs it, it goes in; else into the store, where it waits. */
+/* All of the release is there: into the store with it, where it waits; where somebody installs it, it goes in from there. */
 static int
 arrived(struct update *u, const struct update_runs *runs, const struct update_release *rel)
 {
 	const char *service = rel->tree->service;
 
-	if (update_installing(u, service) && !runs->release[0])
-		return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
 	if (update_is_staged(u, rel->hex)) {
+		if (update_installing(u, service) && !runs->release[0])
+			return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
 		if (strcmp(u->state, "staged") != 0 && !update_went_back(u, service, rel->hex))
 			update_set(u, "staged", service, REASON_NONE, rel->tree->version);
 		return 0;

@@ -39,21 +39,20 @@ refuse_leaf(struct update *u, const char *object, enum reason reason)
 		log_fault(r, "refusing what the courier brought");
 }
 
-/* An assigned release is not one: whoever waits for it hears so, `update status` says why, and the log has it once
- * for each assignment, however often that is fetched. */
-static void
-refuse_release(struct update *u, size_t i, int r)
+void
+update_refuse(struct update *u, const char *service, int r)
 {
-	const char *service = u->assignment.releases[i].service;
 	struct refusal why = *refuse_last();
 
 	update_fail_waiting(u, service, r);
 	if (!u->run)
-		update_set(u, "idle", service, (enum reason)r, why.text);
-	if (u->told[i] == u->assignment.counter)
-		return;
-	u->told[i] = u->assignment.counter;
-	refuse_leaf(u, service, why.reason);
+		update_set(u, "idle", service, r > 0 ? (enum reason)r : REASON_FAULT, r > 0 ? why.text : "a fault; see the log");
+	for (size_t i = 0; r > 0 && i < u->assignment.n; i++) {
+		if (strcmp(u->assignment.releases[i].service, service) != 0 || u->told[i] == u->assignment.counter)
+			continue;
+		u->told[i] = u->assignment.counter;
+		refuse_leaf(u, service, why.reason);
+	}
 }
 
 /* Which assigned releases lack their index: the next refresh of metadata is to bring them. */
@@ -79,7 +78,7 @@ want_indexes(struct update *u, bool *ret_wanting)
 		if (r < 0)
 			return r;
 		if (r != REASON_NOT_FOUND) {
-			refuse_release(u, i, r);
+			update_refuse(u, a->service, r);
 			continue;
 		}
 		r = metadata_want(u->m, a->target);

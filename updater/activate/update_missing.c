@@ -14,6 +14,7 @@
 #include "appliance/trust/sha256.h"
 #include "appliance/tree/beneath.h"
 #include "updater/activate/came.h"
+#include "updater/activate/stage.h"
 #include "updater/activate/stored.h"
 #include "updater/fetch/fetch_wire.h"
 #include "updater/object/object.h"
@@ -139,7 +140,7 @@ read_packs(struct asking *a, struct update *u, const struct update_release *rel,
 	int r;
 
 	*ret_wanted = false;
-	if (!rel->has_packs || memcmp(u->no_packs, rel->packs, sizeof(rel->packs)) == 0)
+	if (!rel->has_packs || memcmp(u->no_packs, rel->packs, sizeof(rel->packs)) == 0 || stage_packs_spoilt(a->objects_fd))
 		return 0;
 	*ret_wanted = a->objects_fd < 0 || !object_exists(a->objects_fd, rel->packs);
 	if (*ret_wanted)

@@ -5,7 +5,7 @@
 #include "appliance/loop/confine.h"
 #include "updater/activate/worker.h"
 
-enum { JOB_FD = 3 };
+enum { JOB_FD = 3, REFUSALS_A_MINUTE = 100 /* a spoilt pack spoils thousands of objects */ };
 
 int
 main(void)
@@ -13,6 +13,7 @@ main(void)
 	int r;
 
 	log_open("mainstay-activate", LOG_LEVEL_INFO);
+	log_limit_refusals(REFUSALS_A_MINUTE);
 	r = confine_dumpable();
 	r = r ?: confine_enter(CONFINE_NO_INET);
 	if (r != 0) {

@@ -36,7 +36,7 @@ struct bench_release {
 	struct buf index;
 	char hex[65];
 	char target[128];
-	uint8_t definition[32];
+	uint8_t definition[32], program[32]; /* of its objects */
 };
 
 static const char bench_cluster[] = "services:\n  redis:\n    channel: stable\n";
@@ -237,6 +237,7 @@ bench_release_with(struct bench *b, struct bench_release *ret, const char *servi
 	assert_int_equal(fs_open_dir(&objects, -1, text, 0755), 0);
 	assert_int_equal(object_put(objects, json.data, json.len, ret->definition), 0);
 	assert_int_equal(object_put(objects, "#!/bin/sh\n", 10, run.sha256), 0);
+	memcpy(ret->program, run.sha256, sizeof(ret->program));
 	assert_int_equal(tree_index_new(&x, service, version, ret->definition), 0);
 	assert_int_equal(tree_index_add(x, &dir), 0);
 	assert_int_equal(tree_index_add(x, &run), 0);

@@ -160,9 +160,8 @@ a_missing_object_leaves_nothing(void **state)
 }
 
 static void
-other_bytes_under_the_name_leave_nothing(void **state)
+put_other_bytes(struct site *s)
 {
-	struct site *s = *state;
 	char name[OBJECT_NAME_MAX], other[OBJECT_NAME_MAX];
 	uint8_t digest[32];
 
@@ -170,10 +169,26 @@ other_bytes_under_the_name_leave_nothing(void **state)
 	object_path(name, s->program);
 	object_path(other, digest);
 	assert_int_equal(renameat(s->objects_fd, other, s->objects_fd, name), 0);
-	assert_int_equal(stage(s), REASON_HASH_MISMATCH);
+}
+
+static void
+other_bytes_under_the_name_leave_nothing(void **state)
+{
+	struct site *s = *state;
+	uint8_t digest[32];
+
+	assert_false(stage_packs_spoilt(s->objects_fd));
+	put_other_bytes(s);
+	assert_refused(stage(s), REASON_NOT_FOUND, "1 objects have other bytes than their names say");
 	assert_store_untouched(s);
 	assert_false(object_exists(s->objects_fd, s->program)); /* to be fetched anew */
 	assert_true(object_exists(s->objects_fd, s->definition));
+	assert_true(stage_packs_spoilt(s->objects_fd)); /* and by itself */
+	put_other_bytes(s);
+	assert_refused(stage(s), REASON_HASH_MISMATCH, "the object's bytes are others");
+	assert_store_untouched(s);
+	assert_false(stage_packs_spoilt(s->objects_fd)); /* whoever tries again may find mended packs */
+	assert_false(object_exists(s->objects_fd, s->program));
 	assert_int_equal(object_put(s->objects_fd, program, strlen(program), digest), 0);
 	assert_int_equal(stage(s), 0);
 }

@@ -1,6 +1,8 @@
 /* What the courier brings: an assigned release is installed only if the targets role signed it for this site. */
 #include "tests/unit/updater/activate/bench.h"
 
+#include "updater/activate/stage.h"
+
 static int
 courier(struct bench *b, const char *verb, json_t *take_params)
 {
@@ -108,6 +110,9 @@ a_signed_release_is_staged_and_started(void **state)
 	bench_settle(b);
 	assert_int_equal(bench_assign(b, 1, r.target, r.hex), 0);
 	assert_int_equal(courier(b, "update.objects", NULL), 0);
+	assert_null(b->u->run); /* it is staged first */
+	for (unsigned i = 0; i < 100 && !b->u->run; i++)
+		bench_turn(b);
 	assert_non_null(b->u->run);
 	/* Whole in the store; but nothing here is a shim, so it does not come to run, and goes back. */
 	assert_int_equal(bench_end(b, &a, 10), REASON_STATE_MOVED);
@@ -115,6 +120,44 @@ a_signed_release_is_staged_and_started(void **state)
 	assert_string_equal(b->u->state, "rolled-back");
 	assert_int_equal(lock_read(&lock, &b->t->paths), 0);
 	assert_null(lock_find(&lock, "redis"));
+}
+
+/* What a pack brought is other bytes: the objects are asked for by themselves, and only if they are no better the install
+ * ends, with one leaf. */
+static void
+objects_of_other_bytes_are_asked_for_once_more(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	char name[OBJECT_NAME_MAX], path[OBJECT_NAME_MAX + 16];
+	struct site_answer a;
+	uint64_t leaves;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_publish(b, &r, bench_custom(1));
+	bench_begin(b, "service.install", "redis", &a);
+	bench_settle(b);
+	assert_int_equal(bench_assign(b, 1, r.target, r.hex), 0);
+	(void)snprintf(path, sizeof(path), "objects/%s", object_name(name, r.program));
+	leaves = audit_size(b->t->m->audit);
+	for (unsigned round = 0; round < 2; round++) {
+		SCOPED_JSON *answer = NULL;
+		SCOPED(scope_close) int fd = openat(b->u->incoming_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, "garbage", 7), 7);
+		assert_false(a.came);
+		assert_int_equal(bench_call(b, CALL_ROLE_COURIER, "update.objects", NULL, NULL, 0, &answer), 0);
+		assert_int_equal(json_array_size(json_object_get(answer, "missing")), 0);
+		bench_settle(b);
+		assert_int_equal(faccessat(b->u->incoming_fd, path, F_OK, 0), -1);
+		assert_int_equal(faccessat(b->u->incoming_fd, "objects/" STAGE_PACKS_BAD, F_OK, 0), -(int)round);
+		assert_int_equal(audit_size(b->t->m->audit), leaves + round);
+	}
+	assert_int_equal(bench_end(b, &a, 1), REASON_MALFORMED);
+	assert_string_equal(site_last_leaf(b->t), "refuse redis malformed");
+	assert_string_equal(b->u->reason, "malformed");
+	assert_null(b->u->run);
 }
 
 /* An install waits; the release is published with this custom metadata and assigned: the install ends so. */
@@ -275,6 +318,7 @@ main(void)
 		BENCH_TEST(an_object_that_the_hub_lacks_ends_the_install),
 		BENCH_TEST(a_full_disk_ends_the_install),
 		BENCH_TEST(a_signed_release_is_staged_and_started),
+		BENCH_TEST(objects_of_other_bytes_are_asked_for_once_more),
 		BENCH_TEST(a_release_for_others_is_refused),
 		BENCH_TEST(other_bytes_than_were_signed_are_refused),
 		BENCH_TEST(an_index_of_another_service_is_refused),

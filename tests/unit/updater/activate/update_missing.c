@@ -215,6 +215,17 @@ what_staging_marked_is_asked_for_as_an_object(void **state)
 }
 
 static void
+after_spoilt_packs_objects_come_by_themselves(void **state)
+{
+	struct ground *g = *state;
+
+	assert_int_equal(fs_replace(g->objects_fd, STAGE_PACKS_BAD, "", 0, 0644), 0);
+	ask(g);
+	assert_int_equal(json_array_size(g->ranges), 0);
+	assert_true(json_array_size(g->missing) > 0);
+}
+
+static void
 what_came_is_not_asked_for_again(void **state)
 {
 	struct ground *g = *state;
@@ -243,6 +254,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_list_that_has_not_come_is_asked_for_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_list_that_is_none_is_done_without, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_staging_marked_is_asked_for_as_an_object, setup, teardown),
+		cmocka_unit_test_setup_teardown(after_spoilt_packs_objects_come_by_themselves, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_came_is_not_asked_for_again, setup, teardown),
 	};
 
