@@ -3,6 +3,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/log.h"
+#include "appliance/base/scope.h"
 #include "telemetry/collect/postgres_fields.h"
 #include "telemetry/collect/postgres_talk.h"
 
