@@ -12,6 +12,8 @@
 
 enum { SEND_MS = 10 * 1000, JOB_FDS = 2 };
 
+_Static_assert(JOB_FDS + OPERATE_SECRETS_MAX <= FRAME_FDS_MAX, "a frame carries all descriptors of a job");
+
 static const struct frame_rule job_rules[] = {
 	{ OPERATE_TAG_PROFILE, 1, 1, 8 },
 	{ OPERATE_TAG_ARG, 1, OPERATE_ARGS_MAX, OPERATE_ARG_MAX },
@@ -25,6 +27,9 @@ static const struct frame_rule job_rules[] = {
 	{ OPERATE_TAG_OUTPUT, 1, 1, 8 },
 	{ OPERATE_TAG_PROCESSES, 1, 1, 8 },
 	{ OPERATE_TAG_DECLARED, 0, 1, 8 },
+	{ OPERATE_TAG_SECRET, 0, OPERATE_SECRETS_MAX, OPERATE_NAME_MAX },
+	{ OPERATE_TAG_SECRET_FROM, 0, OPERATE_SECRETS_MAX, 8 },
+	{ OPERATE_TAG_SECRET_LEN, 0, OPERATE_SECRETS_MAX, 8 },
 };
 
 static const struct frame_rule result_rules[] = {
@@ -67,6 +72,12 @@ operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout
 	frame_put_u64(out, OPERATE_TAG_DECLARED, job->declared);
 	frame_put_fd(out, stdout_fd);
 	frame_put_fd(out, stderr_fd);
+	for (size_t i = 0; i < job->n_secrets; i++) {
+		frame_put_text(out, OPERATE_TAG_SECRET, job->secrets[i].name);
+		frame_put_u64(out, OPERATE_TAG_SECRET_FROM, job->secrets[i].from);
+		frame_put_u64(out, OPERATE_TAG_SECRET_LEN, job->secrets[i].len);
+		frame_put_fd(out, job->secrets[i].fd);
+	}
 	r = buf_error(&out->buf);
 	if (r == -EMSGSIZE)
 		return REFUSE(REASON_TOO_LARGE, "operation", "its command line is too long");
@@ -109,17 +120,71 @@ take_args(const struct frame *f, struct operate_job *job)
 	return 0;
 }
 
+/* The nth field as a number; UINT64_MAX, which is none that may be, where there is none. */
+static uint64_t
+number_at(const struct frame *f, uint16_t tag, size_t nth)
+{
+	const struct frame_field *field = frame_find(f, tag, nth);
+	uint64_t v = 0;
+
+	if (!field || field->len != 8)
+		return UINT64_MAX;
+	for (size_t i = 0; i < 8; i++)
+		v = v << 8 | field->data[i];
+	return v;
+}
+
+static bool
+is_name(const struct frame_field *f)
+{
+	static const char good[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+	return f->len > 0 && !memchr(f->data, '\0', f->len) &&
+		strspn((const char *)f->data, good) == f->len;
+}
+
+/* Each secret has its name, its place in the file, and the next of the descriptors behind the outputs'. */
+static int
+take_secrets(struct frame *f, struct operate_job *job)
+{
+	const struct frame_field *name;
+	size_t n;
+
+	for (n = 0; (name = frame_find(f, OPERATE_TAG_SECRET, n)); n++) {
+		uint64_t from = number_at(f, OPERATE_TAG_SECRET_FROM, n),
+			 len = number_at(f, OPERATE_TAG_SECRET_LEN, n);
+		struct operate_secret *s = &job->secrets[n];
+
+		if (!is_name(name))
+			return REFUSE(REASON_MALFORMED, "job", "a secret has no name that can be a file's");
+		if (from > OPERATE_SECRET_FILE_MAX || len == 0 || len > OPERATE_SECRET_MAX ||
+			JOB_FDS + n >= f->n_fds)
+			return REFUSE(REASON_MALFORMED, "job",
+				"a secret has no place in its file, or no descriptor");
+		(void)snprintf(s->name, sizeof(s->name), "%.*s", (int)name->len, (const char *)name->data);
+		s->from = (uint32_t)from;
+		s->len = (uint32_t)len;
+		s->fd = STEAL_FD(f->fds[JOB_FDS + n]);
+		job->n_secrets = n + 1;
+	}
+	if (f->n_fds != JOB_FDS + n || frame_find(f, OPERATE_TAG_SECRET_FROM, n) ||
+		frame_find(f, OPERATE_TAG_SECRET_LEN, n))
+		return REFUSE(REASON_MALFORMED, "job", "more descriptors or places than it has secrets");
+	return 0;
+}
+
 static int
 take_job(struct frame *f, struct operate_job *job)
 {
 	uint64_t profile, uid, timeout, memory, output, processes, declared = 0;
 	int r;
 
-	r = frame_check(f, job_rules, ARRAY_LEN(job_rules), false, JOB_FDS);
+	r = frame_check(f, job_rules, ARRAY_LEN(job_rules), false, JOB_FDS + OPERATE_SECRETS_MAX);
 	if (r)
 		return r;
-	if (f->type != OPERATE_JOB || f->n_fds != JOB_FDS)
-		return REFUSE(REASON_MALFORMED, "job", "is no job with two files");
+	if (f->type != OPERATE_JOB || f->n_fds < JOB_FDS)
+		return REFUSE(REASON_MALFORMED, "job", "is no job with a file for each output");
 	if (!take_number(f, OPERATE_TAG_PROFILE, OPERATE_DESTROY, &profile) ||
 		profile < OPERATE_OBSERVE ||
 		!take_number(f, OPERATE_TAG_UID, UINT32_MAX - 1, &uid) ||
@@ -142,7 +207,8 @@ take_job(struct frame *f, struct operate_job *job)
 	job->output = (uint32_t)output;
 	job->processes = (uint32_t)processes;
 	job->declared = (uint32_t)declared;
-	return take_args(f, job);
+	r = take_secrets(f, job);
+	return r ?: take_args(f, job);
 }
 
 int
@@ -170,6 +236,9 @@ operate_job_done(struct operate_job *job)
 		free(*a);
 		*a = NULL;
 	}
+	for (size_t i = 0; i < job->n_secrets; i++)
+		scope_close(&job->secrets[i].fd);
+	job->n_secrets = 0;
 }
 
 static int

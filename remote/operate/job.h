@@ -12,6 +12,14 @@
 struct frame;
 struct frame_out;
 
+/* One that the operation is given, as a file that it alone reads. */
+struct operate_secret {
+	char name[OPERATE_NAME_MAX + 1];
+	int fd;	       /* borrowed when sending, owned when received */
+	uint32_t from; /* the value within the file */
+	uint32_t len;
+};
+
 struct operate_job {
 	enum operate_profile profile;
 	char *argv[OPERATE_ARGS_MAX +
@@ -26,6 +34,8 @@ struct operate_job {
 	uint32_t output;
 	uint32_t processes; /* 0: no limit */
 	uint32_t declared;  /* OPERATE_MAY_ bits */
+	struct operate_secret secrets[OPERATE_SECRETS_MAX];
+	size_t n_secrets;
 };
 
 struct operate_result {

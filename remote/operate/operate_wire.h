@@ -2,7 +2,8 @@
  * bus/frame.h).
  *
  *	monitor                                               worker
- *	  JOB     {tag value}..., two descriptors: memory files that take stdout and stderr   ->
+ *	  JOB     {tag value}..., descriptors: memory files that take stdout and stderr, and
+ *	          one for each secret, in their order                             ->
  *	                                                     <- RESULT  {tag value}...  (one)
  *	                                                        REFUSED REASON, TEXT  (nothing ran)
  *
@@ -38,6 +39,9 @@ enum operate_tag {		    /* numbers are eight bytes */
 	OPERATE_TAG_TRUNCATED = 19, /* number, 0 or 1 */
 	OPERATE_TAG_REASON = 20,    /* text, a token */
 	OPERATE_TAG_TEXT = 21,	    /* text */
+	OPERATE_TAG_SECRET = 22,    /* text: its name; repeated; 0..8; seen as /run/secrets/NAME */
+	OPERATE_TAG_SECRET_FROM = 23, /* number, one for each: where in the file its value begins */
+	OPERATE_TAG_SECRET_LEN = 24,  /* number, one for each: the value's bytes, 1..1024; "***" in outputs */
 };
 
 enum operate_profile {
@@ -66,4 +70,8 @@ enum {
 	OPERATE_PATH_MAX = 512,
 	OPERATE_TIMEOUT_MAX_MS = 86400000,
 	OPERATE_OUTPUT_MAX = 8 * 1024 * 1024,
+	OPERATE_SECRETS_MAX = 8,
+	OPERATE_SECRET_MAX = 1024,	/* bytes of a value */
+	OPERATE_SECRET_FILE_MAX = 4096, /* and of the file around it */
+	OPERATE_NAME_MAX = 64,
 };

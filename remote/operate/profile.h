@@ -1,11 +1,13 @@
 /* The sandbox of each risk, as a command line of bubblewrap: rights by construction, not check. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "appliance/service/sandbox.h"
 #include "remote/operate/job.h"
 
 /* The descriptors that bubblewrap finds under these numbers. */
-enum { PROFILE_STATUS_FD = 4, PROFILE_BLOCK_FD = 5, PROFILE_SECCOMP_FD = 6 };
+enum { PROFILE_STATUS_FD = 4, PROFILE_BLOCK_FD = 5, PROFILE_SECCOMP_FD = 6, PROFILE_SECRETS_FD = 7 };
 
 /* Build the command line for job.  Returns 0 with *ret (sandbox_done() in every case);
  * REASON_NO_SANDBOX (logged) where the profile is none; what sandbox_end() refuses; or a fault. */
@@ -13,3 +15,5 @@ int profile_build(struct sandbox *ret, const struct operate_job *job);
 
 /* What a profile may do beyond the tree and the run folder: OPERATE_MAY_ bits. */
 unsigned profile_rights(enum operate_profile profile, unsigned declared);
+/* May it be given secrets?  What only observes may not, whatever the job says. */
+bool profile_has_secrets(enum operate_profile profile);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
@@ -18,6 +19,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
 #include "appliance/service/filter.h"
+#include "remote/operate/mask.h"
 #include "remote/operate/profile.h"
 
 enum {
@@ -37,6 +39,8 @@ struct running {
 	struct pollfd polls[ON_MAX]; /* fd -1: closed or none; OUT, ERR and STATUS are owned */
 	int files[2];		     /* where stdout and stderr go; borrowed */
 	uint32_t room;		     /* bytes of output still taken */
+	struct mask mask;
+	struct mask_rest rest[2];    /* of stdout and stderr */
 	char status[STATUS_MAX + 1];
 	size_t status_len;
 	bool truncated, killed;
@@ -53,6 +57,8 @@ running_done(struct running *w)
 	scope_close(&w->inside_fd);
 	if (w->box.pid > 0)
 		scope_close(&w->box.pidfd);
+	mask_done(&w->mask);
+	explicit_bzero(w->rest, sizeof(w->rest));
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -112,6 +118,9 @@ start(struct running *w)
 	c.fds[c.n_fds++] = (struct child_fd){ e.status, PROFILE_STATUS_FD };
 	c.fds[c.n_fds++] = (struct child_fd){ w->go_fd, PROFILE_BLOCK_FD };
 	c.fds[c.n_fds++] = (struct child_fd){ e.filter, PROFILE_SECCOMP_FD };
+	for (size_t i = 0; profile_has_secrets(w->job->profile) && i < w->job->n_secrets; i++)
+		c.fds[c.n_fds++] =
+			(struct child_fd){ w->job->secrets[i].fd, PROFILE_SECRETS_FD + (int)i };
 	c.parent_death_signal = SIGKILL;
 	c.new_session = true;
 	w->begun_us = clock_mono_us();
@@ -198,24 +207,49 @@ on_status(struct running *w)
 	on_inside(w);
 }
 
+/* Into the file, without secrets and as far as there is room; end: this output has ended. */
+static int
+record(struct running *w, int which, const void *p, size_t len, bool end)
+{
+	struct buf b = BUF_MAX((CHUNK + OPERATE_SECRET_MAX) * sizeof(MASK_TEXT));
+	size_t take;
+	int r;
+
+	if (w->room == 0) { /* read to its end, and thrown away */
+		w->truncated = w->truncated || len > 0 || (end && w->rest[which].len > 0);
+		return 0;
+	}
+	r = mask_feed(&w->mask, &w->rest[which], p, len, end, &b);
+	take = b.len < w->room ? b.len : w->room;
+	if (take < b.len)
+		w->truncated = true;
+	w->room -= (uint32_t)take;
+	if (r == 0 && take > 0)
+		r = fs_write_all(w->files[which], b.data, take);
+	buf_done(&b);
+	return FAULT(r);
+}
+
+static int
+close_output(struct running *w, int which)
+{
+	if (w->polls[which].fd < 0)
+		return 0;
+	scope_close(&w->polls[which].fd);
+	return record(w, which, "", 0, true);
+}
+
 static int
 on_output(struct running *w, int which)
 {
 	char chunk[CHUNK];
 	ssize_t n = read(w->polls[which].fd, chunk, sizeof(chunk));
-	size_t take;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n <= 0) {
-		scope_close(&w->polls[which].fd);
-		return 0;
-	}
-	take = (size_t)n < w->room ? (size_t)n : w->room;
-	if (take < (size_t)n)
-		w->truncated = true;
-	w->room -= (uint32_t)take;
-	return fs_write_all(w->files[which], chunk, take);
+	if (n <= 0)
+		return close_output(w, which);
+	return record(w, which, chunk, (size_t)n, false);
 }
 
 static bool
@@ -237,13 +271,13 @@ turn(struct running *w)
 	if (n == 0 && clock_mono_us() >= w->due_us) {
 		if (w->killed) { /* a pipe that somebody else holds open does not hold us */
 			(void)child_signal(w->box.pidfd, SIGKILL);
-			scope_close(&w->polls[ON_OUT].fd);
-			scope_close(&w->polls[ON_ERR].fd);
+			r = close_output(w, ON_OUT);
+			r = r ?: close_output(w, ON_ERR);
 			scope_close(&w->polls[ON_STATUS].fd);
 			w->due_us += DRAIN_MS * CLOCK_US_PER_MS;
 		}
 		end_it(w, OPERATE_TIMEOUT);
-		return 0;
+		return r;
 	}
 	for (int i = ON_OUT; i <= ON_ERR && r == 0; i++)
 		if (w->polls[i].revents)
@@ -307,7 +341,8 @@ worker_run(const struct operate_job *job, int job_sock, int stop_fd, int stdout_
 		w.polls[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	w.polls[ON_JOB] = (struct pollfd){ .fd = job_sock, .events = POLLIN | POLLRDHUP };
 	w.polls[ON_STOP].fd = stop_fd;
-	r = start(&w);
+	r = mask_load(&w.mask, job->secrets, job->n_secrets);
+	r = r ?: start(&w);
 	while (r == 0 && !is_over(&w))
 		r = turn(&w);
 	if (w.box.pid > 0) {

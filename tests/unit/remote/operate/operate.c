@@ -20,12 +20,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/confine.h"
 #include "appliance/service/filter.h"
 #include "remote/operate/job.h"
+#include "remote/operate/mask.h"
 #include "remote/operate/profile.h"
 #include "remote/operate/worker.h"
 #include "tests/fakes/scratch.h"
@@ -451,6 +453,152 @@ test_a_filter_needs_memory(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* --- secrets ------------------------------------------------------------------------------------ */
+#define CANARY "c4n4ry-c4n4ry-c4n4ry"
+
+static int
+a_secret(const char *text)
+{
+	int fd = memfd_create("secret", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+static void
+give_secret(struct bench *b, const char *text, uint32_t from, uint32_t len)
+{
+	b->job.secrets[0] = (struct operate_secret){ .name = "word", .fd = a_secret(text), .from = from, .len = len };
+	b->job.n_secrets = 1;
+}
+
+/* How a program prints it, and what is recorded: by way of both outputs, whole, in pieces, cut off. */
+static const struct {
+	const char *script, *out, *err;
+} printed[] = {
+	{ "cat /run/secrets/word", "word is \"***\"\n", "" },
+	{ "cat /run/secrets/word >&2; exit 1", "", "word is \"***\"\n" },
+	{ "stat -c %a /run/secrets/word; echo x >/run/secrets/word; rm -f /run/secrets/word; ls /run/secrets",
+		"400\nword\n", NULL },
+	{ "for c in c4n 4ry-c4n 4ry- c4n4ry; do printf %s $c; sleep 0.1; done; printf ' end'", "*** end", "" },
+	{ "printf c4n4ry-c4n4ry-c4n4rx", "c4n4ry-c4n4ry-c4n4rx", "" },
+	{ "printf c4n4ry-c4n4ry-c4n4ry-c4n; sleep 0.1; printf x", "***-c4nx", "" },
+	{ "printf 'c4n4ry-c4n4ry-c4n4'", "***", "" },
+	{ "printf 'c4'", "c4", "" },
+	{ "env; cat /proc/self/cmdline | tr '\\0' ' '", NULL, "" },
+};
+
+static void
+test_secrets(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.profile = OPERATE_CHANGE;
+	for (size_t i = 0; i < ARRAY_LEN(printed); i++) {
+		give_secret(b, "word is \"" CANARY "\"\n", 9, sizeof(CANARY) - 1);
+		assert_int_equal(run(b, printed[i].script, -1), 0);
+		close(b->job.secrets[0].fd);
+		if (printed[i].out && strcmp(b->text, printed[i].out) != 0)
+			fail_msg("%s: %s", printed[i].script, b->text);
+		if (printed[i].err && strcmp(b->errors, printed[i].err) != 0)
+			fail_msg("%s: %s", printed[i].script, b->errors);
+		assert_null(strstr(b->text, CANARY));
+		assert_null(strstr(b->errors, CANARY));
+	}
+}
+
+/* Killed while it held back what could be a secret's beginning; and a room that ends within one. */
+static void
+test_secrets_cut_off(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.profile = OPERATE_CHANGE;
+	b->job.timeout_ms = 700;
+	give_secret(b, CANARY, 0, sizeof(CANARY) - 1);
+	assert_int_equal(run(b, "printf c4n4ry-c4n4; sleep 1000", -1), 0);
+	assert_int_equal(b->result.outcome, OPERATE_TIMEOUT);
+	assert_string_equal(b->text, "***");
+	close(b->job.secrets[0].fd);
+	b->job.timeout_ms = 20000;
+	b->job.output = 10;
+	give_secret(b, CANARY, 0, sizeof(CANARY) - 1);
+	assert_int_equal(run(b, "printf 12345678; cat /run/secrets/word", -1), 0);
+	assert_string_equal(b->text, "12345678**");
+	assert_true(b->result.truncated);
+	close(b->job.secrets[0].fd);
+}
+
+static void
+test_observe_has_no_secrets(void **state)
+{
+	struct bench *b = *state;
+
+	give_secret(b, CANARY, 0, sizeof(CANARY) - 1);
+	assert_int_equal(run(b, "ls /run/secrets /run; ls /proc/self/fd | wc -l", -1), 0);
+	assert_string_equal(b->text, "/run:\nservice\n4\n");
+	close(b->job.secrets[0].fd);
+}
+
+static void
+test_a_secret_that_is_not_there(void **state)
+{
+	struct bench *b = *state;
+	uint64_t before = refuse_count(REASON_MALFORMED);
+
+	b->job.profile = OPERATE_CHANGE;
+	give_secret(b, "short", 2, 4);
+	assert_int_equal(run(b, "echo ran", -1), REASON_MALFORMED);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	assert_string_equal(b->text, "");
+	b->job.secrets[0].len = 0;
+	assert_int_equal(run(b, "echo ran", -1), REASON_MALFORMED);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 2);
+	assert_string_equal(b->text, "");
+	close(b->job.secrets[0].fd);
+}
+
+static void
+test_masks(void **state)
+{
+	static const struct {
+		const char *says, *pieces[4], *out;
+	} rows[] = {
+		{ "one inside another: the longest", { "xabcdefx", "" }, "x***x" },
+		{ "the shorter alone", { "xabcx", "" }, "x***x" },
+		{ "the longer, begun in one read and ended in the next", { "xabc", "defx" }, "x***x" },
+		{ "the shorter, that could have been the longer", { "xabcd", "ex" }, "x***dex" },
+		{ "the shorter at the end", { "xabc", "" }, "x***" },
+		{ "one after the other", { "abcabc", "abcdef" }, "*********" },
+		{ "a byte at a time", { "a", "b", "c", "z" }, "***z" },
+		{ "begun again within itself", { "ab", "abc" }, "ab***" },
+	};
+	struct operate_secret secrets[2] = { { .name = "short", .fd = a_secret("abc"), .len = 3 },
+		{ .name = "long", .fd = a_secret("abcdef"), .len = 6 } };
+	struct mask m;
+
+	(void)state;
+	assert_int_equal(mask_load(&m, secrets, 2), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+		struct mask_rest rest = { .len = 0 };
+
+		for (size_t k = 0; k < ARRAY_LEN(rows[i].pieces) && rows[i].pieces[k]; k++)
+			assert_int_equal(mask_feed(&m, &rest, rows[i].pieces[k], strlen(rows[i].pieces[k]),
+						 false, &out),
+				0);
+		assert_int_equal(mask_feed(&m, &rest, "", 0, true, &out), 0);
+		if (strcmp(buf_text(&out), rows[i].out) != 0)
+			fail_msg("%s: %s", rows[i].says, buf_text(&out));
+		assert_int_equal(rest.len, 0);
+	}
+	mask_done(&m);
+	assert_int_equal(m.n, 0);
+	close(secrets[0].fd);
+	close(secrets[1].fd);
+}
+
 /* --- profiles as words ------------------------------------------------------------------------ */
 static bool
 has(const struct sandbox *s, const char *a, const char *b, const char *c)
@@ -534,12 +682,20 @@ test_job(void **state)
 	SCOPED(scope_close) int out = -1;
 	SCOPED(scope_close) int err = -1;
 	struct operate_result result = { OPERATE_FAILED, -1, 9, 1, 2, 3, true }, back;
+	char text[64];
 
 	set_script(b, "echo a b");
 	b->job.memory = UINT64_C(1) << 40;
 	b->job.declared = OPERATE_MAY_CONF;
+	give_secret(b, "pass: " CANARY, 6, sizeof(CANARY) - 1);
 	assert_int_equal(send_job(b), 0);
 	assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err), 0);
+	close(b->job.secrets[0].fd);
+	assert_int_equal(job.n_secrets, 1);
+	assert_string_equal(job.secrets[0].name, "word");
+	assert_int_equal(job.secrets[0].from, 6);
+	assert_int_equal(job.secrets[0].len, sizeof(CANARY) - 1);
+	assert_int_equal(pread(job.secrets[0].fd, text, sizeof(text), 0), 6 + sizeof(CANARY) - 1);
 	assert_string_equal(job.argv[2], "echo a b");
 	assert_null(job.argv[3]);
 	assert_string_equal(job.conf, b->job.conf);
@@ -597,8 +753,14 @@ test_bad_jobs(void **state)
 }
 
 /* A job, but for what is wrong with it. */
+struct raw_secret {
+	const char *says, *name;
+	uint64_t from, len;
+	int n_from, n_len, n_files;
+};
+
 static void
-send_raw_job(const struct bench *b, uint16_t type, const char *arg, size_t len, int n_files)
+send_raw_job(const struct bench *b, uint16_t type, const char *arg, size_t len, int n_files, const struct raw_secret *s)
 {
 	SCOPED(frame_out_done) struct frame_out out;
 
@@ -612,9 +774,50 @@ send_raw_job(const struct bench *b, uint16_t type, const char *arg, size_t len, 
 	frame_put_u64(&out, OPERATE_TAG_MEMORY, 0);
 	frame_put_u64(&out, OPERATE_TAG_OUTPUT, 0);
 	frame_put_u64(&out, OPERATE_TAG_PROCESSES, 0);
+	if (s && s->name)
+		frame_put_bytes(&out, OPERATE_TAG_SECRET, s->name, strlen(s->name));
+	for (int i = 0; s && i < s->n_from; i++)
+		frame_put_u64(&out, OPERATE_TAG_SECRET_FROM, s->from);
+	for (int i = 0; s && i < s->n_len; i++)
+		frame_put_u64(&out, OPERATE_TAG_SECRET_LEN, s->len);
 	for (int i = 0; i < n_files; i++)
 		frame_put_fd(&out, b->out);
 	assert_int_equal(frame_send_wait(b->socks[0], &out, 1000), 0);
+}
+
+static void
+test_secrets_that_no_job_has(void **state)
+{
+	static const struct raw_secret rows[] = {
+		{ "a name that leads elsewhere", "../word", 0, 1, 1, 1, 3 },
+		{ "a name of nothing", "", 0, 1, 1, 1, 3 },
+		{ "no place", "word", 0, 1, 0, 1, 3 },
+		{ "no length", "word", 0, 1, 1, 0, 3 },
+		{ "a length of nothing", "word", 0, 0, 1, 1, 3 },
+		{ "more than a secret has", "word", 0, OPERATE_SECRET_MAX + 1, 1, 1, 3 },
+		{ "a place behind any file", "word", OPERATE_SECRET_FILE_MAX + 1, 1, 1, 1, 3 },
+		{ "no descriptor", "word", 0, 1, 1, 1, 2 },
+		{ "a descriptor too many", "word", 0, 1, 1, 1, 4 },
+		{ "a place too many", "word", 0, 1, 2, 1, 3 },
+		{ "a length too many", "word", 0, 1, 1, 2, 3 },
+		{ "a descriptor for none", NULL, 0, 0, 0, 0, 3 },
+	};
+	static const struct raw_secret good = { "one as it should be", "word", 0, 1, 1, 1, 3 };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i <= ARRAY_LEN(rows); i++) {
+		const struct raw_secret *s = i < ARRAY_LEN(rows) ? &rows[i] : &good;
+		SCOPED(operate_job_done) struct operate_job job = { 0 };
+		SCOPED(scope_close) int out = -1;
+		SCOPED(scope_close) int err = -1;
+		uint64_t before = refuse_count(REASON_MALFORMED);
+		int r, want = s == &good ? 0 : REASON_MALFORMED;
+
+		send_raw_job(b, OPERATE_JOB, "a", 1, s->n_files, s);
+		r = operate_job_receive(b->socks[1], &job, &out, &err);
+		if (r != want || refuse_count(REASON_MALFORMED) != before + (want != 0) || (out == -1) != (want != 0))
+			fail_msg("%s: %d", s->says, r);
+	}
 }
 
 static void
@@ -642,7 +845,7 @@ test_hostile_monitor(void **state)
 		uint64_t before = refuse_count(REASON_MALFORMED);
 		int r;
 
-		send_raw_job(b, rows[i].type, rows[i].arg, rows[i].len, rows[i].n_files);
+		send_raw_job(b, rows[i].type, rows[i].arg, rows[i].len, rows[i].n_files, NULL);
 		r = operate_job_receive(b->socks[1], &job, &out, &err);
 		if (r != rows[i].reason || refuse_count(REASON_MALFORMED) != before + (r != 0) ||
 			(out == -1) != (r != 0))
@@ -715,6 +918,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_no_sandbox, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_host_may_lack, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_filter_needs_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets_cut_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observe_has_no_secrets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_secret_that_is_not_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_masks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets_that_no_job_has, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_profiles, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_job, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_jobs, setup, teardown),
