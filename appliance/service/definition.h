@@ -39,6 +39,7 @@
  *	operations  {NAME: {argv | verb: start|stop|restart, risk: observe|change|destroy,
  *	            args: {NAME: {type, min, max, enum, pattern, default, help}},
  *	            timeout, memory, output, secrets: [NAME...], dry_run: [T...], undo: OPERATION, help}}
+ *	            (secrets: of argv, and not of observe)
  *	data        {folders: [...], format: NAME, accepts: [NAME...]}, or the folders alone: they
  *	            are below the data folder, there before the first start; format is that of what
  *	            is written there, accepts are the older ones that this release can go on with

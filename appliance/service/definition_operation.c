@@ -61,7 +61,7 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 {
 	static const char *const known[] = { "argv", "verb", "args", "risk", "timeout", "memory",
 		"output", "secrets", "dry_run", "undo", "help" };
-	struct definition_at args = definition_member(a, "args");
+	struct definition_at args = definition_member(a, "args"), secrets = definition_member(a, "secrets");
 	struct definition_scope scope = { .d = d, .op = op };
 
 	op->name = name;
@@ -75,6 +75,10 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 	op->n_args = definition_read_params(&args, false, &op->args);
 	read_verb(a, op);
 	op->secrets = definition_read_uses(a, d);
+	if (json_array_size(op->secrets) > 0 && op->verb != DEFINITION_VERB_NONE)
+		DEFINITION_BAD(&secrets, "a verb runs nothing that could be given secrets");
+	else if (json_array_size(op->secrets) > 0 && op->risk == DEFINITION_OBSERVE)
+		DEFINITION_BAD(&secrets, "what only observes is given no secrets: its risk must be change or destroy");
 	scope.secrets = op->secrets;
 	definition_check_argv(a, "argv", &op->argv, &scope);
 	definition_check_argv(a, "dry_run", &op->dry_run, &scope);

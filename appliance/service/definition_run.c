@@ -131,6 +131,12 @@ definition_read_uses(const struct definition_at *a, const struct definition *d)
 
 		if (name && !definition_secret(d, name))
 			DEFINITION_BAD(&one, "there is no secret %s", name);
+		for (size_t k = 0; name && k < i; k++) {
+			const char *other = json_string_value(json_array_get(list, k));
+
+			if (other && !strcmp(other, name))
+				DEFINITION_BAD(&one, "%s stands twice in the list", name);
+		}
 	}
 	return list;
 }

@@ -110,13 +110,18 @@ put_text(struct buf *out, const struct definition_secret *secret, const struct b
 	return FAULT(buf_error(out));
 }
 
+/* Its value, made where it is not there yet, and its text; the caller wipes both in every case. */
 static int
-read_text(int dir_fd, const struct definition_secret *secret, struct buf *out)
+take(int dir_fd, const struct definition_secret *secret, struct buf *value, struct buf *text)
 {
-	SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_VALUE_MAX);
-	int r = read_value(dir_fd, secret, &value);
+	int r = read_value(dir_fd, secret, value);
 
-	return r ?: put_text(out, secret, &value);
+	if (r == REASON_NOT_FOUND) {
+		r = make(dir_fd, secret);
+		buf_wipe(value);
+		r = r ?: read_value(dir_fd, secret, value);
+	}
+	return r ?: put_text(text, secret, value);
 }
 
 int
@@ -126,32 +131,64 @@ secret_prepare(struct spec *s, const struct paths *paths, const struct definitio
 	int r = d->n_secrets ? open_folder(&dir, paths, s->name) : 0;
 
 	for (size_t i = 0; r == 0 && i < d->n_secrets; i++) {
+		SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_VALUE_MAX);
 		SCOPED(buf_wipe) struct buf text = BUF_MAX(TEXT_MAX);
-		const struct definition_secret *secret = &d->secrets[i];
 
-		r = read_text(dir, secret, &text);
-		if (r == REASON_NOT_FOUND) {
-			r = make(dir, secret);
-			r = r ?: read_text(dir, secret, &text);
-		}
-		r = r ?: spec_secret(s, secret->name, text.data, text.len);
+		r = take(dir, &d->secrets[i], &value, &text);
+		r = r ?: spec_secret(s, d->secrets[i].name, text.data, text.len);
 	}
 	return r < 0 ? FAULT(r) : r;
 }
 
-int
-secret_open(int *ret_fd, const struct paths *paths, const char *service,
-	const struct definition_secret *secret)
+static int
+give(struct secret_given *ret, int dir_fd, const struct definition_secret *secret)
 {
+	const char *at = secret->template ? strstr(secret->template, "{value}") : NULL;
+	SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_VALUE_MAX);
 	SCOPED(buf_wipe) struct buf text = BUF_MAX(TEXT_MAX);
-	SCOPED(scope_close) int dir = -1;
-	int r = open_folder(&dir, paths, service);
+	int fd, r = take(dir_fd, secret, &value, &text);
 
-	r = r ?: read_text(dir, secret, &text);
-	if (r == REASON_NOT_FOUND)
-		return REFUSE(r, secret->name, "%s has no such secret yet: it is made when the "
-					       "service starts", service);
-	return r ?: FAULT(fs_memfd(ret_fd, "secret", text.data, text.len));
+	r = r ?: fs_memfd(&fd, "secret", text.data, text.len);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	*ret = (struct secret_given){ .name = secret->name,
+		.fd = fd,
+		.from = at ? (uint32_t)(at - secret->template) : 0,
+		.len = (uint32_t)value.len };
+	return 0;
+}
+
+int
+secret_grant(struct secret_grant *ret, const struct paths *paths, const struct definition *d, const json_t *names)
+{
+	SCOPED(scope_close) int dir = -1;
+	const json_t *name;
+	size_t i;
+	int r;
+
+	ret->n = 0;
+	if (json_array_size(names) == 0)
+		return 0;
+	r = open_folder(&dir, paths, d->name);
+	json_array_foreach(names, i, name) {
+		const struct definition_secret *secret = definition_secret(d, json_string_value(name));
+
+		if (r)
+			break;
+		if (!secret || ret->n == DEFINITION_SECRETS_MAX)
+			return FAULT(-EINVAL); /* definition_read() lets neither be */
+		r = give(&ret->items[ret->n], dir, secret);
+		ret->n += r == 0;
+	}
+	return r < 0 ? FAULT(r) : r;
+}
+
+void
+secret_grant_done(struct secret_grant *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		scope_close(&g->items[i].fd);
+	g->n = 0;
 }
 
 int

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
 
-struct definition;
-struct definition_secret;
+#include "appliance/service/definition.h"
+
 struct paths;
 struct spec;
 
@@ -20,10 +22,23 @@ enum { SECRET_VALUE_MAX = 1024 };
  * or a fault. */
 int secret_prepare(struct spec *s, const struct paths *paths, const struct definition *d);
 
-/* A sealed memory file with the secret's text, for an operation, a hook or a probe that was given it; *ret_fd is
- * the caller's.  Returns 0, REASON_NOT_FOUND (logged) where it was never made, or as above. */
-int secret_open(int *ret_fd, const struct paths *paths, const char *service,
-	const struct definition_secret *secret);
+/* What an operation or a hook was given: for each a sealed memory file with the secret's text, and where in it the
+ * value stands, so that it can be found in what is recorded. */
+struct secret_given {
+	const char *name; /* the definition's */
+	int fd;		  /* owned */
+	uint32_t from, len;
+};
+
+struct secret_grant {
+	struct secret_given items[DEFINITION_SECRETS_MAX];
+	size_t n;
+};
+
+/* Those of the definition's secrets that names (an array; NULL: none) lists, made where they are not there yet: the hook of
+ * a release that brings a secret runs before its service.  secret_grant_done() in every case.  Returns as above. */
+int secret_grant(struct secret_grant *ret, const struct paths *paths, const struct definition *d, const json_t *names);
+void secret_grant_done(struct secret_grant *g);
 
 /* The value alone, for who watches the service; wipe *out in every case.  Returns as secret_open(). */
 struct buf;

@@ -154,6 +154,9 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	if (r)
 		return r;
 	line_f(out, "risk", "%s: %s", f->risk, f->rights);
+	for (size_t i = 0; f->secrets && f->secrets[i]; i++)
+		line_f(out, "secret", "%s: the program can read it; in what is recorded *** stands for it",
+			f->secrets[i]);
 	put_limits(out, f);
 	line(out, "downtime", f->downtime);
 	line(out, "undo", f->undo ? f->undo : "none is declared");

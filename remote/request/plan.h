@@ -23,6 +23,7 @@ struct request_plan_facts {
 	const char *rights;   /* what the risk's profile lets it do, one line */
 	const char *verb;     /* NULL for an operation with argv */
 	const char *const *argv; /* ends with NULL; NULL for a verb */
+	const char *const *secrets; /* names of those it is given; ends with NULL; may be NULL */
 	uint64_t timeout_ms;
 	uint64_t memory;      /* bytes; 0: the service's own */
 	uint64_t output;      /* bytes */

@@ -15,11 +15,14 @@
 #include "appliance/service/accepted.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/identity.h"
+#include "appliance/service/secret.h"
 #include "appliance/trust/envelope.h"
 #include "remote/operate/job.h"
 #include "remote/request/plan.h"
 
 enum { ATTENTION_MAX = 6 };
+
+_Static_assert((int)DEFINITION_SECRETS_MAX <= (int)OPERATE_SECRETS_MAX, "a job takes all of a definition's");
 
 /* How a process of the service sees its folders. */
 #define SEEN_RUN "/run/service"
@@ -186,7 +189,7 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		NULL };
 	const struct definition_operation *op = g->verdict.operation;
 	SCOPED(definition_argv_freep) char **argv = NULL;
-	const char *attention[ATTENTION_MAX] = { NULL };
+	const char *attention[ATTENTION_MAX] = { NULL }, *secrets[DEFINITION_SECRETS_MAX + 1] = { NULL };
 	struct request_plan_facts f = {
 		.request = item->request,
 		.epoch = monitor_epoch(s->m),
@@ -212,6 +215,9 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 	r = expand(s, item, g, &argv);
 	if (r)
 		return r;
+	for (size_t i = 0; i < DEFINITION_SECRETS_MAX && i < json_array_size(op->secrets); i++)
+		secrets[i] = json_string_value(json_array_get(op->secrets, i));
+	f.secrets = secrets;
 	f.argv = (const char *const *)argv;
 	f.not_recorded = not_recorded_argv;
 	return request_plan_json(ret_payload, &f);
@@ -224,6 +230,24 @@ path(char out[OPERATE_PATH_MAX + 1], const char *root, const char *sub, const ch
 	int n = snprintf(out, OPERATE_PATH_MAX + 1, "%s/%s/%s%s", root, sub, name, end);
 
 	return n < 0 || n > OPERATE_PATH_MAX ? FAULT(-ENAMETOOLONG) : 0;
+}
+
+/* Their values go by descriptor, and nowhere else. */
+static int
+put_secrets(struct operate_job *job, const struct paths *paths, const struct request_site_ground *g)
+{
+	SCOPED(secret_grant_done) struct secret_grant grant = { .n = 0 };
+	int r = secret_grant(&grant, paths, g->definition, g->verdict.operation->secrets);
+
+	for (size_t i = 0; r == 0 && i < grant.n; i++) {
+		struct operate_secret *to = &job->secrets[job->n_secrets++];
+
+		(void)snprintf(to->name, sizeof(to->name), "%s", grant.items[i].name);
+		to->fd = STEAL_FD(grant.items[i].fd);
+		to->from = grant.items[i].from;
+		to->len = grant.items[i].len;
+	}
+	return r;
 }
 
 int
@@ -254,6 +278,7 @@ request_site_job(struct request_site *s, const struct request_item *item,
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
 	r = identity_service(monitor_identity(s->m), paths, service, &job.uid);
+	r = r ?: put_secrets(&job, paths, g);
 	if (r)
 		return r;
 	job.timeout_ms = (uint32_t)(op->timeout_us / 1000);

@@ -243,6 +243,12 @@ static const struct {
 		"secrets", "at most 8", 0 },
 	{ "a secret that an operation was not given", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x, \"{secret.a}\"], "
 		"risk: change}}\n", "operations.o.argv.1", "no secret that is given", 0 },
+	{ "a secret given twice", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x], risk: change, secrets: [a, a]}}\n",
+		"operations.o.secrets.1", "a stands twice", 0 },
+	{ "a secret for what only observes", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x], risk: observe, secrets: [a]}}\n",
+		"operations.o.secrets", "its risk must be change or destroy", 0 },
+	{ "a secret for a verb", HEAD "secrets: {a: {}}\noperations: {o: {verb: stop, risk: change, secrets: [a]}}\n",
+		"operations.o.secrets", "a verb runs nothing", 0 },
 	{ "a secret there is none of", HEAD "operations: {o: {argv: [/x], risk: change, secrets: [a]}}\n",
 		"operations.o.secrets.0", "there is no secret a", 0 },
 	{ "a secret as socket", HEAD "secrets: {a: {}}\nhealth: {type: unix, socket: \"{secret.a}\"}\n", "health.socket",

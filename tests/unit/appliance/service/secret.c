@@ -106,23 +106,58 @@ made_once_and_given_by_descriptor(void **state)
 }
 
 static void
+grant(const struct fixture *f, struct secret_grant *ret, const char *names, int r)
+{
+	SCOPED_JSON *list = json_loads(names, 0, NULL);
+
+	assert_int_equal(secret_grant(ret, &f->paths, f->d, list), r);
+}
+
+/* What a hook is given before its service ever ran is what that will then find. */
+static void
+what_is_given_says_where_its_value_stands(void **state)
+{
+	const struct fixture *f = *state;
+	SCOPED(secret_grant_done) struct secret_grant none, g;
+	SCOPED(spec_done) struct spec spec;
+	SCOPED(buf_done) struct buf file = BUF_MAX(4096);
+	char text[4096], other[4096];
+
+	assert_int_equal(secret_grant(&none, &f->paths, f->d, NULL), 0);
+	assert_int_equal(none.n, 0);
+	assert_int_equal(faccessat(f->s.fd, "lib/services/demo", F_OK, 0), -1);
+	grant(f, &g, "[\"line\", \"word\"]", 0);
+	assert_int_equal(g.n, 2);
+	assert_string_equal(g.items[0].name, "line");
+	assert_int_equal(fs_read(f->s.fd, "lib/services/demo/secrets/line", 4096, &file), 0);
+	read_all(g.items[0].fd, text);
+	assert_int_equal(g.items[0].len, file.len);
+	assert_memory_equal(text + g.items[0].from, buf_text(&file), file.len);
+	assert_int_equal(g.items[1].from, 0);
+	assert_int_equal(g.items[1].len, 32);
+	assert_int_equal(write(g.items[1].fd, "x", 1), -1);
+	prepare(f, &spec, 0);
+	assert_string_equal(read_all(spec.secrets[1].fd, other), text);
+}
+
+static void
 rotating_makes_another_and_setting_puts_the_customers(void **state)
 {
 	const struct fixture *f = *state;
 	const struct definition_secret *word = definition_secret(f->d, "word");
 	SCOPED(spec_done) struct spec spec;
-	SCOPED(scope_close) int a = -1, b = -1, c = -1;
+	SCOPED(secret_grant_done) struct secret_grant a, b, c;
 	SCOPED_JSON *list = NULL;
 	char one[4096], two[4096];
 
 	prepare(f, &spec, 0);
-	assert_int_equal(secret_open(&a, &f->paths, "demo", word), 0);
+	grant(f, &a, "[\"word\"]", 0);
 	assert_int_equal(secret_rotate(&f->paths, "demo", word), 0);
-	assert_int_equal(secret_open(&b, &f->paths, "demo", word), 0);
-	assert_string_not_equal(read_all(a, one), read_all(b, two));
+	grant(f, &b, "[\"word\"]", 0);
+	assert_string_not_equal(read_all(a.items[0].fd, one), read_all(b.items[0].fd, two));
 	assert_int_equal(secret_set(&f->paths, "demo", word, "my own; #1", 10), 0);
-	assert_int_equal(secret_open(&c, &f->paths, "demo", word), 0);
-	assert_string_equal(read_all(c, one), "my own; #1");
+	grant(f, &c, "[\"word\"]", 0);
+	assert_string_equal(read_all(c.items[0].fd, one), "my own; #1");
 	assert_int_equal(secret_list(&list, &f->paths, f->d), 0);
 	assert_int_equal(json_array_size(list), 2);
 	assert_string_equal(json_text(json_array_get(list, 0), "name"), "word");
@@ -184,14 +219,9 @@ files_that_are_no_secret(void **state)
 	const struct fixture *f = *state;
 	SCOPED(spec_done) struct spec spec, again;
 	SCOPED(scope_close) int dir = -1;
+	SCOPED(secret_grant_done) struct secret_grant g;
 	uint64_t before;
-	int fd = -1;
 
-	before = refuse_count(REASON_NOT_FOUND);
-	assert_int_equal(secret_open(&fd, &f->paths, "demo", definition_secret(f->d, "word")),
-		REASON_NOT_FOUND);
-	assert_int_equal(refuse_count(REASON_NOT_FOUND), before + 1);
-	assert_string_equal(refuse_last()->operand, "word");
 	prepare(f, &spec, 0);
 	dir = openat(f->s.fd, "lib/services/demo/secrets", O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(fs_replace(dir, "line", "a b\n", 4, 0600), 0);
@@ -199,9 +229,8 @@ files_that_are_no_secret(void **state)
 	prepare(f, &again, REASON_MALFORMED);
 	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
 	assert_string_equal(refuse_last()->operand, "line");
-	assert_int_equal(secret_open(&fd, &f->paths, "demo", definition_secret(f->d, "line")),
-		REASON_MALFORMED);
-	assert_int_equal(fd, -1);
+	grant(f, &g, "[\"word\", \"line\"]", REASON_MALFORMED);
+	assert_int_equal(g.n, 1);
 }
 
 #define SECRET_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
@@ -211,6 +240,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		SECRET_TEST(made_once_and_given_by_descriptor),
+		SECRET_TEST(what_is_given_says_where_its_value_stands),
 		SECRET_TEST(rotating_makes_another_and_setting_puts_the_customers),
 		SECRET_TEST(values_that_cannot_be),
 		SECRET_TEST(files_that_are_no_secret),

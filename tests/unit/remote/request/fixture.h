@@ -78,6 +78,11 @@ static const char fixture_service[] UNUSED =
 	"    memory: 64mb\n"
 	"    output: 64kb\n"
 	"    help: empty it\n"
+	"  login:\n"
+	"    argv: [/usr/bin/redis-cli, --passfile, \"{secret.password}\"]\n"
+	"    risk: change\n"
+	"    secrets: [password]\n"
+	"    help: with the password\n"
 	"  extra:\n"
 	"    argv: [/usr/bin/redis-cli, extra]\n"
 	"    risk: observe\n"
@@ -86,6 +91,8 @@ static const char fixture_service[] UNUSED =
 	"    memory: 64mb\n"
 	"    output: 64kb\n"
 	"    help: never accepted\n"
+	"secrets:\n"
+	"  password: {bytes: 32, template: \"requirepass {value}\", help: of its clients}\n"
 	"data: []\n";
 
 struct fixture {
@@ -210,7 +217,7 @@ fixture_seal(const struct fixture *f, const struct request *q, enum person who)
 static UNUSED void
 fixture_open(struct fixture *f)
 {
-	static const char *const operations[] = { "info", "restart", "flush" };
+	static const char *const operations[] = { "info", "restart", "flush", "login" };
 	static const char *const names[N_PEOPLE] = { "ann", "bob", "cid", "dora" };
 	SCOPED(scope_free) char *policy = NULL;
 	char path[128];

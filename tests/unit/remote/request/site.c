@@ -55,6 +55,7 @@ test_job_is_what_was_planned(void **state)
 	assert_string_equal(job.argv[4], "memory");
 	assert_null(job.argv[5]);
 	assert_int_equal(job.uid, 131072 + IDENTITY_SERVICES_FIRST);
+	assert_int_equal(job.n_secrets, 0);
 	assert_int_equal(job.timeout_ms, 10000);
 	assert_int_equal(job.memory, 64 << 20);
 	assert_int_equal(job.declared, 0);
@@ -97,6 +98,81 @@ test_asked_waits_for_a_permit(void **state)
 	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_REPLAYED);
 	assert_int_equal(refuse_last()->reason, REASON_REPLAYED);
 	assert_int_equal(spawned(&m), 1);
+}
+
+static void
+nowhere_in(const json_t *json, const char *value, const char *where)
+{
+	SCOPED(scope_free) char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (strstr(text, value))
+		fail_msg("the secret stands in %s", where);
+}
+
+/* By descriptor to the worker, and by name to people: nowhere else. */
+static void
+test_secrets_go_by_descriptor(void **state)
+{
+	SCOPED(buf_done) struct buf value = BUF_MAX(4096), kept = BUF_MAX(1 << 20);
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED_JSON *item = NULL;
+	SCOPED(world_end) struct monitor m;
+	char file[256], want[256];
+	int out = -1, err = -1;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "login");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_non_null(strstr(text, "\nsecret        password: the program can read it; in what is recorded *** stands "
+				     "for it\n"));
+	assert_non_null(strstr(text, "'/usr/bin/redis-cli' '--passfile' '/run/secrets/password'"));
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job, &out, &err), 0);
+	assert_int_equal(job.n_secrets, 1);
+	assert_string_equal(job.secrets[0].name, "password");
+	assert_string_equal(job.argv[2], "/run/secrets/password");
+	assert_int_equal(fs_read(fx.scratch.fd, "lib/services/redis/secrets/password", 4096, &value), 0);
+	(void)snprintf(want, sizeof(want), "requirepass %s\n", buf_text(&value));
+	file[pread(job.secrets[0].fd, file, sizeof(file) - 1, 0)] = '\0';
+	assert_string_equal(file, want);
+	assert_memory_equal(file + job.secrets[0].from, buf_text(&value), value.len);
+	assert_int_equal(job.secrets[0].len, value.len);
+	close(out);
+	close(err);
+	item = show(&m, "r-1", NULL);
+	nowhere_in(item, buf_text(&value), "what is shown");
+	for (size_t i = 0; i < m.n_posts; i++)
+		nowhere_in(m.posts[i], buf_text(&value), "what is sent");
+	assert_int_equal(fs_read(m.dir_fd, "requests/r-1.json", kept.max, &kept), 0);
+	assert_null(strstr(buf_text(&kept), buf_text(&value)));
+}
+
+/* A file that is no secret (somebody wrote there) stops it before anything runs. */
+static void
+test_a_secret_that_is_none(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(scope_close) int dir = -1;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	assert_int_equal(fs_open_dir(&dir, fx.scratch.fd, "lib/services/redis/secrets", 0700), 0);
+	assert_int_equal(fs_replace(dir, "password", "two words", 9, 0600), 0);
+	q = good("r-1", "login");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_int_equal(spawned(&m), 0);
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+	assert_int_equal(result->reason, REASON_MALFORMED);
 }
 
 static void
@@ -1192,6 +1268,8 @@ main(void)
 		cmocka_unit_test(test_a_clone_asks_and_an_unrecorded_site_takes_nothing),
 		cmocka_unit_test(test_job_is_what_was_planned),
 		cmocka_unit_test(test_asked_waits_for_a_permit),
+		cmocka_unit_test(test_secrets_go_by_descriptor),
+		cmocka_unit_test(test_a_secret_that_is_none),
 		cmocka_unit_test(test_permit_for_another),
 		cmocka_unit_test(test_ground_moves),
 		cmocka_unit_test(test_denied),
