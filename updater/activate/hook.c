@@ -21,6 +21,7 @@
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/identity.h"
+#include "appliance/service/secret.h"
 #include "appliance/service/spawn_job.h"
 #include "appliance/tree/beneath.h"
 #include "appliance/trust/sha256.h"
@@ -270,10 +271,22 @@ put_folders(struct frame_out *out, struct monitor *m, const char *service, const
 	frame_put_text(out, OPERATE_TAG_CONF, path);
 }
 
+static void
+put_secrets(struct frame_out *out, const struct secret_grant *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		frame_put_text(out, OPERATE_TAG_SECRET, g->items[i].name);
+		frame_put_u64(out, OPERATE_TAG_SECRET_FROM, g->items[i].from);
+		frame_put_u64(out, OPERATE_TAG_SECRET_LEN, g->items[i].len);
+		frame_put_fd(out, g->items[i].fd);
+	}
+}
+
 int
 hook_start(struct hook **slot, struct monitor *m, const struct definition *d, const char *release,
 	enum definition_hooks which, const char *snapshot, hook_done_fn *done, void *arg)
 {
+	SCOPED(secret_grant_done) struct secret_grant secrets = { .n = 0 };
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(hook_cancelp) struct hook *h = calloc(1, sizeof(*h));
 	const struct definition_hook *hook = &d->hooks[which];
@@ -290,6 +303,7 @@ hook_start(struct hook **slot, struct monitor *m, const struct definition *d, co
 	r = identity_service(monitor_identity(m), monitor_paths(m), d->name, &uid);
 	if (r == 0 && snapshot[0])
 		r = snapshot_folder(m, d->name, which, snapshot, uid);
+	r = r ?: secret_grant(&secrets, monitor_paths(m), d, hook->secrets);
 	r = r ?: memory_file(&h->out_fd, "stdout");
 	r = r ?: memory_file(&h->err_fd, "stderr");
 	frame_begin(&out, OPERATE_JOB, 1);
@@ -305,6 +319,7 @@ hook_start(struct hook **slot, struct monitor *m, const struct definition *d, co
 	frame_put_u64(&out, OPERATE_TAG_PROCESSES, d->limits.processes);
 	frame_put_fd(&out, h->out_fd);
 	frame_put_fd(&out, h->err_fd);
+	put_secrets(&out, &secrets);
 	r = r ?: spawn_job_start(&h->job, monitor_loop(m), monitor_spawner(m), SPAWN_OPERATE, &out,
 			 (unsigned)(hook->timeout_us / 1000) + SLACK_MS, on_answer, h);
 	if (r != 0)

@@ -22,7 +22,8 @@ typedef void hook_done_fn(int r, const char *output, void *arg);
 
 /* Run hook `which` of release (hex of its index), whose definition is d.  snapshot: the name of the one that it makes or
  * reads; "" for check.  done runs exactly once, later, from the loop, unless hook_cancel() came first; *slot is NULL
- * again before.  Returns 0; REASON_NOT_FOUND (logged) where the snapshot to restore is not there; REASON_UNSAFE_TREE
+ * again before.  The hook's secrets go to it by descriptor, and "***" stands for them in what it wrote.  Returns 0;
+ * REASON_NOT_FOUND (logged) where the snapshot to restore is not there; REASON_UNSAFE_TREE
  * (logged) where a link stands in the way of it; or a fault (done does not run then). */
 int hook_start(struct hook **slot, struct monitor *m, const struct definition *d, const char *release,
 	enum definition_hooks which, const char *snapshot, hook_done_fn *done, void *arg);

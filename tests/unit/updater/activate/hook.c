@@ -10,9 +10,12 @@
 #define ID "0123456789abcdef0123456789abcdef"
 #define HOOKS                                                                                      \
 	"hooks:\n"                                                                                 \
-	"  snapshot: {argv: [/bin/run, \"{snapshot}\"], timeout: 7s, output: 4kb}\n"               \
+	"  snapshot: {argv: [/bin/run, \"{snapshot}\", \"{secret.word}\"], timeout: 7s, output: 4kb,\n" \
+	"    secrets: [word]}\n"                                                                  \
 	"  check: {argv: [/bin/run, check]}\n"                                                     \
-	"  restore: {argv: [/bin/run, \"{snapshot}\"]}\n"
+	"  restore: {argv: [/bin/run, \"{snapshot}\"]}\n"                                          \
+	"secrets:\n"                                                                              \
+	"  word: {bytes: 16, template: \"word={value}\", help: of its clients}\n"
 
 struct ended {
 	bool came;
@@ -118,6 +121,31 @@ static const struct {
 		OPERATE_MAY_READ | OPERATE_MAY_DATA },
 };
 
+/* The one that it names, by descriptor; and none where it names none. */
+static void
+see_secrets(struct bench *b, const struct frame *job, bool given)
+{
+	SCOPED(buf_done) struct buf value = BUF_MAX(4096);
+	uint64_t from = 0, len = 0;
+	char path[512], file[256];
+
+	assert_int_equal(job->n_fds, given ? 3 : 2);
+	if (!given) {
+		assert_null(frame_find(job, OPERATE_TAG_SECRET, 0));
+		return;
+	}
+	assert_string_equal(frame_text(job, OPERATE_TAG_SECRET, OPERATE_NAME_MAX), "word");
+	assert_string_equal((const char *)frame_find(job, OPERATE_TAG_ARG, 2)->data, "/run/secrets/word");
+	assert_true(frame_u64(job, OPERATE_TAG_SECRET_FROM, &from) && frame_u64(job, OPERATE_TAG_SECRET_LEN, &len));
+	(void)snprintf(path, sizeof(path), "%s/services/redis/secrets/word", b->t->paths.lib);
+	assert_int_equal(fs_read(AT_FDCWD, path, value.max, &value), 0);
+	file[pread(job->fds[2], file, sizeof(file) - 1, 0)] = '\0';
+	assert_int_equal(len, value.len);
+	assert_int_equal(from, 5);
+	assert_memory_equal(file, "word=", 5);
+	assert_memory_equal(file + 5, buf_text(&value), value.len);
+}
+
 static void
 a_hook_has_the_rights_of_its_kind(void **state)
 {
@@ -144,6 +172,7 @@ a_hook_has_the_rights_of_its_kind(void **state)
 		if (declared != jobs[i].declared || profile != OPERATE_DESTROY || network)
 			fail_msg("%s: %llu", jobs[i].name, (unsigned long long)declared);
 		assert_memory_equal(frame_find(&job, OPERATE_TAG_ARG, 1)->data, jobs[i].argv1, strlen(jobs[i].argv1));
+		see_secrets(b, &job, jobs[i].which == DEFINITION_HOOK_SNAPSHOT);
 		answer(fd, &job, OPERATE_OK, 0, "done");
 		wait_end(b, &e);
 		assert_int_equal(e.r, 0);
