@@ -40,7 +40,8 @@ struct secret_grant {
 int secret_grant(struct secret_grant *ret, const struct paths *paths, const struct definition *d, const json_t *names);
 void secret_grant_done(struct secret_grant *g);
 
-/* The value alone, for who watches the service; wipe *out in every case.  Returns as secret_open(). */
+/* The value alone, for who watches the service; wipe *out in every case.  Returns as secret_prepare(), and
+ * REASON_NOT_FOUND (logged) where it was never made. */
 struct buf;
 int secret_value(struct buf *out, const struct paths *paths, const char *service,
 	const struct definition_secret *secret);
