@@ -11,12 +11,18 @@ enum { STATUS_LINE_MIN = 12, SECONDS_LEN = 19 /* "2026-01-02T03:04:05" */ };
 
 #define VARZ(name, unit, counter, ...)                                                             \
 	{                                                                                          \
-		name, "nats_" name, unit, NATS_PAGE_VARZ, counter, { __VA_ARGS__ }, { NULL }       \
+		name, "nats_" name, unit, NATS_PAGE_VARZ, counter, { __VA_ARGS__ },                \
+		{                                                                                  \
+			NULL                                                                       \
+		}                                                                                  \
 	}
 #define JSZ(name, unit, ...)                                                                       \
 	{                                                                                          \
 		"jetstream_" name, "nats_jetstream_" name, unit, NATS_PAGE_JSZ, false,             \
-			{ __VA_ARGS__ }, { NULL }                                                  \
+			{ __VA_ARGS__ },                                                           \
+		{                                                                                  \
+			NULL                                                                       \
+		}                                                                                  \
 	}
 
 static const struct nats_field fields[] = {

@@ -9,7 +9,7 @@
 enum {
 	NATS_PAGE_BYTES_MAX = 256 * 1024, /* head and page */
 	NATS_FIELD_DEPTH = 4,
-	NATS_PAGE_ERROR = 1002,		  /* HTTP, but no 200: /jsz where JetStream is off */
+	NATS_PAGE_ERROR = 1002, /* HTTP, but no 200: /jsz where JetStream is off */
 };
 
 enum nats_page { NATS_PAGE_VARZ, NATS_PAGE_JSZ };
@@ -20,7 +20,8 @@ struct nats_field {
 	const char *unit;
 	enum nats_page page;
 	bool counter;
-	const char *at[NATS_FIELD_DEPTH]; /* members that lead to it, one in the other; NULL: no more */
+	const char *
+		at[NATS_FIELD_DEPTH]; /* members that lead to it, one in the other; NULL: no more */
 	const char *of[NATS_FIELD_DEPTH]; /* the same: per cent of this; of[0] NULL: as it is */
 };
 
@@ -33,8 +34,8 @@ struct nats_number {
 	double real; /* always the value */
 };
 
-typedef void nats_page_fn(
-	const struct nats_field *field, const struct nats_number *number, void *arg);
+typedef void nats_page_fn(const struct nats_field *field, const struct nats_number *number,
+	void *arg);
 
 /* Read a whole answer: each(field, number, arg) for every field of the page that is there and a number that is not
  * negative, and *ret_start_us the time since which the server counts, 0 where it does not say.  Returns 0;

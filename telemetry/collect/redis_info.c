@@ -83,6 +83,21 @@ read_number(const uint8_t *p, size_t len, struct redis_info_number *ret)
 	return true;
 }
 
+/* "rdb_last_bgsave_status:ok": alerts compare numbers, and these are what they are for. */
+static bool
+read_status(const char *field, const uint8_t *p, size_t len, struct redis_info_number *ret)
+{
+	static const char end[] = "_status";
+	size_t n = strlen(field);
+	bool ok = len == 2 && memcmp(p, "ok", 2) == 0;
+
+	if (n < sizeof(end) || strcmp(field + n - (sizeof(end) - 1), end) != 0 ||
+		(!ok && (len != 3 || memcmp(p, "err", 3) != 0)))
+		return false;
+	*ret = (struct redis_info_number){ .is_int = true, .whole = ok, .real = ok };
+	return true;
+}
+
 static bool
 read_field(const uint8_t *p, size_t len, char out[REDIS_INFO_FIELD_MAX + 1])
 {
@@ -115,7 +130,8 @@ redis_info_each(const uint8_t *text, size_t len,
 			stop--;
 		colon = memchr(text, ':', (size_t)(stop - text));
 		if (colon && read_field(text, (size_t)(colon - text), field) &&
-			read_number(colon + 1, (size_t)(stop - colon - 1), &n))
+			(read_number(colon + 1, (size_t)(stop - colon - 1), &n) ||
+				read_status(field, colon + 1, (size_t)(stop - colon - 1), &n)))
 			each(field, &n, arg);
 		text = nl ? nl + 1 : end;
 	}

@@ -29,7 +29,7 @@ struct redis_info_number {
 	double real; /* always the value */
 };
 
-/* For each line FIELD:VALUE whose value is a plain decimal number: each(field, number, arg); field is
+/* For each line FIELD:VALUE whose value is a plain decimal number, or FIELD_status:ok (1) or :err (0): each(field, number, arg); field is
  * NUL-terminated and lent.  Lines of another form are stepped over (Redis has many). */
 void redis_info_each(const uint8_t *text, size_t len,
 	void (*each)(const char *field, const struct redis_info_number *n, void *arg), void *arg);

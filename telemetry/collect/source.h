@@ -1,4 +1,5 @@
-/* One way to ask a service for numbers: Redis by INFO, PostgreSQL by its statistics, nginx by its status page.  Each is a
+/* One way to ask a service for numbers: Redis by INFO, PostgreSQL by its statistics, nginx by its status page, NATS by its monitoring
+ * pages.  Each is a
  * file with a table of its own; sources.c lists them. */
 #pragma once
 
@@ -39,4 +40,4 @@ struct source_kind {
 	void (*secret)(void *source, const char *value, size_t len); /* copied; NULL: it wants none */
 };
 
-extern const struct source_kind redis_source, postgres_source, nginx_source;
+extern const struct source_kind redis_source, postgres_source, nginx_source, nats_source;

@@ -16,7 +16,8 @@
 
 enum { ASKED_MAX = 4 }; /* sources of one service */
 
-static const struct source_kind *const kinds[] = { &redis_source, &postgres_source, &nginx_source };
+static const struct source_kind *const kinds[] = { &redis_source, &postgres_source, &nginx_source,
+	&nats_source };
 
 struct asked {
 	struct source *source;

@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -265,8 +266,14 @@ class Estate:
                 if all(i.get(k) == v for k, v in want.items())]
 
     def redis(self, *argv, timeout=5):
+        """A command as Redis' user admin."""
         sock = self.path("site", "run", "services", "redis", "redis.sock")
-        return self.run("redis-cli", "-s", sock, *argv, timeout=timeout).stdout.strip()
+        with open(self.path("site", "lib", "services", "redis", "secrets", "admin")) as f:
+            login = f"AUTH admin {f.read()}"
+        command = " ".join(shlex.quote(str(a)) for a in argv)
+        done = self.run("redis-cli", "-s", sock, stdin=f"{login}\n{command}\n", timeout=timeout).stdout
+        assert done.startswith("OK\n"), done
+        return done[3:].strip()
 
     def shim(self, name="redis"):
         with open(self.path("site", "run", "shim", f"{name}.json")) as f:

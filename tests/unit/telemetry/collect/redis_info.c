@@ -67,6 +67,10 @@ static const struct text_row {
 	{ "fields of all kinds", "# Memory\r\nused_memory:1024\r\nused_memory_human:1.00K\r\n"
 		"mem_fragmentation_ratio:1.25\r\nmaxmemory_policy:noeviction\r\n",
 		"used_memory=int 1024 mem_fragmentation_ratio=1.25 " },
+	{ "whether it went well", "rdb_last_bgsave_status:ok\r\naof_last_write_status:err\r\n",
+		"rdb_last_bgsave_status=int 1 aof_last_write_status=int 0 " },
+	{ "a status of other words", "a_status:okay\r\na_status:er\r\na_status:\r\na_status:up\r\n_status:ok\r\n"
+		"status:ok\r\na:ok\r\na_statuses:ok\r\n", "" },
 	{ "signs", "a:-1\r\nb:-1.5\r\nc:+1\r\nd:--1\r\ne:-\r\n", "a=int -1 b=-1.5 " },
 	{ "numbers that are none", "a:1e5\r\nb:nan\r\nc:inf\r\nd:0x10\r\ne: 1\r\nf:1 \r\ng:1.\r\nh:.5\r\ni:\r\n"
 		"j:1.2.3\r\n", "" },
