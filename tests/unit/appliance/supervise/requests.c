@@ -73,6 +73,7 @@ teardown(void **state)
 	if (b->peer >= 0)
 		close(b->peer);
 	requests_close(&b->s);
+	loop_cancel(b->s.end_late);
 	while (b->s.held)
 		held_free(&b->s.held, b->s.held);
 	sd_event_unref(b->s.loop);
