@@ -94,5 +94,10 @@ struct tuf_target {
  * fault. */
 int tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret);
 
+/* Have every role that the search for path would ask, whether or not one lists it: what they list can then be looked through
+ * (tuf_client_role()).  Returns 0, TUF_WANTS, REASON_NOT_FOUND (logged) for a path that leaves its base, another reason, or a
+ * fault. */
+int tuf_client_reach(struct tuf_client *c, const char *path);
+
 /* Check a target's bytes.  REASON_HASH_MISMATCH (logged). */
 int tuf_target_check(const struct tuf_target *t, const void *p, size_t len);

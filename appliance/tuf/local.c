@@ -135,6 +135,21 @@ tuf_local_refresh(struct tuf_local *l, uint64_t now_us)
 }
 
 int
+tuf_local_reach(struct tuf_local *l, const char *path)
+{
+	int r;
+
+	if (!l->client)
+		return FAULT(-EINVAL);
+	while ((r = tuf_client_reach(l->client, path)) == TUF_WANTS) {
+		r = feed(l, l->client);
+		if (r != 0)
+			return r;
+	}
+	return r;
+}
+
+int
 tuf_local_people(struct tuf_local *l, uint64_t now_us, const struct people **ret)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);

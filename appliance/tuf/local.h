@@ -25,6 +25,10 @@ int tuf_local_refresh(struct tuf_local *l, uint64_t now_us);
 /* The client after the last good refresh; NULL where there was none. */
 struct tuf_client *tuf_local_client(struct tuf_local *l);
 
+/* Read the delegated roles that the search for path would ask (tuf_client_reach()).  After a good refresh.  Returns 0; a
+ * refusal, where one of them is damaged or missing; or a fault. */
+int tuf_local_reach(struct tuf_local *l, const char *path);
+
 /* The people document of the refreshed view; borrowed until the next refresh.  Refreshes first.  Returns 0;
  * REASON_NOT_FOUND (logged) where there is none; a refusal; or a fault. */
 int tuf_local_people(struct tuf_local *l, uint64_t now_us, const struct people **ret);

@@ -202,12 +202,11 @@ search_done(struct search *s)
 	free(s->stack);
 }
 
-int
-tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret)
+static int
+walk(struct tuf_client *c, const char *path, struct tuf_target *ret, bool *ret_found)
 {
 	SCOPED(search_done) struct search s = { .path = path };
 	uint8_t digest[SHA256_LEN];
-	bool found = false;
 	int r;
 
 	if (!tuf_client_current(c))
@@ -221,8 +220,26 @@ tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret
 		return FAULT(-ENOMEM);
 	c->wanted.name[0] = '\0'; /* of an earlier search */
 	r = push(&s, "targets", NULL, NULL);
-	while (!r && !found && s.n_stack && s.n_visited < TUF_ROLES_MAX)
-		r = visit(c, &s, ret, &found);
+	while (!r && !*ret_found && s.n_stack && s.n_visited < TUF_ROLES_MAX)
+		r = visit(c, &s, ret, ret_found);
+	return r;
+}
+
+int
+tuf_client_reach(struct tuf_client *c, const char *path)
+{
+	struct tuf_target t;
+	bool found = false;
+
+	return walk(c, path, &t, &found);
+}
+
+int
+tuf_client_target(struct tuf_client *c, const char *path, struct tuf_target *ret)
+{
+	bool found = false;
+	int r = walk(c, path, ret, &found);
+
 	if (r || found)
 		return r;
 	return REFUSE(REASON_NOT_FOUND, path, "no role of the repository lists this target");

@@ -3,13 +3,17 @@
  *	GET /assignments/{}     signed by that site's courier; envelope assignment@ by the director's key
  *
  * Until rollouts exist: the newest release (custom.counter) in the channel of each service that the site's
- * statement names, for the site's platform, as the repository's verified targets list them. */
+ * statement names, for the site's platform, as the repository's verified targets and the roles they delegate services to
+ * list them; but none that a site would refuse: below the floor of its service, withdrawn, or older than what runs. */
 #pragma once
 
 #include <jansson.h>
 #include <stdint.h>
 
 #include "appliance/serve/serve.h"
+#include "appliance/tuf/client.h"
+
+struct tuf_local;
 
 extern const struct serve_module director_module;
 
@@ -19,12 +23,19 @@ enum {
 	DIRECTOR_NAME_MAX = 65,
 };
 
-/* A service's newest release among targets (the "targets" object of a verified role) on platform in channel.
- * *ret_path and *ret_target are borrowed.  Returns 0, or REASON_NOT_FOUND (unlogged) where there is none. */
-int director_newest(const json_t *targets, const char *service, const char *channel, const char *platform,
-	const char **ret_path, const json_t **ret_target);
+/* What a release is asked for. */
+struct director_ask {
+	const char *service, *channel, *platform;
+	const char *runs; /* hex digest of the release that the site runs; "" where it runs none */
+};
 
-/* The releases array of an assignment: one entry for each service of the statement that has one.  *ret is the
- * caller's.  Returns 0, REASON_MALFORMED (logged) where the statement's services are no such list, or a
- * fault. */
-int director_releases(json_t **ret, const json_t *statement, const json_t *targets);
+/* The newest release that fits, in the refreshed view of the repository.  *ret is borrowed until its next refresh.  Returns 0;
+ * REASON_NOT_FOUND (unlogged) where there is none; a refusal of the repository (logged); or a fault. */
+int director_newest(struct tuf_local *repo, const struct director_ask *ask, struct tuf_target *ret);
+
+/* Is it a statement that a site could be assigned releases by?  Returns 0 or REASON_MALFORMED (logged). */
+int director_check(const json_t *statement);
+
+/* The releases array of an assignment: one entry for each service of the checked statement that has one.  *ret is the
+ * caller's.  Returns 0, a refusal of the repository (logged), or a fault. */
+int director_releases(json_t **ret, const json_t *statement, struct tuf_local *repo);
