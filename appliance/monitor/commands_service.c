@@ -71,6 +71,12 @@ run_restart(struct command_call *call)
 }
 
 static int
+run_reload(struct command_call *call)
+{
+	return step(call, "service.reload");
+}
+
+static int
 run_set(struct command_call *call)
 {
 	struct call_request *req = call_new("service.set");
@@ -374,6 +380,13 @@ const struct command commands_service[] = {
 		.summary = "stop and start it",
 		.examples = "mainstay service restart redis",
 		.run = run_restart },
+	{ .name = "service reload",
+		.args = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "have it take up its configuration without a restart",
+		.examples = "mainstay service reload nginx",
+		.run = run_reload },
 	{ .name = "service set",
 		.args = "NAME KNOB=VALUE...",
 		.min = 2,

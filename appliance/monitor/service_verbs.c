@@ -1,7 +1,7 @@
 /* Control verbs over services (install, remove and accept are the updater's):
  *
  *	service.list                          {"items":[{name release version channel state health knobs restarts why}]}
- *	service.start|stop|restart  service   {"service","state","health"}; start and stop are written to cluster.yaml
+ *	service.start|stop|restart|reload  service   {"service","state","health"}; what they do: services_verb.c
  *
  * service.set is in service_set.c, service.show and service.secret.* in service_secret.c. */
 #include <errno.h>
@@ -22,7 +22,6 @@ struct order {
 	struct monitor *m;
 	struct monitor_call *call;
 	char service[SERVICES_NAME_MAX + 1];
-	int (*step)(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 };
 
 static struct order *
@@ -37,14 +36,11 @@ SCOPED_DESTRUCTOR(struct order, order_free)
 static int
 new_order(struct order **ret, struct monitor *m, struct monitor_call *call)
 {
-	struct services_state state;
 	const char *service;
 	int r = monitor_call_need(call, "service", &service);
 
 	if (r)
 		return r;
-	if (!services_find(m, service, &state))
-		return REFUSE(REASON_NOT_FOUND, service, "no such service is installed");
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
 		return FAULT(-ENOMEM);
@@ -68,7 +64,7 @@ service_verbs_text(const struct monitor *m, int *ret_etc, struct buf *text)
 	return FAULT(r);
 }
 
-/* --- start, stop, restart ------------------------------------------------------------------------ */
+/* --- start, stop, restart, reload ------------------------------------------------------------------------ */
 static void
 on_done(int r, void *arg)
 {
@@ -82,56 +78,19 @@ on_done(int r, void *arg)
 	monitor_answer_result(o->call, r, out);
 }
 
-static void
-on_read(int r, void *arg)
-{
-	struct order *o = arg;
-
-	r = r ?: o->step(o->m, o->service, on_done, o);
-	if (r)
-		on_done(r, o);
-}
-
-/* "stopped: true" makes a stop last over restarts of ours. */
 static int
-write_stopped(const struct order *o, bool stopped)
-{
-	SCOPED(buf_done) struct buf old = BUF_MAX(YAML_BYTES_MAX), new = BUF_MAX(YAML_BYTES_MAX);
-	SCOPED(scope_close) int etc = -1;
-	int r = service_verbs_text(o->m, &etc, &old);
-
-	r = r
-		?: cluster_member(&new, buf_text(&old), old.len, o->service, "stopped",
-			   stopped ? "true" : NULL);
-	/* What only the lock still knows has no line in the file. */
-	if (r == REASON_NOT_FOUND)
-		return 0;
-	r = r ?: fs_replace(etc, "cluster.yaml", new.data, new.len, 0644);
-	return r < 0 ? FAULT(r) : r;
-}
-
-static int
-step_order(struct monitor *m, struct monitor_call *call, const char *word,
-	int (*step)(struct monitor *, const char *, services_done_fn *, void *))
+take(struct monitor *m, struct monitor_call *call, enum definition_verb verb)
 {
 	SCOPED(order_freep) struct order *o = NULL;
-	char object[SERVICES_NAME_MAX + 16], other[SERVICES_NAME_MAX + 1];
+	char object[SERVICES_NAME_MAX + 16];
 	int r = new_order(&o, m, call);
 
+	r = r ?: services_verb_check(m, o->service, verb);
 	if (r)
 		return r;
-	o->step = step;
-	if (step == services_start && services_order_missing(m, o->service, other))
-		return REFUSE(REASON_CONFLICT, o->service,
-			"requires %s, which does not run; first: mainstay service start %s", other, other);
-	if (step == services_stop && services_order_user(m, o->service, other))
-		return REFUSE(REASON_CONFLICT, o->service,
-			"%s runs and requires it; first: mainstay service stop %s", other, other);
-	(void)snprintf(object, sizeof(object), "%s %s", o->service, word);
+	(void)snprintf(object, sizeof(object), "%s %s", o->service, definition_verb_text(verb));
 	r = monitor_leaf(m, "service", monitor_call_actor(call), object, NULL, REASON_NONE);
-	if (r == 0 && step != services_restart)
-		r = write_stopped(o, step == services_stop);
-	r = r ?: services_reload_then(m, on_read, o);
+	r = r ?: services_verb(m, o->service, verb, on_done, o);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	monitor_call_hold(call, NULL, NULL);
@@ -143,21 +102,28 @@ static int
 on_start(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	(void)arg;
-	return step_order(m, call, "start", services_start);
+	return take(m, call, DEFINITION_VERB_START);
 }
 
 static int
 on_stop(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	(void)arg;
-	return step_order(m, call, "stop", services_stop);
+	return take(m, call, DEFINITION_VERB_STOP);
 }
 
 static int
 on_restart(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	(void)arg;
-	return step_order(m, call, "restart", services_restart);
+	return take(m, call, DEFINITION_VERB_RESTART);
+}
+
+static int
+on_reload(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)arg;
+	return take(m, call, DEFINITION_VERB_RELOAD);
 }
 
 /* --- list ---------------------------------------------------------------------------------------- */
@@ -184,6 +150,7 @@ service_verbs_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "service.start", CALL_ROLE_CONTROL, on_start, NULL);
 	r = r ?: monitor_register_verb(m, "service.stop", CALL_ROLE_CONTROL, on_stop, NULL);
 	r = r ?: monitor_register_verb(m, "service.restart", CALL_ROLE_CONTROL, on_restart, NULL);
+	r = r ?: monitor_register_verb(m, "service.reload", CALL_ROLE_CONTROL, on_reload, NULL);
 	r = r ?: service_set_init(m);
 	return r ?: service_secret_init(m);
 }

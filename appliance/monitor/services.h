@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/service/definition.h"
 #include "appliance/service/state.h"
 
 struct monitor;
@@ -45,6 +46,15 @@ int services_stop(struct monitor *m, const char *name, services_done_fn *done, v
 int services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 /* Write its configuration and have it take that up without a restart (driver_reload()). */
 int services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+
+/* As `mainstay service VERB NAME` and an operation with that verb take it: start and stop are written to cluster.yaml, so
+ * that they last; a service starts only once what it requires runs, and stops only once nothing that runs requires it.
+ * done runs exactly once, later, from the loop, as of the steps above (also with what the judge refuses of
+ * cluster.yaml).  Returns 0; REASON_NOT_FOUND or REASON_CONFLICT (logged), or what cluster_member() refuses, and nothing
+ * was changed; or a fault (done does not run then). */
+int services_verb(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg);
+/* Would it be refused at once?  Changes nothing. */
+int services_verb_check(struct monitor *m, const char *name, enum definition_verb verb);
 
 /* The values of a service's knobs in force, checked and with defaults filled in (definition_check_knobs()'s
  * object); *ret is the caller's.  Returns 0, REASON_NOT_FOUND (logged) where no release of it is active, or a

@@ -36,7 +36,7 @@
  *	logs        [{name, file}]; without file: what the service writes to stdout and stderr
  *	alerts      [{name, metric, op: below|above, value, for,
  *	            severity: critical|warning|info, text}]
- *	operations  {NAME: {argv | verb: start|stop|restart, risk: observe|change|destroy,
+ *	operations  {NAME: {argv | verb: start|stop|restart|reload, risk: observe|change|destroy,
  *	            args: {NAME: {type, min, max, enum, pattern, default, help}},
  *	            timeout, memory, output, secrets: [NAME...], dry_run: [T...], undo: OPERATION, help}}
  *	            (secrets: of argv, and not of observe)
@@ -130,6 +130,7 @@ enum definition_verb {
 	DEFINITION_VERB_START,
 	DEFINITION_VERB_STOP,
 	DEFINITION_VERB_RESTART,
+	DEFINITION_VERB_RELOAD, /* as "reload" says */
 };
 
 /* A typed value that somebody else gives: a knob, or an argument of an operation. */
@@ -353,7 +354,7 @@ int definition_expand_argv(
 char **definition_argv_free(char **argv);
 SCOPED_DESTRUCTOR(char *, definition_argv_free)
 
-/* Append a configuration file with its values put in (v->of must be set): see above.
+/* Append a configuration file with its values put in: see above.  Without v->of: -EINVAL.
  * Returns 0; REASON_MALFORMED (logged) where a value is missing or cannot be written in the file's
  * format; REASON_TOO_LARGE (logged); or a fault. */
 int definition_render(

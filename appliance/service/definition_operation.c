@@ -18,7 +18,7 @@ enum {
 #define MEMORY_MAX (UINT64_C(4) << 30)
 
 static const char *const risks[] = { "observe", "change", "destroy" };
-static const char *const verbs[] = { "", "start", "stop", "restart" };
+static const char *const verbs[] = { "", "start", "stop", "restart", "reload" };
 
 const char *
 definition_risk_text(enum definition_risk risk)
@@ -33,7 +33,7 @@ definition_verb_text(enum definition_verb verb)
 }
 
 static void
-read_verb(const struct definition_at *a, struct definition_operation *op)
+read_verb(const struct definition_at *a, const struct definition *d, struct definition_operation *op)
 {
 	struct definition_at verb = definition_member(a, "verb"),
 			     argv = definition_member(a, "argv"),
@@ -49,6 +49,8 @@ read_verb(const struct definition_at *a, struct definition_operation *op)
 		return;
 	}
 	op->verb = 1 + definition_word(a, "verb", verbs + 1, ARRAY_LEN(verbs) - 1, NULL);
+	if (op->verb == DEFINITION_VERB_RELOAD && !d->reload.signal && !d->reload.argv.n)
+		DEFINITION_BAD(&verb, "the definition does not say how to reload");
 	if (op->risk == DEFINITION_OBSERVE)
 		DEFINITION_BAD(&verb, "a verb changes something: its risk cannot be observe");
 	if ((op->n_args || dry_run.v))
@@ -73,7 +75,7 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 		return;
 	op->risk = definition_word(a, "risk", risks, ARRAY_LEN(risks), NULL);
 	op->n_args = definition_read_params(&args, false, &op->args);
-	read_verb(a, op);
+	read_verb(a, d, op);
 	op->secrets = definition_read_uses(a, d);
 	if (json_array_size(op->secrets) > 0 && op->verb != DEFINITION_VERB_NONE)
 		DEFINITION_BAD(&secrets, "a verb runs nothing that could be given secrets");

@@ -404,8 +404,11 @@ int
 definition_render(
 	const struct definition_config *config, const struct definition_values *v, struct buf *out)
 {
-	SCOPED(scope_free) struct render *r = calloc(1, sizeof(*r));
+	SCOPED(scope_free) struct render *r = NULL;
 
+	if (!v->of)
+		return FAULT(-EINVAL); /* how a knob is written is the definition's to say */
+	r = calloc(1, sizeof(*r));
 	if (!r)
 		return FAULT(-ENOMEM);
 	r->d = v->of;

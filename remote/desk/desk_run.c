@@ -227,6 +227,9 @@ say_preview(const struct order *o)
 	}
 	for (size_t i = 0; i < op->argv.n; i++)
 		command_say(call, "%s    %s", i ? "       " : "runs   ", op->argv.item[i]);
+	for (size_t i = 0; i < json_array_size(op->secrets); i++)
+		command_say(call, "%s    %s", i ? "       " : "secrets",
+			json_string_value(json_array_get(op->secrets, i)));
 }
 
 /* --- sending and waiting ---------------------------------------------------------------------- */

@@ -150,6 +150,8 @@ downtime(const struct definition_operation *op)
 		return "the service is down from its stop until it is healthy again";
 	case DEFINITION_VERB_STOP:
 		return "the service stays down until it is started";
+	case DEFINITION_VERB_RELOAD:
+		return "none: the running service takes up its configuration";
 	case DEFINITION_VERB_START:
 	case DEFINITION_VERB_NONE:
 		break;

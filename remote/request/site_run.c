@@ -112,24 +112,6 @@ on_step(int r, void *arg)
 	free(running);
 }
 
-static int
-run_verb(struct request_site *s, struct running *running, enum definition_verb verb)
-{
-	const char *service = running->item->request->service;
-
-	switch (verb) {
-	case DEFINITION_VERB_START:
-		return services_start(s->m, service, on_step, running);
-	case DEFINITION_VERB_STOP:
-		return services_stop(s->m, service, on_step, running);
-	case DEFINITION_VERB_RESTART:
-		return services_restart(s->m, service, on_step, running);
-	case DEFINITION_VERB_NONE:
-		break;
-	}
-	return FAULT(-EINVAL);
-}
-
 /* --- both ------------------------------------------------------------------------------------- */
 int
 request_site_run(struct request_site *s, struct request_item *item,
@@ -146,7 +128,7 @@ request_site_run(struct request_site *s, struct request_item *item,
 	running->item = item;
 	running->started_us = clock_mono_us();
 	if (verb != DEFINITION_VERB_NONE) {
-		r = run_verb(s, running, verb);
+		r = services_verb(s->m, item->request->service, verb, on_step, running);
 	} else if (!monitor_spawner(s->m)) {
 		r = REFUSE(REASON_BUSY, item->request->id, "nobody here starts workers");
 	} else {

@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "tests/unit/appliance/monitor/site.h"
 
 #include "appliance/monitor/services_room.h"
@@ -31,16 +33,43 @@ static struct {
 } fake;
 
 static int
+begin(const char *what, const char *name, driver_done_fn *done, void *arg)
+{
+	assert_true(fake.n < ARRAY_LEN(fake.step));
+	(void)snprintf(fake.step[fake.n].name, 65, "%s", name);
+	fake.step[fake.n].done = done;
+	fake.step[fake.n++].arg = arg;
+	(void)snprintf(fake.begun + strlen(fake.begun), sizeof(fake.begun) - strlen(fake.begun), "%s%s ", what,
+		name);
+	return 0;
+}
+
+static int
 fake_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
 {
 	(void)d;
-	assert_true(fake.n < ARRAY_LEN(fake.step));
-	(void)snprintf(fake.step[fake.n].name, 65, "%s", spec->name);
-	fake.step[fake.n].done = done;
-	fake.step[fake.n++].arg = arg;
-	(void)snprintf(fake.begun + strlen(fake.begun), sizeof(fake.begun) - strlen(fake.begun), "%s ",
-		spec->name);
-	return 0;
+	return begin("", spec->name, done, arg);
+}
+
+static int
+fake_stop(struct driver *d, const char *service, driver_done_fn *done, void *arg)
+{
+	(void)d;
+	return begin("stop ", service, done, arg);
+}
+
+static int
+fake_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	(void)d;
+	return begin("restart ", spec->name, done, arg);
+}
+
+static int
+fake_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg)
+{
+	(void)d;
+	return begin("reload ", spec->name, done, arg);
 }
 
 static struct driver *
@@ -50,7 +79,11 @@ fake_free(struct driver *d)
 	return NULL;
 }
 
-static const struct driver_ops fake_ops = { .start = fake_start, .free = fake_free };
+static const struct driver_ops fake_ops = { .start = fake_start,
+	.stop = fake_stop,
+	.restart = fake_restart,
+	.reload = fake_reload,
+	.free = fake_free };
 
 static void
 over(const char *name, int r)
@@ -79,8 +112,8 @@ put(const char *folder, const char *name, const void *p, size_t len)
 static int
 set_up(void **state)
 {
-	static const char cluster[] = "services: {app: {stopped: true}, db: {stopped: true}, ping: "
-				      "{stopped: true}, pong: {stopped: true}, web: {stopped: true}}\n";
+	static const char cluster[] = "services:\n  app:\n    stopped: true\n  db:\n    stopped: true\n"
+				      "  ping: {stopped: true}\n  pong: {stopped: true}\n  web: {stopped: true}\n";
 	struct lock lock = { 0 };
 	struct site_test *t;
 	char store[512], name[128], text[256];
@@ -192,6 +225,77 @@ verbs_keep_the_order(void **state)
 	assert_string_equal(fake.begun, "");
 }
 
+static void
+ended(int r, void *arg)
+{
+	*(int *)arg = r;
+}
+
+static bool
+cluster_says(const struct site_test *t, const char *text)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", t->paths.etc);
+	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
+	return strstr(buf_text(&b), text) != NULL;
+}
+
+/* An operation's verb: no other rules than a person's command has. */
+static void
+an_operation_keeps_the_order(void **state)
+{
+	struct site_test *t = *state;
+	int r = -1;
+
+	site_refused(t, services_verb(t->m, "web", DEFINITION_VERB_START, ended, &r), REASON_CONFLICT);
+	run(t, "db");
+	run(t, "web");
+	site_refused(t, services_verb(t->m, "db", DEFINITION_VERB_STOP, ended, &r), REASON_CONFLICT);
+	site_refused(t, services_verb(t->m, "none", DEFINITION_VERB_RESTART, ended, &r), REASON_NOT_FOUND);
+	assert_int_equal(services_verb(t->m, "db", DEFINITION_VERB_NONE, ended, &r), -EINVAL);
+	site_settle(t);
+	assert_string_equal(fake.begun, "");
+	assert_int_equal(r, -1);
+	assert_true(cluster_says(t, "  db:\n    stopped: true\n"));
+}
+
+static const struct {
+	const char *name;
+	enum definition_verb verb;
+	const char *begun;
+	bool stopped;
+} verbs[] = {
+	{ "a start lasts", DEFINITION_VERB_START, "app ", false },
+	{ "a stop lasts", DEFINITION_VERB_STOP, "stop app ", true },
+	{ "a restart writes nothing", DEFINITION_VERB_RESTART, "restart app ", true },
+	{ "a reload writes nothing", DEFINITION_VERB_RELOAD, "reload app ", true },
+};
+
+static void
+verbs_take_their_step(void **state)
+{
+	struct site_test *t = *state;
+
+	run(t, "db");
+	run(t, "web");
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		int r = -1;
+
+		fake.n = 0;
+		fake.begun[0] = '\0';
+		assert_int_equal(services_verb(t->m, "app", verbs[i].verb, ended, &r), 0);
+		assert_int_equal(r, -1);
+		site_settle(t);
+		if (strcmp(fake.begun, verbs[i].begun) != 0 ||
+			cluster_says(t, "  app:\n    stopped: true\n") != verbs[i].stopped)
+			fail_msg("%s: %s", verbs[i].name, fake.begun);
+		over("app", i == 3 ? REASON_CONFLICT : 0);
+		assert_int_equal(r, i == 3 ? REASON_CONFLICT : 0);
+	}
+}
+
 int
 main(void)
 {
@@ -201,6 +305,8 @@ main(void)
 		ROW(what_is_not_among_them_is_not_waited_for),
 		ROW(a_ring_starts_at_once),
 		ROW(verbs_keep_the_order),
+		ROW(an_operation_keeps_the_order),
+		ROW(verbs_take_their_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

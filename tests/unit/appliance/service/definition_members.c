@@ -47,6 +47,7 @@ static const char whole[] =
 	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a]}\n"
 	"operations:\n"
 	"  dump: {argv: [/bin/x, \"{secret.word}\"], risk: change, secrets: [word]}\n"
+	"  take-up: {verb: reload, risk: change}\n"
 	"data: {folders: [db], format: v2, accepts: [v1]}\n";
 
 struct fixture {
@@ -122,6 +123,8 @@ is_whole(const struct definition *d)
 	assert_true(d->hooks[DEFINITION_HOOK_CHECK].present);
 	assert_false(d->hooks[DEFINITION_HOOK_RESTORE].present);
 	assert_int_equal(json_array_size(definition_operation(d, "dump")->secrets), 1);
+	assert_int_equal(definition_operation(d, "take-up")->verb, DEFINITION_VERB_RELOAD);
+	assert_string_equal(definition_verb_text(DEFINITION_VERB_RELOAD), "reload");
 	assert_int_equal(json_array_size(d->data_folders), 1);
 	assert_string_equal(d->data_format, "v2");
 	assert_int_equal(json_array_size(d->data_accepts), 1);
@@ -243,6 +246,8 @@ static const struct {
 		"secrets", "at most 8", 0 },
 	{ "a secret that an operation was not given", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x, \"{secret.a}\"], "
 		"risk: change}}\n", "operations.o.argv.1", "no secret that is given", 0 },
+	{ "a verb for which there is no way", HEAD "operations: {o: {verb: reload, risk: change}}\n",
+		"operations.o.verb", "does not say how to reload", 0 },
 	{ "a secret given twice", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x], risk: change, secrets: [a, a]}}\n",
 		"operations.o.secrets.1", "a stands twice", 0 },
 	{ "a secret for what only observes", HEAD "secrets: {a: {}}\noperations: {o: {argv: [/x], risk: observe, secrets: [a]}}\n",

@@ -2,6 +2,7 @@
 #include "appliance/service/definition.h"
 
 #include <fcntl.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -292,6 +293,20 @@ too_much_is_refused(void **state)
 
 #define RENDER_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 
+/* Only a definition says how its knobs are written. */
+static void
+nothing_is_rendered_without_a_definition(void **state)
+{
+	const struct fixture *f = *state;
+	SCOPED(definition_freep) struct definition *d = NULL;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+	const struct definition_values v = { .run = "/run/service" };
+
+	assert_int_equal(compile(f, "plain", "k {{run}}\n", &d), 0);
+	assert_int_equal(definition_render(&d->config[0], &v, &out), -EINVAL);
+	assert_int_equal(out.len, 0);
+}
+
 int
 main(void)
 {
@@ -302,6 +317,7 @@ main(void)
 		RENDER_TEST(templates_that_cannot_be),
 		RENDER_TEST(what_may_begin_a_line_or_stand_in_quotes),
 		RENDER_TEST(too_much_is_refused),
+		RENDER_TEST(nothing_is_rendered_without_a_definition),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

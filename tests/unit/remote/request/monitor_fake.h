@@ -53,6 +53,7 @@ struct monitor {
 	void *step_arg;
 	char step[16];
 	size_t n_steps;
+	enum reason step_refused; /* the next one is */
 
 	struct {
 		const char *verb;
@@ -389,22 +390,10 @@ take_step(struct monitor *m, const char *step, services_done_fn *done, void *arg
 }
 
 int
-services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg)
+services_verb(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg)
 {
 	assert_string_equal(name, "redis");
-	return take_step(m, "start", done, arg);
-}
-
-int
-services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg)
-{
-	assert_string_equal(name, "redis");
-	return take_step(m, "stop", done, arg);
-}
-
-int
-services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg)
-{
-	assert_string_equal(name, "redis");
-	return take_step(m, "restart", done, arg);
+	if (m->step_refused)
+		return REFUSE(m->step_refused, name, "requires postgresql, which does not run");
+	return take_step(m, definition_verb_text(verb), done, arg);
 }

@@ -175,6 +175,29 @@ test_a_secret_that_is_none(void **state)
 	assert_int_equal(result->reason, REASON_MALFORMED);
 }
 
+/* What the order of services forbids is refused to an operation, too: nothing ran. */
+static void
+test_a_verb_that_is_refused(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	m.step_refused = REASON_CONFLICT;
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
+	assert_int_equal(m.n_steps, 0);
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_REFUSED);
+	assert_int_equal(result->reason, REASON_CONFLICT);
+	assert_non_null(strstr(result->err, "requires postgresql"));
+}
+
 static void
 test_permit_for_another(void **state)
 {
@@ -1268,6 +1291,7 @@ main(void)
 		cmocka_unit_test(test_a_clone_asks_and_an_unrecorded_site_takes_nothing),
 		cmocka_unit_test(test_job_is_what_was_planned),
 		cmocka_unit_test(test_asked_waits_for_a_permit),
+		cmocka_unit_test(test_a_verb_that_is_refused),
 		cmocka_unit_test(test_secrets_go_by_descriptor),
 		cmocka_unit_test(test_a_secret_that_is_none),
 		cmocka_unit_test(test_permit_for_another),
