@@ -1,5 +1,5 @@
 /* Asking one nats-server for a monitoring page, /varz or /jsz.  A server that does not answer in time, frozen or gone,
- * gives nats_up (of /jsz: nats_jetstream_up) 0 and nothing else. */
+ * gives nats_up 0 and nothing else; whether it is up is told of /varz alone. */
 #include "telemetry/collect/source.h"
 
 #include <errno.h>
@@ -14,11 +14,9 @@
 #include "telemetry/collect/nats_page.h"
 #include "telemetry/collect/sample.h"
 
-static const struct {
-	const char *path, *up;
-} pages[] = {
-	[NATS_PAGE_VARZ] = { "/varz", "nats_up" },
-	[NATS_PAGE_JSZ] = { "/jsz", "nats_jetstream_up" },
+static const char *const pages[] = {
+	[NATS_PAGE_VARZ] = "/varz",
+	[NATS_PAGE_JSZ] = "/jsz",
 };
 
 struct nats {
@@ -41,7 +39,7 @@ take_page(struct nats *n, const json_t *path)
 	const char *text = json_is_null(path) || !path ? "/varz" : json_string_value(path);
 
 	for (size_t i = 0; text && i < ARRAY_LEN(pages); i++)
-		if (strcmp(pages[i].path, text) == 0) {
+		if (strcmp(pages[i], text) == 0) {
 			n->page = (enum nats_page)i;
 			return 0;
 		}
@@ -64,7 +62,7 @@ take_fields(struct nats *n, const json_t *list)
 		n->fields[i] = name ? nats_page_field(n->page, name) : NULL;
 		if (!n->fields[i])
 			return REFUSE(REASON_MALFORMED, n->service, "\"%s\" is no number of %s",
-				name ? name : "", pages[n->page].path);
+				name ? name : "", pages[n->page]);
 		n->n_fields = i + 1;
 	}
 	return 0;
@@ -126,7 +124,8 @@ on_end(int r, const uint8_t *p, size_t len, void *arg)
 	sample_reset(&n->samples);
 	if (r == 0)
 		r = nats_page_read(n->page, p, len, &n->start_us, on_number, n);
-	sample_gauge_int(&n->samples, n->service, pages[n->page].up, "1", n->now_us, r == 0);
+	if (n->page == NATS_PAGE_VARZ)
+		sample_gauge_int(&n->samples, n->service, "nats_up", "1", n->now_us, r == 0);
 	n->done(n->arg);
 }
 
@@ -163,7 +162,7 @@ set_up(struct nats *n, const struct source_ask *ask)
 	if (r != 0)
 		return r;
 	(void)snprintf(question, sizeof(question), "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
-		pages[n->page].path);
+		pages[n->page]);
 	return exchange_new(&n->exchange, ask->loop, ask->dir, name, question, NATS_PAGE_BYTES_MAX,
 		&ops, n);
 }

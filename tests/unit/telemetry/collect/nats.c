@@ -138,13 +138,15 @@ static const struct row {
 		OK "{\"start\":\"2999-01-01T00:00:00Z\",\"in_msgs\":9}",
 		"nats_in_msgs=int 9+ nats_up=int 1 " },
 	{ "the other page", "{" SOCKET ",\"path\":\"/jsz\",\"fields\":[\"jetstream_streams\"]}",
-		ASK("/jsz"), OK "{\"streams\":2}",
-		"nats_jetstream_streams=int 2 nats_jetstream_up=int 1 " },
+		ASK("/jsz"), OK "{\"streams\":2}", "nats_jetstream_streams=int 2 " },
 	{ "no fields", "{" SOCKET "}", ASK("/varz"), OK "{\"connections\":3}", "nats_up=int 1 " },
 	{ "an error", "{" SOCKET "}", ASK("/varz"), "HTTP/1.0 503 Service Unavailable\r\n\r\n",
 		"nats_up=int 0 " },
 	{ "nonsense", "{" SOCKET "}", ASK("/varz"), OK "{", "nats_up=int 0 " },
 	{ "frozen", "{" SOCKET "}", ASK("/varz"), NULL, "nats_up=int 0 " },
+	{ "the other page, frozen",
+		"{" SOCKET ",\"path\":\"/jsz\",\"fields\":[\"jetstream_streams\"]}", ASK("/jsz"),
+		NULL, "" },
 	{ "not there", "{\"socket\":\"{run}/other.sock\"}", NULL, NULL, "nats_up=int 0 " },
 };
 

@@ -1,0 +1,248 @@
+"""NATS as it is shipped: a real nats-server from the release's tree, its knobs, password, numbers, operations and streams."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.request
+
+import pytest
+
+from estate import POLICY, ROOT, SITE, Estate, until
+from proxy import free_port
+
+NATS = os.path.join(ROOT, "packaging", "services", "nats")
+RUN = ("--reason", "look", "--ticket", "T-1", "--wait", "60s")
+
+
+class Client:
+    """A connection to a nats-server; raises ConnectionError where it is not let in."""
+
+    def __init__(self, port, password):
+        self.sock = socket.create_connection(("127.0.0.1", port), 5)
+        self.file = self.sock.makefile("rb")
+        self.info = json.loads(self.file.readline().split(b" ", 1)[1])
+        login = {"verbose": False, "pedantic": False, "user": "app", "pass": password, "headers": True,
+                 "no_responders": True}
+        self.sock.sendall(b"CONNECT " + json.dumps(login).encode() + b"\r\nPING\r\n")
+        answer = self.line()
+        if answer != "PONG":
+            raise ConnectionError(answer)
+        self.sock.sendall(b"SUB inbox 1\r\n")
+
+    def line(self):
+        while True:
+            got = self.file.readline().decode().strip()
+            if got != "PING":
+                return got
+            self.sock.sendall(b"PONG\r\n")
+
+    def ask(self, subject, payload=b""):
+        """The answer to a request, as JSON."""
+        self.sock.sendall(b"PUB %s inbox %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
+        words = self.line().split()
+        assert words[0] == "MSG", words
+        return json.loads(self.file.read(int(words[-1]) + 2))
+
+    def api(self, what, **ask):
+        answer = self.ask(f"$JS.API.{what}", json.dumps(ask).encode() if ask else b"")
+        assert "error" not in answer, answer
+        return answer
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+def variant(estate, version, *changes):
+    """The folder as it is shipped, with another version and these replacements in service.yaml."""
+    folder = estate.path(f"nats-{version}")
+    shutil.copytree(NATS, folder)
+    file = os.path.join(folder, "service.yaml")
+    with open(file) as f:
+        text = f.read()
+    for old, new in (('version: "2.9.10"', f'version: "{version}"'), *changes):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with open(file, "w") as f:
+        f.write(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def estate():
+    for program in ("nats-server", "socat"):
+        if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+            pytest.skip(f"{program} is not here")
+    with Estate("service_nats") as e:
+        e.port, e.monitor = free_port(), free_port()
+        e.defaults = (("default: 4222", f"default: {e.port}"), ("default: 8222", f"default: {e.monitor}"))
+        e.vendor(service=variant(e, "2.9.10-1", *e.defaults))
+        e.start_site()
+        e.enrol()
+        e.policy(POLICY + f"  - services: [nats]\n    operations: [{', '.join(PAGES)}]\n    risk: [observe]\n"
+                 "    decision: allow\n")
+        e.mainstay("on", "all")
+        e.mainstay("service", "install", "nats")
+        with open(e.path("site", "lib", "services", "nats", "secrets", "app")) as f:
+            e.password = f.read()
+        yield e
+
+
+def passing(estate):
+    return estate.service("nats")["health"] == "passing"
+
+
+def conf(estate):
+    with open(estate.path("site", "lib", "services", "nats", "conf", "nats.conf")) as f:
+        return f.read()
+
+
+def stream(port, password, name="S"):
+    """What the server says of a stream's messages."""
+    client = Client(port, password)
+    try:
+        return client.api(f"STREAM.INFO.{name}")["state"]["messages"]
+    finally:
+        client.close()
+
+
+def test_only_who_knows_the_password_comes_in(estate):
+    client = Client(estate.port, estate.password)
+    assert client.info["version"].startswith("2.9.") and client.info["auth_required"] and client.info["jetstream"]
+    client.api("STREAM.CREATE.S", name="S", subjects=["s.>"], storage="file", num_replicas=1, retention="limits")
+    assert [client.ask("s.x", b"kept")["seq"] for _ in range(20)] == list(range(1, 21))
+    client.close()
+    for wrong in ("", "wrong", estate.password[:-1]):
+        with pytest.raises(ConnectionError, match="Authorization Violation"):
+            Client(estate.port, wrong)
+    assert estate.password not in conf(estate)
+
+
+PAGES = {
+    "info": ([], lambda page, e: page["port"] == e.port and page["jetstream"]["config"]["max_storage"] == 1 << 30),
+    "health": ([], lambda page, e: page == {"status": "ok"}),
+    "connections": (["sort=msgs_to", "count=1"], lambda page, e: page["num_connections"] == 1
+                    and page["connections"][0]["subscriptions"] == 1),
+    "closed": ([], lambda page, e: {"Authentication Failure"} <= {c["reason"] for c in page["connections"]}),
+    "subscriptions": ([], lambda page, e: page["num_subscriptions"] > 40),
+    "who-listens": (["subject=inbox"], lambda page, e: [s["subject"] for s in page["subscriptions_list"]] == ["inbox"]),
+    "jetstream": ([], lambda page, e: page["streams"] == 1 and page["messages"] == 20),
+    "streams": ([], lambda page, e: page["account_details"][0]["stream_detail"][0]["config"]["subjects"] == ["s.>"]),
+    "consumers": ([], lambda page, e: page["account_details"][0]["stream_detail"][0]["consumer_detail"][0]["name"] == "C"),
+}
+
+
+def test_operations_show_the_servers_own_pages(estate):
+    client = Client(estate.port, estate.password)
+    client.api("CONSUMER.DURABLE.CREATE.S.C", stream_name="S",
+               config={"durable_name": "C", "ack_policy": "explicit", "deliver_policy": "all"})
+    running = {operation: estate.desk_later("run", SITE, "nats", operation, *args, *RUN)
+               for operation, (args, _) in PAGES.items()}
+    for operation, desk in running.items():
+        out, err = desk.communicate(timeout=90)
+        assert desk.returncode == 0, (operation, err)
+        done = json.loads(out)
+        assert done["outcome"] == "ok" and PAGES[operation][1](json.loads(done["stdout"]), estate), (operation, out)
+    for hostile in ("inbox&limit=9", "a b", "a\r\nX: y", "../../varz", "a.>", "", "a..b"):
+        refused = estate.desk("run", SITE, "nats", "who-listens", f"subject={hostile}", *RUN, code=None)
+        assert refused.returncode in (1, 2) and "[malformed]" in refused.stderr, hostile
+    client.close()
+
+
+def test_numbers_of_both_pages_arrive(estate):
+    def arrived():
+        got = {m["name"]: m["value"] for m in estate.desk_json("show", SITE)["metrics"]}
+        assert got["nats_up"] == 1 and got["nats_jetstream_messages"] == 20
+        return got["nats_in_msgs"] >= 20 and got["nats_total_connections"] >= 1
+
+    until("numbers of NATS", arrived)
+
+
+HOSTILE = [
+    ("server-name", 'x"\njetstream: disabled'), ("server-name", "x\nport: 1"), ("server-name", "$HOME"),
+    ("server-name", "a b"), ("server-name", "include /etc/passwd"), ("server-name", "x" * 65),
+    ("port", "80"), ("port", "4222}"), ("max-payload", "1mb; debug: true"), ("max-payload", "65mb"),
+    ("ping-interval", '1s"'), ("ping-max", "2 # x"), ("debug", "true\ntrace: true"), ("jetstream", "yes{"),
+    ("trace", "true"),
+]
+
+
+def test_a_value_is_never_more_than_a_value(estate):
+    before, pid = conf(estate), estate.shim("nats")["pid"]
+    for knob, value in HOSTILE:
+        refused = estate.mainstay("service", "set", "nats", f"{knob}={value}", code=None)
+        assert refused.returncode in (1, 2) and "[" in refused.stderr, (knob, value, refused.stdout)
+    assert conf(estate) == before and estate.shim("nats")["pid"] == pid and passing(estate)
+
+
+def test_knobs_take_effect_in_the_server(estate):
+    pid = estate.shim("nats")["pid"]
+    told = estate.mainstay("service", "set", "nats", "max-payload=2mb", "ping-interval=30s", "max-connections=99",
+                           "ping-max=3", "write-deadline=5s", "debug=true").stdout
+    assert "reload" in told and estate.shim("nats")["pid"] == pid
+    page = until("the reload", lambda: [p for p in [look(estate)] if p["max_payload"] == 2 << 20])[0]
+    assert (page["ping_interval"], page["max_connections"], page["ping_max"], page["write_deadline"]) == \
+        (30 * 10**9, 99, 3, 5 * 10**9)
+    assert "Reloaded: debug = true" in estate.mainstay("service", "logs", "nats").stdout
+    told = estate.mainstay("service", "set", "nats", "server-name=acme.1", "max-pending=32mb",
+                           "jetstream-max-storage=2gb").stdout
+    assert "restart" in told
+    page = look(estate)
+    assert (page["server_name"], page["max_pending"]) == ("acme.1", 32 << 20) and page["max_payload"] == 2 << 20
+    assert page["jetstream"]["config"]["max_storage"] == 2 << 30
+
+
+def look(estate):
+    with urllib.request.urlopen(f"http://127.0.0.1:{estate.monitor}/varz", timeout=5) as page:
+        return json.load(page)
+
+
+def test_a_killed_server_is_started_again_with_its_streams(estate):
+    pid = estate.shim("nats")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until("another one", lambda: estate.shim("nats")["pid"] not in (0, pid) and passing(estate))
+    assert stream(estate.port, estate.password) == 20
+
+
+def test_an_update_brings_its_defaults_and_leaves_a_snapshot_that_can_be_restored(estate):
+    data = estate.path("site", "lib", "services", "nats", "data")
+    estate.publish(variant(estate, "2.9.10-2", *estate.defaults, ("default: 256mb", "default: 128mb")))
+    estate.mainstay("update", "check")
+    plan = until("a plan", lambda: [p for p in [estate.mainstay_json("update", "plan")] if p["items"]])[0]
+    estate.mainstay("update", "apply", "--plan", plan["digest"])
+    page = look(estate)
+    assert page["jetstream"]["config"]["max_memory"] == 128 << 20 and page["server_name"] == "acme.1"
+    assert stream(estate.port, estate.password) == 20
+    taken = os.listdir(os.path.join(data, ".snapshot"))
+    assert len(taken) == 1
+    restored_elsewhere(estate, os.path.join(data, ".snapshot", taken[0]))
+    estate.mainstay("service", "stop", "nats")
+    assert "Server Exiting" in estate.mainstay("service", "logs", "nats").stdout
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", estate.port), 2)
+
+
+def restored_elsewhere(estate, snapshot):
+    """Another server on what the restore hook makes of the snapshot has the messages."""
+    port, scratch = free_port(), estate.path("scratch")
+    os.makedirs(os.path.join(scratch, "jetstream", "$G", "streams", "OLD"))
+    estate.run("dash", os.path.join(NATS, "restore.sh"), scratch, snapshot)
+    server = subprocess.Popen(["/usr/sbin/nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", scratch,
+                               "--user", "app", "--pass", "scratch"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert until("a scratch server", lambda: listens(port) and stream(port, "scratch") == 20)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 2).close()
+        return True
+    except ConnectionRefusedError:
+        return False
