@@ -327,7 +327,8 @@ int definition_rights_digest(
 /* Check the arguments of a request (an object; NULL: none) and fill in defaults.  *ret is a new
  * object of checked values.  Returns 0; REASON_UNKNOWN_FIELD for an argument the operation does
  * not have; REASON_MALFORMED for one that is missing, of another type, out of bounds, not in the
- * enum or not matching the pattern (logged; operand is the argument's name); or a fault. */
+ * enum, not matching the pattern, or beginning with "-" where a program would take it for an option (logged;
+ * operand is the argument's name); or a fault. */
 int definition_check_args(const struct definition_operation *op, const json_t *args, json_t **ret);
 
 /* The same for knobs: given over defaults.  Unknown knobs: REASON_UNKNOWN_FIELD. */

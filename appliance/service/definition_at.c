@@ -3,6 +3,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/service/definition_read.h"
@@ -57,6 +58,15 @@ definition_stick(const struct definition_at *a, int r)
 	rd->fn(refuse_last(), rd->fn_arg);
 }
 
+/* People read it before they accept it: on terminals, in mail, in browsers. */
+bool
+definition_is_visible(const char *text)
+{
+	char shown[4 * DEFINITION_VALUE_MAX + 1];
+
+	return !strcmp(log_escape(shown, sizeof(shown), text), text);
+}
+
 const char *
 definition_text_here(const struct definition_at *a, size_t max)
 {
@@ -73,11 +83,9 @@ definition_text_here(const struct definition_at *a, size_t max)
 		DEFINITION_BAD(a, "must have 1 to %zu bytes", max);
 		return NULL;
 	}
-	for (const char *p = s; *p; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-			DEFINITION_BAD(a, "holds a control character");
-			return NULL;
-		}
+	if (!definition_is_visible(s)) {
+		DEFINITION_BAD(a, "holds a control character, or one that hides or turns what is read");
+		return NULL;
 	}
 	return s;
 }

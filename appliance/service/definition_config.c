@@ -81,6 +81,24 @@ join_lines(const struct definition_at *lines)
 	return lines->rd->r ? NULL : buf_take_text(&b);
 }
 
+/* Is one the other's path, or a folder in it? */
+static bool
+collide(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b), least = n < m ? n : m;
+
+	return !strncmp(a, b, least) && (n == m || (n < m ? b : a)[least] == '/');
+}
+
+static void
+check_others(const struct definition_at *one, const struct definition *d, size_t i)
+{
+	for (size_t k = 0; d->config[i].path && k < i; k++) {
+		if (d->config[k].path && collide(d->config[k].path, d->config[i].path))
+			DEFINITION_BAD(one, "path %s cannot be beside %s", d->config[i].path, d->config[k].path);
+	}
+}
+
 void
 definition_read_config(const struct definition_at *a, struct definition *d)
 {
@@ -105,6 +123,7 @@ definition_read_config(const struct definition_at *a, struct definition *d)
 		d->config[i].text = join_lines(&lines);
 		if (d->config[i].path && !definition_is_below(d->config[i].path))
 			DEFINITION_BAD(&one, "path must lie below the conf folder");
+		check_others(&one, d, i);
 		definition_check_config(&lines, &d->config[i], d);
 	}
 }

@@ -82,6 +82,11 @@ normalise(const struct definition_at *m, const struct definition_param *p, json_
 
 	if (m->rd->r)
 		return;
+	if (json_is_string(m->v) && json_string_length(m->v) <= DEFINITION_VALUE_MAX &&
+		!definition_is_visible(json_string_value(m->v))) {
+		DEFINITION_BAD(m, "holds a control character, or one that hides or turns what is read");
+		return;
+	}
 	r = definition_check_value(p, m->v, m->path, &normal);
 	if (r > 0) {
 		/* Say it again with its place. */
@@ -343,10 +348,42 @@ check_all(const struct definition_param *params, size_t n, const json_t *given, 
 	return 0;
 }
 
+/* Does the argument stand where a program looks for options: first in one of these, and behind no "--"? */
+static bool
+leads(const struct definition_argv *argv, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < argv->n && strcmp(argv->item[i], "--") != 0; i++) {
+		const char *item = argv->item[i];
+
+		if (item[0] == '{' && !strncmp(item + 1, name, len) && item[1 + len] == '}')
+			return true;
+	}
+	return false;
+}
+
+/* Whoever asks gives values, never options: but for those that the definition itself names. */
+static int
+check_option(const struct definition_operation *op, const struct definition_param *p, const json_t *v)
+{
+	if (p->type != DEFINITION_TEXT || p->allowed || json_string_value(v)[0] != '-' ||
+		json_equal(v, p->fallback) || (!leads(&op->argv, p->name) && !leads(&op->dry_run, p->name)))
+		return 0;
+	return REFUSE(REASON_MALFORMED, p->name, "begins with \"-\": the program would take it for an option");
+}
+
 int
 definition_check_args(const struct definition_operation *op, const json_t *args, json_t **ret)
 {
-	return check_all(op->args, op->n_args, args, "argument", ret);
+	SCOPED_JSON *all = NULL;
+	int r = check_all(op->args, op->n_args, args, "argument", &all);
+
+	for (size_t i = 0; r == 0 && i < op->n_args; i++)
+		r = check_option(op, &op->args[i], json_object_get(all, op->args[i].name));
+	if (r == 0)
+		*ret = STEAL(all);
+	return r;
 }
 
 int

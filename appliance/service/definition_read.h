@@ -42,6 +42,9 @@ void definition_stick(const struct definition_at *a, int r);
 /* The readers below give a default (NULL, 0) once an error stuck.  need: absent is an error. */
 const char *definition_text(const struct definition_at *a, const char *name, bool need, size_t max);
 const char *definition_text_here(const struct definition_at *a, size_t max);
+/* Is a text of at most DEFINITION_VALUE_MAX bytes shown as it is: no control character, no mark that hides
+ * letters or changes their direction? */
+bool definition_is_visible(const char *text);
 /* The list name of texts, each 1 to max bytes and (where check is not NULL) found good by it. */
 const json_t *definition_texts(const struct definition_at *a, const char *name, size_t max_n, size_t max,
 	bool (*check)(const char *text), const char *what);

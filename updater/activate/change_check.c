@@ -181,6 +181,9 @@ change_check(struct monitor *m, struct change *c, size_t at)
 		return r;
 	if (strcmp(d->name, item->service) != 0)
 		return REFUSE(REASON_ALTERED, item->service, "the release defines service \"%s\"", d->name);
+	if (item->to_version[0] && strcmp(d->version, item->to_version) != 0)
+		return REFUSE(REASON_ALTERED, item->service, "the release is of version %s, and defines version \"%s\"",
+			item->to_version, d->version);
 	if (d->class != DEFINITION_CLASS_SERVICE)
 		return REFUSE(REASON_CONFLICT, item->service, "release %s is one of the core, not of a service", d->version);
 	r = check_services(m, d, c, at);

@@ -62,6 +62,11 @@ gather(struct update *u, struct making *k)
 		}
 		k->definitions[k->n] = NULL;
 		r = change_definition(u->m, rel->hex, &k->definitions[k->n]);
+		if (r > 0) { /* said when it was staged; the others do not wait for it */
+			update_release_done(rel);
+			r = 0;
+			continue;
+		}
 		k->n++;
 	}
 	return r;
@@ -81,6 +86,7 @@ put_problems(struct update *u, const struct plan *p, size_t i)
 		(void)snprintf(c.items[k].service, sizeof(c.items[k].service), "%s", json_text(row, "service"));
 		(void)snprintf(c.items[k].from, sizeof(c.items[k].from), "%s", json_text(row, "from"));
 		(void)snprintf(c.items[k].to, sizeof(c.items[k].to), "%s", json_text(row, "to"));
+		(void)snprintf(c.items[k].to_version, sizeof(c.items[k].to_version), "%s", json_text(row, "version"));
 	}
 	r = change_check(u->m, &c, i);
 	if (r > 0)

@@ -91,7 +91,8 @@ int update_missing(struct update *u, const struct update_release *r, json_t *mis
 
 /* Is the assigned release, whose counter this is, one that the targets role still lets in?  Returns 0, REASON_ROLLBACK
  * below the service's floor, or REASON_REVOKED where it was withdrawn (both logged).  There is trusted metadata. */
-int update_floor_check(struct update *u, const struct assignment_release *a, uint64_t counter);
+int update_floor_check(
+	struct update *u, const struct assignment_release *a, const char *role, uint64_t counter);
 
 /* --- update_fetch.c: the courier's verbs ---------------------------------------------------------------------------- */
 /* The service's assigned release is refused (r > 0, refuse_last() says why), or could not be had for a fault: whoever waits for it

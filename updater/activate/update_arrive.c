@@ -9,6 +9,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/service/definition.h"
 #include "updater/activate/update_verbs.h"
 #include "updater/activate/worker.h"
 #include "updater/fetch/fetch_wire.h"
@@ -62,6 +63,23 @@ on_staged(int r, const struct stage_result *result, void *arg)
 	update_consider(u);
 }
 
+/* It lies in the store and waits, if it is one that could ever go in. */
+static int
+waits(struct update *u, const struct update_release *rel)
+{
+	SCOPED(definition_freep) struct definition *d = NULL;
+	const char *service = rel->tree->service;
+	int r = update_release_definition(u, rel->hex, &d);
+
+	if (r > 0) {
+		update_set(u, "idle", service, (enum reason)r, refuse_last()->text);
+		return 0;
+	}
+	if (r == 0 && strcmp(u->state, "staged") != 0 && !update_went_back(u, service, rel->hex))
+		update_set(u, "staged", service, REASON_NONE, rel->tree->version);
+	return r;
+}
+
 /* All of the release is there: into the store with it, where it waits; where somebody installs it, it goes in from there. */
 static int
 arrived(struct update *u, const struct update_runs *runs, const struct update_release *rel)
@@ -71,9 +89,7 @@ arrived(struct update *u, const struct update_runs *runs, const struct update_re
 	if (update_is_staged(u, rel->hex)) {
 		if (update_installing(u, service) && !runs->release[0])
 			return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
-		if (strcmp(u->state, "staged") != 0 && !update_went_back(u, service, rel->hex))
-			update_set(u, "staged", service, REASON_NONE, rel->tree->version);
-		return 0;
+		return waits(u, rel);
 	}
 	if (u->worker)
 		return 0; /* when it is done, we come again */

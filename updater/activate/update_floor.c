@@ -8,20 +8,21 @@
 #include "appliance/tuf/client.h"
 
 #define FLOORS	  "x-mainstay-floors"	 /* {SERVICE: COUNTER}, of the targets role alone */
-#define WITHDRAWN "x-mainstay-withdrawn" /* {TARGET: REASON}, of whichever role signs the release */
+#define WITHDRAWN "x-mainstay-withdrawn" /* {TARGET: REASON}, of the targets role and the one that signs the release */
 
 int
-update_floor_check(struct update *u, const struct assignment_release *a, uint64_t counter)
+update_floor_check(struct update *u, const struct assignment_release *a, const char *role, uint64_t counter)
 {
 	struct tuf_client *tuf = monitor_tuf(u->m);
 	const json_t *floor = json_object_get(json_object_get(tuf_client_signed(tuf, "targets"), FLOORS), a->service);
-	const char *role;
+	const char *const says[] = { "targets", role };
 
 	if (json_is_integer(floor) && (json_int_t)counter < json_integer_value(floor))
 		return REFUSE(REASON_ROLLBACK, a->target, "its counter %llu is below %lld, the floor of %s",
 			(unsigned long long)counter, (long long)json_integer_value(floor), a->service);
-	for (size_t i = 0; (role = tuf_client_role(tuf, i)); i++) {
-		const json_t *gone = json_object_get(json_object_get(tuf_client_signed(tuf, role), WITHDRAWN), a->target);
+	/* The signers of another service have no say in this one's. */
+	for (size_t i = 0; i < ARRAY_LEN(says); i++) {
+		const json_t *gone = json_object_get(json_object_get(tuf_client_signed(tuf, says[i]), WITHDRAWN), a->target);
 
 		if (gone)
 			return REFUSE(REASON_REVOKED, a->target, "it was withdrawn: %s",

@@ -56,7 +56,7 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 		return REFUSE(REASON_WRONG_ADDRESSEE, a->target, "it is for platform \"%s\", this is %s",
 			json_text(t->custom, "platform"), platform_text());
 	*ret_counter = (uint64_t)json_integer_value(counter);
-	r = update_floor_check(u, a, *ret_counter);
+	r = update_floor_check(u, a, t->role, *ret_counter);
 	if (r != 0)
 		return r;
 	if (core)
@@ -85,6 +85,19 @@ read_below(int dir_fd, const char *path, size_t max, struct buf *out)
 	if (fd < 0)
 		return REFUSE(REASON_UNSAFE_TREE, path, "what the courier left cannot be opened: %s", strerror(-fd));
 	return fs_read_fd(fd, max, out);
+}
+
+/* A service may have signers of its own: what they may sign is told by its path, so that the index is held to that. */
+static int
+check_path(const struct update_release *rel, const char *target)
+{
+	char path[TUF_PATH_MAX + 1];
+
+	(void)snprintf(path, sizeof(path), "services/%s/%s/index.json", rel->tree->service, rel->tree->version);
+	return strcmp(path, target) == 0
+		? 0
+		: REFUSE(REASON_ALTERED, target, "the index is of %s %s, which belongs at %s", rel->tree->service,
+			  rel->tree->version, path);
 }
 
 /* The index's bytes are verified; only now they are parsed. */
@@ -126,6 +139,7 @@ update_release_load(struct update *u, const struct assignment_release *a, struct
 	r = read_below(u->incoming_fd, path, TREE_INDEX_BYTES_MAX, &ret->index);
 	r = r ?: tuf_target_check(&t, ret->index.data, ret->index.len);
 	r = r ?: parse_index(a->service, ret);
+	r = r ?: check_path(ret, a->target);
 	if (r != 0)
 		update_release_done(ret);
 	return r;

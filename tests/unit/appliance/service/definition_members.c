@@ -15,6 +15,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
 #include "tests/fakes/scratch.h"
 
 #define HEAD "name: demo\nversion: \"1\"\nexec: [/bin/x]\n"
@@ -160,6 +161,60 @@ what_is_not_said_has_a_default(void **state)
 	assert_false(d->prepare.present);
 }
 
+/* What a request gives is a value, also for a program that takes options where it stands. */
+static void
+an_argument_is_no_option(void **state)
+{
+	static const struct {
+		const char *name, *argv, *arg, *value;
+		bool refused;
+	} rows[] = {
+		{ "an option alone", "\"{a}\"", "type: text", "-rf", true },
+		{ "an option's beginning", "\"{a}.txt\"", "type: text", "--help", true },
+		{ "a value", "\"{a}\"", "type: text", "rf-", false },
+		{ "behind --", "--, \"{a}\"", "type: text", "-rf", false },
+		{ "before --", "\"{a}\", --", "type: text", "-rf", true },
+		{ "within an argument", "\"key={a}\"", "type: text", "-rf", false },
+		{ "another argument stands there", "\"{ab}\", \"key={a}\"", "type: text", "-rf", false },
+		{ "one that the definition names", "\"{a}\"", "type: text, enum: [-l, -a]", "-l", false },
+		{ "its default", "\"{a}\"", "type: text, default: -l", "-l", false },
+		{ "not its default", "\"{a}\"", "type: text, default: -l", "-x", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(definition_freep) struct definition *d = NULL;
+		SCOPED_JSON *args = json_pack("{s:s, s:s}", "a", rows[i].value, "ab", "x"), *all = NULL;
+		uint64_t before = refuse_count(REASON_MALFORMED);
+		char text[512];
+		int r;
+
+		(void)snprintf(text, sizeof(text),
+			HEAD "operations: {o: {argv: [/bin/x, %s], risk: change, args: {a: {%s}, ab: {type: text}}}}\n",
+			rows[i].argv, rows[i].arg);
+		d = compile(*state, text);
+		r = definition_check_args(&d->operations[0], args, &all);
+		if (r != (rows[i].refused ? REASON_MALFORMED : 0))
+			fail_msg("%s: %d", rows[i].name, r);
+		if (rows[i].refused) {
+			assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+			assert_non_null(strstr(refuse_last()->text, "take it for an option"));
+			assert_string_equal(refuse_last()->operand, "a");
+			assert_null(all);
+		}
+	}
+}
+
+static void
+a_dry_run_has_no_options_either(void **state)
+{
+	SCOPED(definition_freep) struct definition *d = compile(*state,
+		HEAD "operations: {o: {argv: [/bin/x, --, \"{a}\"], dry_run: [/bin/x, \"{a}\"], risk: change, "
+		     "args: {a: {type: text}}}}\n");
+	SCOPED_JSON *args = json_pack("{s:s}", "a", "-x"), *all = NULL;
+
+	assert_int_equal(definition_check_args(&d->operations[0], args, &all), REASON_MALFORMED);
+}
+
 static void
 templates_of_arguments(void **state)
 {
@@ -293,6 +348,25 @@ static const struct {
 		"metrics.0.secret", "means nothing", 0 },
 	{ "postgres' metrics as nobody", HEAD "metrics: [{source: postgres, socket: x, secret: a}]\n", "metrics.0.user",
 		"is missing", 0 },
+	{ "help that clears the screen", KNOB("type: int, default: 1, help: \"\\e[2J\""), "knobs.a.help", "control character",
+		0 },
+	{ "help that runs backwards", KNOB("type: int, default: 1, help: \"a\\u202Eb\""), "knobs.a.help", "hides or turns",
+		0 },
+	{ "a note with a C1 control", HEAD "notes: [\"a\\x9b2J\"]\n", "notes.0", "control character", 0 },
+	{ "a value that hides a mark", KNOB("type: text, enum: [\"a\\u200Bb\", a], default: a"), "knobs.a.enum.0",
+		"hides or turns", 0 },
+	{ "an alert's text that turns", HEAD "alerts: [{name: a, metric: b, op: above, value: 1, for: 1s, text: \"\\u2066x\"}]\n",
+		"alerts.0.text", "hides or turns", 0 },
+	{ "an operation that turns", HEAD "operations: {o: {argv: [/x, \"\\u202Ecod.x\"], risk: change}}\n", "operations.o.argv.1",
+		"hides or turns", 0 },
+	{ "a configuration file twice", HEAD "config: [{path: a, template: t}, {path: a, template: t}]\n", "config.1",
+		"cannot be beside a", 0 },
+	{ "a configuration file in another", HEAD "config: [{path: a/b, template: t}, {path: a, template: t}]\n", "config.1",
+		"cannot be beside a/b", 0 },
+	{ "a configuration file that another is in", HEAD "config: [{path: a, template: t}, {path: a/b, template: t}]\n", "config.1",
+		"cannot be beside a", 0 },
+	{ "a pattern that would match all", KNOB("type: text, default: a, pattern: \"a)|(.*\""), "knobs.a.pattern",
+		"closes nothing", 0 },
 	{ "a port where it has no network", HEALTH("type: http, port: \"22\""), "health.port",
 		"would be another's", 0 },
 	{ "numbers from a port where it has no network",
@@ -499,6 +573,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		MEMBERS_TEST(all_of_it_is_read_in_both_forms),
 		MEMBERS_TEST(what_is_not_said_has_a_default),
+		MEMBERS_TEST(an_argument_is_no_option),
+		MEMBERS_TEST(a_dry_run_has_no_options_either),
 		MEMBERS_TEST(templates_of_arguments),
 		MEMBERS_TEST(refusals_name_member_and_place),
 		MEMBERS_TEST(every_fault_is_told),

@@ -15,6 +15,7 @@
 #include "appliance/tree/platform.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/trust/sha256.h"
+#include "updater/activate/core_change.h"
 #include "updater/activate/update.h"
 #include "updater/activate/update_site.h"
 #include "updater/activate/worker.h"
@@ -42,7 +43,7 @@ struct bench_release {
 static const char bench_cluster[] = "services:\n  redis:\n    channel: stable\n";
 #define BENCH_DEFINITION                                                                           \
 	"name: %s\n"                                                                               \
-	"version: \"7\"\n"                                                                         \
+	"version: \"%s\"\n"                                                                        \
 	"exec: [/bin/run]\n"                                                                       \
 	"payload: {tree: tree}\n"                                                                  \
 	"operations:\n"                                                                            \
@@ -229,7 +230,7 @@ bench_release_with(struct bench *b, struct bench_release *ret, const char *servi
 	char text[2048];
 	uint8_t digest[32];
 
-	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, defines, more);
+	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, defines, version, more);
 	assert_int_equal(definition_compile(&d, text, strlen(text), "service.yaml", b->t->dir.fd),
 		0);
 	assert_int_equal(definition_write(d, &json), 0);
@@ -246,9 +247,11 @@ bench_release_with(struct bench *b, struct bench_release *ret, const char *servi
 	assert_int_equal(tree_index_write(x, &ret->index), 0);
 	assert_int_equal(tree_index_digest(x, digest), 0);
 	hex_encode(ret->hex, digest, sizeof(digest));
-	(void)snprintf(ret->target, sizeof(ret->target), "services/redis/%s/index.json", version);
+	(void)snprintf(ret->target, sizeof(ret->target), "services/%s/%s/index.json",
+		strcmp(service, CORE_SERVICE) == 0 ? service : "redis", version);
 	/* As the courier would have left it. */
-	(void)snprintf(text, sizeof(text), "incoming/tuf/targets/services/redis/%s", version);
+	(void)snprintf(text, sizeof(text), "incoming/tuf/targets/%.*s",
+		(int)(strlen(ret->target) - strlen("/index.json")), ret->target);
 	{
 		char name[128];
 
