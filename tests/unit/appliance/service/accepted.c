@@ -77,6 +77,8 @@ static const struct {
 		REASON_MALFORMED },
 	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"x\":1}},\"v\":1}",
 		REASON_UNKNOWN_FIELD },
+	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"powers\":[\"network=host\",1]}},\"v\":1}",
+		REASON_MALFORMED },
 };
 
 /* Damage accepts nothing. */

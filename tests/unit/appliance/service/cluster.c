@@ -11,6 +11,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/cluster.h"
+#include "tests/fakes/refused.h"
 
 static const char two[] = "# our cluster\n"
 			  "services:\n"
@@ -129,7 +130,13 @@ static const struct {
 static void
 test_bad_json(void **state)
 {
+	static const char bad_name[] = "{\"services\":{\"A\":{\"accepted\":[],\"channel\":\"s\",\"hold\":false,"
+				       "\"knobs\":{},\"stopped\":false,\"update\":\"ask\"}},\"v\":1}";
+	struct cluster *none = NULL;
+
 	(void)state;
+	assert_refused(cluster_parse(&none, bad_name, strlen(bad_name)), REASON_MALFORMED, "no usable name");
+	assert_null(none);
 	for (size_t i = 0; i < ARRAY_LEN(bad_json); i++) {
 		struct cluster *c = NULL;
 
@@ -267,6 +274,9 @@ test_long_value(void **state)
 	assert_int_equal(cluster_set(&out, two, strlen(two), "redis", "a", value),
 		REASON_TOO_LARGE);
 	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_int_equal(out.len, 0);
+	assert_refused(cluster_set(&out, two, strlen(two), "redis", "a", "1\n    hold: true"), REASON_MALFORMED,
+		"a value is one line of text");
 	assert_int_equal(out.len, 0);
 }
 

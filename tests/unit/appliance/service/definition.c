@@ -468,6 +468,7 @@ values_of_another_kind(void **state)
 {
 	const struct fixture *f = *state;
 	SCOPED_JSON *args = json_pack("{s:i}", "key", 7), *knobs = json_pack("{s:s}", "fast", "yes");
+	SCOPED_JSON *sizes = json_object(), *whole = json_pack("{s:s}", "key", "a");
 	SCOPED(scope_free) char *value = calloc(1, 1026);
 	uint64_t before = refuse_count(REASON_MALFORMED);
 	json_t *ret = NULL;
@@ -478,10 +479,24 @@ values_of_another_kind(void **state)
 	expect(definition_check_knobs(f->d, knobs, &ret), REASON_MALFORMED, before + 1, "fast",
 		"must be true or false");
 	assert_null(ret);
+	json_object_set_new(sizes, "memory", json_string("64 parsecs"));
+	expect(definition_check_knobs(f->d, sizes, &ret), REASON_MALFORMED, before + 2, "memory",
+		"must be a size like 64mb");
+	json_object_set_new(sizes, "memory", json_true());
+	expect(definition_check_knobs(f->d, sizes, &ret), REASON_MALFORMED, before + 3, "memory",
+		"must be a size like 64mb");
+	json_object_set_new(whole, "count", json_string("3"));
+	expect(definition_check_args(definition_operation(f->d, "get"), whole, &ret), REASON_MALFORMED,
+		before + 4, "count", "must be a whole number");
+	json_object_del(whole, "count");
+	json_object_del(whole, "key");
+	expect(definition_check_args(definition_operation(f->d, "get"), whole, &ret), REASON_MALFORMED,
+		before + 5, "key", "must be given");
+	assert_null(ret);
 	memset(value, 'a', 1025);
 	json_object_set_new(args, "key", json_string(value));
 	expect(definition_check_args(definition_operation(f->d, "get"), args, &ret), REASON_MALFORMED,
-		before + 2, "key", "1025 bytes, of at most 1024");
+		before + 6, "key", "1025 bytes, of at most 1024");
 	assert_null(ret);
 }
 

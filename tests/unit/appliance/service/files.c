@@ -23,6 +23,7 @@
 #include "appliance/service/roster.h"
 #include "appliance/service/spec.h"
 #include "appliance/service/state.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 struct site {
@@ -229,8 +230,9 @@ test_bad_states(void **state)
 			fail_msg("%s", bad_states[i].says);
 	}
 	assert_int_equal(symlinkat("redis.json", t->run, "shim/web.json"), 0);
-	assert_int_equal(state_read(&s, &t->paths, "web"),
-		REASON_MALFORMED); /* a link is no file */
+	/* A link is no file. */
+	assert_refused(state_read(&s, &t->paths, "web"), REASON_MALFORMED, "cannot be read");
+	assert_int_equal(s.is, STATE_STOPPED);
 }
 
 static void
@@ -517,8 +519,9 @@ test_bad_locks(void **state)
 	}
 	assert_int_equal(unlinkat(t->lib, "cluster.lock", 0), 0);
 	assert_int_equal(symlinkat("elsewhere", t->lib, "cluster.lock"), 0);
-	assert_int_equal(lock_read(l, &t->paths), REASON_MALFORMED); /* a link is no file */
-	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	/* A link is no file. */
+	assert_refused(lock_read(l, &t->paths), REASON_MALFORMED, "cannot be read");
+	assert_int_equal(l->n, 0);
 	free(l);
 }
 
@@ -601,8 +604,9 @@ test_bad_service_ids(void **state)
 	}
 	assert_int_equal(unlinkat(t->lib, "services/.ids", 0), 0);
 	assert_int_equal(symlinkat("elsewhere", t->lib, "services/.ids"), 0);
-	assert_int_equal(identity_service(&id, &t->paths, "a", &uid), REASON_MALFORMED);
-	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	assert_refused(identity_service(&id, &t->paths, "a", &uid), REASON_MALFORMED,
+		"no file that can be read");
+	assert_int_equal(uid, 77);
 }
 
 int

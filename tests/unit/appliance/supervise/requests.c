@@ -21,6 +21,7 @@
 #include "appliance/supervise/requests.h"
 #include "appliance/supervise/start.h"
 #include "appliance/supervise/supervise_wire.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 struct bench {
@@ -134,7 +135,8 @@ test_refusals(void **state)
 	assert_int_equal(ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_COURIER, 0, 0, true),
 		REASON_MALFORMED);
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
-	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "../redis", 0, 0, 0, true), REASON_MALFORMED);
+	assert_refused(ask_only(b, SUPERVISE_SHIM, "../redis", 0, 0, 0, true), REASON_MALFORMED,
+		"no service's name");
 	assert_int_equal(ask_only(b, SUPERVISE_STOP, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
 	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
 	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGTERM, false),
@@ -143,7 +145,8 @@ test_refusals(void **state)
 	assert_int_equal(ask_only(b, SUPERVISE_KILL, NULL, 0, (uint64_t)getpid(), SIGUSR1, false),
 		REASON_MALFORMED);
 	/* /dev/null is no regular file that a spec could be read from */
-	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_MALFORMED);
+	assert_refused(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_MALFORMED,
+		"its spec is no file");
 	h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
 	assert_int_equal(ask_only(b, SUPERVISE_SHIM, "redis", 0, 0, 0, true), REASON_CONFLICT);
 	assert_int_equal(refuse_last()->reason, REASON_CONFLICT);

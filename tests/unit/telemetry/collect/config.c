@@ -13,6 +13,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "telemetry/collect/config.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 #define GOOD                                                                                       \
@@ -141,8 +142,8 @@ what_is_no_file_is_not_read(void **state)
 
 	assert_int_equal(fs_open_dir(&a, f->dir.fd, "config.json", 0755), 0);
 	assert_int_equal(fs_open_dir(&b, f->dir.fd, "mainstay.yaml", 0755), 0);
-	assert_int_equal(config_load(&c, f->dir.fd), REASON_MALFORMED);
-	assert_int_equal(config_settings(&s, &f->paths), REASON_MALFORMED);
+	assert_refused(config_load(&c, f->dir.fd), REASON_MALFORMED, "cannot be read");
+	assert_refused(config_settings(&s, &f->paths), REASON_MALFORMED, "cannot be read");
 	assert_null(c.json);
 	assert_int_equal(s.period_us, 0);
 }

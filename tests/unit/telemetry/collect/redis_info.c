@@ -14,25 +14,26 @@ static const struct frame_row {
 	const char *name, *bytes;
 	int result;
 	size_t text_len, used;
+	const char *says; /* of a refusal: its sentence begins so */
 } frames[] = {
-	{ "whole", "$5\r\na:1\r\n\r\n", 0, 5, 11 },
-	{ "empty", "$0\r\n\r\n", 0, 0, 6 },
-	{ "more behind it", "$3\r\na:1\r\n+OK\r\n", 0, 3, 9 },
-	{ "nothing yet", "", REDIS_INFO_MORE, 0, 0 },
-	{ "half a length", "$12", REDIS_INFO_MORE, 0, 0 },
-	{ "half a text", "$5\r\na:1", REDIS_INFO_MORE, 0, 0 },
-	{ "no end yet", "$3\r\na:1\r", REDIS_INFO_MORE, 0, 0 },
-	{ "an error", "-NOAUTH Authentication required.\r\n", REDIS_INFO_ERROR, 0, 0 },
-	{ "another type", "*1\r\n$1\r\na\r\n", REASON_MALFORMED, 0, 0 },
-	{ "HTTP", "HTTP/1.1 400 Bad Request\r\n", REASON_MALFORMED, 0, 0 },
-	{ "a null", "$-1\r\n", REASON_MALFORMED, 0, 0 },
-	{ "no length", "$\r\n", REASON_MALFORMED, 0, 0 },
-	{ "a length that goes on", "$00000000000000000000000001\r\n", REASON_MALFORMED, 0, 0 },
-	{ "a leading zero", "$05\r\na:1\r\n\r\n", REASON_MALFORMED, 0, 0 },
-	{ "a bare newline", "$5\na:1\r\n\r\n", REASON_MALFORMED, 0, 0 },
-	{ "a text that is longer", "$3\r\na:12\r\n", REASON_MALFORMED, 0, 0 },
-	{ "too much", "$999999\r\n", REASON_TOO_LARGE, 0, 0 },
-	{ "far too much", "$99999999999\r\n", REASON_MALFORMED, 0, 0 },
+	{ "whole", "$5\r\na:1\r\n\r\n", 0, 5, 11, NULL },
+	{ "empty", "$0\r\n\r\n", 0, 0, 6, NULL },
+	{ "more behind it", "$3\r\na:1\r\n+OK\r\n", 0, 3, 9, NULL },
+	{ "nothing yet", "", REDIS_INFO_MORE, 0, 0, NULL },
+	{ "half a length", "$12", REDIS_INFO_MORE, 0, 0, NULL },
+	{ "half a text", "$5\r\na:1", REDIS_INFO_MORE, 0, 0, NULL },
+	{ "no end yet", "$3\r\na:1\r", REDIS_INFO_MORE, 0, 0, NULL },
+	{ "an error", "-NOAUTH Authentication required.\r\n", REDIS_INFO_ERROR, 0, 0, NULL },
+	{ "another type", "*1\r\n$1\r\na\r\n", REASON_MALFORMED, 0, 0, "INFO answered by 0x" },
+	{ "HTTP", "HTTP/1.1 400 Bad Request\r\n", REASON_MALFORMED, 0, 0, "INFO answered by 0x" },
+	{ "a null", "$-1\r\n", REASON_MALFORMED, 0, 0, "INFO answered with a length that is none" },
+	{ "no length", "$\r\n", REASON_MALFORMED, 0, 0, "INFO answered without a length" },
+	{ "a length that goes on", "$00000000000000000000000001\r\n", REASON_MALFORMED, 0, 0, "INFO answered without a length" },
+	{ "a leading zero", "$05\r\na:1\r\n\r\n", REASON_MALFORMED, 0, 0, "INFO answered with a length that is none" },
+	{ "a bare newline", "$5\na:1\r\n\r\n", REASON_MALFORMED, 0, 0, "INFO answered without a length" },
+	{ "a text that is longer", "$3\r\na:12\r\n", REASON_MALFORMED, 0, 0, NULL },
+	{ "too much", "$999999\r\n", REASON_TOO_LARGE, 0, 0, NULL },
+	{ "far too much", "$99999999999\r\n", REASON_MALFORMED, 0, 0, "INFO answered with a length that is none" },
 };
 
 static void
@@ -52,6 +53,9 @@ frames_row_by_row(void **state)
 			fail_msg("%s: %d, %zu of %zu", frames[i].name, r, len, used);
 		refused = refuse_count(REASON_MALFORMED) + refuse_count(REASON_TOO_LARGE) - refused;
 		assert_int_equal(refused, r > 0 && r < REASON_MAX);
+		if (frames[i].says &&
+			strncmp(refuse_last()->text, frames[i].says, strlen(frames[i].says)) != 0)
+			fail_msg("%s: %s", frames[i].name, refuse_last()->text);
 	}
 }
 
