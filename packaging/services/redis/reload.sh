@@ -2,7 +2,7 @@
 # the user whose line is in the file $3.
 set -eu
 
-read -r _ _ _ password _ <"$3"
+read -r _ _ _ password _ <"$3" || [ -n "$password" ]
 settings=
 while read -r name value; do
 	case $name in

@@ -1,0 +1,207 @@
+"""Redis as it is shipped: the real server from the release's tree, its users, knobs, numbers, operations and snapshots."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from estate import POLICY, ROOT, SITE, Estate, until
+from proxy import free_port
+
+REDIS = os.path.join(ROOT, "packaging", "services", "redis")
+RUN = ("--reason", "look", "--ticket", "T-1", "--wait", "60s")
+
+# Operation: its arguments, and what its output must hold.
+LOOK = {
+    "info": (["section=keyspace"], "db0:keys=20"),
+    "slowlog": (["count=5"], "DEL"),
+    "slowlog-length": ([], ""),
+    "client-list": ([], "cmd=client|list user=default"),
+    "memory-doctor": ([], "instance"),
+    "memory-stats": ([], "peak.allocated"),
+    "latency-doctor": ([], "latency"),
+    "keys-count": ([], "20"),
+    "settings": (["names=maxmemory*"], "maxmemory-policy\nnoeviction"),
+}
+
+
+@pytest.fixture(scope="module")
+def estate():
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not here")
+    with Estate("service_redis") as e:
+        e.vendor()
+        e.start_site()
+        e.enrol()
+        e.policy(POLICY + f"  - services: [redis]\n    operations: [{', '.join(set(LOOK) - {'info'})}]\n"
+                 "    risk: [observe]\n    decision: allow\n")
+        e.install_redis()
+        yield e
+
+
+def own(estate, *names):
+    return estate.path("site", "lib", "services", "redis", *names)
+
+
+def secret(estate, name):
+    with open(own(estate, "secrets", name)) as f:
+        return f.read()
+
+
+def ask(estate, *commands, where=None):
+    """Commands of one connection and what comes back."""
+    where = where or ("-s", estate.path("site", "run", "services", "redis", "redis.sock"))
+    return estate.run("redis-cli", *where, stdin="".join(c + "\n" for c in commands)).stdout
+
+
+def setting(estate, name):
+    return ask(estate, f"CONFIG GET {name}").splitlines()[1]
+
+
+def conf(estate):
+    with open(own(estate, "conf", "redis.conf")) as f:
+        return f.read()
+
+
+def test_who_may_what(estate):
+    app = f"AUTH app {secret(estate, 'app')}"
+    assert ask(estate, app, *(f"SET k{i} v{i}" for i in range(20)), "GET k7").endswith("OK\nv7\n")
+    assert ask(estate, "AUTH app wrong", "PING").startswith("WRONGPASS")
+    keys = ("GET k1", "SET k1 x", "DEL k1", "KEYS *", "SCAN 0", "DUMP k1", "EVAL 'return 1' 0", "FLUSHALL", "SUBSCRIBE a")
+    control = ("CONFIG SET dir /tmp", "CONFIG REWRITE", "MODULE LIST", "SHUTDOWN", "ACL LIST", "REPLICAOF h 1",
+               "MONITOR", "REPLCONF ACK 1", "BGREWRITEAOF")
+    for command in keys + control:
+        assert ask(estate, command).startswith("NOPERM"), command
+    for command in control:
+        assert "NOPERM" in ask(estate, app, command), command
+    assert "user default" in ask(estate, f"AUTH admin {secret(estate, 'admin')}", "ACL LIST")
+    assert not any(secret(estate, name) in conf(estate) for name in ("app", "admin"))
+
+
+def test_operations_run_without_a_password(estate):
+    estate.mainstay("service", "set", "redis", "slowlog-log-slower-than=0")
+    ask(estate, f"AUTH app {secret(estate, 'app')}", "DEL nothing")
+    running = {name: estate.desk_later("run", SITE, "redis", name, *args, *RUN) for name, (args, _) in LOOK.items()}
+    for name, desk in running.items():
+        out, err = desk.communicate(timeout=90)
+        assert desk.returncode == 0, (name, err)
+        done = json.loads(out)
+        assert done["outcome"] == "ok" and LOOK[name][1] in done["stdout"], (name, done["stdout"])
+        assert "NOPERM" not in done["stdout"] and secret(estate, "app") not in done["stdout"]
+    for hostile in ("a b", "dir\r\nFLUSHALL", "-h", "maxmemory;", ""):
+        refused = estate.desk("run", SITE, "redis", "settings", f"names={hostile}", *RUN, code=None)
+        assert refused.returncode in (1, 2) and "[malformed]" in refused.stderr, hostile
+
+
+def test_whether_saves_go_well_arrives_as_a_number(estate):
+    def arrived():
+        got = {m["name"]: m["value"] for m in estate.desk_json("show", SITE)["metrics"]}
+        return got["redis_rdb_last_bgsave_status"] == got["redis_aof_last_write_status"] == got["redis_up"] == 1
+
+    until("numbers of Redis", arrived)
+
+
+HOSTILE = [
+    ("notify-keyspace-events", 'K"\nrequirepass x'), ("notify-keyspace-events", "KE A"), ("notify-keyspace-events", "K\\n"),
+    ("notify-keyspace-events", "$" * 17), ("maxmemory", "1mb\nsave 1 1"), ("maxmemory", "65gb"),
+    ("maxmemory-policy", "noeviction\ndir /tmp"), ("maxmemory-policy", "no-eviction"), ("appendonly", "yes # no"),
+    ("appendfsync", "sometimes"), ("maxclients", "100 200"), ("timeout", "-1"), ("databases", '16"'), ("port", "6379 x"),
+    ("dir", "/tmp"), ("include", "/etc/passwd"),
+]
+
+
+def test_a_value_is_never_more_than_a_value(estate):
+    before, pid = conf(estate), estate.shim()["pid"]
+    for knob, value in HOSTILE:
+        refused = estate.mainstay("service", "set", "redis", f"{knob}={value}", code=None)
+        assert refused.returncode in (1, 2) and "[" in refused.stderr, (knob, value, refused.stdout)
+    assert conf(estate) == before and estate.shim()["pid"] == pid and estate.service("redis")["health"] == "passing"
+
+
+def test_knobs_take_effect_in_the_server(estate):
+    pid = estate.shim()["pid"]
+    values = {"maxmemory": "33554432", "maxmemory-policy": "allkeys-lru", "appendfsync": "always", "maxclients": "77",
+              "timeout": "600", "slowlog-log-slower-than": "5000", "notify-keyspace-events": "$K", "appendonly": "no"}
+    told = estate.mainstay("service", "set", "redis", *(f"{k}={v}" for k, v in values.items())).stdout
+    assert "reload" in told and estate.shim()["pid"] == pid
+    for name, value in values.items():
+        assert until(name, lambda n=name: setting(estate, n)) == value
+    # What is empty again is taken up, too.
+    estate.mainstay("service", "set", "redis", "notify-keyspace-events=", "appendonly=yes")
+    assert estate.shim()["pid"] == pid and setting(estate, "appendonly") == "yes"
+    assert ask(estate, "CONFIG GET notify-keyspace-events") == "notify-keyspace-events\n\n"
+    port = free_port()
+    assert "restart" in estate.mainstay("service", "set", "redis", f"port={port}", "databases=3").stdout
+    tcp = ("-h", "127.0.0.1", "-p", str(port))
+    assert ask(estate, "GET k1", where=tcp).startswith("NOPERM")
+    assert ask(estate, f"AUTH app {secret(estate, 'app')}", "GET k1", "SELECT 3", where=tcp).split("\n")[:3] == \
+        ["OK", "v1", "ERR DB index is out of range"]
+
+
+def test_a_reload_that_redis_refuses_is_one_that_failed(estate):
+    line, bad = estate.path("line"), estate.path("bad.conf")
+    sock = estate.path("site", "run", "services", "redis", "redis.sock")
+    with open(line, "w") as f:
+        f.write(f"user admin on >{secret(estate, 'admin')} ~* &* +@all")
+    with open(bad, "w") as f:
+        f.write("maxmemory 1000000\nmaxclients none\n")
+    assert "maxclients" in estate.run("dash", os.path.join(REDIS, "reload.sh"), sock, bad, line, code=1).stderr
+    assert setting(estate, "maxmemory") == "33554432"
+    with open(line, "w") as f:
+        f.write("user admin on >wrong ~* &* +@all")
+    assert "WRONGPASS" in estate.run("dash", os.path.join(REDIS, "reload.sh"), sock, bad, line, code=1).stderr
+
+
+def test_a_killed_server_is_started_again_with_its_data(estate):
+    pid = estate.shim()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until("another one", lambda: estate.shim()["pid"] not in (0, pid) and estate.service("redis")["health"] == "passing")
+    assert estate.redis("dbsize") == "20"
+
+
+def test_an_update_brings_its_defaults_and_leaves_a_snapshot_that_can_be_restored(estate):
+    folder = estate.path("redis-next")
+    shutil.copytree(REDIS, folder)
+    file = os.path.join(folder, "service.yaml")
+    with open(file) as f:
+        text = f.read().replace('version: "7.0.15"', 'version: "7.0.15-2"')
+    at = text.index("  timeout:\n    type: int")
+    with open(file, "w") as f:
+        f.write(text[:at] + text[at:].replace("default: 0", "default: 900", 1))
+    estate.mainstay("service", "set", "redis", "timeout=")
+    estate.publish(folder)
+    estate.mainstay("update", "check")
+    plan = until("a plan", lambda: [p for p in [estate.mainstay_json("update", "plan")] if p["items"]])[0]
+    estate.mainstay("update", "apply", "--plan", plan["digest"])
+    assert setting(estate, "timeout") == "900" and setting(estate, "maxmemory") == "33554432"
+    assert estate.redis("dbsize") == "20"
+    taken = os.listdir(own(estate, "data", ".snapshot"))
+    assert len(taken) == 1
+    for log in ("yes", "no"):
+        restored_elsewhere(estate, own(estate, "data", ".snapshot", taken[0]), log)
+    estate.mainstay("service", "stop", "redis")
+    assert "bye bye" in estate.mainstay("service", "logs", "redis").stdout
+
+
+def restored_elsewhere(estate, snapshot, log):
+    """Another server on what the restore hook makes of the snapshot has the keys, and not what it had before."""
+    scratch = estate.path(f"scratch-{log}")
+    where = ("-s", os.path.join(scratch, "sock"))
+    os.makedirs(scratch)
+    argv = ["redis-server", "--port", "0", "--dir", scratch, "--unixsocket", where[1], "--appendonly", log]
+    for step in ("before", "after"):
+        server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until("a scratch server", lambda: ask(estate, "PING", where=where) == "PONG\n")
+            if step == "before":
+                ask(estate, "SET old x", where=where)
+            else:
+                assert ask(estate, "DBSIZE", "GET k7", "GET old", where=where) == "20\nv7\n\n"
+        finally:
+            server.terminate()
+            server.wait(10)
+        if step == "before":
+            estate.run("dash", os.path.join(REDIS, "restore.sh"), scratch, snapshot)
