@@ -12,6 +12,7 @@ static const struct roles_role roles[ROSTER_ROLE_MAX] = {
 	[ROSTER_SUPERVISE] = { .program = "mainstay-supervise",
 		.root = true,
 		.state = true,
+		.lends = true,
 		.nofile = 4096 },
 	/* mainstayd and mainstay-activate need root's power over files; neither has a network. */
 	[ROSTER_MONITOR] = { .program = "mainstayd",
@@ -69,7 +70,7 @@ roles_find(enum roster_role role)
 }
 
 static void
-limit(struct child_spec *spec, int resource, rlim_t max)
+limit(struct child_spec *spec, int resource, rlim_t max, bool lends)
 {
 	struct rlimit now;
 
@@ -77,7 +78,8 @@ limit(struct child_spec *spec, int resource, rlim_t max)
 		return;
 	if (now.rlim_max != RLIM_INFINITY && now.rlim_max < max)
 		max = now.rlim_max; /* not every root may raise a hard limit */
-	spec->limits[spec->n_limits++] = (struct child_limit){ resource, max, max };
+	spec->limits[spec->n_limits++] =
+		(struct child_limit){ resource, max, lends ? now.rlim_max : max };
 }
 
 void
@@ -98,9 +100,9 @@ roles_dress(struct child_spec *spec, enum roster_role role, const struct identit
 	/* What it starts ends with it, whatever session that put itself into. */
 	if (r->own_pids && netns)
 		spec->unshare |= CLONE_NEWPID;
-	limit(spec, RLIMIT_NOFILE, r->nofile);
+	limit(spec, RLIMIT_NOFILE, r->nofile, r->lends);
 #if !defined(__SANITIZE_ADDRESS__) /* whose shadow alone is terabytes of address space */
-	limit(spec, RLIMIT_AS, r->memory);
+	limit(spec, RLIMIT_AS, r->memory, false);
 #endif
 	spec->umask = 027;
 	spec->new_session = true;

@@ -17,6 +17,7 @@ struct roles_role {
 	bool no_network;       /* an empty network namespace, where allowed */
 	bool own_pids;	       /* what it starts is in a namespace of processes of its own, where allowed */
 	bool state;	       /* gets --state */
+	bool lends;	       /* may not use more files than nofile, but a service it starts may, as the host lets it */
 	rlim_t nofile, memory; /* memory: address space; 0: no limit */
 	unsigned at_once;      /* workers: so many may run */
 };
