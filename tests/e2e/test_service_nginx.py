@@ -1,0 +1,171 @@
+"""nginx as it ships: Debian's server in a release of ours, from install to stop."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from estate import BIN, ROOT, SITE, Estate, until
+
+pytestmark = pytest.mark.skipif(not (os.path.exists(os.path.join(BIN, "mainstay")) and os.path.exists("/usr/sbin/nginx")),
+                                reason="needs the built programs and nginx")
+POLICY = """v: 1
+approvers:
+  - {{name: olga, key: "{key}"}}
+rules:
+  - services: [nginx]
+    operations: [status, head, test-config, config, version, files, restart]
+    decision: allow
+"""
+# What a person might try to put into the file by a knob; the server goes on, and the file has none of it.
+HOSTILE = ["server-name=a;include /etc/passwd", "server-name=a b", "server-name=a}", "server-name=$host", "server-name=*",
+           'server-name="a"', "server-name=a\n}", "index=../secret", "index=index.html;autoindex on", "index=$uri",
+           "address=127.0.0.1:80;#", "error-log-level=debug; load_module /tmp/x", "port=80", "proxy-port=70000",
+           "gzip=on;", "keepalive-timeout=1s;}"]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def get(port, path="/"):
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    link.request("GET", path)
+    answer = link.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def release(estate, port, **changes):
+    """A folder of nginx that listens where this machine has room."""
+    folder = os.path.join(estate.path(f"release-{len(os.listdir(estate.dir))}"), "nginx")
+    shutil.copytree(os.path.join(ROOT, "packaging", "services", "nginx"), folder)
+    file = os.path.join(folder, "service.yaml")
+    with open(file) as f:
+        text = f.read()
+    for old, new in {"default: 8080": f"default: {port}", **changes}.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with open(file, "w") as f:
+        f.write(text)
+    return folder
+
+
+def run(estate, operation, *args):
+    """An operation's result, from the engineer's desk."""
+    answer = estate.desk_json("run", SITE, "nginx", operation, *args, "--reason", "look", "--ticket", "T-1", "--wait",
+                              "60s")
+    assert answer["result"]["outcome"] == "ok", answer
+    return answer["result"]
+
+
+def set_knobs(estate, *knobs, code=0):
+    return estate.mainstay("service", "set", "nginx", *knobs, code=code)
+
+
+def test_nginx_from_install_to_stop():
+    port, other = free_port(), free_port()
+    with Estate("service-nginx") as e:
+        e.vendor(release(e, port))
+        e.start_site()
+        e.enrol()
+        e.policy(POLICY)
+        e.mainstay("on", "all")
+        e.mainstay("service", "install", "nginx")
+        until("passing", lambda: e.service("nginx")["health"] == "passing")
+        www = e.path("site", "lib", "services", "nginx", "data", "www")
+        os.makedirs(os.path.join(www, "sub"))
+        os.chmod(os.path.join(www, "sub"), 0o755)
+        for name in ("index.html", "sub/page.txt"):
+            with open(os.path.join(www, name), "w") as f:
+                f.write("hello\n")
+            os.chmod(os.path.join(www, name), 0o644)
+        os.symlink("/etc/passwd", os.path.join(www, "link"))
+        assert get(port) == (200, "hello\n")
+        assert get(port, "/link")[0] in (403, 404) and get(port, "/sub/")[0] == 403
+
+        pid = e.shim("nginx")["pid"]
+        with open(f"/proc/{pid}/limits") as f:
+            files = next(line.split()[3] for line in f if line.startswith("Max open files"))
+        with open("/proc/self/limits") as f:
+            most = next(line.split()[4] for line in f if line.startswith("Max open files"))
+        assert int(files) == min(16384, int(most)), "as many as the definition says"
+        with open(f"/proc/{pid}/status") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        assert os.geteuid() != 0 or status["Uid"].split()[0] not in ("0", "33")
+
+        knobs(e, port, other, pid)
+        operations(e)
+        heals(e, other)
+        upgrade(e, port, other, www)
+        e.mainstay("service", "stop", "nginx")
+        with pytest.raises(OSError):
+            get(other)
+        assert not [w for _, w in e.processes() if "nginx.conf" in w]
+
+
+def knobs(e, port, other, pid):
+    set_knobs(e, "autoindex=true", "server-name=www.example.org")
+    until("reloaded", lambda: get(port, "/sub/")[0] == 200)
+    assert e.shim("nginx")["pid"] == pid, "a reload, no restart"
+    set_knobs(e, f"port={other}")
+    assert get(other) == (200, "hello\n") and e.shim("nginx")["pid"] != pid
+    with pytest.raises(OSError):
+        get(port)
+    pid = e.shim("nginx")["pid"]
+    conf = e.path("site", "lib", "services", "nginx", "conf", "nginx.conf")
+    before = open(conf).read()
+    for value in HOSTILE:
+        said = set_knobs(e, value, code=1).stderr
+        assert "[malformed]" in said, said
+    assert open(conf).read() == before and e.shim("nginx")["pid"] == pid
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        set_knobs(e, f"port={taken.getsockname()[1]}", code=1)
+        until("back at its former port", lambda: get(other) == (200, "hello\n"))
+    assert open(conf).read() == before
+
+
+def operations(e):
+    assert "Active connections" in run(e, "status")["stdout"]
+    assert run(e, "head", "path=/sub/page.txt")["stdout"].startswith("HTTP/1.1 200 OK")
+    assert "test is successful" in run(e, "test-config")["stderr"]
+    assert "stub_status;" in run(e, "config")["stdout"]
+    assert "nginx/" in run(e, "version")["stderr"]
+    assert "page.txt" in run(e, "files", "folder=/sub")["stdout"]
+    for path in ("path=/a b", "path=http://x", "folder=/..", "folder=/../../conf"):
+        e.desk("run", SITE, "nginx", "head" if path[0] == "p" else "files", path, "--reason", "r", "--ticket", "t", code=1)
+    before = e.shim("nginx")["pid"]
+    run(e, "restart")
+    assert e.shim("nginx")["pid"] != before
+
+
+def heals(e, port):
+    until("metrics at the vendor", lambda: {m["name"]: m["value"] for m in e.desk_json("show", SITE)["metrics"]}
+          ["nginx_requests"] > 3)
+    before = e.shim("nginx")["pid"]
+    os.kill(before, signal.SIGKILL)
+    until("healed", lambda: e.shim("nginx")["pid"] not in (0, before) and get(port) == (200, "hello\n"))
+
+
+def upgrade(e, port, other, www):
+    e.publish(release(e, port, **{'version: "1.22.1"': 'version: "1.22.2"', "default: 65s": "default: 33s"}))
+    e.mainstay("update", "check")
+    until("a plan", lambda: "sha256:" in e.mainstay("update", "plan").stdout)
+    e.mainstay("update", "apply")
+    lock = until("the new release", lambda: (lambda s: s if s["version"] == "1.22.2" else None)(
+        json.load(open(e.path("site", "lib", "cluster.lock")))["services"]["nginx"]))
+    assert lock
+    with open(e.path("site", "lib", "services", "nginx", "conf", "nginx.conf")) as f:
+        assert "keepalive_timeout 33s;" in f.read()
+    assert get(other) == (200, "hello\n"), "the customer's knob stays"
+    kept = subprocess.run(["find", os.path.dirname(www), "-path", "*.snapshot/*/www/index.html"], capture_output=True,
+                          text=True, check=True)
+    assert kept.stdout.count("\n") == 1, kept
