@@ -96,6 +96,13 @@ refuse_relay(enum reason reason, const char *operand, const char *place, const c
 	return (int)reason;
 }
 
+int
+refuse_adopt(const struct refusal *of)
+{
+	last = *of;
+	return (int)last.reason;
+}
+
 const struct refusal *
 refuse_last(void)
 {

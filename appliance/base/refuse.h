@@ -90,6 +90,8 @@ int refuse_relay(enum reason reason, const char *operand, const char *place, con
 
 /* The last refusal; reason REASON_NONE where there was none. */
 const struct refusal *refuse_last(void);
+/* Make another thread's refusal this one's last: it was counted and logged there.  Returns its reason. */
+int refuse_adopt(const struct refusal *of);
 
 /* Refusals seen by this process, by reason. */
 uint64_t refuse_count(enum reason reason);

@@ -1,6 +1,7 @@
 #include "updater/object/patch.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -201,8 +202,11 @@ patch_make(struct buf *out, int from_fd, int to_fd, uint64_t max)
 /* --- applying ----------------------------------------------------------------------------------------------- */
 struct patch_room {
 	ZSTD_DCtx *dctx;
-	uint8_t *base, *segment, *frame; /* of their maxima: what is not touched takes no memory */
+	/* Of their maxima, one behind the other in one mapping: what is not touched takes no memory. */
+	uint8_t *base, *segment, *frame;
 };
+
+enum { ROOM_BYTES = PATCH_BASE + PATCH_SEGMENT + PATCH_FRAME_MAX };
 
 int
 patch_room_new(struct patch_room **ret)
@@ -212,11 +216,13 @@ patch_room_new(struct patch_room **ret)
 	if (!room)
 		return FAULT(-ENOMEM);
 	room->dctx = ZSTD_createDCtx();
-	room->base = malloc(PATCH_BASE);
-	room->segment = malloc(PATCH_SEGMENT);
-	room->frame = malloc(PATCH_FRAME_MAX);
-	if (!room->dctx || !room->base || !room->segment || !room->frame)
+	room->base = mmap(NULL, ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room->base == MAP_FAILED)
+		room->base = NULL;
+	if (!room->dctx || !room->base)
 		return FAULT(-ENOMEM);
+	room->segment = room->base + PATCH_BASE;
+	room->frame = room->segment + PATCH_SEGMENT;
 	*ret = STEAL(room);
 	return 0;
 }
@@ -227,11 +233,18 @@ patch_room_free(struct patch_room *room)
 	if (!room)
 		return NULL;
 	ZSTD_freeDCtx(room->dctx);
-	free(room->base);
-	free(room->segment);
-	free(room->frame);
+	if (room->base)
+		(void)munmap(room->base, ROOM_BYTES);
 	free(room);
 	return NULL;
+}
+
+/* A large file is one of thousands: what it took is not ours for the rest of them. */
+static void
+shrink(struct patch_room *room, uint64_t from_size, uint64_t to_size)
+{
+	if (from_size > PATCH_KEEP || to_size > PATCH_KEEP)
+		(void)madvise(room->base, ROOM_BYTES, MADV_DONTNEED);
 }
 
 /* One patch being applied. */
@@ -360,6 +373,7 @@ patch_apply(struct patch_room *room, int patch_fd, int from_fd, const uint8_t to
 	r = read_head(&a, size);
 	for (uint64_t at = 0; !r && at < size; at += PATCH_SEGMENT)
 		r = apply_segment(&a, size - at < PATCH_SEGMENT ? (size_t)(size - at) : PATCH_SEGMENT);
+	shrink(room, a.from_size, size);
 	sha256_final(&a.hash, digest);
 	if (r)
 		return r;

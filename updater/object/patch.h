@@ -1,7 +1,8 @@
 /* Patches between objects: FROM-TO.zst, both SHA-256 of uncompressed bytes.  Release makes them, the courier carries
  * them, staging applies them to a file that the store holds.
  *
- *	"MSP\1"  varint size of FROM  varint size of TO
+ *	"MSP\1"  varint size of FROM  varint size of TO     (1: this kind of patch; another kind gets another number, and a
+ *	         reader that does not know it refuses the patch, so that the object is fetched)
  *	then for each PATCH_SEGMENT bytes of TO, in their order:
  *	    varint at (where the base lies in FROM)  varint length of frame  frame
  *
@@ -22,9 +23,10 @@ struct buf;
 
 enum {
 	PATCH_NAME_MAX = 140,		   /* HEX "-" HEX ".zst" NUL */
-	PATCH_SEGMENT = 8 * 1024 * 1024,   /* of the result */
-	PATCH_BASE = 16 * 1024 * 1024,	   /* of the base for one segment */
+	PATCH_SEGMENT = 4 * 1024 * 1024,   /* of the result */
+	PATCH_BASE = 12 * 1024 * 1024,	   /* of the base for one segment */
 	PATCH_FRAME_MAX = PATCH_SEGMENT + PATCH_SEGMENT / 128, /* a frame that is larger is none of ours */
+	PATCH_KEEP = 1024 * 1024,
 	PATCH_MEMORY = PATCH_BASE + PATCH_SEGMENT + PATCH_FRAME_MAX + 1024 * 1024,
 };
 
@@ -37,7 +39,8 @@ bool patch_name_read(const char *name, uint8_t ret_from[32], uint8_t ret_to[32])
  * REASON_TOO_LARGE (unlogged) where it would be more than max bytes, for it is then of no use; or a fault. */
 int patch_make(struct buf *out, int from_fd, int to_fd, uint64_t max);
 
-/* The memory that applying needs, kept from one patch to the next.  Not for two threads at once. */
+/* The memory that applying needs, kept from one patch to the next; what a file of more than PATCH_KEEP bytes took is given back.
+ * Not for two threads at once: one room each. */
 struct patch_room;
 int patch_room_new(struct patch_room **ret);
 struct patch_room *patch_room_free(struct patch_room *room);

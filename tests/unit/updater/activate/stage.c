@@ -472,6 +472,71 @@ a_disk_that_fills_up_meanwhile_is_refused(void **state)
 	assert_store_untouched(s);
 }
 
+/* More files than one hand makes alone.  Each is i bytes of its own; *ret_bad is one in their middle. */
+enum { MANY = 200 };
+
+static void
+index_of_many(struct site *s, uint8_t ret_bad[32])
+{
+	struct tree_index *x;
+	uint8_t digest[32];
+
+	assert_int_equal(tree_index_new(&x, "toy", "2", s->definition), 0);
+	for (size_t i = 0; i < MANY; i++) {
+		uint8_t bytes[MANY], sha256[32];
+		char name[16];
+
+		memset(bytes, (int)i, sizeof(bytes));
+		assert_int_equal(object_put(s->objects_fd, bytes, i + 1, sha256), 0);
+		(void)snprintf(name, sizeof(name), "f%03zu", i);
+		add(x, name, TREE_TYPE_FILE, 0444, sha256, i + 1, NULL);
+		if (i == MANY / 2)
+			memcpy(ret_bad, sha256, 32);
+	}
+	assert_int_equal(tree_index_seal(x), 0);
+	s->index.len = 0;
+	assert_int_equal(tree_index_write(x, &s->index), 0);
+	assert_int_equal(tree_index_digest(x, digest), 0);
+	hex_encode(s->hex, digest, 32);
+	tree_index_free(x);
+}
+
+static void
+many_files_are_made_by_several_hands(void **state)
+{
+	struct site *s = *state;
+	struct stage_result result;
+	uint8_t bad[32];
+
+	index_of_many(s, bad);
+	assert_int_equal(stage_tree(&result, s->store_fd, s->objects_fd, s->patches_fd, s->index.data, s->index.len), 0);
+	assert_int_equal(result.files, MANY);
+	for (size_t i = 0; i < MANY; i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(MANY + 1);
+		char path[100];
+
+		(void)snprintf(path, sizeof(path), "%s/f%03zu", s->hex, i);
+		assert_int_equal(fs_read(s->store_fd, path, MANY, &b), 0);
+		assert_int_equal(b.len, i + 1);
+		assert_int_equal(((const uint8_t *)b.data)[i], (uint8_t)i);
+	}
+}
+
+static void
+what_one_hand_refuses_is_refused_once(void **state)
+{
+	struct site *s = *state;
+	uint8_t bad[32];
+	char path[OBJECT_NAME_MAX];
+
+	index_of_many(s, bad);
+	object_path(path, bad);
+	assert_int_equal(unlinkat(s->objects_fd, path, 0), 0);
+	assert_refused(stage(s), REASON_NOT_FOUND, "has not arrived");
+	assert_string_equal(refuse_last()->operand, path);
+	assert_store_untouched(s);
+}
+
 int
 main(void)
 {
@@ -491,6 +556,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_spoilt_patch_gives_way_to_the_object, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_link_for_a_patch_is_not_followed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_changed_file_of_the_store_is_used_for_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_files_are_made_by_several_hands, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_one_hand_refuses_is_refused_once, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
