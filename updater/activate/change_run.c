@@ -341,6 +341,7 @@ end(struct change_run *run)
 			r = leaf(run, &c.items[i], "rollback");
 	if (r < 0)
 		log_fault(r, "rollback leaf");
+	ops->ended(&c, arg);
 	r = change_clear(run->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");

@@ -13,7 +13,10 @@ struct change_run;
 
 struct change_run_ops {
 	void (*stepped)(const struct change *c, size_t item, void *arg); /* a new step of this item begins */
-	void (*over)(const struct change *c, void *arg); /* it has ended; the run is gone afterwards */
+	/* It has ended: keep what must outlive the journal, which goes as soon as this returns.  After a crash between the
+	 * two it runs again. */
+	void (*ended)(const struct change *c, void *arg);
+	void (*over)(const struct change *c, void *arg); /* the journal is gone; the run is gone afterwards */
 };
 
 /* Begin (or, after a crash, go on with) the change.  journal_fd is borrowed; index (copied): for each item the

@@ -160,6 +160,7 @@ end(struct core *core)
 		if (r < 0)
 			log_fault(r, "rollback leaf");
 	}
+	core->ops->ended(&c, core->arg);
 	r = core_change_clear(core->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");

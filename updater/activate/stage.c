@@ -312,8 +312,9 @@ stage_tree(struct stage_result *ret, int store_fd, int objects_fd, int patches_f
 	*ret = (struct stage_result){ .bytes = tree_index_bytes(index) };
 	for (size_t i = 0; i < index->n_entries; i++)
 		ret->files += index->entries[i].type == TREE_TYPE_FILE;
+	/* Whoever gave it its name may have been killed before that name was on the disk. */
 	if (fstatat(store_fd, hex, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
+		return fs_sync_dir(store_fd);
 	r = check_space(store_fd, index);
 	if (r != 0)
 		return r;

@@ -86,12 +86,28 @@ update_set(struct update *u, const char *state, const char *service, enum reason
 		log_fault(r, "update state"); /* shown, though not kept */
 }
 
+/* A change that ended just before a crash ends once more. */
+static bool
+is_remembered(const struct update *u, const char *id, const char *service)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (u->history, i, row)
+		if (id[0] && strcmp(json_text(row, "change"), id) == 0 && strcmp(json_text(row, "service"), service) == 0)
+			return true;
+	return false;
+}
+
 int
 update_remember(struct update *u, const struct change *c, const struct change_item *item)
 {
-	json_t *row = json_object();
+	json_t *row;
 	int r;
 
+	if (is_remembered(u, c->id, item->service))
+		return 0;
+	row = json_object();
 	r = json_put_time(row, "time", clock_now_us());
 	r = r ?: json_put_text(row, "change", c->id);
 	r = r ?: json_put_text(row, "kind", change_kind_text(c->kind));

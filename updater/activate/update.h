@@ -58,6 +58,7 @@ struct update {
 int update_load(struct update *u);
 int update_save(const struct update *u);
 void update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text);
+/* A row of the history, once for each change and service; update_save() makes it last. */
 int update_remember(struct update *u, const struct change *c, const struct change_item *item);
 
 /* --- update_release.c: releases and their bytes ------------------------------------------------------------------ */

@@ -47,10 +47,9 @@ accept_first(struct update *u, const struct change_item *item)
 		return r;
 	r = update_release_definition(u, item->to, &d);
 	r = r ?: rights_accept_all(a, d);
-	r = r ?: accepted_save(a, monitor_dir(u->m));
 	r = r ?: monitor_leaf(u->m, "accept", "install", item->service,
 			 hex_decode(digest, sizeof(digest), item->to) ? digest : NULL, REASON_NONE);
-	return r;
+	return r ?: accepted_save(a, monitor_dir(u->m));
 }
 
 /* --- its end ------------------------------------------------------------------------------------------------------- */
@@ -109,7 +108,7 @@ tell_waiting(struct update *u, const struct change *c)
 }
 
 static void
-on_over(const struct change *c, void *arg)
+on_ended(const struct change *c, void *arg)
 {
 	struct update *u = arg;
 	enum change_step how = change_outcome(c);
@@ -123,22 +122,29 @@ on_over(const struct change *c, void *arg)
 			r = accept_first(u, &c->items[i]);
 	if (r < 0)
 		log_fault(r, "accepting the first release");
-	for (size_t i = 0; i < c->n; i++) {
+	for (size_t i = 0; i < c->n; i++)
 		(void)update_remember(u, c, &c->items[i]);
-		update_collect_snapshots(u, c->items[i].service);
-	}
 	if (c->remedy[0])
 		snprintf(text, sizeof(text), "%.120s; %.120s", c->remedy, c->text);
 	else
 		snprintf(text, sizeof(text), "%s", c->text);
-	update_set(u, state, c->items[0].service, c->reason, text);
+	update_set(u, state, c->items[0].service, c->reason, text); /* with the history, in one write */
+}
+
+static void
+on_over(const struct change *c, void *arg)
+{
+	struct update *u = arg;
+
+	for (size_t i = 0; i < c->n; i++)
+		update_collect_snapshots(u, c->items[i].service);
 	monitor_changed(u->m, MONITOR_CHANGE_SERVICE);
 	monitor_notify(u->m, "update", c->items[0].service, u->state);
 	tell_waiting(u, c);
 	update_consider(u);
 }
 
-static const struct change_run_ops run_ops = { .stepped = on_stepped, .over = on_over };
+static const struct change_run_ops run_ops = { .stepped = on_stepped, .ended = on_ended, .over = on_over };
 
 /* --- its beginning ------------------------------------------------------------------------------------------------- */
 static void

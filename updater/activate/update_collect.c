@@ -16,6 +16,8 @@
 #include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
+#define PASSING ".stage-" /* stage.h */
+
 const char *
 update_before(const struct update *u, const char *service, const char *release)
 {
@@ -70,12 +72,13 @@ find_unnamed(const struct update *u, const struct lock *lock, char out[65])
 		return false;
 	}
 	while (!found && (e = readdir(dir))) {
-		size_t len = strspn(e->d_name, "0123456789abcdef");
+		/* The tree, or what a removal or a staging that was cut off has left of it. */
+		const char *name = e->d_name + (strncmp(e->d_name, PASSING, strlen(PASSING)) == 0 ? strlen(PASSING) : 0);
+		size_t len = strspn(name, "0123456789abcdef");
 
-		/* The tree, or what a removal that was cut off has left of it. */
-		if (len != 64 || (e->d_name[64] && e->d_name[64] != '.'))
+		if (len != 64 || (name[64] && name[64] != '.'))
 			continue;
-		(void)snprintf(out, 65, "%.64s", e->d_name);
+		(void)snprintf(out, 65, "%.64s", name);
 		found = !is_named(u, lock, out);
 	}
 	(void)closedir(dir);

@@ -1,9 +1,11 @@
 /* Where the core's change (core_change.h) meets what is kept of all changes (update.h). */
 #include "updater/activate/update.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -37,7 +39,7 @@ on_stepped(const struct core_change *c, void *arg)
 }
 
 static void
-on_over(const struct core_change *c, void *arg)
+on_ended(const struct core_change *c, void *arg)
 {
 	struct update *u = arg;
 	enum change_step how = c->step == CORE_GOOD ? CHANGE_GOOD : CHANGE_ROLLED_BACK;
@@ -50,14 +52,24 @@ on_over(const struct core_change *c, void *arg)
 	(void)snprintf(item->to, sizeof(item->to), "%s", c->to);
 	(void)snprintf(item->to_version, sizeof(item->to_version), "%s", c->to_version);
 	(void)snprintf(row.text, sizeof(row.text), "%s", c->text);
+	/* As fine as the journal keeps it: no two begin so close to each other. */
+	(void)snprintf(row.id, sizeof(row.id), "%032" PRIx64, c->started_us / CLOCK_US_PER_MS);
 	item->step = how;
 	(void)update_remember(u, &row, item);
-	update_set(u, change_step_text(how), CORE_SERVICE, c->reason, c->text);
+	update_set(u, change_step_text(how), CORE_SERVICE, c->reason, c->text); /* with the history, in one write */
+}
+
+static void
+on_over(const struct core_change *c, void *arg)
+{
+	struct update *u = arg;
+
+	(void)c;
 	monitor_notify(u->m, "update", CORE_SERVICE, u->state);
 	update_consider(u);
 }
 
-static const struct core_ops ops = { .stepped = on_stepped, .over = on_over };
+static const struct core_ops ops = { .stepped = on_stepped, .ended = on_ended, .over = on_over };
 
 int
 update_core_init(struct update *u)

@@ -106,18 +106,19 @@ forget_service(struct update *u, const char *service)
 	struct lock lock;
 	int r;
 
-	r = lock_read(&lock, monitor_paths(u->m));
+	r = cluster_text(u, &etc, &old);
+	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
+	r = r ?: lock_read(&lock, monitor_paths(u->m));
+	r = r ?: accepted_load(&a, monitor_dir(u->m));
+	r = r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
+	/* cluster.yaml last: while it names the service, a removal that was cut off can be asked for again. */
 	if (r == 0 && lock_find(&lock, service)) {
 		r = lock_remove(&lock, service);
 		r = r ?: lock_write(&lock, monitor_paths(u->m));
 	}
-	r = r ?: cluster_text(u, &etc, &old);
-	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
-	r = r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
-	r = r ?: accepted_load(&a, monitor_dir(u->m));
 	r = r ?: accepted_forget(a, service);
 	r = r ?: accepted_save(a, monitor_dir(u->m));
-	return r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
+	return r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
 }
 
 static void

@@ -27,7 +27,7 @@ crash_at(struct bench *b, enum change_step step, const struct bench_release *fro
 	struct change c = { .id = "00",
 		.n = 1,
 		.items = { { .service = "redis", .to_version = "7", .counter = 2, .step = step } },
-		.reason = step >= CHANGE_UNDO_STOP ? REASON_STATE_MOVED : REASON_NONE,
+		.reason = step >= CHANGE_UNDO_STOP && step != CHANGE_GOOD ? REASON_STATE_MOVED : REASON_NONE,
 		.started_us = 1 };
 	struct change_item *item = &c.items[0];
 
@@ -167,6 +167,100 @@ every_step_can_be_taken_again(void **state)
 	}
 }
 
+/* --- the end ------------------------------------------------------------------------------------------------- */
+struct watched {
+	struct bench *b;
+	unsigned ended, over;
+};
+
+static bool
+has_journal(const struct bench *b)
+{
+	return faccessat(b->u->journal_fd, "change.json", F_OK, 0) == 0;
+}
+
+static void
+watch_step(const struct change *c, size_t item, void *arg)
+{
+	(void)c;
+	(void)item;
+	(void)arg;
+}
+
+static void
+watch_ended(const struct change *c, void *arg)
+{
+	struct watched *w = arg;
+
+	assert_true(change_over(c));
+	assert_true(has_journal(w->b));
+	assert_int_equal(w->over, 0);
+	w->ended++;
+}
+
+static void
+watch_over(const struct change *c, void *arg)
+{
+	struct watched *w = arg;
+
+	(void)c;
+	assert_false(has_journal(w->b));
+	assert_int_equal(w->ended, 1);
+	w->over++;
+}
+
+/* What outlives the journal is told while the journal is still there: a crash between the two loses nothing. */
+static void
+the_journal_goes_last(void **state)
+{
+	static const struct change_run_ops ops = { .stepped = watch_step, .ended = watch_ended, .over = watch_over };
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct change c = { .id = "00",
+		.n = 1,
+		.items = { { .service = "redis", .to_version = "7", .step = CHANGE_COMMIT } },
+		.started_us = 1 };
+	struct watched w = { .b = b };
+	struct change_run *run = NULL;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", r.hex);
+	assert_int_equal(change_run_start(&run, b->t->m, b->u->journal_fd, &c, NULL, &ops, &w), 0);
+	assert_true(has_journal(b));
+	for (unsigned i = 0; i < 100 && run; i++)
+		bench_turn(b);
+	assert_null(run);
+	assert_int_equal(w.ended, 1);
+	assert_int_equal(w.over, 1);
+}
+
+/* The journal was left after all was told: its end is told once more, and changes nothing. */
+static void
+an_end_that_was_cut_off_is_remembered_once(void **state)
+{
+	static const struct {
+		enum change_step step;
+		const char *state;
+	} rows[] = { { CHANGE_GOOD, "good" }, { CHANGE_ROLLED_BACK, "rolled-back" } };
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_active(b, two.hex, 2);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_array_clear(b->u->history);
+		assert_int_equal(update_save(b->u), 0);
+		for (unsigned times = 0; times < 2; times++) {
+			crash_at(b, rows[i].step, &one, &two);
+			run_to_end(b, 5);
+			assert_false(has_journal(b));
+			assert_int_equal(json_array_size(b->u->history), 1);
+			assert_string_equal(b->u->state, rows[i].state);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -177,6 +271,8 @@ main(void)
 		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
 		BENCH_TEST(what_was_not_staged_is_given_up),
 		BENCH_TEST(every_step_can_be_taken_again),
+		BENCH_TEST(the_journal_goes_last),
+		BENCH_TEST(an_end_that_was_cut_off_is_remembered_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -481,6 +481,7 @@ killed_at_every_point(void **state)
 	struct bench *b = *state;
 	struct release rel = good_release();
 	struct slots trial;
+	uint64_t changes = 0;
 
 	hand_over(b, &rel);
 	trial = slots_now(b);
@@ -495,6 +496,7 @@ killed_at_every_point(void **state)
 				(is != GOOD && step >= CORE_COMMIT && step != CORE_ROLLED_BACK) ||
 				(is == GOOD && step == CORE_ROLLED_BACK))
 				continue;
+			c.started_us = ++changes * CLOCK_US_PER_MS;
 			(void)snprintf(c.to, sizeof(c.to), "%s", rel.hex);
 			(void)snprintf(c.to_version, sizeof(c.to_version), "2");
 			c.reason = step == CORE_ROLLED_BACK ? REASON_CONFLICT : REASON_NONE;
@@ -528,6 +530,7 @@ killed_at_every_point(void **state)
 			assert_int_equal(slots_now(b).active, ours ? SLOTS_A : SLOTS_PACKAGED);
 			assert_string_equal(last(b, "outcome"), ours ? "good" : "rolled-back");
 			assert_int_equal(faccessat(b->u->journal_fd, "core.json", F_OK, 0), -1);
+			assert_int_equal(json_array_size(b->u->history), changes); /* each told once */
 		}
 	buf_done(&rel.index);
 }

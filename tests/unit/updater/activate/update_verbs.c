@@ -94,6 +94,31 @@ what_is_not_there_is_not_found(void **state)
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
 }
 
+/* A cluster.yaml that only a person can edit: then nothing of the service goes. */
+static void
+what_cannot_be_taken_out_of_the_file_stays_whole(void **state)
+{
+	static const char braces[] = "services: {redis:\n  {channel: stable}}\n";
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	SCOPED(scope_free) char *before = NULL;
+	SCOPED(scope_free) char *after = NULL;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_store(b, &r);
+	bench_active(b, r.hex, 1);
+	assert_int_equal(bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "look")),
+		0);
+	bench_etc(b, "cluster.yaml", braces, strlen(braces));
+	services_reload(b->t->m);
+	bench_settle(b);
+	before = bench_state(b);
+	assert_int_equal(bench_service(b, "service.remove", "redis"), REASON_MALFORMED);
+	after = bench_state(b);
+	assert_string_equal(before, after);
+}
+
 /* The answer comes when the monitor knows it, too. */
 static void
 what_was_removed_is_gone_when_it_is_said(void **state)
@@ -273,6 +298,7 @@ main(void)
 		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
 		BENCH_TEST(an_install_without_an_assignment_ends),
 		BENCH_TEST(what_is_not_there_is_not_found),
+		BENCH_TEST(what_cannot_be_taken_out_of_the_file_stays_whole),
 		BENCH_TEST(what_was_removed_is_gone_when_it_is_said),
 		BENCH_TEST(rights_are_accepted_by_name),
 		BENCH_TEST(a_plan_is_applied_only_as_it_was_shown),

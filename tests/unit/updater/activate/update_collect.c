@@ -1,0 +1,86 @@
+/* What nothing names any more goes out of the store; what is named stays. */
+#include "tests/unit/updater/activate/bench.h"
+
+static bool
+is_there(struct bench *b, const char *name)
+{
+	return faccessat(b->u->store_fd, name, F_OK, 0) == 0;
+}
+
+static void
+rest(struct bench *b)
+{
+	update_collect(b->u);
+	for (unsigned i = 0; i < 100 && b->u->worker; i++)
+		bench_turn(b);
+	assert_null(b->u->worker);
+}
+
+/* A power cut while a release was staged that nobody wants any more. */
+static void
+what_a_cut_off_staging_left_goes(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	char named[80], unnamed[80], path[96];
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_active(b, one.hex, 1);
+	(void)snprintf(named, sizeof(named), ".stage-%s", one.hex);
+	(void)snprintf(unnamed, sizeof(unnamed), ".stage-%s", two.hex);
+	assert_int_equal(mkdirat(b->u->store_fd, named, 0755), 0);
+	assert_int_equal(mkdirat(b->u->store_fd, unnamed, 0755), 0);
+	(void)snprintf(path, sizeof(path), "%s/bin", unnamed);
+	assert_int_equal(mkdirat(b->u->store_fd, path, 0755), 0);
+	rest(b);
+	assert_true(is_there(b, named)); /* its staging comes again, and sweeps it */
+	assert_false(is_there(b, unnamed));
+}
+
+/* A removal that was cut off has taken the tree's name, or all but its index. */
+static void
+what_a_cut_off_removal_left_goes(void **state)
+{
+	static const char *const before[] = { "", ".stage-", "", "" }, *const behind[] = { "", "", ".json", ".definition.json" };
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	char name[96];
+
+	bench_release(b, &r, "redis", "7", "redis");
+	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s%s", before[i], r.hex, behind[i]);
+		if (i < 2)
+			assert_int_equal(mkdirat(b->u->store_fd, name, 0755), 0);
+		else
+			assert_int_equal(fs_replace(b->u->store_fd, name, "{}", 2, 0644), 0);
+		rest(b);
+		assert_false(is_there(b, name));
+	}
+}
+
+static void
+other_names_are_left_alone(void **state)
+{
+	static const char *const names[] = { ".lock", ".stage-abc", "lost+found", "abc.json" };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_int_equal(fs_replace(b->u->store_fd, names[i], "", 0, 0644), 0);
+	rest(b);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_true(is_there(b, names[i]));
+}
+
+int
+main(void)
+{
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
+	static const struct CMUnitTest tests[] = {
+		BENCH_TEST(what_a_cut_off_staging_left_goes),
+		BENCH_TEST(what_a_cut_off_removal_left_goes),
+		BENCH_TEST(other_names_are_left_alone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
