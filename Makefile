@@ -63,7 +63,7 @@ CONFORMANCE  := $(patsubst tests/conformance/%.c,$(B)/tests/%,$(sort $(wildcard 
 .PHONY: all
 all: $(PROGRAMS)                ## build every program into build/bin
 
--include $(wildcard $(LIB_OBJ:.o=.d) $(CMD_SRC:%.c=$(B)/%.d) $(UNIT_SRC:%.c=$(B)/%.d))
+-include $(wildcard $(LIB_OBJ:.o=.d) $(CMD_SRC:%.c=$(B)/%.d) $(UNIT_SRC:%.c=$(B)/%.d) $(wildcard $(B)/tests/fault/*.d))
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -92,6 +92,10 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 
 $(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
+FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o)
+$(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
 
 $(B)/tests/fault/calls.so: tests/fault/calls.c
 	@mkdir -p $(@D)

@@ -4,14 +4,22 @@
  *
  *	create DIR NAME FILE         remove DIR NAME              rename DIR NAME DIR NAME
  *	folder DIR NAME FOLDER       size FILE LENGTH             link FILE DIR NAME
+ *	symlink DIR NAME LINK TARGET                              mode FILE-OR-FOLDER OCTAL
  *	write FILE OFFSET LENGTH, then so many bytes              sync FILE-OR-FOLDER PATH
+ *	all FOLDER PATH: all of the file system is synced
+ *
+ * $CALLS_KILL=N: the program is killed after the N-th of them.
  *
  * For programs of one thread. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +31,31 @@
 
 static const char *under;
 static int record = -1;
+static unsigned long left; /* calls until it is killed; 0: it is not */
+
+/* The C library's syscall(): ours, below, is what beneath_open() calls. */
+#define raw(...) real()(__VA_ARGS__)
+typedef long syscall_fn(long number, ...);
+
+static syscall_fn *
+real(void)
+{
+	static syscall_fn *fn;
+
+	if (!fn)
+		fn = (syscall_fn *)(uintptr_t)dlsym(RTLD_NEXT, "syscall");
+	return fn;
+}
 
 __attribute__((constructor)) static void
 begin(void)
 {
-	const char *path = getenv("CALLS_LOG");
+	const char *path = getenv("CALLS_LOG"), *last = getenv("CALLS_KILL");
 
+	left = last ? strtoul(last, NULL, 10) : 0;
 	under = getenv("CALLS_UNDER");
 	if (path && under)
-		record = (int)syscall(SYS_openat, AT_FDCWD, path,
+		record = (int)raw(SYS_openat, AT_FDCWD, path,
 			O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -39,11 +63,24 @@ begin(void)
 static void
 put(const void *p, size_t len)
 {
-	if (syscall(SYS_write, record, p, len) != (long)len)
+	if (raw(SYS_write, record, p, len) != (long)len)
 		abort();
 }
 
+static void
+count(void)
+{
+	if (left && --left == 0)
+		(void)kill(getpid(), SIGKILL);
+}
+
 #define SAY(...)                                                                                   \
+	do {                                                                                       \
+		LINE(__VA_ARGS__);                                                                 \
+		count();                                                                           \
+	} while (0)
+
+#define LINE(...)                                                                                  \
 	do {                                                                                       \
 		char say_line[2 * PATH_MAX];                                                       \
 		int say_len = snprintf(say_line, sizeof(say_line), __VA_ARGS__);                   \
@@ -97,13 +134,23 @@ split(int dir_fd, const char *name, unsigned long *ret_dir, const char **ret_bas
 	*ret_base = slash ? slash + 1 : name;
 	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - name) : 1,
 		slash ? name : ".");
-	fd = (int)syscall(SYS_openat, dir_fd, parent[0] ? parent : "/",
+	fd = (int)raw(SYS_openat, dir_fd, parent[0] ? parent : "/",
 		O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	ours = fd >= 0 && below(fd, path);
 	*ret_dir = fd >= 0 ? inode(fd) : 0;
 	if (fd >= 0)
-		(void)syscall(SYS_close, fd);
+		(void)raw(SYS_close, fd);
 	return ours;
+}
+
+static void
+say_mode(int fd)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (below(fd, path) && fstat(fd, &st) == 0)
+		SAY("mode %lu %o\n", (unsigned long)st.st_ino, (unsigned)st.st_mode & 07777);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -119,11 +166,13 @@ do_open(int dir_fd, const char *name, int flags, mode_t mode)
 	int fd;
 
 	errno = saved;
-	fd = (int)syscall(SYS_openat, dir_fd, name, flags, mode);
+	fd = (int)raw(SYS_openat, dir_fd, name, flags, mode);
 	if (fd < 0 || record < 0 || !(flags & (O_CREAT | O_TRUNC)) || !below(fd, path))
 		return fd;
-	if (!was && split(dir_fd, name, &dir, &base))
+	if (!was && split(dir_fd, name, &dir, &base)) {
 		SAY("create %lu %s %lu\n", dir, base, inode(fd));
+		say_mode(fd);
+	}
 	else if (flags & O_TRUNC)
 		SAY("size %lu 0\n", inode(fd));
 	return fd;
@@ -155,6 +204,39 @@ open(const char *name, int flags, ...)
 }
 int open64(const char *name, int flags, ...) ALIAS(open);
 
+long
+syscall(long number, ...)
+{
+	long a[6];
+	va_list args;
+	const struct open_how *how;
+	char path[PATH_MAX];
+	unsigned long dir;
+	const char *base;
+	struct stat st;
+	bool was;
+	long r;
+
+	va_start(args, number);
+	for (size_t i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (number != SYS_openat2)
+		return raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	how = (const struct open_how *)a[2];
+	was = fstatat((int)a[0], (const char *)a[1], &st, AT_SYMLINK_NOFOLLOW) == 0;
+	r = raw(number, a[0], a[1], a[2], a[3]);
+	if (r < 0 || record < 0 || !(how->flags & (O_CREAT | O_TRUNC)) || !below((int)r, path))
+		return r;
+	if (!was && split((int)a[0], (const char *)a[1], &dir, &base)) {
+		SAY("create %lu %s %lu\n", dir, base, inode((int)r));
+		say_mode((int)r);
+	} else if (how->flags & O_TRUNC) {
+		SAY("size %lu 0\n", inode((int)r));
+	}
+	return r;
+}
+
 /* What the C library's hardened headers call. */
 int __openat_2(int dir_fd, const char *name, int flags);
 int
@@ -174,13 +256,14 @@ int __open64_2(const char *name, int flags) ALIAS(__open_2);
 int
 mkdirat(int dir_fd, const char *name, mode_t mode)
 {
-	int r = (int)syscall(SYS_mkdirat, dir_fd, name, mode);
+	int r = (int)raw(SYS_mkdirat, dir_fd, name, mode);
 	unsigned long dir;
 	const char *base;
 	struct stat st;
 
 	if (r == 0 && split(dir_fd, name, &dir, &base) && fstatat(dir_fd, name, &st, 0) == 0)
-		SAY("folder %lu %s %lu\n", dir, base, (unsigned long)st.st_ino);
+		SAY("folder %lu %s %lu\nmode %lu %o\n", dir, base, (unsigned long)st.st_ino, (unsigned long)st.st_ino,
+			(unsigned)st.st_mode & 07777);
 	return r;
 }
 
@@ -193,7 +276,7 @@ mkdir(const char *name, mode_t mode)
 int
 unlinkat(int dir_fd, const char *name, int flags)
 {
-	int r = (int)syscall(SYS_unlinkat, dir_fd, name, flags);
+	int r = (int)raw(SYS_unlinkat, dir_fd, name, flags);
 	unsigned long dir;
 	const char *base;
 
@@ -217,7 +300,7 @@ rmdir(const char *name)
 int
 renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-	int r = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
+	int r = (int)raw(SYS_renameat2, from_fd, from, to_fd, to, 0);
 	unsigned long from_dir, to_dir;
 	const char *from_base, *to_base;
 
@@ -236,7 +319,7 @@ rename(const char *from, const char *to)
 int
 linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
-	int r = (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
+	int r = (int)raw(SYS_linkat, from_fd, from, to_fd, to, flags);
 	unsigned long dir;
 	const char *base;
 	struct stat st;
@@ -253,6 +336,43 @@ link(const char *from, const char *to)
 	return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
+int
+symlinkat(const char *target, int dir_fd, const char *name)
+{
+	int r = (int)raw(SYS_symlinkat, target, dir_fd, name);
+	unsigned long dir;
+	const char *base;
+	struct stat st;
+
+	if (r == 0 && split(dir_fd, name, &dir, &base) && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		SAY("symlink %lu %s %lu %s\n", dir, base, (unsigned long)st.st_ino, target);
+	return r;
+}
+
+int
+fchmod(int fd, mode_t mode)
+{
+	int r = (int)raw(SYS_fchmod, fd, mode);
+
+	if (r == 0)
+		say_mode(fd);
+	return r;
+}
+
+int
+fchmodat(int dir_fd, const char *name, mode_t mode, int flags)
+{
+	int fd, r = (int)raw(SYS_fchmodat, dir_fd, name, mode);
+
+	(void)flags; /* AT_SYMLINK_NOFOLLOW alone, and there is none in the place */
+	fd = r == 0 ? (int)raw(SYS_openat, dir_fd, name, O_RDONLY | O_CLOEXEC, 0) : -1;
+	if (fd >= 0) {
+		say_mode(fd);
+		(void)raw(SYS_close, fd);
+	}
+	return r;
+}
+
 /* --- bytes ------------------------------------------------------------------------------------ */
 static void
 wrote(int fd, off_t at, const void *p, ssize_t n)
@@ -261,14 +381,15 @@ wrote(int fd, off_t at, const void *p, ssize_t n)
 
 	if (n <= 0 || !below(fd, path))
 		return;
-	SAY("write %lu %lld %zd\n", inode(fd), (long long)at, n);
+	LINE("write %lu %lld %zd\n", inode(fd), (long long)at, n);
 	put(p, (size_t)n);
+	count();
 }
 
 ssize_t
 write(int fd, const void *p, size_t len)
 {
-	ssize_t n = syscall(SYS_write, fd, p, len);
+	ssize_t n = raw(SYS_write, fd, p, len);
 
 	if (record >= 0 && n > 0)
 		wrote(fd, lseek(fd, 0, SEEK_CUR) - n, p, n);
@@ -278,19 +399,37 @@ write(int fd, const void *p, size_t len)
 ssize_t
 pwrite(int fd, const void *p, size_t len, off_t at)
 {
-	ssize_t n = syscall(SYS_pwrite64, fd, p, len, at);
+	ssize_t n = raw(SYS_pwrite64, fd, p, len, at);
 
 	wrote(fd, at, p, n);
 	return n;
 }
 ssize_t pwrite64(int fd, const void *p, size_t len, off_t at) ALIAS(pwrite);
 
+ssize_t
+copy_file_range(int in, off_t *in_at, int out, off_t *out_at, size_t len, unsigned flags)
+{
+	off_t at = out_at ? *out_at : lseek(out, 0, SEEK_CUR);
+	ssize_t n = raw(SYS_copy_file_range, in, in_at, out, out_at, len, flags);
+	char path[PATH_MAX], room[65536];
+
+	for (ssize_t done = 0, got; done < n && below(out, path); done += got) {
+		size_t want = (size_t)(n - done) < sizeof(room) ? (size_t)(n - done) : sizeof(room);
+
+		got = pread(out, room, want, at + done); /* opened for reading, too, to be hashed */
+		if (got <= 0)
+			abort();
+		wrote(out, at + done, room, got);
+	}
+	return n;
+}
+
 int
 ftruncate(int fd, off_t len)
 {
 	struct stat st;
 	bool same = fstat(fd, &st) == 0 && st.st_size == len;
-	int r = (int)syscall(SYS_ftruncate, fd, len);
+	int r = (int)raw(SYS_ftruncate, fd, len);
 	char path[PATH_MAX];
 
 	if (r == 0 && !same && below(fd, path))
@@ -303,7 +442,7 @@ int ftruncate64(int fd, off_t len) ALIAS(ftruncate);
 int
 fallocate(int fd, int mode, off_t at, off_t len)
 {
-	int r = (int)syscall(SYS_fallocate, fd, mode, at, len);
+	int r = (int)raw(SYS_fallocate, fd, mode, at, len);
 	char path[PATH_MAX];
 	struct stat st;
 
@@ -327,7 +466,7 @@ synced(int fd)
 int
 fsync(int fd)
 {
-	int r = (int)syscall(SYS_fsync, fd);
+	int r = (int)raw(SYS_fsync, fd);
 
 	if (r == 0)
 		synced(fd);
@@ -337,9 +476,29 @@ fsync(int fd)
 int
 fdatasync(int fd)
 {
-	int r = (int)syscall(SYS_fdatasync, fd);
+	int r = (int)raw(SYS_fdatasync, fd);
 
 	if (r == 0)
 		synced(fd);
 	return r;
+}
+
+int
+syncfs(int fd)
+{
+	int r = (int)raw(SYS_syncfs, fd);
+	char path[PATH_MAX];
+	const char *name = r == 0 ? below(fd, path) : NULL;
+
+	if (name)
+		SAY("all %lu %s\n", inode(fd), name);
+	return r;
+}
+
+void
+sync(void)
+{
+	(void)raw(SYS_sync);
+	if (record >= 0)
+		SAY("all 0 .\n");
 }
