@@ -76,6 +76,35 @@ rendered(const struct definition *d, size_t i, struct definition_values v)
 	}
 }
 
+/* Every secret becomes a path, and never its value; every knob a text; of what is not there comes none. */
+static void
+expanded(const struct definition *d, struct definition_values v)
+{
+	char template[300];
+
+	for (size_t i = 0; i < d->n_secrets; i++) {
+		SCOPED(scope_free) char *text = NULL;
+
+		(void)snprintf(template, sizeof(template), "{secret.%s}", d->secrets[i].name);
+		if (definition_expand(template, &v, &text) != 0 ||
+			strncmp(text, "/run/secrets/", 13) != 0 || strcmp(text + 13, d->secrets[i].name) != 0)
+			abort();
+	}
+	for (size_t i = 0; i < d->n_knobs; i++) {
+		SCOPED(scope_free) char *text = NULL;
+
+		(void)snprintf(template, sizeof(template), "{knob.%s}", d->knobs[i].name);
+		if (definition_expand(template, &v, &text) != 0)
+			abort();
+	}
+	{
+		SCOPED(scope_free) char *text = NULL;
+
+		if (definition_expand("{knob. none }", &v, &text) == 0 || text)
+			abort();
+	}
+}
+
 static void
 use(const struct definition *d)
 {
@@ -98,6 +127,7 @@ use(const struct definition *d)
 	for (size_t i = 0; i < d->n_knobs; i++)
 		typed(d, &d->knobs[i]);
 	(void)definition_expand_argv(&d->exec, &v, &argv);
+	expanded(d, v);
 	for (size_t i = 0; i < d->n_config; i++)
 		rendered(d, i, v);
 	for (size_t i = 0; i < d->n_operations; i++) {

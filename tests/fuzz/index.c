@@ -1,5 +1,7 @@
-/* tree_index_read(): what it takes is written again byte for byte, and holds no unsafe path. */
+/* tree_index_read(): what it takes is written again byte for byte, and holds no unsafe path; each of its paths and
+ * links leads to something of the tree that is no link. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +11,19 @@
 #include "appliance/tree/index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+resolve(const struct tree_index *x, const struct tree_entry *e)
+{
+	const struct tree_entry *to = tree_index_resolve(x, e->path);
+	char below[TREE_PATH_MAX + 16];
+
+	if (!to || to->type == TREE_TYPE_LINK || (e->type != TREE_TYPE_LINK && to != e))
+		abort();
+	(void)snprintf(below, sizeof(below), "%s/ not there", e->path);
+	if (tree_index_resolve(x, below))
+		abort();
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -27,6 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (e->path[0] == '/' || !e->path[0] || strstr(e->path, "//") ||
 			(e->target && e->target[0] == '/') || e->mode > 0777)
 			abort();
+		resolve(x, e);
 	}
 	return 0;
 }

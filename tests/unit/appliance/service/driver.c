@@ -28,6 +28,7 @@
 #include "appliance/service/roster.h"
 #include "appliance/service/sandbox.h"
 #include "appliance/service/state.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/spawn_fake.h"
 
@@ -299,7 +300,7 @@ test_launch_names(void **state)
 	SCOPED(definition_freep) struct definition *d = definition(b);
 	uint64_t before = refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED);
 	SCOPED_JSON *knobs = json_object();
-	SCOPED(spec_done) struct spec s, t;
+	SCOPED(spec_done) struct spec s, t, u;
 	struct identity id;
 	char release[SPEC_PATH_MAX + 1];
 
@@ -311,8 +312,13 @@ test_launch_names(void **state)
 	d->health.socket = "{data}/redis.sock"; /* the shim looks in the run folder alone */
 	assert_int_equal(launch_prepare(&t, &b->paths, &id, d, "abc", knobs), REASON_MALFORMED);
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
+	d->health.type = DEFINITION_PROBE_TCP;
+	d->health.socket = NULL;
+	d->health.port = "65536";
+	assert_refused(launch_prepare(&u, &b->paths, &id, d, "abc", knobs), REASON_MALFORMED,
+		"health port '65536' is no port");
 	assert_int_equal(refuse_count(REASON_TOO_LARGE) + refuse_count(REASON_MALFORMED),
-		before + 2);
+		before + 3);
 	assert_int_not_equal(faccessat(b->s.fd, "lib/services/redis", F_OK, 0), 0);
 }
 

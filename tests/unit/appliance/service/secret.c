@@ -17,6 +17,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/spec.h"
+#include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 
 static const char yaml[] = "name: demo\n"
@@ -220,9 +221,15 @@ files_that_are_no_secret(void **state)
 	SCOPED(spec_done) struct spec spec, again;
 	SCOPED(scope_close) int dir = -1;
 	SCOPED(secret_grant_done) struct secret_grant g;
+	SCOPED(buf_done) struct buf value = BUF_MAX(4096);
 	uint64_t before;
 
+	assert_refused(secret_value(&value, &f->paths, "demo", definition_secret(f->d, "word")), REASON_NOT_FOUND,
+		"has no such secret yet");
+	assert_int_equal(value.len, 0);
 	prepare(f, &spec, 0);
+	assert_int_equal(secret_value(&value, &f->paths, "demo", definition_secret(f->d, "word")), 0);
+	assert_int_equal(value.len, 32);
 	dir = openat(f->s.fd, "lib/services/demo/secrets", O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(fs_replace(dir, "line", "a b\n", 4, 0600), 0);
 	before = refuse_count(REASON_MALFORMED);

@@ -453,6 +453,31 @@ test_a_filter_needs_memory(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Nor may the filter be written where no file may have a byte. */
+static void
+test_a_filter_needs_room(void **state)
+{
+	const struct rlimit none = { 0, 0 };
+	uint64_t before = refuse_count(REASON_NO_SANDBOX);
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (pid == 0) {
+		int fd = -1, r;
+
+		(void)signal(SIGXFSZ, SIG_IGN);
+		r = setrlimit(RLIMIT_FSIZE, &none) < 0 ? -errno : filter_export(&fd);
+		_exit(r == REASON_NO_SANDBOX && refuse_count(REASON_NO_SANDBOX) == before + 1 && fd == -1 &&
+					strstr(refuse_last()->text, "cannot be written")
+				? 0
+				: 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* --- secrets ------------------------------------------------------------------------------------ */
 #define CANARY "c4n4ry-c4n4ry-c4n4ry"
 
@@ -918,6 +943,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_no_sandbox, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_host_may_lack, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_filter_needs_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_filter_needs_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe_has_no_secrets, setup, teardown),
