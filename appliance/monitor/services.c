@@ -259,6 +259,44 @@ services_reload_then(struct monitor *m, services_read_fn *fn, void *arg)
 	return 0;
 }
 
+/* --- secrets that were lost ---------------------------------------------------------------------- */
+static void give_lost_secrets(struct services *s);
+
+static void
+on_given(int r, void *arg)
+{
+	struct services *s = arg;
+
+	s->giving = false;
+	if (r < 0)
+		log_fault(r, "giving a service its secrets again");
+	if (r == 0)
+		give_lost_secrets(s); /* the next one's */
+}
+
+/* Whoever held a service's secrets (its shim and the supervisor) was killed at once.  We have them on disk: a start finds
+ * the service running and brings them. */
+static void
+give_lost_secrets(struct services *s)
+{
+	for (size_t i = 0; s->driver && s->started && !s->giving && i < s->lock.n; i++) {
+		const char *name = s->lock.entries[i].service;
+		const struct cluster_service *wanted = cluster_find(s->cluster, name);
+		struct state state;
+		int r;
+
+		if (!wanted || wanted->stopped || state_read(&state, &s->m->paths, name) != 0 ||
+			!state.lost_secrets)
+			continue;
+		log_info("service %s: gets its secrets again", name);
+		r = services_start(s->m, name, on_given, s);
+		if (r < 0)
+			log_fault(r, name);
+		else
+			s->giving = true;
+	}
+}
+
 /* --- module -------------------------------------------------------------------------------------- */
 /* Which service it was does not matter here: states are read when somebody asks. */
 static void
@@ -270,6 +308,7 @@ on_shim_file(uint32_t revents, void *arg)
 	(void)revents;
 	while (read(s->watch_fd, events, sizeof(events)) > 0)
 		;
+	give_lost_secrets(s);
 	monitor_changed(s->m, MONITOR_CHANGE_SERVICE);
 }
 

@@ -29,7 +29,8 @@ struct services {
 	struct services_order *order; /* starts that wait for others; NULL: none */
 	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
-	int watch_fd; /* inotify on run/shim */
+	bool giving; /* lost secrets, to one service; the others' come after it */
+	int watch_fd;	 /* inotify on run/shim */
 	struct loop_watch *watch;
 };
 

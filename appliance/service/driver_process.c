@@ -47,6 +47,7 @@ struct step {
 	bool can_reload;   /* the spec says how */
 	unsigned reloads;  /* the shim's count before */
 	bool probed;	   /* running is not enough, its health must pass */
+	bool brings;	   /* secrets, to a service that runs and lost them */
 	bool asked;	   /* the supervisor took the request */
 	bool busy;	   /* another step of the service ran already: only to be told */
 	uint64_t start_ms; /* that the start may take */
@@ -136,7 +137,8 @@ static bool
 is_there(const struct step *st, const struct state *s)
 {
 	if (st->phase == PHASE_STOPPING || s->is != STATE_RUNNING ||
-		(st->phase == PHASE_RELOADING && (s->reloads == st->reloads || s->reload_failed)))
+		(st->phase == PHASE_RELOADING && (s->reloads == st->reloads || s->reload_failed)) ||
+		(st->brings && s->lost_secrets))
 		return false;
 	return !st->probed || s->health == STATE_HEALTH_PASSING;
 }
@@ -326,12 +328,19 @@ process_start(struct driver *d, const struct spec *spec, driver_done_fn *done, v
 {
 	struct processes *p = (struct processes *)d;
 	struct step *st;
-	int r;
+	struct state s;
+	int r, known;
 
+	known = state_read(&s, p->paths, spec->name);
+	if (known < 0)
+		return FAULT(known);
 	r = new_step(p, &st, spec->name, spec, PHASE_STARTING, done, arg);
-	if (r == 0 && has_shim(p, spec->name))
+	if (r)
+		return r;
+	st->brings = known == 0 && s.lost_secrets && spec->n_secrets > 0;
+	if (!st->brings && has_shim(p, spec->name))
 		st->asked = true; /* only wait */
-	return r;
+	return 0;
 }
 
 static int

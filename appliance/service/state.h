@@ -37,6 +37,7 @@ struct state {
 	char release[65];   /* of the spec it runs */
 	unsigned reloads;   /* asked for and done, or failed */
 	bool reload_failed; /* the last one */
+	bool lost_secrets;  /* nobody who runs holds them: its shim watches it, and cannot start it again */
 	/* Why it failed, or last came down, for people: one line; "" where there is nothing to say. */
 	char why[STATE_WHY_MAX + 1];
 	char boot[40]; /* of which boot the rest speaks */

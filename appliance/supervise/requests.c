@@ -104,6 +104,30 @@ make_group(struct supervise *s, const char *name, const struct frame *f)
 	group_done(&g);
 }
 
+static void
+take_secrets(struct request *q, struct held *h)
+{
+	for (size_t i = 1; i < q->f->n_fds; i++)
+		h->secrets[h->n_secrets++] = STEAL_FD(q->f->fds[i]);
+}
+
+/* A shim whose service's secrets ended with those who held them.  It cannot be handed any, but another one can be started
+ * with them, and finds the service running. */
+static int
+rearm(struct request *q, struct held *h)
+{
+	int r = start_keep_spec(q->s, h->id, q->f->fds[0]);
+
+	if (r)
+		return r;
+	take_secrets(q, h);
+	q->pid = h->child.pid;
+	if (h->child.pid == 0)
+		return 0; /* it is just being started again: with them */
+	log_info("service %s: its shim makes room for one that has its secrets", h->id);
+	return FAULT(child_signal(h->child.pidfd, SIGKILL));
+}
+
 static int
 do_shim(struct request *q)
 {
@@ -116,8 +140,11 @@ do_shim(struct request *q)
 		return REFUSE(REASON_MALFORMED, "shim", "is for no service's name");
 	if (!s->walls.pid_namespaces)
 		return REFUSE(REASON_NO_SANDBOX, name, "this host gives us no namespaces");
-	if (held_find(s->held, ROSTER_SHIM, name))
+	h = held_find(s->held, ROSTER_SHIM, name);
+	if (h && (h->n_secrets > 0 || q->f->n_fds == 1))
 		return REFUSE(REASON_CONFLICT, name, "has a shim already");
+	if (h)
+		return rearm(q, h);
 	if (held_count(s->held, ROSTER_SHIM) >= SUPERVISE_SHIMS_MAX)
 		return REFUSE(REASON_BUSY, name, "%d services run already", SUPERVISE_SHIMS_MAX);
 	r = start_keep_spec(s, name, q->f->fds[0]);
@@ -127,8 +154,7 @@ do_shim(struct request *q)
 	h = held_new(&s->held, s, ROSTER_SHIM, name);
 	if (!h)
 		return FAULT(-ENOMEM);
-	for (size_t i = 1; i < q->f->n_fds; i++)
-		h->secrets[h->n_secrets++] = STEAL_FD(q->f->fds[i]);
+	take_secrets(q, h);
 	r = start_shim(s, h, false);
 	return took_up(q, h, r);
 }

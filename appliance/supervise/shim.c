@@ -57,6 +57,8 @@ shim_save(struct shim *s)
 	(void)snprintf(now.release, sizeof(now.release), "%s", s->spec.release);
 	(void)snprintf(now.boot, sizeof(now.boot), "%s", s->boot);
 	(void)snprintf(now.why, sizeof(now.why), "%s", s->why);
+	for (size_t i = 0; i < s->spec.n_secrets; i++)
+		now.lost_secrets = now.lost_secrets || s->spec.secrets[i].fd < 0;
 	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);
 	r = state_encode(&text, &now);
 	if (r == 0 && text.len == s->saved.len && !memcmp(text.data, s->saved.data, text.len))
@@ -450,7 +452,7 @@ take_descriptors(struct shim *s, struct group *ret)
 		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		n = readlink(link, target, sizeof(target) - 1);
 		if (n < 7 || memcmp(target, "/memfd:", 7))
-			break; /* a supervisor that lost them; needed again only to start the service */
+			break; /* a supervisor that lost them: our state says so, and the monitor brings them */
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 		s->spec.secrets[i].fd = fd++;
 	}

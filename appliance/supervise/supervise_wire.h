@@ -5,6 +5,8 @@
  *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3)     ->
  *	  SHIM    id, NAME, MEMORY, PROCESSES, CPU, descriptors: a sealed memory file with the
  *	          spec, and one for each of its secrets                       ->
+ *	                              (of a service whose shim lost them: another shim takes its place, and the
+ *	                              service goes on)
  *	  STOP    id, NAME                    (the shim stops its service and ends)
  *	  RELOAD  id, NAME                    (the shim tells its service to take up its configuration)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)

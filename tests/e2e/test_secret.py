@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -112,3 +113,22 @@ def test_a_secret_works_and_stands_nowhere_else(site):
     with open(f"{site.dir}/etc/cluster.yaml", encoding="utf-8") as f:
         assert f.read() == "services:\n  redis: {}  # the cache\n"
     assert is_healthy(site) and asked(CANARY)[:2] == ["OK", "PONG"]
+
+    def shim():
+        with open(f"{site.dir}/run/shim/redis.json", encoding="utf-8") as f:
+            return json.load(f)
+
+    # Who held its secret is killed at once: redis runs on, its new shim is brought it, and can start it again.
+    before = shim()
+    with open(f"{site.dir}/run/supervise/roster", encoding="utf-8") as f:
+        rows = [line.split(" ") for line in f]
+    for row in [r for r in rows if r[0] in ("supervise", "shim")]:
+        os.kill(int(row[2]), signal.SIGKILL)
+    with open(site.log_path, encoding="utf-8") as log:
+        until("its shim was brought the secret",
+              lambda: "makes room for one that has its secrets" in log.read() or log.seek(0))
+    until("its shim has it", lambda: not shim()["lost_secrets"])
+    assert shim()["pid"] == before["pid"]
+    os.kill(before["pid"], signal.SIGKILL)
+    until("redis was started again", lambda: shim()["pid"] not in (0, before["pid"]) and is_healthy(site))
+    assert asked(CANARY)[:2] == ["OK", "PONG"]

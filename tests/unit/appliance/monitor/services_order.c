@@ -149,9 +149,11 @@ set_up(void **state)
 }
 
 static void
-run(const struct site_test *t, const char *name)
+run_with(const struct site_test *t, const char *name, bool lost_secrets)
 {
-	struct state s = { .is = STATE_STARTING, .health = STATE_HEALTH_UNKNOWN, .exit = -1 };
+	struct state s = {
+		.is = STATE_STARTING, .health = STATE_HEALTH_UNKNOWN, .exit = -1, .lost_secrets = lost_secrets
+	};
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	char path[512], file[80];
 
@@ -160,6 +162,12 @@ run(const struct site_test *t, const char *name)
 	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
 	(void)snprintf(file, sizeof(file), "%s.json", name);
 	put(path, file, b.data, b.len);
+}
+
+static void
+run(const struct site_test *t, const char *name)
+{
+	run_with(t, name, false);
 }
 
 static void
@@ -296,6 +304,35 @@ verbs_take_their_step(void **state)
 	}
 }
 
+static void
+lost_secrets_are_given_again(void **state)
+{
+	static const char cluster[] = "services:\n  app: {}\n  db: {}\n  web: {stopped: true}\n";
+	struct site_test *t = *state;
+
+	put(t->paths.etc, "cluster.yaml", cluster, sizeof(cluster) - 1);
+	services_reload(t->m);
+	site_settle(t);
+	run_with(t, "web", true); /* is not to run */
+	run(t, "app");
+	site_settle(t);
+	assert_string_equal(fake.begun, "");
+	run_with(t, "db", true);
+	run_with(t, "app", true);
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	/* The other's turn comes when the first has its own. */
+	run(t, "app");
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	over("app", 0);
+	assert_string_equal(fake.begun, "app db ");
+	run(t, "db");
+	over("db", 0);
+	site_settle(t);
+	assert_string_equal(fake.begun, "app db ");
+}
+
 int
 main(void)
 {
@@ -307,6 +344,7 @@ main(void)
 		ROW(verbs_keep_the_order),
 		ROW(an_operation_keeps_the_order),
 		ROW(verbs_take_their_step),
+		ROW(lost_secrets_are_given_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -401,6 +401,33 @@ test_reload(void **state)
 	}
 }
 
+/* Its shim outlived its secrets: a start asks for another one, and is over when that says that it has them. */
+static void
+test_lost_secrets_are_brought(void **state)
+{
+	struct bench *b = *state;
+	struct state lost = { .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .lost_secrets = true };
+
+	assert_int_equal(spec_secret(&b->spec, "word", "abc", 3), 0);
+	world_with(b, true, lost);
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 300);
+	assert_int_equal(b->result, NOT_DONE);
+	assert_int_equal(b->fake->n_calls, 1);
+	assert_string_equal(b->fake->calls[0].what, "shim");
+	assert_int_equal(b->fake->calls[0].n_secrets, 1);
+	lost.lost_secrets = false;
+	world_with(b, true, lost);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+	/* One that has them is only waited for. */
+	b->result = NOT_DONE;
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+	assert_int_equal(b->fake->n_calls, 1);
+}
+
 /* Limits and secrets go with the spec, and nobody else keeps the secrets' descriptors. */
 static void
 test_start_gives_all(void **state)
@@ -526,6 +553,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_secrets_are_brought, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_gives_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),

@@ -184,6 +184,11 @@ test_state(void **state)
 	assert_int_equal(back.is, STATE_RUNNING);
 	assert_int_equal(back.health, STATE_HEALTH_PASSING);
 	assert_int_equal(back.restarts, 2);
+	assert_false(back.lost_secrets);
+	s.lost_secrets = true;
+	put_state(t, &s);
+	assert_int_equal(state_read(&back, &t->paths, "redis"), 0);
+	assert_true(back.lost_secrets);
 	s.start_time++; /* the pid is somebody else's by now */
 	put_state(t, &s);
 	assert_int_equal(state_read(&back, &t->paths, "redis"), 0);

@@ -224,6 +224,61 @@ test_secrets_taken_again(void **state)
 	(void)child_wait(&h->child, -1, &status);
 }
 
+static int ask_with_fds(struct bench *b, uint16_t type, int n_fds);
+
+/* Both that held them were killed at once: the monitor brings them, and the shim makes room for another. */
+static void
+test_lost_secrets_are_brought(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(scope_close) int spec = -1;
+	SCOPED(scope_close) int secret = -1;
+	SCOPED(frame_out_done) struct frame_out out;
+	SCOPED(frame_done) struct frame reply = { 0 };
+	struct held *h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+	struct child child;
+	uint64_t before;
+	int status;
+
+	assert_int_equal(fs_memfd(&spec, "spec", "{}", 2), 0);
+	assert_int_equal(fs_memfd(&secret, "secret", "one", 3), 0);
+	h->child = child = sleeper();
+	frame_begin(&out, SUPERVISE_SHIM, 77);
+	frame_put_text(&out, SUPERVISE_TAG_NAME, "redis");
+	frame_put_fd(&out, spec);
+	frame_put_fd(&out, secret);
+	assert_int_equal(frame_send_wait(b->peer, &out, 1000), 0);
+	for (int i = 0; i < 3; i++)
+		(void)sd_event_run(b->s.loop, 20000);
+	assert_int_equal(frame_recv_wait(b->peer, &reply, 200), 0);
+	assert_int_equal(reply.type, SUPERVISE_OK);
+	assert_int_equal(h->n_secrets, 1);
+	assert_int_equal(faccessat(b->s.run_fd, "supervise/spec/redis", F_OK, 0), 0);
+	assert_int_equal(child_wait(&child, 5000, &status), 0);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* Who has them is not asked to go again. */
+	before = refuse_count(REASON_CONFLICT);
+	h->child = child = sleeper();
+	assert_int_equal(ask_with_fds(b, SUPERVISE_SHIM, 2), REASON_CONFLICT);
+	assert_int_equal(refuse_count(REASON_CONFLICT), before + 1);
+	assert_int_equal(h->n_secrets, 1);
+	(void)child_signal(child.pidfd, SIGTERM);
+	assert_int_equal(child_wait(&child, 5000, &status), 0);
+	assert_int_equal(WTERMSIG(status), SIGTERM);
+	h->child = (struct child){ .pidfd = -1 };
+}
+
+/* A spec that cannot be read leaves the shim as it is. */
+static void
+test_lost_secrets_with_no_spec(void **state)
+{
+	struct bench *b = *state;
+	struct held *h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
+
+	assert_int_equal(ask_with_fds(b, SUPERVISE_SHIM, 2), REASON_MALFORMED);
+	assert_int_equal(h->n_secrets, 0);
+}
+
 /* A request with so many descriptors; -1 where the supervisor hung up. */
 static int
 ask_with_fds(struct bench *b, uint16_t type, int n_fds)
@@ -488,6 +543,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_shim_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets_taken_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_secrets_are_brought, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_secrets_with_no_spec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_spec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),
