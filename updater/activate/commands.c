@@ -211,6 +211,7 @@ run_apply(struct command_call *call)
 	int r;
 
 	call_param(req, "plan", command_option(call, "plan"));
+	call_param(req, "again", command_option(call, "again") ? "yes" : NULL);
 	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
 	return r ?: say_outcome(call, answer, "UpdateApply");
 }
@@ -254,27 +255,39 @@ run_rollback(struct command_call *call)
 	return r ?: say_outcome(call, answer, "UpdateRollback");
 }
 
+/* All updates, or those of one service; what holds afterwards is the monitor's word. */
+static int
+hold(struct command_call *call, const char *verb)
+{
+	const char *service = call->n_operands > 0 ? call->operands[0] : NULL, *name = service ?: "all updates";
+	struct call_request *req = call_new(verb);
+	SCOPED_JSON *a = NULL;
+	int r;
+
+	call_param(req, "service", service);
+	r = ask_monitor(call, req, QUICK_MS, &a);
+	if (r != 0)
+		return r;
+	if (call->json)
+		return command_print_json("UpdateHold", STEAL(a));
+	if (json_is_true(json_object_get(a, "held")))
+		command_say(call, "%s: held; nothing is applied until mainstay update unhold%s%s", name, service ? " " : "",
+			service ?: "");
+	else
+		command_say(call, "%s: may be applied", name);
+	return 0;
+}
+
 static int
 run_hold(struct command_call *call)
 {
-	SCOPED_JSON *a = NULL;
-	int r = simple(call, "update.hold", "UpdateHold", &a);
-
-	if (r == 0)
-		command_say(call,
-			"updates are held: nothing is applied until mainstay update unhold");
-	return r;
+	return hold(call, "update.hold");
 }
 
 static int
 run_unhold(struct command_call *call)
 {
-	SCOPED_JSON *a = NULL;
-	int r = simple(call, "update.unhold", "UpdateHold", &a);
-
-	if (r == 0)
-		command_say(call, "updates may be applied");
-	return r;
+	return hold(call, "update.unhold");
 }
 
 static const struct command_option install_options[] = {
@@ -288,6 +301,7 @@ static const struct command_option apply_options[] = {
 	{ .name = "plan",
 		.value = "sha256:HEX",
 		.help = "apply only what `update plan` showed under this digest" },
+	{ .name = "again", .help = "also what this site went back from" },
 	{ 0 },
 };
 
@@ -368,12 +382,17 @@ const struct command commands_update[] = {
 		.examples = "mainstay update history",
 		.run = run_history },
 	{ .name = "update hold",
-		.summary = "apply nothing until unhold",
-		.examples = "mainstay update hold",
+		.args = "[SERVICE]",
+		.max = 1,
+		.summary = "apply nothing, or nothing of one service, until unhold",
+		.details = "Of one service it is a line of cluster.yaml (hold: true).",
+		.examples = "mainstay update hold\nmainstay update hold redis",
 		.run = run_hold },
 	{ .name = "update unhold",
+		.args = "[SERVICE]",
+		.max = 1,
 		.summary = "allow apply again",
-		.examples = "mainstay update unhold",
+		.examples = "mainstay update unhold\nmainstay update unhold redis",
 		.run = run_unhold },
 	{ .name = "update rollback",
 		.args = "SERVICE",

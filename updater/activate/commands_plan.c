@@ -95,8 +95,9 @@ say_row(struct command_call *call, const json_t *row)
 	const json_t *files = json_object_get(row, "files"), *news = json_object_get(row, "new"), *one;
 	size_t i;
 
-	command_say(call, "%s: %s -> %s%s%s", json_text(row, "service"), json_text(row, "from_version"),
+	command_say(call, "%s: %s -> %s%s%s%s", json_text(row, "service"), json_text(row, "from_version"),
 		json_text(row, "version"), json_is_true(json_object_get(row, "held")) ? " (held)" : "",
+		json_is_true(json_object_get(row, "went_back")) ? " (this site went back from it: only with --again)" : "",
 		json_is_true(json_object_get(row, "automatic")) ? " (update: auto)" : "");
 	if (files)
 		command_say(call, "  files: %lld changed, %lld added, %lld removed; %lld bytes; it is restarted",

@@ -144,9 +144,10 @@ add_core(struct update *u, struct plan *p)
 	p->n = 1;
 	p->core = true;
 	return json_array_append_new(p->items,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "service", CORE_SERVICE, "class", "core", "from",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b}", "service", CORE_SERVICE, "class", "core", "from",
 			runs.release, "from_version", runs.version, "to", rel->hex, "version", rel->tree->version,
-			"held", (int)u->held, "automatic", 0));
+			"held", (int)u->held, "went_back", (int)update_went_back(u, CORE_SERVICE, rel->hex), "automatic",
+			0));
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */
@@ -178,14 +179,20 @@ plan_held(const struct plan *p, size_t i)
 }
 
 bool
-plan_automatic(const struct update *u, const struct plan *p, size_t i)
+plan_went_back(const struct plan *p, size_t i)
+{
+	return json_is_true(json_object_get(json_array_get(p->items, i), "went_back"));
+}
+
+bool
+plan_automatic(const struct plan *p, size_t i)
 {
 	const json_t *row = json_array_get(p->items, i);
 
 	/* A release that asks for more has a problem, so has one that cannot read the data. */
 	return !p->core && json_is_true(json_object_get(row, "automatic")) && !plan_held(p, i) &&
 		json_array_size(json_object_get(row, "problems")) == 0 && strcmp(json_text(row, "data"), "same") == 0 &&
-		!update_went_back(u, json_text(row, "service"), json_text(row, "to"));
+		!plan_went_back(p, i);
 }
 
 /* --- what moved -------------------------------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  * Canonical JSON, one row for each service whose assigned release lies in the store and does not run, in the order in
  * which they would change:
  *
- *	{"service","class","from","from_version","to","version","counter","held","automatic",
+ *	{"service","class","from","from_version","to","version","counter","held","went_back","automatic",
  *	 "files":{"added","changed","removed"},"bytes",
  *	 "defaults":[{"knob","from","to"}],		those that cluster.yaml does not set
  *	 "new":{"operations":[],"fields":[],"powers":[]}, the first two arrive off, the last must be accepted before
@@ -36,9 +36,11 @@ void plan_done(struct plan *p);
 
 /* Is the row held: by `update hold`, or by cluster.yaml? */
 bool plan_held(const struct plan *p, size_t i);
+/* Did the site go back from it (update_went_back())?  Then it goes in only where somebody says `--again`. */
+bool plan_went_back(const struct plan *p, size_t i);
 /* May it go in without a person's word: `update: auto`, not held, no problems, no more powers, data that can go back, no
- * core; and its last change did not go back? */
-bool plan_automatic(const struct update *u, const struct plan *p, size_t i);
+ * core; and the site did not go back from it? */
+bool plan_automatic(const struct plan *p, size_t i);
 
 /* In words, what is otherwise in the rows `after` than in `before`: "redis: version 8 is now 9; nginx: gone". */
 void plan_difference(const json_t *before, const json_t *after, struct buf *out);

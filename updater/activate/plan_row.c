@@ -118,10 +118,10 @@ plan_row(struct update *u, const struct update_release *to, const char *from_hex
 	if (r != 0)
 		goto out;
 	was = stored ?: d; /* a store that lost what runs: nothing can be compared */
-	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:s}", "service", to->tree->service, "class",
+	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:s}", "service", to->tree->service, "class",
 		"service", "from", from_hex, "from_version", from_version, "to", to->hex, "version", to->tree->version,
-		"counter", (json_int_t)to->counter, "held", (int)(u->held || (wanted && wanted->hold)), "automatic",
-		(int)(wanted && wanted->automatic), "downtime", "restart");
+		"counter", (json_int_t)to->counter, "held", (int)(u->held || (wanted && wanted->hold)), "went_back",
+		(int)update_went_back(u, to->tree->service, to->hex), "automatic", (int)(wanted && wanted->automatic), "downtime", "restart");
 	if (!row)
 		r = -ENOMEM;
 	if (r == 0) {

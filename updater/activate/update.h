@@ -111,8 +111,8 @@ void update_fail_waiting(struct update *u, const char *service, int r);
 /* Something arrived, or a change is over: stage what is whole, begin what can be begun. */
 void update_consider(struct update *u);
 bool update_is_staged(const struct update *u, const char *hex);
-/* The service's last change was to this release and went back: `update status` keeps saying so, and nothing tries it
- * again by itself. */
+/* The service's last change was to this release and went back, or was a person's word to go back from it: only
+ * `update apply --again` tries it again. */
 bool update_went_back(const struct update *u, const char *service, const char *hex);
 /* Put in what may go in without a person's word (cluster.yaml: `update: auto`), now that the window is open. */
 void update_automatic(struct update *u);

@@ -1,6 +1,8 @@
 /* plan, apply, rollback, and what goes in by itself. */
 #include "updater/activate/update_verbs.h"
 
+#include <string.h>
+
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -68,16 +70,31 @@ refuse_moved(struct update *u, const struct plan *p, const char *wanted)
 		moved.len ? buf_text(&moved) : "");
 }
 
-/* Those of the plan that nothing holds; the releases stay the plan's. */
-static size_t
-not_held(const struct plan *p, struct update_release rels[CHANGE_ITEMS_MAX])
+/* Those of the plan that nothing holds and that the site did not go back from, or that too is meant; the releases stay
+ * the plan's.  At least one, or REASON_DENIED, REASON_CONFLICT (logged). */
+static int
+choose(const struct plan *p, bool again, struct update_release rels[CHANGE_ITEMS_MAX], size_t *ret_n)
 {
+	const json_t *back = NULL;
 	size_t n = 0;
 
-	for (size_t i = 0; i < p->n; i++)
-		if (!plan_held(p, i))
+	for (size_t i = 0; i < p->n; i++) {
+		if (plan_held(p, i))
+			continue;
+		if (!again && plan_went_back(p, i))
+			back = back ?: json_array_get(p->items, i);
+		else
 			rels[n++] = p->rels[i];
-	return n;
+	}
+	*ret_n = n;
+	if (n == 0 && back)
+		return REFUSE(REASON_CONFLICT, json_text(back, "service"),
+			"this site went back from release %s (mainstay update history): to try it once more, mainstay update apply --again",
+			json_text(back, "version"));
+	if (n == 0)
+		return REFUSE(REASON_DENIED, "update",
+			"cluster.yaml holds every service that has a new release: mainstay update unhold SERVICE");
+	return 0;
 }
 
 static int
@@ -100,9 +117,9 @@ on_apply(struct monitor *m, struct monitor_call *call, void *arg)
 		return refuse_moved(u, &p, wanted);
 	if (p.n == 0)
 		return REFUSE(REASON_NOT_FOUND, "update", "nothing is there to apply: every service runs its assigned release");
-	n = not_held(&p, rels);
-	if (n == 0)
-		return REFUSE(REASON_DENIED, "update", "cluster.yaml holds every service that has a new release (hold: true)");
+	r = choose(&p, strcmp(monitor_call_text(call, "again") ?: "", "yes") == 0, rels, &n);
+	if (r != 0)
+		return r;
 	(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);
 	return p.core ? update_core_apply(u, call, &rels[0]) : begin_change(u, call, CHANGE_APPLY, rels, n);
 }
@@ -169,7 +186,7 @@ update_automatic(struct update *u)
 		return;
 	r = plan_make(u, &p);
 	for (size_t i = 0; r == 0 && i < p.n; i++)
-		if (plan_automatic(u, &p, i))
+		if (plan_automatic(&p, i))
 			rels[n++] = p.rels[i];
 	if (r == 0 && n > 0) {
 		(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);

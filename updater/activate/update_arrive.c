@@ -14,18 +14,19 @@
 #include "updater/activate/worker.h"
 #include "updater/fetch/fetch_wire.h"
 
-/* The service's last change was to this release and went back: `update status` keeps saying so. */
 bool
 update_went_back(const struct update *u, const char *service, const char *hex)
 {
 	for (size_t i = json_array_size(u->history); i-- > 0;) {
 		const json_t *row = json_array_get(u->history, i);
-		const char *of = json_string_value(json_object_get(row, "service"));
-		const char *to = json_string_value(json_object_get(row, "to"));
-		const char *how = json_string_value(json_object_get(row, "outcome"));
+		bool good = strcmp(json_text(row, "outcome"), change_step_text(CHANGE_GOOD)) == 0;
 
-		if (of && strcmp(of, service) == 0)
-			return to && how && strcmp(to, hex) == 0 && strcmp(how, change_step_text(CHANGE_GOOD)) != 0;
+		if (strcmp(json_text(row, "service"), service) != 0)
+			continue;
+		if (!good)
+			return strcmp(json_text(row, "to"), hex) == 0;
+		return strcmp(json_text(row, "kind"), change_kind_text(CHANGE_ROLLBACK)) == 0 &&
+			strcmp(json_text(row, "from"), hex) == 0;
 	}
 	return false;
 }

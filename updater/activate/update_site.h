@@ -9,10 +9,10 @@
  *	service.rights   service              what the running release asks for, and what of it was accepted
  *	update.check                          begins a fetch; {} when it was asked for
  *	update.plan                           {"items":[{"service","from","to","version","held"}],"digest"}
- *	update.apply     [plan]               starts what the plan says; PROGRESS; {"items":[...]}
+ *	update.apply     [plan again]               starts what the plan says; PROGRESS; {"items":[...]}
  *	update.status                         {"state","service","reason","text","held","counter"}
  *	update.history                        {"items":[{"time","service","from","to","outcome","reason"}]}
- *	update.hold update.unhold             nothing is applied while held
+ *	update.hold update.unhold  [service]  nothing is applied while held; {"held"}
  *	update.rollback  service              back to the release before
  *	update.assignment update.objects      the courier's (fetch_wire.h)
  *

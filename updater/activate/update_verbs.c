@@ -21,22 +21,18 @@
 #include "updater/activate/update.h"
 #include "updater/fetch/fetch_wire.h"
 
-enum { CLUSTER_BYTES_MAX = 64 * 1024 };
-
-#define CLUSTER_NAME "cluster.yaml"
-
 /* --- cluster.yaml: the one desired state -------------------------------------------------------------------------- */
-static int
-cluster_text(struct update *u, int *ret_etc, struct buf *text)
+int
+update_cluster_text(struct update *u, int *ret_etc, struct buf *text)
 {
 	int r;
 
 	r = fs_open_dir(ret_etc, -1, monitor_paths(u->m)->etc, 0755);
-	r = r ?: fs_read(*ret_etc, CLUSTER_NAME, CLUSTER_BYTES_MAX, text);
+	r = r ?: fs_read(*ret_etc, UPDATE_CLUSTER_NAME, UPDATE_CLUSTER_MAX, text);
 	if (r == REASON_NOT_FOUND)
 		return 0; /* an empty cluster */
 	if (r == REASON_TOO_LARGE)
-		return REFUSE(REASON_TOO_LARGE, CLUSTER_NAME, "over %d bytes", CLUSTER_BYTES_MAX);
+		return REFUSE(REASON_TOO_LARGE, UPDATE_CLUSTER_NAME, "over %d bytes", UPDATE_CLUSTER_MAX);
 	return r;
 }
 
@@ -55,8 +51,8 @@ static int
 on_install(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct update *u = arg;
-	SCOPED(buf_done) struct buf old = BUF_MAX(CLUSTER_BYTES_MAX);
-	SCOPED(buf_done) struct buf text = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state = { 0 };
 	const char *service;
@@ -75,9 +71,9 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
 	r = update_room(u, service);
 	if (r == 0 && (!known || !state.wanted)) {
-		r = cluster_text(u, &etc, &old);
+		r = update_cluster_text(u, &etc, &old);
 		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
-		r = r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
+		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
 		if (r == 0)
 			services_reload(m);
 	}
@@ -100,13 +96,13 @@ static int
 forget_service(struct update *u, const char *service)
 {
 	SCOPED(accepted_freep) struct accepted *a = NULL;
-	SCOPED(buf_done) struct buf old = BUF_MAX(CLUSTER_BYTES_MAX);
-	SCOPED(buf_done) struct buf text = BUF_MAX(CLUSTER_BYTES_MAX);
+	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
 	SCOPED(scope_close) int etc = -1;
 	struct lock lock;
 	int r;
 
-	r = cluster_text(u, &etc, &old);
+	r = update_cluster_text(u, &etc, &old);
 	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
 	r = r ?: lock_read(&lock, monitor_paths(u->m));
 	r = r ?: accepted_load(&a, monitor_dir(u->m));
@@ -118,7 +114,7 @@ forget_service(struct update *u, const char *service)
 	}
 	r = r ?: accepted_forget(a, service);
 	r = r ?: accepted_save(a, monitor_dir(u->m));
-	return r ?: fs_replace(etc, CLUSTER_NAME, text.data, text.len, 0644);
+	return r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
 }
 
 static void
@@ -213,33 +209,6 @@ on_history(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
-static int
-set_held(struct update *u, struct monitor_call *call, bool held)
-{
-	int r;
-
-	u->held = held;
-	r = update_save(u);
-	r = r ?: monitor_leaf(u->m, "update", monitor_call_actor(call), held ? "hold" : "unhold", NULL, REASON_NONE);
-	if (r == 0)
-		monitor_answer(call, json_pack("{s:b}", "held", u->held));
-	return r;
-}
-
-static int
-on_hold(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	(void)m;
-	return set_held(arg, call, true);
-}
-
-static int
-on_unhold(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	(void)m;
-	return set_held(arg, call, false);
-}
-
 /* k of the owners say yes to exactly these bytes of the core, whoever assigns them and whenever they come. */
 static int
 on_approve(struct monitor *m, struct monitor_call *call, void *arg)
@@ -275,8 +244,6 @@ static const struct {
 	{ "update.approve", on_approve },
 	{ "update.status", on_update_status },
 	{ "update.history", on_history },
-	{ "update.hold", on_hold },
-	{ "update.unhold", on_unhold },
 };
 
 int
@@ -287,5 +254,6 @@ update_verbs_init(struct update *u)
 	for (size_t i = 0; i < ARRAY_LEN(verbs) && r == 0; i++)
 		r = monitor_register_verb(u->m, verbs[i].verb, CALL_ROLE_CONTROL, verbs[i].fn, u);
 	r = r ?: update_rights_init(u);
+	r = r ?: update_hold_init(u);
 	return r ?: update_apply_init(u);
 }

@@ -14,6 +14,14 @@ struct update_waiting;
 int update_verbs_init(struct update *u);
 int update_rights_init(struct update *u); /* of update_rights.c */
 int update_apply_init(struct update *u);  /* of update_apply.c */
+int update_hold_init(struct update *u);	  /* of update_hold.c */
+
+/* cluster.yaml as people wrote it, and its folder, which the caller closes.  No file is an empty one.  0;
+ * REASON_TOO_LARGE (logged); or a fault. */
+#define UPDATE_CLUSTER_NAME "cluster.yaml"
+enum { UPDATE_CLUSTER_MAX = 64 * 1024 };
+struct buf;
+int update_cluster_text(struct update *u, int *ret_etc, struct buf *text);
 
 /* --- update_wait.c --------------------------------------------------------------------------------------------------- */
 /* Room for one more command that waits: look before anything is changed.  0 or REASON_BUSY (logged). */

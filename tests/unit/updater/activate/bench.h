@@ -424,12 +424,17 @@ bench_tear_down(void **state)
 
 /* A call that is answered later. */
 static inline void
+bench_begin_with(struct bench *b, const char *verb, json_t *take_params, struct site_answer *a)
+{
+	*a = (struct site_answer){ 0 };
+	monitor_call_inside(b->t->m, CALL_ROLE_CONTROL, verb, take_params, NULL, 0, site_on_answer, a);
+	json_decref(take_params);
+}
+
+static inline void
 bench_begin(struct bench *b, const char *verb, const char *service, struct site_answer *a)
 {
-	SCOPED_JSON *params = json_pack("{s:s}", "service", service);
-
-	*a = (struct site_answer){ 0 };
-	monitor_call_inside(b->t->m, CALL_ROLE_CONTROL, verb, params, NULL, 0, site_on_answer, a);
+	bench_begin_with(b, verb, json_pack("{s:s}", "service", service), a);
 }
 
 /* Turn until it is answered, for so many seconds at most. */
