@@ -36,6 +36,7 @@ without_a_card_there_is_no_director(void **state)
 	bench_restart(b);
 	bench_refused(b, bench_assign(b, 1, "services/redis/7/index.json", hex),
 		REASON_UNKNOWN_KEY);
+	assert_non_null(strstr(refuse_last()->text, "the trust card names no director"));
 	assert_string_equal(site_last_leaf(b->t), "refuse assignment unknown-key");
 }
 

@@ -86,11 +86,13 @@ what_is_not_there_is_not_found(void **state)
 	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_NOT_FOUND);
 	bench_refused(b, bench_service(b, "service.rights", "redis"), REASON_NOT_FOUND);
 	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "cluster.yaml names no such service"));
 	bench_release(b, &r, "redis", "7", "redis");
 	bench_active(b, r.hex, 1); /* it is not in the store */
 	bench_refused(b, bench_service(b, "service.rights", "redis"), REASON_NOT_FOUND);
 	assert_non_null(strstr(refuse_last()->text, "not in the store"));
 	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "no release ran before this one"));
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
 }
 
@@ -168,6 +170,7 @@ rights_are_accepted_by_name(void **state)
 static void
 a_plan_is_applied_only_as_it_was_shown(void **state)
 {
+	static const char held[] = "services:\n  redis:\n    channel: stable\n    hold: true\n";
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
 	SCOPED_JSON *plan = NULL;
@@ -186,9 +189,16 @@ a_plan_is_applied_only_as_it_was_shown(void **state)
 		REASON_STATE_MOVED);
 	assert_int_equal(bench_control(b, "update.hold", NULL), 0);
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_DENIED);
+	assert_non_null(strstr(refuse_last()->text, "updates are held"));
 	assert_int_equal(bench_control(b, "update.unhold", NULL), 0);
+	bench_etc(b, "cluster.yaml", held, strlen(held));
+	services_reload(b->t->m);
+	bench_settle(b);
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_DENIED);
+	assert_non_null(strstr(refuse_last()->text, "cluster.yaml holds every service"));
 	assert_int_equal(bench_assign(b, 2, one.target, one.hex), 0);
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "nothing is there to apply"));
 }
 
 /* The history says that the running release came after this one. */
