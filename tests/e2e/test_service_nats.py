@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import urllib.request
 
 import pytest
@@ -207,42 +206,25 @@ def test_a_killed_server_is_started_again_with_its_streams(estate):
     assert stream(estate.port, estate.password) == 20
 
 
-def test_an_update_brings_its_defaults_and_leaves_a_snapshot_that_can_be_restored(estate):
-    data = estate.path("site", "lib", "services", "nats", "data")
-    estate.publish(variant(estate, "2.9.10-2", *estate.defaults, ("default: 256mb", "default: 128mb")))
+def apply(estate, version, *changes, code=0):
+    estate.publish(variant(estate, version, *estate.defaults, *changes))
     estate.mainstay("update", "check")
     plan = until("a plan", lambda: [p for p in [estate.mainstay_json("update", "plan")] if p["items"]])[0]
-    estate.mainstay("update", "apply", "--plan", plan["digest"])
+    return estate.mainstay("update", "apply", "--plan", plan["digest"], code=code)
+
+
+def test_an_update_brings_its_defaults_and_streams_that_a_failing_one_destroyed_come_back(estate):
+    apply(estate, "2.9.10-2", ("default: 256mb", "default: 128mb"))
     page = look(estate)
     assert page["jetstream"]["config"]["max_memory"] == 128 << 20 and page["server_name"] == "acme.1"
     assert stream(estate.port, estate.password) == 20
-    taken = os.listdir(os.path.join(data, ".snapshot"))
-    assert len(taken) == 1
-    restored_elsewhere(estate, os.path.join(data, ".snapshot", taken[0]))
+    failed = apply(estate, "2.9.10-3", ("format: jetstream-2.9", "format: other"), ("accepts: []", "accepts: [jetstream-2.9]"),
+                   ("  - /usr/lib/mainstay/start.sh\n  - \"{run}\"", "  - -c\n  - rm -rf /data/jetstream; exit 1\n  - \"{run}\""),
+                   code=1)
+    assert "[state-moved]" in failed.stderr, failed.stderr
+    until("the old release", lambda: passing(estate))
+    assert stream(estate.port, estate.password) == 20
     estate.mainstay("service", "stop", "nats")
     assert "Server Exiting" in estate.mainstay("service", "logs", "nats").stdout
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", estate.port), 2)
-
-
-def restored_elsewhere(estate, snapshot):
-    """Another server on what the restore hook makes of the snapshot has the messages."""
-    port, scratch = free_port(), estate.path("scratch")
-    os.makedirs(os.path.join(scratch, "jetstream", "$G", "streams", "OLD"))
-    estate.run("dash", os.path.join(NATS, "restore.sh"), scratch, snapshot)
-    server = subprocess.Popen(["/usr/sbin/nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", scratch,
-                               "--user", "app", "--pass", "scratch"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        assert until("a scratch server", lambda: listens(port) and stream(port, "scratch") == 20)
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def listens(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 2).close()
-        return True
-    except ConnectionRefusedError:
-        return False
