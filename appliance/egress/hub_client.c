@@ -346,6 +346,7 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 				.range_len = req->range_len,
 				.min_rate = req->min_rate,
 				.min_rate_s = req->min_rate_s,
+				.gzip = req->gzip,
 			},
 			on_reply, call);
 	if (r != 0) {

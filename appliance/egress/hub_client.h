@@ -50,6 +50,7 @@ struct hub_request {
 	void *sink_arg;
 	uint64_t range_at, range_len; /* with a sink: as in curl_loop.h */
 	unsigned min_rate, min_rate_s; /* as there */
+	bool gzip;
 };
 
 /* Lent for the time of the callback. */

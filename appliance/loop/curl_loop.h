@@ -32,6 +32,7 @@ struct http_request {
 	unsigned connect_timeout_ms;    /* 0: 10 s */
 	unsigned timeout_ms;            /* whole request; 0: 60 s */
 	unsigned min_rate, min_rate_s;  /* fewer bytes a second for so many seconds end it; 0: any rate will do */
+	bool gzip;                      /* the body may come compressed; max_reply and the sink count what is in it.  Not with a range */
 	const char *const *want_headers; /* names of reply headers to keep, any case, ends with NULL; NULL: all */
 	bool allow_http;                /* http:// too; for tests against repositories on loopback */
 	/* Where the body goes instead of the reply's buffer, piece by piece: for large objects.  Returns 0, or

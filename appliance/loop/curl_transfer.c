@@ -333,6 +333,8 @@ set_options(struct curl_transfer *t, const struct http_request *req)
 	c = c ? c : curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
+	if (!c && req->gzip)
+		c = curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (!c && req->ca_file)
 		c = curl_easy_setopt(e, CURLOPT_CAINFO, req->ca_file);
 	if (c == CURLE_OUT_OF_MEMORY)

@@ -197,6 +197,7 @@ start_get(struct fetch *f, const json_t *item)
 		.timeout_ms = json_is_string(item) ? GET_TIMEOUT_MS : LARGE_TIMEOUT_MS,
 		.min_rate = SLOW_BYTES,
 		.min_rate_s = SLOW_S,
+		.gzip = json_is_string(item), /* metadata and indexes are text; all else is compressed already */
 		.sink = on_piece,
 		.sink_arg = f,
 	};

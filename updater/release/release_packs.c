@@ -20,13 +20,11 @@
 #include "updater/object/patch.h"
 #include "updater/release/release_base.h"
 #include "updater/release/release_listed.h"
+#include "updater/release/release_patches.h"
 #include "updater/release/release_repo.h"
 
 enum {
 	PATCH_BYTES_MAX = 1024 * 1024 * 1024,
-	/* A patch is kept where it saves a tenth of the object, and what it costs to name it. */
-	SAVES = 10,
-	NAMED = 128,
 	TEMPORARY_MAX = 80,
 };
 
@@ -47,6 +45,7 @@ struct making {
 	const struct tree_entry **files; /* each digest once, by path */
 	bool *packed;			 /* the object itself is in a pack */
 	size_t n_files;
+	struct release_patches *patches;
 	struct pack_list *list;
 	int pack_fd; /* the one that is written */
 	char temporary[TEMPORARY_MAX];
@@ -67,6 +66,7 @@ making_done(struct making *m)
 	scope_close(&m->packs_fd);
 	free(m->files);
 	free(m->packed);
+	release_patches_free(m->patches);
 	pack_list_free(m->list);
 }
 
@@ -158,51 +158,6 @@ list_files(const struct tree_index *x, const struct tree_entry ***ret, size_t *r
 }
 
 /* --- files of the repository -------------------------------------------------------------------------------------- */
-static int
-plain_object(const struct making *m, const struct tree_entry *e, int *ret_fd)
-{
-	int r;
-
-	*ret_fd = openat(m->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (*ret_fd < 0)
-		return FAULT(-errno);
-	r = object_copy(m->repo->objects_fd, e->sha256, e->size, true, *ret_fd);
-	if (r)
-		scope_close(ret_fd);
-	return r;
-}
-
-static int
-size_at(int dir_fd, const char *name, uint64_t *ret)
-{
-	struct stat st;
-
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? REASON_NOT_FOUND : FAULT(-errno);
-	*ret = (uint64_t)st.st_size;
-	return 0;
-}
-
-/* Whole under its name, or not there; what a crash leaves is not synced and is not named by any release yet. */
-static int
-put_patch(const struct making *m, const char *name, const struct buf *patch)
-{
-	char temporary[PATCH_NAME_MAX + 8];
-	int r;
-
-	(void)snprintf(temporary, sizeof(temporary), ".tmp.%s", name);
-	SCOPED(scope_close) int fd = openat(m->patches_fd, temporary,
-		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return FAULT(-errno);
-	r = fs_write_all(fd, patch->data, patch->len);
-	if (r == 0 && renameat(m->patches_fd, temporary, m->patches_fd, name) < 0)
-		r = -errno;
-	if (r)
-		(void)unlinkat(m->patches_fd, temporary, 0);
-	return FAULT(r);
-}
-
 /* --- packs -------------------------------------------------------------------------------------------------------- */
 static int
 begin_pack(struct making *m)
@@ -258,30 +213,6 @@ add_object(struct making *m, const uint8_t sha256[32])
 	return add_member(m, m->repo->objects_fd, object_name(name, sha256), sha256, NULL);
 }
 
-/* The patch from this base, made where it is not there; REASON_NOT_FOUND where it is not worth keeping. */
-static int
-make_patch(struct making *m, const struct tree_entry *from, const struct tree_entry *e, const char *name)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(PATCH_BYTES_MAX);
-	SCOPED(scope_close) int from_fd = -1, to_fd = -1;
-	char object[OBJECT_NAME_MAX];
-	uint64_t size, whole = 0;
-	int r = size_at(m->patches_fd, name, &size);
-
-	if (r != REASON_NOT_FOUND)
-		return r;
-	r = size_at(m->repo->objects_fd, object_name(object, e->sha256), &whole);
-	whole -= whole / SAVES;
-	if (r || whole <= NAMED)
-		return r ?: REASON_NOT_FOUND;
-	r = plain_object(m, from, &from_fd);
-	r = r ?: plain_object(m, e, &to_fd);
-	r = r ?: patch_make(&b, from_fd, to_fd, whole - NAMED);
-	if (r == REASON_TOO_LARGE)
-		return REASON_NOT_FOUND;
-	return r ?: put_patch(m, name, &b);
-}
-
 static bool
 digest_in(const struct tree_entry **sorted, size_t n, const struct tree_entry *e)
 {
@@ -301,37 +232,60 @@ digest_in(const struct tree_entry **sorted, size_t n, const struct tree_entry *e
 	return false;
 }
 
-/* The patches from one of the releases before; those from the newest are the likeliest to be wanted, and come with
- * the objects that no patch makes. */
+/* For each file that this release before has not, in its order: the base there, NULL for none.  Those of the newest are the
+ * likeliest to be wanted, and come with the objects that no patch makes. */
 static int
-pack_patches(struct making *m, size_t k)
+changed_files(struct making *m, size_t k,
+	int (*each)(struct making *m, size_t k, size_t i, const struct tree_entry *from))
 {
 	const struct tree_entry **old = NULL;
 	size_t n_old = 0;
 	int r = list_files(m->before[k].x, &old, &n_old);
 
 	qsort(old, r ? 0 : n_old, sizeof(*old), by_digest);
-	for (size_t i = 0; r == 0 && i < m->n_files; i++) {
-		const struct tree_entry *e = m->files[i],
-					*from = release_base_find(m->before[k].base, e);
-		char name[PATCH_NAME_MAX];
-
-		if (digest_in(old, n_old, e))
-			continue;
-		if (from)
-			patch_name(name, from->sha256, e->sha256);
-		if (from && pack_list_has(m->list, e->sha256, from->sha256))
-			continue; /* the base has not changed between two of the releases */
-		r = from ? make_patch(m, from, e, name) : REASON_NOT_FOUND;
-		if (r == 0)
-			r = add_member(m, m->patches_fd, name, e->sha256, from->sha256);
-		else if (r == REASON_NOT_FOUND && k == 0)
-			m->packed[i] = (r = add_object(m, e->sha256)) == 0;
-		else if (r == REASON_NOT_FOUND)
-			r = 0;
-	}
+	for (size_t i = 0; r == 0 && i < m->n_files; i++)
+		if (!digest_in(old, n_old, m->files[i]))
+			r = each(m, k, i, release_base_find(m->before[k].base, m->files[i]));
 	free(old);
-	return r ?: end_pack(m);
+	return r;
+}
+
+static int
+want_patch(struct making *m, size_t k, size_t i, const struct tree_entry *from)
+{
+	(void)k;
+	return from ? release_patches_want(m->patches, from, m->files[i]) : 0;
+}
+
+static int
+pack_patch(struct making *m, size_t k, size_t i, const struct tree_entry *from)
+{
+	const struct tree_entry *e = m->files[i];
+	char name[PATCH_NAME_MAX];
+	int r = 0;
+
+	if (from && pack_list_has(m->list, e->sha256, from->sha256))
+		return 0; /* the base has not changed between two of the releases */
+	if (from && release_patches_has(m->patches, from, e))
+		return add_member(m, m->patches_fd, patch_name(name, from->sha256, e->sha256), e->sha256, from->sha256);
+	if (k == 0)
+		m->packed[i] = (r = add_object(m, e->sha256)) == 0;
+	return r;
+}
+
+static int
+pack_patches(struct making *m)
+{
+	int r = release_patches_new(&m->patches);
+
+	for (size_t k = 0; r == 0 && k < m->n_before; k++)
+		r = changed_files(m, k, want_patch);
+	r = r ?: release_patches_make(m->patches, m->repo, m->patches_fd);
+	for (size_t k = 0; r == 0 && k < m->n_before; k++) {
+		r = changed_files(m, k, pack_patch);
+		r = r ?: end_pack(m);
+	}
+	return r;
 }
 
 /* What a site needs that begins with this release. */
@@ -362,8 +316,7 @@ release_packs_make(struct release_repo *repo, const struct tree_index *x, const 
 	m.packed = calloc(m.n_files + 1, sizeof(*m.packed));
 	if (!m.packed)
 		return FAULT(-ENOMEM);
-	for (size_t k = 0; r == 0 && k < m.n_before; k++)
-		r = pack_patches(&m, k);
+	r = pack_patches(&m);
 	r = r ?: pack_objects(&m);
 	r = r ?: pack_list_write(m.list, &b);
 	if (r)

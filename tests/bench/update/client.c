@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
@@ -96,6 +97,16 @@ fetch_ranges(int repo, struct incoming *in, const json_t *ranges, uint64_t *byte
 	return 0;
 }
 
+/* What the web server makes of a text on its way. */
+static uint64_t
+gzipped(const struct buf *b)
+{
+	uLongf len = compressBound(b->len);
+	SCOPED(scope_free) uint8_t *out = malloc(len);
+
+	return out && compress2(out, &len, b->data, b->len, 6) == Z_OK ? len + 12 : b->len;
+}
+
 static int
 fetch(const char *repo_path, const char *state, const char *index, const char *packs)
 {
@@ -119,7 +130,7 @@ fetch(const char *repo_path, const char *state, const char *index, const char *p
 	hex_encode(rel.hex, digest, sizeof(digest));
 	rel.has_packs = hex_decode(rel.packs, sizeof(rel.packs), packs);
 	in.dir_fd = u.incoming_fd;
-	bytes += rel.index.len;
+	bytes += gzipped(&rel.index);
 	for (unsigned rounds = 0; rounds < FETCH_WIRE_ROUNDS_MAX; rounds++) {
 		json_t *missing = json_array(), *ranges = json_array();
 

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <zlib.h>
 
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
@@ -20,11 +21,34 @@
 static char base[64];
 static pid_t server;
 
+/* 3000 zeros, compressed where that was asked for. */
+static void
+reply_gzip(int fd, bool asked)
+{
+	uint8_t plain[3000], packed[200];
+	z_stream z = { .next_in = plain, .avail_in = sizeof(plain), .next_out = packed, .avail_out = sizeof(packed) };
+	char head[120];
+
+	memset(plain, '0', sizeof(plain));
+	if (deflateInit2(&z, 6, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
+		deflate(&z, Z_FINISH) != Z_STREAM_END)
+		_exit(1);
+	(void)snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n%sContent-Length: %lu\r\n\r\n",
+		asked ? "Content-Encoding: gzip\r\n" : "", asked ? z.total_out : sizeof(plain));
+	(void)!write(fd, head, strlen(head));
+	(void)!write(fd, asked ? packed : plain, asked ? z.total_out : sizeof(plain));
+	(void)deflateEnd(&z);
+}
+
 static void
 reply_to(int fd, const char *request)
 {
 	char text[4096];
 
+	if (strncmp(request, "GET /gzip ", 10) == 0) {
+		reply_gzip(fd, strstr(request, "\r\nAccept-Encoding: gzip\r\n"));
+		return;
+	}
 	if (strncmp(request, "GET /plain ", 11) == 0) {
 		(void)snprintf(text, sizeof(text),
 			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-One:  a b \r\n"
@@ -232,6 +256,32 @@ full_sink(const void *p, size_t len, void *arg)
 	(void)len;
 	(void)arg;
 	return REASON_NO_SPACE;
+}
+
+static void
+what_is_in_a_compressed_body_is_counted(void **state)
+{
+	struct http_request req = get("/gzip");
+	struct http_reply reply;
+	size_t total = 0;
+
+	(void)state;
+	req.sink = sink;
+	req.sink_arg = &total;
+	req.max_reply = 3000;
+	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_null(http_header(&reply, "content-encoding")); /* nobody asked for it */
+	assert_int_equal(total, 3000);
+	http_reply_done(&reply);
+	req.gzip = true;
+	total = 0;
+	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_string_equal(http_header(&reply, "content-encoding"), "gzip");
+	assert_int_equal(total, 3000);
+	http_reply_done(&reply);
+	req.max_reply = 2999; /* it came in 30 */
+	assert_int_equal(http_perform(&req, &reply), REASON_TOO_LARGE);
+	http_reply_done(&reply);
 }
 
 static void
@@ -449,6 +499,7 @@ main(void)
 		cmocka_unit_test(a_body_is_posted_with_our_headers),
 		cmocka_unit_test(redirects_are_not_followed),
 		cmocka_unit_test(a_reply_has_a_maximum),
+		cmocka_unit_test(what_is_in_a_compressed_body_is_counted),
 		cmocka_unit_test(a_sink_takes_the_body_or_ends_it),
 		cmocka_unit_test(http_needs_a_permission_and_tls_a_certificate),
 		cmocka_unit_test(silence_is_unreachable),

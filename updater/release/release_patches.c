@@ -1,0 +1,256 @@
+#include "updater/release/release_patches.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
+#include "appliance/tree/index.h"
+#include "appliance/trust/sha256.h"
+#include "updater/object/object.h"
+#include "updater/object/patch.h"
+#include "updater/release/release_repo.h"
+
+enum {
+	PATCH_BYTES_MAX = 1024 * 1024 * 1024,
+	/* A patch is kept where it saves a tenth of the object, and what it costs to name it. */
+	SAVES = 10,
+	NAMED = 128,
+	THREADS_MAX = 4, /* each takes up to 200 MB */
+};
+
+struct job {
+	const struct tree_entry *from, *to;
+	int r; /* 0; REASON_NOT_FOUND: not worth keeping */
+};
+
+struct release_patches {
+	struct job *jobs; /* once made: sorted by result and base, each once */
+	size_t n, room;
+};
+
+int
+release_patches_new(struct release_patches **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+struct release_patches *
+release_patches_free(struct release_patches *p)
+{
+	if (!p)
+		return NULL;
+	free(p->jobs);
+	free(p);
+	return NULL;
+}
+
+int
+release_patches_want(struct release_patches *p, const struct tree_entry *from, const struct tree_entry *to)
+{
+	if (p->n == p->room) {
+		size_t room = p->room ? 2 * p->room : 256;
+		struct job *more = reallocarray(p->jobs, room, sizeof(*more));
+
+		if (!more)
+			return FAULT(-ENOMEM);
+		p->jobs = more;
+		p->room = room;
+	}
+	p->jobs[p->n++] = (struct job){ .from = from, .to = to };
+	return 0;
+}
+
+/* --- files of the repository -------------------------------------------------------------------------------------- */
+struct crew {
+	struct release_repo *repo;
+	int patches_fd;
+	struct job **order; /* the largest first, so that no thread begins it last */
+	size_t n;
+	atomic_size_t next;
+	atomic_bool failed;
+};
+
+static int
+plain_object(const struct crew *c, const struct tree_entry *e, int *ret_fd)
+{
+	int r;
+
+	*ret_fd = openat(c->patches_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return FAULT(-errno);
+	r = object_copy(c->repo->objects_fd, e->sha256, e->size, true, *ret_fd);
+	if (r)
+		scope_close(ret_fd);
+	return r;
+}
+
+static int
+size_at(int dir_fd, const char *name, uint64_t *ret)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? REASON_NOT_FOUND : FAULT(-errno);
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Whole under its name, or not there; what a crash leaves is not synced and is not named by any release yet. */
+static int
+put_patch(const struct crew *c, const char *name, const struct buf *patch)
+{
+	char temporary[PATCH_NAME_MAX + 8];
+	int r;
+
+	(void)snprintf(temporary, sizeof(temporary), ".tmp.%s", name);
+	SCOPED(scope_close) int fd = openat(c->patches_fd, temporary,
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return FAULT(-errno);
+	r = fs_write_all(fd, patch->data, patch->len);
+	if (r == 0 && renameat(c->patches_fd, temporary, c->patches_fd, name) < 0)
+		r = -errno;
+	if (r)
+		(void)unlinkat(c->patches_fd, temporary, 0);
+	return FAULT(r);
+}
+
+/* The patch from this base, made where it is not there; REASON_NOT_FOUND where it is not worth keeping. */
+static int
+make_patch(const struct crew *c, const struct tree_entry *from, const struct tree_entry *e)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(PATCH_BYTES_MAX);
+	SCOPED(scope_close) int from_fd = -1, to_fd = -1;
+	char object[OBJECT_NAME_MAX], name[PATCH_NAME_MAX];
+	uint64_t size, whole = 0;
+	int r = size_at(c->patches_fd, patch_name(name, from->sha256, e->sha256), &size);
+
+	if (r != REASON_NOT_FOUND)
+		return r;
+	r = size_at(c->repo->objects_fd, object_name(object, e->sha256), &whole);
+	whole -= whole / SAVES;
+	if (r || whole <= NAMED)
+		return r ?: REASON_NOT_FOUND;
+	r = plain_object(c, from, &from_fd);
+	r = r ?: plain_object(c, e, &to_fd);
+	r = r ?: patch_make(&b, from_fd, to_fd, whole - NAMED);
+	if (r == REASON_TOO_LARGE)
+		return REASON_NOT_FOUND;
+	return r ?: put_patch(c, name, &b);
+}
+
+/* --- by several threads ------------------------------------------------------------------------------------------- */
+static int
+by_patch(const void *a, const void *b)
+{
+	const struct job *x = a, *y = b;
+	int r = memcmp(x->to->sha256, y->to->sha256, SHA256_LEN);
+
+	return r ?: memcmp(x->from->sha256, y->from->sha256, SHA256_LEN);
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	const struct job *x = *(struct job *const *)a, *y = *(struct job *const *)b;
+
+	if (x->to->size != y->to->size)
+		return x->to->size > y->to->size ? -1 : 1;
+	return by_patch(x, y);
+}
+
+struct helper {
+	struct crew *crew;
+	pthread_t thread;
+	int r;
+	struct refusal why;
+};
+
+static void *
+help(void *arg)
+{
+	struct helper *h = arg;
+	struct crew *c = h->crew;
+
+	while (!atomic_load(&c->failed)) {
+		size_t at = atomic_fetch_add(&c->next, 1);
+		struct job *job;
+
+		if (at >= c->n)
+			break;
+		job = c->order[at];
+		job->r = make_patch(c, job->from, job->to);
+		if (job->r == 0 || job->r == REASON_NOT_FOUND)
+			continue;
+		h->r = job->r;
+		h->why = *refuse_last();
+		atomic_store(&c->failed, true);
+	}
+	return NULL;
+}
+
+static int
+work(struct crew *c)
+{
+	struct helper helpers[THREADS_MAX];
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t max = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (size_t)cpus, n = 1;
+	int r;
+
+	for (size_t i = 0; i < THREADS_MAX; i++)
+		helpers[i] = (struct helper){ .crew = c };
+	while (n < max && n < c->n && pthread_create(&helpers[n].thread, NULL, help, &helpers[n]) == 0)
+		n++;
+	(void)help(&helpers[0]);
+	r = helpers[0].r;
+	for (size_t i = 1; i < n; i++) {
+		(void)pthread_join(helpers[i].thread, NULL);
+		if (r == 0 && helpers[i].r != 0)
+			r = helpers[i].r > 0 ? refuse_adopt(&helpers[i].why) : FAULT(helpers[i].r);
+	}
+	return r;
+}
+
+int
+release_patches_make(struct release_patches *p, struct release_repo *repo, int patches_fd)
+{
+	struct crew c = { .repo = repo, .patches_fd = patches_fd };
+	size_t kept = 0;
+	int r;
+
+	if (p->n == 0)
+		return 0;
+	qsort(p->jobs, p->n, sizeof(*p->jobs), by_patch);
+	for (size_t i = 0; i < p->n; i++)
+		if (i == 0 || by_patch(&p->jobs[i], &p->jobs[kept - 1]) != 0)
+			p->jobs[kept++] = p->jobs[i];
+	p->n = kept;
+	c.order = calloc(p->n, sizeof(struct job *));
+	if (!c.order)
+		return FAULT(-ENOMEM);
+	for (c.n = 0; c.n < p->n; c.n++)
+		c.order[c.n] = &p->jobs[c.n];
+	qsort(c.order, c.n, sizeof(struct job *), by_size);
+	r = work(&c);
+	free(c.order);
+	return r;
+}
+
+bool
+release_patches_has(const struct release_patches *p, const struct tree_entry *from, const struct tree_entry *to)
+{
+	const struct job key = { .from = from, .to = to };
+	const struct job *job = bsearch(&key, p->jobs, p->n, sizeof(*p->jobs), by_patch);
+
+	return job && job->r == 0;
+}
