@@ -20,7 +20,8 @@
 	"network: loopback\n"                                                                      \
 	"requires: {services: [etcd]}\n"                                                           \
 	"config: [{path: redis.conf, template: redis.conf, format: conf}]\n"                       \
-	"secrets: {password: {bytes: 16, help: of clients}}\n"                                     \
+	"secrets: {password: {bytes: 16, help: of clients}, eye: {bytes: 16}}\n"                   \
+	"metrics: [{source: postgres, socket: \"{run}/s.{knob.port}\", user: a, secret: eye}]\n"    \
 	"knobs:\n"                                                                                 \
 	"  port: {type: int, min: 0, max: 65535, default: 0, help: where}\n"                       \
 	"  level: {type: text, default: low, apply: next-start}\n"                                 \
@@ -59,7 +60,7 @@ fake_restart(struct driver *d, const struct spec *spec, driver_done_fn *done, vo
 {
 	(void)d;
 	assert_string_equal(spec->name, "redis");
-	assert_int_equal(spec->n_secrets, 1);
+	assert_int_equal(spec->n_secrets, 2);
 	assert_true(fake.n < ARRAY_LEN(fake.config));
 	read_config(fake.config[fake.n]);
 	fake.done = done;
@@ -426,7 +427,8 @@ what_a_service_is(void **state)
 	assert_int_equal(h.r, 0);
 	assert_string_equal(json_text(h.answer, "network"), "loopback");
 	assert_string_equal(json_string_value(json_array_get(powers, 0)), "network=loopback");
-	assert_string_equal(json_string_value(json_array_get(powers, 1)), "secret.password");
+	assert_string_equal(json_string_value(json_array_get(powers, 1)), "secret.eye");
+	assert_string_equal(json_string_value(json_array_get(powers, 2)), "secret.password");
 	assert_string_equal(json_text(knob, "name"), "level"); /* in the order of their names */
 	assert_true(json_is_false(json_object_get(knob, "changed")));
 	assert_int_equal(json_array_size(json_object_get(h.answer, "notes")), 2);
@@ -488,6 +490,61 @@ secrets_that_are_none(void **state)
 		REASON_NOT_FOUND);
 }
 
+/* --- what the collector is told and given -------------------------------------------------------------- */
+static int
+collect_secret(struct site_test *t, const char *service, const char *secret, json_t **ret)
+{
+	return site_call(t, CALL_ROLE_COLLECT, "collect.secret",
+		json_pack("{s:s, s:s}", "service", service, "secret", secret), NULL, 0, ret);
+}
+
+static void
+put_secret(struct site_test *t, const char *name, const char *value)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/services/redis/secrets", t->paths.lib);
+	put(path, name, value, strlen(value));
+}
+
+static void
+the_collector_gets_the_secret_that_metrics_name(void **state)
+{
+	SCOPED_JSON *config = NULL, *answer = NULL;
+	struct site_test *t = *state;
+	SCOPED(scope_free) char *text = NULL;
+	const json_t *metric;
+
+	put_secret(t, "eye", "cAnArY-eye");
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config), 0);
+	metric = json_array_get(json_object_get(json_array_get(json_object_get(config, "services"), 0),
+					"metrics"),
+		0);
+	assert_string_equal(json_text(metric, "socket"), "{run}/s.0"); /* the knob's value */
+	text = json_dumps(config, 0);
+	assert_null(strstr(text, "cAnArY")); /* it keeps this on disk */
+	assert_int_equal(collect_secret(t, "redis", "eye", &answer), 0);
+	assert_string_equal(json_text(answer, "value"), "cAnArY-eye");
+}
+
+static void
+the_collector_gets_no_other_secret(void **state)
+{
+	struct site_test *t = *state;
+
+	put_secret(t, "password", "cAnArY-54ae");
+	site_refused(t, collect_secret(t, "redis", "password", NULL), REASON_DENIED);
+	site_refused(t, collect_secret(t, "redis", "../eye", NULL), REASON_DENIED);
+	site_refused(t, collect_secret(t, "etcd", "eye", NULL), REASON_NOT_FOUND);
+	site_refused(t, collect_secret(t, "redis", "eye", NULL), REASON_NOT_FOUND); /* not made yet */
+	put_secret(t, "eye", "\377\376");
+	site_refused(t, collect_secret(t, "redis", "eye", NULL), REASON_MALFORMED);
+	site_refused(t,
+		site_call(t, CALL_ROLE_COLLECT, "collect.secret", json_pack("{s:s}", "service", "redis"),
+			NULL, 0, NULL),
+		REASON_USAGE);
+}
+
 int
 main(void)
 {
@@ -503,6 +560,8 @@ main(void)
 		ROW(what_a_service_is),
 		ROW(a_secret_is_changed_and_never_told),
 		ROW(secrets_that_are_none),
+		ROW(the_collector_gets_the_secret_that_metrics_name),
+		ROW(the_collector_gets_no_other_secret),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
