@@ -88,6 +88,12 @@ def test_postgresql_from_install_to_stop():
         heals_and_stops(e)
 
 
+def groups(e, program):
+    with open(f"/proc/{e.pids(program)[0]}/status") as f:
+        lines = dict(line.split(":", 1) for line in f)
+    return {int(g) for g in (lines["Gid"] + lines["Groups"]).split()}
+
+
 def who_may_what(e):
     assert "password authentication failed" in sql(e, "SELECT 1", password="wrong", code=2)
     for user in ("postgres", "mainstay_look"):  # only the service's own uid is they
@@ -98,6 +104,10 @@ def who_may_what(e):
     assert "permission denied" in sql(e, "SELECT pg_read_file('/etc/passwd')", database="postgres", code=1, **watch)
     assert sql(e, "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = 'app'") == "f"
     assert sql(e, "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolsuper") == "postgres"
+    # The collector's group reaches the socket, the courier's groups do not.
+    if os.geteuid() == 0:
+        group = os.stat(e.path("site", "run", "services", "postgresql")).st_gid
+        assert group in groups(e, "mainstay-collectd") and group not in groups(e, "mainstay-courier")
     assert sql(e, "SHOW data_checksums") == "on" and sql(e, "SHOW listen_addresses") == ""
 
 
@@ -129,10 +139,9 @@ def knobs(e):
         said = set_knobs(e, value, code=1).stderr
         assert "[malformed]" in said, said
     assert open(conf).read() == before and e.shim("postgresql")["pid"] == pid
-    # A value that the pattern takes and the server does not: it keeps the one it has.
-    set_knobs(e, "timezone=Nowhere/Land", code=None)
-    assert sql(e, "SHOW timezone") == "Europe/Berlin"
-    set_knobs(e, "timezone=Europe/Berlin")
+    # A value that the pattern takes and the server does not: it goes back, for a later start would fail.
+    set_knobs(e, "timezone=Nowhere/Land", code=1)
+    assert sql(e, "SHOW timezone") == "Europe/Berlin" and open(conf).read() == before
 
 
 def operations(e):
