@@ -55,7 +55,7 @@ call_free(struct call_request *c)
 		free(c->params[i].name);
 		free(c->params[i].value);
 	}
-	buf_done(&c->body);
+	buf_wipe(&c->body);
 	scope_close(&c->body_fd);
 	free(c);
 	return NULL;

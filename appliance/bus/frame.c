@@ -69,18 +69,26 @@ frame_put_fd(struct frame_out *out, int fd)
 void
 frame_out_done(struct frame_out *out)
 {
-	buf_done(&out->buf);
+	buf_wipe(&out->buf);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------ */
+static void
+forget(struct frame *f)
+{
+	if (f->memory)
+		explicit_bzero(f->memory, f->memory_len);
+	free(f->memory);
+	f->memory = NULL;
+}
+
 void
 frame_done(struct frame *f)
 {
 	for (size_t i = 0; i < f->n_fds; i++)
 		scope_close(&f->fds[i]);
-	free(f->memory);
+	forget(f);
 	f->n_fds = f->n_fields = 0;
-	f->memory = NULL;
 }
 
 int
@@ -105,6 +113,7 @@ frame_parse(struct frame *f, const void *p, size_t len)
 	at = f->memory = malloc(len + 1);
 	if (!at)
 		return FAULT(-ENOMEM);
+	f->memory_len = len + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct frame_field *field = &f->fields[i];
 		const uint8_t *data;
@@ -120,8 +129,7 @@ frame_parse(struct frame *f, const void *p, size_t len)
 		at += field->len + 1;
 	}
 	if (!cursor_done(&c)) {
-		free(f->memory);
-		f->memory = NULL;
+		forget(f);
 		return REFUSE(REASON_MALFORMED, "frame", "type %u: short, or bytes left over",
 			f->type);
 	}

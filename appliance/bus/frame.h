@@ -55,9 +55,12 @@ struct frame {
 	int fds[FRAME_FDS_MAX]; /* owned; take one with STEAL_FD() */
 	size_t n_fds;
 	uint8_t *memory;        /* owned */
+	size_t memory_len;
 };
 
-void frame_done(struct frame *f); /* frees, closes descriptors that nobody took */
+/* Frees, closes descriptors that nobody took.  Overwrites what it held, as do all copies that this room makes: a call may
+ * carry a secret. */
+void frame_done(struct frame *f);
 
 /* Parse one packet into *f (descriptors are added by who received it).  Returns 0, REASON_MALFORMED (logged),
  * or a fault. */

@@ -115,6 +115,7 @@ packet_free(struct packet *p)
 {
 	for (size_t i = 0; i < p->n_fds; i++)
 		scope_close(&p->fds[i]);
+	explicit_bzero(p->bytes, p->len);
 	free(p);
 }
 

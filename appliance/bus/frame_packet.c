@@ -91,6 +91,7 @@ frame_packet_receive(int fd, struct frame *f)
 			"more bytes or descriptors than a frame holds");
 	else
 		r = frame_parse(f, memory, (size_t)n);
+	explicit_bzero(memory, (size_t)n);
 	if (r)
 		frame_done(f);
 	return r;

@@ -129,7 +129,7 @@ free_call(struct monitor_call *call)
 		drop_peer(call->peer);
 	}
 	frame_done(&call->frame);
-	buf_done(&call->body);
+	buf_wipe(&call->body);
 	json_decref(call->params_ref);
 	free(call);
 }
