@@ -22,7 +22,7 @@ check_word(const struct definition_at *a, const char *name, const char *text)
 
 	if (text && !definition_is_word(text))
 		DEFINITION_BAD(&m,
-			"has small letters, digits and .+~-, and begins with a letter or digit");
+			"must have small letters, digits and .+~- alone, and begin with a letter or digit");
 }
 
 static void

@@ -84,7 +84,7 @@ definition_text_here(const struct definition_at *a, size_t max)
 		return NULL;
 	}
 	if (!definition_is_visible(s)) {
-		DEFINITION_BAD(a, "holds a control character, or one that hides or turns what is read");
+		DEFINITION_BAD(a, "must not hold control characters, or those that hide or turn what is read");
 		return NULL;
 	}
 	return s;

@@ -109,7 +109,7 @@ definition_read_config(const struct definition_at *a, struct definition *d)
 
 	d->config = definition_array(&list, n, sizeof(*d->config));
 	for (size_t i = 0; d->config && i < n; i++) {
-		struct definition_at one = definition_item(&list, i), lines;
+		struct definition_at one = definition_item(&list, i), lines, path;
 
 		d->n_config = i + 1;
 		if (!definition_known(&one, a->rd->yaml ? known_yaml : known, 3))
@@ -117,12 +117,13 @@ definition_read_config(const struct definition_at *a, struct definition *d)
 		if (a->rd->yaml)
 			load_template(&one);
 		lines = definition_member(&one, "lines");
+		path = definition_member(&one, "path");
 		d->config[i].format = definition_word(&one, "format", definition_formats,
 			DEFINITION_FORMATS, definition_formats[DEFINITION_FORMAT_PLAIN]);
 		d->config[i].path = definition_text(&one, "path", true, 255);
 		d->config[i].text = join_lines(&lines);
 		if (d->config[i].path && !definition_is_below(d->config[i].path))
-			DEFINITION_BAD(&one, "path must lie below the conf folder");
+			DEFINITION_BAD(&path, "must lie below the conf folder");
 		check_others(&one, d, i);
 		definition_check_config(&lines, &d->config[i], d);
 	}

@@ -44,7 +44,7 @@ definition_read_data(const struct definition_at *a, struct definition *d)
 	format = definition_member(&data, "format");
 	d->data_format = definition_text(&data, "format", false, DEFINITION_NAME_MAX);
 	if (d->data_format && !definition_is_word(d->data_format))
-		DEFINITION_BAD(&format, "has small letters, digits and .+~-, and begins with a letter or digit");
+		DEFINITION_BAD(&format, "must have small letters, digits and .+~- alone, and begin with a letter or digit");
 	d->data_accepts = definition_texts(
 		&data, "accepts", ACCEPTS_MAX, DEFINITION_NAME_MAX, definition_is_word, "format's name");
 	accepts = definition_member(&data, "accepts");

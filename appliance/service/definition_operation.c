@@ -70,7 +70,7 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 	op->json = a->v;
 	if (!definition_is_name(name))
 		DEFINITION_BAD(
-			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
+			a, "a name must have letters, digits, \"-\" and \"_\" alone, and begin with a letter");
 	if (!definition_known(a, known, ARRAY_LEN(known)))
 		return;
 	op->risk = definition_word(a, "risk", risks, ARRAY_LEN(risks), NULL);

@@ -84,7 +84,7 @@ normalise(const struct definition_at *m, const struct definition_param *p, json_
 		return;
 	if (json_is_string(m->v) && json_string_length(m->v) <= DEFINITION_VALUE_MAX &&
 		!definition_is_visible(json_string_value(m->v))) {
-		DEFINITION_BAD(m, "holds a control character, or one that hides or turns what is read");
+		DEFINITION_BAD(m, "must not hold control characters, or those that hide or turn what is read");
 		return;
 	}
 	r = definition_check_value(p, m->v, m->path, &normal);
@@ -113,7 +113,7 @@ definition_read_param(
 
 	if (!definition_is_name(name))
 		DEFINITION_BAD(
-			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
+			a, "a name must have letters, digits, \"-\" and \"_\" alone, and begin with a letter");
 	p->name = name;
 	if (!definition_known(a, known, knob ? ARRAY_LEN(known) : ARRAY_LEN(known) - 1))
 		return;

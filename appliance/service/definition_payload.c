@@ -33,7 +33,7 @@ read_tree(const struct definition_at *payload)
 	const char *tree = definition_text(payload, "tree", false, 255);
 
 	if (tree && !definition_is_below(tree))
-		DEFINITION_BAD(&m, "tree must be a folder beside the definition");
+		DEFINITION_BAD(&m, "must be a folder beside the definition");
 }
 
 /* --- packages ------------------------------------------------------------------------------------ */
@@ -79,7 +79,7 @@ read_packages(const struct definition_at *payload)
 		definition_known(&one, known, ARRAY_LEN(known));
 		name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
 		if (name && !is_package(name))
-			DEFINITION_BAD(&at, "is no name of a Debian package");
+			DEFINITION_BAD(&at, "must be the name of a Debian package");
 		read_patterns(&one, "include", true);
 		read_patterns(&one, "exclude", false);
 	}
@@ -101,7 +101,7 @@ read_source(const struct definition_at *one)
 	path = definition_text(one, "from", false, TEXT_MAX);
 	if (path && !definition_is_below(path + (path[0] == '/')))
 		DEFINITION_BAD(&from,
-			"is a path beside the definition or absolute, without \".\" or \"..\"");
+			"must be a path beside the definition or an absolute one, without \".\" or \"..\"");
 	n = definition_list(&lines, DEFINITION_LIST_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct definition_at item = definition_item(&lines, i);
@@ -128,9 +128,9 @@ read_files(const struct definition_at *payload)
 		to = definition_text(&one, "to", true, TEXT_MAX);
 		mode = definition_text(&one, "mode", false, 4);
 		if (to && !is_absolute(to))
-			DEFINITION_BAD(&at_to, "is an absolute path, without \".\" or \"..\"");
+			DEFINITION_BAD(&at_to, "must be an absolute path, without \".\" or \"..\"");
 		if (mode && strcmp(mode, "0644") != 0 && strcmp(mode, "0755") != 0)
-			DEFINITION_BAD(&at_mode, "is \"0644\" or \"0755\"");
+			DEFINITION_BAD(&at_mode, "must be \"0644\" or \"0755\"");
 	}
 }
 

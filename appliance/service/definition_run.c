@@ -60,7 +60,7 @@ definition_read_argv(const struct definition_at *a, const char *name, bool need,
 	if (argv->n && (argv->item[0][0] != '/' || strchr(argv->item[0], '{'))) {
 		struct definition_at one = definition_item(&list, 0);
 
-		DEFINITION_BAD(&one, "a program is an absolute path in the tree, without {}");
+		DEFINITION_BAD(&one, "a program must be an absolute path in the tree, without {}");
 	}
 }
 
@@ -88,7 +88,7 @@ read_secret(const struct definition_at *a, const char *name, struct definition_s
 	s->name = name;
 	if (!definition_is_name(name))
 		DEFINITION_BAD(
-			a, "a name has letters, digits, \"-\" and \"_\", and begins with a letter");
+			a, "a name must have letters, digits, \"-\" and \"_\" alone, and begin with a letter");
 	if (!definition_known(a, known, ARRAY_LEN(known)))
 		return;
 	s->bytes = (unsigned)definition_int(a, "bytes", 32, 16, 64);
@@ -357,7 +357,7 @@ read_requires(const struct definition_at *a, struct definition *d)
 		struct definition_at one = definition_item(&services, i);
 
 		if (json_is_string(one.v) && !strcmp(json_string_value(one.v), d->name))
-			DEFINITION_BAD(&one, "a service does not require itself");
+			DEFINITION_BAD(&one, "must be another service: none requires itself");
 	}
 }
 

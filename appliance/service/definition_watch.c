@@ -135,6 +135,6 @@ definition_read_alerts(const struct definition_at *a, struct definition *d)
 			ARRAY_LEN(severities), "warning")];
 		alert->text = definition_text(&one, "text", true, 400);
 		if (alert->name && !definition_is_name(alert->name))
-			DEFINITION_BAD(&one, "\"%s\" is no name", alert->name);
+			DEFINITION_BAD(&one, "\"%s\" is no name: it must have letters, digits, \"-\" and \"_\" alone, and begin with a letter", alert->name);
 	}
 }

@@ -342,7 +342,7 @@ static const struct {
 	{ "a template elsewhere", HEAD "config: [{path: a, template: ../demo.conf}]\n", REASON_MALFORMED,
 		"config.0.template", NULL },
 	{ "a configuration file elsewhere", HEAD "config: [{path: ../a, template: plain}]\n", REASON_MALFORMED,
-		"config.0", NULL },
+		"config.0.path", NULL },
 	{ "a template that names no knob", HEAD "config: [{path: a, template: demo.conf}]\n", REASON_MALFORMED,
 		"config.0.lines", NULL },
 	{ "a template with a tab", HEAD "config: [{path: a, template: tab}]\n", REASON_MALFORMED,
