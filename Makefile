@@ -95,7 +95,10 @@ $(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
 
 FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o)
 $(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
-	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(B)/tests/fault/worker_kill: $(B)/tests/fault/worker_kill.o $(B)/tests/fault/update_world.o $(FAKES_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(B)/tests/fault/calls.so: tests/fault/calls.c
 	@mkdir -p $(@D)
@@ -149,9 +152,10 @@ check-tsan: dependencies        ## units under TSan
 	$(Q)SAN=tsan tests/suite unit
 
 .PHONY: check-powercut
-check-powercut: dependencies    ## CUTS (150) crashes of the audit log; as root with /dev/fuse and loop devices also power cuts
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(addprefix $(B)/tests/fault/,audit_log calls.so logdisk)
+check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root with /dev/fuse and loop devices, power cuts of the audit log and of updates
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/bin/mainstay-activate $(addprefix $(B)/tests/fault/,audit_log update worker_kill calls.so logdisk)
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/crashes
+	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/kills
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
 
 .PHONY: bench

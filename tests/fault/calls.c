@@ -8,14 +8,16 @@
  *	write FILE OFFSET LENGTH, then so many bytes              sync FILE-OR-FOLDER PATH
  *	all FOLDER PATH: all of the file system is synced
  *
- * $CALLS_KILL=N: the program is killed after the N-th of them.
+ * $CALLS_KILL=N: the program is killed after the N-th of them; with $CALLS_KILL_IN=FOLDER (below $CALLS_UNDER) after the
+ * N-th that gives a name in there or takes one.
  *
- * For programs of one thread. */
+ * Threads take turns, so that the record has what they did in the order in which they did it. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -31,6 +33,7 @@
 
 static const char *under;
 static int record = -1;
+static const char *kill_in;
 static unsigned long left; /* calls until it is killed; 0: it is not */
 
 /* The C library's syscall(): ours, below, is what beneath_open() calls. */
@@ -53,11 +56,23 @@ begin(void)
 	const char *path = getenv("CALLS_LOG"), *last = getenv("CALLS_KILL");
 
 	left = last ? strtoul(last, NULL, 10) : 0;
+	kill_in = getenv("CALLS_KILL_IN");
 	under = getenv("CALLS_UNDER");
 	if (path && under)
 		record = (int)raw(SYS_openat, AT_FDCWD, path,
 			O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
+
+static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+static inline void
+pass_turn(int *held)
+{
+	(void)held;
+	(void)pthread_mutex_unlock(&turn);
+}
+
+#define TAKE_TURN __attribute__((cleanup(pass_turn), unused)) int turn_is_ours = pthread_mutex_lock(&turn)
 
 /* Half a record would be taken for what happened. */
 static void
@@ -68,10 +83,31 @@ put(const void *p, size_t len)
 }
 
 static void
-count(void)
+die(void)
 {
 	if (left && --left == 0)
 		(void)kill(getpid(), SIGKILL);
+}
+
+static void
+count(void)
+{
+	if (!kill_in)
+		die();
+}
+
+/* A name in this folder came or went. */
+static void
+count_name(unsigned long dir)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!kill_in || !left)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", under, kill_in);
+	if (stat(path, &st) == 0 && (unsigned long)st.st_ino == dir)
+		die();
 }
 
 #define SAY(...)                                                                                   \
@@ -157,6 +193,7 @@ say_mode(int fd)
 static int
 do_open(int dir_fd, const char *name, int flags, mode_t mode)
 {
+	TAKE_TURN;
 	int saved = errno;
 	struct stat st;
 	bool was = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -207,6 +244,7 @@ int open64(const char *name, int flags, ...) ALIAS(open);
 long
 syscall(long number, ...)
 {
+	TAKE_TURN;
 	long a[6];
 	va_list args;
 	const struct open_how *how;
@@ -256,6 +294,7 @@ int __open64_2(const char *name, int flags) ALIAS(__open_2);
 int
 mkdirat(int dir_fd, const char *name, mode_t mode)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_mkdirat, dir_fd, name, mode);
 	unsigned long dir;
 	const char *base;
@@ -276,12 +315,15 @@ mkdir(const char *name, mode_t mode)
 int
 unlinkat(int dir_fd, const char *name, int flags)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_unlinkat, dir_fd, name, flags);
 	unsigned long dir;
 	const char *base;
 
-	if (r == 0 && split(dir_fd, name, &dir, &base))
+	if (r == 0 && split(dir_fd, name, &dir, &base)) {
 		SAY("remove %lu %s\n", dir, base);
+		count_name(dir);
+	}
 	return r;
 }
 
@@ -300,13 +342,15 @@ rmdir(const char *name)
 int
 renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_renameat2, from_fd, from, to_fd, to, 0);
 	unsigned long from_dir, to_dir;
 	const char *from_base, *to_base;
 
-	if (r == 0 && split(from_fd, from, &from_dir, &from_base) &&
-		split(to_fd, to, &to_dir, &to_base))
+	if (r == 0 && split(from_fd, from, &from_dir, &from_base) && split(to_fd, to, &to_dir, &to_base)) {
 		SAY("rename %lu %s %lu %s\n", from_dir, from_base, to_dir, to_base);
+		count_name(to_dir);
+	}
 	return r;
 }
 
@@ -319,6 +363,7 @@ rename(const char *from, const char *to)
 int
 linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_linkat, from_fd, from, to_fd, to, flags);
 	unsigned long dir;
 	const char *base;
@@ -339,6 +384,7 @@ link(const char *from, const char *to)
 int
 symlinkat(const char *target, int dir_fd, const char *name)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_symlinkat, target, dir_fd, name);
 	unsigned long dir;
 	const char *base;
@@ -352,6 +398,7 @@ symlinkat(const char *target, int dir_fd, const char *name)
 int
 fchmod(int fd, mode_t mode)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_fchmod, fd, mode);
 
 	if (r == 0)
@@ -362,6 +409,7 @@ fchmod(int fd, mode_t mode)
 int
 fchmodat(int dir_fd, const char *name, mode_t mode, int flags)
 {
+	TAKE_TURN;
 	int fd, r = (int)raw(SYS_fchmodat, dir_fd, name, mode);
 
 	(void)flags; /* AT_SYMLINK_NOFOLLOW alone, and there is none in the place */
@@ -389,6 +437,7 @@ wrote(int fd, off_t at, const void *p, ssize_t n)
 ssize_t
 write(int fd, const void *p, size_t len)
 {
+	TAKE_TURN;
 	ssize_t n = raw(SYS_write, fd, p, len);
 
 	if (record >= 0 && n > 0)
@@ -399,6 +448,7 @@ write(int fd, const void *p, size_t len)
 ssize_t
 pwrite(int fd, const void *p, size_t len, off_t at)
 {
+	TAKE_TURN;
 	ssize_t n = raw(SYS_pwrite64, fd, p, len, at);
 
 	wrote(fd, at, p, n);
@@ -409,6 +459,7 @@ ssize_t pwrite64(int fd, const void *p, size_t len, off_t at) ALIAS(pwrite);
 ssize_t
 copy_file_range(int in, off_t *in_at, int out, off_t *out_at, size_t len, unsigned flags)
 {
+	TAKE_TURN;
 	off_t at = out_at ? *out_at : lseek(out, 0, SEEK_CUR);
 	ssize_t n = raw(SYS_copy_file_range, in, in_at, out, out_at, len, flags);
 	char path[PATH_MAX], room[65536];
@@ -427,6 +478,7 @@ copy_file_range(int in, off_t *in_at, int out, off_t *out_at, size_t len, unsign
 int
 ftruncate(int fd, off_t len)
 {
+	TAKE_TURN;
 	struct stat st;
 	bool same = fstat(fd, &st) == 0 && st.st_size == len;
 	int r = (int)raw(SYS_ftruncate, fd, len);
@@ -442,6 +494,7 @@ int ftruncate64(int fd, off_t len) ALIAS(ftruncate);
 int
 fallocate(int fd, int mode, off_t at, off_t len)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_fallocate, fd, mode, at, len);
 	char path[PATH_MAX];
 	struct stat st;
@@ -466,6 +519,7 @@ synced(int fd)
 int
 fsync(int fd)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_fsync, fd);
 
 	if (r == 0)
@@ -476,6 +530,7 @@ fsync(int fd)
 int
 fdatasync(int fd)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_fdatasync, fd);
 
 	if (r == 0)
@@ -486,6 +541,7 @@ fdatasync(int fd)
 int
 syncfs(int fd)
 {
+	TAKE_TURN;
 	int r = (int)raw(SYS_syncfs, fd);
 	char path[PATH_MAX];
 	const char *name = r == 0 ? below(fd, path) : NULL;
@@ -498,6 +554,7 @@ syncfs(int fd)
 void
 sync(void)
 {
+	TAKE_TURN;
 	(void)raw(SYS_sync);
 	if (record >= 0)
 		SAY("all 0 .\n");

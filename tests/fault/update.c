@@ -31,8 +31,8 @@ note_down(struct work *k, const char *step, const char *via)
 	need(world_settle(&k->w, 30), "before %s a change does not end", step);
 	world_point(&k->w, &p);
 	need(stat(k->blocks, &st) == 0, "%s", k->blocks);
-	fprintf(k->notes, "%lld %s %s %s %llu %llu %llu %s\n", (long long)st.st_size, p.release, via, p.core,
-		p.generation, p.leaves, p.rows, step);
+	fprintf(k->notes, "%lld %s %s %s %llu %llu %u %llu %s\n", (long long)st.st_size, p.release, via, p.core,
+		p.generation, p.leaves, p.wanted, p.rows, step);
 	need(fflush(k->notes) == 0, "notes");
 }
 

@@ -18,8 +18,8 @@ struct check {
 static bool
 read_point(FILE *f, struct world_point *p)
 {
-	return fscanf(f, "%lld %64s %64s %64s %llu %llu %llu %31s", &p->at, p->release, p->via, p->core, &p->generation,
-		       &p->leaves, &p->rows, p->step) == 8;
+	return fscanf(f, "%lld %64s %64s %64s %llu %llu %u %llu %31s", &p->at, p->release, p->via, p->core,
+		       &p->generation, &p->leaves, &p->wanted, &p->rows, p->step) == 9;
 }
 
 static void
@@ -135,6 +135,7 @@ check_cluster(const struct check *c, bool rest)
 	SCOPED(scope_close) int etc = open(c->w->t.paths.etc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct lock_entry *e;
 	struct lock lock;
+	bool wanted;
 	int r;
 
 	need(lock_read(&lock, &c->w->t.paths) == 0, "cluster.lock");
@@ -146,8 +147,11 @@ check_cluster(const struct check *c, bool rest)
 	r = etc < 0 ? REASON_NOT_FOUND : fs_read(etc, "cluster.yaml", 1 << 16, &text);
 	need(r == 0 || r == REASON_NOT_FOUND, "cluster.yaml");
 	need(cluster_read(&cluster, buf_text(&text), text.len, "cluster.yaml") == 0, "cluster.yaml");
-	need(!e || cluster_find(cluster, "redis"), "cluster.yaml does not name what runs");
-	if (rest && !cluster_find(cluster, "redis")) {
+	wanted = cluster_find(cluster, "redis") != NULL;
+	need(!e || wanted, "cluster.yaml does not name what runs");
+	need(wanted == c->was.wanted || wanted == c->next.wanted, "cluster.yaml %s the service",
+		wanted ? "names" : "does not name");
+	if (rest && !wanted) {
 		SCOPED(accepted_freep) struct accepted *a = NULL;
 
 		need(accepted_load(&a, monitor_dir(c->w->t.m)) == 0, "accepted.json");

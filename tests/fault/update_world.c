@@ -304,6 +304,7 @@ world_slots(struct world *w, struct slots *ret)
 void
 world_point(struct world *w, struct world_point *ret)
 {
+	struct services_state state;
 	const struct lock_entry *e;
 	struct lock lock;
 	struct slots s;
@@ -319,6 +320,7 @@ world_point(struct world *w, struct world_point *ret)
 		(void)snprintf(ret->core, sizeof(ret->core), "packaged");
 	ret->generation = s.generation;
 	ret->leaves = audit_size(w->t.m->audit);
+	ret->wanted = services_find(w->t.m, "redis", &state) && state.wanted;
 	ret->rows = json_array_size(w->b.u->history);
 }
 
@@ -418,7 +420,10 @@ world_release(struct world *w, unsigned n, struct bench_release *ret)
 	uint8_t digest[32];
 
 	(void)snprintf(version, sizeof(version), "%u", n);
-	(void)snprintf(text, sizeof(text), BENCH_DEFINITION, "redis", "");
+	(void)snprintf(text, sizeof(text),
+		"name: redis\nversion: \"%u\"\nexec: [/bin/run]\npayload: {tree: tree}\noperations:\n"
+		"  look: {argv: [/bin/run, look], risk: observe}\n",
+		n);
 	define(w, objects, text, digest);
 	need(tree_index_new(&x, "redis", version, digest) == 0, "index");
 	add(x, "bin", TREE_TYPE_DIR, 0755, NULL, 0, NULL);

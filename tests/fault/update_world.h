@@ -25,6 +25,7 @@ struct world_point {
 	char core[65];	  /* hex of the active core; "packaged" */
 	unsigned long long generation; /* of the slots */
 	unsigned long long leaves;     /* of the audit log */
+	unsigned wanted;	       /* cluster.yaml names the service */
 	unsigned long long rows;       /* of the updates' history */
 	char step[32];	  /* what is done next */
 };

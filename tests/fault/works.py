@@ -3,7 +3,9 @@ left of it (`check`).  audit_log.c and update.c say what each does and holds to 
 
 import concurrent.futures
 import os
+import shutil
 import subprocess
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"), "tests", "fault")
@@ -85,6 +87,13 @@ WORKS = {w.name: w for w in (
         "cluster.yaml's name": names("etc"),
     }),
 )}
+
+
+def scratch(prefix):
+    """A folder, in memory where there is room: what is synced here is known without a disk."""
+    shm = "/dev/shm"
+    fits = os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 1 << 30
+    return tempfile.mkdtemp(prefix=prefix, dir=shm if fits else None)
 
 
 def each(jobs):
