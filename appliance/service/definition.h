@@ -28,7 +28,7 @@
  *	secrets     {NAME: {bytes: 16..64, template: "requirepass {value}", help}}
  *	health      {type: tcp|unix|http|resp|postgres|exec, socket: {run}/T | port: T (only with a
  *	            network other than none), path, expect, user,
- *	            database, argv, secrets, period, timeout, failures, soak: span}
+ *	            database, argv, secrets, period, timeout, failures, within, soak: span}
  *	hooks       {snapshot|check|restore: {argv, timeout, memory, output, secrets: [NAME...]}}
  *	metrics     [{source: redis|postgres|nginx|nats|prometheus, socket | port as in health, path, user,
  *	            database, secret: NAME, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up;
@@ -181,6 +181,7 @@ struct definition_health {
 			       text in the first 4 KiB; NULL: exit 0, a status from 200 to 299 */
 	const json_t *secrets;	      /* exec: array of names; NULL: none */
 	uint64_t period_us, timeout_us;
+	uint64_t within_us; /* after a start health must pass at the latest then */
 	uint64_t soak_us;  /* after a start health must pass so long without a break */
 	unsigned failures; /* in a row until "failing" */
 };

@@ -8,7 +8,7 @@ enum { TEXT_MAX = 255, SOCKET_MAX = 107, PERIOD_S_MAX = 3600, FAILURES_MAX = 100
 
 static const char *const types[] = { "tcp", "unix", "http", "resp", "postgres", "exec" };
 
-/* What each kind takes beside period, timeout, failures and soak. */
+/* What each kind takes beside period, timeout, failures, within and soak. */
 static const struct {
 	bool socket, port, path, expect, user, argv;
 } takes[] = {
@@ -98,7 +98,7 @@ void
 definition_read_health(const struct definition_at *a, struct definition *d)
 {
 	static const char *const known[] = { "type", "socket", "port", "path", "expect", "user",
-		"database", "argv", "secrets", "period", "timeout", "failures", "soak" };
+		"database", "argv", "secrets", "period", "timeout", "failures", "within", "soak" };
 	struct definition_at h = definition_member(a, "health"), path;
 	struct definition_health *health = &d->health;
 	struct definition_scope scope = { .d = d };
@@ -112,6 +112,7 @@ definition_read_health(const struct definition_at *a, struct definition *d)
 	refuse_others(&h, health->type);
 	health->period_us = definition_span(&h, "period", "2s", PERIOD_S_MAX * CLOCK_US_PER_S);
 	health->timeout_us = definition_span(&h, "timeout", "1s", 60 * CLOCK_US_PER_S);
+	health->within_us = definition_span(&h, "within", "1m", PERIOD_S_MAX * CLOCK_US_PER_S);
 	health->soak_us = definition_span(&h, "soak", "10s", PERIOD_S_MAX * CLOCK_US_PER_S);
 	health->failures = (unsigned)definition_int(&h, "failures", 3, 1, FAILURES_MAX);
 	read_address(&h, d, health);

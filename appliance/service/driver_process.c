@@ -178,6 +178,11 @@ look(struct step *st)
 		finish(st, 0);
 		return;
 	}
+	if (s.is == STATE_STARTING && st->probed && clock_mono_us() > st->until_us) {
+		finish(st, REFUSE(REASON_STATE_MOVED, st->service, "it runs, but its health check did not pass within %llu s%s%s",
+				   (unsigned long long)(st->start_ms / 1000), *s.why ? ": " : "", s.why));
+		return;
+	}
 	if (cannot_get_there(st, &s) || clock_mono_us() > st->until_us) {
 		finish(st,
 			REFUSE(REASON_STATE_MOVED, st->service,

@@ -249,6 +249,7 @@ set_health(struct spec *s, const struct definition_health *h,
 	if (!h->present)
 		return 0;
 	s->health = types[h->type];
+	s->start_timeout_ms = h->within_us / 1000;
 	s->health_interval_ms = h->period_us / 1000 < 100 ? 100 : h->period_us / 1000;
 	s->health_timeout_ms = h->timeout_us / 1000 < 10 ? 10 : h->timeout_us / 1000;
 	s->health_failures = h->failures ? h->failures : 1;

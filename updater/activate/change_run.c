@@ -19,7 +19,7 @@
 #include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
-enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60, BUSY_MAX_S = 120 };
+enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 /* of a service that has no health */, BUSY_MAX_S = 120 };
 
 struct change_run {
 	struct change_run **slot;
@@ -34,6 +34,7 @@ struct change_run {
 	struct loop_timer *timer;
 	bool probed;		 /* its definition says how its health is seen; else running is enough */
 	unsigned restarts;	 /* of the service when its soak began */
+	unsigned within_s;	 /* health: after so many seconds it is none */
 	uint64_t until_us;	 /* health: at the latest then; soak: from then on it is enough */
 	struct pending *pending; /* the service step under way */
 	uint64_t busy_until_us;	 /* it waits for another step of the service; 0: it does not */
@@ -261,8 +262,8 @@ on_health_look(void *arg)
 	} else if (known && strcmp(state.state, "failed") == 0) {
 		advance(run, REFUSE(REASON_STATE_MOVED, service, "it failed while its health was awaited"));
 	} else if (clock_mono_us() > run->until_us) {
-		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s after %d s, state %s",
-				     known ? state.health : "unknown", HEALTH_MAX_S, state.state));
+		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s after %u s, state %s",
+				     known ? state.health : "unknown", run->within_s, state.state));
 	} else {
 		look_again(run, on_health_look);
 	}
@@ -277,7 +278,8 @@ step_health(struct change_run *run)
 	if (r != 0)
 		return r;
 	run->probed = d->health.present;
-	run->until_us = clock_mono_us() + HEALTH_MAX_S * CLOCK_US_PER_S;
+	run->within_s = run->probed ? (unsigned)(d->health.within_us / CLOCK_US_PER_S) : HEALTH_MAX_S;
+	run->until_us = clock_mono_us() + run->within_s * CLOCK_US_PER_S;
 	return loop_after(&run->timer, monitor_loop(run->m), 0, on_health_look, run);
 }
 

@@ -39,7 +39,7 @@ static const char whole[] =
 	"secrets:\n"
 	"  word: {bytes: 48, template: \"pass {value}\", help: clients}\n"
 	"  eye: {bytes: 16}\n"
-	"health: {type: http, port: \"8080\", path: /healthz, expect: \"204\", soak: 20s}\n"
+	"health: {type: http, port: \"8080\", path: /healthz, expect: \"204\", within: 5m, soak: 20s}\n"
 	"hooks:\n"
 	"  snapshot: {argv: [/bin/dump, \"{snapshot}\", \"{secret.word}\"], secrets: [word], memory: 128mb}\n"
 	"  check: {argv: [/bin/check]}\n"
@@ -117,6 +117,7 @@ is_whole(const struct definition *d)
 	assert_int_equal(d->health.type, DEFINITION_PROBE_HTTP);
 	assert_string_equal(d->health.port, "8080");
 	assert_string_equal(d->health.path, "/healthz");
+	assert_int_equal(d->health.within_us, 300 * CLOCK_US_PER_S);
 	assert_int_equal(d->health.soak_us, 20 * CLOCK_US_PER_S);
 	assert_true(d->hooks[DEFINITION_HOOK_SNAPSHOT].present);
 	assert_int_equal(d->hooks[DEFINITION_HOOK_SNAPSHOT].memory, 128 << 20);
@@ -157,6 +158,7 @@ what_is_not_said_has_a_default(void **state)
 	assert_int_equal(d->limits.processes, DEFINITION_PROCESSES_DEFAULT);
 	assert_int_equal(d->limits.files, DEFINITION_FILES_DEFAULT);
 	assert_int_equal(d->limits.cpu_milli, 0);
+	assert_int_equal(d->health.within_us, 60 * CLOCK_US_PER_S);
 	assert_int_equal(d->health.soak_us, 10 * CLOCK_US_PER_S);
 	assert_false(d->prepare.present);
 }

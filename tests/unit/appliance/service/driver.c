@@ -219,7 +219,7 @@ static const char yaml[] = "name: redis\nversion: 7.0.15\n"
 			   "knobs:\n  maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, "
 			   "apply: restart, help: h}\n"
 			   "health: {type: resp, socket: \"{run}/redis.sock\", period: 1s, "
-			   "timeout: 500ms, failures: 4}\n"
+			   "timeout: 500ms, failures: 4, within: 90s}\n"
 			   "data: [dump]\n";
 
 static struct definition *
@@ -264,6 +264,7 @@ test_launch(void **state)
 	assert_string_equal(s.argv[0], "/usr/bin/redis-server");
 	assert_string_equal(s.argv[1], "/conf/redis.conf");
 	assert_string_equal(s.socket, "redis.sock");
+	assert_int_equal(s.start_timeout_ms, 90000);
 	assert_int_equal(s.health_failures, 4);
 	assert_int_equal(s.health_interval_ms, 1000);
 	assert_int_equal(s.heal, SPEC_HEAL_HEALTH);
