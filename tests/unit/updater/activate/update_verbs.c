@@ -85,6 +85,7 @@ what_is_not_there_is_not_found(void **state)
 
 	bench_refused(b, bench_service(b, "service.remove", "redis"), REASON_NOT_FOUND);
 	bench_refused(b, bench_service(b, "service.rights", "redis"), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "cluster.yaml names no such service"));
 	bench_refused(b, bench_service(b, "update.rollback", "redis"), REASON_NOT_FOUND);
 	assert_non_null(strstr(refuse_last()->text, "cluster.yaml names no such service"));
 	bench_release(b, &r, "redis", "7", "redis");

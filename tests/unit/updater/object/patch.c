@@ -160,6 +160,7 @@ a_hostile_patch_is_refused(void **state)
 	refused_with(&p, "MSP\1\xe8\x07\xe8\x07\0\x7f", 10, 10, REASON_MALFORMED); /* frame longer than all */
 	refused_with(&p, "MSP\1\xe8\x07\xe8\x07\0\xff\xff\xff\x7f", 13, 10, REASON_TOO_LARGE);
 	refused_with(&p, "MSP\1\xe8\x07\xe8\x07\0\0", 10, 10, REASON_MALFORMED);   /* a frame of nothing */
+	assert_non_null(strstr(refuse_last()->text, "does not give its segment"));
 	refused(&p, &p.patch, p.to.len - 1, REASON_TOO_LARGE);
 	buf_put(&b, p.patch.data, p.patch.len);
 	buf_u8(&b, 0);
@@ -168,6 +169,8 @@ a_hostile_patch_is_refused(void **state)
 		buf_reset(&b);
 		buf_put(&b, p.patch.data, n);
 		refused(&p, &b, p.to.len, REASON_MALFORMED);
+		if (n == 8)
+			assert_non_null(strstr(refuse_last()->text, "ends before a segment"));
 	}
 	p.sha256[0] ^= 1;
 	refused(&p, &p.patch, p.to.len, REASON_HASH_MISMATCH);

@@ -136,6 +136,7 @@ test_what_is_no_key_file(void **state)
 		{ "mainstay-key ed25519 " HEX " anything\nmore\n", 0600, "no key file of mainstay-release" },
 		{ "mainstay-key ed25519 12\nmore\n", 0600, "no key file of mainstay-release" },
 	};
+	static const char behind[] = "mainstay-key ed25519 " HEX " no-passphrase\nnothing\n\0more";
 	struct release_keyfile f = { .plain = false };
 	uint8_t out[32];
 	char *long_text = calloc(1, 5000);
@@ -150,6 +151,9 @@ test_what_is_no_key_file(void **state)
 	put_text("k", long_text, 0600);
 	assert_refused(release_keyfile_read(&f, scratch.fd, "k"), REASON_MALFORMED, "no key file");
 	free(long_text);
+	/* A good one, and something that no text shows behind it. */
+	scratch_write(&scratch, "k", behind, sizeof(behind) - 1);
+	assert_refused(release_keyfile_read(&f, scratch.fd, "k"), REASON_MALFORMED, "no key file");
 	put_text("k", "mainstay-key ed25519 " HEX " no-passphrase\nnothing\n", 0600);
 	assert_int_equal(release_keyfile_read(&f, scratch.fd, "k"), 0);
 	assert_refused(release_keyfile_open(&f, "k", NULL, 0, out), REASON_MALFORMED, "holds no private key");
