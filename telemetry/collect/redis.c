@@ -21,6 +21,14 @@ struct field {
 	char *metric; /* "redis_used_memory" */
 };
 
+/* Alerts compare with fixed numbers, and the limits are knobs: so these tell how full it is. */
+static const struct {
+	const char *field, *part, *of;
+} shares[] = {
+	{ "memory_percent", "used_memory", "maxmemory" },
+	{ "clients_percent", "connected_clients", "maxclients" },
+};
+
 struct redis {
 	char *service;
 	struct exchange *exchange;
@@ -31,7 +39,9 @@ struct redis {
 
 	struct sample_set samples;
 	uint64_t now_us;    /* when the answer came */
-	uint64_t uptime_us; /* of the server, while its answer is read */
+	/* While an answer is read: */
+	uint64_t uptime_us; /* of the server */
+	double part[ARRAY_LEN(shares)], of[ARRAY_LEN(shares)];
 };
 
 static int
@@ -65,10 +75,16 @@ copy_fields(struct redis *r, const json_t *fields)
 
 /* --- reading the answer -------------------------------------------------------------------------------- */
 static void
-on_uptime(const char *field, const struct redis_info_number *n, void *arg)
+on_first(const char *field, const struct redis_info_number *n, void *arg)
 {
 	struct redis *r = arg;
 
+	for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
+		if (strcmp(field, shares[i].part) == 0)
+			r->part[i] = n->real;
+		if (strcmp(field, shares[i].of) == 0)
+			r->of[i] = n->real;
+	}
 	if (strcmp(field, "uptime_in_seconds") == 0 && n->is_int && n->whole >= 0 &&
 		(uint64_t)n->whole < r->now_us / CLOCK_US_PER_S)
 		r->uptime_us = (uint64_t)n->whole * CLOCK_US_PER_S;
@@ -106,6 +122,20 @@ on_field(const char *field, const struct redis_info_number *n, void *arg)
 	}
 }
 
+/* Where there is a limit: maxmemory 0 is none. */
+static void
+put_shares(struct redis *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
+		struct redis_info_number n = { 0 };
+
+		if (r->part[i] < 0 || r->of[i] <= 0)
+			continue;
+		n.real = 100 * r->part[i] / r->of[i];
+		on_field(shares[i].field, &n, r);
+	}
+}
+
 static int
 on_frame(const uint8_t *p, size_t len, void *arg)
 {
@@ -126,13 +156,16 @@ on_end(int res, const uint8_t *p, size_t len, void *arg)
 
 	r->now_us = clock_now_us();
 	r->uptime_us = 0;
+	memset(r->part, 0, sizeof(r->part));
+	memset(r->of, 0, sizeof(r->of));
 	sample_reset(&r->samples);
 	/* An error (no permission, still loading) is an answer, too; nonsense is not. */
 	sample_gauge_int(&r->samples, r->service, "redis_up", "1", r->now_us,
 		res == 0 || res == REDIS_INFO_ERROR);
 	if (res == 0 && redis_info_frame(p, len, &text, &text_len, &used) == 0) {
-		redis_info_each(text, text_len, on_uptime, r);
+		redis_info_each(text, text_len, on_first, r);
 		redis_info_each(text, text_len, on_field, r);
+		put_shares(r);
 	}
 	r->done(r->arg);
 }

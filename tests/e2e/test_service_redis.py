@@ -96,9 +96,10 @@ def test_operations_run_without_a_password(estate):
         assert refused.returncode in (1, 2) and "[malformed]" in refused.stderr, hostile
 
 
-def test_whether_saves_go_well_arrives_as_a_number(estate):
+def test_how_full_it_is_and_whether_saves_go_well_arrive_as_numbers(estate):
     def arrived():
         got = {m["name"]: m["value"] for m in estate.desk_json("show", SITE)["metrics"]}
+        assert 0 < got["redis_memory_percent"] < 100 and 0 < got["redis_clients_percent"] < 10
         return got["redis_rdb_last_bgsave_status"] == got["redis_aof_last_write_status"] == got["redis_up"] == 1
 
     until("numbers of Redis", arrived)

@@ -130,8 +130,8 @@ make(struct server *s, void **ret, const json_t *spec)
 static uint64_t
 probe(struct server *s, const char *socket_template, struct buf *out)
 {
-	SCOPED_JSON *spec = json_pack("{s:s, s:[s, s, s]}", "socket", socket_template, "fields",
-		"used_memory", "total_commands_processed", "role");
+	SCOPED_JSON *spec = json_pack("{s:s, s:[s, s, s, s, s]}", "socket", socket_template, "fields",
+		"used_memory", "total_commands_processed", "role", "memory_percent", "clients_percent");
 	void *r = NULL;
 	uint64_t begin = clock_mono_us();
 	const struct sample_set *samples;
@@ -168,6 +168,36 @@ a_healthy_one_gives_its_fields(void **state)
 	assert_string_equal(buf_text(&out),
 		"redis_up=1 redis_used_memory=4096 redis_total_commands_processed=17+ ");
 	assert_int_equal(s->asked, 1);
+}
+
+static void
+how_full_it_is_is_told_where_there_is_a_limit(void **state)
+{
+	static const struct {
+		const char *text, *seen;
+	} rows[] = {
+		{ "maxmemory:8192\r\nused_memory:2048\r\n",
+			"redis_up=1 redis_used_memory=2048 redis_memory_percent=25 " },
+		{ "maxmemory:0\r\nused_memory:2048\r\n", "redis_up=1 redis_used_memory=2048 " },
+		{ "maxmemory:-5\r\nused_memory:2048\r\n", "redis_up=1 redis_used_memory=2048 " },
+		{ "maxmemory:2048\r\nused_memory:-1\r\n", "redis_up=1 redis_used_memory=-1 " },
+		{ "connected_clients:9\r\nmaxclients:10\r\n", "redis_up=1 redis_clients_percent=90 " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf out = BUF_MAX(4096), answer = BUF_MAX(256);
+		void *one = NULL;
+		struct server *s;
+
+		assert_int_equal(setup(&one), 0); /* a loop that has ended runs no more */
+		s = one;
+		buf_printf(&answer, "$%zu\r\n%s\r\n", strlen(rows[i].text), rows[i].text);
+		s->answer = buf_text(&answer);
+		(void)probe(s, "{run}/redis.sock", &out);
+		assert_string_equal(buf_text(&out), rows[i].seen);
+		assert_int_equal(teardown(&one), 0);
+	}
 }
 
 static void
@@ -275,6 +305,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_healthy_one_gives_its_fields, setup, teardown),
+		cmocka_unit_test(how_full_it_is_is_told_where_there_is_a_limit),
 		cmocka_unit_test_setup_teardown(an_error_is_an_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_frozen_one_is_down_within_its_time, setup, teardown),
