@@ -417,6 +417,39 @@ refusals_name_member_and_place(void **state)
 	}
 }
 
+/* A knob's span may be nothing at all; a time that something takes may not. */
+static void
+spans_bounded_by_none(void **state)
+{
+	static const struct {
+		const char *name, *text, *operand;
+	} rows[] = {
+		{ "a least of none, and none by default", HEAD "knobs: {a: {type: span, min: 0s, max: 1m, default: 0s}}\n", NULL },
+		{ "a most of none", HEAD "knobs: {a: {type: span, max: 0s, default: 0s}}\n", NULL },
+		{ "more than a most of none", HEAD "knobs: {a: {type: span, max: 0s, default: 1s}}\n", "knobs.a.default" },
+		{ "a least above a most of none", HEAD "knobs: {a: {type: span, min: 1s, max: 0s, default: 1s}}\n", "knobs.a" },
+		{ "a grace of none", HEAD "stop: {grace: 0s}\n", "stop.grace" },
+		{ "a soak of none", HEAD "health: {type: unix, socket: \"{run}/s\", soak: 0s}\n", "health.soak" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(definition_freep) struct definition *d = NULL;
+		const struct fixture *f = *state;
+		uint64_t before = refuse_count(REASON_MALFORMED);
+		int r = definition_compile(&d, rows[i].text, strlen(rows[i].text), "service.yaml", f->s.fd);
+
+		if (r != (rows[i].operand ? REASON_MALFORMED : 0))
+			fail_msg("%s: %d", rows[i].name, r);
+		if (rows[i].operand && (refuse_count(REASON_MALFORMED) == before ||
+					       strcmp(refuse_last()->operand, rows[i].operand) != 0))
+			fail_msg("%s: %s", rows[i].name, refuse_last()->operand);
+		if (!rows[i].operand) {
+			assert_true(definition_knob(d, "a")->has_min || definition_knob(d, "a")->has_max);
+			assert_int_equal(definition_knob(d, "a")->min, 0);
+		}
+	}
+}
+
 /* --- all faults at once ---------------------------------------------------------------------------- */
 struct faults {
 	char operand[16][64];
@@ -579,6 +612,7 @@ main(void)
 		MEMBERS_TEST(a_dry_run_has_no_options_either),
 		MEMBERS_TEST(templates_of_arguments),
 		MEMBERS_TEST(refusals_name_member_and_place),
+		MEMBERS_TEST(spans_bounded_by_none),
 		MEMBERS_TEST(every_fault_is_told),
 		MEMBERS_TEST(powers_are_what_goes_beyond),
 		cmocka_unit_test(less_is_always_fine),
