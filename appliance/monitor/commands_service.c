@@ -226,6 +226,9 @@ tail_begin(int fd, uint64_t n, off_t *ret)
 
 	if (fstat(fd, &st) < 0)
 		return FAULT(-errno);
+	*ret = st.st_size;
+	if (n == 0)
+		return 0;
 	low = st.st_size > TAIL_MAX ? st.st_size - TAIL_MAX : 0;
 	for (at = st.st_size; at > low;) {
 		off_t from = at - low > (off_t)sizeof(piece) ? at - (off_t)sizeof(piece) : low;
@@ -319,7 +322,7 @@ run_logs(struct command_call *call)
 	if (lines && number_u64(&n, lines, 1000000) != 0)
 		return REFUSE(REASON_USAGE, lines, "is no number of lines");
 	r = open_log(call, &fd);
-	r = r ?: tail_begin(fd, n + 1, &at);
+	r = r ?: tail_begin(fd, n, &at);
 	r = r ?: say_from(call, fd, &at);
 	while (r == 0 && follow) {
 		struct stat here, there;

@@ -38,9 +38,8 @@ need_service(struct monitor *m, const struct monitor_call *call, struct services
 
 	if (r)
 		return r;
-	if (!services_find(m, service, ret_state))
-		return REFUSE(REASON_NOT_FOUND, service, "no such service is installed");
-	return services_definition(m, service, ret);
+	r = services_need(m, service, ret_state);
+	return r ?: services_definition(m, service, ret);
 }
 
 /* --- show ---------------------------------------------------------------------------------------- */

@@ -400,8 +400,9 @@ on_set(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)arg;
 	if (r)
 		return r;
-	if (!services_find(m, service, &state))
-		return REFUSE(REASON_NOT_FOUND, service, "no such service is installed");
+	r = services_need(m, service, &state);
+	if (r)
+		return r;
 	s = set_new(m, call, service);
 	if (!s)
 		return FAULT(-ENOMEM);

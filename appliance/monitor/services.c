@@ -13,6 +13,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/nearest.h"
 #include "appliance/base/yaml.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/inside.h"
@@ -103,6 +104,22 @@ services_find(struct monitor *m, const char *name, struct services_state *ret)
 		return true;
 	}
 	return false;
+}
+
+int
+services_need(struct monitor *m, const char *name, struct services_state *ret)
+{
+	const char *names[SERVICES_MAX], *near;
+	size_t n = 0;
+
+	if (services_find(m, name, ret))
+		return 0;
+	while (n < SERVICES_MAX && (names[n] = name_at(m->services, n)))
+		n++;
+	near = nearest_word(name, names, n);
+	if (near)
+		return REFUSE(REASON_NOT_FOUND, name, "no such service is installed; did you mean \"%s\"?", near);
+	return REFUSE(REASON_NOT_FOUND, name, "no such service is installed; see `mainstay service list`");
 }
 
 const struct cluster_service *

@@ -43,6 +43,9 @@ bool services_order_missing(struct monitor *m, const char *name, char ret[SERVIC
 bool services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
 void services_order_free(struct services *s);
 
+/* services_find(), which refuses with REASON_NOT_FOUND (logged, naming the nearest) where there is none. */
+int services_need(struct monitor *m, const char *name, struct services_state *ret);
+
 /* The definition of a service's active release; the caller's.  Returns 0, REASON_NOT_FOUND (logged), a refusal
  * of definition_read(), or a fault. */
 int services_definition(struct monitor *m, const char *name, struct definition **ret);

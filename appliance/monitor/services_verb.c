@@ -33,9 +33,11 @@ services_verb_check(struct monitor *m, const char *name, enum definition_verb ve
 {
 	char other[SERVICES_NAME_MAX + 1];
 	struct services_state state;
+	int r;
 
-	if (!services_find(m, name, &state))
-		return REFUSE(REASON_NOT_FOUND, name, "no such service is installed");
+	r = services_need(m, name, &state);
+	if (r)
+		return r;
 	if (verb == DEFINITION_VERB_START && services_order_missing(m, name, other))
 		return REFUSE(REASON_CONFLICT, name,
 			"requires %s, which does not run; first: mainstay service start %s", other, other);

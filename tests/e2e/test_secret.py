@@ -114,6 +114,9 @@ def test_a_secret_works_and_stands_nowhere_else(site):
         assert f.read() == "services:\n  redis: {}  # the cache\n"
     assert is_healthy(site) and asked(CANARY)[:2] == ["OK", "PONG"]
 
+    for lines in (0, 1, 3):
+        assert len(site.run("service", "logs", "redis", "--lines", str(lines)).stdout.splitlines()) == lines
+
     def shim():
         with open(f"{site.dir}/run/shim/redis.json", encoding="utf-8") as f:
             return json.load(f)
@@ -132,3 +135,5 @@ def test_a_secret_works_and_stands_nowhere_else(site):
     os.kill(before["pid"], signal.SIGKILL)
     until("redis was started again", lambda: shim()["pid"] not in (0, before["pid"]) and is_healthy(site))
     assert asked(CANARY)[:2] == ["OK", "PONG"]
+    removed = site.json("service", "remove", "redis")
+    assert removed["data"] == f"{site.dir}/lib/services/redis" and os.path.isdir(removed["data"] + "/data")

@@ -47,6 +47,7 @@ static int
 run_remove(struct command_call *call)
 {
 	struct call_request *req = call_new("service.remove");
+	char data[sizeof(call->paths.lib) + 128];
 	json_t *answer;
 	int r;
 
@@ -54,10 +55,12 @@ run_remove(struct command_call *call)
 	r = ask_monitor(call, req, CHANGE_MS, &answer);
 	if (r != 0)
 		return r;
-	command_say(call, "%s is removed; its data stays below lib/services/%s", call->operands[0],
-		call->operands[0]);
-	if (call->json)
+	(void)snprintf(data, sizeof(data), "%s/services/%s", call->paths.lib, call->operands[0]);
+	if (call->json) {
+		(void)json_put_text(answer, "data", data);
 		return command_print_json("ServiceRemove", answer);
+	}
+	command_say(call, "%s is removed; its data, secrets and log stay in %s", call->operands[0], data);
 	json_decref(answer);
 	return 0;
 }

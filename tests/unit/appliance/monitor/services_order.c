@@ -261,7 +261,10 @@ an_operation_keeps_the_order(void **state)
 	run(t, "db");
 	run(t, "web");
 	site_refused(t, services_verb(t->m, "db", DEFINITION_VERB_STOP, ended, &r), REASON_CONFLICT);
-	site_refused(t, services_verb(t->m, "none", DEFINITION_VERB_RESTART, ended, &r), REASON_NOT_FOUND);
+	site_refused(t, services_verb(t->m, "elsewhere", DEFINITION_VERB_RESTART, ended, &r), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "see `mainstay service list`"));
+	site_refused(t, services_verb(t->m, "webb", DEFINITION_VERB_RESTART, ended, &r), REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "did you mean \"web\"?"));
 	assert_int_equal(services_verb(t->m, "db", DEFINITION_VERB_NONE, ended, &r), -EINVAL);
 	site_settle(t);
 	assert_string_equal(fake.begun, "");
