@@ -192,6 +192,51 @@ test_a_draft_that_is_none(void **state)
 }
 
 static void
+read_refused(struct release_ceremony *take_draft, enum reason reason, const char *says)
+{
+	struct release_ceremony again = { .roots = NULL };
+
+	assert_int_equal(release_ceremony_write(take_draft, draft), 0);
+	assert_refused(release_ceremony_read(&again, draft, NULL, BEGIN), reason, says);
+	assert_null(again.next);
+	release_ceremony_done(take_draft);
+}
+
+/* Documents of roles that no root and no targets name, and roots whose first ones are left out. */
+static void
+test_a_draft_of_roles_that_are_none(void **state)
+{
+	struct release_ceremony c = { .roots = NULL };
+	json_t *next, *targets = NULL;
+	size_t n;
+
+	(void)state;
+	make_draft(&c);
+	json_object_set(c.present, "wizard", json_object_get(c.present, "targets"));
+	read_refused(&c, REASON_MALFORMED, "is no role of what is present");
+	make_draft(&c);
+	json_object_set(c.next, "wizard", json_object_get(c.next, "targets"));
+	change_signed(c.next, "wizard", "version", json_integer(1));
+	read_refused(&c, REASON_MALFORMED, "a delegated role does not delegate");
+	make_draft(&c);
+	json_object_set(c.next, "wizard", json_object_get(c.next, "targets"));
+	change_signed(c.next, "wizard", "version", json_integer(1));
+	change_signed(c.next, "wizard", "delegations", NULL);
+	read_refused(&c, REASON_MALFORMED, "is no role that people sign");
+	make_draft(&c);
+	assert_int_equal(release_ceremony_sign(&c, &keys, false, &n), 0);
+	assert_int_equal(release_ceremony_publish(&c, r, &keys), 0);
+	release_ceremony_done(&c);
+	assert_int_equal(release_role_renew(r, "targets", &targets), 0);
+	next = json_pack("{s:o}", "targets", targets);
+	assert_int_equal(release_ceremony_new(&c, r, next), 0);
+	json_decref(next);
+	assert_int_equal(json_array_size(c.roots), 2);
+	json_array_remove(c.roots, 0);
+	read_refused(&c, REASON_MALFORMED, "not numbered from 1");
+}
+
+static void
 test_a_draft_follows_from_the_root_that_is_known(void **state)
 {
 	struct release_ceremony c = { .roots = NULL }, again = { .roots = NULL };
@@ -367,6 +412,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_draft_that_was_tampered_with_is_not_shown),
 		TEST(test_a_draft_that_is_none),
+		TEST(test_a_draft_of_roles_that_are_none),
 		TEST(test_a_draft_follows_from_the_root_that_is_known),
 		TEST(test_a_draft_of_a_repository_that_went_on),
 		TEST(test_copies_signed_apart_come_together),
