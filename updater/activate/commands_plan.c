@@ -70,10 +70,14 @@ say_defaults(struct command_call *call, const json_t *defaults)
 	json_array_foreach(defaults, i, one) {
 		SCOPED(buf_done) struct buf line = BUF_MAX(LINE_MAX_BYTES);
 
-		say_value(&line, json_object_get(one, "from"));
-		buf_puts(&line, " -> ");
+		bool is_new = json_is_null(json_object_get(one, "from"));
+
+		if (!is_new) {
+			say_value(&line, json_object_get(one, "from"));
+			buf_puts(&line, " -> ");
+		}
 		say_value(&line, json_object_get(one, "to"));
-		command_say(call, "  default of %s: %s", json_text(one, "knob"), buf_text(&line));
+		command_say(call, "  %s %s: %s", is_new ? "new knob" : "default of", json_text(one, "knob"), buf_text(&line));
 	}
 }
 

@@ -50,7 +50,7 @@ put_files(json_t *row, const struct tree_index *from, const struct tree_index *t
 }
 
 /* --- knobs --------------------------------------------------------------------------------------------------------- */
-/* Defaults that are others now and apply, for the customer has not set the knob. */
+/* Defaults that are others now and apply, for the customer has not set the knob; those of new knobs came from null. */
 static void
 put_defaults(json_t *row, struct monitor *m, const struct definition *from, const struct definition *to)
 {
@@ -60,11 +60,11 @@ put_defaults(json_t *row, struct monitor *m, const struct definition *from, cons
 	for (size_t i = 0; i < to->n_knobs; i++) {
 		const struct definition_param *is = &to->knobs[i], *was = definition_knob(from, is->name);
 
-		if (!was || (wanted && cluster_knob(wanted, is->name)) || !is->fallback || !was->fallback ||
-			json_equal(is->fallback, was->fallback))
+		if ((wanted && cluster_knob(wanted, is->name)) || (was && json_equal(is->fallback, was->fallback)))
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:O, s:O}", "knob", is->name, "from", was->fallback, "to", is->fallback));
+			json_pack("{s:s, s:O?, s:O}", "knob", is->name, "from", was ? was->fallback : NULL, "to",
+				is->fallback));
 	}
 	(void)json_object_set_new(row, "defaults", list);
 }

@@ -225,7 +225,7 @@ static const struct hostile definitions[] = {
 	{ "an operation that runs for days", "{\"operations\":{\"look\":{\"argv\":[\"/bin/run\"],\"risk\":\"observe\",\"timeout\":\"48h\"}}}", NO,
 		.text = "at most 3600 s" },
 	/* what it requires */
-	{ "itself first", "{\"requires\":{\"services\":[\"redis\"]}}", NO, .text = "does not require itself" },
+	{ "itself first", "{\"requires\":{\"services\":[\"redis\"]}}", NO, .text = "requires itself" },
 	{ "a service that is not there", "{\"requires\":{\"services\":[\"backdoor\"]}}", .why = REASON_CONFLICT, .text = "requires backdoor" },
 	{ "a disk that nobody has", "{\"requires\":{\"disk\":1125899906842624}}", .why = REASON_NO_SPACE, .text = "bytes of disk" },
 	/* what people read */
@@ -235,10 +235,10 @@ static const struct hostile definitions[] = {
 		"\"20\",\"21\"]}",
 		NO, .text = "at most 20" },
 	{ "help that turns", "{\"operations\":{\"look\":{\"argv\":[\"/bin/run\"],\"help\":\"\\u202egnihton\",\"risk\":\"observe\"}}}", NO,
-		.text = "hides or turns" },
+		.text = "turn" },
 	{ "an alert that turns",
 		"{\"alerts\":[{\"for\":\"1s\",\"metric\":\"m\",\"name\":\"a\",\"op\":\"above\",\"text\":\"\\u2066x\",\"value\":1}]}", NO,
-		.text = "hides or turns" },
+		.text = "turn" },
 	/* its form */
 	{ "one member twice", .raw = "{\"name\":\"redis\",\"name\":\"redis\"}", NO, .text = "" },
 	{ "no JSON", .raw = "\x7f"

@@ -24,7 +24,7 @@ static const char hostile_good[] =
 	"{\"config\":[{\"format\":\"conf\",\"lines\":[\"size {{knob.size}}\",\"dir {{knob.dir}}\"],\"path\":\"redis.conf\"}],"
 	"\"data\":{\"folders\":[\"db\"],\"format\":\"one\"},\"exec\":[\"/bin/run\"],"
 	"\"health\":{\"socket\":\"{run}/s\",\"type\":\"resp\"},"
-	"\"knobs\":{\"dir\":{\"default\":\"a\",\"type\":\"text\"},"
+	"\"knobs\":{\"dir\":{\"default\":\"a\",\"type\":\"text\"},\"port\":{\"default\":0,\"type\":\"int\"},"
 	"\"size\":{\"default\":2,\"max\":9,\"min\":1,\"type\":\"int\"}},"
 	"\"metrics\":[{\"fields\":[\"used\"],\"socket\":\"{run}/s\",\"source\":\"redis\"}],\"name\":\"redis\","
 	"\"operations\":{\"look\":{\"args\":{\"key\":{\"pattern\":\"[a-z]+\",\"type\":\"text\"}},"
