@@ -2,7 +2,8 @@
  * operator (the telemetry section of etc/mainstay.yaml).
  *
  *	{"site","switch":bool,"fields":[FIELD...],"classes":{CLASS: send|review|keep},
- *	 "services":[{"name","release","dir","metrics":[{"source","socket","fields"}],"alerts":[...]}]}
+ *	 "services":[{"name","release","dir","metrics":[a definition's blocks with the knobs' values],
+ *	              "alerts":[...]}]}
  *
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h

@@ -49,6 +49,9 @@ on_want(const char *service, const char *secret, void *arg)
 	char path[sizeof(round->paths->lib) + 2 * CONFIG_NAME_MAX + 32];
 	SCOPED(scope_close) int dir = -1;
 
+	/* The collector wrote these names, and it may be broken into: they lead nowhere else. */
+	if (strchr(service, '/') || service[0] == '.' || strchr(secret, '/') || secret[0] == '.')
+		return;
 	(void)snprintf(path, sizeof(path), "%s/services/%s/secrets", round->paths->lib, service);
 	dir = open(path, O_DIRECTORY | O_PATH | O_CLOEXEC);
 	if (dir >= 0 && fs_read(dir, secret, SOURCE_SECRET_MAX, &value) == 0)
