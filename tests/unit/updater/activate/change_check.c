@@ -21,6 +21,8 @@ static const struct {
 	{ "a knob that the release knows", "", KNOB, "size: 3", NULL, CHANGE_APPLY, 0, "", "", false },
 	{ "a knob that is gone", KNOB, "", "size: 3", NULL, CHANGE_APPLY, REASON_UNKNOWN_FIELD,
 		"cluster.yaml", "services.redis.knobs.size: release 8 has no such knob", false },
+	{ "a release of the core", "", "class: core\n", "", NULL, CHANGE_APPLY, REASON_CONFLICT, "redis",
+		"is one of the core, not of a service", false },
 	{ "a knob out of its new bounds", KNOB, KNOB, "size: 30", NULL, CHANGE_APPLY, REASON_MALFORMED,
 		"size", "9", false },
 	{ "a service that is not there", "", "requires: {services: [nginx]}\n", "", NULL, CHANGE_APPLY, REASON_CONFLICT,

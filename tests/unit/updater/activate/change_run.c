@@ -103,6 +103,24 @@ a_service_that_fails_goes_back(void **state)
 	assert_went_back(b, REASON_STATE_MOVED, one.hex);
 }
 
+/* Its health has passed: one look that finds it otherwise is enough. */
+static void
+a_service_that_fails_while_it_soaks_goes_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &two);
+	bench_active(b, two.hex, 2);
+	shim_says(b, STATE_FAILED);
+	crash_at(b, CHANGE_SOAK, &one, &two);
+	run_to_end(b, 5);
+	assert_went_back(b, REASON_STATE_MOVED, one.hex);
+	assert_non_null(strstr(b->u->text, "after it had passed"));
+}
+
 static void
 a_service_that_does_not_become_healthy_goes_back(void **state)
 {
@@ -268,6 +286,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(a_definition_of_another_service_is_never_run),
 		BENCH_TEST(a_service_that_fails_goes_back),
+		BENCH_TEST(a_service_that_fails_while_it_soaks_goes_back),
 		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
 		BENCH_TEST(what_was_not_staged_is_given_up),
 		BENCH_TEST(every_step_can_be_taken_again),

@@ -160,6 +160,12 @@ rights_are_accepted_by_name(void **state)
 			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "collector",
 				"item", "none")),
 		REASON_NOT_FOUND);
+	bench_refused(b,
+		bench_control(b, "service.accept",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "power", "item",
+				"network=host")),
+		REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "asks for no such power"));
 	assert_int_equal(bench_control(b, "service.accept",
 				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind",
 					 "operation", "item", "look")),
