@@ -33,8 +33,6 @@ struct update {
 	bool has_assignment;
 	struct assignment assignment;
 	uint64_t told[ASSIGNMENT_RELEASES_MAX]; /* counter of the assignment whose release was refused with a leaf */
-	uint64_t hour_us;    /* boot time since when leaves about what the courier brought are counted */
-	unsigned refused;    /* of these */
 	bool held;
 	bool outside;	     /* the change that was begun last was begun outside the maintenance hours */
 	char state[16];      /* idle fetching staged activating good rolled-back */

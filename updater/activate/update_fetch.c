@@ -18,23 +18,15 @@
 #include "appliance/trust/sha256.h"
 #include "updater/fetch/fetch_wire.h"
 
-enum { ASSIGNMENT_BYTES_MAX = 64 * 1024, REFUSED_HOUR_MAX = 60 };
+enum { ASSIGNMENT_BYTES_MAX = 64 * 1024 };
 
 /* --- the assignment ------------------------------------------------------------------------------------------------- */
-/* What is brought to us is refused with a leaf; but who brings it shall not fill the disk with them. */
+/* What is brought to us is refused with a leaf; but who brings it shall not fill the log with them. */
 static void
 refuse_leaf(struct update *u, const char *object, enum reason reason)
 {
-	uint64_t now = clock_mono_us();
-	int r;
+	int r = monitor_leaf_tallied(u->m, "refuse", object, "courier", object, NULL, reason);
 
-	if (u->hour_us == 0 || now - u->hour_us > 3600 * CLOCK_US_PER_S) {
-		u->hour_us = now;
-		u->refused = 0;
-	}
-	if (++u->refused > REFUSED_HOUR_MAX)
-		return;
-	r = monitor_leaf(u->m, "refuse", "courier", object, NULL, reason);
 	if (r < 0)
 		log_fault(r, "refusing what the courier brought");
 }

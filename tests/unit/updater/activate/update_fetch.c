@@ -55,7 +55,7 @@ a_flood_of_refused_assignments_leaves_few_leaves(void **state)
 	before = audit_size(b->t->m->audit);
 	for (unsigned i = 0; i < 70; i++)
 		assert_int_equal(bench_assign(b, 1, "services/redis/7/index.json", hex), REASON_UNKNOWN_KEY);
-	assert_int_equal(audit_size(b->t->m->audit), before + 60);
+	assert_int_equal(audit_size(b->t->m->audit), before + 1); /* the rest is one more, with their number, in a minute */
 }
 
 static void
