@@ -20,6 +20,7 @@ struct courier;
 struct judge_queue;
 struct loop_timer;
 struct metadata;
+struct freshness;
 struct notify;
 struct outbox;
 struct services;
@@ -68,6 +69,7 @@ struct monitor {
 	char core_release[65]; /* monitor_set_core() */
 	struct courier *courier;
 	struct metadata *metadata;
+	struct freshness *freshness; /* NULL until its module is there */
 	struct statements *statements;
 	struct services *services;
 	struct alarms *alarms;

@@ -10,6 +10,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/monitor/freshness.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/tree/beneath.h"
@@ -72,6 +73,8 @@ answer(struct metadata *d, int r, json_t *take_need)
 	buf_done(&d->bytes);
 	if (r)
 		d->next = tuf_client_free(d->next);
+	if (r > 0 && monitor_call_role(call) == CALL_ROLE_COURIER)
+		freshness_refused(d->m, (enum reason)r);
 	if (r == 0)
 		doc = json_pack("{s:o?, s:b}", "need", take_need ? take_need : json_array(),
 			"current", take_need == NULL);
@@ -312,6 +315,7 @@ finish(struct metadata *d)
 {
 	tuf_client_free(d->current);
 	d->current = STEAL(d->next);
+	freshness_good(d->m);
 	monitor_changed(d->m, MONITOR_CHANGE_METADATA);
 	answer(d, 0, NULL);
 }

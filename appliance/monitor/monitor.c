@@ -24,6 +24,7 @@
 #include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/export_verb.h"
+#include "appliance/monitor/freshness.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/leaf.h"
@@ -120,6 +121,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: witnesses_init(m);
 	r = r ?: cosign_init(m);
 	r = r ?: metadata_init(m);
+	r = r ?: freshness_init(m);
 	r = r ?: alarms_init(m);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

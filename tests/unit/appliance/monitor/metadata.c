@@ -258,6 +258,35 @@ tear_down(void **state)
 	return site_tear_down(&t);
 }
 
+/* Refused once, and with the one leaf that says so. */
+#define refused_with_leaf(r, call, why)                                                            \
+	do {                                                                                       \
+		uint64_t count_ = refuse_count(why), size_ = audit_size((r)->t->m->audit);         \
+		char leaf_[64];                                                                    \
+		assert_int_equal((call), (why));                                                   \
+		assert_int_equal(refuse_count(why), count_ + 1);                                   \
+		assert_int_equal(audit_size((r)->t->m->audit), size_ + 1);                         \
+		(void)snprintf(leaf_, sizeof(leaf_), "refuse metadata %s", refuse_token(why));     \
+		assert_string_equal(site_last_leaf((r)->t), leaf_);                                \
+	} while (0)
+
+/* What status says of the metadata; "" where nothing. */
+static const char *
+waits(struct repo *r, const char *id)
+{
+	static char text[512];
+	SCOPED_JSON *status = NULL;
+	json_t *item;
+	size_t i;
+
+	text[0] = '\0';
+	assert_int_equal(site_call(r->t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status), 0);
+	json_array_foreach(json_object_get(status, "pending"), i, item)
+		if (strcmp(json_text(item, "kind"), "metadata") == 0 && strcmp(json_text(item, "id"), id) == 0)
+			(void)snprintf(text, sizeof(text), "%s: %s", json_text(item, "reason"), json_text(item, "text"));
+	return text;
+}
+
 /* --- tests ----------------------------------------------------------------------------------------- */
 static void
 a_repository_is_believed_file_by_file(void **state)
@@ -276,7 +305,7 @@ a_repository_is_believed_file_by_file(void **state)
 	site_restart(r->t);
 	assert_int_equal(people_version(monitor_people(r->t->m)), 4);
 	publish(r, 3, NULL);
-	site_refused(r->t,
+	refused_with_leaf(r,
 		(bring(r, "name", NULL, need), bring(r, "absent", need, need),
 			bring(r, "name", "timestamp.json", need)),
 		REASON_ROLLBACK);
@@ -363,6 +392,53 @@ hostile_repositories_change_nothing(void **state)
 
 /* What the officers signed says which time it is at least; nothing else that came does. */
 static void
+what_is_refused_is_said_once_until_it_is_mended(void **state)
+{
+	static const struct row old = { "an older timestamp", "timestamp", OLD, NULL, REASON_ROLLBACK };
+	struct repo *r = *state;
+	uint64_t size;
+	char need[128];
+
+	publish(r, 5, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_string_equal(waits(r, "refused"), "");
+	publish(r, 6, &old);
+	refused_with_leaf(r, refresh(r, &old, need), REASON_ROLLBACK);
+	assert_true(strncmp(waits(r, "refused"), "rollback: timestamp", 19) == 0);
+	size = audit_size(r->t->m->audit);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(refresh(r, &old, need), REASON_ROLLBACK);
+	assert_int_equal(audit_size(r->t->m->audit), size);
+	publish(r, 7, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_string_equal(waits(r, "refused"), "");
+}
+
+/* Whoever holds the hub may show nothing newer, or nothing at all: the site knows when the timestamp has ended. */
+static void
+a_frozen_repository_is_noticed(void **state)
+{
+	struct repo *r = *state;
+	uint64_t size;
+	char need[128];
+
+	assert_int_equal(site_call(r->t, CALL_ROLE_CONTROL, "switch", json_pack("{s:s, s:s}", "name", "updates", "on", "true"), NULL, 0, NULL), 0);
+	publish(r, 5, NULL);
+	assert_int_equal(refresh(r, NULL, need), 0);
+	assert_string_equal(waits(r, "stale"), "");
+	size = audit_size(r->t->m->audit);
+	clock_fake(EXPIRES + CLOCK_US_PER_S, clock_mono_us());
+	assert_non_null(strstr(waits(r, "stale"), "freeze: the repository's last signature ended at 2030-"));
+	for (unsigned i = 0; i < 3; i++)
+		for (size_t k = 0; k < r->t->m->n_modules; k++)
+			if (strcmp(r->t->m->modules[k].module->name, "freshness") == 0)
+				r->t->m->modules[k].module->tick(r->t->m, monitor_now_us(r->t->m), r->t->m->modules[k].arg);
+	clock_real();
+	assert_int_equal(audit_size(r->t->m->audit), size + 1);
+	assert_string_equal(site_last_leaf(r->t), "alert metadata freeze");
+}
+
+static void
 people_raise_the_floor(void **state)
 {
 	struct repo *r = *state;
@@ -409,7 +485,7 @@ clocks_that_are_decades_off_take_metadata(void **state)
 	assert_true(monitor_now_us(r->t->m) > now - 12 * UINT64_C(86400) * CLOCK_US_PER_S);
 	clock_fake(UINT64_C(4085000000) * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
 	publish(r, 4, NULL);
-	site_refused(r->t, refresh(r, NULL, need), REASON_EXPIRED);
+	refused_with_leaf(r, refresh(r, NULL, need), REASON_EXPIRED);
 	r->t->m->offset_at_us = 1;
 	r->t->m->offset_ms = ((int64_t)now - (int64_t)clock_now_us()) / 1000;
 	clock_fake(now, 5 * CLOCK_US_PER_S);
@@ -573,6 +649,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		ROW(a_repository_is_believed_file_by_file),
 		cmocka_unit_test(hostile_repositories_change_nothing),
+		ROW(what_is_refused_is_said_once_until_it_is_mended),
+		ROW(a_frozen_repository_is_noticed),
 		ROW(people_raise_the_floor),
 		ROW(people_that_have_ended_keep_nobody_from_releases),
 		ROW(clocks_that_are_decades_off_take_metadata),
