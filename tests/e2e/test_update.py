@@ -4,6 +4,7 @@ Redis is Debian's; every release is built, signed and published by mainstay-rele
 """
 
 import glob
+import gzip
 import json
 import os
 import shutil
@@ -11,11 +12,13 @@ import signal
 import sqlite3
 import subprocess
 import time
+import types
+import urllib.parse
 
 import pytest
 
 from estate import BIN, CUSTOMER, ROOT, SITE, Estate, until
-from hub import Key, now
+from hub import Client, Key, now
 
 REDIS = os.path.join(ROOT, "packaging", "services", "redis")
 
@@ -212,6 +215,29 @@ def test_releases_come_go_and_go_back():
 # --- what is refused, and what a crash leaves --------------------------------------------------------------------------
 
 
+def served(estate, path, **headers):
+    with open(estate.path("facts.json")) as f:
+        authority = urllib.parse.urlsplit(json.load(f)["url"]).netloc
+    hub = types.SimpleNamespace(ca=estate.path("hub", "ca.pem"), authority=authority)
+    reply = Client(hub, None).send("GET", "/" + path, b"", {k.replace("_", "-"): v for k, v in headers.items()}, None)
+    with open(estate.path("repo", *path.split("/")), "rb") as f:
+        return reply, f.read()
+
+
+def web_server_knows_parts_and_compression(estate):
+    """What makes an update cheap is nginx's to do: parts of packs, and text that is compressed on its way."""
+    pack = os.path.basename(glob.glob(estate.path("repo", "packs", "*"))[0])
+    reply, whole = served(estate, f"packs/{pack}", Range="bytes=3-9")
+    assert reply.status == 206 and reply.body == whole[3:10]
+    assert reply.headers["content-range"] == f"bytes 3-9/{len(whole)}"
+    index = os.path.relpath(glob.glob(estate.path("repo", "tuf", "targets", "services", "redis", "*", "*.index.json"))[0],
+                            estate.path("repo"))
+    reply, whole = served(estate, index, Accept_Encoding="gzip")
+    assert reply.headers["content-encoding"] == "gzip" and gzip.decompress(reply.body) == whole
+    reply, whole = served(estate, index)
+    assert "content-encoding" not in reply.headers and reply.body == whole
+
+
 def altered_bytes(estate):
     """One object holds other bytes, and so do the packs, which bring it too; everything else is as it was signed."""
     victim = max(glob.glob(estate.path("repo", "objects", "*", "*.zst")), key=os.path.getsize)
@@ -265,6 +291,7 @@ def test_what_may_not_be_installed_is_not():
         refused(estate.mainstay("service", "remove", "redis", code=1), "not-found", "names no such service")
         assert not os.path.exists(estate.path("site", "etc", "cluster.yaml"))
         estate.mainstay("on", "all")
+        web_server_knows_parts_and_compression(estate)
         victim = altered_bytes(estate)
         # What was bad is fetched anew, from the packs.  Now a crash in the middle, twice.
         row = killed_at(estate, "stage")
