@@ -93,11 +93,11 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 $(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
-FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o)
+FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o update_release.o)
 $(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(B)/tests/fault/worker_kill: $(B)/tests/fault/worker_kill.o $(B)/tests/fault/update_world.o $(FAKES_OBJ) $(LIB)
+$(B)/tests/fault/worker_kill: $(addprefix $(B)/tests/fault/,worker_kill.o update_world.o update_release.o) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(B)/tests/fault/calls.so: tests/fault/calls.c

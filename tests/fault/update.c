@@ -31,8 +31,8 @@ note_down(struct work *k, const char *step, const char *via)
 	need(world_settle(&k->w, 30), "before %s a change does not end", step);
 	world_point(&k->w, &p);
 	need(stat(k->blocks, &st) == 0, "%s", k->blocks);
-	fprintf(k->notes, "%lld %s %s %s %llu %llu %u %llu %s\n", (long long)st.st_size, p.release, via, p.core,
-		p.generation, p.leaves, p.wanted, p.rows, step);
+	fprintf(k->notes, "%lld %s %s %s %llu %llu %u %llu %s\n", (long long)st.st_size, p.release,
+		via, p.core, p.generation, p.leaves, p.wanted, p.rows, step);
 	need(fflush(k->notes) == 0, "notes");
 }
 
@@ -47,8 +47,10 @@ publish(struct work *k, unsigned n)
 	world_release(&k->w, n, r);
 	bench_publish(&k->w.b, r, bench_custom(n));
 	need(bench_assign(&k->w.b, ++k->counter, r->target, r->hex) == 0, "assignment");
-	need(bench_call(&k->w.b, CALL_ROLE_COURIER, "update.objects", NULL, NULL, 0, &missing) == 0, "objects");
-	need(json_array_size(json_object_get(missing, "missing")) == 0, "not all of release %u was brought", n);
+	need(bench_call(&k->w.b, CALL_ROLE_COURIER, "update.objects", NULL, NULL, 0, &missing) == 0,
+		"objects");
+	need(json_array_size(json_object_get(missing, "missing")) == 0,
+		"not all of release %u was brought", n);
 }
 
 static void
@@ -58,7 +60,8 @@ expect(struct work *k, const char *release, const char *core)
 
 	need(world_settle(&k->w, 30), "a change does not end");
 	world_point(&k->w, &p);
-	need(strcmp(p.release, release) == 0, "the work itself: release %s, not %s", p.release, release);
+	need(strcmp(p.release, release) == 0, "the work itself: release %s, not %s", p.release,
+		release);
 	need(strcmp(p.core, core) == 0, "the work itself: core %s, not %s", p.core, core);
 }
 
@@ -96,7 +99,8 @@ update_sick(struct work *k)
 static void
 roll_back(struct work *k)
 {
-	need(world_call(&k->w, "update.rollback", json_pack("{s:s}", "service", "redis")) == 0, "rollback");
+	need(world_call(&k->w, "update.rollback", json_pack("{s:s}", "service", "redis")) == 0,
+		"rollback");
 }
 
 static void
@@ -144,7 +148,8 @@ core_back(struct work *k)
 static void
 uninstall(struct work *k)
 {
-	need(world_call(&k->w, "service.remove", json_pack("{s:s}", "service", "redis")) == 0, "removal");
+	need(world_call(&k->w, "service.remove", json_pack("{s:s}", "service", "redis")) == 0,
+		"removal");
 }
 
 /* What it is called, what it does, the release and the core that there are then (0: none, the packaged one), and the
@@ -200,7 +205,9 @@ main(int argc, char **argv)
 
 	log_open("update", LOG_LEVEL_INFO);
 	if (argc < 6 || (strcmp(argv[1], "work") != 0 && strcmp(argv[1], "check") != 0)) {
-		fprintf(stderr, "usage: update work STATE SEED NOTES STEPS BLOCKS | update check STATE SEED NOTES CUT\n");
+		fprintf(stderr,
+			"usage: update work STATE SEED NOTES STEPS BLOCKS | update check STATE "
+			"SEED NOTES CUT\n");
 		return r;
 	}
 	need(mkdtemp(run) != NULL, "run");

@@ -18,8 +18,8 @@ struct check {
 static bool
 read_point(FILE *f, struct world_point *p)
 {
-	return fscanf(f, "%lld %64s %64s %64s %llu %llu %u %llu %31s", &p->at, p->release, p->via, p->core,
-		       &p->generation, &p->leaves, &p->wanted, &p->rows, p->step) == 9;
+	return fscanf(f, "%lld %64s %64s %64s %llu %llu %u %llu %31s", &p->at, p->release, p->via,
+		       p->core, &p->generation, &p->leaves, &p->wanted, &p->rows, p->step) == 9;
 }
 
 static void
@@ -27,7 +27,9 @@ read_notes(struct check *c, const char *path, long long cut)
 {
 	FILE *f = fopen(path, "re");
 
-	need(f && fscanf(f, "broken %64s %64s", c->w->sick, c->w->broken) == 2 && read_point(f, &c->was), "notes");
+	need(f && fscanf(f, "broken %64s %64s", c->w->sick, c->w->broken) == 2 &&
+			read_point(f, &c->was),
+		"notes");
 	need(c->was.at <= cut, "the cut is before the work");
 	for (c->next = c->was; read_point(f, &c->next) && c->next.at <= cut;)
 		c->was = c->next;
@@ -39,7 +41,9 @@ read_notes(struct check *c, const char *path, long long cut)
 static void
 check_tree(const struct check *c, const char *hex, const char *whose)
 {
-	SCOPED(buf_done) struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX), text = BUF_MAX(DEFINITION_BYTES_MAX);
+	SCOPED(buf_done)
+	struct buf index = BUF_MAX(TREE_INDEX_BYTES_MAX),
+		   text = BUF_MAX(DEFINITION_BYTES_MAX);
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED(scope_close) int dir = openat(c->store, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,15 +52,19 @@ check_tree(const struct check *c, const char *hex, const char *whose)
 
 	need(dir >= 0, "%s: its tree %s is not there", whose, hex);
 	(void)snprintf(name, sizeof(name), "%s.json", hex);
-	need(fs_read(c->store, name, TREE_INDEX_BYTES_MAX, &index) == 0, "%s: no index of tree %s", whose, hex);
+	need(fs_read(c->store, name, TREE_INDEX_BYTES_MAX, &index) == 0, "%s: no index of tree %s",
+		whose, hex);
 	sha256_of(digest, index.data, index.len);
-	need(strcmp(hex_encode(is, digest, sizeof(digest)), hex) == 0, "%s: index of tree %s is another", whose, hex);
+	need(strcmp(hex_encode(is, digest, sizeof(digest)), hex) == 0,
+		"%s: index of tree %s is another", whose, hex);
 	need(tree_index_read(&x, index.data, index.len) == 0, "%s: index of tree %s", whose, hex);
 	need(tree_walk_verify(x, dir) == 0, "%s: tree %s is not whole", whose, hex);
 	(void)snprintf(name, sizeof(name), "%s.definition.json", hex);
-	need(fs_read(c->store, name, DEFINITION_BYTES_MAX, &text) == 0, "%s: no definition of tree %s", whose, hex);
+	need(fs_read(c->store, name, DEFINITION_BYTES_MAX, &text) == 0,
+		"%s: no definition of tree %s", whose, hex);
 	sha256_of(digest, text.data, text.len);
-	need(memcmp(digest, x->definition, sizeof(digest)) == 0 && definition_read(&d, text.data, text.len) == 0,
+	need(memcmp(digest, x->definition, sizeof(digest)) == 0 &&
+			definition_read(&d, text.data, text.len) == 0,
 		"%s: definition of tree %s is another", whose, hex);
 }
 
@@ -85,7 +93,8 @@ check_store(const struct check *c, bool rest)
 		if (strlen(e->d_name) == HEX && strspn(e->d_name, "0123456789abcdef") == HEX)
 			check_tree(c, e->d_name, "store");
 		else if (rest && strncmp(e->d_name, passing, strlen(passing)) == 0)
-			need(is_assigned(c, e->d_name + strlen(passing)), "store: %s is left", e->d_name);
+			need(is_assigned(c, e->d_name + strlen(passing)), "store: %s is left",
+				e->d_name);
 	}
 	(void)closedir(dir);
 }
@@ -109,13 +118,14 @@ check_slots(const struct check *c)
 	}
 	need(good == there, "slots: %u of %u copies are good", good, there);
 	world_slots(c->w, &s);
-	need(s.generation >= c->was.generation, "slots: generation %llu after %llu", (unsigned long long)s.generation,
-		c->was.generation);
+	need(s.generation >= c->was.generation, "slots: generation %llu after %llu",
+		(unsigned long long)s.generation, c->was.generation);
 	for (enum slots_slot slot = SLOTS_A; slot <= SLOTS_B; slot++) {
 		char hex[HEX + 1];
 
 		if (slots_tree(&s, slot))
-			check_tree(c, hex_encode(hex, slots_tree(&s, slot)->digest, 32), slots_text(slot));
+			check_tree(c, hex_encode(hex, slots_tree(&s, slot)->digest, 32),
+				slots_text(slot));
 	}
 }
 
@@ -140,13 +150,14 @@ check_cluster(const struct check *c, bool rest)
 
 	need(lock_read(&lock, &c->w->t.paths) == 0, "cluster.lock");
 	e = lock_find(&lock, "redis");
-	need(is_named(c, e ? e->release : "-", rest), "cluster.lock names %s, not %s or %s", e ? e->release : "none",
-		c->was.release, c->next.release);
+	need(is_named(c, e ? e->release : "-", rest), "cluster.lock names %s, not %s or %s",
+		e ? e->release : "none", c->was.release, c->next.release);
 	if (e)
 		check_tree(c, e->release, "cluster.lock");
 	r = etc < 0 ? REASON_NOT_FOUND : fs_read(etc, "cluster.yaml", 1 << 16, &text);
 	need(r == 0 || r == REASON_NOT_FOUND, "cluster.yaml");
-	need(cluster_read(&cluster, buf_text(&text), text.len, "cluster.yaml") == 0, "cluster.yaml");
+	need(cluster_read(&cluster, buf_text(&text), text.len, "cluster.yaml") == 0,
+		"cluster.yaml");
 	wanted = cluster_find(cluster, "redis") != NULL;
 	need(!e || wanted, "cluster.yaml does not name what runs");
 	need(wanted == c->was.wanted || wanted == c->next.wanted, "cluster.yaml %s the service",
@@ -155,7 +166,8 @@ check_cluster(const struct check *c, bool rest)
 		SCOPED(accepted_freep) struct accepted *a = NULL;
 
 		need(accepted_load(&a, monitor_dir(c->w->t.m)) == 0, "accepted.json");
-		need(!accepted_knows(a, "redis"), "what was accepted of a service that was removed is kept");
+		need(!accepted_knows(a, "redis"),
+			"what was accepted of a service that was removed is kept");
 	}
 	cluster_free(cluster);
 }
@@ -163,7 +175,8 @@ check_cluster(const struct check *c, bool rest)
 static void
 check_journals(const struct check *c)
 {
-	SCOPED(scope_close) int fd = openat(c->lib, "monitor/journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SCOPED(scope_close)
+	int fd = openat(c->lib, "monitor/journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct core_change core;
 	struct change change;
 	int r;
@@ -183,8 +196,9 @@ went_in(const struct update *u, const char *service, const char *hex)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach (u->history, i, row)
-		if (strcmp(json_text(row, "service"), service) == 0 && strcmp(json_text(row, "to"), hex) == 0 &&
+	json_array_foreach(u->history, i, row)
+		if (strcmp(json_text(row, "service"), service) == 0 &&
+			strcmp(json_text(row, "to"), hex) == 0 &&
 			strcmp(json_text(row, "outcome"), "good") == 0)
 			return true;
 	return false;
@@ -197,11 +211,12 @@ check_history(const struct check *c, const struct world_point *now)
 	const struct update *u = c->w->b.u;
 	const char *before;
 
-	need(now->rows >= c->was.rows && now->rows <= c->next.rows, "history: %llu changes, not %llu to %llu", now->rows,
-		c->was.rows, c->next.rows);
+	need(now->rows >= c->was.rows && now->rows <= c->next.rows,
+		"history: %llu changes, not %llu to %llu", now->rows, c->was.rows, c->next.rows);
 	need(strcmp(u->state, "activating") != 0, "update status says activating, and nothing is");
 	if (strcmp(now->core, "packaged") != 0)
-		need(went_in(u, CORE_SERVICE, now->core), "history does not know the core that runs");
+		need(went_in(u, CORE_SERVICE, now->core),
+			"history does not know the core that runs");
 	if (strcmp(now->release, "-") == 0)
 		return;
 	need(went_in(u, "redis", now->release), "history does not know the release that runs");
@@ -234,8 +249,8 @@ check_end(const struct check *c)
 	check_slots(c);
 	world_slots(c->w, &s);
 	need(s.trial == SLOTS_NONE, "a core is on trial still");
-	need(strcmp(now.core, c->was.core) == 0 || strcmp(now.core, c->next.core) == 0, "core %s, not %s or %s", now.core,
-		c->was.core, c->next.core);
+	need(strcmp(now.core, c->was.core) == 0 || strcmp(now.core, c->next.core) == 0,
+		"core %s, not %s or %s", now.core, c->was.core, c->next.core);
 	need(now.leaves >= c->was.leaves, "%llu leaves after %llu", now.leaves, c->was.leaves);
 	check_history(c, &now);
 	if (strcmp(now.release, "-") != 0)

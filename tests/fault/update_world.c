@@ -6,14 +6,9 @@
 #include "appliance/monitor/calls.h"
 #include "appliance/service/roster.h"
 #include "appliance/supervise/pick.h"
-#include "updater/activate/core_approved.h"
 #include "updater/activate/core_room.h"
-#include "updater/object/patch.h"
 
-enum { LARGE = 300 * 1000, NAMES = 128 };
-
-static const char *const programs[] = { "mainstay", "mainstay-activate", "mainstay-collectd", "mainstay-courier",
-	"mainstay-judge", "mainstay-notify", "mainstay-operate", "mainstay-supervise", "mainstayd" };
+enum { NAMES = 128 };
 
 void
 need(bool ok, const char *what, ...)
@@ -116,7 +111,8 @@ world_open(struct world *w, const char *state, const char *run)
 	t->dir.fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	need(t->dir.fd >= 0, "%s", state);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		(void)snprintf(i ? t->paths.lib : t->paths.etc, sizeof(t->paths.lib), "%s/%s", state, parts[i]);
+		(void)snprintf(i ? t->paths.lib : t->paths.etc, sizeof(t->paths.lib), "%s/%s",
+			state, parts[i]);
 	(void)snprintf(t->paths.run, sizeof(t->paths.run), "%s", run);
 	(void)snprintf(path, sizeof(path), "%s/shim", run);
 	need(fs_open_dir(&w->shims, AT_FDCWD, path, 0755) == 0, "run/shim");
@@ -164,7 +160,8 @@ connect_as(struct world *w, enum call_role role)
 {
 	int ends[2];
 
-	need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "socket");
+	need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0,
+		"socket");
 	need(calls_attach(w->t.m, role, ends[1], "daemon") == 0, "connection");
 	return ends[0];
 }
@@ -178,10 +175,11 @@ connect_daemons(struct world *w)
 	SCOPED(scope_close) int dir = -1;
 
 	for (r->n = 0; r->n < 3; r->n++)
-		r->entries[r->n] = (struct roster_entry){ .role = (enum roster_role)(ROSTER_MONITOR + r->n),
-			.pid = getpid(),
-			.start_time = 1,
-			.ready = true };
+		r->entries[r->n] =
+			(struct roster_entry){ .role = (enum roster_role)(ROSTER_MONITOR + r->n),
+				.pid = getpid(),
+				.start_time = 1,
+				.ready = true };
 	need(fs_open_dir(&dir, run, "supervise", 0755) == 0 && roster_save(r, run) == 0, "roster");
 	w->courier = connect_as(w, CALL_ROLE_COURIER);
 	w->collectd = connect_as(w, CALL_ROLE_COLLECT);
@@ -191,9 +189,10 @@ void
 world_start(struct world *w, enum slots_slot slot)
 {
 	struct site_test *t = &w->t;
-	struct monitor_setup setup = {
-		.paths = &t->paths, .loop = t->loop, .spawner = &t->spawner->base, .identity = &t->id
-	};
+	struct monitor_setup setup = { .paths = &t->paths,
+		.loop = t->loop,
+		.spawner = &t->spawner->base,
+		.identity = &t->id };
 	struct core *core;
 
 	disconnect(w);
@@ -201,7 +200,8 @@ world_start(struct world *w, enum slots_slot slot)
 	drop_calls(w);
 	w->b.u = NULL;
 	need(monitor_open(&t->m, &setup) == 0, "opening the monitor's state");
-	need(services_init(t->m) == 0 && update_site_init(t->m) == 0, "opening the updater's state");
+	need(services_init(t->m) == 0 && update_site_init(t->m) == 0,
+		"opening the updater's state");
 	for (size_t i = 0; i < t->m->n_modules; i++)
 		if (strcmp(t->m->modules[i].module->name, "update") == 0)
 			w->b.u = t->m->modules[i].arg;
@@ -250,7 +250,8 @@ world_settle(struct world *w, unsigned seconds)
 {
 	uint64_t until = clock_mono_us() + seconds * CLOCK_US_PER_S;
 
-	for (unsigned still = 0; still < 10 && clock_mono_us() < until; still = rests(w) ? still + 1 : 0) {
+	for (unsigned still = 0; still < 10 && clock_mono_us() < until;
+		still = rests(w) ? still + 1 : 0) {
 		bench_turn(&w->b);
 		if (asked_to_switch(w))
 			world_boot(w);
@@ -265,7 +266,8 @@ world_call(struct world *w, const char *verb, json_t *take_params)
 {
 	struct site_answer a = { 0 };
 
-	monitor_call_inside(w->t.m, CALL_ROLE_CONTROL, verb, take_params, NULL, 0, site_on_answer, &a);
+	monitor_call_inside(w->t.m, CALL_ROLE_CONTROL, verb, take_params, NULL, 0, site_on_answer,
+		&a);
 	json_decref(take_params);
 	return bench_end(&w->b, &a, 30);
 }
@@ -273,22 +275,25 @@ world_call(struct world *w, const char *verb, json_t *take_params)
 void
 world_enrol(struct world *w)
 {
-	static const char site[] = "{\"customer\":\"acme\",\"nonce\":\"00\",\"proxy\":\"\",\"site\":\"site1\","
-				   "\"state\":\"enrolled\",\"v\":1}";
+	static const char site[] =
+		"{\"customer\":\"acme\",\"nonce\":\"00\",\"proxy\":\"\",\"site\":\"site1\","
+		"\"state\":\"enrolled\",\"v\":1}";
 	SCOPED(buf_done) struct buf card = BUF_MAX(CARD_MAX);
 	struct ed25519 *key = NULL;
 	int dir;
 
 	world_start(w, SLOTS_PACKAGED);
 	dir = w->t.m->dir_fd;
-	need(json_canonical(&card, w->t.card) == 0 && fs_replace(dir, "card.json", card.data, card.len, 0600) == 0 &&
+	need(json_canonical(&card, w->t.card) == 0 &&
+			fs_replace(dir, "card.json", card.data, card.len, 0600) == 0 &&
 			fs_replace(dir, "site.json", site, strlen(site), 0600) == 0 &&
 			fs_replace(dir, "record.json", "{}", 2, 0600) == 0 &&
 			ed25519_load_or_make(&key, dir, "site.key") == 0,
 		"enrolment");
 	ed25519_free(key);
 	world_start(w, SLOTS_PACKAGED);
-	need(world_call(w, "switch", json_pack("{s:s, s:s}", "name", "updates", "on", "true")) == 0, "switch");
+	need(world_call(w, "switch", json_pack("{s:s, s:s}", "name", "updates", "on", "true")) == 0,
+		"switch");
 	need(world_settle(w, 5), "rest");
 }
 
@@ -322,156 +327,4 @@ world_point(struct world *w, struct world_point *ret)
 	ret->leaves = audit_size(w->t.m->audit);
 	ret->wanted = services_find(w->t.m, "redis", &state) && state.wanted;
 	ret->rows = json_array_size(w->b.u->history);
-}
-
-/* --- releases ------------------------------------------------------------------------------------------------------ */
-static void
-seal(struct world *w, struct tree_index *x, const char *folder, struct bench_release *ret)
-{
-	uint8_t digest[32];
-	char name[NAMES];
-
-	need(tree_index_seal(x) == 0, "index");
-	ret->index = BUF_MAX(1 << 16);
-	need(tree_index_write(x, &ret->index) == 0 && tree_index_digest(x, digest) == 0, "index");
-	hex_encode(ret->hex, digest, sizeof(digest));
-	(void)snprintf(name, sizeof(name), "%s.index.json", ret->hex);
-	bench_file(&w->b, folder, name, ret->index.data, ret->index.len);
-}
-
-static int
-objects_folder(struct world *w)
-{
-	char path[512];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/incoming/objects", w->t.paths.lib);
-	need(fs_open_dir(&fd, -1, path, 0755) == 0, "objects");
-	return fd;
-}
-
-static void
-add(struct tree_index *x, const char *path, enum tree_type type, unsigned mode, const uint8_t sha256[32], size_t size,
-	const char *target)
-{
-	struct tree_entry e = { .path = (char *)path, .type = type, .mode = mode, .size = size, .target = (char *)target };
-
-	if (sha256)
-		memcpy(e.sha256, sha256, 32);
-	need(tree_index_add(x, &e) == 0, "%s", path);
-}
-
-/* Compile what it says of itself, and put that among the objects. */
-static void
-define(struct world *w, int objects, const char *text, uint8_t ret[32])
-{
-	SCOPED(definition_freep) struct definition *d = NULL;
-	SCOPED(buf_done) struct buf json = BUF_MAX(DEFINITION_BYTES_MAX);
-
-	need(definition_compile(&d, text, strlen(text), "service.yaml", w->t.dir.fd) == 0, "definition");
-	need(definition_write(d, &json) == 0 && object_put(objects, json.data, json.len, ret) == 0, "definition");
-}
-
-/* The large file of the n-th release: noise, of which a piece is another each time. */
-static void
-large(unsigned n, uint8_t *p)
-{
-	uint32_t drawn = 1;
-
-	for (size_t i = 0; i < LARGE; i++) {
-		drawn = drawn * 1664525 + 1013904223;
-		p[i] = (uint8_t)(drawn >> 24);
-	}
-	for (size_t i = 0; i < 1000; i++)
-		p[LARGE / 2 + i] = (uint8_t)(p[i] + n);
-}
-
-/* What the courier brings of it: the object the first time, then a patch. */
-static void
-bring_large(struct world *w, int objects, unsigned n, uint8_t ret[32])
-{
-	SCOPED(scope_free) uint8_t *p = malloc(LARGE);
-	SCOPED(buf_done) struct buf patch = BUF_MAX(LARGE);
-	SCOPED(scope_close) int from = -1, to = -1;
-	uint8_t before[32];
-	char name[PATCH_NAME_MAX];
-
-	if (n > 1) {
-		large(n - 1, p);
-		sha256_of(before, p, LARGE);
-		need(fs_memfd(&from, "from", p, LARGE) == 0, "from");
-	}
-	large(n, p);
-	sha256_of(ret, p, LARGE);
-	if (n == 1) {
-		need(object_put(objects, p, LARGE, ret) == 0, "object");
-		return;
-	}
-	need(fs_memfd(&to, "to", p, LARGE) == 0 && patch_make(&patch, from, to, LARGE) == 0, "patch");
-	bench_file(&w->b, "incoming/patches", patch_name(name, before, ret), patch.data, patch.len);
-}
-
-void
-world_release(struct world *w, unsigned n, struct bench_release *ret)
-{
-	SCOPED(tree_index_freep) struct tree_index *x = NULL;
-	SCOPED(scope_close) int objects = objects_folder(w);
-	char text[2048], version[16], folder[NAMES];
-	uint8_t digest[32];
-
-	(void)snprintf(version, sizeof(version), "%u", n);
-	(void)snprintf(text, sizeof(text),
-		"name: redis\nversion: \"%u\"\nexec: [/bin/run]\npayload: {tree: tree}\noperations:\n"
-		"  look: {argv: [/bin/run, look], risk: observe}\n",
-		n);
-	define(w, objects, text, digest);
-	need(tree_index_new(&x, "redis", version, digest) == 0, "index");
-	add(x, "bin", TREE_TYPE_DIR, 0755, NULL, 0, NULL);
-	add(x, "etc", TREE_TYPE_DIR, 0755, NULL, 0, NULL);
-	add(x, "hollow", TREE_TYPE_DIR, 0555, NULL, 0, NULL);
-	add(x, "share", TREE_TYPE_DIR, 0755, NULL, 0, NULL);
-	add(x, "share/deep", TREE_TYPE_DIR, 0555, NULL, 0, NULL);
-	add(x, "bin/also", TREE_TYPE_LINK, 0, NULL, 0, "run");
-	need(object_put(objects, "#!/bin/sh\n", 10, digest) == 0, "object");
-	add(x, "bin/run", TREE_TYPE_FILE, 0755, digest, 10, NULL);
-	add(x, "bin/twice", TREE_TYPE_FILE, 0555, digest, 10, NULL);
-	need(object_put(objects, "", 0, digest) == 0, "object");
-	add(x, "share/deep/nothing", TREE_TYPE_FILE, 0444, digest, 0, NULL);
-	(void)snprintf(text, sizeof(text), "this is release %u\n", n);
-	need(object_put(objects, text, strlen(text), digest) == 0, "object");
-	add(x, "etc/motd", TREE_TYPE_FILE, 0644, digest, strlen(text), NULL);
-	bring_large(w, objects, n, digest);
-	add(x, "share/large", TREE_TYPE_FILE, 0644, digest, LARGE, NULL);
-	(void)snprintf(ret->target, sizeof(ret->target), "services/redis/%s/index.json", version);
-	(void)snprintf(folder, sizeof(folder), "incoming/tuf/targets/services/redis/%s", version);
-	seal(w, x, folder, ret);
-}
-
-void
-world_core(struct world *w, unsigned n, struct bench_release *ret)
-{
-	static const char definition[] =
-		"name: mainstay\nversion: \"%u\"\nclass: core\nexec: [/bin/mainstayd]\nheal: never\n"
-		"payload: {tree: tree}\ndata: {folders: [], format: mainstay-1, accepts: [mainstay-0]}\nknobs:\n"
-		"  tries: {type: int, min: 0, max: 99, default: 2, apply: next-start, help: a}\n"
-		"  trial-seconds: {type: int, min: 1, max: 60, default: 60, apply: next-start, help: a}\n"
-		"  soak-seconds: {type: int, min: 0, max: 9, default: 0, apply: next-start, help: a}\n";
-	SCOPED(tree_index_freep) struct tree_index *x = NULL;
-	SCOPED(scope_close) int objects = objects_folder(w);
-	char text[2048], version[16];
-	uint8_t digest[32];
-
-	(void)snprintf(version, sizeof(version), "%u", n);
-	(void)snprintf(text, sizeof(text), definition, n);
-	define(w, objects, text, digest);
-	need(tree_index_new(&x, CORE_SERVICE, version, digest) == 0, "index");
-	add(x, "bin", TREE_TYPE_DIR, 0755, NULL, 0, NULL);
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
-		(void)snprintf(text, sizeof(text), "#!/bin/sh\n# %s %u\n", programs[i], n);
-		need(object_put(objects, text, strlen(text), digest) == 0, "object");
-		(void)snprintf(text + 512, sizeof(text) - 512, "bin/%s", programs[i]);
-		add(x, text + 512, TREE_TYPE_FILE, 0755, digest, strlen(text), NULL);
-	}
-	seal(w, x, "incoming/core", ret);
-	need(hex_decode(digest, sizeof(digest), ret->hex) && core_approved_add(w->t.m->dir_fd, digest) == 0, "approval");
 }

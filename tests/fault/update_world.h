@@ -11,23 +11,23 @@ enum { WORLD_RELEASES = 4, WORLD_CORES = 2 };
 struct world {
 	struct bench b;
 	struct site_test t;
-	int shims; /* run/shim */
+	int shims;	       /* run/shim */
 	int courier, collectd; /* our ends of their connections; -1 */
-	char sick[65];	 /* this release does not run */
-	char broken[65]; /* nor does this core */
+	char sick[65];	       /* this release does not run */
+	char broken[65];       /* nor does this core */
 };
 
 /* What holds at a moment, and what may lie on the disk until the next. */
 struct world_point {
 	long long at;	  /* bytes of the record of the disk */
 	char release[65]; /* cluster.lock's; "-" */
-	char via[65];	  /* that it may name until the next point, though the change ends otherwise; "-" */
-	char core[65];	  /* hex of the active core; "packaged" */
+	char via[65]; /* that it may name until the next point, though the change ends otherwise; "-" */
+	char core[65];		       /* hex of the active core; "packaged" */
 	unsigned long long generation; /* of the slots */
 	unsigned long long leaves;     /* of the audit log */
 	unsigned wanted;	       /* cluster.yaml names the service */
 	unsigned long long rows;       /* of the updates' history */
-	char step[32];	  /* what is done next */
+	char step[32];		       /* what is done next */
 };
 
 /* state is there; run is a folder of our own. */

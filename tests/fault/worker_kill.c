@@ -21,7 +21,8 @@ struct ground {
 	const char *program;
 	int store, objects, patches;
 	struct bench_release old, new;
-	unsigned before, after; /* times that a kill left the store without the release, and with it */
+	unsigned before,
+		after; /* times that a kill left the store without the release, and with it */
 };
 
 /* --- the worker ----------------------------------------------------------------------------------------------------- */
@@ -66,8 +67,8 @@ trace(pid_t pid, unsigned at)
 
 	need(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "the worker does not start");
 	need(ptrace(PTRACE_SETOPTIONS, pid, NULL,
-		     (void *)(intptr_t)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE |
-			     PTRACE_O_TRACEEXEC)) == 0,
+		     (void *)(intptr_t)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD |
+			     PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)) == 0,
 		"ptrace");
 	go_on(pid, status);
 	while ((tid = waitpid(-1, &status, __WALL)) > 0) {
@@ -168,7 +169,8 @@ check_done(const struct ground *g, unsigned type, unsigned answer)
 		return "a second run leaves .stage-";
 	if (type == ACTIVATE_TYPE_STAGE)
 		return whole(g, &g->new) ? "a second run leaves no whole tree" : NULL;
-	if (has(g, "", g->new.hex, "") || has(g, "", g->new.hex, ".json") || has(g, "", g->new.hex, ".definition.json"))
+	if (has(g, "", g->new.hex, "") || has(g, "", g->new.hex, ".json") ||
+		has(g, "", g->new.hex, ".definition.json"))
 		return "a second run leaves some of what was to go";
 	return NULL;
 }
@@ -206,7 +208,8 @@ kill_at(struct ground *g, unsigned type, unsigned at)
 }
 
 static void
-kill_all(struct ground *g, unsigned type, unsigned long n, unsigned seed, unsigned *passed, unsigned *failed)
+kill_all(struct ground *g, unsigned type, unsigned long n, unsigned seed, unsigned *passed,
+	unsigned *failed)
 {
 	unsigned calls, answer, tried = 0;
 
@@ -224,9 +227,11 @@ kill_all(struct ground *g, unsigned type, unsigned long n, unsigned seed, unsign
 		else
 			++*failed;
 	}
-	printf("worker_kill: %s makes %u system calls; killed at %u of them: %u times without the release, %u times with "
+	printf("worker_kill: %s makes %u system calls; killed at %u of them: %u times without the "
+	       "release, %u times with "
 	       "it, whole\n",
-		type == ACTIVATE_TYPE_STAGE ? "staging" : "removing", calls, tried, g->before, g->after);
+		type == ACTIVATE_TYPE_STAGE ? "staging" : "removing", calls, tried, g->before,
+		g->after);
 	(void)fflush(stdout);
 }
 
@@ -255,9 +260,12 @@ main(int argc, char **argv)
 	need(fs_open_dir(&g.objects, -1, path, 0755) == 0, "objects");
 	(void)snprintf(path, sizeof(path), "%s/incoming/patches", g.w.t.paths.lib);
 	need(fs_open_dir(&g.patches, -1, path, 0755) == 0, "patches");
-	need(stage_tree(&result, g.store, g.objects, -1, g.old.index.data, g.old.index.len) == 0, "the first release");
-	kill_all(&g, ACTIVATE_TYPE_STAGE, n, (unsigned)strtoul(argv[4], NULL, 10), &passed, &failed);
-	kill_all(&g, ACTIVATE_TYPE_REMOVE, n, (unsigned)strtoul(argv[4], NULL, 10), &passed, &failed);
+	need(stage_tree(&result, g.store, g.objects, -1, g.old.index.data, g.old.index.len) == 0,
+		"the first release");
+	kill_all(&g, ACTIVATE_TYPE_STAGE, n, (unsigned)strtoul(argv[4], NULL, 10), &passed,
+		&failed);
+	kill_all(&g, ACTIVATE_TYPE_REMOVE, n, (unsigned)strtoul(argv[4], NULL, 10), &passed,
+		&failed);
 	bench_release_done(&g.old);
 	bench_release_done(&g.new);
 	close(g.store);
