@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -242,6 +243,7 @@ stage_all(struct stage *s, const struct tree_index *index, const void *bytes, si
 	r = r ?: came_read(&s->came, s->shared.patches_fd);
 	if (r != 0)
 		return r;
+	(void)malloc_trim(0); /* the indexes' texts took more than what was kept of them */
 	/* Whatever our umask: the services' users have to pass. */
 	if (mkdirat(s->shared.store_fd, passing, 0755) < 0 || fchmodat(s->shared.store_fd, passing, 0755, 0) < 0)
 		return FAULT(-errno);

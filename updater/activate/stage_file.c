@@ -224,7 +224,11 @@ take_object(struct stage_hand *h, const struct tree_entry *e)
 	out = beneath_open(h->of->dir_fd, e->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (out < 0)
 		return FAULT(out);
+	if (e->size > PATCH_KEEP)
+		(void)pthread_mutex_lock(&h->of->large);
 	r = object_copy_fd(in, e->sha256, e->size, true, out);
+	if (e->size > PATCH_KEEP)
+		(void)pthread_mutex_unlock(&h->of->large);
 	if (r > 0)
 		return note_bad(h, e);
 	if (r < 0)

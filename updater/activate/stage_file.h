@@ -16,7 +16,7 @@ struct stage_shared {
 	int store_fd, objects_fd, patches_fd, dir_fd; /* dir_fd: the new tree */
 	struct stored *stored;
 	struct came *came;
-	pthread_mutex_t large; /* one patch of a large file at a time: together they have room for one */
+	pthread_mutex_t large; /* one large file at a time is patched or uncompressed: together they have room for one */
 };
 
 struct stage_hand {
