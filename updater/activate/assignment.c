@@ -128,6 +128,10 @@ assignment_check(struct assignment *ret, const void *payload, size_t len, const 
 	r = r ?: read_payload(&a, payload, len, site);
 	if (r != 0)
 		return r;
+	if (a.not_after_us < a.not_before_us ||
+		a.not_after_us - a.not_before_us > (uint64_t)ASSIGNMENT_LIFE_MAX_S * CLOCK_US_PER_S)
+		return REFUSE(REASON_MALFORMED, OPERAND, "it is to be good for longer than %d days",
+			ASSIGNMENT_LIFE_MAX_S / (24 * 60 * 60));
 	if (strcmp(site, facts->site) != 0)
 		return REFUSE(REASON_WRONG_ADDRESSEE, OPERAND, "it is for site \"%s\"", site);
 	if (!facts->clock_doubtful && facts->now_us < a.not_before_us)

@@ -9,7 +9,8 @@
 
 #include "appliance/base/scope.h"
 
-enum { ASSIGNMENT_RELEASES_MAX = 64, ASSIGNMENT_TARGET_MAX = 512 };
+enum { ASSIGNMENT_RELEASES_MAX = 64, ASSIGNMENT_TARGET_MAX = 512,
+	ASSIGNMENT_LIFE_MAX_S = 92 * 24 * 60 * 60 /* from not_before on; the hub gives a day, a stick may travel */ };
 
 struct assignment_release {
 	char service[65];
@@ -34,7 +35,7 @@ struct assignment_facts {
 };
 
 /* Check the payload's exact bytes with their signatures ([{"keyid","sig"}], as the judge split them).  In this
- * order: signature (unknown-key, bad-signature), form (malformed, unknown-field), addressee (wrong-addressee), time
+ * order: signature (unknown-key, bad-signature), form (malformed, unknown-field; malformed, too, one without an end), addressee (wrong-addressee), time
  * (not-yet-valid, expired), counter (rollback).  Returns 0 or the reason (logged), or a fault. */
 int assignment_check(struct assignment *ret, const void *payload, size_t len, const json_t *sigs,
 	const struct assignment_facts *facts);

@@ -21,6 +21,9 @@
 	"\"releases\":[{\"service\":\"redis\",\"sha256\":\"" DIGEST                              \
 	"\",\"target\":\"services/redis/7/index.json\"}],\"site\":\"site1\",\"v\":1}"
 
+#define LASTS(from, to)                                                                            \
+	"{\"counter\":5,\"not_after\":\"" to "\",\"not_before\":\"" from "\",\"releases\":[],\"site\":\"site1\",\"v\":1}"
+
 static struct ed25519 *director, *other;
 static uint64_t noon;
 
@@ -115,6 +118,11 @@ static const struct {
 	{ "of yesterday", DIRECTOR, "site1", 5, 13, GOOD, REASON_EXPIRED },
 	{ "of tomorrow", DIRECTOR, "site1", 5, -13, GOOD, REASON_NOT_YET_VALID },
 	{ "with a counter below the last", DIRECTOR, "site1", 6, 0, GOOD, REASON_ROLLBACK },
+	{ "without an end", DIRECTOR, "site1", 5, 0, LASTS("2026-11-21T00:00:00.000Z", "9999-12-31T00:00:00.000Z"), REASON_MALFORMED },
+	{ "for a second more than may be", DIRECTOR, "site1", 5, 0, LASTS("2026-11-21T00:00:00.000Z", "2027-02-21T00:00:01.000Z"),
+		REASON_MALFORMED },
+	{ "that ends before it begins", DIRECTOR, "site1", 5, 0, LASTS("2026-11-22T00:00:00.000Z", "2026-11-21T00:00:00.000Z"),
+		REASON_MALFORMED },
 	{ "that is no object", DIRECTOR, "site1", 5, 0, "[]", REASON_MALFORMED },
 	{ "that lacks members", DIRECTOR, "site1", 5, 0, "{\"v\":1}", REASON_MALFORMED },
 };

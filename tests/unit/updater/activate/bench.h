@@ -368,12 +368,14 @@ bench_assign(struct bench *b, uint64_t counter, const char *target, const char *
 {
 	SCOPED(buf_done) struct buf body = BUF_MAX(1 << 16);
 	SCOPED_JSON *envelope = NULL, *payload = NULL;
-	char digest[80];
+	char digest[80], from[CLOCK_TEXT_MAX], to[CLOCK_TEXT_MAX];
 
+	clock_format(from, clock_now_us() - 3600 * CLOCK_US_PER_S);
+	clock_format(to, clock_now_us() + 86400 * CLOCK_US_PER_S);
 	(void)snprintf(digest, sizeof(digest), "sha256:%s", hex);
 	payload = json_pack("{s:i, s:s, s:I, s:s, s:s, s:[{s:s, s:s, s:s}]}", "v", 1, "site",
-		"site1", "counter", (json_int_t)counter, "not_before", "2026-01-01T00:00:00.000Z",
-		"not_after", "2030-01-01T00:00:00.000Z", "releases", "service", "redis", "target",
+		"site1", "counter", (json_int_t)counter, "not_before", from,
+		"not_after", to, "releases", "service", "redis", "target",
 		target, "sha256", digest);
 	assert_int_equal(envelope_seal(&envelope, MESSAGE_ASSIGNMENT, payload, b->t->director), 0);
 	assert_int_equal(json_canonical(&body, envelope), 0);
