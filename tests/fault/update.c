@@ -199,7 +199,7 @@ work(struct work *k, const char *notes, unsigned long n)
 int
 main(int argc, char **argv)
 {
-	char run[] = "/tmp/mainstay-cut-run.XXXXXX";
+	char run[256];
 	struct work k = { .blocks = argc == 7 ? argv[6] : NULL };
 	int r = 2;
 
@@ -210,6 +210,8 @@ main(int argc, char **argv)
 			"SEED NOTES CUT\n");
 		return r;
 	}
+	/* Where whoever called us sweeps: we may be killed. */
+	(void)snprintf(run, sizeof(run), "%s/run.XXXXXX", getenv("TMPDIR") ?: "/tmp");
 	need(mkdtemp(run) != NULL, "run");
 	world_open(&k.w, argv[2], run);
 	if (argc == 7)

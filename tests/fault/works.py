@@ -36,7 +36,7 @@ class Work:
     def do(self, folder, notes, record, env=None):
         """Work in the folder; what it says.  Raises where it fails."""
         done = subprocess.run([self.program, "work", folder, str(SEED), notes, self.steps, record], text=True, timeout=300,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, **(env or {})),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, TMPDIR=os.path.dirname(notes), **(env or {})),
                               check=False)
         if done.returncode:
             raise RuntimeError(f"{self.name} ended with {done.returncode}: {done.stdout}{done.stderr[-2000:]}")
@@ -45,7 +45,8 @@ class Work:
     def check(self, folder, notes, at):
         """None where all holds, else what does not."""
         done = subprocess.run([self.program, "check", folder, str(SEED), notes, str(at)], text=True, timeout=300,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                              env=dict(os.environ, TMPDIR=os.path.dirname(notes)))
         if done.returncode == 0:
             return None
         return done.stdout.strip() or f"ended with {done.returncode}: " + " | ".join(done.stderr.splitlines()[-3:])
