@@ -96,7 +96,6 @@ one_service_is_held_by_a_line_of_its_own(void **state)
 {
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
-	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
 
 	release_two_waits(b, &one, &two);
 	bench_refused(b, bench_service(b, "update.hold", "nginx"), REASON_NOT_FOUND);
