@@ -327,16 +327,21 @@ def test_waiting_survives_a_crash_of_the_monitor(estate):
 
 @pytest.mark.flow
 def test_a_crash_while_it_runs_is_interrupted_and_never_rerun(estate):
-    os.kill(estate.shim()["pid"], signal.SIGSTOP)  # a restart that takes its time
-    asked, request = run_later(estate, "restart")
-    estate.approve(request)
-    os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
-    done = until("an end", lambda: estate.leaves(object=request, kind="end"))
-    assert [i["reason"] for i in done] == ["interrupted"]
-    code, out, _ = finish(asked)
-    assert code == 1 and json.loads(out.splitlines()[0])["outcome"] == "interrupted"
-    assert kinds(estate, request).count("start") == 1
-    until("Redis passing", lambda: estate.service("redis")["health"] == "passing" or _thaw(estate))
+    # A restart that takes its time.  The plan says that Redis is frozen, so that has to be known before it is made.
+    os.kill(estate.shim()["pid"], signal.SIGSTOP)
+    try:
+        until("it is frozen", lambda: estate.service("redis")["state"] == "frozen")
+        asked, request = run_later(estate, "restart")
+        estate.approve(request)
+        until("it runs", lambda: kinds(estate, request)[-1] == "start")
+        os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
+        done = until("an end", lambda: estate.leaves(object=request, kind="end"))
+        assert [i["reason"] for i in done] == ["interrupted"]
+        code, out, _ = finish(asked)
+        assert code == 1 and json.loads(out.splitlines()[0])["outcome"] == "interrupted"
+        assert kinds(estate, request).count("start") == 1
+    finally:
+        until("Redis passing", lambda: estate.service("redis")["health"] == "passing" or _thaw(estate))
 
 
 def _thaw(estate):
