@@ -315,7 +315,6 @@ def test_what_is_signed_but_does_not_fit_together(vendor):
 
 def test_repositories_that_are_none_or_at_work(vendor, tmp_path):
     (vendor / "empty").mkdir()
-    release("verify", vendor / "empty", code=1)  # makes the folders that any repository has
     refused("not-found", "is this a repository?", vendor, "verify", vendor / "empty")
     refused("not-found", "is no folder", vendor, "refresh", vendor / "none", "--keys", vendor / "keys")
     fd = os.open(vendor / "repo", os.O_RDONLY)

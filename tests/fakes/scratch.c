@@ -2,16 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/scope.h"
+#include "appliance/trust/sha256.h"
 
 enum { FILE_MAX = 4 << 20 };
 
@@ -70,6 +74,35 @@ void
 scratch_read(const struct scratch *s, const char *name, struct buf *out)
 {
 	assert_int_equal(fs_read(s->fd, name, FILE_MAX, out), 0);
+}
+
+static uint8_t digest[SHA256_LEN];
+
+/* The order in which a folder is read says nothing: each name counts for itself. */
+static int
+on_name(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_MAX + 4096);
+	uint8_t one[SHA256_LEN];
+
+	(void)st;
+	(void)ftw;
+	buf_puts(&b, path);
+	buf_u8(&b, (uint8_t)type);
+	if (type == FTW_F)
+		assert_int_equal(fs_read(AT_FDCWD, path, FILE_MAX, &b), 0);
+	sha256_of(one, b.data, b.len);
+	for (size_t i = 0; i < sizeof(one); i++)
+		digest[i] ^= one[i];
+	return 0;
+}
+
+void
+scratch_digest(const struct scratch *s, uint8_t ret[32])
+{
+	memset(digest, 0, sizeof(digest));
+	assert_int_equal(nftw(s->path, on_name, 16, FTW_PHYS), 0);
+	memcpy(ret, digest, sizeof(digest));
 }
 
 static pid_t

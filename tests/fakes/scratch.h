@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct buf;
@@ -23,6 +24,9 @@ void scratch_write(const struct scratch *s, const char *name, const void *p, siz
 void scratch_put(const struct scratch *s, const char *name, const void *p, size_t len);
 /* Append a file's bytes. */
 void scratch_read(const struct scratch *s, const char *name, struct buf *out);
+
+/* What all names below the folder, and the bytes of all files, come to: the same while nothing changed. */
+void scratch_digest(const struct scratch *s, uint8_t ret[32]);
 
 /* Run a program of PATH in the folder and wait.  input (may be NULL) is its stdin; what it says
  * goes to out (may be NULL), stderr to /dev/null.  Returns its exit code; 127 where it could not be

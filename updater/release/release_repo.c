@@ -178,6 +178,9 @@ release_repo_folders(struct release_repo *r, const char *repo, bool make)
 	}
 	if (!e && flock(r->fd, LOCK_EX | LOCK_NB) < 0)
 		e = REFUSE(REASON_BUSY, repo, "another command is at work on this repository");
+	/* A folder that is none gets no folders from us. */
+	if (!e && !make && faccessat(r->fd, "tuf", F_OK, 0) != 0)
+		e = REFUSE(REASON_NOT_FOUND, repo, "has no folder tuf: is this a repository?");
 	e = e ?: fs_open_dir(&r->tuf_fd, r->fd, "tuf", 0755);
 	e = e ?: fs_open_dir(&r->objects_fd, r->fd, "objects", 0755);
 	e = e ?: fs_open_dir(&r->draft_fd, r->fd, "draft", 0700);
