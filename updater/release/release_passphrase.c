@@ -124,10 +124,12 @@ ask(struct release_passphrase *p, const char *key, const char *words)
 			"needs its passphrase and there is no terminal: --passphrase-file FILE or --passphrase-fd N");
 	quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	quiet.c_cc[VEOL] = 3; /* ^C ends the line, too: else it would wait for Enter */
 	buf_wipe(&p->text);
-	(void)dprintf(tty, "%s of %s: ", words, key);
+	/* Before the question: who answers at once is not shown what they type, and loses none of it. */
 	if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
 		return FAULT(-errno);
+	(void)dprintf(tty, "%s of %s: ", words, key);
 	r = read_line(tty, &p->text);
 	(void)tcsetattr(tty, TCSAFLUSH, &before);
 	(void)dprintf(tty, "\n");
