@@ -99,8 +99,7 @@ run_new(struct command_call *call)
 		.plain = command_option(call, "no-passphrase") != NULL };
 	int r;
 
-	if (plan.n_names > ARRAY_LEN(names))
-		return REFUSE(REASON_TOO_LARGE, "--name", "at most %d", RELEASE_KEYS_MAX);
+	_Static_assert(ARRAY_LEN(names) >= COMMAND_OPERANDS_MAX, "no command line has more options than that");
 	for (size_t i = 0; i < plan.n_names; i++)
 		names[i] = command_option_at(call, "name", i);
 	if (plan.plain && !plan.n_names)

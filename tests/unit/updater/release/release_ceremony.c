@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -328,6 +329,11 @@ test_copies_signed_apart_come_together(void **state)
 	next = json_pack("{s:o}", "targets", signed_);
 	assert_int_equal(release_ceremony_new(&other, r, next), 0);
 	assert_refused(release_ceremony_merge(&a, &other), REASON_CONFLICT, "of different drafts");
+	/* As many documents, of other roles. */
+	json_object_set(other.next, "tiny", json_object_get(other.next, "targets"));
+	assert_refused(release_ceremony_merge(&a, &other), REASON_CONFLICT, "of different drafts");
+	assert_string_equal(refuse_last()->operand, "tiny");
+	assert_null(json_object_get(a.next, "tiny"));
 	change_signed(b.next, "targets", "expires", json_string("2027-06-01T00:00:00Z"));
 	assert_refused(release_ceremony_merge(&a, &b), REASON_CONFLICT, "of different drafts");
 	two.key[0] = keys.key[keys.n - 1]; /* tiny-1, of no role */
@@ -337,6 +343,24 @@ test_copies_signed_apart_come_together(void **state)
 	release_ceremony_done(&b);
 	release_ceremony_done(&other);
 	json_decref(next);
+}
+
+static void
+test_a_draft_larger_than_any_is_not_written(void **state)
+{
+	struct release_ceremony c = { .roots = NULL };
+	char *text = calloc(1, RELEASE_CEREMONY_MAX + 1);
+
+	(void)state;
+	make_draft(&c);
+	assert_non_null(text);
+	memset(text, ' ', RELEASE_CEREMONY_MAX);
+	assert_int_equal(json_object_set_new(c.next, "targets", json_string(text)), 0);
+	free(text);
+	assert_refused(release_ceremony_write(&c, draft), REASON_TOO_LARGE, "more than 16777216 bytes");
+	assert_string_equal(refuse_last()->operand, draft);
+	assert_int_equal(access(draft, F_OK), -1);
+	release_ceremony_done(&c);
 }
 
 /* --- roles -------------------------------------------------------------------------------------------- */
@@ -416,6 +440,7 @@ main(void)
 		TEST(test_a_draft_follows_from_the_root_that_is_known),
 		TEST(test_a_draft_of_a_repository_that_went_on),
 		TEST(test_copies_signed_apart_come_together),
+		TEST(test_a_draft_larger_than_any_is_not_written),
 		TEST(test_changes_of_roles_that_cannot_be),
 		TEST(test_words_tell_what_changes),
 	};
