@@ -7,11 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -22,7 +19,6 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/identity.h"
-#include "appliance/service/sandbox.h"
 #include "appliance/supervise/logfile.h"
 #include "appliance/supervise/shim_room.h"
 #include "appliance/supervise/supervise_wire.h"
@@ -31,9 +27,7 @@ enum {
 	LOG_BYTES = 64 * 1024 * 1024,
 	LOG_CHECK_MS = 5000,
 	LOG_FLOOD_MS = 200,	 /* between looks at one that grows fast */
-	LOOK_MS = 1000,		 /* between looks at /proc for state T */
 	STARTING_PROBE_MS = 200, /* between probes while it starts */
-	STATUS_MS = 1000,	 /* that bubblewrap may take to tell the status of what has ended */
 	STATE_FILE_MAX = 4096,
 };
 
@@ -88,208 +82,6 @@ shim_say_why(struct shim *s, const char *what)
 		memcpy(s->why + n, "; its log: ", sizeof("; its log: ") - 1);
 }
 
-/* --- the process ------------------------------------------------------------------------------ */
-static void
-forget_process(struct shim *s)
-{
-	loop_cancel(s->status_wait);
-	loop_cancel(s->look);
-	loop_unwatch(s->info_watch);
-	child_unwatch(s->service_watch);
-	child_unwatch(s->box_watch);
-	if (s->service.pid > 0)
-		(void)close(s->service.pidfd);
-	if (s->box.pid > 0)
-		(void)close(s->box.pidfd);
-	if (s->info_fd >= 0)
-		(void)close(s->info_fd);
-	if (s->go_fd >= 0)
-		(void)close(s->go_fd);
-	s->info_fd = s->go_fd = -1;
-	s->service = s->box = (struct child){ .pidfd = -1 };
-	s->service_ended = s->box_ended = s->box_killed = false;
-	s->pending_signal = 0;
-}
-
-/* The service has ended, and so has bubblewrap, or it had its time. */
-static void
-ended(struct shim *s, int status)
-{
-	char text[64], what[160];
-	bool no_memory = group_kills(s->boxed.group.kills) > s->kills;
-
-	s->last_exit = status < 0     ? -1
-		: WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-				      : WEXITSTATUS(status);
-	(void)snprintf(what, sizeof(what), "%s%s", child_describe(text, sizeof(text), status),
-		no_memory ? "; the kernel ended a process of it: it had reached its limit of memory"
-			  : "");
-	log_info("service %s: %s", s->spec.name, what);
-	if (s->core.phase != SHIM_ENDING)
-		shim_say_why(s, what);
-	if (s->probe)
-		probe_cancel(s->probe);
-	forget_process(s);
-	shim_step(s, SHIM_EXITED);
-}
-
-static void
-on_status_missing(void *arg)
-{
-	struct shim *s = arg;
-
-	/* The service is gone and bubblewrap is not: somebody stopped it. */
-	if (s->box.pid > 0 && !s->box_killed) {
-		s->box_killed = true;
-		(void)child_signal(s->box.pidfd, SIGKILL);
-		if (loop_after(&s->status_wait, s->loop, STATUS_MS, on_status_missing, s) == 0)
-			return;
-	}
-	ended(s, -1);
-}
-
-static void
-on_service_ended(pid_t pid, int status, void *arg)
-{
-	struct shim *s = arg;
-
-	(void)pid;
-	(void)status; /* it is bubblewrap's child, not ours */
-	s->service_ended = true;
-	if (s->box_ended || s->box.pid <= 0)
-		ended(s, s->box_ended ? s->box_status : -1);
-	else if (loop_after(&s->status_wait, s->loop, STATUS_MS, on_status_missing, s) < 0)
-		ended(s, -1);
-}
-
-static void
-on_box_ended(pid_t pid, int status, void *arg)
-{
-	struct shim *s = arg;
-
-	(void)pid;
-	s->box_ended = true;
-	s->box_status = status;
-	/* Where the service lives on, somebody killed bubblewrap; its exit will be known without a
-	 * status. */
-	if (s->service_ended || s->service.pid <= 0)
-		ended(s, s->box_killed ? -1 : status);
-	else if (WIFSIGNALED(status)) {
-		(void)close(s->box.pidfd);
-		s->box = (struct child){ .pidfd = -1 };
-		s->box_ended = false;
-	}
-}
-
-static void
-send_signal(struct shim *s, int sig)
-{
-	if (s->service.pid <= 0)
-		s->pending_signal = sig;
-	else
-		(void)child_signal(s->service.pidfd, sig);
-}
-
-static void on_look(void *arg);
-
-static void
-look_later(struct shim *s)
-{
-	(void)loop_after(&s->look, s->loop, LOOK_MS, on_look, s);
-}
-
-static void
-on_look(void *arg)
-{
-	struct shim *s = arg;
-	char state = process_state(s->service.pid);
-
-	look_later(s);
-	if ((state == 'T' || state == 't') != s->core.stopped)
-		shim_step(s, s->core.stopped ? SHIM_CONTINUED : SHIM_STOPPED);
-}
-
-/* The very process is known: watch it. */
-static int
-take_service(struct shim *s, pid_t pid, uint64_t starttime)
-{
-	int r;
-
-	r = child_adopt(&s->service, pid, starttime);
-	r = r ?: child_watch(&s->service_watch, s->loop, &s->service, on_service_ended, s);
-	if (r) {
-		s->service = (struct child){ .pidfd = -1 };
-		return r;
-	}
-	look_later(s);
-	return 0;
-}
-
-/* bubblewrap has said which process the service is: record it, and only then let it begin. */
-static void
-on_info_whole(struct shim *s)
-{
-	pid_t pid = sandbox_child_pid(s->info);
-	uint64_t starttime;
-
-	if (pid <= 0 || child_starttime(&starttime, pid) || take_service(s, pid, starttime))
-		return; /* it has ended already; bubblewrap's end tells */
-	shim_save(s);
-	(void)eventfd_write(s->go_fd, 1);
-	if (s->pending_signal)
-		(void)child_signal(s->service.pidfd, s->pending_signal);
-}
-
-static void
-on_info(uint32_t revents, void *arg)
-{
-	struct shim *s = arg;
-	ssize_t n = read(s->info_fd, s->info + s->info_len, SHIM_INFO_MAX - s->info_len);
-
-	(void)revents;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0)
-		s->info_len += (size_t)n;
-	s->info[s->info_len] = '\0';
-	if (n > 0 && !memchr(s->info, '}', s->info_len))
-		return;
-	loop_unwatch(s->info_watch);
-	on_info_whole(s);
-}
-
-static int
-spawn(struct shim *s)
-{
-	SCOPED(scope_close) int log_fd = -1;
-	SCOPED(scope_close) int info_in = -1;
-	struct boxed_ends ends = { 0 };
-	int pipe_ends[2], r;
-
-	r = logfile_open(&log_fd, s->spec.log, s->spec.name);
-	if (r)
-		return r;
-	if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return FAULT(-errno);
-	s->info_fd = pipe_ends[0];
-	info_in = pipe_ends[1];
-	s->info_len = 0;
-	/* An eventfd, not a pipe: were we killed now, the service must not begin unrecorded, as it
-	 * would where the end of a pipe woke it up. */
-	s->go_fd = eventfd(0, EFD_CLOEXEC);
-	if (s->go_fd < 0)
-		return FAULT(-errno);
-	ends = (struct boxed_ends){ log_fd, log_fd, info_in, s->go_fd };
-	s->kills = group_kills(s->boxed.group.kills);
-	r = boxed_spawn(&s->box, &s->boxed, s->spec.argv, BOXED_DATA | BOXED_SECRETS, &ends);
-	if (r)
-		return r;
-	s->started_us = clock_now_us();
-	r = child_watch(&s->box_watch, s->loop, &s->box, on_box_ended, s);
-	r = r ?: loop_watch(&s->info_watch, s->loop, s->info_fd, EPOLLIN, on_info, s);
-	return r ? FAULT(r) : 0;
-}
-
 /* --- starting --------------------------------------------------------------------------------- */
 static void
 start(struct shim *s)
@@ -299,7 +91,7 @@ start(struct shim *s)
 
 	if (first)
 		shim_step(s, SHIM_PREPARE);
-	r = first ? shim_task_prepare(s) : spawn(s);
+	r = first ? shim_task_prepare(s) : shim_process_spawn(s);
 	if (r == 0)
 		return;
 	if (r < 0)
@@ -311,7 +103,7 @@ start(struct shim *s)
 	for (char *c = s->why; *c; c++)
 		if ((unsigned char)*c < 0x20)
 			*c = ' ';
-	forget_process(s);
+	shim_process_forget(s);
 	shim_step(s, SHIM_SPAWN_FAILED);
 }
 
@@ -371,12 +163,12 @@ shim_step(struct shim *s, enum shim_event event)
 		boxed_run_cancel(s->run);
 	}
 	if (act & SHIM_DO_TERM) {
-		send_signal(s, s->spec.stop_signal);
+		shim_process_signal(s, s->spec.stop_signal);
 		if (s->service.pid > 0)
-			send_signal(s, SIGCONT);
+			shim_process_signal(s, SIGCONT);
 	}
 	if (act & SHIM_DO_KILL)
-		send_signal(s, SIGKILL);
+		shim_process_signal(s, SIGKILL);
 	if (act & SHIM_DO_END)
 		(void)sd_event_exit(s->loop, 0);
 	if (act & SHIM_DO_START)
@@ -496,7 +288,7 @@ begin(struct shim *s, bool again)
 		(void)snprintf(s->why, sizeof(s->why), "%s", old.why);
 		s->started_us = old.started_us;
 	}
-	if (alive && take_service(s, old.pid, old.start_time) == 0) {
+	if (alive && shim_process_take(s, old.pid, old.start_time) == 0) {
 		log_info("service %s: found it running as pid %ld", s->spec.name, (long)old.pid);
 		s->started_us = old.started_us;
 		(void)shim_core_step(&s->core, SHIM_ADOPT, clock_mono_us());
@@ -556,7 +348,7 @@ open_shim(struct shim *s, const struct paths *paths)
 static void
 close_shim(struct shim *s)
 {
-	forget_process(s);
+	shim_process_forget(s);
 	loop_cancel(s->due);
 	loop_cancel(s->probe_timer);
 	loop_cancel(s->log_check);

@@ -61,6 +61,16 @@ void shim_save(struct shim *s);
 /* Why it came down: what, and what the log's last lines say to it. */
 void shim_say_why(struct shim *s, const char *what);
 
+/* shim_process.c: start it, held back until its pid is on the disk; the event EXITED comes at its end.  Returns 0, what
+ * boxed_spawn() or logfile_open() refuses, or a fault. */
+int shim_process_spawn(struct shim *s);
+/* Take up a process that runs already.  Returns 0, REASON_NOT_FOUND where it does not any more, or a fault. */
+int shim_process_take(struct shim *s, pid_t pid, uint64_t starttime);
+/* Now, or as soon as its pid is known. */
+void shim_process_signal(struct shim *s, int sig);
+/* Stop watching; nothing is ended. */
+void shim_process_forget(struct shim *s);
+
 /* shim_task.c: programs inside that end by themselves.  Does the service want something made first? */
 bool shim_task_is_needed(struct shim *s);
 /* Make it; the event PREPARED or SPAWN_FAILED comes later.  Returns 0, what boxed_spawn() refuses, or a

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -30,16 +29,11 @@
 
 enum { SWITCH_MS = 30 * 1000 };
 
-/* A request to the supervisor cannot be called back. */
-struct core_asking {
-	struct core *core; /* NULL once cancelled */
-};
-
 static void take_step(struct core *core);
 
 /* --- what runs ------------------------------------------------------------------------------------------------- */
-static void
-tree_hex(char out[65], const struct slots *s, enum slots_slot slot)
+void
+core_tree_hex(char out[65], const struct slots *s, enum slots_slot slot)
 {
 	const struct slots_tree *t = slots_tree(s, slot);
 
@@ -91,7 +85,7 @@ core_keeps(const struct core *core, const char *hex)
 	char of[65];
 
 	for (enum slots_slot slot = SLOTS_A; slot <= SLOTS_B; slot++) {
-		tree_hex(of, &core->slots, slot);
+		core_tree_hex(of, &core->slots, slot);
 		if (*of && strcmp(of, hex) == 0)
 			return true;
 	}
@@ -118,23 +112,11 @@ core_json(const struct core *core)
 static void
 put_down(struct core *core)
 {
-	if (core->asking)
-		core->asking->core = NULL;
-	core->asking = NULL;
+	core_trial_forget(core);
 	worker_cancel(core->worker);
 	core_proof_cancel(core->proof);
 	loop_cancel(core->timer);
 	buf_done(&core->index);
-}
-
-static bool
-give_up(struct slots *s, void *arg)
-{
-	const struct core_change *c = arg;
-	char of[65];
-
-	tree_hex(of, s, s->trial);
-	return s->trial && strcmp(of, c->to) == 0 && slots_give_up(s, SLOTS_WHY_WRONG);
 }
 
 static int
@@ -153,7 +135,7 @@ end(struct core *core)
 	int r;
 
 	if (c.step == CORE_ROLLED_BACK) {
-		r = slots_update(&core->slots, monitor_paths(core->m), give_up, &c);
+		r = core_trial_give_up(core);
 		if (r < 0)
 			log_fault(r, "ending the trial");
 		r = leaf(core, "rollback");
@@ -178,8 +160,8 @@ on_turn(void *arg)
 	take_step(arg);
 }
 
-static void
-advance(struct core *core, int r)
+void
+core_advance(struct core *core, int r)
 {
 	const char *text = r > 0 ? refuse_last()->text : "fault";
 
@@ -196,98 +178,7 @@ static void
 on_staged(int r, const struct stage_result *result, void *arg)
 {
 	(void)result;
-	advance(arg, r);
-}
-
-/* --- the supervisor ---------------------------------------------------------------------------------------------- */
-static void
-on_asked(int r, pid_t pid, void *arg)
-{
-	struct core_asking *a = arg;
-	struct core *core = a->core;
-
-	(void)pid;
-	free(a);
-	if (!core)
-		return;
-	core->asking = NULL;
-	/* 0: we are about to be ended; whether it goes on so is seen by whoever comes next. */
-	if (r)
-		advance(core, r);
-}
-
-static void
-on_still_here(void *arg)
-{
-	struct core *core = arg;
-
-	advance(core,
-		REFUSE(REASON_UNREACHABLE, CORE_SERVICE, "the supervisor did not make room in %u ms", core->switch_ms));
-}
-
-static int
-ask_switch(struct core *core)
-{
-	struct core_asking *a = malloc(sizeof(*a));
-	int r;
-
-	if (!a)
-		return FAULT(-ENOMEM);
-	a->core = core;
-	r = monitor_spawner(core->m) ? spawn_switch_core(monitor_spawner(core->m), on_asked, a) : -ENOTSUP;
-	if (r) {
-		free(a);
-		return FAULT(r);
-	}
-	core->asking = a;
-	return FAULT(loop_after(&core->timer, monitor_loop(core->m), core->switch_ms, on_still_here, core));
-}
-
-/* --- slot, trial ------------------------------------------------------------------------------------------------- */
-struct beginning {
-	struct core *core;
-	struct core_times times;
-	int r;
-};
-
-static bool
-begin_trial(struct slots *s, void *arg)
-{
-	struct beginning *b = arg;
-	const struct core_change *c = &b->core->c;
-	struct slots_tree tree = { .present = true, .counter = c->counter };
-
-	(void)hex_decode(tree.digest, sizeof(tree.digest), c->to);
-	(void)snprintf(tree.version, sizeof(tree.version), "%s", c->to_version);
-	b->r = slots_begin(s, c->back ? s->previous : slots_spare(s, tree.digest), c->back ? NULL : &tree, b->times.tries,
-		b->times.trial_ms, b->times.soak_ms);
-	return b->r == 0;
-}
-
-/* Which services ran, so that the new core can be held to it. */
-static void
-note_running(struct core *core)
-{
-	struct services_state s;
-	size_t n = 0;
-
-	for (size_t i = 0; services_at(core->m, i, &s) && n + sizeof(s.name) + 1 < sizeof(core->c.running); i++)
-		if (strcmp(s.state, "running") == 0)
-			n += (size_t)snprintf(core->c.running + n, sizeof(core->c.running) - n, "%s%s", n ? " " : "",
-				s.name);
-}
-
-static int
-step_slot(struct core *core)
-{
-	struct beginning b = { .core = core };
-	int r;
-
-	note_running(core);
-	/* The packaged core says nothing of how it is to be tried: then as the one that runs. */
-	r = core_check_times(&b.times, core->m, *core->c.to ? core->c.to : core->c.from);
-	r = r ?: slots_update(&core->slots, monitor_paths(core->m), begin_trial, &b);
-	return r ?: b.r;
+	core_advance(arg, r);
 }
 
 static int
@@ -300,41 +191,6 @@ step_check(struct core *core)
 		return REFUSE(REASON_NOT_APPROVED, CORE_SERVICE,
 			"a core release needs its owners' signature: mainstay update approve sha256:%s", core->c.to);
 	return *core->c.to ? core_check_release(core->m, core->c.to) : 0;
-}
-
-static bool
-mark_good(struct slots *s, void *arg)
-{
-	return slots_good(s, ((struct core *)arg)->running);
-}
-
-static void
-on_proved(int r, void *arg)
-{
-	struct core *core = arg;
-
-	if (r == 0) {
-		r = slots_update(&core->slots, monitor_paths(core->m), mark_good, core);
-		if (r == 0 && core->slots.active != core->running)
-			r = REFUSE(REASON_STATE_MOVED, CORE_SERVICE, "it is not on trial any more");
-	}
-	if (r == 0) {
-		advance(core, 0);
-		return;
-	}
-	/* We are not what is to run: say so in the journal, and let the one that was there end the change. */
-	core_change_advance(&core->c, r, r > 0 ? refuse_last()->text : "fault");
-	r = core_change_save(&core->c, core->journal_fd);
-	r = r ?: slots_update(&core->slots, monitor_paths(core->m), give_up, &core->c);
-	r = r ?: ask_switch(core);
-	if (r < 0)
-		log_fault(r, "giving up"); /* nobody marks us good: our time runs out */
-}
-
-static int
-step_trial(struct core *core)
-{
-	return core_proof_start(&core->proof, core->m, core->c.running, core->slots.soak_ms, on_proved, core);
 }
 
 /* --- the steps --------------------------------------------------------------------------------------------------- */
@@ -350,13 +206,13 @@ begin(struct core *core, bool *later)
 	case CORE_CHECK:
 		return step_check(core);
 	case CORE_SLOT:
-		return step_slot(core);
+		return core_trial_slot(core);
 	case CORE_SWITCH:
 		*later = true;
-		return ask_switch(core);
+		return core_trial_switch(core);
 	case CORE_TRIAL:
 		*later = true;
-		return step_trial(core);
+		return core_trial_start(core);
 	case CORE_COMMIT:
 		return leaf(core, "activate");
 	case CORE_GOOD:
@@ -381,7 +237,7 @@ take_step(struct core *core)
 	core->ops->stepped(&core->c, core->arg);
 	r = begin(core, &later);
 	if (r != 0 || !later)
-		advance(core, r);
+		core_advance(core, r);
 }
 
 static int
@@ -453,7 +309,7 @@ core_change_back(struct core *core)
 		return REFUSE(REASON_NOT_FOUND, CORE_SERVICE, "no other core ran before this one");
 	fill_from(&c, core);
 	t = slots_tree(&core->slots, core->slots.previous);
-	tree_hex(c.to, &core->slots, core->slots.previous);
+	core_tree_hex(c.to, &core->slots, core->slots.previous);
 	(void)snprintf(c.to_version, sizeof(c.to_version), "%s", slot_version(&core->slots, core->slots.previous));
 	c.counter = t ? t->counter : 0;
 	return begin_change(core, &c, "", 0);
@@ -549,7 +405,7 @@ core_open(struct core **ret, struct monitor *m, int journal_fd, const struct cor
 		return FAULT(r);
 	}
 	core->running = slots_running(&core->slots);
-	tree_hex(core->hex, &core->slots, core->running);
+	core_tree_hex(core->hex, &core->slots, core->running);
 	monitor_set_core(m, core->hex);
 	r = monitor_add_module(m, &module, core);
 	if (r == 0)

@@ -1,4 +1,4 @@
-/* The core's change in the monitor: core.c and its test. */
+/* The core's change in the monitor: what core.c, core_trial.c and their test share. */
 #pragma once
 
 #include "appliance/base/buf.h"
@@ -27,3 +27,18 @@ struct core {
 	struct loop_timer *timer;
 	struct core_asking *asking;
 };
+
+/* core.c: the step that was begun has ended, r as its calls return. */
+void core_advance(struct core *core, int r);
+/* The release of a slot, as the store names it; "" where it has none. */
+void core_tree_hex(char out[65], const struct slots *s, enum slots_slot slot);
+
+/* core_trial.c: the steps `slot`, `switch` and `trial`.  Each returns 0, what it refuses (logged), or a fault; the last two
+ * end by core_advance() later, or with the process. */
+int core_trial_slot(struct core *core);
+int core_trial_switch(struct core *core);
+int core_trial_start(struct core *core);
+/* Where the change's release is on trial still: it is not any more.  Returns 0 or a fault. */
+int core_trial_give_up(struct core *core);
+/* An answer of the supervisor that is under way finds nobody. */
+void core_trial_forget(struct core *core);
