@@ -68,6 +68,15 @@ say_words(struct command_call *call, const struct release_ceremony *c)
 	return lines ? 0 : FAULT(-ENOMEM);
 }
 
+/* Words about a draft that follows from itself alone are its writer's words. */
+static void
+say_unknown(struct command_call *call)
+{
+	if (!command_option(call, "known"))
+		command_say(call, "! compared with nothing that you hold: name a root.json or the trust card with --known");
+	(void)fflush(stdout);
+}
+
 static int
 write_draft(struct command_call *call, const struct release_ceremony *c, const char *out)
 {
@@ -229,8 +238,11 @@ run_draft_show(struct command_call *call)
 	int r = release_ceremony_read(&c, call->operands[0], command_option(call, "known"), clock_now_us());
 
 	r = r ?: say_words(call, &c);
-	if (r || !call->json)
+	if (r)
 		return r;
+	say_unknown(call);
+	if (!call->json)
+		return 0;
 	lines = release_words(&c);
 	return command_print_json("Draft", json_pack("{s:s, s:O}", "file", call->operands[0], "changes", lines));
 }
@@ -257,6 +269,8 @@ run_draft_sign(struct command_call *call)
 	r = r ?: release_ceremony_read(&c, file, command_option(call, "known"), clock_now_us());
 	/* In words first: then comes the passphrase, or not. */
 	r = r ?: say_words(call, &c);
+	if (!r)
+		say_unknown(call);
 	r = r ?: release_ceremony_sign(&c, &keys, true, &n);
 	r = r ?: release_ceremony_write(&c, file);
 	if (r)

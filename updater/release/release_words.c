@@ -30,34 +30,47 @@ say(json_t *lines, const char *fmt, ...)
 }
 
 /* --- keys ----------------------------------------------------------------------------------------- */
+/* A role's object, and the keys that its document knows. */
+struct signers {
+	const json_t *role, *keys;
+};
+
+/* By the id that refusals name, and by the public half, which is what the owner of a key reads out: keys new says it. */
 static void
-say_keys_of(json_t *lines, const char *name, const json_t *was, const json_t *is, const char *sign)
+say_keys_of(json_t *lines, const char *name, const struct signers *was, const struct signers *is, const char *sign)
 {
-	const json_t *ids = json_object_get(is, "keyids");
+	const json_t *ids = json_object_get(is->role, "keyids");
 
 	for (size_t i = 0; i < json_array_size(ids); i++) {
 		const char *id = json_string_value(json_array_get(ids, i));
+		const json_t *key = json_object_get(is->keys, id);
 
-		if (!release_keys_listed(was, id))
-			say(lines, "%s %s key %s", sign, name, id);
+		if (!release_keys_listed(was->role, id))
+			say(lines, "%s %s key %s, public %s", sign, name, id, json_text(json_object_get(key, "keyval"), "public"));
 	}
 }
 
 static void
-say_role(json_t *lines, const char *name, const json_t *was, const json_t *is)
+say_role(json_t *lines, const char *name, const struct signers *was, const struct signers *is)
 {
-	json_int_t before = json_integer_value(json_object_get(was, "threshold")),
-		   after = json_integer_value(json_object_get(is, "threshold"));
-	size_t n_before = json_array_size(json_object_get(was, "keyids")),
-	       n_after = json_array_size(json_object_get(is, "keyids"));
+	json_int_t before = json_integer_value(json_object_get(was->role, "threshold")),
+		   after = json_integer_value(json_object_get(is->role, "threshold"));
+	size_t n_before = json_array_size(json_object_get(was->role, "keyids")),
+	       n_after = json_array_size(json_object_get(is->role, "keyids"));
 
 	say_keys_of(lines, name, was, is, "+");
 	say_keys_of(lines, name, is, was, "-");
-	if (was && is && (before != after || n_before != n_after))
+	if (was->role && is->role && (before != after || n_before != n_after))
 		say(lines, "! %s: %lld of %zu keys sign, before it was %lld of %zu", name, (long long)after, n_after,
 			(long long)before, n_before);
-	if (is && n_after > 1 && (size_t)after == n_after)
+	if (is->role && n_after > 1 && (size_t)after == n_after)
 		say(lines, "! %s: all of its %zu keys have to sign; one that is lost ends it", name, n_after);
+}
+
+static struct signers
+of_root(const json_t *root, const char *name)
+{
+	return (struct signers){ json_object_get(json_object_get(root, "roles"), name), json_object_get(root, "keys") };
 }
 
 static void
@@ -66,9 +79,11 @@ say_root(json_t *lines, const json_t *was, const json_t *is)
 	static const char *const names[] = { "root", "targets", "snapshot", "timestamp" };
 	size_t before = json_array_size(lines);
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		say_role(lines, names[i], json_object_get(json_object_get(was, "roles"), names[i]),
-			json_object_get(json_object_get(is, "roles"), names[i]));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct signers old = of_root(was, names[i]), new = of_root(is, names[i]);
+
+		say_role(lines, names[i], &old, &new);
+	}
 	if (json_array_size(lines) == before)
 		say(lines, "  no key and no threshold changes");
 }
@@ -90,12 +105,14 @@ say_targets(json_t *lines, const json_t *was, const json_t *is)
 
 	json_object_foreach((json_t *)new, path, t)
 	{
-		const json_t *before = json_object_get(old, path);
+		const json_t *before = json_object_get(old, path),
+			     *release = json_object_get(json_object_get(t, "custom"), "counter");
 
 		kept += before && json_equal(before, t);
-		if (!before)
-			say(lines, "+ %s sha256:%s counter %lld", path, hash_of(t),
-				(long long)json_integer_value(json_object_get(json_object_get(t, "custom"), "counter")));
+		if (!before && release)
+			say(lines, "+ %s sha256:%s counter %lld", path, hash_of(t), (long long)json_integer_value(release));
+		else if (!before)
+			say(lines, "+ %s sha256:%s", path, hash_of(t));
 		else if (!json_equal(before, t))
 			say(lines, "! %s is another: sha256:%s, before sha256:%s", path, hash_of(t), hash_of(before));
 	}
@@ -114,6 +131,12 @@ delegation(const json_t *signed_, const char *name)
 		if (!strcmp(json_text(json_array_get(roles, i), "name"), name))
 			return json_array_get(roles, i);
 	return NULL;
+}
+
+static const json_t *
+delegated_keys(const json_t *signed_)
+{
+	return json_object_get(json_object_get(signed_, "delegations"), "keys");
 }
 
 static void
@@ -147,7 +170,8 @@ say_delegations(json_t *lines, const json_t *was, const json_t *is)
 		if (!before || !json_equal(json_object_get(before, "paths"), json_object_get(role, "paths")))
 			say_paths(lines, name, role);
 		if (!json_equal(before, role))
-			say_role(lines, name, before, role);
+			say_role(lines, name, &(struct signers){ before, delegated_keys(was) },
+				&(struct signers){ role, delegated_keys(is) });
 	}
 	for (size_t i = 0; i < json_array_size(old); i++)
 		if (!delegation(is, json_text(json_array_get(old, i), "name")))
