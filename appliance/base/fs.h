@@ -32,6 +32,10 @@ int fs_open_dir(int *ret_fd, int dir_fd, const char *path, mode_t mode);
 
 int fs_sync_dir(int dir_fd);
 
+/* Make what lies below dir_fd under these names, files or folders, last: each by itself where they are few, else with one sync
+ * of the whole file system, which waits for what others wrote, but once. */
+int fs_sync_all(int dir_fd, const char *const names[], size_t n);
+
 /* Remove dir_fd/name and all below it, never following links, never leaving the file system. */
 int fs_remove_tree(int dir_fd, const char *name);
 

@@ -313,6 +313,28 @@ def test_what_is_signed_but_does_not_fit_together(vendor):
 # --- the repository -----------------------------------------------------------------------------------------------
 
 
+def test_a_refused_publish_and_a_refused_build_leave_nothing(vendor):
+    tiny(vendor / "tiny")
+    release("build", vendor / "tiny", "-o", vendor / "built")
+    release("sign", vendor / "built", "--key", vendor / "keys/targets.key")
+    args = ("publish", vendor / "built", "--to", vendor / "repo")
+    wrong = vendor / "wrong"
+    wrong.write_text("no key opens with this\n")
+    wrong.chmod(0o600)
+    refused("denied", "does not fit", vendor, *args, "--passphrase-file", wrong)
+    for role in ("targets", "snapshot", "timestamp"):
+        kept = (vendor / f"keys/{role}.key").rename(vendor / "elsewhere")
+        refused("unknown-key", f"{role}: 0 of its keys are here", vendor, *args)
+        kept.rename(vendor / f"keys/{role}.key")
+    # The payload is half gathered when the second thing is not there; a file of an earlier build stays as it is.
+    yaml = vendor / "tiny/service.yaml"
+    yaml.write_text(yaml.read_text().replace("{tree: tree}", "{tree: tree, programs: [/usr/bin/true, /nothing/there]}"))
+    for out in ("new", "new/er/est", "built"):
+        refused("not-found", "/nothing/there", vendor, "build", vendor / "tiny", "-o", vendor / out)
+    (vendor / "empty").mkdir()
+    refused("not-found", "/nothing/there", vendor, "build", vendor / "tiny", "-o", vendor / "empty/er")
+
+
 def test_repositories_that_are_none_or_at_work(vendor, tmp_path):
     (vendor / "empty").mkdir()
     refused("not-found", "is this a repository?", vendor, "verify", vendor / "empty")

@@ -126,6 +126,12 @@ publish(int dir_fd, const uint8_t sha256[32], int from_fd, uint64_t size)
 }
 
 int
+object_compress(int from_fd, uint64_t size, int to_fd)
+{
+	return compress(from_fd, size, put_file, &to_fd);
+}
+
+int
 object_put_fd(int dir_fd, int fd, uint8_t ret_sha256[32])
 {
 	uint8_t sha256[SHA256_LEN];

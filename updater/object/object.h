@@ -24,6 +24,9 @@ int object_put(int dir_fd, const void *p, size_t len, uint8_t ret_sha256[32]);
 
 bool object_exists(int dir_fd, const uint8_t sha256[32]);
 
+/* What an object of from_fd's first size bytes holds, written to to_fd: for object_batch.c. */
+int object_compress(int from_fd, uint64_t size, int to_fd);
+
 /* Uncompress an object into out_fd, hashing on the way.  size is what it must have, at most
  * (exact true: exactly). Returns 0; REASON_NOT_FOUND where it is not there; REASON_HASH_MISMATCH
  * where its bytes are others; REASON_TOO_LARGE; REASON_MALFORMED where it is no zstd frame (all

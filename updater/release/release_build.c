@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -13,7 +15,7 @@
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
-#include "updater/object/object.h"
+#include "updater/object/object_batch.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_payload.h"
 #include "updater/release/release_programs.h"
@@ -104,12 +106,65 @@ write_statement(int out_fd, const struct release_summary *s, struct release_made
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* --- where it goes -------------------------------------------------------------------------------- */
+/* The folder of a release: gone again, with those above it that were missing, unless the release is whole. */
+struct output {
+	int fd, objects_fd;
+	struct object_batch *objects;
+	char *path;   /* ours */
+	size_t there; /* so much of path was there before */
+	bool whole;
+};
+
+static void
+output_done(struct output *o)
+{
+	size_t len = o->path ? strlen(o->path) : 0;
+
+	object_batch_free(o->objects);
+	scope_close(&o->objects_fd);
+	if (!o->whole && o->fd >= 0)
+		(void)unlinkat(o->fd, "objects", AT_REMOVEDIR); /* refused where an earlier build filled it */
+	scope_close(&o->fd);
+	if (!o->whole && len > o->there)
+		(void)fs_remove_tree(AT_FDCWD, o->path);
+	for (; !o->whole && len > o->there; len--)
+		if (o->path[len] == '/') {
+			o->path[len] = '\0';
+			(void)rmdir(o->path);
+		}
+	free(o->path);
+}
+
+static int
+open_output(struct output *o, const char *out)
+{
+	struct stat st;
+	size_t len;
+	int r;
+
+	o->path = strdup(out);
+	if (!o->path)
+		return FAULT(-ENOMEM);
+	while ((len = o->there + strspn(out + o->there, "/"), len += strcspn(out + len, "/")) > o->there) {
+		o->path[len] = '\0';
+		r = stat(o->path, &st);
+		o->path[len] = out[len];
+		if (r < 0)
+			break;
+		o->there = len;
+	}
+	r = fs_open_dir(&o->fd, AT_FDCWD, out, 0755);
+	r = r ?: fs_open_dir(&o->objects_fd, o->fd, "objects", 0755);
+	return r ?: object_batch_new(&o->objects, o->objects_fd);
+}
+
 int
 release_build(const char *folder, const char *out, const struct release_options *options,
 	struct release_summary *ret)
 {
 	SCOPED(scope_close) int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	SCOPED(scope_close) int out_fd = -1, objects_fd = -1;
+	SCOPED(output_done) struct output to = { .fd = -1, .objects_fd = -1 };
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
 	SCOPED_JSON *origins = NULL;
@@ -128,26 +183,28 @@ release_build(const char *folder, const char *out, const struct release_options 
 		return r;
 	if (!o.class)
 		o.class = d->class == DEFINITION_CLASS_CORE ? "core" : "service";
-	r = fs_open_dir(&out_fd, AT_FDCWD, out, 0755);
-	r = r ?: fs_open_dir(&objects_fd, out_fd, "objects", 0755);
-	r = r ?: object_put(objects_fd, definition.data, definition.len, NULL);
+	r = open_output(&to, out);
+	r = r ?: object_batch_put(to.objects, definition.data, definition.len, NULL);
 	r = r ?: tree_index_new(&x, d->name, d->version, d->digest);
-	r = r ?: release_payload(x, d, folder_fd, objects_fd, &origins);
+	r = r ?: release_payload(x, d, folder_fd, to.objects, &origins);
 	r = r ?: tree_index_seal(x);
 	r = r ?: release_programs_missing(d, x, on_missing, NULL);
 	r = r ?: tree_index_write(x, &index);
+	r = r ?: object_batch_commit(to.objects);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	summarise(ret, x, &index);
-	r = fs_replace(out_fd, "definition.json", definition.data, definition.len, 0644);
-	r = r ?: fs_replace(out_fd, "index.json", index.data, index.len, 0644);
+	r = fs_replace(to.fd, "definition.json", definition.data, definition.len, 0644);
+	r = r ?: fs_replace(to.fd, "index.json", index.data, index.len, 0644);
 	if (r)
 		return FAULT(r);
 	sha256_of(digest, index.data, index.len);
 	made.x = x;
 	made.origins = origins;
-	made.objects_fd = objects_fd;
-	return write_statement(out_fd, ret, &made, &index);
+	made.objects_fd = to.objects_fd;
+	r = write_statement(to.fd, ret, &made, &index);
+	to.whole = r == 0;
+	return r;
 }
 
 int

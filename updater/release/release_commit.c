@@ -50,22 +50,47 @@ commit_done(struct commit *c)
 	json_decref(c->meta);
 }
 
+static int
+find_signers(const json_t *of, const char *role, const struct release_keys *keys,
+	const struct ed25519 *signers[RELEASE_KEYS_MAX], size_t *ret_n)
+{
+	json_int_t threshold = json_integer_value(json_object_get(of, "threshold"));
+	size_t here = release_keys_count(keys, of);
+	int r = 0;
+
+	*ret_n = 0;
+	/* Counted before any passphrase is asked for. */
+	if (here >= (size_t)threshold)
+		r = release_keys_of(keys, of, signers, ret_n);
+	if (!r && *ret_n < (size_t)threshold)
+		r = REFUSE(REASON_UNKNOWN_KEY, role, "%zu of its keys are here, where %lld must sign", here,
+			(long long)threshold);
+	return r;
+}
+
 int
 release_commit_sign(const json_t *of, const char *role, const struct release_keys *keys, const json_t *signed_,
 	struct buf *out)
 {
 	const struct ed25519 *signers[RELEASE_KEYS_MAX];
-	json_int_t threshold = json_integer_value(json_object_get(of, "threshold"));
-	size_t here = release_keys_count(keys, of), n = 0;
-	int r = 0;
+	size_t n;
+	int r = find_signers(of, role, keys, signers, &n);
 
-	/* Counted before any passphrase is asked for. */
-	if (here >= (size_t)threshold)
-		r = release_keys_of(keys, of, signers, &n);
-	if (!r && n < (size_t)threshold)
-		r = REFUSE(REASON_UNKNOWN_KEY, role, "%zu of its keys are here, where %lld must sign", here,
-			(long long)threshold);
 	return r ?: tuf_repo_sign(out, signed_, signers, n);
+}
+
+int
+release_commit_able(const struct release_repo *r, const struct release_keys *keys, const char *role)
+{
+	const char *const roles[] = { role, "snapshot", "timestamp" };
+	const struct ed25519 *signers[RELEASE_KEYS_MAX];
+	const json_t *all;
+	size_t n;
+	int e = 0;
+
+	for (size_t i = 0; !e && i < ARRAY_LEN(roles); i++)
+		e = find_signers(release_repo_role(r, roles[i], &all), roles[i], keys, signers, &n);
+	return e;
 }
 
 static int

@@ -27,5 +27,9 @@ int release_commit(struct release_repo *r, const struct release_keys *keys, cons
 int release_commit_sign(const json_t *of, const char *role, const struct release_keys *keys, const json_t *signed_,
 	struct buf *out);
 
+/* Will release_commit() of a change in this role find keys enough, and open them?  As release_commit_sign(): for what writes
+ * much before it signs. */
+int release_commit_able(const struct release_repo *r, const struct release_keys *keys, const char *role);
+
 /* Does this file of REPO/tuf carry a version that no snapshot lists yet?  One that is left over, or put there. */
 bool release_commit_is_left_over(const struct release_repo *r, const char *file);

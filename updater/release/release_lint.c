@@ -58,7 +58,7 @@ check_payload(struct release_findings *f, const struct definition *d, int folder
 	SCOPED_JSON *origins = NULL;
 	int r = tree_index_new(&x, d->name, d->version, d->digest);
 
-	r = r ?: release_payload(x, d, folder_fd, -1, &origins);
+	r = r ?: release_payload(x, d, folder_fd, NULL, &origins);
 	r = r ?: tree_index_seal(x);
 	if (r > 0)
 		release_findings_refusal(f, refuse_last());

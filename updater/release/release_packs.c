@@ -48,19 +48,30 @@ struct making {
 	struct release_patches *patches;
 	struct pack_list *list;
 	int pack_fd; /* the one that is written */
-	char temporary[TEMPORARY_MAX];
+	bool named;  /* the packs have their own names */
 	struct sha256 hash;
 };
 
 static void
+name_temporary(char out[TEMPORARY_MAX], const struct making *m, size_t pack)
+{
+	(void)snprintf(out, TEMPORARY_MAX, ".tmp.%s.%zu", m->x->service, pack);
+}
+
+static void
 making_done(struct making *m)
 {
+	/* One may be begun that the list has not yet. */
+	for (size_t i = 0; m->list && !m->named && i <= m->list->n_packs; i++) {
+		char temporary[TEMPORARY_MAX];
+
+		name_temporary(temporary, m, i);
+		(void)unlinkat(m->packs_fd, temporary, 0);
+	}
 	for (size_t i = 0; i < m->n_before; i++) {
 		release_base_free(m->before[i].base);
 		tree_index_free(m->before[i].x);
 	}
-	if (m->pack_fd >= 0)
-		(void)unlinkat(m->packs_fd, m->temporary, 0);
 	scope_close(&m->pack_fd);
 	scope_close(&m->patches_fd);
 	scope_close(&m->packs_fd);
@@ -157,15 +168,16 @@ list_files(const struct tree_index *x, const struct tree_entry ***ret, size_t *r
 	return 0;
 }
 
-/* --- files of the repository -------------------------------------------------------------------------------------- */
 /* --- packs -------------------------------------------------------------------------------------------------------- */
 static int
 begin_pack(struct making *m)
 {
+	char temporary[TEMPORARY_MAX];
+
 	if (m->pack_fd >= 0)
 		return 0;
-	(void)snprintf(m->temporary, sizeof(m->temporary), ".tmp.%s.%zu", m->x->service, m->list->n_packs);
-	m->pack_fd = openat(m->packs_fd, m->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	name_temporary(temporary, m, m->list->n_packs);
+	m->pack_fd = openat(m->packs_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (m->pack_fd < 0)
 		return FAULT(-errno);
 	sha256_init(&m->hash);
@@ -175,18 +187,31 @@ begin_pack(struct making *m)
 static int
 end_pack(struct making *m)
 {
-	struct pack *pack = &m->list->packs[m->list->n_packs - 1];
-	char hex[65];
 	int r;
 
 	if (m->pack_fd < 0)
 		return 0; /* nothing came into it */
-	sha256_final(&m->hash, pack->sha256);
-	hex_encode(hex, pack->sha256, sizeof(pack->sha256));
-	r = renameat(m->packs_fd, m->temporary, m->packs_fd, hex) < 0 ? FAULT(-errno) : 0;
+	sha256_final(&m->hash, m->list->packs[m->list->n_packs - 1].sha256);
+	r = fsync(m->pack_fd) < 0 ? FAULT(-errno) : 0;
 	scope_close(&m->pack_fd);
 	m->pack_fd = -1;
 	return r;
+}
+
+/* All are synced: where one of these names is there already it is that of the very same bytes, which stay whole. */
+static int
+name_packs(struct making *m)
+{
+	for (size_t i = 0; i < m->list->n_packs; i++) {
+		char temporary[TEMPORARY_MAX], hex[65];
+
+		name_temporary(temporary, m, i);
+		hex_encode(hex, m->list->packs[i].sha256, SHA256_LEN);
+		if (renameat(m->packs_fd, temporary, m->packs_fd, hex) < 0)
+			return FAULT(-errno);
+	}
+	m->named = true;
+	return FAULT(fs_sync_dir(m->packs_fd));
 }
 
 /* Append the file's bytes as a member. */
@@ -318,12 +343,10 @@ release_packs_make(struct release_repo *repo, const struct tree_index *x, const 
 		return FAULT(-ENOMEM);
 	r = pack_patches(&m);
 	r = r ?: pack_objects(&m);
+	r = r ?: name_packs(&m);
 	r = r ?: pack_list_write(m.list, &b);
 	if (r)
 		return r;
-	/* Once for all: no file of these is named before the list is. */
-	if (syncfs(m.packs_fd) < 0)
-		return FAULT(-errno);
 	return object_put(repo->objects_fd, b.data, b.len, ret_list);
 }
 

@@ -25,11 +25,15 @@ enum {
 	SAVES = 10,
 	NAMED = 128,
 	THREADS_MAX = 4, /* each takes up to 200 MB */
+	TEMPORARY_MAX = PATCH_NAME_MAX + 8,
 };
+
+static const char passing[] = ".tmp.";
 
 struct job {
 	const struct tree_entry *from, *to;
-	int r; /* 0; REASON_NOT_FOUND: not worth keeping */
+	int r;	   /* 0; REASON_NOT_FOUND: not worth keeping */
+	bool made; /* just now, under a temporary name */
 };
 
 struct release_patches {
@@ -105,33 +109,33 @@ size_at(int dir_fd, const char *name, uint64_t *ret)
 	return 0;
 }
 
-/* Whole under its name, or not there; what a crash leaves is not synced and is not named by any release yet. */
+static const char *
+temporary_name(char out[TEMPORARY_MAX], const struct job *job)
+{
+	char name[PATCH_NAME_MAX];
+
+	(void)snprintf(out, TEMPORARY_MAX, "%s%s", passing, patch_name(name, job->from->sha256, job->to->sha256));
+	return out;
+}
+
+/* Under a temporary name, until all are synced (keep()): what has its own name is whole, for the next publish takes it. */
 static int
 put_patch(const struct crew *c, const char *name, const struct buf *patch)
 {
-	char temporary[PATCH_NAME_MAX + 8];
-	int r;
+	SCOPED(scope_close) int fd =
+		openat(c->patches_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-	(void)snprintf(temporary, sizeof(temporary), ".tmp.%s", name);
-	SCOPED(scope_close) int fd = openat(c->patches_fd, temporary,
-		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return FAULT(-errno);
-	r = fs_write_all(fd, patch->data, patch->len);
-	if (r == 0 && renameat(c->patches_fd, temporary, c->patches_fd, name) < 0)
-		r = -errno;
-	if (r)
-		(void)unlinkat(c->patches_fd, temporary, 0);
-	return FAULT(r);
+	return fd < 0 ? FAULT(-errno) : FAULT(fs_write_all(fd, patch->data, patch->len));
 }
 
 /* The patch from this base, made where it is not there; REASON_NOT_FOUND where it is not worth keeping. */
 static int
-make_patch(const struct crew *c, const struct tree_entry *from, const struct tree_entry *e)
+make_patch(const struct crew *c, struct job *job)
 {
+	const struct tree_entry *from = job->from, *e = job->to;
 	SCOPED(buf_done) struct buf b = BUF_MAX(PATCH_BYTES_MAX);
 	SCOPED(scope_close) int from_fd = -1, to_fd = -1;
-	char object[OBJECT_NAME_MAX], name[PATCH_NAME_MAX];
+	char object[OBJECT_NAME_MAX], name[PATCH_NAME_MAX], temporary[TEMPORARY_MAX];
 	uint64_t size, whole = 0;
 	int r = size_at(c->patches_fd, patch_name(name, from->sha256, e->sha256), &size);
 
@@ -146,7 +150,31 @@ make_patch(const struct crew *c, const struct tree_entry *from, const struct tre
 	r = r ?: patch_make(&b, from_fd, to_fd, whole - NAMED);
 	if (r == REASON_TOO_LARGE)
 		return REASON_NOT_FOUND;
-	return r ?: put_patch(c, name, &b);
+	if (r)
+		return r;
+	job->made = true; /* begun: what is left of it is removed */
+	return put_patch(c, temporary_name(temporary, job), &b);
+}
+
+/* Synced, and then each under its own name; nothing of them stays where r says that it failed. */
+static int
+keep(struct release_patches *p, int patches_fd, int r)
+{
+	SCOPED(scope_free) const char **names = calloc(p->n, sizeof(*names));
+	SCOPED(scope_free) char(*room)[TEMPORARY_MAX] = calloc(p->n, sizeof(*room));
+	size_t n = 0;
+
+	if (!names || !room)
+		return r ?: FAULT(-ENOMEM);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->jobs[i].made)
+			names[n] = temporary_name(room[n], &p->jobs[i]), n++;
+	r = r ?: fs_sync_all(patches_fd, names, n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = renameat(patches_fd, names[i], patches_fd, names[i] + strlen(passing)) < 0 ? FAULT(-errno) : 0;
+	for (size_t i = 0; r != 0 && i < n; i++)
+		(void)unlinkat(patches_fd, names[i], 0);
+	return r ?: FAULT(fs_sync_dir(patches_fd));
 }
 
 /* --- by several threads ------------------------------------------------------------------------------------------- */
@@ -189,7 +217,7 @@ help(void *arg)
 		if (at >= c->n)
 			break;
 		job = c->order[at];
-		job->r = make_patch(c, job->from, job->to);
+		job->r = make_patch(c, job);
 		if (job->r == 0 || job->r == REASON_NOT_FOUND)
 			continue;
 		h->r = job->r;
@@ -241,7 +269,7 @@ release_patches_make(struct release_patches *p, struct release_repo *repo, int p
 	for (c.n = 0; c.n < p->n; c.n++)
 		c.order[c.n] = &p->jobs[c.n];
 	qsort(c.order, c.n, sizeof(struct job *), by_size);
-	r = work(&c);
+	r = keep(p, patches_fd, work(&c));
 	free(c.order);
 	return r;
 }

@@ -15,7 +15,7 @@
 #include "appliance/tree/beneath.h"
 #include "appliance/tree/index.h"
 #include "appliance/tree/walk.h"
-#include "updater/object/object.h"
+#include "updater/object/object_batch.h"
 #include "updater/release/release_closure.h"
 #include "updater/release/release_package.h"
 
@@ -25,7 +25,8 @@ struct payload {
 	json_t *origins; /* path in the tree -> where it came from (release_payload.h) */
 	json_t *needed;	 /* libraries of programs and plugins */
 	size_t n_there;	 /* of them, those that x has */
-	int folder_fd, objects_fd;
+	int folder_fd;
+	struct object_batch *objects; /* NULL: nothing is kept */
 };
 
 static const struct tree_entry *
@@ -102,7 +103,7 @@ add_fd(struct payload *p, int fd, const char *path, unsigned mode, const char *o
 		return REFUSE(REASON_CONFLICT, path, "two things of the payload claim this path");
 	e.mode = mode ? mode : plain_mode(st.st_mode);
 	r = add_entry(p, &e, origin);
-	return r || p->objects_fd < 0 ? r : object_put_fd(p->objects_fd, fd, NULL);
+	return r || !p->objects ? r : object_batch_put_fd(p->objects, fd, NULL);
 }
 
 static int
@@ -347,7 +348,7 @@ keep_file(const struct tree_entry *e, int fd, void *arg)
 	const struct payload *p = arg;
 
 	(void)e;
-	return p->objects_fd < 0 ? 0 : object_put_fd(p->objects_fd, fd, NULL);
+	return p->objects ? object_batch_put_fd(p->objects, fd, NULL) : 0;
 }
 
 /* A folder as it is, first, so that everything else goes round it. */
@@ -379,11 +380,11 @@ add_tree(struct payload *p, const char *name)
 }
 
 int
-release_payload(struct tree_index *x, const struct definition *d, int folder_fd, int objects_fd,
-	json_t **ret_origins)
+release_payload(struct tree_index *x, const struct definition *d, int folder_fd,
+	struct object_batch *objects, json_t **ret_origins)
 {
 	SCOPED_JSON *at = json_object(), *origins = json_object(), *needed = json_array();
-	struct payload p = { x, at, origins, needed, 0, folder_fd, objects_fd };
+	struct payload p = { x, at, origins, needed, 0, folder_fd, objects };
 	const char *tree = json_string_value(json_object_get(d->payload, "tree"));
 	int r = !at || !origins || !needed ? FAULT(-ENOMEM) : tree ? add_tree(&p, tree) : 0;
 

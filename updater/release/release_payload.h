@@ -4,12 +4,13 @@
 #include <jansson.h>
 
 struct definition;
+struct object_batch;
 struct tree_index;
 
-/* Add the payload to x and store its files in objects_fd (-1: nowhere); folder_fd is the service's folder, for relative
+/* Add the payload to x and put its files into objects (NULL: nowhere); folder_fd is the service's folder, for relative
  * names.  x is not sealed yet.  *ret_origins (the caller's) maps the path of each file and link in the tree to
  * where it came from: an absolute path of this machine, or a relative one of the folder.  Returns 0;
  * REASON_NOT_FOUND, REASON_UNSAFE_TREE, REASON_CONFLICT where two things claim one path (all logged); or a
  * fault. */
-int release_payload(struct tree_index *x, const struct definition *d, int folder_fd, int objects_fd,
-	json_t **ret_origins);
+int release_payload(struct tree_index *x, const struct definition *d, int folder_fd,
+	struct object_batch *objects, json_t **ret_origins);

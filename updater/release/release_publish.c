@@ -14,8 +14,10 @@
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
 #include "updater/object/object.h"
+#include "updater/object/object_batch.h"
 #include "updater/release/release_beside.h"
 #include "updater/release/release_build.h"
+#include "updater/release/release_commit.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_packs.h"
 #include "updater/release/release_repo.h"
@@ -125,7 +127,7 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 /* --- publishing ---------------------------------------------------------------------------------- */
 /* One object, by what it holds: compressed anew here, so that verify can say how it must look. */
 static int
-copy_object(const struct built *b, const struct release_repo *repo, const uint8_t sha256[32],
+copy_object(const struct built *b, const struct release_repo *repo, struct object_batch *to, const uint8_t sha256[32],
 	uint64_t size)
 {
 	SCOPED(scope_close) int plain = -1;
@@ -137,19 +139,21 @@ copy_object(const struct built *b, const struct release_repo *repo, const uint8_
 	if (plain < 0)
 		return FAULT(-errno);
 	r = object_copy(b->objects_fd, sha256, size, false, plain);
-	return r ?: object_put_fd(repo->objects_fd, plain, NULL);
+	return r ?: object_batch_put_fd(to, plain, NULL);
 }
 
 static int
 copy_objects(const struct built *b, const struct release_repo *repo)
 {
-	int r = copy_object(b, repo, b->x->definition, DEFINITION_BYTES_MAX);
+	SCOPED(object_batch_freep) struct object_batch *to = NULL;
+	int r = object_batch_new(&to, repo->objects_fd);
 
+	r = r ?: copy_object(b, repo, to, b->x->definition, DEFINITION_BYTES_MAX);
 	for (size_t i = 0; !r && i < b->x->n_entries; i++) {
 		if (b->x->entries[i].type == TREE_TYPE_FILE)
-			r = copy_object(b, repo, b->x->entries[i].sha256, b->x->entries[i].size);
+			r = copy_object(b, repo, to, b->x->entries[i].sha256, b->x->entries[i].size);
 	}
-	return r;
+	return r ?: object_batch_commit(to);
 }
 
 /* What targets.json will say of it. */
@@ -223,6 +227,10 @@ release_publish(struct release_repo *repo, const char *dir, const struct release
 		return REFUSE(REASON_UNKNOWN_KEY, b.owner,
 			"%zu of its keys are here, where %lld must sign; --out writes a draft for the others",
 			release_keys_count(keys, of), (long long)json_integer_value(json_object_get(of, "threshold")));
+	/* Before a byte is written: nobody is told of what no signature will follow. */
+	r = keys ? release_commit_able(repo, keys, b.owner) : 0;
+	if (r)
+		return r;
 	*ret_counter = release_role_counter(repo, b.x->service);
 	r = copy_objects(&b, repo);
 	r = r ?: release_packs_make(repo, b.x, json_text(json_object_get(b.statement, "custom"), "platform"), packs);

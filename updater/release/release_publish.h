@@ -15,7 +15,7 @@ struct release_repo;
  * already.  Returns 0; REASON_THRESHOLD or REASON_BAD_SIGNATURE where it is not signed; REASON_HASH_MISMATCH,
  * REASON_ALTERED, REASON_NOT_FOUND where D is damaged; REASON_CONFLICT where that version is another tree;
  * REASON_REVOKED where it was withdrawn; REASON_UNKNOWN_KEY where keys (NULL: they are elsewhere) are too few to sign
- * what it takes (all logged); or a fault. */
+ * what it takes, with snapshot and timestamp (all logged, and with nothing written); or a fault. */
 int release_publish(struct release_repo *r, const char *dir, const struct release_keys *keys, uint64_t *ret_counter,
 	char ret_target[256], json_t **ret_next);
 

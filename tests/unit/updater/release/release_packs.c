@@ -136,6 +136,51 @@ a_spoilt_object_ends_the_patches(void **state)
 	release_patches_free(p);
 }
 
+static void
+what_a_crash_left_of_a_patch_is_made_anew(void **state)
+{
+	SCOPED(scope_close) int dir = -1, left = -1;
+	struct release_patches *p = NULL;
+	const struct tree_entry *f = tree->entries;
+	char name[PATCH_NAME_MAX], temporary[PATCH_NAME_MAX + 8];
+	struct stat st;
+
+	(void)state;
+	patch_name(name, f[0].sha256, f[2].sha256);
+	(void)snprintf(temporary, sizeof(temporary), ".tmp.%s", name);
+	assert_int_equal(fs_open_dir(&dir, repo->fd, "patches", 0755), 0);
+	left = openat(dir, temporary, O_WRONLY | O_CREAT, 0644);
+	assert_int_equal(ftruncate(left, LEN), 0);
+	assert_int_equal(release_patches_new(&p), 0);
+	assert_int_equal(release_patches_want(p, &f[0], &f[2]), 0);
+	assert_int_equal(release_patches_make(p, repo, dir), 0);
+	assert_int_equal(fstatat(dir, name, &st, 0), 0);
+	assert_true(st.st_size > 0 && st.st_size < LEN / 10);
+	assert_int_equal(faccessat(dir, temporary, F_OK, 0), -1);
+	release_patches_free(p);
+}
+
+/* --- packs ---------------------------------------------------------------------------------------------------------- */
+/* A tree of folders and links has no file to pack. */
+static void
+a_release_without_files_has_a_list_without_packs(void **state)
+{
+	SCOPED(tree_index_freep) struct tree_index *x = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	SCOPED_JSON *doc = NULL;
+	struct tree_entry e = { .path = (char *)"empty", .type = TREE_TYPE_DIR, .mode = 0755 };
+	uint8_t digest[32] = { 0 };
+
+	(void)state;
+	assert_int_equal(tree_index_new(&x, "hollow", "1", digest), 0);
+	assert_int_equal(tree_index_add(x, &e), 0);
+	assert_int_equal(tree_index_seal(x), 0);
+	assert_int_equal(release_packs_make(repo, x, "x", digest), 0);
+	assert_int_equal(object_get(repo->objects_fd, digest, 65536, &b), 0);
+	doc = json_loadb((const char *)b.data, b.len, 0, NULL);
+	assert_int_equal(json_array_size(json_object_get(doc, "packs")), 0);
+}
+
 /* --- verifying ------------------------------------------------------------------------------------------------------ */
 static int
 verify(const char *packs)
@@ -235,6 +280,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(patches_are_made_where_they_save),
 		TEST(a_spoilt_object_ends_the_patches),
+		TEST(what_a_crash_left_of_a_patch_is_made_anew),
+		TEST(a_release_without_files_has_a_list_without_packs),
 		TEST(whole_packs_are_whole),
 		TEST(a_list_has_a_digest),
 		TEST(a_changed_byte_of_a_pack_is_found),
