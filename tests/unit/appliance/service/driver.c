@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
@@ -161,6 +162,30 @@ test_start_fails(void **state)
 	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
 	turn(b, 2000);
 	assert_int_equal(b->result, REASON_NO_SANDBOX); /* the supervisor's word is passed on */
+}
+
+/* Where its health does not come in time, that is said, and why, not that it failed. */
+static void
+test_health_that_does_not_come(void **state)
+{
+	struct bench *b = *state;
+	struct state s = { .is = STATE_STARTING, .health = STATE_HEALTH_FAILING };
+	uint64_t before = refuse_count(REASON_STATE_MOVED);
+
+	b->spec.start_timeout_ms = 3000;
+	(void)snprintf(s.why, sizeof(s.why), "nothing listens");
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 100);
+	world_with(b, true, s);
+	turn(b, 300);
+	assert_int_equal(b->result, NOT_DONE);
+	clock_fake(clock_now_us(), clock_mono_us() + 60 * CLOCK_US_PER_S);
+	turn(b, 2000);
+	clock_real();
+	assert_int_equal(b->result, REASON_STATE_MOVED);
+	assert_int_equal(refuse_count(REASON_STATE_MOVED), before + 1);
+	assert_string_equal(refuse_last()->operand, "redis");
+	assert_string_equal(refuse_last()->text, "it runs, but its health check did not pass within 3 s: nothing listens");
 }
 
 static void
@@ -558,6 +583,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_start_gives_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_health_that_does_not_come, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),

@@ -91,7 +91,7 @@ static const struct {
 	{ "a folder that all may write", HEAD DIR_MODE("a", "0777") TAIL, REASON_UNSAFE_TREE, "0755, 0555" },
 	{ "a folder that nobody can enter", HEAD DIR_MODE("a", "0644") TAIL, REASON_UNSAFE_TREE, "0755, 0555" },
 	{ "a sticky folder", HEAD DIR_MODE("a", "1755") TAIL, REASON_UNSAFE_TREE, "sticky" },
-	{ "a mode of five digits", HEAD FILE_MODE("a", "00755") TAIL, REASON_MALFORMED, NULL },
+	{ "a mode of five digits", HEAD FILE_MODE("a", "00755") TAIL, REASON_MALFORMED, "of at most 4" },
 	{ "a fifo", HEAD "{\"path\":\"a\",\"type\":\"fifo\"}" TAIL, REASON_UNSAFE_TREE, "no file, dir or link" },
 	{ "a socket", HEAD "{\"path\":\"a\",\"type\":\"socket\"}" TAIL, REASON_UNSAFE_TREE, "no file, dir or link" },
 	{ "a hard link", HEAD "{\"path\":\"a\",\"target\":\"b\",\"type\":\"hardlink\"}" TAIL, REASON_UNSAFE_TREE,
@@ -141,9 +141,9 @@ static const struct {
 	{ "an entry without a path", HEAD "{\"type\":\"dir\"}" TAIL, REASON_MALFORMED, "has no path" },
 	{ "an unknown member", "{\"x\":1,\"definition\":\"sha256:" ZERO "\",\"entries\":[" TAIL,
 		REASON_UNKNOWN_FIELD, NULL },
-	{ "another version of the form", HEAD "],\"service\":\"a\",\"v\":0,\"version\":\"1\"}", REASON_MALFORMED, NULL },
-	{ "another order", HEAD FILE_("b") "," FILE_("a") TAIL, REASON_MALFORMED, NULL },
-	{ "white space", HEAD " " TAIL, REASON_MALFORMED, NULL },
+	{ "another version of the form", HEAD "],\"service\":\"a\",\"v\":0,\"version\":\"1\"}", REASON_MALFORMED, "v must be 1" },
+	{ "another order", HEAD FILE_("b") "," FILE_("a") TAIL, REASON_MALFORMED, "canonical form" },
+	{ "white space", HEAD " " TAIL, REASON_MALFORMED, "canonical form" },
 	{ "bytes behind the end", HEAD TAIL "\n", REASON_MALFORMED, NULL },
 };
 

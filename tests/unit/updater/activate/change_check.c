@@ -3,6 +3,7 @@
 
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/accepted.h"
+#include "tests/fakes/refused.h"
 #include "updater/activate/change_check.h"
 
 #define KNOB "knobs:\n  size: {type: int, min: 1, max: 9, default: 2}\n"
@@ -143,6 +144,19 @@ a_snapshot_has_its_name_from_the_check(void **state)
 	assert_string_equal(c.items[0].snapshot, first);
 }
 
+static void
+a_release_that_is_not_in_the_store(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct definition *d = NULL;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	assert_refused(change_definition(b->t->m, r.hex, &d), REASON_NOT_FOUND, "that release is not in the store");
+	assert_string_equal(refuse_last()->operand, r.hex);
+	assert_null(d);
+}
+
 int
 main(void)
 {
@@ -150,6 +164,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(each_release_is_held_against_what_is_there),
 		BENCH_TEST(a_required_service_may_come_along),
+		BENCH_TEST(a_release_that_is_not_in_the_store),
 		BENCH_TEST(a_snapshot_has_its_name_from_the_check),
 	};
 

@@ -1,22 +1,34 @@
 /* A change on the loop, taken up at any step as after a crash: how it ends, and what it leaves. */
 #include "tests/unit/updater/activate/bench.h"
 
+#include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
 
 /* The shim's word on redis. */
 static void
-shim_says(struct bench *b, enum state_is is)
+shim_writes(struct bench *b, enum state_is is, unsigned restarts)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
 	SCOPED(scope_close) int fd = -1;
-	struct state s = { .is = is, .exit = 1, .started_us = 1 };
+	struct state s = { .is = is, .exit = 1, .started_us = 1, .restarts = restarts };
 	char path[512];
 
+	if (is == STATE_RUNNING) {
+		s.health = STATE_HEALTH_PASSING;
+		s.pid = getpid();
+		assert_int_equal(child_starttime(&s.start_time, s.pid), 0);
+	}
 	assert_int_equal(process_boot_id(s.boot), 0);
 	assert_int_equal(state_encode(&out, &s), 0);
 	(void)snprintf(path, sizeof(path), "%s/shim", b->t->paths.run);
 	assert_int_equal(fs_open_dir(&fd, -1, path, 0755), 0);
 	assert_int_equal(fs_replace(fd, "redis.json", out.data, out.len, 0644), 0);
+}
+
+static void
+shim_says(struct bench *b, enum state_is is)
+{
+	shim_writes(b, is, 0);
 }
 
 /* A crash left the journal at this step. */
@@ -101,6 +113,7 @@ a_service_that_fails_goes_back(void **state)
 	crash_at(b, CHANGE_HEALTH, &one, &two);
 	run_to_end(b, 5);
 	assert_went_back(b, REASON_STATE_MOVED, one.hex);
+	assert_non_null(strstr(b->u->text, "it failed while its health was awaited"));
 }
 
 /* Its health has passed: one look that finds it otherwise is enough. */
@@ -119,6 +132,27 @@ a_service_that_fails_while_it_soaks_goes_back(void **state)
 	run_to_end(b, 5);
 	assert_went_back(b, REASON_STATE_MOVED, one.hex);
 	assert_non_null(strstr(b->u->text, "after it had passed"));
+}
+
+/* It is well at each look, and is not the same that was well. */
+static void
+a_service_that_starts_again_while_it_soaks_goes_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release_with(b, &two, "redis", "8", "redis", "health: {type: unix, socket: \"{run}/s\", soak: 1h}\n");
+	bench_store(b, &two);
+	bench_active(b, two.hex, 2);
+	shim_writes(b, STATE_RUNNING, 4);
+	crash_at(b, CHANGE_SOAK, &one, &two);
+	bench_settle(b);
+	assert_int_equal(change_run_state(b->u->run)->items[0].step, CHANGE_SOAK);
+	shim_writes(b, STATE_RUNNING, 5);
+	run_to_end(b, 5);
+	assert_went_back(b, REASON_STATE_MOVED, one.hex);
+	assert_non_null(strstr(b->u->text, "it ended and was started again"));
 }
 
 static void
@@ -287,6 +321,7 @@ main(void)
 		BENCH_TEST(a_definition_of_another_service_is_never_run),
 		BENCH_TEST(a_service_that_fails_goes_back),
 		BENCH_TEST(a_service_that_fails_while_it_soaks_goes_back),
+		BENCH_TEST(a_service_that_starts_again_while_it_soaks_goes_back),
 		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
 		BENCH_TEST(what_was_not_staged_is_given_up),
 		BENCH_TEST(every_step_can_be_taken_again),

@@ -273,6 +273,31 @@ a_file_of_no_release_is_found(void **state)
 	assert_string_equal(refuse_last()->operand, "stray");
 }
 
+/* A list that was signed, of a pack whose name is not what it holds. */
+static void
+a_pack_under_another_name_is_found(void **state)
+{
+	static const char other[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	SCOPED_JSON *doc = NULL;
+	uint8_t digest[32];
+	char path[100], to[100], hex[65];
+
+	(void)state;
+	assert_int_equal(close(open_pack(path)), 0);
+	(void)snprintf(to, sizeof(to), "packs/%s", other);
+	assert_int_equal(renameat(repo->fd, path, repo->fd, to), 0);
+	assert_true(hex_decode(digest, sizeof(digest), list));
+	assert_int_equal(object_get(repo->objects_fd, digest, 65536, &b), 0);
+	doc = json_loadb((const char *)b.data, b.len, 0, NULL);
+	assert_int_equal(json_object_set_new(json_array_get(json_object_get(doc, "packs"), 0), "sha256", json_string(other)), 0);
+	buf_reset(&b);
+	assert_int_equal(json_canonical(&b, doc), 0);
+	assert_int_equal(object_put(repo->objects_fd, b.data, b.len, digest), 0);
+	assert_refused(verify(hex_encode(hex, digest, 32)), REASON_HASH_MISMATCH, "its bytes are not what its name says");
+	assert_string_equal(refuse_last()->operand, other);
+}
+
 int
 main(void)
 {
@@ -286,6 +311,7 @@ main(void)
 		TEST(a_list_has_a_digest),
 		TEST(a_changed_byte_of_a_pack_is_found),
 		TEST(a_longer_pack_is_found),
+		TEST(a_pack_under_another_name_is_found),
 		TEST(a_lost_pack_is_missed),
 		TEST(a_file_of_no_release_is_found),
 	};
