@@ -106,7 +106,7 @@ job_cluster(const char *name, const void *p, size_t len, struct buf *out)
 
 	if (r)
 		return r;
-	doc = cluster_json(c);
+	doc = cluster_json_placed(c);
 	return doc ? json_canonical(out, doc) : FAULT(-ENOMEM);
 }
 

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/base/yaml.h"
+#include "appliance/service/cluster_room.h"
 
-enum { PLACE_MAX = 256, JSON_BYTES_MAX = 256 * 1024 };
+enum { PLACE_MAX = 256 };
 
 static const char default_channel[] = "stable";
 
@@ -36,11 +35,9 @@ cluster_free(struct cluster *c)
 	free(c);
 	return NULL;
 }
-SCOPED_DESTRUCTOR(struct cluster, cluster_free)
 
-/* [a-z][a-z0-9-]*, and for knobs also '_'. */
-static bool
-is_name(const char *s, const char *extra)
+bool
+cluster_is_name(const char *s, const char *extra)
 {
 	size_t n = strlen(s);
 
@@ -53,10 +50,8 @@ is_name(const char *s, const char *extra)
 	return true;
 }
 
-/* What a knob's value or an accepted name may be: canonical JSON holds control characters raw, and no reader of
- * it would take them. */
-static bool
-is_plain(const char *s)
+bool
+cluster_is_plain(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -66,9 +61,9 @@ is_plain(const char *s)
 	return n <= CLUSTER_VALUE_MAX;
 }
 
-/* --- building: the one place that fills a cluster, for YAML and for JSON ---------------------- */
-static int
-add_service(struct cluster *c, const char *name, struct cluster_service **ret)
+/* --- building ---------------------- */
+int
+cluster_add_service(struct cluster *c, const char *name, struct cluster_service **ret)
 {
 	struct cluster_service *grown;
 	size_t i;
@@ -88,8 +83,8 @@ add_service(struct cluster *c, const char *name, struct cluster_service **ret)
 	return 0;
 }
 
-static int
-add_knob(struct cluster_service *s, const char *name, const char *value)
+int
+cluster_add_knob(struct cluster_service *s, const char *name, const char *value, unsigned line, unsigned column)
 {
 	struct cluster_knob *grown = reallocarray(s->knobs, s->n_knobs + 1, sizeof(*grown));
 	char *copy = strdup(value);
@@ -106,12 +101,14 @@ add_knob(struct cluster_service *s, const char *name, const char *value)
 	memmove(&grown[i + 1], &grown[i], (s->n_knobs - i) * sizeof(*grown));
 	(void)snprintf(grown[i].name, sizeof(grown[i].name), "%s", name);
 	grown[i].value = copy;
+	grown[i].line = line;
+	grown[i].column = column;
 	s->n_knobs++;
 	return 0;
 }
 
-static int
-add_accepted(struct cluster_service *s, const char *text)
+int
+cluster_add_accepted(struct cluster_service *s, const char *text)
 {
 	char **grown = reallocarray(s->accepted, s->n_accepted + 1, sizeof(*grown));
 
@@ -190,11 +187,11 @@ read_knobs(const struct reading *r, const struct yaml_node *map, struct cluster_
 	for (const struct yaml_node *n = map->children; n; n = n->next) {
 		int x;
 
-		if (!is_name(n->key, "_"))
+		if (!cluster_is_name(n->key, "_"))
 			return wrong(r, n, n->key, "is no knob's name");
-		if (n->kind != YAML_KIND_SCALAR || is_null(n) || !is_plain(n->text))
+		if (n->kind != YAML_KIND_SCALAR || is_null(n) || !cluster_is_plain(n->text))
 			return wrong(r, n, n->key, "a knob has one line of at most 512 bytes");
-		x = add_knob(s, n->key, n->text);
+		x = cluster_add_knob(s, n->key, n->text, n->line, n->column);
 		if (x)
 			return x;
 	}
@@ -213,9 +210,9 @@ read_accepted(const struct reading *r, const struct yaml_node *list, struct clus
 	for (const struct yaml_node *n = list->children; n; n = n->next) {
 		int x;
 
-		if (n->kind != YAML_KIND_SCALAR || !*n->text || !is_plain(n->text))
+		if (n->kind != YAML_KIND_SCALAR || !*n->text || !cluster_is_plain(n->text))
 			return wrong(r, n, s->name, "accepted holds names");
-		x = add_accepted(s, n->text);
+		x = cluster_add_accepted(s, n->text);
 		if (x)
 			return x;
 	}
@@ -230,9 +227,9 @@ read_service(const struct reading *r, const struct yaml_node *map)
 	struct cluster_service *s;
 	int x;
 
-	if (!is_name(map->key, ""))
+	if (!cluster_is_name(map->key, ""))
 		return wrong(r, map, map->key, "is no service's name");
-	x = add_service(r->c, map->key, &s);
+	x = cluster_add_service(r->c, map->key, &s);
 	if (x || is_null(map))
 		return x;
 	if (map->kind != YAML_KIND_MAPPING)
@@ -251,7 +248,7 @@ read_service(const struct reading *r, const struct yaml_node *map)
 			x = read_accepted(r, n, s);
 		else if (strcmp(n->key, "channel"))
 			x = yaml_unknown(r->file, n, map->key, "key", known, ARRAY_LEN(known));
-		else if (n->kind != YAML_KIND_SCALAR || !is_name(n->text, "._"))
+		else if (n->kind != YAML_KIND_SCALAR || !cluster_is_name(n->text, "._"))
 			x = wrong(r, n, n->key, "must be a channel's name");
 		else
 			(void)snprintf(s->channel, sizeof(s->channel), "%s", n->text);
@@ -318,134 +315,6 @@ cluster_read(struct cluster **ret, const void *p, size_t len, const char *file)
 	return 0;
 }
 
-/* --- JSON ------------------------------------------------------------------------------------- */
-static json_t *
-service_json(const struct cluster_service *s)
-{
-	SCOPED_JSON *knobs = json_object(), *accepted = json_array();
-	int r = 0;
-
-	for (size_t i = 0; i < s->n_knobs; i++)
-		r |= json_object_set_new(knobs, s->knobs[i].name, json_string(s->knobs[i].value));
-	for (size_t i = 0; i < s->n_accepted; i++)
-		r |= json_array_append_new(accepted, json_string(s->accepted[i]));
-	return r ? NULL
-		 : json_pack("{ss sb sb sb sO sO}", "channel", s->channel, "hold",
-			   s->hold ? 1 : 0, "automatic", s->automatic ? 1 : 0, "stopped", s->stopped ? 1 : 0, "knobs", knobs, "accepted", accepted);
-}
-
-json_t *
-cluster_json(const struct cluster *c)
-{
-	SCOPED_JSON *services = json_object();
-	int r = 0;
-
-	for (size_t i = 0; i < c->n_services; i++)
-		r |= json_object_set_new(services, c->services[i].name,
-			service_json(&c->services[i]));
-	return r ? NULL : json_pack("{si sO}", "v", 1, "services", services);
-}
-
-struct raw_cluster {
-	uint64_t v;
-	json_t *services;
-};
-
-static const struct json_field cluster_fields[] = {
-	{ "v", JSON_KIND_U64, false, offsetof(struct raw_cluster, v), 1 },
-	{ "services", JSON_KIND_OBJECT, false, offsetof(struct raw_cluster, services),
-		CLUSTER_SERVICES_MAX },
-};
-
-struct raw_service {
-	const char *channel;
-	bool hold, automatic, stopped;
-	json_t *knobs, *accepted;
-};
-
-static const struct json_field service_fields[] = {
-	{ "channel", JSON_KIND_TEXT, false, offsetof(struct raw_service, channel),
-		CLUSTER_NAME_MAX },
-	{ "hold", JSON_KIND_BOOL, false, offsetof(struct raw_service, hold), 0 },
-	{ "automatic", JSON_KIND_BOOL, true, offsetof(struct raw_service, automatic), 0 },
-	{ "stopped", JSON_KIND_BOOL, false, offsetof(struct raw_service, stopped), 0 },
-	{ "knobs", JSON_KIND_OBJECT, false, offsetof(struct raw_service, knobs),
-		CLUSTER_KNOBS_MAX },
-	{ "accepted", JSON_KIND_ARRAY, false, offsetof(struct raw_service, accepted),
-		CLUSTER_ACCEPTED_MAX },
-};
-
-static bool
-is_value(const json_t *v)
-{
-	return json_is_string(v) && is_plain(json_string_value(v)) &&
-		strlen(json_string_value(v)) == json_string_length(v);
-}
-
-static int
-parse_service(struct cluster *c, const char *name, const json_t *o)
-{
-	struct raw_service raw = { 0 };
-	struct cluster_service *s;
-	const char *knob;
-	json_t *v;
-	size_t i;
-	int r;
-
-	if (!is_name(name, ""))
-		return REFUSE(REASON_MALFORMED, "cluster", "a service has no usable name");
-	r = json_members(o, service_fields, ARRAY_LEN(service_fields), &raw, name);
-	r = r ?: add_service(c, name, &s);
-	if (r)
-		return r;
-	(void)snprintf(s->channel, sizeof(s->channel), "%s", raw.channel);
-	s->hold = raw.hold;
-	s->automatic = raw.automatic;
-	s->stopped = raw.stopped;
-	json_object_foreach(raw.knobs, knob, v) {
-		if (!is_name(knob, "_") || !is_value(v))
-			return REFUSE(REASON_MALFORMED, name, "a knob is no text");
-		r = add_knob(s, knob, json_string_value(v));
-		if (r)
-			return r;
-	}
-	json_array_foreach(raw.accepted, i, v) {
-		if (!is_value(v))
-			return REFUSE(REASON_MALFORMED, name, "accepted holds what is no text");
-		r = add_accepted(s, json_string_value(v));
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-int
-cluster_parse(struct cluster **ret, const void *p, size_t len)
-{
-	SCOPED(cluster_freep) struct cluster *c = calloc(1, sizeof(*c));
-	struct raw_cluster raw = { 0 };
-	SCOPED_JSON *doc = NULL;
-	const char *name;
-	json_t *o;
-	int r;
-
-	if (!c)
-		return FAULT(-ENOMEM);
-	r = json_read(&doc, p, len, JSON_BYTES_MAX, "cluster");
-	r = r ?: json_members(doc, cluster_fields, ARRAY_LEN(cluster_fields), &raw, "cluster");
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (raw.v != 1)
-		return REFUSE(REASON_MALFORMED, "cluster", "is of a version that is not known");
-	json_object_foreach(raw.services, name, o) {
-		r = parse_service(c, name, o);
-		if (r)
-			return r < 0 ? FAULT(r) : r;
-	}
-	*ret = STEAL(c);
-	return 0;
-}
-
 /* --- looking ---------------------------------------------------------------------------------- */
 const struct cluster_service *
 cluster_find(const struct cluster *c, const char *service)
@@ -463,4 +332,14 @@ cluster_knob(const struct cluster_service *s, const char *knob)
 		if (!strcmp(s->knobs[i].name, knob))
 			return s->knobs[i].value;
 	return NULL;
+}
+
+const char *
+cluster_place(char *out, size_t len, const struct cluster_knob *k)
+{
+	if (k->line)
+		(void)snprintf(out, len, "cluster.yaml:%u:%u", k->line, k->column);
+	else
+		(void)snprintf(out, len, "cluster.yaml");
+	return out;
 }

@@ -32,6 +32,7 @@ enum {
 struct cluster_knob {
 	char name[CLUSTER_NAME_MAX + 1];
 	char *value; /* owned; as text: numbers and truth values in their YAML form */
+	unsigned line, column; /* of the value in the text; 0: not known */
 };
 
 struct cluster_service {
@@ -57,12 +58,16 @@ struct cluster {
 int cluster_read(struct cluster **ret, const void *p, size_t len, const char *file);
 /* The canonical JSON of a cluster, what cluster_parse() reads. */
 json_t *cluster_json(const struct cluster *c);
+/* The same with the knobs' places, so that whoever checks their values can name them. */
+json_t *cluster_json_placed(const struct cluster *c);
 int cluster_parse(struct cluster **ret, const void *p, size_t len);
 struct cluster *cluster_free(struct cluster *c);
 
 const struct cluster_service *cluster_find(const struct cluster *c, const char *service);
 /* The knob's value, or NULL. */
 const char *cluster_knob(const struct cluster_service *s, const char *knob);
+/* "cluster.yaml:5:18" of a knob's value, "cluster.yaml" where that is not known; in out, which it returns. */
+const char *cluster_place(char *out, size_t len, const struct cluster_knob *k);
 
 /* --- edits: text in, new text appended to out
  * ------------------------------------------------------------ They parse YAML and check what came

@@ -80,7 +80,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SCOPED(buf_done) struct buf first = BUF_MAX(TEXT_MAX), second = BUF_MAX(TEXT_MAX);
-	SCOPED_JSON *json = NULL, *back = NULL;
+	SCOPED(buf_done) struct buf places = BUF_MAX(2 * TEXT_MAX);
+	SCOPED_JSON *json = NULL, *back = NULL, *placed = NULL;
 	struct cluster *c = NULL, *d = NULL;
 
 	log_quiet_refusals(true);
@@ -93,6 +94,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	back = cluster_json(d);
 	if (json_canonical(&second, back) != 0 || !json_equal(json, back))
+		abort();
+	d = cluster_free(d);
+	placed = cluster_json_placed(c);
+	if (json_canonical(&places, placed) != 0 || cluster_parse(&d, places.data, places.len) != 0)
 		abort();
 	edit((const char *)data, size, c);
 	cluster_free(c);

@@ -41,13 +41,26 @@ check_knob(const struct definition *d, const struct cluster_knob *k, json_t *giv
 {
 	const struct definition_param *param = definition_knob(d, k->name);
 	json_t *value = NULL;
+	struct refusal why;
+	char place[64];
 	int r;
 
+	(void)cluster_place(place, sizeof(place), k);
 	if (!param)
-		return REFUSE(REASON_UNKNOWN_FIELD, "cluster.yaml",
+		return REFUSE_AT(REASON_UNKNOWN_FIELD, "cluster.yaml", place,
 			"services.%s.knobs.%s: release %s has no such knob: mainstay service set %s %s=", d->name, k->name,
 			d->version, d->name, k->name);
 	r = definition_parse_value(param, k->value, &value);
+	if (r > 0) {
+		/* It was counted and logged; people are told where it stands. */
+		why = *refuse_last();
+		(void)snprintf(why.operand, sizeof(why.operand), "cluster.yaml");
+		(void)snprintf(why.place, sizeof(why.place), "%s", place);
+		(void)snprintf(why.text, sizeof(why.text),
+			"services.%s.knobs.%s: %.200s, says release %s: mainstay service set %s %s=VALUE", d->name, k->name,
+			refuse_last()->text, d->version, d->name, k->name);
+		return refuse_adopt(&why);
+	}
 	if (r == 0 && json_object_set_new(given, k->name, value) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : r;

@@ -14,8 +14,8 @@ struct monitor;
 int change_definition(struct monitor *m, const char *hex, struct definition **ret);
 
 /* The knobs that cluster.yaml sets, as this release takes them, and the files it makes of them.  *ret (may be NULL) is
- * all knobs' values, the caller's.  Returns 0; REASON_UNKNOWN_FIELD (naming the place in cluster.yaml) or REASON_MALFORMED (the operand is the
- * knob); or a fault. */
+ * all knobs' values, the caller's.  Returns 0; REASON_UNKNOWN_FIELD or REASON_MALFORMED (of a knob that cluster.yaml sets, with its place
+ * there and what the release's bounds are); or a fault. */
 int change_check_knobs(struct monitor *m, const struct definition *d, json_t **ret);
 
 /* Can this item of the change be put in?  Its release is staged.  Sets what the definitions say of its

@@ -26,6 +26,46 @@ static const char two[] = "# our cluster\n"
 			  "    hold: true\n"
 			  "    accepted: [info, ping]\n";
 
+/* Whoever checks a value knows only the JSON; people are told where it stands. */
+static void
+a_knob_keeps_its_place(void **state)
+{
+	static const char text[] = "services:\n  redis:\n    knobs:\n      size: 3\n";
+	static const char *const bad[] = { "[1]", "[1,2,3]", "[1,-2]", "[1,1048577]", "[1,\"2\"]", "\"1:2\"", "{}" };
+	SCOPED(buf_done) struct buf json = BUF_MAX(65536);
+	struct cluster *c, *back;
+	SCOPED_JSON *doc = NULL;
+	char place[64];
+
+	(void)state;
+	assert_int_equal(cluster_read(&c, text, strlen(text), "f"), 0);
+	doc = cluster_json_placed(c);
+	assert_int_equal(json_canonical(&json, doc), 0);
+	assert_int_equal(cluster_parse(&back, json.data, json.len), 0);
+	assert_string_equal(cluster_place(place, sizeof(place), &cluster_find(back, "redis")->knobs[0]), "cluster.yaml:4:13");
+	cluster_free(back);
+	json_decref(doc);
+	doc = cluster_json(c);
+	json.len = 0;
+	assert_int_equal(json_canonical(&json, doc), 0);
+	assert_int_equal(cluster_parse(&back, json.data, json.len), 0);
+	assert_string_equal(cluster_place(place, sizeof(place), &cluster_find(back, "redis")->knobs[0]), "cluster.yaml");
+	cluster_free(back);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		SCOPED_JSON *bent = cluster_json_placed(c);
+		json_t *places = json_object_get(json_object_get(json_object_get(bent, "services"), "redis"), "places");
+		uint64_t before = refuse_count(REASON_MALFORMED);
+
+		(void)json_object_set_new(places, "size", json_loads(bad[i], JSON_DECODE_ANY, NULL));
+		json.len = 0;
+		assert_int_equal(json_canonical(&json, bent), 0);
+		assert_int_equal(cluster_parse(&back, json.data, json.len), REASON_MALFORMED);
+		assert_string_equal(refuse_last()->text, "a knob's place is no line and column");
+		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	}
+	cluster_free(c);
+}
+
 static const struct {
 	const char *says, *text;
 	enum reason reason;
@@ -326,6 +366,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_read),
+		cmocka_unit_test(a_knob_keeps_its_place),
 		cmocka_unit_test(test_bad_json),
 		cmocka_unit_test(test_edits),
 		cmocka_unit_test(test_long_value),

@@ -24,8 +24,11 @@ static const struct {
 		"cluster.yaml", "services.redis.knobs.size: release 8 has no such knob", false },
 	{ "a release of the core", "", "class: core\n", "", NULL, CHANGE_APPLY, REASON_CONFLICT, "redis",
 		"is one of the core, not of a service", false },
-	{ "a knob out of its new bounds", KNOB, KNOB, "size: 30", NULL, CHANGE_APPLY, REASON_MALFORMED,
-		"size", "9", false },
+	{ "a knob out of its new bounds", "knobs:\n  size: {type: int, min: 1, max: 90, default: 2}\n", KNOB, "size: 30", NULL,
+		CHANGE_APPLY, REASON_MALFORMED, "cluster.yaml",
+		"services.redis.knobs.size: 30 is not from 1 to 9, says release 8: mainstay service set redis size=VALUE", false },
+	{ "a knob of another type", KNOB, KNOB, "size: much", NULL, CHANGE_APPLY, REASON_MALFORMED, "cluster.yaml",
+		"services.redis.knobs.size: \"much\" is no whole number", false },
 	{ "a service that is not there", "", "requires: {services: [nginx]}\n", "", NULL, CHANGE_APPLY, REASON_CONFLICT,
 		"redis", "mainstay service install nginx", false },
 	{ "more disk than there is", "", "requires: {disk: 1000000gb}\n", "", NULL, CHANGE_APPLY, REASON_NO_SPACE, "redis",
@@ -92,6 +95,8 @@ check_row(struct bench *b, size_t i)
 	if (r)
 		assert_int_equal(refuse_count((enum reason)r), count + 1);
 	assert_int_equal(c.items[0].one_way, rows[i].one_way);
+	if (r && strcmp(rows[i].operand, "cluster.yaml") == 0)
+		assert_string_equal(refuse_last()->place, "cluster.yaml:5:13");
 	after = bench_state(b);
 	assert_string_equal(before, after);
 }
