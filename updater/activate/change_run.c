@@ -16,10 +16,11 @@
 #include "appliance/service/lock.h"
 #include "appliance/tree/index.h"
 #include "updater/activate/change_check.h"
+#include "updater/activate/change_watch.h"
 #include "updater/activate/hook.h"
 #include "updater/activate/worker.h"
 
-enum { HEALTH_LOOK_MS = 300, HEALTH_MAX_S = 60 /* of a service that has no health */, BUSY_MAX_S = 120 };
+enum { BUSY_LOOK_MS = 300, BUSY_MAX_S = 120 };
 
 struct change_run {
 	struct change_run **slot;
@@ -32,10 +33,7 @@ struct change_run {
 	struct worker *worker;
 	struct hook *hook;
 	struct loop_timer *timer;
-	bool probed;		 /* its definition says how its health is seen; else running is enough */
-	unsigned restarts;	 /* of the service when its soak began */
-	unsigned within_s;	 /* health: after so many seconds it is none */
-	uint64_t until_us;	 /* health: at the latest then; soak: from then on it is enough */
+	struct change_watch *watch;
 	struct pending *pending; /* the service step under way */
 	uint64_t busy_until_us;	 /* it waits for another step of the service; 0: it does not */
 };
@@ -58,6 +56,7 @@ change_run_cancel(struct change_run *run)
 		run->pending->run = NULL;
 	worker_cancel(run->worker);
 	hook_cancel(run->hook);
+	change_watch_cancel(run->watch);
 	loop_cancel(run->timer);
 	for (size_t i = 0; i < ARRAY_LEN(run->index); i++)
 		buf_done(&run->index[i]);
@@ -177,7 +176,7 @@ on_service(int r, void *arg)
 		if (!run->busy_until_us)
 			run->busy_until_us = clock_mono_us() + BUSY_MAX_S * CLOCK_US_PER_S;
 		if (clock_mono_us() < run->busy_until_us &&
-			loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, on_turn, run) == 0)
+			loop_after(&run->timer, monitor_loop(run->m), BUSY_LOOK_MS, on_turn, run) == 0)
 			return;
 	}
 	run->busy_until_us = 0;
@@ -235,89 +234,19 @@ write_lock(struct change_run *run, const char *hex, const char *version)
 
 /* --- health, soak ---------------------------------------------------------------------------------------------- */
 static void
-look_again(struct change_run *run, loop_fn *fn)
+on_watched(int r, void *arg)
 {
-	int r = loop_after(&run->timer, monitor_loop(run->m), HEALTH_LOOK_MS, fn, run);
-
-	if (r < 0)
-		advance(run, r);
-}
-
-static bool
-is_well(const struct change_run *run, const struct services_state *state)
-{
-	return strcmp(state->state, "running") == 0 && (!run->probed || strcmp(state->health, "passing") == 0);
-}
-
-static void
-on_health_look(void *arg)
-{
-	struct change_run *run = arg;
-	const char *service = item_of(run)->service;
-	struct services_state state = { 0 };
-	bool known = services_find(run->m, service, &state);
-
-	if (known && is_well(run, &state)) {
-		advance(run, 0);
-	} else if (known && strcmp(state.state, "failed") == 0) {
-		advance(run, REFUSE(REASON_STATE_MOVED, service, "it failed while its health was awaited"));
-	} else if (clock_mono_us() > run->until_us) {
-		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s after %u s, state %s",
-				     known ? state.health : "unknown", run->within_s, state.state));
-	} else {
-		look_again(run, on_health_look);
-	}
+	advance(arg, r);
 }
 
 static int
-step_health(struct change_run *run)
-{
-	SCOPED(definition_freep) struct definition *d = NULL;
-	int r = change_definition(run->m, item_of(run)->to, &d);
-
-	if (r != 0)
-		return r;
-	run->probed = d->health.present;
-	run->within_s = run->probed ? (unsigned)(d->health.within_us / CLOCK_US_PER_S) : HEALTH_MAX_S;
-	run->until_us = clock_mono_us() + run->within_s * CLOCK_US_PER_S;
-	return loop_after(&run->timer, monitor_loop(run->m), 0, on_health_look, run);
-}
-
-/* Without a break: one look that finds it otherwise, or started again, is enough. */
-static void
-on_soak_look(void *arg)
-{
-	struct change_run *run = arg;
-	const char *service = item_of(run)->service;
-	struct services_state state = { 0 };
-	bool known = services_find(run->m, service, &state);
-
-	if (!known || !is_well(run, &state))
-		advance(run, REFUSE(REASON_STATE_MOVED, service, "health is %s and state %s after it had passed",
-				     known ? state.health : "unknown", known ? state.state : "unknown"));
-	else if (state.restarts != run->restarts)
-		advance(run, REFUSE(REASON_STATE_MOVED, service, "it ended and was started again"));
-	else if (clock_mono_us() >= run->until_us)
-		advance(run, 0);
-	else
-		look_again(run, on_soak_look);
-}
-
-static int
-step_soak(struct change_run *run)
+step_watch(struct change_run *run, enum change_watch_what what)
 {
 	const struct change_item *item = item_of(run);
 	SCOPED(definition_freep) struct definition *d = NULL;
-	struct services_state state = { 0 };
 	int r = change_definition(run->m, item->to, &d);
 
-	if (r != 0)
-		return r;
-	(void)services_find(run->m, item->service, &state);
-	run->probed = d->health.present;
-	run->restarts = state.restarts;
-	run->until_us = clock_mono_us() + d->health.soak_us;
-	return loop_after(&run->timer, monitor_loop(run->m), 0, on_soak_look, run);
+	return r ?: change_watch_start(&run->watch, run->m, d, what, on_watched, run);
 }
 
 /* --- ends ------------------------------------------------------------------------------------------------------ */
@@ -380,10 +309,10 @@ begin(struct change_run *run, bool *later)
 		return service_step(run, services_start);
 	case CHANGE_HEALTH:
 		*later = true;
-		return step_health(run);
+		return step_watch(run, CHANGE_WATCH_HEALTH);
 	case CHANGE_SOAK:
 		*later = true;
-		return step_soak(run);
+		return step_watch(run, CHANGE_WATCH_SOAK);
 	case CHANGE_COMMIT:
 		return leaf(run, item, "activate");
 	case CHANGE_UNDO_STOP:

@@ -1,20 +1,45 @@
-/* Two services as one change, with shims that do as they are told: the monitor is ended at journal points of the way
- * forward and of the way back.  Whatever the instant: both run the old releases, or both the new ones. */
+/* Two services as one change, with shims that do as they are told: the monitor is ended at each journal point of the way
+ * forward and of the way back, and once more at a random later one (SEED).  Whatever the instant: both run the old
+ * releases, or both the new ones. */
 #include "tests/unit/updater/activate/bench.h"
 
 #include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
 
 static const char both[] = "services:\n  nginx:\n    channel: stable\n  redis:\n    channel: stable\n";
-/* Each run waits for timers: every point would be a minute.  Together the two tests meet each kind of step. */
-enum { STRIDE = 3, POINT_MAX = 13 };
+#define WELL "health: {type: exec, argv: [/bin/run], soak: 1ms}\n"
+enum { HURRY = 100, POINTS_MAX = 64, AGAIN_MAX = 6 };
+
+/* All timers of this program run so much faster: a look each 300 ms would make a minute of it. */
+int
+sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec, uint64_t accuracy,
+	sd_event_time_handler_t callback, void *arg)
+{
+	struct timespec now;
+
+	(void)accuracy;
+	assert_int_equal(clock_gettime(clock, &now), 0);
+	return sd_event_add_time(e, ret, clock,
+		(uint64_t)now.tv_sec * CLOCK_US_PER_S + (uint64_t)now.tv_nsec / 1000 + usec / HURRY, 1, callback, arg);
+}
 
 static const char *const services[] = { "redis", "nginx" };
+static uint64_t random_state;
+
+static unsigned
+pick(unsigned n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (unsigned)(random_state % n);
+}
 
 struct sim {
 	struct bench *b;
 	struct bench_release old[2], new[2];
 	const char *sick; /* hex of a release that does not run; NULL: all do */
+	unsigned points;  /* that the last run had */
 };
 
 static void
@@ -48,6 +73,7 @@ shim_says(const struct sim *s, const char *service, enum state_is is)
 	char path[512], name[80];
 
 	if (is == STATE_RUNNING) {
+		state.health = STATE_HEALTH_PASSING;
 		state.pid = getpid();
 		assert_int_equal(child_starttime(&state.start_time, state.pid), 0);
 	}
@@ -102,8 +128,8 @@ lay(struct sim *s)
 	for (size_t i = 0; i < 2; i++) {
 		struct lock_entry e = { .version = "7", .channel = "stable", .counter = 1 };
 
-		bench_release(b, &s->old[i], services[i], "7", services[i]);
-		bench_release(b, &s->new[i], services[i], "8", services[i]);
+		bench_release_with(b, &s->old[i], services[i], "7", services[i], WELL);
+		bench_release_with(b, &s->new[i], services[i], "8", services[i], WELL);
 		bench_store(b, &s->old[i]);
 		bench_store(b, &s->new[i]);
 		(void)snprintf(e.service, sizeof(e.service), "%s", services[i]);
@@ -148,14 +174,14 @@ drop_calls(struct sim *s)
 	f->n_calls = 0;
 }
 
-/* The whole change, the monitor being ended at this journal point of it. */
+/* The whole change, the monitor being ended at this journal point of it, and at that many points later. */
 static void
-run_with_crash(struct sim *s, unsigned crash_at)
+run_with_crash(struct sim *s, unsigned crash_at, unsigned again)
 {
 	uint64_t until = clock_mono_us() + 20 * CLOCK_US_PER_S;
 	char last[64] = "";
-	unsigned points = 0;
 
+	s->points = 0;
 	begin(s);
 	bench_restart(s->b);
 	while (s->b->u->run && clock_mono_us() < until) {
@@ -167,7 +193,8 @@ run_with_crash(struct sim *s, unsigned crash_at)
 			(void)snprintf(now, sizeof(now), "%zu.%s", at, change_step_text(c->items[at].step));
 		if (strcmp(now, last) != 0) {
 			(void)snprintf(last, sizeof(last), "%s", now);
-			if (points++ == crash_at) {
+			s->points++;
+			if (s->points == crash_at || s->points == crash_at + again) {
 				drop_calls(s);
 				bench_restart(s->b);
 				continue;
@@ -200,16 +227,31 @@ assert_all(const struct sim *s, const struct bench_release *which, const char *s
 }
 
 static void
+at_each_point(struct sim *s, bool sick)
+{
+	const struct bench_release *end = sick ? s->old : s->new;
+	unsigned at = 1;
+
+	do {
+		sim_done(s);
+		s->sick = NULL;
+		lay(s);
+		s->sick = sick ? s->new[1].hex : NULL; /* the second one's start fails: the first goes back with it */
+		run_with_crash(s, at, 1 + pick(AGAIN_MAX));
+		assert_all(s, end, sick ? "rolled-back" : "good");
+		if (sick)
+			assert_string_equal(s->b->u->reason, "state-moved");
+	} while (at++ < s->points && at < POINTS_MAX);
+	(void)printf("%u journal points\n", at - 1);
+	assert_true(at > 12); /* snapshot to soak of both, and their commits */
+}
+
+static void
 a_crash_at_any_point_ends_in_all_new(void **state)
 {
 	SCOPED(sim_done) struct sim s = { .b = *state };
 
-	for (unsigned at = 1; at <= POINT_MAX; at += STRIDE) {
-		sim_done(&s);
-		lay(&s);
-		run_with_crash(&s, at);
-		assert_all(&s, s.new, "good");
-	}
+	at_each_point(&s, false);
 }
 
 static void
@@ -217,15 +259,7 @@ a_crash_at_any_point_of_going_back_ends_in_all_old(void **state)
 {
 	SCOPED(sim_done) struct sim s = { .b = *state };
 
-	for (unsigned at = 2; at <= POINT_MAX; at += STRIDE) {
-		sim_done(&s);
-		s.sick = NULL;
-		lay(&s);
-		s.sick = s.new[1].hex; /* the second one's start fails: the first goes back with it */
-		run_with_crash(&s, at);
-		assert_all(&s, s.old, "rolled-back");
-		assert_string_equal(s.b->u->reason, "state-moved");
-	}
+	at_each_point(&s, true);
 }
 
 /* The second one's new release cannot read its data: neither is touched. */
@@ -238,11 +272,11 @@ one_that_is_refused_keeps_all_as_they_are(void **state)
 	lay(&s);
 	for (size_t i = 0; i < 2; i++)
 		bench_release_done(&s.new[i]);
-	bench_release_with(s.b, &s.new[0], "redis", "8", "redis", "");
+	bench_release_with(s.b, &s.new[0], "redis", "8", "redis", WELL);
 	bench_release_with(s.b, &s.new[1], "nginx", "8", "nginx",
-		"data: {format: two, accepts: [\"one\"]}\n");
+		WELL "data: {format: two, accepts: [\"one\"]}\n");
 	bench_store(s.b, &s.new[1]);
-	run_with_crash(&s, 1000);
+	run_with_crash(&s, 1000, 1);
 	assert_all(&s, s.old, "rolled-back");
 	assert_string_equal(s.b->u->reason, "conflict");
 	row = json_array_get(s.b->u->history, json_array_size(s.b->u->history) - 1);
@@ -258,6 +292,12 @@ main(void)
 		BENCH_TEST(a_crash_at_any_point_of_going_back_ends_in_all_old),
 		BENCH_TEST(one_that_is_refused_keeps_all_as_they_are),
 	};
+	const char *seed = getenv("SEED");
 
+	/* Thousands of syncs that no crash of a process needs. */
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 1);
+	(void)printf("SEED=%s\n", seed ?: "1");
+	random_state = (seed ? strtoull(seed, NULL, 10) : 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
