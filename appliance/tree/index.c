@@ -12,7 +12,6 @@
 
 static const char operand[] = "index.json";
 static const char *const types[] = { "file", "dir", "link" };
-static const char *const owners[] = { "root", "service" };
 
 /* --- building ------------------------------------------------------------------------------------ */
 static void
@@ -168,7 +167,7 @@ read_entry(struct tree_index *x, const json_t *obj)
 	/* Paths are judged by the tree's own rules, so that an unsafe one is called that. */
 	const char *path = json_string_value(json_object_get(obj, "path")),
 		   *target = json_string_value(json_object_get(obj, "target"));
-	int type, owner = 0, r;
+	int type, r;
 	bool file;
 
 	if (!path)
@@ -189,12 +188,12 @@ read_entry(struct tree_index *x, const json_t *obj)
 		return REFUSE(REASON_MALFORMED, path, "the members do not fit the type");
 	if (one.mode && read_mode(&e.mode, one.mode) != 0)
 		return REFUSE(REASON_MALFORMED, path, "mode is not four octal digits");
-	if (one.owner && !find_word(one.owner, owners, ARRAY_LEN(owners), &owner))
-		return REFUSE(REASON_MALFORMED, path, "owner is neither root nor service");
+	if (one.owner && strcmp(one.owner, "root") != 0)
+		return REFUSE(REASON_UNSAFE_TREE, path, "owner is \"%s\": all of a tree is root's; a service writes in its data",
+			one.owner);
 	e.path = (char *)path;
 	e.target = (char *)target;
 	e.type = (enum tree_type)type;
-	e.owner = (enum tree_owner)owner;
 	e.size = one.size;
 	memcpy(e.sha256, one.sha256, sizeof(e.sha256));
 	return tree_index_add(x, &e);
@@ -241,9 +240,9 @@ entry_json(const struct tree_entry *e)
 	(void)snprintf(mode, sizeof(mode), "%04o", e->mode & 0777);
 	if (e->type == TREE_TYPE_DIR)
 		return json_pack("{s:s, s:s, s:s, s:s}", "path", e->path, "type", "dir", "mode",
-			mode, "owner", owners[e->owner]);
+			mode, "owner", "root");
 	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "path", e->path, "type", "file", "mode",
-		mode, "owner", owners[e->owner], "size", (json_int_t)e->size, "sha256",
+		mode, "owner", "root", "size", (json_int_t)e->size, "sha256",
 		hex_encode(hex, e->sha256, sizeof(e->sha256)));
 }
 

@@ -6,13 +6,14 @@
  *   {"path","type":"link","target"}]}
  *
  * Canonical: OLPC JSON, entries sorted by the bytes of their paths, none twice, every parent
- * listed as a dir.  mode is octal text ("0755"), owner is "root" or "service".  Its digest
- * (SHA-256 of its bytes) names the tree in the store.
+ * listed as a dir.  mode is octal text ("0755").  owner is the class that a file
+ * belongs to, and "root" is the only one: stage makes all of a tree root's and readable by all, and the sandbox shows it read-only;
+ * what a service may write lies in its data.  Its digest (SHA-256 of its bytes) names the tree in the store.
  *
  * Refused with unsafe-tree: absolute or empty paths, "." and "..", names that are no printable ASCII,
  * begin or end with a space or are too long, more than 64 steps, names that differ only in case, the
  * sandbox's own folders at the top, modes that are none of 0755, 0555, 0644, 0444, links that are absolute, lead
- * out of the tree, to nothing or in a circle, and what is neither file, folder nor link. */
+ * out of the tree, to nothing or in a circle, owners other than root, and what is neither file, folder nor link. */
 #pragma once
 
 #include <jansson.h>
@@ -35,13 +36,11 @@ enum {
 #define TREE_BYTES_MAX (UINT64_C(16) << 30) /* of all files */
 
 enum tree_type { TREE_TYPE_FILE, TREE_TYPE_DIR, TREE_TYPE_LINK };
-enum tree_owner { TREE_OWNER_ROOT, TREE_OWNER_SERVICE };
 
 struct tree_entry {
 	char *path; /* "usr/bin/redis-server"; owned by its index */
 	enum tree_type type;
 	unsigned mode; /* file, dir: permission bits, at most 0777 */
-	enum tree_owner owner;
 	uint64_t size;	    /* file */
 	uint8_t sha256[32]; /* file */
 	char *target;	    /* link */

@@ -22,7 +22,7 @@ same_entry(const struct tree_entry *a, const struct tree_entry *b)
 		return false;
 	if (a->type == TREE_TYPE_LINK)
 		return strcmp(a->target, b->target) == 0;
-	return a->mode == b->mode && a->owner == b->owner &&
+	return a->mode == b->mode &&
 		(a->type == TREE_TYPE_DIR || memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0);
 }
 

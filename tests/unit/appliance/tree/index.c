@@ -131,7 +131,9 @@ static const struct {
 	{ "set-group-id", HEAD FILE_MODE("a", "2755") TAIL, REASON_UNSAFE_TREE, "has set-user-id" },
 	{ "a mode that is none", HEAD FILE_MODE("a", "0799") TAIL, REASON_MALFORMED, "four octal digits" },
 	{ "an owner that is none", HEAD "{\"mode\":\"0755\",\"owner\":\"ada\",\"path\":\"a\",\"type\":\"dir\"}" TAIL,
-		REASON_MALFORMED, "neither root nor service" },
+		REASON_UNSAFE_TREE, "all of a tree is root's" },
+	{ "a folder that is the service's own", HEAD "{\"mode\":\"0755\",\"owner\":\"service\",\"path\":\"a\",\"type\":\"dir\"}" TAIL,
+		REASON_UNSAFE_TREE, "all of a tree is root's" },
 	{ "a dir with a size", HEAD
 		"{\"mode\":\"0755\",\"owner\":\"root\",\"path\":\"a\",\"size\":1,\"type\":\"dir\"}" TAIL, REASON_MALFORMED, "do not fit" },
 	{ "a file without a hash", HEAD
