@@ -221,7 +221,7 @@ merge_one(struct release_ceremony *c, const char *role, const json_t *from)
 	if (ours.canonical.len != theirs.canonical.len ||
 		memcmp(ours.canonical.data, theirs.canonical.data, ours.canonical.len) != 0)
 		return REFUSE(REASON_CONFLICT, role, "the files are of different drafts");
-	r = release_ceremony_join(&ours, &theirs, &out);
+	r = release_ceremony_join(c, role, &ours, &theirs, &out);
 	if (!r && json_object_set_new(c->next, role, text_of(&out)) < 0)
 		r = FAULT(-ENOMEM);
 	return r;

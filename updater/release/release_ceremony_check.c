@@ -335,8 +335,21 @@ release_ceremony_ready(const struct release_ceremony *c)
 	return r;
 }
 
+/* By the keys of the role as it was, or as it will be. */
+static bool
+is_good(const struct release_ceremony *c, const char *role, const struct tuf_split *s, const char *keyid)
+{
+	const json_t *keys;
+
+	for (int former = 0; former <= 1; former++)
+		if (release_ceremony_role(c, role, former, &keys) && release_chain_signed(s, keys, keyid))
+			return true;
+	return false;
+}
+
 int
-release_ceremony_join(const struct tuf_split *a, const struct tuf_split *b, struct buf *out)
+release_ceremony_join(const struct release_ceremony *c, const char *role, const struct tuf_split *a,
+	const struct tuf_split *b, struct buf *out)
 {
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
 	SCOPED_JSON *sigs = tuf_split_sigs(a), *more = tuf_split_sigs(b);
@@ -344,11 +357,14 @@ release_ceremony_join(const struct tuf_split *a, const struct tuf_split *b, stru
 
 	for (size_t i = 0; i < json_array_size(more); i++) {
 		const json_t *one = json_array_get(more, i);
-		bool have = false;
+		const char *id = json_text(one, "keyid");
+		size_t at = 0;
 
-		for (size_t j = 0; j < a->n_sigs; j++)
-			have |= !strcmp(a->sigs[j].keyid, json_text(one, "keyid"));
-		if (!have && json_array_append(sigs, (json_t *)one) < 0)
+		while (at < a->n_sigs && strcmp(a->sigs[at].keyid, id) != 0)
+			at++;
+		if (at < a->n_sigs && (is_good(c, role, a, id) || !is_good(c, role, b, id)))
+			continue;
+		if ((at < a->n_sigs ? json_array_set(sigs, at, (json_t *)one) : json_array_append(sigs, (json_t *)one)) < 0)
 			return FAULT(-ENOMEM);
 	}
 	r = tuf_split_join(&s, a->canonical.data, a->canonical.len, sigs, "draft");

@@ -16,5 +16,6 @@ int release_ceremony_check(struct release_ceremony *c, const struct buf *known, 
  * follows.  NULL where nobody does. */
 const json_t *release_ceremony_role(const struct release_ceremony *c, const char *role, bool former, const json_t **ret_keys);
 
-/* The document with the signatures of both. */
-int release_ceremony_join(const struct tuf_split *a, const struct tuf_split *b, struct buf *out);
+/* The new document of role, of which a and b are copies, with the signatures of both: of one key's two the one that is good. */
+int release_ceremony_join(const struct release_ceremony *c, const char *role, const struct tuf_split *a,
+	const struct tuf_split *b, struct buf *out);

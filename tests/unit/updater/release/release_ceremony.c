@@ -346,6 +346,40 @@ test_copies_signed_apart_come_together(void **state)
 	json_decref(next);
 }
 
+/* Somebody on the way spoilt a signature in one copy: the other copy's counts, whichever comes first. */
+static void
+test_of_two_copies_the_good_signature_counts(void **state)
+{
+	(void)state;
+	for (int spoilt_first = 0; spoilt_first <= 1; spoilt_first++) {
+		struct release_ceremony a = { .roots = NULL }, b = { .roots = NULL };
+		struct release_ceremony *spoilt = spoilt_first ? &a : &b;
+		const char *role;
+		json_t *text;
+		void *more;
+		size_t n;
+
+		make_draft(&a);
+		assert_int_equal(release_ceremony_sign(&a, &keys, false, &n), 0);
+		assert_int_equal(release_ceremony_write(&a, draft), 0);
+		assert_int_equal(release_ceremony_read(&b, draft, NULL, BEGIN), 0);
+		json_object_foreach_safe(spoilt->next, more, role, text)
+		{
+			char *bytes = strdup(json_string_value(text));
+
+			for (char *sig = bytes; (sig = strstr(sig, "\"sig\":\"")); sig += 7)
+				sig[7] = sig[7] == '0' ? '1' : '0';
+			assert_int_equal(json_object_set_new(spoilt->next, role, json_string(bytes)), 0);
+			free(bytes);
+		}
+		assert_refused(release_ceremony_ready(spoilt), REASON_THRESHOLD, "0 of 2 signatures of the former root");
+		assert_int_equal(release_ceremony_merge(&a, &b), 0);
+		assert_int_equal(release_ceremony_ready(&a), 0);
+		release_ceremony_done(&a);
+		release_ceremony_done(&b);
+	}
+}
+
 static void
 test_a_draft_larger_than_any_is_not_written(void **state)
 {
@@ -445,6 +479,7 @@ main(void)
 		TEST(test_a_draft_follows_from_the_root_that_is_known),
 		TEST(test_a_draft_of_a_repository_that_went_on),
 		TEST(test_copies_signed_apart_come_together),
+		TEST(test_of_two_copies_the_good_signature_counts),
 		TEST(test_a_draft_larger_than_any_is_not_written),
 		TEST(test_changes_of_roles_that_cannot_be),
 		TEST(test_words_tell_what_changes),
