@@ -370,6 +370,8 @@ release_commit(struct release_repo *r, const struct release_keys *keys, const st
 	bool root = change && json_object_get(change->documents, "root");
 	int e = r->client ? sweep(r) : 0;
 
+	e = e ?: root ? release_swap_able(r->fd) : 0;
+
 	/* Everything is signed, and tried, before the first file changes. */
 	e = e ?: make_files(&c, change);
 	e = e ?: try_files(&c);

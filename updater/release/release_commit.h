@@ -20,7 +20,7 @@ int release_change_put(struct release_change *c, const char *role, const void *p
 
 /* Publish them (NULL: none) under a new snapshot and timestamp, signed with keys.  r is then of the new state.  What an
  * interrupted command left is removed first.  Returns 0; REASON_UNKNOWN_KEY (logged) where keys of snapshot or timestamp
- * are missing, what a client refuses of the result, before anything is written; or a fault. */
+ * are missing, REASON_CONFLICT (logged) where the file system cannot do what a new root needs, what a client refuses of the result, before anything is written; or a fault. */
 int release_commit(struct release_repo *r, const struct release_keys *keys, const struct release_change *c);
 
 /* Sign with a role's keys that are here, which must be enough: REASON_UNKNOWN_KEY (logged) says how many are not. */

@@ -118,6 +118,9 @@ load_delegated(struct release_repo *r, const char *role, const json_t *meta, boo
 	e = e ?: tuf_check(signed_, "targets", file);
 	if (!e && tuf_version(signed_) != version)
 		e = REFUSE(REASON_ALTERED, file, "holds version %llu", (unsigned long long)tuf_version(signed_));
+	/* Sites would follow it; who may sign what is to be seen in one place all the same. */
+	if (!e && json_array_size(json_object_get(json_object_get(signed_, "delegations"), "roles")))
+		e = REFUSE(REASON_CONFLICT, role, "delegates further, and here targets alone delegate: delegate SERVICE --to REPO");
 	if (!e && judge_dates && tuf_expires_us(signed_) <= r->now_us)
 		e = REFUSE(REASON_EXPIRED, role, "its signatures have ended; its own signers renew them");
 	if (!e && json_object_set(r->delegated, role, signed_) < 0)

@@ -41,7 +41,8 @@ struct release_repo {
 int release_repo_init(const char *repo, const struct release_keys *keys, unsigned root_m,
 	unsigned root_n, unsigned officers_m, unsigned officers_n, uint64_t now_us);
 
-/* Open, lock and verify.  judge_dates: an expired document refuses.  Returns 0, REASON_NOT_FOUND, REASON_BUSY,
+/* Open, lock and verify.  judge_dates: an expired document refuses.  Returns 0, REASON_NOT_FOUND, REASON_BUSY, REASON_CONFLICT
+ * where a delegated role delegates further (sites follow that; these commands keep one level),
  * a refusal of the client (all logged), or a fault. */
 int release_repo_open(
 	struct release_repo **ret, const char *repo, uint64_t now_us, bool judge_dates);

@@ -8,9 +8,10 @@
 
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
-static const char next_name[] = "tuf.next";
+static const char next_name[] = "tuf.next", trial_name[] = "tuf.trial";
 
 static void
 close_dir(DIR **d)
@@ -58,9 +59,37 @@ copy_folder(int from_fd, int to_fd)
 int
 release_swap_sweep(int repo_fd)
 {
-	int r = faccessat(repo_fd, next_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? fs_remove_tree(repo_fd, next_name) : 0;
+	const char *const names[] = { next_name, trial_name };
+	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(names); i++)
+		if (faccessat(repo_fd, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			r = fs_remove_tree(repo_fd, names[i]);
 	return FAULT(r);
+}
+
+/* Tried on two folders that are nobody's: a name that is exchanged with itself would tell nothing. */
+int
+release_swap_able(int repo_fd)
+{
+	SCOPED(scope_close) int trial_fd = -1;
+	int r = 0, why = 0;
+
+	if (mkdirat(repo_fd, trial_name, 0700) < 0)
+		return FAULT(-errno);
+	trial_fd = openat(repo_fd, trial_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (trial_fd < 0 || mkdirat(trial_fd, "a", 0700) < 0 || mkdirat(trial_fd, "b", 0700) < 0)
+		r = FAULT(-errno);
+	else if (renameat2(trial_fd, "a", trial_fd, "b", RENAME_EXCHANGE) < 0)
+		why = errno;
+	r = r ?: release_swap_sweep(repo_fd);
+	if (r || !why)
+		return r;
+	if (why != EINVAL && why != ENOSYS && why != EOPNOTSUPP)
+		return FAULT(-why);
+	return REFUSE(REASON_CONFLICT, "tuf",
+		"its file system cannot exchange two folders in one step, which a new root needs: "
+		"publish in a copy on ext4, xfs, btrfs or tmpfs");
 }
 
 int

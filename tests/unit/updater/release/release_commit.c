@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/tuf/local.h"
 #include "appliance/tuf/metadata.h"
+#include "appliance/tuf/repo.h"
 #include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 #include "updater/release/release_ceremony.h"
@@ -31,6 +33,7 @@
 
 /* --- calls that change a disk, counted; the process ends in place of one of them --------------------- */
 static unsigned calls, end_at;
+static bool no_exchange;
 
 static void
 count(void)
@@ -50,6 +53,10 @@ int
 renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
 	count();
+	if (no_exchange && flags) {
+		errno = EINVAL; /* as vfat and most network file systems say */
+		return -1;
+	}
 	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
@@ -303,6 +310,67 @@ test_a_change_that_clients_would_refuse_is_not_written(void **state)
 	release_repo_close(r);
 }
 
+/* Before anything is written, and nothing of the trial stays. */
+static void
+test_a_new_root_where_folders_cannot_change_places(void **state)
+{
+	struct release_repo *r = NULL;
+
+	(void)state;
+	assert_int_equal(release_repo_open(&r, repo, BEGIN, false), 0);
+	no_exchange = true;
+	assert_refused(rotate(r), REASON_CONFLICT, "publish in a copy on ext4");
+	assert_int_equal(renew(r), 0); /* what needs no new root goes on */
+	no_exchange = false;
+	assert_int_equal(faccessat(r->fd, "tuf.trial", F_OK, 0), -1);
+	assert_int_equal(faccessat(r->fd, "tuf/2.root.json", F_OK, 0), -1);
+	assert_int_equal(tuf_version(release_repo_signed(r, "root")), 1);
+	assert_int_equal(rotate(r), 0);
+	release_repo_close(r);
+}
+
+/* Sites follow roles that delegate further; the vendor's commands do not make them, and say so. */
+static void
+test_a_role_that_delegates_further_is_not_published(void **state)
+{
+	const struct ed25519 *signers[RELEASE_KEYS_MAX];
+	struct release_role_edit edit = { .role = "tiny" };
+	struct release_change change = { NULL };
+	struct release_repo *r = NULL;
+	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX);
+	json_t *next = NULL, *signed_ = NULL;
+	const json_t *all;
+	char hex[65];
+	size_t n = 0;
+
+	(void)state;
+	edit.add[edit.n_add++] = hex_of(hex, "targets-b");
+	assert_int_equal(release_repo_open(&r, repo, BEGIN, false), 0);
+	assert_int_equal(release_role_delegate(r, &edit, NULL, 0, &next), 0);
+	assert_int_equal(change_role(r, next), 0);
+	assert_int_equal(release_role_renew(r, "tiny", &signed_), 0);
+	for (int further = 1; further >= 0; further--) {
+		if (further)
+			json_object_set_new(signed_, "delegations",
+				json_deep_copy(json_object_get(release_repo_signed(r, "targets"), "delegations")));
+		else
+			json_object_del(signed_, "delegations");
+		b.len = 0;
+		assert_int_equal(release_keys_of(&keys, release_repo_role(r, "tiny", &all), signers, &n), 0);
+		assert_int_equal(tuf_repo_sign(&b, signed_, signers, n), 0);
+		assert_int_equal(release_change_put(&change, "tiny", b.data, b.len), 0);
+		if (further)
+			assert_refused(release_commit(r, &keys, &change), REASON_CONFLICT, "targets alone delegate");
+		else
+			assert_int_equal(release_commit(r, &keys, &change), 0);
+		assert_int_equal(faccessat(r->fd, "tuf/1.tiny.json", F_OK, 0), further ? -1 : 0);
+	}
+	release_change_done(&change);
+	json_decref(signed_);
+	json_decref(next);
+	release_repo_close(r);
+}
+
 static void
 test_without_the_online_keys_nothing_is_written(void **state)
 {
@@ -341,6 +409,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_change_that_is_killed_leaves_the_old_or_the_new),
 		TEST(test_a_change_that_clients_would_refuse_is_not_written),
+		TEST(test_a_new_root_where_folders_cannot_change_places),
+		TEST(test_a_role_that_delegates_further_is_not_published),
 		TEST(test_without_the_online_keys_nothing_is_written),
 		TEST(test_two_commands_at_once),
 	};
