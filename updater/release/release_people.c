@@ -9,6 +9,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/nearest.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sshkey.h"
 #include "appliance/tuf/client.h"
@@ -154,6 +155,24 @@ put_words(json_t *obj, const char *member, const char *words)
 	return json_object_set(obj, member, list) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
+/* A role that nobody asks for gives no power, and nobody would say why. */
+static int
+put_roles(json_t *obj, const char *words)
+{
+	static const char *const known[] = { "support", "enrol", "rollout" };
+	int r = put_words(obj, "roles", words);
+
+	for (size_t i = 0; !r && i < json_array_size(json_object_get(obj, "roles")); i++) {
+		const char *word = json_string_value(json_array_get(json_object_get(obj, "roles"), i));
+		const char *near = word ? nearest_word(word, known, ARRAY_LEN(known)) : NULL;
+
+		if (!word || !near || strcmp(near, word) != 0)
+			r = REFUSE(REASON_USAGE, word ?: words, "is no role of an engineer: support, enrol, rollout%s%s%s",
+				near ? "; did you mean \"" : "", near ?: "", near ? "\"?" : "");
+	}
+	return r;
+}
+
 static int
 put_key(json_t *obj, const char *file)
 {
@@ -212,7 +231,7 @@ set_engineer(struct release_repo *r, json_t *doc, const struct release_person *p
 	}
 	e = p->key_file ? put_key(one, p->key_file) : 0;
 	if (!e && p->roles)
-		e = put_words(one, "roles", p->roles);
+		e = put_roles(one, p->roles);
 	if (!e && p->customers)
 		e = put_words(one, "customers", p->customers);
 	if (!e && p->not_after_us)
