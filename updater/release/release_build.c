@@ -1,5 +1,6 @@
 #include "updater/release/release_build.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -136,13 +137,43 @@ output_done(struct output *o)
 	free(o->path);
 }
 
+static void
+close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+/* A repository, or a service's own folder, is not written into by a slip of the hand. */
+static int
+check_former(const char *out)
+{
+	static const char *const ours[] = { ".", "..", "definition.json", "index.json", "objects", RELEASE_FILE, RELEASE_SBOM,
+		RELEASE_PROVENANCE };
+	SCOPED(close_dir) DIR *d = opendir(out);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		bool is = !strncmp(e->d_name, ".tmp.", 5);
+
+		for (size_t i = 0; !is && i < ARRAY_LEN(ours); i++)
+			is = !strcmp(e->d_name, ours[i]);
+		if (!is)
+			return REFUSE(REASON_CONFLICT, out, "holds \"%s\", which no build made: name a new folder, or a former build's",
+				e->d_name);
+	}
+	return 0;
+}
+
 static int
 open_output(struct output *o, const char *out)
 {
 	struct stat st;
 	size_t len;
-	int r;
+	int r = check_former(out);
 
+	if (r)
+		return r;
 	o->path = strdup(out);
 	if (!o->path)
 		return FAULT(-ENOMEM);

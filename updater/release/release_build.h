@@ -28,7 +28,7 @@ struct release_summary {
 };
 
 /* Returns 0; REASON_NOT_FOUND where service.yaml or what it names is missing; what definition_compile() and
- * the tree refuse (unsafe-tree); or a fault.  Where it does not succeed, a folder that was not there before is not there
+ * the tree refuse (unsafe-tree); REASON_CONFLICT where out holds what no build made; or a fault.  Where it does not succeed, a folder that was not there before is not there
  * afterwards. */
 int release_build(const char *folder, const char *out, const struct release_options *options,
 	struct release_summary *ret);
