@@ -187,7 +187,7 @@ def test_only_signed_releases_are_published(vendor):
     release("publish", vendor / "built", *to)
     # Again is nothing new; another tree of the same version is refused.
     after = (vendor / "repo/tuf/timestamp.json").read_bytes()
-    release("publish", vendor / "built", *to)
+    assert "is published already, counter 1: nothing changed" in release("publish", vendor / "built", *to)
     assert (vendor / "repo/tuf/timestamp.json").read_bytes() == after
     (vendor / "tiny/tree/bin/more").write_text("")
     release("build", vendor / "tiny", "-o", vendor / "again")

@@ -141,7 +141,7 @@ def test_a_service_has_signers_of_its_own(vendor):
     release("delegate", "tiny", "--to", repo, *keys, "--threshold", "2", "--keys", vendor / "keys")
     release("build", tiny(vendor / "tiny"), "-o", vendor / "built")
     release("sign", vendor / "built", "--key", vendor / "keys/targets.key")
-    refused("threshold", "release.json", repo, "publish", vendor / "built", "--to", repo)
+    refused("threshold", "release.json, which role tiny signs: 0 signatures", repo, "publish", vendor / "built", "--to", repo)
     for n in (1, 2):
         release("sign", vendor / "built", "--key", own / f"tiny-{n}.key")
     # One of the two is elsewhere: a draft goes there.  The host has snapshot and timestamp alone.
@@ -162,6 +162,7 @@ def test_withdrawn_releases_and_floors(vendor):
     to = ("--to", repo, "--keys", vendor / "keys")
     publish(vendor, tiny(vendor / "tiny"))
     publish(vendor, tiny(vendor / "tiny2", "1.1"), "built2")
+    refused("not-found", "no release of a service of this name", repo, "floor", "tinny", "1", *to)
     refused("conflict", "newest release has counter 2", repo, "floor", "tiny", "3", *to)
     release("floor", "tiny", "2", *to)
     refused("rollback", "floors do not fall", repo, "floor", "tiny", "1", *to)
@@ -195,8 +196,14 @@ def test_what_ends_when_and_who_renews_it(vendor):
     rows = {r["role"]: r for r in release("expiry", repo, "--within", "1d", "--json")["items"]}
     assert set(rows) == {"root", "targets", "snapshot", "timestamp", "people", "people/people.json"}
     assert rows["root"]["threshold"] == 2 and rows["root"]["signers"] == 3
+    assert rows["targets"]["renew"] == "renew targets --to REPO"
+    # What is made anew daily counts in its last two days: with a week left all is well.
+    release("expiry", repo)
+    release("refresh", repo, "--valid", "47h")
     said = release("expiry", repo, code=1)
     assert "timestamp" in said and "1 of its 1 keys renew it: mainstay-release refresh REPO" in said
+    assert "snapshot" in release("expiry", repo, "--within", "31d", code=1)
+    release("expiry", repo, "--within", "1d")
     told = release("refresh", repo, "--within", "31d", "--json")
     assert {r["role"] for r in told["ending"]} == {"snapshot", "people", "people/people.json"}
     # The host has the timestamp's key alone, and that without a passphrase.

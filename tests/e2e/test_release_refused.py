@@ -32,6 +32,8 @@ def a_vendor(tmp_path):
     ("--root-keys:", ("init", "new", "--root-keys", "2")),
     ("--until:", ("people", "set", "repo", "--name", "ada", "--until", "soon")),
     ("roles are words", ("people", "set", "repo", "--name", "ada", "--roles", "support,,enrol")),
+    ('"support"?', ("people", "set", "repo", "--name", "ada", "--roles", "enrol,suport")),
+    ("bilge: is no role of an engineer: support, enrol, rollout [", ("people", "set", "repo", "--name", "ada", "--roles", "bilge")),
     ("customers are words", ("people", "set", "repo", "--name", "ada", "--customers", "")),
     ("--class:", ("build", "tiny", "-o", "new", "--class", "kernel")),
     ("--valid:", ("refresh", "repo", "--valid", "long")),
@@ -179,6 +181,43 @@ def test_folders_that_are_none(tmp_path):
 def make_key(folder):
     release("keys", "new", "--dir", folder / "keys")
     return folder / "keys/targets.key"
+
+
+def test_folders_that_hold_something_else(vendor):
+    """A slip of the hand builds into no repository and over no service's own folder."""
+    folder = tiny(vendor / "tiny")
+    for to in (vendor / "repo", folder):
+        refused("conflict", "which no build made", vendor, "build", folder, "-o", to)
+    release("build", folder, "-o", vendor / "built")
+    (vendor / "built/objects/.tmp.left").write_text("")
+    (vendor / "built/.tmp.left").write_text("")
+    release("build", folder, "-o", vendor / "built")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+@pytest.mark.parametrize("reason, said, how", [
+    ("no-space", "its disk is full; what readers see is as it was", "cat /dev/zero >small/rest 2>/dev/null"),
+    ("denied", "cannot be written (Read-only file system)", "mount -o remount,ro small"),
+])
+def test_disks_that_take_nothing(vendor, monkeypatch, reason, said, how):
+    monkeypatch.chdir(vendor)
+    os.mkdir("small")
+    inside = ("unshare", "-m", "sh", "-c",
+              f'mount -t tmpfs -o size=1m none small && cp -r repo small && {how}; exec "$@"', "-")
+    release("build", tiny(vendor / "tiny"), "-o", vendor / "built")
+    release("sign", vendor / "built", "--key", vendor / "keys/targets.key")
+    for args in (("refresh", "small/repo"), ("publish", "built", "--to", "small/repo"), ("build", "tiny", "-o", "small/new"),
+                 ("renew", "targets", "--to", "small/repo"), ("init", "small/more", "--root-keys", "2of3"),
+                 ("people", "set", "small/repo", "--name", "ada", "--roles", "enrol")):
+        refused(reason, said, vendor, *args, inside=inside)
+
+
+def test_a_clock_that_was_set_back(vendor):
+    """A good timestamp is not replaced by one that ends before it."""
+    repo = vendor / "repo"
+    refused("rollback", "is it right? Then say --valid", vendor, "refresh", repo, inside=("faketime", "-f", "-20m"))
+    release("refresh", repo, "--valid", "1d")
+    release("verify", repo)
 
 
 # --- people -------------------------------------------------------------------------------------------------------

@@ -82,6 +82,16 @@ release_commands_open(const struct command_call *call, const char *repo, struct 
 	return release_repo_open(ret, repo, clock_now_us(), false);
 }
 
+int
+release_commands_told(int r, const char *folder)
+{
+	if (r == -ENOSPC || r == -EDQUOT)
+		return REFUSE(REASON_NO_SPACE, folder, "its disk is full; what readers see is as it was: make room, run it again");
+	if (r == -EROFS || r == -EACCES || r == -EPERM)
+		return REFUSE(REASON_DENIED, folder, "cannot be written (%s); what readers see is as it was", strerror(-r));
+	return r;
+}
+
 /* --- init ---------------------------------------------------------------------------------------- */
 static const struct command_option init_options[] = {
 	{ .name = "root-keys",
@@ -105,7 +115,7 @@ run_init(struct command_call *call)
 	r = parse_of(command_option(call, "root-keys"), &m, &n, "--root-keys");
 	r = r ?: parse_of(command_option(call, "officers") ?: "2of3", &om, &on, "--officers");
 	r = r ?: release_commands_signers(call, repo, &passphrase, &keys);
-	r = r ?: release_repo_init(repo, &keys, m, n, om, on, clock_now_us());
+	r = r ?: release_commands_told(release_repo_init(repo, &keys, m, n, om, on, clock_now_us()), repo);
 	if (r)
 		return r;
 	command_say(call, "%s: root %u of %u, people %u of %u; serve %s/tuf and %s/objects", repo,
@@ -215,7 +225,7 @@ run_build(struct command_call *call)
 	if (epoch && number_u64(&o.epoch_us, epoch, UINT64_C(253402300799)) != 0)
 		return REFUSE(REASON_USAGE, "SOURCE_DATE_EPOCH", "must be seconds since 1970");
 	o.epoch_us *= CLOCK_US_PER_S;
-	r = release_build(call->operands[0], out, &o, &s);
+	r = release_commands_told(release_build(call->operands[0], out, &o, &s), out);
 	return r ?: print_release(call, "built", &s);
 }
 
@@ -267,12 +277,15 @@ run_publish(struct command_call *call)
 		       &next);
 	if (!r && next)
 		r = release_commands_finish(call, repo, &keys, next, &published);
+	r = release_commands_told(r, to);
 	if (r || !published)
 		return r;
-	command_say(call, "published %s, counter %llu", target, (unsigned long long)counter);
+	command_say(call, next ? "published %s, counter %llu" : "%s is published already, counter %llu: nothing changed",
+		target, (unsigned long long)counter);
 	return call->json
 		? command_print_json("Published",
-			  json_pack("{s:s, s:I}", "target", target, "counter", (json_int_t)counter))
+			  json_pack("{s:s, s:I, s:b}", "target", target, "counter", (json_int_t)counter, "changed",
+				  next != NULL))
 		: 0;
 }
 
@@ -360,8 +373,7 @@ static int
 run_expiry(struct command_call *call)
 {
 	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	SCOPED_JSON *items = NULL;
-	const json_t *first;
+	SCOPED_JSON *items = NULL, *soon = NULL;
 	uint64_t within_us = 0;
 	int r = parse_within(call, &within_us);
 
@@ -369,9 +381,10 @@ run_expiry(struct command_call *call)
 	r = r ?: release_expiry(repo, &items);
 	r = r ?: command_print_items(call, "Expiry", json_incref(items),
 		       (const char *const[]){ "role", "version", "expires", "threshold", "signers", "renew", NULL });
-	if (!r && release_expiry_before(items, repo->now_us + within_us, &first))
-		r = refuse_ending(first, repo->now_us);
-	return r;
+	if (r)
+		return r;
+	soon = release_expiry_within(items, repo->now_us, within_us);
+	return json_array_size(soon) ? refuse_ending(json_array_get(soon, 0), repo->now_us) : 0;
 }
 
 static const struct command_option refresh_options[] = {
@@ -385,22 +398,22 @@ static const struct command_option refresh_options[] = {
 static int
 say_refreshed(struct command_call *call, struct release_repo *repo, uint64_t within_us)
 {
-	SCOPED_JSON *items = NULL, *soon = json_array();
-	const json_t *first, *own = release_repo_signed(repo, "timestamp");
-	size_t n;
+	SCOPED_JSON *items = NULL, *soon = NULL, *ended = NULL;
+	const json_t *own = release_repo_signed(repo, "timestamp");
 	int r = release_expiry(repo, &items);
 
 	if (r)
 		return r;
+	/* The timestamp is what was renewed now. */
+	for (size_t i = json_array_size(items); i-- > 0;)
+		if (!strcmp(json_text(json_array_get(items, i), "role"), "timestamp"))
+			(void)json_array_remove(items, i);
 	command_say(call, "timestamp %llu, snapshot %llu", (unsigned long long)tuf_version(own),
 		(unsigned long long)tuf_version(release_repo_signed(repo, "snapshot")));
-	n = release_expiry_before(items, repo->now_us + within_us, &first);
-	for (size_t i = 0; i < n; i++) {
-		const json_t *item = json_array_get(items, i);
+	soon = release_expiry_within(items, repo->now_us, within_us);
+	for (size_t i = 0; i < json_array_size(soon); i++) {
+		const json_t *item = json_array_get(soon, i);
 
-		if (!strcmp(json_text(item, "role"), "timestamp"))
-			continue; /* it is what was renewed now */
-		(void)json_array_append(soon, (json_t *)item);
 		command_say(call, "%s ends %s: mainstay-release %s", json_text(item, "role"), json_text(item, "expires"),
 			json_text(item, "renew"));
 	}
@@ -409,9 +422,26 @@ say_refreshed(struct command_call *call, struct release_repo *repo, uint64_t wit
 							    "snapshot",
 							    (json_int_t)tuf_version(release_repo_signed(repo, "snapshot")),
 							    "ending", soon));
-	if (!r && release_expiry_before(soon, repo->now_us, &first))
-		r = refuse_ending(first, repo->now_us);
+	ended = release_expiry_within(items, repo->now_us, 0);
+	if (!r && json_array_size(ended))
+		r = refuse_ending(json_array_get(ended, 0), repo->now_us);
 	return r;
+}
+
+/* A clock that was set back would replace a timestamp that is good by one that ends too early, for every site at once. */
+static int
+check_clock(const struct release_repo *repo)
+{
+	enum { TOLERANCE_S = 600 };
+	uint64_t lasts_us = tuf_expires_us(release_repo_signed(repo, "timestamp")),
+		 would_us = repo->now_us + RELEASE_TIMESTAMP_LIFE_S * CLOCK_US_PER_S;
+	char now[CLOCK_TEXT_MAX], until[CLOCK_TEXT_MAX];
+
+	if (lasts_us <= would_us + TOLERANCE_S * CLOCK_US_PER_S)
+		return 0;
+	return REFUSE(REASON_ROLLBACK, "timestamp",
+		"lasts until %s, longer than a new one would: it is %s by this machine's clock; is it right? Then say --valid",
+		clock_format_s(until, lasts_us), clock_format_s(now, repo->now_us));
 }
 
 static int
@@ -427,8 +457,10 @@ run_refresh(struct command_call *call)
 	r = r ?: release_commands_open(call, call->operands[0], &repo);
 	if (!r && valid && clock_parse_span(&repo->timestamp_life_us, valid) != 0)
 		return REFUSE(REASON_USAGE, "--valid", "must be a span like 7d");
+	if (!r && !valid)
+		r = check_clock(repo);
 	r = r ?: release_commands_signers(call, call->operands[0], &passphrase, &keys);
-	r = r ?: release_commit(repo, &keys, NULL);
+	r = r ?: release_commands_told(release_commit(repo, &keys, NULL), call->operands[0]);
 	return r ?: say_refreshed(call, repo, within_us);
 }
 
@@ -559,7 +591,8 @@ const struct command release_commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "say what ends when, and whose keys renew it",
-		.details = "Exit 1 where something ends within the span.  Needs no key.",
+		.details = "Exit 1 where something ends within the span; the timestamp, which refresh makes anew daily, counts\n"
+			   "in its last two days.  Needs no key.",
 		.examples = "mainstay-release expiry repo --within 30d",
 		.options = expiry_options,
 		.run = run_expiry },

@@ -44,6 +44,9 @@ int release_commands_signers(const struct command_call *call, const char *repo, 
  * (*ret_published: false). */
 int release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
 	const json_t *next, bool *ret_published);
+/* A fault in words, where it is the disk's: REASON_NO_SPACE where it is full, REASON_DENIED where folder cannot be written
+ * (both logged); else r as it is. */
+int release_commands_told(int r, const char *folder);
 int release_commands_open(
 	const struct command_call *call, const char *repo, struct release_repo **ret);
 

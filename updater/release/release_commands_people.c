@@ -56,7 +56,7 @@ release_commands_people_set(struct command_call *call)
 				"must be a time like 2027-01-31T00:00:00Z or a span like 90d");
 		p.not_after_us = repo->now_us + span;
 	}
-	r = r ?: release_people_set(repo, &p);
+	r = r ?: release_commands_told(release_people_set(repo, &p), call->operands[0]);
 	if (r)
 		return r;
 	command_say(call, "draft: %s %s; officers sign it with people sign", p.name,
@@ -225,6 +225,7 @@ release_commands_people_sign(struct command_call *call)
 		r = release_people_take(repo, in, &online, &state);
 	else
 		r = r ?: release_people_sign(repo, n ? &given : &online, &online, &state);
+	r = release_commands_told(r, call->operands[0]);
 	return r ?: say_state(call, &state);
 }
 

@@ -81,7 +81,7 @@ static int
 write_draft(struct command_call *call, const struct release_ceremony *c, const char *out)
 {
 	SCOPED_JSON *lines = release_words(c);
-	int r = release_ceremony_write(c, out);
+	int r = release_commands_told(release_ceremony_write(c, out), out);
 
 	if (r)
 		return r;
@@ -107,8 +107,7 @@ release_commands_finish(struct command_call *call, struct release_repo *repo, co
 		return r;
 	if (out)
 		return write_draft(call, &c, out);
-	r = release_ceremony_publish(&c, repo, keys);
-	return r;
+	return release_commands_told(release_ceremony_publish(&c, repo, keys), command_option(call, "to"));
 }
 
 /* For commands that have nothing more to say than which roles are new. */
@@ -308,7 +307,7 @@ run_draft_publish(struct command_call *call)
 
 	r = r ?: read_drafts(call, &c);
 	r = r ?: release_commands_signers(call, to, &passphrase, &keys);
-	r = r ?: release_ceremony_publish(&c, repo, &keys);
+	r = r ?: release_commands_told(release_ceremony_publish(&c, repo, &keys), to);
 	if (r)
 		return r;
 	(void)say_words(call, &c);
@@ -348,14 +347,16 @@ static int
 take_back(struct command_call *call, struct release_repo *repo)
 {
 	SCOPED_JSON *releases = NULL;
-	bool adopt = command_option(call, "adopt");
+	bool adopt = command_option(call, "adopt"), draft = command_option(call, "out");
 	json_t *next = NULL;
 	int r = release_role_revoke(repo, call->operands[0], adopt, &next, &releases);
 
 	r = r ?: finish(call, repo, next);
 	for (size_t i = 0; !r && i < json_array_size(releases); i++)
 		command_say(call, "%s: %s", json_string_value(json_array_get(releases, i)),
-			adopt ? "vouched for by targets now" : "withdrawn");
+			!draft ? adopt ? "vouched for by targets now" : "withdrawn"
+			       : adopt ? "vouched for by targets, once the draft is published"
+				       : "withdrawn, once the draft is published");
 	return r;
 }
 

@@ -189,11 +189,15 @@ put_snapshot(struct commit *c, bool changed)
 	SCOPED_JSON *snapshot =
 		tuf_repo_new("snapshot", version, c->r->now_us + RELEASE_SNAPSHOT_LIFE_S * CLOCK_US_PER_S);
 	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_SNAPSHOT_MAX);
-	char file[TUF_FILE_MAX + 32];
+	char file[TUF_FILE_MAX + 32], until[CLOCK_TEXT_MAX];
 	int r;
 
 	if (!changed && old && !has_key_of(c, "snapshot") && tuf_expires_us(old) > c->r->now_us + life_us)
 		return keep_snapshot(c, old);
+	if (!changed && old && !has_key_of(c, "snapshot"))
+		return REFUSE(REASON_UNKNOWN_KEY, "snapshot",
+			"ends %s, before a new timestamp would, and its key is not here: refresh where it is",
+			clock_format_s(until, tuf_expires_us(old)));
 	if (!snapshot || json_object_set(snapshot, "meta", c->meta) < 0)
 		return FAULT(-ENOMEM);
 	r = sign(c, "snapshot", snapshot, &b);

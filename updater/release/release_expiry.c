@@ -20,7 +20,7 @@ ends_us(const json_t *item)
 }
 
 static const char *
-renewal(const char *role)
+renewal(char out[TUF_ROLE_MAX + 32], const char *role)
 {
 	static const struct {
 		const char *role, *command;
@@ -35,7 +35,8 @@ renewal(const char *role)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (!strcmp(rows[i].role, role))
 			return rows[i].command;
-	return "renew ROLE --to REPO";
+	(void)snprintf(out, TUF_ROLE_MAX + 32, "renew %s --to REPO", role);
+	return out;
 }
 
 /* Sorted in as it comes. */
@@ -43,9 +44,10 @@ static int
 add(json_t *items, const struct release_repo *r, const char *name, const char *role, uint64_t version, uint64_t us)
 {
 	const json_t *keys, *of = release_repo_role(r, role, &keys), *ids = json_object_get(of, "keyids");
+	char command[TUF_ROLE_MAX + 32];
 	json_t *item = json_pack("{s:s, s:I, s:I, s:I, s:O, s:s}", "role", name, "version", (json_int_t)version,
 		"threshold", (json_int_t)json_integer_value(json_object_get(of, "threshold")), "signers",
-		(json_int_t)json_array_size(ids), "keys", ids, "renew", renewal(name));
+		(json_int_t)json_array_size(ids), "keys", ids, "renew", renewal(command, name));
 	size_t at = 0;
 
 	if (!item || json_put_time(item, "expires", us) < 0)
@@ -91,15 +93,18 @@ release_expiry(struct release_repo *r, json_t **ret_items)
 	return e;
 }
 
-size_t
-release_expiry_before(const json_t *items, uint64_t us, const json_t **ret_first)
+json_t *
+release_expiry_within(const json_t *items, uint64_t now_us, uint64_t within_us)
 {
-	size_t n = 0;
+	const uint64_t daily_us = RELEASE_EXPIRY_DAILY_S * CLOCK_US_PER_S;
+	json_t *soon = json_array();
 
-	*ret_first = NULL;
-	for (size_t i = 0; i < json_array_size(items); i++)
-		n += ends_us(json_array_get(items, i)) < us;
-	if (n)
-		*ret_first = json_array_get(items, 0);
-	return n;
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		json_t *item = json_array_get(items, i);
+		bool daily = !strcmp(json_text(item, "role"), "timestamp") && within_us > daily_us;
+
+		if (ends_us(item) < now_us + (daily ? daily_us : within_us))
+			(void)json_array_append(soon, item);
+	}
+	return soon;
 }

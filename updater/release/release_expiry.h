@@ -10,5 +10,7 @@ struct release_repo;
  * "renew"}], the soonest first; renew is the command for it.  New array. */
 int release_expiry(struct release_repo *r, json_t **ret_items);
 
-/* How many of items end before us; *ret_first is the soonest, borrowed (NULL: there is none). */
-size_t release_expiry_before(const json_t *items, uint64_t us, const json_t **ret_first);
+/* Those of items that end within a span, the soonest first.  The timestamp is made anew daily and never good for long:
+ * it counts once it ends within two days, whatever the span.  New array. */
+#define RELEASE_EXPIRY_DAILY_S (2 * UINT64_C(86400))
+json_t *release_expiry_within(const json_t *items, uint64_t now_us, uint64_t within_us);

@@ -92,6 +92,7 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 	SCOPED(buf_done) struct buf statement = BUF_MAX(64 * 1024);
 	struct tuf_split measured = { 0 };
 	const json_t *role, *role_keys;
+	char whose[TUF_ROLE_MAX + 48];
 	uint64_t objects;
 	int r;
 
@@ -114,7 +115,8 @@ open_built(struct built *b, const struct release_repo *repo, const char *dir)
 	b->owner = release_repo_owner(repo, b->target);
 	role = release_repo_role(repo, b->owner, &role_keys);
 	r = tuf_split(&split, statement.data, statement.len, 64 * 1024, RELEASE_FILE);
-	r = r ?: tuf_verify(&split, role_keys, role, RELEASE_FILE);
+	(void)snprintf(whose, sizeof(whose), "%s, which role %s signs", RELEASE_FILE, b->owner);
+	r = r ?: tuf_verify(&split, role_keys, role, whose);
 	r = r ?: tuf_parse(&b->statement, &split.canonical, RELEASE_FILE);
 	r = r ?: tuf_split_measure(&measured, b->index.data, b->index.len);
 	r = r

@@ -473,6 +473,8 @@ release_role_floor(const struct release_repo *r, const char *service, uint64_t c
 	was = (uint64_t)json_integer_value(json_object_get(floors, service));
 	if (counter < was)
 		return REFUSE(REASON_ROLLBACK, service, "its floor is %llu, and floors do not fall", (unsigned long long)was);
+	if (!newest)
+		return REFUSE(REASON_NOT_FOUND, service, "no release of a service of this name is listed");
 	if (counter > newest)
 		return REFUSE(REASON_CONFLICT, service, "its newest release has counter %llu: no site could take any",
 			(unsigned long long)newest);
