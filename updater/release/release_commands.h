@@ -6,6 +6,7 @@
 extern const struct command release_commands[];
 extern const struct command release_commands_keys_all[];
 extern const struct command release_commands_roles_all[];
+extern const struct command release_commands_expiry_all[];
 
 /* Of every command: where passphrases come from. */
 extern const struct command_option release_commands_options[];
