@@ -128,6 +128,7 @@ release_keys_make(struct release_keys *ret, const char *dir, const struct releas
 {
 	SCOPED(scope_close) int fd = -1;
 	struct making m = { .keys = ret, .plan = plan };
+	bool there = faccessat(AT_FDCWD, dir, F_OK, 0) == 0;
 	int r = fs_open_dir(&fd, AT_FDCWD, dir, 0700);
 
 	m.dir_fd = fd;
@@ -136,6 +137,8 @@ release_keys_make(struct release_keys *ret, const char *dir, const struct releas
 		m.dry = dry;
 		r = make_all(&m);
 	}
+	if (r && !there)
+		(void)rmdir(dir); /* refused where a key is in it */
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -37,7 +37,7 @@ struct release_keys_plan {
 	unsigned cost; /* of trying one passphrase; 0: RELEASE_KEYFILE_COST */
 };
 
-/* Make them in dir.  A file that is there already: REASON_CONFLICT, and nothing is made.  REASON_USAGE for a name that
+/* Make them in dir.  A file that is there already: REASON_CONFLICT, and nothing is made; no folder either, where none was.  REASON_USAGE for a name that
  * is no plain word (all logged).  ret (with its passphrase) then holds them all. */
 int release_keys_make(struct release_keys *ret, const char *dir, const struct release_keys_plan *plan);
 
