@@ -14,7 +14,9 @@
  *	user        "service": the service's own unprivileged user
  *	heal        exit | health | never: what makes the service be started again
  *	stop        {signal: TERM|INT|QUIT, grace: span}
- *	reload      {signal: HUP|USR1|USR2} | {argv: [T...]}: how changed configuration is taken up
+ *	reload      {signal: HUP|USR1|USR2, argv: [T...]}, one of them or both: how changed configuration is
+ *	            taken up. argv's exit status says whether it was; of both the signal goes first, and argv
+ *	            finds out what came of it
  *	prepare     {argv, creates: NAME, timeout}: run before exec while data/NAME is not there,
  *	            with {prepare}, an empty folder that then becomes data/NAME
  *	network     none (default: UNIX sockets only) | loopback | host
@@ -217,8 +219,8 @@ struct definition_limits {
 };
 
 struct definition_reload {
-	int signal;		     /* 0: argv, or there is no way to reload */
-	struct definition_argv argv; /* n 0: signal */
+	int signal;		     /* 0: none; neither: there is no way to reload */
+	struct definition_argv argv; /* n 0: none */
 };
 
 struct definition_config {

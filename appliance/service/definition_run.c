@@ -171,14 +171,14 @@ read_reload(const struct definition_at *a, struct definition *d)
 		return;
 	signal = definition_member(&reload, "signal");
 	argv = definition_member(&reload, "argv");
-	if (!signal.v == !argv.v) {
-		DEFINITION_BAD(&reload, "needs exactly one of signal and argv");
+	if (!signal.v && !argv.v) {
+		DEFINITION_BAD(&reload, "needs signal, argv, or both");
 		return;
 	}
 	if (signal.v)
 		d->reload.signal =
 			numbers[definition_word(&reload, "signal", words, ARRAY_LEN(words), NULL)];
-	else
+	if (argv.v)
 		definition_read_argv(&reload, "argv", true, &d->reload.argv);
 	definition_check_argv(&reload, "argv", &d->reload.argv, &scope);
 }

@@ -79,8 +79,9 @@ struct spec {
 	uint64_t start_timeout_ms;   /* in state starting; then failed */
 	uint64_t grace_ms;	     /* between stop_signal and KILL */
 	int stop_signal;	     /* SIGTERM, SIGINT or SIGQUIT */
-	/* How it takes up changed configuration: a signal to its first process, or a program in its sandbox
-	 * (owned; ends with NULL; with its data and secrets).  Neither: it cannot. */
+	/* How it takes up changed configuration: a signal to its first process, then a program in its sandbox
+	 * (owned; ends with NULL; with its data and secrets), whose exit status says whether it did.
+	 * Neither: it cannot. */
 	int reload_signal; /* SIGHUP, SIGUSR1, SIGUSR2 or SIGWINCH; 0: none */
 	char *reload[SPEC_ARGS_MAX + 1];
 	/* Run before the service while data/`creates` does not exist: makes data/.prepare.CREATES (emptied

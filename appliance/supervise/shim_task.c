@@ -138,12 +138,14 @@ shim_task_reload(struct shim *s)
 {
 	int r = 0;
 
-	if ((s->core.phase != SHIM_UP && s->core.phase != SHIM_STARTING) || s->service.pid <= 0)
+	if ((s->core.phase != SHIM_UP && s->core.phase != SHIM_STARTING) || s->service.pid <= 0) {
 		reloaded(s, "it was not running when it was to reload");
-	else if (s->spec.reload_signal) {
+		return;
+	}
+	/* A signal has no answer: where there is a program as well, it says what came of it. */
+	if (s->spec.reload_signal)
 		(void)child_signal(s->service.pidfd, s->spec.reload_signal);
-		reloaded(s, NULL);
-	} else if (*s->spec.reload) {
+	if (*s->spec.reload) {
 		r = run_inside(s, s->spec.reload);
 		r = r
 			?: loop_after(&s->reload_late, s->loop, s->spec.start_timeout_ms,
@@ -153,6 +155,7 @@ shim_task_reload(struct shim *s)
 				r == REASON_BUSY ? "its last reload has not ended"
 						 : "its reload could not be started");
 	} else {
-		reloaded(s, "its running release knows no reload");
+		reloaded(s,
+			s->spec.reload_signal ? NULL : "its running release knows no reload");
 	}
 }

@@ -194,6 +194,25 @@ def test_knobs_take_effect_in_the_server(estate):
     assert page["jetstream"]["config"]["max_storage"] == 2 << 30
 
 
+def test_a_reload_that_the_server_refuses_goes_back_without_a_stop(estate):
+    before, pid = conf(estate), estate.shim("nats")["pid"]
+    refused = estate.mainstay("service", "set", "nats", "max-payload=64mb", code=1)  # more than max-pending
+    assert "[state-moved]" in refused.stderr and "max_payload (67108864) cannot be higher" in refused.stderr
+    assert conf(estate) == before and estate.shim("nats")["pid"] == pid and passing(estate)
+    assert look(estate)["max_payload"] == 2 << 20
+
+
+def test_another_password_counts_and_the_former_does_not(estate):
+    former = estate.password
+    estate.mainstay("service", "secret", "rotate", "nats", "app")
+    with open(estate.path("site", "lib", "services", "nats", "secrets", "app")) as f:
+        estate.password = f.read()
+    assert estate.password != former and stream(estate.port, estate.password) == 20
+    with pytest.raises(ConnectionError, match="Authorization Violation"):
+        Client(estate.port, former)
+    assert estate.password not in conf(estate)
+
+
 def look(estate):
     with urllib.request.urlopen(f"http://127.0.0.1:{estate.monitor}/varz", timeout=5) as page:
         return json.load(page)

@@ -426,6 +426,15 @@ def test_it_is_prepared_once_and_reloads(site):
             f.write(how)
         site.ask("made", "reload", (want,))
     assert "its reload failed" in site.state("made")["why"] and site.state("made")["state"] == "running"
+    # A signal and a program: the signal goes first, the program says what came of it.
+    site.ask("made", "stop")
+    site.spec("made", ["/bin/sh", "-c", run], **more, reload_signal="HUP",
+              reload=["/bin/sh", "-c", "sleep 0.3; tail -n 1 /log/made.log | grep -q reloaded && exit $(cat /data/how)"])
+    site.ask("made", "start")
+    for how, want in (("0", "ok"), ("1", "state-moved")):
+        with open(f"{site.dir}/lib/services/made/data/how", "w") as f:
+            f.write(how)
+        site.ask("made", "reload", (want,))
     pid = site.state("made")["pid"]
     with open(f"/proc/{pid}/stat") as f:
         box = int(f.read().rsplit(")", 1)[1].split()[1])
