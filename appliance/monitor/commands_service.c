@@ -76,6 +76,24 @@ run_reload(struct command_call *call)
 	return step(call, "service.reload");
 }
 
+/* What was done with the knobs, or with diff would be. */
+static const char *
+taken_up(const char *needs, bool diff)
+{
+	static const struct {
+		const char *needs, *done, *would;
+	} says[] = {
+		{ "next-start", "kept, and counts from its next start", "would count from its next start" },
+		{ "reload", "taken up by a reload", "would be taken up by a reload" },
+		{ "restart", "restarted with it", "would be restarted with it" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(says); i++)
+		if (!strcmp(needs, says[i].needs))
+			return diff ? says[i].would : says[i].done;
+	return diff ? "would change nothing of what runs" : "changes nothing of what runs";
+}
+
 static int
 run_set(struct command_call *call)
 {
@@ -100,9 +118,8 @@ run_set(struct command_call *call)
 	json_array_foreach(json_object_get(answer, "config"), i, config)
 		command_say(call, "%s:\n%s", json_text(config, "path"),
 			json_text(config, "difference"));
-	command_say(call, "%s: needs %s; %s%s, health %s", call->operands[0],
-		json_text(answer, "needs"),
-		json_is_true(json_object_get(answer, "restarted")) ? "was restarted and is " : "is ",
+	command_say(call, "%s: %s; it is %s, health %s", call->operands[0],
+		taken_up(json_text(answer, "needs"), command_option(call, "diff")),
 		json_text(answer, "state"), json_text(answer, "health"));
 	return 0;
 }

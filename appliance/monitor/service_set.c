@@ -292,17 +292,34 @@ on_back(int r, void *arg)
 			s->why.text, refuse_last()->text, s->service);
 	else
 		r = REFUSE(REASON_STATE_MOVED, s->service,
-			"it was not healthy with the new knobs (%.300s): cluster.yaml and its "
-			"configuration are as before", s->why.text);
+			"it was not healthy with the new knobs (%.400s): cluster.yaml and its "
+			"configuration are as before, and with them it runs as it did",
+			s->why.text);
 	finish(s, r);
 }
 
 static void
-on_back_read(int r, void *arg)
+on_back_reloaded(int r, void *arg)
 {
 	struct set *s = arg;
 
-	r = r ?: services_restart(s->m, s->service, on_back, s);
+	if (r && services_restart(s->m, s->service, on_back, s) == 0)
+		return;
+	on_back(r, s);
+}
+
+/* What only refused to take the new ones up goes on without a stop: it may have taken up some of them, and is told the
+ * former ones in the same way. */
+static void
+on_back_read(int r, void *arg)
+{
+	struct services_state state = { 0 };
+	struct set *s = arg;
+	bool spared = s->needs == NEEDS_RELOAD && services_find(s->m, s->service, &state) &&
+		!strcmp(state.state, "running") && strcmp(state.health, "failing") != 0;
+
+	r = r ?: spared ? services_take_up(s->m, s->service, on_back_reloaded, s)
+			   : services_restart(s->m, s->service, on_back, s);
 	if (r)
 		on_back(r, s);
 }

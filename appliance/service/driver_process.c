@@ -185,9 +185,11 @@ look(struct step *st)
 	}
 	if (cannot_get_there(st, &s) || clock_mono_us() > st->until_us) {
 		finish(st,
-			REFUSE(REASON_STATE_MOVED, st->service,
-				"is %s, health %s, last exit %d%s%s", state_name(s.is),
-				state_health_name(s.health), s.exit, *s.why ? ": " : "", s.why));
+			*s.why ? REFUSE(REASON_STATE_MOVED, st->service, "is %s, health %s: %s",
+					 state_name(s.is), state_health_name(s.health), s.why)
+			       : REFUSE(REASON_STATE_MOVED, st->service,
+					 "is %s, health %s, last exit %d", state_name(s.is),
+					 state_health_name(s.health), s.exit));
 		return;
 	}
 	look_later(st, LOOK_MS);

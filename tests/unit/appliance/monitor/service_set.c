@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "appliance/base/yaml.h"
+#include "appliance/loop/child.h"
 #include "appliance/monitor/services_room.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/driver.h"
@@ -115,16 +116,23 @@ put(const char *folder, const char *name, const void *p, size_t len)
 }
 
 static void
-run_redis(struct site_test *t)
+run_as(struct site_test *t, enum state_is is, enum state_health health)
 {
-	struct state s = { .is = STATE_FAILED, .health = STATE_HEALTH_FAILING, .exit = 1 };
+	struct state s = { .is = is, .health = health, .exit = 1, .pid = getpid() };
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	char path[512];
 
 	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(child_starttime(&s.start_time, s.pid), 0);
 	assert_int_equal(state_encode(&b, &s), 0);
 	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
 	put(path, "redis.json", b.data, b.len);
+}
+
+static void
+run_redis(struct site_test *t)
+{
+	run_as(t, STATE_FAILED, STATE_HEALTH_FAILING);
 }
 
 static void
@@ -299,7 +307,7 @@ a_knob_that_needs_a_reload_gets_it(void **state)
 	assert_int_equal(fake.reloads, 1);
 	assert_string_equal(fake.config[0], "port 0\nlevel low\nword \"a b\"\n");
 	json_decref(h.answer);
-	/* One that it does not survive: back by a restart, whatever it took up. */
+	/* One that it does not survive: back by a restart. */
 	fake.results[1] = REASON_STATE_MOVED;
 	h = set(t, "word=c", NULL);
 	assert_int_equal(h.r, REASON_STATE_MOVED);
@@ -307,6 +315,40 @@ a_knob_that_needs_a_reload_gets_it(void **state)
 	assert_int_equal(fake.reloads, 2);
 	assert_string_equal(fake.config[2], fake.config[0]);
 	json_decref(h.answer);
+}
+
+static void
+what_a_reload_left_running_goes_back_by_a_reload(void **state)
+{
+	static const struct {
+		int is, health, results[3];
+		unsigned steps, reloads;
+	} rows[] = {
+		{ STATE_RUNNING, STATE_HEALTH_PASSING, { REASON_STATE_MOVED, 0 }, 2, 2 },
+		{ STATE_RUNNING, STATE_HEALTH_UNKNOWN, { REASON_STATE_MOVED, 0 }, 2, 2 },
+		{ STATE_RUNNING, STATE_HEALTH_FAILING, { REASON_STATE_MOVED, 0 }, 2, 1 },
+		{ STATE_FAILED, STATE_HEALTH_UNKNOWN, { REASON_STATE_MOVED, 0 }, 2, 1 },
+		/* Nor does it take the former ones up so. */
+		{ STATE_RUNNING, STATE_HEALTH_PASSING, { REASON_STATE_MOVED, REASON_STATE_MOVED, 0 }, 3, 2 },
+	};
+	struct site_test *t = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct heard h;
+
+		run_as(t, rows[i].is, rows[i].health);
+		fake.n = fake.reloads = 0;
+		memcpy(fake.results, rows[i].results, sizeof(rows[i].results));
+		h = set(t, "word=c", NULL);
+		assert_int_equal(h.r, REASON_STATE_MOVED);
+		assert_non_null(strstr(h.why.text, "with them it runs as it did"));
+		assert_int_equal(fake.n, rows[i].steps);
+		assert_int_equal(fake.reloads, rows[i].reloads);
+		assert_string_equal(fake.config[fake.n - 1], "port 0\nlevel low\nword \"\"\n");
+		file_is(t, cluster);
+		assert_false(journal_is_there(t));
+		json_decref(h.answer);
+	}
 }
 
 static void
@@ -553,6 +595,7 @@ main(void)
 		ROW(a_difference_shows_the_file_the_configuration_and_what_it_needs),
 		ROW(a_knob_that_needs_a_restart_gets_it),
 		ROW(a_knob_that_needs_a_reload_gets_it),
+		ROW(what_a_reload_left_running_goes_back_by_a_reload),
 		ROW(what_is_not_healthy_goes_back),
 		ROW(what_is_healthy_in_neither_way_says_so),
 		ROW(what_somebody_wrote_meanwhile_stays),
