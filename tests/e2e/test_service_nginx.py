@@ -1,12 +1,14 @@
 """nginx as it ships: Debian's server in a release of ours, from install to stop."""
 
 import http.client
+import http.server
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -101,6 +103,7 @@ def test_nginx_from_install_to_stop():
         assert os.geteuid() != 0 or status["Uid"].split()[0] not in ("0", "33")
 
         knobs(e, port, other, pid)
+        proxies(e, other)
         operations(e)
         heals(e, other)
         upgrade(e, port, other, www)
@@ -131,6 +134,39 @@ def knobs(e, port, other, pid):
         set_knobs(e, f"port={taken.getsockname()[1]}", code=1)
         until("back at its former port", lambda: get(other) == (200, "hello\n"))
     assert open(conf).read() == before
+
+
+class Behind(http.server.BaseHTTPRequestHandler):
+    """A program behind nginx: says what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        said = json.dumps([self.path, self.headers["Host"], self.headers["X-Forwarded-For"],
+                           self.headers["X-Forwarded-Proto"]]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):
+        pass
+
+
+def proxies(e, port):
+    """Before a program on loopback: its answers with the client's address, 502 when it is gone, then files again."""
+    pid = e.shim("nginx")["pid"]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Behind) as behind:
+        threading.Thread(target=behind.serve_forever, daemon=True).start()
+        set_knobs(e, f"proxy-port={behind.server_address[1]}", "proxy-timeout=5s")
+        status, text = until("the program behind", lambda: (lambda got: got if got[1].startswith("[") else None)(
+            get(port, "/sub/x?y=%2F")))
+        assert (status, json.loads(text)) == (200, ["/sub/x?y=%2F", f"127.0.0.1:{port}", "127.0.0.1", "http"])
+        behind.shutdown()
+    assert get(port)[0] == 502 and e.service("nginx")["health"] == "passing"
+    set_knobs(e, "proxy-port=", "proxy-timeout=")
+    until("files", lambda: get(port) == (200, "hello\n"))
+    assert e.shim("nginx")["pid"] == pid, "reloads, no restart"
 
 
 def operations(e):

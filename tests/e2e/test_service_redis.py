@@ -81,6 +81,17 @@ def test_who_may_what(estate):
     assert not any(secret(estate, name) in conf(estate) for name in ("app", "admin"))
 
 
+def test_another_password_counts_and_the_former_does_not(estate):
+    former = {name: secret(estate, name) for name in ("app", "admin")}
+    estate.mainstay("service", "secret", "rotate", "redis", "app")
+    estate.mainstay("service", "secret", "set", "redis", "admin", "--value-file", "-", stdin="chosen-by-the-customer-1234")
+    assert secret(estate, "app") != former["app"] and secret(estate, "admin") == "chosen-by-the-customer-1234"
+    for name, old in former.items():
+        assert ask(estate, f"AUTH {name} {old}").startswith("WRONGPASS"), name
+        assert ask(estate, f"AUTH {name} {secret(estate, name)}", "GET k7").endswith("OK\nv7\n"), name
+        assert secret(estate, name) not in conf(estate)
+
+
 def test_operations_run_without_a_password(estate):
     estate.mainstay("service", "set", "redis", "slowlog-log-slower-than=0")
     ask(estate, f"AUTH app {secret(estate, 'app')}", "DEL nothing")
