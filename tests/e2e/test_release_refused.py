@@ -210,6 +210,8 @@ def test_disks_that_take_nothing(vendor, monkeypatch, reason, said, how):
                  ("renew", "targets", "--to", "small/repo"), ("init", "small/more", "--root-keys", "2of3"),
                  ("people", "set", "small/repo", "--name", "ada", "--roles", "enrol")):
         refused(reason, said, vendor, *args, inside=inside)
+    # Who only looks, needs no disk.
+    assert run("verify", "small/repo", inside=inside).returncode == 0
 
 
 def test_a_clock_that_was_set_back(vendor):

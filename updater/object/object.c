@@ -42,12 +42,6 @@ object_exists(int dir_fd, const uint8_t sha256[32])
 
 /* --- writing ------------------------------------------------------------------------------------- */
 static void
-free_cctx(ZSTD_CCtx **c)
-{
-	ZSTD_freeCCtx(*c);
-}
-
-static void
 free_dctx(ZSTD_DCtx **d)
 {
 	ZSTD_freeDCtx(*d);
@@ -56,38 +50,71 @@ free_dctx(ZSTD_DCtx **d)
 /* Takes compressed bytes in their order. */
 typedef int put_fn(const uint8_t *p, size_t len, void *arg);
 
-/* Always the same bytes for the same input: this is what makes objects of it. */
+/* One object being made. */
+struct maker {
+	ZSTD_CCtx *cctx;
+	uint8_t *out;
+	uint64_t size, at;
+	put_fn *put;
+	void *arg;
+};
+
+static void
+maker_done(struct maker *m)
+{
+	ZSTD_freeCCtx(m->cctx);
+	free(m->out);
+}
+
+/* Always the same bytes for the same input, CHUNK of it at a time: this is what makes objects of it. */
+static int
+maker_init(struct maker *m)
+{
+	m->cctx = ZSTD_createCCtx();
+	m->out = malloc(CHUNK);
+	if (!m->cctx || !m->out)
+		return FAULT(-ENOMEM);
+	(void)ZSTD_CCtx_setParameter(m->cctx, ZSTD_c_compressionLevel, LEVEL);
+	(void)ZSTD_CCtx_setParameter(m->cctx, ZSTD_c_windowLog, OBJECT_WINDOW_LOG);
+	(void)ZSTD_CCtx_setParameter(m->cctx, ZSTD_c_checksumFlag, 1);
+	(void)ZSTD_CCtx_setPledgedSrcSize(m->cctx, m->size);
+	return 0;
+}
+
+static int
+maker_take(struct maker *m, const uint8_t *in, size_t len)
+{
+	ZSTD_inBuffer src = { in, len, 0 };
+	size_t left;
+	int r;
+
+	m->at += len;
+	do {
+		ZSTD_outBuffer dst = { m->out, CHUNK, 0 };
+
+		left = ZSTD_compressStream2(m->cctx, &dst, &src, m->at == m->size ? ZSTD_e_end : ZSTD_e_continue);
+		r = ZSTD_isError(left) ? FAULT(-EIO) : m->put(m->out, dst.pos, m->arg);
+	} while (!r && (src.pos < src.size || (m->at == m->size && left)));
+	return r;
+}
+
 static int
 compress(int from_fd, uint64_t size, put_fn *put, void *arg)
 {
-	SCOPED(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
-	SCOPED(scope_free) uint8_t *in = malloc(CHUNK), *out = malloc(CHUNK);
-	uint64_t at = 0;
-	size_t left;
-	int r = 0;
+	SCOPED(maker_done) struct maker m = { .size = size, .put = put, .arg = arg };
+	SCOPED(scope_free) uint8_t *in = malloc(CHUNK);
+	int r = in ? maker_init(&m) : FAULT(-ENOMEM);
 
-	if (!cctx || !in || !out)
-		return FAULT(-ENOMEM);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, LEVEL);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, OBJECT_WINDOW_LOG);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
-	(void)ZSTD_CCtx_setPledgedSrcSize(cctx, size);
+	if (r)
+		return r;
 	do {
-		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
-		ssize_t n = pread(from_fd, in, want, (off_t)at);
-		ZSTD_inBuffer src = { in, n > 0 ? (size_t)n : 0, 0 };
+		size_t want = size - m.at < CHUNK ? (size_t)(size - m.at) : CHUNK;
+		ssize_t n = pread(from_fd, in, want, (off_t)m.at);
 
 		if (n < 0 || (size_t)n != want)
 			return FAULT(n < 0 ? -errno : -EIO); /* it changed while it was read */
-		at += (uint64_t)n;
-		do {
-			ZSTD_outBuffer dst = { out, CHUNK, 0 };
-
-			left = ZSTD_compressStream2(cctx, &dst, &src,
-				at == size ? ZSTD_e_end : ZSTD_e_continue);
-			r = ZSTD_isError(left) ? FAULT(-EIO) : put(out, dst.pos, arg);
-		} while (!r && (src.pos < src.size || (at == size && left)));
-	} while (!r && at < size);
+		r = maker_take(&m, in, want);
+	} while (!r && m.at < size);
 	return r;
 }
 
@@ -158,13 +185,51 @@ object_put(int dir_fd, const void *p, size_t len, uint8_t ret_sha256[32])
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
-/* Where uncompressed bytes go: a descriptor, a buffer, or nowhere. */
+/* Compressed once more, and compared with what is there. */
+struct again {
+	struct maker maker;
+	uint8_t *in;
+	size_t len; /* in in, not yet taken */
+	int fd;
+	off_t at;
+	bool differs;
+};
+
+/* Where uncompressed bytes go: a descriptor, a buffer, or only into the hash and again. */
 struct sink {
 	int fd;
 	struct buf *buf;
+	struct again *again;
 	struct sha256 hash;
 	uint64_t bytes, max;
 };
+
+/* In the portions in which it was made. */
+static int
+again_put(struct again *a, const uint8_t *p, size_t len)
+{
+	struct maker *m = &a->maker;
+	int r = 0;
+
+	while (len && !r && !a->differs) {
+		uint64_t left = m->size - m->at - a->len;
+		size_t n = CHUNK - a->len < left ? CHUNK - a->len : (size_t)left;
+
+		n = n < len ? n : len;
+		a->differs = !n; /* more than the frame says */
+		if (!n)
+			break;
+		memcpy(a->in + a->len, p, n);
+		a->len += n;
+		p += n;
+		len -= n;
+		if (a->len != CHUNK && m->at + a->len != m->size)
+			continue;
+		r = maker_take(m, a->in, a->len);
+		a->len = 0;
+	}
+	return r;
+}
 
 static int
 sink_put(struct sink *s, const void *p, size_t len, const char *operand)
@@ -178,6 +243,8 @@ sink_put(struct sink *s, const void *p, size_t len, const char *operand)
 		buf_put(s->buf, p, len);
 		return FAULT(buf_error(s->buf));
 	}
+	if (s->again)
+		return again_put(s->again, p, len);
 	return s->fd < 0 ? 0 : FAULT(fs_write_all(s->fd, p, len));
 }
 
@@ -289,56 +356,64 @@ object_get(int dir_fd, const uint8_t sha256[32], size_t max, struct buf *out)
 	return r ?: copy(&s, fd, sha256, false);
 }
 
-/* A compressed file that is read along with what it should be. */
-struct compare {
-	int fd;
-	off_t at;
-	bool differs;
-};
+static void
+again_done(struct again *a)
+{
+	maker_done(&a->maker);
+	free(a->in);
+}
 
 static int
 put_compare(const uint8_t *p, size_t len, void *arg)
 {
-	struct compare *c = arg;
+	struct again *a = arg;
 	uint8_t chunk[4096];
 
-	for (size_t done = 0; done < len && !c->differs;) {
+	for (size_t done = 0; done < len && !a->differs;) {
 		size_t want = len - done < sizeof(chunk) ? len - done : sizeof(chunk);
-		ssize_t n = pread(c->fd, chunk, want, c->at);
+		ssize_t n = pread(a->fd, chunk, want, a->at);
 
 		if (n < 0)
 			return FAULT(-errno);
-		c->differs = (size_t)n != want || memcmp(chunk, p + done, want) != 0;
-		c->at += n;
+		a->differs = (size_t)n != want || memcmp(chunk, p + done, want) != 0;
+		a->at += n;
 		done += want;
 	}
 	return 0;
 }
 
+/* How much a frame says that it holds; ours always say. */
+static bool
+read_size(int fd, uint64_t *ret)
+{
+	uint8_t head[32];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	unsigned long long size = n > 0 ? ZSTD_getFrameContentSize(head, (size_t)n) : ZSTD_CONTENTSIZE_ERROR;
+
+	*ret = size;
+	return size != ZSTD_CONTENTSIZE_ERROR && size != ZSTD_CONTENTSIZE_UNKNOWN;
+}
+
 int
 object_verify(int dir_fd, const uint8_t sha256[32])
 {
-	SCOPED(scope_close) int fd = -1, plain = -1;
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(again_done) struct again a = { .in = malloc(CHUNK), .maker = { .put = put_compare, .arg = &a } };
+	struct sink s = { .fd = -1, .max = UINT64_MAX, .again = &a };
 	char name[OBJECT_NAME_MAX];
-	struct compare c = { .fd = -1 };
-	struct stat st;
-	int r = open_object(&fd, dir_fd, sha256);
+	int r = a.in ? open_object(&fd, dir_fd, sha256) : FAULT(-ENOMEM);
 
 	if (r)
 		return r;
-	plain = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (plain < 0)
-		return FAULT(-errno);
-	r = object_copy_fd(fd, sha256, UINT64_MAX, false, plain);
+	a.fd = fd;
+	a.differs = !read_size(fd, &a.maker.size);
+	r = maker_init(&a.maker);
+	r = r ?: copy(&s, fd, sha256, false);
+	if (!r && !a.differs && !a.maker.size)
+		r = maker_take(&a.maker, a.in, 0);
 	if (r)
 		return r;
-	if (fstat(plain, &st) < 0)
-		return FAULT(-errno);
-	c.fd = fd;
-	r = compress(plain, (uint64_t)st.st_size, put_compare, &c);
-	if (r)
-		return r;
-	if (c.differs)
+	if (a.differs)
 		return REFUSE(REASON_ALTERED, object_name(name, sha256),
 			"holds the right bytes, but not as zstd %s compresses them",
 			ZSTD_versionString());

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+#include <zstd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
@@ -139,6 +140,36 @@ changed_bytes_are_found(void **state)
 	buf_done(&b);
 }
 
+/* The right bytes, as another compressor would lay them down: copied, and found by the maker's check. */
+static void
+frames_of_others_are_found(void **state)
+{
+	static const struct {
+		int level, size_said;
+	} rows[] = { { 3, 1 }, { 9, 0 }, { 19, 1 } };
+	const struct scratch *s = *state;
+	uint8_t *p = malloc(BIG), *out = malloc(2 * BIG), digest[32];
+	char name[OBJECT_NAME_MAX];
+
+	fill(p, BIG, 0);
+	assert_int_equal(object_put(s->fd, p, BIG, digest), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		ZSTD_CCtx *c = ZSTD_createCCtx();
+		size_t len;
+
+		ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, rows[i].level);
+		ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, rows[i].size_said);
+		len = ZSTD_compress2(c, out, (size_t)2 * BIG, p, BIG);
+		assert_false(ZSTD_isError(len));
+		scratch_put(s, object_name(name, digest), out, len);
+		assert_int_equal(object_copy(s->fd, digest, BIG, true, -1), 0);
+		assert_refused(object_verify(s->fd, digest), REASON_ALTERED, "but not as zstd");
+		ZSTD_freeCCtx(c);
+	}
+	free(p);
+	free(out);
+}
+
 /* A frame that ends where a read ends hides nothing behind it. */
 static void
 nothing_stands_behind_the_frame(void **state)
@@ -180,6 +211,7 @@ main(void)
 		OBJECT_TEST(bytes_come_back),
 		OBJECT_TEST(the_same_bytes_are_the_same_object),
 		OBJECT_TEST(changed_bytes_are_found),
+		OBJECT_TEST(frames_of_others_are_found),
 		OBJECT_TEST(nothing_stands_behind_the_frame),
 		OBJECT_TEST(a_link_is_not_followed),
 	};
