@@ -12,6 +12,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
+#include "appliance/base/scope.h"
 #include "appliance/trust/sha256.h"
 #include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
