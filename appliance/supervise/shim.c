@@ -50,7 +50,7 @@ shim_save(struct shim *s)
 
 	(void)snprintf(now.release, sizeof(now.release), "%s", s->spec.release);
 	(void)snprintf(now.boot, sizeof(now.boot), "%s", s->boot);
-	(void)snprintf(now.why, sizeof(now.why), "%s", s->why);
+	(void)snprintf(now.why, sizeof(now.why), "%s", shim_core_ails(&s->core) ?: s->why);
 	for (size_t i = 0; i < s->spec.n_secrets; i++)
 		now.lost_secrets = now.lost_secrets || s->spec.secrets[i].fd < 0;
 	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);

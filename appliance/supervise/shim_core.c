@@ -282,3 +282,15 @@ shim_core_step(struct shim_core *c, enum shim_event event, uint64_t now_us)
 		return 0;
 	return act(c, now_us);
 }
+
+const char *
+shim_core_ails(const struct shim_core *c)
+{
+	if (c->is == STATE_FROZEN && c->stopped)
+		return "a signal stopped its first process; `mainstay service restart` starts it again";
+	if (c->is == STATE_FROZEN)
+		return "its health check gets no answer; `mainstay service restart` starts it again";
+	if (c->is == STATE_RUNNING && c->health == STATE_HEALTH_FAILING)
+		return "its health check finds nobody, or a wrong answer; see `mainstay service logs`";
+	return NULL;
+}

@@ -75,3 +75,6 @@ void shim_core_init(struct shim_core *c, const struct spec *spec);
 /* Step.  Returns the actions, SHIM_DO_ bits.  An event that the phase does not know changes
  * nothing. */
 unsigned shim_core_step(struct shim_core *c, enum shim_event event, uint64_t now_us);
+
+/* What ails what runs, for people, with the remedy; NULL: nothing that is known.  Static. */
+const char *shim_core_ails(const struct shim_core *c);

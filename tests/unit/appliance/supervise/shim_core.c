@@ -201,12 +201,47 @@ test_no_brake_for_slow_ones(void **state)
 	}
 }
 
+static void
+test_what_ails_it(void **state)
+{
+	static const struct {
+		enum shim_event event;
+		const char *says;
+	} cases[] = {
+		{ SHIM_PROBE_SILENT, "gets no answer" },
+		{ SHIM_PROBE_ERROR, "finds nobody, or a wrong answer" },
+		{ SHIM_STOPPED, "a signal stopped its first process" },
+		{ SHIM_RELOADED, NULL },
+	};
+	struct spec spec = { .heal = SPEC_HEAL_EXIT, .health = SPEC_HEALTH_RESP, .health_failures = 1, .grace_ms = 1,
+		.start_timeout_ms = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct shim_core c;
+
+		shim_core_init(&c, &spec);
+		(void)shim_core_step(&c, SHIM_BEGIN, 0);
+		assert_null(shim_core_ails(&c));
+		(void)shim_core_step(&c, SHIM_PASSED, 1 * S);
+		assert_null(shim_core_ails(&c));
+		(void)shim_core_step(&c, cases[i].event, 2 * S);
+		assert_true(!shim_core_ails(&c) == !cases[i].says);
+		if (cases[i].says)
+			assert_non_null(strstr(shim_core_ails(&c), cases[i].says));
+		(void)shim_core_step(&c, SHIM_CONTINUED, 3 * S);
+		(void)shim_core_step(&c, SHIM_PASSED, 4 * S);
+		assert_null(shim_core_ails(&c));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_brake),
+		cmocka_unit_test(test_what_ails_it),
 		cmocka_unit_test(test_no_brake_for_slow_ones),
 	};
 
