@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -387,8 +388,9 @@ compare(int a, off_t at, int b, uint64_t len, struct sha256 *hash, const char *n
 static int
 verify_patch(struct verifying *v, const struct pack_member *m, int patch_fd)
 {
-	SCOPED(scope_close) int from = openat(v->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	SCOPED(scope_close) int to = openat(v->packs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	/* In memory: who looks at a repository writes nothing there, and two files are small beside a machine. */
+	SCOPED(scope_close) int from = memfd_create("from", MFD_CLOEXEC);
+	SCOPED(scope_close) int to = memfd_create("to", MFD_CLOEXEC);
 	struct stat st;
 	int r;
 
@@ -470,15 +472,25 @@ verify_list(struct verifying *v, const char *path, const char *hex)
 	return r;
 }
 
+/* patches/ or packs/, which are not there before the first release: -1. */
+static int
+open_there(int *ret_fd, const struct release_repo *repo, const char *name)
+{
+	*ret_fd = openat(repo->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *ret_fd < 0 && errno != ENOENT ? FAULT(-errno) : 0;
+}
+
 /* Nothing else lies there. */
 static int
 verify_folder(struct verifying *v, int dir_fd, size_t *files)
 {
 	static const uint8_t none[SHA256_LEN];
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
-	int r = tree_index_new(&x, "repository", "0", none);
+	int r = dir_fd < 0 ? 0 : tree_index_new(&x, "repository", "0", none);
 
-	r = r ?: tree_walk(x, dir_fd, NULL, NULL);
+	if (r || dir_fd < 0)
+		return r;
+	r = tree_walk(x, dir_fd, NULL, NULL);
 	for (size_t i = 0; r == 0 && i < x->n_entries; i++, ++*files)
 		if (x->entries[i].type != TREE_TYPE_FILE || !json_object_get(v->seen, x->entries[i].path))
 			r = REFUSE(REASON_ALTERED, x->entries[i].path, "is not part of the repository");
@@ -497,8 +509,8 @@ release_packs_verify(struct release_repo *repo, size_t *files)
 	r = r ?: patch_room_new(&v.room);
 
 	v.seen = json_object();
-	r = r ?: fs_open_dir(&v.patches_fd, repo->fd, "patches", 0755);
-	r = r ?: fs_open_dir(&v.packs_fd, repo->fd, "packs", 0755);
+	r = r ?: open_there(&v.patches_fd, repo, "patches");
+	r = r ?: open_there(&v.packs_fd, repo, "packs");
 	json_object_foreach(targets, path, t)
 	{
 		const char *hex = json_text(json_object_get(t, "custom"), "packs");
