@@ -9,6 +9,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
 #include "appliance/supervise/down.h"
@@ -17,8 +18,11 @@
 
 struct choice {
 	struct slots before;
+	struct slots_now now;
 	enum slots_slot slot;
 };
+
+static const struct slots_package package = { MAINSTAY_VERSION, SLOTS_STATE_FORMAT, SLOTS_STATE_ACCEPTS };
 
 static bool
 choose(struct slots *s, void *arg)
@@ -26,10 +30,25 @@ choose(struct slots *s, void *arg)
 	struct choice *c = arg;
 
 	c->before = *s;
-	return slots_pick(s, MAINSTAY_VERSION, &c->slot);
+	return slots_pick(s, &package, &c->now, &c->slot);
 }
 
-void
+/* The packaged core, which would not know what lib/ holds. */
+static int
+check_package(const struct slots *s, enum slots_slot slot)
+{
+	if (!s->format[0] || slots_accepts(package.accepts, s->format))
+		return 0;
+	if (slot == SLOTS_NONE || slot == SLOTS_PACKAGED)
+		return REFUSE(REASON_CONFLICT, "mainstay " MAINSTAY_VERSION,
+			"lib/ has the form %s, and this package takes over %s only: install the package that was there before, or a newer one",
+			s->format, package.accepts);
+	log_warning("the packaged core %s does not take over lib/ of form %s: slot %s goes on", package.version, s->format,
+		slots_text(slot));
+	return 0;
+}
+
+int
 pick_core(struct pick *pick, const struct paths *paths)
 {
 	struct choice c = { .slot = SLOTS_PACKAGED };
@@ -37,7 +56,8 @@ pick_core(struct pick *pick, const struct paths *paths)
 	const struct slots_tree *tree;
 	int r;
 
-	r = slots_update(&s, paths, choose, &c);
+	r = slots_now(&c.now);
+	r = r ?: slots_update(&s, paths, choose, &c);
 	if (r < 0) {
 		/* Not taken off durably is not taken off: no try without it. */
 		log_fault(r, "reading which core is to run");
@@ -51,13 +71,14 @@ pick_core(struct pick *pick, const struct paths *paths)
 		memcpy(pick->digest, tree->digest, sizeof(pick->digest));
 	pick->trial = r == 0 && s.trial && s.trial == c.slot;
 	pick->clear = c.before.trial || c.before.active != c.slot;
-	pick->trial_ms = s.trial_ms;
+	pick->trial_ms = slots_left_ms(&s, &c.now);
 	if (c.before.trial && !s.trial)
 		log_warning("the core in slot %s is given up: %s; slot %s again",
 			slots_text(s.failed), slots_why_text(s.why), slots_text(c.slot));
 	if (pick->trial)
 		log_info("the core in slot %s is on trial for %u ms, %u tries left after this one",
-			slots_text(c.slot), s.trial_ms, s.tries);
+			slots_text(c.slot), pick->trial_ms, s.tries);
+	return check_package(&s, c.slot);
 }
 
 int
@@ -135,20 +156,19 @@ pick_ended(const struct pick *pick, const struct paths *paths)
 
 	if (r || !waits)
 		return FAULT(r);
-	/* Its daemons may live, and must not meet another core's supervisor. */
+	/* Its daemons may live, and must not meet another core's supervisor.  Where we ended it, why is noted already. */
 	r = down_kill(paths);
 	return FAULT(r ?: note_why(paths, SLOTS_WHY_ENDED));
 }
 
 int
-pick_late(struct pick *pick, const struct paths *paths)
+pick_late(const struct pick *pick, const struct paths *paths)
 {
 	bool waits;
 	int r = is_on_trial(&waits, pick, paths);
 
 	if (r || !waits)
 		return FAULT(r);
-	pick->trial = false; /* its end will be ours, not its own */
 	log_warning("the core in slot %s did not prove itself in %u ms: killed", slots_text(pick->slot),
 		pick->trial_ms);
 	r = down_kill(paths);

@@ -36,6 +36,7 @@ enum {
 	BACKOFF_US = 100 * 1000,
 	BACKOFF_CAP_US = 10 * 1000 * 1000,
 	STEADY_US = 30 * 1000 * 1000,
+	ROOM_US = 1000 * 1000,
 	ENFORCED_MAX = 4096,
 };
 
@@ -57,6 +58,7 @@ struct run {
 	struct loop_watch *ready_watch;
 	unsigned tries;
 	uint64_t started_us;
+	int refused; /* why nothing could be started; 0 */
 };
 
 /* --- the supervisor --------------------------------------------------------------------------- */
@@ -86,7 +88,7 @@ on_supervise_ended(pid_t pid, int status, void *arg)
 {
 	struct run *run = arg;
 	char text[64];
-	uint64_t us;
+	uint64_t us, lived_us;
 
 	loop_unwatch(run->ready_watch);
 	(void)close(run->ready_fd);
@@ -101,7 +103,9 @@ on_supervise_ended(pid_t pid, int status, void *arg)
 	(void)pick_ended(&run->pick, &run->paths);
 	log_warning("mainstay-supervise (pid %ld): %s, starting it again", (long)pid,
 		child_describe(text, sizeof(text), status));
-	if (clock_mono_us() - run->started_us > STEADY_US)
+	/* One that made room for another core, or was on trial (its tries are counted), is nothing to wait for. */
+	lived_us = clock_mono_us() - run->started_us;
+	if (lived_us > STEADY_US || run->pick.trial || (lived_us > ROOM_US && status == 0))
 		run->tries = 0;
 	us = clock_backoff_us(run->tries++, BACKOFF_US, BACKOFF_CAP_US);
 	if (loop_after(&run->retry, run->loop, us / CLOCK_US_PER_MS, on_retry, run) < 0)
@@ -204,7 +208,9 @@ spawn_supervise(struct run *run)
 	int r;
 
 	for (;;) {
-		pick_core(&run->pick, &run->paths);
+		r = pick_core(&run->pick, &run->paths);
+		if (r)
+			return r;
 		if (run->pick.clear) {
 			r = down_kill(&run->paths);
 			if (r)
@@ -232,6 +238,8 @@ start_supervise(struct run *run)
 	if (r) {
 		if (r < 0)
 			log_fault(r, "starting mainstay-supervise");
+		else
+			run->refused = r;
 		(void)sd_event_exit(run->loop, 1);
 	}
 }
@@ -399,6 +407,8 @@ run_up(struct command_call *call)
 	loop_cancel(run.retry);
 	loop_cancel(run.trial);
 	sd_event_unref(run.loop);
+	if (run.refused)
+		return run.refused;
 	return r == 1 ? FAULT(-EIO) : r;
 }
 

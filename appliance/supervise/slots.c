@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/service/process.h"
 #include "appliance/trust/sha256.h"
 
 enum { COPIES = 2, LOOK_MS = 10 };
@@ -138,6 +140,20 @@ slots_tree(const struct slots *s, enum slots_slot slot)
 	return s->tree[slot - SLOTS_A].present ? &s->tree[slot - SLOTS_A] : NULL;
 }
 
+/* None runs any more, whatever comes of the trial. */
+static void
+end_try(struct slots *s)
+{
+	s->begun_ms = 0;
+	memset(s->boot, 0, sizeof(s->boot));
+}
+
+static void
+put_text(char to[SLOTS_VERSION_MAX + 1], const char *from)
+{
+	(void)snprintf(to, SLOTS_VERSION_MAX + 1, "%s", from);
+}
+
 enum slots_slot
 slots_spare(const struct slots *s, const uint8_t digest[32])
 {
@@ -171,6 +187,7 @@ slots_begin(struct slots *s, enum slots_slot slot, const struct slots_tree *tree
 		if (next.previous == slot)
 			next.previous = SLOTS_NONE;
 	}
+	end_try(&next);
 	next.trial = slot;
 	next.failed = SLOTS_NONE;
 	next.why = SLOTS_WHY_NONE;
@@ -187,6 +204,7 @@ slots_begin(struct slots *s, enum slots_slot slot, const struct slots_tree *tree
 static void
 go_back(struct slots *s, enum slots_why why)
 {
+	end_try(s);
 	s->failed = s->trial;
 	s->trial = SLOTS_NONE;
 	s->tries = 0;
@@ -194,21 +212,69 @@ go_back(struct slots *s, enum slots_why why)
 }
 
 bool
-slots_pick(struct slots *s, const char *packaged, enum slots_slot *ret)
+slots_accepts(const char *accepts, const char *format)
 {
-	bool changed = strcmp(s->packaged, packaged) != 0;
+	size_t n = strlen(format);
 
-	if (changed && s->packaged[0] && (s->active != SLOTS_PACKAGED || s->trial)) {
-		/* Whoever installs another package means it to run. */
+	for (const char *at = accepts; n > 0 && *at; at += strcspn(at, ",")) {
+		at += *at == ',';
+		if (strcspn(at, ",") == n && strncmp(at, format, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+uint32_t
+slots_left_ms(const struct slots *s, const struct slots_now *now)
+{
+	uint64_t ran = now->ms - s->begun_ms;
+
+	if (!s->begun_ms || strcmp(s->boot, now->boot) != 0 || ran >= s->trial_ms)
+		return 0;
+	return s->trial_ms - (uint32_t)ran;
+}
+
+/* Whoever installs another package means it to run, which it can where it takes over what is there. */
+static bool
+take_package(struct slots *s, const struct slots_package *package, bool fits)
+{
+	bool another = strcmp(s->packaged, package->version) != 0;
+	bool changed = another || strcmp(s->accepts, package->accepts) != 0;
+
+	if (another && fits && s->packaged[0] && (s->active != SLOTS_PACKAGED || s->trial)) {
 		if (s->trial)
 			go_back(s, SLOTS_WHY_PACKAGE);
 		s->previous = SLOTS_NONE;
 		s->active = SLOTS_PACKAGED;
 	}
-	if (changed)
-		(void)snprintf(s->packaged, sizeof(s->packaged), "%s", packaged);
+	if (s->active == SLOTS_PACKAGED && fits && strcmp(s->format, package->format) != 0) {
+		put_text(s->format, package->format);
+		changed = true;
+	}
+	put_text(s->packaged, package->version);
+	put_text(s->accepts, package->accepts);
+	return changed;
+}
+
+bool
+slots_pick(struct slots *s, const struct slots_package *package, const struct slots_now *now, enum slots_slot *ret)
+{
+	bool fits = !s->format[0] || slots_accepts(package->accepts, s->format);
+	bool changed = take_package(s, package, fits);
+
+	if (s->begun_ms && slots_left_ms(s, now) == 0) {
+		s->why = strcmp(s->boot, now->boot) == 0 ? SLOTS_WHY_SILENT : SLOTS_WHY_CUT;
+		end_try(s);
+		changed = true;
+	}
+	if (s->begun_ms) {
+		*ret = s->trial;
+		return changed;
+	}
 	if (s->trial && s->tries > 0) {
 		s->tries--;
+		s->begun_ms = now->ms ?: 1;
+		put_text(s->boot, now->boot);
 		*ret = s->trial;
 		return true;
 	}
@@ -216,16 +282,17 @@ slots_pick(struct slots *s, const char *packaged, enum slots_slot *ret)
 		go_back(s, s->why ?: SLOTS_WHY_CUT);
 		changed = true;
 	}
-	*ret = s->active;
+	*ret = s->active == SLOTS_PACKAGED && !fits ? SLOTS_NONE : s->active;
 	return changed;
 }
 
 bool
 slots_note(struct slots *s, enum slots_why why)
 {
-	if (!s->trial || s->why == why)
+	if (!s->begun_ms)
 		return false;
 	s->why = why;
+	end_try(s);
 	return true;
 }
 
@@ -239,16 +306,31 @@ slots_give_up(struct slots *s, enum slots_why why)
 }
 
 bool
-slots_good(struct slots *s, enum slots_slot slot)
+slots_good(struct slots *s, enum slots_slot slot, const char *format, const struct slots_now *now)
 {
-	if (slot == SLOTS_NONE || s->trial != slot)
+	if (slot == SLOTS_NONE || s->trial != slot || slots_left_ms(s, now) == 0)
 		return false;
+	end_try(s);
 	s->previous = s->active;
 	s->active = slot;
 	s->trial = s->failed = SLOTS_NONE;
 	s->why = SLOTS_WHY_NONE;
 	s->tries = 0;
+	put_text(s->format, format);
 	return true;
+}
+
+int
+slots_now(struct slots_now *ret)
+{
+	char boot[PROCESS_BOOT_ID_MAX];
+	int r = process_boot_id(boot);
+
+	if (r)
+		return FAULT(r);
+	put_text(ret->boot, boot);
+	ret->ms = clock_mono_us() / CLOCK_US_PER_MS;
+	return 0;
 }
 
 /* --- who runs --------------------------------------------------------------------------------- */

@@ -62,7 +62,8 @@ slots_sound(const struct slots *s)
 		is_none_or_there(s, s->trial) && is_none_or_there(s, s->failed) &&
 		s->trial != s->active && s->why < SLOTS_WHY_MAX && s->tries <= SLOTS_TRIES_MAX &&
 		(s->trial || s->tries == 0) && s->trial_ms <= SLOTS_TIME_MAX_MS &&
-		(s->soak_ms < s->trial_ms || !s->trial);
+		(s->soak_ms < s->trial_ms || !s->trial) && (s->trial || s->begun_ms == 0) &&
+		(s->begun_ms == 0) == (s->boot[0] == '\0');
 }
 
 int
@@ -89,6 +90,10 @@ slots_parse(struct slots *ret, const void *p, size_t len)
 	get_tree(&c, &s.tree[0]);
 	get_tree(&c, &s.tree[1]);
 	get_text(&c, s.packaged);
+	s.begun_ms = cursor_u64(&c);
+	get_text(&c, s.boot);
+	get_text(&c, s.format);
+	get_text(&c, s.accepts);
 	sum = cursor_bytes(&c, SHA256_LEN);
 	if (!cursor_done(&c) || memcmp(head, magic, MAGIC_LEN) != 0 ||
 		memcmp(sum, digest, SHA256_LEN) != 0 || !slots_sound(&s))
@@ -129,6 +134,10 @@ slots_write(struct buf *out, const struct slots *s)
 		put_text(out, s->tree[i].version);
 	}
 	put_text(out, s->packaged);
+	buf_u64(out, s->begun_ms);
+	put_text(out, s->boot);
+	put_text(out, s->format);
+	put_text(out, s->accepts);
 	if (buf_error(out))
 		return FAULT(buf_error(out));
 	sha256_of(digest, out->data + start, out->len - start);

@@ -10,6 +10,7 @@
 #include "appliance/supervise/enforced.h"
 #include "appliance/supervise/group.h"
 #include "appliance/supervise/held.h"
+#include "appliance/supervise/trial.h"
 
 struct paths;
 
@@ -27,6 +28,7 @@ struct supervise {
 	uint64_t workers;     /* started so far; their ids */
 	bool ending, services_too;
 	struct loop_timer *end_late, *shims_late;
+	struct trial trial;
 
 	struct frame_server *server; /* requests.c */
 	struct frame_conn *monitor;  /* the one connection; NULL */

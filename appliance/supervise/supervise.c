@@ -31,6 +31,7 @@ enum {
 	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
 	END_MS = 10 * 1000,	      /* daemons and workers, between TERM and KILL */
 	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
+	TRIAL_GRACE_MS = 2 * 1000,    /* `mainstay run` goes first */
 	SELF_CGROUP_MAX = 4096,
 	SHIM_FINAL_MAX = 3, /* exit statuses of a shim that has nothing left to do */
 };
@@ -400,9 +401,8 @@ open_supervise(struct supervise *s)
 	}
 	r = r ?: requests_open(s);
 	r = r ?: start_all(s);
-	r = r
-		?: enforced_save(&s->walls,
-			   s->run_fd); /* starting showed which namespaces there are */
+	r = r ?: trial_watch(&s->trial, s->loop, s->paths, TRIAL_GRACE_MS, on_stop, s);
+	r = r ?: enforced_save(&s->walls, s->run_fd); /* starting showed which namespaces there are */
 	if (r)
 		return FAULT(r);
 	say_ready(s);
@@ -417,6 +417,7 @@ close_supervise(struct supervise *s)
 		held_free(&s->held, s->held);
 	loop_cancel(s->end_late);
 	loop_cancel(s->shims_late);
+	trial_cancel(&s->trial);
 	sd_event_unref(s->loop);
 	if (s->run_fd >= 0)
 		(void)close(s->run_fd);

@@ -230,12 +230,12 @@ world_boot(struct world *w)
 	struct pick pick;
 	unsigned tries = 0;
 
-	/* What does not run is cut off, too, in its last try: the next pick sees none left. */
+	/* What does not run is seen to end, in its last try, too: the next pick sees none left. */
 	do {
 		need(tries++ <= SLOTS_TRIES_MAX, "a core that does not run is tried for ever");
 		pick = (struct pick){ 0 };
-		pick_core(&pick, &w->t.paths);
-	} while (runs_not(w, &pick));
+		need(pick_core(&pick, &w->t.paths) == 0, "the packaged core refuses what lib/ holds");
+	} while (runs_not(w, &pick) && pick_ended(&pick, &w->t.paths) == 0);
 	world_start(w, pick.slot);
 }
 

@@ -15,11 +15,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 check_picks(struct slots s)
 {
+	static const struct slots_package package = { "1.0", "f-1", "f-1,f-0" };
+	struct slots_now now = { .ms = 1, .boot = "0" };
+
 	for (unsigned i = 0; i <= SLOTS_TRIES_MAX + 1; i++) {
 		enum slots_slot slot = SLOTS_NONE;
 
-		(void)slots_pick(&s, "1.0", &slot);
-		if (!slots_sound(&s) || (slot != SLOTS_PACKAGED && !slots_tree(&s, slot)))
+		now.boot[0]++; /* each is cut off by the next boot */
+		(void)slots_pick(&s, &package, &now, &slot);
+		if (!slots_sound(&s) || (slot != SLOTS_PACKAGED && slot != SLOTS_NONE && !slots_tree(&s, slot)) ||
+			(slot == SLOTS_NONE && slots_accepts(package.accepts, s.format)))
 			__builtin_trap();
 		if (s.trial && slot != s.trial)
 			__builtin_trap();

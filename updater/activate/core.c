@@ -307,6 +307,11 @@ core_change_back(struct core *core)
 		return FAULT(r);
 	if (core->slots.previous == SLOTS_NONE)
 		return REFUSE(REASON_NOT_FOUND, CORE_SERVICE, "no other core ran before this one");
+	/* What a release takes over its definition says, in step check. */
+	if (core->slots.previous == SLOTS_PACKAGED && !slots_accepts(core->slots.accepts, SLOTS_STATE_FORMAT))
+		return REFUSE(REASON_CONFLICT, CORE_SERVICE,
+			"the packaged core %s takes over state of the form %s, not %s, which this core writes: install a newer package first",
+			core->slots.packaged, core->slots.accepts, SLOTS_STATE_FORMAT);
 	fill_from(&c, core);
 	t = slots_tree(&core->slots, core->slots.previous);
 	core_tree_hex(c.to, &core->slots, core->slots.previous);

@@ -18,9 +18,6 @@
 #include "appliance/base/scope.h"
 
 #define CORE_SERVICE "mainstay"
-/* The form of lib/ that this core reads and writes: a release names its own as data.format, others that it takes over
- * from as data.accepts. */
-#define CORE_STATE_FORMAT "mainstay-1"
 
 struct monitor;
 struct core;
@@ -77,7 +74,7 @@ int core_open(struct core **ret, struct monitor *m, int journal_fd, const struct
  * no change of services runs, and begins none while core_running(). */
 int core_change_start(struct core *core, const struct core_release *rel);
 /* Back to the core that ran before, by the customer's own word: counters may fall.  Returns as above, or
- * REASON_NOT_FOUND where none ran before. */
+ * REASON_NOT_FOUND where none ran before, REASON_CONFLICT where the packaged one does not take over this core's state. */
 int core_change_back(struct core *core);
 bool core_change_running(const struct core *core);
 

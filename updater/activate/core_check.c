@@ -90,10 +90,10 @@ core_check_release(struct monitor *m, const char *hex)
 	if (strcmp(d->name, CORE_SERVICE) != 0 || d->class != DEFINITION_CLASS_CORE)
 		return REFUSE(REASON_ALTERED, CORE_SERVICE, "the release defines %s \"%s\", not the core",
 			d->class == DEFINITION_CLASS_CORE ? "core" : "service", d->name);
-	if (!accepts(d, CORE_STATE_FORMAT))
+	if (!accepts(d, SLOTS_STATE_FORMAT))
 		return REFUSE(REASON_CONFLICT, CORE_SERVICE,
 			"it does not take over state of the form %s: its data.accepts names the forms that it does",
-			CORE_STATE_FORMAT);
+			SLOTS_STATE_FORMAT);
 	return check_programs(store, hex);
 }
 

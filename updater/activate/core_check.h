@@ -11,7 +11,7 @@ struct core_times {
 };
 
 /* lib/store/HEX is a core that this site can be handed to: it defines CORE_SERVICE, has its programs, and takes over
- * from CORE_STATE_FORMAT.  Returns 0; REASON_NOT_FOUND, REASON_ALTERED or REASON_CONFLICT (logged); or a fault. */
+ * from SLOTS_STATE_FORMAT.  Returns 0; REASON_NOT_FOUND, REASON_ALTERED or REASON_CONFLICT (logged); or a fault. */
 int core_check_release(struct monitor *m, const char *hex);
 
 /* Its knobs tries, trial-seconds and soak-seconds, by their defaults; hex "" (the packaged core) and a release without

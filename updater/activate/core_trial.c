@@ -140,7 +140,9 @@ core_trial_slot(struct core *core)
 static bool
 mark_good(struct slots *s, void *arg)
 {
-	return slots_good(s, ((struct core *)arg)->running);
+	struct slots_now now;
+
+	return slots_now(&now) == 0 && slots_good(s, ((struct core *)arg)->running, SLOTS_STATE_FORMAT, &now);
 }
 
 static void
@@ -151,7 +153,7 @@ on_proved(int r, void *arg)
 	if (r == 0) {
 		r = slots_update(&core->slots, monitor_paths(core->m), mark_good, core);
 		if (r == 0 && core->slots.active != core->running)
-			r = REFUSE(REASON_STATE_MOVED, CORE_SERVICE, "it is not on trial any more");
+			r = REFUSE(REASON_STATE_MOVED, CORE_SERVICE, "its time is up, or it is not on trial any more");
 	}
 	if (r == 0) {
 		core_advance(core, 0);

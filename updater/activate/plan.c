@@ -144,10 +144,10 @@ add_core(struct update *u, struct plan *p)
 	p->n = 1;
 	p->core = true;
 	return json_array_append_new(p->items,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b}", "service", CORE_SERVICE, "class", "core", "from",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "service", CORE_SERVICE, "class", "core", "from",
 			runs.release, "from_version", runs.version, "to", rel->hex, "version", rel->tree->version,
 			"held", (int)u->held, "went_back", (int)update_went_back(u, CORE_SERVICE, rel->hex), "automatic",
-			0));
+			0, "problems", update_core_problems(u, rel->hex)));
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */

@@ -138,3 +138,7 @@ int update_core_init(struct update *u);
  * of services, or a fault. */
 int update_core_apply(struct update *u, struct monitor_call *call, const struct update_release *rel);
 int update_core_rollback(struct update *u, struct monitor_call *call);
+/* Did the site go back from this core since its owners' last word for it? */
+bool update_core_went_back(const struct update *u, const char *hex);
+/* Why it could not go in now, as a plan says it; the caller's. */
+json_t *update_core_problems(const struct update *u, const char *hex);

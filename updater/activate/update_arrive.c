@@ -17,6 +17,8 @@
 bool
 update_went_back(const struct update *u, const char *service, const char *hex)
 {
+	if (strcmp(service, CORE_SERVICE) == 0)
+		return update_core_went_back(u, hex);
 	for (size_t i = json_array_size(u->history); i-- > 0;) {
 		const json_t *row = json_array_get(u->history, i);
 		bool good = strcmp(json_text(row, "outcome"), change_step_text(CHANGE_GOOD)) == 0;

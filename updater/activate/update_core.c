@@ -7,11 +7,13 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
 #include "appliance/policy/policy.h"
+#include "updater/activate/core_approved.h"
 
 bool
 update_runs(const struct update *u, const char *service, struct update_runs *ret)
@@ -38,6 +40,51 @@ on_stepped(const struct core_change *c, void *arg)
 	update_set(arg, c->step == CORE_STAGE ? "fetching" : "activating", CORE_SERVICE, c->reason, c->text);
 }
 
+/* The release that the site is not on any more, or never was, by a change that was to bring it or to leave it; those that
+ * failed before anything of theirs was started, too: whatever it was, somebody shall look first. */
+static void
+remember_back(struct update *u, const struct core_change *c)
+{
+	const char *left = c->step == CORE_GOOD ? (c->back ? c->from : "") : (c->back ? "" : c->to);
+	uint8_t digest[32];
+
+	if (*left && hex_decode(digest, sizeof(digest), left) &&
+		core_approved_went_back(monitor_dir(u->m), digest) < 0)
+		log_error("that the core went back from %s could not be kept", left);
+}
+
+bool
+update_core_went_back(const struct update *u, const char *hex)
+{
+	uint8_t digest[32];
+
+	return hex_decode(digest, sizeof(digest), hex) && core_approved_is_back(monitor_dir(u->m), digest);
+}
+
+json_t *
+update_core_problems(const struct update *u, const char *hex)
+{
+	json_t *list = json_array();
+	const char *said = "";
+	char text[CHANGE_TEXT_MAX + 128];
+
+	if (!update_core_went_back(u, hex))
+		return list;
+	for (size_t i = json_array_size(u->history); i-- > 0 && !*said;) {
+		const json_t *row = json_array_get(u->history, i);
+
+		if (strcmp(json_text(row, "service"), CORE_SERVICE) == 0 &&
+			(strcmp(json_text(row, "to"), hex) == 0 || strcmp(json_text(row, "from"), hex) == 0))
+			said = json_text(row, "text");
+	}
+	(void)snprintf(text, sizeof(text),
+		"this site went back from it%s%s%s: mainstay update apply --again, or the owners' new word for it",
+		*said ? " (" : "", said, *said ? ")" : "");
+	(void)json_array_append_new(list,
+		json_pack("{s:s, s:s, s:s}", "reason", refuse_token(REASON_CONFLICT), "operand", CORE_SERVICE, "text", text));
+	return list;
+}
+
 static void
 on_ended(const struct core_change *c, void *arg)
 {
@@ -55,6 +102,7 @@ on_ended(const struct core_change *c, void *arg)
 	/* As fine as the journal keeps it: no two begin so close to each other. */
 	(void)snprintf(row.id, sizeof(row.id), "%032" PRIx64, c->started_us / CLOCK_US_PER_MS);
 	item->step = how;
+	remember_back(u, c);
 	(void)update_remember(u, &row, item);
 	update_set(u, change_step_text(how), CORE_SERVICE, c->reason, c->text); /* with the history, in one write */
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "appliance/base/fs.h"
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
 #include "appliance/service/roster.h"
@@ -69,6 +70,42 @@ now(struct site *t)
 	return s;
 }
 
+static bool
+is_good(struct slots *s)
+{
+	struct slots_now moment;
+
+	assert_int_equal(slots_now(&moment), 0);
+	return slots_good(s, SLOTS_A, SLOTS_STATE_FORMAT, &moment);
+}
+
+static void
+change(struct site *t, void (*how)(struct slots *s))
+{
+	struct slots s = now(t);
+
+	how(&s);
+	assert_int_equal(slots_save(&s, t->core), 0);
+}
+
+static void
+begun_before(struct slots *s)
+{
+	s->begun_ms -= 1500;
+}
+
+static void
+begun_long_ago(struct slots *s)
+{
+	s->begun_ms -= 4000;
+}
+
+static void
+in_another_form(struct slots *s)
+{
+	(void)snprintf(s->format, sizeof(s->format), "mainstay-9");
+}
+
 /* The store has it, with a supervisor in it. */
 static void
 store(struct site *t)
@@ -107,7 +144,7 @@ the_package_runs_where_nothing_else_is_said(void **state)
 {
 	struct site *t = *state;
 
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
 	assert_false(t->pick.trial);
 	assert_false(t->pick.clear);
@@ -125,7 +162,7 @@ a_trial_is_started_from_the_store(void **state)
 
 	store(t);
 	on_trial(t, 1);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_A);
 	assert_true(t->pick.trial);
 	assert_true(t->pick.clear);
@@ -142,27 +179,27 @@ one_that_is_not_there_gives_way(void **state)
 	int fd = -1;
 
 	on_trial(t, 1);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_true(pick_program(&fd, &t->pick, &t->paths, "mainstay-supervise") < 0);
 	assert_true(pick_unstarted(&t->pick, &t->paths));
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
 	assert_int_equal(now(t).failed, SLOTS_A);
 	assert_int_equal(now(t).why, SLOTS_WHY_UNSTARTED);
 	/* A good one whose tree is gone: the package, for as long as this run lives. */
 	on_trial(t, 1);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	{
 		struct slots s = now(t);
 
-		assert_true(slots_good(&s, SLOTS_A));
+		assert_true(is_good(&s));
 		assert_int_equal(slots_save(&s, t->core), 0);
 	}
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_A);
 	assert_false(t->pick.trial);
 	assert_true(pick_unstarted(&t->pick, &t->paths));
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
 	assert_true(t->pick.clear);
 	assert_int_equal(now(t).active, SLOTS_A); /* the next run looks again */
@@ -172,7 +209,7 @@ static void
 what_ended_or_hung_is_ended_whole(void **state)
 {
 	static const struct {
-		int (*how)(struct pick *pick, const struct paths *paths);
+		int (*how)(const struct pick *pick, const struct paths *paths);
 		enum slots_why why;
 	} rows[] = { { NULL, SLOTS_WHY_ENDED }, { pick_late, SLOTS_WHY_SILENT } };
 
@@ -181,14 +218,14 @@ what_ended_or_hung_is_ended_whole(void **state)
 		struct child child = daemon_of(t);
 
 		on_trial(t, 1);
-		pick_core(&t->pick, &t->paths);
+		assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 		assert_true(child_alive(child.pid, child.starttime));
 		if (rows[i].how)
 			assert_int_equal(rows[i].how(&t->pick, &t->paths), 0);
 		assert_int_equal(pick_ended(&t->pick, &t->paths), 0);
 		assert_false(child_alive(child.pid, child.starttime));
 		assert_int_equal(now(t).why, rows[i].why);
-		pick_core(&t->pick, &t->paths);
+		assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 		assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
 		assert_int_equal(now(t).failed, SLOTS_A);
 		scratch_stop(child.pid);
@@ -205,19 +242,76 @@ one_that_is_good_by_then_goes_on(void **state)
 	struct slots s;
 
 	on_trial(t, 1);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	s = now(t);
-	assert_true(slots_good(&s, SLOTS_A));
+	assert_true(is_good(&s));
 	assert_int_equal(slots_save(&s, t->core), 0);
 	assert_int_equal(pick_late(&t->pick, &t->paths), 0);
 	assert_int_equal(pick_ended(&t->pick, &t->paths), 0);
 	assert_true(child_alive(child.pid, child.starttime));
 	assert_int_equal(now(t).why, SLOTS_WHY_NONE);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_A);
 	assert_false(t->pick.clear);
 	scratch_stop(child.pid);
 	(void)close(child.pidfd);
+}
+
+/* A run that was killed and comes again goes on with the try, and counts from where it began; once that is over, it is so
+ * for good. */
+static void
+another_run_counts_on(void **state)
+{
+	struct site *t = *state;
+
+	on_trial(t, 2);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	change(t, begun_before);
+	t->pick = (struct pick){ 0 };
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	assert_int_equal(t->pick.slot, SLOTS_A);
+	assert_true(t->pick.trial && t->pick.clear);
+	assert_in_range(t->pick.trial_ms, 1, 2500);
+	assert_int_equal(now(t).tries, 1);
+	change(t, begun_long_ago);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	assert_int_equal(t->pick.slot, SLOTS_A);
+	assert_in_range(t->pick.trial_ms, 3000, 4000); /* the second try */
+	change(t, begun_long_ago);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
+	assert_int_equal(now(t).failed, SLOTS_A);
+	assert_int_equal(now(t).why, SLOTS_WHY_SILENT);
+}
+
+/* lib/ in a form that the package does not take over: alone it is not started, and takes no core's place. */
+static void
+the_package_must_know_the_form(void **state)
+{
+	struct site *t = *state;
+	uint64_t count;
+	struct slots s;
+
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	assert_string_equal(now(t).format, SLOTS_STATE_FORMAT);
+	assert_string_equal(now(t).accepts, SLOTS_STATE_ACCEPTS);
+	change(t, in_another_form);
+	count = refuse_count(REASON_CONFLICT);
+	assert_int_equal(pick_core(&t->pick, &t->paths), REASON_CONFLICT);
+	assert_int_equal(refuse_count(REASON_CONFLICT), count + 1);
+	assert_non_null(strstr(refuse_last()->text, "lib/ has the form mainstay-9"));
+	assert_string_equal(now(t).format, "mainstay-9");
+	/* A core that does goes on; where it cannot be started, nothing does. */
+	s = now(t);
+	s.tree[0] = tree;
+	s.active = SLOTS_A;
+	assert_int_equal(slots_save(&s, t->core), 0);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
+	assert_int_equal(t->pick.slot, SLOTS_A);
+	assert_true(pick_unstarted(&t->pick, &t->paths));
+	assert_int_equal(pick_core(&t->pick, &t->paths), REASON_CONFLICT);
+	assert_int_equal(refuse_count(REASON_CONFLICT), count + 2);
+	assert_int_equal(now(t).active, SLOTS_A);
 }
 
 /* A try that could not be taken off durably is none: what was active runs. */
@@ -230,7 +324,7 @@ a_full_disk_tries_nothing(void **state)
 	on_trial(t, 3);
 	s = now(t);
 	assert_int_equal(mkdirat(t->core, (s.generation + 1) % 2 ? "slots.1" : "slots.0", 0700), 0);
-	pick_core(&t->pick, &t->paths);
+	assert_int_equal(pick_core(&t->pick, &t->paths), 0);
 	assert_int_equal(t->pick.slot, SLOTS_PACKAGED);
 	assert_false(t->pick.trial);
 }
@@ -245,6 +339,8 @@ main(void)
 		TEST(one_that_is_not_there_gives_way),
 		TEST(what_ended_or_hung_is_ended_whole),
 		TEST(one_that_is_good_by_then_goes_on),
+		TEST(another_run_counts_on),
+		TEST(the_package_must_know_the_form),
 		TEST(a_full_disk_tries_nothing),
 	};
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,15 +20,21 @@
 static const struct slots_tree one = { .present = true, .digest = { 1 }, .counter = 5, .version = "1.0" },
 			       two = { .present = true, .digest = { 2 }, .counter = 6, .version = "2.0" };
 
+/* The package that runs, one that takes over its form, and one that does not. */
+static const struct slots_package here = { "0.1", "f-1", "f-1" }, newer = { "0.2", "f-2", "f-2,f-1" },
+				  older = { "0.0", "f-0", "f-0" };
+
 /* --- the steps -------------------------------------------------------------------------------- */
 static struct slots
 packaged(void)
 {
-	return (struct slots){ .active = SLOTS_PACKAGED, .packaged = "0.1" };
+	return (struct slots){ .active = SLOTS_PACKAGED, .packaged = "0.1", .format = "f-1", .accepts = "f-1" };
 }
 
-/* The words: a, b: a new release on trial (2 tries); r: back on trial what ran before; p: pick; P: pick by another
- * package; g: good; e: ended; l: late; x: given up.  Then what is picked last, what is active and why it failed. */
+/* The words: a, b: a new release on trial (2 tries); r: back on trial what ran before; p: pick; c: pick after another boot;
+ * P: pick by another package; O: by one that does not take over the form of lib/; g: good, which writes that form; G: good,
+ * and writes another one; e: ended; l: late; x: given up; t: the time of a try goes by; h: half of it.  Then what is picked
+ * last, what is active and why it failed. */
 static void
 what_runs_in_the_end(void **state)
 {
@@ -44,7 +51,16 @@ what_runs_in_the_end(void **state)
 		{ "two tries, no third", "apepep", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_ENDED },
 		{ "the last reason counts", "apeplp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A,
 			SLOTS_WHY_SILENT },
-		{ "power cuts use tries up", "appp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_CUT },
+		{ "power cuts use tries up", "apcc", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_CUT },
+		{ "another run goes on with the try", "appppp", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, 0 },
+		{ "in the time it has left", "aphphp", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, 0 },
+		{ "and no longer", "aphphhp", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, SLOTS_WHY_SILENT },
+		{ "though nobody counted it", "aptptp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_SILENT },
+		{ "the reason of the last try counts", "apec", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, SLOTS_WHY_ENDED },
+		{ "whatever was before", "apecc", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_CUT },
+		{ "late is said once", "aplep", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, SLOTS_WHY_SILENT },
+		{ "good after its time is not good", "aptg", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, 0 },
+		{ "nor before it began", "ag", SLOTS_NONE, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, 0 },
 		{ "given up, it is not tried again", "apxp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A,
 			SLOTS_WHY_WRONG },
 		{ "good too late is not good", "apepepgp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A,
@@ -56,6 +72,11 @@ what_runs_in_the_end(void **state)
 		{ "back to the package", "apgrpgp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
 		{ "another package runs at once", "apgP", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
 		{ "and ends a trial", "apP", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_A, SLOTS_WHY_PACKAGE },
+		{ "but not one that cannot read lib/", "apgO", SLOTS_A, SLOTS_A, SLOTS_NONE, SLOTS_NONE, 0 },
+		{ "nor on trial", "apO", SLOTS_A, SLOTS_PACKAGED, SLOTS_A, SLOTS_NONE, 0 },
+		{ "which then runs alone no more", "O", SLOTS_NONE, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
+		{ "a core that writes its own form", "apGP", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
+		{ "binds the package that ran before", "apGPp", SLOTS_NONE, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
 		{ "where none runs it changes nothing", "P", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
 		{ "notes without a trial say nothing", "elxgp", SLOTS_PACKAGED, SLOTS_PACKAGED, SLOTS_NONE, SLOTS_NONE, 0 },
 	};
@@ -64,6 +85,7 @@ what_runs_in_the_end(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct slots s = packaged();
 		enum slots_slot picked = SLOTS_NONE;
+		struct slots_now now = { .boot = "1", .ms = 1000 };
 
 		for (const char *c = rows[i].steps; *c; c++) {
 			switch (*c) {
@@ -77,14 +99,34 @@ what_runs_in_the_end(void **state)
 				assert_int_equal(slots_begin(&s, s.previous, NULL, 2, 4000, 1000), 0);
 				break;
 			case 'p':
-				(void)slots_pick(&s, "0.1", &picked);
+				(void)slots_pick(&s, &here, &now, &picked);
+				break;
+			case 'c':
+				now.boot[0]++;
+				(void)slots_pick(&s, &here, &now, &picked);
 				break;
 			case 'P':
-				assert_true(slots_pick(&s, "0.2", &picked));
+				assert_true(slots_pick(&s, &newer, &now, &picked));
 				assert_string_equal(s.packaged, "0.2");
+				assert_string_equal(s.accepts, "f-2,f-1");
+				break;
+			case 'O':
+				assert_true(slots_pick(&s, &older, &now, &picked));
+				assert_string_equal(s.packaged, "0.0");
+				assert_string_equal(s.format, "f-1");
 				break;
 			case 'g':
-				(void)slots_good(&s, s.trial ?: SLOTS_A);
+				(void)slots_good(&s, s.trial ?: SLOTS_A, "f-1", &now);
+				break;
+			case 'G':
+				assert_true(slots_good(&s, s.trial, "f-2", &now));
+				assert_string_equal(s.format, "f-2");
+				break;
+			case 't':
+				now.ms += 4000;
+				break;
+			case 'h':
+				now.ms += 1999;
 				break;
 			case 'e':
 				(void)slots_note(&s, SLOTS_WHY_ENDED);
@@ -110,17 +152,85 @@ static void
 a_try_is_taken_off_before_it_begins(void **state)
 {
 	struct slots s = packaged();
+	struct slots_now now = { .boot = "b", .ms = 10 };
 	enum slots_slot picked;
 
 	(void)state;
 	assert_int_equal(slots_begin(&s, SLOTS_A, &one, 1, 4000, 1000), 0);
-	assert_true(slots_pick(&s, "0.1", &picked)); /* must be saved */
+	assert_int_equal(slots_left_ms(&s, &now), 0);
+	assert_true(slots_pick(&s, &here, &now, &picked)); /* must be saved */
 	assert_int_equal(s.tries, 0);
 	assert_int_equal(picked, SLOTS_A);
-	assert_false(slots_good(&s, SLOTS_B));
-	assert_true(slots_good(&s, SLOTS_A));
-	assert_false(slots_pick(&s, "0.1", &picked)); /* nothing to save */
+	assert_int_equal(slots_left_ms(&s, &now), 4000);
+	now.ms += 3999;
+	assert_int_equal(slots_left_ms(&s, &now), 1);
+	assert_false(slots_pick(&s, &here, &now, &picked)); /* the same try */
+	assert_int_equal(picked, SLOTS_A);
+	assert_int_equal(slots_left_ms(&s, &(struct slots_now){ .boot = "c", .ms = 11 }), 0);
+	assert_false(slots_good(&s, SLOTS_B, "f-1", &now));
+	assert_true(slots_good(&s, SLOTS_A, "f-1", &now));
+	assert_false(slots_pick(&s, &here, &now, &picked)); /* nothing to save */
 	assert_int_equal(s.previous, SLOTS_PACKAGED);
+	assert_int_equal(slots_left_ms(&s, &now), 0);
+}
+
+/* The first run of a package that knows of forms writes them down, once. */
+static void
+the_package_leaves_its_forms(void **state)
+{
+	struct slots s = { .active = SLOTS_PACKAGED };
+	struct slots_now now = { .boot = "b", .ms = 10 };
+	enum slots_slot picked;
+
+	(void)state;
+	assert_true(slots_pick(&s, &newer, &now, &picked));
+	assert_int_equal(picked, SLOTS_PACKAGED);
+	assert_string_equal(s.format, "f-2");
+	assert_string_equal(s.accepts, "f-2,f-1");
+	assert_false(slots_pick(&s, &newer, &now, &picked));
+	assert_true(slots_accepts("f-2,f-1", "f-2"));
+	assert_true(slots_accepts("f-2,f-1", "f-1"));
+	assert_false(slots_accepts("f-2,f-1", "f-"));
+	assert_false(slots_accepts("f-2,f-1", "f-11"));
+	assert_false(slots_accepts("f-2,f-1", "2,f"));
+	assert_false(slots_accepts("f-2,f-1", ""));
+	assert_false(slots_accepts("", ""));
+}
+
+/* Of all that a program of the store may be called by, only the tree that a slot names counts. */
+static void
+who_runs_is_said_by_the_programs_own_place(void **state)
+{
+	static const char hex_a[] = "0100000000000000000000000000000000000000000000000000000000000000",
+			  hex_b[] = "0200000000000000000000000000000000000000000000000000000000000000";
+	const struct {
+		const char *folder, *name;
+		enum slots_slot slot;
+	} rows[] = {
+		{ "store", hex_a, SLOTS_A },
+		{ "store", hex_b, SLOTS_B },
+		{ "store", "0300000000000000000000000000000000000000000000000000000000000000", SLOTS_PACKAGED },
+		{ "stored", hex_a, SLOTS_PACKAGED },
+	};
+	char us[512];
+	struct scratch dir;
+	ssize_t n = readlink("/proc/self/exe", us, sizeof(us) - 1);
+
+	(void)state;
+	assert_true(n > 0);
+	us[n] = '\0';
+	scratch_make(&dir);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(scope_close) int fd = -1;
+		char folder[512], self[600];
+
+		(void)snprintf(folder, sizeof(folder), "%s/lib/%s/%s/bin", dir.path, rows[i].folder, rows[i].name);
+		(void)snprintf(self, sizeof(self), "%s/mainstayd", folder);
+		assert_int_equal(fs_open_dir(&fd, AT_FDCWD, folder, 0755), 0);
+		assert_int_equal(scratch_run(&dir, (const char *const[]){ "cp", us, self, NULL }, NULL, 0, NULL), 0);
+		assert_int_equal(scratch_run(&dir, (const char *const[]){ self, "who", NULL }, NULL, 0, NULL), rows[i].slot);
+	}
+	scratch_remove(&dir);
 }
 
 static void
@@ -272,7 +382,7 @@ every_torn_or_rotten_copy(void **state)
 	assert_int_equal(slots_save(&s, d->core), 0); /* slots.0 */
 	old = s;
 	(void)copy_of(d, "slots.1", before);
-	assert_true(slots_pick(&s, "0.1", &picked));
+	assert_true(slots_pick(&s, &here, &(struct slots_now){ .boot = "b", .ms = 7 }, &picked));
 	assert_int_equal(slots_save(&s, d->core), 0); /* slots.1 again */
 	len = copy_of(d, "slots.1", after);
 	assert_int_equal(slots_load(&got, d->core), 0);
@@ -336,12 +446,25 @@ an_update_is_saved_or_is_none(void **state)
 	assert_int_equal(s.tries, 0);
 }
 
+/* Started as a copy that lies elsewhere. */
+static int
+say_who_runs(void)
+{
+	struct slots s = packaged();
+
+	s.tree[0] = one;
+	s.tree[1] = two;
+	return (int)slots_running(&s);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_runs_in_the_end),
 		cmocka_unit_test(a_try_is_taken_off_before_it_begins),
+		cmocka_unit_test(the_package_leaves_its_forms),
+		cmocka_unit_test(who_runs_is_said_by_the_programs_own_place),
 		cmocka_unit_test(what_cannot_be_put_on_trial),
 		cmocka_unit_test(only_one_is_on_trial),
 		cmocka_unit_test(where_a_new_release_goes),
@@ -350,5 +473,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_update_is_saved_or_is_none, setup, teardown),
 	};
 
+	if (argc == 2 && strcmp(argv[1], "who") == 0)
+		return say_who_runs();
 	return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
 }

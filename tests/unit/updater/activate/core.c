@@ -73,7 +73,7 @@ good_release(void)
 {
 	return (struct release){ .name = CORE_SERVICE,
 		.class = "core",
-		.format = CORE_STATE_FORMAT,
+		.format = SLOTS_STATE_FORMAT,
 		.tries = 2,
 		.n_programs = ARRAY_LEN(programs) };
 }
@@ -99,7 +99,7 @@ start(struct bench *b, const struct release *rel, uint64_t counter)
 }
 
 static struct slots
-slots_now(struct bench *b)
+slots_of(struct bench *b)
 {
 	SCOPED(scope_close) int fd = -1;
 	struct slots s;
@@ -134,6 +134,32 @@ last(struct bench *b, const char *member)
 	return json_text(json_array_get(b->u->history, json_array_size(b->u->history) - 1), member);
 }
 
+static const struct slots_package package = { "0.1", SLOTS_STATE_FORMAT, SLOTS_STATE_ACCEPTS };
+
+/* What `mainstay run` does before it starts a core. */
+static void
+begin_try(struct bench *b)
+{
+	struct slots s = slots_of(b);
+	enum slots_slot picked;
+	struct slots_now moment;
+
+	assert_int_equal(slots_now(&moment), 0);
+	if (slots_pick(&s, &package, &moment, &picked))
+		slots_put(b, &s);
+}
+
+static bool
+now_good(struct slots *s)
+{
+	enum slots_slot picked;
+	struct slots_now moment;
+
+	assert_int_equal(slots_now(&moment), 0);
+	(void)slots_pick(s, &package, &moment, &picked);
+	return slots_good(s, SLOTS_A, SLOTS_STATE_FORMAT, &moment);
+}
+
 /* Another monitor starts, of the core in this slot. */
 static void
 start_as(struct bench *b, enum slots_slot slot)
@@ -152,6 +178,8 @@ start_as(struct bench *b, enum slots_slot slot)
 		if (strcmp(t->m->modules[i].module->name, "update") == 0)
 			b->u = t->m->modules[i].arg;
 	core = b->u->core;
+	if (core->slots.trial == slot)
+		begin_try(b);
 	core->running = slot;
 	if (slots_tree(&core->slots, slot))
 		hex_encode(core->hex, slots_tree(&core->slots, slot)->digest, 32);
@@ -179,7 +207,7 @@ who_may_begin(void **state)
 	refused(start(b, &rel, 1), REASON_NOT_APPROVED, rel.hex);
 	refused(core_change_back(b->u->core), REASON_NOT_FOUND, "no other core ran");
 	approve(b, &rel);
-	s = slots_now(b);
+	s = slots_of(b);
 	s.tree[0] = (struct slots_tree){ .present = true, .counter = 7, .version = "1", .digest = { 9 } };
 	s.active = SLOTS_A;
 	slots_put(b, &s);
@@ -189,7 +217,7 @@ who_may_begin(void **state)
 	refused(start(b, &rel, 8), REASON_CONFLICT, "runs already");
 	b->u->core->hex[0] = '\0';
 	assert_false(core_change_running(b->u->core));
-	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_of(b).trial, SLOTS_NONE);
 	assert_int_equal(start(b, &rel, 7), 0);
 	refused(start(b, &rel, 8), REASON_BUSY, "a change of the core is under way");
 	refused(core_change_back(b->u->core), REASON_BUSY, "a change of the core is under way");
@@ -205,12 +233,12 @@ what_check_refuses(void **state)
 		unsigned tries, n;
 		enum reason reason;
 	} rows[] = {
-		{ "other", "core", CORE_STATE_FORMAT, "defines core \"other\"", 2, 9, REASON_ALTERED },
-		{ CORE_SERVICE, "service", CORE_STATE_FORMAT, "defines service", 2, 9, REASON_ALTERED },
+		{ "other", "core", SLOTS_STATE_FORMAT, "defines core \"other\"", 2, 9, REASON_ALTERED },
+		{ CORE_SERVICE, "service", SLOTS_STATE_FORMAT, "defines service", 2, 9, REASON_ALTERED },
 		{ CORE_SERVICE, "core", "mainstay-9", "does not take over state", 2, 9, REASON_CONFLICT },
-		{ CORE_SERVICE, "core", CORE_STATE_FORMAT, "has no such program", 2, 8, REASON_NOT_FOUND },
-		{ CORE_SERVICE, "core", CORE_STATE_FORMAT, "tries must be 1 to 9", 0, 9, REASON_MALFORMED },
-		{ CORE_SERVICE, "core", CORE_STATE_FORMAT, "tries must be 1 to 9", 10, 9, REASON_MALFORMED },
+		{ CORE_SERVICE, "core", SLOTS_STATE_FORMAT, "has no such program", 2, 8, REASON_NOT_FOUND },
+		{ CORE_SERVICE, "core", SLOTS_STATE_FORMAT, "tries must be 1 to 9", 0, 9, REASON_MALFORMED },
+		{ CORE_SERVICE, "core", SLOTS_STATE_FORMAT, "tries must be 1 to 9", 10, 9, REASON_MALFORMED },
 	};
 	struct bench *b = *state;
 
@@ -233,7 +261,7 @@ what_check_refuses(void **state)
 		assert_string_equal(last(b, "reason"), refuse_token(rows[i].reason));
 		assert_non_null(strstr(last(b, "text"), rows[i].text));
 		assert_int_equal(refuse_count(rows[i].reason), count + 1);
-		assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+		assert_int_equal(slots_of(b).trial, SLOTS_NONE);
 		assert_int_equal(switches(b), 0);
 		buf_done(&rel.index);
 	}
@@ -252,7 +280,7 @@ hand_over(struct bench *b, struct release *rel)
 	for (unsigned n = 0; n < 200 && switches(b) == 0; n++)
 		bench_turn(b);
 	assert_int_equal(switches(b), 1);
-	s = slots_now(b);
+	s = slots_of(b);
 	assert_int_equal(s.trial, SLOTS_A);
 	assert_int_equal(s.active, SLOTS_PACKAGED);
 	assert_int_equal(s.tries, 2);
@@ -276,8 +304,24 @@ the_owners_word_is_asked_for_again(void **state)
 	for (unsigned n = 0; n < 200 && core_change_running(b->u->core); n++)
 		bench_turn(b);
 	assert_string_equal(last(b, "reason"), "not-approved");
-	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_of(b).trial, SLOTS_NONE);
 	buf_done(&rel.index);
+}
+
+/* What a plan says of it: nothing, or that the site went back from it and why. */
+static void
+says_back(struct bench *b, const char *hex, const char *why)
+{
+	SCOPED_JSON *problems = update_core_problems(b->u, hex);
+	const char *text = json_text(json_array_get(problems, 0), "text");
+
+	assert_int_equal(update_went_back(b->u, CORE_SERVICE, hex), why != NULL);
+	assert_int_equal(json_array_size(problems), why ? 1 : 0);
+	if (!why)
+		return;
+	assert_non_null(strstr(text, why));
+	assert_non_null(strstr(text, "--again"));
+	assert_string_equal(json_text(json_array_get(problems, 0), "reason"), "conflict");
 }
 
 static void
@@ -302,11 +346,11 @@ what_the_next_monitor_finds(void **state)
 		char leaf[64];
 
 		hand_over(b, &rel);
-		s = slots_now(b);
+		s = slots_of(b);
 		if (rows[i].failed)
 			assert_true(slots_give_up(&s, SLOTS_WHY_ENDED));
 		if (rows[i].good)
-			assert_true(slots_good(&s, SLOTS_A));
+			assert_true(now_good(&s));
 		slots_put(b, &s);
 		start_as(b, rows[i].running);
 		assert_false(core_change_running(b->u->core));
@@ -316,10 +360,11 @@ what_the_next_monitor_finds(void **state)
 		(void)snprintf(leaf, sizeof(leaf), "%s " CORE_SERVICE "%s%s", rows[i].good ? "activate" : "rollback",
 			rows[i].good ? "" : " ", rows[i].reason);
 		assert_string_equal(site_last_leaf(b->t), leaf);
-		s = slots_now(b);
+		s = slots_of(b);
 		assert_int_equal(s.trial, SLOTS_NONE);
 		assert_int_equal(s.active, rows[i].running);
 		assert_int_equal(faccessat(b->u->journal_fd, "core.json", F_OK, 0), -1);
+		says_back(b, rel.hex, rows[i].good ? NULL : rows[i].text);
 		buf_done(&rel.index);
 		b->t->spawner->n_calls = 0;
 		start_as(b, rows[i].running);
@@ -384,12 +429,12 @@ a_core_on_trial_proves_itself(void **state)
 	assert_false(turn_until_over(b, 500)); /* nor connected */
 	courier = connect_as(b, CALL_ROLE_COURIER);
 	assert_false(turn_until_over(b, 500));
-	assert_int_equal(slots_now(b).trial, SLOTS_A);
+	assert_int_equal(slots_of(b).trial, SLOTS_A);
 	collectd = connect_as(b, CALL_ROLE_COLLECT);
 	assert_true(turn_until_over(b, 5000));
 	assert_string_equal(last(b, "outcome"), "good");
-	assert_int_equal(slots_now(b).active, SLOTS_A);
-	assert_int_equal(slots_now(b).previous, SLOTS_PACKAGED);
+	assert_int_equal(slots_of(b).active, SLOTS_A);
+	assert_int_equal(slots_of(b).previous, SLOTS_PACKAGED);
 	assert_string_equal(site_last_leaf(b->t), "activate " CORE_SERVICE);
 	(void)close(courier);
 	(void)close(collectd);
@@ -409,8 +454,8 @@ a_core_that_finds_itself_wrong_gives_way(void **state)
 	hand_over(b, &rel);
 	bench_active(b, hex, 1);
 	start_as(b, SLOTS_A);
-	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
-	assert_int_equal(slots_now(b).failed, SLOTS_A);
+	assert_int_equal(slots_of(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_of(b).failed, SLOTS_A);
 	start_as(b, SLOTS_PACKAGED);
 	assert_string_equal(last(b, "outcome"), "rolled-back");
 	assert_non_null(strstr(last(b, "text"), "its definition cannot be read"));
@@ -422,21 +467,88 @@ static void
 back_to_the_package_by_the_customers_word(void **state)
 {
 	struct bench *b = *state;
+	struct slots_now moment;
 	struct release rel = good_release();
 	struct slots s;
 
 	hand_over(b, &rel);
-	s = slots_now(b);
-	assert_true(slots_good(&s, SLOTS_A));
+	s = slots_of(b);
+	assert_true(now_good(&s));
 	slots_put(b, &s);
 	start_as(b, SLOTS_A);
 	b->t->spawner->n_calls = 0;
 	assert_int_equal(core_change_back(b->u->core), 0);
 	for (unsigned n = 0; n < 200 && switches(b) == 0; n++)
 		bench_turn(b);
-	s = slots_now(b);
+	s = slots_of(b);
 	assert_int_equal(s.trial, SLOTS_PACKAGED);
 	assert_int_equal(s.active, SLOTS_A);
+	says_back(b, rel.hex, NULL);
+	begin_try(b);
+	s = slots_of(b);
+	assert_int_equal(slots_now(&moment), 0);
+	assert_true(slots_good(&s, SLOTS_PACKAGED, SLOTS_STATE_FORMAT, &moment));
+	slots_put(b, &s);
+	start_as(b, SLOTS_PACKAGED);
+	assert_string_equal(last(b, "outcome"), "good");
+	assert_string_equal(last(b, "kind"), "rollback");
+	says_back(b, rel.hex, "this site went back from it: ");
+	approve(b, &rel);
+	says_back(b, rel.hex, NULL);
+	buf_done(&rel.index);
+}
+
+/* The package that is installed could not read what this core writes. */
+static void
+not_back_to_a_package_that_cannot_read_it(void **state)
+{
+	struct bench *b = *state;
+	struct release rel = good_release();
+	struct slots s, after;
+
+	hand_over(b, &rel);
+	s = slots_of(b);
+	assert_true(now_good(&s));
+	(void)snprintf(s.accepts, sizeof(s.accepts), "mainstay-0");
+	slots_put(b, &s);
+	start_as(b, SLOTS_A);
+	b->t->spawner->n_calls = 0;
+	s = slots_of(b);
+	refused(core_change_back(b->u->core), REASON_CONFLICT,
+		"takes over state of the form mainstay-0, not " SLOTS_STATE_FORMAT);
+	after = slots_of(b);
+	assert_memory_equal(&s, &after, sizeof(s));
+	assert_int_equal(faccessat(b->u->journal_fd, "core.json", F_OK, 0), -1);
+	assert_false(core_change_running(b->u->core));
+	assert_int_equal(switches(b), 0);
+	buf_done(&rel.index);
+}
+
+/* Good, but after its time, which nobody ended: it is not marked, and gives way. */
+static void
+one_that_is_good_too_late(void **state)
+{
+	struct bench *b = *state;
+	struct release rel = good_release();
+	uint64_t before;
+	struct slots s;
+	int courier, collectd;
+
+	hand_over(b, &rel);
+	start_as(b, SLOTS_A);
+	s = slots_of(b);
+	s.begun_ms -= 4000;
+	slots_put(b, &s);
+	before = refuse_count(REASON_STATE_MOVED);
+	daemons(b, true);
+	courier = connect_as(b, CALL_ROLE_COURIER);
+	collectd = connect_as(b, CALL_ROLE_COLLECT);
+	for (unsigned n = 0; n < 2000 && refuse_count(REASON_STATE_MOVED) == before; n++)
+		bench_turn(b);
+	assert_int_equal(refuse_count(REASON_STATE_MOVED), before + 1);
+	assert_int_equal(slots_of(b).active, SLOTS_PACKAGED);
+	(void)close(courier);
+	(void)close(collectd);
 	buf_done(&rel.index);
 }
 
@@ -453,7 +565,7 @@ one_that_is_not_on_trial_any_more(void **state)
 
 	hand_over(b, &rel);
 	start_as(b, SLOTS_A);
-	s = slots_now(b);
+	s = slots_of(b);
 	assert_true(slots_give_up(&s, SLOTS_WHY_SILENT));
 	slots_put(b, &s);
 	before = refuse_count(REASON_STATE_MOVED);
@@ -463,10 +575,10 @@ one_that_is_not_on_trial_any_more(void **state)
 	for (unsigned n = 0; n < 2000 && refuse_count(REASON_STATE_MOVED) == before; n++)
 		bench_turn(b);
 	assert_int_equal(refuse_count(REASON_STATE_MOVED), before + 1);
-	assert_string_equal(refuse_last()->text, "it is not on trial any more");
+	assert_string_equal(refuse_last()->text, "its time is up, or it is not on trial any more");
 	assert_int_equal(core_change_load(&c, b->u->journal_fd), 0);
 	assert_int_equal(c.step, CORE_ROLLED_BACK);
-	assert_int_equal(slots_now(b).active, SLOTS_PACKAGED);
+	assert_int_equal(slots_of(b).active, SLOTS_PACKAGED);
 	(void)close(courier);
 	(void)close(collectd);
 	buf_done(&rel.index);
@@ -484,7 +596,7 @@ killed_at_every_point(void **state)
 	uint64_t changes = 0;
 
 	hand_over(b, &rel);
-	trial = slots_now(b);
+	trial = slots_of(b);
 	for (enum core_step step = CORE_STAGE; step < CORE_STEP_MAX; step++)
 		for (int is = AS_BEFORE; is < STATES; is++) {
 			struct core_change c = { .step = step, .counter = 3 };
@@ -506,7 +618,7 @@ killed_at_every_point(void **state)
 			if (is == AS_BEFORE)
 				s.failed = SLOTS_NONE;
 			if (is == GOOD)
-				assert_true(slots_good(&s, SLOTS_A));
+				assert_true(now_good(&s));
 			s.generation = 0;
 			{
 				SCOPED(scope_close) int fd = -1;
@@ -526,8 +638,8 @@ killed_at_every_point(void **state)
 			}
 			start_as(b, ours ? SLOTS_A : SLOTS_PACKAGED);
 			assert_false(core_change_running(b->u->core));
-			assert_int_equal(slots_now(b).trial, SLOTS_NONE);
-			assert_int_equal(slots_now(b).active, ours ? SLOTS_A : SLOTS_PACKAGED);
+			assert_int_equal(slots_of(b).trial, SLOTS_NONE);
+			assert_int_equal(slots_of(b).active, ours ? SLOTS_A : SLOTS_PACKAGED);
 			assert_string_equal(last(b, "outcome"), ours ? "good" : "rolled-back");
 			assert_int_equal(faccessat(b->u->journal_fd, "core.json", F_OK, 0), -1);
 			assert_int_equal(json_array_size(b->u->history), changes); /* each told once */
@@ -555,7 +667,7 @@ what_an_assignment_cannot_do(void **state)
 	struct bench *b = *state;
 	struct bench_release r = { 0 };
 	struct assignment_release a = { .service = CORE_SERVICE };
-	struct slots s = slots_now(b);
+	struct slots s = slots_of(b);
 
 	s.tree[0] = (struct slots_tree){ .present = true, .counter = 7, .version = "1", .digest = { 9 } };
 	s.active = SLOTS_A;
@@ -604,8 +716,8 @@ a_supervisor_that_does_not_make_room(void **state)
 	assert_int_equal(refuse_count(REASON_UNREACHABLE), before + 1);
 	assert_string_equal(last(b, "outcome"), "rolled-back");
 	assert_string_equal(last(b, "reason"), "unreachable");
-	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
-	assert_int_equal(slots_now(b).active, SLOTS_PACKAGED);
+	assert_int_equal(slots_of(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_of(b).active, SLOTS_PACKAGED);
 	buf_done(&rel.index);
 }
 
@@ -625,7 +737,7 @@ never_beside_services(void **state)
 		"a change of services is under way");
 	b->u->run = none;
 	assert_false(core_change_running(b->u->core));
-	assert_int_equal(slots_now(b).trial, SLOTS_NONE);
+	assert_int_equal(slots_of(b).trial, SLOTS_NONE);
 	buf_done(&rel.index);
 }
 
@@ -641,6 +753,8 @@ main(void)
 		TEST(a_core_on_trial_proves_itself),
 		TEST(a_core_that_finds_itself_wrong_gives_way),
 		TEST(back_to_the_package_by_the_customers_word),
+		TEST(not_back_to_a_package_that_cannot_read_it),
+		TEST(one_that_is_good_too_late),
 		TEST(one_that_is_not_on_trial_any_more),
 		TEST(killed_at_every_point),
 		TEST(what_an_assignment_cannot_do),

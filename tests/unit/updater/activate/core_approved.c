@@ -114,6 +114,35 @@ the_list_is_bounded_and_damage_approves_nothing(void **state)
 	assert_true(core_approved_has(dir, digest));
 }
 
+/* That the site went back from one is kept with it, until its owners say yes again. */
+static void
+a_new_word_forgets_that_the_site_went_back(void **state)
+{
+	static const char old[] = "{\"items\":[\"sha256:0100000000000000000000000000000000000000000000000000000000000000\"],\"v\":1}";
+	struct bench *b = *state;
+	int dir = b->t->m->dir_fd;
+	uint8_t one[32] = { 1 }, two[32] = { 2 };
+
+	assert_int_equal(core_approved_went_back(dir, one), 0); /* nobody said yes to it */
+	assert_false(core_approved_is_back(dir, one));
+	assert_int_equal(faccessat(dir, "core.json", F_OK, 0), -1);
+	assert_int_equal(fs_replace(dir, "core.json", old, strlen(old), 0600), 0); /* as it was written before */
+	assert_true(core_approved_has(dir, one));
+	assert_int_equal(core_approved_add(dir, two), 0);
+	assert_int_equal(core_approved_went_back(dir, one), 0);
+	assert_int_equal(core_approved_went_back(dir, one), 0);
+	assert_true(core_approved_is_back(dir, one));
+	assert_true(core_approved_has(dir, one));
+	assert_false(core_approved_is_back(dir, two));
+	assert_true(update_went_back(b->u, CORE_SERVICE, "0100000000000000000000000000000000000000000000000000000000000000"));
+	assert_false(update_went_back(b->u, CORE_SERVICE, "0200000000000000000000000000000000000000000000000000000000000000"));
+	assert_int_equal(core_approved_add(dir, two), 0);
+	assert_true(core_approved_is_back(dir, one));
+	assert_int_equal(core_approved_add(dir, one), 0);
+	assert_false(core_approved_is_back(dir, one));
+	assert_true(core_approved_has(dir, one));
+}
+
 int
 main(void)
 {
@@ -121,6 +150,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(only_owners_let_the_core_change, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(an_approved_core_is_not_put_in_as_a_service, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(the_list_is_bounded_and_damage_approves_nothing, bench_set_up,
+			bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_new_word_forgets_that_the_site_went_back, bench_set_up,
 			bench_tear_down),
 	};
 
