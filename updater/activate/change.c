@@ -12,6 +12,7 @@ static const struct {
 	[CHANGE_CHECK] = { "check", CHANGE_SNAPSHOT, CHANGE_ROLLED_BACK },
 	[CHANGE_SNAPSHOT] = { "snapshot", CHANGE_STOP, CHANGE_ROLLED_BACK },
 	[CHANGE_STOP] = { "stop", CHANGE_SWITCH, CHANGE_UNDO_START },
+	[CHANGE_DATA] = { "data", CHANGE_SWITCH, CHANGE_UNDO_DATA },
 	[CHANGE_SWITCH] = { "switch", CHANGE_START, CHANGE_UNDO_SWITCH },
 	[CHANGE_START] = { "start", CHANGE_HEALTH, CHANGE_UNDO_STOP },
 	[CHANGE_HEALTH] = { "health", CHANGE_SOAK, CHANGE_UNDO_STOP },
@@ -134,10 +135,23 @@ give_up(struct change *c, struct change_item *item, const char *text)
 static void
 turn_back(struct change *c, struct change_item *item, enum change_step next)
 {
-	if (next == CHANGE_UNDO_STOP && item->one_way && !item->restores)
+	bool replaced = item->restore[0] && (next == CHANGE_UNDO_DATA || next == CHANGE_UNDO_SWITCH);
+
+	if (replaced && !item->restores)
+		give_up(c, item, "its data was, or was half, replaced by the snapshot's, and what it was is not kept");
+	else if (next == CHANGE_UNDO_STOP && item->one_way && !item->restores)
 		give_up(c, item, "the new release stays, for its data cannot go back and no snapshot can be restored");
 	else
-		item->step = next;
+		item->step = replaced ? CHANGE_UNDO_DATA : next;
+}
+
+/* Where the step that went well leads. */
+static enum change_step
+next_of(const struct change_item *item)
+{
+	enum change_step next = item->step == CHANGE_STOP ? CHANGE_DATA : steps[item->step].done;
+
+	return next == CHANGE_DATA && !item->restore[0] ? CHANGE_SWITCH : next;
 }
 
 /* Each item as far as it had come; the one that failed, too. */
@@ -160,7 +174,7 @@ change_advance(struct change *c, int r, const char *text)
 	if (i == c->n)
 		return;
 	if (r == 0) {
-		item->step = steps[item->step].done;
+		item->step = next_of(item);
 		return;
 	}
 	if (c->reason == REASON_NONE) {

@@ -2,7 +2,7 @@
  *
  * The services stand in the order of their dependencies.  First all are staged, then all are checked; then each in turn
  *
- *	snapshot -> stop -> switch -> start -> health -> soak
+ *	snapshot -> stop -> (data ->) switch -> start -> health -> soak
  *
  * and when the last has soaked, all are committed.  What fails goes back, and with it, in reverse order, all that were
  * switched before:
@@ -27,6 +27,7 @@ enum change_step {
 	CHANGE_CHECK,       /* space, prerequisites, definition, knobs, data, powers */
 	CHANGE_SNAPSHOT,    /* the old release's hook, while it runs */
 	CHANGE_STOP,        /* the old release, where one runs */
+	CHANGE_DATA,        /* only of a rollback that restores: the new release's hook brings the data of `restore` back */
 	CHANGE_SWITCH,      /* cluster.lock names the new release */
 	CHANGE_START,
 	CHANGE_HEALTH,      /* wait for passing */
@@ -65,6 +66,7 @@ struct change_item {
 	bool one_way;      /* the release before cannot read what the new one makes of the data */
 	bool restores;     /* but it can bring back what its snapshot holds */
 	char snapshot[33]; /* its name below data/.snapshot; "" where there is none */
+	char restore[33];  /* the snapshot whose data a rollback brings back, on a person's word; "" */
 	char output[65];   /* hex SHA-256 of what the hooks wrote; "" where none ran */
 };
 

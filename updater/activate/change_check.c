@@ -17,6 +17,7 @@
 #include "appliance/service/cluster.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
+#include "updater/activate/hook.h"
 #include "updater/activate/rights.h"
 #include "updater/activate/stage.h"
 
@@ -158,6 +159,18 @@ check_powers(struct monitor *m, const struct definition *d)
 }
 
 /* --- data ----------------------------------------------------------------------------------------------------------- */
+/* The data is replaced by what a snapshot holds: from then on only a snapshot of what runs now leads back. */
+static int
+check_restore(struct monitor *m, const struct definition *to, struct change_item *item)
+{
+	item->one_way = true;
+	if (!to->hooks[DEFINITION_HOOK_RESTORE].present)
+		return REFUSE(REASON_CONFLICT, item->service, "release %s has no hook that restores a snapshot", to->version);
+	return hook_has_snapshot(m, item->service, item->restore)
+		? 0
+		: REFUSE(REASON_NOT_FOUND, item->service, "snapshot %s is not kept any more", item->restore);
+}
+
 static int
 check_data(struct monitor *m, const struct definition *to, struct change_item *item)
 {
@@ -171,7 +184,7 @@ check_data(struct monitor *m, const struct definition *to, struct change_item *i
 	r = change_definition(m, item->from, &from);
 	if (r == REASON_NOT_FOUND)
 		return 0; /* a store that lost it: a release that is whole is the way out */
-	r = r ?: definition_data_step(from, to, &item->one_way);
+	r = r ?: item->restore[0] ? check_restore(m, to, item) : definition_data_step(from, to, &item->one_way);
 	if (r != 0)
 		return r;
 	/* The name stands in the journal before anything is written under it. */

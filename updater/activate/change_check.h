@@ -24,8 +24,9 @@ int change_check_knobs(struct monitor *m, const struct definition *d, json_t **r
  *	REASON_UNKNOWN_FIELD, REASON_MALFORMED	cluster.yaml sets a knob that the release does not have, or out of its bounds,
  *				or a configuration file cannot be rendered with it
  *	REASON_NO_SPACE		less disk is free than the release requires beside the reserve
+ *	REASON_NOT_FOUND	the snapshot that is to be restored is not there
  *	REASON_CONFLICT		a service that it requires is not there; too little memory; data it cannot read; a
- *				release of the core
+ *				release of the core; one that restores no snapshots
  *	REASON_NOT_APPROVED	it asks for powers that the customer has not accepted, each named
  * or a fault. */
 int change_check(struct monitor *m, struct change *c, size_t item);

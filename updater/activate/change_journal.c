@@ -34,6 +34,7 @@ put_item(json_t *items, const struct change_item *item)
 	r = r ?: json_object_set_new(o, "one_way", json_boolean(item->one_way));
 	r = r ?: json_object_set_new(o, "restores", json_boolean(item->restores));
 	r = r ?: json_put_text(o, "snapshot", item->snapshot);
+	r = r ?: json_put_text(o, "restore", item->restore);
 	r = r ?: json_put_text(o, "output", item->output);
 	if (r == 0 && json_array_append(items, o) < 0)
 		r = -ENOMEM;
@@ -86,7 +87,7 @@ static const struct json_field journal_fields[] = {
 struct item_row {
 	uint64_t from_counter, counter;
 	bool one_way, restores;
-	const char *service, *from, *from_version, *to, *to_version, *step, *snapshot, *output;
+	const char *service, *from, *from_version, *to, *to_version, *step, *snapshot, *restore, *output;
 };
 
 #define TEXT(member, limit)                                                                        \
@@ -104,6 +105,8 @@ static const struct json_field item_fields[] = {
 	{ "one_way", JSON_KIND_BOOL, false, offsetof(struct item_row, one_way), 0 },
 	{ "restores", JSON_KIND_BOOL, false, offsetof(struct item_row, restores), 0 },
 	TEXT(snapshot, 32),
+	/* Not in what an earlier build wrote. */
+	{ "restore", JSON_KIND_TEXT0, true, offsetof(struct item_row, restore), 32 },
 	TEXT(output, 64),
 };
 
@@ -148,6 +151,9 @@ take_item(struct change *c, const json_t *json)
 	if (!is_hex(row.to, 64) || (row.from[0] && !is_hex(row.from, 64)))
 		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "\"%s\" to \"%s\": not digests of releases", row.from,
 			row.to);
+	row.restore = row.restore ?: "";
+	if ((row.restore[0] || item->step == CHANGE_DATA) && !is_hex(row.restore, 32))
+		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "\"%s\": not the name of a snapshot", row.restore);
 	if ((row.snapshot[0] && !is_hex(row.snapshot, 32)) || (row.output[0] && !is_hex(row.output, 64)))
 		return REFUSE(REASON_MALFORMED, JOURNAL_NAME, "\"%s\": not the name of a snapshot or a digest",
 			row.snapshot);
@@ -159,6 +165,7 @@ take_item(struct change *c, const json_t *json)
 	(void)snprintf(item->to, sizeof(item->to), "%s", row.to);
 	log_escape(item->to_version, sizeof(item->to_version), row.to_version);
 	(void)snprintf(item->snapshot, sizeof(item->snapshot), "%s", row.snapshot);
+	(void)snprintf(item->restore, sizeof(item->restore), "%s", row.restore);
 	(void)snprintf(item->output, sizeof(item->output), "%s", row.output);
 	item->from_counter = row.from_counter;
 	item->counter = row.counter;

@@ -140,13 +140,13 @@ static int
 step_hook(struct change_run *run, const char *release, enum definition_hooks which, bool *later)
 {
 	const struct change_item *item = item_of(run);
+	const char *snapshot = item->step == CHANGE_DATA ? item->restore : item->snapshot;
 	SCOPED(definition_freep) struct definition *d = NULL;
 	int r = change_definition(run->m, release, &d);
 
 	if (r != 0 || !d->hooks[which].present)
 		return r;
-	r = hook_start(&run->hook, run->m, d, release, which, which == DEFINITION_HOOK_CHECK ? "" : item->snapshot,
-		on_hook, run);
+	r = hook_start(&run->hook, run->m, d, release, which, which == DEFINITION_HOOK_CHECK ? "" : snapshot, on_hook, run);
 	*later = r == 0;
 	return r;
 }
@@ -157,7 +157,8 @@ step_check(struct change_run *run, bool *later)
 	const struct change_item *item = item_of(run);
 	int r = change_check(run->m, &run->c, change_current(&run->c));
 
-	return r != 0 || !item->from[0] ? r : step_hook(run, item->to, DEFINITION_HOOK_CHECK, later);
+	/* Data that is to be replaced tells the hook nothing. */
+	return r != 0 || !item->from[0] || item->restore[0] ? r : step_hook(run, item->to, DEFINITION_HOOK_CHECK, later);
 }
 
 /* --- services ------------------------------------------------------------------------------------------------ */
@@ -302,6 +303,8 @@ begin(struct change_run *run, bool *later)
 			return 0;
 		*later = true;
 		return service_step(run, services_stop);
+	case CHANGE_DATA:
+		return step_hook(run, item->to, DEFINITION_HOOK_RESTORE, later);
 	case CHANGE_SWITCH:
 		return write_lock(run, item->to, item->to_version);
 	case CHANGE_START:

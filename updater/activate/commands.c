@@ -254,7 +254,17 @@ run_rollback(struct command_call *call)
 	int r;
 
 	call_param(req, "service", call->operands[0]);
+	call_param(req, "restore", command_option(call, "restore-data") ? "yes" : NULL);
+	call_param(req, "show", command_option(call, "show") ? "yes" : NULL);
 	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
+	if (r == 0 && command_option(call, "show")) {
+		if (call->json)
+			return command_print_json("UpdateRollbackPlan", answer);
+		commands_say_back(call, answer);
+		say_window(call, json_object_get(answer, "window"));
+		json_decref(answer);
+		return 0;
+	}
 	return r ?: say_outcome(call, answer, "UpdateRollback");
 }
 
@@ -305,6 +315,14 @@ static const struct command_option apply_options[] = {
 		.value = "sha256:HEX",
 		.help = "apply only what `update plan` showed under this digest" },
 	{ .name = "again", .help = "also what this site went back from" },
+	{ 0 },
+};
+
+static const struct command_option rollback_options[] = {
+	{ .name = "show", .help = "only say what it would do, and what would be lost" },
+	{ .name = "restore-data",
+		.help = "where the release before cannot read the data: bring back what its snapshot holds, and lose what was "
+			"written since" },
 	{ 0 },
 };
 
@@ -402,7 +420,11 @@ const struct command commands_update[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "go back to the release that ran before",
-		.examples = "mainstay update rollback redis",
+		.details = "Where that release cannot read the data as it is by now, it is refused, and says whether a snapshot "
+			   "from before\nis kept.",
+		.examples = "mainstay update rollback redis --show\nmainstay update rollback redis\nmainstay update rollback "
+			    "redis --restore-data",
+		.options = rollback_options,
 		.run = run_rollback },
 	{ 0 },
 };

@@ -122,6 +122,28 @@ say_row(struct command_call *call, const json_t *row)
 }
 
 void
+commands_say_back(struct command_call *call, const json_t *a)
+{
+	const char *data = json_text(a, "data"), *service = json_text(a, "service");
+
+	command_say(call, "%s: %s -> %s, back; it is restarted", service, json_text(a, "from_version"), json_text(a, "version"));
+	if (strcmp(data, "same") == 0)
+		command_say(call, "  data: both releases read it; it stays as it is");
+	else if (strcmp(data, "one-way") == 0)
+		command_say(call, "  data: one-way; release %s cannot read what %s will make of it",
+			json_text(a, "from_version"), json_text(a, "version"));
+	else if (strcmp(data, "restored") == 0) {
+		command_say(call, "  data: release %s cannot read it as it is; only with --restore-data it goes back to the snapshot of",
+			json_text(a, "version"));
+		command_say(call, "  %s, and all that was written since is lost", json_text(a, "lost_since"));
+		if (!json_is_true(json_object_get(a, "way_back")))
+			command_say(call, "  what runs now makes no snapshot: if going back fails, there is no way forward again");
+	} else
+		command_say(call, "  data: release %s cannot read it, and no snapshot is kept that it could restore: it will be refused",
+			json_text(a, "version"));
+}
+
+void
 commands_say_plan(struct command_call *call, const json_t *items)
 {
 	const json_t *row;

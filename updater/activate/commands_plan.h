@@ -9,3 +9,5 @@ struct command_call;
 void commands_say_plan(struct command_call *call, const json_t *items);
 /* What a release asks for (rights.h), and what of it is accepted. */
 void commands_say_rights(struct command_call *call, const json_t *rights);
+/* What update.rollback would do (its answer to show=yes). */
+void commands_say_back(struct command_call *call, const json_t *answer);

@@ -83,6 +83,25 @@ own_folder(int *ret_fd, int dir_fd, const char *name, uid_t uid)
 	return 0;
 }
 
+static int
+open_snapshot(int data_fd, const char *id)
+{
+	SCOPED(scope_close) int all = beneath_open(data_fd, SNAPSHOTS, O_RDONLY | O_DIRECTORY, 0);
+
+	return all < 0 ? all : beneath_open(all, id, O_RDONLY | O_DIRECTORY, 0);
+}
+
+bool
+hook_has_snapshot(struct monitor *m, const char *service, const char *id)
+{
+	SCOPED(scope_close) int data = -1;
+	SCOPED(scope_close) int one = -1;
+
+	if (open_data(&data, m, service) == 0)
+		one = open_snapshot(data, id);
+	return one >= 0;
+}
+
 /* Where a snapshot is made, empty; where it is read, as it was made. */
 static int
 snapshot_folder(struct monitor *m, const char *service, enum definition_hooks which, const char *id, uid_t uid)
@@ -99,8 +118,7 @@ snapshot_folder(struct monitor *m, const char *service, enum definition_hooks wh
 		r = r ?: fs_remove_tree(all, id);
 		return r ?: own_folder(&one, all, id, uid);
 	}
-	all = beneath_open(data, SNAPSHOTS, O_RDONLY | O_DIRECTORY, 0);
-	one = all < 0 ? all : beneath_open(all, id, O_RDONLY | O_DIRECTORY, 0);
+	one = open_snapshot(data, id);
 	if (one < 0)
 		return REFUSE(REASON_NOT_FOUND, service, "snapshot %s is not there", id);
 	return 0;

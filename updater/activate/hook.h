@@ -8,6 +8,8 @@
  * Snapshots lie in data/.snapshot/ID, an ID being 32 hex digits. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "appliance/base/scope.h"
 #include "appliance/service/definition.h"
 
@@ -29,6 +31,9 @@ int hook_start(struct hook **slot, struct monitor *m, const struct definition *d
 	enum definition_hooks which, const char *snapshot, hook_done_fn *done, void *arg);
 struct hook *hook_cancel(struct hook *h);
 SCOPED_DESTRUCTOR(struct hook, hook_cancel)
+
+/* Is that snapshot of the service there? */
+bool hook_has_snapshot(struct monitor *m, const char *service, const char *id);
 
 /* Remove all snapshots of a service but those named: n names.  What cannot be removed stays. */
 void hook_forget_snapshots(struct monitor *m, const char *service, const char *const *keep, size_t n);

@@ -119,7 +119,9 @@ update_remember(struct update *u, const struct change *c, const struct change_it
 	r = r ?: json_put_text(row, "outcome", change_step_text(item->step));
 	r = r ?: json_put_text(row, "reason", c->reason ? refuse_token(c->reason) : "");
 	r = r ?: json_put_text(row, "text", item->step == CHANGE_FAILED ? c->remedy : c->text);
+	r = r ?: json_put_time(row, "began", c->started_us); /* its snapshot is no older */
 	r = r ?: json_put_text(row, "snapshot", item->snapshot);
+	r = r ?: json_put_text(row, "restored", item->restore);
 	r = r ?: json_put_text(row, "output", item->output);
 	r = r ?: json_array_append(u->history, row);
 	json_decref(row);

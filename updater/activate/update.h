@@ -119,8 +119,11 @@ void update_automatic(struct update *u);
 /* Remove the next tree of the store that neither cluster.lock, the release before, the assignment nor a running change
  * names, by the worker; called again when it is gone.  Does nothing while the worker is busy or a change runs. */
 void update_collect(struct update *u);
-/* Remove the service's snapshots but for the last HOOK_SNAPSHOTS_KEPT that the history names. */
+/* Remove the service's snapshots but for the last HOOK_SNAPSHOTS_KEPT that the history names, and the one that was made
+ * before the running release went in: `update rollback` may have to restore it. */
 void update_collect_snapshots(struct update *u, const char *service);
+/* The history's row of the change that brought this release of the service last; NULL: none.  Borrowed. */
+const json_t *update_brought(const struct update *u, const char *service, const char *release);
 /* The release that ran before this one of the service, and that `update rollback` goes back to; NULL: none.  Borrowed. */
 const char *update_before(const struct update *u, const char *service, const char *release);
 

@@ -1,4 +1,4 @@
-/* plan, apply, rollback, and what goes in by itself. */
+/* plan, apply, and what goes in by itself. */
 #include "updater/activate/update_verbs.h"
 
 #include <string.h>
@@ -44,18 +44,6 @@ on_plan(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- apply --------------------------------------------------------------------------------------------------------- */
-static int
-begin_change(struct update *u, struct monitor_call *call, enum change_kind kind, const struct update_release *rels,
-	size_t n)
-{
-	int r = update_room(u, rels[0].tree->service);
-
-	r = r ?: update_begin(u, kind, monitor_call_actor(call), rels, n);
-	if (r == 0)
-		update_wait_change(u, call);
-	return r;
-}
-
 static int
 refuse_moved(struct update *u, const struct plan *p, const char *wanted)
 {
@@ -121,37 +109,7 @@ on_apply(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r != 0)
 		return r;
 	(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);
-	return p.core ? update_core_apply(u, call, &rels[0]) : begin_change(u, call, CHANGE_APPLY, rels, n);
-}
-
-/* --- rollback ------------------------------------------------------------------------------------------------------ */
-/* Back to the release that ran before the last good change. */
-static int
-on_rollback(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	struct update *u = arg;
-	struct services_state state;
-	struct update_release rel;
-	const char *service, *before;
-	int r;
-
-	r = monitor_call_need(call, "service", &service);
-	if (r == 0 && strcmp(service, CORE_SERVICE) == 0)
-		return update_core_rollback(u, call);
-	if (r == 0 && !services_find(m, service, &state))
-		r = REFUSE(REASON_NOT_FOUND, service, "cluster.yaml names no such service");
-	if (r != 0)
-		return r;
-	before = update_before(u, service, state.release);
-	if (!before)
-		return REFUSE(REASON_NOT_FOUND, service, "no release ran before this one");
-	r = update_release_stored(u, before, &rel);
-	if (r != 0)
-		return r;
-	u->plan[0] = '\0';
-	r = begin_change(u, call, CHANGE_ROLLBACK, &rel, 1);
-	update_release_done(&rel);
-	return r;
+	return p.core ? update_core_apply(u, call, &rels[0]) : update_begin_for(u, call, CHANGE_APPLY, rels, n, NULL);
 }
 
 /* --- by itself ----------------------------------------------------------------------------------------------------- */
@@ -190,7 +148,7 @@ update_automatic(struct update *u)
 			rels[n++] = p.rels[i];
 	if (r == 0 && n > 0) {
 		(void)snprintf(u->plan, sizeof(u->plan), "%s", p.digest);
-		r = update_begin(u, CHANGE_AUTO, "mainstayd", rels, n);
+		r = update_begin(u, CHANGE_AUTO, "mainstayd", rels, n, NULL);
 	}
 	if (r < 0)
 		log_fault(r, "putting in what goes by itself");
@@ -203,5 +161,5 @@ update_apply_init(struct update *u)
 
 	r = monitor_register_verb(u->m, "update.plan", CALL_ROLE_CONTROL, on_plan, u);
 	r = r ?: monitor_register_verb(u->m, "update.apply", CALL_ROLE_CONTROL, on_apply, u);
-	return r ?: monitor_register_verb(u->m, "update.rollback", CALL_ROLE_CONTROL, on_rollback, u);
+	return r ?: update_rollback_init(u);
 }

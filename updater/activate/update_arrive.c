@@ -91,7 +91,7 @@ arrived(struct update *u, const struct update_runs *runs, const struct update_re
 
 	if (update_is_staged(u, rel->hex)) {
 		if (update_installing(u, service) && !runs->release[0])
-			return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1);
+			return update_begin(u, CHANGE_INSTALL, "mainstayd", rel, 1, NULL);
 		return waits(u, rel);
 	}
 	if (u->worker)

@@ -15,6 +15,7 @@
 #include "appliance/service/accepted.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
+#include "updater/activate/change_check.h"
 #include "updater/activate/rights.h"
 #include "updater/activate/update.h"
 
@@ -183,7 +184,8 @@ update_leaves(struct update *u, const struct change *c, const char *actor)
 }
 
 int
-update_begin(struct update *u, enum change_kind kind, const char *actor, const struct update_release *rels, size_t n)
+update_begin(struct update *u, enum change_kind kind, const char *actor, const struct update_release *rels, size_t n,
+	const char *restore)
 {
 	struct change c = { .kind = kind, .n = n, .started_us = clock_now_us() };
 	struct buf index[CHANGE_ITEMS_MAX];
@@ -205,8 +207,27 @@ update_begin(struct update *u, enum change_kind kind, const char *actor, const s
 		fill_item(&c.items[i], &rels[i], &lock);
 		index[i] = rels[i].index;
 	}
+	if (restore)
+		snprintf(c.items[0].restore, sizeof(c.items[0].restore), "%s", restore);
+	/* Whoever installs hears of it as of all that befalls an install: at its end. */
+	for (size_t i = 0; kind != CHANGE_INSTALL && i < n && r == 0; i++)
+		r = change_check(u->m, &c, i);
+	if (r != 0)
+		return r;
 	r = update_leaves(u, &c, actor);
 	return r ?: change_run_start(&u->run, u->m, u->journal_fd, &c, index, &run_ops, u);
+}
+
+int
+update_begin_for(struct update *u, struct monitor_call *call, enum change_kind kind, const struct update_release *rels,
+	size_t n, const char *restore)
+{
+	int r = update_room(u, rels[0].tree->service);
+
+	r = r ?: update_begin(u, kind, monitor_call_actor(call), rels, n, restore);
+	if (r == 0)
+		update_wait_change(u, call);
+	return r;
 }
 
 /* A crash left a change: its step is taken again.  One that was not staged yet has touched nothing. */

@@ -18,18 +18,25 @@
 
 #define PASSING ".stage-" /* stage.h */
 
-const char *
-update_before(const struct update *u, const char *service, const char *release)
+const json_t *
+update_brought(const struct update *u, const char *service, const char *release)
 {
-	const char *before = NULL;
-	const json_t *row;
+	const json_t *row, *last = NULL;
 	size_t i;
 
 	json_array_foreach (u->history, i, row)
 		if (strcmp(json_text(row, "service"), service) == 0 && strcmp(json_text(row, "to"), release) == 0 &&
 			strcmp(json_text(row, "outcome"), change_step_text(CHANGE_GOOD)) == 0)
-			before = json_text(row, "from");
-	return before && before[0] ? before : NULL;
+			last = row;
+	return last;
+}
+
+const char *
+update_before(const struct update *u, const char *service, const char *release)
+{
+	const json_t *row = update_brought(u, service, release);
+
+	return row && json_text(row, "from")[0] ? json_text(row, "from") : NULL;
 }
 
 static bool
@@ -88,15 +95,24 @@ find_unnamed(const struct update *u, const struct lock *lock, char out[65])
 void
 update_collect_snapshots(struct update *u, const char *service)
 {
-	const char *keep[HOOK_SNAPSHOTS_KEPT];
+	const char *keep[HOOK_SNAPSHOTS_KEPT + 1];
+	const struct lock_entry *runs;
+	const json_t *brought;
+	struct lock lock;
 	size_t n = 0;
 
+	if (lock_read(&lock, monitor_paths(u->m)) != 0)
+		return; /* which of them is needed is not known */
 	for (size_t i = json_array_size(u->history); i-- > 0 && n < HOOK_SNAPSHOTS_KEPT;) {
 		const json_t *row = json_array_get(u->history, i);
 
 		if (strcmp(json_text(row, "service"), service) == 0 && json_text(row, "snapshot")[0])
 			keep[n++] = json_text(row, "snapshot");
 	}
+	runs = lock_find(&lock, service);
+	brought = runs ? update_brought(u, service, runs->release) : NULL;
+	if (brought && json_text(brought, "snapshot")[0])
+		keep[n++] = json_text(brought, "snapshot");
 	hook_forget_snapshots(u->m, service, keep, n);
 }
 

@@ -13,7 +13,9 @@
  *	update.status                         {"state","service","reason","text","held","counter"}
  *	update.history                        {"items":[{"time","service","from","to","outcome","reason"}]}
  *	update.hold update.unhold  [service]  nothing is applied while held; {"held"}
- *	update.rollback  service              back to the release before
+ *	update.rollback  service [restore] [show]  back to the release before; restore=yes: over the data of its snapshot;
+ *	                                      show=yes: only says {"service","from","from_version","to","version",
+ *	                                      "data":"same|one-way|restored|not-readable","lost_since","way_back","downtime","window"}
  *	update.assignment update.objects      the courier's (fetch_wire.h)
  *
  * A change that a command begins outside the maintenance hours (windows.updates) goes on: it is the customer's own

@@ -15,6 +15,7 @@ int update_verbs_init(struct update *u);
 int update_rights_init(struct update *u); /* of update_rights.c */
 int update_apply_init(struct update *u);  /* of update_apply.c */
 int update_hold_init(struct update *u);	  /* of update_hold.c */
+int update_rollback_init(struct update *u); /* of update_rollback.c */
 
 /* cluster.yaml as people wrote it, and its folder, which the caller closes.  No file is an empty one.  0;
  * REASON_TOO_LARGE (logged); or a fault. */
@@ -34,10 +35,14 @@ bool update_waits(const struct update_waiting *w, const struct change *c); /* fo
 void update_waiting_clear(struct update_waiting *w);
 
 /* --- update_change.c --------------------------------------------------------------------------------------------------- */
-/* Start a change to these releases, in the order of their dependencies; actor is who said so.  A person's own word goes
- * outside the maintenance hours (windows.updates of the policy), too, and then its leaf says so.  Returns 0;
- * REASON_BUSY (logged) while another is under way; or a fault. */
+/* Start a change to these releases, in the order of their dependencies; actor is who said so.  restore: the snapshot
+ * whose data comes back with the one release; NULL: none.  A person's own word goes outside the maintenance hours
+ * (windows.updates of the policy), too, and then its leaf says so.  Returns 0; REASON_BUSY (logged) while another is
+ * under way; what change_check() refuses, before anything is begun (an install: by its step CHECK); or a fault. */
 int update_begin(struct update *u, enum change_kind kind, const char *actor, const struct update_release *rels,
-	size_t n);
+	size_t n, const char *restore);
+/* The same for a command, which waits for the end of it.  Also REASON_BUSY where too many wait. */
+int update_begin_for(struct update *u, struct monitor_call *call, enum change_kind kind,
+	const struct update_release *rels, size_t n, const char *restore);
 /* Go on with what a crash left. */
 int update_resume(struct update *u);

@@ -21,6 +21,7 @@ static const struct {
 	{ "a failed snapshot has touched nothing", CHANGE_SNAPSHOT, REASON_NO_SPACE, CHANGE_ROLLED_BACK },
 	{ "stopped is switched", CHANGE_STOP, 0, CHANGE_SWITCH },
 	{ "what cannot be stopped is started again", CHANGE_STOP, REASON_STATE_MOVED, CHANGE_UNDO_START },
+	{ "data that came back is switched to", CHANGE_DATA, 0, CHANGE_SWITCH },
 	{ "switched is started", CHANGE_SWITCH, 0, CHANGE_START },
 	{ "a lock that cannot be written goes back", CHANGE_SWITCH, -5, CHANGE_UNDO_SWITCH },
 	{ "started is awaited", CHANGE_START, 0, CHANGE_HEALTH },
@@ -179,6 +180,40 @@ one_way_data_goes_back_by_its_snapshot(void **state)
 	assert_int_equal(c.items[0].step, CHANGE_FAILED); /* nobody writes under a process that runs */
 }
 
+/* The data was brought back from a snapshot: what runs before goes on only with a snapshot of its own. */
+static const struct {
+	const char *name;
+	enum change_step at;
+	int r;
+	bool restores;
+	enum change_step then;
+} restoring[] = {
+	{ "stopped, its data is next", CHANGE_STOP, 0, false, CHANGE_DATA },
+	{ "the data is there, and is switched to", CHANGE_DATA, 0, false, CHANGE_SWITCH },
+	{ "what was not stopped has its data", CHANGE_STOP, REASON_STATE_MOVED, false, CHANGE_UNDO_START },
+	{ "half the data is a person's", CHANGE_DATA, REASON_CONFLICT, false, CHANGE_FAILED },
+	{ "half the data goes back", CHANGE_DATA, REASON_CONFLICT, true, CHANGE_UNDO_DATA },
+	{ "replaced data without a lock is a person's", CHANGE_SWITCH, -5, false, CHANGE_FAILED },
+	{ "replaced data without a lock goes back", CHANGE_SWITCH, -5, true, CHANGE_UNDO_DATA },
+	{ "sick on the data of before", CHANGE_HEALTH, REASON_STATE_MOVED, true, CHANGE_UNDO_STOP },
+	{ "sick, and no way back", CHANGE_HEALTH, REASON_STATE_MOVED, false, CHANGE_FAILED },
+};
+
+static void
+data_that_was_replaced_goes_back_only_by_a_snapshot(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(restoring); i++) {
+		struct change c = { .n = 1,
+			.items = { { .service = "a", .step = restoring[i].at, .one_way = true, .restore = "00",
+				.restores = restoring[i].restores } } };
+
+		change_advance(&c, restoring[i].r, "because");
+		if (c.items[0].step != restoring[i].then)
+			fail_msg("%s: %s", restoring[i].name, change_step_text(c.items[0].step));
+	}
+}
+
 static void
 from_every_step_every_way_ends(void **state)
 {
@@ -205,6 +240,7 @@ main(void)
 		cmocka_unit_test(all_that_were_switched_go_back_in_reverse_order),
 		cmocka_unit_test(data_that_cannot_go_back_keeps_its_release),
 		cmocka_unit_test(one_way_data_goes_back_by_its_snapshot),
+		cmocka_unit_test(data_that_was_replaced_goes_back_only_by_a_snapshot),
 		cmocka_unit_test(from_every_step_every_way_ends),
 	};
 

@@ -26,7 +26,7 @@ the_journal_holds_all_of_it(void **state)
 {
 	struct change c = { .id = ID, .kind = CHANGE_AUTO, .n = 2,
 		.items = { { .service = "redis", .to = HEX, .to_version = "7.0", .counter = 3, .from_counter = 2,
-				   .one_way = true, .restores = true, .snapshot = ID, .output = HEX },
+				   .one_way = true, .restores = true, .snapshot = ID, .restore = ID, .output = HEX },
 			{ .service = "nginx", .from = HEX, .from_version = "1", .to = HEX } },
 		.text = "redis: health: failing", .remedy = "call somebody", .started_us = 1000000 };
 	struct change back;
@@ -51,6 +51,8 @@ the_journal_holds_all_of_it(void **state)
 		assert_string_equal(back.items[1].from, HEX);
 		assert_string_equal(back.items[0].to_version, "7.0");
 		assert_string_equal(back.items[0].snapshot, ID);
+		assert_string_equal(back.items[0].restore, ID);
+		assert_string_equal(back.items[1].restore, "");
 		assert_string_equal(back.items[0].output, HEX);
 		assert_true(back.items[0].one_way);
 		assert_true(back.items[0].restores);
@@ -100,6 +102,9 @@ hostile_text_does_not_spoil_the_journal(void **state)
 	"{\"counter\":0,\"from\":\"" from "\",\"from_counter\":0,\"from_version\":\"\",\"one_way\":false,"     \
 	"\"output\":\"" output "\",\"restores\":false,\"service\":\"" service "\",\"snapshot\":\"" snapshot "\",\"step\":\"" step \
 	"\",\"to\":\"" HEX "\",\"to_version\":\"\"}"
+#define ITEM_REST                                                                                  \
+	"\"counter\":0,\"from\":\"\",\"from_counter\":0,\"from_version\":\"\",\"one_way\":false,\"output\":\"\"," \
+	"\"restores\":false,\"service\":\"a\",\"snapshot\":\"\",\"step\":\"stage\",\"to\":\"" HEX "\",\"to_version\":\"\"}"
 #define JOURNAL(kind, reason, items)                                                               \
 	"{\"id\":\"\",\"kind\":\"" kind "\",\"reason\":\"" reason "\",\"remedy\":\"\",\"services\":[" items          \
 	"],\"started\":\"1970-01-01T00:00:01.000Z\",\"text\":\"\",\"v\":2}"
@@ -113,6 +118,8 @@ static const struct {
 	{ "no service", JOURNAL("apply", "", ""), "0 services" },
 	{ "a path for a release", JOURNAL("apply", "", ITEM("a", "../../etc", "stage", "", "")), "not digests" },
 	{ "a path for a snapshot", JOURNAL("apply", "", ITEM("a", "", "stage", "../../etc", "")), "the name of a snapshot" },
+	{ "a path for what is restored", JOURNAL("apply", "", "{\"restore\":\"../../etc\"," ITEM_REST), "the name of a snapshot" },
+	{ "nothing to restore", JOURNAL("apply", "", ITEM("a", "", "data", "", "")), "the name of a snapshot" },
 	{ "no digest of output", JOURNAL("apply", "", ITEM("a", "", "stage", "", "00")), "the name of a snapshot" },
 	{ "a service twice",
 		JOURNAL("apply", "", ITEM("a", "", "stage", "", "") "," ITEM("a", "", "stage", "", "")), "stands twice" },

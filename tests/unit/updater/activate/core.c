@@ -287,7 +287,7 @@ hand_over(struct bench *b, struct release *rel)
 	assert_int_equal(s.trial_ms, 4000);
 	assert_true(core_keeps(b->u->core, rel->hex));
 	refused(update_begin(b->u, CHANGE_APPLY, "x",
-			&(struct update_release){ .tree = &(struct tree_index){ .service = (char *)"redis" } }, 1),
+			&(struct update_release){ .tree = &(struct tree_index){ .service = (char *)"redis" } }, 1, NULL),
 		REASON_BUSY, "a change of the core is under way");
 }
 

@@ -201,6 +201,10 @@ hostile_refused(struct bench *b, const struct hostile *h, unsigned n)
 		(void)snprintf(reason, sizeof(reason), "%s", b->u->reason);
 		(void)snprintf(text, sizeof(text), "%s", b->u->text);
 	}
+	if (!reason[0] && how > 0) { /* before anything was begun: only who asked hears of it */
+		(void)snprintf(reason, sizeof(reason), "%s", refuse_token((enum reason)how));
+		(void)snprintf(text, sizeof(text), "%.200s", refuse_last()->text);
+	}
 	if (strcmp(reason, refuse_token(h->why)) != 0 || !strstr(text, h->text))
 		fail_msg("%s: %s: %s (apply: %s: %s)", h->name, reason, text,
 			how > 0 ? refuse_token((enum reason)how) : "fault", refuse_last()->text);
