@@ -130,28 +130,15 @@ take_stored(struct stage_hand *h, const struct tree_entry *e, bool *ret_spoilt)
 }
 
 static int
-size_of(int fd, uint64_t *ret)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return FAULT(-errno);
-	*ret = (uint64_t)st.st_size;
-	return 0;
-}
-
-static int
 apply_patch(struct stage_hand *h, const struct came_patch *p, int base, const struct tree_entry *e)
 {
 	SCOPED(scope_close) int out = -1, patch = -1;
 	char name[PATCH_NAME_MAX];
-	uint64_t size = 0;
 	struct stat st;
-	bool large;
 	int r = 0;
 
 	if (!h->room)
-		r = patch_room_new(&h->room);
+		r = patch_room_new(&h->room, h->of->store_fd, &h->of->large);
 	if (r < 0)
 		return r;
 	patch = beneath_open(h->of->patches_fd, patch_name(name, p->from, p->to), O_RDONLY | O_NONBLOCK, 0);
@@ -160,15 +147,7 @@ apply_patch(struct stage_hand *h, const struct came_patch *p, int base, const st
 	out = beneath_open(h->of->dir_fd, e->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (out < 0)
 		return FAULT(out);
-	r = size_of(base, &size);
-	if (r < 0)
-		return r;
-	large = size > PATCH_KEEP || e->size > PATCH_KEEP;
-	if (large)
-		(void)pthread_mutex_lock(&h->of->large);
 	r = patch_apply(h->room, patch, base, e->sha256, e->size, out);
-	if (large)
-		(void)pthread_mutex_unlock(&h->of->large);
 	if (r != 0)
 		return r;
 	(void)sync_file_range(out, 0, 0, SYNC_FILE_RANGE_WRITE); /* the flush at the end is shorter by it */

@@ -1,6 +1,7 @@
 #include "updater/object/patch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,16 +14,13 @@
 #include "appliance/base/hex.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
-
-static const char magic[4] = { 'M', 'S', 'P', 1 };
+#include "updater/object/number.h"
+#include "updater/object/plain.h"
 
 enum {
-	/* Part of what a patch's bytes are. */
-	LEVEL = 19,
-	TARGET_LENGTH = 999,
-	MAGIC_LEN = sizeof(magic),
-	HEAD_MAX = MAGIC_LEN + 2 * 10,
-	PLACE_MAX = 2 * 10, /* the two numbers before a frame */
+	KIND_AT = sizeof(PATCH_MAGIC) - 1,
+	HEAD_MAX = KIND_AT + 1 + 3 * NUMBER_MAX,
+	PLACE_MAX = 2 * NUMBER_MAX, /* the two numbers before a frame */
 };
 
 const char *
@@ -48,41 +46,6 @@ patch_name_read(const char *name, uint8_t ret_from[32], uint8_t ret_to[32])
 		strcmp(patch_name(again, ret_from, ret_to), name) == 0;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------ */
-static void
-put_varint(struct buf *out, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		buf_u8(out, (uint8_t)(v | 0x80));
-	buf_u8(out, (uint8_t)v);
-}
-
-static uint64_t
-get_varint(struct cursor *c)
-{
-	uint64_t v = 0;
-
-	for (unsigned shift = 0; shift < 63; shift += 7) {
-		uint8_t b = cursor_u8(c);
-
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (b & 0x80)
-			continue;
-		if (b == 0 && shift > 0)
-			cursor_fail(c); /* it has a shorter form */
-		return v;
-	}
-	cursor_fail(c);
-	return 0;
-}
-
-/* --- making ------------------------------------------------------------------------------------------------- */
-static void
-free_cctx(ZSTD_CCtx **c)
-{
-	ZSTD_freeCCtx(*c);
-}
-
 static int
 read_at(int fd, uint8_t *p, size_t len, uint64_t at)
 {
@@ -98,61 +61,6 @@ read_at(int fd, uint8_t *p, size_t len, uint64_t at)
 	return 0;
 }
 
-/* Where the base of the segment at `at` begins: the whole file where it fits, else what lies about the same part of it. */
-static uint64_t
-base_at(uint64_t from_size, uint64_t to_size, uint64_t at)
-{
-	uint64_t middle;
-
-	if (from_size <= PATCH_BASE)
-		return 0;
-	middle = (uint64_t)((double)(at + PATCH_SEGMENT / 2) / (double)to_size * (double)from_size);
-	if (middle < PATCH_BASE / 2)
-		return 0;
-	return middle - PATCH_BASE / 2 > from_size - PATCH_BASE ? from_size - PATCH_BASE
-								: middle - PATCH_BASE / 2;
-}
-
-/* All that decides a frame's bytes. */
-static void
-set_parameters(ZSTD_CCtx *cctx, size_t bytes)
-{
-	int window = ZSTD_cParam_getBounds(ZSTD_c_windowLog).lowerBound;
-
-	while (((size_t)1 << window) < bytes)
-		window++;
-	(void)ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, LEVEL);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, window);
-	/* The search tree spans base and segment; it takes two places for each byte. */
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog, window + 1);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, window > 22 ? 22 : window);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_targetLength, TARGET_LENGTH);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, ZSTD_btultra2);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 0); /* SHA-256 is over it all */
-}
-
-static int
-put_segment(struct buf *out, ZSTD_CCtx *cctx, const uint8_t *base, size_t base_len, uint64_t at,
-	const uint8_t *segment, size_t len)
-{
-	size_t bound = ZSTD_compressBound(len), n;
-	SCOPED(scope_free) uint8_t *frame = malloc(bound);
-
-	if (!frame)
-		return FAULT(-ENOMEM);
-	set_parameters(cctx, base_len + len);
-	if (ZSTD_isError(ZSTD_CCtx_refPrefix(cctx, base, base_len)))
-		return FAULT(-EIO);
-	n = ZSTD_compress2(cctx, frame, bound, segment, len);
-	if (ZSTD_isError(n))
-		return FAULT(-ENOMEM);
-	put_varint(out, at);
-	put_varint(out, n);
-	buf_put(out, frame, n);
-	return 0;
-}
-
 static int
 size_of(int fd, uint64_t *ret)
 {
@@ -164,44 +72,11 @@ size_of(int fd, uint64_t *ret)
 	return 0;
 }
 
-int
-patch_make(struct buf *out, int from_fd, int to_fd, uint64_t max)
-{
-	SCOPED(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
-	uint64_t from_size = 0, to_size = 0;
-	size_t begin = out->len, base_max, segment_max;
-	int r = size_of(from_fd, &from_size);
-
-	r = r ?: size_of(to_fd, &to_size);
-	if (r)
-		return r;
-	base_max = from_size < PATCH_BASE ? (size_t)from_size : PATCH_BASE;
-	segment_max = to_size < PATCH_SEGMENT ? (size_t)to_size : PATCH_SEGMENT;
-	SCOPED(scope_free) uint8_t *base = malloc(base_max + 1);
-	SCOPED(scope_free) uint8_t *segment = malloc(segment_max + 1);
-	if (!cctx || !base || !segment)
-		return FAULT(-ENOMEM);
-	buf_put(out, magic, MAGIC_LEN);
-	put_varint(out, from_size);
-	put_varint(out, to_size);
-	for (uint64_t at = 0; !r && at < to_size; at += PATCH_SEGMENT) {
-		size_t len = to_size - at < PATCH_SEGMENT ? (size_t)(to_size - at) : PATCH_SEGMENT;
-		uint64_t where = base_at(from_size, to_size, at);
-
-		r = read_at(from_fd, base, base_max, where);
-		r = r ?: read_at(to_fd, segment, len, at);
-		r = r ?: put_segment(out, cctx, base, base_max, where, segment, len);
-		if (!r && out->len - begin > max)
-			return REASON_TOO_LARGE;
-	}
-	if (!r && out->len - begin > max)
-		return REASON_TOO_LARGE;
-	return r ?: FAULT(buf_error(out));
-}
-
 /* --- applying ----------------------------------------------------------------------------------------------- */
 struct patch_room {
 	ZSTD_DCtx *dctx;
+	int dir_fd;
+	pthread_mutex_t *large;
 	/* Of their maxima, one behind the other in one mapping: what is not touched takes no memory. */
 	uint8_t *base, *segment, *frame;
 };
@@ -209,12 +84,14 @@ struct patch_room {
 enum { ROOM_BYTES = PATCH_BASE + PATCH_SEGMENT + PATCH_FRAME_MAX };
 
 int
-patch_room_new(struct patch_room **ret)
+patch_room_new(struct patch_room **ret, int dir_fd, pthread_mutex_t *large)
 {
 	SCOPED(patch_room_freep) struct patch_room *room = calloc(1, sizeof(*room));
 
 	if (!room)
 		return FAULT(-ENOMEM);
+	room->dir_fd = dir_fd;
+	room->large = large;
 	room->dctx = ZSTD_createDCtx();
 	room->base = mmap(NULL, ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (room->base == MAP_FAILED)
@@ -239,24 +116,26 @@ patch_room_free(struct patch_room *room)
 	return NULL;
 }
 
-/* A large file is one of thousands: what it took is not ours for the rest of them. */
-static void
-shrink(struct patch_room *room, uint64_t from_size, uint64_t to_size)
-{
-	if (from_size > PATCH_KEEP || to_size > PATCH_KEEP)
-		(void)madvise(room->base, ROOM_BYTES, MADV_DONTNEED);
-}
-
 /* One patch being applied. */
 struct apply {
 	struct patch_room *room;
-	int patch_fd, from_fd, out_fd;
-	uint64_t patch_size, from_size, to_size;
-	uint64_t at;	      /* read so far of the patch */
-	uint64_t base_is;     /* what of FROM the room's base holds */
-	bool has_base;
+	int patch_fd;
+	uint64_t patch_size;
+	uint64_t at; /* read so far of it */
+	int out_fd;
+	uint64_t from_size, size, done; /* of the files themselves; done: bytes that came out */
+	unsigned kind;
 	struct sha256 hash;
 	char operand[65];
+};
+
+/* What its segments are between. */
+struct segments {
+	int from_fd, out_fd;
+	uint64_t from_size, to_size;
+	uint64_t base_is; /* what of FROM the room's base holds */
+	bool has_base;
+	struct apply *of; /* what comes out is the file; NULL: it goes into out_fd alone */
 };
 
 /* The next bytes of the patch as they are, for numbers; what was not used is read again. */
@@ -272,53 +151,68 @@ peek(struct apply *a, uint8_t *p, size_t max, struct cursor *ret)
 }
 
 static int
-read_head(struct apply *a, uint64_t size)
+read_head(struct apply *a)
 {
 	uint8_t bytes[HEAD_MAX];
 	struct cursor c;
-	uint64_t from_size;
+	uint64_t from_size, to_size;
 	const uint8_t *is;
 	int r = peek(a, bytes, sizeof(bytes), &c);
 
 	if (r)
 		return r;
-	is = cursor_bytes(&c, MAGIC_LEN);
-	if (!is || memcmp(is, magic, MAGIC_LEN) != 0)
+	is = cursor_bytes(&c, KIND_AT);
+	a->kind = cursor_u8(&c);
+	if (!is || memcmp(is, PATCH_MAGIC, KIND_AT) != 0 || (a->kind != PATCH_AS_IS && a->kind != PATCH_PLAIN))
 		return REFUSE(REASON_MALFORMED, a->operand, "is no patch of this format");
-	from_size = get_varint(&c);
-	a->to_size = get_varint(&c);
+	from_size = number_get(&c);
+	to_size = number_get(&c);
 	if (c.failed)
 		return REFUSE(REASON_MALFORMED, a->operand, "the patch ends in its sizes");
 	if (from_size != a->from_size)
 		return REFUSE(REASON_MALFORMED, a->operand,
 			"the patch is for a file of %llu bytes, this has %llu",
 			(unsigned long long)from_size, (unsigned long long)a->from_size);
-	if (a->to_size != size)
+	if (to_size != a->size)
 		return REFUSE(REASON_TOO_LARGE, a->operand, "the patch makes %llu bytes, not %llu",
-			(unsigned long long)a->to_size, (unsigned long long)size);
+			(unsigned long long)to_size, (unsigned long long)a->size);
 	a->at += (uint64_t)(c.p - bytes);
 	return 0;
 }
 
+/* Some of the file's bytes, in their order. */
 static int
-read_base(struct apply *a, uint64_t where, size_t *ret_len)
+put(const void *p, size_t len, void *arg)
+{
+	struct apply *a = arg;
+
+	if (len > a->size - a->done)
+		return REFUSE(REASON_TOO_LARGE, a->operand, "more than %llu bytes come out", (unsigned long long)a->size);
+	a->done += len;
+	sha256_put(&a->hash, p, len);
+	return a->out_fd < 0 ? 0 : FAULT(fs_write_all(a->out_fd, p, len));
+}
+
+/* --- segments ----------------------------------------------------------------------------------------------------- */
+static int
+read_base(struct apply *a, struct segments *s, uint64_t where, size_t *ret_len)
 {
 	size_t len;
 	int r = 0;
 
-	if (where > a->from_size)
+	if (where > s->from_size)
 		return REFUSE(REASON_MALFORMED, a->operand, "a base begins behind the file's end");
-	len = a->from_size - where < PATCH_BASE ? (size_t)(a->from_size - where) : PATCH_BASE;
-	if (!a->has_base || a->base_is != where)
-		r = read_at(a->from_fd, a->room->base, len, where);
-	a->has_base = r == 0;
-	a->base_is = where;
+	len = s->from_size - where < PATCH_BASE ? (size_t)(s->from_size - where) : PATCH_BASE;
+	if (!s->has_base || s->base_is != where)
+		r = read_at(s->from_fd, a->room->base, len, where);
+	s->has_base = r == 0;
+	s->base_is = where;
 	*ret_len = len;
 	return r;
 }
 
 static int
-apply_segment(struct apply *a, size_t len)
+apply_segment(struct apply *a, struct segments *s, size_t len)
 {
 	struct patch_room *room = a->room;
 	uint8_t bytes[PLACE_MAX];
@@ -329,8 +223,8 @@ apply_segment(struct apply *a, size_t len)
 
 	if (r)
 		return r;
-	where = get_varint(&c);
-	n = get_varint(&c);
+	where = number_get(&c);
+	n = number_get(&c);
 	if (c.failed)
 		return REFUSE(REASON_MALFORMED, a->operand, "the patch ends before a segment");
 	a->at += (uint64_t)(c.p - bytes);
@@ -339,7 +233,7 @@ apply_segment(struct apply *a, size_t len)
 			(unsigned long long)n);
 	if (n > a->patch_size - a->at)
 		return REFUSE(REASON_MALFORMED, a->operand, "the patch ends inside a frame");
-	r = read_base(a, where, &base_len);
+	r = read_base(a, s, where, &base_len);
 	r = r ?: read_at(a->patch_fd, room->frame, (size_t)n, a->at);
 	if (r)
 		return r;
@@ -351,17 +245,90 @@ apply_segment(struct apply *a, size_t len)
 	if (ZSTD_isError(is) || is != len)
 		return REFUSE(REASON_MALFORMED, a->operand, "a frame does not give its segment: %s",
 			ZSTD_isError(is) ? ZSTD_getErrorName(is) : "too short");
-	sha256_put(&a->hash, room->segment, len);
-	return a->out_fd < 0 ? 0 : FAULT(fs_write_all(a->out_fd, room->segment, len));
+	if (s->of)
+		return put(room->segment, len, s->of);
+	return FAULT(fs_write_all(s->out_fd, room->segment, len));
+}
+
+static int
+apply_segments(struct apply *a, struct segments *s)
+{
+	struct patch_room *room = a->room;
+	bool large = s->from_size > PATCH_KEEP || s->to_size > PATCH_KEEP;
+	int r = 0;
+
+	if (large && room->large)
+		(void)pthread_mutex_lock(room->large);
+	for (uint64_t at = 0; !r && at < s->to_size; at += PATCH_SEGMENT)
+		r = apply_segment(a, s, s->to_size - at < PATCH_SEGMENT ? (size_t)(s->to_size - at) : PATCH_SEGMENT);
+	/* A large file is one of thousands: what it took is not ours for the rest of them. */
+	if (large)
+		(void)madvise(room->base, ROOM_BYTES, MADV_DONTNEED);
+	if (large && room->large)
+		(void)pthread_mutex_unlock(room->large);
+	if (r == 0 && a->at != a->patch_size)
+		return REFUSE(REASON_MALFORMED, a->operand, "bytes follow the patch");
+	return r;
+}
+
+/* --- files that are written out ------------------------------------------------------------------------------------ */
+static int
+read_list(struct apply *a, struct plain_side *from, struct plain_side *to)
+{
+	uint8_t bytes[NUMBER_MAX];
+	struct cursor c;
+	uint64_t len;
+	int r = peek(a, bytes, sizeof(bytes), &c);
+
+	if (r)
+		return r;
+	len = number_get(&c);
+	a->at += (uint64_t)(c.p - bytes);
+	if (c.failed || len > a->patch_size - a->at)
+		return REFUSE(REASON_MALFORMED, a->operand, "the patch ends in its list");
+	if (len > PLAIN_LIST_MAX)
+		return REFUSE(REASON_TOO_LARGE, a->operand, "a list of %llu bytes", (unsigned long long)len);
+	SCOPED(scope_free) uint8_t *list = malloc((size_t)len + 1);
+	if (!list)
+		return FAULT(-ENOMEM);
+	r = read_at(a->patch_fd, list, (size_t)len, a->at);
+	if (r)
+		return r;
+	a->at += len;
+	c = CURSOR(list, (size_t)len);
+	return plain_read(from, to, a->from_size, a->size, &c, a->operand);
+}
+
+static int
+nameless(int dir_fd, int *ret)
+{
+	*ret = dir_fd < 0 ? memfd_create("written out", MFD_CLOEXEC)
+			  : openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return *ret < 0 ? FAULT(-errno) : 0;
+}
+
+static int
+apply_plain(struct apply *a, int from_fd)
+{
+	SCOPED(plain_side_done) struct plain_side from = { 0 }, to = { 0 };
+	SCOPED(scope_close) int plain_from = -1, plain_to = -1;
+	int r = read_list(a, &from, &to);
+
+	r = r ?: nameless(a->room->dir_fd, &plain_from);
+	r = r ?: nameless(a->room->dir_fd, &plain_to);
+	r = r ?: plain_expand(&from, from_fd, plain_from, a->operand);
+	if (r)
+		return r;
+	struct segments s = { .from_fd = plain_from, .out_fd = plain_to, .from_size = from.plain, .to_size = to.plain };
+	r = apply_segments(a, &s);
+	return r ?: plain_collapse(&to, plain_to, put, a);
 }
 
 int
 patch_apply(struct patch_room *room, int patch_fd, int from_fd, const uint8_t to[32], uint64_t size,
 	int out_fd)
 {
-	struct apply a = {
-		.room = room, .patch_fd = patch_fd, .from_fd = from_fd, .out_fd = out_fd
-	};
+	struct apply a = { .room = room, .patch_fd = patch_fd, .out_fd = out_fd, .size = size };
 	uint8_t digest[SHA256_LEN];
 	int r = size_of(patch_fd, &a.patch_size);
 
@@ -370,15 +337,17 @@ patch_apply(struct patch_room *room, int patch_fd, int from_fd, const uint8_t to
 	if (r)
 		return r;
 	sha256_init(&a.hash);
-	r = read_head(&a, size);
-	for (uint64_t at = 0; !r && at < size; at += PATCH_SEGMENT)
-		r = apply_segment(&a, size - at < PATCH_SEGMENT ? (size_t)(size - at) : PATCH_SEGMENT);
-	shrink(room, a.from_size, size);
+	r = read_head(&a);
+	if (r == 0 && a.kind == PATCH_PLAIN) {
+		r = apply_plain(&a, from_fd);
+	} else if (r == 0) {
+		struct segments s = { .from_fd = from_fd, .from_size = a.from_size, .to_size = size, .of = &a };
+
+		r = apply_segments(&a, &s);
+	}
 	sha256_final(&a.hash, digest);
 	if (r)
 		return r;
-	if (a.at != a.patch_size)
-		return REFUSE(REASON_MALFORMED, a.operand, "bytes follow the patch");
 	if (!sha256_same(digest, to, sizeof(digest)))
 		return REFUSE(REASON_HASH_MISMATCH, a.operand, "the patch gives other bytes");
 	return 0;

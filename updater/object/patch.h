@@ -1,18 +1,21 @@
 /* Patches between objects: FROM-TO.zst, both SHA-256 of uncompressed bytes.  Release makes them, the courier carries
  * them, staging applies them to a file that the store holds.
  *
- *	"MSP\1"  varint size of FROM  varint size of TO     (1: this kind of patch; another kind gets another number, and a
- *	         reader that does not know it refuses the patch, so that the object is fetched)
+ *	"MSP"  byte: kind of patch  size of FROM  size of TO
+ *	kind 2 only: length of list  list (plain.h)
  *	then for each PATCH_SEGMENT bytes of TO, in their order:
- *	    varint at (where the base lies in FROM)  varint length of frame  frame
+ *	    at (where the base lies in FROM)  length of frame  frame
  *
- * varint: seven bits a byte, lowest first, the highest bit says that another follows; in its shortest form alone.  frame: one zstd
+ * all sizes and places being numbers (number.h).  Kind 1 is between the files as they are.  Kind 2 is between what they are when the
+ * deflated streams in the list are written out: there FROM and TO of the segments are these.  A reader refuses a kind that it does
+ * not know, so that the object is fetched.  frame: one zstd
  * frame (RFC 8878) whose prefix is the base, that is PATCH_BASE bytes of FROM at `at`, or fewer where FROM ends.  So a
  * decoder never holds more than one base, one segment and one frame: PATCH_MEMORY bytes, whatever the files' sizes.
  *
  * Nothing about a patch is believed: what comes out is TO by its hash, or nothing. */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +24,11 @@
 
 struct buf;
 
+#define PATCH_MAGIC "MSP"
+
 enum {
+	PATCH_AS_IS = 1, /* kinds */
+	PATCH_PLAIN = 2,
 	PATCH_NAME_MAX = 140,		   /* HEX "-" HEX ".zst" NUL */
 	PATCH_SEGMENT = 4 * 1024 * 1024,   /* of the result */
 	PATCH_BASE = 12 * 1024 * 1024,	   /* of the base for one segment */
@@ -40,9 +47,11 @@ bool patch_name_read(const char *name, uint8_t ret_from[32], uint8_t ret_to[32])
 int patch_make(struct buf *out, int from_fd, int to_fd, uint64_t max);
 
 /* The memory that applying needs, kept from one patch to the next; what a file of more than PATCH_KEEP bytes took is given back.
- * Not for two threads at once: one room each. */
+ * Not for two threads at once: one room each.  dir_fd, borrowed: a folder where files without a name may lie meanwhile (twice PLAIN_TIMES
+ * a file's size at most); -1: they lie in memory.  large, borrowed: held while such a file's segments are in memory, so that several rooms
+ * take no more than one; NULL: none. */
 struct patch_room;
-int patch_room_new(struct patch_room **ret);
+int patch_room_new(struct patch_room **ret, int dir_fd, pthread_mutex_t *large);
 struct patch_room *patch_room_free(struct patch_room *room);
 SCOPED_DESTRUCTOR(struct patch_room, patch_room_free)
 

@@ -506,11 +506,10 @@ release_packs_verify(struct release_repo *repo, size_t *files)
 	json_t *t;
 	int r = release_listed(repo, true, &targets);
 
-	r = r ?: patch_room_new(&v.room);
-
 	v.seen = json_object();
 	r = r ?: open_there(&v.patches_fd, repo, "patches");
 	r = r ?: open_there(&v.packs_fd, repo, "packs");
+	r = r ?: patch_room_new(&v.room, -1, NULL);
 	json_object_foreach(targets, path, t)
 	{
 		const char *hex = json_text(json_object_get(t, "custom"), "packs");

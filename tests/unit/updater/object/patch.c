@@ -67,7 +67,7 @@ apply(const struct pair *p, const struct buf *patch, uint64_t size, struct buf *
 	int r;
 
 	memory_file(&fd, patch);
-	assert_int_equal(patch_room_new(&room), 0);
+	assert_int_equal(patch_room_new(&room, -1, NULL), 0);
 	r = patch_apply(room, fd, p->from_fd, p->sha256, size, out);
 	if (ret)
 		assert_int_equal(fs_read_fd(out, ret->max, ret), 0);
@@ -150,7 +150,7 @@ a_hostile_patch_is_refused(void **state)
 	assert_int_equal(patch_make(&p.patch, p.from_fd, p.to_fd, UINT64_MAX), 0);
 	assert_memory_equal(p.patch.data, "MSP\1\xe8\x07\xe8\x07\0", 9);
 	assert_true(p.patch.data[9] < 0x80);
-	refused_with(&p, "MSP\2", 4, 4, REASON_MALFORMED, "is no patch of this format");
+	refused_with(&p, "MSP\3", 4, 4, REASON_MALFORMED, "is no patch of this format");
 	refused_with(&p, "MSP\1\xe9\x07", 6, 6, REASON_MALFORMED, "is for a file of");
 	refused_with(&p, "MSP\1\xe8\x87\x00", 7, 6, REASON_MALFORMED, "ends in its sizes");
 	refused_with(&p, "MSP\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 14, 6, REASON_MALFORMED, "ends in its sizes");
