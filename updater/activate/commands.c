@@ -130,12 +130,17 @@ run_status(struct command_call *call)
 {
 	SCOPED_JSON *a = NULL;
 	int r = simple(call, "update.status", "UpdateStatus", &a);
+	const json_t *name;
+	size_t i;
 
 	if (r == 0 && a)
 		command_say(call, "%s%s%s%s%s%s", json_text(a, "state"),
 			json_text(a, "service")[0] ? ": " : "", json_text(a, "service"),
 			json_text(a, "text")[0] ? ", " : "", json_text(a, "text"),
 			json_is_true(json_object_get(a, "held")) ? " (held)" : "");
+	json_array_foreach(json_object_get(a, "held_services"), i, name)
+		command_say(call, "%s: held; nothing of it is applied until mainstay update unhold %s",
+			json_string_value(name), json_string_value(name));
 	if (a)
 		say_window(call, json_object_get(a, "window"));
 	return r;
@@ -287,7 +292,8 @@ hold(struct command_call *call, const char *verb)
 		command_say(call, "%s: held; nothing is applied until mainstay update unhold%s%s", name, service ? " " : "",
 			service ?: "");
 	else
-		command_say(call, "%s: may be applied", name);
+		command_say(call, "%s: may be applied%s", name, json_is_true(json_object_get(a, "all")) ?
+			", once all are: mainstay update unhold" : "");
 	return 0;
 }
 

@@ -24,7 +24,7 @@ hold_all(struct update *u, struct monitor_call *call, bool held)
 	r = update_save(u);
 	r = r ?: monitor_leaf(u->m, "update", monitor_call_actor(call), held ? "hold" : "unhold", NULL, REASON_NONE);
 	if (r == 0)
-		monitor_answer(call, json_pack("{s:b}", "held", u->held));
+		monitor_answer(call, json_pack("{s:b, s:b}", "held", u->held, "all", u->held));
 	return r;
 }
 
@@ -42,7 +42,7 @@ answer_hold(int r, void *arg)
 	const struct cluster_service *is = services_cluster(h->u->m, h->service);
 
 	monitor_answer_result(h->call, r,
-		r == 0 ? json_pack("{s:s, s:b}", "service", h->service, "held", (int)(is && is->hold)) : NULL);
+		r == 0 ? json_pack("{s:s, s:b, s:b}", "service", h->service, "held", (int)(is && is->hold), "all", (int)h->u->held) : NULL);
 	free(h);
 }
 

@@ -186,14 +186,30 @@ on_check(struct monitor *m, struct monitor_call *call, void *arg)
 	return 0;
 }
 
+/* The names of the services that cluster.yaml holds. */
+static json_t *
+held_services(struct monitor *m)
+{
+	json_t *names = json_array();
+	struct services_state state;
+
+	for (size_t i = 0; names && i < services_count(m) && services_at(m, i, &state); i++) {
+		const struct cluster_service *wanted = services_cluster(m, state.name);
+
+		if (wanted && wanted->hold && json_array_append_new(names, json_string(state.name)) < 0)
+			names = (json_decref(names), NULL);
+	}
+	return names;
+}
+
 static int
 on_update_status(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct update *u = arg;
 
 	monitor_answer(call,
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
-			u->reason, "text", u->text, "held", u->held, "core", core_json(u->core), "window",
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
+			u->reason, "text", u->text, "held", u->held, "held_services", held_services(m), "core", core_json(u->core), "window",
 			monitor_window_json(m, POLICY_WINDOW_UPDATES), "counter",
 			(json_int_t)(u->has_assignment ? u->assignment.counter : 0)));
 	return 0;

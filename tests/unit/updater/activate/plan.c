@@ -78,6 +78,19 @@ row_says(struct bench *b, const char *member)
 	return json_is_true(json_object_get(json_array_get(json_object_get(plan, "items"), 0), member));
 }
 
+/* As many services as these are held, and says whether all updates are. */
+static bool
+held_are(struct bench *b, size_t n)
+{
+	SCOPED_JSON *status = NULL;
+
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.status", NULL, NULL, 0, &status), 0);
+	assert_int_equal(json_array_size(json_object_get(status, "held_services")), n);
+	if (n)
+		assert_string_equal(json_string_value(json_array_get(json_object_get(status, "held_services"), 0)), "redis");
+	return json_is_true(json_object_get(status, "held"));
+}
+
 static void
 release_two_waits(struct bench *b, struct bench_release *one, struct bench_release *two)
 {
@@ -103,10 +116,15 @@ one_service_is_held_by_a_line_of_its_own(void **state)
 	assert_int_equal(bench_service(b, "update.hold", "redis"), 0);
 	assert_string_equal(site_last_leaf(b->t), "update hold");
 	assert_true(row_says(b, "held"));
+	assert_false(held_are(b, 1));
+	assert_int_equal(bench_control(b, "update.hold", NULL), 0);
+	assert_true(held_are(b, 1));
+	assert_int_equal(bench_control(b, "update.unhold", NULL), 0);
 	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_DENIED);
 	assert_non_null(strstr(refuse_last()->text, "mainstay update unhold SERVICE"));
 	assert_int_equal(bench_service(b, "update.unhold", "redis"), 0);
 	assert_false(row_says(b, "held"));
+	assert_false(held_are(b, 0));
 }
 
 /* --- once more ----------------------------------------------------------------------------------------------------- */
