@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -22,7 +23,10 @@ enum { FILE_MAX = 4 << 20 };
 void
 scratch_make(struct scratch *s)
 {
-	snprintf(s->path, sizeof(s->path), "/tmp/mainstay-unit.XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+
+	/* Sockets are bound further down, and their names are short. */
+	snprintf(s->path, sizeof(s->path), "%s/mainstay-unit.XXXXXX", tmp && *tmp && strlen(tmp) < 32 ? tmp : "/tmp");
 	assert_non_null(mkdtemp(s->path));
 	s->fd = open(s->path, O_DIRECTORY | O_CLOEXEC);
 	assert_true(s->fd >= 0);

@@ -12,6 +12,7 @@ struct scratch {
 	int fd;
 };
 
+/* In TMPDIR, else /tmp. */
 void scratch_make(struct scratch *s);
 void scratch_remove(struct scratch *s); /* and all in it */
 

@@ -198,7 +198,7 @@ test_names_of_what_is_not_there(void **state)
 		{ "people sign repo", REASON_NOT_FOUND, "people.json", "nobody is listed yet" },
 		{ "people sign repo --in none", REASON_NOT_FOUND, "none", "is no readable draft" },
 		{ "draft show none", REASON_NOT_FOUND, "none", "is no readable draft" },
-		{ "floor tiny 1 --to repo", REASON_CONFLICT, "tiny", "no site could take any" },
+		{ "floor tiny 1 --to repo", REASON_NOT_FOUND, "tiny", "no release of a service of this name" },
 		{ "withdraw tiny 1.0 --to repo --reason why", REASON_NOT_FOUND, "services/tiny/1.0/index.json", "is not published" },
 		{ "renew tiny --to repo", REASON_NOT_FOUND, "tiny", "no role that lists releases" },
 	};
