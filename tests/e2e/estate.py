@@ -4,6 +4,7 @@ Everything is done by the commands that people use; state is read by `--json` an
 pins.  Logs of all daemons and commands go to build/log/e2e/NAME/, where `make refusals` reads them.
 """
 
+import fcntl
 import glob
 import json
 import os
@@ -169,17 +170,38 @@ class Estate:
     # --- building up -----------------------------------------------------------------------------------------
 
     def vendor(self, service=None):
-        """Keys, people, hub, card, a published release of Redis; the hub runs."""
+        """Keys, people, hub, card, a published release of Redis or of that folder; the hub runs."""
         keys, repo = self.path("keys"), self.path("repo")
-        self.run("mainstay-release", "keys", "new", "--dir", keys)
-        self.run("mainstay-release", "init", repo, "--root-keys", "2of3", "--keys", keys)
-        self.engineer(ENGINEER, "support,enrol")
+        if service:
+            self.make_vendor(service)
+        else:
+            self.take_vendor()
         self.run("mainstay-hubd", "init", "--state", self.path("hub"), "--name", "e2e-vendor", "--listen",
                  "127.0.0.1:0", "--repo", repo, "--facts", self.path("facts.json"))
         self.run("mainstay-release", "card", repo, "--keys", keys, "--hub", self.path("facts.json"), "-o",
                  self.path("vendor.card"))
-        self.publish(service or os.path.join(ROOT, "packaging", "services", "redis"))
         self.start_hub()
+
+    def make_vendor(self, service):
+        keys, repo = self.path("keys"), self.path("repo")
+        self.run("mainstay-release", "keys", "new", "--dir", keys)
+        self.run("mainstay-release", "init", repo, "--root-keys", "2of3", "--keys", keys)
+        self.engineer(ENGINEER, "support,enrol")
+        self.publish(service)
+
+    def take_vendor(self):
+        """The vendor of Redis that one estate of this run of tests makes, and all others copy."""
+        shared = os.path.join(os.environ["MAINSTAY_E2E_SHARED"], "vendor")
+        names = ("keys", "repo", ENGINEER, ENGINEER + ".pub")
+        with open(shared + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(shared):
+                self.make_vendor(os.path.join(ROOT, "packaging", "services", "redis"))
+                os.mkdir(shared + ".new", 0o700)
+                subprocess.run(["cp", "-a", *map(self.path, names), shared + ".new"], check=True)
+                os.rename(shared + ".new", shared)
+                return
+        subprocess.run(["cp", "-a", *(os.path.join(shared, n) for n in names), self.dir], check=True)
 
     def engineer(self, name, roles, customers=CUSTOMER):
         self.ssh_key(name)
