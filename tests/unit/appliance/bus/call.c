@@ -516,7 +516,7 @@ count_in_heap(const char *what)
 static void
 what_a_call_carried_is_overwritten(void **state)
 {
-	struct call_request *c = call_new("service.secret.set");
+	struct call_request *c;
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(frame_done) struct frame f = { 0 };
 	char canary[] = "dbobsz-dbobsz-dbobsz";
@@ -526,6 +526,7 @@ what_a_call_carried_is_overwritten(void **state)
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* its heap is another, and keeps what was freed */
 #endif
+	c = call_new("service.secret.set");
 	for (char *s = canary; *s; s++)
 		*s = *s == '-' ? '-' : (char)(*s - 1);
 	call_param(c, "service", "redis");

@@ -227,6 +227,7 @@ files_that_are_no_secret(void **state)
 	assert_refused(secret_value(&value, &f->paths, "demo", definition_secret(f->d, "word")), REASON_NOT_FOUND,
 		"has no such secret yet");
 	assert_int_equal(value.len, 0);
+	buf_done(&value);
 	prepare(f, &spec, 0);
 	assert_int_equal(secret_value(&value, &f->paths, "demo", definition_secret(f->d, "word")), 0);
 	assert_int_equal(value.len, 32);

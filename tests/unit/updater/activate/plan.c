@@ -183,6 +183,9 @@ once_more_is_begun_where_it_is_asked_for(void **state)
 	bench_settle(b);
 	assert_non_null(b->u->run);
 	assert_string_equal(change_run_state(b->u->run)->items[0].to, two.hex);
+	for (unsigned i = 0; i < 1000 && b->u->run; i++)
+		bench_turn(b);
+	assert_null(b->u->run);
 }
 
 int
