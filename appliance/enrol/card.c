@@ -266,7 +266,7 @@ static const struct json_field officers_table[] = {
 	{ "threshold", JSON_KIND_U64, false, offsetof(struct fields, threshold), OFFICERS_MAX },
 };
 
-/* The root within verifies by itself, and the card by that root. */
+/* The root within verifies by itself, and the card, but for a draft of one (NULL), by that root. */
 static int
 verify(const struct tuf_split *card, const json_t *root)
 {
@@ -283,7 +283,9 @@ verify(const struct tuf_split *card, const json_t *root)
 			   OPERAND);
 	r = r ?: tuf_check(root_signed, "root", OPERAND);
 	r = r ?: tuf_verify_root(&split, root_signed, "root", OPERAND);
-	return FAULT(r ?: tuf_verify_root(card, root_signed, "root", OPERAND));
+	if (!r && card)
+		r = tuf_verify_root(card, root_signed, "root", OPERAND);
+	return FAULT(r);
 }
 
 static void
@@ -300,7 +302,7 @@ count_root(struct card *c)
 }
 
 static int
-read_split(struct card **ret, const struct tuf_split *split)
+read_split(struct card **ret, const struct tuf_split *split, bool draft)
 {
 	SCOPED(card_freep) struct card *c = calloc(1, sizeof(*c));
 	SCOPED_JSON *obj = NULL;
@@ -309,7 +311,7 @@ read_split(struct card **ret, const struct tuf_split *split)
 
 	if (!c)
 		return FAULT(-ENOMEM);
-	if (!split->n_sigs)
+	if (!split->n_sigs && !draft)
 		return REFUSE(REASON_UNSIGNED, OPERAND, "no signature");
 	r = tuf_parse(&obj, &split->canonical, OPERAND);
 	r = r ?: json_members(obj, table, ARRAY_LEN(table), &f, OPERAND);
@@ -320,7 +322,7 @@ read_split(struct card **ret, const struct tuf_split *split)
 		return REFUSE(REASON_MALFORMED, OPERAND, "no card of version 1");
 	r = read_facts(&c->hub, f.hub, false);
 	r = r ?: read_further(c, f.witnesses);
-	r = r ?: verify(split, f.root);
+	r = r ?: verify(draft ? NULL : split, f.root);
 	if (r)
 		return FAULT(r);
 	memcpy(c->name, f.name, strlen(f.name));
@@ -344,7 +346,17 @@ card_read(struct card **ret, const void *p, size_t len)
 	int r;
 
 	r = tuf_split(&split, p, len, CARD_MAX, OPERAND);
-	return FAULT(r ?: read_split(ret, &split));
+	return FAULT(r ?: read_split(ret, &split, false));
+}
+
+int
+card_read_draft(struct card **ret, const void *p, size_t len)
+{
+	SCOPED(tuf_split_done) struct tuf_split split = { 0 };
+	int r;
+
+	r = tuf_split(&split, p, len, CARD_MAX, OPERAND);
+	return FAULT(r ?: read_split(ret, &split, true));
 }
 
 int
@@ -356,7 +368,7 @@ card_read_parts(struct card **ret, const void *signed_bytes, size_t len, const j
 	if (len > CARD_MAX)
 		return REFUSE(REASON_TOO_LARGE, OPERAND, "over %d bytes", CARD_MAX);
 	r = tuf_split_join(&split, signed_bytes, len, signatures, OPERAND);
-	return FAULT(r ?: read_split(ret, &split));
+	return FAULT(r ?: read_split(ret, &split, false));
 }
 
 /* --- fingerprints ------------------------------------------------------------------------------ */

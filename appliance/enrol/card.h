@@ -74,6 +74,8 @@ int card_build(json_t **ret_signed, const struct card_parts *parts);
  * threshold. Returns 0; REASON_MALFORMED, REASON_UNKNOWN_FIELD, REASON_TOO_LARGE, REASON_UNSIGNED,
  * REASON_THRESHOLD, REASON_LOW_ORDER_KEY (logged, operand "vendor.card"); or a fault. */
 int card_read(struct card **ret, const void *p, size_t len);
+/* The same of one that not all have signed yet, for those who do: its own signatures are not looked at. */
+int card_read_draft(struct card **ret, const void *p, size_t len);
 /* The same from the judge's output: the exact bytes of "signed" and the list [{"keyid","sig"}]. */
 int card_read_parts(struct card **ret, const void *signed_bytes, size_t len,
 	const json_t *signatures);

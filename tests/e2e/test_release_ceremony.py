@@ -178,6 +178,29 @@ def test_withdrawn_releases_and_floors(vendor):
     assert json.loads(targets.read_text())["signed"]["x-mainstay-floors"] == {"tiny": 2}
 
 
+def test_a_card_is_signed_on_machines_of_their_own(vendor):
+    repo, draft, out = vendor / "repo", vendor / "card.json", vendor / "vendor.card"
+    (vendor / "facts").write_text(json.dumps({
+        "v": 1, "name": "hub", "url": "https://hub.example", "reply": public(vendor / "keys/targets.key"),
+        "witness": {"name": "w.example", "key": public(vendor / "keys/snapshot.key")},
+        "director": public(vendor / "keys/timestamp.key")}))
+    args = ("card", repo, "--hub", vendor / "facts")
+    machines = away(vendor, "root-1", "root-2", "root-3")
+    refused("usage", "one of -o FILE and --out DRAFT", vendor, *args)
+    refused("threshold", "--out writes a draft", vendor, *args, "-o", out)
+    made = release(*args, "--out", draft, "--json")
+    for name in ("root-1", "root-3"):
+        shutil.copy(draft, machines[name] / "card")
+        refused("unknown-key", "is no key of the card's root", vendor, "card", "sign", machines[name] / "card", "--key",
+                vendor / "keys/targets.key")
+        said = release("card", "sign", machines[name] / "card", "--key", machines[name] / "own.key", "--known", known(vendor))
+        assert "hub hub at https://hub.example" in said and "1 of 2 signatures" in said and "compared with nothing" not in said
+    copies = [machines[name] / "card" for name in ("root-1", "root-3")]
+    refused("threshold", "vendor.card", vendor, "card", "join", copies[0], "-o", out)
+    done = release("card", "join", *copies, "-o", out, "--json")
+    assert done["whole"] and done["fingerprint"] == made["fingerprint"] and len(json.loads(out.read_text())["signatures"]) == 2
+
+
 def test_officers_change_with_the_document_that_they_signed(vendor):
     repo, draft = vendor / "repo", vendor / "draft.json"
     release("keys", "new", "--dir", vendor / "more", "--name", "officer-4")

@@ -84,6 +84,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0]) {
 	case 'c':
 		(void)card_read(&card, data + 1, size - 1);
+		card = card_free(card);
+		(void)card_read_draft(&card, data + 1, size - 1);
 		break;
 	case 'w':
 		words(data + 1, size - 1);

@@ -11,6 +11,7 @@
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/repo.h"
 #include "updater/release/release_ceremony_check.h"
+#include "updater/release/release_chain.h"
 #include "updater/release/release_commit.h"
 #include "updater/release/release_keys.h"
 #include "updater/release/release_repo.h"
@@ -212,7 +213,7 @@ merge_one(struct release_ceremony *c, const char *role, const json_t *from)
 	SCOPED(tuf_split_done) struct tuf_split ours = { 0 };
 	SCOPED(tuf_split_done) struct tuf_split theirs = { 0 };
 	SCOPED(buf_done) struct buf out = BUF_MAX(TUF_TARGETS_MAX);
-	const json_t *text = json_object_get(c->next, role);
+	const json_t *text = json_object_get(c->next, role), *keys[2];
 	int r = tuf_split(&ours, json_string_value(text), json_string_length(text), TUF_TARGETS_MAX, role);
 
 	r = r ?: tuf_split(&theirs, json_string_value(from), json_string_length(from), TUF_TARGETS_MAX, role);
@@ -221,7 +222,10 @@ merge_one(struct release_ceremony *c, const char *role, const json_t *from)
 	if (ours.canonical.len != theirs.canonical.len ||
 		memcmp(ours.canonical.data, theirs.canonical.data, ours.canonical.len) != 0)
 		return REFUSE(REASON_CONFLICT, role, "the files are of different drafts");
-	r = release_ceremony_join(c, role, &ours, &theirs, &out);
+	/* As they will be, and, of a root, as they were. */
+	(void)release_ceremony_role(c, role, false, &keys[0]);
+	(void)release_ceremony_role(c, role, true, &keys[1]);
+	r = release_chain_join(&ours, &theirs, keys, ARRAY_LEN(keys), &out);
 	if (!r && json_object_set_new(c->next, role, text_of(&out)) < 0)
 		r = FAULT(-ENOMEM);
 	return r;

@@ -50,9 +50,8 @@ walk(struct tuf_client *client, const json_t *roots)
 	return 0;
 }
 
-/* The whole root document that a card carries, or that the file is. */
-static int
-read_known(struct buf *out, const struct buf *known)
+int
+release_ceremony_known(struct buf *out, const struct buf *known)
 {
 	SCOPED_JSON *doc = NULL;
 	const json_t *card, *root;
@@ -76,7 +75,7 @@ follow_known(const struct release_ceremony *c, const struct buf *known)
 	SCOPED(tuf_client_freep) struct tuf_client *client = NULL;
 	SCOPED(buf_done) struct buf bytes = BUF_MAX(TUF_ROOT_MAX);
 	uint64_t newest = tuf_version(c->root), version;
-	int r = read_known(&bytes, known);
+	int r = release_ceremony_known(&bytes, known);
 
 	r = r ?: tuf_client_new(&client, bytes.data, bytes.len, 1);
 	if (r)
@@ -333,40 +332,4 @@ release_ceremony_ready(const struct release_ceremony *c)
 		r = r ?: check_threshold(c, role, false);
 	}
 	return r;
-}
-
-/* By the keys of the role as it was, or as it will be. */
-static bool
-is_good(const struct release_ceremony *c, const char *role, const struct tuf_split *s, const char *keyid)
-{
-	const json_t *keys;
-
-	for (int former = 0; former <= 1; former++)
-		if (release_ceremony_role(c, role, former, &keys) && release_chain_signed(s, keys, keyid))
-			return true;
-	return false;
-}
-
-int
-release_ceremony_join(const struct release_ceremony *c, const char *role, const struct tuf_split *a,
-	const struct tuf_split *b, struct buf *out)
-{
-	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
-	SCOPED_JSON *sigs = tuf_split_sigs(a), *more = tuf_split_sigs(b);
-	int r;
-
-	for (size_t i = 0; i < json_array_size(more); i++) {
-		const json_t *one = json_array_get(more, i);
-		const char *id = json_text(one, "keyid");
-		size_t at = 0;
-
-		while (at < a->n_sigs && strcmp(a->sigs[at].keyid, id) != 0)
-			at++;
-		if (at < a->n_sigs && (is_good(c, role, a, id) || !is_good(c, role, b, id)))
-			continue;
-		if ((at < a->n_sigs ? json_array_set(sigs, at, (json_t *)one) : json_array_append(sigs, (json_t *)one)) < 0)
-			return FAULT(-ENOMEM);
-	}
-	r = tuf_split_join(&s, a->canonical.data, a->canonical.len, sigs, "draft");
-	return r ?: tuf_split_document(&s, out);
 }

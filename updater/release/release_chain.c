@@ -139,3 +139,36 @@ release_chain_check(const struct release_chain *c, const struct tuf_split *s, co
 	}
 	return release_chain_check_role(s, json_object_get(newest, "keys"), role_of(newest, role), file);
 }
+
+static bool
+signed_by_any(const struct tuf_split *s, const json_t *const *keys, size_t n, const char *keyid)
+{
+	for (size_t i = 0; i < n; i++)
+		if (release_chain_signed(s, keys[i], keyid))
+			return true;
+	return false;
+}
+
+int
+release_chain_join(const struct tuf_split *a, const struct tuf_split *b, const json_t *const *keys, size_t n,
+	struct buf *out)
+{
+	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
+	SCOPED_JSON *sigs = tuf_split_sigs(a), *more = tuf_split_sigs(b);
+	int r;
+
+	for (size_t i = 0; i < json_array_size(more); i++) {
+		const json_t *one = json_array_get(more, i);
+		const char *id = json_text(one, "keyid");
+		size_t at = 0;
+
+		while (at < a->n_sigs && strcmp(a->sigs[at].keyid, id) != 0)
+			at++;
+		if (at < a->n_sigs && (signed_by_any(a, keys, n, id) || !signed_by_any(b, keys, n, id)))
+			continue;
+		if ((at < a->n_sigs ? json_array_set(sigs, at, (json_t *)one) : json_array_append(sigs, (json_t *)one)) < 0)
+			return FAULT(-ENOMEM);
+	}
+	r = tuf_split_join(&s, a->canonical.data, a->canonical.len, sigs, "draft");
+	return r ?: tuf_split_document(&s, out);
+}

@@ -9,6 +9,7 @@
 #include "appliance/base/json.h"
 #include "appliance/tuf/metadata.h"
 
+struct buf;
 struct release_repo;
 
 struct release_chain {
@@ -33,3 +34,8 @@ int release_chain_check_role(const struct tuf_split *s, const json_t *keys, cons
 
 /* Has the key of this id, among keys, signed s, and well? */
 bool release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid);
+
+/* The document of which a and b are copies, with the signatures of both: of one key's two the one that is good by any of these
+ * n sets of keys. */
+int release_chain_join(const struct tuf_split *a, const struct tuf_split *b, const json_t *const *keys, size_t n,
+	struct buf *out);

@@ -393,9 +393,11 @@ const struct command release_commands[] = {
 		.summary = "make the trust card that customers enrol with",
 		.details = "Signed by the root role over the root document and the hub's facts.  "
 			   "Give customers its\n"
-			   "fingerprint by another way than the card.",
+			   "fingerprint by another way than the card.  Where the root's keys are on other machines, --out\n"
+			   "writes a draft: card sign, there, and card join.",
 		.examples =
-			"mainstay-release card repo --hub facts.json -o vendor.card --keys keys",
+			"mainstay-release card repo --hub facts.json -o vendor.card --keys keys\n"
+			"mainstay-release card repo --hub facts.json --out card.json",
 		.options = release_commands_card_options,
 		.run = release_commands_card },
 	{ .name = "lint",

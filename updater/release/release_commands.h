@@ -4,6 +4,7 @@
 #include "appliance/base/command.h"
 
 extern const struct command release_commands[];
+extern const struct command release_commands_card_all[];
 extern const struct command release_commands_keys_all[];
 extern const struct command release_commands_roles_all[];
 extern const struct command release_commands_expiry_all[];

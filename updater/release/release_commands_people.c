@@ -235,7 +235,8 @@ const struct command_option release_commands_card_options[] = {
 		.value = "FACTS",
 		.help = "what mainstay-hubd init wrote",
 		.required = true },
-	{ .name = "o", .value = "FILE", .help = "the card", .required = true },
+	{ .name = "o", .value = "FILE", .help = "the card" },
+	{ .name = "out", .value = "DRAFT", .help = "instead: a draft for those whose root keys are elsewhere (card sign)" },
 	{ .name = "name", .value = "NAME", .help = "the vendor's name (the hub's)" },
 	{ .name = "witness",
 		.value = "\"NAME KEY [URL]\"",
@@ -279,9 +280,9 @@ make_card(const struct command_call *call, const struct release_repo *repo,
 
 	if (r)
 		return r;
-	if (n < (size_t)json_integer_value(json_object_get(role, "threshold")))
-		return REFUSE(
-			REASON_THRESHOLD, "root", "%zu of its keys are here, too few to sign", n);
+	if (!command_option(call, "out") && n < (size_t)json_integer_value(json_object_get(role, "threshold")))
+		return REFUSE(REASON_THRESHOLD, "root",
+			"%zu of its keys are here, too few to sign; --out writes a draft for the others", n);
 	(void)snprintf(file, sizeof(file), "%llu.root.json", (unsigned long long)tuf_version(root));
 	r = command_read_file(command_option(call, "hub"), 64 * 1024, &facts_bytes);
 	r = r ?: card_facts(&hub, &facts, facts_bytes.data, facts_bytes.len);
@@ -315,23 +316,25 @@ release_commands_card(struct command_call *call)
 	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
 	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
 	SCOPED(buf_done) struct buf b = BUF_MAX(CARD_MAX);
-	const char *out = command_option(call, "o");
+	const char *out = command_option(call, "o"), *draft = command_option(call, "out");
 	char text[SHA256_TEXT_MAX];
 	uint8_t fingerprint[SHA256_LEN];
 	int r;
 
+	if (!out == !draft)
+		return REFUSE(REASON_USAGE, "card", "needs one of -o FILE and --out DRAFT");
 	r = release_commands_open(call, call->operands[0], &repo);
-	r = r ?: release_commands_passphrase(call, &passphrase);
-	keys.passphrase = passphrase;
-	r = r ?: release_commands_keys(call, call->operands[0], &keys);
+	r = r ?: release_commands_signers(call, call->operands[0], &passphrase, &keys);
 	r = r ?: make_card(call, repo, &keys, &b, fingerprint);
 	if (!r)
-		r = FAULT(fs_replace_path(out, b.data, b.len, 0644));
+		r = FAULT(fs_replace_path(out ?: draft, b.data, b.len, 0644));
 	if (r)
 		return r;
-	command_say(call, "%s: fingerprint %s", out, sha256_text(text, fingerprint));
+	command_say(call, "%s: fingerprint %s", out ?: draft, sha256_text(text, fingerprint));
+	if (draft)
+		command_say(call, "each signs it with card sign %s --key KEY; copies come together with card join", draft);
 	return call->json ? command_print_json("Card",
-				    json_pack("{s:s, s:s}", "file", out, "fingerprint",
+				    json_pack("{s:s, s:s}", "file", out ?: draft, "fingerprint",
 					    sha256_text(text, fingerprint)))
 			  : 0;
 }
