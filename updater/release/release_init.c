@@ -113,15 +113,15 @@ release_repo_init(const char *repo, const struct release_keys *keys, unsigned ro
 	if (!r)
 		return FAULT(-ENOMEM);
 	r->now_us = now_us;
-	e = release_repo_folders(r, repo, true);
+	r->fd = r->tuf_fd = r->objects_fd = r->draft_fd = -1;
+	/* First what may be refused for want of keys: then nothing is there of it. */
+	e = make_root(r, keys, root_m, root_n, &root_signed, &root);
+	e = e ?: make_targets(r, keys, root_signed, officers_m, officers_n, &targets);
+	e = e ?: release_repo_folders(r, repo, true);
 	if (e)
 		return e;
 	if (faccessat(r->tuf_fd, "1.root.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return REFUSE(REASON_CONFLICT, repo, "is a repository already");
-	e = make_root(r, keys, root_m, root_n, &root_signed, &root);
-	e = e ?: make_targets(r, keys, root_signed, officers_m, officers_n, &targets);
-	if (e)
-		return e;
 	e = release_change_put(&change, "root", root.data, root.len);
 	e = e ?: release_change_put(&change, "targets", targets.data, targets.len);
 	e = e ?: release_commit(r, keys, &change);
