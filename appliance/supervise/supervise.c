@@ -31,7 +31,7 @@ enum {
 	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
 	END_MS = 10 * 1000,	      /* daemons and workers, between TERM and KILL */
 	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
-	TRIAL_GRACE_MS = 2 * 1000,    /* `mainstay run` goes first */
+	TRIAL_GRACE_MS = 1000,	      /* `mainstay run` goes first */
 	SELF_CGROUP_MAX = 4096,
 	SHIM_FINAL_MAX = 3, /* exit statuses of a shim that has nothing left to do */
 };
