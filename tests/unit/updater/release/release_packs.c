@@ -273,6 +273,27 @@ a_file_of_no_release_is_found(void **state)
 	assert_string_equal(refuse_last()->operand, "stray");
 }
 
+/* The object of a file that no patch leads to. */
+static void
+an_object_of_a_pack_that_is_lost_or_longer(void **state)
+{
+	char name[OBJECT_NAME_MAX];
+	SCOPED(scope_close) int fd = -1;
+	struct stat st;
+
+	(void)state;
+	object_name(name, tree->entries[1].sha256);
+	fd = openat(repo->objects_fd, name, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pwrite(fd, "x", 1, st.st_size), 1);
+	assert_refused(verify(list), REASON_ALTERED, "has another length in the pack");
+	assert_string_equal(refuse_last()->operand, name);
+	assert_int_equal(unlinkat(repo->objects_fd, name, 0), 0);
+	assert_refused(verify(list), REASON_NOT_FOUND, "a pack has it, the repository has not");
+	assert_string_equal(refuse_last()->operand, name);
+}
+
 /* A list that was signed, of a pack whose name is not what it holds. */
 static void
 a_pack_under_another_name_is_found(void **state)
@@ -311,6 +332,7 @@ main(void)
 		TEST(a_list_has_a_digest),
 		TEST(a_changed_byte_of_a_pack_is_found),
 		TEST(a_longer_pack_is_found),
+		TEST(an_object_of_a_pack_that_is_lost_or_longer),
 		TEST(a_pack_under_another_name_is_found),
 		TEST(a_lost_pack_is_missed),
 		TEST(a_file_of_no_release_is_found),

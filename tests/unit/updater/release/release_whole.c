@@ -2,6 +2,9 @@
  * each row on what the shell made of good ones. */
 #include "tests/unit/updater/release/commands.h"
 
+#include "tests/fakes/refused.h"
+#include "updater/release/release_publish.h"
+
 static void
 good(const char *line)
 {
@@ -112,7 +115,7 @@ test_what_is_not_published(void **state)
 	good("sign other --key keys/targets.key");
 	for (size_t i = 0; i < ARRAY_LEN(published); i++)
 		commands_refused(&published[i]);
-	commands_shell("sed -i s/1.0/2.0/ svc/service.yaml");
+	commands_shell("sed -i s/1[.]0/2.0/ svc/service.yaml");
 	good("build svc -o two");
 	good("sign two --key keys/targets.key");
 	good("publish two --to repo");
@@ -120,6 +123,28 @@ test_what_is_not_published(void **state)
 	good("withdraw tiny 1.0 --to repo --reason why");
 	for (size_t i = 0; i < ARRAY_LEN(floored); i++)
 		commands_refused(&floored[i]);
+}
+
+/* Signed, and not what it says it is. */
+static void
+test_what_does_not_fit_together(void **state)
+{
+	static const struct commands_row row = { "publish bad --to repo", REASON_ALTERED, "release.json",
+		"was signed for another target", NULL };
+	SCOPED(buf_done) struct buf b = BUF_MAX(65536);
+	SCOPED(scope_close) int objects = -1;
+	uint64_t n;
+
+	(void)state;
+	good("build tiny -o built");
+	commands_shell("cp -a built bad; sed -i 's|services/tiny/1.0/index.json|services/other/1.0/index.json|' bad/release.json");
+	good("sign bad --key keys/targets.key");
+	commands_refused(&row);
+	commands_shell("sed 's/\"1[.]0\"/\"1.2\"/' built/index.json >index");
+	scratch_read(&scratch, "index", &b);
+	assert_int_equal(fs_open_dir(&objects, AT_FDCWD, "built/objects", 0755), 0);
+	assert_refused(release_check(objects, b.data, b.len, &n), REASON_ALTERED, "is of tiny 1.0, the index of tiny 1.2");
+	assert_string_equal(refuse_last()->operand, "definition.json");
 }
 
 static void
@@ -247,6 +272,7 @@ main(void)
 		COMMANDS_TEST(test_programs_that_are_not_gathered),
 		COMMANDS_TEST(test_what_another_machine_builds),
 		COMMANDS_TEST(test_what_is_not_published),
+		COMMANDS_TEST(test_what_does_not_fit_together),
 		COMMANDS_TEST(test_a_repository_is_made_of_all_its_keys),
 		COMMANDS_TEST(test_drafts_of_people),
 		COMMANDS_TEST(test_what_is_not_the_repositorys),
