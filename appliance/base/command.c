@@ -246,9 +246,7 @@ run_parsed(struct parse *in)
 		(void)printf("%s %s\n", p->name, MAINSTAY_VERSION);
 		return 0;
 	}
-	if (in->help && in->call.command &&
-		!(in->word && command_table_group(p, in->word) &&
-			strcmp(in->call.command->name, in->word) == 0)) {
+	if (in->help && in->call.command) {
 		command_help_one(p, in->call.command);
 		return 0;
 	}

@@ -17,6 +17,22 @@ print_options(const struct command_option *o)
 	}
 }
 
+/* Of "card" also "card sign": who asks for help about the word is told of both. */
+static void
+print_longer(const struct command_program *p, const char *name)
+{
+	const struct command *c;
+	bool first = true;
+
+	CMD_EACH(p, c)
+	{
+		if (!command_table_begins(c, name))
+			continue;
+		(void)printf("%s  %-24s %s\n", first ? "\nmore commands:\n" : "", c->name, c->summary);
+		first = false;
+	}
+}
+
 void
 command_help_one(const struct command_program *p, const struct command *c)
 {
@@ -34,6 +50,7 @@ command_help_one(const struct command_program *p, const struct command *c)
 	print_options(command_table_globals);
 	if (c->examples)
 		(void)printf("\nexamples:\n%s\n", c->examples);
+	print_longer(p, c->name);
 }
 
 void

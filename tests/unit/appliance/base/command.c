@@ -264,6 +264,10 @@ help_comes_from_the_tables(void **state)
 	assert_int_equal(run("service --help"), 0);
 	assert_non_null(strstr(out_text, "service list"));
 	assert_null(strstr(out_text, "audit"));
+	/* A word that is a command and begins others. */
+	assert_int_equal(run("audit --help"), 0);
+	assert_non_null(strstr(out_text, "usage: prog audit [OPTIONS]"));
+	assert_non_null(strstr(out_text, "more commands:\n  audit head "));
 	assert_int_equal(run("help stauts"), 2);
 	assert_int_equal(run("-h"), 0);
 	assert_int_equal(run("--version"), 0);
