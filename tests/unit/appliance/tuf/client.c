@@ -685,6 +685,57 @@ an_unchanged_timestamp_fetches_nothing(void **state)
 	tuf_client_free(c);
 }
 
+/* What a hub does that freezes a site: it goes on to serve what was good once. */
+static void
+an_unchanged_timestamp_ends_like_any_other(void **state)
+{
+	struct world *w = *state;
+	const struct buf *b = file(w, "timestamp.json"), *root = &w->kept[0];
+	struct tuf_client *c = NULL;
+
+	assert_int_equal(tuf_client_new(&c, root->data, root->len, NOW + 60 * DAY), 0);
+	assert_int_equal(tuf_client_offer(c, "timestamp", w->kept[1].data, w->kept[1].len), 0);
+	assert_int_equal(tuf_client_absent(c), 0);
+	assert_refused(tuf_client_update(c, "timestamp", b->data, b->len), REASON_FREEZE, "expired");
+	assert_false(tuf_client_current(c));
+	tuf_client_free(c);
+}
+
+static void
+ends_in_an_hour(struct world *w, json_t *s)
+{
+	char text[CLOCK_TEXT_MAX];
+
+	(void)w;
+	json_object_set_new(s, "expires", json_string(clock_format_s(text, NOW + DAY / 24)));
+}
+
+/* The timestamp still holds and lists it, and it has ended meanwhile. */
+static void
+a_kept_snapshot_that_ended_is_not_used(void **state)
+{
+	static const struct row row = { .role = "snapshot", .edit = ends_in_an_hour };
+	struct world *w = *state;
+	struct tuf_client *c = open_client(w);
+	const struct buf *b;
+	char at[64];
+
+	publish(w, 6, 1, &row);
+	assert_int_equal(refresh(w, c, at), 0);
+	keep(w, c);
+	tuf_client_free(c);
+	assert_int_equal(tuf_client_new(&c, w->kept[0].data, w->kept[0].len, NOW + DAY / 2), 0);
+	for (size_t i = 1; i < 5; i++)
+		assert_int_equal(tuf_client_offer(c, roles[i], w->kept[i].data, w->kept[i].len), 0);
+	assert_int_equal(tuf_client_absent(c), 0);
+	b = file(w, "timestamp.json");
+	assert_int_equal(tuf_client_update(c, "timestamp", b->data, b->len), 0);
+	assert_false(tuf_client_current(c));
+	b = file(w, "6.snapshot.json");
+	assert_refused(tuf_client_update(c, "snapshot", b->data, b->len), REASON_FREEZE, "expired");
+	tuf_client_free(c);
+}
+
 static void
 stolen_online_keys_are_recovered_from(void **state)
 {
@@ -852,6 +903,8 @@ main(void)
 		cmocka_unit_test(second_states),
 		cmocka_unit_test(next_roots),
 		WORLD_TEST(an_unchanged_timestamp_fetches_nothing),
+		WORLD_TEST(an_unchanged_timestamp_ends_like_any_other),
+		WORLD_TEST(a_kept_snapshot_that_ended_is_not_used),
 		WORLD_TEST(stolen_online_keys_are_recovered_from),
 		WORLD_TEST(a_root_that_does_not_sign_itself),
 		WORLD_TEST(one_key_under_two_ids_counts_once),
