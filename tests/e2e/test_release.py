@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import tempfile
 
 import pytest
 
-from vendor import REFUSAL, ROOT, TINY, make_vendor, people, publish, refused, release, run, ssh_key, tiny
+from vendor import BUILD, REFUSAL, ROOT, TINY, make_vendor, people, publish, refused, release, run, ssh_key, tiny
 
 REDIS = ROOT / "packaging/services/redis"
 
@@ -445,3 +446,66 @@ def test_what_a_release_is_made_of_and_how(vendor):
     before = (vendor / "repo/tuf/timestamp.json").read_bytes()
     assert "[hash-mismatch]" in release("publish", built, "--to", vendor / "repo", "--keys", vendor / "keys", code=1)
     assert (vendor / "repo/tuf/timestamp.json").read_bytes() == before
+
+
+# --- what the documents say --------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_readme(tmp_path, monkeypatch):
+    """A release engineer's first hour, by the letter."""
+    monkeypatch.chdir(tmp_path)
+    tiny(tmp_path / "packaging/services/redis")  # any service: this one is built quickly
+    ssh_key(tmp_path / "ada")
+    block = (ROOT / "updater/README.md").read_text().split("```")[1]
+    lines = [shlex.split(line) for line in block.strip().splitlines()]
+    assert len(lines) > 10
+    for program, *args in lines:
+        if program == "mainstay-release":
+            release(*args)
+        else:
+            subprocess.run([BUILD / "bin" / program, *args], check=True, capture_output=True, timeout=20)
+    # What cron does, with no passphrase to be had from anybody.
+    os.mkdir("host")
+    shutil.copy("keys/timestamp.key", "host")
+    subprocess.run([BUILD / "bin/mainstay-release", "refresh", "repo", "--keys", "host"], check=True, capture_output=True,
+                   stdin=subprocess.DEVNULL, timeout=20, start_new_session=True)
+    assert release("verify", "repo", "--json")["releases"] == 1
+    release("expiry", "repo")
+
+
+def test_the_examples_of_help_are_understood(tmp_path, monkeypatch):
+    """In a folder with nothing in it they are refused for what is missing, and for nothing that was typed."""
+    monkeypatch.chdir(tmp_path)
+    seen = 0
+    for line in release("--help").split("commands:")[1].split("global options:")[0].strip().splitlines():
+        command = re.split(r"  +", line.strip())[0]
+        text = release("help", *command.split())
+        assert "examples:" in text, command
+        for example in text.split("examples:")[1].split("\n\n")[0].replace("\\\n", " ").strip().splitlines():
+            program, *args = shlex.split(example)
+            assert program == "mainstay-release" and args[:len(command.split())] == command.split()
+            said = run(*args).stderr
+            assert "[usage]" not in said or "there is no terminal" in said, example
+            seen += 1
+    assert seen > 30
+
+
+def test_keys_that_never_lay_together(tmp_path, monkeypatch):
+    """One key of each begins; the others come by their public halves, and then no one alone can sign."""
+    monkeypatch.chdir(tmp_path)
+    own = [a for n in ("root-1", "officer-1", "targets", "snapshot", "timestamp") for a in ("--name", n)]
+    release("keys", "new", "--dir", "keys", *own)
+    added = [k["public"] for n in ("root-2", "officer-2")
+             for k in release("keys", "new", "--dir", n, "--name", n, "--json")["items"]]
+    release("init", "repo", "--root-keys", "1of1", "--officers", "1of1")
+    said = release("root", "draft", "repo", "--out", "draft.json", "--add", f"root={added[0]}", "--threshold", "root=2")
+    assert f"public {added[0]}" in said
+    release("root", "sign", "draft.json", "--key", "keys/root-1.key", "--known", "repo/tuf/1.root.json")
+    refused("threshold", "1 of 2 signatures of the new root", tmp_path, "root", "publish", "draft.json", "--to", "repo")
+    release("root", "sign", "draft.json", "--key", "root-2/root-2.key", "--known", "repo/tuf/1.root.json")
+    release("root", "publish", "draft.json", "--to", "repo")
+    release("delegate", "people", "--to", "repo", "--add", added[1], "--threshold", "2")
+    assert release("verify", "repo", "--json")["root"] == 2
+    release("root", "draft", "repo", "--out", "next.json")
+    release("root", "sign", "next.json", "--key", "keys/root-1.key")
+    refused("threshold", "1 of 2 signatures of the former root", tmp_path, "root", "publish", "next.json", "--to", "repo")

@@ -348,8 +348,13 @@ const struct command release_commands[] = {
 		.details = "REPO/tuf and REPO/objects are static files for any web server.  The "
 			   "root role is MofN of the\n"
 			   "root keys; who is an engineer is signed by officers, who hold no other "
-			   "power.",
-		.examples = "mainstay-release init repo --root-keys 2of3 --keys keys",
+			   "power.\n"
+			   "It signs, so the keys are read here.  Where they are never to lie together, begin with one of "
+			   "each, and\n"
+			   "add the others' public halves before the first card is made: root draft --add, delegate people "
+			   "--add.",
+		.examples = "mainstay-release init repo --root-keys 2of3 --keys keys\n"
+			    "mainstay-release init repo --root-keys 1of1 --officers 1of1 --keys keys",
 		.options = init_options,
 		.run = run_init },
 	{ .name = "people set",

@@ -129,7 +129,7 @@ finish(struct command_call *call, struct release_repo *repo, json_t *take_next)
 /* --- root draft ----------------------------------------------------------------------------------- */
 static const struct command_option root_draft_options[] = {
 	{ .name = "out", .value = "DRAFT", .help = "the file that travels", .required = true },
-	{ .name = "add", .value = "ROLE=KEY", .help = "one more key: 64 digits, or a file of it", .repeated = true },
+	{ .name = "add", .value = "ROLE=KEY", .help = "one more key: the 64 digits that keys new says, or a key file", .repeated = true },
 	{ .name = "remove", .value = "ROLE=KEY", .help = "one key less: as above, or its id", .repeated = true },
 	{ .name = "threshold", .value = "ROLE=N", .help = "how many must sign", .repeated = true },
 	{ .name = "valid", .value = "SPAN", .help = "how long the new root is good (365d)" },
@@ -317,7 +317,7 @@ run_draft_publish(struct command_call *call)
 /* --- delegate ------------------------------------------------------------------------------------- */
 static const struct command_option delegate_options[] = {
 	TO_OPTION,
-	{ .name = "add", .value = "KEY", .help = "one more key: 64 digits, or a file of it", .repeated = true },
+	{ .name = "add", .value = "KEY", .help = "one more key: the 64 digits that keys new says, or a key file", .repeated = true },
 	{ .name = "remove", .value = "KEY", .help = "one key less: as above, or its id", .repeated = true },
 	{ .name = "threshold", .value = "N", .help = "how many must sign (1)" },
 	{ .name = "path", .value = "PATH", .help = "what they vouch for (services/NAME/*/*)", .repeated = true },
@@ -511,7 +511,7 @@ const struct command release_commands_roles_all[] = {
 		.details = "Signed by targets.  NAME is the role, and the service unless --path says more; people are the "
 			   "officers.\n"
 			   "Where a role's own document was signed by keys that go, it is in the draft, too.",
-		.examples = "mainstay-release delegate redis --to repo --add redis-1.pub --add redis-2.pub --threshold 2\n"
+		.examples = "mainstay-release delegate redis --to repo --add HEX64 --add redis-2.key --threshold 2\n"
 			    "mainstay-release delegate people --to repo --add officer-4.key --remove officer-1.key --out d.json\n"
 			    "mainstay-release delegate redis --to repo --revoke --adopt",
 		.options = delegate_options,
