@@ -51,3 +51,9 @@ int release_role_withdraw(const struct release_repo *r, const char *service, con
 uint64_t release_role_counter(const struct release_repo *r, const char *service);
 /* Was this path withdrawn? */
 bool release_role_withdrawn(const struct release_repo *r, const char *path);
+
+/* --- shared by release_role.c and release_role_lists.c ------------------------------------------------------------- */
+/* The service of "services/NAME/VERSION/FILE"; false for any other path. */
+bool release_role_service(char out[65], const char *path);
+/* In signed_: that there was such a counter, so that no later release has it again. */
+int release_role_keep_counter(const struct release_repo *r, json_t *signed_, const char *service);
