@@ -1,10 +1,8 @@
-"""Each refusal of mainstay-release, in the words it is told with, and nothing changed by it."""
+"""Refusals of mainstay-release that take real programs, packages, keys of OpenSSH, mounts; the rest are rows of
+tests/unit/updater/release/release_commands.c and release_whole.c."""
 
-import fcntl
-import hashlib
 import json
 import os
-import re
 import shutil
 import struct
 import subprocess
@@ -21,38 +19,6 @@ from vendor import REFUSAL, contents, make_vendor, people, publish, refused, rel
 @pytest.fixture(name="vendor")
 def a_vendor(tmp_path):
     return make_vendor(tmp_path)
-
-
-# --- options, keys ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("said, args", [
-    ("--root:", ("keys", "new", "--dir", "new", "--root", "0")),
-    ("--officers:", ("keys", "new", "--dir", "new", "--officers", "21")),
-    ("--root-keys:", ("init", "new", "--root-keys", "2")),
-    ("--until:", ("people", "set", "repo", "--name", "ada", "--until", "soon")),
-    ("roles are words", ("people", "set", "repo", "--name", "ada", "--roles", "support,,enrol")),
-    ('"support"?', ("people", "set", "repo", "--name", "ada", "--roles", "enrol,suport")),
-    ("bilge: is no role of an engineer: support, enrol, rollout [", ("people", "set", "repo", "--name", "ada", "--roles", "bilge")),
-    ("customers are words", ("people", "set", "repo", "--name", "ada", "--customers", "")),
-    ("--class:", ("build", "tiny", "-o", "new", "--class", "kernel")),
-    ("--valid:", ("refresh", "repo", "--valid", "long")),
-])
-def test_options_that_say_nothing(vendor, monkeypatch, said, args):
-    tiny(vendor / "tiny")
-    monkeypatch.chdir(vendor)
-    refused("usage", said, vendor, *args)
-
-
-def test_keys_that_are_none_or_too_many(vendor):
-    tiny(vendor / "tiny")
-    release("build", vendor / "tiny", "-o", vendor / "built")
-    refused("not-found", "there is no such key file", vendor, "sign", vendor / "built", "--key", vendor / "none.key")
-    key = (vendor / "keys/timestamp.key").read_bytes()
-    for n in range(65):
-        (vendor / f"keys/more-{n}.key").write_bytes(key)
-        (vendor / f"keys/more-{n}.key").chmod(0o600)
-    refused("too-large", "more than 64 keys", vendor, "refresh", vendor / "repo")
 
 
 # --- building -----------------------------------------------------------------------------------------------------
@@ -225,20 +191,6 @@ def test_a_clock_that_was_set_back(vendor):
 # --- people -------------------------------------------------------------------------------------------------------
 
 
-def test_people_before_anybody_is_named(tmp_path):
-    release("keys", "new", "--dir", tmp_path / "keys")
-    release("init", tmp_path / "repo", "--root-keys", "2of3", "--keys", tmp_path / "keys")
-    refused("not-found", "nobody is listed yet", tmp_path, "people", "sign", tmp_path / "repo")
-
-
-def test_a_draft_and_keys_that_cannot_be_read(vendor):
-    who = ("people", "set", vendor / "repo", "--name", "bob", "--roles", "support", "--customers", "acme", "--key")
-    refused("not-found", "none.pub: is no readable key file", vendor, *who, vendor / "none.pub")
-    ssh_key(vendor / "bob")
-    (vendor / "repo/draft/people.json").write_bytes(b" " * (512 * 1024 + 1))
-    refused("too-large", "the draft cannot be read", vendor, *who, vendor / "bob.pub")
-
-
 def own_key_line(path):
     """The public key line of one of the vendor's own key files."""
     raw = ed25519.Ed25519PrivateKey.from_private_bytes(seed_of(path))
@@ -316,41 +268,6 @@ def test_drafts_that_came_back_otherwise(vendor):
     refused("conflict", "another draft", vendor, *take)
 
 
-# --- publishing ---------------------------------------------------------------------------------------------------
-
-
-def restate(vendor, built, change_index=None, change_statement=None):
-    """Change what was built, make its statement fit, and sign it with the targets key."""
-    index = json.loads((built / "index.json").read_text())
-    if change_index:
-        change_index(index)
-    data = canonical(index)
-    (built / "index.json").write_bytes(data)
-    statement = json.loads((built / "release.json").read_text())
-    signed = statement["signed"]
-    signed["length"] = len(data)
-    signed["hashes"] = {name: hashlib.new(name, data).hexdigest() for name in signed["hashes"]}
-    if change_statement:
-        change_statement(signed)
-    (built / "release.json").write_text(json.dumps({"signatures": [], "signed": signed}))
-    release("sign", built, "--key", vendor / "keys/targets.key")
-
-
-def test_what_is_signed_but_does_not_fit_together(vendor):
-    tiny(vendor / "tiny")
-    release("build", vendor / "tiny", "-o", vendor / "built")
-    args = ("publish", vendor / "built", "--to", vendor / "repo")
-    restate(vendor, vendor / "built", change_index=lambda i: i.update(version="1.2"))
-    refused("altered", "is of tiny 1.0, the index of tiny 1.2", vendor, *args)
-    restate(vendor, vendor / "built", change_index=lambda i: i.update(version="1.0"),
-            change_statement=lambda s: s.update(target="services/other/1.0/index.json"))
-    refused("altered", "was signed for another target", vendor, *args)
-    (vendor / "built/objects").rename(vendor / "objects")
-    refused("not-found", "has no objects", vendor, *args)
-    (vendor / "built/index.json").unlink()
-    refused("not-found", "is no built release", vendor, *args)
-
-
 # --- the repository -----------------------------------------------------------------------------------------------
 
 
@@ -376,82 +293,9 @@ def test_a_refused_publish_and_a_refused_build_leave_nothing(vendor):
     refused("not-found", "/nothing/there", vendor, "build", vendor / "tiny", "-o", vendor / "empty/er")
 
 
-def test_repositories_that_are_none_or_at_work(vendor, tmp_path):
-    (vendor / "empty").mkdir()
-    refused("not-found", "is this a repository?", vendor, "verify", vendor / "empty")
-    refused("not-found", "is no folder", vendor, "refresh", vendor / "none", "--keys", vendor / "keys")
-    fd = os.open(vendor / "repo", os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    refused("busy", "another command is at work", vendor, "refresh", vendor / "repo")
-    os.close(fd)
-    release("refresh", vendor / "repo")
-
-
-@pytest.fixture(name="whole", scope="module")
-def a_whole_repository(tmp_path_factory):
-    """With one release and one snapshot, people document and so on that are no longer the newest."""
-    vendor = make_vendor(tmp_path_factory.mktemp("whole"))
-    publish(vendor, tiny(vendor / "tiny"))
-    release("people", "set", vendor / "repo", "--name", "ada", "--roles", "support")
-    release("people", "sign", vendor / "repo")
-    release("verify", vendor / "repo")
-    return vendor
-
-
-def target(repo, path):
-    """The file of a target."""
-    tuf = repo / "tuf"
-    newest = max(tuf.glob("*.targets.json"), key=lambda p: int(p.name.split(".")[0]))
-    digest = json.loads(newest.read_text())["signed"]["targets"][path]["hashes"]["sha256"]
-    folder, _, name = path.rpartition("/")
-    return tuf / "targets" / folder / f"{digest}.{name}"
-
-
-def newest_people(repo):
-    role = people(repo.parent)[1]
-    digest = role["signed"]["targets"]["people/people.json"]["hashes"]["sha256"]
-    return repo / f"tuf/targets/people/{digest}.people.json"
-
-
-def old_people(repo):
-    """The document that was replaced: nothing points to it, and it may still not rot."""
-    return next(p for p in (repo / "tuf/targets/people").iterdir() if p != newest_people(repo))
-
-
 def grow(path, size):
     with open(path, "ab") as f:
         f.truncate(size)
-
-
-@pytest.mark.parametrize("reason, said, spoil", [
-    ("too-large", "timestamp.json: more than 16384 bytes", lambda r: grow(r / "tuf/timestamp.json", 16385)),
-    ("not-found", "cannot be opened", lambda r: target(r, "services/tiny/1.0/index.json").unlink()),
-    ("too-large", "has more than 16777216 bytes",
-     lambda r: grow(target(r, "services/tiny/1.0/index.json"), 16 * 2**20 + 1)),
-    ("too-large", ".people.json has more than 524288 bytes", lambda r: grow(newest_people(r), 512 * 1024 + 1)),
-    ("altered", "1.mirror.json: is not part of the repository",
-     lambda r: (r / "tuf/1.mirror.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes())),
-    ("altered", "notes: is not part of the repository", lambda r: (r / "tuf/notes").write_text("{}")),
-    ("altered", "9.snapshot.json: holds version 1",
-     lambda r: (r / "tuf/9.snapshot.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes())),
-    ("altered", "1.snapshot.json: is not as it was written",
-     lambda r: (r / "tuf/1.snapshot.json").write_bytes((r / "tuf/1.snapshot.json").read_bytes() + b"\n")),
-    ("threshold", "1.snapshot.json: is not signed",
-     lambda r: (r / "tuf/1.snapshot.json").write_text(
-         re.sub(r'"signatures":\[[^]]*\]', '"signatures":[]', (r / "tuf/1.snapshot.json").read_text()))),
-    ("altered", "aa/notes: is not part of the repository",
-     lambda r: ((r / "objects/aa").mkdir(exist_ok=True), (r / "objects/aa/notes").write_text("x"))),
-    ("altered", "targets/notes: is not part of the repository", lambda r: (r / "tuf/targets/notes").write_text("x")),
-    ("too-large", "targets/notes: cannot be read", lambda r: grow(r / "tuf/targets/notes", 16 * 2**20 + 1)),
-    ("hash-mismatch", "its bytes are not what its name says", lambda r: grow(old_people(r), 10)),
-    ("altered", "z.json: is a link", lambda r: (r / "tuf/z.json").symlink_to("timestamp.json")),
-])
-def test_a_repository_that_is_not_whole(whole, tmp_path, reason, said, spoil):
-    repo = tmp_path / "repo"
-    shutil.copytree(whole / "repo", repo)
-    spoil(repo)
-    refused(reason, said, repo, "verify", repo)
-    assert contents(whole / "repo") != contents(repo)
 
 
 # --- patches and packs ---------------------------------------------------------------------------------------------------

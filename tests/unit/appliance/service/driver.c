@@ -157,6 +157,13 @@ test_start_fails(void **state)
 	turn(b, 2000);
 	assert_int_equal(b->result, REASON_STATE_MOVED);
 	assert_int_equal(refuse_last()->reason, REASON_STATE_MOVED);
+	assert_string_equal(refuse_last()->text, "is failed, health unknown, last exit 3");
+	b->result = NOT_DONE;
+	world_with(b, false, (struct state){ .is = STATE_FAILED, .why = "its config has no end" });
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, REASON_STATE_MOVED);
+	assert_string_equal(refuse_last()->text, "is failed, health unknown: its config has no end");
 	b->result = NOT_DONE;
 	b->fake->answer = REASON_NO_SANDBOX;
 	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);

@@ -92,6 +92,7 @@ test_what_is_not_published(void **state)
 {
 	static const struct commands_row unsigned_[] = {
 		{ "publish bad --to repo", REASON_NOT_FOUND, "bad", "has no objects", "cp -a built bad; mv bad/objects bad/none" },
+		{ "publish bad --to repo", REASON_NOT_FOUND, "bad", "is no built release", "rm bad/index.json" },
 		{ "publish built --to repo --keys few", REASON_UNKNOWN_KEY, "targets", "0 of its keys are here, where 1 must sign",
 			"cp -a keys few; rm few/targets.key" },
 	}, published[] = {
@@ -184,6 +185,7 @@ test_drafts_of_people(void **state)
 {
 	static const struct commands_row first[] = {
 		{ SET "support,,enrol", REASON_USAGE, "support,,enrol", "roles are words", "echo " ADA " >ada.pub" },
+		{ "people set repo --name ada --key ada.pub --roles support --customers ,", REASON_USAGE, ",", "customers are words", NULL },
 	}, drafted[] = {
 		{ "people sign repo --key keys/root-1.key", REASON_UNKNOWN_KEY, "people", "none of these keys is an officer's", NULL },
 		{ "people sign draft", REASON_USAGE, "--key", "name the officer's key", NULL },
