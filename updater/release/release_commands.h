@@ -5,6 +5,7 @@
 
 extern const struct command release_commands[];
 extern const struct command release_commands_card_all[];
+extern const struct command release_commands_drafts_all[];
 extern const struct command release_commands_keys_all[];
 extern const struct command release_commands_roles_all[];
 extern const struct command release_commands_expiry_all[];
@@ -33,6 +34,19 @@ struct release_repo;
 			"\"keys\" here)"                                                           \
 	}
 
+#define OUT_OPTION                                                                                 \
+	{                                                                                          \
+		.name = "out", .value = "DRAFT", .help = "write a draft for those whose keys are elsewhere" \
+	}
+#define TO_OPTION                                                                                  \
+	{                                                                                          \
+		.name = "to", .value = "REPO", .help = "the repository", .required = true          \
+	}
+#define KNOWN_OPTION                                                                               \
+	{                                                                                          \
+		.name = "known", .value = "FILE", .help = "a root document or trust card that you hold, to compare with" \
+	}
+
 /* --passphrase-file or --passphrase-fd, else the terminal. */
 int release_commands_passphrase(const struct command_call *call, struct release_passphrase **ret);
 
@@ -46,6 +60,10 @@ int release_commands_signers(const struct command_call *call, const char *repo, 
  * (*ret_published: false). */
 int release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
 	const json_t *next, bool *ret_published);
+/* The same for commands that have nothing more to say than which roles are new: with the keys of --keys, into --to. */
+int release_commands_change(struct command_call *call, struct release_repo *repo, json_t *take_next);
+/* The draft at out, and in words what it changes. */
+int release_commands_write_draft(struct command_call *call, const struct release_ceremony *c, const char *out);
 /* A fault in words, where it is the disk's: REASON_NO_SPACE where it is full, REASON_DENIED where folder cannot be written
  * (both logged); else r as it is. */
 int release_commands_told(int r, const char *folder);

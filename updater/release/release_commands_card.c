@@ -9,11 +9,6 @@
 #include "updater/release/release_keys.h"
 #include "updater/release/release_passphrase.h"
 
-#define KNOWN_OPTION                                                                               \
-	{                                                                                          \
-		.name = "known", .value = "FILE", .help = "a root document or trust card that you hold: the card must follow" \
-	}
-
 static void
 say_words(struct command_call *call, const struct release_card *c)
 {

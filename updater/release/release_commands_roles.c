@@ -1,4 +1,4 @@
-/* The commands of a ceremony: who signs what, in drafts that travel. */
+/* The commands that change roles: who signs what, what counts, until when. */
 #include <errno.h>
 #include <limits.h>
 
@@ -14,117 +14,6 @@
 #include "updater/release/release_repo.h"
 #include "updater/release/release_role.h"
 #include "updater/release/release_words.h"
-
-#define OUT_OPTION                                                                                 \
-	{                                                                                          \
-		.name = "out", .value = "DRAFT", .help = "write a draft for those whose keys are elsewhere" \
-	}
-#define TO_OPTION                                                                                  \
-	{                                                                                          \
-		.name = "to", .value = "REPO", .help = "the repository", .required = true          \
-	}
-#define KNOWN_OPTION                                                                               \
-	{                                                                                          \
-		.name = "known", .value = "FILE", .help = "a root document or trust card that you hold: the draft must follow" \
-	}
-
-/* --- the end of all of them ----------------------------------------------------------------------- */
-static json_t *
-versions(const struct release_repo *repo, const struct release_ceremony *c)
-{
-	json_t *obj = json_object(), *is;
-	const char *role;
-
-	json_object_foreach(c->is, role, is)
-	{
-		const json_t *now = release_repo_signed(repo, role);
-
-		(void)json_put_u64(obj, role, now ? tuf_version(now) : 0);
-	}
-	return obj;
-}
-
-/* What the repository holds now. */
-static int
-say_published(struct command_call *call, const struct release_repo *repo, const struct release_ceremony *c)
-{
-	SCOPED_JSON *obj = versions(repo, c);
-	const char *role;
-	json_t *v;
-
-	json_object_foreach(obj, role, v)
-		command_say(call, "%s: version %lld is published", role, (long long)json_integer_value(v));
-	return call->json ? command_print_json("Published", json_pack("{s:O, s:b}", "roles", obj, "published", 1)) : 0;
-}
-
-static int
-say_words(struct command_call *call, const struct release_ceremony *c)
-{
-	SCOPED_JSON *lines = release_words(c);
-
-	for (size_t i = 0; i < json_array_size(lines); i++)
-		command_say(call, "%s", json_string_value(json_array_get(lines, i)));
-	(void)fflush(stdout);
-	return lines ? 0 : FAULT(-ENOMEM);
-}
-
-/* Words about a draft that follows from itself alone are its writer's words. */
-static void
-say_unknown(struct command_call *call)
-{
-	if (!command_option(call, "known"))
-		command_say(call, "! compared with nothing that you hold: name a root.json or the trust card with --known");
-	(void)fflush(stdout);
-}
-
-static int
-write_draft(struct command_call *call, const struct release_ceremony *c, const char *out)
-{
-	SCOPED_JSON *lines = release_words(c);
-	int r = release_commands_told(release_ceremony_write(c, out), out);
-
-	if (r)
-		return r;
-	(void)say_words(call, c);
-	command_say(call, "%s: each signs it with draft sign %s --key KEY; then draft publish %s --to REPO", out, out, out);
-	return call->json ? command_print_json("Draft", json_pack("{s:s, s:O, s:b}", "file", out, "changes", lines,
-						 "published", 0))
-			  : 0;
-}
-
-int
-release_commands_finish(struct command_call *call, struct release_repo *repo, const struct release_keys *keys,
-	const json_t *next, bool *ret_published)
-{
-	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
-	const char *out = command_option(call, "out");
-	size_t n = 0;
-	int r = release_ceremony_new(&c, repo, next);
-
-	*ret_published = !out;
-	r = r ?: release_ceremony_sign(&c, keys, false, &n);
-	if (r)
-		return r;
-	if (out)
-		return write_draft(call, &c, out);
-	return release_commands_told(release_ceremony_publish(&c, repo, keys), command_option(call, "to"));
-}
-
-/* For commands that have nothing more to say than which roles are new. */
-static int
-finish(struct command_call *call, struct release_repo *repo, json_t *take_next)
-{
-	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
-	SCOPED_JSON *next = take_next;
-	bool published = false;
-	int r = release_commands_signers(call, command_option(call, "to"), &passphrase, &keys);
-
-	r = r ?: release_ceremony_new(&c, repo, next);
-	r = r ?: release_commands_finish(call, repo, &keys, next, &published);
-	return r || !published ? r : say_published(call, repo, &c);
-}
 
 /* --- root draft ----------------------------------------------------------------------------------- */
 static const struct command_option root_draft_options[] = {
@@ -223,95 +112,7 @@ run_root_draft(struct command_call *call)
 	r = r ?: release_commands_open(call, call->operands[0], &repo);
 	r = r ?: release_role_root(repo, edits.list, edits.n, life_us, &next);
 	r = r ?: release_ceremony_new(&c, repo, next);
-	return r ?: write_draft(call, &c, command_option(call, "out"));
-}
-
-/* --- draft sign, show, publish -------------------------------------------------------------------- */
-static const struct command_option draft_show_options[] = { KNOWN_OPTION, { 0 } };
-
-static int
-run_draft_show(struct command_call *call)
-{
-	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
-	SCOPED_JSON *lines = NULL;
-	int r = release_ceremony_read(&c, call->operands[0], command_option(call, "known"), clock_now_us());
-
-	r = r ?: say_words(call, &c);
-	if (r)
-		return r;
-	say_unknown(call);
-	if (!call->json)
-		return 0;
-	lines = release_words(&c);
-	return command_print_json("Draft", json_pack("{s:s, s:O}", "file", call->operands[0], "changes", lines));
-}
-
-static const struct command_option draft_sign_options[] = {
-	{ .name = "key", .value = "FILE", .help = "the key that signs", .repeated = true, .required = true },
-	KNOWN_OPTION,
-	{ 0 },
-};
-
-static int
-run_draft_sign(struct command_call *call)
-{
-	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
-	const char *file = call->operands[0];
-	size_t n = 0;
-	int r = release_commands_passphrase(call, &passphrase);
-
-	keys.passphrase = passphrase;
-	for (size_t i = 0; !r && i < command_option_n(call, "key"); i++)
-		r = release_keys_add(&keys, command_option_at(call, "key", i));
-	r = r ?: release_ceremony_read(&c, file, command_option(call, "known"), clock_now_us());
-	/* In words first: then comes the passphrase, or not. */
-	r = r ?: say_words(call, &c);
-	if (!r)
-		say_unknown(call);
-	r = r ?: release_ceremony_sign(&c, &keys, true, &n);
-	r = r ?: release_ceremony_write(&c, file);
-	if (r)
-		return r;
-	command_say(call, "%s is signed; it goes on to the next, or back: draft publish %s --to REPO", file, file);
-	return call->json ? command_print_json("Draft", json_pack("{s:s, s:I}", "file", file, "signatures", (json_int_t)n))
-			  : 0;
-}
-
-static const struct command_option draft_publish_options[] = { TO_OPTION, KEYS_OPTION, { 0 } };
-
-static int
-read_drafts(struct command_call *call, struct release_ceremony *c)
-{
-	int r = release_ceremony_read(c, call->operands[0], NULL, clock_now_us());
-
-	for (size_t i = 1; !r && i < call->n_operands; i++) {
-		SCOPED(release_ceremony_done) struct release_ceremony more = { .roots = NULL };
-
-		r = release_ceremony_read(&more, call->operands[i], NULL, clock_now_us());
-		r = r ?: release_ceremony_merge(c, &more);
-	}
-	return r;
-}
-
-static int
-run_draft_publish(struct command_call *call)
-{
-	SCOPED(release_passphrase_freep) struct release_passphrase *passphrase = NULL;
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	SCOPED(release_ceremony_done) struct release_ceremony c = { .roots = NULL };
-	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	const char *to = command_option(call, "to");
-	int r = release_commands_open(call, to, &repo);
-
-	r = r ?: read_drafts(call, &c);
-	r = r ?: release_commands_signers(call, to, &passphrase, &keys);
-	r = r ?: release_commands_told(release_ceremony_publish(&c, repo, &keys), to);
-	if (r)
-		return r;
-	(void)say_words(call, &c);
-	return say_published(call, repo, &c);
+	return r ?: release_commands_write_draft(call, &c, command_option(call, "out"));
 }
 
 /* --- delegate ------------------------------------------------------------------------------------- */
@@ -351,7 +152,7 @@ take_back(struct command_call *call, struct release_repo *repo)
 	json_t *next = NULL;
 	int r = release_role_revoke(repo, call->operands[0], adopt, &next, &releases);
 
-	r = r ?: finish(call, repo, next);
+	r = r ?: release_commands_change(call, repo, next);
 	for (size_t i = 0; !r && i < json_array_size(releases); i++)
 		command_say(call, "%s: %s", json_string_value(json_array_get(releases, i)),
 			!draft ? adopt ? "vouched for by targets now" : "withdrawn"
@@ -376,7 +177,7 @@ run_delegate(struct command_call *call)
 	if (!r && command_option(call, "revoke"))
 		return take_back(call, repo);
 	r = r ?: release_role_delegate(repo, &e, paths, n_paths, &next);
-	return r ?: finish(call, repo, next);
+	return r ?: release_commands_change(call, repo, next);
 }
 
 /* --- floor, withdraw, renew ----------------------------------------------------------------------- */
@@ -394,7 +195,7 @@ run_floor(struct command_call *call)
 		return REFUSE(REASON_USAGE, call->operands[1], "a counter is a number from 1");
 	r = release_commands_open(call, command_option(call, "to"), &repo);
 	r = r ?: release_role_floor(repo, call->operands[0], counter, &next);
-	return r ?: finish(call, repo, next);
+	return r ?: release_commands_change(call, repo, next);
 }
 
 static const struct command_option withdraw_options[] = {
@@ -413,7 +214,7 @@ run_withdraw(struct command_call *call)
 	int r = release_commands_open(call, command_option(call, "to"), &repo);
 
 	r = r ?: release_role_withdraw(repo, call->operands[0], call->operands[1], command_option(call, "reason"), &next);
-	return r ?: finish(call, repo, next);
+	return r ?: release_commands_change(call, repo, next);
 }
 
 static int
@@ -430,18 +231,8 @@ run_renew(struct command_call *call)
 	if (r)
 		return r;
 	next = json_pack("{s:O}", call->operands[0], signed_);
-	return next ? finish(call, repo, next) : FAULT(-ENOMEM);
+	return next ? release_commands_change(call, repo, next) : FAULT(-ENOMEM);
 }
-
-#define SIGN_DETAILS                                                                               \
-	"On a signer's machine: a draft, a key and nothing else.  Says in words what would change (+ comes,\n" \
-	"- goes, ! look twice), having checked that the draft follows from the root in --known (a root.json\n" \
-	"or a trust card), before it asks for the passphrase."
-#define PUBLISH_DETAILS                                                                            \
-	"Refused unless every threshold is met, for a root those of the old and of the new one; says whose\n" \
-	"signatures are missing.  More than one file: copies of one draft, signed apart.  Snapshot and\n" \
-	"timestamp are signed anew by the keys here, with the new root's where that changes them; readers see\n" \
-	"the old repository or the new one, never something between."
 
 const struct command release_commands_roles_all[] = {
 	{ .name = "root draft",
@@ -459,50 +250,6 @@ const struct command release_commands_roles_all[] = {
 			    "mainstay-release root draft repo --out root2.json --add root=HEX64 --threshold root=3",
 		.options = root_draft_options,
 		.run = run_root_draft },
-	{ .name = "root sign",
-		.args = "DRAFT",
-		.min = 1,
-		.max = 1,
-		.summary = "sign a draft, after seeing what it changes",
-		.details = SIGN_DETAILS,
-		.examples = "mainstay-release root sign root2.json --key root-1.key --known vendor.card",
-		.options = draft_sign_options,
-		.run = run_draft_sign },
-	{ .name = "root publish",
-		.args = "DRAFT...",
-		.min = 1,
-		.max = 20,
-		.summary = "publish a draft that enough have signed",
-		.details = PUBLISH_DETAILS,
-		.examples = "mainstay-release root publish root2.json --to repo --keys keys",
-		.options = draft_publish_options,
-		.run = run_draft_publish },
-	{ .name = "draft show",
-		.args = "DRAFT",
-		.min = 1,
-		.max = 1,
-		.summary = "say in words what a draft changes",
-		.examples = "mainstay-release draft show root2.json --known vendor.card",
-		.options = draft_show_options,
-		.run = run_draft_show },
-	{ .name = "draft sign",
-		.args = "DRAFT",
-		.min = 1,
-		.max = 1,
-		.summary = "sign a draft of any role, after seeing what it changes",
-		.details = SIGN_DETAILS,
-		.examples = "mainstay-release draft sign publish.json --key targets-2.key",
-		.options = draft_sign_options,
-		.run = run_draft_sign },
-	{ .name = "draft publish",
-		.args = "DRAFT...",
-		.min = 1,
-		.max = 20,
-		.summary = "publish a draft of any role that enough have signed",
-		.details = PUBLISH_DETAILS,
-		.examples = "mainstay-release draft publish a.json b.json --to repo --keys keys",
-		.options = draft_publish_options,
-		.run = run_draft_publish },
 	{ .name = "delegate",
 		.args = "NAME",
 		.min = 1,
