@@ -149,6 +149,35 @@ a_snapshot_has_its_name_from_the_check(void **state)
 	assert_string_equal(c.items[0].snapshot, first);
 }
 
+/* Data comes back from a snapshot alone, by a hook of the release that will read it. */
+static void
+data_that_cannot_be_brought_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	struct change c = { .n = 1, .items = { { .service = "redis", .restore = "00000000000000000000000000000000" } } };
+
+	bench_release_with(b, &one, "redis", "7", "redis",
+		"hooks: {snapshot: {argv: [/bin/run]}, restore: {argv: [/bin/run]}}\n");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &one);
+	bench_store(b, &two);
+	bench_active(b, one.hex, 1);
+	accept_power(b, NULL);
+	(void)snprintf(c.items[0].from, sizeof(c.items[0].from), "%s", one.hex);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", two.hex);
+	assert_refused(change_check(b->t->m, &c, 0), REASON_CONFLICT, "release 8 has no hook that restores a snapshot");
+	assert_string_equal(refuse_last()->operand, "redis");
+	bench_active(b, two.hex, 2);
+	(void)snprintf(c.items[0].from, sizeof(c.items[0].from), "%s", two.hex);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", one.hex);
+	c.kind = CHANGE_ROLLBACK;
+	assert_refused(change_check(b->t->m, &c, 0), REASON_NOT_FOUND,
+		"snapshot 00000000000000000000000000000000 is not kept any more");
+	assert_string_equal(refuse_last()->operand, "redis");
+	assert_false(c.items[0].restores);
+}
+
 static void
 a_release_that_is_not_in_the_store(void **state)
 {
@@ -169,6 +198,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(each_release_is_held_against_what_is_there),
 		BENCH_TEST(a_required_service_may_come_along),
+		BENCH_TEST(data_that_cannot_be_brought_back),
 		BENCH_TEST(a_release_that_is_not_in_the_store),
 		BENCH_TEST(a_snapshot_has_its_name_from_the_check),
 	};
