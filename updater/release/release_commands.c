@@ -18,7 +18,6 @@
 #include "updater/release/release_publish.h"
 #include "updater/release/release_repo.h"
 #include "updater/release/release_reproduce.h"
-#include "updater/release/release_verify.h"
 
 /* --- options ------------------------------------------------------------------------------------- */
 /* "2of3", "2-of-3": m of n, both from 1. */
@@ -286,59 +285,6 @@ run_publish(struct command_call *call)
 		: 0;
 }
 
-/* --- verify --------------------------------------------------------------------------------------- */
-/* Keys that lie about, where they are to be seen from here: said, not refused, for a key is no part of a repository. */
-static void
-say_plain_keys(const struct command_call *call, const struct release_repo *repo)
-{
-	static const char *const roles[] = { "root", "targets", "snapshot" };
-	SCOPED(release_keys_done) struct release_keys keys = { .n = 0 };
-	char dir[PATH_MAX];
-
-	(void)release_keys_dir(dir, sizeof(dir), command_option(call, "keys"), call->operands[0]);
-	if (access(dir, R_OK) != 0 || release_keys_load(&keys, dir) != 0)
-		return;
-	for (size_t i = 0; i < keys.n; i++)
-		for (size_t j = 0; keys.key[i]->file.plain && j < ARRAY_LEN(roles); j++) {
-			const json_t *all, *of = release_repo_role(repo, roles[j], &all);
-
-			if (release_keys_is_of(keys.key[i], of))
-				(void)fprintf(stderr, "%s: a %s key WITHOUT A PASSPHRASE: whoever copies it signs as you do\n",
-					keys.key[i]->name, roles[j]);
-		}
-}
-
-static const struct command_option verify_options[] = { KEYS_OPTION, { 0 } };
-
-static int
-run_verify(struct command_call *call)
-{
-	SCOPED(release_repo_closep) struct release_repo *repo = NULL;
-	struct release_verified v = { .root = 0 };
-	int r;
-
-	r = release_repo_open(&repo, call->operands[0], clock_now_us(), true);
-	r = r ?: release_verify(repo, &v);
-	if (r)
-		return r;
-	say_plain_keys(call, repo);
-	command_say(call,
-		"root %llu, timestamp %llu, snapshot %llu, targets %llu, people %llu\n"
-		"good: %zu releases, %zu objects, %zu files, %zu delegated roles",
-		(unsigned long long)v.root, (unsigned long long)v.timestamp,
-		(unsigned long long)v.snapshot, (unsigned long long)v.targets,
-		(unsigned long long)v.people, v.releases, v.objects, v.files, v.delegated);
-	return call->json
-		? command_print_json("Verified",
-			  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "root",
-				  (json_int_t)v.root, "timestamp", (json_int_t)v.timestamp,
-				  "snapshot", (json_int_t)v.snapshot, "targets",
-				  (json_int_t)v.targets, "people", (json_int_t)v.people, "releases",
-				  (json_int_t)v.releases, "objects", (json_int_t)v.objects, "files",
-				  (json_int_t)v.files, "delegated", (json_int_t)v.delegated))
-		: 0;
-}
-
 const struct command release_commands[] = {
 	{ .name = "init",
 		.args = "REPO",
@@ -457,16 +403,5 @@ const struct command release_commands[] = {
 			    "mainstay-release publish built --to repo --out publish.json",
 		.options = publish_options,
 		.run = run_publish },
-	{ .name = "verify",
-		.args = "REPO",
-		.min = 1,
-		.max = 1,
-		.summary = "check every file of a repository, as a site would and beyond",
-		.details = "Of every time: roots, roles and delegated roles, releases, objects, patches and packs.  Says "
-			   "which keys\n"
-			   "of --keys have no passphrase.",
-		.examples = "mainstay-release verify repo",
-		.options = verify_options,
-		.run = run_verify },
 	{ 0 },
 };
