@@ -62,6 +62,8 @@ release_ceremony_known(struct buf *out, const struct buf *known)
 	card = json_object_get(doc, "signed");
 	root = json_object_get(card, "root");
 	if (!json_is_object(root)) {
+		if (strcmp(json_text(card, "_type"), "root") != 0)
+			return REFUSE(REASON_MALFORMED, "known root", "is neither a root.json nor a trust card: another file was named");
 		buf_put(out, known->data, known->len);
 		return FAULT(buf_error(out));
 	}

@@ -262,6 +262,8 @@ test_a_draft_follows_from_the_root_that_is_known(void **state)
 	release_ceremony_done(&again);
 	assert_refused(release_ceremony_read(&again, draft, theirs, BEGIN), REASON_ALTERED, "of another repository");
 	assert_refused(release_ceremony_read(&again, draft, "/nowhere/root", BEGIN), REASON_NOT_FOUND, "root document or trust card");
+	assert_int_equal(fs_replace_path(newer, "{\"v\":1}", 7, 0600), 0);
+	assert_refused(release_ceremony_read(&again, draft, newer, BEGIN), REASON_MALFORMED, "neither a root.json nor a trust card");
 	/* Once it is published, who knows the new root takes no draft that follows the old one. */
 	assert_int_equal(release_ceremony_sign(&c, &keys, false, &n), 0);
 	assert_int_equal(n, 4);
