@@ -5,7 +5,10 @@
  *	mainstay-roster 1 BOOT_ID
  *	ROLE ID PID STARTTIME READY RESTARTS
  *
- * one line each; ID is "-" where the role has one holder. */
+ * one line each; ID is "-" where the role has one holder.
+ *
+ * A promise: each core reads what every other one wrote, or it would start beside what runs
+ * (tests/unit/appliance/supervise/takeover.c has the bytes).  The numbers of the roles stay. */
 #pragma once
 
 #include <stdbool.h>

@@ -2,7 +2,8 @@
  * by the monitor or activation from a definition, a release and the knobs; read by the shim.
  *
  * Version 2.  Version 1 is still read, and of version 2 each member that version 1 did not have may
- * be absent: a supervisor starts the shims of another core's services again.  A service's uid is not
+ * be absent: a supervisor starts the shims of another core's services again.  That is a promise, whose
+ * bytes are in tests/unit/appliance/supervise/takeover.c.  A service's uid is not
  * in it: identity_service() says it, and its shim runs as it.  A secret's value is not in it either:
  * it is in a sealed memory file that goes beside the spec. */
 #pragma once

@@ -1,4 +1,7 @@
-/* How a service is: what its shim wrote into run/shim/NAME.json. */
+/* How a service is: what its shim wrote into run/shim/NAME.json.
+ *
+ * A promise: the shim may be of an older core than whoever reads, or of a newer one that gave way.  No member is taken away
+ * or means something else; one that is added may be absent (tests/unit/appliance/supervise/takeover.c has the bytes). */
 #pragma once
 
 #include <stdbool.h>

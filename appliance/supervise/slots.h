@@ -9,7 +9,8 @@
  * A copy is: magic "mscore1\n"; u64 generation; u8 active, previous, trial, failed, why, tries; u32 trial_ms, soak_ms;
  * of slot a and of slot b: u8 present (0 or 1), 32 bytes digest of index.json, u64 counter, u8 length and bytes of the
  * version; u8 length and bytes of the packaged version; u64 begun_ms; u8 length and bytes of boot, of format and of
- * accepts; SHA-256 of all before.  Numbers are big endian.
+ * accepts; SHA-256 of all before.  Numbers are big endian.  A promise: these bytes stay, for `mainstay run` of the package
+ * reads what the monitor of any release wrote (tests/unit/appliance/supervise/takeover.c has them).
  *
  * The way of a switch:	the monitor writes a trial (slots_begin) and asks supervise to make room;
  *			`mainstay run` takes one try off, durably, BEFORE it starts the core on trial (slots_pick);

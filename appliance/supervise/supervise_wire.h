@@ -18,7 +18,11 @@
  *	                                      <- EXITED   0, KIND, NAME, PID, STATUS     (unasked)
  *
  * Everything but the descriptors is small; a frame that is not exactly one of these ends the
- * connection. */
+ * connection.
+ *
+ * A promise: numbers of types and tags stay, and what is added is optional.  Monitor and supervisor are of one core but for
+ * the moment of a switch, in which each must still understand the other (tests/unit/appliance/supervise/takeover.c has the
+ * bytes). */
 #pragma once
 
 enum supervise_type {
