@@ -13,8 +13,11 @@ enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 }
 static void
 on_progress(const json_t *line, void *arg)
 {
-	command_say(arg, "%s %s: %s", json_text(line, "service"), json_text(line, "version"),
-		json_text(line, "step"));
+	if (json_text(line, "for")[0])
+		command_say(arg, "%s: waiting for %s", json_text(line, "service"), json_text(line, "for"));
+	else
+		command_say(arg, "%s %s: %s", json_text(line, "service"), json_text(line, "version"),
+			json_text(line, "step"));
 }
 
 /* --- service ---------------------------------------------------------------------------------------------------- */
@@ -125,6 +128,19 @@ say_window(const struct command_call *call, const json_t *window)
 		*opens ? " before " : " while the clock is doubtful", opens);
 }
 
+static void
+say_store(const struct command_call *call, const json_t *store)
+{
+	const json_t *tree;
+	size_t i;
+
+	command_say(call, "store: %zu releases, %lld bytes", json_array_size(json_object_get(store, "trees")),
+		(long long)json_integer_value(json_object_get(store, "bytes")));
+	json_array_foreach(json_object_get(store, "trees"), i, tree)
+		command_say(call, "  %s %s: %lld bytes", json_text(tree, "service"), json_text(tree, "version"),
+			(long long)json_integer_value(json_object_get(tree, "bytes")));
+}
+
 static int
 run_status(struct command_call *call)
 {
@@ -141,8 +157,12 @@ run_status(struct command_call *call)
 	json_array_foreach(json_object_get(a, "held_services"), i, name)
 		command_say(call, "%s: held; nothing of it is applied until mainstay update unhold %s",
 			json_string_value(name), json_string_value(name));
-	if (a)
+	if (a && json_text(a, "last_change")[0])
+		command_say(call, "last change: %s; see: mainstay update history", json_text(a, "last_change"));
+	if (a) {
+		say_store(call, json_object_get(a, "store"));
 		say_window(call, json_object_get(a, "window"));
+	}
 	return r;
 }
 
@@ -168,6 +188,8 @@ run_plan(struct command_call *call)
 		return r;
 	commands_say_plan(call, json_object_get(a, "items"));
 	say_window(call, json_object_get(a, "window"));
+	if (json_text(a, "fetching")[0])
+		command_say(call, "more is being fetched: %s", json_text(a, "fetching"));
 	if (json_array_size(json_object_get(a, "items")) == 0)
 		command_say(call, "nothing to apply");
 	else

@@ -117,7 +117,8 @@ say_row(struct command_call *call, const json_t *row)
 	json_array_foreach(json_object_get(row, "notes"), i, one)
 		command_say(call, "  | %s", json_string_value(one));
 	json_array_foreach(json_object_get(row, "problems"), i, one)
-		command_say(call, "  it cannot go in now: %s: %s [%s]", json_text(one, "operand"), json_text(one, "text"),
+		command_say(call, "  it cannot go in now: %s: %s [%s]",
+			json_text(one, json_text(one, "where")[0] ? "where" : "operand"), json_text(one, "text"),
 			json_text(one, "reason"));
 }
 
@@ -149,6 +150,9 @@ commands_say_plan(struct command_call *call, const json_t *items)
 	const json_t *row;
 	size_t i;
 
+	if (json_array_size(items) > 1)
+		command_say(call, "%zu services as one change, in this order; where one fails, all go back:",
+			json_array_size(items));
 	json_array_foreach(items, i, row)
 		say_row(call, row);
 }

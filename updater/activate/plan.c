@@ -91,36 +91,51 @@ put_problems(struct update *u, const struct plan *p, size_t i)
 	r = change_check(u->m, &c, i);
 	if (r > 0)
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:s}", "reason", refuse_token((enum reason)r), "operand",
-				refuse_last()->operand, "text", refuse_last()->text));
+			json_pack("{s:s, s:s, s:s, s:s}", "reason", refuse_token((enum reason)r), "operand",
+				refuse_last()->operand, "where", refuse_last()->place, "text", refuse_last()->text));
 	if (json_object_set_new(json_array_get(p->items, i), "problems", list) < 0)
 		return -ENOMEM;
 	return r < 0 ? r : 0;
+}
+
+/* What is in a circle is the vendor's to mend; it keeps nothing else from going in. */
+static int
+put_ring(struct plan *p, size_t i, const char *ring)
+{
+	json_t *row = json_array_get(p->items, i);
+	SCOPED(buf_done) struct buf text = BUF_MAX(REFUSE_TEXT_MAX);
+
+	buf_printf(&text, "%s: none of them can go first, and they are left out; only newer releases of them can mend that", ring);
+	return json_object_set_new(row, "problems",
+		json_pack("[{s:s, s:s, s:s, s:s}]", "reason", refuse_token(REASON_CONFLICT), "operand",
+			json_text(row, "service"), "where", "", "text", buf_text(&text)));
 }
 
 static int
 add_services(struct update *u, struct plan *p, struct making *k)
 {
 	struct order_item items[CHANGE_ITEMS_MAX];
-	size_t order[CHANGE_ITEMS_MAX];
-	int r;
+	size_t order[CHANGE_ITEMS_MAX], placed;
+	char ring[ORDER_RING_MAX];
+	int r = 0;
 
 	for (size_t i = 0; i < k->n; i++)
 		items[i] = (struct order_item){ k->rels[i].tree->service, k->definitions[i]->requires_services };
-	r = order_sort(items, k->n, order);
+	placed = order_sort(items, k->n, order, ring);
 	for (size_t i = 0; i < k->n && r == 0; i++) {
 		size_t at = order[i];
 		json_t *row = NULL;
 
 		r = plan_row(u, &k->rels[at], k->runs[at].release, k->runs[at].version, k->definitions[at], &row);
 		r = r ?: json_array_append_new(p->items, row);
+		r = r ?: json_object_set_new(row, "ring", json_boolean(i >= placed));
 		if (r != 0)
 			break;
 		p->rels[p->n++] = k->rels[at];
 		k->rels[at] = (struct update_release){ 0 };
 	}
 	for (size_t i = 0; i < p->n && r == 0; i++)
-		r = put_problems(u, p, i);
+		r = i < placed ? put_problems(u, p, i) : put_ring(p, i, ring);
 	return r;
 }
 
@@ -176,6 +191,26 @@ bool
 plan_held(const struct plan *p, size_t i)
 {
 	return json_is_true(json_object_get(json_array_get(p->items, i), "held"));
+}
+
+bool
+plan_ring(const struct plan *p, size_t i)
+{
+	return json_is_true(json_object_get(json_array_get(p->items, i), "ring"));
+}
+
+int
+plan_problem(const struct plan *p, size_t i)
+{
+	const json_t *one = json_array_get(json_object_get(json_array_get(p->items, i), "problems"), 0);
+	struct refusal why = { .reason = refuse_reason(json_text(one, "reason")) };
+
+	if (!one)
+		return 0;
+	(void)snprintf(why.operand, sizeof(why.operand), "%s", json_text(one, "operand"));
+	(void)snprintf(why.place, sizeof(why.place), "%s", json_text(one, "where"));
+	(void)snprintf(why.text, sizeof(why.text), "%s", json_text(one, "text"));
+	return refuse_adopt(&why);
 }
 
 bool

@@ -25,6 +25,8 @@ struct update_waiting {
 	char change[33];           /* else: for the change of this id */
 	struct loop_timer *again;  /* asks the courier once more while the assignment lacks the service */
 	unsigned tries;
+	unsigned refreshes;	   /* of the signed metadata since it waits */
+	bool added;		   /* install: cluster.yaml named it only since this command */
 };
 
 struct update {
@@ -97,11 +99,15 @@ int update_floor_check(
 /* The service's assigned release is refused (r > 0, refuse_last() says why), or could not be had for a fault: whoever waits for it
  * hears so, `update status` says why, and a refusal has one leaf for each assignment, however often that is fetched. */
 void update_refuse(struct update *u, const char *service, int r);
+/* Where all that is assigned lies in the store, what came is of no more use, nor are the marks that staging left: remove it. */
+void update_sweep(struct update *u);
 int update_fetch_init(struct update *u);
 
 /* --- update_wait.c: commands that wait ---------------------------------------------------------------------------- */
 /* Is a release of this service to be put in without another word: it is being installed. */
 bool update_installing(const struct update *u, const char *service);
+/* The signed metadata was refreshed: an install of what the vendor has signed no release of ends. */
+void update_refreshed(struct update *u);
 /* Waiting installs (of service; NULL: all) end with this refusal. */
 void update_fail_waiting(struct update *u, const char *service, int r);
 
@@ -126,6 +132,10 @@ void update_collect_snapshots(struct update *u, const char *service);
 const json_t *update_brought(const struct update *u, const char *service, const char *release);
 /* The release that ran before this one of the service, and that `update rollback` goes back to; NULL: none.  Borrowed. */
 const char *update_before(const struct update *u, const char *service, const char *release);
+
+/* What lies there, {"bytes","trees":[{"service","version","release","bytes"}]}; the caller's.  Bytes as the indexes say: files that
+ * trees share count in each. */
+json_t *update_store_json(struct update *u);
 
 /* --- update_core.c: the core among what is assigned -------------------------------------------------------------------- */
 struct update_runs {

@@ -33,12 +33,14 @@ static int
 on_plan(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	SCOPED(plan_done) struct plan p = { 0 };
+	const struct update *u = arg;
 	int r = plan_make(arg, &p);
 
 	if (r != 0)
 		return r;
 	remember(arg, &p);
-	monitor_answer(call, json_pack("{s:O, s:s, s:o*}", "items", p.items, "digest", p.digest, "window",
+	monitor_answer(call, json_pack("{s:O, s:s, s:s, s:o*}", "items", p.items, "digest", p.digest, "fetching",
+		strcmp(u->state, "fetching") == 0 ? u->text : "", "window",
 		monitor_window_json(m, POLICY_WINDOW_UPDATES)));
 	return 0;
 }
@@ -59,26 +61,38 @@ refuse_moved(struct update *u, const struct plan *p, const char *wanted)
 }
 
 /* Those of the plan that nothing holds and that the site did not go back from, or that too is meant; the releases stay
- * the plan's.  At least one, or REASON_DENIED, REASON_CONFLICT (logged). */
+ * the plan's.  At least one, and all of them can go in; or REASON_DENIED, REASON_CONFLICT (logged), or plan_problem()'s. */
 static int
 choose(const struct plan *p, bool again, struct update_release rels[CHANGE_ITEMS_MAX], size_t *ret_n)
 {
-	const json_t *back = NULL;
+	const json_t *back = NULL, *ring = NULL;
 	size_t n = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < p->n && r == 0; i++) {
 		if (plan_held(p, i))
 			continue;
-		if (!again && plan_went_back(p, i))
+		if (plan_ring(p, i)) {
+			ring = ring ?: json_array_get(p->items, i);
+			continue;
+		}
+		if (!again && plan_went_back(p, i)) {
 			back = back ?: json_array_get(p->items, i);
-		else
-			rels[n++] = p->rels[i];
+			continue;
+		}
+		r = plan_problem(p, i);
+		rels[n++] = p->rels[i];
 	}
+	if (r != 0)
+		return r;
 	*ret_n = n;
 	if (n == 0 && back)
 		return REFUSE(REASON_CONFLICT, json_text(back, "service"),
 			"this site went back from release %s (mainstay update history): to try it once more, mainstay update apply --again",
 			json_text(back, "version"));
+	if (n == 0 && ring)
+		return REFUSE(REASON_CONFLICT, json_text(ring, "service"), "%s",
+			json_text(json_array_get(json_object_get(ring, "problems"), 0), "text"));
 	if (n == 0)
 		return REFUSE(REASON_DENIED, "update",
 			"cluster.yaml holds every service that has a new release: mainstay update unhold SERVICE");

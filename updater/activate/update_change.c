@@ -89,6 +89,25 @@ outcome(struct update *u, const struct change *c, const struct update_waiting *w
 	return answer;
 }
 
+/* Refusals begin with their operand, and so does what a change says of itself. */
+static const char *
+without(const char *text, const char *operand)
+{
+	size_t len = strlen(operand);
+
+	return strncmp(text, operand, len) == 0 && strncmp(text + len, ": ", 2) == 0 ? text + len + 2 : text;
+}
+
+/* The service whose step failed: the change's text begins with it. */
+static const char *
+failed_first(const struct change *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (without(c->text, c->items[i].service) != c->text)
+			return c->items[i].service;
+	return c->items[0].service;
+}
+
 static void
 tell_waiting(struct update *u, const struct change *c)
 {
@@ -98,11 +117,11 @@ tell_waiting(struct update *u, const struct change *c)
 	snprintf(text, sizeof(text), "%s%s%s", c->text, c->remedy[0] ? "; " : "", c->remedy);
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
 		struct update_waiting *w = &u->waiting[i];
-		const char *operand = w->install ? w->service : c->items[0].service;
+		const char *operand = w->install ? w->service : failed_first(c);
 
 		if (!update_waits(w, c))
 			continue;
-		monitor_answer_result(w->call, good ? 0 : refuse_relay(c->reason, operand, NULL, text),
+		monitor_answer_result(w->call, good ? 0 : refuse_relay(c->reason, operand, NULL, without(text, operand)),
 			good ? outcome(u, c, w) : NULL);
 		update_waiting_clear(w);
 	}
@@ -142,6 +161,7 @@ on_over(const struct change *c, void *arg)
 	monitor_changed(u->m, MONITOR_CHANGE_SERVICE);
 	monitor_notify(u->m, "update", c->items[0].service, u->state);
 	tell_waiting(u, c);
+	update_sweep(u);
 	update_consider(u);
 }
 

@@ -116,6 +116,47 @@ update_collect_snapshots(struct update *u, const char *service)
 	hook_forget_snapshots(u->m, service, keep, n);
 }
 
+static json_t *
+tree_json(struct update *u, const char *hex, uint64_t *bytes)
+{
+	struct update_release rel;
+	json_t *row = NULL;
+
+	*bytes = 0;
+	if (update_release_stored(u, hex, &rel) != 0)
+		return NULL; /* half removed, or damaged: said when somebody needs it */
+	for (size_t i = 0; i < rel.tree->n_entries; i++)
+		*bytes += rel.tree->entries[i].type == TREE_TYPE_FILE ? rel.tree->entries[i].size : 0;
+	row = json_pack("{s:s, s:s, s:s, s:I}", "service", rel.tree->service, "version", rel.tree->version, "release", hex,
+		"bytes", (json_int_t)*bytes);
+	update_release_done(&rel);
+	return row;
+}
+
+json_t *
+update_store_json(struct update *u)
+{
+	int fd = openat(u->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	json_t *trees = json_array();
+	const struct dirent *e;
+	uint64_t all = 0, bytes;
+
+	if (!dir && fd >= 0)
+		(void)close(fd);
+	while (dir && (e = readdir(dir))) {
+		json_t *row = strspn(e->d_name, "0123456789abcdef") == 64 && !e->d_name[64] ? tree_json(u, e->d_name, &bytes) : NULL;
+
+		if (!row)
+			continue;
+		all += bytes;
+		(void)json_array_append_new(trees, row);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return json_pack("{s:I, s:o}", "bytes", (json_int_t)all, "trees", trees);
+}
+
 static void
 on_removed(int r, const struct stage_result *result, void *arg)
 {

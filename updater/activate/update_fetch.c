@@ -229,9 +229,8 @@ add_missing(struct update *u, const struct assignment_release *a, json_t *missin
 	return r;
 }
 
-/* All that is assigned lies in the store: what came is of no more use, nor are the marks that staging left. */
-static void
-sweep(struct update *u)
+void
+update_sweep(struct update *u)
 {
 	int r;
 
@@ -269,7 +268,7 @@ on_objects(struct monitor *m, struct monitor_call *call, void *arg)
 		return r;
 	if (json_array_size(missing) + json_array_size(ranges) == 0) {
 		update_consider(u);
-		sweep(u);
+		update_sweep(u);
 	}
 	monitor_answer(call, json_pack("{s:O, s:O}", "missing", missing, "ranges", ranges));
 	return 0;

@@ -35,6 +35,14 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 }
 
 static void
+on_changed(struct monitor *m, unsigned changes, void *arg)
+{
+	(void)m;
+	if (changes & MONITOR_CHANGE_METADATA)
+		update_refreshed(arg);
+}
+
+static void
 on_status(struct monitor *m, json_t *status, void *arg)
 {
 	struct update *u = arg;
@@ -66,6 +74,7 @@ static const struct monitor_module module = {
 	.name = "update",
 	.start = on_start,
 	.tick = on_tick,
+	.changed = on_changed,
 	.status = on_status,
 	.free = update_free,
 };

@@ -8,9 +8,9 @@
  *	service.accept   service kind item... {"service","accepted":[...]}
  *	service.rights   service              what the running release asks for, and what of it was accepted
  *	update.check                          begins a fetch; {} when it was asked for
- *	update.plan                           {"items":[{"service","from","to","version","held"}],"digest"}
+ *	update.plan                           {"items":[rows of plan.h],"digest","fetching": what is still to come, in words; ""}
  *	update.apply     [plan again]               starts what the plan says; PROGRESS; {"items":[...]}
- *	update.status                         {"state","service","reason","text","held","counter"}
+ *	update.status                         {"state","service","reason","text","last_change","held","counter","store"}
  *	update.history                        {"items":[{"time","service","from","to","outcome","reason"}]}
  *	update.hold update.unhold  [service]  nothing is applied while held; {"held"}
  *	update.rollback  service [restore] [show]  back to the release before; restore=yes: over the data of its snapshot;

@@ -56,7 +56,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state = { 0 };
 	const char *service;
-	bool known;
+	bool known, added;
 	int r;
 
 	r = monitor_call_need(call, "service", &service);
@@ -70,7 +70,8 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (known && state.release[0])
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
 	r = update_room(u, service);
-	if (r == 0 && (!known || !state.wanted)) {
+	added = !known || !state.wanted;
+	if (r == 0 && added) {
 		r = update_cluster_text(u, &etc, &old);
 		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
 		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
@@ -79,7 +80,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	}
 	if (r != 0)
 		return r;
-	update_wait_install(u, call, service);
+	update_wait_install(u, call, service, added);
 	update_set(u, "fetching", service, REASON_NONE, "");
 	monitor_statement_soon(m);
 	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
@@ -208,9 +209,10 @@ on_update_status(struct monitor *m, struct monitor_call *call, void *arg)
 	struct update *u = arg;
 
 	monitor_answer(call,
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o*, s:I}", "state", u->state, "service", u->service, "reason",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o*, s:o, s:I}", "last_change",
+			json_text(json_array_get(u->history, json_array_size(u->history) - 1), "time"), "state", u->state, "service", u->service, "reason",
 			u->reason, "text", u->text, "held", u->held, "held_services", held_services(m), "core", core_json(u->core), "window",
-			monitor_window_json(m, POLICY_WINDOW_UPDATES), "counter",
+			monitor_window_json(m, POLICY_WINDOW_UPDATES), "store", update_store_json(u), "counter",
 			(json_int_t)(u->has_assignment ? u->assignment.counter : 0)));
 	return 0;
 }

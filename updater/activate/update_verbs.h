@@ -29,8 +29,9 @@ int update_cluster_text(struct update *u, int *ret_etc, struct buf *text);
 int update_room(struct update *u, const char *service);
 /* Hold the call until the change that is under way now is over.  update_room() said yes. */
 void update_wait_change(struct update *u, struct monitor_call *call);
-/* Hold it until a release of the service has come, and its change is over. */
-void update_wait_install(struct update *u, struct monitor_call *call, const char *service);
+/* Hold it until a release of the service has come, and its change is over; or until it is known that there is none: then
+ * what this command added to cluster.yaml is taken out again.  PROGRESS says what it waits for. */
+void update_wait_install(struct update *u, struct monitor_call *call, const char *service, bool added);
 bool update_waits(const struct update_waiting *w, const struct change *c); /* for the end of this one */
 void update_waiting_clear(struct update_waiting *w);
 

@@ -1,14 +1,31 @@
 /* Commands that wait for the end of a change. */
 #include "updater/activate/update_verbs.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
+#include "appliance/monitor/metadata.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
+#include "appliance/service/cluster.h"
+#include "appliance/tree/platform.h"
+#include "appliance/tuf/client.h"
 #include "updater/activate/update.h"
 #include "updater/fetch/fetch_wire.h"
 
-enum { ASK_AGAIN_MS = 1000, ASK_TRIES = 90 };
+enum {
+	ASK_AGAIN_MS = 1000,
+	ASK_TRIES = 90,
+	SAY_FIRST = 3, /* tries after which it says what it waits for, and then each so many */
+	SAY_EVERY = 10,
+	REFRESHES = 2, /* the first may have begun before */
+};
 
 void
 update_waiting_clear(struct update_waiting *w)
@@ -35,6 +52,119 @@ on_gone(struct monitor_call *call, void *arg)
 	update_waiting_clear(w);
 }
 
+/* --- what an install waits for ---------------------------------------------------------------------------------------- */
+static const char *
+waits_for(const struct update_waiting *w)
+{
+	const struct update *u = w->u;
+
+	if (!monitor_connected(u->m, CALL_ROLE_COURIER))
+		return "the courier, which is not running: mainstay doctor";
+	if (w->refreshes == 0)
+		return "the hub: no signed metadata has come from it yet; mainstay doctor says whether it is reached";
+	if (!u->has_assignment || !assignment_find(&u->assignment, w->service))
+		return "the hub to assign its release";
+	return strcmp(u->state, "fetching") == 0 && u->text[0] ? u->text : "its release to come, and to be checked";
+}
+
+static void
+say_waiting(struct update_waiting *w)
+{
+	SCOPED_JSON *line = json_pack("{s:s, s:s, s:s, s:s}", "service", w->service, "version", "", "step", "waiting", "for",
+		waits_for(w));
+
+	monitor_progress(w->call, line);
+}
+
+/* Releases of the service that the vendor has signed: at all, and for this site. */
+static void
+count_releases(struct tuf_client *c, const char *service, const char *channel, unsigned *all, unsigned *fitting)
+{
+	char head[SERVICES_NAME_MAX + 16];
+	const char *role, *path;
+	json_t *one;
+
+	*all = *fitting = 0;
+	(void)snprintf(head, sizeof(head), "services/%s/", service);
+	for (size_t i = 0; (role = tuf_client_role(c, i)); i++) {
+		json_t *targets = json_object_get(tuf_client_signed(c, role), "targets");
+
+		json_object_foreach (targets, path, one) {
+			const json_t *custom = json_object_get(one, "custom");
+
+			if (strncmp(path, head, strlen(head)) != 0)
+				continue;
+			++*all;
+			*fitting += strcmp(json_text(custom, "channel"), channel) == 0 &&
+				strcmp(json_text(custom, "platform"), platform_text()) == 0;
+		}
+	}
+}
+
+/* Returns 0 where there may be a release of it, or REASON_NOT_FOUND (logged). */
+static int
+check_signed(const struct update_waiting *w, struct tuf_client *c)
+{
+	const struct cluster_service *wanted = services_cluster(w->u->m, w->service);
+	const char *channel = wanted ? wanted->channel : "stable";
+	char any[SERVICES_NAME_MAX + 32];
+	unsigned all, fitting;
+	int r;
+
+	/* Who may sign releases of it at all: the next refresh brings them. */
+	(void)snprintf(any, sizeof(any), "services/%s/-/index.json", w->service);
+	r = tuf_client_reach(c, any);
+	if (r != 0) {
+		(void)metadata_want(w->u->m, any);
+		return 0;
+	}
+	count_releases(c, w->service, channel, &all, &fitting);
+	if (fitting > 0)
+		return 0;
+	return all > 0 ? REFUSE(REASON_NOT_FOUND, w->service,
+				 "the vendor has signed no release of it in channel \"%s\" for %s: mainstay service install %s --channel NAME",
+				 channel, platform_text(), w->service)
+		       : REFUSE(REASON_NOT_FOUND, w->service, "the vendor has signed no release of that name");
+}
+
+/* cluster.yaml as it was before the command. */
+static int
+take_out(struct update *u, const char *service)
+{
+	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(scope_close) int etc = -1;
+	int r = update_cluster_text(u, &etc, &old);
+
+	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
+	r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
+	services_reload(u->m);
+	monitor_statement_soon(u->m);
+	return r;
+}
+
+void
+update_refreshed(struct update *u)
+{
+	struct tuf_client *c = monitor_tuf(u->m);
+
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
+		struct update_waiting *w = &u->waiting[i];
+		struct refusal why;
+		int r;
+
+		if (!w->call || !w->install || !c || u->run || ++w->refreshes < REFRESHES)
+			continue;
+		r = check_signed(w, c);
+		if (r == 0)
+			continue;
+		why = *refuse_last();
+		if (w->added && take_out(u, w->service) != 0)
+			log_info("%s: still stands in cluster.yaml: mainstay service remove %s", w->service, w->service);
+		update_fail_waiting(u, w->service, refuse_adopt(&why));
+	}
+}
+
 static void
 on_again(void *arg)
 {
@@ -46,10 +176,12 @@ on_again(void *arg)
 	}
 	if (w->tries++ >= ASK_TRIES) {
 		update_fail_waiting(w->u, w->service,
-			REFUSE(REASON_UNREACHABLE, w->service, "no assigned release came within %d s",
-				ASK_TRIES * ASK_AGAIN_MS / 1000));
+			REFUSE(REASON_UNREACHABLE, w->service, "no assigned release came within %d s; it waited for %s",
+				ASK_TRIES * ASK_AGAIN_MS / 1000, waits_for(w)));
 		return;
 	}
+	if (w->tries == SAY_FIRST || w->tries % SAY_EVERY == 0)
+		say_waiting(w);
 	monitor_push(w->u->m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
 	(void)loop_after(&w->again, monitor_loop(w->u->m), ASK_AGAIN_MS, on_again, w);
 }
@@ -78,17 +210,19 @@ take(struct update *u, struct monitor_call *call)
 
 	w->u = u;
 	w->call = call;
-	w->tries = 0;
+	w->tries = w->refreshes = 0;
+	w->added = false;
 	monitor_call_hold(call, on_gone, w);
 	return w;
 }
 
 void
-update_wait_install(struct update *u, struct monitor_call *call, const char *service)
+update_wait_install(struct update *u, struct monitor_call *call, const char *service, bool added)
 {
 	struct update_waiting *w = take(u, call);
 
 	w->install = true;
+	w->added = added;
 	snprintf(w->service, sizeof(w->service), "%s", service);
 	(void)loop_after(&w->again, monitor_loop(u->m), ASK_AGAIN_MS, on_again, w);
 }

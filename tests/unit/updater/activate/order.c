@@ -9,23 +9,25 @@
 #include <cmocka.h>
 
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
 
 static const struct {
 	const char *name;
 	const char *items; /* "a:b,c d" : a requires b and c; d nothing */
 	const char *order;
+	const char *ring; /* NULL: all can go */
 } rows[] = {
-	{ "nothing required: as they stood", "c b a", "c b a " },
-	{ "what is required goes first", "a:b b", "b a " },
-	{ "a chain", "a:b b:c c", "c b a " },
-	{ "two of one", "a:c b:c c", "c a b " },
-	{ "what is not among them plays no part", "a:x b", "a b " },
-	{ "one alone", "a", "a " },
-	{ "none", "", "" },
-	{ "a circle of two", "a:b b:a", NULL },
-	{ "a circle behind one that can go", "a b:c c:b", NULL },
-	{ "itself", "a:a", NULL },
+	{ "nothing required: as they stood", "c b a", "c b a ", NULL },
+	{ "what is required goes first", "a:b b", "b a ", NULL },
+	{ "a chain", "a:b b:c c", "c b a ", NULL },
+	{ "two of one", "a:c b:c c", "c a b ", NULL },
+	{ "what is not among them plays no part", "a:x b", "a b ", NULL },
+	{ "one alone", "a", "a ", NULL },
+	{ "none", "", "", NULL },
+	{ "a circle of two", "a:b b:a", "a b ", "a requires b requires a" },
+	{ "a circle behind one that can go", "b:c c:b a", "a b c ", "b requires c requires b" },
+	{ "one that requires a circle waits with it", "d a:b b:c c:b", "d a b c ", "b requires c requires b" },
+	{ "of three", "a:b b:c c:a", "a b c ", "a requires b requires c requires a" },
+	{ "itself", "a:a", "a ", "a requires a" },
 };
 
 static void
@@ -36,9 +38,8 @@ each_goes_behind_what_it_requires(void **state)
 		SCOPED_JSON *keep = json_array();
 		struct order_item items[8];
 		char text[64], got[64] = "", *at, *word;
-		uint64_t before = refuse_count(REASON_CONFLICT);
-		size_t n = 0, out[8];
-		int r;
+		char ring[ORDER_RING_MAX];
+		size_t n = 0, done, out[8];
 
 		(void)snprintf(text, sizeof(text), "%s", rows[i].items);
 		for (word = strtok_r(text, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
@@ -53,11 +54,10 @@ each_goes_behind_what_it_requires(void **state)
 			json_array_append_new(keep, list);
 			items[n++] = (struct order_item){ word, list };
 		}
-		r = order_sort(items, n, out);
-		assert_int_equal(r, rows[i].order ? 0 : REASON_CONFLICT);
-		assert_int_equal(refuse_count(REASON_CONFLICT), before + (rows[i].order ? 0 : 1));
-		if (!rows[i].order)
-			continue;
+		done = order_sort(items, n, out, ring);
+		assert_int_equal(done < n, rows[i].ring != NULL);
+		if (strcmp(ring, rows[i].ring ?: "") != 0)
+			fail_msg("%s: %s", rows[i].name, ring);
 		for (size_t k = 0; k < n; k++)
 			(void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s ", items[out[k]].name);
 		if (strcmp(got, rows[i].order) != 0)

@@ -188,6 +188,166 @@ once_more_is_begun_where_it_is_asked_for(void **state)
 	assert_null(b->u->run);
 }
 
+/* --- by itself, in a monitor --------------------------------------------------------------------------------------- */
+static void
+look_now(struct bench *b)
+{
+	b->u->looked_us = 0;
+	update_automatic(b->u);
+}
+
+static void
+set_policy(struct bench *b, bool open)
+{
+	static const char policy[] = "{\"rules\":[],\"v\":1,\"windows\":{\"updates\":[\"%s\"]}}";
+	bool morning = clock_now_us() / 3600 / CLOCK_US_PER_S % 24 < 12;
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), policy, morning == open ? "00:00-12:00" : "12:00-24:00");
+	policy_free(b->t->m->policy);
+	assert_int_equal(policy_parse(&b->t->m->policy, text, strlen(text)), 0);
+}
+
+static void
+set_cluster(struct bench *b, const char *more)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "services:\n  redis:\n    channel: stable\n%s", more);
+	bench_etc(b, "cluster.yaml", text, strlen(text));
+	services_reload(b->t->m);
+	bench_settle(b);
+}
+
+/* Each row lacks one thing of what lets a release go in by itself; the last lacks none. */
+static void
+by_itself_only_within_the_hours_that_are_given(void **state)
+{
+	static const struct {
+		const char *name, *cluster;
+		bool open, held, on, goes;
+	} rows[] = {
+		{ "nobody said auto", "", true, false, true, false },
+		{ "outside the hours", "    update: auto\n", false, false, true, false },
+		{ "all is held", "    update: auto\n", true, true, true, false },
+		{ "the service is held", "    update: auto\n    hold: true\n", true, false, true, false },
+		{ "updates are off", "    update: auto\n", true, false, false, false },
+		{ "all is as it must be", "    update: auto\n", true, false, true, true },
+	};
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	release_two_waits(b, &one, &two);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		set_cluster(b, rows[i].cluster);
+		set_policy(b, rows[i].open);
+		b->u->held = rows[i].held;
+		bench_switch(b, rows[i].on ? "true" : "false");
+		look_now(b);
+		if ((b->u->run != NULL) != rows[i].goes)
+			fail_msg("%s", rows[i].name);
+	}
+	assert_int_equal(change_run_state(b->u->run)->kind, CHANGE_AUTO);
+	assert_string_equal(site_last_leaf(b->t), "update redis");
+}
+
+static void
+data_and_powers_wait_for_a_person(void **state)
+{
+	static const struct {
+		const char *name, *old, *new;
+	} rows[] = {
+		{ "data that goes one way", "data: {format: one}\n", "data: {format: two, accepts: [one]}\n" },
+		{ "data that it cannot read", "data: {format: one}\n", "data: {format: two}\n" },
+		{ "more powers", "", "network: host\n" },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+		bench_release_with(b, &one, "redis", "7", "redis", rows[i].old);
+		bench_release_with(b, &two, "redis", "8", "redis", rows[i].new);
+		bench_store(b, &one);
+		bench_store(b, &two);
+		bench_active(b, one.hex, 1);
+		bench_publish(b, &one, bench_custom(1));
+		bench_publish(b, &two, bench_custom(2));
+		assert_int_equal(bench_assign(b, (unsigned)i + 1, two.target, two.hex), 0);
+		set_cluster(b, "    update: auto\n");
+		set_policy(b, true);
+		look_now(b);
+		if (b->u->run)
+			fail_msg("%s", rows[i].name);
+		assert_true(row_says(b, "automatic")); /* nothing but that one thing is in its way */
+		while (b->u->worker)
+			bench_turn(b);
+	}
+}
+
+/* Two that require each other, both with a new release; and both are only left out. */
+static void
+a_circle_is_named_and_left_out(void **state)
+{
+	static const char *const names[] = { "redis", "nginx" };
+	static const char *const needs[] = { "requires: {services: [nginx]}\n", "requires: {services: [redis]}\n" };
+	struct bench *b = *state;
+	struct bench_release old[2] = { 0 }, new[2] = { 0 };
+	struct lock lock = { 0 };
+	SCOPED_JSON *plan = NULL;
+	const json_t *row;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct lock_entry e = { .version = "7", .channel = "stable", .counter = 1 };
+
+		bench_release(b, &old[i], names[i], "7", names[i]);
+		bench_release_with(b, &new[i], names[i], "8", names[i], needs[i]);
+		(void)snprintf(new[i].target, sizeof(new[i].target), "services/%s/8/index.json", names[i]);
+		bench_store(b, &old[i]);
+		bench_store(b, &new[i]);
+		(void)snprintf(e.service, sizeof(e.service), "%s", names[i]);
+		(void)snprintf(e.release, sizeof(e.release), "%s", old[i].hex);
+		assert_int_equal(lock_put(&lock, &e), 0);
+		{
+			char folder[96], file[96];
+
+			(void)snprintf(folder, sizeof(folder), "incoming/tuf/targets/services/%s/8", names[i]);
+			(void)snprintf(file, sizeof(file), "%s.index.json", new[i].hex);
+			bench_file(b, folder, file, new[i].index.data, new[i].index.len);
+		}
+	}
+	bench_etc(b, "cluster.yaml", "services:\n  nginx:\n  redis:\n", strlen("services:\n  nginx:\n  redis:\n"));
+	assert_int_equal(lock_write(&lock, &b->t->paths), 0);
+	services_reload(b->t->m);
+	bench_settle(b);
+	bench_publish(b, &new[0], bench_custom(2));
+	bench_publish(b, &new[1], bench_custom(2));
+	b->u->has_assignment = true;
+	b->u->assignment.n = 2;
+	for (size_t i = 0; i < 2; i++) {
+		struct assignment_release *a = &b->u->assignment.releases[i];
+
+		(void)snprintf(a->service, sizeof(a->service), "%s", names[i]);
+		(void)snprintf(a->target, sizeof(a->target), "%s", new[i].target);
+		assert_true(hex_decode(a->sha256, 32, new[i].hex));
+	}
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.plan", NULL, NULL, 0, &plan), 0);
+	assert_int_equal(json_array_size(json_object_get(plan, "items")), 2);
+	row = json_array_get(json_object_get(plan, "items"), 1);
+	assert_true(json_is_true(json_object_get(row, "ring")));
+	assert_non_null(strstr(json_text(json_array_get(json_object_get(row, "problems"), 0), "text"),
+		"redis requires nginx requires redis: none of them can go first"));
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_CONFLICT);
+	assert_non_null(strstr(refuse_last()->text, "redis requires nginx requires redis"));
+	/* Only one of them is new: it waits for nothing but what runs. */
+	b->u->assignment.n = 1;
+	assert_false(row_says(b, "ring"));
+	for (size_t i = 0; i < 2; i++) {
+		bench_release_done(&old[i]);
+		bench_release_done(&new[i]);
+	}
+}
+
 int
 main(void)
 {
@@ -198,6 +358,9 @@ main(void)
 		BENCH_TEST(one_service_is_held_by_a_line_of_its_own),
 		BENCH_TEST(what_went_back_goes_in_only_on_a_word_of_its_own),
 		BENCH_TEST(once_more_is_begun_where_it_is_asked_for),
+		BENCH_TEST(by_itself_only_within_the_hours_that_are_given),
+		BENCH_TEST(data_and_powers_wait_for_a_person),
+		BENCH_TEST(a_circle_is_named_and_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

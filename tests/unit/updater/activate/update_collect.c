@@ -59,6 +59,51 @@ what_a_cut_off_removal_left_goes(void **state)
 	}
 }
 
+/* Five releases: what runs, what ran before, what is assigned, what nothing names; and while a change runs, all. */
+static void
+what_is_named_stays(void **state)
+{
+	static const struct {
+		const char *version;
+		bool stays;
+	} rows[] = { { "7", true }, { "8", true }, { "9", true }, { "10", false } };
+	struct bench *b = *state;
+	struct bench_release r[ARRAY_LEN(rows)] = { 0 };
+	struct change c = { .id = "00", .n = 1, .items = { { .service = "redis", .step = CHANGE_GOOD } }, .started_us = 1 };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		bench_release(b, &r[i], "redis", rows[i].version, "redis");
+		bench_store(b, &r[i]);
+	}
+	bench_active(b, r[1].hex, 2);
+	(void)snprintf(c.items[0].from, sizeof(c.items[0].from), "%s", r[0].hex);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", r[1].hex);
+	assert_int_equal(update_remember(b->u, &c, &c.items[0]), 0);
+	b->u->has_assignment = true;
+	b->u->assignment.n = 1;
+	(void)snprintf(b->u->assignment.releases[0].service, sizeof(b->u->assignment.releases[0].service), "redis");
+	assert_true(hex_decode(b->u->assignment.releases[0].sha256, 32, r[2].hex));
+	/* A change names its releases in the journal: nothing goes while one runs. */
+	c.items[0].step = CHANGE_HEALTH;
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", r[3].hex);
+	{
+		static const struct change_run_ops none = { 0 };
+
+		assert_int_equal(change_run_start(&b->u->run, b->t->m, b->u->journal_fd, &c, NULL, &none, NULL), 0);
+		update_collect(b->u);
+		assert_null(b->u->worker);
+		b->u->run = change_run_cancel(b->u->run);
+		assert_int_equal(change_clear(b->u->journal_fd), 0);
+	}
+	rest(b);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (is_there(b, r[i].hex) != rows[i].stays)
+			fail_msg("%s", rows[i].version);
+		bench_release_done(&r[i]);
+	}
+	b->u->has_assignment = false;
+}
+
 static void
 other_names_are_left_alone(void **state)
 {
@@ -79,6 +124,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(what_a_cut_off_staging_left_goes),
 		BENCH_TEST(what_a_cut_off_removal_left_goes),
+		BENCH_TEST(what_is_named_stays),
 		BENCH_TEST(other_names_are_left_alone),
 	};
 

@@ -77,6 +77,52 @@ an_install_without_an_assignment_ends(void **state)
 	assert_null(b->u->run);
 }
 
+/* The vendor's signed metadata says what there is: who installs anything else need not wait, and leaves nothing behind. */
+static void
+an_install_of_what_nobody_signed_ends(void **state)
+{
+	static const struct {
+		const char *service, *channel;
+		const char *text; /* NULL: it goes on waiting */
+	} rows[] = {
+		{ "redsi", NULL, "the vendor has signed no release of that name" },
+		{ "redis", "beta", "no release of it in channel \"beta\"" },
+		{ "redis", NULL, NULL },
+	};
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	uint64_t each = refuse_count(REASON_NOT_FOUND); /* refresh says that there is no people document */
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_publish(b, &r, bench_custom(1));
+	each = refuse_count(REASON_NOT_FOUND) - each;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(scope_free) char *before = bench_state(b);
+		SCOPED(scope_free) char *after = NULL;
+		uint64_t count = refuse_count(REASON_NOT_FOUND);
+		struct site_answer a;
+
+		bench_begin_with(b, "service.install",
+			json_pack("{s:s, s:s*}", "service", rows[i].service, "channel", rows[i].channel), &a);
+		bench_settle(b);
+		bench_publish(b, &r, bench_custom(1));
+		assert_false(a.came); /* that refresh may have begun before */
+		bench_publish(b, &r, bench_custom(1));
+		assert_int_equal(a.came, rows[i].text != NULL);
+		if (!rows[i].text)
+			break;
+		assert_int_equal(bench_end(b, &a, 1), REASON_NOT_FOUND);
+		assert_int_equal(refuse_count(REASON_NOT_FOUND), count + 2 * each + 1);
+		assert_string_equal(b->u->service, rows[i].service);
+		assert_non_null(strstr(b->u->text, rows[i].text));
+		assert_string_equal(b->u->reason, "not-found");
+		bench_settle(b);
+		after = bench_state(b);
+		assert_string_equal(before, after);
+	}
+	update_fail_waiting(b->u, NULL, REFUSE(REASON_UNREACHABLE, "test", "as the test wants it"));
+}
+
 static void
 what_is_not_there_is_not_found(void **state)
 {
@@ -171,6 +217,69 @@ rights_are_accepted_by_name(void **state)
 					 "operation", "item", "look")),
 		0);
 	assert_string_equal(site_last_leaf(b->t), "accept look");
+}
+
+/* What runs never asked for it: the power is of what is to come. */
+static void
+powers_of_the_release_that_waits_are_accepted(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	SCOPED_JSON *rights = NULL;
+	const json_t *staged;
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release_with(b, &two, "redis", "8", "redis", "network: host\n");
+	bench_store(b, &one);
+	bench_store(b, &two);
+	bench_active(b, one.hex, 1);
+	bench_publish(b, &one, bench_custom(1));
+	bench_publish(b, &two, bench_custom(2));
+	assert_int_equal(bench_assign(b, 1, two.target, two.hex), 0);
+	bench_refused(b, bench_control(b, "update.apply", NULL), REASON_NOT_APPROVED);
+	assert_non_null(strstr(refuse_last()->text, "mainstay service accept redis power network=host"));
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "service.rights", json_pack("{s:s}", "service", "redis"), NULL, 0,
+				 &rights),
+		0);
+	staged = json_array_get(json_object_get(json_object_get(rights, "staged"), "powers"), 0);
+	assert_string_equal(json_text(staged, "name"), "network=host");
+	assert_int_equal(bench_control(b, "service.accept",
+				 json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "power", "item", "network=host")),
+		0);
+	assert_string_equal(site_last_leaf(b->t), "accept network=host");
+	/* Operations stay those of what runs. */
+	bench_refused(b,
+		bench_control(b, "service.accept",
+			json_pack("{s:s, s:s, s:s}", "service", "redis", "kind", "operation", "item", "network=host")),
+		REASON_NOT_FOUND);
+	{
+		struct site_answer a;
+
+		bench_begin_with(b, "update.apply", NULL, &a);
+		for (unsigned i = 0; i < 5 && !b->u->run; i++)
+			bench_turn(b);
+		assert_non_null(b->u->run);
+	}
+}
+
+static void
+status_says_what_the_store_holds(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 };
+	SCOPED_JSON *status = NULL;
+	const json_t *store, *tree;
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_store(b, &one);
+	bench_active(b, one.hex, 1);
+	assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.status", NULL, NULL, 0, &status), 0);
+	store = json_object_get(status, "store");
+	tree = json_array_get(json_object_get(store, "trees"), 0);
+	assert_int_equal(json_array_size(json_object_get(store, "trees")), 1);
+	assert_string_equal(json_text(tree, "release"), one.hex);
+	assert_int_equal(json_integer_value(json_object_get(tree, "bytes")), 10);
+	assert_int_equal(json_integer_value(json_object_get(store, "bytes")), 10);
 }
 
 /* --- apply, rollback ---------------------------------------------------------------------------------------- */
@@ -314,7 +423,10 @@ main(void)
 		BENCH_TEST(a_cluster_file_that_is_no_one_is_left_alone),
 		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
 		BENCH_TEST(an_install_without_an_assignment_ends),
+		BENCH_TEST(an_install_of_what_nobody_signed_ends),
 		BENCH_TEST(what_is_not_there_is_not_found),
+		BENCH_TEST(powers_of_the_release_that_waits_are_accepted),
+		BENCH_TEST(status_says_what_the_store_holds),
 		BENCH_TEST(what_cannot_be_taken_out_of_the_file_stays_whole),
 		BENCH_TEST(what_was_removed_is_gone_when_it_is_said),
 		BENCH_TEST(rights_are_accepted_by_name),
