@@ -269,8 +269,6 @@ uncompress(struct sink *s, int object_fd, const char *operand)
 			return FAULT(-errno);
 		if (n == 0)
 			break;
-		if (!left) /* one frame, and nothing behind it */
-			return REFUSE(REASON_MALFORMED, operand, "bytes behind the zstd frame");
 		at += n;
 		/* A full chunk can leave more inside than the input says. */
 		for (bool more = true; more && left;) {
@@ -286,7 +284,7 @@ uncompress(struct sink *s, int object_fd, const char *operand)
 				return r;
 			more = src.pos < src.size || dst.pos == CHUNK;
 		}
-		if (src.pos < src.size)
+		if (src.pos < src.size) /* one frame, and nothing behind it, in this chunk or the next */
 			return REFUSE(REASON_MALFORMED, operand, "bytes behind the zstd frame");
 	}
 	if (left)
