@@ -25,6 +25,7 @@
 #include "appliance/loop/child.h"
 #include "appliance/service/spec.h"
 #include "appliance/supervise/shim.h"
+#include "appliance/supervise/slots.h"
 #include "appliance/supervise/supervise_wire.h"
 #include "tests/fakes/enclave.h"
 #include "tests/fakes/scratch.h"
@@ -56,15 +57,16 @@ teardown(void **state)
 	return 0;
 }
 
+static const struct command_program program = { .name = "mainstay",
+	.summary = "run only",
+	.tables = { run_commands },
+	.needs_state = true };
+
 /* `mainstay run` with one option more (and its value) says no. */
 static void
 expect(struct site *t, const char *option, const char *value, int code, enum reason reason,
 	const char *text)
 {
-	static const struct command_program program = { .name = "mainstay",
-		.summary = "run only",
-		.tables = { run_commands },
-		.needs_state = true };
 	char *argv[] = { (char *)"mainstay", (char *)"run", (char *)"--state", t->dir,
 		(char *)option, (char *)value, NULL };
 	uint64_t before = refuse_count(reason);
@@ -73,6 +75,35 @@ expect(struct site *t, const char *option, const char *value, int code, enum rea
 	assert_int_equal(refuse_last()->reason, reason);
 	assert_string_equal(refuse_last()->text, text);
 	assert_int_equal(refuse_count(reason), before + 1);
+}
+
+/* Nothing is started over state that this package would misread.  In a process of its own, for run makes itself the parent
+ * of orphans before it looks. */
+static void
+a_form_of_state_that_the_package_does_not_know(void **state)
+{
+	struct site *t = *state;
+	char *argv[] = { (char *)"mainstay", (char *)"run", (char *)"--state", t->dir, NULL };
+	struct slots s = { .active = SLOTS_PACKAGED, .packaged = "9.0", .format = "mainstay-9" };
+	SCOPED(scope_close) int core = -1;
+	int status = -1;
+	pid_t pid;
+
+	assert_int_equal(slots_open(&core, &t->paths), 0);
+	assert_int_equal(slots_save(&s, core), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(command_main(&program, 4, argv) == 1 && refuse_count(REASON_CONFLICT) == 1 &&
+				refuse_last()->reason == REASON_CONFLICT &&
+				strstr(refuse_last()->text, "lib/ has the form mainstay-9")
+			? 0
+			: 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(slots_load(&s, core), 0);
+	assert_string_equal(s.format, "mainstay-9");
+	assert_int_not_equal(faccessat(t->s.fd, "state/run/supervise/roster", F_OK, 0), 0);
 }
 
 static void
@@ -258,6 +289,7 @@ main(void)
 	(void)setenv("MAINSTAY_DEBUG", "1", 1);
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_not_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_form_of_state_that_the_package_does_not_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_state_that_is_kept_already, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_else_can_take_the_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is, setup,
