@@ -217,7 +217,7 @@ release_build(const char *folder, const char *out, const struct release_options 
 	r = open_output(&to, out);
 	r = r ?: object_batch_put(to.objects, definition.data, definition.len, NULL);
 	r = r ?: tree_index_new(&x, d->name, d->version, d->digest);
-	r = r ?: release_payload(x, d, folder_fd, to.objects, &origins);
+	r = r ?: release_payload(x, d, folder_fd, to.objects, &origins, NULL, NULL);
 	r = r ?: tree_index_seal(x);
 	r = r ?: release_programs_missing(d, x, on_missing, NULL);
 	r = r ?: tree_index_write(x, &index);

@@ -49,17 +49,20 @@ on_missing(const char *member, const char *program, void *arg)
 }
 
 /* --- the tree -------------------------------------------------------------------------------------- */
-/* What would be built, without keeping it.  The first refusal is all there is: what comes after builds on what
- * was refused. */
+/* What would be built, without keeping it.  Each thing of the payload that is refused is told; what is judged of the whole
+ * tree builds on all of them. */
 static int
 check_payload(struct release_findings *f, const struct definition *d, int folder_fd)
 {
 	SCOPED(tree_index_freep) struct tree_index *x = NULL;
 	SCOPED_JSON *origins = NULL;
+	size_t errors = f->errors;
 	int r = tree_index_new(&x, d->name, d->version, d->digest);
 
-	r = r ?: release_payload(x, d, folder_fd, NULL, &origins);
-	r = r ?: tree_index_seal(x);
+	r = r ?: release_payload(x, d, folder_fd, NULL, &origins, on_fault, f);
+	if (r || f->errors != errors)
+		return FAULT(r);
+	r = tree_index_seal(x);
 	if (r > 0)
 		release_findings_refusal(f, refuse_last());
 	return r < 0 ? FAULT(r) : r > 0 ? 0 : release_programs_missing(d, x, on_missing, f);

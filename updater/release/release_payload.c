@@ -27,6 +27,8 @@ struct payload {
 	size_t n_there;	 /* of them, those that x has */
 	int folder_fd;
 	struct object_batch *objects; /* NULL: nothing is kept */
+	void (*on_fault)(const struct refusal *why, void *arg);
+	void *arg;
 };
 
 static const struct tree_entry *
@@ -167,6 +169,16 @@ add_host_file(struct payload *p, const char *host)
 	return add_fd(p, fd, path, 0, host);
 }
 
+/* One thing was refused: where all are asked for, it is told and the next is looked at. */
+static int
+told(const struct payload *p, int r)
+{
+	if (r <= 0 || !p->on_fault)
+		return r;
+	p->on_fault(refuse_last(), p->arg);
+	return 0;
+}
+
 /* --- what a payload names -------------------------------------------------------------------------- */
 static int
 add_needed(struct payload *p)
@@ -188,7 +200,7 @@ add_programs(struct payload *p, const json_t *programs)
 
 		r = release_closure(p->needed, path);
 		r = r ?: add_needed(p);
-		r = r ?: add_host_file(p, path);
+		r = told(p, r ?: add_host_file(p, path));
 	}
 	return r;
 }
@@ -273,18 +285,21 @@ add_package(struct payload *p, const json_t *one)
 	SCOPED_JSON *paths = json_array(), *hit = json_array();
 	int r = release_package_files(paths, name);
 
+	if (r)
+		return told(p, r);
+
 	for (size_t i = 0; i < json_array_size(include); i++)
 		(void)json_array_append_new(hit, json_false());
 	for (size_t i = 0; !r && i < json_array_size(paths); i++) {
 		const char *path = json_string_value(json_array_get(paths, i));
 
 		if (matches(include, path, hit) && !matches(exclude, path, NULL))
-			r = add_packaged(p, path);
+			r = told(p, add_packaged(p, path));
 	}
 	for (size_t i = 0; !r && i < json_array_size(include); i++) {
 		if (!json_is_true(json_array_get(hit, i)))
-			r = REFUSE(REASON_NOT_FOUND, json_string_value(json_array_get(include, i)),
-				"package %s has nothing that matches it", name);
+			r = told(p, REFUSE(REASON_NOT_FOUND, json_string_value(json_array_get(include, i)),
+					       "package %s has nothing that matches it", name));
 	}
 	return r;
 }
@@ -328,16 +343,15 @@ add_files(struct payload *p, const json_t *files)
 		SCOPED(scope_close) int fd = -1;
 
 		if (lines) {
-			r = add_lines(p, lines, to + 1, mode ? mode : 0644);
+			r = told(p, add_lines(p, lines, to + 1, mode ? mode : 0644));
 			continue;
 		}
 		if (from[0] == '/')
 			fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		else
 			fd = beneath_open(p->folder_fd, from, O_RDONLY | O_NONBLOCK, 0);
-		if (fd < 0)
-			return REFUSE(REASON_NOT_FOUND, from, "cannot be opened");
-		r = add_fd(p, fd, to + 1, mode, from);
+		r = fd < 0 ? REFUSE(REASON_NOT_FOUND, from, "cannot be opened") : add_fd(p, fd, to + 1, mode, from);
+		r = told(p, r);
 	}
 	return r;
 }
@@ -381,12 +395,12 @@ add_tree(struct payload *p, const char *name)
 
 int
 release_payload(struct tree_index *x, const struct definition *d, int folder_fd,
-	struct object_batch *objects, json_t **ret_origins)
+	struct object_batch *objects, json_t **ret_origins, void (*on_fault)(const struct refusal *why, void *arg), void *arg)
 {
 	SCOPED_JSON *at = json_object(), *origins = json_object(), *needed = json_array();
-	struct payload p = { x, at, origins, needed, 0, folder_fd, objects };
+	struct payload p = { x, at, origins, needed, 0, folder_fd, objects, on_fault, arg };
 	const char *tree = json_string_value(json_object_get(d->payload, "tree"));
-	int r = !at || !origins || !needed ? FAULT(-ENOMEM) : tree ? add_tree(&p, tree) : 0;
+	int r = !at || !origins || !needed ? FAULT(-ENOMEM) : tree ? told(&p, add_tree(&p, tree)) : 0;
 
 	r = r ?: add_programs(&p, json_object_get(d->payload, "programs"));
 	r = r ?: add_packages(&p, json_object_get(d->payload, "packages"));

@@ -188,6 +188,39 @@ a_service_that_tells_nobody_anything(void **state)
 	scratch_remove(&s);
 }
 
+/* One walk through the payload finds all of them, and what follows from them is not told, too. */
+static void
+every_fault_of_a_payload_is_told(void **state)
+{
+	static const char yaml[] =
+		"name: tiny\nversion: \"1\"\nexec: [/bin/true]\n"
+		"payload:\n  tree: gone\n  programs: [/no/program, /bin/true]\n"
+		"  packages: [{name: no-such-package-as-this, include: [/x]}]\n"
+		"  files: [{from: missing-1, to: /etc/a}, {from: missing-2, to: /etc/b}, {from: README.md, to: /etc/c}]\n"
+		"operations:\n  look: {argv: [/no/program], risk: observe, help: look}\n";
+	static const char *const operands[] = { "gone", "/no/program", "no-such-package-as-this", "missing-1", "missing-2" };
+	SCOPED_JSON *items = NULL;
+	struct scratch s;
+	size_t errors, at = 0;
+
+	(void)state;
+	scratch_make(&s);
+	fill(&s, yaml);
+	assert_int_equal(release_lint(s.path, &items, &errors), 0);
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		const json_t *item = json_array_get(items, i);
+
+		if (strcmp(json_text(item, "level"), "error") != 0)
+			continue;
+		assert_true(at < sizeof(operands) / sizeof(operands[0]));
+		assert_string_equal(json_text(item, "operand"), operands[at]);
+		at++;
+	}
+	assert_int_equal(at, 5);
+	assert_int_equal(errors, 5);
+	scratch_remove(&s);
+}
+
 static void
 no_folder(void **state)
 {
@@ -209,6 +242,7 @@ main(void)
 		cmocka_unit_test(each_thing_is_found),
 		cmocka_unit_test(all_faults_at_once),
 		cmocka_unit_test(a_service_that_tells_nobody_anything),
+		cmocka_unit_test(every_fault_of_a_payload_is_told),
 		cmocka_unit_test(no_folder),
 	};
 
