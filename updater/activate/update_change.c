@@ -108,20 +108,34 @@ failed_first(const struct change *c)
 	return c->items[0].service;
 }
 
+/* Why it did not go well, and how all of its services are now. */
+static void
+say_failure(struct update *u, const struct change *c, struct buf *out)
+{
+	struct services_state state;
+
+	buf_printf(out, "%s%s%s", c->text, c->remedy[0] ? "; " : "", c->remedy);
+	for (size_t i = 0; i < c->n; i++)
+		if (services_find(u->m, c->items[i].service, &state))
+			buf_printf(out, "%s%s%s%s is %s, health %s", i ? ", " : "; now ", state.name,
+				state.version[0] ? " " : "", state.version, state.state, state.health);
+}
+
 static void
 tell_waiting(struct update *u, const struct change *c)
 {
+	SCOPED(buf_done) struct buf text = BUF_MAX(8192);
 	bool good = change_outcome(c) == CHANGE_GOOD;
-	char text[2 * CHANGE_TEXT_MAX + 2];
 
-	snprintf(text, sizeof(text), "%s%s%s", c->text, c->remedy[0] ? "; " : "", c->remedy);
+	say_failure(u, c, &text);
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
 		struct update_waiting *w = &u->waiting[i];
 		const char *operand = w->install ? w->service : failed_first(c);
 
 		if (!update_waits(w, c))
 			continue;
-		monitor_answer_result(w->call, good ? 0 : refuse_relay(c->reason, operand, NULL, without(text, operand)),
+		monitor_answer_result(w->call,
+			good ? 0 : refuse_relay(c->reason, operand, NULL, without(buf_text(&text), operand)),
 			good ? outcome(u, c, w) : NULL);
 		update_waiting_clear(w);
 	}

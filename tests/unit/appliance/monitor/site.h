@@ -112,6 +112,7 @@ struct site_answer {
 	bool came;
 	int r;
 	json_t *json; /* owned */
+	struct refusal why;
 };
 
 static inline void
@@ -123,6 +124,7 @@ site_on_answer(int r, const json_t *answer, void *arg)
 	a->came = true;
 	a->r = r;
 	a->json = answer ? json_deep_copy(answer) : NULL;
+	a->why = *refuse_last();
 }
 
 static inline void
