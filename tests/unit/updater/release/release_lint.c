@@ -164,7 +164,7 @@ a_service_that_tells_nobody_anything(void **state)
 				   "health: {type: exec, argv: [/bin/run], period: 1s, timeout: 2s}\n";
 	static const char *const says[] = { "longer than the time between two", "there are no logs", "there are no alerts",
 		"there are no operations" };
-	SCOPED_JSON *items = NULL, *more = NULL;
+	SCOPED_JSON *items = NULL, *more = NULL, *last = NULL;
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	struct scratch s;
 	size_t errors;
@@ -185,6 +185,16 @@ a_service_that_tells_nobody_anything(void **state)
 	assert_int_equal(release_lint(s.path, &more, &errors), 0);
 	assert_int_equal(json_array_size(more), 4);
 	expect(more, 2, "service.yaml:7:20", "alerts.0.metric", "did you mean \"redis_used_memory\"?");
+	/* A source that nobody reads gives no name. */
+	buf_reset(&b);
+	buf_puts(&b, "name: tiny\nversion: \"1\"\nexec: [/bin/run]\npayload: {tree: tree}\n"
+		     "metrics: [{source: prometheus, socket: \"{run}/s\", fields: [x]}]\n"
+		     "alerts: [{name: A, metric: prometheus_x, op: above, value: 1, text: t}]\n");
+	scratch_write(&s, "service.yaml", b.data, b.len);
+	assert_int_equal(release_lint(s.path, &last, &errors), 0);
+	assert_int_equal(errors, 0);
+	expect(last, 2, "service.yaml:5:12", "metrics.0.source", "no collector reads prometheus");
+	expect(last, 3, "service.yaml:6:20", "alerts.0.metric", "nothing reads prometheus_x: the alert can never fire");
 	scratch_remove(&s);
 }
 
