@@ -239,14 +239,19 @@ update_wait_change(struct update *u, struct monitor_call *call)
 void
 update_fail_waiting(struct update *u, const char *service, int r)
 {
+	char only[sizeof(u->waiting[0].service)];
+
+	(void)snprintf(only, sizeof(only), "%s", service ?: ""); /* it may be one of theirs, which goes */
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
 		struct update_waiting *w = &u->waiting[i];
+		char name[sizeof(w->service)];
 
-		if (!w->call || !w->install || (service && strcmp(w->service, service) != 0))
+		if (!w->call || !w->install || (service && strcmp(w->service, only) != 0))
 			continue;
+		memcpy(name, w->service, sizeof(name));
 		monitor_answer_result(w->call, r, NULL);
 		update_waiting_clear(w);
-		update_set(u, "idle", service, r > 0 ? (enum reason)r : REASON_FAULT, refuse_last()->text);
+		update_set(u, "idle", name, r > 0 ? (enum reason)r : REASON_FAULT, refuse_last()->text);
 	}
 }
 

@@ -94,6 +94,9 @@ an_install_of_what_nobody_signed_ends(void **state)
 	uint64_t each = refuse_count(REASON_NOT_FOUND); /* refresh says that there is no people document */
 
 	bench_release(b, &r, "redis", "7", "redis");
+	bench_etc(b, "cluster.yaml", "services:\n  nginx:\n    channel: stable\n", 39);
+	services_reload(b->t->m);
+	bench_settle(b);
 	bench_publish(b, &r, bench_custom(1));
 	each = refuse_count(REASON_NOT_FOUND) - each;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
