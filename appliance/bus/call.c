@@ -244,6 +244,6 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 	/* A reason that the other side gave is relayed; this one is ours to say. */
 	if (r == REASON_UNREACHABLE)
 		return REFUSE(r, path, "%s",
-			sent ? "the daemon did not answer" : "no daemon listens");
+			sent ? "the daemon did not answer" : "no daemon listens; `mainstay run` starts it");
 	return r < 0 ? FAULT(r) : r;
 }

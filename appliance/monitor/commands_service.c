@@ -430,8 +430,8 @@ const struct command commands_service[] = {
 		.summary = "its secrets, which never leave this site and are never shown",
 		.details = "A running service is started again, for a secret reaches it when it starts.",
 		.examples = "mainstay service secret list postgresql\n"
-			    "mainstay service secret rotate postgresql password\n"
-			    "mainstay service secret set postgresql password --value-file -",
+			    "mainstay service secret rotate postgresql app\n"
+			    "mainstay service secret set postgresql app --value-file -",
 		.run = run_secret },
 	{ .name = "service logs",
 		.args = "NAME",

@@ -201,7 +201,7 @@ on_look(void *arg)
 	struct step *st = arg;
 
 	if (st->busy)
-		finish(st, REFUSE(REASON_BUSY, st->service, "another step of it is under way"));
+		finish(st, REFUSE(REASON_BUSY, st->service, "it is being started, stopped or reloaded just now; see `mainstay service list`"));
 	else if (st->phase == PHASE_RELOADING && !st->can_reload)
 		finish(st,
 			REFUSE(REASON_CONFLICT, st->service,
