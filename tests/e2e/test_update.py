@@ -282,7 +282,8 @@ def killed_while_staging(estate):
 def killed_in_the_change(estate):
     """SIGKILL of mainstayd while what it started is watched, which takes seconds; returns what became of the change."""
     command = install_begun(estate)
-    until("the change's watch", lambda: [s["step"] for s in (journal(estate) or {"services": []})["services"]] in (["health"], ["soak"]))
+    until("the change's watch", lambda: [s["step"] for s in (journal(estate) or {"services": []})["services"]] in
+          (["health"], ["soak"]), timeout=90)
     os.kill(estate.pids("mainstayd")[0], signal.SIGKILL)
     assert command.wait(30) != 0
     until("the monitor again", lambda: estate.status() and estate.pids("mainstayd"))
