@@ -212,7 +212,7 @@ def the_hanging_one(estate, digest):
 
 def the_same_again(estate, digest):
     """Not without a word; and a supervisor that is killed on trial is the end of the try."""
-    assert "in time" in until("it is planned", lambda: planned(estate, digest))["problems"][0]["text"]
+    assert "in time" in until("it is planned", lambda: planned(estate, digest))["back"]
     failed = estate.mainstay("update", "apply", code=1)
     assert "[conflict]" in failed.stderr and "--again" in failed.stderr, failed.stderr
     command = later(estate, "update", "apply", "--again")
@@ -222,7 +222,7 @@ def the_same_again(estate, digest):
     assert estate.status()["core"]["slot"] == "a"
     # The owners' new word is one; the monitor is killed before anything was started.
     approve(estate, digest)
-    assert until("it is planned again", lambda: planned(estate, digest))["problems"] == []
+    assert until("it is planned again", lambda: planned(estate, digest))["back"] == ""
     supervise, monitor = roster(estate, "supervise"), roster(estate, "monitor")
     os.kill(supervise, signal.SIGSTOP)
     command = later(estate, "update", "apply")

@@ -103,6 +103,8 @@ say_row(struct command_call *call, const json_t *row)
 		json_text(row, "version"), json_is_true(json_object_get(row, "held")) ? " (held)" : "",
 		json_is_true(json_object_get(row, "went_back")) ? " (this site went back from it: only with --again)" : "",
 		json_is_true(json_object_get(row, "automatic")) ? " (update: auto)" : "");
+	if (*json_text(row, "back"))
+		command_say(call, "  %s", json_text(row, "back"));
 	if (files)
 		command_say(call, "  files: %lld changed, %lld added, %lld removed; %lld bytes; it is restarted",
 			(long long)json_integer_value(json_object_get(files, "changed")),

@@ -162,7 +162,7 @@ add_core(struct update *u, struct plan *p)
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "service", CORE_SERVICE, "class", "core", "from",
 			runs.release, "from_version", runs.version, "to", rel->hex, "version", rel->tree->version,
 			"held", (int)u->held, "went_back", (int)update_went_back(u, CORE_SERVICE, rel->hex), "automatic",
-			0, "problems", update_core_problems(u, rel->hex)));
+			0, "back", update_core_back(u, rel->hex)));
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */

@@ -153,5 +153,5 @@ int update_core_apply(struct update *u, struct monitor_call *call, const struct 
 int update_core_rollback(struct update *u, struct monitor_call *call);
 /* Did the site go back from this core since its owners' last word for it? */
 bool update_core_went_back(const struct update *u, const char *hex);
-/* Why it could not go in now, as a plan says it; the caller's. */
-json_t *update_core_problems(const struct update *u, const char *hex);
+/* That it did, and why, for people; "" where it did not.  The caller's. */
+json_t *update_core_back(const struct update *u, const char *hex);

@@ -62,14 +62,12 @@ update_core_went_back(const struct update *u, const char *hex)
 }
 
 json_t *
-update_core_problems(const struct update *u, const char *hex)
+update_core_back(const struct update *u, const char *hex)
 {
-	json_t *list = json_array();
 	const char *said = "";
-	char text[CHANGE_TEXT_MAX + 128];
 
 	if (!update_core_went_back(u, hex))
-		return list;
+		return json_string("");
 	for (size_t i = json_array_size(u->history); i-- > 0 && !*said;) {
 		const json_t *row = json_array_get(u->history, i);
 
@@ -77,12 +75,8 @@ update_core_problems(const struct update *u, const char *hex)
 			(strcmp(json_text(row, "to"), hex) == 0 || strcmp(json_text(row, "from"), hex) == 0))
 			said = json_text(row, "text");
 	}
-	(void)snprintf(text, sizeof(text),
-		"this site went back from it%s%s%s: mainstay update apply --again, or the owners' new word for it",
+	return json_sprintf("this site went back from it%s%s%s: mainstay update apply --again, or the owners' new word for it",
 		*said ? " (" : "", said, *said ? ")" : "");
-	(void)json_array_append_new(list,
-		json_pack("{s:s, s:s, s:s}", "reason", refuse_token(REASON_CONFLICT), "operand", CORE_SERVICE, "text", text));
-	return list;
 }
 
 static void
