@@ -22,13 +22,6 @@ struct walk {
 
 static int walk_dir(const struct walk *w, int fd, const char *name, unsigned depth);
 
-static void
-close_dirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
 static int
 walk_entry(const struct walk *w, int dir_fd, const char *parent, const char *base, unsigned depth)
 {
@@ -49,7 +42,7 @@ walk_entry(const struct walk *w, int dir_fd, const char *parent, const char *bas
 static int
 walk_dir(const struct walk *w, int fd, const char *name, unsigned depth)
 {
-	SCOPED(close_dirp) DIR *d = NULL;
+	SCOPED(scope_closedir) DIR *d = NULL;
 	struct dirent *e;
 	int r, own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

@@ -24,14 +24,6 @@ enum {
 };
 
 static void
-scope_closedir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-	*d = NULL;
-}
-
-static void
 tmp_name(char out[TMP_NAME_MAX])
 {
 	uint64_t n;

@@ -21,3 +21,11 @@ scope_close(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 }
+
+void
+scope_closedir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+	*d = NULL;
+}

@@ -9,6 +9,8 @@
  * half-built objects. */
 #pragma once
 
+#include <dirent.h>
+
 #define SCOPED(fn) __attribute__((cleanup(fn)))
 
 /* Hand a pointer on: the variable is left NULL, so that its destructor finds nothing. */
@@ -39,3 +41,4 @@
 
 void scope_free(void *p);      /* p: address of a malloc'ed pointer */
 void scope_close(int *fd);     /* closes *fd when it is >= 0 */
+void scope_closedir(DIR **d);  /* and this one where it is not NULL */

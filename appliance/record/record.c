@@ -84,14 +84,6 @@ open_folder(struct record *r, int dir_fd, const char *name)
 	return 0;
 }
 
-static void
-scope_closedir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-	*d = NULL;
-}
-
 /* What a crash between making and naming a segment left. */
 static int
 sweep(const struct record *r)

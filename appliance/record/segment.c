@@ -84,14 +84,6 @@ by_order(const void *a, const void *b)
 	return (x->generation > y->generation) - (x->generation < y->generation);
 }
 
-static void
-scope_closedir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-	*d = NULL;
-}
-
 static int
 add_name(struct segment_name **names, size_t *n, const struct segment_name *name)
 {

@@ -19,13 +19,6 @@ struct walk {
 	dev_t dev;
 };
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 int
 tree_hash_fd(int fd, uint64_t max, uint8_t ret[32], uint64_t *ret_size)
 {
@@ -151,7 +144,7 @@ add_one(struct walk *w, int dir_fd, const char *below, const char *name)
 static int
 walk_dir(struct walk *w, int take_fd, const char *below)
 {
-	SCOPED(close_dir) DIR *dir = fdopendir(take_fd);
+	SCOPED(scope_closedir) DIR *dir = fdopendir(take_fd);
 	struct dirent *e;
 	int r = 0;
 

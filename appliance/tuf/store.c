@@ -11,13 +11,6 @@
 #include "appliance/base/refuse.h"
 #include "appliance/tuf/client.h"
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 /* The role of "NAME.json", decoded; false for a file that is none of ours. */
 static bool
 role_of(char out[TUF_ROLE_MAX + 1], const char *file)
@@ -49,7 +42,7 @@ static int
 offer_all(struct tuf_client *c, int dir_fd)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	SCOPED(close_dir) DIR *dir = NULL;
+	SCOPED(scope_closedir) DIR *dir = NULL;
 	struct dirent *e;
 
 	if (fd < 0)

@@ -137,20 +137,13 @@ output_done(struct output *o)
 	free(o->path);
 }
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 /* A repository, or a service's own folder, is not written into by a slip of the hand. */
 static int
 check_former(const char *out)
 {
 	static const char *const ours[] = { ".", "..", "definition.json", "index.json", "objects", RELEASE_FILE, RELEASE_SBOM,
 		RELEASE_PROVENANCE };
-	SCOPED(close_dir) DIR *d = opendir(out);
+	SCOPED(scope_closedir) DIR *d = opendir(out);
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {

@@ -299,19 +299,12 @@ release_commit_is_left_over(const struct release_repo *r, const char *file)
 	return strcmp(role, "root") != 0 && is && version > tuf_version(is);
 }
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 /* What no client was ever told of. */
 static int
 sweep(struct release_repo *r)
 {
 	int fd = openat(r->tuf_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	SCOPED(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
 	if (!d)

@@ -173,13 +173,6 @@ release_keys_dir(char *out, size_t size, const char *option, const char *repo)
 	return out;
 }
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static int
 load_one(struct release_keys *k, int dir_fd, const char *file, const char *name)
 {
@@ -203,7 +196,7 @@ load_one(struct release_keys *k, int dir_fd, const char *file, const char *name)
 int
 release_keys_load(struct release_keys *ret, const char *dir)
 {
-	SCOPED(close_dir) DIR *d = opendir(dir);
+	SCOPED(scope_closedir) DIR *d = opendir(dir);
 	struct dirent *e;
 	int r = 0;
 

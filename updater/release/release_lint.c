@@ -29,13 +29,6 @@ free_yaml(struct yaml_node **n)
 }
 
 static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-static void
 on_fault(const struct refusal *why, void *arg)
 {
 	release_findings_refusal(arg, why);
@@ -107,7 +100,7 @@ static int
 check_files(struct release_findings *f, const json_t *yaml, int folder_fd)
 {
 	enum { MANY = 1024 };
-	SCOPED(close_dir) DIR *dir = NULL;
+	SCOPED(scope_closedir) DIR *dir = NULL;
 	char *names[MANY];
 	size_t n = 0;
 	struct dirent *e;

@@ -11,13 +11,6 @@
 #include "appliance/tuf/metadata.h"
 #include "updater/release/release_repo.h"
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static int
 add_file(json_t *all, const struct release_repo *r, const char *file)
 {
@@ -38,7 +31,7 @@ static int
 add_former(json_t *all, const struct release_repo *r)
 {
 	int fd = openat(r->tuf_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), e = 0;
-	SCOPED(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *one;
 
 	if (!d)

@@ -13,13 +13,6 @@
 
 static const char next_name[] = "tuf.next", trial_name[] = "tuf.trial";
 
-static void
-close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static int copy_folder(int from_fd, int to_fd);
 
 static int
@@ -45,7 +38,7 @@ static int
 copy_folder(int from_fd, int to_fd)
 {
 	int fd = openat(from_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	SCOPED(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
 	if (!d)
