@@ -9,8 +9,7 @@ main(int argc, char **argv)
 	static const struct command_program program = {
 		.name = "mainstay-release",
 		.summary = "make, sign and publish releases, and say who is an engineer",
-		.tables = { release_commands, release_commands_expiry_all, release_commands_keys_all, release_commands_card_all,
-			release_commands_roles_all, release_commands_drafts_all },
+		.tables = RELEASE_COMMANDS_TABLES,
 		.options = release_commands_options,
 	};
 	int r;

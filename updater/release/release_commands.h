@@ -10,6 +10,11 @@ extern const struct command release_commands_keys_all[];
 extern const struct command release_commands_roles_all[];
 extern const struct command release_commands_expiry_all[];
 
+/* All of them, as a program's tables. */
+#define RELEASE_COMMANDS_TABLES                                                                     \
+	{ release_commands, release_commands_expiry_all, release_commands_keys_all, \
+		release_commands_card_all, release_commands_roles_all, release_commands_drafts_all }
+
 /* Of every command: where passphrases come from. */
 extern const struct command_option release_commands_options[];
 

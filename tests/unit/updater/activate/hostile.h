@@ -176,8 +176,8 @@ hostile_offer(struct bench *b, const struct hostile *h, unsigned n, struct bench
 	b->t->spawner->n_calls = 0;
 	assert_int_equal(bench_assign(b, n, r->target, r->hex), 0);
 	(void)bench_call(b, CALL_ROLE_COURIER, "update.objects", NULL, NULL, 0, NULL);
-	for (unsigned i = 0; i < 30 && strcmp(b->u->state, "staged") != 0 && !b->u->reason[0]; i++)
-		bench_turn(b);
+	for (unsigned idle = 0; idle < 30 && strcmp(b->u->state, "staged") != 0 && !b->u->reason[0];)
+		idle += !bench_turn(b);
 }
 
 /* It is offered, and refused so; what runs goes on as it was. */

@@ -32,8 +32,7 @@ commands_run(const char *line)
 {
 	static const struct command_program program = {
 		.name = "mainstay-release",
-		.tables = { release_commands, release_commands_expiry_all, release_commands_keys_all, release_commands_card_all,
-			release_commands_roles_all, release_commands_drafts_all, release_commands_card_all },
+		.tables = RELEASE_COMMANDS_TABLES,
 		.options = release_commands_options,
 	};
 	char text[4096], *rest = text, *argv[64] = { (char *)"mainstay-release" };
