@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum {
-	QUERY_PARAMS_MAX = 8,
+	QUERY_PARAMS_MAX = 16,
 	QUERY_NAME_MAX = 32,
 	QUERY_VALUE_MAX = 256,
 };

@@ -2,6 +2,8 @@
 #include "appliance/base/command.h"
 #include "appliance/loop/confine.h"
 #include "remote/desk/desk.h"
+#include "remote/desk/desk_ask.h"
+#include "telemetry/store/hub_ask.h"
 
 int
 main(int argc, char **argv)
@@ -12,8 +14,10 @@ main(int argc, char **argv)
 		.tables = { desk_commands },
 		.options = desk_options,
 	};
+	static const struct hub_ask ask = { desk_ask_get, desk_ask_post };
 	int r;
 
+	hub_ask_by(&ask);
 	/* It reads private keys: they are not to end in a core file. */
 	r = confine_dumpable();
 	return r ? command_report(program.name, false, r) : command_main(&program, argc, argv);

@@ -9,7 +9,7 @@
 #include "appliance/serve/batch.h"
 #include "appliance/serve/problem.h"
 #include "telemetry/alert/alert_inbox.h"
-#include "telemetry/ingest/unpack.h"
+#include "telemetry/otlp/unpack.h"
 #include "telemetry/otlp/otlp_decode.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/store/store.h"

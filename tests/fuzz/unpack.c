@@ -1,5 +1,5 @@
 /* Bodies in gzip and zstd; the first byte says which.  A small maximum, so that bombs are met often. */
-#include "telemetry/ingest/unpack.h"
+#include "telemetry/otlp/unpack.h"
 
 #include <stdint.h>
 #include <stdlib.h>

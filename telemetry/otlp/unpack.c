@@ -1,4 +1,4 @@
-#include "telemetry/ingest/unpack.h"
+#include "telemetry/otlp/unpack.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "telemetry/ingest/unpack.h"
+#include "telemetry/otlp/unpack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
