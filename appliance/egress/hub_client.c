@@ -146,7 +146,7 @@ compressed(const struct hub_request *req, struct buf *out)
 	size_t bound, n;
 	uint8_t *room;
 
-	if (!req->compress || req->len < COMPRESS_FROM)
+	if (!req->compress || req->is_zstd || req->len < COMPRESS_FROM)
 		return false;
 	bound = ZSTD_compressBound(req->len);
 	room = buf_reserve(out, bound);
@@ -324,7 +324,7 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 	zstd = compressed(req, &packed);
 	const void *body = zstd ? packed.data : req->body;
 	size_t len = zstd ? packed.len : req->len;
-	r = sign(call, req, body, len, zstd, &head);
+	r = sign(call, req, body, len, zstd || req->is_zstd, &head);
 	if (r == 0 && snprintf(url, sizeof(url), "%s%s", h->config.url, req->path) >= (int)sizeof(url))
 		r = -ENAMETOOLONG;
 	if (r == 0)

@@ -41,6 +41,7 @@ struct hub_request {
 	const void *body;
 	size_t len;
 	bool compress;              /* zstd, where it makes the body smaller */
+	bool is_zstd;               /* body is one zstd frame already: goes as it lies */
 	const char *stream;         /* Mainstay-Stream and -Sequence; NULL: none */
 	uint64_t sequence;
 	bool unsigned_reply;        /* a static file: any mirror may serve it, its bytes are checked elsewhere */

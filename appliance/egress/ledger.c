@@ -1,6 +1,7 @@
 #include "appliance/egress/ledger.h"
 
 #include <stdbool.h>
+#include <zstd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/cursor.h"
@@ -18,6 +19,9 @@ ledger_encode(struct buf *out, const struct ledger_entry *e)
 	if (e->body_len > LEDGER_BODY_MAX)
 		return REFUSE(REASON_TOO_LARGE, e->path, "body of %zu bytes, at most %d", e->body_len,
 			LEDGER_BODY_MAX);
+	if (e->note_len > LEDGER_NOTE_MAX)
+		return REFUSE(REASON_TOO_LARGE, e->path, "note of %zu bytes, at most %d", e->note_len,
+			LEDGER_NOTE_MAX);
 	buf_u8(out, LEDGER_VERSION);
 	buf_u64(out, e->time_us);
 	buf_u8(out, (uint8_t)n_class);
@@ -26,8 +30,12 @@ ledger_encode(struct buf *out, const struct ledger_entry *e)
 	buf_put(out, e->path, n_path);
 	buf_u16(out, (uint16_t)n_type);
 	buf_put(out, e->content_type, n_type);
+	buf_u8(out, (uint8_t)e->coding);
+	buf_u32(out, (uint32_t)(e->coding == LEDGER_IDENTITY ? e->body_len : e->plain_len));
 	buf_u32(out, (uint32_t)e->body_len);
 	buf_put(out, e->body, e->body_len);
+	buf_u16(out, (uint16_t)e->note_len);
+	buf_put(out, e->note, e->note_len);
 	return buf_error(out);
 }
 
@@ -67,6 +75,7 @@ ledger_decode(struct ledger_entry *ret, const void *data, size_t len, const char
 {
 	struct cursor c = CURSOR(data, len);
 	struct ledger_entry e = { 0 };
+	uint8_t coding;
 
 	if (cursor_u8(&c) != LEDGER_VERSION)
 		cursor_fail(&c);
@@ -74,10 +83,42 @@ ledger_decode(struct ledger_entry *ret, const void *data, size_t len, const char
 	take_text(&c, e.class_name, cursor_u8(&c), LEDGER_CLASS_MAX, '!');
 	take_text(&c, e.path, cursor_u16(&c), LEDGER_PATH_MAX, '!');
 	take_text(&c, e.content_type, cursor_u16(&c), LEDGER_TYPE_MAX, ' ');
+	coding = cursor_u8(&c);
+	e.plain_len = cursor_u32(&c);
 	e.body_len = cursor_u32(&c);
 	e.body = cursor_bytes(&c, e.body_len);
-	if (!cursor_done(&c) || !is_path(e.path, stream) || e.body_len > LEDGER_BODY_MAX)
+	e.note_len = cursor_u16(&c);
+	e.note = cursor_bytes(&c, e.note_len);
+	e.coding = coding == LEDGER_IDENTITY ? LEDGER_IDENTITY : LEDGER_ZSTD;
+	if (!cursor_done(&c) || !is_path(e.path, stream) || e.body_len > LEDGER_BODY_MAX ||
+		coding > LEDGER_ZSTD || e.plain_len > LEDGER_PLAIN_MAX ||
+		(coding == LEDGER_IDENTITY && e.plain_len != e.body_len))
 		return REFUSE(REASON_MALFORMED, stream, "not a ledger record");
 	*ret = e;
+	return 0;
+}
+
+int
+ledger_plain(const struct ledger_entry *e, struct buf *room, const uint8_t **ret, size_t *ret_len,
+	const char *stream)
+{
+	uint8_t *to;
+	size_t n;
+
+	if (e->coding == LEDGER_IDENTITY) {
+		*ret = e->body;
+		*ret_len = e->body_len;
+		return 0;
+	}
+	buf_reset(room);
+	to = buf_reserve(room, e->plain_len);
+	if (!to)
+		return buf_error(room);
+	n = ZSTD_decompress(to, e->plain_len, e->body, e->body_len);
+	if (ZSTD_isError(n) || n != e->plain_len)
+		return REFUSE(REASON_MALFORMED, stream, "a body that cannot be decoded");
+	buf_advance(room, n);
+	*ret = to;
+	*ret_len = n;
 	return 0;
 }

@@ -277,6 +277,7 @@ ship(struct shipper *s)
 				.body = s->entry.body,
 				.len = s->entry.body_len,
 				.compress = s->spec->compress,
+				.is_zstd = s->entry.coding == LEDGER_ZSTD,
 				.stream = s->spec->stream,
 				.sequence = s->sequence,
 			},

@@ -75,7 +75,13 @@ write_out(struct collector *c, struct spool *spool, enum class_name class, const
 	uint64_t sequence;
 	int r;
 
-	r = spool_write(spool, class, path, OUTGOING_TYPE, c->body.data, c->body.len, &sequence);
+	r = spool_write(spool,
+		&(struct spool_item){ .class = class,
+			.path = path,
+			.content_type = OUTGOING_TYPE,
+			.body = c->body.data,
+			.len = c->body.len },
+		&sequence);
 	if (r < 0)
 		log_fault(r, "writing the spool");
 	if (r != 0)

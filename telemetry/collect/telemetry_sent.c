@@ -117,7 +117,7 @@ put_item(const char *stream, uint64_t sequence, const struct ledger_entry *e, vo
 	if (e->time_us < l->since_us)
 		return 0;
 	item = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "stream", stream, "sequence",
-		(json_int_t)sequence, "bytes", (json_int_t)e->body_len, "class", e->class_name, "path",
+		(json_int_t)sequence, "bytes", (json_int_t)e->plain_len, "class", e->class_name, "path",
 		e->path, "state", sent ? "sent" : "waiting");
 	if (!item || json_put_time(item, "time", e->time_us) < 0 ||
 		json_array_append(l->items, item) < 0) {
@@ -210,14 +210,17 @@ struct wanted {
 static int
 print_body(const struct wanted *w, const struct ledger_entry *e)
 {
-	SCOPED(buf_done) struct buf text = BUF_MAX(2 * LEDGER_BODY_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(2 * LEDGER_PLAIN_MAX), room = BUF_MAX(LEDGER_PLAIN_MAX);
+	const uint8_t *body;
+	size_t len;
 	json_t *doc;
-	int r;
+	int r = ledger_plain(e, &room, &body, &len, w->stream);
 
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
 	if (!w->call->json) /* the very bytes, before compression */
-		return fwrite(e->body, 1, e->body_len, stdout) == e->body_len && fflush(stdout) == 0 ?
-			0 : FAULT(-EIO);
-	hex_base64(&text, e->body, e->body_len);
+		return fwrite(body, 1, len, stdout) == len && fflush(stdout) == 0 ? 0 : FAULT(-EIO);
+	hex_base64(&text, body, len);
 	if (buf_error(&text))
 		return FAULT(buf_error(&text));
 	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "stream", w->stream, "sequence",
@@ -237,11 +240,13 @@ static int
 on_body(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg)
 {
 	const struct wanted *w = arg;
+	int r;
 
 	(void)stream;
 	if (sequence != w->sequence)
 		return RECORD_END; /* the reader begins at the oldest that is kept */
-	return print_body(w, e) < 0 ? -EIO : FOUND;
+	r = print_body(w, e);
+	return r != 0 ? r : FOUND;
 }
 
 static int

@@ -1,6 +1,7 @@
 #include "telemetry/spool/spool.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,24 +142,89 @@ count_lost(struct spool *s, uint64_t before, uint64_t after)
 }
 
 int
-spool_write(struct spool *s, enum class_name class, const char *path, const char *content_type,
-	const void *body, size_t len, uint64_t *ret_sequence)
+spool_write_unsynced(struct spool *s, const struct spool_item *item, uint64_t *ret_sequence)
 {
-	struct ledger_entry e = { .time_us = clock_now_us(), .body = body, .body_len = len };
+	struct ledger_entry e = {
+		.time_us = clock_now_us(),
+		.body = item->body,
+		.body_len = item->len,
+		.coding = item->coding,
+		.plain_len = item->plain_len,
+		.note = item->note,
+		.note_len = item->note_len,
+	};
 	uint64_t before = record_first_sequence(s->record);
 	int r;
 
-	if (strlen(path) > LEDGER_PATH_MAX || strlen(content_type) > LEDGER_TYPE_MAX)
+	if (strlen(item->path) > LEDGER_PATH_MAX || strlen(item->content_type) > LEDGER_TYPE_MAX)
 		return FAULT(-EINVAL);
-	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class_text(class));
-	(void)snprintf(e.path, sizeof(e.path), "%s", path);
-	(void)snprintf(e.content_type, sizeof(e.content_type), "%s", content_type);
+	(void)snprintf(e.class_name, sizeof(e.class_name), "%s", class_text(item->class));
+	(void)snprintf(e.path, sizeof(e.path), "%s", item->path);
+	(void)snprintf(e.content_type, sizeof(e.content_type), "%s", item->content_type);
 	buf_reset(&s->encoded);
 	r = ledger_encode(&s->encoded, &e);
-	r = r ?: record_append(s->record, s->encoded.data, s->encoded.len, ret_sequence);
+	r = r ?: record_append_unsynced(s->record, s->encoded.data, s->encoded.len, ret_sequence);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	return FAULT(count_lost(s, before, record_first_sequence(s->record)));
+}
+
+int
+spool_sync(struct spool *s)
+{
+	return FAULT(record_sync(s->record));
+}
+
+int
+spool_write(struct spool *s, const struct spool_item *item, uint64_t *ret_sequence)
+{
+	int r = spool_write_unsynced(s, item, ret_sequence);
+
+	return r != 0 ? r : spool_sync(s);
+}
+
+/* The last good entry from sequence on; *ret_found tells whether there is one. */
+static int
+last_from(const struct spool *s, uint64_t sequence, struct buf *out, bool *ret_found)
+{
+	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
+	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_RECORD_MAX);
+	struct ledger_entry e;
+	int r = record_reader_open(&reader, s->dir_fd, s->stream, sequence);
+
+	while (r == 0) {
+		r = record_reader_next(reader, &in, NULL);
+		if (r == REASON_ALTERED) {
+			r = record_reader_skip(reader);
+			continue;
+		}
+		if (r != 0 || ledger_decode(&e, in.data, in.len, s->stream) != 0)
+			continue;
+		buf_reset(out);
+		buf_put(out, e.note, e.note_len);
+		*ret_found = true;
+	}
+	r = r == RECORD_END ? buf_error(out) : r;
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+spool_last_note(const struct spool *s, struct buf *out)
+{
+	uint64_t first = record_first_sequence(s->record), next = record_next_sequence(s->record), back = 1;
+	bool found = false;
+	int r = 0;
+
+	/* Nearly always the very last; farther back only where the end is damaged. */
+	while (r == 0 && !found && first < next) {
+		r = last_from(s, next - first > back ? next - back : first, out, &found);
+		if (next - first <= back)
+			break;
+		back *= 8;
+	}
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	return found ? 0 : REASON_NOT_FOUND;
 }
 
 void

@@ -12,7 +12,9 @@
 
 #include "appliance/base/scope.h"
 #include "appliance/egress/class.h"
+#include "appliance/egress/ledger.h"
 
+struct buf;
 struct spool;
 
 struct spool_limits {
@@ -27,10 +29,31 @@ int spool_open(struct spool **ret, int dir_fd, const char *stream, const struct 
 struct spool *spool_close(struct spool *s);
 SCOPED_DESTRUCTOR(struct spool, spool_close)
 
-/* Write one request of class to path; it is on the disk when this returns.  body is borrowed.  Returns 0
- * with *ret_sequence, REASON_TOO_LARGE (logged, nothing stored), or a fault. */
-int spool_write(struct spool *s, enum class_name class, const char *path, const char *content_type,
-	const void *body, size_t len, uint64_t *ret_sequence);
+/* One request as it will leave.  All borrowed. */
+struct spool_item {
+	enum class_name class;
+	const char *path, *content_type;
+	const void *body;
+	size_t len;
+	enum ledger_coding coding; /* what body lies in: LEDGER_IDENTITY, or LEDGER_ZSTD (one whole frame) */
+	size_t plain_len;	   /* of a LEDGER_ZSTD body once decoded */
+	const void *note;	   /* never leaves; "" of the last record: spool_last_note() */
+	size_t note_len;	   /* at most LEDGER_NOTE_MAX */
+};
+
+/* Write one request; it is on the disk when this returns.  Returns 0 with *ret_sequence (NULL: not asked),
+ * REASON_TOO_LARGE (logged, nothing stored), or a fault. */
+int spool_write(struct spool *s, const struct spool_item *item, uint64_t *ret_sequence);
+
+/* For many in one go: written without waiting for the disk, then all made durable.  The courier may ship a record
+ * before spool_sync(): it then makes it durable itself. */
+int spool_write_unsynced(struct spool *s, const struct spool_item *item, uint64_t *ret_sequence);
+int spool_sync(struct spool *s);
+
+/* The note of the newest record that can be read, into out (replaced): where its writer goes on.  Records are never
+ * taken from the end, so after kill -9 or a power cut it belongs to the last record that is there.  Returns 0;
+ * REASON_NOT_FOUND (unlogged) where there is no record; or a fault.  Reads at most the last segments. */
+int spool_last_note(const struct spool *s, struct buf *out);
 
 /* The hub has committed everything up to sequence: pushing it out is no loss. */
 void spool_committed(struct spool *s, uint64_t sequence);

@@ -119,6 +119,9 @@ what_was_written_is_listed_and_shown(void **state)
 {
 	const struct site *s = *state;
 	const struct spool_limits limits = { .total_max = 1024 * 1024 };
+	struct spool_item item_of = {
+		.class = CLASS_METRIC, .path = "/v1/metrics", .content_type = "application/x-protobuf"
+	};
 	SCOPED(spool_closep) struct spool *metrics = NULL;
 	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
 	SCOPED(scope_close) int fd = -1, courier = -1;
@@ -131,10 +134,12 @@ what_was_written_is_listed_and_shown(void **state)
 	assert_int_equal(fs_replace(courier, "acks.json", "{\"streams\":{\"metrics\":1},\"v\":1}", 31, 0600),
 		0);
 	assert_int_equal(spool_open(&metrics, fd, "metrics", &limits), 0);
-	assert_int_equal(spool_write(metrics, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", "ab\0c",
-		4, &sequence), 0);
-	assert_int_equal(spool_write(metrics, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", "d", 1,
-		&sequence), 0);
+	item_of.body = "ab\0c";
+	item_of.len = 4;
+	assert_int_equal(spool_write(metrics, &item_of, &sequence), 0);
+	item_of.body = "d";
+	item_of.len = 1;
+	assert_int_equal(spool_write(metrics, &item_of, &sequence), 0);
 
 	assert_int_equal(run(s, "sent --json", &out), 0);
 	list = json_loadb((const char *)out.data, out.len, 0, NULL);

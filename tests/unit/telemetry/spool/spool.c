@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -23,13 +25,16 @@ remove_folder(void **state)
 	return scratch_teardown(state);
 }
 
+#define METRIC_ITEM \
+	.class = CLASS_METRIC, .path = "/v1/metrics", .content_type = "application/x-protobuf"
+
 static uint64_t
 write_one(struct spool *s, size_t len)
 {
 	static uint8_t body[4096];
 	uint64_t sequence = 0;
 
-	assert_int_equal(spool_write(s, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", body, len,
+	assert_int_equal(spool_write(s, &(struct spool_item){ METRIC_ITEM, .body = body, .len = len },
 		&sequence), 0);
 	return sequence;
 }
@@ -47,7 +52,10 @@ a_record_is_a_ledger_entry(void **state)
 	clock_fake(77 * CLOCK_US_PER_S, 1);
 	assert_int_equal(spool_open(&s, f->fd, "metrics", &small), 0);
 	assert_string_equal(spool_stream(s), "metrics");
-	assert_int_equal(spool_write(s, CLASS_ALERT, "/v1/logs", "application/x-protobuf", "body", 4,
+	assert_int_equal(spool_write(s,
+		&(struct spool_item){ .class = CLASS_ALERT, .path = "/v1/logs",
+			.content_type = "application/x-protobuf", .body = "body", .len = 4,
+			.note = "at 9", .note_len = 4 },
 		&sequence), 0);
 	assert_int_equal(sequence, 1);
 	assert_int_equal(record_reader_open(&rd, f->fd, "metrics", 1), 0);
@@ -59,6 +67,8 @@ a_record_is_a_ledger_entry(void **state)
 	assert_int_equal(e.time_us, 77 * CLOCK_US_PER_S);
 	assert_int_equal(e.body_len, 4);
 	assert_memory_equal(e.body, "body", 4);
+	assert_int_equal(e.note_len, 4);
+	assert_memory_equal(e.note, "at 9", 4);
 	assert_int_equal(record_reader_next(rd, &in, &sequence), RECORD_END);
 }
 
@@ -75,7 +85,7 @@ the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed(void **state)
 	clock_fake(100 * CLOCK_US_PER_S, 1);
 	assert_int_equal(spool_open(&s, f->fd, "metrics", &small), 0);
 	for (i = 0; i < 40; i++)
-		(void)write_one(s, 4000);
+		(void)write_one(s, 3900);
 	assert_int_equal(record_reader_open(&rd, f->fd, "metrics", 1), 0);
 	assert_int_equal(record_reader_next(rd, &in, &first), 0);
 	assert_true(first > 20); /* about 16 of them fit */
@@ -90,7 +100,7 @@ the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed(void **state)
 	spool_committed(s, 40);
 	spool_committed(s, 3); /* never goes back */
 	for (i = 0; i < 16; i++)
-		(void)write_one(s, 4000);
+		(void)write_one(s, 3900);
 	assert_int_equal(spool_lost(s, &since), lost);
 
 	/* The count survives a restart. */
@@ -130,10 +140,72 @@ one_writer_and_no_giants(void **state)
 	assert_int_equal(spool_open(&other, f->fd, "metrics", &small), REASON_BUSY);
 	assert_int_equal(refuse_last()->reason, REASON_BUSY);
 	assert_null(other);
-	assert_int_equal(spool_write(s, CLASS_METRIC, "/v1/metrics", "application/x-protobuf", giant,
-		LEDGER_BODY_MAX + 1, &sequence), REASON_TOO_LARGE);
+	assert_int_equal(spool_write(s, &(struct spool_item){ METRIC_ITEM, .body = giant,
+		.len = LEDGER_BODY_MAX + 1 }, &sequence), REASON_TOO_LARGE);
+	assert_int_equal(spool_write(s, &(struct spool_item){ METRIC_ITEM, .note = giant,
+		.note_len = LEDGER_NOTE_MAX + 1 }, &sequence), REASON_TOO_LARGE);
 	assert_int_equal(sequence, 0);
 	assert_int_equal(write_one(s, 10), 1);
+}
+
+static void
+note_is(const struct spool *s, const char *want)
+{
+	SCOPED(buf_done) struct buf note = BUF_MAX(LEDGER_NOTE_MAX);
+
+	assert_int_equal(spool_last_note(s, &note), 0);
+	assert_string_equal(buf_text(&note), want);
+}
+
+static void
+write_note(struct spool *s, const char *note)
+{
+	static uint8_t body[3000];
+
+	assert_int_equal(spool_write_unsynced(s, &(struct spool_item){ METRIC_ITEM, .body = body,
+		.len = sizeof(body), .note = note, .note_len = strlen(note) }, NULL), 0);
+}
+
+/* Where the writer goes on is written with what it wrote, so both are there or neither is. */
+static void
+the_last_record_says_where_to_go_on(void **state)
+{
+	const struct scratch *f = *state;
+	SCOPED(spool_closep) struct spool *s = NULL;
+	SCOPED(buf_done) struct buf note = BUF_MAX(LEDGER_NOTE_MAX);
+	char text[16];
+
+	assert_int_equal(spool_open(&s, f->fd, "logs", &small), 0);
+	assert_int_equal(spool_last_note(s, &note), REASON_NOT_FOUND);
+	for (int i = 0; i < 30; i++) {
+		(void)snprintf(text, sizeof(text), "line %d", i);
+		write_note(s, text);
+		note_is(s, text);
+	}
+	assert_int_equal(spool_sync(s), 0);
+	s = spool_close(s);
+	assert_int_equal(spool_open(&s, f->fd, "logs", &small), 0);
+	note_is(s, "line 29");
+}
+
+/* Damage at the end: the newest record that can be read counts. */
+static void
+a_damaged_end_costs_no_more_than_itself(void **state)
+{
+	const struct scratch *f = *state;
+	SCOPED(spool_closep) struct spool *s = NULL;
+	SCOPED(record_reader_closep) struct record_reader *rd = NULL;
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(spool_open(&s, f->fd, "logs", &small), 0);
+	write_note(s, "one");
+	assert_int_equal(spool_sync(s), 0);
+	write_note(s, "two");
+	assert_int_equal(spool_sync(s), 0);
+	fd = openat(f->fd, "logs/0000000000000001-0000.seg", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "!", 1, 28 + 20 + 3000 + 80 + 1000), 1); /* within the second */
+	note_is(s, "one");
 }
 
 int
@@ -145,6 +217,10 @@ main(void)
 			the_cap_pushes_out_the_oldest_and_counts_what_was_not_committed, scratch_setup,
 			remove_folder),
 		cmocka_unit_test_setup_teardown(a_damaged_count_begins_anew, scratch_setup, remove_folder),
+		cmocka_unit_test_setup_teardown(the_last_record_says_where_to_go_on, scratch_setup,
+			remove_folder),
+		cmocka_unit_test_setup_teardown(a_damaged_end_costs_no_more_than_itself, scratch_setup,
+			remove_folder),
 		cmocka_unit_test_setup_teardown(one_writer_and_no_giants, scratch_setup, remove_folder),
 	};
 
