@@ -10,9 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+
+enum { USERS_BYTES_MAX = 1024 };
 
 /* Of each private tmpfs: what is written there is memory. */
 #define TMPFS_BYTES "67108864"
@@ -237,6 +241,28 @@ sandbox_users(struct sandbox *s, const char *tree, int passwd_fd, int group_fd)
 		add(s, "--remount-ro");
 		add(s, "/etc");
 	}
+}
+
+int
+sandbox_users_files(int *ret_passwd, int *ret_group, const char *name, unsigned uid)
+{
+	SCOPED(buf_done)
+	struct buf passwd = BUF_MAX(USERS_BYTES_MAX),
+		   group = BUF_MAX(USERS_BYTES_MAX);
+	SCOPED(scope_close) int passwd_fd = -1;
+	int r;
+
+	/* Some programs ask who they are, and PostgreSQL refuses to be nobody. */
+	buf_printf(&passwd, "%s:x:%u:%u::/data:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n", name,
+		uid, uid);
+	buf_printf(&group, "%s:x:%u:\nnogroup:x:65534:\n", name, uid);
+	r = buf_error(&passwd) ?: buf_error(&group);
+	r = r ?: fs_memfd(&passwd_fd, "passwd", passwd.data, passwd.len);
+	r = r ?: fs_memfd(ret_group, "group", group.data, group.len);
+	if (r)
+		return FAULT(r);
+	*ret_passwd = STEAL_FD(passwd_fd);
+	return 0;
 }
 
 void

@@ -30,6 +30,9 @@ void sandbox_secret(struct sandbox *s, int fd, const char *dst);
 /* The two descriptors are /etc/passwd and /etc/group, whatever the tree has there; the rest of its /etc
  * stays.  After sandbox_begin() with the same tree. */
 void sandbox_users(struct sandbox *s, const char *tree, int passwd_fd, int group_fd);
+/* What those two hold: user name of that number, with /data as home, and nobody.  Each read by one
+ * sandbox from its beginning.  Returns 0 with both the caller's to close, or a fault. */
+int sandbox_users_files(int *ret_passwd, int *ret_group, const char *name, unsigned uid);
 /* Set one variable of the otherwise empty environment, "NAME=value". */
 void sandbox_env(struct sandbox *s, const char *assignment);
 /* bubblewrap writes its JSON ("child-pid") to this descriptor. */

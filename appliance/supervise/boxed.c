@@ -7,9 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/service/filter.h"
 #include "appliance/service/sandbox.h"
@@ -25,7 +23,6 @@ enum {
 	GROUP_FD = SECRETS_FD + SPEC_SECRETS_MAX,
 	END_FD = GROUP_FD + GROUP_CONTROLLERS,
 
-	USERS_BYTES_MAX = 1024,
 	OURS_PROCESSES = 16, /* of the same uid, outside: shim, bubblewrap, probes */
 };
 
@@ -46,22 +43,12 @@ boxed_done(struct boxed *b)
 int
 boxed_open(struct boxed *ret, const struct spec *spec)
 {
-	SCOPED(buf_done)
-	struct buf passwd = BUF_MAX(USERS_BYTES_MAX),
-		   users = BUF_MAX(USERS_BYTES_MAX);
-	unsigned uid = geteuid();
 	int r;
 
 	*ret = (struct boxed){
 		.spec = spec, .group = { .kills = -1 }, .filter = -1, .passwd = -1, .users = -1
 	};
-	/* Some programs ask who they are, and PostgreSQL refuses to be nobody. */
-	buf_printf(&passwd, "%s:x:%u:%u::/data:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
-		spec->name, uid, uid);
-	buf_printf(&users, "%s:x:%u:\nnogroup:x:65534:\n", spec->name, uid);
-	r = buf_error(&passwd) ?: buf_error(&users);
-	r = r ?: fs_memfd(&ret->passwd, "passwd", passwd.data, passwd.len);
-	r = r ?: fs_memfd(&ret->users, "group", users.data, users.len);
+	r = sandbox_users_files(&ret->passwd, &ret->users, spec->name, geteuid());
 	r = r ?: filter_export(&ret->filter);
 	if (r)
 		boxed_done(ret);

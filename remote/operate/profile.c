@@ -40,6 +40,7 @@ profile_build(struct sandbox *ret, const struct operate_job *job)
 		return REFUSE(REASON_NO_SANDBOX, "operation", "profile %d is none",
 			(int)job->profile);
 	sandbox_begin(ret, job->tree, may & OPERATE_MAY_NETWORK, true);
+	sandbox_users(ret, job->tree, PROFILE_PASSWD_FD, PROFILE_GROUP_FD);
 	/* A socket can be connected to through a read-only mount; nothing can be made beside it. */
 	sandbox_bind(ret, job->run, "/run/service", false);
 	if ((may & (OPERATE_MAY_DATA | OPERATE_MAY_READ)) && *job->data)

@@ -7,7 +7,14 @@
 #include "remote/operate/job.h"
 
 /* The descriptors that bubblewrap finds under these numbers. */
-enum { PROFILE_STATUS_FD = 4, PROFILE_BLOCK_FD = 5, PROFILE_SECCOMP_FD = 6, PROFILE_SECRETS_FD = 7 };
+enum {
+	PROFILE_STATUS_FD = 4,
+	PROFILE_BLOCK_FD,
+	PROFILE_SECCOMP_FD,
+	PROFILE_PASSWD_FD,
+	PROFILE_GROUP_FD,
+	PROFILE_SECRETS_FD,
+};
 
 /* Build the command line for job.  Returns 0 with *ret (sandbox_done() in every case);
  * REASON_NO_SANDBOX (logged) where the profile is none; what sandbox_end() refuses; or a fault. */

@@ -63,7 +63,7 @@ running_done(struct running *w)
 
 /* --- starting --------------------------------------------------------------------------------- */
 struct ends {
-	int out, err, status, filter, exe;
+	int out, err, status, filter, exe, passwd, group;
 };
 
 static void
@@ -74,6 +74,8 @@ ends_done(struct ends *e)
 	scope_close(&e->status);
 	scope_close(&e->filter);
 	scope_close(&e->exe);
+	scope_close(&e->passwd);
+	scope_close(&e->group);
 }
 
 static int
@@ -89,16 +91,26 @@ make_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
+/* As which user it runs: its run folder is called as the service. */
+static const char *
+service_name(const struct operate_job *job)
+{
+	const char *slash = strrchr(job->run, '/');
+
+	return slash ? slash + 1 : job->run;
+}
+
 static int
 start(struct running *w)
 {
-	SCOPED(ends_done) struct ends e = { -1, -1, -1, -1, -1 };
+	SCOPED(ends_done) struct ends e = { -1, -1, -1, -1, -1, -1, -1 };
 	SCOPED(sandbox_done) struct sandbox box = { 0 };
 	struct child_spec c = CHILD_SPEC;
 	int r;
 
 	r = profile_build(&box, w->job);
 	r = r ?: filter_export(&e.filter);
+	r = r ?: sandbox_users_files(&e.passwd, &e.group, service_name(w->job), geteuid());
 	r = r ?: make_pipe(&w->polls[ON_OUT].fd, &e.out);
 	r = r ?: make_pipe(&w->polls[ON_ERR].fd, &e.err);
 	r = r ?: make_pipe(&w->polls[ON_STATUS].fd, &e.status);
@@ -118,6 +130,8 @@ start(struct running *w)
 	c.fds[c.n_fds++] = (struct child_fd){ e.status, PROFILE_STATUS_FD };
 	c.fds[c.n_fds++] = (struct child_fd){ w->go_fd, PROFILE_BLOCK_FD };
 	c.fds[c.n_fds++] = (struct child_fd){ e.filter, PROFILE_SECCOMP_FD };
+	c.fds[c.n_fds++] = (struct child_fd){ e.passwd, PROFILE_PASSWD_FD };
+	c.fds[c.n_fds++] = (struct child_fd){ e.group, PROFILE_GROUP_FD };
 	for (size_t i = 0; profile_has_secrets(w->job->profile) && i < w->job->n_secrets; i++)
 		c.fds[c.n_fds++] =
 			(struct child_fd){ w->job->secrets[i].fd, PROFILE_SECRETS_FD + (int)i };

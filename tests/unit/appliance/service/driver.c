@@ -520,13 +520,20 @@ test_sandbox_users(void **state)
 {
 	static char word[] = "x";
 	struct bench *b = *state;
-	char *one[] = { word, NULL }, tree[128], etc[160], hosts[160];
+	char *one[] = { word, NULL }, tree[128], etc[160], hosts[160], text[128];
+	SCOPED(scope_close) int passwd = -1;
+	SCOPED(scope_close) int group = -1;
 	SCOPED(sandbox_done) struct sandbox none, some, all;
 
 	(void)snprintf(tree, sizeof(tree), "%s/tree", b->s.path);
 	(void)snprintf(etc, sizeof(etc), "%s/etc", tree);
 	(void)snprintf(hosts, sizeof(hosts), "%s/hosts", etc);
 	assert_int_equal(mkdir(tree, 0700), 0);
+	assert_int_equal(sandbox_users_files(&passwd, &group, "web", 4711), 0);
+	text[read(passwd, text, sizeof(text) - 1)] = '\0';
+	assert_string_equal(text, "web:x:4711:4711::/data:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n");
+	text[read(group, text, sizeof(text) - 1)] = '\0';
+	assert_string_equal(text, "web:x:4711:\nnogroup:x:65534:\n");
 	sandbox_begin(&none, tree, false, false);
 	sandbox_users(&none, tree, 8, 9);
 	sandbox_secret(&none, 10, "/run/secrets/a");

@@ -130,6 +130,10 @@ test_ends(void **state)
 	assert_string_equal(b->errors, "err\n");
 	assert_int_equal(b->result.exit_status, 0);
 	assert_false(b->result.truncated);
+	/* It is somebody: programs look up who they are. */
+	assert_int_equal(run(b, "id -un; id -gn; echo x >>/etc/passwd", -1), 0);
+	assert_string_equal(b->text, "run\nrun\n");
+	assert_int_not_equal(b->result.exit_status, 0);
 	assert_int_equal(run(b, "exit 7", -1), 0);
 	assert_int_equal(b->result.outcome, OPERATE_FAILED);
 	assert_int_equal(b->result.exit_status, 7);
