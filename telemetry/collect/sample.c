@@ -126,7 +126,7 @@ sample_count(struct otlp_sample *p, uint64_t start_us, double v)
 {
 	if (!p)
 		return;
-	p->counter = true;
+	p->kind = OTLP_SAMPLE_COUNTER;
 	p->start_us = start_us;
 	p->real = v;
 }
@@ -169,7 +169,9 @@ sample_append(struct sample_set *s, const struct sample_set *from)
 		p = sample_add(s, in->service, name, in->unit, in->time_us);
 		if (!p)
 			continue;
-		p->counter = in->counter;
+		p->kind = in->kind;
+		p->no_value = in->no_value;
+		p->distribution = in->distribution;
 		p->is_int = in->is_int;
 		p->whole = in->whole;
 		p->real = in->real;

@@ -45,5 +45,5 @@ void sample_count_int(struct otlp_sample *p, uint64_t start_us, int64_t v);
 /* Add a label; p may be NULL, as from a full set. */
 void sample_label(struct sample_set *s, struct otlp_sample *p, const char *name, const char *value);
 
-/* Append copies of all of from, names included. */
+/* Append copies of all of from, names included; distributions stay those that from borrowed. */
 void sample_append(struct sample_set *s, const struct sample_set *from);

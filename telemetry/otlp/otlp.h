@@ -11,10 +11,11 @@
 
 enum {
 	OTLP_BODY_MAX = 64 * 1024 * 1024, /* of a request, unpacked */
-	OTLP_DEPTH_MAX = 32,              /* of AnyValue in AnyValue, and of groups in groups */
-	OTLP_ATTRIBUTES_MAX = 128,        /* of one resource, scope, point or record */
-	OTLP_BUCKETS_MAX = 512,           /* of one histogram; quantiles of one summary */
-	OTLP_LABELS_MAX = 6,              /* of a sample or event that we write */
+	OTLP_DEPTH_MAX = 32,		  /* of AnyValue in AnyValue, and of groups in groups */
+	OTLP_ATTRIBUTES_MAX = 128,	  /* of one resource, scope, point or record */
+	OTLP_BUCKETS_MAX = 512,		  /* of one histogram; quantiles of one summary */
+	OTLP_LABELS_MAX = 16,		  /* of a sample that we write */
+	OTLP_EVENT_LABELS_MAX = 32,	  /* of an event or log line that we write */
 };
 
 enum otlp_kind {
@@ -42,7 +43,8 @@ enum { OTLP_FLAG_NO_VALUE = 1 }; /* of a point: the series went stale */
 
 /* --- read ------------------------------------------------------------------------------------------ */
 struct otlp_text {
-	const char *p; /* len bytes of the input, UTF-8, may hold NUL; not terminated; NULL while len is 0 */
+	const char *
+		p; /* len bytes of the input, UTF-8, may hold NUL; not terminated; NULL while len is 0 */
 	size_t len;
 };
 
@@ -137,16 +139,38 @@ struct otlp_speaker {
 	const char *version; /* of the program: the scope's version */
 };
 
-/* One number.  A counter is a monotonic cumulative sum with a start; all else is a gauge. */
+enum otlp_sample_kind {
+	OTLP_SAMPLE_GAUGE,
+	OTLP_SAMPLE_COUNTER,   /* monotonic and cumulative, with a start */
+	OTLP_SAMPLE_HISTOGRAM, /* cumulative, with a start */
+	OTLP_SAMPLE_SUMMARY,   /* with a start */
+};
+
+/* What a histogram or summary holds; its arrays are borrowed, as long as the sample lives. */
+struct otlp_distribution {
+	uint64_t count;
+	bool has_sum;
+	double sum;
+	/* HISTOGRAM: upper bounds, ascending, without infinity; SUMMARY: quantiles in 0..1 */
+	const double *bounds;
+	size_t n_bounds; /* up to OTLP_BUCKETS_MAX */
+	const uint64_t *
+		buckets; /* HISTOGRAM: n_bounds + 1 counts, each of its own bucket alone, or NULL */
+	const double *values; /* SUMMARY: n_bounds values */
+};
+
+/* One number, or one distribution of numbers. */
 struct otlp_sample {
 	const char *service; /* NULL: the host itself */
 	const char *name;
 	const char *unit; /* UCUM ("By", "s", "1"); may be NULL */
-	bool counter;
+	enum otlp_sample_kind kind;
+	bool no_value; /* the series went stale: neither number nor distribution is written */
 	bool is_int;
 	int64_t whole;
 	double real;
-	uint64_t start_us; /* counters: since when */
+	const struct otlp_distribution *distribution; /* HISTOGRAM, SUMMARY; borrowed */
+	uint64_t start_us; /* all but gauges: since when; 0: unknown, none */
 	uint64_t time_us;
 	struct otlp_label labels[OTLP_LABELS_MAX];
 	size_t n_labels;
@@ -160,6 +184,24 @@ struct otlp_event {
 	const char *severity_text;
 	const char *body;
 	uint64_t time_us;
-	struct otlp_label labels[OTLP_LABELS_MAX];
+	struct otlp_label labels[OTLP_EVENT_LABELS_MAX];
+	size_t n_labels;
+};
+
+/* Where lines come from: resource attribute service.name, scope name, and log.file.name of each line. */
+struct otlp_log_source {
+	const char *service; /* NULL: the host itself */
+	const char *field;   /* "log.redis.server": the scope's name */
+	const char *file;    /* NULL: not of a file */
+};
+
+/* One line of a log, as a log record. */
+struct otlp_log_line {
+	uint64_t time_us; /* 0: unknown */
+	uint64_t observed_us;
+	unsigned severity; /* 0 unknown .. 24 */
+	const char *body;  /* len bytes of UTF-8 */
+	size_t len;
+	const struct otlp_label *labels; /* borrowed; up to OTLP_EVENT_LABELS_MAX */
 	size_t n_labels;
 };

@@ -196,7 +196,7 @@ pbx_is_utf8(const uint8_t *p, size_t len)
 }
 
 static size_t
-varint_bytes(uint8_t out[VARINT_BYTES_MAX], uint64_t v)
+varint_bytes(uint8_t *out, uint64_t v)
 {
 	size_t n = 0;
 
@@ -261,16 +261,19 @@ pbx_put_text(struct buf *out, uint32_t number, const char *text)
 	pbx_put_bytes(out, number, text, strlen(text));
 }
 
-size_t
-pbx_open(struct buf *out, uint32_t number)
+static size_t
+open_guess(struct buf *out, uint32_t number, size_t guess)
 {
+	static const uint8_t room[VARINT_BYTES_MAX];
+
 	put_tag(out, number, PBX_WIRE_BYTES);
-	buf_u8(out, 0);
+	buf_put(out, room, guess);
 	return out->len;
 }
 
-void
-pbx_close(struct buf *out, size_t mark)
+/* The length goes where guess bytes were left for it; where it needs another number the body moves. */
+static void
+close_guess(struct buf *out, size_t mark, size_t guess)
 {
 	uint8_t bytes[VARINT_BYTES_MAX];
 	size_t body, n;
@@ -279,11 +282,62 @@ pbx_close(struct buf *out, size_t mark)
 		return;
 	body = out->len - mark;
 	n = varint_bytes(bytes, body);
-	if (n > 1) {
-		if (!buf_reserve(out, n - 1))
-			return;
-		memmove(out->data + mark + n - 1, out->data + mark, body);
-		buf_advance(out, n - 1);
-	}
-	memcpy(out->data + mark - 1, bytes, n);
+	if (n > guess && !buf_reserve(out, n - guess))
+		return;
+	if (n != guess)
+		memmove(out->data + mark - guess + n, out->data + mark, body);
+	if (n > guess)
+		buf_advance(out, n - guess);
+	else
+		out->data[out->len -= guess - n] = '\0';
+	memcpy(out->data + mark - guess, bytes, n);
+}
+
+size_t
+pbx_open(struct buf *out, uint32_t number)
+{
+	return open_guess(out, number, 1);
+}
+
+void
+pbx_close(struct buf *out, size_t mark)
+{
+	close_guess(out, mark, 1);
+}
+
+enum { LONG_GUESS = 3 };
+
+size_t
+pbx_open_long(struct buf *out, uint32_t number)
+{
+	return open_guess(out, number, LONG_GUESS);
+}
+
+void
+pbx_close_long(struct buf *out, size_t mark)
+{
+	close_guess(out, mark, LONG_GUESS);
+}
+
+size_t
+pbx_varint_bytes(uint64_t v)
+{
+	return 1 + (63 - (size_t)__builtin_clzll(v | 1)) / 7;
+}
+
+uint8_t *
+pbx_store_bytes(uint8_t *at, uint32_t number, size_t len)
+{
+	*at++ = (uint8_t)(number << 3 | PBX_WIRE_BYTES);
+	return at + varint_bytes(at, len);
+}
+
+uint8_t *
+pbx_store_fixed64(uint8_t *at, uint32_t number, uint64_t v)
+{
+	uint64_t le = htole64(v);
+
+	*at++ = (uint8_t)(number << 3 | PBX_WIRE_FIXED64);
+	memcpy(at, &le, sizeof(le));
+	return at + sizeof(le);
 }

@@ -66,3 +66,13 @@ void pbx_put_text(struct buf *out, uint32_t number, const char *text);
  * bytes as the length needs beyond one). */
 size_t pbx_open(struct buf *out, uint32_t number);
 void pbx_close(struct buf *out, size_t mark);
+
+/* The same for what is expected to be long (16 KiB to 2 MiB): then nothing is moved. */
+size_t pbx_open_long(struct buf *out, uint32_t number);
+void pbx_close_long(struct buf *out, size_t mark);
+
+/* Storing where the caller measured and reserved: each returns the place behind what it stored.  Field
+ * numbers below 16; pbx_store_bytes() stores tag and length, the caller the body. */
+size_t pbx_varint_bytes(uint64_t v);
+uint8_t *pbx_store_bytes(uint8_t *at, uint32_t number, size_t len);
+uint8_t *pbx_store_fixed64(uint8_t *at, uint32_t number, uint64_t v);

@@ -92,9 +92,9 @@ show(const struct sample_set *s, const char *prefix, struct buf *out)
 		buf_puts(out, p->name);
 		for (j = 0; j < p->n_labels; j++)
 			buf_printf(out, "{%s=%s}", p->labels[j].name, p->labels[j].value);
-		buf_printf(out, " %g%s\n", p->real, p->counter ? "+" : "");
+		buf_printf(out, " %g%s\n", p->real, p->kind == OTLP_SAMPLE_COUNTER ? "+" : "");
 		assert_int_equal(p->time_us, NOW);
-		if (p->counter)
+		if (p->kind == OTLP_SAMPLE_COUNTER)
 			assert_int_equal(p->start_us, UINT64_C(1999999000) * CLOCK_US_PER_S);
 	}
 }

@@ -175,9 +175,9 @@ pages_row_by_row(void **state)
 			const struct otlp_sample *p = &samples->items[i];
 
 			assert_string_equal(p->service, "nats");
-			assert_true(!p->counter || (p->start_us > 0 && p->start_us <= p->time_us));
+			assert_true(p->kind != OTLP_SAMPLE_COUNTER || (p->start_us > 0 && p->start_us <= p->time_us));
 			buf_printf(&seen, "%s=%s%g%s ", p->name, p->is_int ? "int " : "",
-				p->is_int ? (double)p->whole : p->real, p->counter ? "+" : "");
+				p->is_int ? (double)p->whole : p->real, p->kind == OTLP_SAMPLE_COUNTER ? "+" : "");
 		}
 		if (strcmp(buf_text(&seen), rows[k].seen) != 0)
 			fail_msg("%s: %s", rows[k].name, buf_text(&seen));

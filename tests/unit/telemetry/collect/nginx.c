@@ -111,7 +111,7 @@ probe(struct server *s, const char *answer, bool frozen, const char *want)
 	samples = nginx_source.samples(s->source);
 	for (size_t i = 0; i < samples->n; i++)
 		buf_printf(&out, "%s=%g%s ", samples->items[i].name, samples->items[i].real,
-			samples->items[i].counter ? "+" : "");
+			samples->items[i].kind == OTLP_SAMPLE_COUNTER ? "+" : "");
 	assert_string_equal(buf_text(&out), want);
 }
 

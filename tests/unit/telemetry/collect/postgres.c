@@ -315,8 +315,8 @@ probe(struct server *s, const char *want)
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct otlp_sample *p = &samples->items[i];
 
-		buf_printf(&out, "%s=%g%s ", p->name, p->real, p->counter ? "+" : "");
-		if (p->counter)
+		buf_printf(&out, "%s=%g%s ", p->name, p->real, p->kind == OTLP_SAMPLE_COUNTER ? "+" : "");
+		if (p->kind == OTLP_SAMPLE_COUNTER)
 			assert_int_equal(p->start_us, CLOCK_US_PER_S);
 	}
 	assert_string_equal(buf_text(&out), want);

@@ -147,8 +147,8 @@ probe(struct server *s, const char *socket_template, struct buf *out)
 		const struct otlp_sample *p = &samples->items[i];
 
 		assert_string_equal(p->service, "redis");
-		buf_printf(out, "%s=%g%s ", p->name, p->real, p->counter ? "+" : "");
-		if (p->counter) /* since the server started: 100 s ago */
+		buf_printf(out, "%s=%g%s ", p->name, p->real, p->kind == OTLP_SAMPLE_COUNTER ? "+" : "");
+		if (p->kind == OTLP_SAMPLE_COUNTER) /* since the server started: 100 s ago */
 			assert_in_range(p->time_us - p->start_us, 100 * CLOCK_US_PER_S,
 				100 * CLOCK_US_PER_S);
 	}
