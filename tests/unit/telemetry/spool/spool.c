@@ -194,7 +194,6 @@ a_damaged_end_costs_no_more_than_itself(void **state)
 {
 	const struct scratch *f = *state;
 	SCOPED(spool_closep) struct spool *s = NULL;
-	SCOPED(record_reader_closep) struct record_reader *rd = NULL;
 	SCOPED(scope_close) int fd = -1;
 
 	assert_int_equal(spool_open(&s, f->fd, "logs", &small), 0);
