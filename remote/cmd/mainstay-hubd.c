@@ -29,6 +29,8 @@
 #include "remote/mailbox/mailbox_hub.h"
 #include "telemetry/alert/alert_inbox.h"
 #include "telemetry/ingest/ingest.h"
+#include "telemetry/inventory/inventory_hub.h"
+#include "telemetry/store/log_store.h"
 #include "telemetry/store/store.h"
 #include "updater/rollout/director.h"
 
@@ -38,6 +40,8 @@ static const struct serve_module *const modules[] = {
 	&enrol_routes_module,
 	&ingest_module,
 	&store_module,
+	&log_store_module,
+	&inventory_hub_module,
 	&alert_inbox_module,
 	&mailbox_hub_module,
 	&fleet_module,

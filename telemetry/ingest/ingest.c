@@ -8,10 +8,14 @@
 #include "appliance/base/refuse.h"
 #include "appliance/serve/batch.h"
 #include "appliance/serve/problem.h"
+#include "appliance/base/clock.h"
 #include "telemetry/alert/alert_inbox.h"
+#include "telemetry/inventory/inventory_hub.h"
 #include "telemetry/otlp/unpack.h"
 #include "telemetry/otlp/otlp_decode.h"
 #include "telemetry/otlp/otlp_encode.h"
+#include "telemetry/store/log_query.h"
+#include "telemetry/store/log_store.h"
 #include "telemetry/store/store.h"
 
 #define PROTOBUF "application/x-protobuf"
@@ -21,7 +25,7 @@ struct target {
 	struct db *db;
 	const char *site;
 	const char *via; /* "" or STORE_VIA_OTLP */
-	bool dropped;	 /* records that are kept nowhere */
+	struct log_batch logs;
 };
 
 static int
@@ -32,17 +36,20 @@ on_point(const struct otlp_point *point, void *arg)
 	return store_point(t->db, t->site, t->via, point);
 }
 
+/* By what a record is, whatever the stream is called. */
 static int
 on_record(const struct otlp_record *record, void *arg)
 {
 	struct target *t = arg;
 
-	/* Not logged: it says nothing of who sent it, and there may be thousands. */
-	if (t->via[0] != '\0' && !alert_inbox_is_alert(record)) {
-		t->dropped = true;
-		return REASON_DENIED;
-	}
-	return alert_inbox_record(t->db, t->site, t->via, record);
+	if (alert_inbox_is_alert(record))
+		return alert_inbox_record(t->db, t->site, t->via, record);
+	if (inventory_hub_is_inventory(record) && t->via[0] == '\0')
+		return inventory_hub_record(t->db, t->site, record);
+	/* What a site is made of, it says itself. */
+	if (!log_query_is_log(record))
+		return REFUSE(REASON_DENIED, t->site, "a record of Mainstay's own that is not taken from here");
+	return log_store_record(&t->logs, record);
 }
 
 static int
@@ -61,6 +68,13 @@ typedef int decode_fn(const void *p, size_t len, const struct otlp_decode_ops *o
 
 static const struct otlp_decode_ops ops = { on_point, on_record };
 
+static int
+write_logs(struct target *t, const struct http_call *call, const struct buf *body)
+{
+	return log_store_write(&t->logs, t->db, http_call_get(call, "content-encoding"), call->body, call->body_len,
+		body->data, body->len);
+}
+
 /* What another sender brings: without a number, so that what comes again is stored again, over what was there. */
 static int
 take_other(struct http_call *call, struct databases *d, const struct buf *body, decode_fn *decode)
@@ -71,19 +85,19 @@ take_other(struct http_call *call, struct databases *d, const struct buf *body, 
 	struct otlp_tally tally = { 0 };
 	int r;
 
+	log_store_begin(&t.logs, t.site, t.via, clock_now_us());
 	r = databases_customer(d, call->who.customer, &t.db);
 	r = r ? r : db_begin(t.db);
 	if (r != 0)
 		return FAULT(r);
 	tx = t.db;
 	r = decode(body->data, body->len, &ops, &t, &tally);
+	r = r ? r : write_logs(&t, call, body);
 	r = r ? r : db_commit(STEAL(tx));
 	if (r != 0)
 		return FAULT(r);
 	if (tally.rejected > 0)
-		otlp_encode_response(&answer, tally.rejected,
-			t.dropped ? "of logs, only records named mainstay.alert are kept"
-				  : refuse_last()->text);
+		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
 	http_call_reply(call, 200, PROTOBUF, answer.data, answer.len);
 	return 0;
 }
@@ -114,7 +128,9 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 	if (r == 0 && !batch.seen) {
 		struct target t = { .db = batch.db, .site = call->who.site, .via = "" };
 
+		log_store_begin(&t.logs, t.site, t.via, clock_now_us());
 		r = decode(body.data, body.len, &ops, &t, &tally);
+		r = r ? r : write_logs(&t, call, &body);
 	}
 	if (r == 0 && tally.rejected > 0)
 		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
@@ -132,7 +148,7 @@ on_metrics(struct http_call *call, void *state)
 static int
 on_logs(struct http_call *call, void *state)
 {
-	static const char *const streams[] = { "alerts", NULL };
+	static const char *const streams[] = { "alerts", "logs", "inventory", NULL };
 
 	return take(call, serve_databases(state), streams, otlp_decode_logs);
 }

@@ -203,6 +203,8 @@ MATRIX = {
     "POST /v1/fleet/sites/{}/record": record,
     "POST /v1/metrics": stream("metrics", lambda w, i: otlp_metrics(i.site, [("up", 1, T0)]), PROTOBUF),
     "POST /v1/logs": stream("alerts", lambda w, i: otlp_alert(i.site, "a", "firing", now(-1)), PROTOBUF),
+    "GET /v1/fleet/sites/{}/logs": about("/v1/fleet/sites/%(site)s/logs?service=%(customer)s"),
+    "GET /v1/fleet/sites/{}/inventory": about("/v1/fleet/sites/%(site)s/inventory?changes=1"),
     "GET /v1/fleet/sites/{}/metrics": about("/v1/fleet/sites/%(site)s/metrics?name=%(customer)s.metric"),
     "GET /v1/fleet/alerts": about("/v1/fleet/alerts?site=%(site)s"),
     "POST /v1/fleet/alerts/{}/ack": about("/v1/fleet/alerts/%(alert)s/ack", b"{}"),

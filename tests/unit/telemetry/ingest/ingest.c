@@ -2,12 +2,14 @@
 
 #include "telemetry/alert/alert_inbox.h"
 #include "telemetry/otlp/otlp_encode.h"
+#include "telemetry/store/log_store.h"
 #include "telemetry/store/store.h"
 #include "tests/fakes/hub_bench.h"
 
 #define PROTOBUF "application/x-protobuf"
 
-static const struct serve_module *const modules[] = { &ingest_module, &store_module, &alert_inbox_module, NULL };
+static const struct serve_module *const modules[] = { &ingest_module, &store_module, &log_store_module,
+	&alert_inbox_module, NULL };
 static const struct otlp_speaker speaker = { .site = "another-site", .version = "1" };
 
 static int

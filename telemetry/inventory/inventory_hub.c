@@ -1,0 +1,305 @@
+#include "telemetry/inventory/inventory_hub.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
+#include "appliance/base/refuse.h"
+#include "appliance/serve/registry.h"
+#include "telemetry/otlp/otlp_decode.h"
+
+enum { GROUP_BYTES = 65, PATH_BYTES = 512 };
+
+static const char *const customer_steps[] = {
+	"CREATE TABLE inventory("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, name TEXT NOT NULL, time INTEGER NOT NULL,"
+	"  seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;"
+	"CREATE INDEX inventory_by_group ON inventory(site, name, id);",
+};
+static const struct db_migration customer_migration = { "telemetry/inventory", customer_steps, ARRAY_LEN(customer_steps) };
+
+/* --- taking ----------------------------------------------------------------------------------------------- */
+bool
+inventory_hub_is_inventory(const struct otlp_record *record)
+{
+	static const char event[] = "mainstay.inventory";
+
+	return record->event_name.len == sizeof(event) - 1 &&
+		memcmp(record->event_name.p, event, sizeof(event) - 1) == 0;
+}
+
+/* The newest row of a group: *ret_id is 0 where there is none. */
+static int
+newest(struct db *db, const char *site, const char *group, const char *body, int64_t *ret_id, bool *ret_same)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	*ret_id = 0;
+	*ret_same = false;
+	r = db_query(&q, db, "SELECT id, body = ?3 FROM inventory WHERE site = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1", "ttt",
+		site, group, body);
+	r = r ? r : db_next(q);
+	if (r != DB_ROW)
+		return FAULT(r);
+	*ret_id = db_i64(q, 0);
+	*ret_same = db_i64(q, 1) != 0;
+	return 0;
+}
+
+static int
+put(struct db *db, const char *site, const char *group, uint64_t time_us, const char *body, bool first)
+{
+	int64_t n = 0;
+	int r = 0;
+
+	if (first)
+		r = db_number(db, &n, 0, "SELECT count(DISTINCT name) FROM inventory WHERE site = ?1", "t", site);
+	if (r == 0 && n >= INVENTORY_HUB_GROUPS_MAX)
+		return REFUSE(REASON_TOO_LARGE, site, "has %d groups of inventory already", INVENTORY_HUB_GROUPS_MAX);
+	if (r == 0)
+		r = db_exec(db, "INSERT INTO inventory(site, name, time, seen, body) VALUES(?1, ?2, ?3, ?4, ?5)", "ttiit", site,
+			group, (int64_t)time_us, (int64_t)clock_now_us(), body);
+	if (r == 0)
+		r = db_exec(db,
+			"DELETE FROM inventory WHERE site = ?1 AND name = ?2 AND id NOT IN"
+			" (SELECT id FROM inventory WHERE site = ?1 AND name = ?2 ORDER BY id DESC LIMIT ?3)",
+			"tti", site, group, (int64_t)INVENTORY_HUB_HISTORY);
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+inventory_hub_record(struct db *customer, const char *site, const struct otlp_record *record)
+{
+	const struct otlp_value *named = otlp_decode_find(record->attributes, record->n_attributes, "group");
+	SCOPED(buf_done) struct buf body = BUF_MAX(INVENTORY_HUB_BODY_MAX);
+	uint64_t ns = record->time_ns ? record->time_ns : record->observed_ns;
+	uint64_t time_us = ns / 1000 > 0 ? ns / 1000 : clock_now_us();
+	char group[GROUP_BYTES];
+	bool same = false;
+	int64_t id = 0;
+	int r;
+
+	if (!named || named->kind != OTLP_VALUE_TEXT || named->text.len == 0 ||
+		!otlp_decode_copy(group, sizeof(group), &named->text))
+		return REFUSE(REASON_MALFORMED, "inventory", "its attribute group is missing or no short text");
+	if (record->body.kind != OTLP_VALUE_MAP)
+		return REFUSE(REASON_MALFORMED, group, "the body of its inventory is no map");
+	otlp_decode_json(&body, &record->body);
+	if (buf_error(&body) == -EMSGSIZE)
+		return REFUSE(REASON_TOO_LARGE, group, "its inventory takes more than %d bytes", INVENTORY_HUB_BODY_MAX);
+	r = buf_error(&body);
+	r = r ? r : newest(customer, site, group, buf_text(&body), &id, &same);
+	if (r < 0)
+		return FAULT(r);
+	if (same)
+		return FAULT(db_exec(customer, "UPDATE inventory SET seen = ?2 WHERE id = ?1", "ii", id, (int64_t)clock_now_us()));
+	r = put(customer, site, group, time_us, buf_text(&body), id == 0);
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* --- what changed -------------------------------------------------------------------------------------------- */
+struct diff {
+	json_t *items;
+	size_t max;
+	const char *group;
+	uint64_t time_us;
+};
+
+static int
+add(const struct diff *d, const char *path, const json_t *was, const json_t *is)
+{
+	SCOPED_JSON *item = NULL;
+	int r;
+
+	if (json_array_size(d->items) >= d->max)
+		return 0;
+	item = json_pack("{s:s, s:s}", "group", d->group, "path", path);
+	r = item ? json_put_time(item, "time", d->time_us) : -ENOMEM;
+	if (r == 0 && was)
+		r = json_object_set_new(item, "was", json_deep_copy(was));
+	if (r == 0 && is)
+		r = json_object_set_new(item, "is", json_deep_copy(is));
+	return r < 0 || json_array_append(d->items, item) < 0 ? -ENOMEM : 0;
+}
+
+/* A list whose items have a name each, as a map of them; NULL where it is none. */
+static json_t *
+by_name(const json_t *list)
+{
+	SCOPED_JSON *map = json_object();
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) == 0)
+		return NULL;
+	json_array_foreach((json_t *)list, i, item) {
+		const char *name = json_string_value(json_object_get(item, "name"));
+
+		if (!name || json_object_get(map, name) || json_object_set(map, name, item) < 0)
+			return NULL;
+	}
+	return STEAL(map);
+}
+
+static int compare(const struct diff *d, const char *path, const json_t *was, const json_t *is);
+
+static int
+compare_member(const struct diff *d, const char *path, const char *name, const json_t *was, const json_t *is)
+{
+	char below[PATH_BYTES];
+
+	(void)snprintf(below, sizeof(below), "%s%s%s", path, path[0] ? "/" : "", name);
+	return was && is ? compare(d, below, was, is) : add(d, below, was, is);
+}
+
+static int
+compare_maps(const struct diff *d, const char *path, const json_t *was, const json_t *is)
+{
+	const char *name;
+	json_t *v;
+	int r = 0;
+
+	json_object_foreach((json_t *)was, name, v) {
+		r = compare_member(d, path, name, v, json_object_get(is, name));
+		if (r < 0)
+			return r;
+	}
+	json_object_foreach((json_t *)is, name, v) {
+		if (!json_object_get(was, name))
+			r = compare_member(d, path, name, NULL, v);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* As deep as values from the wire are: OTLP_DEPTH_MAX. */
+static int
+compare(const struct diff *d, const char *path, const json_t *was, const json_t *is)
+{
+	if (json_equal(was, is))
+		return 0;
+	if (json_is_object(was) && json_is_object(is))
+		return compare_maps(d, path, was, is);
+	if (json_is_array(was) && json_is_array(is)) {
+		SCOPED_JSON *a = by_name(was), *b = by_name(is);
+
+		if (a && b)
+			return compare_maps(d, path, a, b);
+	}
+	return add(d, path, was, is);
+}
+
+int
+inventory_hub_diff(json_t *items, size_t max, const char *group, uint64_t time_us, const json_t *was, const json_t *is)
+{
+	struct diff d = { .items = items, .max = max, .group = group, .time_us = time_us };
+
+	return compare(&d, "", was, is);
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------- */
+struct range {
+	const char *group; /* NULL: all */
+	uint64_t from_us, to_us;
+};
+
+static int
+append_newest(struct db *db, const char *site, const struct range *range, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	r = db_query(&q, db,
+		"SELECT name, time, seen, body FROM inventory WHERE id IN"
+		" (SELECT max(id) FROM inventory WHERE site = ?1 AND (?2 IS NULL OR name = ?2) GROUP BY name) ORDER BY name",
+		"tt", site, range->group);
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		json_t *body = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
+		json_t *item = body ? json_pack("{s:s, s:o}", "group", db_text(q, 0), "body", body) : NULL;
+
+		r = item ? json_put_time(item, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
+		r = r ? r : json_put_time(item, "seen", (uint64_t)db_i64(q, 2));
+		if (json_array_append_new(items, item) < 0)
+			r = -ENOMEM;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+/* The newest first; each state is compared with the one before it. */
+static int
+append_changes(struct db *db, const char *site, const struct range *range, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r;
+
+	r = db_query(&q, db,
+		"SELECT a.name, a.time, a.body, b.body FROM inventory AS a JOIN inventory AS b ON b.id ="
+		" (SELECT max(id) FROM inventory WHERE site = a.site AND name = a.name AND id < a.id)"
+		" WHERE a.site = ?1 AND (?2 IS NULL OR a.name = ?2) AND a.time >= ?3 AND a.time < ?4 ORDER BY a.time DESC, a.id DESC",
+		"ttii", site, range->group, (int64_t)range->from_us, (int64_t)range->to_us);
+	while (r == 0 && json_array_size(items) < INVENTORY_HUB_CHANGES_MAX && (r = db_next(q)) == DB_ROW) {
+		SCOPED_JSON *is = json_loads(db_text(q, 2), JSON_DECODE_ANY, NULL);
+		SCOPED_JSON *was = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
+
+		r = is && was ? inventory_hub_diff(items, INVENTORY_HUB_CHANGES_MAX, db_text(q, 0), (uint64_t)db_i64(q, 1), was, is)
+			      : -ENOMEM;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+read_time(const struct query *params, const char *name, uint64_t *ret)
+{
+	const char *text = query_get(params, name);
+
+	if (text && clock_parse(ret, text) != 0)
+		return REFUSE(REASON_MALFORMED, name, "is no time like 2026-11-21T20:30:00Z");
+	return 0;
+}
+
+static int
+on_inventory(struct http_call *call, void *state)
+{
+	static const char *const known[] = { "group", "changes", "from", "to", NULL };
+	struct range range = { .group = query_get(&call->params, "group"), .to_us = INT64_MAX };
+	SCOPED(registry_site_done) struct registry_site site = { 0 };
+	SCOPED_JSON *items = json_array();
+	uint64_t changes;
+	struct db *db;
+	int r;
+
+	r = query_only(&call->params, known);
+	r = r ? r : query_u64(&call->params, "changes", 0, 1, &changes);
+	r = r ? r : read_time(&call->params, "from", &range.from_us);
+	r = r ? r : read_time(&call->params, "to", &range.to_us);
+	r = r ? r : serve_find_site(state, &call->who, call->segments[0], &site, &db);
+	if (r != 0)
+		return r;
+	r = changes ? append_changes(db, site.site, &range, items) : append_newest(db, site.site, &range, items);
+	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+}
+
+static int
+on_open(void **ret_state, struct serve *serve)
+{
+	*ret_state = serve;
+	return 0;
+}
+
+static const struct route routes[] = {
+	{ "GET", "/v1/fleet/sites/{}/inventory", ROUTE_ENGINEER, 0, on_inventory, 0 },
+};
+
+const struct serve_module inventory_hub_module = {
+	.name = "inventory",
+	.customer = &customer_migration,
+	.routes = routes,
+	.n_routes = ARRAY_LEN(routes),
+	.open = on_open,
+};
