@@ -1,18 +1,22 @@
 #include "appliance/supervise/logfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
-enum { TAIL_MAX = 1024 };
+enum { TAIL_MAX = 1024, PID_MAX = 10, STATUS_MAX = 4096 };
 
 int
 logfile_open(int *ret_fd, const char *dir, const char *name)
@@ -30,6 +34,76 @@ logfile_open(int *ret_fd, const char *dir, const char *name)
 		return FAULT(-errno);
 	*ret_fd = fd;
 	return 0;
+}
+
+/* Is it the first process of a namespace of its own, as services are and bubblewrap is not? */
+static bool
+is_first(int proc_fd, const char *pid)
+{
+	SCOPED(scope_close) int fd = -1;
+	char path[PID_MAX + sizeof("/status")], text[STATUS_MAX], *line, *end;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/status", pid);
+	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "\nNSpid:");
+	end = line ? strchr(line + 1, '\n') : NULL;
+	return end && end[-1] == '1' && end[-2] == '\t';
+}
+
+/* Whose standard output is that file?  The service, else another, else 0. */
+static long
+find_writer(int log_fd)
+{
+	struct stat log, st;
+	struct dirent *e;
+	long found = 0;
+	DIR *proc = opendir("/proc");
+
+	while (proc && fstat(log_fd, &log) == 0 && (e = readdir(proc))) {
+		char path[PID_MAX + sizeof("/fd/1")];
+		size_t len = strlen(e->d_name);
+		bool first;
+
+		if (len > PID_MAX || strspn(e->d_name, "0123456789") != len)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/fd/1", e->d_name);
+		if (fstatat(dirfd(proc), path, &st, 0) < 0 || st.st_ino != log.st_ino ||
+			st.st_dev != log.st_dev)
+			continue;
+		first = is_first(dirfd(proc), e->d_name);
+		if (first || !found)
+			found = strtol(e->d_name, NULL, 10);
+		if (first)
+			break;
+	}
+	if (proc)
+		(void)closedir(proc);
+	return found;
+}
+
+int
+logfile_claim(int *ret_fd, const char *dir, const char *name)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = logfile_open(&fd, dir, name);
+	long pid;
+
+	if (r)
+		return FAULT(r);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*ret_fd = STEAL_FD(fd);
+		return 0;
+	}
+	if (errno != EWOULDBLOCK)
+		return FAULT(-errno);
+	pid = find_writer(fd);
+	return REFUSE(REASON_BUSY, name,
+		"it runs already, as pid %ld, since before its state was lost; end it with `kill %ld`, "
+		"then `mainstay service start %s`",
+		pid, pid, name);
 }
 
 static int

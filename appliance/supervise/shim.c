@@ -86,12 +86,14 @@ shim_say_why(struct shim *s, const char *what)
 static void
 start(struct shim *s)
 {
-	bool first = shim_task_is_needed(s);
-	int r;
+	int r = shim_process_claim(s);
+	bool first = r == 0 && shim_task_is_needed(s);
 
 	if (first)
 		shim_step(s, SHIM_PREPARE);
-	r = first ? shim_task_prepare(s) : shim_process_spawn(s);
+	s->elsewhere = r == REASON_BUSY;
+	if (r == 0)
+		r = first ? shim_task_prepare(s) : shim_process_spawn(s);
 	if (r == 0)
 		return;
 	if (r < 0)
@@ -369,6 +371,7 @@ shim_run(const struct paths *paths, bool again)
 	struct shim s = { .saved = BUF_MAX(STATE_FILE_MAX),
 		.dir_fd = -1,
 		.info_fd = -1,
+		.log_fd = -1,
 		.go_fd = -1,
 		.service = { .pidfd = -1 },
 		.box = { .pidfd = -1 },
@@ -386,6 +389,7 @@ shim_run(const struct paths *paths, bool again)
 		begin(&s, again);
 		r = loop_run(s.loop);
 	}
+	r = r ?: s.elsewhere ? REASON_BUSY : 0;
 	close_shim(&s);
 	return r;
 }

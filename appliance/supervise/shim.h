@@ -10,5 +10,5 @@ struct paths;
 /* Run until the service was stopped or given up.  The spec comes on descriptor 3.  again: an
  * earlier shim of this service died; what it recorded holds.  SIGTERM stops the service for good.
  * Returns 0 where the service ended for good (its state file says how), a refusal of spec_decode(),
- * or a fault. */
+ * REASON_BUSY where it was given up since it runs already and nobody knows of it, or a fault. */
 int shim_run(const struct paths *paths, bool again);

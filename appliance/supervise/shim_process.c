@@ -38,7 +38,9 @@ shim_process_forget(struct shim *s)
 		(void)close(s->info_fd);
 	if (s->go_fd >= 0)
 		(void)close(s->go_fd);
-	s->info_fd = s->go_fd = -1;
+	if (s->log_fd >= 0)
+		(void)close(s->log_fd);
+	s->info_fd = s->go_fd = s->log_fd = -1;
 	s->service = s->box = (struct child){ .pidfd = -1 };
 	s->service_ended = s->box_ended = s->box_killed = false;
 	s->pending_signal = 0;
@@ -191,16 +193,18 @@ on_info(uint32_t revents, void *arg)
 }
 
 int
+shim_process_claim(struct shim *s)
+{
+	return s->log_fd >= 0 ? 0 : logfile_claim(&s->log_fd, s->spec.log, s->spec.name);
+}
+
+int
 shim_process_spawn(struct shim *s)
 {
-	SCOPED(scope_close) int log_fd = -1;
 	SCOPED(scope_close) int info_in = -1;
 	struct boxed_ends ends = { 0 };
 	int pipe_ends[2], r;
 
-	r = logfile_open(&log_fd, s->spec.log, s->spec.name);
-	if (r)
-		return r;
 	if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return FAULT(-errno);
 	s->info_fd = pipe_ends[0];
@@ -211,7 +215,7 @@ shim_process_spawn(struct shim *s)
 	s->go_fd = eventfd(0, EFD_CLOEXEC);
 	if (s->go_fd < 0)
 		return FAULT(-errno);
-	ends = (struct boxed_ends){ log_fd, log_fd, info_in, s->go_fd };
+	ends = (struct boxed_ends){ s->log_fd, s->log_fd, info_in, s->go_fd };
 	s->kills = group_kills(s->boxed.group.kills);
 	r = boxed_spawn(&s->box, &s->boxed, s->spec.argv, BOXED_DATA | BOXED_SECRETS, &ends);
 	if (r)

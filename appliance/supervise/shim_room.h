@@ -36,6 +36,8 @@ struct shim {
 	struct loop_watch *info_watch;
 	char info[SHIM_INFO_MAX + 1];
 	size_t info_len;
+	bool elsewhere;	    /* the last try to start it found it running, and not by us */
+	int log_fd;	    /* where its output goes, claimed; -1 */
 	int go_fd;	    /* the service begins when this is written; -1 */
 	int pending_signal; /* asked for before the pid was known */
 	uint64_t started_us;
@@ -61,8 +63,11 @@ void shim_save(struct shim *s);
 /* Why it came down: what, and what the log's last lines say to it. */
 void shim_say_why(struct shim *s, const char *what);
 
-/* shim_process.c: start it, held back until its pid is on the disk; the event EXITED comes at its end.  Returns 0, what
- * boxed_spawn() or logfile_open() refuses, or a fault. */
+/* shim_process.c: make sure that nobody else runs it.  Until shim_process_forget(), and as long as the service lives.
+ * Returns 0, REASON_BUSY (logged), or a fault. */
+int shim_process_claim(struct shim *s);
+/* Start what is claimed, held back until its pid is on the disk; the event EXITED comes at its end.  Returns 0, what
+ * boxed_spawn() refuses, or a fault. */
 int shim_process_spawn(struct shim *s);
 /* Take up a process that runs already.  Returns 0, REASON_NOT_FOUND where it does not any more, or a fault. */
 int shim_process_take(struct shim *s, pid_t pid, uint64_t starttime);

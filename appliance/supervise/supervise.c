@@ -203,7 +203,9 @@ on_ended(pid_t pid, int status, void *arg)
 			requests_exited(s, h->role, h->id, pid, status);
 		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too)) {
 			start_forget_spec(s, h->id);
-			group_remove(&s->groups, h->id);
+			/* What a shim that refused has found there runs on. */
+			if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
+				group_remove(&s->groups, h->id);
 		}
 		held_free(&s->held, h);
 	}

@@ -223,6 +223,31 @@ def test_redis_outlives_each_process(site):
     assert site.state("redis")["state"] == "stopped"
 
 
+def test_what_runs_and_is_not_known_any_more_is_not_started_again(site):
+    site.up()
+    path = site.redis()
+    pid = site.state("redis")["pid"]
+    ours = site.roster()
+    site.process.kill()
+    site.process.wait()
+    for one in (ours.pop("supervise"), *ours.values()):
+        if alive(one):
+            os.kill(one, signal.SIGKILL)
+        wait_for(lambda: not alive(one))
+    shutil.rmtree(f"{site.dir}/run")
+    site.up()
+    site.folders("redis")
+    site.ask("redis", "start", ("state-moved",))
+    wait_for(lambda: site.state("redis")["state"] == "failed")
+    assert f"it runs already, as pid {pid}," in site.state("redis")["why"], site.state("redis")
+    wait_for(lambda: "shim redis" not in site.roster())
+    assert alive(pid) and not os.path.exists(path)
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not alive(pid))
+    site.ask("redis", "start")
+    assert site.state("redis")["health"] == "passing" and os.path.exists(path)
+
+
 def test_a_second_run_is_refused(site):
     site.up()
     second = site.run("run")

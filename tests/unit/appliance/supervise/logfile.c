@@ -7,10 +7,13 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "tests/fakes/scratch.h"
 
@@ -102,6 +105,50 @@ a_pipe_in_the_copy_s_place_holds_nobody(void **state)
 	assert_int_equal(size_of("web.log.1"), MAX + 1);
 }
 
+static bool
+writes(pid_t pid)
+{
+	char path[32];
+	struct stat st, log;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/fd/1", (long)pid);
+	return stat(path, &st) == 0 && fstatat(s.fd, "web.log", &log, 0) == 0 &&
+		st.st_ino == log.st_ino && st.st_dev == log.st_dev;
+}
+
+/* Whoever has the service's output holds it, be the one who claimed it long gone. */
+static void
+what_still_writes_is_not_started_again(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(scope_close) int again = -1;
+	uint64_t before = refuse_count(REASON_BUSY);
+	char want[32];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(logfile_claim(&fd, s.path, "web"), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(fd, STDOUT_FILENO);
+		(void)pause();
+		_exit(0);
+	}
+	(void)close(fd);
+	fd = -1;
+	while (!writes(pid))
+		continue;
+	assert_int_equal(logfile_claim(&again, s.path, "web"), REASON_BUSY);
+	assert_int_equal(again, -1);
+	assert_int_equal(refuse_last()->reason, REASON_BUSY);
+	(void)snprintf(want, sizeof(want), "`kill %ld`", (long)pid);
+	assert_non_null(strstr(refuse_last()->text, want));
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(logfile_claim(&again, s.path, "web"), 0);
+}
+
 static const struct {
 	const char *says, *text;
 	size_t len, size;
@@ -147,6 +194,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_long_one_is_set_aside_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(of_a_huge_one_only_the_end_is_kept, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(what_still_writes_is_not_started_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pipe_in_the_copy_s_place_holds_nobody, setup,
 			teardown),
 	};
