@@ -34,6 +34,7 @@ struct metadata {
 	struct tuf_client *current; /* of the last complete refresh */
 	struct tuf_client *next;    /* the refresh under way */
 	uint64_t begun_us;	    /* boot time */
+	uint64_t current_begun_us;  /* of what is current */
 	char *targets[WANTS_MAX];   /* people first; owned */
 	size_t n_targets;
 
@@ -315,6 +316,7 @@ finish(struct metadata *d)
 {
 	tuf_client_free(d->current);
 	d->current = STEAL(d->next);
+	d->current_begun_us = d->begun_us;
 	freshness_good(d->m);
 	monitor_changed(d->m, MONITOR_CHANGE_METADATA);
 	answer(d, 0, NULL);
@@ -411,6 +413,12 @@ struct tuf_client *
 monitor_tuf(struct monitor *m)
 {
 	return m->metadata->current;
+}
+
+uint64_t
+metadata_begun_us(const struct monitor *m)
+{
+	return m->metadata->current_begun_us;
 }
 
 int

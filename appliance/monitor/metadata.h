@@ -11,6 +11,8 @@
  * "current" the people document is in force, too, and MONITOR_CHANGE_PEOPLE or MONITOR_CHANGE_METADATA ran. */
 #pragma once
 
+#include <stdint.h>
+
 struct monitor;
 struct tuf_client;
 
@@ -18,6 +20,8 @@ struct tuf_client;
  * tuf_client_target() (all delegations that were needed are there; TUF_WANTS: call metadata_want() and
  * wait for MONITOR_CHANGE_METADATA).  Borrowed, valid until the next loop turn. */
 struct tuf_client *monitor_tuf(struct monitor *m);
+/* When the refresh began that brought it (clock_mono_us()); 0 before the first of this process. */
+uint64_t metadata_begun_us(const struct monitor *m);
 
 /* A target that the next refresh shall also bring the delegations and the bytes of ("services/redis/7.0.15/
  * index.json"): they then lie in lib/incoming/tuf/targets, hash unchecked.  Kept until the process ends. */

@@ -115,32 +115,6 @@ simple(struct command_call *call, const char *verb, const char *kind, json_t **r
 	return r;
 }
 
-/* Whether it is the time for it, as the policy's maintenance hours say. */
-static void
-say_window(const struct command_call *call, const json_t *window)
-{
-	const char *opens = json_text(window, "opens");
-
-	if (!window || json_is_true(json_object_get(window, "open")))
-		return;
-	command_say(call, "outside the maintenance hours (windows.updates): nothing is applied by itself%s%s; "
-			  "`update apply` is your own word, and goes at once",
-		*opens ? " before " : " while the clock is doubtful", opens);
-}
-
-static void
-say_store(const struct command_call *call, const json_t *store)
-{
-	const json_t *tree;
-	size_t i;
-
-	command_say(call, "store: %zu releases, %lld bytes", json_array_size(json_object_get(store, "trees")),
-		(long long)json_integer_value(json_object_get(store, "bytes")));
-	json_array_foreach(json_object_get(store, "trees"), i, tree)
-		command_say(call, "  %s %s: %lld bytes", json_text(tree, "service"), json_text(tree, "version"),
-			(long long)json_integer_value(json_object_get(tree, "bytes")));
-}
-
 static int
 run_status(struct command_call *call)
 {
@@ -160,8 +134,8 @@ run_status(struct command_call *call)
 	if (a && json_text(a, "last_change")[0])
 		command_say(call, "last change: %s; see: mainstay update history", json_text(a, "last_change"));
 	if (a) {
-		say_store(call, json_object_get(a, "store"));
-		say_window(call, json_object_get(a, "window"));
+		commands_say_store(call, json_object_get(a, "store"));
+		commands_say_window(call, json_object_get(a, "window"));
 	}
 	return r;
 }
@@ -187,7 +161,7 @@ run_plan(struct command_call *call)
 	if (r != 0 || !a)
 		return r;
 	commands_say_plan(call, json_object_get(a, "items"));
-	say_window(call, json_object_get(a, "window"));
+	commands_say_window(call, json_object_get(a, "window"));
 	if (json_text(a, "fetching")[0])
 		command_say(call, "more is being fetched: %s", json_text(a, "fetching"));
 	if (json_array_size(json_object_get(a, "items")) == 0)
@@ -288,7 +262,7 @@ run_rollback(struct command_call *call)
 		if (call->json)
 			return command_print_json("UpdateRollbackPlan", answer);
 		commands_say_back(call, answer);
-		say_window(call, json_object_get(answer, "window"));
+		commands_say_window(call, json_object_get(answer, "window"));
 		json_decref(answer);
 		return 0;
 	}

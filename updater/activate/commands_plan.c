@@ -125,6 +125,31 @@ say_row(struct command_call *call, const json_t *row)
 }
 
 void
+commands_say_window(struct command_call *call, const json_t *window)
+{
+	const char *opens = json_text(window, "opens");
+
+	if (!window || json_is_true(json_object_get(window, "open")))
+		return;
+	command_say(call, "outside the maintenance hours (windows.updates): nothing is applied by itself%s%s; "
+			  "`update apply` is your own word, and goes at once",
+		*opens ? " before " : " while the clock is doubtful", opens);
+}
+
+void
+commands_say_store(struct command_call *call, const json_t *store)
+{
+	const json_t *tree;
+	size_t i;
+
+	command_say(call, "store: %zu releases, %lld bytes", json_array_size(json_object_get(store, "trees")),
+		(long long)json_integer_value(json_object_get(store, "bytes")));
+	json_array_foreach(json_object_get(store, "trees"), i, tree)
+		command_say(call, "  %s %s: %lld bytes", json_text(tree, "service"), json_text(tree, "version"),
+			(long long)json_integer_value(json_object_get(tree, "bytes")));
+}
+
+void
 commands_say_back(struct command_call *call, const json_t *a)
 {
 	const char *data = json_text(a, "data"), *service = json_text(a, "service");

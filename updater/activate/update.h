@@ -25,7 +25,7 @@ struct update_waiting {
 	char change[33];           /* else: for the change of this id */
 	struct loop_timer *again;  /* asks the courier once more while the assignment lacks the service */
 	unsigned tries;
-	unsigned refreshes;	   /* of the signed metadata since it waits */
+	uint64_t since_us;	   /* clock_mono_us() */
 	bool added;		   /* install: cluster.yaml named it only since this command */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -24,7 +25,6 @@ enum {
 	ASK_TRIES = 90,
 	SAY_FIRST = 3, /* tries after which it says what it waits for, and then each so many */
 	SAY_EVERY = 10,
-	REFRESHES = 2, /* the first may have begun before */
 };
 
 void
@@ -52,6 +52,13 @@ on_gone(struct monitor_call *call, void *arg)
 	update_waiting_clear(w);
 }
 
+/* Is what the vendor has signed known as of a time since it waits?  A refresh that began before may miss it. */
+static bool
+is_fresh(const struct update_waiting *w)
+{
+	return metadata_begun_us(w->u->m) > w->since_us;
+}
+
 /* --- what an install waits for ---------------------------------------------------------------------------------------- */
 static const char *
 waits_for(const struct update_waiting *w)
@@ -60,7 +67,7 @@ waits_for(const struct update_waiting *w)
 
 	if (!monitor_connected(u->m, CALL_ROLE_COURIER))
 		return "the courier, which is not running: mainstay doctor";
-	if (w->refreshes == 0)
+	if (!is_fresh(w))
 		return "the hub: no signed metadata has come from it yet; mainstay doctor says whether it is reached";
 	if (!u->has_assignment || !assignment_find(&u->assignment, w->service))
 		return "the hub to assign its release";
@@ -153,7 +160,7 @@ update_refreshed(struct update *u)
 		struct refusal why;
 		int r;
 
-		if (!w->call || !w->install || !c || u->run || ++w->refreshes < REFRESHES)
+		if (!w->call || !w->install || !c || u->run || !is_fresh(w))
 			continue;
 		r = check_signed(w, c);
 		if (r == 0)
@@ -210,7 +217,8 @@ take(struct update *u, struct monitor_call *call)
 
 	w->u = u;
 	w->call = call;
-	w->tries = w->refreshes = 0;
+	w->tries = 0;
+	w->since_us = clock_mono_us();
 	w->added = false;
 	monitor_call_hold(call, on_gone, w);
 	return w;
