@@ -21,6 +21,7 @@ enum {
 	ALARMS_MAX = 256,
 	WORD_MAX = 64,
 	TEXT_MAX = 512,
+	GROUP_MAX = 512,
 	FIELDS_MAX = 4096,
 	FIELD_MAX = 128,
 	ACCEPTED_MAX = 1024 * 1024
@@ -116,12 +117,17 @@ make_config(struct monitor *m, json_t **ret)
 static int
 on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 {
+	const struct alarms *a = arg;
 	json_t *config = NULL;
 	int r = make_config(m, &config);
 
-	(void)arg;
 	if (r)
 		return r;
+	/* What it does not know to fire any more it tells as resolved. */
+	if (json_object_set_new(config, "standing", json_deep_copy(a->firing)) < 0) {
+		json_decref(config);
+		return FAULT(-ENOMEM);
+	}
 	monitor_answer(call, config);
 	return 0;
 }
@@ -222,7 +228,7 @@ on_accept(struct monitor *m, struct monitor_call *call, void *arg)
 
 /* --- alerts -------------------------------------------------------------------------------------- */
 struct told {
-	const char *name, *service, *state, *since, *severity, *text, *value;
+	const char *name, *service, *group, *state, *since, *severity, *text, *value, *muted_by, *operation;
 };
 
 /* What goes into a leaf and on terminals; NULL is nothing. */
@@ -238,11 +244,17 @@ is_plain(const char *text, size_t max)
 }
 
 static bool
-is_text(const char *text)
+is_text(const char *text, size_t max)
 {
 	SCOPED_JSON *json = text ? json_string(text) : json_null();
 
-	return json && (!text || strlen(text) <= TEXT_MAX); /* NULL where it is no UTF-8 */
+	return json && (!text || strlen(text) <= max); /* NULL where it is no UTF-8 */
+}
+
+static bool
+is_state(const char *text)
+{
+	return strcmp(text, "firing") == 0 || strcmp(text, "muted") == 0 || strcmp(text, "resolved") == 0;
 }
 
 static int
@@ -256,13 +268,17 @@ read_alert(const struct monitor_call *call, struct told *ret)
 	r = r ?: monitor_call_need(call, "since", &ret->since);
 	if (r)
 		return r;
+	ret->group = monitor_call_text(call, "group") ?: "";
 	ret->severity = monitor_call_text(call, "severity");
 	ret->text = monitor_call_text(call, "text");
 	ret->value = monitor_call_text(call, "value");
+	ret->muted_by = monitor_call_text(call, "muted_by");
+	ret->operation = monitor_call_text(call, "operation");
 	if (!ret->name[0] || !is_plain(ret->name, WORD_MAX) || !is_plain(ret->service, WORD_MAX) ||
 		!is_plain(ret->severity, WORD_MAX) || !is_plain(ret->value, WORD_MAX) ||
-		!is_text(ret->text) || clock_parse(&since, ret->since) != 0 ||
-		(strcmp(ret->state, "firing") != 0 && strcmp(ret->state, "resolved") != 0))
+		!is_text(ret->text, TEXT_MAX) || !is_text(ret->group, GROUP_MAX) ||
+		!is_text(ret->muted_by, TEXT_MAX) || !is_plain(ret->operation, WORD_MAX) ||
+		clock_parse(&since, ret->since) != 0 || !is_state(ret->state))
 		return REFUSE(REASON_MALFORMED, "alert", "is not of the agreed form");
 	return 0;
 }
@@ -275,12 +291,38 @@ find_alert(const struct alarms *a, const struct told *t)
 	for (; i < json_array_size(a->firing); i++) {
 		const json_t *item = json_array_get(a->firing, i);
 
-		if (strcmp(json_string_value(json_object_get(item, "name")), t->name) == 0 &&
-			strcmp(json_string_value(json_object_get(item, "service")), t->service) ==
-				0)
+		if (strcmp(json_text(item, "name"), t->name) == 0 &&
+			strcmp(json_text(item, "service"), t->service) == 0 &&
+			strcmp(json_text(item, "group"), t->group) == 0)
 			break;
 	}
 	return i;
+}
+
+/* The collector repeats itself after a restart. */
+static bool
+is_known(const struct alarms *a, size_t at, const struct told *t)
+{
+	const json_t *item = json_array_get(a->firing, at);
+
+	if (!item)
+		return strcmp(t->state, "resolved") == 0;
+	return strcmp(json_text(item, "state"), t->state) == 0 &&
+		strcmp(json_text(item, "muted_by"), t->muted_by ? t->muted_by : "") == 0;
+}
+
+static int
+keep(struct alarms *a, size_t at, const struct told *t)
+{
+	json_t *item;
+
+	if (strcmp(t->state, "resolved") == 0)
+		return json_array_remove(a->firing, at);
+	item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*}", "name", t->name, "service",
+		t->service, "group", t->group, "state", t->state, "since", t->since, "severity", t->severity,
+		"text", t->text, "value", t->value, "muted_by", t->muted_by, "operation", t->operation);
+	return at < json_array_size(a->firing) ? json_array_set_new(a->firing, at, item)
+					       : json_array_append_new(a->firing, item);
 }
 
 static int
@@ -294,34 +336,27 @@ on_alert(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct alarms *a = arg;
 	struct told t = { 0 };
-	char object[2 * WORD_MAX + 32], line[TEXT_MAX + 2 * WORD_MAX + 32];
+	char object[2 * WORD_MAX + 32], line[TEXT_MAX + GROUP_MAX + 2 * WORD_MAX + 64];
 	size_t at, n = json_array_size(a->firing);
-	bool firing;
 	int r = read_alert(call, &t);
 
 	if (r)
 		return r;
 	at = find_alert(a, &t);
-	firing = t.state[0] == 'f';
-	/* Told twice is told once: the collector repeats itself after a restart. */
-	if (firing == (at < n))
+	if (is_known(a, at, &t))
 		return 0;
-	if (firing && n >= ALARMS_MAX)
+	if (at == n && n >= ALARMS_MAX)
 		return REFUSE(REASON_BUSY, t.name, "%d alerts are firing already", (int)ALARMS_MAX);
 	(void)snprintf(object, sizeof(object), "%s %s %s", t.service, t.name, t.state);
-	/* An alert that flaps is a leaf a minute, not one a second. */
+	/* An alert that flaps is a leaf a minute, not one a second; so are its groups. */
 	r = monitor_leaf_tallied(m, "alert", object, "collectd", object, NULL, REASON_NONE);
 	if (r < 0)
 		return FAULT(r);
-	if (firing)
-		r = json_array_append_new(a->firing,
-			json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*}", "name", t.name,
-				"service", t.service, "state", t.state, "since", t.since,
-				"severity", t.severity, "text", t.text, "value", t.value));
-	else
-		r = json_array_remove(a->firing, at);
-	(void)snprintf(line, sizeof(line), "%s: %s", object, t.text ? t.text : "");
-	monitor_notify(m, "alert", t.service, line);
+	r = keep(a, at, &t);
+	(void)snprintf(line, sizeof(line), "%s%s%s: %s", object, *t.group ? " " : "", t.group,
+		t.text ? t.text : "");
+	if (strcmp(t.state, "muted") != 0)
+		monitor_notify(m, "alert", t.service, line);
 	return r < 0 ? FAULT(-ENOMEM) : save(a);
 }
 

@@ -1,11 +1,13 @@
 /* Alerts as the collector judged them, and what the collector may know.
  *
  *	collect.hello -> {"site","services":[{"name","release","dir","metrics","alerts"}],"fields":{...},
- *	                  "classes":{...},"switch":bool}; the same comes again as event "config"
+ *	                  "classes":{...},"switch":bool,"mutes":[...]}; the same comes again as event "config";
+ *	                  and "standing":[alerts held to fire]: what of them does not is to be told as resolved
  *	collect.secret {service secret} -> {"value"}: one that the metrics of the service's definition name
- *	alert         {name service state since text value} -> {}; leaf `alert` first, then status
+ *	alert         {name service group state(firing|muted|resolved) since severity text value muted_by
+ *	              operation} -> {}; leaf `alert` first, then status; name, service and group are its identity
  *	telemetry.accept (control) {field: FIELD...} -> {}; leaf `accept` for each
- *	alerts        (control) -> {"items":[{name service state since text value}]} firing now */
+ *	alerts        (control) -> {"items":[{name service group state ...}]} firing or muted now */
 #pragma once
 
 struct monitor;

@@ -28,7 +28,7 @@
 
 #define RULES_NAME "rules.json"
 
-enum { RULES_BYTES_MAX = 1024 * 1024, COMMITTED_TEXT_MAX = 128 };
+enum { RULES_BYTES_MAX = 2 * 1024 * 1024, COMMITTED_TEXT_MAX = 128 };
 
 struct collector {
 	sd_event *loop;
@@ -123,8 +123,9 @@ on_alert(const struct rule_alert *alert, void *arg)
 {
 	struct collector *c = arg;
 
-	log_info("alert %s of %s %s: %s", alert->rule->name, alert->rule->service,
-		alert->firing ? "fires" : "is resolved", alert->rule->text);
+	log_info("alert %s%s%s%s of %s is %s%s%s: %s", alert->rule->name, *alert->group ? "{" : "",
+		alert->group, *alert->group ? "}" : "", alert->rule->service, rule_told_text(alert->told),
+		*alert->muted_by ? " by " : "", alert->muted_by, alert->text);
 	/* Not through look_at_switch(): it would send this very one twice. */
 	if (c->was_on && is_on(c))
 		send_alert(alert, c);
@@ -169,7 +170,7 @@ load_rules(struct collector *c)
 	if (r == REASON_NOT_FOUND)
 		return 0;
 	r = r ?: json_read(&doc, in.data, in.len, in.max, RULES_NAME);
-	r = r ?: rule_restore(c->rules, doc);
+	r = r ?: rule_restore(c->rules, doc, clock_now_us());
 	/* Damage costs the states only: what is bad fires anew. */
 	return r < 0 ? FAULT(r) : 0;
 }
@@ -224,9 +225,15 @@ on_samples(const struct sample_set *samples, void *arg)
 
 	for (i = 0; i < samples->n; i++) {
 		const struct otlp_sample *s = &samples->items[i];
+		struct rule_label labels[OTLP_LABELS_MAX];
+		size_t n = 0;
 
-		if (s->service && s->n_labels == 0)
-			rule_feed(c->rules, s->service, s->name, s->real, s->time_us);
+		if (s->no_value || s->distribution)
+			continue; /* no one number */
+		for (; n < s->n_labels; n++)
+			labels[n] = (struct rule_label){ s->labels[n].name, s->labels[n].value };
+		rule_feed(c->rules, s->service ? s->service : COLLECTOR_HOST, s->name, labels, n, s->real,
+			s->time_us);
 	}
 	save_rules(c);
 }
@@ -276,8 +283,11 @@ on_timer(void *arg)
 	int r;
 
 	(void)look_at_switch(c);
-	if (due(&c->probe_at_us, COLLECTOR_PROBE_MS * CLOCK_US_PER_MS, mono_us))
+	if (due(&c->probe_at_us, COLLECTOR_PROBE_MS * CLOCK_US_PER_MS, mono_us)) {
 		sources_probe(c->sources);
+		rule_tick(c->rules, clock_now_us());
+		save_rules(c);
+	}
 	if (due(&c->batch_at_us, c->settings.period_us, mono_us))
 		batch(c, mono_us);
 	r = arm(c, clock_mono_us());
@@ -310,6 +320,7 @@ apply(struct collector *c)
 	if (r == 0) {
 		filter_set_fates(c->filter, &c->config.fates);
 		r = rule_load(c->rules, c->config.rules, c->config.n_rules, clock_now_us());
+		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());
 	}
 	r = r ?: sources_set(c->sources, &c->config);
 	if (r == 0)
@@ -338,7 +349,7 @@ collector_config(struct collector *c, json_t *doc)
 void
 collector_each(struct collector *c, rule_fn *each, void *arg)
 {
-	rule_each(c->rules, each, arg);
+	rule_each_firing(c->rules, each, arg);
 }
 
 /* "metrics 17": how far the hub has it.  Whoever lies here can only make a loss look like none. */

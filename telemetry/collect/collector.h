@@ -20,6 +20,9 @@ enum {
 	COLLECTOR_REVIEW_S = 60,   /* waiting.json is at most so old while samples wait */
 };
 
+/* The host's numbers, as rules name whose they are. */
+#define COLLECTOR_HOST "host"
+
 /* What of lib/telemetry others may read. */
 #define COLLECTOR_WAITING_NAME "waiting.json" /* [{"field","class","seen","example"}] */
 
@@ -48,5 +51,5 @@ int collector_config(struct collector *c, json_t *doc);
 void collector_secret(
 	struct collector *c, const char *service, const char *secret, const char *value, size_t len);
 
-/* Every rule as it stands, firing or not: for a monitor that came back. */
+/* Every alert that fires or is muted now: for a monitor that came back. */
 void collector_each(struct collector *c, rule_fn *each, void *arg);

@@ -24,7 +24,7 @@ enum { PATH_BYTES = 512 };
 static int
 read_rules(struct config *c, const char *service, const json_t *alerts)
 {
-	struct rule *more;
+	struct rule **more;
 	const json_t *item;
 	size_t i;
 	int r;
@@ -36,7 +36,7 @@ read_rules(struct config *c, const char *service, const json_t *alerts)
 		return FAULT(-ENOMEM);
 	c->rules = more;
 	json_array_foreach (alerts, i, item) {
-		r = rule_read(&c->rules[c->n_rules], service, item);
+		r = rule_read(&c->rules[c->n_rules], service, (json_t *)item);
 		if (r != 0)
 			return r < 0 ? FAULT(r) : r;
 		c->n_rules++;
@@ -70,12 +70,43 @@ read_service(struct config *c, const json_t *item)
 }
 
 static int
+read_mutes(struct config *c, const json_t *mutes)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (mutes, i, item) { /* at most RULE_MUTES_MAX: see fields */
+		struct {
+			const char *service, *name, *why;
+			uint64_t until_us;
+		} in = { .name = "" };
+		static const struct json_field fields[] = {
+			{ "service", JSON_KIND_TEXT, false, offsetof(__typeof__(in), service), RULE_NAME_MAX },
+			{ "name", JSON_KIND_TEXT, true, offsetof(__typeof__(in), name), RULE_NAME_MAX },
+			{ "why", JSON_KIND_TEXT, false, offsetof(__typeof__(in), why), RULE_WHY_MAX },
+			{ "until", JSON_KIND_TIME, false, offsetof(__typeof__(in), until_us), 0 },
+		};
+		struct rule_mute *m = &c->mutes[c->n_mutes];
+		int r = json_members(item, fields, ARRAY_LEN(fields), &in, "config");
+
+		if (r != 0)
+			return r < 0 ? FAULT(r) : r;
+		(void)snprintf(m->service, sizeof(m->service), "%s", in.service);
+		(void)snprintf(m->name, sizeof(m->name), "%s", in.name);
+		(void)snprintf(m->why, sizeof(m->why), "%s", in.why);
+		m->until_us = in.until_us;
+		c->n_mutes++;
+	}
+	return 0;
+}
+
+static int
 read_all(struct config *c)
 {
 	struct {
 		const char *site;
 		bool on;
-		const json_t *fields, *classes, *services;
+		const json_t *fields, *classes, *services, *mutes;
 	} in = { .site = "" };
 	static const struct json_field fields[] = {
 		{ "site", JSON_KIND_TEXT0, true, offsetof(__typeof__(in), site), CONFIG_NAME_MAX },
@@ -84,6 +115,7 @@ read_all(struct config *c)
 		{ "classes", JSON_KIND_OBJECT, true, offsetof(__typeof__(in), classes), CLASS_MAX },
 		{ "services", JSON_KIND_ARRAY, false, offsetof(__typeof__(in), services),
 			CONFIG_SERVICES_MAX },
+		{ "mutes", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), mutes), RULE_MUTES_MAX },
 	};
 	const json_t *item;
 	size_t i;
@@ -102,7 +134,7 @@ read_all(struct config *c)
 		if (r != 0)
 			return r < 0 ? FAULT(r) : r;
 	}
-	return 0;
+	return in.mutes ? read_mutes(c, in.mutes) : 0;
 }
 
 int
@@ -122,8 +154,10 @@ config_read(struct config *ret, json_t *doc)
 void
 config_done(struct config *c)
 {
-	json_decref(c->json);
+	for (size_t i = 0; i < c->n_rules; i++)
+		rule_unref(c->rules[i]);
 	free(c->rules);
+	json_decref(c->json);
 	*c = (struct config){ 0 };
 }
 

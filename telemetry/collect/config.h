@@ -3,7 +3,8 @@
  *
  *	{"site","switch":bool,"fields":[FIELD...],"classes":{CLASS: send|review|keep},
  *	 "services":[{"name","release","dir","metrics":[a definition's blocks with the knobs' values],
- *	              "alerts":[...]}]}
+ *	              "alerts":[...]}],
+ *	 "mutes":[{"service","name" (absent: all of it),"why","until"}]}
  *
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h
@@ -42,8 +43,10 @@ struct config {
 	struct class_fates fates;
 	struct config_service services[CONFIG_SERVICES_MAX];
 	size_t n_services;
-	struct rule *rules; /* of all services; owned */
+	struct rule **rules; /* of all services; owned, a reference each */
 	size_t n_rules;
+	struct rule_mute mutes[RULE_MUTES_MAX];
+	size_t n_mutes;
 };
 
 /* Read; doc is referenced.  *ret must be empty or hold an earlier one, which is replaced only on success.

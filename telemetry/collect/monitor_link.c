@@ -7,6 +7,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/call.h"
@@ -16,12 +17,10 @@
 
 enum { RETRY_MS = 1000 };
 
+/* An alert as it is to be told. */
 struct waiting {
 	struct waiting *next;
-	struct rule rule;
-	bool firing;
-	uint64_t since_us;
-	double value;
+	json_t *params; /* owned: the call's, all texts */
 };
 
 /* A secret that a source wants, and the monitor was asked for. */
@@ -65,6 +64,7 @@ drop_first(struct monitor_link *l)
 
 	l->first = w->next;
 	l->n_waiting--;
+	json_decref(w->params);
 	free(w);
 }
 
@@ -138,20 +138,12 @@ on_told(int r, const json_t *answer, void *arg)
 }
 
 static void
-put_value(struct call_request *call, double value)
-{
-	char text[32];
-
-	(void)snprintf(text, sizeof(text), "%.17g", value);
-	call_param(call, "value", text);
-}
-
-static void
 flush(struct monitor_link *l)
 {
 	const struct waiting *w = l->first;
-	char since[CLOCK_TEXT_MAX];
 	struct call_request *call;
+	const char *name;
+	json_t *value;
 
 	if (!w || l->calling || !l->greeted)
 		return;
@@ -160,36 +152,41 @@ flush(struct monitor_link *l)
 		retry(l);
 		return;
 	}
-	call_param(call, "name", w->rule.name);
-	call_param(call, "service", w->rule.service);
-	call_param(call, "state", w->firing ? "firing" : "resolved");
-	call_param(call, "since", clock_format(since, w->since_us));
-	call_param(call, "severity", w->rule.severity);
-	call_param(call, "text", w->rule.text);
-	put_value(call, w->value);
+	json_object_foreach(w->params, name, value)
+		call_param(call, name, json_string_value(value));
 	l->calling = call_link_call(l->link, call, on_told, l) == 0;
 	l->replaced = false;
 	if (!l->calling)
 		retry(l);
 }
 
-void
-monitor_link_alert(const struct rule_alert *alert, void *link)
+static bool
+same_alert(const json_t *a, const json_t *b)
 {
-	struct monitor_link *l = link;
+	static const char *const names[] = { "service", "name", "group" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(json_text(a, names[i]), json_text(b, names[i])) != 0)
+			return false;
+	return true;
+}
+
+/* Of one alert only the newest state waits. */
+static void
+put_waiting(struct monitor_link *l, json_t *take_params)
+{
+	SCOPED_JSON *params = take_params;
 	struct waiting **at, *w;
 
 	for (at = &l->first; *at; at = &(*at)->next)
-		if (strcmp((*at)->rule.service, alert->rule->service) == 0 &&
-			strcmp((*at)->rule.name, alert->rule->name) == 0)
+		if (same_alert((*at)->params, params))
 			break;
 	w = *at;
+	if (!w && l->n_waiting == MONITOR_LINK_WAITING_MAX) {
+		log_warning("alert %s is not told to the monitor: too many wait", json_text(params, "name"));
+		return;
+	}
 	if (!w) {
-		if (l->n_waiting == MONITOR_LINK_WAITING_MAX) {
-			log_warning("alert %s is not told to the monitor: too many wait",
-				alert->rule->name);
-			return;
-		}
 		w = calloc(1, sizeof(*w));
 		if (!w) {
 			log_fault(FAULT(-ENOMEM), "keeping an alert");
@@ -200,11 +197,53 @@ monitor_link_alert(const struct rule_alert *alert, void *link)
 	} else if (w == l->first && l->calling) {
 		l->replaced = true;
 	}
-	w->rule = *alert->rule;
-	w->firing = alert->firing;
-	w->since_us = alert->since_us;
-	w->value = alert->value;
+	json_decref(w->params);
+	w->params = STEAL(params);
 	flush(l);
+}
+
+void
+monitor_link_alert(const struct rule_alert *alert, void *link)
+{
+	const struct rule *rule = alert->rule;
+	char since[CLOCK_TEXT_MAX], value[32];
+	json_t *params;
+
+	(void)snprintf(value, sizeof(value), "%.17g", alert->value);
+	params = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "service", rule->service, "name", rule->name,
+		"group", alert->group, "state", rule_told_text(alert->told), "since",
+		clock_format(since, alert->since_us), "severity", rule->severity, "value", value);
+	if (!params || json_put_text(params, "text", *alert->text ? alert->text : NULL) < 0 ||
+		json_put_text(params, "muted_by", *alert->muted_by ? alert->muted_by : NULL) < 0 ||
+		json_put_text(params, "operation", *rule->operation ? rule->operation : NULL) < 0) {
+		json_decref(params);
+		log_fault(FAULT(-ENOMEM), "keeping an alert");
+		return;
+	}
+	put_waiting(link, params);
+}
+
+/* What the monitor holds for firing and fires no more: its end was not heard, or the state that knew it is lost. */
+static void
+end_standing(struct monitor_link *l, const json_t *standing)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(standing, i, item) {
+		const struct waiting *w = l->first;
+		json_t *params;
+
+		while (w && !same_alert(w->params, item))
+			w = w->next;
+		if (w)
+			continue;
+		params = json_pack("{s:s, s:s, s:s, s:s, s:s}", "service", json_text(item, "service"), "name",
+			json_text(item, "name"), "group", json_text(item, "group"), "state", "resolved", "since",
+			json_text(item, "since"));
+		if (params)
+			put_waiting(l, params);
+	}
 }
 
 /* --- secrets ------------------------------------------------------------------------------------------------- */
@@ -264,6 +303,7 @@ static void
 on_hello(int r, const json_t *answer, void *arg)
 {
 	struct monitor_link *l = arg;
+	SCOPED_JSON *config = NULL, *standing = NULL;
 
 	if (r != 0) { /* before the monitor knows us, or as it goes: try again */
 		if (r > 0)
@@ -272,9 +312,13 @@ on_hello(int r, const json_t *answer, void *arg)
 		return;
 	}
 	l->greeted = true;
-	take_config(l, answer);
+	config = json_copy((json_t *)answer);
+	standing = json_incref(json_object_get(config, "standing"));
+	(void)json_object_del(config, "standing");
+	take_config(l, config);
 	/* A monitor that was away, or we, may have missed some: telling one twice changes nothing there. */
 	collector_each(l->collector, monitor_link_alert, l);
+	end_standing(l, standing);
 	flush(l);
 }
 

@@ -84,39 +84,52 @@ severity_of(const char *text)
 	return OTLP_SEVERITY_INFO;
 }
 
+static void
+put_label(struct otlp_event *e, const char *name, const char *value)
+{
+	if (*value && e->n_labels < OTLP_EVENT_LABELS_MAX)
+		e->labels[e->n_labels++] = (struct otlp_label){ name, value };
+}
+
 int
 outgoing_alert(struct buf *out, struct filter *f, const char *site, const struct rule_alert *alert,
 	uint64_t now_us, size_t *ret_n)
 {
 	const struct otlp_speaker speaker = { .site = site, .version = MAINSTAY_VERSION };
 	const struct rule *rule = alert->rule;
-	const char *state = alert->firing ? "firing" : "resolved";
-	char since[CLOCK_TEXT_MAX], field[2 * RULE_NAME_MAX + 16];
+	const char *state = rule_told_text(alert->told);
+	char since[CLOCK_TEXT_MAX], value[32], field[2 * RULE_NAME_MAX + 16];
+	char names[RULE_BY_MAX][RULE_NAME_MAX + 8];
 	struct otlp_event e = {
 		.service = rule->service,
 		.name = "mainstay.alert",
-		.severity = alert->firing ? severity_of(rule->severity) : OTLP_SEVERITY_INFO,
+		.severity = alert->told == RULE_TOLD_FIRING ? severity_of(rule->severity) : OTLP_SEVERITY_INFO,
 		.severity_text = rule->severity,
-		.body = rule->text,
+		.body = alert->text,
 		.time_us = now_us,
-		.n_labels = 5,
-		.labels = {
-			{ "alert", rule->name },
-			{ "service", rule->service },
-			{ "state", state },
-			{ "since", clock_format(since, alert->since_us) },
-			{ "severity", rule->severity },
-		},
 	};
-	struct filter_label labels[5];
+	struct filter_label labels[OTLP_EVENT_LABELS_MAX];
 	size_t i;
 	int r;
 
-	for (i = 0; i < ARRAY_LEN(labels); i++)
+	(void)snprintf(value, sizeof(value), "%.17g", alert->value);
+	put_label(&e, "alert", rule->name);
+	put_label(&e, "service", rule->service);
+	put_label(&e, "state", state);
+	put_label(&e, "since", clock_format(since, alert->since_us));
+	put_label(&e, "severity", rule->severity);
+	put_label(&e, "value", value);
+	put_label(&e, "muted_by", alert->muted_by);
+	put_label(&e, "proposed", rule->operation);
+	for (i = 0; i < alert->n_labels; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "label.%s", alert->labels[i].name);
+		put_label(&e, names[i], alert->labels[i].value);
+	}
+	for (i = 0; i < e.n_labels; i++)
 		labels[i] = (struct filter_label){ e.labels[i].name, e.labels[i].value };
 	(void)snprintf(field, sizeof(field), "alert.%s.%s", rule->service, rule->name);
 	*ret_n = 0;
-	if (filter_check(f, CLASS_ALERT, field, labels, ARRAY_LEN(labels), state) != FILTER_PASS)
+	if (filter_check(f, CLASS_ALERT, field, labels, e.n_labels, state) != FILTER_PASS)
 		return 0;
 	r = otlp_encode_logs(out, &speaker, &e, 1);
 	if (r < 0)

@@ -34,7 +34,7 @@ on_alert(const struct rule_alert *alert, void *arg)
 {
 	struct site *s = arg;
 
-	buf_printf(&s->told, "%s %s; ", alert->rule->name, alert->firing ? "firing" : "resolved");
+	buf_printf(&s->told, "%s %s; ", alert->rule->name, rule_told_text(alert->told));
 }
 
 static const struct collector_ops ops = { .alert = on_alert };

@@ -90,7 +90,7 @@ what_is_told_is_read_kept_and_not_lost_to_nonsense(void **state)
 	assert_int_equal(again.n_services, 1);
 	assert_string_equal(again.services[0].dir, "/run/x");
 	assert_int_equal(again.n_rules, 1);
-	assert_string_equal(again.rules[0].service, "redis");
+	assert_string_equal(again.rules[0]->service, "redis");
 	assert_int_equal(fs_replace(f->dir.fd, "config.json", "{", 1, 0600), 0);
 	assert_int_equal(config_load(&again, f->dir.fd), REASON_MALFORMED);
 	assert_string_equal(again.site, "s1");
