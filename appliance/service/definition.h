@@ -36,8 +36,11 @@
  *	            database, secret: NAME, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up;
  *	            secret: the user's password, which the collector is then given (postgres)
  *	logs        [{name, file}]; without file: what the service writes to stdout and stderr
- *	alerts      [{name, metric, op: below|above, value, for,
- *	            severity: critical|warning|info, text}]
+ *	alerts      [{name, metric, where: {LABEL: VALUE}, by: [LABEL...],
+ *	            op: below|above|equal|not-equal, value, clear, rate: {per, over} | absent: SPAN | change: true,
+ *	            for, severity: critical|warning|info, text, inhibited_by: [NAME...], operation: NAME}];
+ *	            value and clear are whole numbers or decimal ones as text; text may hold {value} and
+ *	            {label.NAME} of by and where; what all this means says telemetry/rule/rule.h
  *	operations  {NAME: {argv | verb: start|stop|restart|reload, risk: observe|change|destroy,
  *	            args: {NAME: {type, min, max, enum, pattern, default, help}},
  *	            timeout, memory, output, secrets: [NAME...], dry_run: [T...], undo: OPERATION, help}}
@@ -78,6 +81,12 @@ enum {
 	DEFINITION_CONFIG_MAX = 64 * 1024, /* bytes of one rendered configuration file */
 	DEFINITION_NOTES_MAX = 20,
 	DEFINITION_SECRETS_MAX = 8,
+	DEFINITION_METRIC_MAX = 128,
+	DEFINITION_ALERT_TEXT_MAX = 400,
+	DEFINITION_WHERE_MAX = 8, /* of an alert */
+	DEFINITION_BY_MAX = 4,
+	DEFINITION_INHIBITORS_MAX = 8,
+	DEFINITION_LABEL_VALUE_MAX = 128,
 };
 
 #define DEFINITION_SECRETS_FOLDER "/run/secrets" /* as the process sees it: one file each */
@@ -125,7 +134,6 @@ enum definition_hooks {
 	DEFINITION_HOOK_RESTORE,  /* the old release's, while nothing runs; from {snapshot} */
 	DEFINITION_HOOK_MAX
 };
-enum definition_op { DEFINITION_BELOW, DEFINITION_ABOVE };
 enum definition_risk { DEFINITION_OBSERVE, DEFINITION_CHANGE, DEFINITION_DESTROY };
 enum definition_verb {
 	DEFINITION_VERB_NONE, /* an argv operation */
@@ -231,10 +239,8 @@ struct definition_config {
 
 struct definition_alert {
 	const char *name, *metric;
-	enum definition_op op;
-	int64_t value;
-	uint64_t for_us;
-	const char *severity, *text;
+	const char *operation; /* that is proposed; NULL: none */
+	const json_t *json;
 };
 
 struct definition {
@@ -286,6 +292,11 @@ int definition_compile(
 typedef void definition_fault_fn(const struct refusal *why, void *arg);
 int definition_compile_all(struct definition **ret, const void *p, size_t len, const char *file,
 	int dir_fd, definition_fault_fn *fn, void *arg);
+
+/* The customer's own rules: a YAML mapping with the one member rules, a list of alerts as above, each with service
+ * beside it, the name of a service or "host".  *ret is that list, a new array.  Returns as definition_read() does,
+ * with the place ("rules.yaml:12:5"). */
+int definition_compile_alerts(json_t **ret, const void *p, size_t len, const char *file);
 
 struct definition *definition_free(struct definition *d);
 SCOPED_DESTRUCTOR(struct definition, definition_free)

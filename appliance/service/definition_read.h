@@ -87,9 +87,10 @@ void definition_read_config(const struct definition_at *a, struct definition *d)
 /* what a release is made of (definition_payload.c) */
 void definition_read_payload(const struct definition_at *a, struct definition *d);
 
-/* metrics, logs, alerts (definition_watch.c) */
+/* metrics, logs (definition_watch.c) */
 void definition_read_metrics(const struct definition_at *a, struct definition *d);
 void definition_read_logs(const struct definition_at *a, struct definition *d);
+/* alerts (definition_alert.c) */
 void definition_read_alerts(const struct definition_at *a, struct definition *d);
 
 /* knobs and arguments (definition_param.c) */

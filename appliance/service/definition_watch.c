@@ -1,10 +1,8 @@
-/* What of a service is watched: its metrics, logs and alerts. */
+/* What of a service is watched: its metrics and logs. */
 #include "appliance/base/clock.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/definition_read.h"
-
-static const char *const severities[] = { "critical", "warning", "info" };
 
 /* What each source takes beside fields. */
 static const char *const sources[] = { "redis", "postgres", "nginx", "nats", "prometheus" };
@@ -105,36 +103,5 @@ definition_read_logs(const struct definition_at *a, struct definition *d)
 			continue;
 		(void)definition_text(&one, "name", true, DEFINITION_NAME_MAX);
 		definition_check_template(&file, definition_text(&one, "file", false, 255), &scope);
-	}
-}
-
-void
-definition_read_alerts(const struct definition_at *a, struct definition *d)
-{
-	static const char *const known[] = { "name", "metric", "op", "value", "for", "severity",
-		"text" };
-	static const char *const ops[] = { "below", "above" };
-	struct definition_at list = definition_member(a, "alerts");
-	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
-
-	d->alerts = definition_array(&list, n, sizeof(*d->alerts));
-	for (size_t i = 0; d->alerts && i < n; i++) {
-		struct definition_at one = definition_item(&list, i);
-		struct definition_alert *alert = &d->alerts[i];
-
-		d->n_alerts = i + 1;
-		if (!definition_known(&one, known, ARRAY_LEN(known)))
-			continue;
-		alert->name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
-		alert->metric = definition_text(&one, "metric", true, 2 * DEFINITION_NAME_MAX);
-		alert->op = definition_word(&one, "op", ops, ARRAY_LEN(ops), NULL);
-		alert->value = definition_int(&one, "value", 0, -(INT64_C(1) << 53) + 1,
-			(INT64_C(1) << 53) - 1);
-		alert->for_us = definition_span(&one, "for", "1s", 86400 * CLOCK_US_PER_S);
-		alert->severity = severities[definition_word(&one, "severity", severities,
-			ARRAY_LEN(severities), "warning")];
-		alert->text = definition_text(&one, "text", true, 400);
-		if (alert->name && !definition_is_name(alert->name))
-			DEFINITION_BAD(&one, "\"%s\" is no name: it must have letters, digits, \"-\" and \"_\" alone, and begin with a letter", alert->name);
 	}
 }

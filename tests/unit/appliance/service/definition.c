@@ -96,7 +96,7 @@ what_was_written_is_read(void **state)
 	assert_int_equal(definition_knob(d, "memory")->max, 1024 * 1024 * 1024);
 	assert_int_equal(definition_knob(d, "fast")->apply, DEFINITION_APPLY_NEXT_START);
 	assert_int_equal(d->health.timeout_us, 500 * CLOCK_US_PER_MS);
-	assert_int_equal(d->alerts[0].for_us, 2 * CLOCK_US_PER_S);
+	assert_string_equal(json_text(d->alerts[0].json, "for"), "2s");
 	op = definition_operation(d, "get");
 	assert_int_equal(op->timeout_us, 5 * CLOCK_US_PER_S);
 	assert_int_equal(op->output, 4096);
@@ -351,8 +351,8 @@ static const struct {
 		"config.0.lines", NULL },
 	{ "a field that is no name", HEAD "metrics: [{source: redis, socket: x, fields: [\"a b\"]}]\n",
 		REASON_MALFORMED, "metrics.0.fields.0", NULL },
-	{ "an alert's name", HEAD "alerts: [{name: a b, metric: m, op: above, text: t}]\n", REASON_MALFORMED,
-		"alerts.0", NULL },
+	{ "an alert's name", HEAD "alerts: [{name: a b, metric: m, op: above, value: 1, text: t}]\n", REASON_MALFORMED,
+		"alerts.0.name", NULL },
 	{ "a data folder elsewhere", HEAD "data: [../a]\n", REASON_MALFORMED, "data.0", NULL },
 	{ "a payload's relative program", HEAD "payload: {programs: [x]}\n", REASON_MALFORMED,
 		"payload.programs.0", NULL },

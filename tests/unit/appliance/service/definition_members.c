@@ -452,7 +452,7 @@ spans_bounded_by_none(void **state)
 
 /* --- all faults at once ---------------------------------------------------------------------------- */
 struct faults {
-	char operand[16][64];
+	char operand[24][64];
 	size_t n;
 };
 
@@ -461,7 +461,7 @@ hear(const struct refusal *why, void *arg)
 {
 	struct faults *f = arg;
 
-	if (f->n < 16)
+	if (f->n < 24)
 		(void)snprintf(f->operand[f->n], 64, "%s", why->operand);
 	f->n++;
 }
@@ -479,8 +479,8 @@ every_fault_is_told(void **state)
 				   "alerts: [{name: a b}]\n";
 	static const char *const want[] = { "colour", "name", "version", "knobs.a.default",
 		"knobs.b.default", "exec.0", "exec.1", "config.0.template", "config.0.lines",
-		"config.0.path", "health.period", "health.socket", "alerts.0.metric", "alerts.0.op",
-		"alerts.0.text", "alerts.0" };
+		"config.0.path", "health.period", "health.socket", "alerts.0.name", "alerts.0.metric",
+		"alerts.0.op", "alerts.0.value", "alerts.0.text" };
 	const struct fixture *f = *state;
 	struct definition *d = NULL;
 	struct faults faults = { .n = 0 };
@@ -489,11 +489,11 @@ every_fault_is_told(void **state)
 				 &faults),
 		REASON_UNKNOWN_FIELD); /* the first */
 	assert_null(d);
-	for (size_t i = 0; i < 16; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		if (strcmp(faults.operand[i], want[i]) != 0)
 			fail_msg("%zu: %s is not %s", i, faults.operand[i], want[i]);
 	}
-	assert_int_equal(faults.n, 19); /* and three of the operations */
+	assert_int_equal(faults.n, 20); /* and three of the operations */
 	/* What YAML refuses is told, too; and what is right is told by nothing. */
 	faults.n = 0;
 	assert_int_equal(definition_compile_all(&d, "a: &b c\n", 8, "service.yaml", f->s.fd, hear, &faults),
