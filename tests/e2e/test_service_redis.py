@@ -187,7 +187,8 @@ def next_release(estate, version, *changes):
         f.write(text)
     estate.publish(folder)
     estate.mainstay("update", "check")
-    return until("a plan", lambda: [p for p in [estate.mainstay_json("update", "plan")] if p["items"]])[0]["digest"]
+    return until("a plan", lambda: [p for p in [estate.mainstay_json("update", "plan")]
+                                    if [i["version"] for i in p["items"]] == [version]])[0]["digest"]
 
 
 def test_an_update_brings_its_defaults_and_leaves_a_snapshot_that_can_be_read(estate):
@@ -226,9 +227,23 @@ def test_data_that_a_failing_update_destroyed_come_back(estate):
                            'exec: [/usr/bin/dash, -c, "rm -rf /data/appendonlydir /data/dump.rdb; exit 1"]'))
     assert "one-way" in estate.mainstay("update", "plan").stdout
     failed = estate.mainstay("update", "apply", "--plan", digest, code=1).stderr
-    assert "[state-moved]" in failed, failed
+    assert "[state-moved]" in failed and "redis: redis" not in failed, failed
     until("the old release", lambda: estate.service("redis")["health"] == "passing")
     assert setting(estate, "maxmemory-policy") == "volatile-ttl" and setting(estate, "appendonly") == "yes"
     assert estate.redis("get", "k7") == "v7" and estate.redis("dbsize") == "20"
+
+
+def test_a_person_may_go_back_to_the_snapshot_and_lose_what_came_since(estate):
+    digest = next_release(estate, "7.0.15-4", ("format: rdb10", "format: rdb11"), ("accepts: [rdb9]", "accepts: [rdb10]"))
+    estate.mainstay("update", "apply", "--plan", digest)
+    assert estate.redis("set", "since", "1") == "OK"
+    refused = estate.mainstay("update", "rollback", "redis", code=1).stderr
+    assert "[conflict]" in refused and "--restore-data" in refused and "redis: redis" not in refused, refused
+    assert estate.redis("dbsize") == "21"
+    assert "is lost" in estate.mainstay("update", "rollback", "redis", "--restore-data", "--show").stdout
+    back = estate.mainstay("update", "rollback", "redis", "--restore-data").stdout
+    assert "redis 7.0.15-2 is running, health passing" in back and "redis: redis" not in back, back
+    assert estate.redis("dbsize") == "20" and estate.redis("get", "k7") == "v7" and estate.redis("get", "since") == ""
+    assert [i["outcome"] for i in estate.mainstay_json("update", "history")["items"]][-2:] == ["good", "good"]
     estate.mainstay("service", "stop", "redis")
     assert "bye bye" in estate.mainstay("service", "logs", "redis").stdout
