@@ -114,6 +114,7 @@ say_row(struct command_call *call, const json_t *row)
 	say_defaults(call, json_object_get(row, "defaults"));
 	say_list(call, "new operations, off until accepted", json_object_get(news, "operations"));
 	say_list(call, "new fields of telemetry, off until accepted", json_object_get(news, "fields"));
+	say_list(call, "requires", json_object_get(row, "requires"));
 	say_list(call, "powers that must be accepted before", json_object_get(news, "powers"));
 	say_data(call, row);
 	json_array_foreach(json_object_get(row, "notes"), i, one)

@@ -67,6 +67,59 @@ by_itself_goes_only_what_harms_nobody(void **state)
 	}
 }
 
+/* What differs between two definitions, as a member of the plan's row. */
+static const struct {
+	const char *from, *to, *member, *value;
+} differences[] = {
+	{ "", "", "defaults", "[]" },
+	{ "knobs:\n  size: {type: int, default: 2}\n", "knobs:\n  size: {type: int, default: 3}\n", "defaults",
+		"[{\"from\":2,\"knob\":\"size\",\"to\":3}]" },
+	{ "", "knobs:\n  size: {type: int, default: 3}\n", "defaults", "[{\"from\":null,\"knob\":\"size\",\"to\":3}]" },
+	{ "knobs:\n  mine: {type: int, default: 2}\n", "knobs:\n  mine: {type: int, default: 3}\n", "defaults", "[]" },
+	{ "data: {format: one}\n", "data: {format: one}\n", "data", "\"same\"" },
+	{ "data: {format: one}\n", "data: {format: two, accepts: [one]}\n", "data", "\"one-way\"" },
+	{ "data: {format: one}\n", "data: {format: two}\n", "data", "\"not-readable\"" },
+	{ "hooks: {snapshot: {argv: [/bin/run]}}\n", "", "snapshot", "true" },
+	{ "", "hooks: {snapshot: {argv: [/bin/run]}}\n", "snapshot", "false" },
+	{ "hooks: {snapshot: {argv: [/bin/run]}}\n", "", "restores", "false" },
+	{ "hooks: {snapshot: {argv: [/bin/run]}, restore: {argv: [/bin/run]}}\n", "", "restores", "true" },
+	{ "", "requires: {services: [nginx]}\n", "requires", "[\"nginx\"]" },
+	{ "", "notes: [\"read this\"]\n", "notes", "[\"read this\"]" },
+	{ "", "network: host\n", "new", "{\"fields\":[],\"operations\":[],\"powers\":[\"network=host\"]}" },
+	{ "", "", "files", "{\"added\":0,\"changed\":0,\"removed\":0}" },
+	{ "", "", "downtime", "\"restart\"" },
+};
+
+static void
+a_row_tells_what_differs(void **state)
+{
+	static const char yaml[] = "services:\n  redis:\n    channel: stable\n    knobs:\n      mine: 7\n";
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(differences); i++) {
+		SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+		SCOPED(buf_done) struct buf got = BUF_MAX(4096);
+		SCOPED_JSON *plan = NULL;
+		const json_t *member;
+
+		bench_release_with(b, &one, "redis", "7", "redis", differences[i].from);
+		bench_release_with(b, &two, "redis", "8", "redis", differences[i].to);
+		bench_store(b, &one);
+		bench_store(b, &two);
+		bench_active(b, one.hex, 1);
+		bench_etc(b, "cluster.yaml", yaml, sizeof(yaml) - 1);
+		services_reload(b->t->m);
+		bench_settle(b);
+		bench_publish(b, &one, bench_custom(1));
+		bench_publish(b, &two, bench_custom(2));
+		assert_int_equal(bench_assign(b, (unsigned)i + 1, two.target, two.hex), 0);
+		assert_int_equal(bench_call(b, CALL_ROLE_CONTROL, "update.plan", NULL, NULL, 0, &plan), 0);
+		member = json_object_get(json_array_get(json_object_get(plan, "items"), 0), differences[i].member);
+		assert_int_equal(json_canonical(&got, member), 0);
+		assert_string_equal(buf_text(&got), differences[i].value);
+	}
+}
+
 /* --- holding ------------------------------------------------------------------------------------------------------- */
 static bool
 row_says(struct bench *b, const char *member)
@@ -355,6 +408,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_difference_of_two_plans_is_told_in_words),
 		cmocka_unit_test(by_itself_goes_only_what_harms_nobody),
+		cmocka_unit_test_setup_teardown(a_row_tells_what_differs, bench_set_up, bench_tear_down),
 		BENCH_TEST(one_service_is_held_by_a_line_of_its_own),
 		BENCH_TEST(what_went_back_goes_in_only_on_a_word_of_its_own),
 		BENCH_TEST(once_more_is_begun_where_it_is_asked_for),
