@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
@@ -12,318 +13,224 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/auth.h"
+#include "appliance/serve/reactor.h"
 #include "appliance/serve/registry.h"
-#include "telemetry/otlp/otlp_decode.h"
-#include "telemetry/store/store.h"
+#include "telemetry/alert/alert_page.h"
+#include "telemetry/alert/alert_record.h"
+#include "telemetry/alert/alert_store.h"
+#include "telemetry/alert/dead_man.h"
 
-enum {
-	NAME_BYTES = 129,
-	VIA_BYTES = 16, /* what stands before a service's name */
-	TEXT_BYTES = 513,
-	LIST_MAX = 500,		/* alerts in one answer, of one customer */
-	SITE_RESOLVED_MAX = 20, /* resolved ones on a site's page */
+enum { BODY_MAX = 8 * 1024 };
+
+struct inbox {
+	struct serve *serve;
+	struct dead_man dead_man;
+	struct reactor_source *often; /* every DEAD_MAN_TICK_S */
 };
 
-/* At most one row of (site, service, name) fires at a time. */
-static const char *const customer_steps[] = {
-	"CREATE TABLE alerts("
-	"  id INTEGER PRIMARY KEY, site TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL,"
-	"  state TEXT NOT NULL, severity TEXT NOT NULL, text TEXT NOT NULL, since INTEGER NOT NULL,"
-	"  changed INTEGER NOT NULL, acknowledged_by TEXT NOT NULL DEFAULT '',"
-	"  acknowledged INTEGER NOT NULL DEFAULT 0) STRICT;"
-	"CREATE UNIQUE INDEX alerts_firing ON alerts(site, service, name) WHERE state = 'firing';"
-	"CREATE INDEX alerts_by_change ON alerts(changed);",
-	"CREATE INDEX alerts_by_site ON alerts(site);",
-};
-static const struct db_migration customer_migration = { "telemetry/alert", customer_steps,
-	ARRAY_LEN(customer_steps) };
-
-#define OWN_SERVICE "the hub" /* what the hub itself has to say of a site stands under it */
-
-static uint64_t transitions;
-
-/* One record, read. */
-struct transition {
-	char name[NAME_BYTES];
-	char service[VIA_BYTES + NAME_BYTES];
-	char severity[32];
-	char text[TEXT_BYTES];
-	bool firing;
-	uint64_t since_us;
-};
-
-static int
-attribute(char *out, size_t size, const struct otlp_record *record, const char *key)
-{
-	const struct otlp_value *v =
-		otlp_decode_find(record->attributes, record->n_attributes, key);
-
-	if (!v || v->kind != OTLP_VALUE_TEXT || v->text.len == 0 ||
-		!otlp_decode_copy(out, size, &v->text))
-		return REFUSE(REASON_MALFORMED, "alert",
-			"its attribute %s is missing or no short text", key);
-	return 0;
-}
-
-static int
-read_record(struct transition *t, const char *via, const struct otlp_record *record)
-{
-	size_t head = strlen(via);
-	char state[16], since[CLOCK_TEXT_MAX];
-	int r;
-
-	*t = (struct transition){ 0 };
-	r = attribute(t->name, sizeof(t->name), record, "alert");
-	memcpy(t->service, via, head + 1);
-	r = r ? r : attribute(t->service + head, NAME_BYTES, record, "service");
-	r = r ? r : attribute(t->severity, sizeof(t->severity), record, "severity");
-	r = r ? r : attribute(state, sizeof(state), record, "state");
-	r = r ? r : attribute(since, sizeof(since), record, "since");
-	if (r != 0)
-		return r;
-	/* Or who has a courier's key could end what the hub, or another sender, says of its site. */
-	if (strcmp(t->service, OWN_SERVICE) == 0 ||
-		(head == 0 && strncmp(t->service, STORE_VIA_OTLP, strlen(STORE_VIA_OTLP)) == 0))
-		return REFUSE(REASON_MALFORMED, t->service, "is no service of a site");
-	if (strcmp(state, "firing") != 0 && strcmp(state, "resolved") != 0)
-		return REFUSE(REASON_MALFORMED, t->name,
-			"its state is neither firing nor resolved");
-	t->firing = state[0] == 'f';
-	if (clock_parse(&t->since_us, since) != 0)
-		return REFUSE(REASON_MALFORMED, t->name, "its attribute since is no time");
-	if (record->body.kind == OTLP_VALUE_TEXT &&
-		!otlp_decode_copy(t->text, sizeof(t->text), &record->body.text))
-		return REFUSE(REASON_TOO_LARGE, t->name, "its text is longer than %d bytes",
-			TEXT_BYTES - 1);
-	return 0;
-}
-
-static int
-put(struct db *db, const char *site, const struct transition *t, uint64_t now_us)
-{
-	int64_t n;
-	int r;
-
-	/* What other senders say takes no room from the site's own word, and neither takes any from the hub's. */
-	r = db_number(db, &n, 0,
-		"SELECT count(*) FROM alerts WHERE site = ?1 AND state = 'firing'"
-		" AND (instr(service, '" STORE_VIA_OTLP "') = 1) = (instr(?2, '" STORE_VIA_OTLP
-		"') = 1)",
-		"tt", site, t->service);
-	if (r == 0 && t->firing && n >= ALERT_INBOX_OPEN_MAX && strcmp(t->service, OWN_SERVICE) != 0)
-		return REFUSE(REASON_TOO_LARGE, site, "has %d firing alerts already",
-			ALERT_INBOX_OPEN_MAX);
-	if (r == 0)
-		r = db_number(db, &n, 0, "SELECT count(*) FROM alerts WHERE site = ?1", "t", site);
-	if (r == 0 && n >= ALERT_INBOX_ROWS_MAX && strcmp(t->service, OWN_SERVICE) != 0)
-		return REFUSE(REASON_TOO_LARGE, site, "has %d alerts kept, with those that are over", ALERT_INBOX_ROWS_MAX);
-	if (r == 0)
-		r = db_exec(db,
-			"INSERT INTO alerts(site, service, name, state, severity, text, since, "
-			"changed)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-			"ttttttii", site, t->service, t->name, t->firing ? "firing" : "resolved",
-			t->severity, t->text, (int64_t)t->since_us, (int64_t)now_us);
-	return r < 0 ? FAULT(r) : r;
-}
-
-/* The row that fires already changes; where there is none (its firing was lost, or this is the first
- * word of it) a new one is made. */
-static int
-move(struct db *customer, const char *site, const struct transition *t, uint64_t now_us)
-{
-	int r = db_exec(customer,
-		"UPDATE alerts SET state = ?4, text = CASE WHEN ?5 = '' THEN text ELSE ?5 END,"
-		" severity = ?6, changed = ?7"
-		" WHERE site = ?1 AND service = ?2 AND name = ?3 AND state = 'firing'",
-		"tttttti", site, t->service, t->name, t->firing ? "firing" : "resolved", t->text,
-		t->severity, (int64_t)now_us);
-
-	if (r == 0 && db_changes(customer) == 0)
-		r = put(customer, site, t, now_us);
-	if (r == 0)
-		transitions++;
-	return r < 0 ? FAULT(r) : r;
-}
-
-static int
-on_alert(void *state, struct db *customer, const char *site, const char *name, const char *text, bool firing)
-{
-	struct transition t = { .firing = firing, .since_us = clock_now_us(), .service = OWN_SERVICE, .severity = "critical" };
-
-	(void)state;
-	(void)snprintf(t.name, sizeof(t.name), "%s", name);
-	(void)snprintf(t.text, sizeof(t.text), "%s", text);
-	return FAULT(move(customer, site, &t, t.since_us));
-}
-
+/* --- what comes in ---------------------------------------------------------------------------------------- */
 bool
 alert_inbox_is_alert(const struct otlp_record *record)
 {
-	static const char event[] = "mainstay.alert";
-
-	return record->event_name.len == sizeof(event) - 1 &&
-		memcmp(record->event_name.p, event, sizeof(event) - 1) == 0;
+	return alert_record_is(record);
 }
 
 int
 alert_inbox_record(struct db *customer, const char *site, const char *via,
 	const struct otlp_record *record)
 {
-	uint64_t now_us = clock_now_us();
-	struct transition t;
+	struct alert_record a;
 	int r;
 
-	if (!alert_inbox_is_alert(record))
+	if (!alert_record_is(record))
 		return 0;
-	r = read_record(&t, via, record);
-	if (r != 0)
-		return r;
-	return move(customer, site, &t, now_us);
-}
-
-uint64_t
-alert_inbox_count(void)
-{
-	return transitions;
-}
-
-/* --- reading ------------------------------------------------------------------------------------------ */
-#define COLUMNS                                                                                    \
-	"id, site, service, name, state, severity, text, since, changed, acknowledged_by, "        \
-	"acknowledged"
-
-static int
-append(json_t *items, const char *customer, struct db_query *q)
-{
-	char id[96];
-	json_t *item;
-	int r;
-
-	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, 0));
-	item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", id, "site",
-		db_text(q, 1), "service", db_text(q, 2), "name", db_text(q, 3), "state",
-		db_text(q, 4), "severity", db_text(q, 5), "text", db_text(q, 6), "acknowledged_by",
-		db_text(q, 9));
-	r = item ? json_put_time(item, "since", (uint64_t)db_i64(q, 7)) : -ENOMEM;
-	r = r ? r : json_put_time(item, "changed", (uint64_t)db_i64(q, 8));
-	if (r == 0 && db_i64(q, 10) > 0)
-		r = json_put_time(item, "acknowledged", (uint64_t)db_i64(q, 10));
-	if (json_array_append_new(items, item) < 0)
-		r = -ENOMEM;
-	return r < 0 ? FAULT(r) : 0;
+	r = alert_record_read(&a, via, record);
+	return r ? r : alert_store_take(customer, site, &a, false, clock_now_us());
 }
 
 static int
-list_customer(const char *name, struct db *db, void *arg)
+on_alert(void *state, struct db *customer, const char *site, const char *name, const char *text, bool firing)
 {
-	SCOPED(db_query_endp) struct db_query *q = NULL;
-	int r;
+	struct alert_record a = { .state = firing ? ALERT_FIRING : ALERT_RESOLVED, .since_us = clock_now_us(),
+		.service = ALERT_RECORD_HUB, .severity = "critical", .labels = "{}" };
 
-	r = db_query(&q, db,
-		"SELECT " COLUMNS " FROM alerts ORDER BY changed DESC, id DESC LIMIT ?1", "i",
-		(int64_t)LIST_MAX);
-	while (r == 0 && (r = db_next(q)) == DB_ROW)
-		r = append(arg, name, q);
-	return r < 0 ? FAULT(r) : 0;
+	(void)state;
+	(void)snprintf(a.name, sizeof(a.name), "%s", name);
+	(void)snprintf(a.text, sizeof(a.text), "%s", text);
+	return FAULT(alert_store_take(customer, site, &a, true, a.since_us));
 }
 
+/* --- what engineers ask ----------------------------------------------------------------------------------- */
 static int
 on_list(struct http_call *call, void *state)
 {
-	struct serve *serve = state;
+	struct inbox *inbox = state;
 	SCOPED_JSON *items = json_array();
 	SCOPED_JSON *unavailable = json_array();
+	struct alert_filter filter;
+	char next[128];
+	json_t *o;
 	int r;
 
-	r = serve_each_customer(serve, &call->who, list_customer, items, unavailable);
-	return r ? r : serve_reply_items(call, items, unavailable);
+	r = alert_page_filter(&filter, &call->params);
+	r = r ? r : alert_page_list(inbox->serve, &call->who, &filter, items, next, unavailable);
+	if (r != 0)
+		return r;
+	o = json_pack("{s:O, s:s}", "items", items, "next", next);
+	if (o && json_array_size(unavailable) > 0 && json_object_set(o, "unavailable", unavailable) < 0) {
+		json_decref(o);
+		o = NULL;
+	}
+	return serve_reply_json(call, 200, o);
 }
 
 /* "CUSTOMER.N", as list gave it. */
 static int
-read_id(const char *text, char customer[65], uint64_t *ret_id)
+read_id(const char *text, char customer[65], int64_t *ret_id)
 {
 	const char *dot = strrchr(text, '.');
+	uint64_t id;
 
-	if (!dot || dot == text || dot - text > 64 || number_u64(ret_id, dot + 1, INT64_MAX) != 0)
+	if (!dot || dot == text || dot - text > 64 || number_u64(&id, dot + 1, INT64_MAX) != 0)
 		return serve_not_yours(text);
 	(void)snprintf(customer, 65, "%.*s", (int)(dot - text), text);
+	*ret_id = (int64_t)id;
 	return 0;
+}
+
+/* The alert that a call names, of a customer that the engineer serves in role (NULL: any). */
+struct named {
+	char customer[65];
+	int64_t id;
+	struct db *db;
+};
+
+static int
+find(struct inbox *inbox, const struct http_call *call, const char *role, struct named *ret)
+{
+	struct databases *d = serve_databases(inbox->serve);
+	const char *name = call->segments[0];
+	int r = read_id(name, ret->customer, &ret->id);
+
+	r = r ? r : serve_engineer(inbox->serve, &call->who, role, ret->customer, name);
+	if (r == 0 && !databases_has(d, ret->customer))
+		r = serve_not_yours(name);
+	r = r ? r : databases_customer(d, ret->customer, &ret->db);
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* The alert as it is now; r: how what was asked of it went. */
+static int
+answer(struct inbox *inbox, struct http_call *call, const struct named *n, bool past, int r)
+{
+	json_t *item = NULL;
+
+	r = r ? r : alert_page_one(inbox->serve, n->db, n->customer, n->id, past, &item);
+	if (r == REASON_NOT_FOUND)
+		return serve_not_yours(call->segments[0]);
+	return r ? FAULT(r) : serve_reply_json(call, 200, item);
+}
+
+static int
+on_one(struct http_call *call, void *state)
+{
+	struct named n;
+	int r = find(state, call, NULL, &n);
+
+	return r ? r : answer(state, call, &n, true, 0);
+}
+
+/* {"note"}; ret is "" where there is none. */
+static int
+read_note(const struct http_call *call, bool required, char ret[ALERT_STORE_NOTE_MAX + 1])
+{
+	struct {
+		const char *note;
+	} in = { 0 };
+	const struct json_field fields[] = { { "note", JSON_KIND_TEXT0, !required, 0, ALERT_STORE_NOTE_MAX } };
+	SCOPED_JSON *doc = NULL;
+	int r = json_read(&doc, call->body, call->body_len, BODY_MAX, "body");
+
+	r = r ? r : json_members(doc, fields, ARRAY_LEN(fields), &in, "body");
+	(void)snprintf(ret, ALERT_STORE_NOTE_MAX + 1, "%s", r == 0 && in.note ? in.note : "");
+	return r;
 }
 
 static int
 on_ack(struct http_call *call, void *state)
 {
-	struct serve *serve = state;
-	SCOPED(db_query_endp) struct db_query *q = NULL;
-	SCOPED_JSON *items = json_array();
-	char customer[65];
-	struct db *db;
-	uint64_t id;
-	int r;
+	char note[ALERT_STORE_NOTE_MAX + 1];
+	struct named n;
+	int r = find(state, call, "support", &n);
 
-	r = read_id(call->segments[0], customer, &id);
-	r = r ? r : serve_engineer(serve, &call->who, "support", customer, call->segments[0]);
-	if (r == 0 && !databases_has(serve_databases(serve), customer))
-		r = serve_not_yours(call->segments[0]);
-	r = r ? r : databases_customer(serve_databases(serve), customer, &db);
-	if (r != 0)
-		return r;
-	/* The first who acknowledges stands. */
-	r = db_exec(db,
-		"UPDATE alerts SET acknowledged_by = ?2, acknowledged = ?3 WHERE id = ?1 AND "
-		"acknowledged = 0",
-		"iti", (int64_t)id, call->who.engineer, (int64_t)clock_now_us());
-	r = r ? r
-	      : db_query(&q, db, "SELECT " COLUMNS " FROM alerts WHERE id = ?1", "i", (int64_t)id);
-	r = r ? r : db_next(q);
-	if (r == 0)
-		return serve_not_yours(call->segments[0]);
-	r = r < 0 ? r : append(items, customer, q);
-	return r ? FAULT(r) : serve_reply_json(call, 200, json_incref(json_array_get(items, 0)));
+	r = r ? r : read_note(call, false, note);
+	return r ? r
+		 : answer(state, call, &n, false,
+			   alert_store_acknowledge(n.db, n.id, call->who.engineer, note[0] ? note : NULL, clock_now_us()));
 }
 
-/* --- module ------------------------------------------------------------------------------------------- */
+static int
+on_unack(struct http_call *call, void *state)
+{
+	struct named n;
+	int r = find(state, call, "support", &n);
+
+	return r ? r : answer(state, call, &n, false, alert_store_release(n.db, n.id));
+}
+
+static int
+on_note(struct http_call *call, void *state)
+{
+	char note[ALERT_STORE_NOTE_MAX + 1];
+	struct named n;
+	int r = find(state, call, "support", &n);
+
+	r = r ? r : read_note(call, true, note);
+	return r ? r
+		 : answer(state, call, &n, false,
+			   alert_store_note(n.db, n.id, call->who.engineer, note, clock_now_us()));
+}
+
 static int
 on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
 {
-	SCOPED(db_query_endp) struct db_query *q = NULL;
+	struct inbox *inbox = state;
 	SCOPED_JSON *items = json_array();
-	int r;
+	int r = alert_page_site(inbox->serve, customer, site, items);
 
-	(void)state;
-	r = db_query(&q, customer,
-		"SELECT " COLUMNS " FROM alerts WHERE site = ?1 AND (state = 'firing' OR id IN"
-		" (SELECT id FROM alerts WHERE site = ?1 AND state <> 'firing' ORDER BY changed "
-		"DESC LIMIT ?2))"
-		" ORDER BY state, changed DESC",
-		"ti", site->site, (int64_t)SITE_RESOLVED_MAX);
-	while (r == 0 && (r = db_next(q)) == DB_ROW)
-		r = append(items, site->customer, q);
 	if (r == 0 && json_object_set(page, "alerts", items) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* --- by itself -------------------------------------------------------------------------------------------- */
 static int
 sweep(const char *name, struct db *db, void *arg)
 {
-	const int64_t *before_us = arg;
+	const uint64_t *now_us = arg;
 
 	(void)name;
-	return db_exec(db, "DELETE FROM alerts WHERE changed < ?1 AND state = 'resolved'", "i",
-		*before_us);
+	return alert_store_sweep(db, *now_us);
 }
 
 static void
 on_tick(void *state, uint64_t now_us)
 {
-	int64_t before_us = (int64_t)(now_us - ALERT_INBOX_KEEP_S * CLOCK_US_PER_S);
-	int r = databases_each(serve_databases(state), NULL, sweep, &before_us);
+	struct inbox *inbox = state;
+	int r = databases_each(serve_databases(inbox->serve), NULL, sweep, &now_us);
 
 	if (r < 0)
 		log_fault(r, "sweep alerts");
+}
+
+static void
+on_often(void *arg)
+{
+	struct inbox *inbox = arg;
+	int r = dead_man_check(&inbox->dead_man, inbox->serve);
+
+	if (r < 0)
+		log_fault(r, "look for silent sites");
 }
 
 static void
@@ -334,27 +241,55 @@ on_counters(void *state, struct buf *out)
 		"# HELP mainstay_hub_alert_transitions_total Alerts that fired or resolved.\n"
 		"# TYPE mainstay_hub_alert_transitions_total counter\n"
 		"mainstay_hub_alert_transitions_total %ju\n",
-		(uintmax_t)transitions);
+		(uintmax_t)alert_store_count());
+}
+
+/* --- module ----------------------------------------------------------------------------------------------- */
+static void
+on_close(void *state)
+{
+	struct inbox *inbox = state;
+
+	if (!inbox)
+		return;
+	reactor_cancel(inbox->often);
+	free(inbox);
 }
 
 static int
 on_open(void **ret_state, struct serve *serve)
 {
-	*ret_state = serve;
+	struct inbox *inbox = calloc(1, sizeof(*inbox));
+	int r;
+
+	if (!inbox)
+		return FAULT(-ENOMEM);
+	inbox->serve = serve;
+	dead_man_init(&inbox->dead_man);
+	r = reactor_every(&inbox->often, serve_reactor(serve), DEAD_MAN_TICK_S * CLOCK_US_PER_S, on_often, inbox);
+	if (r < 0) {
+		free(inbox);
+		return FAULT(r);
+	}
+	*ret_state = inbox;
 	return 0;
 }
 
 static const struct route routes[] = {
 	{ "GET", "/v1/fleet/alerts", ROUTE_ENGINEER, 0, on_list, 0 },
-	{ "POST", "/v1/fleet/alerts/{}/ack", ROUTE_ENGINEER, 1024, on_ack, 0 },
+	{ "GET", "/v1/fleet/alerts/{}", ROUTE_ENGINEER, 0, on_one, 0 },
+	{ "POST", "/v1/fleet/alerts/{}/ack", ROUTE_ENGINEER, BODY_MAX, on_ack, 0 },
+	{ "POST", "/v1/fleet/alerts/{}/unack", ROUTE_ENGINEER, BODY_MAX, on_unack, 0 },
+	{ "POST", "/v1/fleet/alerts/{}/note", ROUTE_ENGINEER, BODY_MAX, on_note, 0 },
 };
 
 const struct serve_module alert_inbox_module = {
 	.name = "alerts",
-	.customer = &customer_migration,
+	.customer = &alert_store_migration,
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
 	.open = on_open,
+	.close = on_close,
 	.tick = on_tick,
 	.metrics = on_counters,
 	.site = on_site,

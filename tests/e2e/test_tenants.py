@@ -207,7 +207,10 @@ MATRIX = {
     "GET /v1/fleet/sites/{}/inventory": about("/v1/fleet/sites/%(site)s/inventory?changes=1"),
     "GET /v1/fleet/sites/{}/metrics": about("/v1/fleet/sites/%(site)s/metrics?name=%(customer)s.metric"),
     "GET /v1/fleet/alerts": about("/v1/fleet/alerts?site=%(site)s"),
+    "GET /v1/fleet/alerts/{}": about("/v1/fleet/alerts/%(alert)s"),
     "POST /v1/fleet/alerts/{}/ack": about("/v1/fleet/alerts/%(alert)s/ack", b"{}"),
+    "POST /v1/fleet/alerts/{}/unack": about("/v1/fleet/alerts/%(alert)s/unack", b"{}"),
+    "POST /v1/fleet/alerts/{}/note": about("/v1/fleet/alerts/%(alert)s/note", b'{"note":"seen"}'),
     "GET /v1/mailbox": mailbox,
     "POST /v1/fleet/requests": asking,
     "GET /v1/fleet/requests": about("/v1/fleet/requests?customer=%(customer)s"),
@@ -231,7 +234,8 @@ MATRIX = {
 # What must be told and done to its owner, or the rows above would prove nothing: (who, route) answered 2xx.
 OWNERS = {"ada": ("GET /v1/fleet/sites/{}/metrics", "GET /v1/fleet/alerts", "GET /v1/fleet/requests",
                   "GET /v1/fleet/requests/{}", "GET /v1/fleet/sites", "GET /v1/fleet/sites/{}",
-                  "GET /v1/fleet/sites/{}/audit", "POST /v1/fleet/alerts/{}/ack"),
+                  "GET /v1/fleet/sites/{}/audit", "POST /v1/fleet/alerts/{}/ack",
+                  "GET /v1/fleet/alerts/{}", "POST /v1/fleet/alerts/{}/unack", "POST /v1/fleet/alerts/{}/note"),
           "globex": ("GET /v1/record", "GET /assignments/{}", "GET /witness/{}/checkpoint")}
 
 

@@ -1,4 +1,5 @@
 #include "telemetry/alert/alert_inbox.h"
+#include "telemetry/alert/alert_store.h"
 
 #include "tests/fakes/hub_bench.h"
 
@@ -31,7 +32,7 @@ take_via(const char *via, int member, const char *instead, struct otlp_value bod
 {
 	static const char *const names[MEMBERS] = { "alert", "service", "severity", "state",
 		"since" };
-	static const char *const said[MEMBERS] = { "down", "redis", "critical", "firing",
+	const char *const said[MEMBERS] = { instead && strcmp(instead, "mainstay") == 0 ? "SiteSilent" : "down", "redis", "critical", "firing",
 		"2026-11-21T10:00:00.000Z" };
 	struct otlp_attribute attributes[MEMBERS];
 	struct otlp_record record = {
@@ -73,11 +74,12 @@ test_a_record_that_is_no_alert_leaves_nothing(void **state)
 		{ "an alert under another sender's name", SERVICE, "otlp:redis", REASON_MALFORMED },
 		{ "an alert of a severity too long", SEVERITY,
 			"the worst that anybody has ever seen here", REASON_MALFORMED },
+		{ "a silence, which is the hub's to say", SERVICE, "mainstay", REASON_MALFORMED },
 		{ "an alert in no state", STATE, "sideways", REASON_MALFORMED },
 		{ "an alert since no time", SINCE, "yesterday", REASON_MALFORMED },
 		{ "an alert whose text is too long", MEMBERS, "long", REASON_TOO_LARGE },
 	};
-	uint64_t seen = alert_inbox_count();
+	uint64_t seen = alert_store_count();
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -90,7 +92,7 @@ test_a_record_that_is_no_alert_leaves_nothing(void **state)
 			fail_msg("%s: %d", rows[i].what, r);
 	}
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), 0);
-	assert_int_equal(alert_inbox_count(), seen);
+	assert_int_equal(alert_store_count(), seen);
 }
 
 static void
@@ -105,13 +107,18 @@ test_a_site_has_so_many_alerts_and_no_more(void **state)
 				 " INSERT INTO alerts(site, service, name, state, severity, text, "
 				 "since, changed)"
 				 " SELECT 'acme-1', '', 'a' || i, 'firing', '', '', 0, 0 FROM n",
-				 "i", (int64_t)ALERT_INBOX_OPEN_MAX),
+				 "i", (int64_t)ALERT_STORE_OPEN_MAX),
 		0);
 	assert_int_equal(take(MEMBERS, NULL, short_body), REASON_TOO_LARGE);
 	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
 	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"),
-		ALERT_INBOX_OPEN_MAX);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE service <> 'the hub'"),
+		ALERT_STORE_OPEN_MAX);
+	/* The hub says so, once. */
+	assert_int_equal(take(MEMBERS, NULL, short_body), REASON_TOO_LARGE);
+	assert_int_equal(bench_count(bench_db(),
+				 "SELECT count(*) FROM alerts WHERE service = 'the hub' AND name = 'AlertFlood' AND state = 'firing'"),
+		1);
 	/* Another sender's are counted apart. */
 	assert_int_equal(take_via("otlp:", MEMBERS, NULL, short_body), 0);
 	assert_int_equal(bench_count(bench_db(),
@@ -181,7 +188,7 @@ test_the_hub_s_own_word_is_nobody_else_s(void **state)
 	char name[24];
 
 	(void)state;
-	for (int i = 0; i < ALERT_INBOX_OPEN_MAX; i++) {
+	for (int i = 0; i < ALERT_STORE_OPEN_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "alert-%d", i);
 		assert_int_equal(take(ALERT, name, short_body), 0);
 	}
@@ -203,13 +210,14 @@ test_alerts_that_are_over_fill_the_inbox_some_time(void **state)
 				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
 				 " INSERT INTO alerts(site, service, name, state, severity, text, since, changed)"
 				 " SELECT 'acme-1', 's', 'n' || i, 'resolved', '', '', 1, 1 FROM n",
-				 "i", (int64_t)ALERT_INBOX_ROWS_MAX - 1),
+				 "i", (int64_t)ALERT_STORE_ROWS_MAX - 1),
 		0);
 	assert_int_equal(take(STATE, "resolved", short_body), 0);
 	before = refuse_count(REASON_TOO_LARGE);
 	assert_int_equal(take(STATE, "resolved", short_body), REASON_TOO_LARGE);
 	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), ALERT_INBOX_ROWS_MAX);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE service <> 'the hub'"),
+		ALERT_STORE_ROWS_MAX);
 	assert_int_equal(serve_alert(bench.serve, bench_db(), "acme-1", "cloned", "two speak", true), 0);
 	assert_int_equal(db_exec(bench_db(), "UPDATE alerts SET site = 'acme-2'", ""), 0);
 	assert_int_equal(take(MEMBERS, NULL, short_body), 0); /* another site's are no room of this one's */
