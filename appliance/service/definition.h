@@ -35,7 +35,8 @@
  *	metrics     [{source: redis|postgres|nginx|nats|prometheus, socket | port as in health, path, user,
  *	            database, secret: NAME, fields: [NAME...]}] gives SOURCE_FIELD and SOURCE_up;
  *	            secret: the user's password, which the collector is then given (postgres)
- *	logs        [{name, file}]; without file: what the service writes to stdout and stderr
+ *	logs        [{name, file, format}]; without file: what the service writes to stdout and stderr; format of its
+ *	            lines, for their times and severities: plain|json|syslog|nginx|postgresql|redis|nats
  *	alerts      [{name, metric, where: {LABEL: VALUE}, by: [LABEL...],
  *	            op: below|above|equal|not-equal, value, clear, rate: {per, over} | absent: SPAN | change: true,
  *	            for, severity: critical|warning|info, text, inhibited_by: [NAME...], operation: NAME}];

@@ -89,7 +89,9 @@ definition_read_metrics(const struct definition_at *a, struct definition *d)
 void
 definition_read_logs(const struct definition_at *a, struct definition *d)
 {
-	static const char *const known[] = { "name", "file" };
+	static const char *const known[] = { "name", "file", "format" };
+	static const char *const formats[] = { "plain", "json", "syslog", "nginx", "postgresql",
+		"redis", "nats" };
 	struct definition_at list = definition_member(a, "logs");
 	struct definition_scope scope = { .d = d };
 	size_t n = definition_list(&list, DEFINITION_LIST_MAX);
@@ -101,7 +103,12 @@ definition_read_logs(const struct definition_at *a, struct definition *d)
 
 		if (!definition_known(&one, known, ARRAY_LEN(known)))
 			continue;
-		(void)definition_text(&one, "name", true, DEFINITION_NAME_MAX);
+		const char *name = definition_text(&one, "name", true, DEFINITION_NAME_MAX);
+
+		/* It becomes a part of a field's name. */
+		if (name && !definition_is_name(name))
+			DEFINITION_BAD(&one, "\"%s\" is no name: it must have letters, digits, \"-\" and \"_\" alone, and begin with a letter", name);
+		(void)definition_word(&one, "format", formats, ARRAY_LEN(formats), "plain");
 		definition_check_template(&file, definition_text(&one, "file", false, 255), &scope);
 	}
 }
