@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "appliance/base/scope.h"
+
 #define LOWER	"abcdefghijklmnopqrstuvwxyz"
 #define UPPER	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS	"0123456789"
-#define NAME	LOWER DIGITS "_"
+#define NAME	LOWER UPPER DIGITS "_"
 #define SERVICE LOWER DIGITS ".+~-"
 
 /* Names of mount points are not here: they are the customer's words and wait for review. */
@@ -65,40 +67,57 @@ field_is_shipped(const char *name)
 	return false;
 }
 
-static bool
-valid_alert(const char *p)
-{
-	/* A service's name may hold dots itself: the alert's name is what follows the last. */
-	const char *dot = strrchr(p, '.');
+/* What stands before the first dot names a kind; the rest begins and ends with one of taken and holds as many dots
+ * as that kind needs at least: a service's name and a unit's may hold dots themselves. */
+static const struct {
+	const char *prefix;
+	const char *taken;
+	bool dotted;
+} kinds[] = {
+	{ "alert.", SERVICE UPPER "_", true },
+	{ "log.", SERVICE UPPER "_@:\\", true },
+	{ "inventory.", LOWER DIGITS "-_", false },
+};
 
-	return dot && dot > p && dot[1] != '\0' && p[strspn(p, SERVICE UPPER "_")] == '\0';
+static bool
+valid_rest(const char *p, size_t kind)
+{
+	size_t n = strspn(p, kinds[kind].taken);
+	const char *dot = strchr(p, '.');
+
+	if (n == 0 || p[n] != '\0' || p[0] == '.' || p[n - 1] == '.')
+		return false;
+	return !kinds[kind].dotted || dot;
+}
+
+static bool
+valid_attribute(const char *p)
+{
+	size_t n = strspn(p, NAME);
+
+	return n > 0 && !strchr(DIGITS, p[0]) && strcmp(p + n, "}") == 0;
 }
 
 bool
 field_valid(const char *text)
 {
-	size_t n;
+	size_t n, i;
 
 	if (strlen(text) > FIELD_NAME_MAX)
 		return false;
-	if (strncmp(text, "alert.", 6) == 0)
-		return valid_alert(text + 6);
-	n = strspn(text, NAME);
-	if (n == 0 || !strchr(LOWER, text[0]))
+	for (i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strncmp(text, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+			return valid_rest(text + strlen(kinds[i].prefix), i);
+	n = strspn(text, NAME ":");
+	if (n == 0 || strchr(DIGITS, text[0]))
 		return false;
-	if (text[n] == '\0')
-		return true;
-	if (text[n] != '{')
-		return false;
-	text += n + 1;
-	n = strspn(text, NAME);
-	return n > 0 && strcmp(text + n, "}") == 0;
+	return text[n] == '\0' || (text[n] == '{' && valid_attribute(text + n + 1));
 }
 
 bool
 field_label_fits(const char *value)
 {
-	size_t n = strspn(value, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_.:/@+ -");
+	size_t n = strspn(value, NAME ".:/@+ -[]<>");
 
 	return n > 0 && n <= FIELD_LABEL_MAX && value[n] == '\0';
 }
@@ -109,4 +128,26 @@ field_of_label(char *out, const char *metric, const char *attribute)
 	int n = snprintf(out, FIELD_NAME_MAX + 1, "%s{%s}", metric, attribute);
 
 	return n > 0 && n <= FIELD_NAME_MAX;
+}
+
+bool
+field_matches(const char *pattern, const char *field)
+{
+	const char *star = NULL, *again = NULL;
+
+	while (*field) {
+		if (*pattern == '*') {
+			star = pattern++;
+			again = field;
+		} else if (*pattern == '?' || *pattern == *field) {
+			pattern++;
+			field++;
+		} else if (star) { /* only the last star can take more */
+			pattern = star + 1;
+			field = ++again;
+		} else {
+			return false;
+		}
+	}
+	return pattern[strspn(pattern, "*")] == '\0';
 }

@@ -9,6 +9,8 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/egress/field.h"
+#include "appliance/egress/schema.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/services.h"
 #include "appliance/monitor/services_room.h"
@@ -22,9 +24,6 @@ enum {
 	WORD_MAX = 64,
 	TEXT_MAX = 512,
 	GROUP_MAX = 512,
-	FIELDS_MAX = 4096,
-	FIELD_MAX = 128,
-	ACCEPTED_MAX = 1024 * 1024
 };
 
 struct alarms {
@@ -33,20 +32,14 @@ struct alarms {
 };
 
 /* --- what the collector may know ----------------------------------------------------------------- */
-/* Every accepted field of every service; accepted.h says what the file holds. */
-static void
-put_fields(struct monitor *m, json_t *fields)
+/* What was decided about every field of every service. */
+static json_t *
+make_fields(struct monitor *m)
 {
-	SCOPED_JSON *doc = NULL;
-	const char *service, *field;
-	json_t *of_service, *v;
+	SCOPED(accepted_freep) struct accepted *a = NULL;
 
-	if (monitor_load_json(m, "accepted.json", ACCEPTED_MAX, &doc) != 0)
-		return;
-	json_object_foreach(json_object_get(doc, "services"), service, of_service)
-		json_object_foreach(json_object_get(of_service, "fields"), field, v)
-			if (json_array_size(fields) < FIELDS_MAX)
-				(void)json_array_append_new(fields, json_string(field));
+	/* Where it cannot be read nothing is accepted; that was logged. */
+	return accepted_load(&a, m->dir_fd) == 0 ? accepted_fields(a) : json_object();
 }
 
 /* The definition's sources with the knobs' values put into their templates; "{run}" stays: the collector knows it
@@ -101,13 +94,12 @@ put_service(struct monitor *m, const struct services_state *s, json_t *services)
 static int
 make_config(struct monitor *m, json_t **ret)
 {
-	SCOPED_JSON *services = json_array(), *fields = json_array();
+	SCOPED_JSON *services = json_array(), *fields = make_fields(m);
 	struct services_state s;
 	json_t *classes = json_object_get(policy_json(m->policy), "classes");
 
 	for (size_t i = 0; services_at(m, i, &s); i++)
 		put_service(m, &s, services);
-	put_fields(m, fields);
 	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o}", "site", monitor_site(m), "switch",
 		m->switches.on[SWITCH_TELEMETRY], "services", services, "fields", fields, "classes",
 		classes ? json_deep_copy(classes) : json_object());
@@ -176,14 +168,24 @@ on_secret(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- accepting fields ---------------------------------------------------------------------------- */
-static bool
-is_field(const char *text)
-{
-	static const char taken[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-{}";
-	size_t len = strlen(text);
+/* "FIELD" or "FIELD SHAPE"; a field holds no space.  shape "" where there is none. */
+struct decided {
+	char field[FIELD_NAME_MAX + 1];
+	const char *shape;
+};
 
-	return len > 0 && len <= FIELD_MAX && strspn(text, taken) == len;
+static int
+read_decided(const char *text, struct decided *ret)
+{
+	size_t len = strcspn(text, " ");
+
+	ret->shape = text[len] ? text + len + 1 : "";
+	(void)snprintf(ret->field, sizeof(ret->field), "%.*s", (int)(len < sizeof(ret->field) ? len : 0), text);
+	if (!field_valid(ret->field))
+		return REFUSE(REASON_USAGE, text, "is no field");
+	if (text[len] && !schema_shape_valid(ret->shape))
+		return REFUSE(REASON_USAGE, text, "has no shape of a field");
+	return 0;
 }
 
 /* All of them, before the first is in the log. */
@@ -191,39 +193,60 @@ static int
 check_fields(const struct monitor_call *call)
 {
 	const char *name, *value;
+	struct decided d;
 	size_t n = 0;
+	int r = 0;
 
-	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++) {
+	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
 		if (strcmp(name, "field") != 0)
 			continue;
-		if (!is_field(value))
-			return REFUSE(REASON_USAGE, value, "is no field");
+		r = read_decided(value, &d);
 		n++;
 	}
+	if (r)
+		return r;
 	return n > 0 ? 0 : REFUSE(REASON_USAGE, "field", "is missing");
 }
 
-/* Fields of a service are accepted with it; these are the host's, or what came later. */
+/* Fields of a service are accepted with it; these are the host's, or what came later, or what a person refuses. */
 static int
-on_accept(struct monitor *m, struct monitor_call *call, void *arg)
+decide(struct monitor *m, struct monitor_call *call, bool accept)
 {
 	SCOPED(accepted_freep) struct accepted *a = NULL;
 	const char *name, *value;
+	char object[FIELD_NAME_MAX + 16];
+	struct decided d;
 	int r = check_fields(call);
 
-	(void)arg;
 	r = r ?: accepted_load(&a, m->dir_fd);
 	for (size_t i = 0; r == 0 && monitor_call_param(call, i, &name, &value); i++) {
 		if (strcmp(name, "field") != 0)
 			continue;
-		r = monitor_leaf(m, "accept", monitor_call_actor(call), value, NULL, REASON_NONE);
-		r = r ?: accepted_add_field(a, "host", value);
+		r = read_decided(value, &d);
+		(void)snprintf(object, sizeof(object), "%s%s", accept ? "" : "refuse ", d.field);
+		r = r ?: monitor_leaf(m, "accept", monitor_call_actor(call), object, NULL, REASON_NONE);
+		r = r ?: accept ? accepted_add_field(a, "host", d.field, d.shape)
+				: accepted_refuse_field(a, d.field);
 	}
 	r = r ?: accepted_save(a, m->dir_fd);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	monitor_changed(m, MONITOR_CHANGE_POLICY);
 	return 0;
+}
+
+static int
+on_accept(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)arg;
+	return decide(m, call, true);
+}
+
+static int
+on_refuse(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	(void)arg;
+	return decide(m, call, false);
 }
 
 /* --- alerts -------------------------------------------------------------------------------------- */
@@ -434,5 +457,6 @@ alarms_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "collect.secret", CALL_ROLE_COLLECT, on_secret, NULL);
 	r = r ?: monitor_register_verb(m, "alert", CALL_ROLE_COLLECT, on_alert, a);
 	r = r ?: monitor_register_verb(m, "telemetry.accept", CALL_ROLE_CONTROL, on_accept, NULL);
+	r = r ?: monitor_register_verb(m, "telemetry.refuse", CALL_ROLE_CONTROL, on_refuse, NULL);
 	return r ?: monitor_register_verb(m, "alerts", CALL_ROLE_CONTROL, on_alerts, a);
 }

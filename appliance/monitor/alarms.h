@@ -6,7 +6,8 @@
  *	collect.secret {service secret} -> {"value"}: one that the metrics of the service's definition name
  *	alert         {name service group state(firing|muted|resolved) since severity text value muted_by
  *	              operation} -> {}; leaf `alert` first, then status; name, service and group are its identity
- *	telemetry.accept (control) {field: FIELD...} -> {}; leaf `accept` for each
+ *	telemetry.accept (control) {field: "FIELD" | "FIELD SHAPE"...} -> {}; leaf `accept` for each
+ *	telemetry.refuse (control) the same -> {}; leaf `accept` of "refuse FIELD" for each
  *	alerts        (control) -> {"items":[{name service group state ...}]} firing or muted now */
 #pragma once
 

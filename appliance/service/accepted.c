@@ -39,6 +39,19 @@ check_operations(const json_t *operations, const char *service)
 }
 
 static int
+check_fields(const json_t *fields, const char *service)
+{
+	const char *name;
+	json_t *value, *obj;
+
+	memcpy(&obj, &fields, sizeof(obj)); /* as above */
+	json_object_foreach(obj, name, value)
+		if (!json_is_string(value) && !json_is_false(value))
+			return REFUSE(REASON_MALFORMED, FILE_NAME, "%s: field %s has no shape", service, name);
+	return 0;
+}
+
+static int
 check_powers(const json_t *powers, const char *service)
 {
 	const json_t *one;
@@ -73,7 +86,8 @@ check_service(const json_t *service, const char *name)
 	};
 	int r = json_members(service, fields, ARRAY_LEN(fields), &m, FILE_NAME);
 
-	return r ?: check_operations(m.operations, name) ?: check_powers(m.powers, name);
+	return r ?: check_operations(m.operations, name) ?: check_fields(m.fields, name)
+		 ?: check_powers(m.powers, name);
 }
 
 static int
@@ -166,7 +180,7 @@ accepted_operation(const struct accepted *a, const char *service, const char *op
 bool
 accepted_field(const struct accepted *a, const char *service, const char *field)
 {
-	return json_is_true(json_object_get(find(a, service, "fields"), field));
+	return json_is_string(json_object_get(find(a, service, "fields"), field));
 }
 
 const json_t *
@@ -205,14 +219,49 @@ accepted_add_operation(struct accepted *a, const char *service, const char *oper
 	return json_put_sha256(json_object_get(e, "operations"), operation, rights);
 }
 
-int
-accepted_add_field(struct accepted *a, const char *service, const char *field)
-{
-	json_t *e = entry(a, service);
+/* Where a person's own word is kept, about fields of the host and about every refusal. */
+#define HOST "host"
 
-	if (!e || json_object_set_new(json_object_get(e, "fields"), field, json_true()) < 0)
+int
+accepted_add_field(struct accepted *a, const char *service, const char *field, const char *shape)
+{
+	json_t *e = entry(a, service), *host = find(a, HOST, "fields");
+
+	if (!e || json_object_set_new(json_object_get(e, "fields"), field, json_string(shape)) < 0)
+		return FAULT(-ENOMEM);
+	if (json_is_false(json_object_get(host, field)))
+		(void)json_object_del(host, field);
+	return 0;
+}
+
+int
+accepted_refuse_field(struct accepted *a, const char *field)
+{
+	json_t *e = entry(a, HOST);
+
+	if (!e || json_object_set_new(json_object_get(e, "fields"), field, json_false()) < 0)
 		return FAULT(-ENOMEM);
 	return 0;
+}
+
+json_t *
+accepted_fields(const struct accepted *a)
+{
+	SCOPED_JSON *all = json_object();
+	const char *service, *field;
+	json_t *of_service, *shape;
+
+	json_object_foreach(json_object_get(a->doc, "services"), service, of_service)
+		json_object_foreach(json_object_get(of_service, "fields"), field, shape) {
+			const json_t *have = json_object_get(all, field);
+
+			if (have && !json_is_false(shape) &&
+				(json_is_false(have) || *json_string_value(have)))
+				continue;
+			if (json_object_set(all, field, shape) < 0)
+				return NULL;
+		}
+	return STEAL(all);
 }
 
 int

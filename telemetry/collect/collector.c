@@ -15,12 +15,12 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/event.h"
-#include "appliance/egress/filter.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/loop/loop.h"
 #include "appliance/policy/switch.h"
 #include "appliance/service/identity.h"
 #include "telemetry/collect/config.h"
+#include "telemetry/collect/door.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/sources.h"
@@ -40,7 +40,7 @@ struct collector {
 	struct config config;
 	struct sources *sources;
 	struct rule_set *rules;
-	struct filter *filter;
+	struct door *door;
 	struct spool *metrics, *alerts;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
 	struct event_subscriber *committed;
@@ -49,8 +49,6 @@ struct collector {
 	struct buf body;
 	uint64_t started_us;                  /* of counters that begin with this process */
 	uint64_t probe_at_us, batch_at_us;    /* boot time */
-	uint64_t reviewed_at_us;              /* boot time: waiting.json was written; 0: never */
-	size_t n_waiting;                     /* in it */
 	bool was_on;                          /* telemetry, when it was last looked at */
 };
 
@@ -75,6 +73,7 @@ write_out(struct collector *c, struct spool *spool, enum class_name class, const
 	uint64_t sequence;
 	int r;
 
+	door_before_write(c->door);
 	r = spool_write(spool,
 		&(struct spool_item){ .class = class,
 			.path = path,
@@ -99,7 +98,7 @@ send_alert(const struct rule_alert *alert, void *arg)
 	int r;
 
 	buf_reset(&c->body);
-	r = outgoing_alert(&c->body, c->filter, site(c), alert, clock_now_us(), &n);
+	r = outgoing_alert(door_outgoing(c->door), &c->body, alert, clock_now_us(), &n);
 	if (r < 0)
 		log_fault(r, "writing an alert");
 	else if (n > 0)
@@ -175,25 +174,6 @@ load_rules(struct collector *c)
 	return r < 0 ? FAULT(r) : 0;
 }
 
-static void
-save_waiting(struct collector *c, uint64_t mono_us)
-{
-	json_t *list = filter_waiting(c->filter);
-	size_t n = json_array_size(list);
-	int r;
-
-	if (n == c->n_waiting && c->reviewed_at_us &&
-		(n == 0 || mono_us < c->reviewed_at_us + COLLECTOR_REVIEW_S * CLOCK_US_PER_S)) {
-		json_decref(list);
-		return;
-	}
-	r = save_json(c, COLLECTOR_WAITING_NAME, list);
-	if (r < 0)
-		log_fault(r, "writing " COLLECTOR_WAITING_NAME);
-	c->n_waiting = n;
-	c->reviewed_at_us = mono_us;
-}
-
 /* --- a period --------------------------------------------------------------------------------------------------- */
 static void
 batch(struct collector *c, uint64_t mono_us)
@@ -204,17 +184,17 @@ batch(struct collector *c, uint64_t mono_us)
 
 	sample_reset(&c->round);
 	sources_collect(c->sources, &c->round, now_us);
-	outgoing_own(&c->round, c->spool_fd, c->filter, c->started_us, now_us);
+	outgoing_own(&c->round, c->spool_fd, door_outgoing(c->door)->filter, c->started_us, now_us);
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
 	buf_reset(&c->body);
 	/* The filter also runs while telemetry is off: what would wait can be reviewed before the first upload. */
-	r = outgoing_metrics(&c->body, c->filter, site(c), &c->round, &n);
+	r = outgoing_metrics(door_outgoing(c->door), &c->body, &c->round, now_us, &n);
 	if (r < 0)
 		log_fault(r, "encoding samples");
 	else if (n > 0 && look_at_switch(c))
 		write_out(c, c->metrics, CLASS_METRIC, OUTGOING_METRICS_PATH);
-	save_waiting(c, mono_us);
+	door_keep(c->door, mono_us);
 }
 
 static void
@@ -316,9 +296,8 @@ apply(struct collector *c)
 {
 	int r;
 
-	r = filter_set_accepted(c->filter, c->config.fields);
+	r = door_set(c->door, &c->config);
 	if (r == 0) {
-		filter_set_fates(c->filter, &c->config.fates);
 		r = rule_load(c->rules, c->config.rules, c->config.n_rules, clock_now_us());
 		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());
 	}
@@ -426,7 +405,7 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	c->started_us = clock_now_us();
 	r = config_settings(&c->settings, paths);
 	r = r ?: open_spools(c);
-	r = r ?: filter_new(&c->filter);
+	r = r ?: door_open(&c->door, c->dir_fd, c->settings.pseudonyms, true);
 	r = r ?: rule_new(&c->rules, on_alert, c);
 	r = r ?: sources_new(&c->sources, loop, paths, &sources_ops, c);
 	if (r != 0)
@@ -455,7 +434,7 @@ collector_free(struct collector *c)
 	event_publisher_close(c->bus);
 	sources_free(c->sources);
 	rule_free(c->rules);
-	filter_free(c->filter);
+	door_free(c->door);
 	spool_close(c->metrics);
 	spool_close(c->alerts);
 	scope_close(&c->spool_fd);

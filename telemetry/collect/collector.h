@@ -17,14 +17,10 @@ struct collector;
 
 enum {
 	COLLECTOR_PROBE_MS = 2000, /* of services */
-	COLLECTOR_REVIEW_S = 60,   /* waiting.json is at most so old while samples wait */
 };
 
 /* The host's numbers, as rules name whose they are. */
 #define COLLECTOR_HOST "host"
-
-/* What of lib/telemetry others may read. */
-#define COLLECTOR_WAITING_NAME "waiting.json" /* [{"field","class","seen","example"}] */
 
 struct collector_ops {
 	/* An alert changed.  Runs from the loop. */

@@ -14,6 +14,7 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
+#include "appliance/egress/pseudonym.h"
 
 #define FILE_NAME "config.json"
 #define MIB	  (UINT64_C(1024) * 1024)
@@ -111,7 +112,7 @@ read_all(struct config *c)
 	static const struct json_field fields[] = {
 		{ "site", JSON_KIND_TEXT0, true, offsetof(__typeof__(in), site), CONFIG_NAME_MAX },
 		{ "switch", JSON_KIND_BOOL, false, offsetof(__typeof__(in), on), 0 },
-		{ "fields", JSON_KIND_ARRAY, false, offsetof(__typeof__(in), fields), 4096 },
+		{ "fields", JSON_KIND_OBJECT, false, offsetof(__typeof__(in), fields), 4096 },
 		{ "classes", JSON_KIND_OBJECT, true, offsetof(__typeof__(in), classes), CLASS_MAX },
 		{ "services", JSON_KIND_ARRAY, false, offsetof(__typeof__(in), services),
 			CONFIG_SERVICES_MAX },
@@ -199,9 +200,27 @@ refuse_value(const struct yaml_node *node, const char *operand, const char *text
 }
 
 static int
+read_pseudonyms(struct config_settings *s, const struct yaml_node *list)
+{
+	const struct yaml_node *node;
+	enum pseudonym_kind kind;
+
+	if (list->kind != YAML_KIND_SEQUENCE)
+		return refuse_value(list, "telemetry.pseudonyms", "must be a list, as [ip, email]");
+	s->pseudonyms = 0;
+	for (node = list->children; node; node = node->next) {
+		if (node->kind != YAML_KIND_SCALAR || !pseudonym_parse(&kind, node->text))
+			return refuse_value(node, "telemetry.pseudonyms",
+				"must be one of ip, email, user, hostname");
+		s->pseudonyms |= 1U << kind;
+	}
+	return 0;
+}
+
+static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool" };
+	static const char *const known[] = { "period", "spool", "pseudonyms" };
 	const struct yaml_node *node;
 	uint64_t v;
 
@@ -221,6 +240,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return refuse_value(node, "telemetry.spool",
 					"must be a size from 1mb to 1gb");
 			s->spool_bytes = v;
+		} else if (strcmp(node->key, "pseudonyms") == 0) {
+			int r = read_pseudonyms(s, node);
+
+			if (r != 0)
+				return r;
 		} else {
 			return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known,
 				ARRAY_LEN(known));
@@ -234,7 +258,8 @@ config_settings(struct config_settings *ret, const struct paths *paths)
 {
 	SCOPED(scope_close) int etc_fd = open(paths->etc, O_DIRECTORY | O_PATH | O_CLOEXEC);
 	SCOPED(buf_done) struct buf in = BUF_MAX(YAML_BYTES_MAX);
-	struct config_settings s = { .period_us = 15 * CLOCK_US_PER_S, .spool_bytes = 64 * MIB };
+	struct config_settings s = { .period_us = 15 * CLOCK_US_PER_S, .spool_bytes = 64 * MIB,
+		.pseudonyms = PSEUDONYM_DEFAULT };
 	const struct yaml_node *section;
 	struct yaml_node *root = NULL;
 	int r;

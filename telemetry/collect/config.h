@@ -1,14 +1,15 @@
 /* What the collector is told: by the monitor (collect.hello and the event "config", the same JSON) and by the
  * operator (the telemetry section of etc/mainstay.yaml).
  *
- *	{"site","switch":bool,"fields":[FIELD...],"classes":{CLASS: send|review|keep},
+ *	{"site","switch":bool,"fields":{FIELD: SHAPE | "" | false},"classes":{CLASS: send|review|keep},
  *	 "services":[{"name","release","dir","metrics":[a definition's blocks with the knobs' values],
  *	              "alerts":[...]}],
  *	 "mutes":[{"service","name" (absent: all of it),"why","until"}]}
  *
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h
- *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb */
+ *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb
+ *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text */
 #pragma once
 
 #include <jansson.h>
@@ -63,6 +64,7 @@ int config_load(struct config *ret, int dir_fd);
 struct config_settings {
 	uint64_t period_us;
 	uint64_t spool_bytes;
+	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
 };
 
 /* Read etc/mainstay.yaml; no file and no telemetry section give the defaults.  Other sections are other

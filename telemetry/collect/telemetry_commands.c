@@ -10,7 +10,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/egress/field.h"
-#include "telemetry/collect/collector.h"
+#include "telemetry/collect/door.h"
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/collect/telemetry_sent.h"
 
@@ -31,12 +31,12 @@ load_waiting(const struct paths *paths, json_t **ret)
 	fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno != ENOENT)
 		return FAULT(-errno);
-	r = fd < 0 ? REASON_NOT_FOUND : fs_read(fd, COLLECTOR_WAITING_NAME, in.max, &in);
+	r = fd < 0 ? REASON_NOT_FOUND : fs_read(fd, DOOR_WAITING_NAME, in.max, &in);
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_UNREACHABLE, "collector", "has collected nothing yet");
 	if (r > 0)
-		return REFUSE(r, COLLECTOR_WAITING_NAME, "cannot be read");
-	r = r ?: json_read(ret, in.data, in.len, in.max, COLLECTOR_WAITING_NAME);
+		return REFUSE(r, DOOR_WAITING_NAME, "cannot be read");
+	r = r ?: json_read(ret, in.data, in.len, in.max, DOOR_WAITING_NAME);
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -17,6 +17,7 @@
 #include "appliance/egress/ledger.h"
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/config.h"
+#include "telemetry/collect/door.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/source.h"
@@ -173,7 +174,8 @@ open_dir(int *ret_fd, const struct paths *paths, const char *name)
 int
 telemetry_preview_run(struct command_call *call)
 {
-	SCOPED(filter_freep) struct filter *filter = NULL;
+	SCOPED(door_freep) struct door *door = NULL;
+	struct config_settings settings;
 	SCOPED(config_done) struct config config = { 0 };
 	SCOPED(sample_done) struct sample_set round = { 0 };
 	SCOPED(buf_done) struct buf body = BUF_MAX(LEDGER_BODY_MAX);
@@ -185,22 +187,21 @@ telemetry_preview_run(struct command_call *call)
 
 	r = open_dir(&dir_fd, &call->paths, "telemetry");
 	r = r ?: open_dir(&spool_fd, &call->paths, "telemetry/spool");
-	r = r ?: filter_new(&filter);
+	r = r ?: config_settings(&settings, &call->paths);
+	r = r ?: door_open(&door, dir_fd, settings.pseudonyms, false);
 	if (r == 0)
 		r = config_load(&config, dir_fd);
 	if (r == REASON_NOT_FOUND) /* the monitor has not told the collector anything yet: the host alone */
 		r = 0;
-	if (r == 0 && config.json) {
-		filter_set_fates(filter, &config.fates);
-		r = filter_set_accepted(filter, config.fields);
-	}
+	if (r == 0 && config.json)
+		r = door_set(door, &config);
 	r = r ?: collect(&call->paths, &config, &round);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
-	outgoing_own(&round, spool_fd, filter, now_us, now_us);
-	r = outgoing_metrics(&body, filter, config.site ? config.site : "", &round, &n);
+	outgoing_own(&round, spool_fd, door_outgoing(door)->filter, now_us, now_us);
+	r = outgoing_metrics(door_outgoing(door), &body, &round, now_us, &n);
 	if (r < 0)
 		return FAULT(r);
-	return show(call, &body, filter,
+	return show(call, &body, door_outgoing(door)->filter,
 		config.on && !switch_off_file(&call->paths, SWITCH_TELEMETRY));
 }

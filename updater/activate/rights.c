@@ -220,7 +220,7 @@ accept_field(const char *field, void *arg)
 	if (p->item && strcmp(p->item, field) != 0)
 		return 0;
 	p->found = true;
-	return accepted_add_field(p->a, p->d->name, field);
+	return accepted_add_field(p->a, p->d->name, field, ""); /* nobody has seen it yet */
 }
 
 static int

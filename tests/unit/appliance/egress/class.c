@@ -57,7 +57,17 @@ static const struct row {
 	{ "alert.redis.redis-down", true },
 	{ "alert.my.redis.down", true },
 	{ "", false },
-	{ "Redis", false },
+	{ "Redis_Up", true },
+	{ "job:rate:5m{Code}", true },
+	{ "log.redis.stdout", true },
+	{ "log.host.syslog", true },
+	{ "log.journal.getty@tty1.service", true },
+	{ "inventory.packages", true },
+	{ "log.redis", false },
+	{ "log.redis.a b", false },
+	{ "inventory.", false },
+	{ "inventory.a.b", false },
+	{ "redis{1a}", false },
 	{ "1redis", false },
 	{ "redis up", false },
 	{ "redis{", false },
@@ -92,6 +102,21 @@ fields_row_by_row(void **state)
 	assert_string_equal(out, "a{b}");
 }
 
+static void
+patterns_match_whole_fields(void **state)
+{
+	(void)state;
+	assert_true(field_matches("pg_*", "pg_stat_a"));
+	assert_false(field_matches("pg_*", "xpg_stat"));
+	assert_true(field_matches("*", "a{b}"));
+	assert_true(field_matches("a*b*c", "axxbxbxc"));
+	assert_false(field_matches("a*b*c", "axxbxbx"));
+	assert_true(field_matches("a?c", "abc"));
+	assert_false(field_matches("a?c", "ac"));
+	assert_false(field_matches("a", "ab"));
+	assert_true(field_matches("a*", "a"));
+}
+
 int
 main(void)
 {
@@ -99,6 +124,7 @@ main(void)
 		cmocka_unit_test(every_class_has_a_name_and_a_switch),
 		cmocka_unit_test(fates_are_read_strictly),
 		cmocka_unit_test(fields_row_by_row),
+		cmocka_unit_test(patterns_match_whole_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

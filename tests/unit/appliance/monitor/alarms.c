@@ -3,6 +3,7 @@
 
 #include "tests/unit/appliance/monitor/site.h"
 
+#include "appliance/egress/field.h"
 #include "appliance/monitor/leaf.h"
 
 #define NOW (UINT64_C(1795000000) * CLOCK_US_PER_S)
@@ -108,17 +109,54 @@ what_is_no_alert_changes_nothing(void **state)
 		REASON_USAGE);
 }
 
+static int
+decide(struct site_test *t, const char *verb, const char *field)
+{
+	return site_control(t, verb, json_pack("{s:s}", "field", field));
+}
+
 static void
 what_is_no_field_is_not_accepted(void **state)
 {
 	struct site_test *t = *state;
+	char name[2 * FIELD_NAME_MAX];
 
-	site_refused(t, site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "a b")),
-		REASON_USAGE);
+	memset(name, 'a', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	site_refused(t, decide(t, "telemetry.accept", "a{"), REASON_USAGE);
+	site_refused(t, decide(t, "telemetry.accept", "a \n"), REASON_USAGE);
+	site_refused(t, decide(t, "telemetry.accept", name), REASON_USAGE);
+	site_refused(t, decide(t, "telemetry.refuse", "a{ gauge 1"), REASON_USAGE);
 	site_refused(t, site_control(t, "telemetry.accept", NULL), REASON_USAGE);
-	assert_int_equal(site_control(t, "telemetry.accept", json_pack("{s:s}", "field", "host.cpu")),
-		0);
-	assert_string_equal(site_last_leaf(t), "accept host.cpu");
+	site_refused(t, site_control(t, "telemetry.refuse", NULL), REASON_USAGE);
+}
+
+static json_t *
+fields(struct site_test *t)
+{
+	SCOPED_JSON *config = NULL;
+
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config), 0);
+	return json_incref(json_object_get(config, "fields"));
+}
+
+static void
+a_field_is_accepted_in_its_shape_and_refused_again(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED_JSON *accepted = NULL, *refused = NULL, *again = NULL;
+
+	assert_int_equal(decide(t, "telemetry.accept", "pg_up gauge 1"), 0);
+	assert_string_equal(site_last_leaf(t), "accept pg_up");
+	accepted = fields(t);
+	assert_string_equal(json_string_value(json_object_get(accepted, "pg_up")), "gauge 1");
+	assert_int_equal(decide(t, "telemetry.refuse", "pg_up"), 0);
+	assert_string_equal(site_last_leaf(t), "accept refuse pg_up");
+	refused = fields(t);
+	assert_true(json_is_false(json_object_get(refused, "pg_up")));
+	assert_int_equal(decide(t, "telemetry.accept", "pg_up counter s"), 0);
+	again = fields(t);
+	assert_string_equal(json_string_value(json_object_get(again, "pg_up")), "counter s");
 }
 
 int
@@ -130,6 +168,7 @@ main(void)
 		ROW(more_names_than_there_are_places_share_one),
 		ROW(what_is_no_alert_changes_nothing),
 		ROW(what_is_no_field_is_not_accepted),
+		ROW(a_field_is_accepted_in_its_shape_and_refused_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

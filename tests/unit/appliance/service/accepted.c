@@ -26,7 +26,7 @@ test_round_trip(void **state)
 	assert_false(accepted_knows(a, "redis"));
 	assert_false(accepted_operation(a, "redis", "info", rights));
 	assert_int_equal(accepted_add_operation(a, "redis", "info", rights), 0);
-	assert_int_equal(accepted_add_field(a, "redis", "redis_keys"), 0);
+	assert_int_equal(accepted_add_field(a, "redis", "redis_keys", "gauge 1"), 0);
 	assert_int_equal(accepted_add_operation(a, "other", "info", rights), 0);
 	assert_int_equal(accepted_save(a, s.fd), 0);
 	assert_int_equal(accepted_load(&b, s.fd), 0);
@@ -43,6 +43,32 @@ test_round_trip(void **state)
 	assert_int_equal(accepted_forget(b, "redis"), 0);
 	assert_false(accepted_knows(b, "redis"));
 	assert_true(accepted_knows(b, "other"));
+}
+
+/* Refused by a person's own word, a field stays refused whoever accepts it along with a service, until that word. */
+static void
+test_refused_fields(void **state)
+{
+	SCOPED(accepted_freep) struct accepted *a = NULL;
+	SCOPED(scratch_remove) struct scratch s;
+	json_t *fields;
+
+	(void)state;
+	scratch_make(&s);
+	assert_int_equal(accepted_load(&a, s.fd), 0);
+	assert_int_equal(accepted_add_field(a, "redis", "x", ""), 0);
+	assert_int_equal(accepted_add_field(a, "other", "x", "gauge 1"), 0);
+	fields = accepted_fields(a);
+	assert_string_equal(json_string_value(json_object_get(fields, "x")), "gauge 1");
+	json_decref(fields);
+	assert_int_equal(accepted_refuse_field(a, "x"), 0);
+	fields = accepted_fields(a);
+	assert_true(json_is_false(json_object_get(fields, "x")));
+	json_decref(fields);
+	assert_int_equal(accepted_add_field(a, "redis", "x", ""), 0);
+	fields = accepted_fields(a);
+	assert_string_equal(json_string_value(json_object_get(fields, "x")), "gauge 1");
+	json_decref(fields);
 }
 
 /* What is no file holds nothing. */
@@ -77,6 +103,7 @@ static const struct {
 		REASON_MALFORMED },
 	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"x\":1}},\"v\":1}",
 		REASON_UNKNOWN_FIELD },
+	{ "{\"services\":{\"redis\":{\"fields\":{\"a\":true},\"operations\":{}}},\"v\":1}", REASON_MALFORMED },
 	{ "{\"services\":{\"redis\":{\"fields\":{},\"operations\":{},\"powers\":[\"network=host\",1]}},\"v\":1}",
 		REASON_MALFORMED },
 };
@@ -104,6 +131,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_refused_fields),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_no_file),
 	};

@@ -96,8 +96,8 @@ run_for(struct site *s, uint64_t ms)
 static void
 tell(struct site *s, bool on, const char *class_fate)
 {
-	SCOPED_JSON *doc = json_pack("{s:s, s:b, s:[], s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:i}]}]}",
-		"site", "site-1", "switch", on, "fields", "classes", "metric", class_fate, "services", "name",
+	SCOPED_JSON *doc = json_pack("{s:s, s:b, s:{s:s}, s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:i}]}]}",
+		"site", "site-1", "switch", on, "fields", "alert.redis.down", "", "classes", "metric", class_fate, "services", "name",
 		"redis", "dir", "/nowhere", "alerts", "name", "down", "metric", "mainstay_service_up", "op",
 		"below", "value", 1);
 

@@ -17,7 +17,7 @@
 #include "tests/fakes/scratch.h"
 
 #define GOOD                                                                                       \
-	"{\"site\":\"s1\",\"switch\":true,\"fields\":[\"redis_up\"],\"classes\":{\"log\":\"keep\"},"  \
+	"{\"site\":\"s1\",\"switch\":true,\"fields\":{\"redis_up\":\"\"},\"classes\":{\"log\":\"keep\"},"  \
 	"\"services\":[{\"name\":\"redis\",\"release\":\"aa\",\"dir\":\"/run/x\",\"metrics\":[],"     \
 	"\"alerts\":[{\"name\":\"down\",\"metric\":\"redis_up\",\"op\":\"below\",\"value\":1}]}]}"
 
@@ -25,14 +25,14 @@ static const struct row {
 	const char *name, *json;
 	int reason;
 } rows[] = {
-	{ "no switch", "{\"fields\":[],\"services\":[]}", REASON_MALFORMED },
-	{ "a member that is none", "{\"switch\":true,\"fields\":[],\"services\":[],\"x\":1}",
+	{ "no switch", "{\"fields\":{},\"services\":[]}", REASON_MALFORMED },
+	{ "a member that is none", "{\"switch\":true,\"fields\":{},\"services\":[],\"x\":1}",
 		REASON_UNKNOWN_FIELD },
-	{ "a class that is none", "{\"switch\":true,\"fields\":[],\"services\":[],"
+	{ "a class that is none", "{\"switch\":true,\"fields\":{},\"services\":[],"
 		"\"classes\":{\"x\":\"send\"}}", REASON_UNKNOWN_FIELD },
-	{ "a service without a folder", "{\"switch\":true,\"fields\":[],\"services\":[{\"name\":\"a\"}]}",
+	{ "a service without a folder", "{\"switch\":true,\"fields\":{},\"services\":[{\"name\":\"a\"}]}",
 		REASON_MALFORMED },
-	{ "an alert without a bound", "{\"switch\":true,\"fields\":[],\"services\":[{\"name\":\"a\","
+	{ "an alert without a bound", "{\"switch\":true,\"fields\":{},\"services\":[{\"name\":\"a\","
 		"\"dir\":\"/a\",\"alerts\":[{\"name\":\"a\",\"metric\":\"b\",\"op\":\"below\"}]}]}",
 		REASON_MALFORMED },
 	{ "no object", "[]", REASON_MALFORMED },
@@ -106,7 +106,7 @@ too_many_services(void **state)
 	(void)state;
 	for (i = 0; i <= CONFIG_SERVICES_MAX; i++)
 		(void)json_array_append_new(services, json_pack("{s:s, s:s}", "name", "a", "dir", "/a"));
-	doc = json_pack("{s:b, s:[], s:O}", "switch", 1, "fields", "services", services);
+	doc = json_pack("{s:b, s:{}, s:O}", "switch", 1, "fields", "services", services);
 	assert_true(config_read(&c, doc) > 0);
 	assert_null(c.json);
 }
@@ -125,7 +125,7 @@ too_many_alerts_in_all(void **state)
 	for (i = 0; i <= RULE_MAX / 128; i++)
 		(void)json_array_append_new(services,
 			json_pack("{s:s, s:s, s:O}", "name", "a", "dir", "/a", "alerts", alerts));
-	doc = json_pack("{s:b, s:[], s:O}", "switch", 1, "fields", "services", services);
+	doc = json_pack("{s:b, s:{}, s:O}", "switch", 1, "fields", "services", services);
 	assert_int_equal(config_read(&c, doc), REASON_TOO_LARGE);
 	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
 	assert_null(c.json);

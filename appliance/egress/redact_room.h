@@ -1,0 +1,75 @@
+/* The redactors from within: what their own files share.  Nobody outside includes it.
+ *
+ *	redact_scan     one pass over the bytes: where could something begin?
+ *	redact_token    words of a known form, and words that are nobody's words
+ *	redact_assign   what a keyword announces: password=..., "token": "...", Authorization: ...
+ *	redact_name     addresses: e-mail, IP, logins in URLs; numbers of cards and accounts
+ *	redact          keys over several lines, and what becomes of all that was found */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/egress/pseudonym.h"
+
+struct redact_text {
+	const char *p;
+	size_t len;
+	size_t floor; /* before it everything is settled: no match begins there */
+	unsigned pseudonyms; /* bits: which are wanted */
+};
+
+struct redact_match {
+	size_t from, to;
+	const char *secret;	  /* its kind's name; NULL: a pseudonym */
+	enum pseudonym_kind name; /* where secret is NULL */
+};
+
+/* --- redact_scan ------------------------------------------------------------------------------------------- */
+struct redact_scan {
+	const char *p;
+	size_t len;
+	size_t block;  /* offset of the bits in found */
+	uint64_t found;
+	struct redact_bits {
+		uint64_t word, alnum, digit, dash, dot, anchor;
+	} here, next; /* of this block and of the following one */
+	uint64_t last_word, last_alnum, last_digit, last_dash; /* of the block before: only its last bit counts */
+};
+
+void redact_scan_init(struct redact_scan *s, const char *p, size_t len);
+/* The next place at or after from where something could be; len where there is none. */
+size_t redact_scan_next(struct redact_scan *s, size_t from);
+
+/* --- what the finders share -------------------------------------------------------------------------------- */
+enum {
+	REDACT_LOWER = 1,
+	REDACT_UPPER = 2,
+	REDACT_DIGIT = 4,
+	REDACT_HEX = 8,
+	REDACT_MARK = 16,   /* - _ */
+	REDACT_BASE64 = 32, /* + / = */
+	REDACT_ALNUM = REDACT_LOWER | REDACT_UPPER | REDACT_DIGIT,
+	REDACT_WORD = REDACT_ALNUM | REDACT_MARK,
+};
+extern const uint8_t redact_class[256];
+
+static inline bool
+redact_is(char c, unsigned classes)
+{
+	return redact_class[(uint8_t)c] & classes;
+}
+
+/* Does the text go on with this at that place? */
+bool redact_at(const struct redact_text *t, size_t at, const char *word);
+bool redact_at_any_case(const struct redact_text *t, size_t at, const char *lower_word);
+/* May a word begin here: is what stands before no letter and no digit, or the end of an escape (\n, %0A)? */
+bool redact_begins(const struct redact_text *t, size_t at);
+/* The end of the run of such characters. */
+size_t redact_run(const struct redact_text *t, size_t at, unsigned classes);
+
+/* Each looks at one place of the scan; true with *ret where something is there. */
+bool redact_token_find(const struct redact_text *t, size_t at, struct redact_match *ret);
+bool redact_assign_find(const struct redact_text *t, size_t at, struct redact_match *ret);
+bool redact_name_find(const struct redact_text *t, size_t at, struct redact_match *ret);
