@@ -8,4 +8,4 @@
 #include "appliance/base/command.h"
 
 extern const struct command_option desk_options[]; /* --card --key --ca, of every command */
-extern const struct command desk_commands[];       /* login accept fleet show alerts run ... */
+extern const struct command desk_commands[];       /* login accept fleet show run ... */

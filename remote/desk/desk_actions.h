@@ -7,8 +7,6 @@ int desk_login(struct command_call *call);
 int desk_accept(struct command_call *call);
 int desk_fleet_list(struct command_call *call);
 int desk_fleet_show(struct command_call *call);
-int desk_fleet_alerts(struct command_call *call);
-int desk_fleet_ack(struct command_call *call);
 int desk_run(struct command_call *call);
 int desk_requests(struct command_call *call);
 int desk_audit_verify(struct command_call *call);

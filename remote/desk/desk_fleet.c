@@ -60,42 +60,6 @@ desk_fleet_list(struct command_call *call)
 	return list(call, "/v1/fleet/sites", "SiteList", columns);
 }
 
-int
-desk_fleet_alerts(struct command_call *call)
-{
-	static const char *const columns[] = { "id", "site", "service", "name", "state", "since",
-		"text", "acknowledged_by", NULL };
-
-	return list(call, "/v1/fleet/alerts", "AlertList", columns);
-}
-
-int
-desk_fleet_ack(struct command_call *call)
-{
-	SCOPED(desk_session_done) struct desk d;
-	SCOPED_JSON *doc = NULL, *empty = json_object();
-	const char *id = call->operands[0];
-	char path[160];
-	int r = desk_session_open(&d, call);
-
-	if (!r && strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.")
-			!= strlen(id))
-		r = REFUSE(REASON_USAGE, id, "no alert's id");
-	r = r ?: desk_session_load(&d);
-	if (r)
-		return r;
-	if (snprintf(path, sizeof(path), "/v1/fleet/alerts/%s/ack", id) >= (int)sizeof(path))
-		return REFUSE(REASON_USAGE, id, "no alert's id");
-	r = desk_client_post(&d, path, empty, &doc);
-	if (r)
-		return r;
-	if (call->json)
-		return command_print_json("Alert",
-			json_pack("{s:s, s:b}", "id", id, "acknowledged", 1));
-	command_say(call, "%s is acknowledged", id);
-	return 0;
-}
-
 /* --- one site on one screen ------------------------------------------------------------------- */
 /* Members of a line, one after the other, as harmless text. */
 static void
