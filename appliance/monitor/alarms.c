@@ -12,6 +12,7 @@
 #include "appliance/egress/field.h"
 #include "appliance/egress/schema.h"
 #include "appliance/monitor/inside.h"
+#include "appliance/monitor/mutes.h"
 #include "appliance/monitor/services.h"
 #include "appliance/monitor/services_room.h"
 #include "appliance/policy/policy.h"
@@ -100,9 +101,9 @@ make_config(struct monitor *m, json_t **ret)
 
 	for (size_t i = 0; services_at(m, i, &s); i++)
 		put_service(m, &s, services);
-	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o}", "site", monitor_site(m), "switch",
+	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o, s:o}", "site", monitor_site(m), "switch",
 		m->switches.on[SWITCH_TELEMETRY], "services", services, "fields", fields, "classes",
-		classes ? json_deep_copy(classes) : json_object());
+		classes ? json_deep_copy(classes) : json_object(), "mutes", mutes_for_collector(m));
 	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
@@ -388,8 +389,8 @@ on_alerts(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct alarms *a = arg;
 
-	(void)m;
-	monitor_answer(call, json_pack("{s:o}", "items", json_deep_copy(a->firing)));
+	monitor_answer(call, json_pack("{s:o, s:o}", "items", json_deep_copy(a->firing), "mutes",
+		mutes_for_people(m)));
 	return 0;
 }
 

@@ -20,6 +20,7 @@ struct courier;
 struct judge_queue;
 struct loop_timer;
 struct metadata;
+struct mutes;
 struct freshness;
 struct notify;
 struct outbox;
@@ -73,6 +74,7 @@ struct monitor {
 	struct statements *statements;
 	struct services *services;
 	struct alarms *alarms;
+	struct mutes *mutes;
 	struct notify *notify;
 
 	struct monitor_verb verbs[MONITOR_VERBS_MAX];

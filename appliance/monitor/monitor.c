@@ -29,6 +29,7 @@
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/leaf.h"
 #include "appliance/monitor/metadata.h"
+#include "appliance/monitor/mutes.h"
 #include "appliance/monitor/notify.h"
 #include "appliance/monitor/outbox.h"
 #include "appliance/monitor/outbox_verbs.h"
@@ -122,6 +123,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: cosign_init(m);
 	r = r ?: metadata_init(m);
 	r = r ?: freshness_init(m);
+	r = r ?: mutes_init(m);
 	r = r ?: alarms_init(m);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

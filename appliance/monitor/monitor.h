@@ -38,7 +38,7 @@ struct spawner; /* service/spawn.h */
 
 enum {
 	MONITOR_EPOCH_SIZE = 16,
-	MONITOR_MODULES_MAX = 16,
+	MONITOR_MODULES_MAX = 24,
 	MONITOR_VERBS_MAX = 128,
 	MONITOR_DOUBT_MAX = 192,
 };

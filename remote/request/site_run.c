@@ -10,11 +10,14 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/mutes.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/definition.h"
 #include "remote/operate/job.h"
 #include "remote/request/result.h"
 #include "remote/request/run.h"
+
+enum { MUTED_BY_MAX = 96, MUTED_MORE_S = 60 }; /* beyond its own timeout: a verb has none */
 
 /* One running request; item->run while it runs. */
 struct running {
@@ -24,10 +27,21 @@ struct running {
 	uint64_t started_us;        /* boot time */
 };
 
+/* While it runs, alerts of its service may be of its making. */
+static const char *
+muted_by(char out[MUTED_BY_MAX], const struct request_item *item)
+{
+	(void)snprintf(out, MUTED_BY_MAX, "operation %s", item->request->id);
+	return out;
+}
+
 static void
 finish(struct request_site *s, struct request_item *item, struct request_result *result)
 {
+	char why[MUTED_BY_MAX];
 	int r;
+
+	mutes_release(s->m, item->request->service, muted_by(why, item));
 
 	/* Why it was stopped (switched off, denied) was noted when it was. */
 	if (result->outcome == REQUEST_OUTCOME_CANCELLED && item->reason != REASON_NONE)
@@ -120,6 +134,7 @@ request_site_run(struct request_site *s, struct request_item *item,
 	SCOPED(scope_free) struct running *running = calloc(1, sizeof(*running));
 	enum definition_verb verb = g->verdict.operation->verb;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	char why[MUTED_BY_MAX];
 	int r;
 
 	if (!running)
@@ -139,6 +154,10 @@ request_site_run(struct request_site *s, struct request_item *item,
 	if (r)
 		return r;
 	item->run = STEAL(running);
+	/* What only looks is no reason to be silent. */
+	if (g->verdict.operation->risk != DEFINITION_OBSERVE)
+		mutes_hold(s->m, item->request->service, muted_by(why, item),
+			g->verdict.operation->timeout_us / CLOCK_US_PER_S + MUTED_MORE_S);
 	return 0;
 }
 

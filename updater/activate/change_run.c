@@ -11,6 +11,7 @@
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/mutes.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/lock.h"
@@ -21,6 +22,10 @@
 #include "updater/activate/worker.h"
 
 enum { BUSY_LOOK_MS = 300, BUSY_MAX_S = 120 };
+
+#define MUTED_BY "update"
+
+enum { MUTED_MAX_S = 6 * 3600 }; /* whatever becomes of it, its alerts are heard then */
 
 struct change_run {
 	struct change_run **slot;
@@ -277,6 +282,8 @@ end(struct change_run *run)
 	r = change_clear(run->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");
+	for (size_t i = 0; i < c.n; i++)
+		mutes_release(run->m, c.items[i].service, MUTED_BY);
 	monitor_changed(run->m, MONITOR_CHANGE_SERVICE);
 	monitor_statement_soon(run->m);
 	change_run_cancel(run);
@@ -384,6 +391,9 @@ change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, co
 		change_run_cancel(run);
 		return FAULT(r);
 	}
+	/* Also where it goes on after a crash; a service that is stopped for it is no news. */
+	for (size_t i = 0; i < c->n; i++)
+		mutes_hold(m, c->items[i].service, MUTED_BY, MUTED_MAX_S);
 	run->slot = slot;
 	*slot = run;
 	return 0;

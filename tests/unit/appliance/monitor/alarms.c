@@ -109,6 +109,48 @@ what_is_no_alert_changes_nothing(void **state)
 		REASON_USAGE);
 }
 
+/* Groups of one alert are apart; muted and firing again are each told once. */
+static void
+an_alert_is_its_service_name_and_group(void **state)
+{
+	struct site_test *t = *state;
+	static const struct {
+		const char *group, *state, *muted_by;
+		size_t firing;
+	} rows[] = {
+		{ "device=\"sda\"", "firing", NULL, 1 },
+		{ "device=\"sdb\"", "firing", NULL, 2 },
+		{ "device=\"sdb\"", "muted", "by hand", 2 },
+		{ "device=\"sdb\"", "muted", "alert down", 2 },
+		{ "device=\"sdb\"", "firing", NULL, 2 },
+		{ "device=\"sda\"", "resolved", NULL, 1 },
+		{ "device=\"sda\"", "resolved", NULL, 1 },
+		{ "device=\"sdb\"", "resolved", NULL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *hello = NULL;
+		json_t *standing, *last;
+
+		assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "alert",
+					 json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s, s:s}", "name", "full", "service",
+						 "redis", "group", rows[i].group, "state", rows[i].state, "muted_by",
+						 rows[i].muted_by, "since", SINCE, "operation", "info"),
+					 NULL, 0, NULL),
+			0);
+		assert_int_equal(firing(t), rows[i].firing);
+		assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &hello), 0);
+		standing = json_object_get(hello, "standing");
+		assert_int_equal(json_array_size(standing), rows[i].firing);
+		last = json_array_get(standing, rows[i].firing - 1);
+		if (last && strcmp(rows[i].state, "resolved") != 0) {
+			assert_string_equal(json_text(last, "state"), rows[i].state);
+			assert_string_equal(json_text(last, "muted_by"), rows[i].muted_by ? rows[i].muted_by : "");
+			assert_string_equal(json_text(last, "operation"), "info");
+		}
+	}
+}
+
 static int
 decide(struct site_test *t, const char *verb, const char *field)
 {
@@ -167,6 +209,7 @@ main(void)
 		ROW(one_that_flaps_is_two_leaves_a_minute),
 		ROW(more_names_than_there_are_places_share_one),
 		ROW(what_is_no_alert_changes_nothing),
+		ROW(an_alert_is_its_service_name_and_group),
 		ROW(what_is_no_field_is_not_accepted),
 		ROW(a_field_is_accepted_in_its_shape_and_refused_again),
 	};

@@ -514,10 +514,16 @@ an_alert_of_another_form_is_refused(void **state)
 		{ "a text that is too long", "text", "" },
 		{ "a value that is too long", "value", "" },
 		{ "a severity that is too long", "severity", "" },
+		{ "a group that is too long", "group", "" },
+		{ "a mute that is too long", "muted_by", "" },
+		{ "an operation that is too long", "operation", "" },
+		{ "a group that is no UTF-8", "group", "a=\"\xff\"" },
+		{ "an operation with a line break", "operation", "a\nb" },
 	};
 
 	for (size_t i = 6; i < ARRAY_LEN(rows); i++)
-		(void)snprintf(rows[i].value, sizeof(rows[i].value), "%s%0600d", "x", 0);
+		if (!*rows[i].value)
+			(void)snprintf(rows[i].value, sizeof(rows[i].value), "%s%0600d", "x", 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		json_t *params = json_pack("{s:s, s:s, s:s, s:s}", "name", "RedisDown", "service",
 			"redis", "state", "firing", "since", "2026-11-21T20:00:00.000Z");
