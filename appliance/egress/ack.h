@@ -1,14 +1,36 @@
-/* How far the hub has committed each stream: lib/courier/acks.json, replaced at each step, never going back.
+/* How far each stream is committed, what went ahead of that, and what never arrived: lib/courier/acks.json, replaced
+ * whole at each step.
  *
  * The courier writes it; the owners of the streams read it as a hint for what may be trimmed (a courier that
- * lies can only lose what it could have withheld), `telemetry sent` reads it to tell sent from waiting. */
+ * lies can only lose what it could have withheld), `telemetry sent` reads it to tell sent from waiting, `status` for
+ * the counts.
+ *
+ *	{"v":1,
+ *	 "streams":{STREAM: sequence},                 everything up to here is done with, never going back
+ *	 "ahead":{STREAM: [from, upto, …]},            ranges above it that went ahead (lanes.h); upto < from: none of it yet
+ *	 "counts":{STREAM: {WHAT: number, "from": time, "to": time}}}
+ *
+ * STREAM is a stream's name for what goes to the hub, "DESTINATION/STREAM" for another destination.  WHAT: the status
+ * by which a record was dropped ("400"), "damaged" on our disk, "lost" to the spool's cap before it went, "rejected" for
+ * points and lines of records that were taken in part; from and to: the time of the first and the last of them.  The
+ * counts are in the same file, and so in the same write, as the place behind the record that they count: a crash counts
+ * nothing twice. */
 #pragma once
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ack;
 
 #define ACK_NAME "acks.json"
+
+enum { ACK_AHEAD_MAX = 8, ACK_STREAMS_MAX = 64, ACK_STREAM_BYTES = 100 };
+
+struct ack_range {
+	uint64_t from, upto;
+};
 
 /* Read dir_fd/acks.json; no file: nothing was acknowledged.  dir_fd is borrowed and outlives it.  Returns 0, a
  * reason (logged) where the file is damaged, or a fault. */
@@ -16,5 +38,26 @@ int ack_open(struct ack **ret, int dir_fd);
 struct ack *ack_free(struct ack *a);
 
 uint64_t ack_get(const struct ack *a, const char *stream); /* 0: none yet */
-/* Durable on return.  A lower sequence than the known one is ignored. */
+bool ack_known(const struct ack *a, const char *stream);   /* it has a place, 0 too */
+/* Committed up to here, or gone ahead. */
+bool ack_has(const struct ack *a, const char *stream, uint64_t sequence);
+
+/* Durable on return.  A lower sequence than the known one is ignored (but what is counted is kept).  Where it reaches
+ * the first range that went ahead, the place is behind that. */
 int ack_set(struct ack *a, const char *stream, uint64_t sequence);
+/* Make a place where there is none: everything up to sequence, 0 too, is done with.  Durable. */
+int ack_begin(struct ack *a, const char *stream, uint64_t sequence);
+
+/* The ranges that went ahead, in order; the last is the one that goes on.  Returns how many. */
+size_t ack_ahead(const struct ack *a, const char *stream, struct ack_range ret[ACK_AHEAD_MAX]);
+/* Another range goes ahead from this sequence on.  Durable.  Returns 0; 1 where there are ACK_AHEAD_MAX, or where from is
+ * not above all that is known (nothing changed); or a fault. */
+int ack_ahead_begin(struct ack *a, const char *stream, uint64_t from);
+/* The last range reaches to here.  Durable. */
+int ack_ahead_set(struct ack *a, const char *stream, uint64_t upto);
+
+/* Count n more, written with the next step of any stream. */
+int ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint64_t from_us,
+	uint64_t to_us);
+/* The counts as above, borrowed. */
+const json_t *ack_counts(const struct ack *a);

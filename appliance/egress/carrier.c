@@ -24,6 +24,8 @@ struct carrier {
 	int dir_fd;
 	struct ed25519 *key;
 	struct ack *ack;
+	struct pace pace;
+	struct pace_peer hub_peer;
 	struct call_link *link;
 	bool linked;
 	json_t *config;            /* of hello or the last "config" event */
@@ -58,6 +60,18 @@ struct ack *
 carrier_ack(struct carrier *c)
 {
 	return c->ack;
+}
+
+struct pace *
+carrier_pace(struct carrier *c)
+{
+	return &c->pace;
+}
+
+struct pace_peer *
+carrier_hub_peer(struct carrier *c)
+{
+	return &c->hub_peer;
 }
 
 struct hub_client *
@@ -315,6 +329,7 @@ apply_config(void *arg)
 
 	reset_modules(c);
 	c->hub = hub_client_free(c->hub);
+	pace_back(&c->hub_peer); /* it may be another one, or another way to it */
 	json_decref(c->config);
 	c->config = STEAL(c->next_config);
 	r = was && !enrolled(c->config) ? leave_vendor(c) : build_hub(c);

@@ -15,12 +15,13 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/call.h"
 #include "appliance/egress/hub_client.h"
+#include "appliance/egress/pace.h"
 #include "appliance/policy/switch.h"
 
 struct ack;
 struct carrier;
 
-enum { CARRIER_MODULES_MAX = 16, CARRIER_TICK_MS = 500 };
+enum { CARRIER_MODULES_MAX = 64, CARRIER_TICK_MS = 500 };
 
 struct carrier_module {
 	const char *name;
@@ -48,6 +49,9 @@ int carrier_add(struct carrier *c, const struct carrier_module *module, void *ta
 const struct paths *carrier_paths(const struct carrier *c);
 int carrier_dir(const struct carrier *c);       /* lib/courier; borrowed */
 struct ack *carrier_ack(struct carrier *c);
+/* One bandwidth cap for all that leaves; and whether the hub is away, for all who send to it. */
+struct pace *carrier_pace(struct carrier *c);
+struct pace_peer *carrier_hub_peer(struct carrier *c);
 
 /* For modules that speak with somebody else than the hub: the loop; the proxy and the customer's CA file, ""
  * where there is none; a time that is certainly past, for certificates where our clock is wrong (tls_dates.h), 0

@@ -1,7 +1,6 @@
 #include "appliance/egress/hub_client.h"
 
 #include <errno.h>
-#include <zstd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -9,13 +8,12 @@
 #include "appliance/base/json.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/egress/retry.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 
 enum {
-	ZSTD_LEVEL = 1,             /* faster and no larger than 3 on our lines */
-	COMPRESS_FROM = 256,        /* smaller bodies do not pay for a header */
 	HEADERS_MAX = 12,
 	PROBLEM_BYTES_MAX = 16 * 1024,
 	OFFSET_LEAST_MS = HTTPSIG_EARLY_S * 1000 / 2, /* clocks nearer than this are left alone */
@@ -139,26 +137,6 @@ hub_client_free(struct hub_client *h)
 }
 
 /* --- the request ----------------------------------------------------------------------------------------- */
-/* Compress the body into out where that is asked for and pays; true then. */
-static bool
-compressed(const struct hub_request *req, struct buf *out)
-{
-	size_t bound, n;
-	uint8_t *room;
-
-	if (!req->compress || req->is_zstd || req->len < COMPRESS_FROM)
-		return false;
-	bound = ZSTD_compressBound(req->len);
-	room = buf_reserve(out, bound);
-	if (!room)
-		return false;
-	n = ZSTD_compress(room, bound, req->body, req->len, ZSTD_LEVEL);
-	if (ZSTD_isError(n) || n >= req->len)
-		return false;
-	buf_advance(out, n);
-	return true;
-}
-
 /* Header lines for curl, and those that are covered as pairs for the signature. */
 struct head {
 	char *lines[HEADERS_MAX + 1]; /* owned; ends with NULL */
@@ -189,8 +167,7 @@ head_done(struct head *head)
 }
 
 static int
-sign(struct hub_call *call, const struct hub_request *req, const void *body, size_t len, bool zstd,
-	struct head *head)
+sign(struct hub_call *call, const struct hub_request *req, struct head *head)
 {
 	SCOPED(httpsig_fields_done) struct httpsig_fields fields = { 0 };
 	uint8_t digest[SHA256_LEN];
@@ -199,8 +176,8 @@ sign(struct hub_call *call, const struct hub_request *req, const void *body, siz
 
 	if (req->content_type)
 		head_add(head, "Content-Type", req->content_type, true);
-	if (zstd)
-		head_add(head, "Content-Encoding", "zstd", true);
+	if (req->coding)
+		head_add(head, "Content-Encoding", req->coding, true);
 	if (req->stream) {
 		snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)req->sequence);
 		head_add(head, "Mainstay-Stream", req->stream, true);
@@ -213,8 +190,8 @@ sign(struct hub_call *call, const struct hub_request *req, const void *body, siz
 		.headers = head->pairs,
 		.n_headers = head->n_pairs,
 	};
-	sha256_of(digest, body, len);
-	r = httpsig_sign_request(&fields, &m, body ? digest : NULL, call->client->key, signing_us(call->client));
+	sha256_of(digest, req->body, req->len);
+	r = httpsig_sign_request(&fields, &m, req->body ? digest : NULL, call->client->key, signing_us(call->client));
 	if (r != 0)
 		return r;
 	snprintf(call->nonce, sizeof(call->nonce), "%s", fields.nonce);
@@ -288,8 +265,8 @@ on_reply(struct http_reply *http, void *arg)
 		reply.committed_text = http_header(http, "mainstay-committed");
 		reply.has_committed = reply.committed_text &&
 			number_u64(&reply.committed, reply.committed_text, UINT64_MAX) == 0;
-		if (http_header(http, "retry-after"))
-			(void)number_u64(&reply.retry_after_s, http_header(http, "retry-after"), 3600);
+		reply.retry_after_s = retry_after_s(http_header(http, "retry-after"), clock_now_us());
+		reply.accept_encoding = http_header(http, "accept-encoding");
 		reply.signature_input = http_header(http, "signature-input");
 		reply.signature = http_header(http, "signature");
 		reply.content_digest = http_header(http, "content-digest");
@@ -306,10 +283,8 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 	hub_done_fn *done, void *arg)
 {
 	struct hub_call *call = calloc(1, sizeof(*call));
-	SCOPED(buf_done) struct buf packed = BUF_MAX(ZSTD_COMPRESSBOUND(HUB_REPLY_MAX));
 	SCOPED(head_done) struct head head = { 0 };
 	char url[2 * HUB_URL_MAX];
-	bool zstd;
 	int r;
 
 	if (!call)
@@ -321,10 +296,7 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 	call->next = h->calls;
 	h->calls = call;
 
-	zstd = compressed(req, &packed);
-	const void *body = zstd ? packed.data : req->body;
-	size_t len = zstd ? packed.len : req->len;
-	r = sign(call, req, body, len, zstd || req->is_zstd, &head);
+	r = sign(call, req, &head);
 	if (r == 0 && snprintf(url, sizeof(url), "%s%s", h->config.url, req->path) >= (int)sizeof(url))
 		r = -ENAMETOOLONG;
 	if (r == 0)
@@ -333,8 +305,8 @@ hub_client_send(struct hub_call **slot, struct hub_client *h, const struct hub_r
 				.method = req->method,
 				.url = url,
 				.headers = (const char *const *)head.lines,
-				.body = body,
-				.body_len = len,
+				.body = req->body,
+				.body_len = req->len,
 				.ca_file = h->config.ca_file[0] ? h->config.ca_file : NULL,
 				.proxy = h->config.proxy[0] ? h->config.proxy : NULL,
 				.floor_us = h->config.floor_us,

@@ -40,8 +40,7 @@ struct hub_request {
 	const char *content_type;   /* NULL without a body */
 	const void *body;
 	size_t len;
-	bool compress;              /* zstd, where it makes the body smaller */
-	bool is_zstd;               /* body is one zstd frame already: goes as it lies */
+	const char *coding;         /* that body lies in, "zstd"; NULL: plain */
 	const char *stream;         /* Mainstay-Stream and -Sequence; NULL: none */
 	uint64_t sequence;
 	bool unsigned_reply;        /* a static file: any mirror may serve it, its bytes are checked elsewhere */
@@ -61,7 +60,8 @@ struct hub_reply {
 	size_t len;
 	bool has_committed;
 	uint64_t committed;         /* Mainstay-Committed */
-	uint64_t retry_after_s;     /* 0: not said */
+	uint64_t retry_after_s;     /* retry.h; 0: not said */
+	const char *accept_encoding; /* NULL: not said */
 	char reason[40];            /* "reason" of a problem body; "" */
 	/* What another process needs to check the signature itself. */
 	const char *signature_input, *signature, *content_digest, *committed_text;

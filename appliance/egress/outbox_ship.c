@@ -32,6 +32,6 @@ outbox_ship_init(struct carrier *c)
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]) && r == 0; i++)
-		r = shipper_add(c, &streams[i]);
+		r = shipper_add(c, &streams[i], NULL);
 	return r;
 }

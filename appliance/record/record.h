@@ -77,3 +77,7 @@ int record_reader_skip(struct record_reader *rd);
 
 /* Read from this sequence next. */
 int record_reader_seek(struct record_reader *rd, uint64_t seq);
+
+/* The sequence of the newest record there is, 0 where there is none.  Reads the last segment; where the next record is
+ * read from stays as it was.  Returns 0 or a fault. */
+int record_reader_newest(struct record_reader *rd, uint64_t *ret_seq);

@@ -345,3 +345,19 @@ record_reader_skip(struct record_reader *rd)
 	r = open_segment(rd, &later);
 	return r == REASON_NOT_FOUND ? RECORD_END : r;
 }
+
+int
+record_reader_newest(struct record_reader *rd, uint64_t *ret_seq)
+{
+	SCOPED(buf_done) struct buf none = BUF_MAX(1);
+	uint64_t want = rd->want;
+	int r;
+
+	(void)record_reader_seek(rd, UINT64_MAX);
+	do
+		r = record_reader_next(rd, &none, NULL);
+	while (r == REASON_ALTERED && (r = record_reader_skip(rd)) == 0);
+	*ret_seq = rd->fd >= 0 ? rd->expect - 1 : 0;
+	(void)record_reader_seek(rd, want);
+	return r < 0 ? FAULT(r) : 0;
+}

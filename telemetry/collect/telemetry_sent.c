@@ -111,7 +111,7 @@ static int
 put_item(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg)
 {
 	struct list *l = arg;
-	bool sent = l->acks && sequence <= ack_get(l->acks, stream);
+	bool sent = l->acks && ack_has(l->acks, stream, sequence);
 	json_t *item;
 
 	if (e->time_us < l->since_us)

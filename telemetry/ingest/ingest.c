@@ -140,7 +140,7 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 static int
 on_metrics(struct http_call *call, void *state)
 {
-	static const char *const streams[] = { "metrics", NULL };
+	static const char *const streams[] = { "metrics", "metrics-fresh", NULL };
 
 	return take(call, serve_databases(state), streams, otlp_decode_metrics);
 }

@@ -7,7 +7,7 @@
 
 static const struct shipper_stream streams[] = {
 	{ .folder = SPOOL_FOLDER, .stream = "alerts", .compress = true },
-	{ .folder = SPOOL_FOLDER, .stream = "metrics", .compress = true },
+	{ .folder = SPOOL_FOLDER, .stream = "metrics", .compress = true, .ahead = true },
 };
 
 static const char *const names[] = { "alerts", "metrics" };
@@ -18,6 +18,6 @@ ship_init(struct carrier *c)
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]) && r == 0; i++)
-		r = shipper_add(c, &streams[i]);
+		r = shipper_add(c, &streams[i], NULL);
 	return r != 0 ? r : committed_init(c, names, sizeof(names) / sizeof(names[0]));
 }

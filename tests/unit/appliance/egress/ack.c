@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -37,7 +38,16 @@ static void
 a_damaged_file_is_refused_and_left(void **state)
 {
 	static const char *const rows[] = { "", "{", "[]", "{\"v\":1}x", "{\"v\":2,\"streams\":{}}",
-		"{\"v\":1,\"streams\":[]}" };
+		"{\"v\":1,\"streams\":[]}", "{\"v\":1,\"streams\":{\"a\":-1}}",
+		"{\"v\":1,\"streams\":{\"a\":\"1\"}}", "{\"v\":1,\"streams\":{},\"ahead\":{\"a\":[]}}",
+		"{\"v\":1,\"streams\":{},\"ahead\":{\"a\":[5]}}",
+		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[5,6]}}",
+		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[9,7]}}",
+		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[9,12,12,13]}}",
+		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[9,12,13,20]}}",
+		"{\"v\":1,\"streams\":{},\"ahead\":{\"a\":[2,2,4,4,6,6,8,8,10,10,12,12,14,14,16,16,18,18]}}",
+		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":1}}",
+		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":-1}}}" };
 	struct scratch *s = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -53,11 +63,92 @@ a_damaged_file_is_refused_and_left(void **state)
 	}
 }
 
+/* What goes ahead, as it is known after a restart at each step. */
+static void
+what_went_ahead_is_had_until_the_place_reaches_it(void **state)
+{
+	struct scratch *s = *state;
+	struct ack_range ranges[ACK_AHEAD_MAX];
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_set(a, "metrics", 3), 0);
+	assert_int_equal(ack_ahead_begin(a, "metrics", 4), 1); /* that is simply next */
+	assert_int_equal(ack_ahead_begin(a, "metrics", 8), 0);
+	assert_int_equal(ack_ahead_begin(a, "metrics", 10), 0); /* nothing of it went: later then */
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_ahead(a, "metrics", ranges), 1);
+	assert_int_equal(ranges[0].from, 10);
+	assert_int_equal(ranges[0].upto, 9);
+	assert_int_equal(ack_ahead_set(a, "metrics", 11), 0);
+	assert_int_equal(ack_ahead_begin(a, "metrics", 20), 0);
+	assert_int_equal(ack_ahead_set(a, "metrics", 20), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_ahead(a, "metrics", ranges), 2);
+	assert_true(ack_has(a, "metrics", 3) && ack_has(a, "metrics", 10) && ack_has(a, "metrics", 20));
+	assert_false(ack_has(a, "metrics", 4) || ack_has(a, "metrics", 12) || ack_has(a, "metrics", 21));
+	assert_int_equal(ack_set(a, "metrics", 9), 0);
+	assert_int_equal(ack_get(a, "metrics"), 11);
+	assert_int_equal(ack_set(a, "metrics", 25), 0);
+	assert_int_equal(ack_get(a, "metrics"), 25);
+	assert_int_equal(ack_ahead(a, "metrics", ranges), 0);
+	for (uint64_t i = 0; i < ACK_AHEAD_MAX; i++) {
+		assert_int_equal(ack_ahead_begin(a, "metrics", 30 + 10 * i), 0);
+		assert_int_equal(ack_ahead_set(a, "metrics", 30 + 10 * i), 0);
+	}
+	assert_int_equal(ack_ahead_begin(a, "metrics", 999), 1); /* so many and no more */
+	ack_free(a);
+}
+
+static void
+a_place_is_made_once(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_false(ack_known(a, "otel/metrics"));
+	assert_int_equal(ack_begin(a, "otel/metrics", 0), 0);
+	assert_true(ack_known(a, "otel/metrics"));
+	assert_int_equal(ack_set(a, "otel/metrics", 5), 0);
+	assert_int_equal(ack_begin(a, "otel/metrics", 0), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_get(a, "otel/metrics"), 5);
+	ack_free(a);
+}
+
+/* A receiver with a number of its own for each record does not fill the file. */
+static void
+counts_are_few(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+	char what[16];
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(what, sizeof(what), "%d", 400 + i);
+		assert_int_equal(ack_count(a, "metrics", what, 1, 1, 1), 0);
+	}
+	assert_int_equal(ack_set(a, "metrics", 1), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_true(json_integer_value(json_object_get(json_object_get(ack_counts(a), "metrics"), "other")) > 500);
+	ack_free(a);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_acknowledged_stays_so, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_went_ahead_is_had_until_the_place_reaches_it, scratch_setup,
+			scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_place_is_made_once, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(counts_are_few, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_refused_and_left, scratch_setup, scratch_teardown),
 	};
 

@@ -63,11 +63,60 @@ every_other_status_ends_the_record(void **state)
 	}
 }
 
+/* OTLP's table to the letter, of whoever is not our hub. */
+static void
+four_statuses_are_tried_again_elsewhere(void **state)
+{
+	(void)state;
+	for (int status = 0; status < 1000; status++)
+		assert_int_equal(retry_verdict_otlp(status),
+			status / 100 == 2 ? RETRY_DONE :
+			status == 429 || status == 502 || status == 503 || status == 504 ? RETRY_AGAIN :
+											   RETRY_DROP);
+}
+
+static void
+retry_after_is_seconds_or_a_date(void **state)
+{
+	static const uint64_t now_us = UINT64_C(784111777) * 1000000; /* Sun, 06 Nov 1994 08:49:37 GMT */
+	static const struct {
+		const char *text;
+		uint64_t s;
+	} texts[] = {
+		{ NULL, 0 },
+		{ "", 0 },
+		{ "1", 1 },
+		{ "120", 120 },
+		{ "0", 0 },
+		{ "3600", 3600 },
+		{ "86400", 3600 },
+		{ "18446744073709551616", 0 },
+		{ "12x", 0 },
+		{ "-1", 0 },
+		{ "1.5", 0 },
+		{ "soon", 0 },
+		{ "Sun, 06 Nov 1994 08:49:47 GMT", 10 },
+		{ "Sun, 06 Nov 1994 08:49:37 GMT", 0 },
+		{ "Sun, 06 Nov 1994 08:00:00 GMT", 0 },
+		{ "Mon, 07 Nov 1994 08:49:37 GMT", 3600 },
+		{ "Sun, 06 Nov 1994 08:49:47 CET", 0 },
+		{ "Sun, 06 Nov 1994 08:49:47 GMT and more", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (retry_after_s(texts[i].text, now_us) != texts[i].s)
+			fail_msg("%s: %ju", texts[i].text ? texts[i].text : "none",
+				(uintmax_t)retry_after_s(texts[i].text, now_us));
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_status_has_its_verdict),
+		cmocka_unit_test(four_statuses_are_tried_again_elsewhere),
+		cmocka_unit_test(retry_after_is_seconds_or_a_date),
 		cmocka_unit_test(every_other_status_ends_the_record),
 	};
 
