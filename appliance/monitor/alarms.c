@@ -71,6 +71,56 @@ put_metrics(json_t *item, const struct definition *d, const json_t *knobs)
 	return json_object_set(item, "metrics", all) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
+/* Each log as a folder that the service has and a file beneath it, so that no link of the service's leads the collector
+ * elsewhere; a file that is in none of them is left out. */
+static int
+put_logs(const struct monitor *m, json_t *item, const struct definition *d, const char *service,
+	const json_t *knobs)
+{
+	char root[sizeof(m->paths.lib) + SERVICES_NAME_MAX + 32], data[sizeof(root) + 8],
+		conf[sizeof(root) + 8], log[sizeof(root) + 8],
+		run[sizeof(m->paths.run) + SERVICES_NAME_MAX + 32], own[SERVICES_NAME_MAX + 8];
+	const char *const folders[] = { log, data, run };
+	const struct definition_values values = {
+		.knobs = knobs, .run = run, .data = data, .conf = conf, .log = log, .of = d
+	};
+	SCOPED_JSON *all = json_array();
+	const json_t *one;
+	size_t i, k;
+
+	(void)snprintf(root, sizeof(root), "%s/services/%s", m->paths.lib, service);
+	(void)snprintf(data, sizeof(data), "%s/data", root);
+	(void)snprintf(conf, sizeof(conf), "%s/conf", root);
+	(void)snprintf(log, sizeof(log), "%s/log", root);
+	(void)snprintf(run, sizeof(run), "%s/services/%s", m->paths.run, service);
+	(void)snprintf(own, sizeof(own), "%s.log", service);
+	json_array_foreach(d->logs, i, one) {
+		const char *template = json_string_value(json_object_get(one, "file"));
+		const char *format = json_string_value(json_object_get(one, "format"));
+		SCOPED(scope_free) char *path = NULL;
+		const char *dir = log, *file = own;
+		int r = template ? definition_expand(template, &values, &path) : 0;
+
+		if (r < 0)
+			return FAULT(r);
+		for (k = 0; r == 0 && template && k < ARRAY_LEN(folders); k++)
+			if (strncmp(path, folders[k], strlen(folders[k])) == 0 &&
+				path[strlen(folders[k])] == '/') {
+				dir = folders[k];
+				file = path + strlen(dir) + 1;
+				break;
+			}
+		if (r > 0 || (template && k == ARRAY_LEN(folders)))
+			continue;
+		if (json_array_append_new(all,
+			    json_pack("{s:s, s:s, s:s, s:s}", "name",
+				    json_string_value(json_object_get(one, "name")), "dir", dir,
+				    "file", file, "format", format ? format : "plain")) < 0)
+			return FAULT(-ENOMEM);
+	}
+	return json_object_set(item, "logs", all) < 0 ? FAULT(-ENOMEM) : 0;
+}
+
 static void
 put_service(struct monitor *m, const struct services_state *s, json_t *services)
 {
@@ -85,8 +135,12 @@ put_service(struct monitor *m, const struct services_state *s, json_t *services)
 	alerts = json_object_get(d->json, "alerts");
 	item = json_pack("{s:s, s:s, s:s}", "name", s->name, "release", s->release, "dir", dir);
 	/* Without its knobs a service has no sources to ask; its alerts and its process are watched. */
-	if (d->metrics && services_knobs(m, s->name, &knobs) == 0)
-		(void)put_metrics(item, d, knobs);
+	if ((d->metrics || d->logs) && services_knobs(m, s->name, &knobs) == 0) {
+		if (d->metrics)
+			(void)put_metrics(item, d, knobs);
+		if (d->logs)
+			(void)put_logs(m, item, d, s->name, knobs);
+	}
 	if (alerts)
 		(void)json_object_set_new(item, "alerts", json_deep_copy(alerts));
 	(void)json_array_append_new(services, item);

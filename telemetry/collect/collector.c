@@ -21,6 +21,7 @@
 #include "appliance/service/identity.h"
 #include "telemetry/collect/config.h"
 #include "telemetry/collect/door.h"
+#include "telemetry/collect/follow.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/sources.h"
@@ -41,7 +42,8 @@ struct collector {
 	struct sources *sources;
 	struct rule_set *rules;
 	struct door *door;
-	struct spool *metrics, *alerts;
+	struct spool *metrics, *alerts, *logs;
+	struct follow *follow;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
 	struct event_subscriber *committed;
 	struct loop_timer *timer;
@@ -67,6 +69,24 @@ is_on(const struct collector *c)
 	return c->config.on && *site(c) && !switch_off_file(c->paths, SWITCH_TELEMETRY);
 }
 
+/* Only a hint: the courier finds the record without it, later. */
+static void
+tell_more(struct spool *spool, uint64_t sequence, void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->bus && event_publish(c->bus, "more", spool_stream(spool)) < 0)
+		log_debug("nobody heard of %s %" PRIu64, spool_stream(spool), sequence);
+}
+
+static bool
+may_follow(void *arg)
+{
+	return is_on(arg);
+}
+
+static const struct follow_ops follow_ops = { .on = may_follow, .written = tell_more };
+
 static void
 write_out(struct collector *c, struct spool *spool, enum class_name class, const char *path)
 {
@@ -85,9 +105,7 @@ write_out(struct collector *c, struct spool *spool, enum class_name class, const
 		log_fault(r, "writing the spool");
 	if (r != 0)
 		return;
-	/* Only a hint: the courier finds the record without it, later. */
-	if (c->bus && event_publish(c->bus, "more", spool_stream(spool)) < 0)
-		log_debug("nobody heard of %s %" PRIu64, spool_stream(spool), sequence);
+	tell_more(spool, sequence, c);
 }
 
 static void
@@ -111,9 +129,13 @@ look_at_switch(struct collector *c)
 {
 	bool on = is_on(c);
 
-	if (on && !c->was_on)
+	bool changed = on != c->was_on;
+
+	if (on && changed)
 		rule_each_firing(c->rules, send_alert, c);
 	c->was_on = on;
+	if (changed)
+		follow_look(c->follow);
 	return on;
 }
 
@@ -184,6 +206,8 @@ batch(struct collector *c, uint64_t mono_us)
 
 	sample_reset(&c->round);
 	sources_collect(c->sources, &c->round, now_us);
+	follow_look(c->follow);
+	follow_own(c->follow, &c->round, c->started_us, now_us);
 	outgoing_own(&c->round, c->spool_fd, door_outgoing(c->door)->filter, c->started_us, now_us);
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
@@ -302,6 +326,7 @@ apply(struct collector *c)
 		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());
 	}
 	r = r ?: sources_set(c->sources, &c->config);
+	r = r ?: follow_set(c->follow, &c->config);
 	if (r == 0)
 		save_rules(c);
 	return r < 0 ? FAULT(r) : r;
@@ -336,7 +361,7 @@ static void
 on_committed(const char *topic, const char *text, void *arg)
 {
 	struct collector *c = arg;
-	struct spool *const spools[] = { c->metrics, c->alerts };
+	struct spool *const spools[] = { c->metrics, c->alerts, c->logs };
 	const char *space = strchr(text, ' ');
 	uint64_t sequence;
 	size_t i;
@@ -366,6 +391,7 @@ open_spools(struct collector *c)
 	r = r ?: fs_open_dir(&c->spool_fd, c->dir_fd, "spool", 0750);
 	r = r ?: spool_open(&c->metrics, c->spool_fd, "metrics", &limits);
 	r = r ?: spool_open(&c->alerts, c->spool_fd, "alerts", &limits);
+	r = r ?: spool_open(&c->logs, c->spool_fd, "logs", &limits);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -406,6 +432,7 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	r = config_settings(&c->settings, paths);
 	r = r ?: open_spools(c);
 	r = r ?: door_open(&c->door, c->dir_fd, c->settings.pseudonyms, true);
+	r = r ?: follow_new(&c->follow, loop, c->dir_fd, c->logs, c->door, &c->settings, &follow_ops, c);
 	r = r ?: rule_new(&c->rules, on_alert, c);
 	r = r ?: sources_new(&c->sources, loop, paths, &sources_ops, c);
 	if (r != 0)
@@ -434,9 +461,11 @@ collector_free(struct collector *c)
 	event_publisher_close(c->bus);
 	sources_free(c->sources);
 	rule_free(c->rules);
+	follow_free(c->follow);
 	door_free(c->door);
 	spool_close(c->metrics);
 	spool_close(c->alerts);
+	spool_close(c->logs);
 	scope_close(&c->spool_fd);
 	scope_close(&c->dir_fd);
 	config_done(&c->config);

@@ -1,5 +1,6 @@
 #include "telemetry/collect/config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ read_service(struct config *c, const json_t *item)
 {
 	struct {
 		const char *name, *release, *dir;
-		const json_t *metrics, *alerts;
+		const json_t *metrics, *alerts, *logs;
 	} in = { .release = "" };
 	static const struct json_field fields[] = {
 		{ "name", JSON_KIND_TEXT, false, offsetof(__typeof__(in), name), CONFIG_NAME_MAX },
@@ -58,6 +59,7 @@ read_service(struct config *c, const json_t *item)
 		{ "dir", JSON_KIND_TEXT, false, offsetof(__typeof__(in), dir), PATH_BYTES },
 		{ "metrics", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), metrics), 16 },
 		{ "alerts", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), alerts), 128 },
+		{ "logs", JSON_KIND_ARRAY, true, offsetof(__typeof__(in), logs), 128 },
 	};
 	int r;
 
@@ -65,7 +67,7 @@ read_service(struct config *c, const json_t *item)
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	c->services[c->n_services++] = (struct config_service){
-		.name = in.name, .release = in.release, .dir = in.dir, .metrics = in.metrics
+		.name = in.name, .release = in.release, .dir = in.dir, .metrics = in.metrics, .logs = in.logs
 	};
 	return in.alerts ? read_rules(c, in.name, in.alerts) : 0;
 }
@@ -217,10 +219,70 @@ read_pseudonyms(struct config_settings *s, const struct yaml_node *list)
 	return 0;
 }
 
+/* One file of the host: named so that it makes a field's name. */
+static int
+read_log(struct config_settings *s, const struct yaml_node *item)
+{
+	static const char *const known[] = { "name", "file", "format" };
+	struct config_log *log = &s->logs[s->n_logs];
+	const struct yaml_node *node;
+	size_t i;
+
+	if (item->kind != YAML_KIND_MAPPING)
+		return refuse_value(item, "telemetry.logs", "must be a mapping of name and file");
+	*log = (struct config_log){ .format = LOG_FORMAT_PLAIN };
+	for (node = item->children; node; node = node->next) {
+		const char *text = node->kind == YAML_KIND_SCALAR ? node->text : "";
+
+		if (strcmp(node->key, "name") == 0) {
+			for (i = 0; text[i] && (isalnum((unsigned char)text[i]) || strchr("-_", text[i])); i++)
+				;
+			if (text[i] || i == 0 || i >= sizeof(log->name))
+				return refuse_value(node, "telemetry.logs.name",
+					"must have letters, digits, \"-\" and \"_\" alone");
+			(void)snprintf(log->name, sizeof(log->name), "%s", text);
+		} else if (strcmp(node->key, "file") == 0) {
+			if (text[0] != '/' || strlen(text) >= sizeof(log->file) || text[strlen(text) - 1] == '/')
+				return refuse_value(node, "telemetry.logs.file", "must be a path like /var/log/auth.log");
+			(void)snprintf(log->file, sizeof(log->file), "%s", text);
+		} else if (strcmp(node->key, "format") == 0) {
+			log->format = log_format_of(text);
+			if (log->format == LOG_FORMAT_MAX)
+				return refuse_value(node, "telemetry.logs.format",
+					"must be one of plain, json, syslog, nginx, postgresql, redis, nats");
+		} else {
+			return yaml_unknown("mainstay.yaml", node, "telemetry.logs", "key", known,
+				ARRAY_LEN(known));
+		}
+	}
+	if (!log->name[0] || !log->file[0])
+		return refuse_value(item, "telemetry.logs", "needs a name and a file");
+	s->n_logs++;
+	return 0;
+}
+
+static int
+read_logs(struct config_settings *s, const struct yaml_node *list)
+{
+	const struct yaml_node *item;
+	int r;
+
+	if (list->kind != YAML_KIND_SEQUENCE)
+		return refuse_value(list, "telemetry.logs", "must be a list of {name, file, format}");
+	for (item = list->children; item; item = item->next) {
+		if (s->n_logs == CONFIG_LOGS_MAX)
+			return refuse_value(item, "telemetry.logs", "are more than 32");
+		r = read_log(s, item);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
 static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool", "pseudonyms" };
+	static const char *const known[] = { "period", "spool", "pseudonyms", "logs" };
 	const struct yaml_node *node;
 	uint64_t v;
 
@@ -240,6 +302,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return refuse_value(node, "telemetry.spool",
 					"must be a size from 1mb to 1gb");
 			s->spool_bytes = v;
+		} else if (strcmp(node->key, "logs") == 0) {
+			int r = read_logs(s, node);
+
+			if (r != 0)
+				return r;
 		} else if (strcmp(node->key, "pseudonyms") == 0) {
 			int r = read_pseudonyms(s, node);
 

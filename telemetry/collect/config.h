@@ -3,13 +3,14 @@
  *
  *	{"site","switch":bool,"fields":{FIELD: SHAPE | "" | false},"classes":{CLASS: send|review|keep},
  *	 "services":[{"name","release","dir","metrics":[a definition's blocks with the knobs' values],
- *	              "alerts":[...]}],
+ *	              "alerts":[...],"logs":[{"name","dir","file" (beneath it),"format"}]}],
  *	 "mutes":[{"service","name" (absent: all of it),"why","until"}]}
  *
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h
  *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb
- *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text */
+ *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
+ *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth */
 #pragma once
 
 #include <jansson.h>
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "appliance/egress/class.h"
+#include "telemetry/logs/log_format.h"
 #include "telemetry/rule/rule.h"
 
 struct paths;
@@ -26,6 +28,7 @@ enum {
 	CONFIG_SERVICES_MAX = 64,
 	CONFIG_JSON_MAX = 1024 * 1024,
 	CONFIG_NAME_MAX = 64,
+	CONFIG_LOGS_MAX = 32,
 };
 
 struct config_service {
@@ -33,6 +36,14 @@ struct config_service {
 	const char *release;   /* "" where none is active */
 	const char *dir;       /* run/services/NAME */
 	const json_t *metrics; /* array of sources, or NULL */
+	const json_t *logs;    /* array of {name, dir, file, format}, or NULL */
+};
+
+/* A file of the host whose lines the operator wants to leave. */
+struct config_log {
+	char name[CONFIG_NAME_MAX + 1];
+	char file[256]; /* absolute */
+	enum log_format format;
 };
 
 /* Everything points into json. */
@@ -64,6 +75,8 @@ int config_load(struct config *ret, int dir_fd);
 struct config_settings {
 	uint64_t period_us;
 	uint64_t spool_bytes;
+	struct config_log logs[CONFIG_LOGS_MAX];
+	size_t n_logs;
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
 };
 

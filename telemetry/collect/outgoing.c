@@ -21,7 +21,7 @@ void
 outgoing_own(struct sample_set *out, int spool_fd, const struct filter *f, uint64_t held_since_us,
 	uint64_t now_us)
 {
-	static const char *const streams[] = { "metrics", "alerts" };
+	static const char *const streams[] = { "metrics", "alerts", "logs" };
 	struct otlp_sample *p;
 	size_t i;
 

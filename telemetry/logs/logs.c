@@ -140,6 +140,8 @@ write_batch(struct logs *l)
 	buf_reset(&l->note);
 	log_cursor_put(&l->note, &now);
 	r = r ?: buf_error(&l->note);
+	if (r == 0 && l->ops->before)
+		l->ops->before(l->arg);
 	r = r ?: log_batch_write(l->batch, l->spool, &l->note, &sequence);
 	if (r != 0) {
 		l->refused++;

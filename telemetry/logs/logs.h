@@ -45,6 +45,8 @@ struct logs_ops {
 	log_redact_fn *redact;
 	/* May lines of this field leave?  example: the last line there is, redacted, or "". */
 	bool (*may)(const struct logs_source *source, const char *example, void *arg);
+	/* A record is about to be written: what its lines were rewritten with is kept first; may be NULL. */
+	void (*before)(void *arg);
 	/* A record lies in the stream; may be NULL. */
 	void (*written)(uint64_t sequence, void *arg);
 };

@@ -23,6 +23,8 @@
 	"config: [{path: redis.conf, template: redis.conf, format: conf}]\n"                       \
 	"secrets: {password: {bytes: 16, help: of clients}, eye: {bytes: 16}}\n"                   \
 	"metrics: [{source: postgres, socket: \"{run}/s.{knob.port}\", user: a, secret: eye}]\n"    \
+	"logs: [{name: out, format: redis}, {name: slow, file: \"{data}/{knob.level}/slow.log\"},\n"    \
+	"  {name: else, file: /var/log/messages}]\n"                                               \
 	"knobs:\n"                                                                                 \
 	"  port: {type: int, min: 0, max: 65535, default: 0, help: where}\n"                       \
 	"  level: {type: text, default: low, apply: next-start}\n"                                 \
@@ -570,6 +572,26 @@ the_collector_gets_the_secret_that_metrics_name(void **state)
 }
 
 static void
+the_collector_gets_logs_beneath_the_folders_of_the_service(void **state)
+{
+	SCOPED_JSON *config = NULL;
+	struct site_test *t = *state;
+	const json_t *logs, *slow;
+
+	assert_int_equal(site_call(t, CALL_ROLE_COLLECT, "collect.hello", NULL, NULL, 0, &config), 0);
+	logs = json_object_get(json_array_get(json_object_get(config, "services"), 0), "logs");
+	assert_int_equal(json_array_size(logs), 2); /* that of another folder is left out */
+	assert_string_equal(json_text(json_array_get(logs, 0), "file"), "redis.log");
+	assert_string_equal(json_text(json_array_get(logs, 0), "format"), "redis");
+	assert_non_null(strstr(json_text(json_array_get(logs, 0), "dir"), "/lib/services/redis/log"));
+	slow = json_array_get(logs, 1);
+	assert_string_equal(json_text(slow, "name"), "slow");
+	assert_string_equal(json_text(slow, "file"), "low/slow.log"); /* the knob's value */
+	assert_string_equal(json_text(slow, "format"), "plain");
+	assert_non_null(strstr(json_text(slow, "dir"), "/lib/services/redis/data"));
+}
+
+static void
 the_collector_gets_no_other_secret(void **state)
 {
 	struct site_test *t = *state;
@@ -604,6 +626,7 @@ main(void)
 		ROW(a_secret_is_changed_and_never_told),
 		ROW(secrets_that_are_none),
 		ROW(the_collector_gets_the_secret_that_metrics_name),
+		ROW(the_collector_gets_logs_beneath_the_folders_of_the_service),
 		ROW(the_collector_gets_no_other_secret),
 	};
 

@@ -190,6 +190,55 @@ settings_row_by_row(void **state)
 	}
 }
 
+static const struct {
+	const char *text, *says, *place;
+	enum reason reason;
+} bad_logs[] = {
+	{ "telemetry: {logs: /var/log/syslog}\n", "must be a list", "mainstay.yaml:1:13", REASON_MALFORMED },
+	{ "telemetry: {logs: [/var/log/syslog]}\n", "must be a mapping", "mainstay.yaml:1:20", REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: a.b, file: /a}]}\n", "letters, digits", "mainstay.yaml:1:21", REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: \"\", file: /a}]}\n", "letters, digits", "mainstay.yaml:1:21", REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: a, file: b/c}]}\n", "must be a path", "mainstay.yaml:1:30", REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: a, file: /b/}]}\n", "must be a path", "mainstay.yaml:1:30", REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: a, file: /b, format: xml}]}\n", "must be one of plain", "mainstay.yaml:1:40",
+		REASON_MALFORMED },
+	{ "telemetry: {logs: [{name: a, fil: /b}]}\n", "did you mean \"file\"", "mainstay.yaml:1:30",
+		REASON_UNKNOWN_FIELD },
+	{ "telemetry: {logs: [{name: a}]}\n", "needs a name and a file", "mainstay.yaml:1:20", REASON_MALFORMED },
+	{ "telemetry: {logs: [{file: /a}]}\n", "needs a name and a file", "mainstay.yaml:1:20", REASON_MALFORMED },
+};
+
+static void
+logs_of_the_host_are_named_by_the_operator(void **state)
+{
+	static const char good[] =
+		"telemetry: {logs: [{name: auth, file: /var/log/auth.log, format: syslog}, {file: /x, name: x_1-y}]}\n";
+	const struct folder *f = *state;
+	SCOPED(buf_done) struct buf many = BUF_MAX(8192);
+	struct config_settings s = { 0 };
+	size_t i;
+
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", good, sizeof(good) - 1, 0644), 0);
+	assert_int_equal(config_settings(&s, &f->paths), 0);
+	assert_int_equal(s.n_logs, 2);
+	assert_string_equal(s.logs[0].name, "auth");
+	assert_string_equal(s.logs[0].file, "/var/log/auth.log");
+	assert_int_equal(s.logs[0].format, LOG_FORMAT_SYSLOG);
+	assert_int_equal(s.logs[1].format, LOG_FORMAT_PLAIN);
+	for (i = 0; i < ARRAY_LEN(bad_logs); i++) {
+		assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", bad_logs[i].text,
+			strlen(bad_logs[i].text), 0644), 0);
+		assert_refused(config_settings(&s, &f->paths), bad_logs[i].reason, bad_logs[i].says);
+		assert_string_equal(refuse_last()->place, bad_logs[i].place);
+	}
+	buf_puts(&many, "telemetry:\n  logs:\n");
+	for (i = 0; i <= CONFIG_LOGS_MAX; i++)
+		buf_printf(&many, "  - {name: n%zu, file: /l}\n", i);
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", many.data, many.len, 0644), 0);
+	assert_refused(config_settings(&s, &f->paths), REASON_MALFORMED, "more than 32");
+	assert_int_equal(s.n_logs, 2); /* as it was */
+}
+
 static void
 without_a_file_the_defaults_hold(void **state)
 {
@@ -212,6 +261,8 @@ main(void)
 		cmocka_unit_test(too_many_alerts_in_all),
 		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(logs_of_the_host_are_named_by_the_operator, make_folder,
+			remove_folder),
 		cmocka_unit_test_setup_teardown(without_a_file_the_defaults_hold, make_folder,
 			remove_folder),
 	};
