@@ -26,14 +26,22 @@ struct target {
 	const char *site;
 	const char *via; /* "" or STORE_VIA_OTLP */
 	struct log_batch logs;
+	struct store_batch *points;
 };
+
+static void
+target_done(struct target *t)
+{
+	/* Where it was not committed. */
+	store_end(t->points, false);
+}
 
 static int
 on_point(const struct otlp_point *point, void *arg)
 {
 	struct target *t = arg;
 
-	return store_point(t->db, t->site, t->via, point);
+	return store_point(t->points, point);
 }
 
 /* By what a record is, whatever the stream is called. */
@@ -68,11 +76,38 @@ typedef int decode_fn(const void *p, size_t len, const struct otlp_decode_ops *o
 
 static const struct otlp_decode_ops ops = { on_point, on_record };
 
+/* Inside the transaction on t->db: all that the body brings. */
 static int
-write_logs(struct target *t, const struct http_call *call, const struct buf *body)
+take_body(struct target *t, const struct http_call *call, const struct buf *body, decode_fn *decode,
+	struct otlp_tally *tally)
 {
-	return log_store_write(&t->logs, t->db, http_call_get(call, "content-encoding"), call->body, call->body_len,
-		body->data, body->len);
+	int r;
+
+	log_store_begin(&t->logs, t->site, t->via, clock_now_us());
+	r = decode == otlp_decode_metrics ? store_begin(&t->points, call->who.customer, t->db, t->site, t->via) : 0;
+	r = r ? r : decode(body->data, body->len, &ops, t, tally);
+	if (r == 0 && t->points)
+		r = store_write(t->points);
+	return r ? r
+		 : log_store_write(&t->logs, t->db, http_call_get(call, "content-encoding"), call->body, call->body_len,
+			   body->data, body->len);
+}
+
+/* What was taken is the hub's. */
+static void
+committed(struct target *t)
+{
+	store_end(t->points, true);
+	t->points = NULL;
+}
+
+/* The sender is to come again: not now. */
+static int
+too_much(struct http_call *call, int r)
+{
+	http_call_header(call, "Retry-After", "30");
+	problem_reply(call, r, 429);
+	return 0;
 }
 
 /* What another sender brings: without a number, so that what comes again is stored again, over what was there. */
@@ -81,21 +116,22 @@ take_other(struct http_call *call, struct databases *d, const struct buf *body, 
 {
 	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
 	SCOPED(db_rollbackp) struct db *tx = NULL;
-	struct target t = { .site = call->who.site, .via = STORE_VIA_OTLP };
+	SCOPED(target_done) struct target t = { .site = call->who.site, .via = STORE_VIA_OTLP };
 	struct otlp_tally tally = { 0 };
 	int r;
 
-	log_store_begin(&t.logs, t.site, t.via, clock_now_us());
 	r = databases_customer(d, call->who.customer, &t.db);
 	r = r ? r : db_begin(t.db);
 	if (r != 0)
 		return FAULT(r);
 	tx = t.db;
-	r = decode(body->data, body->len, &ops, &t, &tally);
-	r = r ? r : write_logs(&t, call, body);
+	r = take_body(&t, call, body, decode, &tally);
+	if (r == REASON_BUSY)
+		return too_much(call, r);
 	r = r ? r : db_commit(STEAL(tx));
 	if (r != 0)
 		return FAULT(r);
+	committed(&t);
 	if (tally.rejected > 0)
 		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
 	http_call_reply(call, 200, PROTOBUF, answer.data, answer.len);
@@ -106,6 +142,7 @@ take_other(struct http_call *call, struct databases *d, const struct buf *body, 
 static int
 take(struct http_call *call, struct databases *d, const char *const *streams, decode_fn *decode)
 {
+	SCOPED(target_done) struct target t = { .site = call->who.site, .via = "" };
 	SCOPED(buf_done) struct buf body = BUF_MAX(OTLP_BODY_MAX);
 	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
 	struct otlp_tally tally = { 0 };
@@ -126,15 +163,15 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 	if (batch.seen)
 		r = batch_take_over(&batch, call);
 	if (r == 0 && !batch.seen) {
-		struct target t = { .db = batch.db, .site = call->who.site, .via = "" };
-
-		log_store_begin(&t.logs, t.site, t.via, clock_now_us());
-		r = decode(body.data, body.len, &ops, &t, &tally);
-		r = r ? r : write_logs(&t, call, &body);
+		t.db = batch.db;
+		r = take_body(&t, call, &body, decode, &tally);
 	}
 	if (r == 0 && tally.rejected > 0)
 		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
-	return batch_end(&batch, call, r, PROTOBUF, answer.data, answer.len);
+	r = batch_end(&batch, call, r, PROTOBUF, answer.data, answer.len);
+	if (r == 0)
+		committed(&t);
+	return r == REASON_BUSY ? too_much(call, r) : r;
 }
 
 static int

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
@@ -12,12 +12,16 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/registry.h"
-#include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/store/build.h"
+#include "telemetry/store/head.h"
+#include "telemetry/store/metric_query.h"
+#include "telemetry/store/point_batch.h"
+#include "telemetry/store/series.h"
 
 enum {
-	NAME_BYTES = 256,
-	UNIT_MAX = 64,
 	FUTURE_S = 24 * 3600, /* a point may claim to be so far ahead of the hub's clock */
+	ROLL_TURN = 500,      /* series that are rolled up in one transaction */
+	ROLL_TURNS = 8,	      /* a minute, of one customer */
 };
 
 static const char *const customer_steps[] = {
@@ -29,148 +33,236 @@ static const char *const customer_steps[] = {
 	"CREATE TABLE points("
 	"  series INTEGER NOT NULL, time INTEGER NOT NULL, value REAL,"
 	"  PRIMARY KEY(series, time)) STRICT, WITHOUT ROWID;",
+	/* No hub was ever released with rows of points. */
+	"DROP TABLE points;"
+	"ALTER TABLE series ADD COLUMN rolled INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE point_batches("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, taken INTEGER NOT NULL, points INTEGER NOT NULL,"
+	"  body BLOB NOT NULL) STRICT;"
+	"CREATE INDEX point_batches_by_site ON point_batches(site);"
+	"CREATE TABLE blocks("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT, series INTEGER NOT NULL, time_from INTEGER NOT NULL,"
+	"  time_to INTEGER NOT NULL, points INTEGER NOT NULL, body BLOB NOT NULL) STRICT;"
+	"CREATE INDEX blocks_by_series ON blocks(series, time_to, time_from);"
+	"CREATE INDEX blocks_by_end ON blocks(time_to);"
+	"CREATE TABLE rollups("
+	"  series INTEGER NOT NULL, time_from INTEGER NOT NULL, body BLOB NOT NULL,"
+	"  PRIMARY KEY(series, time_from)) STRICT, WITHOUT ROWID;",
 };
 static const struct db_migration customer_migration = { "telemetry/store", customer_steps,
 	ARRAY_LEN(customer_steps) };
 
 static uint64_t stored;
 
-/* A series as its point names it. */
-struct series {
-	char name[NAME_BYTES + 8];
-	char service[sizeof(STORE_VIA_OTLP) + NAME_BYTES];
-	char unit[UNIT_MAX];
-	bool via_other;
-	struct buf attributes; /* canonical JSON object */
+/* --- taking points --------------------------------------------------------------------------------------------- */
+struct staged {
+	uint32_t series;
+	int64_t time_ms;
+	double value;
 };
 
-static void
-series_done(struct series *s)
+struct store_batch {
+	char customer[65];
+	struct series_place place;
+	uint64_t now_us;
+	struct staged *staged;
+	size_t n, cap;
+};
+
+/* How much a customer sent in the minute that is running; the table forgets the one that began longest ago. */
+static struct pace {
+	char customer[65];
+	uint64_t since_us, points;
+} paces[64];
+
+static struct pace *
+pace_of(const char *customer, uint64_t mono_us)
 {
-	buf_done(&s->attributes);
-}
+	struct pace *p = &paces[0];
 
-static int
-name_series(struct series *s, const char *via, const struct otlp_point *point)
-{
-	const struct otlp_value *service =
-		otlp_decode_find(point->origin.resource, point->origin.n_resource, "service.name");
-	size_t head = strlen(via);
-
-	if (point->name.len == 0 || point->name.len >= NAME_BYTES ||
-		!otlp_decode_copy(s->name, sizeof(s->name), &point->name))
-		return REFUSE(REASON_MALFORMED, "metric", "its name is empty or too long");
-	if (!otlp_decode_copy(s->unit, sizeof(s->unit), &point->unit))
-		return REFUSE(REASON_MALFORMED, s->name, "its unit is too long");
-	s->via_other = head > 0;
-	memcpy(s->service, via, head + 1);
-	if (service &&
-		(service->kind != OTLP_VALUE_TEXT ||
-			!otlp_decode_copy(s->service + head, NAME_BYTES, &service->text)))
-		return REFUSE(REASON_MALFORMED, s->name, "service.name is no short text");
-	s->attributes = BUF_MAX(STORE_LABELS_MAX);
-	otlp_decode_json_map(&s->attributes, point->attributes, point->n_attributes);
-	if (buf_error(&s->attributes) == -ENOMEM)
-		return FAULT(-ENOMEM);
-	if (buf_error(&s->attributes))
-		return REFUSE(REASON_TOO_LARGE, s->name, "its attributes take more than %d bytes",
-			STORE_LABELS_MAX);
-	return 0;
-}
-
-static int
-make_series(struct db *db, const char *site, const struct series *s, int64_t *ret_id)
-{
-	int64_t n;
-	int r;
-
-	r = db_number(db, &n, 0,
-		"SELECT count(*) FROM series WHERE site = ?1 AND (instr(service, '" STORE_VIA_OTLP
-		"') = 1) = ?2",
-		"ti", site, (int64_t)s->via_other);
-	if (r == 0 && n >= STORE_SERIES_MAX)
-		return REFUSE(REASON_TOO_LARGE, site, "it has %d series already", STORE_SERIES_MAX);
-	if (r == 0)
-		r = db_exec(db,
-			"INSERT INTO series(site, service, name, attributes, unit, last_time)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, 0)",
-			"ttttt", site, s->service, s->name, buf_text(&s->attributes), s->unit);
-	if (r < 0)
-		return FAULT(r);
-	*ret_id = db_last_id(db);
-	return 0;
-}
-
-static int
-put_value(struct db *db, const char *site, const struct series *s, int64_t time_us, double value)
-{
-	int64_t id;
-	int r;
-
-	r = db_number(db, &id, 0,
-		"SELECT id FROM series WHERE site = ?1 AND name = ?2 AND service = ?3 AND "
-		"attributes = ?4",
-		"tttt", site, s->name, s->service, buf_text(&s->attributes));
-	if (r == 0 && id == 0)
-		r = make_series(db, site, s, &id);
-	/* SQLite keeps NaN as null, which is what "no value" is here. */
-	if (r == 0)
-		r = db_exec(db,
-			"INSERT OR REPLACE INTO points(series, time, value) VALUES(?1, ?2, ?3)",
-			"iir", id, time_us, value);
-	if (r == 0)
-		r = db_exec(db,
-			"UPDATE series SET last_time = ?2, last_value = ?3 WHERE id = ?1 AND "
-			"last_time <= ?2",
-			"iir", id, time_us, value);
-	if (r == 0)
-		stored++;
-	return r < 0 ? FAULT(r) : r;
-}
-
-/* Histograms and summaries are kept as what is asked of them most: how many, and how much. */
-static int
-put_aggregate(struct db *db, const char *site, struct series *s, int64_t time_us,
-	const struct otlp_point *point)
-{
-	size_t len = strlen(s->name);
-	int r;
-
-	(void)snprintf(s->name + len, sizeof(s->name) - len, "_count");
-	r = put_value(db, site, s, time_us, (double)point->count);
-	if (r != 0 || !point->has_sum)
-		return r;
-	(void)snprintf(s->name + len, sizeof(s->name) - len, "_sum");
-	return put_value(db, site, s, time_us, point->sum);
+	for (size_t i = 0; i < ARRAY_LEN(paces); i++) {
+		if (strcmp(paces[i].customer, customer) == 0) {
+			p = &paces[i];
+			break;
+		}
+		if (paces[i].since_us < p->since_us)
+			p = &paces[i];
+	}
+	if (strcmp(p->customer, customer) != 0 || mono_us - p->since_us >= 60 * CLOCK_US_PER_S) {
+		*p = (struct pace){ .since_us = mono_us };
+		(void)snprintf(p->customer, sizeof(p->customer), "%s", customer);
+	}
+	return p;
 }
 
 int
-store_point(struct db *customer, const char *site, const char *via, const struct otlp_point *point)
+store_begin(struct store_batch **ret, const char *customer, struct db *db, const char *site, const char *via)
 {
-	SCOPED(series_done) struct series s = { 0 };
-	uint64_t time_us = point->time_ns / 1000;
+	SCOPED(scope_free) struct store_batch *b = NULL;
 	int r;
 
-	r = name_series(&s, via, point);
-	if (r != 0)
-		return r;
-	if (time_us == 0 || time_us > clock_now_us() + FUTURE_S * CLOCK_US_PER_S)
-		return REFUSE(REASON_MALFORMED, s.name, "its time is none, or lies in the future");
-	if (point->kind != OTLP_KIND_GAUGE && point->kind != OTLP_KIND_SUM)
-		return put_aggregate(customer, site, &s, (int64_t)time_us, point);
-	if (!point->has_value && !(point->flags & OTLP_FLAG_NO_VALUE))
-		return REFUSE(REASON_MALFORMED, s.name, "a point without a value");
-	return put_value(customer, site, &s, (int64_t)time_us,
-		point->has_value && !(point->flags & OTLP_FLAG_NO_VALUE) ? point->real : NAN);
+	if (pace_of(customer, clock_mono_us())->points >= STORE_MINUTE_POINTS_MAX)
+		return REFUSE(REASON_BUSY, site, "its customer sent %d points within a minute", STORE_MINUTE_POINTS_MAX);
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return FAULT(-ENOMEM);
+	(void)snprintf(b->customer, sizeof(b->customer), "%s", customer);
+	b->now_us = clock_now_us();
+	b->place.db = db;
+	b->place.via = via;
+	r = head_open(&b->place.head, customer, db);
+	r = r ? r : head_site(b->place.head, site, &b->place.site);
+	if (r < 0)
+		return FAULT(r);
+	*ret = STEAL(b);
+	return 0;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------ */
-static json_t *
-value_json(struct db_query *q, int column)
+static int
+stage(struct store_batch *b, const struct otlp_point *point, const char *suffix, const char *label, double bound, double value)
 {
-	double v = db_real(q, column);
+	const struct series_part part = { suffix, label, bound };
+	uint32_t series;
+	int r;
 
-	if (db_null(q, column))
+	if (b->n == STORE_BATCH_POINTS_MAX)
+		return REFUSE(REASON_TOO_LARGE, "metric", "more than %d points in one batch", STORE_BATCH_POINTS_MAX);
+	if (b->n == b->cap) {
+		size_t cap = b->cap ? 2 * b->cap : 256;
+		struct staged *more = realloc(b->staged, cap * sizeof(*more));
+
+		if (!more)
+			return FAULT(-ENOMEM);
+		b->staged = more;
+		b->cap = cap;
+	}
+	r = series_find(&series, &b->place, point, &part);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	b->staged[b->n++] = (struct staged){ series, (int64_t)(point->time_ns / 1000000), value };
+	return 0;
+}
+
+static int
+stage_buckets(struct store_batch *b, const struct otlp_point *point, bool gone)
+{
+	uint64_t below = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < point->n_bucket_counts; i++) {
+		below += point->bucket_counts[i];
+		r = stage(b, point, "_bucket", "le", i < point->n_bounds ? point->bounds[i] : INFINITY,
+			gone ? NAN : (double)below);
+	}
+	return r;
+}
+
+static int
+stage_distribution(struct store_batch *b, const struct otlp_point *point, bool gone)
+{
+	int r = stage(b, point, "_count", NULL, 0, gone ? NAN : (double)point->count);
+
+	if (r == 0 && (point->has_sum || gone))
+		r = stage(b, point, "_sum", NULL, 0, gone ? NAN : point->sum);
+	if (r == 0 && point->kind == OTLP_KIND_HISTOGRAM)
+		r = stage_buckets(b, point, gone);
+	for (size_t i = 0; r == 0 && point->kind == OTLP_KIND_SUMMARY && i < point->n_bounds; i++)
+		r = stage(b, point, "", "quantile", point->bounds[i], gone ? NAN : point->values[i]);
+	return r;
+}
+
+int
+store_point(struct store_batch *b, const struct otlp_point *point)
+{
+	bool gone = point->flags & OTLP_FLAG_NO_VALUE, number = point->kind == OTLP_KIND_GAUGE || point->kind == OTLP_KIND_SUM;
+	uint64_t time_us = point->time_ns / 1000;
+	size_t before = b->n;
+	int r;
+
+	if (time_us < 1000 || time_us > b->now_us + FUTURE_S * CLOCK_US_PER_S)
+		return REFUSE(REASON_MALFORMED, "metric", "the time of a point is none, or lies in the future");
+	if (time_us < b->now_us - STORE_KEEP_S * CLOCK_US_PER_S)
+		return REFUSE(REASON_EXPIRED, "metric", "a point is older than the %d days that are kept", STORE_KEEP_S / 86400);
+	if (number && !point->has_value && !gone)
+		return REFUSE(REASON_MALFORMED, "metric", "a point without a value");
+	if (number)
+		r = stage(b, point, "", NULL, 0, gone ? NAN : point->real);
+	else
+		r = stage_distribution(b, point, gone);
+	/* A point is taken whole or not at all. */
+	if (r != 0)
+		b->n = before;
+	return r < 0 ? FAULT(r) : r;
+}
+
+int
+store_write(struct store_batch *b)
+{
+	SCOPED(buf_done) struct buf body = BUF_MAX((size_t)30 * (b->n + 1));
+	SCOPED(scope_free) struct point_batch_item *items = NULL;
+	int r;
+
+	if (b->n == 0)
+		return 0;
+	items = malloc(b->n * sizeof(*items));
+	if (!items)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; i < b->n; i++)
+		items[i] = (struct point_batch_item){ head_series_at(b->place.head, b->staged[i].series)->id,
+			b->staged[i].time_ms, b->staged[i].value };
+	point_batch_encode(&body, items, b->n);
+	r = buf_error(&body);
+	r = r ? r : db_exec(b->place.db, "INSERT INTO point_batches(site, taken, points, body) VALUES(?1, ?2, ?3, ?4)", "tiib",
+			    head_site_at(b->place.head, b->place.site)->site, (int64_t)b->now_us, (int64_t)b->n, body.data, body.len);
+	return FAULT(r);
+}
+
+/* What was committed becomes open. */
+static int
+open_points(struct store_batch *b)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->n; i++)
+		r = head_put(b->place.head, b->staged[i].series, b->staged[i].time_ms, b->staged[i].value, b->now_us);
+	if (r < 0)
+		return FAULT(r);
+	stored += b->n;
+	pace_of(b->customer, clock_mono_us())->points += b->n;
+	if (head_site_at(b->place.head, b->place.site)->points >= BUILD_SITE_POINTS || head_points() >= BUILD_HEAD_POINTS)
+		r = build_site(b->place.head, b->place.site, b->place.db);
+	return FAULT(r);
+}
+
+void
+store_end(struct store_batch *b, bool committed)
+{
+	int r = 0;
+
+	if (!b)
+		return;
+	if (committed)
+		r = open_points(b);
+	/* It may know series that were rolled back, or half of the points: it is read again. */
+	if (!committed || r < 0)
+		head_forget(b->customer);
+	if (r < 0)
+		log_fault(r, "open the points of a batch that was stored");
+	free(b->staged);
+	free(b);
+}
+
+uint64_t
+store_count(void)
+{
+	return stored;
+}
+
+/* --- the newest ---------------------------------------------------------------------------------------------------- */
+json_t *
+store_value_json(double v)
+{
+	if (isnan(v))
 		return json_null();
 	if (isinf(v))
 		return json_string(v > 0 ? "Infinity" : "-Infinity");
@@ -180,104 +272,48 @@ value_json(struct db_query *q, int column)
 	return json_real(v);
 }
 
-static json_t *
-attributes_json(struct db_query *q, int column)
+static int
+append_latest(const struct head *h, struct db_query *q, json_t *items)
 {
-	json_t *obj = json_loads(db_text(q, column), 0, NULL);
+	const struct head_series *open = head_peek(h, db_i64(q, 0));
+	int64_t time_us = db_i64(q, 6);
+	double value = db_null(q, 5) ? NAN : db_real(q, 5);
+	SCOPED_JSON *attributes = json_loads(db_text(q, 3), 0, NULL);
+	json_t *item;
+	int r;
 
-	return obj ? obj : json_object();
+	if (open && open->newest_ms * 1000 >= time_us) {
+		time_us = open->newest_ms * 1000;
+		value = open->newest;
+	}
+	if (time_us == 0)
+		return 0;
+	item = json_pack("{s:s, s:s, s:O, s:s, s:o}", "name", db_text(q, 1), "service", db_text(q, 2), "attributes", attributes,
+		"unit", db_text(q, 4), "value", store_value_json(value));
+	r = item ? json_put_time(item, "time", (uint64_t)time_us) : -ENOMEM;
+	if (json_array_append_new(items, item) < 0)
+		r = -ENOMEM;
+	return r;
 }
 
 int
-store_latest(struct db *customer, const char *site, json_t *items)
+store_latest(const char *customer, struct db *db, const char *site, json_t *items)
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
+	struct head *h;
 	int r;
 
-	r = db_query(&q, customer,
-		"SELECT name, service, attributes, unit, last_value, last_time FROM series"
-		" WHERE site = ?1 AND last_time > 0 ORDER BY service, name, attributes",
-		"t", site);
-	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *item = json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", db_text(q, 0),
-			"service", db_text(q, 1), "attributes", attributes_json(q, 2), "unit",
-			db_text(q, 3), "value", value_json(q, 4));
-
-		r = item ? json_put_time(item, "time", (uint64_t)db_i64(q, 5)) : -ENOMEM;
-		if (json_array_append_new(items, item) < 0)
-			r = -ENOMEM;
-	}
+	r = head_open(&h, customer, db);
+	r = r ? r : db_query(&q, db,
+			    "SELECT id, name, service, attributes, unit, last_value, last_time FROM series WHERE site = ?1"
+			    " ORDER BY service, name, attributes",
+			    "t", site);
+	while (r == 0 && (r = db_next(q)) == DB_ROW)
+		r = append_latest(h, q, items);
 	return r < 0 ? FAULT(r) : 0;
 }
 
-static int
-append_points(struct db *customer, int64_t series, json_t *points)
-{
-	SCOPED(db_query_endp) struct db_query *q = NULL;
-	char time[CLOCK_TEXT_MAX];
-	int r;
-
-	r = db_query(&q, customer,
-		"SELECT time, value FROM (SELECT time, value FROM points WHERE series = ?1"
-		" ORDER BY time DESC LIMIT ?2) ORDER BY time",
-		"ii", series, (int64_t)STORE_HISTORY);
-	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *point = json_pack("[s, o]", clock_format(time, (uint64_t)db_i64(q, 0)),
-			value_json(q, 1));
-
-		r = json_array_append_new(points, point) < 0 ? -ENOMEM : 0;
-	}
-	return r < 0 ? FAULT(r) : 0;
-}
-
-int
-store_history(struct db *customer, const char *site, const char *name, json_t *items)
-{
-	SCOPED(db_query_endp) struct db_query *q = NULL;
-	int r;
-
-	r = db_query(&q, customer,
-		"SELECT id, service, attributes FROM series WHERE site = ?1 AND name = ?2 ORDER BY "
-		"service, attributes",
-		"tt", site, name);
-	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *points = json_array();
-		json_t *item = json_pack("{s:s, s:s, s:o, s:o}", "name", name, "service",
-			db_text(q, 1), "attributes", attributes_json(q, 2), "points", points);
-
-		if (!item || json_array_append_new(items, item) < 0)
-			return FAULT(-ENOMEM);
-		r = append_points(customer, db_i64(q, 0), points);
-	}
-	return r < 0 ? FAULT(r) : 0;
-}
-
-uint64_t
-store_count(void)
-{
-	return stored;
-}
-
-/* --- module ------------------------------------------------------------------------------------------- */
-static int
-on_metrics(struct http_call *call, void *state)
-{
-	static const char *const known[] = { "name", NULL };
-	SCOPED(registry_site_done) struct registry_site site = { 0 };
-	struct serve *serve = state;
-	SCOPED_JSON *items = json_array();
-	const char *name = query_get(&call->params, "name");
-	struct db *db;
-	int r;
-
-	r = query_only(&call->params, known);
-	if (r == 0 && !name)
-		return REFUSE(REASON_MALFORMED, "name", "says which metric; it is missing");
-	r = r ? r : serve_find_site(serve, &call->who, call->segments[0], &site, &db);
-	r = r ? r : store_history(db, site.site, name, items);
-	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
-}
-
+/* --- module -------------------------------------------------------------------------------------------------------- */
 static int
 on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
 {
@@ -285,38 +321,55 @@ on_site(void *state, const struct registry_site *site, struct db *customer, json
 	int r;
 
 	(void)state;
-	r = store_latest(customer, site->site, items);
+	r = store_latest(site->customer, customer, site->site, items);
 	if (r == 0 && json_object_set(page, "metrics", items) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : 0;
 }
 
 static int
-sweep(const char *name, struct db *db, void *arg)
+build_customer(const char *name, struct db *db, void *arg)
 {
-	const int64_t *before_us = arg;
-	int r;
+	const uint64_t *now_us = arg;
+	struct head *h;
+	int r = head_open(&h, name, db);
 
-	(void)name;
-	r = db_exec(db, "DELETE FROM points WHERE time < ?1", "i", *before_us);
-	if (r == 0)
-		r = db_exec(db, "DELETE FROM series WHERE last_time < ?1", "i", *before_us);
+	for (uint32_t i = 0; r == 0 && i < head_sites(h); i++)
+		if (build_is_due(h, i, *now_us))
+			r = build_site(h, i, db);
+	for (int turn = 0, n = ROLL_TURN; r == 0 && turn < ROLL_TURNS && n == ROLL_TURN; turn++) {
+		n = build_roll(db, *now_us, ROLL_TURN);
+		r = n < 0 ? n : 0;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+static int
+sweep_customer(const char *name, struct db *db, void *arg)
+{
+	const uint64_t *now_us = arg;
+	struct head *h;
+	bool gone = false;
+	int r = head_open(&h, name, db);
+
+	r = r ? r : build_sweep(h, db, *now_us, &gone);
+	if (gone)
+		head_forget(name);
 	return r < 0 ? FAULT(r) : 0;
 }
 
 static void
 on_tick(void *state, uint64_t now_us)
 {
-	static uint64_t last_us;
-	int64_t before_us = (int64_t)(now_us - STORE_KEEP_S * CLOCK_US_PER_S);
-	int r;
+	static uint64_t swept_us;
+	int r = databases_each(serve_databases(state), NULL, build_customer, &now_us);
 
-	if (now_us - last_us < 3600 * CLOCK_US_PER_S)
-		return;
-	last_us = now_us;
-	r = databases_each(serve_databases(state), NULL, sweep, &before_us);
+	if (r == 0 && now_us - swept_us >= 3600 * CLOCK_US_PER_S) {
+		swept_us = now_us;
+		r = databases_each(serve_databases(state), NULL, sweep_customer, &now_us);
+	}
 	if (r < 0)
-		log_fault(r, "sweep points");
+		log_fault(r, "build and sweep blocks");
 }
 
 static void
@@ -326,8 +379,11 @@ on_counters(void *state, struct buf *out)
 	buf_printf(out,
 		"# HELP mainstay_hub_points_total Metric points stored.\n"
 		"# TYPE mainstay_hub_points_total counter\n"
-		"mainstay_hub_points_total %ju\n",
-		(uintmax_t)stored);
+		"mainstay_hub_points_total %ju\n"
+		"# HELP mainstay_hub_open_points Points that have no block yet.\n"
+		"# TYPE mainstay_hub_open_points gauge\n"
+		"mainstay_hub_open_points %ju\n",
+		(uintmax_t)stored, (uintmax_t)head_points());
 }
 
 static int
@@ -337,8 +393,15 @@ on_open(void **ret_state, struct serve *serve)
 	return 0;
 }
 
+static void
+on_close(void *state)
+{
+	(void)state;
+	head_forget_all();
+}
+
 static const struct route routes[] = {
-	{ "GET", "/v1/fleet/sites/{}/metrics", ROUTE_ENGINEER, 0, on_metrics, 0 },
+	{ "GET", "/v1/fleet/sites/{}/metrics", ROUTE_ENGINEER, 0, metric_query_answer, 0 },
 };
 
 const struct serve_module store_module = {
@@ -347,6 +410,7 @@ const struct serve_module store_module = {
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
 	.open = on_open,
+	.close = on_close,
 	.tick = on_tick,
 	.metrics = on_counters,
 	.site = on_site,

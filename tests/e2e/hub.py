@@ -319,6 +319,15 @@ class Engineer:
     def post(self, path, body=b"", **how):
         return self.client.request("POST", path, body, **how)
 
+    def points(self, site, name, service=None):
+        """[[time, value]] of the last hour, and of a day to come, of a metric that is one series at most."""
+        more = "&service=" + service if service else ""
+        reply = self.get("/v1/fleet/sites/%s/metrics?name=%s%s" % (site, name, more))
+        assert reply.status == 200, reply.body
+        items = reply.json()["items"]
+        assert len(items) <= 1
+        return items[0]["points"] if items else []
+
 
 class Hub:
     """`mainstay-hubd` on a free port of loopback, with a repository made by mainstay-release."""

@@ -155,7 +155,7 @@ def test_what_a_proxy_saw_is_worth_nothing_a_second_time(hub, ada):
     body = otlp_metrics(s.site, [("m", 1, T0)])
     headers = {"Content-Type": PROTOBUF, "Mainstay-Stream": "metrics", "Mainstay-Sequence": "1"}
     nonce = s.client.sign("POST", "/v1/metrics", headers, body)
-    rows = "SELECT count(*) FROM points"
+    rows = "SELECT sum(points) FROM point_batches"
     for evil, reason, status in (
             (dict(body=body + b"\x0a\x00"), "hash-mismatch", 401), (dict(path="/v1/logs"), "bad-signature", 401),
             (dict(headers=dict(headers, **{"Mainstay-Sequence": "9"})), "bad-signature", 401),
@@ -186,7 +186,7 @@ def test_hundreds_of_replays_over_a_hub_that_is_killed(hub, ada):
         nonce = s.client.sign("POST", "/v1/metrics", headers, body)
         assert s.client.send("POST", "/v1/metrics", body, headers, nonce).committed == n
         seen.append((body, headers, nonce))
-    stored, taken, tried = hub.rows("SELECT * FROM points"), 0, 0
+    stored, taken, tried = hub.rows("SELECT * FROM point_batches"), 0, 0
     for _ in range(3):
         hub.stop(9)
         hub.start()
@@ -195,7 +195,7 @@ def test_hundreds_of_replays_over_a_hub_that_is_killed(hub, ada):
                 reply = s.client.send("POST", "/v1/metrics", body, headers, nonce)
                 taken += (reply.status, reply.reason) != (409, "replayed")
                 tried += 1
-    assert (tried, taken) == (300, 0) and hub.rows("SELECT * FROM points") == stored
+    assert (tried, taken) == (300, 0) and hub.rows("SELECT * FROM point_batches") == stored
 
 
 def test_a_senders_token_writes_as_that_sender_until_it_is_revoked(hub, ada):

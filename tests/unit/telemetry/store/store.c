@@ -1,5 +1,7 @@
 #include "telemetry/store/store.h"
 
+#include <math.h>
+
 #include "tests/fakes/hub_bench.h"
 
 static const struct serve_module *const modules[] = { &store_module, NULL };
@@ -13,6 +15,38 @@ setup(void **state)
 	memset(long_text, 'x', sizeof(long_text));
 	bench_open(modules);
 	return 0;
+}
+
+/* One point in a batch of its own. */
+static int
+take(const char *via, const struct otlp_point *p)
+{
+	struct store_batch *b;
+	int r;
+
+	assert_int_equal(db_begin(bench_db()), 0);
+	assert_int_equal(store_begin(&b, "acme", bench_db(), "acme-1", via), 0);
+	r = store_point(b, p);
+	assert_int_equal(store_write(b), 0);
+	assert_int_equal(db_commit(bench_db()), 0);
+	store_end(b, true);
+	return r;
+}
+
+/* The newest value of a series; NaN where it says there is none, -1 where there is no such series. */
+static double
+newest(const char *name, const char *service)
+{
+	SCOPED_JSON *items = json_array();
+	const json_t *item;
+	double v = -1;
+	size_t i;
+
+	assert_int_equal(store_latest("acme", bench_db(), "acme-1", items), 0);
+	json_array_foreach(items, i, item)
+		if (strcmp(json_text(item, "name"), name) == 0 && strcmp(json_text(item, "service"), service) == 0)
+			v = json_is_null(json_object_get(item, "value")) ? NAN : json_number_value(json_object_get(item, "value"));
+	return v;
 }
 
 static struct otlp_text
@@ -113,6 +147,27 @@ next_week(struct otlp_point *p)
 }
 
 static void
+last_month(struct otlp_point *p)
+{
+	p->time_ns -= UINT64_C(16) * 86400 * 1000000000;
+}
+
+static void
+too_many_attributes(struct otlp_point *p)
+{
+	static struct otlp_attribute all[OTLP_ATTRIBUTES_MAX];
+	static const double bound = 1;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		all[i] = (struct otlp_attribute){ text("a"), value(of_len(1)) };
+	p->kind = OTLP_KIND_SUMMARY;
+	p->attributes = all;
+	p->n_attributes = ARRAY_LEN(all);
+	p->bounds = p->values = &bound;
+	p->n_bounds = 1;
+}
+
+static void
 no_value(struct otlp_point *p)
 {
 	p->has_value = false;
@@ -135,6 +190,8 @@ test_a_point_that_cannot_be_stored_leaves_nothing(void **state)
 		{ "attributes beyond their maximum", long_attributes, REASON_TOO_LARGE },
 		{ "a point of no time", no_time, REASON_MALFORMED },
 		{ "a point of next week", next_week, REASON_MALFORMED },
+		{ "a point older than what is kept", last_month, REASON_EXPIRED },
+		{ "no room for the attribute of a quantile", too_many_attributes, REASON_TOO_LARGE },
 		{ "a gauge without a value", no_value, REASON_MALFORMED },
 	};
 	uint64_t stored = store_count();
@@ -146,19 +203,23 @@ test_a_point_that_cannot_be_stored_leaves_nothing(void **state)
 		int r;
 
 		rows[i].spoil(&p);
-		r = store_point(bench_db(), "acme-1", "", &p);
+		r = take("", &p);
 		if (r != (int)rows[i].reason || refuse_last()->reason != rows[i].reason ||
 			refuse_count(rows[i].reason) != before + 1)
 			fail_msg("%s: %d", rows[i].what, r);
 	}
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points"), 0);
+	/* The count of the one that has no room for its quantiles was a series. */
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series WHERE name <> 'up_count'"), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM point_batches"), 0);
 	assert_int_equal(store_count(), stored);
 }
 
 static void
-test_a_histogram_is_its_count_and_sum(void **state)
+test_a_histogram_is_its_count_sum_and_buckets(void **state)
 {
+	static const uint64_t counts[] = { 1, 0, 2 };
+	static const double bounds[] = { 0.1, 5 };
+	SCOPED_JSON *items = json_array();
 	struct otlp_point p = gauge();
 
 	(void)state;
@@ -166,14 +227,47 @@ test_a_histogram_is_its_count_and_sum(void **state)
 	p.count = 3;
 	p.has_sum = true;
 	p.sum = 4.5;
-	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
-	assert_int_equal(bench_count(bench_db(),
-				 "SELECT last_value FROM series WHERE name = 'up_count'"),
-		3);
-	assert_int_equal(bench_count(bench_db(),
-				 "SELECT last_value * 10 FROM series WHERE name = 'up_sum'"),
-		45);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 2);
+	p.bucket_counts = counts;
+	p.n_bucket_counts = 3;
+	p.bounds = bounds;
+	p.n_bounds = 2;
+	assert_int_equal(take("", &p), 0);
+	assert_true(newest("up_count", "") == 3);
+	assert_true(newest("up_sum", "") == 4.5);
+	assert_int_equal(store_latest("acme", bench_db(), "acme-1", items), 0);
+	assert_int_equal(json_array_size(items), 5);
+	/* By their attributes' text: "+Inf", "0.1", "5". */
+	for (size_t i = 0; i < 3; i++) {
+		static const struct {
+			const char *le;
+			int value;
+		} rows[] = { { "+Inf", 3 }, { "0.1", 1 }, { "5", 1 } };
+		const json_t *item = json_array_get(items, i);
+
+		assert_string_equal(json_text(item, "name"), "up_bucket");
+		assert_string_equal(json_text(json_object_get(item, "attributes"), "le"), rows[i].le);
+		assert_int_equal(json_integer_value(json_object_get(item, "value")), rows[i].value);
+	}
+}
+
+static void
+test_a_summary_is_its_count_sum_and_quantiles(void **state)
+{
+	static const double quantiles[] = { 0.5, 0.99 }, values[] = { 7, 9 };
+	struct otlp_point p = gauge();
+
+	(void)state;
+	p.kind = OTLP_KIND_SUMMARY;
+	p.count = 3;
+	p.has_sum = true;
+	p.sum = 4.5;
+	p.bounds = quantiles;
+	p.values = values;
+	p.n_bounds = 2;
+	assert_int_equal(take("", &p), 0);
+	assert_true(newest("up_count", "") == 3);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series WHERE name = 'up'"), 2);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series WHERE attributes = '{\"quantile\":\"0.99\"}'"), 1);
 }
 
 static void
@@ -182,14 +276,13 @@ test_a_stale_series_has_no_value(void **state)
 	struct otlp_point p = gauge();
 
 	(void)state;
-	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
+	assert_int_equal(take("", &p), 0);
+	assert_true(newest("up", "") == 1);
 	p.has_value = false;
 	p.flags = OTLP_FLAG_NO_VALUE;
-	p.time_ns += 1000;
-	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM points WHERE value IS NULL"),
-		1);
-	assert_int_equal(bench_count(bench_db(), "SELECT last_value IS NULL FROM series"), 1);
+	p.time_ns += 1000000;
+	assert_int_equal(take("", &p), 0);
+	assert_true(isnan(newest("up", "")));
 }
 
 static void
@@ -208,20 +301,36 @@ test_other_senders_take_no_room_and_replace_nothing(void **state)
 				 "', 'm' || i, '{}', '', 0 FROM n",
 				 "i", (int64_t)STORE_SERIES_MAX),
 		0);
-	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
+	assert_int_equal(take("", &p), 0);
 	p.real = 9;
-	assert_int_equal(store_point(bench_db(), "acme-1", STORE_VIA_OTLP, &p), 0);
-	assert_int_equal(bench_count(bench_db(),
-				 "SELECT last_value FROM series WHERE service = ''"),
-		1);
-	assert_int_equal(bench_count(bench_db(),
-				 "SELECT last_value FROM series WHERE name = 'up' AND service = "
-				 "'" STORE_VIA_OTLP "'"),
-		9);
+	assert_int_equal(take(STORE_VIA_OTLP, &p), 0);
+	assert_true(newest("up", "") == 1);
+	assert_true(newest("up", STORE_VIA_OTLP) == 9);
 	p.name = text("more");
-	assert_int_equal(store_point(bench_db(), "acme-1", STORE_VIA_OTLP, &p), REASON_TOO_LARGE);
+	assert_int_equal(take(STORE_VIA_OTLP, &p), REASON_TOO_LARGE);
 	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
-	assert_int_equal(store_point(bench_db(), "acme-1", "", &p), 0);
+	assert_int_equal(take("", &p), 0);
+}
+
+static void
+test_what_is_not_committed_is_not_remembered(void **state)
+{
+	struct otlp_point p = gauge();
+	struct store_batch *b;
+
+	(void)state;
+	assert_int_equal(db_begin(bench_db()), 0);
+	assert_int_equal(store_begin(&b, "acme", bench_db(), "acme-1", ""), 0);
+	assert_int_equal(store_point(b, &p), 0);
+	assert_int_equal(store_write(b), 0);
+	db_rollback(bench_db());
+	store_end(b, false);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 0);
+	assert_true(newest("up", "") == -1);
+	/* Its series is made again, not taken from memory. */
+	assert_int_equal(take("", &p), 0);
+	assert_true(newest("up", "") == 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 1);
 }
 
 int
@@ -230,7 +339,9 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_point_that_cannot_be_stored_leaves_nothing),
-		TEST(test_a_histogram_is_its_count_and_sum),
+		TEST(test_a_histogram_is_its_count_sum_and_buckets),
+		TEST(test_a_summary_is_its_count_sum_and_quantiles),
+		TEST(test_what_is_not_committed_is_not_remembered),
 		TEST(test_a_stale_series_has_no_value),
 		TEST(test_other_senders_take_no_room_and_replace_nothing),
 	};

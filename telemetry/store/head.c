@@ -1,0 +1,416 @@
+#include "telemetry/store/head.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
+#include "appliance/base/scope.h"
+#include "appliance/serve/db.h"
+#include "telemetry/store/point_batch.h"
+
+enum { SLOTS_FIRST = 1024, POINTS_FIRST = 8 };
+
+/* One remembered name: its bytes lie in the head's text. */
+struct key {
+	uint64_t hash;
+	size_t at, len;
+	uint32_t series;
+};
+
+/* Open addressing: slots hold an index and one more, 0 is empty. */
+struct slots {
+	uint32_t *slot;
+	size_t size, used;
+};
+
+struct head {
+	struct head *next;
+	char customer[65];
+	struct head_site *sites;
+	size_t n_sites;
+	struct head_series *series;
+	size_t n_series, cap_series;
+	struct key *keys;
+	size_t n_keys, cap_keys;
+	uint8_t *text;
+	size_t text_len, text_cap;
+	struct slots by_key, by_id;
+};
+
+static struct head *heads;
+static uint64_t open_points;
+static uint64_t salt; /* so that nobody can choose names that meet in one slot */
+
+static struct head *
+free_head(struct head *h)
+{
+	for (size_t i = 0; i < h->n_series; i++) {
+		open_points -= h->series[i].n;
+		free(h->series[i].points);
+	}
+	free(h->sites);
+	free(h->series);
+	free(h->keys);
+	free(h->text);
+	free(h->by_key.slot);
+	free(h->by_id.slot);
+	free(h);
+	return NULL;
+}
+
+SCOPED_DESTRUCTOR(struct head, free_head)
+
+/* Room for one more item. */
+static int
+grow(void **items, size_t *cap, size_t n, size_t size)
+{
+	size_t more = *cap ? 2 * *cap : 64;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = realloc(*items, more * size);
+	if (!p)
+		return FAULT(-ENOMEM);
+	*items = p;
+	*cap = more;
+	return 0;
+}
+
+/* --- hashing ---------------------------------------------------------------------------------------------- */
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+	__uint128_t m = (__uint128_t)a * b;
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+static uint64_t
+hash_of(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t h = salt ^ len, w;
+
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&w, p, 8);
+		h = mix(h ^ w, UINT64_C(0x9e3779b97f4a7c15) ^ salt);
+	}
+	w = 0;
+	memcpy(&w, p, len);
+	return mix(h ^ w, UINT64_C(0xd1342543de82ef95));
+}
+
+/* Twice as many slots once two of three are full; again() puts every item in. */
+static int
+widen(struct slots *s, struct head *h, void (*again)(struct head *h))
+{
+	uint32_t *slot;
+
+	if (s->size > 0 && s->used * 3 < s->size * 2)
+		return 0;
+	slot = calloc(s->size ? 2 * s->size : SLOTS_FIRST, sizeof(*slot));
+	if (!slot)
+		return FAULT(-ENOMEM);
+	free(s->slot);
+	s->slot = slot;
+	s->size = s->size ? 2 * s->size : SLOTS_FIRST;
+	s->used = 0;
+	again(h);
+	return 0;
+}
+
+static void
+occupy(struct slots *s, uint64_t hash, size_t index)
+{
+	size_t i = hash & (s->size - 1);
+
+	while (s->slot[i])
+		i = (i + 1) & (s->size - 1);
+	s->slot[i] = (uint32_t)index + 1;
+	s->used++;
+}
+
+static void
+occupy_keys(struct head *h)
+{
+	for (size_t i = 0; i < h->n_keys; i++)
+		occupy(&h->by_key, h->keys[i].hash, i);
+}
+
+static uint64_t
+hash_id(int64_t id)
+{
+	return mix((uint64_t)id ^ salt, UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static void
+occupy_ids(struct head *h)
+{
+	for (size_t i = 0; i < h->n_series; i++)
+		occupy(&h->by_id, hash_id(h->series[i].id), i);
+}
+
+/* --- names -------------------------------------------------------------------------------------------------- */
+int64_t
+head_find(const struct head *h, const void *key, size_t len)
+{
+	uint64_t hash = hash_of(key, len);
+	const struct slots *s = &h->by_key;
+
+	for (size_t i = hash & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1)) {
+		const struct key *k = &h->keys[s->slot[i] - 1];
+
+		if (k->hash == hash && k->len == len && memcmp(h->text + k->at, key, len) == 0)
+			return k->series;
+	}
+	return HEAD_NONE;
+}
+
+int
+head_remember(struct head *h, const void *key, size_t len, uint32_t series)
+{
+	int r;
+
+	if (h->n_keys >= HEAD_KEYS_MAX)
+		return 0;
+	r = grow((void **)&h->keys, &h->cap_keys, h->n_keys, sizeof(*h->keys));
+	while (r == 0 && h->text_len + len > h->text_cap)
+		r = grow((void **)&h->text, &h->text_cap, h->text_cap, 1);
+	r = r ? r : widen(&h->by_key, h, occupy_keys);
+	if (r < 0)
+		return FAULT(r);
+	memcpy(h->text + h->text_len, key, len);
+	h->keys[h->n_keys] = (struct key){ hash_of(key, len), h->text_len, len, series };
+	h->text_len += len;
+	occupy(&h->by_key, h->keys[h->n_keys].hash, h->n_keys);
+	h->n_keys++;
+	return 0;
+}
+
+/* --- sites and series ------------------------------------------------------------------------------------------ */
+int
+head_site(struct head *h, const char *site, uint32_t *ret)
+{
+	struct head_site *sites;
+
+	for (size_t i = 0; i < h->n_sites; i++)
+		if (strcmp(h->sites[i].site, site) == 0) {
+			*ret = (uint32_t)i;
+			return 0;
+		}
+	sites = realloc(h->sites, (h->n_sites + 1) * sizeof(*sites));
+	if (!sites)
+		return FAULT(-ENOMEM);
+	h->sites = sites;
+	sites[h->n_sites] = (struct head_site){ .n_series = { -1, -1 } };
+	(void)snprintf(sites[h->n_sites].site, sizeof(sites->site), "%s", site);
+	*ret = (uint32_t)h->n_sites++;
+	return 0;
+}
+
+struct head_site *
+head_site_at(struct head *h, uint32_t site)
+{
+	return &h->sites[site];
+}
+
+size_t
+head_sites(const struct head *h)
+{
+	return h->n_sites;
+}
+
+static int64_t
+find_id(const struct head *h, int64_t id)
+{
+	const struct slots *s = &h->by_id;
+
+	for (size_t i = hash_id(id) & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1))
+		if (h->series[s->slot[i] - 1].id == id)
+			return s->slot[i] - 1;
+	return HEAD_NONE;
+}
+
+int
+head_series(struct head *h, int64_t id, uint32_t site, uint32_t *ret)
+{
+	int64_t at = find_id(h, id);
+	int r;
+
+	if (at != HEAD_NONE) {
+		*ret = (uint32_t)at;
+		return 0;
+	}
+	r = grow((void **)&h->series, &h->cap_series, h->n_series, sizeof(*h->series));
+	r = r ? r : widen(&h->by_id, h, occupy_ids);
+	if (r < 0)
+		return FAULT(r);
+	h->series[h->n_series] = (struct head_series){ .id = id, .site = site };
+	occupy(&h->by_id, hash_id(id), h->n_series);
+	*ret = (uint32_t)h->n_series++;
+	return 0;
+}
+
+const struct head_series *
+head_peek(const struct head *h, int64_t id)
+{
+	int64_t at = find_id(h, id);
+
+	return at != HEAD_NONE && h->series[at].n > 0 ? &h->series[at] : NULL;
+}
+
+struct head_series *
+head_series_at(struct head *h, uint32_t series)
+{
+	return &h->series[series];
+}
+
+size_t
+head_n_series(const struct head *h)
+{
+	return h->n_series;
+}
+
+/* --- points ---------------------------------------------------------------------------------------------------- */
+int
+head_put(struct head *h, uint32_t series, int64_t time_ms, double value, uint64_t taken_us)
+{
+	struct head_series *s = &h->series[series];
+	struct head_site *site = &h->sites[s->site];
+
+	if (s->n == s->cap) {
+		uint32_t cap = s->cap ? 2 * s->cap : POINTS_FIRST;
+		struct block_point *p = realloc(s->points, cap * sizeof(*p));
+
+		if (!p)
+			return FAULT(-ENOMEM);
+		s->points = p;
+		s->cap = cap;
+	}
+	if (s->n == 0 || time_ms >= s->newest_ms) {
+		s->newest_ms = time_ms;
+		s->newest = value;
+	}
+	s->points[s->n++] = (struct block_point){ time_ms, value };
+	if (site->points++ == 0)
+		site->oldest_us = taken_us;
+	open_points++;
+	return 0;
+}
+
+void
+head_clear(struct head *h, uint32_t site)
+{
+	for (size_t i = 0; i < h->n_series; i++) {
+		struct head_series *s = &h->series[i];
+
+		if (s->site != site)
+			continue;
+		open_points -= s->n;
+		s->n = 0;
+		/* A burst does not hold its room for ever. */
+		if (s->cap > BLOCK_POINTS + BLOCK_POINTS / 15) {
+			free(s->points);
+			s->points = NULL;
+			s->cap = 0;
+		}
+	}
+	h->sites[site].points = 0;
+}
+
+uint64_t
+head_points(void)
+{
+	return open_points;
+}
+
+/* --- reading it again ---------------------------------------------------------------------------------------------- */
+struct again {
+	struct head *h;
+	uint32_t site;
+	uint64_t taken_us;
+};
+
+static int
+put_again(const struct point_batch_item *item, void *arg)
+{
+	struct again *a = arg;
+	uint32_t series;
+	int r = head_series(a->h, item->series, a->site, &series);
+
+	r = r ? r : head_put(a->h, series, item->time_ms, item->value, a->taken_us);
+	return FAULT(r);
+}
+
+static int
+read_again(struct head *h, struct db *db)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	struct again a = { .h = h };
+	size_t len;
+	int r;
+
+	r = db_query(&q, db, "SELECT site, taken, body FROM point_batches ORDER BY id", "");
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		const void *body = db_blob(q, 2, &len);
+
+		a.taken_us = (uint64_t)db_i64(q, 1);
+		r = head_site(h, db_text(q, 0), &a.site);
+		r = r ? r : point_batch_decode(body, len, put_again, &a);
+		if (r > 0)
+			r = -EUCLEAN;
+	}
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+head_open(struct head **ret, const char *customer, struct db *db)
+{
+	SCOPED(free_headp) struct head *h = NULL;
+	int r;
+
+	for (struct head *known = heads; known; known = known->next)
+		if (strcmp(known->customer, customer) == 0) {
+			*ret = known;
+			return 0;
+		}
+	if (!salt)
+		fs_random(&salt, sizeof(salt));
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return FAULT(-ENOMEM);
+	(void)snprintf(h->customer, sizeof(h->customer), "%s", customer);
+	r = read_again(h, db);
+	if (r < 0)
+		return FAULT(r);
+	h->next = heads;
+	heads = STEAL(h);
+	*ret = heads;
+	return 0;
+}
+
+void
+head_forget(const char *customer)
+{
+	struct head **at = &heads;
+
+	while (*at && strcmp((*at)->customer, customer) != 0)
+		at = &(*at)->next;
+	if (*at) {
+		struct head *h = *at;
+
+		*at = h->next;
+		(void)free_head(h);
+	}
+}
+
+void
+head_forget_all(void)
+{
+	while (heads)
+		head_forget(heads->customer);
+}
