@@ -269,10 +269,12 @@ report_text(const char *prog, const struct refusal *why)
 int
 command_report(const char *prog, bool json, int r)
 {
-	struct refusal why = *refuse_last();
+	struct refusal why;
 
 	if (r == 0)
 		return 0;
+	r = refuse_full(r);
+	why = *refuse_last();
 	if (r < 0) {
 		const char *what = strerrordesc_np(-r);
 		char trail[REFUSE_TEXT_MAX];

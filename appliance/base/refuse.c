@@ -1,5 +1,6 @@
 #include "appliance/base/refuse.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -142,6 +143,15 @@ refuse_http_status(enum reason reason)
 	if (reason < REASON_NONE || reason >= REASON_MAX)
 		return 403;
 	return reasons[reason].http;
+}
+
+int
+refuse_full(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT
+		? REFUSE(REASON_NO_SPACE, "disk",
+			  "no room is left, or no more is allowed: make some, then do it again")
+		: r;
 }
 
 int

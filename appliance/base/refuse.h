@@ -90,6 +90,10 @@ int refuse_relay(enum reason reason, const char *operand, const char *place, con
 
 /* The last refusal; reason REASON_NONE where there was none. */
 const struct refusal *refuse_last(void);
+
+/* A fault that no mistake of ours is, as the refusal that people can do something about: a full disk is
+ * REASON_NO_SPACE (logged).  Any other r as it is. */
+int refuse_full(int r);
 /* Make another thread's refusal this one's last: it was counted and logged there.  Returns its reason. */
 int refuse_adopt(const struct refusal *of);
 

@@ -86,13 +86,16 @@ send_json(struct peer *p, enum call_type type, uint32_t id, const char *name, co
 static void
 send_result(struct peer *p, uint32_t id, int r)
 {
-	const struct refusal *why = refuse_last();
+	const struct refusal *why;
 	char trail[REFUSE_TEXT_MAX];
 	struct frame_out out;
 
+	if (r < 0)
+		log_fault(r, "a call");
+	r = refuse_full(r);
+	why = refuse_last();
 	if (r < 0) {
 		/* A log line names the fault; the caller only learns that there is one. */
-		log_fault(r, "a call");
 		(void)snprintf(trail, sizeof(trail), "%s (see the log of mainstayd)", strerror(-r));
 		frame_begin(&out, CALL_TYPE_FAULT, id);
 		frame_put_text(&out, CALL_TAG_TEXT, trail);

@@ -239,11 +239,10 @@ run_off(struct command_call *call)
 	r = ask_switch(call, "false", NULL, OFF_MS, &answer);
 	if (r == 0)
 		return print_switches(call, answer);
-	if (r != REASON_UNREACHABLE)
+	if (r != REASON_UNREACHABLE && r != REASON_NO_SPACE)
 		return r;
-	command_say(call,
-		"off: the files in %s/off hold; the monitor does not answer and records it later",
-		call->paths.etc);
+	command_say(call, "off: the files in %s/off hold; the monitor %s and records it later",
+		call->paths.etc, r == REASON_NO_SPACE ? "has no room on its disk" : "does not answer");
 	switches = json_object();
 	for (unsigned i = 0; i < SWITCH_MAX; i++)
 		if (switch_off_file(&call->paths, (enum switch_name)i))

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,7 +37,7 @@ limit(int resource, rlim_t max)
 
 /* --- the child ----------------------------------------------------------------------------------- */
 static _Noreturn void
-become(const struct frame *f, const char *name, int job_fd)
+become(const struct frame *f, const char *name, int job_fd, const sigset_t *mask)
 {
 	char *const argv[] = { (char *)(uintptr_t)name, NULL }, *const envp[] = { NULL };
 	int program;
@@ -44,28 +45,30 @@ become(const struct frame *f, const char *name, int job_fd)
 	/* A script's interpreter opens it again by this number: it must outlive exec. */
 	program = fcntl(f->fds[0], F_DUPFD, PROGRAM_FD);
 	if (program >= 0 && lseek(f->fds[1], 0, SEEK_SET) == 0 && dup2(f->fds[1], STDIN_FILENO) == 0 &&
-		fcntl(job_fd, F_SETFD, FD_CLOEXEC) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+		fcntl(job_fd, F_SETFD, FD_CLOEXEC) == 0 && sigprocmask(SIG_SETMASK, mask, NULL) == 0 &&
+		prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
 		(void)fexecve(program, argv, envp);
 	_exit(127);
 }
 
 /* --- its end ------------------------------------------------------------------------------------- */
-/* Wait for its end, without taking it.  REASON_BUSY (unlogged) where the time is over before. */
+/* Wait for its end, without taking it.  REASON_BUSY where the time is over before, REASON_INTERRUPTED where stop_fd can
+ * be read (both unlogged). */
 static int
-await(pid_t pid, uint64_t limit_s)
+await(pid_t pid, uint64_t limit_s, int stop_fd)
 {
 	SCOPED(scope_close) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	uint64_t end = clock_mono_us() + limit_s * CLOCK_US_PER_S;
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd polls[] = { { .fd = pidfd, .events = POLLIN }, { .fd = stop_fd, .events = POLLIN } };
 
 	if (pidfd < 0)
 		return FAULT(-errno);
 	for (;;) {
 		uint64_t now = clock_mono_us();
-		int n = now < end ? poll(&p, 1, (int)((end - now) / 1000) + 1) : 0;
+		int n = now < end ? poll(polls, 2, (int)((end - now) / 1000) + 1) : 0;
 
 		if (n > 0)
-			return 0;
+			return polls[0].revents ? 0 : REASON_INTERRUPTED;
 		if (n < 0 && errno != EINTR)
 			return FAULT(-errno);
 		if (clock_mono_us() >= end)
@@ -126,7 +129,7 @@ sweep(void)
 
 /* --- both ---------------------------------------------------------------------------------------- */
 static int
-run(const struct frame *f, int job_fd)
+run(const struct frame *f, int job_fd, int stop_fd, const sigset_t *mask)
 {
 	const char *name = frame_text(f, CALL_TAG_TEXT, 4096);
 	uint64_t limit_s;
@@ -147,12 +150,14 @@ run(const struct frame *f, int job_fd)
 	if (pid < 0)
 		return FAULT(-errno);
 	if (pid == 0)
-		become(f, name, job_fd);
-	r = await(pid, limit_s);
+		become(f, name, job_fd, mask);
+	r = await(pid, limit_s, stop_fd);
 	swept = sweep();
 	if (r == REASON_BUSY)
 		r = REFUSE(REASON_BUSY, name, "took over %llu s and was ended, with all that it started",
 			(unsigned long long)limit_s);
+	if (r == REASON_INTERRUPTED)
+		r = REFUSE(REASON_INTERRUPTED, name, "was ended with the appliance, with all that it started");
 	return r ?: swept;
 }
 
@@ -160,9 +165,18 @@ int
 notify_run(int job_fd)
 {
 	SCOPED(frame_done) struct frame f = { 0 };
-	int r = frame_recv_wait(job_fd, &f, 0);
+	SCOPED(scope_close) int stop_fd = -1;
+	sigset_t term, mask;
+	int r;
 
+	/* The first process of a namespace gets no signal that it does not ask for. */
+	if (sigemptyset(&term) < 0 || sigaddset(&term, SIGTERM) < 0 || sigprocmask(SIG_BLOCK, &term, &mask) < 0)
+		return FAULT(-errno);
+	stop_fd = signalfd(-1, &term, SFD_CLOEXEC);
+	if (stop_fd < 0)
+		return FAULT(-errno);
+	r = frame_recv_wait(job_fd, &f, 0);
 	if (r)
 		return r < 0 ? FAULT(r) : -EPIPE;
-	return run(&f, job_fd);
+	return run(&f, job_fd, stop_fd, &mask);
 }

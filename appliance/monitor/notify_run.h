@@ -13,6 +13,6 @@ enum {
 };
 
 /* Take the job from job_fd (borrowed; it stays open until all is over, by which the monitor sees the end).  Blocks.
- * Returns 0 where the program ended by itself, however; REASON_BUSY where it took too long; REASON_MALFORMED (both
- * logged); or a fault. */
+ * Returns 0 where the program ended by itself, however; REASON_BUSY where it took too long; REASON_INTERRUPTED
+ * where SIGTERM came before, which ends it at once, too; REASON_MALFORMED (all logged); or a fault. */
 int notify_run(int job_fd);

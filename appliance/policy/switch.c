@@ -109,6 +109,9 @@ switch_write_off(const struct paths *paths, enum switch_name which)
 	int r = open_off(&fd, paths);
 
 	r = r ?: fs_replace(fd, names[which], note, sizeof(note) - 1, 0644);
+	/* That it is there is enough, and takes no room. */
+	if (r == -ENOSPC || r == -EDQUOT)
+		r = fs_replace(fd, names[which], "", 0, 0644);
 	return FAULT(r);
 }
 

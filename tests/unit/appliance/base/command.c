@@ -55,6 +55,13 @@ static int
 run_fault(struct command_call *call)
 {
 	(void)call;
+	return FAULT(-EIO);
+}
+
+static int
+run_full(struct command_call *call)
+{
+	(void)call;
 	return FAULT(-ENOSPC);
 }
 
@@ -99,6 +106,7 @@ static const struct command commands[] = {
 	{ .name = "later", .summary = "later", .run = run_later },
 	{ .name = "refused", .summary = "no", .run = run_refused },
 	{ .name = "fault", .summary = "broken", .run = run_fault },
+	{ .name = "full", .summary = "no room", .run = run_full },
 	{ .name = "items", .summary = "items", .run = run_items },
 	{ .name = "sign", .summary = "sign", .options = required, .run = run_any },
 	{ 0 },
@@ -305,8 +313,10 @@ the_end_is_told_by_exit_code_and_error(void **state)
 	assert_non_null(strstr(err_text,
 		"prog: c.yaml:1:2: redis: unknown knob [unknown-field]\n"));
 	assert_int_equal(run("fault"), 4);
-	assert_non_null(strstr(err_text, "No space left on device"));
+	assert_non_null(strstr(err_text, "Input/output error"));
 	assert_non_null(strstr(err_text, " [fault]\n"));
+	assert_int_equal(run("full"), 1);
+	assert_non_null(strstr(err_text, " [no-space]\n"));
 	assert_int_equal(run("refused --json"), 1);
 	assert_string_equal(out_text, "");
 	assert_int_equal(json_read(&v, err_text, strlen(err_text), 10000, "stderr"), 0);

@@ -220,6 +220,24 @@ log_lines_name_the_program(void **state)
 }
 
 static void
+a_full_disk_is_no_mistake_of_ours(void **state)
+{
+	static const int full[] = { -ENOSPC, -EDQUOT };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(full); i++) {
+		uint64_t before = refuse_count(REASON_NO_SPACE);
+
+		assert_int_equal(refuse_full(full[i]), REASON_NO_SPACE);
+		assert_int_equal(refuse_last()->reason, REASON_NO_SPACE);
+		assert_int_equal(refuse_count(REASON_NO_SPACE), before + 1);
+	}
+	assert_int_equal(refuse_full(-EIO), -EIO);
+	assert_int_equal(refuse_full(REASON_BUSY), REASON_BUSY);
+	assert_int_equal(refuse_full(0), 0);
+}
+
+static void
 escaping_cuts_whole_characters(void **state)
 {
 	char out[6];
@@ -244,6 +262,7 @@ main(void)
 		cmocka_unit_test(the_last_refusal_may_be_an_argument_of_the_next),
 		cmocka_unit_test(a_fault_keeps_its_trail),
 		cmocka_unit_test(log_lines_name_the_program),
+		cmocka_unit_test(a_full_disk_is_no_mistake_of_ours),
 		cmocka_unit_test(escaping_cuts_whole_characters),
 	};
 

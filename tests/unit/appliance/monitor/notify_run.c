@@ -62,12 +62,13 @@ run(struct job *j)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		uint64_t before[] = { refuse_count(REASON_MALFORMED), refuse_count(REASON_BUSY) };
+		uint64_t before[] = { refuse_count(REASON_MALFORMED), refuse_count(REASON_BUSY), refuse_count(REASON_INTERRUPTED) };
 		int r = chdir(j->dir.path) == 0 ? notify_run(pair[1]) : -errno;
 
 		/* Each refusal was counted, once. */
 		if ((r == REASON_MALFORMED) != refuse_count(REASON_MALFORMED) - before[0] ||
-			(r == REASON_BUSY) != refuse_count(REASON_BUSY) - before[1])
+			(r == REASON_BUSY) != refuse_count(REASON_BUSY) - before[1] ||
+			(r == REASON_INTERRUPTED) != refuse_count(REASON_INTERRUPTED) - before[2])
 			_exit(99);
 		_exit(r < 0 ? 100 : r);
 	}
@@ -137,6 +138,22 @@ what_takes_too_long_is_ended_whole(void **state)
 	assert_true(j->took_us >= CLOCK_US_PER_S && j->took_us < 20 * CLOCK_US_PER_S);
 }
 
+/* Whoever ends us means all of it, and now. */
+static void
+a_signal_to_end_ends_all_at_once(void **state)
+{
+	struct job *j = *state;
+
+	put_program(j, "#!/bin/sh\ntrap '' TERM\n"
+		       "setsid sh -c 'trap \"\" TERM; echo $$ > left; sleep 300' &\n"
+		       "while [ ! -s left ]; do sleep 0.01; done\necho $$ > own\nkill -TERM $PPID\n"
+		       "while :; do sleep 300; done\n");
+	assert_int_equal(run(j), REASON_INTERRUPTED);
+	assert_int_equal(kill(read_pid(j, "own"), 0), -1);
+	assert_int_equal(kill(read_pid(j, "left"), 0), -1);
+	assert_true(j->took_us < 5 * CLOCK_US_PER_S);
+}
+
 static void
 a_job_of_another_form_runs_nothing(void **state)
 {
@@ -190,6 +207,7 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 		TEST(it_reads_the_event_and_nothing_else),
 		TEST(what_it_leaves_behind_ends_with_it),
+		TEST(a_signal_to_end_ends_all_at_once),
 		TEST(what_takes_too_long_is_ended_whole),
 		TEST(a_job_of_another_form_runs_nothing),
 	};

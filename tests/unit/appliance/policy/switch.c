@@ -1,9 +1,15 @@
 #include "appliance/policy/switch.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "appliance/base/clock.h"
@@ -62,6 +68,37 @@ on_needs_the_record_and_no_off_file(void **state)
 	assert_int_equal(switch_remove_off(&paths, SWITCH_REMOTE), 0);
 	assert_int_equal(switch_remove_off(&paths, SWITCH_REMOTE), 0);
 	assert_true(switch_is_on(&again, &paths, SWITCH_REMOTE));
+}
+
+/* A folder of one page that is used up.  Only root may make one. */
+static void
+off_takes_no_room(void **state)
+{
+	struct scratch *dir = *state;
+	SCOPED(scope_close) int fd = -1;
+	char etc[sizeof(dir->path) + 8], path[sizeof(etc) + 8], full[4096] = "x";
+	struct paths paths;
+	bool mounted;
+
+	assert_int_equal(fs_paths(&paths, dir->path), 0);
+	(void)snprintf(etc, sizeof(etc), "%s/etc", dir->path);
+	assert_int_equal(mkdirat(dir->fd, "etc", 0700), 0);
+	mounted = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		mount("none", etc, "tmpfs", 0, "size=4096") == 0;
+	if (!mounted)
+		skip();
+	/* By its name: dir->fd is of the namespace before. */
+	(void)snprintf(path, sizeof(path), "%s/off", etc);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/full", etc);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	for (unsigned i = 0; i < 16 && write(fd, full, sizeof(full)) > 0; i++)
+		continue;
+	assert_int_equal(write(fd, full, sizeof(full)), -1);
+	assert_int_equal(errno, ENOSPC);
+	assert_int_equal(switch_write_off(&paths, SWITCH_REMOTE), 0);
+	assert_true(switch_off_file(&paths, SWITCH_REMOTE));
+	assert_int_equal(umount2(etc, MNT_DETACH), 0);
 }
 
 static void
@@ -180,6 +217,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(everything_is_off_at_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(on_needs_the_record_and_no_off_file, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(off_takes_no_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_be_looked_at_counts_as_off, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_record_is_refused, set_up, tear_down),
