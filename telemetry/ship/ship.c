@@ -8,9 +8,10 @@
 static const struct shipper_stream streams[] = {
 	{ .folder = SPOOL_FOLDER, .stream = "alerts", .compress = true },
 	{ .folder = SPOOL_FOLDER, .stream = "metrics", .compress = true, .ahead = true },
+	{ .folder = SPOOL_FOLDER, .stream = "logs", .compress = true, .ahead = true },
 };
 
-static const char *const names[] = { "alerts", "metrics" };
+static const char *const names[] = { "alerts", "metrics", "logs" };
 
 int
 ship_init(struct carrier *c)
