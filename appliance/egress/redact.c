@@ -73,6 +73,18 @@ redact_begins(const struct redact_text *t, size_t at)
 }
 
 size_t
+redact_word_begin(const struct redact_text *t, size_t at)
+{
+	char before = at > t->floor ? t->p[at - 1] : '\0';
+
+	if (before == '\\' && at < t->len && strchr("nrtbfv", t->p[at]))
+		return at + 1;
+	if (before == '%' && at + 2 < t->len && redact_is(t->p[at], REDACT_HEX) && redact_is(t->p[at + 1], REDACT_HEX))
+		return at + 2;
+	return at;
+}
+
+size_t
 redact_run(const struct redact_text *t, size_t at, unsigned classes)
 {
 	while (at < t->len && redact_is(t->p[at], classes))
@@ -142,7 +154,7 @@ find(const struct redact_text *t, size_t at, struct redact_match *ret)
 	if (c == '-' && find_key(t, at, ret))
 		return true;
 	if (redact_is(c, REDACT_WORD))
-		return redact_name_find(t, at, ret) || redact_token_find(t, at, ret);
+		return redact_name_find(t, redact_word_begin(t, at), ret) || redact_token_find(t, at, ret);
 	/* A login in a URL before what its scheme may announce: password://... */
 	return redact_name_find(t, at, ret) || redact_assign_find(t, at, ret);
 }

@@ -109,8 +109,8 @@ key_before(const struct redact_text *t, size_t at, struct span *ret)
 	while (from > t->floor && end - from < KEY_MAX &&
 		(redact_is(t->p[from - 1], REDACT_WORD) || t->p[from - 1] == '.'))
 		from--;
-	*ret = (struct span){ from, end };
-	return from < end && !(from > 0 && t->p[from - 1] == '<');
+	*ret = (struct span){ redact_word_begin(t, from), end };
+	return ret->from < end && !(from > 0 && t->p[from - 1] == '<');
 }
 
 static const struct keyword *
@@ -205,8 +205,10 @@ value_after(const struct redact_text *t, size_t at, bool *ret_quoted)
 	size_t from = at, slashes = 0;
 
 	*ret_quoted = false;
-	while (from < t->len && from - at < GAP_MAX && t->p[from] && strchr(" =>[\t", t->p[from]))
+	while (from < t->len && from - at < GAP_MAX && t->p[from] && strchr(" =>\t", t->p[from]))
 		from++;
+	if (from + 1 < t->len && t->p[from] == '[' && strchr("\"'\\", t->p[from + 1]))
+		from++; /* the first of a list */
 	if (is_coded(t, from, "22")) {
 		*ret_quoted = true;
 		from += 3;

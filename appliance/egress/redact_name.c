@@ -103,6 +103,8 @@ find_ip6(const struct redact_text *t, size_t at, struct redact_match *ret)
 	while (from > t->floor && at - from < INET6_ADDRSTRLEN &&
 		(redact_is(t->p[from - 1], REDACT_HEX) || t->p[from - 1] == ':'))
 		from--;
+	if (redact_word_begin(t, from) <= at)
+		from = redact_word_begin(t, from);
 	while (end < t->len && end - from < INET6_ADDRSTRLEN &&
 		(redact_is(t->p[end], REDACT_HEX) || t->p[end] == ':'))
 		end++;
@@ -111,7 +113,7 @@ find_ip6(const struct redact_text *t, size_t at, struct redact_match *ret)
 		digits += t->p[i] != ':';
 	}
 	if (colons < 2 || digits < 4 || end - from >= INET6_ADDRSTRLEN || redact_is(char_at(t, end), REDACT_WORD) ||
-		(from > 0 && redact_is(t->p[from - 1], REDACT_WORD)))
+		!redact_begins(t, from))
 		return false;
 	while (end > from && t->p[end - 1] == ':' && (end < from + 2 || t->p[end - 2] != ':'))
 		end--; /* "2001:db8::7: no such host" */
@@ -134,7 +136,7 @@ find_login(const struct redact_text *t, size_t at, struct redact_match *ret)
 		else if (t->p[i] == ':' && !colon && !sign)
 			colon = i;
 	}
-	if (!sign || redact_at(t, colon ? colon + 1 : from, "[redacted:"))
+	if (!sign || redact_at(t, from, "[redacted:") || (colon && redact_at(t, colon + 1, "[redacted:")))
 		return false;
 	if (colon && sign > colon + 1)
 		return secret(ret, colon + 1, sign, "url-password");

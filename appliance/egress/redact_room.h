@@ -35,7 +35,7 @@ struct redact_scan {
 	struct redact_bits {
 		uint64_t word, alnum, digit, dash, dot, anchor;
 	} here, next; /* of this block and of the following one */
-	uint64_t last_word, last_alnum, last_digit, last_dash; /* of the block before: only its last bit counts */
+	uint64_t last_word, last_digit, last_dash; /* of the block before: only its last bit counts */
 };
 
 void redact_scan_init(struct redact_scan *s, const char *p, size_t len);
@@ -66,6 +66,8 @@ bool redact_at(const struct redact_text *t, size_t at, const char *word);
 bool redact_at_any_case(const struct redact_text *t, size_t at, const char *lower_word);
 /* May a word begin here: is what stands before no letter and no digit, or the end of an escape (\n, %0A)? */
 bool redact_begins(const struct redact_text *t, size_t at);
+/* Behind what an escape that ends just before a word gives to it: the n of \n, the 0A of %0A. */
+size_t redact_word_begin(const struct redact_text *t, size_t at);
 /* The end of the run of such characters. */
 size_t redact_run(const struct redact_text *t, size_t at, unsigned classes);
 

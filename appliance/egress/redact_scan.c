@@ -119,7 +119,7 @@ look(const struct redact_scan *s)
 	dash = fours(dash) & dash >> 4;
 	dots = (digit << 1 | s->last_digit >> 63) & s->here.dot & digit >> 1;
 	return s->here.anchor | begins((uint64_t)word, s->last_word) |
-		((uint64_t)groups & begins(s->here.alnum, s->last_alnum)) |
+		(uint64_t)groups |
 		((uint64_t)dash & begins(s->here.dash, s->last_dash)) | (uint64_t)dots;
 }
 
@@ -136,7 +136,6 @@ static void
 step(struct redact_scan *s)
 {
 	s->last_word = s->here.word;
-	s->last_alnum = s->here.alnum;
 	s->last_digit = s->here.digit;
 	s->last_dash = s->here.dash;
 	s->here = s->next;

@@ -211,14 +211,12 @@ is_fingerprint(const struct redact_text *t, size_t at)
 bool
 redact_token_find(const struct redact_text *t, size_t at, struct redact_match *ret)
 {
-	size_t end = redact_run(t, at, REDACT_WORD), whole, begin = at;
+	size_t end = redact_run(t, at, REDACT_WORD), whole, begin = redact_word_begin(t, at);
 
 	if (end - at > WORD_MAX)
 		end = at + WORD_MAX;
 	if (find_prefixes(t, at, end, ret) || find_before(t, at, end, ret) || find_parts(t, at, end, ret))
 		return true;
-	/* The letter of an escape is none of the word: \nSU..., %0ASU... */
-	begin += at > 0 && t->p[at - 1] == '\\' ? 1 : at > 0 && t->p[at - 1] == '%' ? 2 : 0;
 	if (is_seed(t, begin, end))
 		return match(ret, begin, end, "nats-seed");
 	if (is_fingerprint(t, at))
