@@ -33,6 +33,11 @@ const uint8_t redact_class[256] = {
 	['+'] = REDACT_BASE64,
 	['/'] = REDACT_BASE64,
 	['='] = REDACT_BASE64,
+	[' '] = REDACT_GAP,
+	['"'] = REDACT_GAP,
+	['\''] = REDACT_GAP,
+	['\\'] = REDACT_GAP,
+	[']'] = REDACT_GAP,
 };
 
 /* --- what the finders share -------------------------------------------------------------------------------- */
@@ -151,6 +156,8 @@ find(const struct redact_text *t, size_t at, struct redact_match *ret)
 {
 	char c = t->p[at];
 
+	if (c == ' ' || c == '=') /* most of them */
+		return redact_assign_find(t, at, ret);
 	if (c == '-' && find_key(t, at, ret))
 		return true;
 	if (redact_is(c, REDACT_WORD))
@@ -210,6 +217,8 @@ redact_new(struct redact **ret, struct pseudonym *p, unsigned which)
 
 	if (!r)
 		return FAULT(-ENOMEM);
+	redact_assign_prepare();
+	redact_token_prepare();
 	r->pseudonyms = p;
 	r->which = which;
 	*ret = r;

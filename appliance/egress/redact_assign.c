@@ -91,20 +91,44 @@ is_coded(const struct redact_text *t, size_t at, const char *digits)
 	return at + 2 < t->len && t->p[at] == '%' && strncasecmp(t->p + at + 1, digits, 2) == 0;
 }
 
-/* The word that ends before at, over quotes, their escapes and a little space. */
+/* The last two letters of all keywords, a bit for the one in the word of the other: most words are none by them. */
+static uint32_t assigned_ends[32], spoken_ends[32];
+static uint8_t keyword_len[ARRAY_LEN(keywords)], spoken_len[ARRAY_LEN(spoken)];
+
+static uint8_t
+put_end(uint32_t ends[32], const char *word)
+{
+	size_t n = strlen(word);
+
+	ends[word[n - 1] & 31] |= 1U << (word[n - 2] & 31);
+	return (uint8_t)n;
+}
+
+void
+redact_assign_prepare(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+		keyword_len[i] = put_end(assigned_ends, keywords[i].text);
+	for (size_t i = 0; i < ARRAY_LEN(spoken); i++)
+		spoken_len[i] = put_end(spoken_ends, spoken[i].text);
+}
+
+/* The word that ends before at, over quotes, their escapes and a little space, where it ends as one of ends. */
 static bool
-key_before(const struct redact_text *t, size_t at, struct span *ret)
+key_before(const struct redact_text *t, size_t at, const uint32_t ends[32], struct span *ret)
 {
 	size_t end = at, from, gap = 0;
 
 	while (end > t->floor && gap++ < GAP_MAX) {
-		if (strchr(" \"'\\]", t->p[end - 1]) && t->p[end - 1])
+		if (redact_is(t->p[end - 1], REDACT_GAP))
 			end--;
 		else if (end >= t->floor + 3 && (is_coded(t, end - 3, "22") || is_coded(t, end - 3, "20")))
 			end -= 3;
 		else
 			break;
 	}
+	if (end < t->floor + 2 || !(ends[t->p[end - 1] & 31] & 1U << (t->p[end - 2] & 31)))
+		return false;
 	from = end;
 	while (from > t->floor && end - from < KEY_MAX &&
 		(redact_is(t->p[from - 1], REDACT_WORD) || t->p[from - 1] == '.'))
@@ -123,7 +147,7 @@ find_keyword(const struct redact_text *t, struct span key)
 		if (redact_is(t->p[i], REDACT_ALNUM))
 			plain[n++] = redact_is(t->p[i], REDACT_UPPER) ? (char)(t->p[i] | 0x20) : t->p[i];
 	for (size_t i = 0; n >= 3 && i < ARRAY_LEN(keywords); i++) {
-		size_t len = strlen(keywords[i].text);
+		size_t len = keyword_len[i];
 
 		if (len <= n && keywords[i].text[len - 1] == plain[n - 1] &&
 			memcmp(plain + n - len, keywords[i].text, len) == 0)
@@ -308,7 +332,7 @@ find_assigned(const struct redact_text *t, size_t at, size_t width, struct redac
 	struct span key, value;
 	bool quoted;
 
-	if (!key_before(t, at, &key))
+	if (!key_before(t, at, assigned_ends, &key))
 		return false;
 	k = find_keyword(t, key);
 	if (!k)
@@ -327,10 +351,10 @@ find_spoken(const struct redact_text *t, size_t at, struct redact_match *ret)
 	struct span key, value;
 	bool quoted;
 
-	if (!key_before(t, at, &key))
+	if (!key_before(t, at, spoken_ends, &key))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(spoken); i++) {
-		size_t len = strlen(spoken[i].text);
+		size_t len = spoken_len[i];
 
 		if (key.to - key.from != len ||
 			!(spoken[i].exact_case ? redact_at(t, key.from, spoken[i].text)

@@ -98,8 +98,12 @@ find_ip6(const struct redact_text *t, size_t at, struct redact_match *ret)
 {
 	char text[INET6_ADDRSTRLEN + 1];
 	struct in6_addr parsed;
-	size_t from = at, end = at, colons = 0, digits = 0, i;
+	size_t from = at, end = at, colons = 0, digits = 0, pairs = 0, i;
 
+	/* Between two groups, or a pair of colons. */
+	if (char_at(t, at + 1) != ':' &&
+		(at == 0 || !redact_is(t->p[at - 1], REDACT_HEX) || !redact_is(char_at(t, at + 1), REDACT_HEX)))
+		return false;
 	while (from > t->floor && at - from < INET6_ADDRSTRLEN &&
 		(redact_is(t->p[from - 1], REDACT_HEX) || t->p[from - 1] == ':'))
 		from--;
@@ -111,9 +115,11 @@ find_ip6(const struct redact_text *t, size_t at, struct redact_match *ret)
 	for (i = from; i < end; i++) {
 		colons += t->p[i] == ':';
 		digits += t->p[i] != ':';
+		pairs += t->p[i] == ':' && i + 1 < end && t->p[i + 1] == ':';
 	}
-	if (colons < 2 || digits < 4 || end - from >= INET6_ADDRSTRLEN || redact_is(char_at(t, end), REDACT_WORD) ||
-		!redact_begins(t, from))
+	/* Times have colons, too. */
+	if ((colons < 7 && pairs == 0) || digits < 4 || end - from >= INET6_ADDRSTRLEN ||
+		redact_is(char_at(t, end), REDACT_WORD) || !redact_begins(t, from))
 		return false;
 	while (end > from && t->p[end - 1] == ':' && (end < from + 2 || t->p[end - 2] != ':'))
 		end--; /* "2001:db8::7: no such host" */

@@ -50,6 +50,7 @@ enum {
 	REDACT_HEX = 8,
 	REDACT_MARK = 16,   /* - _ */
 	REDACT_BASE64 = 32, /* + / = */
+	REDACT_GAP = 64,    /* what may stand between a keyword and its separator: space, quotes, their escapes */
 	REDACT_ALNUM = REDACT_LOWER | REDACT_UPPER | REDACT_DIGIT,
 	REDACT_WORD = REDACT_ALNUM | REDACT_MARK,
 };
@@ -70,6 +71,10 @@ bool redact_begins(const struct redact_text *t, size_t at);
 size_t redact_word_begin(const struct redact_text *t, size_t at);
 /* The end of the run of such characters. */
 size_t redact_run(const struct redact_text *t, size_t at, unsigned classes);
+
+/* Make the tables of the finders; again changes nothing. */
+void redact_assign_prepare(void);
+void redact_token_prepare(void);
 
 /* Each looks at one place of the scan; true with *ret where something is there. */
 bool redact_token_find(const struct redact_text *t, size_t at, struct redact_match *ret);

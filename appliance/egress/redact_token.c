@@ -4,7 +4,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { CROWDED_MIN = 20, BASE36_MIN = 32, WORD_MAX = 16 * 1024, JUDGED_MAX = 256 };
+enum { TOKEN_MIN = 15, CROWDED_MIN = 20, BASE36_MIN = 32, WORD_MAX = 16 * 1024, JUDGED_MAX = 256 };
 
 /* A prefix, and how many characters of which classes follow at least.  anywhere: the prefix is so much its own that it
  * counts also in the middle of a word. */
@@ -88,17 +88,31 @@ match(struct redact_match *ret, size_t from, size_t to, const char *kind)
 	return true;
 }
 
+/* The rows of prefixes by their first letter: 1 + the number of the first one, and of the next one of the same letter. */
+static uint8_t first_row[256], next_row[ARRAY_LEN(prefixes)], prefix_len[ARRAY_LEN(prefixes)];
+_Static_assert(ARRAY_LEN(prefixes) < 255, "rows are numbered in a byte");
+
+void
+redact_token_prepare(void)
+{
+	memset(first_row, 0, sizeof(first_row));
+	for (size_t i = ARRAY_LEN(prefixes); i-- > 0;) {
+		uint8_t *first = &first_row[(uint8_t)prefixes[i].text[0]];
+
+		prefix_len[i] = (uint8_t)strlen(prefixes[i].text);
+		next_row[i] = *first;
+		*first = (uint8_t)(i + 1);
+	}
+}
+
 static bool
 find_prefix(const struct redact_text *t, size_t at, size_t end, struct redact_match *ret)
 {
-	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
-		const struct prefix *p = &prefixes[i];
-		size_t n, stop;
+	for (size_t i = first_row[(uint8_t)t->p[at]]; i > 0; i = next_row[i - 1]) {
+		const struct prefix *p = &prefixes[i - 1];
+		size_t n = prefix_len[i - 1], stop;
 
-		if (p->text[0] != t->p[at])
-			continue;
-		n = strlen(p->text);
-		if (end - at < n + p->least || !redact_at(t, at, p->text))
+		if (end - at < n + p->least || t->p[at + 1] != p->text[1] || memcmp(t->p + at, p->text, n) != 0)
 			continue;
 		if (!p->anywhere && !redact_begins(t, at))
 			continue;
@@ -115,12 +129,8 @@ find_prefix(const struct redact_text *t, size_t at, size_t end, struct redact_ma
 static bool
 find_prefixes(const struct redact_text *t, size_t at, size_t end, struct redact_match *ret)
 {
-	static const bool first[256] = { ['A'] = 1, ['g'] = 1, ['x'] = 1, ['s'] = 1, ['r'] = 1, ['w'] = 1, ['S'] = 1,
-		['n'] = 1, ['p'] = 1, ['G'] = 1, ['d'] = 1, ['k'] = 1, ['h'] = 1, ['N'] = 1, ['P'] = 1, ['l'] = 1,
-		['H'] = 1, ['m'] = 1 };
-
 	for (; at < end; at++)
-		if (first[(uint8_t)t->p[at]] && find_prefix(t, at, end, ret))
+		if (first_row[(uint8_t)t->p[at]] && find_prefix(t, at, end, ret))
 			return true;
 	return false;
 }
@@ -213,6 +223,8 @@ redact_token_find(const struct redact_text *t, size_t at, struct redact_match *r
 {
 	size_t end = redact_run(t, at, REDACT_WORD), whole, begin = redact_word_begin(t, at);
 
+	if (end - at < TOKEN_MIN)
+		return false; /* it was looked at for another reason */
 	if (end - at > WORD_MAX)
 		end = at + WORD_MAX;
 	if (find_prefixes(t, at, end, ret) || find_before(t, at, end, ret) || find_parts(t, at, end, ret))
