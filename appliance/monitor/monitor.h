@@ -141,7 +141,8 @@ int monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about,
 /* Put a POST of body to path into the outbox, for the courier to carry, and record it in the ledger.
  * stream is "heartbeat", "results" or "audit"; class says which switch it hangs on: "heartbeat" (telemetry),
  * "result" (remote), "update" (updates), "audit" (any).  It is on the disk when this returns.  Returns 0,
- * REASON_NO_SPACE, REASON_SWITCHED_OFF (unlogged) where the class's switch is off, or a fault. */
+ * REASON_NO_SPACE, REASON_SWITCHED_OFF (unlogged) where the class's switch is off or the policy does not send the class, or a
+ * fault. */
 int monitor_outbox(struct monitor *m, const char *stream, const char *class, const char *path,
 	const char *content_type, const void *body, size_t len);
 

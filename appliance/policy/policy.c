@@ -268,6 +268,9 @@ policy_owner(const struct policy *p, size_t i)
 	return i < p->owners.n ? p->owners.words[i] : NULL;
 }
 
+const char *const policy_class_names[POLICY_CLASSES] = { "alert", "heartbeat", "inventory", "metric", "log", "result",
+	"recording", "audit", "bundle" };
+
 enum policy_class
 policy_class_of(const struct policy *p, const char *class)
 {

@@ -29,6 +29,10 @@ const char *policy_decision_text(enum policy_decision d); /* "deny" "ask" "allow
 /* What becomes of a class of telemetry: sent, kept for review before it goes, or kept. */
 enum policy_class { POLICY_SEND, POLICY_REVIEW, POLICY_KEEP };
 
+/* The classes by name: "alert", "heartbeat", ... (egress/class.h says what they are). */
+enum { POLICY_CLASSES = 9 };
+extern const char *const policy_class_names[POLICY_CLASSES];
+
 /* Parse the compiled form strictly.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or a
  * fault. */
 int policy_parse(struct policy **ret, const void *json, size_t len);
@@ -91,7 +95,7 @@ bool policy_may_approve(const struct policy *p, const struct policy_answer *a, c
 bool policy_approvable(const struct policy *p, const struct policy_answer *a);
 
 /* What is wrong with the policy as a whole though each line is right, a sentence each, as a JSON array of texts (the
- * caller's to drop): rules that ask about the same thing and leave nobody to say yes.  Two rules at a time: what only
+ * caller's to drop): classes without which other things do not work, and rules that ask about the same thing and leave nobody to say yes.  Two rules at a time: what only
  * three of them together make impossible is refused when it comes. */
 json_t *policy_warnings(const struct policy *p);
 

@@ -176,19 +176,16 @@ put_approvers(const struct compiler *c, const struct yaml_node *n, json_t *out)
 	return r;
 }
 
-/* classes: { logs: review }: names that the customer chooses. */
+/* classes: { log: review }: a word that is no class would send what somebody meant to keep. */
 static int
 put_classes(const struct compiler *c, const struct yaml_node *n, json_t *out)
 {
 	json_t *obj = json_object();
 	int r = put(out, n->key, obj);
 
-	r = r ?: need_mapping(c, n, NULL, 0);
-	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next) {
-		if (policy_form_check(POLICY_FORM_NAME, child->key))
-			return refuse_at(c, child, "is no name");
+	r = r ?: need_mapping(c, n, policy_class_names, POLICY_CLASSES);
+	for (const struct yaml_node *child = n->children; r == 0 && child; child = child->next)
 		r = put_word(c, child, POLICY_FORM_CLASS, child->key, obj);
-	}
 	return r;
 }
 

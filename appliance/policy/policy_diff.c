@@ -372,10 +372,36 @@ warn(json_t *out, const struct policy *p, size_t i, size_t k)
 	(void)json_array_append_new(out, json_string(buf_text(&b)));
 }
 
+/* What the vendor's part of the work needs, and what happens without.  These have no fields that could be accepted one by
+ * one: under review nothing of them leaves, either. */
+static void
+warn_classes(json_t *out, const struct policy *p)
+{
+	static const struct {
+		const char *name, *what;
+	} needed[] = {
+		{ "heartbeat", "the vendor does not learn what runs here: no releases are assigned, and requests cannot "
+			       "name this site's epoch" },
+		{ "result", "requests are judged and may run, but neither plan nor result reaches who asked" },
+		{ "audit", "no head of the audit log leaves: no witness can cosign it" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		SCOPED(buf_done) struct buf b = BUF_MAX(LINE_MAX_BYTES);
+
+		if (policy_class_of(p, needed[i].name) == POLICY_SEND)
+			continue;
+		buf_printf(&b, "class %s is not sent: %s", needed[i].name, needed[i].what);
+		(void)json_array_append_new(out, json_string(buf_text(&b)));
+	}
+}
+
 json_t *
 policy_warnings(const struct policy *p)
 {
 	json_t *out = json_array();
+
+	warn_classes(out, p);
 
 	/* Without approvers nothing can be approved anyway, and `policy explain` says so. */
 	for (size_t i = 0; p->n_approvers > 0 && i < p->n_rules; i++)

@@ -244,11 +244,13 @@ check_classes(const json_t *classes)
 
 	memcpy(&obj, &classes, sizeof(obj)); /* jansson's iterator takes no const */
 	json_object_foreach(obj, name, v) {
+		size_t i = 0;
 		int r;
 
-		if (policy_form_check(POLICY_FORM_NAME, name))
-			return REFUSE(REASON_MALFORMED, operand, "classes: \"%s\" is no name",
-				name);
+		while (i < POLICY_CLASSES && strcmp(policy_class_names[i], name) != 0)
+			i++;
+		if (i == POLICY_CLASSES)
+			return REFUSE(REASON_MALFORMED, operand, "classes: \"%s\" is no class", name);
 		r = check_word(v, POLICY_FORM_CLASS, &word);
 		if (r)
 			return r;

@@ -21,6 +21,10 @@ every_class_has_a_name_and_a_switch(void **state)
 		assert_true(class_parse(&which, class_text((enum class_name)i)));
 		assert_int_equal(which, i);
 	}
+	/* The policy knows the same ones. */
+	assert_int_equal(CLASS_MAX, POLICY_CLASSES);
+	for (i = 0; i < POLICY_CLASSES; i++)
+		assert_true(class_parse(&which, policy_class_names[i]));
 	assert_false(class_parse(&which, "gossip"));
 	assert_int_equal(class_switch(CLASS_METRIC), SWITCH_TELEMETRY);
 	assert_int_equal(class_switch(CLASS_RESULT), SWITCH_REMOTE);

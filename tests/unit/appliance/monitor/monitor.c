@@ -151,6 +151,34 @@ what_is_no_switch_is_refused(void **state)
 	assert_int_equal(audit_size(t->m->audit), 0);
 }
 
+/* A class that the policy keeps, or would review though it has no fields, stays here. */
+static void
+nothing_of_a_kept_class_goes_into_the_outbox(void **state)
+{
+	static const struct {
+		const char *fate;
+		int r;
+	} rows[] = { { "keep", REASON_SWITCHED_OFF }, { "review", REASON_SWITCHED_OFF }, { "send", 0 } };
+	struct site_test *t = *state;
+
+	assert_int_equal(turn(t, "remote", "true"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *doc = json_pack("{s:i, s:[], s:{s:s}}", "v", 1, "rules", "classes", "result", rows[i].fate);
+		SCOPED_JSON *warnings = NULL;
+		struct policy *p = NULL;
+
+		assert_int_equal(policy_from_json(&p, doc), 0);
+		policy_free(t->m->policy);
+		t->m->policy = p;
+		assert_int_equal(monitor_outbox(t->m, "results", "result", "/v1/results",
+					 "application/json", "{}", 2),
+			rows[i].r);
+		assert_int_equal(outbox_next(t->m->outbox, "results"), rows[i].r ? 1 : 2);
+		warnings = policy_warnings(p);
+		assert_int_equal(json_array_size(warnings), rows[i].r ? 1 : 0);
+	}
+}
+
 static unsigned told;
 
 static void
@@ -701,6 +729,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			nothing_goes_into_the_outbox_while_its_switch_is_off, site_set_up,
 			site_tear_down),
+		cmocka_unit_test_setup_teardown(nothing_of_a_kept_class_goes_into_the_outbox,
+			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(a_policy_is_applied_with_its_leaf, site_set_up,
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_not_the_customers_word_is_refused,

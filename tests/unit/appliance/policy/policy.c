@@ -336,8 +336,8 @@ what_compiles_wrongly_is_refused_with_its_place(void **state)
 			"must be a list of {name, key}", REASON_MALFORMED },
 		{ "v: 1\napprovers:\n  - { name: olga }\nrules: []\n", "policy.yaml:3:5",
 			"needs name and key", REASON_MALFORMED },
-		{ "v: 1\nclasses: { \"a b\": send }\nrules: []\n", "policy.yaml:2:12", "is no name",
-			REASON_MALFORMED },
+		{ "v: 1\nclasses: { logs: keep }\nrules: []\n", "policy.yaml:2:12", "did you mean \"log\"",
+			REASON_UNKNOWN_FIELD },
 		{ "v: 1\nrules: { a: b }\n", "policy.yaml:2:1", "must be a list", REASON_MALFORMED },
 	};
 
