@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/audit/proof.h"
 #include "appliance/audit/verify.h"
@@ -289,7 +290,9 @@ run_verify(struct command_call *call)
 	bool is_folder = file && commands_folder_is_one(file);
 	bool is_export = file && !is_folder && commands_export_is_one(file);
 
-	if (command_option(call, "card") && !is_export)
+	bool is_missing = file && access(file, F_OK) < 0; /* which is said below */
+
+	if (command_option(call, "card") && !is_export && !is_missing)
 		return REFUSE(REASON_USAGE, "--card",
 			"judges what an export holds, and this is none");
 	if (!file)

@@ -368,6 +368,7 @@ static const struct command_option deny_options[] = {
 const struct command request_commands[] = {
 	{ .name = "requests list",
 		.summary = "what engineers asked for, and what became of it",
+		.examples = "mainstay requests list",
 		.run = run_list },
 	{ .name = "requests show",
 		.args = "ID",
@@ -379,12 +380,14 @@ const struct command request_commands[] = {
 		.run = run_show },
 	{ .name = "requests watch",
 		.summary = "a line for each change, until interrupted",
+		.examples = "mainstay requests watch --json",
 		.run = run_watch },
 	{ .name = "requests import",
 		.args = "FILE",
 		.min = 1,
 		.max = 1,
 		.summary = "take a request that came as a file",
+		.examples = "mainstay requests import request.json",
 		.run = run_import },
 	{ .name = "requests approve",
 		.args = "ID",
@@ -395,6 +398,8 @@ const struct command request_commands[] = {
 			"Shows the plan and signs it with --key, or with ssh-agent where neither "
 			"--key nor --permit is given. The private key never leaves this command.",
 		.options = approve_options,
+		.examples = "mainstay requests approve r-1f2e --key ~/.ssh/id_ed25519\n"
+			    "mainstay requests approve r-1f2e --permit plan.txt",
 		.run = run_approve },
 	{ .name = "requests permits",
 		.summary = "the standing permits: what runs without asking again",
@@ -413,6 +418,7 @@ const struct command request_commands[] = {
 		.max = 1,
 		.summary = "say no to a request, or stop it while it runs",
 		.options = deny_options,
+		.examples = "mainstay requests deny r-1f2e --reason \"not before the weekend\"",
 		.run = run_deny },
 	{ 0 },
 };

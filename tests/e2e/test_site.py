@@ -2,6 +2,8 @@
 
 import os
 import pty
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,30 @@ def a_running_site():
 
 def leaves(site, **want):
     return [i for i in site.json("audit", "log")["items"] if all(i[k] == v for k, v in want.items())]
+
+
+def test_the_examples_of_help_are_understood(tmp_path):
+    """Where nothing is they are refused for what is missing, and for nothing that was typed."""
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAINSTAY_STATE": str(tmp_path / "state")}
+
+    def run(*args):
+        return subprocess.run([os.path.join(BUILD, "bin", "mainstay"), *args], capture_output=True, text=True, timeout=30,
+                              stdin=subprocess.DEVNULL, env=env, cwd=tmp_path)
+
+    seen = 0
+    for line in run("--help").stdout.split("commands:")[1].split("global options:")[0].strip().splitlines():
+        command = re.split(r"  +", line.strip())[0]
+        text = run("help", *command.split()).stdout
+        assert "examples:" in text, command
+        for example in text.split("examples:")[1].split("\n\n")[0].replace("\\\n", " ").strip().splitlines():
+            program, *args = shlex.split(example.split(" > ")[0])
+            assert program == "mainstay" and args[0] == command.split()[0]
+            if args[0] == "run" and "--down" not in args:
+                continue  # it would
+            done = run(*args)
+            assert done.returncode in (0, 1, 3) and "[usage]" not in done.stderr, (example, done)
+            seen += 1
+    assert seen > 70
 
 
 @pytest.mark.flow
