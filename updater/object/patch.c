@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -307,6 +308,24 @@ nameless(int dir_fd, int *ret)
 	return *ret < 0 ? FAULT(-errno) : 0;
 }
 
+/* Nothing is written before it is known to fit: both files written out, and the file itself beside the second. */
+static int
+check_room(const struct apply *a, const struct plain_side *from, const struct plain_side *to)
+{
+	uint64_t need = from->plain + to->plain + a->size + PATCH_RESERVE, has;
+	struct statvfs vfs;
+
+	if (a->room->dir_fd < 0)
+		return 0;
+	if (fstatvfs(a->room->dir_fd, &vfs) < 0)
+		return FAULT(-errno);
+	has = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	if (has < need)
+		return REFUSE(REASON_NO_SPACE, a->operand, "written out the archive needs %llu bytes free, the store has %llu",
+			(unsigned long long)need, (unsigned long long)has);
+	return 0;
+}
+
 static int
 apply_plain(struct apply *a, int from_fd)
 {
@@ -314,6 +333,7 @@ apply_plain(struct apply *a, int from_fd)
 	SCOPED(scope_close) int plain_from = -1, plain_to = -1;
 	int r = read_list(a, &from, &to);
 
+	r = r ?: check_room(a, &from, &to);
 	r = r ?: nameless(a->room->dir_fd, &plain_from);
 	r = r ?: nameless(a->room->dir_fd, &plain_to);
 	r = r ?: plain_expand(&from, from_fd, plain_from, a->operand);

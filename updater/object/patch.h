@@ -34,6 +34,7 @@ enum {
 	PATCH_BASE = 12 * 1024 * 1024,	   /* of the base for one segment */
 	PATCH_FRAME_MAX = PATCH_SEGMENT + PATCH_SEGMENT / 128, /* a frame that is larger is none of ours */
 	PATCH_KEEP = 1024 * 1024,
+	PATCH_RESERVE = 64 * 1024 * 1024, /* of the disk, beside files that are written out */
 	PATCH_MEMORY = PATCH_BASE + PATCH_SEGMENT + PATCH_FRAME_MAX + 1024 * 1024,
 };
 
@@ -57,6 +58,7 @@ SCOPED_DESTRUCTOR(struct patch_room, patch_room_free)
 
 /* Apply: to is what comes out, of exactly this size.  out_fd -1 only checks.  Blocks.  Returns 0; REASON_MALFORMED
  * where it is no patch, or not for a base of this size; REASON_TOO_LARGE where a size in it is over its limit;
+ * REASON_NO_SPACE where dir_fd's disk does not hold what is to be written out, PATCH_RESERVE and the file;
  * REASON_HASH_MISMATCH where what comes out is something else (all logged, operand: the name of to); or a fault.  What was
  * written before a refusal is for the caller to discard. */
 int patch_apply(struct patch_room *room, int patch_fd, int from_fd, const uint8_t to[32], uint64_t size,

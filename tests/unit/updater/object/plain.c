@@ -354,6 +354,30 @@ a_file_that_cannot_be_counted_is_refused(void **state)
 	}
 }
 
+/* Before anything is written: what follows the list is no patch, and nobody looks at it. */
+static void
+what_the_disk_does_not_hold_is_not_written_out(void **state)
+{
+	static const uint64_t big = UINT64_C(1) << 50;
+	SCOPED(patch_room_freep) struct patch_room *room = NULL;
+	SCOPED(buf_done) struct buf patch = BUF_MAX(FILE_MAX);
+	SCOPED(scope_close) int fd = -1, dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SCOPED(pair_done) struct pair p;
+
+	(void)state;
+	fill(&p, one, 1);
+	buf_puts(&patch, "MSP\2");
+	number_put(&patch, p.from.len);
+	number_put(&patch, big);
+	number_put(&patch, 1 + 8 + 1); /* the list: no stream, these bytes, no stream */
+	number_put(&patch, 0);
+	number_put(&patch, big);
+	number_put(&patch, 0);
+	assert_int_equal(fs_memfd(&fd, "patch", patch.data, patch.len), 0);
+	assert_int_equal(patch_room_new(&room, dir, NULL), 0);
+	assert_refused(patch_apply(room, fd, p.from_fd, p.sha256, big, -1), REASON_NO_SPACE, "written out the archive needs");
+}
+
 int
 main(void)
 {
@@ -366,6 +390,7 @@ main(void)
 		cmocka_unit_test(a_patch_that_was_changed_gives_the_file_or_nothing),
 		cmocka_unit_test(what_comes_out_too_long_is_cut),
 		cmocka_unit_test(a_file_that_cannot_be_counted_is_refused),
+		cmocka_unit_test(what_the_disk_does_not_hold_is_not_written_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
