@@ -21,6 +21,11 @@ enum {
 	/* Part of what a patch's bytes are. */
 	LEVEL = 19,
 	TARGET_LENGTH = 999,
+	/* Of larger segments, base and all, a quick look says whether the search tree is worth its seconds: it is not where
+	 * almost all or almost nothing comes from the base. */
+	LOOK_FROM = 2 * 1024 * 1024,
+	SAME = 96,   /* times smaller */
+	HOPELESS = 10, /* nine tenths are left */
 };
 
 static void
@@ -61,7 +66,7 @@ base_at(uint64_t from_size, uint64_t to_size, uint64_t at)
 
 /* All that decides a frame's bytes. */
 static void
-set_parameters(ZSTD_CCtx *cctx, size_t bytes)
+set_parameters(ZSTD_CCtx *cctx, size_t bytes, ZSTD_strategy strategy)
 {
 	int window = ZSTD_cParam_getBounds(ZSTD_c_windowLog).lowerBound;
 
@@ -74,28 +79,62 @@ set_parameters(ZSTD_CCtx *cctx, size_t bytes)
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog, window + 1);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, window > 22 ? 22 : window);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_targetLength, TARGET_LENGTH);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, ZSTD_btultra2);
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, (int)strategy);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 0); /* SHA-256 is over it all */
 }
 
-static int
-put_segment(struct buf *out, ZSTD_CCtx *cctx, const uint8_t *base, size_t base_len, uint64_t at,
-	const uint8_t *segment, size_t len)
-{
-	size_t bound = ZSTD_compressBound(len), n;
-	SCOPED(scope_free) uint8_t *frame = malloc(bound);
+/* One segment being made. */
+struct segment {
+	ZSTD_CCtx *cctx;
+	const uint8_t *base, *p;
+	size_t base_len, len;
+	uint8_t *frame; /* of bound bytes */
+	size_t bound, n;
+};
 
+static int
+compress(struct segment *s, ZSTD_strategy strategy)
+{
+	set_parameters(s->cctx, s->base_len + s->len, strategy);
+	if (ZSTD_isError(ZSTD_CCtx_refPrefix(s->cctx, s->base, s->base_len)))
+		return FAULT(-EIO);
+	s->n = ZSTD_compress2(s->cctx, s->frame, s->bound, s->p, s->len);
+	return ZSTD_isError(s->n) ? FAULT(-ENOMEM) : 0;
+}
+
+/* Is more work of use?  What a quick look made stands if not. */
+static int
+look(struct segment *s, bool *ret_more)
+{
+	int r;
+
+	*ret_more = true;
+	if (s->base_len + s->len < LOOK_FROM)
+		return 0;
+	r = compress(s, ZSTD_lazy2);
+	*ret_more = r == 0 && s->n > s->len / SAME && s->n < s->len - s->len / HOPELESS;
+	return r;
+}
+
+static int
+put_segment(struct buf *out, struct segment *s, uint64_t at)
+{
+	bool more;
+	int r;
+
+	s->bound = ZSTD_compressBound(s->len);
+	SCOPED(scope_free) uint8_t *frame = malloc(s->bound);
 	if (!frame)
 		return FAULT(-ENOMEM);
-	set_parameters(cctx, base_len + len);
-	if (ZSTD_isError(ZSTD_CCtx_refPrefix(cctx, base, base_len)))
-		return FAULT(-EIO);
-	n = ZSTD_compress2(cctx, frame, bound, segment, len);
-	if (ZSTD_isError(n))
-		return FAULT(-ENOMEM);
+	s->frame = frame;
+	r = look(s, &more);
+	if (r == 0 && more)
+		r = compress(s, ZSTD_btultra2);
+	if (r)
+		return r;
 	number_put(out, at);
-	number_put(out, n);
-	buf_put(out, frame, n);
+	number_put(out, s->n);
+	buf_put(out, s->frame, s->n);
 	return 0;
 }
 
@@ -134,7 +173,8 @@ put_segments(struct buf *out, int from_fd, int to_fd, size_t max)
 
 		r = read_at(from_fd, base, base_max, where);
 		r = r ?: read_at(to_fd, segment, len, at);
-		r = r ?: put_segment(out, cctx, base, base_max, where, segment, len);
+		struct segment s = { .cctx = cctx, .base = base, .base_len = base_max, .p = segment, .len = len };
+		r = r ?: put_segment(out, &s, where);
 	}
 	return r ?: out->len > max ? REASON_TOO_LARGE : FAULT(buf_error(out));
 }
