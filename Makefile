@@ -164,7 +164,7 @@ bench: dependencies             ## what takes minutes to count or to measure: a 
 	$(Q)tests/suite bench
 
 .PHONY: bench-update
-bench-update: dependencies      ## updates against patch-from, casync, ostree and rsync on real packages (LARGE=joint: on 680 MB, too); half an hour the first time
+bench-update: dependencies      ## updates against patch-from, casync, ostree and rsync on real packages (LARGE=jdk|linux|joint); half an hour the first time
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/bench/update/client
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/update/measure
 
