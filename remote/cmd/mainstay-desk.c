@@ -5,6 +5,7 @@
 #include "remote/desk/desk_ask.h"
 #include "telemetry/alert/alert_commands.h"
 #include "telemetry/store/hub_ask.h"
+#include "telemetry/store/store_commands.h"
 
 int
 main(int argc, char **argv)
@@ -12,7 +13,7 @@ main(int argc, char **argv)
 	static const struct command_program program = {
 		.name = "mainstay-desk",
 		.summary = "support sites: see them, understand them, ask them to act",
-		.tables = { desk_commands, alert_commands },
+		.tables = { desk_commands, alert_commands, store_commands },
 		.options = desk_options,
 	};
 	static const struct hub_ask ask = { desk_ask_get, desk_ask_post };
