@@ -299,6 +299,26 @@ release_commit_is_left_over(const struct release_repo *r, const char *file)
 	return strcmp(role, "root") != 0 && is && version > tuf_version(is);
 }
 
+/* Files that a publish which was cut off had begun.  The repository is locked: nobody writes them now. */
+static int
+sweep_begun(int at_fd, const char *name, bool deep)
+{
+	int fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : FAULT(-errno);
+	while (r == 0 && (e = readdir(d))) {
+		if (deep && e->d_name[0] != '.')
+			r = sweep_begun(fd, e->d_name, false);
+		else if (!strncmp(e->d_name, ".tmp.", 5) && unlinkat(fd, e->d_name, 0) < 0)
+			r = -errno;
+	}
+	return FAULT(r);
+}
+
 /* What no client was ever told of. */
 static int
 sweep(struct release_repo *r)
@@ -306,13 +326,17 @@ sweep(struct release_repo *r)
 	int fd = openat(r->tuf_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	int left;
 
 	if (!d)
 		return FAULT(-errno);
 	while ((e = readdir(d)))
 		if (release_commit_is_left_over(r, e->d_name) && unlinkat(r->tuf_fd, e->d_name, 0) < 0)
 			return FAULT(-errno);
-	return release_swap_sweep(r->fd);
+	left = sweep_begun(r->fd, "packs", false);
+	left = left ?: sweep_begun(r->fd, "patches", false);
+	left = left ?: sweep_begun(r->fd, "objects", true);
+	return left ?: release_swap_sweep(r->fd);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
