@@ -443,8 +443,8 @@ on_alerts(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct alarms *a = arg;
 
-	monitor_answer(call, json_pack("{s:o, s:o}", "items", json_deep_copy(a->firing), "mutes",
-		mutes_for_people(m)));
+	monitor_answer(call, json_pack("{s:s, s:o, s:o}", "site", monitor_site(m), "items",
+		json_deep_copy(a->firing), "mutes", mutes_for_people(m)));
 	return 0;
 }
 

@@ -8,7 +8,7 @@
  *	              operation} -> {}; leaf `alert` first, then status; name, service and group are its identity
  *	telemetry.accept (control) {field: "FIELD" | "FIELD SHAPE"...} -> {}; leaf `accept` for each
  *	telemetry.refuse (control) the same -> {}; leaf `accept` of "refuse FIELD" for each
- *	alerts        (control) -> {"items":[{name service group state ...}],"mutes":[...]} firing or muted now */
+ *	alerts        (control) -> {"site","items":[{name service group state ...}],"mutes":[...]} firing or muted now */
 #pragma once
 
 struct monitor;

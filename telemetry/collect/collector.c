@@ -25,6 +25,7 @@
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/sources.h"
+#include "telemetry/rule/rule_own.h"
 #include "telemetry/spool/spool.h"
 
 #define RULES_NAME "rules.json"
@@ -41,6 +42,7 @@ struct collector {
 	struct config config;
 	struct sources *sources;
 	struct rule_set *rules;
+	struct rule_own own;
 	struct door *door;
 	struct spool *metrics, *alerts, *logs;
 	struct follow *follow;
@@ -196,6 +198,39 @@ load_rules(struct collector *c)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* --- rules -------------------------------------------------------------------------------------------------- */
+/* host: only its numbers, which come once a period; those of services came as they answered. */
+static void
+feed_rules(struct collector *c, const struct sample_set *samples, bool host)
+{
+	for (size_t i = 0; i < samples->n; i++) {
+		const struct otlp_sample *s = &samples->items[i];
+		struct rule_label labels[OTLP_LABELS_MAX];
+		size_t n = 0;
+
+		if (s->no_value || s->distribution || (host && s->service))
+			continue; /* no one number, or one that was seen */
+		for (; n < s->n_labels; n++)
+			labels[n] = (struct rule_label){ s->labels[n].name, s->labels[n].value };
+		rule_feed(c->rules, s->service ? s->service : COLLECTOR_HOST, s->name, labels, n, s->real,
+			s->time_us);
+	}
+}
+
+/* What the definitions say and what the customer does. */
+static int
+take_rules(struct collector *c)
+{
+	size_t n = c->config.n_rules + c->own.n;
+	SCOPED(scope_free) struct rule **all = calloc(n + 1, sizeof(struct rule *));
+
+	if (!all)
+		return FAULT(-ENOMEM);
+	for (size_t i = 0; i < n; i++)
+		all[i] = i < c->config.n_rules ? c->config.rules[i] : c->own.rules[i - c->config.n_rules];
+	return rule_load(c->rules, all, n, clock_now_us());
+}
+
 /* --- a period --------------------------------------------------------------------------------------------------- */
 static void
 batch(struct collector *c, uint64_t mono_us)
@@ -209,6 +244,8 @@ batch(struct collector *c, uint64_t mono_us)
 	follow_look(c->follow);
 	follow_own(c->follow, &c->round, c->started_us, now_us);
 	outgoing_own(&c->round, c->spool_fd, door_outgoing(c->door)->filter, c->started_us, now_us);
+	feed_rules(c, &c->round, true);
+	save_rules(c);
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
 	buf_reset(&c->body);
@@ -225,20 +262,8 @@ static void
 on_samples(const struct sample_set *samples, void *arg)
 {
 	struct collector *c = arg;
-	size_t i;
 
-	for (i = 0; i < samples->n; i++) {
-		const struct otlp_sample *s = &samples->items[i];
-		struct rule_label labels[OTLP_LABELS_MAX];
-		size_t n = 0;
-
-		if (s->no_value || s->distribution)
-			continue; /* no one number */
-		for (; n < s->n_labels; n++)
-			labels[n] = (struct rule_label){ s->labels[n].name, s->labels[n].value };
-		rule_feed(c->rules, s->service ? s->service : COLLECTOR_HOST, s->name, labels, n, s->real,
-			s->time_us);
-	}
+	feed_rules(c, samples, false);
 	save_rules(c);
 }
 
@@ -322,7 +347,7 @@ apply(struct collector *c)
 
 	r = door_set(c->door, &c->config);
 	if (r == 0) {
-		r = rule_load(c->rules, c->config.rules, c->config.n_rules, clock_now_us());
+		r = take_rules(c);
 		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());
 	}
 	r = r ?: sources_set(c->sources, &c->config);
@@ -430,6 +455,9 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	c->body = BUF_MAX(LEDGER_BODY_MAX);
 	c->started_us = clock_now_us();
 	r = config_settings(&c->settings, paths);
+	/* Without them what the definitions say is watched all the same; the refusal is in the journal. */
+	if (r == 0 && *c->settings.rules && rule_own_load(&c->own, paths->etc, c->settings.rules) < 0)
+		log_warning("%s could not be read: its rules watch nothing", c->settings.rules);
 	r = r ?: open_spools(c);
 	r = r ?: door_open(&c->door, c->dir_fd, c->settings.pseudonyms, true);
 	r = r ?: follow_new(&c->follow, loop, c->dir_fd, c->logs, c->door, &c->settings, &follow_ops, c);
@@ -462,6 +490,7 @@ collector_free(struct collector *c)
 	sources_free(c->sources);
 	rule_free(c->rules);
 	follow_free(c->follow);
+	rule_own_done(&c->own);
 	door_free(c->door);
 	spool_close(c->metrics);
 	spool_close(c->alerts);

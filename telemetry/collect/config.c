@@ -279,10 +279,18 @@ read_logs(struct config_settings *s, const struct yaml_node *list)
 	return 0;
 }
 
+static bool
+is_file_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len <= CONFIG_NAME_MAX && *text != '.' && !strchr(text, '/');
+}
+
 static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool", "pseudonyms", "logs" };
+	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules" };
 	const struct yaml_node *node;
 	uint64_t v;
 
@@ -312,6 +320,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 
 			if (r != 0)
 				return r;
+		} else if (strcmp(node->key, "rules") == 0) {
+			if (!is_file_name(text))
+				return refuse_value(node, "telemetry.rules",
+					"must be the name of a file beside this one");
+			(void)snprintf(s->rules, sizeof(s->rules), "%s", text);
 		} else {
 			return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known,
 				ARRAY_LEN(known));

@@ -9,6 +9,7 @@
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h
  *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb
+ *	  rules: alerts.yaml        # the customer's own alert rules, beside mainstay.yaml
  *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
  *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth */
 #pragma once
@@ -78,6 +79,7 @@ struct config_settings {
 	struct config_log logs[CONFIG_LOGS_MAX];
 	size_t n_logs;
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
+	char rules[CONFIG_NAME_MAX + 1]; /* the customer's own, a file of etc; "": none */
 };
 
 /* Read etc/mainstay.yaml; no file and no telemetry section give the defaults.  Other sections are other
