@@ -327,3 +327,9 @@ ack_counts(const struct ack *a)
 {
 	return a->counts;
 }
+
+json_t *
+ack_streams(const struct ack *a)
+{
+	return a->streams;
+}

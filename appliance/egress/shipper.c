@@ -30,7 +30,7 @@ enum {
 	PLACE_BASE_S = 2, /* before the monitor that refused an answer is asked where to go on */
 	PLACE_CAP_S = 60,
 	BURST = 64,	  /* records passed over in one turn because they are not for this receiver */
-	FIRST_MS = 3000,  /* the first of what is not urgent goes within this after start: sites start together */
+	FIRST_MS = 1500,  /* the first of what is not urgent goes within this after start: sites start together */
 };
 
 #define FRESH "-fresh"

@@ -10,6 +10,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/commands.h"
+#include "appliance/monitor/commands_shipping.h"
 #include "appliance/monitor/owner_command.h"
 #include "appliance/policy/switch.h"
 
@@ -153,11 +154,13 @@ run_status(struct command_call *call)
 	SCOPED_JSON *answer = NULL;
 	int r = ask_monitor(call, call_new("status"), ASK_MS, &answer);
 
+	r = r ?: commands_shipping_add(answer, &call->paths);
 	if (r)
 		return r;
 	if (call->json)
 		return command_print_json("Status", STEAL(answer));
 	say_status(call, answer);
+	commands_shipping_say(call, answer);
 	return 0;
 }
 

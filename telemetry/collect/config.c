@@ -15,6 +15,7 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
+#include "telemetry/ship/ship_settings.h"
 #include "appliance/egress/pseudonym.h"
 
 #define FILE_NAME "config.json"
@@ -290,7 +291,9 @@ is_file_name(const char *text)
 static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules" };
+	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules",
+		SHIP_SETTINGS_KEYS };
+	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
 	const struct yaml_node *node;
 	uint64_t v;
 
@@ -325,6 +328,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return refuse_value(node, "telemetry.rules",
 					"must be the name of a file beside this one");
 			(void)snprintf(s->rules, sizeof(s->rules), "%s", text);
+		} else if (ship_settings_has(node->key)) {
+			int r = ship_settings_key(&ship, node);
+
+			if (r != 0)
+				return r;
 		} else {
 			return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known,
 				ARRAY_LEN(known));

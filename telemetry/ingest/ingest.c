@@ -185,7 +185,7 @@ on_metrics(struct http_call *call, void *state)
 static int
 on_logs(struct http_call *call, void *state)
 {
-	static const char *const streams[] = { "alerts", "logs", "inventory", NULL };
+	static const char *const streams[] = { "alerts", "logs", "logs-fresh", "inventory", NULL };
 
 	return take(call, serve_databases(state), streams, otlp_decode_logs);
 }

@@ -133,6 +133,7 @@ send_reply(SSL *ssl, const struct https_hub_shared *s, const struct reply *r, co
 		buf_printf(&out, "Mainstay-Committed: %s\r\n", r->committed);
 	if (s->retry_after)
 		buf_printf(&out, "Retry-After: %llu\r\n", (unsigned long long)s->retry_after);
+	buf_puts(&out, s->headers);
 	if (r->digest)
 		buf_printf(&out, "Content-Digest: %s\r\n", f.digest);
 	buf_printf(&out, "Signature-Input: %s\r\nSignature: %s\r\n\r\n%s", f.input, f.signature, r->body);
@@ -145,9 +146,9 @@ send_plain(SSL *ssl, const struct https_hub_shared *s)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(1 << 16);
 
-	buf_printf(&out, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n%s", s->status ? s->status : 200,
+	buf_printf(&out, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s%s\r\n%s", s->status ? s->status : 200,
 		strlen(s->body) + (s->says == HTTPS_HUB_SHORT ? 10 : 0),
-		s->status / 100 == 3 ? "Location: https://127.0.0.1:1/\r\n" : "", s->body);
+		s->status / 100 == 3 ? "Location: https://127.0.0.1:1/\r\n" : "", s->headers, s->body);
 	(void)SSL_write(ssl, out.data, (int)out.len);
 }
 

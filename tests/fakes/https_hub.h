@@ -34,6 +34,7 @@ struct https_hub_shared {
 	int status;	      /* 0: 200 */
 	uint64_t retry_after; /* 0: not said */
 	char body[1024];      /* of the reply */
+	char headers[256];    /* more header lines of it, each with its CRLF */
 	uint64_t now_s;	      /* the hub's clock */
 	unsigned requests;    /* that came whole */
 	char head[16384];     /* of the last one */

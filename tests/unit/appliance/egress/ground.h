@@ -73,7 +73,7 @@ send_json(enum call_type type, uint32_t id, const char *verb, json_t *take_doc)
 }
 
 /* The parameter's value, "" where there is none. */
-static const char *
+__attribute__((unused)) static const char *
 param(const struct frame *f, const char *name)
 {
 	for (size_t i = 0; i + 1 < f->n_fields; i++)
@@ -120,7 +120,7 @@ settle(unsigned ms)
 }
 
 /* --- the outbox -------------------------------------------------------------------------------------- */
-static uint64_t
+__attribute__((unused)) static uint64_t
 ground_put(struct record *r, const char *class, const char *path, const char *type, const char *body)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
