@@ -32,6 +32,10 @@ def test_the_services_metrics_arrive_at_the_vendor(estate):
     estate.redis("config", "set", "maxmemory", "123456789")
     until("metric", lambda: [m for m in estate.desk_json("show", SITE)["metrics"]
                              if m["name"] == "redis_maxmemory" and m["value"] == 123456789])
+    line = estate.desk("metrics", SITE, "redis_maxmemory", "--match", "service=redis").stdout.splitlines()[-1]
+    assert line.endswith("  123456789")
+    assert estate.desk("metrics", SITE, "redis_maxmemory", "--csv", "--fn", "max", "--step", "1h").stdout.endswith(",123456789\n")
+    assert estate.desk("logs", SITE, "--severity", "fatal").stdout == ""
     sent = estate.mainstay_json("telemetry", "sent")["items"]
     assert {i["stream"] for i in sent} >= {"metrics", "heartbeat"}
     assert all(i["bytes"] > 0 and i["sequence"] > 0 for i in sent)
