@@ -28,8 +28,6 @@
 #include "telemetry/rule/rule_own.h"
 #include "telemetry/spool/spool.h"
 
-#define RULES_NAME "rules.json"
-
 enum { RULES_BYTES_MAX = 2 * 1024 * 1024, COMMITTED_TEXT_MAX = 128 };
 
 struct collector {
@@ -177,7 +175,7 @@ save_rules(struct collector *c)
 
 	if (!rule_changed(c->rules))
 		return;
-	r = save_json(c, RULES_NAME, rule_save(c->rules));
+	r = save_json(c, COLLECTOR_RULES_NAME, rule_save(c->rules));
 	if (r < 0)
 		log_fault(r, "keeping the alerts' states");
 }
@@ -189,10 +187,10 @@ load_rules(struct collector *c)
 	SCOPED_JSON *doc = NULL;
 	int r;
 
-	r = fs_read(c->dir_fd, RULES_NAME, in.max, &in);
+	r = fs_read(c->dir_fd, COLLECTOR_RULES_NAME, in.max, &in);
 	if (r == REASON_NOT_FOUND)
 		return 0;
-	r = r ?: json_read(&doc, in.data, in.len, in.max, RULES_NAME);
+	r = r ?: json_read(&doc, in.data, in.len, in.max, COLLECTOR_RULES_NAME);
 	r = r ?: rule_restore(c->rules, doc, clock_now_us());
 	/* Damage costs the states only: what is bad fires anew. */
 	return r < 0 ? FAULT(r) : 0;

@@ -22,6 +22,9 @@ enum {
 /* The host's numbers, as rules name whose they are. */
 #define COLLECTOR_HOST "host"
 
+/* What of lib/telemetry preview reads: the rules' states. */
+#define COLLECTOR_RULES_NAME "rules.json"
+
 struct collector_ops {
 	/* An alert changed.  Runs from the loop. */
 	void (*alert)(const struct rule_alert *alert, void *arg);

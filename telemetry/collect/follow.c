@@ -1,17 +1,21 @@
 #include "telemetry/collect/follow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "telemetry/collect/door.h"
 #include "telemetry/collect/sample.h"
+#include "telemetry/logs/log_file.h"
 #include "telemetry/logs/logs.h"
 
 struct follow {
@@ -163,18 +167,23 @@ add_of_host(struct named *all, const struct config_settings *settings)
 	}
 }
 
+static void
+name_all(struct named *all, const struct config *c, const struct config_settings *settings)
+{
+	for (size_t i = 0; i < c->n_services; i++)
+		add_of_service(all, &c->services[i]);
+	add_of_host(all, settings);
+}
+
 int
 follow_set(struct follow *f, const struct config *c)
 {
 	SCOPED(scope_free) struct named *all = calloc(1, sizeof(*all));
-	size_t i;
 	int r;
 
 	if (!all)
 		return FAULT(-ENOMEM);
-	for (i = 0; i < c->n_services; i++)
-		add_of_service(all, &c->services[i]);
-	add_of_host(all, f->settings);
+	name_all(all, c, f->settings);
 	logs_site(f->logs, c->site ? c->site : "");
 	r = logs_set(f->logs, all->items, all->n);
 	return FAULT(r);
@@ -184,6 +193,111 @@ void
 follow_look(struct follow *f)
 {
 	logs_look(f->logs);
+}
+
+/* --- preview --------------------------------------------------------------------------------------------------- */
+enum { PREVIEW_BYTES = 16 * 1024 };
+
+static int
+redact_preview(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, void *arg)
+{
+	return outgoing_log_line(secret_lines, line, len, out, door_outgoing(arg));
+}
+
+/* The end of the file, from the beginning of a line; empty where it cannot be read. */
+static void
+read_end(const struct logs_source *source, struct buf *out)
+{
+	SCOPED(scope_close) int dir_fd = open(source->dir, O_DIRECTORY | O_PATH | O_CLOEXEC);
+	struct log_file file = LOG_FILE_NONE;
+	uint8_t *room;
+	ssize_t n;
+
+	if (dir_fd < 0 || log_file_open(&file, dir_fd, source->file, 0) != 0)
+		return;
+	room = buf_reserve(out, PREVIEW_BYTES);
+	n = room ? pread(file.fd, room, PREVIEW_BYTES,
+			   file.size > PREVIEW_BYTES ? (off_t)(file.size - PREVIEW_BYTES) : 0) : 0;
+	if (n > 0)
+		buf_advance(out, (size_t)n);
+	if (file.size > PREVIEW_BYTES) {
+		const uint8_t *newline = out->len ? memchr(out->data, '\n', out->len) : NULL;
+
+		buf_consume(out, newline ? (size_t)(newline - out->data) + 1 : out->len);
+	}
+	log_file_close(&file);
+}
+
+/* The last whole lines of what was read. */
+static size_t
+last_lines(struct buf *text, struct otlp_text lines[FOLLOW_PREVIEW_LINES])
+{
+	size_t n = 0, end = text->len, at;
+
+	while (end > 0 && text->data[end - 1] != '\n')
+		end--;
+	for (; end > 0 && n < FOLLOW_PREVIEW_LINES; end = at) {
+		for (at = end - 1; at > 0 && text->data[at - 1] != '\n'; at--)
+			;
+		lines[FOLLOW_PREVIEW_LINES - ++n] = (struct otlp_text){ (const char *)text->data + at, end - 1 - at };
+	}
+	return n;
+}
+
+static int
+preview_source(struct log_batch *batch, struct door *door, const struct logs_source *source,
+	const struct log_batch_source *as)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(PREVIEW_BYTES), example = BUF_MAX(REDACT_GROWTH * PREVIEW_BYTES);
+	struct otlp_text lines[FOLLOW_PREVIEW_LINES];
+	uint32_t secret_lines = 0;
+	size_t n, i;
+	int r = 0;
+
+	read_end(source, &text);
+	n = last_lines(&text, lines);
+	if (n > 0)
+		r = redact_preview(&secret_lines, lines[FOLLOW_PREVIEW_LINES - 1].p,
+			lines[FOLLOW_PREVIEW_LINES - 1].len, &example, door);
+	if (r < 0 || !outgoing_log(door_outgoing(door), source->service, source->field, "log file",
+			     buf_text(&example), clock_now_us()))
+		return FAULT(r);
+	secret_lines = 0;
+	for (i = FOLLOW_PREVIEW_LINES - n; r == 0 && i < FOLLOW_PREVIEW_LINES; i++)
+		r = log_batch_add(batch, as, &(struct log_batch_line){ .text = lines[i].p, .len = lines[i].len,
+			.secret_lines = &secret_lines });
+	return FAULT(r);
+}
+
+int
+follow_preview(struct door *door, const struct config *c, const struct config_settings *settings,
+	struct buf *out, size_t *ret_n)
+{
+	SCOPED(scope_free) struct named *all = calloc(1, sizeof(*all));
+	SCOPED(scope_free) struct log_batch_source *as = calloc(LOGS_MAX, sizeof(*as));
+	SCOPED(log_batch_freep) struct log_batch *batch = NULL;
+	const struct log_now now = { .us = clock_now_us() };
+	size_t i;
+	int r;
+
+	if (!all || !as)
+		return FAULT(-ENOMEM);
+	r = log_batch_new(&batch, redact_preview, door);
+	if (r < 0)
+		return FAULT(r);
+	log_batch_site(batch, c->site ? c->site : "");
+	log_batch_now(batch, &now);
+	name_all(all, c, settings);
+	for (i = 0; r == 0 && i < all->n; i++) {
+		const struct logs_source *is = &all->items[i];
+
+		as[i] = (struct log_batch_source){ is->service, is->field, is->file, is->format };
+		r = preview_source(batch, door, is, &as[i]);
+	}
+	*ret_n = log_batch_lines(batch);
+	if (r == 0 && *ret_n > 0)
+		r = log_batch_take(batch, out);
+	return FAULT(r);
 }
 
 /* --- about itself ---------------------------------------------------------------------------------------------- */

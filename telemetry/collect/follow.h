@@ -35,3 +35,9 @@ void follow_look(struct follow *f);
 
 /* Append what was read, left out and lost.  since_us: when this process began to count. */
 void follow_own(const struct follow *f, struct sample_set *out, uint64_t since_us, uint64_t now_us);
+
+/* For `mainstay telemetry preview`: append the request that carries the last lines of each log that may leave, by the same
+ * door and the same encoder.  Files are read, nothing is kept.  Returns 0 with how many lines, or a fault. */
+enum { FOLLOW_PREVIEW_LINES = 5 };
+int follow_preview(struct door *door, const struct config *c, const struct config_settings *settings,
+	struct buf *out, size_t *ret_n);

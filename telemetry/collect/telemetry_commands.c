@@ -1,89 +1,19 @@
 #include "telemetry/collect/telemetry_commands.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-
-#include "appliance/base/buf.h"
-#include "appliance/base/fault.h"
-#include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
-#include "appliance/bus/ask.h"
-#include "appliance/egress/field.h"
-#include "telemetry/collect/door.h"
+#include "telemetry/collect/telemetry_export.h"
+#include "telemetry/collect/telemetry_names.h"
 #include "telemetry/collect/telemetry_preview.h"
+#include "telemetry/collect/telemetry_review.h"
 #include "telemetry/collect/telemetry_sent.h"
 
-_Static_assert((int)COMMAND_OPERANDS_MAX <= (int)CALL_PARAMS_MAX, "each operand is a parameter of one call");
+static const struct command_option review_options[] = {
+	{ "all", NULL, "also fields that were refused", false, false },
+	{ 0 },
+};
 
-enum { WAITING_BYTES_MAX = 1024 * 1024, ANSWER_MS = 30 * 1000 };
-
-/* --- review ------------------------------------------------------------------------------------------------- */
-static int
-load_waiting(const struct paths *paths, json_t **ret)
-{
-	SCOPED(buf_done) struct buf in = BUF_MAX(WAITING_BYTES_MAX);
-	SCOPED(scope_close) int fd = -1;
-	char path[sizeof(paths->lib) + 32];
-	int r;
-
-	(void)snprintf(path, sizeof(path), "%s/telemetry", paths->lib);
-	fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT)
-		return FAULT(-errno);
-	r = fd < 0 ? REASON_NOT_FOUND : fs_read(fd, DOOR_WAITING_NAME, in.max, &in);
-	if (r == REASON_NOT_FOUND)
-		return REFUSE(REASON_UNREACHABLE, "collector", "has collected nothing yet");
-	if (r > 0)
-		return REFUSE(r, DOOR_WAITING_NAME, "cannot be read");
-	r = r ?: json_read(ret, in.data, in.len, in.max, DOOR_WAITING_NAME);
-	return r < 0 ? FAULT(r) : r;
-}
-
-static int
-run_review(struct command_call *call)
-{
-	static const char *const columns[] = { "field", "class", "example", "seen", NULL };
-	json_t *items = NULL;
-	int r = load_waiting(&call->paths, &items);
-
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
-	return command_print_items(call, "TelemetryReview", items, columns);
-}
-
-/* --- accept ------------------------------------------------------------------------------------------------- */
-static int
-run_accept(struct command_call *call)
-{
-	struct call_request *request;
-	json_t *answer = NULL;
-	size_t i;
-	int r;
-
-	for (i = 0; i < call->n_operands; i++)
-		if (!field_valid(call->operands[i]))
-			return REFUSE(REASON_USAGE, call->operands[i],
-				"is no field; `mainstay telemetry review` lists those that wait");
-	request = call_new("telemetry.accept");
-	if (!request)
-		return FAULT(-ENOMEM);
-	for (i = 0; i < call->n_operands; i++)
-		call_param(request, "field", call->operands[i]);
-	r = ask_monitor(call, request, ANSWER_MS, &answer);
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
-	for (i = 0; i < call->n_operands; i++)
-		command_say(call, "%s may leave from now on", call->operands[i]);
-	if (call->json)
-		return command_print_json("TelemetryAccepted", answer);
-	json_decref(answer);
-	return 0;
-}
-
-/* --- the table ----------------------------------------------------------------------------------------------- */
 static const struct command_option sent_options[] = {
 	{ "since", "TIME", "only what was written since then (a time, or a span: 1h)", false, false },
+	{ "class", "CLASS", "only of this class", false, false },
 	{ "body", "STREAM:SEQUENCE", "the bytes of one record, as they left", false, false },
 	{ 0 },
 };
@@ -103,17 +33,53 @@ const struct command telemetry_commands[] = {
 			    "mainstay telemetry sent --body metrics:17 > body.pb",
 		.options = sent_options,
 		.run = telemetry_sent_run },
+	{ .name = "telemetry export",
+		.args = "DIR",
+		.min = 1,
+		.max = 1,
+		.summary = "write all that was sent, or waits to be, into a folder: for an auditor",
+		.details = "Each record of the ledgers becomes a file DIR/STREAM/SEQUENCE of the very bytes, before "
+			   "compression, and DIR/index.json says of each its time, class, state and SHA-256.  DIR must "
+			   "not be there yet.",
+		.examples = "mainstay telemetry export /tmp/sent",
+		.run = telemetry_export_run },
 	{ .name = "telemetry review",
 		.summary = "list fields that were collected and may not leave",
-		.examples = "mainstay telemetry review",
-		.run = run_review },
+		.details = "state: new; changed (it was accepted in another shape, both are shown); unfit (a label's value "
+			   "has not the form of labels); refused.",
+		.examples = "mainstay telemetry review\nmainstay telemetry review --all",
+		.options = review_options,
+		.run = telemetry_review_run },
 	{ .name = "telemetry accept",
-		.args = "FIELD...",
+		.args = "FIELD|PATTERN...",
 		.min = 1,
 		.max = COMMAND_OPERANDS_MAX,
 		.summary = "let fields leave from now on",
+		.details = "A field is accepted in the shape in which review shows it.  A pattern (* and ?) stands for what "
+			   "waits now, and accepts nothing of tomorrow.",
 		.examples = "mainstay telemetry accept 'host_filesystem_free_bytes' "
-			    "'host_filesystem_free_bytes{mountpoint}'",
-		.run = run_accept },
+			    "'host_filesystem_free_bytes{mountpoint}'\nmainstay telemetry accept 'pg_*'",
+		.run = telemetry_review_accept },
+	{ .name = "telemetry refuse",
+		.args = "FIELD|PATTERN...",
+		.min = 1,
+		.max = COMMAND_OPERANDS_MAX,
+		.summary = "keep fields here, also those that left until now, and show them no more",
+		.examples = "mainstay telemetry refuse 'log.redis.*'",
+		.run = telemetry_review_refuse },
+	{ .name = "telemetry pseudonyms",
+		.args = "rotate",
+		.min = 1,
+		.max = 1,
+		.summary = "make pseudonyms with another key from now on",
+		.examples = "mainstay telemetry pseudonyms rotate",
+		.run = telemetry_names_rotate },
+	{ .name = "reveal",
+		.args = "TOKEN...",
+		.min = 1,
+		.max = COMMAND_OPERANDS_MAX,
+		.summary = "say what stands behind pseudonyms: here alone, the vendor cannot ask it",
+		.examples = "mainstay reveal '<ip:7f3a09c2e1b4>'\nmainstay reveal ip:7f3a09c2e1b4",
+		.run = telemetry_names_reveal },
 	{ 0 },
 };

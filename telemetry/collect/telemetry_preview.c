@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +15,16 @@
 #include "appliance/egress/filter.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/loop/loop.h"
+#include "appliance/trust/sha256.h"
 #include "telemetry/collect/config.h"
+#include "telemetry/collect/collector.h"
 #include "telemetry/collect/door.h"
+#include "telemetry/collect/follow.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/source.h"
 #include "telemetry/collect/sources.h"
-#include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/collect/telemetry_show.h"
 
 enum { ROUND_MAX_MS = 5000 }; /* each source has a shorter time-out of its own */
 
@@ -99,63 +101,95 @@ collect(const struct paths *paths, const struct config *config, struct sample_se
 	return 0;
 }
 
-/* --- showing: from the encoded bytes, so that what is seen is what would leave ------------------------------- */
+/* --- what would leave ---------------------------------------------------------------------------------------- */
+struct preview {
+	struct door *door;
+	const struct config *config;
+	json_t *items, *bodies; /* decoded; {"class","path","bytes","digest"} each */
+	struct buf body;
+	int r;
+};
+
+/* One request: as bytes with their digest, and decoded from these very bytes. */
 static int
-put_attributes(json_t *item, const struct otlp_point *p)
+show_body(struct preview *p, enum class_name class, const char *path)
 {
-	SCOPED(buf_done) struct buf text = BUF_MAX(64 * 1024);
-	json_t *attributes = NULL;
+	SCOPED_JSON *about = json_pack("{s:s, s:s, s:I}", "class", class_text(class), "path", path, "bytes",
+		(json_int_t)p->body.len);
+	uint8_t digest[SHA256_LEN];
 	int r;
 
-	otlp_decode_json_map(&text, p->attributes, p->n_attributes);
-	r = buf_error(&text);
-	r = r ?: json_read(&attributes, text.data, text.len, text.max, "attributes");
+	if (p->body.len == 0)
+		return 0;
+	sha256_of(digest, p->body.data, p->body.len);
+	r = about ? json_put_sha256(about, "digest", digest) : -ENOMEM;
+	r = r ?: json_array_append(p->bodies, about);
+	r = r ?: telemetry_show(p->items, class_text(class), path, p->body.data, p->body.len);
+	buf_reset(&p->body);
+	return r < 0 ? FAULT(r) : r;
+}
+
+static void
+on_alert(const struct rule_alert *alert, void *arg)
+{
+	struct preview *p = arg;
+	size_t n;
+	int r = p->r ?: outgoing_alert(door_outgoing(p->door), &p->body, alert, clock_now_us(), &n);
+
+	p->r = r ?: show_body(p, CLASS_ALERT, OUTGOING_LOGS_PATH);
+}
+
+static void
+on_told(const struct rule_alert *alert, void *arg)
+{
+	(void)alert; /* nothing moves here: no number is fed */
+	(void)arg;
+}
+
+/* Alerts as they stand by the collector's own states. */
+static int
+preview_alerts(struct preview *p, int dir_fd)
+{
+	SCOPED(rule_freep) struct rule_set *rules = NULL;
+	SCOPED(buf_done) struct buf in = BUF_MAX(CONFIG_JSON_MAX);
+	SCOPED_JSON *saved = NULL;
+	uint64_t now_us = clock_now_us();
+	int r;
+
+	r = rule_new(&rules, on_told, NULL);
+	r = r ?: rule_load(rules, p->config->rules, p->config->n_rules, now_us);
 	if (r != 0)
-		return FAULT(r < 0 ? r : -EPROTO);
-	return json_object_set_new(item, "attributes", attributes) < 0 ? FAULT(-ENOMEM) : 0;
+		return r < 0 ? FAULT(r) : r;
+	r = fs_read(dir_fd, COLLECTOR_RULES_NAME, in.max, &in);
+	r = r ?: json_read(&saved, in.data, in.len, in.max, COLLECTOR_RULES_NAME);
+	r = r ?: rule_restore(rules, saved, now_us);
+	if (r < 0)
+		return FAULT(r);
+	rule_each_firing(rules, on_alert, p); /* unreadable states: none fires, as in the collector */
+	return p->r < 0 ? FAULT(p->r) : p->r;
 }
 
 static int
-show_point(const struct otlp_point *p, void *arg)
+show(struct command_call *call, struct preview *p, size_t samples, size_t lines, bool on)
 {
-	json_t *items = arg;
-	const struct otlp_value *service = otlp_decode_find(p->origin.resource, p->origin.n_resource,
-		"service.name");
-	SCOPED_JSON *item = json_pack("{s:s%, s:s%, s:s%, s:s, s:o}", "name", p->name.p, p->name.len,
-		"service", service ? service->text.p : "", service ? service->text.len : (size_t)0,
-		"unit", p->unit.p ? p->unit.p : "", p->unit.len, "class", "metric", "value",
-		p->is_int ? json_integer(p->whole) :
-		isfinite(p->real) ? json_real(p->real) : json_null());
+	static const char *const columns[] = { "class", "service", "name", "attributes", "value", "unit", NULL };
+	SCOPED_JSON *waiting = filter_waiting(door_outgoing(p->door)->filter);
+	const json_t *body;
+	size_t i;
 	int r;
 
-	if (!item)
+	if (!waiting)
 		return FAULT(-ENOMEM);
-	r = put_attributes(item, p);
-	r = r ?: json_put_time(item, "time", p->time_ns / 1000);
-	if (r != 0 || json_array_append(items, item) < 0)
-		return FAULT(r ?: -ENOMEM);
-	return 0;
-}
-
-static int
-show(struct command_call *call, const struct buf *body, const struct filter *filter, bool on)
-{
-	static const char *const columns[] = { "service", "name", "attributes", "value", "unit", NULL };
-	static const struct otlp_decode_ops ops = { .point = show_point };
-	SCOPED_JSON *items = json_array(), *waiting = filter_waiting(filter);
-	struct otlp_tally tally;
-	int r;
-
-	if (!items || !waiting)
-		return FAULT(-ENOMEM);
-	r = otlp_decode_metrics(body->data, body->len, &ops, items, &tally);
-	if (r != 0)
-		return FAULT(r < 0 ? r : -EPROTO);
-	r = command_print_items(call, "TelemetryPreview", STEAL(items), columns);
-	command_say(call, "%llu samples, %zu bytes before compression; %zu fields wait for "
+	if (call->json)
+		return command_print_json("TelemetryPreview", json_pack("{s:O, s:O, s:i, s:b}", "items", p->items,
+			"bodies", p->bodies, "waiting", (int)json_array_size(waiting), "on", (int)on));
+	r = command_print_items(call, "TelemetryPreview", json_incref(p->items), columns);
+	json_array_foreach(p->bodies, i, body)
+		command_say(call, "%s: %lld bytes, %s", json_text(body, "class"),
+			json_integer_value(json_object_get(body, "bytes")), json_text(body, "digest"));
+	command_say(call, "%zu samples, the last %zu lines of logs; %zu fields wait for "
 		"`mainstay telemetry accept` (see review); telemetry is %s",
-		(unsigned long long)tally.taken, body->len, json_array_size(waiting),
-		on ? "on" : "off: nothing leaves");
+		samples, lines, json_array_size(waiting), on ? "on" : "off: nothing leaves");
 	return r;
 }
 
@@ -171,6 +205,14 @@ open_dir(int *ret_fd, const struct paths *paths, const char *name)
 	return *ret_fd < 0 ? FAULT(-errno) : 0;
 }
 
+static void
+preview_done(struct preview *p)
+{
+	json_decref(p->items);
+	json_decref(p->bodies);
+	buf_done(&p->body);
+}
+
 int
 telemetry_preview_run(struct command_call *call)
 {
@@ -178,13 +220,16 @@ telemetry_preview_run(struct command_call *call)
 	struct config_settings settings;
 	SCOPED(config_done) struct config config = { 0 };
 	SCOPED(sample_done) struct sample_set round = { 0 };
-	SCOPED(buf_done) struct buf body = BUF_MAX(LEDGER_BODY_MAX);
+	SCOPED(preview_done) struct preview p = { .config = &config, .items = json_array(), .bodies = json_array(),
+		.body = BUF_MAX(LEDGER_BODY_MAX) };
 	SCOPED(scope_close) int dir_fd = -1;
 	SCOPED(scope_close) int spool_fd = -1;
 	uint64_t now_us = clock_now_us();
-	size_t n;
+	size_t n = 0, lines = 0;
 	int r;
 
+	if (!p.items || !p.bodies)
+		return FAULT(-ENOMEM);
 	r = open_dir(&dir_fd, &call->paths, "telemetry");
 	r = r ?: open_dir(&spool_fd, &call->paths, "telemetry/spool");
 	r = r ?: config_settings(&settings, &call->paths);
@@ -199,9 +244,13 @@ telemetry_preview_run(struct command_call *call)
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	outgoing_own(&round, spool_fd, door_outgoing(door)->filter, now_us, now_us);
-	r = outgoing_metrics(door_outgoing(door), &body, &round, now_us, &n);
-	if (r < 0)
-		return FAULT(r);
-	return show(call, &body, door_outgoing(door)->filter,
-		config.on && !switch_off_file(&call->paths, SWITCH_TELEMETRY));
+	p.door = door;
+	r = outgoing_metrics(door_outgoing(door), &p.body, &round, now_us, &n);
+	r = r ?: show_body(&p, CLASS_METRIC, OUTGOING_METRICS_PATH);
+	r = r ?: preview_alerts(&p, dir_fd);
+	r = r ?: follow_preview(door, &config, &settings, &p.body, &lines);
+	r = r ?: show_body(&p, CLASS_LOG, OUTGOING_LOGS_PATH);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	return show(call, &p, n, lines, config.on && !switch_off_file(&call->paths, SWITCH_TELEMETRY));
 }

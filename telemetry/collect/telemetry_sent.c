@@ -16,8 +16,11 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/ack.h"
+#include "appliance/egress/class.h"
 #include "appliance/egress/ledger.h"
 #include "appliance/record/record.h"
+#include "appliance/trust/sha256.h"
+#include "telemetry/collect/telemetry_show.h"
 
 /* The two writers' folders below lib. */
 static const char *const ledgers[] = { "telemetry/spool", "outbox" };
@@ -45,11 +48,9 @@ open_acks(struct ack **ret, const struct paths *paths)
 }
 
 /* --- one stream ------------------------------------------------------------------------------------------- */
-typedef int entry_fn(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg);
-
 /* each() for the entries from sequence on; stops at what it returns but 0. */
 static int
-walk_stream(int dir_fd, const char *stream, uint64_t sequence, entry_fn *each, void *arg)
+walk_stream(int dir_fd, const char *stream, uint64_t sequence, telemetry_sent_fn *each, void *arg)
 {
 	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
 	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_RECORD_MAX);
@@ -74,7 +75,7 @@ walk_stream(int dir_fd, const char *stream, uint64_t sequence, entry_fn *each, v
 }
 
 static int
-walk_ledger(const struct paths *paths, const char *ledger, entry_fn *each, void *arg)
+walk_ledger(const struct paths *paths, const char *ledger, telemetry_sent_fn *each, void *arg)
 {
 	char path[sizeof(paths->lib) + 32];
 	struct dirent **names = NULL;
@@ -100,11 +101,22 @@ walk_ledger(const struct paths *paths, const char *ledger, entry_fn *each, void 
 	return r < 0 ? FAULT(r) : r;
 }
 
+int
+telemetry_sent_each(const struct paths *paths, telemetry_sent_fn *each, void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ledgers); i++)
+		r = walk_ledger(paths, ledgers[i], each, arg);
+	return r < 0 ? FAULT(r) : r;
+}
+
 /* --- the list --------------------------------------------------------------------------------------------- */
 struct list {
 	json_t *items;
 	struct ack *acks;
 	uint64_t since_us;
+	const char *class_name; /* only of this; NULL: all */
 };
 
 static int
@@ -114,7 +126,7 @@ put_item(const char *stream, uint64_t sequence, const struct ledger_entry *e, vo
 	bool sent = l->acks && ack_has(l->acks, stream, sequence);
 	json_t *item;
 
-	if (e->time_us < l->since_us)
+	if (e->time_us < l->since_us || (l->class_name && strcmp(l->class_name, e->class_name) != 0))
 		return 0;
 	item = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "stream", stream, "sequence",
 		(json_int_t)sequence, "bytes", (json_int_t)e->plain_len, "class", e->class_name, "path",
@@ -181,17 +193,19 @@ run_list(struct command_call *call)
 	static const char *const columns[] = { "time", "stream", "sequence", "class", "bytes", "state", NULL };
 	SCOPED(free_ack) struct ack *acks = NULL;
 	SCOPED_JSON *items = json_array();
-	struct list l = { .items = items };
-	size_t i;
+	struct list l = { .items = items, .class_name = command_option(call, "class") };
+	enum class_name class;
 	int r;
 
 	if (!items)
 		return FAULT(-ENOMEM);
+	if (l.class_name && !class_parse(&class, l.class_name))
+		return REFUSE(REASON_USAGE, l.class_name, "is no class: alert, heartbeat, inventory, metric, log, result, "
+			"recording, audit, bundle");
 	r = read_since(call, &l.since_us);
 	r = r ?: open_acks(&acks, &call->paths);
 	l.acks = acks;
-	for (i = 0; r == 0 && i < ARRAY_LEN(ledgers); i++)
-		r = walk_ledger(&call->paths, ledgers[i], put_item, &l);
+	r = r ?: telemetry_sent_each(&call->paths, put_item, &l);
 	r = r ?: sort_items(&items);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
@@ -214,21 +228,28 @@ print_body(const struct wanted *w, const struct ledger_entry *e)
 	const uint8_t *body;
 	size_t len;
 	json_t *doc;
+	SCOPED_JSON *items = json_array();
+	uint8_t digest[SHA256_LEN];
 	int r = ledger_plain(e, &room, &body, &len, w->stream);
 
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
+	if (r != 0 || !items)
+		return r > 0 ? r : FAULT(r ?: -ENOMEM);
 	if (!w->call->json) /* the very bytes, before compression */
 		return fwrite(body, 1, len, stdout) == len && fflush(stdout) == 0 ? 0 : FAULT(-EIO);
 	hex_base64(&text, body, len);
 	if (buf_error(&text))
 		return FAULT(buf_error(&text));
-	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "stream", w->stream, "sequence",
+	sha256_of(digest, body, len);
+	r = telemetry_show(items, e->class_name, e->path, body, len);
+	if (r < 0)
+		return FAULT(r);
+	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:O}", "stream", w->stream, "sequence",
 		(json_int_t)w->sequence, "class", e->class_name, "path", e->path, "content_type",
-		e->content_type, "body", buf_text(&text));
+		e->content_type, "body", buf_text(&text), "items", items);
 	if (!doc)
 		return FAULT(-ENOMEM);
 	r = json_put_time(doc, "time", e->time_us);
+	r = r ?: json_put_sha256(doc, "digest", digest);
 	if (r < 0) {
 		json_decref(doc);
 		return FAULT(r);

@@ -1,6 +1,16 @@
 /* `mainstay telemetry sent`: reads the ledgers of the collector and of the monitor. */
 #pragma once
 
+#include <stdint.h>
+
+#include "appliance/base/fs.h"
+#include "appliance/egress/ledger.h"
+
 struct command_call;
 
 int telemetry_sent_run(struct command_call *call);
+
+/* each() for every record of every stream, oldest first within its stream; damaged ones are logged and passed over.
+ * Stops at what each() returns but 0.  Returns 0, a reason of each(), or a fault. */
+typedef int telemetry_sent_fn(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg);
+int telemetry_sent_each(const struct paths *paths, telemetry_sent_fn *each, void *arg);
