@@ -30,8 +30,6 @@ run_install(struct command_call *call)
 
 	call_param(req, "service", call->operands[0]);
 	call_param(req, "channel", command_option(call, "channel"));
-	command_say(call, "%s: asking for its release; this ends when it runs and is healthy",
-		call->operands[0]);
 	r = ask_monitor_telling(call, req, CHANGE_MS, on_progress, &answer);
 	if (r != 0)
 		return r;

@@ -10,7 +10,26 @@
 
 enum { FIELD_MAX = 160 };
 
-/* Calls fn for each field of telemetry that a definition names, until it returns something else than 0. */
+/* Has one of the first n metrics that source, and that field (NULL: any)? */
+static bool
+is_named(const json_t *metrics, size_t n, const char *source, const char *field)
+{
+	for (size_t i = 0; i < n; i++) {
+		const json_t *metric = json_array_get(metrics, i), *one;
+		size_t k;
+
+		if (strcmp(json_text(metric, "source"), source) != 0)
+			continue;
+		json_array_foreach (json_object_get(metric, "fields"), k, one)
+			if (field && strcmp(json_string_value(one), field) == 0)
+				return true;
+		if (!field)
+			return true;
+	}
+	return false;
+}
+
+/* Calls fn once for each field of telemetry that a definition names, until it returns something else than 0. */
 typedef int field_fn(const char *field, void *arg);
 
 static int
@@ -25,8 +44,11 @@ each_field(const struct definition *d, field_fn *fn, void *arg)
 		const char *source = json_string_value(json_object_get(metric, "source"));
 
 		snprintf(name, sizeof(name), "%s_up", source);
-		r = fn(name, arg);
+		if (!is_named(d->metrics, i, source, NULL))
+			r = fn(name, arg);
 		json_array_foreach (json_object_get(metric, "fields"), k, field) {
+			if (is_named(d->metrics, i, source, json_string_value(field)))
+				continue;
 			snprintf(name, sizeof(name), "%s_%s", source, json_string_value(field));
 			r = r ?: fn(name, arg);
 		}

@@ -75,10 +75,10 @@ waits_for(const struct update_waiting *w)
 }
 
 static void
-say_waiting(struct update_waiting *w)
+say_waiting(struct update_waiting *w, const char *what)
 {
 	SCOPED_JSON *line = json_pack("{s:s, s:s, s:s, s:s}", "service", w->service, "version", "", "step", "waiting", "for",
-		waits_for(w));
+		what);
 
 	monitor_progress(w->call, line);
 }
@@ -188,7 +188,7 @@ on_again(void *arg)
 		return;
 	}
 	if (w->tries == SAY_FIRST || w->tries % SAY_EVERY == 0)
-		say_waiting(w);
+		say_waiting(w, waits_for(w));
 	monitor_push(w->u->m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
 	(void)loop_after(&w->again, monitor_loop(w->u->m), ASK_AGAIN_MS, on_again, w);
 }
@@ -232,6 +232,7 @@ update_wait_install(struct update *u, struct monitor_call *call, const char *ser
 	w->install = true;
 	w->added = added;
 	snprintf(w->service, sizeof(w->service), "%s", service);
+	say_waiting(w, "its release; this ends when it runs and is healthy");
 	(void)loop_after(&w->again, monitor_loop(u->m), ASK_AGAIN_MS, on_again, w);
 }
 

@@ -86,6 +86,12 @@ static const struct {
 	{ "", "requires: {services: [nginx]}\n", "requires", "[\"nginx\"]" },
 	{ "", "notes: [\"read this\"]\n", "notes", "[\"read this\"]" },
 	{ "", "network: host\n", "new", "{\"fields\":[],\"operations\":[],\"powers\":[\"network=host\"]}" },
+	{ "",
+		"metrics: [{source: nats, socket: \"{run}/m\", path: /varz, fields: [connections, in_msgs]},"
+		" {source: nats, socket: \"{run}/m\", path: /jsz, fields: [in_msgs, jetstream_bytes]}]\n",
+		"new",
+		"{\"fields\":[\"nats_up\",\"nats_connections\",\"nats_in_msgs\",\"nats_jetstream_bytes\"],"
+		"\"operations\":[],\"powers\":[]}" },
 	{ "", "", "files", "{\"added\":0,\"changed\":0,\"removed\":0}" },
 	{ "", "", "downtime", "\"restart\"" },
 };
