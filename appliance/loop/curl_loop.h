@@ -18,10 +18,21 @@ enum {
 	HTTP_HEADER_BYTES_MAX = 8192,  /* of one of them */
 };
 
+/* A mail instead of a request: url is smtp://HOST[:PORT] or smtps://, body the whole message.  The connection is
+ * encrypted before anything is said (STARTTLS must be offered), but for plain, for tests on loopback. */
+struct http_mail {
+	const char *from;      /* addresses alone, no names; the caller has checked them */
+	const char *const *to; /* ends with NULL */
+	const char *user;      /* NULL: nobody logs in */
+	const char *password;
+	bool plain;
+};
+
 /* Everything is borrowed and copied by the call that takes it, but for sink's argument. */
 struct http_request {
 	const char *method;             /* "GET", "POST", ... */
 	const char *url;
+	const struct http_mail *mail;   /* NULL: HTTP.  Else reply.status is the server's last code, also with REASON_UNREACHABLE */
 	const char *const *headers;     /* "Name: value", ends with NULL; may be NULL */
 	const void *body;               /* may be NULL */
 	size_t body_len;

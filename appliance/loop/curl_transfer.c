@@ -213,6 +213,7 @@ curl_transfer_free(struct curl_transfer *t)
 	if (t->easy)
 		curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->headers);
+	curl_slist_free_all(t->recipients);
 	for (char **w = t->want; w && *w; w++)
 		free(*w);
 	free(t->want);
@@ -268,12 +269,67 @@ copy_lists(struct curl_transfer *t, const struct http_request *req)
 	return 0;
 }
 
+static size_t
+on_read(char *p, size_t size, size_t n, void *arg)
+{
+	struct curl_transfer *t = arg;
+	size_t len = size * n < t->body_len - t->body_at ? size * n : t->body_len - t->body_at;
+
+	memcpy(p, t->body + t->body_at, len);
+	t->body_at += len;
+	return len;
+}
+
+static int
+add_recipient(struct curl_transfer *t, const char *address)
+{
+	struct curl_slist *more = strpbrk(address, "\r\n") ? NULL : curl_slist_append(t->recipients, address);
+
+	if (!more)
+		return strpbrk(address, "\r\n") ? FAULT(-EINVAL) : FAULT(-ENOMEM);
+	t->recipients = more;
+	return 0;
+}
+
+static int
+set_mail(struct curl_transfer *t, const struct http_request *req)
+{
+	const struct http_mail *m = req->mail;
+	CURL *e = t->easy;
+	CURLcode c;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && m->to[i]; i++)
+		r = add_recipient(t, m->to[i]);
+	t->is_mail = true;
+	t->body_len = req->body_len;
+	t->body = malloc(req->body_len + 1);
+	if (r < 0 || !t->body)
+		return r < 0 ? r : FAULT(-ENOMEM);
+	memcpy(t->body, req->body, req->body_len);
+	c = curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, m->plain ? "smtp" : "smtp,smtps");
+	c = c ? c : curl_easy_setopt(e, CURLOPT_USE_SSL, (long)(m->plain ? CURLUSESSL_NONE : CURLUSESSL_ALL));
+	c = c ? c : curl_easy_setopt(e, CURLOPT_HTTPHEADER, NULL);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_MAIL_FROM, m->from);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_MAIL_RCPT, t->recipients);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+	c = c ? c : curl_easy_setopt(e, CURLOPT_READDATA, t);
+	if (!c && m->user) {
+		c = curl_easy_setopt(e, CURLOPT_USERNAME, m->user);
+		c = c ? c : curl_easy_setopt(e, CURLOPT_PASSWORD, m->password);
+	}
+	return c ? FAULT(-EINVAL) : 0;
+}
+
 static int
 set_body(struct curl_transfer *t, const struct http_request *req)
 {
 	CURL *e = t->easy;
 	CURLcode c = CURLE_OK;
 
+	if (req->mail)
+		return set_mail(t, req);
 	if (!req->body && strcmp(req->method, "GET") == 0)
 		return 0;
 	if (!req->body && strcmp(req->method, "HEAD") == 0)
@@ -427,7 +483,8 @@ curl_transfer_finish(struct curl_transfer *t, CURLcode code)
 		t->error[0] ? t->error : curl_easy_strerror(code));
 	if (reply->result)
 		return; /* one of our callbacks ended it and said why */
-	reply->status = 0;
+	if (!t->is_mail)
+		reply->status = 0;
 	if (code == CURLE_OUT_OF_MEMORY)
 		reply->result = FAULT(-ENOMEM);
 	else if (code == CURLE_FILESIZE_EXCEEDED)

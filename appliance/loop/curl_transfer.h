@@ -10,8 +10,10 @@ struct curl_transfer {
 	struct curl_transfer **slot;
 	struct curl_transfer *next, *prev;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *recipients;
 	uint8_t *body;
+	size_t body_len, body_at; /* of a mail: what was read of it */
+	bool is_mail;
 	char **want; /* lower case, ends with NULL; NULL: all */
 	size_t header_bytes;
 	size_t received;

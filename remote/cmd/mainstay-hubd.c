@@ -28,6 +28,8 @@
 #include "remote/hub/hub_state.h"
 #include "remote/mailbox/mailbox_hub.h"
 #include "telemetry/alert/alert_inbox.h"
+#include "telemetry/alert/notify_child.h"
+#include "telemetry/alert/notify_commands.h"
 #include "telemetry/ingest/ingest.h"
 #include "telemetry/inventory/inventory_hub.h"
 #include "telemetry/store/log_store.h"
@@ -43,6 +45,7 @@ static const struct serve_module *const modules[] = {
 	&log_store_module,
 	&inventory_hub_module,
 	&alert_inbox_module,
+	&notify_child_module,
 	&mailbox_hub_module,
 	&fleet_module,
 	&director_module,
@@ -373,7 +376,7 @@ main(int argc, char **argv)
 	static const struct command_program program = {
 		.name = "mainstay-hubd",
 		.summary = "the vendor's hub: sites enrol, telemetry and results come in, requests go out",
-		.tables = { commands },
+		.tables = { commands, notify_commands },
 	};
 	int r;
 

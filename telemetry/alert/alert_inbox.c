@@ -19,6 +19,7 @@
 #include "telemetry/alert/alert_record.h"
 #include "telemetry/alert/alert_store.h"
 #include "telemetry/alert/dead_man.h"
+#include "telemetry/alert/notify_target.h"
 
 enum { BODY_MAX = 8 * 1024 };
 
@@ -285,6 +286,7 @@ static const struct route routes[] = {
 
 const struct serve_module alert_inbox_module = {
 	.name = "alerts",
+	.fleet = &notify_target_migration,
 	.customer = &alert_store_migration,
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
