@@ -107,7 +107,7 @@ find_why(const struct rule_set *s, const struct rule *rule, char why[RULE_WHY_MA
 }
 
 static void
-settle_group(struct rule_set *s, const struct rule *rule, struct rule_group *g)
+settle_group(struct rule_set *s, const struct rule *rule, struct rule_group *g, enum rule_told which)
 {
 	char why[RULE_WHY_MAX + 1];
 	enum rule_told told;
@@ -116,6 +116,8 @@ settle_group(struct rule_set *s, const struct rule *rule, struct rule_group *g)
 		return;
 	find_why(s, rule, why);
 	told = *why ? RULE_TOLD_MUTED : RULE_TOLD_FIRING;
+	if (told != which)
+		return;
 	if (told == g->told && (!*why || (g->muted_by && strcmp(why, g->muted_by) == 0)))
 		return;
 	if (!rule_group_mute(g, why))
@@ -125,18 +127,25 @@ settle_group(struct rule_set *s, const struct rule *rule, struct rule_group *g)
 	hand_over(rule, g, told, s->tell, s->arg);
 }
 
-/* Tell of every alert what has not been told. */
 static void
-settle(struct rule_set *s)
+settle_all(struct rule_set *s, enum rule_told which)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		struct rule_watched *w = &s->rules[i];
 
 		for (struct rule_group *g = w->groups; g; g = g->next)
-			settle_group(s, w->rule, g);
+			settle_group(s, w->rule, g, which);
 		if (w->full)
-			settle_group(s, w->overflow, w->full);
+			settle_group(s, w->overflow, w->full, which);
 	}
+}
+
+/* Tell of every alert what has not been told: what inhibits before what it silences. */
+static void
+settle(struct rule_set *s)
+{
+	settle_all(s, RULE_TOLD_FIRING);
+	settle_all(s, RULE_TOLD_MUTED);
 }
 
 /* --- moving -------------------------------------------------------------------------------------------- */

@@ -144,8 +144,8 @@ void rule_mute(struct rule_set *s, const struct rule_mute *mutes, size_t n, uint
 /* Every alert that fires or is muted now. */
 void rule_each_firing(const struct rule_set *s, rule_fn *each, void *arg);
 
-/* Must something be kept that rule_save() has not given yet?  Asked after feeds and ticks; a window of a rate is
- * due at most every 15 s. */
+/* Must something be kept that rule_save() has not given yet?  Asked after feeds and ticks; windows of
+ * rates change every 15 s at most. */
 bool rule_changed(struct rule_set *s);
 
 /* The states as JSON, to be kept over a restart; NULL where there is no memory.  The caller's. */

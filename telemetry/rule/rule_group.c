@@ -103,20 +103,22 @@ make_group(const struct rule *rule, const char *const *values, uint64_t now_us)
 struct rule_group *
 rule_group_take(struct rule_watched *w, const char *const *values, size_t n, uint64_t now_us)
 {
-	struct rule_group *g, *made;
+	struct rule_group **at = &w->groups, *made;
 
-	if (n != w->rule->n_by)
+	made = n == w->rule->n_by ? make_group(w->rule, values, now_us) : NULL;
+	if (!made)
 		return NULL;
-	made = make_group(w->rule, values, now_us);
-	for (g = w->groups; made && g; g = g->next)
-		if (strcmp(g->text, made->text) == 0) {
-			(void)rule_group_free(made);
-			return g;
-		}
-	if (!made || w->n_groups == RULE_GROUPS_MAX)
+	/* In order, so that what is told at once comes in the same order after a restart. */
+	while (*at && strcmp((*at)->text, made->text) < 0)
+		at = &(*at)->next;
+	if (*at && strcmp((*at)->text, made->text) == 0) {
+		(void)rule_group_free(made);
+		return *at;
+	}
+	if (w->n_groups == RULE_GROUPS_MAX)
 		return rule_group_free(made);
-	made->next = w->groups;
-	w->groups = made;
+	made->next = *at;
+	*at = made;
 	w->n_groups++;
 	return made;
 }

@@ -57,8 +57,7 @@ struct rule_set {
 	size_t n, n_series;
 	struct rule_mute mutes[RULE_MUTES_MAX];
 	size_t n_mutes;
-	bool changed;         /* a state */
-	uint64_t windowed_us; /* when a window was last due to be saved */
+	bool changed; /* something that rule_save() gives */
 	rule_fn *tell;
 	void *arg;
 };

@@ -8,19 +8,10 @@ enum { SPOTS_A_WINDOW = 16 };
 
 _Static_assert((int)RULE_SPOTS > SPOTS_A_WINDOW + 2, "the window has room for its beginning and its end");
 
-/* A window is kept over restarts, but not for each number: the counter itself tells what came between. */
 static void
-note(struct rule_set *s, uint64_t now_us)
+begin(struct rule_set *s, struct rule_window *w, uint64_t now_us)
 {
-	if (now_us >= s->windowed_us && now_us - s->windowed_us < SPACING_MIN_US)
-		return;
-	s->windowed_us = now_us;
 	s->changed = true;
-}
-
-static void
-begin(struct rule_window *w, uint64_t now_us)
-{
 	*w = (struct rule_window){ .n = 1 };
 	w->spots[0].at_us = now_us;
 }
@@ -50,15 +41,15 @@ rule_window_add(struct rule_set *s, const struct rule *rule, struct rule_series 
 	x->last = *v;
 	/* The first number, a clock that was set back, a gap in which growth has no place: begin anew. */
 	if (w->n == 0 || now_us < x->seen_us || now_us - x->seen_us > rule->over_us)
-		begin(w, now_us);
+		begin(s, w, now_us);
 	else
 		w->total += *v < last ? *v : *v - last; /* a counter that fell began again at 0 */
-	if (w->n == 1 && w->spots[0].at_us == now_us)
-		note(s, now_us);
-	if (now_us - w->spots[w->n - 1].at_us >= spacing && w->n < RULE_SPOTS) {
+	/* A window is kept over restarts, but not for each number: the counter itself tells what came between.  On one
+	 * grid, so that many series are one save. */
+	if (now_us / spacing != w->spots[w->n - 1].at_us / spacing && w->n < RULE_SPOTS) {
 		w->spots[w->n].at_us = now_us;
 		w->spots[w->n++].total = w->total;
-		note(s, now_us);
+		s->changed = true;
 	}
 	slide(w, now_us - rule->over_us);
 	covered = now_us - w->spots[0].at_us;

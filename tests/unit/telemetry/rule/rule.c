@@ -7,6 +7,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -210,6 +212,383 @@ a_rule_that_goes_resolves_its_alert(void **state)
 		"full firing since 2 at 91; full resolved since 2 at 91; ");
 }
 
+/* --- groups, inhibition, mutes ---------------------------------------------------------------------------- */
+#define DISK "{\"name\":\"disk\",\"metric\":\"free\",\"where\":{\"mode\":\"rw\"},\"by\":[\"device\"],\"op\":\"below\",\"value\":5}"
+
+static void
+feed_disk(struct rule_set *s, const char *device, const char *mode, const char *part, double value, double at_s)
+{
+	const struct rule_label labels[] = { { "part", part }, { "device", device }, { "mode", mode } };
+
+	rule_feed(s, SERVICE, "free", labels, 3, value, S(at_s));
+}
+
+static void
+each_group_is_an_alert_of_its_own(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" DISK "]", &told, S(0));
+	const struct rule_label turned[] = { { "device", "sda" }, { "mode", "rw" }, { "part", "1" } };
+
+	(void)state;
+	feed_disk(s, "sda", "rw", "1", 4, 1);
+	feed_disk(s, "sda", "rw", "2", 9, 1); /* one of the series suffices */
+	feed_disk(s, "sdb", "ro", "1", 1, 1); /* where */
+	feed_disk(s, "sdb", "rw", "1", 9, 1);
+	feed_disk(s, "a\nb", "rw", "1", 1, 2);
+	feed_disk(s, "sda", "rw", "2", 3, 3);
+	rule_feed(s, SERVICE, "free", turned, 3, 6, S(4)); /* the same series, whatever the labels' order is */
+	assert_string_equal(buf_text(&told),
+		"disk{device=\"sda\"} firing since 1 at 4; disk{device=\"a\\nb\"} firing since 2 at 1; ");
+	feed_disk(s, "sda", "rw", "2", 6, 5);
+	assert_non_null(strstr(buf_text(&told), "disk{device=\"sda\"} resolved since 1 at 6; "));
+	/* Ten minutes after its last number a group is forgotten. */
+	buf_reset(&told);
+	rule_tick(s, S(602));
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(s, S(603));
+	assert_string_equal(buf_text(&told), "disk{device=\"a\\nb\"} resolved since 2 at 1; ");
+}
+
+static void
+a_series_that_went_holds_no_group(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" DISK "]", &told, S(0));
+
+	(void)state;
+	feed_disk(s, "sda", "rw", "1", 4, 1);
+	feed_disk(s, "sda", "rw", "2", 9, 500);
+	rule_tick(s, S(600));
+	feed_disk(s, "sda", "rw", "2", 9, 602);
+	rule_tick(s, S(602)); /* the bad one is gone */
+	feed_disk(s, "sda", "rw", "2", 9, 603);
+	assert_string_equal(buf_text(&told),
+		"disk{device=\"sda\"} firing since 1 at 4; disk{device=\"sda\"} resolved since 1 at 9; ");
+}
+
+static void
+more_groups_than_are_watched_are_an_alert(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(65536);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" DISK "]", &told, S(0));
+	char long_name[RULE_VALUE_MAX + 2], device[32];
+
+	(void)state;
+	for (int i = 0; i < RULE_GROUPS_MAX; i++) {
+		(void)snprintf(device, sizeof(device), "d%d", i);
+		feed_disk(s, device, "rw", "1", 9, 1);
+	}
+	assert_string_equal(buf_text(&told), "");
+	feed_disk(s, "one-more", "rw", "1", 1, 2);
+	feed_disk(s, "one-more", "rw", "1", 1, 3);
+	assert_string_equal(buf_text(&told), "AlertGroupsFull{alert=\"disk\"} firing since 2 at 64; ");
+	buf_reset(&told);
+	rule_tick(s, S(603));
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(s, S(604));
+	assert_string_equal(buf_text(&told), "AlertGroupsFull{alert=\"disk\"} resolved since 2 at 64; ");
+	/* A value that is too long for a group is such a series, too. */
+	buf_reset(&told);
+	(void)snprintf(long_name, sizeof(long_name), "%0*d", RULE_VALUE_MAX + 1, 0);
+	feed_disk(s, long_name, "rw", "1", 1, 605);
+	assert_non_null(strstr(buf_text(&told), "AlertGroupsFull{alert=\"disk\"} firing"));
+}
+
+static void
+series_of_one_group_are_bounded(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(65536);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" DISK "]", &told, S(0));
+	char part[32];
+
+	(void)state;
+	for (int i = 0; i <= RULE_SERIES_MAX; i++) {
+		(void)snprintf(part, sizeof(part), "p%d", i);
+		feed_disk(s, "sda", "rw", part, 9, 1);
+	}
+	assert_string_equal(buf_text(&told), "AlertGroupsFull{alert=\"disk\"} firing since 1 at 256; ");
+}
+
+#define HIDDEN "{\"name\":\"hidden\",\"metric\":\"m\",\"op\":\"above\",\"value\":5,\"inhibited_by\":[\"down\",\"full\"]}"
+
+static void
+an_inhibited_alert_is_told_as_muted(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" HIDDEN "," FULL "]", &told, S(0));
+
+	(void)state;
+	rule_feed(s, SERVICE, "m", NULL, 0, 6, S(1));
+	rule_feed(s, SERVICE, "used", NULL, 0, 91, S(2));
+	rule_feed(s, SERVICE, "used", NULL, 0, 1, S(3));
+	rule_feed(s, SERVICE, "used", NULL, 0, 91, S(4));
+	rule_feed(s, SERVICE, "m", NULL, 0, 1, S(5));
+	assert_string_equal(buf_text(&told),
+		"hidden firing since 1 at 6; full firing since 2 at 91; hidden muted by alert full since 1 at 6; "
+		"full resolved since 2 at 1; hidden firing since 1 at 6; "
+		"full firing since 4 at 91; hidden muted by alert full since 1 at 6; hidden resolved since 1 at 1; ");
+}
+
+static void
+a_mute_ends_by_itself(void **state)
+{
+	static const struct rule_mute mutes[] = {
+		{ .service = SERVICE, .name = "full", .why = "by hand", .until_us = S(10) },
+		{ .service = "other", .why = "update", .until_us = S(10) },
+		{ .service = SERVICE, .why = "forever", .until_us = S(0) + RULE_MUTE_MAX_US + 1 },
+	};
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" HIGH "," FULL "]", &told, S(0));
+
+	(void)state;
+	rule_feed(s, SERVICE, "used", NULL, 0, 91, S(0));
+	rule_mute(s, mutes, 3, S(0));
+	rule_feed(s, SERVICE, "m", NULL, 0, 1, S(1)); /* the others are heard */
+	rule_tick(s, S(9));
+	rule_tick(s, S(10));
+	assert_string_equal(buf_text(&told), "full firing since 0 at 91; full muted by by hand since 0 at 91; "
+					     "high firing since 1 at 1; full firing since 0 at 91; ");
+	buf_reset(&told);
+	rule_mute(s, mutes, 1, S(5));
+	rule_each_firing(s, tell, &told);
+	rule_mute(s, NULL, 0, S(6));
+	assert_string_equal(buf_text(&told), "full muted by by hand since 0 at 91; high firing since 1 at 1; "
+					     "full muted by by hand since 0 at 91; full firing since 0 at 91; ");
+}
+
+/* --- words ---------------------------------------------------------------------------------------------------- */
+static void
+keep_text(const struct rule_alert *alert, void *arg)
+{
+	buf_printf(arg, "%s|", alert->text);
+}
+
+static void
+a_text_holds_what_is_so_now(void **state)
+{
+	static const char text[] = "[{\"name\":\"a\",\"metric\":\"m\",\"where\":{\"z\":\"y\"},\"by\":[\"d\"],\"op\":\"above\","
+				   "\"value\":1,\"text\":\"{label.d} of {label.z}: {value} {label.none} {\"}]";
+	SCOPED_JSON *list = json_loads(text, 0, NULL);
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = NULL;
+	SCOPED(rule_unrefp) struct rule *rule = NULL;
+	const struct rule_label labels[] = { { "d", "{value}" }, { "z", "y" } };
+
+	(void)state;
+	assert_int_equal(rule_read(&rule, SERVICE, json_array_get(list, 0)), 0);
+	assert_string_equal(rule->condition, "m{z=\"y\"} by (d) above 1");
+	assert_int_equal(rule_new(&s, keep_text, &told), 0);
+	assert_int_equal(rule_load(s, &rule, 1, S(0)), 0);
+	rule_feed(s, SERVICE, "m", labels, 2, 2.5, S(1));
+	assert_string_equal(buf_text(&told), "{value} of y: 2.5 {label.none} {|");
+}
+
+/* --- refusals ---------------------------------------------------------------------------------------------------- */
+#define A "{\"name\":\"a\",\"metric\":\"m\","
+static const struct bad_row {
+	const char *name, *json;
+	int reason;
+} bad_rows[] = {
+	{ "no bound", A "\"op\":\"below\"}", REASON_MALFORMED },
+	{ "no comparison", A "\"value\":1}", REASON_MALFORMED },
+	{ "no such comparison", A "\"op\":\"near\",\"value\":1}", REASON_MALFORMED },
+	{ "a bound that is none", A "\"op\":\"below\",\"value\":\"1e3\"}", REASON_MALFORMED },
+	{ "a bound of another kind", A "\"op\":\"below\",\"value\":true}", REASON_MALFORMED },
+	{ "an end on the wrong side", A "\"op\":\"below\",\"value\":1,\"clear\":0}", REASON_MALFORMED },
+	{ "an end of what is equal", A "\"op\":\"equal\",\"value\":1,\"clear\":1}", REASON_MALFORMED },
+	{ "an end that is none", A "\"op\":\"below\",\"value\":1,\"clear\":\"x\"}", REASON_MALFORMED },
+	{ "a span that is none", A "\"op\":\"below\",\"value\":1,\"for\":\"soon\"}", REASON_MALFORMED },
+	{ "a member that is none", A "\"op\":\"below\",\"value\":1,\"page\":true}", REASON_UNKNOWN_FIELD },
+	{ "a severity that is none", A "\"op\":\"below\",\"value\":1,\"severity\":\"bad\"}", REASON_MALFORMED },
+	{ "absence with a bound", A "\"absent\":\"1m\",\"value\":1}", REASON_MALFORMED },
+	{ "absence and change", A "\"absent\":\"1m\",\"change\":true}", REASON_MALFORMED },
+	{ "absence with for", A "\"absent\":\"1m\",\"for\":\"1m\"}", REASON_MALFORMED },
+	{ "absence of no span", A "\"absent\":\"x\"}", REASON_MALFORMED },
+	{ "a change with a rate", A "\"change\":true,\"rate\":{\"over\":\"1m\"}}", REASON_MALFORMED },
+	{ "a rate over nothing", A "\"op\":\"above\",\"value\":1,\"rate\":{}}", REASON_MALFORMED },
+	{ "a rate over too little", A "\"op\":\"above\",\"value\":1,\"rate\":{\"over\":\"59s\"}}", REASON_MALFORMED },
+	{ "a label without a text", A "\"op\":\"above\",\"value\":1,\"where\":{\"a\":1}}", REASON_MALFORMED },
+	{ "by no label", A "\"op\":\"above\",\"value\":1,\"by\":[1]}", REASON_MALFORMED },
+	{ "by one label twice", A "\"op\":\"above\",\"value\":1,\"by\":[\"x\",\"x\"]}", REASON_MALFORMED },
+	{ "inhibited by itself", A "\"op\":\"above\",\"value\":1,\"inhibited_by\":[\"a\"]}", REASON_MALFORMED },
+};
+
+static void
+what_is_no_rule_is_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad_rows); i++) {
+		SCOPED_JSON *doc = json_loads(bad_rows[i].json, 0, NULL);
+		uint64_t before = refuse_count((enum reason)bad_rows[i].reason);
+		struct rule *rule = NULL;
+		int r = rule_read(&rule, SERVICE, doc);
+
+		if (r != bad_rows[i].reason || rule || refuse_count((enum reason)r) != before + 1)
+			fail_msg("%s: %d", bad_rows[i].name, r);
+	}
+}
+
+#define SAVED(group, state, told, value, series)                                                           \
+	"[{\"service\":\"redis\",\"name\":\"fast\",\"condition\":\"rate(m) over 60s per 60s above 5\",\"group\":" group \
+	",\"state\":\"" state "\",\"told\":\"" told "\",\"value\":\"" value "\",\"muted_by\":\"\",\"bad\":true,"      \
+	"\"turn\":\"2026-11-21T20:30:00Z\",\"fired\":\"2026-11-21T20:30:00Z\",\"series\":[" series "]}]"
+#define SERIES(last, spots)                                                                                 \
+	"{\"key\":\"\",\"bad\":true,\"last\":\"" last "\",\"seen\":\"2026-11-21T20:30:00Z\",\"total\":\"1\",\"spots\":" spots "}"
+
+static void
+damaged_states_are_refused(void **state)
+{
+	static const char *const damaged[] = {
+		"{}",
+		SAVED("[]", "asleep", "firing", "1", ""),
+		SAVED("[]", "firing", "shouted", "1", ""),
+		SAVED("[]", "firing", "firing", "many", ""),
+		SAVED("[\"x\"]", "firing", "firing", "1", ""),
+		SAVED("[1]", "firing", "firing", "1", ""),
+		SAVED("[]", "firing", "firing", "1", SERIES("many", "[]")),
+		SAVED("[]", "firing", "firing", "1", SERIES("1", "[[1]]")),
+		SAVED("[]", "firing", "firing", "1", SERIES("1", "[[-1,\"1\"]]")),
+		SAVED("[]", "firing", "firing", "1", SERIES("1", "[[1,\"x\"]]")),
+	};
+	static const char good[] = SAVED("[]", "firing", "firing", "1", SERIES("1", "[[1,\"1\"]]"));
+	SCOPED_JSON *whole = json_loads(good, 0, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
+		SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+		SCOPED(rule_freep) struct rule_set *s = set_of("[" FAST "]", &told, S(0));
+		SCOPED_JSON *doc = json_loads(damaged[i], 0, NULL);
+		uint64_t before = refuse_count(REASON_MALFORMED);
+
+		assert_non_null(doc);
+		if (rule_restore(s, doc, S(0)) != REASON_MALFORMED || refuse_count(REASON_MALFORMED) != before + 1)
+			fail_msg("%s", damaged[i]);
+	}
+	{
+		SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+		SCOPED(rule_freep) struct rule_set *s = set_of("[" FAST "," FULL "]", &told, S(0));
+		uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+		assert_int_equal(rule_restore(s, whole, S(0)), 0);
+		assert_int_equal(rule_load(s, NULL, RULE_MAX + 1, S(0)), REASON_TOO_LARGE);
+		assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+		rule_each_firing(s, tell, &told); /* all is as it was */
+		assert_non_null(strstr(buf_text(&told), "fast firing"));
+	}
+}
+
+/* --- at random: a collector that is killed tells the same as one that is not ---------------------------------- */
+static uint64_t seed;
+
+static unsigned
+draw(unsigned n)
+{
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned)(seed >> 33) % n;
+}
+
+#define ALL                                                                                                 \
+	"[" DISK "," HIGH "," CHANGED                                                                       \
+	",{\"name\":\"held\",\"metric\":\"m\",\"op\":\"below\",\"value\":3,\"for\":\"20s\"}"                 \
+	",{\"name\":\"grows\",\"metric\":\"count\",\"by\":[\"device\"],\"op\":\"above\",\"value\":8,"          \
+	"\"rate\":{\"per\":\"1m\",\"over\":\"2m\"},\"inhibited_by\":[\"high\"]}]"
+
+/* What rules.json holds is all that the next one knows. */
+static void
+restart(struct rule_set **s, json_t *kept, struct buf *told, uint64_t now_us)
+{
+	rule_free(*s);
+	*s = set_of(ALL, told, now_us);
+	assert_int_equal(rule_restore(*s, kept, now_us), 0);
+	rule_tick(*s, now_us);
+}
+
+static void
+kills_change_nothing_that_is_told(void **state)
+{
+	const char *given = getenv("SEED");
+	uint64_t first = given ? strtoull(given, NULL, 10) : 1;
+
+	(void)state;
+	for (uint64_t round = first; round < first + (given ? 1 : 40); round++) {
+		SCOPED(buf_done) struct buf a = BUF_MAX(1 << 20), b = BUF_MAX(1 << 20);
+		struct rule_set *whole = set_of(ALL, &a, S(0)), *killed = set_of(ALL, &b, S(0));
+		SCOPED_JSON *kept = rule_save(killed);
+		double count[2] = { 0, 0 }, m = 3;
+
+		seed = round;
+		for (unsigned at = 2; at < 1500; at += 2) {
+			unsigned disk = draw(2), what = draw(8);
+			char device[8];
+			struct rule_label labels[2] = { { "device", device }, { "mode", "rw" } };
+
+			(void)snprintf(device, sizeof(device), "d%u", disk);
+			count[disk] += draw(40) == 0 ? draw(30) : 0;
+			m += draw(6) == 0 ? (double)draw(5) - 2 : 0;
+			for (int i = 0; i < 2; i++) {
+				struct rule_set *s = i ? killed : whole;
+
+				if (what != 0) {
+					rule_feed(s, SERVICE, "free", labels, 2, draw(1) + m * 2 + disk, S(at));
+					rule_feed(s, SERVICE, "m", NULL, 0, m / 4, S(at));
+				}
+				rule_feed(s, SERVICE, "count", labels, 1, count[disk], S(at));
+				rule_tick(s, S(at));
+			}
+			if (rule_changed(killed)) {
+				json_decref(kept);
+				kept = rule_save(killed);
+			}
+			if (draw(15) == 0)
+				restart(&killed, kept, &b, S(at));
+			if (strcmp(buf_text(&a), buf_text(&b)) != 0)
+				fail_msg("SEED=%llu at %u:\n...%s\nbut killed\n...%s", (unsigned long long)round, at,
+					buf_text(&a) + (a.len > 200 ? a.len - 200 : 0),
+					buf_text(&b) + (b.len > 200 ? b.len - 200 : 0));
+		}
+		assert_true(a.len > 100);
+		rule_free(whole);
+		rule_free(killed);
+	}
+}
+
+/* A threshold by its definition: it fires at the first number that ends `for` of bad ones, and ends at the first
+ * that ends half of it of good ones. */
+static void
+a_threshold_is_what_it_says(void **state)
+{
+	(void)state;
+	for (seed = 1; seed < 200;) {
+		SCOPED(buf_done) struct buf told = BUF_MAX(1 << 16), want = BUF_MAX(1 << 16);
+		SCOPED(rule_freep) struct rule_set *s = set_of("[" DOWN "]", &told, S(0));
+		unsigned at = 0, bad_since = 0, good_since = 0, fired = 0;
+		uint64_t kept = seed;
+		bool fires = false, bad = false;
+
+		for (int i = 0; i < 100; i++) {
+			bool now_bad = draw(2) == 0;
+
+			at += 1 + draw(2);
+			rule_feed(s, SERVICE, "redis_up", NULL, 0, now_bad ? 0 : 1, S(at));
+			bad_since = now_bad && !bad ? at : bad_since;
+			good_since = !now_bad && (bad || i == 0) ? at : good_since;
+			bad = now_bad;
+			if (!fires && bad && at - bad_since >= 4) {
+				fires = true;
+				fired = at;
+				buf_printf(&want, "down firing since %u at 0; ", fired);
+			} else if (fires && !bad && at - good_since >= 2) {
+				fires = false;
+				buf_printf(&want, "down resolved since %u at 1; ", fired);
+			}
+		}
+		if (strcmp(buf_text(&told), buf_text(&want)) != 0)
+			fail_msg("%llu: %s\nnot %s", (unsigned long long)kept, buf_text(&told), buf_text(&want));
+		seed = kept + 1;
+	}
+}
+
 int
 main(void)
 {
@@ -218,6 +597,17 @@ main(void)
 		cmocka_unit_test(without_a_span_it_fires_and_resolves_at_once),
 		cmocka_unit_test(states_survive_a_restart),
 		cmocka_unit_test(a_rule_that_goes_resolves_its_alert),
+		cmocka_unit_test(each_group_is_an_alert_of_its_own),
+		cmocka_unit_test(a_series_that_went_holds_no_group),
+		cmocka_unit_test(more_groups_than_are_watched_are_an_alert),
+		cmocka_unit_test(series_of_one_group_are_bounded),
+		cmocka_unit_test(an_inhibited_alert_is_told_as_muted),
+		cmocka_unit_test(a_mute_ends_by_itself),
+		cmocka_unit_test(a_text_holds_what_is_so_now),
+		cmocka_unit_test(what_is_no_rule_is_refused),
+		cmocka_unit_test(damaged_states_are_refused),
+		cmocka_unit_test(kills_change_nothing_that_is_told),
+		cmocka_unit_test(a_threshold_is_what_it_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
