@@ -11,6 +11,8 @@
 
 #define NUMBER_MAX ((INT64_C(1) << 53) - 1)
 
+enum { NUMBER_TEXT_MAX = 24 };
+
 static const char *const types[] = { "int", "size", "bool", "text", "span" };
 static const char *const applies[] = { "reload", "restart", "next-start" };
 #define SPAN_MAX_US (UINT64_C(3650) * 86400 * CLOCK_US_PER_S)
@@ -165,6 +167,20 @@ definition_read_params(const struct definition_at *map, bool knobs, struct defin
 	return i;
 }
 
+/* As people write it: a size in its largest whole unit. */
+static void
+number_text(char out[NUMBER_TEXT_MAX], const struct definition_param *p, int64_t n)
+{
+	static const char *const units[] = { "", "kb", "mb", "gb" };
+	size_t unit = 0;
+
+	while (p->type == DEFINITION_SIZE && n != 0 && n % 1024 == 0 && unit + 1 < ARRAY_LEN(units)) {
+		n /= 1024;
+		unit++;
+	}
+	(void)snprintf(out, NUMBER_TEXT_MAX, "%lld%s", (long long)n, units[unit]);
+}
+
 static int
 check_number(const struct definition_param *p, const json_t *v, const char *operand, json_t **ret)
 {
@@ -182,14 +198,17 @@ check_number(const struct definition_param *p, const json_t *v, const char *oper
 	}
 	if ((p->has_min && n < p->min) || (p->has_max && n > p->max) ||
 		(p->type == DEFINITION_SIZE && n < 0)) {
-		char low[24] = "", high[24] = "";
+		char is[NUMBER_TEXT_MAX], low[NUMBER_TEXT_MAX] = "", high[NUMBER_TEXT_MAX] = "";
+		bool has_low = p->has_min || p->type == DEFINITION_SIZE;
 
-		if (p->has_min || p->type == DEFINITION_SIZE)
-			(void)snprintf(low, sizeof(low), " from %lld", (long long)p->min);
+		number_text(is, p, n);
+		if (has_low)
+			number_text(low, p, p->min);
 		if (p->has_max)
-			(void)snprintf(high, sizeof(high), " to %lld", (long long)p->max);
-		return REFUSE(
-			REASON_MALFORMED, operand, "%lld is not%s%s", (long long)n, low, high);
+			number_text(high, p, p->max);
+		return REFUSE(REASON_MALFORMED, operand, "%s is not%s%s%s%s",
+			json_is_string(v) ? json_string_value(v) : is, has_low ? " from " : "", low,
+			p->has_max ? " to " : "", high);
 	}
 	if (n % p->unit)
 		return REFUSE(REASON_MALFORMED, operand, "must be a multiple of %lld bytes",
