@@ -15,6 +15,7 @@
 #include "appliance/trust/sha256.h"
 #include "updater/object/number.h"
 #include "updater/object/patch.h"
+#include "updater/object/patch_base.h"
 #include "updater/object/plain.h"
 
 enum {
@@ -49,7 +50,8 @@ read_at(int fd, uint8_t *p, size_t len, uint64_t at)
 	return 0;
 }
 
-/* Where the base of the segment at `at` begins: the whole file where it fits, else what lies about the same part of it. */
+/* Where the base of the segment at `at` begins if samples do not tell (patch_base.h): the whole file where it fits, else what lies
+ * about the same part of it. */
 static uint64_t
 base_at(uint64_t from_size, uint64_t to_size, uint64_t at)
 {
@@ -77,7 +79,8 @@ set_parameters(ZSTD_CCtx *cctx, size_t bytes, ZSTD_strategy strategy)
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, window);
 	/* The search tree spans base and segment; it takes two places for each byte. */
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog, window + 1);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, window > 22 ? 22 : window);
+	/* The tree hangs on its hashes, while a lazy search knows no more places than it has hashes. */
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, window > 22 && strategy > ZSTD_lazy2 ? 22 : window);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_targetLength, TARGET_LENGTH);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, (int)strategy);
 	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 0); /* SHA-256 is over it all */
@@ -165,14 +168,17 @@ put_segments(struct buf *out, int from_fd, int to_fd, size_t max)
 	segment_max = to_size < PATCH_SEGMENT ? (size_t)to_size : PATCH_SEGMENT;
 	SCOPED(scope_free) uint8_t *base = malloc(base_max + 1);
 	SCOPED(scope_free) uint8_t *segment = malloc(segment_max + 1);
+	SCOPED(patch_base_freep) struct patch_base *near = NULL;
 	if (!cctx || !base || !segment)
 		return FAULT(-ENOMEM);
+	r = from_size > PATCH_BASE ? patch_base_new(&near, from_fd, from_size) : 0;
 	for (uint64_t at = 0; !r && out->len <= max && at < to_size; at += PATCH_SEGMENT) {
 		size_t len = to_size - at < PATCH_SEGMENT ? (size_t)(to_size - at) : PATCH_SEGMENT;
 		uint64_t where = base_at(from_size, to_size, at);
 
-		r = read_at(from_fd, base, base_max, where);
-		r = r ?: read_at(to_fd, segment, len, at);
+		r = read_at(to_fd, segment, len, at);
+		where = r || !near ? where : patch_base_find(near, segment, len, where);
+		r = r ?: read_at(from_fd, base, base_max, where);
 		struct segment s = { .cctx = cctx, .base = base, .base_len = base_max, .p = segment, .len = len };
 		r = r ?: put_segment(out, &s, where);
 	}

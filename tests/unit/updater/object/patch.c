@@ -107,6 +107,35 @@ what_was_made_gives_the_file_again(void **state)
 	}
 }
 
+/* Wherever it lies in the older one: in a file of which no base holds the half. */
+static void
+what_lies_far_from_where_it_was_is_found(void **state)
+{
+	enum { LARGE = 2 * PATCH_BASE + PATCH_SEGMENT, PART = 1024 * 1024, HEAD = 100 };
+	static const size_t rows[] = { 0, LARGE - PART };
+	SCOPED(pair_done) struct pair p = { .from = BUF_MAX(LARGE), .to = BUF_MAX(LARGE), .patch = BUF_MAX(LARGE), .to_fd = -1 };
+	uint64_t x = 88172645463325252;
+
+	(void)state;
+	while (p.from.len < LARGE) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		buf_put(&p.from, &x, sizeof(x));
+	}
+	memory_file(&p.from_fd, &p.from);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		p.to.len = p.patch.len = 0;
+		while (p.to.len < HEAD)
+			buf_u8(&p.to, (uint8_t)i);
+		buf_put(&p.to, p.from.data + rows[i], PART);
+		sha256_of(p.sha256, p.to.data, p.to.len);
+		scope_close(&p.to_fd);
+		memory_file(&p.to_fd, &p.to);
+		assert_int_equal(patch_make(&p.patch, p.from_fd, p.to_fd, UINT64_MAX), 0);
+		assert_true(p.patch.len < 1000);
+		assert_int_equal(apply(&p, &p.patch, p.to.len, NULL), 0);
+	}
+}
+
 static void
 one_that_is_not_small_is_not_made(void **state)
 {
@@ -219,6 +248,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_made_gives_the_file_again),
+		cmocka_unit_test(what_lies_far_from_where_it_was_is_found),
 		cmocka_unit_test(one_that_is_not_small_is_not_made),
 		cmocka_unit_test(a_hostile_patch_is_refused),
 		cmocka_unit_test(a_base_that_has_changed_gives_nothing),
