@@ -91,6 +91,13 @@ static const struct row {
 	{ "nothing was collected yet", "review", 3, REASON_UNREACHABLE },
 	{ "no collector ran here", "preview", 3, REASON_UNREACHABLE },
 	{ "a field that is none", "accept No-Field", 2, REASON_USAGE },
+	{ "a field that is none is not refused", "refuse No-Field", 2, REASON_USAGE },
+	{ "a pattern before anything waits", "accept redis_*", 3, REASON_UNREACHABLE },
+	{ "a class that is none", "sent --class gossip", 2, REASON_USAGE },
+	{ "another word than rotate", "pseudonyms burn", 2, REASON_USAGE },
+	{ "no collector, no key", "pseudonyms rotate", 3, REASON_UNREACHABLE },
+	{ "a folder that is there", "export /tmp", 1, REASON_CONFLICT },
+	{ "a folder that cannot be", "export /nowhere/at/all", 2, REASON_USAGE },
 	{ "nobody to ask", "accept redis_up", 3, REASON_UNREACHABLE },
 	{ "no time and no span", "sent --since yesterday", 2, REASON_USAGE },
 	{ "no sequence", "sent --body metrics", 2, REASON_USAGE },
@@ -125,7 +132,9 @@ what_was_written_is_listed_and_shown(void **state)
 	SCOPED(spool_closep) struct spool *metrics = NULL;
 	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
 	SCOPED(scope_close) int fd = -1, courier = -1;
+	SCOPED(scope_close) int all = -1;
 	SCOPED_JSON *list = NULL;
+	char words[64];
 	const json_t *item;
 	uint64_t sequence;
 
@@ -160,6 +169,18 @@ what_was_written_is_listed_and_shown(void **state)
 	assert_memory_equal(out.data, "ab\0c", 4);
 	assert_int_equal(run(s, "sent --body metrics:2 --json", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "\"body\":\"ZA==\""));
+	assert_int_equal(run(s, "sent --class alert --json", &out), 0);
+	assert_null(strstr(buf_text(&out), "sequence"));
+	(void)snprintf(words, sizeof(words), "export %s/all", s->path);
+	assert_int_equal(run(s, words, &out), 0);
+	assert_int_equal(fs_open_dir(&all, s->fd, "all/metrics", 0700), 0);
+	buf_reset(&out);
+	assert_int_equal(fs_read(all, "1", 16, &out), 0);
+	assert_int_equal(out.len, 4);
+	buf_reset(&out);
+	assert_int_equal(fs_read(s->fd, "all/index.json", out.max, &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"digest\":\"sha256:"));
+	assert_non_null(strstr(buf_text(&out), "\"sequence\":2"));
 	assert_int_equal(run(s, "sent --body metrics:3", &out), 1);
 }
 
@@ -190,7 +211,10 @@ preview_shows_this_host_and_writes_nothing(void **state)
 static void
 review_lists_what_waits(void **state)
 {
-	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"seen\":4}]";
+	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"seen\":4,"
+				      "\"shape\":\"gauge By\",\"state\":\"changed\",\"was\":\"counter s\"},"
+				      "{\"class\":\"log\",\"field\":\"log.redis.x\",\"state\":\"refused\"},"
+				      "{\"class\":\"metric\",\"field\":\"odd{x}\",\"shape\":\"a\\u0007\",\"state\":\"new\"}]";
 	const struct site *s = *state;
 	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
 	SCOPED(scope_close) int fd = -1, folder = -1;
@@ -199,6 +223,17 @@ review_lists_what_waits(void **state)
 	assert_int_equal(fs_replace(fd, "waiting.json", waiting, sizeof(waiting) - 1, 0640), 0);
 	assert_int_equal(run(s, "review", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "redis_x"));
+	assert_non_null(strstr(buf_text(&out), "counter s -> gauge By"));
+	assert_null(strstr(buf_text(&out), "log.redis.x"));
+	assert_int_equal(run(s, "review --all", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "log.redis.x"));
+	/* What is refused is in no pattern; the monitor is asked about fields and shapes alone. */
+	assert_int_equal(run(s, "accept log.*", &out), 1);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	assert_int_equal(run(s, "accept odd*", &out), 2);
+	assert_int_equal(refuse_last()->reason, REASON_USAGE);
+	assert_int_equal(run(s, "accept redis_*", &out), 3);
+	assert_int_equal(refuse_last()->reason, REASON_UNREACHABLE);
 	assert_int_equal(unlinkat(fd, "waiting.json", 0), 0);
 	assert_int_equal(fs_open_dir(&folder, fd, "waiting.json", 0750), 0);
 	assert_int_equal(run(s, "review", &out), 1);
