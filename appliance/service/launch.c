@@ -88,7 +88,7 @@ static int
 make_folders(struct spec *spec, const struct paths *paths, const struct identity *id)
 {
 	static const char *const subs[] = { "data", "conf", "log" };
-	static const mode_t modes[] = { 0700, 0750, 0750 };
+	static const mode_t modes[] = { 0700, 0750, 02750 };
 	char *const places[] = { spec->data, spec->conf, spec->log };
 	gid_t gid = id->uid[IDENTITY_SERVICE], collector = id->uid[IDENTITY_COLLECTD];
 	int r;
@@ -99,7 +99,7 @@ make_folders(struct spec *spec, const struct paths *paths, const struct identity
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
 		(void)snprintf(places[i], SPEC_PATH_MAX, "%s/services/%s/%s", paths->lib,
 			spec->name, subs[i]);
-		/* The collector tails logs: its group may read them. */
+		/* The collector follows logs: set-group-ID, so that the files made there get its group. */
 		r = folder(NULL, AT_FDCWD, places[i], id, i == 2 ? collector : gid, modes[i]);
 		if (r)
 			return FAULT(r);

@@ -41,6 +41,17 @@ def test_the_services_metrics_arrive_at_the_vendor(estate):
     assert all(i["bytes"] > 0 and i["sequence"] > 0 for i in sent)
 
 
+def test_an_accepted_log_s_lines_arrive_at_the_vendor(estate):
+    until("a log that waits", lambda: [i for i in estate.mainstay_json("telemetry", "review")["items"]
+                                       if i["field"] == "log.redis.redis"])
+    estate.mainstay("telemetry", "accept", "log.redis.redis")
+    until("followed", lambda: os.path.exists(estate.path("site", "lib/telemetry/logs.cursor")))
+    estate.redis("bgsave")
+    line = until("the line", lambda: [i for i in map(json.loads, estate.desk("logs", SITE, "redis", "--json").stdout
+                                                     .splitlines()) if "DB saved on disk" in i["body"]])[0]
+    assert line["source"] == "log.redis.redis" and line["time"].startswith("20")
+
+
 def test_an_allowed_operation_runs_and_its_result_is_verified(estate):
     done = json.loads(estate.desk("run", SITE, "redis", "ping", "--reason", "look", "--ticket", "T-1", "--wait",
                                   "60s", "--json").stdout)
