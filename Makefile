@@ -93,6 +93,9 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 $(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
+$(B)/tests/fault/spool: $(B)/tests/fault/spool.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
 FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o update_release.o)
 $(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
@@ -152,11 +155,16 @@ check-tsan: dependencies        ## units under TSan
 	$(Q)SAN=tsan tests/suite unit
 
 .PHONY: check-powercut
-check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root with /dev/fuse and loop devices, power cuts of the audit log and of updates
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/bin/mainstay-activate $(addprefix $(B)/tests/fault/,audit_log update worker_kill calls.so logdisk)
+check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root with /dev/fuse and loop devices, power cuts of the audit log, the spool and updates
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/bin/mainstay-activate $(addprefix $(B)/tests/fault/,audit_log spool update worker_kill calls.so logdisk)
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/crashes
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/kills
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
+
+.PHONY: check-flows
+check-flows: dependencies       ## FLOWS (60) kills of collector, courier and hub; an outage; damage: what telemetry arrived
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
+	$(Q)B=$(B) FLOWS=$${FLOWS:-60} $(PYTHON) tests/fault/telemetry
 
 .PHONY: bench
 bench: dependencies             ## what takes minutes to count or to measure: a million flips, 100,000 replays

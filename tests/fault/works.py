@@ -72,6 +72,10 @@ WORKS = {w.name: w for w in (
         "tiles": lambda path, is_folder: not is_folder and path.startswith("tile/"),
         "the checkpoint before its rename": passing("."),
     }),
+    Work("spool", os.environ.get("STEPS", 250), 24 << 20, {
+        "the spool's records": lambda path, is_folder: not is_folder and path.startswith("metrics/"),
+        "acks.json before its rename": passing("."),
+    }),
     # Staging wants 64 MB free beside the tree.
     Work("update", 99, 160 << 20, {
         "a tree's files and names before its own name": lambda path, is_folder: path == "lib/store" and is_folder is None,
