@@ -1,8 +1,10 @@
 """A site behind proxies: plain, with a login, opening TLS, lying.  One estate, whose way out changes under it."""
 
+import base64
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -189,3 +191,53 @@ def test_a_liar_gains_nothing_and_loses_nothing(e):
         assert sent == list(range(sent[0], sent[-1] + 1)) and len(sent) > len(replies)
     finally:
         liar.stop()
+
+
+def header(request, name):
+    found = re.search(rb"(?i)\r\n" + name + rb": ([^\r]*)\r\n", request)
+    return found and found[1].decode()
+
+
+def plain_body(request):
+    body = request.partition(b"\r\n\r\n")[2]
+    if header(request, b"content-encoding") == "zstd":
+        return subprocess.run(["zstd", "-dc"], input=body, capture_output=True, check=True).stdout
+    return body
+
+
+def names_of(items):
+    return {(i["name"], *sorted(i["attributes"])) for i in items if i["class"] == "metric"}
+
+
+def test_a_tap_sees_what_the_ledger_and_preview_show(e):
+    """The bytes on the way are those of `sent --body`, and hold no other field than preview shows; one that is accepted
+    meanwhile is in both."""
+    tap = Liar(e.authority, e.hub_port, e.path("hub", "ca.pem"))
+    e.proxy.stop()
+    e.proxy = Opener(tap.port)
+    try:
+        use(e, e.proxy.url)
+
+        def batches(since=0):
+            return [q for q, r in tap.seen[since:] if q.startswith(b"POST /v1/metrics") and b" 200 " in r[:20]]
+
+        def decoded(request):
+            which = f"{header(request, b'mainstay-stream')}:{header(request, b'mainstay-sequence')}"
+            shown = e.mainstay_json("telemetry", "sent", "--body", which)
+            assert base64.b64decode(shown["body"]) == plain_body(request)
+            return names_of(shown["items"])
+
+        before = until("a batch", batches)[-1]
+        new = "host_filesystem_free_bytes"
+        waiting = [i["field"] for i in e.mainstay_json("telemetry", "review")["items"]]
+        assert [f for f in waiting if f.startswith(new)], waiting
+        assert decoded(before) <= names_of(e.mainstay_json("telemetry", "preview")["items"])
+        assert not [n for n in decoded(before) if n[0] == new]
+        e.mainstay("telemetry", "accept", new + "*")
+        shown = names_of(e.mainstay_json("telemetry", "preview")["items"])
+        assert [n for n in shown if n[0] == new]
+        count = len(tap.seen)
+        after = until("the field", lambda: [q for q in batches(count) if [n for n in decoded(q) if n[0] == new]])[0]
+        assert decoded(after) <= shown
+    finally:
+        tap.stop()
