@@ -3,6 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "appliance/base/buf.h"
 #include "telemetry/otlp/pbx.h"
 
@@ -21,6 +25,15 @@ plain_run(const uint8_t *p, size_t len)
 	size_t at = 0;
 	uint64_t w;
 
+#ifdef __SSE2__
+	for (; len - at >= sizeof(__m128i); at += sizeof(__m128i)) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+
+		/* Signed: neither NUL nor a byte over 127. */
+		if (_mm_movemask_epi8(_mm_cmpgt_epi8(v, _mm_setzero_si128())) != 0xffff)
+			break;
+	}
+#endif
 	for (; len - at >= sizeof(w); at += sizeof(w)) {
 		memcpy(&w, p + at, sizeof(w));
 		if (!is_plain(w))

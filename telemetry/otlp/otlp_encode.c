@@ -284,9 +284,15 @@ void
 otlp_encode_log_begin(struct otlp_log_writer *w, struct buf *out,
 	const struct otlp_speaker *speaker, const struct otlp_log_source *source)
 {
-	*w = (struct otlp_log_writer){ .out = out,
-		.file = source->file,
-		.file_len = source->file ? strlen(source->file) : 0 };
+	static const char key[] = "log.file.name";
+	size_t len = source->file ? strlen(source->file) : 0;
+
+	w->out = out;
+	w->file_len = 0;
+	if (source->file && field_bytes(attribute_bytes(sizeof(key) - 1, len)) <= sizeof(w->file))
+		w->file_len =
+			(size_t)(store_attribute(w->file, key, sizeof(key) - 1, source->file, len) -
+				w->file);
 	w->resource = pbx_open_long(out, 1);
 	put_resource(out, speaker, source->service);
 	w->scope = pbx_open_long(out, 2);
@@ -297,7 +303,6 @@ otlp_encode_log_begin(struct otlp_log_writer *w, struct buf *out,
 void
 otlp_encode_log_line(struct otlp_log_writer *w, const struct otlp_log_line *line)
 {
-	static const char file_key[] = "log.file.name";
 	size_t len = 9 + field_bytes(field_bytes(line->len)), i;
 	uint8_t *start, *at;
 
@@ -305,8 +310,7 @@ otlp_encode_log_line(struct otlp_log_writer *w, const struct otlp_log_line *line
 		len += 9;
 	if (line->severity > 0)
 		len += 2;
-	if (w->file)
-		len += field_bytes(attribute_bytes(sizeof(file_key) - 1, w->file_len));
+	len += w->file_len;
 	for (i = 0; i < line->n_labels; i++)
 		len += field_bytes(attribute_bytes(strlen(line->labels[i].name),
 			strlen(line->labels[i].value)));
@@ -322,8 +326,8 @@ otlp_encode_log_line(struct otlp_log_writer *w, const struct otlp_log_line *line
 	}
 	at = pbx_store_bytes(at, 5, field_bytes(line->len));
 	at = store_bytes(at, 1, line->body, line->len);
-	if (w->file)
-		at = store_attribute(at, file_key, sizeof(file_key) - 1, w->file, w->file_len);
+	memcpy(at, w->file, w->file_len);
+	at += w->file_len;
 	for (i = 0; i < line->n_labels; i++)
 		at = store_attribute(at, line->labels[i].name, strlen(line->labels[i].name),
 			line->labels[i].value, strlen(line->labels[i].value));
