@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -504,6 +506,35 @@ a_damaged_cursor_costs_only_itself(void **state)
 }
 
 static void
+what_could_not_be_written_is_read_again(void **state)
+{
+	struct world *w = *state;
+	struct rlimit was, none;
+	struct logs_count c;
+
+	add(w, "1\n");
+	read_now(w);
+	add(w, "2\n");
+	move(w, "app.log", "app.log.1");
+	add(w, "3\n");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	none = (struct rlimit){ .rlim_cur = 16, .rlim_max = was.rlim_max };
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	logs_look(w->logs);
+	assert_true(logs_drain(w->logs) < 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	logs_counted(w->logs, &c);
+	assert_int_equal(c.refused, 1);
+	read_now(w); /* too soon: the disk is not asked again at once */
+	assert_shipped(w, "1|");
+	wait_s(w, 6);
+	read_now(w);
+	assert_shipped(w, "1|2|3|");
+	assert_int_equal(lost(w), 0);
+}
+
+static void
 many_lines_are_many_batches_and_each_line_once(void **state)
 {
 	struct world *w = *state;
@@ -552,6 +583,7 @@ main(void)
 		CASE(lines_of_postgresql_that_begin_with_a_tab_belong_to_the_one_before),
 		CASE(what_is_no_file_of_the_folder_is_not_followed),
 		CASE(a_damaged_cursor_costs_only_itself),
+		CASE(what_could_not_be_written_is_read_again),
 		CASE(many_lines_are_many_batches_and_each_line_once),
 	};
 
