@@ -43,16 +43,13 @@ rule_own_read(struct rule_own *ret, const void *p, size_t len, const char *file)
 	size_t i;
 	int r = definition_compile_alerts(&list, p, len, file);
 
+	own.rules = r ? NULL : calloc(json_array_size(list) + 1, sizeof(struct rule *));
+	if (r == 0 && !own.rules)
+		r = -ENOMEM;
+	json_array_foreach(list, i, item)
+		r = r ?: add(&own, item);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	own.rules = calloc(json_array_size(list) + 1, sizeof(struct rule *));
-	if (!own.rules)
-		return FAULT(-ENOMEM);
-	json_array_foreach(list, i, item) {
-		r = add(&own, item);
-		if (r)
-			return r < 0 ? FAULT(r) : r;
-	}
 	*ret = own;
 	own = (struct rule_own){ 0 };
 	return 0;
