@@ -7,31 +7,67 @@
 
 enum { VARINT_BYTES_MAX = 10 };
 
+/* Most of what a request holds are tags and lengths of one byte: these read the cursor's bytes where they lie, with
+ * the cursor's own checks. */
 static uint64_t
 read_varint(struct cursor *c)
 {
+	const uint8_t *p = c->p;
 	uint64_t v = 0;
 	unsigned i;
 
-	for (i = 0; i < VARINT_BYTES_MAX; i++) {
-		uint8_t b = cursor_u8(c);
+	if (!c->failed && p < c->end && *p < 0x80) {
+		c->p++;
+		return *p;
+	}
+	for (i = 0; !c->failed && i < VARINT_BYTES_MAX && p + i < c->end; i++) {
+		uint8_t b = p[i];
 
 		/* The tenth byte holds one bit; more would silently be lost. */
-		if (c->failed || (i == VARINT_BYTES_MAX - 1 && b > 1))
+		if (i == VARINT_BYTES_MAX - 1 && b > 1)
 			break;
 		v |= (uint64_t)(b & 0x7f) << (7 * i);
-		if (!(b & 0x80))
+		if (!(b & 0x80)) {
+			c->p += i + 1;
 			return v;
+		}
 	}
 	cursor_fail(c);
 	return 0;
+}
+
+static uint64_t
+read_fixed64(struct cursor *c)
+{
+	uint64_t v;
+
+	if (c->failed || c->end - c->p < 8)
+		return cursor_le64(c);
+	memcpy(&v, c->p, 8);
+	c->p += 8;
+	return le64toh(v);
+}
+
+static struct cursor
+read_bytes(struct cursor *c)
+{
+	uint64_t len = read_varint(c);
+	struct cursor part;
+
+	if (c->failed || len > (uint64_t)(c->end - c->p)) {
+		cursor_fail(c);
+		return (struct cursor){ 0 };
+	}
+	part = (struct cursor){ .p = c->p, .end = c->p + len };
+	c->p += len;
+	return part;
 }
 
 /* Read one tag and, but for a group's, its value. */
 static bool
 read_field(struct cursor *c, struct pbx_field *f)
 {
-	uint64_t tag, len;
+	uint64_t tag;
 
 	f->at = c->p;
 	f->bytes = (struct cursor){ 0 };
@@ -48,17 +84,13 @@ read_field(struct cursor *c, struct pbx_field *f)
 		f->scalar = read_varint(c);
 		break;
 	case PBX_WIRE_FIXED64:
-		f->scalar = cursor_le64(c);
+		f->scalar = read_fixed64(c);
 		break;
 	case PBX_WIRE_FIXED32:
 		f->scalar = cursor_le32(c);
 		break;
 	case PBX_WIRE_BYTES:
-		len = read_varint(c);
-		if (c->failed || len > cursor_left(c))
-			cursor_fail(c);
-		else
-			f->bytes = cursor_sub(c, (size_t)len);
+		f->bytes = read_bytes(c);
 		break;
 	case PBX_WIRE_GROUP:
 	case PBX_WIRE_GROUP_END:
@@ -102,7 +134,7 @@ skip_group(struct cursor *c, uint32_t number)
 bool
 pbx_next(struct pbx *m, struct pbx_field *f)
 {
-	while (!m->in.failed && cursor_left(&m->in) > 0) {
+	while (!m->in.failed && m->in.p < m->in.end) {
 		if (!read_field(&m->in, f))
 			return false;
 		if (f->wire == PBX_WIRE_GROUP_END) {

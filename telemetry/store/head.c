@@ -11,7 +11,7 @@
 #include "appliance/serve/db.h"
 #include "telemetry/store/point_batch.h"
 
-enum { SLOTS_FIRST = 1024, POINTS_FIRST = 8 };
+enum { SLOTS_FIRST = 1024, POINTS_FIRST = 16 };
 
 /* One remembered name: its bytes lie in the head's text. */
 struct key {

@@ -17,6 +17,7 @@
 #include "telemetry/store/metric_query.h"
 #include "telemetry/store/point_batch.h"
 #include "telemetry/store/series.h"
+#include "telemetry/store/store_pace.h"
 
 enum {
 	FUTURE_S = 24 * 3600, /* a point may claim to be so far ahead of the hub's clock */
@@ -69,40 +70,15 @@ struct store_batch {
 	size_t n, cap;
 };
 
-/* How much a customer sent in the minute that is running; the table forgets the one that began longest ago. */
-static struct pace {
-	char customer[65];
-	uint64_t since_us, points;
-} paces[64];
-
-static struct pace *
-pace_of(const char *customer, uint64_t mono_us)
-{
-	struct pace *p = &paces[0];
-
-	for (size_t i = 0; i < ARRAY_LEN(paces); i++) {
-		if (strcmp(paces[i].customer, customer) == 0) {
-			p = &paces[i];
-			break;
-		}
-		if (paces[i].since_us < p->since_us)
-			p = &paces[i];
-	}
-	if (strcmp(p->customer, customer) != 0 || mono_us - p->since_us >= 60 * CLOCK_US_PER_S) {
-		*p = (struct pace){ .since_us = mono_us };
-		(void)snprintf(p->customer, sizeof(p->customer), "%s", customer);
-	}
-	return p;
-}
-
 int
 store_begin(struct store_batch **ret, const char *customer, struct db *db, const char *site, const char *via)
 {
 	SCOPED(scope_free) struct store_batch *b = NULL;
 	int r;
 
-	if (pace_of(customer, clock_mono_us())->points >= STORE_MINUTE_POINTS_MAX)
-		return REFUSE(REASON_BUSY, site, "its customer sent %d points within a minute", STORE_MINUTE_POINTS_MAX);
+	r = store_pace_check(customer, site, clock_mono_us());
+	if (r != 0)
+		return r;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return FAULT(-ENOMEM);
@@ -228,7 +204,7 @@ open_points(struct store_batch *b)
 	if (r < 0)
 		return FAULT(r);
 	stored += b->n;
-	pace_of(b->customer, clock_mono_us())->points += b->n;
+	store_pace_count(b->customer, b->n, clock_mono_us());
 	if (head_site_at(b->place.head, b->place.site)->points >= BUILD_SITE_POINTS || head_points() >= BUILD_HEAD_POINTS)
 		r = build_site(b->place.head, b->place.site, b->place.db);
 	return FAULT(r);
@@ -398,6 +374,7 @@ on_close(void *state)
 {
 	(void)state;
 	head_forget_all();
+	store_pace_forget();
 }
 
 static const struct route routes[] = {

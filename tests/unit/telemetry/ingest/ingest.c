@@ -4,6 +4,7 @@
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/store/log_store.h"
 #include "telemetry/store/store.h"
+#include "telemetry/store/store_pace.h"
 #include "tests/fakes/hub_bench.h"
 
 #define PROTOBUF "application/x-protobuf"
@@ -150,6 +151,25 @@ test_history_is_for_those_who_may_see_the_site(void **state)
 		REASON_REVOKED);
 }
 
+static void
+test_a_customer_that_sends_too_much_is_to_come_again(void **state)
+{
+	struct otlp_sample s = gauge("a", 1, BENCH_NOW);
+	struct bench_call *c;
+
+	(void)state;
+	store_pace_count("acme", STORE_MINUTE_POINTS_MAX, clock_mono_us());
+	c = send_sample("1", &s, 1);
+	bench_refused(c, 429, REASON_BUSY);
+	assert_string_equal(http_call_added(&c->pub, "Retry-After"), "30");
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM point_batches"), 0);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
+	/* The same a minute later is taken. */
+	clock_fake(BENCH_NOW, clock_mono_us() + 60 * CLOCK_US_PER_S);
+	assert_int_equal(send_sample("1", &s, 1)->status, 200);
+	assert_int_equal(bench_count(bench_db(), "SELECT sum(points) FROM point_batches"), 1);
+}
+
 /* --- alerts ------------------------------------------------------------------------------------------- */
 static int64_t
 rows(const char *state)
@@ -199,6 +219,7 @@ test_records_that_are_no_alerts(void **state)
 {
 	struct otlp_event e = alert("down", "sideways");
 	struct bench_call *c = send_event("1", &e);
+	uint64_t denied;
 
 	(void)state;
 	assert_int_equal(c->status, 200);
@@ -214,6 +235,11 @@ test_records_that_are_no_alerts(void **state)
 	e.name = "something.else";
 	c = send_event("4", &e);
 	assert_int_equal(c->body.len, 0);
+	e.name = "mainstay.other";
+	denied = refuse_count(REASON_DENIED);
+	assert_true(send_event("5", &e)->body.len > 0);
+	assert_int_equal(refuse_count(REASON_DENIED), denied + 1);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM log_batches"), 1);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts"), 0);
 	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/acme.7/ack", "{}", 2), 404, REASON_NOT_FOUND);
 	bench_refused(bench_ask(bench.engineer, "POST", "/v1/fleet/alerts/x/ack", "{}", 2), 404, REASON_NOT_FOUND);
@@ -229,6 +255,7 @@ main(void)
 		TEST(test_a_bad_point_is_rejected_and_the_rest_kept),
 		TEST(test_a_body_that_is_none_leaves_nothing),
 		TEST(test_a_site_has_so_many_series_and_no_more),
+		TEST(test_a_customer_that_sends_too_much_is_to_come_again),
 		TEST(test_history_is_for_those_who_may_see_the_site),
 		TEST(test_an_alert_is_one_row_until_it_is_over),
 		TEST(test_records_that_are_no_alerts),

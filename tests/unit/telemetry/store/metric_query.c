@@ -333,6 +333,46 @@ test_a_long_answer_is_refused_or_stepped(void **state)
 	assert_string_equal(points(doc, 0), "-3600=1");
 }
 
+static void
+test_reading_has_a_limit(void **state)
+{
+	struct store_batch *b = begin();
+
+	(void)state;
+	for (int64_t i = 0; i < BLOCK_POINTS; i++) {
+		struct otlp_point p = point_of(&get, NOW_MS - 10000 - i, 1);
+
+		assert_int_equal(store_point(b, &p), 0);
+	}
+	commit(b);
+	build_all();
+	assert_int_equal(db_exec(bench_db(),
+				 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+				 " INSERT INTO blocks(series, time_from, time_to, points, body)"
+				 " SELECT series, time_from, time_to, points, body FROM blocks, n",
+				 "i", (int64_t)(METRIC_QUERY_READ_MAX / BLOCK_POINTS)),
+		0);
+	too_large("name=requests&step=1h");
+}
+
+static void
+test_a_table_has_a_limit(void **state)
+{
+	static char wide[4001];
+	const struct series_of of = { "requests", "nginx", "wide", wide };
+	struct store_batch *b = begin();
+
+	(void)state;
+	memset(wide, 'w', sizeof(wide) - 1);
+	for (int64_t i = 0; i < 17000; i++) {
+		struct otlp_point p = point_of(&of, NOW_MS - 10000 - i, 1);
+
+		assert_int_equal(store_point(b, &p), 0);
+	}
+	commit(b);
+	too_large("name=requests&format=csv");
+}
+
 /* --- against a simple mind --------------------------------------------------------------------------------------------- */
 static void
 remember(struct kept *k, int64_t time_ms, double value)
@@ -489,6 +529,8 @@ main(void)
 		TEST(test_questions_that_are_none_are_refused),
 		TEST(test_an_answer_has_limits),
 		TEST(test_a_long_answer_is_refused_or_stepped),
+		TEST(test_reading_has_a_limit),
+		TEST(test_a_table_has_a_limit),
 		TEST(test_a_simple_mind_says_the_same),
 	};
 

@@ -333,6 +333,25 @@ test_what_is_not_committed_is_not_remembered(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 1);
 }
 
+static void
+test_a_batch_has_so_many_points(void **state)
+{
+	struct otlp_point p = gauge();
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+	struct store_batch *b;
+
+	(void)state;
+	assert_int_equal(db_begin(bench_db()), 0);
+	assert_int_equal(store_begin(&b, "acme", bench_db(), "acme-1", ""), 0);
+	for (size_t i = 0; i < STORE_BATCH_POINTS_MAX; i++)
+		if (store_point(b, &p) != 0)
+			fail();
+	assert_int_equal(store_point(b, &p), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	db_rollback(bench_db());
+	store_end(b, false);
+}
+
 int
 main(void)
 {
@@ -343,6 +362,7 @@ main(void)
 		TEST(test_a_summary_is_its_count_sum_and_quantiles),
 		TEST(test_what_is_not_committed_is_not_remembered),
 		TEST(test_a_stale_series_has_no_value),
+		TEST(test_a_batch_has_so_many_points),
 		TEST(test_other_senders_take_no_room_and_replace_nothing),
 	};
 
