@@ -402,7 +402,16 @@ on_committed(const char *topic, const char *text, void *arg)
 static int
 open_spools(struct collector *c)
 {
-	struct spool_limits limits = { .total_max = c->settings.spool_bytes };
+	const struct {
+		struct spool **spool;
+		const char *stream;
+		enum class_name class;
+	} streams[] = {
+		{ &c->metrics, "metrics", CLASS_METRIC },
+		{ &c->alerts, "alerts", CLASS_ALERT },
+		{ &c->logs, "logs", CLASS_LOG },
+	};
+	struct spool_limits limits = { 0 };
 	struct identity id;
 	char path[sizeof(c->paths->lib) + 32];
 	int r;
@@ -412,9 +421,10 @@ open_spools(struct collector *c)
 	(void)snprintf(path, sizeof(path), "%s/telemetry", c->paths->lib);
 	r = fs_open_dir(&c->dir_fd, AT_FDCWD, path, 0750);
 	r = r ?: fs_open_dir(&c->spool_fd, c->dir_fd, "spool", 0750);
-	r = r ?: spool_open(&c->metrics, c->spool_fd, "metrics", &limits);
-	r = r ?: spool_open(&c->alerts, c->spool_fd, "alerts", &limits);
-	r = r ?: spool_open(&c->logs, c->spool_fd, "logs", &limits);
+	for (size_t i = 0; i < ARRAY_LEN(streams) && r == 0; i++) {
+		limits.total_max = config_quota(&c->settings, streams[i].class);
+		r = spool_open(streams[i].spool, c->spool_fd, streams[i].stream, &limits);
+	}
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -288,10 +288,42 @@ is_file_name(const char *text)
 	return len > 0 && len <= CONFIG_NAME_MAX && *text != '.' && !strchr(text, '/');
 }
 
+static bool
+read_room(uint64_t *ret, const char *text)
+{
+	return number_size(ret, text) == 0 && *ret >= MIB && *ret <= 1024 * MIB;
+}
+
+static int
+read_quotas(struct config_settings *s, const struct yaml_node *map)
+{
+	const struct yaml_node *node;
+	enum class_name class;
+
+	if (map->kind != YAML_KIND_MAPPING)
+		return refuse_value(map, "telemetry.quotas", "must be a mapping of classes, as {log: 256mb}");
+	for (node = map->children; node; node = node->next) {
+		if (!class_parse(&class, node->key) ||
+			(class != CLASS_METRIC && class != CLASS_ALERT && class != CLASS_LOG &&
+				class != CLASS_INVENTORY))
+			return refuse_value(node, "telemetry.quotas",
+				"is none of metric, alert, log, inventory");
+		if (node->kind != YAML_KIND_SCALAR || !read_room(&s->quota_bytes[class], node->text))
+			return refuse_value(node, "telemetry.quotas", "must be a size from 1mb to 1gb");
+	}
+	return 0;
+}
+
+uint64_t
+config_quota(const struct config_settings *s, enum class_name class)
+{
+	return s->quota_bytes[class] ? s->quota_bytes[class] : s->spool_bytes;
+}
+
 static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules",
+	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas",
 		SHIP_SETTINGS_KEYS };
 	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
 	const struct yaml_node *node;
@@ -309,7 +341,7 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 					"must be a span from 1s to 1h");
 			s->period_us = v;
 		} else if (strcmp(node->key, "spool") == 0) {
-			if (number_size(&v, text) != 0 || v < MIB || v > 1024 * MIB)
+			if (!read_room(&v, text))
 				return refuse_value(node, "telemetry.spool",
 					"must be a size from 1mb to 1gb");
 			s->spool_bytes = v;
@@ -328,6 +360,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return refuse_value(node, "telemetry.rules",
 					"must be the name of a file beside this one");
 			(void)snprintf(s->rules, sizeof(s->rules), "%s", text);
+		} else if (strcmp(node->key, "quotas") == 0) {
+			int r = read_quotas(s, node);
+
+			if (r != 0)
+				return r;
 		} else if (ship_settings_has(node->key)) {
 			int r = ship_settings_key(&ship, node);
 

@@ -8,7 +8,8 @@
  *
  *	telemetry:
  *	  period: 15s     # how often samples are batched, 1s to 1h
- *	  spool: 64mb     # room on disk for each of the two streams, 1mb to 1gb
+ *	  spool: 64mb     # room on disk for the stream of each class, 1mb to 1gb
+ *	  quotas: {log: 256mb}   # other room for a class
  *	  rules: alerts.yaml        # the customer's own alert rules, beside mainstay.yaml
  *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
  *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth */
@@ -75,7 +76,8 @@ int config_load(struct config *ret, int dir_fd);
 
 struct config_settings {
 	uint64_t period_us;
-	uint64_t spool_bytes;
+	uint64_t spool_bytes;		 /* of each class's stream ... */
+	uint64_t quota_bytes[CLASS_MAX]; /* ... but of these, where not 0 */
 	struct config_log logs[CONFIG_LOGS_MAX];
 	size_t n_logs;
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
@@ -85,3 +87,6 @@ struct config_settings {
 /* Read etc/mainstay.yaml; no file and no telemetry section give the defaults.  Other sections are other
  * readers'.  Returns 0; REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged with file:line:col); or a fault. */
 int config_settings(struct config_settings *ret, const struct paths *paths);
+
+/* Room on disk for the stream of this class. */
+uint64_t config_quota(const struct config_settings *s, enum class_name class);

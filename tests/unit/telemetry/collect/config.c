@@ -163,6 +163,15 @@ static const struct yaml_row {
 	{ "a list for a span", "telemetry:\n  period: [1s]\n", REASON_MALFORMED, 0, 0,
 		"mainstay.yaml:2:3" },
 	{ "too small a spool", "telemetry:\n  spool: 10kb\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:2:3" },
+	{ "room for one class", "telemetry: {spool: 4mb, quotas: {log: 8mb}}\n", 0, 15, 4, "" },
+	{ "no room for a class", "telemetry: {quotas: {log: 1kb}}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:22" },
+	{ "room for what is no size", "telemetry: {quotas: {log: [8mb]}}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:22" },
+	{ "room for no class", "telemetry: {quotas: {logs: 8mb}}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:22" },
+	{ "room for a class of the monitor's", "telemetry: {quotas: {result: 8mb}}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:22" },
+	{ "quotas that are no mapping", "telemetry: {quotas: 8mb}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a pace that is none", "telemetry: {bandwidth: fast}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
 	{ "a key that is none", "telemetry:\n  perod: 1s\n", REASON_UNKNOWN_FIELD, 0, 0,
 		"mainstay.yaml:2:3" },
 	{ "no mapping", "telemetry: 1s\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:1" },
@@ -183,7 +192,9 @@ settings_row_by_row(void **state)
 			0644), 0);
 		r = config_settings(&s, &f->paths);
 		if (r != yamls[i].result || s.period_us != yamls[i].period_s * CLOCK_US_PER_S ||
-			s.spool_bytes != yamls[i].spool_mb * 1024 * 1024)
+			s.spool_bytes != yamls[i].spool_mb * 1024 * 1024 ||
+			config_quota(&s, CLASS_METRIC) != s.spool_bytes ||
+			config_quota(&s, CLASS_LOG) != (r == 0 && strstr(yamls[i].text, "quotas") ? UINT64_C(8) << 20 : s.spool_bytes))
 			fail_msg("%s: %d", yamls[i].name, r);
 		if (r > 0 && yamls[i].place)
 			assert_string_equal(refuse_last()->place, yamls[i].place);
