@@ -17,7 +17,7 @@ import urllib.request
 import pytest
 
 from estate import until
-from hub import attribute, field, now
+from hub import attribute, field, now, program
 from proxy import free_port, wait_for
 
 PLAIN = "--insecure-http"
@@ -233,4 +233,13 @@ def test_who_cannot_be_told_safely_is_refused(hub, tmp_path):
         done = hub.command("notify", verb, "999", check=False)
         assert done.returncode == 1 and b"[not-found]" in done.stderr
     assert hub.command("notify", "remove", "x", check=False).returncode == 2
+    done = hub.command("notify", "add", "--kind", "webhook", "--url", "https://x/" + "y" * 600, check=False)
+    assert done.returncode == 2 and b"longer than 511 bytes" in done.stderr
+    done = subprocess.run([program("mainstay-hubd"), "notify", "list", "--state", str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == 1 and b"[not-found]" in done.stderr and os.listdir(tmp_path) == ["loose"]
+    done = subprocess.run([program("mainstay-hubd"), "notify", "list"], env={}, capture_output=True, check=False)
+    assert done.returncode == 2 and b"--state" in done.stderr
+    # A folder that is no hub's tells nobody.
+    done = subprocess.run([program("mainstay-hub-notify"), "--state", str(tmp_path)], capture_output=True, check=False, timeout=20)
+    assert done.returncode == 1 and b"[not-found]" in done.stderr
     assert json.loads(hub.command("notify", "list", "--json").stdout)["items"] == []
