@@ -494,6 +494,17 @@ serve_site(struct serve *s, const struct registry_site *site, struct db *custome
 	return r < 0 ? FAULT(r) : r;
 }
 
+int
+serve_changes(struct serve *s, const char *site, struct db *customer, json_t *changes)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_modules && r == 0; i++)
+		if (s->config.modules[i]->changes)
+			r = s->config.modules[i]->changes(s->states[i], site, customer, changes);
+	return FAULT(r);
+}
+
 static void
 put_ailing(const char *name, int why, void *arg)
 {

@@ -40,6 +40,9 @@ struct serve_module {
 	 * customer's file. */
 	int (*alert)(void *state, struct db *customer, const char *site, const char *name, const char *text,
 		bool firing);
+	/* Append the newest changes of a site that the room knows of (an operation that ran), each {"what","time"}; what is
+	 * a few words.  customer is the file of the site's customer. */
+	int (*changes)(void *state, const char *site, struct db *customer, json_t *changes);
 	/* Add what the room knows of a site to its page.  customer is the file of the site's customer. */
 	int (*site)(void *state, const struct registry_site *site, struct db *customer, json_t *page);
 };
@@ -114,6 +117,9 @@ int serve_alert(struct serve *s, struct db *customer, const char *site, const ch
 
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);
+
+/* What changed at a site lately, as far as any module knows; in no order. */
+int serve_changes(struct serve *s, const char *site, struct db *customer, json_t *changes);
 
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */
 int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);

@@ -388,6 +388,13 @@ on_counters(void *state, struct buf *out)
 		(uintmax_t)h->posted, (uintmax_t)h->polled, mailbox_wait_count(&h->waiting));
 }
 
+static int
+on_changes(void *state, const char *site, struct db *customer, json_t *changes)
+{
+	(void)state;
+	return mailbox_store_changes(customer, site, changes);
+}
+
 static const struct route routes[] = {
 	{ "GET", MAILBOX_WIRE_PATH, ROUTE_SITE, 0, on_mailbox, ROUTE_POLL },
 	{ "POST", MAILBOX_WIRE_RESULTS_PATH, ROUTE_SITE, MAILBOX_WIRE_RESULT_MAX, on_results, 0 },
@@ -406,4 +413,5 @@ const struct serve_module mailbox_hub_module = {
 	.drain = on_drain,
 	.tick = on_tick,
 	.metrics = on_counters,
+	.changes = on_changes,
 };

@@ -1,6 +1,7 @@
 #include "remote/mailbox/mailbox_store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "appliance/base/fault.h"
@@ -9,7 +10,7 @@
 #include "remote/mailbox/mailbox_hub.h"
 #include "remote/request/request.h"
 
-enum { LIST_MAX = 500 };
+enum { LIST_MAX = 500, CHANGES_MAX = 5 };
 
 /* n: the site's own count; 0 for a request that crossed by file. */
 static const char *const steps[] = {
@@ -286,6 +287,27 @@ mailbox_store_list(struct db *db, json_t *items)
 			r = -ENOMEM;
 	}
 	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+mailbox_store_changes(struct db *db, const char *site, json_t *changes)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	char what[512];
+	int r;
+
+	r = db_query(&q, db,
+		"SELECT service, operation, engineer, id, changed FROM requests WHERE site = ?1 AND state = 'done' AND decision <> 'deny'"
+		" ORDER BY changed DESC LIMIT ?2",
+		"ti", site, (int64_t)CHANGES_MAX);
+	while (r == 0 && (r = db_next(q)) == DB_ROW) {
+		json_t *one = json_object();
+
+		(void)snprintf(what, sizeof(what), "%s %s by %s (%s)", db_text(q, 0), db_text(q, 1), db_text(q, 2), db_text(q, 3));
+		r = json_array_append_new(changes, one) < 0 ? -ENOMEM : json_put_text(one, "what", what);
+		r = r ? r : json_put_time(one, "time", (uint64_t)db_i64(q, 4));
+	}
+	return FAULT(r);
 }
 
 int

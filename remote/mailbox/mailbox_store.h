@@ -39,4 +39,6 @@ int mailbox_store_get(struct db *db, const char *id, json_t **ret);
 /* Append the newest requests to items, without plans and results. */
 int mailbox_store_list(struct db *db, json_t *items);
 
+/* Append the newest operations that ran on a site: {"what","time"}. */
+int mailbox_store_changes(struct db *db, const char *site, json_t *changes);
 int mailbox_store_sweep(struct db *db, uint64_t before_us);

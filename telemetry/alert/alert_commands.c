@@ -239,6 +239,10 @@ say_one(struct command_call *call, const json_t *item)
 	command_say(call, "%-14s %lld ms ahead of the hub's (since and site's time are the site's)", "site's clock",
 		(long long)json_integer_value(json_object_get(item, "clock_offset_ms")));
 	say_command(call, item);
+	json_array_foreach(json_object_get(item, "changes"), i, one) {
+		(void)snprintf(line, sizeof(line), "%s  %s", json_text(one, "time"), json_text(one, "what"));
+		say(call, "changed there", line);
+	}
 	if (json_array_size(past) > 0)
 		command_say(call, "\nearlier: id, since, until, firings, taken by, note");
 	json_array_foreach(past, i, one) {

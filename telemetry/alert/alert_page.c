@@ -259,6 +259,17 @@ put_past(struct db *db, const char *customer, int64_t id, json_t *item)
 	return FAULT(r);
 }
 
+/* What was done at the site lately, as its rooms here know. */
+static int
+put_changes(struct serve *serve, struct db *db, json_t *item)
+{
+	json_t *changes = json_array();
+
+	if (json_object_set_new(item, "changes", changes) < 0)
+		return FAULT(-ENOMEM);
+	return FAULT(serve_changes(serve, json_text(item, "site"), db, changes));
+}
+
 int
 alert_page_one(struct serve *serve, struct db *db, const char *customer, int64_t id, bool past, json_t **ret)
 {
@@ -272,6 +283,8 @@ alert_page_one(struct serve *serve, struct db *db, const char *customer, int64_t
 	r = r < 0 ? r : make(serve, db, customer, q, &item);
 	if (r == 0 && past)
 		r = put_past(db, customer, id, item);
+	if (r == 0 && past)
+		r = put_changes(serve, db, item);
 	if (r < 0)
 		return FAULT(r);
 	*ret = STEAL(item);

@@ -435,6 +435,28 @@ test_answers_of_no_request_or_no_site(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
 }
 
+/* Operations alone that ran: what waits and what was denied changed nothing there. */
+static void
+test_what_ran_on_a_site_is_told_as_its_changes(void **state)
+{
+	SCOPED_JSON *changes = json_array(), *others = json_array();
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-2", 2), 0);
+	assert_int_equal(put("r-3", 3), 0);
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET state = 'done', decision = 'allow', changed = ?1 WHERE id = 'r-2'", "i",
+				 (int64_t)BENCH_NOW),
+		0);
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET state = 'done', decision = 'deny' WHERE id = 'r-3'", ""), 0);
+	assert_int_equal(serve_changes(bench.serve, "acme-1", bench_db(), changes), 0);
+	assert_int_equal(json_array_size(changes), 1);
+	assert_string_equal(json_text(json_array_get(changes, 0), "what"), "redis info by ada (r-2)");
+	assert_string_equal(json_text(json_array_get(changes, 0), "time"), "2027-01-15T08:00:00.000Z");
+	assert_int_equal(serve_changes(bench.serve, "acme-2", bench_db(), others), 0);
+	assert_int_equal(json_array_size(others), 0);
+}
+
 int
 main(void)
 {
@@ -458,6 +480,7 @@ main(void)
 		TEST(test_a_former_site_key_answers_nothing),
 		TEST(test_answers_of_no_request_or_no_site),
 		TEST(test_answers_to_requests_that_the_hub_never_had_have_an_end),
+		TEST(test_what_ran_on_a_site_is_told_as_its_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,11 +189,12 @@ static void
 test_one_screen_shows_labels_clock_and_past(void **state)
 {
 	(void)state;
-	answers[0] = ITEM("acme.9", "firing", ",\"labels\":{\"disk\":\"a\"},\"clock_offset_ms\":-1500,\"note\":\"n1\",\"past\":[{\"id\":\"acme.3\",\"firings\":2,"
+	answers[0] = ITEM("acme.9", "firing", ",\"labels\":{\"disk\":\"a\"},\"changes\":[{\"what\":\"redis restart by ada\",\"time\":\"T\"}],\"clock_offset_ms\":-1500,\"note\":\"n1\",\"past\":[{\"id\":\"acme.3\",\"firings\":2,"
 		"\"since\":\"S\",\"changed\":\"C\",\"acknowledged_by\":\"bob\",\"note\":\"old\"}]");
 	assert_int_equal(RUN("show", "acme.9"), 0);
 	assert_non_null(strstr(said, "{\"disk\":\"a\"}"));
 	assert_non_null(strstr(said, "-1500 ms"));
+	assert_non_null(strstr(said, "T  redis restart by ada"));
 	assert_non_null(strstr(said, "acme.3  S  C  2  bob  old"));
 	assert_non_null(strstr(said, "n1"));
 }
