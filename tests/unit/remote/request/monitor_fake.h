@@ -9,6 +9,7 @@
 #include "appliance/base/hex.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/mutes.h"
 #include "appliance/monitor/services.h"
 #include "appliance/monitor/tally.h"
 #include "appliance/policy/permit.h"
@@ -54,6 +55,7 @@ struct monitor {
 	char step[16];
 	size_t n_steps;
 	enum reason step_refused; /* the next one is */
+	char muted[80];		  /* "SERVICE WHY" while it is; empty */
 
 	struct {
 		const char *verb;
@@ -396,4 +398,22 @@ services_verb(struct monitor *m, const char *name, enum definition_verb verb, se
 	if (m->step_refused)
 		return REFUSE(m->step_refused, name, "requires postgresql, which does not run");
 	return take_step(m, definition_verb_text(verb), done, arg);
+}
+
+void
+mutes_hold(struct monitor *m, const char *service, const char *why, uint64_t max_s)
+{
+	assert_string_equal(m->muted, "");
+	assert_true(max_s > 0);
+	(void)snprintf(m->muted, sizeof(m->muted), "%s %s", service, why);
+}
+
+void
+mutes_release(struct monitor *m, const char *service, const char *why)
+{
+	char held[sizeof(m->muted)];
+
+	(void)snprintf(held, sizeof(held), "%s %s", service, why);
+	if (strcmp(held, m->muted) == 0)
+		m->muted[0] = '\0';
 }

@@ -23,6 +23,7 @@ test_allowed_runs_at_once(void **state)
 	assert_string_equal(state_of(&m, "r-1"), "running");
 	assert_int_equal(spawned(&m), 1);
 	assert_int_equal(m.n_posts, 1); /* the plan */
+	assert_string_equal(m.muted, ""); /* it only looks */
 	work(&m, "# Server\r\n", &ok);
 	assert_string_equal(story(&m), "request start end ");
 	assert_string_equal(state_of(&m, "r-1"), "done");
@@ -89,7 +90,9 @@ test_asked_waits_for_a_permit(void **state)
 	assert_string_equal(m.leaves[1].actor, "dora");
 	assert_string_equal(m.step, "restart");
 	assert_int_equal(spawned(&m), 1);
+	assert_string_equal(m.muted, "redis operation r-1");
 	step_over(&m, 0);
+	assert_string_equal(m.muted, "");
 	assert_string_equal(story(&m), "request permit start end ");
 	result = said(&m, "r-1");
 	assert_int_equal(result->outcome, REQUEST_OUTCOME_OK);
