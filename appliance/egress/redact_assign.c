@@ -175,20 +175,16 @@ slashes_before(const struct redact_text *t, size_t at, size_t from)
 	return n;
 }
 
-/* Up to the quote that has as many backslashes before it as the opening one; the line's end where there is none. */
+/* Up to the quote that has as many backslashes before it as the opening one; the line's end where there is none.  Byte by
+ * byte: where the line ends would be looked for from each of its quotes. */
 static size_t
 closing(const struct redact_text *t, size_t at, char quote, size_t slashes)
 {
-	size_t end = line_end(t, at), i = at;
-	const char *hit;
+	size_t end;
 
-	while (i < end && (hit = memchr(t->p + i, quote, end - i))) {
-		size_t n = (size_t)(hit - t->p);
-
-		if (slashes_before(t, n, at) == slashes)
-			return n - slashes;
-		i = n + 1;
-	}
+	for (end = at; end < t->len && t->p[end] != '\n'; end++)
+		if (t->p[end] == quote && slashes_before(t, end, at) == slashes)
+			return end - slashes;
 	return end;
 }
 
@@ -238,6 +234,9 @@ value_after(const struct redact_text *t, size_t at, bool *ret_quoted)
 		from += 3;
 		return (struct span){ from, bare_end(t, from) };
 	}
+	/* Nothing is to be found here, and its end is not looked for: there may be as many of these as the text is long. */
+	if (redact_at(t, from, "[redacted:") || redact_at(t, from, "{"))
+		return (struct span){ from, from };
 	while (from + slashes < t->len && t->p[from + slashes] == '\\')
 		slashes++;
 	if (from + slashes < t->len && t->p[from + slashes] && strchr("\"'`", t->p[from + slashes])) {
@@ -258,7 +257,7 @@ is_nothing(const struct redact_text *t, struct span v)
 		"undefined", "required", "md5", "trust", "reject", "scram-sha-256" };
 	size_t len = v.to - v.from, i;
 
-	if (len == 0 || redact_at(t, v.from, "[redacted:") || redact_at(t, v.from, "{"))
+	if (len == 0 || redact_at(t, v.from, "[redacted:"))
 		return true;
 	for (i = 0; i < PSEUDONYM_KINDS; i++)
 		if (t->p[v.from] == '<' &&
@@ -301,7 +300,7 @@ take(const struct redact_text *t, struct span v, enum strength strength, const c
 static bool
 take_name(const struct redact_text *t, struct span v, enum pseudonym_kind name, struct redact_match *ret)
 {
-	if (!(t->pseudonyms & 1U << name) || v.from < t->floor || is_nothing(t, v))
+	if (v.from < t->floor || v.to <= v.from || is_nothing(t, v))
 		return false;
 	*ret = (struct redact_match){ .from = v.from, .to = v.to, .name = name };
 	return true;
@@ -315,6 +314,8 @@ take_line(const struct redact_text *t, size_t at, const char *kind, struct redac
 	struct span v = value_after(t, at, &quoted);
 	size_t word;
 
+	if (redact_at(t, v.from, "[redacted:"))
+		return false;
 	if (!quoted)
 		v.to = line_end(t, v.from);
 	while (v.to > v.from && strchr("\r\"'", t->p[v.to - 1]) && t->p[v.to - 1])
@@ -339,6 +340,8 @@ find_assigned(const struct redact_text *t, size_t at, size_t width, struct redac
 		return false;
 	if (k->strength == LINE)
 		return take_line(t, at + width, k->kind, ret);
+	if (k->strength == NAME && !(t->pseudonyms & 1U << k->name))
+		return false;
 	value = value_after(t, at + width, &quoted);
 	if (k->strength == NAME)
 		return take_name(t, value, k->name, ret);
@@ -359,6 +362,8 @@ find_spoken(const struct redact_text *t, size_t at, struct redact_match *ret)
 		if (key.to - key.from != len ||
 			!(spoken[i].exact_case ? redact_at(t, key.from, spoken[i].text)
 					       : redact_at_any_case(t, key.from, spoken[i].text)))
+			continue;
+		if (spoken[i].strength == NAME && !(t->pseudonyms & 1U << PSEUDONYM_USER))
 			continue;
 		value = value_after(t, at, &quoted);
 		if (spoken[i].quoted && !quoted)

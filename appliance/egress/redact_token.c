@@ -4,7 +4,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { TOKEN_MIN = 15, CROWDED_MIN = 20, BASE36_MIN = 32, WORD_MAX = 16 * 1024, JUDGED_MAX = 256 };
+enum { TOKEN_MIN = 15, CROWDED_MIN = 20, BASE36_MIN = 32, JUDGED_MAX = 256 };
 
 /* A prefix, and how many characters of which classes follow at least.  anywhere: the prefix is so much its own that it
  * counts also in the middle of a word. */
@@ -221,19 +221,23 @@ is_fingerprint(const struct redact_text *t, size_t at)
 bool
 redact_token_find(const struct redact_text *t, size_t at, struct redact_match *ret)
 {
-	size_t end = redact_run(t, at, REDACT_WORD), whole, begin = redact_word_begin(t, at);
+	size_t end, whole, begin = redact_word_begin(t, at);
 
+	if (at > t->floor && redact_is(t->p[at - 1], REDACT_WORD))
+		return false; /* this is no beginning: the whole word was looked at from there */
+	end = redact_run(t, at, REDACT_WORD);
 	if (end - at < TOKEN_MIN)
-		return false; /* it was looked at for another reason */
-	if (end - at > WORD_MAX)
-		end = at + WORD_MAX;
+		return false;
 	if (find_prefixes(t, at, end, ret) || find_before(t, at, end, ret) || find_parts(t, at, end, ret))
 		return true;
 	if (is_seed(t, begin, end))
 		return match(ret, begin, end, "nats-seed");
 	if (is_fingerprint(t, at))
 		return false;
-	whole = redact_run(t, end, REDACT_WORD | REDACT_BASE64);
-	end = whole - at > JUDGED_MAX ? at + JUDGED_MAX : whole;
-	return is_crowded(t, at, end) && match(ret, at, whole, "high-entropy");
+	/* Of a path as long as the text each part would see all the rest. */
+	for (whole = end; whole < t->len && whole - at < JUDGED_MAX; whole++)
+		if (!redact_is(t->p[whole], REDACT_WORD | REDACT_BASE64))
+			break;
+	return is_crowded(t, at, whole) &&
+		match(ret, at, redact_run(t, whole, REDACT_WORD | REDACT_BASE64), "high-entropy");
 }
