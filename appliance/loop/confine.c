@@ -111,8 +111,6 @@ static const int denied_calls[] = {
 	SCMP_SYS(request_key),
 	SCMP_SYS(settimeofday),
 	SCMP_SYS(clock_settime),
-	SCMP_SYS(clock_adjtime),
-	SCMP_SYS(adjtimex),
 	SCMP_SYS(sethostname),
 	SCMP_SYS(setdomainname),
 	SCMP_SYS(quotactl),
@@ -122,6 +120,9 @@ static const int denied_calls[] = {
 	SCMP_SYS(lookup_dcookie),
 	SCMP_SYS(unshare),
 };
+
+/* Asks about the clock, and with CAP_SYS_TIME sets it. */
+static const int clock_calls[] = { SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex) };
 
 static void
 release_filter(scmp_filter_ctx *ctx)
@@ -155,7 +156,7 @@ add_clone_rules(scmp_filter_ctx ctx)
 }
 
 static int
-add_daemon_rules(scmp_filter_ctx ctx, bool inet)
+add_daemon_rules(scmp_filter_ctx ctx, bool inet, bool clock)
 {
 	const struct scmp_arg_cmp not_unix = SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0);
 	int r = add_rules(ctx, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
@@ -163,6 +164,8 @@ add_daemon_rules(scmp_filter_ctx ctx, bool inet)
 	r = r < 0 ? r
 		  : add_rules(ctx, SCMP_ACT_ERRNO(EPERM), denied_calls, ARRAY_LEN(denied_calls));
 	r = r < 0 ? r : add_clone_rules(ctx);
+	if (r == 0 && !clock)
+		r = add_rules(ctx, SCMP_ACT_ERRNO(EPERM), clock_calls, ARRAY_LEN(clock_calls));
 	if (r < 0 || inet)
 		return r;
 	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, not_unix);
@@ -197,7 +200,7 @@ confine_enter(enum confine_profile profile)
 		r = add_rules(ctx, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
 		r = r < 0 ? r : add_rules(ctx, SCMP_ACT_ALLOW, judge_calls, ARRAY_LEN(judge_calls));
 	} else if (r == 0) {
-		r = add_daemon_rules(ctx, profile == CONFINE_DAEMON);
+		r = add_daemon_rules(ctx, profile == CONFINE_DAEMON, profile == CONFINE_COLLECT);
 	}
 	if (r < 0)
 		return FAULT(r);

@@ -10,6 +10,9 @@ enum confine_profile {
 	/* A daemon: no tracing, no other's memory, no mounts, modules, kexec, bpf, keyrings, clock setting,
 	 * new user namespaces. */
 	CONFINE_DAEMON,
+	/* CONFINE_NO_INET that may also ask adjtimex() whether the clock is synchronised: setting it takes
+	 * CAP_SYS_TIME, which a user of its own has not. */
+	CONFINE_COLLECT,
 };
 
 enum { CONFINE_NOT_ENFORCED = 1 };

@@ -21,7 +21,7 @@ serve(const char *state)
 
 	r = fs_paths(&paths, state);
 	r = r ?: confine_dumpable();
-	r = r ?: confine_enter(CONFINE_NO_INET);
+	r = r ?: confine_enter(CONFINE_COLLECT);
 	r = r ?: loop_new(&loop, NULL, NULL);
 	r = r ?: monitor_link_new(&link, loop, &paths);
 	r = r ?: collector_new(&collector, loop, &paths, &ops, link);

@@ -1,4 +1,5 @@
-/* The host's own numbers: CPU, memory, load, pressure, disks, file systems, network, boot time.
+/* The host's own numbers: CPU, memory, paging and OOM kills, load, pressure, disks, file systems, network, open
+ * files, conntrack, boot time, whether the clock is synchronised.
  *
  * The kernel's files are opened once and read anew each round. */
 #pragma once

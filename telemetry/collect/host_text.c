@@ -1,14 +1,14 @@
 #include "telemetry/collect/host_text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timex.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/scope.h"
 #include "telemetry/collect/sample.h"
-
-enum { SECTOR = 512 }; /* in diskstats always, whatever the disk says */
 
 static void
 count_real(struct host_text *h, const char *name, const char *unit, const char *label,
@@ -21,13 +21,29 @@ count_real(struct host_text *h, const char *name, const char *unit, const char *
 }
 
 static void
-count_whole(struct host_text *h, const char *name, const char *unit, const char *label,
-	const char *value, uint64_t v)
+count_whole(struct host_text *h, const char *name, uint64_t v)
 {
-	struct otlp_sample *p = sample_add(h->out, NULL, name, unit, h->now_us);
+	sample_count_int(sample_add(h->out, NULL, name, "1", h->now_us), h->boot_us, (int64_t)v);
+}
 
-	sample_count_int(p, h->boot_us, (int64_t)v);
-	sample_label(h->out, p, label, value);
+static void
+gauge_whole(struct host_text *h, const char *name, const char *unit, uint64_t v)
+{
+	sample_gauge_int(h->out, NULL, name, unit, h->now_us, (int64_t)v);
+}
+
+/* "NAME NUMBER" at the beginning of a line. */
+struct named {
+	const char *key, *name;
+};
+
+static const char *
+find_named(const struct named *list, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i].key, key) == 0)
+			return list[i].name;
+	return NULL;
 }
 
 static void
@@ -47,160 +63,174 @@ stat_cpu(struct host_text *h, const char *line)
 }
 
 void
-host_text_stat(struct host_text *h, char *text)
+host_text_stat(struct host_text *h, char *text, const char *what)
 {
+	static const struct named counters[] = {
+		{ "intr", "host_interrupts" }, { "ctxt", "host_context_switches" },
+		{ "processes", "host_forks" },
+	}, gauges[] = {
+		{ "procs_running", "host_processes_running" },
+		{ "procs_blocked", "host_processes_blocked" },
+	};
 	const char *boot = strstr(text, "\nbtime ");
 	uint64_t cpus = 0, v;
-	char *line;
+	char *line, key[32];
 
+	(void)what;
 	/* The boot time stands near the end, and the counters at the start begin there. */
 	if (boot && sscanf(boot, "\nbtime %" SCNu64, &v) == 1) {
 		h->boot_us = v * CLOCK_US_PER_S;
-		sample_gauge_int(h->out, NULL, "host_boot_time_seconds", "s", h->now_us,
-			(int64_t)v);
+		gauge_whole(h, "host_boot_time_seconds", "s", v);
 	}
 	while ((line = strsep(&text, "\n"))) {
+		const char *name;
+
 		if (strncmp(line, "cpu ", 4) == 0)
 			stat_cpu(h, line);
 		else if (strncmp(line, "cpu", 3) == 0)
 			cpus++;
-		else if (sscanf(line, "procs_running %" SCNu64, &v) == 1)
-			sample_gauge_int(h->out, NULL, "host_processes_running", "1", h->now_us,
-				(int64_t)v);
-		else if (sscanf(line, "procs_blocked %" SCNu64, &v) == 1)
-			sample_gauge_int(h->out, NULL, "host_processes_blocked", "1", h->now_us,
-				(int64_t)v);
+		else if (sscanf(line, "%31[a-z_] %" SCNu64, key, &v) != 2)
+			continue;
+		else if ((name = find_named(counters, ARRAY_LEN(counters), key)))
+			count_whole(h, name, v);
+		else if ((name = find_named(gauges, ARRAY_LEN(gauges), key)))
+			gauge_whole(h, name, "1", v);
 	}
 	if (cpus > 0)
-		sample_gauge_int(h->out, NULL, "host_cpus", "1", h->now_us, (int64_t)cpus);
+		gauge_whole(h, "host_cpus", "1", cpus);
 }
 
 void
-host_text_memory(struct host_text *h, char *text)
+host_text_memory(struct host_text *h, char *text, const char *what)
 {
-	static const struct {
-		const char *key, *name;
-	} wanted[] = {
+	static const struct named wanted[] = {
 		{ "MemTotal", "host_memory_total_bytes" },
+		{ "MemFree", "host_memory_free_bytes" },
 		{ "MemAvailable", "host_memory_available_bytes" },
+		{ "Buffers", "host_memory_buffers_bytes" },
+		{ "Cached", "host_memory_cached_bytes" },
+		{ "Dirty", "host_memory_dirty_bytes" },
+		{ "Writeback", "host_memory_writeback_bytes" },
+		{ "AnonPages", "host_memory_anonymous_bytes" },
+		{ "Shmem", "host_memory_shared_bytes" },
+		{ "SReclaimable", "host_memory_slab_reclaimable_bytes" },
+		{ "SUnreclaim", "host_memory_slab_unreclaimable_bytes" },
+		{ "KernelStack", "host_memory_kernel_stack_bytes" },
+		{ "PageTables", "host_memory_page_tables_bytes" },
+		{ "CommitLimit", "host_memory_commit_limit_bytes" },
+		{ "Committed_AS", "host_memory_committed_bytes" },
+		{ "Hugetlb", "host_memory_hugetlb_bytes" },
+		{ "HardwareCorrupted", "host_memory_corrupted_bytes" },
 		{ "SwapTotal", "host_memory_swap_total_bytes" },
 		{ "SwapFree", "host_memory_swap_free_bytes" },
+	}, pages[] = {
+		{ "HugePages_Total", "host_memory_hugepages" },
+		{ "HugePages_Free", "host_memory_hugepages_free" },
 	};
-	char *line, key[32];
-	uint64_t kib;
-	size_t i;
+	char *line, key[32], unit[3];
+	uint64_t v;
 
+	(void)what;
 	while ((line = strsep(&text, "\n"))) {
-		if (sscanf(line, "%31[A-Za-z]: %" SCNu64 " kB", key, &kib) != 2)
-			continue;
-		for (i = 0; i < ARRAY_LEN(wanted); i++)
-			if (strcmp(wanted[i].key, key) == 0)
-				sample_gauge_int(h->out, NULL, wanted[i].name, "By", h->now_us,
-					(int64_t)(kib * 1024));
+		const char *name;
+		int n = sscanf(line, "%31[A-Za-z_]: %" SCNu64 " %2s", key, &v, unit);
+
+		if (n == 3 && strcmp(unit, "kB") == 0 && (name = find_named(wanted, ARRAY_LEN(wanted), key)))
+			gauge_whole(h, name, "By", v * 1024);
+		else if (n == 2 && (name = find_named(pages, ARRAY_LEN(pages), key)))
+			gauge_whole(h, name, "1", v);
 	}
 }
 
 void
-host_text_load(struct host_text *h, char *text)
+host_text_paging(struct host_text *h, char *text, const char *what)
+{
+	static const struct named wanted[] = {
+		{ "pswpin", "host_swap_in_pages" },
+		{ "pswpout", "host_swap_out_pages" },
+		{ "pgmajfault", "host_major_faults" },
+		{ "oom_kill", "host_oom_kills" },
+	};
+	char *line, key[48];
+	uint64_t v;
+
+	(void)what;
+	while ((line = strsep(&text, "\n"))) {
+		const char *name;
+
+		/* The text has some 150 lines: only those that may be one of ours are taken apart. */
+		if ((line[0] != 'p' && line[0] != 'o') || sscanf(line, "%47s %" SCNu64, key, &v) != 2)
+			continue;
+		name = find_named(wanted, ARRAY_LEN(wanted), key);
+		if (name)
+			count_whole(h, name, v);
+	}
+}
+
+void
+host_text_load(struct host_text *h, char *text, const char *what)
 {
 	double one, five, fifteen;
 	uint64_t threads;
 
+	(void)what;
 	if (sscanf(text, "%lf %lf %lf %*u/%" SCNu64, &one, &five, &fifteen, &threads) != 4)
 		return;
 	sample_gauge(h->out, NULL, "host_load1", "1", h->now_us, one);
 	sample_gauge(h->out, NULL, "host_load5", "1", h->now_us, five);
 	sample_gauge(h->out, NULL, "host_load15", "1", h->now_us, fifteen);
-	sample_gauge_int(h->out, NULL, "host_threads", "1", h->now_us, (int64_t)threads);
+	gauge_whole(h, "host_threads", "1", threads);
 }
 
 void
-host_text_disks(struct host_text *h, char *text)
+host_text_files(struct host_text *h, char *text, const char *what)
 {
-	uint64_t read, written, busy_ms;
-	char *line, name[33];
+	uint64_t open, max;
 
-	while ((line = strsep(&text, "\n"))) {
-		if (sscanf(line, "%*u %*u %32s %*u %*u %" SCNu64 " %*u %*u %*u %" SCNu64
-			" %*u %*u %" SCNu64, name, &read, &written, &busy_ms) != 4)
-			continue;
-		if (!h->is_disk(name, h->arg))
-			continue;
-		count_whole(h, "host_disk_read_bytes", "By", "device", name, read * SECTOR);
-		count_whole(h, "host_disk_written_bytes", "By", "device", name, written * SECTOR);
-		count_real(h, "host_disk_busy_seconds", "s", "device", name,
-			(double)busy_ms / 1000);
-	}
+	(void)what;
+	if (sscanf(text, "%" SCNu64 " %*u %" SCNu64, &open, &max) != 2)
+		return;
+	gauge_whole(h, "host_files_open", "1", open);
+	gauge_whole(h, "host_files_max", "1", max > INT64_MAX ? INT64_MAX : max);
 }
 
 void
-host_text_network(struct host_text *h, char *text)
+host_text_uptime(struct host_text *h, char *text, const char *what)
 {
-	uint64_t in, in_errors, out, out_errors;
-	char *line, *colon, name[33];
+	double s;
 
-	while ((line = strsep(&text, "\n"))) {
-		colon = strrchr(line, ':'); /* an alias holds one, too */
-		if (!colon)
-			continue;
-		*colon = '\0';
-		if (sscanf(line, " %32s", name) != 1 || strcmp(name, "lo") == 0)
-			continue;
-		if (sscanf(colon + 1, "%" SCNu64 " %*u %" SCNu64 " %*u %*u %*u %*u %*u %" SCNu64
-			" %*u %" SCNu64, &in, &in_errors, &out, &out_errors) != 4)
-			continue;
-		count_whole(h, "host_network_received_bytes", "By", "device", name, in);
-		count_whole(h, "host_network_sent_bytes", "By", "device", name, out);
-		count_whole(h, "host_network_errors", "1", "device", name, in_errors + out_errors);
-	}
-}
-
-/* "\040" and its like, as the kernel writes blanks in names. */
-static void
-unescape(char *text)
-{
-	char *to = text;
-
-	while (*text) {
-		unsigned v;
-
-		if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
-			sscanf(text + 1, "%3o", &v) == 1) {
-			*to++ = (char)v;
-			text += 4;
-		} else {
-			*to++ = *text++;
-		}
-	}
-	*to = '\0';
+	(void)what;
+	if (sscanf(text, "%lf", &s) == 1)
+		sample_gauge(h->out, NULL, "host_uptime_seconds", "s", h->now_us, s);
 }
 
 void
-host_text_mounts(struct host_text *h, char *text)
+host_text_number(struct host_text *h, char *text, const char *what)
 {
-	/* Local ones only: statvfs() of a network file system whose server is gone blocks for ever. */
-	static const char *const local[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat",
-		"zfs", "jfs", "reiserfs", "bcachefs" };
-	char *line, *device, *where, *type;
-	size_t i;
+	uint64_t v;
 
-	while ((line = strsep(&text, "\n"))) {
-		device = strsep(&line, " ");
-		where = strsep(&line, " ");
-		type = strsep(&line, " ");
-		if (!type)
-			continue;
-		for (i = 0; i < ARRAY_LEN(local) && strcmp(local[i], type) != 0; i++)
-			;
-		if (i == ARRAY_LEN(local))
-			continue;
-		unescape(where);
-		h->mounted(device, where, h->arg);
-	}
+	if (sscanf(text, "%" SCNu64, &v) == 1)
+		gauge_whole(h, what, "1", v);
 }
 
 void
-host_text_pressure(struct host_text *h, char *text, const char *resource)
+host_text_clock(struct host_text *h, const struct timex *t, int state)
+{
+	/* Where nobody disciplines the clock the kernel's estimates say nothing. */
+	bool good = state != TIME_ERROR && !(t->status & STA_UNSYNC);
+	double unit = t->status & STA_NANO ? 1e-9 : 1e-6;
+
+	if (state < 0)
+		return;
+	gauge_whole(h, "host_time_synchronised", "1", good);
+	if (!good)
+		return;
+	sample_gauge(h->out, NULL, "host_time_offset_seconds", "s", h->now_us, (double)t->offset * unit);
+	sample_gauge(h->out, NULL, "host_time_error_max_seconds", "s", h->now_us, (double)t->maxerror * 1e-6);
+}
+
+void
+host_text_pressure(struct host_text *h, char *text, const char *what)
 {
 	char *line, kind[8];
 	uint64_t total_us;
@@ -213,23 +243,8 @@ host_text_pressure(struct host_text *h, char *text, const char *resource)
 			continue;
 		p = sample_add(h->out, NULL, "host_pressure_stalled_seconds", "s", h->now_us);
 		sample_count(p, h->boot_us, (double)total_us / (double)CLOCK_US_PER_S);
-		sample_label(h->out, p, "resource", resource);
+		sample_label(h->out, p, "resource", what);
 		sample_label(h->out, p, "kind", kind);
 	}
 }
 
-int
-host_text_process(const char *text, uint64_t *ret_ticks, uint64_t *ret_pages)
-{
-	/* The second field is the program's name in parentheses and may hold anything. */
-	const char *p = strrchr(text, ')');
-	uint64_t user, sys, pages;
-
-	if (!p || sscanf(p + 1,
-		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-		" %*d %*d %*d %*d %*d %*d %*u %*u %" SCNu64, &user, &sys, &pages) != 3)
-		return -1;
-	*ret_ticks = user + sys;
-	*ret_pages = pages;
-	return 0;
-}

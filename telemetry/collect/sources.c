@@ -30,7 +30,9 @@ struct asked {
 struct source {
 	struct sources *all;
 	char *name;
-	struct sample_set outside; /* what the shim and the kernel say */
+	struct sample_set outside; /* what the shim says */
+	struct sample_set cost; /* of its processes, once a period */
+	struct process_kept kept;
 	struct asked asked[ASKED_MAX];
 	size_t n_asked;
 };
@@ -74,6 +76,7 @@ forget_services(struct sources *s)
 		for (j = 0; j < s->services[i].n_asked; j++)
 			s->services[i].asked[j].kind->free(s->services[i].asked[j].asks);
 		sample_done(&s->services[i].outside);
+		sample_done(&s->services[i].cost);
 		free(s->services[i].name);
 	}
 	free(s->services);
@@ -205,7 +208,7 @@ sources_probe(struct sources *s)
 		struct source *one = &s->services[i];
 
 		sample_reset(&one->outside);
-		service_collect(&one->outside, s->paths, one->name, now_us);
+		service_probe(&one->outside, s->paths, one->name, now_us);
 		s->ops->fed(&one->outside, s->arg);
 		for (j = 0; j < one->n_asked; j++) {
 			one->asked[j].busy = true;
@@ -229,13 +232,16 @@ sources_busy(const struct sources *s)
 void
 sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us)
 {
-	size_t i, j;
-
 	host_collect(s->host, out, now_us);
-	for (i = 0; i < s->n; i++) {
-		sample_append(out, &s->services[i].outside);
-		for (j = 0; j < s->services[i].n_asked; j++)
-			sample_append(out,
-				s->services[i].asked[j].kind->samples(s->services[i].asked[j].asks));
+	for (size_t i = 0; i < s->n; i++) {
+		struct source *one = &s->services[i];
+
+		sample_reset(&one->cost);
+		service_collect(&one->cost, s->paths, one->name, &one->kept, now_us);
+		s->ops->fed(&one->cost, s->arg);
+		sample_append(out, &one->outside);
+		sample_append(out, &one->cost);
+		for (size_t j = 0; j < one->n_asked; j++)
+			sample_append(out, one->asked[j].kind->samples(one->asked[j].asks));
 	}
 }

@@ -43,5 +43,5 @@ void sources_probe(struct sources *s);
 /* Some probe has not ended yet. */
 bool sources_busy(const struct sources *s);
 
-/* Append the host's numbers of now and the services' latest. */
+/* Append the host's numbers of now, what the services' processes cost (fed, too), and the services' latest. */
 void sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us);

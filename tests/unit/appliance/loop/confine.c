@@ -14,6 +14,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 
 #include "appliance/base/refuse.h"
@@ -70,11 +71,30 @@ no_inet(void)
 	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 5;
 }
 
+/* The same, and it may ask whether the clock is synchronised. */
+static int
+collect(void)
+{
+	struct timex clock = { 0 };
+
+	if (confine_enter(CONFINE_COLLECT) != 0)
+		return 1;
+	if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EAFNOSUPPORT)
+		return 2;
+	if (adjtimex(&clock) < 0)
+		return 3;
+	return unshare(CLONE_NEWUSER) == 0 || errno != EPERM ? 4 : 0;
+}
+
 static int
 daemon_profile(void)
 {
+	struct timex clock = { 0 };
+
 	if (confine_enter(CONFINE_DAEMON) != 0)
 		return 1;
+	if (adjtimex(&clock) >= 0 || errno != EPERM)
+		return 5;
 	if (socket(AF_INET, SOCK_STREAM, 0) < 0)
 		return 2;
 	if (unshare(CLONE_NEWUSER) == 0 || errno != EPERM)
@@ -157,6 +177,7 @@ a_daemon_without_network_has_unix_sockets_only(void **state)
 {
 	(void)state;
 	assert_int_equal(in_child(no_inet), 0);
+	assert_int_equal(in_child(collect), 0);
 }
 
 static void
