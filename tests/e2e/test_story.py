@@ -4,6 +4,8 @@ import base64
 import glob
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -39,6 +41,21 @@ def test_the_services_metrics_arrive_at_the_vendor(estate):
     sent = estate.mainstay_json("telemetry", "sent")["items"]
     assert {i["stream"] for i in sent} >= {"metrics", "heartbeat"}
     assert all(i["bytes"] > 0 and i["sequence"] > 0 for i in sent)
+    ways = {w["stream"]: w for w in estate.status()["shipping"]}
+    assert ways["metrics"]["to"] == "hub" and ways["metrics"]["committed"] > 0 and not ways["metrics"]["counts"]
+
+
+@pytest.mark.skipif(not shutil.which("protoc"), reason="protoc (protobuf-compiler) is not there")
+def test_protoc_reads_what_was_shipped_as_the_vendor_does(estate):
+    sequence = max(i["sequence"] for i in estate.mainstay_json("telemetry", "sent")["items"] if i["stream"] == "metrics")
+    shown = estate.mainstay_json("telemetry", "sent", "--body", f"metrics:{sequence}")
+    protos = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "conformance")
+    done = subprocess.run(["protoc", f"--proto_path={protos}", "--decode=otlp.ExportMetricsServiceRequest", "otlp.proto"],
+                          input=base64.b64decode(shown["body"]), stdout=subprocess.PIPE, check=True)
+    text = done.stdout.decode()
+    assert not re.search(r"^\s*\d+[:{ ]", text, re.M), "a field that OTLP does not know"
+    value = re.search(r'name: "redis_maxmemory"(.*?)\n    }', text, re.S).group(1)
+    assert "as_int: 123456789\n" in value or "as_double: 123456789\n" in value
 
 
 def test_an_accepted_log_s_lines_arrive_at_the_vendor(estate):
