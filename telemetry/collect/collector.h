@@ -15,10 +15,6 @@
 
 struct collector;
 
-enum {
-	COLLECTOR_PROBE_MS = 2000, /* of services */
-};
-
 /* The host's numbers, as rules name whose they are. */
 #define COLLECTOR_HOST "host"
 

@@ -13,6 +13,7 @@
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/service.h"
 #include "telemetry/collect/source.h"
+#include "telemetry/rule/rule.h"
 
 enum { ASKED_MAX = 4 }; /* sources of one service */
 
@@ -25,6 +26,7 @@ struct asked {
 	void *asks; /* the kind's */
 	char secret[CONFIG_NAME_MAX + 1]; /* of the service, that it may want; "" */
 	bool busy;
+	bool watched; /* by a rule */
 };
 
 struct source {
@@ -198,19 +200,43 @@ sources_set(struct sources *s, const struct config *c)
 	return FAULT(r);
 }
 
+static bool
+watches(const struct rule *rule, const struct source *one, const struct source_kind *kind)
+{
+	size_t len = strlen(kind->name);
+
+	return strcmp(rule->service, one->name) == 0 && strncmp(rule->metric, kind->name, len) == 0 &&
+		rule->metric[len] == '_';
+}
+
 void
-sources_probe(struct sources *s)
+sources_watch(struct sources *s, struct rule *const *rules, size_t n)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct source *one = &s->services[i];
+
+		for (size_t j = 0; j < one->n_asked; j++) {
+			one->asked[j].watched = false;
+			for (size_t k = 0; k < n && !one->asked[j].watched; k++)
+				one->asked[j].watched = watches(rules[k], one, one->asked[j].kind);
+		}
+	}
+}
+
+void
+sources_probe(struct sources *s, bool all)
 {
 	uint64_t now_us = clock_now_us();
-	size_t i, j;
 
-	for (i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		struct source *one = &s->services[i];
 
 		sample_reset(&one->outside);
 		service_probe(&one->outside, s->paths, one->name, now_us);
 		s->ops->fed(&one->outside, s->arg);
-		for (j = 0; j < one->n_asked; j++) {
+		for (size_t j = 0; j < one->n_asked; j++) {
+			if (!all && !one->asked[j].watched)
+				continue;
 			one->asked[j].busy = true;
 			one->asked[j].kind->probe(one->asked[j].asks);
 		}

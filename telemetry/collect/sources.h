@@ -1,10 +1,11 @@
 /* Where numbers come from: the host, the services' shims, the services themselves.
  *
- * Two speeds: services are probed often (their alerts want to be quick), all is collected once a period.
+ * Two speeds: what alerts watch is probed often (they want to be quick), all is collected once a period.
  * The daemon and `mainstay telemetry preview` use the same. */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -12,6 +13,7 @@
 #include "appliance/base/scope.h"
 
 struct config;
+struct rule;
 struct sample_set;
 struct sources;
 
@@ -37,9 +39,13 @@ int sources_set(struct sources *s, const struct config *c);
 void sources_secret(
 	struct sources *s, const char *service, const char *secret, const char *value, size_t len);
 
-/* Begin to probe every service; fed runs for each as it answers or its time is up, for what is read from
- * files before this returns. */
-void sources_probe(struct sources *s);
+/* What these rules watch is asked with each probe; borrowed for the call.  A source is watched while a rule of its service
+ * names a metric that begins with the kind's name and "_".  Begin with none; sources_set() forgets. */
+void sources_watch(struct sources *s, struct rule *const *rules, size_t n);
+
+/* Begin to probe what the shims say, and of the services themselves what is watched, or all; fed runs for each as it
+ * answers or its time is up, for what is read from files before this returns. */
+void sources_probe(struct sources *s, bool all);
 /* Some probe has not ended yet. */
 bool sources_busy(const struct sources *s);
 

@@ -89,7 +89,7 @@ collect(const struct paths *paths, const struct config *config, struct sample_se
 		return FAULT(r);
 	round.loop = loop;
 	round.sources = sources; /* before any probe may want something */
-	sources_probe(sources);
+	sources_probe(sources, true);
 	r = loop_after(&round.timer, loop, 0, on_turn, &round);
 	if (r == 0)
 		r = loop_run(loop);

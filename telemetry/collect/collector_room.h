@@ -1,0 +1,73 @@
+/* What the files of the collector share: its core is split by theme.
+ *
+ *	collector.c         life, and what others tell
+ *	collector_send.c    the switch, the streams, the bus
+ *	collector_watch.c   rules: fed, told, kept over restarts
+ *	collector_round.c   one timer for both speeds */
+#pragma once
+
+#include "appliance/base/buf.h"
+#include "appliance/bus/event.h"
+#include "appliance/egress/class.h"
+#include "appliance/loop/loop.h"
+#include "telemetry/collect/collector.h"
+#include "telemetry/collect/config.h"
+#include "telemetry/collect/door.h"
+#include "telemetry/collect/follow.h"
+#include "telemetry/collect/rounds.h"
+#include "telemetry/collect/sample.h"
+#include "telemetry/collect/sources.h"
+#include "telemetry/rule/rule_own.h"
+#include "telemetry/spool/spool.h"
+
+struct collector {
+	sd_event *loop;
+	const struct paths *paths;
+	const struct collector_ops *ops;
+	void *arg;
+	int dir_fd, spool_fd; /* lib/telemetry, lib/telemetry/spool */
+	struct config_settings settings;
+	struct config config;
+	struct sources *sources;
+	struct rule_set *rules;
+	struct rule_own own;
+	struct door *door;
+	struct spool *metrics, *alerts, *logs;
+	struct follow *follow;
+	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
+	struct event_subscriber *committed;
+	struct loop_timer *timer;
+	struct sample_set round;
+	struct buf body;
+	uint64_t started_us;                  /* of counters that begin with this process */
+	struct rounds rounds;
+	bool was_on;                          /* telemetry, when it was last looked at */
+};
+
+/* --- collector_send.c ----------------------------------------------------------------------------------------- */
+extern const struct follow_ops collector_follow_ops; /* arg: the collector */
+
+/* lib/telemetry, its spool and the streams.  Returns 0, a refusal (logged), or a fault. */
+int collector_open_spools(struct collector *c);
+void collector_open_bus(struct collector *c);
+void collector_close_streams(struct collector *c);
+
+/* May anything leave now?  The monitor's record and the absence of the off file; before enrolment there is nobody to
+ * send to. */
+bool collector_is_on(const struct collector *c);
+/* The same; what fires while it comes on has not been sent, and is sent now. */
+bool collector_look_at_switch(struct collector *c);
+
+/* Write c->body into a stream.  Faults are logged. */
+void collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path);
+void collector_send_alert(const struct rule_alert *alert, void *arg);
+
+/* --- collector_watch.c ------------------------------------------------------------------------------------------ */
+void collector_on_alert(const struct rule_alert *alert, void *arg);
+void collector_on_samples(const struct sample_set *samples, void *arg);
+/* host: only its numbers, which come once a period; those of services came as they answered. */
+void collector_feed(struct collector *c, const struct sample_set *samples, bool host);
+/* Watch what the definitions and the customer say.  Returns as rule_load(). */
+int collector_take_rules(struct collector *c);
+void collector_save_rules(struct collector *c); /* where they changed */
+int collector_load_rules(struct collector *c);

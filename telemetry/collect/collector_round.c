@@ -1,0 +1,72 @@
+#include "telemetry/collect/collector_room.h"
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "telemetry/collect/outgoing.h"
+
+static void
+batch(struct collector *c, uint64_t mono_us)
+{
+	uint64_t now_us = clock_now_us();
+	size_t n = 0;
+	int r;
+
+	sample_reset(&c->round);
+	sources_collect(c->sources, &c->round, now_us);
+	follow_look(c->follow);
+	follow_own(c->follow, &c->round, c->started_us, now_us);
+	outgoing_own(&c->round, c->spool_fd, door_outgoing(c->door)->filter, c->started_us, now_us);
+	collector_feed(c, &c->round, true);
+	collector_save_rules(c);
+	if (c->round.refused > 0)
+		log_warning("%zu samples did not fit one round", c->round.refused);
+	buf_reset(&c->body);
+	/* The filter also runs while telemetry is off: what would wait can be reviewed before the first upload. */
+	r = outgoing_metrics(door_outgoing(c->door), &c->body, &c->round, now_us, &n);
+	if (r < 0)
+		log_fault(r, "encoding samples");
+	else if (n > 0 && collector_look_at_switch(c))
+		collector_write(c, c->metrics, CLASS_METRIC, OUTGOING_METRICS_PATH);
+	door_keep(c->door, mono_us);
+}
+
+static void on_timer(void *arg);
+
+static int
+arm(struct collector *c, uint64_t mono_us)
+{
+	return FAULT(loop_after(&c->timer, c->loop, rounds_wait_ms(&c->rounds, mono_us), on_timer, c));
+}
+
+static void
+on_timer(void *arg)
+{
+	struct collector *c = arg;
+	uint64_t mono_us = clock_mono_us();
+	bool all;
+	int r;
+
+	(void)collector_look_at_switch(c);
+	if (rounds_probe(&c->rounds, mono_us, &all)) {
+		sources_probe(c->sources, all);
+		rule_tick(c->rules, clock_now_us());
+		collector_save_rules(c);
+	}
+	if (rounds_batch(&c->rounds, mono_us))
+		batch(c, mono_us);
+	r = arm(c, clock_mono_us());
+	if (r < 0) {
+		log_fault(r, "arming the timer");
+		(void)sd_event_exit(c->loop, 1); /* supervise starts us again */
+	}
+}
+
+int
+collector_start(struct collector *c)
+{
+	uint64_t mono_us = clock_mono_us();
+
+	rounds_start(&c->rounds, c->settings.period_us, c->config.site ? c->config.site : "", mono_us);
+	return arm(c, mono_us);
+}
