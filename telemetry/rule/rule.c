@@ -1,17 +1,10 @@
-/* The set: which rules watch a number, what becomes of their groups, what is told. */
+/* The state machine: which rules watch a number, and what becomes of their groups. */
 #include "telemetry/rule/rule.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
-#include "appliance/base/fault.h"
-#include "appliance/base/log.h"
-#include "appliance/base/refuse.h"
 #include "telemetry/rule/rule_room.h"
 
 enum event { EV_BAD, EV_HELD, EV_GOOD, EV_CALM, EV_MAX };
@@ -45,109 +38,6 @@ static const struct edge {
 	},
 };
 
-/* --- telling ------------------------------------------------------------------------------------------ */
-static void
-hand_over(const struct rule *rule, const struct rule_group *g, enum rule_told told, rule_fn *fn, void *arg)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(RULE_TEXT_MAX);
-
-	rule_words(&text, rule, g->labels, rule->n_by, g->value);
-	/* Longer with its values than texts may be: then as it was written. */
-	fn(&(struct rule_alert){ .rule = rule, .told = told, .since_us = g->fired_us, .value = g->value,
-		.text = buf_error(&text) ? rule->text : buf_text(&text), .labels = g->labels,
-		.n_labels = rule->n_by, .group = g->text,
-		.muted_by = told == RULE_TOLD_MUTED ? g->muted_by : "" }, arg);
-}
-
-static void
-resolve(struct rule_set *s, const struct rule *rule, struct rule_group *g)
-{
-	hand_over(rule, g, RULE_TOLD_RESOLVED, s->tell, s->arg);
-	g->told = RULE_TOLD_RESOLVED;
-	rule_group_mute(g, NULL);
-	s->changed = true;
-}
-
-static const struct rule_group *
-fires_by_name(const struct rule_set *s, const char *service, const char *name)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct rule_watched *w = &s->rules[i];
-
-		if (strcmp(w->rule->name, name) != 0 || strcmp(w->rule->service, service) != 0)
-			continue;
-		for (const struct rule_group *g = w->groups; g; g = g->next)
-			if (rule_group_fires(g))
-				return g;
-	}
-	return NULL;
-}
-
-/* Why it is not to be heard now: into why, or "". */
-static void
-find_why(const struct rule_set *s, const struct rule *rule, char why[RULE_WHY_MAX + 1])
-{
-	*why = '\0';
-	for (size_t i = 0; i < s->n_mutes; i++) {
-		const struct rule_mute *m = &s->mutes[i];
-
-		if (strcmp(m->service, rule->service) == 0 && (!*m->name || strcmp(m->name, rule->name) == 0)) {
-			(void)snprintf(why, RULE_WHY_MAX + 1, "%s", m->why);
-			return;
-		}
-	}
-	for (size_t i = 0; i < json_array_size(rule->inhibited_by); i++) {
-		const char *name = json_string_value(json_array_get(rule->inhibited_by, i));
-
-		if (fires_by_name(s, rule->service, name)) {
-			(void)snprintf(why, RULE_WHY_MAX + 1, "alert %s", name);
-			return;
-		}
-	}
-}
-
-static void
-settle_group(struct rule_set *s, const struct rule *rule, struct rule_group *g, enum rule_told which)
-{
-	char why[RULE_WHY_MAX + 1];
-	enum rule_told told;
-
-	if (!rule_group_fires(g))
-		return;
-	find_why(s, rule, why);
-	told = *why ? RULE_TOLD_MUTED : RULE_TOLD_FIRING;
-	if (told != which)
-		return;
-	if (told == g->told && (!*why || (g->muted_by && strcmp(why, g->muted_by) == 0)))
-		return;
-	if (!rule_group_mute(g, why))
-		return; /* without memory: at the next look */
-	g->told = told;
-	s->changed = true;
-	hand_over(rule, g, told, s->tell, s->arg);
-}
-
-static void
-settle_all(struct rule_set *s, enum rule_told which)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		struct rule_watched *w = &s->rules[i];
-
-		for (struct rule_group *g = w->groups; g; g = g->next)
-			settle_group(s, w->rule, g, which);
-		if (w->full)
-			settle_group(s, w->overflow, w->full, which);
-	}
-}
-
-/* Tell of every alert what has not been told: what inhibits before what it silences. */
-static void
-settle(struct rule_set *s)
-{
-	settle_all(s, RULE_TOLD_FIRING);
-	settle_all(s, RULE_TOLD_MUTED);
-}
-
 /* --- moving -------------------------------------------------------------------------------------------- */
 static enum event
 event_of(const struct rule *rule, const struct rule_group *g, uint64_t now_us)
@@ -159,7 +49,7 @@ event_of(const struct rule *rule, const struct rule_group *g, uint64_t now_us)
 	return lasted >= rule->calm_us ? EV_CALM : EV_GOOD;
 }
 
-/* The condition holds or not, since then.  What has to be told beside a resolution is settle()'s: true where it is
+/* The condition holds or not, since then.  What has to be told beside a resolution is rule_tell_all()'s: true where it is
  * to be called. */
 static bool
 move(struct rule_set *s, const struct rule_watched *w, struct rule_group *g, bool bad, uint64_t turn_us,
@@ -182,7 +72,7 @@ move(struct rule_set *s, const struct rule_watched *w, struct rule_group *g, boo
 		g->told = RULE_TOLD_RESOLVED;
 	}
 	if (e->act == ACT_RESOLVE)
-		resolve(s, w->rule, g);
+		rule_tell_end(s, w->rule, g);
 	return e->act != ACT_NONE;
 }
 
@@ -237,6 +127,8 @@ feed_series(struct rule_set *s, const struct rule_watched *w, struct rule_group 
 	bool bad = false, said = judge(s, w->rule, g, x, fresh, &value, &bad, now_us);
 
 	x->seen_us = g->seen_us = now_us;
+	/* What can be missed has to be known after a restart. */
+	s->changed = s->changed || (fresh && w->rule->kind == RULE_ABSENT && w->rule->n_by > 0);
 	if (!said)
 		return false;
 	if (bad != x->bad) {
@@ -265,8 +157,8 @@ is_watched(const struct rule *rule, const struct rule_label *labels, size_t n)
 	return true;
 }
 
-static int
-order(const char *service, const char *metric, const struct rule *rule)
+int
+rule_order(const char *service, const char *metric, const struct rule *rule)
 {
 	int r = strcmp(service, rule->service);
 
@@ -285,12 +177,12 @@ rule_feed(struct rule_set *s, const char *service, const char *metric, const str
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (order(service, metric, s->rules[middle].rule) > 0)
+		if (rule_order(service, metric, s->rules[middle].rule) > 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (; low < s->n && order(service, metric, s->rules[low].rule) == 0; low++) {
+	for (; low < s->n && rule_order(service, metric, s->rules[low].rule) == 0; low++) {
 		struct rule_watched *w = &s->rules[low];
 		struct rule_series *x;
 		struct rule_group *g;
@@ -305,7 +197,7 @@ rule_feed(struct rule_set *s, const char *service, const char *metric, const str
 			moved = true; /* it does not fit, which is told */
 	}
 	if (moved)
-		settle(s);
+		rule_tell_all(s);
 }
 
 /* --- time ------------------------------------------------------------------------------------------------ */
@@ -316,6 +208,24 @@ is_gone(const struct rule_watched *w, const struct rule_group *g, uint64_t now_u
 	uint64_t gone_us = w->rule->kind == RULE_ABSENT ? w->rule->hold_us + ABSENT_GONE_US : RULE_GONE_US;
 
 	return w->rule->n_by > 0 && now_us - g->seen_us > gone_us;
+}
+
+/* We stood still, or the clock was set: nothing could be heard in between, so nobody was absent. */
+static void
+skip_pause(struct rule_set *s, uint64_t now_us)
+{
+	uint64_t pause_us = s->ticked_us && now_us > s->ticked_us ? now_us - s->ticked_us : 0;
+
+	s->ticked_us = now_us;
+	if (pause_us <= RULE_STILL_US)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		for (struct rule_group *g = s->rules[i].groups; s->rules[i].rule->kind == RULE_ABSENT && g; g = g->next) {
+			g->seen_us += pause_us;
+			if (!rule_group_fires(g))
+				g->turn_us += pause_us;
+			s->changed = s->changed || g->state == RULE_PENDING;
+		}
 }
 
 static bool
@@ -349,6 +259,7 @@ rule_tick(struct rule_set *s, uint64_t now_us)
 {
 	bool moved = end_mutes(s, now_us);
 
+	skip_pause(s, now_us);
 	for (size_t i = 0; i < s->n; i++) {
 		struct rule_watched *w = &s->rules[i];
 		struct rule_group **at = &w->groups, *g;
@@ -361,7 +272,7 @@ rule_tick(struct rule_set *s, uint64_t now_us)
 			}
 			if (rule_group_fires(g)) {
 				g->state = RULE_INACTIVE;
-				resolve(s, w->rule, g);
+				rule_tell_end(s, w->rule, g);
 				moved = true;
 			}
 			s->changed = true;
@@ -370,13 +281,13 @@ rule_tick(struct rule_set *s, uint64_t now_us)
 		}
 		if (w->full && (now_us < w->refused_us || now_us - w->refused_us > RULE_GONE_US)) {
 			w->full->state = RULE_INACTIVE;
-			resolve(s, w->overflow, w->full);
+			rule_tell_end(s, w->overflow, w->full);
 			w->full = rule_group_free(w->full);
 			moved = true;
 		}
 	}
 	if (moved)
-		settle(s);
+		rule_tell_all(s);
 }
 
 void
@@ -386,141 +297,7 @@ rule_mute(struct rule_set *s, const struct rule_mute *mutes, size_t n, uint64_t 
 	for (size_t i = 0; i < n && s->n_mutes < RULE_MUTES_MAX; i++)
 		s->mutes[s->n_mutes++] = mutes[i];
 	(void)end_mutes(s, now_us);
-	settle(s);
-}
-
-/* --- the rules -------------------------------------------------------------------------------------------- */
-static bool
-same_rule(const struct rule *a, const struct rule *b)
-{
-	return strcmp(a->service, b->service) == 0 && strcmp(a->name, b->name) == 0 &&
-		strcmp(a->condition, b->condition) == 0;
-}
-
-static int
-by_metric(const void *a, const void *b)
-{
-	const struct rule_watched *x = a, *y = b;
-	int r = order(x->rule->service, x->rule->metric, y->rule);
-
-	return r ? r : strcmp(x->rule->name, y->rule->name);
-}
-
-static bool
-stands_before(const struct rule_watched *list, size_t n, const struct rule *rule)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i].rule->name, rule->name) == 0 &&
-			strcmp(list[i].rule->service, rule->service) == 0)
-			return true;
-	return false;
-}
-
-/* What the old rule knew, or nothing yet. */
-static int
-inherit(struct rule_watched *to, struct rule_watched *old, size_t n_old, uint64_t now_us)
-{
-	for (size_t i = 0; i < n_old; i++)
-		if (old[i].groups && same_rule(old[i].rule, to->rule)) {
-			to->groups = STEAL(old[i].groups);
-			to->n_groups = old[i].n_groups;
-			to->n_series = old[i].n_series;
-			to->full = STEAL(old[i].full);
-			to->overflow = STEAL(old[i].overflow);
-			to->refused_us = old[i].refused_us;
-			return 0;
-		}
-	/* What is named whole can be absent before it ever came. */
-	return to->rule->n_by > 0 || rule_group_take(to, NULL, 0, now_us) ? 0 : FAULT(-ENOMEM);
-}
-
-static void
-let_go(struct rule_set *s, struct rule_watched *old, bool say)
-{
-	struct rule_group *g;
-
-	while ((g = old->groups)) {
-		old->groups = g->next;
-		s->changed = true; /* not for new rules: what they were before may be restored yet */
-		if (say && rule_group_fires(g))
-			resolve(s, old->rule, g);
-		rule_group_drop(s, old, g);
-	}
-	if (say && old->full)
-		resolve(s, old->overflow, old->full);
-	old->full = rule_group_free(old->full);
-	old->overflow = rule_unref(old->overflow);
-	old->rule = rule_unref(old->rule);
-}
-
-int
-rule_load(struct rule_set *s, struct rule *const *rules, size_t n, uint64_t now_us)
-{
-	struct rule_watched *fresh, *old = s->rules;
-	size_t n_old = s->n, n_fresh = 0;
-	int r = 0;
-
-	if (n > RULE_MAX)
-		return REFUSE(REASON_TOO_LARGE, "rules", "%zu rules are more than %d", n, RULE_MAX);
-	fresh = calloc(n + 1, sizeof(*fresh));
-	if (!fresh)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < n && r == 0; i++) {
-		if (stands_before(fresh, n_fresh, rules[i])) {
-			log_warning("alert %s of %s stands twice: the first one counts", rules[i]->name,
-				rules[i]->service);
-			continue;
-		}
-		fresh[n_fresh].rule = rule_ref(rules[i]);
-		r = inherit(&fresh[n_fresh++], old, n_old, now_us);
-	}
-	qsort(fresh, n_fresh, sizeof(*fresh), by_metric);
-	s->rules = fresh;
-	s->n = n_fresh;
-	for (size_t i = 0; i < n_old; i++)
-		let_go(s, &old[i], true);
-	free(old);
-	settle(s);
-	return r;
-}
-
-int
-rule_new(struct rule_set **ret, rule_fn *tell, void *arg)
-{
-	struct rule_set *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return FAULT(-ENOMEM);
-	s->tell = tell;
-	s->arg = arg;
-	*ret = s;
-	return 0;
-}
-
-struct rule_set *
-rule_free(struct rule_set *s)
-{
-	if (!s)
-		return NULL;
-	for (size_t i = 0; i < s->n; i++)
-		let_go(s, &s->rules[i], false);
-	free(s->rules);
-	free(s);
-	return NULL;
-}
-
-void
-rule_each_firing(const struct rule_set *s, rule_fn *each, void *arg)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct rule_watched *w = &s->rules[i];
-
-		for (const struct rule_group *g = w->groups; g; g = g->next)
-			if (g->told != RULE_TOLD_RESOLVED)
-				hand_over(w->rule, g, g->told, each, arg);
-		if (w->full && w->full->told != RULE_TOLD_RESOLVED)
-			hand_over(w->overflow, w->full, w->full->told, each, arg);
-	}
+	rule_tell_all(s);
 }
 
 bool

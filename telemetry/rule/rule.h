@@ -22,7 +22,8 @@
  * and as firing again when that ends.
  *
  * No clock and no I/O: time comes in, transitions go out.  A threshold is moved by numbers alone: while none come
- * it stays as it is; but a group of `by` whose series have not come for RULE_GONE_US is forgotten. */
+ * it stays as it is; but a group of `by` whose series have not come for RULE_GONE_US is forgotten.  An absence
+ * that has lasted less than half of its span is counted anew after a restart. */
 #pragma once
 
 #include <jansson.h>
@@ -49,6 +50,7 @@ enum {
 };
 
 #define RULE_GONE_US	 (UINT64_C(600) * 1000000)
+#define RULE_STILL_US	 (UINT64_C(60) * 1000000)
 #define RULE_MUTE_MAX_US (UINT64_C(7) * 86400 * 1000000)
 /* The alert of a rule with more groups or series than are watched; its group is alert="NAME". */
 #define RULE_OVERFLOW_NAME "AlertGroupsFull"
@@ -121,13 +123,15 @@ SCOPED_DESTRUCTOR(struct rule_set, rule_free)
  * (logged, nothing changed); or a fault. */
 int rule_load(struct rule_set *s, struct rule *const *rules, size_t n, uint64_t now_us);
 
-/* A number came: moves the rules that watch it.  NaN is no number: it changes nothing.  labels may be NULL
+/* A number came: moves the rules that watch it.  NaN is no number: it changes nothing; a counter
+ * that is infinite is none either.  labels may be NULL
  * where n is 0. */
 void rule_feed(struct rule_set *s, const char *service, const char *metric,
 	const struct rule_label *labels, size_t n_labels, double value, uint64_t now_us);
 
 /* Time passed: what moves without numbers (absent, change, ends of mutes, groups that are gone).  To be called every
- * few seconds. */
+ * few seconds: more than RULE_STILL_US after the last was a pause of our own, or a clock that was set, and counts as
+ * nobody's absence. */
 void rule_tick(struct rule_set *s, uint64_t now_us);
 
 /* What is not to be told as firing for now. */

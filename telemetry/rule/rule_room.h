@@ -57,10 +57,21 @@ struct rule_set {
 	size_t n, n_series;
 	struct rule_mute mutes[RULE_MUTES_MAX];
 	size_t n_mutes;
+	uint64_t ticked_us; /* 0: not yet */
 	bool changed; /* something that rule_save() gives */
 	rule_fn *tell;
 	void *arg;
 };
+
+/* Where a metric of a service stands beside a rule, as strcmp() says it. */
+int rule_order(const char *service, const char *metric, const struct rule *rule);
+
+/* Tell fn how an alert stands: in told. */
+void rule_tell_one(const struct rule *rule, const struct rule_group *g, enum rule_told told, rule_fn *fn, void *arg);
+/* Tell that it is over. */
+void rule_tell_end(struct rule_set *s, const struct rule *rule, struct rule_group *g);
+/* Tell of every alert what has not been told: what inhibits before what it silences. */
+void rule_tell_all(struct rule_set *s);
 
 bool rule_group_fires(const struct rule_group *g);
 /* Keep why it is muted; NULL or "": it is not.  false where there is no memory. */

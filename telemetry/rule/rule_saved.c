@@ -70,6 +70,13 @@ is_kept(const struct rule *rule, const struct rule_series *x)
 	return x->bad || rule->kind == RULE_CHANGE || rule->kind == RULE_RATE;
 }
 
+/* What was there and never comes again is absent only to who remembers it. */
+static bool
+is_missable(const struct rule *rule)
+{
+	return rule->kind == RULE_ABSENT && rule->n_by > 0;
+}
+
 static int
 save_group(json_t *list, const struct rule *rule, const struct rule_group *g)
 {
@@ -82,7 +89,7 @@ save_group(json_t *list, const struct rule *rule, const struct rule_group *g)
 	for (const struct rule_series *x = g->series; series && x && r == 0; x = x->next)
 		if (is_kept(rule, x))
 			r = save_series(series, x);
-	if (r || (g->state == RULE_INACTIVE && json_array_size(series) == 0))
+	if (r || (g->state == RULE_INACTIVE && json_array_size(series) == 0 && !is_missable(rule)))
 		return r;
 	item = json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:b, s:s, s:O}", "service", rule->service, "name",
 		rule->name, "condition", rule->condition, "group", values, "state", state_texts[g->state], "told",
@@ -117,7 +124,7 @@ read_real(double *ret, const char *text)
 	char *end;
 
 	*ret = strtod(text, &end);
-	return *end || !isfinite(*ret) ? REFUSE(REASON_MALFORMED, "rules.json", "\"%s\" is no number", text) : 0;
+	return end == text || *end || isnan(*ret) ? REFUSE(REASON_MALFORMED, "rules.json", "\"%s\" is no number", text) : 0;
 }
 
 static int

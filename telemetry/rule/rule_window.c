@@ -1,4 +1,6 @@
 /* How fast a counter grows. */
+#include <math.h>
+
 #include "appliance/base/clock.h"
 #include "telemetry/rule/rule_room.h"
 
@@ -36,6 +38,8 @@ rule_window_add(struct rule_set *s, const struct rule *rule, struct rule_series 
 	uint64_t spacing = rule->over_us / SPOTS_A_WINDOW, covered;
 	double last = x->last, per_window;
 
+	if (!isfinite(*v))
+		return false;
 	if (spacing < SPACING_MIN_US)
 		spacing = SPACING_MIN_US;
 	x->last = *v;
@@ -44,6 +48,9 @@ rule_window_add(struct rule_set *s, const struct rule *rule, struct rule_series 
 		begin(s, w, now_us);
 	else
 		w->total += *v < last ? *v : *v - last; /* a counter that fell began again at 0 */
+	s->changed = s->changed || *v < last; /* what it was before nobody tells again */
+	if (!isfinite(w->total))
+		begin(s, w, now_us);
 	/* A window is kept over restarts, but not for each number: the counter itself tells what came between.  On one
 	 * grid, so that many series are one save. */
 	if (now_us / spacing != w->spots[w->n - 1].at_us / spacing && w->n < RULE_SPOTS) {

@@ -478,115 +478,113 @@ damaged_states_are_refused(void **state)
 	}
 }
 
-/* --- at random: a collector that is killed tells the same as one that is not ---------------------------------- */
-static uint64_t seed;
-
-static unsigned
-draw(unsigned n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (unsigned)(seed >> 33) % n;
-}
-
-#define ALL                                                                                                 \
-	"[" DISK "," HIGH "," CHANGED                                                                       \
-	",{\"name\":\"held\",\"metric\":\"m\",\"op\":\"below\",\"value\":3,\"for\":\"20s\"}"                 \
-	",{\"name\":\"grows\",\"metric\":\"count\",\"by\":[\"device\"],\"op\":\"above\",\"value\":8,"          \
-	"\"rate\":{\"per\":\"1m\",\"over\":\"2m\"},\"inhibited_by\":[\"high\"]}]"
-
-/* What rules.json holds is all that the next one knows. */
+/* --- what numbers and clocks do --------------------------------------------------------------------------------- */
+/* A bound that is left only by infinity has to survive a restart, too. */
 static void
-restart(struct rule_set **s, json_t *kept, struct buf *told, uint64_t now_us)
+what_is_infinite_is_kept_over_a_restart(void **state)
 {
-	rule_free(*s);
-	*s = set_of(ALL, told, now_us);
-	assert_int_equal(rule_restore(*s, kept, now_us), 0);
-	rule_tick(*s, now_us);
-}
-
-static void
-kills_change_nothing_that_is_told(void **state)
-{
-	const char *given = getenv("SEED");
-	uint64_t first = given ? strtoull(given, NULL, 10) : 1;
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" FULL "," FAST "]", &told, S(0));
+	SCOPED(rule_freep) struct rule_set *after = NULL;
+	SCOPED_JSON *saved = NULL;
 
 	(void)state;
-	for (uint64_t round = first; round < first + (given ? 1 : 40); round++) {
-		SCOPED(buf_done) struct buf a = BUF_MAX(1 << 20), b = BUF_MAX(1 << 20);
-		struct rule_set *whole = set_of(ALL, &a, S(0)), *killed = set_of(ALL, &b, S(0));
-		SCOPED_JSON *kept = rule_save(killed);
-		double count[2] = { 0, 0 }, m = 3;
-
-		seed = round;
-		for (unsigned at = 2; at < 1500; at += 2) {
-			unsigned disk = draw(2), what = draw(8);
-			char device[8];
-			struct rule_label labels[2] = { { "device", device }, { "mode", "rw" } };
-
-			(void)snprintf(device, sizeof(device), "d%u", disk);
-			count[disk] += draw(40) == 0 ? draw(30) : 0;
-			m += draw(6) == 0 ? (double)draw(5) - 2 : 0;
-			for (int i = 0; i < 2; i++) {
-				struct rule_set *s = i ? killed : whole;
-
-				if (what != 0) {
-					rule_feed(s, SERVICE, "free", labels, 2, draw(1) + m * 2 + disk, S(at));
-					rule_feed(s, SERVICE, "m", NULL, 0, m / 4, S(at));
-				}
-				rule_feed(s, SERVICE, "count", labels, 1, count[disk], S(at));
-				rule_tick(s, S(at));
-			}
-			if (rule_changed(killed)) {
-				json_decref(kept);
-				kept = rule_save(killed);
-			}
-			if (draw(15) == 0)
-				restart(&killed, kept, &b, S(at));
-			if (strcmp(buf_text(&a), buf_text(&b)) != 0)
-				fail_msg("SEED=%llu at %u:\n...%s\nbut killed\n...%s", (unsigned long long)round, at,
-					buf_text(&a) + (a.len > 200 ? a.len - 200 : 0),
-					buf_text(&b) + (b.len > 200 ? b.len - 200 : 0));
-		}
-		assert_true(a.len > 100);
-		rule_free(whole);
-		rule_free(killed);
-	}
+	rule_feed(s, SERVICE, "used", NULL, 0, INFINITY, S(1));
+	rule_feed(s, SERVICE, "m", NULL, 0, 0, S(1));
+	rule_feed(s, SERVICE, "m", NULL, 0, INFINITY, S(16)); /* no count */
+	rule_feed(s, SERVICE, "m", NULL, 0, 1e308, S(31));
+	rule_feed(s, SERVICE, "m", NULL, 0, 9e307, S(46)); /* more than fits: counted anew */
+	rule_feed(s, SERVICE, "m", NULL, 0, 9e307, S(61));
+	assert_non_null(strstr(buf_text(&told), "full firing since 1 at inf; "));
+	saved = rule_save(s);
+	buf_reset(&told);
+	after = set_of("[" FULL "," FAST "]", &told, S(62));
+	assert_int_equal(rule_restore(after, saved, S(62)), 0);
+	rule_feed(after, SERVICE, "used", NULL, 0, 90, S(63));
+	assert_string_equal(buf_text(&told), "full resolved since 1 at 90; ");
 }
 
-/* A threshold by its definition: it fires at the first number that ends `for` of bad ones, and ends at the first
- * that ends half of it of good ones. */
+#define MISSED "{\"name\":\"missed\",\"metric\":\"free\",\"by\":[\"device\"],\"absent\":\"20s\"}"
+
 static void
-a_threshold_is_what_it_says(void **state)
+a_group_that_went_while_nobody_looked_is_missed(void **state)
 {
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *before = set_of("[" MISSED "]", &told, S(0));
+	SCOPED(rule_freep) struct rule_set *after = set_of("[" MISSED "]", &told, S(500));
+	SCOPED_JSON *saved = NULL;
+
 	(void)state;
-	for (seed = 1; seed < 200;) {
-		SCOPED(buf_done) struct buf told = BUF_MAX(1 << 16), want = BUF_MAX(1 << 16);
-		SCOPED(rule_freep) struct rule_set *s = set_of("[" DOWN "]", &told, S(0));
-		unsigned at = 0, bad_since = 0, good_since = 0, fired = 0;
-		uint64_t kept = seed;
-		bool fires = false, bad = false;
+	feed_disk(before, "sda", "rw", "1", 9, 1);
+	assert_true(rule_changed(before));
+	feed_disk(before, "sda", "rw", "1", 9, 3);
+	assert_false(rule_changed(before)); /* not each number is worth a write */
+	saved = rule_save(before);
+	assert_int_equal(rule_restore(after, saved, S(500)), 0);
+	rule_tick(after, S(519));
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(after, S(520));
+	assert_string_equal(buf_text(&told), "missed{device=\"sda\"} firing since 520 at 9; ");
+}
 
-		for (int i = 0; i < 100; i++) {
-			bool now_bad = draw(2) == 0;
+static void
+who_stood_still_missed_nobody(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of("[" GONE "]", &told, S(0));
 
-			at += 1 + draw(2);
-			rule_feed(s, SERVICE, "redis_up", NULL, 0, now_bad ? 0 : 1, S(at));
-			bad_since = now_bad && !bad ? at : bad_since;
-			good_since = !now_bad && (bad || i == 0) ? at : good_since;
-			bad = now_bad;
-			if (!fires && bad && at - bad_since >= 4) {
-				fires = true;
-				fired = at;
-				buf_printf(&want, "down firing since %u at 0; ", fired);
-			} else if (fires && !bad && at - good_since >= 2) {
-				fires = false;
-				buf_printf(&want, "down resolved since %u at 1; ", fired);
-			}
+	(void)state;
+	rule_feed(s, SERVICE, "m", NULL, 0, 1, S(1));
+	rule_tick(s, S(2));
+	rule_tick(s, S(9000)); /* a suspended machine, or the first word of a time server */
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(s, S(9012)); /* pending */
+	rule_tick(s, S(18012));
+	rule_tick(s, S(18018));
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(s, S(18020));
+	assert_string_equal(buf_text(&told), "gone firing since 18020 at 1; ");
+	rule_tick(s, S(19000));
+	rule_feed(s, SERVICE, "m", NULL, 0, 1, S(19001));
+	assert_string_equal(buf_text(&told), "gone firing since 18020 at 1; gone resolved since 18020 at 1; ");
+}
+
+/* States that a set cannot have written: what fits stands, the rest is refused. */
+static void
+more_saved_series_than_are_watched_are_refused(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = NULL;
+	SCOPED_JSON *saved = json_array();
+	struct rule *rules[RULE_ALL_SERIES_MAX / RULE_SERIES_MAX + 1];
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+	(void)state;
+	assert_int_equal(rule_new(&s, tell, &told), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+		SCOPED_JSON *series = json_array();
+		SCOPED_JSON *one = NULL;
+		char name[16], key[16];
+
+		(void)snprintf(name, sizeof(name), "r%zu", i);
+		one = json_pack("{s:s, s:s, s:s, s:i}", "name", name, "metric", "m", "op", "above", "value", 5);
+		assert_int_equal(rule_read(&rules[i], SERVICE, one), 0);
+		for (int k = 0; k < (i + 1 < ARRAY_LEN(rules) ? RULE_SERIES_MAX : 1); k++) {
+			(void)snprintf(key, sizeof(key), "a=\"%d\"", k);
+			json_array_append_new(series, json_pack("{s:s, s:s, s:b, s:s}", "key", key, "last", "9", "bad", 1, "seen",
+				"2026-11-21T10:00:00Z"));
 		}
-		if (strcmp(buf_text(&told), buf_text(&want)) != 0)
-			fail_msg("%llu: %s\nnot %s", (unsigned long long)kept, buf_text(&told), buf_text(&want));
-		seed = kept + 1;
+		json_array_append_new(saved, json_pack("{s:s, s:s, s:s, s:[], s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:O}", "service",
+			SERVICE, "name", name, "condition", rules[i]->condition, "group", "state", "firing", "told", "firing", "value",
+			"9", "muted_by", "", "bad", 1, "turn", "2026-11-21T10:00:00Z", "fired", "2026-11-21T10:00:00Z", "series", series));
 	}
+	assert_int_equal(rule_load(s, rules, ARRAY_LEN(rules), S(0)), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		rule_unref(rules[i]);
+	assert_int_equal(rule_restore(s, saved, S(1)), REASON_TOO_LARGE);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	rule_each_firing(s, tell, &told);
+	assert_non_null(strstr(buf_text(&told), "r0 firing"));
 }
 
 int
@@ -606,8 +604,10 @@ main(void)
 		cmocka_unit_test(a_text_holds_what_is_so_now),
 		cmocka_unit_test(what_is_no_rule_is_refused),
 		cmocka_unit_test(damaged_states_are_refused),
-		cmocka_unit_test(kills_change_nothing_that_is_told),
-		cmocka_unit_test(a_threshold_is_what_it_says),
+		cmocka_unit_test(what_is_infinite_is_kept_over_a_restart),
+		cmocka_unit_test(a_group_that_went_while_nobody_looked_is_missed),
+		cmocka_unit_test(who_stood_still_missed_nobody),
+		cmocka_unit_test(more_saved_series_than_are_watched_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
