@@ -14,6 +14,7 @@ struct roles_role {
 	bool root;	       /* keeps the supervisor's user, whatever user says */
 	bool readers;	       /* is in the readers' group */
 	bool shims;	       /* is in the shims' group */
+	bool journal;	       /* is in the host's group systemd-journal, where there is one */
 	bool no_network;       /* an empty network namespace, where allowed */
 	bool own_pids;	       /* what it starts is in a namespace of processes of its own, where allowed */
 	bool state;	       /* gets --state */

@@ -15,8 +15,9 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
-#include "telemetry/ship/ship_settings.h"
 #include "appliance/egress/pseudonym.h"
+#include "telemetry/collect/config_journal.h"
+#include "telemetry/ship/ship_settings.h"
 
 #define FILE_NAME "config.json"
 #define MIB	  (UINT64_C(1024) * 1024)
@@ -324,6 +325,7 @@ static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
 	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas",
+		"journal",
 		SHIP_SETTINGS_KEYS };
 	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
 	const struct yaml_node *node;
@@ -347,6 +349,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 			s->spool_bytes = v;
 		} else if (strcmp(node->key, "logs") == 0) {
 			int r = read_logs(s, node);
+
+			if (r != 0)
+				return r;
+		} else if (strcmp(node->key, "journal") == 0) {
+			int r = config_journal_read(s, node);
 
 			if (r != 0)
 				return r;
@@ -384,7 +391,7 @@ config_settings(struct config_settings *ret, const struct paths *paths)
 	SCOPED(scope_close) int etc_fd = open(paths->etc, O_DIRECTORY | O_PATH | O_CLOEXEC);
 	SCOPED(buf_done) struct buf in = BUF_MAX(YAML_BYTES_MAX);
 	struct config_settings s = { .period_us = 15 * CLOCK_US_PER_S, .spool_bytes = 64 * MIB,
-		.pseudonyms = PSEUDONYM_DEFAULT };
+		.pseudonyms = PSEUDONYM_DEFAULT, .journal_level = 7 };
 	const struct yaml_node *section;
 	struct yaml_node *root = NULL;
 	int r;

@@ -12,7 +12,8 @@
  *	  quotas: {log: 256mb}   # other room for a class
  *	  rules: alerts.yaml        # the customer's own alert rules, beside mainstay.yaml
  *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
- *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth */
+ *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth
+ *	  journal: {units: [ssh.service], level: warning}   # fields log.journal.ssh.service */
 #pragma once
 
 #include <jansson.h>
@@ -31,6 +32,8 @@ enum {
 	CONFIG_JSON_MAX = 1024 * 1024,
 	CONFIG_NAME_MAX = 64,
 	CONFIG_LOGS_MAX = 32,
+	CONFIG_UNITS_MAX = 32,
+	CONFIG_UNIT_MAX = 128,
 };
 
 struct config_service {
@@ -80,6 +83,10 @@ struct config_settings {
 	uint64_t quota_bytes[CLASS_MAX]; /* ... but of these, where not 0 */
 	struct config_log logs[CONFIG_LOGS_MAX];
 	size_t n_logs;
+	char units[CONFIG_UNITS_MAX][CONFIG_UNIT_MAX + 1]; /* whose journal is followed */
+	size_t n_units;
+	unsigned journal_level; /* of syslog: entries up to this one */
+	char journal_dir[256];  /* absolute; "": the host's own */
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
 	char rules[CONFIG_NAME_MAX + 1]; /* the customer's own, a file of etc; "": none */
 };

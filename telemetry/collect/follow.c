@@ -15,7 +15,9 @@
 #include "appliance/base/refuse.h"
 #include "telemetry/collect/door.h"
 #include "telemetry/collect/sample.h"
+#include "telemetry/logs/log_entry.h"
 #include "telemetry/logs/log_file.h"
+#include "telemetry/logs/log_journal.h"
 #include "telemetry/logs/logs.h"
 
 struct follow {
@@ -35,13 +37,19 @@ redact(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, vo
 	return outgoing_log_line(secret_lines, line, len, out, door_outgoing(f->door));
 }
 
+static const char *
+shape_of(const struct logs_source *source)
+{
+	return source->unit ? "log journal" : "log file";
+}
+
 /* The filter is asked also while telemetry is off: what would wait can be reviewed before. */
 static bool
 may(const struct logs_source *source, const char *example, void *arg)
 {
 	struct follow *f = arg;
-	bool pass = outgoing_log(door_outgoing(f->door), source->service, source->field, "log file",
-		example, clock_now_us());
+	bool pass = outgoing_log(door_outgoing(f->door), source->service, source->field,
+		shape_of(source), example, clock_now_us());
 
 	return pass && f->ops->on(f->arg);
 }
@@ -168,11 +176,26 @@ add_of_host(struct named *all, const struct config_settings *settings)
 }
 
 static void
+add_of_journal(struct named *all, const struct config_settings *settings)
+{
+	size_t i;
+
+	for (i = 0; i < settings->n_units; i++)
+		add(all,
+			&(struct logs_source){
+				.unit = settings->units[i],
+				.level = settings->journal_level,
+				.dir = *settings->journal_dir ? settings->journal_dir : NULL },
+			"journal", settings->units[i]);
+}
+
+static void
 name_all(struct named *all, const struct config *c, const struct config_settings *settings)
 {
 	for (size_t i = 0; i < c->n_services; i++)
 		add_of_service(all, &c->services[i]);
 	add_of_host(all, settings);
+	add_of_journal(all, settings);
 }
 
 int
@@ -244,29 +267,75 @@ last_lines(struct buf *text, struct otlp_text lines[FOLLOW_PREVIEW_LINES])
 	return n;
 }
 
+/* What its last lines are, redacted; an example of them for review. */
+struct preview {
+	struct log_batch *batch;
+	struct door *door;
+	const struct logs_source *source;
+	const struct log_batch_source *as;
+};
+
+/* May they leave?  last: one of them. */
 static int
-preview_source(struct log_batch *batch, struct door *door, const struct logs_source *source,
-	const struct log_batch_source *as)
+preview_may(const struct preview *p, const char *last, size_t len, bool *ret)
 {
-	SCOPED(buf_done) struct buf text = BUF_MAX(PREVIEW_BYTES), example = BUF_MAX(REDACT_GROWTH * PREVIEW_BYTES);
-	struct otlp_text lines[FOLLOW_PREVIEW_LINES];
+	SCOPED(buf_done) struct buf example = BUF_MAX(REDACT_GROWTH * PREVIEW_BYTES);
 	uint32_t secret_lines = 0;
-	size_t n, i;
 	int r = 0;
 
-	read_end(source, &text);
-	n = last_lines(&text, lines);
-	if (n > 0)
-		r = redact_preview(&secret_lines, lines[FOLLOW_PREVIEW_LINES - 1].p,
-			lines[FOLLOW_PREVIEW_LINES - 1].len, &example, door);
-	if (r < 0 || !outgoing_log(door_outgoing(door), source->service, source->field, "log file",
-			     buf_text(&example), clock_now_us()))
-		return FAULT(r);
-	secret_lines = 0;
-	for (i = FOLLOW_PREVIEW_LINES - n; r == 0 && i < FOLLOW_PREVIEW_LINES; i++)
-		r = log_batch_add(batch, as, &(struct log_batch_line){ .text = lines[i].p, .len = lines[i].len,
-			.secret_lines = &secret_lines });
+	if (len > PREVIEW_BYTES)
+		len = PREVIEW_BYTES;
+	if (len > 0)
+		r = redact_preview(&secret_lines, last, len, &example, p->door);
+	*ret = r == 0 &&
+		outgoing_log(door_outgoing(p->door), p->source->service, p->source->field,
+			shape_of(p->source), buf_text(&example), clock_now_us());
 	return FAULT(r);
+}
+
+static int
+preview_file(const struct preview *p)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(PREVIEW_BYTES);
+	struct otlp_text lines[FOLLOW_PREVIEW_LINES], *last = &lines[FOLLOW_PREVIEW_LINES - 1];
+	uint32_t secret_lines = 0;
+	bool pass;
+	size_t n, i;
+	int r;
+
+	read_end(p->source, &text);
+	n = last_lines(&text, lines);
+	r = preview_may(p, n > 0 ? last->p : NULL, n > 0 ? last->len : 0, &pass);
+	for (i = FOLLOW_PREVIEW_LINES - n; r == 0 && pass && i < FOLLOW_PREVIEW_LINES; i++)
+		r = log_batch_add(p->batch, p->as,
+			&(struct log_batch_line){ .text = lines[i].p,
+				.len = lines[i].len,
+				.secret_lines = &secret_lines });
+	return FAULT(r);
+}
+
+static int
+preview_unit(const struct preview *p)
+{
+	SCOPED(log_journal_closep) struct log_journal *j = NULL;
+	const struct log_journal_unit unit = { p->source->unit, p->source->level };
+	struct log_journal_entry e = { .len = 0 };
+	uint32_t secret_lines = 0;
+	bool pass;
+	int r = log_journal_open(&j, p->source->dir);
+
+	if (r == 0)
+		r = log_journal_last(j, &unit, 1, 1);
+	if (r == 0)
+		r = log_journal_next(j, &e);
+	if (r < 0)
+		return FAULT(r);
+	if (preview_may(p, e.text, e.len, &pass) < 0 || !pass || r > 0)
+		return 0;
+	r = log_journal_last(j, &unit, 1, FOLLOW_PREVIEW_LINES);
+	while (r == 0 && (r = log_journal_next(j, &e)) == 0)
+		r = log_entry_add(p->batch, p->as, &e, &secret_lines, redact_preview, p->door);
+	return r < 0 ? FAULT(r) : 0;
 }
 
 int
@@ -277,6 +346,7 @@ follow_preview(struct door *door, const struct config *c, const struct config_se
 	SCOPED(scope_free) struct log_batch_source *as = calloc(LOGS_MAX, sizeof(*as));
 	SCOPED(log_batch_freep) struct log_batch *batch = NULL;
 	const struct log_now now = { .us = clock_now_us() };
+	struct preview p = { .door = door };
 	size_t i;
 	int r;
 
@@ -285,6 +355,7 @@ follow_preview(struct door *door, const struct config *c, const struct config_se
 	r = log_batch_new(&batch, redact_preview, door);
 	if (r < 0)
 		return FAULT(r);
+	p.batch = batch;
 	log_batch_site(batch, c->site ? c->site : "");
 	log_batch_now(batch, &now);
 	name_all(all, c, settings);
@@ -292,7 +363,9 @@ follow_preview(struct door *door, const struct config *c, const struct config_se
 		const struct logs_source *is = &all->items[i];
 
 		as[i] = (struct log_batch_source){ is->service, is->field, is->file, is->format };
-		r = preview_source(batch, door, is, &as[i]);
+		p.source = is;
+		p.as = &as[i];
+		r = is->unit ? preview_unit(&p) : preview_file(&p);
 	}
 	*ret_n = log_batch_lines(batch);
 	if (r == 0 && *ret_n > 0)

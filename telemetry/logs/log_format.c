@@ -59,8 +59,8 @@ level_of(const char *p, size_t len)
 	return 0;
 }
 
-static unsigned
-level_of_syslog(unsigned level)
+unsigned
+log_format_severity(unsigned level)
 {
 	static const unsigned severities[] = { OTLP_SEVERITY_FATAL, SEVERITY_ALERT,
 		SEVERITY_CRITICAL, OTLP_SEVERITY_ERROR, OTLP_SEVERITY_WARN, SEVERITY_NOTICE,
@@ -87,7 +87,7 @@ read_syslog(struct log_scan in, const struct log_now *now, struct log_stamp *ret
 		if (!log_time_number(&in, 1, 3, &priority) || priority > 191 ||
 			!log_time_char(&in, '>'))
 			return;
-		ret->severity = level_of_syslog((unsigned)priority);
+		ret->severity = log_format_severity((unsigned)priority);
 		after = in;
 		if (log_time_char(&after, '1') && log_time_char(&after, ' '))
 			in = after;

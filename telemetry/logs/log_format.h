@@ -39,3 +39,6 @@ struct log_stamp {
 /* One line, without its end. */
 struct log_stamp log_format_read(enum log_format format, const void *line, size_t len,
 	const struct log_now *now);
+
+/* OTLP's severity of syslog's, 0 emergency .. 7 debug. */
+unsigned log_format_severity(unsigned level);

@@ -17,10 +17,10 @@ enum {
 	OLD_IDLE_MS = 5000, /* who renamed the file lets go of it after a while */
 };
 
-static uint64_t
-key_of(const struct logs_source *is)
+uint64_t
+log_source_key(const char *field, const char *in, const char *name)
 {
-	const char *const parts[] = { is->field, is->dir, is->file };
+	const char *const parts[] = { field, in, name };
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
 	size_t i, j;
 
@@ -55,7 +55,7 @@ log_source_new(struct log_source **ret, const struct logs_source *is)
 		.field = s->is.field,
 		.file = s->is.file,
 		.format = is->format };
-	s->key = key_of(is);
+	s->key = log_source_key(is->field, is->dir, is->file);
 	*ret = STEAL(s);
 	return 0;
 }

@@ -26,6 +26,9 @@ struct log_source {
 	uint64_t lost;
 };
 
+/* What a place in the cursor is known by: a field, and what of it there. */
+uint64_t log_source_key(const char *field, const char *in, const char *name);
+
 /* Returns 0 or a fault. */
 int log_source_new(struct log_source **ret, const struct logs_source *is);
 struct log_source *log_source_free(struct log_source *s);

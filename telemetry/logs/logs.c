@@ -1,417 +1,23 @@
 #include "telemetry/logs/logs.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <time.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/log.h"
-#include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
-#include "telemetry/logs/log_cursor.h"
 #include "telemetry/logs/log_source.h"
+#include "telemetry/logs/logs_room.h"
 #include "telemetry/spool/spool.h"
-
-#define CURSOR_NAME "logs.cursor"
-
-enum { RETRY_MS = 5000, EXAMPLE_MAX = 512 };
-
-struct logs {
-	sd_event *loop;
-	int dir_fd; /* borrowed */
-	struct spool *spool;
-	const struct logs_ops *ops;
-	void *arg;
-	struct log_batch *batch;
-	struct log_source *sources[LOGS_MAX];
-	size_t n, next; /* next: whose turn it is */
-	struct log_cursor
-		kept; /* as the newest record, or logs.cursor, says: what a failed write goes back to */
-	bool loaded; /* kept is from the disk: sources that are met for the first time may be in it */
-	struct buf note;
-	char *room; /* LOG_LINE_MAX, while there are sources */
-	struct log_source *reading;
-	int inotify_fd;
-	struct loop_watch *watch;
-	struct loop_timer *timer;
-	uint64_t timer_us; /* boot time it is armed for */
-	uint64_t batch_us; /* boot time: the first line of the batch */
-	uint64_t retry_us; /* boot time: not before, after a record could not be written */
-	size_t unsynced;
-	uint64_t cut, refused;
-};
-
-static void on_timer(void *arg);
-
-static void
-arm(struct logs *l, uint64_t at_us, uint64_t mono_us)
-{
-	int r;
-
-	if (l->timer && l->timer_us <= at_us)
-		return;
-	l->timer_us = at_us;
-	r = loop_after(&l->timer, l->loop,
-		at_us > mono_us ? (at_us - mono_us + CLOCK_US_PER_MS - 1) / CLOCK_US_PER_MS : 0,
-		on_timer, l);
-	if (r < 0)
-		log_fault(r, "arming the timer of logs");
-}
-
-/* --- how far ------------------------------------------------------------------------------------------------- */
-/* Everything's places as they are now, over kept. */
-static int
-gather(struct logs *l, struct log_cursor *into)
-{
-	struct log_place places[LOGS_OLD_MAX + 1];
-	struct log_place *files = calloc(LOG_CURSOR_FILES_MAX, sizeof(*files));
-	size_t i, n = 0, some;
-
-	if (!files)
-		return FAULT(-ENOMEM);
-	for (i = 0; i < l->n; i++) {
-		some = log_source_places(l->sources[i], places);
-		/* Sources are half as many: only renamed files that are still read could not fit, the newest stays. */
-		if (some > LOG_CURSOR_FILES_MAX - n) {
-			places[0] = places[some - 1];
-			some = LOG_CURSOR_FILES_MAX > n;
-		}
-		memcpy(files + n, places, some * sizeof(*files));
-		n += some;
-	}
-	free(into->files);
-	into->files = files;
-	into->n_files = n;
-	return 0;
-}
-
-static int
-put_note(struct logs *l, struct log_cursor *now)
-{
-	*now = (struct log_cursor){ .generation = l->kept.generation };
-	memcpy(now->journal, l->kept.journal, sizeof(now->journal));
-	return gather(l, now);
-}
-
-static int
-sync_spool(struct logs *l)
-{
-	int r;
-
-	if (l->unsynced == 0)
-		return 0;
-	r = spool_sync(l->spool);
-	if (r < 0)
-		return FAULT(r);
-	l->unsynced = 0;
-	return 0;
-}
-
-static void
-rewind_all(struct logs *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		log_source_rewind(l->sources[i], l->kept.files, l->kept.n_files);
-	l->retry_us = clock_mono_us() + RETRY_MS * CLOCK_US_PER_MS;
-}
-
-/* What cannot be written is read again later: the files hold it meanwhile. */
-static int
-write_batch(struct logs *l)
-{
-	SCOPED(log_cursor_done) struct log_cursor now = { 0 };
-	uint64_t sequence;
-	int r;
-
-	if (log_batch_lines(l->batch) == 0)
-		return 0;
-	r = put_note(l, &now);
-	buf_reset(&l->note);
-	log_cursor_put(&l->note, &now);
-	r = r ?: buf_error(&l->note);
-	if (r == 0 && l->ops->before)
-		l->ops->before(l->arg);
-	r = r ?: log_batch_write(l->batch, l->spool, &l->note, &sequence);
-	if (r != 0) {
-		l->refused++;
-		rewind_all(l);
-		return r < 0 ? FAULT(r) : r;
-	}
-	log_cursor_done(&l->kept);
-	l->kept = now;
-	now = (struct log_cursor){ 0 };
-	l->unsynced++;
-	if (l->ops->written)
-		l->ops->written(sequence, l->arg);
-	return l->unsynced >= LOGS_GROUP ? sync_spool(l) : 0;
-}
-
-/* What is followed changed: from now on this file says where to go on, until the next record does. */
-static int
-save_cursor(struct logs *l)
-{
-	int r = write_batch(l);
-
-	if (r == 0)
-		r = sync_spool(l);
-	if (r == 0)
-		r = gather(l, &l->kept);
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
-	l->kept.generation++;
-	buf_reset(&l->note);
-	log_cursor_put(&l->note, &l->kept);
-	r = buf_error(&l->note);
-	return FAULT(r ?: fs_replace(l->dir_fd, CURSOR_NAME, l->note.data, l->note.len, 0600));
-}
-
-/* The newer of logs.cursor and the last record's note. */
-static int
-load_cursor(struct logs *l)
-{
-	SCOPED(log_cursor_done) struct log_cursor note = { 0 };
-	SCOPED(buf_done) struct buf in = BUF_MAX(LEDGER_NOTE_MAX);
-	int r;
-
-	r = fs_read(l->dir_fd, CURSOR_NAME, LOG_CURSOR_BYTES_MAX, &in);
-	if (r == 0)
-		r = log_cursor_read(&l->kept, in.data, in.len, CURSOR_NAME);
-	else if (r != REASON_NOT_FOUND && r > 0)
-		r = REFUSE(r, CURSOR_NAME, "cannot be read: logs go on from their ends");
-	if (r < 0)
-		return FAULT(r);
-	buf_reset(&in);
-	r = spool_last_note(l->spool, &in);
-	if (r == 0 && in.len > 0)
-		r = log_cursor_read(&note, in.data, in.len, "the newest record of stream logs");
-	if (r < 0)
-		return FAULT(r);
-	if (note.n_files > 0 && note.generation >= l->kept.generation) {
-		log_cursor_done(&l->kept);
-		l->kept = note;
-		note = (struct log_cursor){ 0 };
-	}
-	return 0;
-}
-
-/* --- reading --------------------------------------------------------------------------------------------------- */
-static int
-on_line(const char *line, size_t len, bool cut, void *arg)
-{
-	struct logs *l = arg;
-	struct log_source *s = l->reading;
-	int r;
-
-	if (cut)
-		l->cut++;
-	if (log_batch_lines(l->batch) == 0)
-		l->batch_us = clock_mono_us();
-	r = log_batch_add(l->batch, &s->from,
-		&(struct log_batch_line){
-			.text = line, .len = len, .secret_lines = &s->secret_lines });
-	if (r == 0 && log_batch_is_full(l->batch))
-		r = write_batch(l);
-	return r;
-}
-
-static void
-set_now(struct logs *l)
-{
-	struct log_now now = { .us = clock_now_us() };
-	time_t t = (time_t)(now.us / CLOCK_US_PER_S);
-	struct tm tm;
-
-	if (localtime_r(&t, &tm))
-		now.zone_s = (int32_t)tm.tm_gmtoff;
-	log_batch_now(l->batch, &now);
-}
-
-/* One piece of each source in turn, so that a flood in one leaves the others their share.  Returns 0 with
- * *ret_more where there is more than one turn may read; else as write_batch(). */
-static int
-read_all(struct logs *l, uint64_t mono_us, bool *ret_more)
-{
-	const struct log_reading how = { .room = l->room, .line = on_line, .arg = l };
-	size_t spent = 0, quiet = 0, read;
-	struct log_source *s;
-	int r;
-
-	*ret_more = false;
-	for (; quiet < l->n; l->next++) {
-		s = l->reading = l->sources[l->next % l->n];
-		quiet++;
-		if (!s->allowed || !s->dirty)
-			continue;
-		if (spent >= LOGS_TURN_MAX) {
-			*ret_more = true;
-			return 0;
-		}
-		r = log_source_read(s, &how, mono_us, &read);
-		if (r != 0)
-			return r < 0 ? FAULT(r) : r;
-		spent += read;
-		if (read > 0)
-			quiet = 0;
-		else
-			s->dirty = log_source_wants_us(s) > 0;
-	}
-	return 0;
-}
-
-/* When to look again: a batch that waits, a line that may be continued. */
-static void
-arm_next(struct logs *l, uint64_t mono_us)
-{
-	uint64_t at;
-	size_t i;
-
-	if (log_batch_lines(l->batch) > 0)
-		arm(l, l->batch_us + LOGS_BATCH_MS * CLOCK_US_PER_MS, mono_us);
-	for (i = 0; i < l->n; i++) {
-		at = log_source_wants_us(l->sources[i]);
-		if (at > mono_us)
-			arm(l, at, mono_us);
-	}
-}
-
-static int
-turn(struct logs *l, bool drain)
-{
-	uint64_t mono_us = clock_mono_us();
-	bool more = false;
-	int r = 0;
-
-	if (l->n == 0 || mono_us < l->retry_us)
-		goto next;
-	set_now(l);
-	do
-		r = read_all(l, mono_us, &more);
-	while (r == 0 && drain && more);
-	if (r == 0 && !more && (drain || mono_us >= l->batch_us + LOGS_BATCH_MS * CLOCK_US_PER_MS))
-		r = write_batch(l);
-	if (r == 0 && !more)
-		r = sync_spool(l);
-next:
-	if (mono_us < l->retry_us)
-		arm(l, l->retry_us, mono_us);
-	else if (more)
-		arm(l, mono_us, mono_us);
-	else
-		arm_next(l, mono_us);
-	return r < 0 ? FAULT(r) : r;
-}
-
-static void
-on_timer(void *arg)
-{
-	struct logs *l = arg;
-	int r;
-
-	if (l->watch)
-		loop_watch_events(l->watch, EPOLLIN);
-	r = turn(l, false);
-	if (r < 0)
-		log_fault(r, "reading logs");
-}
-
-int
-logs_drain(struct logs *l)
-{
-	return turn(l, true);
-}
-
-/* --- what inotify tells ------------------------------------------------------------------------------------------ */
-static void
-mark(struct logs *l, int wd, bool named)
-{
-	uint64_t mono_us = clock_mono_us();
-	size_t i;
-	int r;
-
-	for (i = 0; i < l->n; i++) {
-		struct log_source *s = l->sources[i];
-
-		if (!s->allowed || (wd >= 0 && s->watch != wd))
-			continue;
-		s->dirty = true;
-		r = named ? log_source_look(s, mono_us) : 0;
-		if (r < 0)
-			log_fault(r, "looking at a log");
-	}
-}
-
-/* One wake-up for all that happens within LOGS_GATHER_MS: until then nobody listens. */
-static void
-on_inotify(uint32_t revents, void *arg)
-{
-	_Alignas(struct inotify_event) char room[4096];
-	struct logs *l = arg;
-	uint64_t mono_us = clock_mono_us();
-	const struct inotify_event *e;
-	ssize_t n, at;
-
-	(void)revents;
-	while ((n = read(l->inotify_fd, room, sizeof(room))) > 0)
-		for (at = 0; at < n; at += (ssize_t)(sizeof(*e) + e->len)) {
-			e = (const struct inotify_event *)(room + at);
-			mark(l, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
-				!!(e->mask & ~(uint32_t)IN_MODIFY));
-		}
-	loop_watch_events(l->watch, 0);
-	arm(l, mono_us + LOGS_GATHER_MS * CLOCK_US_PER_MS, mono_us);
-}
-
-/* Watches are only quicker than logs_look(): where none can be had, that has to do. */
-static void
-watch(struct logs *l, struct log_source *s)
-{
-	char path[PATH_MAX], *slash;
-
-	if (l->inotify_fd < 0) {
-		l->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-		if (l->inotify_fd < 0 ||
-			loop_watch(&l->watch, l->loop, l->inotify_fd, EPOLLIN, on_inotify, l) < 0)
-			return;
-	}
-	if (snprintf(path, sizeof(path), "%s/%s", s->is.dir, s->is.file) >= (int)sizeof(path))
-		return;
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	s->watch = inotify_add_watch(l->inotify_fd, path,
-		IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR | IN_DONT_FOLLOW);
-}
-
-/* Two sources of one folder have one watch. */
-static void
-unwatch(struct logs *l, struct log_source *s)
-{
-	size_t i;
-
-	for (i = 0; i < l->n && s->watch >= 0; i++)
-		if (l->sources[i] != s && l->sources[i]->watch == s->watch)
-			s->watch = -1;
-	if (s->watch >= 0)
-		(void)inotify_rm_watch(l->inotify_fd, s->watch);
-	s->watch = -1;
-}
 
 /* --- what is followed ---------------------------------------------------------------------------------------------- */
 static bool
 may(struct logs *l, struct log_source *s)
 {
 	SCOPED(buf_done) struct buf example = BUF_MAX(LOG_BATCH_LINE_MAX);
-	char last[EXAMPLE_MAX];
+	char last[LOGS_EXAMPLE_MAX + 1];
 	uint32_t secret_lines = 0;
 	size_t len;
 
@@ -433,13 +39,13 @@ look_at(struct logs *l, struct log_source *s, uint64_t mono_us)
 	s->allowed = may(l, s);
 	if (!s->allowed) {
 		if (was) {
-			unwatch(l, s);
+			logs_notice_unwatch(l, s);
 			log_source_end(s);
 		}
 		return was;
 	}
 	if (s->watch < 0)
-		watch(l, s);
+		logs_notice_watch(l, s);
 	if (was)
 		return FAULT(log_source_look(s, mono_us));
 	r = log_source_begin(s, l->loaded ? l->kept.files : NULL, l->loaded ? l->kept.n_files : 0);
@@ -463,10 +69,20 @@ logs_look(struct logs *l)
 	}
 	if (l->n > 0)
 		l->loaded = false;
-	r = changed ? save_cursor(l) : 0;
+	r = logs_units_look(l, mono_us);
+	if (r < 0)
+		log_fault(r, "looking at the journal");
+	changed = changed || r == 1;
+	r = changed ? logs_keep_save(l) : 0;
 	if (r < 0)
 		log_fault(r, "keeping how far logs were read");
-	arm(l, mono_us, mono_us);
+	logs_turn_at(l, mono_us, mono_us);
+}
+
+int
+logs_drain(struct logs *l)
+{
+	return logs_turn_run(l, true);
 }
 
 static struct log_source *
@@ -484,13 +100,39 @@ take(const struct logs_source *is, struct log_source **from, size_t n)
 	return NULL;
 }
 
-int
-logs_set(struct logs *l, const struct logs_source *sources, size_t n)
+/* The files among sources. */
+static int
+set_files(struct logs *l, const struct logs_source *sources, size_t n, bool *ret_dropped)
 {
 	struct log_source *was[LOGS_MAX];
 	size_t n_was = l->n, i;
-	bool dropped = false;
-	int r = write_batch(l); /* it points at sources */
+	int r = 0;
+
+	*ret_dropped = false;
+	memcpy(was, l->sources, n_was * sizeof(was[0]));
+	for (l->n = 0, i = 0; r == 0 && i < n; i++) {
+		if (sources[i].unit)
+			continue;
+		l->sources[l->n] = take(&sources[i], was, n_was);
+		if (!l->sources[l->n])
+			r = log_source_new(&l->sources[l->n], &sources[i]);
+		if (r == 0)
+			l->n++;
+	}
+	for (i = 0; i < n_was; i++)
+		if (was[i]) {
+			logs_notice_unwatch(l, was[i]);
+			*ret_dropped = true;
+			log_source_free(was[i]);
+		}
+	return FAULT(r);
+}
+
+int
+logs_set(struct logs *l, const struct logs_source *sources, size_t n)
+{
+	bool files = false, units = false;
+	int r = logs_keep_write(l); /* it points at sources */
 
 	if (r < 0) /* what it held is read again */
 		log_fault(r, "writing logs");
@@ -501,24 +143,12 @@ logs_set(struct logs *l, const struct logs_source *sources, size_t n)
 	}
 	if (n > 0 && !l->room)
 		l->room = malloc(LOG_LINE_MAX);
-	if (r == 0 && n > 0 && !l->room)
+	if (n > 0 && !l->room)
 		r = -ENOMEM;
-	memcpy(was, l->sources, n_was * sizeof(was[0]));
-	for (l->n = 0; r == 0 && l->n < n; l->n++) {
-		l->sources[l->n] = take(&sources[l->n], was, n_was);
-		if (!l->sources[l->n])
-			r = log_source_new(&l->sources[l->n], &sources[l->n]);
-		if (r < 0)
-			break;
-	}
-	for (i = 0; i < n_was; i++)
-		if (was[i]) {
-			unwatch(l, was[i]);
-			dropped = true;
-			log_source_free(was[i]);
-		}
-	if (r == 0 && dropped)
-		r = save_cursor(l);
+	r = r ?: set_files(l, sources, n, &files);
+	r = r ?: logs_units_set(l, sources, n, &units);
+	if (r == 0 && (files || units))
+		r = logs_keep_save(l);
 	if (r < 0)
 		return FAULT(r);
 	logs_look(l);
@@ -528,7 +158,7 @@ logs_set(struct logs *l, const struct logs_source *sources, size_t n)
 void
 logs_site(struct logs *l, const char *site)
 {
-	int r = write_batch(l);
+	int r = logs_keep_write(l);
 
 	if (r < 0)
 		log_fault(r, "writing logs");
@@ -541,7 +171,11 @@ logs_counted(const struct logs *l, struct logs_count *ret)
 	size_t i;
 
 	*ret = (struct logs_count){
-		.batch = *log_batch_counted(l->batch), .cut = l->cut, .refused = l->refused
+		.batch = *log_batch_counted(l->batch),
+		.denied = l->journal_denied,
+		.cut = l->cut,
+		.lost = l->journal_lost,
+		.refused = l->refused,
 	};
 	for (i = 0; i < l->n; i++) {
 		ret->files += l->sources[i]->file.fd >= 0;
@@ -568,10 +202,11 @@ logs_new(struct logs **ret, sd_event *loop, int dir_fd, struct spool *spool,
 	l->arg = arg;
 	l->note = BUF_MAX(LEDGER_NOTE_MAX);
 	r = log_batch_new(&l->batch, ops->redact, arg);
-	r = r ?: load_cursor(l);
+	r = r ?: logs_keep_load(l);
 	if (r < 0)
 		return FAULT(r);
 	l->loaded = true;
+	memcpy(l->journal_at, l->kept.journal, sizeof(l->journal_at));
 	*ret = STEAL(l);
 	return 0;
 }
@@ -587,6 +222,7 @@ logs_free(struct logs *l)
 	loop_unwatch(l->watch);
 	for (i = 0; i < l->n; i++)
 		log_source_free(l->sources[i]);
+	logs_units_done(l);
 	scope_close(&l->inotify_fd);
 	log_batch_free(l->batch);
 	log_cursor_done(&l->kept);

@@ -6,6 +6,9 @@
  * loss.  Where to go on stands in the note of each record of stream "logs", so that after kill -9 or a power cut no
  * line is lost and none doubled; and in DIR/logs.cursor, rewritten when what is followed changes.
  *
+ * The journal is one more source with one cursor (libsystemd's) for all units; what of it was vacuumed while nobody
+ * read is counted as one loss.
+ *
  * Nothing is read of a source that may not leave: when it may, it begins at the end of what there is.  A file that
  * appears later begins at 0. */
 #pragma once
@@ -32,6 +35,8 @@ enum {
 	LOGS_GROUP = 8,	      /* batches that are made durable together */
 	LOGS_JOIN_MS = 1000,  /* a line that the next might continue waits so long */
 	LOGS_PARTIAL_MS = 30000, /* the same for one without its end */
+	LOGS_JOURNAL_MS = 1000,	 /* from a change in the journal to reading it */
+	LOGS_UNITS_MAX = 64,	 /* of LOGS_MAX sources */
 };
 
 struct logs_source {
@@ -39,6 +44,10 @@ struct logs_source {
 	const char *field;	/* "log.redis.redis" */
 	const char *dir, *file; /* absolute; beneath it */
 	enum log_format format;
+	/* Not NULL: no file but what this unit says in the journal, up to a level of syslog (7: all of it).  dir: the
+	 * journal's folder, of the first unit for all; NULL: the host's own.  file NULL. */
+	const char *unit;
+	unsigned level;
 };
 
 struct logs_ops {
@@ -56,7 +65,7 @@ struct logs_count {
 	uint64_t files;	 /* followed now */
 	uint64_t denied; /* sources that may not be read, now */
 	uint64_t cut;	 /* lines that were longer than LOG_LINE_MAX */
-	uint64_t lost;	 /* times that a file was cut or taken away before it was read to its end */
+	uint64_t lost;	 /* times that a file was cut or taken away before it was read to its end, or the journal vacuumed */
 	uint64_t refused; /* batches that the stream did not take */
 };
 

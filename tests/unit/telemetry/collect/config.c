@@ -201,7 +201,7 @@ settings_row_by_row(void **state)
 	}
 }
 
-static const struct {
+static const struct bad_log {
 	const char *text, *says, *place;
 	enum reason reason;
 } bad_logs[] = {
@@ -250,6 +250,61 @@ logs_of_the_host_are_named_by_the_operator(void **state)
 	assert_int_equal(s.n_logs, 2); /* as it was */
 }
 
+#define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+static const struct bad_log bad_journals[] = {
+	{ "telemetry: {journal: [ssh.service]}\n", "must be a mapping", "mainstay.yaml:1:13", REASON_MALFORMED },
+	{ "telemetry: {journal: {}}\n", "names no unit", "mainstay.yaml:1:13", REASON_MALFORMED },
+	{ "telemetry: {journal: {level: info}}\n", "names no unit", "mainstay.yaml:1:13", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: ssh}}\n", "must be a list", "mainstay.yaml:1:23", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [{a: b}]}}\n", "names of units", "mainstay.yaml:1:31", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [\"\"]}}\n", "names of units", "mainstay.yaml:1:31", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [a/b.service]}}\n", "names of units", "mainstay.yaml:1:31", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [" X64 X64 "x]}}\n", "names of units", "mainstay.yaml:1:31", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [ssh, ssh.service]}}\n", "twice", "mainstay.yaml:1:36", REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [ssh], level: bad}}\n", "one of emerg", "mainstay.yaml:1:37",
+		REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [ssh], level: [info]}}\n", "one of emerg", "mainstay.yaml:1:37",
+		REASON_MALFORMED },
+	{ "telemetry: {journal: {units: [ssh], directory: var}}\n", "must be a path", "mainstay.yaml:1:37",
+		REASON_MALFORMED },
+	{ "telemetry: {journal: {unit: [ssh]}}\n", "did you mean \"units\"", "mainstay.yaml:1:23",
+		REASON_UNKNOWN_FIELD },
+};
+
+static void
+units_of_the_journal_are_named_by_the_operator(void **state)
+{
+	static const char good[] =
+		"telemetry: {journal: {units: [ssh, \"getty@tty1.service\", backup.timer], level: warning, "
+		"directory: /var/log/journal/remote}}\n";
+	SCOPED(buf_done) struct buf many = BUF_MAX(4096);
+	struct folder *f = *state;
+	struct config_settings s = { 0 };
+	size_t i;
+
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", good, strlen(good), 0644), 0);
+	assert_int_equal(config_settings(&s, &f->paths), 0);
+	assert_int_equal(s.n_units, 3);
+	assert_string_equal(s.units[0], "ssh.service");
+	assert_string_equal(s.units[1], "getty@tty1.service");
+	assert_string_equal(s.units[2], "backup.timer");
+	assert_int_equal(s.journal_level, 4);
+	assert_string_equal(s.journal_dir, "/var/log/journal/remote");
+	for (i = 0; i < ARRAY_LEN(bad_journals); i++) {
+		assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", bad_journals[i].text,
+					 strlen(bad_journals[i].text), 0644), 0);
+		assert_refused(config_settings(&s, &f->paths), bad_journals[i].reason, bad_journals[i].says);
+		assert_string_equal(refuse_last()->place, bad_journals[i].place);
+	}
+	buf_puts(&many, "telemetry:\n  journal:\n    units:\n");
+	for (i = 0; i <= CONFIG_UNITS_MAX; i++)
+		buf_printf(&many, "      - u%zu\n", i);
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", many.data, many.len, 0644), 0);
+	assert_refused(config_settings(&s, &f->paths), REASON_MALFORMED, "more than 32");
+	assert_int_equal(s.n_units, 3); /* as it was */
+}
+
 static void
 without_a_file_the_defaults_hold(void **state)
 {
@@ -272,6 +327,8 @@ main(void)
 		cmocka_unit_test(too_many_alerts_in_all),
 		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(units_of_the_journal_are_named_by_the_operator, make_folder,
+			remove_folder),
 		cmocka_unit_test_setup_teardown(logs_of_the_host_are_named_by_the_operator, make_folder,
 			remove_folder),
 		cmocka_unit_test_setup_teardown(without_a_file_the_defaults_hold, make_folder,

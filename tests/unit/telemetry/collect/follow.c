@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -22,6 +23,8 @@
 #include "telemetry/otlp/otlp_decode.h"
 #include "telemetry/spool/spool.h"
 #include "tests/fakes/scratch.h"
+
+#define WRITER "/lib/systemd/systemd-journal-remote"
 
 struct world {
 	struct scratch s;
@@ -53,11 +56,11 @@ on_written(struct spool *spool, uint64_t sequence, void *arg)
 static const struct follow_ops ops = { .on = is_on, .written = on_written };
 
 static void
-tell(struct world *w, const char *accepted)
+tell_shape(struct world *w, const char *accepted, const char *shape)
 {
 	SCOPED_JSON *doc = json_pack(
 		"{s:s, s:b, s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:s}, {s:s}]}]}", "site", "site-7",
-		"switch", 1, "fields", accepted, "log file", "services", "name", "web", "dir", "/nowhere",
+		"switch", 1, "fields", accepted, shape, "services", "name", "web", "dir", "/nowhere",
 		"logs", "name", "app", "dir", w->s.path, "file", "web.log", "format", "json", "name",
 		"without a folder");
 
@@ -65,6 +68,12 @@ tell(struct world *w, const char *accepted)
 	assert_int_equal(config_read(&w->config, doc), 0);
 	assert_int_equal(door_set(w->door, &w->config), 0);
 	assert_int_equal(follow_set(w->follow, &w->config), 0);
+}
+
+static void
+tell(struct world *w, const char *accepted)
+{
+	tell_shape(w, accepted, "log file");
 }
 
 static int
@@ -225,6 +234,52 @@ nothing_is_read_while_the_switch_is_off(void **state)
 	sample_done(&own);
 }
 
+static void
+a_unit_of_the_journal_is_followed_and_previewed_by_the_same_door(void **state)
+{
+	static const struct otlp_decode_ops decode = { .record = see };
+	static const char entry[] =
+		"__REALTIME_TIMESTAMP=1795334400000000\n__MONOTONIC_TIMESTAMP=%u\n"
+		"_BOOT_ID=0123456789abcdef0123456789abcdef\n_SYSTEMD_UNIT=ssh.service\nPRIORITY=4\n"
+		"MESSAGE=key AKIAIOSFODNN7EXAMPLE for %s\n\n";
+	SCOPED(buf_done) struct buf in = BUF_MAX(4096), out = BUF_MAX(65536), seen = BUF_MAX(4096);
+	struct otlp_tally tally;
+	struct world *w = *state;
+	char path[128];
+	size_t n;
+
+	if (access(WRITER, X_OK) != 0) {
+		print_message("skipped: nothing here writes a journal (package systemd-journal-remote)\n");
+		skip();
+	}
+	w->settings.n_units = 1;
+	w->settings.journal_level = 7;
+	(void)snprintf(w->settings.units[0], sizeof(w->settings.units[0]), "ssh.service");
+	(void)snprintf(w->settings.journal_dir, sizeof(w->settings.journal_dir), "%s", w->s.path);
+	(void)snprintf(path, sizeof(path), "%s/system.journal", w->s.path);
+	buf_printf(&in, entry, 1, "one");
+	assert_int_equal(scratch_run(&w->s, (const char *const[]){ WRITER, "-o", path, "-", NULL }, in.data,
+				 in.len, NULL), 0);
+	tell(w, "log.web.app");
+	assert_int_equal(follow_preview(w->door, &w->config, &w->settings, &out, &n), 0);
+	assert_int_equal(n, 0); /* not accepted */
+	SCOPED_JSON *waiting = filter_waiting(door_outgoing(w->door)->filter);
+	SCOPED(scope_free) char *text = json_dumps(waiting, 0);
+
+	assert_non_null(strstr(text, "key [redacted:aws-key] for one"));
+	tell_shape(w, "log.journal.ssh.service", "log journal");
+	assert_int_equal(follow_preview(w->door, &w->config, &w->settings, &out, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(otlp_decode_logs(out.data, out.len, &decode, &seen, &tally), 0);
+	assert_string_equal(buf_text(&seen), "- log.journal.ssh.service 13 key [redacted:aws-key] for one|");
+	buf_reset(&in);
+	buf_printf(&in, entry, 2, "two");
+	assert_int_equal(scratch_run(&w->s, (const char *const[]){ WRITER, "-o", path, "-", NULL }, in.data,
+				 in.len, NULL), 0);
+	run(w, 5000);
+	assert_stored(w, "- log.journal.ssh.service 13 key [redacted:aws-key] for two|");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -235,6 +290,7 @@ main(void)
 		CASE(a_log_of_the_host_has_no_service),
 		CASE(what_is_not_accepted_waits_with_an_example_of_its_own),
 		CASE(nothing_is_read_while_the_switch_is_off),
+		CASE(a_unit_of_the_journal_is_followed_and_previewed_by_the_same_door),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
