@@ -33,13 +33,27 @@ pace_spend(struct pace *p, uint64_t bytes, uint64_t mono_us)
 }
 
 bool
-pace_ask(struct pace_peer *p, uint64_t mono_us)
+pace_ask(struct pace_peer *p, uint64_t *asked, uint64_t mono_us)
 {
+	const uint64_t hear_us = PACE_HEAR_MS * CLOCK_US_PER_MS;
+
 	if (p->tries == 0)
 		return true;
 	if (p->asking || mono_us < p->until_us)
 		return false;
+	if (mono_us < p->until_us + hear_us) {
+		if (!p->next || *asked < p->next_asked) {
+			p->next = asked;
+			p->next_asked = *asked;
+		}
+		return false;
+	}
+	/* Whoever's turn it is may not want to any more. */
+	if (p->next && p->next != asked && mono_us < p->until_us + 2 * hear_us)
+		return false;
 	p->asking = true;
+	*asked = ++p->questions;
+	p->next = NULL;
 	return true;
 }
 
@@ -59,7 +73,7 @@ pace_away(struct pace_peer *p, uint64_t mono_us)
 void
 pace_back(struct pace_peer *p)
 {
-	*p = (struct pace_peer){ 0 };
+	*p = (struct pace_peer){ .questions = p->questions };
 }
 
 void

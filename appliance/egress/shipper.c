@@ -40,6 +40,7 @@ struct shipper {
 	struct carrier *carrier;
 	struct shipper_peer *peer; /* NULL: the hub */
 	struct pace_peer *pace;
+	uint64_t asked; /* its last turn */
 	int dir_fd;
 	char place[ACK_STREAM_BYTES]; /* in acks.json */
 	struct lanes *lanes;
@@ -413,7 +414,7 @@ ship(struct shipper *s)
 	if (r == 0 && !is_urgent(class) &&
 		(now < s->first_us || !is_hour(s, class) || !pace_may(carrier_pace(s->carrier), now)))
 		return;
-	if (r == 0 && !pace_ask(s->pace, now))
+	if (r == 0 && !pace_ask(s->pace, &s->asked, now))
 		return;
 	r = r ?: send_record(s);
 	if (r == REASON_MALFORMED) { /* its body cannot be decoded: as damaged as any other */

@@ -58,7 +58,7 @@ static void
 three_days_away_cost_one_question_in_a_few_seconds(void **state)
 {
 	struct pace_peer p = { 0 };
-	uint64_t asked = 0, last = 0, now, end = UINT64_C(3) * 86400 * CLOCK_US_PER_S;
+	uint64_t turns[7] = { 0 }, asked = 0, last = 0, now, end = UINT64_C(3) * 86400 * CLOCK_US_PER_S;
 
 	(void)state;
 	pace_away(&p, 0);
@@ -66,7 +66,7 @@ three_days_away_cost_one_question_in_a_few_seconds(void **state)
 		unsigned at_once = 0;
 
 		for (int stream = 0; stream < 7; stream++)
-			at_once += pace_ask(&p, now);
+			at_once += pace_ask(&p, &turns[stream], now);
 		assert_true(at_once <= 1);
 		if (at_once == 0)
 			continue;
@@ -76,23 +76,43 @@ three_days_away_cost_one_question_in_a_few_seconds(void **state)
 		pace_away(&p, now);
 	}
 	assert_true(asked < 3 * 86400 / 2);
+	for (int stream = 0; stream < 7; stream++)
+		assert_in_range(turns[stream], asked - 6, asked); /* each had its turn */
 	pace_back(&p);
-	assert_true(pace_ask(&p, now) && pace_ask(&p, now)); /* there: all go */
+	assert_true(pace_ask(&p, &turns[0], now) && pace_ask(&p, &turns[0], now)); /* there: all go */
 }
 
 static void
 whoever_is_called_off_leaves_the_question_to_the_next(void **state)
 {
 	struct pace_peer p = { 0 };
+	uint64_t mine = 0, others = 0;
 
 	(void)state;
 	pace_away(&p, 0);
 	pace_away(&p, 0); /* another that was under way: no second step */
 	assert_int_equal(p.tries, 1);
-	assert_true(pace_ask(&p, CLOCK_US_PER_S));
-	assert_false(pace_ask(&p, CLOCK_US_PER_S));
+	assert_true(pace_ask(&p, &mine, 5 * CLOCK_US_PER_S));
+	assert_false(pace_ask(&p, &others, 5 * CLOCK_US_PER_S));
 	pace_leave(&p);
-	assert_true(pace_ask(&p, CLOCK_US_PER_S));
+	assert_true(pace_ask(&p, &others, 5 * CLOCK_US_PER_S));
+}
+
+static void
+whoever_wants_no_more_holds_nobody_up(void **state)
+{
+	struct pace_peer p = { 0 };
+	uint64_t mine = 1, others = 0, now = 0;
+
+	(void)state;
+	pace_away(&p, 0);
+	while (!p.next) {
+		now += 100 * CLOCK_US_PER_MS;
+		assert_false(pace_ask(&p, &others, now)); /* its turn, and it is not heard of again */
+	}
+	while (!pace_ask(&p, &mine, now))
+		now += 100 * CLOCK_US_PER_MS;
+	assert_true(now < 3 * CLOCK_US_PER_S);
 }
 
 int
@@ -104,6 +124,7 @@ main(void)
 		cmocka_unit_test(without_a_cap_everything_goes),
 		cmocka_unit_test(three_days_away_cost_one_question_in_a_few_seconds),
 		cmocka_unit_test(whoever_is_called_off_leaves_the_question_to_the_next),
+		cmocka_unit_test(whoever_wants_no_more_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
