@@ -11,7 +11,10 @@
 #include "appliance/egress/ack.h"
 #include "appliance/record/record.h"
 
-enum { BURST = 64 }; /* records that are none, passed over in one turn */
+enum {
+	BURST = 64,	  /* records that are none, passed over in one turn */
+	DAMAGED_END_S = 5, /* before it is looked again whether anything follows damage: each look is logged */
+};
 
 enum which { OLD, FRESH, N_LANES };
 
@@ -25,6 +28,7 @@ struct lanes {
 		struct record_reader *reader;
 		uint64_t next;	 /* that it is to read */
 		uint64_t time_us; /* of what it read last; 0: nothing yet */
+		uint64_t wait_us; /* not read before */
 	} lane[N_LANES];
 	struct buf bytes;
 	struct lanes_record now;
@@ -71,7 +75,7 @@ lanes_reset(struct lanes *l, uint64_t from)
 {
 	for (size_t i = 0; i < N_LANES; i++) {
 		l->lane[i].reader = record_reader_close(l->lane[i].reader);
-		l->lane[i].next = l->lane[i].time_us = 0;
+		l->lane[i].next = l->lane[i].time_us = l->lane[i].wait_us = 0;
 	}
 	l->lane[OLD].next = from;
 	l->busy = l->settled = l->gap_damaged = false;
@@ -110,8 +114,10 @@ static int
 read_lane(struct lanes *l, enum which w)
 {
 	bool damaged = false;
-	int r;
+	int r = 0;
 
+	if (clock_mono_us() < l->lane[w].wait_us)
+		return RECORD_END;
 	for (unsigned n = 0; n < BURST; n++) {
 		r = record_reader_next(l->lane[w].reader, &l->bytes, &l->now.sequence);
 		if (r == REASON_ALTERED) { /* logged, with its place; what is behind it is good */
@@ -137,8 +143,10 @@ read_lane(struct lanes *l, enum which w)
 		return 0;
 	}
 	/* What was found out about the gap is found out again where something follows it. */
-	if (damaged)
+	if (damaged) {
 		l->lane[w].reader = record_reader_close(l->lane[w].reader);
+		l->lane[w].wait_us = clock_mono_us() + DAMAGED_END_S * CLOCK_US_PER_S;
+	}
 	return r == 0 || r == REASON_NOT_FOUND ? RECORD_END : r;
 }
 

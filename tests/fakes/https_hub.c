@@ -112,6 +112,19 @@ struct reply {
 };
 
 static void
+say(SSL *ssl, const struct https_hub_shared *s, const struct buf *out)
+{
+	if (s->says != HTTPS_HUB_SLOW) {
+		(void)SSL_write(ssl, out->data, (int)out->len);
+		return;
+	}
+	for (size_t i = 0; i < out->len; i++) {
+		(void)usleep((unsigned)(1500000 / out->len));
+		(void)SSL_write(ssl, out->data + i, 1);
+	}
+}
+
+static void
 send_reply(SSL *ssl, const struct https_hub_shared *s, const struct reply *r, const struct ed25519 *key)
 {
 	SCOPED(httpsig_fields_done) struct httpsig_fields f = { 0 };
@@ -137,7 +150,7 @@ send_reply(SSL *ssl, const struct https_hub_shared *s, const struct reply *r, co
 	if (r->digest)
 		buf_printf(&out, "Content-Digest: %s\r\n", f.digest);
 	buf_printf(&out, "Signature-Input: %s\r\nSignature: %s\r\n\r\n%s", f.input, f.signature, r->body);
-	(void)SSL_write(ssl, out.data, (int)out.len);
+	say(ssl, s, &out);
 }
 
 /* To a request that nobody signed, as a witness answers. */
@@ -199,6 +212,24 @@ answer(SSL *ssl, struct https_hub_shared *s, const struct ed25519 *key, const st
 }
 
 static void
+follow_script(struct https_hub_shared *s)
+{
+	if (s->requests > s->n_script)
+		return;
+	s->says = s->script[s->requests - 1].says;
+	s->status = s->script[s->requests - 1].status;
+}
+
+/* Closing it now resets the connection. */
+static void
+reset(int fd)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+static void
 serve(int listen_fd, SSL_CTX *ctx, struct https_hub *h)
 {
 	SCOPED(ed25519_freep) struct ed25519 *stranger = NULL;
@@ -213,9 +244,15 @@ serve(int listen_fd, SSL_CTX *ctx, struct https_hub *h)
 			_exit(2);
 		SSL_set_fd(ssl, fd);
 		/* One request a connection: the next test's words are never said to an old one. */
-		if (SSL_accept(ssl) == 1 && read_request(ssl, h->shared) && h->shared->says != HTTPS_HUB_SILENT)
-			answer(ssl, h->shared, h->key, stranger);
-		(void)SSL_shutdown(ssl);
+		if (SSL_accept(ssl) == 1 && read_request(ssl, h->shared)) {
+			follow_script(h->shared);
+			if (h->shared->says == HTTPS_HUB_RESET)
+				reset(fd);
+			else if (h->shared->says != HTTPS_HUB_SILENT)
+				answer(ssl, h->shared, h->key, stranger);
+		}
+		if (h->shared->says != HTTPS_HUB_RESET)
+			(void)SSL_shutdown(ssl);
 		SSL_free(ssl);
 		(void)close(fd);
 	}

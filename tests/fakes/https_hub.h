@@ -25,8 +25,12 @@ enum https_hub_says {
 	HTTPS_HUB_UNDIGESTED, /* signed, the Content-Digest cut out */
 	HTTPS_HUB_SHORT,      /* breaks off in the body */
 	HTTPS_HUB_SILENT,     /* closes without a word */
+	HTTPS_HUB_RESET,      /* the same, by a reset */
+	HTTPS_HUB_SLOW,	      /* as HTTPS_HUB_YES, byte by byte, over a second and a half */
 	HTTPS_HUB_SAYS_MAX
 };
+
+enum { HTTPS_HUB_SCRIPT_MAX = 1024 };
 
 /* In memory that both processes see. */
 struct https_hub_shared {
@@ -41,6 +45,12 @@ struct https_hub_shared {
 	char content[65536];
 	size_t content_len;
 	uint64_t created_s; /* of its signature */
+	/* What it says to the first n_script requests, each its own; to the later ones what the last left. */
+	struct {
+		enum https_hub_says says;
+		int status;
+	} script[HTTPS_HUB_SCRIPT_MAX];
+	unsigned n_script;
 };
 
 struct https_hub {

@@ -110,7 +110,7 @@ on_accept(int fd, const struct frame_peer *who, void *arg)
 		assert_true(what);                                                                 \
 	} while (0)
 
-static void
+__attribute__((unused)) static void
 settle(unsigned ms)
 {
 	uint64_t end = clock_mono_us() + ms * CLOCK_US_PER_MS;
