@@ -6,7 +6,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { KEY_MAX = 48, GAP_MAX = 8, WEAK_MIN = 6, LONG_MIN = 20 };
+enum { KEY_MAX = 48, WEAK_MIN = 6, LONG_MIN = 20 };
 
 enum strength {
 	STRONG, /* whatever follows, but for words like "none" */
@@ -91,16 +91,18 @@ is_coded(const struct redact_text *t, size_t at, const char *digits)
 	return at + 2 < t->len && t->p[at] == '%' && strncasecmp(t->p + at + 1, digits, 2) == 0;
 }
 
-/* The last two letters of all keywords, a bit for the one in the word of the other: most words are none by them. */
-static uint32_t assigned_ends[32], spoken_ends[32];
+uint32_t redact_assign_keys[REDACT_ENDS], redact_assign_spoken[REDACT_ENDS];
 static uint8_t keyword_len[ARRAY_LEN(keywords)], spoken_len[ARRAY_LEN(spoken)];
 
+/* What may stand inside a keyword counts for any letter of it; before one of two letters anything does. */
 static uint8_t
-put_end(uint32_t ends[32], const char *word)
+put_end(uint32_t *ends, const char *word)
 {
 	size_t n = strlen(word);
+	uint32_t third = n > 2 ? 1U << (word[n - 3] & 31) | 1U << ('-' & 31) | 1U << ('_' & 31) | 1U << ('.' & 31)
+			       : UINT32_MAX;
 
-	ends[word[n - 1] & 31] |= 1U << (word[n - 2] & 31);
+	ends[(word[n - 1] & 31) << 5 | (word[n - 2] & 31)] |= third;
 	return (uint8_t)n;
 }
 
@@ -108,18 +110,21 @@ void
 redact_assign_prepare(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
-		keyword_len[i] = put_end(assigned_ends, keywords[i].text);
+		keyword_len[i] = put_end(redact_assign_keys, keywords[i].text);
 	for (size_t i = 0; i < ARRAY_LEN(spoken); i++)
-		spoken_len[i] = put_end(spoken_ends, spoken[i].text);
+		spoken_len[i] = put_end(redact_assign_spoken, spoken[i].text);
+	/* A quote or a space behind it, percent-encoded. */
+	(void)put_end(redact_assign_keys, "%22");
+	(void)put_end(redact_assign_keys, "%20");
 }
 
 /* The word that ends before at, over quotes, their escapes and a little space, where it ends as one of ends. */
 static bool
-key_before(const struct redact_text *t, size_t at, const uint32_t ends[32], struct span *ret)
+key_before(const struct redact_text *t, size_t at, const uint32_t *ends, struct span *ret)
 {
 	size_t end = at, from, gap = 0;
 
-	while (end > t->floor && gap++ < GAP_MAX) {
+	while (end > t->floor && gap++ < REDACT_GAP_MAX) {
 		if (redact_is(t->p[end - 1], REDACT_GAP))
 			end--;
 		else if (end >= t->floor + 3 && (is_coded(t, end - 3, "22") || is_coded(t, end - 3, "20")))
@@ -127,7 +132,7 @@ key_before(const struct redact_text *t, size_t at, const uint32_t ends[32], stru
 		else
 			break;
 	}
-	if (end < t->floor + 2 || !(ends[t->p[end - 1] & 31] & 1U << (t->p[end - 2] & 31)))
+	if (end < t->floor + 2 || (end > 2 && !redact_assign_ends_in(ends, t->p + end)))
 		return false;
 	from = end;
 	while (from > t->floor && end - from < KEY_MAX &&
@@ -225,7 +230,7 @@ value_after(const struct redact_text *t, size_t at, bool *ret_quoted)
 	size_t from = at, slashes = 0;
 
 	*ret_quoted = false;
-	while (from < t->len && from - at < GAP_MAX && t->p[from] && strchr(" =>\t", t->p[from]))
+	while (from < t->len && from - at < REDACT_GAP_MAX && t->p[from] && strchr(" =>\t", t->p[from]))
 		from++;
 	if (from + 1 < t->len && t->p[from] == '[' && strchr("\"'\\", t->p[from + 1]))
 		from++; /* the first of a list */
@@ -333,7 +338,7 @@ find_assigned(const struct redact_text *t, size_t at, size_t width, struct redac
 	struct span key, value;
 	bool quoted;
 
-	if (!key_before(t, at, assigned_ends, &key))
+	if (!key_before(t, at, redact_assign_keys, &key))
 		return false;
 	k = find_keyword(t, key);
 	if (!k)
@@ -354,7 +359,7 @@ find_spoken(const struct redact_text *t, size_t at, struct redact_match *ret)
 	struct span key, value;
 	bool quoted;
 
-	if (!key_before(t, at, spoken_ends, &key))
+	if (!key_before(t, at, redact_assign_spoken, &key))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(spoken); i++) {
 		size_t len = spoken_len[i];

@@ -72,6 +72,17 @@ size_t redact_word_begin(const struct redact_text *t, size_t at);
 /* The end of the run of such characters. */
 size_t redact_run(const struct redact_text *t, size_t at, unsigned classes);
 
+/* Does a keyword end in the three letters before p?  Most words are none by that.  Keywords of = and :, and those that are
+ * spoken before a space. */
+enum { REDACT_ENDS = 32 * 32, REDACT_GAP_MAX = 8 /* characters of REDACT_GAP behind a keyword */ };
+extern uint32_t redact_assign_keys[REDACT_ENDS], redact_assign_spoken[REDACT_ENDS];
+
+static inline bool
+redact_assign_ends_in(const uint32_t *ends, const char *p)
+{
+	return ends[(p[-1] & 31) << 5 | (p[-2] & 31)] >> (p[-3] & 31) & 1;
+}
+
 /* Make the tables of the finders; again changes nothing. */
 void redact_assign_prepare(void);
 void redact_token_prepare(void);

@@ -37,24 +37,26 @@ bits(__m128i v)
 static void
 classify(struct redact_bits *out, const char *p)
 {
-	*out = (struct redact_bits){ 0 };
+	uint64_t word = 0, alnum = 0, digits = 0, dashes = 0, dots = 0, anchors = 0;
+
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < BLOCK; i += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
 		__m128i alpha = within(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 25);
 		__m128i digit = within(v, '0', 9), dash = same(v, '-');
-		__m128i alnum = _mm_or_si128(alpha, digit);
-		__m128i anchor = _mm_or_si128(
-			_mm_or_si128(_mm_or_si128(same(v, '='), same(v, ':')),
-				_mm_or_si128(same(v, '@'), same(v, ' '))),
-			_mm_or_si128(same(v, '%'), same(v, '$')));
+		__m128i letter = _mm_or_si128(alpha, digit);
+		/* $ and %, : and = */
+		__m128i anchor = _mm_or_si128(_mm_or_si128(within(v, '$', 1), _mm_or_si128(same(v, '='), same(v, ':'))),
+			_mm_or_si128(same(v, '@'), same(v, ' ')));
 
-		out->alnum |= bits(alnum) << i;
-		out->digit |= bits(digit) << i;
-		out->dash |= bits(dash) << i;
-		out->word |= bits(_mm_or_si128(alnum, _mm_or_si128(dash, same(v, '_')))) << i;
-		out->dot |= bits(same(v, '.')) << i;
-		out->anchor |= bits(anchor) << i;
+		alnum |= bits(letter) << i;
+		digits |= bits(digit) << i;
+		dashes |= bits(dash) << i;
+		word |= bits(_mm_or_si128(letter, _mm_or_si128(dash, same(v, '_')))) << i;
+		dots |= bits(same(v, '.')) << i;
+		anchors |= bits(anchor) << i;
 	}
+	*out = (struct redact_bits){ word, alnum, digits, dashes, dots, anchors };
 }
 #else
 static void
@@ -89,38 +91,52 @@ load(const struct redact_scan *s, size_t at, struct redact_bits *out)
 	}
 }
 
-/* Where runs of at least 4 begin (not only at their first). */
-static inline pair_t
-fours(pair_t m)
+/* The bits n further on. */
+static inline uint64_t
+ahead(uint64_t here, uint64_t next, unsigned n)
 {
-	m &= m >> 1;
-	return m & m >> 2;
+	return here >> n | next << (BLOCK - n);
 }
 
-static inline uint64_t
-begins(uint64_t m, uint64_t before)
+/* Does a run of LONG_WORD lie in it, or end or begin there?  Then it fills a whole byte of the bits. */
+static inline bool
+has_full_byte(uint64_t m)
 {
-	return m & ~(m << 1 | before >> 63);
+	const uint64_t ones = UINT64_MAX / 255;
+
+	return (~m - ones) & m & ones << 7;
+}
+
+static uint64_t
+long_words(const struct redact_scan *s)
+{
+	pair_t word = (pair_t)s->next.word << 64 | s->here.word, eight;
+	uint64_t m;
+
+	word &= word >> 1;
+	word &= word >> 2;
+	eight = word & word >> 4;
+	m = (uint64_t)(eight & eight >> (LONG_WORD - 8));
+	return m & ~(m << 1 | s->last_word >> 63);
 }
 
 static uint64_t
 look(const struct redact_scan *s)
 {
-	pair_t word = (pair_t)s->next.word << 64 | s->here.word;
-	pair_t alnum = (pair_t)s->next.alnum << 64 | s->here.alnum;
-	pair_t dash = (pair_t)s->next.dash << 64 | s->here.dash;
-	pair_t digit = (pair_t)s->next.digit << 64 | s->here.digit;
-	pair_t four = fours(alnum), eight = fours(word), groups, dots;
+	const struct redact_bits *h = &s->here, *n = &s->next;
+	uint64_t found = h->anchor, dash = h->dash & ahead(h->dash, n->dash, 1);
 
-	eight &= eight >> 4;
-	word = eight & eight >> (LONG_WORD - 8);
-	/* 4111 1111 1111 and DE89 3704 0044, 3782 822463 10005 */
-	groups = four & four >> 5 & (four >> 10 | four >> 12) & ~(alnum >> 4);
-	dash = fours(dash) & dash >> 4;
-	dots = (digit << 1 | s->last_digit >> 63) & s->here.dot & digit >> 1;
-	return s->here.anchor | begins((uint64_t)word, s->last_word) |
-		(uint64_t)groups |
-		((uint64_t)dash & begins(s->here.dash, s->last_dash)) | (uint64_t)dots;
+	/* 4111 1111 1111 and DE89 3704 0044, 3782 822463 10005: the first group, and that another one follows. */
+	found |= h->alnum & ahead(h->alnum, n->alnum, 1) & ahead(h->digit, n->digit, 2) & ahead(h->digit, n->digit, 3) &
+		~ahead(h->alnum, n->alnum, 4) & ahead(h->alnum, n->alnum, 5);
+	found |= (h->digit << 1 | s->last_digit >> 63) & h->dot & ahead(h->digit, n->digit, 1);
+	if (dash) {
+		dash &= ahead(h->dash, n->dash, 2) & ahead(h->dash, n->dash, 3) & ahead(h->dash, n->dash, 4);
+		found |= dash & ~(h->dash << 1 | s->last_dash >> 63);
+	}
+	if (has_full_byte(h->word) || has_full_byte(n->word))
+		found |= long_words(s);
+	return found;
 }
 
 void
@@ -144,36 +160,72 @@ step(struct redact_scan *s)
 	s->found = look(s);
 }
 
-/* Most spaces end no keyword: seen from their last letter. */
+/* Most separators end no keyword: seen from the three letters before them. */
 static bool
-may_announce(const struct redact_scan *s, size_t at)
+ends_keyword(const struct redact_scan *s, size_t at, const uint32_t *ends)
 {
-	static const bool ends[256] = { ['r'] = 1, ['R'] = 1, ['c'] = 1, ['C'] = 1, ['h'] = 1, ['H'] = 1, ['s'] = 1,
-		['S'] = 1, ['d'] = 1, ['D'] = 1, ['y'] = 1, ['Y'] = 1, ['n'] = 1, ['t'] = 1, ['"'] = 1, ['\''] = 1,
-		['e'] = 1 };
+	for (unsigned n = 0; n < REDACT_GAP_MAX && at > 0 && redact_is(s->p[at - 1], REDACT_GAP); n++)
+		at--;
+	return at >= 3 ? redact_assign_ends_in(ends, s->p + at) : at == 2;
+}
 
-	return s->p[at] != ' ' || (at > 0 && ends[(uint8_t)s->p[at - 1]]);
+static bool
+may_be(const struct redact_scan *s, size_t at)
+{
+	const char *p = s->p + at;
+	char next = at + 1 < s->len ? p[1] : '\0';
+
+	switch (*p) {
+	case ' ':
+		return next == '-' || ends_keyword(s, at, redact_assign_spoken);
+	case ':':
+		if (next == '/' || next == ':')
+			return true;
+		/* Of an address the first colon: the others are seen from there. */
+		if (at > 0 && redact_is(next, REDACT_HEX) && redact_is(p[-1], REDACT_HEX) && (at < 3 || p[-3] != ':'))
+			return true;
+		return ends_keyword(s, at, redact_assign_keys);
+	case '=':
+		return ends_keyword(s, at, redact_assign_keys);
+	case '%':
+		return next == '3' || next == '4';
+	default:
+		return true;
+	}
+}
+
+/* Behind a word, most of them: none of its separators. */
+static inline bool
+is_plain(const struct redact_scan *s, size_t at)
+{
+	const char *p = s->p + at;
+
+	if (at < 3 || at + 1 >= s->len || !redact_is(p[-1], REDACT_LOWER | REDACT_DIGIT))
+		return false;
+	if (*p == ' ')
+		return p[1] != '-' && !redact_assign_ends_in(redact_assign_spoken, p);
+	return *p == '=' && !redact_assign_ends_in(redact_assign_keys, p);
 }
 
 size_t
 redact_scan_next(struct redact_scan *s, size_t from)
 {
-	size_t at;
+	for (;; from = s->block + BLOCK) {
+		uint64_t found;
 
-	for (;;) {
 		while (from >= s->block + BLOCK && s->block < s->len)
 			step(s);
 		if (s->block >= s->len)
 			return s->len;
-		if (from > s->block)
-			s->found &= ~UINT64_C(0) << (from - s->block);
-		if (s->found == 0) {
-			from = s->block + BLOCK;
-			continue;
-		}
-		at = s->block + (size_t)__builtin_ctzll(s->found);
-		s->found &= s->found - 1;
-		if (may_announce(s, at))
+		found = s->found & (from > s->block ? ~UINT64_C(0) << (from - s->block) : ~UINT64_C(0));
+		for (; found; found &= found - 1) {
+			size_t at = s->block + (size_t)__builtin_ctzll(found);
+
+			if (is_plain(s, at) || !may_be(s, at))
+				continue;
+			s->found = found & (found - 1);
 			return at;
+		}
+		s->found = 0;
 	}
 }

@@ -13,8 +13,10 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/pseudonym.h"
+#include "appliance/trust/sha256.h"
 #include "tests/fakes/scratch.h"
 
 struct token {
@@ -58,6 +60,29 @@ the_same_is_the_same_and_nothing_else_is(void **state)
 	assert_string_not_equal(a.text, elsewhere.text);
 	assert_string_equal(pseudonym_reveal(p, a.text), "203.0.113.7");
 	assert_null(pseudonym_reveal(p, elsewhere.text));
+}
+
+/* What stands in the header, so that a customer can make the same with any tool. */
+static void
+a_token_is_the_hmac_that_the_header_says(void **state)
+{
+	static const char text[] = "ip\000203.0.113.7";
+	SCOPED(buf_done) struct buf key = BUF_MAX(128);
+	SCOPED(pseudonym_freep) struct pseudonym *p = NULL;
+	SCOPED(scratch_remove) struct scratch s;
+	uint8_t raw[32], digest[SHA256_LEN];
+	char hex[2 * SHA256_LEN + 1], token[PSEUDONYM_TOKEN_MAX];
+
+	(void)state;
+	scratch_make(&s);
+	assert_int_equal(pseudonym_open(&p, s.fd, true), 0);
+	assert_int_equal(fs_read(s.fd, PSEUDONYM_KEY_NAME, 65, &key), 0);
+	key.data[64] = '\0';
+	assert_true(hex_decode(raw, sizeof(raw), (const char *)key.data));
+	sha256_hmac(digest, raw, sizeof(raw), text, sizeof(text) - 1);
+	hex_encode(hex, digest, sizeof(digest));
+	(void)snprintf(token, sizeof(token), "<ip:%.12s>", hex);
+	assert_string_equal(put(p, PSEUDONYM_IP, "203.0.113.7").text, token);
 }
 
 static void
@@ -186,6 +211,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_same_is_the_same_and_nothing_else_is),
+		cmocka_unit_test(a_token_is_the_hmac_that_the_header_says),
 		cmocka_unit_test(what_was_saved_is_revealed_after_a_restart),
 		cmocka_unit_test(a_damaged_table_costs_what_it_held),
 		cmocka_unit_test(the_oldest_make_room_in_memory_and_on_disk),
