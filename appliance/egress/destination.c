@@ -123,6 +123,8 @@ read_headers(const char *file, struct buf *text, const char *lines[DESTINATION_H
 	r = fs_read_fd(fd, HEADERS_BYTES_MAX, text);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : REFUSE(r, file, "at most %d bytes of headers", HEADERS_BYTES_MAX);
+	if (text->len == 0)
+		return 0;
 	for (line = strtok_r((char *)text->data, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
 		if (n == DESTINATION_HEADERS_MAX || !is_header(line))
 			return REFUSE(REASON_MALFORMED, file, "not up to %d lines of \"Name: value\"",

@@ -243,9 +243,10 @@ print_body(const struct wanted *w, const struct ledger_entry *e)
 	r = telemetry_show(items, e->class_name, e->path, body, len);
 	if (r < 0)
 		return FAULT(r);
-	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:O}", "stream", w->stream, "sequence",
+	/* What cannot be decoded is said and shown all the same: as it is. */
+	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:O?}", "stream", w->stream, "sequence",
 		(json_int_t)w->sequence, "class", e->class_name, "path", e->path, "content_type",
-		e->content_type, "body", buf_text(&text), "items", items);
+		e->content_type, "body", buf_text(&text), "items", r == 0 ? items : NULL);
 	if (!doc)
 		return FAULT(-ENOMEM);
 	r = json_put_time(doc, "time", e->time_us);

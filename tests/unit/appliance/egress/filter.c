@@ -203,8 +203,14 @@ a_field_accepted_unseen_keeps_its_first_shape(void **state)
 {
 	SCOPED(filter_freep) struct filter *f = NULL, *later = NULL;
 	SCOPED_JSON *accepted = json_pack("{s:s}", "b", ""), *bad = json_pack("{s:i}", "b", 1), *empty = json_object();
+	SCOPED_JSON *list = json_array(), *many = json_object();
+	char name[16];
 
 	(void)state;
+	for (int i = 0; i <= FILTER_ACCEPTED_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "m%d", i);
+		assert_int_equal(json_object_set_new(many, name, json_string("gauge 1")), 0);
+	}
 	assert_int_equal(filter_new(&f), 0);
 	assert_int_equal(filter_set_accepted(f, accepted), 0);
 	assert_false(filter_pinned(f));
@@ -216,7 +222,13 @@ a_field_accepted_unseen_keeps_its_first_shape(void **state)
 	assert_int_equal(filter_new(&later), 0);
 	assert_int_equal(filter_set_accepted(later, accepted), 0);
 	assert_int_equal(filter_set_pins(later, filter_pins(f)), 0);
-	assert_int_equal(filter_set_pins(later, bad), REASON_MALFORMED);
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t before = refuse_count(REASON_MALFORMED);
+
+		assert_int_equal(filter_set_pins(later, i == 0 ? bad : i == 1 ? list : many), REASON_MALFORMED);
+		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+		assert_int_equal(json_object_size(filter_pins(later)), 1);
+	}
 	assert_int_equal(check(later, CLASS_METRIC, "b", "counter s", NULL, "1"), FILTER_WAITS);
 	/* What is accepted no longer is forgotten. */
 	assert_int_equal(filter_set_accepted(later, empty), 0);

@@ -46,7 +46,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Run `mainstay --state PATH telemetry WORDS` and give its exit code, its output in out. */
+/* Run `mainstay --state PATH telemetry WORDS` (words that begin with ":": without telemetry) and give its exit code, its output in out. */
 static int
 run(const struct site *s, const char *words, struct buf *out)
 {
@@ -60,7 +60,7 @@ run(const struct site *s, const char *words, struct buf *out)
 	char path[sizeof(s->path)];
 	int argc = 0, code, saved, file;
 
-	(void)snprintf(text, sizeof(text), "telemetry %s", words);
+	(void)snprintf(text, sizeof(text), "%s%s", *words == ':' ? "" : "telemetry ", words + (*words == ':'));
 	(void)snprintf(path, sizeof(path), "%s", s->path);
 	argv[argc++] = name;
 	argv[argc++] = option;
@@ -96,6 +96,7 @@ static const struct row {
 	{ "a class that is none", "sent --class gossip", 2, REASON_USAGE },
 	{ "another word than rotate", "pseudonyms burn", 2, REASON_USAGE },
 	{ "no collector, no key", "pseudonyms rotate", 3, REASON_UNREACHABLE },
+	{ "nothing to reveal from", ":reveal <ip:0123456789ab>", 3, REASON_UNREACHABLE },
 	{ "a folder that is there", "export /tmp", 1, REASON_CONFLICT },
 	{ "a folder that cannot be", "export /nowhere/at/all", 2, REASON_USAGE },
 	{ "nobody to ask", "accept redis_up", 3, REASON_UNREACHABLE },
@@ -240,6 +241,64 @@ review_lists_what_waits(void **state)
 	assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
 }
 
+static void
+refused(const struct site *s, const char *words, int code, enum reason reason)
+{
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	uint64_t before = refuse_count(reason);
+
+	assert_int_equal(run(s, words, &out), code);
+	assert_int_equal(refuse_last()->reason, reason);
+	assert_int_equal(refuse_count(reason), before + 1);
+	assert_null(strstr(buf_text(&out), "ann"));
+}
+
+static void
+pseudonyms_are_revealed_here_alone(void **state)
+{
+	static const char table[] = "<ip:0123456789ab>\t203.0.113.7\n<user:00000000000a>\tann\n"
+				    "<user:00000000000b>\tann\377\n";
+	const struct site *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry", 0750), 0);
+	/* The key is not there: nothing to rotate; and nothing is made by asking. */
+	refused(s, "pseudonyms rotate", 1, REASON_NOT_FOUND);
+	assert_int_equal(faccessat(fd, "pseudonym.key", F_OK, 0), -1);
+	assert_int_equal(fs_replace(fd, "pseudonyms", table, sizeof(table) - 1, 0600), 0);
+	assert_int_equal(run(s, ":reveal ip:0123456789ab <user:00000000000a>", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "203.0.113.7"));
+	assert_non_null(strstr(buf_text(&out), "ann"));
+	/* One that is not known: none is shown, for the answer would be half of it. */
+	refused(s, ":reveal user:00000000000a user:00000000000c", 1, REASON_NOT_FOUND);
+	refused(s, ":reveal user:00000000000b", 1, REASON_MALFORMED);
+	assert_int_equal(faccessat(fd, "pseudonym.key", F_OK, 0), -1);
+	/* What is no key is said, not used. */
+	assert_int_equal(fs_replace(fd, "pseudonym.key", "x\n", 2, 0600), 0);
+	refused(s, ":reveal user:00000000000a", 1, REASON_MALFORMED);
+}
+
+static void
+what_is_neither_json_nor_text_is_shown_as_it_is(void **state)
+{
+	const struct site *s = *state;
+	const struct spool_limits limits = { .total_max = 1024 * 1024 };
+	SCOPED(spool_closep) struct spool *notes = NULL;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	SCOPED(scope_close) int fd = -1;
+	uint64_t sequence, before = refuse_count(REASON_MALFORMED);
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry/spool", 0750), 0);
+	assert_int_equal(spool_open(&notes, fd, "metrics", &limits), 0);
+	assert_int_equal(spool_write(notes, &(struct spool_item){ .class = CLASS_METRIC, .path = "/v1/other",
+			.content_type = "text/plain", .body = "\377\376", .len = 2 }, &sequence), 0);
+	assert_int_equal(run(s, "sent --body metrics:1 --json", &out), 0);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	assert_non_null(strstr(buf_text(&out), "\"body\":\"//4=\""));
+	assert_non_null(strstr(buf_text(&out), "\"items\":null"));
+}
+
 int
 main(void)
 {
@@ -248,6 +307,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_was_written_is_listed_and_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(preview_shows_this_host_and_writes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(review_lists_what_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(pseudonyms_are_revealed_here_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_neither_json_nor_text_is_shown_as_it_is, setup, teardown),
 	};
 
 	(void)setenv("MAINSTAY_DEBUG", "1", 1); /* refusals are logged, too: a command prints them itself */
