@@ -18,6 +18,7 @@
 #include "appliance/serve/problem.h"
 #include "appliance/serve/registry.h"
 #include "appliance/trust/envelope.h"
+#include "remote/fleet/changes.h"
 #include "remote/fleet/clone.h"
 #include "remote/fleet/head.h"
 #include "remote/fleet/login.h"
@@ -38,6 +39,7 @@ static const char *const customer_steps[] = {
 	"  log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, kind TEXT NOT NULL, site TEXT NOT NULL,"
 	"  checkpoint TEXT NOT NULL, stood TEXT NOT NULL, time INTEGER NOT NULL,"
 	"  PRIMARY KEY(log, size, root)) STRICT, WITHOUT ROWID;",
+	CHANGES_TABLES,
 };
 static const struct db_migration customer_migration = { "remote/fleet", customer_steps,
 	ARRAY_LEN(customer_steps) };
@@ -75,9 +77,12 @@ keep(struct db *customer, const char *site, const struct envelope *e)
 	SCOPED(scope_free) char *text = json_dumps(e->text, JSON_COMPACT);
 	SCOPED(scope_free) char *payload = strndup((const char *)e->bytes, e->len);
 
+	int r;
+
 	if (!text || !payload)
 		return FAULT(-ENOMEM);
-	return registry_statement_put(customer, site, clock_now_us(), text, payload);
+	r = changes_take(customer, site, e->payload, clock_now_us());
+	return r ? FAULT(r) : registry_statement_put(customer, site, clock_now_us(), text, payload);
 }
 
 static int
@@ -343,6 +348,13 @@ count_site(const struct registry_site *s, void *arg)
 	return 0;
 }
 
+static int
+on_changes(void *state, const char *site, struct db *customer, json_t *changes)
+{
+	(void)state;
+	return changes_append(customer, site, changes);
+}
+
 static void
 on_counters(void *state, struct buf *out)
 {
@@ -379,4 +391,5 @@ const struct serve_module fleet_module = {
 	.open = on_open,
 	.close = free,
 	.metrics = on_counters,
+	.changes = on_changes,
 };

@@ -14,6 +14,7 @@ enum {
 	ALERT_PAGE_LIMIT = 500,      /* alerts in one answer */
 	ALERT_PAGE_SITE_RESOLVED = 20, /* resolved ones on a site's page */
 	ALERT_PAGE_PAST = 20,        /* earlier times of one alert */
+	ALERT_PAGE_CHANGES = 12,     /* of its site */
 };
 
 /* What a list is asked for; "" and 0: everything. */
@@ -44,7 +45,9 @@ int alert_page_list(struct serve *serve, const struct auth_identity *who, const 
 	char ret_next[128], json_t *unavailable);
 
 /* One, as above; with past also "past": earlier times of the same condition, newest first
- * [{"id","since","changed","firings","acknowledged_by","note"}], and "changes" of the site (serve_changes()).  Returns 0; REASON_NOT_FOUND (unlogged); or a fault. */
+ * [{"id","since","changed","firings","acknowledged_by","note"}], and "changes" of the site
+ * [{"time","what"}], the newest first, whatever room of the hub knows them.  Returns 0; REASON_NOT_FOUND (unlogged); or a
+ * fault. */
 int alert_page_one(struct serve *serve, struct db *db, const char *customer, int64_t id, bool past, json_t **ret);
 
 /* What a site's page shows: all that is open, and the last that are over. */

@@ -12,7 +12,16 @@
 #include "appliance/serve/registry.h"
 #include "telemetry/otlp/otlp_decode.h"
 
-enum { GROUP_BYTES = 65, PATH_BYTES = 512 };
+enum {
+	GROUP_BYTES = 65,
+	PATH_BYTES = 512,
+	CHANGES_S = 7 * 86400, /* what is told as a site's changes lately */
+	CHANGES_SHOWN = 10,
+	CHANGE_WORD_MAX = 64,
+	CHANGE_BYTES = 1024,
+};
+
+_Static_assert(GROUP_BYTES + PATH_BYTES + 2 * CHANGE_WORD_MAX + 32 < CHANGE_BYTES, "a change always fits");
 
 static const char *const customer_steps[] = {
 	"CREATE TABLE inventory("
@@ -153,7 +162,18 @@ compare_member(const struct diff *d, const char *path, const char *name, const j
 {
 	char below[PATH_BYTES];
 
-	(void)snprintf(below, sizeof(below), "%s%s%s", path, path[0] ? "/" : "", name);
+	int len = snprintf(below, sizeof(below), "%s%s%s", path, path[0] ? "/" : "", name);
+
+	/* What is cut is cut between characters: the rest has to stay text. */
+	for (size_t end = sizeof(below) - 1; len >= (int)sizeof(below) && end > 0; end--) {
+		bool inside = ((unsigned char)below[end - 1] & 0xc0) == 0x80;
+
+		if ((unsigned char)below[end - 1] < 0x80)
+			break;
+		below[end - 1] = '\0';
+		if (!inside)
+			break;
+	}
 	return was && is ? compare(d, below, was, is) : add(d, below, was, is);
 }
 
@@ -207,6 +227,7 @@ inventory_hub_diff(json_t *items, size_t max, const char *group, uint64_t time_u
 struct range {
 	const char *group; /* NULL: all */
 	uint64_t from_us, to_us;
+	size_t max; /* changes */
 };
 
 static int
@@ -243,11 +264,11 @@ append_changes(struct db *db, const char *site, const struct range *range, json_
 		" (SELECT max(id) FROM inventory WHERE site = a.site AND name = a.name AND id < a.id)"
 		" WHERE a.site = ?1 AND (?2 IS NULL OR a.name = ?2) AND a.time >= ?3 AND a.time < ?4 ORDER BY a.time DESC, a.id DESC",
 		"ttii", site, range->group, (int64_t)range->from_us, (int64_t)range->to_us);
-	while (r == 0 && json_array_size(items) < INVENTORY_HUB_CHANGES_MAX && (r = db_next(q)) == DB_ROW) {
+	while (r == 0 && json_array_size(items) < range->max && (r = db_next(q)) == DB_ROW) {
 		SCOPED_JSON *is = json_loads(db_text(q, 2), JSON_DECODE_ANY, NULL);
 		SCOPED_JSON *was = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
 
-		r = is && was ? inventory_hub_diff(items, INVENTORY_HUB_CHANGES_MAX, db_text(q, 0), (uint64_t)db_i64(q, 1), was, is)
+		r = is && was ? inventory_hub_diff(items, range->max, db_text(q, 0), (uint64_t)db_i64(q, 1), was, is)
 			      : -ENOMEM;
 	}
 	return r < 0 ? FAULT(r) : 0;
@@ -267,7 +288,8 @@ static int
 on_inventory(struct http_call *call, void *state)
 {
 	static const char *const known[] = { "group", "changes", "from", "to", NULL };
-	struct range range = { .group = query_get(&call->params, "group"), .to_us = INT64_MAX };
+	struct range range = { .group = query_get(&call->params, "group"), .to_us = INT64_MAX,
+		.max = INVENTORY_HUB_CHANGES_MAX };
 	SCOPED(registry_site_done) struct registry_site site = { 0 };
 	SCOPED_JSON *items = json_array();
 	uint64_t changes;
@@ -283,6 +305,45 @@ on_inventory(struct http_call *call, void *state)
 		return r;
 	r = changes ? append_changes(db, site.site, &range, items) : append_newest(db, site.site, &range, items);
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
+}
+
+/* "packages/openssl/version 3.0.1 -> 3.0.2"; what is no short text is only named. */
+static int
+add_change(json_t *changes, const json_t *of)
+{
+	SCOPED(buf_done) struct buf what = BUF_MAX(CHANGE_BYTES);
+	const char *was = json_string_value(json_object_get(of, "was")), *is = json_string_value(json_object_get(of, "is"));
+	const char *path = json_text(of, "path");
+	json_t *one = json_object();
+	int r = json_array_append_new(changes, one) < 0 ? -ENOMEM : 0;
+
+	buf_printf(&what, "%s%s%s", json_text(of, "group"), *path ? "/" : "", path);
+	if (!json_object_get(of, "was"))
+		buf_puts(&what, " is new");
+	else if (!json_object_get(of, "is"))
+		buf_puts(&what, " is gone");
+	else if (was && is && strlen(was) <= CHANGE_WORD_MAX && strlen(is) <= CHANGE_WORD_MAX)
+		buf_printf(&what, " %s -> %s", was, is);
+	else
+		buf_puts(&what, " changed");
+	r = r ? r : buf_error(&what);
+	r = r ? r : json_put_text(one, "what", buf_text(&what));
+	return FAULT(r ? r : json_put_text(one, "time", json_text(of, "time")));
+}
+
+static int
+on_changes(void *state, const char *site, struct db *customer, json_t *changes)
+{
+	const struct range range = { .from_us = clock_now_us() - CHANGES_S * CLOCK_US_PER_S, .to_us = INT64_MAX, .max = CHANGES_SHOWN };
+	SCOPED_JSON *items = json_array();
+	json_t *one;
+	size_t i;
+	int r = items ? append_changes(customer, site, &range, items) : -ENOMEM;
+
+	(void)state;
+	json_array_foreach(items, i, one)
+		r = r ? r : add_change(changes, one);
+	return FAULT(r);
 }
 
 static int
@@ -302,4 +363,5 @@ const struct serve_module inventory_hub_module = {
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
 	.open = on_open,
+	.changes = on_changes,
 };

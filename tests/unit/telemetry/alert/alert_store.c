@@ -1,12 +1,32 @@
 #include "telemetry/alert/alert_store.h"
 
 #include "telemetry/alert/alert_inbox.h"
+#include "telemetry/alert/alert_page.h"
 #include "telemetry/alert/dead_man.h"
 #include "telemetry/alert/notify_queue.h"
 #include "telemetry/otlp/otlp.h"
 #include "tests/fakes/hub_bench.h"
 
-static const struct serve_module *const modules[] = { &alert_inbox_module, NULL };
+/* A room that knows twice as many changes as are shown, in no order. */
+static int
+add_changes(void *state, const char *site, struct db *customer, json_t *changes)
+{
+	(void)state;
+	(void)site;
+	(void)customer;
+	for (int i = 0; i < 2 * ALERT_PAGE_CHANGES; i++) {
+		int n = i * 7 % (2 * ALERT_PAGE_CHANGES);
+		char what[16], time[32];
+
+		(void)snprintf(what, sizeof(what), "%d", n);
+		(void)snprintf(time, sizeof(time), "2026-11-21T10:%02d:00.000Z", n);
+		json_array_append_new(changes, json_pack("{s:s, s:s}", "what", what, "time", time));
+	}
+	return 0;
+}
+
+static const struct serve_module changing = { .name = "changing", .changes = add_changes };
+static const struct serve_module *const modules[] = { &alert_inbox_module, &changing, NULL };
 
 static int
 setup(void **state)
@@ -230,6 +250,22 @@ test_an_alert_is_shown_with_all_that_is_known_of_it(void **state)
 	one = get("/v1/fleet/alerts/acme.2");
 	assert_int_equal(json_array_size(json_object_get(one, "past")), 1);
 	assert_string_equal(json_text(json_array_get(json_object_get(one, "past"), 0), "id"), "acme.1");
+}
+
+static void
+test_what_changed_there_is_shown_newest_first(void **state)
+{
+	SCOPED_JSON *one = NULL;
+	const json_t *changes;
+
+	(void)state;
+	take("down", ALERT_FIRING);
+	one = get("/v1/fleet/alerts/acme.1");
+	changes = json_object_get(one, "changes");
+	assert_int_equal(json_array_size(changes), ALERT_PAGE_CHANGES);
+	for (size_t i = 0; i < ALERT_PAGE_CHANGES; i++)
+		assert_int_equal(strtol(json_text(json_array_get(changes, i), "what"), NULL, 10),
+			2 * ALERT_PAGE_CHANGES - 1 - (int)i);
 }
 
 static void
@@ -502,6 +538,7 @@ main(void)
 		TEST(test_a_flood_of_one_site_is_summed_up_and_delays_nobody),
 		TEST(test_what_is_over_for_long_is_swept),
 		TEST(test_an_alert_is_shown_with_all_that_is_known_of_it),
+		TEST(test_what_changed_there_is_shown_newest_first),
 		TEST(test_a_filter_leaves_out_what_it_names_not),
 		TEST(test_a_filter_of_another_form_is_refused),
 		TEST(test_pages_show_every_alert_once_and_the_newest_first),

@@ -123,6 +123,32 @@ test_the_newest_of_each_group_and_what_changed(void **state)
 	assert_int_equal(json_array_size(json_object_get(none, "items")), 0);
 }
 
+/* The newest ones, in words; and what a site calls its things stays text where it is cut. */
+static void
+test_its_changes_are_told_with_the_site_s_alerts(void **state)
+{
+	SCOPED_JSON *changes = json_array(), *more = json_array();
+	char name[1200] = "";
+	struct member odd[2] = { { "a", "1" }, { name, "1" } };
+
+	(void)state;
+	assert_int_equal(send_group(1, "packages", before, 3)->status, 200);
+	assert_int_equal(send_group(3, "packages", after, 3)->status, 200);
+	assert_int_equal(serve_changes(bench.serve, "acme-1", bench_db(), changes), 0);
+	assert_int_equal(json_array_size(changes), 3);
+	assert_string_equal(json_text(json_array_get(changes, 0), "what"), "packages/bash 5.2-1 -> 5.2-2");
+	assert_string_equal(json_text(json_array_get(changes, 1), "what"), "packages/nano is gone");
+	assert_string_equal(json_text(json_array_get(changes, 2), "what"), "packages/zstd is new");
+	assert_string_equal(json_text(json_array_get(changes, 2), "time"), "2027-01-15T08:00:03.000Z");
+	for (size_t i = 0; i < 256; i++)
+		(void)snprintf(name + 4 * i, 5, "\xf0\x9f\x90\x98");
+	assert_int_equal(send_group(4, "odd", odd, 1)->status, 200);
+	assert_int_equal(send_group(5, "odd", odd, 2)->status, 200);
+	assert_int_equal(serve_changes(bench.serve, "acme-1", bench_db(), more), 0);
+	assert_int_equal(json_array_size(more), 4);
+	assert_int_equal(strlen(json_text(json_array_get(more, 0), "what")), strlen("odd/") + 508 + strlen(" is new"));
+}
+
 static void
 test_what_is_known_is_not_kept_twice(void **state)
 {
@@ -212,6 +238,7 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_newest_of_each_group_and_what_changed),
+		TEST(test_its_changes_are_told_with_the_site_s_alerts),
 		TEST(test_what_is_known_is_not_kept_twice),
 		TEST(test_lists_are_compared_by_name),
 		TEST(test_records_that_are_no_inventory_are_rejected),
