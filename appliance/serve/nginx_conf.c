@@ -70,6 +70,7 @@ write_head(struct buf *out, const struct nginx_config *c)
 		      "keepalive_timeout 60s;\n"
 		      "client_header_timeout 10s;\n"
 		      "client_body_timeout 10s;\n"
+		      "client_body_buffer_size 256k;\n" /* what a site sends is seldom longer: no file for it */
 		      "send_timeout 30s;\n"
 		      "reset_timedout_connection on;\n"
 		      "large_client_header_buffers 8 16k;\n"

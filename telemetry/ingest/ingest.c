@@ -44,6 +44,14 @@ on_point(const struct otlp_point *point, void *arg)
 	return store_point(t->points, point);
 }
 
+static int
+on_number(const struct otlp_point *point, void *arg)
+{
+	struct target *t = arg;
+
+	return store_number(t->points, point);
+}
+
 /* By what a record is, whatever the stream is called. */
 static int
 on_record(const struct otlp_record *record, void *arg)
@@ -74,7 +82,7 @@ unpack(struct http_call *call, struct buf *out)
 typedef int decode_fn(const void *p, size_t len, const struct otlp_decode_ops *ops, void *arg,
 	struct otlp_tally *ret_tally);
 
-static const struct otlp_decode_ops ops = { on_point, on_record };
+static const struct otlp_decode_ops ops = { on_point, on_record, on_number };
 
 /* Inside the transaction on t->db: all that the body brings. */
 static int

@@ -91,8 +91,13 @@ struct otlp_point {
 	enum otlp_kind kind;
 	bool monotonic; /* SUM */
 	enum otlp_temporality temporality;
+	uint64_t metric; /* which of the request: points of one metric have the same */
 	const struct otlp_attribute *attributes;
 	size_t n_attributes;
+	/* The attributes as they came: len bytes of the input, where they lie side by side there (is_run).  The same
+	 * bytes are the same attributes. */
+	bool is_run;
+	struct otlp_text run;
 	uint64_t start_ns; /* 0: not given */
 	uint64_t time_ns;
 	uint32_t flags;

@@ -1,5 +1,6 @@
 #include "telemetry/otlp/otlp_decode.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,15 @@ struct decoder {
 	struct otlp_value_list resource;
 	struct otlp_value_list own; /* of the point or record at hand */
 	struct otlp_point point;
+	struct otlp_point number; /* what skim() read */
+	uint64_t metrics;
 	uint64_t counts[OTLP_BUCKETS_MAX + 1];
 	double bounds[OTLP_BUCKETS_MAX];
 	double values[OTLP_BUCKETS_MAX];
 };
+
+/* Tags of a point in its metric, and of a number's fields. */
+enum { TAG_POINT = 0x0a, TAG_START = 0x11, TAG_TIME = 0x19, TAG_REAL = 0x21, TAG_WHOLE = 0x31, TAG_ATTRIBUTE = 0x3a };
 
 static int
 broken(const char *what)
@@ -106,18 +112,23 @@ quantile(struct decoder *d, struct pbx *m, const struct pbx_field *f)
 }
 
 static void
+put_number(struct otlp_point *p, bool is_int, uint64_t bits)
+{
+	p->has_value = true;
+	p->is_int = is_int;
+	if (is_int) {
+		p->whole = (int64_t)bits;
+		p->real = (double)p->whole;
+	} else {
+		memcpy(&p->real, &bits, sizeof(bits));
+	}
+}
+
+static void
 number_field(struct otlp_point *p, struct pbx *m, const struct pbx_field *f)
 {
-	if (f->number == 4) {
-		p->real = pbx_double(m, f);
-		p->is_int = false;
-		p->has_value = true;
-	} else if (f->number == 6) {
-		p->whole = (int64_t)pbx_fixed64(m, f);
-		p->real = (double)p->whole;
-		p->is_int = true;
-		p->has_value = true;
-	}
+	if (f->number == 4 || f->number == 6)
+		put_number(p, f->number == 6, pbx_fixed64(m, f));
 }
 
 static int
@@ -140,14 +151,27 @@ distribution_field(struct decoder *d, struct pbx *m, const struct pbx_field *f)
 	return 0;
 }
 
+/* One more of the attributes lies from at to end. */
+static void
+add_to_run(struct otlp_point *p, const uint8_t *at, const uint8_t *end)
+{
+	if (p->run.len == 0)
+		p->run.p = (const char *)at;
+	else if (p->run.p + p->run.len != (const char *)at)
+		p->is_run = false;
+	p->run.len = (size_t)((const char *)end - p->run.p);
+}
+
 static int
 point_field(struct decoder *d, struct pbx *m, const struct pbx_field *f)
 {
 	struct otlp_point *p = &d->point;
 	const struct layout *at = &layouts[p->kind];
 
-	if (f->number == at->attributes)
+	if (f->number == at->attributes) {
+		add_to_run(p, f->at, m->in.p);
 		return otlp_value_attribute(&d->own, m, f);
+	}
 	if (f->number == 2) {
 		p->start_ns = pbx_fixed64(m, f);
 	} else if (f->number == 3) {
@@ -168,15 +192,71 @@ point_field(struct decoder *d, struct pbx *m, const struct pbx_field *f)
 	return 0;
 }
 
+/* Most points are numbers, of fields that are told by one byte each: read without a look into their attributes.  false: this is
+ * none, or is read more thoroughly. */
+static bool
+skim(struct otlp_point *p, struct cursor in)
+{
+	const uint8_t *at = in.p, *end = in.end;
+	uint64_t v;
+
+	p->run = (struct otlp_text){ 0 };
+	p->start_ns = p->time_ns = p->flags = 0;
+	p->has_value = p->is_int = false;
+	p->whole = 0;
+	p->real = 0;
+	while (end - at >= 2) {
+		if (*at == TAG_ATTRIBUTE) {
+			if (at[1] >= 0x80 || at[1] > end - at - 2)
+				return false;
+			add_to_run(p, at, at + 2 + at[1]);
+			at += 2 + at[1];
+			continue;
+		}
+		if (end - at < 9)
+			break;
+		memcpy(&v, at + 1, sizeof(v));
+		v = le64toh(v);
+		if (*at == TAG_START)
+			p->start_ns = v;
+		else if (*at == TAG_TIME)
+			p->time_ns = v;
+		else if (*at == TAG_REAL || *at == TAG_WHOLE)
+			put_number(p, *at == TAG_WHOLE, v);
+		else
+			return false;
+		at += 9;
+	}
+	return at == end && p->is_run;
+}
+
+/* Returns 0: it was taken or rejected; OTLP_DECODE_WHOLE; or a fault. */
+static int
+try_number(struct decoder *d, struct cursor in)
+{
+	int r;
+
+	if (!d->ops->number || (d->number.kind != OTLP_KIND_GAUGE && d->number.kind != OTLP_KIND_SUM) || d->number.name.len == 0)
+		return OTLP_DECODE_WHOLE;
+	d->number.is_run = true;
+	if (!skim(&d->number, in))
+		return OTLP_DECODE_WHOLE;
+	r = d->ops->number(&d->number, d->arg);
+	return r == OTLP_DECODE_WHOLE ? r : count_verdict(d, r);
+}
+
 static int
 read_point(struct decoder *d, const struct otlp_point *metric, struct cursor in)
 {
 	struct otlp_point *p = &d->point;
 	struct pbx m = { .in = in };
 	struct pbx_field f;
-	int r;
+	int r = try_number(d, in);
 
+	if (r != OTLP_DECODE_WHOLE)
+		return r;
 	*p = *metric;
+	p->is_run = true;
 	d->own.n = 0;
 	while (pbx_next(&m, &f)) {
 		r = point_field(d, &m, &f);
@@ -197,34 +277,69 @@ read_point(struct decoder *d, const struct otlp_point *metric, struct cursor in)
 	return count_verdict(d, d->ops->point(p, d->arg));
 }
 
-/* Gauge, Sum, Histogram ...: what holds for all its points may stand behind them. */
+/* A field of number 1 that is not long is next, as most points are: *ret is its body, *in behind it. */
+static bool
+next_short(struct cursor *in, struct cursor *ret)
+{
+	const uint8_t *p = in->p;
+	size_t left = (size_t)(in->end - p), len, head = 2;
+
+	if (in->failed || left < 3 || p[0] != TAG_POINT)
+		return false;
+	len = p[1];
+	if (len >= 0x80) {
+		len = (len & 0x7f) | (size_t)p[2] << 7;
+		head = 3;
+		if (p[2] >= 0x80 || p[2] == 0)
+			return false;
+	}
+	if (len > left - head)
+		return false;
+	*ret = (struct cursor){ .p = p + head, .end = p + head + len };
+	in->p = ret->end;
+	return true;
+}
+
+/* Of one Gauge, Sum ..., see below. */
+static int
+read_parts(struct decoder *d, struct otlp_point *metric, struct cursor in, bool points)
+{
+	struct pbx data = { .in = in };
+	struct pbx_field part;
+	struct cursor point;
+	int r = 0;
+
+	while (r == 0) {
+		if (next_short(&data.in, &point)) {
+			r = points ? read_point(d, metric, point) : 0;
+			continue;
+		}
+		if (!pbx_next(&data, &part))
+			break;
+		if (part.number == 1)
+			r = points ? read_point(d, metric, pbx_message(&data, &part).in) : 0;
+		else if (part.number == 2 && !points)
+			metric->temporality = (enum otlp_temporality)pbx_varint(&data, &part);
+		else if (part.number == 3 && !points && metric->kind == OTLP_KIND_SUM)
+			metric->monotonic = pbx_varint(&data, &part) != 0;
+	}
+	return r == 0 && data.in.failed ? broken("metric") : r;
+}
+
+/* Gauge, Sum, Histogram ...: what holds for all its points (not of Gauge and Summary) may stand behind them. */
 static int
 read_data(struct decoder *d, struct otlp_point *metric, struct cursor run, bool points)
 {
 	struct pbx outer = { .in = run };
-	struct pbx_field f, part;
+	struct pbx_field f;
 	int r;
 
 	while (pbx_next(&outer, &f)) {
-		struct pbx data = { 0 };
-
 		if (f.number != metric->kind)
 			continue;
-		data = pbx_message(&outer, &f);
-		while (pbx_next(&data, &part)) {
-			if (part.number == 1 && points) {
-				r = read_point(d, metric, pbx_message(&data, &part).in);
-				if (r != 0)
-					return r;
-			} else if (part.number == 2 && !points && metric->kind != OTLP_KIND_GAUGE &&
-				metric->kind != OTLP_KIND_SUMMARY) {
-				metric->temporality = (enum otlp_temporality)pbx_varint(&data, &part);
-			} else if (part.number == 3 && !points && metric->kind == OTLP_KIND_SUM) {
-				metric->monotonic = pbx_varint(&data, &part) != 0;
-			}
-		}
-		if (data.in.failed)
-			return broken("metric");
+		r = read_parts(d, metric, pbx_message(&outer, &f).in, points);
+		if (r != 0)
+			return r;
 	}
 	return outer.in.failed ? broken("metric") : 0;
 }
@@ -232,7 +347,7 @@ read_data(struct decoder *d, struct otlp_point *metric, struct cursor run, bool 
 static int
 read_metric(struct decoder *d, struct cursor in)
 {
-	struct otlp_point metric = { .origin = d->origin };
+	struct otlp_point metric = { .origin = d->origin, .metric = ++d->metrics };
 	struct cursor run = { 0 };
 	struct pbx m = { .in = in };
 	struct pbx_field f;
@@ -267,7 +382,8 @@ read_metric(struct decoder *d, struct cursor in)
 		return broken("metric");
 	if (!run.p)
 		return 0;
-	r = read_data(d, &metric, run, false);
+	r = metric.kind == OTLP_KIND_GAUGE || metric.kind == OTLP_KIND_SUMMARY ? 0 : read_data(d, &metric, run, false);
+	d->number = metric;
 	return r != 0 ? r : read_data(d, &metric, run, true);
 }
 

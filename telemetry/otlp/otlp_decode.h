@@ -19,7 +19,12 @@ struct buf;
 struct otlp_decode_ops {
 	int (*point)(const struct otlp_point *point, void *arg);
 	int (*record)(const struct otlp_record *record, void *arg);
+	/* May be NULL.  Asked about a number (GAUGE, SUM) before its attributes are read: they are not checked, point has none but
+	 * its run, and all else of it.  Returns as point() does; or OTLP_DECODE_WHOLE where it has not met a point of these
+	 * bytes: then it is read whole, and point() is called. */
+	int (*number)(const struct otlp_point *point, void *arg);
 };
+enum { OTLP_DECODE_WHOLE = -1000000 };
 
 struct otlp_tally {
 	uint64_t taken;

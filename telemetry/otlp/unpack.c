@@ -11,13 +11,16 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
-enum { STEP = 64 * 1024, GZIP_WINDOW = 15 + 16 };
+enum { STEP = 64 * 1024, WHOLE_MAX = 4 * 1024 * 1024, GZIP_WINDOW = 15 + 16 };
 
-/* Room for some more bytes, never beyond the maximum; 0 where that is reached. */
+/* Room for some more bytes, or all that is there already, never beyond the maximum; 0 where that is reached. */
 static size_t
 room(struct buf *out, uint8_t **ret)
 {
-	size_t n = out->max - out->len < STEP ? out->max - out->len : STEP;
+	size_t n = out->cap > out->len + STEP ? out->cap - out->len - 1 : STEP;
+
+	if (n > out->max - out->len)
+		n = out->max - out->len;
 
 	*ret = n > 0 ? buf_reserve(out, n) : NULL;
 	return *ret ? n : 0;
@@ -90,6 +93,17 @@ free_stream(ZSTD_DStream **d)
 	(void)ZSTD_freeDStream(*d);
 }
 
+/* Where a frame says how long it is, zstd writes it where it belongs, and keeps no window: room for it in one piece.  A lie costs
+ * addresses alone. */
+static void
+make_room(struct buf *out, const void *p, size_t len)
+{
+	unsigned long long size = ZSTD_getFrameContentSize(p, len);
+
+	if (size != ZSTD_CONTENTSIZE_UNKNOWN && size != ZSTD_CONTENTSIZE_ERROR && size <= WHOLE_MAX && size < out->max - out->len)
+		(void)buf_reserve(out, size);
+}
+
 static int
 unpack_zstd(struct buf *out, const void *p, size_t len)
 {
@@ -97,6 +111,7 @@ unpack_zstd(struct buf *out, const void *p, size_t len)
 	ZSTD_inBuffer in = { p, len, 0 };
 	size_t left = 1;
 
+	make_room(out, p, len);
 	if (!d || ZSTD_isError(ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, UNPACK_WINDOW_LOG_MAX)))
 		return FAULT(-ENOMEM);
 	while (in.pos < in.size || left > 0) {

@@ -113,7 +113,7 @@ static bool
 are_whole(const struct block_point *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!(fabs(p[i].value) <= WHOLE_MAX) || p[i].value != trunc(p[i].value) ||
+		if (!(fabs(p[i].value) <= WHOLE_MAX) || p[i].value != (double)(int64_t)p[i].value ||
 			(p[i].value == 0 && signbit(p[i].value)))
 			return false;
 	return true;

@@ -58,13 +58,12 @@ build_series(struct db *db, const struct head_series *s)
 	ptrdiff_t n = points_order(s->points, s->n);
 	int r = n < 0 ? (int)n : put_blocks(db, s->id, s->points, (size_t)n);
 
-	if (r == 0)
-		r = db_exec(db, "UPDATE series SET last_time = ?2, last_value = ?3 WHERE id = ?1 AND last_time <= ?2", "iir", s->id,
-			s->newest_ms * 1000, s->newest);
 	/* What comes late is rolled up again. */
 	if (r == 0)
-		r = db_exec(db, "UPDATE series SET rolled = ?2 WHERE id = ?1 AND rolled > ?2", "ii", s->id,
-			floor_to(s->points[0].time_ms, CHUNK_MS));
+		r = db_exec(db,
+			"UPDATE series SET last_value = CASE WHEN last_time <= ?2 THEN ?3 ELSE last_value END,"
+			" last_time = max(last_time, ?2), rolled = min(rolled, ?4) WHERE id = ?1",
+			"iiri", s->id, s->newest_ms * 1000, s->newest, floor_to(s->points[0].time_ms, CHUNK_MS));
 	return r < 0 ? FAULT(r) : 0;
 }
 

@@ -10,7 +10,7 @@ struct head;
 
 enum {
 	BUILD_AFTER_S = 3540,	     /* open points wait so long: 240 of them at 15 s */
-	BUILD_SITE_POINTS = 500000,  /* or until a site has so many */
+	BUILD_SITE_POINTS = 1200000, /* or until a site has so many: full blocks of 5,000 series */
 	BUILD_HEAD_POINTS = 2000000, /* or all customers together */
 	BUILD_ROLL_S = 300,	     /* of one rolled-up point */
 	BUILD_CHUNK_S = 240 * 300,   /* of one row of them */

@@ -16,8 +16,9 @@ enum { SLOTS_FIRST = 1024, POINTS_FIRST = 16 };
 /* One remembered name: its bytes lie in the head's text. */
 struct key {
 	uint64_t hash;
-	size_t at, len;
-	uint32_t series;
+	size_t at;
+	uint32_t len, series;
+	uint32_t after; /* the key that was found after this one the last time, and one more; 0: none */
 };
 
 /* Open addressing: slots hold an index and one more, 0 is empty. */
@@ -35,6 +36,7 @@ struct head {
 	size_t n_series, cap_series;
 	struct key *keys;
 	size_t n_keys, cap_keys;
+	uint32_t found; /* the key that was found last, and one more; 0: none */
 	uint8_t *text;
 	size_t text_len, text_cap;
 	struct slots by_key, by_id;
@@ -155,18 +157,35 @@ occupy_ids(struct head *h)
 }
 
 /* --- names -------------------------------------------------------------------------------------------------- */
-int64_t
-head_find(const struct head *h, const void *key, size_t len)
+static bool
+is_key(const struct head *h, size_t i, const void *key, size_t len)
 {
-	uint64_t hash = hash_of(key, len);
+	return h->keys[i].len == len && memcmp(h->text + h->keys[i].at, key, len) == 0;
+}
+
+/* Batches name their series in the order of the batch before: the next one is guessed first, without hashing. */
+static int64_t
+found(struct head *h, size_t i)
+{
+	if (h->found)
+		h->keys[h->found - 1].after = (uint32_t)i + 1;
+	h->found = (uint32_t)i + 1;
+	return h->keys[i].series;
+}
+
+int64_t
+head_find(struct head *h, const void *key, size_t len)
+{
+	uint32_t guess = h->found ? h->keys[h->found - 1].after : 0;
 	const struct slots *s = &h->by_key;
+	uint64_t hash;
 
-	for (size_t i = hash & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1)) {
-		const struct key *k = &h->keys[s->slot[i] - 1];
-
-		if (k->hash == hash && k->len == len && memcmp(h->text + k->at, key, len) == 0)
-			return k->series;
-	}
+	if (guess && is_key(h, guess - 1, key, len))
+		return found(h, guess - 1);
+	hash = hash_of(key, len);
+	for (size_t i = hash & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1))
+		if (h->keys[s->slot[i] - 1].hash == hash && is_key(h, s->slot[i] - 1, key, len))
+			return found(h, s->slot[i] - 1);
 	return HEAD_NONE;
 }
 
@@ -184,11 +203,21 @@ head_remember(struct head *h, const void *key, size_t len, uint32_t series)
 	if (r < 0)
 		return FAULT(r);
 	memcpy(h->text + h->text_len, key, len);
-	h->keys[h->n_keys] = (struct key){ hash_of(key, len), h->text_len, len, series };
+	h->keys[h->n_keys] = (struct key){ hash_of(key, len), h->text_len, (uint32_t)len, series, 0 };
 	h->text_len += len;
 	occupy(&h->by_key, h->keys[h->n_keys].hash, h->n_keys);
 	h->n_keys++;
 	return 0;
+}
+
+int
+head_remember_family(struct head *h, const void *key, size_t len, int64_t *ret)
+{
+	uint32_t family = (uint32_t)h->n_keys;
+	int r = head_remember(h, key, len, family);
+
+	*ret = r == 0 && h->n_keys > family ? (int64_t)family : HEAD_NONE;
+	return FAULT(r);
 }
 
 /* --- sites and series ------------------------------------------------------------------------------------------ */
@@ -255,18 +284,34 @@ head_series(struct head *h, int64_t id, uint32_t site, uint32_t *ret)
 	return 0;
 }
 
+/* Room for the tail is made before it is filled. */
+static void
+settle(struct head_series *s)
+{
+	if (s->n_tail > 0)
+		memcpy(s->points + s->n - s->n_tail, s->tail, s->n_tail * sizeof(s->tail[0]));
+	s->n_tail = 0;
+}
+
 const struct head_series *
-head_peek(const struct head *h, int64_t id)
+head_peek(struct head *h, int64_t id)
 {
 	int64_t at = find_id(h, id);
 
-	return at != HEAD_NONE && h->series[at].n > 0 ? &h->series[at] : NULL;
+	return at != HEAD_NONE && h->series[at].n > 0 ? head_series_at(h, (uint32_t)at) : NULL;
 }
 
 struct head_series *
 head_series_at(struct head *h, uint32_t series)
 {
+	settle(&h->series[series]);
 	return &h->series[series];
+}
+
+int64_t
+head_series_id(const struct head *h, uint32_t series)
+{
+	return h->series[series].id;
 }
 
 size_t
@@ -283,7 +328,7 @@ head_put(struct head *h, uint32_t series, int64_t time_ms, double value, uint64_
 	struct head_site *site = &h->sites[s->site];
 
 	if (s->n == s->cap) {
-		uint32_t cap = s->cap ? 2 * s->cap : POINTS_FIRST;
+		uint32_t cap = s->cap < BLOCK_POINTS && 2 * s->cap > BLOCK_POINTS ? BLOCK_POINTS : s->cap ? 2 * s->cap : POINTS_FIRST;
 		struct block_point *p = realloc(s->points, cap * sizeof(*p));
 
 		if (!p)
@@ -295,7 +340,10 @@ head_put(struct head *h, uint32_t series, int64_t time_ms, double value, uint64_
 		s->newest_ms = time_ms;
 		s->newest = value;
 	}
-	s->points[s->n++] = (struct block_point){ time_ms, value };
+	s->tail[s->n_tail++] = (struct block_point){ time_ms, value };
+	s->n++;
+	if (s->n_tail == HEAD_TAIL)
+		settle(s);
 	if (site->points++ == 0)
 		site->oldest_us = taken_us;
 	open_points++;
@@ -311,7 +359,7 @@ head_clear(struct head *h, uint32_t site)
 		if (s->site != site)
 			continue;
 		open_points -= s->n;
-		s->n = 0;
+		s->n = s->n_tail = 0;
 		/* A burst does not hold its room for ever. */
 		if (s->cap > BLOCK_POINTS + BLOCK_POINTS / 15) {
 			free(s->points);

@@ -15,6 +15,7 @@ struct head;
 
 enum {
 	HEAD_KEYS_MAX = 200000, /* names under which series are remembered, of one customer; further ones are looked up */
+	HEAD_TAIL = 4,
 	HEAD_NONE = -1,
 };
 
@@ -22,7 +23,9 @@ struct head_series {
 	int64_t id;
 	uint32_t site;		    /* index of its site */
 	uint32_t n, cap;
-	struct block_point *points; /* n, in the order in which they came; owned */
+	struct block_point *points; /* n, in the order in which they came; owned.  But for the last ones: */
+	uint32_t n_tail;
+	struct block_point tail[HEAD_TAIL]; /* beside each other of all series, where a batch finds them fast */
 	int64_t newest_ms;	    /* of these; meaningful while n > 0 */
 	double newest;
 };
@@ -46,15 +49,18 @@ int head_site(struct head *h, const char *site, uint32_t *ret);
 struct head_site *head_site_at(struct head *h, uint32_t site);
 size_t head_sites(const struct head *h);
 
-/* A series by the name its points give it (any bytes); HEAD_NONE where that is not remembered. */
-int64_t head_find(const struct head *h, const void *key, size_t len);
+/* What is remembered under a name (any bytes): a series, by the name its points give it; HEAD_NONE where that is nothing. */
+int64_t head_find(struct head *h, const void *key, size_t len);
 /* Remember it. */
 int head_remember(struct head *h, const void *key, size_t len, uint32_t series);
+/* Remember a name under a number of its own, that no other has.  Returns 0 with *ret, HEAD_NONE where no more are remembered. */
+int head_remember_family(struct head *h, const void *key, size_t len, int64_t *ret);
 /* A series by its row, made at first use. */
 int head_series(struct head *h, int64_t id, uint32_t site, uint32_t *ret);
-/* The same; NULL where nothing is open of it. */
-const struct head_series *head_peek(const struct head *h, int64_t id);
+/* The same, its tail empty; NULL where nothing is open of it. */
+const struct head_series *head_peek(struct head *h, int64_t id);
 struct head_series *head_series_at(struct head *h, uint32_t series);
+int64_t head_series_id(const struct head *h, uint32_t series);
 size_t head_n_series(const struct head *h);
 
 /* A point that was committed, taken at taken_us. */

@@ -52,7 +52,7 @@ get_varint(struct cursor *c)
 static bool
 is_whole(double v)
 {
-	return fabs(v) <= WHOLE_MAX && v == trunc(v) && !(v == 0 && signbit(v));
+	return fabs(v) <= WHOLE_MAX && v == (double)(int64_t)v && !(v == 0 && signbit(v));
 }
 
 void

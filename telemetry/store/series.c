@@ -16,12 +16,14 @@
 enum { KEY_BYTES = 4096 };
 
 /* --- the name as the point gives it -------------------------------------------------------------------------- */
-/* Every byte that a series is told by, in the order of the wire: the same points of the next batch give the same. */
+/* Every byte that a series is told by, in the order of the wire: the same points of the next batch give the same.  What the
+ * series of one metric have in common is remembered as a number, their family; a series by that, and its own attributes. */
 struct key {
 	uint8_t bytes[KEY_BYTES];
 	size_t len;
 	bool full;
 };
+enum { KEY_FAMILY, KEY_RUN, KEY_READ };
 
 static void
 put(struct key *k, const void *p, size_t len)
@@ -36,6 +38,14 @@ put(struct key *k, const void *p, size_t len)
 }
 
 static void
+put_byte(struct key *k, unsigned v)
+{
+	uint8_t b = (uint8_t)v;
+
+	put(k, &b, 1);
+}
+
+static void
 put_text(struct key *k, const struct otlp_text *t)
 {
 	uint32_t len = (uint32_t)t->len;
@@ -47,11 +57,9 @@ put_text(struct key *k, const struct otlp_text *t)
 static void
 put_value(struct key *k, const struct otlp_value *v)
 {
-	uint8_t kind = (uint8_t)v->kind;
-
-	put(k, &kind, 1);
+	put_byte(k, (unsigned)v->kind);
 	if (v->kind == OTLP_VALUE_BOOL)
-		put(k, &v->truth, sizeof(v->truth));
+		put_byte(k, v->truth);
 	else if (v->kind == OTLP_VALUE_INT || v->kind == OTLP_VALUE_DOUBLE)
 		put(k, &v->whole, sizeof(v->whole));
 	else
@@ -64,26 +72,62 @@ service_of(const struct otlp_point *point)
 	return otlp_decode_find(point->origin.resource, point->origin.n_resource, "service.name");
 }
 
+/* HEAD_NONE where it is not remembered, and is not to be (make). */
+static int
+find_family(struct series_place *place, const struct otlp_point *point, bool make)
+{
+	const struct otlp_value *service;
+	struct key k;
+	int r = 0;
+
+	if (place->metric == point->metric && point->metric != 0 && (place->family != HEAD_NONE || !make))
+		return 0;
+	k.len = 0;
+	k.full = false;
+	service = service_of(point);
+	put_byte(&k, KEY_FAMILY);
+	put(&k, &place->site, sizeof(place->site));
+	put_byte(&k, place->via[0] != '\0');
+	put_text(&k, &point->name);
+	if (service)
+		put_value(&k, service);
+	place->metric = point->metric;
+	place->family = k.full ? HEAD_NONE : head_find(place->head, k.bytes, k.len);
+	if (place->family == HEAD_NONE && make && !k.full)
+		r = head_remember_family(place->head, k.bytes, k.len, &place->family);
+	return FAULT(r);
+}
+
 static void
 make_key(struct key *k, const struct series_place *place, const struct otlp_point *point, const struct series_part *part)
 {
-	const struct otlp_value *service = service_of(point);
-	uint8_t head[2] = { place->via[0] != '\0', service != NULL };
+	uint32_t family = (uint32_t)place->family;
 
 	k->len = 0;
-	k->full = false;
-	put(k, &place->site, sizeof(place->site));
-	put(k, head, sizeof(head));
-	put_text(k, &point->name);
+	k->full = place->family == HEAD_NONE;
+	put_byte(k, point->is_run ? KEY_RUN : KEY_READ);
+	put(k, &family, sizeof(family));
 	put(k, part->suffix, strlen(part->suffix) + 1);
+	put_byte(k, part->label != NULL);
 	if (part->label)
 		put(k, &part->bound, sizeof(part->bound));
-	if (service)
-		put_value(k, service);
-	for (size_t i = 0; i < point->n_attributes; i++) {
+	if (point->is_run)
+		put(k, point->run.p, point->run.len);
+	for (size_t i = 0; !point->is_run && i < point->n_attributes; i++) {
 		put_text(k, &point->attributes[i].key);
 		put_value(k, &point->attributes[i].value);
 	}
+}
+
+int64_t
+series_known(struct series_place *place, const struct otlp_point *point)
+{
+	static const struct series_part number = { "", NULL, 0 };
+	struct key k;
+
+	(void)find_family(place, point, false);
+	make_key(&k, place, point, &number);
+	return k.full ? HEAD_NONE : head_find(place->head, k.bytes, k.len);
 }
 
 /* --- the name as the database keeps it -------------------------------------------------------------------------- */
@@ -203,12 +247,14 @@ look_up(uint32_t *ret, const struct series_place *place, const struct otlp_point
 }
 
 int
-series_find(uint32_t *ret, const struct series_place *place, const struct otlp_point *point, const struct series_part *part)
+series_find(uint32_t *ret, struct series_place *place, const struct otlp_point *point, const struct series_part *part)
 {
 	struct key k;
 	int64_t at;
-	int r;
+	int r = find_family(place, point, true);
 
+	if (r < 0)
+		return FAULT(r);
 	make_key(&k, place, point, part);
 	at = k.full ? HEAD_NONE : head_find(place->head, k.bytes, k.len);
 	if (at != HEAD_NONE) {

@@ -25,10 +25,15 @@ struct series_place {
 	struct db *db;	  /* in the caller's transaction */
 	uint32_t site;	  /* of the head */
 	const char *via;
+	/* Of the request's metric that was met last: what its series have in common, as the head remembers it. */
+	uint64_t metric;
+	int64_t family;
 };
 
 /* The series of a part of a point, made at first use.  Returns 0 with *ret (of the head); REASON_MALFORMED where its
  * name, unit or service is none, REASON_TOO_LARGE where its attributes take too much room or the site has too many (both logged); or a
  * fault. */
-int series_find(uint32_t *ret, const struct series_place *place, const struct otlp_point *point,
-	const struct series_part *part);
+int series_find(uint32_t *ret, struct series_place *place, const struct otlp_point *point, const struct series_part *part);
+
+/* The series of a number whose attributes are a run (otlp.h) that was met before, found by these bytes alone; HEAD_NONE else. */
+int64_t series_known(struct series_place *place, const struct otlp_point *point);

@@ -12,6 +12,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/registry.h"
+#include "telemetry/otlp/otlp_decode.h"
 #include "telemetry/store/build.h"
 #include "telemetry/store/head.h"
 #include "telemetry/store/metric_query.h"
@@ -95,12 +96,8 @@ store_begin(struct store_batch **ret, const char *customer, struct db *db, const
 }
 
 static int
-stage(struct store_batch *b, const struct otlp_point *point, const char *suffix, const char *label, double bound, double value)
+put_staged(struct store_batch *b, uint32_t series, const struct otlp_point *point, double value)
 {
-	const struct series_part part = { suffix, label, bound };
-	uint32_t series;
-	int r;
-
 	if (b->n == STORE_BATCH_POINTS_MAX)
 		return REFUSE(REASON_TOO_LARGE, "metric", "more than %d points in one batch", STORE_BATCH_POINTS_MAX);
 	if (b->n == b->cap) {
@@ -112,11 +109,18 @@ stage(struct store_batch *b, const struct otlp_point *point, const char *suffix,
 		b->staged = more;
 		b->cap = cap;
 	}
-	r = series_find(&series, &b->place, point, &part);
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
 	b->staged[b->n++] = (struct staged){ series, (int64_t)(point->time_ns / 1000000), value };
 	return 0;
+}
+
+static int
+stage(struct store_batch *b, const struct otlp_point *point, const char *suffix, const char *label, double bound, double value)
+{
+	const struct series_part part = { suffix, label, bound };
+	uint32_t series;
+	int r = series_find(&series, &b->place, point, &part);
+
+	return r == 0 ? put_staged(b, series, point, value) : r < 0 ? FAULT(r) : r;
 }
 
 static int
@@ -147,21 +151,49 @@ stage_distribution(struct store_batch *b, const struct otlp_point *point, bool g
 	return r;
 }
 
-int
-store_point(struct store_batch *b, const struct otlp_point *point)
+static bool
+is_number(const struct otlp_point *point)
 {
-	bool gone = point->flags & OTLP_FLAG_NO_VALUE, number = point->kind == OTLP_KIND_GAUGE || point->kind == OTLP_KIND_SUM;
+	return point->kind == OTLP_KIND_GAUGE || point->kind == OTLP_KIND_SUM;
+}
+
+/* What is asked of every point but a series. */
+static int
+check_point(const struct store_batch *b, const struct otlp_point *point)
+{
 	uint64_t time_us = point->time_ns / 1000;
-	size_t before = b->n;
-	int r;
 
 	if (time_us < 1000 || time_us > b->now_us + FUTURE_S * CLOCK_US_PER_S)
 		return REFUSE(REASON_MALFORMED, "metric", "the time of a point is none, or lies in the future");
 	if (time_us < b->now_us - STORE_KEEP_S * CLOCK_US_PER_S)
 		return REFUSE(REASON_EXPIRED, "metric", "a point is older than the %d days that are kept", STORE_KEEP_S / 86400);
-	if (number && !point->has_value && !gone)
+	if (is_number(point) && !point->has_value && !(point->flags & OTLP_FLAG_NO_VALUE))
 		return REFUSE(REASON_MALFORMED, "metric", "a point without a value");
-	if (number)
+	return 0;
+}
+
+int
+store_number(struct store_batch *b, const struct otlp_point *point)
+{
+	int64_t series = series_known(&b->place, point);
+	int r;
+
+	if (series == HEAD_NONE)
+		return OTLP_DECODE_WHOLE;
+	r = check_point(b, point);
+	return r == 0 ? put_staged(b, (uint32_t)series, point, point->flags & OTLP_FLAG_NO_VALUE ? NAN : point->real) : r;
+}
+
+int
+store_point(struct store_batch *b, const struct otlp_point *point)
+{
+	bool gone = point->flags & OTLP_FLAG_NO_VALUE;
+	size_t before = b->n;
+	int r = check_point(b, point);
+
+	if (r != 0)
+		return r;
+	if (is_number(point))
 		r = stage(b, point, "", NULL, 0, gone ? NAN : point->real);
 	else
 		r = stage_distribution(b, point, gone);
@@ -184,7 +216,7 @@ store_write(struct store_batch *b)
 	if (!items)
 		return FAULT(-ENOMEM);
 	for (size_t i = 0; i < b->n; i++)
-		items[i] = (struct point_batch_item){ head_series_at(b->place.head, b->staged[i].series)->id,
+		items[i] = (struct point_batch_item){ head_series_id(b->place.head, b->staged[i].series),
 			b->staged[i].time_ms, b->staged[i].value };
 	point_batch_encode(&body, items, b->n);
 	r = buf_error(&body);
@@ -249,7 +281,7 @@ store_value_json(double v)
 }
 
 static int
-append_latest(const struct head *h, struct db_query *q, json_t *items)
+append_latest(struct head *h, struct db_query *q, json_t *items)
 {
 	const struct head_series *open = head_peek(h, db_i64(q, 0));
 	int64_t time_us = db_i64(q, 6);

@@ -41,6 +41,9 @@ int store_begin(struct store_batch **ret, const char *customer, struct db *db, c
  * fault. */
 int store_point(struct store_batch *b, const struct otlp_point *point);
 
+/* The same of a number whose attributes were not read (struct otlp_decode_ops): OTLP_DECODE_WHOLE where it is to be. */
+int store_number(struct store_batch *b, const struct otlp_point *point);
+
 /* Write what was taken, in the same transaction.  Returns 0 or a fault. */
 int store_write(struct store_batch *b);
 

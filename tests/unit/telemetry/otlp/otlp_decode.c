@@ -61,6 +61,20 @@ see_record(const struct otlp_record *r, void *arg)
 
 static const struct otlp_decode_ops see = { .point = see_point, .record = see_record };
 
+/* What a number was said to be before its attributes were read. */
+static struct otlp_point number;
+static int number_answer;
+
+static int
+see_number(const struct otlp_point *p, void *arg)
+{
+	(void)arg;
+	number = *p;
+	return number_answer;
+}
+
+static const struct otlp_decode_ops see_both = { .point = see_point, .record = see_record, .number = see_number };
+
 /* --- building hostile bytes ------------------------------------------------------------------------------ */
 /* ResourceMetrics{ScopeMetrics{Metric{inside}}} */
 static void
@@ -322,6 +336,78 @@ a_callback_rejects_one_or_stops_all(void **state)
 	buf_done(&s.text);
 }
 
+/* A gauge "a" with one point. */
+static void
+gauge(struct buf *out, const char *point)
+{
+	uint8_t inside[128];
+	size_t len = strlen(point) / 2;
+
+	assert_true(len < 100 && hex_decode(inside + 7, len, point));
+	memcpy(inside, "\x0a\x01" "a\x2a", 4);
+	inside[4] = (uint8_t)(len + 2);
+	inside[5] = 0x0a;
+	inside[6] = (uint8_t)len;
+	wrap_metric(out, inside, len + 7);
+}
+
+#define ATTR_A "3a080a016b12030a0161" /* k = a */
+#define ATTR_B "3a080a016c12030a0162" /* l = b */
+#define TIME "190700000000000000"
+#define REAL "21000000000000f83f"
+#define WHOLE "31feffffffffffffff"
+
+static void
+a_number_is_told_by_the_bytes_of_its_attributes(void **state)
+{
+	static const struct {
+		const char *point;
+		bool asked;
+		size_t run; /* bytes of its attributes */
+		double value;
+	} numbers[] = {
+		{ ATTR_A ATTR_B TIME REAL, true, 20, 1.5 },
+		{ TIME REAL ATTR_A ATTR_B, true, 20, 1.5 },
+		{ TIME WHOLE, true, 0, -2 },
+		{ ATTR_A TIME REAL WHOLE, true, 10, -2 }, /* the last stands */
+		{ ATTR_A TIME ATTR_B REAL, false, 0, 1.5 }, /* not side by side */
+		{ ATTR_A TIME REAL "4001", false, 10, 1.5 }, /* flags */
+		{ ATTR_A TIME REAL "4800", false, 10, 1.5 }, /* a field that nobody knows */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		SCOPED(buf_done) struct buf body = BUF_MAX(4096);
+		struct seen s = { .text = BUF_MAX(4096) };
+		struct otlp_tally tally = { 0 };
+		char value[32];
+
+		gauge(&body, numbers[i].point);
+		number = (struct otlp_point){ 0 };
+		number_answer = OTLP_DECODE_WHOLE;
+		assert_int_equal(otlp_decode_metrics(body.data, body.len, &see_both, &s, &tally), 0);
+		assert_int_equal(tally.taken, 1);
+		(void)snprintf(value, sizeof(value), "%g {", numbers[i].value);
+		assert_non_null(strstr(buf_text(&s.text), value));
+		assert_int_equal(number.metric, numbers[i].asked);
+		if (numbers[i].asked) {
+			assert_int_equal(number.run.len, numbers[i].run);
+			assert_true(number.real == numbers[i].value && number.time_ns == 7 && number.n_attributes == 0);
+		}
+		/* What it takes or rejects itself is read no further. */
+		buf_reset(&s.text);
+		number_answer = 0;
+		assert_int_equal(otlp_decode_metrics(body.data, body.len, &see_both, &s, &tally), 0);
+		assert_int_equal(s.text.len > 0, !numbers[i].asked);
+		number_answer = REASON_EXPIRED;
+		assert_int_equal(otlp_decode_metrics(body.data, body.len, &see_both, &s, &tally), 0);
+		assert_int_equal(tally.rejected, numbers[i].asked);
+		number_answer = -5;
+		assert_int_equal(otlp_decode_metrics(body.data, body.len, &see_both, &s, &tally), numbers[i].asked ? -5 : 0);
+		buf_done(&s.text);
+	}
+}
+
 /* --- what real senders wrote -------------------------------------------------------------------------------- */
 static bool
 vector(const char *name, struct buf *out)
@@ -380,6 +466,7 @@ main(void)
 		cmocka_unit_test(values_nest_to_the_limit_and_not_beyond),
 		cmocka_unit_test(too_many_attributes_and_buckets),
 		cmocka_unit_test(a_callback_rejects_one_or_stops_all),
+		cmocka_unit_test(a_number_is_told_by_the_bytes_of_its_attributes),
 		cmocka_unit_test(bodies_of_the_javascript_sender),
 	};
 

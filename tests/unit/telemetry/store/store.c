@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "telemetry/otlp/otlp_decode.h"
 #include "tests/fakes/hub_bench.h"
 
 static const struct serve_module *const modules[] = { &store_module, NULL };
@@ -333,6 +334,66 @@ test_what_is_not_committed_is_not_remembered(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 1);
 }
 
+/* A number by its bytes alone, in a batch of its own. */
+static int
+take_number(const char *via, const struct otlp_point *p)
+{
+	struct store_batch *b;
+	int r;
+
+	assert_int_equal(db_begin(bench_db()), 0);
+	assert_int_equal(store_begin(&b, "acme", bench_db(), "acme-1", via), 0);
+	r = store_number(b, p);
+	assert_int_equal(store_write(b), 0);
+	assert_int_equal(db_commit(bench_db()), 0);
+	store_end(b, true);
+	return r;
+}
+
+static void
+test_a_number_that_was_met_is_known_by_its_bytes(void **state)
+{
+	const struct otlp_attribute service = { text("service.name"), value(text("redis")) }, other = { text("k"), value(text("v")) };
+	struct otlp_point p = gauge(), q;
+
+	(void)state;
+	p.metric = 1;
+	p.is_run = true;
+	p.run = text("encoded");
+	p.attributes = &other;
+	p.n_attributes = 1;
+	assert_int_equal(take_number("", &p), OTLP_DECODE_WHOLE);
+	assert_int_equal(take("", &p), 0);
+	p.real = 2;
+	assert_int_equal(take_number("", &p), 0);
+	assert_true(newest("up", "") == 2);
+	/* Whatever tells it from that one makes it another. */
+	q = p;
+	q.run = text("encoder");
+	assert_int_equal(take_number("", &q), OTLP_DECODE_WHOLE);
+	q = p;
+	q.name = text("down");
+	assert_int_equal(take_number("", &q), OTLP_DECODE_WHOLE);
+	q = p;
+	q.origin.resource = &service;
+	q.origin.n_resource = 1;
+	assert_int_equal(take_number("", &q), OTLP_DECODE_WHOLE);
+	assert_int_equal(take_number(STORE_VIA_OTLP, &p), OTLP_DECODE_WHOLE);
+	/* What holds for a point holds for it. */
+	q = p;
+	q.time_ns = 1;
+	assert_int_equal(take_number("", &q), REASON_MALFORMED);
+	q.time_ns = 1000000000;
+	assert_int_equal(take_number("", &q), REASON_EXPIRED);
+	q = p;
+	q.has_value = false;
+	assert_int_equal(take_number("", &q), REASON_MALFORMED);
+	q.flags = OTLP_FLAG_NO_VALUE;
+	assert_int_equal(take_number("", &q), 0);
+	assert_true(isnan(newest("up", "")));
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 1);
+}
+
 static void
 test_a_batch_has_so_many_points(void **state)
 {
@@ -362,6 +423,7 @@ main(void)
 		TEST(test_a_summary_is_its_count_sum_and_quantiles),
 		TEST(test_what_is_not_committed_is_not_remembered),
 		TEST(test_a_stale_series_has_no_value),
+		TEST(test_a_number_that_was_met_is_known_by_its_bytes),
 		TEST(test_a_batch_has_so_many_points),
 		TEST(test_other_senders_take_no_room_and_replace_nothing),
 	};
