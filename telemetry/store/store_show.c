@@ -58,9 +58,10 @@ store_show_number(char out[32], double v)
 }
 
 void
-store_show_record(struct buf *out, const json_t *record)
+store_show_record(struct buf *out, const json_t *record, bool color)
 {
 	static const char *const names[] = { "-", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL" };
+	static const char *const colors[] = { "", "", "", "", "\033[33m", "\033[31m", "\033[31m" };
 	const json_t *body = json_object_get(record, "body");
 	json_int_t severity = json_integer_value(json_object_get(record, "severity"));
 	SCOPED(scope_free) char *dump = json_is_string(body) ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -75,8 +76,10 @@ store_show_record(struct buf *out, const json_t *record)
 	}
 	if (severity < 0 || severity > 24)
 		severity = 0;
-	buf_printf(out, "%s  %-5s  %s  %s", log_escape(time, sizeof(time), json_text(record, "time")), names[(severity + 3) / 4],
-		log_escape(service, sizeof(service), json_text(record, "service")), log_escape(safe, room, text ? text : ""));
+	severity = (severity + 3) / 4;
+	color = color && colors[severity][0];
+	buf_printf(out, "%s  %s%-5s%s  %s  %s", log_escape(time, sizeof(time), json_text(record, "time")), color ? colors[severity] : "",
+		names[severity], color ? "\033[0m" : "", log_escape(service, sizeof(service), json_text(record, "service")), log_escape(safe, room, text ? text : ""));
 }
 
 void

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf;
@@ -15,8 +16,9 @@ void store_show_curve(struct buf *out, const json_t *points);
 /* A number in few characters: 12, 3.25, 4.7M. */
 const char *store_show_number(char out[32], double v);
 
-/* One log record as a line without an end: time, severity, service, text.  Whatever a site wrote becomes harmless. */
-void store_show_record(struct buf *out, const json_t *record);
+/* One log record as a line without an end: time, severity (warnings and errors in colour), service, text.  Whatever a site wrote
+ * becomes harmless. */
+void store_show_record(struct buf *out, const json_t *record, bool color);
 
 /* Escape a value for a query (RFC 3986). */
 void store_show_escape(struct buf *out, const char *value);

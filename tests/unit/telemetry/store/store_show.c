@@ -70,12 +70,16 @@ test_what_a_site_wrote_stays_on_its_line(void **state)
 	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
 
 	(void)state;
-	store_show_record(&out, record);
+	store_show_record(&out, record, false);
 	assert_null(strchr(buf_text(&out), '\n'));
 	assert_null(strchr(buf_text(&out), '\033'));
 	assert_non_null(strstr(buf_text(&out), "ERROR"));
 	buf_reset(&out);
-	store_show_record(&out, map);
+	store_show_record(&out, record, true);
+	assert_non_null(strstr(buf_text(&out), "\033[31mERROR\033[0m"));
+	assert_null(strstr(buf_text(&out), "a\033"));
+	buf_reset(&out);
+	store_show_record(&out, map, true);
 	assert_string_equal(buf_text(&out), "t  -        {\"a\":1}");
 }
 
