@@ -177,9 +177,10 @@ bench-update: dependencies      ## updates against patch-from, casync, ostree an
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/update/measure
 
 .PHONY: bench-telemetry
-bench-telemetry: dependencies   ## SIZE (1gb) of log lines followed, redacted, stored; over three kills; none lost, none doubled
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/tests/bench/telemetry/load
+bench-telemetry: dependencies   ## SIZE (1gb) of log lines followed, redacted, stored; over three kills; the hub's samples beside VictoriaMetrics
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/bench/telemetry/load
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/measure
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/ingest
 
 .PHONY: fuzz
 fuzz: dependencies              ## FUZZ_SECONDS of libFuzzer on each parser
