@@ -87,8 +87,8 @@ find_ip4(const struct redact_text *t, size_t at, struct redact_match *ret)
 	}
 	if (dots != 3 || digits == 0 || (char_at(t, end) == '.' && redact_is(char_at(t, end + 1), REDACT_DIGIT)))
 		return false;
-	/* Everybody has these. */
-	if (redact_at(t, from, "127.") || redact_at(t, from, "0.0.0.0") || redact_at(t, from, "255.255.255."))
+	/* Everybody has these; and Chrome/120.0.0.0 stands in every line of an access log. */
+	if (redact_at(t, from, "127.") || redact_at(t, end - 6, ".0.0.0") || redact_at(t, from, "0.0.0.0") || redact_at(t, from, "255.255.255."))
 		return false;
 	return name(ret, from, end, PSEUDONYM_IP);
 }
@@ -146,7 +146,9 @@ find_login(const struct redact_text *t, size_t at, struct redact_match *ret)
 		return false;
 	if (colon && sign > colon + 1)
 		return secret(ret, colon + 1, sign, "url-password");
-	return !colon && sign - from >= LOGIN_ALONE_MIN && secret(ret, from, sign, "url-login");
+	for (i = from; i < sign && !redact_is(t->p[i], REDACT_DIGIT); i++)
+		;
+	return !colon && i < sign && sign - from >= LOGIN_ALONE_MIN && secret(ret, from, sign, "url-login");
 }
 
 static bool

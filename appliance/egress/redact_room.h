@@ -2,7 +2,9 @@
  *
  *	redact_scan     one pass over the bytes: where could something begin?
  *	redact_token    words of a known form, and words that are nobody's words
- *	redact_assign   what a keyword announces: password=..., "token": "...", Authorization: ...
+ *	redact_assign   what a keyword announces: password=..., "token": "...", Authorization: ..., <password>...
+ *	redact_value    what follows a keyword, and whether it is a secret
+ *	redact_flag     what options of commands carry: mysql -p..., curl -u name:...
  *	redact_name     addresses: e-mail, IP, logins in URLs; numbers of cards and accounts
  *	redact          keys over several lines, and what becomes of all that was found */
 #pragma once
@@ -83,6 +85,30 @@ redact_assign_ends_in(const uint32_t *ends, const char *p)
 	return ends[(p[-1] & 31) << 5 | (p[-2] & 31)] >> (p[-3] & 31) & 1;
 }
 
+enum redact_strength {
+	REDACT_STRONG, /* whatever follows, but for words like "none" */
+	REDACT_WEAK,   /* what follows must look like a secret */
+	REDACT_LINE,   /* all up to the end of the line */
+	REDACT_NAME,   /* a pseudonym */
+	REDACT_VALUE,  /* the keyword stands before it, as a name: "name": "password", "value": ... */
+};
+
+struct redact_span {
+	size_t from, to;
+};
+
+/* --- redact_value ------------------------------------------------------------------------------------------ */
+/* What follows a separator; *ret_quoted where it stands in quotes. */
+struct redact_span redact_value_after(const struct redact_text *t, size_t at, bool *ret_quoted);
+/* Where one ends that stands in no quotes; where its line ends. */
+size_t redact_value_bare_end(const struct redact_text *t, size_t at);
+size_t redact_value_line_end(const struct redact_text *t, size_t at);
+/* Is it one?  A secret, by strength; a name that is wanted as a pseudonym. */
+bool redact_value_take(const struct redact_text *t, struct redact_span v, enum redact_strength strength, const char *kind,
+	struct redact_match *ret);
+bool redact_value_take_name(const struct redact_text *t, struct redact_span v, enum pseudonym_kind name,
+	struct redact_match *ret);
+
 /* Make the tables of the finders; again changes nothing. */
 void redact_assign_prepare(void);
 void redact_token_prepare(void);
@@ -90,4 +116,5 @@ void redact_token_prepare(void);
 /* Each looks at one place of the scan; true with *ret where something is there. */
 bool redact_token_find(const struct redact_text *t, size_t at, struct redact_match *ret);
 bool redact_assign_find(const struct redact_text *t, size_t at, struct redact_match *ret);
+bool redact_flag_find(const struct redact_text *t, size_t at, struct redact_match *ret); /* at a space */
 bool redact_name_find(const struct redact_text *t, size_t at, struct redact_match *ret);

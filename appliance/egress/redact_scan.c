@@ -45,8 +45,8 @@ classify(struct redact_bits *out, const char *p)
 		__m128i alpha = within(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 25);
 		__m128i digit = within(v, '0', 9), dash = same(v, '-');
 		__m128i letter = _mm_or_si128(alpha, digit);
-		/* $ and %, : and = */
-		__m128i anchor = _mm_or_si128(_mm_or_si128(within(v, '$', 1), _mm_or_si128(same(v, '='), same(v, ':'))),
+		/* $ and %, = and > */
+		__m128i anchor = _mm_or_si128(_mm_or_si128(within(v, '$', 1), _mm_or_si128(within(v, '=', 1), same(v, ':'))),
 			_mm_or_si128(same(v, '@'), same(v, ' ')));
 
 		alnum |= bits(letter) << i;
@@ -71,7 +71,7 @@ classify(struct redact_bits *out, const char *p)
 		out->dash |= p[i] == '-' ? bit : 0;
 		out->word |= redact_is(p[i], REDACT_WORD) ? bit : 0;
 		out->dot |= p[i] == '.' ? bit : 0;
-		out->anchor |= p[i] && strchr("=:@ %$", p[i]) ? bit : 0;
+		out->anchor |= p[i] && strchr("=>:@ %$", p[i]) ? bit : 0;
 	}
 }
 #endif
@@ -177,7 +177,7 @@ may_be(const struct redact_scan *s, size_t at)
 
 	switch (*p) {
 	case ' ':
-		return next == '-' || ends_keyword(s, at, redact_assign_spoken);
+		return (next == '-' && at + 2 < s->len && p[2] != ' ') || ends_keyword(s, at, redact_assign_spoken);
 	case ':':
 		if (next == '/' || next == ':')
 			return true;
@@ -185,6 +185,7 @@ may_be(const struct redact_scan *s, size_t at)
 		if (at > 0 && redact_is(next, REDACT_HEX) && redact_is(p[-1], REDACT_HEX) && (at < 3 || p[-3] != ':'))
 			return true;
 		return ends_keyword(s, at, redact_assign_keys);
+	case '>':
 	case '=':
 		return ends_keyword(s, at, redact_assign_keys);
 	case '%':
@@ -204,7 +205,7 @@ is_plain(const struct redact_scan *s, size_t at)
 		return false;
 	if (*p == ' ')
 		return p[1] != '-' && !redact_assign_ends_in(redact_assign_spoken, p);
-	return *p == '=' && !redact_assign_ends_in(redact_assign_keys, p);
+	return (*p == '=' || *p == '>') && !redact_assign_ends_in(redact_assign_keys, p);
 }
 
 size_t

@@ -4,7 +4,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { TOKEN_MIN = 15, CROWDED_MIN = 20, BASE36_MIN = 32, JUDGED_MAX = 256 };
+enum { TOKEN_MIN = 15, CROWDED_MIN = 20, BASE36_MIN = 32, JUDGED_MAX = 256, KIND_MAX = 8, HOOK_MAX = 64 };
 
 /* A prefix, and how many characters of which classes follow at least.  anywhere: the prefix is so much its own that it
  * counts also in the middle of a word. */
@@ -135,6 +135,21 @@ find_prefixes(const struct redact_text *t, size_t at, size_t end, struct redact_
 	return false;
 }
 
+/* Whoever has the address of a webhook may write there. */
+static bool
+find_hook(const struct redact_text *t, size_t at, size_t end, struct redact_match *ret)
+{
+	static const char *const hooks[] = { "hooks.slack.com/services/", "/api/webhooks/" };
+	size_t from = at > t->floor + HOOK_MAX ? at - HOOK_MAX : t->floor;
+
+	if (at == t->floor || t->p[at - 1] != '/' || redact_run(t, at, REDACT_DIGIT) >= end)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(hooks); i++)
+		if (memmem(t->p + from, at - from, hooks[i], strlen(hooks[i])))
+			return match(ret, at, end, "webhook");
+	return false;
+}
+
 static bool
 find_before(const struct redact_text *t, size_t at, size_t end, struct redact_match *ret)
 {
@@ -160,7 +175,7 @@ find_parts(const struct redact_text *t, size_t at, size_t end, struct redact_mat
 	while (at > t->floor + n && n < 12 && at > 1 && redact_is(t->p[at - 2 - n], REDACT_DIGIT) &&
 		at - 2 - n > t->floor)
 		n++;
-	if (at > t->floor && t->p[at - 1] == ':' && n >= 7 && end - at >= 33 && end - at <= 40)
+	if (at > t->floor && t->p[at - 1] == ':' && n >= 7 && redact_at(t, at, "AA") && end - at >= 33 && end - at <= 40)
 		return match(ret, at, end, "telegram-token");
 	if (end >= t->len || t->p[end] != '.')
 		return false;
@@ -193,8 +208,12 @@ static bool
 is_crowded(const struct redact_text *t, size_t at, size_t end)
 {
 	unsigned seen = 0, marks = 0, turns = 0, beyond_hex = 0;
-	size_t len = end - at;
+	size_t kind = redact_run(t, at, REDACT_LOWER), len;
 
+	/* usr_01HF8K2M3N4P5Q6R7S8T9V0W1X is an ordinary number behind what it counts. */
+	if (kind > at && kind - at <= KIND_MAX && kind < end && t->p[kind] == '_')
+		at = kind + 1;
+	len = end - at;
 	for (size_t i = at; i < end; i++) {
 		unsigned now = redact_class[(uint8_t)t->p[i]] & REDACT_ALNUM;
 
@@ -228,7 +247,7 @@ redact_token_find(const struct redact_text *t, size_t at, struct redact_match *r
 	end = redact_run(t, at, REDACT_WORD);
 	if (end - at < TOKEN_MIN)
 		return false;
-	if (find_prefixes(t, at, end, ret) || find_before(t, at, end, ret) || find_parts(t, at, end, ret))
+	if (find_prefixes(t, at, end, ret) || find_before(t, at, end, ret) || find_hook(t, at, end, ret) || find_parts(t, at, end, ret))
 		return true;
 	if (is_seed(t, begin, end))
 		return match(ret, begin, end, "nats-seed");

@@ -118,6 +118,17 @@ static const char *const stays[] = {
 	"DE88 3704 0044 0532 0130 00",
 	"-----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----",
 	"SK: 17, key: value, sk-learn, npm_config, xox, AIza",
+	"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+	"sudo: ann : TTY=pts/0 ; PWD=/home/ann ; USER_ID=0 ; COMMAND=/usr/bin/mkdir -p /srv/x -u 1000:1000",
+	"Processed session termination for sessionid: 0x14ede63a5a70002",
+	"Skipping AppWindowToken{df0798e token=Token{78af589 ActivityRecord{3b04890 u0}}}",
+	"Bad activity token: android.os.BinderProxy@2bd79ce",
+	"akka.tcp://sparkExecutorActorSystem@mesos-slave-07:55904",
+	"SCSI-WWID:01000010:6005-08b4-0001-00c6-0006-3000-003d-0000",
+	"user_id usr_01HF8K2M3N4P5Q6R7S8T9V0W1X paid",
+	"secret: not found; password is wrong; Password: missing; password=${DB_PASSWORD} pass=%s token=$TOKEN secret=$(cat x)",
+	"mysql -p shop; mkdir -p /srv/a1 && cp -a x y; docker run -u 1000:1000 -p 8080:80",
+	"<p>word</p> </password> <password/> <a name=\"b\" value=\"c\"/> {\"name\":\"LOG_LEVEL\",\"value\":\"debug\"} a -> b => c",
 	"Basic authentication is required; Bearer tokens are not",
 };
 
@@ -148,6 +159,8 @@ static const struct {
 	{ "to ann.o+x@mail.example.org!", "to <email:#>!" },
 	{ "to=ann%40example.org&x=1", "to=<email:#>&x=1" },
 	{ "for user \"ann\" database", "for user \"<user:#>\" database" },
+	{ "session 17 of user ann.", "session 17 of user <user:#>." },
+	{ "<user>", "<user>" },
 	{ "user=ann host=db7 x=1", "user=<user:#> host=<hostname:#> x=1" },
 	{ "\"username\":\"ann\",\"hostname\":\"db7\"", "\"username\":\"<user:#>\",\"hostname\":\"<hostname:#>\"" },
 };

@@ -68,6 +68,10 @@ counted_memmem(const char *p, size_t n, const char *what, size_t len)
 #define is_coded assign_is_coded
 #include "appliance/egress/redact_assign.c"
 #undef is_coded
+#define is_coded value_is_coded
+#include "appliance/egress/redact_value.c"
+#undef is_coded
+#include "appliance/egress/redact_flag.c"
 #include "appliance/egress/redact_token.c"
 #include "appliance/egress/redact_name.c"
 
@@ -75,7 +79,7 @@ counted_memmem(const char *p, size_t n, const char *what, size_t len)
 #undef memchr
 #undef memmem
 
-enum { LINE_BYTES = 64 * 1024, LOOKS_PER_BYTE = 160 };
+enum { LINE_BYTES = 64 * 1024, LOOKS_PER_BYTE = 256 };
 
 /* What each of them begins and does not end; written again and again it makes a line. */
 static const char *const parts[] = { "=", ":", "a@", "://", "password=[redacted:", "password={", "authorization:{",
@@ -85,7 +89,7 @@ static const char *const parts[] = { "=", ":", "a@", "://", "password=[redacted:
 	"DE89 3704 0044 0532 ", "://a:", "%3A%2F%2Fa%3A", "password=\"null", "password=\"null\" ", "cookie:\"", "cookie: x ", "\"AUTH\" ", "x\\",
 	"md5", "user \"", "user=\"", "host=<ip:", "password: '", "a.b.c.d@e.", "aA1aA1aA1aA1aA1aA1aA1+/", "MNOaA1aA1aA1aA1.aA1aA1.",
 	"AUTH \"", "by \"", "--password ", "bearer {", "pwd=none", "pwd=*", "123456789:", "1234-", "4111-1111-1111-1112-", "ABCD-1234_",
-	"aaaaaaaaaaaaaaa\\n", "%0Aaaaaaaaaaaaaaaaa", "eyJaaaaaaaaaaaaa.aaaaaaaaa.", "SG.", "hvs.aaaaaaaaaaaaaaa:", "x@y." };
+	"aaaaaaaaaaaaaaa\\n", "%0Aaaaaaaaaaaaaaaaa", "eyJaaaaaaaaaaaaa.aaaaaaaaa.", " -p", " -px", "mysql -p ", "<password>", "value=", "name=password value=", "\"value\":", "curl -u x ", "SG.", "hvs.aaaaaaaaaaaaaaa:", "x@y." };
 
 static void
 no_line_is_looked_at_again_and_again(void **state)
