@@ -118,6 +118,11 @@ const char *const field_shipped[] = {
 	"mainstay_service_files_open",
 	"mainstay_spool_lost_records",
 	"mainstay_spool_lost_records{stream}",
+	"mainstay_ship_missing_records",
+	"mainstay_ship_missing_records{stream}",
+	"mainstay_ship_missing_records{reason}",
+	"mainstay_ship_rejected_items",
+	"mainstay_ship_rejected_items{stream}",
 	"mainstay_filter_held_samples",
 	NULL,
 };

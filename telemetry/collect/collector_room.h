@@ -35,7 +35,7 @@ struct collector {
 	struct spool *metrics, *alerts, *logs;
 	struct follow *follow;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
-	struct event_subscriber *committed;
+	struct event_subscriber *committed, *missing;
 	struct loop_timer *timer;
 	struct sample_set round;
 	struct buf body;

@@ -12,6 +12,7 @@
 #include "appliance/policy/switch.h"
 #include "appliance/service/identity.h"
 #include "telemetry/collect/outgoing.h"
+#include "telemetry/spool/missing.h"
 
 /* "" before the monitor ever told anything. */
 static const char *
@@ -144,6 +145,17 @@ on_committed(const char *topic, const char *text, void *arg)
 			spool_committed(spools[i], sequence);
 }
 
+static void
+on_missing(const char *topic, const char *text, void *arg)
+{
+	struct collector *c = arg;
+	int r = missing_take(c->spool_fd, text);
+
+	(void)topic;
+	if (r < 0)
+		log_fault(r, "keeping what never arrived");
+}
+
 /* Without the bus everything works, a little later. */
 void
 collector_open_bus(struct collector *c)
@@ -156,6 +168,8 @@ collector_open_bus(struct collector *c)
 	if (r == 0)
 		r = event_subscribe(&c->committed, c->loop, path, "courier", "committed",
 			on_committed, c);
+	if (r == 0)
+		r = event_subscribe(&c->missing, c->loop, path, "courier", "missing", on_missing, c);
 	if (r < 0)
 		log_fault(r, "joining the event bus");
 }
@@ -164,6 +178,7 @@ void
 collector_close_streams(struct collector *c)
 {
 	event_unsubscribe(c->committed);
+	event_unsubscribe(c->missing);
 	event_publisher_close(c->bus);
 	spool_close(c->metrics);
 	spool_close(c->alerts);

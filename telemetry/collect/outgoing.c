@@ -15,13 +15,34 @@
 #include "telemetry/collect/sample.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/rule/rule.h"
+#include "telemetry/spool/missing.h"
 #include "telemetry/spool/spool.h"
+
+struct own {
+	struct sample_set *out;
+	uint64_t now_us;
+};
+
+static void
+put_missing(const char *stream, const char *what, uint64_t n, uint64_t since_us, void *arg)
+{
+	const struct own *own = arg;
+	bool points = strcmp(what, "rejected") == 0;
+	struct otlp_sample *p = sample_add(own->out, NULL,
+		points ? "mainstay_ship_rejected_items" : "mainstay_ship_missing_records", "1", own->now_us);
+
+	sample_count_int(p, since_us, (int64_t)n);
+	sample_label(own->out, p, "stream", stream);
+	if (!points)
+		sample_label(own->out, p, "reason", what);
+}
 
 void
 outgoing_own(struct sample_set *out, int spool_fd, const struct filter *f, uint64_t held_since_us,
 	uint64_t now_us)
 {
-	static const char *const streams[] = { "metrics", "alerts", "logs" };
+	static const char *const streams[] = { "metrics", "alerts", "logs", "inventory" };
+	struct own own = { out, now_us };
 	struct otlp_sample *p;
 	size_t i;
 
@@ -34,6 +55,7 @@ outgoing_own(struct sample_set *out, int spool_fd, const struct filter *f, uint6
 		sample_count_int(p, since_us, (int64_t)lost);
 		sample_label(out, p, "stream", streams[i]);
 	}
+	missing_each(spool_fd, put_missing, &own);
 	p = sample_add(out, NULL, "mainstay_filter_held_samples", "1", now_us);
 	sample_count_int(p, held_since_us, (int64_t)filter_held(f));
 }

@@ -8,9 +8,11 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
+#include "appliance/base/scope.h"
 #include "appliance/bus/event.h"
 #include "appliance/egress/ack.h"
 #include "appliance/egress/carrier.h"
+#include "telemetry/spool/missing.h"
 
 enum { STREAMS_MAX = 8, AGAIN_S = 30 };
 
@@ -21,8 +23,27 @@ struct committed {
 	struct {
 		uint64_t sequence; /* last told */
 		uint64_t at_us;    /* boot time */
+		json_t *missing;   /* counts last told; owned */
+		uint64_t missing_us;
 	} told[STREAMS_MAX];
 };
+
+/* What of this stream never arrived, where it is more than was told. */
+static void
+tell_missing(struct committed *t, size_t i, const json_t *counts, uint64_t mono_us)
+{
+	SCOPED(scope_free) char *text = NULL;
+
+	if (!counts || (json_equal(counts, t->told[i].missing) &&
+			       mono_us < t->told[i].missing_us + AGAIN_S * CLOCK_US_PER_S))
+		return;
+	text = missing_write(t->streams[i], counts);
+	if (!text || event_publish(t->bus, "missing", text) < 0)
+		return; /* the next tick tries again */
+	json_decref(t->told[i].missing);
+	t->told[i].missing = json_deep_copy(counts);
+	t->told[i].missing_us = mono_us;
+}
 
 static void
 committed_tick(struct carrier *c, uint64_t mono_us, void *arg)
@@ -33,6 +54,7 @@ committed_tick(struct carrier *c, uint64_t mono_us, void *arg)
 	for (size_t i = 0; i < t->n; i++) {
 		uint64_t sequence = ack_get(carrier_ack(c), t->streams[i]);
 
+		tell_missing(t, i, json_object_get(ack_counts(carrier_ack(c)), t->streams[i]), mono_us);
 		if (sequence == 0 || (sequence == t->told[i].sequence &&
 			mono_us < t->told[i].at_us + AGAIN_S * CLOCK_US_PER_S))
 			continue;
@@ -50,6 +72,8 @@ committed_free(void *arg)
 	struct committed *t = arg;
 
 	event_publisher_close(t->bus);
+	for (size_t i = 0; i < t->n; i++)
+		json_decref(t->told[i].missing);
 	free(t);
 }
 

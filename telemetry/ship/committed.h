@@ -1,7 +1,8 @@
-/* Telling the collector how far the hub has its streams, so that it counts as lost only what is.
+/* Telling the collector how far the hub has its streams, so that it counts as lost only what is, and what never arrived
+ * there, so that the counts leave as numbers.
  *
- * Event "committed" of the publisher run/bus/courier, text "STREAM SEQUENCE": when it moves, and again now and
- * then, since events may be missed. */
+ * Events "committed" (text "STREAM SEQUENCE") and "missing" (telemetry/spool/missing.h) of the publisher run/bus/courier:
+ * when they move, and again now and then, since events may be missed. */
 #pragma once
 
 #include <stddef.h>
