@@ -177,8 +177,8 @@ bench-update: dependencies      ## updates against patch-from, casync, ostree an
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/update/measure
 
 .PHONY: bench-telemetry
-bench-telemetry: dependencies   ## SIZE (1gb) of log lines followed, redacted, stored; over three kills; the hub's samples beside VictoriaMetrics
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/bench/telemetry/load
+bench-telemetry: dependencies   ## SIZE (1gb) of log lines to a counting sink, over three kills, beside rsyslog and syslog-ng; the hub's samples beside VictoriaMetrics
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(addprefix $(B)/tests/bench/telemetry/,load courier sink)
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/measure
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/ingest
 
