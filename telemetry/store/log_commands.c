@@ -57,7 +57,9 @@ print_records(struct command_call *call, const json_t *items)
 			continue;
 		}
 		store_show_record(&line, item, call->color);
-		command_say(call, "%s", buf_text(&line));
+		if (buf_error(&line))
+			return FAULT(buf_error(&line));
+		(void)puts(buf_text(&line)); /* harmless already, and its colours are ours */
 	}
 	return fflush(stdout) == EOF ? FAULT(-EIO) : 0;
 }

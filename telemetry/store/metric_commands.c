@@ -34,6 +34,19 @@ put_title(struct buf *out, const json_t *item)
 	free(dump);
 }
 
+/* From when to when. */
+static void
+put_span(struct buf *out, const json_t *points)
+{
+	size_t n = json_array_size(points);
+	const char *first = json_string_value(json_array_get(json_array_get(points, 0), 0));
+	const char *last = n > 0 ? json_string_value(json_array_get(json_array_get(points, n - 1), 0)) : NULL;
+	char cell[2][STORE_QUESTION_CELL];
+
+	if (first && last)
+		buf_printf(out, "  %s to %s", log_escape(cell[0], sizeof(cell[0]), first), log_escape(cell[1], sizeof(cell[1]), last));
+}
+
 static void
 say_curve(struct command_call *call, const json_t *item)
 {
@@ -50,6 +63,7 @@ say_curve(struct command_call *call, const json_t *item)
 		high = fmax(high, last);
 	}
 	put_title(&line, item);
+	put_span(&line, points);
 	buf_puts(&line, "\n  ");
 	store_show_curve(&line, points);
 	buf_printf(&line, "  %s to %s, now %s %s", store_show_number(text[0], low), store_show_number(text[1], high),

@@ -77,7 +77,7 @@ store_begin(struct store_batch **ret, const char *customer, struct db *db, const
 	SCOPED(scope_free) struct store_batch *b = NULL;
 	int r;
 
-	r = store_pace_check(customer, site, clock_mono_us());
+	r = store_pace_check(customer, site, via, clock_mono_us());
 	if (r != 0)
 		return r;
 	b = calloc(1, sizeof(*b));
@@ -236,7 +236,7 @@ open_points(struct store_batch *b)
 	if (r < 0)
 		return FAULT(r);
 	stored += b->n;
-	store_pace_count(b->customer, b->n, clock_mono_us());
+	store_pace_count(b->customer, head_site_at(b->place.head, b->place.site)->site, b->place.via, b->n, clock_mono_us());
 	if (head_site_at(b->place.head, b->place.site)->points >= BUILD_SITE_POINTS || head_points() >= BUILD_HEAD_POINTS)
 		r = build_site(b->place.head, b->place.site, b->place.db);
 	return FAULT(r);

@@ -23,6 +23,7 @@ enum {
 	STORE_KEEP_S = 15 * 24 * 3600, /* points older than this are swept, and not taken any more */
 	STORE_BATCH_POINTS_MAX = 2000000, /* of one batch; more are rejected */
 	STORE_MINUTE_POINTS_MAX = 60000000, /* of one customer in a minute: what comes beyond is to come again later */
+	STORE_MINUTE_SITE_POINTS_MAX = 20000000, /* the same of one site, and of its other senders */
 };
 
 #define STORE_VIA_OTLP "otlp:"
@@ -32,7 +33,7 @@ extern const struct serve_module store_module;
 /* Begin to take points inside the caller's transaction on the customer's file; site comes from the authenticated key, never
  * from a point.  via stands before the service's name: "" for the site's own word, STORE_VIA_OTLP for another sender's, whose
  * series are others and are counted apart.  via and db are borrowed until store_end(), which must follow on 0.
- * Returns 0; REASON_BUSY (logged) where the customer sent too much this minute; or a fault. */
+ * Returns 0; REASON_BUSY (logged) where the site or its customer sent too much this minute; or a fault. */
 int store_begin(struct store_batch **ret, const char *customer, struct db *db, const char *site, const char *via);
 
 /* Take a point.  At a time that its series has already, it replaces the value.  A histogram is NAME_count, NAME_sum and NAME_bucket

@@ -1,12 +1,14 @@
 #include "telemetry/store/store_show.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
@@ -21,26 +23,66 @@ value_at(const json_t *points, size_t i)
 	return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
+static bool
+time_at(const json_t *points, size_t i, uint64_t *ret_us)
+{
+	const char *text = json_string_value(json_array_get(json_array_get(points, i), 0));
+
+	return text && clock_parse(ret_us, text) == 0;
+}
+
+/* The scale of a curve's columns: what the first point's time is, and how much one column shows; 0 where the times are none, or do
+ * not ascend: then points stand beside each other. */
+struct scale {
+	uint64_t first_us, column_us;
+	size_t width;
+};
+
+static struct scale
+scale_of(const json_t *points)
+{
+	size_t n = json_array_size(points), slots;
+	struct scale s = { .width = n < STORE_SHOW_WIDTH ? n : STORE_SHOW_WIDTH };
+	uint64_t was = 0, is = 0, least = UINT64_MAX;
+
+	if (n < 2 || !time_at(points, 0, &s.first_us))
+		return s;
+	was = s.first_us;
+	for (size_t i = 1; i < n; i++, was = is) {
+		if (!time_at(points, i, &is) || is <= was)
+			return s;
+		least = is - was < least ? is - was : least;
+	}
+	/* A gap is as wide as what is missing. */
+	slots = (is - s.first_us) / least < STORE_SHOW_WIDTH ? (size_t)((is - s.first_us) / least) + 1 : STORE_SHOW_WIDTH;
+	s.width = slots;
+	s.column_us = (is - s.first_us) / slots + 1;
+	return s;
+}
+
 void
 store_show_curve(struct buf *out, const json_t *points)
 {
-	size_t n = json_array_size(points), width = n < STORE_SHOW_WIDTH ? n : STORE_SHOW_WIDTH;
-	double low = NAN, high = NAN;
+	size_t n = json_array_size(points);
+	double low = NAN, high = NAN, tops[STORE_SHOW_WIDTH];
+	struct scale s = scale_of(points);
+	uint64_t us;
 
+	for (size_t x = 0; x < s.width; x++)
+		tops[x] = NAN;
 	for (size_t i = 0; i < n; i++) {
-		low = fmin(low, value_at(points, i));
-		high = fmax(high, value_at(points, i));
-	}
-	for (size_t x = 0; x < width; x++) {
-		double top = NAN;
+		double v = value_at(points, i);
+		size_t x = s.column_us && time_at(points, i, &us) ? (size_t)((us - s.first_us) / s.column_us) : i * s.width / n;
 
-		for (size_t i = x * n / width; i < (x + 1) * n / width; i++)
-			top = fmax(top, value_at(points, i));
-		if (isnan(top))
+		low = fmin(low, v);
+		high = fmax(high, v);
+		tops[x] = fmax(tops[x], v);
+	}
+	for (size_t x = 0; x < s.width; x++)
+		if (isnan(tops[x]))
 			buf_puts(out, " ");
 		else
-			buf_puts(out, levels[high > low ? (size_t)((top - low) / (high - low) * 7.999) : 3]);
-	}
+			buf_puts(out, levels[high > low ? (size_t)((tops[x] - low) / (high - low) * 7.999) : 3]);
 }
 
 const char *
@@ -71,7 +113,7 @@ store_show_record(struct buf *out, const json_t *record, bool color)
 	char time[64], service[512];
 
 	if (!safe) {
-		out->error = -1;
+		out->error = -ENOMEM;
 		return;
 	}
 	if (severity < 0 || severity > 24)

@@ -9,8 +9,8 @@ struct buf;
 
 enum { STORE_SHOW_WIDTH = 60 }; /* columns of a curve */
 
-/* The values of points ([[time, value]...]) as a curve of at most STORE_SHOW_WIDTH block characters, the lowest to the highest; a blank where there is
- * none.  Of several in a column the highest is shown.  Errors stick in out. */
+/* The values of points ([[time, value]...]) as a curve of at most STORE_SHOW_WIDTH block characters, each as much time as the
+ * next, the lowest to the highest; a blank where there is none.  Of several in a column the highest is shown.  Errors stick in out. */
 void store_show_curve(struct buf *out, const json_t *points);
 
 /* A number in few characters: 12, 3.25, 4.7M. */

@@ -152,22 +152,43 @@ test_history_is_for_those_who_may_see_the_site(void **state)
 }
 
 static void
-test_a_customer_that_sends_too_much_is_to_come_again(void **state)
+test_who_sends_too_much_is_to_come_again(void **state)
 {
+	static const struct {
+		const char *site, *via;
+		uint64_t points;
+		bool busy;
+	} rows[] = {
+		{ "acme-2", "", STORE_MINUTE_SITE_POINTS_MAX, false },
+		{ "acme-1", STORE_VIA_OTLP, STORE_MINUTE_SITE_POINTS_MAX, false }, /* other senders take nothing of the site's */
+		{ "acme-1", "", STORE_MINUTE_SITE_POINTS_MAX - 1, false },
+		{ "acme-1", "", STORE_MINUTE_SITE_POINTS_MAX, true },
+		{ "acme-2", "", STORE_MINUTE_POINTS_MAX, true }, /* all of its customer together */
+	};
 	struct otlp_sample s = gauge("a", 1, BENCH_NOW);
-	struct bench_call *c;
 
 	(void)state;
-	store_pace_count("acme", STORE_MINUTE_POINTS_MAX, clock_mono_us());
-	c = send_sample("1", &s, 1);
-	bench_refused(c, 429, REASON_BUSY);
-	assert_string_equal(http_call_added(&c->pub, "Retry-After"), "30");
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM point_batches"), 0);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM streams"), 0);
-	/* The same a minute later is taken. */
-	clock_fake(BENCH_NOW, clock_mono_us() + 60 * CLOCK_US_PER_S);
-	assert_int_equal(send_sample("1", &s, 1)->status, 200);
-	assert_int_equal(bench_count(bench_db(), "SELECT sum(points) FROM point_batches"), 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t before = bench_count(bench_db(), "SELECT count(*) FROM point_batches");
+		struct bench_call *c;
+		char sequence[8];
+
+		clock_fake(BENCH_NOW, clock_mono_us() + 60 * CLOCK_US_PER_S);
+		(void)snprintf(sequence, sizeof(sequence), "%d", (int)before + 1);
+		store_pace_count("acme", rows[i].site, rows[i].via, rows[i].points, clock_mono_us());
+		c = send_sample(sequence, &s, 1);
+		if (!rows[i].busy) {
+			assert_int_equal(c->status, 200);
+			continue;
+		}
+		bench_refused(c, 429, REASON_BUSY);
+		assert_string_equal(http_call_added(&c->pub, "Retry-After"), "30");
+		assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM point_batches"), before);
+		assert_int_equal(bench_count(bench_db(), "SELECT committed FROM streams"), before);
+		/* The same a minute later is taken. */
+		clock_fake(BENCH_NOW, clock_mono_us() + 60 * CLOCK_US_PER_S);
+		assert_int_equal(send_sample(sequence, &s, 1)->status, 200);
+	}
 }
 
 /* --- alerts ------------------------------------------------------------------------------------------- */
@@ -255,7 +276,7 @@ main(void)
 		TEST(test_a_bad_point_is_rejected_and_the_rest_kept),
 		TEST(test_a_body_that_is_none_leaves_nothing),
 		TEST(test_a_site_has_so_many_series_and_no_more),
-		TEST(test_a_customer_that_sends_too_much_is_to_come_again),
+		TEST(test_who_sends_too_much_is_to_come_again),
 		TEST(test_history_is_for_those_who_may_see_the_site),
 		TEST(test_an_alert_is_one_row_until_it_is_over),
 		TEST(test_records_that_are_no_alerts),

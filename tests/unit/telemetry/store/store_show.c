@@ -22,6 +22,9 @@ test_a_curve_goes_from_the_lowest_to_the_highest(void **state)
 		{ "[[\"t\",0],[\"t\",null],[\"t\",7]]", "▁ █" },
 		{ "[[\"t\",0],[\"t\",4],[\"t\",8]]", "▁▄█" },
 		{ "[[\"t\",\"Infinity\"]]", " " },
+		/* A minute is missing. */
+		{ "[[\"2026-11-22T08:00:00Z\",0],[\"2026-11-22T08:01:00Z\",4],[\"2026-11-22T08:03:00Z\",8]]", "▁▄ █" },
+		{ "[[\"2026-11-22T08:00:00Z\",0],[\"2026-11-22T08:00:00Z\",4],[\"2026-11-22T08:03:00Z\",8]]", "▁▄█" },
 	};
 
 	(void)state;
@@ -47,6 +50,19 @@ test_many_points_fit_one_line(void **state)
 	assert_int_equal(out.len, 3 * STORE_SHOW_WIDTH);
 	/* The one peak is not lost. */
 	assert_non_null(strstr(buf_text(&out), "█"));
+}
+
+static void
+test_a_long_gap_fits_one_line(void **state)
+{
+	SCOPED_JSON *points = json_loads("[[\"2026-11-22T08:00:00Z\",1],[\"2026-11-22T08:00:01Z\",2],[\"2026-12-22T08:00:00Z\",3]]", 0, NULL);
+	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
+
+	(void)state;
+	store_show_curve(&out, points);
+	assert_int_equal(out.len, 2 * 3 + STORE_SHOW_WIDTH - 2);
+	assert_memory_equal(buf_text(&out), "▄ ", 4);
+	assert_string_equal(buf_text(&out) + out.len - 4, " █");
 }
 
 static void
@@ -99,6 +115,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_curve_goes_from_the_lowest_to_the_highest),
 		cmocka_unit_test(test_many_points_fit_one_line),
+		cmocka_unit_test(test_a_long_gap_fits_one_line),
 		cmocka_unit_test(test_a_number_is_short),
 		cmocka_unit_test(test_what_a_site_wrote_stays_on_its_line),
 		cmocka_unit_test(test_a_value_of_a_query_is_escaped),
