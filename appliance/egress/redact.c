@@ -238,6 +238,12 @@ redact_set_pseudonyms(struct redact *r, unsigned which)
 	r->which = which;
 }
 
+unsigned
+redact_pseudonyms(const struct redact *r)
+{
+	return r->which;
+}
+
 int
 redact_text(struct redact *r, const void *in, size_t len, struct buf *out, struct redact_tally *tally)
 {

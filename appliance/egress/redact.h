@@ -42,6 +42,7 @@ SCOPED_DESTRUCTOR(struct redact, redact_free)
 
 /* Which kinds get pseudonyms from now on. */
 void redact_set_pseudonyms(struct redact *r, unsigned which);
+unsigned redact_pseudonyms(const struct redact *r);
 
 /* Append in, redacted, to out.  in may hold line ends and any bytes.  Adds to *tally (may be NULL).  Returns 0, or
  * out's stuck error. */

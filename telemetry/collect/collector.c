@@ -40,6 +40,7 @@ collector_config(struct collector *c, json_t *doc)
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	(void)collector_look_at_switch(c);
+	stock_again(&c->stock);
 	if (c->timer)
 		sources_probe(c->sources, true); /* a new service is looked at now */
 	return 0;
@@ -75,6 +76,7 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	const struct collector_ops *ops, void *arg)
 {
 	SCOPED(collector_freep) struct collector *c = calloc(1, sizeof(*c));
+	uint64_t since_us;
 	int r;
 
 	if (!c)
@@ -97,6 +99,8 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	r = r ?: sources_new(&c->sources, loop, paths, &sources_ops, c);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
+	stock_open(&c->stock, c->dir_fd);
+	c->stock_lost = spool_lost(c->inventory, &since_us);
 	collector_open_bus(c);
 	r = config_load(&c->config, c->dir_fd);
 	if (r == 0)

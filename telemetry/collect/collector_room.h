@@ -3,6 +3,7 @@
  *	collector.c         life, and what others tell
  *	collector_send.c    the switch, the streams, the bus
  *	collector_watch.c   rules: fed, told, kept over restarts
+ *	collector_inventory.c   what the host is made of: whole, then changes
  *	collector_round.c   one timer for both speeds */
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "telemetry/collect/rounds.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/sources.h"
+#include "telemetry/collect/stock.h"
 #include "telemetry/rule/rule_own.h"
 #include "telemetry/spool/spool.h"
 
@@ -32,7 +34,9 @@ struct collector {
 	struct rule_set *rules;
 	struct rule_own own;
 	struct door *door;
-	struct spool *metrics, *alerts, *logs;
+	struct spool *metrics, *alerts, *logs, *inventory;
+	struct stock stock;
+	uint64_t stock_lost; /* records of that stream, when they were last looked at */
 	struct follow *follow;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
 	struct event_subscriber *committed, *missing;
@@ -58,8 +62,8 @@ bool collector_is_on(const struct collector *c);
 /* The same; what fires while it comes on has not been sent, and is sent now. */
 bool collector_look_at_switch(struct collector *c);
 
-/* Write c->body into a stream.  Faults are logged. */
-void collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path);
+/* Write c->body into a stream: is it there now?  Faults are logged. */
+bool collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path);
 void collector_send_alert(const struct rule_alert *alert, void *arg);
 
 /* --- collector_watch.c ------------------------------------------------------------------------------------------ */
@@ -71,3 +75,7 @@ void collector_feed(struct collector *c, const struct sample_set *samples, bool 
 int collector_take_rules(struct collector *c);
 void collector_save_rules(struct collector *c); /* where they changed */
 int collector_load_rules(struct collector *c);
+
+/* --- collector_inventory.c -------------------------------------------------------------------------------------------- */
+/* Once a period: write the groups that changed and may leave.  Faults are logged. */
+void collector_inventory(struct collector *c, uint64_t mono_us);

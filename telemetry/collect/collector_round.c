@@ -28,6 +28,7 @@ batch(struct collector *c, uint64_t mono_us)
 		log_fault(r, "encoding samples");
 	else if (n > 0 && collector_look_at_switch(c))
 		collector_write(c, c->metrics, CLASS_METRIC, OUTGOING_METRICS_PATH);
+	collector_inventory(c, mono_us);
 	door_keep(c->door, mono_us);
 }
 

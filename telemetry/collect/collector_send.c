@@ -45,7 +45,7 @@ may_follow(void *arg)
 
 const struct follow_ops collector_follow_ops = { .on = may_follow, .written = tell_more };
 
-void
+bool
 collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path)
 {
 	uint64_t sequence;
@@ -62,8 +62,9 @@ collector_write(struct collector *c, struct spool *spool, enum class_name class,
 	if (r < 0)
 		log_fault(r, "writing the spool");
 	if (r != 0)
-		return;
+		return false;
 	tell_more(spool, sequence, c);
+	return true;
 }
 
 void
@@ -91,8 +92,10 @@ collector_look_at_switch(struct collector *c)
 	if (on && changed)
 		rule_each_firing(c->rules, collector_send_alert, c);
 	c->was_on = on;
-	if (changed)
+	if (changed) {
+		stock_again(&c->stock);
 		follow_look(c->follow);
+	}
 	return on;
 }
 
@@ -108,6 +111,7 @@ collector_open_spools(struct collector *c)
 		{ &c->metrics, "metrics", CLASS_METRIC },
 		{ &c->alerts, "alerts", CLASS_ALERT },
 		{ &c->logs, "logs", CLASS_LOG },
+		{ &c->inventory, "inventory", CLASS_INVENTORY },
 	};
 	struct spool_limits limits = { 0 };
 	struct identity id;
@@ -131,7 +135,7 @@ static void
 on_committed(const char *topic, const char *text, void *arg)
 {
 	struct collector *c = arg;
-	struct spool *const spools[] = { c->metrics, c->alerts, c->logs };
+	struct spool *const spools[] = { c->metrics, c->alerts, c->logs, c->inventory };
 	const char *space = strchr(text, ' ');
 	uint64_t sequence;
 	size_t i;
@@ -183,6 +187,7 @@ collector_close_streams(struct collector *c)
 	spool_close(c->metrics);
 	spool_close(c->alerts);
 	spool_close(c->logs);
+	spool_close(c->inventory);
 	scope_close(&c->spool_fd);
 	scope_close(&c->dir_fd);
 }

@@ -281,6 +281,23 @@ read_logs(struct config_settings *s, const struct yaml_node *list)
 	return 0;
 }
 
+static int
+read_certificates(struct config_settings *s, const struct yaml_node *list)
+{
+	const struct yaml_node *node;
+
+	if (list->kind != YAML_KIND_SEQUENCE)
+		return refuse_value(list, "telemetry.certificates", "must be a list of files");
+	for (node = list->children; node; node = node->next) {
+		if (node->kind != YAML_KIND_SCALAR || node->text[0] != '/' || strlen(node->text) > CONFIG_PATH_MAX)
+			return refuse_value(node, "telemetry.certificates", "must be a path like /etc/ssl/site.pem");
+		if (s->n_certificates == CONFIG_CERTIFICATES_MAX)
+			return refuse_value(node, "telemetry.certificates", "are more than 32");
+		(void)snprintf(s->certificates[s->n_certificates++], CONFIG_PATH_MAX + 1, "%s", node->text);
+	}
+	return 0;
+}
+
 static bool
 is_file_name(const char *text)
 {
@@ -324,7 +341,7 @@ config_quota(const struct config_settings *s, enum class_name class)
 static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
-	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas",
+	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas", "certificates",
 		"journal",
 		SHIP_SETTINGS_KEYS };
 	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
@@ -354,6 +371,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return r;
 		} else if (strcmp(node->key, "journal") == 0) {
 			int r = config_journal_read(s, node);
+
+			if (r != 0)
+				return r;
+		} else if (strcmp(node->key, "certificates") == 0) {
+			int r = read_certificates(s, node);
 
 			if (r != 0)
 				return r;

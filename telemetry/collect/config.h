@@ -12,6 +12,7 @@
  *	  quotas: {log: 256mb}   # other room for a class
  *	  rules: alerts.yaml        # the customer's own alert rules, beside mainstay.yaml
  *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
+ *	  certificates: [/etc/ssl/site.pem]   # whose days the inventory tells
  *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth
  *	  journal: {units: [ssh.service], level: warning}   # fields log.journal.ssh.service */
 #pragma once
@@ -32,6 +33,8 @@ enum {
 	CONFIG_JSON_MAX = 1024 * 1024,
 	CONFIG_NAME_MAX = 64,
 	CONFIG_LOGS_MAX = 32,
+	CONFIG_CERTIFICATES_MAX = 32,
+	CONFIG_PATH_MAX = 255,
 	CONFIG_UNITS_MAX = 32,
 	CONFIG_UNIT_MAX = 128,
 };
@@ -87,6 +90,8 @@ struct config_settings {
 	size_t n_units;
 	unsigned journal_level; /* of syslog: entries up to this one */
 	char journal_dir[256];  /* absolute; "": the host's own */
+	char certificates[CONFIG_CERTIFICATES_MAX][CONFIG_PATH_MAX + 1];
+	size_t n_certificates;
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
 	char rules[CONFIG_NAME_MAX + 1]; /* the customer's own, a file of etc; "": none */
 };

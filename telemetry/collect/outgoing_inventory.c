@@ -30,6 +30,21 @@ put_text(struct outgoing *o, struct buf *out, uint32_t number, const char *text)
 	return FAULT(r);
 }
 
+/* "1.2.5.1-2" is a version of a package and no address; secrets are looked for in it all the same. */
+static int
+put_member(struct outgoing *o, struct buf *out, const char *key, const json_t *v, unsigned depth)
+{
+	unsigned which = redact_pseudonyms(o->redact);
+	bool version = strcmp(key, "version") == 0 || strcmp(key, "version_id") == 0 || strcmp(key, "kernel") == 0;
+	int r;
+
+	if (version)
+		redact_set_pseudonyms(o->redact, which & ~(1U << PSEUDONYM_IP));
+	r = put_value(o, out, 2, v, depth);
+	redact_set_pseudonyms(o->redact, which);
+	return FAULT(r);
+}
+
 /* KeyValueList and ArrayValue have their members in field 1. */
 static int
 put_members(struct outgoing *o, struct buf *out, const json_t *v, unsigned depth)
@@ -45,7 +60,7 @@ put_members(struct outgoing *o, struct buf *out, const json_t *v, unsigned depth
 	json_object_foreach(tree, key, member) {
 		pair = pbx_open(out, 1);
 		pbx_put_text(out, 1, key);
-		r = r ?: put_value(o, out, 2, member, depth);
+		r = r ?: put_member(o, out, key, member, depth);
 		pbx_close(out, pair);
 	}
 	return FAULT(r);

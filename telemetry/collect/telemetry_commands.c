@@ -1,6 +1,7 @@
 #include "telemetry/collect/telemetry_commands.h"
 
 #include "telemetry/collect/telemetry_export.h"
+#include "telemetry/collect/telemetry_inventory.h"
 #include "telemetry/collect/telemetry_names.h"
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/collect/telemetry_review.h"
@@ -15,6 +16,11 @@ static const struct command_option sent_options[] = {
 	{ "since", "TIME", "only what was written since then (a time, or a span: 1h)", false, false },
 	{ "class", "CLASS", "only of this class", false, false },
 	{ "body", "STREAM:SEQUENCE", "the bytes of one record, as they left", false, false },
+	{ 0 },
+};
+
+static const struct command_option inventory_options[] = {
+	{ "resend", NULL, "let every accepted group leave once more, whole", false, false },
 	{ 0 },
 };
 
@@ -33,6 +39,19 @@ const struct command telemetry_commands[] = {
 			    "mainstay telemetry sent --body metrics:17 > body.pb",
 		.options = sent_options,
 		.run = telemetry_sent_run },
+	{ .name = "telemetry inventory",
+		.args = "[GROUP]",
+		.max = 1,
+		.summary = "show what this host is made of, and what of it was written for the vendor",
+		.details = "Groups: hardware, os, packages, certificates, network, filesystems.  Each is a field inventory.GROUP "
+			   "that waits until it is accepted; then it leaves once whole, and again when it has changed.  Texts "
+			   "are shown as they are here; what leaves is redacted (see preview).  Serial numbers, addresses and "
+			   "the host's name are never in it.  telemetry.certificates in mainstay.yaml names the files whose "
+			   "days are told.",
+		.examples = "mainstay telemetry inventory\nmainstay telemetry inventory os\n"
+			    "mainstay telemetry inventory --resend",
+		.options = inventory_options,
+		.run = telemetry_inventory_run },
 	{ .name = "telemetry export",
 		.args = "DIR",
 		.min = 1,

@@ -24,6 +24,7 @@
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/source.h"
 #include "telemetry/collect/sources.h"
+#include "telemetry/collect/stock.h"
 #include "telemetry/collect/telemetry_show.h"
 
 enum { ROUND_MAX_MS = 5000 }; /* each source has a shorter time-out of its own */
@@ -169,6 +170,44 @@ preview_alerts(struct preview *p, int dir_fd)
 	return p->r < 0 ? FAULT(p->r) : p->r;
 }
 
+/* Each group as it would leave the first time: one request each. */
+static int
+preview_inventory(struct preview *p, const struct config_settings *settings)
+{
+	const char *pointers[CONFIG_CERTIFICATES_MAX];
+	struct inventory_ask ask;
+	int r = 0;
+
+	stock_ask(&ask, pointers, settings);
+	for (enum inventory_group i = 0; i < INVENTORY_GROUPS && r == 0; i++) {
+		SCOPED_JSON *body = NULL;
+		size_t n;
+
+		r = inventory_build(&body, i, &ask);
+		r = r ?: outgoing_inventory(door_outgoing(p->door), &p->body, inventory_name(i), inventory_shape(i), body,
+			clock_now_us(), &n);
+		r = r ?: show_body(p, CLASS_INVENTORY, OUTGOING_LOGS_PATH);
+	}
+	return r < 0 ? FAULT(r) : r;
+}
+
+/* A table's cell holds no thousand packages. */
+static int
+shorten(json_t *items)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item) {
+		const json_t *value = json_object_get(item, "value");
+
+		if (json_is_object(value) &&
+			json_put_text(item, "value", "a tree: --json shows it, or `mainstay telemetry inventory GROUP`") < 0)
+			return FAULT(-ENOMEM);
+	}
+	return 0;
+}
+
 static int
 show(struct command_call *call, struct preview *p, size_t samples, size_t lines, bool on)
 {
@@ -183,7 +222,8 @@ show(struct command_call *call, struct preview *p, size_t samples, size_t lines,
 	if (call->json)
 		return command_print_json("TelemetryPreview", json_pack("{s:O, s:O, s:i, s:b}", "items", p->items,
 			"bodies", p->bodies, "waiting", (int)json_array_size(waiting), "on", (int)on));
-	r = command_print_items(call, "TelemetryPreview", json_incref(p->items), columns);
+	r = shorten(p->items);
+	r = r ?: command_print_items(call, "TelemetryPreview", json_incref(p->items), columns);
 	json_array_foreach(p->bodies, i, body)
 		command_say(call, "%s: %lld bytes, %s", json_text(body, "class"),
 			json_integer_value(json_object_get(body, "bytes")), json_text(body, "digest"));
@@ -250,6 +290,7 @@ telemetry_preview_run(struct command_call *call)
 	r = r ?: preview_alerts(&p, dir_fd);
 	r = r ?: follow_preview(door, &config, &settings, &p.body, &lines);
 	r = r ?: show_body(&p, CLASS_LOG, OUTGOING_LOGS_PATH);
+	r = r ?: preview_inventory(&p, &settings);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	return show(call, &p, n, lines, config.on && !switch_off_file(&call->paths, SWITCH_TELEMETRY));

@@ -96,8 +96,8 @@ run_for(struct site *s, uint64_t ms)
 static void
 tell(struct site *s, bool on, const char *class_fate)
 {
-	SCOPED_JSON *doc = json_pack("{s:s, s:b, s:{s:s}, s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:i}]}]}",
-		"site", "site-1", "switch", on, "fields", "alert.redis.down", "", "classes", "metric", class_fate, "services", "name",
+	SCOPED_JSON *doc = json_pack("{s:s, s:b, s:{s:s, s:s}, s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:i}]}]}",
+		"site", "site-1", "switch", on, "fields", "alert.redis.down", "", "inventory.os", "", "classes", "metric", class_fate, "services", "name",
 		"redis", "dir", "/nowhere", "alerts", "name", "down", "metric", "mainstay_service_up", "op",
 		"below", "value", 1);
 
@@ -201,6 +201,34 @@ a_class_that_is_kept_leaves_no_record(void **state)
 }
 
 static void
+inventory_leaves_once_whole_and_again_when_asked(void **state)
+{
+	struct site *s = *state;
+	SCOPED(buf_done) struct buf waiting = BUF_MAX(1 << 20);
+	SCOPED(scope_close) int dir = -1;
+
+	tell(s, false, "send");
+	assert_int_equal(collector_start(s->collector), 0);
+	run_for(s, 1200);
+	assert_int_equal(records(s, "inventory", NULL), 0);
+	tell(s, true, "send");
+	run_for(s, 2200);
+	assert_int_equal(records(s, "inventory", NULL), 1); /* os, once; the others wait to be accepted */
+	assert_int_equal(fs_open_dir(&dir, s->fd, "lib/telemetry", 0750), 0);
+	assert_int_equal(fs_read(dir, "waiting.json", waiting.max, &waiting), 0);
+	assert_non_null(strstr(buf_text(&waiting), "\"inventory.packages\""));
+	assert_null(strstr(buf_text(&waiting), "\"inventory.os\""));
+	s->collector = collector_free(s->collector);
+	assert_int_equal(collector_new(&s->collector, s->loop, &s->paths, &ops, s), 0);
+	assert_int_equal(collector_start(s->collector), 0);
+	run_for(s, 1200);
+	assert_int_equal(records(s, "inventory", NULL), 1);
+	assert_int_equal(unlinkat(dir, "inventory.json", 0), 0);
+	run_for(s, 2200);
+	assert_int_equal(records(s, "inventory", NULL), 2);
+}
+
+static void
 a_restart_goes_on_by_the_last_config_and_tells_nothing_twice(void **state)
 {
 	struct site *s = *state;
@@ -228,6 +256,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(on_writes_one_record_a_period_until_the_off_file, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(a_class_that_is_kept_leaves_no_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(inventory_leaves_once_whole_and_again_when_asked, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			a_restart_goes_on_by_the_last_config_and_tells_nothing_twice, setup, teardown),
 	};

@@ -171,6 +171,13 @@ static const struct yaml_row {
 	{ "room for a class of the monitor's", "telemetry: {quotas: {result: 8mb}}\n", REASON_MALFORMED, 0, 0,
 		"mainstay.yaml:1:22" },
 	{ "quotas that are no mapping", "telemetry: {quotas: 8mb}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "certificates", "telemetry: {certificates: [/a.pem, /b/c.pem]}\n", 0, 15, 64, "" },
+	{ "certificates that are no list", "telemetry: {certificates: /a.pem}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:13" },
+	{ "a certificate whose place nobody knows", "telemetry: {certificates: [/a.pem, b.pem]}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:36" },
+	{ "a certificate that is a list", "telemetry: {certificates: [[/a.pem]]}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:28" },
 	{ "a pace that is none", "telemetry: {bandwidth: fast}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
 	{ "a key that is none", "telemetry:\n  perod: 1s\n", REASON_UNKNOWN_FIELD, 0, 0,
 		"mainstay.yaml:2:3" },
@@ -199,6 +206,26 @@ settings_row_by_row(void **state)
 		if (r > 0 && yamls[i].place)
 			assert_string_equal(refuse_last()->place, yamls[i].place);
 	}
+}
+
+static void
+certificates_are_as_many_as_there_is_room_for(void **state)
+{
+	const struct folder *f = *state;
+	SCOPED(buf_done) struct buf text = BUF_MAX(8192);
+	struct config_settings s = { 0 };
+
+	buf_puts(&text, "telemetry:\n  certificates:\n");
+	for (int i = 0; i < CONFIG_CERTIFICATES_MAX; i++)
+		buf_printf(&text, "    - /c%d.pem\n", i);
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", text.data, text.len, 0644), 0);
+	assert_int_equal(config_settings(&s, &f->paths), 0);
+	assert_int_equal(s.n_certificates, CONFIG_CERTIFICATES_MAX);
+	assert_string_equal(s.certificates[31], "/c31.pem");
+	buf_puts(&text, "    - /one-more.pem\n");
+	assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", text.data, text.len, 0644), 0);
+	assert_refused(config_settings(&s, &f->paths), REASON_MALFORMED, "more than 32");
+	assert_string_equal(s.certificates[31], "/c31.pem");
 }
 
 static const struct bad_log {
@@ -327,6 +354,7 @@ main(void)
 		cmocka_unit_test(too_many_alerts_in_all),
 		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(certificates_are_as_many_as_there_is_room_for, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(units_of_the_journal_are_named_by_the_operator, make_folder,
 			remove_folder),
 		cmocka_unit_test_setup_teardown(logs_of_the_host_are_named_by_the_operator, make_folder,

@@ -158,6 +158,20 @@ none_leaves_with_the_inventory(void **state)
 }
 
 static void
+a_version_is_no_address_and_may_hold_no_secret(void **state)
+{
+	struct door *d = *state;
+	SCOPED_JSON *body = json_pack("{s:[{s:s, s:s}], s:s}", "packages", "name", "at 1.2.5.1", "version", "1.2.5.1-2",
+		"version_id", "AKIAIOSFODNN7EXAMPLE");
+	size_t n;
+
+	assert_int_equal(outgoing_inventory(&d->o, &d->out, "os", "inventory name", body, NOW, &n), 0);
+	assert_true(holds(&d->out, "1.2.5.1-2"));
+	assert_true(holds(&d->out, "at <ip:"));
+	assert_false(holds(&d->out, "AKIAIOSFODNN7EXAMPLE"));
+}
+
+static void
 a_tree_too_deep_or_a_text_too_long_is_a_fault(void **state)
 {
 	struct door *d = *state;
@@ -185,6 +199,7 @@ main(void)
 		ROW(none_leaves_with_a_line),
 		ROW(none_leaves_as_a_label),
 		ROW(none_leaves_with_the_inventory),
+		ROW(a_version_is_no_address_and_may_hold_no_secret),
 		ROW(a_tree_too_deep_or_a_text_too_long_is_a_fault),
 	};
 

@@ -210,6 +210,35 @@ preview_shows_this_host_and_writes_nothing(void **state)
 }
 
 static void
+inventory_is_shown_with_what_was_written(void **state)
+{
+	static const char kept[] = "{\"site\":\"a\",\"groups\":{\"os\":\"sha256:00\"}}";
+	const struct site *s = *state;
+	SCOPED(buf_done) struct buf out = BUF_MAX(4 * 1024 * 1024);
+	SCOPED(scope_close) int fd = -1;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry", 0750), 0);
+	assert_int_equal(run(s, "inventory", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "packages"));
+	assert_non_null(strstr(buf_text(&out), "not sent"));
+	assert_int_equal(run(s, "inventory os", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"kernel\": "));
+	assert_int_equal(run(s, "inventory os --json", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"kind\":\"TelemetryInventory\""));
+	assert_int_equal(run(s, "inventory serials", &out), 2);
+	assert_int_equal(refuse_last()->reason, REASON_USAGE);
+	assert_int_equal(run(s, "inventory os --resend", &out), 2);
+	assert_int_equal(refuse_last()->reason, REASON_USAGE);
+	assert_int_equal(run(s, "inventory --resend", &out), 1);
+	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
+	assert_int_equal(fs_replace(fd, "inventory.json", kept, sizeof(kept) - 1, 0640), 0);
+	assert_int_equal(run(s, "inventory", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "changed"));
+	assert_int_equal(run(s, "inventory --resend", &out), 0);
+	assert_int_equal(faccessat(fd, "inventory.json", F_OK, 0), -1);
+}
+
+static void
 review_lists_what_waits(void **state)
 {
 	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"seen\":4,"
@@ -306,6 +335,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(refusals_row_by_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_written_is_listed_and_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(preview_shows_this_host_and_writes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(inventory_is_shown_with_what_was_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(review_lists_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(pseudonyms_are_revealed_here_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_neither_json_nor_text_is_shown_as_it_is, setup, teardown),
