@@ -69,6 +69,21 @@ def test_an_accepted_log_s_lines_arrive_at_the_vendor(estate):
     assert line["source"] == "log.redis.redis" and line["time"].startswith("20")
 
 
+def test_what_the_site_is_made_of_arrives_at_the_vendor(estate):
+    groups = {"inventory.os", "inventory.packages"}
+    until("groups that wait", lambda: groups <= {i["field"] for i in estate.mainstay_json("telemetry", "review")["items"]})
+    estate.mainstay("telemetry", "accept", *groups)
+
+    def arrived():
+        got = {i["group"]: i["body"] for i in estate.desk_json("inventory", SITE)["items"]}
+        return got if len(got) == 2 else None
+    got = until("the inventory", arrived)
+    assert got["os"]["kernel"] == os.uname().release
+    assert {p["name"]: p["version"] for p in got["packages"]["packages"]}["libc6"].startswith("2.")
+    shown = {i["group"]: i["state"] for i in estate.mainstay_json("telemetry", "inventory")["items"]}
+    assert shown["os"] == shown["packages"] == "written" and shown["network"] == "not sent"
+
+
 def test_an_allowed_operation_runs_and_its_result_is_verified(estate):
     done = json.loads(estate.desk("run", SITE, "redis", "ping", "--reason", "look", "--ticket", "T-1", "--wait",
                                   "60s", "--json").stdout)
