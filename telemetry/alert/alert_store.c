@@ -131,6 +131,7 @@ update(struct db *db, int64_t id, const struct alert_record *a, uint64_t now_us)
 struct row {
 	int64_t id; /* 0: there is none */
 	bool open, firing, flapping;
+	int64_t since;
 	int64_t recent; /* firings of the condition within ALERT_STORE_FLAP_S */
 };
 
@@ -142,7 +143,7 @@ find(struct db *db, const char *site, const struct alert_record *a, uint64_t now
 
 	*ret = (struct row){ 0 };
 	r = db_query(&q, db,
-		"SELECT id, state, flapping FROM alerts WHERE site = ?1 AND service = ?2 AND name = ?3 AND labels = ?4"
+		"SELECT id, state, flapping, since FROM alerts WHERE site = ?1 AND service = ?2 AND name = ?3 AND labels = ?4"
 		" ORDER BY state = 'resolved', changed DESC, id DESC LIMIT 1",
 		"tttt", site, a->service, a->name, a->labels);
 	r = r ? r : db_next(q);
@@ -152,6 +153,7 @@ find(struct db *db, const char *site, const struct alert_record *a, uint64_t now
 	ret->open = strcmp(db_text(q, 1), "resolved") != 0;
 	ret->firing = strcmp(db_text(q, 1), "firing") == 0;
 	ret->flapping = db_i64(q, 2) != 0;
+	ret->since = db_i64(q, 3);
 	return FAULT(db_number(db, &ret->recent, 0,
 		"SELECT sum(firings) FROM alerts WHERE site = ?1 AND service = ?2 AND name = ?3 AND labels = ?4"
 		" AND changed > ?5",
@@ -190,6 +192,9 @@ alert_store_take(struct db *customer, const char *site, const struct alert_recor
 
 	if (r < 0)
 		return FAULT(r);
+	/* A site says an end twice where it died just after it said it. */
+	if (row.id && !row.open && a->state == ALERT_RESOLVED && row.since == (int64_t)a->since_us)
+		return 0;
 	if (row.open) {
 		r = change_open(customer, site, &row, a, now_us);
 	} else {

@@ -1,4 +1,4 @@
-#include "telemetry/collect/collector_room.h"
+#include "telemetry/collect/collector.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/ledger.h"
+#include "telemetry/collect/collector_room.h"
 
 /* --- what others tell --------------------------------------------------------------------------------------------- */
 static int
@@ -111,6 +112,8 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 		return FAULT(r);
 	/* What fires already was sent while it was on; a refused config waits for the monitor's. */
 	c->was_on = collector_is_on(c);
+	if (c->was_on)
+		collector_send_ends(c); /* of what a damaged state forgot */
 	*ret = STEAL(c);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "appliance/bus/event.h"
 #include "appliance/egress/class.h"
 #include "appliance/loop/loop.h"
+#include "telemetry/collect/believed.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/config.h"
 #include "telemetry/collect/door.h"
@@ -37,6 +38,7 @@ struct collector {
 	struct spool *metrics, *alerts, *logs, *inventory;
 	struct stock stock;
 	uint64_t stock_lost; /* records of that stream, when they were last looked at */
+	struct believed *believed;
 	struct follow *follow;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
 	struct event_subscriber *committed, *missing;
@@ -59,12 +61,14 @@ void collector_close_streams(struct collector *c);
 /* May anything leave now?  The monitor's record and the absence of the off file; before enrolment there is nobody to
  * send to. */
 bool collector_is_on(const struct collector *c);
-/* The same; what fires while it comes on has not been sent, and is sent now. */
+/* The same; what fires while it comes on has not been sent, and is sent now, as are ends that are owed. */
 bool collector_look_at_switch(struct collector *c);
 
 /* Write c->body into a stream: is it there now?  Faults are logged. */
 bool collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path);
 void collector_send_alert(const struct rule_alert *alert, void *arg);
+/* Tell the ends of what the vendor takes for standing and stands no more. */
+void collector_send_ends(struct collector *c);
 
 /* --- collector_watch.c ------------------------------------------------------------------------------------------ */
 void collector_on_alert(const struct rule_alert *alert, void *arg);

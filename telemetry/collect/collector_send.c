@@ -78,8 +78,14 @@ collector_send_alert(const struct rule_alert *alert, void *arg)
 	r = outgoing_alert(door_outgoing(c->door), &c->body, alert, clock_now_us(), &n);
 	if (r < 0)
 		log_fault(r, "writing an alert");
-	else if (n > 0)
-		collector_write(c, c->alerts, CLASS_ALERT, OUTGOING_LOGS_PATH);
+	else if (n > 0 && collector_write(c, c->alerts, CLASS_ALERT, OUTGOING_LOGS_PATH))
+		believed_told(c->believed, alert);
+}
+
+void
+collector_send_ends(struct collector *c)
+{
+	believed_ends(c->believed, c->rules, collector_send_alert, c);
 }
 
 bool
@@ -89,8 +95,10 @@ collector_look_at_switch(struct collector *c)
 
 	bool changed = on != c->was_on;
 
-	if (on && changed)
+	if (on && changed) {
 		rule_each_firing(c->rules, collector_send_alert, c);
+		collector_send_ends(c);
+	}
 	c->was_on = on;
 	if (changed) {
 		stock_again(&c->stock);
@@ -127,6 +135,7 @@ collector_open_spools(struct collector *c)
 		limits.total_max = config_quota(&c->settings, streams[i].class);
 		r = spool_open(streams[i].spool, c->spool_fd, streams[i].stream, &limits);
 	}
+	r = r ?: believed_open(&c->believed, c->dir_fd);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -184,6 +193,7 @@ collector_close_streams(struct collector *c)
 	event_unsubscribe(c->committed);
 	event_unsubscribe(c->missing);
 	event_publisher_close(c->bus);
+	believed_free(c->believed);
 	spool_close(c->metrics);
 	spool_close(c->alerts);
 	spool_close(c->logs);

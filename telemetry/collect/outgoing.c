@@ -1,6 +1,7 @@
 #include "telemetry/collect/outgoing.h"
 
 #include <errno.h>
+#include <math.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,7 +247,7 @@ outgoing_alert(struct outgoing *o, struct buf *out, const struct rule_alert *ale
 	put_label(&e, "state", state);
 	put_label(&e, "since", clock_format(since, alert->since_us));
 	put_label(&e, "severity", rule->severity);
-	put_label(&e, "value", value);
+	put_label(&e, "value", isnan(alert->value) ? "" : value);
 	first = e.n_labels;
 	put_label(&e, "muted_by", alert->muted_by);
 	put_label(&e, "proposed", rule->operation);

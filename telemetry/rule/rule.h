@@ -101,7 +101,7 @@ struct rule_alert {
 	const struct rule *rule; /* of an overflow: a rule of that name, kept by the set */
 	enum rule_told told;
 	uint64_t since_us; /* when it began to fire */
-	double value;      /* the last number */
+	double value;      /* the last number; NaN: nobody knows it any more */
 	const char *text;  /* with value and labels put in */
 	const struct rule_label *labels; /* the group's, in the order of `by` */
 	size_t n_labels;

@@ -128,6 +128,24 @@ test_each_change_is_one_row_or_one_change_of_it_and_one_notice(void **state)
 }
 
 static void
+test_an_end_that_is_said_twice_is_one(void **state)
+{
+	uint64_t since_us = clock_now_us();
+
+	(void)state;
+	take("down", ALERT_FIRING);
+	for (int i = 0; i < 3; i++) {
+		struct alert_record a = { .name = "down", .service = "redis", .severity = "critical", .labels = "{}",
+			.state = ALERT_RESOLVED, .since_us = since_us + (i == 2) };
+
+		wait_s(1);
+		assert_int_equal(alert_store_take(bench_db(), "acme-1", &a, false, clock_now_us()), 0);
+		assert_int_equal(rows(), i == 2 ? 2 : 1); /* of another time it is another */
+		assert_string_equal(notices(), "firing resolved");
+	}
+}
+
+static void
 test_each_group_of_labels_is_an_alert_of_its_own(void **state)
 {
 	(void)state;
@@ -533,6 +551,7 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_change_is_one_row_or_one_change_of_it_and_one_notice),
+		TEST(test_an_end_that_is_said_twice_is_one),
 		TEST(test_each_group_of_labels_is_an_alert_of_its_own),
 		TEST(test_what_fires_three_times_an_hour_is_one_row_that_counts),
 		TEST(test_a_flood_of_one_site_is_summed_up_and_delays_nobody),

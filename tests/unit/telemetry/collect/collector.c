@@ -92,17 +92,23 @@ run_for(struct site *s, uint64_t ms)
 		assert_true(sd_event_run(s->loop, until - now) >= 0);
 }
 
-/* One service that never ran, with an alert on that. */
+/* One service that never ran, with an alert on that its being up is below so much. */
 static void
-tell(struct site *s, bool on, const char *class_fate)
+tell_below(struct site *s, bool on, const char *class_fate, int value)
 {
 	SCOPED_JSON *doc = json_pack("{s:s, s:b, s:{s:s, s:s}, s:{s:s}, s:[{s:s, s:s, s:[{s:s, s:s, s:s, s:i}]}]}",
 		"site", "site-1", "switch", on, "fields", "alert.redis.down", "", "inventory.os", "", "classes", "metric", class_fate, "services", "name",
 		"redis", "dir", "/nowhere", "alerts", "name", "down", "metric", "mainstay_service_up", "op",
-		"below", "value", 1);
+		"below", "value", value);
 
 	assert_non_null(doc);
 	assert_int_equal(collector_config(s->collector, doc), 0);
+}
+
+static void
+tell(struct site *s, bool on, const char *class_fate)
+{
+	tell_below(s, on, class_fate, 1);
 }
 
 static int
@@ -188,6 +194,32 @@ on_writes_one_record_a_period_until_the_off_file(void **state)
 	assert_true(records(s, "metrics", NULL) > n);
 }
 
+/* Or it stands in the vendor's inbox for ever. */
+static void
+an_end_while_off_is_told_once_it_is_on(void **state)
+{
+	struct site *s = *state;
+
+	tell(s, true, "keep");
+	assert_int_equal(collector_start(s->collector), 0);
+	run_for(s, 300);
+	assert_int_equal(records(s, "alerts", NULL), 1);
+	tell(s, false, "keep");
+	tell_below(s, false, "keep", 0); /* another rule: the alert ends */
+	assert_string_equal(buf_text(&s->told), "down firing; down resolved; ");
+	assert_int_equal(records(s, "alerts", NULL), 1);
+	/* Over a restart, too. */
+	s->collector = collector_free(s->collector);
+	assert_int_equal(collector_new(&s->collector, s->loop, &s->paths, &ops, s), 0);
+	assert_int_equal(records(s, "alerts", NULL), 1);
+	tell_below(s, true, "keep", 0);
+	assert_int_equal(records(s, "alerts", NULL), 2);
+	tell_below(s, false, "keep", 0);
+	tell_below(s, true, "keep", 0);
+	assert_int_equal(records(s, "alerts", NULL), 2);
+	assert_string_equal(buf_text(&s->told), "down firing; down resolved; ");
+}
+
 static void
 a_class_that_is_kept_leaves_no_record(void **state)
 {
@@ -255,6 +287,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(off_writes_nothing_and_alerts_all_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(on_writes_one_record_a_period_until_the_off_file, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(an_end_while_off_is_told_once_it_is_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_class_that_is_kept_leaves_no_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(inventory_leaves_once_whole_and_again_when_asked, setup,
 			teardown),
