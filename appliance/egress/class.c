@@ -52,6 +52,12 @@ class_switch(enum class_name which)
 	return classes[which].obeys;
 }
 
+const char *
+class_fate_text(enum policy_class fate)
+{
+	return fates[fate];
+}
+
 int
 class_fates(struct class_fates *ret, const json_t *doc)
 {

@@ -34,6 +34,8 @@ struct class_fates {
 	enum policy_class of[CLASS_MAX];
 };
 
+const char *class_fate_text(enum policy_class fate); /* "send" "review" "keep" */
+
 /* Read {"CLASS": "send|review|keep", ...} over *ret; a class that is not named is sent.  Returns 0,
  * REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged; *ret unchanged). */
 int class_fates(struct class_fates *ret, const json_t *classes);

@@ -169,6 +169,8 @@ sweep(struct filter *f)
 
 		if (was && (!*was || strcmp(was, f->waiting[i].shape) == 0))
 			continue;
+		if (json_is_false(json_object_get(f->accepted, f->waiting[i].field)))
+			f->waiting[i].state = STATE_REFUSED;
 		f->waiting[f->n_waiting] = f->waiting[i];
 		*slot_of(f, f->waiting[f->n_waiting].field) = (uint16_t)(f->n_waiting + 1);
 		f->n_waiting++;

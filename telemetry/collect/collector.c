@@ -23,8 +23,10 @@ apply(struct collector *c)
 		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());
 	}
 	r = r ?: follow_set(c->follow, &c->config);
-	if (r == 0)
+	if (r == 0) {
 		collector_save_rules(c);
+		door_keep(c->door, clock_mono_us()); /* what was accepted waits no more for who looks now */
+	}
 	return r < 0 ? FAULT(r) : r;
 }
 

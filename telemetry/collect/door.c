@@ -22,6 +22,7 @@ struct door {
 	struct outgoing outgoing;
 	uint64_t reviewed_at_us; /* boot time: waiting.json was written; 0: never */
 	size_t n_waiting;	 /* in it */
+	bool decided; /* since then something was accepted or refused: it is written at once */
 };
 
 static int
@@ -101,6 +102,7 @@ door_set(struct door *d, const struct config *config)
 	filter_set_fates(d->filter, &config->fates);
 	filter_set_releases(d->filter, releases);
 	d->outgoing.site = config->site ? config->site : "";
+	d->decided = true;
 	return 0;
 }
 
@@ -137,10 +139,11 @@ save_waiting(struct door *d, uint64_t mono_us)
 	SCOPED_JSON *list = filter_waiting(d->filter);
 	size_t n = json_array_size(list);
 
-	if (n == d->n_waiting && d->reviewed_at_us &&
+	if (!d->decided && n == d->n_waiting && d->reviewed_at_us &&
 		(n == 0 || mono_us < d->reviewed_at_us + DOOR_REVIEW_S * CLOCK_US_PER_S))
 		return;
 	save(d, DOOR_WAITING_NAME, list);
+	d->decided = false;
 	d->n_waiting = n;
 	d->reviewed_at_us = mono_us;
 }

@@ -15,7 +15,8 @@ static const struct command_option review_options[] = {
 static const struct command_option sent_options[] = {
 	{ "since", "TIME", "only what was written since then (a time, or a span: 1h)", false, false },
 	{ "class", "CLASS", "only of this class", false, false },
-	{ "body", "STREAM:SEQUENCE", "the bytes of one record, as they left", false, false },
+	{ "body", "STREAM:SEQUENCE", "what one record holds", false, false },
+	{ "raw", NULL, "with --body: the very bytes, before compression", false, false },
 	{ 0 },
 };
 
@@ -36,7 +37,8 @@ const struct command telemetry_commands[] = {
 		.details = "Reads the ledgers of the collector and of the monitor: every record that leaves "
 			   "is one of these.  state is sent where the hub has confirmed it.",
 		.examples = "mainstay telemetry sent --since 1h\n"
-			    "mainstay telemetry sent --body metrics:17 > body.pb",
+			    "mainstay telemetry sent --body metrics:17\n"
+			    "mainstay telemetry sent --body metrics:17 --raw > body.pb",
 		.options = sent_options,
 		.run = telemetry_sent_run },
 	{ .name = "telemetry inventory",

@@ -11,6 +11,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/egress/ack.h"
 #include "appliance/trust/sha256.h"
 #include "telemetry/collect/telemetry_sent.h"
 
@@ -19,6 +20,7 @@ enum { INDEX_BYTES_MAX = 256 * 1024 * 1024 };
 struct export {
 	int dir_fd;
 	json_t *items;
+	struct ack *acks; /* NULL: nobody knows */
 };
 
 static int
@@ -44,8 +46,9 @@ on_record(const char *stream, uint64_t sequence, const struct ledger_entry *e, v
 {
 	SCOPED(buf_done) struct buf room = BUF_MAX(LEDGER_PLAIN_MAX);
 	struct export *x = arg;
-	SCOPED_JSON *item = json_pack("{s:s, s:I, s:s, s:s, s:s}", "stream", stream, "sequence", (json_int_t)sequence,
-		"class", e->class_name, "path", e->path, "content_type", e->content_type);
+	bool sent = x->acks && ack_has(x->acks, stream, sequence);
+	SCOPED_JSON *item = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "stream", stream, "sequence", (json_int_t)sequence,
+		"class", e->class_name, "path", e->path, "content_type", e->content_type, "state", sent ? "sent" : "waiting");
 	uint8_t digest[SHA256_LEN];
 	const uint8_t *body;
 	size_t len;
@@ -70,7 +73,7 @@ on_record(const char *stream, uint64_t sequence, const struct ledger_entry *e, v
 int
 telemetry_export_run(struct command_call *call)
 {
-	static const char *const columns[] = { "stream", "sequence", "class", "bytes", "digest", NULL };
+	static const char *const columns[] = { "stream", "sequence", "class", "state", "bytes", "digest", NULL };
 	const char *dir = call->operands[0];
 	SCOPED_JSON *items = json_array(), *index = NULL;
 	SCOPED(buf_done) struct buf text = BUF_MAX(INDEX_BYTES_MAX);
@@ -85,7 +88,9 @@ telemetry_export_run(struct command_call *call)
 	if (fd < 0)
 		return FAULT(-errno);
 	x.dir_fd = fd;
-	r = items ? telemetry_sent_each(&call->paths, on_record, &x) : -ENOMEM;
+	r = items ? telemetry_sent_acks(&x.acks, &call->paths) : -ENOMEM;
+	r = r ?: telemetry_sent_each(&call->paths, on_record, &x);
+	x.acks = ack_free(x.acks);
 	if (r == 0) {
 		index = json_pack("{s:i, s:O}", "v", 1, "items", items);
 		r = index ? json_canonical(&text, index) : -ENOMEM;

@@ -208,28 +208,59 @@ shorten(json_t *items)
 	return 0;
 }
 
+/* What the policy does with each class: {"metric": "send", ...}. */
+static json_t *
+fates(const struct config *config)
+{
+	json_t *out = json_object();
+	size_t i;
+
+	for (i = 0; i < CLASS_MAX; i++)
+		if (json_object_set_new(out, class_text((enum class_name)i), json_string(class_fate_text(config->fates.of[i]))) < 0)
+			break;
+	if (i == CLASS_MAX)
+		return out;
+	json_decref(out);
+	return NULL;
+}
+
+static void
+say_classes(struct command_call *call, json_t *classes)
+{
+	SCOPED(buf_done) struct buf held = BUF_MAX(1024);
+	const char *name;
+	json_t *fate;
+
+	json_object_foreach(classes, name, fate)
+		if (strcmp(json_string_value(fate), "send") != 0)
+			buf_printf(&held, "%s %s (%s)", held.len ? "," : "; the policy holds back:", name, json_string_value(fate));
+	command_say(call, "heartbeats, results of requests and heads of the audit log are the monitor's: `mainstay telemetry sent "
+		"--class heartbeat` shows them as they left%s", buf_text(&held));
+}
+
 static int
 show(struct command_call *call, struct preview *p, size_t samples, size_t lines, bool on)
 {
 	static const char *const columns[] = { "class", "service", "name", "attributes", "value", "unit", NULL };
-	SCOPED_JSON *waiting = filter_waiting(door_outgoing(p->door)->filter);
+	SCOPED_JSON *waiting = filter_waiting(door_outgoing(p->door)->filter), *classes = fates(p->config);
 	const json_t *body;
 	size_t i;
 	int r;
 
-	if (!waiting)
+	if (!waiting || !classes)
 		return FAULT(-ENOMEM);
 	if (call->json)
-		return command_print_json("TelemetryPreview", json_pack("{s:O, s:O, s:i, s:b}", "items", p->items,
-			"bodies", p->bodies, "waiting", (int)json_array_size(waiting), "on", (int)on));
+		return command_print_json("TelemetryPreview", json_pack("{s:O, s:O, s:O, s:i, s:b}", "items", p->items,
+			"bodies", p->bodies, "classes", classes, "waiting", (int)json_array_size(waiting), "on", (int)on));
 	r = shorten(p->items);
 	r = r ?: command_print_items(call, "TelemetryPreview", json_incref(p->items), columns);
 	json_array_foreach(p->bodies, i, body)
 		command_say(call, "%s: %lld bytes, %s", json_text(body, "class"),
 			json_integer_value(json_object_get(body, "bytes")), json_text(body, "digest"));
-	command_say(call, "%zu samples, the last %zu lines of logs; %zu fields wait for "
-		"`mainstay telemetry accept` (see review); telemetry is %s",
-		samples, lines, json_array_size(waiting), on ? "on" : "off: nothing leaves");
+	say_classes(call, classes);
+	command_say(call, "%zu samples, %zu lines of logs (the last of each); %zu %s not leave before `mainstay telemetry "
+		"accept` (see review); telemetry is %s",
+		samples, lines, json_array_size(waiting), json_array_size(waiting) == 1 ? "field may" : "fields may", on ? "on" : "off: nothing leaves");
 	return r;
 }
 

@@ -43,15 +43,24 @@ load_waiting(const struct paths *paths, json_t **ret)
 }
 
 /* --- review ------------------------------------------------------------------------------------------------- */
+/* Enough to know it by. */
+static const char *
+short_release(char out[16], const char *release)
+{
+	(void)snprintf(out, 16, "%.12s", release);
+	return out;
+}
+
 /* For the table: "gauge By", or "counter s -> gauge By" where it was accepted as something else. */
 static int
 put_change(json_t *item)
 {
 	const char *was = json_text(item, "was");
-	char text[2 * SCHEMA_SHAPE_MAX + 8];
+	char text[2 * SCHEMA_SHAPE_MAX + 8], release[16];
 
 	(void)snprintf(text, sizeof(text), "%s%s%s", was, *was ? " -> " : "", json_text(item, "shape"));
-	return json_put_text(item, "change", text);
+	return json_put_text(item, "change", text) ?:
+		json_put_text(item, "release", short_release(release, json_text(item, "release")));
 }
 
 int
@@ -176,6 +185,21 @@ decide(struct command_call *call, const char *verb, const json_t *fields, size_t
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* fields: "FIELD SHAPE" as it waited, or "FIELD". */
+static void
+say(struct command_call *call, const char *field, bool accept)
+{
+	const char *space = strchr(field, ' ');
+
+	if (!accept)
+		command_say(call, "%s stays here, and is shown no more", field);
+	else if (space)
+		command_say(call, "%.*s (%s) may leave from now on", (int)(space - field), field, space + 1);
+	else
+		command_say(call, "%s may leave from now on; nothing of that name waits now, and what comes first tells its shape",
+			field);
+}
+
 static int
 decide_all(struct command_call *call, bool accept)
 {
@@ -187,8 +211,7 @@ decide_all(struct command_call *call, bool accept)
 		if (i % AT_ONCE == 0)
 			r = decide(call, accept ? "telemetry.accept" : "telemetry.refuse", fields, i);
 		if (r == 0)
-			command_say(call, accept ? "%s may leave from now on" : "%s stays here, and is shown no more",
-				json_string_value(json_array_get(fields, i)));
+			say(call, json_string_value(json_array_get(fields, i)), accept);
 	}
 	if (r != 0 || !call->json)
 		return r < 0 ? FAULT(r) : r;

@@ -31,9 +31,8 @@ free_ack(struct ack **a)
 	*a = ack_free(*a);
 }
 
-/* What the courier has had confirmed; NULL where that cannot be known. */
-static int
-open_acks(struct ack **ret, const struct paths *paths)
+int
+telemetry_sent_acks(struct ack **ret, const struct paths *paths)
 {
 	char path[sizeof(paths->lib) + 32];
 	SCOPED(scope_close) int fd = -1;
@@ -203,7 +202,7 @@ run_list(struct command_call *call)
 		return REFUSE(REASON_USAGE, l.class_name, "is no class: alert, heartbeat, inventory, metric, log, result, "
 			"recording, audit, bundle");
 	r = read_since(call, &l.since_us);
-	r = r ?: open_acks(&acks, &call->paths);
+	r = r ?: telemetry_sent_acks(&acks, &call->paths);
 	l.acks = acks;
 	r = r ?: telemetry_sent_each(&call->paths, put_item, &l);
 	r = r ?: sort_items(&items);
@@ -221,6 +220,25 @@ struct wanted {
 	uint64_t sequence;
 };
 
+/* As preview shows it; what is no metric and no log line stands there whole. */
+static int
+print_decoded(const struct command_call *call, const struct ledger_entry *e, json_t *items, const uint8_t digest[SHA256_LEN])
+{
+	static const char *const columns[] = { "class", "service", "name", "attributes", "value", "unit", NULL };
+	char text[SHA256_TEXT_MAX];
+	const json_t *item = json_array_get(items, 0), *payload = json_object_get(item, "payload");
+	int r;
+
+	if (json_object_get(item, "name")) {
+		r = command_print_items(call, "TelemetryBody", json_incref(items), columns);
+	} else {
+		json_dumpf(payload ? payload : json_object_get(item, "value"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		r = putchar('\n') == EOF ? FAULT(-EIO) : 0;
+	}
+	command_say(call, "%s: %u bytes, %s", e->class_name, (unsigned)e->plain_len, sha256_text(text, digest));
+	return r;
+}
+
 static int
 print_body(const struct wanted *w, const struct ledger_entry *e)
 {
@@ -234,15 +252,17 @@ print_body(const struct wanted *w, const struct ledger_entry *e)
 
 	if (r != 0 || !items)
 		return r > 0 ? r : FAULT(r ?: -ENOMEM);
-	if (!w->call->json) /* the very bytes, before compression */
+	if (command_option(w->call, "raw")) /* the very bytes, before compression */
 		return fwrite(body, 1, len, stdout) == len && fflush(stdout) == 0 ? 0 : FAULT(-EIO);
 	hex_base64(&text, body, len);
 	if (buf_error(&text))
 		return FAULT(buf_error(&text));
 	sha256_of(digest, body, len);
 	r = telemetry_show(items, e->class_name, e->path, body, len);
-	if (r < 0)
-		return FAULT(r);
+	if (r < 0 || (r > 0 && !w->call->json))
+		return r < 0 ? FAULT(r) : r;
+	if (!w->call->json)
+		return print_decoded(w->call, e, items, digest);
 	/* What cannot be decoded is said and shown all the same: as it is. */
 	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:O?}", "stream", w->stream, "sequence",
 		(json_int_t)w->sequence, "class", e->class_name, "path", e->path, "content_type",

@@ -6,6 +6,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/egress/ledger.h"
 
+struct ack;
 struct command_call;
 
 int telemetry_sent_run(struct command_call *call);
@@ -14,3 +15,7 @@ int telemetry_sent_run(struct command_call *call);
  * Stops at what each() returns but 0.  Returns 0, a reason of each(), or a fault. */
 typedef int telemetry_sent_fn(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg);
 int telemetry_sent_each(const struct paths *paths, telemetry_sent_fn *each, void *arg);
+
+/* What the courier has had confirmed, the caller's to ack_free(); NULL where that cannot be known.  Returns 0 or a
+ * fault. */
+int telemetry_sent_acks(struct ack **ret, const struct paths *paths);

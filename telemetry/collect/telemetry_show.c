@@ -6,8 +6,10 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/egress/ledger.h"
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/otlp/otlp_decode.h"
 
@@ -97,13 +99,25 @@ show_record(const struct otlp_record *record, void *arg)
 	return 0;
 }
 
+/* What is signed, as it reads: the payload of an envelope. */
+static json_t *
+open_envelope(const json_t *value)
+{
+	SCOPED(buf_done) struct buf bytes = BUF_MAX(LEDGER_PLAIN_MAX);
+	const char *payload = json_text(value, "payload");
+
+	if (!*payload || !hex_unbase64(&bytes, payload, strlen(payload)))
+		return NULL;
+	return json_loadb((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL);
+}
+
 int
 telemetry_show(json_t *items, const char *class_name, const char *path, const void *body, size_t len)
 {
 	static const struct otlp_decode_ops ops = { .point = show_point, .record = show_record };
 	struct shown shown = { .items = items, .class_name = class_name };
 	struct otlp_tally tally;
-	json_t *value;
+	json_t *value, *inner, *item;
 	int r;
 
 	if (strcmp(path, OUTGOING_METRICS_PATH) == 0) {
@@ -119,6 +133,7 @@ telemetry_show(json_t *items, const char *class_name, const char *path, const vo
 		value = json_stringn(body, len);
 	if (!value)
 		return REFUSE(REASON_MALFORMED, path, "holds neither JSON nor text");
-	return json_array_append_new(items, json_pack("{s:s, s:o}", "class", class_name, "value", value)) < 0 ?
-		FAULT(-ENOMEM) : 0;
+	inner = json_is_object(value) ? open_envelope(value) : NULL;
+	item = json_pack("{s:s, s:o*, s:o}", "class", class_name, "payload", inner, "value", value);
+	return !item || json_array_append_new(items, item) < 0 ? FAULT(-ENOMEM) : 0;
 }

@@ -241,7 +241,7 @@ what_was_refused_stays_and_is_marked(void **state)
 {
 	SCOPED(filter_freep) struct filter *f = NULL;
 	SCOPED_JSON *refused = json_pack("{s:b, s:b}", "host_load1", 0, "b", 0);
-	SCOPED_JSON *waiting = NULL;
+	SCOPED_JSON *waiting = NULL, *later = NULL;
 
 	(void)state;
 	assert_int_equal(filter_new(&f), 0);
@@ -252,6 +252,13 @@ what_was_refused_stays_and_is_marked(void **state)
 	assert_int_equal(json_array_size(waiting), 2);
 	assert_string_equal(member(waiting, 0, "state"), "refused");
 	assert_string_equal(member(waiting, 1, "state"), "refused");
+	/* What waited is marked at once, not when it comes again. */
+	assert_int_equal(check(f, CLASS_METRIC, "c", "gauge 1", NULL, "1"), FILTER_WAITS);
+	assert_int_equal(json_object_set_new(refused, "c", json_false()), 0);
+	assert_int_equal(filter_set_accepted(f, refused), 0);
+	later = filter_waiting(f);
+	assert_string_equal(member(later, 1, "field"), "c");
+	assert_string_equal(member(later, 1, "state"), "refused");
 }
 
 static void

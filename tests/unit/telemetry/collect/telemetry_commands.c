@@ -165,7 +165,7 @@ what_was_written_is_listed_and_shown(void **state)
 
 	assert_int_equal(run(s, "sent --since 2000-01-01T00:00:00Z", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "waiting"));
-	assert_int_equal(run(s, "sent --body metrics:1", &out), 0);
+	assert_int_equal(run(s, "sent --body metrics:1 --raw", &out), 0);
 	assert_int_equal(out.len, 4);
 	assert_memory_equal(out.data, "ab\0c", 4);
 	assert_int_equal(run(s, "sent --body metrics:2 --json", &out), 0);
@@ -181,6 +181,8 @@ what_was_written_is_listed_and_shown(void **state)
 	buf_reset(&out);
 	assert_int_equal(fs_read(s->fd, "all/index.json", out.max, &out), 0);
 	assert_non_null(strstr(buf_text(&out), "\"digest\":\"sha256:"));
+	assert_non_null(strstr(buf_text(&out), "\"state\":\"sent\""));
+	assert_non_null(strstr(buf_text(&out), "\"state\":\"waiting\""));
 	assert_non_null(strstr(buf_text(&out), "\"sequence\":2"));
 	assert_int_equal(run(s, "sent --body metrics:3", &out), 1);
 }
@@ -205,6 +207,8 @@ preview_shows_this_host_and_writes_nothing(void **state)
 			json_integer_value(json_object_get(item, "value")) > 0;
 	assert_true(cpus);
 	assert_int_equal(faccessat(fd, "metrics", F_OK, 0), -1);
+	assert_string_equal(json_text(json_object_get(list, "classes"), "result"), "send");
+	assert_int_equal(json_object_size(json_object_get(list, "classes")), CLASS_MAX);
 	assert_int_equal(run(s, "preview", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "telemetry is off: nothing leaves"));
 }
@@ -241,7 +245,7 @@ inventory_is_shown_with_what_was_written(void **state)
 static void
 review_lists_what_waits(void **state)
 {
-	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"seen\":4,"
+	static const char waiting[] = "[{\"class\":\"metric\",\"example\":\"1\",\"field\":\"redis_x\",\"release\":\"7eb75a7083e6a930\",\"seen\":4,"
 				      "\"shape\":\"gauge By\",\"state\":\"changed\",\"was\":\"counter s\"},"
 				      "{\"class\":\"log\",\"field\":\"log.redis.x\",\"state\":\"refused\"},"
 				      "{\"class\":\"metric\",\"field\":\"odd{x}\",\"shape\":\"a\\u0007\",\"state\":\"new\"}]";
@@ -253,6 +257,7 @@ review_lists_what_waits(void **state)
 	assert_int_equal(fs_replace(fd, "waiting.json", waiting, sizeof(waiting) - 1, 0640), 0);
 	assert_int_equal(run(s, "review", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "redis_x"));
+	assert_non_null(strstr(buf_text(&out), "7eb75a7083e6 "));
 	assert_non_null(strstr(buf_text(&out), "counter s -> gauge By"));
 	assert_null(strstr(buf_text(&out), "log.redis.x"));
 	assert_int_equal(run(s, "review --all", &out), 0);
@@ -308,6 +313,32 @@ pseudonyms_are_revealed_here_alone(void **state)
 	refused(s, ":reveal user:00000000000a", 1, REASON_MALFORMED);
 }
 
+/* A person reads what was signed, not its base64. */
+static void
+an_envelope_is_shown_opened(void **state)
+{
+	static const char body[] = "{\"payload\":\"eyJzaXRlIjoic2l0ZTEifQ==\",\"sigs\":[]}";
+	const struct site *s = *state;
+	const struct spool_limits limits = { .total_max = 1024 * 1024 };
+	SCOPED(spool_closep) struct spool *beats = NULL;
+	SCOPED(buf_done) struct buf out = BUF_MAX(65536);
+	SCOPED(scope_close) int fd = -1;
+	uint64_t sequence;
+
+	assert_int_equal(fs_open_dir(&fd, s->fd, "lib/telemetry/spool", 0750), 0);
+	assert_int_equal(spool_open(&beats, fd, "metrics", &limits), 0);
+	assert_int_equal(spool_write(beats, &(struct spool_item){ .class = CLASS_HEARTBEAT, .path = "/v1/heartbeat",
+			.content_type = "application/json", .body = body, .len = strlen(body) }, &sequence), 0);
+	assert_int_equal(run(s, "sent --body metrics:1", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"site\": \"site1\""));
+	assert_null(strstr(buf_text(&out), "eyJz"));
+	assert_int_equal(run(s, "sent --body metrics:1 --json", &out), 0);
+	assert_non_null(strstr(buf_text(&out), "\"payload\":{\"site\":\"site1\"}"));
+	assert_non_null(strstr(buf_text(&out), "\"payload\":\"eyJzaXRl"));
+	assert_int_equal(run(s, "sent --body metrics:1 --raw", &out), 0);
+	assert_string_equal(buf_text(&out), body);
+}
+
 static void
 what_is_neither_json_nor_text_is_shown_as_it_is(void **state)
 {
@@ -326,6 +357,7 @@ what_is_neither_json_nor_text_is_shown_as_it_is(void **state)
 	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
 	assert_non_null(strstr(buf_text(&out), "\"body\":\"//4=\""));
 	assert_non_null(strstr(buf_text(&out), "\"items\":null"));
+	refused(s, "sent --body metrics:1", 1, REASON_MALFORMED);
 }
 
 int
@@ -337,6 +369,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(preview_shows_this_host_and_writes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(inventory_is_shown_with_what_was_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(review_lists_what_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_envelope_is_shown_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(pseudonyms_are_revealed_here_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_neither_json_nor_text_is_shown_as_it_is, setup, teardown),
 	};
