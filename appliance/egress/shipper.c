@@ -1,105 +1,31 @@
 #include "appliance/egress/shipper.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
-#include "appliance/egress/ack.h"
 #include "appliance/egress/carrier.h"
 #include "appliance/egress/destination.h"
-#include "appliance/egress/lanes.h"
 #include "appliance/egress/ledger.h"
-#include "appliance/egress/pack.h"
-#include "appliance/egress/retry.h"
+#include "appliance/egress/shipper_room.h"
 #include "appliance/record/record.h"
 
 enum {
-	RETRY_BASE_MS = 250,
-	/* Not longer, so that what is new arrives within ten seconds of a receiver's return; one that wants to be left
-	 * alone longer says Retry-After. */
-	RETRY_CAP_S = 8,
-	PLACE_BASE_S = 2, /* before the monitor that refused an answer is asked where to go on */
-	PLACE_CAP_S = 60,
-	BURST = 64,	  /* records passed over in one turn because they are not for this receiver */
-	FIRST_MS = 1500,  /* the first of what is not urgent goes within this after start: sites start together */
+	BURST = 64,	 /* records passed over in one turn because they are not for this receiver */
+	FIRST_MS = 1500, /* the first of what is not urgent goes within this after start: sites start together */
 };
 
 #define FRESH "-fresh"
 
-struct shipper {
-	const struct shipper_stream *spec;
-	struct carrier *carrier;
-	struct shipper_peer *peer; /* NULL: the hub */
-	struct pace_peer *pace;
-	uint64_t asked; /* its last turn */
-	int dir_fd;
-	char place[ACK_STREAM_BYTES]; /* in acks.json */
-	struct lanes *lanes;
-	const struct lanes_record *record; /* under way, NULL: none; owned by lanes */
-	struct hub_call *call;
-	struct destination_call *other;
-	enum pack_coding coding; /* what the receiver takes */
-	enum pack_coding sent;	 /* what the request under way is in */
-	struct buf packed;
-	uint64_t first_us; /* what is not urgent does not go before */
-	uint64_t not_before_us;
-	unsigned tries, conflicts;
-	/* Of a stream that is kept: */
-	bool placed; /* next is the monitor's word */
-	uint64_t next;
-	bool asking;	   /* an answer of the monitor is awaited */
-	unsigned unplaced; /* answers of the hub that it refused */
-	unsigned again;	   /* the hub's answers to this record that mean "again" */
-};
-
-/* An answer, whoever gave it. */
-struct answer {
-	int status;
-	uint64_t retry_after_s;
-	const char *reason, *accept_encoding;
-	const void *body;
-	size_t len;
-	const struct hub_reply *hub; /* NULL: another's */
-};
-
-static void ship(struct shipper *s);
-
-/* --- one record's end -------------------------------------------------------------------------------------- */
-static void
-finish(struct shipper *s, const char *what, uint64_t rejected)
-{
-	int r = lanes_done(s->lanes, what, rejected);
-
-	if (r < 0) /* written with the next step; until then a restart sends it again, and the hub knows it */
-		log_fault(r, "remembering an acknowledgement");
-	s->record = NULL;
-	s->tries = s->conflicts = 0;
-	s->not_before_us = r < 0 ? clock_mono_us() + CLOCK_US_PER_S : 0;
-	ship(s);
-}
-
-static void
-try_later(struct shipper *s, uint64_t after_s)
-{
-	uint64_t wait = clock_backoff_us(s->tries++, RETRY_BASE_MS * CLOCK_US_PER_MS,
-		RETRY_CAP_S * CLOCK_US_PER_S);
-
-	if (after_s)
-		wait = after_s * CLOCK_US_PER_S;
-	s->not_before_us = clock_mono_us() + wait;
-}
-
-static int
-open_lanes(struct shipper *s)
+int
+shipper_open_lanes(struct shipper *s)
 {
 	char path[sizeof(((struct paths *)0)->lib) + 64];
 	int r;
@@ -116,179 +42,6 @@ open_lanes(struct shipper *s)
 		r = r ?: ack_begin(carrier_ack(s->carrier), s->place, 0);
 	}
 	return r;
-}
-
-/* --- a stream that is kept ---------------------------------------------------------------------------------- */
-/* Where the monitor would have it go on: behind the record that the hub answered; at the start, or wherever somebody who
- * had our place before us left something. */
-static void
-on_place(int r, const json_t *answer, void *arg)
-{
-	json_int_t next = r == 0 ? json_integer_value(json_object_get(answer, "next")) : 0;
-	struct shipper *s = arg;
-	uint64_t was = s->record ? s->record->sequence : 0;
-
-	s->asking = false;
-	s->record = NULL;
-	s->tries = s->conflicts = s->again = 0;
-	s->placed = next > 0;
-	if (!s->placed) { /* it refused the hub's answer, which it logs; or the link is gone */
-		s->not_before_us = clock_mono_us() +
-			clock_backoff_us(s->unplaced++, PLACE_BASE_S * CLOCK_US_PER_S,
-				PLACE_CAP_S * CLOCK_US_PER_S);
-		return;
-	}
-	if ((uint64_t)next > s->next)
-		s->unplaced = 0;
-	s->next = (uint64_t)next;
-	s->not_before_us = 0;
-	r = open_lanes(s);
-	if (r == 0 && was && s->next == was + 1) {
-		r = lanes_done(s->lanes, NULL, 0);
-	} else if (r == 0) {
-		lanes_reset(s->lanes, s->next);
-		r = ack_set(carrier_ack(s->carrier), s->place, s->next - 1); /* `telemetry sent` reads it */
-	}
-	if (r < 0)
-		log_fault(r, s->spec->stream);
-	ship(s);
-}
-
-static void
-call_monitor(struct shipper *s, struct call_request *take_call)
-{
-	s->asking = carrier_call(s->carrier, take_call, on_place, s) == 0;
-}
-
-static void
-ask_place(struct shipper *s)
-{
-	struct call_request *call = call_new("outbox.next");
-
-	call_param(call, "stream", s->spec->stream);
-	call_monitor(s, call);
-}
-
-/* --- answers ------------------------------------------------------------------------------------------------- */
-static void
-on_told(int r, const json_t *answer, void *arg)
-{
-	struct shipper *s = arg;
-
-	(void)answer;
-	if (r < 0)
-		log_debug("%s: the hub's answer did not reach the monitor", s->spec->stream);
-}
-
-/* Lost with the link: a heartbeat comes again soon, a head too. */
-static void
-tell_monitor(struct shipper *s, const struct hub_reply *reply)
-{
-	if (reply && s->spec->answer)
-		(void)carrier_call(s->carrier,
-			s->spec->answer(s->spec->stream, s->record->sequence, reply), on_told, s);
-}
-
-static enum retry
-judge_status(struct shipper *s, const struct answer *a)
-{
-	enum retry verdict = a->hub ?
-				 retry_verdict(a->status, s->spec->take_any_status, s->conflicts) :
-				 retry_verdict_otlp(a->status);
-
-	s->conflicts += a->status == 409;
-	return verdict;
-}
-
-static void
-drop(struct shipper *s, const struct answer *a)
-{
-	char status[16];
-
-	(void)snprintf(status, sizeof(status), "%d", a->status);
-	log_warning("%s %" PRIu64 ": dropped, the answer was %d %s", s->place, s->record->sequence,
-		a->status, a->reason);
-	finish(s, status, 0);
-}
-
-static void
-take_answer(struct shipper *s, const struct answer *a)
-{
-	enum retry verdict = judge_status(s, a);
-
-	pace_back(s->pace);
-	if (a->status == 415 && s->sent != PACK_IDENTITY) {
-		s->coding = pack_below(s->sent, a->accept_encoding);
-		ship(s);
-		return;
-	}
-	if (s->spec->kept && (verdict != RETRY_AGAIN || ++s->again >= SHIPPER_TRIES_MAX)) {
-		call_monitor(s, s->spec->answer(s->spec->stream, s->record->sequence, a->hub));
-		return;
-	}
-	switch (verdict) {
-	case RETRY_AGAIN:
-		log_debug("%s %" PRIu64 ": status %d %s", s->place, s->record->sequence, a->status,
-			a->reason);
-		try_later(s, a->retry_after_s);
-		break;
-	case RETRY_DROP:
-		drop(s, a);
-		break;
-	case RETRY_DONE:
-		tell_monitor(s, a->hub);
-		finish(s, NULL, s->spec->rejected ? s->spec->rejected(a->body, a->len) : 0);
-		break;
-	}
-}
-
-static void
-no_answer(struct shipper *s, const char *why)
-{
-	log_debug("%s %" PRIu64 ": %s", s->place, s->record->sequence, why);
-	pace_away(s->pace, clock_mono_us());
-}
-
-static void
-on_answer(int r, const struct hub_reply *reply, const char *why, void *arg)
-{
-	struct shipper *s = arg;
-
-	if (r != 0) {
-		no_answer(s, why);
-		return;
-	}
-	carrier_contact(s->carrier, reply);
-	take_answer(s,
-		&(struct answer){
-			.status = reply->status,
-			.retry_after_s = reply->retry_after_s,
-			.reason = reply->reason,
-			.accept_encoding = reply->accept_encoding,
-			.body = reply->body,
-			.len = reply->len,
-			.hub = reply,
-		});
-}
-
-static void
-on_other_answer(int r, const struct destination_reply *reply, const char *why, void *arg)
-{
-	struct shipper *s = arg;
-
-	if (r != 0) {
-		no_answer(s, why);
-		return;
-	}
-	take_answer(s,
-		&(struct answer){
-			.status = reply->status,
-			.retry_after_s = retry_after_s(reply->retry_after, clock_now_us()),
-			.reason = "",
-			.accept_encoding = reply->accept_encoding,
-			.body = reply->body,
-			.len = reply->len,
-		});
 }
 
 /* --- the next record ---------------------------------------------------------------------------------------- */
@@ -356,7 +109,7 @@ send_record(struct shipper *s)
 	if (s->peer)
 		return destination_send(&s->other, s->peer->destination, e->path, e->content_type,
 			pack_text(s->sent), body, len, carrier_proxy(s->carrier),
-			carrier_floor_us(s->carrier), on_other_answer, s);
+			carrier_floor_us(s->carrier), shipper_answer_other, s);
 	(void)snprintf(stream, sizeof(stream), "%s%s", s->spec->stream, s->record->fresh ? FRESH : "");
 	return hub_client_send(&s->call, carrier_hub(s->carrier),
 		&(struct hub_request){
@@ -369,14 +122,14 @@ send_record(struct shipper *s)
 			.stream = stream,
 			.sequence = s->record->sequence,
 		},
-		on_answer, s);
+		shipper_answer_hub, s);
 }
 
 /* The next record that is this receiver's.  Returns 0, RECORD_END, or a fault. */
 static int
 next_record(struct shipper *s, enum class_name *ret_class)
 {
-	int r = open_lanes(s);
+	int r = shipper_open_lanes(s);
 
 	for (unsigned n = 0; r == 0 && n < BURST; n++) {
 		r = lanes_next(s->lanes, &s->record);
@@ -392,8 +145,8 @@ next_record(struct shipper *s, enum class_name *ret_class)
 	return r == 0 ? RECORD_END : r;
 }
 
-static void
-ship(struct shipper *s)
+void
+shipper_ship(struct shipper *s)
 {
 	enum class_name class = CLASS_MAX;
 	uint64_t now = clock_mono_us();
@@ -402,7 +155,7 @@ ship(struct shipper *s)
 	if (s->call || s->other || s->asking || now < s->not_before_us)
 		return;
 	if (s->spec->kept && !s->placed) {
-		ask_place(s);
+		shipper_answer_ask_place(s);
 		return;
 	}
 	r = next_record(s, &class);
@@ -419,14 +172,14 @@ ship(struct shipper *s)
 	r = r ?: send_record(s);
 	if (r == REASON_MALFORMED) { /* its body cannot be decoded: as damaged as any other */
 		pace_leave(s->pace);
-		finish(s, "damaged", 0);
+		shipper_answer_finish(s, "damaged", 0);
 		return;
 	}
 	if (r != 0) {
 		if (r < 0)
 			log_fault(r, s->place);
 		pace_leave(s->pace);
-		try_later(s, 0);
+		shipper_answer_later(s, 0);
 	}
 }
 
@@ -436,7 +189,7 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 {
 	(void)c;
 	(void)now;
-	ship(arg);
+	shipper_ship(arg);
 }
 
 static void
@@ -447,7 +200,7 @@ on_event(struct carrier *c, const char *name, const json_t *json, void *arg)
 
 	if (strcmp(name, "outbox") == 0 && stream && strcmp(stream, s->spec->stream) == 0 &&
 		carrier_hub(c))
-		ship(s);
+		shipper_ship(s);
 }
 
 static void
@@ -488,7 +241,7 @@ on_part(struct carrier *c, void *arg)
 
 	if (s->peer)
 		return 0;
-	r = open_lanes(s);
+	r = shipper_open_lanes(s);
 	r = r ?: lanes_part(s->lanes);
 	on_reset(c, s);
 	return FAULT(r);
