@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from hub import Client, Engineer, Hub, Key, Site, canonical, now, otlp_alert, otlp_metrics
+from hub import Client, Engineer, Hub, Key, Site, attribute, canonical, field, now, otlp_alert, otlp_metrics
 from test_hub import checkpoint, request_of
 from test_otlp import PROTOBUF, mint
 
@@ -64,6 +64,13 @@ class World:
         s = self.globex
         assert s.metrics([("globex.metric", 4711, T0)]).committed == 1
         assert s.alert("globex-alert", "firing", now(-60), "globex-text").committed == 1
+        service = field(1, field(1, attribute("service.name", "globex")))
+        line = field(5, field(1, b"globex-line"))
+        state = field(5, field(6, field(1, attribute("name", "globex-os")))) + field(6, attribute("group", "os"))
+        for stream, record in (("logs", line), ("inventory", state + field(12, b"mainstay.inventory"))):
+            body = field(1, service + field(2, field(2, record)))
+            reply = s.post("/v1/logs", stream, body, PROTOBUF)
+            assert (reply.committed, reply.body) == (1, b""), "none was rejected"
         assert s.heartbeat([{"name": "globex-service", "release": "1", "channel": "stable"}]).committed == 1
         body = "old 0\n\n" + checkpoint(s, [b"globex"])
         assert s.post("/witness/add-checkpoint", "audit", body.encode(), "text/plain").status == 200
