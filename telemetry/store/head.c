@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
 #include "appliance/serve/db.h"
 #include "telemetry/store/point_batch.h"
+#include "telemetry/store/slots.h"
 
-enum { SLOTS_FIRST = 1024, POINTS_FIRST = 16 };
+enum { POINTS_FIRST = 16 };
 
 /* One remembered name: its bytes lie in the head's text. */
 struct key {
@@ -19,12 +19,6 @@ struct key {
 	size_t at;
 	uint32_t len, series;
 	uint32_t after; /* the key that was found after this one the last time, and one more; 0: none */
-};
-
-/* Open addressing: slots hold an index and one more, 0 is empty. */
-struct slots {
-	uint32_t *slot;
-	size_t size, used;
 };
 
 struct head {
@@ -44,7 +38,6 @@ struct head {
 
 static struct head *heads;
 static uint64_t open_points;
-static uint64_t salt; /* so that nobody can choose names that meet in one slot */
 
 static struct head *
 free_head(struct head *h)
@@ -57,8 +50,8 @@ free_head(struct head *h)
 	free(h->series);
 	free(h->keys);
 	free(h->text);
-	free(h->by_key.slot);
-	free(h->by_id.slot);
+	slots_done(&h->by_key);
+	slots_done(&h->by_id);
 	free(h);
 	return NULL;
 }
@@ -82,81 +75,23 @@ grow(void **items, size_t *cap, size_t n, size_t size)
 	return 0;
 }
 
-/* --- hashing ---------------------------------------------------------------------------------------------- */
-static uint64_t
-mix(uint64_t a, uint64_t b)
-{
-	__uint128_t m = (__uint128_t)a * b;
-
-	return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
-static uint64_t
-hash_of(const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	uint64_t h = salt ^ len, w;
-
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&w, p, 8);
-		h = mix(h ^ w, UINT64_C(0x9e3779b97f4a7c15) ^ salt);
-	}
-	w = 0;
-	memcpy(&w, p, len);
-	return mix(h ^ w, UINT64_C(0xd1342543de82ef95));
-}
-
-/* Twice as many slots once two of three are full; again() puts every item in. */
-static int
-widen(struct slots *s, struct head *h, void (*again)(struct head *h))
-{
-	uint32_t *slot;
-
-	if (s->size > 0 && s->used * 3 < s->size * 2)
-		return 0;
-	slot = calloc(s->size ? 2 * s->size : SLOTS_FIRST, sizeof(*slot));
-	if (!slot)
-		return FAULT(-ENOMEM);
-	free(s->slot);
-	s->slot = slot;
-	s->size = s->size ? 2 * s->size : SLOTS_FIRST;
-	s->used = 0;
-	again(h);
-	return 0;
-}
-
-static void
-occupy(struct slots *s, uint64_t hash, size_t index)
-{
-	size_t i = hash & (s->size - 1);
-
-	while (s->slot[i])
-		i = (i + 1) & (s->size - 1);
-	s->slot[i] = (uint32_t)index + 1;
-	s->used++;
-}
-
-static void
-occupy_keys(struct head *h)
-{
-	for (size_t i = 0; i < h->n_keys; i++)
-		occupy(&h->by_key, h->keys[i].hash, i);
-}
-
-static uint64_t
-hash_id(int64_t id)
-{
-	return mix((uint64_t)id ^ salt, UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static void
-occupy_ids(struct head *h)
-{
-	for (size_t i = 0; i < h->n_series; i++)
-		occupy(&h->by_id, hash_id(h->series[i].id), i);
-}
-
 /* --- names -------------------------------------------------------------------------------------------------- */
+static uint64_t
+hash_of_key(const void *arg, size_t i)
+{
+	const struct head *h = arg;
+
+	return h->keys[i].hash;
+}
+
+static uint64_t
+hash_of_series(const void *arg, size_t i)
+{
+	const struct head *h = arg;
+
+	return slots_hash_number((uint64_t)h->series[i].id);
+}
+
 static bool
 is_key(const struct head *h, size_t i, const void *key, size_t len)
 {
@@ -182,10 +117,10 @@ head_find(struct head *h, const void *key, size_t len)
 
 	if (guess && is_key(h, guess - 1, key, len))
 		return found(h, guess - 1);
-	hash = hash_of(key, len);
-	for (size_t i = hash & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1))
-		if (h->keys[s->slot[i] - 1].hash == hash && is_key(h, s->slot[i] - 1, key, len))
-			return found(h, s->slot[i] - 1);
+	hash = slots_hash(key, len);
+	for (size_t i = slots_first(s, hash); slots_at(s, i); i = slots_next(s, i))
+		if (h->keys[slots_at(s, i) - 1].hash == hash && is_key(h, slots_at(s, i) - 1, key, len))
+			return found(h, slots_at(s, i) - 1);
 	return HEAD_NONE;
 }
 
@@ -199,13 +134,13 @@ head_remember(struct head *h, const void *key, size_t len, uint32_t series)
 	r = grow((void **)&h->keys, &h->cap_keys, h->n_keys, sizeof(*h->keys));
 	while (r == 0 && h->text_len + len > h->text_cap)
 		r = grow((void **)&h->text, &h->text_cap, h->text_cap, 1);
-	r = r ? r : widen(&h->by_key, h, occupy_keys);
+	r = r ? r : slots_widen(&h->by_key, h->n_keys, hash_of_key, h);
 	if (r < 0)
 		return FAULT(r);
 	memcpy(h->text + h->text_len, key, len);
-	h->keys[h->n_keys] = (struct key){ hash_of(key, len), h->text_len, (uint32_t)len, series, 0 };
+	h->keys[h->n_keys] = (struct key){ slots_hash(key, len), h->text_len, (uint32_t)len, series, 0 };
 	h->text_len += len;
-	occupy(&h->by_key, h->keys[h->n_keys].hash, h->n_keys);
+	slots_put(&h->by_key, h->keys[h->n_keys].hash, h->n_keys);
 	h->n_keys++;
 	return 0;
 }
@@ -258,9 +193,9 @@ find_id(const struct head *h, int64_t id)
 {
 	const struct slots *s = &h->by_id;
 
-	for (size_t i = hash_id(id) & (s->size - 1); s->size && s->slot[i]; i = (i + 1) & (s->size - 1))
-		if (h->series[s->slot[i] - 1].id == id)
-			return s->slot[i] - 1;
+	for (size_t i = slots_first(s, slots_hash_number((uint64_t)id)); slots_at(s, i); i = slots_next(s, i))
+		if (h->series[slots_at(s, i) - 1].id == id)
+			return slots_at(s, i) - 1;
 	return HEAD_NONE;
 }
 
@@ -275,11 +210,11 @@ head_series(struct head *h, int64_t id, uint32_t site, uint32_t *ret)
 		return 0;
 	}
 	r = grow((void **)&h->series, &h->cap_series, h->n_series, sizeof(*h->series));
-	r = r ? r : widen(&h->by_id, h, occupy_ids);
+	r = r ? r : slots_widen(&h->by_id, h->n_series, hash_of_series, h);
 	if (r < 0)
 		return FAULT(r);
 	h->series[h->n_series] = (struct head_series){ .id = id, .site = site };
-	occupy(&h->by_id, hash_id(id), h->n_series);
+	slots_put(&h->by_id, slots_hash_number((uint64_t)id), h->n_series);
 	*ret = (uint32_t)h->n_series++;
 	return 0;
 }
@@ -426,8 +361,6 @@ head_open(struct head **ret, const char *customer, struct db *db)
 			*ret = known;
 			return 0;
 		}
-	if (!salt)
-		fs_random(&salt, sizeof(salt));
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return FAULT(-ENOMEM);
