@@ -10,51 +10,6 @@ enum {
 	SEGMENT_MAX = 32 * 1024,
 };
 
-static uint64_t now_us;
-
-static void
-pass(uint64_t us)
-{
-	now_us += us;
-	clock_fake(now_us, now_us);
-}
-
-static void
-start_clock(void)
-{
-	now_us = clock_now_us();
-	pass(0);
-}
-
-/* The stream's event; a tick would come half a second of real time later. */
-static void
-nudge(void)
-{
-	if (conn && carrier_hub(carrier))
-		send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", "metrics"));
-}
-
-static void
-turn(unsigned n)
-{
-	while (n-- > 0)
-		assert_true(sd_event_run(loop, 1000) >= 0);
-}
-
-/* Until this many are done with, whatever there is to wait for. */
-static void
-until_gone(const char *place, uint64_t n)
-{
-	for (unsigned i = 0; ack_get(carrier_ack(carrier), place) < n; i++) {
-		if (i == 4000)
-			fail_msg("%s: %llu, not %llu", place,
-				(unsigned long long)ack_get(carrier_ack(carrier), place), (unsigned long long)n);
-		pass(CLOCK_US_PER_S);
-		nudge();
-		turn(2);
-	}
-}
-
 /* --- what they answer ------------------------------------------------------------------------------------------ */
 static uint64_t dice;
 

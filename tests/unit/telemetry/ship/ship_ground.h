@@ -71,7 +71,7 @@ put(enum class_name class)
 }
 
 /* As the next life of the courier, or `status`, finds it on the disk. */
-static json_int_t
+__attribute__((unused)) static json_int_t
 counted(const char *place, const char *what)
 {
 	struct ack *a = NULL;
@@ -86,7 +86,7 @@ counted(const char *place, const char *what)
 #define GONE(place, n) UNTIL(ack_get(carrier_ack(carrier), place) == (n))
 
 /* A receiver of the customer's own is the same peer without a signature. */
-static void
+__attribute__((unused)) static void
 begin_elsewhere(const char *more)
 {
 	char text[1024];
@@ -100,4 +100,52 @@ begin_elsewhere(const char *more)
 	scratch_put(&scratch, "etc/mainstay.yaml", text, strlen(text));
 	assert_int_equal(carrier_new(&carrier, loop, &paths), 0);
 	assert_int_equal(ship_init(carrier), 0);
+}
+
+/* --- a clock that is told ------------------------------------------------------------------------------------------ */
+#define UNUSED __attribute__((unused))
+
+static uint64_t now_us;
+
+UNUSED static void
+pass(uint64_t us)
+{
+	now_us += us;
+	clock_fake(now_us, now_us);
+}
+
+UNUSED static void
+start_clock(void)
+{
+	now_us = clock_now_us();
+	pass(0);
+}
+
+/* The stream's event; a tick would come half a second of real time later. */
+UNUSED static void
+nudge(void)
+{
+	if (conn && carrier_hub(carrier))
+		send_json(CALL_TYPE_EVENT, 0, "outbox", json_pack("{s:s}", "stream", "metrics"));
+}
+
+UNUSED static void
+turn(unsigned n)
+{
+	while (n-- > 0)
+		assert_true(sd_event_run(loop, 1000) >= 0);
+}
+
+/* Until this many are done with, whatever there is to wait for. */
+UNUSED static void
+until_gone(const char *place, uint64_t n)
+{
+	for (unsigned i = 0; ack_get(carrier_ack(carrier), place) < n; i++) {
+		if (i == 4000)
+			fail_msg("%s: %llu, not %llu", place,
+				(unsigned long long)ack_get(carrier_ack(carrier), place), (unsigned long long)n);
+		pass(CLOCK_US_PER_S);
+		nudge();
+		turn(2);
+	}
 }
