@@ -72,7 +72,24 @@ collector_secret(
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
-static const struct sources_ops sources_ops = { .fed = collector_on_samples, .want = on_want };
+static void
+on_dial(const char *service, unsigned port, void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->ops->dial)
+		c->ops->dial(service, port, c->arg);
+	else
+		sources_dialed(c->sources, service, port, -1);
+}
+
+void
+collector_dialed(struct collector *c, const char *service, unsigned port, int take_fd)
+{
+	sources_dialed(c->sources, service, port, take_fd);
+}
+
+static const struct sources_ops sources_ops = { .fed = collector_on_samples, .want = on_want, .dial = on_dial };
 
 int
 collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,

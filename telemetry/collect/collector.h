@@ -27,6 +27,8 @@ struct collector_ops {
 	/* A source needs a secret of its service: collector_secret(), later.  It asks again with each probe.  May be
 	 * NULL. */
 	void (*want)(const char *service, const char *secret, void *arg);
+	/* A source needs a connection to this port of its service: collector_dialed(), later, once; NULL: there is none. */
+	void (*dial)(const char *service, unsigned port, void *arg);
 };
 
 /* Open everything below lib/telemetry and take up the last config that was told.  paths and ops are borrowed
@@ -41,6 +43,9 @@ int collector_start(struct collector *c);
 
 /* The monitor told this; borrowed.  Returns 0, config_read()'s refusals (everything as before), or a fault. */
 int collector_config(struct collector *c, json_t *doc);
+
+/* A connection that was asked for; take_fd is closed on every path, -1: nobody listens. */
+void collector_dialed(struct collector *c, const char *service, unsigned port, int take_fd);
 
 /* A secret that was wanted; copied, and kept in memory alone. */
 void collector_secret(

@@ -1,16 +1,37 @@
 #include "telemetry/collect/collector_room.h"
 
+#include <errno.h>
+
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "telemetry/collect/outgoing.h"
 
+/* Samples as one record, or, where a few exporters show more than one holds, as several. */
+static void
+send_round(struct collector *c, struct otlp_sample *items, size_t n, uint64_t now_us)
+{
+	const struct sample_set part = { .items = items, .n = n };
+	size_t left = 0;
+	int r;
+
+	buf_reset(&c->body);
+	/* The filter also runs while telemetry is off: what would wait can be reviewed before the first upload. */
+	r = outgoing_metrics(door_outgoing(c->door), &c->body, &part, now_us, &left);
+	if (r == -EMSGSIZE && n > 1) {
+		send_round(c, items, n / 2, now_us);
+		send_round(c, items + n / 2, n - n / 2, now_us);
+	} else if (r < 0) {
+		log_fault(r, "encoding samples");
+	} else if (left > 0 && collector_look_at_switch(c)) {
+		collector_write(c, c->metrics, CLASS_METRIC, OUTGOING_METRICS_PATH);
+	}
+}
+
 static void
 batch(struct collector *c, uint64_t mono_us)
 {
 	uint64_t now_us = clock_now_us();
-	size_t n = 0;
-	int r;
 
 	sample_reset(&c->round);
 	sources_collect(c->sources, &c->round, now_us);
@@ -21,13 +42,7 @@ batch(struct collector *c, uint64_t mono_us)
 	collector_save_rules(c);
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
-	buf_reset(&c->body);
-	/* The filter also runs while telemetry is off: what would wait can be reviewed before the first upload. */
-	r = outgoing_metrics(door_outgoing(c->door), &c->body, &c->round, now_us, &n);
-	if (r < 0)
-		log_fault(r, "encoding samples");
-	else if (n > 0 && collector_look_at_switch(c))
-		collector_write(c, c->metrics, CLASS_METRIC, OUTGOING_METRICS_PATH);
+	send_round(c, c->round.items, c->round.n, now_us);
 	collector_inventory(c, mono_us);
 	door_keep(c->door, mono_us);
 }

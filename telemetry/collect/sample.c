@@ -9,7 +9,7 @@ enum { BLOCK_BYTES = 8 * 1024 };
 struct sample_block {
 	struct sample_block *next;
 	size_t used, size;
-	char bytes[];
+	_Alignas(8) char bytes[];
 };
 
 void
@@ -34,16 +34,16 @@ sample_done(struct sample_set *s)
 	*s = (struct sample_set){ 0 };
 }
 
-const char *
-sample_text(struct sample_set *s, const char *text)
+/* Room in the arena, its start a multiple of align. */
+static void *
+room(struct sample_set *s, size_t len, size_t align)
 {
-	size_t len = strlen(text) + 1;
 	struct sample_block *b = s->texts;
-	char *at;
+	size_t at = b ? (b->used + align - 1) & ~(align - 1) : 0;
 
 	if (len > SAMPLE_TEXT_MAX - s->text_bytes)
 		return NULL;
-	if (!b || b->size - b->used < len) {
+	if (!b || at > b->size || b->size - at < len) {
 		size_t size = len > BLOCK_BYTES ? len : BLOCK_BYTES;
 
 		b = malloc(sizeof(*b) + size);
@@ -51,12 +51,44 @@ sample_text(struct sample_set *s, const char *text)
 			return NULL;
 		*b = (struct sample_block){ .next = s->texts, .size = size };
 		s->texts = b;
+		at = 0;
 	}
-	at = b->bytes + b->used;
-	memcpy(at, text, len);
-	b->used += len;
+	b->used = at + len;
 	s->text_bytes += len;
-	return at;
+	return b->bytes + at;
+}
+
+const char *
+sample_text(struct sample_set *s, const char *text)
+{
+	size_t len = strlen(text) + 1;
+	char *at = room(s, len, 1);
+
+	return at ? memcpy(at, text, len) : NULL;
+}
+
+const struct otlp_distribution *
+sample_distribution(struct sample_set *s, const struct otlp_distribution *d)
+{
+	size_t n = d->n_bounds;
+	struct otlp_distribution *copy = room(s, sizeof(*copy), _Alignof(struct otlp_distribution));
+	double *bounds = copy ? room(s, n * sizeof(*bounds), sizeof(*bounds)) : NULL;
+	double *values = bounds && d->values ? room(s, n * sizeof(*values), sizeof(*values)) : NULL;
+	uint64_t *buckets = bounds && d->buckets ? room(s, (n + 1) * sizeof(*buckets), sizeof(*buckets)) : NULL;
+
+	if (!bounds || (d->values && !values) || (d->buckets && !buckets))
+		return NULL;
+	*copy = *d;
+	if (n > 0)
+		memcpy(bounds, d->bounds, n * sizeof(*bounds));
+	if (values && n > 0)
+		memcpy(values, d->values, n * sizeof(*values));
+	if (buckets)
+		memcpy(buckets, d->buckets, (n + 1) * sizeof(*buckets));
+	copy->bounds = bounds;
+	copy->values = values;
+	copy->buckets = buckets;
+	return copy;
 }
 
 static bool
@@ -160,23 +192,29 @@ sample_append(struct sample_set *s, const struct sample_set *from)
 	for (i = 0; i < from->n; i++) {
 		const struct otlp_sample *in = &from->items[i];
 		const char *name = sample_text(s, in->name);
+		const char *unit = in->unit ? sample_text(s, in->unit) : NULL;
+		const struct otlp_distribution *distribution =
+			in->distribution ? sample_distribution(s, in->distribution) : NULL;
 		struct otlp_sample *p;
 
-		if (!name) {
+		if (!name || (in->unit && !unit) || (in->distribution && !distribution)) {
 			s->refused++;
 			continue;
 		}
-		p = sample_add(s, in->service, name, in->unit, in->time_us);
+		p = sample_add(s, in->service, name, unit, in->time_us);
 		if (!p)
 			continue;
 		p->kind = in->kind;
 		p->no_value = in->no_value;
-		p->distribution = in->distribution;
+		p->distribution = distribution;
 		p->is_int = in->is_int;
 		p->whole = in->whole;
 		p->real = in->real;
 		p->start_us = in->start_us;
-		for (j = 0; j < in->n_labels; j++)
-			sample_label(s, p, in->labels[j].name, in->labels[j].value);
+		for (j = 0; j < in->n_labels; j++) {
+			name = sample_text(s, in->labels[j].name);
+			if (name)
+				sample_label(s, p, name, in->labels[j].value);
+		}
 	}
 }

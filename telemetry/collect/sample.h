@@ -9,8 +9,8 @@
 #include "telemetry/otlp/otlp.h"
 
 enum {
-	SAMPLE_SET_MAX = 4096,         /* samples */
-	SAMPLE_TEXT_MAX = 1024 * 1024, /* bytes of texts */
+	SAMPLE_SET_MAX = 32 * 1024,        /* samples: of a few exporters that show all they may */
+	SAMPLE_TEXT_MAX = 8 * 1024 * 1024, /* bytes of texts */
 };
 
 struct sample_set {
@@ -26,6 +26,9 @@ void sample_reset(struct sample_set *s); /* no samples; memory of the array is k
 
 /* Copy a text into the arena; NULL where there is no room. */
 const char *sample_text(struct sample_set *s, const char *text);
+
+/* The same for a distribution, with its arrays. */
+const struct otlp_distribution *sample_distribution(struct sample_set *s, const struct otlp_distribution *d);
 
 /* Append.  name, unit and label names are kept, not copied; service and label values are copied.
  * service NULL: the host.  Returns the sample, for what is left to set, or NULL where the set is full
@@ -45,5 +48,5 @@ void sample_count_int(struct otlp_sample *p, uint64_t start_us, int64_t v);
 /* Add a label; p may be NULL, as from a full set. */
 void sample_label(struct sample_set *s, struct otlp_sample *p, const char *name, const char *value);
 
-/* Append copies of all of from, names included; distributions stay those that from borrowed. */
+/* Append copies of all of from, names, units and distributions included: from may go. */
 void sample_append(struct sample_set *s, const struct sample_set *from);

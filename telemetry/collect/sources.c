@@ -1,6 +1,7 @@
 #include "telemetry/collect/sources.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 enum { ASKED_MAX = 4 }; /* sources of one service */
 
 static const struct source_kind *const kinds[] = { &redis_source, &postgres_source, &nginx_source,
-	&nats_source };
+	&nats_source, &prometheus_source };
 
 struct asked {
 	struct source *source;
@@ -115,6 +116,14 @@ on_want(void *arg)
 	a->source->all->ops->want(a->source->name, a->secret, a->source->all->arg);
 }
 
+static void
+on_dial(unsigned port, void *arg)
+{
+	struct asked *a = arg;
+
+	a->source->all->ops->dial(a->source->name, port, a->source->all->arg);
+}
+
 static const struct source_kind *
 kind_of(const char *name)
 {
@@ -137,6 +146,7 @@ add_source(struct source *to, const struct config_service *from, const json_t *s
 		.spec = spec,
 		.done = on_answer,
 		.want = on_want,
+		.dial = on_dial,
 		.arg = a };
 	int r;
 
@@ -166,6 +176,20 @@ sources_secret(
 				strcmp(one->asked[j].secret, secret) == 0)
 				one->asked[j].kind->secret(one->asked[j].asks, value, len);
 	}
+}
+
+void
+sources_dialed(struct sources *s, const char *service, unsigned port, int take_fd)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct source *one = &s->services[i];
+
+		for (size_t j = 0; j < one->n_asked; j++)
+			if (strcmp(one->name, service) == 0 && one->asked[j].kind->dialed)
+				one->asked[j].kind->dialed(one->asked[j].asks, port,
+					take_fd < 0 ? -1 : fcntl(take_fd, F_DUPFD_CLOEXEC, 3));
+	}
+	scope_close(&take_fd);
 }
 
 int
@@ -267,7 +291,12 @@ sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us)
 		s->ops->fed(&one->cost, s->arg);
 		sample_append(out, &one->outside);
 		sample_append(out, &one->cost);
-		for (size_t j = 0; j < one->n_asked; j++)
-			sample_append(out, one->asked[j].kind->samples(one->asked[j].asks));
+		for (size_t j = 0; j < one->n_asked; j++) {
+			struct asked *a = &one->asked[j];
+
+			sample_append(out, a->kind->samples(a->asks));
+			if (a->kind->taken)
+				a->kind->taken(a->asks);
+		}
 	}
 }

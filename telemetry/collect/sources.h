@@ -23,6 +23,8 @@ struct sources_ops {
 	/* A source cannot go on without this secret of its service: sources_secret(), from within or later; until
 	 * then it asks again with each probe. */
 	void (*want)(const char *service, const char *secret, void *arg);
+	/* A source needs a connection to this port of its service: sources_dialed(), from within or later, once. */
+	void (*dial)(const char *service, unsigned port, void *arg);
 };
 
 /* paths and ops are borrowed and outlive it.  Returns 0 or a fault. */
@@ -42,6 +44,9 @@ void sources_secret(
 /* What these rules watch is asked with each probe; borrowed for the call.  A source is watched while a rule of its service
  * names a metric that begins with the kind's name and "_".  Begin with none; sources_set() forgets. */
 void sources_watch(struct sources *s, struct rule *const *rules, size_t n);
+
+/* A connection to a service's port, for the source that asked; take_fd is closed on every path, -1: nobody listens. */
+void sources_dialed(struct sources *s, const char *service, unsigned port, int take_fd);
 
 /* Begin to probe what the shims say, and of the services themselves what is watched, or all; fed runs for each as it
  * answers or its time is up, for what is read from files before this returns. */

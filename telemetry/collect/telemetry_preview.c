@@ -14,6 +14,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/egress/filter.h"
 #include "appliance/egress/ledger.h"
+#include "appliance/loop/dial.h"
 #include "appliance/loop/loop.h"
 #include "appliance/trust/sha256.h"
 #include "telemetry/collect/config.h"
@@ -62,6 +63,17 @@ on_want(const char *service, const char *secret, void *arg)
 		sources_secret(round->sources, service, secret, (const char *)value.data, value.len);
 }
 
+/* A command has a network. */
+static void
+on_dial(const char *service, unsigned port, void *arg)
+{
+	struct round *round = arg;
+	int fd = -1;
+
+	(void)dial_loopback(&fd, port); /* without a connection the source says so */
+	sources_dialed(round->sources, service, port, fd);
+}
+
 static void
 on_turn(void *arg)
 {
@@ -78,7 +90,7 @@ collect(const struct paths *paths, const struct config *config, struct sample_se
 {
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
 	SCOPED(sources_freep) struct sources *sources = NULL;
-	static const struct sources_ops ops = { .fed = on_samples, .want = on_want };
+	static const struct sources_ops ops = { .fed = on_samples, .want = on_want, .dial = on_dial };
 	struct round round = { .paths = paths,
 		.until_us = clock_mono_us() + ROUND_MAX_MS * CLOCK_US_PER_MS };
 	int r;

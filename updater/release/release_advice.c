@@ -144,25 +144,23 @@ advise_health(struct release_findings *f, const struct definition *d)
 	advise_argv(f, &d->health.argv, "health.argv");
 }
 
-/* The names that the metrics give.  The definition knows one source that the collector has not. */
-static void
-metric_names(struct release_findings *f, const struct definition *d, char names[][2 * DEFINITION_NAME_MAX], size_t *n)
+/* The names that the metrics give.  Returns false where they may be any: an exporter of which all is taken. */
+static bool
+metric_names(const struct definition *d, char names[][2 * DEFINITION_NAME_MAX], size_t *n)
 {
 	for (size_t i = 0; i < json_array_size(d->metrics); i++) {
 		const json_t *one = json_array_get(d->metrics, i), *fields = json_object_get(one, "fields");
 		const char *source = json_text(one, "source");
+		bool as_shown = !strcmp(source, "prometheus"); /* an exporter's names are whole */
 
-		if (!strcmp(source, "prometheus")) {
-			char operand[OPERAND_MAX];
-
-			(void)snprintf(operand, sizeof(operand), "metrics.%zu.source", i);
-			release_findings_warn(f, operand, "no collector reads prometheus yet: nothing of it is measured");
-			continue;
-		}
+		if (as_shown && json_array_size(fields) == 0)
+			return false;
 		for (size_t j = 0; j <= json_array_size(fields) && *n < METRICS_MAX; j++)
-			(void)snprintf(names[(*n)++], sizeof(names[0]), "%s_%.*s", source, DEFINITION_NAME_MAX,
+			(void)snprintf(names[(*n)++], sizeof(names[0]), "%s%s%.*s", as_shown ? "" : source,
+				as_shown ? "" : "_", DEFINITION_NAME_MAX,
 				j ? json_string_value(json_array_get(fields, j - 1)) : "up");
 	}
+	return true;
 }
 
 static void
@@ -177,7 +175,8 @@ advise_alerts(struct release_findings *f, const struct definition *d)
 		release_findings_warn(f, "", "there are no alerts: nobody hears of it when the service fails");
 	if (!names)
 		return;
-	metric_names(f, d, names, &n);
+	if (!metric_names(d, names, &n))
+		return;
 	for (size_t i = 0; i < n; i++)
 		known[i] = names[i];
 	for (size_t i = 0; i < d->n_alerts; i++) {
