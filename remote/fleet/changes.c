@@ -10,7 +10,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/serve/registry.h"
 
-enum { WORD_MAX = 128, WHAT_MAX = 3 * WORD_MAX + 32 };
+enum { WORD_MAX = 128, WHAT_MAX = 3 * WORD_MAX + 32, HASH_TEXT = 64, HASH_SHOWN = 12 };
 
 /* --- comparing -------------------------------------------------------------------------------------------- */
 struct taking {
@@ -37,7 +37,16 @@ keep(const struct taking *t, const char *what)
 		(int64_t)t->now_us, what));
 }
 
-/* "redis 7.0.15-1 -> 7.0.15-2"; "" is nothing installed. */
+/* A release is the hash of what it holds: as many of its digits as people compare. */
+static int
+shown(const char *word)
+{
+	size_t len = strlen(word);
+
+	return len == HASH_TEXT && strspn(word, "0123456789abcdef") == len ? HASH_SHOWN : (int)len;
+}
+
+/* "redis 7eb75a7083e6 -> 3150ecb42c8c"; "" is nothing installed. */
 static int
 compare(const struct taking *t, const char *name, const char *was, const char *is)
 {
@@ -46,9 +55,10 @@ compare(const struct taking *t, const char *name, const char *was, const char *i
 	if (strcmp(was, is) == 0 || !*name || !is_word(name) || !is_word(was) || !is_word(is))
 		return 0;
 	if (*was && *is)
-		(void)snprintf(what, sizeof(what), "%s %s -> %s", name, was, is);
+		(void)snprintf(what, sizeof(what), "%s %.*s -> %.*s", name, shown(was), was, shown(is), is);
 	else
-		(void)snprintf(what, sizeof(what), *is ? "%s %s installed" : "%s %s removed", name, *is ? is : was);
+		(void)snprintf(what, sizeof(what), "%s %.*s %s", name, shown(*is ? is : was), *is ? is : was,
+			*is ? "installed" : "removed");
 	return keep(t, what);
 }
 

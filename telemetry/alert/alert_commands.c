@@ -12,6 +12,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "telemetry/alert/alert_show.h"
 #include "telemetry/store/hub_ask.h"
 
 #define ALERTS "/v1/fleet/alerts"
@@ -23,14 +24,6 @@ enum {
 	WATCH_MS = 5000,
 };
 
-/* What may stand in a path, a query and a command line as it is; no option of the latter. */
-static bool
-is_plain(const char *text, size_t max)
-{
-	return text[0] && text[0] != '-' && strlen(text) <= max &&
-		strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == strlen(text);
-}
-
 /* --- what is asked for ---------------------------------------------------------------------------------------- */
 static int
 put_word(struct command_call *call, struct buf *path, const char *name, size_t max)
@@ -39,7 +32,7 @@ put_word(struct command_call *call, struct buf *path, const char *name, size_t m
 
 	if (!text)
 		return 0;
-	if (!is_plain(text, max))
+	if (!alert_show_plain(text, max))
 		return REFUSE(REASON_USAGE, text, "no %s is called so", name);
 	buf_printf(path, "&%s=%s", name, text);
 	return 0;
@@ -130,128 +123,12 @@ fetch(struct command_call *call, const char *first, json_t *items)
 		if (json_array_extend(items, json_object_get(doc, "items")) < 0)
 			return FAULT(-ENOMEM);
 		next = json_text(doc, "next");
-		if (!next[0] || !is_plain(next, 127))
+		if (!next[0] || !alert_show_plain(next, 127))
 			return 0;
 		(void)snprintf(path, sizeof(path), "%s&after=%s", first, next);
 	}
 	log_warning("there are more than these: narrow them with --site, --standing or --since");
 	return 0;
-}
-
-/* --- shown ------------------------------------------------------------------------------------------------------ */
-/* How it stands, in a word or two: what a silent site last said is no more than that. */
-static const char *
-standing(const json_t *item, char out[64])
-{
-	const char *state = json_text(item, "state");
-	bool flapping = json_is_true(json_object_get(item, "flapping"));
-
-	(void)snprintf(out, 64, "%.16s%s", flapping ? "flapping" : state,
-		json_is_true(json_object_get(item, "silent")) && strcmp(state, "resolved") != 0 ? " (last known)" : "");
-	return out;
-}
-
-/* Those that are muted, or those that are not, with "standing". */
-static json_t *
-part(const json_t *items, bool muted)
-{
-	json_t *list = json_array(), *item;
-	char text[64];
-	size_t i;
-
-	json_array_foreach(items, i, item) {
-		json_t *copy;
-
-		if ((strcmp(json_text(item, "state"), "muted") == 0) != muted)
-			continue;
-		copy = json_copy(item);
-		(void)json_object_set_new(copy, "standing", json_string(standing(item, text)));
-		(void)json_array_append_new(list, copy);
-	}
-	return list;
-}
-
-static int
-print_list(struct command_call *call, json_t *items)
-{
-	static const char *const columns[] = { "id", "site", "service", "name", "standing", "severity", "since", "firings", "text",
-		"acknowledged_by", NULL };
-	static const char *const of_muted[] = { "id", "site", "service", "name", "severity", "since", "muted_by", NULL };
-	json_t *muted;
-	int r;
-
-	if (call->json)
-		return command_print_items(call, "AlertList", json_incref(items), columns);
-	muted = part(items, true);
-	r = command_print_items(call, "AlertList", part(items, false), columns);
-	if (r == 0 && json_array_size(muted) > 0) {
-		command_say(call, "\nmuted on their sites");
-		r = command_print_items(call, "AlertList", json_incref(muted), of_muted);
-	}
-	json_decref(muted);
-	command_say(call, "(the hub says so; what is signed: mainstay-desk show SITE)");
-	return r;
-}
-
-static void
-say(struct command_call *call, const char *title, const char *text)
-{
-	char cell[CELL];
-
-	if (text[0])
-		command_say(call, "%-14s %s", title, log_escape(cell, sizeof(cell), text));
-}
-
-/* A line that can be pasted into a shell: of words that mean nothing to it, or none. */
-static void
-say_command(struct command_call *call, const json_t *item)
-{
-	const char *site = json_text(item, "site"), *service = json_text(item, "service");
-	const char *operation = json_text(item, "proposed"), *name = json_text(item, "name");
-
-	if (!operation[0])
-		return;
-	if (is_plain(site, 64) && is_plain(service, 128) && is_plain(operation, 128) && is_plain(name, 128))
-		command_say(call, "%-14s mainstay-desk run %s %s %s --reason \"alert %s\" --ticket TICKET", "proposed", site, service,
-			operation, name);
-	else
-		say(call, "proposed", operation);
-}
-
-static void
-say_one(struct command_call *call, const json_t *item)
-{
-	static const char *const rows[][2] = { { "alert", "name" }, { "site", "site" }, { "customer", "customer" },
-		{ "service", "service" }, { "severity", "severity" }, { "text", "text" }, { "value", "value" },
-		{ "since", "since" }, { "first here", "first_seen" }, { "changed", "changed" }, { "site's time", "site_time" },
-		{ "last contact", "last_contact" }, { "muted by", "muted_by" }, { "taken by", "acknowledged_by" },
-		{ "taken at", "acknowledged" }, { "note", "note" }, { "noted by", "noted_by" } };
-	const json_t *past = json_object_get(item, "past"), *of_group = json_object_get(item, "labels"), *one;
-	SCOPED(scope_free) char *labels = json_object_size(of_group) > 0 ? json_dumps(of_group, JSON_COMPACT) : NULL;
-	char text[64], line[CELL];
-	size_t i;
-
-	say(call, "state", standing(item, text));
-	for (i = 0; i < ARRAY_LEN(rows); i++)
-		say(call, rows[i][0], json_text(item, rows[i][1]));
-	say(call, "labels", labels ? labels : "");
-	command_say(call, "%-14s %lld", "firings", (long long)json_integer_value(json_object_get(item, "firings")));
-	command_say(call, "%-14s %lld ms ahead of the hub's (since and site's time are the site's)", "site's clock",
-		(long long)json_integer_value(json_object_get(item, "clock_offset_ms")));
-	say_command(call, item);
-	json_array_foreach(json_object_get(item, "changes"), i, one) {
-		(void)snprintf(line, sizeof(line), "%s  %s", json_text(one, "time"), json_text(one, "what"));
-		say(call, "changed there", line);
-	}
-	if (json_array_size(past) > 0)
-		command_say(call, "\nearlier: id, since, until, firings, taken by, note");
-	json_array_foreach(past, i, one) {
-		(void)snprintf(line, sizeof(line), "%s  %s  %s  %lld  %s  %s", json_text(one, "id"), json_text(one, "since"),
-			json_text(one, "changed"), (long long)json_integer_value(json_object_get(one, "firings")),
-			json_text(one, "acknowledged_by"), json_text(one, "note"));
-		say(call, "", line);
-	}
-	command_say(call, "(the hub says so; what is signed: mainstay-desk show SITE)");
 }
 
 /* --- commands --------------------------------------------------------------------------------------------------- */
@@ -271,7 +148,7 @@ print_changes(struct command_call *call, const json_t *items, char newest[CLOCK_
 			continue;
 		(void)snprintf(newest, CLOCK_TEXT_MAX, "%s", changed);
 		(void)snprintf(line, sizeof(line), "%s  %s  %s  %s  %s  %s  %s", changed, json_text(item, "id"),
-			json_text(item, "site"), json_text(item, "service"), json_text(item, "name"), standing(item, text),
+			json_text(item, "site"), json_text(item, "service"), json_text(item, "name"), alert_show_standing(item, text),
 			json_text(item, "text"));
 		command_say(call, "%s", log_escape(cell, sizeof(cell), line));
 		r = call->json ? command_print_json("Alert", json_incref(item)) : 0;
@@ -311,7 +188,7 @@ run_list(struct command_call *call)
 	r = r ? r : fetch(call, buf_text(&path), items);
 	if (r != 0)
 		return r;
-	return command_option(call, "watch") ? watch(call, buf_text(&path), items) : print_list(call, items);
+	return command_option(call, "watch") ? watch(call, buf_text(&path), items) : alert_show_list(call, items);
 }
 
 /* The path of the alert that the first operand names. */
@@ -320,7 +197,7 @@ path_of(struct command_call *call, const char *what, char path[TARGET_MAX])
 {
 	const char *id = call->operands[0];
 
-	if (!is_plain(id, 90) || strchr(id, '.') == NULL)
+	if (!alert_show_plain(id, 90) || strchr(id, '.') == NULL)
 		return REFUSE(REASON_USAGE, id, "no alert's id (mainstay-desk alerts lists them)");
 	(void)snprintf(path, TARGET_MAX, ALERTS "/%s%s", id, what);
 	return 0;
@@ -338,7 +215,7 @@ run_show(struct command_call *call)
 		return r;
 	if (call->json)
 		return command_print_json("Alert", json_incref(item));
-	say_one(call, item);
+	alert_show_one(call, item, clock_now_us());
 	return 0;
 }
 

@@ -197,19 +197,25 @@ put_date(struct buf *out, uint64_t us)
 		tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+/* One alert in two lines: what it says, and where to look. */
 static void
-write_line(struct buf *text, const json_t *item)
+write_lines(struct buf *text, const json_t *item)
 {
+	const json_t *group = json_object_get(item, "labels");
+	SCOPED(scope_free) char *labels = json_object_size(group) > 0 ? json_dumps(group, JSON_COMPACT) : NULL;
+	const char *id = json_text(item, "id");
 	char line[LINE], shown[LINE];
 
 	if (json_object_get(item, "held"))
 		(void)snprintf(line, sizeof(line), "%s: %lld more changes within a minute, not told one by one", json_text(item, "site"),
 			(long long)json_integer_value(json_object_get(item, "held")));
 	else
-		(void)snprintf(line, sizeof(line), "%s  %s  %s/%s  %s  since %s  %s  [%s]", json_text(item, "state"),
+		(void)snprintf(line, sizeof(line), "%s  %s  %s/%s  %s%s  since %s  %s", json_text(item, "state"),
 			json_text(item, "severity"), json_text(item, "site"), json_text(item, "service"), json_text(item, "name"),
-			json_text(item, "since"), json_text(item, "text"), json_text(item, "id"));
+			labels ? labels : "", json_text(item, "since"), json_text(item, "text"));
 	buf_printf(text, "%s\r\n", log_escape(shown, sizeof(shown), line));
+	if (id[0])
+		buf_printf(text, "    mainstay-desk alerts show %s\r\n", log_escape(shown, sizeof(shown), id));
 }
 
 static void
@@ -258,7 +264,7 @@ write_mail(const struct notify_form *f, struct buf *out)
 	buf_puts(out, "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
 		      "Content-Transfer-Encoding: base64\r\n\r\n");
 	for (size_t i = 0; i < json_array_size(f->items); i++)
-		write_line(&text, json_array_get(f->items, i));
+		write_lines(&text, json_array_get(f->items, i));
 	buf_printf(&text, "\r\nCustomer %s, hub %s.  mainstay-desk alerts shows them all.\r\n", f->customer, f->hub);
 	if (buf_error(&text))
 		return FAULT(buf_error(&text));

@@ -204,6 +204,7 @@ def test_a_mail_holds_what_a_site_wrote_as_text_alone(hub, sites, tmp_path):
         assert mail["Bcc"] is None and mail["To"] == "ada@example.com, bob@example.com"
         assert mail["Subject"].startswith("[firing] tell-1/redis: ä") and not mail.is_multipart()
         assert "a\\r\\nBcc" in mail.get_content() or "a\\nBcc" in mail.get_content() or "\\x0d" in mail.get_content()
+        assert "    mainstay-desk alerts show acme." in mail.get_content()
         assert b"Bcc" not in content and b"evil" not in content and max(map(len, content.split(b"\r\n"))) < 200
         assert set(logins) == {(b"alerts", b"pass word")}
         # Without TLS nothing is said, not even who one is.

@@ -70,6 +70,18 @@ test_what_a_statement_says_otherwise_is_a_change(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM changes WHERE site <> 'acme-1'"), 0);
 }
 
+#define HASH "7eb75a7083e6a930c0c34c76a66e5b16e11da17957eebd7cdc1242eab58f9812"
+
+static void
+test_of_a_hash_so_much_is_said_as_people_compare(void **state)
+{
+	(void)state;
+	send("[]", "debian-12");
+	send("[" REDIS(HASH) "]", "debian-12");
+	send("[" REDIS("0" HASH) "]", "debian-12");
+	assert_string_equal(told(), "redis 7eb75a7083e6 -> 0" HASH "; redis 7eb75a7083e6 installed; ");
+}
+
 /* Names and releases are the site's words. */
 static void
 test_words_that_are_none_are_passed_over(void **state)
@@ -99,6 +111,7 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_what_a_statement_says_otherwise_is_a_change),
+		TEST(test_of_a_hash_so_much_is_said_as_people_compare),
 		TEST(test_words_that_are_none_are_passed_over),
 		TEST(test_so_many_changes_are_kept_and_the_newest),
 	};

@@ -15,6 +15,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "telemetry/alert/alert_show.h"
 #include "telemetry/store/hub_ask.h"
 
 /* --- a hub that answers what the test says ------------------------------------------------------------------- */
@@ -156,10 +157,58 @@ test_muted_ones_stand_apart_and_a_silent_site_s_are_the_last_known(void **state)
 	assert_int_equal(run((const char *const[]){ NULL }), 0);
 	apart = strstr(said, "muted on their sites");
 	assert_non_null(apart);
-	assert_true(strstr(said, "acme.3") > apart && strstr(said, "acme.2") < apart);
+	assert_true(strstr(said, "acme.3") > apart && strstr(said, "acme.2") < apart && strstr(said, "acme.1") < apart);
 	assert_non_null(strstr(said, "firing (last known)"));
 	assert_non_null(strstr(said, "flapping"));
 	assert_null(strchr(said, '\033'));
+}
+
+/* At night what stands is not to be looked for among what is over. */
+static void
+test_what_stands_comes_first_and_what_is_over_is_cut(void **state)
+{
+	static const char over[] = ITEM("acme.1", "resolved", "");
+	char answer[(ALERT_SHOW_OVER + 2) * (sizeof(over) + 1) + 512] = "{\"items\":[";
+	const char *last;
+
+	(void)state;
+	clock_fake(UINT64_C(1795255200) * CLOCK_US_PER_S, 1); /* 2026-11-21T10:00:00Z */
+	for (int i = 0; i < ALERT_SHOW_OVER + 2; i++)
+		(void)snprintf(answer + strlen(answer), sizeof(answer) - strlen(answer), "%s,", over);
+	(void)snprintf(answer + strlen(answer), sizeof(answer) - strlen(answer), "%s],\"next\":\"\"}",
+		ITEM("acme.77", "firing", ",\"since\":\"2026-11-21T09:43:00Z\",\"clock_offset_ms\":60000"));
+	answers[0] = answer;
+	assert_int_equal(run((const char *const[]){ NULL }), 0);
+	last = strstr(said, "acme.77");
+	assert_non_null(last);
+	assert_true(last < strstr(said, "over; age"));
+	assert_non_null(strstr(last, "18 min")); /* by the hub's clock */
+	assert_non_null(strstr(said, "and 2 more: --standing resolved"));
+	assert_int_equal(RUN("--standing", "resolved"), 0);
+	assert_null(strstr(said, "more:"));
+	answers[0] = "{\"items\":[],\"next\":\"\"}";
+	assert_int_equal(run((const char *const[]){ NULL }), 0);
+	clock_real();
+	assert_true(strncmp(said, "nothing fires\n", 14) == 0);
+}
+
+static void
+test_who_looks_is_told_what_to_do_next(void **state)
+{
+	(void)state;
+	answers[0] = ITEM("acme.1", "firing", "");
+	assert_int_equal(RUN("show", "acme.1"), 0);
+	assert_non_null(strstr(said, "mainstay-desk alerts ack acme.1"));
+	answers[0] = ITEM("acme.1", "firing", ",\"acknowledged_by\":\"bob\"");
+	assert_int_equal(RUN("show", "acme.1"), 0);
+	assert_null(strstr(said, "alerts ack"));
+	answers[0] = ITEM("acme.1", "resolved", ",\"proposed\":\"info\"");
+	assert_int_equal(RUN("show", "acme.1"), 0);
+	assert_null(strstr(said, "alerts ack"));
+	assert_null(strstr(said, "mainstay-desk run"));
+	answers[0] = ITEM("$(id).1", "firing", "");
+	assert_int_equal(RUN("show", "acme.1"), 0);
+	assert_null(strstr(said, "alerts ack"));
 }
 
 static void
@@ -193,7 +242,7 @@ test_one_screen_shows_labels_clock_and_past(void **state)
 		"\"since\":\"S\",\"changed\":\"C\",\"acknowledged_by\":\"bob\",\"note\":\"old\"}]");
 	assert_int_equal(RUN("show", "acme.9"), 0);
 	assert_non_null(strstr(said, "{\"disk\":\"a\"}"));
-	assert_non_null(strstr(said, "-1500 ms"));
+	assert_non_null(strstr(said, "1500 ms behind the hub's"));
 	assert_non_null(strstr(said, "T  redis restart by ada"));
 	assert_non_null(strstr(said, "acme.3  S  C  2  bob  old"));
 	assert_non_null(strstr(said, "n1"));
@@ -227,6 +276,8 @@ main(void)
 		TEST(test_all_pages_of_what_was_asked_for_are_fetched),
 		TEST(test_an_answer_of_another_form_is_refused),
 		TEST(test_muted_ones_stand_apart_and_a_silent_site_s_are_the_last_known),
+		TEST(test_what_stands_comes_first_and_what_is_over_is_cut),
+		TEST(test_who_looks_is_told_what_to_do_next),
 		TEST(test_the_proposed_operation_is_a_line_that_a_shell_takes_as_it_is),
 		TEST(test_one_screen_shows_labels_clock_and_past),
 		TEST(test_what_is_said_of_an_alert_is_posted_and_the_hub_s_answer_shown),
