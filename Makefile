@@ -42,6 +42,11 @@ PKG_CFLAGS   := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 LDFLAGS      := -pie -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,--gc-sections
 LDLIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lnanomsg -lm
 
+# mainstay-supervise, which each service's shim is, too, wants nothing of OpenSSL but SHA-256: as a shared library all
+# of it is bound at start, half a megabyte for each.
+CRYPTO_A     := $(shell $(CC) -print-file-name=libcrypto.a)
+$(B)/bin/mainstay-supervise: LDLIBS := $(if $(findstring /,$(CRYPTO_A)),$(patsubst -lcrypto,$(CRYPTO_A),$(LDLIBS)),$(LDLIBS))
+
 DUTIES       := appliance telemetry remote updater
 ROOMS        := $(filter-out %/cmd/,$(sort $(dir $(wildcard $(DUTIES:=/*/*.c)))))
 LIB_SRC      := $(sort $(wildcard $(ROOMS:=*.c)))
@@ -175,6 +180,11 @@ bench: dependencies             ## what takes minutes to count or to measure: a 
 bench-update: dependencies      ## updates against patch-from, casync, ostree and rsync on real packages (LARGE=jdk|linux|joint); half an hour the first time
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/bench/update/client
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/update/measure
+
+.PHONY: bench-idle
+bench-idle: dependencies        ## what a site of one service costs while nothing happens, beside Debian's node exporter (WARM=60, WINDOW=120 seconds)
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/idle/measure
 
 .PHONY: bench-telemetry
 bench-telemetry: dependencies   ## SIZE (1gb) of log lines to a counting sink, over three kills, beside rsyslog and syslog-ng; the hub's samples beside VictoriaMetrics

@@ -134,12 +134,6 @@ read_headers(const char *file, struct buf *text, const char *lines[DESTINATION_H
 	return 0;
 }
 
-bool
-destination_is_near(const char *url)
-{
-	return strncmp(url, "http://127.0.0.1:", 17) == 0 || strncmp(url, "http://[::1]:", 13) == 0;
-}
-
 /* --- one request ---------------------------------------------------------------------------------------------- */
 static void
 on_reply(struct http_reply *http, void *arg)

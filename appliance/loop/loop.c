@@ -1,6 +1,7 @@
 #include "appliance/loop/loop.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -14,6 +15,10 @@ struct stop {
 	loop_fn *fn;
 	void *arg;
 };
+
+#define THRIFT_FIRST_US (UINT64_C(20) * 1000000)
+#define THRIFT_US	(UINT64_C(120) * 1000000)
+#define THRIFT_SLACK_US (UINT64_C(15) * 1000000)
 
 struct loop_timer {
 	struct loop_timer **slot;
@@ -86,11 +91,33 @@ loop_new(sd_event **ret, loop_fn *stop, void *arg)
 	return 0;
 }
 
+/* What a start or a large request left in the heap goes back to the system.  Rarely, and whenever it suits: it waits
+ * for a wake-up that comes anyway. */
+static int
+on_thrift(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)arg;
+	(void)malloc_trim(0);
+	if (sd_event_source_set_time(source, usec + THRIFT_US) < 0)
+		return 0; /* it stays off: nothing but memory is lost */
+	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
 int
 loop_run(sd_event *loop)
 {
-	int r = sd_event_loop(loop);
+	sd_event_source *thrift = NULL;
+	uint64_t now_us;
+	int r;
 
+	r = sd_event_now(loop, CLOCK_BOOTTIME, &now_us);
+	if (r >= 0)
+		r = sd_event_add_time(loop, &thrift, CLOCK_BOOTTIME, now_us + THRIFT_FIRST_US, THRIFT_SLACK_US, on_thrift,
+			NULL);
+	if (r >= 0)
+		r = sd_event_loop(loop);
+	sd_event_source_unref(thrift);
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -22,7 +22,8 @@ typedef void loop_io_fn(uint32_t revents, void *arg); /* EPOLLIN ... */
  * Free with sd_event_unref(). */
 int loop_new(sd_event **ret, loop_fn *stop, void *arg);
 
-/* Run until sd_event_exit(); returns its code (>= 0) or a fault. */
+/* Run until sd_event_exit(); returns its code (>= 0) or a fault.  Once it has run for a while, and then every two minutes,
+ * free memory goes back to the system. */
 int loop_run(sd_event *loop);
 
 /* For SCOPED(loop_unrefp) sd_event *loop. */

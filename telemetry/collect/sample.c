@@ -94,7 +94,7 @@ sample_distribution(struct sample_set *s, const struct otlp_distribution *d)
 static bool
 grow(struct sample_set *s)
 {
-	size_t cap = s->cap ? s->cap * 2 : 128;
+	size_t cap = s->cap ? s->cap * 2 : 16;
 	struct otlp_sample *items;
 
 	if (s->n < s->cap)
