@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
@@ -13,11 +15,14 @@
 #include "appliance/bus/ask.h"
 #include "appliance/egress/field.h"
 #include "appliance/egress/schema.h"
+#include "telemetry/collect/config.h"
 #include "telemetry/collect/door.h"
 
 enum {
 	WAITING_BYTES_MAX = 2 * 1024 * 1024,
 	ANSWER_MS = 30 * 1000,
+	TAKEN_UP_MS = 3000,
+	LOOK_MS = 20,
 	AT_ONCE = CALL_PARAMS_MAX, /* fields of one call to the monitor */
 };
 
@@ -185,6 +190,49 @@ decide(struct command_call *call, const char *verb, const json_t *fields, size_t
 	return r < 0 ? FAULT(r) : r;
 }
 
+/* Has the collector heard of it, and does review say so? */
+static bool
+is_taken_up(const struct command_call *call, const json_t *fields, bool accept)
+{
+	SCOPED(config_done) struct config config = { 0 };
+	SCOPED_JSON *waiting = NULL;
+	SCOPED(scope_close) int fd = -1;
+	char path[sizeof(call->paths.lib) + 32], field[FIELD_NAME_MAX + 1];
+	size_t i;
+
+	(void)snprintf(path, sizeof(path), "%s/telemetry", call->paths.lib);
+	fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || config_load(&config, fd) != 0 || load_waiting(&call->paths, &waiting) != 0)
+		return false;
+	for (i = 0; i < json_array_size(fields); i++) {
+		const char *text = json_string_value(json_array_get(fields, i));
+		const json_t *decided, *waits;
+
+		(void)snprintf(field, sizeof(field), "%.*s", (int)strcspn(text, " "), text);
+		decided = json_object_get(config.fields, field);
+		waits = find_waiting(waiting, field);
+		if (accept ? !json_is_string(decided) || waits : !json_is_false(decided))
+			return false;
+	}
+	return true;
+}
+
+/* The monitor decided; whoever asks for a preview next is to see it.  A collector that does not run takes it up when it
+ * starts. */
+static void
+await_collector(struct command_call *call, const json_t *fields, bool accept)
+{
+	uint64_t until_us = clock_mono_us() + TAKEN_UP_MS * CLOCK_US_PER_MS;
+
+	while (!is_taken_up(call, fields, accept)) {
+		if (clock_mono_us() > until_us) {
+			command_say(call, "the collector has not taken it up yet: it does when it runs");
+			return;
+		}
+		(void)usleep(LOOK_MS * 1000);
+	}
+}
+
 /* fields: "FIELD SHAPE" as it waited, or "FIELD". */
 static void
 say(struct command_call *call, const char *field, bool accept)
@@ -213,6 +261,8 @@ decide_all(struct command_call *call, bool accept)
 		if (r == 0)
 			say(call, json_string_value(json_array_get(fields, i)), accept);
 	}
+	if (r == 0)
+		await_collector(call, fields, accept);
 	if (r != 0 || !call->json)
 		return r < 0 ? FAULT(r) : r;
 	return command_print_json(accept ? "TelemetryAccepted" : "TelemetryRefused",

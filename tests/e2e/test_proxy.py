@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from estate import SITE, Estate, until
+from estate import ROOT, SITE, Estate, until
 from proxy import Authority, Liar, Nginx, Opener, Squid, Tinyproxy, free_port
+from test_update import planned, variant
 
 LOGIN = "ann:se-cret"
 
@@ -205,6 +206,21 @@ def plain_body(request):
     return body
 
 
+def canaries():
+    """[(a line, what must be gone of it)] of tests/unit/appliance/egress/canaries.h, those of one line."""
+    path = os.path.join(ROOT, "tests", "unit", "appliance", "egress", "canaries.h")
+    with open(path) as f:
+        rows = re.findall(r'\t\{ ((?:"(?:[^"\\]|\\.)*"[,\s]*)+)(?:true|false) \},', f.read())
+    texts = [[json.loads("".join(parts)) for parts in map(joined, row)]
+             for row in (re.findall(r'(?:"(?:[^"\\]|\\.)*"\s*)+', row) for row in rows)]
+    return [(text, secret) for _, text, secret in texts if "\n" not in text]
+
+
+def joined(literals):
+    """One JSON string of C's adjacent ones."""
+    return ['"' + "".join(w[1:-1] for w in re.findall(r'"(?:[^"\\]|\\.)*"', literals)) + '"']
+
+
 def names_of(items):
     return {(i["name"], *sorted(i["attributes"])) for i in items if i["class"] == "metric"}
 
@@ -239,5 +255,51 @@ def test_a_tap_sees_what_the_ledger_and_preview_show(e):
         count = len(tap.seen)
         after = until("the field", lambda: [q for q in batches(count) if [n for n in decoded(q) if n[0] == new]])[0]
         assert decoded(after) <= shown
+        a_field_that_a_release_added(e, tap)
     finally:
         tap.stop()
+
+
+def a_field_that_a_release_added(e, tap):
+    """A log: its lines, a secret in each, leave once it is accepted, and as preview shows them."""
+    field, lines = "log.redis.added", canaries()
+    assert len(lines) >= 80
+
+    def shipped():
+        bodies = [plain_body(q) for q, _ in tap.seen if q.startswith(b"POST /v1/logs")]
+        return [b for b in bodies if field.encode() in b]
+
+    def shown():
+        return [i["value"] for i in e.mainstay_json("telemetry", "preview")["items"] if i["name"] == field]
+
+    e.publish(variant(e, "7.0.15-2", ("    format: redis\n", "    format: redis\n  - name: added\n    file: \"{log}/added.log\"\n")))
+    e.mainstay("update", "check")
+    e.mainstay("update", "apply", "--plan", until("a plan", lambda: planned(e)))
+    file = e.path("site", "lib", "services", "redis", "log", "added.log")
+    owner = os.stat(os.path.dirname(file))
+
+    def write(text):
+        with open(file, "a") as out:
+            out.write(text)
+        os.chown(file, owner.st_uid, owner.st_gid)
+        os.chmod(file, 0o640)
+
+    write("before it was accepted\n")
+    row = until("the log under review", lambda: [i for i in e.mainstay_json("telemetry", "review")["items"]
+                                                 if i["field"] == field])[0]
+    assert row["state"] == "new" and row["release"] and not shown() and not shipped()
+    e.mainstay("telemetry", "accept", field)
+    write("".join(f"{n} {text}\n" for n, (text, _) in enumerate(lines)) + "end\n")
+    until("the last line at the tap", lambda: b"end" in b"".join(shipped()))
+    at_tap = []
+    for item in e.mainstay_json("telemetry", "sent", "--class", "log")["items"]:
+        body = e.mainstay_json("telemetry", "sent", "--body", f"{item['stream']}:{item['sequence']}")
+        if base64.b64decode(body["body"]) in shipped():
+            at_tap += [i["value"] for i in body["items"] if i["name"] == field]
+    assert len(at_tap) >= len(lines) + 1 and at_tap[-1] == "end"
+    last = shown()
+    assert len(last) == 5 and at_tap[-5:] == last
+    left = [line for line, (_, secret) in zip(at_tap[-len(lines) - 1:], lines) if secret in line.partition(" ")[2]]
+    assert not left, left
+    everything = b"".join(plain_body(q) for q, _ in tap.seen)
+    assert not [text for text, secret in lines if len(secret) >= 16 and secret.encode() in everything]
