@@ -202,7 +202,7 @@ say_next(struct command_call *call, const json_t *item)
 		return;
 	say_command(call, item);
 	if (!by[0] && alert_show_plain(id, 90))
-		command_say(call, "%-14s mainstay-desk alerts ack %s --note \"...\"", "nobody is on it", id);
+		command_say(call, "%-14s mainstay-desk alerts ack %s --note \"...\"", "to take it", id);
 }
 
 static void

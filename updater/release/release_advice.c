@@ -144,10 +144,18 @@ advise_health(struct release_findings *f, const struct definition *d)
 	advise_argv(f, &d->health.argv, "health.argv");
 }
 
+/* What the collector measures of every service. */
+static const char *const of_every_service[] = { "mainstay_service_up", "mainstay_service_restarts", "mainstay_service_processes",
+	"mainstay_service_threads", "mainstay_service_memory_bytes", "mainstay_service_cpu_seconds",
+	"mainstay_service_cpu_throttled_seconds", "mainstay_service_files_open", "mainstay_service_read_bytes",
+	"mainstay_service_written_bytes", "mainstay_service_oom_kills" };
+
 /* The names that the metrics give.  Returns false where they may be any: an exporter of which all is taken. */
 static bool
 metric_names(const struct definition *d, char names[][2 * DEFINITION_NAME_MAX], size_t *n)
 {
+	for (size_t i = 0; i < ARRAY_LEN(of_every_service); i++)
+		(void)snprintf(names[(*n)++], sizeof(names[0]), "%s", of_every_service[i]);
 	for (size_t i = 0; i < json_array_size(d->metrics); i++) {
 		const json_t *one = json_array_get(d->metrics, i), *fields = json_object_get(one, "fields");
 		const char *source = json_text(one, "source");
@@ -170,19 +178,25 @@ advise_alerts(struct release_findings *f, const struct definition *d)
 	const char *known[METRICS_MAX];
 	char operand[OPERAND_MAX];
 	size_t n = 0;
+	bool any;
 
 	if (!d->n_alerts)
 		release_findings_warn(f, "", "there are no alerts: nobody hears of it when the service fails");
 	if (!names)
 		return;
-	if (!metric_names(d, names, &n))
-		return;
+	any = !metric_names(d, names, &n);
 	for (size_t i = 0; i < n; i++)
 		known[i] = names[i];
 	for (size_t i = 0; i < d->n_alerts; i++) {
 		const char *metric = d->alerts[i].metric, *near = nearest_word(metric, known, n);
-		bool is_read = !strncmp(metric, "host_", 5);
+		bool is_read = any;
 
+		if (!strncmp(metric, "host_", 5)) {
+			(void)snprintf(operand, sizeof(operand), "alerts.%zu.metric", i);
+			release_findings_warn(f, operand,
+				"%s is the host's: a service's alert never sees it; the customer's own rules do", metric);
+			continue;
+		}
 		for (size_t j = 0; j < n; j++)
 			is_read = is_read || !strcmp(known[j], metric);
 		(void)snprintf(operand, sizeof(operand), "alerts.%zu.metric", i);

@@ -180,11 +180,13 @@ a_service_that_tells_nobody_anything(void **state)
 	/* What an alert asks for is what the metrics give. */
 	buf_puts(&b, yaml);
 	buf_puts(&b, "alerts: [{name: A, metric: redis_used_memry, op: above, value: 1, text: t},\n"
-		     "  {name: B, metric: host_x, op: above, value: 1, text: t}]\n");
+		     "  {name: B, metric: host_x, op: above, value: 1, text: t},\n"
+		     "  {name: C, metric: mainstay_service_restarts, change: true, text: t}]\n");
 	scratch_write(&s, "service.yaml", b.data, b.len);
 	assert_int_equal(release_lint(s.path, &more, &errors), 0);
-	assert_int_equal(json_array_size(more), 4);
+	assert_int_equal(json_array_size(more), 5);
 	expect(more, 2, "service.yaml:7:20", "alerts.0.metric", "did you mean \"redis_used_memory\"?");
+	expect(more, 3, "service.yaml:8:13", "alerts.1.metric", "host_x is the host's: a service's alert never sees it");
 	/* An exporter's names are as it shows them. */
 	buf_reset(&b);
 	buf_puts(&b, "name: tiny\nversion: \"1\"\nexec: [/bin/run]\npayload: {tree: tree}\n"
