@@ -20,6 +20,19 @@
 
 #define PROTOBUF "application/x-protobuf"
 
+enum { KEPT_MAX = 4 * 1024 * 1024 };
+
+/* What a body unpacks to.  One request is taken at a time: its memory is kept for the next, for fresh pages are dear. */
+static struct buf unpacked = BUF_MAX(OTLP_BODY_MAX);
+
+static void
+unpacked_done(struct buf **body)
+{
+	buf_reset(*body);
+	if ((*body)->cap > KEPT_MAX)
+		buf_done(*body);
+}
+
 /* Where the points of a batch go. */
 struct target {
 	struct db *db;
@@ -151,20 +164,20 @@ static int
 take(struct http_call *call, struct databases *d, const char *const *streams, decode_fn *decode)
 {
 	SCOPED(target_done) struct target t = { .site = call->who.site, .via = "" };
-	SCOPED(buf_done) struct buf body = BUF_MAX(OTLP_BODY_MAX);
+	SCOPED(unpacked_done) struct buf *body = &unpacked;
 	SCOPED(buf_done) struct buf answer = BUF_MAX(1024);
 	struct otlp_tally tally = { 0 };
 	struct batch batch;
 	int r;
 
-	r = unpack(call, &body);
+	r = unpack(call, body);
 	if (r == REASON_USAGE) {
 		http_call_header(call, "Accept-Encoding", "zstd, gzip");
 		problem_reply(call, r, 415);
 		return 0;
 	}
 	if (r == 0 && call->who.kind == AUTH_SENDER)
-		return take_other(call, d, &body, decode);
+		return take_other(call, d, body, decode);
 	r = r ? r : batch_begin(&batch, call, d, streams);
 	if (r != 0)
 		return r;
@@ -172,7 +185,7 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 		r = batch_take_over(&batch, call);
 	if (r == 0 && !batch.seen) {
 		t.db = batch.db;
-		r = take_body(&t, call, &body, decode, &tally);
+		r = take_body(&t, call, body, decode, &tally);
 	}
 	if (r == 0 && tally.rejected > 0)
 		otlp_encode_response(&answer, tally.rejected, refuse_last()->text);
@@ -198,6 +211,13 @@ on_logs(struct http_call *call, void *state)
 	return take(call, serve_databases(state), streams, otlp_decode_logs);
 }
 
+static void
+on_close(void *state)
+{
+	(void)state;
+	buf_done(&unpacked);
+}
+
 static int
 on_open(void **ret_state, struct serve *serve)
 {
@@ -215,4 +235,5 @@ const struct serve_module ingest_module = {
 	.routes = routes,
 	.n_routes = ARRAY_LEN(routes),
 	.open = on_open,
+	.close = on_close,
 };
