@@ -141,6 +141,11 @@ state_read(struct state *ret, const struct paths *paths, const char *service)
 	if (snprintf(name, sizeof(name), "shim/%s.json", service) >= (int)sizeof(name))
 		return 0;
 	r = fs_read(dir, name, STATE_BYTES_MAX, &text);
+	if (r == -EACCES) {
+		(void)snprintf(name, sizeof(name), "shim/%.*s" STATE_OPEN_SUFFIX, STATE_NAME_MAX, service);
+		buf_reset(&text);
+		r = fs_read(dir, name, STATE_BYTES_MAX, &text);
+	}
 	if (r == REASON_NOT_FOUND)
 		return 0;
 	if (r > 0)

@@ -46,6 +46,9 @@ struct state {
 	char boot[40]; /* of which boot the rest speaks */
 };
 
+/* Beside NAME.json, for those who may not read lines of its log: NAME.open, the same with why empty. */
+#define STATE_OPEN_SUFFIX ".open"
+
 const char *state_name(enum state_is is);	    /* "running" */
 const char *state_health_name(enum state_health h); /* "passing" */
 
@@ -54,7 +57,7 @@ int state_encode(struct buf *out, const struct state *s);
 /* Parse.  Returns 0, REASON_MALFORMED or REASON_UNKNOWN_FIELD (logged), or a fault. */
 int state_decode(struct state *ret, const void *p, size_t len);
 
-/* Read service's file.  No file, one of another boot, or one that names a process that is gone
+/* Read service's file, or NAME.open where that may not be read.  No file, one of another boot, or one that names a process that is gone
  * while it says running: *ret then says stopped (failed in the last case, as the shim's word is out
  * of date) and the result is 0.  Returns 0, a refusal of state_decode(), or a fault. */
 int state_read(struct state *ret, const struct paths *paths, const char *service);

@@ -32,6 +32,21 @@ enum {
 };
 
 /* --- the state file --------------------------------------------------------------------------- */
+/* For the collector, who is in no group of the service: the same without lines of its log. */
+static int
+save_open(const struct shim *s, struct state *now)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
+	char name[SPEC_NAME_MAX + 8];
+	int r;
+
+	now->why[0] = '\0';
+	(void)snprintf(name, sizeof(name), "%s" STATE_OPEN_SUFFIX, s->spec.name);
+	r = state_encode(&text, now);
+	r = r ?: fs_replace(s->dir_fd, name, text.data, text.len, 0644);
+	return FAULT(r);
+}
+
 void
 shim_save(struct shim *s)
 {
@@ -60,6 +75,7 @@ shim_save(struct shim *s)
 	r = r
 		?: fs_replace(s->dir_fd, name, text.data, text.len,
 			   0640); /* it may hold lines of the log */
+	r = r ?: save_open(s, &now);
 	if (r) {
 		log_fault(r, "saving the state of the service"); /* the next change tries again */
 		return;

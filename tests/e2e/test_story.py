@@ -36,6 +36,8 @@ def test_the_services_metrics_arrive_at_the_vendor(estate):
                              if m["name"] == "redis_maxmemory" and m["value"] == 123456789])
     line = estate.desk("metrics", SITE, "redis_maxmemory", "--match", "service=redis").stdout.splitlines()[-1]
     assert line.endswith("  123456789")
+    until("that it is up", lambda: [m for m in estate.desk_json("show", SITE)["metrics"]
+                                    if m["name"] == "mainstay_service_up" and m["value"] == 1])
     assert estate.desk("metrics", SITE, "redis_maxmemory", "--csv", "--fn", "max", "--step", "1h").stdout.endswith(",123456789\n")
     assert estate.desk("logs", SITE, "--severity", "fatal").stdout == ""
     sent = estate.mainstay_json("telemetry", "sent")["items"]

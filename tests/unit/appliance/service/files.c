@@ -200,6 +200,40 @@ test_state(void **state)
 	assert_int_equal(back.is, STATE_STOPPED);
 }
 
+/* The collector may not read lines of the log: it has the file beside. */
+static void
+test_state_for_who_may_not_read_it(void **state)
+{
+	struct site *t = *state;
+	struct state s = { .is = STATE_RUNNING, .health = STATE_HEALTH_PASSING, .pid = getpid(), .exit = -1 }, back;
+	SCOPED(buf_done) struct buf open_text = BUF_MAX(4096);
+	SCOPED(scope_close) int dir = -1;
+	char path[300];
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(process_boot_id(s.boot), 0);
+	assert_int_equal(child_starttime(&s.start_time, getpid()), 0);
+	put_state(t, &s);
+	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
+	dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	s.restarts = 7;
+	assert_int_equal(state_encode(&open_text, &s), 0);
+	assert_int_equal(fs_replace(dir, "redis" STATE_OPEN_SUFFIX, open_text.data, open_text.len, 0644), 0);
+	assert_int_equal(state_read(&back, &t->paths, "redis"), 0);
+	assert_int_equal(back.restarts, 0); /* root reads the whole one */
+	assert_int_equal(fchmodat(dir, "redis.json", 0600, 0), 0);
+	assert_int_equal(chmod(t->s.path, 0755), 0);
+	assert_int_equal(chmod(t->paths.run, 0755), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(state_read(&back, &t->paths, "redis"), 0);
+	assert_int_equal(back.restarts, 7);
+	assert_int_equal(back.is, STATE_RUNNING);
+	assert_int_equal(seteuid(0), 0);
+}
+
 #define STATE_JSON(is, health, exit, more)                                                         \
 	"{\"boot\":\"b\",\"exit\":" exit ",\"health\":\"" health                                   \
 	"\",\"pid\":1,\"release\":\"\",\"restarts\":0,"                                            \
@@ -622,6 +656,7 @@ main(void)
 		cmocka_unit_test(test_bad_rosters),
 		cmocka_unit_test_setup_teardown(test_huge_roster, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_state, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_state_for_who_may_not_read_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_states, setup, teardown),
 		cmocka_unit_test(test_state_names),
 		cmocka_unit_test(test_spec),
