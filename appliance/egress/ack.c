@@ -18,18 +18,20 @@ struct ack {
 	int dir_fd;
 	json_t *streams; /* name -> sequence */
 	json_t *ahead;	 /* name -> [from, upto, …] */
+	json_t *passed;	 /* the same */
 	json_t *counts;	 /* name -> {what: number} */
 };
 
 struct ack_file {
 	uint64_t v;
-	json_t *streams, *ahead, *counts;
+	json_t *streams, *ahead, *passed, *counts;
 };
 
 static const struct json_field fields[] = {
 	{ "v", JSON_KIND_U64, false, offsetof(struct ack_file, v), 1 },
 	{ "streams", JSON_KIND_OBJECT, false, offsetof(struct ack_file, streams), ACK_STREAMS_MAX },
 	{ "ahead", JSON_KIND_OBJECT, true, offsetof(struct ack_file, ahead), ACK_STREAMS_MAX },
+	{ "passed", JSON_KIND_OBJECT, true, offsetof(struct ack_file, passed), ACK_STREAMS_MAX },
 	{ "counts", JSON_KIND_OBJECT, true, offsetof(struct ack_file, counts), ACK_STREAMS_MAX },
 };
 
@@ -79,6 +81,30 @@ check_ahead(const struct ack_file *file)
 	return 0;
 }
 
+/* Ranges in order, apart from each other. */
+static int
+check_passed(const struct ack_file *file)
+{
+	const char *name;
+	json_t *ranges;
+
+	json_object_foreach (file->passed, name, ranges) {
+		size_t n = json_array_size(ranges);
+		uint64_t behind = 0;
+
+		if (n == 0 || n % 2 || n > 2 * ACK_PASSED_MAX)
+			return refuse(name, "no list of what was passed over");
+		for (size_t i = 0; i < n; i++) {
+			const json_t *at = json_array_get(ranges, i);
+
+			if (!is_whole(at) || whole(at) < behind + (i % 2 == 0))
+				return refuse(name, "what was passed over contradicts itself");
+			behind = whole(at);
+		}
+	}
+	return 0;
+}
+
 static int
 check_numbers(const struct ack_file *file)
 {
@@ -119,6 +145,7 @@ ack_open(struct ack **ret, int dir_fd)
 		r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &file, ACK_NAME);
 		r = r ?: check_numbers(&file);
 		r = r ?: check_ahead(&file);
+		r = r ?: check_passed(&file);
 	} else if (r == REASON_NOT_FOUND) {
 		r = 0;
 	}
@@ -130,6 +157,7 @@ ack_open(struct ack **ret, int dir_fd)
 	a->dir_fd = dir_fd;
 	a->streams = own(file.streams);
 	a->ahead = own(file.ahead);
+	a->passed = own(file.passed);
 	a->counts = own(file.counts);
 	*ret = a;
 	return 0;
@@ -142,6 +170,7 @@ ack_free(struct ack *a)
 		return NULL;
 	json_decref(a->streams);
 	json_decref(a->ahead);
+	json_decref(a->passed);
 	json_decref(a->counts);
 	free(a);
 	return NULL;
@@ -156,6 +185,8 @@ save(struct ack *a)
 
 	if (r == 0 && json_object_size(a->ahead) > 0)
 		r = json_object_set(doc, "ahead", a->ahead) < 0 ? -ENOMEM : 0;
+	if (r == 0 && json_object_size(a->passed) > 0)
+		r = json_object_set(doc, "passed", a->passed) < 0 ? -ENOMEM : 0;
 	if (r == 0 && json_object_size(a->counts) > 0)
 		r = json_object_set(doc, "counts", a->counts) < 0 ? -ENOMEM : 0;
 	r = r ?: json_canonical(&b, doc);
@@ -176,10 +207,10 @@ ack_known(const struct ack *a, const char *stream)
 	return json_object_get(a->streams, stream) != NULL;
 }
 
-size_t
-ack_ahead(const struct ack *a, const char *stream, struct ack_range ret[ACK_AHEAD_MAX])
+static size_t
+get_ranges(const json_t *of, const char *stream, struct ack_range *ret)
 {
-	const json_t *ranges = json_object_get(a->ahead, stream);
+	const json_t *ranges = json_object_get(of, stream);
 	size_t n = json_array_size(ranges) / 2;
 
 	for (size_t i = 0; i < n; i++)
@@ -188,37 +219,85 @@ ack_ahead(const struct ack *a, const char *stream, struct ack_range ret[ACK_AHEA
 	return n;
 }
 
-bool
-ack_has(const struct ack *a, const char *stream, uint64_t sequence)
+size_t
+ack_ahead(const struct ack *a, const char *stream, struct ack_range ret[ACK_AHEAD_MAX])
 {
-	struct ack_range ranges[ACK_AHEAD_MAX];
-	size_t n = ack_ahead(a, stream, ranges);
+	return get_ranges(a->ahead, stream, ret);
+}
 
-	if (sequence <= ack_get(a, stream))
-		return true;
+static bool
+is_within(const struct ack_range *ranges, size_t n, uint64_t sequence)
+{
 	while (n-- > 0)
 		if (sequence >= ranges[n].from && sequence <= ranges[n].upto)
 			return true;
 	return false;
 }
 
+bool
+ack_has(const struct ack *a, const char *stream, uint64_t sequence)
+{
+	struct ack_range ranges[ACK_AHEAD_MAX];
+	size_t n = ack_ahead(a, stream, ranges);
+
+	return sequence <= ack_get(a, stream) || is_within(ranges, n, sequence);
+}
+
 static int
-put_ahead(struct ack *a, const char *stream, const struct ack_range *ranges, size_t n)
+put_ranges(json_t *of, const char *stream, const struct ack_range *ranges, size_t n)
 {
 	SCOPED_JSON *list = json_array();
 	int r = list ? 0 : -ENOMEM;
 
 	if (n == 0) {
-		(void)json_object_del(a->ahead, stream); /* there may be none */
+		(void)json_object_del(of, stream); /* there may be none */
 		return 0;
 	}
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (json_array_append_new(list, json_integer((json_int_t)ranges[i].from)) < 0 ||
 			json_array_append_new(list, json_integer((json_int_t)ranges[i].upto)) < 0)
 			r = -ENOMEM;
-	if (r == 0 && json_object_set(a->ahead, stream, list) < 0)
+	if (r == 0 && json_object_set(of, stream, list) < 0)
 		r = -ENOMEM;
 	return FAULT(r);
+}
+
+static int
+put_ahead(struct ack *a, const char *stream, const struct ack_range *ranges, size_t n)
+{
+	return put_ranges(a->ahead, stream, ranges, n);
+}
+
+bool
+ack_passed(const struct ack *a, const char *stream, uint64_t sequence)
+{
+	struct ack_range ranges[ACK_PASSED_MAX];
+
+	return is_within(ranges, get_ranges(a->passed, stream, ranges), sequence);
+}
+
+int
+ack_pass(struct ack *a, const char *stream, uint64_t from, uint64_t upto)
+{
+	struct ack_range ranges[ACK_PASSED_MAX + 1];
+	size_t n = get_ranges(a->passed, stream, ranges), at = n, end;
+
+	/* Behind all ranges that begin before it; then one with each neighbour that it touches. */
+	while (at > 0 && ranges[at - 1].from > from)
+		at--;
+	memmove(&ranges[at + 1], &ranges[at], (n - at) * sizeof(ranges[0]));
+	ranges[at] = (struct ack_range){ from, upto };
+	n++;
+	for (size_t i = end = 0; i < n; i++) {
+		if (end > 0 && ranges[i].from <= ranges[end - 1].upto + 1) {
+			if (ranges[i].upto > ranges[end - 1].upto)
+				ranges[end - 1].upto = ranges[i].upto;
+			continue;
+		}
+		ranges[end++] = ranges[i];
+	}
+	at = end > ACK_PASSED_MAX;
+	return put_ranges(a->passed, stream, ranges + at, end - at);
 }
 
 int

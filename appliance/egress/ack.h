@@ -8,6 +8,7 @@
  *	{"v":1,
  *	 "streams":{STREAM: sequence},                 everything up to here is done with, never going back
  *	 "ahead":{STREAM: [from, upto, …]},            ranges above it that went ahead (lanes.h); upto < from: none of it yet
+ *	 "passed":{STREAM: [from, upto, …]},           ranges that never go there: they were not meant for this receiver
  *	 "counts":{STREAM: {WHAT: number, "from": time, "to": time}}}
  *
  * STREAM is a stream's name for what goes to the hub, "DESTINATION/STREAM" for another destination.  WHAT: the status
@@ -26,7 +27,7 @@ struct ack;
 
 #define ACK_NAME "acks.json"
 
-enum { ACK_AHEAD_MAX = 8, ACK_STREAMS_MAX = 64, ACK_STREAM_BYTES = 100 };
+enum { ACK_AHEAD_MAX = 8, ACK_PASSED_MAX = 8, ACK_STREAMS_MAX = 64, ACK_STREAM_BYTES = 100 };
 
 struct ack_range {
 	uint64_t from, upto;
@@ -47,6 +48,11 @@ bool ack_has(const struct ack *a, const char *stream, uint64_t sequence);
 int ack_set(struct ack *a, const char *stream, uint64_t sequence);
 /* Make a place where there is none: everything up to sequence, 0 too, is done with.  Durable. */
 int ack_begin(struct ack *a, const char *stream, uint64_t sequence);
+
+/* These never go there: another receiver's class, or written before there was this one.  Written with the next step.  Of more
+ * than ACK_PASSED_MAX ranges the oldest are forgotten. */
+int ack_pass(struct ack *a, const char *stream, uint64_t from, uint64_t upto);
+bool ack_passed(const struct ack *a, const char *stream, uint64_t sequence);
 
 /* The ranges that went ahead, in order; the last is the one that goes on.  Returns how many. */
 size_t ack_ahead(const struct ack *a, const char *stream, struct ack_range ret[ACK_AHEAD_MAX]);

@@ -267,6 +267,31 @@ lanes_done(struct lanes *l, const char *what, uint64_t rejected)
 }
 
 int
+lanes_pass(struct lanes *l)
+{
+	int r = ack_pass(l->ack, l->place, l->now.sequence, l->now.sequence);
+
+	return r < 0 ? FAULT(r) : lanes_done(l, NULL, 0);
+}
+
+/* What neither went nor went ahead, up to the newest. */
+static int
+pass_rest(struct lanes *l, uint64_t newest)
+{
+	struct ack_range ranges[ACK_AHEAD_MAX];
+	size_t n = ack_ahead(l->ack, l->place, ranges);
+	uint64_t at = ack_get(l->ack, l->place) + 1;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; at = ranges[i++].upto + 1)
+		if (ranges[i].from > at)
+			r = ack_pass(l->ack, l->place, at, ranges[i].from - 1);
+	if (r == 0 && at <= newest)
+		r = ack_pass(l->ack, l->place, at, newest);
+	return FAULT(r);
+}
+
+int
 lanes_part(struct lanes *l)
 {
 	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
@@ -278,5 +303,6 @@ lanes_part(struct lanes *l)
 	r = r ?: record_reader_newest(reader, &newest);
 	if (r == REASON_NOT_FOUND || newest == 0)
 		return 0;
+	r = r ?: pass_rest(l, newest);
 	return r < 0 ? FAULT(r) : FAULT(ack_set(l->ack, l->place, newest));
 }

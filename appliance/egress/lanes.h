@@ -55,8 +55,11 @@ int lanes_next(struct lanes *l, const struct lanes_record **ret);
  * written with the next step. */
 int lanes_done(struct lanes *l, const char *what, uint64_t rejected);
 
+/* The record under way is not this receiver's: as lanes_done(), and remembered as never sent there (ack_pass()). */
+int lanes_pass(struct lanes *l);
+
 /* Begin anew: at the place (from 0), or from this sequence on.  The record under way is forgotten. */
 void lanes_reset(struct lanes *l, uint64_t from);
 
-/* Everything that is there now counts as done with. */
+/* Everything that is there now counts as done with, and what of it did not go there as passed over. */
 int lanes_part(struct lanes *l);

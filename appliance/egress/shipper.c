@@ -139,7 +139,7 @@ next_record(struct shipper *s, enum class_name *ret_class)
 			return RECORD_END; /* of a newer collector: it waits for a newer courier */
 		if (is_meant(s, *ret_class))
 			return 0;
-		r = lanes_done(s->lanes, NULL, 0);
+		r = lanes_pass(s->lanes);
 	}
 	s->record = NULL;
 	return r == 0 ? RECORD_END : r;

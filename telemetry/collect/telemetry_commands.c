@@ -33,9 +33,10 @@ const struct command telemetry_commands[] = {
 		.examples = "mainstay telemetry preview\nmainstay telemetry preview --json",
 		.run = telemetry_preview_run },
 	{ .name = "telemetry sent",
-		.summary = "list what was written for the vendor, and what of it has gone",
+		.summary = "list what was written to be sent, and what of it has gone to whom",
 		.details = "Reads the ledgers of the collector and of the monitor: every record that leaves "
-			   "is one of these.  state is sent where the hub has confirmed it.",
+			   "is one of these.  state is sent where a receiver has confirmed it, and to names them; waiting; or "
+			   "kept: it was for a former vendor and stays here.",
 		.examples = "mainstay telemetry sent --since 1h\n"
 			    "mainstay telemetry sent --body metrics:17\n"
 			    "mainstay telemetry sent --body metrics:17 --raw > body.pb",

@@ -46,9 +46,10 @@ on_record(const char *stream, uint64_t sequence, const struct ledger_entry *e, v
 {
 	SCOPED(buf_done) struct buf room = BUF_MAX(LEDGER_PLAIN_MAX);
 	struct export *x = arg;
-	bool sent = x->acks && ack_has(x->acks, stream, sequence);
-	SCOPED_JSON *item = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "stream", stream, "sequence", (json_int_t)sequence,
-		"class", e->class_name, "path", e->path, "content_type", e->content_type, "state", sent ? "sent" : "waiting");
+	char to[TELEMETRY_SENT_TO_MAX];
+	const char *state = telemetry_sent_state(x->acks, stream, sequence, to);
+	SCOPED_JSON *item = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "stream", stream, "sequence", (json_int_t)sequence,
+		"class", e->class_name, "path", e->path, "content_type", e->content_type, "state", state, "to", to);
 	uint8_t digest[SHA256_LEN];
 	const uint8_t *body;
 	size_t len;

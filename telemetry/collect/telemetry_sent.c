@@ -46,6 +46,43 @@ telemetry_sent_acks(struct ack **ret, const struct paths *paths)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+static void
+add_receiver(char to[TELEMETRY_SENT_TO_MAX], const char *name, size_t name_len)
+{
+	size_t len = strlen(to);
+
+	(void)snprintf(to + len, TELEMETRY_SENT_TO_MAX - len, "%s%.*s", len ? ", " : "", (int)name_len, name);
+}
+
+const char *
+telemetry_sent_state(
+	const struct ack *acks, const char *stream, uint64_t sequence, char to[TELEMETRY_SENT_TO_MAX])
+{
+	const char *hub = strcmp(stream, LEDGER_WITNESS) == 0 ? "witness" : "hub", *place;
+	bool waits;
+	json_t *value;
+
+	to[0] = '\0';
+	if (!acks)
+		return "waiting";
+	waits = !ack_has(acks, stream, sequence);
+	if (!waits && !ack_passed(acks, stream, sequence))
+		add_receiver(to, hub, strlen(hub));
+	json_object_foreach (ack_streams(acks), place, value) {
+		const char *slash = strchr(place, '/');
+
+		if (!slash || strcmp(slash + 1, stream) != 0)
+			continue;
+		if (!ack_has(acks, place, sequence))
+			waits = true;
+		else if (!ack_passed(acks, place, sequence))
+			add_receiver(to, place, (size_t)(slash - place));
+	}
+	if (to[0])
+		return "sent";
+	return waits ? "waiting" : "kept";
+}
+
 /* --- one stream ------------------------------------------------------------------------------------------- */
 /* each() for the entries from sequence on; stops at what it returns but 0. */
 static int
@@ -122,14 +159,15 @@ static int
 put_item(const char *stream, uint64_t sequence, const struct ledger_entry *e, void *arg)
 {
 	struct list *l = arg;
-	bool sent = l->acks && ack_has(l->acks, stream, sequence);
+	char to[TELEMETRY_SENT_TO_MAX];
+	const char *state = telemetry_sent_state(l->acks, stream, sequence, to);
 	json_t *item;
 
 	if (e->time_us < l->since_us || (l->class_name && strcmp(l->class_name, e->class_name) != 0))
 		return 0;
-	item = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "stream", stream, "sequence",
+	item = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s, s:s}", "stream", stream, "sequence",
 		(json_int_t)sequence, "bytes", (json_int_t)e->plain_len, "class", e->class_name, "path",
-		e->path, "state", sent ? "sent" : "waiting");
+		e->path, "state", state, "to", to);
 	if (!item || json_put_time(item, "time", e->time_us) < 0 ||
 		json_array_append(l->items, item) < 0) {
 		json_decref(item);
@@ -189,7 +227,7 @@ sort_items(json_t **items)
 static int
 run_list(struct command_call *call)
 {
-	static const char *const columns[] = { "time", "stream", "sequence", "class", "bytes", "state", NULL };
+	static const char *const columns[] = { "time", "stream", "sequence", "class", "bytes", "state", "to", NULL };
 	SCOPED(free_ack) struct ack *acks = NULL;
 	SCOPED_JSON *items = json_array();
 	struct list l = { .items = items, .class_name = command_option(call, "class") };

@@ -46,6 +46,12 @@ a_damaged_file_is_refused_and_left(void **state)
 		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[9,12,12,13]}}",
 		"{\"v\":1,\"streams\":{\"a\":5},\"ahead\":{\"a\":[9,12,13,20]}}",
 		"{\"v\":1,\"streams\":{},\"ahead\":{\"a\":[2,2,4,4,6,6,8,8,10,10,12,12,14,14,16,16,18,18]}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[]}}", "{\"v\":1,\"streams\":{},\"passed\":{\"a\":1}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[5]}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[2,2,4,4,6,6,8,8,10,10,12,12,14,14,16,16,18,18]}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[5,4]}}", "{\"v\":1,\"streams\":{},\"passed\":{\"a\":[0,4]}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[1,4,4,5]}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[\"1\",4]}}",
 		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":1}}",
 		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":-1}}}" };
 	struct scratch *s = *state;
@@ -120,6 +126,37 @@ a_place_is_made_once(void **state)
 	ack_free(a);
 }
 
+/* What was never meant for a receiver, in few ranges, as it is known after a restart. */
+static void
+what_was_passed_over_is_remembered(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	for (uint64_t n = 5; n < 200; n++)
+		assert_int_equal(ack_pass(a, "metrics", n, n), 0);
+	assert_int_equal(ack_pass(a, "metrics", 1, 3), 0);
+	assert_int_equal(ack_pass(a, "metrics", 300, 310), 0);
+	assert_int_equal(ack_set(a, "metrics", 310), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	for (uint64_t n = 1; n < 320; n++)
+		assert_int_equal(ack_passed(a, "metrics", n),
+			n <= 3 || (n >= 5 && n < 200) || (n >= 300 && n <= 310));
+	assert_false(ack_passed(a, "logs", 1));
+	assert_int_equal(ack_pass(a, "metrics", 4, 4), 0); /* one range with both its neighbours */
+	assert_true(ack_passed(a, "metrics", 4));
+	for (uint64_t n = 1000; n < 1000 + 10 * ACK_PASSED_MAX; n += 10)
+		assert_int_equal(ack_pass(a, "metrics", n, n), 0);
+	assert_int_equal(ack_set(a, "metrics", 2000), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0); /* no more than it reads */
+	assert_true(ack_passed(a, "metrics", 1000 + 10 * (ACK_PASSED_MAX - 1)));
+	assert_false(ack_passed(a, "metrics", 1)); /* long ago */
+	ack_free(a);
+}
+
 /* A receiver with a number of its own for each record does not fill the file. */
 static void
 counts_are_few(void **state)
@@ -148,6 +185,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_went_ahead_is_had_until_the_place_reaches_it, scratch_setup,
 			scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_place_is_made_once, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_was_passed_over_is_remembered, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(counts_are_few, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_refused_and_left, scratch_setup, scratch_teardown),
 	};

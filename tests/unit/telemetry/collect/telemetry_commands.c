@@ -11,7 +11,9 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/egress/ack.h"
 #include "telemetry/collect/telemetry_commands.h"
+#include "telemetry/collect/telemetry_sent.h"
 #include "telemetry/spool/spool.h"
 
 struct site {
@@ -122,6 +124,44 @@ refusals_row_by_row(void **state)
 	}
 }
 
+/* To whom a record went, by the places of all receivers. */
+static void
+a_record_s_receivers_are_named(void **state)
+{
+	static const struct {
+		const char *acks, *state, *to;
+	} cases[] = {
+		{ "{\"streams\":{\"metrics\":6},\"v\":1}", "waiting", "" },
+		{ "{\"streams\":{\"metrics\":7},\"v\":1}", "sent", "hub" },
+		{ "{\"ahead\":{\"metrics\":[7,8]},\"streams\":{\"metrics\":2},\"v\":1}", "sent", "hub" },
+		{ "{\"streams\":{\"metrics\":7,\"otel/logs\":9,\"otel/metrics\":7},\"v\":1}", "sent", "hub, otel" },
+		{ "{\"streams\":{\"metrics\":7,\"otel/metrics\":6},\"v\":1}", "sent", "hub" },
+		/* instead of the hub */
+		{ "{\"passed\":{\"metrics\":[5,9]},\"streams\":{\"metrics\":9,\"otel/metrics\":8},\"v\":1}", "sent", "otel" },
+		{ "{\"passed\":{\"metrics\":[5,9]},\"streams\":{\"metrics\":9,\"otel/metrics\":6},\"v\":1}", "waiting", "" },
+		/* for a former vendor */
+		{ "{\"passed\":{\"metrics\":[5,9]},\"streams\":{\"metrics\":9},\"v\":1}", "kept", "" },
+		{ "{\"passed\":{\"otel/metrics\":[1,7]},\"streams\":{\"metrics\":9,\"otel/metrics\":9},\"v\":1}", "sent", "hub" },
+	};
+	const struct site *s = *state;
+	SCOPED(scope_close) int courier = -1;
+	char to[TELEMETRY_SENT_TO_MAX];
+
+	assert_int_equal(fs_open_dir(&courier, s->fd, "courier", 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct ack *a = NULL;
+		const char *is;
+
+		assert_int_equal(fs_replace(courier, ACK_NAME, cases[i].acks, strlen(cases[i].acks), 0600), 0);
+		assert_int_equal(ack_open(&a, courier), 0);
+		is = telemetry_sent_state(a, "metrics", 7, to);
+		if (strcmp(is, cases[i].state) != 0 || strcmp(to, cases[i].to) != 0)
+			fail_msg("%s: %s to \"%s\"", cases[i].acks, is, to);
+		ack_free(a);
+	}
+	assert_string_equal(telemetry_sent_state(NULL, "metrics", 7, to), "waiting");
+}
+
 static void
 what_was_written_is_listed_and_shown(void **state)
 {
@@ -160,8 +200,10 @@ what_was_written_is_listed_and_shown(void **state)
 	assert_int_equal(json_integer_value(json_object_get(item, "bytes")), 4);
 	assert_string_equal(json_string_value(json_object_get(item, "class")), "metric");
 	assert_string_equal(json_string_value(json_object_get(item, "state")), "sent");
+	assert_string_equal(json_string_value(json_object_get(item, "to")), "hub");
 	item = json_array_get(json_object_get(list, "items"), 1);
 	assert_string_equal(json_string_value(json_object_get(item, "state")), "waiting");
+	assert_string_equal(json_string_value(json_object_get(item, "to")), "");
 
 	assert_int_equal(run(s, "sent --since 2000-01-01T00:00:00Z", &out), 0);
 	assert_non_null(strstr(buf_text(&out), "waiting"));
@@ -365,6 +407,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(refusals_row_by_row, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_record_s_receivers_are_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_written_is_listed_and_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(preview_shows_this_host_and_writes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(inventory_is_shown_with_what_was_written, setup, teardown),

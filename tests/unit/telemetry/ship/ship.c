@@ -212,6 +212,25 @@ a_class_goes_where_it_is_meant_to(void **state)
 	GONE("metrics", 2);
 	GONE("otel/metrics", 2);
 	assert_int_equal(peer.shared->requests, 3);
+	assert_false(ack_passed(carrier_ack(carrier), "otel/metrics", 1));
+	assert_true(ack_passed(carrier_ack(carrier), "otel/metrics", 2));
+	assert_false(ack_passed(carrier_ack(carrier), "metrics", 2));
+}
+
+/* What lay there before a destination was named was not meant for it, and never counts as sent there. */
+static void
+a_destination_begins_with_what_comes(void **state)
+{
+	(void)state;
+	begin_elsewhere("      instead: true\n");
+	put(CLASS_METRIC); /* nobody has looked yet */
+	UNTIL(ack_known(carrier_ack(carrier), "otel/metrics"));
+	put(CLASS_METRIC);
+	GONE("otel/metrics", 2);
+	GONE("metrics", 2);
+	assert_true(ack_passed(carrier_ack(carrier), "otel/metrics", 1));
+	assert_false(ack_passed(carrier_ack(carrier), "otel/metrics", 2));
+	assert_true(ack_passed(carrier_ack(carrier), "metrics", 2)); /* instead: never to the hub */
 }
 
 static void
@@ -266,6 +285,7 @@ main(void)
 		T(what_was_taken_in_part_is_counted_and_not_resent),
 		T(headers_come_from_a_file_of_their_own),
 		T(a_class_goes_where_it_is_meant_to),
+		T(a_destination_begins_with_what_comes),
 		T(what_is_not_understood_keeps_all_here),
 		cmocka_unit_test(a_partial_answer_is_read_or_is_none),
 	};
