@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -413,9 +414,41 @@ run_up(struct command_call *call)
 }
 
 static int
-run_run(struct command_call *call)
+run_keep(struct command_call *call)
 {
 	return command_option(call, "down") ? run_lock_down(call) : run_up(call);
+}
+
+/* This process stays as long as the appliance runs: as mainstay-supervise's program, which brings a tenth of the
+ * libraries that the customer's command has for its other duties.  Returns only where that program cannot be had. */
+static void
+become_keeper(const struct command_call *call)
+{
+	const char *argv[8] = { "mainstay", "run" }, *fd_text = command_option(call, "ready-fd");
+	SCOPED(scope_close) int exe = -1;
+	size_t n = 2;
+
+	if (call->json)
+		argv[n++] = "--json";
+	if (call->state) {
+		argv[n++] = "--state";
+		argv[n++] = call->state;
+	}
+	if (fd_text) {
+		argv[n++] = "--ready-fd";
+		argv[n++] = fd_text;
+	}
+	if (child_program(&exe, "mainstay-supervise") == 0)
+		(void)fexecve(exe, (char *const *)(uintptr_t)argv, environ);
+	log_debug("mainstay-supervise cannot be executed here: %m");
+}
+
+static int
+run_run(struct command_call *call)
+{
+	if (!command_option(call, "down"))
+		become_keeper(call);
+	return run_keep(call);
 }
 
 static const struct command_option options[] = {
@@ -426,15 +459,14 @@ static const struct command_option options[] = {
 	{ 0 },
 };
 
-const struct command run_commands[] = {
-	{ .name = "run",
-		.summary = "run the appliance in the foreground, where there is no systemd",
-		.details = "Makes the folders of state, starts the daemons and keeps them running "
-			   "until SIGTERM. Services\n"
-			   "go on running then; a later run finds them. --down stops them as well.",
-		.examples = "mainstay run --state ~/appliance\nmainstay run --down --state "
-			    "~/appliance\n",
-		.options = options,
-		.run = run_run },
-	{ 0 },
-};
+#define RUN_TOLD \
+	.name = "run", .summary = "run the appliance in the foreground, where there is no systemd", \
+	.details = "Makes the folders of state, starts the daemons and keeps them running " \
+		   "until SIGTERM. Services\n" \
+		   "go on running then; a later run finds them. --down stops them as well.", \
+	.examples = "mainstay run --state ~/appliance\nmainstay run --down --state " \
+		    "~/appliance\n", \
+	.options = options
+
+const struct command run_commands[] = { { RUN_TOLD, .run = run_run }, { 0 } };
+const struct command run_keep_commands[] = { { RUN_TOLD, .run = run_keep }, { 0 } };

@@ -575,6 +575,10 @@ def test_the_daemons_come_back():
     site = Site(real=True)
     try:
         site.up()
+        # What stays for the sake of others is the small program, by its old name.
+        assert os.readlink(f"/proc/{site.process.pid}/exe") == SUPERVISE
+        with open(f"/proc/{site.process.pid}/comm") as f:
+            assert f.read() == "mainstay\n"
         for role in ("monitor", "collectd", "courier", "supervise", "monitor"):
             site.kill(role)
         wait_for(lambda: site.run("status").returncode == 0, 20, "status")
