@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/store/head.h"
 #include "tests/fakes/hub_bench.h"
 
 static const struct serve_module *const modules[] = { &store_module, NULL };
@@ -395,6 +396,32 @@ test_a_number_that_was_met_is_known_by_its_bytes(void **state)
 }
 
 static void
+test_names_beyond_what_is_remembered_are_looked_up(void **state)
+{
+	struct otlp_point p = gauge();
+	struct head *h;
+
+	(void)state;
+	p.metric = 1;
+	p.is_run = true;
+	assert_int_equal(take("", &p), 0);
+	assert_int_equal(head_open(&h, "acme", bench_db()), 0);
+	for (uint32_t i = 0; i < HEAD_KEYS_MAX; i++)
+		assert_int_equal(head_remember(h, &i, sizeof(i), 0), 0);
+	p.real = 2;
+	assert_int_equal(take_number("", &p), 0);
+	assert_true(newest("up", "") == 2);
+	p.name = text("down");
+	for (int i = 0; i < 2; i++) {
+		p.real = 3 + i;
+		assert_int_equal(take_number("", &p), OTLP_DECODE_WHOLE);
+		assert_int_equal(take("", &p), 0);
+		assert_true(newest("down", "") == 3 + i);
+	}
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 2);
+}
+
+static void
 test_a_batch_has_so_many_points(void **state)
 {
 	struct otlp_point p = gauge();
@@ -424,6 +451,7 @@ main(void)
 		TEST(test_what_is_not_committed_is_not_remembered),
 		TEST(test_a_stale_series_has_no_value),
 		TEST(test_a_number_that_was_met_is_known_by_its_bytes),
+		TEST(test_names_beyond_what_is_remembered_are_looked_up),
 		TEST(test_a_batch_has_so_many_points),
 		TEST(test_other_senders_take_no_room_and_replace_nothing),
 	};
