@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "telemetry/otlp/otlp_decode.h"
+#include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/store/head.h"
 #include "tests/fakes/hub_bench.h"
 
@@ -395,6 +396,94 @@ test_a_number_that_was_met_is_known_by_its_bytes(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 1);
 }
 
+/* --- by bytes or read whole: the same ------------------------------------------------------------------------------- */
+static uint64_t seed;
+
+static unsigned
+roll(unsigned below)
+{
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned)((seed >> 33) % below);
+}
+
+static int
+on_point(const struct otlp_point *p, void *arg)
+{
+	return store_point(arg, p);
+}
+
+static int
+on_number(const struct otlp_point *p, void *arg)
+{
+	return store_number(arg, p);
+}
+
+static void
+take_body(const char *site, const struct buf *body, bool by_bytes, bool commit)
+{
+	static const struct otlp_decode_ops whole = { .point = on_point }, both = { .point = on_point, .number = on_number };
+	struct otlp_tally tally;
+	struct store_batch *b;
+
+	assert_int_equal(db_begin(bench_db()), 0);
+	assert_int_equal(store_begin(&b, "acme", bench_db(), site, ""), 0);
+	assert_int_equal(otlp_decode_metrics(body->data, body->len, by_bytes ? &both : &whole, b, &tally), 0);
+	assert_int_equal(tally.rejected, 0);
+	assert_int_equal(store_write(b), 0);
+	if (commit)
+		assert_int_equal(db_commit(bench_db()), 0);
+	else
+		db_rollback(bench_db());
+	store_end(b, commit);
+}
+
+/* Few names and labels, in any order, so that batches resemble each other and do not. */
+static void
+some_samples(struct otlp_sample *samples, size_t n, uint64_t time_us)
+{
+	static const char *const services[] = { NULL, "redis", "nginx" }, *const names[] = { "a", "b", "c" }, *const values[] = { "", "x", "xy" };
+
+	for (size_t i = 0; i < n; i++) {
+		struct otlp_sample *s = &samples[i];
+
+		*s = (struct otlp_sample){ .service = services[roll(3)], .name = names[roll(3)], .kind = roll(2) ? OTLP_SAMPLE_GAUGE : OTLP_SAMPLE_COUNTER,
+			.is_int = roll(2), .whole = roll(1000), .real = roll(1000) / 8.0, .no_value = roll(9) == 0, .time_us = time_us + i * 1000 };
+		s->n_labels = roll(3);
+		for (size_t k = 0; k < s->n_labels; k++)
+			s->labels[k] = (struct otlp_label){ k ^ roll(2) ? "k" : "l", values[roll(3)] };
+	}
+}
+
+static void
+test_a_number_is_the_same_by_its_bytes_and_read_whole(void **state)
+{
+	const char *text = getenv("SEED");
+	const struct otlp_speaker speaker = { "acme-1", "1" };
+	SCOPED_JSON *by_bytes = json_array(), *whole = json_array();
+
+	(void)state;
+	seed = text ? strtoull(text, NULL, 10) : 4711;
+	print_message("SEED=%ju\n", (uintmax_t)seed);
+	for (unsigned turn = 0; turn < 60; turn++) {
+		SCOPED(buf_done) struct buf body = BUF_MAX(1 << 20);
+		struct otlp_sample samples[60];
+		size_t n = 1 + roll(60);
+		bool commit = roll(8) != 0;
+
+		some_samples(samples, n, BENCH_NOW - 3600 * CLOCK_US_PER_S + turn * CLOCK_US_PER_S);
+		assert_int_equal(otlp_encode_metrics(&body, &speaker, samples, n), 0);
+		take_body("acme-1", &body, true, commit);
+		take_body("acme-2", &body, false, commit);
+		if (roll(10) == 0)
+			head_forget_all();
+	}
+	assert_int_equal(store_latest("acme", bench_db(), "acme-1", by_bytes), 0);
+	assert_int_equal(store_latest("acme", bench_db(), "acme-2", whole), 0);
+	assert_true(json_array_size(whole) > 30);
+	assert_true(json_equal(by_bytes, whole));
+	assert_int_equal(bench_count(bench_db(), "SELECT count(DISTINCT sum) FROM (SELECT sum(points) AS sum FROM point_batches GROUP BY site)"), 1);
+}
+
 static void
 test_names_beyond_what_is_remembered_are_looked_up(void **state)
 {
@@ -451,6 +540,7 @@ main(void)
 		TEST(test_what_is_not_committed_is_not_remembered),
 		TEST(test_a_stale_series_has_no_value),
 		TEST(test_a_number_that_was_met_is_known_by_its_bytes),
+		TEST(test_a_number_is_the_same_by_its_bytes_and_read_whole),
 		TEST(test_names_beyond_what_is_remembered_are_looked_up),
 		TEST(test_a_batch_has_so_many_points),
 		TEST(test_other_senders_take_no_room_and_replace_nothing),
