@@ -217,6 +217,7 @@ redact_new(struct redact **ret, struct pseudonym *p, unsigned which)
 
 	if (!r)
 		return FAULT(-ENOMEM);
+	redact_scan_prepare();
 	redact_assign_prepare();
 	redact_token_prepare();
 	r->pseudonyms = p;

@@ -71,6 +71,7 @@ static const struct {
 	{ "AUTH", true, true, REDACT_STRONG, "password" },
 	{ "AUTH", true, false, REDACT_WEAK, "password" },
 	{ "password", false, true, REDACT_STRONG, "password" },
+	{ "passphrase", false, true, REDACT_STRONG, "password" },
 	{ "by", false, true, REDACT_STRONG, "password" },
 	{ "--password", false, false, REDACT_STRONG, "password" },
 	{ "--pass", false, false, REDACT_STRONG, "password" },

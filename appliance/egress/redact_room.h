@@ -110,6 +110,7 @@ bool redact_value_take_name(const struct redact_text *t, struct redact_span v, e
 	struct redact_match *ret);
 
 /* Make the tables of the finders; again changes nothing. */
+void redact_scan_prepare(void);
 void redact_assign_prepare(void);
 void redact_token_prepare(void);
 

@@ -159,6 +159,7 @@ static const struct canary canaries[] = {
 	{ "masterauth", "CONFIG SET ma" "sterauth tulip", "tulip", false },
 	{ "redis-auth", "\"AUTH\" " "\"tulip\"", "tulip", false },
 	{ "sql", "ALTER ROLE app " "PASSWORD 'tulip'", "tulip", false },
+	{ "passphrase", "the passphrase \"correct tu" "lip\" fits", "tulip", false },
 	{ "sql-identified", "CREATE USER app ID" "ENTIFIED BY 'tulip'", "tulip", false },
 	{ "argv", "mysqldump --pa" "ssword tulip db", "tulip", false },
 	{ "argv-equals", "mysqldump --pa" "ssword=tulip db", "tulip", false },

@@ -121,6 +121,33 @@ no_line_is_looked_at_again_and_again(void **state)
 	assert_true(looked > 0);
 }
 
+/* Sixteen bytes at a time, thirty-two, and one by one by the table: the same bits of every byte at every place. */
+static void
+each_way_sees_the_same(void **state)
+{
+	char block[BLOCK];
+	struct redact_bits narrow, chosen;
+
+	(void)state;
+	redact_scan_prepare();
+	for (unsigned byte = 0; byte < 256; byte++)
+		for (unsigned at = 0; at < BLOCK; at++) {
+			uint64_t bit = UINT64_C(1) << at;
+
+			memset(block, '!', sizeof(block));
+			block[at] = (char)byte;
+			classify_16(&narrow, block);
+			classify(&chosen, block);
+			assert_memory_equal(&narrow, &chosen, sizeof(narrow));
+			assert_int_equal(narrow.alnum, redact_is(block[at], REDACT_ALNUM) ? bit : 0);
+			assert_int_equal(narrow.word, redact_is(block[at], REDACT_WORD) ? bit : 0);
+			assert_int_equal(narrow.digit, redact_is(block[at], REDACT_DIGIT) ? bit : 0);
+			assert_int_equal(narrow.dash, byte == '-' ? bit : 0);
+			assert_int_equal(narrow.dot, byte == '.' ? bit : 0);
+			assert_int_equal(narrow.anchor, byte && strchr("=>:@ %$", (int)byte) ? bit : 0);
+		}
+}
+
 static int
 setup(void **state)
 {
@@ -143,6 +170,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(no_line_is_looked_at_again_and_again, setup, teardown),
+		cmocka_unit_test(each_way_sees_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
