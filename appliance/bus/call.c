@@ -27,6 +27,7 @@ struct call_request {
 	size_t n_params;
 	struct buf body;
 	int body_fd; /* -1 until the body needs it */
+	int socket;  /* -1: none */
 	int error;   /* stuck, told when it is sent */
 };
 
@@ -38,7 +39,7 @@ call_new(const char *verb)
 	if (!c)
 		return NULL;
 	c->body = BUF_MAX(CALL_FD_BYTES_MAX);
-	c->body_fd = -1;
+	c->body_fd = c->socket = -1;
 	if (strlen(verb) > CALL_VERB_MAX)
 		c->error = -EMSGSIZE;
 	else
@@ -57,6 +58,7 @@ call_free(struct call_request *c)
 	}
 	buf_wipe(&c->body);
 	scope_close(&c->body_fd);
+	scope_close(&c->socket);
 	free(c);
 	return NULL;
 }
@@ -101,6 +103,17 @@ call_body(struct call_request *c, const void *p, size_t len)
 	c->error = c->error ?: buf_error(&c->body);
 }
 
+void
+call_socket(struct call_request *c, int take_fd)
+{
+	if (!c) {
+		scope_close(&take_fd);
+		return;
+	}
+	scope_close(&c->socket);
+	c->socket = take_fd;
+}
+
 int
 call_request_frame(struct call_request *c, struct frame_out *out, uint32_t id)
 {
@@ -112,6 +125,8 @@ call_request_frame(struct call_request *c, struct frame_out *out, uint32_t id)
 		frame_put_text(out, CALL_TAG_NAME, c->params[i].name);
 		frame_put_text(out, CALL_TAG_VALUE, c->params[i].value);
 	}
+	if (r == 0 && c->socket >= 0)
+		frame_put_fd(out, c->socket);
 	if (r < 0 || c->body.len == 0)
 		return FAULT(r);
 	if (c->body.len <= CALL_BODY_MAX && out->buf.len + c->body.len <= FRAME_ROOM) {

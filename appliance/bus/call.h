@@ -20,6 +20,8 @@ void call_param(struct call_request *c, const char *name,
 void call_param_u64(struct call_request *c, const char *name, uint64_t value);
 /* A body; over CALL_BODY_MAX it travels as a sealed memory file. */
 void call_body(struct call_request *c, const void *p, size_t len);
+/* A socket for the answerer to write to, in place of a body; closed on every path. */
+void call_socket(struct call_request *c, int take_fd);
 
 typedef void call_progress_fn(const json_t *line, void *arg);
 

@@ -1,7 +1,7 @@
 /* Calls on the privileged sockets (data only; any room may include this).
  *
  *	caller                                  monitor
- *	  CALL     id, VERB, {NAME VALUE}..., BODY or one descriptor  ->
+ *	  CALL     id, VERB, {NAME VALUE}..., BODY or one descriptor (a memfd with it, or a socket)  ->
  *	                                      <- PROGRESS  id, JSON        (any number)
  *	                                      <- OK        id, JSON or one descriptor (a memfd with JSON)
  *	                                         REFUSED   id, REASON, OPERAND, PLACE, TEXT

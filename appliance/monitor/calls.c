@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -251,6 +252,15 @@ check_params(const struct frame *f)
 	return 0;
 }
 
+/* Not a body: its verb writes to it. */
+static bool
+is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 static int
 check_call(struct monitor_call *call, struct frame *f)
 {
@@ -265,10 +275,20 @@ check_call(struct monitor_call *call, struct frame *f)
 	r = r ?: check_params(f);
 	if (r || f->n_fds == 0)
 		return r < 0 ? FAULT(r) : r;
+	if (is_socket(f->fds[0]))
+		return 0;
 	r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);
 	if (r > 0)
 		return REFUSE(r, "call", "the file of its body cannot be read");
 	return FAULT(r);
+}
+
+int
+monitor_call_take_socket(struct monitor_call *call)
+{
+	if (call->frame.n_fds == 0 || !is_socket(call->frame.fds[0]))
+		return -1;
+	return STEAL_FD(call->frame.fds[0]);
 }
 
 static void

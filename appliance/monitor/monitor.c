@@ -22,6 +22,7 @@
 #include "appliance/monitor/cosign.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/enrolment.h"
+#include "appliance/monitor/dial_verb.h"
 #include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/export_verb.h"
 #include "appliance/monitor/freshness.h"
@@ -125,6 +126,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: freshness_init(m);
 	r = r ?: mutes_init(m);
 	r = r ?: alarms_init(m);
+	r = r ?: dial_verb_init(m);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	switch_verbs_follow(m);

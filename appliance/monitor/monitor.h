@@ -189,6 +189,8 @@ bool monitor_call_param(const struct monitor_call *call, size_t n, const char **
 	const char **ret_value);
 /* The body, borrowed; len 0 where there is none.  A body that came as a descriptor was copied. */
 const void *monitor_call_body(const struct monitor_call *call, size_t *ret_len);
+/* The socket that came in place of a body, the caller's; -1: there is none. */
+int monitor_call_take_socket(struct monitor_call *call);
 enum call_role monitor_call_role(const struct monitor_call *call);
 /* Who asks, for leaves: "uid:0", "courier", "collectd". */
 const char *monitor_call_actor(const struct monitor_call *call);

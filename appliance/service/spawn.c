@@ -9,6 +9,12 @@ spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_f
 }
 
 int
+spawn_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+{
+	return s->ops->dial(s, port, take_socket, done, arg);
+}
+
+int
 spawn_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg)
 {
 	return s->ops->shim(s, shim, done, arg);

@@ -35,7 +35,7 @@ struct call {
 	bool sent;
 	uint16_t type;
 	uint64_t kind, pid, signal;
-	uint64_t memory, processes, cpu_milli;
+	uint64_t memory, processes, cpu_milli, port;
 	char name[ROSTER_ID_MAX + 1];
 	int fds[FRAME_FDS_MAX]; /* owned until it is sent */
 	size_t n_fds;
@@ -117,6 +117,8 @@ send_call(struct asker *a, struct call *c)
 		frame_put_u64(&out, SUPERVISE_TAG_PROCESSES, c->processes);
 		frame_put_u64(&out, SUPERVISE_TAG_CPU, c->cpu_milli);
 	}
+	if (c->type == SUPERVISE_DIAL)
+		frame_put_u64(&out, SUPERVISE_TAG_PORT, c->port);
 	for (size_t i = 0; i < c->n_fds; i++)
 		frame_put_fd(&out, c->fds[i]);
 	r = frame_conn_send(a->conn, &out);
@@ -400,6 +402,18 @@ ask_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 		&(struct call){ .type = SUPERVISE_SWITCH, .done = done, .arg = arg });
 }
 
+static int
+ask_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+{
+	return call((struct asker *)s,
+		&(struct call){ .type = SUPERVISE_DIAL,
+			.port = port,
+			.fds = { take_socket },
+			.n_fds = 1,
+			.done = done,
+			.arg = arg });
+}
+
 static struct spawner *
 ask_free(struct spawner *s)
 {
@@ -423,6 +437,7 @@ static const struct spawn_ops ops = { .worker = ask_worker,
 	.reload_shim = ask_reload,
 	.kill = ask_kill,
 	.switch_core = ask_switch,
+	.dial = ask_dial,
 	.free = ask_free };
 
 int

@@ -15,6 +15,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
+#include "appliance/loop/dial.h"
 #include "appliance/supervise/roles.h"
 #include "appliance/supervise/start.h"
 #include "appliance/supervise/supervise_wire.h"
@@ -211,6 +212,24 @@ do_list(struct request *q)
 	return roster_text(&q->list, &q->s->roster, "-");
 }
 
+/* The collector has no network, and the monitor none either: this is the one door, and it leads to loopback alone. */
+static int
+do_dial(struct request *q)
+{
+	SCOPED(scope_close) int fd = -1;
+	uint64_t port;
+	int r;
+
+	if (!frame_u64(q->f, SUPERVISE_TAG_PORT, &port) || port < 1 || port > UINT16_MAX)
+		return REFUSE(REASON_MALFORMED, "dial", "names no port");
+	r = dial_loopback(&fd, (unsigned)port);
+	if (r == 0)
+		r = dial_hand_over(q->f->fds[0], fd);
+	if (r < 0) /* nobody listens, or nobody waits for it */
+		log_debug("port %" PRIu64 ": %s", port, strerror(-r));
+	return 0;
+}
+
 /* The daemons, the asking one too, are told to end once this is answered. */
 static int
 do_switch(struct request *q)
@@ -238,6 +257,7 @@ static const struct rule {
 	[SUPERVISE_RELOAD] = { do_reload, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0,
 		0 },
 	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0, 0 },
+	[SUPERVISE_DIAL] = { do_dial, { { SUPERVISE_TAG_PORT, 1, 1, 8 } }, 1, 1, 1 },
 };
 
 /* --- the connection --------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@
  *	  RELOAD  id, NAME                    (the shim tells its service to take up its configuration)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
+ *	  DIAL    id, PORT, one descriptor (a stream socket: what is connected to this port of the host's loopback is
+ *	          written to it, as dial.h has it, and where nobody listens it is closed)
  *	  SWITCH  id                          (another core is to run: daemons and workers end, then supervise
  *	                                       itself, and `mainstay run` starts what lib/core says; shims stay)
  *	                                      <- OK       id, PID; of LIST: TEXT, the roster
@@ -36,6 +38,7 @@ enum supervise_type {
 	SUPERVISE_EXITED = 8,
 	SUPERVISE_RELOAD = 9,
 	SUPERVISE_SWITCH = 10,
+	SUPERVISE_DIAL = 11,
 };
 
 enum supervise_tag {		      /* numbers are eight bytes */
@@ -50,6 +53,7 @@ enum supervise_tag {		      /* numbers are eight bytes */
 	SUPERVISE_TAG_MEMORY = 9,     /* number, bytes; of these three 0, or absent, is no limit */
 	SUPERVISE_TAG_PROCESSES = 10, /* number */
 	SUPERVISE_TAG_CPU = 11,	      /* number, thousandths of a processor */
+	SUPERVISE_TAG_PORT = 12,      /* number, 1..65535 */
 };
 
 enum {

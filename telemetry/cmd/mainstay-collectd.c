@@ -8,7 +8,7 @@
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/monitor_link.h"
 
-static const struct collector_ops ops = { .alert = monitor_link_alert, .want = monitor_link_want };
+static const struct collector_ops ops = { .alert = monitor_link_alert, .want = monitor_link_want, .dial = monitor_link_dial };
 
 static int
 serve(const char *state)

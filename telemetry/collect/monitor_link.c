@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -11,6 +12,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/call.h"
+#include "appliance/loop/dial.h"
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/config.h"
@@ -285,6 +287,59 @@ monitor_link_want(const char *service, const char *secret, void *link)
 	call_param(call, "secret", secret);
 	if (call_link_call(l->link, call, on_secret, w) != 0)
 		drop_wanted(w);
+}
+
+/* --- connections --------------------------------------------------------------------------------------------- */
+struct dialing {
+	struct monitor_link *link;
+	char service[CONFIG_NAME_MAX + 1];
+	unsigned port;
+	int fd; /* our end: the connection comes over it */
+};
+
+static void
+on_dialed(int r, const json_t *answer, void *arg)
+{
+	struct dialing *d = arg;
+	int fd = -1;
+
+	(void)answer;
+	if (r == 0)
+		(void)dial_take(&fd, d->fd); /* -1: nobody listens there */
+	collector_dialed(d->link->collector, d->service, d->port, fd);
+	scope_close(&d->fd);
+	free(d);
+}
+
+static bool
+dial(struct monitor_link *l, const char *service, unsigned port)
+{
+	struct dialing *d = l->greeted ? calloc(1, sizeof(*d)) : NULL;
+	struct call_request *call = d ? call_new("collect.dial") : NULL;
+	int pair[2] = { -1, -1 };
+
+	if (call && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+		*d = (struct dialing){ .link = l, .port = port, .fd = pair[0] };
+		(void)snprintf(d->service, sizeof(d->service), "%s", service);
+		call_param(call, "service", service);
+		call_param_u64(call, "port", port);
+		call_socket(call, pair[1]);
+		if (call_link_call(l->link, STEAL(call), on_dialed, d) == 0)
+			return true;
+	}
+	call_free(call);
+	scope_close(&pair[0]);
+	free(d);
+	return false;
+}
+
+void
+monitor_link_dial(const char *service, unsigned port, void *link)
+{
+	struct monitor_link *l = link;
+
+	if (!dial(l, service, port))
+		collector_dialed(l->collector, service, port, -1);
 }
 
 /* --- config ---------------------------------------------------------------------------------------------------- */

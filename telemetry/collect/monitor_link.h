@@ -30,3 +30,5 @@ void monitor_link_alert(const struct rule_alert *alert, void *link);
 
 /* A source wants a secret of its service: ask the monitor, and hand it to the collector. */
 void monitor_link_want(const char *service, const char *secret, void *link);
+/* A source wants a connection: ask the monitor, and hand it to the collector. */
+void monitor_link_dial(const char *service, unsigned port, void *link);

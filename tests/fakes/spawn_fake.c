@@ -119,6 +119,12 @@ fake_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 	return note(s, "switch", "", 0, -1, 0, done, arg);
 }
 
+static int
+fake_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+{
+	return note(s, "dial", "", 0, take_socket, (int)port, done, arg);
+}
+
 static struct spawner *
 fake_free(struct spawner *s)
 {
@@ -145,6 +151,7 @@ static const struct spawn_ops ops = { .worker = fake_worker,
 	.reload_shim = fake_reload,
 	.kill = fake_kill,
 	.switch_core = fake_switch,
+	.dial = fake_dial,
 	.free = fake_free };
 
 struct spawn_fake *

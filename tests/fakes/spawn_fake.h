@@ -14,12 +14,12 @@ struct spawn_fake {
 	pid_t next_pid;
 	/* what was asked, in order */
 	struct {
-		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch" */
+		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch", "dial" */
 		char what[16];
 		char service[65];
 		pid_t pid; /* given, or killed */
 		int fd;	   /* the job or the spec; owned, take it with STEAL_FD() */
-		int signal;
+		int signal; /* the port of a dial */
 		size_t n_secrets;
 		uint64_t memory, processes, cpu_milli;
 	} calls[SPAWN_FAKE_MAX];

@@ -1,9 +1,12 @@
 #include "tests/unit/appliance/monitor/site.h"
 
+#include <sys/socket.h>
+
 #include <signal.h>
 
 #include "appliance/base/yaml.h"
 #include "appliance/loop/child.h"
+#include "appliance/monitor/calls.h"
 #include "appliance/monitor/services_room.h"
 #include "appliance/service/definition.h"
 #include "appliance/service/driver.h"
@@ -22,7 +25,8 @@
 	"requires: {services: [etcd]}\n"                                                           \
 	"config: [{path: redis.conf, template: redis.conf, format: conf}]\n"                       \
 	"secrets: {password: {bytes: 16, help: of clients}, eye: {bytes: 16}}\n"                   \
-	"metrics: [{source: postgres, socket: \"{run}/s.{knob.port}\", user: a, secret: eye}]\n"    \
+	"metrics: [{source: postgres, socket: \"{run}/s.{knob.port}\", user: a, secret: eye},\n"     \
+	"  {source: prometheus, port: \"912{knob.port}\"}]\n"    \
 	"logs: [{name: out, format: redis}, {name: slow, file: \"{data}/{knob.level}/slow.log\"},\n"    \
 	"  {name: else, file: /var/log/messages}]\n"                                               \
 	"knobs:\n"                                                                                 \
@@ -609,6 +613,100 @@ the_collector_gets_no_other_secret(void **state)
 		REASON_USAGE);
 }
 
+/* --- connections for the collector ----------------------------------------------------------------------- */
+static int
+collect_dial(struct site_test *t, const char *service, const char *port)
+{
+	return site_call(t, CALL_ROLE_COLLECT, "collect.dial", json_pack("{s:s, s:s}", "service", service, "port", port),
+		NULL, 0, NULL);
+}
+
+/* Ask as the collector does, with a socket; the answer is for later. */
+static void
+send_dial(int fd, uint32_t id)
+{
+	struct frame_out out = { 0 };
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	frame_begin(&out, CALL_TYPE_CALL, id);
+	frame_put_text(&out, CALL_TAG_VERB, "collect.dial");
+	frame_put_text(&out, CALL_TAG_NAME, "service");
+	frame_put_text(&out, CALL_TAG_VALUE, "redis");
+	frame_put_text(&out, CALL_TAG_NAME, "port");
+	frame_put_text(&out, CALL_TAG_VALUE, "9120");
+	frame_put_fd(&out, pair[1]);
+	assert_int_equal(frame_send_wait(fd, &out, 1000), 0);
+	frame_out_done(&out);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
+static void
+the_collector_reaches_the_port_that_metrics_name(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED(frame_done) struct frame f = { 0 };
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_COLLECT, fds[1], "collectd"), 0);
+	t->spawner->n_calls = 0;
+	send_dial(fds[0], 7);
+	for (int i = 0; i < 10 && t->spawner->n_calls == 0; i++)
+		(void)sd_event_run(t->loop, 20000);
+	assert_int_equal(t->spawner->n_calls, 1);
+	assert_string_equal(t->spawner->calls[0].what, "dial");
+	assert_int_equal(t->spawner->calls[0].signal, 9120); /* the knob's value */
+	assert_true(t->spawner->calls[0].fd >= 0);
+	site_settle(t);
+	assert_int_equal(frame_recv_wait(fds[0], &f, 1000), 0);
+	assert_int_equal(f.type, CALL_TYPE_OK);
+	assert_int_equal(f.id, 7);
+	(void)close(fds[0]);
+	site_settle(t);
+}
+
+static void
+the_collector_reaches_no_other_port(void **state)
+{
+	struct site_test *t = *state;
+
+	site_refused(t, collect_dial(t, "redis", "9121"), REASON_DENIED);
+	site_refused(t, collect_dial(t, "redis", "22"), REASON_DENIED);
+	site_refused(t, collect_dial(t, "redis", "0"), REASON_DENIED);
+	site_refused(t, collect_dial(t, "redis", "65536"), REASON_USAGE);
+	site_refused(t, collect_dial(t, "etcd", "9120"), REASON_NOT_FOUND);
+	site_refused(t, collect_dial(t, "redis", "9120"), REASON_MALFORMED); /* without a socket */
+	assert_non_null(strstr(refuse_last()->text, "comes without a socket"));
+	site_refused(t,
+		site_call(t, CALL_ROLE_COLLECT, "collect.dial", json_pack("{s:s}", "service", "redis"), NULL, 0, NULL),
+		REASON_USAGE);
+	assert_int_equal(t->spawner->n_calls, 0);
+}
+
+static void
+the_collector_has_eight_connections_made_at_once(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = refuse_count(REASON_BUSY);
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_COLLECT, fds[1], "collectd"), 0);
+	t->spawner->n_calls = 0;
+	for (uint32_t i = 1; i <= 9; i++)
+		send_dial(fds[0], i);
+	/* All come in one turn, before the first answer. */
+	for (int i = 0; i < 10 && refuse_count(REASON_BUSY) == before; i++)
+		(void)sd_event_run(t->loop, 20000);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	site_settle(t);
+	(void)close(fds[0]);
+	site_settle(t);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+}
+
 int
 main(void)
 {
@@ -626,6 +724,9 @@ main(void)
 		ROW(a_secret_is_changed_and_never_told),
 		ROW(secrets_that_are_none),
 		ROW(the_collector_gets_the_secret_that_metrics_name),
+		ROW(the_collector_reaches_the_port_that_metrics_name),
+		ROW(the_collector_reaches_no_other_port),
+		ROW(the_collector_has_eight_connections_made_at_once),
 		ROW(the_collector_gets_logs_beneath_the_folders_of_the_service),
 		ROW(the_collector_gets_no_other_secret),
 	};

@@ -13,11 +13,15 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/service/spawn.h"
+#include "appliance/loop/dial.h"
 #include "appliance/supervise/requests.h"
 #include "appliance/supervise/start.h"
 #include "appliance/supervise/supervise_wire.h"
@@ -470,6 +474,60 @@ test_spawner(void **state)
 	spawn_free(spawner);
 }
 
+static int
+listen_on_loopback(unsigned *ret_port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	*ret_port = ntohs(sa.sin_port);
+	return fd;
+}
+
+/* Dial through supervisor and spawner; what comes of it, -1: nobody listens. */
+static int
+dialed(struct bench *b, struct spawner *spawner, unsigned port, int want)
+{
+	int pair[2], fd = -1, result = NOT_DONE;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(spawn_dial(spawner, port, pair[1], on_done, &result), 0);
+	turn(b, &result);
+	assert_int_equal(result, want);
+	(void)dial_take(&fd, pair[0]);
+	(void)close(pair[0]);
+	return fd;
+}
+
+static void
+test_dial(void **state)
+{
+	struct bench *b = *state;
+	struct spawner *spawner;
+	unsigned port;
+	int server = listen_on_loopback(&port), fd, peer;
+	char in[2];
+
+	assert_int_equal(spawn_supervise_new(&spawner, b->s.loop, &b->paths), 0);
+	fd = dialed(b, spawner, port, 0);
+	assert_true(fd >= 0);
+	peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(recv(peer, in, sizeof(in), 0), 1);
+	(void)close(peer);
+	(void)close(fd);
+	(void)close(server);
+	assert_int_equal(dialed(b, spawner, port, 0), -1);
+	assert_int_equal(dialed(b, spawner, 0, REASON_MALFORMED), -1);
+	assert_string_equal(refuse_last()->text, "names no port");
+	assert_int_equal(dialed(b, spawner, 65536, REASON_MALFORMED), -1);
+	spawn_free(spawner);
+}
+
 static struct frame_conn *evil;
 
 static void
@@ -551,6 +609,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_the_monitor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spawner, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_supervisor, setup, teardown),
 	};
 
