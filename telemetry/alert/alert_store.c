@@ -38,6 +38,7 @@ static const char *const steps[] = {
 	"CREATE UNIQUE INDEX alerts_open ON alerts(site, service, name, labels) WHERE state <> 'resolved';"
 	"CREATE INDEX alerts_by_condition ON alerts(site, service, name, labels, changed);",
 	NOTIFY_QUEUE_TABLES,
+	NOTIFY_QUEUE_BY_ALERT,
 };
 const struct db_migration alert_store_migration = { "telemetry/alert", steps, ARRAY_LEN(steps) };
 

@@ -24,16 +24,33 @@ hold(struct db *db, const char *site, uint64_t now_us)
 		(int64_t)(now_us + MINUTE_S * CLOCK_US_PER_S)));
 }
 
+/* Its receivers were told that it fires: they are told its end, too, whatever else the site says. */
+static int
+is_owed(struct db *db, int64_t alert, const char *state, bool *ret)
+{
+	int64_t fires = 0;
+	int r = 0;
+
+	if (strcmp(state, "resolved") == 0 || strcmp(state, "muted") == 0)
+		r = db_number(db, &fires, 0,
+			"SELECT state IN ('firing', 'flapping') FROM notices WHERE alert = ?1 ORDER BY id DESC LIMIT 1", "i", alert);
+	*ret = fires != 0;
+	return FAULT(r);
+}
+
 int
 notify_queue_put(struct db *customer, const char *site, int64_t alert, const char *state, uint64_t now_us)
 {
+	bool owed = false;
 	int64_t recent;
 	int r = db_number(customer, &recent, 0, "SELECT count(*) FROM notices WHERE site = ?1 AND held = 0 AND time > ?2",
 		"ti", site, (int64_t)(now_us - MINUTE_S * CLOCK_US_PER_S));
 
+	if (r == 0 && recent >= NOTIFY_QUEUE_SITE_MAX)
+		r = is_owed(customer, alert, state, &owed);
 	if (r < 0)
 		return FAULT(r);
-	if (recent >= NOTIFY_QUEUE_SITE_MAX)
+	if (recent >= NOTIFY_QUEUE_SITE_MAX && !owed)
 		return hold(customer, site, now_us);
 	return FAULT(db_exec(customer, "INSERT INTO notices(site, alert, state, time) VALUES(?1, ?2, ?3, ?4)", "titi", site,
 		alert, state, (int64_t)now_us));

@@ -4,7 +4,7 @@
  * A change of an alert leaves a notice in the transaction of the change, so none is lost and none invented.  A receiver
  * (notify_target.h) takes notices in their order; its position moves on once it said 2xx: each is told at least once.
  * A site that changes more than NOTIFY_QUEUE_SITE_MAX alerts a minute is told of in one summarising notice for the rest
- * of that minute, so that it delays nobody else's. */
+ * of that minute, so that it delays nobody else's; but the end of what was told to fire is always told. */
 #pragma once
 
 #include <jansson.h>
@@ -34,6 +34,8 @@ enum {
 	"  target INTEGER PRIMARY KEY, notice INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,"            \
 	"  next INTEGER NOT NULL DEFAULT 0, repeated INTEGER NOT NULL DEFAULT 0, told INTEGER NOT NULL DEFAULT 0," \
 	"  dead INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '') STRICT;"
+
+#define NOTIFY_QUEUE_BY_ALERT "CREATE INDEX notices_by_alert ON notices(alert, id);"
 
 /* How far a receiver is in one customer's file. */
 struct notify_position {

@@ -23,9 +23,11 @@
 
 enum { BUSY_LOOK_MS = 300, BUSY_MAX_S = 120 };
 
-#define MUTED_BY "update"
 
-enum { MUTED_MAX_S = 6 * 3600 }; /* whatever becomes of it, its alerts are heard then */
+enum {
+	MUTED_MAX_S = 6 * 3600, /* whatever becomes of it, its alerts are heard then */
+	MUTED_BY_BYTES = 64,
+};
 
 struct change_run {
 	struct change_run **slot;
@@ -265,10 +267,19 @@ leaf(struct change_run *run, const struct change_item *item, const char *kind)
 		hex_decode(digest, sizeof(digest), item->to) ? digest : NULL, run->c.reason);
 }
 
+/* Alerts of its services may be of its making while it lasts. */
+static const char *
+muted_by(const struct change *c, char out[MUTED_BY_BYTES])
+{
+	(void)snprintf(out, MUTED_BY_BYTES, "update %s", c->id);
+	return out;
+}
+
 static void
 end(struct change_run *run)
 {
 	struct change c = run->c;
+	char why[MUTED_BY_BYTES];
 	const struct change_run_ops *ops = run->ops;
 	void *arg = run->arg;
 	int r = 0;
@@ -283,7 +294,7 @@ end(struct change_run *run)
 	if (r < 0)
 		log_fault(r, "journal");
 	for (size_t i = 0; i < c.n; i++)
-		mutes_release(run->m, c.items[i].service, MUTED_BY);
+		mutes_release(run->m, c.items[i].service, muted_by(&c, why));
 	monitor_changed(run->m, MONITOR_CHANGE_SERVICE);
 	monitor_statement_soon(run->m);
 	change_run_cancel(run);
@@ -371,6 +382,7 @@ change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, co
 	const struct buf *index, const struct change_run_ops *ops, void *arg)
 {
 	struct change_run *run = calloc(1, sizeof(*run));
+	char why[MUTED_BY_BYTES];
 	int r = 0;
 
 	if (!run)
@@ -393,7 +405,7 @@ change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, co
 	}
 	/* Also where it goes on after a crash; a service that is stopped for it is no news. */
 	for (size_t i = 0; i < c->n; i++)
-		mutes_hold(m, c->items[i].service, MUTED_BY, MUTED_MAX_S);
+		mutes_hold(m, c->items[i].service, muted_by(c, why), MUTED_MAX_S);
 	run->slot = slot;
 	*slot = run;
 	return 0;

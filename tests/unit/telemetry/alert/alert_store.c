@@ -221,6 +221,33 @@ test_a_flood_of_one_site_is_summed_up_and_delays_nobody(void **state)
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM alerts WHERE name = 'AlertFlood' AND state = 'firing'"), 0);
 }
 
+/* Or a pager would ring for ever for what ended in a busy minute. */
+static void
+test_the_end_of_what_was_told_is_told_in_a_flood_too(void **state)
+{
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < NOTIFY_QUEUE_SITE_MAX + 5; i++) {
+		(void)snprintf(name, sizeof(name), "alert-%d", i);
+		take(name, ALERT_FIRING);
+	}
+	wait_s(1);
+	for (int i = 0; i < NOTIFY_QUEUE_SITE_MAX + 5; i++) {
+		(void)snprintf(name, sizeof(name), "alert-%d", i);
+		take(name, ALERT_RESOLVED);
+		take(name, ALERT_FIRING); /* again: held back */
+	}
+	wait_s(1);
+	for (int i = 0; i < NOTIFY_QUEUE_SITE_MAX + 5; i++) {
+		(void)snprintf(name, sizeof(name), "alert-%d", i);
+		take(name, ALERT_RESOLVED); /* of what nobody was told */
+	}
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM notices WHERE state = 'firing'"), NOTIFY_QUEUE_SITE_MAX);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM notices WHERE state = 'resolved'"), NOTIFY_QUEUE_SITE_MAX);
+	assert_int_equal(bench_count(bench_db(), "SELECT n FROM notices_held"), 4 * 5 + 2 * NOTIFY_QUEUE_SITE_MAX);
+}
+
 static void
 test_what_is_over_for_long_is_swept(void **state)
 {
@@ -555,6 +582,7 @@ main(void)
 		TEST(test_each_group_of_labels_is_an_alert_of_its_own),
 		TEST(test_what_fires_three_times_an_hour_is_one_row_that_counts),
 		TEST(test_a_flood_of_one_site_is_summed_up_and_delays_nobody),
+		TEST(test_the_end_of_what_was_told_is_told_in_a_flood_too),
 		TEST(test_what_is_over_for_long_is_swept),
 		TEST(test_an_alert_is_shown_with_all_that_is_known_of_it),
 		TEST(test_what_changed_there_is_shown_newest_first),
