@@ -193,7 +193,7 @@ struct otlp_event {
 	size_t n_labels;
 };
 
-/* Where lines come from: resource attribute service.name, scope name, and log.file.name of each line. */
+/* Where lines come from: resource attributes service.name and log.file.name (once, not with each line), scope name. */
 struct otlp_log_source {
 	const char *service; /* NULL: the host itself */
 	const char *field;   /* "log.redis.server": the scope's name */

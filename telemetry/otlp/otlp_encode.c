@@ -34,13 +34,15 @@ put_labels(struct buf *out, uint32_t number, const struct otlp_label *labels, si
 }
 
 static void
-put_resource(struct buf *out, const struct otlp_speaker *speaker, const char *service)
+put_resource(struct buf *out, const struct otlp_speaker *speaker, const char *service, const char *file)
 {
 	size_t resource = pbx_open(out, 1);
 
 	if (service)
 		put_attribute(out, 1, "service.name", service);
 	put_attribute(out, 1, "mainstay.site", speaker->site);
+	if (file)
+		put_attribute(out, 1, "log.file.name", file);
 	pbx_close(out, resource);
 }
 
@@ -193,7 +195,7 @@ otlp_encode_metrics(struct buf *out, const struct otlp_speaker *speaker,
 		if (written[i])
 			continue;
 		resource = pbx_open(out, 1);
-		put_resource(out, speaker, samples[i].service);
+		put_resource(out, speaker, samples[i].service, NULL);
 		scope = pbx_open(out, 2);
 		put_scope(out, speaker, SCOPE_NAME);
 		for (j = i; j < n; j++)
@@ -237,7 +239,7 @@ otlp_encode_logs(struct buf *out, const struct otlp_speaker *speaker,
 		if (k < i) /* written with the first of its service */
 			continue;
 		resource = pbx_open(out, 1);
-		put_resource(out, speaker, events[i].service);
+		put_resource(out, speaker, events[i].service, NULL);
 		scope = pbx_open(out, 2);
 		put_scope(out, speaker, SCOPE_NAME);
 		for (j = i; j < n; j++)
@@ -284,17 +286,9 @@ void
 otlp_encode_log_begin(struct otlp_log_writer *w, struct buf *out,
 	const struct otlp_speaker *speaker, const struct otlp_log_source *source)
 {
-	static const char key[] = "log.file.name";
-	size_t len = source->file ? strlen(source->file) : 0;
-
 	w->out = out;
-	w->file_len = 0;
-	if (source->file && field_bytes(attribute_bytes(sizeof(key) - 1, len)) <= sizeof(w->file))
-		w->file_len =
-			(size_t)(store_attribute(w->file, key, sizeof(key) - 1, source->file, len) -
-				w->file);
 	w->resource = pbx_open_long(out, 1);
-	put_resource(out, speaker, source->service);
+	put_resource(out, speaker, source->service, source->file);
 	w->scope = pbx_open_long(out, 2);
 	put_scope(out, speaker, source->field);
 }
@@ -310,7 +304,6 @@ otlp_encode_log_line(struct otlp_log_writer *w, const struct otlp_log_line *line
 		len += 9;
 	if (line->severity > 0)
 		len += 2;
-	len += w->file_len;
 	for (i = 0; i < line->n_labels; i++)
 		len += field_bytes(attribute_bytes(strlen(line->labels[i].name),
 			strlen(line->labels[i].value)));
@@ -326,8 +319,6 @@ otlp_encode_log_line(struct otlp_log_writer *w, const struct otlp_log_line *line
 	}
 	at = pbx_store_bytes(at, 5, field_bytes(line->len));
 	at = store_bytes(at, 1, line->body, line->len);
-	memcpy(at, w->file, w->file_len);
-	at += w->file_len;
 	for (i = 0; i < line->n_labels; i++)
 		at = store_attribute(at, line->labels[i].name, strlen(line->labels[i].name),
 			line->labels[i].value, strlen(line->labels[i].value));

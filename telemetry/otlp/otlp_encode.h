@@ -22,12 +22,8 @@ int otlp_encode_logs(struct buf *out, const struct otlp_speaker *speaker,
  * buffer's own growth, no byte moved twice.  begin .. line, line .. end makes one ResourceLogs; more of
  * them may follow in the same buffer, together they are one request.  Errors stick in the buffer, and
  * a buffer that was full in the middle of a line holds no request. */
-enum { OTLP_FILE_MAX = 600 /* encoded; a longer name of a file is left out */ };
-
 struct otlp_log_writer {
-	struct buf *out;	     /* borrowed */
-	uint8_t file[OTLP_FILE_MAX]; /* log.file.name, encoded once for all lines */
-	size_t file_len;
+	struct buf *out; /* borrowed */
 	size_t resource, scope;
 };
 

@@ -163,12 +163,16 @@ render(struct search *s, const struct otlp_record *record, uint64_t time_us, con
 	SCOPED_JSON *item = json_pack("{s:s, s:i, s:o}", "service", service, "severity", (int)record->severity, "body",
 		value_json(s, &record->body));
 	int r = item ? json_put_time(item, "time", time_us) : -ENOMEM;
+	const struct otlp_value *file;
 
 	if (r == 0 && record->severity_text.len)
 		r = json_object_set_new(item, "severity_text",
 			json_stringn(record->severity_text.p, shown(&record->severity_text)));
 	if (r == 0 && record->origin.scope.len)
 		r = json_object_set_new(item, "source", json_stringn(record->origin.scope.p, shown(&record->origin.scope)));
+	file = otlp_decode_find(record->origin.resource, record->origin.n_resource, "log.file.name");
+	if (r == 0 && file && file->kind == OTLP_VALUE_TEXT)
+		r = json_object_set_new(item, "file", json_stringn(file->text.p, shown(&file->text)));
 	if (r == 0 && record->n_attributes) {
 		buf_reset(&s->text);
 		otlp_decode_json_map(&s->text, record->attributes, record->n_attributes);

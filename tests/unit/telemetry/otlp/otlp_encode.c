@@ -234,11 +234,14 @@ see_line(const struct otlp_record *r, void *arg)
 {
 	const struct otlp_value *service = otlp_decode_find(r->origin.resource, r->origin.n_resource,
 		"service.name");
+	const struct otlp_value *file = otlp_decode_find(r->origin.resource, r->origin.n_resource,
+		"log.file.name");
 	SCOPED(buf_done) struct buf attributes = BUF_MAX(1024);
 
 	otlp_decode_json_map(&attributes, r->attributes, r->n_attributes);
-	say(arg, "%.*s/%.*s %u %zu:%.*s %s %llu %llu\n", service ? (int)service->text.len : 0,
+	say(arg, "%.*s/%.*s %.*s%s%u %zu:%.*s %s %llu %llu\n", service ? (int)service->text.len : 0,
 		service ? service->text.p : "", (int)r->origin.scope.len, r->origin.scope.p,
+		file ? (int)file->text.len : 0, file ? file->text.p : "", file ? " " : "",
 		r->severity, r->body.text.len,
 		r->body.text.len < 8 ? (int)r->body.text.len : 8,
 		r->body.text.len ? r->body.text.p : "",
@@ -276,9 +279,9 @@ lines_written_one_by_one_come_back(void **state)
 	assert_int_equal(buf_error(&out), 0);
 	assert_int_equal(otlp_decode_logs(out.data, out.len, &ops, &s, &tally), 0);
 	assert_string_equal(s.text,
-		"web/log.web.access 17 5:first {\"log.file.name\":\"access.log\"} 1000 2000\n"
-		"web/log.web.access 0 40000:bbbbbbbb "
-		"{\"empty\":\"\",\"k\":\"v\",\"log.file.name\":\"access.log\"} 0 3000\n"
+		"web/log.web.access access.log 17 5:first {} 1000 2000\n"
+		"web/log.web.access access.log 0 40000:bbbbbbbb "
+		"{\"empty\":\"\",\"k\":\"v\"} 0 3000\n"
 		"/log.journal.cron 0 0: {} 0 4000\n");
 	assert_int_equal(tally.taken, 3);
 }
@@ -312,7 +315,6 @@ lines_are_the_same_bytes_that_a_plain_writer_writes(void **state)
 		any = pbx_open(&plain, 5);
 		pbx_put_bytes(&plain, 1, body, lengths[i]);
 		pbx_close(&plain, any);
-		pbx_put_bytes(&plain, 6, "\n\rlog.file.name\x12\x07\n\x05" "a.log", 24);
 		pbx_put_fixed64(&plain, 11, 6000);
 		pbx_close(&plain, record);
 		m = PBX(out.data, out.len); /* ResourceLogs, its ScopeLogs, the record behind the scope */

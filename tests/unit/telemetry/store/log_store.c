@@ -182,6 +182,28 @@ test_an_item_says_what_the_record_said(void **state)
 }
 
 static void
+test_the_file_of_lines_is_said_once_for_all_and_shown_with_each(void **state)
+{
+	static const struct otlp_log_source source = { .service = "web", .field = "log.web.access", .file = "access.log" };
+	SCOPED(buf_done) struct buf body = BUF_MAX(4096);
+	SCOPED_JSON *doc = NULL;
+	struct otlp_log_writer w;
+	const json_t *item;
+
+	(void)state;
+	otlp_encode_log_begin(&w, &body, &speaker, &source);
+	otlp_encode_log_line(&w, &(struct otlp_log_line){ .time_us = BENCH_NOW, .observed_us = BENCH_NOW,
+		.body = "GET /", .len = 5 });
+	otlp_encode_log_end(&w);
+	assert_int_equal(bench_batch("/v1/logs", "logs", "1", PROTOBUF, body.data, body.len)->status, 200);
+	assert_string_equal(ask("", &doc), "GET /");
+	item = json_array_get(json_object_get(doc, "items"), 0);
+	assert_string_equal(json_text(item, "file"), "access.log");
+	assert_string_equal(json_text(item, "source"), "log.web.access");
+	assert_null(json_object_get(item, "attributes"));
+}
+
+static void
 test_joined_batches_say_the_same(void **state)
 {
 	(void)state;
@@ -290,6 +312,7 @@ main(void)
 		TEST(test_pages_hold_every_record_once),
 		TEST(test_who_follows_gets_each_record_once),
 		TEST(test_an_item_says_what_the_record_said),
+		TEST(test_the_file_of_lines_is_said_once_for_all_and_shown_with_each),
 		TEST(test_joined_batches_say_the_same),
 		TEST(test_what_is_old_or_too_much_goes_oldest_first),
 		TEST(test_queries_that_are_none_are_refused),
