@@ -94,7 +94,12 @@ say(struct statements *s)
 	SCOPED_JSON *doc = json_object(), *envelope = NULL;
 	struct monitor *m = s->m;
 	bool telemetry = monitor_switch_on(m, SWITCH_TELEMETRY);
-	int r = doc ? next_counter(s) : -ENOMEM;
+	int r;
+
+	/* Without telemetry it goes as the audit's, with the same in it: the policy's word about heartbeats holds for both. */
+	if (policy_class_of(m->policy, "heartbeat") != POLICY_SEND)
+		return 0;
+	r = doc ? next_counter(s) : -ENOMEM;
 
 	r = r ?: json_put_u64(doc, "v", 1);
 	r = r ?: json_put_text(doc, "site", monitor_site(m));

@@ -6,6 +6,7 @@
 
 #include "appliance/enrol/enrol_hub.h"
 #include "appliance/monitor/courier_verbs.h"
+#include "appliance/monitor/outbox.h"
 
 #define DAY (UINT64_C(86400) * CLOCK_US_PER_S)
 
@@ -125,6 +126,34 @@ a_key_for_a_far_future_is_renewed_too(void **state)
 	ed25519_free(courier);
 }
 
+/* What runs here leaves with heartbeats, and without telemetry beside the audit's head: kept is kept in both. */
+static void
+the_policys_word_about_heartbeats_holds_without_telemetry(void **state)
+{
+	static const struct {
+		const char *fate, *telemetry;
+		bool leaves;
+	} rows[] = { { "send", "true", true }, { "keep", "true", false }, { "review", "true", false },
+		{ "send", "false", true }, { "keep", "false", false }, { "review", "false", false } };
+	struct site_test *t = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED_JSON *doc = json_pack("{s:i, s:[], s:{s:s}}", "v", 1, "rules", "classes", "heartbeat", rows[i].fate);
+		struct policy *p = NULL;
+		uint64_t before;
+
+		assert_int_equal(policy_from_json(&p, doc), 0);
+		policy_free(t->m->policy);
+		t->m->policy = p;
+		assert_int_equal(site_control(t, "switch", json_pack("{s:s, s:s}", "name", "telemetry", "on", rows[i].telemetry)),
+			0);
+		before = outbox_next(t->m->outbox, "heartbeat");
+		pass(t, 60 * CLOCK_US_PER_S);
+		if ((outbox_next(t->m->outbox, "heartbeat") > before) != rows[i].leaves)
+			fail_msg("heartbeat %s, telemetry %s", rows[i].fate, rows[i].telemetry);
+	}
+}
+
 int
 main(void)
 {
@@ -134,6 +163,7 @@ main(void)
 		ROW(the_monitor_looks_at_its_clock),
 		ROW(the_couriers_key_is_renewed_before_it_ends),
 		ROW(a_key_for_a_far_future_is_renewed_too),
+		ROW(the_policys_word_about_heartbeats_holds_without_telemetry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
