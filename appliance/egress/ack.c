@@ -401,6 +401,12 @@ ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint6
 	return FAULT(r);
 }
 
+void
+ack_count_anew(struct ack *a, const char *stream)
+{
+	(void)json_object_del(a->counts, stream); /* there may be none */
+}
+
 const json_t *
 ack_counts(const struct ack *a)
 {

@@ -65,6 +65,8 @@ int ack_ahead_set(struct ack *a, const char *stream, uint64_t upto);
 /* Count n more, written with the next step of any stream. */
 int ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint64_t from_us,
 	uint64_t to_us);
+/* Forget what was counted: another vendor comes.  Written with the next step. */
+void ack_count_anew(struct ack *a, const char *stream);
 /* The members as above, borrowed. */
 json_t *ack_streams(const struct ack *a);
 const json_t *ack_counts(const struct ack *a);

@@ -232,7 +232,7 @@ shipper_free(void *arg)
 	free(s);
 }
 
-/* All that is there counts as done with, at the vendor; the customer's own destinations stay theirs. */
+/* All that is there counts as done with, and what was counted as the former one's, at the vendor; the customer's own destinations stay theirs. */
 static int
 on_part(struct carrier *c, void *arg)
 {
@@ -243,6 +243,9 @@ on_part(struct carrier *c, void *arg)
 		return 0;
 	r = shipper_open_lanes(s);
 	r = r ?: lanes_part(s->lanes);
+	ack_count_anew(carrier_ack(c), s->place);
+	if (r == 0 && ack_known(carrier_ack(c), s->place))
+		r = ack_begin(carrier_ack(c), s->place, 0); /* which writes it */
 	on_reset(c, s);
 	return FAULT(r);
 }

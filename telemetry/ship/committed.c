@@ -7,6 +7,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/event.h"
@@ -32,8 +33,10 @@ struct committed {
 static void
 tell_missing(struct committed *t, size_t i, const json_t *counts, uint64_t mono_us)
 {
+	SCOPED_JSON *none = counts ? NULL : json_object();
 	SCOPED(scope_free) char *text = NULL;
 
+	counts = counts ? counts : none; /* said, too: there may have been some before */
 	if (!counts || (json_equal(counts, t->told[i].missing) &&
 			       mono_us < t->told[i].missing_us + AGAIN_S * CLOCK_US_PER_S))
 		return;

@@ -174,6 +174,14 @@ counts_are_few(void **state)
 	a = ack_free(a);
 	assert_int_equal(ack_open(&a, s->fd), 0);
 	assert_true(json_integer_value(json_object_get(json_object_get(ack_counts(a), "metrics"), "other")) > 500);
+	assert_int_equal(ack_count(a, "logs", "400", 1, 1, 1), 0);
+	ack_count_anew(a, "metrics");
+	ack_count_anew(a, "alerts"); /* of which there is none */
+	assert_int_equal(ack_set(a, "metrics", 2), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_null(json_object_get(ack_counts(a), "metrics"));
+	assert_non_null(json_object_get(ack_counts(a), "logs"));
 	ack_free(a);
 }
 

@@ -139,6 +139,7 @@ what_was_for_one_vendor_stays_where_another_comes(void **state)
 	assert_int_equal(carrier_add(carrier, &counting, NULL), 0);
 	UNTIL(carrier_hub(carrier));
 	assert_int_equal(put(heartbeats, "heartbeat", "/v1/heartbeat"), 1);
+	assert_int_equal(ack_count(carrier_ack(carrier), "heartbeat", "400", 1, 1, 1), 0);
 	assert_int_equal(parted, 0);
 	remote_on = true;
 	reconfigure();
@@ -148,6 +149,8 @@ what_was_for_one_vendor_stays_where_another_comes(void **state)
 	reconfigure();
 	UNTIL(strcmp(carrier_site(carrier), "site2") == 0 && carrier_hub(carrier));
 	assert_int_equal(parted, 1);
+	assert_true(ack_passed(carrier_ack(carrier), "heartbeat", 1)); /* never sent, and nobody says so */
+	assert_null(json_object_get(ack_counts(carrier_ack(carrier)), "heartbeat"));
 	telemetry_on = true;
 	reconfigure();
 	assert_int_equal(put(heartbeats, "heartbeat", "/v1/heartbeat"), 2);

@@ -56,6 +56,8 @@ what_is_told_is_kept_until_it_is_told_anew(void **state)
 	assert_int_equal(missing_take(f->fd, "{\"stream\":\"alerts\",\"counts\":{\"damaged\":1}}"), 0);
 	assert_int_equal(missing_take(f->fd, "{\"stream\":\"metrics\",\"counts\":{\"rejected\":9}}"), 0);
 	assert_string_equal(kept(f), "alerts damaged 1 0\nmetrics rejected 9 0\n");
+	assert_int_equal(missing_take(f->fd, "{\"stream\":\"alerts\",\"counts\":{}}"), 0); /* another vendor */
+	assert_string_equal(kept(f), "metrics rejected 9 0\n");
 }
 
 static void
