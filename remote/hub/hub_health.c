@@ -3,6 +3,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
+#include "remote/hub/hub_metrics.h"
 
 enum { METRICS_MAX = 1024 * 1024 };
 
@@ -18,7 +19,8 @@ static int
 on_ready(struct http_call *call, void *state)
 {
 	int64_t one;
-	int r = db_number(databases_fleet(serve_databases(state)), &one, 0, "SELECT count(*) FROM sites", "");
+	int r = db_number(databases_fleet(serve_databases(state)), &one, 0,
+		"SELECT count(*) FROM sites", "");
 
 	if (r < 0)
 		return FAULT(r);
@@ -30,11 +32,19 @@ static int
 on_metrics(struct http_call *call, void *state)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(METRICS_MAX);
+	bool openmetrics = hub_metrics_wants_openmetrics(http_call_get(call, "accept"));
+	SCOPED(buf_done) struct buf other = BUF_MAX(METRICS_MAX);
+	const struct buf *body = openmetrics ? &other : &out;
 
 	serve_metrics(state, &out);
-	if (buf_error(&out))
-		return FAULT(buf_error(&out));
-	http_call_reply(call, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+	if (openmetrics)
+		hub_metrics_put_openmetrics(&other, buf_text(&out));
+	if (buf_error(&out) || buf_error(&other))
+		return FAULT(buf_error(&out) ?: buf_error(&other));
+	http_call_reply(call, 200,
+		openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+			    : "text/plain; version=0.0.4; charset=utf-8",
+		body->data, body->len);
 	return 0;
 }
 

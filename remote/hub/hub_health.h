@@ -2,7 +2,7 @@
  *
  *	GET /healthz   200: the loop turns
  *	GET /readyz    200: the database answers too; else 503
- *	GET /metrics   Prometheus text, from loopback only */
+ *	GET /metrics   Prometheus text, or OpenMetrics where Accept likes it, from loopback only */
 #pragma once
 
 #include "appliance/serve/serve.h"

@@ -2,6 +2,7 @@
 
 #include "telemetry/collect/telemetry_export.h"
 #include "telemetry/collect/telemetry_inventory.h"
+#include "telemetry/collect/telemetry_metrics.h"
 #include "telemetry/collect/telemetry_names.h"
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/collect/telemetry_review.h"
@@ -9,6 +10,11 @@
 
 static const struct command_option review_options[] = {
 	{ "all", NULL, "also fields that were refused", false, false },
+	{ 0 },
+};
+
+static const struct command_option metrics_options[] = {
+	{ "openmetrics", NULL, "as OpenMetrics 1.0", false, false },
 	{ 0 },
 };
 
@@ -32,6 +38,14 @@ const struct command telemetry_commands[] = {
 			   "came out, whether telemetry is on or off.  Nothing is sent.",
 		.examples = "mainstay telemetry preview\nmainstay telemetry preview --json",
 		.run = telemetry_preview_run },
+	{ .name = "metrics",
+		.summary = "print this site's own numbers as Prometheus text",
+		.details = "Runs one round of collecting, of the host, its services and their exporters, and prints all of it: "
+			   "for a Prometheus of yours, as by node-exporter's textfile collector.  What may leave to the "
+			   "vendor has nothing to do with it.",
+		.examples = "mainstay metrics\nmainstay metrics --openmetrics",
+		.options = metrics_options,
+		.run = telemetry_metrics_run },
 	{ .name = "telemetry sent",
 		.summary = "list what was written to be sent, and what of it has gone to whom",
 		.details = "Reads the ledgers of the collector and of the monitor: every record that leaves "

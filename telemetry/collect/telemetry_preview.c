@@ -85,8 +85,8 @@ on_turn(void *arg)
 }
 
 /* Probe everything once and wait for the answers. */
-static int
-collect(const struct paths *paths, const struct config *config, struct sample_set *out)
+int
+telemetry_preview_round(const struct paths *paths, const struct config *config, struct sample_set *out)
 {
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
 	SCOPED(sources_freep) struct sources *sources = NULL;
@@ -323,7 +323,7 @@ telemetry_preview_run(struct command_call *call)
 		r = 0;
 	if (r == 0 && config.json)
 		r = door_set(door, &config);
-	r = r ?: collect(&call->paths, &config, &round);
+	r = r ?: telemetry_preview_round(&call->paths, &config, &round);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	outgoing_own(&round, spool_fd, door_outgoing(door)->filter, now_us, now_us);

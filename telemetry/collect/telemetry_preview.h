@@ -2,5 +2,11 @@
 #pragma once
 
 struct command_call;
+struct config;
+struct paths;
+struct sample_set;
 
 int telemetry_preview_run(struct command_call *call);
+
+/* Ask every source once, in this process, and wait for the answers.  Returns 0 or a fault. */
+int telemetry_preview_round(const struct paths *paths, const struct config *config, struct sample_set *out);

@@ -1,0 +1,115 @@
+"""The hub and a site before Debian's Prometheus and promtool: what both show is read whole."""
+
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from hub import Hub
+from proxy import free_port
+from site_alone import Site, until
+
+PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+OPENMETRICS = "application/openmetrics-text"
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with Hub(name="scraped") as h:
+        yield h
+
+
+@pytest.fixture(scope="module")
+def site():
+    s = Site("scraped")
+    try:
+        s.up()
+        until("the collector runs", lambda: s.run("metrics", code=None).returncode == 0)
+        yield s
+    finally:
+        s.down()
+
+
+def hub_shows(hub, accept):
+    done = subprocess.run(["curl", "-sS", "-D", "-", "--cacert", hub.ca, "-H", "Accept: " + accept, hub.url + "/metrics"],
+                          capture_output=True, check=True, timeout=20)
+    head, body = done.stdout.split(b"\r\n\r\n", 1)
+    return head.decode(), body
+
+
+def content(text):
+    """promtool reads all of it; it also wants a HELP for each, and units at the ends of names, which exporters need not have."""
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, check=False, timeout=20)
+    assert b"error while linting" not in done.stderr and done.returncode in (0, 3), done.stderr
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="promtool (Debian: prometheus) is not installed")
+def test_promtool_is_content_with_hub_and_site(hub, site):
+    head, body = hub_shows(hub, "text/plain")
+    assert "text/plain; version=0.0.4" in head
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=body, capture_output=True, check=False, timeout=20)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    content(site.run("metrics").stdout.encode())
+
+
+class Shown(http.server.BaseHTTPRequestHandler):
+    site = None
+
+    def do_GET(self):
+        openmetrics = OPENMETRICS in self.headers["Accept"]
+        body = self.site.run("metrics", *(["--openmetrics"] if openmetrics else [])).stdout.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", OPENMETRICS + "; version=1.0.0" if openmetrics else "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *unused):
+        pass
+
+
+@pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed")
+def test_prometheus_scrapes_hub_and_site(hub, site, tmp_path):
+    assert hub_shows(hub, OPENMETRICS)[1].endswith(b"\n# EOF\n")
+    Shown.site = site
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shown)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = free_port()
+    (tmp_path / "p.yml").write_text("""
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs:
+- {job_name: hub, scheme: https, tls_config: {ca_file: %s}, static_configs: [{targets: ["%s"]}]}
+- {job_name: site, static_configs: [{targets: ["127.0.0.1:%d"]}]}
+""" % (hub.ca, hub.authority, server.server_port))
+    with open(tmp_path / "log", "wb") as log:
+        prometheus = subprocess.Popen([PROMETHEUS, "--config.file=p.yml", "--storage.tsdb.path=data",
+                                       "--web.listen-address=127.0.0.1:%d" % port], cwd=tmp_path, stdout=log, stderr=log)
+
+    def ask(path, **query):
+        url = "http://127.0.0.1:%d/api/v1/%s?%s" % (port, path, urllib.parse.urlencode(query))
+        try:
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                return json.load(reply)["data"]
+        except OSError:
+            return {}
+
+    def all_up():
+        targets = ask("targets").get("activeTargets", [])
+        assert not [t["lastError"] for t in targets if t["lastError"]]
+        return len(targets) == 2 and all(t["health"] == "up" for t in targets)
+
+    try:
+        until("both are up", all_up)
+        for metric in ("mainstay_hub_inflight", "mainstay_hub_refusals_total", "host_boot_time_seconds", "host_cpu_seconds_total"):
+            assert ask("query", query=metric)["result"], metric
+        # As OpenMetrics: the type of a counter stands under its name without _total.
+        assert ask("metadata", metric="mainstay_hub_refusals")["mainstay_hub_refusals"][0]["type"] == "counter"
+    finally:
+        prometheus.terminate()
+        prometheus.wait(10)
+        server.shutdown()
