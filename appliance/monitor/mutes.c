@@ -233,8 +233,8 @@ on_mute(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)arg;
 	r = r ?: monitor_call_need(call, "reason", &reason);
-	r = r ?: monitor_call_u64(call, "for_s", FOR_MAX_S, &for_s);
-	if (r == 0 && for_s < FOR_MIN_S)
+	r = r ?: monitor_call_u64(call, "for_s", UINT32_MAX, &for_s);
+	if (r == 0 && (for_s < FOR_MIN_S || for_s > FOR_MAX_S))
 		return REFUSE(REASON_USAGE, "for", "must be a time from 1m to 7d");
 	if (r == 0 && (!*reason || strlen(reason) > REASON_TEXT_MAX || !is_line(reason)))
 		return REFUSE(REASON_USAGE, "reason", "must be a line of 1 to %d bytes", (int)REASON_TEXT_MAX);

@@ -3,6 +3,7 @@
 
 #include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/mutes.h"
 
 /* The shim's word on redis. */
 static void
@@ -63,6 +64,21 @@ run_to_end(struct bench *b, unsigned seconds)
 	assert_null(b->u->run);
 }
 
+/* Its alerts are muted by the update, for so long at most. */
+static void
+assert_muted(struct bench *b, uint64_t max_s)
+{
+	SCOPED_JSON *mutes = mutes_for_people(b->t->m);
+	const json_t *one = json_array_get(mutes, 0);
+	uint64_t until_us = 0;
+
+	assert_int_equal(json_array_size(mutes), 1);
+	assert_string_equal(json_text(one, "service"), "redis");
+	assert_string_equal(json_text(one, "why"), "update 00");
+	assert_int_equal(clock_parse(&until_us, json_text(one, "until")), 0);
+	assert_in_range(until_us, clock_now_us(), clock_now_us() + max_s * CLOCK_US_PER_S);
+}
+
 /* Gone back, for this reason; cluster.lock names hex (NULL: nothing). */
 static void
 assert_went_back(struct bench *b, enum reason why, const char *hex)
@@ -111,7 +127,9 @@ a_service_that_fails_goes_back(void **state)
 	bench_active(b, two.hex, 2);
 	shim_says(b, STATE_FAILED);
 	crash_at(b, CHANGE_HEALTH, &one, &two);
+	assert_muted(b, 6 * 3600); /* also where it goes on after a crash */
 	run_to_end(b, 5);
+	assert_muted(b, MUTES_GRACE_S);
 	assert_went_back(b, REASON_STATE_MOVED, one.hex);
 	assert_non_null(strstr(b->u->text, "it failed while its health was awaited"));
 }
