@@ -302,6 +302,30 @@ sandbox_block_fd(struct sandbox *s, int fd)
 	add_fd(s, "--block-fd", fd);
 }
 
+/* Both ends of a pipe in one descriptor: whoever waits for the byte holds the writing end too, and sees no end. */
+int
+sandbox_gate(int *ret_fd)
+{
+	SCOPED(scope_close) int in = -1;
+	SCOPED(scope_close) int out = -1;
+	char path[32];
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return FAULT(-errno);
+	in = ends[0];
+	out = ends[1];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", in);
+	*ret_fd = open(path, O_RDWR | O_CLOEXEC);
+	return *ret_fd < 0 ? FAULT(-errno) : 0;
+}
+
+int
+sandbox_go(int gate)
+{
+	return FAULT(fs_write_all(gate, "g", 1));
+}
+
 int
 sandbox_end(struct sandbox *s, char *const *argv)
 {

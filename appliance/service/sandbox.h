@@ -45,8 +45,12 @@ pid_t sandbox_child_pid(const char *info);
 void sandbox_status_fd(struct sandbox *s, int fd);
 /* A compiled seccomp filter to load before the command. */
 void sandbox_seccomp_fd(struct sandbox *s, int fd);
-/* The command begins once this descriptor can be read. */
+/* The command begins once sandbox_go() was called on this descriptor, which sandbox_gate() made. */
 void sandbox_block_fd(struct sandbox *s, int fd);
+/* A gate, closed.  It opens by sandbox_go() alone: where whoever holds it ends, what waits inside waits on.  (bubblewrap
+ * reads one byte: at the end of a pipe it goes on, and from an eventfd it would not even wait.)  Each a fault. */
+int sandbox_gate(int *ret_fd);
+int sandbox_go(int gate);
 /* End with the command (ends with NULL).  Returns 0; the first of the above that went wrong:
  * REASON_NOT_FOUND the tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder,
  * file or link, REASON_TOO_LARGE (all logged); or a fault. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -165,11 +164,14 @@ on_info_whole(struct shim *s)
 {
 	pid_t pid = sandbox_child_pid(s->info);
 	uint64_t starttime;
+	int r;
 
 	if (pid <= 0 || child_starttime(&starttime, pid) || shim_process_take(s, pid, starttime))
 		return; /* it has ended already; bubblewrap's end tells */
 	shim_save(s);
-	(void)eventfd_write(s->go_fd, 1);
+	r = sandbox_go(s->go_fd);
+	if (r)
+		log_fault(r, "letting the service begin"); /* its start ends by time */
 	if (s->pending_signal)
 		(void)child_signal(s->service.pidfd, s->pending_signal);
 }
@@ -210,11 +212,10 @@ shim_process_spawn(struct shim *s)
 	s->info_fd = pipe_ends[0];
 	info_in = pipe_ends[1];
 	s->info_len = 0;
-	/* An eventfd, not a pipe: were we killed now, the service must not begin unrecorded, as it
-	 * would where the end of a pipe woke it up. */
-	s->go_fd = eventfd(0, EFD_CLOEXEC);
-	if (s->go_fd < 0)
-		return FAULT(-errno);
+	/* Were we killed now, the service must not begin unrecorded. */
+	r = sandbox_gate(&s->go_fd);
+	if (r)
+		return r;
 	ends = (struct boxed_ends){ s->log_fd, s->log_fd, info_in, s->go_fd };
 	s->kills = group_kills(s->boxed.group.kills);
 	r = boxed_spawn(&s->box, &s->boxed, s->spec.argv, BOXED_DATA | BOXED_SECRETS, &ends);

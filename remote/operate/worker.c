@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,9 +119,9 @@ start(struct running *w)
 	if (e.exe < 0)
 		return REFUSE(REASON_NO_SANDBOX, "operation", "%s cannot be opened",
 			SANDBOX_PROGRAM);
-	w->go_fd = eventfd(0, EFD_CLOEXEC);
-	if (w->go_fd < 0)
-		return FAULT(-errno);
+	r = sandbox_gate(&w->go_fd);
+	if (r)
+		return r;
 	c.exe_fd = e.exe;
 	c.argv = (const char *const *)box.args;
 	c.fds[c.n_fds++] = (struct child_fd){ e.out, STDOUT_FILENO };
@@ -198,10 +197,8 @@ on_inside(struct running *w)
 	/* Never without its limits; the missing exit code then says that nothing has run. */
 	if (w->killed)
 		(void)child_signal(w->inside_fd, SIGKILL);
-	else if (set_limits(w) < 0)
+	else if (set_limits(w) < 0 || sandbox_go(w->go_fd) < 0)
 		end_it(w, OPERATE_FAILED);
-	else
-		(void)eventfd_write(w->go_fd, 1);
 }
 
 static void
