@@ -125,6 +125,19 @@ fake_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done
 	return note(s, "dial", "", 0, take_socket, (int)port, done, arg);
 }
 
+void
+spawn_fake_forget(struct spawn_fake *f)
+{
+	while (f->dues) {
+		struct due *d = f->dues;
+
+		f->dues = d->next;
+		loop_cancel(d->timer);
+		free(d);
+	}
+	f->n_due = 0;
+}
+
 static struct spawner *
 fake_free(struct spawner *s)
 {
@@ -133,13 +146,7 @@ fake_free(struct spawner *s)
 	for (size_t i = 0; i < f->n_calls; i++)
 		if (f->calls[i].fd >= 0)
 			(void)close(f->calls[i].fd);
-	while (f->dues) {
-		struct due *d = f->dues;
-
-		f->dues = d->next;
-		loop_cancel(d->timer);
-		free(d);
-	}
+	spawn_fake_forget(f);
 	sd_event_unref(f->loop);
 	free(f);
 	return NULL;

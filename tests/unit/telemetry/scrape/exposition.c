@@ -68,7 +68,8 @@ read_pieces(struct buf *out, enum exposition_format format, const void *text, si
 	int r = exposition_new(&e, format, "test", note, out);
 
 	assert_non_null(copy);
-	memcpy(copy, text, len);
+	if (len > 0)
+		memcpy(copy, text, len);
 	for (size_t at = 0; at < len && r == 0; at += piece)
 		r = exposition_feed(e, copy + at, len - at < piece ? len - at : piece);
 	return r ?: exposition_end(e);

@@ -127,6 +127,7 @@ static inline void
 bench_stop(struct bench *b)
 {
 	b->t->m = monitor_free(b->t->m);
+	spawn_fake_forget(b->t->spawner);
 }
 
 static inline void

@@ -91,6 +91,7 @@ an_install_of_what_nobody_signed_ends(void **state)
 	};
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct site_answer a; /* the last row's waits on, until the end */
 	uint64_t each = refuse_count(REASON_NOT_FOUND); /* refresh says that there is no people document */
 
 	bench_release(b, &r, "redis", "7", "redis");
@@ -103,7 +104,6 @@ an_install_of_what_nobody_signed_ends(void **state)
 		SCOPED(scope_free) char *before = bench_state(b);
 		SCOPED(scope_free) char *after = NULL;
 		uint64_t count = refuse_count(REASON_NOT_FOUND);
-		struct site_answer a;
 
 		bench_begin_with(b, "service.install",
 			json_pack("{s:s, s:s*}", "service", rows[i].service, "channel", rows[i].channel), &a);
