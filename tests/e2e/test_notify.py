@@ -17,7 +17,7 @@ import urllib.request
 import pytest
 
 from estate import until
-from hub import attribute, field, now, program
+from hub import attribute, field, log_folder, now, program
 from proxy import free_port, wait_for
 
 PLAIN = "--insecure-http"
@@ -26,6 +26,15 @@ HOSTILE = 'a\r\nBcc: x@evil.example\r\n\r\n.\r\n=?UTF-8?Q?x?= {{ .Bad }} <script
 
 def receiver(hub, *args):
     return json.loads(hub.command("notify", "add", "--json", *args).stdout)["id"]
+
+
+def alone(name, *argv, env=None):
+    """A program without the hub's words around it; what it says is in the log of refusals."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_")} if env is None else env
+    done = subprocess.run([program(name), *argv], env=clean | {"MAINSTAY_DEBUG": "1"}, capture_output=True, check=False, timeout=20)
+    with open(os.path.join(log_folder(), "commands.log"), "ab") as log:
+        log.write(b"$ %s\n%s" % (name.encode(), done.stderr))
+    return done
 
 
 def listed(hub, number):
@@ -236,11 +245,11 @@ def test_who_cannot_be_told_safely_is_refused(hub, tmp_path):
     assert hub.command("notify", "remove", "x", check=False).returncode == 2
     done = hub.command("notify", "add", "--kind", "webhook", "--url", "https://x/" + "y" * 600, check=False)
     assert done.returncode == 2 and b"longer than 511 bytes" in done.stderr
-    done = subprocess.run([program("mainstay-hubd"), "notify", "list", "--state", str(tmp_path)], capture_output=True, check=False)
+    done = alone("mainstay-hubd", "notify", "list", "--state", str(tmp_path))
     assert done.returncode == 1 and b"[not-found]" in done.stderr and os.listdir(tmp_path) == ["loose"]
-    done = subprocess.run([program("mainstay-hubd"), "notify", "list"], env={}, capture_output=True, check=False)
+    done = alone("mainstay-hubd", "notify", "list", env={})
     assert done.returncode == 2 and b"--state" in done.stderr
     # A folder that is no hub's tells nobody.
-    done = subprocess.run([program("mainstay-hub-notify"), "--state", str(tmp_path)], capture_output=True, check=False, timeout=20)
+    done = alone("mainstay-hub-notify", "--state", str(tmp_path))
     assert done.returncode == 1 and b"[not-found]" in done.stderr
     assert json.loads(hub.command("notify", "list", "--json").stdout)["items"] == []
