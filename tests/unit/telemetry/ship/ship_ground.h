@@ -33,6 +33,8 @@ begin(const char *text)
 	ground_make();
 	(void)snprintf(path, sizeof(path), "%s/telemetry", paths.lib);
 	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/bus", paths.run);
+	assert_int_equal(mkdir(path, 0700), 0);
 	(void)snprintf(path, sizeof(path), "%s/telemetry/spool", paths.lib);
 	assert_int_equal(fs_open_dir(&spool_fd, -1, path, 0700), 0);
 	(void)snprintf(path, sizeof(path), "%s/courier", paths.lib);
