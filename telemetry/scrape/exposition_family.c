@@ -105,8 +105,9 @@ hand_on_group(struct exposition *e)
 	if (g->type == EXPOSITION_GAUGEHISTOGRAM ||
 		(g->type == EXPOSITION_COUNTER && !g->has_value))
 		return 0;
-	(void)snprintf(name, sizeof(name), "%s%s", e->family.name,
-		g->type == EXPOSITION_COUNTER ? "_total" : "");
+	memcpy(name, e->family.name, e->family.len);
+	memcpy(name + e->family.len, g->type == EXPOSITION_COUNTER ? "_total" : "",
+		g->type == EXPOSITION_COUNTER ? 7 : 1);
 	s->name = name;
 	s->unit = unit_of(e);
 	s->kind = g->type == EXPOSITION_COUNTER ? OTLP_SAMPLE_COUNTER

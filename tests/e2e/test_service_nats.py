@@ -1,10 +1,12 @@
 """NATS as it is shipped: a real nats-server from the release's tree, its knobs, password, numbers, operations and streams."""
 
+import http.server
 import json
 import os
 import shutil
 import signal
 import socket
+import threading
 import urllib.request
 
 import pytest
@@ -70,14 +72,35 @@ def variant(estate, version, *changes):
     return folder
 
 
+class Exporter(http.server.BaseHTTPRequestHandler):
+    """What an exporter beside the server shows, on a port of loopback."""
+
+    asked = []
+
+    def do_GET(self):
+        self.asked.append((self.path, self.headers["User-Agent"]))
+        body = b"# TYPE app_requests counter\napp_requests_total 5\n# EOF\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *unused):
+        pass
+
+
 @pytest.fixture(scope="module")
 def estate():
     for program in ("nats-server", "socat"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin"):
             pytest.skip(f"{program} is not here")
+    exporter = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
+    threading.Thread(target=exporter.serve_forever, daemon=True).start()
     with Estate("service_nats") as e:
         e.port, e.monitor = free_port(), free_port()
-        e.defaults = (("default: 4222", f"default: {e.port}"), ("default: 8222", f"default: {e.monitor}"))
+        e.defaults = (("default: 4222", f"default: {e.port}"), ("default: 8222", f"default: {e.monitor}"),
+                      ("metrics:\n", f'metrics:\n  - {{source: prometheus, port: "{exporter.server_port}", path: /m}}\n'))
         e.vendor(service=variant(e, "2.9.10-1", *e.defaults))
         e.start_site()
         e.enrol()
@@ -88,6 +111,7 @@ def estate():
         with open(e.path("site", "lib", "services", "nats", "secrets", "app")) as f:
             e.password = f.read()
         yield e
+    exporter.shutdown()
 
 
 def passing(estate):
@@ -106,6 +130,15 @@ def stream(port, password, name="S"):
         return client.api(f"STREAM.INFO.{name}")["state"]["messages"]
     finally:
         client.close()
+
+
+def test_an_exporters_port_is_reached_through_the_monitor(estate):
+    until("it was asked", lambda: Exporter.asked)
+    path, agent = Exporter.asked[0]
+    assert path == "/m" and agent.startswith("mainstay/")  # the collector, which may open UNIX sockets alone
+    until("its numbers wait", lambda: "app_requests_total" in estate.mainstay("telemetry", "review").stdout)
+    shown = estate.mainstay("metrics").stdout
+    assert 'app_requests_total{service="nats"} 5\n' in shown and 'up{service="nats"} 1\n' in shown
 
 
 def test_only_who_knows_the_password_comes_in(estate):
