@@ -69,11 +69,8 @@ read_one(struct matcher *m, const char *text, const char **p)
 	*p += strlen(marks[i].text);
 	at = *p;
 	why = read_value(m->value, p);
-	if (!why && (m->how == MATCHER_LIKE || m->how == MATCHER_NOT_LIKE)) {
+	if (!why && (m->how == MATCHER_LIKE || m->how == MATCHER_NOT_LIKE))
 		why = definition_pattern_check(m->value);
-		if (why)
-			return REFUSE(REASON_MALFORMED, "match", "column %zu: the pattern %s", (size_t)(at - text) + 1, why);
-	}
 	return why ? wrong(text, at, why) : 0;
 }
 
