@@ -133,12 +133,17 @@ def test_protoc_reads_every_field_of_what_was_shipped(estate):
         "metrics", SITE, "redis_maxmemory", "--match", "service=redis", "--csv").stdout.splitlines()[1:]}
     found = re.findall(r'name: "redis_maxmemory"\n.*?time_unix_nano: (\d+)\n\s+as_\w+: (\S+)', "".join(texts["metrics"]), re.S)
     assert found and all(points[milliseconds(ns)] == float(value) for ns, value in found)
-    lines = {i["body"]: i for i in map(json.loads, estate.desk("logs", SITE, "redis", "--json").stdout.splitlines())}
     found = re.findall(r'log_records {\n\s+(?:time_unix_nano: (\d+)\n\s+)?(?:severity_number: (\d+)\n\s+)?body {\n\s+string_value: (".*")\n',
                        "".join(texts["logs"]))
     assert len(found) == "".join(texts["logs"]).count("log_records {") > 0
+    found = [(ns, severity, ast.literal_eval("b" + body).decode()) for ns, severity, body in found]  # protoc escapes as C does
+
+    def arrived():  # what was written last is shipped while we look
+        got = {i["body"]: i for i in map(json.loads, estate.desk("logs", SITE, "redis", "--json").stdout.splitlines())}
+        return got if {body for _, _, body in found} <= set(got) else None
+    lines = until("the lines", arrived)
     for ns, severity, body in found:
-        line = lines[ast.literal_eval("b" + body).decode()]  # protoc escapes as C does
+        line = lines[body]
         assert line["severity"] == int(severity or 0) and (not ns or line["time"] == milliseconds(ns))
     alert = estate.desk_json("alerts")["items"][0]
     for text in texts["alerts"]:
