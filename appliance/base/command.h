@@ -104,6 +104,10 @@ int command_print_items(const struct command_call *call, const char *kind, json_
  * breaks and tabs, become visible: a service, a site or a hub may have written them. */
 void command_say(const struct command_call *call, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same of a line about states: where colour is wanted, running, passing, on, starting, failed, frozen and failing
+ * are painted. */
+void command_say_state(const struct command_call *call, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Text that somebody else wrote, as it is; on a terminal as command_say() would show it. */
 void command_put(FILE *to, const char *text);

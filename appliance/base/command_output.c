@@ -182,10 +182,49 @@ command_print_items(const struct command_call *call, const char *kind, json_t *t
 	return command_print_json(kind, STEAL(obj));
 }
 
+typedef void put_fn(FILE *to, const char *safe);
+
+static void
+put_plain(FILE *to, const char *safe)
+{
+	(void)fputs(safe, to);
+}
+
+/* The words of a state, each in its colour; they are ours whoever wrote them, so nothing else can be painted. */
+static void
+put_painted(FILE *to, const char *safe)
+{
+	static const struct {
+		const char *word, *colour;
+	} paints[] = {
+		{ "running", "\033[32m" },
+		{ "passing", "\033[32m" },
+		{ "on", "\033[32m" },
+		{ "starting", "\033[33m" },
+		{ "failed", "\033[31m" },
+		{ "frozen", "\033[31m" },
+		{ "failing", "\033[31m" },
+	};
+
+	while (*safe) {
+		size_t len = strspn(safe, "abcdefghijklmnopqrstuvwxyz"), i;
+
+		for (i = 0; i < ARRAY_LEN(paints); i++)
+			if (strlen(paints[i].word) == len && strncmp(safe, paints[i].word, len) == 0)
+				break;
+		len = len ? len : 1;
+		if (i < ARRAY_LEN(paints))
+			(void)fprintf(to, "%s%.*s\033[0m", paints[i].colour, (int)len, safe);
+		else
+			(void)fwrite(safe, 1, len, to);
+		safe += len;
+	}
+}
+
 /* As a terminal may see it: lines and tabs stay, other control characters become visible.  The \r of
  * a line's end, which many a protocol has, goes. */
 static void
-put_harmless(FILE *to, const char *text)
+put_harmless(FILE *to, const char *text, put_fn *put)
 {
 	for (size_t len;; text += len + 1) {
 		SCOPED(scope_free) char *piece = NULL;
@@ -197,35 +236,52 @@ put_harmless(FILE *to, const char *text)
 		piece = strndup(text, cr ? len - 1 : len);
 		safe = malloc(4 * len + 1); /* each byte as \xNN */
 		if (piece && safe)
-			(void)fputs(log_escape(safe, 4 * len + 1, piece), to);
+			put(to, log_escape(safe, 4 * len + 1, piece));
 		if (!text[len])
 			return;
 		(void)fputc(text[len], to);
 	}
 }
 
-void
-command_say(const struct command_call *call, const char *fmt, ...)
+static void
+say(const struct command_call *call, put_fn *put, const char *fmt, va_list ap)
 {
 	SCOPED(scope_free) char *text = NULL;
-	va_list ap;
 
 	if (call->json)
 		return;
-	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
-	va_end(ap);
 	if (text)
-		put_harmless(stdout, text);
+		put_harmless(stdout, text, put);
 	(void)fputc('\n', stdout);
+}
+
+void
+command_say(const struct command_call *call, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(call, put_plain, fmt, ap);
+	va_end(ap);
+}
+
+void
+command_say_state(const struct command_call *call, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(call, call->color ? put_painted : put_plain, fmt, ap);
+	va_end(ap);
 }
 
 void
 command_put(FILE *to, const char *text)
 {
 	if (isatty(fileno(to)))
-		put_harmless(to, text);
+		put_harmless(to, text, put_plain);
 	else
 		(void)fputs(text, to);
 }

@@ -17,35 +17,13 @@
 enum { ASK_MS = 30 * 1000, OFF_MS = 5 * 1000, OWNER_MAX = 64 * 1024 };
 
 /* --- status -------------------------------------------------------------------------------------- */
-static const char *
-paint(const struct command_call *call, const char *word)
-{
-	static const struct {
-		const char *word, *painted;
-	} colours[] = {
-		{ "running", "\033[32mrunning\033[0m" },
-		{ "passing", "\033[32mpassing\033[0m" },
-		{ "on", "\033[32mon\033[0m" },
-		{ "starting", "\033[33mstarting\033[0m" },
-		{ "failed", "\033[31mfailed\033[0m" },
-		{ "frozen", "\033[31mfrozen\033[0m" },
-		{ "failing", "\033[31mfailing\033[0m" },
-	};
-
-	for (size_t i = 0; call->color && i < ARRAY_LEN(colours); i++)
-		if (strcmp(colours[i].word, word) == 0)
-			return colours[i].painted;
-	return word;
-}
-
 static void
 say_switches(const struct command_call *call, const json_t *switches)
 {
 	for (unsigned i = 0; i < SWITCH_MAX; i++) {
 		const char *name = switch_text((enum switch_name)i);
 
-		command_say(call, "%-12s %s", name,
-			paint(call, json_is_true(json_object_get(switches, name)) ? "on" : "off"));
+		command_say_state(call, "%-12s %s", name, json_is_true(json_object_get(switches, name)) ? "on" : "off");
 	}
 }
 
@@ -122,9 +100,8 @@ say_status(const struct command_call *call, const json_t *s)
 	say_switches(call, json_object_get(s, "switches"));
 	say_windows(call, json_object_get(json_object_get(s, "policy"), "windows"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
-		command_say(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),
-			json_text(item, "version"), paint(call, json_text(item, "state")),
-			paint(call, json_text(item, "health")));
+		command_say_state(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),
+			json_text(item, "version"), json_text(item, "state"), json_text(item, "health"));
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
 		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
 			(long long)json_integer_value(json_object_get(item, "pid")));

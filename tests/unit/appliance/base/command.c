@@ -405,6 +405,13 @@ say_nasty(void)
 }
 
 static void
+say_states(void)
+{
+	command_say_state(&(struct command_call){ .color = true }, "redis \033[31m %s, health %s; upon", "running", "failing");
+	command_say_state(&(struct command_call){ 0 }, "%s", "running");
+}
+
+static void
 put_nasty(void)
 {
 	command_put(stdout, nasty);
@@ -424,6 +431,9 @@ what_others_wrote_cannot_drive_the_terminal(void **state)
 	printed(text, sizeof(text), pipes[1], pipes[0], say_nasty);
 	(void)snprintf(want, sizeof(want), "%s\n", harmless);
 	assert_string_equal(text, want);
+	printed(text, sizeof(text), pipes[1], pipes[0], say_states);
+	assert_string_equal(text,
+		"redis \\x1b[31m \033[32mrunning\033[0m, health \033[31mfailing\033[0m; upon\nrunning\n");
 	/* An operation's output is exact in a file, and harmless on a screen. */
 	printed(text, sizeof(text), pipes[1], pipes[0], put_nasty);
 	assert_string_equal(text, nasty);
