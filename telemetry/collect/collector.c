@@ -108,10 +108,7 @@ collector_new(struct collector **ret, sd_event *loop, const struct paths *paths,
 	c->arg = arg;
 	c->body = BUF_MAX(LEDGER_BODY_MAX);
 	c->started_us = clock_now_us();
-	r = config_settings(&c->settings, paths);
-	/* Without them what the definitions say is watched all the same; the refusal is in the journal. */
-	if (r == 0 && *c->settings.rules && rule_own_load(&c->own, paths->etc, c->settings.rules) < 0)
-		log_warning("%s could not be read: its rules watch nothing", c->settings.rules);
+	r = collector_read_settings(c);
 	r = r ?: collector_open_spools(c);
 	r = r ?: door_open(&c->door, c->dir_fd, c->settings.pseudonyms, true);
 	r = r ?: follow_new(&c->follow, loop, c->dir_fd, c->logs, c->door, &c->settings, &collector_follow_ops, c);

@@ -4,10 +4,12 @@
  *	collector_send.c    the switch, the streams, the bus
  *	collector_watch.c   rules: fed, told, kept over restarts
  *	collector_inventory.c   what the host is made of: whole, then changes
- *	collector_round.c   one timer for both speeds */
+ *	collector_round.c   one timer for both speeds
+ *	collector_settings.c    mainstay.yaml, and what to do where it changes */
 #pragma once
 
 #include "appliance/base/buf.h"
+#include "appliance/base/stamp.h"
 #include "appliance/bus/event.h"
 #include "appliance/egress/class.h"
 #include "appliance/loop/loop.h"
@@ -30,6 +32,7 @@ struct collector {
 	void *arg;
 	int dir_fd, spool_fd; /* lib/telemetry, lib/telemetry/spool */
 	struct config_settings settings;
+	struct stamp settings_stamp, rules_stamp; /* of mainstay.yaml and the customer's rules, as they were read */
 	struct config config;
 	struct sources *sources;
 	struct rule_set *rules;
@@ -83,3 +86,10 @@ int collector_load_rules(struct collector *c);
 /* --- collector_inventory.c -------------------------------------------------------------------------------------------- */
 /* Once a period: write the groups that changed and may leave.  Faults are logged. */
 void collector_inventory(struct collector *c, uint64_t mono_us);
+
+/* --- collector_settings.c ---------------------------------------------------------------------------------------------- */
+/* What mainstay.yaml says, and the rules file that it names.  Returns as config_settings(). */
+int collector_read_settings(struct collector *c);
+/* Where either was changed since, and is understood, the loop ends with 0: supervise starts the collector with what they
+ * say now.  What is not understood is logged, once, and what was read before goes on. */
+void collector_look_at_settings(struct collector *c);

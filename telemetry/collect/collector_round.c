@@ -69,8 +69,10 @@ on_timer(void *arg)
 		rule_tick(c->rules, clock_now_us());
 		collector_save_rules(c);
 	}
-	if (rounds_batch(&c->rounds, mono_us))
+	if (rounds_batch(&c->rounds, mono_us)) {
 		batch(c, mono_us);
+		collector_look_at_settings(c);
+	}
 	r = arm(c, clock_mono_us());
 	if (r < 0) {
 		log_fault(r, "arming the timer");

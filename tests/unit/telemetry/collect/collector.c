@@ -232,6 +232,44 @@ a_class_that_is_kept_leaves_no_record(void **state)
 	assert_int_equal(records(s, "alerts", NULL), 1);
 }
 
+static int
+ended(const struct site *s)
+{
+	int code = -1;
+
+	return sd_event_get_state(s->loop) == SD_EVENT_FINISHED && sd_event_get_exit_code(s->loop, &code) >= 0 ? code : -1;
+}
+
+static void
+put_settings(const struct site *s, const char *text)
+{
+	SCOPED(scope_close) int etc = -1;
+
+	assert_int_equal(fs_open_dir(&etc, s->fd, "etc", 0755), 0);
+	assert_int_equal(fs_replace(etc, "mainstay.yaml", text, strlen(text), 0644), 0);
+}
+
+/* Preview reads them as they are: who ships must not differ for long. */
+static void
+settings_that_change_are_begun_anew_with(void **state)
+{
+	struct site *s = *state;
+	uint64_t before = refuse_count(REASON_UNKNOWN_FIELD);
+
+	tell(s, true, "send");
+	assert_int_equal(collector_start(s->collector), 0);
+	run_for(s, 1200);
+	assert_int_equal(ended(s), -1);
+	put_settings(s, "telemetry: {perod: 2s}\n");
+	run_for(s, 2200);
+	assert_int_equal(ended(s), -1); /* what was understood goes on */
+	assert_int_equal(refuse_count(REASON_UNKNOWN_FIELD), before + 1); /* said once */
+	put_settings(s, "telemetry: {period: 2s}\n");
+	for (int i = 0; i < 50 && ended(s) < 0; i++)
+		assert_true(sd_event_run(s->loop, 100000) >= 0);
+	assert_int_equal(ended(s), 0);
+}
+
 static void
 inventory_leaves_once_whole_and_again_when_asked(void **state)
 {
@@ -285,6 +323,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(off_writes_nothing_and_alerts_all_the_same, setup, teardown),
+		cmocka_unit_test_setup_teardown(settings_that_change_are_begun_anew_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(on_writes_one_record_a_period_until_the_off_file, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(an_end_while_off_is_told_once_it_is_on, setup, teardown),

@@ -246,6 +246,50 @@ what_is_not_understood_keeps_all_here(void **state)
 	assert_int_equal(peer.shared->requests, 0);
 }
 
+static int
+ended(void)
+{
+	int code = -1;
+
+	return sd_event_get_state(loop) == SD_EVENT_FINISHED && sd_event_get_exit_code(loop, &code) >= 0 ? code : -1;
+}
+
+static void
+put_settings(const char *text)
+{
+	scratch_put(&scratch, "etc/mainstay.yaml", text, strlen(text));
+	pass(10 * CLOCK_US_PER_S);
+}
+
+/* Also where nothing was understood before. */
+static void
+settings_that_change_are_begun_anew_with(void **state)
+{
+	static const char *const rows[] = { "telemetry:\n  bandwidth: 1mb\n", "telemetry:\n  destinations: nowhere\n" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t before;
+
+		start_clock();
+		begin(rows[i]);
+		turn(1500);
+		assert_int_equal(ended(), -1);
+		before = refuse_count(REASON_MALFORMED);
+		put_settings("telemetry:\n  bandwidth: fast\n");
+		turn(1500);
+		pass(10 * CLOCK_US_PER_S);
+		turn(1500);
+		assert_int_equal(ended(), -1);
+		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1); /* said once */
+		put_settings("telemetry:\n  bandwidth: 2mb\n");
+		UNTIL(ended() == 0);
+		if (i + 1 < ARRAY_LEN(rows))
+			(void)tear_down(NULL);
+		clock_fake(0, 0);
+	}
+}
+
 static void
 a_partial_answer_is_read_or_is_none(void **state)
 {
@@ -287,6 +331,7 @@ main(void)
 		T(a_class_goes_where_it_is_meant_to),
 		T(a_destination_begins_with_what_comes),
 		T(what_is_not_understood_keeps_all_here),
+		T(settings_that_change_are_begun_anew_with),
 		cmocka_unit_test(a_partial_answer_is_read_or_is_none),
 	};
 
