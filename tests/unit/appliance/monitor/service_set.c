@@ -668,6 +668,29 @@ the_collector_reaches_the_port_that_metrics_name(void **state)
 }
 
 static void
+the_collector_is_told_where_nobody_can_connect(void **state)
+{
+	struct site_test *t = *state;
+	struct spawner *spawner = t->m->spawner;
+	uint64_t before = refuse_count(REASON_BUSY);
+	SCOPED(frame_done) struct frame f = { 0 };
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_COLLECT, fds[1], "collectd"), 0);
+	t->m->spawner = NULL;
+	send_dial(fds[0], 7);
+	for (int i = 0; i < 10 && refuse_count(REASON_BUSY) == before; i++)
+		(void)sd_event_run(t->loop, 20000);
+	t->m->spawner = spawner;
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_int_equal(frame_recv_wait(fds[0], &f, 1000), 0);
+	assert_int_equal(f.type, CALL_TYPE_REFUSED);
+	(void)close(fds[0]);
+	site_settle(t);
+}
+
+static void
 the_collector_reaches_no_other_port(void **state)
 {
 	struct site_test *t = *state;
@@ -726,6 +749,7 @@ main(void)
 		ROW(the_collector_gets_the_secret_that_metrics_name),
 		ROW(the_collector_reaches_the_port_that_metrics_name),
 		ROW(the_collector_reaches_no_other_port),
+		ROW(the_collector_is_told_where_nobody_can_connect),
 		ROW(the_collector_has_eight_connections_made_at_once),
 		ROW(the_collector_gets_logs_beneath_the_folders_of_the_service),
 		ROW(the_collector_gets_no_other_secret),

@@ -98,6 +98,8 @@ static const struct row {
 	{ "a class that is none", "sent --class gossip", 2, REASON_USAGE },
 	{ "another word than rotate", "pseudonyms burn", 2, REASON_USAGE },
 	{ "no collector, no key", "pseudonyms rotate", 3, REASON_UNREACHABLE },
+	{ "nothing was ever looked at", "inventory", 3, REASON_UNREACHABLE },
+	{ "nothing to show as metrics", ":metrics", 3, REASON_UNREACHABLE },
 	{ "nothing to reveal from", ":reveal <ip:0123456789ab>", 3, REASON_UNREACHABLE },
 	{ "a folder that is there", "export /tmp", 1, REASON_CONFLICT },
 	{ "a folder that cannot be", "export /nowhere/at/all", 2, REASON_USAGE },

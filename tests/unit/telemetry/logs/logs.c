@@ -506,6 +506,26 @@ a_damaged_cursor_costs_only_itself(void **state)
 }
 
 static void
+a_cursor_beyond_all_measure_costs_only_itself(void **state)
+{
+	struct world *w = *state;
+	char *much = calloc(1, LOG_CURSOR_BYTES_MAX + 1);
+	uint64_t before = refuse_count(REASON_TOO_LARGE);
+
+	assert_non_null(much);
+	add(w, "1\n");
+	read_now(w);
+	stop(w);
+	scratch_put(&w->s, "logs.cursor", much, LOG_CURSOR_BYTES_MAX + 1);
+	free(much);
+	add(w, "2\n");
+	start(w);
+	assert_int_equal(refuse_count(REASON_TOO_LARGE), before + 1);
+	read_now(w);
+	assert_shipped(w, "1|2|");
+}
+
+static void
 what_could_not_be_written_is_read_again(void **state)
 {
 	struct world *w = *state;
@@ -583,6 +603,7 @@ main(void)
 		CASE(lines_of_postgresql_that_begin_with_a_tab_belong_to_the_one_before),
 		CASE(what_is_no_file_of_the_folder_is_not_followed),
 		CASE(a_damaged_cursor_costs_only_itself),
+		CASE(a_cursor_beyond_all_measure_costs_only_itself),
 		CASE(what_could_not_be_written_is_read_again),
 		CASE(many_lines_are_many_batches_and_each_line_once),
 	};
