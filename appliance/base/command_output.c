@@ -243,7 +243,7 @@ put_harmless(FILE *to, const char *text, put_fn *put)
 	}
 }
 
-static void
+__attribute__((format(printf, 3, 0))) static void
 say(const struct command_call *call, put_fn *put, const char *fmt, va_list ap)
 {
 	SCOPED(scope_free) char *text = NULL;
