@@ -174,6 +174,7 @@ prometheus_free(void *source)
 	free(p->dir);
 	free(p->socket);
 	free(p->path);
+	sd_event_unref(p->loop);
 	free(p);
 }
 
