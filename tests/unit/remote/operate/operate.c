@@ -914,11 +914,25 @@ send_raw(int sock, uint16_t type, uint64_t outcome, uint64_t status)
 	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
 }
 
+/* What would be a refusal, in a frame that is none. */
+static void
+send_posing(int sock)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, OPERATE_JOB, 1);
+	frame_put_text(&out, OPERATE_TAG_REASON, "denied");
+	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
+}
+
 static void
 test_hostile_worker(void **state)
 {
 	struct bench *b = *state;
 	struct operate_result r;
+
+	send_posing(b->socks[1]);
+	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);
 
 	send_raw(b->socks[1], OPERATE_RESULT, 9, 0);
 	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);
