@@ -4,16 +4,18 @@
 #include "appliance/base/scope.h"
 #include "appliance/service/definition_read.h"
 
+enum { METRIC_PERIOD_S_MAX = 3600, METRIC_TIMEOUT_S_MAX = 60 };
+
 /* What each source takes beside fields. */
 static const char *const sources[] = { "redis", "postgres", "nginx", "nats", "prometheus" };
 static const struct {
-	bool path, user, need_user, secret;
+	bool path, user, need_user, secret, pace;
 } takes[] = {
 	{ 0 }, /* redis: INFO */
 	{ .user = true, .need_user = true, .secret = true }, /* postgres: pg_stat views */
 	{ .path = true },		       /* nginx: stub_status */
 	{ .path = true },		       /* nats: /varz */
-	{ .path = true },		       /* prometheus: its text */
+	{ .path = true, .pace = true },	       /* prometheus: its text, which may be slow to make */
 };
 
 /* The collector is given the value alone: what a template puts around it is for the service's own files. */
@@ -38,13 +40,15 @@ static void
 read_metric(const struct definition_at *a, const struct definition *d)
 {
 	static const char *const known[] = { "source", "socket", "port", "path", "user", "database",
-		"secret", "fields" };
+		"secret", "fields", "period", "timeout" };
 	struct definition_scope scope = { .d = d };
 	struct definition_at socket = definition_member(a, "socket"),
 			     port = definition_member(a, "port"),
 			     path = definition_member(a, "path"),
 			     user = definition_member(a, "user"),
-			     database = definition_member(a, "database");
+			     database = definition_member(a, "database"),
+			     period = definition_member(a, "period"),
+			     timeout = definition_member(a, "timeout");
 	const char *text;
 	unsigned source;
 
@@ -65,6 +69,12 @@ read_metric(const struct definition_at *a, const struct definition *d)
 		DEFINITION_BAD(&user, "means nothing for %s", sources[source]);
 	if (database.v && !takes[source].user)
 		DEFINITION_BAD(&database, "means nothing for %s", sources[source]);
+	if (period.v && !takes[source].pace)
+		DEFINITION_BAD(&period, "means nothing for %s", sources[source]);
+	if (timeout.v && !takes[source].pace)
+		DEFINITION_BAD(&timeout, "means nothing for %s", sources[source]);
+	(void)definition_span_or_none(a, "period", METRIC_PERIOD_S_MAX * CLOCK_US_PER_S);
+	(void)definition_span_or_none(a, "timeout", METRIC_TIMEOUT_S_MAX * CLOCK_US_PER_S);
 	(void)definition_text(a, "user", takes[source].need_user, DEFINITION_NAME_MAX);
 	read_metric_secret(a, d, source);
 	(void)definition_text(a, "database", false, DEFINITION_NAME_MAX);

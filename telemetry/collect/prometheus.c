@@ -31,7 +31,6 @@ struct prometheus {
 	char **fields; /* names of what is taken; none: all */
 	size_t n_fields;
 	uint64_t period_us, timeout_ms, due_us; /* due_us: of boot time */
-	enum exposition_format fallback;
 	sd_event *loop;
 	void (*done)(void *arg);
 	void (*dial)(unsigned port, void *arg);
@@ -108,7 +107,7 @@ ask(struct prometheus *p, int take_fd)
 		.host = p->host,
 		.path = p->path,
 		.timeout_ms = p->timeout_ms,
-		.fallback = p->fallback,
+		.fallback = EXPOSITION_MAX, /* a type that is none is refused */
 		.sample = on_sample,
 		.done = on_end,
 		.arg = p };
@@ -218,22 +217,26 @@ read_port(struct prometheus *p, const json_t *port)
 	return 0;
 }
 
+static bool
+read_span(const json_t *spec, const char *name, uint64_t *ret_us)
+{
+	const char *text = json_string_value(json_object_get(spec, name));
+
+	return !json_object_get(spec, name) || (text && clock_parse_span(ret_us, text) == 0 && *ret_us < UINT32_MAX * UINT64_C(1000));
+}
+
 static int
 set_up(struct prometheus *p, const struct source_ask *from)
 {
 	const json_t *socket = json_object_get(from->spec, "socket");
 	const char *path = json_string_value(json_object_get(from->spec, "path")), *name = NULL;
-	long long period = json_integer_value(json_object_get(from->spec, "period_ms"));
-	long long timeout = json_integer_value(json_object_get(from->spec, "timeout_ms"));
+	uint64_t timeout_us = 0;
 	int r;
 
 	p->loop = sd_event_ref(from->loop);
 	p->done = from->done;
 	p->dial = from->dial;
 	p->arg = from->arg;
-	p->fallback = EXPOSITION_MAX;
-	p->period_us = (uint64_t)period * CLOCK_US_PER_MS;
-	p->timeout_ms = timeout > 0 ? (uint64_t)timeout : TIMEOUT_MS;
 	p->service = strdup(from->service);
 	p->dir = strdup(from->dir);
 	p->path = strdup(path ? path : "/metrics");
@@ -242,8 +245,9 @@ set_up(struct prometheus *p, const struct source_ask *from)
 	if (*p->path != '/' || strlen(p->path) > PATH_MAX_BYTES || strpbrk(p->path, " \t\r\n"))
 		return REFUSE(REASON_MALFORMED, p->service, "its path is none like /metrics");
 	(void)snprintf(p->host, sizeof(p->host), "localhost");
-	if (json_is_true(json_object_get(from->spec, "fallback")))
-		p->fallback = EXPOSITION_TEXT;
+	if (!read_span(from->spec, "period", &p->period_us) || !read_span(from->spec, "timeout", &timeout_us))
+		return REFUSE(REASON_MALFORMED, p->service, "its period or timeout is no span");
+	p->timeout_ms = timeout_us ? timeout_us / CLOCK_US_PER_MS : TIMEOUT_MS;
 	r = copy_fields(p, json_object_get(from->spec, "fields"));
 	if (r == 0 && !socket)
 		return read_port(p, json_object_get(from->spec, "port"));

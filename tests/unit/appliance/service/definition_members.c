@@ -45,7 +45,7 @@ static const char whole[] =
 	"  check: {argv: [/bin/check]}\n"
 	"metrics:\n"
 	"  - {source: postgres, socket: \"{run}/s\", user: watch, database: d, secret: eye}\n"
-	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a]}\n"
+	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a], period: 60s, timeout: 10s}\n"
 	"operations:\n"
 	"  dump: {argv: [/bin/x, \"{secret.word}\"], risk: change, secrets: [word]}\n"
 	"  take-up: {verb: reload, risk: change}\n"
@@ -339,6 +339,12 @@ static const struct {
 		"means nothing for nginx", 0 },
 	{ "nginx with a database", HEAD "metrics: [{source: nginx, socket: x, database: a}]\n", "metrics.0.database",
 		"means nothing for nginx", 0 },
+	{ "nats with a period", HEAD "metrics: [{source: nats, socket: x, period: 60s}]\n", "metrics.0.period",
+		"means nothing for nats", 0 },
+	{ "redis with a timeout", HEAD "metrics: [{source: redis, socket: x, timeout: 1s}]\n", "metrics.0.timeout",
+		"means nothing for redis", 0 },
+	{ "an exporter with a day's period", HEAD "metrics: [{source: prometheus, socket: x, period: 1d}]\n",
+		"metrics.0.period", "at most 3600 s", 0 },
 	{ "nginx with half a path", HEAD "metrics: [{source: nginx, socket: x, path: a}]\n", "metrics.0.path",
 		"a path like", 0 },
 	{ "postgres' metrics without a password", HEAD "metrics: [{source: postgres, socket: x, user: a}]\n",

@@ -80,7 +80,7 @@ setup(void **state)
 		listen(s->fd, 4) < 0)
 		return -1;
 	return make(s, &s->source,
-		json_pack("{s:s, s:s, s:i}", "socket", "{run}/s", "path", "/m", "timeout_ms", 300));
+		json_pack("{s:s, s:s, s:s}", "socket", "{run}/s", "path", "/m", "timeout", "300ms"));
 }
 
 static int
@@ -302,7 +302,7 @@ a_period_of_its_own_is_kept(void **state)
 	struct server *s = *state;
 	void *slow = NULL;
 
-	assert_int_equal(make(s, &slow, json_pack("{s:i, s:i}", "port", 9121, "period_ms", 60000)),
+	assert_int_equal(make(s, &slow, json_pack("{s:i, s:s}", "port", 9121, "period", "60s")),
 		0);
 	prometheus_source.probe(slow);
 	assert_int_equal(s->dialed, 9121);
@@ -330,6 +330,10 @@ bad_blocks_are_refused(void **state)
 		REASON_MALFORMED, "its path is none");
 	assert_refused(make(s, &source, json_pack("{s:i, s:s}", "port", 1, "path", "/x y")),
 		REASON_MALFORMED, "its path is none");
+	assert_refused(make(s, &source, json_pack("{s:i, s:s}", "port", 1, "period", "often")),
+		REASON_MALFORMED, "is no span");
+	assert_refused(make(s, &source, json_pack("{s:i, s:i}", "port", 1, "timeout", 3)),
+		REASON_MALFORMED, "is no span");
 	assert_refused(make(s, &source, json_pack("{s:i, s:s}", "port", 1, "fields", "x")),
 		REASON_MALFORMED, "fields are no list");
 	assert_refused(make(s, &source, json_pack("{s:i, s:[i]}", "port", 1, "fields", 1)),
