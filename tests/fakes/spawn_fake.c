@@ -18,6 +18,7 @@ struct due {
 	spawn_done_fn *done;
 	void *arg;
 	pid_t pid;
+	bool step; /* of a service's shim */
 };
 
 static void
@@ -51,7 +52,8 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 		return FAULT(-ENOMEM);
 	}
 	pid = pid ?: ++f->next_pid;
-	*d = (struct due){ .f = f, .done = done, .arg = arg, .pid = pid };
+	*d = (struct due){ .f = f, .done = done, .arg = arg, .pid = pid,
+		.step = strcmp(what, "shim") == 0 || strcmp(what, "stop") == 0 || strcmp(what, "reload") == 0 };
 	r = loop_after(&d->timer, f->loop, 0, on_due, d);
 	if (r) {
 		free(d);
@@ -125,17 +127,25 @@ fake_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done
 	return note(s, "dial", "", 0, take_socket, (int)port, done, arg);
 }
 
-void
-spawn_fake_forget(struct spawn_fake *f)
+static void
+drop_dues(struct spawn_fake *f, bool all)
 {
-	while (f->dues) {
-		struct due *d = f->dues;
-
-		f->dues = d->next;
+	for (struct due **p = &f->dues, *d = *p; d; d = *p) {
+		if (!all && !d->step) {
+			p = &d->next;
+			continue;
+		}
+		*p = d->next;
+		f->n_due--;
 		loop_cancel(d->timer);
 		free(d);
 	}
-	f->n_due = 0;
+}
+
+void
+spawn_fake_forget(struct spawn_fake *f)
+{
+	drop_dues(f, false);
 }
 
 static struct spawner *
@@ -146,7 +156,7 @@ fake_free(struct spawner *s)
 	for (size_t i = 0; i < f->n_calls; i++)
 		if (f->calls[i].fd >= 0)
 			(void)close(f->calls[i].fd);
-	spawn_fake_forget(f);
+	drop_dues(f, true);
 	sd_event_unref(f->loop);
 	free(f);
 	return NULL;

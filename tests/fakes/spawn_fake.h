@@ -30,7 +30,8 @@ struct spawn_fake {
 
 /* Free with spawn_free(). */
 struct spawn_fake *spawn_fake_new(sd_event *loop);
-/* Whoever called has ended: no answer comes any more. */
+/* Whoever called has ended: no answer about a service's shim comes any more.  (Those who wait for workers and switches
+ * outlive it, and take theirs.) */
 void spawn_fake_forget(struct spawn_fake *f);
 /* Tell the listener that something ended, at once. */
 void spawn_fake_exit(struct spawn_fake *f, enum spawn_kind kind, const char *name, pid_t pid,

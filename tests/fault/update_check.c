@@ -156,6 +156,8 @@ check_cluster(const struct check *c, bool rest)
 		check_tree(c, e->release, "cluster.lock");
 	r = etc < 0 ? REASON_NOT_FOUND : fs_read(etc, "cluster.yaml", 1 << 16, &text);
 	need(r == 0 || r == REASON_NOT_FOUND, "cluster.yaml");
+	/* An empty one can be read, too; but nobody wrote that. */
+	need(r != 0 || (text.len > 0 && buf_text(&text)[text.len - 1] == '\n'), "cluster.yaml is cut off");
 	need(cluster_read(&cluster, buf_text(&text), text.len, "cluster.yaml") == 0,
 		"cluster.yaml");
 	wanted = cluster_find(cluster, "redis") != NULL;
