@@ -9,13 +9,13 @@ enum { METRIC_PERIOD_S_MAX = 3600, METRIC_TIMEOUT_S_MAX = 60 };
 /* What each source takes beside fields. */
 static const char *const sources[] = { "redis", "postgres", "nginx", "nats", "prometheus" };
 static const struct {
-	bool path, user, need_user, secret, pace;
+	bool path, user, need_user, secret, exporter;
 } takes[] = {
 	{ 0 }, /* redis: INFO */
 	{ .user = true, .need_user = true, .secret = true }, /* postgres: pg_stat views */
 	{ .path = true },		       /* nginx: stub_status */
 	{ .path = true },		       /* nats: /varz */
-	{ .path = true, .pace = true },	       /* prometheus: its text, which may be slow to make */
+	{ .path = true, .exporter = true },	       /* prometheus: its text, which may be slow to make */
 };
 
 /* The collector is given the value alone: what a template puts around it is for the service's own files. */
@@ -40,7 +40,8 @@ static void
 read_metric(const struct definition_at *a, const struct definition *d)
 {
 	static const char *const known[] = { "source", "socket", "port", "path", "user", "database",
-		"secret", "fields", "period", "timeout" };
+		"secret", "fields", "period", "timeout", "fallback" };
+	static const char *const formats[] = { "text", "openmetrics" };
 	struct definition_scope scope = { .d = d };
 	struct definition_at socket = definition_member(a, "socket"),
 			     port = definition_member(a, "port"),
@@ -48,7 +49,8 @@ read_metric(const struct definition_at *a, const struct definition *d)
 			     user = definition_member(a, "user"),
 			     database = definition_member(a, "database"),
 			     period = definition_member(a, "period"),
-			     timeout = definition_member(a, "timeout");
+			     timeout = definition_member(a, "timeout"),
+			     fallback = definition_member(a, "fallback");
 	const char *text;
 	unsigned source;
 
@@ -69,10 +71,13 @@ read_metric(const struct definition_at *a, const struct definition *d)
 		DEFINITION_BAD(&user, "means nothing for %s", sources[source]);
 	if (database.v && !takes[source].user)
 		DEFINITION_BAD(&database, "means nothing for %s", sources[source]);
-	if (period.v && !takes[source].pace)
+	if (period.v && !takes[source].exporter)
 		DEFINITION_BAD(&period, "means nothing for %s", sources[source]);
-	if (timeout.v && !takes[source].pace)
+	if (timeout.v && !takes[source].exporter)
 		DEFINITION_BAD(&timeout, "means nothing for %s", sources[source]);
+	if (fallback.v && !takes[source].exporter)
+		DEFINITION_BAD(&fallback, "means nothing for %s", sources[source]);
+	(void)definition_word(a, "fallback", formats, ARRAY_LEN(formats), "text");
 	(void)definition_span_or_none(a, "period", METRIC_PERIOD_S_MAX * CLOCK_US_PER_S);
 	(void)definition_span_or_none(a, "timeout", METRIC_TIMEOUT_S_MAX * CLOCK_US_PER_S);
 	(void)definition_text(a, "user", takes[source].need_user, DEFINITION_NAME_MAX);

@@ -30,6 +30,7 @@ struct prometheus {
 	unsigned port;
 	char **fields; /* names of what is taken; none: all */
 	size_t n_fields;
+	enum exposition_format fallback;
 	uint64_t period_us, timeout_ms, due_us; /* due_us: of boot time */
 	sd_event *loop;
 	void (*done)(void *arg);
@@ -107,7 +108,7 @@ ask(struct prometheus *p, int take_fd)
 		.host = p->host,
 		.path = p->path,
 		.timeout_ms = p->timeout_ms,
-		.fallback = EXPOSITION_MAX, /* a type that is none is refused */
+		.fallback = p->fallback,
 		.sample = on_sample,
 		.done = on_end,
 		.arg = p };
@@ -225,6 +226,19 @@ read_span(const json_t *spec, const char *name, uint64_t *ret_us)
 	return !json_object_get(spec, name) || (text && clock_parse_span(ret_us, text) == 0 && *ret_us < UINT32_MAX * UINT64_C(1000));
 }
 
+/* Absent: an answer whose type is none is refused. */
+static bool
+read_fallback(const json_t *spec, enum exposition_format *ret)
+{
+	const json_t *member = json_object_get(spec, "fallback");
+	const char *text = json_string_value(member);
+
+	*ret = !member ? EXPOSITION_MAX
+		: text && strcmp(text, "openmetrics") == 0 ? EXPOSITION_OPENMETRICS
+							    : EXPOSITION_TEXT;
+	return !member || *ret == EXPOSITION_OPENMETRICS || (text && strcmp(text, "text") == 0);
+}
+
 static int
 set_up(struct prometheus *p, const struct source_ask *from)
 {
@@ -247,6 +261,8 @@ set_up(struct prometheus *p, const struct source_ask *from)
 	(void)snprintf(p->host, sizeof(p->host), "localhost");
 	if (!read_span(from->spec, "period", &p->period_us) || !read_span(from->spec, "timeout", &timeout_us))
 		return REFUSE(REASON_MALFORMED, p->service, "its period or timeout is no span");
+	if (!read_fallback(from->spec, &p->fallback))
+		return REFUSE(REASON_MALFORMED, p->service, "its fallback is neither text nor openmetrics");
 	p->timeout_ms = timeout_us ? timeout_us / CLOCK_US_PER_MS : TIMEOUT_MS;
 	r = copy_fields(p, json_object_get(from->spec, "fields"));
 	if (r == 0 && !socket)

@@ -45,7 +45,7 @@ static const char whole[] =
 	"  check: {argv: [/bin/check]}\n"
 	"metrics:\n"
 	"  - {source: postgres, socket: \"{run}/s\", user: watch, database: d, secret: eye}\n"
-	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a], period: 60s, timeout: 10s}\n"
+	"  - {source: prometheus, port: \"9000\", path: /metrics, fields: [a], period: 60s, timeout: 10s, fallback: text}\n"
 	"operations:\n"
 	"  dump: {argv: [/bin/x, \"{secret.word}\"], risk: change, secrets: [word]}\n"
 	"  take-up: {verb: reload, risk: change}\n"
@@ -341,6 +341,10 @@ static const struct {
 		"means nothing for nginx", 0 },
 	{ "nats with a period", HEAD "metrics: [{source: nats, socket: x, period: 60s}]\n", "metrics.0.period",
 		"means nothing for nats", 0 },
+	{ "redis with a fallback", HEAD "metrics: [{source: redis, socket: x, fallback: text}]\n", "metrics.0.fallback",
+		"means nothing for redis", 0 },
+	{ "an exporter of another format", HEAD "metrics: [{source: prometheus, socket: x, fallback: json}]\n",
+		"metrics.0.fallback", "one of text", 0 },
 	{ "redis with a timeout", HEAD "metrics: [{source: redis, socket: x, timeout: 1s}]\n", "metrics.0.timeout",
 		"means nothing for redis", 0 },
 	{ "an exporter with a day's period", HEAD "metrics: [{source: prometheus, socket: x, period: 1d}]\n",

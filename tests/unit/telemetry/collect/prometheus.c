@@ -315,6 +315,22 @@ a_period_of_its_own_is_kept(void **state)
 }
 
 static void
+an_answer_without_a_type_needs_a_format_that_was_named(void **state)
+{
+	struct server *s = *state;
+	static const char bare[] = "HTTP/1.1 200 OK\r\n\r\na 1\n";
+
+	serve(s, bare, false);
+	check_samples(s, "up=0 scrape_samples_scraped=0 ");
+	prometheus_source.free(s->source);
+	assert_int_equal(make(s, &s->source,
+				 json_pack("{s:s, s:s, s:s, s:s}", "socket", "{run}/s", "path", "/m", "timeout", "300ms", "fallback", "text")),
+		0);
+	serve(s, bare, false);
+	check_samples(s, "a=1 up=1 scrape_samples_scraped=1 ");
+}
+
+static void
 bad_blocks_are_refused(void **state)
 {
 	struct server *s = *state;
@@ -334,6 +350,10 @@ bad_blocks_are_refused(void **state)
 		REASON_MALFORMED, "is no span");
 	assert_refused(make(s, &source, json_pack("{s:i, s:i}", "port", 1, "timeout", 3)),
 		REASON_MALFORMED, "is no span");
+	assert_refused(make(s, &source, json_pack("{s:i, s:s}", "port", 1, "fallback", "json")),
+		REASON_MALFORMED, "neither text nor openmetrics");
+	assert_refused(make(s, &source, json_pack("{s:i, s:i}", "port", 1, "fallback", 1)),
+		REASON_MALFORMED, "neither text nor openmetrics");
 	assert_refused(make(s, &source, json_pack("{s:i, s:s}", "port", 1, "fields", "x")),
 		REASON_MALFORMED, "fields are no list");
 	assert_refused(make(s, &source, json_pack("{s:i, s:[i]}", "port", 1, "fields", 1)),
@@ -353,6 +373,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(too_much_text_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_is_given, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_period_of_its_own_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_without_a_type_needs_a_format_that_was_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_blocks_are_refused, setup, teardown),
 	};
 
