@@ -52,6 +52,7 @@ class Peer(Way):
 class Rsyslog(Peer):
     """A queue of type Disk before the wire: what it took lies in a file before it is sent."""
     name = "rsyslog"
+    most = "31mb"
 
     def prepare(self):
         os.mkdir(self.path("queue"))
