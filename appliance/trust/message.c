@@ -25,6 +25,10 @@ static const struct {
 	[MESSAGE_ASSIGNMENT] = { "assignment", "assignment@mainstay", false, 64 * KIB },
 	[MESSAGE_ROTATE] = { "rotate", "rotate@mainstay", false, 4 * KIB },
 	[MESSAGE_GOODBYE] = { "goodbye", "goodbye@mainstay", false, 4 * KIB },
+	[MESSAGE_DRY_RUN] = { "dry-run", "dry-run@mainstay", true, 32 * KIB },
+	[MESSAGE_CANCEL] = { "cancel", "cancel@mainstay", true, 8 * KIB },
+	/* its text of 32 KiB at most, of which a byte may take two as JSON */
+	[MESSAGE_PROGRESS] = { "progress", "progress@mainstay", false, 72 * KIB },
 };
 
 const char *

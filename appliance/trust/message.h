@@ -19,6 +19,9 @@ enum message {
 	MESSAGE_ASSIGNMENT, /* director key */
 	MESSAGE_ROTATE,	    /* site key, the old one and the new one */
 	MESSAGE_GOODBYE,    /* site key: it leaves */
+	MESSAGE_DRY_RUN,    /* engineer: a request's members; asks for the plan alone */
+	MESSAGE_CANCEL,	    /* engineer: ends a request */
+	MESSAGE_PROGRESS,   /* site key: what a running request says meanwhile */
 	MESSAGE_MAX
 };
 

@@ -11,6 +11,13 @@
  * plan     v request text argv targets limits downtime undo not_recorded
  * result   v request outcome reason exit_status signal stdout stderr truncated cpu_ms max_rss
  *          wall_ms
+ * cancel   v request id engineer reason time                    (engineer; ends that request)
+ * progress v request n time kind(state|out|err) text            (site key; what it says meanwhile)
+ *
+ * A message dry-run@ (SSHSIG) has a request's members and asks for the plan alone: another namespace, so that nobody
+ * can make it run.  The courier hands over what the mailbox holds by
+ *	mailbox.deliver {n, kind: request (where absent) | dry-run | cancel} body: ENVELOPE
+ * and what leaves goes to /v1/results as {"kind": plan | result | progress, ...} (mailbox_wire.h).
  *
  * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it
  * binds to the very bytes the engineer signed, not to a name that two requests could share. args is
@@ -34,4 +41,9 @@ enum {
 	REQUEST_OUTPUT_MAX = 128 * 1024,  /* stdout and stderr of a result, each, as text */
 	REQUEST_PLAN_TEXT_MAX = 32 * 1024,
 	REQUEST_ARGV_MAX = 64,
+	REQUEST_PROGRESS_MAX = 32 * 1024, /* text of one message */
+	REQUEST_PROGRESS_MS = 500,        /* between two of one request */
+	REQUEST_TOUCHED_MAX = 64,         /* lines of a dry run */
+	REQUEST_TOUCHED_LINE_MAX = 512,
+	REQUEST_TOUCHED_BYTES_MAX = 8 * 1024,
 };

@@ -1,11 +1,15 @@
-/* Requests, plans, results and programs' output; the first byte chooses. */
+/* Requests, plans, results, cancels, progress and programs' output; the first byte chooses. */
 #include "remote/request/request.h"
+
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "remote/request/cancel.h"
 #include "remote/request/plan.h"
+#include "remote/request/progress.h"
 #include "remote/request/result.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -76,6 +80,27 @@ try_message(const uint8_t *data, size_t size, bool is_plan)
 		__builtin_trap();
 }
 
+/* What was taken is written as it was. */
+static void
+try_small(const uint8_t *data, size_t size, bool is_cancel)
+{
+	SCOPED(cancel_freep) struct cancel *cancel = NULL;
+	SCOPED(progress_freep) struct progress *progress = NULL;
+	SCOPED_JSON *doc = NULL, *again = NULL;
+
+	if (json_read_canonical(&doc, data, size, 1 << 20, "message"))
+		return;
+	if (is_cancel) {
+		if (cancel_parse(&cancel, doc) == 0 && cancel_json(&again, cancel))
+			__builtin_trap();
+	} else if (progress_parse(&progress, doc) == 0 && progress_json(&again, progress)) {
+		__builtin_trap();
+	}
+	if (again && !json_equal(json_object_get(doc, "request"), json_object_get(again, "request")) &&
+		strncmp(json_text(doc, "request"), "sha256:", 7) == 0)
+		__builtin_trap();
+}
+
 static void
 try_output(const uint8_t *data, size_t size)
 {
@@ -97,6 +122,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0]) {
 	case 'q':
 		try_request(data + 1, size - 1);
+		break;
+	case 'c':
+	case 'g':
+		try_small(data + 1, size - 1, data[0] == 'c');
 		break;
 	case 'p':
 	case 'r':
