@@ -19,6 +19,7 @@ struct spawn_job {
 	int signal_due; /* for that pid, once it is known; 0: none */
 	bool spawning;	/* the spawner still owes its answer */
 	bool hung_up;	/* the worker's end closed before that answer */
+	spawn_job_part_fn *part; /* NULL: the first frame is the answer */
 	spawn_job_done_fn *done;
 	void *arg;
 };
@@ -57,8 +58,11 @@ end(struct spawn_job *j, int r, struct frame *answer)
 static void
 on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 {
+	struct spawn_job *j = arg;
+
 	(void)conn;
-	end(arg, 0, f);
+	if (!j->part || !j->part(j, f, j->arg))
+		end(j, 0, f);
 }
 
 static void
@@ -132,6 +136,12 @@ spawn_job_start(struct spawn_job **slot, sd_event *loop, struct spawner *s, enum
 	j->slot = slot;
 	*slot = STEAL(j);
 	return 0;
+}
+
+void
+spawn_job_parts(struct spawn_job *j, spawn_job_part_fn *part)
+{
+	j->part = part;
 }
 
 void

@@ -1,7 +1,8 @@
 /* One job of one worker: a frame goes into a pair of sockets whose other end becomes the worker's descriptor 3, and
- * one frame comes back. */
+ * one frame comes back, or several. */
 #pragma once
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "appliance/base/scope.h"
@@ -23,6 +24,13 @@ typedef void spawn_job_done_fn(struct spawn_job *j, int r, struct frame *answer,
 int spawn_job_start(struct spawn_job **slot, sd_event *loop, struct spawner *s,
 	enum spawn_kind kind, const struct frame_out *job, unsigned limit_ms,
 	spawn_job_done_fn *done, void *arg);
+
+/* A frame that came before the last one, lent for the time of the call: true where it was taken and more is to come,
+ * false where it is the answer after all.  j may be signalled, but not forgotten. */
+typedef bool spawn_job_part_fn(struct spawn_job *j, struct frame *part, void *arg);
+
+/* Each frame goes to part first (arg: that of done). */
+void spawn_job_parts(struct spawn_job *j, spawn_job_part_fn *part);
 
 /* Signal the worker: now, or once it is known which process it is.  The last one asked for counts. */
 void spawn_job_signal(struct spawn_job *j, int signal);

@@ -45,17 +45,15 @@ static int
 run(void)
 {
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
-	SCOPED(scope_close) int out = -1;
-	SCOPED(scope_close) int err = -1;
 	SCOPED(scope_close) int stop = -1;
 	struct operate_result result;
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = stop_signal(&stop);
-	r = r ?: operate_job_receive(JOB_FD, &job, &out, &err);
+	r = r ?: operate_job_receive(JOB_FD, &job);
 	r = r ?: become(job.uid);
-	r = r ?: worker_run(&job, JOB_FD, stop, out, err, &result);
+	r = r ?: worker_run(&job, JOB_FD, stop, &result);
 	if (r == 0)
 		return operate_result_send(JOB_FD, &result);
 	if (r > 0)

@@ -10,9 +10,9 @@
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 
-enum { SEND_MS = 10 * 1000, JOB_FDS = 2 };
+enum { SEND_MS = 10 * 1000 };
 
-_Static_assert(JOB_FDS + OPERATE_SECRETS_MAX <= FRAME_FDS_MAX, "a frame carries all descriptors of a job");
+_Static_assert((int)OPERATE_SECRETS_MAX <= (int)FRAME_FDS_MAX, "a frame carries all descriptors of a job");
 
 static const struct frame_rule job_rules[] = {
 	{ OPERATE_TAG_PROFILE, 1, 1, 8 },
@@ -42,13 +42,18 @@ static const struct frame_rule result_rules[] = {
 	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
 };
 
+static const struct frame_rule output_rules[] = {
+	{ OPERATE_TAG_STREAM, 1, 1, 8 },
+	{ OPERATE_TAG_BYTES, 1, 1, OPERATE_CHUNK_MAX },
+};
+
 static const struct frame_rule refused_rules[] = {
 	{ OPERATE_TAG_REASON, 1, 1, 32 },
 	{ OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
 };
 
 int
-operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout_fd, int stderr_fd)
+operate_job_put(struct frame_out *out, const struct operate_job *job)
 {
 	int r;
 
@@ -70,8 +75,6 @@ operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout
 	frame_put_u64(out, OPERATE_TAG_OUTPUT, job->output);
 	frame_put_u64(out, OPERATE_TAG_PROCESSES, job->processes);
 	frame_put_u64(out, OPERATE_TAG_DECLARED, job->declared);
-	frame_put_fd(out, stdout_fd);
-	frame_put_fd(out, stderr_fd);
 	for (size_t i = 0; i < job->n_secrets; i++) {
 		frame_put_text(out, OPERATE_TAG_SECRET, job->secrets[i].name);
 		frame_put_u64(out, OPERATE_TAG_SECRET_FROM, job->secrets[i].from);
@@ -144,7 +147,7 @@ is_name(const struct frame_field *f)
 		strspn((const char *)f->data, good) == f->len;
 }
 
-/* Each secret has its name, its place in the file, and the next of the descriptors behind the outputs'. */
+/* Each secret has its name, its place in the file, and the next of the descriptors. */
 static int
 take_secrets(struct frame *f, struct operate_job *job)
 {
@@ -159,16 +162,16 @@ take_secrets(struct frame *f, struct operate_job *job)
 		if (!is_name(name))
 			return REFUSE(REASON_MALFORMED, "job", "a secret has no name that can be a file's");
 		if (from > OPERATE_SECRET_FILE_MAX || len == 0 || len > OPERATE_SECRET_MAX ||
-			JOB_FDS + n >= f->n_fds)
+			n >= f->n_fds)
 			return REFUSE(REASON_MALFORMED, "job",
 				"a secret has no place in its file, or no descriptor");
 		(void)snprintf(s->name, sizeof(s->name), "%.*s", (int)name->len, (const char *)name->data);
 		s->from = (uint32_t)from;
 		s->len = (uint32_t)len;
-		s->fd = STEAL_FD(f->fds[JOB_FDS + n]);
+		s->fd = STEAL_FD(f->fds[n]);
 		job->n_secrets = n + 1;
 	}
-	if (f->n_fds != JOB_FDS + n || frame_find(f, OPERATE_TAG_SECRET_FROM, n) ||
+	if (f->n_fds != n || frame_find(f, OPERATE_TAG_SECRET_FROM, n) ||
 		frame_find(f, OPERATE_TAG_SECRET_LEN, n))
 		return REFUSE(REASON_MALFORMED, "job", "more descriptors or places than it has secrets");
 	return 0;
@@ -180,11 +183,11 @@ take_job(struct frame *f, struct operate_job *job)
 	uint64_t profile, uid, timeout, memory, output, processes, declared = 0;
 	int r;
 
-	r = frame_check(f, job_rules, ARRAY_LEN(job_rules), false, JOB_FDS + OPERATE_SECRETS_MAX);
+	r = frame_check(f, job_rules, ARRAY_LEN(job_rules), false, OPERATE_SECRETS_MAX);
 	if (r)
 		return r;
-	if (f->type != OPERATE_JOB || f->n_fds < JOB_FDS)
-		return REFUSE(REASON_MALFORMED, "job", "is no job with a file for each output");
+	if (f->type != OPERATE_JOB)
+		return REFUSE(REASON_MALFORMED, "job", "a frame of type %u", f->type);
 	if (!take_number(f, OPERATE_TAG_PROFILE, OPERATE_DESTROY, &profile) ||
 		profile < OPERATE_OBSERVE ||
 		!take_number(f, OPERATE_TAG_UID, UINT32_MAX - 1, &uid) ||
@@ -212,7 +215,7 @@ take_job(struct frame *f, struct operate_job *job)
 }
 
 int
-operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *ret_stderr_fd)
+operate_job_receive(int sock, struct operate_job *ret)
 {
 	SCOPED(frame_done) struct frame f = { 0 };
 	int r;
@@ -222,11 +225,7 @@ operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *
 	if (r == REASON_UNREACHABLE)
 		return FAULT(-ECONNRESET);
 	r = r ?: take_job(&f, ret);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	*ret_stdout_fd = STEAL_FD(f.fds[0]);
-	*ret_stderr_fd = STEAL_FD(f.fds[1]);
-	return 0;
+	return r < 0 ? FAULT(r) : r;
 }
 
 void
@@ -247,6 +246,17 @@ send_answer(int sock, const struct frame_out *out)
 	int r = frame_send_wait(sock, out, SEND_MS);
 
 	return r == REASON_UNREACHABLE ? FAULT(-ECONNRESET) : FAULT(r);
+}
+
+int
+operate_output_send(int sock, const struct operate_output *o)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, OPERATE_OUTPUT, 1);
+	frame_put_u64(&out, OPERATE_TAG_STREAM, o->stream);
+	frame_put_bytes(&out, OPERATE_TAG_BYTES, o->bytes, o->len);
+	return send_answer(sock, &out);
 }
 
 int
@@ -304,6 +314,23 @@ take_result(const struct frame *f, struct operate_result *ret)
 	ret->outcome = (enum operate_outcome)outcome;
 	ret->signal = (int)signal;
 	ret->truncated = truncated == 1;
+	return 0;
+}
+
+int
+operate_output_take(const struct frame *f, struct operate_output *ret)
+{
+	uint64_t stream;
+	int r = frame_check(f, output_rules, ARRAY_LEN(output_rules), false, 0);
+
+	if (r)
+		return r;
+	*ret = (struct operate_output){ 0 };
+	ret->bytes = frame_bytes(f, OPERATE_TAG_BYTES, &ret->len);
+	if (!take_number(f, OPERATE_TAG_STREAM, OPERATE_STDERR, &stream) ||
+		stream < OPERATE_STDOUT || ret->len == 0)
+		return REFUSE(REASON_MALFORMED, "output", "of no stream, or of nothing");
+	ret->stream = (enum operate_stream)stream;
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* Jobs and results as structs, and their way over the job socket.  The monitor's side uses
- * operate_job_put() and operate_answer_take(), the worker the other three. */
+ * operate_job_put(), operate_output_take() and operate_answer_take(), the worker the others. */
 #pragma once
 
 #include <stdbool.h>
@@ -46,19 +46,28 @@ struct operate_result {
 	bool truncated;
 };
 
-/* Begin *out as a job with the two memory files (borrowed until it is sent; not sealed against
- * growing).  The caller ends it with frame_out_done() in every case.  Returns 0, REASON_TOO_LARGE
- * (logged), or a fault. */
-int operate_job_put(struct frame_out *out, const struct operate_job *job, int stdout_fd,
-	int stderr_fd);
+/* Part of what an operation wrote. */
+struct operate_output {
+	enum operate_stream stream;
+	const uint8_t *bytes; /* borrowed from the frame */
+	size_t len;	      /* 1..OPERATE_CHUNK_MAX */
+};
+
+/* Begin *out as a job (its descriptors are borrowed until it is sent).  The caller ends it with
+ * frame_out_done() in every case.  Returns 0, REASON_TOO_LARGE (logged), or a fault. */
+int operate_job_put(struct frame_out *out, const struct operate_job *job);
 /* Receive one: blocks.  *ret is empty or whole (operate_job_done() in every case).  Returns 0,
  * REASON_MALFORMED or REASON_TOO_LARGE (logged), or a fault (-ECONNRESET: the peer left). */
-int operate_job_receive(int sock, struct operate_job *ret, int *ret_stdout_fd, int *ret_stderr_fd);
+int operate_job_receive(int sock, struct operate_job *ret);
 void operate_job_done(struct operate_job *job);
 
+/* Both wait while the monitor does not read, ten seconds at most; -ECONNRESET where it is gone. */
+int operate_output_send(int sock, const struct operate_output *o);
 int operate_result_send(int sock, const struct operate_result *r);
 /* Tell the monitor that nothing has run; details are those of refuse_last(). */
 int operate_refusal_send(int sock, int reason);
-/* What the worker's frame says.  Returns 0; the worker's refusal (relayed); or REASON_MALFORMED
+/* Part of the output, from a frame of type OPERATE_OUTPUT.  Returns 0, or REASON_MALFORMED (logged). */
+int operate_output_take(const struct frame *f, struct operate_output *ret);
+/* What the worker's last frame says.  Returns 0; the worker's refusal (relayed); or REASON_MALFORMED
  * (logged). */
 int operate_answer_take(const struct frame *f, struct operate_result *ret);

@@ -2,9 +2,10 @@
  * bus/frame.h).
  *
  *	monitor                                               worker
- *	  JOB     {tag value}..., descriptors: memory files that take stdout and stderr, and
- *	          one for each secret, in their order                             ->
- *	                                                     <- RESULT  {tag value}...  (one)
+ *	  JOB     {tag value}..., a descriptor for each secret, in their order    ->
+ *	                                                     <- OUTPUT  STREAM, BYTES  (any number, as they
+ *	                                                        are written; in all at most the job's output)
+ *	                                                        RESULT  {tag value}...  (one, the last)
  *	                                                        REFUSED REASON, TEXT  (nothing ran)
  *
  * If the monitor closes its end before, the worker ends the operation.  SIGTERM: the same, outcome
@@ -15,6 +16,7 @@ enum operate_type {
 	OPERATE_JOB = 1,
 	OPERATE_RESULT = 2,
 	OPERATE_REFUSED = 3,
+	OPERATE_OUTPUT = 4,
 };
 
 enum operate_tag {		    /* numbers are eight bytes */
@@ -42,6 +44,13 @@ enum operate_tag {		    /* numbers are eight bytes */
 	OPERATE_TAG_SECRET = 22,    /* text: its name; repeated; 0..8; seen as /run/secrets/NAME */
 	OPERATE_TAG_SECRET_FROM = 23, /* number, one for each: where in the file its value begins */
 	OPERATE_TAG_SECRET_LEN = 24,  /* number, one for each: the value's bytes, 1..1024; "***" in outputs */
+	OPERATE_TAG_STREAM = 25, /* number, enum operate_stream */
+	OPERATE_TAG_BYTES = 26,	 /* 1..OPERATE_CHUNK_MAX bytes, secrets masked */
+};
+
+enum operate_stream {
+	OPERATE_STDOUT = 1,
+	OPERATE_STDERR = 2,
 };
 
 enum operate_profile {
@@ -70,6 +79,7 @@ enum {
 	OPERATE_PATH_MAX = 512,
 	OPERATE_TIMEOUT_MAX_MS = 86400000,
 	OPERATE_OUTPUT_MAX = 8 * 1024 * 1024,
+	OPERATE_CHUNK_MAX = 16 * 1024,
 	OPERATE_SECRETS_MAX = 8,
 	OPERATE_SECRET_MAX = 1024,	/* bytes of a value */
 	OPERATE_SECRET_FILE_MAX = 4096, /* and of the file around it */

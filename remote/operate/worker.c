@@ -13,7 +13,6 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
@@ -23,7 +22,7 @@
 
 enum {
 	STATUS_MAX = 4096,
-	CHUNK = 16 * 1024,
+	CHUNK = OPERATE_CHUNK_MAX,
 	DRAIN_MS = 5000, /* that output may still take after the end, or after the kill */
 };
 
@@ -36,7 +35,8 @@ struct running {
 	int inside_fd;	  /* its pidfd */
 	int go_fd;
 	struct pollfd polls[ON_MAX]; /* fd -1: closed or none; OUT, ERR and STATUS are owned */
-	int files[2];		     /* where stdout and stderr go; borrowed */
+	int job_sock;		     /* where output goes; borrowed */
+	bool full;		     /* nothing more fits in there for now */
 	uint32_t room;		     /* bytes of output still taken */
 	struct mask mask;
 	struct mask_rest rest[2];    /* of stdout and stderr */
@@ -218,9 +218,33 @@ on_status(struct running *w)
 	on_inside(w);
 }
 
-/* Into the file, without secrets and as far as there is room; end: this output has ended. */
+static bool
+is_full(int sock)
+{
+	struct pollfd p = { .fd = sock, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/* To the monitor, in frames.  Where it is gone, the operation ends soon: nothing is lost to anybody. */
 static int
-record(struct running *w, int which, const void *p, size_t len, bool end)
+send_output(struct running *w, int which, const uint8_t *p, size_t len)
+{
+	struct operate_output o = { .stream = which == ON_OUT ? OPERATE_STDOUT : OPERATE_STDERR };
+	int r = 0;
+
+	for (size_t at = 0; at < len && r == 0; at += o.len) {
+		o.bytes = p + at;
+		o.len = len - at < OPERATE_CHUNK_MAX ? len - at : OPERATE_CHUNK_MAX;
+		r = operate_output_send(w->job_sock, &o);
+	}
+	w->full = r == 0 && is_full(w->job_sock);
+	return r == -ECONNRESET ? 0 : FAULT(r);
+}
+
+/* Handed on, without secrets and as far as there is room; end: this output has ended. */
+static int
+pass_on(struct running *w, int which, const void *p, size_t len, bool end)
 {
 	struct buf b = BUF_MAX((CHUNK + OPERATE_SECRET_MAX) * sizeof(MASK_TEXT));
 	size_t take;
@@ -236,7 +260,7 @@ record(struct running *w, int which, const void *p, size_t len, bool end)
 		w->truncated = true;
 	w->room -= (uint32_t)take;
 	if (r == 0 && take > 0)
-		r = fs_write_all(w->files[which], b.data, take);
+		r = send_output(w, which, b.data, take);
 	buf_done(&b);
 	return FAULT(r);
 }
@@ -247,7 +271,7 @@ close_output(struct running *w, int which)
 	if (w->polls[which].fd < 0)
 		return 0;
 	scope_close(&w->polls[which].fd);
-	return record(w, which, "", 0, true);
+	return pass_on(w, which, "", 0, true);
 }
 
 static int
@@ -260,7 +284,7 @@ on_output(struct running *w, int which)
 		return 0;
 	if (n <= 0)
 		return close_output(w, which);
-	return record(w, which, chunk, (size_t)n, false);
+	return pass_on(w, which, chunk, (size_t)n, false);
 }
 
 static bool
@@ -270,15 +294,38 @@ is_over(const struct running *w)
 		w->polls[ON_STATUS].fd < 0;
 }
 
+/* While the monitor takes nothing, the operation's outputs are not looked at. */
+static int
+await(struct running *w, int ms)
+{
+	struct pollfd polls[ON_MAX];
+	int n;
+
+	memcpy(polls, w->polls, sizeof(polls));
+	if (w->full) {
+		polls[ON_OUT].fd = polls[ON_ERR].fd = -1;
+		polls[ON_JOB].events |= POLLOUT;
+	}
+	n = poll(polls, ON_MAX, ms);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < ON_MAX; i++)
+		w->polls[i].revents = polls[i].revents;
+	if (w->full && polls[ON_JOB].revents)
+		w->full = false;
+	w->polls[ON_JOB].revents &= (short)~POLLOUT;
+	return n;
+}
+
 static int
 turn(struct running *w)
 {
 	uint64_t now = clock_mono_us();
 	int ms = now >= w->due_us ? 0 : (int)((w->due_us - now) / CLOCK_US_PER_MS) + 1;
-	int n = poll(w->polls, ON_MAX, ms), r = 0;
+	int n = await(w, ms), r = 0;
 
 	if (n < 0)
-		return errno == EINTR ? 0 : FAULT(-errno);
+		return n == -EINTR ? 0 : FAULT(n);
 	if (n == 0 && clock_mono_us() >= w->due_us) {
 		if (w->killed) { /* a pipe that somebody else holds open does not hold us */
 			(void)child_signal(w->box.pidfd, SIGKILL);
@@ -297,6 +344,7 @@ turn(struct running *w)
 		on_status(w);
 	if (w->polls[ON_JOB].revents || w->polls[ON_STOP].revents) {
 		end_it(w, OPERATE_CANCELLED); /* nobody waits any more, or we were asked to */
+		w->full = false;
 		w->polls[ON_JOB].fd = w->polls[ON_STOP].fd = -1;
 	}
 	if (w->polls[ON_CHILD].revents && w->polls[ON_CHILD].fd >= 0) {
@@ -337,14 +385,13 @@ conclude(struct running *w, int status, struct operate_result *ret)
 }
 
 int
-worker_run(const struct operate_job *job, int job_sock, int stop_fd, int stdout_fd, int stderr_fd,
-	struct operate_result *ret)
+worker_run(const struct operate_job *job, int job_sock, int stop_fd, struct operate_result *ret)
 {
 	SCOPED(running_done)
 	struct running w = { .job = job,
 		.inside_fd = -1,
 		.go_fd = -1,
-		.files = { stdout_fd, stderr_fd },
+		.job_sock = job_sock,
 		.room = job->output };
 	int r, status = 0;
 

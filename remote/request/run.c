@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
@@ -21,33 +20,24 @@ enum {
 struct request_run {
 	sd_event *loop; /* referenced */
 	struct spawn_job *worker;
-	int out_fd, err_fd; /* memory files that the worker fills */
+	uint64_t room;      /* bytes of output that may still come */
+	struct buf out, err; /* as they came, so far as a result has room for them */
 	bool cancelled;
 	struct loop_timer *timer;
 	struct request_run_end end;
-	request_run_done_fn *done;
+	const struct request_run_ops *ops;
 	void *arg;
 };
 
-/* The files are the worker's to fill, so their size is as hostile as what stands in them. */
-static int
-collect(int fd, struct buf *text, bool *truncated)
-{
-	SCOPED(buf_done) struct buf raw = BUF_MAX(REQUEST_OUTPUT_MAX + 1);
-	uint8_t *p = buf_reserve(&raw, REQUEST_OUTPUT_MAX + 1);
-	ssize_t n;
+/* One byte more than a result holds, so that what is missing shows. */
+enum { KEEP_MAX = REQUEST_OUTPUT_MAX + 1 };
 
-	if (!p)
-		return FAULT(-ENOMEM);
-	do
-		n = pread(fd, p, REQUEST_OUTPUT_MAX + 1, 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return FAULT(-errno);
-	buf_advance(&raw, (size_t)n);
-	if (request_result_text(text, raw.data, raw.len, REQUEST_OUTPUT_MAX))
+static int
+to_text(const struct buf *raw, struct buf *text, bool *truncated)
+{
+	if (request_result_text(text, raw->data, raw->len, REQUEST_OUTPUT_MAX))
 		*truncated = true;
-	return buf_error(text);
+	return buf_error(raw) ?: buf_error(text);
 }
 
 static void
@@ -56,11 +46,11 @@ finish(struct request_run *run, int r)
 	run->worker = spawn_job_forget(run->worker);
 	run->timer = loop_cancel(run->timer);
 	if (r == 0)
-		r = collect(run->out_fd, &run->end.out, &run->end.truncated);
+		r = to_text(&run->out, &run->end.out, &run->end.truncated);
 	if (r == 0)
-		r = collect(run->err_fd, &run->end.err, &run->end.truncated);
+		r = to_text(&run->err, &run->end.err, &run->end.truncated);
 	run->end.r = r;
-	run->done(&run->end, run->arg);
+	run->ops->done(&run->end, run->arg);
 }
 
 /* The worker is gone without an answer: nobody knows how far the operation came. */
@@ -71,6 +61,41 @@ finish_unknown(struct request_run *run)
 	run->end.reason = REASON_INTERRUPTED;
 	run->end.exit_status = -1;
 	finish(run, 0);
+}
+
+/* What it says is not to be believed, and neither is what it may still do. */
+static void
+finish_malformed(struct request_run *run)
+{
+	run->end.outcome = REQUEST_OUTCOME_FAILED;
+	run->end.reason = REASON_MALFORMED;
+	run->end.exit_status = -1;
+	finish(run, 0);
+}
+
+static void
+keep(struct buf *raw, const struct operate_output *o)
+{
+	size_t room = KEEP_MAX - raw->len;
+
+	buf_put(raw, o->bytes, o->len < room ? o->len : room);
+}
+
+/* Part of the output: false where it is none, or more than there may be. */
+static bool
+on_part(struct spawn_job *worker, struct frame *f, void *arg)
+{
+	struct request_run *run = arg;
+	struct operate_output o;
+
+	(void)worker;
+	if (f->type != OPERATE_OUTPUT || operate_output_take(f, &o) != 0 || o.len > run->room)
+		return false;
+	run->room -= o.len;
+	keep(o.stream == OPERATE_STDOUT ? &run->out : &run->err, &o);
+	if (run->ops->output)
+		run->ops->output((int)o.stream, o.bytes, o.len, run->arg);
+	return true;
 }
 
 static void
@@ -102,7 +127,8 @@ on_answer(struct spawn_job *worker, int r, struct frame *f, void *arg)
 		r = operate_answer_take(f, &result);
 		if (r == REASON_MALFORMED) {
 			spawn_job_signal(worker, SIGKILL);
-			r = -ECONNRESET;
+			finish_malformed(run);
+			return;
 		}
 	}
 	if (r == -ECONNRESET) {
@@ -146,16 +172,9 @@ on_overdue(void *arg)
 
 SCOPED_DESTRUCTOR(struct request_run, request_run_free)
 
-static int
-memory_file(int *ret_fd, const char *name)
-{
-	*ret_fd = memfd_create(name, MFD_CLOEXEC);
-	return *ret_fd < 0 ? FAULT(-errno) : 0;
-}
-
 int
 request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
-	const struct operate_job *job, request_run_done_fn *done, void *arg)
+	const struct operate_job *job, const struct request_run_ops *ops, void *arg)
 {
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(request_run_freep) struct request_run *run = calloc(1, sizeof(*run));
@@ -164,19 +183,19 @@ request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spaw
 	if (!run)
 		return FAULT(-ENOMEM);
 	run->loop = sd_event_ref(loop);
-	run->out_fd = run->err_fd = -1;
+	run->room = job->output;
+	run->out = run->err = BUF_MAX(KEEP_MAX);
 	run->end.out = run->end.err = BUF_MAX(REQUEST_OUTPUT_MAX);
-	run->done = done;
+	run->ops = ops;
 	run->arg = arg;
-	r = memory_file(&run->out_fd, "stdout");
-	r = r ?: memory_file(&run->err_fd, "stderr");
-	r = r ?: operate_job_put(&out, job, run->out_fd, run->err_fd);
+	r = operate_job_put(&out, job);
 	r = r ?: loop_after(&run->timer, loop, job->timeout_ms + SLACK_MS, on_overdue, run);
 	r = r
 		?: spawn_job_start(&run->worker, loop, spawner, SPAWN_OPERATE, &out, 0, on_answer,
 			   run);
 	if (r)
 		return r;
+	spawn_job_parts(run->worker, on_part);
 	*ret = STEAL(run);
 	return 0;
 }
@@ -199,8 +218,8 @@ request_run_free(struct request_run *run)
 	kill_worker(run);
 	spawn_job_forget(run->worker);
 	loop_cancel(run->timer);
-	scope_close(&run->out_fd);
-	scope_close(&run->err_fd);
+	buf_done(&run->out);
+	buf_done(&run->err);
 	buf_done(&run->end.out);
 	buf_done(&run->end.err);
 	sd_event_unref(run->loop);

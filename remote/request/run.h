@@ -17,7 +17,7 @@ struct spawner;
 struct request_run_end {
 	int r; /* 0; else nothing has run: a reason (see refuse_last()) or a fault */
 	enum request_outcome outcome;
-	enum reason reason; /* of an outcome that is neither ok nor failed */
+	enum reason reason; /* why, where the exit status does not say it */
 	int exit_status;    /* -1: nothing exited */
 	int signal;
 	bool truncated;
@@ -25,13 +25,19 @@ struct request_run_end {
 	struct buf out, err; /* as text (request_result_text); owned by the run */
 };
 
-/* end is lent for the time of the call; the run may be freed within it. */
-typedef void request_run_done_fn(const struct request_run_end *end, void *arg);
+struct request_run_ops {
+	/* What it wrote (1: stdout, 2: stderr), as it comes: len bytes of whatever, secrets masked, lent
+	 * for the time of the call; in all at most the job's output.  NULL: nobody listens. */
+	void (*output)(int stream, const void *p, size_t len, void *arg);
+	/* end is lent for the time of the call; the run may be freed within it. */
+	void (*done)(const struct request_run_end *end, void *arg);
+};
 
-/* Start job (copied).  done runs exactly once, later, from the loop, unless this returns a fault or
- * request_run_free() came first. */
+/* Start job (copied; ops borrowed).  done runs exactly once, later, from the loop, unless this
+ * returns a fault or request_run_free() came first; no output comes after it.  A worker that sends
+ * more than the job's output, or what is no frame of it, is killed: failed, malformed. */
 int request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spawner,
-	const struct operate_job *job, request_run_done_fn *done, void *arg);
+	const struct operate_job *job, const struct request_run_ops *ops, void *arg);
 
 /* End it: the worker is asked, then killed.  done will say cancelled, or how it ended before
  * that. */

@@ -97,6 +97,8 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	free(running);
 }
 
+static const struct request_run_ops run_ops = { .done = on_worker_end };
+
 /* --- verbs ------------------------------------------------------------------------------------ */
 static void
 on_step(int r, void *arg)
@@ -149,7 +151,7 @@ request_site_run(struct request_site *s, struct request_item *item,
 	} else {
 		r = request_site_job(s, item, g, &job);
 		r = r ?: request_run_start(&running->worker, monitor_loop(s->m),
-			monitor_spawner(s->m), &job, on_worker_end, running);
+			monitor_spawner(s->m), &job, &run_ops, running);
 	}
 	if (r)
 		return r;

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +36,7 @@ struct hook {
 	struct spawn_job *job;
 	hook_done_fn *done;
 	void *arg;
-	int out_fd, err_fd;
+	struct buf out, err; /* what it wrote, together at most: */
 	uint64_t output_max;
 	char what[128]; /* "redis: snapshot" */
 };
@@ -50,8 +49,8 @@ hook_cancel(struct hook *h)
 	if (h->slot)
 		*h->slot = NULL;
 	spawn_job_forget(h->job);
-	scope_close(&h->out_fd);
-	scope_close(&h->err_fd);
+	buf_done(&h->out);
+	buf_done(&h->err);
 	free(h);
 	return NULL;
 }
@@ -163,6 +162,11 @@ static const struct frame_rule result_rules[] = {
 	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
 };
 
+static const struct frame_rule output_rules[] = {
+	{ OPERATE_TAG_STREAM, 1, 1, 8 },
+	{ OPERATE_TAG_BYTES, 1, 1, OPERATE_CHUNK_MAX },
+};
+
 static const struct frame_rule refused_rules[] = {
 	{ OPERATE_TAG_REASON, 1, 1, 32 },
 	{ OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
@@ -170,25 +174,42 @@ static const struct frame_rule refused_rules[] = {
 
 /* All that it wrote, and its last words. */
 static int
-read_output(struct hook *h, char hex[65], char tail[TAIL_MAX])
+digest_output(struct hook *h, char hex[65], char tail[TAIL_MAX])
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(2 * h->output_max + 1);
+	SCOPED(buf_done) struct buf b = BUF_MAX(h->output_max + 1);
 	uint8_t digest[SHA256_LEN];
 	size_t from;
-	int r = 0;
 
-	for (int i = 0; i < 2 && r == 0; i++) {
-		int fd = i == 0 ? h->out_fd : h->err_fd;
-
-		r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : fs_read_fd(fd, h->output_max, &b);
-	}
-	if (r != 0)
-		return r;
+	buf_put(&b, h->out.data, h->out.len);
+	buf_put(&b, h->err.data, h->err.len);
+	if (buf_error(&b) || buf_error(&h->out) || buf_error(&h->err))
+		return FAULT(-ENOMEM);
 	sha256_of(digest, b.data, b.len);
 	hex_encode(hex, digest, sizeof(digest));
 	from = b.len > TAIL_MAX / 2 ? b.len - TAIL_MAX / 2 : 0;
 	log_escape(tail, TAIL_MAX, buf_text(&b) + from);
 	return 0;
+}
+
+/* Part of the output: false where it is none, or more than there may be. */
+static bool
+on_part(struct spawn_job *worker, struct frame *f, void *arg)
+{
+	struct hook *h = arg;
+	const uint8_t *bytes;
+	uint64_t stream;
+	size_t len = 0;
+
+	(void)worker;
+	if (f->type != OPERATE_OUTPUT ||
+		frame_check(f, output_rules, ARRAY_LEN(output_rules), false, 0) != 0 ||
+		!frame_u64(f, OPERATE_TAG_STREAM, &stream))
+		return false;
+	bytes = frame_bytes(f, OPERATE_TAG_BYTES, &len);
+	if (len > h->output_max - h->out.len - h->err.len)
+		return false;
+	buf_put(stream == OPERATE_STDERR ? &h->err : &h->out, bytes, len);
+	return true;
 }
 
 static int
@@ -203,7 +224,7 @@ take_result(struct hook *h, const struct frame *f, char output[65])
 		return FAULT(-EPROTO);
 	(void)frame_u64(f, OPERATE_TAG_STATUS, &status);
 	(void)frame_u64(f, OPERATE_TAG_SIGNAL, &signal);
-	r = read_output(h, output, tail);
+	r = digest_output(h, output, tail);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	if (outcome == OPERATE_OK)
@@ -245,13 +266,6 @@ on_answer(struct spawn_job *worker, int r, struct frame *f, void *arg)
 }
 
 /* --- its job --------------------------------------------------------------------------------------------------- */
-static int
-memory_file(int *ret_fd, const char *name)
-{
-	*ret_fd = memfd_create(name, MFD_CLOEXEC);
-	return *ret_fd < 0 ? FAULT(-errno) : 0;
-}
-
 static int
 put_args(struct frame_out *out, struct monitor *m, const struct definition *d, const struct definition_hook *hook,
 	const char *snapshot)
@@ -315,15 +329,13 @@ hook_start(struct hook **slot, struct monitor *m, const struct definition *d, co
 		return FAULT(-ENOMEM);
 	h->done = done;
 	h->arg = arg;
-	h->out_fd = h->err_fd = -1;
 	h->output_max = hook->output;
+	h->out = h->err = BUF_MAX(hook->output + 1);
 	(void)snprintf(h->what, sizeof(h->what), "%s: %s", d->name, definition_hook_text(which));
 	r = identity_service(monitor_identity(m), monitor_paths(m), d->name, &uid);
 	if (r == 0 && snapshot[0])
 		r = snapshot_folder(m, d->name, which, snapshot, uid);
 	r = r ?: secret_grant(&secrets, monitor_paths(m), d, hook->secrets);
-	r = r ?: memory_file(&h->out_fd, "stdout");
-	r = r ?: memory_file(&h->err_fd, "stderr");
 	frame_begin(&out, OPERATE_JOB, 1);
 	r = r ?: put_args(&out, m, d, hook, snapshot);
 	put_folders(&out, m, d->name, release);
@@ -335,13 +347,12 @@ hook_start(struct hook **slot, struct monitor *m, const struct definition *d, co
 	frame_put_u64(&out, OPERATE_TAG_MEMORY, hook->memory);
 	frame_put_u64(&out, OPERATE_TAG_OUTPUT, hook->output);
 	frame_put_u64(&out, OPERATE_TAG_PROCESSES, d->limits.processes);
-	frame_put_fd(&out, h->out_fd);
-	frame_put_fd(&out, h->err_fd);
 	put_secrets(&out, &secrets);
 	r = r ?: spawn_job_start(&h->job, monitor_loop(m), monitor_spawner(m), SPAWN_OPERATE, &out,
 			 (unsigned)(hook->timeout_us / 1000) + SLACK_MS, on_answer, h);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
+	spawn_job_parts(h->job, on_part);
 	h->slot = slot;
 	*slot = STEAL(h);
 	return 0;

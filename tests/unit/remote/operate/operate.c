@@ -1,6 +1,7 @@
 /* Operations in real sandboxes: what they may, what they may not, and how they end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -38,9 +39,11 @@ struct bench {
 	struct scratch s;
 	struct operate_job job;
 	char *script; /* the last of argv */
-	int out, err, socks[2];
+	int socks[2];
 	struct operate_result result;
-	char text[TEXT_MAX + 1], errors[TEXT_MAX + 1];
+	struct buf out, err; /* what was received of the last run */
+	size_t n_frames;
+	char text[TEXT_MAX + 1], errors[TEXT_MAX + 1]; /* the same, or its beginning */
 };
 
 static int
@@ -61,8 +64,7 @@ setup(void **state)
 	(void)snprintf(b->job.run, sizeof(b->job.run), "%s/run", b->s.path);
 	(void)snprintf(b->job.data, sizeof(b->job.data), "%s/data", b->s.path);
 	(void)snprintf(b->job.conf, sizeof(b->job.conf), "%s/conf", b->s.path);
-	b->out = memfd_create("out", MFD_CLOEXEC);
-	b->err = memfd_create("err", MFD_CLOEXEC);
+	b->out = b->err = BUF_MAX(OPERATE_OUTPUT_MAX);
 	if (frame_pair(b->socks))
 		return -1;
 	*state = b;
@@ -74,8 +76,8 @@ teardown(void **state)
 {
 	struct bench *b = *state;
 
-	close(b->out);
-	close(b->err);
+	buf_done(&b->out);
+	buf_done(&b->err);
 	close(b->socks[0]);
 	if (b->socks[1] >= 0)
 		close(b->socks[1]);
@@ -96,27 +98,69 @@ set_script(struct bench *b, const char *script)
 }
 
 static void
-read_text(int fd, char text[TEXT_MAX + 1])
+copy_text(char text[TEXT_MAX + 1], const struct buf *b)
 {
-	ssize_t n = pread(fd, text, TEXT_MAX, 0);
+	size_t len = b->len < TEXT_MAX ? b->len : TEXT_MAX;
 
-	text[n > 0 ? n : 0] = '\0';
+	memcpy(text, buf_text(b), len);
+	text[len] = '\0';
+}
+
+/* The monitor's end: takes what comes until something else than output does. */
+static void *
+listen_to(void *arg)
+{
+	struct bench *b = arg;
+
+	for (;;) {
+		SCOPED(frame_done) struct frame f = { 0 };
+		struct operate_output o;
+
+		if (frame_recv_wait(b->socks[1], &f, 0) != 0 || f.type != OPERATE_OUTPUT)
+			return NULL;
+		assert_int_equal(operate_output_take(&f, &o), 0);
+		buf_put(o.stream == OPERATE_STDOUT ? &b->out : &b->err, o.bytes, o.len);
+		b->n_frames++;
+	}
 }
 
 static int
 run(struct bench *b, const char *script, int stop_fd)
 {
+	bool listens = b->socks[1] >= 0;
+	struct operate_result end = { .outcome = OPERATE_OK };
+	pthread_t listener;
 	int r;
 
 	set_script(b, script);
-	assert_int_equal(ftruncate(b->out, 0), 0);
-	assert_int_equal(ftruncate(b->err, 0), 0);
-	(void)lseek(b->out, 0, SEEK_SET);
-	(void)lseek(b->err, 0, SEEK_SET);
-	r = worker_run(&b->job, b->socks[0], stop_fd, b->out, b->err, &b->result);
-	read_text(b->out, b->text);
-	read_text(b->err, b->errors);
+	buf_reset(&b->out);
+	buf_reset(&b->err);
+	b->n_frames = 0;
+	if (listens)
+		assert_int_equal(pthread_create(&listener, NULL, listen_to, b), 0);
+	r = worker_run(&b->job, b->socks[0], stop_fd, &b->result);
+	if (listens) {
+		assert_int_equal(operate_result_send(b->socks[0], &end), 0);
+		assert_int_equal(pthread_join(listener, NULL), 0);
+	}
+	copy_text(b->text, &b->out);
+	copy_text(b->errors, &b->err);
 	return r;
+}
+
+/* Nothing ran, or it would have said so; bubblewrap may say why, as if it were the operation. */
+static void
+nothing_came(const struct bench *b)
+{
+	for (;;) {
+		SCOPED(frame_done) struct frame f = { 0 };
+		struct operate_output o;
+
+		if (frame_recv_wait(b->socks[1], &f, 1) == REASON_UNREACHABLE)
+			return;
+		assert_int_equal(operate_output_take(&f, &o), 0);
+		assert_int_equal(o.stream, OPERATE_STDERR);
+	}
 }
 
 static void
@@ -168,8 +212,39 @@ test_flood(void **state)
 	assert_int_equal(b->result.outcome,
 		OPERATE_OK); /* it was read to its end, and thrown away */
 	assert_true(b->result.truncated);
-	assert_int_equal(lseek(b->out, 0, SEEK_END), 1000);
-	assert_int_equal(lseek(b->err, 0, SEEK_END), 0);
+	assert_int_equal(b->out.len, 1000);
+	assert_int_equal(b->err.len, 0);
+	/* And as much as there may be, which no socket holds at once. */
+	b->job.output = 4 << 20;
+	assert_int_equal(run(b, "head -c 4194304 /dev/zero; exit 3", -1), 0);
+	assert_int_equal(b->result.exit_status, 3);
+	assert_false(b->result.truncated);
+	assert_int_equal(b->out.len, 4 << 20);
+}
+
+static void
+test_output_is_live(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(run(b, "for i in 1 2 3; do echo $i; sleep 0.1; done; echo 4 >&2", -1), 0);
+	assert_string_equal(b->text, "1\n2\n3\n");
+	assert_string_equal(b->errors, "4\n");
+	assert_int_equal(b->n_frames, 4);
+}
+
+/* The operation waits with what it writes; its time runs on, and so does the worker. */
+static void
+test_a_monitor_that_does_not_read(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.output = 8 << 20;
+	b->job.timeout_ms = 700;
+	set_script(b, "head -c 8000000 /dev/zero; sleep 1000");
+	assert_int_equal(worker_run(&b->job, b->socks[0], -1, &b->result), 0);
+	assert_int_equal(b->result.outcome, OPERATE_TIMEOUT);
+	assert_true(b->result.wall_ms >= 700 && b->result.wall_ms < 10000);
 }
 
 static void
@@ -325,12 +400,12 @@ test_no_sandbox(void **state)
 		if (r == 0 && geteuid() == 0)
 			r = setresuid(61183, 61183, 61183);
 		set_script(b, "echo ran");
-		r = r ?: worker_run(&b->job, b->socks[0], -1, b->out, b->err, &b->result);
+		r = r ?: worker_run(&b->job, b->socks[0], -1, &b->result);
 		_exit(r == REASON_NO_SANDBOX && refuse_last()->reason == REASON_NO_SANDBOX ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(lseek(b->out, 0, SEEK_END), 0); /* and nothing ran */
+	nothing_came(b);
 }
 
 /* In a child, for none of it can be undone: what spoils makes a host that lacks something, and then nothing runs. */
@@ -349,7 +424,7 @@ refused_without(struct bench *b, int (*spoil)(struct bench *b), const char *text
 		int r = dup2(said[1], STDERR_FILENO) < 0 ? -errno : spoil(b);
 
 		set_script(b, "echo ran");
-		r = r ?: worker_run(&b->job, b->socks[0], -1, b->out, b->err, &b->result);
+		r = r ?: worker_run(&b->job, b->socks[0], -1, &b->result);
 		_exit(r != REASON_NO_SANDBOX					? 1
 				: refuse_count(REASON_NO_SANDBOX) != before + 1 ? 2
 				: strstr(refuse_last()->text, text)		? 0
@@ -362,7 +437,7 @@ refused_without(struct bench *b, int (*spoil)(struct bench *b), const char *text
 	close(said[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(lseek(b->out, 0, SEEK_END), 0);
+	nothing_came(b);
 }
 
 static int
@@ -691,7 +766,7 @@ static int
 send_job(struct bench *b)
 {
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
-	int r = operate_job_put(&out, &b->job, b->out, b->err);
+	int r = operate_job_put(&out, &b->job);
 
 	return r ?: frame_send_wait(b->socks[0], &out, 1000);
 }
@@ -710,8 +785,6 @@ test_job(void **state)
 {
 	struct bench *b = *state;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
-	SCOPED(scope_close) int out = -1;
-	SCOPED(scope_close) int err = -1;
 	struct operate_result result = { OPERATE_FAILED, -1, 9, 1, 2, 3, true }, back;
 	char text[64];
 
@@ -720,7 +793,7 @@ test_job(void **state)
 	b->job.declared = OPERATE_MAY_CONF;
 	give_secret(b, "pass: " CANARY, 6, sizeof(CANARY) - 1);
 	assert_int_equal(send_job(b), 0);
-	assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err), 0);
+	assert_int_equal(operate_job_receive(b->socks[1], &job), 0);
 	close(b->job.secrets[0].fd);
 	assert_int_equal(job.n_secrets, 1);
 	assert_string_equal(job.secrets[0].name, "word");
@@ -755,7 +828,6 @@ test_bad_jobs(void **state)
 
 	for (int i = 0; i < ROWS; i++) {
 		SCOPED(operate_job_done) struct operate_job job = { 0 };
-		int out = -1, err = -1;
 
 		b->job = good;
 		set_script(b, "true");
@@ -770,10 +842,10 @@ test_bad_jobs(void **state)
 		if (i == FOLDER)
 			b->job.tree[0] = 't';
 		assert_int_equal(send_job(b), 0);
-		assert_int_equal(operate_job_receive(b->socks[1], &job, &out, &err),
+		assert_int_equal(operate_job_receive(b->socks[1], &job),
 			REASON_MALFORMED);
 		assert_int_equal(refuse_last()->reason, REASON_MALFORMED);
-		assert_int_equal(out, -1);
+		assert_null(job.argv[0]);
 	}
 	b->job = good;
 	memset(long_arg, 'x', OPERATE_ARG_MAX + 1);
@@ -812,7 +884,7 @@ send_raw_job(const struct bench *b, uint16_t type, const char *arg, size_t len, 
 	for (int i = 0; s && i < s->n_len; i++)
 		frame_put_u64(&out, OPERATE_TAG_SECRET_LEN, s->len);
 	for (int i = 0; i < n_files; i++)
-		frame_put_fd(&out, b->out);
+		frame_put_fd(&out, b->socks[1]);
 	assert_int_equal(frame_send_wait(b->socks[0], &out, 1000), 0);
 }
 
@@ -820,33 +892,32 @@ static void
 test_secrets_that_no_job_has(void **state)
 {
 	static const struct raw_secret rows[] = {
-		{ "a name that leads elsewhere", "../word", 0, 1, 1, 1, 3 },
-		{ "a name of nothing", "", 0, 1, 1, 1, 3 },
-		{ "no place", "word", 0, 1, 0, 1, 3 },
-		{ "no length", "word", 0, 1, 1, 0, 3 },
-		{ "a length of nothing", "word", 0, 0, 1, 1, 3 },
-		{ "more than a secret has", "word", 0, OPERATE_SECRET_MAX + 1, 1, 1, 3 },
-		{ "a place behind any file", "word", OPERATE_SECRET_FILE_MAX + 1, 1, 1, 1, 3 },
-		{ "no descriptor", "word", 0, 1, 1, 1, 2 },
-		{ "a descriptor too many", "word", 0, 1, 1, 1, 4 },
-		{ "a place too many", "word", 0, 1, 2, 1, 3 },
-		{ "a length too many", "word", 0, 1, 1, 2, 3 },
-		{ "a descriptor for none", NULL, 0, 0, 0, 0, 3 },
+		{ "a name that leads elsewhere", "../word", 0, 1, 1, 1, 1 },
+		{ "a name of nothing", "", 0, 1, 1, 1, 1 },
+		{ "no place", "word", 0, 1, 0, 1, 1 },
+		{ "no length", "word", 0, 1, 1, 0, 1 },
+		{ "a length of nothing", "word", 0, 0, 1, 1, 1 },
+		{ "more than a secret has", "word", 0, OPERATE_SECRET_MAX + 1, 1, 1, 1 },
+		{ "a place behind any file", "word", OPERATE_SECRET_FILE_MAX + 1, 1, 1, 1, 1 },
+		{ "no descriptor", "word", 0, 1, 1, 1, 0 },
+		{ "a descriptor too many", "word", 0, 1, 1, 1, 2 },
+		{ "a place too many", "word", 0, 1, 2, 1, 1 },
+		{ "a length too many", "word", 0, 1, 1, 2, 1 },
+		{ "a descriptor for none", NULL, 0, 0, 0, 0, 1 },
 	};
-	static const struct raw_secret good = { "one as it should be", "word", 0, 1, 1, 1, 3 };
+	static const struct raw_secret good = { "one as it should be", "word", 0, 1, 1, 1, 1 };
 	struct bench *b = *state;
 
 	for (size_t i = 0; i <= ARRAY_LEN(rows); i++) {
 		const struct raw_secret *s = i < ARRAY_LEN(rows) ? &rows[i] : &good;
 		SCOPED(operate_job_done) struct operate_job job = { 0 };
-		SCOPED(scope_close) int out = -1;
-		SCOPED(scope_close) int err = -1;
 		uint64_t before = refuse_count(REASON_MALFORMED);
 		int r, want = s == &good ? 0 : REASON_MALFORMED;
 
 		send_raw_job(b, OPERATE_JOB, "a", 1, s->n_files, s);
-		r = operate_job_receive(b->socks[1], &job, &out, &err);
-		if (r != want || refuse_count(REASON_MALFORMED) != before + (want != 0) || (out == -1) != (want != 0))
+		r = operate_job_receive(b->socks[1], &job);
+		if (r != want || refuse_count(REASON_MALFORMED) != before + (want != 0) ||
+			(job.argv[0] == NULL) != (want != 0))
 			fail_msg("%s: %d", s->says, r);
 	}
 }
@@ -862,24 +933,22 @@ test_hostile_monitor(void **state)
 		int n_files;
 		int reason;
 	} rows[] = {
-		{ "an argument that holds a NUL", OPERATE_JOB, "a\0b", 3, 2, REASON_MALFORMED },
-		{ "one file for two outputs", OPERATE_JOB, "a", 1, 1, REASON_MALFORMED },
-		{ "a result in a job's place", OPERATE_RESULT, "a", 1, 2, REASON_MALFORMED },
-		{ "a job as it should be", OPERATE_JOB, "a", 1, 2, 0 },
+		{ "an argument that holds a NUL", OPERATE_JOB, "a\0b", 3, 0, REASON_MALFORMED },
+		{ "a file for nothing", OPERATE_JOB, "a", 1, 1, REASON_MALFORMED },
+		{ "a result in a job's place", OPERATE_RESULT, "a", 1, 0, REASON_MALFORMED },
+		{ "a job as it should be", OPERATE_JOB, "a", 1, 0, 0 },
 	};
 	struct bench *b = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(operate_job_done) struct operate_job job = { 0 };
-		SCOPED(scope_close) int out = -1;
-		SCOPED(scope_close) int err = -1;
 		uint64_t before = refuse_count(REASON_MALFORMED);
 		int r;
 
 		send_raw_job(b, rows[i].type, rows[i].arg, rows[i].len, rows[i].n_files, NULL);
-		r = operate_job_receive(b->socks[1], &job, &out, &err);
+		r = operate_job_receive(b->socks[1], &job);
 		if (r != rows[i].reason || refuse_count(REASON_MALFORMED) != before + (r != 0) ||
-			(out == -1) != (r != 0))
+			(job.argv[0] == NULL) != (r != 0))
 			fail_msg("%s: %d", rows[i].says, r);
 	}
 }
@@ -926,6 +995,50 @@ send_posing(int sock)
 }
 
 static void
+send_output_frame(int sock, uint64_t stream, size_t len)
+{
+	SCOPED(frame_out_done) struct frame_out out;
+	static const uint8_t bytes[OPERATE_CHUNK_MAX + 1];
+
+	frame_begin(&out, OPERATE_OUTPUT, 1);
+	frame_put_u64(&out, OPERATE_TAG_STREAM, stream);
+	frame_put_bytes(&out, OPERATE_TAG_BYTES, bytes, len);
+	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
+}
+
+static void
+test_output_that_is_none(void **state)
+{
+	static const struct {
+		const char *says;
+		uint64_t stream;
+		size_t len;
+		int r;
+	} rows[] = {
+		{ "of a stream before the first", 0, 1, REASON_MALFORMED },
+		{ "of a third stream", 3, 1, REASON_MALFORMED },
+		{ "of nothing", 1, 0, REASON_MALFORMED },
+		{ "more than a frame carries", 1, OPERATE_CHUNK_MAX + 1, REASON_MALFORMED },
+		{ "as it should be", 2, OPERATE_CHUNK_MAX, 0 },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(frame_done) struct frame f = { 0 };
+		uint64_t before = refuse_count(REASON_MALFORMED);
+		struct operate_output o;
+		int r;
+
+		send_output_frame(b->socks[0], rows[i].stream, rows[i].len);
+		assert_int_equal(frame_recv_wait(b->socks[1], &f, 1000), 0);
+		r = operate_output_take(&f, &o);
+		if (r != rows[i].r || refuse_count(REASON_MALFORMED) != before + (r != 0) ||
+			(r == 0 && (o.stream != OPERATE_STDERR || o.len != rows[i].len)))
+			fail_msg("%s: %d", rows[i].says, r);
+	}
+}
+
+static void
 test_hostile_worker(void **state)
 {
 	struct bench *b = *state;
@@ -952,6 +1065,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_output_is_live, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_monitor_that_does_not_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe, setup, teardown),
@@ -975,6 +1090,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_bad_jobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_monitor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_command_line_too_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_output_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_worker, setup, teardown),
 	};
 

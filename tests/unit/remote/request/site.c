@@ -41,7 +41,6 @@ test_job_is_what_was_planned(void **state)
 	SCOPED(world_end) struct monitor m;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
 	SCOPED_JSON *args = json_pack("{s:s}", "section", "memory");
-	int out = -1, err = -1;
 	struct request q;
 
 	(void)state;
@@ -49,7 +48,7 @@ test_job_is_what_was_planned(void **state)
 	q = good("r-1", "info");
 	q.args = args;
 	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
-	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job, &out, &err), 0);
+	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job), 0);
 	assert_int_equal(job.profile, OPERATE_OBSERVE);
 	assert_string_equal(job.argv[0], "/usr/bin/redis-cli");
 	assert_string_equal(job.argv[2], "/run/service/redis.sock");
@@ -62,8 +61,6 @@ test_job_is_what_was_planned(void **state)
 	assert_int_equal(job.declared, 0);
 	assert_non_null(strstr(job.tree, "/lib/store/aaaa"));
 	assert_non_null(strstr(job.run, "/run/services/redis"));
-	close(out);
-	close(err);
 }
 
 static void
@@ -122,7 +119,6 @@ test_secrets_go_by_descriptor(void **state)
 	SCOPED_JSON *item = NULL;
 	SCOPED(world_end) struct monitor m;
 	char file[256], want[256];
-	int out = -1, err = -1;
 	struct request q;
 
 	(void)state;
@@ -134,7 +130,7 @@ test_secrets_go_by_descriptor(void **state)
 				     "for it\n"));
 	assert_non_null(strstr(text, "'/usr/bin/redis-cli' '--passfile' '/run/secrets/password'"));
 	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
-	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job, &out, &err), 0);
+	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job), 0);
 	assert_int_equal(job.n_secrets, 1);
 	assert_string_equal(job.secrets[0].name, "password");
 	assert_string_equal(job.argv[2], "/run/secrets/password");
@@ -144,8 +140,6 @@ test_secrets_go_by_descriptor(void **state)
 	assert_string_equal(file, want);
 	assert_memory_equal(file + job.secrets[0].from, buf_text(&value), value.len);
 	assert_int_equal(job.secrets[0].len, value.len);
-	close(out);
-	close(err);
 	item = show(&m, "r-1", NULL);
 	nowhere_in(item, buf_text(&value), "what is shown");
 	for (size_t i = 0; i < m.n_posts; i++)
@@ -761,6 +755,54 @@ test_switched_off_while_waiting(void **state)
 	assert_int_equal(spawned(&m), 0);
 }
 
+/* More than its plan allows, or what is no frame of a worker: it is killed, and its word on the end does not count. */
+static void
+test_worker_says_too_much(void **state)
+{
+	static const uint8_t part[OPERATE_CHUNK_MAX];
+	static const struct operate_result ok = { .outcome = OPERATE_OK };
+	static const struct {
+		const char *says;
+		size_t whole, more; /* parts of full size, and bytes after them */
+		enum request_outcome outcome;
+		enum reason reason;
+	} rows[] = {
+		{ "all that it may write", 4, 0, REQUEST_OUTCOME_OK, REASON_NONE },
+		{ "a byte more", 4, 1, REQUEST_OUTCOME_FAILED, REASON_MALFORMED },
+		{ "a part of nothing", 0, 0, REQUEST_OUTCOME_FAILED, REASON_MALFORMED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(request_result_freep) struct request_result *result = NULL;
+		SCOPED(operate_job_done) struct operate_job job = { 0 };
+		struct operate_output o = { OPERATE_STDOUT, part, sizeof(part) };
+		SCOPED(world_end) struct monitor m;
+		struct request q;
+		int fd;
+
+		world_open(&m);
+		q = good("r-1", "info");
+		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+		fd = m.spawn->calls[0].fd;
+		assert_int_equal(operate_job_receive(fd, &job), 0);
+		assert_int_equal(job.output, 4 * sizeof(part));
+		for (size_t k = 0; k < rows[i].whole; k++)
+			assert_int_equal(operate_output_send(fd, &o), 0);
+		o = (struct operate_output){ OPERATE_STDERR, part, rows[i].more };
+		if (rows[i].more > 0 || rows[i].whole == 0)
+			assert_int_equal(operate_output_send(fd, &o), 0);
+		assert_int_equal(operate_result_send(fd, &ok), 0);
+		pump(&m);
+		result = said(&m, "r-1");
+		if (result->outcome != rows[i].outcome || result->reason != rows[i].reason)
+			fail_msg("%s: %s", rows[i].says, request_outcome_name(result->outcome));
+		assert_int_equal(strcmp(m.spawn->calls[m.spawn->n_calls - 1].what, "kill") == 0,
+			rows[i].outcome != REQUEST_OUTCOME_OK);
+		assert_string_equal(story(&m), rows[i].reason ? "request start end[malformed] " : "request start end ");
+	}
+}
+
 static void
 stopped_while_running(struct monitor *m, void (*stop)(struct monitor *m), enum reason reason)
 {
@@ -1316,6 +1358,7 @@ main(void)
 		cmocka_unit_test(test_crash_before_it_was_settled),
 		cmocka_unit_test(test_no_start_without_its_leaf),
 		cmocka_unit_test(test_switched_off_while_waiting),
+		cmocka_unit_test(test_worker_says_too_much),
 		cmocka_unit_test(test_stopped_while_running),
 		cmocka_unit_test(test_worker_dies),
 		cmocka_unit_test(test_worker_lies),

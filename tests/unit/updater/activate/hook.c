@@ -55,11 +55,24 @@ take_job(struct bench *b, struct frame *ret)
 }
 
 static void
-answer(int take_fd, struct frame *job, enum operate_outcome outcome, uint64_t status, const char *said)
+say(int fd, enum operate_stream stream, const char *text, size_t len)
 {
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 
-	assert_int_equal(write(job->fds[0], said, strlen(said)), (ssize_t)strlen(said));
+	frame_begin(&out, OPERATE_OUTPUT, 1);
+	frame_put_u64(&out, OPERATE_TAG_STREAM, stream);
+	frame_put_bytes(&out, OPERATE_TAG_BYTES, text, len);
+	assert_int_equal(frame_send_wait(fd, &out, 1000), 0);
+}
+
+static void
+answer(int take_fd, enum operate_outcome outcome, uint64_t status, const char *said)
+{
+	SCOPED(frame_out_done) struct frame_out out = { 0 };
+
+	/* A part on each output: all of the first one counts before the second. */
+	say(take_fd, OPERATE_STDERR, said + 2, strlen(said + 2));
+	say(take_fd, OPERATE_STDOUT, said, 2);
 	frame_begin(&out, OPERATE_RESULT, 1);
 	frame_put_u64(&out, OPERATE_TAG_OUTCOME, outcome);
 	frame_put_u64(&out, OPERATE_TAG_STATUS, status);
@@ -129,7 +142,7 @@ see_secrets(struct bench *b, const struct frame *job, bool given)
 	uint64_t from = 0, len = 0;
 	char path[512], file[256];
 
-	assert_int_equal(job->n_fds, given ? 3 : 2);
+	assert_int_equal(job->n_fds, given ? 1 : 0);
 	if (!given) {
 		assert_null(frame_find(job, OPERATE_TAG_SECRET, 0));
 		return;
@@ -139,7 +152,7 @@ see_secrets(struct bench *b, const struct frame *job, bool given)
 	assert_true(frame_u64(job, OPERATE_TAG_SECRET_FROM, &from) && frame_u64(job, OPERATE_TAG_SECRET_LEN, &len));
 	(void)snprintf(path, sizeof(path), "%s/services/redis/secrets/word", b->t->paths.lib);
 	assert_int_equal(fs_read(AT_FDCWD, path, value.max, &value), 0);
-	file[pread(job->fds[2], file, sizeof(file) - 1, 0)] = '\0';
+	file[pread(job->fds[0], file, sizeof(file) - 1, 0)] = '\0';
 	assert_int_equal(len, value.len);
 	assert_int_equal(from, 5);
 	assert_memory_equal(file, "word=", 5);
@@ -173,7 +186,7 @@ a_hook_has_the_rights_of_its_kind(void **state)
 			fail_msg("%s: %llu", jobs[i].name, (unsigned long long)declared);
 		assert_memory_equal(frame_find(&job, OPERATE_TAG_ARG, 1)->data, jobs[i].argv1, strlen(jobs[i].argv1));
 		see_secrets(b, &job, jobs[i].which == DEFINITION_HOOK_SNAPSHOT);
-		answer(fd, &job, OPERATE_OK, 0, "done");
+		answer(fd, OPERATE_OK, 0, "done");
 		wait_end(b, &e);
 		assert_int_equal(e.r, 0);
 		assert_null(hook);
@@ -208,13 +221,36 @@ a_hook_that_fails_says_why(void **state)
 		assert_int_equal(
 			hook_start(&hook, b->t->m, g.d, g.r.hex, DEFINITION_HOOK_CHECK, "", on_end, &e), 0);
 		fd = take_job(b, &job);
-		answer(fd, &job, ends[i].outcome, ends[i].status, "no such table");
+		answer(fd, ends[i].outcome, ends[i].status, "no such table");
 		wait_end(b, &e);
 		assert_int_equal(e.r, REASON_CONFLICT);
 		assert_int_equal(refuse_count(REASON_CONFLICT), before + 1);
 		if (!strstr(refuse_last()->text, ends[i].text))
 			fail_msg("%s: %s", ends[i].name, refuse_last()->text);
 	}
+}
+
+/* More than the hook may write: the worker lies, and is killed. */
+static void
+a_hook_that_floods_has_failed(void **state)
+{
+	static const char part[4096];
+	struct bench *b = *state;
+	SCOPED(ground_done) struct ground g = { .data = -1 };
+	SCOPED(frame_done) struct frame job = { 0 };
+	struct hook *hook = NULL;
+	struct ended e = { 0 };
+	int fd;
+
+	lay(b, &g);
+	assert_int_equal(hook_start(&hook, b->t->m, g.d, g.r.hex, DEFINITION_HOOK_SNAPSHOT, ID, on_end, &e), 0);
+	fd = take_job(b, &job);
+	say(fd, OPERATE_STDOUT, part, sizeof(part)); /* all that it may */
+	say(fd, OPERATE_STDERR, part, 1);
+	wait_end(b, &e);
+	(void)close(fd);
+	assert_true(e.r < 0);
+	assert_string_equal(e.output, "");
 }
 
 static void
@@ -279,6 +315,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(a_hook_has_the_rights_of_its_kind),
 		BENCH_TEST(a_hook_that_fails_says_why),
+		BENCH_TEST(a_hook_that_floods_has_failed),
 		BENCH_TEST(what_is_no_snapshot_is_not_restored),
 		BENCH_TEST(a_link_in_place_of_snapshots_is_not_followed),
 		BENCH_TEST(two_snapshots_are_kept),
