@@ -12,8 +12,9 @@
 
 enum { WAIT_MS = 20 };
 
+/* wait_ms: for those whose answer is there at once, or not at all. */
 static int
-try(int *ret_fd, const struct sockaddr *sa, socklen_t len)
+try(int *ret_fd, const struct sockaddr *sa, socklen_t len, int wait_ms)
 {
 	SCOPED(scope_close) int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int error = 0;
@@ -26,8 +27,7 @@ try(int *ret_fd, const struct sockaddr *sa, socklen_t len)
 
 		if (errno != EINPROGRESS)
 			return -errno;
-		/* On loopback the answer is there at once, or the listener's queue is full. */
-		if (poll(&one, 1, WAIT_MS) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
+		if (poll(&one, 1, wait_ms) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
 			return -error;
 	}
 	*ret_fd = STEAL_FD(fd);
@@ -43,9 +43,23 @@ dial_loopback(int *ret_fd, unsigned port)
 	const struct sockaddr_in6 six = { .sin6_family = AF_INET6,
 		.sin6_port = htons((uint16_t)port),
 		.sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	int r = try(ret_fd, (const struct sockaddr *)&four, sizeof(four));
+	/* On loopback the answer is there at once, or the listener's queue is full. */
+	int r = try(ret_fd, (const struct sockaddr *)&four, sizeof(four), WAIT_MS);
 
-	return r == -ECONNREFUSED ? try(ret_fd, (const struct sockaddr *)&six, sizeof(six)) : r;
+	return r == -ECONNREFUSED ? try(ret_fd, (const struct sockaddr *)&six, sizeof(six), WAIT_MS) : r;
+}
+
+int
+dial_address(int *ret_fd, const char *address, unsigned port)
+{
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+
+	if (inet_pton(AF_INET, address, &four.sin_addr) == 1)
+		return try(ret_fd, (const struct sockaddr *)&four, sizeof(four), 0);
+	if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1)
+		return try(ret_fd, (const struct sockaddr *)&six, sizeof(six), 0);
+	return -EINVAL;
 }
 
 union room {

@@ -9,6 +9,7 @@
  *	policy, cluster     the YAML as canonical JSON, schema-checked
  *	quorum              {"policy": the witness policy in its canonical form}
  *	definition, index   the canonical JSON, schema-checked
+ *	targets             what telemetry.scrape of mainstay.yaml names: target_json()
  *
  * The monitor verifies signatures over those bytes before it parses them. */
 #pragma once
@@ -30,6 +31,7 @@ enum judge_kind {
 	JUDGE_INDEX,
 	JUDGE_RECORD,
 	JUDGE_QUORUM,
+	JUDGE_TARGETS,
 	JUDGE_KIND_MAX
 };
 

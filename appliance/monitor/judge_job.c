@@ -10,6 +10,7 @@
 #include "appliance/policy/policy_compile.h"
 #include "appliance/service/cluster.h"
 #include "appliance/service/definition.h"
+#include "appliance/service/target.h"
 #include "appliance/tree/index.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/tuf/metadata.h"
@@ -25,6 +26,7 @@ static const char *const kinds[JUDGE_KIND_MAX] = {
 	[JUDGE_INDEX] = "index",
 	[JUDGE_RECORD] = "record",
 	[JUDGE_QUORUM] = "quorum",
+	[JUDGE_TARGETS] = "targets",
 };
 
 const char *
@@ -147,6 +149,15 @@ job_quorum(const char *name, const void *p, size_t len, struct buf *out)
 	return FAULT(r ?: json_canonical(out, doc));
 }
 
+static int
+job_targets(const char *name, const void *p, size_t len, struct buf *out)
+{
+	SCOPED_JSON *doc = NULL;
+	int r = target_json(&doc, p, len, name);
+
+	return r ?: json_canonical(out, doc);
+}
+
 int
 judge_job(enum judge_kind kind, const char *name, const void *p, size_t len, struct buf *out)
 {
@@ -160,6 +171,7 @@ judge_job(enum judge_kind kind, const char *name, const void *p, size_t len, str
 		[JUDGE_INDEX] = job_index,
 		[JUDGE_RECORD] = job_record,
 		[JUDGE_QUORUM] = job_quorum,
+		[JUDGE_TARGETS] = job_targets,
 	};
 	int r;
 

@@ -9,9 +9,9 @@ spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_f
 }
 
 int
-spawn_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+spawn_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
 {
-	return s->ops->dial(s, port, take_socket, done, arg);
+	return s->ops->dial(s, address, port, take_socket, done, arg);
 }
 
 int

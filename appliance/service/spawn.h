@@ -49,7 +49,8 @@ struct spawn_ops {
 	int (*reload_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 	int (*switch_core)(struct spawner *s, spawn_done_fn *done, void *arg);
-	int (*dial)(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg);
+	int (*dial)(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done,
+		void *arg);
 	struct spawner *(*free)(struct spawner *s);
 };
 
@@ -82,9 +83,9 @@ int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, vo
 /* Ask that all daemons end, the asking one too, and the core that lib/core names starts in their place; services go on.
  * Whoever asks is told to end soon after; r of done: as above, pid 0. */
 int spawn_switch_core(struct spawner *s, spawn_done_fn *done, void *arg);
-/* Have a connection to this port of the host's loopback written to take_socket (loop/dial.h), which is closed on every
- * path.  0 with pid 0 also where nobody listens: then nothing was written. */
-int spawn_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg);
+/* Have a connection to this port of the host's loopback, or of an address that is not "", written to take_socket
+ * (loop/dial.h), which is closed on every path.  0 with pid 0 also where nobody listens: then nothing was written. */
+int spawn_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg);
 void spawn_on_exited(struct spawner *s, spawn_exited_fn *fn,
 	void *arg); /* one listener; NULL: none */
 struct spawner *spawn_free(struct spawner *s);

@@ -37,6 +37,7 @@ struct call {
 	uint64_t kind, pid, signal;
 	uint64_t memory, processes, cpu_milli, port;
 	char name[ROSTER_ID_MAX + 1];
+	char address[SUPERVISE_ADDRESS_MAX + 1];
 	int fds[FRAME_FDS_MAX]; /* owned until it is sent */
 	size_t n_fds;
 	struct loop_timer *late;
@@ -119,6 +120,8 @@ send_call(struct asker *a, struct call *c)
 	}
 	if (c->type == SUPERVISE_DIAL)
 		frame_put_u64(&out, SUPERVISE_TAG_PORT, c->port);
+	if (*c->address)
+		frame_put_text(&out, SUPERVISE_TAG_ADDRESS, c->address);
 	for (size_t i = 0; i < c->n_fds; i++)
 		frame_put_fd(&out, c->fds[i]);
 	r = frame_conn_send(a->conn, &out);
@@ -403,15 +406,17 @@ ask_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 }
 
 static int
-ask_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+ask_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
 {
-	return call((struct asker *)s,
-		&(struct call){ .type = SUPERVISE_DIAL,
-			.port = port,
-			.fds = { take_socket },
-			.n_fds = 1,
-			.done = done,
-			.arg = arg });
+	struct call c = { .type = SUPERVISE_DIAL,
+		.port = port,
+		.fds = { take_socket },
+		.n_fds = 1,
+		.done = done,
+		.arg = arg };
+
+	(void)snprintf(c.address, sizeof(c.address), "%s", address);
+	return call((struct asker *)s, &c);
 }
 
 static struct spawner *

@@ -212,17 +212,21 @@ do_list(struct request *q)
 	return roster_text(&q->list, &q->s->roster, "-");
 }
 
-/* The collector has no network, and the monitor none either: this is the one door, and it leads to loopback alone. */
+/* The collector has no network, and the monitor none either: this is the one door.  It leads to loopback, and to the
+ * addresses that the customer wrote into mainstay.yaml. */
 static int
 do_dial(struct request *q)
 {
+	const char *address = frame_text(q->f, SUPERVISE_TAG_ADDRESS, SUPERVISE_ADDRESS_MAX);
 	SCOPED(scope_close) int fd = -1;
 	uint64_t port;
 	int r;
 
 	if (!frame_u64(q->f, SUPERVISE_TAG_PORT, &port) || port < 1 || port > UINT16_MAX)
 		return REFUSE(REASON_MALFORMED, "dial", "names no port");
-	r = dial_loopback(&fd, (unsigned)port);
+	r = address ? dial_address(&fd, address, (unsigned)port) : dial_loopback(&fd, (unsigned)port);
+	if (r == -EINVAL)
+		return REFUSE(REASON_MALFORMED, address, "is no address");
 	if (r == 0)
 		r = dial_hand_over(q->f->fds[0], fd);
 	if (r < 0) /* nobody listens, or nobody waits for it */
@@ -257,7 +261,8 @@ static const struct rule {
 	[SUPERVISE_RELOAD] = { do_reload, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0,
 		0 },
 	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0, 0 },
-	[SUPERVISE_DIAL] = { do_dial, { { SUPERVISE_TAG_PORT, 1, 1, 8 } }, 1, 1, 1 },
+	[SUPERVISE_DIAL] = { do_dial,
+		{ { SUPERVISE_TAG_PORT, 1, 1, 8 }, { SUPERVISE_TAG_ADDRESS, 0, 1, SUPERVISE_ADDRESS_MAX } }, 2, 1, 1 },
 };
 
 /* --- the connection --------------------------------------------------------------------------- */

@@ -11,8 +11,8 @@
  *	  RELOAD  id, NAME                    (the shim tells its service to take up its configuration)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
- *	  DIAL    id, PORT, one descriptor (a stream socket: what is connected to this port of the host's loopback is
- *	          written to it, as dial.h has it, and where nobody listens it is closed)
+ *	  DIAL    id, PORT, ADDRESS, one descriptor (a stream socket: what is connected to this port of the host's
+ *	          loopback, or of the address, is written to it, as dial.h has it, and where nobody listens it is closed)
  *	  SWITCH  id                          (another core is to run: daemons and workers end, then supervise
  *	                                       itself, and `mainstay run` starts what lib/core says; shims stay)
  *	                                      <- OK       id, PID; of LIST: TEXT, the roster
@@ -54,11 +54,13 @@ enum supervise_tag {		      /* numbers are eight bytes */
 	SUPERVISE_TAG_PROCESSES = 10, /* number */
 	SUPERVISE_TAG_CPU = 11,	      /* number, thousandths of a processor */
 	SUPERVISE_TAG_PORT = 12,      /* number, 1..65535 */
+	SUPERVISE_TAG_ADDRESS = 13,   /* text, of IPv4 or IPv6; absent: loopback */
 };
 
 enum {
 	SUPERVISE_WORKERS_MAX = 16, /* at once */
 	SUPERVISE_SHIMS_MAX = 64,
+	SUPERVISE_ADDRESS_MAX = 45,
 	/* What a worker inherits: its job; a daemon: the readiness pipe; a shim: the spec, from here on its
 	 * secrets in the spec's order, and then the cgroup.procs of its control groups (open to write) and
 	 * what counts its kills for lack of memory (open to read). */

@@ -17,7 +17,7 @@ apply(struct collector *c)
 	int r;
 
 	r = door_set(c->door, &c->config);
-	r = r ?: sources_set(c->sources, &c->config);
+	r = r ?: sources_set(c->sources, &c->config, c->settings.targets, c->settings.n_targets);
 	if (r == 0) {
 		r = collector_take_rules(c);
 		rule_mute(c->rules, c->config.mutes, c->config.n_mutes, clock_now_us());

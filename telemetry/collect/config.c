@@ -16,6 +16,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
 #include "appliance/egress/pseudonym.h"
+#include "appliance/service/target.h"
 #include "telemetry/collect/config_journal.h"
 #include "telemetry/ship/ship_settings.h"
 
@@ -342,7 +343,7 @@ static int
 read_section(struct config_settings *s, const struct yaml_node *section)
 {
 	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas", "certificates",
-		"journal",
+		"journal", "scrape",
 		SHIP_SETTINGS_KEYS };
 	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
 	const struct yaml_node *node;
@@ -371,6 +372,11 @@ read_section(struct config_settings *s, const struct yaml_node *section)
 				return r;
 		} else if (strcmp(node->key, "journal") == 0) {
 			int r = config_journal_read(s, node);
+
+			if (r != 0)
+				return r;
+		} else if (strcmp(node->key, "scrape") == 0) {
+			int r = target_read(s->targets, &s->n_targets, node, "mainstay.yaml");
 
 			if (r != 0)
 				return r;

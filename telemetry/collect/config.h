@@ -14,7 +14,8 @@
  *	  pseudonyms: [ip, email]   # of ip, email, user, hostname: what leaves under a token in free text
  *	  certificates: [/etc/ssl/site.pem]   # whose days the inventory tells
  *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth
- *	  journal: {units: [ssh.service], level: warning}   # fields log.journal.ssh.service */
+ *	  journal: {units: [ssh.service], level: warning}   # fields log.journal.ssh.service
+ *	  scrape: [{name: node, url: "http://127.0.0.1:9100/metrics"}]   # appliance/service/target.h */
 #pragma once
 
 #include <jansson.h>
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "appliance/egress/class.h"
+#include "appliance/service/target.h"
 #include "telemetry/logs/log_format.h"
 #include "telemetry/rule/rule.h"
 
@@ -93,6 +95,8 @@ struct config_settings {
 	char certificates[CONFIG_CERTIFICATES_MAX][CONFIG_PATH_MAX + 1];
 	size_t n_certificates;
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
+	struct target targets[TARGETS_MAX]; /* exporters of the customer's own */
+	size_t n_targets;
 	char rules[CONFIG_NAME_MAX + 1]; /* the customer's own, a file of etc; "": none */
 };
 

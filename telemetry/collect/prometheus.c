@@ -14,6 +14,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
+#include "appliance/service/target.h"
 #include "telemetry/collect/exchange.h"
 #include "telemetry/collect/scraped.h"
 #include "telemetry/scrape/scrape.h"
@@ -21,7 +22,7 @@
 enum {
 	PATH_MAX_BYTES = 255,
 	TIMEOUT_MS = 10 * 1000,
-	HOST_MAX = 32,
+	HOST_MAX = TARGET_ADDRESS_MAX + 16,
 };
 
 struct prometheus {
@@ -214,7 +215,8 @@ read_port(struct prometheus *p, const json_t *port)
 		return REFUSE(REASON_MALFORMED, p->service,
 			"names neither a socket nor a port of 1 to 65535");
 	p->port = (unsigned)v;
-	(void)snprintf(p->host, sizeof(p->host), "localhost:%u", p->port);
+	if (!*p->host)
+		(void)snprintf(p->host, sizeof(p->host), "localhost:%u", p->port);
 	return 0;
 }
 
@@ -244,6 +246,7 @@ set_up(struct prometheus *p, const struct source_ask *from)
 {
 	const json_t *socket = json_object_get(from->spec, "socket");
 	const char *path = json_string_value(json_object_get(from->spec, "path")), *name = NULL;
+	const char *host = json_string_value(json_object_get(from->spec, "host")); /* of a target */
 	uint64_t timeout_us = 0;
 	int r;
 
@@ -258,7 +261,7 @@ set_up(struct prometheus *p, const struct source_ask *from)
 		return FAULT(-ENOMEM);
 	if (*p->path != '/' || strlen(p->path) > PATH_MAX_BYTES || strpbrk(p->path, " \t\r\n"))
 		return REFUSE(REASON_MALFORMED, p->service, "its path is none like /metrics");
-	(void)snprintf(p->host, sizeof(p->host), "localhost");
+	(void)snprintf(p->host, sizeof(p->host), "%s", host ? host : socket ? "localhost" : "");
 	if (!read_span(from->spec, "period", &p->period_us) || !read_span(from->spec, "timeout", &timeout_us))
 		return REFUSE(REASON_MALFORMED, p->service, "its period or timeout is no span");
 	if (!read_fallback(from->spec, &p->fallback))

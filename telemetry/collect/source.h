@@ -19,7 +19,7 @@ enum {
 struct source_ask {
 	sd_event *loop;
 	const char *service, *dir; /* dir: run/services/NAME */
-	const json_t *spec;	   /* the definition's block of metrics, the knobs' values put in */
+	const json_t *spec; /* the definition's block of metrics, the knobs' values put in; or what a target makes of it */
 	void (*done)(void *arg);   /* a probe has ended, one way or the other: samples() is new */
 	/* It needs the secret of its service that the block names, and is given it by secret(), now or later.  From
 	 * within probe(). */

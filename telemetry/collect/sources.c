@@ -8,7 +8,10 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
+#include "appliance/service/target.h"
 #include "telemetry/collect/config.h"
 #include "telemetry/collect/host.h"
 #include "telemetry/collect/sample.h"
@@ -33,6 +36,7 @@ struct asked {
 struct source {
 	struct sources *all;
 	char *name;
+	bool foreign; /* a target of the customer's: it has no shim and no processes of ours */
 	struct sample_set outside; /* what the shim says */
 	struct sample_set cost; /* of its processes, once a period */
 	struct process_kept kept;
@@ -134,15 +138,15 @@ kind_of(const char *name)
 }
 
 static int
-add_source(struct source *to, const struct config_service *from, const json_t *spec)
+add_source(struct source *to, const char *name, const char *dir, const json_t *spec)
 {
 	const struct source_kind *kind =
 		kind_of(json_string_value(json_object_get(spec, "source")));
 	const char *secret = json_string_value(json_object_get(spec, "secret"));
 	struct asked *a = &to->asked[to->n_asked];
 	const struct source_ask ask = { .loop = to->all->loop,
-		.service = from->name,
-		.dir = from->dir,
+		.service = name,
+		.dir = dir,
 		.spec = spec,
 		.done = on_answer,
 		.want = on_want,
@@ -151,7 +155,7 @@ add_source(struct source *to, const struct config_service *from, const json_t *s
 	int r;
 
 	if (!kind || to->n_asked == ASKED_MAX) {
-		log_warning("%s: a source of its metrics is of no known kind", from->name);
+		log_warning("%s: a source of its metrics is of no known kind", name);
 		return 0;
 	}
 	*a = (struct asked){ .source = to, .kind = kind };
@@ -192,33 +196,95 @@ sources_dialed(struct sources *s, const char *service, unsigned port, int take_f
 	scope_close(&take_fd);
 }
 
-int
-sources_set(struct sources *s, const struct config *c)
+static struct source *
+begin_service(struct sources *s, const char *name)
 {
-	size_t i, j;
+	struct source *to = &s->services[s->n];
+
+	*to = (struct source){ .all = s, .name = strdup(name) };
+	if (!to->name)
+		return NULL;
+	s->n++;
+	return to;
+}
+
+static int
+add_service(struct sources *s, const struct config_service *from)
+{
+	struct source *to = begin_service(s, from->name);
 	json_t *spec;
+	size_t i;
+	int r = to ? 0 : -ENOMEM;
+
+	json_array_foreach (from->metrics, i, spec) {
+		r = r ?: add_source(to, from->name, from->dir, spec);
+	}
+	return FAULT(r);
+}
+
+/* A target as a definition's block of metrics would say it. */
+static json_t *
+target_spec(const struct target *t, const char *socket)
+{
+	json_t *spec = json_pack("{s:s, s:s, s:s}", "source", prometheus_source.name, "host", t->host, "path", t->path);
+	char text[TARGET_PATH_MAX + 8];
+	int r = spec ? 0 : -ENOMEM;
+
+	(void)snprintf(text, sizeof(text), "{run}/%s", socket);
+	r = r ?: t->port ? json_object_set_new(spec, "port", json_integer(t->port)) : json_put_text(spec, "socket", text);
+	(void)snprintf(text, sizeof(text), "%llums", (unsigned long long)(t->period_us / CLOCK_US_PER_MS));
+	if (r == 0 && t->period_us)
+		r = json_put_text(spec, "period", text);
+	(void)snprintf(text, sizeof(text), "%llums", (unsigned long long)(t->timeout_us / CLOCK_US_PER_MS));
+	if (r == 0 && t->timeout_us)
+		r = json_put_text(spec, "timeout", text);
+	if (r == 0 && *t->fallback)
+		r = json_put_text(spec, "fallback", t->fallback);
+	if (r == 0)
+		return spec;
+	json_decref(spec);
+	return NULL;
+}
+
+static int
+add_target(struct sources *s, const struct target *t)
+{
+	const char *name = strrchr(t->socket, '/');
+	char place[REFUSE_PLACE_MAX], dir[TARGET_PATH_MAX + 1];
+	SCOPED_JSON *spec = NULL;
+	struct source *to;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (strcmp(s->services[i].name, t->name) != 0)
+			continue;
+		(void)snprintf(place, sizeof(place), "mainstay.yaml:%u:%u", t->line, t->column);
+		(void)REFUSE_AT(REASON_CONFLICT, t->name, place,
+			"telemetry.scrape: a service has this name, and is watched alone; take another name");
+		return 0;
+	}
+	(void)snprintf(dir, sizeof(dir), "%.*s", name > t->socket ? (int)(name - t->socket) : 1, t->socket);
+	spec = target_spec(t, name ? name + 1 : "");
+	to = spec ? begin_service(s, t->name) : NULL;
+	if (!to)
+		return FAULT(-ENOMEM);
+	to->foreign = true;
+	return add_source(to, t->name, dir, spec);
+}
+
+int
+sources_set(struct sources *s, const struct config *c, const struct target *targets, size_t n)
+{
+	size_t i;
 	int r = 0;
 
 	forget_services(s);
-	s->services = calloc(c->n_services + 1, sizeof(*s->services));
+	s->services = calloc(c->n_services + n + 1, sizeof(*s->services));
 	if (!s->services)
 		return FAULT(-ENOMEM);
-	for (i = 0; i < c->n_services && r == 0; i++) {
-		struct source *to = &s->services[i];
-
-		to->all = s;
-		to->name = strdup(c->services[i].name);
-		if (!to->name) {
-			r = -ENOMEM;
-			break;
-		}
-		s->n = i + 1;
-		json_array_foreach (c->services[i].metrics, j, spec) {
-			r = add_source(to, &c->services[i], spec);
-			if (r != 0)
-				break;
-		}
-	}
+	for (i = 0; i < c->n_services && r == 0; i++)
+		r = add_service(s, &c->services[i]);
+	for (i = 0; i < n && r == 0; i++)
+		r = add_target(s, &targets[i]);
 	if (r < 0)
 		forget_services(s);
 	return FAULT(r);
@@ -256,8 +322,10 @@ sources_probe(struct sources *s, bool all)
 		struct source *one = &s->services[i];
 
 		sample_reset(&one->outside);
-		service_probe(&one->outside, s->paths, one->name, now_us);
-		s->ops->fed(&one->outside, s->arg);
+		if (!one->foreign) {
+			service_probe(&one->outside, s->paths, one->name, now_us);
+			s->ops->fed(&one->outside, s->arg);
+		}
 		for (size_t j = 0; j < one->n_asked; j++) {
 			if (!all && !one->asked[j].watched)
 				continue;
@@ -287,8 +355,10 @@ sources_collect(struct sources *s, struct sample_set *out, uint64_t now_us)
 		struct source *one = &s->services[i];
 
 		sample_reset(&one->cost);
-		service_collect(&one->cost, s->paths, one->name, &one->kept, now_us);
-		s->ops->fed(&one->cost, s->arg);
+		if (!one->foreign) {
+			service_collect(&one->cost, s->paths, one->name, &one->kept, now_us);
+			s->ops->fed(&one->cost, s->arg);
+		}
 		sample_append(out, &one->outside);
 		sample_append(out, &one->cost);
 		for (size_t j = 0; j < one->n_asked; j++) {

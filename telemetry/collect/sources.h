@@ -16,6 +16,7 @@ struct config;
 struct rule;
 struct sample_set;
 struct sources;
+struct target;
 
 struct sources_ops {
 	/* New numbers of one service, from the loop; samples are lent. */
@@ -23,7 +24,7 @@ struct sources_ops {
 	/* A source cannot go on without this secret of its service: sources_secret(), from within or later; until
 	 * then it asks again with each probe. */
 	void (*want)(const char *service, const char *secret, void *arg);
-	/* A source needs a connection to this port of its service: sources_dialed(), from within or later, once. */
+	/* A source needs a connection to this port of its service or target: sources_dialed(), from within or later, once. */
 	void (*dial)(const char *service, unsigned port, void *arg);
 };
 
@@ -33,9 +34,10 @@ int sources_new(struct sources **ret, sd_event *loop, const struct paths *paths,
 struct sources *sources_free(struct sources *s);
 SCOPED_DESTRUCTOR(struct sources, sources_free)
 
-/* Take the services of c; copied.  A service whose sources cannot be used is logged and left out.
+/* Take the services of c, and n targets of the customer's own, each as if it were a service of that name; copied.  What
+ * cannot be used is logged and left out: a service's sources, and a target that has a service's name.
  * Returns 0 or a fault (then none is probed). */
-int sources_set(struct sources *s, const struct config *c);
+int sources_set(struct sources *s, const struct config *c, const struct target *targets, size_t n);
 
 /* A service's secret, for those of its sources whose definition names it; copied, in memory alone. */
 void sources_secret(

@@ -38,13 +38,15 @@ int
 telemetry_metrics_run(struct command_call *call)
 {
 	SCOPED(config_done) struct config config = { 0 };
+	struct config_settings settings;
 	SCOPED(sample_done) struct sample_set round = { 0 };
 	SCOPED(buf_done) struct buf out = BUF_MAX(METRICS_MAX);
 	enum exposition_format format =
 		command_option(call, "openmetrics") ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
 	int r = load(&config, &call->paths);
 
-	r = r ?: telemetry_preview_round(&call->paths, &config, &round);
+	r = r ?: config_settings(&settings, &call->paths);
+	r = r ?: telemetry_preview_round(&call->paths, &config, &settings, &round);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	r = exposition_print(&out, format, round.items, round.n, false);

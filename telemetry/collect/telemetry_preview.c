@@ -33,6 +33,7 @@ enum { ROUND_MAX_MS = 5000 }; /* each source has a shorter time-out of its own *
 struct round {
 	sd_event *loop;
 	const struct paths *paths;
+	const struct config_settings *settings;
 	struct sources *sources;
 	struct loop_timer *timer;
 	uint64_t until_us; /* boot time */
@@ -68,9 +69,14 @@ static void
 on_dial(const char *service, unsigned port, void *arg)
 {
 	struct round *round = arg;
+	const char *address = "";
 	int fd = -1;
 
-	(void)dial_loopback(&fd, port); /* without a connection the source says so */
+	for (size_t i = 0; i < round->settings->n_targets; i++)
+		if (strcmp(round->settings->targets[i].name, service) == 0)
+			address = round->settings->targets[i].address;
+	/* Without a connection the source says so. */
+	(void)(*address ? dial_address(&fd, address, port) : dial_loopback(&fd, port));
 	sources_dialed(round->sources, service, port, fd);
 }
 
@@ -86,18 +92,20 @@ on_turn(void *arg)
 
 /* Probe everything once and wait for the answers. */
 int
-telemetry_preview_round(const struct paths *paths, const struct config *config, struct sample_set *out)
+telemetry_preview_round(const struct paths *paths, const struct config *config, const struct config_settings *settings,
+	struct sample_set *out)
 {
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
 	SCOPED(sources_freep) struct sources *sources = NULL;
 	static const struct sources_ops ops = { .fed = on_samples, .want = on_want, .dial = on_dial };
 	struct round round = { .paths = paths,
+		.settings = settings,
 		.until_us = clock_mono_us() + ROUND_MAX_MS * CLOCK_US_PER_MS };
 	int r;
 
 	r = loop_new(&loop, NULL, NULL);
 	r = r ?: sources_new(&sources, loop, paths, &ops, &round);
-	r = r ?: sources_set(sources, config);
+	r = r ?: sources_set(sources, config, settings->targets, settings->n_targets);
 	if (r != 0)
 		return FAULT(r);
 	round.loop = loop;
@@ -323,7 +331,7 @@ telemetry_preview_run(struct command_call *call)
 		r = 0;
 	if (r == 0 && config.json)
 		r = door_set(door, &config);
-	r = r ?: telemetry_preview_round(&call->paths, &config, &round);
+	r = r ?: telemetry_preview_round(&call->paths, &config, &settings, &round);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	outgoing_own(&round, spool_fd, door_outgoing(door)->filter, now_us, now_us);

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from proxy import free_port
 from site_alone import Site, until
 
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+NODE_EXPORTER = shutil.which("prometheus-node-exporter")
 OPENMETRICS = "application/openmetrics-text"
 
 
@@ -113,3 +115,35 @@ scrape_configs:
         prometheus.terminate()
         prometheus.wait(10)
         server.shutdown()
+
+
+@pytest.mark.skipif(not NODE_EXPORTER, reason="prometheus-node-exporter is not installed")
+def test_the_customers_own_exporter_is_scraped_by_its_name(site):
+    port, etc = free_port(), os.path.join(site.dir, "etc")
+    exporter = subprocess.Popen([NODE_EXPORTER, "--web.listen-address=127.0.0.1:%d" % port, "--collector.disable-defaults",
+                                 "--collector.loadavg"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def write(text):
+        with open(os.path.join(etc, "new.yaml"), "w") as f:
+            f.write(text)
+        os.rename(os.path.join(etc, "new.yaml"), os.path.join(etc, "mainstay.yaml"))
+
+    def waits():
+        return [i for i in site.json("telemetry", "review")["items"] if i["field"] == "node_load1"]
+
+    try:
+        write("telemetry:\n  period: 1s\n  scrape:\n  - {nme: node}\n")
+        refused = site.json("metrics", code=None)
+        assert "mainstay.yaml:4:6" in str(refused) and "did you mean" in str(refused), refused
+        write("telemetry:\n  period: 1s\n  scrape: [{name: node, url: \"http://127.0.0.1:%d/metrics\"}]\n" % port)
+        # A command connects itself ...
+        until("it answers", lambda: 'up{service="node"} 1' in site.run("metrics").stdout)
+        assert 'node_load1{service="node"}' in site.run("metrics").stdout
+        # ... the collector is connected, and what it got waits to be accepted.
+        [field] = until("it waits for review", waits)
+        site.run("telemetry", "accept", "node_load1")
+        shown = until("it may leave", lambda: [i for i in site.json("telemetry", "preview")["items"] if i["name"] == "node_load1"])
+        assert shown[0]["service"] == "node", (field, shown)
+    finally:
+        exporter.terminate()
+        exporter.wait(10)

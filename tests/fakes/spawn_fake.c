@@ -18,7 +18,7 @@ struct due {
 	spawn_done_fn *done;
 	void *arg;
 	pid_t pid;
-	bool step; /* of a service's shim */
+	bool step; /* of a service's shim, or a dial */
 };
 
 static void
@@ -53,7 +53,8 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 	}
 	pid = pid ?: ++f->next_pid;
 	*d = (struct due){ .f = f, .done = done, .arg = arg, .pid = pid,
-		.step = strcmp(what, "shim") == 0 || strcmp(what, "stop") == 0 || strcmp(what, "reload") == 0 };
+		.step = strcmp(what, "shim") == 0 || strcmp(what, "stop") == 0 || strcmp(what, "reload") == 0 ||
+			strcmp(what, "dial") == 0 };
 	r = loop_after(&d->timer, f->loop, 0, on_due, d);
 	if (r) {
 		free(d);
@@ -122,9 +123,9 @@ fake_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 }
 
 static int
-fake_dial(struct spawner *s, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
+fake_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
 {
-	return note(s, "dial", "", 0, take_socket, (int)port, done, arg);
+	return note(s, "dial", address, 0, take_socket, (int)port, done, arg);
 }
 
 static void

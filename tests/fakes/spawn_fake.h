@@ -16,7 +16,7 @@ struct spawn_fake {
 	struct {
 		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch", "dial" */
 		char what[16];
-		char service[65];
+		char service[65]; /* of a dial: the address */
 		pid_t pid; /* given, or killed */
 		int fd;	   /* the job or the spec; owned, take it with STEAL_FD() */
 		int signal; /* the port of a dial */
@@ -30,7 +30,7 @@ struct spawn_fake {
 
 /* Free with spawn_free(). */
 struct spawn_fake *spawn_fake_new(sd_event *loop);
-/* Whoever called has ended: no answer about a service's shim comes any more.  (Those who wait for workers and switches
+/* Whoever called has ended: no answer about a service's shim, and no dial's, comes any more.  (Those who wait for workers and switches
  * outlive it, and take theirs.) */
 void spawn_fake_forget(struct spawn_fake *f);
 /* Tell the listener that something ended, at once. */

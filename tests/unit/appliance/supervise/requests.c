@@ -490,12 +490,12 @@ listen_on_loopback(unsigned *ret_port)
 
 /* Dial through supervisor and spawner; what comes of it, -1: nobody listens. */
 static int
-dialed(struct bench *b, struct spawner *spawner, unsigned port, int want)
+dialed(struct bench *b, struct spawner *spawner, const char *address, unsigned port, int want)
 {
 	int pair[2], fd = -1, result = NOT_DONE;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(spawn_dial(spawner, port, pair[1], on_done, &result), 0);
+	assert_int_equal(spawn_dial(spawner, address, port, pair[1], on_done, &result), 0);
 	turn(b, &result);
 	assert_int_equal(result, want);
 	(void)dial_take(&fd, pair[0]);
@@ -513,7 +513,12 @@ test_dial(void **state)
 	char in[2];
 
 	assert_int_equal(spawn_supervise_new(&spawner, b->s.loop, &b->paths), 0);
-	fd = dialed(b, spawner, port, 0);
+	fd = dialed(b, spawner, "127.0.0.1", port, 0);
+	assert_true(fd >= 0);
+	(void)close(accept4(server, NULL, NULL, SOCK_CLOEXEC));
+	(void)close(fd);
+	assert_int_equal(dialed(b, spawner, "127.0.0.2", port, 0), -1); /* there, and nowhere else */
+	fd = dialed(b, spawner, "", port, 0);
 	assert_true(fd >= 0);
 	peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 	assert_int_equal(send(fd, "x", 1, 0), 1);
@@ -521,10 +526,13 @@ test_dial(void **state)
 	(void)close(peer);
 	(void)close(fd);
 	(void)close(server);
-	assert_int_equal(dialed(b, spawner, port, 0), -1);
-	assert_int_equal(dialed(b, spawner, 0, REASON_MALFORMED), -1);
+	assert_int_equal(dialed(b, spawner, "", port, 0), -1);
+	assert_int_equal(dialed(b, spawner, "::1", port, 0), -1);
+	assert_int_equal(dialed(b, spawner, "", 0, REASON_MALFORMED), -1);
 	assert_string_equal(refuse_last()->text, "names no port");
-	assert_int_equal(dialed(b, spawner, 65536, REASON_MALFORMED), -1);
+	assert_int_equal(dialed(b, spawner, "", 65536, REASON_MALFORMED), -1);
+	assert_int_equal(dialed(b, spawner, "localhost", port, REASON_MALFORMED), -1);
+	assert_string_equal(refuse_last()->text, "is no address");
 	spawn_free(spawner);
 }
 
