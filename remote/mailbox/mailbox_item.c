@@ -4,18 +4,31 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/json.h"
+#include "remote/mailbox/mailbox_wire.h"
+
+/* The word itself, from the table: what the hub wrote goes no further. */
+static const char *
+kind_of(const char *word)
+{
+	static const char *const kinds[MAILBOX_KIND_MAX] = MAILBOX_WIRE_KINDS;
+
+	for (size_t i = 0; word && i < MAILBOX_KIND_MAX; i++)
+		if (strcmp(word, kinds[i]) == 0)
+			return kinds[i];
+	return NULL;
+}
 
 bool
-mailbox_item_read(const json_t *item, uint64_t *ret_n, struct buf *body)
+mailbox_item_read(const json_t *item, uint64_t *ret_n, const char **ret_kind, struct buf *body)
 {
 	const json_t *n = json_object_get(item, "n");
 	const json_t *envelope = json_object_get(item, "body");
-	const char *kind = json_string_value(json_object_get(item, "kind"));
+	const char *kind = kind_of(json_string_value(json_object_get(item, "kind")));
 
-	if (!json_is_integer(n) || json_integer_value(n) < 1 || !kind ||
-		strcmp(kind, "request") != 0 || !json_is_object(envelope) ||
+	if (!json_is_integer(n) || json_integer_value(n) < 1 || !kind || !json_is_object(envelope) ||
 		json_canonical(body, envelope) != 0)
 		return false;
 	*ret_n = (uint64_t)json_integer_value(n);
+	*ret_kind = kind;
 	return true;
 }

@@ -7,6 +7,6 @@
 
 struct buf;
 
-/* {"n","kind":"request","body"}: the item's number, and its body's canonical bytes appended to body.  false for what
+/* {"n","kind","body"}: the item's number, what it is, and its body's canonical bytes appended to body.  false for what
  * is no item: the hub made it up, and it is stepped over. */
-bool mailbox_item_read(const json_t *item, uint64_t *ret_n, struct buf *body);
+bool mailbox_item_read(const json_t *item, uint64_t *ret_n, const char **ret_kind, struct buf *body);

@@ -89,16 +89,18 @@ hand_over(struct mailbox *m)
 	while (m->items && m->next < json_array_size(m->items)) {
 		SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
 		struct call_request *call;
+		const char *kind = NULL;
 		struct handing *h;
 		uint64_t n = 0;
 
-		if (!mailbox_item_read(json_array_get(m->items, m->next), &n, &body) ||
+		if (!mailbox_item_read(json_array_get(m->items, m->next), &n, &kind, &body) ||
 			n <= ack_get(carrier_ack(m->carrier), ACK_KEY)) {
 			m->next++;
 			continue;
 		}
 		call = call_new("mailbox.deliver");
 		call_param_u64(call, "n", n);
+		call_param(call, "kind", kind);
 		call_body(call, body.data, body.len);
 		h = malloc(sizeof(*h));
 		if (h)

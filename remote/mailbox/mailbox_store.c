@@ -8,6 +8,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "remote/mailbox/mailbox_hub.h"
+#include "remote/mailbox/mailbox_live.h"
 #include "remote/request/request.h"
 
 enum { LIST_MAX = 500, CHANGES_MAX = 5 };
@@ -23,11 +24,24 @@ static const char *const steps[] = {
 	"  envelope TEXT, plan TEXT, result TEXT) STRICT;"
 	"CREATE INDEX requests_by_site ON requests(site, n);"
 	"CREATE INDEX requests_by_change ON requests(changed);",
+	/* Of a request: what it is, and how much it and its answers weigh. */
+	"ALTER TABLE requests ADD COLUMN kind TEXT NOT NULL DEFAULT 'request';"
+	"ALTER TABLE requests ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX requests_by_bytes ON requests(site, bytes);"
+	"CREATE INDEX requests_by_state ON requests(site, state, expires);"
+	"CREATE TABLE cancels("
+	"  id TEXT NOT NULL, engineer TEXT NOT NULL, site TEXT NOT NULL, n INTEGER NOT NULL, state TEXT NOT NULL,"
+	"  created INTEGER NOT NULL, envelope TEXT NOT NULL, PRIMARY KEY(id, engineer)) STRICT;"
+	"CREATE INDEX cancels_by_site ON cancels(site, n);"
+	"CREATE TABLE progress("
+	"  id TEXT NOT NULL, n INTEGER NOT NULL, site TEXT NOT NULL, bytes INTEGER NOT NULL, envelope TEXT NOT NULL,"
+	"  PRIMARY KEY(id, n)) STRICT;"
+	"CREATE INDEX progress_by_site ON progress(site, id);",
 };
 const struct db_migration mailbox_store_migration = { "remote/mailbox", steps, ARRAY_LEN(steps) };
 
-static int
-next_number(struct db *db, const char *site, int64_t *ret)
+int
+mailbox_store_next(struct db *db, const char *site, int64_t *ret)
 {
 	int r;
 
@@ -38,12 +52,34 @@ next_number(struct db *db, const char *site, int64_t *ret)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* What is on its way: neither answered nor over. */
+#define PENDING " AND state IN ('queued', 'delivered', 'waiting') AND expires > ?2"
+
 static int
-check_new(struct db *db, const struct request *request, bool *ret_same)
+check_pending(struct db *db, const struct request *request, uint64_t now_us)
+{
+	int64_t all, own;
+	int r;
+
+	r = db_number(db, &all, 0, "SELECT count(*) FROM requests WHERE site = ?1" PENDING, "ti", request->site,
+		(int64_t)now_us);
+	r = r ? r : db_number(db, &own, 0, "SELECT count(*) FROM requests WHERE site = ?1" PENDING " AND engineer = ?3",
+		"tit", request->site, (int64_t)now_us, request->engineer);
+	if (r < 0)
+		return FAULT(r);
+	if (own >= REQUEST_PENDING_ENGINEER_MAX)
+		return REFUSE(REASON_BUSY, request->engineer, "has %d requests on their way to %s: wait, or cancel one",
+			REQUEST_PENDING_ENGINEER_MAX, request->site);
+	return all < REQUEST_PENDING_MAX
+		? 0
+		: REFUSE(REASON_BUSY, request->site, "has %d requests on their way", REQUEST_PENDING_MAX);
+}
+
+static int
+check_new(struct db *db, const struct request *request, uint64_t now_us, bool *ret_same)
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	const void *digest;
-	int64_t waiting;
 	size_t len;
 	int r;
 
@@ -57,19 +93,45 @@ check_new(struct db *db, const struct request *request, bool *ret_same)
 		*ret_same = digest && len == 32 && memcmp(digest, request->digest, 32) == 0;
 		return *ret_same ? 0 : REFUSE(REASON_CONFLICT, request->id, "another request has this id");
 	}
-	r = db_number(db, &waiting, 0, "SELECT count(*) FROM requests WHERE site = ?1 AND state = 'queued'", "t",
-		request->site);
-	if (r < 0)
-		return FAULT(r);
-	if (waiting >= MAILBOX_HUB_OPEN_MAX)
-		return REFUSE(REASON_BUSY, request->site, "has %d undelivered requests", MAILBOX_HUB_OPEN_MAX);
-	return 0;
+	return check_pending(db, request, now_us);
+}
+
+/* The oldest row of the site that is over goes, but for this one; *ret_more: there was one. */
+static int
+drop_oldest(struct db *db, const char *site, const char *id, uint64_t now_us, bool *ret_more)
+{
+	int r = db_exec(db,
+		"DELETE FROM requests WHERE id = (SELECT id FROM requests WHERE site = ?1 AND id <> ?2"
+		" AND (state IN ('done', 'expired') OR expires <= ?3) ORDER BY changed LIMIT 1)",
+		"tti", site, id, (int64_t)now_us);
+
+	*ret_more = r == 0 && db_changes(db) > 0;
+	return r;
+}
+
+/* A site has so many rows and bytes here and no more. */
+static int
+make_room(struct db *db, const char *site, const char *id, uint64_t now_us)
+{
+	int64_t rows, bytes;
+	bool more = true;
+	int r = 0;
+
+	while (r == 0 && more) {
+		r = db_number(db, &rows, 0, "SELECT count(*) FROM requests WHERE site = ?1", "t", site);
+		r = r ? r : db_number(db, &bytes, 0, "SELECT sum(bytes) FROM requests WHERE site = ?1", "t", site);
+		if (r != 0 || (rows <= MAILBOX_HUB_KEPT_MAX && bytes <= MAILBOX_HUB_BYTES_MAX))
+			break;
+		r = drop_oldest(db, site, id, now_us, &more);
+	}
+	return FAULT(r);
 }
 
 int
-mailbox_store_add(struct db *db, const struct request *request, const char *envelope, uint64_t now_us,
-	uint64_t *ret_n)
+mailbox_store_add(struct db *db, enum mailbox_kind kind, const struct request *request, const char *envelope,
+	uint64_t now_us, uint64_t *ret_n)
 {
+	static const char *const kinds[MAILBOX_KIND_MAX] = MAILBOX_WIRE_KINDS;
 	SCOPED(db_rollbackp) struct db *tx = NULL;
 	int64_t n = 0;
 	bool same;
@@ -79,21 +141,33 @@ mailbox_store_add(struct db *db, const struct request *request, const char *enve
 	if (r < 0)
 		return FAULT(r);
 	tx = db;
-	r = check_new(db, request, &same);
+	r = check_new(db, request, now_us, &same);
 	if (r != 0 || same) {
 		*ret_n = 0;
 		return r;
 	}
-	r = next_number(db, request->site, &n);
+	r = mailbox_store_next(db, request->site, &n);
 	r = r ? r : db_exec(db,
 			    "INSERT INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
-			    " created, changed, expires, envelope)"
-			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'queued', ?9, ?9, ?10, ?11)",
-			    "tttitttbiit", request->id, request->site, request->customer, n, request->engineer,
+			    " created, changed, expires, envelope, kind, bytes)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'queued', ?9, ?9, ?10, ?11, ?12, ?13)",
+			    "tttitttbiitti", request->id, request->site, request->customer, n, request->engineer,
 			    request->service, request->operation, request->digest, (size_t)32, (int64_t)now_us,
-			    (int64_t)request->expires_us, envelope);
+			    (int64_t)request->expires_us, envelope, kinds[kind], (int64_t)strlen(envelope));
+	r = r ? r : make_room(db, request->site, request->id, now_us);
 	r = r ? r : db_commit(STEAL(tx));
 	*ret_n = (uint64_t)n;
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+mailbox_store_expire(struct db *db, uint64_t now_us, int64_t *ret_n)
+{
+	int r = db_exec(db,
+		"UPDATE requests SET state = 'expired', changed = ?1 WHERE state = 'queued' AND n > 0 AND expires <= ?1", "i",
+		(int64_t)now_us);
+
+	*ret_n = r == 0 ? db_changes(db) : 0;
 	return r < 0 ? FAULT(r) : 0;
 }
 
@@ -120,10 +194,10 @@ mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint6
 			    "UPDATE requests SET state = 'delivered', changed = ?3"
 			    " WHERE site = ?1 AND n > 0 AND n <= ?2 AND state = 'queued'",
 			    "tii", site, (int64_t)after, (int64_t)now_us);
-	if (r < 0)
-		return FAULT(r);
-	*ret_changed = db_changes(db) > 0;
-	return 0;
+	*ret_changed = r == 0 && db_changes(db) > 0;
+	r = r ? r : db_exec(db, "UPDATE cancels SET state = 'delivered' WHERE site = ?1 AND n <= ?2 AND state = 'queued'",
+			    "ti", site, (int64_t)after);
+	return r < 0 ? FAULT(r) : 0;
 }
 
 /* The stored text of an envelope as JSON; null where there is none. */
@@ -136,17 +210,20 @@ embedded(struct db_query *q, int column)
 }
 
 int
-mailbox_store_waiting(struct db *db, const char *site, uint64_t after, json_t *items)
+mailbox_store_waiting(struct db *db, const char *site, uint64_t after, uint64_t now_us, json_t *items)
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	int r;
 
 	r = db_query(&q, db,
-		"SELECT n, envelope FROM requests WHERE site = ?1 AND n > ?2 AND state = 'queued' ORDER BY n LIMIT ?3",
-		"tii", site, (int64_t)after, (int64_t)MAILBOX_WIRE_ITEMS_MAX);
+		"SELECT n, kind, envelope FROM requests"
+		" WHERE site = ?1 AND n > ?2 AND state = 'queued' AND expires > ?4"
+		" UNION ALL SELECT n, 'cancel', envelope FROM cancels WHERE site = ?1 AND n > ?2 AND state = 'queued'"
+		" ORDER BY 1 LIMIT ?3",
+		"tiii", site, (int64_t)after, (int64_t)MAILBOX_WIRE_ITEMS_MAX, (int64_t)now_us);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *item = json_pack("{s:I, s:s, s:o}", "n", (json_int_t)db_i64(q, 0), "kind", "request", "body",
-			embedded(q, 1));
+		json_t *item = json_pack("{s:I, s:s, s:o}", "n", (json_int_t)db_i64(q, 0), "kind", db_text(q, 1), "body",
+			embedded(q, 2));
 
 		r = json_array_append_new(items, item) < 0 ? -ENOMEM : 0;
 	}
@@ -190,6 +267,8 @@ check_room(struct db *db, const char *site, const char *id)
 		: REFUSE(REASON_BUSY, site, "has answered %d requests that did not come from here", MAILBOX_HUB_BY_FILE_MAX);
 }
 
+#define BYTES "bytes = coalesce(length(envelope), 0) + length(?3) + coalesce(length("
+
 int
 mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
 	const char *decision, const char *envelope, uint64_t now_us)
@@ -204,13 +283,14 @@ mailbox_store_answer(struct db *db, const char *site, const char *id, const uint
 		"ttbi", id, site, digest, (size_t)32, (int64_t)now_us);
 	if (r == 0 && result)
 		r = db_exec(db,
-			"UPDATE requests SET result = ?3, state = 'done', changed = ?4,"
+			"UPDATE requests SET result = ?3, state = 'done', changed = ?4, " BYTES "plan), 0),"
 			" decision = CASE WHEN ?5 = '' THEN decision ELSE ?5 END WHERE id = ?1 AND site = ?2",
 			"tttit", id, site, envelope, (int64_t)now_us, decision);
 	else if (r == 0)
 		r = db_exec(db,
-			"UPDATE requests SET plan = ?3, changed = ?4, decision = ?5,"
-			" state = CASE WHEN state = 'done' THEN state WHEN ?5 = 'ask' THEN 'waiting' ELSE 'delivered' END"
+			"UPDATE requests SET plan = ?3, changed = ?4, decision = ?5, " BYTES "result), 0),"
+			" state = CASE WHEN state = 'done' OR kind = 'dry-run' THEN 'done' WHEN ?5 = 'ask' THEN 'waiting' ELSE"
+			" 'delivered' END"
 			" WHERE id = ?1 AND site = ?2",
 			"tttit", id, site, envelope, (int64_t)now_us, decision);
 	if (r < 0)
@@ -218,19 +298,20 @@ mailbox_store_answer(struct db *db, const char *site, const char *id, const uint
 	/* The id is taken by a request of another site: nothing of either may show in the other. */
 	if (db_changes(db) == 0)
 		return REFUSE(REASON_CONFLICT, id, "is the id of another site's request");
-	return 0;
+	r = result ? mailbox_live_over(db, id) : 0;
+	return r ? r : make_room(db, site, id, now_us);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------ */
 #define COLUMNS                                                                                    \
-	"id, site, customer, engineer, service, operation, state, decision, created, changed, expires"
+	"id, site, customer, engineer, service, operation, state, decision, created, changed, expires, kind"
 
 static int
 summary(json_t **ret, struct db_query *q)
 {
-	SCOPED_JSON *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", db_text(q, 0), "site", db_text(q, 1),
+	SCOPED_JSON *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", db_text(q, 0), "site", db_text(q, 1),
 		"customer", db_text(q, 2), "engineer", db_text(q, 3), "service", db_text(q, 4), "operation",
-		db_text(q, 5), "state", db_text(q, 6));
+		db_text(q, 5), "state", db_text(q, 6), "kind", db_text(q, 11));
 	int r;
 
 	if (!o)
@@ -259,11 +340,11 @@ mailbox_store_get(struct db *db, const char *id, json_t **ret)
 	if (r != DB_ROW)
 		return REASON_NOT_FOUND;
 	r = summary(&o, q);
-	if (r == 0 && !db_null(q, 11) && json_object_set_new(o, "plan", embedded(q, 11)) < 0)
+	if (r == 0 && !db_null(q, 12) && json_object_set_new(o, "plan", embedded(q, 12)) < 0)
 		r = -ENOMEM;
-	if (r == 0 && !db_null(q, 12) && json_object_set_new(o, "result", embedded(q, 12)) < 0)
+	if (r == 0 && !db_null(q, 13) && json_object_set_new(o, "result", embedded(q, 13)) < 0)
 		r = -ENOMEM;
-	if (r == 0 && !db_null(q, 13) && json_object_set_new(o, "request", embedded(q, 13)) < 0)
+	if (r == 0 && !db_null(q, 14) && json_object_set_new(o, "request", embedded(q, 14)) < 0)
 		r = -ENOMEM;
 	if (r < 0)
 		return FAULT(r);
@@ -297,7 +378,7 @@ mailbox_store_changes(struct db *db, const char *site, json_t *changes)
 	int r;
 
 	r = db_query(&q, db,
-		"SELECT service, operation, engineer, id, changed FROM requests WHERE site = ?1 AND state = 'done' AND decision <> 'deny'"
+		"SELECT service, operation, engineer, id, changed FROM requests WHERE site = ?1 AND state = 'done' AND decision <> 'deny' AND kind = 'request'"
 		" ORDER BY changed DESC LIMIT ?2",
 		"ti", site, (int64_t)CHANGES_MAX);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
@@ -315,5 +396,5 @@ mailbox_store_sweep(struct db *db, uint64_t before_us)
 {
 	int r = db_exec(db, "DELETE FROM requests WHERE changed < ?1 AND expires < ?1", "i", (int64_t)before_us);
 
-	return r < 0 ? FAULT(r) : 0;
+	return r < 0 ? FAULT(r) : mailbox_live_sweep(db);
 }

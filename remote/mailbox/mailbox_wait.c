@@ -12,6 +12,7 @@
 #include "appliance/serve/problem.h"
 #include "appliance/serve/reactor.h"
 #include "remote/mailbox/mailbox_hub.h"
+#include "remote/mailbox/mailbox_live.h"
 #include "remote/mailbox/mailbox_store.h"
 
 struct mailbox_waiter {
@@ -49,12 +50,12 @@ answer(struct mailbox_wait *list, struct http_call *call, bool courier, const ch
 
 	r = databases_customer(serve_databases(list->serve), customer, &db);
 	if (r == 0 && courier) {
-		r = mailbox_store_waiting(db, key, after, items);
+		r = mailbox_store_waiting(db, key, after, clock_now_us(), items);
 		return r ? r
 			 : serve_reply_json(call, 200,
 				   json_pack("{s:i, s:O}", "v", 1, "items", items));
 	}
-	r = r ? r : mailbox_store_get(db, key, &request);
+	r = r ? r : mailbox_live_get(db, key, after, &request);
 	if (r == REASON_NOT_FOUND)
 		return REFUSE(REASON_NOT_FOUND, key, "no such request");
 	return r ? r : serve_reply_json(call, 200, STEAL(request));
@@ -100,14 +101,23 @@ mailbox_wait_wake(struct mailbox_wait *list, bool courier, const char *key, cons
 	}
 }
 
-static size_t
-waiting_for(const struct mailbox_wait *list, bool courier, const char *key)
+/* A desk's poll: is there room for one more of this request, and of this login? */
+static int
+check_desk(const struct mailbox_wait *list, const struct http_call *call, const char *key)
 {
-	size_t n = 0;
+	size_t same = 0, login = 0;
 
-	for (const struct mailbox_waiter *w = list->first; w; w = w->next)
-		n += w->courier == courier && strcmp(w->key, key) == 0;
-	return n;
+	for (const struct mailbox_waiter *w = list->first; w; w = w->next) {
+		if (w->courier)
+			continue;
+		same += strcmp(w->key, key) == 0;
+		login += strcmp(w->call->who.keyid, call->who.keyid) == 0;
+	}
+	if (same >= MAILBOX_HUB_WAITERS_MAX)
+		return REFUSE(REASON_BUSY, key, "%d others wait for it", MAILBOX_HUB_WAITERS_MAX);
+	return login < MAILBOX_HUB_WAITERS_LOGIN_MAX
+		? 0
+		: REFUSE(REASON_BUSY, call->who.engineer, "waits in %d places already", MAILBOX_HUB_WAITERS_LOGIN_MAX);
 }
 
 int
@@ -115,13 +125,15 @@ mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courie
 	const char *customer, uint64_t after, uint64_t wait_s)
 {
 	struct mailbox_waiter *w;
-	int r;
+	int r = 0;
 
 	/* A courier polls once at a time: an older poll of its is one whose end it did not see. */
 	if (courier)
 		mailbox_wait_wake(list, true, key, customer);
-	else if (waiting_for(list, false, key) >= MAILBOX_HUB_WAITERS_MAX)
-		return REFUSE(REASON_BUSY, key, "%d others wait for it", MAILBOX_HUB_WAITERS_MAX);
+	else
+		r = check_desk(list, call, key);
+	if (r != 0)
+		return r;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return FAULT(-ENOMEM);

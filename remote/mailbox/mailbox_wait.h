@@ -14,9 +14,9 @@ struct mailbox_wait {
 	struct mailbox_waiter *first;
 };
 
-/* Keep a poll until there is something for it, at most wait_s seconds.  key is the site (courier) or
- * the request's id.  A courier's earlier poll is answered now.  Whoever may
- * not hear it any more when it ends (revoked, left, another key) is refused.  Returns 0, REASON_BUSY (logged) where too many wait for that request, or a fault. */
+/* Keep a poll until there is something for it, at most wait_s seconds.  key is the site (courier; after: its
+ * number) or the request's id (after: of its progress).  A courier's earlier poll is answered now.  Whoever may
+ * not hear it any more when it ends (revoked, left, another key) is refused.  Returns 0, REASON_BUSY (logged) where too many wait for that request or too many polls are this login's, or a fault. */
 int mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courier,
 	const char *key, const char *customer, uint64_t after, uint64_t wait_s);
 

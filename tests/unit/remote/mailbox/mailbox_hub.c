@@ -24,7 +24,7 @@ put(const char *id, uint8_t digest)
 	uint64_t n;
 
 	memset(request.digest, digest, sizeof(request.digest));
-	return mailbox_store_add(bench_db(), &request, "{\"payload\":\"\",\"sigs\":[]}", BENCH_NOW, &n);
+	return mailbox_store_add(bench_db(), MAILBOX_KIND_REQUEST, &request, "{\"payload\":\"\",\"sigs\":[]}", BENCH_NOW, &n);
 }
 
 static size_t
@@ -72,22 +72,6 @@ test_the_same_request_is_one_and_another_conflicts(void **state)
 	assert_int_equal(refuse_last()->reason, REASON_CONFLICT);
 	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests"), 1);
 	assert_int_equal(bench_count(bench_db(), "SELECT last FROM mailboxes"), 1);
-}
-
-static void
-test_a_mailbox_is_full_some_time(void **state)
-{
-	char id[16];
-
-	(void)state;
-	for (int i = 0; i < MAILBOX_HUB_OPEN_MAX; i++) {
-		(void)snprintf(id, sizeof(id), "r-%d", i);
-		assert_int_equal(put(id, 1), 0);
-	}
-	assert_int_equal(put("one-more", 1), REASON_BUSY);
-	assert_int_equal(refuse_last()->reason, REASON_BUSY);
-	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM requests"), MAILBOX_HUB_OPEN_MAX);
-	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox", NULL, 0)), MAILBOX_WIRE_ITEMS_MAX);
 }
 
 static void
@@ -163,7 +147,7 @@ end_of_poll(const struct ed25519 *key, const char *target, const char *change)
 	if (change)
 		assert_int_equal(db_exec(databases_fleet(serve_databases(bench.serve)), change, ""), 0);
 	before = bench_refusals();
-	mailbox_store_add(bench_db(), &(struct request){ .id = "secret", .site = "acme-1", .customer = "acme",
+	mailbox_store_add(bench_db(), MAILBOX_KIND_REQUEST, &(struct request){ .id = "secret", .site = "acme-1", .customer = "acme",
 		.service = "redis", .operation = "info", .engineer = "ada", .expires_us = BENCH_NOW * 2 },
 		"{\"payload\":\"\",\"sigs\":[]}", BENCH_NOW, &(uint64_t){ 0 });
 	serve_drain(bench.serve);
@@ -464,7 +448,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_request_waits_until_it_is_acknowledged),
 		TEST(test_the_same_request_is_one_and_another_conflicts),
-		TEST(test_a_mailbox_is_full_some_time),
 		TEST(test_numbers_go_on_where_the_site_is),
 		TEST(test_an_acknowledgement_far_ahead_is_refused),
 		TEST(test_polls_are_parked_replaced_and_drained),

@@ -20,6 +20,10 @@ static const struct {
 		"{\"payload\":\"x\",\"sigs\":[]}" },
 	{ "{\"n\":9007199254740991,\"kind\":\"request\",\"body\":{}}", 9007199254740991, "{}" },
 	{ "{\"n\":2,\"kind\":\"request\",\"body\":{},\"more\":1}", 2, "{}" },
+	{ "{\"n\":3,\"kind\":\"dry-run\",\"body\":{}}", 3, "{}" },
+	{ "{\"n\":4,\"kind\":\"cancel\",\"body\":{}}", 4, "{}" },
+	{ "{\"n\":5,\"kind\":\"cance\",\"body\":{}}", 0, NULL },
+	{ "{\"n\":5,\"kind\":\"progress\",\"body\":{}}", 0, NULL },
 	{ "{\"n\":0,\"kind\":\"request\",\"body\":{}}", 0, NULL },
 	{ "{\"n\":-1,\"kind\":\"request\",\"body\":{}}", 0, NULL },
 	{ "{\"n\":1.5,\"kind\":\"request\",\"body\":{}}", 0, NULL },
@@ -45,15 +49,18 @@ items_are_taken_apart(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
 		SCOPED_JSON *item = json_loads(rows[i].item, JSON_DECODE_ANY, NULL);
+		const char *kind = NULL;
 		uint64_t n = 77;
 
 		assert_non_null(item);
-		assert_int_equal(mailbox_item_read(item, &n, &body), rows[i].n != 0);
+		assert_int_equal(mailbox_item_read(item, &n, &kind, &body), rows[i].n != 0);
 		assert_int_equal(n, rows[i].n ? rows[i].n : 77);
 		if (rows[i].n)
 			assert_string_equal(buf_text(&body), rows[i].body);
+		if (rows[i].n)
+			assert_string_equal(kind, json_text(item, "kind"));
 	}
-	assert_false(mailbox_item_read(NULL, &(uint64_t){ 0 }, &(struct buf){ 0 }));
+	assert_false(mailbox_item_read(NULL, &(uint64_t){ 0 }, &(const char *){ NULL }, &(struct buf){ 0 }));
 }
 
 static void
@@ -61,6 +68,7 @@ a_body_over_the_cap_is_no_item(void **state)
 {
 	SCOPED(buf_done) struct buf body = BUF_MAX(MAILBOX_WIRE_BODY_MAX);
 	SCOPED_JSON *item = NULL;
+	const char *kind = NULL;
 	char *big = malloc(MAILBOX_WIRE_BODY_MAX + 1);
 	uint64_t n = 77;
 
@@ -68,7 +76,7 @@ a_body_over_the_cap_is_no_item(void **state)
 	memset(big, 'a', MAILBOX_WIRE_BODY_MAX);
 	big[MAILBOX_WIRE_BODY_MAX] = '\0';
 	item = json_pack("{s:i, s:s, s:{s:s}}", "n", 1, "kind", "request", "body", "payload", big);
-	assert_false(mailbox_item_read(item, &n, &body));
+	assert_false(mailbox_item_read(item, &n, &kind, &body));
 	assert_int_equal(n, 77);
 	free(big);
 }
