@@ -169,7 +169,7 @@ read_request(SSL *ssl, char *head, size_t size, struct buf *body)
 	return true;
 }
 
-/* One source's records.  The body is a record's last field but the time, so that its number is near the end of both. */
+/* One source's records.  The body is a record's last field, so that its number is near the end of both. */
 static void
 take_scope(struct pbx scope)
 {

@@ -69,8 +69,19 @@ class Way:
                 with open(os.path.join(self.work, name + ".out"), "ab") as out:
                     self.running[name] = subprocess.Popen(argv, stdout=out, stderr=out, env=self.environment())
 
+    def look(self):
+        """The most memory that each had so far.  Not ru_maxrss: that begins with what this Python had when it forked."""
+        for name, process in self.running.items():
+            try:
+                with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
+                    peak = [int(line.split()[1]) for line in f if line.startswith("VmHWM:")]
+            except OSError:
+                continue
+            self.memory[name] = max([self.memory.get(name, 0), *(kb / 1024 for kb in peak)])
+
     def end(self, with_signal):
         """Stop all that runs, and add up what it used."""
+        self.look()
         for name, process in self.running.items():
             os.kill(process.pid, with_signal)  # not send_signal(): it would take what wait4() tells
         for name, process in self.running.items():
@@ -84,7 +95,6 @@ class Way:
                 _pid, _status, used = os.wait4(process.pid, 0)
             process.returncode = 0
             self.cpu[name] = self.cpu.get(name, 0) + used.ru_utime + used.ru_stime
-            self.memory[name] = max(self.memory.get(name, 0), used.ru_maxrss / 1024)
         self.running = {}
 
     def wait(self, lines, until=None):
@@ -92,6 +102,7 @@ class Way:
         last, at = -1, time.monotonic()
         while True:
             now = self.sink.counts()["lines"]
+            self.look()
             if now != last:
                 last, at = now, time.monotonic()
             if now == lines or time.monotonic() - at > STALL_S or (until and time.monotonic() >= until):

@@ -310,12 +310,12 @@ lines_are_the_same_bytes_that_a_plain_writer_writes(void **state)
 			.severity = 9, .body = body, .len = lengths[i] });
 		otlp_encode_log_end(&w);
 		record = pbx_open(&plain, 2);
+		pbx_put_fixed64(&plain, 11, 6000);
 		pbx_put_fixed64(&plain, 1, 5000);
 		pbx_put_varint(&plain, 2, 9);
 		any = pbx_open(&plain, 5);
 		pbx_put_bytes(&plain, 1, body, lengths[i]);
 		pbx_close(&plain, any);
-		pbx_put_fixed64(&plain, 11, 6000);
 		pbx_close(&plain, record);
 		m = PBX(out.data, out.len); /* ResourceLogs, its ScopeLogs, the record behind the scope */
 		assert_true(pbx_next(&m, &f));
