@@ -8,5 +8,6 @@ int desk_accept(struct command_call *call);
 int desk_fleet_list(struct command_call *call);
 int desk_fleet_show(struct command_call *call);
 int desk_run(struct command_call *call);
+int desk_cancel(struct command_call *call);
 int desk_requests(struct command_call *call);
 int desk_audit_verify(struct command_call *call);

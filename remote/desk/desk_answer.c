@@ -35,9 +35,9 @@ key_of(const struct desk_answer *a, const struct envelope *e)
 	return &a->keys.keys[0];
 }
 
-static int
-open_verified(const struct desk_answer *a, enum message type, const json_t *envelope,
-	struct envelope **ret, uint64_t *ret_until_us)
+int
+desk_answer_open(const struct desk_answer *a, enum message type, const json_t *envelope, struct envelope **ret,
+	uint64_t *ret_until_us)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	const struct desk_pin_key *key;
@@ -50,8 +50,15 @@ open_verified(const struct desk_answer *a, enum message type, const json_t *enve
 	if (r)
 		return r;
 	*ret = STEAL(e);
-	*ret_until_us = key->until_us;
+	if (ret_until_us)
+		*ret_until_us = key->until_us;
 	return 0;
+}
+
+bool
+desk_answer_over(const struct desk_answer *a)
+{
+	return a->result || (a->plan_only && a->plan) || strcmp(a->state, "expired") == 0;
 }
 
 static int
@@ -67,8 +74,7 @@ take_plan(struct desk_answer *a, const json_t *envelope)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(request_plan_freep) struct request_plan *plan = NULL;
-	uint64_t until_us;
-	int r = open_verified(a, MESSAGE_PLAN, envelope, &e, &until_us);
+	int r = desk_answer_open(a, MESSAGE_PLAN, envelope, &e, NULL);
 
 	r = r ?: request_plan_parse(&plan, e->payload);
 	r = r ?: same_request(a, plan->request, "plan");
@@ -87,7 +93,7 @@ take_result(struct desk_answer *a, const json_t *envelope)
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(request_result_freep) struct request_result *result = NULL;
 	uint64_t until_us = 0;
-	int r = open_verified(a, MESSAGE_RESULT, envelope, &e, &until_us);
+	int r = desk_answer_open(a, MESSAGE_RESULT, envelope, &e, &until_us);
 
 	r = r ?: request_result_parse(&result, e->payload);
 	r = r ?: same_request(a, result->request, "result");
@@ -171,7 +177,7 @@ print_json(const struct desk_answer *a, json_t *take_preview)
 		&& (json_object_update(out, a->result->doc) < 0
 			|| json_object_set(out, "result", a->result->doc) < 0))
 		r = FAULT(-ENOMEM);
-	return r ?: command_print_json(a->result ? "Result" : "Request", STEAL(out));
+	return r ?: command_print_json(a->plan_only ? "Plan" : a->result ? "Result" : "Request", STEAL(out));
 }
 
 static void
@@ -184,33 +190,49 @@ say_key(const struct desk_answer *a)
 			clock_format(text, a->until_us));
 }
 
+static void
+say_result(const struct desk_answer *a)
+{
+	const struct request_result *result = a->result;
+
+	if (!a->shown)
+		command_put(stdout, result->out);
+	if (result->outcome != REQUEST_OUTCOME_REFUSED)
+		command_put(stderr, result->err);
+	command_say(a->call, "%s in %llu ms%s%s", request_outcome_name(result->outcome),
+		(unsigned long long)result->wall_ms, result->truncated ? ", output cut" : "",
+		a->shown ? "; what stands above is what the site signed" : "");
+	say_key(a);
+}
+
+static void
+say_pending(const struct desk_answer *a)
+{
+	command_say(a->call, "%s: %s (the hub says); ask again with: mainstay-desk requests %s", a->id,
+		strcmp(a->decision, "ask") == 0 ? "waits for the customer's approval" : a->state, a->id);
+}
+
 int
 desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 {
+	bool plan = a->plan_only && a->plan && (!a->result || a->result->outcome == REQUEST_OUTCOME_OK);
 	int r = 0;
 
-	if (a->call->json) {
+	if (a->call->json)
 		r = print_json(a, take_preview);
-	} else {
+	else
 		json_decref(take_preview);
-		if (a->result) {
-			command_put(stdout, a->result->out);
-			if (a->result->outcome != REQUEST_OUTCOME_REFUSED)
-				command_put(stderr, a->result->err);
-			command_say(a->call, "%s in %llu ms%s",
-				request_outcome_name(a->result->outcome),
-				(unsigned long long)a->result->wall_ms,
-				a->result->truncated ? ", output cut" : "");
-			say_key(a);
-		} else {
-			command_say(a->call, "%s: %s (the hub says); ask again with: mainstay-desk requests %s", a->id,
-				strcmp(a->decision, "ask") == 0
-					? "waits for the customer's approval"
-					: a->state,
-				a->id);
-		}
-	}
 	if (r)
 		return r;
+	if (!a->call->json && plan)
+		command_say(a->call, "%s: the plan that the site signed; nothing was run, nothing waits", a->id);
+	else if (!a->call->json && a->result)
+		say_result(a);
+	else if (!a->call->json)
+		say_pending(a);
+	if (plan)
+		return 0;
+	if (!a->result && strcmp(a->state, "expired") == 0)
+		return REFUSE(REASON_EXPIRED, a->id, "the site did not fetch it before it ended (the hub says)");
 	return a->result ? verdict(a) : command_later();
 }

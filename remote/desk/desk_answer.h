@@ -2,8 +2,10 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "appliance/trust/message.h"
 #include "remote/desk/desk_pin.h"
 
 struct command_call;
@@ -15,7 +17,9 @@ struct desk_answer {
 	const char *id;
 	struct desk_pin_keys keys; /* that may have signed it */
 	uint8_t request[32]; /* digest of what was asked */
-	char state[16];      /* queued, delivered, waiting, done: the hub's word */
+	bool plan_only;      /* a dry run: its plan is all that was asked for */
+	bool shown;          /* the result's output stood on the terminal already, live */
+	char state[16];      /* queued, delivered, waiting, done, expired: the hub's word */
 	char decision[8];
 	struct request_plan *plan;     /* owned; NULL before */
 	struct request_result *result; /* owned; NULL before */
@@ -23,11 +27,21 @@ struct desk_answer {
 };
 void desk_answer_done(struct desk_answer *a);
 
+/* An envelope that one of the keys signed.  *ret_until_us (may be NULL): when that key gave its place away, 0: it did not.
+ * Returns 0 with *ret the caller's, what envelope_open_json() and envelope_verify_daemon() refuse, or a fault. */
+struct envelope;
+int desk_answer_open(const struct desk_answer *a, enum message type, const json_t *envelope, struct envelope **ret,
+	uint64_t *ret_until_us);
+
+/* Is there nothing more to wait for? */
+bool desk_answer_over(const struct desk_answer *a);
+
 /* Read the hub's answer about the request; says a plan that is new.  Returns 0;
  * REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request),
  * REASON_MALFORMED (logged); or a fault. */
 int desk_answer_take(struct desk_answer *a, const json_t *doc);
 
 /* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason
- * of a refusal or a failure; "accepted, not finished" where there is no result. */
+ * of a refusal or a failure; REASON_EXPIRED (logged) where the hub says that the site did not fetch it in time;
+ * "accepted, not finished" where there is no result. */
 int desk_answer_finish(struct desk_answer *a, json_t *take_preview);

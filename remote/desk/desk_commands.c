@@ -31,10 +31,17 @@ static const struct command_option run_options[] = {
 		.help = "why, for the customer to read",
 		.required = true },
 	{ .name = "ticket", .value = "TEXT", .help = "the case it belongs to", .required = true },
-	{ .name = "plan", .help = "show what would be asked for, and send nothing" },
+	{ .name = "plan", .help = "let the site plan it, and a dry run look what it would touch; nothing is run" },
+	{ .name = "offline", .help = "show what would be asked for, as this desk knows it; nothing is sent" },
 	{ .name = "wait",
 		.value = "SPAN",
-		.help = "for the result, at most (default 10m; 0: not at all)" },
+		.help = "for the result, at most (default 10m, with --plan 1m; 0: not at all)" },
+	{ 0 },
+};
+
+static const struct command_option cancel_options[] = {
+	{ .name = "reason", .value = "TEXT", .help = "why, for the customer to read", .required = true },
+	{ .name = "wait", .value = "SPAN", .help = "for the site's answer, at most (default 30s; 0: not at all)" },
 	{ 0 },
 };
 
@@ -72,8 +79,11 @@ const struct command desk_commands[] = {
 		.max = 3 + REQUEST_ARGS_MAX,
 		.summary = "ask a site to run one operation, and wait for what comes of it",
 		.options = run_options,
-		.examples = "mainstay-desk run acme-1 redis info --reason \"slow reads\" --ticket "
-			    "C-17\n",
+		.details = "While it waits, what the operation writes is shown on stderr, marked live and verified by\n"
+			   "the site's key; the result is what counts. Ends with 5 where the time is over before it is;\n"
+			   "so it does when interrupted: the request goes on.",
+		.examples = "mainstay-desk run acme-1 redis info --reason \"slow reads\" --ticket C-17\n"
+			    "mainstay-desk run acme-1 redis restart --reason \"slow reads\" --ticket C-17 --plan",
 		.run = desk_run },
 	{ .name = "requests",
 		.args = "[ID]",
@@ -83,6 +93,16 @@ const struct command desk_commands[] = {
 			   "its key was rotated. Ends with 5 where there is no result yet.",
 		.examples = "mainstay-desk requests\nmainstay-desk requests r-0011223344556677",
 		.run = desk_requests },
+	{ .name = "cancel",
+		.args = "ID",
+		.min = 1,
+		.max = 1,
+		.options = cancel_options,
+		.summary = "end a request: one that waits, or one that runs",
+		.details = "The site ends it, and signs how: what it had done by then stays done. Refused where it was over\n"
+			   "before. Yours, or any of a customer that you support.",
+		.examples = "mainstay-desk cancel r-0011223344556677 --reason \"the wrong site\"",
+		.run = desk_cancel },
 	{ .name = "audit verify",
 		.args = "SITE",
 		.min = 1,

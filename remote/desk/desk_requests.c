@@ -1,17 +1,12 @@
 #include "remote/desk/desk_actions.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/trust/envelope.h"
-#include "appliance/tuf/people.h"
 #include "remote/desk/desk_answer.h"
+#include "remote/desk/desk_asked.h"
 #include "remote/desk/desk_client.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
@@ -36,58 +31,22 @@ list(struct desk *d)
 	return r;
 }
 
-/* What was asked, by whom and when: from the engineer's own signature, which a site's answer is bound to. */
-static int
-open_request(struct desk *d, const char *id, const json_t *doc, struct request **ret)
-{
-	SCOPED(envelope_freep) struct envelope *e = NULL;
-	SCOPED(request_freep) struct request *request = NULL;
-	const struct people_engineer *engineer;
-	struct sshkey_public key;
-	int r;
-
-	if (!json_is_object(json_object_get(doc, "request")))
-		return REFUSE(REASON_NOT_FOUND, id, "crossed by file: the hub never had what was asked");
-	r = envelope_open_json(&e, MESSAGE_REQUEST, json_object_get(doc, "request"));
-	r = r ?: envelope_claimed_key(e, 0, &key);
-	r = r ?: envelope_verify_person(e, &key);
-	r = r ?: request_from_envelope(&request, e);
-	r = r ?: people_engineer_by_key(d->people, &key, "support", request->customer, clock_now_us(), &engineer);
-	if (r)
-		return r;
-	if (strcmp(request->id, id) != 0 || strcmp(engineer->name, request->engineer) != 0)
-		return REFUSE(REASON_ALTERED, id, "the hub shows request %s of %s", request->id, engineer->name);
-	*ret = STEAL(request);
-	return 0;
-}
-
 static int
 show(struct desk *d, const char *id)
 {
-	SCOPED(desk_answer_done) struct desk_answer a = { .call = d->call, .id = id };
+	SCOPED(desk_answer_done) struct desk_answer a = { 0 };
 	SCOPED(desk_trust_site_done) struct desk_site site = { 0 };
-	SCOPED(request_freep) struct request *request = NULL;
+	SCOPED(request_freep) struct request *q = NULL;
 	SCOPED_JSON *doc = NULL;
-	char path[160];
-	int r;
+	int r = desk_trust_refresh(d);
 
-	if (!request_id_ok(id))
-		return REFUSE(REASON_USAGE, id, "is no id of a request");
-	(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s", id);
-	r = desk_trust_refresh(d);
-	r = r ?: desk_client_get(d, path, REQUEST_S, &doc);
-	r = r ?: open_request(d, id, doc, &request);
-	r = r ?: desk_trust_site(d, request->site, false, &site);
+	r = r ?: desk_asked_get(d, id, &doc, &q, &site, &a);
 	if (r)
 		return r;
-	memcpy(a.request, request->digest, sizeof(a.request));
-	desk_pin_answering(&a.keys, &site, request->not_before_us + REQUEST_EARLY_S * CLOCK_US_PER_S, NULL);
-	command_say(d->call, "%s %s at %s, asked by %s: %s", request->service, request->operation, request->site,
-		request->engineer, request->reason);
+	command_say(d->call, "%s %s at %s, asked by %s: %s", q->service, q->operation, q->site, q->engineer, q->reason);
 	r = desk_answer_take(&a, doc);
-	return r ?: desk_answer_finish(&a, json_pack("{s:s, s:s, s:s, s:s}", "site", request->site, "service",
-					   request->service, "operation", request->operation, "engineer",
-					   request->engineer));
+	return r ?: desk_answer_finish(&a, json_pack("{s:s, s:s, s:s, s:s}", "site", q->site, "service", q->service,
+					   "operation", q->operation, "engineer", q->engineer));
 }
 
 int

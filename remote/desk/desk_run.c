@@ -1,248 +1,42 @@
 #include "remote/desk/desk_actions.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
-#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
-#include "appliance/service/definition.h"
-#include "appliance/trust/envelope.h"
-#include "appliance/tuf/people.h"
 #include "remote/desk/desk_answer.h"
 #include "remote/desk/desk_client.h"
-#include "remote/desk/desk_pin.h"
-#include "remote/desk/desk_session.h"
-#include "remote/desk/desk_trust.h"
-#include "remote/mailbox/mailbox_wire.h"
-#include "remote/request/request.h"
+#include "remote/desk/desk_live.h"
+#include "remote/desk/desk_order.h"
+#include "remote/desk/desk_wait.h"
+#include "remote/request/result.h"
 
 enum {
-	REQUEST_S = 20,
-	LIFE_S = 3600,      /* and this long, or as long as somebody waits */
+	LIFE_S = 3600, /* of a request, or as long as somebody waits */
 	WAIT_S = 600,
-	STATEMENT_TRIES = 8, /* half a second apart */
-	OPERANDS = 3,       /* SITE SERVICE OPERATION, then ARG=V... */
+	PLAN_S = 60, /* a dry run asks nobody */
 };
 
-/* One request on its way, from the words on the command line to the envelope. */
-struct order {
-	struct desk d;
-	struct desk_site site;
-	struct definition *definition;
-	const struct definition_operation *operation; /* borrowed from definition */
-	json_t *args;
-	struct request request;
-	char id[REQUEST_ID_MAX + 1];
-	uint64_t wait_us;
-};
-
-static void
-order_done(struct order *o)
+/* How long a request is good: as long as somebody waits, within what a site takes. */
+static uint64_t
+life_us(uint64_t wait_us)
 {
-	json_decref(o->args);
-	o->definition = definition_free(o->definition);
-	desk_trust_site_done(&o->site);
-	desk_session_done(&o->d);
-}
+	const uint64_t most = (REQUEST_LIFE_S - REQUEST_EARLY_S) * CLOCK_US_PER_S, least = LIFE_S * CLOCK_US_PER_S;
 
-/* --- from words to a request ------------------------------------------------------------------ */
-static const struct definition_param *
-find_param(const struct definition_operation *op, const char *name, size_t len)
-{
-	for (size_t i = 0; i < op->n_args; i++)
-		if (strlen(op->args[i].name) == len && memcmp(op->args[i].name, name, len) == 0)
-			return &op->args[i];
-	return NULL;
+	return wait_us > most ? most : wait_us > least ? wait_us : least;
 }
 
 static int
-take_arg(struct order *o, const char *word, json_t *given)
+send(struct desk_order *o, bool plan)
 {
-	const char *equals = strchr(word, '=');
-	const struct definition_param *param;
-	json_t *value;
-	int r;
-
-	if (!equals)
-		return REFUSE(REASON_USAGE, word, "an argument is given as NAME=VALUE");
-	param = find_param(o->operation, word, (size_t)(equals - word));
-	if (!param)
-		return REFUSE(REASON_USAGE, word, "%s has no such argument", o->operation->name);
-	if (json_object_get(given, param->name))
-		return REFUSE(REASON_USAGE, word, "given twice");
-	r = definition_parse_value(param, equals + 1, &value);
-	if (r)
-		return r;
-	return json_object_set_new(given, param->name, value) < 0 ? FAULT(-ENOMEM) : 0;
-}
-
-static int
-take_args(struct order *o)
-{
-	const struct command_call *call = o->d.call;
-	SCOPED_JSON *given = json_object(), *checked = NULL;
-	int r = given ? 0 : FAULT(-ENOMEM);
-
-	for (size_t i = OPERANDS; !r && i < call->n_operands; i++)
-		r = take_arg(o, call->operands[i], given);
-	/* Checked here to spare a journey; what is sent is what was typed, the site fills in its
-	 * defaults. */
-	r = r ?: definition_check_args(o->operation, given, &checked);
-	if (!r)
-		o->args = STEAL(given);
-	return r;
-}
-
-static int
-find_operation(struct order *o)
-{
-	const struct command_call *call = o->d.call;
-	int r = desk_trust_definition(&o->d, &o->site, call->operands[1], &o->definition);
-
-	if (r)
-		return r;
-	o->operation = definition_operation(o->definition, call->operands[2]);
-	return o->operation ? 0
-			    : REFUSE(REASON_NOT_FOUND, call->operands[2],
-				      "%s %s has no such operation", o->definition->name,
-				      o->definition->version);
-}
-
-static int
-fill_request(struct order *o)
-{
-	const char *epoch = json_string_value(json_object_get(o->site.statement, "epoch"));
-	const struct command_call *call = o->d.call;
-	uint64_t now = clock_now_us(), life = LIFE_S * CLOCK_US_PER_S;
-	struct request *q = &o->request;
-	uint8_t number[8];
-
-	*q = (struct request){
-		.id = o->id,
-		.site = o->site.site,
-		.customer = o->site.customer,
-		.service = call->operands[1],
-		.instance = call->operands[1],
-		.operation = o->operation->name,
-		.args = o->args,
-		.reason = command_option(call, "reason"),
-		.ticket = command_option(call, "ticket"),
-		.engineer = o->d.me->name,
-		.people_version = people_version(o->d.people),
-		.not_before_us = now - REQUEST_EARLY_S * CLOCK_US_PER_S,
-	};
-	if (o->wait_us > life)
-		life = o->wait_us;
-	if (life > (REQUEST_LIFE_S - REQUEST_EARLY_S) * CLOCK_US_PER_S)
-		life = (REQUEST_LIFE_S - REQUEST_EARLY_S) * CLOCK_US_PER_S;
-	q->expires_us = now + life;
-	if (!epoch || !hex_decode(q->epoch, sizeof(q->epoch), epoch))
-		return REFUSE(REASON_MALFORMED, o->site.site, "its statement names no epoch");
-	fs_random(q->nonce, sizeof(q->nonce));
-	fs_random(number, sizeof(number));
-	(void)snprintf(o->id, sizeof(o->id), "r-");
-	hex_encode(o->id + 2, number, sizeof(number));
-	memcpy(q->definition, o->definition->digest, sizeof(q->definition));
-	return 0;
-}
-
-/* What was installed a moment ago stands in the site's next statement, which is on its way. */
-static int
-find_site(struct order *o)
-{
-	const struct timespec pause = { .tv_nsec = 500 * 1000 * 1000 };
-	const char *site = o->d.call->operands[0], *service = o->d.call->operands[1];
-	int r = desk_trust_site(&o->d, site, false, &o->site);
-
-	for (int i = 0; !r && i < STATEMENT_TRIES && !desk_trust_states(&o->site, service); i++) {
-		(void)nanosleep(&pause, NULL);
-		desk_trust_site_done(&o->site);
-		r = desk_trust_site(&o->d, site, false, &o->site);
-	}
-	return r;
-}
-
-static int
-prepare(struct order *o, struct command_call *call)
-{
-	const char *wait = command_option(call, "wait");
-	int r = desk_session_open(&o->d, call);
-
-	o->wait_us = WAIT_S * CLOCK_US_PER_S;
-	if (!r && wait && clock_parse_span(&o->wait_us, wait))
-		r = REFUSE(REASON_USAGE, "--wait", "a span like 90s, 10m or 1h");
-	r = r ?: desk_session_load(&o->d);
-	r = r ?: desk_trust_refresh(&o->d);
-	r = r ?: find_site(o);
-	if (!r && !o->site.statement)
-		r = REFUSE(REASON_NOT_FOUND, call->operands[0], "it has not spoken yet");
-	r = r ?: find_operation(o);
-	r = r ?: take_args(o);
-	return r ?: fill_request(o);
-}
-
-/* --- what will run ---------------------------------------------------------------------------- */
-static json_t *
-preview(const struct order *o)
-{
-	const struct definition_operation *op = o->operation;
-	SCOPED_JSON *argv = json_array();
-
-	for (size_t i = 0; argv && i < op->argv.n; i++)
-		if (json_array_append_new(argv, json_string(op->argv.item[i])) < 0)
-			return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O}", "site", o->request.site,
-		"customer", o->request.customer, "service", o->request.service, "release",
-		o->definition->version, "operation", op->name, "risk",
-		definition_risk_text(op->risk), "verb", definition_verb_text(op->verb), "argv",
-		argv, "args", o->args);
-}
-
-static void
-say_preview(const struct order *o)
-{
-	const struct definition_operation *op = o->operation;
-	struct command_call *call = o->d.call;
-	char *args = json_dumps(o->args, JSON_COMPACT | JSON_SORT_KEYS);
-
-	command_say(call, "site       %s (customer %s)", o->request.site, o->request.customer);
-	command_say(call, "service    %s %s", o->request.service, o->definition->version);
-	command_say(call, "operation  %s (%s)%s%s", op->name, definition_risk_text(op->risk),
-		*op->help ? ": " : "", op->help);
-	if (args && json_object_size(o->args) > 0)
-		command_say(call, "arguments  %s", args);
-	free(args);
-	if (op->verb != DEFINITION_VERB_NONE) {
-		command_say(call, "does       %s", definition_verb_text(op->verb));
-		return;
-	}
-	for (size_t i = 0; i < op->argv.n; i++)
-		command_say(call, "%s    %s", i ? "       " : "runs   ", op->argv.item[i]);
-	for (size_t i = 0; i < json_array_size(op->secrets); i++)
-		command_say(call, "%s    %s", i ? "       " : "secrets",
-			json_string_value(json_array_get(op->secrets, i)));
-}
-
-/* --- sending and waiting ---------------------------------------------------------------------- */
-static int
-send(struct order *o)
-{
-	SCOPED_JSON *payload = NULL, *envelope = NULL, *reply = NULL;
+	SCOPED_JSON *envelope = NULL, *reply = NULL;
 	const char *id;
-	int r = request_json(&payload, &o->request);
+	int r = desk_order_seal(o, plan ? MESSAGE_DRY_RUN : MESSAGE_REQUEST, &envelope);
 
-	r = r ?: envelope_digest(o->request.digest, payload);
-	r = r ?: envelope_seal_person(&envelope, MESSAGE_REQUEST, payload, o->d.signer);
-	r = r ?: desk_client_post(&o->d, "/v1/fleet/requests", envelope, &reply);
+	r = r ?: desk_client_post(&o->d, plan ? "/v1/fleet/requests?kind=dry-run" : "/v1/fleet/requests", envelope, &reply);
 	if (r)
 		return r;
 	id = json_string_value(json_object_get(reply, "id"));
@@ -252,65 +46,41 @@ send(struct order *o)
 	return 0;
 }
 
-/* Signed by a key that we do not know: it may have rotated since we asked.  No key before the one that we asked under
- * counts. */
 static int
-take_after_rotation(struct order *o, struct desk_answer *a, const json_t *doc)
+send_and_wait(struct desk_order *o, bool plan, uint64_t wait_us)
 {
-	SCOPED(desk_trust_site_done) struct desk_site now = { 0 };
-	int r = desk_trust_site(&o->d, o->site.site, false, &now);
+	struct command_call *call = o->d.call;
+	SCOPED(desk_answer_done)
+	struct desk_answer a = { .call = call, .id = o->id, .state = "queued", .plan_only = plan };
+	SCOPED(desk_live_done) struct desk_live live = DESK_LIVE_NONE;
+	struct desk_wait w = { &o->d, &o->site, &a, &live, wait_us };
+	int r = send(o, plan);
 
 	if (r)
 		return r;
-	desk_pin_answering(&a->keys, &now, 0, o->site.key);
-	return desk_answer_take(a, doc);
-}
-
-static int
-wait_for(struct order *o, struct desk_answer *a)
-{
-	uint64_t end = clock_mono_us() + o->wait_us;
-	char path[160];
-
-	for (;;) {
-		uint64_t now = clock_mono_us();
-		uint64_t left_s = now < end ? (end - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0;
-		unsigned s = left_s < MAILBOX_WIRE_WAIT_MAX_S ? (unsigned)left_s
-							      : MAILBOX_WIRE_WAIT_MAX_S;
-		SCOPED_JSON *doc = NULL;
-		int r;
-
-		/* The hub answers as soon as it is in another state than the one we know. */
-		(void)snprintf(path, sizeof(path), "/v1/fleet/requests/%s?wait=%u&state=%s", o->id,
-			s, a->state);
-		r = desk_client_get(&o->d, path, s + REQUEST_S, &doc);
-		r = r ?: desk_answer_take(a, doc);
-		if (r == REASON_UNKNOWN_KEY)
-			r = take_after_rotation(o, a, doc);
-		if (r || a->result || s == 0)
-			return r;
-	}
+	command_say(call, "asked      %s\n", o->id);
+	desk_pin_answering(&a.keys, &o->site, 0, o->site.key);
+	memcpy(a.request, o->request.digest, sizeof(a.request));
+	r = desk_wait_for(&w);
+	a.shown = a.result && desk_live_showed(&live, a.result->out);
+	return r ?: desk_answer_finish(&a, desk_order_json(o));
 }
 
 int
 desk_run(struct command_call *call)
 {
-	SCOPED(order_done) struct order o = { .d.dir_fd = -1, .d.login_fd = -1 };
-	SCOPED(desk_answer_done) struct desk_answer a = { 0 };
-	int r = prepare(&o, call);
+	SCOPED(desk_order_done) struct desk_order o = DESK_ORDER_NONE;
+	bool plan = command_option(call, "plan"), offline = command_option(call, "offline");
+	uint64_t wait_us;
+	int r = desk_wait_span(call, plan ? PLAN_S : WAIT_S, &wait_us);
 
+	if (!r && plan && offline)
+		r = REFUSE(REASON_USAGE, "--offline", "the site makes the plan of --plan: give one of them");
+	r = r ?: desk_order_make(&o, call, life_us(wait_us));
 	if (r)
 		return r;
-	say_preview(&o);
-	if (command_option(call, "plan"))
-		return call->json ? command_print_json("Preview", preview(&o)) : 0;
-	r = send(&o);
-	if (r)
-		return r;
-	command_say(call, "asked      %s\n", o.id);
-	a = (struct desk_answer){ .call = call, .id = o.id, .state = "queued" };
-	desk_pin_answering(&a.keys, &o.site, 0, o.site.key);
-	memcpy(a.request, o.request.digest, sizeof(a.request));
-	r = wait_for(&o, &a);
-	return r ?: desk_answer_finish(&a, preview(&o));
+	desk_order_say(&o);
+	if (offline)
+		return call->json ? command_print_json("Preview", desk_order_json(&o)) : 0;
+	return send_and_wait(&o, plan, wait_us);
 }

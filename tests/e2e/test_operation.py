@@ -194,7 +194,7 @@ def test_accepted_but_not_finished(estate):
 @pytest.mark.flow
 def test_a_plan_sends_nothing(estate):
     before = len(estate.desk_json("requests")["items"])
-    shown = estate.desk_json("run", SITE, "redis", "restart", *RUN, "--plan")
+    shown = estate.desk_json("run", SITE, "redis", "restart", *RUN, "--offline")
     assert shown["kind"] == "Preview" and shown["verb"] == "restart"
     assert len(estate.desk_json("requests")["items"]) == before
 

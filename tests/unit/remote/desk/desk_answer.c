@@ -209,6 +209,44 @@ test_exit(void **state)
 	}
 }
 
+/* A dry run is over with its plan, or with the refusal. */
+static void
+test_plan_only(void **state)
+{
+	SCOPED(desk_answer_done) struct desk_answer a = asked(), no = asked();
+	SCOPED_JSON *plan = doc_of("done", "plan", plan_of(a.request, site));
+	SCOPED_JSON *refusal = doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_REFUSED, REASON_DENIED, site));
+
+	(void)state;
+	a.plan_only = no.plan_only = true;
+	assert_false(desk_answer_over(&a));
+	assert_int_equal(desk_answer_take(&a, plan), 0);
+	assert_true(desk_answer_over(&a));
+	assert_int_equal(desk_answer_finish(&a, json_object()), 0);
+	assert_int_equal(desk_answer_take(&no, refusal), 0);
+	assert_true(desk_answer_over(&no));
+	assert_int_equal(desk_answer_finish(&no, json_object()), REASON_DENIED);
+	/* A plan that somebody else made is none. */
+	no.result = request_result_free(no.result);
+	refused(&no, doc_of("done", "plan", plan_of(a.request, thief)), REASON_UNKNOWN_KEY);
+	assert_false(desk_answer_over(&no));
+}
+
+static void
+test_never_fetched(void **state)
+{
+	SCOPED(desk_answer_done) struct desk_answer a = asked();
+	SCOPED_JSON *doc = doc_of("expired", NULL, NULL);
+	uint64_t before = refuse_count(REASON_EXPIRED);
+
+	(void)state;
+	assert_int_equal(desk_answer_take(&a, doc), 0);
+	assert_true(desk_answer_over(&a));
+	assert_int_equal(desk_answer_finish(&a, json_object()), REASON_EXPIRED);
+	assert_int_equal(refuse_count(REASON_EXPIRED), before + 1);
+	assert_non_null(strstr(refuse_last()->text, "the hub says"));
+}
+
 static int
 setup(void **state)
 {
@@ -233,6 +271,8 @@ main(void)
 		cmocka_unit_test(test_hub_lies),
 		cmocka_unit_test(test_former_key),
 		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_plan_only),
+		cmocka_unit_test(test_never_fetched),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
