@@ -99,7 +99,7 @@ const char *const field_shipped[] = {
 	"host_storage_read_only{role}",
 	"host_files_open",
 	"host_files_max",
-	"host_entropy_bits",
+	"host_entropy_available",
 	"host_conntrack_entries",
 	"host_conntrack_max",
 	"host_time_synchronised",

@@ -38,7 +38,7 @@ static const struct {
 	{ "pressure/io", host_text_pressure, "io" },
 	{ "pressure/irq", host_text_pressure, "irq" },
 	{ "sys/fs/file-nr", host_text_files, NULL },
-	{ "sys/kernel/random/entropy_avail", host_text_number, "host_entropy_bits" },
+	{ "sys/kernel/random/entropy_avail", host_text_number, "host_entropy_available" },
 	{ "sys/net/netfilter/nf_conntrack_count", host_text_number, "host_conntrack_entries" },
 	{ "sys/net/netfilter/nf_conntrack_max", host_text_number, "host_conntrack_max" },
 	{ "self/mounts", host_devices_mounts, NULL },

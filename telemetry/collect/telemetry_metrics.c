@@ -10,6 +10,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "telemetry/collect/config.h"
+#include "telemetry/collect/metric_help.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/telemetry_preview.h"
 #include "telemetry/scrape/exposition_print.h"
@@ -49,7 +50,7 @@ telemetry_metrics_run(struct command_call *call)
 	r = r ?: telemetry_preview_round(&call->paths, &config, &settings, &round);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
-	r = exposition_print(&out, format, round.items, round.n, false);
+	r = exposition_print(&out, format, round.items, round.n, false, metric_help);
 	if (r < 0)
 		return FAULT(r);
 	if (call->json)

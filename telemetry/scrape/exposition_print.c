@@ -15,7 +15,9 @@
 struct printer {
 	struct buf *out;
 	bool openmetrics, timed;
-	char family[EXPOSITION_NAME_MAX + 1];
+	exposition_help_fn *help;
+	char family[EXPOSITION_NAME_MAX + 1]; /* without the end of its counters */
+	bool total; /* they end in "_total" */
 };
 
 static int
@@ -147,10 +149,7 @@ put_sample(struct printer *p, const struct otlp_sample *s)
 	if (s->distribution) {
 		put_distribution(p, s);
 	} else {
-		const char *suffix =
-			p->openmetrics && s->kind == OTLP_SAMPLE_COUNTER ? "_total" : "";
-
-		put_head(p, s, suffix, NULL, 0);
+		put_head(p, s, p->total ? "_total" : "", NULL, 0);
 		if (s->is_int)
 			buf_printf(p->out, "%" PRId64, s->whole);
 		else
@@ -172,22 +171,27 @@ begin_family(struct printer *p, const struct otlp_sample *s)
 		[OTLP_SAMPLE_COUNTER] = "counter",
 		[OTLP_SAMPLE_HISTOGRAM] = "histogram",
 		[OTLP_SAMPLE_SUMMARY] = "summary" };
+	const char *help = p->help ? p->help(s->name) : NULL, *end;
 	size_t len = strlen(s->name);
 
-	if (p->openmetrics && s->kind == OTLP_SAMPLE_COUNTER && len > 6 &&
-		strcmp(s->name + len - 6, "_total") == 0)
+	p->total = s->kind == OTLP_SAMPLE_COUNTER && (p->openmetrics || help);
+	if (p->total && len > 6 && strcmp(s->name + len - 6, "_total") == 0)
 		len -= 6;
 	(void)snprintf(p->family, sizeof(p->family), "%.*s", (int)len, s->name);
-	buf_printf(p->out, "# TYPE %s %s\n", p->family, types[s->kind]);
+	/* The older text describes a counter by its whole name. */
+	end = p->total && !p->openmetrics ? "_total" : "";
+	if (help)
+		buf_printf(p->out, "# HELP %s%s %s\n", p->family, end, help);
+	buf_printf(p->out, "# TYPE %s%s %s\n", p->family, end, types[s->kind]);
 }
 
 int
-exposition_print(struct buf *out, enum exposition_format format, const struct otlp_sample *samples,
-	size_t n, bool timed)
+exposition_print(struct buf *out, enum exposition_format format, const struct otlp_sample *samples, size_t n,
+	bool timed, exposition_help_fn *help)
 {
 	SCOPED(scope_free) const struct otlp_sample **sorted = calloc(n + 1, sizeof(*sorted));
 	struct printer p = {
-		.out = out, .openmetrics = format == EXPOSITION_OPENMETRICS, .timed = timed
+		.out = out, .openmetrics = format == EXPOSITION_OPENMETRICS, .timed = timed, .help = help
 	};
 	const struct otlp_sample *first = NULL;
 	int left_out = 0;

@@ -9,9 +9,14 @@
 struct buf;
 struct otlp_sample;
 
+/* What a series means, in one line of plain characters; NULL: it is not known. */
+typedef const char *exposition_help_fn(const char *name);
+
 /* Append n samples in this format, family by family, in the order of their names; a service becomes the label
- * "service".  timed: with each sample's time.  OpenMetrics' counters are called NAME_total whatever they are called; its end,
- * "# EOF", is written.  What went stale is left out, and where one name has two kinds all but the first's.
+ * "service".  timed: with each sample's time.  help, which may be NULL, is asked once for each family: one that it knows
+ * gets a line HELP.  Counters are called NAME_total whatever they are called: OpenMetrics' all, in the older text those that
+ * help knows, so that ours have one name in both; an exporter's go by the name that it gave.  OpenMetrics' end, "# EOF", is
+ * written.  What went stale is left out, and where one name has two kinds all but the first's.
  * Returns how many were left out, or a fault (also out's). */
-int exposition_print(struct buf *out, enum exposition_format format,
-	const struct otlp_sample *samples, size_t n, bool timed);
+int exposition_print(struct buf *out, enum exposition_format format, const struct otlp_sample *samples, size_t n,
+	bool timed, exposition_help_fn *help);

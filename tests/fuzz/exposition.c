@@ -115,7 +115,7 @@ compare(const struct buf *text, const struct copies *again)
 {
 	SCOPED(buf_done) struct buf second = BUF_MAX(16 * 1024 * 1024);
 
-	if (exposition_print(&second, EXPOSITION_TEXT, again->items, again->n, false) != 0 ||
+	if (exposition_print(&second, EXPOSITION_TEXT, again->items, again->n, false, NULL) != 0 ||
 		second.len != text->len ||
 		(text->len > 0 && memcmp(second.data, text->data, text->len) != 0))
 		abort();
@@ -143,7 +143,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	}
 	if (len > 1 && parse(first, format, text_at, len - (size_t)(text_at - p), p[1] + 1U) == 0 &&
 		first->whole && format != EXPOSITION_TEXT_UTF8 &&
-		exposition_print(&text, EXPOSITION_TEXT, first->items, first->n, false) == 0) {
+		exposition_print(&text, EXPOSITION_TEXT, first->items, first->n, false, NULL) == 0) {
 		int r = parse(again, EXPOSITION_TEXT, text.data, text.len, text.len + 1);
 
 		/* What was untyped is typed now, and may clash. */

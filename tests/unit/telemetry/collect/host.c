@@ -15,6 +15,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/field.h"
 #include "telemetry/collect/host.h"
+#include "telemetry/collect/metric_help.h"
 #include "telemetry/collect/host_text.h"
 #include "telemetry/collect/sample.h"
 
@@ -139,7 +140,7 @@ static const struct row {
 	{ "host_load", "host_load1 0.5\nhost_load5 1.25\nhost_load15 2\n" },
 	{ "host_threads", "host_threads 250\n" },
 	{ "host_files_", "host_files_open 1500\nhost_files_max 9.22337e+18\n" },
-	{ "host_entropy", "host_entropy_bits 256\n" },
+	{ "host_entropy", "host_entropy_available 256\n" },
 	{ "host_conntrack", "host_conntrack_entries 12\n" },
 	{ "host_disk", "host_disk_reads{device=sda} 10+\nhost_disk_read_bytes{device=sda} 51200+\n"
 		"host_disk_read_seconds{device=sda} 0.005+\nhost_disk_writes{device=sda} 20+\n"
@@ -167,11 +168,26 @@ assert_ships(const struct sample_set *s)
 		bool by_mount = strncmp(s->items[i].name, "host_filesystem_", 16) == 0;
 
 		assert_int_equal(field_is_shipped(s->items[i].name), !by_mount);
+		if (!metric_help(s->items[i].name))
+			fail_msg("%s is not described", s->items[i].name);
 		for (size_t j = 0; j < s->items[i].n_labels; j++) {
 			assert_true(field_of_label(field, s->items[i].name, s->items[i].labels[j].name));
 			assert_int_equal(field_is_shipped(field), !by_mount);
 		}
 	}
+}
+
+static void
+every_field_that_ships_is_described(void **state)
+{
+	(void)state;
+	for (size_t i = 0; field_shipped[i]; i++)
+		if (!strchr(field_shipped[i], '{') && strchr(field_shipped[i], '_') && !metric_help(field_shipped[i]))
+			fail_msg("%s is not described", field_shipped[i]);
+	assert_null(metric_help("node_load1"));
+	assert_null(metric_help("redis"));
+	assert_non_null(metric_help("redis_up"));
+	assert_non_null(metric_help("up"));
 }
 
 static void
@@ -277,6 +293,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(texts_become_samples),
+		cmocka_unit_test(every_field_that_ships_is_described),
 		cmocka_unit_test(this_host_has_numbers),
 		cmocka_unit_test(the_clock_says_how_good_it_is),
 		cmocka_unit_test(a_full_set_counts_what_it_refuses),

@@ -411,7 +411,7 @@ what_is_printed_reads_as_it_was(void **state)
 	SCOPED(buf_done) struct buf text = BUF_MAX(4096), om = BUF_MAX(4096), read = BUF_MAX(4096);
 
 	(void)state;
-	assert_int_equal(exposition_print(&text, TEXT, samples, ARRAY_LEN(samples), true), 2);
+	assert_int_equal(exposition_print(&text, TEXT, samples, ARRAY_LEN(samples), true, NULL), 2);
 	assert_string_equal(buf_text(&text),
 		"# TYPE a_total counter\na_total 3 2000\n"
 		"# TYPE b gauge\nb{service=\"redis\",x=\"a\\\"\\\\\\n\"} 1e-07\nb -5\n"
@@ -420,12 +420,44 @@ what_is_printed_reads_as_it_was(void **state)
 		"2\nh_bucket{le=\"+Inf\"} 5\nh_sum 7.25\nh_count 5\n"
 		"# TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"0.99\"} "
 		"0.33333333333333331\ns_sum 1\ns_count 4\n");
-	assert_int_equal(exposition_print(&om, OM, samples, ARRAY_LEN(samples), true), 2);
+	assert_int_equal(exposition_print(&om, OM, samples, ARRAY_LEN(samples), true, NULL), 2);
 	assert_int_equal(read_pieces(&read, OM, om.data, om.len, om.len), 0);
 	assert_string_equal(buf_text(&read),
 		"c a_total 3 from 1500000 at 2000000\ng b [service=redis] [x=a\"\\\n] "
 		"9.9999999999999995e-08\ng b -5\nc c_total inf\n"
 		"h h n 5 sum 7.25 0.1:2 2.5:0 inf:3\ns s n 4 sum 1 0.5:1 0.99:0.333333\n");
+}
+
+static const char *
+help_of(const char *name)
+{
+	return *name == 'b' || *name == 'c' || *name == 'a' ? "of ours" : NULL;
+}
+
+static void
+what_is_ours_is_described_and_its_counters_have_one_name(void **state)
+{
+	static const struct otlp_sample samples[] = {
+		{ .name = "a_total", .kind = OTLP_SAMPLE_COUNTER, .real = 3 },
+		{ .name = "b", .real = 1 },
+		{ .name = "c", .kind = OTLP_SAMPLE_COUNTER, .real = 4, .start_us = 1500000 },
+		{ .name = "theirs", .kind = OTLP_SAMPLE_COUNTER, .real = 5 },
+	};
+	SCOPED(buf_done) struct buf text = BUF_MAX(4096), om = BUF_MAX(4096);
+
+	(void)state;
+	assert_int_equal(exposition_print(&text, TEXT, samples, ARRAY_LEN(samples), false, help_of), 0);
+	assert_string_equal(buf_text(&text),
+		"# HELP a_total of ours\n# TYPE a_total counter\na_total 3\n"
+		"# HELP b of ours\n# TYPE b gauge\nb 1\n"
+		"# HELP c_total of ours\n# TYPE c_total counter\nc_total 4\n"
+		"# TYPE theirs counter\ntheirs 5\n");
+	assert_int_equal(exposition_print(&om, OM, samples, ARRAY_LEN(samples), false, help_of), 0);
+	assert_string_equal(buf_text(&om),
+		"# HELP a of ours\n# TYPE a counter\na_total 3\n"
+		"# HELP b of ours\n# TYPE b gauge\nb 1\n"
+		"# HELP c of ours\n# TYPE c counter\nc_total 4\nc_created 1.500000\n"
+		"# TYPE theirs counter\ntheirs_total 5\n# EOF\n");
 }
 
 /* --- other people's cases ------------------------------------------------------------------------------------- */
@@ -490,6 +522,7 @@ main(void)
 		cmocka_unit_test(whoever_takes_samples_may_stop_it),
 		cmocka_unit_test(content_types_name_formats),
 		cmocka_unit_test(what_is_printed_reads_as_it_was),
+		cmocka_unit_test(what_is_ours_is_described_and_its_counters_have_one_name),
 		cmocka_unit_test(the_cases_of_openmetrics),
 	};
 
