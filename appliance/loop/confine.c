@@ -187,7 +187,8 @@ __lsan_is_turned_off(void)
 int
 confine_enter(enum confine_profile profile)
 {
-	uint32_t otherwise = profile == CONFINE_JUDGE ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW;
+	bool narrow = profile == CONFINE_JUDGE || profile == CONFINE_SHOW;
+	uint32_t otherwise = narrow ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW;
 	SCOPED(release_filter) scmp_filter_ctx ctx = seccomp_init(otherwise);
 	int r;
 
@@ -196,9 +197,11 @@ confine_enter(enum confine_profile profile)
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 1);
-	if (r == 0 && profile == CONFINE_JUDGE) {
+	if (r == 0 && narrow) {
 		r = add_rules(ctx, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
 		r = r < 0 ? r : add_rules(ctx, SCMP_ACT_ALLOW, judge_calls, ARRAY_LEN(judge_calls));
+		if (r == 0 && profile == CONFINE_SHOW)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 0);
 	} else if (r == 0) {
 		r = add_daemon_rules(ctx, profile == CONFINE_DAEMON, profile == CONFINE_COLLECT);
 	}

@@ -5,6 +5,8 @@ enum confine_profile {
 	/* Memory, and the descriptors it already has: read, write, send, receive, poll, exit.  No files, no
 	 * sockets of its own, no processes. */
 	CONFINE_JUDGE,
+	/* The same, and it takes connections of a socket that listens already. */
+	CONFINE_SHOW,
 	/* A daemon without network: socket() makes AF_UNIX only; with all of CONFINE_DAEMON. */
 	CONFINE_NO_INET,
 	/* A daemon: no tracing, no other's memory, no mounts, modules, kexec, bpf, keyrings, clock setting,

@@ -7,12 +7,24 @@
 #include "appliance/loop/program.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/monitor_link.h"
+#include "telemetry/collect/page.h"
 
 static const struct collector_ops ops = { .alert = monitor_link_alert, .want = monitor_link_want, .dial = monitor_link_dial };
+
+/* While nothing is open yet: what shows the page is to have no part in what follows. */
+static int
+begin_page(struct page **ret, const struct paths *paths)
+{
+	struct config_settings settings;
+	int r = config_settings(&settings, paths);
+
+	return r ?: page_start(ret, &settings.listen);
+}
 
 static int
 serve(const char *state)
 {
+	SCOPED(page_freep) struct page *page = NULL;
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
 	SCOPED(collector_freep) struct collector *collector = NULL;
 	SCOPED(monitor_link_freep) struct monitor_link *link = NULL;
@@ -21,10 +33,12 @@ serve(const char *state)
 
 	r = fs_paths(&paths, state);
 	r = r ?: confine_dumpable();
+	r = r ?: begin_page(&page, &paths);
 	r = r ?: confine_enter(CONFINE_COLLECT);
 	r = r ?: loop_new(&loop, NULL, NULL);
 	r = r ?: monitor_link_new(&link, loop, &paths);
 	r = r ?: collector_new(&collector, loop, &paths, &ops, link);
+	r = r ?: collector_show(collector, page);
 	r = r ?: collector_start(collector);
 	r = r ?: monitor_link_start(link, collector);
 	if (r != 0)

@@ -14,6 +14,7 @@
 #include "telemetry/rule/rule.h"
 
 struct collector;
+struct page;
 
 /* The host's numbers, as rules name whose they are. */
 #define COLLECTOR_HOST "host"
@@ -38,6 +39,9 @@ int collector_new(struct collector **ret, sd_event *loop, const struct paths *pa
 	const struct collector_ops *ops, void *arg);
 struct collector *collector_free(struct collector *c);
 SCOPED_DESTRUCTOR(struct collector, collector_free)
+
+/* Show each round's numbers on p too, borrowed, which may be NULL.  Before collector_start().  Returns 0 or a fault. */
+int collector_show(struct collector *c, struct page *p);
 
 int collector_start(struct collector *c);
 

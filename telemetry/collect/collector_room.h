@@ -46,6 +46,7 @@ struct collector {
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
 	struct event_subscriber *committed, *missing;
 	struct loop_timer *timer;
+	struct page *page;                   /* NULL: none is shown */
 	struct sample_set round;
 	struct buf body;
 	uint64_t started_us;                  /* of counters that begin with this process */

@@ -5,7 +5,10 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
+#include "telemetry/collect/metric_help.h"
 #include "telemetry/collect/outgoing.h"
+#include "telemetry/collect/page.h"
+#include "telemetry/scrape/exposition_print.h"
 
 /* Samples as one record, or, where a few exporters show more than one holds, as several. */
 static void
@@ -43,8 +46,26 @@ batch(struct collector *c, uint64_t mono_us)
 	if (c->round.refused > 0)
 		log_warning("%zu samples did not fit one round", c->round.refused);
 	send_round(c, c->round.items, c->round.n, now_us);
+	page_round(c->page);
 	collector_inventory(c, mono_us);
 	door_keep(c->door, mono_us);
+}
+
+/* The whole round, as `mainstay metrics` shows it: what the customer sees of their own host is not filtered. */
+static int
+print_round(struct buf *out, enum exposition_format format, void *arg)
+{
+	const struct collector *c = arg;
+	int r = exposition_print(out, format, c->round.items, c->round.n, false, metric_help);
+
+	return r < 0 ? FAULT(r) : 0;
+}
+
+int
+collector_show(struct collector *c, struct page *p)
+{
+	c->page = p;
+	return p ? page_open(p, c->loop, print_round, c) : 0;
 }
 
 static void on_timer(void *arg);

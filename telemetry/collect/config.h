@@ -15,6 +15,7 @@
  *	  certificates: [/etc/ssl/site.pem]   # whose days the inventory tells
  *	  logs: [{name: auth, file: /var/log/auth.log, format: syslog}]   # field log.host.auth
  *	  journal: {units: [ssh.service], level: warning}   # fields log.journal.ssh.service
+ *	  listen: 127.0.0.1:9190    # our own numbers at /metrics; a port alone is of 127.0.0.1, another address is named
  *	  scrape: [{name: node, url: "http://127.0.0.1:9100/metrics"}]   # appliance/service/target.h */
 #pragma once
 
@@ -82,6 +83,13 @@ void config_done(struct config *c);
 int config_save(const struct config *c, int dir_fd);
 int config_load(struct config *ret, int dir_fd);
 
+/* Where our own numbers are shown to others. */
+struct config_listen {
+	char address[46];
+	unsigned port; /* 0: nowhere */
+	bool local;    /* the address is of loopback */
+};
+
 struct config_settings {
 	uint64_t period_us;
 	uint64_t spool_bytes;		 /* of each class's stream ... */
@@ -97,6 +105,7 @@ struct config_settings {
 	unsigned pseudonyms; /* bits 1 << PSEUDONYM_... */
 	struct target targets[TARGETS_MAX]; /* exporters of the customer's own */
 	size_t n_targets;
+	struct config_listen listen;
 	char rules[CONFIG_NAME_MAX + 1]; /* the customer's own, a file of etc; "": none */
 };
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -54,6 +55,30 @@ judge(void)
 	if (fork() >= 0 || errno != EPERM)
 		return 6;
 	return 0;
+}
+
+/* A judge that takes connections, and opens none. */
+static int
+show(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(server, (struct sockaddr *)&sa, sizeof(sa)) < 0 || getsockname(server, (struct sockaddr *)&sa, &len) < 0 ||
+		listen(server, 1) < 0 || connect(client, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return 1;
+	if (confine_enter(CONFINE_DAEMON) != 0 || confine_enter(CONFINE_SHOW) != 0) /* one after the other */
+		return 2;
+	if (accept4(server, NULL, NULL, SOCK_CLOEXEC) < 0)
+		return 3;
+	if (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM)
+		return 4;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || errno != EPERM || socket(AF_INET, SOCK_STREAM, 0) >= 0)
+		return 5;
+	if (connect(client, (struct sockaddr *)&sa, sizeof(sa)) == 0 || errno != EPERM)
+		return 6;
+	return fork() < 0 && errno == EPERM ? 0 : 7;
 }
 
 static int
@@ -173,6 +198,13 @@ the_judge_has_memory_and_its_descriptors(void **state)
 }
 
 static void
+who_shows_a_page_takes_connections_and_makes_none(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(show), 0);
+}
+
+static void
 a_daemon_without_network_has_unix_sockets_only(void **state)
 {
 	(void)state;
@@ -221,6 +253,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_judge_has_memory_and_its_descriptors),
+		cmocka_unit_test(who_shows_a_page_takes_connections_and_makes_none),
 		cmocka_unit_test(a_daemon_without_network_has_unix_sockets_only),
 		cmocka_unit_test(a_daemon_works_and_an_attack_dies),
 		cmocka_unit_test(without_a_filter_there_is_no_sandbox),

@@ -181,6 +181,21 @@ static const struct yaml_row {
 	{ "exporters", "telemetry: {scrape: [{name: node, url: 'http://127.0.0.1:9100'}]}\n", 0, 15, 64, "" },
 	{ "an exporter that is none", "telemetry: {scrape: [{name: node, port: 9100}]}\n", REASON_UNKNOWN_FIELD, 0, 0,
 		"mainstay.yaml:1:35" },
+	{ "a page", "telemetry: {listen: '127.0.0.1:9190'}\n", 0, 15, 64, "" },
+	{ "a page by its port", "telemetry: {listen: 9190}\n", 0, 15, 64, "" },
+	{ "a page on IPv6", "telemetry: {listen: '[2001:db8::1]:65535'}\n", 0, 15, 64, "" },
+	{ "a page for every network", "telemetry: {listen: '0.0.0.0:9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page for every network of IPv6", "telemetry: {listen: '[::]:9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at a port of root's", "telemetry: {listen: '127.0.0.1:1023'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at no port", "telemetry: {listen: '127.0.0.1:65536'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at an address alone", "telemetry: {listen: 127.0.0.1}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at a name", "telemetry: {listen: 'localhost:9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at IPv6 without brackets", "telemetry: {listen: '::1:9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at IPv4 in brackets", "telemetry: {listen: '[127.0.0.1]:9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at no address", "telemetry: {listen: ':9190'}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
+	{ "a page at too much", "telemetry: {listen: '[0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:9190'}\n", REASON_MALFORMED, 0, 0,
+		"mainstay.yaml:1:13" },
+	{ "a list for a page", "telemetry: {listen: [9190]}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
 	{ "a pace that is none", "telemetry: {bandwidth: fast}\n", REASON_MALFORMED, 0, 0, "mainstay.yaml:1:13" },
 	{ "a key that is none", "telemetry:\n  perod: 1s\n", REASON_UNKNOWN_FIELD, 0, 0,
 		"mainstay.yaml:2:3" },
@@ -208,6 +223,34 @@ settings_row_by_row(void **state)
 			fail_msg("%s: %d", yamls[i].name, r);
 		if (r > 0 && yamls[i].place)
 			assert_string_equal(refuse_last()->place, yamls[i].place);
+	}
+}
+
+static void
+where_the_page_is(void **state)
+{
+	static const struct {
+		const char *text, *address;
+		unsigned port;
+		bool local;
+	} places[] = {
+		{ "{}", "", 0, false },
+		{ "telemetry: {listen: 9190}", "127.0.0.1", 9190, true },
+		{ "telemetry: {listen: '127.3.2.1:1024'}", "127.3.2.1", 1024, true },
+		{ "telemetry: {listen: '[::1]:9190'}", "::1", 9190, true },
+		{ "telemetry: {listen: '192.0.2.1:65535'}", "192.0.2.1", 65535, false },
+		{ "telemetry: {listen: '[2001:db8::1]:9190'}", "2001:db8::1", 9190, false },
+	};
+	const struct folder *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		struct config_settings s = { 0 };
+
+		assert_int_equal(fs_replace(f->dir.fd, "mainstay.yaml", places[i].text, strlen(places[i].text), 0644), 0);
+		assert_int_equal(config_settings(&s, &f->paths), 0);
+		assert_string_equal(s.listen.address, places[i].address);
+		assert_int_equal(s.listen.port, places[i].port);
+		assert_int_equal(s.listen.local, places[i].local);
 	}
 }
 
@@ -357,6 +400,7 @@ main(void)
 		cmocka_unit_test(too_many_alerts_in_all),
 		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(settings_row_by_row, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(where_the_page_is, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(certificates_are_as_many_as_there_is_room_for, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(units_of_the_journal_are_named_by_the_operator, make_folder,
 			remove_folder),
