@@ -4,162 +4,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/egress/ack_room.h"
 
-enum { ACK_BYTES_MAX = 256 * 1024, WHATS_MAX = 64 };
-
-struct ack {
-	int dir_fd;
-	json_t *streams; /* name -> sequence */
-	json_t *ahead;	 /* name -> [from, upto, …] */
-	json_t *passed;	 /* the same */
-	json_t *counts;	 /* name -> {what: number} */
-};
-
-struct ack_file {
-	uint64_t v;
-	json_t *streams, *ahead, *passed, *counts;
-};
-
-static const struct json_field fields[] = {
-	{ "v", JSON_KIND_U64, false, offsetof(struct ack_file, v), 1 },
-	{ "streams", JSON_KIND_OBJECT, false, offsetof(struct ack_file, streams), ACK_STREAMS_MAX },
-	{ "ahead", JSON_KIND_OBJECT, true, offsetof(struct ack_file, ahead), ACK_STREAMS_MAX },
-	{ "passed", JSON_KIND_OBJECT, true, offsetof(struct ack_file, passed), ACK_STREAMS_MAX },
-	{ "counts", JSON_KIND_OBJECT, true, offsetof(struct ack_file, counts), ACK_STREAMS_MAX },
-};
-
-/* --- the file --------------------------------------------------------------------------------------------- */
-static int
-refuse(const char *stream, const char *text)
-{
-	return REFUSE(REASON_MALFORMED, ACK_NAME, "%s: %s", stream, text);
-}
-
-static uint64_t
-whole(const json_t *v)
+uint64_t
+ack_whole(const json_t *v)
 {
 	json_int_t n = json_integer_value(v);
 
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static bool
-is_whole(const json_t *v)
-{
-	return json_is_integer(v) && json_integer_value(v) >= 0;
-}
-
-/* Ranges in order, above the place, apart from each other. */
-static int
-check_ahead(const struct ack_file *file)
-{
-	const char *name;
-	json_t *ranges;
-
-	json_object_foreach (file->ahead, name, ranges) {
-		uint64_t behind = whole(json_object_get(file->streams, name));
-		size_t n = json_array_size(ranges);
-
-		if (n == 0 || n % 2 || n > 2 * ACK_AHEAD_MAX)
-			return refuse(name, "no list of ranges");
-		for (size_t i = 0; i < n; i += 2) {
-			const json_t *from = json_array_get(ranges, i), *upto = json_array_get(ranges, i + 1);
-
-			if (!is_whole(from) || !is_whole(upto) || whole(from) <= behind + (i > 0) ||
-				whole(upto) + 1 < whole(from))
-				return refuse(name, "ranges that contradict each other");
-			behind = whole(upto) >= whole(from) ? whole(upto) : whole(from) - 1;
-		}
-	}
-	return 0;
-}
-
-/* Ranges in order, apart from each other. */
-static int
-check_passed(const struct ack_file *file)
-{
-	const char *name;
-	json_t *ranges;
-
-	json_object_foreach (file->passed, name, ranges) {
-		size_t n = json_array_size(ranges);
-		uint64_t behind = 0;
-
-		if (n == 0 || n % 2 || n > 2 * ACK_PASSED_MAX)
-			return refuse(name, "no list of what was passed over");
-		for (size_t i = 0; i < n; i++) {
-			const json_t *at = json_array_get(ranges, i);
-
-			if (!is_whole(at) || whole(at) < behind + (i % 2 == 0))
-				return refuse(name, "what was passed over contradicts itself");
-			behind = whole(at);
-		}
-	}
-	return 0;
-}
-
-static int
-check_numbers(const struct ack_file *file)
-{
-	const char *name, *what;
-	json_t *value, *number;
-
-	json_object_foreach (file->streams, name, value)
-		if (!is_whole(value))
-			return refuse(name, "its place is no whole number");
-	json_object_foreach (file->counts, name, value) {
-		if (!json_is_object(value) || json_object_size(value) > WHATS_MAX)
-			return refuse(name, "no counts");
-		json_object_foreach (value, what, number)
-			if (!is_whole(number) && strcmp(what, "from") != 0 && strcmp(what, "to") != 0)
-				return refuse(name, "a count is no whole number");
-	}
-	return 0;
-}
-
-static json_t *
-own(json_t *v)
-{
-	return v ? json_incref(v) : json_object();
-}
-
 int
 ack_open(struct ack **ret, int dir_fd)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(ACK_BYTES_MAX);
-	SCOPED_JSON *doc = NULL;
-	struct ack_file file = { 0 };
-	struct ack *a;
+	SCOPED(ack_freep) struct ack *a = calloc(1, sizeof(*a));
 	int r;
 
-	r = fs_read(dir_fd, ACK_NAME, ACK_BYTES_MAX, &b);
-	if (r == 0) {
-		r = json_read(&doc, b.data, b.len, ACK_BYTES_MAX, ACK_NAME);
-		r = r ?: json_members(doc, fields, ARRAY_LEN(fields), &file, ACK_NAME);
-		r = r ?: check_numbers(&file);
-		r = r ?: check_ahead(&file);
-		r = r ?: check_passed(&file);
-	} else if (r == REASON_NOT_FOUND) {
-		r = 0;
-	}
-	if (r != 0)
-		return r < 0 ? FAULT(r) : r;
-	a = calloc(1, sizeof(*a));
 	if (!a)
 		return FAULT(-ENOMEM);
 	a->dir_fd = dir_fd;
-	a->streams = own(file.streams);
-	a->ahead = own(file.ahead);
-	a->passed = own(file.passed);
-	a->counts = own(file.counts);
-	*ret = a;
+	r = ack_file_read(a);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
+	*ret = STEAL(a);
 	return 0;
 }
 
@@ -169,6 +40,7 @@ ack_free(struct ack *a)
 	if (!a)
 		return NULL;
 	json_decref(a->streams);
+	json_decref(a->reserved);
 	json_decref(a->ahead);
 	json_decref(a->passed);
 	json_decref(a->counts);
@@ -176,29 +48,11 @@ ack_free(struct ack *a)
 	return NULL;
 }
 
-static int
-save(struct ack *a)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(ACK_BYTES_MAX);
-	SCOPED_JSON *doc = json_pack("{s:i, s:O}", "v", 1, "streams", a->streams);
-	int r = doc ? 0 : -ENOMEM;
-
-	if (r == 0 && json_object_size(a->ahead) > 0)
-		r = json_object_set(doc, "ahead", a->ahead) < 0 ? -ENOMEM : 0;
-	if (r == 0 && json_object_size(a->passed) > 0)
-		r = json_object_set(doc, "passed", a->passed) < 0 ? -ENOMEM : 0;
-	if (r == 0 && json_object_size(a->counts) > 0)
-		r = json_object_set(doc, "counts", a->counts) < 0 ? -ENOMEM : 0;
-	r = r ?: json_canonical(&b, doc);
-	r = r ?: fs_replace(a->dir_fd, ACK_NAME, b.data, b.len, 0644);
-	return r < 0 ? FAULT(r) : r;
-}
-
 /* --- places ----------------------------------------------------------------------------------------------- */
 uint64_t
 ack_get(const struct ack *a, const char *stream)
 {
-	return whole(json_object_get(a->streams, stream));
+	return ack_whole(json_object_get(a->streams, stream));
 }
 
 bool
@@ -214,8 +68,8 @@ get_ranges(const json_t *of, const char *stream, struct ack_range *ret)
 	size_t n = json_array_size(ranges) / 2;
 
 	for (size_t i = 0; i < n; i++)
-		ret[i] = (struct ack_range){ whole(json_array_get(ranges, 2 * i)),
-			whole(json_array_get(ranges, 2 * i + 1)) };
+		ret[i] = (struct ack_range){ ack_whole(json_array_get(ranges, 2 * i)),
+			ack_whole(json_array_get(ranges, 2 * i + 1)) };
 	return n;
 }
 
@@ -305,12 +159,12 @@ ack_begin(struct ack *a, const char *stream, uint64_t sequence)
 {
 	int r = ack_known(a, stream) ? 0 : json_put_u64(a->streams, stream, sequence);
 
-	r = r ?: save(a);
-	return r < 0 ? FAULT(r) : r;
+	return FAULT(r ?: ack_file_write(a));
 }
 
-int
-ack_set(struct ack *a, const char *stream, uint64_t sequence)
+/* In memory.  Returns 1 where it moved, 2 where it did over what went ahead, 0 where it was there, or a fault. */
+static int
+move(struct ack *a, const char *stream, uint64_t sequence)
 {
 	struct ack_range ranges[ACK_AHEAD_MAX];
 	size_t n = ack_ahead(a, stream, ranges), past = 0;
@@ -322,10 +176,54 @@ ack_set(struct ack *a, const char *stream, uint64_t sequence)
 		if (ranges[past].upto > sequence)
 			sequence = ranges[past].upto;
 	r = json_put_u64(a->streams, stream, sequence);
+	a->late = true;
 	if (r == 0 && past > 0)
 		r = put_ahead(a, stream, ranges + past, n - past);
-	r = r ?: save(a);
-	return r < 0 ? FAULT(r) : r;
+	return r < 0 ? FAULT(r) : past > 0 ? 2 : 1;
+}
+
+int
+ack_set(struct ack *a, const char *stream, uint64_t sequence)
+{
+	int r = move(a, stream, sequence);
+
+	return FAULT(r > 0 ? ack_file_write(a) : r);
+}
+
+int
+ack_set_soon(struct ack *a, const char *stream, uint64_t sequence)
+{
+	int r = move(a, stream, sequence);
+
+	/* Over what went ahead now: after a crash the second lane would else go on where the first one will have been. */
+	return FAULT(r == 2 ? ack_file_write(a) : r < 0 ? r : 0);
+}
+
+int
+ack_flush(struct ack *a)
+{
+	return a->late ? FAULT(ack_file_write(a)) : 0;
+}
+
+int
+ack_reserve(struct ack *a, const char *stream, uint64_t upto)
+{
+	uint64_t was = ack_reserved(a, stream);
+	int r;
+
+	if (upto <= was)
+		return 0;
+	r = json_put_u64(a->reserved, stream, upto);
+	r = r ?: ack_file_write(a);
+	if (r != 0)
+		(void)json_put_u64(a->reserved, stream, was); /* what is not on disk is not reserved */
+	return FAULT(r);
+}
+
+uint64_t
+ack_reserved(const struct ack *a, const char *stream)
+{
+	return ack_whole(json_object_get(a->reserved, stream));
 }
 
 int
@@ -342,8 +240,7 @@ ack_ahead_begin(struct ack *a, const char *stream, uint64_t from)
 		n--; /* nothing of it went: it begins later */
 	ranges[n] = (struct ack_range){ from, from - 1 };
 	r = put_ahead(a, stream, ranges, n + 1);
-	r = r ?: save(a);
-	return r < 0 ? FAULT(r) : r;
+	return FAULT(r ?: ack_file_write(a));
 }
 
 int
@@ -359,8 +256,7 @@ ack_ahead_set(struct ack *a, const char *stream, uint64_t upto)
 		return 0;
 	ranges[n - 1].upto = upto;
 	r = put_ahead(a, stream, ranges, n);
-	r = r ?: save(a);
-	return r < 0 ? FAULT(r) : r;
+	return FAULT(r ?: ack_file_write(a));
 }
 
 /* --- counts ----------------------------------------------------------------------------------------------- */
@@ -389,9 +285,9 @@ ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint6
 		if (!counts || json_object_set_new(a->counts, stream, counts) < 0)
 			return FAULT(-ENOMEM);
 	}
-	if (!json_object_get(counts, what) && json_object_size(counts) >= WHATS_MAX - 2)
+	if (!json_object_get(counts, what) && json_object_size(counts) >= ACK_WHATS_MAX - 2)
 		what = "other"; /* a peer that answers with every number there is */
-	r = json_put_u64(counts, what, whole(json_object_get(counts, what)) + n);
+	r = json_put_u64(counts, what, ack_whole(json_object_get(counts, what)) + n);
 	first = time_of(counts, "from");
 	last = time_of(counts, "to");
 	if (r == 0 && (first == 0 || from_us < first))

@@ -1,5 +1,5 @@
 /* How far each stream is committed, what went ahead of that, and what never arrived: lib/courier/acks.json, replaced
- * whole at each step.
+ * whole at each step that is durable.
  *
  * The courier writes it; the owners of the streams read it as a hint for what may be trimmed (a courier that
  * lies can only lose what it could have withheld), `telemetry sent` reads it to tell sent from waiting, `status` for
@@ -7,6 +7,7 @@
  *
  *	{"v":1,
  *	 "streams":{STREAM: sequence},                 everything up to here is done with, never going back
+ *	 "reserved":{STREAM: sequence},                up to here records may have gone though the place is before it (ack_reserve())
  *	 "ahead":{STREAM: [from, upto, …]},            ranges above it that went ahead (lanes.h); upto < from: none of it yet
  *	 "passed":{STREAM: [from, upto, …]},           ranges that never go there: they were not meant for this receiver
  *	 "counts":{STREAM: {WHAT: number, "from": time, "to": time}}}
@@ -23,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/scope.h"
+
 struct ack;
 
 #define ACK_NAME "acks.json"
@@ -37,6 +40,7 @@ struct ack_range {
  * reason (logged) where the file is damaged, or a fault. */
 int ack_open(struct ack **ret, int dir_fd);
 struct ack *ack_free(struct ack *a);
+SCOPED_DESTRUCTOR(struct ack, ack_free)
 
 uint64_t ack_get(const struct ack *a, const char *stream); /* 0: none yet */
 bool ack_known(const struct ack *a, const char *stream);   /* it has a place, 0 too */
@@ -46,6 +50,15 @@ bool ack_has(const struct ack *a, const char *stream, uint64_t sequence);
 /* Durable on return.  A lower sequence than the known one is ignored (but what is counted is kept).  Where it reaches
  * the first range that went ahead, the place is behind that. */
 int ack_set(struct ack *a, const char *stream, uint64_t sequence);
+/* The same in memory, durable with the next step that is, or by ack_flush(); at once where it passes what went ahead.  For
+ * receivers that know by themselves what they have: what goes again after a crash, they take for what it is. */
+int ack_set_soon(struct ack *a, const char *stream, uint64_t sequence);
+/* Write what is in memory alone; nothing, where nothing is.  ack_free() does not. */
+int ack_flush(struct ack *a);
+/* Records up to here may now go before the place says so (ack_set_soon()).  A lower one is ignored; forgotten where the
+ * place is there.  Durable. */
+int ack_reserve(struct ack *a, const char *stream, uint64_t upto);
+uint64_t ack_reserved(const struct ack *a, const char *stream); /* 0: nothing */
 /* Make a place where there is none: everything up to sequence, 0 too, is done with.  Durable. */
 int ack_begin(struct ack *a, const char *stream, uint64_t sequence);
 

@@ -185,6 +185,16 @@ on_event(const char *name, const json_t *json, void *arg)
 			c->modules[i].module->event(c, name, json, c->modules[i].arg);
 }
 
+/* Places of records that went fast; what is not written is tried again. */
+static void
+flush_places(struct carrier *c)
+{
+	int r = c->ack ? ack_flush(c->ack) : 0;
+
+	if (r < 0)
+		log_fault(r, "remembering acknowledgements");
+}
+
 static void
 on_tick(void *arg)
 {
@@ -192,6 +202,7 @@ on_tick(void *arg)
 	uint64_t now = clock_mono_us();
 
 	(void)loop_after(&c->tick, c->loop, CARRIER_TICK_MS, on_tick, c);
+	flush_places(c);
 	if (!c->linked || !c->hub || c->next_config)
 		return;
 	tell_trouble(c);
@@ -259,6 +270,7 @@ carrier_free(struct carrier *c)
 	hub_client_free(c->hub);
 	json_decref(c->config);
 	json_decref(c->next_config);
+	flush_places(c);
 	ack_free(c->ack);
 	ed25519_free(c->key);
 	if (c->dir_fd >= 0)

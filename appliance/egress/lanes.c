@@ -14,6 +14,7 @@
 enum {
 	BURST = 64,	  /* records that are none, passed over in one turn */
 	DAMAGED_END_S = 5, /* before it is looked again whether anything follows damage: each look is logged */
+	FAST_MS = 250,	   /* records that follow each other as quickly share a write on the disk */
 };
 
 enum which { OLD, FRESH, N_LANES };
@@ -23,7 +24,11 @@ struct lanes {
 	int dir_fd;
 	char stream[LEDGER_STREAM_MAX + 1];
 	char place[ACK_STREAM_BYTES];
-	bool may_go_ahead;
+	bool may_go_ahead, soon;
+	uint64_t maybe;	  /* soon: up to here a former process may have sent in the first lane */
+	uint64_t newest;  /* there was when it was last looked */
+	uint64_t done_us; /* when the last record came to its end */
+	unsigned run;	  /* how many did so, each soon after the one before */
 	struct {
 		struct record_reader *reader;
 		uint64_t next;	 /* that it is to read */
@@ -57,6 +62,13 @@ lanes_new(struct lanes **ret, struct ack *ack, int dir_fd, const char *stream, c
 	(void)snprintf(l->place, sizeof(l->place), "%s", place);
 	*ret = l;
 	return 0;
+}
+
+void
+lanes_soon(struct lanes *l)
+{
+	l->soon = true;
+	l->maybe = ack_reserved(l->ack, l->place);
 }
 
 struct lanes *
@@ -185,11 +197,20 @@ read_old(struct lanes *l)
 }
 
 /* --- the second lane ------------------------------------------------------------------------------------------ */
+/* The reader's place is not touched, but the segment was: the next read finds it again. */
+static int
+look_for_newest(struct lanes *l)
+{
+	int r = record_reader_newest(l->lane[l->now.fresh ? FRESH : OLD].reader, &l->newest);
+
+	return FAULT(r);
+}
+
 /* The record just read, if it is old and many wait behind it: the newest goes ahead.  Returns 1 where it does. */
 static int
 go_ahead(struct lanes *l)
 {
-	uint64_t newest, next = l->lane[l->now.fresh ? FRESH : OLD].next;
+	uint64_t next = l->lane[l->now.fresh ? FRESH : OLD].next;
 	uint64_t now_us = clock_now_us();
 	int r;
 
@@ -200,12 +221,30 @@ go_ahead(struct lanes *l)
 	if (l->now.fresh != open_range(l, &(struct ack_range){ 0 }))
 		return 0; /* the second lane itself decides whether it is behind */
 	l->look_us = clock_mono_us() + CLOCK_US_PER_S;
-	r = record_reader_newest(l->lane[l->now.fresh ? FRESH : OLD].reader, &newest);
-	/* Its own place is not touched, but the segment was: the next read finds it again. */
-	if (r != 0 || newest < next + LANES_BEHIND)
+	r = look_for_newest(l);
+	/* What may have gone in the first lane before a crash goes in it again. */
+	if (r != 0 || l->newest < next + LANES_BEHIND || l->newest <= l->maybe)
 		return r;
-	r = ack_ahead_begin(l->ack, l->place, newest);
+	r = ack_ahead_begin(l->ack, l->place, l->newest);
 	return r < 0 ? r : r == 0;
+}
+
+/* --- one write for many -------------------------------------------------------------------------------------- */
+/* Where records go fast, as many more as just went may go before the place is written again.  Of those that are there: what
+ * comes later is above all that may have gone, and so may go ahead after a crash. */
+static int
+reserve(struct lanes *l)
+{
+	uint64_t at = l->now.sequence, upto = at + l->run;
+	int r = 0;
+
+	if (!l->soon || l->now.fresh || l->run == 0 || at <= ack_reserved(l->ack, l->place))
+		return 0;
+	if (l->newest <= at)
+		r = look_for_newest(l);
+	if (upto > l->newest)
+		upto = l->newest;
+	return r < 0 || upto <= at ? r : FAULT(ack_reserve(l->ack, l->place, upto));
 }
 
 static int
@@ -241,6 +280,13 @@ lanes_next(struct lanes *l, const struct lanes_record **ret)
 			l->settled = true; /* nothing of the new range ever went */
 			r = read_next(l);
 		}
+		if (r == 0)
+			r = reserve(l);
+	}
+	if (r == RECORD_END && l->soon) { /* it has run dry */
+		int w = ack_flush(l->ack);
+
+		r = w < 0 ? w : r;
 	}
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
@@ -248,18 +294,49 @@ lanes_next(struct lanes *l, const struct lanes_record **ret)
 	return 0;
 }
 
+/* Those of the first lane that arrived whole and soon after the one before, among what is reserved. */
+static bool
+may_be_soon(const struct lanes *l, const char *what, uint64_t rejected)
+{
+	return l->soon && l->run > 0 && !l->now.fresh && !what && rejected == 0 && l->gap == 0 &&
+		l->now.sequence <= ack_reserved(l->ack, l->place);
+}
+
+static int
+set_place(struct lanes *l, bool soon)
+{
+	if (l->now.fresh)
+		return ack_ahead_set(l->ack, l->place, l->now.sequence);
+	return soon ? ack_set_soon(l->ack, l->place, l->now.sequence) :
+		      ack_set(l->ack, l->place, l->now.sequence);
+}
+
+static void
+count_run(struct lanes *l)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (now_us - l->done_us > FAST_MS * CLOCK_US_PER_MS)
+		l->run = 0;
+	else if (l->run < LANES_SOON_MAX - 1)
+		l->run++;
+	l->done_us = now_us;
+}
+
 int
 lanes_done(struct lanes *l, const char *what, uint64_t rejected)
 {
 	uint64_t time_us = l->now.entry.time_us;
+	bool soon;
 	int r;
 
+	count_run(l);
+	soon = may_be_soon(l, what, rejected);
 	r = ack_count(l->ack, l->place, l->gap_damaged ? "damaged" : "lost", l->gap, l->gap_us, time_us);
 	if (what)
 		r = r ?: ack_count(l->ack, l->place, what, 1, time_us, time_us);
 	r = r ?: ack_count(l->ack, l->place, "rejected", rejected, time_us, time_us);
-	r = r ?: l->now.fresh ? ack_ahead_set(l->ack, l->place, l->now.sequence) :
-				ack_set(l->ack, l->place, l->now.sequence);
+	r = r ?: set_place(l, soon);
 	l->settled = true;
 	l->turn++;
 	l->busy = false;

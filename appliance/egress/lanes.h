@@ -11,6 +11,9 @@
  * restart the second lane speaks first, so that a record whose answer was lost is said again in the lane it went.  Where
  * the first lane reaches what went ahead, it goes on behind it.
  *
+ * In the first lane records may go before their place is on the disk (lanes_soon()); how far, is: up to a number that was
+ * there already when that was written (ack_reserve()).  After a crash nothing up to it goes ahead.
+ *
  * What is not there when its turn comes (pushed out by the cap, damaged on disk) is counted, with the time before and
  * after it. */
 #pragma once
@@ -30,6 +33,7 @@ enum {
 	LANES_BEHIND = 8,
 	LANES_BEHIND_S = 10,
 	LANES_TURN = 4,
+	LANES_SOON_MAX = 64, /* records for which one write on the disk may do */
 };
 
 /* The record under way. */
@@ -43,6 +47,10 @@ struct lanes_record {
  * where records mean something only in order (alerts, results).  Opens nothing yet. */
 int lanes_new(struct lanes **ret, struct ack *ack, int dir_fd, const char *stream, const char *place,
 	bool may_go_ahead);
+/* The receiver knows by itself what it has in each lane (our hub does): while records of the first lane go fast, their place is
+ * written once for as many as just went, at most LANES_SOON_MAX, and where nothing is left.  What may have gone so before a
+ * crash goes again, in the same lane. */
+void lanes_soon(struct lanes *l);
 struct lanes *lanes_free(struct lanes *l);
 SCOPED_DESTRUCTOR(struct lanes, lanes_free)
 
@@ -51,7 +59,7 @@ SCOPED_DESTRUCTOR(struct lanes, lanes_free)
 int lanes_next(struct lanes *l, const struct lanes_record **ret);
 
 /* The record under way has come to its end: what is NULL where it arrived, else why it did not ("400"), which is
- * counted.  rejected: points or lines of it that were not taken.  Durable on return.  On a fault it is done with all the same, and
+ * counted.  rejected: points or lines of it that were not taken.  Durable on return, but for lanes_soon().  On a fault it is done with all the same, and
  * written with the next step. */
 int lanes_done(struct lanes *l, const char *what, uint64_t rejected);
 

@@ -36,6 +36,9 @@ shipper_open_lanes(struct shipper *s)
 	r = s->dir_fd < 0 ? fs_open_dir(&s->dir_fd, -1, path, 0700) : 0;
 	r = r ?: lanes_new(&s->lanes, carrier_ack(s->carrier), s->dir_fd, s->spec->stream, s->place,
 			s->spec->ahead);
+	/* Of what the monitor is told, it says where to go on. */
+	if (r == 0 && !s->peer && !s->spec->answer)
+		lanes_soon(s->lanes);
 	/* What lay here before a destination was named was not meant for it. */
 	if (r == 0 && s->peer && !ack_known(carrier_ack(s->carrier), s->place)) {
 		r = lanes_part(s->lanes);

@@ -15,8 +15,6 @@
 #define TO_HUB	 "signed, once each, acknowledged by the hub's key"
 #define TO_OTHER "unsigned, at least once: a record may come twice, and nobody acknowledges what is kept"
 
-SCOPED_DESTRUCTOR(struct ack, ack_free)
-
 static uint64_t
 count_ahead(const struct ack *a, const char *place)
 {

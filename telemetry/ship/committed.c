@@ -54,6 +54,9 @@ committed_tick(struct carrier *c, uint64_t mono_us, void *arg)
 	struct committed *t = arg;
 	char text[64];
 
+	/* A place that a crash takes back must not be told: what the collector then lets go would be counted as lost here. */
+	if (ack_flush(carrier_ack(c)) < 0)
+		return; /* logged by the carrier's next tick */
 	for (size_t i = 0; i < t->n; i++) {
 		uint64_t sequence = ack_get(carrier_ack(c), t->streams[i]);
 

@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
@@ -52,6 +55,7 @@ a_damaged_file_is_refused_and_left(void **state)
 		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[5,4]}}", "{\"v\":1,\"streams\":{},\"passed\":{\"a\":[0,4]}}",
 		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[1,4,4,5]}}",
 		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[\"1\",4]}}",
+		"{\"v\":1,\"streams\":{},\"reserved\":{\"a\":-1}}", "{\"v\":1,\"streams\":{},\"reserved\":{\"a\":\"9\"}}",
 		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":1}}",
 		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":-1}}}" };
 	struct scratch *s = *state;
@@ -126,6 +130,60 @@ a_place_is_made_once(void **state)
 	ack_free(a);
 }
 
+/* A place in memory alone, and what a restart knows instead. */
+static void
+what_is_set_soon_is_durable_with_the_next_step(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_reserved(a, "metrics"), 0);
+	assert_int_equal(ack_reserve(a, "metrics", 9), 0);
+	assert_int_equal(ack_reserve(a, "metrics", 5), 0); /* which it covers */
+	assert_int_equal(ack_set_soon(a, "metrics", 7), 0);
+	assert_int_equal(ack_get(a, "metrics"), 7);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_get(a, "metrics"), 0);
+	assert_int_equal(ack_reserved(a, "metrics"), 9);
+	assert_int_equal(ack_set_soon(a, "metrics", 7), 0);
+	assert_int_equal(ack_set_soon(a, "metrics", 6), 0); /* never back */
+	assert_int_equal(ack_flush(a), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_get(a, "metrics"), 7);
+	assert_int_equal(ack_set_soon(a, "metrics", 9), 0);
+	assert_int_equal(ack_set(a, "logs", 1), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_get(a, "metrics"), 9);
+	assert_int_equal(ack_reserved(a, "metrics"), 0); /* the place is there */
+	ack_free(a);
+}
+
+/* A disk that takes nothing: what was not written is still to be. */
+static void
+what_could_not_be_written_is_written_later(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(mkdirat(s->fd, ACK_NAME, 0700), 0); /* no file can take this name */
+	assert_true(ack_set(a, "metrics", 3) < 0);
+	assert_int_equal(ack_get(a, "metrics"), 3);
+	assert_true(ack_reserve(a, "metrics", 9) < 0);
+	assert_int_equal(ack_reserved(a, "metrics"), 0);
+	assert_true(ack_flush(a) < 0);
+	assert_int_equal(unlinkat(s->fd, ACK_NAME, AT_REMOVEDIR), 0);
+	assert_int_equal(ack_flush(a), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_get(a, "metrics"), 3);
+	ack_free(a);
+}
+
 /* What was never meant for a receiver, in few ranges, as it is known after a restart. */
 static void
 what_was_passed_over_is_remembered(void **state)
@@ -193,6 +251,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_went_ahead_is_had_until_the_place_reaches_it, scratch_setup,
 			scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_place_is_made_once, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_is_set_soon_is_durable_with_the_next_step, scratch_setup,
+			scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_could_not_be_written_is_written_later, scratch_setup,
+			scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_was_passed_over_is_remembered, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(counts_are_few, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_refused_and_left, scratch_setup, scratch_teardown),

@@ -27,6 +27,7 @@ static struct record *spool;
 static struct ack *ack;
 static struct lanes *lanes;
 static uint64_t now_us;
+static bool soon; /* the receiver knows what it has */
 
 static void
 at(uint64_t s)
@@ -40,6 +41,8 @@ start(void)
 {
 	assert_int_equal(ack_open(&ack, scratch.fd), 0);
 	assert_int_equal(lanes_new(&lanes, ack, scratch.fd, "metrics", "metrics", true), 0);
+	if (soon)
+		lanes_soon(lanes);
 }
 
 static void
@@ -64,6 +67,13 @@ set_up(void **state)
 }
 
 static int
+set_up_soon(void **state)
+{
+	soon = true;
+	return set_up(state);
+}
+
+static int
 tear_down(void **state)
 {
 	(void)state;
@@ -71,6 +81,7 @@ tear_down(void **state)
 	spool = record_close(spool);
 	scratch_remove(&scratch);
 	clock_real();
+	soon = false;
 	return 0;
 }
 
@@ -320,6 +331,7 @@ through_every_end_each_record_arrives_once_and_each_lane_rises(void **state)
 	assert_int_equal(record_open(&spool, scratch.fd, "metrics", &roomy), 0);
 	for (unsigned turn = 0; turn < 6000; turn++) {
 		const struct lanes_record *rec;
+		bool quiet = turn / 500 % 2 > 0; /* what is there drains, and is never long */
 
 		if (draw(300) == 0) { /* an outage */
 			unsigned k = draw(60);
@@ -329,12 +341,16 @@ through_every_end_each_record_arrives_once_and_each_lane_rises(void **state)
 			n += n + k < RECORDS_MAX - 1 ? k : 0;
 			at((now_us / CLOCK_US_PER_S) - 1000 + 20);
 		}
-		if (draw(8) == 0 && n < RECORDS_MAX - 2) {
-			put(1);
-			n++;
+		if (draw(quiet ? 60 : 8) == 0 && n < RECORDS_MAX - 40) {
+			unsigned k = quiet ? 1 + draw(30) : 1;
+
+			put(k);
+			n += k;
 		}
 		if (draw(10) == 0)
 			at(now_us / CLOCK_US_PER_S - 1000 + 2);
+		if (draw(40) == 0)
+			assert_int_equal(ack_flush(ack), 0);
 		if (lanes_next(lanes, &rec) == RECORD_END)
 			continue;
 		if (draw(20) != 0)
@@ -344,6 +360,8 @@ through_every_end_each_record_arrives_once_and_each_lane_rises(void **state)
 		if (draw(20) == 0) {
 			stop();
 			start();
+			if (draw(3) == 0) /* it is away for a while */
+				at(now_us / CLOCK_US_PER_S - 1000 + 20);
 			continue;
 		}
 		assert_int_equal(lanes_done(lanes, NULL, 0), 0);
@@ -361,7 +379,151 @@ through_every_end_each_record_arrives_once_and_each_lane_rises(void **state)
 	assert_null(ack_counts(ack) ? json_object_get(ack_counts(ack), "metrics") : NULL);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+/* --- one write for many records ---------------------------------------------------------------------------------- */
+/* The place as it would be found after a crash. */
+static uint64_t
+written(void)
+{
+	SCOPED(ack_freep) struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, scratch.fd), 0);
+	return ack_get(a, "metrics");
+}
+
+static void
+crash(void)
+{
+	stop();
+	start();
+}
+
+static void
+what_goes_slowly_is_written_each_time(void **state)
+{
+	(void)state;
+	put(8);
+	for (int64_t i = 1; i <= 8; i++) {
+		at(1 + (uint64_t)i);
+		assert_int_equal(step(), i);
+		assert_int_equal(written(), i);
+	}
+	/* And where each is the newest, however fast. */
+	for (int64_t i = 9; i <= 20; i++) {
+		put(1);
+		assert_int_equal(step(), i);
+		assert_int_equal(written(), i);
+	}
+	assert_int_equal(ack_reserved(ack, "metrics"), 0);
+}
+
+static void
+what_goes_fast_shares_a_write_and_more_of_it_each_time(void **state)
+{
+	static const uint64_t places[] = { 1, 2, 2, 2, 4, 4, 4, 4, 8 };
+
+	(void)state;
+	put(200);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		assert_int_equal(step(), (int64_t)i + 1);
+		if (written() != places[i])
+			fail_msg("behind %zu: %llu", i + 1, (unsigned long long)written());
+	}
+	for (int64_t i = ARRAY_LEN(places) + 1; i <= 195; i++) {
+		assert_int_equal(step(), i);
+		assert_true(written() + LANES_SOON_MAX >= (uint64_t)i);
+	}
+	assert_true(written() < 195);
+	assert_int_equal(ack_flush(ack), 0);
+	assert_int_equal(written(), 195);
+	for (int64_t i = 196; i <= 200; i++)
+		assert_int_equal(step(), i);
+	assert_int_equal(step(), 0);
+	assert_int_equal(written(), 200); /* it has run dry */
+}
+
+/* Only the newest goes ahead, and of what was there when it was reserved none may. */
+static void
+what_may_have_gone_before_a_crash_never_goes_ahead(void **state)
+{
+	(void)state;
+	put(40);
+	for (int64_t i = 1; i <= 30; i++)
+		assert_int_equal(step(), i);
+	crash();
+	assert_int_equal(ack_get(ack, "metrics"), 16);
+	assert_int_equal(ack_reserved(ack, "metrics"), 32);
+	for (int64_t i = 17; i <= 20; i++)
+		assert_int_equal(step(), i);
+	crash();
+	assert_int_equal(ack_reserved(ack, "metrics"), 32); /* it stands though less went since */
+	at(600);
+	STEPS(-40, 18); /* none of these was reserved */
+}
+
+/* Of what was there when it was reserved nothing goes ahead; what comes later does. */
+static void
+what_was_reserved_before_a_crash_never_goes_ahead(void **state)
+{
+	(void)state;
+	put(20);
+	STEPS(1, 2, 3, 4, 5, 6, 7, 8);
+	assert_int_equal(ack_reserve(ack, "metrics", 20), 0); /* as it does some records later */
+	crash();
+	at(600);
+	STEPS(9, 10, 11);
+	crash();
+	put(1);
+	at(602);
+	STEPS(-21, 10, 11);
+}
+
+/* The reservation hides no backlog: what an outage leaves is newer than it. */
+static void
+a_short_backlog_after_a_crash_still_lets_the_newest_go_first(void **state)
+{
+	(void)state;
+	put(30);
+	for (int64_t i = 1; i <= 25; i++)
+		assert_int_equal(step(), i);
+	crash();
+	put(3);
+	at(100);
+	put(1);
+	STEPS(-34, 17, 18, 19, 20);
+}
+
+static void
+over_what_went_ahead_the_place_is_written_at_once(void **state)
+{
+	(void)state;
+	put(12);
+	at(3600);
+	put(1);
+	STEPS(-13, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+	assert_true(written() < 11);
+	STEPS(12);
+	assert_int_equal(written(), 13);
+}
+
+static void
+what_is_counted_is_written_at_once(void **state)
+{
+	const struct lanes_record *rec;
+
+	(void)state;
+	put(20);
+	STEPS(1, 2, 3, 4);
+	assert_int_equal(lanes_next(lanes, &rec), 0);
+	assert_true(ack_reserved(ack, "metrics") > rec->sequence);
+	assert_int_equal(lanes_done(lanes, "400", 0), 0);
+	assert_int_equal(written(), 5);
+	assert_int_equal(lanes_next(lanes, &rec), 0);
+	assert_int_equal(lanes_done(lanes, NULL, 2), 0);
+	assert_int_equal(written(), 6);
+}
+
+#define T(f)	 cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define SOON(f) cmocka_unit_test_setup_teardown(f, set_up_soon, tear_down)
 
 int
 main(void)
@@ -376,6 +538,16 @@ main(void)
 		T(damage_is_counted_and_passed),
 		T(why_a_record_ended_is_counted_with_its_time),
 		T(through_every_end_each_record_arrives_once_and_each_lane_rises),
+		SOON(through_every_end_each_record_arrives_once_and_each_lane_rises),
+		SOON(behind_a_long_backlog_the_newest_goes_first_and_every_fourth_time),
+		SOON(a_second_outage_leaves_a_second_gap),
+		SOON(what_goes_slowly_is_written_each_time),
+		SOON(what_goes_fast_shares_a_write_and_more_of_it_each_time),
+		SOON(what_may_have_gone_before_a_crash_never_goes_ahead),
+		SOON(what_was_reserved_before_a_crash_never_goes_ahead),
+		SOON(a_short_backlog_after_a_crash_still_lets_the_newest_go_first),
+		SOON(over_what_went_ahead_the_place_is_written_at_once),
+		SOON(what_is_counted_is_written_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

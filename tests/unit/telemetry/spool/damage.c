@@ -126,8 +126,6 @@ counted(const struct ack *a, const char *what)
 	return json_integer_value(json_object_get(json_object_get(ack_counts(a), "metrics"), what));
 }
 
-SCOPED_DESTRUCTOR(struct ack, ack_free)
-
 /* The writer may have been there all the time, or come anew; what it writes after that shows the end of what was. */
 static void
 one_world(uint64_t seed)
