@@ -15,6 +15,9 @@
 #include "appliance/trust/sha256.h"
 
 #define PREFIX "mainstay.export/"
+#define RECORDING_END ".cast"
+
+enum { LEAF_MAX = sizeof("recording ") + NOTE_NAME_MAX + SHA256_TEXT_MAX };
 
 bool
 export_is_name(const char *name)
@@ -220,7 +223,8 @@ check_leaf(const char *name, const char *text, const char *head, const struct no
 	SCOPED_JSON *doc = NULL;
 	const char *at = strstr(text, "\n\n");
 	struct audit_entry e;
-	char digest[SHA256_TEXT_MAX + NOTE_NAME_MAX];
+	const char *recording;
+	char digest[LEAF_MAX];
 	uint64_t n = 0;
 	int r = proof_check(&n, &record, text, strlen(text), log->name, log->key, NULL);
 
@@ -235,7 +239,9 @@ check_leaf(const char *name, const char *text, const char *head, const struct no
 	if (json_object_set_new(leaves, digest, json_true()) < 0 ||
 		json_array_append(entries, doc) < 0)
 		return FAULT(-ENOMEM);
-	return 0;
+	recording = json_text(json_object_get(doc, "extra"), "recording");
+	(void)snprintf(digest, sizeof(digest), "recording %s %s", e.object, recording);
+	return *recording && json_object_set_new(leaves, digest, json_true()) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 static int
@@ -289,6 +295,21 @@ check_request(const char *name, const char *text, const uint8_t key[32], const j
 	return r ?: check_signed(name, MESSAGE_RESULT, json_object_get(envelopes, "result"), key);
 }
 
+/* It is what the leaf of its operation's end says. */
+static int
+check_recording(const char *name, const char *text, const json_t *leaves)
+{
+	char digest[SHA256_TEXT_MAX], leaf[LEAF_MAX];
+	const char *id = strchr(name, '/') + 1;
+	uint8_t sum[SHA256_LEN];
+
+	sha256_of(sum, text, strlen(text));
+	(void)snprintf(leaf, sizeof(leaf), "recording %.*s %s", (int)(strlen(id) - strlen(RECORDING_END)), id,
+		sha256_text(digest, sum));
+	return json_object_get(leaves, leaf) ? 0
+					     : REFUSE(REASON_ALTERED, name, "no leaf of the log names this recording");
+}
+
 static bool
 is_in(const char *name, const char *folder, const char *end)
 {
@@ -333,6 +354,9 @@ export_check(struct export_report *ret, const json_t *doc, const struct note_key
 		r = check_request(name, json_string_value(file), key, leaves);
 		ret->n_requests++;
 	}
+	json_object_foreach(in.files, name, file)
+		if (r == 0 && is_in(name, "requests/", RECORDING_END))
+			r = check_recording(name, json_string_value(file), leaves);
 	return r < 0 ? FAULT(r) : r;
 }
 

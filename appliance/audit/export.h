@@ -13,6 +13,7 @@
  *	leaves/N.tlog-proof     each leaf of the ticket with its record, proved under that checkpoint
  *	requests/ID.json        the request as the engineer signed it, the plan, permits and result
  *	requests/ID.plan.txt    the plan as people read it
+ *	requests/ID.cast        what it wrote (asciicast v2), as the leaf of its end names it by digest
  *	missing.txt             where something is no longer kept: "ID WHAT" in lines
  *	people/ROLE.json        the vendor's TUF metadata as the site trusted it: root timestamp snapshot targets people
  *	people/document.json    the people document (tuf/people.h) that they vouch for
@@ -56,7 +57,7 @@ struct export_report {
 void export_report_done(struct export_report *r);
 
 /* Check all of it: the manifest by log, each file by the manifest, each leaf under the one head, each request, plan
- * and result against its leaf and the site's key, the cosignatures by q (NULL: the policy that is in it).  Whether the
+ * and result against its leaf and the site's key, each recording against its leaf, the cosignatures by q (NULL: the policy that is in it).  Whether the
  * quorum is met is in the report (free it with export_report_done() on every path), and who was allowed what is for
  * others to judge (monitor/export_judge.h).  Returns 0; REASON_ALTERED, REASON_MALFORMED, REASON_UNKNOWN_KEY,
  * REASON_BAD_SIGNATURE, REASON_UNSIGNED, REASON_UNKNOWN_FIELD, REASON_TOO_LARGE (all logged, the operand being the

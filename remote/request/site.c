@@ -14,6 +14,8 @@
 #include "appliance/trust/envelope.h"
 #include "appliance/trust/sha256.h"
 #include "appliance/tuf/people.h"
+#include "remote/recording/recording_site.h"
+#include "remote/recording/recordings.h"
 #include "remote/request/site_room.h"
 #include "remote/request/standing.h"
 
@@ -357,6 +359,7 @@ site_free(void *arg)
 	request_store_close(s->store);
 	request_refused_close(s->refused);
 	standing_close(s->standing);
+	recordings_close(s->recordings);
 	free(s);
 }
 
@@ -380,6 +383,7 @@ request_site_init(struct monitor *m)
 	r = request_store_open(&s->store, monitor_dir(m));
 	r = r ?: request_refused_open(&s->refused, monitor_dir(m));
 	r = r ?: standing_open(&s->standing, monitor_dir(m));
+	r = r ?: recordings_open(&s->recordings, monitor_dir(m), monitor_loop(m));
 	if (r) {
 		site_free(s);
 		return r;
@@ -388,6 +392,7 @@ request_site_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "mailbox.deliver", CALL_ROLE_COURIER, on_deliver, s);
 	r = r ?: monitor_register_verb(m, "requests.list", CALL_ROLE_CONTROL, on_list, s);
 	r = r ?: monitor_register_verb(m, "requests.ticket", CALL_ROLE_CONTROL, request_site_ticket, s);
+	r = r ?: recording_site_init(m, s->recordings);
 	r = r ?: request_site_permit_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);

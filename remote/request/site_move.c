@@ -326,8 +326,9 @@ settle(struct request_site *s, struct request_item *item)
 	}
 	r = r ?: request_store_save(s->store, item);
 	if (!r && !item->leafed) {
-		r = monitor_leaf(s->m, last_leaf(item), q->engineer, q->id, q->digest,
-			item->reason);
+		r = item->flow.state == FLOW_STATE_DONE
+			? request_site_leaf_end(s, item)
+			: monitor_leaf(s->m, last_leaf(item), q->engineer, q->id, q->digest, item->reason);
 		item->leafed = r == 0;
 	}
 	r = r ?: request_site_post(s->m, item, "result");
@@ -347,6 +348,7 @@ settle_logged(struct request_site *s, struct request_item *item)
 
 	if (r)
 		log_fault(r < 0 ? r : -EIO, "handing over a result");
+	request_site_trim_recordings(s);
 	request_site_tell(s, item);
 }
 

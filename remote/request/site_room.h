@@ -4,6 +4,7 @@
  *	site_move.c    moves one request: checks, plan, leafs, run, result
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
  *	site_permit.c  what approvers say: permits shown, verified, gathered, used
+ *	site_record.c  its recording
  *	site_view.c    a request as JSON for people
  *	site_ticket.c  everything about one ticket, for an export */
 #pragma once
@@ -22,6 +23,9 @@ struct loop_timer;
 struct monitor;
 struct monitor_call;
 struct operate_job;
+struct recording;
+struct recordings;
+struct request_result;
 struct standing;
 
 enum {
@@ -33,6 +37,7 @@ struct request_site {
 	struct monitor *m;
 	struct request_store *store;
 	struct request_refused *refused; /* what was answered for good without a file */
+	struct recordings *recordings; /* what operations wrote */
 	struct standing *standing; /* permits that cover more than one request */
 	struct loop_timer *soon; /* a turn of request_site_work() */
 	struct monitor_call *watchers[REQUEST_SITE_WATCHERS_MAX]; /* held calls of requests.watch */
@@ -100,6 +105,16 @@ int request_site_refresh(struct request_site *s, struct request_item *item,
  * refuse_last() still says why. */
 int request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
 	enum reason reason, bool from_hub);
+
+/* --- recording -------------------------------------------------------------------------------- */
+/* Begin the recording of what runs now.  Returns recordings_begin()'s. */
+int request_site_record(struct request_site *s, const struct request_item *item, struct recording **ret);
+/* Close it (NULL: there is none), before the leaf that names it. refuse_last() stays. */
+void request_site_record_end(struct recording *take_recording, const struct request_result *result);
+/* The leaf "end", with {"recording": DIGEST, "recording_n": N} where there is a recording. */
+int request_site_leaf_end(struct request_site *s, const struct request_item *item);
+/* Make room, where there are too many. */
+void request_site_trim_recordings(struct request_site *s);
 
 /* --- permits ---------------------------------------------------------------------------------- */
 int request_site_permit_init(struct request_site *s); /* the verbs */

@@ -14,6 +14,7 @@
 #include "appliance/monitor/services.h"
 #include "appliance/service/definition.h"
 #include "remote/operate/job.h"
+#include "remote/recording/recordings.h"
 #include "remote/request/result.h"
 #include "remote/request/run.h"
 
@@ -24,6 +25,8 @@ struct running {
 	struct request_site *s;
 	struct request_item *item;
 	struct request_run *worker; /* NULL for a verb */
+	struct recording *recording; /* NULL once it is closed */
+	bool unseen;                /* it could be recorded no further */
 	uint64_t started_us;        /* boot time */
 };
 
@@ -89,6 +92,11 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	};
 
 	item->run = NULL;
+	if (end->r) { /* what bubblewrap said may be there */
+		result.outcome = REQUEST_OUTCOME_REFUSED;
+		result.reason = end->r > 0 ? (enum reason)end->r : REASON_FAULT;
+	}
+	request_site_record_end(STEAL(running->recording), &result);
 	if (end->r)
 		request_site_ended(s, item, end->r);
 	else
@@ -97,7 +105,23 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	free(running);
 }
 
-static const struct request_run_ops run_ops = { .done = on_worker_end };
+/* Nothing runs on that nobody could look at afterwards. */
+static void
+on_output(int stream, const void *p, size_t len, void *arg)
+{
+	struct running *running = arg;
+	int r = running->unseen ? 0 : recording_put(running->recording, stream, p, len);
+
+	if (r == 0)
+		return;
+	running->unseen = true;
+	running->item->reason = r < 0 ? REASON_FAULT : (enum reason)r;
+	if (r < 0)
+		log_fault(r, "recording an operation");
+	request_run_cancel(running->worker);
+}
+
+static const struct request_run_ops run_ops = { .output = on_output, .done = on_worker_end };
 
 /* --- verbs ------------------------------------------------------------------------------------ */
 static void
@@ -123,6 +147,9 @@ on_step(int r, void *arg)
 	(void)snprintf(text, sizeof(text), "%s %s: %s, health %s\n", item->request->service,
 		state.version, state.state, state.health);
 	result.err = why;
+	if (recording_put(running->recording, 1, text, strlen(text)) ?: recording_put(running->recording, 2, why, strlen(why)))
+		log_error("request %s: what its verb said is not recorded", item->request->id);
+	request_site_record_end(STEAL(running->recording), &result);
 	item->run = NULL;
 	finish(s, item, &result);
 	free(running);
@@ -144,6 +171,9 @@ request_site_run(struct request_site *s, struct request_item *item,
 	running->s = s;
 	running->item = item;
 	running->started_us = clock_mono_us();
+	r = request_site_record(s, item, &running->recording);
+	if (r)
+		return r;
 	if (verb != DEFINITION_VERB_NONE) {
 		r = services_verb(s->m, item->request->service, verb, on_step, running);
 	} else if (!monitor_spawner(s->m)) {
@@ -153,8 +183,13 @@ request_site_run(struct request_site *s, struct request_item *item,
 		r = r ?: request_run_start(&running->worker, monitor_loop(s->m),
 			monitor_spawner(s->m), &job, &run_ops, running);
 	}
-	if (r)
+	if (r) {
+		const struct request_result refused = { .outcome = REQUEST_OUTCOME_REFUSED,
+			.reason = r > 0 ? (enum reason)r : REASON_FAULT };
+
+		request_site_record_end(STEAL(running->recording), &refused);
 		return r;
+	}
 	item->run = STEAL(running);
 	/* What only looks is no reason to be silent. */
 	if (g->verdict.operation->risk != DEFINITION_OBSERVE)
@@ -184,6 +219,7 @@ request_site_forget_runs(struct request_site *s)
 			continue;
 		item->run = NULL;
 		request_run_free(running->worker);
+		recording_abandon(running->recording); /* the next start closes it */
 		free(running);
 	}
 }

@@ -107,6 +107,29 @@ def test_allowed_operation_runs_at_once(estate):
 
 
 @pytest.mark.flow
+def test_what_it_wrote_is_recorded_and_any_player_of_such_plays_it(estate):
+    request = estate.desk_json("run", SITE, "redis", "info", "section=memory", *RUN, "--wait", "60s")["id"]
+    shown = estate.mainstay("replay", request, "--dump")
+    assert shown.stdout.startswith("# Memory\n") and shown.stderr == "end: ok\n"
+    row = next(i for i in estate.mainstay_json("replay", "list")["items"] if i["id"] == request)
+    assert row["title"] == "redis info" and row["state"] == "closed"
+    file = estate.path("site", "lib", "monitor", "recordings", request + ".cast")
+    assert os.stat(file).st_mode & 0o777 == 0o600 and os.stat(file).st_size == row["bytes"]
+    # As a file, too; cut by a crash; and by another program.
+    cut = estate.path("cut.cast")
+    with open(file, "rb") as f, open(cut, "wb") as g:
+        g.write(b"".join(f.readlines()[:2]))
+    assert estate.mainstay("replay", cut, "--speed", "100").stdout == shown.stdout
+    assert "[not-found]" in estate.mainstay("replay", "r-none", code=1).stderr
+    assert "[usage]" in estate.mainstay("replay", request, "--speed", "0", code=2).stderr
+    for cast in (file, cut):
+        # It wants a terminal of its own.
+        played = subprocess.run(["script", "-qec", f"asciinema cat {cast}", "/dev/null"], stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=20, check=True, env={**os.environ, "LANG": "C.UTF-8"})
+        assert played.stdout.decode().replace("\r", "") == shown.stdout
+
+
+@pytest.mark.flow
 def test_arguments_reach_the_program_and_nothing_else(estate):
     answer = estate.desk_json("run", SITE, "redis", "info", "section=memory", *RUN, "--wait", "60s")
     assert "used_memory:" in answer["stdout"] and "# Server" not in answer["stdout"]

@@ -219,6 +219,8 @@ def test_a_ticket_is_exported_and_checked_by_somebody_who_has_neither_side(estat
     kinds = [json.loads(base64.b64decode(doc["files"][n].split("\n")[1][6:]))["kind"]
              for n in doc["files"] if n.startswith("leaves/")]
     assert sorted(kinds) == ["end", "request", "start"]
+    # What it wrote, as the leaf of its end names it.
+    assert estate.mainstay("replay", *glob.glob(os.path.join(folder, "requests", "*.cast"))).stdout == "PONG\n"
     # A byte of each file, and it is named.
     for name in doc["files"]:
         path = os.path.join(folder, name)

@@ -283,7 +283,7 @@ what_a_site_may_not_seal(void **state)
 
 /* One leaf more, and the head that goes with it. */
 static void
-append(struct fixture *f, const char *object, const uint8_t *digest)
+append_kind(struct fixture *f, enum audit_kind kind, const char *object, const uint8_t *digest, const json_t *extra)
 {
 	SCOPED(audit_freep) struct audit *a = NULL;
 	SCOPED(scope_close) int fd = -1;
@@ -291,7 +291,7 @@ append(struct fixture *f, const char *object, const uint8_t *digest)
 	assert_int_equal(fs_open_dir(&fd, -1, f->dir.path, 0700), 0);
 	assert_int_equal(audit_open(&a, fd, "site1", f->key), 0);
 	assert_int_equal(
-		audit_append(a, AUDIT_REQUEST, "ann", object, digest, REASON_NONE, NULL, NULL), 0);
+		audit_append(a, kind, "ann", object, digest, REASON_NONE, extra, NULL), 0);
 	put(f, "checkpoint", audit_checkpoint(a));
 	for (uint64_t n = 1; n < audit_size(a); n++) {
 		SCOPED(buf_done) struct buf proof = BUF_MAX(PROOF_FILE_MAX);
@@ -301,6 +301,12 @@ append(struct fixture *f, const char *object, const uint8_t *digest)
 		assert_int_equal(proof_make_under(a, n, audit_checkpoint(a), &proof), 0);
 		put(f, name, buf_text(&proof));
 	}
+}
+
+static void
+append(struct fixture *f, const char *object, const uint8_t *digest)
+{
+	append_kind(f, AUDIT_REQUEST, object, digest, NULL);
 }
 
 static void
@@ -342,6 +348,34 @@ put_request(struct fixture *f, const char *id, const struct ed25519 *planner, ui
 		json_loadb((const char *)envelope.data, envelope.len, 0, NULL), "plan", plan);
 	text = json_dumps(doc, 0);
 	put(f, "requests/r.json", text);
+}
+
+/* By the digest that the leaf of its operation's end names; not of another one, and not as it was changed. */
+static void
+a_recording_is_the_one_that_a_leaf_names(void **state)
+{
+	static const char cast[] = "{\"version\":2}\n[0.1, \"o\", \"hello\\n\"]\n";
+	struct fixture *f = *state;
+	SCOPED_JSON *extra = NULL;
+	struct export_report r;
+	char digest[SHA256_TEXT_MAX];
+	uint8_t sum[32];
+
+	sha256_of(sum, cast, strlen(cast));
+	extra = json_pack("{s:s}", "recording", sha256_text(digest, sum));
+	put(f, "requests/r-9.cast", cast);
+	seal(f);
+	refused(f, REASON_ALTERED, "requests/r-9.cast");
+	append_kind(f, AUDIT_END, "r-8", NULL, extra);
+	seal(f);
+	refused(f, REASON_ALTERED, "requests/r-9.cast");
+	append_kind(f, AUDIT_END, "r-9", NULL, extra);
+	seal(f);
+	assert_int_equal(export_check(&r, f->doc, &f->log, NULL), 0);
+	export_report_done(&r);
+	put(f, "requests/r-9.cast", "{\"version\":2}\n");
+	seal(f);
+	refused(f, REASON_ALTERED, "requests/r-9.cast");
 }
 
 static void
@@ -431,6 +465,7 @@ main(void)
 		ROW(a_checkpoint_is_no_manifest),
 		ROW(what_a_site_may_not_seal),
 		ROW(all_is_proved_under_the_one_head_of_this_log),
+		ROW(a_recording_is_the_one_that_a_leaf_names),
 		ROW(a_request_is_the_one_that_a_leaf_is_about),
 		ROW(what_is_no_file_or_one_too_many),
 		ROW(names_and_tickets),

@@ -20,7 +20,7 @@
 #include "appliance/trust/sshsig.h"
 #include "tests/fakes/spawn_fake.h"
 
-enum { LEAVES = 512, POSTS = 64, VERBS = 16 };
+enum { LEAVES = 512, POSTS = 64, VERBS = 32, RECORDING_MAX = 1 << 20 };
 
 struct monitor {
 	struct fixture *fx;
@@ -44,6 +44,7 @@ struct monitor {
 	size_t n_leaves;
 	struct tally tally;
 	const char *leaf_fails; /* of this kind; NULL: none */
+	char *recording; /* the one that the last leaf "end" named; owned */
 
 	json_t *posts[POSTS]; /* bodies for the outbox; owned */
 	size_t n_posts;
@@ -205,13 +206,37 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 	return 0;
 }
 
+/* The recording that a leaf names is on the disk, closed, and hashes to that. */
+static void
+see_recording(struct monitor *m, const char *id, const json_t *extra)
+{
+	struct buf b = BUF_MAX(RECORDING_MAX);
+	char name[128], digest[SHA256_TEXT_MAX];
+	uint8_t sum[SHA256_LEN];
+	const char *last;
+
+	(void)snprintf(name, sizeof(name), "recordings/%s.cast", id);
+	assert_int_equal(fs_read(m->dir_fd, name, b.max, &b), 0);
+	sha256_of(sum, b.data, b.len);
+	assert_string_equal(json_text(extra, "recording"), sha256_text(digest, sum));
+	assert_true(json_integer_value(json_object_get(extra, "recording_n")) > 0);
+	last = memrchr(b.data, '\n', b.len - 1);
+	assert_true(b.data[b.len - 1] == '\n' && last && strstr(last, "\"m\", "));
+	free(m->recording);
+	m->recording = buf_take_text(&b);
+}
+
 /* A request's leaf names its ticket, always: an export goes by it. */
 int
 monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra)
 {
-	assert_string_equal(kind, "request");
-	assert_string_equal(json_text(extra, "ticket"), "C-17");
+	if (strcmp(kind, "end") == 0) {
+		see_recording(m, object, extra);
+	} else {
+		assert_string_equal(kind, "request");
+		assert_string_equal(json_text(extra, "ticket"), "C-17");
+	}
 	return monitor_leaf(m, kind, actor, object, digest, reason);
 }
 

@@ -31,6 +31,9 @@ test_allowed_runs_at_once(void **state)
 	assert_int_equal(result->outcome, REQUEST_OUTCOME_OK);
 	assert_string_equal(result->out, "# Server\r\n");
 	assert_int_equal(result->cpu_ms, 3);
+	assert_non_null(strstr(m.recording, "\"title\":\"redis info\""));
+	assert_non_null(strstr(m.recording, ", \"o\", \"# Server\\r\\n\"]\n"));
+	assert_non_null(strstr(m.recording, ", \"m\", \"end: ok\"]\n"));
 	assert_string_equal(m.leaves[0].actor, "ann");
 	assert_string_equal(m.leaves[0].object, "r-1");
 }
@@ -430,8 +433,64 @@ test_crash_while_running(void **state)
 	assert_string_equal(state_of(&m, "r-1"), "done");
 	result = said(&m, "r-1");
 	assert_int_equal(result->outcome, REQUEST_OUTCOME_INTERRUPTED);
+	assert_non_null(strstr(m.recording, "\n[0.000000, \"m\", \"interrupted\"]\n"));
 	crash(&m);
 	assert_string_equal(story(&m), "request start end[interrupted] ");
+}
+
+/* What had come is kept, and its recording closed, at whatever byte the monitor ended. */
+static void
+test_crash_while_recording(void **state)
+{
+	static const uint8_t said_so_far[] = "begun\n";
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(world_end) struct monitor m;
+	struct operate_output o = { OPERATE_STDERR, said_so_far, sizeof(said_so_far) - 1 };
+	struct request q;
+	char path[512];
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(operate_job_receive(m.spawn->calls[0].fd, &job), 0);
+	assert_int_equal(operate_output_send(m.spawn->calls[0].fd, &o), 0);
+	for (int i = 0; i < 20; i++) { /* until it is an event */
+		(void)usleep(2000);
+		pump(&m);
+	}
+	/* Torn within the next. */
+	(void)snprintf(path, sizeof(path), "%s/lib/monitor/recordings/r-1.cast.part", fx.scratch.path);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd, "[0.1, \"o\", \"to", 15), 15);
+	crash(&m);
+	assert_string_equal(story(&m), "request start end[interrupted] ");
+	assert_non_null(strstr(m.recording, ", \"o\", \"begun\\n\"]\n["));
+	assert_null(strstr(m.recording, "to"));
+	assert_non_null(strstr(m.recording, ", \"m\", \"interrupted\"]\n"));
+}
+
+/* Nothing runs that cannot be recorded: whoever took the folder away did not open a way around it. */
+static void
+test_no_run_without_a_recording(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(scope_close) int dir = -1;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	assert_int_equal(fs_open_dir(&dir, m.dir_fd, "recordings", 0700), 0);
+	assert_int_equal(fs_replace(dir, "r-1.cast.part", "", 0, 0600), 0); /* its place is taken */
+	q = good("r-1", "info");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	assert_int_equal(spawned(&m), 0);
+	assert_string_equal(story(&m), "request start end[fault] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->outcome, REQUEST_OUTCOME_FAILED);
+	assert_int_equal(result->reason, REASON_FAULT);
 }
 
 static void
@@ -1349,6 +1408,8 @@ main(void)
 		cmocka_unit_test(test_what_was_refused_never_runs),
 		cmocka_unit_test(test_delivered_again_and_replayed),
 		cmocka_unit_test(test_crash_while_running),
+		cmocka_unit_test(test_crash_while_recording),
+		cmocka_unit_test(test_no_run_without_a_recording),
 		cmocka_unit_test(test_crash_while_waiting),
 		cmocka_unit_test(test_another_epoch),
 		cmocka_unit_test(test_permitted_in_another_epoch),

@@ -67,6 +67,7 @@ world_end(struct monitor *m)
 		json_decref(m->posts[i]);
 	spawn_free(&m->spawn->base);
 	ed25519_free(m->site_key);
+	free(m->recording);
 	close(m->dir_fd);
 	sd_event_unref(m->loop);
 	scratch_remove(&fx.scratch);
