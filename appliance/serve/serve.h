@@ -120,6 +120,8 @@ int serve_site(struct serve *s, const struct registry_site *site, struct db *cus
 
 /* What changed at a site lately, as far as any module knows; in no order. */
 int serve_changes(struct serve *s, const char *site, struct db *customer, json_t *changes);
+/* The newest of them, at most max, newest first. */
+int serve_changes_newest(struct serve *s, const char *site, struct db *customer, size_t max, json_t *changes);
 
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */
 int serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules);

@@ -72,9 +72,8 @@ drop(struct desk_live *l, const struct desk_answer *a, int reason, const char *w
 	log_warning("%s: dropped from what is shown live: %s [%s]", a->id, why, refuse_token((enum reason)reason));
 }
 
-/* The piece, where it is the site's own about this request; else what is wrong with it. */
-static int
-read_piece(struct desk_answer *a, const json_t *envelope, struct progress **ret)
+int
+desk_live_read(struct desk_answer *a, const json_t *envelope, struct progress **ret)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(progress_freep) struct progress *p = NULL;
@@ -117,7 +116,7 @@ desk_live_take(struct desk_live *l, struct desk_answer *a, const json_t *doc)
 
 	json_array_foreach(list, i, item) {
 		SCOPED(progress_freep) struct progress *p = NULL;
-		int r = read_piece(a, item, &p);
+		int r = desk_live_read(a, item, &p);
 
 		if (r) {
 			drop(l, a, r < 0 ? REASON_FAULT : r, "a piece that the site did not sign about this request");

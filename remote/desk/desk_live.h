@@ -9,6 +9,7 @@
 #include "appliance/base/buf.h"
 
 struct desk_answer;
+struct progress;
 
 enum { DESK_LIVE_SHOWN_MAX = 512 * 1024 };
 
@@ -21,6 +22,10 @@ struct desk_live {
 };
 #define DESK_LIVE_NONE { .out = BUF_MAX(DESK_LIVE_SHOWN_MAX) }
 void desk_live_done(struct desk_live *l);
+
+/* One piece, where a key of a's signed it about a's request.  *ret is the caller's.  Returns 0; REASON_ALTERED where it is
+ * another request's (logged); what desk_answer_open() and progress_parse() refuse; or a fault. */
+int desk_live_read(struct desk_answer *a, const json_t *envelope, struct progress **ret);
 
 /* Take the member "progress" of the hub's answer: what is by a key of a's, about a's request and newer than what was shown
  * is shown (not with --json); all else is dropped, the first of it with a word on stderr.  Returns how many were new. */

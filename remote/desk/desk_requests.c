@@ -10,6 +10,7 @@
 #include "remote/desk/desk_client.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
+#include "remote/desk/desk_waiting.h"
 #include "remote/request/request.h"
 
 enum { REQUEST_S = 20 };
@@ -17,7 +18,8 @@ enum { REQUEST_S = 20 };
 static int
 list(struct desk *d)
 {
-	static const char *const columns[] = { "id", "site", "state", "decision", NULL };
+	static const char *const columns[] = { "id", "site", "service", "operation", "engineer", "state", "since",
+		"for", NULL };
 	SCOPED_JSON *doc = NULL;
 	int r = desk_client_get(d, "/v1/fleet/requests", REQUEST_S, &doc);
 
@@ -25,6 +27,9 @@ list(struct desk *d)
 		return r;
 	if (!json_is_array(json_object_get(doc, "items")))
 		return REFUSE(REASON_MALFORMED, "requests", "the hub's answer has no items");
+	r = desk_waiting_fill(d, json_object_get(doc, "items"));
+	if (r)
+		return r;
 	r = command_print_items(d->call, "RequestList", json_incref(json_object_get(doc, "items")),
 		columns);
 	command_say(d->call, "(the hub says so; what was signed of one: mainstay-desk requests ID)");

@@ -253,6 +253,20 @@ target_of(struct desk *d, const char *release)
 	return NULL;
 }
 
+const char *
+desk_trust_version(struct desk *d, const char *release, char out[DESK_TRUST_VERSION_MAX])
+{
+	const char *path = target_of(d, release), *at = path ? path + strlen(path) : NULL;
+
+	/* services/NAME/VERSION/index.json */
+	for (int i = 0; at && i < 2; i++)
+		do
+			at = at == path ? NULL : at - 1;
+		while (at && *at != '/');
+	(void)snprintf(out, DESK_TRUST_VERSION_MAX, "%.*s", at ? (int)strcspn(at + 1, "/") : 0, at ? at + 1 : "");
+	return out;
+}
+
 static int
 fetch_definition(struct desk *d, const uint8_t digest[32], struct definition **ret)
 {

@@ -33,6 +33,10 @@ int desk_trust_site(struct desk *d, const char *site, bool pending_too, struct d
 /* Does the site's statement name a release of service? */
 bool desk_trust_states(const struct desk_site *s, const char *service);
 
+/* The version of a release (its hash), as the repository's signed list names it; "" where it does not. */
+enum { DESK_TRUST_VERSION_MAX = 64 };
+const char *desk_trust_version(struct desk *d, const char *release, char out[DESK_TRUST_VERSION_MAX]);
+
 /* The definition of the release that the site's statement names for service, from TUF and its
  * object, verified by hash.  *ret is the caller's.  Returns 0; REASON_NOT_FOUND (logged) where the
  * site has no such service or the repository no such release; REASON_HASH_MISMATCH; or a fault. */

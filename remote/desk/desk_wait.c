@@ -133,6 +133,8 @@ desk_wait_for(struct desk_wait *w)
 		uint64_t now = clock_mono_us();
 		uint64_t left_s = now < end ? (end - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0;
 
+		/* Who reads a pipe is to see how it stands, too; and nothing is to be lost with an interrupt. */
+		(void)fflush(stdout);
 		s = left_s < MAILBOX_WIRE_WAIT_MAX_S ? (unsigned)left_s : MAILBOX_WIRE_WAIT_MAX_S;
 		r = poll_once(w, s);
 	}

@@ -23,6 +23,8 @@
 #include "remote/fleet/head.h"
 #include "remote/fleet/login.h"
 
+enum { CHANGES_SHOWN = 12 }; /* on a site's page */
+
 static const char *const customer_steps[] = {
 	"CREATE TABLE heads("
 	"  log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, site TEXT NOT NULL,"
@@ -226,6 +228,16 @@ put_envelope(json_t *o, const char *name, const char *text)
 }
 
 static int
+put_changes(struct fleet *f, const struct registry_site *site, struct db *db, json_t *page)
+{
+	json_t *changes = json_array();
+
+	if (json_object_set_new(page, "changes", changes) < 0)
+		return FAULT(-ENOMEM);
+	return serve_changes_newest(f->serve, site->site, db, CHANGES_SHOWN, changes);
+}
+
+static int
 build_page(struct fleet *f, const struct registry_site *site, struct db *db, json_t *page)
 {
 	SCOPED(scope_free) char *statement = NULL;
@@ -253,6 +265,7 @@ build_page(struct fleet *f, const struct registry_site *site, struct db *db, jso
 	r = r ? r : head_conflicts(db, site->audit_key, conflicts);
 	if (r == 0 && json_object_set(page, "conflicts", conflicts) < 0)
 		r = -ENOMEM;
+	r = r ? r : put_changes(f, site, db, page);
 	r = r ? r : serve_site(f->serve, site, db, page);
 	return FAULT(r);
 }

@@ -12,6 +12,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/auth.h"
+#include "appliance/serve/registry.h"
 #include "remote/mailbox/mailbox_live.h"
 #include "remote/mailbox/mailbox_room.h"
 #include "remote/mailbox/mailbox_store.h"
@@ -245,6 +246,17 @@ on_changes(void *state, const char *site, struct db *customer, json_t *changes)
 	return mailbox_store_changes(customer, site, changes);
 }
 
+static int
+on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
+{
+	json_t *items = json_array();
+
+	(void)state;
+	if (json_object_set_new(page, "requests", items) < 0)
+		return FAULT(-ENOMEM);
+	return mailbox_store_open(customer, site->site, clock_now_us(), items);
+}
+
 static const struct route routes[] = {
 	{ "GET", MAILBOX_WIRE_PATH, ROUTE_SITE, 0, on_mailbox, ROUTE_POLL },
 	{ "POST", MAILBOX_WIRE_RESULTS_PATH, ROUTE_SITE, MAILBOX_WIRE_RESULT_MAX, mailbox_results, 0 },
@@ -264,4 +276,5 @@ const struct serve_module mailbox_hub_module = {
 	.tick = on_tick,
 	.metrics = on_counters,
 	.changes = on_changes,
+	.site = on_site,
 };

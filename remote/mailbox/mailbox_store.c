@@ -352,14 +352,11 @@ mailbox_store_get(struct db *db, const char *id, json_t **ret)
 	return 0;
 }
 
-int
-mailbox_store_list(struct db *db, json_t *items)
+static int
+append_summaries(struct db_query *q, json_t *items)
 {
-	SCOPED(db_query_endp) struct db_query *q = NULL;
-	int r;
+	int r = 0;
 
-	r = db_query(&q, db, "SELECT " COLUMNS " FROM requests ORDER BY created DESC, id LIMIT ?1", "i",
-		(int64_t)LIST_MAX);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
 		json_t *o = NULL;
 
@@ -367,7 +364,26 @@ mailbox_store_list(struct db *db, json_t *items)
 		if (r == 0 && json_array_append_new(items, o) < 0)
 			r = -ENOMEM;
 	}
-	return r < 0 ? FAULT(r) : 0;
+	return FAULT(r);
+}
+
+int
+mailbox_store_list(struct db *db, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r = db_query(&q, db, "SELECT " COLUMNS " FROM requests ORDER BY created DESC, id LIMIT ?1", "i", (int64_t)LIST_MAX);
+
+	return r ? FAULT(r) : append_summaries(q, items);
+}
+
+int
+mailbox_store_open(struct db *db, const char *site, uint64_t now_us, json_t *items)
+{
+	SCOPED(db_query_endp) struct db_query *q = NULL;
+	int r = db_query(&q, db, "SELECT " COLUMNS " FROM requests WHERE site = ?1" PENDING " ORDER BY created, id", "ti", site,
+		(int64_t)now_us);
+
+	return r ? FAULT(r) : append_summaries(q, items);
 }
 
 int

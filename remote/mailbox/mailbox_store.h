@@ -47,6 +47,9 @@ int mailbox_store_get(struct db *db, const char *id, json_t **ret);
 /* Append the newest requests to items, without plans and results. */
 int mailbox_store_list(struct db *db, json_t *items);
 
+/* Append those of a site that are on their way, oldest first, the same way. */
+int mailbox_store_open(struct db *db, const char *site, uint64_t now_us, json_t *items);
+
 /* Append the newest operations that ran on a site: {"what","time"}. */
 int mailbox_store_changes(struct db *db, const char *site, json_t *changes);
 int mailbox_store_sweep(struct db *db, uint64_t before_us);

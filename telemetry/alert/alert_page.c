@@ -259,34 +259,15 @@ put_past(struct db *db, const char *customer, int64_t id, json_t *item)
 	return FAULT(r);
 }
 
-static int
-later(const void *a, const void *b)
-{
-	return strcmp(json_text(*(json_t *const *)b, "time"), json_text(*(json_t *const *)a, "time"));
-}
-
 /* What became otherwise at the site lately, as its rooms here know: the newest first. */
 static int
 put_changes(struct serve *serve, struct db *db, json_t *item)
 {
-	SCOPED_JSON *all = json_array();
-	json_t *changes = json_array(), **sorted = NULL;
-	size_t n;
-	int r = json_object_set_new(item, "changes", changes) < 0 || !all ? -ENOMEM : 0;
+	json_t *changes = json_array();
 
-	r = r ? r : serve_changes(serve, json_text(item, "site"), db, all);
-	n = json_array_size(all);
-	sorted = r == 0 ? calloc(n + 1, sizeof(json_t *)) : NULL;
-	if (r == 0 && !sorted)
-		r = -ENOMEM;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		sorted[i] = json_array_get(all, i);
-	if (r == 0)
-		qsort(sorted, n, sizeof(json_t *), later);
-	for (size_t i = 0; r == 0 && i < n && i < ALERT_PAGE_CHANGES; i++)
-		r = json_array_append(changes, sorted[i]);
-	free(sorted);
-	return FAULT(r);
+	if (json_object_set_new(item, "changes", changes) < 0)
+		return FAULT(-ENOMEM);
+	return serve_changes_newest(serve, json_text(item, "site"), db, ALERT_PAGE_CHANGES, changes);
 }
 
 int

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import json
 import os
+import signal
 import ssl
 import subprocess
 import threading
@@ -240,10 +241,10 @@ def test_what_is_only_the_hub_s_word_is_never_shown_as_signed(stage):
     assert "(the hub says" in stage.estate.desk("fleet").stdout
     page = stage.thief.pages[PAGE]
     page.update(customer="globex", platform="toaster-1", key="00" * 32)
-    page["clone"] = {"kind": "x\n\nservices (signed)\n  redis", "first": {}, "second": {}}
+    page["clone"] = {"kind": "x\n\nservices: name, version, channel (signed)\n  redis", "first": {}, "second": {}}
     shown = stage.estate.desk("show", SITE).stdout
     assert "globex" not in shown and "toaster" not in shown and "acme" in shown
-    assert shown.count("\nservices (signed)\n") == 1
+    assert shown.count("\nservices: name, version, channel (signed)") == 1
     shown = stage.estate.desk_json("show", SITE)
     assert shown["verified"] and shown["customer"] == shown["record"]["customer"] != "globex"
     assert (shown["platform"], shown["key"]) == (shown["record"]["platform"], shown["record"]["key"])
@@ -364,6 +365,134 @@ def test_answers(stage):
     assert "all is well" in stage.estate.desk(*RUN).stdout
     asked["say"] = "r-other"
     refused(stage, "wrong-addressee", *RUN)
+
+
+def live(key, n, text, digest):
+    return key.seal("progress", {"v": 1, "request": digest, "n": n, "time": now(), "kind": "out", "text": text})
+
+
+def digest_of(envelope):
+    return "sha256:" + hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
+
+
+@pytest.mark.flow
+def test_what_is_shown_live_is_the_site_s_own(stage):
+    """Forged, of another request, replayed: dropped and said; and nothing of it makes the run fail."""
+    key, asked = site_key(stage), {}
+
+    def post(body):
+        asked["envelope"] = envelope = json.loads(body)
+        asked["path"] = f"/v1/fleet/requests/{payload(envelope)['id']}"
+        digest = digest_of(envelope)
+        stage.thief.pages[asked["path"]] = lambda _: asked["pages"].pop(0)(envelope, digest)
+        return {"id": payload(envelope)["id"]}
+
+    def running(*pieces):
+        return lambda envelope, digest: {"state": "delivered", "decision": "allow",
+                                         "progress": [p(digest) for p in pieces]}
+
+    def ended(envelope, digest):
+        result = {"v": 1, "request": digest, "outcome": "ok", "reason": "", "exit_status": 0, "signal": 0,
+                  "stdout": "one\ntwo\n", "stderr": "", "truncated": False, "cpu_ms": 0, "max_rss": 0, "wall_ms": 0}
+        return {"state": "done", "decision": "allow", "result": key.seal("result", result)}
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    asked["pages"] = [running(lambda d: live(key, 1, "one\n", d)), running(lambda d: live(Key(), 2, "forged-line\n", d)),
+                      running(lambda d: live(key, 2, "other-line\n", "sha256:" + "ab" * 32)),
+                      running(lambda d: live(key, 1, "again-line\n", d), lambda d: live(key, 2, "two\n", d)), ended]
+    done = stage.estate.desk(*RUN[:-1], "30s")
+    assert done.stdout.endswith("one\ntwo\nok in 0 ms\n")
+    assert "live | one\n" in done.stderr and "live | two\n" in done.stderr
+    assert not any(word in done.stderr + done.stdout for word in ("forged-line", "other-line", "again-line"))
+    assert "[unknown-key]" in done.stderr and "3 pieces were dropped" in done.stderr
+
+
+@pytest.mark.flow
+def test_a_plan_is_the_site_s_own(stage):
+    key, asked = site_key(stage), {}
+
+    def post(body):
+        envelope = json.loads(body)
+        plan = {"v": 1, "request": digest_of(envelope), "text": "operation  restart\n", "argv": ["restart"],
+                "targets": [], "limits": {"timeout_ms": 1, "memory": 0, "output": 1}, "downtime": "none", "undo": "",
+                "not_recorded": []}
+        stage.thief.pages[f"/v1/fleet/requests/{payload(envelope)['id']}"] = {
+            "state": "done", "decision": "ask", "plan": asked["make"](plan)}
+        return {"id": payload(envelope)["id"]}
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    for make, reason in ((lambda p: Key().seal("plan", p), "unknown-key"),
+                         (lambda p: key.seal("result", p), "bad-signature"),
+                         (lambda p: key.seal("plan", dict(p, request="sha256:" + "ab" * 32)), "altered")):
+        asked["make"] = make
+        assert "operation  restart" not in refused(stage, reason, *RUN, "--plan").stdout
+    asked["make"] = lambda p: key.seal("plan", p)
+    done = stage.estate.desk(*RUN, "--plan")
+    assert "operation  restart" in done.stdout and "nothing was run" in done.stdout
+    refused(stage, "usage", *RUN, "--plan", "--offline", code=2)
+
+
+@pytest.mark.flow
+def test_who_stops_waiting_is_told_how_to_go_on(stage):
+    asked = {}
+
+    def post(body):
+        asked["id"] = payload(json.loads(body))["id"]
+        stage.thief.pages[f"/v1/fleet/requests/{asked['id']}"] = {"state": "delivered", "decision": "allow"}
+        return {"id": asked["id"]}
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    argv = [os.path.join(BIN, "mainstay-desk"), *stage.estate.desk_argv(*RUN[:-1], "60s")[1:]]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as desk:
+        while "asked" not in desk.stdout.readline():
+            pass
+        time.sleep(0.3)
+        desk.send_signal(signal.SIGINT)
+        said = desk.communicate(timeout=10)[1]
+    assert desk.returncode == 5
+    assert f"mainstay-desk requests {asked['id']}" in said and f"mainstay-desk cancel {asked['id']} --reason" in said
+
+
+@pytest.mark.flow
+def test_cancels(stage):
+    """Only what the site signed says that something was cancelled."""
+    key, kept, say = site_key(stage), {}, {}
+
+    def post(body):
+        envelope = json.loads(body)
+        message = payload(envelope)
+        if "operation" not in message:
+            kept["cancel"] = message
+            return {"id": say.get("id") or message["id"]}
+        kept.update(id=message["id"], digest=digest_of(envelope), page={"state": "waiting", "decision": "ask",
+                                                                       "request": envelope})
+        stage.thief.pages[f"/v1/fleet/requests/{kept['id']}"] = lambda _: kept["page"]
+        return {"id": kept["id"]}
+
+    def result(signer, outcome):
+        kept["page"] = dict(kept["page"], result=signer.seal("result", {
+            "v": 1, "request": kept["digest"], "outcome": outcome, "reason": "", "exit_status": -1, "signal": 0,
+            "stdout": "", "stderr": "", "truncated": False, "cpu_ms": 0, "max_rss": 0, "wall_ms": 0}))
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    stage.estate.desk(*RUN[:-1], "0", code=5)
+    words = ("cancel", kept["id"], "--reason", "the wrong site", "--wait", "1s")
+    assert "has not answered" in stage.estate.desk(*words, code=5).stdout
+    assert kept["cancel"]["request"] == kept["digest"] and kept["cancel"]["engineer"] == ENGINEER
+    assert kept["cancel"]["reason"] == "the wrong site"
+    for signer, outcome, reason in ((Key(), "cancelled", "unknown-key"), (key, "ok", "conflict")):
+        result(signer, outcome)
+        refused(stage, reason, *words)
+    for outcome, text in (("cancelled", "stopped at the site"), ("refused", "before it ran")):
+        result(key, outcome)
+        assert text in stage.estate.desk(*words).stdout
+    say["id"] = "r-other"
+    refused(stage, "wrong-addressee", *words)
+    # What was asked is another's word: the id of one request and the envelope of another.
+    kept["page"]["request"] = seal(stage, "request", dict(payload(kept["page"]["request"]), id="r-1"), ENGINEER)
+    refused(stage, "altered", *words)
+    kept["page"]["request"] = seal(stage, "login", payload(kept["page"]["request"]), ENGINEER)
+    refused(stage, "bad-signature", *words)
 
 
 @pytest.mark.flow

@@ -5,6 +5,7 @@ import copy
 import glob
 import hashlib
 import json
+import re
 import os
 import random
 import secrets
@@ -210,7 +211,15 @@ def test_accepted_but_not_finished(estate):
     done = estate.desk("run", SITE, "redis", "memory-doctor", *RUN, "--wait", "1s", "--json", code=5)
     request = json.loads(done.stdout)["id"]
     until("it waits", lambda: estate.requests(id=request, state="waiting"))
-    assert any(r["id"] == request for r in estate.desk_json("requests")["items"])
+    row = next(r for r in estate.desk_json("requests")["items"] if r["id"] == request)
+    assert row["state"] == "waiting" and row["since"] and row["for"]
+    # One screen: what runs in which version, what waits since when and for whom, what changed.
+    shown = estate.desk("show", SITE).stdout
+    line = next(line for line in shown.splitlines() if request in line)
+    assert "redis  memory-doctor  vera  waiting" in line and row["since"][:16] in line and row["for"] in line
+    assert re.search(r"redis  7\.\S+  stable  (up|not told)", shown) and re.search(r"clock [+-]\d+ ms", shown)
+    assert "installed" in shown[shown.index("last changes"):]
+    assert [r["id"] for r in estate.desk_json("show", SITE)["requests"]] == [request]
     estate.mainstay("requests", "deny", request, "--reason", "test is over")
 
 

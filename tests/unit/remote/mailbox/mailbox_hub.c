@@ -441,6 +441,28 @@ test_what_ran_on_a_site_is_told_as_its_changes(void **state)
 	assert_int_equal(json_array_size(others), 0);
 }
 
+/* On a site's page: what is on its way there, oldest first. */
+static void
+test_what_is_on_its_way_is_told_with_the_site(void **state)
+{
+	SCOPED_JSON *page = json_object();
+	struct registry_site site = { .site = "acme-1", .customer = "acme" };
+
+	(void)state;
+	assert_int_equal(put("r-2", 2), 0);
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-3", 3), 0);
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET created = n, state = 'waiting' WHERE id <> 'r-3'", ""), 0);
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET state = 'done' WHERE id = 'r-3'", ""), 0);
+	assert_int_equal(serve_site(bench.serve, &site, bench_db(), page), 0);
+	assert_int_equal(json_array_size(json_object_get(page, "requests")), 2);
+	assert_string_equal(json_text(json_array_get(json_object_get(page, "requests"), 0), "id"), "r-2");
+	assert_string_equal(json_text(json_array_get(json_object_get(page, "requests"), 1), "state"), "waiting");
+	assert_int_equal(db_exec(bench_db(), "UPDATE requests SET expires = 1", ""), 0);
+	assert_int_equal(serve_site(bench.serve, &site, bench_db(), page), 0);
+	assert_int_equal(json_array_size(json_object_get(page, "requests")), 0);
+}
+
 int
 main(void)
 {
@@ -464,6 +486,7 @@ main(void)
 		TEST(test_answers_of_no_request_or_no_site),
 		TEST(test_answers_to_requests_that_the_hub_never_had_have_an_end),
 		TEST(test_what_ran_on_a_site_is_told_as_its_changes),
+		TEST(test_what_is_on_its_way_is_told_with_the_site),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
