@@ -44,8 +44,11 @@
  *	            {label.NAME} of by and where; what all this means says telemetry/rule/rule.h
  *	operations  {NAME: {argv | verb: start|stop|restart|reload, risk: observe|change|destroy,
  *	            args: {NAME: {type, min, max, enum, pattern, default, help}},
- *	            timeout, memory, output, secrets: [NAME...], dry_run: [T...], undo: OPERATION, help}}
- *	            (secrets: of argv, and not of observe)
+ *	            timeout, memory, output, secrets: [NAME...], dry_run: [T...], downtime, undo: OPERATION | none,
+ *	            help}}
+ *	            (secrets: of argv, and not of observe; dry_run: of argv, runs as one that observes, without secrets,
+ *	            and prints what argv would touch, a line each, the same while that is the same; downtime: a
+ *	            sentence or a span, of argv; undo none: it cannot be taken back)
  *	data        {folders: [...], format: NAME, accepts: [NAME...]}, or the folders alone: they
  *	            are below the data folder, there before the first start; format is that of what
  *	            is written there, accepts are the older ones that this release can go on with
@@ -176,7 +179,9 @@ struct definition_operation {
 	uint64_t output;		/* bytes kept of stdout and of stderr */
 	const json_t *secrets;		/* array of the names it is given; NULL: none */
 	struct definition_argv dry_run; /* n 0: there is none */
+	const char *downtime;		/* as the definition says it; NULL: it says nothing */
 	const char *undo;		/* an operation's name, or NULL */
+	bool for_good;			/* it says that nothing takes it back */
 	const json_t *json;		/* as it stands in the definition */
 };
 

@@ -1,5 +1,6 @@
 /* Operations: what may be asked of a service. */
 #include <errno.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -13,11 +14,13 @@ enum {
 	TIMEOUT_S_MAX = 3600,
 	OUTPUT_DEFAULT = 64 * 1024,
 	OUTPUT_MAX = 1024 * 1024,
+	DOWNTIME_MAX = 200,
 };
 #define MEMORY_DEFAULT (UINT64_C(64) << 20)
 #define MEMORY_MAX (UINT64_C(4) << 30)
 
 static const char *const risks[] = { "observe", "change", "destroy" };
+static const char none[] = "none";
 static const char *const verbs[] = { "", "start", "stop", "restart", "reload" };
 
 const char *
@@ -53,8 +56,25 @@ read_verb(const struct definition_at *a, const struct definition *d, struct defi
 		DEFINITION_BAD(&verb, "the definition does not say how to reload");
 	if (op->risk == DEFINITION_OBSERVE)
 		DEFINITION_BAD(&verb, "a verb changes something: its risk cannot be observe");
-	if ((op->n_args || dry_run.v))
+	if (op->n_args || dry_run.v)
 		DEFINITION_BAD(&verb, "a verb has no arguments and no dry run");
+}
+
+/* What it costs, and what takes it back. */
+static void
+read_outlook(const struct definition_at *a, struct definition_operation *op)
+{
+	struct definition_at downtime = definition_member(a, "downtime");
+
+	op->downtime = definition_text(a, "downtime", false, DOWNTIME_MAX);
+	if (op->downtime && op->verb != DEFINITION_VERB_NONE)
+		DEFINITION_BAD(&downtime, "of a verb the appliance itself knows it");
+	else if (op->downtime && op->risk == DEFINITION_OBSERVE && strcmp(op->downtime, none) != 0)
+		DEFINITION_BAD(&downtime, "what only observes has none");
+	op->undo = definition_text(a, "undo", false, DEFINITION_NAME_MAX);
+	op->for_good = op->undo && strcmp(op->undo, none) == 0;
+	if (op->for_good)
+		op->undo = NULL;
 }
 
 static void
@@ -62,12 +82,14 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 	struct definition_operation *op)
 {
 	static const char *const known[] = { "argv", "verb", "args", "risk", "timeout", "memory",
-		"output", "secrets", "dry_run", "undo", "help" };
+		"output", "secrets", "dry_run", "downtime", "undo", "help" };
 	struct definition_at args = definition_member(a, "args"), secrets = definition_member(a, "secrets");
 	struct definition_scope scope = { .d = d, .op = op };
 
 	op->name = name;
 	op->json = a->v;
+	if (strcmp(name, none) == 0)
+		DEFINITION_BAD(a, "\"none\" is what undo says where nothing takes a step back");
 	if (!definition_is_name(name))
 		DEFINITION_BAD(
 			a, "a name must have letters, digits, \"-\" and \"_\" alone, and begin with a letter");
@@ -83,11 +105,12 @@ read_operation(const struct definition_at *a, const char *name, struct definitio
 		DEFINITION_BAD(&secrets, "what only observes is given no secrets: its risk must be change or destroy");
 	scope.secrets = op->secrets;
 	definition_check_argv(a, "argv", &op->argv, &scope);
+	scope.secrets = NULL; /* it observes, whatever the operation does */
 	definition_check_argv(a, "dry_run", &op->dry_run, &scope);
 	op->timeout_us = definition_span(a, "timeout", "30s", TIMEOUT_S_MAX * CLOCK_US_PER_S);
 	op->memory = definition_size(a, "memory", MEMORY_DEFAULT, MEMORY_MAX);
 	op->output = definition_size(a, "output", OUTPUT_DEFAULT, OUTPUT_MAX);
-	op->undo = definition_text(a, "undo", false, DEFINITION_NAME_MAX);
+	read_outlook(a, op);
 	op->help = definition_text(a, "help", false, 400) ?: "";
 }
 

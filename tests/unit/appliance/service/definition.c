@@ -245,6 +245,9 @@ rights_are_all_but_help(void **state)
 		{ "max: 16", "max: 17", false },
 		{ "timeout: 5s", "timeout: 6s", false },
 		{ "risk: observe", "risk: change", false },
+		{ "    risk: observe\n", "    risk: observe\n    dry_run: [/usr/bin/demo]\n", false },
+		{ "    risk: observe\n", "    risk: observe\n    downtime: none\n", false },
+		{ "    risk: observe\n", "    risk: observe\n    undo: none\n", false },
 		{ "get, \"{key}\"", "del, \"{key}\"", false },
 	};
 	uint8_t was[32], is[32];
@@ -335,6 +338,17 @@ static const struct {
 		REASON_MALFORMED, "operations.o.argv.1", NULL },
 	{ "an undo that is none", HEAD "operations:\n  o: {verb: stop, risk: change, undo: go}\n",
 		REASON_MALFORMED, "operations.o.undo", NULL },
+	{ "a downtime of what only looks", HEAD "operations:\n  o: {argv: [/x], risk: observe, downtime: 5s}\n",
+		REASON_MALFORMED, "operations.o.downtime", NULL },
+	{ "a downtime of a verb", HEAD "operations:\n  o: {verb: stop, risk: change, downtime: 5s}\n", REASON_MALFORMED,
+		"operations.o.downtime", NULL },
+	{ "an operation that is called none", HEAD "operations:\n  none: {verb: stop, risk: change}\n", REASON_MALFORMED,
+		"operations.none", NULL },
+	{ "a verb with a dry run", HEAD "operations:\n  o: {verb: stop, risk: change, dry_run: [/x]}\n",
+		REASON_MALFORMED, "operations.o.verb", NULL },
+	{ "a dry run with a secret", HEAD "secrets: {pw: {bytes: 32}}\noperations:\n  o: {argv: [/x, \"{secret.pw}\"], risk: "
+					  "change, secrets: [pw], dry_run: [/x, \"{secret.pw}\"]}\n",
+		REASON_MALFORMED, "operations.o.dry_run.1", NULL },
 	{ "too much memory", HEAD "operations:\n  o: {argv: [/x], risk: observe, memory: 64gb}\n",
 		REASON_MALFORMED, "operations.o.memory", NULL },
 	{ "a template that is not there", HEAD "config: [{path: a, template: none}]\n", REASON_MALFORMED,
