@@ -221,6 +221,19 @@ envelope_claimed_key(const struct envelope *e, size_t i, struct sshkey_public *r
 	return 0;
 }
 
+enum message
+envelope_claimed_message(const struct envelope *e, size_t i)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(SSHSIG_BLOB_MAX);
+	struct sshsig sig;
+	enum message claimed = MESSAGE_MAX;
+
+	if (i < e->n_sigs && person_blob(&b, e, &e->sigs[i]) == 0 &&
+		sshsig_parse(&sig, b.data, b.len, message_word(e->type)) == 0)
+		claimed = message_of(sig.name_space);
+	return claimed == MESSAGE_MAX ? e->type : claimed;
+}
+
 /* --- making ----------------------------------------------------------------------------------- */
 static int
 payload_bytes(struct buf *out, enum message type, const json_t *payload)

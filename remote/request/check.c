@@ -10,6 +10,7 @@
 #include "appliance/service/definition.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
+#include "remote/request/cancel.h"
 
 static int
 check_signature(const struct envelope *e, struct sshkey_public *ret_key)
@@ -44,6 +45,31 @@ request_check_sender(struct request **ret, const struct envelope *e, const struc
 	if (!r)
 		*ret = STEAL(q);
 	return r;
+}
+
+int
+request_check_canceller(struct cancel **ret, const struct envelope *e, const struct people *people,
+	const char *customer, uint64_t now_us)
+{
+	SCOPED(cancel_freep) struct cancel *c = NULL;
+	const struct people_engineer *who;
+	struct sshkey_public key;
+	int r = check_signature(e, &key);
+
+	if (r)
+		return r;
+	if (!people)
+		return REFUSE(REASON_STALE_PEOPLE, "cancel",
+			"no people document here yet: nobody is known as an engineer");
+	r = people_engineer_listed(people, &key, CHECK_ROLE, customer, now_us, &who);
+	r = r ?: cancel_parse(&c, e->payload);
+	if (r)
+		return r;
+	if (strcmp(who->name, c->engineer) != 0)
+		return REFUSE(REASON_UNKNOWN_KEY, c->id, "signed by the key of %s, not of %s", who->name,
+			c->engineer);
+	*ret = STEAL(c);
+	return 0;
 }
 
 static int
@@ -89,11 +115,12 @@ check_addressee(const struct request *q, const struct request_check_facts *f,
 static int
 check_times(const struct request *q, const struct request_check_facts *f)
 {
+	uint64_t life_s = f->by_file ? REQUEST_FILE_LIFE_S : REQUEST_LIFE_S;
+
 	if (q->expires_us <= q->not_before_us
-		|| q->expires_us - q->not_before_us > REQUEST_LIFE_S * UINT64_C(1000000))
+		|| q->expires_us - q->not_before_us > life_s * UINT64_C(1000000))
 		return REFUSE(REASON_MALFORMED, q->id,
-			"must expire after it begins, and within %d hours of it",
-			REQUEST_LIFE_S / 3600);
+			"must expire after it begins, and within %d hours of it", (int)life_s / 3600);
 	if (f->now_us < q->not_before_us && !f->clock_doubtful)
 		return REFUSE(REASON_NOT_YET_VALID, q->id, "begins later");
 	if (f->date_us >= q->expires_us)

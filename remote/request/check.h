@@ -11,6 +11,7 @@
 #include "remote/request/request.h"
 
 struct accepted;
+struct cancel;
 struct definition;
 struct definition_operation;
 struct envelope;
@@ -26,11 +27,17 @@ struct people;
 int request_check_sender(struct request **ret, const struct envelope *e,
 	const struct people *people, const char *customer, uint64_t now_us);
 
+/* The same of a message that takes a request back: any engineer who may ask here may do that.  Besides the above,
+ * REASON_UNKNOWN_KEY where it is signed by another than it names. */
+int request_check_canceller(struct cancel **ret, const struct envelope *e, const struct people *people,
+	const char *customer, uint64_t now_us);
+
 struct request_check_facts {
 	const struct people *people; /* NULL: none yet */
 	const char *site, *customer;
 	uint8_t epoch[REQUEST_EPOCH_BYTES];
 	bool nonce_used;             /* by another request */
+	bool by_file;                /* brought by a person: it may live longer */
 	uint64_t now_us;
 	uint64_t date_us;            /* what ends are held against: now_us, or the clock's floor */
 	bool clock_doubtful;

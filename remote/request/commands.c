@@ -10,6 +10,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/policy/permit.h"
@@ -292,6 +293,60 @@ run_deny(struct command_call *call)
 	return r ?: print_item(call, STEAL(item));
 }
 
+/* --- narrow ----------------------------------------------------------------------------------- */
+static int
+put_span(const struct command_call *call, struct call_request *request)
+{
+	const char *text = command_option(call, "timeout");
+	uint64_t us;
+
+	if (!text)
+		return 0;
+	if (clock_parse_span(&us, text) != 0)
+		return REFUSE(REASON_USAGE, text, "is no span of time (500ms, 10s, 2m)");
+	call_param_u64(request, "timeout_ms", us / 1000);
+	return 0;
+}
+
+static int
+put_size(const struct command_call *call, struct call_request *request, const char *name)
+{
+	const char *text = command_option(call, name);
+	uint64_t bytes;
+
+	if (!text)
+		return 0;
+	if (number_size(&bytes, text) != 0)
+		return REFUSE(REASON_USAGE, text, "is no size (4096, 64kb, 32mb)");
+	call_param_u64(request, name, bytes);
+	return 0;
+}
+
+static int
+run_narrow(struct command_call *call)
+{
+	struct call_request *request = call_new("requests.narrow");
+	SCOPED_JSON *item = NULL;
+	int r;
+
+	call_param(request, "id", call->operands[0]);
+	r = put_span(call, request);
+	r = r ?: put_size(call, request, "memory");
+	r = r ?: put_size(call, request, "output");
+	if (r) {
+		call_free(request);
+		return r;
+	}
+	r = ask_item(call, request, &item);
+	if (r)
+		return r;
+	if (call->json)
+		return command_print_json("Request", STEAL(item));
+	say_brief(call, item);
+	command_say(call, "\n%s", json_text(item, "plan_text"));
+	return 0;
+}
+
 /* --- standing permits ------------------------------------------------------------------------- */
 static int
 run_permits(struct command_call *call)
@@ -357,6 +412,13 @@ static const struct command_option approve_options[] = {
 	{ 0 },
 };
 
+static const struct command_option narrow_options[] = {
+	{ .name = "timeout", .value = "SPAN", .help = "it may run so long" },
+	{ .name = "memory", .value = "SIZE", .help = "it may take so much" },
+	{ .name = "output", .value = "SIZE", .help = "it may say so much" },
+	{ 0 },
+};
+
 static const struct command_option deny_options[] = {
 	{ .name = "reason",
 		.value = "TEXT",
@@ -401,6 +463,16 @@ const struct command request_commands[] = {
 		.examples = "mainstay requests approve r-1f2e --key ~/.ssh/id_ed25519\n"
 			    "mainstay requests approve r-1f2e --permit plan.txt",
 		.run = run_approve },
+	{ .name = "requests narrow",
+		.args = "ID",
+		.min = 1,
+		.max = 1,
+		.summary = "lower the limits of a request that waits",
+		.details = "Makes a new plan with these limits, shown here and to the engineer; permits for the former "
+			   "plan count no more. What the engineer signed stays as it is. Limits are never raised.",
+		.options = narrow_options,
+		.examples = "mainstay requests narrow r-1f2e --timeout 10s --output 64kb --memory 32mb",
+		.run = run_narrow },
 	{ .name = "requests permits",
 		.summary = "the standing permits: what runs without asking again",
 		.examples = "mainstay requests permits",

@@ -25,7 +25,7 @@ enum flow_event {
 	FLOW_EVENT_PERMIT,     /* a valid permit arrived */
 	FLOW_EVENT_DENY,       /* the customer said no */
 	FLOW_EVENT_START,      /* the start is recorded */
-	FLOW_EVENT_END,        /* the worker or the verb ended */
+	FLOW_EVENT_END,        /* the worker or the verb ended, or there was no more to do than to plan */
 	FLOW_EVENT_TICK,       /* time passed: expiry is judged by now_us */
 	FLOW_EVENT_SWITCH_OFF, /* remote operations were switched off */
 	FLOW_EVENT_RECOVER,    /* the monitor started and found this request on disk */

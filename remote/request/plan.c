@@ -116,6 +116,21 @@ put_argv(struct buf *out, const struct request_plan_facts *f)
 	return 0;
 }
 
+/* All of what the dry run said, one line each, or the approver would sign what they did not see. */
+static void
+put_touched(struct buf *out, const json_t *touched)
+{
+	size_t i;
+	const json_t *one;
+
+	if (!touched)
+		return;
+	if (json_array_size(touched) == 0)
+		line(out, "would touch", "nothing, says its dry run");
+	json_array_foreach(touched, i, one)
+		line(out, "would touch", json_string_value(one));
+}
+
 static void
 put_limits(struct buf *out, const struct request_plan_facts *f)
 {
@@ -153,13 +168,19 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	r = r ?: put_argv(out, f);
 	if (r)
 		return r;
+	put_touched(out, f->touched);
 	line_f(out, "risk", "%s: %s", f->risk, f->rights);
 	for (size_t i = 0; f->secrets && f->secrets[i]; i++)
 		line_f(out, "secret", "%s: the program can read it; in what is recorded *** stands for it",
 			f->secrets[i]);
 	put_limits(out, f);
 	line(out, "downtime", f->downtime);
-	line(out, "undo", f->undo ? f->undo : "none is declared");
+	if (f->health_ms)
+		line_f(out, "health", "watched for %" PRIu64 ".%03" PRIu64 " s when it has ended; where it fails then "
+				      "and passed before, the operation has failed",
+			f->health_ms / 1000, f->health_ms % 1000);
+	line(out, "undo", !f->undo ? "none is declared"
+			: strcmp(f->undo, "none") == 0 ? "none: nothing takes it back" : f->undo);
 	for (size_t i = 0; f->not_recorded && f->not_recorded[i]; i++)
 		line(out, "not recorded", f->not_recorded[i]);
 	return buf_error(out) ? FAULT(buf_error(out)) : 0;
@@ -222,6 +243,8 @@ request_plan_json(json_t **ret, const struct request_plan_facts *f)
 		"undo", f->undo ? f->undo : "", "not_recorded", texts(f->not_recorded));
 	if (!doc)
 		return FAULT(-ENOMEM);
+	if (f->touched && json_array_extend(json_object_get(doc, "targets"), (json_t *)(uintptr_t)f->touched) < 0)
+		return FAULT(-ENOMEM);
 	r = json_put_sha256(doc, "request", f->request->digest);
 	if (r)
 		return r;
@@ -242,7 +265,7 @@ static const struct json_field fields[] = {
 	FIELD(request, JSON_KIND_SHA256, 0),
 	FIELD(text, JSON_KIND_TEXT0, REQUEST_PLAN_TEXT_MAX),
 	FIELD(argv, JSON_KIND_ARRAY, REQUEST_ARGV_MAX),
-	FIELD(targets, JSON_KIND_ARRAY, 64),
+	FIELD(targets, JSON_KIND_ARRAY, 1 + REQUEST_TOUCHED_MAX),
 	FIELD(limits, JSON_KIND_OBJECT, 16),
 	FIELD(downtime, JSON_KIND_TEXT, 0),
 	FIELD(undo, JSON_KIND_TEXT0, 0),

@@ -23,12 +23,14 @@ struct request_plan_facts {
 	const char *rights;   /* what the risk's profile lets it do, one line */
 	const char *verb;     /* NULL for an operation with argv */
 	const char *const *argv; /* ends with NULL; NULL for a verb */
+	const json_t *touched; /* texts, what its dry run said it would touch; NULL: it has none */
 	const char *const *secrets; /* names of those it is given; ends with NULL; may be NULL */
 	uint64_t timeout_ms;
 	uint64_t memory;      /* bytes; 0: the service's own */
 	uint64_t output;      /* bytes */
+	uint64_t health_ms;   /* so long its service's health is watched when it has ended; 0: not */
 	const char *downtime; /* "none", or a sentence */
-	const char *undo;     /* NULL: none declared */
+	const char *undo;     /* an operation's name; "none": nothing takes it back; NULL: none declared */
 	const char *const *not_recorded; /* sentences; ends with NULL; may be NULL */
 };
 
@@ -49,7 +51,8 @@ int request_plan_json(json_t **ret, const struct request_plan_facts *f);
 struct request_plan {
 	uint8_t request[32];
 	const char *text;
-	json_t *argv, *targets, *limits, *not_recorded;
+	json_t *argv, *limits, *not_recorded;
+	json_t *targets; /* an object of service, instance and release, then the texts of its dry run */
 	const char *downtime;
 	const char *undo;
 	json_t *doc; /* owned */

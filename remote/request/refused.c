@@ -15,7 +15,6 @@
 #include "remote/request/request_wire.h"
 
 /* not_before may lie ahead of us, too. */
-static const uint64_t life_us = 2 * REQUEST_LIFE_S * CLOCK_US_PER_S;
 
 static const char file[] = "refused", bad[] = "refused.bad";
 
@@ -102,7 +101,8 @@ drop_old(struct request_refused *s, uint64_t now_us)
 }
 
 int
-request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN], uint64_t now_us)
+request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN], uint64_t now_us,
+	uint64_t life_s)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
 	struct entry *e;
@@ -112,7 +112,7 @@ request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN],
 	if (s->n == REQUEST_REFUSED_MAX)
 		return REASON_BUSY;
 	e = &s->entries[s->n++];
-	e->until_us = now_us + life_us;
+	e->until_us = now_us + 2 * life_s * CLOCK_US_PER_S;
 	memcpy(e->digest, digest, SHA256_LEN);
 	for (size_t i = 0; i < s->n; i++) {
 		buf_u64(&b, s->entries[i].until_us);

@@ -24,8 +24,8 @@ SCOPED_DESTRUCTOR(struct request_refused, request_refused_close)
 
 bool request_refused_has(const struct request_refused *s, const uint8_t digest[SHA256_LEN]);
 
-/* Remember it, for longer than any request lives; durable when it returns 0.  Returns REASON_BUSY
+/* Remember it, for twice as long as it may live (a REQUEST_ of request_wire.h); durable when it returns 0.  Returns REASON_BUSY
  * (unlogged) where as many are remembered already, or a fault; then nothing may be signed about the
  * digest. */
 int request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN],
-	uint64_t now_us);
+	uint64_t now_us, uint64_t life_s);

@@ -15,9 +15,9 @@
  * progress v request n time kind(state|out|err) text            (site key; what it says meanwhile)
  *
  * A message dry-run@ (SSHSIG) has a request's members and asks for the plan alone: another namespace, so that nobody
- * can make it run.  The courier hands over what the mailbox holds by
- *	mailbox.deliver {n, kind: request (where absent) | dry-run | cancel} body: ENVELOPE
- * and what leaves goes to /v1/results as {"kind": plan | result | progress, ...} (mailbox_wire.h).
+ * can make it run.  Which of the three it is says the namespace in its signature, and nobody else's word:
+ *	mailbox.deliver {n} body: ENVELOPE        (what the courier says of its kind besides is not asked)
+ * What leaves goes to /v1/results as {"kind": plan | result | progress, ...} (mailbox_wire.h).
  *
  * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it
  * binds to the very bytes the engineer signed, not to a name that two requests could share. args is
@@ -36,7 +36,9 @@ enum {
 	REQUEST_PENDING_MAX = 64,         /* per site: received to running */
 	REQUEST_PENDING_ENGINEER_MAX = 8, /* per engineer of these */
 	REQUEST_KEPT_MAX = 512,           /* files of requests, finished ones included */
+	REQUEST_KEPT_ENGINEER_MAX = 384,  /* of these that have not expired: the others find room */
 	REQUEST_LIFE_S = 24 * 60 * 60,    /* expires at most so long after not_before */
+	REQUEST_FILE_LIFE_S = 14 * 24 * 60 * 60, /* the same where a person brings it as a file */
 	REQUEST_EARLY_S = 300,            /* not_before is so long before it was made: clocks differ */
 	REQUEST_OUTPUT_MAX = 128 * 1024,  /* stdout and stderr of a result, each, as text */
 	REQUEST_PLAN_TEXT_MAX = 32 * 1024,

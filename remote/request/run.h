@@ -29,7 +29,7 @@ struct request_run_ops {
 	/* What it wrote (1: stdout, 2: stderr), as it comes: len bytes of whatever, secrets masked, lent
 	 * for the time of the call; in all at most the job's output.  NULL: nobody listens. */
 	void (*output)(int stream, const void *p, size_t len, void *arg);
-	/* end is lent for the time of the call; the run may be freed within it. */
+	/* end is the run's, which may be freed within the call. */
 	void (*done)(const struct request_run_end *end, void *arg);
 };
 

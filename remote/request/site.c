@@ -53,47 +53,89 @@ ends(const struct request_site *s, const struct request *q)
 	return monitor_now_us(s->m) + (q->expires_us - q->not_before_us);
 }
 
-/* *ret_item is NULL where it was turned away (why is in refuse_last()) or had come before. */
+/* What became of something that came. */
+struct taken {
+	struct request_item *item; /* new, or the one that a cancel was about; NULL: turned away, or come before */
+	enum reason reason;	   /* turned away: why; refuse_last() has the rest */
+	bool cancel;
+	bool held;		   /* not taken, and not turned away: it is to come again */
+	const char *id; /* whom an answer may be about; NULL: nobody; borrowed from the envelope or absent */
+	uint8_t digest[SHA256_LEN];
+	struct request_site_absent absent;
+};
+
+/* As what its signature says it is; verifying finds out whether that is so. */
 static int
-take(struct request_site *s, uint64_t mailbox, const void *body, size_t len,
-	struct request_item **ret_item, enum reason *ret_reason)
+open_any(struct envelope **ret, const void *body, size_t len)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
-	struct request *q = NULL;
-	const char *id = NULL;
-	uint8_t digest[SHA256_LEN];
+	enum message type;
 	int r = envelope_open(&e, MESSAGE_REQUEST, body, len);
 
-	*ret_item = NULL;
-	*ret_reason = REASON_NONE;
+	if (r)
+		return r;
+	type = envelope_claimed_message(e, 0);
+	if (type == MESSAGE_DRY_RUN || type == MESSAGE_CANCEL)
+		return envelope_open_json(ret, type, e->text);
+	*ret = STEAL(e);
+	return 0;
+}
+
+static int
+take_request(struct request_site *s, uint64_t mailbox, const struct envelope *e, struct taken *t)
+{
+	struct request *q = NULL;
+	int r = 0;
+
+	t->id = request_peek_id(e->payload);
+	if (request_store_delivered(s->store, mailbox, t->digest))
+		return 0;
+	if (request_refused_has(s->refused, t->digest))
+		r = REFUSE(REASON_REPLAYED, t->id ? t->id : "request", "it was refused here before");
+	r = r ?: request_check_sender(&q, e, monitor_people(s->m), monitor_customer(s->m), monitor_date_us(s->m));
+	t->held = r > 0 && hold(s, mailbox, e, r);
+	if (t->held)
+		return REFUSE(REASON_BUSY, t->id ? t->id : "request", "made under people that are not here yet");
+	r = r ?: request_store_add(s->store, q, e, mailbox, monitor_now_us(s->m), monitor_date_us(s->m), &t->item);
+	if (!r)
+		t->item->flow.expires_us = ends(s, t->item->request);
+	return r;
+}
+
+static int
+take_cancel(struct request_site *s, const struct envelope *e, struct taken *t)
+{
+	int r = request_site_take_back(s, e, &t->item, &t->absent);
+
+	t->cancel = true;
+	/* What it takes back has not come: that is answered, and never taken. */
+	if (r == REASON_REVOKED && t->absent.id[0]) {
+		t->id = t->absent.id;
+		memcpy(t->digest, t->absent.digest, sizeof(t->digest));
+	}
+	return r;
+}
+
+static int
+take(struct request_site *s, uint64_t mailbox, const void *body, size_t len, struct taken *t)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	int r = open_any(&e, body, len);
+
+	*t = (struct taken){ 0 };
 	if (r < 0)
 		return r;
-	if (r == 0) {
-		memcpy(digest, e->sha256, sizeof(digest));
-		id = request_peek_id(e->payload);
-		if (request_store_delivered(s->store, mailbox, digest))
-			return 0;
-		if (request_refused_has(s->refused, digest))
-			r = REFUSE(REASON_REPLAYED, id ? id : "request",
-				"it was refused here before");
-		r = r
-			?: request_check_sender(&q, e, monitor_people(s->m),
-				   monitor_customer(s->m), monitor_date_us(s->m));
-		if (r > 0 && hold(s, mailbox, e, r))
-			return REFUSE(REASON_BUSY, id ? id : "request",
-				"made under people that are not here yet");
-		r = r
-			?: request_store_add(s->store, q, e->text, mailbox, monitor_now_us(s->m),
-				   monitor_date_us(s->m), ret_item);
-		if (!r)
-			(*ret_item)->flow.expires_us = ends(s, (*ret_item)->request);
+	if (r > 0) {
+		sha256_of(t->digest, body, len);
 	} else {
-		sha256_of(digest, body, len);
+		memcpy(t->digest, e->sha256, sizeof(t->digest));
+		r = e->type == MESSAGE_CANCEL ? take_cancel(s, e, t) : take_request(s, mailbox, e, t);
 	}
-	if (r <= 0)
+	if (r <= 0 || t->held)
 		return r;
-	*ret_reason = (enum reason)r;
-	return request_site_turn_away(s, id, digest, (enum reason)r, mailbox != 0);
+	t->item = NULL;
+	t->reason = (enum reason)r;
+	return request_site_turn_away(s, t->id, t->digest, t->reason, mailbox != 0);
 }
 
 /* Until the site record is here nothing of the vendor's is taken but that. */
@@ -109,21 +151,20 @@ static int
 on_deliver(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct request_site *s = arg;
-	struct request_item *item;
-	enum reason reason;
+	struct taken t;
 	uint64_t n = 0;
 	size_t len;
 	const void *body = monitor_call_body(call, &len);
 	int r = monitor_call_u64(call, "n", UINT64_C(1) << 52, &n);
 
 	r = r ?: check_recorded(m);
-	r = r ?: take(s, n, body, len, &item, &reason);
+	r = r ?: take(s, n, body, len, &t);
 	if (r)
 		return r;
 	/* On the disk, as an item or as a leaf that says why not: the hub may forget it. */
 	monitor_answer(call, NULL);
-	if (item) {
-		request_site_tell(s, item);
+	if (t.item && !t.cancel) {
+		request_site_tell(s, t.item);
 		request_site_work_soon(s);
 	}
 	return 0;
@@ -144,21 +185,20 @@ static int
 on_import(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	struct request_site *s = arg;
-	struct request_item *item;
-	enum reason reason;
+	struct taken t;
 	size_t len;
 	const void *body = monitor_call_body(call, &len);
-	int r = check_recorded(m) ?: take(s, 0, body, len, &item, &reason);
+	int r = check_recorded(m) ?: take(s, 0, body, len, &t);
 
 	if (r)
 		return r;
-	if (!item)
-		return reason;
+	if (!t.item)
+		return t.reason;
 	request_site_work(s);
-	if (item->flow.state == FLOW_STATE_REFUSED)
-		return refuse_relay(item->reason, item->request->id, NULL,
-			item->detail ? item->detail : "refused");
-	return request_site_answer(call, request_site_brief(item));
+	if (t.item->flow.state == FLOW_STATE_REFUSED && !t.cancel)
+		return refuse_relay(t.item->reason, t.item->request->id, NULL,
+			t.item->detail ? t.item->detail : "refused");
+	return request_site_answer(call, request_site_brief(t.item));
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -394,6 +434,7 @@ request_site_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "requests.ticket", CALL_ROLE_CONTROL, request_site_ticket, s);
 	r = r ?: recording_site_init(m, s->recordings);
 	r = r ?: request_site_permit_init(s);
+	r = r ?: request_site_narrow_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);
 	return r ?: monitor_register_verb(m, "requests.watch", CALL_ROLE_CONTROL, on_watch, s);

@@ -63,7 +63,8 @@ request_site_ground(struct request_site *s, const struct request_item *item,
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
 	const struct request *q = item->request;
 	struct services_state state;
-	int r = envelope_open_json(&g.envelope, MESSAGE_REQUEST, item->envelope);
+	int r = envelope_open_json(&g.envelope, item->plan_only ? MESSAGE_DRY_RUN : MESSAGE_REQUEST,
+		item->envelope);
 
 	r = r ?: accepted_load(&g.accepted, monitor_dir(s->m));
 	if (r)
@@ -82,6 +83,7 @@ request_site_ground(struct request_site *s, const struct request_item *item,
 		.site = monitor_site(s->m),
 		.customer = monitor_customer(s->m),
 		.nonce_used = request_store_nonce_used(s->store, q->id, q->nonce),
+		.by_file = item->mailbox == 0,
 		.now_us = monitor_now_us(s->m),
 		.date_us = monitor_date_us(s->m),
 		.clock_doubtful = monitor_clock_doubtful(s->m),
@@ -103,7 +105,7 @@ request_site_ground(struct request_site *s, const struct request_item *item,
 
 static int
 expand(struct request_site *s, const struct request_item *item, const struct request_site_ground *g,
-	char ***ret_argv)
+	const struct definition_argv *argv, char ***ret_argv)
 {
 	SCOPED_JSON *knobs = NULL;
 	struct definition_values values = {
@@ -119,7 +121,7 @@ expand(struct request_site *s, const struct request_item *item, const struct req
 	if (r)
 		return r;
 	values.knobs = knobs;
-	return definition_expand_argv(&g->verdict.operation->argv, &values, ret_argv);
+	return definition_expand_argv(argv, &values, ret_argv);
 }
 
 static const char *
@@ -145,6 +147,8 @@ rights(const struct definition_operation *op)
 static const char *
 downtime(const struct definition_operation *op)
 {
+	if (op->downtime)
+		return op->downtime;
 	switch (op->verb) {
 	case DEFINITION_VERB_RESTART:
 		return "the service is down from its stop until it is healthy again";
@@ -157,6 +161,18 @@ downtime(const struct definition_operation *op)
 		break;
 	}
 	return "none is planned";
+}
+
+struct request_limits
+request_site_limits(const struct request_item *item, const struct definition_operation *op)
+{
+	const struct request_limits *own = &item->limits;
+
+	return (struct request_limits){
+		.timeout_ms = own->timeout_ms ? own->timeout_ms : op->timeout_us / 1000,
+		.memory = own->memory ? own->memory : op->memory,
+		.output = own->output ? own->output : op->output,
+	};
 }
 
 /* What the approver alone can weigh.  No numbers: the text must stay the same while nothing changes. */
@@ -191,6 +207,7 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		NULL };
 	const struct definition_operation *op = g->verdict.operation;
 	SCOPED(definition_argv_freep) char **argv = NULL;
+	const struct request_limits limits = request_site_limits(item, op);
 	const char *attention[ATTENTION_MAX] = { NULL }, *secrets[DEFINITION_SECRETS_MAX + 1] = { NULL };
 	struct request_plan_facts f = {
 		.request = item->request,
@@ -200,11 +217,13 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		.state = g->state,
 		.risk = definition_risk_text(op->risk),
 		.rights = rights(op),
-		.timeout_ms = op->timeout_us / 1000,
-		.memory = op->memory,
-		.output = op->output,
+		.touched = item->touched,
+		.timeout_ms = limits.timeout_ms,
+		.memory = limits.memory,
+		.output = limits.output,
+		.health_ms = request_site_health_us(g) / 1000,
 		.downtime = downtime(op),
-		.undo = op->undo,
+		.undo = op->for_good ? "none" : op->undo,
 	};
 	int r;
 
@@ -214,7 +233,7 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		f.not_recorded = not_recorded_verb;
 		return request_plan_json(ret_payload, &f);
 	}
-	r = expand(s, item, g, &argv);
+	r = expand(s, item, g, &op->argv, &argv);
 	if (r)
 		return r;
 	for (size_t i = 0; i < DEFINITION_SECRETS_MAX && i < json_array_size(op->secrets); i++)
@@ -252,21 +271,16 @@ put_secrets(struct operate_job *job, const struct paths *paths, const struct req
 	return r;
 }
 
-int
-request_site_job(struct request_site *s, const struct request_item *item,
-	const struct request_site_ground *g, struct operate_job *ret)
+/* A job in that profile, which has no secrets and no limits yet. */
+static int
+job_of(struct request_site *s, const struct request_item *item, const struct request_site_ground *g,
+	enum operate_profile profile, const struct definition_argv *of, struct operate_job *ret)
 {
-	static const enum operate_profile profiles[] = {
-		[DEFINITION_OBSERVE] = OPERATE_OBSERVE,
-		[DEFINITION_CHANGE] = OPERATE_CHANGE,
-		[DEFINITION_DESTROY] = OPERATE_DESTROY,
-	};
-	const struct definition_operation *op = g->verdict.operation;
 	const struct paths *paths = monitor_paths(s->m);
 	const char *service = item->request->service;
-	SCOPED(operate_job_done) struct operate_job job = { .profile = profiles[op->risk] };
+	SCOPED(operate_job_done) struct operate_job job = { .profile = profile };
 	SCOPED(definition_argv_freep) char **argv = NULL;
-	int r = expand(s, item, g, &argv);
+	int r = expand(s, item, g, of, &argv);
 
 	r = r ?: path(job.tree, paths->lib, "store", g->release, "");
 	r = r ?: path(job.run, paths->run, "services", service, "");
@@ -280,13 +294,51 @@ request_site_job(struct request_site *s, const struct request_item *item,
 	for (size_t i = 0; argv[i]; i++)
 		job.argv[i] = STEAL(argv[i]);
 	r = identity_service(monitor_identity(s->m), paths, service, &job.uid);
-	r = r ?: put_secrets(&job, paths, g);
 	if (r)
 		return r;
-	job.timeout_ms = (uint32_t)(op->timeout_us / 1000);
-	job.memory = op->memory;
-	job.output = (uint32_t)op->output;
 	*ret = job;
 	job = (struct operate_job){ 0 };
+	return 0;
+}
+
+int
+request_site_job(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, struct operate_job *ret)
+{
+	static const enum operate_profile profiles[] = {
+		[DEFINITION_OBSERVE] = OPERATE_OBSERVE,
+		[DEFINITION_CHANGE] = OPERATE_CHANGE,
+		[DEFINITION_DESTROY] = OPERATE_DESTROY,
+	};
+	const struct definition_operation *op = g->verdict.operation;
+	const struct request_limits limits = request_site_limits(item, op);
+	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	int r = job_of(s, item, g, profiles[op->risk], &op->argv, &job);
+
+	r = r ?: put_secrets(&job, monitor_paths(s->m), g);
+	if (r)
+		return r;
+	job.timeout_ms = (uint32_t)limits.timeout_ms;
+	job.memory = limits.memory;
+	job.output = (uint32_t)limits.output;
+	*ret = job;
+	job = (struct operate_job){ 0 };
+	return 0;
+}
+
+int
+request_site_dry_job(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, struct operate_job *ret)
+{
+	enum { TIMEOUT_MS = 30000 };
+	const struct definition_operation *op = g->verdict.operation;
+	const struct request_limits limits = request_site_limits(item, op);
+	int r = job_of(s, item, g, OPERATE_OBSERVE, &op->dry_run, ret);
+
+	if (r)
+		return r;
+	ret->timeout_ms = limits.timeout_ms < TIMEOUT_MS ? (uint32_t)limits.timeout_ms : TIMEOUT_MS;
+	ret->memory = limits.memory;
+	ret->output = REQUEST_TOUCHED_BYTES_MAX;
 	return 0;
 }

@@ -25,8 +25,8 @@ give_up(struct request_site *s, struct request_item *item, int r, const char *do
 	(void)request_site_event(s, item, FLOW_EVENT_REFUSE, REASON_FAULT, doing);
 }
 
-static void
-refuse_last_of(struct request_site *s, struct request_item *item, int r, const char *doing)
+void
+request_site_refuse_last(struct request_site *s, struct request_item *item, int r, const char *doing)
 {
 	char text[REFUSE_TEXT_MAX];
 
@@ -38,8 +38,8 @@ refuse_last_of(struct request_site *s, struct request_item *item, int r, const c
 	(void)request_site_event(s, item, FLOW_EVENT_REFUSE, (enum reason)r, text);
 }
 
-static void
-save(struct request_site *s, struct request_item *item)
+void
+request_site_save(struct request_site *s, struct request_item *item)
 {
 	int r = request_store_save(s->store, item);
 
@@ -120,11 +120,30 @@ request_site_refresh(struct request_site *s, struct request_item *item,
 	return 0;
 }
 
+/* All that was asked for is the plan: it is said, and that is its end. */
+static void
+end_with_plan(struct request_site *s, struct request_item *item)
+{
+	struct request_result result = { .outcome = REQUEST_OUTCOME_OK, .exit_status = -1 };
+	int r;
+
+	(void)request_site_post(s->m, item, "plan");
+	r = request_site_set_result(s->m, item, &result);
+	if (r)
+		request_site_refuse_last(s, item, r, "answering a dry run");
+	else
+		(void)request_site_event(s, item, FLOW_EVENT_END, REASON_NONE, NULL);
+}
+
 static void
 decide(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
 {
 	size_t have;
 
+	if (item->plan_only) {
+		end_with_plan(s, item);
+		return;
+	}
 	if (g->verdict.answer.decision == POLICY_ALLOW) {
 		(void)request_site_post(s->m, item, "plan");
 		(void)request_site_event(s, item, FLOW_EVENT_ALLOW, REASON_NONE, NULL);
@@ -168,6 +187,17 @@ hold(struct request_site *s, struct request_item *item)
 }
 
 static void
+plan_and_decide(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
+{
+	int r = make_plan(s, item, g);
+
+	if (r)
+		request_site_refuse_last(s, item, r, "planning a request");
+	else if (request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL) == 0)
+		decide(s, item, g);
+}
+
+static void
 check_one(struct request_site *s, struct request_item *item)
 {
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
@@ -178,17 +208,34 @@ check_one(struct request_site *s, struct request_item *item)
 	if ((r == REASON_STALE_PEOPLE || (!r && g.verdict.stale_people)) && hold(s, item))
 		return;
 	if (r) {
-		refuse_last_of(s, item, r, "checking a request");
+		request_site_refuse_last(s, item, r, "checking a request");
 		return;
 	}
+	if (request_site_needs_trial(item, &g) && !request_site_may_try(s, item))
+		return; /* looked at again when one of those that run has ended */
 	r = leaf_request(s, q);
-	r = r ?: make_plan(s, item, &g);
-	if (r) {
-		refuse_last_of(s, item, r, "planning a request");
-		return;
+	if (!r && request_site_needs_trial(item, &g)) {
+		r = request_site_try(s, item, &g, false);
+		if (!r)
+			return; /* request_site_planned() goes on */
 	}
-	if (request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL) == 0)
-		decide(s, item, &g);
+	if (r)
+		request_site_refuse_last(s, item, r, "planning a request");
+	else
+		plan_and_decide(s, item, &g);
+}
+
+void
+request_site_planned(struct request_site *s, struct request_item *item)
+{
+	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
+	int r = request_site_ground(s, item, &g);
+
+	/* Time has passed: what was true before the dry run may be no more. */
+	if (r)
+		request_site_refuse_last(s, item, r, "checking a request after its dry run");
+	else
+		plan_and_decide(s, item, &g);
 }
 
 void
@@ -197,7 +244,7 @@ request_site_work(struct request_site *s)
 	for (size_t i = 0; i < request_store_count(s->store); i++) {
 		struct request_item *item = request_store_at(s->store, i);
 
-		if (item->flow.state == FLOW_STATE_RECEIVED
+		if (item->flow.state == FLOW_STATE_RECEIVED && !item->trial
 			&& monitor_now_us(s->m) >= item->held_until_us)
 			check_one(s, item);
 	}
@@ -245,51 +292,10 @@ request_site_decide_again(struct request_site *s)
 		if (r == REASON_STATE_MOVED)
 			r = request_site_refresh(s, item, &g);
 		if (r)
-			refuse_last_of(s, item, r, "deciding on a request again");
+			request_site_refuse_last(s, item, r, "deciding on a request again");
 		else
 			decide(s, item, &g);
 	}
-}
-
-/* --- run -------------------------------------------------------------------------------------- */
-/* The last look before anything happens: what was true when it was permitted must still be. */
-static int
-start(struct request_site *s, struct request_item *item)
-{
-	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
-	SCOPED_JSON *payload = NULL;
-	const struct request *q = item->request;
-	enum flow_action action;
-	enum reason insists;
-	int r = request_site_ground(s, item, &g);
-
-	r = r ?: request_site_plan(s, item, &g, &payload);
-	if (r)
-		return r;
-	insists = request_check_insists(&g.verdict);
-	if (insists != REASON_NONE && json_array_size(item->permits) == 0)
-		return REFUSE(insists, q->id, "only a permit of the customer lets it run now");
-	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
-		return REFUSE(g.verdict.other_epoch ? REASON_WRONG_EPOCH : REASON_STATE_MOVED, q->id,
-			"the ground moved since the plan was made");
-	if (g.verdict.answer.decision == POLICY_ASK &&
-		request_site_gather(s, item, &g) < item->need)
-		return REFUSE(REASON_NOT_APPROVED, q->id,
-			"the ceiling wants %u permits now, %zu of them hold", item->need,
-			json_array_size(item->permits));
-	r = request_flow_step(&item->flow, FLOW_EVENT_START, g.facts.now_us, &action, q->id);
-	if (r)
-		return r;
-	/* Saved as running before anything runs, so that a crash can never make it run twice. */
-	r = request_store_save(s->store, item);
-	r = r ?: monitor_leaf(s->m, "start", q->engineer, q->id, q->digest, REASON_NONE);
-	r = r ?: request_site_run(s, item, &g);
-	if (r) {
-		request_site_ended(s, item, r);
-		return 0;
-	}
-	request_site_tell(s, item);
-	return 0;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -388,7 +394,7 @@ announce(struct request_site *s, struct request_item *item)
 	char text[512], when[CLOCK_TEXT_MAX];
 	bool opens = item->opens_us > 0;
 
-	save(s, item);
+	request_site_save(s, item);
 	(void)request_site_post(s->m, item, "plan");
 	(void)snprintf(text, sizeof(text), "request %s of %s waits for an approver%s%s: %s %s", q->id,
 		q->engineer, opens ? ", or until the maintenance hours begin " : "",
@@ -401,32 +407,29 @@ announce(struct request_site *s, struct request_item *item)
 static void
 act(struct request_site *s, struct request_item *item, enum flow_action action)
 {
-	int r;
-
 	switch (action) {
 	case FLOW_ACTION_NONE:
-	case FLOW_ACTION_RUN: /* start() runs it itself */
-		save(s, item);
+	case FLOW_ACTION_RUN: /* request_site_begin() runs it itself */
+		request_site_save(s, item);
 		break;
 	case FLOW_ACTION_CHECK:
-		save(s, item);
+		request_site_save(s, item);
 		request_site_work_soon(s);
 		break;
 	case FLOW_ACTION_ANNOUNCE:
 		announce(s, item);
 		break;
 	case FLOW_ACTION_START:
-		save(s, item);
-		r = start(s, item);
-		if (r)
-			refuse_last_of(s, item, r, "starting a request");
+		request_site_save(s, item);
+		request_site_begin(s, item);
 		break;
 	case FLOW_ACTION_KILL:
-		save(s, item);
+		request_site_save(s, item);
 		request_site_cancel(item);
 		break;
 	case FLOW_ACTION_FINISH:
 	case FLOW_ACTION_REFUSE:
+		request_site_stop_trial(item);
 		settle_logged(s, item);
 		break;
 	case FLOW_ACTION_INTERRUPT:
@@ -496,7 +499,8 @@ request_site_turn_away(struct request_site *s, const char *id, const uint8_t dig
 	if (!r && id && (!from_hub || ++s->strangers <= ANSWERS_PER_MINUTE)
 		&& !request_store_find(s->store, id)
 		&& !request_refused_has(s->refused, digest)) {
-		r = request_refused_add(s->refused, digest, monitor_now_us(s->m));
+		r = request_refused_add(s->refused, digest, monitor_now_us(s->m),
+			from_hub ? REQUEST_LIFE_S : REQUEST_FILE_LIFE_S);
 		if (!r)
 			r = request_site_post_refusal(s->m, id, digest, reason, why.text);
 	}

@@ -2,6 +2,12 @@
  *
  *	site.c         the module: verbs, hooks, delivery
  *	site_move.c    moves one request: checks, plan, leafs, run, result
+ *	site_start.c   the last look, and the start
+ *	site_try.c     dry runs: before the plan, and again before the run
+ *	site_cancel.c  an engineer takes a request back
+ *	site_narrow.c  a person lowers the limits of one that waits
+ *	site_health.c  how its service does once it has ended
+ *	site_progress.c what is said while it runs
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
  *	site_permit.c  what approvers say: permits shown, verified, gathered, used
  *	site_record.c  its recording
@@ -69,9 +75,60 @@ int request_site_ground(struct request_site *s, const struct request_item *item,
 int request_site_plan(struct request_site *s, const struct request_item *item,
 	const struct request_site_ground *g, json_t **ret_payload);
 
+/* Its limits: what the definition says, or what a person made of that. */
+struct request_limits request_site_limits(const struct request_item *item,
+	const struct definition_operation *op);
+
+/* So long its service's health is watched once it has ended; 0: not (it only looks, is a verb, which has its own
+ * wait, or the service has no health check). */
+uint64_t request_site_health_us(const struct request_site_ground *g);
+/* Watch it: done runs once, later, from the loop, as soon as it fails, or after so long.  Returns 0 or a fault. */
+struct request_health;
+typedef void request_health_done_fn(bool passing, void *arg);
+int request_site_health(struct request_health **ret, struct monitor *m, const char *service, uint64_t for_us,
+	request_health_done_fn *done, void *arg);
+struct request_health *request_site_health_free(struct request_health *h);
+
+/* The job of its dry run: observes, whatever the operation does.  Free with operate_job_done(). */
+int request_site_dry_job(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, struct operate_job *ret);
+
 /* The worker's job of an operation with argv.  Free with operate_job_done(). */
 int request_site_job(struct request_site *s, const struct request_item *item,
 	const struct request_site_ground *g, struct operate_job *ret);
+
+/* --- taking back, narrowing -------------------------------------------------------------------- */
+/* A request that is not here, and was taken back. */
+struct request_site_absent {
+	char id[REQUEST_ID_MAX + 1]; /* "": none */
+	uint8_t digest[32];
+};
+/* A message cancel@.  Returns 0 with *ret_item the request it ended, stopped, or found over; REASON_REVOKED (logged)
+ * with *ret_absent where that has not come; what request_check_canceller() says; REASON_ALTERED (logged) where another
+ * request has that id; or a fault. */
+int request_site_take_back(struct request_site *s, const struct envelope *e, struct request_item **ret_item,
+	struct request_site_absent *ret_absent);
+int request_site_narrow_init(struct request_site *s); /* the verb */
+
+/* --- dry runs ---------------------------------------------------------------------------------- */
+/* Does its plan, or its run, wait for a dry run first? */
+bool request_site_needs_trial(const struct request_item *item, const struct request_site_ground *g);
+/* May one begin now?  A few at a time, and one of each engineer, so that nobody's keep others waiting. */
+bool request_site_may_try(const struct request_site *s, const struct request_item *item);
+/* Begin one: item->trial until it ended; then, later, from the loop, request_site_planned() where before_run is false,
+ * else request_site_begin(), or the request is refused.  Returns 0, a reason (logged) or a fault. */
+int request_site_try(struct request_site *s, struct request_item *item,
+	const struct request_site_ground *g, bool before_run);
+/* Forget it; what runs is killed. */
+void request_site_stop_trial(struct request_item *item);
+/* Its dry run has ended well: plan it and decide. */
+void request_site_planned(struct request_site *s, struct request_item *item);
+/* PERMITTED: look once more and run it.  Refuses it where that may not be. */
+void request_site_begin(struct request_site *s, struct request_item *item);
+/* The last refusal or this fault ends the request. */
+void request_site_refuse_last(struct request_site *s, struct request_item *item, int r, const char *doing);
+/* Save it, and tell those who watch; a fault is logged. */
+void request_site_save(struct request_site *s, struct request_item *item);
 
 /* --- moving ----------------------------------------------------------------------------------- */
 /* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and

@@ -28,6 +28,9 @@ struct running {
 	struct recording *recording; /* NULL once it is closed */
 	bool unseen;                /* it could be recorded no further */
 	uint64_t started_us;        /* boot time */
+	uint64_t health_us;         /* so long its service's health is watched then; 0: not */
+	struct request_health *health; /* while that goes on */
+	struct request_result result;  /* meanwhile; its texts are the worker's */
 };
 
 /* While it runs, alerts of its service may be of its making. */
@@ -71,7 +74,50 @@ request_site_ended(struct request_site *s, struct request_item *item, int r)
 	finish(s, item, &result);
 }
 
+static struct running *
+running_free(struct running *running)
+{
+	if (running) {
+		request_site_health_free(running->health);
+		request_run_free(running->worker);
+		recording_abandon(running->recording); /* where one is open still the next start closes it */
+		free(running);
+	}
+	return NULL;
+}
+SCOPED_DESTRUCTOR(struct running, running_free)
+
 /* --- argv ------------------------------------------------------------------------------------- */
+/* It passed before and does not pass now: whatever the program thinks of itself, that is no success. */
+static void
+fail_by_health(struct request_result *result, struct buf *err, const struct services_state *state)
+{
+	buf_printf(err, "the service's health passed before the operation; after it: %s, health %s\n", state->state,
+		state->health);
+	if (request_result_text(err, result->err, strlen(result->err), err->max - err->len))
+		result->truncated = true;
+	result->outcome = REQUEST_OUTCOME_FAILED;
+	result->reason = REASON_STATE_MOVED;
+	result->err = buf_text(err);
+}
+
+static void
+on_health(bool passing, void *arg)
+{
+	SCOPED(running_freep) struct running *running = arg;
+	struct request_item *item = running->item;
+	SCOPED(buf_done) struct buf err = BUF_MAX(REQUEST_OUTPUT_MAX);
+	struct services_state state = { .state = "gone", .health = "unknown" };
+
+	item->run = NULL;
+	if (!passing) {
+		(void)services_find(running->s->m, item->request->service, &state);
+		fail_by_health(&running->result, &err, &state);
+	}
+	request_site_record_end(STEAL(running->recording), &running->result);
+	finish(running->s, item, &running->result);
+}
+
 static void
 on_worker_end(const struct request_run_end *end, void *arg)
 {
@@ -91,6 +137,11 @@ on_worker_end(const struct request_run_end *end, void *arg)
 		.wall_ms = end->wall_ms,
 	};
 
+	running->result = result;
+	if (!end->r && result.outcome == REQUEST_OUTCOME_OK && running->health_us > 0 &&
+		request_site_health(&running->health, s->m, item->request->service, running->health_us,
+			on_health, running) == 0)
+		return;
 	item->run = NULL;
 	if (end->r) { /* what bubblewrap said may be there */
 		result.outcome = REQUEST_OUTCOME_REFUSED;
@@ -101,8 +152,7 @@ on_worker_end(const struct request_run_end *end, void *arg)
 		request_site_ended(s, item, end->r);
 	else
 		finish(s, item, &result);
-	request_run_free(running->worker);
-	free(running);
+	running_free(running);
 }
 
 /* Nothing runs on that nobody could look at afterwards. */
@@ -152,7 +202,7 @@ on_step(int r, void *arg)
 	request_site_record_end(STEAL(running->recording), &result);
 	item->run = NULL;
 	finish(s, item, &result);
-	free(running);
+	running_free(running);
 }
 
 /* --- both ------------------------------------------------------------------------------------- */
@@ -160,7 +210,7 @@ int
 request_site_run(struct request_site *s, struct request_item *item,
 	const struct request_site_ground *g)
 {
-	SCOPED(scope_free) struct running *running = calloc(1, sizeof(*running));
+	SCOPED(running_freep) struct running *running = calloc(1, sizeof(*running));
 	enum definition_verb verb = g->verdict.operation->verb;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
 	char why[MUTED_BY_MAX];
@@ -171,6 +221,8 @@ request_site_run(struct request_site *s, struct request_item *item,
 	running->s = s;
 	running->item = item;
 	running->started_us = clock_mono_us();
+	if (strcmp(g->health, "passing") == 0)
+		running->health_us = request_site_health_us(g);
 	r = request_site_record(s, item, &running->recording);
 	if (r)
 		return r;
@@ -215,11 +267,10 @@ request_site_forget_runs(struct request_site *s)
 		struct request_item *item = request_store_at(s->store, i);
 		struct running *running = item->run;
 
+		request_site_stop_trial(item);
 		if (!running)
 			continue;
 		item->run = NULL;
-		request_run_free(running->worker);
-		recording_abandon(running->recording); /* the next start closes it */
-		free(running);
+		running_free(running);
 	}
 }

@@ -20,6 +20,7 @@
 
 enum { FILE_BYTES_MAX = 8 * 1024 * 1024, NAME_BYTES = REQUEST_ID_MAX + 16, FORGOTTEN_BYTES = 8 };
 
+static const char plan_only[] = "dry-run"; /* kind of a file; without one it is a request */
 static const char forgotten[] = "forgotten"; /* the latest end of a request whose file is gone */
 
 struct request_store {
@@ -32,8 +33,8 @@ struct request_store {
 /* What a file holds; texts and objects are borrowed from the document while it is read. */
 struct members {
 	uint64_t v;
-	json_t *envelope, *plan, *result, *permits;
-	const char *state, *decision, *plan_text, *reason, *detail, *outcome;
+	json_t *envelope, *plan, *result, *permits, *touched, *limits;
+	const char *kind, *state, *decision, *plan_text, *reason, *detail, *outcome;
 	uint64_t mailbox, received_us, expires_us;
 	bool settled;
 };
@@ -47,6 +48,7 @@ struct members {
 static const struct json_field fields[] = {
 	FIELD("v", v, JSON_KIND_U64, false, 1),
 	FIELD("envelope", envelope, JSON_KIND_OBJECT, false, 0),
+	FIELD("kind", kind, JSON_KIND_TEXT, true, 8),
 	FIELD("state", state, JSON_KIND_TEXT, false, 16),
 	FIELD("mailbox", mailbox, JSON_KIND_U64, false, 0),
 	FIELD("received", received_us, JSON_KIND_TIME, false, 0),
@@ -57,10 +59,17 @@ static const struct json_field fields[] = {
 	FIELD("plan", plan, JSON_KIND_OBJECT, true, 0),
 	FIELD("result", result, JSON_KIND_OBJECT, true, 0),
 	FIELD("permits", permits, JSON_KIND_ARRAY, true, POLICY_NEED_MAX),
+	FIELD("touched", touched, JSON_KIND_ARRAY, true, REQUEST_TOUCHED_MAX),
+	FIELD("limits", limits, JSON_KIND_OBJECT, true, 3),
 	FIELD("reason", reason, JSON_KIND_TEXT, true, 32),
 	FIELD("detail", detail, JSON_KIND_TEXT0, true, 0),
 	FIELD("outcome", outcome, JSON_KIND_TEXT, true, 32),
 };
+
+#define LIMIT(n)                                                                                   \
+	{ .name = #n, .kind = JSON_KIND_U64, .offset = offsetof(struct request_limits, n) }
+
+static const struct json_field limit_fields[] = { LIMIT(timeout_ms), LIMIT(memory), LIMIT(output) };
 
 static struct request_item *
 item_free(struct request_item *item)
@@ -72,6 +81,7 @@ item_free(struct request_item *item)
 	json_decref(item->plan);
 	json_decref(item->result);
 	json_decref(item->permits);
+	json_decref(item->touched);
 	free(item->decision);
 	free(item->plan_text);
 	free(item->detail);
@@ -95,6 +105,18 @@ put_object(json_t *doc, const char *name, json_t *v)
 }
 
 static int
+put_limits(json_t *doc, const struct request_limits *l)
+{
+	SCOPED_JSON *o = NULL;
+
+	if (!l->timeout_ms && !l->memory && !l->output)
+		return 0;
+	o = json_pack("{s:I, s:I, s:I}", "timeout_ms", (json_int_t)l->timeout_ms, "memory",
+		(json_int_t)l->memory, "output", (json_int_t)l->output);
+	return o ? put_object(doc, "limits", o) : FAULT(-ENOMEM);
+}
+
+static int
 encode(const struct request_item *item, struct buf *out)
 {
 	SCOPED_JSON *doc = json_pack("{s:i, s:b}", "v", 1, "settled", (int)item->settled);
@@ -106,6 +128,10 @@ encode(const struct request_item *item, struct buf *out)
 	r = r ?: put_object(doc, "plan", item->plan);
 	r = r ?: put_object(doc, "result", item->result);
 	r = r ?: put_object(doc, "permits", item->permits);
+	r = r ?: put_object(doc, "touched", item->touched);
+	r = r ?: put_limits(doc, &item->limits);
+	if (!r && item->plan_only)
+		r = json_put_text(doc, "kind", plan_only);
 	r = r ?: json_put_text(doc, "state", request_flow_state_name(item->flow.state));
 	r = r ?: json_put_u64(doc, "mailbox", item->mailbox);
 	r = r ?: json_put_time(doc, "received", item->received_us);
@@ -131,11 +157,20 @@ static int
 fill(struct request_item *item, const struct members *m, const char *name)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
-	int r = envelope_open_json(&e, MESSAGE_REQUEST, m->envelope);
+	int r = 0;
 
+	if (m->kind && strcmp(m->kind, plan_only) != 0)
+		return REFUSE(REASON_MALFORMED, name, "unknown kind");
+	item->plan_only = m->kind != NULL;
+	r = envelope_open_json(&e, item->plan_only ? MESSAGE_DRY_RUN : MESSAGE_REQUEST, m->envelope);
 	r = r ?: request_from_envelope(&item->request, e);
+	if (!r && m->limits)
+		r = json_members(m->limits, limit_fields, ARRAY_LEN(limit_fields), &item->limits, name);
 	if (r)
 		return r;
+	for (size_t i = 0; i < json_array_size(m->touched); i++)
+		if (!json_is_string(json_array_get(m->touched, i)))
+			return REFUSE(REASON_MALFORMED, name, "what it touches is no text");
 	item->flow.state = request_flow_state_of(m->state);
 	if (item->flow.state == FLOW_STATE_MAX)
 		return REFUSE(REASON_MALFORMED, name, "unknown state");
@@ -148,6 +183,7 @@ fill(struct request_item *item, const struct members *m, const char *name)
 	item->plan = json_incref(m->plan);
 	item->result = json_incref(m->result);
 	item->permits = json_incref(m->permits);
+	item->touched = json_incref(m->touched);
 	r = copy_text(&item->decision, m->decision);
 	r = r ?: copy_text(&item->plan_text, m->plan_text);
 	r = r ?: copy_text(&item->detail, m->detail);
@@ -388,8 +424,20 @@ make_room(struct request_store *s, const char *id, uint64_t date_us)
 		REQUEST_KEPT_MAX);
 }
 
+/* Of this engineer, and not to be forgotten yet. */
+static size_t
+kept(const struct request_store *s, const char *engineer, uint64_t date_us)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += s->items[i]->request->expires_us >= date_us &&
+			strcmp(s->items[i]->request->engineer, engineer) == 0;
+	return n;
+}
+
 int
-request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
+request_store_add(struct request_store *s, struct request *take_r, const struct envelope *e,
 	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item)
 {
 	SCOPED(request_freep) struct request *q = take_r;
@@ -407,6 +455,9 @@ request_store_add(struct request_store *s, struct request *take_r, json_t *envel
 	if (request_store_pending(s, q->engineer) >= REQUEST_PENDING_ENGINEER_MAX)
 		return REFUSE(REASON_BUSY, q->id, "%d requests of %s are pending here",
 			REQUEST_PENDING_ENGINEER_MAX, q->engineer);
+	if (kept(s, q->engineer, date_us) >= REQUEST_KEPT_ENGINEER_MAX)
+		return REFUSE(REASON_BUSY, q->id, "%d requests of %s are kept that have not expired",
+			REQUEST_KEPT_ENGINEER_MAX, q->engineer);
 	r = make_room(s, q->id, date_us);
 	if (r)
 		return r;
@@ -415,7 +466,8 @@ request_store_add(struct request_store *s, struct request *take_r, json_t *envel
 		return FAULT(-ENOMEM);
 	item->request = STEAL(q);
 	item->flow.expires_us = item->request->expires_us;
-	item->envelope = json_incref(envelope);
+	item->envelope = json_incref(e->text);
+	item->plan_only = e->type == MESSAGE_DRY_RUN;
 	item->mailbox = mailbox;
 	item->received_us = now_us;
 	r = append(s, item);

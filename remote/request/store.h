@@ -16,12 +16,19 @@
 #include "remote/request/flow.h"
 #include "remote/request/request.h"
 
+struct envelope;
 struct request_store;
+
+/* What a person of the customer lowered; 0: as the definition says. */
+struct request_limits {
+	uint64_t timeout_ms, memory, output;
+};
 
 /* One request with its history.  Members change in place, request_store_save() makes them
  * durable. */
 struct request_item {
 	struct request *request;
+	bool plan_only;	      /* signed as dry-run@: the plan is all it can have */
 	struct flow flow;
 	uint64_t mailbox;     /* its number in the hub's mailbox; 0: it came as a file */
 	uint64_t received_us;
@@ -29,6 +36,8 @@ struct request_item {
 	char *plan_text;      /* owned; NULL before it was planned */
 	json_t *envelope;     /* as received; owned */
 	json_t *plan;         /* envelope, signed by the site; owned; NULL before */
+	json_t *touched;      /* texts that its dry run said, one a line; owned; NULL: it has none, or not yet */
+	struct request_limits limits;
 	json_t *result;       /* envelope, signed by the site; owned; NULL before */
 	json_t *permits;      /* [{"text","sig","approver"}]: those that counted, each by another approver, a
 			       * standing one also with "standing"; owned; NULL before */
@@ -42,6 +51,8 @@ struct request_item {
 	uint64_t held_until_us; /* not checked before; never saved */
 	bool leafed;          /* its last leaf is written; never saved: the log itself is asked */
 	void *run;            /* the runner's, never saved */
+	void *trial;          /* its dry run, while that runs; never saved */
+	bool tried;           /* the dry run ended just now; never saved */
 };
 
 /* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is
@@ -51,13 +62,13 @@ int request_store_open(struct request_store **ret, int monitor_fd);
 struct request_store *request_store_close(struct request_store *s);
 SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 
-/* Add a request: take_r is consumed on every path.  envelope is what arrived (a reference is
- * taken).  Durable when it returns 0; *ret_item stays the store's.  Returns REASON_REPLAYED where
+/* Add a request: take_r is consumed on every path.  e is what arrived (its text is referenced; of
+ * type request or dry run).  Durable when it returns 0; *ret_item stays the store's.  Returns REASON_REPLAYED where
  * the id was seen, REASON_BUSY where a limit of request_wire.h is reached (both logged, nothing
  * changed), or a fault.  Where all places are taken, one goes that is over and ended before
  * date_us; from then on nothing that ends as early as it is new (replayed), whatever a clock
  * says. */
-int request_store_add(struct request_store *s, struct request *take_r, json_t *envelope,
+int request_store_add(struct request_store *s, struct request *take_r, const struct envelope *e,
 	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item);
 
 /* Make the item's present members durable.  On a fault the file still says what it said before. */

@@ -153,7 +153,7 @@ deliver(struct request_store *store, const json_t *envelope, uint64_t mailbox,
 	if (r == 0 && request_store_nonce_used(store, q->id, q->nonce))
 		return REFUSE(REASON_REPLAYED, q->id, "its nonce was used");
 	return r ? r
-		 : request_store_add(store, STEAL(q), e->text, mailbox, clock_now_us(),
+		 : request_store_add(store, STEAL(q), e, mailbox, clock_now_us(),
 			   clock_now_us(), ret);
 }
 

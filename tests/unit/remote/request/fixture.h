@@ -52,6 +52,7 @@ static const char fixture_service[] UNUSED =
 	"config: []\n"
 	"knobs: {maxmemory: {type: size, min: 1mb, max: 1gb, default: 64mb, apply: restart, help: "
 	"memory}}\n"
+	"health: {type: resp, socket: \"{run}/redis.sock\", period: 1s, timeout: 1s, failures: 2}\n"
 	"metrics: []\n"
 	"logs: []\n"
 	"alerts: []\n"
@@ -83,6 +84,17 @@ static const char fixture_service[] UNUSED =
 	"    risk: change\n"
 	"    secrets: [password]\n"
 	"    help: with the password\n"
+	"  sweep:\n"
+	"    argv: [/usr/bin/redis-cli, unlink, \"{prefix}\"]\n"
+	"    dry_run: [/usr/bin/redis-cli, --scan, \"{prefix}\"]\n"
+	"    risk: change\n"
+	"    args: {prefix: {type: text, pattern: \"[a-z]+\", default: tmp, help: of keys}}\n"
+	"    timeout: 40s\n"
+	"    memory: 64mb\n"
+	"    output: 64kb\n"
+	"    downtime: 5s\n"
+	"    undo: none\n"
+	"    help: drop keys\n"
 	"  extra:\n"
 	"    argv: [/usr/bin/redis-cli, extra]\n"
 	"    risk: observe\n"
@@ -195,13 +207,18 @@ fixture_request(const struct fixture *f)
 }
 
 static UNUSED json_t *
-fixture_seal_json(const struct fixture *f, const json_t *payload, enum person who)
+fixture_seal_as(const struct fixture *f, enum message type, const json_t *payload, enum person who)
 {
 	json_t *envelope = NULL;
 
-	assert_int_equal(envelope_seal_person(&envelope, MESSAGE_REQUEST, payload, f->signers[who]),
-		0);
+	assert_int_equal(envelope_seal_person(&envelope, type, payload, f->signers[who]), 0);
 	return envelope;
+}
+
+static UNUSED json_t *
+fixture_seal_json(const struct fixture *f, const json_t *payload, enum person who)
+{
+	return fixture_seal_as(f, MESSAGE_REQUEST, payload, who);
 }
 
 static UNUSED json_t *
@@ -217,7 +234,7 @@ fixture_seal(const struct fixture *f, const struct request *q, enum person who)
 static UNUSED void
 fixture_open(struct fixture *f)
 {
-	static const char *const operations[] = { "info", "restart", "flush", "login" };
+	static const char *const operations[] = { "info", "restart", "flush", "login", "sweep" };
 	static const char *const names[N_PEOPLE] = { "ann", "bob", "cid", "dora" };
 	SCOPED(scope_free) char *policy = NULL;
 	char path[128];

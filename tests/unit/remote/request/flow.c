@@ -28,7 +28,7 @@ static const struct cell expected[S(MAX)][FLOW_EVENT_MAX] = {
 		{ S(REFUSED), A(REFUSE) }, NO, NO, { S(REFUSED), A(REFUSE) },
 		{ S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
 	[S(PLANNED)] = { NO, { S(PERMITTED), A(START) }, { S(WAITING), A(ANNOUNCE) },
-		{ S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, NO, NO,
+		{ S(REFUSED), A(REFUSE) }, NO, { S(REFUSED), A(REFUSE) }, NO, { S(DONE), A(FINISH) },
 		{ S(REFUSED), A(REFUSE) }, { S(REFUSED), A(REFUSE) }, { S(RECEIVED), A(CHECK) } },
 	[S(WAITING)] = { { S(WAITING), A(ANNOUNCE) }, { S(PERMITTED), A(START) },
 		{ S(WAITING), A(NONE) }, { S(REFUSED), A(REFUSE) }, { S(PERMITTED), A(START) },

@@ -159,12 +159,34 @@ other_undo(struct request_plan_facts *f, struct request *q)
 	f->undo = "start";
 }
 
+static void
+for_good(struct request_plan_facts *f, struct request *q)
+{
+	(void)q;
+	f->undo = "none";
+}
+
+static void
+watched_health(struct request_plan_facts *f, struct request *q)
+{
+	(void)q;
+	f->health_ms = 3000;
+}
+
+static void
+other_downtime(struct request_plan_facts *f, struct request *q)
+{
+	(void)q;
+	f->downtime = "5s";
+}
+
 /* Whatever would make the run another one makes the text another one. */
 static void
 test_moves_with_the_ground(void **state)
 {
 	void (*const changes[])(struct request_plan_facts *, struct request *) = { other_release,
-		other_state, other_argv, other_limit, other_rights, other_digest, other_undo };
+		other_state, other_argv, other_limit, other_rights, other_digest, other_undo,
+		for_good, watched_health, other_downtime };
 	SCOPED(scope_free) char *good = NULL;
 	struct request_plan_facts f;
 	struct request q;
@@ -180,6 +202,34 @@ test_moves_with_the_ground(void **state)
 		text = text_of(&f);
 		assert_string_not_equal(good, text);
 	}
+}
+
+/* What its dry run said: a line each, none of which may look like another line; and that it said nothing. */
+static void
+test_what_it_would_touch(void **state)
+{
+	SCOPED_JSON *touched = json_pack("[s, s]", "key a", "key b\nrisk          observe: nothing"), *none = json_array();
+	SCOPED(scope_free) char *text = NULL, *nothing = NULL, *plain = NULL;
+	SCOPED(request_plan_freep) struct request_plan *p = NULL;
+	SCOPED_JSON *doc = NULL;
+	struct request_plan_facts f;
+	struct request q;
+
+	(void)state;
+	f = facts(&q);
+	plain = text_of(&f);
+	assert_null(strstr(plain, "would touch"));
+	f.touched = none;
+	nothing = text_of(&f);
+	assert_non_null(strstr(nothing, "\nwould touch   nothing, says its dry run\n"));
+	f.touched = touched;
+	text = text_of(&f);
+	assert_non_null(strstr(text, "\nwould touch   key a\nwould touch   key b\\nrisk          observe: nothing\n"));
+	assert_int_equal(request_plan_json(&doc, &f), 0);
+	assert_int_equal(request_plan_parse(&p, doc), 0);
+	assert_int_equal(json_array_size(p->targets), 3);
+	assert_string_equal(json_string_value(json_array_get(p->targets, 1)), "key a");
+	assert_int_equal(json_array_size(touched), 2); /* the facts are only read */
 }
 
 static void
@@ -453,6 +503,7 @@ main(void)
 		cmocka_unit_test(test_deterministic),
 		cmocka_unit_test(test_no_forged_lines),
 		cmocka_unit_test(test_moves_with_the_ground),
+		cmocka_unit_test(test_what_it_would_touch),
 		cmocka_unit_test(test_long_command),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_permit_binds),

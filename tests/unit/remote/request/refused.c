@@ -59,8 +59,8 @@ survives_a_restart(void **state)
 {
 	(void)state;
 	assert_false(request_refused_has(refused, digest(1)));
-	assert_int_equal(request_refused_add(refused, digest(1), NOW), 0);
-	assert_int_equal(request_refused_add(refused, digest(2), NOW), 0);
+	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S), 0);
+	assert_int_equal(request_refused_add(refused, digest(2), NOW, REQUEST_LIFE_S), 0);
 	again();
 	assert_true(request_refused_has(refused, digest(1)));
 	assert_true(request_refused_has(refused, digest(2)));
@@ -74,13 +74,13 @@ a_flood_pushes_nothing_out(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < REQUEST_REFUSED_MAX; i++)
-		assert_int_equal(request_refused_add(refused, digest(i), NOW), 0);
-	assert_int_equal(request_refused_add(refused, digest(9999), NOW + life), REASON_BUSY);
+		assert_int_equal(request_refused_add(refused, digest(i), NOW, REQUEST_LIFE_S), 0);
+	assert_int_equal(request_refused_add(refused, digest(9999), NOW + life, REQUEST_LIFE_S), REASON_BUSY);
 	again();
 	assert_true(request_refused_has(refused, digest(0)));
 	assert_false(request_refused_has(refused, digest(9999)));
 	/* Older than any request can be: there is room again. */
-	assert_int_equal(request_refused_add(refused, digest(9999), NOW + 2 * life), 0);
+	assert_int_equal(request_refused_add(refused, digest(9999), NOW + 2 * life, REQUEST_LIFE_S), 0);
 	assert_false(request_refused_has(refused, digest(0)));
 	assert_true(request_refused_has(refused, digest(9999)));
 }
@@ -96,7 +96,7 @@ a_damaged_file_is_set_aside(void **state)
 	again();
 	assert_false(request_refused_has(refused, digest(1)));
 	assert_int_equal(faccessat(scratch.fd, "requests/refused.bad", F_OK, 0), 0);
-	assert_int_equal(request_refused_add(refused, digest(1), NOW), 0);
+	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S), 0);
 	again();
 	assert_true(request_refused_has(refused, digest(1)));
 }

@@ -52,7 +52,7 @@ add(struct room *w, const char *id, const char *engineer, uint8_t nonce, uint64_
 	envelope = fixture_seal(&fx, &q, ANN);
 	assert_int_equal(envelope_open_json(&e, MESSAGE_REQUEST, envelope), 0);
 	assert_int_equal(request_from_envelope(&parsed, e), 0);
-	r = request_store_add(w->store, parsed, envelope, nonce, FIXTURE_NOW + nonce, FIXTURE_NOW + nonce, &item);
+	r = request_store_add(w->store, parsed, e, nonce, FIXTURE_NOW + nonce, FIXTURE_NOW + nonce, &item);
 	if (ret)
 		*ret = item;
 	return r;
@@ -210,7 +210,7 @@ test_room(void **state)
 	room_open(&w);
 	for (unsigned n = 0; n < REQUEST_KEPT_MAX; n++) {
 		(void)snprintf(id, sizeof(id), "r-%u", n);
-		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item),
+		assert_int_equal(add(&w, id, n % 2 ? "ann" : "bob", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item),
 			0);
 		item->flow.state = FLOW_STATE_DONE;
 		item->settled = true;
@@ -235,6 +235,58 @@ test_room(void **state)
 		assert_null(request_store_find(w.store, "r-7"));
 		room_again(&w);
 	}
+}
+
+/* One engineer's many are kept for their nonces, and never take the others' places. */
+static void
+test_one_engineer_leaves_room(void **state)
+{
+	SCOPED(room_close) struct room w;
+	uint64_t before = refuse_count(REASON_BUSY);
+	struct request_item *item;
+	char id[16];
+
+	(void)state;
+	room_open(&w);
+	for (unsigned n = 0; n < REQUEST_KEPT_ENGINEER_MAX; n++) {
+		(void)snprintf(id, sizeof(id), "r-%u", n);
+		assert_int_equal(add(&w, id, "ann", (uint8_t)n, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+		item->flow.state = FLOW_STATE_DONE;
+		item->settled = true;
+	}
+	assert_int_equal(add(&w, "r-x", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_BUSY);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_int_equal(request_store_count(w.store), REQUEST_KEPT_ENGINEER_MAX);
+	assert_int_equal(add(&w, "r-y", "zoe", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	/* What has expired is none of the many. */
+	request_store_find(w.store, "r-3")->request->expires_us = FIXTURE_NOW - 1;
+	assert_int_equal(add(&w, "r-x", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+}
+
+/* What a dry run said, lowered limits and what kind it is outlive the monitor. */
+static void
+test_what_it_touches_is_kept(void **state)
+{
+	SCOPED(room_close) struct room w;
+	struct request_item *item;
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, &item), 0);
+	item->touched = json_pack("[s, s]", "key a", "key b");
+	item->limits = (struct request_limits){ .timeout_ms = 5000, .memory = 1 << 20, .output = 4096 };
+	assert_int_equal(request_store_save(w.store, item), 0);
+	room_again(&w);
+	item = request_store_find(w.store, "r-1");
+	assert_false(item->plan_only);
+	assert_string_equal(json_string_value(json_array_get(item->touched, 1)), "key b");
+	assert_int_equal(item->limits.timeout_ms, 5000);
+	assert_int_equal(item->limits.memory, 1 << 20);
+	assert_int_equal(item->limits.output, 4096);
+	json_array_append_new(item->touched, json_integer(3));
+	assert_int_equal(request_store_save(w.store, item), 0);
+	room_again(&w);
+	assert_null(request_store_find(w.store, "r-1")); /* set aside */
 }
 
 static const struct {
@@ -336,6 +388,8 @@ main(void)
 		cmocka_unit_test(test_delivered_twice),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_one_engineer_leaves_room),
+		cmocka_unit_test(test_what_it_touches_is_kept),
 		cmocka_unit_test(test_damage_is_set_aside),
 		cmocka_unit_test(test_order_and_removal),
 		cmocka_unit_test(test_failing_disk),

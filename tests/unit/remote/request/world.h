@@ -4,6 +4,7 @@
 #include "tests/unit/remote/request/monitor_fake.h"
 
 #include "remote/operate/job.h"
+#include "remote/request/cancel.h"
 #include "remote/request/plan.h"
 #include "remote/request/result.h"
 #include "remote/request/site.h"
@@ -131,6 +132,43 @@ deliver(struct monitor *m, const char *n, const struct request *q, enum person w
 	return deliver_text(m, n, text);
 }
 
+/* The same members, in the namespace of a dry run. */
+static UNUSED int
+deliver_dry(struct monitor *m, const char *n, const struct request *q, enum person who)
+{
+	SCOPED_JSON *payload = NULL, *envelope = NULL;
+	SCOPED(scope_free) char *text = NULL;
+
+	assert_int_equal(request_json(&payload, q), 0);
+	envelope = fixture_seal_as(&fx, MESSAGE_DRY_RUN, payload, who);
+	text = json_dumps(envelope, JSON_COMPACT);
+	return deliver_text(m, n, text);
+}
+
+/* ann takes back a request of these bytes; change NULL: as it should be. */
+static UNUSED char *
+cancel_text(const struct request *q, enum person who, void (*change)(json_t *payload))
+{
+	SCOPED_JSON *of = NULL, *payload = NULL, *envelope = NULL;
+	struct cancel c = { .id = q->id, .engineer = "ann", .reason = "wrong service", .time_us = FIXTURE_NOW };
+
+	assert_int_equal(request_json(&of, q), 0);
+	assert_int_equal(envelope_digest(c.request, of), 0);
+	assert_int_equal(cancel_json(&payload, &c), 0);
+	if (change)
+		change(payload);
+	envelope = fixture_seal_as(&fx, MESSAGE_CANCEL, payload, who);
+	return json_dumps(envelope, JSON_COMPACT);
+}
+
+static UNUSED int
+take_back(struct monitor *m, const char *n, const struct request *q)
+{
+	SCOPED(scope_free) char *text = cancel_text(q, ANN, NULL);
+
+	return deliver_text(m, n, text);
+}
+
 static UNUSED struct request
 good(const char *id, const char *operation)
 {
@@ -229,22 +267,31 @@ later(struct monitor *m, uint64_t us)
 	pump(m);
 }
 
-/* Be the worker of the last job: say something and end. */
+/* Be the worker of job i: say something and end. */
 static UNUSED void
-work(struct monitor *m, const char *says, const struct operate_result *result)
+work_at(struct monitor *m, size_t i, enum operate_stream stream, const char *says,
+	const struct operate_result *result)
 {
-	struct operate_output o = { OPERATE_STDOUT, (const uint8_t *)says, strlen(says) };
+	struct operate_output o = { stream, (const uint8_t *)says, strlen(says) };
 	struct operate_job job;
-	size_t i = m->spawn->n_calls - 1;
 
-	while (strcmp(m->spawn->calls[i].what, "operate") != 0)
-		i--;
 	assert_int_equal(operate_job_receive(m->spawn->calls[i].fd, &job), 0);
 	if (o.len > 0)
 		assert_int_equal(operate_output_send(m->spawn->calls[i].fd, &o), 0);
 	assert_int_equal(operate_result_send(m->spawn->calls[i].fd, result), 0);
 	operate_job_done(&job);
 	pump(m);
+}
+
+/* Of the last one. */
+static UNUSED void
+work(struct monitor *m, const char *says, const struct operate_result *result)
+{
+	size_t i = m->spawn->n_calls - 1;
+
+	while (strcmp(m->spawn->calls[i].what, "operate") != 0)
+		i--;
+	work_at(m, i, OPERATE_STDOUT, says, result);
 }
 
 static UNUSED void
