@@ -8,6 +8,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
@@ -33,11 +34,13 @@ static const char *const customer_steps[] = {
 	"  WHERE batches.site = streams.site AND batches.stream = streams.stream), committed);",
 	/* Whose key signed the request, for batch_take_over(). */
 	"ALTER TABLE batches ADD COLUMN keyid TEXT NOT NULL DEFAULT '';",
+	/* Whoever's key it was, other content is another batch. */
+	"ALTER TABLE batches DROP COLUMN keyid;",
 };
 const struct db_migration batch_customer_migration = { "serve/batch", customer_steps,
 	ARRAY_LEN(customer_steps) };
 
-static uint64_t committed, seen;
+static uint64_t committed, seen, another;
 
 static int
 read_names(struct batch *b, const struct http_call *call, const char *const *only)
@@ -98,13 +101,22 @@ batch_begin(struct batch *ret, const struct http_call *call, struct databases *d
 	return 0;
 }
 
+static void
+content_digest(const struct batch *b, const struct http_call *call, uint8_t ret_digest[SHA256_LEN])
+{
+	if (b->content)
+		sha256_of(ret_digest, b->content, b->content_len);
+	else
+		sha256_of(ret_digest, call->body, call->body_len);
+}
+
 static int
 commit(struct batch *b, const struct http_call *call)
 {
 	uint8_t digest[SHA256_LEN];
 	int r;
 
-	sha256_of(digest, call->body, call->body_len);
+	content_digest(b, call, digest);
 	r = db_exec(b->db,
 		"INSERT INTO streams(site, stream, committed, last) VALUES(?1, ?2, ?3, ?3)"
 		" ON CONFLICT(site, stream) DO UPDATE SET committed = max(committed, excluded.committed),"
@@ -112,10 +124,10 @@ commit(struct batch *b, const struct http_call *call)
 		"tti", call->who.site, b->stream, (int64_t)b->sequence);
 	if (r == 0)
 		r = db_exec(b->db,
-			"INSERT OR REPLACE INTO batches(site, stream, sequence, time, bytes, sha256, keyid)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-			"ttiiibt", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
-			(int64_t)call->body_len, digest, sizeof(digest), call->who.keyid);
+			"INSERT OR REPLACE INTO batches(site, stream, sequence, time, bytes, sha256)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+			"ttiiib", call->who.site, b->stream, (int64_t)b->sequence, (int64_t)clock_now_us(),
+			(int64_t)call->body_len, digest, sizeof(digest));
 	if (r == 0)
 		r = db_commit(b->db);
 	return r < 0 ? FAULT(r) : 0;
@@ -185,24 +197,30 @@ batch_differs(struct batch *b, const struct http_call *call)
 
 	if (r != 0)
 		return r < 0 ? FAULT(r) : 0;
-	sha256_of(now, call->body, call->body_len);
+	content_digest(b, call, now);
+	if (memcmp(before, now, sizeof(now)) == 0)
+		return 0;
+	sha256_of(now, call->body, call->body_len); /* as older programs kept it */
 	return memcmp(before, now, sizeof(now)) != 0;
 }
 
 int
 batch_take_over(struct batch *b, const struct http_call *call)
 {
-	int64_t others;
+	int64_t last;
 	int r = batch_differs(b, call);
 
 	if (r != 1)
 		return FAULT(r);
-	r = db_number(b->db, &others, 0,
-		"SELECT count(*) FROM batches WHERE site = ?1 AND stream = ?2 AND sequence = ?3 AND keyid NOT IN ('', ?4)",
-		"ttit", call->who.site, b->stream, (int64_t)b->sequence, call->who.keyid);
+	r = db_number(b->db, &last, 0, "SELECT last FROM streams WHERE site = ?1 AND stream = ?2", "tt", call->who.site,
+		b->stream);
 	if (r < 0)
 		return FAULT(r);
-	b->seen = others == 0;
+	if (b->sequence <= (uint64_t)last) /* of those that follow it nothing more is said */
+		log_warning("%s: %s %ju comes with other content, behind %ju: restored from an image, or two speak as one",
+			call->who.site, b->stream, (uintmax_t)b->sequence, (uintmax_t)last);
+	b->seen = false;
+	b->another = true;
 	return 0;
 }
 
@@ -224,6 +242,7 @@ batch_end(struct batch *b, struct http_call *call, int r, const char *type, cons
 		seen++;
 	else
 		committed++;
+	another += b->another;
 	(void)snprintf(text, sizeof(text), "%ju",
 		(uintmax_t)(b->committed > b->sequence ? b->committed : b->sequence));
 	http_call_header(call, "Mainstay-Committed", text);
@@ -282,4 +301,10 @@ uint64_t
 batch_count_seen(void)
 {
 	return seen;
+}
+
+uint64_t
+batch_count_another(void)
+{
+	return another;
 }

@@ -27,6 +27,11 @@ struct batch {
 	uint64_t sequence;
 	uint64_t committed; /* highest of the stream before this batch */
 	bool seen;          /* this very number was committed before: nothing to store */
+	bool another;       /* of other content than what was committed under its number */
+	/* What it says, where that is not the body as it came: the caller's, once it has unpacked it, so that one record
+	 * in two codings is one.  Borrowed until batch_end(); NULL: the body. */
+	const void *content;
+	size_t content_len;
 	json_t *notice;     /* "clone" of the acknowledgement; owned, NULL: none */
 };
 
@@ -43,9 +48,11 @@ void batch_done(struct batch *b);
 int batch_differs(struct batch *b, const struct http_call *call);
 
 /* Of a batch that was seen, in a stream whose acknowledgement does not name what was committed (so that its sender would
- * never learn that it is something else): where another key of the site committed other content under this number, b is
- * no longer seen, and what comes now takes its place.  So what a thief of one courier's key posted ahead stands in the
- * way until the next key, no longer.  Returns 0 or a fault. */
+ * never learn that it is something else): where other content was committed under this number, b is no longer seen, and
+ * what comes now is taken, too; the number then stands for it.  So a site that was restored from an image, and gives out
+ * anew the numbers since, loses nothing, and what a thief of its key posted ahead stands in nobody's way.  That it lives
+ * twice, its statements show (remote/fleet/clone.h); the first of such a run is logged.  Two that speak at the same time may
+ * have a record twice whose answer was lost.  Returns 0 or a fault. */
 int batch_take_over(struct batch *b, const struct http_call *call);
 
 /* r: how storing went.  On 0 commits and answers 200 with Mainstay-Committed (the stream's highest); else rolls back.  The body is as
@@ -64,6 +71,7 @@ int batch_forget(struct db *customer, const char *site);
 /* Drop the rows of batches committed before before_us.  Their numbers stay had where their stream went on upwards since. */
 int batch_sweep(struct db *customer, uint64_t before_us);
 
-/* Batches committed and batches seen again, since start. */
+/* Batches committed, those seen again, and those of the committed whose number had other content; since start. */
 uint64_t batch_count_committed(void);
 uint64_t batch_count_seen(void);
+uint64_t batch_count_another(void);

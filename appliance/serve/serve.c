@@ -531,8 +531,11 @@ serve_metrics(struct serve *s, struct buf *out)
 		"# HELP mainstay_hub_batches_total Batches committed, and batches that came again.\n"
 		"# TYPE mainstay_hub_batches_total counter\n"
 		"mainstay_hub_batches_total{outcome=\"committed\"} %ju\n"
-		"mainstay_hub_batches_total{outcome=\"seen\"} %ju\n",
-		(uintmax_t)batch_count_committed(), (uintmax_t)batch_count_seen());
+		"mainstay_hub_batches_total{outcome=\"seen\"} %ju\n"
+		"# HELP mainstay_hub_batches_another_total Committed under a number that had other content: restored sites, clones.\n"
+		"# TYPE mainstay_hub_batches_another_total counter\n"
+		"mainstay_hub_batches_another_total %ju\n",
+		(uintmax_t)batch_count_committed(), (uintmax_t)batch_count_seen(), (uintmax_t)batch_count_another());
 	buf_printf(out,
 		"# HELP mainstay_hub_inflight Requests not yet answered, long polls included.\n"
 		"# TYPE mainstay_hub_inflight gauge\n"

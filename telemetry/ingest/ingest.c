@@ -181,6 +181,8 @@ take(struct http_call *call, struct databases *d, const char *const *streams, de
 	r = r ? r : batch_begin(&batch, call, d, streams);
 	if (r != 0)
 		return r;
+	batch.content = body->len > 0 ? (const void *)body->data : "";
+	batch.content_len = body->len;
 	if (batch.seen)
 		r = batch_take_over(&batch, call);
 	if (r == 0 && !batch.seen) {

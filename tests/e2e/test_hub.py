@@ -269,13 +269,19 @@ def test_metrics_are_stored_and_shown(hub, ada):
 
 
 def test_a_batch_that_comes_again_is_not_stored_again(hub, ada, site):
+    def batches():
+        return hub.rows("SELECT count(*) FROM point_batches WHERE site = ?", site.site)[0][0]
+
     assert site.metrics([("a", 1, T0)], sequence=1).committed == 1
-    assert site.metrics([("a", 2, T0), ("b", 1, T0)], sequence=1).committed == 1
     assert site.metrics([("a", 3, T0 + 10**9)], sequence=5).committed == 5
-    assert site.metrics([("a", 9, T0)], sequence=5).committed == 5
+    stored = batches()
+    assert site.metrics([("a", 1, T0)], sequence=1).committed == 5
+    assert site.metrics([("a", 3, T0 + 10**9)], sequence=5).committed == 5
+    assert batches() == stored
     assert site.metrics([("a", 4, T0 + 2 * 10**9)], sequence=4).committed == 5, "what never came is taken late, too"
-    assert [value for _, value in ada.points(site.site, "a")] == [1, 3, 4]
-    assert ada.points(site.site, "b") == []
+    assert site.metrics([("a", 9, T0 + 3 * 10**9), ("b", 1, T0)], sequence=1).committed == 5, "restored, and another record"
+    assert [value for _, value in ada.points(site.site, "a")] == [1, 3, 4, 9]
+    assert [value for _, value in ada.points(site.site, "b")] == [1]
 
 
 def test_otlp_refusals(hub, site):

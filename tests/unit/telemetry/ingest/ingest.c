@@ -1,5 +1,7 @@
 #include "telemetry/ingest/ingest.h"
 
+#include "appliance/egress/ledger.h"
+#include "appliance/egress/pack.h"
 #include "telemetry/alert/alert_inbox.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/store/log_store.h"
@@ -93,6 +95,62 @@ test_a_bad_point_is_rejected_and_the_rest_kept(void **state)
 	/* partial_success { rejected = 2 } */
 	assert_true(c->body.len > 4 && c->body.data[0] == 0x0a && c->body.data[2] == 0x08 && c->body.data[3] == 2);
 	assert_int_equal(bench_count(bench_db(), "SELECT sum(points) FROM point_batches"), 1);
+}
+
+static struct bench_call *
+send_coded(const char *sequence, const struct buf *body, enum pack_coding coding)
+{
+	const struct ledger_entry e = { .body = body->data, .body_len = body->len };
+	struct buf packed = BUF_MAX(1 << 16);
+	enum pack_coding got;
+	struct bench_call *c;
+	const uint8_t *p;
+	size_t len;
+
+	assert_int_equal(pack_body(&e, coding, &packed, &p, &len, &got, "metrics"), 0);
+	assert_int_equal(got, coding);
+	c = bench_new("POST", "/v1/metrics", p, len);
+	bench_header(c, "content-type", PROTOBUF);
+	if (pack_text(got))
+		bench_header(c, "content-encoding", pack_text(got));
+	bench_header(c, "mainstay-stream", "metrics");
+	bench_header(c, "mainstay-sequence", sequence);
+	bench_sign(c, bench.courier);
+	bench_send(c);
+	buf_done(&packed);
+	assert_int_equal(c->status, 200);
+	return c;
+}
+
+static int64_t
+batches_of_points(void)
+{
+	return bench_count(bench_db(), "SELECT count(*) FROM point_batches");
+}
+
+/* The same record packed otherwise is the same; another one under its number is taken, for its site was restored. */
+static void
+test_a_site_restored_from_an_image_loses_nothing(void **state)
+{
+	struct otlp_sample first[40], second = gauge("b", 2, BENCH_NOW + 1000);
+	SCOPED(buf_done) struct buf one = BUF_MAX(1 << 16), other = BUF_MAX(1 << 16);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(first); i++) /* much of the same, which packs */
+		first[i] = gauge("a", 1, BENCH_NOW + i);
+	assert_int_equal(otlp_encode_metrics(&one, &speaker, first, ARRAY_LEN(first)), 0);
+	first[0] = second;
+	assert_int_equal(otlp_encode_metrics(&other, &speaker, first, ARRAY_LEN(first)), 0);
+	(void)send_coded("1", &one, PACK_ZSTD);
+	(void)send_coded("1", &one, PACK_GZIP);
+	(void)send_coded("1", &one, PACK_IDENTITY);
+	assert_int_equal(batches_of_points(), 1);
+	(void)send_coded("2", &one, PACK_ZSTD);
+	assert_string_equal(http_call_added(&send_coded("1", &other, PACK_ZSTD)->pub, "Mainstay-Committed"), "2");
+	assert_int_equal(batches_of_points(), 3);
+	(void)send_coded("1", &other, PACK_IDENTITY);
+	assert_int_equal(batches_of_points(), 3);
+	assert_int_equal(bench_count(bench_db(), "SELECT count(*) FROM series"), 2);
 }
 
 static void
@@ -274,6 +332,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_points_belong_to_the_key_that_signed),
 		TEST(test_a_bad_point_is_rejected_and_the_rest_kept),
+		TEST(test_a_site_restored_from_an_image_loses_nothing),
 		TEST(test_a_body_that_is_none_leaves_nothing),
 		TEST(test_a_site_has_so_many_series_and_no_more),
 		TEST(test_who_sends_too_much_is_to_come_again),
