@@ -206,7 +206,7 @@ call_request_answer(struct frame *f, json_t **ret_answer)
 /* --- waiting ------------------------------------------------------------------------------------- */
 static int
 wait_answer(int fd, uint32_t id, uint64_t deadline_us, call_progress_fn *progress, void *arg,
-	json_t **ret_answer)
+	bool *ret_answered, json_t **ret_answer)
 {
 	for (;;) {
 		SCOPED(frame_done) struct frame f = { 0 };
@@ -224,8 +224,10 @@ wait_answer(int fd, uint32_t id, uint64_t deadline_us, call_progress_fn *progres
 			return r < 0 ? FAULT(r) : r;
 		if (f.type == CALL_TYPE_EVENT || f.id != id)
 			continue;
-		if (f.type != CALL_TYPE_PROGRESS)
+		if (f.type != CALL_TYPE_PROGRESS) {
+			*ret_answered = true;
 			return call_request_answer(&f, ret_answer);
+		}
 		r = call_request_json(&f, &line);
 		if (r)
 			return r;
@@ -242,7 +244,7 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(scope_close) int fd = -1;
 	uint64_t deadline = timeout_ms ? clock_mono_us() + timeout_ms * CLOCK_US_PER_MS : 0;
-	bool sent = false;
+	bool sent = false, answered = false;
 	int r;
 
 	if (!c)
@@ -255,9 +257,9 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 		r = frame_send_wait(fd, &out, timeout_ms);
 	sent = r == 0;
 	if (r == 0)
-		r = wait_answer(fd, 1, deadline, progress, progress_arg, ret_answer);
-	/* A reason that the other side gave is relayed; this one is ours to say. */
-	if (r == REASON_UNREACHABLE)
+		r = wait_answer(fd, 1, deadline, progress, progress_arg, &answered, ret_answer);
+	/* A reason that the other side gave is relayed; that it is not there is ours to say. */
+	if (r == REASON_UNREACHABLE && !answered)
 		return REFUSE(r, path, "%s",
 			sent ? "the daemon did not answer" : "no daemon listens; `mainstay run` starts it");
 	return r < 0 ? FAULT(r) : r;

@@ -125,6 +125,12 @@ play_refused(int fd, struct frame *f)
 }
 
 static void
+play_cannot_reach(int fd, struct frame *f)
+{
+	refuse(fd, f, "unreachable");
+}
+
+static void
 play_nonsense(int fd, struct frame *f)
 {
 	refuse(fd, f, "because");
@@ -274,6 +280,20 @@ a_refusal_is_relayed_whole(void **state)
 	assert_null(answer);
 	assert_string_equal(refuse_last()->operand, "redis");
 	assert_string_equal(refuse_last()->place, "cluster.yaml:3:5");
+	assert_string_equal(refuse_last()->text, "no such knob");
+}
+
+/* The daemon is there; what it could not reach is somebody else. */
+static void
+what_the_daemon_cannot_reach_is_its_own_word(void **state)
+{
+	struct fixture *f = *state;
+	json_t *answer = NULL;
+
+	be_monitor(f, play_cannot_reach);
+	assert_int_equal(ask(f, 0, WAIT_MS, &answer), REASON_UNREACHABLE);
+	assert_null(answer);
+	assert_string_equal(refuse_last()->operand, "redis");
 	assert_string_equal(refuse_last()->text, "no such knob");
 }
 
@@ -553,6 +573,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(progress_comes_before_the_answer, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(a_refusal_is_relayed_whole, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_the_daemon_cannot_reach_is_its_own_word, set_up, tear_down),
 		cmocka_unit_test(what_goes_wrong_is_told_apart),
 		cmocka_unit_test_setup_teardown(nobody_there_is_unreachable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_does_not_fit_a_call_is_a_fault, set_up,
