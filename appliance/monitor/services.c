@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -179,6 +180,25 @@ tell_waiters(struct services *s, int r, unsigned generation)
 	}
 }
 
+/* What tells one writing of it from the next; no file: zeros. */
+static void
+look_at_file(const struct services *s, struct stat *ret)
+{
+	char path[sizeof(s->m->paths.etc) + 32];
+
+	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", s->m->paths.etc);
+	if (stat(path, ret) < 0)
+		*ret = (struct stat){ 0 };
+}
+
+static void
+note_wrong(struct services *s, int r)
+{
+	s->wrong.reason = REASON_NONE;
+	if (r > 0)
+		s->wrong = *refuse_last();
+}
+
 static void
 on_cluster(int r, const json_t *answer, void *arg)
 {
@@ -191,6 +211,7 @@ on_cluster(int r, const json_t *answer, void *arg)
 	r = r ?: json_canonical(&b, answer);
 	r = r ?: cluster_parse(&next, b.data, b.len);
 	/* A file that is wrong leaves what was known in force. */
+	note_wrong(s, r);
 	if (r == 0) {
 		cluster_free(s->cluster);
 		s->cluster = next;
@@ -218,12 +239,16 @@ read_cluster(struct services *s)
 	char path[sizeof(s->m->paths.etc) + 32];
 	int r;
 
+	look_at_file(s, &s->seen);
 	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", s->m->paths.etc);
 	r = fs_read(AT_FDCWD, path, b.max, &b);
 	if (r == REASON_NOT_FOUND)
 		r = 0; /* an empty cluster */
-	if (r > 0)
-		return REFUSE(r, "cluster.yaml", "cannot be read");
+	if (r > 0) {
+		r = REFUSE(r, "cluster.yaml", "cannot be read");
+		note_wrong(s, r);
+		return r;
+	}
 	r = r
 		?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len,
 			   on_cluster, s);
@@ -360,6 +385,36 @@ on_start(struct monitor *m, void *arg)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* Somebody wrote cluster.yaml: what it says of holds, channels and `update: auto` counts from now on. */
+static void
+on_tick(struct monitor *m, uint64_t now_us, void *arg)
+{
+	struct services *s = arg;
+	struct stat is;
+
+	(void)now_us;
+	if (!s->started || s->reading)
+		return;
+	look_at_file(s, &is);
+	if (is.st_ino != s->seen.st_ino || is.st_size != s->seen.st_size || is.st_mtim.tv_sec != s->seen.st_mtim.tv_sec ||
+		is.st_mtim.tv_nsec != s->seen.st_mtim.tv_nsec)
+		services_reload(m);
+}
+
+static void
+on_status(struct monitor *m, json_t *status, void *arg)
+{
+	const struct services *s = arg;
+
+	(void)m;
+	if (s->wrong.reason)
+		(void)json_array_append_new(json_object_get(status, "pending"),
+			json_pack("{s:s, s:s, s:s, s:o}", "kind", "cluster.yaml", "id", "wrong", "reason",
+				refuse_token(s->wrong.reason), "text",
+				json_sprintf("%s: %s; what it said before stays in force until this is mended",
+					s->wrong.place[0] ? s->wrong.place : s->wrong.operand, s->wrong.text)));
+}
+
 static void
 services_free(void *arg)
 {
@@ -382,6 +437,8 @@ services_free(void *arg)
 static const struct monitor_module module = {
 	.name = "services",
 	.start = on_start,
+	.tick = on_tick,
+	.status = on_status,
 	.free = services_free,
 };
 

@@ -49,8 +49,9 @@ int services_take_up(struct monitor *m, const char *name, services_done_fn *done
 
 /* As `mainstay service VERB NAME` and an operation with that verb take it: start and stop are written to cluster.yaml, so
  * that they last; a service starts only once what it requires runs, and stops only once nothing that runs requires it.
+ * A stop ends a start that such a verb or the monitor's own start began (that one's done: REASON_INTERRUPTED).
  * done runs exactly once, later, from the loop, as of the steps above (also with what the judge refuses of
- * cluster.yaml).  Returns 0; REASON_NOT_FOUND or REASON_CONFLICT (logged), or what cluster_member() refuses, and nothing
+ * cluster.yaml).  Returns 0; REASON_NOT_FOUND, REASON_CONFLICT or REASON_BUSY (a change of it is under way; logged), or what cluster_member() refuses, and nothing
  * was changed; or a fault (done does not run then). */
 int services_verb(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg);
 /* Would it be refused at once?  Changes nothing. */

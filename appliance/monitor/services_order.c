@@ -127,7 +127,7 @@ advance(struct services_order *o)
 			if (item->is != ITEM_WAITS || (!ring && must_wait(o, item)))
 				continue;
 			item->is = ITEM_STARTS;
-			r = services_start(o->m, item->name, on_started, item);
+			r = services_step_yielding(o->m, item->name, DEFINITION_VERB_START, on_started, item);
 			if (r == 0)
 				continue;
 			log_fault(r, item->name);

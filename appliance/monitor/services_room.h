@@ -1,6 +1,9 @@
 /* What services.c and service_verbs.c share. */
 #pragma once
 
+#include <sys/stat.h>
+
+#include "appliance/base/refuse.h"
 #include "appliance/monitor/services.h"
 #include "appliance/service/cluster.h"
 #include "appliance/service/lock.h"
@@ -11,6 +14,7 @@ struct driver;
 struct loop_watch;
 
 struct services_order;
+struct services_step;
 
 struct services_waiter {
 	services_read_fn *fn;
@@ -23,9 +27,12 @@ struct services {
 	struct monitor *m;
 	struct driver *driver;	 /* NULL where there is no spawner */
 	struct cluster *cluster; /* as last read; NULL before the first */
+	struct stat seen;	 /* of cluster.yaml, when it was read last */
+	struct refusal wrong;	 /* why it was not taken up then; REASON_NONE: it was */
 	struct lock lock;
 	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
+	struct services_step *steps; /* under way */
 	struct services_order *order; /* starts that wait for others; NULL: none */
 	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
@@ -42,6 +49,15 @@ int services_order_start(struct monitor *m, const char *const *names, size_t n);
 bool services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
 bool services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
 void services_order_free(struct services *s);
+
+/* Steps (services_step.c).  As services_start(), services_restart(), services_take_up(), but a person's word to stop the
+ * service ends it (REASON_INTERRUPTED): what was begun by a command or at the monitor's start, and not by a change that
+ * has its own way back. */
+int services_step_yielding(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg);
+enum services_step_is { SERVICES_STEP_NONE, SERVICES_STEP_YIELDS, SERVICES_STEP_BUSY };
+enum services_step_is services_step_is(const struct monitor *m, const char *name);
+/* End the one that yields, if there is one. */
+void services_step_give_way(struct monitor *m, const char *name);
 
 /* services_find(), which refuses with REASON_NOT_FOUND (logged, naming the nearest) where there is none. */
 int services_need(struct monitor *m, const char *name, struct services_state *ret);

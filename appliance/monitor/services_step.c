@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -91,8 +92,11 @@ make_spec(struct monitor *m, const char *name, struct spec *ret)
 }
 
 /* --- steps --------------------------------------------------------------------------------------- */
-struct step {
+struct services_step {
+	struct services_step *next;
 	struct monitor *m;
+	char name[SERVICES_NAME_MAX + 1];
+	bool yields; /* to a person's stop */
 	services_done_fn *done;
 	void *arg;
 	struct loop_timer *later;
@@ -100,13 +104,25 @@ struct step {
 };
 
 static void
-end_step(struct step *step, int r)
+forget(const struct services_step *step)
+{
+	struct services_step **at = &step->m->services->steps;
+
+	while (*at && *at != step)
+		at = &(*at)->next;
+	if (*at)
+		*at = step->next;
+}
+
+static void
+end_step(struct services_step *step, int r)
 {
 	services_done_fn *done = step->done;
 	void *arg = step->arg;
 
 	monitor_changed(step->m, MONITOR_CHANGE_SERVICE);
 	monitor_statement_soon(step->m);
+	forget(step);
 	loop_cancel(step->later);
 	free(step);
 	done(r, arg);
@@ -121,7 +137,7 @@ on_stepped(int r, void *arg)
 static void
 on_later(void *arg)
 {
-	struct step *step = arg;
+	struct services_step *step = arg;
 	struct refusal why = step->why;
 
 	end_step(step, refuse_relay(why.reason, why.operand, why.place, why.text));
@@ -129,7 +145,7 @@ on_later(void *arg)
 
 /* done runs from the loop, also where the answer is known at once. */
 static int
-refuse_later(struct step *step, int r)
+refuse_later(struct services_step *step, int r)
 {
 	step->why = *refuse_last();
 	if (r < 0 || loop_after(&step->later, step->m->loop, 0, on_later, step) < 0) {
@@ -139,59 +155,85 @@ refuse_later(struct step *step, int r)
 	return 0;
 }
 
-enum what { STEP_START, STEP_STOP, STEP_RESTART, STEP_TAKE_UP };
-
 static int
-take_step(struct monitor *m, const char *name, enum what what, services_done_fn *done, void *arg)
+take_step(struct monitor *m, const char *name, enum definition_verb what, bool yields, services_done_fn *done, void *arg)
 {
 	SCOPED(spec_done) struct spec spec;
 	struct driver *driver = m->services->driver;
-	struct step *step = calloc(1, sizeof(*step));
+	struct services_step *step = calloc(1, sizeof(*step));
 	int r = 0;
 
 	spec_init(&spec);
 	if (!step)
 		return FAULT(-ENOMEM);
-	*step = (struct step){ .m = m, .done = done, .arg = arg };
+	*step = (struct services_step){ .m = m, .yields = yields, .done = done, .arg = arg };
+	(void)snprintf(step->name, sizeof(step->name), "%s", name);
 	if (!driver)
 		r = REFUSE(REASON_BUSY, name, "nothing here can start services");
 	else if (!lock_find(&m->services->lock, name))
 		r = REFUSE(REASON_NOT_FOUND, name, "no release of it is active");
-	else if (what != STEP_STOP)
+	else if (what != DEFINITION_VERB_STOP)
 		r = make_spec(m, name, &spec);
 	if (r)
 		return refuse_later(step, r);
-	if (what == STEP_START)
+	if (what == DEFINITION_VERB_START)
 		r = driver_start(driver, &spec, on_stepped, step);
-	else if (what == STEP_STOP)
+	else if (what == DEFINITION_VERB_STOP)
 		r = driver_stop(driver, name, on_stepped, step);
-	else if (what == STEP_TAKE_UP)
+	else if (what == DEFINITION_VERB_RELOAD)
 		r = driver_reload(driver, &spec, on_stepped, step);
 	else
 		r = driver_restart(driver, &spec, on_stepped, step);
-	return r ? refuse_later(step, r) : 0;
+	if (r)
+		return refuse_later(step, r);
+	step->next = m->services->steps;
+	m->services->steps = step;
+	return 0;
 }
 
 int
 services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg)
 {
-	return take_step(m, name, STEP_START, done, arg);
+	return take_step(m, name, DEFINITION_VERB_START, false, done, arg);
 }
 
 int
 services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg)
 {
-	return take_step(m, name, STEP_STOP, done, arg);
+	return take_step(m, name, DEFINITION_VERB_STOP, false, done, arg);
 }
 
 int
 services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg)
 {
-	return take_step(m, name, STEP_RESTART, done, arg);
+	return take_step(m, name, DEFINITION_VERB_RESTART, false, done, arg);
 }
 
 int
 services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg)
 {
-	return take_step(m, name, STEP_TAKE_UP, done, arg);
+	return take_step(m, name, DEFINITION_VERB_RELOAD, false, done, arg);
+}
+
+/* --- those that a person's stop ends ------------------------------------------------------------- */
+int
+services_step_yielding(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg)
+{
+	return take_step(m, name, verb, verb != DEFINITION_VERB_STOP, done, arg);
+}
+
+enum services_step_is
+services_step_is(const struct monitor *m, const char *name)
+{
+	for (const struct services_step *step = m->services->steps; step; step = step->next)
+		if (strcmp(step->name, name) == 0)
+			return step->yields ? SERVICES_STEP_YIELDS : SERVICES_STEP_BUSY;
+	return SERVICES_STEP_NONE;
+}
+
+void
+services_step_give_way(struct monitor *m, const char *name)
+{
+	if (services_step_is(m, name) == SERVICES_STEP_YIELDS && m->services->driver)
+		(void)driver_give_up(m->services->driver, name);
 }

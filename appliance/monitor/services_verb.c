@@ -11,15 +11,6 @@
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/services_room.h"
 
-typedef int step_fn(struct monitor *m, const char *name, services_done_fn *done, void *arg);
-
-static step_fn *const steps[] = {
-	[DEFINITION_VERB_START] = services_start,
-	[DEFINITION_VERB_STOP] = services_stop,
-	[DEFINITION_VERB_RESTART] = services_restart,
-	[DEFINITION_VERB_RELOAD] = services_take_up,
-};
-
 struct verb {
 	struct monitor *m;
 	char service[SERVICES_NAME_MAX + 1];
@@ -33,11 +24,17 @@ services_verb_check(struct monitor *m, const char *name, enum definition_verb ve
 {
 	char other[SERVICES_NAME_MAX + 1];
 	struct services_state state;
+	enum services_step_is is;
 	int r;
 
 	r = services_need(m, name, &state);
 	if (r)
 		return r;
+	is = services_step_is(m, name);
+	if (is == SERVICES_STEP_BUSY || (is == SERVICES_STEP_YIELDS && verb != DEFINITION_VERB_STOP))
+		return REFUSE(REASON_BUSY, name, "it is being started, stopped or reloaded just now%s",
+			is == SERVICES_STEP_YIELDS ? "; to end that: mainstay service stop" :
+						     "; see mainstay service list, mainstay update status");
 	if (verb == DEFINITION_VERB_START && services_order_missing(m, name, other))
 		return REFUSE(REASON_CONFLICT, name,
 			"requires %s, which does not run; first: mainstay service start %s", other, other);
@@ -81,7 +78,10 @@ on_read(int r, void *arg)
 {
 	struct verb *v = arg;
 
-	r = r ?: steps[v->verb](v->m, v->service, on_done, v);
+	/* It may loop at its start for minutes: whoever says stop means that, too. */
+	if (r == 0 && v->verb == DEFINITION_VERB_STOP)
+		services_step_give_way(v->m, v->service);
+	r = r ?: services_step_yielding(v->m, v->service, v->verb, on_done, v);
 	if (r)
 		on_done(r, v);
 }

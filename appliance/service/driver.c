@@ -24,6 +24,12 @@ driver_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, v
 	return d->ops->reload(d, spec, done, arg);
 }
 
+bool
+driver_give_up(struct driver *d, const char *service)
+{
+	return d->ops->give_up(d, service);
+}
+
 struct driver *
 driver_free(struct driver *d)
 {

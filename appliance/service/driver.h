@@ -2,6 +2,7 @@
  * asynchronous and idempotent: starting what runs and stopping what is stopped are done at once. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -20,6 +21,7 @@ struct driver_ops {
 	int (*stop)(struct driver *d, const char *service, driver_done_fn *done, void *arg);
 	int (*restart)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
 	int (*reload)(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
+	bool (*give_up)(struct driver *d, const char *service);
 	struct driver *(*free)(struct driver *d);
 };
 
@@ -47,4 +49,7 @@ int driver_restart(struct driver *d, const struct spec *spec, driver_done_fn *do
  * where spec has a health check.  r beyond the above: REASON_CONFLICT spec has no reload, or the
  * service is not running. */
 int driver_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);
+/* A start, restart or reload of the service that is under way ends now, REASON_INTERRUPTED (logged): its done has run when
+ * this returns, and a stop that is asked for next is not refused as busy.  Returns whether there was one. */
+bool driver_give_up(struct driver *d, const char *service);
 struct driver *driver_free(struct driver *d);

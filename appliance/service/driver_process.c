@@ -383,6 +383,23 @@ process_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, 
 	return r;
 }
 
+/* A stop alone goes on: it wants what whoever asks this wants. */
+static bool
+process_give_up(struct driver *d, const char *service)
+{
+	struct processes *p = (struct processes *)d;
+
+	for (struct step *st = p->steps; st; st = st->next) {
+		bool stops = st->phase == PHASE_STOPPING && st->spec.len == 0;
+
+		if (st->over || st->busy || stops || strcmp(st->service, service) != 0)
+			continue;
+		finish(st, REFUSE(REASON_INTERRUPTED, service, "it was told to stop before it was there"));
+		return true;
+	}
+	return false;
+}
+
 static struct driver *
 process_free(struct driver *d)
 {
@@ -399,6 +416,7 @@ static const struct driver_ops ops = { .start = process_start,
 	.stop = process_stop,
 	.restart = process_restart,
 	.reload = process_reload,
+	.give_up = process_give_up,
 	.free = process_free };
 
 void

@@ -214,6 +214,41 @@ a_cluster_file_that_cannot_be_read_leaves_what_was_in_force(void **state)
 	assert_true(services_find(t->m, "redis", &s) && !s.wanted);
 }
 
+/* Nobody need tell the monitor that the file was written; and where it is wrong, status says so until it is not. */
+static void
+what_a_person_writes_is_taken_up(void **state)
+{
+	static const char *const wrong = "services:\n  redis:\n    hodl: true\n";
+	struct site_test *t = *state;
+	SCOPED_JSON *status = NULL, *after = NULL;
+	const struct cluster_service *is;
+	uint64_t before = refuse_count(REASON_UNKNOWN_FIELD);
+	const json_t *row;
+
+	t->m->services->started = true;
+	put(t, t->paths.etc, "cluster.yaml", "services:\n  redis: {hold: true}\n", 32);
+	for (unsigned i = 0; i < 300 && !((is = services_cluster(t->m, "redis")) && is->hold); i++)
+		site_turn(t);
+	assert_true(is && is->hold);
+	put(t, t->paths.etc, "cluster.yaml", wrong, strlen(wrong));
+	for (unsigned i = 0; i < 300 && refuse_count(REASON_UNKNOWN_FIELD) == before; i++)
+		site_turn(t);
+	site_settle(t);
+	assert_int_equal(refuse_count(REASON_UNKNOWN_FIELD), before + 2); /* the judge's is of this process, too */
+	is = services_cluster(t->m, "redis");
+	assert_true(is && is->hold);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &status), 0);
+	row = json_array_get(json_object_get(status, "pending"), json_array_size(json_object_get(status, "pending")) - 1);
+	assert_string_equal(json_text(row, "kind"), "cluster.yaml");
+	assert_string_equal(json_text(row, "reason"), "unknown-field");
+	assert_non_null(strstr(json_text(row, "text"), "cluster.yaml:3:5"));
+	assert_non_null(strstr(json_text(row, "text"), "stays in force"));
+	set_cluster(t, cluster);
+	assert_int_equal(site_call(t, CALL_ROLE_CONTROL, "status", NULL, NULL, 0, &after), 0);
+	row = json_array_get(json_object_get(after, "pending"), json_array_size(json_object_get(after, "pending")) - 1);
+	assert_string_not_equal(json_text(row, "kind"), "cluster.yaml");
+}
+
 /* Two wait for two readings, and the second reading cannot even begin: both are told. */
 static void
 nobody_waits_for_a_reading_that_does_not_come(void **state)
@@ -246,6 +281,7 @@ main(void)
 		ROW(what_cannot_start_says_why),
 		ROW(where_nothing_starts_services_nothing_is_started),
 		ROW(a_cluster_file_that_cannot_be_read_leaves_what_was_in_force),
+		ROW(what_a_person_writes_is_taken_up),
 		ROW(nobody_waits_for_a_reading_that_does_not_come),
 	};
 

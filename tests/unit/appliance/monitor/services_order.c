@@ -72,6 +72,24 @@ fake_reload(struct driver *d, const struct spec *spec, driver_done_fn *done, voi
 	return begin("reload ", spec->name, done, arg);
 }
 
+/* As the driver does: what was begun for it ends now. */
+static bool
+fake_give_up(struct driver *d, const char *service)
+{
+	(void)d;
+	for (size_t i = 0; i < fake.n; i++) {
+		driver_done_fn *done = fake.step[i].done;
+
+		if (!done || strcmp(fake.step[i].name, service) != 0)
+			continue;
+		fake.step[i].done = NULL;
+		(void)snprintf(fake.begun + strlen(fake.begun), sizeof(fake.begun) - strlen(fake.begun), "no %s ", service);
+		done(REFUSE(REASON_INTERRUPTED, service, "it ended"), fake.step[i].arg);
+		return true;
+	}
+	return false;
+}
+
 static struct driver *
 fake_free(struct driver *d)
 {
@@ -83,6 +101,7 @@ static const struct driver_ops fake_ops = { .start = fake_start,
 	.stop = fake_stop,
 	.restart = fake_restart,
 	.reload = fake_reload,
+	.give_up = fake_give_up,
 	.free = fake_free };
 
 static void
@@ -307,6 +326,52 @@ verbs_take_their_step(void **state)
 	}
 }
 
+/* A start that loops is ended by a stop; one of a change, which has its own way back, is not, and then nothing is written. */
+static void
+a_stop_ends_a_start(void **state)
+{
+	static const char cluster[] = "services:\n  app: {}\n  db: {}\n  web: {}\n";
+	static const char *const names[] = { "app" };
+	struct site_test *t = *state;
+	int started = -1, stopped = -1;
+
+	run(t, "db");
+	run(t, "web");
+	assert_int_equal(services_verb(t->m, "app", DEFINITION_VERB_START, ended, &started), 0);
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	site_refused(t, services_verb(t->m, "app", DEFINITION_VERB_RESTART, ended, &stopped), REASON_BUSY);
+	assert_non_null(strstr(refuse_last()->text, "mainstay service stop"));
+	assert_int_equal(services_verb(t->m, "app", DEFINITION_VERB_STOP, ended, &stopped), 0);
+	site_settle(t);
+	assert_string_equal(fake.begun, "app no app stop app ");
+	assert_int_equal(started, REASON_INTERRUPTED);
+	assert_int_equal(stopped, -1);
+	over("app", 0);
+	assert_int_equal(stopped, 0);
+	assert_true(cluster_says(t, "  app:\n    stopped: true\n"));
+	/* What the monitor starts by itself, too. */
+	fake.n = 0;
+	fake.begun[0] = '\0';
+	assert_int_equal(services_order_start(t->m, names, 1), 0);
+	assert_int_equal(services_verb(t->m, "app", DEFINITION_VERB_STOP, ended, &stopped), 0);
+	site_settle(t);
+	assert_string_equal(fake.begun, "app no app stop app ");
+	over("app", 0);
+	fake.n = 0;
+	fake.begun[0] = '\0';
+	put(t->paths.etc, "cluster.yaml", cluster, sizeof(cluster) - 1);
+	services_reload(t->m);
+	site_settle(t);
+	assert_int_equal(services_start(t->m, "app", ended, &started), 0);
+	site_refused(t, services_verb(t->m, "app", DEFINITION_VERB_STOP, ended, &stopped), REASON_BUSY);
+	assert_non_null(strstr(refuse_last()->text, "mainstay update status"));
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	assert_false(cluster_says(t, "stopped"));
+	over("app", 0);
+}
+
 static void
 lost_secrets_are_given_again(void **state)
 {
@@ -347,6 +412,7 @@ main(void)
 		ROW(verbs_keep_the_order),
 		ROW(an_operation_keeps_the_order),
 		ROW(verbs_take_their_step),
+		ROW(a_stop_ends_a_start),
 		ROW(lost_secrets_are_given_again),
 	};
 

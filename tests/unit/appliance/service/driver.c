@@ -210,6 +210,32 @@ test_busy(void **state)
 	assert_int_equal(second, NOT_DONE);
 }
 
+/* Whoever says stop is not told to wait until a start that loops has run out of time. */
+static void
+test_give_up(void **state)
+{
+	struct bench *b = *state;
+	int first = NOT_DONE;
+	uint64_t before = refuse_count(REASON_INTERRUPTED);
+
+	assert_false(driver_give_up(b->driver, "redis"));
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &first), 0);
+	for (int i = 0; i < 100 && b->fake->n_calls == 0; i++)
+		(void)sd_event_run(b->loop, 20000);
+	world(b, true, STATE_STARTING, STATE_HEALTH_UNKNOWN);
+	assert_false(driver_give_up(b->driver, "nginx"));
+	assert_true(driver_give_up(b->driver, "redis"));
+	assert_int_equal(first, REASON_INTERRUPTED);
+	assert_int_equal(refuse_count(REASON_INTERRUPTED), before + 1);
+	assert_int_equal(driver_stop(b->driver, "redis", on_done, &b->result), 0);
+	assert_false(driver_give_up(b->driver, "redis")); /* a stop is what was wanted */
+	turn(b, 100);
+	world(b, false, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+	assert_string_equal(b->fake->calls[b->fake->n_calls - 1].what, "stop");
+}
+
 static void
 test_restart(void **state)
 {
@@ -600,6 +626,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health_that_does_not_come, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_give_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch, setup, teardown),
