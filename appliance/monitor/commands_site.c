@@ -72,6 +72,19 @@ say_audit(const struct command_call *call, const json_t *audit)
 }
 
 static void
+say_service(const struct command_call *call, const json_t *item)
+{
+	const char *name = json_text(item, "name"), *why = json_text(item, "why");
+
+	if (json_is_false(json_object_get(item, "installed")))
+		command_say_state(call, "%-12s %s, not installed%s%s; mainstay service install %s", "service", name, *why ? ": " : "",
+			why, name);
+	else
+		command_say_state(call, "%-12s %s %s, %s, health %s", "service", name, json_text(item, "version"),
+			json_text(item, "state"), json_text(item, "health"));
+}
+
+static void
 say_status(const struct command_call *call, const json_t *s)
 {
 	const json_t *appliance = json_object_get(s, "appliance"), *hub = json_object_get(s, "hub"),
@@ -100,8 +113,7 @@ say_status(const struct command_call *call, const json_t *s)
 	say_switches(call, json_object_get(s, "switches"));
 	say_windows(call, json_object_get(json_object_get(s, "policy"), "windows"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
-		command_say_state(call, "%-12s %s %s, %s, health %s", "service", json_text(item, "name"),
-			json_text(item, "version"), json_text(item, "state"), json_text(item, "health"));
+		say_service(call, item);
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
 		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
 			(long long)json_integer_value(json_object_get(item, "pid")));

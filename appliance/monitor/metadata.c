@@ -42,6 +42,7 @@ struct metadata {
 	json_t *names, *absent;	   /* of it, not yet used up */
 	struct buf bytes;	   /* of the document that the judge has */
 	struct tuf_want want;	   /* which it is */
+	struct refusal refused;	   /* of the courier's last refresh; REASON_NONE: it was good */
 	bool left;		   /* the site left while the judge had it */
 	bool no_people;		   /* of this refresh: theirs has ended; releases go on without */
 };
@@ -74,8 +75,10 @@ answer(struct metadata *d, int r, json_t *take_need)
 	buf_done(&d->bytes);
 	if (r)
 		d->next = tuf_client_free(d->next);
-	if (r > 0 && monitor_call_role(call) == CALL_ROLE_COURIER)
+	if (r > 0 && monitor_call_role(call) == CALL_ROLE_COURIER) {
+		d->refused = *refuse_last();
 		freshness_refused(d->m, (enum reason)r);
+	}
 	if (r == 0)
 		doc = json_pack("{s:o?, s:b}", "need", take_need ? take_need : json_array(),
 			"current", take_need == NULL);
@@ -317,6 +320,7 @@ finish(struct metadata *d)
 	tuf_client_free(d->current);
 	d->current = STEAL(d->next);
 	d->current_begun_us = d->begun_us;
+	d->refused.reason = REASON_NONE;
 	freshness_good(d->m);
 	monitor_changed(d->m, MONITOR_CHANGE_METADATA);
 	answer(d, 0, NULL);
@@ -419,6 +423,12 @@ uint64_t
 metadata_begun_us(const struct monitor *m)
 {
 	return m->metadata->current_begun_us;
+}
+
+const struct refusal *
+metadata_refused(const struct monitor *m)
+{
+	return m->metadata->refused.reason ? &m->metadata->refused : NULL;
 }
 
 int

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct monitor;
+struct refusal;
 struct tuf_client;
 
 /* The trusted set as of the last complete refresh; NULL before the first.  Look targets up with
@@ -22,6 +23,9 @@ struct tuf_client;
 struct tuf_client *monitor_tuf(struct monitor *m);
 /* When the refresh began that brought it (clock_mono_us()); 0 before the first of this process. */
 uint64_t metadata_begun_us(const struct monitor *m);
+
+/* Why the last refresh ended before it was complete; NULL where it was refused nothing since the last complete one. */
+const struct refusal *metadata_refused(const struct monitor *m);
 
 /* A target that the next refresh shall also bring the delegations and the bytes of ("services/redis/7.0.15/
  * index.json"): they then lie in lib/incoming/tuf/targets, hash unchecked.  Kept until the process ends. */

@@ -132,12 +132,17 @@ on_list(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	json_t *items = status_services(m), *item;
 	struct services_state s;
+	char none[SERVICES_NAME_MAX + 48];
 	size_t i;
 
 	(void)arg;
-	json_array_foreach(items, i, item)
-		if (services_find(m, json_text(item, "name"), &s))
-			(void)json_put_text(item, "why", s.why);
+	json_array_foreach(items, i, item) {
+		const char *name = json_text(item, "name");
+
+		(void)snprintf(none, sizeof(none), "not installed: mainstay service install %s", name);
+		if (services_find(m, name, &s))
+			(void)json_put_text(item, "why", s.release[0] ? s.why : none);
+	}
 	monitor_answer(call, json_pack("{s:o}", "items", items));
 	return 0;
 }

@@ -116,6 +116,7 @@ status_services(struct monitor *m)
 		else
 			(void)json_object_set_new(item, "release", json_null());
 		(void)json_put_text(item, "version", s.version);
+		(void)json_object_set_new(item, "installed", json_boolean(s.release[0] != 0));
 		(void)json_put_text(item, "channel", s.channel);
 		(void)json_put_text(item, "state", s.state);
 		(void)json_put_text(item, "health", s.health);

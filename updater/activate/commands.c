@@ -5,10 +5,11 @@
 #include "appliance/base/refuse.h"
 #include "appliance/bus/ask.h"
 #include "appliance/monitor/owner_command.h"
+#include "updater/activate/commands_found.h"
 #include "updater/activate/commands_plan.h"
 #include "updater/activate/commands_core.h"
 
-enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, CHANGE_MS = 30 * 60 * 1000 };
+enum { OWNER_MAX = 64 * 1024, QUICK_MS = 30 * 1000, LOOK_MS = 90 * 1000, CHANGE_MS = 30 * 60 * 1000 };
 
 static void
 on_progress(const json_t *line, void *arg)
@@ -142,11 +143,12 @@ static int
 run_check(struct command_call *call)
 {
 	SCOPED_JSON *a = NULL;
-	int r = simple(call, "update.check", "UpdateCheck", &a);
+	int r = ask_monitor(call, call_new("update.check"), LOOK_MS, &a);
 
-	if (r == 0 && a)
-		command_say(call,
-			"the courier was asked to look for releases; see: mainstay update status");
+	if (r == 0 && call->json)
+		return command_print_json("UpdateCheck", STEAL(a));
+	if (r == 0)
+		commands_say_found(call, a);
 	return r;
 }
 
@@ -367,8 +369,11 @@ const struct command commands_update[] = {
 			    "operation slowlog\nmainstay service accept redis power network=host",
 		.run = run_accept },
 	{ .name = "update check",
-		.summary = "look for releases now",
-		.examples = "mainstay update check",
+		.summary = "ask the hub for releases now, and say what there is",
+		.details = "Waits until the vendor's signed metadata and the hub's assignment have come and were checked, then says of each\n"
+			   "service what runs, what is new, what holds it, and what of the vendor's signatures ends soon.  Exit 0: it looked,\n"
+			   "whatever it found; 1: what came was refused; 3: the hub was not reached.",
+		.examples = "mainstay update check\nmainstay update check --json",
 		.run = run_check },
 	{ .name = "update plan",
 		.summary = "show what apply would do",

@@ -20,7 +20,7 @@ enum { UPDATE_HISTORY_MAX = 64, UPDATE_WAITING_MAX = 8 };
 struct update_waiting {
 	struct update *u;
 	struct monitor_call *call; /* NULL: free */
-	bool install;
+	bool install, look;        /* look: for what a refresh brings that began after it */
 	char service[65];          /* install: for whichever change brings it */
 	char change[33];           /* else: for the change of this id */
 	struct loop_timer *again;  /* asks the courier once more while the assignment lacks the service */
@@ -110,6 +110,12 @@ bool update_installing(const struct update *u, const char *service);
 void update_refreshed(struct update *u);
 /* Waiting installs (of service; NULL: all) end with this refusal. */
 void update_fail_waiting(struct update *u, const char *service, int r);
+
+/* --- update_look.c --------------------------------------------------------------------------------------------------- */
+/* The courier is through with metadata and assignment: who waits for what there is hears it. */
+void update_looked(struct update *u);
+/* The hub's assignment was refused: they hear that. */
+void update_look_refused(struct update *u, int r);
 
 /* --- update_arrive.c ------------------------------------------------------------------------------------------------- */
 /* Something arrived, or a change is over: stage what is whole, begin what can be begun. */

@@ -116,7 +116,9 @@ say_failure(struct update *u, const struct change *c, struct buf *out)
 
 	buf_printf(out, "%s%s%s", c->text, c->remedy[0] ? "; " : "", c->remedy);
 	for (size_t i = 0; i < c->n; i++)
-		if (services_find(u->m, c->items[i].service, &state))
+		if (!c->items[i].from[0])
+			buf_printf(out, "%s%s is not installed", i ? ", " : "; now ", c->items[i].service);
+		else if (services_find(u->m, c->items[i].service, &state))
 			buf_printf(out, "%s%s%s%s is %s, health %s", i ? ", " : "; now ", state.name,
 				state.version[0] ? " " : "", state.version, state.state, state.health);
 }
@@ -134,9 +136,11 @@ tell_waiting(struct update *u, const struct change *c)
 
 		if (!update_waits(w, c))
 			continue;
-		monitor_answer_result(w->call,
-			good ? 0 : refuse_relay(c->reason, operand, NULL, without(buf_text(&text), operand)),
-			good ? outcome(u, c, w) : NULL);
+		if (!good) {
+			update_end_failed(w, refuse_relay(c->reason, operand, NULL, without(buf_text(&text), operand)));
+			continue;
+		}
+		monitor_answer_result(w->call, 0, outcome(u, c, w));
 		update_waiting_clear(w);
 	}
 }

@@ -122,8 +122,12 @@ on_judged(int r, const json_t *answer, void *arg)
 	bool wanting = false;
 
 	r = r ?: take_assignment(j->u, answer, &wanting);
-	if (r > 0)
+	if (r > 0) {
+		struct refusal why = *refuse_last();
+
 		refuse_leaf(j->u, "assignment", (enum reason)r);
+		update_look_refused(j->u, refuse_adopt(&why));
+	}
 	monitor_answer_result(j->call, r, r == 0 ? json_pack("{s:b}", "metadata", wanting) : NULL);
 	free(j);
 }
@@ -270,6 +274,7 @@ on_objects(struct monitor *m, struct monitor_call *call, void *arg)
 		update_consider(u);
 		update_sweep(u);
 	}
+	update_looked(u);
 	monitor_answer(call, json_pack("{s:O, s:O}", "missing", missing, "ranges", ranges));
 	return 0;
 }

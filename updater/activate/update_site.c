@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,10 +44,40 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 		update_refreshed(arg);
 }
 
+/* Why what cluster.yaml names has no release: what the last try came to.  In text, which it returns. */
+static const char *
+why_missing(const struct update *u, const char *service, char *text, size_t len)
+{
+	if (update_installing(u, service) || (u->run && change_find(change_run_state(u->run), service)))
+		return "it is being installed";
+	if (strcmp(u->service, service) == 0 && u->reason[0]) {
+		(void)snprintf(text, len, "%s [%s]", u->text, u->reason);
+		return text;
+	}
+	for (size_t i = json_array_size(u->history); i-- > 0;) {
+		const json_t *row = json_array_get(u->history, i);
+
+		if (strcmp(json_text(row, "service"), service) != 0)
+			continue;
+		if (json_text(row, "reason")[0] == '\0')
+			break;
+		(void)snprintf(text, len, "%s [%s]", json_text(row, "text"), json_text(row, "reason"));
+		return text;
+	}
+	return "no release of it was put in yet";
+}
+
 static void
 on_status(struct monitor *m, json_t *status, void *arg)
 {
 	struct update *u = arg;
+	char text[CHANGE_TEXT_MAX + 48];
+	json_t *row;
+	size_t i;
+
+	json_array_foreach (json_object_get(status, "services"), i, row)
+		if (json_is_false(json_object_get(row, "installed")))
+			(void)json_put_text(row, "why", why_missing(u, json_text(row, "name"), text, sizeof(text)));
 
 	(void)m;
 	(void)json_object_set_new(status, "update",

@@ -7,7 +7,7 @@
  *	service.remove   service              {"service"}
  *	service.accept   service kind item... {"service","accepted":[...]}
  *	service.rights   service              what the running release asks for, and what of it was accepted
- *	update.check                          begins a fetch; {} when it was asked for
+ *	update.check                          fetches, waits for it, and says what there is: update_found.h
  *	update.plan                           {"items":[rows of plan.h],"digest","fetching": what is still to come, in words; ""}
  *	update.apply     [plan again]               starts what the plan says; PROGRESS; {"items":[...]}
  *	update.status                         {"state","service","reason","text","last_change","held","counter","store"}

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -55,7 +56,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state = { 0 };
-	const char *service;
+	const char *service, *channel = monitor_call_text(call, "channel");
 	bool known, added;
 	int r;
 
@@ -69,11 +70,14 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	known = services_find(m, service, &state);
 	if (known && state.release[0])
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
-	r = update_room(u, service);
 	added = !known || !state.wanted;
+	if (!added && channel && strcmp(channel, state.channel) != 0)
+		return REFUSE(REASON_CONFLICT, service, "cluster.yaml says channel %s: change it there, or leave --channel out",
+			state.channel);
+	r = update_room(u, service);
 	if (r == 0 && added) {
 		r = update_cluster_text(u, &etc, &old);
-		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, monitor_call_text(call, "channel"));
+		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, channel);
 		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
 		if (r == 0)
 			services_reload(m);
@@ -175,18 +179,6 @@ on_remove(struct monitor *m, struct monitor_call *call, void *arg)
 }
 
 /* --- state ------------------------------------------------------------------------------------------------------------- */
-static int
-on_check(struct monitor *m, struct monitor_call *call, void *arg)
-{
-	(void)arg;
-	if (!monitor_switch_on(m, SWITCH_UPDATES))
-		return REFUSE(REASON_SWITCHED_OFF, "update", "the updates switch is off: mainstay on updates");
-	monitor_statement_soon(m);
-	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);
-	monitor_answer(call, json_pack("{s:b}", "asked", true));
-	return 0;
-}
-
 /* The names of the services that cluster.yaml holds. */
 static json_t *
 held_services(struct monitor *m)
@@ -258,7 +250,6 @@ static const struct {
 } verbs[] = {
 	{ "service.install", on_install },
 	{ "service.remove", on_remove },
-	{ "update.check", on_check },
 	{ "update.approve", on_approve },
 	{ "update.status", on_update_status },
 	{ "update.history", on_history },
@@ -272,6 +263,7 @@ update_verbs_init(struct update *u)
 	for (size_t i = 0; i < ARRAY_LEN(verbs) && r == 0; i++)
 		r = monitor_register_verb(u->m, verbs[i].verb, CALL_ROLE_CONTROL, verbs[i].fn, u);
 	r = r ?: update_rights_init(u);
+	r = r ?: update_look_init(u);
 	r = r ?: update_hold_init(u);
 	return r ?: update_apply_init(u);
 }

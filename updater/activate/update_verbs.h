@@ -14,6 +14,7 @@ struct update_waiting;
 int update_verbs_init(struct update *u);
 int update_rights_init(struct update *u); /* of update_rights.c */
 int update_apply_init(struct update *u);  /* of update_apply.c */
+int update_look_init(struct update *u);	  /* of update_look.c */
 int update_hold_init(struct update *u);	  /* of update_hold.c */
 int update_rollback_init(struct update *u); /* of update_rollback.c */
 
@@ -33,6 +34,13 @@ void update_wait_change(struct update *u, struct monitor_call *call);
  * what this command added to cluster.yaml is taken out again.  PROGRESS says what it waits for. */
 void update_wait_install(struct update *u, struct monitor_call *call, const char *service, bool added);
 bool update_waits(const struct update_waiting *w, const struct change *c); /* for the end of this one */
+/* It came to nothing, r and refuse_last() (which stays) say why: an install whose command put the service into cluster.yaml
+ * takes it out again first, so that nothing of it is left when the person hears of it. */
+void update_end_failed(struct update_waiting *w, int r);
+/* Hold the call.  update_room() said yes. */
+struct update_waiting *update_wait_take(struct update *u, struct monitor_call *call);
+/* Is what the vendor has signed known as of a time since it waits?  A refresh that began before may miss it. */
+bool update_wait_fresh(const struct update_waiting *w);
 void update_waiting_clear(struct update_waiting *w);
 
 /* --- update_change.c --------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "updater/activate/update_verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
@@ -42,19 +43,99 @@ update_waits(const struct update_waiting *w, const struct change *c)
 	return w->call && (w->install ? change_find(c, w->service) != NULL : strcmp(w->change, c->id) == 0);
 }
 
+/* --- what ends without a release ------------------------------------------------------------------------------------ */
+struct failing {
+	struct update *u;
+	struct monitor_call *call;
+	int r;
+	struct refusal why;
+};
+
+/* Another command waits for that service, and answers for its line from now on. */
+static bool
+handed_over(const struct update_waiting *w)
+{
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
+		struct update_waiting *other = &w->u->waiting[i];
+
+		if (other == w || !other->call || !other->install || strcmp(other->service, w->service) != 0)
+			continue;
+		other->added = true;
+		return true;
+	}
+	return false;
+}
+
+/* Take out of cluster.yaml what the command put there, where nobody has said more of the service since.  Returns whether
+ * it did. */
+static bool
+take_out(const struct update_waiting *w)
+{
+	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
+	const struct cluster_service *wanted = services_cluster(w->u->m, w->service);
+	SCOPED(scope_close) int etc = -1;
+	int r;
+
+	if (!w->install || !w->added || handed_over(w) || (wanted && (wanted->n_knobs || wanted->hold || wanted->automatic)))
+		return false;
+	r = update_cluster_text(w->u, &etc, &old);
+	r = r ?: cluster_remove(&text, buf_text(&old), old.len, w->service);
+	r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
+	if (r != 0)
+		log_info("%s: still stands in cluster.yaml: mainstay service remove %s", w->service, w->service);
+	monitor_statement_soon(w->u->m);
+	return r == 0;
+}
+
+static void
+on_taken_out(int r, void *arg)
+{
+	struct failing *f = arg;
+	size_t len = strlen(f->why.text);
+
+	/* Bytes of it that were no good are not what the next try begins with. */
+	update_sweep(f->u);
+	if (r == 0)
+		(void)snprintf(f->why.text + len, sizeof(f->why.text) - len, "; cluster.yaml does not name it any more");
+	monitor_answer_result(f->call, f->r > 0 ? refuse_adopt(&f->why) : f->r, NULL);
+	free(f);
+}
+
+void
+update_end_failed(struct update_waiting *w, int r)
+{
+	struct monitor *m = w->u->m;
+	struct failing *f = malloc(sizeof(*f));
+	struct refusal why = *refuse_last();
+	bool out = take_out(w);
+
+	(void)refuse_adopt(&why);
+	if (f)
+		*f = (struct failing){ w->u, w->call, r, why };
+	if (f && out && services_reload_then(m, on_taken_out, f) == 0) {
+		monitor_call_hold(w->call, NULL, NULL);
+	} else {
+		free(f);
+		monitor_answer_result(w->call, r > 0 ? refuse_adopt(&why) : r, NULL);
+	}
+	update_waiting_clear(w);
+}
+
 static void
 on_gone(struct monitor_call *call, void *arg)
 {
 	struct update_waiting *w = arg;
 
 	/* Ctrl-C on `service install`: the change, once begun, goes on; an install not yet begun is forgotten. */
+	if (!(w->u->run && change_find(change_run_state(w->u->run), w->service)) && take_out(w))
+		services_reload(w->u->m);
 	monitor_answer(call, NULL);
 	update_waiting_clear(w);
 }
 
-/* Is what the vendor has signed known as of a time since it waits?  A refresh that began before may miss it. */
-static bool
-is_fresh(const struct update_waiting *w)
+bool
+update_wait_fresh(const struct update_waiting *w)
 {
 	return metadata_begun_us(w->u->m) > w->since_us;
 }
@@ -67,7 +148,7 @@ waits_for(const struct update_waiting *w)
 
 	if (!monitor_connected(u->m, CALL_ROLE_COURIER))
 		return "the courier, which is not running: mainstay doctor";
-	if (!is_fresh(w))
+	if (!update_wait_fresh(w))
 		return "the hub: no signed metadata has come from it yet; mainstay doctor says whether it is reached";
 	if (!u->has_assignment || !assignment_find(&u->assignment, w->service))
 		return "the hub to assign its release";
@@ -134,22 +215,6 @@ check_signed(const struct update_waiting *w, struct tuf_client *c)
 		       : REFUSE(REASON_NOT_FOUND, w->service, "the vendor has signed no release of that name");
 }
 
-/* cluster.yaml as it was before the command. */
-static int
-take_out(struct update *u, const char *service)
-{
-	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
-	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
-	SCOPED(scope_close) int etc = -1;
-	int r = update_cluster_text(u, &etc, &old);
-
-	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
-	r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
-	services_reload(u->m);
-	monitor_statement_soon(u->m);
-	return r;
-}
-
 void
 update_refreshed(struct update *u)
 {
@@ -157,18 +222,14 @@ update_refreshed(struct update *u)
 
 	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++) {
 		struct update_waiting *w = &u->waiting[i];
-		struct refusal why;
 		int r;
 
-		if (!w->call || !w->install || !c || u->run || !is_fresh(w))
+		if (!w->call || !w->install || !c || u->run || !update_wait_fresh(w))
 			continue;
 		r = check_signed(w, c);
 		if (r == 0)
 			continue;
-		why = *refuse_last();
-		if (w->added && take_out(u, w->service) != 0)
-			log_info("%s: still stands in cluster.yaml: mainstay service remove %s", w->service, w->service);
-		update_fail_waiting(u, w->service, refuse_adopt(&why));
+		update_fail_waiting(u, w->service, r);
 	}
 }
 
@@ -210,8 +271,8 @@ update_room(struct update *u, const char *service)
 	return REFUSE(REASON_BUSY, service, "%d commands wait for changes already", UPDATE_WAITING_MAX);
 }
 
-static struct update_waiting *
-take(struct update *u, struct monitor_call *call)
+struct update_waiting *
+update_wait_take(struct update *u, struct monitor_call *call)
 {
 	struct update_waiting *w = waiting_free(u);
 
@@ -219,7 +280,8 @@ take(struct update *u, struct monitor_call *call)
 	w->call = call;
 	w->tries = 0;
 	w->since_us = clock_mono_us();
-	w->added = false;
+	w->added = w->install = w->look = false;
+	w->service[0] = w->change[0] = '\0';
 	monitor_call_hold(call, on_gone, w);
 	return w;
 }
@@ -227,7 +289,7 @@ take(struct update *u, struct monitor_call *call)
 void
 update_wait_install(struct update *u, struct monitor_call *call, const char *service, bool added)
 {
-	struct update_waiting *w = take(u, call);
+	struct update_waiting *w = update_wait_take(u, call);
 
 	w->install = true;
 	w->added = added;
@@ -239,9 +301,8 @@ update_wait_install(struct update *u, struct monitor_call *call, const char *ser
 void
 update_wait_change(struct update *u, struct monitor_call *call)
 {
-	struct update_waiting *w = take(u, call);
+	struct update_waiting *w = update_wait_take(u, call);
 
-	w->install = false;
 	snprintf(w->change, sizeof(w->change), "%s", change_run_state(u->run)->id);
 }
 
@@ -258,8 +319,7 @@ update_fail_waiting(struct update *u, const char *service, int r)
 		if (!w->call || !w->install || (service && strcmp(w->service, only) != 0))
 			continue;
 		memcpy(name, w->service, sizeof(name));
-		monitor_answer_result(w->call, r, NULL);
-		update_waiting_clear(w);
+		update_end_failed(w, r);
 		update_set(u, "idle", name, r > 0 ? (enum reason)r : REASON_FAULT, refuse_last()->text);
 	}
 }

@@ -66,13 +66,35 @@ drop_round(struct fetch *f)
 }
 
 static void
-finish(struct fetch *f, const char *why)
+on_told(int r, const json_t *answer, void *arg)
+{
+	(void)answer;
+	(void)arg;
+	if (r < 0)
+		log_debug("the end of a run was not told: %d", r);
+}
+
+/* Somebody may wait for this run (`mainstay update check`). */
+static void
+tell_stopped(struct fetch *f, enum reason reason, const char *why)
+{
+	struct call_request *call = call_new(FETCH_WIRE_STOPPED);
+
+	call_param(call, "reason", refuse_token(reason));
+	call_param(call, "why", why);
+	(void)carrier_call(f->carrier, call, on_told, NULL); /* without a link nobody hears it */
+}
+
+/* why NULL: it went through. */
+static void
+finish(struct fetch *f, enum reason reason, const char *why)
 {
 	drop_round(f);
 	f->step = STEP_IDLE;
 	f->rounds = 0;
 	if (why) {
 		log_debug("fetch: %s", why);
+		tell_stopped(f, reason, why);
 		f->not_before_us = clock_mono_us() + clock_backoff_us(f->tries++, RETRY_BASE_MS * CLOCK_US_PER_MS,
 							     RETRY_CAP_S * CLOCK_US_PER_S);
 		return;
@@ -140,7 +162,7 @@ on_got(int r, const struct hub_reply *reply, const char *why, void *arg)
 	if (r != 0) {
 		if (r < 0)
 			log_fault(r, f->in.name);
-		finish(f, why && why[0] ? why : "no usable answer");
+		finish(f, REASON_UNREACHABLE, why && why[0] ? why : "no usable answer");
 		return;
 	}
 	f->next++;
@@ -220,7 +242,7 @@ get_next(struct fetch *f)
 		log_fault(r, "fetch");
 		if (r == -ENOSPC || r == -EDQUOT)
 			f->trouble = refuse_token(REASON_NO_SPACE);
-		finish(f, "cannot fetch");
+		finish(f, REASON_UNREACHABLE, "cannot fetch");
 	}
 }
 
@@ -237,7 +259,7 @@ on_answer(int r, const json_t *answer, void *arg)
 	if (!ours)
 		return;
 	if (r != 0) {
-		finish(f, "the monitor refused");
+		finish(f, REASON_INTERRUPTED, "the monitor refused");
 		return;
 	}
 	if (f->step == STEP_ASSIGNMENT) {
@@ -258,7 +280,7 @@ on_answer(int r, const json_t *answer, void *arg)
 	switch (f->step) {
 	case STEP_METADATA:
 		if (!carrier_switch_on(f->carrier, SWITCH_UPDATES)) {
-			finish(f, NULL);
+			finish(f, REASON_NONE, NULL);
 			return;
 		}
 		f->step = STEP_ASSIGNMENT;
@@ -267,7 +289,7 @@ on_answer(int r, const json_t *answer, void *arg)
 		f->step = STEP_OBJECTS;
 		break;
 	default:
-		finish(f, NULL);
+		finish(f, REASON_NONE, NULL);
 		return;
 	}
 	ask(f);
@@ -280,13 +302,13 @@ call_monitor(struct fetch *f, struct call_request *take_call)
 
 	if (!a) {
 		call_free(take_call);
-		finish(f, "no memory");
+		finish(f, REASON_UNREACHABLE, "no memory");
 		return;
 	}
 	*a = (struct asking){ f, f->generation };
 	if (carrier_call(f->carrier, take_call, on_answer, a) < 0) {
 		free(a);
-		finish(f, "no link to the monitor");
+		finish(f, REASON_UNREACHABLE, "no link to the monitor");
 	}
 }
 
@@ -295,9 +317,15 @@ on_assignment(int r, const struct hub_reply *reply, const char *why, void *arg)
 {
 	struct fetch *f = arg;
 	struct call_request *call;
+	char said[80];
 
-	if (r != 0 || reply->status != 200) {
-		finish(f, r != 0 ? why : "no assignment yet");
+	if (r != 0) {
+		finish(f, REASON_UNREACHABLE, why[0] ? why : "no usable answer");
+		return;
+	}
+	if (reply->status != 200) {
+		(void)snprintf(said, sizeof(said), "the hub answered %ld to the question for the assignment", (long)reply->status);
+		finish(f, reply->status == 404 ? REASON_NOT_FOUND : REASON_UNREACHABLE, said);
 		return;
 	}
 	carrier_contact(f->carrier, reply);
@@ -313,7 +341,7 @@ ask_assignment(struct fetch *f)
 	int r;
 
 	if (!carrier_recorded(f->carrier)) {
-		finish(f, NULL); /* metadata alone: it is what the site record is checked with */
+		finish(f, REASON_NONE, NULL); /* metadata alone: it is what the site record is checked with */
 		return;
 	}
 	snprintf(path, sizeof(path), "/assignments/%s", carrier_site(f->carrier));
@@ -323,7 +351,7 @@ ask_assignment(struct fetch *f)
 		on_assignment, f);
 	if (r < 0) {
 		log_fault(r, path);
-		finish(f, "cannot ask for the assignment");
+		finish(f, REASON_UNREACHABLE, "cannot ask for the assignment");
 	}
 }
 
@@ -385,7 +413,7 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 
 	if (!carrier_switch_on(c, SWITCH_UPDATES) && !carrier_switch_on(c, SWITCH_REMOTE)) {
 		if (f->step != STEP_IDLE)
-			finish(f, NULL);
+			finish(f, REASON_NONE, NULL);
 		return;
 	}
 	if (f->step != STEP_IDLE || now < f->not_before_us)

@@ -14,6 +14,8 @@
  *	     members one behind the other, each into the file that NAME has above, "" for bytes that nobody wants
  *	     again until both are empty.  absent: of a name, or of "packs/HEX", the hub has none.  trouble: why the last
  *	     run ended, where the customer can mend it ("no-space").
+ *	  update.stopped {reason: TOKEN, why: TEXT}         ->   a run ended before it was through: "unreachable"; "not-found"
+ *	     where the hub has no assignment; "interrupted" where the monitor refused what came.  A hint for who waits
  *
  *	CAP: bytes that the file may have at most.  The monitor chooses what costs least (updater/object/pack.h); the courier
  *	only carries.
@@ -24,6 +26,7 @@
 #define FETCH_WIRE_METADATA   "update.metadata"
 #define FETCH_WIRE_ASSIGNMENT "update.assignment"
 #define FETCH_WIRE_OBJECTS    "update.objects"
+#define FETCH_WIRE_STOPPED    "update.stopped"
 #define FETCH_WIRE_EVENT      "fetch"
 
 enum {

@@ -31,6 +31,7 @@ struct bench {
 	void *turned_arg;
 	json_t *beside;   /* members of the targets role beside these; owned, may be NULL */
 	unsigned version; /* of its metadata */
+	uint64_t timestamp_ends_us; /* 0: BENCH_EXPIRES */
 };
 
 struct bench_release {
@@ -346,7 +347,7 @@ bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custo
 		json_pack("{s:o}", "targets.json", tuf_repo_meta(t.data, t.len, b->version)));
 	(void)snprintf(file, sizeof(file), "%u.snapshot.json", b->version);
 	bench_sign(b, file, snapshot, &s);
-	timestamp = tuf_repo_new("timestamp", b->version, BENCH_EXPIRES);
+	timestamp = tuf_repo_new("timestamp", b->version, b->timestamp_ends_us ?: BENCH_EXPIRES);
 	json_object_set_new(timestamp, "meta",
 		json_pack("{s:o}", "snapshot.json", tuf_repo_meta(s.data, s.len, b->version)));
 	bench_sign(b, "timestamp.json", timestamp, &ts);

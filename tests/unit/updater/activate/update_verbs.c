@@ -14,7 +14,7 @@ only_a_recorded_site_with_the_switch_on_installs(void **state)
 	assert_int_equal(unlinkat(b->t->m->dir_fd, "record.json", 0), 0);
 	bench_restart(b);
 	bench_refused(b, bench_service(b, "service.install", "redis"), REASON_NOT_APPROVED);
-	assert_int_equal(bench_control(b, "update.check", NULL), 0);
+	bench_refused(b, bench_control(b, "update.check", NULL), REASON_NOT_APPROVED);
 }
 
 static void
