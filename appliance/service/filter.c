@@ -24,6 +24,7 @@ static const int denied[] = {
 	SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev),
 	SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_getfd),
 	SCMP_SYS(mount),
 	SCMP_SYS(umount2),
 	SCMP_SYS(pivot_root),
@@ -31,6 +32,7 @@ static const int denied[] = {
 	SCMP_SYS(open_tree),
 	SCMP_SYS(move_mount),
 	SCMP_SYS(fsopen),
+	SCMP_SYS(fsconfig),
 	SCMP_SYS(fsmount),
 	SCMP_SYS(fspick),
 	SCMP_SYS(mount_setattr),
@@ -56,6 +58,7 @@ static const int denied[] = {
 	SCMP_SYS(adjtimex),
 	SCMP_SYS(acct),
 	SCMP_SYS(quotactl),
+	SCMP_SYS(quotactl_fd),
 	SCMP_SYS(syslog),
 	SCMP_SYS(io_uring_setup),
 	SCMP_SYS(io_uring_enter),
@@ -85,13 +88,15 @@ build(scmp_filter_ctx ctx)
 	const struct scmp_arg_cmp new_user =
 		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
 	const struct scmp_arg_cmp raw = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW);
-	/* A terminal that is left behind could be typed into. */
+	/* A terminal that is left behind could be typed into, a console be pasted into. */
 	const struct scmp_arg_cmp tiocsti = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI);
+	const struct scmp_arg_cmp tioclinux = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCLINUX);
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(denied) && r >= 0; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), denied[i], 0);
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, tiocsti);
+	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, tioclinux);
 	r = r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user);
 	r = r < 0 ? r
 		  : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
