@@ -20,6 +20,9 @@ enum { KEY_LINES_MAX = 80, KEY_LABEL_MAX = 48, KEY_WORD_MIN = 4 };
 struct redact {
 	struct pseudonym *pseudonyms; /* borrowed; NULL */
 	unsigned which;
+	/* Lines that are looked at in one go (redact_lines): the first of which none was handed on yet, and their end.  NULL. */
+	const char *lines, *lines_end;
+	struct redact_scan scan;
 };
 
 const uint8_t redact_class[256] = {
@@ -181,19 +184,38 @@ replace(struct redact *r, const struct redact_text *t, const struct redact_match
 	}
 }
 
+static bool
+wants_addresses(const struct redact *r)
+{
+	return r->pseudonyms && (r->which & 1U << PSEUDONYM_IP);
+}
+
+/* Of the lines that stand together, or one of its own; also where it is the rest of a line, for that a word begins there. */
+static struct redact_scan *
+scan_of(struct redact *r, const char *in, size_t len, struct redact_scan *own)
+{
+	if (r->lines && in >= r->lines && in < r->lines_end && len <= (size_t)(r->lines_end - in) &&
+		(in == r->scan.p || in[-1] == '\n')) {
+		r->lines = in + len;
+		return &r->scan;
+	}
+	redact_scan_init(own, in, len, wants_addresses(r));
+	return own;
+}
+
 /* open: where the last key that was found has no end. */
 static int
 redact(struct redact *r, const char *in, size_t len, struct buf *out, struct redact_tally *tally, bool *ret_open)
 {
 	struct redact_text t = { .p = in, .len = len, .pseudonyms = r->pseudonyms ? r->which : 0 };
 	struct redact_tally none = { 0 };
-	struct redact_scan scan;
+	struct redact_scan own, *scan = scan_of(r, in, len, &own);
+	const size_t from = (size_t)(in - scan->p);
 	struct redact_match m;
 	size_t at = 0;
 
 	*ret_open = false;
-	redact_scan_init(&scan, in, len);
-	while ((at = redact_scan_next(&scan, at)) < len) {
+	while ((at = redact_scan_next(scan, from + at) - from) < len) {
 		if (!find(&t, at, &m)) {
 			at++;
 			continue;
@@ -217,7 +239,7 @@ redact_new(struct redact **ret, struct pseudonym *p, unsigned which)
 
 	if (!r)
 		return FAULT(-ENOMEM);
-	redact_scan_prepare();
+	redact_block_prepare(true);
 	redact_assign_prepare();
 	redact_token_prepare();
 	r->pseudonyms = p;
@@ -237,6 +259,7 @@ void
 redact_set_pseudonyms(struct redact *r, unsigned which)
 {
 	r->which = which;
+	r->lines = NULL;
 }
 
 unsigned
@@ -251,6 +274,15 @@ redact_text(struct redact *r, const void *in, size_t len, struct buf *out, struc
 	bool open;
 
 	return redact(r, in, len, out, tally, &open);
+}
+
+void
+redact_lines(struct redact *r, const void *p, size_t len)
+{
+	r->lines = p;
+	r->lines_end = len > 0 ? r->lines + len : NULL;
+	if (len > 0)
+		redact_scan_init(&r->scan, p, len, wants_addresses(r));
 }
 
 int

@@ -49,6 +49,11 @@ unsigned redact_pseudonyms(const struct redact *r);
 int redact_text(
 	struct redact *r, const void *in, size_t len, struct buf *out, struct redact_tally *tally);
 
+/* The lines that redact_line() gets from now on stand in these bytes, one after the other, with a line's end between them:
+ * what could be somewhere is looked for in many of them at once.  Borrowed; until redact_lines(r, NULL, 0), which comes
+ * before the bytes change.  A line that stands elsewhere is looked at by itself, with the same result. */
+void redact_lines(struct redact *r, const void *p, size_t len);
+
 /* The same for one line of several: a key that began in an earlier line of the same state is found. */
 int redact_line(struct redact *r, struct redact_state *state, const void *in, size_t len,
 	struct buf *out, struct redact_tally *tally);

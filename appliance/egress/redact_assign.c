@@ -102,6 +102,7 @@ put_end(uint32_t *ends, const char *word)
 			       : UINT32_MAX;
 
 	ends[(word[n - 1] & 31) << 5 | (word[n - 2] & 31)] |= third;
+	redact_block_learn(word);
 	return (uint8_t)n;
 }
 
@@ -115,6 +116,8 @@ redact_assign_prepare(void)
 	/* A quote or a space behind it, percent-encoded. */
 	(void)put_end(redact_assign_keys, "%22");
 	(void)put_end(redact_assign_keys, "%20");
+	(void)put_end(redact_assign_spoken, "%22");
+	(void)put_end(redact_assign_spoken, "%20");
 }
 
 /* The word that ends before at, over quotes, their escapes and a little space, where it ends as one of ends. */
@@ -131,7 +134,8 @@ key_before(const struct redact_text *t, size_t at, const uint32_t *ends, struct 
 		else
 			break;
 	}
-	if (end < t->floor + 2 || (end > 2 && !redact_assign_ends_in(ends, t->p + end)))
+	if (end < t->floor + 2 || !redact_is(t->p[end - 1], REDACT_ALNUM) ||
+		(end > 2 && !redact_assign_ends_in(ends, t->p + end)))
 		return false;
 	from = end;
 	while (from > t->floor && end - from < KEY_MAX &&

@@ -1,5 +1,6 @@
 /* The redactors from within: what their own files share.  Nobody outside includes it.
  *
+ *	redact_block    classes of 64 bytes at once
  *	redact_scan     one pass over the bytes: where could something begin?
  *	redact_token    words of a known form, and words that are nobody's words
  *	redact_assign   what a keyword announces: password=..., "token": "...", Authorization: ..., <password>...
@@ -28,21 +29,45 @@ struct redact_match {
 	enum pseudonym_kind name; /* where secret is NULL */
 };
 
+/* --- redact_block ------------------------------------------------------------------------------------------ */
+enum { REDACT_BLOCK = 64, REDACT_AHEAD = 8 /* blocks that are looked at in one go */ };
+
+/* A bit a byte.  ending: three letters from here on may end a keyword; more may than do, or all may. */
+struct redact_bits {
+	uint64_t word, alnum, digit, dash, dot, space, colon, slash;
+	uint64_t rare; /* @ $ % */
+	uint64_t ending;
+};
+
+/* Of the n blocks that begin at p; beyond len bytes nothing stands. */
+void redact_block(struct redact_bits *out, size_t n, const char *p, size_t len);
+/* A keyword, or its last three letters: two at least. */
+void redact_block_learn(const char *word);
+/* wide: by the widest registers that there are. */
+void redact_block_prepare(bool wide);
+
 /* --- redact_scan ------------------------------------------------------------------------------------------- */
 struct redact_scan {
 	const char *p;
 	size_t len;
-	size_t block;  /* offset of the bits in found */
+	size_t block; /* offset of the bits in found */
+	size_t at;    /* where something could be; len: nowhere any more */
 	uint64_t found;
-	struct redact_bits {
-		uint64_t word, alnum, digit, dash, dot, anchor;
-	} here, next; /* of this block and of the following one */
-	uint64_t last_word, last_digit, last_dash; /* of the block before: only its last bit counts */
+	uint64_t beyond; /* of the next block, seen from this one */
+	bool addresses; /* are IP addresses looked for? */
+	unsigned now;	/* the block's bits: those after the one before it */
+	struct redact_bits bits[REDACT_AHEAD + 2];
 };
 
-void redact_scan_init(struct redact_scan *s, const char *p, size_t len);
-/* The next place at or after from where something could be; len where there is none. */
-size_t redact_scan_next(struct redact_scan *s, size_t from);
+void redact_scan_init(struct redact_scan *s, const char *p, size_t len, bool addresses);
+size_t redact_scan_seek(struct redact_scan *s, size_t from);
+
+/* The next place at or after from where something could be; len where there is none.  from never goes back. */
+static inline size_t
+redact_scan_next(struct redact_scan *s, size_t from)
+{
+	return from <= s->at ? s->at : redact_scan_seek(s, from);
+}
 
 /* --- what the finders share -------------------------------------------------------------------------------- */
 enum {
@@ -110,7 +135,6 @@ bool redact_value_take_name(const struct redact_text *t, struct redact_span v, e
 	struct redact_match *ret);
 
 /* Make the tables of the finders; again changes nothing. */
-void redact_scan_prepare(void);
 void redact_assign_prepare(void);
 void redact_token_prepare(void);
 

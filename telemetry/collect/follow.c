@@ -37,6 +37,14 @@ redact(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, vo
 	return outgoing_log_line(secret_lines, line, len, out, door_outgoing(f->door));
 }
 
+static void
+lines(const void *p, size_t len, void *arg)
+{
+	const struct follow *f = arg;
+
+	outgoing_log_lines(p, len, door_outgoing(f->door));
+}
+
 static const char *
 shape_of(const struct logs_source *source)
 {
@@ -71,7 +79,7 @@ written(uint64_t sequence, void *arg)
 }
 
 static const struct logs_ops ops = {
-	.redact = redact, .may = may, .before = before, .written = written
+	.lines = lines, .redact = redact, .may = may, .before = before, .written = written
 };
 
 int

@@ -285,6 +285,14 @@ outgoing_log(struct outgoing *o, const char *service, const char *field, const c
 	return filter_check(o->filter, &item) == FILTER_PASS;
 }
 
+void
+outgoing_log_lines(const void *p, size_t len, void *arg)
+{
+	const struct outgoing *o = arg;
+
+	redact_lines(o->redact, p, len);
+}
+
 int
 outgoing_log_line(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, void *arg)
 {

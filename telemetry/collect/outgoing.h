@@ -59,6 +59,9 @@ int outgoing_inventory(struct outgoing *o, struct buf *out, const char *group, c
 bool outgoing_log(struct outgoing *o, const char *service, const char *field, const char *shape,
 	const char *example, uint64_t now_us);
 
+/* The lines that follow stand in these bytes (redact_lines()); NULL, 0: no more of them do.  arg is the struct outgoing. */
+void outgoing_log_lines(const void *p, size_t len, void *arg);
+
 /* Append one line as it leaves, of len bytes of UTF-8; *secret_lines goes from line to line of one source, 0 at first:
  * how many lines of a key that began may still follow.  arg is the struct outgoing.  Returns 0 or a fault. */
 int outgoing_log_line(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, void *arg);

@@ -103,7 +103,7 @@ rewrite(struct log_batch *b, const struct log_batch_line *line)
 	size_t len = line->len;
 	int r;
 
-	if (!log_text_is_clean(text, len)) {
+	if (!line->clean && !log_text_is_clean(text, len)) {
 		buf_reset(&b->clean);
 		b->count.escaped += log_text_clean(&b->clean, text, len);
 		if (buf_error(&b->clean))

@@ -47,6 +47,7 @@ struct log_batch_line {
 	const struct otlp_label *labels;
 	size_t n_labels;
 	uint32_t *secret_lines;
+	bool clean; /* it is known to be UTF-8 without NUL */
 };
 
 struct log_batch_count {

@@ -248,22 +248,16 @@ hand_on(struct log_file *f, const struct log_reading *how, const char *p, const 
 	return how->line(p, len, cut, how->arg);
 }
 
-int
-log_file_read(struct log_file *f, const struct log_reading *how, size_t *ret_read)
+/* The lines of the n bytes in room, which begin at the file's place. */
+static int
+hand_on_all(struct log_file *f, const struct log_reading *how, size_t n)
 {
-	const char *p = how->room, *end, *next;
-	uint64_t from = f->place.offset;
-	ssize_t n;
+	const char *p = how->room, *end = p + n, *next;
 	int r = 0;
 
-	*ret_read = 0;
-	n = pread(f->fd, how->room, LOG_LINE_MAX, (off_t)from);
-	if (n < 0)
-		return FAULT(-errno);
-	end = p + n;
 	/* The rest of a line that was cut is not shown, whatever it holds. */
 	if (f->place.cut && p < end) {
-		next = memchr(p, '\n', (size_t)n);
+		next = memchr(p, '\n', n);
 		p = next ? next + 1 : end;
 		f->place.offset += (uint64_t)(p - how->room);
 		f->place.cut = !next;
@@ -278,6 +272,25 @@ log_file_read(struct log_file *f, const struct log_reading *how, size_t *ret_rea
 	} else if (r == 0 && p < end && how->whole && n < LOG_LINE_MAX) {
 		r = hand_on(f, how, p, end, false);
 	}
+	return r;
+}
+
+int
+log_file_read(struct log_file *f, const struct log_reading *how, size_t *ret_read)
+{
+	uint64_t from = f->place.offset;
+	ssize_t n;
+	int r;
+
+	*ret_read = 0;
+	n = pread(f->fd, how->room, LOG_LINE_MAX, (off_t)from);
+	if (n < 0)
+		return FAULT(-errno);
+	if (how->piece)
+		how->piece(how->room, (size_t)n, how->arg);
+	r = hand_on_all(f, how, (size_t)n);
+	if (how->piece)
+		how->piece(NULL, 0, how->arg);
 	*ret_read = (size_t)(f->place.offset - from);
 	return r;
 }

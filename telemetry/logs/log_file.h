@@ -57,6 +57,8 @@ struct log_reading {
 	bool ended; /* a newline at the very end ends its record, though the next line might go on */
 	bool whole; /* nothing will follow: the last line needs no newline */
 	log_line_fn *line;
+	/* What was read, before its lines are handed on; NULL, 0 after them.  May be NULL. */
+	void (*piece)(const char *p, size_t len, void *arg);
 	void *arg;
 };
 

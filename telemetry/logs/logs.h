@@ -52,6 +52,9 @@ struct logs_source {
 
 struct logs_ops {
 	log_redact_fn *redact;
+	/* The lines that redact gets next stand in these bytes, one after the other; NULL, 0: no more of them do.  For what
+	 * can look at many of them at once; may be NULL. */
+	void (*lines)(const void *p, size_t len, void *arg);
 	/* May lines of this field leave?  example: the last line there is, redacted, or "". */
 	bool (*may)(const struct logs_source *source, const char *example, void *arg);
 	/* A record is about to be written: what its lines were rewritten with is kept first; may be NULL. */

@@ -48,6 +48,7 @@ struct logs {
 	struct buf note;
 	char *room; /* LOG_LINE_MAX, while there are sources */
 	struct log_source *reading;
+	bool clean; /* what is being read is UTF-8 without NUL, all of it */
 
 	struct logs_unit *units;
 	size_t n_units;

@@ -7,6 +7,7 @@
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
 #include "telemetry/logs/log_source.h"
+#include "telemetry/logs/log_text.h"
 #include "telemetry/logs/logs_room.h"
 
 static void on_timer(void *arg);
@@ -45,13 +46,24 @@ on_line(const char *text, size_t len, bool cut, void *arg)
 	struct logs *l = arg;
 	struct log_source *s = l->reading;
 	const struct log_batch_line line = {
-		.text = text, .len = len, .secret_lines = &s->secret_lines
+		.text = text, .len = len, .secret_lines = &s->secret_lines, .clean = l->clean
 	};
 
 	if (cut)
 		l->cut++;
 	logs_turn_begin(l);
 	return log_batch_add(l->batch, &s->from, &line) ?: logs_turn_end(l);
+}
+
+/* Much of what is done for each line is done for many at once here. */
+static void
+on_piece(const char *p, size_t len, void *arg)
+{
+	struct logs *l = arg;
+
+	l->clean = log_text_is_clean(p, len);
+	if (l->ops->lines)
+		l->ops->lines(p, len, l->arg);
 }
 
 void
@@ -70,7 +82,9 @@ logs_turn_now(struct logs *l)
 static int
 read_file(struct logs *l, struct log_source *s, uint64_t mono_us, size_t *ret_read)
 {
-	const struct log_reading how = { .room = l->room, .line = on_line, .arg = l };
+	const struct log_reading how = {
+		.room = l->room, .line = on_line, .piece = on_piece, .arg = l
+	};
 	int r;
 
 	l->reading = s;

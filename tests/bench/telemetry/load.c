@@ -127,6 +127,12 @@ redact(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, vo
 	return r;
 }
 
+static void
+lines(const void *p, size_t len, void *arg)
+{
+	redact_lines(arg, p, len);
+}
+
 static bool
 may(const struct logs_source *source, const char *example, void *arg)
 {
@@ -139,7 +145,7 @@ may(const struct logs_source *source, const char *example, void *arg)
 static int
 follow(const char *dir, const char *state)
 {
-	static const struct logs_ops ops = { .redact = redact, .may = may };
+	static const struct logs_ops ops = { .lines = lines, .redact = redact, .may = may };
 	static const struct spool_limits limits = { .total_max = UINT64_C(8) << 30 };
 	SCOPED(redact_freep) struct redact *redactor = NULL;
 	SCOPED(loop_unrefp) sd_event *loop = NULL;
