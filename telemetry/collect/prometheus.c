@@ -42,6 +42,8 @@ struct prometheus {
 	struct scrape *scrape;
 	struct loop_timer *failed; /* tells it from the loop */
 	uint64_t began_us;	   /* boot time */
+	uint64_t made_us;	   /* since when is counted: */
+	uint64_t dropped[SCRAPED_DROPS];
 	struct scraped next, now,
 		taken; /* as it comes; the newest whole one; what was taken last */
 };
@@ -77,8 +79,11 @@ finish(struct prometheus *p, int r, size_t samples)
 		scraped_begin(&p->next, p->next.at_us); /* of half an exposition nothing counts */
 	if (r < 0)
 		log_debug("%s: %s", p->service, strerror(-r));
+	for (size_t i = 0; i < SCRAPED_DROPS; i++)
+		p->dropped[i] += p->next.dropped[i];
 	scraped_own(&p->next, p->service, r == 0,
 		(double)(clock_mono_us() - p->began_us) / CLOCK_US_PER_S, r == 0 ? samples : 0);
+	scraped_tell_dropped(&p->next, p->service, p->dropped, p->made_us);
 	scraped_gone(&p->next, p->service, &p->taken);
 	p->now = p->next;
 	p->next = old;
@@ -92,6 +97,7 @@ on_end(const struct scrape_end *end, void *arg)
 	const struct scrape_end e = *end;
 
 	p->scrape = scrape_free(p->scrape);
+	p->next.dropped[SCRAPED_LABELS] = e.dropped;
 	finish(p, e.result, e.samples);
 }
 
@@ -250,6 +256,7 @@ set_up(struct prometheus *p, const struct source_ask *from)
 	uint64_t timeout_us = 0;
 	int r;
 
+	p->made_us = clock_now_us();
 	p->loop = sd_event_ref(from->loop);
 	p->done = from->done;
 	p->dial = from->dial;

@@ -6,6 +6,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/scope.h"
+#include "appliance/egress/field.h"
 #include "telemetry/scrape/exposition_line.h"
 
 enum { TIME_BACK_S = 3600, TIME_AHEAD_S = 600, NAME_ROOM = 1025 };
@@ -65,6 +66,7 @@ scraped_begin(struct scraped *s, uint64_t at_us)
 	sample_reset(&s->set);
 	exposition_seen_done(&s->seen);
 	s->at_us = at_us;
+	memset(s->dropped, 0, sizeof(s->dropped));
 	/* What is ours to say no exporter says. */
 	for (size_t i = 0; at_us > 0 && i < ARRAY_LEN(own_names); i++)
 		(void)exposition_seen_put(&s->seen,
@@ -101,6 +103,20 @@ put_series(struct scraped *s, const char *service, const struct otlp_sample *fro
 	return p;
 }
 
+static bool
+drop(struct scraped *s, enum scraped_drop why)
+{
+	s->dropped[why]++;
+	return true;
+}
+
+/* Whoever shows numbers of such a name would have them leave without anybody's word. */
+static bool
+is_ours(const char *name)
+{
+	return (strncmp(name, "host_", 5) == 0 || strncmp(name, "mainstay_", 9) == 0) && field_is_shipped(name);
+}
+
 bool
 scraped_put(struct scraped *s, const char *service, const struct otlp_sample *sample, bool timed)
 {
@@ -109,7 +125,9 @@ scraped_put(struct scraped *s, const char *service, const struct otlp_sample *sa
 
 	if (time_us + TIME_BACK_S * CLOCK_US_PER_S < s->at_us ||
 		time_us > s->at_us + TIME_AHEAD_S * CLOCK_US_PER_S)
-		return true;
+		return drop(s, SCRAPED_TIME);
+	if (is_ours(sample->name))
+		return drop(s, SCRAPED_NAME);
 	p = put_series(s, service, sample, time_us);
 	if (!p)
 		return false;
@@ -118,7 +136,7 @@ scraped_put(struct scraped *s, const char *service, const struct otlp_sample *sa
 
 		if (r != 0) {
 			s->set.n--;
-			return r == EXPOSITION_SEEN;
+			return r == EXPOSITION_SEEN && drop(s, SCRAPED_TWICE);
 		}
 	}
 	p->real = sample->real;
@@ -136,6 +154,24 @@ scraped_own(struct scraped *s, const char *service, bool up, double took_s, size
 	sample_gauge_int(&s->set, service, own_names[0], "1", s->at_us, up);
 	sample_gauge(&s->set, service, own_names[1], "s", s->at_us, took_s);
 	sample_gauge_int(&s->set, service, own_names[2], "1", s->at_us, (int64_t)samples);
+}
+
+void
+scraped_tell_dropped(struct scraped *s, const char *target, const uint64_t dropped[SCRAPED_DROPS], uint64_t since_us)
+{
+	static const char *const reasons[] = { "labels", "name", "time", "twice" };
+
+	for (size_t i = 0; i < SCRAPED_DROPS; i++) {
+		struct otlp_sample *p = dropped[i] == 0
+			? NULL
+			: sample_add(&s->set, NULL, "mainstay_scrape_dropped_series", "1", s->at_us);
+
+		sample_count_int(p, since_us, (int64_t)dropped[i]);
+		sample_label(&s->set, p, "target", target);
+		sample_label(&s->set, p, "reason", reasons[i]);
+		if (p)
+			(void)exposition_seen_put(&s->seen, series_of(p)); /* else it is told as gone */
+	}
 }
 
 void

@@ -91,6 +91,12 @@ exposition_samples(const struct exposition *e)
 	return e->samples;
 }
 
+size_t
+exposition_dropped(const struct exposition *e)
+{
+	return e->dropped;
+}
+
 /* The one way to say that a line is bad. */
 int
 exposition_bad_line(struct exposition *e, const char *how)

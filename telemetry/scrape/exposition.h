@@ -4,6 +4,8 @@
  * text comes in pieces of any size and is altered where it lies; what is kept of it is bounded: an unfinished line, the
  * labels of one group, and for each family and group eight bytes, by which one that comes again is known.
  *
+ * A point with more labels than ours may have is counted and left out, whole; the others are good.
+ *
  * OpenMetrics is held to its rules (names that clash, order, groups, counters, +Inf, exemplars, # EOF).  The older
  * format is as forgiving as its own parser, but that lines of one histogram or summary stand together.
  *
@@ -37,6 +39,7 @@ enum {
 	EXPOSITION_LINE_MAX = 64 * 1024,
 	EXPOSITION_NAME_MAX = 1024, /* of a family */
 	EXPOSITION_SAMPLES_MAX = 10000,
+	EXPOSITION_LABELS_MAX = 64, /* of a line that is read */
 };
 
 /* The format that a Content-Type names ("text/plain; version=0.0.4"); text/plain without a version is the oldest.
@@ -61,3 +64,5 @@ int exposition_feed(struct exposition *e, char *text, size_t len);
 int exposition_end(struct exposition *e);
 /* Lines of samples so far. */
 size_t exposition_samples(const struct exposition *e);
+/* Points that were not handed on, as they have more labels than one of ours may (OTLP_LABELS_MAX). */
+size_t exposition_dropped(const struct exposition *e);

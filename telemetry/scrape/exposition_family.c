@@ -8,7 +8,7 @@
 #include "appliance/base/scope.h"
 #include "telemetry/scrape/exposition_room.h"
 
-enum { SUFFIX_MAX = 8, NO_LABEL = OTLP_LABELS_MAX };
+enum { SUFFIX_MAX = 8, NO_LABEL = EXPOSITION_LABELS_MAX };
 
 /* What lines of a family may be called behind its name. */
 struct suffix {
@@ -70,6 +70,13 @@ unit_of(const struct exposition *e)
 	return e->family.unit_len ? e->family.name + e->family.len - e->family.unit_len : NULL;
 }
 
+static int
+drop(struct exposition *e)
+{
+	e->dropped++;
+	return 0;
+}
+
 /* A line that is a point by itself. */
 static int
 hand_on_line(struct exposition *e, enum otlp_sample_kind kind)
@@ -77,6 +84,8 @@ hand_on_line(struct exposition *e, enum otlp_sample_kind kind)
 	const struct exposition_line *line = &e->line;
 	struct otlp_sample *s = &e->out;
 
+	if (line->n_labels > OTLP_LABELS_MAX)
+		return drop(e);
 	s->name = line->name;
 	s->unit = unit_of(e);
 	s->kind = kind;
@@ -105,6 +114,8 @@ hand_on_group(struct exposition *e)
 	if (g->type == EXPOSITION_GAUGEHISTOGRAM ||
 		(g->type == EXPOSITION_COUNTER && !g->has_value))
 		return 0;
+	if (g->n_labels > OTLP_LABELS_MAX)
+		return drop(e);
 	memcpy(name, e->family.name, e->family.len);
 	memcpy(name + e->family.len, g->type == EXPOSITION_COUNTER ? "_total" : "",
 		g->type == EXPOSITION_COUNTER ? 7 : 1);

@@ -10,22 +10,23 @@ void
 exposition_group_begin(struct exposition_group *g, enum exposition_type type, bool strict,
 	const struct exposition_line *line, size_t leave_out)
 {
-	size_t at[OTLP_LABELS_MAX][2];
+	size_t at[OTLP_LABELS_MAX][2], n = 0;
 
 	buf_reset(&g->text);
 	g->type = type;
 	g->strict = strict;
-	g->n_labels = g->n = 0;
+	g->n = 0;
+	g->n_labels = line->n_labels - (leave_out < line->n_labels);
 	g->has_value = g->has_sum = g->has_count = g->has_created = false;
-	for (size_t i = 0; i < line->n_labels; i++) {
+	for (size_t i = 0; i < line->n_labels && g->n_labels <= OTLP_LABELS_MAX; i++) {
 		if (i == leave_out)
 			continue;
-		at[g->n_labels][0] = g->text.len;
+		at[n][0] = g->text.len;
 		buf_put(&g->text, line->labels[i].name, strlen(line->labels[i].name) + 1);
-		at[g->n_labels++][1] = g->text.len;
+		at[n++][1] = g->text.len;
 		buf_put(&g->text, line->labels[i].value, strlen(line->labels[i].value) + 1);
 	}
-	for (size_t i = 0; i < g->n_labels && buf_error(&g->text) == 0; i++)
+	for (size_t i = 0; i < n && buf_error(&g->text) == 0; i++)
 		g->labels[i] = (struct otlp_label){ (const char *)g->text.data + at[i][0],
 			(const char *)g->text.data + at[i][1] };
 }

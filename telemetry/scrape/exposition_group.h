@@ -37,7 +37,7 @@ struct exposition_group {
 	bool strict;	 /* OpenMetrics' rules */
 	struct buf text; /* of the labels' */
 	struct otlp_label labels[OTLP_LABELS_MAX];
-	size_t n_labels;
+	size_t n_labels; /* more than OTLP_LABELS_MAX: none of them is kept */
 	bool has_value, has_sum, has_count, has_created;
 	double value, sum, count, created_s; /* value: a counter's */
 	double bounds[OTLP_BUCKETS_MAX + 1]; /* with infinity; quantiles of a summary */

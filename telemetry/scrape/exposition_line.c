@@ -231,8 +231,8 @@ put_label(struct reader *r, const char *value)
 {
 	struct exposition_line *line = r->line;
 
-	if (line->n_labels == OTLP_LABELS_MAX)
-		return "has more than 16 labels";
+	if (line->n_labels == EXPOSITION_LABELS_MAX)
+		return "has more than 64 labels";
 	for (size_t i = 0; i < line->n_labels; i++)
 		if (strcmp(line->labels[i].name, r->label) == 0)
 			return "has a label twice";

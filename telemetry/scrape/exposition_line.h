@@ -11,7 +11,7 @@
 struct exposition_line {
 	const char *name;
 	size_t name_len;
-	struct otlp_label labels[OTLP_LABELS_MAX]; /* C strings within the line */
+	struct otlp_label labels[EXPOSITION_LABELS_MAX]; /* C strings within the line */
 	size_t n_labels;
 	double value;
 	bool timed;

@@ -29,7 +29,7 @@ struct exposition {
 	int failed;	  /* nothing is taken any more */
 	bool ended;	  /* "# EOF" was read */
 	struct buf carry; /* a line's beginning */
-	size_t line_number, samples;
+	size_t line_number, samples, dropped;
 	struct exposition_line line;
 	struct otlp_sample out;
 	struct family family;

@@ -43,7 +43,8 @@ static void
 finish(struct scrape *s, int r)
 {
 	const struct scrape_end end = { .result = r == SCRAPE_REPLY_WHOLE ? 0 : r,
-		.samples = scrape_reply_samples(s->reply) };
+		.samples = scrape_reply_samples(s->reply),
+		.dropped = scrape_reply_dropped(s->reply) };
 
 	s->watch = loop_unwatch(s->watch);
 	s->timer = loop_cancel(s->timer);

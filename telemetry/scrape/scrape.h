@@ -16,6 +16,7 @@ struct scrape;
 struct scrape_end {
 	int result; /* 0; a reason (logged); or -errno: it could not be asked, or did not answer in time */
 	size_t samples; /* lines */
+	size_t dropped; /* points of too many labels */
 };
 
 /* All borrowed while scrape_start() runs but for loop, what, sample, done and arg, which stay. */

@@ -80,6 +80,12 @@ scrape_reply_samples(const struct scrape_reply *s)
 	return s->exposition ? exposition_samples(s->exposition) : 0;
 }
 
+size_t
+scrape_reply_dropped(const struct scrape_reply *s)
+{
+	return s->exposition ? exposition_dropped(s->exposition) : 0;
+}
+
 /* --- the head ------------------------------------------------------------------------------------------------ */
 static int
 bad_head(const struct scrape_reply *s, const char *how)

@@ -28,5 +28,6 @@ SCOPED_DESTRUCTOR(struct scrape_reply, scrape_reply_free)
 int scrape_reply_feed(struct scrape_reply *s, char *p, size_t len);
 /* The exporter says no more: SCRAPE_REPLY_WHOLE, or as above. */
 int scrape_reply_close(struct scrape_reply *s);
-/* Lines of samples so far. */
+/* Lines of samples so far, and points left out: exposition_samples(), exposition_dropped(). */
 size_t scrape_reply_samples(const struct scrape_reply *s);
+size_t scrape_reply_dropped(const struct scrape_reply *s);

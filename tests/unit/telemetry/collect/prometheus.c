@@ -114,7 +114,7 @@ check_samples(struct server *s, const char *want)
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct otlp_sample *p = &samples->items[i];
 
-		if (strcmp(p->name, "scrape_duration_seconds") == 0)
+		if (strcmp(p->name, "scrape_duration_seconds") == 0 || !p->service)
 			continue;
 		assert_string_equal(p->service, "app");
 		buf_puts(&out, p->name);
@@ -132,6 +132,30 @@ check_samples(struct server *s, const char *want)
 				p->kind == OTLP_SAMPLE_COUNTER ? "+" : "");
 	}
 	assert_string_equal(buf_text(&out), want);
+}
+
+/* "reason=value ..." of what was left out. */
+static void
+check_dropped(const struct server *s, const char *want)
+{
+	const struct sample_set *samples = prometheus_source.samples(s->source);
+	char out[256] = "";
+
+	for (size_t i = 0; i < samples->n; i++) {
+		const struct otlp_sample *p = &samples->items[i];
+
+		if (p->service)
+			continue;
+		assert_string_equal(p->name, "mainstay_scrape_dropped_series");
+		assert_int_equal(p->kind, OTLP_SAMPLE_COUNTER);
+		assert_int_equal(p->n_labels, 2);
+		assert_string_equal(p->labels[0].name, "target");
+		assert_string_equal(p->labels[0].value, "app");
+		assert_string_equal(p->labels[1].name, "reason");
+		(void)snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s=%s%g ", p->labels[1].value,
+			p->no_value ? "-" : "", p->real);
+	}
+	assert_string_equal(out, want);
 }
 
 static void
@@ -237,6 +261,29 @@ names_become_ours(void **state)
 		"version=1.0.0\r\n\r\n{\"a.b\xc3\xa9\",\"x y\"=\"1\"} 1\n",
 		false);
 	check_samples(s, "a_b_{x_y=1}=1 up=1 scrape_samples_scraped=1 _1a=- twice=- ");
+}
+
+/* One series that cannot be taken costs itself alone, and is counted for as long as the source lives. */
+static void
+what_is_left_out_is_told(void **state)
+{
+	static const char labels[] = "a=\"\",b=\"\",c=\"\",d=\"\",e=\"\",f=\"\",g=\"\",h=\"\",i=\"\",j=\"\",k=\"\",l=\"\","
+				     "m=\"\",n=\"\",o=\"\",p=\"\",q=\"\"";
+	struct server *s = *state;
+	char page[1024];
+
+	(void)snprintf(page, sizeof(page),
+		HEAD "a{%s} 1\nb 1\nb 2\nold 1 1\nhost_load1 5\nhost_ours 6\nmainstay_service_up{x=\"1\"} 1\n", labels);
+	serve(s, page, false);
+	check_samples(s, "b=1 host_ours=6 up=1 scrape_samples_scraped=7 ");
+	check_dropped(s, "labels=1 name=2 time=1 twice=1 ");
+	prometheus_source.taken(s->source);
+	serve(s, HEAD "b 1\nhost_ours 6\nup 1\n", false);
+	check_samples(s, "b=1 host_ours=6 up=1 scrape_samples_scraped=3 ");
+	check_dropped(s, "labels=1 name=2 time=1 twice=2 ");
+	/* What counted for nothing dropped nothing. */
+	serve(s, HEAD "b 1\nb 2\nb b\n", false);
+	check_dropped(s, "labels=1 name=2 time=1 twice=2 ");
 }
 
 static void
@@ -370,6 +417,7 @@ main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(one_bad_line_and_nothing_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_become_ours, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_left_out_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_much_text_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_is_given, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_period_of_its_own_is_kept, setup, teardown),

@@ -80,6 +80,9 @@ read_pieces(struct buf *out, enum exposition_format format, const void *text, si
 #define WIDE EXPOSITION_TEXT_UTF8
 #define X10 "xxxxxxxxxx"
 
+#define LABELS_16                                                                                                      \
+	"a=\"\",b=\"\",c=\"\",d=\"\",e=\"\",f=\"\",g=\"\",h=\"\",i=\"\",j=\"\",k=\"\",l=\"\",m=\"\",n=\"\",o=\"\",p=\"\""
+
 static const struct row {
 	const char *name;
 	enum exposition_format format;
@@ -214,10 +217,18 @@ static const struct row {
 		0 },
 	{ "a type of the newer format", TEXT, "# TYPE a info\n", "gives a type that is none",
 		REASON_MALFORMED },
-	{ "more than 16 labels", TEXT,
-		"a{a=\"\",b=\"\",c=\"\",d=\"\",e=\"\",f=\"\",g=\"\",h=\"\",i=\"\",j=\"\",k=\"\",l="
-		"\"\",m=\"\",n=\"\",o=\"\",p=\"\",q=\"\"} 1\n",
-		"has more than 16 labels", REASON_MALFORMED },
+	{ "a point of more than 16 labels", TEXT, "a 1\na{" LABELS_16 ",q=\"\"} 1\nb 1\n", "g a 1\ng b 1\n", 0 },
+	{ "a counter of more than 16 labels", OM,
+		"# TYPE a counter\na_total{" LABELS_16 ",q=\"\"} 1\na_created{" LABELS_16 ",q=\"\"} 1\na_total 2\n# EOF\n",
+		"c a_total 2\n", 0 },
+	{ "a histogram of 16 labels, and one of more", TEXT,
+		"# TYPE h histogram\nh_bucket{" LABELS_16 ",le=\"+Inf\"} 3\nh_bucket{" LABELS_16 ",q=\"\",le=\"+Inf\"} 4\n",
+		"h h [a=] [b=] [c=] [d=] [e=] [f=] [g=] [h=] [i=] [j=] [k=] [l=] [m=] [n=] [o=] [p=] n 3 inf:3\n", 0 },
+	{ "a point of too many labels that is bad besides", TEXT, "a{" LABELS_16 ",q=\"\"} x\n", "has a value that is no number",
+		REASON_MALFORMED },
+	{ "a histogram of too many labels that is bad besides", TEXT,
+		"# TYPE h histogram\nh_bucket{" LABELS_16 ",q=\"\",le=\"1\"} 4\nh_count{" LABELS_16 ",q=\"\"} 3\n",
+		"ends a histogram with neither", REASON_MALFORMED },
 };
 
 static void
@@ -428,6 +439,44 @@ what_is_printed_reads_as_it_was(void **state)
 		"h h n 5 sum 7.25 0.1:2 2.5:0 inf:3\ns s n 4 sum 1 0.5:1 0.99:0.333333\n");
 }
 
+static int
+ignore(const struct otlp_sample *sample, bool timed, void *arg)
+{
+	(void)sample;
+	(void)timed;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static void
+what_is_left_out_is_counted_and_more_labels_than_a_line_may_have_are_refused(void **state)
+{
+	SCOPED(exposition_freep) struct exposition *e = NULL, *other = NULL;
+	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
+	size_t n = 0;
+
+	(void)state;
+	for (int count = 16; count <= EXPOSITION_LABELS_MAX; count += 24) {
+		buf_printf(&text, "a%d{", count);
+		for (int i = 0; i < count; i++)
+			buf_printf(&text, "l%d=\"\",", i);
+		buf_puts(&text, "} 1\n");
+	}
+	assert_int_equal(exposition_new(&e, TEXT, "it", ignore, &n), 0);
+	assert_int_equal(exposition_feed(e, (char *)text.data, text.len), 0);
+	assert_int_equal(exposition_end(e), 0);
+	assert_int_equal(n, 1); /* of 16; 40 and 64 are left out */
+	assert_int_equal(exposition_dropped(e), 2);
+	assert_int_equal(exposition_samples(e), 3);
+	buf_reset(&text);
+	buf_puts(&text, "a{");
+	for (int i = 0; i <= EXPOSITION_LABELS_MAX; i++)
+		buf_printf(&text, "l%d=\"\",", i);
+	buf_puts(&text, "} 1\n");
+	assert_int_equal(exposition_new(&other, TEXT, "it", ignore, &n), 0);
+	assert_refused(exposition_feed(other, (char *)text.data, text.len), REASON_MALFORMED, "has more than 64 labels");
+}
+
 static const char *
 help_of(const char *name)
 {
@@ -523,6 +572,7 @@ main(void)
 		cmocka_unit_test(content_types_name_formats),
 		cmocka_unit_test(what_is_printed_reads_as_it_was),
 		cmocka_unit_test(what_is_ours_is_described_and_its_counters_have_one_name),
+		cmocka_unit_test(what_is_left_out_is_counted_and_more_labels_than_a_line_may_have_are_refused),
 		cmocka_unit_test(the_cases_of_openmetrics),
 	};
 
