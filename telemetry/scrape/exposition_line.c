@@ -378,6 +378,16 @@ exemplar(struct reader *r)
 		: "has an exemplar with no good time";
 }
 
+/* Behind "}" the older format wants no blank. */
+static bool
+gap_of_labels(struct reader *r)
+{
+	if (r->format == EXPOSITION_OPENMETRICS)
+		return gap(r);
+	blanks(r);
+	return r->p < r->end;
+}
+
 /* The name and the labels; "{" may come first, where the name is within. */
 static const char *
 head(struct reader *r)
@@ -400,7 +410,7 @@ head(struct reader *r)
 			return bad;
 		if (!line->name_len)
 			return "has no metric's name where one must be";
-		if (!gap(r))
+		if (!gap_of_labels(r))
 			return "has no value";
 		if (after > line->name)
 			*after = '\0';
