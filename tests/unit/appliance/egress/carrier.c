@@ -217,7 +217,7 @@ a_rotation_under_way_is_brought_to_the_hub(void **state)
 	rotation = NULL; /* the monitor has it */
 	reconfigure();
 	clock_fake(clock_now_us() + 60 * CLOCK_US_PER_S, clock_mono_us() + 60 * CLOCK_US_PER_S);
-	settle_turns(200);
+	settle_turns(20);
 	assert_int_equal(peer.shared->requests, before);
 }
 

@@ -176,5 +176,5 @@ static void
 settle_turns(unsigned n)
 {
 	while (n-- > 0)
-		assert_true(sd_event_run(loop, 1000) >= 0);
+		assert_true(turn_beside(loop, 10000) >= 0);
 }

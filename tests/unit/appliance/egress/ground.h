@@ -25,6 +25,7 @@
 #include "appliance/loop/loop.h"
 #include "appliance/record/record.h"
 #include "tests/fakes/https_hub.h"
+#include "tests/fakes/turn.h"
 
 enum { TURNS = 20000 };
 
@@ -106,7 +107,7 @@ on_accept(int fd, const struct frame_peer *who, void *arg)
 #define UNTIL(what)                                                                                \
 	do {                                                                                       \
 		for (unsigned turn_ = 0; !(what) && turn_ < TURNS; turn_++)                        \
-			assert_true(sd_event_run(loop, 1000) >= 0);                                \
+			assert_true(turn_beside(loop, 10000) >= 0);                               \
 		assert_true(what);                                                                 \
 	} while (0)
 
@@ -116,7 +117,7 @@ settle(unsigned ms)
 	uint64_t end = clock_mono_us() + ms * CLOCK_US_PER_MS;
 
 	while (clock_mono_us() < end)
-		assert_true(sd_event_run(loop, 1000) >= 0);
+		assert_true(turn_beside(loop, 10000) >= 0);
 }
 
 /* --- the outbox -------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@
 #include "appliance/tuf/repo.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/spawn_fake.h"
+#include "tests/fakes/turn.h"
 
 struct site_test {
 	struct scratch dir;
@@ -130,7 +131,7 @@ site_on_answer(int r, const json_t *answer, void *arg)
 static inline void
 site_turn(struct site_test *t)
 {
-	assert_true(sd_event_run(t->loop, 10000) >= 0);
+	assert_true(turn_alone(t->loop, 10000) >= 0);
 	site_judge(t);
 }
 

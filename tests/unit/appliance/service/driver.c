@@ -32,6 +32,7 @@
 #include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
 #include "tests/fakes/spawn_fake.h"
+#include "tests/fakes/turn.h"
 
 enum { NOT_DONE = -12345 };
 
@@ -91,7 +92,7 @@ static void
 turn(struct bench *b, unsigned ms)
 {
 	for (unsigned i = 0; i < ms / 20 && b->result == NOT_DONE; i++)
-		(void)sd_event_run(b->loop, 20000);
+		(void)turn_alone(b->loop, 20000);
 }
 
 /* What the supervisor and the shim would have written. */
@@ -130,7 +131,7 @@ test_start(void **state)
 	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
 	/* No longer than that: what has no shim after its request was answered has failed. */
 	for (int i = 0; i < 100 && b->fake->n_calls == 0; i++)
-		(void)sd_event_run(b->loop, 20000);
+		(void)turn_alone(b->loop, 20000);
 	assert_int_equal(b->fake->n_calls, 1);
 	assert_string_equal(b->fake->calls[0].what, "shim");
 	world(b, true, STATE_RUNNING, STATE_HEALTH_UNKNOWN);
@@ -153,7 +154,7 @@ test_start_fails(void **state)
 
 	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
 	for (int k = 0; k < 100 && (b->fake->n_calls == 0 || b->fake->n_due > 0); k++)
-		(void)sd_event_run(b->loop, 20000);
+		(void)turn_alone(b->loop, 20000);
 	world(b, false, STATE_FAILED, STATE_HEALTH_UNKNOWN);
 	turn(b, 2000);
 	assert_int_equal(b->result, REASON_STATE_MOVED);

@@ -19,6 +19,7 @@
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/source.h"
 #include "telemetry/collect/sample.h"
+#include "tests/fakes/turn.h"
 
 /* A server that gives one fixed answer and hangs up, or none. */
 struct server {
@@ -169,7 +170,7 @@ pages_row_by_row(void **state)
 		assert_int_equal(nats_source.samples(n)->n, 0);
 		nats_source.probe(n);
 		nats_source.probe(n); /* one is under way: nothing */
-		assert_int_equal(loop_run(s->loop), 0);
+		assert_int_equal(turn_to_end(s->loop), 0);
 		samples = nats_source.samples(n);
 		for (size_t i = 0; i < samples->n; i++) {
 			const struct otlp_sample *p = &samples->items[i];

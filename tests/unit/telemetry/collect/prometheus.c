@@ -22,6 +22,7 @@
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/source.h"
 #include "tests/fakes/refused.h"
+#include "tests/fakes/turn.h"
 
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n"
 #define OM "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0\r\n\r\n"
@@ -101,7 +102,7 @@ static void
 wait_done(struct server *s)
 {
 	for (s->done = false; !s->done;)
-		assert_true(sd_event_run(s->loop, UINT64_MAX) >= 0);
+		assert_true(turn_beside(s->loop, 10000) >= 0);
 }
 
 /* "name{label}=value+ ..." without how long it took; a value that is gone is "-". */

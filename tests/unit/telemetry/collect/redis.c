@@ -19,6 +19,7 @@
 #include "appliance/loop/loop.h"
 #include "telemetry/collect/source.h"
 #include "telemetry/collect/sample.h"
+#include "tests/fakes/turn.h"
 
 /* A server that gives one fixed answer, byte by byte where asked, or none. */
 struct server {
@@ -141,7 +142,7 @@ probe(struct server *s, const char *socket_template, struct buf *out)
 	assert_int_equal(redis_source.samples(r)->n, 0);
 	redis_source.probe(r);
 	redis_source.probe(r); /* one is under way: nothing */
-	assert_int_equal(loop_run(s->loop), 0);
+	assert_int_equal(turn_to_end(s->loop), 0);
 	samples = redis_source.samples(r);
 	for (i = 0; i < samples->n; i++) {
 		const struct otlp_sample *p = &samples->items[i];

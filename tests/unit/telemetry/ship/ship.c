@@ -273,13 +273,13 @@ settings_that_change_are_begun_anew_with(void **state)
 
 		start_clock();
 		begin(rows[i]);
-		turn(1500);
+		turn(150);
 		assert_int_equal(ended(), -1);
 		before = refuse_count(REASON_MALFORMED);
 		put_settings("telemetry:\n  bandwidth: fast\n");
-		turn(1500);
+		turn(150);
 		pass(10 * CLOCK_US_PER_S);
-		turn(1500);
+		turn(150);
 		assert_int_equal(ended(), -1);
 		assert_int_equal(refuse_count(REASON_MALFORMED), before + 1); /* said once */
 		put_settings("telemetry:\n  bandwidth: 2mb\n");

@@ -135,7 +135,7 @@ UNUSED static void
 turn(unsigned n)
 {
 	while (n-- > 0)
-		assert_true(sd_event_run(loop, 1000) >= 0);
+		assert_true(turn_beside(loop, 10000) >= 0);
 }
 
 /* Until this many are done with, whatever there is to wait for. */
