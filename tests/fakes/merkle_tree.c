@@ -10,23 +10,6 @@
 
 #include "appliance/trust/sha256.h"
 
-void
-merkle_tree_make(struct merkle_tree *t, size_t n)
-{
-	t->leaf = calloc(n + 1, sizeof(*t->leaf));
-	assert_non_null(t->leaf);
-	t->n = n;
-	for (uint64_t i = 0; i < n; i++)
-		merkle_leaf(t->leaf[i], &i, sizeof(i));
-}
-
-void
-merkle_tree_done(struct merkle_tree *t)
-{
-	free(t->leaf);
-	t->leaf = NULL;
-}
-
 static size_t
 split(size_t n)
 {
@@ -38,12 +21,40 @@ split(size_t n)
 }
 
 void
+merkle_tree_make(struct merkle_tree *t, size_t n)
+{
+	*t = (struct merkle_tree){ .n = n };
+	assert_true(n < (size_t)1 << MERKLE_TREE_LEVELS);
+	for (unsigned level = 0; level < MERKLE_TREE_LEVELS; level++) {
+		uint8_t(*whole)[MERKLE_HASH] = calloc((n >> level) + 1, sizeof(*whole));
+
+		assert_non_null(whole);
+		for (uint64_t i = 0; level == 0 && i < n; i++)
+			merkle_leaf(whole[i], &i, sizeof(i));
+		/* of those one level lower, for its own place is empty still */
+		for (size_t i = 0; level > 0 && i < n >> level; i++)
+			merkle_tree_hash(t, i << level, (i + 1) << level, whole[i]);
+		t->whole[level] = whole;
+	}
+	t->leaf = t->whole[0];
+}
+
+void
+merkle_tree_done(struct merkle_tree *t)
+{
+	for (unsigned level = 0; level < MERKLE_TREE_LEVELS; level++)
+		free(t->whole[level]);
+	*t = (struct merkle_tree){ 0 };
+}
+
+void
 merkle_tree_hash(const struct merkle_tree *t, size_t lo, size_t hi, uint8_t out[MERKLE_HASH])
 {
 	uint8_t both[1 + 2 * MERKLE_HASH] = { 1 };
+	unsigned level = (unsigned)__builtin_ctzl(hi - lo);
 
-	if (hi - lo == 1) {
-		memcpy(out, t->leaf[lo], MERKLE_HASH);
+	if (hi - lo == (size_t)1 << level && lo % (hi - lo) == 0 && t->whole[level]) {
+		memcpy(out, t->whole[level][lo >> level], MERKLE_HASH);
 		return;
 	}
 	merkle_tree_hash(t, lo, lo + split(hi - lo), both + 1);

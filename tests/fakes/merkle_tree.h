@@ -1,4 +1,5 @@
-/* A Merkle tree in memory, by the definition and nothing cleverer: what the log's own is held against. */
+/* A Merkle tree in memory, by the definition and nothing cleverer than that the hash of a whole subtree is kept: what the
+ * log's own is held against. */
 #pragma once
 
 #include <stddef.h>
@@ -6,8 +7,11 @@
 
 #include "appliance/audit/merkle.h"
 
+enum { MERKLE_TREE_LEVELS = 16 };
+
 struct merkle_tree {
-	uint8_t (*leaf)[MERKLE_HASH]; /* owned */
+	uint8_t (*leaf)[MERKLE_HASH];			   /* owned; whole[0] */
+	uint8_t (*whole[MERKLE_TREE_LEVELS])[MERKLE_HASH]; /* the i-th subtree of 2^level leaves at [level][i] */
 	size_t n;
 };
 
