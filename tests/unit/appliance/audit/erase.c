@@ -268,6 +268,47 @@ a_leaf_without_a_range_erases_nothing(void **state)
 	assert_string_equal(refuse_last()->operand, "audit entry 0");
 }
 
+/* What is one is byte by byte what would be written. */
+static void
+a_tombstone_has_one_form(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is;
+	} rows[] = {
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":7}", true },
+		{ "{\"erased\":\"2026-11-22T10:00:00Z\",\"n\":7}", true },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":8}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":07}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":7.0}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":\"7\"}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":7} ", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\",\"n\":7,\"o\":1}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\", \"n\":7}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z\"}", false },
+		{ "{\"erased\":\"2026-11-22T10:00:00.000Z", false },
+		{ "{\"erased\":\"2026-11-32T10:00:00.000Z\",\"n\":7}", false },
+		{ "{\"erased\":\"\\u0032026-11-22T10:00:00.000Z\",\"n\":7}", false },
+		{ "{\"erased\":\"\",\"n\":7}", false },
+		{ "{\"erased\":7,\"n\":7}", false },
+		{ "{\"n\":7,\"erased\":\"2026-11-22T10:00:00.000Z\"}", false },
+		{ "{\"erased\":\"", false },
+		{ "", false },
+	};
+	SCOPED(buf_done) struct buf ours = BUF_MAX(BUNDLE_TOMBSTONE_MAX);
+	uint64_t time_us = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (bundle_is_tombstone(rows[i].text, strlen(rows[i].text), 7, &time_us) != rows[i].is)
+			fail_msg("%s", rows[i].text);
+	/* a zero byte ends no text */
+	assert_false(bundle_is_tombstone("{\"erased\":\"2026-11-22T10:00:00Z\",\"n\":7}\0", 41, 7, &time_us));
+	assert_int_equal(bundle_tombstone(&ours, UINT64_C(1) << 50, NOW), 0);
+	assert_true(bundle_is_tombstone(ours.data, ours.len, UINT64_C(1) << 50, &time_us));
+	assert_int_equal(time_us, NOW);
+}
+
 #define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 
 int
@@ -279,6 +320,7 @@ main(void)
 		LOG_TEST(an_interrupted_erasure_goes_on),
 		LOG_TEST(a_tombstone_that_no_leaf_covers),
 		LOG_TEST(a_leaf_without_a_range_erases_nothing),
+		cmocka_unit_test(a_tombstone_has_one_form),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
