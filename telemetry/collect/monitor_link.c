@@ -32,6 +32,15 @@ struct wanted {
 	char service[CONFIG_NAME_MAX + 1], secret[CONFIG_NAME_MAX + 1];
 };
 
+/* A connection that a source wants, and the monitor was asked for. */
+struct dialing {
+	struct dialing *next;
+	struct monitor_link *link;
+	char service[CONFIG_NAME_MAX + 1];
+	unsigned port;
+	int fd; /* our end: the connection comes over it */
+};
+
 struct monitor_link {
 	sd_event *loop;
 	char path[sizeof(((struct paths *)0)->run) + 32];
@@ -41,6 +50,7 @@ struct monitor_link {
 	struct waiting *first;      /* owned; oldest first */
 	size_t n_waiting;
 	struct wanted *wanted;      /* owned; their calls are under way */
+	struct dialing *dialing;    /* the same */
 	bool greeted;               /* this connection's hello was answered */
 	bool calling;               /* an alert's call is under way: it is the first one's unless replaced */
 	bool replaced;              /* the first one changed while it was */
@@ -81,6 +91,18 @@ drop_wanted(struct wanted *w)
 	free(w);
 }
 
+static void
+drop_dialing(struct dialing *d)
+{
+	struct dialing **at = &d->link->dialing;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	scope_close(&d->fd);
+	free(d);
+}
+
 struct monitor_link *
 monitor_link_free(struct monitor_link *l)
 {
@@ -92,6 +114,8 @@ monitor_link_free(struct monitor_link *l)
 		drop_first(l);
 	while (l->wanted)
 		drop_wanted(l->wanted);
+	while (l->dialing)
+		drop_dialing(l->dialing);
 	sd_event_unref(l->loop);
 	free(l);
 	return NULL;
@@ -290,13 +314,6 @@ monitor_link_want(const char *service, const char *secret, void *link)
 }
 
 /* --- connections --------------------------------------------------------------------------------------------- */
-struct dialing {
-	struct monitor_link *link;
-	char service[CONFIG_NAME_MAX + 1];
-	unsigned port;
-	int fd; /* our end: the connection comes over it */
-};
-
 static void
 on_dialed(int r, const json_t *answer, void *arg)
 {
@@ -307,8 +324,7 @@ on_dialed(int r, const json_t *answer, void *arg)
 	if (r == 0)
 		(void)dial_take(&fd, d->fd); /* -1: nobody listens there */
 	collector_dialed(d->link->collector, d->service, d->port, fd);
-	scope_close(&d->fd);
-	free(d);
+	drop_dialing(d);
 }
 
 static bool
@@ -319,16 +335,18 @@ dial(struct monitor_link *l, const char *service, unsigned port)
 	int pair[2] = { -1, -1 };
 
 	if (call && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
-		*d = (struct dialing){ .link = l, .port = port, .fd = pair[0] };
+		*d = (struct dialing){ .next = l->dialing, .link = l, .port = port, .fd = pair[0] };
+		l->dialing = d;
 		(void)snprintf(d->service, sizeof(d->service), "%s", service);
 		call_param(call, "service", service);
 		call_param_u64(call, "port", port);
 		call_socket(call, pair[1]);
 		if (call_link_call(l->link, STEAL(call), on_dialed, d) == 0)
 			return true;
+		drop_dialing(d);
+		return false;
 	}
 	call_free(call);
-	scope_close(&pair[0]);
 	free(d);
 	return false;
 }
