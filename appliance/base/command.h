@@ -28,7 +28,7 @@
 struct buf;
 
 enum {
-	COMMAND_TABLES_MAX = 12,
+	COMMAND_TABLES_MAX = 16,
 	COMMAND_OPTIONS_MAX = 24,
 	COMMAND_OPERANDS_MAX = 64,
 	COMMAND_EXIT_LATER = 5, /* accepted, not finished when --wait ended */

@@ -15,7 +15,7 @@ main(int argc, char **argv)
 		.name = "mainstay",
 		.summary = "run, watch and govern this site's managed services",
 		.tables = { run_commands, commands_site, commands_service, commands_policy,
-			request_commands, replay_commands, commands_update, telemetry_commands, rules_commands, commands_audit, commands_witness },
+			request_commands, results_commands, replay_commands, commands_update, telemetry_commands, rules_commands, commands_audit, commands_witness },
 		.needs_state = true,
 	};
 

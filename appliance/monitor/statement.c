@@ -87,19 +87,12 @@ next_counter(struct statements *s)
 	return 0;
 }
 
-static int
-say(struct statements *s)
+int
+statement_make(struct monitor *m, json_t **ret)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
-	SCOPED_JSON *doc = json_object(), *envelope = NULL;
-	struct monitor *m = s->m;
-	bool telemetry = monitor_switch_on(m, SWITCH_TELEMETRY);
-	int r;
-
-	/* Without telemetry it goes as the audit's, with the same in it: the policy's word about heartbeats holds for both. */
-	if (policy_class_of(m->policy, "heartbeat") != POLICY_SEND)
-		return 0;
-	r = doc ? next_counter(s) : -ENOMEM;
+	struct statements *s = m->statements;
+	SCOPED_JSON *doc = json_object();
+	int r = doc ? next_counter(s) : -ENOMEM;
 
 	r = r ?: json_put_u64(doc, "v", 1);
 	r = r ?: json_put_text(doc, "site", monitor_site(m));
@@ -109,7 +102,23 @@ say(struct statements *s)
 	r = r ?: json_put_u64(doc, "counter", s->counter);
 	r = r ?: put_audit(m, doc);
 	r = r ?: json_put_time(doc, "time", clock_now_us());
-	r = r ?: monitor_sign(m, MESSAGE_STATEMENT, doc, &envelope);
+	r = r ?: monitor_sign(m, MESSAGE_STATEMENT, doc, ret);
+	return r < 0 ? FAULT(r) : r;
+}
+
+static int
+say(struct statements *s)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
+	struct monitor *m = s->m;
+	bool telemetry = monitor_switch_on(m, SWITCH_TELEMETRY);
+	SCOPED_JSON *envelope = NULL;
+	int r;
+
+	/* Without telemetry it goes as the audit's, with the same in it: the policy's word about heartbeats holds for both. */
+	if (policy_class_of(m->policy, "heartbeat") != POLICY_SEND)
+		return 0;
+	r = statement_make(m, &envelope);
 	r = r ?: json_canonical(&b, envelope);
 	r = r
 		?: monitor_outbox(m, "heartbeat", telemetry ? "heartbeat" : "audit",

@@ -39,6 +39,14 @@ static const struct command_option run_options[] = {
 	{ 0 },
 };
 
+static const struct command_option request_options[] = {
+	{ .name = "file", .value = "F", .help = "what to write: the signed request", .required = true },
+	{ .name = "reason", .value = "TEXT", .help = "why, for the customer to read", .required = true },
+	{ .name = "ticket", .value = "TEXT", .help = "the case it belongs to", .required = true },
+	{ .name = "for", .value = "SPAN", .help = "how long it is good (default, and at most: 14 days)" },
+	{ 0 },
+};
+
 static const struct command_option cancel_options[] = {
 	{ .name = "reason", .value = "TEXT", .help = "why, for the customer to read", .required = true },
 	{ .name = "wait", .value = "SPAN", .help = "for the site's answer, at most (default 30s; 0: not at all)" },
@@ -93,6 +101,25 @@ const struct command desk_commands[] = {
 			   "its key was rotated. Ends with 5 where there is no result yet.",
 		.examples = "mainstay-desk requests\nmainstay-desk requests r-0011223344556677",
 		.run = desk_requests },
+	{ .name = "request",
+		.args = "SITE SERVICE OPERATION [ARG=V...]",
+		.min = 3,
+		.max = 3 + REQUEST_ARGS_MAX,
+		.options = request_options,
+		.summary = "write what `run` would send into a file, for a site without a network",
+		.details = "What runs there must be known: from the site's last statement, at the hub or imported here.",
+		.examples = "mainstay-desk request island redis info --reason \"slow reads\" --ticket C-17 --file request.json",
+		.run = desk_request },
+	{ .name = "import",
+		.args = "FILE [ID]",
+		.min = 1,
+		.max = 2,
+		.summary = "read what `mainstay results export` wrote, and verify it",
+		.details = "Each request by the engineer who signed it, each answer by the site's key, as `run` does. The site's\n"
+			   "statement in it is kept: what runs there, for the next request. One request (ID, or the only one)\n"
+			   "is shown whole, and the command ends as `run` would have.",
+		.examples = "mainstay-desk import results.json\nmainstay-desk import results.json r-0011223344556677",
+		.run = desk_import },
 	{ .name = "cancel",
 		.args = "ID",
 		.min = 1,

@@ -223,7 +223,7 @@ say_statement(struct command_call *call, struct desk *d, const struct desk_site 
 		command_say(call, "\nthe site has said nothing yet");
 		return;
 	}
-	command_say(call, "\nthe site says, signed: time, epoch; its audit log has %lld entries",
+	command_say(call, "\nthe site says, signed%s: time, epoch; its audit log has %lld entries", s->by_file ? ", brought by hand" : "",
 		(long long)json_integer_value(json_object_get(json_object_get(s->statement, "audit"), "size")));
 	say_row(call, s->statement, statement);
 	say_services(call, d, s);

@@ -26,6 +26,7 @@
 #include "remote/desk/desk_object.h"
 #include "remote/desk/desk_pin.h"
 #include "remote/desk/desk_session.h"
+#include "remote/desk/desk_statement.h"
 
 enum { REQUEST_S = 20 };
 
@@ -205,6 +206,8 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 			"it has no record: an engineer with role enrol accepts it first");
 	if (!r && s.record && json_is_object(json_object_get(s.hub, "statement")))
 		r = take_statement(site, &s);
+	if (!r && s.record)
+		r = desk_statement_take(d, &s);
 	if (r)
 		return r;
 	*ret = s;

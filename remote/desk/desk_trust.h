@@ -20,6 +20,7 @@ struct desk_site {
 	uint8_t key[32];        /* of the engineer-signed record, or what it was rotated to since */
 	json_t *record;         /* payload; NULL where the site is pending; owned */
 	json_t *statement;      /* payload, verified by key; NULL where it never spoke; owned */
+	bool by_file;           /* statement came by hand, and is newer than what the hub shows */
 	json_t *hub;            /* the hub's whole answer; owned */
 };
 void desk_trust_site_done(struct desk_site *s);

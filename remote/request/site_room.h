@@ -12,6 +12,7 @@
  *	site_permit.c  what approvers say: permits shown, verified, gathered, used
  *	site_record.c  its recording
  *	site_view.c    a request as JSON for people
+ *	site_export.c  plans and results as a file
  *	site_ticket.c  everything about one ticket, for an export */
 #pragma once
 
@@ -197,6 +198,8 @@ int request_site_plan_digest(const struct request_item *item, uint8_t ret[32]);
 /* --- ticket -----------------------------------------------------------------------------------
  * The verb requests.ticket {ticket}: {"ids": {ID: true}, "files": {"requests/ID.json": TEXT, ...}}. */
 int request_site_ticket(struct monitor *m, struct monitor_call *call, void *arg);
+/* The verb results.export: {"file": results_file.h} of "ids" ("ID,ID"), of "ticket", or of all that came as files. */
+int request_site_export(struct monitor *m, struct monitor_call *call, void *arg);
 
 /* --- view ------------------------------------------------------------------------------------- */
 json_t *request_site_brief(const struct request_item *item); /* new reference, or NULL */

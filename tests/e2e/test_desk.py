@@ -298,6 +298,30 @@ def test_statements(stage):
 
 
 @pytest.mark.flow
+def test_a_site_that_only_files_reach(stage):
+    """What it said of itself came by hand: for the next request, until the hub knows something newer."""
+    page = stage.thief.pages[PAGE]
+    good = payload(page["statement"])
+    file, order = stage.estate.path("island.json"), stage.estate.path("order.json")
+    with open(file, "w") as f:
+        json.dump({"v": 1, "site": SITE, "statement": site_key(stage).seal("statement", good), "items": []}, f)
+    del page["statement"]
+    words = ("request", *RUN[1:-2], "--file", order)
+    try:
+        assert stage.estate.desk_json("import", file)["items"] == []
+        assert "mainstay requests import" in stage.estate.desk(*words).stdout
+        with open(order) as f:
+            asked = payload(json.load(f))
+        assert (asked["epoch"], asked["operation"]) == (good["epoch"], "ping")
+        assert "brought by hand" in stage.estate.desk("show", SITE).stdout
+        page["statement"] = site_key(stage).seal("statement", dict(good, counter=good["counter"] + 1))
+        assert "brought by hand" not in stage.estate.desk("show", SITE).stdout
+    finally:
+        for kept in glob.glob(stage.estate.path("desk", "desk", "*", "statements", f"{SITE}.json")):
+            os.remove(kept)
+
+
+@pytest.mark.flow
 def test_releases(stage):
     page = stage.thief.pages[PAGE]
     good = payload(page["statement"])

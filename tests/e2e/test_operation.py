@@ -16,7 +16,7 @@ import pytest
 
 from authenticator import PRESENT, SK_ED25519, SK_P256, Agent, Key
 from estate import APPROVER, BIN, CUSTOMER, ENGINEER, SITE, Estate, until
-from hub import canonical, now
+from hub import Key as DaemonKey, canonical, now
 
 POLICY = """v: 1
 approvers:
@@ -41,6 +41,10 @@ def an_estate():
 
 
 # --- making requests by hand, as another implementation would --------------------------------------------------------
+
+
+def opened(envelope):
+    return json.loads(base64.b64decode(envelope["payload"]), strict=False)
 
 
 def seal(estate, payload, key=ENGINEER, namespace="request"):
@@ -221,6 +225,72 @@ def test_accepted_but_not_finished(estate):
     assert "installed" in shown[shown.index("last changes"):]
     assert [r["id"] for r in estate.desk_json("show", SITE)["requests"]] == [request]
     estate.mainstay("requests", "deny", request, "--reason", "test is over")
+
+
+@pytest.mark.flow
+def test_the_site_plans_and_nothing_runs(estate):
+    before = len(estate.leaves(kind="start"))
+    shown = estate.desk_json("run", SITE, "redis", "restart", *RUN, "--plan", "--wait", "20s")
+    assert shown["kind"] == "Plan" and "operation     restart" in shown["plan"]["text"]
+    assert len(estate.leaves(kind="start")) == before and not estate.requests(state="waiting")
+    # It is found again, as what it was.
+    said = estate.desk("requests", shown["id"]).stdout
+    assert "nothing was run" in said and "operation     restart" in said
+
+
+@pytest.mark.flow
+def test_an_engineer_takes_back_what_waits(estate):
+    done = estate.desk("run", SITE, "redis", "memory-doctor", *RUN, "--wait", "1s", "--json", code=5)
+    request = json.loads(done.stdout)["id"]
+    until("it waits", lambda: estate.requests(id=request, state="waiting"))
+    said = estate.desk("cancel", request, "--reason", "the wrong site", "--wait", "20s").stdout
+    assert "ended at the site before it ran" in said or "stopped at the site" in said
+    assert not estate.requests(state="waiting") and estate.leaves(kind="cancel", object=request)
+    assert "[conflict]" in estate.desk("cancel", request, "--reason", "again", code=1).stderr
+
+
+@pytest.mark.flow
+def test_by_file_both_ways(estate):
+    """A request and its result cross by hand, and are verified as if they had not."""
+    asked, answered = estate.path("request.json"), estate.path("results.json")
+    estate.desk("run", SITE, "redis", "ping", *RUN)  # so that the site knows the newest people
+    order = ("request", SITE, "redis", "ping", *RUN, "--file", asked)
+    assert "[usage]" in estate.desk(*order, "--for", "15d", code=2).stderr
+    name = estate.desk_json(*order, "--for", "13d")["id"]
+    estate.mainstay("requests", "import", asked)
+    until("it is done", lambda: estate.requests(id=name, state="done"))
+    assert "[not-found]" in estate.mainstay("results", "export", "r-none", "--out", answered, code=1).stderr
+    assert "[usage]" in estate.mainstay("results", "export", name, "--ticket", "t", "--out", answered, code=2).stderr
+    assert "[usage]" in estate.mainstay("results", "export", "a,b", "--out", answered, code=2).stderr
+    assert estate.mainstay_json("results", "export", name, "--out", answered)["requests"] == 1
+    done = estate.desk("import", answered)
+    assert "PONG" in done.stdout and "ok in" in done.stdout and "(signed)" in done.stdout
+    with open(answered) as f:
+        good = json.load(f)
+
+    def refused(reason, *words, **change):
+        with open(estate.path("altered"), "w") as f:
+            json.dump({**good, **change}, f)
+        said = estate.desk("import", estate.path("altered"), *words, code=1)
+        assert f"[{reason}]" in said.stderr and "PONG" not in said.stdout, said.stderr
+
+    item = good["items"][0]
+    refused("malformed", v=0)
+    refused("not-found", "r-none")
+    refused("unknown-key", items=[dict(item, result=DaemonKey().seal("result", opened(item["result"])))])
+    refused("bad-signature", items=[dict(item, result=dict(good["statement"]))])
+    refused("altered", items=[dict(item, id="r-other")])
+    refused("unknown-key", statement=DaemonKey().seal("statement", opened(good["statement"])))
+    refused("bad-signature", items=[dict(item, request=dict(item["request"], payload=item["result"]["payload"]))])
+    # Two are a list.
+    estate.mainstay("results", "export", "--out", answered)
+    with open(answered) as f:
+        newer = json.load(f)
+    newer["items"] = [item, item]
+    with open(answered, "w") as f:
+        json.dump(newer, f)
+    assert [r["outcome"] for r in estate.desk_json("import", answered)["items"]] == ["ok", "ok"]
+    assert "PONG" in estate.desk("import", answered, name).stdout
 
 
 @pytest.mark.flow

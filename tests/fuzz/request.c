@@ -1,4 +1,4 @@
-/* Requests, plans, results, cancels, progress and programs' output; the first byte chooses. */
+/* Requests, plans, results, files of them, cancels, progress and programs' output; the first byte chooses. */
 #include "remote/request/request.h"
 
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "remote/request/plan.h"
 #include "remote/request/progress.h"
 #include "remote/request/result.h"
+#include "remote/request/results_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -113,6 +114,18 @@ try_output(const uint8_t *data, size_t size)
 		__builtin_trap();
 }
 
+static void
+try_file(const uint8_t *data, size_t size)
+{
+	SCOPED(results_file_freep) struct results_file *f = NULL;
+
+	if (results_file_read(&f, data, size))
+		return;
+	for (size_t i = 0; i < f->n_items; i++)
+		if (!request_id_ok(f->items[i].id) || !f->items[i].decision || !f->items[i].request)
+			__builtin_trap();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -130,6 +143,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'p':
 	case 'r':
 		try_message(data + 1, size - 1, data[0] == 'p');
+		break;
+	case 'f':
+		try_file(data + 1, size - 1);
 		break;
 	default:
 		try_output(data + 1, size - 1);

@@ -11,6 +11,7 @@
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/mutes.h"
 #include "appliance/monitor/services.h"
+#include "appliance/monitor/statement.h"
 #include "appliance/monitor/tally.h"
 #include "appliance/policy/permit.h"
 #include "appliance/service/identity.h"
@@ -186,6 +187,15 @@ int
 monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope)
 {
 	return envelope_seal(ret_envelope, type, payload, m->site_key);
+}
+
+/* --- statement.h --- */
+int
+statement_make(struct monitor *m, json_t **ret)
+{
+	SCOPED_JSON *doc = json_pack("{s:i, s:s}", "v", 1, "site", monitor_site(m));
+
+	return monitor_sign(m, MESSAGE_STATEMENT, doc, ret);
 }
 
 int
