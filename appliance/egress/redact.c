@@ -190,12 +190,18 @@ wants_addresses(const struct redact *r)
 	return r->pseudonyms && (r->which & 1U << PSEUDONYM_IP);
 }
 
-/* Of the lines that stand together, or one of its own; also where it is the rest of a line, for that a word begins there. */
+/* Is it one of the lines that stand together?  The rest of one is not, for that a word begins there. */
+static bool
+stands_there(const struct redact *r, const char *in, size_t len)
+{
+	return r->lines && in >= r->lines && in < r->lines_end && len <= (size_t)(r->lines_end - in) &&
+		(in == r->scan.p || in[-1] == '\n');
+}
+
 static struct redact_scan *
 scan_of(struct redact *r, const char *in, size_t len, struct redact_scan *own)
 {
-	if (r->lines && in >= r->lines && in < r->lines_end && len <= (size_t)(r->lines_end - in) &&
-		(in == r->scan.p || in[-1] == '\n')) {
+	if (stands_there(r, in, len)) {
 		r->lines = in + len;
 		return &r->scan;
 	}
@@ -283,6 +289,17 @@ redact_lines(struct redact *r, const void *p, size_t len)
 	r->lines_end = len > 0 ? r->lines + len : NULL;
 	if (len > 0)
 		redact_scan_init(&r->scan, p, len, wants_addresses(r));
+}
+
+bool
+redact_leaves(struct redact *r, const struct redact_state *state, const void *line, size_t len)
+{
+	size_t from;
+
+	if (state->inside > 0 || !stands_there(r, line, len))
+		return false;
+	from = (size_t)((const char *)line - r->scan.p);
+	return redact_scan_next(&r->scan, from) >= from + len;
 }
 
 int

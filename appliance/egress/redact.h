@@ -54,6 +54,10 @@ int redact_text(
  * before the bytes change.  A line that stands elsewhere is looked at by itself, with the same result. */
 void redact_lines(struct redact *r, const void *p, size_t len);
 
+/* Is there nothing in this line of them that redact_line() would replace?  Then it may leave as it is.  false where it is
+ * none of them, or was not looked at to its end: redact_line() knows. */
+bool redact_leaves(struct redact *r, const struct redact_state *state, const void *line, size_t len);
+
 /* The same for one line of several: a key that began in an earlier line of the same state is found. */
 int redact_line(struct redact *r, struct redact_state *state, const void *in, size_t len,
 	struct buf *out, struct redact_tally *tally);

@@ -31,7 +31,7 @@ learn_letter(struct letter *l, char c, uint8_t set)
 void
 redact_block_learn(const char *word)
 {
-	static const char marks[] = { '-', '_', '.' }; /* may stand before the last letter, and before the one before it */
+	static const char marks[] = { '-', '_', '.' }; /* may stand inside */
 	const size_t n = strlen(word);
 	const unsigned last = word[n - 1] & 31;
 	const uint8_t set = (uint8_t)(1U << ((last ^ last >> 3) & 7));
@@ -39,8 +39,9 @@ redact_block_learn(const char *word)
 	learn_letter(&letters[2], word[n - 1], set);
 	learn_letter(&letters[1], word[n - 2], set);
 	for (size_t i = 0; i < sizeof(marks); i++) {
-		learn_letter(&letters[1], marks[i], set);
 		learn_letter(&letters[0], marks[i], set);
+		if (((word[n - 2] ^ marks[i]) & 31) == 0) /* redact_assign_ends_in() takes them for each other */
+			learn_letter(&letters[1], marks[i], set);
 	}
 	if (n > 2)
 		learn_letter(&letters[0], word[n - 3], set);

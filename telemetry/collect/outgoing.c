@@ -14,6 +14,7 @@
 #include "appliance/egress/filter.h"
 #include "appliance/egress/schema.h"
 #include "telemetry/collect/sample.h"
+#include "telemetry/logs/log_batch.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/rule/rule.h"
 #include "telemetry/spool/missing.h"
@@ -298,8 +299,11 @@ outgoing_log_line(uint32_t *secret_lines, const void *line, size_t len, struct b
 {
 	struct redact_state state = { .inside = *secret_lines };
 	struct outgoing *o = arg;
-	int r = redact_line(o->redact, &state, line, len, out, &o->tally);
+	int r;
 
+	if (redact_leaves(o->redact, &state, line, len))
+		return LOG_REDACT_NOTHING;
+	r = redact_line(o->redact, &state, line, len, out, &o->tally);
 	*secret_lines = state.inside;
 	return FAULT(r);
 }

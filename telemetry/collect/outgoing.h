@@ -63,5 +63,5 @@ bool outgoing_log(struct outgoing *o, const char *service, const char *field, co
 void outgoing_log_lines(const void *p, size_t len, void *arg);
 
 /* Append one line as it leaves, of len bytes of UTF-8; *secret_lines goes from line to line of one source, 0 at first:
- * how many lines of a key that began may still follow.  arg is the struct outgoing.  Returns 0 or a fault. */
+ * how many lines of a key that began may still follow.  arg is the struct outgoing.  Returns as a log_redact_fn. */
 int outgoing_log_line(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, void *arg);

@@ -9,6 +9,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "telemetry/logs/log_text.h"
+#include "telemetry/logs/log_time.h"
 #include "telemetry/otlp/otlp_encode.h"
 #include "telemetry/spool/spool.h"
 
@@ -19,6 +20,7 @@ struct log_batch {
 	void *arg;
 	char site[SITE_MAX + 1];
 	struct log_now now;
+	struct log_time_seen seen;
 	struct buf plain;	/* the request */
 	struct buf clean, line; /* one line: as UTF-8, and redacted */
 	struct buf packed;
@@ -70,6 +72,8 @@ void
 log_batch_now(struct log_batch *b, const struct log_now *now)
 {
 	b->now = *now;
+	b->seen = (struct log_time_seen){ 0 };
+	b->now.seen = &b->seen;
 }
 
 static void
@@ -95,11 +99,11 @@ open_source(struct log_batch *b, const struct log_batch_source *source)
 	b->open = source;
 }
 
-/* The line as it leaves, in b->line. */
+/* The line as it leaves: as it came, or in b->clean or b->line. */
 static int
-rewrite(struct log_batch *b, const struct log_batch_line *line)
+rewrite(struct log_batch *b, const struct log_batch_line *line, const char **ret, size_t *ret_len)
 {
-	const void *text = line->text;
+	const char *text = line->text;
 	size_t len = line->len;
 	int r;
 
@@ -108,12 +112,14 @@ rewrite(struct log_batch *b, const struct log_batch_line *line)
 		b->count.escaped += log_text_clean(&b->clean, text, len);
 		if (buf_error(&b->clean))
 			return buf_error(&b->clean);
-		text = b->clean.data;
+		text = buf_text(&b->clean);
 		len = b->clean.len;
 	}
 	buf_reset(&b->line);
 	r = b->redact(line->secret_lines, text, len, &b->line, b->arg);
-	return r ?: buf_error(&b->line);
+	*ret = r == LOG_REDACT_NOTHING ? text : buf_text(&b->line);
+	*ret_len = r == LOG_REDACT_NOTHING ? len : b->line.len;
+	return r < 0 ? r : buf_error(&b->line);
 }
 
 int
@@ -123,7 +129,9 @@ log_batch_add(struct log_batch *b, const struct log_batch_source *source,
 	const struct log_stamp stamp = line->stamp
 		? *line->stamp
 		: log_format_read(source->format, line->text, line->len, &b->now);
-	int r = rewrite(b, line);
+	const char *body = NULL;
+	size_t len = 0;
+	int r = rewrite(b, line, &body, &len);
 
 	/* Never in part: a secret might be cut so that nothing knows it any more. */
 	if (r == -EMSGSIZE) {
@@ -132,6 +140,8 @@ log_batch_add(struct log_batch *b, const struct log_batch_source *source,
 		buf_printf(&b->line, "[a line of %zu bytes is left out: it is too long]",
 			line->len);
 		r = buf_error(&b->line);
+		body = buf_text(&b->line);
+		len = b->line.len;
 	}
 	if (r < 0)
 		return FAULT(r);
@@ -140,8 +150,8 @@ log_batch_add(struct log_batch *b, const struct log_batch_source *source,
 		&(struct otlp_log_line){ .time_us = stamp.time_us,
 			.observed_us = b->now.us,
 			.severity = stamp.severity,
-			.body = buf_text(&b->line),
-			.len = b->line.len,
+			.body = body,
+			.len = len,
 			.labels = line->labels,
 			.n_labels = line->n_labels });
 	b->lines++;

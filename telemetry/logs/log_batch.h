@@ -27,8 +27,10 @@ enum {
 #define LOG_BATCH_PATH "/v1/logs"
 #define LOG_BATCH_TYPE "application/x-protobuf"
 
-/* Append len bytes of UTF-8 to out, redacted; *secret_lines is the source's, from line to line.  Returns 0 or a
- * fault. */
+/* Append len bytes of UTF-8 to out, redacted; *secret_lines is the source's, from line to line.  Returns 0;
+ * LOG_REDACT_NOTHING where nothing has to be replaced: they leave as they are, and out stays as it was (only of lines that
+ * logs_ops.lines said); or a fault. */
+enum { LOG_REDACT_NOTHING = 1 };
 typedef int log_redact_fn(uint32_t *secret_lines, const void *line, size_t len, struct buf *out,
 	void *arg);
 

@@ -254,11 +254,18 @@ json_skip(struct log_scan *in)
 	return false;
 }
 
+struct json_name {
+	const char *text;
+	size_t len;
+};
+
+#define NAME(literal) { literal, sizeof(literal) - 1 }
+
 static bool
-is_one_of(const char *key, size_t len, const char *const *names)
+is_one_of(const char *key, size_t len, const struct json_name *names)
 {
-	for (; *names; names++)
-		if (strlen(*names) == len && memcmp(*names, key, len) == 0)
+	for (; names->text; names++)
+		if (names->len == len && memcmp(names->text, key, len) == 0)
 			return true;
 	return false;
 }
@@ -267,13 +274,15 @@ static void
 json_member(const char *key, size_t key_len, struct log_scan value, bool text,
 	const struct log_now *now, struct log_stamp *ret)
 {
-	static const char *const times[] = { "time", "timestamp", "ts", "@timestamp", "t", NULL };
-	static const char *const levels[] = { "level", "severity", "lvl", "log.level", NULL };
+	static const struct json_name times[] = { NAME("time"), NAME("timestamp"), NAME("ts"), NAME("@timestamp"),
+		NAME("t"), { 0 } };
+	static const struct json_name levels[] = { NAME("level"), NAME("severity"), NAME("lvl"), NAME("log.level"),
+		{ 0 } };
 
-	if (is_one_of(key, key_len, times) && ret->time_us == 0) {
+	if (ret->time_us == 0 && is_one_of(key, key_len, times)) {
 		if (!text || !log_time_rfc3339(&value, now->zone_s, &ret->time_us))
 			(void)log_time_epoch(&value, &ret->time_us);
-	} else if (is_one_of(key, key_len, levels) && text && ret->severity == 0) {
+	} else if (text && ret->severity == 0 && is_one_of(key, key_len, levels)) {
 		ret->severity = level_of(value.p, (size_t)(value.end - value.p));
 	}
 }
@@ -298,13 +307,13 @@ read_json(struct log_scan in, const struct log_now *now, struct log_stamp *ret)
 		if (log_time_char(&in, '"')) {
 			if (!json_text(&in, &from, &len))
 				return;
-			json_member(key, key_len, (struct log_scan){ from, from + len }, true, now,
-				ret);
+			json_member(key, key_len, (struct log_scan){ from, from + len, now->seen }, true,
+				now, ret);
 		} else {
 			from = in.p;
 			if (!json_skip(&in))
 				return;
-			json_member(key, key_len, (struct log_scan){ from, in.p }, false, now, ret);
+			json_member(key, key_len, (struct log_scan){ from, in.p, NULL }, false, now, ret);
 		}
 		skip_spaces(&in);
 		if (!log_time_char(&in, ','))
@@ -363,6 +372,6 @@ log_format_read(enum log_format format, const void *line, size_t len, const stru
 	const char *p = line;
 
 	if (len > 0)
-		formats[format].read((struct log_scan){ p, p + len }, now, &stamp);
+		formats[format].read((struct log_scan){ p, p + len, now->seen }, now, &stamp);
 	return stamp;
 }

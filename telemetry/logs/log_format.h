@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct log_time_seen;
+
 enum log_format {
 	LOG_FORMAT_PLAIN, /* nothing is known */
 	LOG_FORMAT_JSON, /* one object a line: time|timestamp|ts|@timestamp|t, level|severity|lvl|log.level */
@@ -29,6 +31,7 @@ bool log_format_continues(enum log_format format);
 struct log_now {
 	uint64_t us;
 	int32_t zone_s; /* east of UTC; of lines that name no zone */
+	struct log_time_seen *seen; /* kept by the caller from line to line; NULL: each is read by itself */
 };
 
 struct log_stamp {

@@ -6,8 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { LOG_TIME_SEEN_MAX = 32 };
+
+/* The second that was read last, for the many lines that begin with the same.  Begun with { 0 }, and again wherever zone_s
+ * or now_us changes. */
+struct log_time_seen {
+	char text[LOG_TIME_SEEN_MAX];
+	uint8_t len, form;
+	int64_t s;
+};
+
 struct log_scan {
 	const char *p, *end;
+	struct log_time_seen *seen; /* NULL: nobody keeps it */
 };
 
 bool log_time_char(struct log_scan *in, char c);

@@ -1,8 +1,5 @@
 #include "telemetry/otlp/pbx.h"
 
-#include <endian.h>
-#include <string.h>
-
 #include "appliance/base/buf.h"
 
 enum { VARINT_BYTES_MAX = 10 };
@@ -230,14 +227,7 @@ pbx_is_utf8(const uint8_t *p, size_t len)
 static size_t
 varint_bytes(uint8_t *out, uint64_t v)
 {
-	size_t n = 0;
-
-	while (v >= 0x80) {
-		out[n++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	out[n++] = (uint8_t)v;
-	return n;
+	return (size_t)(pbx_store_varint(out, v) - out);
 }
 
 static void
@@ -349,27 +339,4 @@ void
 pbx_close_long(struct buf *out, size_t mark)
 {
 	close_guess(out, mark, LONG_GUESS);
-}
-
-size_t
-pbx_varint_bytes(uint64_t v)
-{
-	return 1 + (63 - (size_t)__builtin_clzll(v | 1)) / 7;
-}
-
-uint8_t *
-pbx_store_bytes(uint8_t *at, uint32_t number, size_t len)
-{
-	*at++ = (uint8_t)(number << 3 | PBX_WIRE_BYTES);
-	return at + varint_bytes(at, len);
-}
-
-uint8_t *
-pbx_store_fixed64(uint8_t *at, uint32_t number, uint64_t v)
-{
-	uint64_t le = htole64(v);
-
-	*at++ = (uint8_t)(number << 3 | PBX_WIRE_FIXED64);
-	memcpy(at, &le, sizeof(le));
-	return at + sizeof(le);
 }

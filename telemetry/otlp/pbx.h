@@ -9,9 +9,11 @@
  * Errors stick in the reader's cursor; a field of another wire type than asked fails it. */
 #pragma once
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "appliance/base/cursor.h"
 
@@ -73,6 +75,34 @@ void pbx_close_long(struct buf *out, size_t mark);
 
 /* Storing where the caller measured and reserved: each returns the place behind what it stored.  Field
  * numbers below 16; pbx_store_bytes() stores tag and length, the caller the body. */
-size_t pbx_varint_bytes(uint64_t v);
-uint8_t *pbx_store_bytes(uint8_t *at, uint32_t number, size_t len);
-uint8_t *pbx_store_fixed64(uint8_t *at, uint32_t number, uint64_t v);
+static inline size_t
+pbx_varint_bytes(uint64_t v)
+{
+	return 1 + (63 - (size_t)__builtin_clzll(v | 1)) / 7;
+}
+
+static inline uint8_t *
+pbx_store_varint(uint8_t *at, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*at++ = (uint8_t)(v | 0x80);
+	*at++ = (uint8_t)v;
+	return at;
+}
+
+static inline uint8_t *
+pbx_store_bytes(uint8_t *at, uint32_t number, size_t len)
+{
+	*at++ = (uint8_t)(number << 3 | PBX_WIRE_BYTES);
+	return pbx_store_varint(at, len);
+}
+
+static inline uint8_t *
+pbx_store_fixed64(uint8_t *at, uint32_t number, uint64_t v)
+{
+	uint64_t le = htole64(v);
+
+	*at++ = (uint8_t)(number << 3 | PBX_WIRE_FIXED64);
+	memcpy(at, &le, sizeof(le));
+	return at + sizeof(le);
+}

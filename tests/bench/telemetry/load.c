@@ -121,8 +121,11 @@ static int
 redact(uint32_t *secret_lines, const void *line, size_t len, struct buf *out, void *arg)
 {
 	struct redact_state state = { .inside = *secret_lines };
-	int r = redact_line(arg, &state, line, len, out, NULL);
+	int r;
 
+	if (redact_leaves(arg, &state, line, len))
+		return LOG_REDACT_NOTHING;
+	r = redact_line(arg, &state, line, len, out, NULL);
 	*secret_lines = state.inside;
 	return r;
 }

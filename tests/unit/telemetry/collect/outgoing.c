@@ -16,6 +16,7 @@
 #include "telemetry/collect/outgoing.h"
 #include "telemetry/collect/sample.h"
 #include "telemetry/collect/telemetry_show.h"
+#include "telemetry/logs/log_batch.h"
 #include "telemetry/rule/rule.h"
 #include "tests/fakes/scratch.h"
 #include "tests/unit/appliance/egress/canaries.h"
@@ -110,6 +111,43 @@ none_leaves_with_a_line(void **state)
 	}
 }
 
+/* Lines that stand together: what has nothing to hide leaves as it is, all else is rewritten, and so is every line of a
+ * key. */
+static void
+lines_that_stand_together_leave_as_alone(void **state)
+{
+	static const char text[] = "started in 12 ms\npassword=hunter22\n-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n"
+				   "-----END RSA PRIVATE KEY-----\nstopped\n";
+	static const struct {
+		int result;
+		const char *leaves;
+	} rows[] = {
+		{ LOG_REDACT_NOTHING, "" },
+		{ 0, "password=[redacted:password]" },
+		{ 0, "[redacted:private-key]" },
+		{ 0, "[redacted:private-key]" },
+		{ 0, "[redacted:private-key]" },
+		{ LOG_REDACT_NOTHING, "" },
+	};
+	struct door *d = *state;
+	uint32_t inside = 0;
+	const char *p = text;
+
+	outgoing_log_lines(text, strlen(text), &d->o);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *end = strchr(p, '\n');
+
+		buf_reset(&d->out);
+		assert_int_equal(outgoing_log_line(&inside, p, (size_t)(end - p), &d->out, &d->o), rows[i].result);
+		assert_string_equal(buf_text(&d->out), rows[i].leaves);
+		p = end + 1;
+	}
+	outgoing_log_lines(NULL, 0, &d->o);
+	buf_reset(&d->out);
+	assert_int_equal(outgoing_log_line(&inside, text, 16, &d->out, &d->o), 0);
+	assert_string_equal(buf_text(&d->out), "started in 12 ms");
+}
+
 static void
 none_leaves_as_a_label(void **state)
 {
@@ -197,6 +235,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(none_leaves_with_an_alert),
 		ROW(none_leaves_with_a_line),
+		ROW(lines_that_stand_together_leave_as_alone),
 		ROW(none_leaves_as_a_label),
 		ROW(none_leaves_with_the_inventory),
 		ROW(a_version_is_no_address_and_may_hold_no_secret),

@@ -9,6 +9,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/scope.h"
 #include "telemetry/logs/log_format.h"
+#include "telemetry/logs/log_time.h"
 
 /* 2026-11-22T08:00:00Z, seen from one hour east. */
 #define NOW_US (UINT64_C(1795334400) * CLOCK_US_PER_S)
@@ -113,6 +114,28 @@ lines_cut_anywhere_are_read_to_their_end(void **state)
 		}
 }
 
+/* Behind any other line, whole and cut anywhere. */
+static void
+a_second_that_was_seen_is_read_the_same(void **state)
+{
+	struct log_time_seen seen = { 0 };
+	struct log_now keeps = now;
+	size_t i, j, len;
+
+	(void)state;
+	keeps.seen = &seen;
+	for (i = 0; i < ARRAY_LEN(rows); i++)
+		for (j = 0; j < ARRAY_LEN(rows); j++)
+			for (len = strlen(rows[j].line) + 1; len-- > 0;) {
+				struct log_stamp want = log_format_read(rows[j].format, rows[j].line, len, &now), is;
+
+				(void)log_format_read(rows[i].format, rows[i].line, strlen(rows[i].line), &keeps);
+				is = log_format_read(rows[j].format, rows[j].line, len, &keeps);
+				assert_int_equal(is.time_us, want.time_us);
+				assert_int_equal(is.severity, want.severity);
+			}
+}
+
 static void
 formats_have_names(void **state)
 {
@@ -132,6 +155,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_say_when_and_how_bad),
 		cmocka_unit_test(lines_cut_anywhere_are_read_to_their_end),
+		cmocka_unit_test(a_second_that_was_seen_is_read_the_same),
 		cmocka_unit_test(formats_have_names),
 	};
 
