@@ -234,8 +234,8 @@ tick_group(struct rule_set *s, struct rule_watched *w, struct rule_group *g, uin
 	if (g->seen_us > now_us) /* the clock was set back */
 		g->seen_us = now_us;
 	rule_series_age(s, w, g, now_us);
-	if (w->rule->kind == RULE_ABSENT) /* half of the span is no absence yet: numbers come when they come */
-		return now_us - g->seen_us >= w->rule->hold_us / 2 &&
+	if (w->rule->kind == RULE_ABSENT) /* so little is no absence yet: numbers come when they come */
+		return now_us - g->seen_us >= (w->rule->hold_us / 2 < RULE_STILL_US ? w->rule->hold_us / 2 : RULE_STILL_US) &&
 			move(s, w, g, true, g->seen_us, now_us);
 	return w->rule->kind == RULE_CHANGE && move(s, w, g, false, now_us, now_us);
 }

@@ -19,11 +19,11 @@
  * at least `for`/2 (30 s at most; of a change: `for`), so that a number that flutters about its bound gives one
  * alert.  While an alert fires its condition ends only beyond `clear`.  An empty cell changes nothing; "!" tells
  * the caller.  A firing alert that is muted by hand, or inhibited by another alert that fires, is told as muted,
- * and as firing again when that ends.
+ * and as firing again when that ends.  Alerts that inhibit each other in a circle are not silenced by it.
  *
  * No clock and no I/O: time comes in, transitions go out.  A threshold is moved by numbers alone: while none come
  * it stays as it is; but a group of `by` whose series have not come for RULE_GONE_US is forgotten.  An absence
- * that has lasted less than half of its span is counted anew after a restart. */
+ * that has lasted less than RULE_STILL_US, or half of its span, is counted anew after a restart. */
 #pragma once
 
 #include <jansson.h>

@@ -71,6 +71,22 @@ let_go(struct rule_set *s, struct rule_watched *old, bool say)
 	old->rule = rule_unref(old->rule);
 }
 
+static void
+warn_of_circles(const struct rule_set *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rule *rule = s->rules[i].rule;
+
+		for (size_t k = 0; k < json_array_size(rule->inhibited_by); k++) {
+			const char *by = json_string_value(json_array_get(rule->inhibited_by, k));
+
+			if (rule_in_circle(s, rule, by))
+				log_warning("alerts %s and %s of %s inhibit each other in a circle: neither is silenced by it", rule->name,
+					by, rule->service);
+		}
+	}
+}
+
 int
 rule_load(struct rule_set *s, struct rule *const *rules, size_t n, uint64_t now_us)
 {
@@ -98,6 +114,7 @@ rule_load(struct rule_set *s, struct rule *const *rules, size_t n, uint64_t now_
 	for (size_t i = 0; i < n_old; i++)
 		let_go(s, &old[i], true);
 	free(old);
+	warn_of_circles(s);
 	rule_tell_all(s);
 	return r;
 }

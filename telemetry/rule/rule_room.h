@@ -73,6 +73,10 @@ void rule_tell_end(struct rule_set *s, const struct rule *rule, struct rule_grou
 /* Tell of every alert what has not been told: what inhibits before what it silences. */
 void rule_tell_all(struct rule_set *s);
 
+/* Does what inhibits the rule under this name of its service stand under its own inhibition, by others perhaps?  A definition
+ * and the customer's own rules can go round in a circle that neither shows alone: it silences nobody. */
+bool rule_in_circle(const struct rule_set *s, const struct rule *rule, const char *by);
+
 bool rule_group_fires(const struct rule_group *g);
 /* Keep why it is muted; NULL or "": it is not.  false where there is no memory. */
 bool rule_group_mute(struct rule_group *g, const char *why);

@@ -42,6 +42,39 @@ fires_by_name(const struct rule_set *s, const char *service, const char *name)
 	return NULL;
 }
 
+/* Is `to` inhibited by what is inhibited ... by `from`?  Both are of the service. */
+static bool
+leads_to(const struct rule_set *s, const char *service, const char *from, const char *to)
+{
+	bool seen[RULE_MAX] = { false };
+	const char *queue[RULE_MAX + 1] = { from };
+
+	for (size_t at = 0, n = 1; at < n; at++) {
+		for (size_t i = 0; i < s->n; i++) {
+			const struct rule *rule = s->rules[i].rule;
+
+			if (seen[i] || strcmp(rule->name, queue[at]) != 0 || strcmp(rule->service, service) != 0)
+				continue;
+			seen[i] = true;
+			for (size_t k = 0; k < json_array_size(rule->inhibited_by); k++) {
+				const char *name = json_string_value(json_array_get(rule->inhibited_by, k));
+
+				if (strcmp(name, to) == 0)
+					return true;
+				if (n <= RULE_MAX)
+					queue[n++] = name;
+			}
+		}
+	}
+	return false;
+}
+
+bool
+rule_in_circle(const struct rule_set *s, const struct rule *rule, const char *by)
+{
+	return leads_to(s, rule->service, by, rule->name);
+}
+
 /* Why it is not to be heard now: into why, or "". */
 static void
 find_why(const struct rule_set *s, const struct rule *rule, char why[RULE_WHY_MAX + 1])
@@ -58,7 +91,8 @@ find_why(const struct rule_set *s, const struct rule *rule, char why[RULE_WHY_MA
 	for (size_t i = 0; i < json_array_size(rule->inhibited_by); i++) {
 		const char *name = json_string_value(json_array_get(rule->inhibited_by, i));
 
-		if (fires_by_name(s, rule->service, name)) {
+		/* Those that would silence each other are all heard. */
+		if (fires_by_name(s, rule->service, name) && !rule_in_circle(s, rule, name)) {
 			(void)snprintf(why, RULE_WHY_MAX + 1, "alert %s", name);
 			return;
 		}

@@ -330,6 +330,48 @@ an_inhibited_alert_is_told_as_muted(void **state)
 		"full firing since 4 at 91; hidden muted by alert full since 1 at 6; hidden resolved since 1 at 1; ");
 }
 
+/* A definition and the customer's own file can do that together; each alone is refused. */
+#define RING(name, metric, by) "{\"name\":\"" name "\",\"metric\":\"" metric "\",\"op\":\"above\",\"value\":5,\"inhibited_by\":[\"" by "\"]}"
+
+static void
+alerts_that_inhibit_each_other_in_a_circle_are_all_heard(void **state)
+{
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s =
+		set_of("[" RING("a", "m", "b") "," RING("b", "n", "c") "," RING("c", "o", "a") "," RING("d", "p", "a") "]", &told, S(0));
+
+	(void)state;
+	rule_feed(s, SERVICE, "m", NULL, 0, 6, S(1));
+	rule_feed(s, SERVICE, "n", NULL, 0, 6, S(2));
+	rule_feed(s, SERVICE, "o", NULL, 0, 6, S(3));
+	rule_feed(s, SERVICE, "p", NULL, 0, 6, S(4)); /* it hangs on the circle, and is none of it */
+	assert_string_equal(buf_text(&told), "a firing since 1 at 6; b firing since 2 at 6; c firing since 3 at 6; "
+					     "d muted by alert a since 4 at 6; ");
+}
+
+/* An hour's absence that has lasted five minutes is not begun anew by a restart. */
+static void
+an_absence_goes_on_over_a_restart(void **state)
+{
+	static const char rules[] = "[{\"name\":\"gone\",\"metric\":\"m\",\"absent\":\"1h\"}]";
+	SCOPED(buf_done) struct buf told = BUF_MAX(4096);
+	SCOPED(rule_freep) struct rule_set *s = set_of(rules, &told, S(0)), *after = set_of(rules, &told, S(300));
+	SCOPED_JSON *saved = NULL;
+
+	(void)state;
+	rule_feed(s, SERVICE, "m", NULL, 0, 6, S(0));
+	for (unsigned at = 0; at <= 300; at += 30)
+		rule_tick(s, S(at));
+	assert_true(rule_changed(s));
+	saved = rule_save(s);
+	assert_int_equal(rule_restore(after, saved, S(300)), 0);
+	for (unsigned at = 300; at < 3600; at += 30)
+		rule_tick(after, S(at));
+	assert_string_equal(buf_text(&told), "");
+	rule_tick(after, S(3600));
+	assert_non_null(strstr(buf_text(&told), "gone firing"));
+}
+
 static void
 a_mute_ends_by_itself(void **state)
 {
@@ -600,6 +642,8 @@ main(void)
 		cmocka_unit_test(more_groups_than_are_watched_are_an_alert),
 		cmocka_unit_test(series_of_one_group_are_bounded),
 		cmocka_unit_test(an_inhibited_alert_is_told_as_muted),
+		cmocka_unit_test(alerts_that_inhibit_each_other_in_a_circle_are_all_heard),
+		cmocka_unit_test(an_absence_goes_on_over_a_restart),
 		cmocka_unit_test(a_mute_ends_by_itself),
 		cmocka_unit_test(a_text_holds_what_is_so_now),
 		cmocka_unit_test(what_is_no_rule_is_refused),
