@@ -246,7 +246,10 @@ alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us)
 	say_clock(call, item);
 	say_time(call, "last contact", json_text(item, "last_contact"), 0, now_us);
 	json_array_foreach(json_object_get(item, "changes"), i, one) {
-		(void)snprintf(line, sizeof(line), "%s  %s", json_text(one, "time"), json_text(one, "what"));
+		const char *there = json_text(one, "site_time");
+
+		(void)snprintf(line, sizeof(line), "%s  %s%s%s%s", json_text(one, "time"), json_text(one, "what"),
+			*there ? " (the site dates it " : "", there, *there ? ")" : "");
 		say(call, i ? "" : "changed there", line);
 	}
 	for (i = 0; i < ARRAY_LEN(people); i++)

@@ -17,6 +17,7 @@ enum {
 	PATH_BYTES = 512,
 	CHANGES_S = 7 * 86400, /* what is told as a site's changes lately */
 	CHANGES_SHOWN = 10,
+	FAR_OFF_S = 300,
 	CHANGE_WORD_MAX = 64,
 	CHANGE_BYTES = 1024,
 };
@@ -28,6 +29,9 @@ static const char *const customer_steps[] = {
 	"  id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, name TEXT NOT NULL, time INTEGER NOT NULL,"
 	"  seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;"
 	"CREATE INDEX inventory_by_group ON inventory(site, name, id);",
+	/* When it came, by our clock: the site's own orders nothing, for it may say anything. */
+	"ALTER TABLE inventory ADD COLUMN received INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE inventory SET received = min(time, seen);",
 };
 static const struct db_migration customer_migration = { "telemetry/inventory", customer_steps, ARRAY_LEN(customer_steps) };
 
@@ -71,7 +75,7 @@ put(struct db *db, const char *site, const char *group, uint64_t time_us, const 
 	if (r == 0 && n >= INVENTORY_HUB_GROUPS_MAX)
 		return REFUSE(REASON_TOO_LARGE, site, "has %d groups of inventory already", INVENTORY_HUB_GROUPS_MAX);
 	if (r == 0)
-		r = db_exec(db, "INSERT INTO inventory(site, name, time, seen, body) VALUES(?1, ?2, ?3, ?4, ?5)", "ttiit", site,
+		r = db_exec(db, "INSERT INTO inventory(site, name, time, seen, received, body) VALUES(?1, ?2, ?3, ?4, ?4, ?5)", "ttiit", site,
 			group, (int64_t)time_us, (int64_t)clock_now_us(), body);
 	if (r == 0)
 		r = db_exec(db,
@@ -116,7 +120,7 @@ struct diff {
 	json_t *items;
 	size_t max;
 	const char *group;
-	uint64_t time_us;
+	uint64_t time_us, site_us;
 };
 
 static int
@@ -129,6 +133,7 @@ add(const struct diff *d, const char *path, const json_t *was, const json_t *is)
 		return 0;
 	item = json_pack("{s:s, s:s}", "group", d->group, "path", path);
 	r = item ? json_put_time(item, "time", d->time_us) : -ENOMEM;
+	r = r ? r : json_put_time(item, "site_time", d->site_us);
 	if (r == 0 && was)
 		r = json_object_set_new(item, "was", json_deep_copy(was));
 	if (r == 0 && is)
@@ -216,9 +221,10 @@ compare(const struct diff *d, const char *path, const json_t *was, const json_t 
 }
 
 int
-inventory_hub_diff(json_t *items, size_t max, const char *group, uint64_t time_us, const json_t *was, const json_t *is)
+inventory_hub_diff(json_t *items, size_t max, const char *group, uint64_t time_us, uint64_t site_us, const json_t *was,
+	const json_t *is)
 {
-	struct diff d = { .items = items, .max = max, .group = group, .time_us = time_us };
+	struct diff d = { .items = items, .max = max, .group = group, .time_us = time_us, .site_us = site_us };
 
 	return compare(&d, "", was, is);
 }
@@ -237,7 +243,7 @@ append_newest(struct db *db, const char *site, const struct range *range, json_t
 	int r;
 
 	r = db_query(&q, db,
-		"SELECT name, time, seen, body FROM inventory WHERE id IN"
+		"SELECT name, time, seen, body, received FROM inventory WHERE id IN"
 		" (SELECT max(id) FROM inventory WHERE site = ?1 AND (?2 IS NULL OR name = ?2) GROUP BY name) ORDER BY name",
 		"tt", site, range->group);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
@@ -246,6 +252,7 @@ append_newest(struct db *db, const char *site, const struct range *range, json_t
 
 		r = item ? json_put_time(item, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
 		r = r ? r : json_put_time(item, "seen", (uint64_t)db_i64(q, 2));
+		r = r ? r : json_put_time(item, "received", (uint64_t)db_i64(q, 4));
 		if (json_array_append_new(items, item) < 0)
 			r = -ENOMEM;
 	}
@@ -260,15 +267,17 @@ append_changes(struct db *db, const char *site, const struct range *range, json_
 	int r;
 
 	r = db_query(&q, db,
-		"SELECT a.name, a.time, a.body, b.body FROM inventory AS a JOIN inventory AS b ON b.id ="
+		"SELECT a.name, a.received, a.time, a.body, b.body FROM inventory AS a JOIN inventory AS b ON b.id ="
 		" (SELECT max(id) FROM inventory WHERE site = a.site AND name = a.name AND id < a.id)"
-		" WHERE a.site = ?1 AND (?2 IS NULL OR a.name = ?2) AND a.time >= ?3 AND a.time < ?4 ORDER BY a.time DESC, a.id DESC",
+		" WHERE a.site = ?1 AND (?2 IS NULL OR a.name = ?2) AND a.received >= ?3 AND a.received < ?4"
+		" ORDER BY a.received DESC, a.id DESC",
 		"ttii", site, range->group, (int64_t)range->from_us, (int64_t)range->to_us);
 	while (r == 0 && json_array_size(items) < range->max && (r = db_next(q)) == DB_ROW) {
-		SCOPED_JSON *is = json_loads(db_text(q, 2), JSON_DECODE_ANY, NULL);
-		SCOPED_JSON *was = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
+		SCOPED_JSON *is = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
+		SCOPED_JSON *was = json_loads(db_text(q, 4), JSON_DECODE_ANY, NULL);
 
-		r = is && was ? inventory_hub_diff(items, range->max, db_text(q, 0), (uint64_t)db_i64(q, 1), was, is)
+		r = is && was ? inventory_hub_diff(items, range->max, db_text(q, 0), (uint64_t)db_i64(q, 1),
+					(uint64_t)db_i64(q, 2), was, is)
 			      : -ENOMEM;
 	}
 	return r < 0 ? FAULT(r) : 0;
@@ -307,6 +316,16 @@ on_inventory(struct http_call *call, void *state)
 	return r ? r : serve_reply_json(call, 200, json_pack("{s:O}", "items", items));
 }
 
+/* Does the site's clock say another time than ours: it is set wrong, lies, or this lay there for long? */
+static bool
+is_far_off(const json_t *of)
+{
+	uint64_t here, there;
+
+	return clock_parse(&here, json_text(of, "time")) != 0 || clock_parse(&there, json_text(of, "site_time")) != 0 ||
+		(here > there ? here - there : there - here) > FAR_OFF_S * CLOCK_US_PER_S;
+}
+
 /* "packages/openssl/version 3.0.1 -> 3.0.2"; what is no short text is only named. */
 static int
 add_change(json_t *changes, const json_t *of)
@@ -328,7 +347,8 @@ add_change(json_t *changes, const json_t *of)
 		buf_puts(&what, " changed");
 	r = r ? r : buf_error(&what);
 	r = r ? r : json_put_text(one, "what", buf_text(&what));
-	return FAULT(r ? r : json_put_text(one, "time", json_text(of, "time")));
+	r = r ? r : json_put_text(one, "time", json_text(of, "time"));
+	return FAULT(r || !is_far_off(of) ? r : json_put_text(one, "site_time", json_text(of, "site_time")));
 }
 
 static int

@@ -40,6 +40,8 @@ put_member(struct buf *out, uint32_t number, const char *name, const char *value
 	pbx_close(out, mark);
 }
 
+static uint64_t ahead_s; /* what the site's clock says more than ours */
+
 /* A request with one record named mainstay.inventory; group NULL: without that attribute; members NULL: a text for a body. */
 static struct bench_call *
 send_group(unsigned sequence, const char *group, const struct member *members, size_t n)
@@ -53,7 +55,7 @@ send_group(unsigned sequence, const char *group, const struct member *members, s
 	resource = pbx_open(&body, 1);
 	scope = pbx_open(&body, 2);
 	record = pbx_open(&body, 2);
-	pbx_put_fixed64(&body, 1, (BENCH_NOW + sequence * CLOCK_US_PER_S) * 1000);
+	pbx_put_fixed64(&body, 1, (BENCH_NOW + (ahead_s + sequence) * CLOCK_US_PER_S) * 1000);
 	any = pbx_open(&body, 5);
 	if (members) {
 		map = pbx_open(&body, 6);
@@ -119,7 +121,9 @@ test_the_newest_of_each_group_and_what_changed(void **state)
 		assert_string_equal(json_text(item, "was"), rows[i].was);
 		assert_string_equal(json_text(item, "is"), rows[i].is);
 	}
-	none = ask("?changes=1&from=2027-01-15T08:00:04Z");
+	assert_string_equal(json_text(json_array_get(items, 0), "site_time"), "2027-01-15T08:00:03.000Z");
+	assert_string_equal(json_text(json_array_get(items, 0), "time"), "2027-01-15T08:00:00.000Z");
+	none = ask("?changes=1&from=2027-01-15T08:00:01Z");
 	assert_int_equal(json_array_size(json_object_get(none, "items")), 0);
 }
 
@@ -139,7 +143,8 @@ test_its_changes_are_told_with_the_site_s_alerts(void **state)
 	assert_string_equal(json_text(json_array_get(changes, 0), "what"), "packages/bash 5.2-1 -> 5.2-2");
 	assert_string_equal(json_text(json_array_get(changes, 1), "what"), "packages/nano is gone");
 	assert_string_equal(json_text(json_array_get(changes, 2), "what"), "packages/zstd is new");
-	assert_string_equal(json_text(json_array_get(changes, 2), "time"), "2027-01-15T08:00:03.000Z");
+	assert_string_equal(json_text(json_array_get(changes, 2), "time"), "2027-01-15T08:00:00.000Z");
+	assert_string_equal(json_text(json_array_get(changes, 2), "site_time"), ""); /* three seconds say nothing */
 	for (size_t i = 0; i < 256; i++)
 		(void)snprintf(name + 4 * i, 5, "\xf0\x9f\x90\x98");
 	assert_int_equal(send_group(4, "odd", odd, 1)->status, 200);
@@ -147,6 +152,27 @@ test_its_changes_are_told_with_the_site_s_alerts(void **state)
 	assert_int_equal(serve_changes(bench.serve, "acme-1", bench_db(), more), 0);
 	assert_int_equal(json_array_size(more), 4);
 	assert_int_equal(strlen(json_text(json_array_get(more, 0), "what")), strlen("odd/") + 508 + strlen(" is new"));
+}
+
+/* A hostile site dates a change ahead so that it stands first for ever: what came later stands first all the same. */
+static void
+test_a_site_that_dates_ahead_orders_nothing(void **state)
+{
+	SCOPED_JSON *changes = json_array();
+
+	(void)state;
+	assert_int_equal(send_group(1, "packages", before, 1)->status, 200);
+	ahead_s = 400 * 86400;
+	assert_int_equal(send_group(2, "packages", after, 1)->status, 200);
+	ahead_s = 0;
+	clock_fake(BENCH_NOW + 60 * CLOCK_US_PER_S, BENCH_NOW + 60 * CLOCK_US_PER_S);
+	assert_int_equal(send_group(3, "os", before, 1)->status, 200);
+	assert_int_equal(send_group(4, "os", after, 1)->status, 200);
+	assert_int_equal(serve_changes_newest(bench.serve, "acme-1", bench_db(), 9, changes), 0);
+	assert_int_equal(json_array_size(changes), 2);
+	assert_string_equal(json_text(json_array_get(changes, 0), "what"), "os/bash 5.2-1 -> 5.2-2");
+	assert_string_equal(json_text(json_array_get(changes, 1), "time"), "2027-01-15T08:00:00.000Z");
+	assert_string_equal(json_text(json_array_get(changes, 1), "site_time"), "2028-02-19T08:00:02.000Z");
 }
 
 static void
@@ -167,12 +193,12 @@ test_lists_are_compared_by_name(void **state)
 	SCOPED_JSON *items = json_array();
 
 	(void)state;
-	assert_int_equal(inventory_hub_diff(items, 9, "g", 0, was, is), 0);
+	assert_int_equal(inventory_hub_diff(items, 9, "g", 0, 0, was, is), 0);
 	assert_int_equal(json_array_size(items), 1);
 	assert_string_equal(json_text(json_array_get(items, 0), "path"), "b/v");
-	assert_int_equal(inventory_hub_diff(items, 9, "g", 0, plain, other), 0);
+	assert_int_equal(inventory_hub_diff(items, 9, "g", 0, 0, plain, other), 0);
 	assert_int_equal(json_array_size(items), 2);
-	assert_int_equal(inventory_hub_diff(items, 2, "g", 0, plain, other), 0);
+	assert_int_equal(inventory_hub_diff(items, 2, "g", 0, 0, plain, other), 0);
 	assert_int_equal(json_array_size(items), 2);
 }
 
@@ -239,6 +265,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_newest_of_each_group_and_what_changed),
 		TEST(test_its_changes_are_told_with_the_site_s_alerts),
+		TEST(test_a_site_that_dates_ahead_orders_nothing),
 		TEST(test_what_is_known_is_not_kept_twice),
 		TEST(test_lists_are_compared_by_name),
 		TEST(test_records_that_are_no_inventory_are_rejected),
