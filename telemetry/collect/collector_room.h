@@ -41,6 +41,8 @@ struct collector {
 	struct spool *metrics, *alerts, *logs, *inventory;
 	struct stock stock;
 	uint64_t stock_lost; /* records of that stream, when they were last looked at */
+	uint64_t alerts_end;  /* the newest record of the alerts */
+	uint64_t alerts_lost; /* of them, when what fires was last said again; after a start 0, so that it is said once more */
 	struct believed *believed;
 	struct follow *follow;
 	struct event_publisher *bus;         /* NULL: nobody can be told early, the courier looks by itself */
@@ -70,6 +72,9 @@ bool collector_look_at_switch(struct collector *c);
 
 /* Write c->body into a stream: is it there now?  Faults are logged. */
 bool collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path);
+/* The hub has the alerts up to sequence.  Were some lost to the cap, and is all of what is left there by now, what fires is
+ * said again: else the vendor would not know of it until it ends. */
+void collector_alerts_committed(struct collector *c, uint64_t sequence);
 void collector_send_alert(const struct rule_alert *alert, void *arg);
 /* Tell the ends of what the vendor takes for standing and stands no more. */
 void collector_send_ends(struct collector *c);

@@ -63,6 +63,8 @@ collector_write(struct collector *c, struct spool *spool, enum class_name class,
 		log_fault(r, "writing the spool");
 	if (r != 0)
 		return false;
+	if (spool == c->alerts)
+		c->alerts_end = sequence;
 	tell_more(spool, sequence, c);
 	return true;
 }
@@ -86,6 +88,18 @@ void
 collector_send_ends(struct collector *c)
 {
 	believed_ends(c->believed, c->rules, collector_send_alert, c);
+}
+
+void
+collector_alerts_committed(struct collector *c, uint64_t sequence)
+{
+	uint64_t since_us, lost = spool_lost(c->alerts, &since_us);
+
+	if (lost == c->alerts_lost || sequence < c->alerts_end || !collector_is_on(c))
+		return;
+	c->alerts_lost = lost;
+	rule_each_firing(c->rules, collector_send_alert, c);
+	collector_send_ends(c);
 }
 
 bool
@@ -155,7 +169,12 @@ on_committed(const char *topic, const char *text, void *arg)
 	for (i = 0; i < ARRAY_LEN(spools); i++)
 		if (strlen(spool_stream(spools[i])) == (size_t)(space - text) &&
 			strncmp(spool_stream(spools[i]), text, (size_t)(space - text)) == 0)
-			spool_committed(spools[i], sequence);
+			break;
+	if (i == ARRAY_LEN(spools))
+		return;
+	spool_committed(spools[i], sequence);
+	if (spools[i] == c->alerts)
+		collector_alerts_committed(c, sequence);
 }
 
 static void

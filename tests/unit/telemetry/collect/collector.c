@@ -17,7 +17,7 @@
 #include "appliance/loop/loop.h"
 #include "appliance/policy/switch.h"
 #include "appliance/record/record.h"
-#include "telemetry/collect/collector.h"
+#include "telemetry/collect/collector_room.h"
 #include "telemetry/otlp/otlp_decode.h"
 #include "tests/fakes/turn.h"
 
@@ -319,10 +319,35 @@ a_restart_goes_on_by_the_last_config_and_tells_nothing_twice(void **state)
 	assert_string_equal(buf_text(&s->told), "down firing; down firing; ");
 }
 
+/* What the cap pushed out the vendor never heard: what fires is said again, once there is room. */
+static void
+what_fires_is_said_again_after_a_loss(void **state)
+{
+	struct site *s = *state;
+	struct collector *c = s->collector;
+	size_t n;
+
+	tell(s, true, "keep");
+	assert_int_equal(collector_start(c), 0);
+	run_for(s, 300);
+	n = records(s, "alerts", NULL);
+	assert_true(n > 0 && c->alerts_end == n);
+	collector_alerts_committed(c, c->alerts_end); /* nothing was lost */
+	assert_int_equal(records(s, "alerts", NULL), n);
+	c->alerts_lost = 7;
+	collector_alerts_committed(c, c->alerts_end - 1); /* no room yet */
+	assert_int_equal(records(s, "alerts", NULL), n);
+	collector_alerts_committed(c, c->alerts_end);
+	assert_int_equal(records(s, "alerts", NULL), n + 1);
+	collector_alerts_committed(c, c->alerts_end);
+	assert_int_equal(records(s, "alerts", NULL), n + 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_fires_is_said_again_after_a_loss, setup, teardown),
 		cmocka_unit_test_setup_teardown(off_writes_nothing_and_alerts_all_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(settings_that_change_are_begun_anew_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(on_writes_one_record_a_period_until_the_off_file, setup,
