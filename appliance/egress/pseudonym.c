@@ -195,6 +195,16 @@ pseudonym_reveal(const struct pseudonym *p, const char *token)
 	return NULL;
 }
 
+size_t
+pseudonym_kept(const struct pseudonym *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; p->kept && i < PSEUDONYM_KEPT; i++)
+		n += p->kept[i].text != NULL;
+	return n;
+}
+
 /* --- files ------------------------------------------------------------------------------------------------- */
 static void
 read_table(struct pseudonym *p, const char *text, size_t len)

@@ -57,5 +57,7 @@ int pseudonym_save(struct pseudonym *p);
  * can still be revealed.  Returns 0 or a fault. */
 int pseudonym_look(struct pseudonym *p);
 
+/* How many originals are kept: below PSEUDONYM_KEPT none has gone yet. */
+size_t pseudonym_kept(const struct pseudonym *p);
 /* What stands behind a token; NULL where it is not kept (any more).  Borrowed until the next call. */
 const char *pseudonym_reveal(const struct pseudonym *p, const char *token);

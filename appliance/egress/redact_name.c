@@ -5,7 +5,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { LOCAL_MAX = 64, DOMAIN_MAX = 190, LOGIN_MAX = 512, LOGIN_ALONE_MIN = 16, IBAN_MIN = 15, IBAN_MAX = 34 };
+enum { LOCAL_MAX = 64, DOMAIN_MAX = 190, LOGIN_MAX = 512, LOGIN_ALONE_MIN = 16, IBAN_MIN = 15, IBAN_MAX = 34, VERSION_GAP_MAX = 4 };
 
 static bool
 wants(const struct redact_text *t, enum pseudonym_kind kind)
@@ -60,6 +60,37 @@ find_email(const struct redact_text *t, size_t at, size_t width, struct redact_m
 }
 
 /* --- 203.0.113.7, 2001:db8::7 ------------------------------------------------------------------------------ */
+/* "version 1.2.3.4", "serverVersion":"1.2.3.4", "release=1.2.3.4": the word before says that this is no address.  Not
+ * "nginx/1.2.3.4" nor "node-1.2.3.4": so are hosts written, too. */
+static bool
+says_version(const struct redact_text *t, size_t from)
+{
+	static const char *const words[] = { "version", "release", "ver" };
+	size_t end = from;
+
+	while (end > 0 && from - end < VERSION_GAP_MAX && strchr(" \t:=\"'", t->p[end - 1]) && t->p[end - 1])
+		end--;
+	for (size_t i = 0; end < from && i < ARRAY_LEN(words); i++) {
+		size_t len = strlen(words[i]);
+
+		if (end < len || !redact_at_any_case(t, end - len, words[i]))
+			continue;
+		/* "conversion" is none, serverVersion is one. */
+		if (end == len || !redact_is(t->p[end - len - 1], REDACT_ALNUM) || t->p[end - len] == 'V' || t->p[end - len] == 'R')
+			return true;
+	}
+	return false;
+}
+
+/* 1.2.3.4+dfsg-1, 1.2.3.4~rc1 */
+static bool
+is_debian(const struct redact_text *t, size_t end)
+{
+	char mark = char_at(t, end), letter = char_at(t, end + 1);
+
+	return (mark == '+' || mark == '~') && redact_is(letter, REDACT_ALNUM) && !redact_is(letter, REDACT_DIGIT);
+}
+
 static bool
 find_ip4(const struct redact_text *t, size_t at, struct redact_match *ret)
 {
@@ -89,6 +120,8 @@ find_ip4(const struct redact_text *t, size_t at, struct redact_match *ret)
 		return false;
 	/* Everybody has these; and Chrome/120.0.0.0 stands in every line of an access log. */
 	if (redact_at(t, from, "127.") || redact_at(t, end - 6, ".0.0.0") || redact_at(t, from, "0.0.0.0") || redact_at(t, from, "255.255.255."))
+		return false;
+	if (is_debian(t, end) || says_version(t, from))
 		return false;
 	return name(ret, from, end, PSEUDONYM_IP);
 }

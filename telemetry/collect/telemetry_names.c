@@ -52,9 +52,13 @@ telemetry_names_reveal(struct command_call *call)
 	for (i = 0; r == 0 && i < call->n_operands; i++) {
 		const char *original = pseudonym_reveal(p, as_token(token, call->operands[i]));
 
+		if (!original && pseudonym_kept(p) < PSEUDONYM_KEPT)
+			return REFUSE(REASON_NOT_FOUND, call->operands[i],
+				"was not made here: it is none of the %zu pseudonyms that this site made so far", pseudonym_kept(p));
 		if (!original)
 			return REFUSE(REASON_NOT_FOUND, call->operands[i],
-				"is none of the last %d pseudonyms of this site", (int)PSEUDONYM_KEPT);
+				"was made before the last %d pseudonyms of this site, which it keeps, or was not made here",
+				(int)PSEUDONYM_KEPT);
 		if (json_array_append_new(items, json_pack("{s:s, s:s}", "token", token, "original", original)) < 0)
 			r = REFUSE(REASON_MALFORMED, call->operands[i], "stands for what is no text");
 	}

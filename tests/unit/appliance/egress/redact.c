@@ -153,6 +153,18 @@ static const struct {
 } named[] = {
 	{ "from 203.0.113.7 port 22", "from <ip:#> port 22" },
 	{ "203.0.113.7:443", "<ip:#>:443" },
+	/* Four numbers where the word before them says what they are. */
+	{ "upgraded to version 4.18.12.7 now", "upgraded to version 4.18.12.7 now" },
+	{ "Version: 4.18.12.7", "Version: 4.18.12.7" },
+	{ "{\"serverVersion\": \"4.18.12.7\"}", "{\"serverVersion\": \"4.18.12.7\"}" },
+	{ "app_version=4.18.12.7 release 9.9.9.9", "app_version=4.18.12.7 release 9.9.9.9" },
+	{ "libfoo 4.18.12.7+dfsg-1 and 4.18.12.8~rc1", "libfoo 4.18.12.7+dfsg-1 and 4.18.12.8~rc1" },
+	{ "v4.18.12.7", "v4.18.12.7" },
+	{ "conversion 203.0.113.7", "conversion <ip:#>" },
+	{ "protocol version from 203.0.113.7", "protocol version from <ip:#>" },
+	{ "version 203.0.113.7 and 203.0.113.8", "version 203.0.113.7 and <ip:#>" },
+	{ "web1/203.0.113.7", "web1/<ip:#>" },
+	{ "203.0.113.7+203.0.113.8 203.0.113.7~9", "<ip:#>+<ip:#> <ip:#>~9" },
 	{ "peer [2001:db8::7]:443", "peer [<ip:#>]:443" },
 	{ "2001:db8:0:1:2:3:4:5: gone", "<ip:#>: gone" },
 	{ "x-forwarded-for: 10.1.2.3, 10.1.2.4.", "x-forwarded-for: <ip:#>, <ip:#>." },

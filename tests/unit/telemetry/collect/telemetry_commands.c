@@ -11,6 +11,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/egress/pseudonym.h"
 #include "appliance/egress/ack.h"
 #include "telemetry/collect/telemetry_commands.h"
 #include "telemetry/collect/telemetry_sent.h"
@@ -350,8 +351,19 @@ pseudonyms_are_revealed_here_alone(void **state)
 	assert_non_null(strstr(buf_text(&out), "ann"));
 	/* One that is not known: none is shown, for the answer would be half of it. */
 	refused(s, ":reveal user:00000000000a user:00000000000c", 1, REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "was not made here: it is none of the"));
 	refused(s, ":reveal user:00000000000b", 1, REASON_MALFORMED);
 	assert_int_equal(faccessat(fd, "pseudonym.key", F_OK, 0), -1);
+	/* Where the table is full, older ones may have gone. */
+	{
+		SCOPED(buf_done) struct buf full = BUF_MAX(1 << 20);
+
+		for (unsigned i = 0; i < PSEUDONYM_KEPT; i++)
+			buf_printf(&full, "<ip:%012x>\t10.0.%u.%u\n", i, i / 256, i % 256);
+		assert_int_equal(fs_replace(fd, "pseudonyms", full.data, full.len, 0600), 0);
+	}
+	refused(s, ":reveal ip:ffffffffffff", 1, REASON_NOT_FOUND);
+	assert_non_null(strstr(refuse_last()->text, "was made before the last 4096 pseudonyms"));
 	/* What is no key is said, not used. */
 	assert_int_equal(fs_replace(fd, "pseudonym.key", "x\n", 2, 0600), 0);
 	refused(s, ":reveal user:00000000000a", 1, REASON_MALFORMED);
