@@ -420,6 +420,7 @@ request_site_init(struct monitor *m)
 	if (!s)
 		return FAULT(-ENOMEM);
 	s->m = m;
+	s->progress_ms = REQUEST_PROGRESS_MS;
 	r = request_store_open(&s->store, monitor_dir(m));
 	r = r ?: request_refused_open(&s->refused, monitor_dir(m));
 	r = r ?: standing_open(&s->standing, monitor_dir(m));

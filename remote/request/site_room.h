@@ -53,6 +53,7 @@ struct request_site {
 	uint8_t held[32];        /* digest of the delivery that waits for newer people */
 	uint64_t held_us;        /* boot time since when; 0: none waits */
 	bool window_open;        /* the maintenance hours, as last looked at */
+	uint64_t progress_ms;    /* between two messages about one that runs */
 	uint64_t retried_us;     /* when what is unsettled was last tried */
 };
 
@@ -131,6 +132,18 @@ void request_site_refuse_last(struct request_site *s, struct request_item *item,
 /* Save it, and tell those who watch; a fault is logged. */
 void request_site_save(struct request_site *s, struct request_item *item);
 
+/* --- progress --------------------------------------------------------------------------------- */
+struct progress;
+struct request_progress;
+/* Say, from one period on, what this request does, while both are there: to the hub, as messages progress@, and to who
+ * watches here.  Of what it writes 64 KiB of each stream wait, and 128 KiB are said in all; what is not is counted, and
+ * that is said.  Where the outbox takes no more, nothing is.  Returns 0 or a fault. */
+int request_site_progress(struct request_progress **ret, struct request_site *s, const struct request_item *item);
+/* state is static.  NULL for p is fine in these three. */
+void request_site_progress_state(struct request_progress *p, const char *state);
+void request_site_progress_output(struct request_progress *p, int stream, const void *bytes, size_t len);
+struct request_progress *request_site_progress_free(struct request_progress *p);
+
 /* --- moving ----------------------------------------------------------------------------------- */
 /* Take an event; what follows from it is done before it returns.  reason (REASON_NONE: none) and
  * detail say why.  Returns 0, or REASON_CONFLICT (logged) where the state does not take it.  Faults
@@ -205,3 +218,5 @@ int request_site_export(struct monitor *m, struct monitor_call *call, void *arg)
 json_t *request_site_brief(const struct request_item *item); /* new reference, or NULL */
 json_t *request_site_full(const struct request_item *item);
 void request_site_tell(struct request_site *s, const struct request_item *item); /* the watchers */
+void request_site_tell_progress(struct request_site *s, const struct request_item *item,
+	const struct progress *p); /* {"id","kind","text"} */

@@ -26,6 +26,7 @@ struct running {
 	struct request_item *item;
 	struct request_run *worker; /* NULL for a verb */
 	struct recording *recording; /* NULL once it is closed */
+	struct request_progress *progress;
 	bool unseen;                /* it could be recorded no further */
 	uint64_t started_us;        /* boot time */
 	uint64_t health_us;         /* so long its service's health is watched then; 0: not */
@@ -80,6 +81,7 @@ running_free(struct running *running)
 	if (running) {
 		request_site_health_free(running->health);
 		request_run_free(running->worker);
+		request_site_progress_free(running->progress);
 		recording_abandon(running->recording); /* where one is open still the next start closes it */
 		free(running);
 	}
@@ -140,8 +142,10 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	running->result = result;
 	if (!end->r && result.outcome == REQUEST_OUTCOME_OK && running->health_us > 0 &&
 		request_site_health(&running->health, s->m, item->request->service, running->health_us,
-			on_health, running) == 0)
+			on_health, running) == 0) {
+		request_site_progress_state(running->progress, "has ended; its service's health is watched");
 		return;
+	}
 	item->run = NULL;
 	if (end->r) { /* what bubblewrap said may be there */
 		result.outcome = REQUEST_OUTCOME_REFUSED;
@@ -162,6 +166,7 @@ on_output(int stream, const void *p, size_t len, void *arg)
 	struct running *running = arg;
 	int r = running->unseen ? 0 : recording_put(running->recording, stream, p, len);
 
+	request_site_progress_output(running->progress, stream, p, len);
 	if (r == 0)
 		return;
 	running->unseen = true;
@@ -224,6 +229,9 @@ request_site_run(struct request_site *s, struct request_item *item,
 	if (strcmp(g->health, "passing") == 0)
 		running->health_us = request_site_health_us(g);
 	r = request_site_record(s, item, &running->recording);
+	if (r)
+		return r;
+	r = request_site_progress(&running->progress, s, item);
 	if (r)
 		return r;
 	if (verb != DEFINITION_VERB_NONE) {

@@ -11,6 +11,7 @@
 #include "appliance/monitor/monitor.h"
 #include "appliance/trust/sha256.h"
 #include "remote/mailbox/mailbox_wire.h"
+#include "remote/request/progress.h"
 #include "remote/request/result.h"
 
 int
@@ -60,6 +61,16 @@ request_site_post(struct monitor *m, const struct request_item *item, const char
 	if (r < 0 && plan)
 		log_fault(r, "handing over a plan");
 	return r;
+}
+
+int
+request_site_post_progress(struct monitor *m, const struct request_item *item, const struct progress *p)
+{
+	SCOPED_JSON *payload = NULL, *envelope = NULL;
+	int r = progress_json(&payload, p);
+
+	r = r ?: monitor_sign(m, MESSAGE_PROGRESS, payload, &envelope);
+	return r ?: post(m, "progress", item->request->id, item->decision ? item->decision : "deny", envelope);
 }
 
 int

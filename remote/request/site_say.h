@@ -18,6 +18,9 @@ int request_site_set_result(struct monitor *m, struct request_item *item,
 /* Put the item's plan or result into the outbox.  Returns 0, REASON_SWITCHED_OFF or
  * REASON_NO_SPACE, or a fault (logged where the plan is concerned, whose loss holds nothing up). */
 int request_site_post(struct monitor *m, const struct request_item *item, const char *kind);
+/* A message about one that runs. */
+struct progress;
+int request_site_post_progress(struct monitor *m, const struct request_item *item, const struct progress *p);
 /* A refused result for a request that has no item. */
 int request_site_post_refusal(struct monitor *m, const char *id, const uint8_t digest[32],
 	enum reason reason, const char *text);

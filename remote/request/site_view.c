@@ -3,6 +3,7 @@
 #include "appliance/base/json.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/trust/envelope.h"
+#include "remote/request/progress.h"
 
 /* "1 of 2": how many have said yes, how many it takes, who they are. */
 static json_t *
@@ -80,6 +81,17 @@ request_site_full(const struct request_item *item)
 		r = json_object_set(o, "permits", item->permits);
 	r = r ?: json_object_set(o, "envelopes", envelopes);
 	return r ? NULL : STEAL(o);
+}
+
+void
+request_site_tell_progress(struct request_site *s, const struct request_item *item, const struct progress *p)
+{
+	SCOPED_JSON *line = json_pack("{s:s, s:s, s:s}", "id", item->request->id, "kind", progress_kind_text(p->kind),
+		"text", p->text);
+
+	for (size_t i = 0; line && i < REQUEST_SITE_WATCHERS_MAX; i++)
+		if (s->watchers[i])
+			monitor_progress(s->watchers[i], line);
 }
 
 void
