@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -311,6 +312,16 @@ load_forgotten(struct request_store *s)
 	return 0;
 }
 
+/* Two monitors would each run a request once. */
+static int
+hold(int dir_fd)
+{
+	if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	return errno == EWOULDBLOCK ? REFUSE(REASON_BUSY, "requests", "another monitor works on this state")
+				    : FAULT(-errno);
+}
+
 int
 request_store_open(struct request_store **ret, int monitor_fd)
 {
@@ -321,6 +332,7 @@ request_store_open(struct request_store **ret, int monitor_fd)
 		return FAULT(-ENOMEM);
 	s->dir_fd = -1;
 	r = fs_open_dir(&s->dir_fd, monitor_fd, "requests", 0700);
+	r = r ?: hold(s->dir_fd);
 	r = r ?: load_forgotten(s);
 	r = r ?: load_all(s);
 	if (r)

@@ -57,7 +57,7 @@ struct request_item {
 
 /* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is
  * there; a file that does not parse is set aside as ID.json.bad and logged, never a reason not to
- * start. */
+ * start.  Held until it is closed: meanwhile another has REASON_BUSY (logged). */
 int request_store_open(struct request_store **ret, int monitor_fd);
 struct request_store *request_store_close(struct request_store *s);
 SCOPED_DESTRUCTOR(struct request_store, request_store_close)

@@ -21,7 +21,7 @@
 #include "appliance/trust/sshsig.h"
 #include "tests/fakes/spawn_fake.h"
 
-enum { LEAVES = 512, POSTS = 64, VERBS = 32, RECORDING_MAX = 1 << 20 };
+enum { LEAVES = 512, POSTS = 256, VERBS = 32, RECORDING_MAX = 1 << 20 };
 
 struct monitor {
 	struct fixture *fx;

@@ -263,6 +263,23 @@ test_one_engineer_leaves_room(void **state)
 	assert_int_equal(add(&w, "r-x", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
 }
 
+static void
+test_two_monitors(void **state)
+{
+	SCOPED(request_store_closep) struct request_store *second = NULL;
+	SCOPED(room_close) struct room w;
+	uint64_t before = refuse_count(REASON_BUSY);
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(request_store_open(&second, w.scratch.fd), REASON_BUSY);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_null(second);
+	room_again(&w); /* the first is gone: it is the next one's */
+	assert_non_null(request_store_find(w.store, "r-1"));
+}
+
 /* What a dry run said, lowered limits and what kind it is outlive the monitor. */
 static void
 test_what_it_touches_is_kept(void **state)
@@ -389,6 +406,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_one_engineer_leaves_room),
+		cmocka_unit_test(test_two_monitors),
 		cmocka_unit_test(test_what_it_touches_is_kept),
 		cmocka_unit_test(test_damage_is_set_aside),
 		cmocka_unit_test(test_order_and_removal),
