@@ -3,8 +3,8 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
+#include "appliance/serve/accept.h"
 #include "remote/hub/hub_metrics.h"
-#include "telemetry/scrape/exposition_accept.h"
 
 enum { METRICS_MAX = 1024 * 1024 };
 
@@ -33,7 +33,7 @@ static int
 on_metrics(struct http_call *call, void *state)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(METRICS_MAX);
-	bool openmetrics = exposition_accept_openmetrics(http_call_get(call, "accept"));
+	bool openmetrics = accept_openmetrics(http_call_get(call, "accept"));
 	SCOPED(buf_done) struct buf other = BUF_MAX(METRICS_MAX);
 	const struct buf *body = openmetrics ? &other : &out;
 
@@ -43,7 +43,7 @@ on_metrics(struct http_call *call, void *state)
 	if (buf_error(&out) || buf_error(&other))
 		return FAULT(buf_error(&out) ?: buf_error(&other));
 	http_call_reply(call, 200,
-		openmetrics ? EXPOSITION_ACCEPT_OPENMETRICS : EXPOSITION_ACCEPT_TEXT,
+		openmetrics ? ACCEPT_OPENMETRICS : ACCEPT_TEXT,
 		body->data, body->len);
 	return 0;
 }

@@ -17,8 +17,8 @@
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/confine.h"
+#include "appliance/serve/accept.h"
 #include "telemetry/collect/page_channel.h"
-#include "telemetry/scrape/exposition_accept.h"
 #include "telemetry/scrape/page_request.h"
 
 enum {
@@ -133,7 +133,7 @@ answer_page(struct peer *p)
 		answer_status(p, 500);
 		return;
 	}
-	answer(p, "200 OK", p->format == PAGE_CHANNEL_OPENMETRICS ? EXPOSITION_ACCEPT_OPENMETRICS : EXPOSITION_ACCEPT_TEXT,
+	answer(p, "200 OK", p->format == PAGE_CHANNEL_OPENMETRICS ? ACCEPT_OPENMETRICS : ACCEPT_TEXT,
 		(size_t)st.st_size);
 	send_on(p);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "telemetry/scrape/exposition_accept.h"
+#include "appliance/serve/accept.h"
 
 static const char token[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -55,7 +55,7 @@ read_field(struct page_request *ret, char *line, bool local, unsigned *hosts)
 		return 413;
 	if (strcasecmp(line, "content-length") == 0 && strcmp(value, "0") != 0)
 		return 413;
-	if (strcasecmp(line, "accept") == 0 && exposition_accept_openmetrics(value))
+	if (strcasecmp(line, "accept") == 0 && accept_openmetrics(value))
 		ret->openmetrics = true;
 	if (strcasecmp(line, "host") != 0)
 		return 200;

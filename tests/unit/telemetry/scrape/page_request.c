@@ -1,4 +1,4 @@
-/* What is asked of the page of numbers, and in which format it is answered. */
+/* What is asked of the page of numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,33 +10,7 @@
 #include <string.h>
 
 #include "appliance/base/scope.h"
-#include "telemetry/scrape/exposition_accept.h"
 #include "telemetry/scrape/page_request.h"
-
-static void
-the_format_is_what_accept_likes_best(void **state)
-{
-	static const struct {
-		const char *accept;
-		bool openmetrics;
-	} rows[] = {
-		{ NULL, false },
-		{ "", false },
-		{ "*/*", false },
-		{ "text/plain", false },
-		{ "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-		  "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true },
-		{ "Application/OpenMetrics-Text", true },
-		{ "text/plain;q=0.6, application/openmetrics-text; q=0.5", false },
-		{ "application/openmetrics-text;q=0", false },
-		{ "application/openmetrics-texts", false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (exposition_accept_openmetrics(rows[i].accept) != rows[i].openmetrics)
-			fail_msg("%s", rows[i].accept);
-}
 
 #define HOST "Host: 127.0.0.1:9190\r\n"
 #define OM "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n"
@@ -150,7 +124,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_format_is_what_accept_likes_best),
 		cmocka_unit_test(questions_row_by_row),
 		cmocka_unit_test(what_is_no_text_and_what_is_too_long),
 		cmocka_unit_test(elsewhere_the_host_may_have_a_name),

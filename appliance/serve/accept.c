@@ -1,4 +1,4 @@
-#include "telemetry/scrape/exposition_accept.h"
+#include "appliance/serve/accept.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ liked(const char *accept, const char *type)
 }
 
 bool
-exposition_accept_openmetrics(const char *accept)
+accept_openmetrics(const char *accept)
 {
 	double openmetrics = accept ? liked(accept, "application/openmetrics-text") : 0;
 
