@@ -71,6 +71,19 @@ say_audit(const struct command_call *call, const json_t *audit)
 		command_say(call, "%-12s %s", "FORKED", json_text(forked, "text"));
 }
 
+/* One that waits, is on its way, or went wrong; of one that is in the service's own line tells. */
+static void
+say_update(const struct command_call *call, const json_t *update)
+{
+	const char *state = json_text(update, "state"), *reason = json_text(update, "reason");
+
+	if (json_is_true(json_object_get(update, "held")))
+		command_say(call, "%-12s held; nothing is applied until mainstay update unhold", "update");
+	if (*state && (*reason || (strcmp(state, "idle") != 0 && strcmp(state, "good") != 0)))
+		command_say(call, "%-12s %s: %s%s%s%s; see mainstay update status", "update", state, json_text(update, "service"),
+			*reason ? " [" : "", reason, *reason ? "]" : "");
+}
+
 static void
 say_service(const struct command_call *call, const json_t *item)
 {
@@ -114,6 +127,7 @@ say_status(const struct command_call *call, const json_t *s)
 	say_windows(call, json_object_get(json_object_get(s, "policy"), "windows"));
 	json_array_foreach(json_object_get(s, "services"), i, item)
 		say_service(call, item);
+	say_update(call, json_object_get(s, "update"));
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
 		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
 			(long long)json_integer_value(json_object_get(item, "pid")));

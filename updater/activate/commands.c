@@ -174,7 +174,7 @@ run_plan(struct command_call *call)
 static int
 run_history(struct command_call *call)
 {
-	static const char *const columns[] = { "time", "service", "from_version", "to_version",
+	static const char *const columns[] = { "time", "kind", "service", "from_version", "to_version",
 		"outcome", "reason", "text", NULL };
 	SCOPED_JSON *a = NULL;
 	int r = ask_monitor(call, call_new("update.history"), QUICK_MS, &a);

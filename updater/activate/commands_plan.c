@@ -99,10 +99,16 @@ say_row(struct command_call *call, const json_t *row)
 	const json_t *files = json_object_get(row, "files"), *news = json_object_get(row, "new"), *one;
 	size_t i;
 
+	const char *automatic = "";
+
+	if (json_is_true(json_object_get(row, "automatic")))
+		automatic = strcmp(json_text(row, "data"), "one-way") == 0
+			? " (update: auto does not take it, for its data is one-way: mainstay update apply)"
+			: " (update: auto)";
 	command_say(call, "%s: %s -> %s%s%s%s", json_text(row, "service"), json_text(row, "from_version"),
 		json_text(row, "version"), json_is_true(json_object_get(row, "held")) ? " (held)" : "",
 		json_is_true(json_object_get(row, "went_back")) ? " (this site went back from it: only with --again)" : "",
-		json_is_true(json_object_get(row, "automatic")) ? " (update: auto)" : "");
+		automatic);
 	if (*json_text(row, "back"))
 		command_say(call, "  %s", json_text(row, "back"));
 	if (files)
