@@ -279,7 +279,7 @@ command_main(const struct command_program *program, int argc, char **argv)
 	log_open(program->name, LOG_LEVEL_WARNING);
 	log_quiet_refusals(true);
 	if (argc > 1 && strcmp(argv[1], "__complete") == 0) {
-		command_help_complete(program, argv + 2, (size_t)argc - 2);
+		command_complete_words(program, argv + 2, (size_t)argc - 2);
 		return 0;
 	}
 	if (argc > 1 && strcmp(argv[1], "help") == 0 &&

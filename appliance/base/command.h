@@ -66,13 +66,27 @@ struct command {
 	int (*run)(struct command_call *call);
 };
 
+/* An operand that somebody is typing, for a program that knows what it could be. */
+struct command_complete {
+	const struct command *command;
+	const char *state;                      /* --state, MAINSTAY_STATE, or NULL */
+	char *operands[COMMAND_OPERANDS_MAX];   /* before it */
+	size_t n_operands;
+	const char *last;                       /* what there is of it; candidates begin with it */
+};
+
 struct command_program {
 	const char *name;
 	const char *summary;
 	const struct command *tables[COMMAND_TABLES_MAX]; /* each ends with a NULL name */
 	bool needs_state; /* resolve --state into call->paths */
 	const struct command_option *options; /* of every command, before or after its name; may be NULL */
+	void (*complete)(const struct command_complete *ask); /* print candidates, one a line; may be NULL */
 };
+
+/* Print what makes a shell ("bash", "zsh") complete this program's command lines, by its own hidden word __complete.
+ * Returns 0 or REASON_USAGE (logged). */
+int command_complete_script(const struct command_program *program, const char *shell);
 
 /* Parse, run, report.  Returns the exit code. */
 int command_main(const struct command_program *program, int argc, char **argv);

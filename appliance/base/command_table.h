@@ -28,5 +28,7 @@ const char *command_table_dashes(const struct command_option *o);
 void command_help_one(const struct command_program *p, const struct command *c);
 /* All commands, or those of one group. */
 void command_help_all(const struct command_program *p, const char *group);
+
+/* --- command_complete.c --- */
 /* One candidate a line for the last of the words, which may be empty. */
-void command_help_complete(const struct command_program *p, char **words, size_t n);
+void command_complete_words(const struct command_program *p, char **words, size_t n);

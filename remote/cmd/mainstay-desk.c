@@ -3,6 +3,7 @@
 #include "appliance/loop/confine.h"
 #include "remote/desk/desk.h"
 #include "remote/desk/desk_ask.h"
+#include "remote/desk/desk_words.h"
 #include "telemetry/alert/alert_commands.h"
 #include "telemetry/store/hub_ask.h"
 #include "telemetry/store/store_commands.h"
@@ -15,6 +16,7 @@ main(int argc, char **argv)
 		.summary = "support sites: see them, understand them, ask them to act",
 		.tables = { desk_commands, alert_commands, store_commands },
 		.options = desk_options,
+		.complete = desk_words_complete,
 	};
 	static const struct hub_ask ask = { desk_ask_get, desk_ask_post };
 	int r;

@@ -12,6 +12,7 @@
 #include "remote/desk/desk_live.h"
 #include "remote/desk/desk_order.h"
 #include "remote/desk/desk_wait.h"
+#include "remote/desk/desk_words.h"
 #include "remote/request/result.h"
 
 enum {
@@ -79,6 +80,7 @@ desk_run(struct command_call *call)
 	r = r ?: desk_order_make(&o, call, life_us(wait_us));
 	if (r)
 		return r;
+	desk_words_definition(&o.d, &o.site, o.request.service, o.definition);
 	desk_order_say(&o);
 	if (offline)
 		return call->json ? command_print_json("Preview", desk_order_json(&o)) : 0;

@@ -27,18 +27,35 @@
 
 enum { SESSION_BYTES_MAX = 4096, ID_DIGITS = 16, PATH_BYTES = 4096 };
 
+int
+desk_session_folder(const char *state, char out[4096])
+{
+	const char *home = getenv("HOME"), *kept = getenv("XDG_STATE_HOME");
+	int n;
+
+	if (state)
+		n = snprintf(out, PATH_BYTES, "%s/desk", state);
+	else if (kept && *kept == '/')
+		n = snprintf(out, PATH_BYTES, "%s/mainstay-desk", kept);
+	else if (home && *home == '/')
+		n = snprintf(out, PATH_BYTES, "%s/.local/state/mainstay-desk", home);
+	else
+		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
+	return n > 0 && n < PATH_BYTES ? 0 : REFUSE(REASON_USAGE, "--state", "the path is too long");
+}
+
 /* One folder for each card and key, so that two vendors or two people at one desk never mix. */
 static int
-open_below(int *ret_fd, const struct desk *d, const char *above, const char *middle)
+open_below(int *ret_fd, const struct desk *d, const char *above)
 {
 	char card[2 * ID_DIGITS + 1], path[PATH_BYTES];
 	int n;
 
 	hex_encode(card, d->card->fingerprint, ID_DIGITS / 2);
-	n = snprintf(path, sizeof(path), "%s%s/%s-%.*s", above, middle, card, ID_DIGITS,
+	n = snprintf(path, sizeof(path), "%s/%s-%.*s", above, card, ID_DIGITS,
 		sshkey_signer_public(d->signer)->keyid);
 	if (n < 0 || n >= (int)sizeof(path))
-		return REFUSE(REASON_USAGE, "--state", "the path is too long");
+		return REFUSE(REASON_USAGE, "--state", "the path of a folder in it is too long");
 	return fs_open_dir(ret_fd, AT_FDCWD, path, 0700);
 }
 
@@ -46,22 +63,15 @@ open_below(int *ret_fd, const struct desk *d, const char *above, const char *mid
 static int
 open_dirs(struct desk *d)
 {
-	const char *state = d->call->state, *home = getenv("HOME"), *kept = getenv("XDG_STATE_HOME"),
-		   *run = getenv("XDG_RUNTIME_DIR");
-	int r;
+	const char *state = d->call->state, *run = getenv("XDG_RUNTIME_DIR");
+	char path[PATH_BYTES];
+	int r = desk_session_folder(state, path);
 
-	if (state)
-		r = open_below(&d->dir_fd, d, state, "/desk");
-	else if (kept && *kept == '/')
-		r = open_below(&d->dir_fd, d, kept, "/mainstay-desk");
-	else if (home && *home == '/')
-		r = open_below(&d->dir_fd, d, home, "/.local/state/mainstay-desk");
-	else
-		return REFUSE(REASON_USAGE, "--state", "there is no HOME; give --state DIR");
+	r = r ?: open_below(&d->dir_fd, d, path);
 	if (r)
 		return r;
-	if (!state && run && *run == '/')
-		return open_below(&d->login_fd, d, run, "/mainstay-desk");
+	if (!state && run && *run == '/' && snprintf(path, sizeof(path), "%s/mainstay-desk", run) < PATH_BYTES)
+		return open_below(&d->login_fd, d, path);
 	d->login_fd = fcntl(d->dir_fd, F_DUPFD_CLOEXEC, 3);
 	return d->login_fd < 0 ? FAULT(-errno) : 0;
 }

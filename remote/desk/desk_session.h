@@ -40,6 +40,10 @@ struct desk {
 int desk_session_open(struct desk *ret, struct command_call *call);
 void desk_session_done(struct desk *d);
 
+/* The folder that holds those of all cards and keys; state NULL: the person's own.  out has 4096 bytes.  Returns 0, or
+ * REASON_USAGE (logged) where there is none. */
+int desk_session_folder(const char *state, char out[4096]);
+
 /* Take up the last login.  Returns 0; REASON_UNSIGNED (logged, "log in first") where there is none
  * or it has ended; or a fault. */
 int desk_session_load(struct desk *d);

@@ -15,6 +15,7 @@
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
 #include "remote/desk/desk_waiting.h"
+#include "remote/desk/desk_words.h"
 
 enum { CELL = 512, SHOWN_METRICS = 12, SHOWN_CHANGES = 6, CLOCK_DOUBT_MS = 60 * 1000 };
 
@@ -292,8 +293,12 @@ desk_fleet_show(struct command_call *call)
 	r = r ?: desk_trust_site(&d, call->operands[0], true, &s);
 	if (r)
 		return r;
-	if (!call->json)
-		return say_site(call, &d, &s);
+	if (!call->json) {
+		r = say_site(call, &d, &s);
+		if (!r && s.record)
+			desk_words_learn(&d, &s);
+		return r;
+	}
 	r = desk_waiting_fill(&d, json_object_get(s.hub, "requests"));
 	if (r)
 		return r;

@@ -27,6 +27,7 @@
 #include "remote/desk/desk_pin.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_statement.h"
+#include "remote/desk/desk_words.h"
 
 enum { REQUEST_S = 20 };
 
@@ -210,6 +211,8 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 		r = desk_statement_take(d, &s);
 	if (r)
 		return r;
+	if (s.statement)
+		desk_words_site(d, &s);
 	*ret = s;
 	s = (struct desk_site){ 0 };
 	return 0;

@@ -575,6 +575,34 @@ def test_a_request_that_is_looked_up_later(stage):
 
 
 @pytest.mark.flow
+def test_a_shell_completes(stage):
+    """In bash itself: words of the table, then what this desk saw, with no network."""
+    e = stage.estate
+    e.desk("run", *RUN[1:-2], "--offline")
+    refused(stage, "usage", "completion", "fish", code=2)
+    assert e.desk("completion", "zsh").stdout.startswith("#compdef mainstay-desk\n")
+    script = e.path("completion")
+    with open(script, "w") as f:
+        f.write(e.desk("completion", "bash").stdout)
+
+    def tab(line):
+        code = 'source "$1"; COMP_LINE=$2; COMP_POINT=${#2}; _mainstay_desk 2>/dev/null; echo "${COMPREPLY[@]}"'
+        line = f"mainstay-desk --state {e.path('desk')} {line}"
+        return subprocess.run(["bash", "-c", code, "bash", script, line], env={"PATH": f"{BIN}:/usr/bin:/bin"}, check=True,
+                              capture_output=True, text=True).stdout.split()
+
+    assert tab("can") == ["cancel"] and tab("audit ") == ["verify"]
+    assert tab("run --rea") == ["--reason"]
+    assert tab("run s") == [SITE] and tab("show ") == [SITE] == tab("audit verify ")
+    assert tab(f"run --reason r {SITE} re") == ["redis"]
+    assert "ping" in tab(f"run {SITE} redis ") and tab(f"run {SITE} redis memory-d") == ["memory-doctor"]
+    assert tab(f"run {SITE} redis info sec") == ["section="]
+    values = tab(f"run {SITE} redis info section=")
+    assert not any("=" in v for v in values)  # bash replaces what stands behind it alone
+    assert tab("run --card ") == []
+
+
+@pytest.mark.flow
 def test_audit_heads(stage):
     page, history = stage.thief.pages[PAGE], stage.thief.pages[HISTORY]
     good = copy.deepcopy(page)

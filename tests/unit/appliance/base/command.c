@@ -299,6 +299,15 @@ completion_comes_from_the_tables(void **state)
 	assert_string_equal(out_text, "--out\n");
 	assert_int_equal(run("__complete status x"), 0);
 	assert_string_equal(out_text, "");
+	/* An option's value is no word of the command, and is the shell's to complete. */
+	assert_int_equal(run("__complete --state DIR s"), 0);
+	assert_string_equal(out_text, "status\nservice\nsign\n");
+	assert_int_equal(run("__complete --state=DIR service i"), 0);
+	assert_string_equal(out_text, "install\n");
+	assert_int_equal(run("__complete --state s"), 0);
+	assert_string_equal(out_text, "");
+	assert_int_equal(run("__complete"), 0);
+	assert_non_null(strstr(out_text, "status\n"));
 }
 
 static void
