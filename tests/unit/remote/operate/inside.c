@@ -390,7 +390,7 @@ static const struct probe {
 };
 
 /* --- floods: what they say ----------------------------------------------------------------------------------------- */
-static void
+__attribute__((format(printf, 1, 2))) static void
 say(const char *fmt, ...)
 {
 	char text[256];
