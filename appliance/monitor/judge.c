@@ -117,7 +117,7 @@ start_job(struct judge_queue *q, struct job *job)
 	frame_put_text(&out, CALL_TAG_TEXT, job->name);
 	frame_put_fd(&out, job->in_fd);
 	frame_put_fd(&out, job->out_fd);
-	r = spawn_job_start(&job->worker, q->m->loop, q->m->spawner, SPAWN_JUDGE, &out,
+	r = spawn_job_start(&job->worker, q->m->loop, q->m->spawner, SPAWN_JUDGE, NULL, &out,
 		q->m->judge_ms, on_done, job);
 	if (r < 0)
 		return FAULT(r);

@@ -128,7 +128,7 @@ start(struct notify *n, struct run *run)
 	frame_put_u64(&out, NOTIFY_WIRE_LIMIT, NOTIFY_LIMIT_S);
 	frame_put_fd(&out, program);
 	frame_put_fd(&out, input);
-	r = spawn_job_start(&n->job, n->m->loop, n->m->spawner, SPAWN_NOTIFY, &out,
+	r = spawn_job_start(&n->job, n->m->loop, n->m->spawner, SPAWN_NOTIFY, NULL, &out,
 		(NOTIFY_LIMIT_S + NOTIFY_GRACE_S) * 1000, on_ended, n);
 	if (r == 0)
 		n->left_out = 0;

@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 int
-spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+spawn_worker(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits, int take_job,
+	spawn_done_fn *done, void *arg)
 {
-	return s->ops->worker(s, kind, take_job, done, arg);
+	return s->ops->worker(s, kind, limits, take_job, done, arg);
 }
 
 int

@@ -31,6 +31,11 @@ typedef void spawn_done_fn(int r, pid_t pid, void *arg);
 typedef void spawn_exited_fn(enum spawn_kind kind, const char *name, pid_t pid, int status,
 	void *arg);
 
+/* What a control group holds a worker's child to, where this host gives groups; 0: no limit. */
+struct spawn_limits {
+	uint64_t memory, processes, cpu_milli;
+};
+
 /* A shim to be started.  All borrowed for the time of the call. */
 struct spawn_shim {
 	const char *service;
@@ -41,8 +46,8 @@ struct spawn_shim {
 };
 
 struct spawn_ops {
-	int (*worker)(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
-		void *arg);
+	int (*worker)(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits,
+		int take_job, spawn_done_fn *done, void *arg);
 	int (*shim)(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done,
 		void *arg);
 	int (*stop_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
@@ -68,9 +73,9 @@ int spawn_supervise_new(struct spawner **ret, sd_event *loop, const struct paths
 /* --- what callers use ------------------------------------------------------------------------- */
 /* Start a worker; take_job becomes its descriptor 3 (a SEQPACKET socket; closed here on every
  * path).  done, which may be NULL, runs exactly once, later, from the loop, unless this returns a
- * fault. */
-int spawn_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done,
-	void *arg);
+ * fault.  limits: NULL: none; borrowed; only an operation has any. */
+int spawn_worker(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits,
+	int take_job, spawn_done_fn *done, void *arg);
 /* Start the shim of a service.  Its secrets are kept by whoever starts it, in memory, for when it has to be
  * started again. */
 int spawn_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *done, void *arg);

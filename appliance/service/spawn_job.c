@@ -108,7 +108,7 @@ on_spawned(int r, pid_t pid, void *arg)
 
 int
 spawn_job_start(struct spawn_job **slot, sd_event *loop, struct spawner *s, enum spawn_kind kind,
-	const struct frame_out *job, unsigned limit_ms, spawn_job_done_fn *done, void *arg)
+	const struct spawn_limits *limits, const struct frame_out *job, unsigned limit_ms, spawn_job_done_fn *done, void *arg)
 {
 	static const struct frame_conn_ops ops = { .frame = on_frame, .closed = on_closed };
 	SCOPED(spawn_job_forgetp) struct spawn_job *j = calloc(1, sizeof(*j));
@@ -129,7 +129,7 @@ spawn_job_start(struct spawn_job **slot, sd_event *loop, struct spawner *s, enum
 	r = r ?: frame_conn_send(j->conn, job);
 	if (r == 0 && limit_ms > 0)
 		r = loop_after(&j->limit, loop, limit_ms, on_limit, j);
-	r = r ?: spawn_worker(s, kind, STEAL_FD(far), on_spawned, j);
+	r = r ?: spawn_worker(s, kind, limits, STEAL_FD(far), on_spawned, j);
 	if (r < 0)
 		return FAULT(r);
 	j->spawning = true;

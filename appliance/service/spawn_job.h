@@ -18,11 +18,11 @@ struct spawn_job;
 typedef void spawn_job_done_fn(struct spawn_job *j, int r, struct frame *answer, void *arg);
 
 /* Start a worker of kind with job (copied; its descriptors stay the caller's).  done runs exactly once, later, from
- * the loop, with *slot NULL again, unless spawn_job_forget() came first.  limit_ms 0: as long as it likes.  loop is
+ * the loop, with *slot NULL again, unless spawn_job_forget() came first.  limits: spawn.h.  limit_ms 0: as long as it likes.  loop is
  * referenced; s outlives the answers it owes.
  * Returns 0 or a fault (-EMSGSIZE: the job is too large for a frame); done does not run then. */
 int spawn_job_start(struct spawn_job **slot, sd_event *loop, struct spawner *s,
-	enum spawn_kind kind, const struct frame_out *job, unsigned limit_ms,
+	enum spawn_kind kind, const struct spawn_limits *limits, const struct frame_out *job, unsigned limit_ms,
 	spawn_job_done_fn *done, void *arg);
 
 /* A frame that came before the last one, lent for the time of the call: true where it was taken and more is to come,

@@ -99,6 +99,14 @@ on_late(void *arg)
 }
 
 static void
+put_limits(struct frame_out *out, const struct call *c)
+{
+	frame_put_u64(out, SUPERVISE_TAG_MEMORY, c->memory);
+	frame_put_u64(out, SUPERVISE_TAG_PROCESSES, c->processes);
+	frame_put_u64(out, SUPERVISE_TAG_CPU, c->cpu_milli);
+}
+
+static void
 send_call(struct asker *a, struct call *c)
 {
 	SCOPED(frame_out_done) struct frame_out out;
@@ -107,17 +115,17 @@ send_call(struct asker *a, struct call *c)
 	frame_begin(&out, c->type, c->id);
 	if (c->type == SUPERVISE_SPAWN)
 		frame_put_u64(&out, SUPERVISE_TAG_KIND, c->kind);
+	/* Only where there is something to say: what is no operation has no limits. */
+	if (c->type == SUPERVISE_SPAWN && (c->memory || c->processes || c->cpu_milli))
+		put_limits(&out, c);
 	if (*c->name)
 		frame_put_text(&out, SUPERVISE_TAG_NAME, c->name);
 	if (c->type == SUPERVISE_KILL) {
 		frame_put_u64(&out, SUPERVISE_TAG_PID, c->pid);
 		frame_put_u64(&out, SUPERVISE_TAG_SIGNAL, c->signal);
 	}
-	if (c->type == SUPERVISE_SHIM) {
-		frame_put_u64(&out, SUPERVISE_TAG_MEMORY, c->memory);
-		frame_put_u64(&out, SUPERVISE_TAG_PROCESSES, c->processes);
-		frame_put_u64(&out, SUPERVISE_TAG_CPU, c->cpu_milli);
-	}
+	if (c->type == SUPERVISE_SHIM)
+		put_limits(&out, c);
 	if (c->type == SUPERVISE_DIAL)
 		frame_put_u64(&out, SUPERVISE_TAG_PORT, c->port);
 	if (*c->address)
@@ -317,7 +325,8 @@ connect_later(struct asker *a)
 
 /* --- the spawner ------------------------------------------------------------------------------ */
 static int
-ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+ask_worker(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits, int take_job,
+	spawn_done_fn *done, void *arg)
 {
 	static const enum roster_role roles[] = { [SPAWN_JUDGE] = ROSTER_JUDGE,
 		[SPAWN_OPERATE] = ROSTER_OPERATE,
@@ -327,6 +336,9 @@ ask_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn 
 	return call((struct asker *)s,
 		&(struct call){ .type = SUPERVISE_SPAWN,
 			.kind = roles[kind],
+			.memory = limits ? limits->memory : 0,
+			.processes = limits ? limits->processes : 0,
+			.cpu_milli = limits ? limits->cpu_milli : 0,
 			.fds = { take_job },
 			.n_fds = 1,
 			.done = done,

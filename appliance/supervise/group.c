@@ -187,6 +187,26 @@ group_open(struct group *ret, const struct group_root *root, const char *service
 	return FAULT(r);
 }
 
+size_t
+group_counts(int ret[GROUP_COUNTS], const struct group_root *root, const char *service)
+{
+	static const char *const unified[] = { "memory.events", "pids.events", "cpu.stat" };
+	static const char *const each[] = { "memory.oom_control", "pids.events", "cpu.stat" };
+	char folders[GROUP_CONTROLLERS][GROUP_PATH_MAX];
+	size_t n = 0;
+
+	if (root->n == 0 || folders_of(folders, root, service) < 0)
+		return 0;
+	while (n < GROUP_COUNTS && open_in(&ret[n], folders[root->unified ? 0 : n],
+					   root->unified ? unified[n] : each[n], O_RDONLY) == 0)
+		n++;
+	if (n == GROUP_COUNTS)
+		return n;
+	while (n > 0)
+		scope_close(&ret[--n]);
+	return 0;
+}
+
 /* Version 1 has no file that kills all. */
 static void
 kill_each(const char *folder)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GROUP_CONTROLLERS = 3, GROUP_PATH_MAX = 512 };
+enum { GROUP_CONTROLLERS = 3, GROUP_COUNTS = 3, GROUP_PATH_MAX = 512 };
 
 /* Where this process may make groups of its own. */
 struct group_root {
@@ -37,6 +37,11 @@ void group_find(struct group_root *ret, const char *cgroups, const char *self, c
 int group_open(struct group *ret, const struct group_root *root, const char *service,
 	const struct group_limits *limits);
 void group_done(struct group *g);
+
+/* Open to read what counts how often limits were reached in a group that is there: memory (as group.kills), processes,
+ * processor time.  Returns how many of ret are the caller's to close: all, or none where there are no groups or one cannot be
+ * opened. */
+size_t group_counts(int ret[GROUP_COUNTS], const struct group_root *root, const char *service);
 
 /* Its service is gone: end what is left in it, and remove it. */
 void group_remove(const struct group_root *root, const char *service);

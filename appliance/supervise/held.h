@@ -22,6 +22,7 @@ struct held {
 	bool ending; /* asked to end: not started again */
 	unsigned restarts, tries;
 	uint64_t started_us; /* boot time */
+	bool grouped; /* a worker with a control group of its own */
 	/* Shims: their services' secrets, sealed memory files, for when the shim is started again; never
 	 * on disk.  Owned. */
 	int secrets[SUPERVISE_SECRETS_MAX];

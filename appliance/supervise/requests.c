@@ -46,6 +46,41 @@ took_up(struct request *q, struct held *h, int r)
 }
 
 /* --- the requests: each returns 0, a reason, or a fault --------------------------------------- */
+static uint64_t
+number_or_0(const struct frame *f, uint16_t tag)
+{
+	uint64_t v = 0;
+
+	(void)frame_u64(f, tag, &v);
+	return v;
+}
+
+/* A control group with its limits, for a shim or a worker to find. */
+static void
+make_group(struct supervise *s, const char *name, const struct frame *f)
+{
+	const struct group_limits limits = { .memory = number_or_0(f, SUPERVISE_TAG_MEMORY),
+		.processes = number_or_0(f, SUPERVISE_TAG_PROCESSES),
+		.cpu_milli = number_or_0(f, SUPERVISE_TAG_CPU) };
+	struct group g;
+
+	start_group(s, &g, name, &limits);
+	group_done(&g);
+}
+
+/* Of an operation that has limits: one of its own, with nobody in it. */
+static void
+group_operation(struct request *q, struct held *h)
+{
+	char name[ROSTER_ID_MAX + 8];
+
+	if (h->role != ROSTER_OPERATE || !frame_find(q->f, SUPERVISE_TAG_MEMORY, 0))
+		return;
+	group_remove(&q->s->groups, start_operation_group(name, h)); /* another supervisor's, of the same number */
+	make_group(q->s, name, q->f);
+	h->grouped = q->s->groups.n > 0;
+}
+
 static int
 do_spawn(struct request *q)
 {
@@ -67,6 +102,7 @@ do_spawn(struct request *q)
 	h = held_new(&s->held, s, role, id);
 	if (!h)
 		return FAULT(-ENOMEM);
+	group_operation(q, h);
 	r = start_process(s, h, STEAL_FD(q->f->fds[0]), false);
 	return took_up(q, h, r);
 }
@@ -81,28 +117,6 @@ is_service_name(const char *name)
 			*name != '-')
 			return false;
 	return true;
-}
-
-static uint64_t
-number_or_0(const struct frame *f, uint16_t tag)
-{
-	uint64_t v = 0;
-
-	(void)frame_u64(f, tag, &v);
-	return v;
-}
-
-/* The service's control group with its limits, for the shim to find. */
-static void
-make_group(struct supervise *s, const char *name, const struct frame *f)
-{
-	const struct group_limits limits = { .memory = number_or_0(f, SUPERVISE_TAG_MEMORY),
-		.processes = number_or_0(f, SUPERVISE_TAG_PROCESSES),
-		.cpu_milli = number_or_0(f, SUPERVISE_TAG_CPU) };
-	struct group g;
-
-	start_group(s, &g, name, &limits);
-	group_done(&g);
 }
 
 static void
@@ -249,7 +263,10 @@ static const struct rule {
 	struct frame_rule fields[4];
 	size_t n_fields, min_fds, max_fds;
 } rules[] = {
-	[SUPERVISE_SPAWN] = { do_spawn, { { SUPERVISE_TAG_KIND, 1, 1, 8 } }, 1, 1, 1 },
+	[SUPERVISE_SPAWN] = { do_spawn,
+		{ { SUPERVISE_TAG_KIND, 1, 1, 8 }, { SUPERVISE_TAG_MEMORY, 0, 1, 8 },
+			{ SUPERVISE_TAG_PROCESSES, 0, 1, 8 }, { SUPERVISE_TAG_CPU, 0, 1, 8 } },
+		4, 1, 1 },
 	[SUPERVISE_SHIM] = { do_shim,
 		{ { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX }, { SUPERVISE_TAG_MEMORY, 0, 1, 8 },
 			{ SUPERVISE_TAG_PROCESSES, 0, 1, 8 }, { SUPERVISE_TAG_CPU, 0, 1, 8 } },

@@ -83,6 +83,33 @@ give_shim(struct child_spec *spec, const struct held *h, const struct group *g)
 		spec->fds[spec->n_fds++] = (struct child_fd){ g->kills, dst };
 }
 
+const char *
+start_operation_group(char out[ROSTER_ID_MAX + 8], const struct held *h)
+{
+	(void)snprintf(out, ROSTER_ID_MAX + 8, ".op-%s", h->id);
+	return out;
+}
+
+/* Behind its job: the way into its control groups, and what counts there. */
+static size_t
+give_operation(struct child_spec *spec, struct supervise *s, const struct held *h, struct group *group,
+	int counts[GROUP_COUNTS])
+{
+	char name[ROSTER_ID_MAX + 8];
+	int dst = SUPERVISE_FD_JOB + 1;
+	size_t n;
+
+	start_group(s, group, start_operation_group(name, h), NULL);
+	n = group_counts(counts, &s->groups, name);
+	if (n == 0)
+		group_done(group); /* without a way to say why, each process has its own limits */
+	for (size_t i = 0; i < group->n_procs; i++)
+		spec->fds[spec->n_fds++] = (struct child_fd){ group->procs[i], dst++ };
+	for (size_t i = 0; i < n; i++)
+		spec->fds[spec->n_fds++] = (struct child_fd){ counts[i], dst++ };
+	return n;
+}
+
 int
 start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 {
@@ -91,6 +118,8 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 	SCOPED(scope_close) int exe = -1;
 	SCOPED(scope_close) int ready = -1;
 	struct group group = { .kills = -1 };
+	int counts[GROUP_COUNTS];
+	size_t n_counts = 0;
 	const char *args[ARGS_MAX];
 	int ends[2], r;
 
@@ -119,8 +148,12 @@ start_process(struct supervise *s, struct held *h, int take_fd, bool again)
 		start_group(s, &group, h->id, NULL);
 		give_shim(&spec, h, &group);
 	}
+	if (h->grouped)
+		n_counts = give_operation(&spec, s, h, &group, counts);
 	r = spawn(s, h, &spec);
 	group_done(&group);
+	while (n_counts > 0)
+		scope_close(&counts[--n_counts]);
 	if (r)
 		return FAULT(r);
 	h->ready_fd = STEAL_FD(ready);

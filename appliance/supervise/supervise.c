@@ -187,7 +187,7 @@ on_ended(pid_t pid, int status, void *arg)
 	struct supervise *s = h->owner;
 	bool again =
 		!s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
-	char text[64];
+	char text[64], group[ROSTER_ID_MAX + 8];
 
 	log_info("%s%s%s (pid %ld): %s%s", roster_role_name(h->role), *h->id ? " " : "", h->id,
 		(long)pid, child_describe(text, sizeof(text), status),
@@ -207,6 +207,8 @@ on_ended(pid_t pid, int status, void *arg)
 			if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
 				group_remove(&s->groups, h->id);
 		}
+		if (h->grouped)
+			group_remove(&s->groups, start_operation_group(group, h));
 		held_free(&s->held, h);
 	}
 	supervise_save(s);

@@ -2,7 +2,7 @@
  * bus/frame.h).  Data only.  The peer must be the process that stands in the roster as monitor.
  *
  *	monitor                                supervise
- *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3)     ->
+ *	  SPAWN   id, KIND, one descriptor (the job socket, becomes fd 3); of an operation: MEMORY, PROCESSES, CPU ->
  *	  SHIM    id, NAME, MEMORY, PROCESSES, CPU, descriptors: a sealed memory file with the
  *	          spec, and one for each of its secrets                       ->
  *	                              (of a service whose shim lost them: another shim takes its place, and the
@@ -61,7 +61,8 @@ enum {
 	SUPERVISE_WORKERS_MAX = 16, /* at once */
 	SUPERVISE_SHIMS_MAX = 64,
 	SUPERVISE_ADDRESS_MAX = 45,
-	/* What a worker inherits: its job; a daemon: the readiness pipe; a shim: the spec, from here on its
+	/* What a worker inherits: its job, and where an operation has limits and this host groups, their cgroup.procs (open
+	 * to write), then what counts memory's, processes' and the processor's (open to read); a daemon: the readiness pipe; a shim: the spec, from here on its
 	 * secrets in the spec's order, and then the cgroup.procs of its control groups (open to write) and
 	 * what counts its kills for lack of memory (open to read). */
 	SUPERVISE_FD_JOB = 3,

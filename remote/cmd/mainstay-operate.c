@@ -45,15 +45,18 @@ static int
 run(void)
 {
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
+	SCOPED(fence_done) struct fence fence;
 	SCOPED(scope_close) int stop = -1;
 	struct operate_result result;
 	int r;
 
+	/* Before anything else is opened. */
+	fence_find(&fence, JOB_FD + 1);
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = stop_signal(&stop);
 	r = r ?: operate_job_receive(JOB_FD, &job);
 	r = r ?: become(job.uid);
-	r = r ?: worker_run(&job, JOB_FD, stop, &result);
+	r = r ?: worker_run(&job, &fence, JOB_FD, stop, &result);
 	if (r == 0)
 		return operate_result_send(JOB_FD, &result);
 	if (r > 0)

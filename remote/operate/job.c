@@ -40,6 +40,7 @@ static const struct frame_rule result_rules[] = {
 	{ OPERATE_TAG_MAX_RSS, 1, 1, 8 },
 	{ OPERATE_TAG_WALL_MS, 1, 1, 8 },
 	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
+	{ OPERATE_TAG_LIMITS, 0, 1, 8 },
 };
 
 static const struct frame_rule output_rules[] = {
@@ -274,6 +275,8 @@ operate_result_send(int sock, const struct operate_result *r)
 	frame_put_u64(&out, OPERATE_TAG_MAX_RSS, r->max_rss);
 	frame_put_u64(&out, OPERATE_TAG_WALL_MS, r->wall_ms);
 	frame_put_u64(&out, OPERATE_TAG_TRUNCATED, r->truncated ? 1 : 0);
+	if (r->limits > 0)
+		frame_put_u64(&out, OPERATE_TAG_LIMITS, r->limits);
 	return send_answer(sock, &out);
 }
 
@@ -291,7 +294,7 @@ operate_refusal_send(int sock, int reason)
 static int
 take_result(const struct frame *f, struct operate_result *ret)
 {
-	uint64_t outcome, status, signal = 0, truncated;
+	uint64_t outcome, status, signal = 0, truncated, limits = 0;
 	int r;
 
 	r = frame_check(f, result_rules, ARRAY_LEN(result_rules), false, 0);
@@ -303,6 +306,8 @@ take_result(const struct frame *f, struct operate_result *ret)
 		!frame_u64(f, OPERATE_TAG_MAX_RSS, &ret->max_rss) ||
 		!frame_u64(f, OPERATE_TAG_WALL_MS, &ret->wall_ms) ||
 		!take_number(f, OPERATE_TAG_TRUNCATED, 1, &truncated) ||
+		(frame_find(f, OPERATE_TAG_LIMITS, 0) &&
+			!take_number(f, OPERATE_TAG_LIMITS, OPERATE_LIMITS_ALL, &limits)) ||
 		(frame_find(f, OPERATE_TAG_SIGNAL, 0) &&
 			!take_number(f, OPERATE_TAG_SIGNAL, 64, &signal)))
 		return REFUSE(REASON_MALFORMED, "result", "a number is out of its bounds");
@@ -314,6 +319,7 @@ take_result(const struct frame *f, struct operate_result *ret)
 	ret->outcome = (enum operate_outcome)outcome;
 	ret->signal = (int)signal;
 	ret->truncated = truncated == 1;
+	ret->limits = (unsigned)limits;
 	return 0;
 }
 

@@ -44,6 +44,7 @@ struct operate_result {
 	int signal;	 /* 0 where none */
 	uint64_t cpu_ms, max_rss, wall_ms;
 	bool truncated;
+	unsigned limits; /* OPERATE_LIMIT_ bits: reached */
 };
 
 /* Part of what an operation wrote. */

@@ -28,7 +28,7 @@ enum operate_tag {		    /* numbers are eight bytes */
 	OPERATE_TAG_CONF = 6,	    /* text: seen as /conf where the profile shows it */
 	OPERATE_TAG_UID = 7,	    /* number: what to become; the gid is the same number */
 	OPERATE_TAG_TIMEOUT = 8,    /* number, ms, 1..86400000 */
-	OPERATE_TAG_MEMORY = 9,	    /* number, bytes of address space a process; 0: none */
+	OPERATE_TAG_MEMORY = 9,	    /* number, bytes: of all together, or, without a control group, of each one's addresses; 0: none */
 	OPERATE_TAG_OUTPUT = 10,    /* number, bytes, stdout and stderr together */
 	OPERATE_TAG_PROCESSES = 11, /* number; 0: none */
 	OPERATE_TAG_DECLARED = 12,  /* number: OPERATE_MAY_ bits, only of destroy */
@@ -46,6 +46,7 @@ enum operate_tag {		    /* numbers are eight bytes */
 	OPERATE_TAG_SECRET_LEN = 24,  /* number, one for each: the value's bytes, 1..1024; "***" in outputs */
 	OPERATE_TAG_STREAM = 25, /* number, enum operate_stream */
 	OPERATE_TAG_BYTES = 26,	 /* 1..OPERATE_CHUNK_MAX bytes, secrets masked */
+	OPERATE_TAG_LIMITS = 27, /* number, OPERATE_LIMIT_ bits: those that were reached; absent: none that is known */
 };
 
 enum operate_stream {
@@ -66,6 +67,14 @@ enum operate_may {
 	OPERATE_MAY_READ = 1 << 3,    /* data and conf, read-only where the bits above do not say more */
 };
 
+/* Time and output are told otherwise: the outcome, and whether it is truncated. */
+enum operate_limit {
+	OPERATE_LIMIT_MEMORY = 1 << 0,
+	OPERATE_LIMIT_PROCESSES = 1 << 1,
+	OPERATE_LIMIT_CPU = 1 << 2,
+	OPERATE_LIMITS_ALL = 7,
+};
+
 enum operate_outcome {
 	OPERATE_OK = 1,	       /* ended with status 0 */
 	OPERATE_FAILED = 2,    /* another status, or a signal */
@@ -75,6 +84,9 @@ enum operate_outcome {
 
 enum {
 	OPERATE_ARGS_MAX = 64,
+	OPERATE_PROCESSES = 64,	 /* of an operation, at once */
+	OPERATE_CPU_MILLI = 1000, /* of a processor, for all of them together */
+	OPERATE_OURS = 1,	 /* in its control group beside them: bubblewrap */
 	OPERATE_ARG_MAX = 4096,
 	OPERATE_PATH_MAX = 512,
 	OPERATE_TIMEOUT_MAX_MS = 86400000,

@@ -14,6 +14,7 @@ enum {
 	PROFILE_PASSWD_FD,
 	PROFILE_GROUP_FD,
 	PROFILE_SECRETS_FD,
+	PROFILE_FENCE_FD = PROFILE_SECRETS_FD + OPERATE_SECRETS_MAX,
 };
 
 /* Build the command line for job.  Returns 0 with *ret (sandbox_done() in every case);

@@ -23,6 +23,8 @@
 enum {
 	STATUS_MAX = 4096,
 	CHUNK = OPERATE_CHUNK_MAX,
+	NICE = 10,     /* what keeps the site going comes first */
+	CPU_SLACK_S = 1,
 	DRAIN_MS = 5000, /* that output may still take after the end, or after the kill */
 };
 
@@ -30,6 +32,7 @@ enum { ON_OUT, ON_ERR, ON_STATUS, ON_JOB, ON_STOP, ON_CHILD, ON_MAX };
 
 struct running {
 	const struct operate_job *job;
+	const struct fence *fence;
 	struct child box; /* bubblewrap */
 	pid_t inside;	  /* the operation's first process; 0: not told yet */
 	int inside_fd;	  /* its pidfd */
@@ -99,6 +102,17 @@ service_name(const struct operate_job *job)
 	return slash ? slash + 1 : job->run;
 }
 
+/* In bubblewrap's place, before it is executed. */
+static int
+enter(void *arg)
+{
+	const struct running *w = arg;
+
+	if (setpriority(PRIO_PROCESS, 0, NICE) < 0)
+		return -errno;
+	return fence_enter(PROFILE_FENCE_FD, w->fence->n);
+}
+
 static int
 start(struct running *w)
 {
@@ -134,6 +148,10 @@ start(struct running *w)
 	for (size_t i = 0; profile_has_secrets(w->job->profile) && i < w->job->n_secrets; i++)
 		c.fds[c.n_fds++] =
 			(struct child_fd){ w->job->secrets[i].fd, PROFILE_SECRETS_FD + (int)i };
+	for (int i = 0; i < w->fence->n; i++)
+		c.fds[c.n_fds++] = (struct child_fd){ w->fence->procs[i], PROFILE_FENCE_FD + i };
+	c.setup = enter;
+	c.setup_arg = w;
 	c.parent_death_signal = SIGKILL;
 	c.new_session = true;
 	w->begun_us = clock_mono_us();
@@ -160,16 +178,25 @@ end_it(struct running *w, enum operate_outcome outcome)
 	w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
 }
 
+/* As much as one processor gives in its time. */
+static uint64_t
+cpu_s(const struct running *w)
+{
+	return (w->job->timeout_ms + 999) / 1000 + CPU_SLACK_S;
+}
+
 /* The limits of what runs inside, set before it runs: bubblewrap needs more than they give. */
 static int
 set_limits(const struct running *w)
 {
+	bool fenced = w->fence->n > 0;
 	const struct {
 		int resource;
 		uint64_t max;
 	} limits[] = {
-		{ RLIMIT_AS, w->job->memory },
-		{ RLIMIT_NPROC, w->job->processes },
+		{ RLIMIT_AS, fenced ? 0 : w->job->memory },
+		{ RLIMIT_NPROC, fenced ? 0 : w->job->processes },
+		{ RLIMIT_CPU, cpu_s(w) },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
@@ -358,6 +385,17 @@ turn(struct running *w)
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
+static unsigned
+reached(const struct running *w, const struct operate_result *r)
+{
+	unsigned limits = fence_reached(w->fence, r->wall_ms);
+
+	/* Not we: the kernel ended it at its processor time. */
+	if (!w->outcome && r->signal == SIGKILL && r->cpu_ms >= cpu_s(w) * 1000)
+		limits |= OPERATE_LIMIT_CPU;
+	return limits;
+}
+
 static int
 conclude(struct running *w, int status, struct operate_result *ret)
 {
@@ -381,14 +419,17 @@ conclude(struct running *w, int status, struct operate_result *ret)
 		.max_rss = (uint64_t)ru.ru_maxrss * 1024,
 		.wall_ms = (clock_mono_us() - w->begun_us) / CLOCK_US_PER_MS,
 		.truncated = w->truncated };
+	ret->limits = reached(w, ret);
 	return 0;
 }
 
 int
-worker_run(const struct operate_job *job, int job_sock, int stop_fd, struct operate_result *ret)
+worker_run(const struct operate_job *job, const struct fence *fence, int job_sock, int stop_fd,
+	struct operate_result *ret)
 {
 	SCOPED(running_done)
 	struct running w = { .job = job,
+		.fence = fence,
 		.inside_fd = -1,
 		.go_fd = -1,
 		.job_sock = job_sock,

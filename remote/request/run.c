@@ -1,6 +1,7 @@
 #include "remote/request/run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ struct request_run {
 	sd_event *loop; /* referenced */
 	struct spawn_job *worker;
 	uint64_t room;      /* bytes of output that may still come */
+	uint64_t memory;    /* the job's limits, for saying that they were reached */
+	uint32_t timeout_ms, output, processes;
 	struct buf out, err; /* as they came, so far as a result has room for them */
 	bool cancelled;
 	struct loop_timer *timer;
@@ -30,7 +33,7 @@ struct request_run {
 };
 
 /* One byte more than a result holds, so that what is missing shows. */
-enum { KEEP_MAX = REQUEST_OUTPUT_MAX + 1 };
+enum { KEEP_MAX = REQUEST_OUTPUT_MAX + 1, LIMITS_TEXT_MAX = 1024 };
 
 static int
 to_text(const struct buf *raw, struct buf *text, bool *truncated)
@@ -38,6 +41,34 @@ to_text(const struct buf *raw, struct buf *text, bool *truncated)
 	if (request_result_text(text, raw->data, raw->len, REQUEST_OUTPUT_MAX))
 		*truncated = true;
 	return buf_error(raw) ?: buf_error(text);
+}
+
+/* A line for each limit that was reached, as if the operation had said so at last: in the result, and to whoever listens. */
+static void
+name_limits(struct request_run *run, unsigned reached)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(LIMITS_TEXT_MAX);
+	struct buf *err = &run->err;
+
+	if (run->end.outcome == REQUEST_OUTCOME_TIMEOUT)
+		buf_printf(&text, "mainstay: ended: its time of %u ms was over\n", run->timeout_ms);
+	if (reached & OPERATE_LIMIT_MEMORY)
+		buf_printf(&text, "mainstay: reached its limit of %" PRIu64 " bytes of memory\n", run->memory);
+	if (reached & OPERATE_LIMIT_PROCESSES)
+		buf_printf(&text, "mainstay: reached its limit of %u processes\n", run->processes);
+	if (reached & OPERATE_LIMIT_CPU)
+		buf_puts(&text, "mainstay: reached its limit of one processor's time\n");
+	if (run->end.truncated)
+		buf_printf(&text, "mainstay: reached its limit of %u bytes of output; the rest is not kept\n", run->output);
+	if (text.len == 0 || buf_error(&text))
+		return;
+	if (err->len > KEEP_MAX - text.len) { /* what there was is cut, for this to be read */
+		err->len = KEEP_MAX - text.len;
+		run->end.truncated = true;
+	}
+	buf_put(err, text.data, text.len);
+	if (run->ops->output)
+		run->ops->output(OPERATE_STDERR, text.data, text.len, run->arg);
 }
 
 static void
@@ -115,6 +146,7 @@ take_result(struct request_run *run, const struct operate_result *from)
 	run->end.cpu_ms = from->cpu_ms;
 	run->end.max_rss = from->max_rss;
 	run->end.wall_ms = from->wall_ms;
+	name_limits(run, from->limits);
 }
 
 static void
@@ -178,12 +210,18 @@ request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spaw
 {
 	SCOPED(frame_out_done) struct frame_out out = { 0 };
 	SCOPED(request_run_freep) struct request_run *run = calloc(1, sizeof(*run));
+	const struct spawn_limits limits = { .memory = job->memory,
+		.processes = job->processes + OPERATE_OURS,
+		.cpu_milli = OPERATE_CPU_MILLI };
 	int r;
 
 	if (!run)
 		return FAULT(-ENOMEM);
 	run->loop = sd_event_ref(loop);
-	run->room = job->output;
+	run->room = run->output = job->output;
+	run->memory = job->memory;
+	run->timeout_ms = job->timeout_ms;
+	run->processes = job->processes;
 	run->out = run->err = BUF_MAX(KEEP_MAX);
 	run->end.out = run->end.err = BUF_MAX(REQUEST_OUTPUT_MAX);
 	run->ops = ops;
@@ -191,8 +229,8 @@ request_run_start(struct request_run **ret, sd_event *loop, struct spawner *spaw
 	r = operate_job_put(&out, job);
 	r = r ?: loop_after(&run->timer, loop, job->timeout_ms + SLACK_MS, on_overdue, run);
 	r = r
-		?: spawn_job_start(&run->worker, loop, spawner, SPAWN_OPERATE, &out, 0, on_answer,
-			   run);
+		?: spawn_job_start(&run->worker, loop, spawner, SPAWN_OPERATE, &limits, &out, 0,
+			   on_answer, run);
 	if (r)
 		return r;
 	spawn_job_parts(run->worker, on_part);

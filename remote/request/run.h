@@ -22,7 +22,7 @@ struct request_run_end {
 	int signal;
 	bool truncated;
 	uint64_t cpu_ms, max_rss, wall_ms;
-	struct buf out, err; /* as text (request_result_text); owned by the run */
+	struct buf out, err; /* as text (request_result_text); err ends with which limits were reached; owned by the run */
 };
 
 struct request_run_ops {

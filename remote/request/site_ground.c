@@ -278,7 +278,7 @@ job_of(struct request_site *s, const struct request_item *item, const struct req
 {
 	const struct paths *paths = monitor_paths(s->m);
 	const char *service = item->request->service;
-	SCOPED(operate_job_done) struct operate_job job = { .profile = profile };
+	SCOPED(operate_job_done) struct operate_job job = { .profile = profile, .processes = OPERATE_PROCESSES };
 	SCOPED(definition_argv_freep) char **argv = NULL;
 	int r = expand(s, item, g, of, &argv);
 

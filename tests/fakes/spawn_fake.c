@@ -73,11 +73,20 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 }
 
 static int
-fake_worker(struct spawner *s, enum spawn_kind kind, int take_job, spawn_done_fn *done, void *arg)
+fake_worker(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits, int take_job,
+	spawn_done_fn *done, void *arg)
 {
 	static const char *const names[] = { "judge", "operate", "activate", "notify" };
 
-	return note(s, names[kind], "", 0, take_job, 0, done, arg);
+	struct spawn_fake *f = (struct spawn_fake *)s;
+	int r = note(s, names[kind], "", 0, take_job, 0, done, arg);
+
+	if (r == 0 && limits) {
+		f->calls[f->n_calls - 1].memory = limits->memory;
+		f->calls[f->n_calls - 1].processes = limits->processes;
+		f->calls[f->n_calls - 1].cpu_milli = limits->cpu_milli;
+	}
+	return r;
 }
 
 static int

@@ -160,6 +160,7 @@ static const struct frame_rule result_rules[] = {
 	{ OPERATE_TAG_MAX_RSS, 1, 1, 8 },
 	{ OPERATE_TAG_WALL_MS, 1, 1, 8 },
 	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
+	{ OPERATE_TAG_LIMITS, 0, 1, 8 },
 };
 
 static const struct frame_rule output_rules[] = {
@@ -348,7 +349,7 @@ hook_start(struct hook **slot, struct monitor *m, const struct definition *d, co
 	frame_put_u64(&out, OPERATE_TAG_OUTPUT, hook->output);
 	frame_put_u64(&out, OPERATE_TAG_PROCESSES, d->limits.processes);
 	put_secrets(&out, &secrets);
-	r = r ?: spawn_job_start(&h->job, monitor_loop(m), monitor_spawner(m), SPAWN_OPERATE, &out,
+	r = r ?: spawn_job_start(&h->job, monitor_loop(m), monitor_spawner(m), SPAWN_OPERATE, NULL, &out,
 			 (unsigned)(hook->timeout_us / 1000) + SLACK_MS, on_answer, h);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;

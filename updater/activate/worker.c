@@ -237,7 +237,7 @@ start(struct worker **slot, struct monitor *m, const struct frame_out *job, work
 		return FAULT(-ENOMEM);
 	w->done = done;
 	w->arg = arg;
-	r = spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE, job,
+	r = spawn_job_start(&w->job, monitor_loop(m), monitor_spawner(m), SPAWN_ACTIVATE, NULL, job,
 		ACTIVATE_TIME_MAX_S * 1000, on_answer, w);
 	if (r < 0)
 		return FAULT(r);

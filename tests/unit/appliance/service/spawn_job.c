@@ -56,7 +56,7 @@ start(struct bench *b, size_t bytes)
 
 	frame_begin(&out, TYPE_JOB, 1);
 	frame_put_bytes(&out, 1, text, bytes);
-	return spawn_job_start(&b->job, b->loop, &b->spawn->base, SPAWN_JUDGE, &out, LIMIT_MS,
+	return spawn_job_start(&b->job, b->loop, &b->spawn->base, SPAWN_JUDGE, NULL, &out, LIMIT_MS,
 		on_done, b);
 }
 

@@ -87,6 +87,33 @@ test_version_1(void **state)
 	scratch_remove(&s);
 }
 
+/* All three, or none: where one is not there nothing stays open. */
+static void
+test_counts(void **state)
+{
+	int fds[GROUP_COUNTS], next, again;
+	struct group_root root;
+	struct scratch s;
+
+	(void)state;
+	scratch_make(&s);
+	make_v1(&s, &root);
+	next = dup(s.fd);
+	(void)close(next);
+	assert_int_equal(group_counts(fds, &root, "x"), 0);
+	again = dup(s.fd);
+	(void)close(again);
+	assert_int_equal(next, again);
+	file(&s, "pids/x/pids.events");
+	file(&s, "cpu/x/cpu.stat");
+	assert_int_equal(group_counts(fds, &root, "x"), GROUP_COUNTS);
+	for (size_t i = 0; i < GROUP_COUNTS; i++)
+		assert_int_equal(close(fds[i]), 0);
+	root.n = 0;
+	assert_int_equal(group_counts(fds, &root, "x"), 0);
+	scratch_remove(&s);
+}
+
 /* What is opened again without limits keeps those that it has. */
 static void
 test_opened_again(void **state)
@@ -219,6 +246,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_version_1),
+		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_opened_again),
 		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_fails),

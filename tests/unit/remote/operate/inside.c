@@ -39,6 +39,8 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
+#include "appliance/supervise/group.h"
+#include "remote/operate/fence.h"
 #include "remote/operate/job.h"
 #include "remote/operate/worker.h"
 #include "tests/fakes/scratch.h"
@@ -521,6 +523,7 @@ struct bench {
 	char tree[512];
 	uid_t uid;
 	struct operate_job job;
+	struct fence fence;
 	int abstract, loopback;
 	unsigned port;
 	struct buf out;
@@ -655,6 +658,7 @@ tear_down(void **state)
 static void
 make_job(struct bench *b, enum operate_profile profile, uint32_t declared)
 {
+	b->fence = (struct fence){ .kills = -1, .refusals = -1, .cpu = -1 };
 	b->job = (struct operate_job){ .profile = profile,
 		.declared = declared,
 		.uid = b->uid,
@@ -682,7 +686,7 @@ be_worker(struct bench *b, int sock, char *const *args)
 	b->job.argv[n] = NULL;
 	if (geteuid() != b->uid && (setresgid(b->uid, b->uid, b->uid) < 0 || setresuid(b->uid, b->uid, b->uid) < 0))
 		_exit(1);
-	r = worker_run(&b->job, sock, -1, &end);
+	r = worker_run(&b->job, &b->fence, sock, -1, &end);
 	_exit(r == 0 && operate_result_send(sock, &end) == 0 ? 0 : 2);
 }
 
@@ -877,6 +881,79 @@ nothing_stays(void **state)
 		assert_int_equal(left(b->uid), 0);
 }
 
+/* --- in a control group ---------------------------------------------------------------------------------------------- */
+static struct group_root groups;
+
+/* As the supervisor makes it; false where this host gives none. */
+static bool
+make_fence(struct bench *b, uint64_t memory, uint64_t processes, uint64_t cpu_milli)
+{
+	const struct group_limits limits = { memory, processes, cpu_milli };
+	SCOPED(buf_done) struct buf self = BUF_MAX(4096);
+	struct group g = { .kills = -1 };
+	int counts[GROUP_COUNTS];
+	char state[64];
+
+	(void)snprintf(state, sizeof(state), "inside.%d", (int)getpid());
+	assert_int_equal(fs_read(AT_FDCWD, "/proc/self/cgroup", self.max, &self), 0);
+	group_find(&groups, "/sys/fs/cgroup", buf_text(&self), state);
+	if (groups.n == 0)
+		return false;
+	assert_int_equal(group_open(&g, &groups, ".op-1", &limits), 0);
+	assert_int_equal(group_counts(counts, &groups, ".op-1"), GROUP_COUNTS);
+	b->fence = (struct fence){ .n = (int)g.n_procs, .kills = counts[0], .refusals = counts[1], .cpu = counts[2] };
+	memcpy(b->fence.procs, g.procs, sizeof(g.procs));
+	(void)close(g.kills);
+	return true;
+}
+
+static void
+remove_fence(struct bench *b)
+{
+	fence_done(&b->fence);
+	if (groups.n == 0)
+		return;
+	group_remove(&groups, ".op-1");
+	for (size_t i = 0; i < groups.n; i++)
+		(void)rmdir(groups.paths[i]);
+}
+
+/* Each limit is held for all processes together, and named. */
+static void
+limits_of_a_group(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t memory, processes, cpu_milli;
+		uint32_t timeout_ms;
+		enum operate_outcome outcome;
+		unsigned limits;
+	} rows[] = {
+		{ "memory", 48 << 20, 64, 1000, 20000, OPERATE_FAILED, OPERATE_LIMIT_MEMORY },
+		{ "processes", 256 << 20, 17, 1000, 20000, OPERATE_OK, OPERATE_LIMIT_PROCESSES },
+		{ "spin", 256 << 20, 64, 50, 1000, OPERATE_TIMEOUT, OPERATE_LIMIT_CPU },
+		{ "leave", 256 << 20, 64, 1000, 20000, OPERATE_OK, 0 },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		make_job(b, OPERATE_OBSERVE, 0);
+		b->job.memory = 1; /* of each process: not looked at */
+		b->job.processes = 1;
+		b->job.timeout_ms = rows[i].timeout_ms;
+		if (!make_fence(b, rows[i].memory, rows[i].processes, rows[i].cpu_milli)) {
+			remove_fence(b);
+			skip(); /* no control groups here */
+		}
+		run_one(b, rows[i].what);
+		remove_fence(b);
+		if (b->result.outcome != rows[i].outcome || b->result.limits != rows[i].limits)
+			fail_msg("%s: outcome %d, limits %u: %s", rows[i].what, (int)b->result.outcome, b->result.limits,
+				buf_text(&b->out));
+	}
+	assert_string_equal(buf_text(&b->out), "left\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -888,6 +965,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_flood_of_output),
 		cmocka_unit_test(one_that_spins),
 		cmocka_unit_test(nothing_stays),
+		cmocka_unit_test(limits_of_a_group),
 	};
 
 	if (argc > 2 && strcmp(argv[1], "--inside") == 0)

@@ -27,6 +27,7 @@
 #include "appliance/bus/frame.h"
 #include "appliance/loop/confine.h"
 #include "appliance/service/filter.h"
+#include "remote/operate/fence.h"
 #include "remote/operate/job.h"
 #include "remote/operate/mask.h"
 #include "remote/operate/profile.h"
@@ -34,6 +35,8 @@
 #include "tests/fakes/scratch.h"
 
 enum { TEXT_MAX = 4096 };
+
+static const struct fence no_fence = { .kills = -1, .refusals = -1, .cpu = -1 };
 
 struct bench {
 	struct scratch s;
@@ -138,7 +141,7 @@ run(struct bench *b, const char *script, int stop_fd)
 	b->n_frames = 0;
 	if (listens)
 		assert_int_equal(pthread_create(&listener, NULL, listen_to, b), 0);
-	r = worker_run(&b->job, b->socks[0], stop_fd, &b->result);
+	r = worker_run(&b->job, &no_fence, b->socks[0], stop_fd, &b->result);
 	if (listens) {
 		assert_int_equal(operate_result_send(b->socks[0], &end), 0);
 		assert_int_equal(pthread_join(listener, NULL), 0);
@@ -242,7 +245,7 @@ test_a_monitor_that_does_not_read(void **state)
 	b->job.output = 8 << 20;
 	b->job.timeout_ms = 700;
 	set_script(b, "head -c 8000000 /dev/zero; sleep 1000");
-	assert_int_equal(worker_run(&b->job, b->socks[0], -1, &b->result), 0);
+	assert_int_equal(worker_run(&b->job, &no_fence, b->socks[0], -1, &b->result), 0);
 	assert_int_equal(b->result.outcome, OPERATE_TIMEOUT);
 	assert_true(b->result.wall_ms >= 700 && b->result.wall_ms < 10000);
 }
@@ -400,7 +403,7 @@ test_no_sandbox(void **state)
 		if (r == 0 && geteuid() == 0)
 			r = setresuid(61183, 61183, 61183);
 		set_script(b, "echo ran");
-		r = r ?: worker_run(&b->job, b->socks[0], -1, &b->result);
+		r = r ?: worker_run(&b->job, &no_fence, b->socks[0], -1, &b->result);
 		_exit(r == REASON_NO_SANDBOX && refuse_last()->reason == REASON_NO_SANDBOX ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -424,7 +427,7 @@ refused_without(struct bench *b, int (*spoil)(struct bench *b), const char *text
 		int r = dup2(said[1], STDERR_FILENO) < 0 ? -errno : spoil(b);
 
 		set_script(b, "echo ran");
-		r = r ?: worker_run(&b->job, b->socks[0], -1, &b->result);
+		r = r ?: worker_run(&b->job, &no_fence, b->socks[0], -1, &b->result);
 		_exit(r != REASON_NO_SANDBOX					? 1
 				: refuse_count(REASON_NO_SANDBOX) != before + 1 ? 2
 				: strstr(refuse_last()->text, text)		? 0
@@ -785,7 +788,7 @@ test_job(void **state)
 {
 	struct bench *b = *state;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
-	struct operate_result result = { OPERATE_FAILED, -1, 9, 1, 2, 3, true }, back;
+	struct operate_result result = { OPERATE_FAILED, -1, 9, 1, 2, 3, true, OPERATE_LIMIT_CPU }, back;
 	char text[64];
 
 	set_script(b, "echo a b");
@@ -812,6 +815,7 @@ test_job(void **state)
 	assert_int_equal(back.signal, 9);
 	assert_int_equal(back.max_rss, 2);
 	assert_true(back.truncated);
+	assert_int_equal(back.limits, OPERATE_LIMIT_CPU);
 	(void)REFUSE(REASON_NO_SANDBOX, "x", "nothing to stand on");
 	assert_int_equal(operate_refusal_send(b->socks[1], REASON_NO_SANDBOX), 0);
 	assert_int_equal(receive_answer(b, &back), REASON_NO_SANDBOX);
@@ -983,6 +987,20 @@ send_raw(int sock, uint16_t type, uint64_t outcome, uint64_t status)
 	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
 }
 
+static void
+send_limits(int sock, uint64_t limits)
+{
+	const uint64_t tags[] = { OPERATE_TAG_CPU_MS, OPERATE_TAG_MAX_RSS, OPERATE_TAG_WALL_MS, OPERATE_TAG_TRUNCATED };
+	SCOPED(frame_out_done) struct frame_out out;
+
+	frame_begin(&out, OPERATE_RESULT, 1);
+	frame_put_u64(&out, OPERATE_TAG_OUTCOME, OPERATE_FAILED);
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++)
+		frame_put_u64(&out, (uint16_t)tags[i], 0);
+	frame_put_u64(&out, OPERATE_TAG_LIMITS, limits);
+	assert_int_equal(frame_send_wait(sock, &out, 1000), 0);
+}
+
 /* What would be a refusal, in a frame that is none. */
 static void
 send_posing(int sock)
@@ -1050,6 +1068,10 @@ test_hostile_worker(void **state)
 	send_raw(b->socks[1], OPERATE_RESULT, 9, 0);
 	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);
 	send_raw(b->socks[1], OPERATE_RESULT, OPERATE_OK, 256);
+	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);
+	send_limits(b->socks[1], OPERATE_LIMITS_ALL);
+	assert_int_equal(receive_answer(b, &r), 0);
+	send_limits(b->socks[1], OPERATE_LIMITS_ALL + 1);
 	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);
 	send_raw(b->socks[1], OPERATE_JOB, OPERATE_OK, 0);
 	assert_int_equal(receive_answer(b, &r), REASON_MALFORMED);

@@ -862,6 +862,44 @@ test_worker_says_too_much(void **state)
 	}
 }
 
+/* Each is named in the result, in what is recorded, and asked of the supervisor. */
+static void
+test_limits_are_named(void **state)
+{
+	static const struct {
+		struct operate_result end;
+		const char *text;
+	} rows[] = {
+		{ { .outcome = OPERATE_TIMEOUT, .exit_status = -1, .signal = SIGKILL }, "its time of 10000 ms was over" },
+		{ { .outcome = OPERATE_FAILED, .signal = SIGKILL, .exit_status = -1, .limits = OPERATE_LIMIT_MEMORY },
+			"its limit of 67108864 bytes of memory" },
+		{ { .outcome = OPERATE_OK, .limits = OPERATE_LIMIT_PROCESSES }, "its limit of 64 processes" },
+		{ { .outcome = OPERATE_OK, .limits = OPERATE_LIMIT_CPU }, "its limit of one processor's time" },
+		{ { .outcome = OPERATE_OK, .truncated = true }, "its limit of 65536 bytes of output" },
+		{ { .outcome = OPERATE_OK }, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(request_result_freep) struct request_result *result = NULL;
+		SCOPED(world_end) struct monitor m;
+		struct request q;
+
+		world_open(&m);
+		q = good("r-1", "info");
+		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+		assert_int_equal(m.spawn->calls[0].memory, 64 << 20);
+		assert_int_equal(m.spawn->calls[0].processes, OPERATE_PROCESSES + OPERATE_OURS);
+		assert_int_equal(m.spawn->calls[0].cpu_milli, OPERATE_CPU_MILLI);
+		work(&m, "so far\n", &rows[i].end);
+		result = said(&m, "r-1");
+		assert_string_equal(result->out, "so far\n");
+		if (!strstr(result->err, rows[i].text) || !strstr(m.recording, rows[i].text) ||
+			(*rows[i].text == '\0') != (*result->err == '\0'))
+			fail_msg("%s: %s", rows[i].text, result->err);
+	}
+}
+
 static void
 stopped_while_running(struct monitor *m, void (*stop)(struct monitor *m), enum reason reason)
 {
@@ -1420,6 +1458,7 @@ main(void)
 		cmocka_unit_test(test_no_start_without_its_leaf),
 		cmocka_unit_test(test_switched_off_while_waiting),
 		cmocka_unit_test(test_worker_says_too_much),
+		cmocka_unit_test(test_limits_are_named),
 		cmocka_unit_test(test_stopped_while_running),
 		cmocka_unit_test(test_worker_dies),
 		cmocka_unit_test(test_worker_lies),
