@@ -325,7 +325,7 @@ def refusals():
         ("another customer", {"customer": "other-customer"}, ENGINEER, None, "wrong-addressee"),
         ("over", {"not_before": now(-7200), "expires": now(-3600)}, ENGINEER, None, "expired"),
         ("not begun", {"not_before": now(600)}, ENGINEER, None, "not-yet-valid"),
-        ("two days long", {"expires": now(2 * 86400)}, ENGINEER, None, "malformed"),
+        ("15 days long", {"expires": now(15 * 86400)}, ENGINEER, None, "malformed"),
         ("another definition", {"definition": "sha256:" + "ab" * 32}, ENGINEER, None, "altered"),
         ("no such operation", {"operation": "shell"}, ENGINEER, None, "not-found"),
         ("no such service", {"service": "nginx", "instance": "nginx"}, ENGINEER, None, "not-found"),
@@ -381,6 +381,39 @@ def test_a_file_crosses_the_air_gap_once(estate):
     again["id"] = "r-again"
     assert "[replayed]" in import_(estate, seal(estate, again), code=1).stderr
     assert kinds(estate, request).count("start") == 1
+
+
+@pytest.mark.flow
+def test_a_dry_run_before_the_plan_and_before_the_run(estate):
+    def in_state(request, state):
+        return until(state, lambda: (lambda r: r["state"] == state and r)(
+            estate.mainstay_json("requests", "show", request)))
+
+    # In the namespace of dry runs: the plan, with what Redis itself said in the sandbox, and nothing more.
+    payload = good(estate, operation="bgsave")
+    import_(estate, seal(estate, payload, namespace="dry-run"))
+    shown = in_state(payload["id"], "done")
+    assert shown["plan"]["targets"][1:] == ["dir", "/data", "dbfilename", "dump.rdb"]
+    assert kinds(estate, payload["id"]) == ["request", "end"]
+    # To run: narrowed, approved, tried again, run, and its service is well after it.
+    payload = good(estate, operation="bgsave")
+    import_(estate, seal(estate, payload))
+    assert "would touch   dump.rdb\n" in in_state(payload["id"], "waiting")["plan_text"]
+    narrowed = estate.mainstay_json("requests", "narrow", payload["id"], "--timeout", "9s", "--memory", "48mb")
+    assert narrowed["plan"]["limits"]["timeout_ms"] == 9000 and narrowed["state"] == "waiting"
+    assert "more than" in estate.mainstay("requests", "narrow", payload["id"], "--timeout", "10s", code=1).stderr
+    estate.mainstay("requests", "approve", payload["id"], "--key", estate.path(APPROVER))
+    assert in_state(payload["id"], "done")["result"]["outcome"] == "ok"
+    assert kinds(estate, payload["id"]) == ["request", "permit", "start", "end"]
+    # Taken back while it waits.
+    payload = good(estate, operation="restart")
+    import_(estate, seal(estate, payload))
+    in_state(payload["id"], "waiting")
+    digest = "sha256:" + hashlib.sha256(canonical(payload)).hexdigest()
+    import_(estate, seal(estate, {"v": 1, "request": digest, "id": payload["id"], "engineer": ENGINEER,
+                                  "reason": "wrong service", "time": now()}, namespace="cancel"))
+    assert in_state(payload["id"], "refused")["reason"] == "revoked"
+    assert kinds(estate, payload["id"]) == ["request", "cancel", "refuse"]
 
 
 @pytest.mark.flow
