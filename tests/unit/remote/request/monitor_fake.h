@@ -45,6 +45,7 @@ struct monitor {
 	size_t n_leaves;
 	struct tally tally;
 	const char *leaf_fails; /* of this kind; NULL: none */
+	void (*boundary)(void); /* called before and after each thing that is written down for good; NULL: not */
 	char *recording; /* the one that the last leaf "end" named; owned */
 
 	json_t *posts[POSTS]; /* bodies for the outbox; owned */
@@ -198,10 +199,18 @@ statement_make(struct monitor *m, json_t **ret)
 	return monitor_sign(m, MESSAGE_STATEMENT, doc, ret);
 }
 
+static void
+boundary(const struct monitor *m)
+{
+	if (m->boundary)
+		m->boundary();
+}
+
 int
 monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason)
 {
+	boundary(m);
 	if (m->leaf_fails && strcmp(m->leaf_fails, kind) == 0)
 		return FAULT(-EIO);
 	assert_true(m->n_leaves < LEAVES);
@@ -213,6 +222,7 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 	if (digest)
 		memcpy(m->leaves[m->n_leaves].digest, digest, 32);
 	m->leaves[m->n_leaves++].reason = reason;
+	boundary(m);
 	return 0;
 }
 
@@ -273,7 +283,11 @@ monitor_outbox(struct monitor *m, const char *stream, const char *class, const c
 	if (m->outbox_full)
 		return REFUSE(REASON_NO_SPACE, "outbox", "full, as the test wants it");
 	assert_true(m->n_posts < POSTS);
-	return json_read_canonical(&m->posts[m->n_posts++], body, len, 1 << 20, "post");
+	boundary(m);
+	if (json_read_canonical(&m->posts[m->n_posts++], body, len, 1 << 20, "post") != 0)
+		fail_msg("no canonical body");
+	boundary(m);
+	return 0;
 }
 
 void
