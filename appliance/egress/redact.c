@@ -184,10 +184,10 @@ replace(struct redact *r, const struct redact_text *t, const struct redact_match
 	}
 }
 
-static bool
-wants_addresses(const struct redact *r)
+static unsigned
+wanted(const struct redact *r)
 {
-	return r->pseudonyms && (r->which & 1U << PSEUDONYM_IP);
+	return r->pseudonyms ? r->which : 0;
 }
 
 /* Is it one of the lines that stand together?  The rest of one is not, for that a word begins there. */
@@ -205,7 +205,7 @@ scan_of(struct redact *r, const char *in, size_t len, struct redact_scan *own)
 		r->lines = in + len;
 		return &r->scan;
 	}
-	redact_scan_init(own, in, len, wants_addresses(r));
+	redact_scan_init(own, in, len, wanted(r));
 	return own;
 }
 
@@ -213,7 +213,7 @@ scan_of(struct redact *r, const char *in, size_t len, struct redact_scan *own)
 static int
 redact(struct redact *r, const char *in, size_t len, struct buf *out, struct redact_tally *tally, bool *ret_open)
 {
-	struct redact_text t = { .p = in, .len = len, .pseudonyms = r->pseudonyms ? r->which : 0 };
+	struct redact_text t = { .p = in, .len = len, .pseudonyms = wanted(r) };
 	struct redact_tally none = { 0 };
 	struct redact_scan own, *scan = scan_of(r, in, len, &own);
 	const size_t from = (size_t)(in - scan->p);
@@ -288,7 +288,7 @@ redact_lines(struct redact *r, const void *p, size_t len)
 	r->lines = p;
 	r->lines_end = len > 0 ? r->lines + len : NULL;
 	if (len > 0)
-		redact_scan_init(&r->scan, p, len, wants_addresses(r));
+		redact_scan_init(&r->scan, p, len, wanted(r));
 }
 
 bool

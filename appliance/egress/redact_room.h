@@ -54,12 +54,12 @@ struct redact_scan {
 	size_t at;    /* where something could be; len: nowhere any more */
 	uint64_t found;
 	uint64_t beyond; /* of the next block, seen from this one */
-	bool addresses; /* are IP addresses looked for? */
+	unsigned pseudonyms; /* bits: which are wanted */
 	unsigned now;	/* the block's bits: those after the one before it */
 	struct redact_bits bits[REDACT_AHEAD + 2];
 };
 
-void redact_scan_init(struct redact_scan *s, const char *p, size_t len, bool addresses);
+void redact_scan_init(struct redact_scan *s, const char *p, size_t len, unsigned pseudonyms);
 size_t redact_scan_seek(struct redact_scan *s, size_t from);
 
 /* The next place at or after from where something could be; len where there is none.  from never goes back. */

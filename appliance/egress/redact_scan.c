@@ -5,7 +5,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/egress/redact_room.h"
 
-enum { BLOCK = REDACT_BLOCK, LONG_WORD = 15, GROUP_MAX = 4 /* digits of an IPv6 address's groups */ };
+enum { BLOCK = REDACT_BLOCK, LONG_WORD = 15, GROUP_MAX = 4 /* digits of an IPv6 address's groups */, ESCAPE_MAX = 6 };
 
 typedef unsigned __int128 pair_t; /* two blocks, so that a shift looks into the next */
 
@@ -85,17 +85,36 @@ behind_words(struct redact_scan *s, uint64_t ends)
 }
 
 /* --- a second look ----------------------------------------------------------------------------------------- */
-/* Of 4111-1111 and DE89 3704: does it begin as a card or an account does?  Behind an escape its word begins later. */
+/* Is there an escape so near before that it ends, or gives its letters to, the word here? */
+static bool
+near_escape(const struct redact_scan *s, size_t at)
+{
+	for (size_t n = 1; n <= ESCAPE_MAX && n <= at; n++)
+		if (s->p[at - n] == '\\' || s->p[at - n] == '%')
+			return true;
+	return false;
+}
+
+/* Of 4111-1111 and DE89 3704: does it begin as a card or an account does, where a word or the end of an address is? */
 static bool
 may_be_number(const struct redact_scan *s, size_t at)
 {
 	const char *p = s->p + at;
 
-	if (at > 0 && (p[-1] == '\\' || p[-1] == '%'))
+	if (near_escape(s, at))
 		return true;
-	if (*p == '2')
-		return p[1] >= '2' && p[1] <= '7';
-	return (*p >= '3' && *p <= '6') || (redact_is(*p, REDACT_UPPER) && redact_is(p[1], REDACT_UPPER));
+	if (at > 0 && redact_is(p[-1], REDACT_ALNUM) && !(redact_is(p[-1], REDACT_DIGIT) && redact_is(*p, REDACT_UPPER)))
+		return false;
+	if (redact_is(*p, REDACT_UPPER))
+		return redact_is(p[1], REDACT_UPPER) && p[4] == ' ' && redact_is(p[5], REDACT_UPPER | REDACT_DIGIT);
+	return redact_is(p[5], REDACT_DIGIT) && (*p == '2' ? p[1] >= '2' && p[1] <= '7' : *p >= '3' && *p <= '6');
+}
+
+/* $6$salt$..., $argon2id$..., SCRAM-SHA-256$4096:... */
+static bool
+may_be_hash(const struct redact_scan *s, size_t at)
+{
+	return (at > 0 && s->p[at - 1] == '6') || (at + 1 < s->len && s->p[at + 1] && strchr("12567yaps", s->p[at + 1]));
 }
 
 /* Behind a group of an IPv6 address's digits the next colon; len where there is none. */
@@ -131,8 +150,9 @@ may_be(const struct redact_scan *s, size_t at)
 	case '%':
 		return at + 1 < s->len && (s->p[at + 1] == '3' || s->p[at + 1] == '4');
 	case '@':
+		return s->pseudonyms & 1U << PSEUDONYM_EMAIL;
 	case '$':
-		return true;
+		return may_be_hash(s, at);
 	default:
 		return may_be_number(s, at);
 	}
@@ -155,7 +175,7 @@ look(struct redact_scan *s)
 	judged = h->alnum & alnum_1 & ahead(h->digit, n->digit, 2) & ahead(h->digit, n->digit, 3) &
 		ahead(h->space | h->dash, n->space | n->dash, 4) & ahead(h->alnum, n->alnum, 5);
 	judged |= h->rare;
-	if (s->addresses) {
+	if (s->pseudonyms & 1U << PSEUDONYM_IP) {
 		found |= h->colon & ahead(h->colon, n->colon, 1);
 		found |= before(h->digit, l->digit) & h->dot & digit_1 &
 			(ahead(h->dot, n->dot, 2) | ahead(h->dot, n->dot, 3) | ahead(h->dot, n->dot, 4));
@@ -214,11 +234,11 @@ redact_scan_seek(struct redact_scan *s, size_t from)
 }
 
 void
-redact_scan_init(struct redact_scan *s, const char *p, size_t len, bool addresses)
+redact_scan_init(struct redact_scan *s, const char *p, size_t len, unsigned pseudonyms)
 {
 	s->p = p;
 	s->len = len;
-	s->addresses = addresses;
+	s->pseudonyms = pseudonyms;
 	s->block = 0;
 	s->beyond = 0;
 	s->bits[0] = (struct redact_bits){ .ending = UINT64_MAX /* what has fewer letters before it */ };

@@ -1,5 +1,5 @@
 /* Lines of logs as anybody may write them: what leaves is bounded, and a canary put in the middle is
- * gone. */
+ * gone; and lines that stand together leave as each alone does. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +21,31 @@ must(int holds)
 		abort();
 }
 
+/* Lines that stand together leave as each alone does. */
+static void
+check_lines(struct redact *r, const struct buf *in)
+{
+	SCOPED(buf_done) struct buf alone = BUF_MAX((REDACT_GROWTH + 2) * 2 * IN_MAX), out = BUF_MAX(alone.max);
+	struct redact_state state = { 0 };
+	const char *p, *next, *end = buf_text(in) + in->len;
+
+	for (p = buf_text(in); p < end; p = next + 1) {
+		next = memchr(p, '\n', (size_t)(end - p)) ?: end;
+		must(redact_line(r, &state, p, (size_t)(next - p), &alone, NULL) == 0);
+	}
+	state = (struct redact_state){ 0 };
+	redact_lines(r, in->data, in->len);
+	for (p = buf_text(in); p < end; p = next + 1) {
+		next = memchr(p, '\n', (size_t)(end - p)) ?: end;
+		if (redact_leaves(r, &state, p, (size_t)(next - p)))
+			buf_put(&out, p, (size_t)(next - p));
+		else
+			must(redact_line(r, &state, p, (size_t)(next - p), &out, NULL) == 0);
+	}
+	redact_lines(r, NULL, 0);
+	must(out.len == alone.len && memcmp(buf_text(&out), buf_text(&alone), out.len) == 0);
+}
+
 static void
 check(struct redact *r, const uint8_t *data, size_t size, const char *canary)
 {
@@ -38,6 +63,7 @@ check(struct redact *r, const uint8_t *data, size_t size, const char *canary)
 	buf_reset(&out);
 	must(redact_line(r, &state, in.data, in.len, &out, NULL) == 0);
 	must(out.len <= REDACT_GROWTH * in.len + 2 * REDACT_GROWTH);
+	check_lines(r, &in);
 }
 
 int
