@@ -270,6 +270,13 @@ time_of(const json_t *counts, const char *name)
 	return text && clock_parse(&us, text) == 0 ? us : 0;
 }
 
+size_t
+ack_whats(const json_t *counts)
+{
+	return json_object_size(counts) - (json_object_get(counts, "other") != NULL) -
+		(json_object_get(counts, "from") != NULL) - (json_object_get(counts, "to") != NULL);
+}
+
 int
 ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint64_t from_us,
 	uint64_t to_us)
@@ -285,7 +292,7 @@ ack_count(struct ack *a, const char *stream, const char *what, uint64_t n, uint6
 		if (!counts || json_object_set_new(a->counts, stream, counts) < 0)
 			return FAULT(-ENOMEM);
 	}
-	if (!json_object_get(counts, what) && json_object_size(counts) >= ACK_WHATS_MAX - 2)
+	if (!json_object_get(counts, what) && ack_whats(counts) >= ACK_WHATS_MAX)
 		what = "other"; /* a peer that answers with every number there is */
 	r = json_put_u64(counts, what, ack_whole(json_object_get(counts, what)) + n);
 	first = time_of(counts, "from");

@@ -34,10 +34,17 @@ refuse(const char *stream, const char *text)
 	return REFUSE(REASON_MALFORMED, ACK_NAME, "%s: %s", stream, text);
 }
 
+/* Far below 2^53, beyond which none could be written: one such place would keep those of all streams from it. */
 static bool
 is_whole(const json_t *v)
 {
-	return json_is_integer(v) && json_integer_value(v) >= 0;
+	return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= INT64_C(1) << 52;
+}
+
+static bool
+is_count(const char *what, const json_t *v)
+{
+	return strcmp(what, "from") == 0 || strcmp(what, "to") == 0 ? json_is_string(v) : is_whole(v);
 }
 
 /* Ranges in order, above the place, apart from each other. */
@@ -102,11 +109,11 @@ check_numbers(const struct ack_file *file)
 		if (!is_whole(value))
 			return refuse(name, "what is reserved is no whole number");
 	json_object_foreach (file->counts, name, value) {
-		if (!json_is_object(value) || json_object_size(value) > ACK_WHATS_MAX)
+		if (!json_is_object(value) || ack_whats(value) > ACK_WHATS_MAX)
 			return refuse(name, "no counts");
 		json_object_foreach (value, what, number)
-			if (!is_whole(number) && strcmp(what, "from") != 0 && strcmp(what, "to") != 0)
-				return refuse(name, "a count is no whole number");
+			if (!is_count(what, number))
+				return refuse(name, "a count is no whole number, or a time no text");
 	}
 	return 0;
 }

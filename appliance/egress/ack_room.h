@@ -6,7 +6,7 @@
 
 #include "appliance/egress/ack.h"
 
-enum { ACK_WHATS_MAX = 64 };
+enum { ACK_WHATS_MAX = 64 }; /* beside "other", "from" and "to" */
 
 struct ack {
 	int dir_fd;
@@ -20,6 +20,7 @@ struct ack {
 
 /* --- ack.c ------------------------------------------------------------------------------------------------------ */
 uint64_t ack_whole(const json_t *v); /* 0 of what is no number above it */
+size_t ack_whats(const json_t *counts); /* how many that ACK_WHATS_MAX is for */
 
 /* --- ack_file.c ---------------------------------------------------------------------------------------------------- */
 /* Fill a with what acks.json says; no file: nothing.  Returns 0, a reason (logged) or a fault. */

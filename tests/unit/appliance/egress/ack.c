@@ -57,7 +57,13 @@ a_damaged_file_is_refused_and_left(void **state)
 		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[\"1\",4]}}",
 		"{\"v\":1,\"streams\":{},\"reserved\":{\"a\":-1}}", "{\"v\":1,\"streams\":{},\"reserved\":{\"a\":\"9\"}}",
 		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":1}}",
-		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":-1}}}" };
+		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":-1}}}",
+		/* what could be read and never written again */
+		"{\"v\":1,\"streams\":{\"a\":9007199254740992}}", "{\"v\":1,\"streams\":{},\"reserved\":{\"a\":9007199254740992}}",
+		"{\"v\":1,\"streams\":{},\"passed\":{\"a\":[1,9007199254740992]}}",
+		"{\"v\":1,\"streams\":{},\"ahead\":{\"a\":[2,9007199254740992]}}",
+		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"400\":9007199254740992}}}",
+		"{\"v\":1,\"streams\":{},\"counts\":{\"a\":{\"from\":9007199254740992}}}" };
 	struct scratch *s = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
