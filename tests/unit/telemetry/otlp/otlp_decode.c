@@ -14,6 +14,7 @@
 #include "appliance/base/scope.h"
 #include "telemetry/otlp/otlp_decode.h"
 #include "telemetry/otlp/pbx.h"
+#include "tests/fakes/refused.h"
 
 struct seen {
 	struct buf text;
@@ -162,6 +163,78 @@ metrics_row_by_row(void **state)
 	}
 }
 
+/* Broken at each depth: the same reason each time, so it is said where. */
+static void
+what_is_broken_is_named(void **state)
+{
+	static const struct {
+		enum { METRICS, METRIC, LOGS } what;
+		const char *hex, *says;
+	} bodies[] = {
+		{ METRICS, "0a7f", "broken request" },
+		{ METRICS, "0801", "broken request" },
+		{ METRICS, "0a040a02127f", "broken resource" },
+		{ METRICS, "0a02127f", "broken resource" },
+		{ LOGS, "0a020801", "broken resource" },
+		{ METRICS, "0a0612040a020a7f", "broken scope" },
+		{ METRICS, "0a041202127f", "broken scope" },
+		{ LOGS, "0a0612040a02127f", "broken scope" },
+		{ LOGS, "0a06120412021a7f", "broken log record" },
+		{ METRIC, "0a0161" "28", "broken metric" },
+		{ METRIC, "0a0161" "2801", "broken metric" },
+		{ METRIC, "0a0161" "2a02" "0a7f", "broken metric" },
+		{ METRIC, "0a0161" "2a05" "0a03" "210000", "broken data point" },
+		{ METRIC, "0a0161" "5a06" "0a04" "3202" "0900", "broken quantile" },
+		{ METRIC, "0a0161" "2a05" "0a03" "3a01" "0a", "broken attribute" },
+		{ METRIC, "0a0161" "2a08" "0a06" "3a04" "1202" "0801", "broken attribute value" },
+		{ METRIC, "0a0161" "2a0c" "0a0a" "3a08" "1206" "2a04" "0a02" "0801", "broken attribute value" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		SCOPED(buf_done) struct buf body = BUF_MAX(4096);
+		struct seen s = { .text = BUF_MAX(4096) };
+		struct otlp_tally tally = { .taken = 77 };
+		size_t len = strlen(bodies[i].hex) / 2;
+		uint8_t bytes[64];
+
+		assert_true(len <= sizeof(bytes) && hex_decode(bytes, len, bodies[i].hex));
+		if (bodies[i].what == METRIC)
+			wrap_metric(&body, bytes, len);
+		else
+			buf_put(&body, bytes, len);
+		assert_refused((bodies[i].what == LOGS ? otlp_decode_logs : otlp_decode_metrics)(body.data, body.len, &see,
+				       &s, &tally),
+			REASON_MALFORMED, bodies[i].says);
+		assert_int_equal(s.text.len, 0);
+		assert_int_equal(tally.taken, 77); /* nothing is told */
+		buf_done(&s.text);
+	}
+}
+
+/* One whole field that nobody knows, as long as a body may be, and then a byte longer. */
+static void
+a_body_is_as_long_as_may_be_and_no_longer(void **state)
+{
+	SCOPED(scope_free) uint8_t *body = calloc(1, (size_t)OTLP_BODY_MAX + 1);
+	struct otlp_tally tally = { 0 };
+	struct seen s = { 0 };
+
+	(void)state;
+	assert_non_null(body);
+	for (size_t len = OTLP_BODY_MAX; len <= (size_t)OTLP_BODY_MAX + 1; len++) {
+		size_t rest = len - 5, n = 1;
+
+		body[0] = 0x12;
+		for (; n < 5; n++, rest >>= 7)
+			body[n] = (uint8_t)((rest & 0x7f) | (n < 4 ? 0x80 : 0));
+		if (len == OTLP_BODY_MAX)
+			assert_int_equal(otlp_decode_metrics(body, len, &see, &s, &tally), 0);
+		else
+			assert_refused(otlp_decode_metrics(body, len, &see, &s, &tally), REASON_TOO_LARGE, "body of");
+	}
+}
+
 static void
 histograms_and_summaries(void **state)
 {
@@ -286,8 +359,7 @@ too_many_attributes_and_buckets(void **state)
 	pbx_close(&m, point);
 	pbx_close(&m, data);
 	wrap_metric(&body, m.data, m.len);
-	assert_int_equal(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE);
-	assert_int_equal(refuse_last()->reason, REASON_TOO_LARGE);
+	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "attributes in one list");
 	buf_reset(&m);
 	buf_reset(&body);
 	pbx_put_text(&m, 1, "a");
@@ -298,7 +370,7 @@ too_many_attributes_and_buckets(void **state)
 	pbx_close(&m, point);
 	pbx_close(&m, data);
 	wrap_metric(&body, m.data, m.len);
-	assert_int_equal(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE);
+	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "buckets in one point");
 	buf_reset(&m);
 	buf_reset(&body);
 	pbx_put_text(&m, 1, "a");
@@ -309,9 +381,7 @@ too_many_attributes_and_buckets(void **state)
 	pbx_close(&m, point);
 	pbx_close(&m, data);
 	wrap_metric(&body, m.data, m.len);
-	assert_int_equal(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE);
-	assert_int_equal(otlp_decode_metrics(body.data, (size_t)OTLP_BODY_MAX + 1, &see, &s, &tally),
-		REASON_TOO_LARGE);
+	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "quantiles in one point");
 	assert_int_equal(s.text.len, 0);
 	buf_done(&s.text);
 }
@@ -462,6 +532,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metrics_row_by_row),
+		cmocka_unit_test(what_is_broken_is_named),
+		cmocka_unit_test(a_body_is_as_long_as_may_be_and_no_longer),
 		cmocka_unit_test(histograms_and_summaries),
 		cmocka_unit_test(values_nest_to_the_limit_and_not_beyond),
 		cmocka_unit_test(too_many_attributes_and_buckets),
