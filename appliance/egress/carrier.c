@@ -11,6 +11,7 @@
 #include "appliance/base/log.h"
 #include "appliance/egress/ack.h"
 #include "appliance/egress/carrier_room.h"
+#include "appliance/egress/notice.h"
 #include "appliance/loop/loop.h"
 
 enum { CONTACT_EVERY_S = 5 };
@@ -44,6 +45,18 @@ struct pace_peer *
 carrier_hub_peer(struct carrier *c)
 {
 	return &c->hub_peer;
+}
+
+struct notice *
+carrier_notice(struct carrier *c)
+{
+	return c->notice;
+}
+
+bool
+carrier_is_up(const struct carrier *c)
+{
+	return c->linked && c->hub && !c->next_config;
 }
 
 struct hub_client *
@@ -203,7 +216,7 @@ on_tick(void *arg)
 
 	(void)loop_after(&c->tick, c->loop, CARRIER_TICK_MS, on_tick, c);
 	flush_places(c);
-	if (!c->linked || !c->hub || c->next_config)
+	if (!carrier_is_up(c))
 		return;
 	tell_trouble(c);
 	for (size_t i = 0; i < c->n_modules; i++)
@@ -251,6 +264,9 @@ carrier_new(struct carrier **ret, sd_event *loop, const struct paths *paths)
 	r = r ?: loop_after(&c->tick, loop, CARRIER_TICK_MS, on_tick, c);
 	if (r < 0)
 		return FAULT(r);
+	r = notice_new(&c->notice, loop);
+	if (r < 0) /* then each tick looks */
+		log_fault(r, "hearing what is written");
 	*ret = STEAL(c);
 	return 0;
 }
@@ -264,6 +280,7 @@ carrier_free(struct carrier *c)
 	for (size_t i = 0; i < c->n_modules; i++)
 		if (c->modules[i].module->free)
 			c->modules[i].module->free(c->modules[i].arg);
+	notice_free(c->notice);
 	loop_cancel(c->tick);
 	loop_cancel(c->apply);
 	call_link_close(c->link);

@@ -20,6 +20,7 @@
 
 struct ack;
 struct carrier;
+struct notice;
 
 enum { CARRIER_MODULES_MAX = 64, CARRIER_TICK_MS = 500 };
 
@@ -52,6 +53,9 @@ struct ack *carrier_ack(struct carrier *c);
 /* One bandwidth cap for all that leaves; and whether the hub is away, for all who send to it. */
 struct pace *carrier_pace(struct carrier *c);
 struct pace_peer *carrier_hub_peer(struct carrier *c);
+struct notice *carrier_notice(struct carrier *c); /* NULL: none can be had */
+/* Enrolled, with a client for the hub and the link to the monitor: what tick waits for. */
+bool carrier_is_up(const struct carrier *c);
 
 /* For modules that speak with somebody else than the hub: the loop; the proxy and the customer's CA file, ""
  * where there is none; a time that is certainly past, for certificates where our clock is wrong (tls_dates.h), 0

@@ -20,6 +20,7 @@ struct carrier {
 	struct ack *ack;
 	struct pace pace;
 	struct pace_peer hub_peer;
+	struct notice *notice;
 	struct call_link *link;
 	bool linked;
 	json_t *config;            /* of hello or the last "config" event */

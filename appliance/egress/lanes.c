@@ -130,6 +130,7 @@ read_lane(struct lanes *l, enum which w)
 
 	if (clock_mono_us() < l->lane[w].wait_us)
 		return RECORD_END;
+	l->lane[w].wait_us = 0;
 	for (unsigned n = 0; n < BURST; n++) {
 		r = record_reader_next(l->lane[w].reader, &l->bytes, &l->now.sequence);
 		if (r == REASON_ALTERED) { /* logged, with its place; what is behind it is good */
@@ -292,6 +293,12 @@ lanes_next(struct lanes *l, const struct lanes_record **ret)
 		return r < 0 ? FAULT(r) : r;
 	*ret = &l->now;
 	return 0;
+}
+
+bool
+lanes_waits(const struct lanes *l)
+{
+	return l->lane[OLD].wait_us > 0 || l->lane[FRESH].wait_us > 0;
 }
 
 /* Those of the first lane that arrived whole and soon after the one before, among what is reserved. */

@@ -58,6 +58,9 @@ SCOPED_DESTRUCTOR(struct lanes, lanes_free)
  * yet; or a fault. */
 int lanes_next(struct lanes *l, const struct lanes_record **ret);
 
+/* Whether lanes_next(), where it found nothing, is to be asked again soon: there was damage, and something may follow it. */
+bool lanes_waits(const struct lanes *l);
+
 /* The record under way has come to its end: what is NULL where it arrived, else why it did not ("400"), which is
  * counted.  rejected: points or lines of it that were not taken.  Durable on return, but for lanes_soon().  On a fault it is done with all the same, and
  * written with the next step. */

@@ -128,14 +128,39 @@ send_record(struct shipper *s)
 		shipper_answer_hub, s);
 }
 
+static void
+on_heard(void *arg)
+{
+	struct shipper *s = arg;
+
+	s->dry_us = 0;
+	if (carrier_is_up(s->carrier))
+		shipper_ship(s);
+}
+
+/* Before it is looked whether there is anything: what comes after is heard. */
+static void
+listen(struct shipper *s)
+{
+	char dir[sizeof(((struct paths *)0)->lib) + 64];
+
+	if (notice_hears(&s->ear) && s->ear.of_stream)
+		return;
+	(void)snprintf(dir, sizeof(dir), "%s/%s", carrier_paths(s->carrier)->lib, s->spec->folder);
+	notice_listen(carrier_notice(s->carrier), &s->ear, dir, s->spec->stream, on_heard, s);
+}
+
 /* The next record that is this receiver's.  Returns 0, RECORD_END, or a fault. */
 static int
 next_record(struct shipper *s, enum class_name *ret_class)
 {
 	int r = shipper_open_lanes(s);
 
+	listen(s);
 	for (unsigned n = 0; r == 0 && n < BURST; n++) {
 		r = lanes_next(s->lanes, &s->record);
+		if ((r == RECORD_END || r == REASON_NOT_FOUND) && notice_hears(&s->ear) && !lanes_waits(s->lanes))
+			s->dry_us = clock_mono_us() + NOTICE_LOOK_S * CLOCK_US_PER_S;
 		if (r != 0)
 			break;
 		if (!class_parse(ret_class, s->record->entry.class_name))
@@ -155,8 +180,9 @@ shipper_ship(struct shipper *s)
 	uint64_t now = clock_mono_us();
 	int r;
 
-	if (s->call || s->other || s->asking || now < s->not_before_us)
+	if (s->call || s->other || s->asking || now < s->not_before_us || now < s->dry_us)
 		return;
+	s->dry_us = 0;
 	if (s->spec->kept && !s->placed) {
 		shipper_answer_ask_place(s);
 		return;
@@ -202,8 +228,10 @@ on_event(struct carrier *c, const char *name, const json_t *json, void *arg)
 	const char *stream = json_string_value(json_object_get(json, "stream"));
 
 	if (strcmp(name, "outbox") == 0 && stream && strcmp(stream, s->spec->stream) == 0 &&
-		carrier_hub(c))
+		carrier_hub(c)) {
+		s->dry_us = 0;
 		shipper_ship(s);
+	}
 }
 
 static void
@@ -220,7 +248,7 @@ on_reset(struct carrier *c, void *arg)
 	s->placed = false;
 	s->coding = s->peer ? PACK_GZIP : PACK_ZSTD;
 	s->tries = s->conflicts = s->again = 0;
-	s->not_before_us = 0;
+	s->not_before_us = s->dry_us = 0;
 }
 
 static void
@@ -228,6 +256,7 @@ shipper_free(void *arg)
 {
 	struct shipper *s = arg;
 
+	notice_deafen(&s->ear);
 	lanes_free(s->lanes);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);

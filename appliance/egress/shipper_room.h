@@ -10,6 +10,7 @@
 #include "appliance/egress/ack.h"
 #include "appliance/egress/hub_client.h"
 #include "appliance/egress/lanes.h"
+#include "appliance/egress/notice.h"
 #include "appliance/egress/pack.h"
 
 struct destination_reply;
@@ -29,6 +30,8 @@ struct shipper {
 	enum pack_coding coding; /* what the receiver takes */
 	enum pack_coding sent;	 /* what the request under way is in */
 	struct buf packed;
+	struct notice_ear ear;
+	uint64_t dry_us;   /* there was nothing: not looked again before, unless something is heard */
 	uint64_t first_us; /* what is not urgent does not go before */
 	uint64_t not_before_us;
 	unsigned tries, conflicts;

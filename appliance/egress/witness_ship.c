@@ -15,6 +15,7 @@
 #include "appliance/egress/ack.h"
 #include "appliance/egress/carrier.h"
 #include "appliance/egress/ledger.h"
+#include "appliance/egress/notice.h"
 #include "appliance/loop/curl_loop.h"
 #include "appliance/record/record.h"
 
@@ -40,6 +41,8 @@ struct witness_ship {
 	struct slot slots[SLOTS];
 	struct hub_call *at_hub; /* a checkpoint that the hub holds */
 	struct buf record;
+	struct notice_ear ear;
+	uint64_t dry_us; /* there was nothing: not looked again before, unless something is heard */
 };
 
 /* --- what came of it -------------------------------------------------------------------------------- */
@@ -164,14 +167,35 @@ may_leave(struct carrier *c)
 	return carrier_any_on(c) && carrier_recorded(c);
 }
 
+static void ship(struct witness_ship *s);
+
+static void
+on_heard(void *arg)
+{
+	struct witness_ship *s = arg;
+
+	s->dry_us = 0;
+	if (carrier_is_up(s->carrier))
+		ship(s);
+}
+
 static void
 ship(struct witness_ship *s)
 {
+	char dir[sizeof(((struct paths *)0)->lib) + 32];
 	struct slot *slot;
 	int r = 0;
 
+	if (clock_mono_us() < s->dry_us)
+		return;
+	if (!notice_hears(&s->ear) || !s->ear.of_stream) {
+		(void)snprintf(dir, sizeof(dir), "%s/outbox", carrier_paths(s->carrier)->lib);
+		notice_listen(carrier_notice(s->carrier), &s->ear, dir, LEDGER_WITNESS, on_heard, s);
+	}
 	while (r == 0 && may_leave(s->carrier) && (slot = free_slot(s)) != NULL)
 		r = ship_one(s, slot);
+	if ((r == RECORD_END || r == REASON_NOT_FOUND) && notice_hears(&s->ear))
+		s->dry_us = clock_mono_us() + NOTICE_LOOK_S * CLOCK_US_PER_S;
 	if (r < 0)
 		log_fault(r, "sending heads to witnesses");
 }
@@ -224,7 +248,7 @@ static void
 on_event(struct carrier *c, const char *name, const json_t *json, void *arg)
 {
 	if (strcmp(name, "outbox") == 0 && strcmp(json_text(json, "stream"), LEDGER_WITNESS) == 0)
-		ship(arg);
+		on_heard(arg);
 	else if (strcmp(name, "evidence") == 0 && may_leave(c))
 		fetch(arg, json);
 }
@@ -239,6 +263,7 @@ on_reset(struct carrier *c, void *arg)
 		curl_loop_cancel(s->slots[i].transfer);
 	hub_client_cancel(s->at_hub);
 	s->reader = record_reader_close(s->reader);
+	s->dry_us = 0;
 }
 
 static void
@@ -246,6 +271,7 @@ witness_ship_free(void *arg)
 {
 	struct witness_ship *s = arg;
 
+	notice_deafen(&s->ear);
 	curl_loop_free(s->curl);
 	record_reader_close(s->reader);
 	scope_close(&s->dir_fd);

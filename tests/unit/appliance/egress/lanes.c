@@ -329,7 +329,7 @@ through_every_end_each_record_arrives_once_and_each_lane_rises(void **state)
 	const struct record_limits roomy = { .total_max = 16 << 20 };
 
 	assert_int_equal(record_open(&spool, scratch.fd, "metrics", &roomy), 0);
-	for (unsigned turn = 0; turn < 6000; turn++) {
+	for (unsigned turn = 0; turn < 4000; turn++) {
 		const struct lanes_record *rec;
 		bool quiet = turn / 500 % 2 > 0; /* what is there drains, and is never long */
 
