@@ -108,9 +108,10 @@ $(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
 $(B)/tests/fault/worker_kill: $(addprefix $(B)/tests/fault/,worker_kill.o update_world.o update_release.o) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(B)/tests/fault/calls.so: tests/fault/calls.c
+CALLS := $(addprefix tests/fault/,calls.c calls_name.c calls_byte.c)
+$(B)/tests/fault/calls.so: $(CALLS) tests/fault/calls.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $<
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $(CALLS)
 
 # Without libfuse3-dev it is not built, and the power-cut tests skip.
 $(B)/tests/fault/logdisk: tests/fault/logdisk.c
