@@ -480,6 +480,25 @@ what_is_left_out_is_counted_and_more_labels_than_a_line_may_have_are_refused(voi
 	assert_refused(exposition_feed(other, (char *)text.data, text.len), REASON_MALFORMED, "has more than 64 labels");
 }
 
+/* However it comes: one that lies in what was read, and one that is put together. */
+static void
+a_line_that_is_too_long_is_refused_also_where_it_comes_in_one_piece(void **state)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(2 * EXPOSITION_LINE_MAX), out = BUF_MAX(64);
+
+	(void)state;
+	buf_puts(&text, "# ");
+	while (text.len < EXPOSITION_LINE_MAX)
+		buf_u8(&text, 'x');
+	buf_u8(&text, '\n');
+	assert_int_equal(read_pieces(&out, TEXT, text.data, text.len, text.len), 0);
+	assert_int_equal(read_pieces(&out, TEXT, text.data, text.len, 1000), 0);
+	text.data[text.len - 1] = 'x';
+	buf_puts(&text, "\n");
+	assert_refused(read_pieces(&out, TEXT, text.data, text.len, text.len), REASON_TOO_LARGE, "bytes in a line");
+	assert_refused(read_pieces(&out, TEXT, text.data, text.len, 1000), REASON_TOO_LARGE, "bytes in a line");
+}
+
 static const char *
 help_of(const char *name)
 {
@@ -576,6 +595,7 @@ main(void)
 		cmocka_unit_test(what_is_printed_reads_as_it_was),
 		cmocka_unit_test(what_is_ours_is_described_and_its_counters_have_one_name),
 		cmocka_unit_test(what_is_left_out_is_counted_and_more_labels_than_a_line_may_have_are_refused),
+		cmocka_unit_test(a_line_that_is_too_long_is_refused_also_where_it_comes_in_one_piece),
 		cmocka_unit_test(the_cases_of_openmetrics),
 	};
 
