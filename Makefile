@@ -68,7 +68,7 @@ CONFORMANCE  := $(patsubst tests/conformance/%.c,$(B)/tests/%,$(sort $(wildcard 
 .PHONY: all
 all: $(PROGRAMS)                ## build every program into build/bin
 
--include $(wildcard $(LIB_OBJ:.o=.d) $(CMD_SRC:%.c=$(B)/%.d) $(UNIT_SRC:%.c=$(B)/%.d) $(wildcard $(B)/tests/fault/*.d))
+-include $(wildcard $(LIB_OBJ:.o=.d) $(CMD_SRC:%.c=$(B)/%.d) $(UNIT_SRC:%.c=$(B)/%.d) $(B)/tests/*/*.d $(B)/tests/bench/*/*.d $(B)/tests/fuzz/replay/*.d)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
