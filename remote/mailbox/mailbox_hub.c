@@ -109,8 +109,8 @@ find(struct mailbox *h, struct http_call *call, struct search *s)
 	r = serve_each_customer(h->serve, &call->who, search_customer, s, unavailable);
 	if (r < 0)
 		return FAULT(r);
-	/* It may stand in the file that cannot be read. */
-	if (json_array_size(unavailable) > 0)
+	/* It may stand in a file that cannot be read, unless the one that was posted is found. */
+	if (r != REASON_MAX && json_array_size(unavailable) > 0)
 		return FAULT(-EUCLEAN);
 	return s->found ? 0 : serve_not_yours(s->id);
 }

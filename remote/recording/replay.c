@@ -250,7 +250,7 @@ const struct command replay_commands[] = {
 			   "not done. How it ended is said on stderr.",
 		.options = replay_options,
 		.examples = "mainstay replay r-1f2e --speed 2 --idle 1\n"
-			    "mainstay replay r-1f2e --dump >output.txt\n"
+			    "mainstay replay r-1f2e --dump\n"
 			    "mainstay replay requests/r-1f2e.cast",
 		.run = run_replay },
 	{ 0 },

@@ -1,6 +1,5 @@
 """mainstay-operate as a program: who it will be, and who it will not."""
 
-import array
 import os
 import re
 import socket
@@ -12,8 +11,8 @@ import pytest
 from hub import BUILD, program
 
 LOGS = os.path.join(BUILD, "log", "e2e", "operate")
-JOB, RESULT, REFUSED = 1, 2, 3
-PROFILE, ARG, TREE, RUN, UID, TIMEOUT, MEMORY, OUTPUT, PROCESSES, REASON = 1, 2, 3, 4, 7, 8, 9, 10, 11, 20
+JOB, RESULT, REFUSED, OUTPUT_FRAME = 1, 2, 3, 4
+PROFILE, ARG, TREE, RUN, UID, TIMEOUT, MEMORY, OUTPUT, PROCESSES, REASON, BYTES = 1, 2, 3, 4, 7, 8, 9, 10, 11, 20, 26
 
 
 def frame(kind, fields):
@@ -37,20 +36,19 @@ def fields_of(data):
 def operate(tmp_path, uid, become):
     """Run one job as uid that is to become another; its answer, output and what it logged."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    out, err = os.memfd_create("out"), os.memfd_create("err")
     job = frame(JOB, [(PROFILE, 1), (ARG, "/bin/echo"), (ARG, "ran"), (TREE, "/"), (RUN, str(tmp_path)), (UID, become),
                       (TIMEOUT, 10000), (MEMORY, 0), (OUTPUT, 1000), (PROCESSES, 0)])
     with ours:
         with theirs:
-            ours.sendmsg([job], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [out, err]))])
+            ours.send(job)
             process = subprocess.Popen(
                 ["/bin/bash", "-c", 'exec "$0" 3<&%d' % theirs.fileno(), program("mainstay-operate")],
                 stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()], user=uid)
         _, said = process.communicate(timeout=30)
-        kind, fields = fields_of(ours.recv(65536))
-    ran = os.pread(out, 1000, 0)
-    os.close(out)
-    os.close(err)
+        ran, (kind, fields) = b"", fields_of(ours.recv(65536))
+        while kind == OUTPUT_FRAME:
+            ran += fields[BYTES]
+            kind, fields = fields_of(ours.recv(65536))
     os.makedirs(LOGS, exist_ok=True)
     with open(os.path.join(LOGS, "commands.log"), "w") as log:
         log.write(said)
