@@ -1,5 +1,6 @@
 #include "remote/desk/desk_statement.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,4 +101,33 @@ desk_statement_keep(struct desk *d, struct desk_site *s, const json_t *envelope)
 		return FAULT(r);
 	replace(s, e);
 	return 0;
+}
+
+int
+desk_statement_seen(struct desk *d, const struct desk_site *s)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX), out = BUF_MAX(BYTES_MAX);
+	const char *epoch = json_text(s->statement, "epoch");
+	json_int_t counter = counter_of(s->statement);
+	SCOPED_JSON *was = NULL, *now = NULL;
+	SCOPED(scope_close) int fd = -1;
+	char name[96];
+	int r;
+
+	if (counter < 0 || json_object_get(s->hub, "clone"))
+		return 0;
+	(void)snprintf(name, sizeof(name), "%s.json", s->site);
+	r = fs_open_dir(&fd, d->dir_fd, "seen", 0700);
+	r = r ?: fs_read(fd, name, BYTES_MAX, &b);
+	r = r == REASON_NOT_FOUND ? 0 : r ?: json_read(&was, b.data, b.len, BYTES_MAX, name);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	if (strcmp(json_text(was, "epoch"), epoch) == 0 && counter_of(was) >= counter)
+		return counter_of(was) == counter
+			? 0
+			: REFUSE(REASON_ROLLBACK, s->site, "the hub shows an older statement than it did before");
+	now = json_pack("{s:s, s:I}", "epoch", epoch, "counter", counter);
+	r = now ? json_canonical(&out, now) : -ENOMEM;
+	r = r ?: fs_replace(fd, name, out.data, out.len, 0600);
+	return FAULT(r);
 }

@@ -209,6 +209,8 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 		r = take_statement(site, &s);
 	if (!r && s.record)
 		r = desk_statement_take(d, &s);
+	if (!r && s.statement)
+		r = desk_statement_seen(d, &s);
 	if (r)
 		return r;
 	if (s.statement)

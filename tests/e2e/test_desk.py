@@ -291,6 +291,10 @@ def test_statements(stage):
     refused(stage, "bad-signature", "show", SITE)
     page["statement"] = site_key(stage).seal("statement", dict(good, site="site2"))
     refused(stage, "wrong-addressee", "show", SITE)
+    page["statement"] = copy.deepcopy(stage.pages[PAGE]["statement"])
+    stage.estate.desk("show", SITE)
+    page["statement"] = site_key(stage).seal("statement", dict(good, counter=good["counter"] - 1))
+    refused(stage, "rollback", *RUN)
     page["statement"] = site_key(stage).seal("statement", dict(good, epoch="not hex"))
     refused(stage, "malformed", *RUN)
     del page["statement"]
@@ -317,8 +321,9 @@ def test_a_site_that_only_files_reach(stage):
         page["statement"] = site_key(stage).seal("statement", dict(good, counter=good["counter"] + 1))
         assert "brought by hand" not in stage.estate.desk("show", SITE).stdout
     finally:
-        for kept in glob.glob(stage.estate.path("desk", "desk", "*", "statements", f"{SITE}.json")):
-            os.remove(kept)
+        for folder in ("statements", "seen"):
+            for kept in glob.glob(stage.estate.path("desk", "desk", "*", folder, f"{SITE}.json")):
+                os.remove(kept)
 
 
 @pytest.mark.flow

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -208,6 +209,90 @@ a_peer_of_another_user(void **state)
 	close_bench(&b);
 }
 
+/* --- polls that are parked --------------------------------------------------------------------------- */
+enum { PARKED = 1000, BATCH = 100, PARKED_BYTES_MAX = 32 * 1024 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { MEASURES = false }; /* what stands around each piece of memory would be measured */
+#elif defined(__has_feature)
+enum { MEASURES = !(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)) };
+#else
+enum { MEASURES = true };
+#endif
+
+static void
+park(struct http_call *call, void *arg)
+{
+	struct bench *b = arg;
+
+	(void)call;
+	b->dispatched++;
+}
+
+/* Bytes of memory that are ours alone. */
+static size_t
+resident(void)
+{
+	unsigned long all = 0, here = 0, shared = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu %lu", &all, &here, &shared), 3);
+	(void)fclose(f);
+	return (here - shared) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static int
+connect_to(const struct bench *b)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", b->path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* As a courier's poll comes through nginx: what its headers are is a kilobyte. */
+static void
+a_thousand_parked_polls_have_their_bounds(void **state)
+{
+	static const struct http_server_ops parking = { park, sign, done };
+	static char text[1200];
+	struct rlimit files = { 0 };
+	static int fds[PARKED];
+	uid_t uid = geteuid();
+	size_t before, each;
+	struct bench b = { 0 };
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 2 * PARKED + 64 || setrlimit(RLIMIT_NOFILE, &files) < 0) {
+		print_message("skipped: no more than %lu files may be open here\n", (unsigned long)files.rlim_max);
+		skip();
+	}
+	(void)snprintf(text, sizeof(text), "GET /v1/mailbox?after=1&wait=25 HTTP/1.1\r\nHost: hub\r\nSignature: %01000d\r\n\r\n", 1);
+	scratch_make(&b.dir);
+	(void)snprintf(b.path, sizeof(b.path), "%s/http.sock", b.dir.path);
+	assert_int_equal(reactor_new(&b.reactor), 0);
+	assert_int_equal(http_server_open(&b.server, b.reactor, b.path, &uid, 1, &parking, &b), 0);
+	before = resident();
+	for (unsigned i = 0; i < PARKED; i++) {
+		fds[i] = connect_to(&b);
+		assert_int_equal(send(fds[i], text, strlen(text), MSG_NOSIGNAL), strlen(text));
+		for (int k = 0; i % BATCH == BATCH - 1 && k < 200 && b.dispatched <= i; k++)
+			assert_int_equal(reactor_run(b.reactor, 1000), 0);
+	}
+	assert_int_equal(http_server_inflight(b.server), PARKED);
+	each = (resident() - before) / PARKED;
+	print_message("a parked poll costs the hub %zu bytes, %d of them %zu KiB\n", each, PARKED, each * PARKED / 1024);
+	for (unsigned i = 0; i < PARKED; i++)
+		(void)close(fds[i]);
+	close_bench(&b);
+	assert_true(!MEASURES || (each > 0 && each <= PARKED_BYTES_MAX));
+}
+
 int
 main(void)
 {
@@ -216,6 +301,7 @@ main(void)
 		cmocka_unit_test(a_request_is_dispatched),
 		cmocka_unit_test(more_than_a_request_may_have),
 		cmocka_unit_test(a_peer_of_another_user),
+		cmocka_unit_test(a_thousand_parked_polls_have_their_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,40 @@ test_the_newest_counts(void **state)
 	assert_false(by_file);
 }
 
+static int
+show(const char *epoch, int counter, bool clone)
+{
+	struct desk_site s = site_of(counter, key);
+	int r;
+
+	json_object_set_new(s.statement, "epoch", json_string(epoch));
+	s.hub = clone ? json_pack("{s:{}}", "clone") : json_object();
+	r = desk_statement_seen(&desk, &s);
+	json_decref(s.statement);
+	json_decref(s.hub);
+	return r;
+}
+
+static void
+test_a_hub_that_shows_an_old_statement_again(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(show("aa", 5, false), 0);
+	assert_int_equal(show("aa", 5, false), 0);
+	assert_int_equal(show("aa", 6, false), 0);
+	before = refuse_count(REASON_ROLLBACK);
+	assert_int_equal(show("aa", 5, false), REASON_ROLLBACK);
+	assert_int_equal(refuse_count(REASON_ROLLBACK), before + 1);
+	/* Two with one key count each for itself, and the hub says so beside it. */
+	assert_int_equal(show("aa", 5, true), 0);
+	assert_int_equal(show("aa", 6, false), 0);
+	/* A restored folder is another life, which begins where the folder was saved. */
+	assert_int_equal(show("bb", 2, false), 0);
+	assert_int_equal(show("bb", 1, false), REASON_ROLLBACK);
+}
+
 static void
 test_what_is_not_kept(void **state)
 {
@@ -158,6 +192,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_newest_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_not_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_hub_that_shows_an_old_statement_again, setup, teardown),
 	};
 
 	log_open("test", LOG_LEVEL_WARNING);
