@@ -11,6 +11,7 @@ import random
 import secrets
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -24,7 +25,19 @@ approvers:
 rules:
   - {{services: [redis], operations: [info, ping], decision: allow}}
   - {{services: [redis], operations: [memory-doctor], decision: ask}}
+  - {{services: [unruly], operations: [forks, floods, grows], decision: allow}}
   - {{services: [redis], risk: [change], decision: ask}}
+"""
+UNRULY = """name: unruly
+version: "1.0"
+payload: {programs: [/bin/dash, /bin/sleep]}
+exec: [/usr/bin/sleep, "1000000"]
+stop: {grace: 200ms}
+health: {type: exec, argv: [/usr/bin/sleep, "0"], soak: 300ms}
+operations:
+  forks: {argv: [/usr/bin/dash, -c, "f() ( f | f & ); f; while :; do :; done"], risk: observe, timeout: 2s}
+  floods: {argv: [/usr/bin/dash, -c, "while :; do echo 0123456789; done"], risk: observe, timeout: 2s, output: 64kb}
+  grows: {argv: [/usr/bin/dash, -c, "x=xxxx; while :; do x=$x$x; done"], risk: observe, timeout: 9s, memory: 32mb}
 """
 RUN = ("--reason", "slow reads", "--ticket", "C-17")
 
@@ -34,6 +47,10 @@ def an_estate():
     with Estate("operation") as e:
         e.begin()
         e.policy(POLICY)
+        os.mkdir(e.path("unruly"))
+        with open(e.path("unruly", "service.yaml"), "w") as f:
+            f.write(UNRULY)
+        e.publish(e.path("unruly"))
         e.install_redis()
         e.engineer("mallory", "support", "other-customer")
         e.ssh_key("stranger")
@@ -126,12 +143,34 @@ def test_what_it_wrote_is_recorded_and_any_player_of_such_plays_it(estate):
         g.write(b"".join(f.readlines()[:2]))
     assert estate.mainstay("replay", cut, "--speed", "100").stdout == shown.stdout
     assert "[not-found]" in estate.mainstay("replay", "r-none", code=1).stderr
+    assert "[malformed]" in estate.mainstay("replay", "/dev/null", code=1).stderr
     assert "[usage]" in estate.mainstay("replay", request, "--speed", "0", code=2).stderr
     for cast in (file, cut):
         # It wants a terminal of its own.
         played = subprocess.run(["script", "-qec", f"asciinema cat {cast}", "/dev/null"], stdin=subprocess.DEVNULL,
                                 capture_output=True, timeout=20, check=True, env={**os.environ, "LANG": "C.UTF-8"})
         assert played.stdout.decode().replace("\r", "") == shown.stdout
+
+
+def test_what_an_operation_does_to_its_limits_does_nothing_to_the_site(estate):
+    estate.mainstay("service", "install", "unruly")
+    until("it runs", lambda: estate.service("unruly")["state"] == "running")
+    asked = {name: estate.desk_later("run", SITE, "unruly", name, *RUN, "--wait", "60s")
+             for name in ("forks", "floods", "grows")}
+    until("all run", lambda: len(estate.requests(state="running", service="unruly")) == 3)
+    for _ in range(5):
+        begun = time.monotonic()
+        estate.status()
+        assert time.monotonic() - begun < 1 and estate.redis("ping") == "PONG"
+    results = {name: json.loads(finish(a)[1].splitlines()[-1]) for name, a in asked.items()}
+    assert [results[n]["outcome"] for n in ("forks", "floods", "grows")] == ["timeout", "timeout", "failed"]
+    assert "its time of 2000 ms was over" in results["forks"]["stderr"]
+    assert results["floods"]["truncated"] and "65536 bytes of output" in results["floods"]["stderr"]
+    assert len(results["floods"]["stdout"]) == 65536
+    if "cgroups" in estate.status()["enforced"]:
+        assert "its limit of 64 processes" in results["forks"]["stderr"]
+        assert "its limit of 33554432 bytes of memory" in results["grows"]["stderr"]
+    estate.mainstay("service", "remove", "unruly")
 
 
 @pytest.mark.flow

@@ -617,6 +617,24 @@ test_secrets(void **state)
 	}
 }
 
+/* However it falls on the pieces that are read and the frames that are sent: at each byte of both. */
+static void
+test_secrets_between_frames(void **state)
+{
+	struct bench *b = *state;
+	char script[160];
+
+	b->job.profile = OPERATE_CHANGE;
+	for (int before = OPERATE_CHUNK_MAX - (int)sizeof(CANARY); before <= OPERATE_CHUNK_MAX; before += 5) {
+		give_secret(b, CANARY, 0, sizeof(CANARY) - 1);
+		(void)snprintf(script, sizeof(script), "{ head -c %d /dev/zero | tr '\\0' x; cat /run/secrets/word; } >&2", before);
+		assert_int_equal(run(b, script, -1), 0);
+		close(b->job.secrets[0].fd);
+		assert_int_equal(b->err.len, before + 3);
+		assert_string_equal(buf_text(&b->err) + before, "***");
+	}
+}
+
 /* Killed while it held back what could be a secret's beginning; and a room that ends within one. */
 static void
 test_secrets_cut_off(void **state)
@@ -1102,6 +1120,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_filter_needs_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_filter_needs_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets_between_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe_has_no_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_secret_that_is_not_there, setup, teardown),
