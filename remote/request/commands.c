@@ -40,6 +40,8 @@ say_brief(const struct command_call *call, const json_t *item)
 	const json_t *approval = json_object_get(item, "approval");
 	char said[64] = "";
 
+	if (json_is_true(json_object_get(item, "plan_only")))
+		(void)snprintf(said, sizeof(said), " (the plan alone was asked for)");
 	if (strcmp(state, "waiting") == 0 && approval)
 		(void)snprintf(said, sizeof(said), " (%lld of %lld approved)",
 			json_integer_value(json_object_get(approval, "have")),

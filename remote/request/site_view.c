@@ -29,6 +29,8 @@ request_site_brief(const struct request_item *item)
 	r = r ?: json_put_text(o, "id", q->id);
 	r = r ?: json_put_sha256(o, "digest", q->digest);
 	r = r ?: json_put_text(o, "state", request_flow_state_name(item->flow.state));
+	if (!r && item->plan_only && json_object_set_new(o, "plan_only", json_true()) < 0)
+		r = -1;
 	r = r ?: json_put_text(o, "service", q->service);
 	r = r ?: json_put_text(o, "instance", q->instance);
 	r = r ?: json_put_text(o, "operation", q->operation);

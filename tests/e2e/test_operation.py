@@ -346,7 +346,8 @@ def test_usage(estate):
     for words in (["show", request, "--out", estate.path("x")],
                   ["show", request, "--out", "/nowhere/x", "--approver", APPROVER],
                   ["approve", request, "--permit", "x" * 4094],
-                  ["approve", request, "--permit", "x", "--key", estate.path(APPROVER)]):
+                  ["approve", request, "--permit", "x", "--key", estate.path(APPROVER)],
+                  ["narrow", request, "--timeout", "soon"], ["narrow", request, "--memory", "much"]):
         done = estate.mainstay("requests", *words, code=None)
         assert done.returncode in (1, 2) and ("[usage]" in done.stderr or "[not-found]" in done.stderr)
     assert "[not-found]" in estate.desk("run", SITE, "redis", "nope", *RUN, code=1).stderr

@@ -280,6 +280,39 @@ test_two_monitors(void **state)
 	assert_non_null(request_store_find(w.store, "r-1"));
 }
 
+/* A file says what it is by a word of ours; another one is damage. */
+static void
+test_a_kind_that_is_none(void **state)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20), changed = BUF_MAX(1 << 20);
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(room_close) struct room w;
+	SCOPED_JSON *doc = NULL;
+	uint64_t before;
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(fs_open_dir(&fd, w.scratch.fd, "requests", 0700), 0);
+	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
+	assert_int_equal(json_read_canonical(&doc, b.data, b.len, 1 << 20, "r-1"), 0);
+	assert_null(json_object_get(doc, "kind"));
+	json_object_set_new(doc, "kind", json_string("cancel"));
+	assert_int_equal(json_canonical(&changed, doc), 0);
+	assert_int_equal(fs_replace(fd, "r-1.json", changed.data, changed.len, 0600), 0);
+	before = refuse_count(REASON_MALFORMED);
+	room_again(&w);
+	assert_int_equal(refuse_count(REASON_MALFORMED), before + 1);
+	assert_null(request_store_find(w.store, "r-1"));
+	/* A request's signature is no dry run's, but that is for who verifies: the word decides how it is read. */
+	json_object_set_new(doc, "kind", json_string("dry-run"));
+	buf_reset(&changed);
+	assert_int_equal(json_canonical(&changed, doc), 0);
+	assert_int_equal(fs_replace(fd, "r-1.json", changed.data, changed.len, 0600), 0);
+	room_again(&w);
+	assert_true(request_store_find(w.store, "r-1")->plan_only);
+}
+
 /* What a dry run said, lowered limits and what kind it is outlive the monitor. */
 static void
 test_what_it_touches_is_kept(void **state)
@@ -407,6 +440,7 @@ main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_one_engineer_leaves_room),
 		cmocka_unit_test(test_two_monitors),
+		cmocka_unit_test(test_a_kind_that_is_none),
 		cmocka_unit_test(test_what_it_touches_is_kept),
 		cmocka_unit_test(test_damage_is_set_aside),
 		cmocka_unit_test(test_order_and_removal),

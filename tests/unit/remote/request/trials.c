@@ -200,12 +200,35 @@ test_dry_runs_that_are_none(void **state)
 	}
 }
 
+static void
+test_nobody_starts_workers(void **state)
+{
+	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED(world_end) struct monitor m;
+	uint64_t before = refuse_count(REASON_BUSY);
+	struct spawn_fake *spawn;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	spawn = m.spawn;
+	m.spawn = NULL;
+	q = good("r-1", "sweep");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	m.spawn = spawn;
+	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
+	assert_string_equal(story(&m), "request refuse[busy] ");
+	result = said(&m, "r-1");
+	assert_int_equal(result->reason, REASON_BUSY);
+}
+
 /* --- the plan alone ----------------------------------------------------------------------------- */
 static void
 test_a_dry_run_is_answered_with_a_plan(void **state)
 {
 	static const char *const lines[] = { "key tmp:1" };
 	SCOPED(request_result_freep) struct request_result *result = NULL;
+	SCOPED_JSON *item = NULL;
 	SCOPED(world_end) struct monitor m;
 	struct request q;
 
@@ -227,6 +250,8 @@ test_a_dry_run_is_answered_with_a_plan(void **state)
 	json_decref(m.posts[1]);
 	plans_touch(&m, lines, 1);
 	assert_string_equal(json_text(m.posts[0], "decision"), "ask");
+	item = show(&m, "r-1", NULL); /* that it is done must not look as if it had run */
+	assert_true(json_is_true(json_object_get(item, "plan_only")));
 	/* It has no more to give: not by a permit, not after a restart. */
 	crash(&m);
 	assert_string_equal(state_of(&m, "r-1"), "done");
@@ -494,6 +519,7 @@ main(void)
 		cmocka_unit_test(test_another_order_moved_too),
 		cmocka_unit_test(test_allowed_is_tried_once),
 		cmocka_unit_test(test_dry_runs_that_are_none),
+		cmocka_unit_test(test_nobody_starts_workers),
 		cmocka_unit_test(test_a_dry_run_is_answered_with_a_plan),
 		cmocka_unit_test(test_one_without_a_dry_run_of_its_own),
 		cmocka_unit_test(test_a_dry_run_cannot_be_approved),
