@@ -21,7 +21,9 @@ static void
 check_text(const struct request *q, const char *verb)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
+	static const char *const secrets[] = { "password", NULL };
 	SCOPED(buf_done) struct buf b = BUF_MAX(REQUEST_PLAN_TEXT_MAX);
+	SCOPED_JSON *touched = verb ? json_array() : json_pack("[s]", q->reason);
 	const struct request_plan_facts f = {
 		.request = q,
 		.epoch = "00112233445566778899aabbccddeeff",
@@ -31,6 +33,10 @@ check_text(const struct request *q, const char *verb)
 		.rights = "reads",
 		.verb = verb,
 		.argv = verb ? NULL : argv,
+		.touched = touched,
+		.secrets = secrets,
+		.memory = 1 << 20,
+		.health_ms = 1500,
 		.downtime = "none",
 	};
 	size_t lines = 0;
@@ -42,7 +48,7 @@ check_text(const struct request *q, const char *verb)
 		if (b.data[i] < 0x20 && b.data[i] != '\n')
 			__builtin_trap();
 	}
-	if (lines != 16 + json_object_size(q->args))
+	if (lines != 19 + json_object_size(q->args))
 		__builtin_trap();
 }
 
