@@ -215,12 +215,15 @@ redact(struct redact *r, const char *in, size_t len, struct buf *out, struct red
 {
 	struct redact_text t = { .p = in, .len = len, .pseudonyms = wanted(r) };
 	struct redact_tally none = { 0 };
-	struct redact_scan own, *scan = scan_of(r, in, len, &own);
-	const size_t from = (size_t)(in - scan->p);
+	struct redact_scan own, *scan;
 	struct redact_match m;
-	size_t at = 0;
+	size_t at = 0, from;
 
 	*ret_open = false;
+	if (len == 0)
+		return buf_error(out);
+	scan = scan_of(r, in, len, &own);
+	from = (size_t)(in - scan->p);
 	while ((at = redact_scan_next(scan, from + at) - from) < len) {
 		if (!find(&t, at, &m)) {
 			at++;
@@ -321,7 +324,7 @@ redact_line(struct redact *r, struct redact_state *state, const void *in, size_t
 				tally->secrets++;
 		}
 	}
-	e = redact(r, (const char *)in + from, len - from, out, tally, &open);
+	e = redact(r, from > 0 ? t.p + from : t.p, len - from, out, tally, &open);
 	if (open)
 		state->inside = KEY_LINES_MAX;
 	return e;
