@@ -80,7 +80,7 @@ take_plan(struct desk_answer *a, const json_t *envelope)
 	r = r ?: same_request(a, plan->request, "plan");
 	if (r)
 		return r;
-	if (!a->plan || strcmp(a->plan->text, plan->text) != 0)
+	if (!a->quiet && (!a->plan || strcmp(a->plan->text, plan->text) != 0))
 		command_say(a->call, "%s", plan->text);
 	request_plan_free(a->plan);
 	a->plan = STEAL(plan);

@@ -18,6 +18,7 @@ struct desk_answer {
 	struct desk_pin_keys keys; /* that may have signed it */
 	uint8_t request[32]; /* digest of what was asked */
 	bool plan_only;      /* a dry run: its plan is all that was asked for */
+	bool quiet;          /* a plan is verified, and not shown */
 	bool shown;          /* the result's output stood on the terminal already, live */
 	char state[16];      /* queued, delivered, waiting, done, expired: the hub's word */
 	char decision[8];
@@ -36,7 +37,7 @@ int desk_answer_open(const struct desk_answer *a, enum message type, const json_
 /* Is there nothing more to wait for? */
 bool desk_answer_over(const struct desk_answer *a);
 
-/* Read the hub's answer about the request; says a plan that is new.  Returns 0;
+/* Read the hub's answer about the request; says a plan that is new (unless quiet).  Returns 0;
  * REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request),
  * REASON_MALFORMED (logged); or a fault. */
 int desk_answer_take(struct desk_answer *a, const json_t *doc);

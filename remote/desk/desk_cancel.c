@@ -83,7 +83,8 @@ cancel_one(struct desk *d, const char *id, uint64_t wait_us)
 	if (r)
 		return r;
 	command_say(d->call, "%s %s at %s: the site is asked to end it", q->service, q->operation, q->site);
-	a.plan_only = false; /* it is not over with a plan */
+	a.plan_only = false; /* it is not over with a plan, and whoever cancels knows what it is */
+	a.quiet = true;
 	r = desk_wait_for(&w);
 	return r ?: finish(&a);
 }

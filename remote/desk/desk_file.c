@@ -74,15 +74,15 @@ desk_request(struct command_call *call)
 /* --- import --------------------------------------------------------------------------------------- */
 /* One item: what was asked, by whom, and what the site signed about it; a as run() leaves it. */
 static int
-take_item(struct desk *d, const struct desk_site *site, const struct results_file_item *item, struct request **ret,
-	struct desk_answer *a)
+take_item(struct desk *d, const struct desk_site *site, const struct results_file_item *item, bool quiet,
+	struct request **ret, struct desk_answer *a)
 {
 	SCOPED(request_freep) struct request *q = NULL;
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED_JSON *doc = NULL;
 	int r = envelope_open_json(&e, MESSAGE_REQUEST, item->request);
 
-	*a = (struct desk_answer){ .call = d->call, .id = item->id };
+	*a = (struct desk_answer){ .call = d->call, .id = item->id, .quiet = quiet };
 	if (r)
 		return r;
 	a->plan_only = envelope_claimed_message(e, 0) == MESSAGE_DRY_RUN;
@@ -113,7 +113,7 @@ show_one(struct desk *d, const struct desk_site *site, const struct results_file
 {
 	SCOPED(desk_answer_done) struct desk_answer a = { 0 };
 	SCOPED(request_freep) struct request *q = NULL;
-	int r = take_item(d, site, item, &q, &a);
+	int r = take_item(d, site, item, false, &q, &a);
 
 	if (r)
 		return r;
@@ -126,14 +126,10 @@ add_row(struct desk *d, const struct desk_site *site, const struct results_file_
 {
 	SCOPED(desk_answer_done) struct desk_answer a = { 0 };
 	SCOPED(request_freep) struct request *q = NULL;
-	struct command_call *call = d->call, quiet = *call;
 	json_t *row;
 	int r;
 
-	quiet.json = true; /* plans are for who asks for one */
-	d->call = &quiet;
-	r = take_item(d, site, item, &q, &a);
-	d->call = call;
+	r = take_item(d, site, item, true, &q, &a);
 	row = r ? NULL : about(q);
 	r = r ?: json_put_text(row, "id", item->id);
 	r = r ?: json_put_text(row, "outcome", a.result ? request_outcome_name(a.result->outcome) : "none yet");

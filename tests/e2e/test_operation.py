@@ -284,6 +284,7 @@ def test_an_engineer_takes_back_what_waits(estate):
     until("it waits", lambda: estate.requests(id=request, state="waiting"))
     said = estate.desk("cancel", request, "--reason", "the wrong site", "--wait", "20s").stdout
     assert "ended at the site before it ran" in said or "stopped at the site" in said
+    assert "not recorded" not in said  # whoever cancels has seen the plan
     assert not estate.requests(state="waiting") and estate.leaves(kind="cancel", object=request)
     assert "[conflict]" in estate.desk("cancel", request, "--reason", "again", code=1).stderr
 
@@ -329,7 +330,9 @@ def test_by_file_both_ways(estate):
     with open(answered, "w") as f:
         json.dump(newer, f)
     assert [r["outcome"] for r in estate.desk_json("import", answered)["items"]] == ["ok", "ok"]
-    assert "PONG" in estate.desk("import", answered, name).stdout
+    assert "operation     ping" not in estate.desk("import", answered).stdout  # a list shows no plans
+    whole = estate.desk("import", answered, name).stdout
+    assert "PONG" in whole and "operation     ping" in whole
 
 
 @pytest.mark.flow
