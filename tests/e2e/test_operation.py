@@ -436,7 +436,7 @@ def test_a_dry_run_before_the_plan_and_before_the_run(estate):
     payload = good(estate, operation="bgsave")
     import_(estate, seal(estate, payload, namespace="dry-run"))
     shown = in_state(payload["id"], "done")
-    assert shown["plan"]["targets"][1:] == ["dir", "/data", "dbfilename", "dump.rdb"]
+    assert shown["plan"]["targets"][1:] == ["dbfilename", "dump.rdb"]
     assert kinds(estate, payload["id"]) == ["request", "end"]
     # To run: narrowed, approved, tried again, run, and its service is well after it.
     payload = good(estate, operation="bgsave")
