@@ -152,27 +152,6 @@ def test_what_it_wrote_is_recorded_and_any_player_of_such_plays_it(estate):
         assert played.stdout.decode().replace("\r", "") == shown.stdout
 
 
-def test_what_an_operation_does_to_its_limits_does_nothing_to_the_site(estate):
-    estate.mainstay("service", "install", "unruly")
-    until("it runs", lambda: estate.service("unruly")["state"] == "running")
-    asked = {name: estate.desk_later("run", SITE, "unruly", name, *RUN, "--wait", "60s")
-             for name in ("forks", "floods", "grows")}
-    until("all run", lambda: len(estate.requests(state="running", service="unruly")) == 3)
-    for _ in range(5):
-        begun = time.monotonic()
-        estate.status()
-        assert time.monotonic() - begun < 1 and estate.redis("ping") == "PONG"
-    results = {name: json.loads(finish(a)[1].splitlines()[-1]) for name, a in asked.items()}
-    assert [results[n]["outcome"] for n in ("forks", "floods", "grows")] == ["timeout", "timeout", "failed"]
-    assert "its time of 2000 ms was over" in results["forks"]["stderr"]
-    assert results["floods"]["truncated"] and "65536 bytes of output" in results["floods"]["stderr"]
-    assert len(results["floods"]["stdout"]) == 65536
-    if "cgroups" in estate.status()["enforced"]:
-        assert "its limit of 64 processes" in results["forks"]["stderr"]
-        assert "its limit of 33554432 bytes of memory" in results["grows"]["stderr"]
-    estate.mainstay("service", "remove", "unruly")
-
-
 @pytest.mark.flow
 def test_arguments_reach_the_program_and_nothing_else(estate):
     answer = estate.desk_json("run", SITE, "redis", "info", "section=memory", *RUN, "--wait", "60s")
@@ -784,3 +763,24 @@ def test_a_restored_folder_asks_a_person_first(estate):
     assert answer["outcome"] == "ok" and answer["decision"] == "allow"
     assert kinds(estate, answer["id"]) == ["request", "start", "end"]
     assert "clone" not in estate.status()
+
+
+def test_what_an_operation_does_to_its_limits_does_nothing_to_the_site(estate):
+    estate.mainstay("service", "install", "unruly")
+    until("it runs", lambda: estate.service("unruly")["state"] == "running")
+    asked = {name: estate.desk_later("run", SITE, "unruly", name, *RUN, "--wait", "60s")
+             for name in ("forks", "floods", "grows")}
+    until("all run", lambda: len(estate.requests(state="running", service="unruly")) == 3)
+    for _ in range(5):
+        begun = time.monotonic()
+        estate.status()
+        assert time.monotonic() - begun < 1 and estate.redis("ping") == "PONG"
+    results = {name: json.loads(finish(a)[1].splitlines()[-1]) for name, a in asked.items()}
+    assert [results[n]["outcome"] for n in ("forks", "floods", "grows")] == ["timeout", "timeout", "failed"]
+    assert "its time of 2000 ms was over" in results["forks"]["stderr"]
+    assert results["floods"]["truncated"] and "65536 bytes of output" in results["floods"]["stderr"]
+    assert len(results["floods"]["stdout"]) == 65536
+    if "cgroups" in estate.status()["enforced"]:
+        assert "its limit of 64 processes" in results["forks"]["stderr"]
+        assert "its limit of 33554432 bytes of memory" in results["grows"]["stderr"]
+    estate.mainstay("service", "remove", "unruly")
