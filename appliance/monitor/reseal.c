@@ -11,10 +11,18 @@
 static bool
 type_of(const json_t *doc, enum message *ret)
 {
+	static const struct {
+		const char *word;
+		enum message message;
+	} kinds[] = { { "plan", MESSAGE_PLAN }, { "result", MESSAGE_RESULT }, { "progress", MESSAGE_PROGRESS } };
 	const char *kind = json_text(doc, "kind");
 
-	*ret = strcmp(kind, "plan") == 0 ? MESSAGE_PLAN : MESSAGE_RESULT;
-	return *ret == MESSAGE_PLAN || strcmp(kind, "result") == 0;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kind, kinds[i].word) == 0) {
+			*ret = kinds[i].message;
+			return true;
+		}
+	return false;
 }
 
 static bool

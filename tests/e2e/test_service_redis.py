@@ -95,13 +95,14 @@ def test_another_password_counts_and_the_former_does_not(estate):
 def test_operations_run_without_a_password(estate):
     estate.mainstay("service", "set", "redis", "slowlog-log-slower-than=0")
     ask(estate, f"AUTH app {secret(estate, 'app')}", "DEL nothing")
-    running = {name: estate.desk_later("run", SITE, "redis", name, *args, *RUN) for name, (args, _) in LOOK.items()}
-    for name, desk in running.items():
-        out, err = desk.communicate(timeout=90)
-        assert desk.returncode == 0, (name, err)
-        done = json.loads(out)
-        assert done["outcome"] == "ok" and LOOK[name][1] in done["stdout"], (name, done["stdout"])
-        assert "NOPERM" not in done["stdout"] and secret(estate, "app") not in done["stdout"]
+    for some in (list(LOOK)[:6], list(LOOK)[6:]):  # an engineer may have eight on their way
+        running = {name: estate.desk_later("run", SITE, "redis", name, *LOOK[name][0], *RUN) for name in some}
+        for name, desk in running.items():
+            out, err = desk.communicate(timeout=90)
+            assert desk.returncode == 0, (name, err)
+            done = json.loads(out)
+            assert done["outcome"] == "ok" and LOOK[name][1] in done["stdout"], (name, done["stdout"])
+            assert "NOPERM" not in done["stdout"] and secret(estate, "app") not in done["stdout"]
     for hostile in ("a b", "dir\r\nFLUSHALL", "-h", "maxmemory;", ""):
         refused = estate.desk("run", SITE, "redis", "settings", f"names={hostile}", *RUN, code=None)
         assert refused.returncode in (1, 2) and "[malformed]" in refused.stderr, hostile
