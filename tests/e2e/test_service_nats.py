@@ -171,13 +171,14 @@ def test_operations_show_the_servers_own_pages(estate):
     client = Client(estate.port, estate.password)
     client.api("CONSUMER.DURABLE.CREATE.S.C", stream_name="S",
                config={"durable_name": "C", "ack_policy": "explicit", "deliver_policy": "all"})
-    running = {operation: estate.desk_later("run", SITE, "nats", operation, *args, *RUN)
-               for operation, (args, _) in PAGES.items()}
-    for operation, desk in running.items():
-        out, err = desk.communicate(timeout=90)
-        assert desk.returncode == 0, (operation, err)
-        done = json.loads(out)
-        assert done["outcome"] == "ok" and PAGES[operation][1](json.loads(done["stdout"]), estate), (operation, out)
+    for some in (list(PAGES)[:6], list(PAGES)[6:]):  # an engineer may have eight on their way
+        running = {operation: estate.desk_later("run", SITE, "nats", operation, *PAGES[operation][0], *RUN)
+                   for operation in some}
+        for operation, desk in running.items():
+            out, err = desk.communicate(timeout=90)
+            assert desk.returncode == 0, (operation, err)
+            done = json.loads(out)
+            assert done["outcome"] == "ok" and PAGES[operation][1](json.loads(done["stdout"]), estate), (operation, out)
     for hostile in ("inbox&limit=9", "a b", "a\r\nX: y", "../../varz", "a.>", "", "a..b"):
         refused = estate.desk("run", SITE, "nats", "who-listens", f"subject={hostile}", *RUN, code=None)
         assert refused.returncode in (1, 2) and "[malformed]" in refused.stderr, hostile
