@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import signal
+import statistics
 import subprocess
 import time
 
@@ -770,11 +771,13 @@ def test_what_an_operation_does_to_its_limits_does_nothing_to_the_site(estate):
     until("it runs", lambda: estate.service("unruly")["state"] == "running")
     asked = {name: estate.desk_later("run", SITE, "unruly", name, *RUN, "--wait", "60s")
              for name in ("forks", "floods", "grows")}
-    until("all run", lambda: len(estate.requests(state="running", service="unruly")) == 3)
-    for _ in range(5):
+    took = []
+    while any(a.poll() is None for a in asked.values()):
         begun = time.monotonic()
         estate.status()
-        assert time.monotonic() - begun < 1 and estate.redis("ping") == "PONG"
+        took.append(time.monotonic() - begun)
+        assert estate.redis("ping") == "PONG"
+    assert len(took) >= 5 and statistics.median(took) < 1, took
     results = {name: json.loads(finish(a)[1].splitlines()[-1]) for name, a in asked.items()}
     assert [results[n]["outcome"] for n in ("forks", "floods", "grows")] == ["timeout", "timeout", "failed"]
     assert "its time of 2000 ms was over" in results["forks"]["stderr"]
