@@ -318,6 +318,12 @@ def test_a_site_that_only_files_reach(stage):
             asked = payload(json.load(f))
         assert (asked["epoch"], asked["operation"]) == (good["epoch"], "ping")
         assert "brought by hand" in stage.estate.desk("show", SITE).stdout
+        # An answer to what was asked of another site is none of this one's.
+        with open(file, "w") as f:
+            elsewhere = {"id": asked["id"], "request": seal(stage, "request", dict(asked, site="site2"), ENGINEER)}
+            elsewhere.update(decision="", plan=None, result=None)
+            json.dump({"v": 1, "site": SITE, "statement": site_key(stage).seal("statement", good), "items": [elsewhere]}, f)
+        refused(stage, "wrong-addressee", "import", file)
         page["statement"] = site_key(stage).seal("statement", dict(good, counter=good["counter"] + 1))
         assert "brought by hand" not in stage.estate.desk("show", SITE).stdout
     finally:
@@ -345,6 +351,14 @@ def test_releases(stage):
     refused(stage, "not-found", *RUN)
     page["statement"] = site_key(stage).seal("statement", dict(good, services=[]))
     refused(stage, "not-found", *RUN)
+
+
+@pytest.mark.flow
+def test_a_path_that_leaves_no_room_for_a_folder(stage):
+    argv = stage.estate.desk_argv("fleet")
+    argv[argv.index("--state") + 1] = "/" + "x" * 4080
+    done = stage.estate.run(*argv, code=2)
+    assert "[usage]" in done.stderr and "too long" in done.stderr
 
 
 @pytest.mark.flow

@@ -438,4 +438,5 @@ def test_what_was_asked_before_a_rotation_is_answered_by_the_chain_after_it(esta
     assert shown["result"]["stdout"].strip() == "PONG" and shown["key_until"].startswith("20")
     assert "signed by the key that was the site's until" in estate.desk("requests", had).stdout
     assert estate.desk_json("requests", unsent)["result"]["outcome"] == "ok"
-    assert len(estate.leaves(kind="refuse")) == refused and estate.status()["outbox"]["stuck"] == []
+    assert len(estate.leaves(kind="refuse")) == refused
+    until("nothing stuck", lambda: estate.status()["outbox"]["stuck"] == [])
