@@ -756,6 +756,15 @@ compare(const struct bench *b, enum profile p)
 	assert_int_equal(wrong, 0);
 }
 
+/* What runs inside is this very program, and a sanitiser's memory, threads and ptrace() are not for a sandbox. */
+static void
+needs_itself_bare(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip();
+#endif
+}
+
 static void
 each_profile_from_inside(void **state)
 {
@@ -763,6 +772,7 @@ each_profile_from_inside(void **state)
 	char folder[128], pid[32], port[32];
 	char *args[] = { folder, pid, port, NULL };
 
+	needs_itself_bare();
 	(void)snprintf(folder, sizeof(folder), "%s/state", b->s.path);
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	(void)snprintf(port, sizeof(port), "%u", b->port);
@@ -779,6 +789,7 @@ a_flood_of_processes(void **state)
 {
 	struct bench *b = *state;
 
+	needs_itself_bare();
 	make_job(b, OPERATE_OBSERVE, 0);
 	b->job.processes = 16;
 	run_one(b, "processes");
@@ -793,6 +804,7 @@ a_flood_of_memory(void **state)
 	struct bench *b = *state;
 	long mib;
 
+	needs_itself_bare();
 	make_job(b, OPERATE_OBSERVE, 0);
 	b->job.memory = 96 << 20;
 	run_one(b, "memory");
@@ -867,6 +879,7 @@ nothing_stays(void **state)
 {
 	struct bench *b = *state;
 
+	needs_itself_bare();
 	make_job(b, OPERATE_OBSERVE, 0);
 	run_one(b, "leave"); /* the operation ends by itself */
 	assert_int_equal(b->result.outcome, OPERATE_OK);
@@ -936,6 +949,7 @@ limits_of_a_group(void **state)
 	};
 	struct bench *b = *state;
 
+	needs_itself_bare();
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		make_job(b, OPERATE_OBSERVE, 0);
 		b->job.memory = 1; /* of each process: not looked at */
