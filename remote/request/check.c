@@ -12,16 +12,30 @@
 #include "appliance/tuf/people.h"
 #include "remote/request/cancel.h"
 
+/* what: "request" or "cancel", for who reads the refusal. */
 static int
-check_signature(const struct envelope *e, struct sshkey_public *ret_key)
+check_signature(const struct envelope *e, const char *what, struct sshkey_public *ret_key)
 {
 	int r;
 
 	if (e->n_sigs != 1)
-		return REFUSE(REASON_MALFORMED, "request", "%zu signatures, one engineer asks",
+		return REFUSE(REASON_MALFORMED, what, "%zu signatures, one engineer asks",
 			e->n_sigs);
 	r = envelope_claimed_key(e, 0, ret_key);
 	return r ?: envelope_verify_person(e, ret_key);
+}
+
+/* The same, where there are people in whose name it can be. */
+static int
+check_stranger(const struct envelope *e, const char *what, const struct people *people,
+	struct sshkey_public *ret_key)
+{
+	int r = check_signature(e, what, ret_key);
+
+	if (r == 0 && !people)
+		r = REFUSE(REASON_STALE_PEOPLE, what,
+			"no people document here yet: nobody is known as an engineer");
+	return r;
 }
 
 int
@@ -31,13 +45,10 @@ request_check_sender(struct request **ret, const struct envelope *e, const struc
 	SCOPED(request_freep) struct request *q = NULL;
 	const struct people_engineer *who;
 	struct sshkey_public key;
-	int r = check_signature(e, &key);
+	int r = check_stranger(e, "request", people, &key);
 
 	if (r)
 		return r;
-	if (!people)
-		return REFUSE(REASON_STALE_PEOPLE, "request",
-			"no people document here yet: nobody is known as an engineer");
 	/* A key that is nobody's is told so before anything is said about its message. */
 	if (people_engineer_by_keyid(people, key.keyid))
 		r = request_from_envelope(&q, e);
@@ -54,13 +65,10 @@ request_check_canceller(struct cancel **ret, const struct envelope *e, const str
 	SCOPED(cancel_freep) struct cancel *c = NULL;
 	const struct people_engineer *who;
 	struct sshkey_public key;
-	int r = check_signature(e, &key);
+	int r = check_stranger(e, "cancel", people, &key);
 
 	if (r)
 		return r;
-	if (!people)
-		return REFUSE(REASON_STALE_PEOPLE, "cancel",
-			"no people document here yet: nobody is known as an engineer");
 	r = people_engineer_listed(people, &key, CHECK_ROLE, customer, now_us, &who);
 	r = r ?: cancel_parse(&c, e->payload);
 	if (r)
@@ -78,7 +86,7 @@ check_people(const struct request *q, const struct envelope *e, const struct req
 {
 	const struct people_engineer *who;
 	struct sshkey_public key;
-	int r = check_signature(e, &key);
+	int r = check_signature(e, "request", &key);
 
 	if (r)
 		return r;
