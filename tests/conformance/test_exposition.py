@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import time
 
@@ -224,10 +225,15 @@ FORGIVING = {
 }
 
 
-def meant(mine, theirs):
+# It takes the first brace behind "# {" for the end of an exemplar's labels, in quotes or not.
+BRACE_IN_EXEMPLAR = re.compile(r" # \{.*\}.*\}")
+
+
+def meant(mine, theirs, page):
     if isinstance(mine, str):
         return any(text in mine for text in STRICTER)
-    return isinstance(theirs, str) and any(text in theirs for text in FORGIVING)
+    return isinstance(theirs, str) and (
+        any(text in theirs for text in FORGIVING) or bool(BRACE_IN_EXEMPLAR.search(page)))
 
 
 def told(format, samples):
@@ -251,7 +257,7 @@ def test_what_is_changed_is_read_or_refused_by_both(format):
         theirs = theirs if isinstance(theirs, str) else told(format, theirs)
         if mine == theirs or (isinstance(mine, str) and isinstance(theirs, str)):
             continue
-        assert meant(mine, theirs), (mine if isinstance(mine, str) else mine ^ theirs if isinstance(theirs, set) else theirs, page)
+        assert meant(mine, theirs, page), (mine if isinstance(mine, str) else mine ^ theirs if isinstance(theirs, set) else theirs, page)
         different += 1
     print("SEED=%d: %s: %d changed pages, %d taken, %d meant to differ" % (SEED, format, len(pages), taken, different))
     assert 0.1 < taken / len(pages) < 0.9
