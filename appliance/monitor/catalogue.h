@@ -22,7 +22,8 @@
 	X(AUDIT_PERMIT, "414db5380a764984ae8bbfd46f6f38e2",                                        \
 		"One of your approvers permitted a request.",                                      \
 		"`mainstay requests show ID`; deny what should not run.")                          \
-	X(AUDIT_DENY, "02f921e996c247538839dd27baf4ee59", "A request was denied.", "None.")        \
+	X(AUDIT_DENY, "02f921e996c247538839dd27baf4ee59",                                          \
+		"A request was denied, or, where no reason stands, its limits were lowered.", "None.") \
 	X(AUDIT_START, "de6b4ce28c3f43aeb9ffca34ed2345e7", "An operation began.",                  \
 		"`mainstay requests show ID`; `mainstay off remote` ends it.")                     \
 	X(AUDIT_END, "de3cdd64b49f4ec6b99a092310e38d02",                                           \

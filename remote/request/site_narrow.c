@@ -1,10 +1,15 @@
 /* A person of the customer lowers the limits of a request that waits: what the engineer signed stays as it is, it may
  * only take less.  Part of the module of site_room.h. */
+#include <errno.h>
 #include <string.h>
 
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/definition.h"
+#include "appliance/trust/envelope.h"
+#include "appliance/trust/sha256.h"
 #include "remote/request/site_room.h"
 
 enum { TIMEOUT_MS_MIN = 100, MEMORY_MIN = 1 << 20, OUTPUT_MIN = 64 };
@@ -55,6 +60,21 @@ check(const struct request_item *item)
 	return 0;
 }
 
+/* Before anything follows from it: who left how much, in the digest of the plan that says so. */
+static int
+leaf_narrowed(struct request_site *s, const struct monitor_call *call, const struct request_item *item,
+	const struct request_site_ground *g)
+{
+	const struct request_limits *l = &item->limits;
+	SCOPED_JSON *plan = NULL, *extra = json_pack("{s:{s:I, s:I, s:I}}", "narrowed", "timeout_ms",
+		(json_int_t)l->timeout_ms, "memory", (json_int_t)l->memory, "output", (json_int_t)l->output);
+	uint8_t digest[SHA256_LEN];
+	int r = extra ? request_site_plan(s, item, g, &plan) : FAULT(-ENOMEM);
+
+	r = r ?: envelope_digest(digest, plan);
+	return r ?: monitor_leaf_extra(s->m, "deny", monitor_call_actor(call), item->request->id, digest, REASON_NONE, extra);
+}
+
 static int
 on_narrow(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -77,7 +97,8 @@ on_narrow(struct monitor *m, struct monitor_call *call, void *arg)
 	item->limits = limits;
 	/* The text differs now: a new plan is made, announced and saved with its limits, and what was permitted of the
 	 * former one counts no more. */
-	r = request_site_refresh(s, item, &fresh);
+	r = leaf_narrowed(s, call, item, &g);
+	r = r ?: request_site_refresh(s, item, &fresh);
 	if (r == REASON_STATE_MOVED) {
 		log_info("request %s: limits lowered by %s", item->request->id, monitor_call_actor(call));
 		return request_site_answer(call, request_site_full(item));

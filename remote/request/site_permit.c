@@ -346,20 +346,29 @@ use_permit(struct request_site *s, struct request_item *item, const struct reque
 	return r;
 }
 
+/* What was brought as a permit and counts for nothing: of these very bytes, for the customer to show later. */
 static int
-on_approve(struct monitor *m, struct monitor_call *call, void *arg)
+leaf_refused(struct request_site *s, struct monitor_call *call, enum reason reason)
 {
-	struct request_site *s = arg;
+	const char *id = monitor_call_text(call, "id");
+	uint8_t digest[SHA256_LEN];
+	size_t len;
+	const void *text = monitor_call_body(call, &len);
+
+	sha256_of(digest, text, len);
+	return monitor_leaf(s->m, "refuse", monitor_call_actor(call), request_id_ok(id) ? id : NULL, digest, reason);
+}
+
+static int
+approve(struct request_site *s, struct monitor_call *call, const char *sig, struct request_item **ret)
+{
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
 	struct request_item *item;
 	struct permit permit;
-	const char *sig;
 	size_t len;
 	const void *text = monitor_call_body(call, &len);
 	int r = request_site_find(s, call, &item);
 
-	(void)m;
-	r = r ?: monitor_call_need(call, "sig", &sig);
 	if (!r && item->flow.state != FLOW_STATE_WAITING)
 		r = REFUSE(item->permits ? REASON_REPLAYED : REASON_CONFLICT, item->request->id,
 			"%s: only a request that waits can be approved",
@@ -371,8 +380,25 @@ on_approve(struct monitor *m, struct monitor_call *call, void *arg)
 	r = verify_own(s, item, &g, &permit, text, len, sig);
 	if (r)
 		return r;
-	r = permit.allow ? use_permit(s, item, &g, &permit, text, len, sig)
-			 : request_site_deny(s, item, permit.approver, permit.reason);
+	*ret = item;
+	return permit.allow ? use_permit(s, item, &g, &permit, text, len, sig)
+			    : request_site_deny(s, item, permit.approver, permit.reason);
+}
+
+static int
+on_approve(struct monitor *m, struct monitor_call *call, void *arg)
+{
+	struct request_site *s = arg;
+	struct request_item *item = NULL;
+	const char *id, *sig;
+	int r = monitor_call_need(call, "id", &id) ?: monitor_call_need(call, "sig", &sig);
+
+	(void)m;
+	if (r)
+		return r;
+	r = approve(s, call, sig, &item);
+	if (r > 0)
+		return leaf_refused(s, call, (enum reason)r) ?: r;
 	return r ?: request_site_answer(call, request_site_brief(item));
 }
 

@@ -212,11 +212,15 @@ def test_permit_crosses_as_a_file_and_counts_once(estate):
             g.write(f.read())
         refused = estate.mainstay("requests", "approve", request, "--permit", estate.path("other.txt"), code=1)
         assert f"[{reason}]" in refused.stderr
-    assert kinds(estate, request) == ["request"]
+        # Who asks the customer later sees which bytes were brought, and why they counted for nothing.
+        leaf = estate.leaves(object=request)[-1]
+        assert (leaf["kind"], leaf["reason"]) == ("refuse", reason)
+        assert leaf["digest"] == "sha256:" + hashlib.sha256(changed.encode()).hexdigest()
+    assert kinds(estate, request) == ["request"] + 3 * ["refuse"]
     estate.mainstay("requests", "approve", request, "--permit", file)
     assert finish(asked)[0] == 0
     assert "[replayed]" in estate.mainstay("requests", "approve", request, "--permit", file, code=1).stderr
-    assert kinds(estate, request) == ["request", "permit", "start", "end"]
+    assert kinds(estate, request)[4:] == ["permit", "start", "end", "refuse"]
 
 
 @pytest.mark.flow

@@ -301,6 +301,19 @@ test_a_signature_that_was_renamed(void **state)
 }
 
 /* --- narrowing ---------------------------------------------------------------------------------- */
+/* The last plan that was said, and the last leaf, are of one another. */
+static void
+leaf_names_plan(const struct monitor *m)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+
+	assert_int_equal(envelope_open_json(&e, MESSAGE_PLAN, json_object_get(m->posts[m->n_posts - 1], "envelope")), 0);
+	assert_string_equal(m->leaves[m->n_leaves - 1].kind, "deny");
+	assert_string_equal(m->leaves[m->n_leaves - 1].object, "r-1");
+	assert_string_equal(m->leaves[m->n_leaves - 1].actor, "uid:0");
+	assert_memory_equal(m->leaves[m->n_leaves - 1].digest, e->sha256, sizeof(e->sha256));
+}
+
 static int
 narrow(struct monitor *m, const char *id, const char *name, const char *value)
 {
@@ -325,8 +338,11 @@ test_lower_limits_make_another_plan(void **state)
 	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
 	was = to_sign(&m, "r-1");
 	assert_int_equal(narrow(&m, "r-1", "timeout_ms", "5000"), 0);
+	leaf_names_plan(&m);
 	assert_int_equal(narrow(&m, "r-1", "memory", "33554432"), 0);
+	leaf_names_plan(&m);
 	assert_int_equal(narrow(&m, "r-1", "output", "4096"), 0);
+	assert_string_equal(story(&m), "request deny deny deny ");
 	assert_int_equal(m.n_posts, 4); /* a plan each, for the desk */
 	crash(&m);
 	is = to_sign(&m, "r-1");
@@ -339,6 +355,29 @@ test_lower_limits_make_another_plan(void **state)
 	assert_int_equal(job.timeout_ms, 5000);
 	assert_int_equal(job.memory, 32 << 20);
 	assert_int_equal(job.output, 4096);
+}
+
+/* What cannot be proved later does not happen. */
+static void
+test_no_narrowing_without_its_leaf(void **state)
+{
+	SCOPED(scope_free) char *was = NULL, *is = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "login");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	was = to_sign(&m, "r-1");
+	m.leaf_fails = "deny";
+	assert_int_equal(narrow(&m, "r-1", "timeout_ms", "5000"), -EIO);
+	m.leaf_fails = NULL;
+	assert_int_equal(m.n_posts, 1);
+	assert_string_equal(story(&m), "request ");
+	is = to_sign(&m, "r-1");
+	assert_int_equal(strstr(is, "\n{") - is, strstr(was, "\n{") - was);
+	assert_memory_equal(is, was, (size_t)(strstr(was, "\n{") - was));
 }
 
 static const struct {
@@ -396,6 +435,7 @@ main(void)
 		cmocka_unit_test(test_a_dry_run_never_runs),
 		cmocka_unit_test(test_a_signature_that_was_renamed),
 		cmocka_unit_test(test_lower_limits_make_another_plan),
+		cmocka_unit_test(test_no_narrowing_without_its_leaf),
 		cmocka_unit_test(test_what_is_no_narrowing),
 	};
 

@@ -246,13 +246,19 @@ see_recording(struct monitor *m, const char *id, const json_t *extra)
 	m->recording = buf_take_text(&b);
 }
 
-/* A request's leaf names its ticket, always: an export goes by it. */
+/* A request's leaf names its ticket, always: an export goes by it.  One of what a person left of it names all limits. */
 int
 monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra)
 {
 	if (strcmp(kind, "end") == 0) {
 		see_recording(m, object, extra);
+	} else if (strcmp(kind, "deny") == 0) {
+		const json_t *limits = json_object_get(extra, "narrowed");
+
+		assert_true(json_integer_value(json_object_get(limits, "timeout_ms")) > 0);
+		assert_true(json_integer_value(json_object_get(limits, "memory")) > 0);
+		assert_true(json_integer_value(json_object_get(limits, "output")) > 0);
 	} else {
 		assert_string_equal(kind, "request");
 		assert_string_equal(json_text(extra, "ticket"), "C-17");

@@ -129,7 +129,7 @@ test_same_approver_counts_once(void **state)
 	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
 	assert_string_equal(refuse_last()->text, "dora has said yes already: 1 of 2 have");
 	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
-	assert_string_equal(story(&m), "request permit ");
+	assert_string_equal(story(&m), "request permit refuse[replayed] ");
 	assert_int_equal(spawned(&m), 0);
 }
 

@@ -217,7 +217,32 @@ test_permit_for_another(void **state)
 	assert_string_equal(state_of(&m, "r-1"), "waiting");
 	assert_string_equal(state_of(&m, "r-2"), "waiting");
 	assert_int_equal(spawned(&m), 0);
-	assert_string_equal(story(&m), "request request ");
+	assert_string_equal(story(&m), "request request refuse[altered] refuse[unknown-key] ");
+}
+
+/* What is refused about a request is not its own end: after a crash in between it has that, too. */
+static void
+test_a_refused_permit_is_no_end(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "restart");
+	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+	text = to_sign(&m, "r-1");
+	assert_int_equal(approve(&m, "r-1", text, ANN), REASON_UNKNOWN_KEY);
+	m.leaf_fails = "refuse";
+	assert_int_equal(approve(&m, "r-1", text, ANN), -EIO);
+	later(&m, 2 * FIXTURE_HOUR);
+	assert_string_equal(story(&m), "request refuse[unknown-key] ");
+	m.leaf_fails = NULL;
+	crash(&m);
+	assert_string_equal(story(&m), "request refuse[unknown-key] refuse[expired] ");
+	assert_memory_equal(m.leaves[2].digest, m.leaves[0].digest, SHA256_LEN);
+	assert_int_equal(spawned(&m), 0);
 }
 
 static void
@@ -810,7 +835,7 @@ test_switched_off_while_waiting(void **state)
 	changed(&m, MONITOR_CHANGE_SWITCH);
 	result = said(&m, "r-1");
 	assert_int_equal(result->reason, REASON_SWITCHED_OFF);
-	assert_string_equal(story(&m), "request refuse[switched-off] ");
+	assert_string_equal(story(&m), "request refuse[switched-off] refuse[conflict] ");
 	assert_int_equal(spawned(&m), 0);
 }
 
@@ -1342,7 +1367,7 @@ test_verbs_refuse(void **state)
 		assert_false(c.answered);
 	}
 	assert_string_equal(state_of(&m, "r-1"), "waiting");
-	assert_string_equal(story(&m), "request refuse[denied] ");
+	assert_string_equal(story(&m), "request refuse[denied] refuse[malformed] ");
 }
 
 static void
@@ -1437,6 +1462,7 @@ main(void)
 		cmocka_unit_test(test_secrets_go_by_descriptor),
 		cmocka_unit_test(test_a_secret_that_is_none),
 		cmocka_unit_test(test_permit_for_another),
+		cmocka_unit_test(test_a_refused_permit_is_no_end),
 		cmocka_unit_test(test_ground_moves),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_refused_after_it_was_kept),
