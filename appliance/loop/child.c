@@ -352,6 +352,12 @@ child_program(int *ret_fd, const char *name)
 	if (dir < 0)
 		return FAULT(-errno);
 	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		SCOPED(scope_close) int libexec = openat(dir, "../lib/mainstay", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		errno = ENOENT;
+		fd = libexec < 0 ? -1 : openat(libexec, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	}
 	if (fd < 0)
 		return FAULT(-errno);
 	*ret_fd = fd;

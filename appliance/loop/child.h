@@ -72,7 +72,8 @@ struct child {
  * moment of the setup. */
 int child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_step);
 
-/* Open the program that lies beside the running one (the folder of /proc/self/exe). */
+/* Open the program that lies beside the running one (the folder of /proc/self/exe); else, as installed, in
+ * ../lib/mainstay from there.  Never one of another tree: a core in a slot starts its own programs or none. */
 int child_program(int *ret_fd, const char *name);
 
 /* Watch a process.  fn runs once, from the loop, when it ended: status as of waitpid(), or -1 where it

@@ -12,6 +12,7 @@
 
 #include "appliance/base/refuse.h"
 #include "appliance/loop/loop.h"
+#include "tests/fakes/scratch.h"
 
 static int sh_fd = -1;
 
@@ -280,8 +281,34 @@ programs_lie_beside_the_running_one(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* As /usr/bin/mainstay finds /usr/lib/mainstay/mainstay-supervise: this program, copied to D/bin, looks for it. */
+static void
+installed_programs_lie_in_lib_mainstay(void **state)
+{
+	const char *d = ((struct scratch *)*state)->path;
+	struct child_spec spec = CHILD_SPEC;
+	char script[1000], out[1000];
+
+	(void)snprintf(script, sizeof(script),
+		"export PATH=/usr/bin:/bin; mkdir -p %s/bin %s/lib/mainstay && cp /proc/%d/exe %s/bin/us &&"
+		"%s/bin/us find there; echo $?; : > %s/lib/mainstay/there; %s/bin/us find there; echo $?;"
+		"ln -s there %s/lib/mainstay/link; %s/bin/us find link; echo $?;"
+		"%s/bin/us find ../lib/mainstay/there; echo $?",
+		d, d, (int)getpid(), d, d, d, d, d, d, d);
+	assert_int_equal(run(&spec, script, out, sizeof(out)), 0);
+	assert_string_equal(out, "1\n0\n1\n1\n");
+}
+
+static int
+find(const char *name)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	return child_program(&fd, name) == 0 && fd >= 0 ? 0 : 1;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_child_has_nothing_it_was_not_given),
@@ -292,7 +319,11 @@ main(void)
 		cmocka_unit_test(a_watch_tells_the_end),
 		cmocka_unit_test(processes_are_known_by_their_start),
 		cmocka_unit_test(programs_lie_beside_the_running_one),
+		cmocka_unit_test_setup_teardown(installed_programs_lie_in_lib_mainstay, scratch_setup, scratch_teardown),
 	};
+
+	if (argc == 3 && strcmp(argv[1], "find") == 0)
+		return find(argv[2]);
 
 	return cmocka_run_group_tests(tests, open_shell, close_shell);
 }
