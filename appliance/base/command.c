@@ -282,6 +282,10 @@ command_main(const struct command_program *program, int argc, char **argv)
 		command_complete_words(program, argv + 2, (size_t)argc - 2);
 		return 0;
 	}
+	if (argc > 1 && strcmp(argv[1], "__manual") == 0) {
+		r = command_manual(program, argv + 2, (size_t)argc - 2);
+		return r ? command_report(program->name, false, r) : 0;
+	}
 	if (argc > 1 && strcmp(argv[1], "help") == 0 &&
 		!command_table_find(program, "help", NULL)) {
 		asked_help = true;

@@ -1,7 +1,8 @@
 /* The command table: from one table come parsing, help, completion and errors, so they cannot drift.
  *
  * A program names its commands; each has options, operands and a run function.  Global options
- * (--json --help --version --color --state) are handled here.  run() returns 0, an enum reason > 0 or
+ * (--json --help --version --color --state) are handled here, and the command `completion bash|zsh` that every program
+ * has, whose script asks the hidden `PROG __complete WORD...`.  run() returns 0, an enum reason > 0 or
  * a fault < 0; command_main() prints the error once ("PROG: OPERAND: text [reason]" on stderr, or an
  * Error object with --json) and gives the exit code of interfaces.md.
  *
@@ -83,10 +84,6 @@ struct command_program {
 	const struct command_option *options; /* of every command, before or after its name; may be NULL */
 	void (*complete)(const struct command_complete *ask); /* print candidates, one a line; may be NULL */
 };
-
-/* Print what makes a shell ("bash", "zsh") complete this program's command lines, by its own hidden word __complete.
- * Returns 0 or REASON_USAGE (logged). */
-int command_complete_script(const struct command_program *program, const char *shell);
 
 /* Parse, run, report.  Returns the exit code. */
 int command_main(const struct command_program *program, int argc, char **argv);

@@ -143,10 +143,15 @@ static const char zsh[] =
 	"\tcompadd -a plain\n"
 	"\t(( $#found )) || _files\n"
 	"}\n"
-	"compdef _%2$s %1$s\n";
+	/* Found on fpath the file is the function's first call; sourced it only says what the function is for. */
+	"if [ \"$funcstack[1]\" = _%2$s ]; then\n"
+	"\t_%2$s \"$@\"\n"
+	"else\n"
+	"\tcompdef _%2$s %1$s\n"
+	"fi\n";
 
-int
-command_complete_script(const struct command_program *p, const char *shell)
+static int
+complete_script(const struct command_program *p, const char *shell)
 {
 	char function[COMMAND_NAME_MAX];
 
@@ -162,3 +167,20 @@ command_complete_script(const struct command_program *p, const char *shell)
 		return REFUSE(REASON_USAGE, shell, "bash or zsh");
 	return 0;
 }
+
+static int
+run_completion(struct command_call *call)
+{
+	return complete_script(call->program, call->operands[0]);
+}
+
+const struct command command_complete_own[] = {
+	{ .name = "completion",
+		.args = "bash|zsh",
+		.min = 1,
+		.max = 1,
+		.summary = "print what makes your shell complete this command",
+		.details = "The packages install it for both shells.",
+		.run = run_completion },
+	{ 0 },
+};

@@ -1,7 +1,10 @@
 #include "appliance/base/command_table.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#define END SIZE_MAX
 
 const struct command_option command_table_globals[COMMAND_GLOBALS + 1] = {
 	{ .name = "json", .help = "print JSON" },
@@ -15,14 +18,15 @@ const struct command_option command_table_globals[COMMAND_GLOBALS + 1] = {
 const struct command *
 command_table_next(const struct command_program *p, size_t *table, size_t *row)
 {
-	while (*table < COMMAND_TABLES_MAX && p->tables[*table]) {
-		const struct command *c = &p->tables[*table][*row];
+	while (*table != END) {
+		bool own = *table == COMMAND_TABLES_MAX || !p->tables[*table];
+		const struct command *c = own ? &command_complete_own[*row] : &p->tables[*table][*row];
 
 		if (c->name) {
 			(*row)++;
 			return c;
 		}
-		(*table)++;
+		*table = own ? END : *table + 1;
 		*row = 0;
 	}
 	return NULL;

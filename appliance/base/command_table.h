@@ -1,4 +1,4 @@
-/* Walking a program's tables: for command.c and command_help.c. */
+/* Walking a program's tables: for command.c and what prints help, completion and manual from them. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,3 +32,9 @@ void command_help_all(const struct command_program *p, const char *group);
 /* --- command_complete.c --- */
 /* One candidate a line for the last of the words, which may be empty. */
 void command_complete_words(const struct command_program *p, char **words, size_t n);
+/* What every program has: `completion`.  CMD_EACH comes to it last. */
+extern const struct command command_complete_own[];
+
+/* --- command_manual.c --- */
+/* For the build of the manual: PROG __manual words|summary|options|commands [WORD].  Returns 0 or REASON_USAGE (logged). */
+int command_manual(const struct command_program *p, char **words, size_t n);

@@ -58,12 +58,6 @@ static const struct command_option audit_options[] = {
 	{ 0 },
 };
 
-int
-desk_completion(struct command_call *call)
-{
-	return command_complete_script(call->program, call->operands[0]);
-}
-
 const struct command desk_commands[] = {
 	{ .name = "login",
 		.summary = "prove who you are to the hub, for eight hours",
@@ -144,13 +138,5 @@ const struct command desk_commands[] = {
 		.summary = "check the heads of a site's audit log",
 		.examples = "mainstay-desk audit verify site1 --policy witnesses.policy",
 		.run = desk_audit_verify },
-	{ .name = "completion",
-		.args = "bash|zsh",
-		.min = 1,
-		.max = 1,
-		.summary = "what makes your shell complete this command: words, sites, operations, arguments",
-		.details = "Sites and what runs there are known from the last show or run; no network is asked.",
-		.examples = "source <(mainstay-desk completion bash)",
-		.run = desk_completion },
 	{ 0 },
 };

@@ -99,6 +99,7 @@ static const struct command commands[] = {
 		.min = 1,
 		.max = 1,
 		.summary = "install",
+		.details = "A *b_c\n#d",
 		.run = run_any,
 		.options = options },
 	{ .name = "audit", .summary = "audit", .run = run_any, .options = options, .max = 1 },
@@ -108,7 +109,8 @@ static const struct command commands[] = {
 	{ .name = "fault", .summary = "broken", .run = run_fault },
 	{ .name = "full", .summary = "no room", .run = run_full },
 	{ .name = "items", .summary = "items", .run = run_items },
-	{ .name = "sign", .summary = "sign", .options = required, .run = run_any },
+	{ .name = "sign", .summary = "sign", .details = "prog sign\n  more", .options = required,
+		.run = run_any },
 	{ 0 },
 };
 
@@ -311,6 +313,42 @@ completion_comes_from_the_tables(void **state)
 }
 
 static void
+every_program_completes(void **state)
+{
+	(void)state;
+	assert_int_equal(run("__complete com"), 0);
+	assert_string_equal(out_text, "completion\n");
+	assert_int_equal(run("completion bash"), 0);
+	assert_non_null(strstr(out_text, "complete -o default -F _prog prog\n"));
+	assert_int_equal(run("completion zsh"), 0);
+	assert_int_equal(strncmp(out_text, "#compdef prog\n", 14), 0);
+	assert_int_equal(run("completion fish"), 2);
+	assert_non_null(strstr(err_text, "prog: fish: bash or zsh [usage]\n"));
+}
+
+static void
+the_manual_comes_from_the_tables(void **state)
+{
+	(void)state;
+	assert_int_equal(run("__manual words"), 0);
+	assert_string_equal(out_text, "status\nservice\naudit\nlater\nrefused\nfault\nfull\nitems\nsign\ncompletion\n");
+	assert_int_equal(run("__manual summary"), 0);
+	assert_int_equal(strncmp(out_text, "*status*\n\tshow it\n\n*service list*\n\tlist\n\n", 39), 0);
+	assert_int_equal(run("__manual commands service"), 0);
+	assert_string_equal(out_text,
+		"## prog service list\n\nlist\n\n"
+		"## prog service install [OPTIONS] NAME\n\ninstall\n\nA \\*b\\_c\n\\#d\n\n"
+		"*--out* _FILE_\n\twhere to\n\n*--tag* _T_\n\t (may be given more than once)\n\n*-f*\n\t\n\n");
+	assert_int_equal(run("__manual commands sign"), 0);
+	assert_non_null(strstr(out_text, "*--key* _FILE_\n\t (required)\n"));
+	assert_non_null(strstr(out_text, "```\nprog sign\n  more\n```\n"));
+	assert_int_equal(run("__manual options"), 0);
+	assert_int_equal(strncmp(out_text, "*--json*\n\tprint JSON\n", 21), 0);
+	assert_int_equal(run("__manual all"), 2);
+	assert_non_null(strstr(err_text, "words, summary, options or commands"));
+}
+
+static void
 the_end_is_told_by_exit_code_and_error(void **state)
 {
 	SCOPED_JSON *v = NULL;
@@ -464,6 +502,8 @@ main(void)
 		cmocka_unit_test(too_many_words_are_refused),
 		cmocka_unit_test(help_comes_from_the_tables),
 		cmocka_unit_test(completion_comes_from_the_tables),
+		cmocka_unit_test(every_program_completes),
+		cmocka_unit_test(the_manual_comes_from_the_tables),
 		cmocka_unit_test(the_end_is_told_by_exit_code_and_error),
 		cmocka_unit_test(lists_are_tables_or_items),
 		cmocka_unit_test(state_comes_from_option_or_environment),
