@@ -55,10 +55,22 @@ desk_answer_open(const struct desk_answer *a, enum message type, const json_t *e
 	return 0;
 }
 
+static bool
+said_expired(const struct desk_answer *a)
+{
+	return strcmp(a->state, "expired") == 0;
+}
+
+bool
+desk_answer_early(const struct desk_answer *a)
+{
+	return !a->result && said_expired(a) && clock_now_us() < a->expires_us;
+}
+
 bool
 desk_answer_over(const struct desk_answer *a)
 {
-	return a->result || (a->plan_only && a->plan) || strcmp(a->state, "expired") == 0;
+	return a->result || (a->plan_only && a->plan) || (said_expired(a) && !desk_answer_early(a));
 }
 
 static int
@@ -208,6 +220,15 @@ say_result(const struct desk_answer *a)
 static void
 say_pending(const struct desk_answer *a)
 {
+	char text[CLOCK_TEXT_MAX];
+
+	if (desk_answer_early(a)) {
+		command_say(a->call,
+			"%s: the hub says that it expired, but it ends %s: the site may run it until then; ask again with: "
+			"mainstay-desk requests %s",
+			a->id, clock_format(text, a->expires_us), a->id);
+		return;
+	}
 	command_say(a->call, "%s: %s (the hub says); ask again with: mainstay-desk requests %s", a->id,
 		strcmp(a->decision, "ask") == 0 ? "waits for the customer's approval" : a->state, a->id);
 }
@@ -232,7 +253,8 @@ desk_answer_finish(struct desk_answer *a, json_t *take_preview)
 		say_pending(a);
 	if (plan)
 		return 0;
-	if (!a->result && strcmp(a->state, "expired") == 0)
-		return REFUSE(REASON_EXPIRED, a->id, "the site did not fetch it before it ended (the hub says)");
+	if (!a->result && desk_answer_over(a))
+		return REFUSE(REASON_EXPIRED, a->id,
+			"it ended and is not begun any more; the site did not fetch it before (the hub says)");
 	return a->result ? verdict(a) : command_later();
 }

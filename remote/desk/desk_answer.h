@@ -17,6 +17,7 @@ struct desk_answer {
 	const char *id;
 	struct desk_pin_keys keys; /* that may have signed it */
 	uint8_t request[32]; /* digest of what was asked */
+	uint64_t expires_us; /* of what was asked, as its engineer signed it */
 	bool plan_only;      /* a dry run: its plan is all that was asked for */
 	bool quiet;          /* a plan is verified, and not shown */
 	bool shown;          /* the result's output stood on the terminal already, live */
@@ -34,8 +35,11 @@ struct envelope;
 int desk_answer_open(const struct desk_answer *a, enum message type, const json_t *envelope, struct envelope **ret,
 	uint64_t *ret_until_us);
 
-/* Is there nothing more to wait for? */
+/* Is there nothing more to wait for?  That it expired is the hub's word, which counts once the end has come that the
+ * engineer signed: until then the site may still fetch it. */
 bool desk_answer_over(const struct desk_answer *a);
+/* Does the hub say that it expired, before that? */
+bool desk_answer_early(const struct desk_answer *a);
 
 /* Read the hub's answer about the request; says a plan that is new (unless quiet).  Returns 0;
  * REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request),
@@ -43,6 +47,6 @@ bool desk_answer_over(const struct desk_answer *a);
 int desk_answer_take(struct desk_answer *a, const json_t *doc);
 
 /* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason
- * of a refusal or a failure; REASON_EXPIRED (logged) where the hub says that the site did not fetch it in time;
+ * of a refusal or a failure; REASON_EXPIRED (logged) where it ended and the hub says that the site did not fetch it;
  * "accepted, not finished" where there is no result. */
 int desk_answer_finish(struct desk_answer *a, json_t *take_preview);

@@ -45,6 +45,7 @@ void
 desk_asked_ready(struct desk_answer *a, const struct request *q, const struct desk_site *site)
 {
 	memcpy(a->request, q->digest, sizeof(a->request));
+	a->expires_us = q->expires_us;
 	desk_pin_answering(&a->keys, site, q->not_before_us + REQUEST_EARLY_S * CLOCK_US_PER_S, NULL);
 }
 

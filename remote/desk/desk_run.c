@@ -62,6 +62,7 @@ send_and_wait(struct desk_order *o, bool plan, uint64_t wait_us)
 	command_say(call, "asked      %s\n", o->id);
 	desk_pin_answering(&a.keys, &o->site, 0, o->site.key);
 	memcpy(a.request, o->request.digest, sizeof(a.request));
+	a.expires_us = o->request.expires_us;
 	r = desk_wait_for(&w);
 	a.shown = a.result && desk_live_showed(&live, a.result->out);
 	return r ?: desk_answer_finish(&a, desk_order_json(o));

@@ -9,6 +9,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "remote/desk/desk_answer.h"
 #include "remote/desk/desk_client.h"
@@ -20,6 +21,7 @@
 enum {
 	REQUEST_S = 20,
 	QUICK_MS = 100, /* a hub that answers at once and has nothing to say is not asked more often */
+	EARLY_MS = 1000, /* nor one that says that it is over before it is */
 };
 
 int
@@ -98,10 +100,27 @@ ask(struct desk_wait *w, unsigned s, json_t **ret)
 	return desk_client_get(w->d, path, s + REQUEST_S, ret);
 }
 
+/* It has just said that it expired. */
+static void
+say_early(const struct desk_wait *w)
+{
+	char text[CLOCK_TEXT_MAX];
+
+	log_warning("%s: the hub says that it expired, but it ends %s: waiting on", w->answer->id,
+		clock_format(text, w->answer->expires_us));
+}
+
+static void
+pause_ms(unsigned ms)
+{
+	const struct timespec pause = { ms / 1000, (long)(ms % 1000) * 1000 * 1000 };
+
+	(void)nanosleep(&pause, NULL);
+}
+
 static int
 poll_once(struct desk_wait *w, unsigned s)
 {
-	const struct timespec pause = { .tv_nsec = QUICK_MS * 1000 * 1000 };
 	uint64_t before = clock_mono_us();
 	SCOPED_JSON *doc = NULL;
 	char state[sizeof(w->answer->state)];
@@ -115,10 +134,14 @@ poll_once(struct desk_wait *w, unsigned s)
 	r = r ?: desk_answer_take(w->answer, doc);
 	if (r == REASON_UNKNOWN_KEY)
 		r = take_after_rotation(w, doc);
-	if (!r && s > 0 && fresh == 0 && strcmp(state, w->answer->state) == 0 &&
+	if (r || s == 0)
+		return r;
+	if (desk_answer_early(w->answer) && strcmp(state, w->answer->state) != 0)
+		say_early(w);
+	else if (fresh == 0 && strcmp(state, w->answer->state) == 0 &&
 		clock_mono_us() - before < QUICK_MS * CLOCK_US_PER_MS)
-		(void)nanosleep(&pause, NULL);
-	return r;
+		pause_ms(desk_answer_early(w->answer) ? EARLY_MS : QUICK_MS);
+	return 0;
 }
 
 int

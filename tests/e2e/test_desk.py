@@ -497,6 +497,34 @@ def test_who_stops_waiting_is_told_how_to_go_on(stage):
 
 
 @pytest.mark.flow
+def test_that_it_expired_is_the_hub_s_word_until_it_has(stage):
+    """Who gave up then would send another, and both would run."""
+    asked, key = {}, site_key(stage)
+
+    def post(body):
+        envelope = json.loads(body)
+        asked.update(id=payload(envelope)["id"], digest=digest_of(envelope), polls=0)
+        stage.thief.pages[f"/v1/fleet/requests/{asked['id']}"] = page
+        return {"id": asked["id"]}
+
+    def page(_):
+        asked["polls"] += 1
+        if asked["polls"] < asked["truth"]:
+            return {"state": "expired", "decision": "allow"}
+        return {"state": "done", "decision": "allow", "result": key.seal("result", {
+            "v": 1, "request": asked["digest"], "outcome": "ok", "reason": "", "exit_status": 0, "signal": 0,
+            "stdout": "all is well\n", "stderr": "", "truncated": False, "cpu_ms": 0, "max_rss": 0, "wall_ms": 0})}
+
+    stage.thief.pages["/v1/fleet/requests"] = post
+    asked["truth"] = 3
+    done = stage.estate.desk(*RUN[:-1], "30s")
+    assert "all is well" in done.stdout and "the hub says that it expired, but it ends " in done.stderr
+    asked["truth"] = 100
+    done = stage.estate.desk(*RUN[:-1], "0", code=5)
+    assert "the hub says that it expired, but it ends " in done.stdout and "may run it until then" in done.stdout
+
+
+@pytest.mark.flow
 def test_cancels(stage):
     """Only what the site signed says that something was cancelled."""
     key, kept, say = site_key(stage), {}, {}

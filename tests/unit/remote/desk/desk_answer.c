@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
@@ -232,15 +233,31 @@ test_plan_only(void **state)
 	assert_false(desk_answer_over(&no));
 }
 
+/* "Expired" is the hub's word, until the end that was signed: before it the site may have it, and run it. */
 static void
 test_never_fetched(void **state)
 {
 	SCOPED(desk_answer_done) struct desk_answer a = asked();
 	SCOPED_JSON *doc = doc_of("expired", NULL, NULL);
+	SCOPED_JSON *done = doc_of("done", "result", result_of(&a, REQUEST_OUTCOME_OK, 0, site));
 	uint64_t before = refuse_count(REASON_EXPIRED);
 
 	(void)state;
+	a.expires_us = 5000000;
+	clock_fake(a.expires_us - 1, 1000);
 	assert_int_equal(desk_answer_take(&a, doc), 0);
+	assert_false(desk_answer_over(&a));
+	assert_true(desk_answer_early(&a));
+	assert_int_equal(desk_answer_finish(&a, json_object()), command_later());
+	assert_int_equal(refuse_count(REASON_EXPIRED), before);
+	/* And what it did then is known, whatever was said before. */
+	assert_int_equal(desk_answer_take(&a, done), 0);
+	assert_true(desk_answer_over(&a));
+	assert_int_equal(desk_answer_finish(&a, json_object()), 0);
+	a.result = request_result_free(a.result);
+	assert_int_equal(desk_answer_take(&a, doc), 0);
+	clock_fake(a.expires_us, 1000);
+	assert_false(desk_answer_early(&a));
 	assert_true(desk_answer_over(&a));
 	assert_int_equal(desk_answer_finish(&a, json_object()), REASON_EXPIRED);
 	assert_int_equal(refuse_count(REASON_EXPIRED), before + 1);
