@@ -27,6 +27,8 @@ struct mailbox {
 	json_t *items;          /* of the last reply, not yet all handed over */
 	size_t next;
 	uint64_t handing;       /* n of the item that the monitor is looking at; 0: none */
+	unsigned handed;        /* items that the monitor took since the last tick */
+	uint64_t asked_us;      /* when the poll left */
 	unsigned generation;    /* answers to calls of before a reset are not ours any more */
 	uint64_t not_before_us;
 	unsigned tries;
@@ -39,6 +41,7 @@ struct handing {
 };
 
 static void hand_over(struct mailbox *m);
+static void ask(struct mailbox *m);
 
 static void
 drop_items(struct mailbox *m)
@@ -80,7 +83,11 @@ on_handed(int r, const json_t *answer, void *arg)
 		return;
 	}
 	m->next++;
+	m->handed++;
 	hand_over(m);
+	/* Who asks for one thing after the other is not to wait for our tick each time; who floods is. */
+	if (!m->items && m->handed < MAILBOX_WIRE_ITEMS_MAX)
+		ask(m);
 }
 
 static void
@@ -154,22 +161,23 @@ on_poll(int r, const struct hub_reply *reply, const char *why, void *arg)
 	m->items = json_incref(body.items);
 	m->next = 0;
 	hand_over(m);
+	/* A poll that was parked to its end is followed by the next one; a hub that parks none is asked at the tick. */
+	if (!m->items && clock_mono_us() - m->asked_us > CARRIER_TICK_MS * CLOCK_US_PER_MS)
+		ask(m);
 }
 
 static void
-on_tick(struct carrier *c, uint64_t now, void *arg)
+ask(struct mailbox *m)
 {
-	struct mailbox *m = arg;
+	struct carrier *c = m->carrier;
+	uint64_t now = clock_mono_us();
 	char path[96];
 	int r;
 
-	if (!carrier_switch_on(c, SWITCH_REMOTE)) {
-		/* Off means off: the parked poll ends at once, too. */
-		hub_client_cancel(m->poll);
+	if (m->poll || m->items || m->handing || now < m->not_before_us || !carrier_is_up(c) || !carrier_recorded(c) ||
+		!carrier_switch_on(c, SWITCH_REMOTE))
 		return;
-	}
-	if (m->poll || m->items || m->handing || now < m->not_before_us || !carrier_recorded(c))
-		return;
+	m->asked_us = now;
 	snprintf(path, sizeof(path), MAILBOX_WIRE_PATH "?after=%llu&wait=%d",
 		(unsigned long long)ack_get(carrier_ack(c), ACK_KEY), WAIT_S);
 	r = hub_client_send(&m->poll, carrier_hub(c),
@@ -184,6 +192,19 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 		log_fault(r, "mailbox");
 		try_later(m);
 	}
+}
+
+static void
+on_tick(struct carrier *c, uint64_t now, void *arg)
+{
+	struct mailbox *m = arg;
+
+	(void)now;
+	m->handed = 0;
+	/* Off means off: the parked poll ends at once, too. */
+	if (!carrier_switch_on(c, SWITCH_REMOTE))
+		hub_client_cancel(m->poll);
+	ask(m);
 }
 
 static void
