@@ -96,5 +96,13 @@ int curl_loop_start(struct curl_transfer **slot, struct curl_loop *c, const stru
 struct curl_transfer *curl_loop_cancel(struct curl_transfer *t); /* empties its slot; NULL is fine */
 
 /* --- blocking, for commands -------------------------------------------------------------------------- */
-/* Perform and fill *reply (http_reply_done() it on every path).  Returns reply->result. */
-int http_perform(const struct http_request *req, struct http_reply *reply);
+struct http_line; /* connections that one request leaves to the next; of one thread */
+
+int http_line_new(struct http_line **ret);
+struct http_line *http_line_free(struct http_line *line);
+SCOPED_DESTRUCTOR(struct http_line, http_line_free)
+
+/* Perform and fill *reply (http_reply_done() it on every path).  line: over a connection that was left to it, where one
+ * to the same peer under the same conditions (ca_file, proxy) still stands, and leave it again; NULL: one of its own.
+ * Returns reply->result. */
+int http_perform(struct http_line *line, const struct http_request *req, struct http_reply *reply);

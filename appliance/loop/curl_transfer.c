@@ -494,19 +494,3 @@ curl_transfer_finish(struct curl_transfer *t, CURLcode code)
 	if (reply->result == REASON_UNREACHABLE)
 		reply->trouble = trouble_of(t, code);
 }
-
-int
-http_perform(const struct http_request *req, struct http_reply *reply)
-{
-	SCOPED(curl_transfer_freep) struct curl_transfer *t = NULL;
-	int r;
-
-	*reply = (struct http_reply){ 0 };
-	r = curl_transfer_new(&t, req);
-	if (r < 0)
-		return reply->result = r;
-	curl_transfer_finish(t, curl_easy_perform(t->easy));
-	*reply = t->reply;
-	t->reply = (struct http_reply){ 0 };
-	return reply->result;
-}

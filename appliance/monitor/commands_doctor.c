@@ -145,7 +145,7 @@ check_hub(struct doctor *d)
 	}
 	(void)snprintf(full, sizeof(full), "%s/healthz", url);
 	(void)snprintf(ca, sizeof(ca), "%s/ca.pem", d->call->paths.etc);
-	r = http_perform(&(struct http_request){ .method = "GET",
+	r = http_perform(NULL, &(struct http_request){ .method = "GET",
 				 .url = full,
 				 .proxy = proxy[0] ? proxy : NULL,
 				 .ca_file = access(ca, R_OK) == 0 ? ca : NULL },

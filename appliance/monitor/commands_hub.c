@@ -130,7 +130,7 @@ post_once(struct commands_hub *h, const json_t *begun, struct http_reply *reply,
 	int r;
 
 	(void)snprintf(line, sizeof(line), "%s: %s", ENROL_WIRE_NONCE_HEADER, nonce);
-	r = http_perform(&(struct http_request){ .method = "POST",
+	r = http_perform(NULL, &(struct http_request){ .method = "POST",
 				 .url = json_text(begun, "url"),
 				 .headers = lines,
 				 .body = body,

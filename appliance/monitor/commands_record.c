@@ -52,7 +52,7 @@ get(const struct source *s, const char *file, struct buf *out)
 		return FAULT(buf_error(out));
 	}
 	(void)snprintf(url, sizeof(url), "%s/tuf/%s", s->url, file);
-	r = http_perform(&(struct http_request){ .method = "GET",
+	r = http_perform(NULL, &(struct http_request){ .method = "GET",
 				 .url = url,
 				 .ca_file = s->ca,
 				 .proxy = *s->proxy ? s->proxy : NULL,

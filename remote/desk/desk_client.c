@@ -165,7 +165,7 @@ exchange(struct desk *d, const char *method, const char *path, const struct buf 
 		req.body = body->data;
 		req.body_len = body->len;
 	}
-	r = http_perform(&req, &reply);
+	r = http_perform(d->line, &req, &reply);
 	if (r > 0)
 		return REFUSE((enum reason)r, d->card->hub.url, "%s", reply.error);
 	r = r ?: check_reply(d, &reply, nonce);
@@ -216,7 +216,7 @@ desk_client_fetch(struct desk *d, const char *path, size_t max, struct buf *out)
 
 	if (snprintf(url, sizeof(url), "%s%s", d->card->hub.url, path) >= (int)sizeof(url))
 		return FAULT(-ENAMETOOLONG);
-	r = http_perform(&req, &reply);
+	r = http_perform(d->line, &req, &reply);
 	if (r > 0)
 		return REFUSE((enum reason)r, path, "%s", reply.error);
 	if (r)

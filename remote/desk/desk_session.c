@@ -17,6 +17,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/enrol/card.h"
+#include "appliance/loop/curl_loop.h"
 #include "appliance/trust/ed25519.h"
 #include "appliance/trust/sshkey.h"
 #include "appliance/tuf/client.h"
@@ -89,6 +90,7 @@ desk_session_open(struct desk *ret, struct command_call *call)
 	r = command_read_file(card, CARD_MAX, &b);
 	r = r ?: card_read(&ret->card, b.data, b.len);
 	r = r ?: sshkey_signer_open(&ret->signer, command_option(call, "key"));
+	r = r ?: http_line_new(&ret->line);
 	return r ?: open_dirs(ret);
 }
 
@@ -100,6 +102,7 @@ desk_session_done(struct desk *d)
 	d->http_key = ed25519_free(d->http_key);
 	d->tuf = tuf_client_free(d->tuf);
 	d->people = people_free(d->people);
+	d->line = http_line_free(d->line);
 	d->me = NULL;
 	scope_close(&d->dir_fd);
 	scope_close(&d->login_fd);

@@ -14,6 +14,7 @@
 struct card;
 struct command_call;
 struct ed25519;
+struct http_line;
 struct people;
 struct people_engineer;
 struct sshkey_signer;
@@ -26,6 +27,7 @@ struct desk {
 	struct card *card;                    /* verified against itself; owned, as all below */
 	struct sshkey_signer *signer;
 	const char *ca;                       /* NULL: the system's; borrowed */
+	struct http_line *line;               /* to the hub, for all requests of one command */
 	int dir_fd;                           /* what is kept */
 	int login_fd;                         /* the login */
 	struct ed25519 *http_key;             /* NULL before desk_session_load() or a login */

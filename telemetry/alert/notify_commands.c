@@ -234,7 +234,7 @@ run_test(struct command_call *call)
 	r = notify_message_make(&m, &form);
 	if (r != 0)
 		return r;
-	r = http_perform(&m.request, &reply);
+	r = http_perform(NULL, &m.request, &reply);
 	if (r < 0)
 		return FAULT(r);
 	if (notify_message_result(&t, &reply, why) != 0)

@@ -73,7 +73,7 @@ fetch(const char *url, size_t cap, struct buf *out)
 		.allow_http = true,
 	};
 	struct http_reply reply = { 0 };
-	int r = http_perform(&req, &reply);
+	int r = http_perform(NULL, &req, &reply);
 
 	if (r == REASON_TOO_LARGE)
 		r = REFUSE(REASON_TOO_LARGE, url, "has more than %zu bytes", cap);

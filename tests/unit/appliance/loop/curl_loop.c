@@ -95,6 +95,8 @@ reply_to(int fd, const char *request)
 			"HTTP/1.1 206 Part\r\nContent-Range: bytes 3-4/5\r\nContent-Length: 2\r\n\r\n34");
 	} else if (strncmp(request, "GET /gone ", 10) == 0) {
 		(void)snprintf(text, sizeof(text), "HTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\nsorry");
+	} else if (strncmp(request, "GET /who ", 9) == 0 || strncmp(request, "GET /last ", 10) == 0) {
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n%010d", getpid());
 	} else if (strncmp(request, "GET /hang ", 10) == 0) {
 		(void)pause();
 	} else {
@@ -119,6 +121,8 @@ serve(int listen_fd)
 			while ((n = read(fd, request, sizeof(request) - 1)) > 0) {
 				request[n] = '\0';
 				reply_to(fd, request);
+				if (strncmp(request, "GET /last ", 10) == 0)
+					break; /* hangs up without having said so */
 			}
 			_exit(0);
 		}
@@ -176,7 +180,7 @@ replies_come_with_the_wanted_headers(void **state)
 
 	(void)state;
 	req.want_headers = want;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_int_equal(reply.status, 200);
 	assert_string_equal(buf_text(&reply.body), "hello");
 	assert_int_equal(reply.n_headers, 2);
@@ -198,14 +202,53 @@ a_body_is_posted_with_our_headers(void **state)
 	req.headers = headers;
 	req.body = "the body";
 	req.body_len = 8;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_int_equal(reply.status, 201);
 	assert_string_equal(buf_text(&reply.body), "the body");
 	assert_null(http_header(&reply, "x-one")); /* of the interim reply */
 	http_reply_done(&reply);
 	req.headers = bad;
-	assert_int_equal(http_perform(&req, &reply), -EINVAL);
+	assert_int_equal(http_perform(NULL, &req, &reply), -EINVAL);
 	http_reply_done(&reply);
+}
+
+/* Who answered; each connection is another's. */
+static int
+who(struct http_line *line, const char *path)
+{
+	struct http_request req = get(path);
+	struct http_reply reply;
+	int pid;
+
+	assert_int_equal(http_perform(line, &req, &reply), 0);
+	assert_int_equal(reply.status, 200);
+	pid = (int)strtol(buf_text(&reply.body), NULL, 10);
+	http_reply_done(&reply);
+	return pid;
+}
+
+static void
+a_line_keeps_its_connection(void **state)
+{
+	SCOPED(http_line_freep) struct http_line *line = NULL;
+	struct http_request hang;
+	struct http_reply reply;
+	int first, second;
+
+	(void)state;
+	assert_int_not_equal(who(NULL, "/who"), who(NULL, "/who"));
+	assert_int_equal(http_line_new(&line), 0);
+	first = who(line, "/who");
+	assert_int_equal(who(line, "/who"), first);
+	assert_int_equal(who(line, "/last"), first);
+	second = who(line, "/who"); /* the peer is gone, another answers */
+	assert_int_not_equal(second, first);
+	hang = get("/hang");
+	hang.timeout_ms = 50;
+	assert_int_equal(http_perform(line, &hang, &reply), REASON_UNREACHABLE);
+	assert_int_equal(reply.trouble, HTTP_TROUBLE_TIME);
+	http_reply_done(&reply);
+	assert_int_not_equal(who(line, "/who"), second); /* no late answer is taken for another's */
 }
 
 static void
@@ -215,7 +258,7 @@ redirects_are_not_followed(void **state)
 	struct http_reply reply;
 
 	(void)state;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_int_equal(reply.status, 302);
 	http_reply_done(&reply);
 }
@@ -228,14 +271,14 @@ a_reply_has_a_maximum(void **state)
 
 	(void)state;
 	req.max_reply = 2999;
-	assert_int_equal(http_perform(&req, &reply), REASON_TOO_LARGE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_TOO_LARGE);
 	http_reply_done(&reply);
 	req.max_reply = 3000;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_int_equal(reply.body.len, 3000);
 	http_reply_done(&reply);
 	req = get("/header");
-	assert_int_equal(http_perform(&req, &reply), REASON_TOO_LARGE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_TOO_LARGE);
 	http_reply_done(&reply);
 }
 
@@ -269,18 +312,18 @@ what_is_in_a_compressed_body_is_counted(void **state)
 	req.sink = sink;
 	req.sink_arg = &total;
 	req.max_reply = 3000;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_null(http_header(&reply, "content-encoding")); /* nobody asked for it */
 	assert_int_equal(total, 3000);
 	http_reply_done(&reply);
 	req.gzip = true;
 	total = 0;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_string_equal(http_header(&reply, "content-encoding"), "gzip");
 	assert_int_equal(total, 3000);
 	http_reply_done(&reply);
 	req.max_reply = 2999; /* it came in 30 */
-	assert_int_equal(http_perform(&req, &reply), REASON_TOO_LARGE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_TOO_LARGE);
 	http_reply_done(&reply);
 }
 
@@ -294,12 +337,12 @@ a_sink_takes_the_body_or_ends_it(void **state)
 	(void)state;
 	req.sink = sink;
 	req.sink_arg = &total;
-	assert_int_equal(http_perform(&req, &reply), 0);
+	assert_int_equal(http_perform(NULL, &req, &reply), 0);
 	assert_int_equal(total, 3000);
 	assert_int_equal(reply.body.len, 0);
 	http_reply_done(&reply);
 	req.sink = full_sink;
-	assert_int_equal(http_perform(&req, &reply), REASON_NO_SPACE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_NO_SPACE);
 	http_reply_done(&reply);
 }
 
@@ -312,18 +355,18 @@ http_needs_a_permission_and_tls_a_certificate(void **state)
 
 	(void)state;
 	req.allow_http = false;
-	assert_int_equal(http_perform(&req, &reply), REASON_UNREACHABLE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_UNREACHABLE);
 	assert_true(reply.error[0]);
 	assert_int_equal(reply.status, 0);
 	http_reply_done(&reply);
 	(void)snprintf(https, sizeof(https), "https%s", base + 4);
 	req.url = https;
-	assert_int_equal(http_perform(&req, &reply), REASON_UNREACHABLE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_UNREACHABLE);
 	assert_int_equal(reply.trouble, HTTP_TROUBLE_TLS);
 	http_reply_done(&reply);
 	req.url = "file:///etc/passwd";
 	req.allow_http = true;
-	assert_int_equal(http_perform(&req, &reply), REASON_UNREACHABLE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_UNREACHABLE);
 	http_reply_done(&reply);
 }
 
@@ -335,7 +378,7 @@ silence_is_unreachable(void **state)
 
 	(void)state;
 	req.timeout_ms = 100;
-	assert_int_equal(http_perform(&req, &reply), REASON_UNREACHABLE);
+	assert_int_equal(http_perform(NULL, &req, &reply), REASON_UNREACHABLE);
 	assert_in_range(reply.used_ms, 90, 3000);
 	http_reply_done(&reply);
 }
@@ -482,7 +525,7 @@ a_part_is_what_was_asked_for(void **state)
 		req.range_at = rows[i].at;
 		req.range_len = rows[i].len;
 		req.max_reply = rows[i].max;
-		assert_int_equal(http_perform(&req, &reply), rows[i].result);
+		assert_int_equal(http_perform(NULL, &req, &reply), rows[i].result);
 		if (rows[i].result == 0)
 			assert_int_equal(reply.status, rows[i].status);
 		assert_string_equal(got, rows[i].got);
@@ -497,6 +540,7 @@ main(void)
 		cmocka_unit_test(a_part_is_what_was_asked_for),
 		cmocka_unit_test(replies_come_with_the_wanted_headers),
 		cmocka_unit_test(a_body_is_posted_with_our_headers),
+		cmocka_unit_test(a_line_keeps_its_connection),
 		cmocka_unit_test(redirects_are_not_followed),
 		cmocka_unit_test(a_reply_has_a_maximum),
 		cmocka_unit_test(what_is_in_a_compressed_body_is_counted),
