@@ -16,7 +16,7 @@ struct walk {
 	struct tree_index *x;
 	tree_walk_fn *each;
 	void *arg;
-	dev_t dev;
+	struct statx top;
 };
 
 int
@@ -52,14 +52,33 @@ tree_hash_fd(int fd, uint64_t max, uint8_t ret[32], uint64_t *ret_size)
 	return 0;
 }
 
+/* What is mounted tells file systems apart; device numbers do not: an overlay's files may have those of its layers, and
+ * parts of one btrfs have several.  Kernels before 5.8 do not say what is mounted. */
 static int
-check_kind(const struct walk *w, const struct stat *st, const char *path)
+look(int dir_fd, const char *name, struct statx *ret)
 {
-	if (st->st_dev != w->dev)
+	return statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH,
+		       STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0
+		? FAULT(-errno)
+		: 0;
+}
+
+static bool
+is_mounted_together(const struct statx *a, const struct statx *b)
+{
+	if (a->stx_mask & b->stx_mask & STATX_MNT_ID)
+		return a->stx_mnt_id == b->stx_mnt_id;
+	return a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor;
+}
+
+static int
+check_kind(const struct walk *w, const struct statx *st, const char *path)
+{
+	if (!is_mounted_together(st, &w->top))
 		return REFUSE(REASON_UNSAFE_TREE, path, "lies on another file system");
-	if (S_ISLNK(st->st_mode))
+	if (S_ISLNK(st->stx_mode))
 		return 0;
-	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+	if (!S_ISREG(st->stx_mode) && !S_ISDIR(st->stx_mode))
 		return REFUSE(REASON_UNSAFE_TREE, path, "is a device, socket or pipe");
 	return 0;
 }
@@ -107,7 +126,7 @@ add_one(struct walk *w, int dir_fd, const char *below, const char *name)
 {
 	char path[TREE_PATH_MAX + 1];
 	struct tree_entry e = { .path = path };
-	struct stat st;
+	struct statx st;
 	int fd, r;
 
 	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >=
@@ -116,15 +135,14 @@ add_one(struct walk *w, int dir_fd, const char *below, const char *name)
 	r = tree_path_check(path);
 	if (r)
 		return r;
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return FAULT(-errno);
-	r = check_kind(w, &st, path);
+	r = look(dir_fd, name, &st);
+	r = r ?: check_kind(w, &st, path);
 	if (r)
 		return r;
-	e.mode = st.st_mode & 0777;
-	if (S_ISLNK(st.st_mode))
+	e.mode = st.stx_mode & 0777;
+	if (S_ISLNK(st.stx_mode))
 		return add_link(w, dir_fd, name, &e);
-	if (S_ISREG(st.st_mode))
+	if (S_ISREG(st.stx_mode))
 		return add_file(w, dir_fd, name, &e);
 	e.type = TREE_TYPE_DIR;
 	r = tree_index_add(w->x, &e);
@@ -166,12 +184,11 @@ int
 tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg)
 {
 	struct walk w = { .x = x, .each = each, .arg = arg };
-	struct stat st;
-	int fd;
+	int fd, r;
 
-	if (fstat(dir_fd, &st) < 0)
-		return FAULT(-errno);
-	w.dev = st.st_dev;
+	r = look(dir_fd, "", &w.top);
+	if (r)
+		return r;
 	fd = beneath_open(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	return fd < 0 ? FAULT(fd) : walk_dir(&w, fd, "");
 }

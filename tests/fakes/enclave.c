@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,20 @@ int
 enclave_cover(const char *path)
 {
 	return mount("none", path, "tmpfs", 0, "size=1m");
+}
+
+int
+enclave_overlay(const char *path, const char *lower)
+{
+	char upper[256], work[256], options[1024];
+
+	(void)snprintf(upper, sizeof(upper), "%s/upper", path);
+	(void)snprintf(work, sizeof(work), "%s/work", path);
+	(void)snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s%s", lower,
+		upper, work, geteuid() ? ",userxattr" : "");
+	if (enclave_cover(path) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0)
+		return -1;
+	return mount("overlay", path, "overlay", 0, options);
 }
 
 int

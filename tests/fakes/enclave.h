@@ -8,3 +8,7 @@ int enclave_run(int (*fn)(void *arg), void *arg);
 
 /* Inside: an empty file system over a folder. */
 int enclave_cover(const char *path);
+
+/* Inside: lower seen through an overlay at path, which is empty; what is written there lies in memory, on
+ * another file system than lower, if that has room for it.  Returns 0 or -1 where this kernel has no overlays. */
+int enclave_overlay(const char *path, const char *lower);

@@ -317,6 +317,43 @@ another_file_system(void **state)
 	assert_int_equal(r, 0);
 }
 
+/* The device numbers of its files are those of two file systems. */
+static int
+below_an_overlay(void *arg)
+{
+	const struct scratch *lower = arg;
+	struct tree_index *x = NULL;
+	char path[128];
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "%s/at", lower->path);
+	if (mkdirat(lower->fd, "at", 0755) < 0 || enclave_overlay(path, lower->path) < 0)
+		return 100;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || tree_index_new(&x, "a", "1", none) != 0)
+		return 1;
+	r = openat(fd, "usr/c", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (r < 0)
+		return 2;
+	close(r);
+	r = tree_walk(x, fd, NULL, NULL);
+	close(fd);
+	if (r == 0 && x->n_entries != 6)
+		r = 3;
+	tree_index_free(x);
+	return r < 0 ? 4 : r;
+}
+
+static void
+files_of_an_overlay_lie_together(void **state)
+{
+	int r = enclave_run(below_an_overlay, *state);
+
+	if (r < 0 || r == 100)
+		skip();
+	assert_int_equal(r, 0);
+}
+
 static void
 opening_stays_beneath(void **state)
 {
@@ -353,6 +390,7 @@ main(void)
 		TREE_TEST(folders_without_end),
 		TREE_TEST(a_path_of_more_than_1023_bytes),
 		TREE_TEST(another_file_system),
+		TREE_TEST(files_of_an_overlay_lie_together),
 		TREE_TEST(opening_stays_beneath),
 	};
 
