@@ -11,5 +11,6 @@ int desk_request(struct command_call *call);
 int desk_import(struct command_call *call);
 int desk_run(struct command_call *call);
 int desk_cancel(struct command_call *call);
+int desk_operations(struct command_call *call);
 int desk_requests(struct command_call *call);
 int desk_audit_verify(struct command_call *call);

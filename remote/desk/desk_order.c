@@ -12,6 +12,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/nearest.h"
 #include "appliance/base/refuse.h"
 #include "appliance/service/definition.h"
 #include "appliance/trust/envelope.h"
@@ -79,19 +80,31 @@ take_args(struct desk_order *o)
 	return r;
 }
 
+int
+desk_order_operation(
+	const struct definition *definition, const char *name, const struct definition_operation **ret)
+{
+	const char *names[DEFINITION_LIST_MAX] = { NULL }, *near;
+	size_t n = definition->n_operations;
+
+	*ret = definition_operation(definition, name);
+	if (*ret)
+		return 0;
+	for (size_t i = 0; i < n && i < ARRAY_LEN(names); i++)
+		names[i] = definition->operations[i].name;
+	near = nearest_word(name, names, n < ARRAY_LEN(names) ? n : ARRAY_LEN(names));
+	return REFUSE(REASON_NOT_FOUND, name, "%s %s has no such operation%s%s%s", definition->name,
+		definition->version, near ? "; did you mean \"" : ": `mainstay-desk operations SITE SERVICE` lists them",
+		near ?: "", near ? "\"?" : "");
+}
+
 static int
 find_operation(struct desk_order *o)
 {
 	const struct command_call *call = o->d.call;
 	int r = desk_trust_definition(&o->d, &o->site, call->operands[1], &o->definition);
 
-	if (r)
-		return r;
-	o->operation = definition_operation(o->definition, call->operands[2]);
-	return o->operation ? 0
-			    : REFUSE(REASON_NOT_FOUND, call->operands[2],
-				      "%s %s has no such operation", o->definition->name,
-				      o->definition->version);
+	return r ?: desk_order_operation(o->definition, call->operands[2], &o->operation);
 }
 
 static int

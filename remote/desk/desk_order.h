@@ -25,6 +25,10 @@ struct desk_order {
 #define DESK_ORDER_NONE { .d = { .dir_fd = -1, .login_fd = -1 } }
 void desk_order_done(struct desk_order *o);
 
+/* The operation of that name; REASON_NOT_FOUND (logged, naming the nearest) where there is none.  *ret is the definition's. */
+int desk_order_operation(
+	const struct definition *definition, const char *name, const struct definition_operation **ret);
+
 /* Open the session, verify the site, find the operation in the definition of the release that its statement names,
  * check the arguments, make the request: good for life_us from now.  Blocks.  Returns 0; REASON_USAGE, REASON_NOT_FOUND,
  * REASON_MALFORMED (logged); what session, trust and definition refuse; or a fault. */

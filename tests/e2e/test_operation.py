@@ -328,6 +328,19 @@ def test_a_plan_sends_nothing(estate):
 
 
 @pytest.mark.flow
+def test_what_can_be_asked(estate):
+    listed = json.loads(estate.desk("operations", SITE, "--json").stdout)["items"]
+    count = next(i for i in listed if (i["service"], i["operation"]) == ("redis", "slowlog"))
+    assert (count["risk"], count["arguments"]) == ("observe", "[count=V]")
+    assert {i["operation"]: i["risk"] for i in listed}["restart"] == "change"
+    one = estate.desk("operations", SITE, "redis", "slowlog").stdout
+    assert re.search(r"argument   count: .*\n +type int\n +from 1\n +to 128\n +where it is left out: 10\n", one)
+    assert "SLOWLOG" in one and "{count}" in one
+    for words, reason in ((["nosuch"], "states no release of it"), (["redis", "slowlgo"], 'did you mean "slowlog"?')):
+        said = estate.desk("operations", SITE, *words, code=1).stderr
+        assert reason in said and "[not-found]" in said
+
+
 def test_usage(estate):
     asked, request = run_later(estate, "memory-doctor")
     for words in (["show", request, "--out", estate.path("x")],
