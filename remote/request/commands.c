@@ -69,11 +69,17 @@ run_list(struct command_call *call)
 		"ticket", "decision", "outcome", "reason", NULL };
 	SCOPED_JSON *answer = NULL;
 	int r = ask_monitor(call, call_new("requests.list"), ANSWER_MS, &answer);
+	json_t *items = json_object_get(answer, "items"), *item;
+	size_t i;
 
 	if (r)
 		return r;
-	return command_print_items(call, "RequestList",
-		json_incref(json_object_get(answer, "items")), columns);
+	/* In the table nothing else tells it from one that ran. */
+	if (!call->json)
+		json_array_foreach(items, i, item)
+			if (json_is_true(json_object_get(item, "plan_only")))
+				(void)json_object_set_new(item, "decision", json_string("plan only"));
+	return command_print_items(call, "RequestList", json_incref(items), columns);
 }
 
 /* --- show ------------------------------------------------------------------------------------- */

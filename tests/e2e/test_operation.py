@@ -259,6 +259,8 @@ def test_the_site_plans_and_nothing_runs(estate):
     # It is found again, as what it was.
     said = estate.desk("requests", shown["id"]).stdout
     assert "nothing was run" in said and "operation     restart" in said
+    row = next(l for l in estate.mainstay("requests", "list").stdout.splitlines() if shown["id"] in l)
+    assert "plan only" in row
 
 
 @pytest.mark.flow
