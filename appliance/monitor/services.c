@@ -77,6 +77,7 @@ fill(const struct services *s, const char *name, struct services_state *ret)
 	if (wanted)
 		(void)snprintf(ret->channel, sizeof(ret->channel), "%.32s", wanted->channel);
 	ret->since_us = state.started_us;
+	ret->looked_us = state.looked_us;
 	ret->restarts = state.restarts;
 	ret->exit = state.exit;
 	(void)snprintf(ret->why, sizeof(ret->why), "%s", state.why);

@@ -22,6 +22,7 @@ struct services_state {
 	char state[12];	  /* running stopped failed frozen starting */
 	char health[12];  /* passing failing unknown */
 	uint64_t since_us;
+	uint64_t looked_us; /* state.h */
 	unsigned restarts;
 	int exit;
 	char why[STATE_WHY_MAX + 1]; /* it came down, with lines of its log: for this site alone; "" */

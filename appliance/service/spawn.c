@@ -28,6 +28,12 @@ spawn_reload_shim(struct spawner *s, const char *service, spawn_done_fn *done, v
 }
 
 int
+spawn_look_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return s->ops->look_shim(s, service, done, arg);
+}
+
+int
 spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
 {
 	return s->ops->stop_shim(s, service, done, arg);

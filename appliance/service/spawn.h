@@ -52,6 +52,7 @@ struct spawn_ops {
 		void *arg);
 	int (*stop_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*reload_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
+	int (*look_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 	int (*switch_core)(struct spawner *s, spawn_done_fn *done, void *arg);
 	int (*dial)(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done,
@@ -83,6 +84,9 @@ int spawn_shim(struct spawner *s, const struct spawn_shim *shim, spawn_done_fn *
 int spawn_stop_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 /* Ask the shim to have its service take up changed configuration; its state file counts what it did. */
 int spawn_reload_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
+/* Ask the shim to look at once how its service does, and again at growing distances, until that is known to be well: its
+ * state file says when (state.h's looked_us).  A shim of an older core does nothing. */
+int spawn_look_shim(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 /* Signal a worker: SIGTERM or SIGKILL. */
 int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 /* Ask that all daemons end, the asking one too, and the core that lib/core names starts in their place; services go on.

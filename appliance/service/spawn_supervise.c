@@ -394,6 +394,12 @@ ask_reload(struct spawner *s, const char *service, spawn_done_fn *done, void *ar
 }
 
 static int
+ask_look(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return ask_about(s, SUPERVISE_LOOK, service, done, arg);
+}
+
+static int
 ask_stop(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
 {
 	return ask_about(s, SUPERVISE_STOP, service, done, arg);
@@ -452,6 +458,7 @@ static const struct spawn_ops ops = { .worker = ask_worker,
 	.shim = ask_shim,
 	.stop_shim = ask_stop,
 	.reload_shim = ask_reload,
+	.look_shim = ask_look,
 	.kill = ask_kill,
 	.switch_core = ask_switch,
 	.dial = ask_dial,

@@ -46,12 +46,12 @@ state_health_name(enum state_health h)
 int
 state_encode(struct buf *out, const struct state *s)
 {
-	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI sI sb sb ss}", "state",
+	SCOPED_JSON *o = json_pack("{ss ss si ss sI sI ss sI sI sI sb sI sb ss}", "state",
 		state_name(s->is), "health", state_health_name(s->health), "exit", s->exit, "boot",
 		s->boot, "pid", (json_int_t)s->pid, "starttime", (json_int_t)s->start_time,
 		"release", s->release, "started", (json_int_t)s->started_us, "restarts",
 		(json_int_t)s->restarts, "reloads", (json_int_t)s->reloads, "reload_failed",
-		s->reload_failed ? 1 : 0, "lost_secrets", s->lost_secrets ? 1 : 0, "why", s->why);
+		s->reload_failed ? 1 : 0, "looked", (json_int_t)s->looked_us, "lost_secrets", s->lost_secrets ? 1 : 0, "why", s->why);
 
 	if (!o)
 		return FAULT(-ENOMEM);
@@ -71,7 +71,7 @@ name_index(const char *const *table, int n, const char *text)
 struct raw {
 	const char *state, *health, *boot, *release, *why;
 	int64_t exit;
-	uint64_t pid, starttime, started, restarts, reloads;
+	uint64_t pid, starttime, started, restarts, reloads, looked;
 	bool reload_failed, lost_secrets;
 };
 
@@ -88,6 +88,7 @@ static const struct json_field fields[] = {
 	/* What a shim of an older core does not write. */
 	{ "reloads", JSON_KIND_U64, true, offsetof(struct raw, reloads), UINT32_MAX },
 	{ "reload_failed", JSON_KIND_BOOL, true, offsetof(struct raw, reload_failed), 0 },
+	{ "looked", JSON_KIND_U64, true, offsetof(struct raw, looked), 0 },
 	{ "lost_secrets", JSON_KIND_BOOL, true, offsetof(struct raw, lost_secrets), 0 },
 	{ "why", JSON_KIND_TEXT0, true, offsetof(struct raw, why), STATE_WHY_MAX },
 };
@@ -118,6 +119,7 @@ state_decode(struct state *ret, const void *p, size_t len)
 		.restarts = (unsigned)raw.restarts,
 		.reloads = (unsigned)raw.reloads,
 		.reload_failed = raw.reload_failed,
+		.looked_us = raw.looked,
 		.lost_secrets = raw.lost_secrets };
 	(void)snprintf(ret->why, sizeof(ret->why), "%s", raw.why);
 	(void)snprintf(ret->release, sizeof(ret->release), "%s", raw.release);

@@ -40,6 +40,9 @@ struct state {
 	char release[65];   /* of the spec it runs */
 	unsigned reloads;   /* asked for and done, or failed */
 	bool reload_failed; /* the last one */
+	/* When it was last seen doing well by somebody who asked (spawn_look_shim()): the first of two probes in a row that
+	 * passed began then, boot time.  0: never. */
+	uint64_t looked_us;
 	bool lost_secrets;  /* nobody who runs holds them: its shim watches it, and cannot start it again */
 	/* Why it failed, or last came down, for people: one line; "" where there is nothing to say. */
 	char why[STATE_WHY_MAX + 1];

@@ -54,6 +54,12 @@ probe_cancel(struct probe *p)
 	p->len = 0;
 }
 
+bool
+probe_runs(const struct probe *p)
+{
+	return p->running;
+}
+
 struct probe *
 probe_free(struct probe *p)
 {

@@ -1,6 +1,7 @@
 /* One health probe at a time: asks the service and says how it went. */
 #pragma once
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "appliance/base/scope.h"
@@ -20,6 +21,7 @@ int probe_new(struct probe **ret, sd_event *loop, const struct boxed *boxed, pro
 /* Probe; fn runs exactly once, later, from the loop, unless cancelled.  A probe that runs is left
  * alone. */
 void probe_start(struct probe *p);
+bool probe_runs(const struct probe *p);
 void probe_cancel(struct probe *p);
 struct probe *probe_free(struct probe *p);
 SCOPED_DESTRUCTOR(struct probe, probe_free)

@@ -203,6 +203,12 @@ do_reload(struct request *q)
 }
 
 static int
+do_look(struct request *q)
+{
+	return signal_shim(q, SIGURG);
+}
+
+static int
 do_kill(struct request *q)
 {
 	uint64_t pid = 0, sig = 0;
@@ -277,6 +283,7 @@ static const struct rule {
 	[SUPERVISE_LIST] = { do_list, { { 0 } }, 0, 0, 0 },
 	[SUPERVISE_RELOAD] = { do_reload, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0,
 		0 },
+	[SUPERVISE_LOOK] = { do_look, { { SUPERVISE_TAG_NAME, 1, 1, ROSTER_ID_MAX } }, 1, 0, 0 },
 	[SUPERVISE_SWITCH] = { do_switch, { { 0 } }, 0, 0, 0 },
 	[SUPERVISE_DIAL] = { do_dial,
 		{ { SUPERVISE_TAG_PORT, 1, 1, 8 }, { SUPERVISE_TAG_ADDRESS, 0, 1, SUPERVISE_ADDRESS_MAX } }, 2, 1, 1 },

@@ -27,7 +27,8 @@ enum {
 	LOG_BYTES = 64 * 1024 * 1024,
 	LOG_CHECK_MS = 5000,
 	LOG_FLOOD_MS = 200,	 /* between looks at one that grows fast */
-	STARTING_PROBE_MS = 200, /* between probes while it starts */
+	STARTING_PROBE_MS = 200, /* between probes while it starts; the first ones come sooner */
+	STARTING_FIRST_MS = 50,
 	STATE_FILE_MAX = 4096,
 };
 
@@ -60,7 +61,8 @@ shim_save(struct shim *s)
 		.exit = s->last_exit,
 		.restarts = s->core.restarts,
 		.reloads = s->reloads,
-		.reload_failed = s->reload_failed };
+		.reload_failed = s->reload_failed,
+		.looked_us = s->asked.looked_us };
 	int r;
 
 	(void)snprintf(now.release, sizeof(now.release), "%s", s->spec.release);
@@ -132,25 +134,65 @@ on_due(void *arg)
 	shim_step(arg, SHIM_DUE);
 }
 
+/* counts: where it fails that is one of the failures in a row that make the service failing. */
+static void
+probe(struct shim *s, bool counts)
+{
+	if (s->core.phase != SHIM_STARTING && s->core.phase != SHIM_UP)
+		return;
+	if (probe_runs(s->probe)) {
+		s->probe_counts = s->probe_counts || counts;
+		return;
+	}
+	s->probe_began_us = clock_mono_us();
+	s->probe_counts = counts;
+	probe_start(s->probe);
+}
+
 static void
 on_probe_timer(void *arg)
 {
 	struct shim *s = arg;
-	bool starting = s->core.phase == SHIM_STARTING;
+	uint64_t ms = s->spec.health_interval_ms;
 
-	if (starting || s->core.phase == SHIM_UP)
-		probe_start(s->probe);
-	(void)loop_after(&s->probe_timer, s->loop,
-		starting ? STARTING_PROBE_MS : s->spec.health_interval_ms, on_probe_timer, s);
+	probe(s, true);
+	if (s->core.phase == SHIM_STARTING) {
+		ms = s->starting_ms;
+		s->starting_ms = ms < STARTING_PROBE_MS ? 2 * ms : ms;
+	}
+	(void)loop_after(&s->probe_timer, s->loop, ms, on_probe_timer, s);
+}
+
+static void
+on_asked_timer(void *arg)
+{
+	struct shim *s = arg;
+
+	s->asked_timer = loop_cancel(s->asked_timer);
+	probe(s, false);
+}
+
+void
+shim_ask(struct shim *s)
+{
+	if (!s->probe)
+		return;
+	shim_look_ask(&s->asked, clock_mono_us());
+	probe(s, false);
 }
 
 static void
 on_probed(enum probe_result result, void *arg)
 {
-	shim_step(arg,
-		result == PROBE_PASSED		? SHIM_PASSED
-			: result == PROBE_ERROR ? SHIM_PROBE_ERROR
-						: SHIM_PROBE_SILENT);
+	struct shim *s = arg;
+	uint64_t ms = shim_look_probed(&s->asked, s->probe_began_us, result == PROBE_PASSED);
+
+	if (result == PROBE_PASSED)
+		shim_step(s, SHIM_PASSED);
+	else if (s->probe_counts)
+		shim_step(s, result == PROBE_ERROR ? SHIM_PROBE_ERROR : SHIM_PROBE_SILENT);
+	if (ms != UINT64_MAX)
+		(void)loop_after(&s->asked_timer, s->loop, ms, on_asked_timer, s);
 }
 
 static void
@@ -171,8 +213,10 @@ shim_step(struct shim *s, enum shim_event event)
 	enum shim_phase before = s->core.phase;
 	unsigned act = shim_core_step(&s->core, event, clock_mono_us());
 
-	if (before != s->core.phase && s->probe && s->core.phase != SHIM_UP)
-		(void)loop_after(&s->probe_timer, s->loop, STARTING_PROBE_MS, on_probe_timer, s);
+	if (before != s->core.phase && s->probe && s->core.phase != SHIM_UP) {
+		s->starting_ms = STARTING_FIRST_MS;
+		(void)loop_after(&s->probe_timer, s->loop, STARTING_FIRST_MS, on_probe_timer, s);
+	}
 	arm_due(s);
 	shim_save(s);
 	if (act & SHIM_DO_ABANDON) {
@@ -221,6 +265,16 @@ on_hangup(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 	(void)src;
 	(void)si;
 	shim_task_reload(arg);
+	return 0;
+}
+
+/* A signal that a shim of an older core, which knows nothing of it, does not notice. */
+static int
+on_urgent(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
+{
+	(void)src;
+	(void)si;
+	shim_ask(arg);
 	return 0;
 }
 
@@ -350,15 +404,18 @@ open_shim(struct shim *s, const struct paths *paths)
 	if (s->dir_fd < 0)
 		return FAULT(-errno);
 	shim_core_init(&s->core, &s->spec);
+	s->asked.period_ms = s->spec.health_interval_ms;
+	s->starting_ms = STARTING_FIRST_MS;
 	r = loop_new(&s->loop, on_stop, s);
 	r = r ?: sd_event_add_signal(s->loop, NULL, SIGHUP, on_hangup, s);
+	r = r < 0 ? r : sd_event_add_signal(s->loop, NULL, SIGURG, on_urgent, s);
 	if (r < 0)
 		return FAULT(r);
 	r = boxed_run_new(&s->run, s->loop, &s->boxed, shim_task_ended, s);
 	if (!r && s->spec.health != SPEC_HEALTH_NONE)
 		r = probe_new(&s->probe, s->loop, &s->boxed, on_probed, s);
 	if (!r && s->probe)
-		r = loop_after(&s->probe_timer, s->loop, STARTING_PROBE_MS, on_probe_timer, s);
+		r = loop_after(&s->probe_timer, s->loop, STARTING_FIRST_MS, on_probe_timer, s);
 	r = r ?: loop_after(&s->log_check, s->loop, LOG_CHECK_MS, on_log_check, s);
 	return r ? FAULT(r) : 0;
 }
@@ -369,6 +426,7 @@ close_shim(struct shim *s)
 	shim_process_forget(s);
 	loop_cancel(s->due);
 	loop_cancel(s->probe_timer);
+	loop_cancel(s->asked_timer);
 	loop_cancel(s->log_check);
 	loop_cancel(s->reload_late);
 	probe_free(s->probe);
@@ -396,8 +454,8 @@ shim_run(const struct paths *paths, bool again)
 	sigset_t set;
 	int r;
 
-	/* A request to reload that comes while we begin waits. */
-	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGHUP) < 0 ||
+	/* A request to reload, or to look, that comes while we begin waits. */
+	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGHUP) < 0 || sigaddset(&set, SIGURG) < 0 ||
 		sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return FAULT(-errno);
 	r = open_shim(&s, paths);

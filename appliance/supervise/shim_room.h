@@ -13,6 +13,7 @@
 #include "appliance/supervise/boxed_run.h"
 #include "appliance/supervise/probe.h"
 #include "appliance/supervise/shim_core.h"
+#include "appliance/supervise/shim_look.h"
 
 enum { SHIM_INFO_MAX = 4096 };
 
@@ -53,13 +54,19 @@ struct shim {
 	uint64_t log_size; /* at the last look */
 
 	struct probe *probe;
-	struct loop_timer *due, *probe_timer, *look, *log_check, *status_wait, *reload_late;
+	uint64_t probe_began_us; /* the last one, boot time */
+	bool probe_counts;	 /* it is the period's: where it fails the core hears of it */
+	uint64_t starting_ms;	 /* until the next one while it starts */
+	struct shim_look asked;	 /* whether it does well since somebody asked */
+	struct loop_timer *due, *probe_timer, *asked_timer, *look, *log_check, *status_wait, *reload_late;
 };
 
 /* An event: the core decides, and its actions are taken. */
 void shim_step(struct shim *s, enum shim_event event);
 /* The state file, where it differs from what it says. */
 void shim_save(struct shim *s);
+/* See how it does from now on: the state file's "looked" tells when it did well.  Where nothing is probed, nothing. */
+void shim_ask(struct shim *s);
 /* Why it came down: what, and what the log's last lines say to it. */
 void shim_say_why(struct shim *s, const char *what);
 

@@ -111,6 +111,7 @@ reloaded(struct shim *s, const char *wrong)
 	}
 	s->why[0] = '\0';
 	shim_step(s, SHIM_RELOADED);
+	shim_ask(s); /* whoever asked for it waits for its health */
 }
 
 static void

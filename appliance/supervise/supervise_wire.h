@@ -9,6 +9,7 @@
  *	                              service goes on)
  *	  STOP    id, NAME                    (the shim stops its service and ends)
  *	  RELOAD  id, NAME                    (the shim tells its service to take up its configuration)
+ *	  LOOK    id, NAME                    (the shim looks at once how its service does, state.h's looked)
  *	  KILL    id, PID, SIGNAL             (a worker; TERM or KILL)
  *	  LIST    id
  *	  DIAL    id, PORT, ADDRESS, one descriptor (a stream socket: what is connected to this port of the host's
@@ -39,6 +40,7 @@ enum supervise_type {
 	SUPERVISE_RELOAD = 9,
 	SUPERVISE_SWITCH = 10,
 	SUPERVISE_DIAL = 11,
+	SUPERVISE_LOOK = 12,
 };
 
 enum supervise_tag {		      /* numbers are eight bytes */

@@ -176,8 +176,8 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	put_limits(out, f);
 	line(out, "downtime", f->downtime);
 	if (f->health_ms)
-		line_f(out, "health", "watched for %" PRIu64 ".%03" PRIu64 " s when it has ended; where it fails then "
-				      "and passed before, the operation has failed",
+		line_f(out, "health", "watched for %" PRIu64 ".%03" PRIu64 " s when it has ended, or until it has passed "
+				      "twice in a row; where it fails then and passed before, the operation has failed",
 			f->health_ms / 1000, f->health_ms % 1000);
 	line(out, "undo", !f->undo ? "none is declared"
 			: strcmp(f->undo, "none") == 0 ? "none: nothing takes it back" : f->undo);

@@ -81,10 +81,11 @@ int request_site_plan(struct request_site *s, const struct request_item *item,
 struct request_limits request_site_limits(const struct request_item *item,
 	const struct definition_operation *op);
 
-/* So long its service's health is watched once it has ended; 0: not (it only looks, is a verb, which has its own
+/* So long at most its service's health is watched once it has ended; 0: not (it only looks, is a verb, which has its own
  * wait, or the service has no health check). */
 uint64_t request_site_health_us(const struct request_site_ground *g);
-/* Watch it: done runs once, later, from the loop, as soon as it fails, or after so long.  Returns 0 or a fault. */
+/* Watch it: done runs once, later, from the loop, as soon as it fails, as soon as two probes in a row that began after this
+ * call passed, or after so long.  Returns 0 or a fault. */
 struct request_health;
 typedef void request_health_done_fn(bool passing, void *arg);
 int request_site_health(struct request_health **ret, struct monitor *m, const char *service, uint64_t for_us,

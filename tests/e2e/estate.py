@@ -222,8 +222,8 @@ class Estate:
 
     def publish(self, folder):
         folder = self.hasty(folder)
-        built = tempfile.mkdtemp(prefix="built.", dir=self.dir)
-        os.rmdir(built)
+        # A former build's folder: what did not change is not compressed again.
+        built = self.path(f"built.{os.path.basename(folder)}")
         self.run("mainstay-release", "build", folder, "-o", built)
         self.run("mainstay-release", "sign", built, "--key", self.path("keys", "targets.key"))
         self.run("mainstay-release", "publish", built, "--to", self.path("repo"), "--keys", self.path("keys"))

@@ -425,6 +425,32 @@ def test_limits_hold_and_say_so(site):
     assert found.stdout == ""
 
 
+def test_a_shim_that_is_asked_looks_at_once(site):
+    """Its own period is an hour: what the file says then is of the two probes that were asked for."""
+    site.up()
+    site.spec("asked", ["/bin/sh", "-c", "echo well >/run/service/how; exec sleep 1000"], health="exec",
+              probe=["/bin/cat", "/run/service/how"], expect="well", health_timeout_ms=3000, health_interval_ms=3600000,
+              grace_ms=100)
+    site.ask("asked", "start")
+    how = f"{site.dir}/run/services/asked/how"
+    assert site.state("asked")["looked"] == 0
+    os.mkfifo(f"{how}.pipe", 0o644)
+    os.rename(f"{how}.pipe", how)
+    now = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    os.kill(site.roster()["shim asked"], signal.SIGURG)
+    for _ in range(3):
+        with open(how, "w") as f:  # once somebody reads
+            f.write("ill\n")
+    # What fails then is no failure of the period's: it is neither failing, nor seen to do well.
+    state = site.state("asked")
+    assert (state["health"], state["looked"]) == ("passing", 0)
+    with open(f"{how}.file", "w") as f:
+        f.write("well\n")
+    os.rename(f"{how}.file", how)
+    wait_for(lambda: site.state("asked")["looked"] > now)
+    assert site.state("asked")["restarts"] == 0
+
+
 def test_it_is_prepared_once_and_reloads(site):
     site.up()
     run = "trap 'echo reloaded' HUP; trap 'echo interrupted; exit 0' INT; cat /data/made; while :; do sleep 0.1; done"

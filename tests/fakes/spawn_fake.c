@@ -53,7 +53,7 @@ note(struct spawner *s, const char *what, const char *service, pid_t pid, int fd
 	}
 	pid = pid ?: ++f->next_pid;
 	*d = (struct due){ .f = f, .done = done, .arg = arg, .pid = pid,
-		.step = strcmp(what, "shim") == 0 || strcmp(what, "stop") == 0 || strcmp(what, "reload") == 0 ||
+		.step = strcmp(what, "shim") == 0 || strcmp(what, "stop") == 0 || strcmp(what, "reload") == 0 || strcmp(what, "look") == 0 ||
 			strcmp(what, "dial") == 0 };
 	r = loop_after(&d->timer, f->loop, 0, on_due, d);
 	if (r) {
@@ -111,6 +111,12 @@ static int
 fake_reload(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
 {
 	return note(s, "reload", service, 0, -1, 0, done, arg);
+}
+
+static int
+fake_look(struct spawner *s, const char *service, spawn_done_fn *done, void *arg)
+{
+	return note(s, "look", service, 0, -1, 0, done, arg);
 }
 
 static int
@@ -176,6 +182,7 @@ static const struct spawn_ops ops = { .worker = fake_worker,
 	.shim = fake_shim,
 	.stop_shim = fake_stop,
 	.reload_shim = fake_reload,
+	.look_shim = fake_look,
 	.kill = fake_kill,
 	.switch_core = fake_switch,
 	.dial = fake_dial,

@@ -319,23 +319,37 @@ test_shim_descriptors(void **state)
 	assert_null(held_find(b->s.held, ROSTER_SHIM, NULL));
 }
 
+/* A request that is a signal for a shim. */
 static void
-test_reload(void **state)
+signals(struct bench *b, enum supervise_type type, int sig)
 {
-	struct bench *b = *state;
 	struct child child;
 	struct held *h;
 	int status;
 
-	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
+	assert_int_equal(ask_only(b, type, "redis", 0, 0, 0, false), REASON_NOT_FOUND);
 	assert_int_equal(refuse_last()->reason, REASON_NOT_FOUND);
 	h = held_new(&b->s.held, &b->s, ROSTER_SHIM, "redis");
-	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), REASON_BUSY);
+	assert_int_equal(ask_only(b, type, "redis", 0, 0, 0, false), REASON_BUSY);
 	assert_int_equal(refuse_last()->reason, REASON_BUSY);
 	h->child = child = sleeper();
-	assert_int_equal(ask_only(b, SUPERVISE_RELOAD, "redis", 0, 0, 0, false), 0);
+	assert_int_equal(ask_only(b, type, "redis", 0, 0, 0, false), 0);
+	if (sig == SIGURG) /* who knows nothing of it does not notice */
+		assert_int_equal(child_signal(child.pidfd, SIGTERM), 0);
 	assert_int_equal(child_wait(&child, 5000, &status), 0);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == (sig == SIGURG ? SIGTERM : sig));
+}
+
+static void
+test_reload(void **state)
+{
+	signals(*state, SUPERVISE_RELOAD, SIGHUP);
+}
+
+static void
+test_look(void **state)
+{
+	signals(*state, SUPERVISE_LOOK, SIGURG);
 }
 
 static void
@@ -608,6 +622,7 @@ main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(test_shim_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets_taken_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_secrets_are_brought, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_secrets_with_no_spec, setup, teardown),

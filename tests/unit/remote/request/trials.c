@@ -55,7 +55,7 @@ test_the_dry_run_makes_the_plan(void **state)
 	assert_non_null(strstr(text, "\nwould touch   key tmp:1\nwould touch   key tmp:2\n"));
 	assert_non_null(strstr(text, "\ndowntime      5s\n"));
 	assert_non_null(strstr(text, "\nundo          none: nothing takes it back\n"));
-	assert_non_null(strstr(text, "\nhealth        watched for 3.000 s when it has ended;"));
+	assert_non_null(strstr(text, "\nhealth        watched for 3.000 s when it has ended, or until it has passed twice in a row;"));
 	/* Approved: it is run again first, and only then the operation. */
 	assert_int_equal(approve(&m, "r-1", text, DORA), 0);
 	assert_string_equal(state_of(&m, "r-1"), "permitted");
@@ -471,15 +471,21 @@ watch(struct monitor *m, uint64_t seconds)
 static const struct {
 	const char *name, *before, *after;
 	uint64_t seconds; /* looked at so late */
+	uint64_t looked;  /* seen doing well then, in boot time; it ended at 1000 */
 	bool waits;	  /* for its health */
 	enum request_outcome outcome;
 	enum reason reason;
 } healths[] = {
-	{ "passed before and after", "passing", "passing", 4, true, REQUEST_OUTCOME_OK, REASON_NONE },
-	{ "passed before, fails: told at once", "passing", "failing", 0, true, REQUEST_OUTCOME_FAILED,
+	{ "passed before and after, and nobody looks", "passing", "passing", 4, 0, true, REQUEST_OUTCOME_OK, REASON_NONE },
+	{ "seen passing after it ended: told at once", "passing", "passing", 0, 1000, true, REQUEST_OUTCOME_OK,
+		REASON_NONE },
+	{ "seen passing after it ended, and not any more", "passing", "unknown", 4, 1000, true, REQUEST_OUTCOME_FAILED,
 		REASON_STATE_MOVED },
-	{ "passed before, not known in time", "passing", "unknown", 4, true, REQUEST_OUTCOME_FAILED, REASON_STATE_MOVED },
-	{ "failed before: no news", "failing", "failing", 4, false, REQUEST_OUTCOME_OK, REASON_NONE },
+	{ "passed before, fails: told at once", "passing", "failing", 0, 0, true, REQUEST_OUTCOME_FAILED,
+		REASON_STATE_MOVED },
+	{ "passed before, not known in time", "passing", "unknown", 4, 0, true, REQUEST_OUTCOME_FAILED,
+		REASON_STATE_MOVED },
+	{ "failed before: no news", "failing", "failing", 4, 0, false, REQUEST_OUTCOME_OK, REASON_NONE },
 };
 
 static void
@@ -496,6 +502,7 @@ test_health_after(void **state)
 		assert_string_equal(state_of(&m, "r-1"), healths[i].waits ? "running" : "done");
 		if (healths[i].waits)
 			assert_string_equal(m.muted, "redis operation r-1"); /* its own alerts, still */
+		m.service.looked_us = healths[i].looked;
 		watch(&m, healths[i].seconds);
 		result = said(&m, "r-1");
 		if (result->outcome != healths[i].outcome || result->reason != healths[i].reason)
@@ -508,6 +515,29 @@ test_health_after(void **state)
 		assert_string_equal(story(&m), result->reason ? "request start end[state-moved] " : "request start end ");
 		assert_string_equal(m.muted, "");
 	}
+}
+
+/* What passes still was seen so before the operation ended: nobody is told yet. */
+static void
+test_what_was_seen_before_it_ended_says_nothing(void **state)
+{
+	SCOPED(policy_freep) struct policy *policy = NULL;
+	SCOPED(world_end) struct monitor m;
+	size_t n;
+
+	(void)state;
+	clock_fake(FIXTURE_NOW, 1000);
+	sweep_then(&m, "passing", "passing");
+	policy = (struct policy *)(uintptr_t)m.policy;
+	n = m.spawn->n_calls - 1;
+	assert_string_equal(m.spawn->calls[n].what, "look");
+	assert_string_equal(m.spawn->calls[n].service, "redis");
+	m.service.looked_us = 999;
+	watch(&m, 0);
+	assert_string_equal(state_of(&m, "r-1"), "running");
+	m.service.looked_us = 1000;
+	watch(&m, 0);
+	assert_string_equal(state_of(&m, "r-1"), "done");
 }
 
 int
@@ -528,6 +558,7 @@ main(void)
 		cmocka_unit_test(test_a_crash_in_a_dry_run),
 		cmocka_unit_test(test_dry_runs_wait_for_their_own),
 		cmocka_unit_test(test_health_after),
+		cmocka_unit_test(test_what_was_seen_before_it_ended_says_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
