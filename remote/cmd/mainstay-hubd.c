@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
@@ -20,6 +19,7 @@
 #include "appliance/enrol/rotate_hub.h"
 #include "appliance/loop/confine.h"
 #include "appliance/serve/bearer.h"
+#include "appliance/serve/hub_folder.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 #include "remote/fleet/fleet.h"
@@ -53,17 +53,6 @@ static const struct serve_module *const modules[] = {
 };
 
 static int
-state_of(const struct command_call *call, const char **ret)
-{
-	const char *state = call->state ? call->state : getenv("MAINSTAY_STATE");
-
-	if (!state || state[0] == '\0')
-		return REFUSE(REASON_USAGE, "--state", "says which folder is the hub's; it is missing");
-	*ret = state;
-	return 0;
-}
-
-static int
 write_facts(const char *file, const struct buf *facts)
 {
 	const char *slash = strrchr(file, '/');
@@ -88,9 +77,10 @@ run_init(struct command_call *call)
 	const char *state;
 	int r;
 
-	r = state_of(call, &state);
+	r = hub_folder_find(call, &state);
 	r = r ? r : hub_state_init(state, command_option(call, "name"), command_option(call, "listen"),
 			    command_option(call, "repo"), &facts);
+	hub_folder_leave();
 	r = r ? r : write_facts(out, &facts);
 	if (r != 0)
 		return FAULT(r);
@@ -106,9 +96,10 @@ run_run(struct command_call *call)
 	uint64_t fd = 0;
 	int r;
 
-	r = state_of(call, &state);
+	r = hub_folder_find(call, &state);
 	if (r == 0 && fd_text && number_u64(&fd, fd_text, 1 << 20) != 0)
 		r = REFUSE(REASON_USAGE, fd_text, "is no descriptor");
+	r = r ? r : hub_folder_stay();
 	if (r != 0)
 		return r;
 	log_quiet_refusals(false);
@@ -141,7 +132,7 @@ open_fleet(const struct command_call *call, struct db **ret)
 	const char *state;
 	int r;
 
-	r = state_of(call, &state);
+	r = hub_folder_find(call, &state);
 	r = r ? r : hub_state_open(&hub, state);
 	r = r ? r : serve_open_fleet(ret, hub.dir, modules);
 	return FAULT(r);
@@ -231,7 +222,7 @@ run_token(struct command_call *call)
 	const char *state;
 	int r;
 
-	r = state_of(call, &state);
+	r = hub_folder_find(call, &state);
 	if (r == 0 && clock_parse_span(&span_us, expires) != 0)
 		r = REFUSE(REASON_USAGE, expires, "is no span of time (90s, 1h, 2d)");
 	r = r ? r : hub_state_open(&hub, state);
@@ -298,12 +289,13 @@ run_enrol(struct command_call *call)
 	const char *state;
 	int r;
 
-	r = state_of(call, &state);
-	r = r ? r : command_read_file(command_option(call, "request"), ENROL_WIRE_BODY_MAX, &request);
+	r = command_read_file(command_option(call, "request"), ENROL_WIRE_BODY_MAX, &request);
+	r = r ? r : hub_folder_find(call, &state);
 	r = r ? r : hub_state_open(&hub, state);
 	r = r ? r : serve_open_databases(&d, hub.dir, modules);
 	r = r ? r : decide(d, &request, &answer);
 	r = r ? r : write_answer(&out, answer, &request, hub.reply);
+	hub_folder_leave();
 	r = r ? r : fs_replace_path(file, out.data, out.len, 0600);
 	if (r != 0)
 		return FAULT(r);

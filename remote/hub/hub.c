@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -31,7 +32,7 @@ struct hub {
 	struct reactor *reactor;
 	struct serve *serve;
 	struct nginx *nginx;
-	struct reactor_source *signals[SIGNALS], *poll;
+	struct reactor_source *signals[SIGNALS], *poll, *watchdog;
 	int ready_fd;
 	bool ready, stopping;
 	uint64_t until_us; /* ready by then, or drained by then */
@@ -64,6 +65,26 @@ say_ready(struct hub *h)
 		(void)fs_write_all(h->ready_fd, "READY\n", 6);
 		scope_close(&h->ready_fd);
 	}
+	(void)sd_notify(0, "READY=1"); /* of no unit: nothing */
+}
+
+/* The loop turns. */
+static void
+on_watchdog(void *arg)
+{
+	(void)arg;
+	(void)sd_notify(0, "WATCHDOG=1");
+}
+
+/* Twice as often as systemd wants to hear it; where it does not, never. */
+static int
+start_watchdog(struct hub *h)
+{
+	uint64_t us;
+
+	if (sd_watchdog_enabled(0, &us) <= 0)
+		return 0;
+	return reactor_every(&h->watchdog, h->reactor, us / 2, on_watchdog, h);
 }
 
 static void
@@ -97,6 +118,7 @@ on_stop(void *arg)
 	if (h->stopping)
 		return;
 	h->stopping = true;
+	(void)sd_notify(0, "STOPPING=1");
 	h->until_us = clock_mono_us() + DRAIN_S * CLOCK_US_PER_S;
 	nginx_quit(h->nginx);
 	serve_drain(h->serve);
@@ -160,6 +182,7 @@ open_all(struct hub *h, const struct serve_module *const *modules)
 	r = r ? r : reactor_signal(&h->signals[0], h->reactor, SIGTERM, on_stop, h);
 	r = r ? r : reactor_signal(&h->signals[1], h->reactor, SIGINT, on_stop, h);
 	r = r ? r : reactor_every(&h->poll, h->reactor, POLL_MS * CLOCK_US_PER_MS, on_poll, h);
+	r = r ? r : start_watchdog(h);
 	h->until_us = clock_mono_us() + READY_S * CLOCK_US_PER_S;
 	return FAULT(r);
 }
@@ -168,6 +191,7 @@ static void
 hub_done(struct hub *h)
 {
 	reactor_cancel(h->poll);
+	reactor_cancel(h->watchdog);
 	for (size_t i = 0; i < SIGNALS; i++)
 		reactor_cancel(h->signals[i]);
 	nginx_stop(h->nginx);

@@ -1,6 +1,7 @@
 #include "telemetry/alert/notify_commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
+#include "appliance/serve/hub_folder.h"
 #include "appliance/serve/serve.h"
 #include "telemetry/alert/alert_inbox.h"
 #include "telemetry/alert/notify_message.h"
@@ -25,13 +27,14 @@ static const struct serve_module *const modules[] = { &alert_inbox_module, NULL 
 static int
 open_databases(const struct command_call *call, struct databases **ret)
 {
-	const char *state = call->state ? call->state : getenv("MAINSTAY_STATE");
 	char file[PATH_MAX];
+	const char *state;
+	int r = hub_folder_find(call, &state);
 
-	if (!state || state[0] == '\0')
-		return REFUSE(REASON_USAGE, "--state", "says which folder is the hub's; it is missing");
+	if (r != 0)
+		return r;
 	(void)snprintf(file, sizeof(file), "%s/hub.json", state);
-	if (access(file, R_OK) < 0)
+	if (faccessat(AT_FDCWD, file, R_OK, AT_EACCESS) < 0)
 		return REFUSE(REASON_NOT_FOUND, state, "is no hub's folder; make one with init");
 	return FAULT(serve_open_databases(ret, state, modules));
 }
@@ -158,10 +161,10 @@ run_add(struct command_call *call)
 	json_t *item = NULL;
 	int r = read_target(call, &t);
 
-	/* Wrong now is better found now. */
+	/* Wrong now is better found now, and as the user who will read it. */
 	r = r ? r : notify_target_check(&t);
-	r = r || !t.secret_file[0] ? r : notify_target_secret(&t, &secret);
 	r = r ? r : open_databases(call, &d);
+	r = r || !t.secret_file[0] ? r : notify_target_secret(&t, &secret);
 	r = r ? r : notify_target_add(databases_fleet(d), &t);
 	r = r ? r : describe(d, &t, &item);
 	if (r != 0)

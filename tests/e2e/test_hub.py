@@ -32,6 +32,21 @@ def test_its_keys_end_in_no_core_file(hub):
     assert limit.split()[4:6] == ["0", "0"]
 
 
+def test_systemd_hears_that_it_serves_lives_and_ends(tmp_path, monkeypatch):
+    said = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    said.bind(str(tmp_path / "notify"))
+    said.settimeout(20)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    h = Hub(str(tmp_path / "hub"))
+    with h:
+        assert said.recv(100) == b"READY=1"
+        assert [said.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+    last = b""
+    while last != b"STOPPING=1":
+        last = said.recv(100)
+
+
 def refused(reply, status, reason):
     assert (reply.status, reply.reason) == (status, reason), reply.body
     if reply.headers["content-type"] == "application/problem+json":
