@@ -45,7 +45,7 @@ LDLIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lnanomsg 
 # mainstay-supervise, which each service's shim is, too, wants nothing of OpenSSL but SHA-256: as a shared library all
 # of it is bound at start, half a megabyte for each.
 CRYPTO_A     := $(shell $(CC) -print-file-name=libcrypto.a)
-$(B)/bin/mainstay-supervise: LDLIBS := $(if $(findstring /,$(CRYPTO_A)),$(patsubst -lcrypto,$(CRYPTO_A),$(LDLIBS)),$(LDLIBS))
+$(B)/bin/mainstay-supervise $(B)/stripped/mainstay-supervise: LDLIBS := $(if $(findstring /,$(CRYPTO_A)),$(patsubst -lcrypto,$(CRYPTO_A),$(LDLIBS)),$(LDLIBS))
 
 DUTIES       := appliance telemetry remote updater
 ROOMS        := $(filter-out %/cmd/,$(sort $(dir $(wildcard $(DUTIES:=/*/*.c)))))
@@ -248,6 +248,8 @@ dependencies:
 demo: dependencies              ## the main job, whole, on loopback, in a scratch folder
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
 	$(Q)packaging/demo/demo
+
+include packaging/install.mk
 
 .PHONY: clean
 clean:                          ## remove build/

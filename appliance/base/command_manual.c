@@ -66,12 +66,9 @@ put_options(const struct command_option *o)
 static void
 put_command(const struct command_program *p, const struct command *c)
 {
-	(void)printf("## %s %s%s", p->name, c->name, c->options && c->options->name ? " [OPTIONS]" : "");
-	if (c->args) {
-		(void)putchar(' ');
-		put_text(c->args);
-	}
-	(void)printf("\n\n");
+	/* Of a heading scdoc takes every character for itself. */
+	(void)printf("## %s %s%s%s%s\n\n", p->name, c->name, c->options && c->options->name ? " [OPTIONS]" : "",
+		c->args ? " " : "", c->args ? c->args : "");
 	put_text(c->summary);
 	(void)printf("\n\n");
 	if (c->details)
