@@ -200,6 +200,17 @@ ack_set_soon(struct ack *a, const char *stream, uint64_t sequence)
 }
 
 int
+ack_forget(struct ack *a, const char *stream)
+{
+	/* There may be none of any. */
+	(void)json_object_del(a->streams, stream);
+	(void)json_object_del(a->reserved, stream);
+	(void)json_object_del(a->ahead, stream);
+	(void)json_object_del(a->passed, stream);
+	return FAULT(ack_file_write(a));
+}
+
+int
 ack_flush(struct ack *a)
 {
 	return a->late ? FAULT(ack_file_write(a)) : 0;

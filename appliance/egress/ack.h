@@ -53,6 +53,8 @@ int ack_set(struct ack *a, const char *stream, uint64_t sequence);
 /* The same in memory, durable with the next step that is, or by ack_flush(); at once where it passes what went ahead.  For
  * receivers that know by themselves what they have: what goes again after a crash, they take for what it is. */
 int ack_set_soon(struct ack *a, const char *stream, uint64_t sequence);
+/* The stream has no place any more: its receiver lost the count, and knows what comes twice for what it is.  Durable. */
+int ack_forget(struct ack *a, const char *stream);
 /* Write what is in memory alone; nothing, where nothing is.  ack_free() does not. */
 int ack_flush(struct ack *a);
 /* Records up to here may now go before the place says so (ack_set_soon()).  A lower one is ignored; forgotten where the

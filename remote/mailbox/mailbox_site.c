@@ -1,12 +1,15 @@
 #include "remote/mailbox/mailbox_site.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
 #include "appliance/egress/ack.h"
 #include "appliance/egress/carrier.h"
 #include "remote/mailbox/mailbox_item.h"
@@ -133,6 +136,24 @@ static const struct json_field reply_fields[] = {
 	{ "items", JSON_KIND_ARRAY, false, offsetof(struct reply_body, items), MAILBOX_WIRE_ITEMS_MAX },
 };
 
+/* The hub never gave us the number that we acknowledge: its file is an old one, or somebody who had the hub once counted
+ * up for good.  We begin again with it; what comes a second time by that the monitor knows. */
+static bool
+count_anew(struct mailbox *m, const struct hub_reply *reply)
+{
+	struct ack *ack = carrier_ack(m->carrier);
+	int r;
+
+	if (reply->status != 409 || strcmp(reply->reason, refuse_token(REASON_CONFLICT)) != 0 || ack_get(ack, ACK_KEY) == 0)
+		return false;
+	log_warning("the hub does not know item %llu of the mailbox, which it gave us: counting anew",
+		(unsigned long long)ack_get(ack, ACK_KEY));
+	r = ack_forget(ack, ACK_KEY);
+	if (r < 0)
+		log_fault(r, "mailbox");
+	return r == 0;
+}
+
 static void
 on_poll(int r, const struct hub_reply *reply, const char *why, void *arg)
 {
@@ -148,7 +169,10 @@ on_poll(int r, const struct hub_reply *reply, const char *why, void *arg)
 	carrier_contact(m->carrier, reply);
 	if (reply->status != 200) {
 		log_debug("mailbox: status %d %s", reply->status, reply->reason);
-		m->not_before_us = clock_mono_us() + NO_MAILBOX_YET_S * CLOCK_US_PER_S;
+		if (count_anew(m, reply))
+			try_later(m);
+		else
+			m->not_before_us = clock_mono_us() + NO_MAILBOX_YET_S * CLOCK_US_PER_S;
 		return;
 	}
 	r = json_read(&doc, reply->body, reply->len, MAILBOX_WIRE_REPLY_MAX, "mailbox");

@@ -102,14 +102,14 @@ drop_old(struct request_refused *s, uint64_t now_us)
 
 int
 request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN], uint64_t now_us,
-	uint64_t life_s)
+	uint64_t life_s, size_t max)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
 	struct entry *e;
 	int r;
 
 	drop_old(s, now_us);
-	if (s->n == REQUEST_REFUSED_MAX)
+	if (s->n >= max)
 		return REASON_BUSY;
 	e = &s->entries[s->n++];
 	e->until_us = now_us + 2 * life_s * CLOCK_US_PER_S;

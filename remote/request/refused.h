@@ -1,5 +1,5 @@
-/* Digests of requests that were turned away with a result signed by the site: the file
- * lib/monitor/requests/refused.
+/* Digests of requests that were turned away with a result signed by the site, and of those that an engineer took back
+ * before they came: the file lib/monitor/requests/refused.
  *
  * An engineer who reads "refused" must be able to rely on it.  Most of what turns a request away
  * before it is kept can be brought about, and then undone, by whoever carries it: a spoiled
@@ -7,12 +7,17 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "appliance/base/scope.h"
 #include "appliance/trust/sha256.h"
 
-enum { REQUEST_REFUSED_MAX = 1024 };
+enum {
+	REQUEST_REFUSED_MAX = 1024,
+	/* Of them by anybody at all: a flood leaves engineers room to take back what they asked for. */
+	REQUEST_REFUSED_STRANGERS_MAX = 768,
+};
 
 struct request_refused;
 
@@ -25,7 +30,7 @@ SCOPED_DESTRUCTOR(struct request_refused, request_refused_close)
 bool request_refused_has(const struct request_refused *s, const uint8_t digest[SHA256_LEN]);
 
 /* Remember it, for twice as long as it may live (a REQUEST_ of request_wire.h); durable when it returns 0.  Returns REASON_BUSY
- * (unlogged) where as many are remembered already, or a fault; then nothing may be signed about the
+ * (unlogged) where max (one of the above) are remembered already, or a fault; then nothing may be signed about the
  * digest. */
 int request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN],
-	uint64_t now_us, uint64_t life_s);
+	uint64_t now_us, uint64_t life_s, size_t max);

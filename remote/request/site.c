@@ -108,6 +108,7 @@ take_cancel(struct request_site *s, const struct envelope *e, struct taken *t)
 	int r = request_site_take_back(s, e, &t->item, &t->absent);
 
 	t->cancel = true;
+	t->held = r == REASON_BUSY;
 	/* What it takes back has not come: that is answered, and never taken. */
 	if (r == REASON_REVOKED && t->absent.id[0]) {
 		t->id = t->absent.id;
@@ -135,7 +136,7 @@ take(struct request_site *s, uint64_t mailbox, const void *body, size_t len, str
 		return r;
 	t->item = NULL;
 	t->reason = (enum reason)r;
-	return request_site_turn_away(s, t->id, t->digest, t->reason, mailbox != 0);
+	return request_site_turn_away(s, t->id, t->digest, t->reason, mailbox != 0, t->absent.fresh);
 }
 
 /* Until the site record is here nothing of the vendor's is taken but that. */

@@ -28,6 +28,27 @@ take_back(struct request_site *s, struct request_item *item, const struct cancel
 	return request_site_event(s, item, FLOW_EVENT_DENY, REASON_REVOKED, text);
 }
 
+/* It came before what it takes back, or that never comes: among what is refused for good, it will not run, whatever else
+ * is brought meanwhile and whichever way it comes itself. */
+static int
+take_back_absent(struct request_site *s, const struct cancel *c, struct request_site_absent *ret)
+{
+	int r = 0;
+
+	ret->fresh = !request_refused_has(s->refused, c->request);
+	if (ret->fresh)
+		r = request_refused_add(s->refused, c->request, monitor_now_us(s->m), REQUEST_FILE_LIFE_S,
+			REQUEST_REFUSED_MAX);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return REFUSE(REASON_BUSY, c->id, "%d are remembered that may not run: it is to be brought again",
+			REQUEST_REFUSED_MAX);
+	(void)snprintf(ret->id, sizeof(ret->id), "%s", c->id);
+	memcpy(ret->digest, c->request, sizeof(ret->digest));
+	return REFUSE(REASON_REVOKED, c->id, "taken back by %s before it was here: %.200s", c->engineer, c->reason);
+}
+
 int
 request_site_take_back(struct request_site *s, const struct envelope *e, struct request_item **ret_item,
 	struct request_site_absent *ret_absent)
@@ -46,8 +67,5 @@ request_site_take_back(struct request_site *s, const struct envelope *e, struct 
 		*ret_item = item;
 		return take_back(s, item, c);
 	}
-	/* It came before what it takes back, or that never comes: remembered as refused, it will not run. */
-	(void)snprintf(ret_absent->id, sizeof(ret_absent->id), "%s", c->id);
-	memcpy(ret_absent->digest, c->request, sizeof(ret_absent->digest));
-	return REFUSE(REASON_REVOKED, c->id, "taken back by %s before it was here: %.200s", c->engineer, c->reason);
+	return take_back_absent(s, c, ret_absent);
 }

@@ -479,7 +479,7 @@ request_site_recover(struct request_site *s)
 /* --- strangers -------------------------------------------------------------------------------- */
 int
 request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
-	enum reason reason, bool from_hub)
+	enum reason reason, bool from_hub, bool remembered)
 {
 	enum { ANSWERS_PER_MINUTE = 30 };
 	struct refusal why = *refuse_last();
@@ -498,9 +498,10 @@ request_site_turn_away(struct request_site *s, const char *id, const uint8_t dig
 	 * could still be taken: the engineer would read "refused", and it would run. */
 	if (!r && id && (!from_hub || ++s->strangers <= ANSWERS_PER_MINUTE)
 		&& !request_store_find(s->store, id)
-		&& !request_refused_has(s->refused, digest)) {
-		r = request_refused_add(s->refused, digest, monitor_now_us(s->m),
-			from_hub ? REQUEST_LIFE_S : REQUEST_FILE_LIFE_S);
+		&& (remembered || !request_refused_has(s->refused, digest))) {
+		if (!remembered)
+			r = request_refused_add(s->refused, digest, monitor_now_us(s->m),
+				from_hub ? REQUEST_LIFE_S : REQUEST_FILE_LIFE_S, REQUEST_REFUSED_STRANGERS_MAX);
 		if (!r)
 			r = request_site_post_refusal(s->m, id, digest, reason, why.text);
 	}

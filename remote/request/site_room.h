@@ -105,10 +105,12 @@ int request_site_job(struct request_site *s, const struct request_item *item,
 struct request_site_absent {
 	char id[REQUEST_ID_MAX + 1]; /* "": none */
 	uint8_t digest[32];
+	bool fresh; /* it is refused for good from now on, and was not before */
 };
 /* A message cancel@.  Returns 0 with *ret_item the request it ended, stopped, or found over; REASON_REVOKED (logged)
- * with *ret_absent where that has not come; what request_check_canceller() says; REASON_ALTERED (logged) where another
- * request has that id; or a fault. */
+ * with *ret_absent where that has not come and will not be taken; what request_check_canceller() says; REASON_ALTERED
+ * where another request has that id; REASON_BUSY where it could not be remembered: it is to come again (both logged);
+ * or a fault. */
 int request_site_take_back(struct request_site *s, const struct envelope *e, struct request_item **ret_item,
 	struct request_site_absent *ret_absent);
 int request_site_narrow_init(struct request_site *s); /* the verb */
@@ -173,10 +175,11 @@ void request_site_settle_all(struct request_site *s);
 int request_site_refresh(struct request_site *s, struct request_item *item,
 	struct request_site_ground *ret_ground);
 /* Answer a request that gets no file: a leaf (from_hub: tallied, monitor.h), and a refused result where
- * it names an id of its own and not too many came through the hub this minute.  Returns 0 or a fault;
- * refuse_last() still says why. */
+ * it names an id of its own and not too many came through the hub this minute.  remembered: it was just now put among
+ * what is refused for good, by this very message; else it is where it is answered.  Returns 0 or a fault; refuse_last()
+ * still says why. */
 int request_site_turn_away(struct request_site *s, const char *id, const uint8_t digest[32],
-	enum reason reason, bool from_hub);
+	enum reason reason, bool from_hub, bool remembered);
 
 /* --- recording -------------------------------------------------------------------------------- */
 /* Begin the recording of what runs now.  Returns recordings_begin()'s. */

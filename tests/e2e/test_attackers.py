@@ -344,6 +344,103 @@ def test_an_engineer_s_key_is_what_the_ceiling_allows_until_it_is_revoked(estate
     assert "start" not in kinds(estate, waiting) and estate.shim()["pid"] == pid
 
 
+KINDS = ("request", "dry-run", "cancel", "permit", "owner", "site", "login", "rollout", "plan", "result", "progress", "statement",
+         "daemon", "assignment", "rotate")
+
+
+def acked(estate):
+    with open(estate.path("site", "lib", "courier", "acks.json")) as f:
+        return json.load(f)["streams"]["mailbox"]
+
+
+def mailbox(estate, thief, items):
+    """What the site's next polls are given, sixteen at a time; returns when they were all taken or refused.  The last of
+    them has the last number that there is."""
+    n, most = acked(estate), 1 << 52
+    left = [{"n": n + 1 + i, "kind": kind, "body": body} for i, (kind, body) in enumerate(items)]
+    left[-1]["n"] = most
+    left = [left[i:i + 16] for i in range(0, len(left), 16)]
+
+    def page(_):
+        if not left:
+            time.sleep(0.2)
+        return {"v": 1, "items": left.pop(0) if left else []}
+
+    thief.pages["/v1/mailbox"] = page
+    until("the site has seen all of it", lambda: acked(estate) == most)
+
+
+def forgeries(estate, keys, carried, waiting):
+    """Items for a mailbox, of all that the hub's keys can make and all that it ever carried; and two requests among them."""
+    base = good(estate, operation="ping")
+
+    def new(**changes):
+        return dict(base, id="r-" + secrets.token_hex(8), nonce=secrets.token_hex(16), **changes)
+
+    def cancel(of, rid):
+        return {"v": 1, "request": of, "id": rid, "engineer": "vera", "reason": "so it says", "time": now()}
+
+    def asked(**changes):
+        return "request", seal(estate, new(**changes))
+
+    estate.ssh_key("forger")
+    tried, taken_back = new(), new()
+    of_waiting = cancel("sha256:" + hashlib.sha256(base64.b64decode(carried[waiting]["payload"])).hexdigest(), waiting)
+    of_taken = cancel("sha256:" + hashlib.sha256(canonical(taken_back)).hexdigest(), taken_back["id"])
+    items = [(word, body) for body in carried.values() for word in ("request", "dry-run", "cancel")]
+    for key in keys:
+        items += [("request", key.seal(kind, new())) for kind in KINDS]
+        items.append(("cancel", key.seal("cancel", of_waiting)))
+    return items + [
+        ("request", seal(estate, new(), "forger")), ("cancel", seal(estate, of_waiting, "forger", "cancel")),
+        asked(site="site2"), asked(customer="globex"), asked(definition="sha256:" + "0" * 64),
+        asked(not_before=now(-7200), expires=now(-3600)), asked(not_before=now(3000), expires=now(3600)),
+        # An engineer's word for something else; and what was only to be planned.
+        ("request", seal(estate, estate.desk_json("show", SITE)["record"], "vera", "site")),
+        ("request", seal(estate, {"v": 1}, "vera", "login")),
+        ("request", seal(estate, tried, "vera", "dry-run")), ("request", seal(estate, tried)),
+        # What takes it back comes first.
+        ("cancel", seal(estate, of_taken, "vera", "cancel")), ("request", seal(estate, taken_back)),
+    ], tried["id"], taken_back["id"]
+
+
+def test_who_has_hub_and_nginx_runs_nothing(estate):
+    """All of the hub's keys, all that it ever carried, and the site's only way out: it makes, replays, swaps, reorders."""
+    estate.desk("run", SITE, "redis", "ping", "--reason", "r", "--ticket", "t", "--wait", "60s")
+    estate.desk("run", SITE, "redis", "restart", "--reason", "r", "--ticket", "t", "--wait", "0", code=5)
+    waiting = until("a request that waits", lambda: estate.requests(state="waiting"))[-1]["id"]
+    with sqlite3.connect(estate.path("hub", "customers", f"{CUSTOMER}.db"), timeout=10) as con:
+        rows = con.execute("SELECT id, envelope FROM requests WHERE n > 0").fetchall()
+    keys = [key_of(estate.path("hub", name + ".key")) for name in ("reply", "witness", "director")]
+    items, tried, taken_back = forgeries(estate, keys, {i: json.loads(e) for i, e in rows}, waiting)
+    starts, pid = len(estate.leaves(kind="start")), estate.shim()["pid"]
+    estate.hub.stop()
+    thief = Thief(estate)
+    thief.pages["/v1/heartbeat"] = thief.pages["/v1/results"] = {}
+    try:
+        mailbox(estate, thief, items)
+        # And people of its own: engineers stand in what officers sign, offline.
+        stamp = signed(estate.path("repo", "tuf", "timestamp.json"))
+        stamp["version"] += 1
+        thief.files["/tuf/timestamp.json"] = json.dumps({"signed": stamp, "signatures": [
+            {"keyid": k.keyid, "sig": k.private.sign(canonical(stamp)).hex()} for k in keys]}).encode()
+        assert "[threshold]" in estate.mainstay("update", "check", code=1).stderr
+    finally:
+        thief.close()
+        estate.start_hub()
+    assert len(estate.leaves(kind="start")) == starts and estate.shim()["pid"] == pid
+    assert kinds(estate, waiting) == ["request"] and waiting in [r["id"] for r in estate.requests(state="waiting")]
+    assert kinds(estate, tried) == ["request", "end"]  # its plan was made; to run it is a repetition
+    assert "request" not in kinds(estate, taken_back)
+    assert {"replayed", "malformed", "unknown-key", "bad-signature", "wrong-addressee", "altered", "expired", "not-yet-valid",
+            "revoked", "threshold"} <= {i["reason"] for i in estate.leaves(kind="refuse")}
+    estate.mainstay("requests", "deny", waiting, "--reason", "test is over")
+    estate.mainstay("audit", "verify")
+    # And who has the hub back has all of it back.
+    answer = estate.desk_json("run", SITE, "redis", "ping", "--reason", "r", "--ticket", "t", "--wait", "60s")
+    assert answer["outcome"] == "ok"
+
+
 def test_a_witness_that_lies_is_not_believed_and_answers_of_yesterday_let_nothing_go(estate):
     """Somebody in the hub's place with its TLS and reply key: cosignatures that are none, and answers to other requests."""
     until("all is cosigned", lambda: estate.status()["audit"]["cosigned"] == estate.status()["audit"]["size"])

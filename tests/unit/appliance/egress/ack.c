@@ -38,6 +38,27 @@ what_was_acknowledged_stays_so(void **state)
 }
 
 static void
+what_is_forgotten_has_no_place(void **state)
+{
+	struct scratch *s = *state;
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_set(a, "mailbox", 17), 0);
+	assert_int_equal(ack_set(a, "alerts", 3), 0);
+	assert_int_equal(ack_forget(a, "mailbox"), 0);
+	assert_int_equal(ack_forget(a, "never"), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_false(ack_known(a, "mailbox"));
+	assert_int_equal(ack_get(a, "mailbox"), 0);
+	assert_int_equal(ack_get(a, "alerts"), 3);
+	assert_int_equal(ack_set(a, "mailbox", 2), 0);
+	assert_int_equal(ack_get(a, "mailbox"), 2);
+	ack_free(a);
+}
+
+static void
 a_damaged_file_is_refused_and_left(void **state)
 {
 	static const char *const rows[] = { "", "{", "[]", "{\"v\":1}x", "{\"v\":2,\"streams\":{}}",
@@ -254,6 +275,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_acknowledged_stays_so, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_is_forgotten_has_no_place, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_went_ahead_is_had_until_the_place_reaches_it, scratch_setup,
 			scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_place_is_made_once, scratch_setup, scratch_teardown),

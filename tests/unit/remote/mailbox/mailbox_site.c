@@ -124,6 +124,29 @@ who_has_nothing_that_can_be_taken_is_asked_at_the_tick(void **state)
 	assert_int_equal(ack_get(carrier_ack(carrier), "mailbox"), 0);
 }
 
+/* Somebody had the hub, and gave out the last number that there is; who has it again knows nothing of that. */
+static void
+a_hub_that_does_not_know_our_number_is_followed_anew(void **state)
+{
+	const uint64_t most = UINT64_C(1) << 52;
+
+	(void)state;
+	seen.until = most;
+	fill(most);
+	UNTIL(ack_get(carrier_ack(carrier), "mailbox") == most);
+	peer.shared->status = 409;
+	(void)snprintf(peer.shared->body, sizeof(peer.shared->body), "{\"reason\":\"replayed\"}");
+	UNTIL(peer.shared->requests > 3);
+	assert_int_equal(ack_get(carrier_ack(carrier), "mailbox"), most); /* another conflict than that */
+	(void)snprintf(peer.shared->body, sizeof(peer.shared->body), "{\"reason\":\"conflict\"}");
+	UNTIL(ack_get(carrier_ack(carrier), "mailbox") == 0);
+	seen.until = 1;
+	fill(1);
+	peer.shared->status = 200;
+	UNTIL(ack_get(carrier_ack(carrier), "mailbox") == 1);
+	assert_int_equal(seen.delivered, 2);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -131,6 +154,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(one_item_after_the_other_does_not_wait_for_ticks),
+		TEST(a_hub_that_does_not_know_our_number_is_followed_anew),
 		TEST(who_has_nothing_that_can_be_taken_is_asked_at_the_tick),
 	};
 

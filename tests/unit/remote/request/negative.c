@@ -5,7 +5,7 @@
  *	permits     what an approver's side may send about one that waits   (test_permits)
  *	meanwhile   what ends one that waits                                (test_meanwhile)
  *
- * cancels.c has messages that take nothing back, renamed signatures and what is no narrowing; trials.c dry runs that are
+ * forged.c has what the hub can make and misuse, cancels.c messages that take nothing back, renamed signatures and what is no narrowing; trials.c dry runs that are
  * none; site.c workers that lie and monitors that crash.  test_there_are_enough counts. */
 #include "tests/unit/remote/request/world.h"
 
@@ -172,6 +172,8 @@ struct said {
 	const char *name_space, *id;
 	bool unsigned_, odd_armour;
 	struct policy *policy; /* instead of the good one */
+	struct monitor *m;
+	int64_t shift_us; /* it is brought so much later */
 };
 
 static void
@@ -271,6 +273,35 @@ engineer_is_approver(struct said *s)
 }
 
 static void
+for_a_minute(struct said *s)
+{
+	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver", "life" }, .values = { "by", "dora", "60" } };
+
+	assert_int_equal(call(s->m, "requests.show", &c), 0);
+	free(s->text);
+	s->text = strdup(json_text(json_object_get(c.answer, "item"), "sign"));
+	s->shift_us = 60 * CLOCK_US_PER_S;
+}
+
+/* The clock went back. */
+static void
+of_later(struct said *s)
+{
+	s->shift_us = -1000;
+}
+
+/* Word for word the same, but for who asked it: another request. */
+static void
+for_another(struct said *s)
+{
+	struct request q = good("other", "restart");
+
+	assert_int_equal(deliver(s->m, "900", &q, ANN), 0);
+	free(s->text);
+	s->text = to_sign(s->m, "other");
+}
+
+static void
 longer(struct said *s)
 {
 	char *at = strstr(s->text, "\"uses\":1");
@@ -297,6 +328,9 @@ static const struct {
 	{ "a permit for a request that is not here", nobodys, REASON_NOT_FOUND },
 	{ "an approver who left the policy", approver_left, REASON_UNKNOWN_KEY },
 	{ "an engineer whom the policy names as approver", engineer_is_approver, REASON_WRONG_ROLE },
+	{ "a permit that was given for a minute", for_a_minute, REASON_EXPIRED },
+	{ "a permit of a time to come", of_later, REASON_NOT_YET_VALID },
+	{ "a permit for another request", for_another, REASON_ALTERED },
 };
 
 static int
@@ -346,15 +380,19 @@ test_permits(void **state)
 	(void)state;
 	site_open(&m);
 	for (size_t i = 0; i < ARRAY_LEN(permits); i++) {
-		struct said s = { .text = to_sign(&m, "by"), .signer = DORA, .name_space = "permit@mainstay", .id = "by" };
-		struct stand was = stand(&m);
-		uint64_t before = refuse_count(permits[i].reason);
+		struct said s = { .text = to_sign(&m, "by"), .signer = DORA, .name_space = "permit@mainstay", .id = "by", .m = &m };
+		struct stand was;
+		uint64_t before;
 		int r;
 
 		next_case();
 		permits[i].change(&s);
+		was = stand(&m);
+		before = refuse_count(permits[i].reason);
 		m.policy = s.policy ? s.policy : fx.policy;
+		m.now_us += (uint64_t)s.shift_us;
 		r = send(&m, &s);
+		m.now_us = FIXTURE_NOW;
 		m.policy = fx.policy;
 		if (r != (int)permits[i].reason || refuse_count(permits[i].reason) != before + 1)
 			fail_msg("%s: %d %s", permits[i].name, r, refuse_last()->text);
@@ -391,6 +429,66 @@ test_a_permit_of_more_uses(void **state)
 	still_stands(&m, &was, "a use more");
 	free(s.text);
 	call_done(&c);
+}
+
+static void
+last_is(const struct monitor *m, enum reason reason)
+{
+	assert_string_equal(m->leaves[m->n_leaves - 1].kind, "refuse");
+	assert_int_equal(m->leaves[m->n_leaves - 1].reason, reason);
+}
+
+/* What is permitted is the plan that was read: not the one that the ground, or a person, made of it since. */
+static void
+test_permits_of_another_plan(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+
+	(void)state;
+	next_case();
+	site_open(&m);
+	text = to_sign(&m, "by");
+	(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
+	assert_int_equal(approve(&m, "by", text, DORA), REASON_STATE_MOVED);
+	last_is(&m, REASON_STATE_MOVED);
+	next_case();
+	assert_int_equal(approve(&m, "by", text, DORA), REASON_ALTERED);
+	last_is(&m, REASON_ALTERED);
+	assert_string_equal(state_of(&m, "by"), "waiting");
+	assert_int_equal(spawned(&m), 0);
+	assert_string_equal(story(&m), "request refuse[state-moved] refuse[altered] ");
+}
+
+/* While it runs, once it is over, after a restart, and for the next request, which says the same. */
+static void
+test_a_used_permit(void **state)
+{
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	struct request q;
+
+	(void)state;
+	next_case();
+	site_open(&m);
+	text = to_sign(&m, "by");
+	assert_int_equal(approve(&m, "by", text, DORA), 0);
+	assert_int_equal(m.n_steps, 1);
+	assert_int_equal(approve(&m, "by", text, DORA), REASON_REPLAYED);
+	last_is(&m, REASON_REPLAYED);
+	step_over(&m, 0);
+	next_case();
+	assert_int_equal(approve(&m, "by", text, DORA), REASON_REPLAYED);
+	crash(&m);
+	assert_int_equal(approve(&m, "by", text, DORA), REASON_REPLAYED);
+	last_is(&m, REASON_REPLAYED);
+	q = good("by-2", "restart");
+	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	next_case();
+	assert_int_equal(approve(&m, "by-2", text, DORA), REASON_ALTERED);
+	last_is(&m, REASON_ALTERED);
+	assert_string_equal(state_of(&m, "by-2"), "waiting");
+	assert_int_equal(m.n_steps, 1);
 }
 
 /* --- meanwhile ---------------------------------------------------------------------------------- */
@@ -557,7 +655,7 @@ test_there_are_enough(void **state)
 {
 	(void)state;
 	print_message("%u cases, each before a whole site\n", n_cases);
-	assert_true(n_cases >= 80);
+	assert_true(n_cases >= 100);
 }
 
 int
@@ -567,6 +665,8 @@ main(void)
 		cmocka_unit_test(test_deliveries),
 		cmocka_unit_test(test_permits),
 		cmocka_unit_test(test_a_permit_of_more_uses),
+		cmocka_unit_test(test_permits_of_another_plan),
+		cmocka_unit_test(test_a_used_permit),
 		cmocka_unit_test(test_meanwhile),
 		cmocka_unit_test(test_there_are_enough),
 	};

@@ -59,8 +59,8 @@ survives_a_restart(void **state)
 {
 	(void)state;
 	assert_false(request_refused_has(refused, digest(1)));
-	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S), 0);
-	assert_int_equal(request_refused_add(refused, digest(2), NOW, REQUEST_LIFE_S), 0);
+	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
+	assert_int_equal(request_refused_add(refused, digest(2), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
 	again();
 	assert_true(request_refused_has(refused, digest(1)));
 	assert_true(request_refused_has(refused, digest(2)));
@@ -74,15 +74,31 @@ a_flood_pushes_nothing_out(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < REQUEST_REFUSED_MAX; i++)
-		assert_int_equal(request_refused_add(refused, digest(i), NOW, REQUEST_LIFE_S), 0);
-	assert_int_equal(request_refused_add(refused, digest(9999), NOW + life, REQUEST_LIFE_S), REASON_BUSY);
+		assert_int_equal(request_refused_add(refused, digest(i), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
+	assert_int_equal(request_refused_add(refused, digest(9999), NOW + life, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), REASON_BUSY);
 	again();
 	assert_true(request_refused_has(refused, digest(0)));
 	assert_false(request_refused_has(refused, digest(9999)));
 	/* Older than any request can be: there is room again. */
-	assert_int_equal(request_refused_add(refused, digest(9999), NOW + 2 * life, REQUEST_LIFE_S), 0);
+	assert_int_equal(request_refused_add(refused, digest(9999), NOW + 2 * life, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
 	assert_false(request_refused_has(refused, digest(0)));
 	assert_true(request_refused_has(refused, digest(9999)));
+}
+
+/* What engineers take back has room of its own. */
+static void
+a_flood_leaves_room(void **state)
+{
+	unsigned n = 0;
+
+	(void)state;
+	while (request_refused_add(refused, digest(n), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_STRANGERS_MAX) == 0)
+		n++;
+	assert_int_equal(n, REQUEST_REFUSED_STRANGERS_MAX);
+	assert_int_equal(request_refused_add(refused, digest(n), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
+	assert_true(request_refused_has(refused, digest(n)));
+	assert_int_equal(request_refused_add(refused, digest(n + 1), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_STRANGERS_MAX),
+		REASON_BUSY);
 }
 
 static void
@@ -96,7 +112,7 @@ a_damaged_file_is_set_aside(void **state)
 	again();
 	assert_false(request_refused_has(refused, digest(1)));
 	assert_int_equal(faccessat(scratch.fd, "requests/refused.bad", F_OK, 0), 0);
-	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S), 0);
+	assert_int_equal(request_refused_add(refused, digest(1), NOW, REQUEST_LIFE_S, REQUEST_REFUSED_MAX), 0);
 	again();
 	assert_true(request_refused_has(refused, digest(1)));
 }
@@ -107,6 +123,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(survives_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_pushes_nothing_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_flood_leaves_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_set_aside, setup, teardown),
 	};
 
