@@ -72,7 +72,8 @@ enum operate_limit {
 	OPERATE_LIMIT_MEMORY = 1 << 0,
 	OPERATE_LIMIT_PROCESSES = 1 << 1,
 	OPERATE_LIMIT_CPU = 1 << 2,
-	OPERATE_LIMITS_ALL = 7,
+	OPERATE_LIMIT_UNTOLD = 1 << 3, /* perhaps that of memory or processes: there is no group that would tell */
+	OPERATE_LIMITS_ALL = 15,
 };
 
 enum operate_outcome {

@@ -24,7 +24,6 @@ enum {
 	STATUS_MAX = 4096,
 	CHUNK = OPERATE_CHUNK_MAX,
 	NICE = 10,     /* what keeps the site going comes first */
-	CPU_SLACK_S = 1,
 	DRAIN_MS = 5000, /* that output may still take after the end, or after the kill */
 };
 
@@ -178,11 +177,11 @@ end_it(struct running *w, enum operate_outcome outcome)
 	w->due_us = clock_mono_us() + DRAIN_MS * CLOCK_US_PER_MS;
 }
 
-/* As much as one processor gives in its time. */
+/* As much as one processor gives in its time, and at most a second more: what needs only one meets its time first. */
 static uint64_t
 cpu_s(const struct running *w)
 {
-	return (w->job->timeout_ms + 999) / 1000 + CPU_SLACK_S;
+	return w->job->timeout_ms / 1000 + 1;
 }
 
 /* The limits of what runs inside, set before it runs: bubblewrap needs more than they give. */
@@ -393,6 +392,10 @@ reached(const struct running *w, const struct operate_result *r)
 	/* Not we: the kernel ended it at its processor time. */
 	if (!w->outcome && r->signal == SIGKILL && r->cpu_ms >= cpu_s(w) * 1000)
 		limits |= OPERATE_LIMIT_CPU;
+	/* Nobody counts; what looks like it is said to look like it. */
+	if (w->fence->n == 0 && r->outcome == OPERATE_FAILED && !limits &&
+		(r->signal || (w->job->memory && r->max_rss >= w->job->memory / 2)))
+		limits |= OPERATE_LIMIT_UNTOLD;
 	return limits;
 }
 

@@ -140,6 +140,8 @@ put_limits(struct buf *out, const struct request_plan_facts *f)
 	if (f->memory)
 		buf_printf(&b, ", %" PRIu64 " bytes of memory", f->memory);
 	buf_printf(&b, ", %" PRIu64 " bytes of output", f->output);
+	if (f->processes)
+		buf_printf(&b, ", %u processes, one processor", f->processes);
 	line(out, "limits", buf_text(&b));
 }
 

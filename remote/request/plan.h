@@ -28,6 +28,7 @@ struct request_plan_facts {
 	uint64_t timeout_ms;
 	uint64_t memory;      /* bytes; 0: the service's own */
 	uint64_t output;      /* bytes */
+	unsigned processes;   /* at once; 0: it is a verb, and has none */
 	uint64_t health_ms;   /* so long at most its service's health is watched when it has ended; 0: not */
 	const char *downtime; /* "none", or a sentence */
 	const char *undo;     /* an operation's name; "none": nothing takes it back; NULL: none declared */

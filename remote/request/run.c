@@ -58,6 +58,10 @@ name_limits(struct request_run *run, unsigned reached)
 		buf_printf(&text, "mainstay: reached its limit of %u processes\n", run->processes);
 	if (reached & OPERATE_LIMIT_CPU)
 		buf_puts(&text, "mainstay: reached its limit of one processor's time\n");
+	if (reached & OPERATE_LIMIT_UNTOLD)
+		buf_printf(&text, "mainstay: perhaps reached its limit of %" PRIu64 " bytes of memory or %u processes: without control "
+				  "groups this host cannot tell\n",
+			run->memory, run->processes);
 	if (run->end.truncated)
 		buf_printf(&text, "mainstay: reached its limit of %u bytes of output; the rest is not kept\n", run->output);
 	if (text.len == 0 || buf_error(&text))

@@ -238,6 +238,7 @@ request_site_plan(struct request_site *s, const struct request_item *item,
 		return r;
 	for (size_t i = 0; i < DEFINITION_SECRETS_MAX && i < json_array_size(op->secrets); i++)
 		secrets[i] = json_string_value(json_array_get(op->secrets, i));
+	f.processes = OPERATE_PROCESSES;
 	f.secrets = secrets;
 	f.argv = (const char *const *)argv;
 	f.not_recorded = not_recorded_argv;

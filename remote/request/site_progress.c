@@ -196,6 +196,23 @@ request_site_progress_output(struct request_progress *p, int stream, const void 
 	wait_for_turn(p);
 }
 
+void
+request_site_progress_end(struct request_progress *p)
+{
+	if (!p || p->n == 0)
+		return;
+	for (unsigned i = 0; i < STREAMS && !p->silent; i++)
+		(void)say_output(p, i);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		p->left_out += p->waiting[i].len;
+		buf_reset(&p->waiting[i]);
+	}
+	if (p->left_out > 0 && !p->silent)
+		say_left_out(p);
+	p->timer = loop_cancel(p->timer);
+	p->silent = true;
+}
+
 struct request_progress *
 request_site_progress_free(struct request_progress *p)
 {

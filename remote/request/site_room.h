@@ -145,6 +145,9 @@ int request_site_progress(struct request_progress **ret, struct request_site *s,
 /* state is static.  NULL for p is fine in these three. */
 void request_site_progress_state(struct request_progress *p, const char *state);
 void request_site_progress_output(struct request_progress *p, int stream, const void *bytes, size_t len);
+/* It has ended: who was told of it while it ran is told the rest of what it wrote, a piece of each stream, before the
+ * result.  Of what ended before its first turn the result says all. */
+void request_site_progress_end(struct request_progress *p);
 struct request_progress *request_site_progress_free(struct request_progress *p);
 
 /* --- moving ----------------------------------------------------------------------------------- */

@@ -116,6 +116,7 @@ on_health(bool passing, void *arg)
 		(void)services_find(running->s->m, item->request->service, &state);
 		fail_by_health(&running->result, &err, &state);
 	}
+	request_site_progress_end(running->progress);
 	request_site_record_end(STEAL(running->recording), &running->result);
 	finish(running->s, item, &running->result);
 }
@@ -147,6 +148,7 @@ on_worker_end(const struct request_run_end *end, void *arg)
 		return;
 	}
 	item->run = NULL;
+	request_site_progress_end(running->progress);
 	if (end->r) { /* what bubblewrap said may be there */
 		result.outcome = REQUEST_OUTCOME_REFUSED;
 		result.reason = end->r > 0 ? (enum reason)end->r : REASON_FAULT;

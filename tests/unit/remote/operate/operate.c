@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
@@ -282,6 +283,50 @@ test_processes(void **state)
 					 -1),
 			0);
 	assert_string_equal(b->text, "5\n");
+}
+
+/* Time stands still here, so that what spins meets the end of its processor time, in a second of that. */
+static void
+test_processor_time(void **state)
+{
+	struct bench *b = *state;
+
+	b->job.timeout_ms = 900;
+	clock_fake(1, 1);
+	assert_int_equal(run(b, "while :; do :; done", -1), 0);
+	clock_real();
+	assert_int_equal(b->result.outcome, OPERATE_FAILED);
+	assert_int_equal(b->result.signal, SIGKILL);
+	assert_true(b->result.cpu_ms >= 1000);
+	assert_int_equal(b->result.limits, OPERATE_LIMIT_CPU);
+}
+
+/* Without a group nobody counts: what looks like a limit is said to look like one, and nothing else is. */
+static void
+test_limits_that_nobody_counts(void **state)
+{
+	static const struct {
+		const char *script;
+		uint64_t memory;
+		enum operate_outcome outcome;
+		unsigned limits;
+	} rows[] = {
+		{ "sh -c 'kill -KILL $$'; exit 137", 64 << 20, OPERATE_FAILED, OPERATE_LIMIT_UNTOLD },
+		{ "sh -c 'kill -SEGV $$'; exit 139", 0, OPERATE_FAILED, OPERATE_LIMIT_UNTOLD },
+		{ "perl -e '$x = \"a\" x 48000000; print \"b\"; $y = \"a\" x 48000000'", 100 << 20, OPERATE_FAILED,
+			OPERATE_LIMIT_UNTOLD },
+		{ "exit 3", UINT64_C(1) << 40, OPERATE_FAILED, 0 }, /* all children of this test count */
+		{ "exit 0", 64 << 20, OPERATE_OK, 0 },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		b->job.memory = rows[i].memory;
+		assert_int_equal(run(b, rows[i].script, -1), 0);
+		if (b->result.outcome != rows[i].outcome || b->result.limits != rows[i].limits)
+			fail_msg("%s: outcome %d, limits %u, rss %ju: %s", rows[i].script, (int)b->result.outcome,
+				b->result.limits, (uintmax_t)b->result.max_rss, b->errors);
+	}
 }
 
 static void
@@ -1109,6 +1154,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_monitor_that_does_not_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_processor_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits_that_nobody_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destroy, setup, teardown),

@@ -346,7 +346,7 @@ test_lower_limits_make_another_plan(void **state)
 	assert_int_equal(m.n_posts, 4); /* a plan each, for the desk */
 	crash(&m);
 	is = to_sign(&m, "r-1");
-	assert_non_null(strstr(is, "\nlimits        5.000 s, 33554432 bytes of memory, 4096 bytes of output\n"));
+	assert_non_null(strstr(is, "\nlimits        5.000 s, 33554432 bytes of memory, 4096 bytes of output, 64 processes, one processor\n"));
 	/* What was signed of the former plan opens nothing. */
 	assert_int_equal(approve(&m, "r-1", was, DORA), REASON_ALTERED);
 	assert_int_equal(spawned(&m), 0);

@@ -97,8 +97,48 @@ test_it_says_what_it_does(void **state)
 	result = said(&m, "r-1"); /* the last word */
 	assert_string_equal(result->out, "one\ntwo\n");
 	assert_null(next(&m));
+	assert_int_equal(m.n_posts, 6);
 	watcher.gone(&watcher, watcher.gone_arg);
 	call_done(&watcher);
+}
+
+/* What it wrote since the last turn comes before the result; of more than a piece of each stream it is said how much. */
+static void
+test_the_rest_comes_before_the_result(void **state)
+{
+	static char flood[60 * 1024];
+	SCOPED(world_end) struct monitor m;
+	const struct {
+		enum progress_kind kind;
+		size_t len;
+		const char *text;
+	} rest[] = { { PROGRESS_OUT, REQUEST_PROGRESS_MAX, NULL }, { PROGRESS_ERR, 5, "oops\n" },
+		{ PROGRESS_STATE, 0, "28672 bytes and more of its output are left out here" } };
+
+	(void)state;
+	memset(flood, 'x', sizeof(flood));
+	running(&m);
+	((struct request_site *)m.module_arg)->progress_ms = 60000; /* no turn comes */
+	says(&m, OPERATE_STDOUT, "x", 1);
+	next_is(&m, 2, PROGRESS_OUT, "x"); /* but for the one that was planned */
+	says(&m, OPERATE_STDOUT, flood, sizeof(flood));
+	work_at(&m, 0, OPERATE_STDERR, "oops\n", &ok);
+	assert_string_equal(state_of(&m, "r-1"), "done");
+	assert_int_equal(m.n_posts, 7);
+	for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
+		SCOPED(envelope_freep) struct envelope *e = NULL;
+		SCOPED(progress_freep) struct progress *p = NULL;
+
+		assert_int_equal(envelope_open_json(&e, MESSAGE_PROGRESS, json_object_get(m.posts[3 + i], "envelope")), 0);
+		assert_int_equal(progress_parse(&p, e->payload), 0);
+		assert_int_equal(p->n, 3 + i);
+		assert_int_equal(p->kind, rest[i].kind);
+		if (rest[i].len)
+			assert_int_equal(strlen(p->text), rest[i].len);
+		if (rest[i].text)
+			assert_ptr_equal(strstr(p->text, rest[i].text), p->text);
+	}
+	assert_string_equal(json_text(m.posts[6], "kind"), "result");
 }
 
 /* What ends before the first turn has its result, and costs nothing besides. */
@@ -190,6 +230,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_says_what_it_does),
+		cmocka_unit_test(test_the_rest_comes_before_the_result),
 		cmocka_unit_test(test_a_quick_one_says_nothing),
 		cmocka_unit_test(test_a_character_is_never_cut),
 		cmocka_unit_test(test_a_flood_is_bounded),

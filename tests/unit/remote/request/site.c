@@ -900,6 +900,8 @@ test_limits_are_named(void **state)
 			"its limit of 67108864 bytes of memory" },
 		{ { .outcome = OPERATE_OK, .limits = OPERATE_LIMIT_PROCESSES }, "its limit of 64 processes" },
 		{ { .outcome = OPERATE_OK, .limits = OPERATE_LIMIT_CPU }, "its limit of one processor's time" },
+		{ { .outcome = OPERATE_FAILED, .signal = SIGKILL, .exit_status = -1, .limits = OPERATE_LIMIT_UNTOLD },
+			"perhaps reached its limit of 67108864 bytes of memory or 64 processes" },
 		{ { .outcome = OPERATE_OK, .truncated = true }, "its limit of 65536 bytes of output" },
 		{ { .outcome = OPERATE_OK }, "" },
 	};
