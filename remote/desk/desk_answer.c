@@ -92,8 +92,11 @@ take_plan(struct desk_answer *a, const json_t *envelope)
 	r = r ?: same_request(a, plan->request, "plan");
 	if (r)
 		return r;
-	if (!a->quiet && (!a->plan || strcmp(a->plan->text, plan->text) != 0))
-		command_say(a->call, "%s", plan->text);
+	if (!a->plan || strcmp(a->plan->text, plan->text) != 0) {
+		a->news++;
+		if (!a->quiet)
+			command_say(a->call, "%s", plan->text);
+	}
 	request_plan_free(a->plan);
 	a->plan = STEAL(plan);
 	return 0;
@@ -111,6 +114,7 @@ take_result(struct desk_answer *a, const json_t *envelope)
 	r = r ?: same_request(a, result->request, "result");
 	if (r)
 		return r;
+	a->news++;
 	request_result_free(a->result);
 	a->result = STEAL(result);
 	a->until_us = until_us;
@@ -128,6 +132,7 @@ desk_answer_take(struct desk_answer *a, const json_t *doc)
 	/* It goes into the next URL. */
 	if (!state || strspn(state, "abcdefghijklmnopqrstuvwxyz") != strlen(state))
 		return REFUSE(REASON_MALFORMED, a->id, "the hub says no state");
+	a->news += strcmp(a->state, state) != 0;
 	(void)snprintf(a->state, sizeof(a->state), "%s", state);
 	(void)snprintf(a->decision, sizeof(a->decision), "%s", decision ? decision : "");
 	if (json_is_object(plan))

@@ -23,6 +23,7 @@ struct desk_answer {
 	bool shown;          /* the result's output stood on the terminal already, live */
 	char state[16];      /* queued, delivered, waiting, done, expired: the hub's word */
 	char decision[8];
+	unsigned news;       /* how often it was another state, another plan, a result */
 	struct request_plan *plan;     /* owned; NULL before */
 	struct request_result *result; /* owned; NULL before */
 	uint64_t until_us;             /* the result's key was the site's until then; 0: it is */

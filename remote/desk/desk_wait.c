@@ -123,11 +123,9 @@ poll_once(struct desk_wait *w, unsigned s)
 {
 	uint64_t before = clock_mono_us();
 	SCOPED_JSON *doc = NULL;
-	char state[sizeof(w->answer->state)];
-	unsigned fresh = 0;
+	unsigned fresh = 0, news = w->answer->news;
 	int r;
 
-	(void)snprintf(state, sizeof(state), "%s", w->answer->state);
 	r = ask(w, s, &doc);
 	if (!r)
 		fresh = desk_live_take(w->live, w->answer, doc);
@@ -136,9 +134,9 @@ poll_once(struct desk_wait *w, unsigned s)
 		r = take_after_rotation(w, doc);
 	if (r || s == 0)
 		return r;
-	if (desk_answer_early(w->answer) && strcmp(state, w->answer->state) != 0)
+	if (desk_answer_early(w->answer) && w->answer->news != news)
 		say_early(w);
-	else if (fresh == 0 && strcmp(state, w->answer->state) == 0 &&
+	else if (fresh == 0 && w->answer->news == news &&
 		clock_mono_us() - before < QUICK_MS * CLOCK_US_PER_MS)
 		pause_ms(desk_answer_early(w->answer) ? EARLY_MS : QUICK_MS);
 	return 0;

@@ -94,9 +94,28 @@ test_good(void **state)
 	assert_non_null(a.plan);
 	assert_null(a.result);
 	assert_string_equal(a.state, "waiting");
+	assert_int_equal(a.news, 2);
+	assert_int_equal(desk_answer_take(&a, plan), 0);
+	assert_int_equal(a.news, 2);
 	assert_int_equal(desk_answer_take(&a, done), 0);
+	assert_int_equal(a.news, 4);
 	assert_int_equal(a.result->outcome, REQUEST_OUTCOME_OK);
 	assert_int_equal(desk_answer_finish(&a, json_object()), 0);
+}
+
+/* The plan of what is allowed changes no state at the hub. */
+static void
+test_a_plan_alone_is_news(void **state)
+{
+	SCOPED(desk_answer_done) struct desk_answer a = asked();
+	SCOPED_JSON *bare = doc_of("queued", NULL, NULL);
+	SCOPED_JSON *plan = doc_of("queued", "plan", plan_of(a.request, site));
+
+	(void)state;
+	assert_int_equal(desk_answer_take(&a, bare), 0);
+	assert_int_equal(a.news, 0);
+	assert_int_equal(desk_answer_take(&a, plan), 0);
+	assert_int_equal(a.news, 1);
 }
 
 static void
@@ -285,6 +304,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_a_plan_alone_is_news),
 		cmocka_unit_test(test_hub_lies),
 		cmocka_unit_test(test_former_key),
 		cmocka_unit_test(test_exit),
