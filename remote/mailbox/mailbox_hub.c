@@ -47,8 +47,7 @@ on_mailbox(struct http_call *call, void *state)
 	if (r < 0)
 		return FAULT(r);
 	if (json_array_size(items) == 0 && wait_s > 0 && !h->draining)
-		return mailbox_wait_park(&h->waiting, call, true, call->who.site,
-			call->who.customer, after, wait_s);
+		return mailbox_wait_park(&h->waiting, call, NULL, call->who.site, call->who.customer, after, wait_s);
 	return serve_reply_json(call, 200, json_pack("{s:i, s:O}", "v", 1, "items", items));
 }
 
@@ -134,7 +133,7 @@ on_get(struct http_call *call, void *state)
 		return r;
 	if (wait_s == 0 || h->draining || !is_known(found, query_get(&call->params, "state")))
 		return serve_reply_json(call, 200, STEAL(found));
-	return mailbox_wait_park(&h->waiting, call, false, s.id, s.customer, s.after, wait_s);
+	return mailbox_wait_park(&h->waiting, call, json_text(found, "state"), s.id, s.customer, s.after, wait_s);
 }
 
 static int

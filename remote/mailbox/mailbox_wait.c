@@ -22,6 +22,7 @@ struct mailbox_waiter {
 	bool courier;
 	char key[65]; /* site, or request id */
 	char customer[65];
+	char state[16]; /* of the request when the desk began to wait */
 	uint64_t after;
 	struct mailbox_waiter *next;
 };
@@ -90,13 +91,25 @@ on_gone(void *arg)
 	waiter_forget(arg);
 }
 
+/* Has its request not moved?  Where that cannot be said the answer will tell why. */
+static bool
+stands(const struct mailbox_waiter *w)
+{
+	SCOPED_JSON *request = NULL;
+	struct db *db;
+	int r = databases_customer(serve_databases(w->list->serve), w->customer, &db);
+
+	r = r ? r : mailbox_live_get(db, w->key, MAILBOX_LIVE_NONE, &request);
+	return r == 0 && strcmp(json_text(request, "state"), w->state) == 0;
+}
+
 void
 mailbox_wait_wake(struct mailbox_wait *list, bool courier, const char *key, const char *customer)
 {
 	for (struct mailbox_waiter *w = list->first, *next; w; w = next) {
 		next = w->next;
-		if (w->courier == courier && (!key || strcmp(w->key, key) == 0) &&
-			strcmp(w->customer, customer) == 0)
+		if (w->courier == courier && strcmp(w->customer, customer) == 0 &&
+			(key ? strcmp(w->key, key) == 0 : !stands(w)))
 			waiter_end(w);
 	}
 }
@@ -121,9 +134,10 @@ check_desk(const struct mailbox_wait *list, const struct http_call *call, const 
 }
 
 int
-mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courier, const char *key,
+mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, const char *state, const char *key,
 	const char *customer, uint64_t after, uint64_t wait_s)
 {
+	bool courier = !state;
 	struct mailbox_waiter *w;
 	int r = 0;
 
@@ -142,6 +156,7 @@ mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courie
 	};
 	(void)snprintf(w->key, sizeof(w->key), "%s", key);
 	(void)snprintf(w->customer, sizeof(w->customer), "%s", customer);
+	(void)snprintf(w->state, sizeof(w->state), "%s", courier ? "" : state);
 	r = reactor_after(&w->timer, serve_reactor(list->serve), wait_s * CLOCK_US_PER_S,
 		on_timeout, w);
 	if (r < 0) {

@@ -14,13 +14,14 @@ struct mailbox_wait {
 	struct mailbox_waiter *first;
 };
 
-/* Keep a poll until there is something for it, at most wait_s seconds.  key is the site (courier; after: its
- * number) or the request's id (after: of its progress).  A courier's earlier poll is answered now.  Whoever may
+/* Keep a poll until there is something for it, at most wait_s seconds.  key is the site (courier; state NULL, after: its
+ * number) or the request's id (state: that it is in, after: of its progress).  A courier's earlier poll is answered now.  Whoever may
  * not hear it any more when it ends (revoked, left, another key) is refused.  Returns 0, REASON_BUSY (logged) where too many wait for that request or too many polls are this login's, or a fault. */
-int mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, bool courier,
-	const char *key, const char *customer, uint64_t after, uint64_t wait_s);
+int mailbox_wait_park(struct mailbox_wait *list, struct http_call *call, const char *state, const char *key,
+	const char *customer, uint64_t after, uint64_t wait_s);
 
-/* Something came for key (NULL: for any of this customer): answer who waits for it. */
+/* Something came for key: answer who waits for it.  NULL: requests of this customer changed, answer the desks whose request is
+ * in another state now. */
 void mailbox_wait_wake(struct mailbox_wait *list, bool courier, const char *key,
 	const char *customer);
 

@@ -246,6 +246,25 @@ test_those_who_wait_for_a_request_hear_of_it(void **state)
 	bench_refused(bench_ask(bench.engineer, "GET", "/v1/fleet/requests", NULL, 0), 403, REASON_REVOKED);
 }
 
+/* An answer that says nothing new would only be asked for again. */
+static void
+test_who_waits_for_another_request_goes_on_waiting(void **state)
+{
+	struct bench_call *first, *second;
+
+	(void)state;
+	assert_int_equal(put("r-1", 1), 0);
+	assert_int_equal(put("r-2", 2), 0);
+	first = bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1?wait=30", NULL, 0);
+	second = bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-2?wait=30&state=queued", NULL, 0);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=1", NULL, 0)), 1);
+	assert_int_equal(first->status, 200);
+	assert_non_null(strstr(buf_text(&first->body), "delivered"));
+	assert_int_equal(second->status, 0);
+	assert_int_equal(items_of(bench_ask(bench.courier, "GET", "/v1/mailbox?after=2", NULL, 0)), 0);
+	assert_int_equal(second->status, 200);
+}
+
 static void
 test_a_request_may_go_while_somebody_waits_for_it(void **state)
 {
@@ -478,6 +497,7 @@ main(void)
 		TEST(test_a_parked_poll_of_who_was_revoked_gets_nothing),
 		TEST(test_polls_that_ask_too_much),
 		TEST(test_those_who_wait_for_a_request_hear_of_it),
+		TEST(test_who_waits_for_another_request_goes_on_waiting),
 		TEST(test_a_request_may_go_while_somebody_waits_for_it),
 		TEST(test_lists_leave_out_other_customers_without_a_word),
 		TEST(test_plans_and_results_come_back),
