@@ -193,6 +193,12 @@ bench-telemetry: dependencies   ## SIZE (1gb) of log lines to a counting sink, o
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/measure
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/telemetry/ingest
 
+.PHONY: bench-remote
+bench-remote: dependencies      ## RUNS (60) of an operation that does nothing, beside ssh through a bastion and ansible; memory for SITES (1000) parked mailboxes
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/remote/measure
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/bench/remote/parked
+
 .PHONY: fuzz
 fuzz: dependencies              ## FUZZ_SECONDS of libFuzzer on each parser
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory SAN=fuzz CC=$(CLANG) fuzzers
