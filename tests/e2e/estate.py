@@ -4,6 +4,7 @@ Everything is done by the commands that people use; state is read by `--json` an
 pins.  Logs of all daemons and commands go to build/log/e2e/NAME/, where `make refusals` reads them.
 """
 
+import concurrent.futures
 import fcntl
 import glob
 import json
@@ -160,6 +161,17 @@ class Estate:
         """A desk command in the background."""
         return subprocess.Popen([os.path.join(BIN, "mainstay-desk"), *self.desk_argv(*argv, "--json")[1:]],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def desk_all(self, service, *asks, at_once=6, code=0):
+        """Operations on a service side by side, for an engineer may have eight on their way: each [name, argument...];
+        what each desk says, in their order: its JSON, or where it is to fail, stderr."""
+        def one(ask):
+            done = self.desk("run", SITE, service, *ask, "--reason", "look", "--ticket", "T-1", "--wait", "60s", "--json",
+                             code=code)
+            return json.loads(done.stdout) if code == 0 else done.stderr
+
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(one, asks))
 
     def ssh_key(self, name):
         if not os.path.exists(self.path(name)):
