@@ -20,8 +20,9 @@ approvers:
   - {{name: olga, key: "{key}"}}
 rules:
   - services: [postgresql]
-    operations: [activity, statements, locks, databases, bloat, settings, replication, cancel, terminate, checkpoint,
-                 analyze, vacuum, reload]
+    operations: [activity, statements, session, long-transactions, locks, databases, bloat, table-sizes, index-usage, wal,
+                 autovacuum, progress, settings, replication, cancel, terminate, end-idle-transactions, checkpoint, analyze,
+                 vacuum, vacuum-table, reindex, reload]
     decision: allow
 """
 # What a person might try to put into the server's files by a knob.
@@ -57,13 +58,6 @@ def sql(estate, text, user="app", database="app", password=None, code=0):
                                            "PGCONNECT_TIMEOUT": "5"})
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout.strip() if code == 0 else done.stderr
-
-
-def run(estate, operation, *args):
-    answer = estate.desk_json("run", SITE, "postgresql", operation, *args, "--reason", "look", "--ticket", "T-1", "--wait",
-                              "60s")
-    assert answer["result"]["outcome"] == "ok", answer["result"]
-    return answer["result"]["stdout"]
 
 
 def set_knobs(estate, *knobs, code=0):
@@ -145,23 +139,87 @@ def knobs(e):
     assert sql(e, "SHOW timezone") == "Europe/Berlin" and open(conf).read() == before
 
 
+class Session:
+    """A program of the customer's that is connected, and runs a statement."""
+
+    def __init__(self, e, text):
+        self.e = e
+        self.psql = subprocess.Popen([f"{PG}/psql", "-X", "-h", e.path("site", "run", "services", "postgresql"), "-U", "app",
+                                      "-d", "app", "-v", "VERBOSITY=terse"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                                     stdout=subprocess.DEVNULL, text=True,
+                                     env={"PGPASSWORD": secret(e, "app"), "PATH": "/usr/bin", "PGAPPNAME": "billing"})
+        self.psql.stdin.write(text + ";\n")
+        self.psql.stdin.flush()
+        self.pid = until(text, lambda: sql(e, f"SELECT pid FROM pg_stat_activity WHERE query = '{text.split('; ')[-1]};'"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.psql.kill()
+        self.psql.wait()
+
+    def ends(self):
+        """Whether it is gone from the server, and what it was told; what is left of it goes."""
+        gone = sql(self.e, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {self.pid}") == "0"
+        return gone, self.psql.communicate("SELECT 1;\n", timeout=20)[1]
+
+
 def operations(e):
-    assert "mainstay" in run(e, "activity")
-    assert "mainstay" in run(e, "statements", "count=5")
-    assert "(0 rows)" in run(e, "locks") and "(0 rows)" in run(e, "replication")
-    assert "app" in run(e, "databases") and "max_connections" in run(e, "settings")
-    assert "CHECKPOINT" in run(e, "checkpoint") and "ANALYZE" in run(e, "analyze")
-    assert "VACUUM" in run(e, "vacuum", "database=app") and "kept" in run(e, "bloat")
-    assert "t" in run(e, "reload").split()
+    sql(e, "CREATE INDEX kept_n ON kept (n)")
+    with Session(e, "SELECT pg_sleep(60)") as slow, Session(e, "SELECT 11") as idle, \
+            Session(e, "BEGIN; SELECT 12") as forgotten, Session(e, "SELECT 13") as other:
+        looks(e, slow)
+        repairs(e, slow, idle, forgotten)
+        assert other.ends() == (False, ""), "nobody else's"
     for bad in (["vacuum", "database=app user=postgres"], ["vacuum", "database=app'"], ["cancel", "pid=0"],
-                ["cancel", "pid=1); DROP TABLE kept; --"], ["bloat", "database=-x"]):
+                ["cancel", "pid=1); DROP TABLE kept; --"], ["bloat", "database=-x"], ["session", "pid=1 OR true"],
+                ["long-transactions", "older-than=1s'"], ["long-transactions", "older-than=31d"], ["table-sizes", "count=1;"],
+                ["index-usage", "database=app options=-x"], ["autovacuum", "count=201"], ["terminate", "pid=all"],
+                ["end-idle-transactions", "older-than=0s"], ["end-idle-transactions", "count=21"],
+                ["reindex", 'index=kept_n"; DROP TABLE kept; --'], ["reindex", "index=kept_n", "schema=public'"],
+                ["vacuum-table", "table=kept) FULL"], ["vacuum-table", "table=$$"]):
         e.desk("run", SITE, "postgresql", *bad, "--reason", "r", "--ticket", "t", code=1)
-    slow = subprocess.Popen([f"{PG}/psql", "-X", "-h", e.path("site", "run", "services", "postgresql"), "-U", "app", "-d",
-                             "app", "-c", "SELECT pg_sleep(60)"], stderr=subprocess.PIPE, text=True,
-                            env={"PGPASSWORD": secret(e, "app"), "PATH": "/usr/bin"})
-    pid = until("it sleeps", lambda: sql(e, "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"))
-    run(e, "cancel", f"pid={pid}")
-    assert "canceling statement due to user request" in slow.communicate(timeout=20)[1]
+
+
+def looks(e, slow):
+    must = {("activity",): "mainstay", ("statements", "count=5"): "pg_sleep", ("locks",): "(0 rows)",
+            ("replication",): "(0 rows)", ("databases",): "app", ("settings",): "max_connections", ("bloat",): "kept",
+            ("session", f"pid={slow.pid}"): "PgSleep", ("long-transactions", "older-than=0s"): "idle in transaction",
+            ("table-sizes",): "kept ", ("index-usage", "database=app"): "kept_n", ("wal",): "on_disk",
+            ("autovacuum",): "kept ", ("progress",): "(0 rows)", ("reload",): ""}
+    # No more than four sessions at a time look.
+    for ask, done in zip(must, e.desk_all("postgresql", *must, at_once=4)):
+        assert done["result"]["outcome"] == "ok" and must[ask] in done["stdout"], (ask, done)
+        assert ask[0] == "statements" or "SELECT 1" not in done["stdout"], "no texts of statements"
+
+
+def repairs(e, slow, idle, forgotten):
+    was = sql(e, "SELECT relfilenode FROM pg_class WHERE relname = 'kept_n'")
+    asks = (["cancel", f"pid={slow.pid}"], ["terminate", f"pid={idle.pid}"],
+            ["end-idle-transactions", "older-than=1s", "count=2"], ["reindex", "index=kept_n"],
+            ["vacuum-table", "table=kept"], ["checkpoint"], ["analyze"], ["vacuum", "database=app"])
+    cancel, terminate, ended, reindex, table, checkpoint, analyze, vacuum = e.desk_all("postgresql", *asks)
+    # Each plan named the very session, index or table.
+    assert cancel["plan"]["targets"][1].startswith(f"the statement that session {slow.pid} runs since ")
+    assert terminate["plan"]["targets"][1] == f"session {idle.pid}" and "user app" in terminate["plan"]["targets"][2]
+    assert [w.split(",")[0] for w in ended["plan"]["targets"][1:]] == [f"session {forgotten.pid}"]
+    assert reindex["plan"]["targets"][1:] == ["index kept_n of table kept"]
+    assert table["plan"]["targets"][1:] == ["table public.kept of database app"]
+    gone, told = slow.ends()
+    assert not gone and "canceling statement due to user request" in told
+    for session in (idle, forgotten):
+        gone, told = session.ends()
+        assert gone and "terminating connection due to administrator command" in told
+    assert sql(e, "SELECT relfilenode FROM pg_class WHERE relname = 'kept_n'") != was
+    assert sql(e, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'kept_n'::regclass") == "t"
+    for done, text in ((reindex, "REINDEX"), (table, "VACUUM"), (checkpoint, "CHECKPOINT"), (analyze, "ANALYZE"), (vacuum, "VACUUM")):
+        assert text in done["stdout"], done
+    # What finds nothing to do is refused before it is planned.
+    refused = e.desk_all("postgresql", ["cancel", "pid=4194304"], ["terminate", f"pid={idle.pid}"], ["end-idle-transactions"],
+                         ["reindex", "index=other"], ["vacuum-table", "table=kept_n"], code=1)
+    for said, why in zip(refused, ("runs no statement", "no session", "no session sits idle", "no index public.other", "no table")):
+        assert '"conflict"' in said and why in said, said
 
 
 def metrics_and_secrets(e):
