@@ -21,7 +21,8 @@ approvers:
   - {{name: olga, key: "{key}"}}
 rules:
   - services: [nginx]
-    operations: [status, head, test-config, config, version, files, restart]
+    operations: [status, head, timing, health, events, requests, requests-summary, test-config, config, version, files,
+                 space, reload, restart]
     decision: allow
 """
 # What a person might try to put into the file by a knob; the server goes on, and the file has none of it.
@@ -57,14 +58,6 @@ def release(estate, port, **changes):
     with open(file, "w") as f:
         f.write(text)
     return folder
-
-
-def run(estate, operation, *args):
-    """An operation's result, from the engineer's desk."""
-    answer = estate.desk_json("run", SITE, "nginx", operation, *args, "--reason", "look", "--ticket", "T-1", "--wait",
-                              "60s")
-    assert answer["result"]["outcome"] == "ok", answer
-    return answer["result"]
 
 
 def set_knobs(estate, *knobs, code=0):
@@ -104,7 +97,7 @@ def test_nginx_from_install_to_stop():
 
         knobs(e, port, other, pid)
         proxies(e, other)
-        operations(e)
+        operations(e, other)
         heals(e, other)
         upgrade(e, port, other, www)
         e.mainstay("service", "stop", "nginx")
@@ -169,18 +162,36 @@ def proxies(e, port):
     assert e.shim("nginx")["pid"] == pid, "reloads, no restart"
 
 
-def operations(e):
-    assert "Active connections" in run(e, "status")["stdout"]
-    assert run(e, "head", "path=/sub/page.txt")["stdout"].startswith("HTTP/1.1 200 OK")
-    assert "test is successful" in run(e, "test-config")["stderr"]
-    assert "stub_status;" in run(e, "config")["stdout"]
-    assert "nginx/" in run(e, "version")["stderr"]
-    assert "page.txt" in run(e, "files", "folder=/sub")["stdout"]
-    for path in ("path=/a b", "path=http://x", "folder=/..", "folder=/../../conf"):
-        e.desk("run", SITE, "nginx", "head" if path[0] == "p" else "files", path, "--reason", "r", "--ticket", "t", code=1)
-    before = e.shim("nginx")["pid"]
-    run(e, "restart")
-    assert e.shim("nginx")["pid"] != before
+def operations(e, port):
+    """Each as an engineer asks for it, with what a person would see by it."""
+    assert "no requests" in e.desk_all("nginx", ["requests-summary"])[0]["stdout"], "none is logged unless a knob says so"
+    pid = e.shim("nginx")["pid"]
+    set_knobs(e, "access-log=true", "error-log-level=info")
+    until("logged", lambda: get(port, "/sub/page.txt?token=hush")[0] == 200 and get(port, '/no"such')[0] == 404 and
+          "hush" in e.mainstay("service", "logs", "nginx").stdout)
+    must_look = {
+        ("status",): "Active connections", ("health",): "well\n", ("version",): "nginx/",
+        ("head", "path=/sub/page.txt"): "HTTP/1.1 200 OK", ("timing", "path=/no"): "status 404\nbytes ",
+        ("events", "weight=3", "count=5"): "[notice]", ("requests", "count=3", "kb=64"): " 404 ",
+        ("requests-summary", "count=3"): "404 /no", ("reload",): ""}
+    must_change = {
+        ("test-config",): "test is successful", ("config",): "stub_status;", ("files", "folder=/sub"): "page.txt",
+        ("space", "depth=1"): "/data/www/sub\n"}
+    done = {}
+    for asks in (must_look, must_change):
+        for ask, answer in zip(asks, e.desk_all("nginx", *asks)):
+            done[ask[0]] = said = answer["result"]
+            assert said["outcome"] == "ok" and asks[ask] in said["stdout"] + said["stderr"], (ask, said)
+    summary = done["requests-summary"]["stdout"]
+    assert "/sub/page.txt" in summary and "hush" not in summary and "127.0.0.1" not in summary
+    assert e.shim("nginx")["pid"] == pid, "a reload, no restart"
+    for ask in (["head", "path=/a b"], ["head", "path=http://x"], ["timing", "path=/a\r\nX: y"], ["timing", "path=-o/x"],
+                ["files", "folder=/.."], ["files", "folder=/../../conf"], ["events", "weight=9"],
+                ["events", "count=1;system(1)"], ["requests", "kb=0"], ["requests-summary", "count=9999"],
+                ["space", "depth=4"]):
+        said = e.desk("run", SITE, "nginx", *ask, "--reason", "r", "--ticket", "t", code=1).stderr
+        assert "[malformed]" in said, said
+    assert e.desk_all("nginx", ["restart"])[0]["result"]["outcome"] == "ok" and e.shim("nginx")["pid"] != pid
 
 
 def heals(e, port):
