@@ -170,7 +170,7 @@ PAGES = {
                     and page["connections"][0]["subscriptions"] == 1),
     "connection": (["cid=CID"], lambda page, e: page["connections"][0]["subscriptions_list"] == ["inbox"]),
     "closed": ([], lambda page, e: {"Authentication Failure"} <= {c["reason"] for c in page["connections"]}),
-    "accounts": ([], lambda page, e: page["account_statz"][0]["received"]["msgs"] >= 20),
+    "accounts": ([], lambda page, e: max(a["received"]["msgs"] for a in page["account_statz"]) >= 20),
     "subscriptions": ([], lambda page, e: page["num_subscriptions"] > 40),
     "who-listens": (["subject=inbox"], lambda page, e: [s["subject"] for s in page["subscriptions_list"]] == ["inbox"]),
     "jetstream": ([], lambda page, e: page["streams"] == 1 and page["messages"] == 20),
