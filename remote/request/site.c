@@ -108,7 +108,6 @@ take_cancel(struct request_site *s, const struct envelope *e, struct taken *t)
 	int r = request_site_take_back(s, e, &t->item, &t->absent);
 
 	t->cancel = true;
-	t->held = r == REASON_BUSY;
 	/* What it takes back has not come: that is answered, and never taken. */
 	if (r == REASON_REVOKED && t->absent.id[0]) {
 		t->id = t->absent.id;
@@ -158,6 +157,9 @@ on_deliver(struct monitor *m, struct monitor_call *call, void *arg)
 	const void *body = monitor_call_body(call, &len);
 	int r = monitor_call_u64(call, "n", UINT64_C(1) << 52, &n);
 
+	/* Without a number it would count as brought by a person: for two weeks, and with a leaf each. */
+	if (!r && n == 0)
+		r = REFUSE(REASON_USAGE, "n", "which item of the mailbox it is, from 1");
 	r = r ?: check_recorded(m);
 	r = r ?: take(s, n, body, len, &t);
 	if (r)

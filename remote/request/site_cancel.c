@@ -42,7 +42,7 @@ take_back_absent(struct request_site *s, const struct cancel *c, struct request_
 	if (r < 0)
 		return r;
 	if (r > 0)
-		return REFUSE(REASON_BUSY, c->id, "%d are remembered that may not run: it is to be brought again",
+		return REFUSE(REASON_BUSY, c->id, "%d are remembered that may not run, and what it takes back is not here",
 			REQUEST_REFUSED_MAX);
 	(void)snprintf(ret->id, sizeof(ret->id), "%s", c->id);
 	memcpy(ret->digest, c->request, sizeof(ret->digest));

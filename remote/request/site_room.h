@@ -109,8 +109,8 @@ struct request_site_absent {
 };
 /* A message cancel@.  Returns 0 with *ret_item the request it ended, stopped, or found over; REASON_REVOKED (logged)
  * with *ret_absent where that has not come and will not be taken; what request_check_canceller() says; REASON_ALTERED
- * where another request has that id; REASON_BUSY where it could not be remembered: it is to come again (both logged);
- * or a fault. */
+ * where another request has that id; REASON_BUSY where that has not come and could not be remembered (both logged); or a
+ * fault. */
 int request_site_take_back(struct request_site *s, const struct envelope *e, struct request_item **ret_item,
 	struct request_site_absent *ret_absent);
 int request_site_narrow_init(struct request_site *s); /* the verb */

@@ -369,6 +369,7 @@ test_a_flood_before_a_cancel(void **state)
 	struct request_refused *refused;
 	uint8_t digest[SHA256_LEN] = { 1 };
 	uint64_t before;
+	size_t posts;
 
 	(void)state;
 	world_open(&m);
@@ -392,18 +393,20 @@ test_a_flood_before_a_cancel(void **state)
 	assert_int_equal(deliver(&m, "3", &q, ANN), 0);
 	assert_int_equal(spawned(&m), 0);
 	assert_string_equal(story(&m), "refuse[unknown-key] refuse[revoked] refuse[replayed] ");
-	/* Where there is no room at all it is not as if it had been heard: the courier brings it again. */
+	/* Where there is no room at all nobody is told that it was heard, and the mailbox goes on. */
 	while (request_refused_add(refused, digest, m.now_us, REQUEST_LIFE_S, REQUEST_REFUSED_MAX) == 0)
 		digest[1]++, digest[2] = (uint8_t)(digest[2] + (digest[1] == 0));
-	q = good("r-2", "info");
+	q = good("r-2", "restart");
 	before = refuse_count(REASON_BUSY);
-	{
-		SCOPED(scope_free) char *text = cancel_text(&q, ANN, NULL);
-
-		assert_int_equal(deliver_text(&m, "4", text), REASON_BUSY);
-	}
-	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
-	assert_int_equal(m.n_leaves, 3);
+	posts = m.n_posts;
+	assert_int_equal(take_back(&m, "4", &q), 0);
+	assert_int_equal(refuse_count(REASON_BUSY), before + 2); /* the check, and what is handed on to the courier */
+	assert_string_equal(story(&m), "refuse[unknown-key] refuse[revoked] refuse[replayed] refuse[busy] ");
+	assert_int_equal(m.n_posts, posts);
+	assert_int_equal(deliver(&m, "5", &q, ANN), 0);
+	assert_string_equal(state_of(&m, "r-2"), "waiting");
+	assert_int_equal(take_back(&m, "6", &q), 0); /* it is here: that needs no room */
+	assert_string_equal(state_of(&m, "r-2"), "refused");
 }
 
 /* What was taken back does not run either where a person brings it, who may do so for two weeks. */
@@ -470,6 +473,34 @@ test_the_courier_delivers_and_nothing_else(void **state)
 	assert_true(m.n_verbs > 8);
 }
 
+/* And says of each which it is: what has no number would be what a person brought, who is told more, and for longer. */
+static void
+test_an_item_has_a_number(void **state)
+{
+	static const char *const numbers[] = { NULL, "0" };
+	SCOPED(scope_free) char *text = NULL;
+	SCOPED(world_end) struct monitor m;
+	SCOPED_JSON *e = NULL;
+	uint64_t before = refuse_count(REASON_USAGE);
+	struct request q;
+
+	(void)state;
+	world_open(&m);
+	q = good("r-1", "info");
+	e = fixture_seal(&fx, &q, ANN);
+	text = json_dumps(e, JSON_COMPACT);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		SCOPED(call_done) struct monitor_call c = { .names = { numbers[i] ? "n" : NULL }, .values = { numbers[i] },
+			.body = text, .len = strlen(text) };
+
+		assert_int_equal(call(&m, "mailbox.deliver", &c), REASON_USAGE);
+		assert_false(c.answered);
+	}
+	assert_int_equal(refuse_count(REASON_USAGE), before + ARRAY_LEN(numbers));
+	assert_int_equal(m.n_leaves, 0);
+	assert_int_equal(spawned(&m), 0);
+}
+
 static void
 test_count(void **state)
 {
@@ -508,6 +539,7 @@ main(void)
 		cmocka_unit_test(test_taken_back_and_brought_by_hand),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_the_courier_delivers_and_nothing_else),
+		cmocka_unit_test(test_an_item_has_a_number),
 		cmocka_unit_test(test_count),
 	};
 
