@@ -14,4 +14,5 @@ extern const struct command_option commands_enrol_options[];
 int commands_enrol(struct command_call *call);
 extern const struct command_option commands_leave_options[];
 int commands_leave(struct command_call *call);
+extern const struct command_option commands_doctor_options[];
 int commands_doctor(struct command_call *call);

@@ -309,7 +309,10 @@ const struct command commands_site[] = {
 		.run = commands_leave },
 	{ .name = "doctor",
 		.summary = "look for what keeps the appliance from working",
-		.examples = "mainstay doctor",
+		.details = "One line for each check, with what to do where it is bad. Changes nothing. While every switch is off\n"
+			   "nothing is sent, either: --hub https://HOST:PORT tries the way all the same.",
+		.options = commands_doctor_options,
+		.examples = "mainstay doctor\nmainstay doctor --json",
 		.run = commands_doctor },
 	{ 0 },
 };

@@ -355,6 +355,7 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	(void)json_put_sha256(o, "digest", policy_digest(m->policy));
 	(void)json_object_set_new(o, "edited", json_boolean(edited));
 	(void)json_object_set_new(o, "guarded", json_boolean(monitor_guarded(m)));
+	(void)json_put_u64(o, "approvers", policy_n_approvers(m->policy));
 	(void)json_object_set_new(o, "windows", windows(m));
 	(void)json_object_set_new(status, "policy", o);
 	if (m->ceiling.state == CEILING_MISSING || m->ceiling.state == CEILING_DAMAGED)

@@ -1,15 +1,21 @@
 """One site, before and without a vendor: what the customer's operator can see and decide alone."""
 
+import http.server
+import json
 import os
 import pty
 import re
 import shlex
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 
 import pytest
 
+from proxy import Authority
 from site_alone import BUILD, Site, until
 
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "bin", "mainstayd")),
@@ -43,6 +49,8 @@ def test_the_examples_of_help_are_understood(tmp_path):
     seen = 0
     for line in run("--help").stdout.split("commands:")[1].split("global options:")[0].strip().splitlines():
         command = re.split(r"  +", line.strip())[0]
+        if command == "completion":
+            continue  # all programs have it: it has no example of one
         text = run("help", *command.split()).stdout
         assert "examples:" in text, command
         for example in text.split("examples:")[1].split("\n\n")[0].replace("\\\n", " ").strip().splitlines():
@@ -323,9 +331,88 @@ def test_erased_records_are_gone_and_the_log_verifies(site):
     assert 0 not in [i["n"] for i in site.json("audit", "log")["items"]]
 
 
+def doctor(site, *argv):
+    """Its lines by check, and whether it ended well."""
+    done = site.run("doctor", "--json", *argv, code=None)
+    return {i["check"]: i for i in json.loads(done.stdout.splitlines()[0])["items"]}, done.returncode == 0
+
+
 def test_doctor_has_a_line_per_check(site):
-    done = site.run("doctor", "--json", code=None)
-    assert '"check":"monitor"' in done.stdout.replace(" ", "")
+    found, good = doctor(site)
+    assert set(found) >= {"monitor", "clock", "collectd", "courier", "services", "policy", "core", "disk", "files", "keys",
+                          "tools", "namespaces", "cgroups", "separate-uids", "netns", "ca", "proxy-set", "hub"}
+    assert good == all(i["ok"] for i in found.values())
+    assert all(i["remedy"] or i["ok"] for i in found.values())
+    assert found["monitor"]["ok"] and found["namespaces"]["text"] == "a program ran in a sandbox like a service's"
+    assert found["policy"]["text"] == "default, 0 who may approve" and "mainstay policy apply" in found["policy"]["remedy"]
+    assert found["hub"]["text"] == "not enrolled: no hub to reach"
+    text = site.run("doctor", code=None).stdout
+    assert re.search(r"^monitor +ok +answers$", text, re.M) and re.search(r"^hub +note ", text, re.M)
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def test_doctor_says_at_which_step_the_way_ends(site, tmp_path):
+    authority, trusted = Authority(str(tmp_path)), os.path.join(site.dir, "etc", "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.cert, authority.key)
+    server = http.server.HTTPServer(("127.0.0.1", 0), Elsewhere)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy = os.path.join(site.dir, "etc", "proxy")
+
+    def ends(url, step, remedy, before):
+        found, good = doctor(site, "--hub", url)
+        assert not good and not found[step]["ok"] and remedy in found[step]["remedy"], (url, found)
+        assert [s for s in ("proxy", "dns", "tcp", "tls") if s in found and found[s]["ok"]] == before
+        return found
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        closed = nobody.getsockname()[1]
+        try:
+            ends("http://127.0.0.1", "hub", "https://HOST:PORT", [])
+            ends("https://nosuch.invalid", "dns", "DNS on this host", [])
+            ends(f"https://127.0.0.1:{closed}", "tcp", "firewall", ["dns"])
+            ends(f"https://127.0.0.1:{server.server_port}", "tls", "CA", ["dns", "tcp"])
+            shutil.copy(authority.ca, trusted)
+            found = ends(f"https://127.0.0.1:{server.server_port}", "hub", "in its place", ["dns", "tcp", "tls"])
+            assert "answered 404" in found["hub"]["text"]
+            with open(proxy, "w") as f:
+                f.write(f"http://ann:secret@127.0.0.1:{closed}\n")
+            found = ends("https://hub.invalid", "proxy", "the proxy's address", [])
+            assert found["proxy-set"]["text"] == f"by way of http://127.0.0.1:{closed}" and "dns" not in found
+            with open(proxy, "w") as f:
+                f.write("nonsense\n")
+            ends("https://hub.invalid", "proxy-set", "write etc/proxy anew", [])
+        finally:
+            for file in (proxy, trusted):
+                if os.path.exists(file):
+                    os.unlink(file)
+            server.shutdown()
+            server.server_close()
+
+
+def test_doctor_sees_what_was_broken(site):
+    ca, keys = os.path.join(site.dir, "etc", "ca.pem"), os.path.join(site.dir, "lib", "monitor")
+    with open(ca, "w") as f:
+        f.write("no certificate\n")
+    os.chmod(keys, 0o755)
+    try:
+        found, good = doctor(site)
+        assert not good and "0 certificates" in found["ca"]["text"] and "mainstay enrol --ca" in found["ca"]["remedy"]
+        assert not found["keys"]["ok"] and "chmod 0700" in found["keys"]["remedy"]
+    finally:
+        os.chmod(keys, 0o700)
+        os.unlink(ca)
+    assert doctor(site)[0]["ca"]["ok"]
 
 
 def state(site):

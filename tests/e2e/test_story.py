@@ -97,6 +97,9 @@ def test_a_frozen_service_raises_an_alert_and_an_approved_restart_repairs_it(est
     pid = estate.shim()["pid"]
     os.kill(pid, signal.SIGSTOP)
     until("frozen", lambda: estate.service("redis")["state"] == "frozen")
+    told = estate.mainstay("doctor", code=1).stdout
+    assert re.search(r"^service +BAD +redis is frozen, .*mainstay service logs redis", told, re.M)
+    assert re.search(r"^hub +ok ", told, re.M)
     until("leaf", lambda: estate.leaves(kind="alert"))
     until("alert at the vendor", lambda: [a for a in estate.desk_json("alerts")["items"]
                                           if a["name"] == "RedisNotAnswering" and a["state"] == "firing"])
