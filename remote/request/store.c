@@ -448,6 +448,16 @@ kept(const struct request_store *s, const char *engineer, uint64_t date_us)
 	return n;
 }
 
+/* Its file could not be read: it may have run, and nobody knows. */
+static bool
+is_set_aside(const struct request_store *s, const char *id)
+{
+	char name[NAME_BYTES];
+
+	(void)snprintf(name, sizeof(name), "%s.json.bad", id);
+	return faccessat(s->dir_fd, name, F_OK, 0) == 0;
+}
+
 int
 request_store_add(struct request_store *s, struct request *take_r, const struct envelope *e,
 	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item)
@@ -458,6 +468,9 @@ request_store_add(struct request_store *s, struct request *take_r, const struct 
 
 	if (request_store_find(s, q->id))
 		return REFUSE(REASON_REPLAYED, q->id, "a request of this id was here before");
+	if (is_set_aside(s, q->id))
+		return REFUSE(REASON_REPLAYED, q->id,
+			"a request of this id was here, and its file is damaged: it may have run");
 	if (q->expires_us <= s->forgotten_us)
 		return REFUSE(REASON_REPLAYED, q->id,
 			"it ends before others that are not remembered here any more: it may be one of them");

@@ -392,6 +392,26 @@ test_damage_is_set_aside(void **state)
 	assert_int_equal(faccessat(fd, ".tmp.r-3.json", F_OK, 0), -1);
 }
 
+/* What it was, and whether it ran, nobody knows any more: the hub brings it again, and it is a repetition. */
+static void
+test_what_was_damaged_does_not_come_again(void **state)
+{
+	SCOPED(room_close) struct room w;
+	SCOPED(scope_close) int fd = -1;
+	uint64_t before = refuse_count(REASON_REPLAYED);
+
+	(void)state;
+	room_open(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+	assert_int_equal(fs_open_dir(&fd, w.scratch.fd, "requests", 0700), 0);
+	assert_int_equal(fs_replace(fd, "r-1.json", "{", 1, 0600), 0);
+	room_again(&w);
+	assert_int_equal(add(&w, "r-1", "ann", 2, FIXTURE_NOW + FIXTURE_HOUR, NULL), REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
+	assert_int_equal(request_store_count(w.store), 0);
+	assert_int_equal(add(&w, "r-2", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
+}
+
 static void
 test_order_and_removal(void **state)
 {
@@ -443,6 +463,7 @@ main(void)
 		cmocka_unit_test(test_a_kind_that_is_none),
 		cmocka_unit_test(test_what_it_touches_is_kept),
 		cmocka_unit_test(test_damage_is_set_aside),
+		cmocka_unit_test(test_what_was_damaged_does_not_come_again),
 		cmocka_unit_test(test_order_and_removal),
 		cmocka_unit_test(test_failing_disk),
 	};
