@@ -446,7 +446,7 @@ def test_a_dry_run_before_the_plan_and_before_the_run(estate):
     assert "more than" in estate.mainstay("requests", "narrow", payload["id"], "--timeout", "10s", code=1).stderr
     estate.mainstay("requests", "approve", payload["id"], "--key", estate.path(APPROVER))
     assert in_state(payload["id"], "done")["result"]["outcome"] == "ok"
-    assert kinds(estate, payload["id"]) == ["request", "permit", "start", "end"]
+    assert kinds(estate, payload["id"]) == ["request", "deny", "permit", "start", "end"]
     # Taken back while it waits.
     payload = good(estate, operation="restart")
     import_(estate, seal(estate, payload))
