@@ -180,6 +180,17 @@ is_final(int status)
 	return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) <= SHIM_FINAL_MAX;
 }
 
+/* A shim that has ended for good, and has left the roster: were its spec gone before that and we were killed between, the
+ * next of us would find it there, and nothing to start it from. */
+static void
+forget_shim(struct supervise *s, const char *id, int status)
+{
+	start_forget_spec(s, id);
+	/* What a shim that refused has found there runs on. */
+	if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
+		group_remove(&s->groups, id);
+}
+
 static void
 on_ended(pid_t pid, int status, void *arg)
 {
@@ -187,8 +198,10 @@ on_ended(pid_t pid, int status, void *arg)
 	struct supervise *s = h->owner;
 	bool again =
 		!s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
-	char text[64], group[ROSTER_ID_MAX + 8];
+	bool shim_gone = !again && h->role == ROSTER_SHIM && (!s->ending || s->services_too);
+	char text[64], group[ROSTER_ID_MAX + 8], id[ROSTER_ID_MAX + 1];
 
+	(void)snprintf(id, sizeof(id), "%s", h->id);
 	log_info("%s%s%s (pid %ld): %s%s", roster_role_name(h->role), *h->id ? " " : "", h->id,
 		(long)pid, child_describe(text, sizeof(text), status),
 		again ? ", starting it again" : "");
@@ -201,17 +214,13 @@ on_ended(pid_t pid, int status, void *arg)
 	} else {
 		if (held_is_worker(h) || h->role == ROSTER_SHIM)
 			requests_exited(s, h->role, h->id, pid, status);
-		if (h->role == ROSTER_SHIM && (!s->ending || s->services_too)) {
-			start_forget_spec(s, h->id);
-			/* What a shim that refused has found there runs on. */
-			if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
-				group_remove(&s->groups, h->id);
-		}
 		if (h->grouped)
 			group_remove(&s->groups, start_operation_group(group, h));
 		held_free(&s->held, h);
 	}
 	supervise_save(s);
+	if (shim_gone)
+		forget_shim(s, id, status);
 	check_over(s);
 }
 

@@ -248,6 +248,20 @@ def test_what_runs_and_is_not_known_any_more_is_not_started_again(site):
     assert site.state("redis")["health"] == "passing" and os.path.exists(path)
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_a_supervisor_killed_while_a_shim_leaves_does_not_keep_it(site):
+    """The service could be neither started, for it had a shim, nor was there anything to start that from."""
+    site.up()
+    site.redis()
+    with tempfile.TemporaryFile("w+") as said:
+        tracer = subprocess.Popen(["strace", "-p", str(site.roster()["supervise"]), "-P", f"{site.dir}/run/supervise", "-e",
+                                   "trace=renameat", "-e", "inject=renameat:signal=KILL:when=1"], stderr=said)
+        wait_for(lambda: said.seek(0) or "attached" in said.read(), text="strace")
+        site.ask("redis", "restart")
+        assert tracer.wait(20) is not None and "killed by SIGKILL" in (said.seek(0), said.read())[1]
+    assert site.state("redis")["health"] == "passing" and alive(site.roster()["shim redis"])
+
+
 def test_a_second_run_is_refused(site):
     site.up()
     second = site.run("run")
