@@ -23,7 +23,8 @@ enum spawn_kind {
 
 /* r: 0 with the pid; a refusal (relayed, refuse_last()): REASON_BUSY too many of that kind,
  * REASON_CONFLICT the service has a shim already, REASON_NOT_FOUND nothing to signal,
- * REASON_NO_SANDBOX, REASON_UNREACHABLE the supervisor went away before it answered; or a fault. */
+ * REASON_NO_SANDBOX, REASON_UNREACHABLE the supervisor went away before it answered, or was not there,
+ * REASON_INTERRUPTED the same of a worker that was asked for: it may run, or have run; or a fault. */
 typedef void spawn_done_fn(int r, pid_t pid, void *arg);
 
 /* Something ended: a worker (name "") or the shim of a service that ended for good (stopped, or

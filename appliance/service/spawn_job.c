@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "appliance/base/fault.h"
+#include "appliance/base/refuse.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/loop.h"
 
@@ -19,6 +20,7 @@ struct spawn_job {
 	int signal_due; /* for that pid, once it is known; 0: none */
 	bool spawning;	/* the spawner still owes its answer */
 	bool hung_up;	/* the worker's end closed before that answer */
+	bool unsure;	/* that answer never comes: nobody knows whether there is a worker */
 	spawn_job_part_fn *part; /* NULL: the first frame is the answer */
 	spawn_job_done_fn *done;
 	void *arg;
@@ -76,6 +78,11 @@ on_closed(struct frame_conn *conn, int why, void *arg)
 	/* Perhaps none was started: then it is for the spawner to say why. */
 	if (j->spawning)
 		j->hung_up = true;
+	else if (j->unsure)
+		end(j,
+			REFUSE(REASON_INTERRUPTED, "mainstay-supervise",
+				"went away while it started a worker, and none answers"),
+			NULL);
 	else
 		end(j, -ECONNRESET, NULL);
 }
@@ -100,6 +107,8 @@ on_spawned(int r, pid_t pid, void *arg)
 	}
 	if (!j->slot)
 		free(j);
+	else if (r == REASON_INTERRUPTED && !j->hung_up)
+		j->unsure = true; /* where it was started it answers, else its end of the socket went with the supervisor */
 	else if (r)
 		end(j, r, NULL);
 	else if (j->hung_up)

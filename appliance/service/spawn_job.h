@@ -13,7 +13,8 @@ struct frame_out;
 struct spawn_job;
 
 /* How it ended: 0 with what the worker answered, lent for the time of the call and as hostile as what the worker read;
- * what spawn_done_fn says where none was started; -ECONNRESET where it died, or spoke no frames and was killed;
+ * what spawn_done_fn says where none was started; REASON_INTERRUPTED where nobody knows whether one was, and none
+ * answered; -ECONNRESET where it died, or spoke no frames and was killed;
  * -ETIMEDOUT where it took too long and was killed.  j may still be signalled within the call. */
 typedef void spawn_job_done_fn(struct spawn_job *j, int r, struct frame *answer, void *arg);
 

@@ -87,15 +87,19 @@ finish(struct call *c, int r, pid_t pid)
 		done(r, pid, arg);
 }
 
+/* Why a call has no answer: a worker that was asked for may run all the same. */
+static enum reason
+unanswered(const struct call *c)
+{
+	return c->sent && c->type == SUPERVISE_SPAWN ? REASON_INTERRUPTED : REASON_UNREACHABLE;
+}
+
 static void
 on_late(void *arg)
 {
 	struct call *c = arg;
 
-	finish(c,
-		REFUSE(REASON_UNREACHABLE, "mainstay-supervise", "did not answer in %d s",
-			WAIT_MS / 1000),
-		0);
+	finish(c, REFUSE(unanswered(c), "mainstay-supervise", "did not answer in %d s", WAIT_MS / 1000), 0);
 }
 
 static void
@@ -260,7 +264,7 @@ lost(struct asker *a)
 			;
 		if (c)
 			finish(c,
-				refuse_relay(REASON_UNREACHABLE, "mainstay-supervise", "",
+				refuse_relay(unanswered(c), "mainstay-supervise", "",
 					"went away before it answered"),
 				0);
 	} while (c);

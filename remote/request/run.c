@@ -167,7 +167,7 @@ on_answer(struct spawn_job *worker, int r, struct frame *f, void *arg)
 			return;
 		}
 	}
-	if (r == -ECONNRESET) {
+	if (r == -ECONNRESET || (r == REASON_INTERRUPTED && !f)) {
 		finish_unknown(run);
 		return;
 	}

@@ -114,14 +114,20 @@ how_it_ends(void **state)
 		enum deed deed;
 		bool early; /* before the spawner told its pid */
 		int r, signal;
+		int told; /* what the spawner says of it */
 	} rows[] = {
-		{ "it answers", ANSWERS, false, 0, 0 },
-		{ "it answers at once", ANSWERS, true, 0, 0 },
-		{ "it dies", DIES, false, -ECONNRESET, 0 },
-		{ "it dies at once", DIES, true, -ECONNRESET, 0 },
-		{ "it talks nonsense", TALKS_NONSENSE, false, -ECONNRESET, SIGKILL },
-		{ "it talks nonsense at once", TALKS_NONSENSE, true, -ECONNRESET, SIGKILL },
-		{ "it hangs", HANGS, false, -ETIMEDOUT, SIGKILL },
+		{ "it answers", ANSWERS, false, 0, 0, 0 },
+		{ "it answers at once", ANSWERS, true, 0, 0, 0 },
+		{ "it dies", DIES, false, -ECONNRESET, 0, 0 },
+		{ "it dies at once", DIES, true, -ECONNRESET, 0, 0 },
+		{ "it talks nonsense", TALKS_NONSENSE, false, -ECONNRESET, SIGKILL, 0 },
+		{ "it talks nonsense at once", TALKS_NONSENSE, true, -ECONNRESET, SIGKILL, 0 },
+		{ "it hangs", HANGS, false, -ETIMEDOUT, SIGKILL, 0 },
+		{ "it answers, the supervisor did not", ANSWERS, false, 0, 0, REASON_INTERRUPTED },
+		{ "it answers before the supervisor is lost", ANSWERS, true, 0, 0, REASON_INTERRUPTED },
+		{ "it dies with the supervisor, or never was", DIES, false, REASON_INTERRUPTED, 0, REASON_INTERRUPTED },
+		{ "it dies before the supervisor is lost", DIES, true, REASON_INTERRUPTED, 0, REASON_INTERRUPTED },
+		{ "it hangs, and nobody knows its pid", HANGS, false, -ETIMEDOUT, 0, REASON_INTERRUPTED },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -132,6 +138,7 @@ how_it_ends(void **state)
 		if (i > 0)
 			(void)setup(state);
 		b = *state;
+		b->spawn->answer = rows[i].told;
 		assert_int_equal(start(b, 8), 0);
 		fd = b->spawn->calls[0].fd;
 		if (!rows[i].early)
@@ -152,6 +159,8 @@ how_it_ends(void **state)
 			b->type != (rows[i].r == 0 ? TYPE_ANSWER : 0) ||
 			!was_signalled(b, rows[i].signal))
 			fail_msg("%s: %d, %u times", rows[i].name, b->r, b->n_done);
+		if (b->r > 0)
+			assert_int_equal(refuse_last()->reason, b->r);
 		if (i + 1 < ARRAY_LEN(rows))
 			(void)teardown(state);
 	}

@@ -1033,6 +1033,36 @@ test_no_sandbox(void **state)
 	m.spawn->answer = 0;
 }
 
+/* The supervisor was killed while it started the worker: that one may run, so nobody says that nothing has. */
+static void
+test_supervisor_is_lost(void **state)
+{
+	static const struct operate_result ok = { .outcome = OPERATE_OK };
+	static const enum request_outcome want[] = { REQUEST_OUTCOME_INTERRUPTED, REQUEST_OUTCOME_OK };
+
+	(void)state;
+	for (size_t runs = 0; runs < ARRAY_LEN(want); runs++) {
+		SCOPED(request_result_freep) struct request_result *result = NULL;
+		SCOPED(world_end) struct monitor m;
+		struct request q;
+
+		world_open(&m);
+		m.spawn->answer = REASON_INTERRUPTED;
+		q = good("r-1", "info");
+		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+		pump(&m);
+		assert_string_equal(story(&m), "request start "); /* its socket will tell */
+		if (runs)
+			work_at(&m, 0, OPERATE_STDOUT, "a\n", &ok);
+		close(STEAL_FD(m.spawn->calls[0].fd));
+		pump(&m);
+		assert_string_equal(story(&m), runs ? "request start end " : "request start end[interrupted] ");
+		result = said(&m, "r-1");
+		assert_int_equal(result->outcome, want[runs]);
+		m.spawn->answer = 0;
+	}
+}
+
 static void
 test_step_fails(void **state)
 {
@@ -1491,6 +1521,7 @@ main(void)
 		cmocka_unit_test(test_worker_dies),
 		cmocka_unit_test(test_worker_lies),
 		cmocka_unit_test(test_no_sandbox),
+		cmocka_unit_test(test_supervisor_is_lost),
 		cmocka_unit_test(test_step_fails),
 		cmocka_unit_test(test_expires_while_waiting),
 		cmocka_unit_test(test_ceiling_changes_while_waiting),
