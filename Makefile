@@ -172,6 +172,11 @@ check-flows: dependencies       ## FLOWS (60) kills of collector, courier and hu
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
 	$(Q)B=$(B) FLOWS=$${FLOWS:-60} $(PYTHON) tests/fault/telemetry
 
+.PHONY: check-requests
+check-requests: dependencies    ## FLOWS (60) kills of what takes, carries, runs and answers requests: what ran, was recorded and told
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
+	$(Q)B=$(B) FLOWS=$${FLOWS:-60} $(PYTHON) tests/fault/requests
+
 .PHONY: bench
 bench: dependencies             ## what takes minutes to count or to measure: a million flips, 100,000 replays
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory benches
