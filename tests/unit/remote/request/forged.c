@@ -360,16 +360,12 @@ test_damaged_first(void **state)
 	assert_int_equal(spawned(&m), 0);
 }
 
-/* A thousand of its own before a cancel, and the request that it takes back behind it. */
+/* A minute's flood of its own before a cancel, and the request that it takes back behind it. */
 static void
 test_a_flood_before_a_cancel(void **state)
 {
 	SCOPED(world_end) struct monitor m;
 	struct request q;
-	struct request_refused *refused;
-	uint8_t digest[SHA256_LEN] = { 1 };
-	uint64_t before;
-	size_t posts;
 
 	(void)state;
 	world_open(&m);
@@ -384,20 +380,58 @@ test_a_flood_before_a_cancel(void **state)
 		text = json_dumps(e, JSON_COMPACT);
 		assert_int_equal(deliver_text(&m, "1", text), 0);
 	}
-	/* And as much as is remembered of strangers at all. */
-	refused = ((struct request_site *)m.module_arg)->refused;
-	while (request_refused_add(refused, digest, m.now_us, REQUEST_LIFE_S, REQUEST_REFUSED_STRANGERS_MAX) == 0)
-		digest[1]++, digest[2] = (uint8_t)(digest[2] + (digest[1] == 0));
 	q = good("r-1", "info");
 	assert_int_equal(take_back(&m, "2", &q), 0);
 	assert_int_equal(deliver(&m, "3", &q, ANN), 0);
 	assert_int_equal(spawned(&m), 0);
 	assert_string_equal(story(&m), "refuse[unknown-key] refuse[revoked] refuse[replayed] ");
+}
+
+/* As after days of that: so many are remembered as refused. */
+static void
+remembers(struct monitor *m, unsigned n)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 16);
+	SCOPED(scope_close) int dir = -1;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t digest[SHA256_LEN] = { (uint8_t)(i >> 8), (uint8_t)i };
+
+		buf_u64(&b, m->now_us + FIXTURE_HOUR);
+		buf_put(&b, digest, sizeof(digest));
+	}
+	assert_int_equal(fs_open_dir(&dir, m->dir_fd, "requests", 0700), 0);
+	assert_int_equal(fs_replace(dir, "refused", b.data, b.len, 0600), 0);
+	crash(m);
+}
+
+static void
+test_a_long_flood_before_a_cancel(void **state)
+{
+	SCOPED(world_end) struct monitor m;
+	SCOPED_JSON *e = NULL;
+	SCOPED(scope_free) char *text = NULL;
+	uint64_t before = refuse_count(REASON_BUSY);
+	struct request q;
+	size_t posts;
+
+	(void)state;
+	world_open(&m);
+	/* Of strangers no more is remembered, so nothing is signed about them; a cancel is. */
+	remembers(&m, REQUEST_REFUSED_STRANGERS_MAX);
+	q = good("f-1", "info");
+	e = fixture_seal(&fx, &q, CID);
+	text = json_dumps(e, JSON_COMPACT);
+	assert_int_equal(deliver_text(&m, "1", text), 0);
+	assert_int_equal(m.n_posts, 0);
+	q = good("r-1", "info");
+	assert_int_equal(take_back(&m, "2", &q), 0);
+	assert_int_equal(m.n_posts, 1);
+	assert_int_equal(deliver(&m, "3", &q, ANN), 0);
+	assert_int_equal(spawned(&m), 0);
 	/* Where there is no room at all nobody is told that it was heard, and the mailbox goes on. */
-	while (request_refused_add(refused, digest, m.now_us, REQUEST_LIFE_S, REQUEST_REFUSED_MAX) == 0)
-		digest[1]++, digest[2] = (uint8_t)(digest[2] + (digest[1] == 0));
+	remembers(&m, REQUEST_REFUSED_MAX);
 	q = good("r-2", "restart");
-	before = refuse_count(REASON_BUSY);
 	posts = m.n_posts;
 	assert_int_equal(take_back(&m, "4", &q), 0);
 	assert_int_equal(refuse_count(REASON_BUSY), before + 2); /* the check, and what is handed on to the courier */
@@ -536,6 +570,7 @@ main(void)
 		cmocka_unit_test(test_once),
 		cmocka_unit_test(test_damaged_first),
 		cmocka_unit_test(test_a_flood_before_a_cancel),
+		cmocka_unit_test(test_a_long_flood_before_a_cancel),
 		cmocka_unit_test(test_taken_back_and_brought_by_hand),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_the_courier_delivers_and_nothing_else),
