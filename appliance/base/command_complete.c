@@ -83,7 +83,7 @@ complete_names(const struct command_program *p, const char *first, const char *l
 		len = strcspn(word, " ");
 		if (strncmp(word, last, strlen(last)) != 0)
 			continue;
-		if (shown && strncmp(shown, word, len + 1) == 0)
+		if (shown && strcspn(shown, " ") == len && strncmp(shown, word, len) == 0)
 			continue; /* the same group again */
 		shown = word;
 		(void)printf("%.*s\n", (int)len, word);

@@ -30,7 +30,13 @@ put_text(const char *s)
 static void
 put_literal(const char *s)
 {
-	(void)printf("```\n%s\n```\n\n", s);
+	(void)printf("```\n");
+	for (; *s; s++) {
+		if (*s == '\\')
+			(void)putchar('\\');
+		(void)putchar(*s);
+	}
+	(void)printf("\n```\n\n");
 }
 
 /* Paragraphs; where lines are laid out with spaces, as they are. */

@@ -109,7 +109,7 @@ static const struct command commands[] = {
 	{ .name = "fault", .summary = "broken", .run = run_fault },
 	{ .name = "full", .summary = "no room", .run = run_full },
 	{ .name = "items", .summary = "items", .run = run_items },
-	{ .name = "sign", .summary = "sign", .details = "prog sign\n  more", .options = required,
+	{ .name = "sign", .summary = "sign", .details = "prog sign \\\n  more", .options = required,
 		.run = run_any },
 	{ 0 },
 };
@@ -297,6 +297,8 @@ completion_comes_from_the_tables(void **state)
 	assert_string_equal(out_text, "status\nservice\nsign\n");
 	assert_int_equal(run("__complete service ''"), 0);
 	assert_string_equal(out_text, "list\ninstall\n");
+	assert_int_equal(run("__complete a"), 0); /* a command, and a group */
+	assert_string_equal(out_text, "audit\n");
 	assert_int_equal(run("__complete status --o"), 0);
 	assert_string_equal(out_text, "--out\n");
 	assert_int_equal(run("__complete status x"), 0);
@@ -341,7 +343,7 @@ the_manual_comes_from_the_tables(void **state)
 		"*--out* _FILE_\n\twhere to\n\n*--tag* _T_\n\t (may be given more than once)\n\n*-f*\n\t\n\n");
 	assert_int_equal(run("__manual commands sign"), 0);
 	assert_non_null(strstr(out_text, "*--key* _FILE_\n\t (required)\n"));
-	assert_non_null(strstr(out_text, "```\nprog sign\n  more\n```\n"));
+	assert_non_null(strstr(out_text, "```\nprog sign \\\\\n  more\n```\n"));
 	assert_int_equal(run("__manual options"), 0);
 	assert_int_equal(strncmp(out_text, "*--json*\n\tprint JSON\n", 21), 0);
 	assert_int_equal(run("__manual all"), 2);
