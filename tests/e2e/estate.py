@@ -162,7 +162,7 @@ class Estate:
         return subprocess.Popen([os.path.join(BIN, "mainstay-desk"), *self.desk_argv(*argv, "--json")[1:]],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def desk_all(self, service, *asks, at_once=6, code=0):
+    def desk_all(self, service, *asks, code=0):
         """Operations on a service side by side, for an engineer may have eight on their way: each [name, argument...];
         what each desk says, in their order: its JSON, or where it is to fail, stderr."""
         def one(ask):
@@ -170,7 +170,7 @@ class Estate:
                              code=code)
             return json.loads(done.stdout) if code == 0 else done.stderr
 
-        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
             return list(pool.map(one, asks))
 
     def ssh_key(self, name):

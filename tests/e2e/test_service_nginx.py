@@ -64,6 +64,25 @@ def set_knobs(estate, *knobs, code=0):
     return estate.mainstay("service", "set", "nginx", *knobs, code=code)
 
 
+def test_requests_are_summed_up_whatever_they_say():
+    """Lines as nginx writes them for what anybody may send; half a line, and lines that are none, do not count."""
+    lines = ['9 "GET /half HTTP/1.1" 200 5 "-" "-" 9.000', "2026/11/22 08:00:00 [error] 7#7: *1 open() failed, request: \"GET /e HTTP/1.1\"",
+             *(f'10.0.0.{n} - - [22/Nov/2026:08:00:0{n} +0000] "{request}" {status} 10 "http://r/?key=hush" "{agent}" {took}'
+               for n, request, status, agent, took in (
+                   (1, "GET /a?token=hush HTTP/1.1", 200, "curl", "0.010"), (2, "GET /a#hush HTTP/1.1", 200, "a\\x22 b", "0.510"),
+                   (3, "GET /b HTTP/1.1", 404, "\\x1B[2J", "0.000"), (4, "\\x16\\x03\\x01", 400, "-", "0.000"),
+                   (5, "GET /" + "c" * 500 + " HTTP/1.1", 502, "$(id)", "60.001")))]
+    awk = ["mawk", "-f", os.path.join(ROOT, "packaging", "services", "nginx", "summary.awk"), "-v", "skip=1", "-v", "count=2"]
+    done = subprocess.run(awk, input="\n".join(lines) + "\n", capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "5 requests from 22/Nov/2026:08:00:01 +0000 to 22/Nov/2026:08:00:05 +0000, 50 bytes",
+        "statuses", "  2  200", "  1  400", "paths", "  2  /a", "  1  (no request)",
+        "not answered well", "  1  400 (no request)", "  1  404 /b",
+        "slowest", "  60.001 s  /" + "c" * 119 + "...", "  0.51 s  /a"] and done.stderr == ""
+    none = subprocess.run(awk, input="x\ny\n", capture_output=True, text=True, check=True)
+    assert none.stdout.startswith("no requests in the part")
+
+
 def test_nginx_from_install_to_stop():
     port, other = free_port(), free_port()
     with Estate("service-nginx") as e:

@@ -188,8 +188,7 @@ def looks(e, slow):
             ("session", f"pid={slow.pid}"): "PgSleep", ("long-transactions", "older-than=0s"): "idle in transaction",
             ("table-sizes",): "kept ", ("index-usage", "database=app"): "kept_n", ("wal",): "on_disk",
             ("autovacuum",): "kept ", ("progress",): "(0 rows)", ("reload",): ""}
-    # No more than four sessions at a time look.
-    for ask, done in zip(must, e.desk_all("postgresql", *must, at_once=4)):
+    for ask, done in zip(must, e.desk_all("postgresql", *must)):
         assert done["result"]["outcome"] == "ok" and must[ask] in done["stdout"], (ask, done)
         assert ask[0] == "statements" or "SELECT 1" not in done["stdout"], "no texts of statements"
 

@@ -2,18 +2,22 @@
 # stands behind a path's "?" is left out, for it may be somebody's secret.
 #
 # ADDRESS - USER [TIME] "METHOD PATH PROTOCOL" STATUS BYTES "REFERER" "AGENT" SECONDS; nginx writes a quote as \x22
-function top(of, title, unit,    i, key, best) {
-	print title
-	for (i = 0; i < count; i++) {
-		best = ""
-		for (key in of)
-			if (best == "" || of[key] > of[best] || (of[key] == of[best] && key < best))
-				best = key
-		if (best == "")
-			return
-		print "  " of[best] unit "  " best
-		delete of[best]
+function before(of, a, b) {
+	return of[a] > of[b] || (of[a] == of[b] && a < b)
+}
+
+function top(of, title, unit,    key, i, n, best) {
+	n = 0
+	for (key in of) {
+		if (n == count && !before(of, key, best[n]))
+			continue
+		for (i = n < count ? ++n : n; i > 1 && before(of, key, best[i - 1]); i--)
+			best[i] = best[i - 1]
+		best[i] = key
 	}
+	print title
+	for (i = 1; i <= n; i++)
+		print "  " of[best[i]] unit "  " best[i]
 }
 
 BEGIN {

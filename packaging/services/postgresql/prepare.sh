@@ -7,7 +7,7 @@ bin=/usr/lib/postgresql/15/bin
 
 $bin/initdb --pgdata="$1" --username=postgres --auth=peer --encoding=UTF8 --locale=C.UTF-8 --data-checksums --no-instructions
 $bin/postgres --single -D "$1" postgres <<'SQL'
-CREATE ROLE mainstay_look LOGIN CONNECTION LIMIT 4 IN ROLE pg_monitor;
+CREATE ROLE mainstay_look LOGIN CONNECTION LIMIT 12 IN ROLE pg_monitor;
 CREATE ROLE mainstay_metrics LOGIN CONNECTION LIMIT 4 IN ROLE pg_monitor;
 CREATE ROLE app LOGIN;
 CREATE DATABASE app OWNER app;
