@@ -419,8 +419,7 @@ act(struct request_site *s, struct request_item *item, enum flow_action action)
 	case FLOW_ACTION_ANNOUNCE:
 		announce(s, item);
 		break;
-	case FLOW_ACTION_START:
-		request_site_save(s, item);
+	case FLOW_ACTION_START: /* what comes of it is saved: that it runs, waits for a dry run, or is refused */
 		request_site_begin(s, item);
 		break;
 	case FLOW_ACTION_KILL:

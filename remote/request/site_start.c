@@ -61,9 +61,12 @@ request_site_begin(struct request_site *s, struct request_item *item)
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 };
 	int r = look(s, item, &g);
 
-	if (!r)
-		r = request_site_needs_trial(item, &g) ? request_site_try(s, item, &g, true)
-						       : run(s, item, &g);
+	if (!r && request_site_needs_trial(item, &g)) {
+		request_site_save(s, item);
+		r = request_site_try(s, item, &g, true);
+	} else if (!r) {
+		r = run(s, item, &g);
+	}
 	if (r)
 		request_site_refuse_last(s, item, r, "starting a request");
 }
