@@ -147,6 +147,7 @@ write_static(struct buf *out, const char *folder, const char *cache, bool text, 
 		"\troot %s;\n"
 		"\tlimit_except GET { deny all; }\n"
 		"\tdisable_symlinks on from=$document_root;\n"
+		"\tlog_not_found off;\n" /* each client looks for a root that is not there yet */
 		"\tadd_header Cache-Control \"%s\";\n"
 		"%s"
 		"}\n",
