@@ -34,9 +34,19 @@ static const struct {
  * it. */
 enum { BEHIND_ROOM = 2 * LEDGER_RECORD_MAX };
 
+/* Where a stream was read last.  Answers come for one record after the other, each is looked at more than once, and a
+ * segment has thousands. */
+struct place {
+	struct record_reader *reader; /* NULL: none yet */
+	uint64_t next;		      /* what it reads next */
+	uint64_t sequence;	      /* of the record that was read last; 0: none is kept */
+	struct buf record;
+};
+
 struct outbox {
 	int dir_fd;
 	struct record *records[ARRAY_LEN(streams)];
+	struct place places[ARRAY_LEN(streams)];
 };
 
 SCOPED_DESTRUCTOR(struct outbox, outbox_close)
@@ -61,6 +71,8 @@ outbox_open(struct outbox **ret, int lib_fd, gid_t reader_gid)
 	if (!o)
 		return FAULT(-ENOMEM);
 	o->dir_fd = -1;
+	for (size_t i = 0; i < ARRAY_LEN(o->places); i++)
+		o->places[i].record = BUF_MAX(LEDGER_RECORD_MAX);
 	r = fs_open_dir(&fd, lib_fd, "outbox", shared ? 0750 : 0700);
 	if (r == 0 && shared && fchown(fd, (uid_t)-1, reader_gid) < 0)
 		r = -errno;
@@ -91,8 +103,11 @@ outbox_close(struct outbox *o)
 {
 	if (!o)
 		return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(o->records); i++)
+	for (size_t i = 0; i < ARRAY_LEN(o->records); i++) {
 		o->records[i] = record_close(o->records[i]);
+		record_reader_close(o->places[i].reader);
+		buf_done(&o->places[i].record);
+	}
 	if (o->dir_fd >= 0)
 		(void)close(o->dir_fd);
 	free(o);
@@ -121,31 +136,69 @@ outbox_put(struct outbox *o, const char *stream, const char *class, const char *
 	return r < 0 ? FAULT(r) : r;
 }
 
-/* Damage was logged with its place: what stood there is known no more. */
-static int
-read_record(struct outbox *o, const char *stream, uint64_t sequence, struct buf *out)
+/* --- reading ------------------------------------------------------------------------------------- */
+static void
+forget(struct place *p)
 {
-	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
-	uint64_t found = 0;
-	int r;
+	buf_done(&p->record);
+	p->record = BUF_MAX(LEDGER_RECORD_MAX);
+	p->sequence = 0;
+}
 
-	if (find(stream) < 0)
+/* Bring the stream's place to the first record from this sequence on; over: behind damage, too.  Returns 0, RECORD_END,
+ * REASON_ALTERED (logged with its place) or what else a reader says. */
+static int
+advance(struct outbox *o, int i, uint64_t from, bool over)
+{
+	struct place *p = &o->places[i];
+	uint64_t found = 0;
+	int r = 0;
+
+	if (p->sequence == from && from > 0)
+		return 0;
+	forget(p);
+	if (!p->reader)
+		r = record_reader_open(&p->reader, o->dir_fd, streams[i].name, from);
+	else if (p->next != from)
+		r = record_reader_seek(p->reader, from);
+	p->next = from;
+	r = r ?: record_reader_next(p->reader, &p->record, &found);
+	if (r == REASON_ALTERED && over) {
+		r = record_reader_skip(p->reader);
+		r = r ?: record_reader_next(p->reader, &p->record, &found);
+	}
+	if (r == 0) {
+		p->sequence = found;
+		p->next = found + 1;
+	} else if (r != RECORD_END) {
+		p->reader = record_reader_close(p->reader); /* the next look begins anew */
+	}
+	return r;
+}
+
+/* Lent until the next look.  What was damaged is known no more. */
+static int
+read_record(struct outbox *o, const char *stream, uint64_t sequence, const struct buf **ret)
+{
+	int i = find(stream), r;
+
+	if (i < 0)
 		return REASON_NOT_FOUND;
-	r = record_reader_open(&reader, o->dir_fd, stream, sequence);
-	r = r ?: record_reader_next(reader, out, &found);
-	if (r == RECORD_END || r == REASON_ALTERED || (r == 0 && found != sequence))
+	r = advance(o, i, sequence, false);
+	if (r == RECORD_END || r == REASON_ALTERED || (r == 0 && o->places[i].sequence != sequence))
 		return REASON_NOT_FOUND;
+	*ret = &o->places[i].record;
 	return r < 0 ? FAULT(r) : r;
 }
 
 int
 outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t ret_digest[32])
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	const struct buf *record = NULL;
 	struct ledger_entry e;
-	int r = read_record(o, stream, sequence, &b);
+	int r = read_record(o, stream, sequence, &record);
 
-	r = r ?: ledger_decode(&e, b.data, b.len, stream);
+	r = r ?: ledger_decode(&e, record->data, record->len, stream);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	sha256_of(ret_digest, e.body, e.body_len);
@@ -155,54 +208,47 @@ outbox_digest(struct outbox *o, const char *stream, uint64_t sequence, uint8_t r
 int
 outbox_first(struct outbox *o, const char *stream, uint64_t from, uint64_t *ret_sequence)
 {
-	SCOPED(record_reader_closep) struct record_reader *reader = NULL;
-	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
-	int r;
+	int i = find(stream), r;
 
-	if (find(stream) < 0)
+	if (i < 0)
 		return REASON_NOT_FOUND;
-	r = record_reader_open(&reader, o->dir_fd, stream, from);
-	r = r ?: record_reader_next(reader, &b, ret_sequence);
-	if (r == REASON_ALTERED) {
-		r = record_reader_skip(reader);
-		r = r ?: record_reader_next(reader, &b, ret_sequence);
-	}
-	if (r == RECORD_END || r > 0)
-		return REASON_NOT_FOUND;
-	return FAULT(r);
+	r = advance(o, i, from, true);
+	if (r)
+		return r < 0 ? FAULT(r) : REASON_NOT_FOUND;
+	*ret_sequence = o->places[i].sequence;
+	return 0;
 }
 
 /* The same entry around another body; without one, as it stands. */
 static int
-change_body(struct buf *record, outbox_change_fn *change, void *arg, const char *stream)
+change_body(struct buf *out, const struct buf *record, outbox_change_fn *change, void *arg, const char *stream)
 {
-	SCOPED(buf_done) struct buf body = BUF_MAX(LEDGER_RECORD_MAX), changed = BUF_MAX(LEDGER_RECORD_MAX);
+	SCOPED(buf_done) struct buf body = BUF_MAX(LEDGER_RECORD_MAX);
 	struct ledger_entry e;
 	int r = ledger_decode(&e, record->data, record->len, stream);
 
 	r = r ?: change(&body, e.body, e.body_len, arg);
-	if (r || body.len == 0)
-		return r < 0 ? FAULT(r) : r;
-	e.body = body.data;
-	e.body_len = body.len;
-	r = ledger_encode(&changed, &e);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	buf_reset(record);
-	buf_put(record, changed.data, changed.len);
-	return FAULT(buf_error(record));
+	if (r == 0 && body.len > 0) {
+		e.body = body.data;
+		e.body_len = body.len;
+	}
+	r = r ?: ledger_encode(out, &e);
+	return r < 0 ? FAULT(r) : r;
 }
 
 int
 outbox_behind(struct outbox *o, const char *stream, uint64_t sequence, outbox_change_fn *change, void *arg,
 	uint64_t *ret_sequence)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(LEDGER_RECORD_MAX);
+	SCOPED(buf_done) struct buf changed = BUF_MAX(LEDGER_RECORD_MAX);
+	const struct buf *b = NULL;
 	int r = read_record(o, stream, sequence, &b);
 
-	if (r == 0 && change)
-		r = change_body(&b, change, arg, stream);
-	r = r ?: record_append(o->records[find(stream)], b.data, b.len, ret_sequence);
+	if (r == 0 && change) {
+		r = change_body(&changed, b, change, arg, stream);
+		b = &changed;
+	}
+	r = r ?: record_append(o->records[find(stream)], b->data, b->len, ret_sequence);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -216,6 +262,8 @@ outbox_committed(struct outbox *o, const char *stream, uint64_t sequence)
 	if (sequence >= record_next_sequence(o->records[i]))
 		return REFUSE(REASON_MALFORMED, stream, "%llu was never sent",
 			(unsigned long long)sequence);
+	if (o->places[i].sequence <= sequence)
+		forget(&o->places[i]);
 	return FAULT(record_trim(o->records[i], sequence));
 }
 
