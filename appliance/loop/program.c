@@ -20,11 +20,11 @@ program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve)
 
 	log_open(name, LOG_LEVEL_INFO);
 	log_limit_refusals(REFUSALS_A_MINUTE);
-	if (argc != 3 || strcmp(argv[1], "--state") != 0) {
-		log_error("usage: %s --state DIR (started by mainstay-supervise)", name);
+	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--state") != 0)) {
+		log_error("usage: %s [--state DIR] (started by mainstay-supervise, or by systemd)", name);
 		return refuse_exit_code(REASON_USAGE);
 	}
-	r = serve(argv[2]);
+	r = serve(argc == 3 ? argv[2] : NULL);
 	if (r < 0)
 		log_fault(r, name);
 	return refuse_exit_code(r);
