@@ -11,6 +11,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/envelope.h"
 #include "remote/request/plan.h"
+#include "remote/request/progress.h"
 #include "remote/request/result.h"
 
 void
@@ -95,7 +96,7 @@ take_plan(struct desk_answer *a, const json_t *envelope)
 	if (!a->plan || strcmp(a->plan->text, plan->text) != 0) {
 		a->news++;
 		if (!a->quiet)
-			command_say(a->call, "%s", plan->text);
+			command_say(a->call, "%s%s", a->plan ? "another plan, in the place of the one above:\n\n" : "", plan->text);
 	}
 	request_plan_free(a->plan);
 	a->plan = STEAL(plan);
@@ -142,6 +143,16 @@ desk_answer_take(struct desk_answer *a, const json_t *doc)
 	return r;
 }
 
+void
+desk_answer_said(struct desk_answer *a, const struct progress *p)
+{
+	if (p->kind != PROGRESS_STATE || p->n <= a->said_n)
+		return;
+	(void)snprintf(a->said, sizeof(a->said), "%s", p->text);
+	a->said_n = p->n;
+	a->said_us = p->time_us;
+}
+
 /* Why the command does not end well. */
 static int
 verdict(const struct desk_answer *a)
@@ -176,6 +187,17 @@ verdict(const struct desk_answer *a)
 	return refuse_relay(reason == REASON_NONE ? REASON_FAULT : reason, a->id, NULL, text);
 }
 
+/* What the site itself signed of one that has no result. */
+static int
+put_said(json_t *out, const struct desk_answer *a)
+{
+	json_t *said = json_object();
+	int r = said && json_object_set_new(out, "said", said) == 0 ? 0 : FAULT(-ENOMEM);
+
+	r = r ?: json_put_text(said, "text", a->said);
+	return r ?: json_put_time(said, "time", a->said_us);
+}
+
 static int
 print_json(const struct desk_answer *a, json_t *take_preview)
 {
@@ -185,6 +207,8 @@ print_json(const struct desk_answer *a, json_t *take_preview)
 	r = r ?: json_put_text(out, "id", a->id);
 	r = r ?: json_put_text(out, "state", a->state);
 	r = r ?: json_put_text(out, "decision", a->decision);
+	if (!r && *a->said && !a->result)
+		r = put_said(out, a);
 	if (!r && a->until_us)
 		r = json_put_time(out, "key_until", a->until_us);
 	if (!r && a->plan && json_object_set(out, "plan", a->plan->doc) < 0)
@@ -232,6 +256,11 @@ say_pending(const struct desk_answer *a)
 			"%s: the hub says that it expired, but it ends %s: the site may run it until then; ask again with: "
 			"mainstay-desk requests %s",
 			a->id, clock_format(text, a->expires_us), a->id);
+		return;
+	}
+	if (*a->said) {
+		command_say(a->call, "%s: %s (the site signed that %s); ask again with: mainstay-desk requests %s", a->id, a->said,
+			clock_format(text, a->said_us), a->id);
 		return;
 	}
 	command_say(a->call, "%s: %s (the hub says); ask again with: mainstay-desk requests %s", a->id,

@@ -24,6 +24,8 @@ struct desk_answer {
 	char state[16];      /* queued, delivered, waiting, done, expired: the hub's word */
 	char decision[8];
 	unsigned news;       /* how often it was another state, another plan, a result */
+	char said[1024];     /* the last state that the site told of it, signed: for whom it waits; "" */
+	uint64_t said_n, said_us; /* its number, and when */
 	struct request_plan *plan;     /* owned; NULL before */
 	struct request_result *result; /* owned; NULL before */
 	uint64_t until_us;             /* the result's key was the site's until then; 0: it is */
@@ -46,6 +48,10 @@ bool desk_answer_early(const struct desk_answer *a);
  * REASON_BAD_SIGNATURE, REASON_UNKNOWN_KEY, REASON_ALTERED (a plan or a result of another request),
  * REASON_MALFORMED (logged); or a fault. */
 int desk_answer_take(struct desk_answer *a, const json_t *doc);
+
+/* The site, whose signature was verified, told a state of it: the newest counts. */
+struct progress;
+void desk_answer_said(struct desk_answer *a, const struct progress *p);
 
 /* Print how it stands (take_preview is consumed) and give the command's result: 0 done; the reason
  * of a refusal or a failure; REASON_EXPIRED (logged) where it ended and the hub says that the site did not fetch it;

@@ -89,11 +89,12 @@ desk_live_read(struct desk_answer *a, const json_t *envelope, struct progress **
 }
 
 static void
-take(struct desk_live *l, const struct desk_answer *a, const struct progress *p)
+take(struct desk_live *l, struct desk_answer *a, const struct progress *p)
 {
 	uint64_t missing = p->n - l->seen - 1;
 
 	l->seen = p->n;
+	desk_answer_said(a, p);
 	l->holes = l->holes || missing > 0;
 	if (p->kind == PROGRESS_OUT && !l->holes)
 		buf_puts(&l->out, p->text);

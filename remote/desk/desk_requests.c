@@ -43,12 +43,14 @@ show(struct desk *d, const char *id)
 	SCOPED(desk_trust_site_done) struct desk_site site = { 0 };
 	SCOPED(request_freep) struct request *q = NULL;
 	SCOPED_JSON *doc = NULL;
+	uint64_t since_us;
 	int r = desk_trust_refresh(d);
 
 	r = r ?: desk_asked_get(d, id, &doc, &q, &site, &a);
 	if (r)
 		return r;
 	command_say(d->call, "%s %s at %s, asked by %s: %s", q->service, q->operation, q->site, q->engineer, q->reason);
+	desk_waiting_read(&a, doc, &since_us);
 	r = desk_answer_take(&a, doc);
 	return r ?: desk_answer_finish(&a, json_pack("{s:s, s:s, s:s, s:s}", "site", q->site, "service", q->service,
 					   "operation", q->operation, "engineer", q->engineer));

@@ -16,7 +16,7 @@
 #include "remote/request/progress.h"
 #include "remote/request/request.h"
 
-enum { TEXT_MAX = 256 };
+enum { TEXT_MAX = 1024 };
 
 struct waiting {
 	bool proven;
@@ -24,24 +24,39 @@ struct waiting {
 	char who[TEXT_MAX];
 };
 
+void
+desk_waiting_read(struct desk_answer *a, const json_t *doc, uint64_t *ret_since_us)
+{
+	const json_t *item;
+	uint64_t first = UINT64_MAX;
+	size_t i;
+
+	*ret_since_us = 0;
+	json_array_foreach(json_object_get(doc, "progress"), i, item) {
+		SCOPED(progress_freep) struct progress *p = NULL;
+
+		if (desk_live_read(a, item, &p) != 0 || p->kind != PROGRESS_STATE)
+			continue;
+		desk_answer_said(a, p);
+		if (p->n < first) {
+			first = p->n;
+			*ret_since_us = p->time_us;
+		}
+	}
+}
+
 /* The last state that the site told of it. */
 static void
 take_state(struct waiting *w, struct desk_answer *a, const json_t *doc)
 {
-	const json_t *item;
-	uint64_t last = 0;
-	size_t i;
+	uint64_t since_us;
 
-	json_array_foreach(json_object_get(doc, "progress"), i, item) {
-		SCOPED(progress_freep) struct progress *p = NULL;
-
-		if (desk_live_read(a, item, &p) != 0 || p->kind != PROGRESS_STATE || p->n <= last)
-			continue;
-		last = p->n;
-		w->proven = true;
-		(void)clock_format(w->since, p->time_us);
-		(void)snprintf(w->who, sizeof(w->who), "%s", p->text);
-	}
+	desk_waiting_read(a, doc, &since_us);
+	if (!*a->said)
+		return;
+	w->proven = true;
+	(void)clock_format(w->since, since_us);
+	(void)snprintf(w->who, sizeof(w->who), "%s", a->said);
 }
 
 static int

@@ -2,10 +2,16 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdint.h>
 
 struct desk;
 
 enum { DESK_WAITING_ASKED_MAX = 16 }; /* so many are looked up; of the others the hub's word stands */
+
+/* Read the states that the site signed out of the hub's page about a request, into a->said; what is not signed as it should
+ * be is left out.  *ret_since_us: when the site first said that it waits; 0: it did not. */
+struct desk_answer;
+void desk_waiting_read(struct desk_answer *a, const json_t *doc, uint64_t *ret_since_us);
 
 /* Add to each of the hub's items (a request's summary) "since", "for" (who must approve, or what it waits for) and
  * "signed": whether the site said so.  Where what the hub shows of one is not what engineer and site signed, "for" says

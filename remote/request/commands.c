@@ -355,7 +355,8 @@ run_narrow(struct command_call *call)
 	if (call->json)
 		return command_print_json("Request", STEAL(item));
 	say_brief(call, item);
-	command_say(call, "\n%s", json_text(item, "plan_text"));
+	command_say(call, "\nplan %lld; what was signed of a plan before counts no more:\n\n%s",
+		json_integer_value(json_object_get(item, "plan_number")), json_text(item, "plan_text"));
 	return 0;
 }
 

@@ -78,6 +78,7 @@ make_plan(struct request_site *s, struct request_item *item, const struct reques
 		return FAULT(-ENOMEM);
 	free(item->plan_text);
 	item->plan_text = text;
+	item->plans++;
 	json_decref(item->plan);
 	item->plan = STEAL(envelope);
 	free(item->decision);
@@ -154,6 +155,8 @@ decide(struct request_site *s, struct request_item *item, const struct request_s
 	(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
 	if (have >= item->need)
 		(void)request_site_permitted(s, item);
+	else
+		request_site_say_waits(s, item);
 }
 
 void

@@ -1,6 +1,7 @@
 /* A person of the customer lowers the limits of a request that waits: what the engineer signed stays as it is, it may
  * only take less.  Part of the module of site_room.h. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/fault.h"
@@ -82,6 +83,7 @@ on_narrow(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(request_site_ground_done) struct request_site_ground g = { 0 }, fresh = { 0 };
 	struct request_limits was, limits = { 0 };
 	struct request_item *item;
+	char *by, *was_by;
 	int r = request_site_find(s, call, &item);
 
 	(void)m;
@@ -93,17 +95,26 @@ on_narrow(struct monitor *m, struct monitor_call *call, void *arg)
 	r = r ?: read_limits(call, item, g.verdict.operation, &limits);
 	if (r)
 		return r;
+	by = strdup(monitor_call_actor(call) ?: "a person");
+	if (!by)
+		return FAULT(-ENOMEM);
 	was = item->limits;
 	item->limits = limits;
+	was_by = item->narrowed_by;
+	item->narrowed_by = by;
 	/* The text differs now: a new plan is made, announced and saved with its limits, and what was permitted of the
 	 * former one counts no more. */
 	r = leaf_narrowed(s, call, item, &g);
 	r = r ?: request_site_refresh(s, item, &fresh);
 	if (r == REASON_STATE_MOVED) {
+		free(was_by);
+		request_site_say_waits(s, item);
 		log_info("request %s: limits lowered by %s", item->request->id, monitor_call_actor(call));
 		return request_site_answer(call, request_site_full(item));
 	}
 	item->limits = was;
+	item->narrowed_by = was_by;
+	free(by);
 	return r;
 }
 

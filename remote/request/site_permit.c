@@ -108,8 +108,10 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 				"%s: only a request that waits can be approved",
 				request_flow_state_name(item->flow.state));
 		r = r ?: request_site_refresh(s, item, &g);
-		if (r == REASON_STATE_MOVED)
+		if (r == REASON_STATE_MOVED) {
+			request_site_say_waits(s, item);
 			r = 0; /* what is shown now is the new plan */
+		}
 	}
 	if (r)
 		return r;
@@ -343,6 +345,7 @@ use_permit(struct request_site *s, struct request_item *item, const struct reque
 		return request_site_permitted(s, item);
 	r = request_store_save(s->store, item);
 	request_site_tell(s, item);
+	request_site_say_waits(s, item);
 	return r;
 }
 
@@ -374,6 +377,8 @@ approve(struct request_site *s, struct monitor_call *call, const char *sig, stru
 			"%s: only a request that waits can be approved",
 			request_flow_state_name(item->flow.state));
 	r = r ?: request_site_refresh(s, item, &g);
+	if (r == REASON_STATE_MOVED)
+		request_site_say_waits(s, item);
 	if (r)
 		return r;
 	item->need = g.verdict.answer.need;

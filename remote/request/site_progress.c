@@ -22,7 +22,7 @@ struct request_progress {
 	struct request_site *s;
 	const struct request_item *item;
 	struct loop_timer *timer;
-	uint64_t n;
+	uint64_t n, first; /* of the last message; of the one before those that are ours */
 	struct buf waiting[STREAMS]; /* not said yet, as it came: stdout, stderr */
 	unsigned turn;		     /* the stream that goes first */
 	size_t room;		     /* bytes of text that may still be said */
@@ -163,7 +163,8 @@ request_site_progress(struct request_progress **ret, struct request_site *s, con
 	if (!p)
 		return FAULT(-ENOMEM);
 	/* What a result has room for, of one stream: who wants all of it waits for that. */
-	*p = (struct request_progress){ .s = s, .item = item, .room = REQUEST_OUTPUT_MAX };
+	*p = (struct request_progress){ .s = s, .item = item, .room = REQUEST_OUTPUT_MAX,
+		.n = item->said, .first = item->said };
 	for (unsigned i = 0; i < STREAMS; i++)
 		p->waiting[i] = BUF_MAX(WAITING_MAX);
 	*ret = p;
@@ -199,7 +200,7 @@ request_site_progress_output(struct request_progress *p, int stream, const void 
 void
 request_site_progress_end(struct request_progress *p)
 {
-	if (!p || p->n == 0)
+	if (!p || p->n == p->first)
 		return;
 	for (unsigned i = 0; i < STREAMS && !p->silent; i++)
 		(void)say_output(p, i);

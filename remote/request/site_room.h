@@ -6,6 +6,7 @@
  *	site_try.c     dry runs: before the plan, and again before the run
  *	site_cancel.c  an engineer takes a request back
  *	site_narrow.c  a person lowers the limits of one that waits
+ *	site_waits.c   for whom one waits, said to its engineer
  *	site_health.c  how its service does once it has ended
  *	site_progress.c what is said while it runs
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
@@ -202,6 +203,10 @@ size_t request_site_gather(struct request_site *s, struct request_item *item,
 	const struct request_site_ground *g);
 /* They are enough: FLOW_EVENT_PERMIT, until the first of them expires. */
 int request_site_permitted(struct request_site *s, struct request_item *item);
+
+/* Say, signed, for whom it waits, which plan it is, and who lowered its limits: where it waits, and that was not said before.
+ * A fault is logged; refuse_last() stays. */
+void request_site_say_waits(struct request_site *s, struct request_item *item);
 
 /* --- shared by verbs -------------------------------------------------------------------------- */
 /* The request that parameter "id" names.  REASON_USAGE or REASON_NOT_FOUND (logged). */

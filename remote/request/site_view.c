@@ -40,6 +40,9 @@ request_site_brief(const struct request_item *item)
 	r = r ?: json_put_time(o, "received", item->received_us);
 	r = r ?: json_put_time(o, "not_before", q->not_before_us);
 	r = r ?: json_put_time(o, "expires", q->expires_us);
+	if (!r && item->plans > 1) /* it is not the plan that was made first */
+		r = json_put_u64(o, "plan_number", item->plans);
+	r = r ?: json_put_text(o, "narrowed_by", item->narrowed_by);
 	r = r ?: json_put_text(o, "decision", item->decision);
 	r = r ?: json_put_text(o, "outcome", item->outcome);
 	if (!r && item->reason != REASON_NONE)

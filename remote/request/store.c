@@ -35,8 +35,8 @@ struct request_store {
 struct members {
 	uint64_t v;
 	json_t *envelope, *plan, *result, *permits, *touched, *limits;
-	const char *kind, *state, *decision, *plan_text, *reason, *detail, *outcome;
-	uint64_t mailbox, received_us, expires_us;
+	const char *kind, *state, *decision, *plan_text, *reason, *detail, *outcome, *narrowed_by;
+	uint64_t mailbox, received_us, expires_us, plans, said;
 	bool settled;
 };
 
@@ -61,6 +61,9 @@ static const struct json_field fields[] = {
 	FIELD("result", result, JSON_KIND_OBJECT, true, 0),
 	FIELD("permits", permits, JSON_KIND_ARRAY, true, POLICY_NEED_MAX),
 	FIELD("touched", touched, JSON_KIND_ARRAY, true, REQUEST_TOUCHED_MAX),
+	FIELD("narrowed_by", narrowed_by, JSON_KIND_TEXT, true, 64),
+	FIELD("plans", plans, JSON_KIND_U64, true, UINT32_MAX),
+	FIELD("said", said, JSON_KIND_U64, true, 0),
 	FIELD("limits", limits, JSON_KIND_OBJECT, true, 3),
 	FIELD("reason", reason, JSON_KIND_TEXT, true, 32),
 	FIELD("detail", detail, JSON_KIND_TEXT0, true, 0),
@@ -85,6 +88,8 @@ item_free(struct request_item *item)
 	json_decref(item->touched);
 	free(item->decision);
 	free(item->plan_text);
+	free(item->narrowed_by);
+	free(item->waits);
 	free(item->detail);
 	free(item->outcome);
 	free(item);
@@ -142,6 +147,9 @@ encode(const struct request_item *item, struct buf *out)
 	if (!r && item->reason != REASON_NONE)
 		r = json_put_text(doc, "reason", refuse_token(item->reason));
 	r = r ?: json_put_text(doc, "detail", item->detail);
+	r = r ?: json_put_text(doc, "narrowed_by", item->narrowed_by);
+	r = r ?: json_put_u64(doc, "plans", item->plans);
+	r = r ?: json_put_u64(doc, "said", item->said);
 	r = r ?: json_put_text(doc, "outcome", item->outcome);
 	return r ?: json_canonical(out, doc);
 }
@@ -180,6 +188,8 @@ fill(struct request_item *item, const struct members *m, const char *name)
 	item->mailbox = m->mailbox;
 	item->received_us = m->received_us;
 	item->settled = m->settled;
+	item->plans = (unsigned)m->plans;
+	item->said = m->said;
 	item->envelope = json_incref(m->envelope);
 	item->plan = json_incref(m->plan);
 	item->result = json_incref(m->result);
@@ -188,6 +198,7 @@ fill(struct request_item *item, const struct members *m, const char *name)
 	r = copy_text(&item->decision, m->decision);
 	r = r ?: copy_text(&item->plan_text, m->plan_text);
 	r = r ?: copy_text(&item->detail, m->detail);
+	r = r ?: copy_text(&item->narrowed_by, m->narrowed_by);
 	return r ?: copy_text(&item->outcome, m->outcome);
 }
 

@@ -38,6 +38,10 @@ struct request_item {
 	json_t *plan;         /* envelope, signed by the site; owned; NULL before */
 	json_t *touched;      /* texts that its dry run said, one a line; owned; NULL: it has none, or not yet */
 	struct request_limits limits;
+	char *narrowed_by;    /* who lowered them last; owned; NULL: nobody */
+	unsigned plans;       /* made so far */
+	uint64_t said;        /* the number of the last message progress@, but for those while it runs */
+	char *waits;          /* the last text that said for whom it waits; owned; never saved */
 	json_t *result;       /* envelope, signed by the site; owned; NULL before */
 	json_t *permits;      /* [{"text","sig","approver"}]: those that counted, each by another approver, a
 			       * standing one also with "standing"; owned; NULL before */

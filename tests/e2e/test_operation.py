@@ -238,8 +238,13 @@ def test_accepted_but_not_finished(estate):
     done = estate.desk("run", SITE, "redis", "memory-doctor", *RUN, "--wait", "1s", "--json", code=5)
     request = json.loads(done.stdout)["id"]
     until("it waits", lambda: estate.requests(id=request, state="waiting"))
-    row = next(r for r in estate.desk_json("requests")["items"] if r["id"] == request)
-    assert row["state"] == "waiting" and row["since"] and row["for"]
+    row = until("the site says so", lambda: next((r for r in estate.desk_json("requests")["items"]
+                                                  if r["id"] == request and r["signed"]), None))
+    assert row["state"] == "waiting" and row["since"] and row["signed"]
+    # The site's own signed word, wherever it is shown.
+    assert row["for"].startswith(f"waits for one of: {APPROVER}; since ") and "; expires " in row["for"]
+    assert f"{row['for']} (the site signed that" in estate.desk("requests", request, code=5).stdout
+    assert estate.desk_json("requests", request, code=5)["said"]["text"] == row["for"]
     # One screen: what runs in which version, what waits since when and for whom, what changed.
     shown = estate.desk("show", SITE).stdout
     line = next(line for line in shown.splitlines() if request in line)
@@ -438,15 +443,21 @@ def test_a_dry_run_before_the_plan_and_before_the_run(estate):
     assert shown["plan"]["targets"][1:] == ["dbfilename", "dump.rdb"]
     assert kinds(estate, payload["id"]) == ["request", "end"]
     # To run: narrowed, approved, tried again, run, and its service is well after it.
-    payload = good(estate, operation="bgsave")
-    import_(estate, seal(estate, payload))
-    assert "would touch   dump.rdb\n" in in_state(payload["id"], "waiting")["plan_text"]
-    narrowed = estate.mainstay_json("requests", "narrow", payload["id"], "--timeout", "9s", "--memory", "48mb")
+    asked, request = run_later(estate, "bgsave")
+    assert "would touch   dump.rdb\n" in in_state(request, "waiting")["plan_text"]
+    narrowed = estate.mainstay_json("requests", "narrow", request, "--timeout", "9s", "--memory", "48mb")
     assert narrowed["plan"]["limits"]["timeout_ms"] == 9000 and narrowed["state"] == "waiting"
-    assert "more than" in estate.mainstay("requests", "narrow", payload["id"], "--timeout", "10s", code=1).stderr
-    estate.mainstay("requests", "approve", payload["id"], "--key", estate.path(APPROVER))
-    assert in_state(payload["id"], "done")["result"]["outcome"] == "ok"
-    assert kinds(estate, payload["id"]) == ["request", "deny", "permit", "start", "end"]
+    assert narrowed["plan_number"] == 2
+    assert "more than" in estate.mainstay("requests", "narrow", request, "--timeout", "10s", code=1).stderr
+    # Its engineer is told by the site which plan it is, by whom, and what is left.
+    by = estate.leaves(object=request, kind="deny")[0]["actor"]
+    told = until("told", lambda: (lambda said: said if f": plan 2: {by} lowered its limits to 9.000 s, " in said else None)(
+        estate.desk("requests", request, code=5).stdout))
+    assert "limits        9.000 s, 50331648 bytes of memory" in told
+    estate.mainstay("requests", "approve", request, "--key", estate.path(APPROVER))
+    assert finish(asked)[0] == 0
+    assert in_state(request, "done")["result"]["outcome"] == "ok"
+    assert kinds(estate, request) == ["request", "deny", "permit", "start", "end"]
     # Taken back while it waits.
     payload = good(estate, operation="restart")
     import_(estate, seal(estate, payload))

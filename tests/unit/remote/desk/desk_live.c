@@ -17,6 +17,7 @@
 #include "appliance/trust/envelope.h"
 #include "remote/desk/desk_answer.h"
 #include "remote/desk/desk_live.h"
+#include "remote/desk/desk_waiting.h"
 #include "remote/request/progress.h"
 
 static struct ed25519 *site, *thief;
@@ -180,6 +181,28 @@ test_scripts_see_the_result_alone(void **state)
 	call.json = false;
 }
 
+/* For whom it waits is what the site signed last; nothing else that the hub shows is. */
+static void
+test_the_newest_signed_state_counts(void **state)
+{
+	struct desk_answer a = asked(), none = asked();
+	SCOPED_JSON *doc = json_pack("{s:[o, o, o, o, o]}", "progress", piece(3, PROGRESS_STATE, "plan 2: waits", 1, site),
+		piece(2, PROGRESS_STATE, "waits", 1, site), piece(9, PROGRESS_STATE, "waits for a thief", 1, thief),
+		piece(8, PROGRESS_STATE, "waits for another", 9, site), piece(7, PROGRESS_OUT, "waits for what it writes", 1, site));
+	SCOPED_JSON *forged = json_pack("{s:[o]}", "progress", piece(1, PROGRESS_STATE, "waits for a thief", 1, thief));
+	uint64_t since_us;
+
+	(void)state;
+	desk_waiting_read(&a, doc, &since_us);
+	assert_string_equal(a.said, "plan 2: waits");
+	assert_int_equal(a.said_n, 3);
+	assert_int_equal(a.said_us, 1000);
+	assert_int_equal(since_us, 1000);
+	desk_waiting_read(&none, forged, &since_us);
+	assert_string_equal(none.said, "");
+	assert_int_equal(since_us, 0);
+}
+
 static int
 setup(void **state)
 {
@@ -207,6 +230,7 @@ main(void)
 		cmocka_unit_test(test_what_the_hub_can_forge_is_dropped_and_said),
 		cmocka_unit_test(test_reordered_pieces_do_not_come_late),
 		cmocka_unit_test(test_scripts_see_the_result_alone),
+		cmocka_unit_test(test_the_newest_signed_state_counts),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -26,7 +26,7 @@ test_what_waits_is_ended(void **state)
 	/* Again, as the courier may: nothing more. */
 	assert_int_equal(take_back(&m, "2", &q), 0);
 	assert_int_equal(m.n_leaves, 3);
-	assert_int_equal(m.n_posts, 2);
+	assert_int_equal(m.n_posts, 3);
 	assert_int_equal(spawned(&m), 0);
 }
 
@@ -221,7 +221,7 @@ test_what_takes_nothing_back(void **state)
 		assert_int_equal(m.n_leaves, 2);
 		assert_string_equal(m.leaves[1].kind, "refuse");
 		assert_int_equal(m.leaves[1].reason, bad[i].reason);
-		assert_int_equal(m.n_posts, 1); /* the plan: nobody is answered about a request that stands */
+		assert_int_equal(m.n_posts, 2); /* plan and for whom it waits: nobody is answered about a request that stands */
 	}
 }
 
@@ -307,7 +307,7 @@ leaf_names_plan(const struct monitor *m)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 
-	assert_int_equal(envelope_open_json(&e, MESSAGE_PLAN, json_object_get(m->posts[m->n_posts - 1], "envelope")), 0);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_PLAN, json_object_get(last_post(m, "plan"), "envelope")), 0);
 	assert_string_equal(m->leaves[m->n_leaves - 1].kind, "deny");
 	assert_string_equal(m->leaves[m->n_leaves - 1].object, "r-1");
 	assert_string_equal(m->leaves[m->n_leaves - 1].actor, "uid:0");
@@ -327,7 +327,7 @@ narrow(struct monitor *m, const char *id, const char *name, const char *value)
 static void
 test_lower_limits_make_another_plan(void **state)
 {
-	SCOPED(scope_free) char *was = NULL, *is = NULL;
+	SCOPED(scope_free) char *was = NULL, *is = NULL, *said_of_it = NULL;
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
 	SCOPED(world_end) struct monitor m;
 	struct request q;
@@ -343,8 +343,15 @@ test_lower_limits_make_another_plan(void **state)
 	leaf_names_plan(&m);
 	assert_int_equal(narrow(&m, "r-1", "output", "4096"), 0);
 	assert_string_equal(story(&m), "request deny deny deny ");
-	assert_int_equal(m.n_posts, 4); /* a plan each, for the desk */
+	assert_int_equal(m.n_posts, 8); /* a plan each, for the desk, and for whom it waits */
+	said_of_it = last_state(&m, "r-1", 4);
+	assert_string_equal(said_of_it,
+		"plan 4: uid:0 lowered its limits to 5.000 s, 33554432 bytes of memory, 4096 bytes of output; waits for one of: "
+		"dora; since 2026-11-21T20:00:00.000Z; expires 2026-11-21T21:00:00.000Z");
 	crash(&m);
+	free(said_of_it);
+	said_of_it = last_state(&m, "r-1", 5); /* the same, under a number that was not used before */
+	assert_non_null(strstr(said_of_it, "plan 4: uid:0 lowered its limits to 5.000 s"));
 	is = to_sign(&m, "r-1");
 	assert_non_null(strstr(is, "\nlimits        5.000 s, 33554432 bytes of memory, 4096 bytes of output, 64 processes, one processor\n"));
 	/* What was signed of the former plan opens nothing. */
@@ -373,7 +380,7 @@ test_no_narrowing_without_its_leaf(void **state)
 	m.leaf_fails = "deny";
 	assert_int_equal(narrow(&m, "r-1", "timeout_ms", "5000"), -EIO);
 	m.leaf_fails = NULL;
-	assert_int_equal(m.n_posts, 1);
+	assert_int_equal(m.n_posts, 2);
 	assert_string_equal(story(&m), "request ");
 	is = to_sign(&m, "r-1");
 	assert_int_equal(strstr(is, "\n{") - is, strstr(was, "\n{") - was);

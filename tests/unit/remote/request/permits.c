@@ -89,10 +89,43 @@ ask(struct monitor *m, const char *id, const char *n)
 	assert_int_equal(deliver(m, n, &q, ANN), 0);
 }
 
+/* Lists of many are cut, and who is not on the rule's list is not named. */
+static void
+test_who_must_approve(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "", "waits for one of: a0, a1, a2, a3, a4, a5, a6, a7 and 2 more; since " },
+		{ ", approvers: [a3, a9]", "waits for one of: a3, a9; since " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf text = BUF_MAX(8192);
+		SCOPED(scope_free) char *said_of_it = NULL;
+		SCOPED(end) struct monitor m;
+		char key[POLICY_KEY_MAX];
+
+		buf_puts(&text, "v: 1\napprovers:\n");
+		for (int k = 0; k < 10; k++) { /* each has another */
+			(void)snprintf(key, sizeof(key), "%s", fixture_public[DORA]);
+			key[60] = (char)('a' + k);
+			buf_printf(&text, "  - {name: a%d, key: %s}\n", k, key);
+		}
+		buf_printf(&text, "rules:\n  - {operations: [restart], decision: ask%s}\n", rows[i][0]);
+		world_open(&m);
+		use_policy(&m, fixture_policy(buf_text(&text)));
+		ask(&m, "r-1", "1");
+		said_of_it = last_state(&m, "r-1", 1);
+		if (strstr(said_of_it, rows[i][1]) != said_of_it)
+			fail_msg("%s", said_of_it);
+	}
+}
+
 /* --- several ---------------------------------------------------------------------------------- */
 static void
 test_two_of_two(void **state)
 {
+	SCOPED(scope_free) char *first = NULL, *second = NULL, *third = NULL;
 	SCOPED(end) struct monitor m;
 
 	(void)state;
@@ -100,12 +133,19 @@ test_two_of_two(void **state)
 	use_policy(&m, two_of("{need: 2, of: [dora, cid]}", ""));
 	ask(&m, "r-1", "1");
 	assert_string_equal(approval_of(&m, "r-1"), "0 of 2");
+	first = last_state(&m, "r-1", 1);
+	assert_string_equal(first,
+		"waits for 2 of: dora, cid; since 2026-11-21T20:00:00.000Z; expires 2026-11-21T21:00:00.000Z");
 	assert_int_equal(say_yes(&m, "r-1", "dora", DORA), 0);
+	second = last_state(&m, "r-1", 2);
+	assert_non_null(strstr(second, "waits for 2 of: dora, cid; yes said dora; since "));
 	assert_string_equal(state_of(&m, "r-1"), "waiting");
 	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
 	assert_string_equal(story(&m), "request permit ");
 	crash(&m); /* what one said survives */
 	assert_string_equal(approval_of(&m, "r-1"), "1 of 2 dora");
+	third = last_state(&m, "r-1", 3);
+	assert_string_equal(third, second);
 	assert_int_equal(say_yes(&m, "r-1", "cid", CID), 0);
 	assert_string_equal(story(&m), "request permit permit start ");
 	assert_string_equal(m.leaves[1].actor, "dora");
@@ -450,6 +490,7 @@ hours(const char *when, bool approvers, const char *decision)
 static void
 test_allowed_waits_for_the_hours(void **state)
 {
+	SCOPED(scope_free) char *waits = NULL;
 	SCOPED(end) struct monitor m;
 	SCOPED_JSON *item = NULL, *after = NULL;
 	struct request q;
@@ -465,6 +506,9 @@ test_allowed_waits_for_the_hours(void **state)
 	assert_string_equal(json_string_value(json_object_get(item, "state")), "waiting");
 	assert_string_equal(json_string_value(json_object_get(item, "opens")), "2026-11-21T20:15:00.000Z");
 	assert_non_null(strstr(json_string_value(json_object_get(item, "plan_text")), "outside-window"));
+	waits = last_state(&m, "r-1", 1);
+	assert_ptr_equal(strstr(waits, "waits: nobody may approve it; or until the maintenance hours begin "
+				       "2026-11-21T20:15:00.000Z; since "), waits);
 	assert_int_equal(m.n_notes, 1);
 	later(&m, 14 * 60 * CLOCK_US_PER_S);
 	assert_string_equal(state_of(&m, "r-1"), "waiting");
@@ -609,6 +653,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_who_must_approve),
 		cmocka_unit_test(test_two_of_two),
 		cmocka_unit_test(test_same_approver_counts_once),
 		cmocka_unit_test(test_one_no_is_enough),

@@ -248,7 +248,7 @@ test_a_refused_permit_is_no_end(void **state)
 static void
 test_ground_moves(void **state)
 {
-	SCOPED(scope_free) char *text = NULL, *again = NULL;
+	SCOPED(scope_free) char *text = NULL, *again = NULL, *waits = NULL;
 	SCOPED(world_end) struct monitor m;
 	struct request q;
 	size_t posts;
@@ -264,7 +264,9 @@ test_ground_moves(void **state)
 	assert_int_equal(refuse_last()->reason, REASON_STATE_MOVED);
 	assert_string_equal(state_of(&m, "r-1"), "waiting");
 	assert_int_equal(spawned(&m), 0);
-	assert_int_equal(m.n_posts, posts + 1); /* the new plan */
+	assert_int_equal(m.n_posts, posts + 2); /* the new plan, and that it waits again */
+	waits = last_state(&m, "r-1", 2);
+	assert_ptr_equal(strstr(waits, "plan 2: waits for one of: dora; since "), waits);
 	/* The old text fits the new ground no more, a new one does. */
 	assert_int_equal(approve(&m, "r-1", text, DORA), REASON_ALTERED);
 	again = to_sign(&m, "r-1");

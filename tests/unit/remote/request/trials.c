@@ -8,9 +8,8 @@ plans_touch(const struct monitor *m, const char *const lines[], size_t n)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED(request_plan_freep) struct request_plan *plan = NULL;
-	const json_t *post = m->posts[m->n_posts - 1];
+	const json_t *post = last_post(m, "plan");
 
-	assert_string_equal(json_text(post, "kind"), "plan");
 	assert_int_equal(envelope_open_json(&e, MESSAGE_PLAN, json_object_get(post, "envelope")), 0);
 	assert_int_equal(request_plan_parse(&plan, e->payload), 0);
 	assert_int_equal(json_array_size(plan->targets), 1 + n);

@@ -6,6 +6,7 @@
 #include "remote/operate/job.h"
 #include "remote/request/cancel.h"
 #include "remote/request/plan.h"
+#include "remote/request/progress.h"
 #include "remote/request/result.h"
 #include "remote/request/site.h"
 #include "remote/request/site_room.h"
@@ -331,6 +332,34 @@ spawned(const struct monitor *m)
 	for (size_t i = 0; i < m->spawn->n_calls; i++)
 		n += strcmp(m->spawn->calls[i].what, "operate") == 0;
 	return n;
+}
+
+/* The last post of that kind. */
+static UNUSED const json_t *
+last_post(const struct monitor *m, const char *kind)
+{
+	for (size_t i = m->n_posts; i-- > 0;)
+		if (strcmp(json_text(m->posts[i], "kind"), kind) == 0)
+			return m->posts[i];
+	fail_msg("no %s was said", kind);
+	return NULL;
+}
+
+/* The last that was said of a request meanwhile: message n, a state. */
+static UNUSED char *
+last_state(const struct monitor *m, const char *id, uint64_t n)
+{
+	SCOPED(envelope_freep) struct envelope *e = NULL;
+	SCOPED(progress_freep) struct progress *p = NULL;
+	const json_t *post = last_post(m, "progress");
+
+	assert_string_equal(json_text(post, "request"), id);
+	assert_int_equal(envelope_open_json(&e, MESSAGE_PROGRESS, json_object_get(post, "envelope")), 0);
+	assert_int_equal(envelope_verify_daemon(e, ed25519_public(m->site_key)), 0);
+	assert_int_equal(progress_parse(&p, e->payload), 0);
+	assert_int_equal(p->kind, PROGRESS_STATE);
+	assert_int_equal(p->n, n);
+	return strdup(p->text);
 }
 
 /* The last post, verified as a desk would. */
