@@ -3,19 +3,18 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/confine.h"
+#include "appliance/loop/program.h"
 #include "appliance/monitor/judge.h"
-
-enum { JOB_FD = 3 };
 
 int
 main(void)
 {
-	int r;
+	int job = program_job(), r;
 
 	log_open("mainstay-judge", LOG_LEVEL_INFO);
 	r = confine_dumpable();
 	r = r ?: confine_enter(CONFINE_JUDGE);
-	r = r ?: judge_serve(JOB_FD);
+	r = r ?: judge_serve(job);
 	if (r < 0)
 		log_fault(r, "mainstay-judge");
 	return refuse_exit_code(r);

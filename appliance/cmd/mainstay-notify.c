@@ -4,17 +4,16 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "appliance/loop/program.h"
 #include "appliance/monitor/notify_run.h"
-
-enum { JOB_FD = 3 };
 
 int
 main(void)
 {
-	int r;
+	int job = program_job(), r;
 
 	log_open("mainstay-notify", LOG_LEVEL_INFO);
-	r = notify_run(JOB_FD);
+	r = notify_run(job);
 	if (r < 0)
 		log_fault(r, "running a program of notify.d");
 	return refuse_exit_code(r);

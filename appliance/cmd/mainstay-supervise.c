@@ -1,5 +1,6 @@
 /* mainstay-supervise [--state DIR] [--shim | --shim-again]: started by `mainstay run`; the shims
- * are itself.  And so is what starts it: `mainstay run` becomes "mainstay-supervise run ...". */
+ * are itself.  And so is what starts it: `mainstay run` becomes "mainstay-supervise run ...".  Under systemd:
+ * "mainstay-supervise core" is mainstay-core.service, "dial" mainstay-dial.service, "--shim-unit NAME" each shim. */
 #include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,8 +11,11 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "appliance/supervise/core_unit.h"
+#include "appliance/supervise/door.h"
 #include "appliance/supervise/run.h"
 #include "appliance/supervise/shim.h"
+#include "appliance/supervise/shim_unit.h"
 #include "appliance/supervise/supervise.h"
 
 static int
@@ -28,6 +32,31 @@ keep(int argc, char **argv)
 	return command_main(&program, argc, argv);
 }
 
+/* A unit's program, of the state where systems keep theirs. */
+static int
+unit(const char *name, int (*serve)(const struct paths *paths))
+{
+	struct paths paths;
+	int r;
+
+	log_open(name, LOG_LEVEL_INFO);
+	(void)prctl(PR_SET_NAME, name);
+	r = fs_paths(&paths, NULL);
+	r = r ?: serve(&paths);
+	if (r < 0)
+		log_fault(r, name);
+	return refuse_exit_code(r);
+}
+
+static int
+shim(const struct paths *paths, char how, const char *service)
+{
+	bool again = how == 'a';
+	int r = how == 'u' ? shim_unit_begin(paths, service, &again) : 0;
+
+	return r ?: shim_run(paths, again);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -35,30 +64,37 @@ main(int argc, char **argv)
 		{ "state", required_argument, NULL, 's' },
 		{ "shim", no_argument, NULL, 'n' },
 		{ "shim-again", no_argument, NULL, 'a' },
+		{ "shim-unit", required_argument, NULL, 'u' },
 		{ 0 },
 	};
-	const char *state = NULL;
+	const char *state = NULL, *service = NULL;
 	struct paths paths;
-	char shim = 0;
+	char how = 0;
 	int c, r;
 
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
 		return keep(argc, argv);
+	if (argc == 2 && strcmp(argv[1], "core") == 0)
+		return unit("mainstay-core", core_unit_run);
+	if (argc == 2 && strcmp(argv[1], "dial") == 0)
+		return unit("mainstay-dial", door_serve);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
 			return refuse_exit_code(REASON_USAGE);
 		if (c == 's')
 			state = optarg;
 		else
-			shim = (char)c;
+			how = (char)c;
+		if (c == 'u')
+			service = optarg;
 	}
-	log_open(shim ? "mainstay-shim" : "mainstay-supervise", LOG_LEVEL_INFO);
-	if (shim)
+	log_open(how ? "mainstay-shim" : "mainstay-supervise", LOG_LEVEL_INFO);
+	if (how)
 		(void)prctl(PR_SET_NAME, "mainstay-shim");
 	r = fs_paths(&paths, state);
 	if (r == 0)
-		r = shim ? shim_run(&paths, shim == 'a') : supervise_run(&paths, state);
+		r = how ? shim(&paths, how, service) : supervise_run(&paths, state);
 	if (r < 0)
-		log_fault(r, shim ? "watching the service" : "supervising");
+		log_fault(r, how ? "watching the service" : "supervising");
 	return refuse_exit_code(r);
 }

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "appliance/base/clock.h"
@@ -40,6 +42,7 @@ on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
 	struct stop *stop = arg;
 
 	(void)si;
+	(void)sd_notify(0, "STOPPING=1"); /* of no unit: nothing */
 	if (stop->fn)
 		stop->fn(stop->arg);
 	else
@@ -87,6 +90,10 @@ loop_new(sd_event **ret, loop_fn *stop, void *arg)
 	r = r ? r : add_stop(loop, SIGINT, stop, arg);
 	if (r < 0)
 		return r;
+	/* Where systemd asks for it, by the environment: else nothing. */
+	r = sd_event_set_watchdog(loop, true);
+	if (r < 0)
+		return FAULT(r);
 	*ret = STEAL(loop);
 	return 0;
 }

@@ -18,7 +18,7 @@ typedef void loop_fn(void *arg);
 typedef void loop_io_fn(uint32_t revents, void *arg); /* EPOLLIN ... */
 
 /* A new loop.  SIGTERM and SIGINT are blocked and arrive in the loop: stop(arg) runs, or, where stop is
- * NULL, the loop ends with 0.  SIGPIPE is ignored.  child_spawn() gives children clean signals again.
+ * NULL, the loop ends with 0; systemd hears of it, and, as long as the loop turns, its watchdog.  SIGPIPE is ignored.  child_spawn() gives children clean signals again.
  * Free with sd_event_unref(). */
 int loop_new(sd_event **ret, loop_fn *stop, void *arg);
 

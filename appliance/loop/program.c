@@ -1,6 +1,10 @@
 #include "appliance/loop/program.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
@@ -10,6 +14,7 @@
 
 enum {
 	READY_FD = 3,
+	JOB_FD = 3,
 	REFUSALS_A_MINUTE = 300, /* written down: a hostile hub could fill the disk with them */
 };
 
@@ -33,7 +38,29 @@ program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve)
 void
 program_ready(void)
 {
+	if (getenv("NOTIFY_SOCKET")) { /* descriptor 3 is then none that was given to us */
+		(void)sd_notify(0, "READY=1");
+		return;
+	}
 	if (fs_write_all(READY_FD, "\n", 1) < 0)
 		log_debug("nobody waits for readiness");
 	close(READY_FD);
+}
+
+int
+program_job(void)
+{
+	int null_fd;
+
+	if (sd_is_socket(STDIN_FILENO, AF_UNIX, SOCK_SEQPACKET, -1) <= 0)
+		return JOB_FD;
+	/* Nothing else is open yet, so that 3 is nobody's. */
+	if (dup3(STDIN_FILENO, JOB_FD, O_CLOEXEC) < 0)
+		return STDIN_FILENO;
+	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0)
+		(void)close(STDIN_FILENO);
+	if (null_fd > STDIN_FILENO)
+		(void)close(null_fd);
+	return JOB_FD;
 }

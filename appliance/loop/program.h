@@ -1,4 +1,4 @@
-/* The main() of a daemon that mainstay-supervise starts as `NAME --state DIR`. */
+/* The main() of a daemon that mainstay-supervise starts as `NAME --state DIR`, and systemd as `NAME`. */
 #pragma once
 
 /* Build what the daemon is made of, say program_ready(), run its loop.  Returns when the loop ended: 0, a reason,
@@ -8,5 +8,10 @@ typedef int program_serve_fn(const char *state);
 /* Open the log, take the folder of state from argv, serve, log a fault once.  Returns the exit code. */
 int program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve);
 
-/* Tell whoever started us, by a newline on descriptor 3, that we serve.  That nobody waits is no mistake. */
+/* Tell whoever started us that we serve: systemd by its own way, mainstay-supervise by a newline on descriptor 3.  That
+ * nobody waits is no mistake. */
 void program_ready(void);
+
+/* Of a worker, first of all: the descriptor its job comes on.  mainstay-supervise hands it as 3; systemd can hand no other
+ * than stdin, which becomes 3 here, and is empty then. */
+int program_job(void);

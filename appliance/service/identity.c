@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +59,77 @@ identity_plan(struct identity *ret, const char *lib, bool separate)
 		ret->uid[i] = ret->separate && i != IDENTITY_MONITOR ? base + i : geteuid();
 	ret->readers = ret->separate ? base + READERS_OFFSET : getegid();
 	ret->shims = ret->separate ? base + SHIMS_OFFSET : getegid();
+	ret->services = ret->separate ? base + IDENTITY_SERVICES_FIRST : 0;
+}
+
+/* --- by name ---------------------------------------------------------------------------------- */
+const char *
+identity_user(enum identity_role role)
+{
+	static const char *const users[IDENTITY_MAX] = {
+		[IDENTITY_COURIER] = "mainstay-courier",
+		[IDENTITY_COLLECTD] = "mainstay-collect",
+		[IDENTITY_JUDGE] = "mainstay-judge",
+		[IDENTITY_NOTIFY] = "mainstay-notify",
+	};
+
+	return users[role];
+}
+
+/* Of the host's own files alone: no name service is asked by root. */
+static int
+find_user(const char *name, uid_t *ret)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	const struct passwd *p = NULL;
+	gid_t gid = 0;
+
+	while (f && (p = fgetpwent(f)) != NULL && strcmp(p->pw_name, name) != 0)
+		;
+	if (p) {
+		*ret = p->pw_uid;
+		gid = p->pw_gid;
+	}
+	if (f)
+		(void)fclose(f);
+	if (!p)
+		return REFUSE(REASON_NOT_FOUND, name, "is no user of this host; run systemd-sysusers");
+	if (gid != *ret)
+		return REFUSE(REASON_CONFLICT, name, "is user %u and of group %u, which must be one number: groupmod -g %u %s",
+			(unsigned)*ret, (unsigned)gid, (unsigned)*ret, name);
+	return 0;
+}
+
+static int
+find_group(const char *name, gid_t *ret)
+{
+	FILE *f = fopen("/etc/group", "re");
+	const struct group *g = NULL;
+
+	while (f && (g = fgetgrent(f)) != NULL && strcmp(g->gr_name, name) != 0)
+		;
+	if (g)
+		*ret = g->gr_gid;
+	if (f)
+		(void)fclose(f);
+	return g ? 0 : REFUSE(REASON_NOT_FOUND, name, "is no group of this host; run systemd-sysusers");
+}
+
+int
+identity_plan_units(struct identity *ret, const char *lib)
+{
+	struct identity id;
+	int r = 0;
+
+	identity_plan(&id, lib, true);
+	for (unsigned i = 0; i < IDENTITY_MAX && !r; i++)
+		if (identity_user(i))
+			r = find_user(identity_user(i), &id.uid[i]);
+	r = r ?: find_group("mainstay-read", &id.readers);
+	r = r ?: find_group("mainstay-shims", &id.shims);
+	if (r == 0)
+		*ret = id;
+	return r;
 }
 
 int
@@ -70,6 +143,8 @@ identity_save(const struct identity *id, int run_fd)
 	for (unsigned i = 0; i < IDENTITY_MAX; i++)
 		buf_printf(&text, "%s %u\n", role_names[i], (unsigned)id->uid[i]);
 	buf_printf(&text, "readers %u\nshims %u\n", (unsigned)id->readers, (unsigned)id->shims);
+	if (id->services)
+		buf_printf(&text, "services %u\n", (unsigned)id->services);
 	r = buf_error(&text);
 	r = r ?: fs_open_dir(&dir, run_fd, "supervise", 0755);
 	return FAULT(r ?: fs_replace(dir, "ids", text.data, text.len, 0644));
@@ -118,6 +193,10 @@ identity_load(struct identity *ret, const struct paths *paths)
 	id.readers = (gid_t)v;
 	r = r ?: take_line(&p, "shims", &v);
 	id.shims = (gid_t)v;
+	if (!r && *p) { /* a `mainstay run` of an older package wrote none */
+		r = take_line(&p, "services", &v);
+		id.services = (uid_t)v;
+	}
 	if (r || *p)
 		return REFUSE(REASON_MALFORMED, "run/supervise/ids", "is not the list of users");
 	*ret = id;
@@ -237,5 +316,5 @@ identity_service(const struct identity *id, const struct paths *paths, const cha
 		*ret = (uid_t)json_integer_value(known);
 		return 0;
 	}
-	return allot(services, dir, id->uid[0] + IDENTITY_SERVICES_FIRST, name, ret);
+	return allot(services, dir, id->services ?: id->uid[0] + IDENTITY_SERVICES_FIRST, name, ret);
 }

@@ -31,11 +31,19 @@ struct identity {
 	uid_t uid[IDENTITY_MAX]; /* the gid of each role is the same number */
 	gid_t readers;		 /* may read the spool and the outbox, and meets on the bus */
 	gid_t shims;		 /* may write run/shim */
+	uid_t services;		 /* the first of those that services get; 0: behind the courier's */
 };
 
 /* Decide: for the state whose lib folder has this name; separate only where asked for and we are
  * root. */
 void identity_plan(struct identity *ret, const char *lib, bool separate);
+
+/* Under systemd the roles have names, which sysusers.d made: those of sysusers.d/mainstay.conf.  Services have numbers as
+ * above.  Root alone.  Returns 0; or REASON_NOT_FOUND (logged) where one is not there, REASON_CONFLICT (logged) where its
+ * group has another number than itself. */
+int identity_plan_units(struct identity *ret, const char *lib);
+/* The name that role has then; NULL: none. */
+const char *identity_user(enum identity_role role);
 
 /* Write to and read from run_fd/supervise/ids.  identity_load returns 0, REASON_NOT_FOUND or
  * REASON_MALFORMED (logged), or a fault. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-login.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -183,12 +185,39 @@ roster_find(const struct roster *r, enum roster_role role, const char *id)
 	return NULL;
 }
 
+const char *
+roster_unit(enum roster_role role)
+{
+	static const char *const units[ROSTER_ROLE_MAX] = {
+		[ROSTER_RUN] = "mainstay-core.service",
+		[ROSTER_MONITOR] = "mainstayd.service",
+		[ROSTER_COLLECTD] = "mainstay-collectd.service",
+		[ROSTER_COURIER] = "mainstay-courier.service",
+	};
+
+	return units[role];
+}
+
+/* In the moment of its start the monitor has not yet heard from PID 1 of a daemon that already speaks with it. */
+static bool
+is_of_unit(enum roster_role role, pid_t pid)
+{
+	SCOPED(scope_free) char *unit = NULL;
+
+	return roster_unit(role) && sd_booted() > 0 && sd_pid_get_unit(pid, &unit) >= 0 &&
+		strcmp(unit, roster_unit(role)) == 0;
+}
+
 bool
 roster_holds(const struct paths *paths, enum roster_role role, pid_t pid)
 {
 	SCOPED(scope_free) struct roster *r = malloc(sizeof(*r));
 
-	if (!r || pid <= 0 || roster_load(r, paths))
+	if (!r || pid <= 0)
+		return false;
+	if (is_of_unit(role, pid))
+		return true;
+	if (roster_load(r, paths))
 		return false;
 	for (size_t i = 0; i < r->n; i++)
 		if (r->entries[i].role == role && r->entries[i].pid == pid)

@@ -50,6 +50,8 @@ struct roster {
 };
 
 const char *roster_role_name(enum roster_role role); /* "monitor" */
+/* The unit of a daemon under systemd: "mainstayd.service"; NULL: it has none. */
+const char *roster_unit(enum roster_role role);
 
 /* Append the text of r to out. */
 int roster_text(struct buf *out, const struct roster *r, const char *boot_id);
@@ -66,6 +68,7 @@ int roster_load(struct roster *ret, const struct paths *paths);
 const struct roster_entry *roster_find(const struct roster *r, enum roster_role role,
 	const char *id);
 
-/* Does this process hold role now?  Reads the roster and /proc; checks pid and start time.  For
- * the peer of an accepted socket (SO_PEERCRED): call right after accept. */
+/* Does this process hold role now?  Reads the roster and /proc; checks pid and start time.  Where systemd runs, a
+ * process of the daemon's unit does, too, as its control group says, which nobody leaves or enters without root.  For
+ * the peer of an accepted socket (SO_PEERCRED), whose uid the caller has checked: call right after accept. */
 bool roster_holds(const struct paths *paths, enum roster_role role, pid_t pid);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -44,6 +45,20 @@ enforced_try_sandbox(const struct identity *id)
 	}
 	(void)close(child.pidfd);
 	return r == 0 && status == 0;
+}
+
+/* Version 1 has a folder for each that can be written to; version 2 names them in one file. */
+bool
+enforced_units_limit(const char *cgroups)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(ENFORCED_BYTES_MAX);
+	SCOPED(scope_close) int dir = open(cgroups, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return false;
+	if (fs_read(dir, "cgroup.controllers", ENFORCED_BYTES_MAX, &text) == 0)
+		return strstr(buf_text(&text), "memory") && strstr(buf_text(&text), "pids");
+	return faccessat(dir, "memory/tasks", W_OK, AT_EACCESS) == 0 && faccessat(dir, "pids/tasks", W_OK, AT_EACCESS) == 0;
 }
 
 int

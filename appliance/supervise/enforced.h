@@ -16,5 +16,8 @@ struct enforced {
 /* Try the sandbox as the services' user; blocks for a moment. */
 bool enforced_try_sandbox(const struct identity *id);
 
+/* Under systemd: has PID 1 controllers that hold units to memory and processes?  cgroups: where they are mounted. */
+bool enforced_units_limit(const char *cgroups);
+
 /* Write run_fd/supervise/enforced; returns 0 or a fault. */
 int enforced_save(const struct enforced *e, int run_fd);

@@ -187,24 +187,32 @@ group_open(struct group *ret, const struct group_root *root, const char *service
 	return FAULT(r);
 }
 
-size_t
-group_counts(int ret[GROUP_COUNTS], const struct group_root *root, const char *service)
+static size_t
+open_counts(int ret[GROUP_COUNTS], char folders[GROUP_CONTROLLERS][GROUP_PATH_MAX], bool unified)
 {
-	static const char *const unified[] = { "memory.events", "pids.events", "cpu.stat" };
-	static const char *const each[] = { "memory.oom_control", "pids.events", "cpu.stat" };
-	char folders[GROUP_CONTROLLERS][GROUP_PATH_MAX];
+	static const char *const files[2][GROUP_COUNTS] = {
+		{ "memory.oom_control", "pids.events", "cpu.stat" },
+		{ "memory.events", "pids.events", "cpu.stat" },
+	};
 	size_t n = 0;
 
-	if (root->n == 0 || folders_of(folders, root, service) < 0)
-		return 0;
-	while (n < GROUP_COUNTS && open_in(&ret[n], folders[root->unified ? 0 : n],
-					   root->unified ? unified[n] : each[n], O_RDONLY) == 0)
+	while (n < GROUP_COUNTS && open_in(&ret[n], folders[unified ? 0 : n], files[unified][n], O_RDONLY) == 0)
 		n++;
 	if (n == GROUP_COUNTS)
 		return n;
 	while (n > 0)
 		scope_close(&ret[--n]);
 	return 0;
+}
+
+size_t
+group_counts(int ret[GROUP_COUNTS], const struct group_root *root, const char *service)
+{
+	char folders[GROUP_CONTROLLERS][GROUP_PATH_MAX];
+
+	if (root->n == 0 || folders_of(folders, root, service) < 0)
+		return 0;
+	return open_counts(ret, folders, root->unified);
 }
 
 /* Version 1 has no file that kills all. */
@@ -379,4 +387,22 @@ group_find(struct group_root *ret, const char *cgroups, const char *self, const 
 	if (find_each(ret, cgroups, self, state) == 0 && try_limits(ret))
 		return;
 	*ret = (struct group_root){ 0 };
+}
+
+/* --- our own ------------------------------------------------------------------------------------ */
+size_t
+group_own_counts(int ret[GROUP_COUNTS], const char *cgroups, const char *self)
+{
+	char folders[GROUP_CONTROLLERS][GROUP_PATH_MAX], own[GROUP_PATH_MAX];
+	size_t n = 0;
+
+	while (n < GROUP_CONTROLLERS && own_path(own, sizeof(own), self, controllers[n]) &&
+		snprintf(folders[n], GROUP_PATH_MAX, "%s/%s%s", cgroups, controllers[n], own) < GROUP_PATH_MAX)
+		n++;
+	if (n == GROUP_CONTROLLERS)
+		return open_counts(ret, folders, false);
+	if (!own_path(own, sizeof(own), self, "") ||
+		snprintf(folders[0], GROUP_PATH_MAX, "%s%s", cgroups, own) >= GROUP_PATH_MAX)
+		return 0;
+	return open_counts(ret, folders, true);
 }

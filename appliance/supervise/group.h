@@ -43,6 +43,10 @@ void group_done(struct group *g);
  * opened. */
 size_t group_counts(int ret[GROUP_COUNTS], const struct group_root *root, const char *service);
 
+/* The same of the group that this process is in, as /proc/self/cgroup (self) names it below cgroups: under systemd, its
+ * unit's. */
+size_t group_own_counts(int ret[GROUP_COUNTS], const char *cgroups, const char *self);
+
 /* Its service is gone: end what is left in it, and remove it. */
 void group_remove(const struct group_root *root, const char *service);
 /* Processes inside were ended for lack of memory so often, as the open file says; 0 in doubt. */

@@ -15,7 +15,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
-#include "appliance/loop/dial.h"
+#include "appliance/supervise/door.h"
 #include "appliance/supervise/roles.h"
 #include "appliance/supervise/start.h"
 #include "appliance/supervise/supervise_wire.h"
@@ -232,26 +232,10 @@ do_list(struct request *q)
 	return roster_text(&q->list, &q->s->roster, "-");
 }
 
-/* The collector has no network, and the monitor none either: this is the one door.  It leads to loopback, and to the
- * addresses that the customer wrote into mainstay.yaml. */
 static int
 do_dial(struct request *q)
 {
-	const char *address = frame_text(q->f, SUPERVISE_TAG_ADDRESS, SUPERVISE_ADDRESS_MAX);
-	SCOPED(scope_close) int fd = -1;
-	uint64_t port;
-	int r;
-
-	if (!frame_u64(q->f, SUPERVISE_TAG_PORT, &port) || port < 1 || port > UINT16_MAX)
-		return REFUSE(REASON_MALFORMED, "dial", "names no port");
-	r = address ? dial_address(&fd, address, (unsigned)port) : dial_loopback(&fd, (unsigned)port);
-	if (r == -EINVAL)
-		return REFUSE(REASON_MALFORMED, address, "is no address");
-	if (r == 0)
-		r = dial_hand_over(q->f->fds[0], fd);
-	if (r < 0) /* nobody listens, or nobody waits for it */
-		log_debug("port %" PRIu64 ": %s", port, strerror(-r));
-	return 0;
+	return door_dial(q->f);
 }
 
 /* The daemons, the asking one too, are told to end once this is answered. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -10,10 +11,10 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/loop/program.h"
+#include "appliance/supervise/group_own.h"
 #include "remote/operate/job.h"
 #include "remote/operate/worker.h"
-
-enum { JOB_FD = 3 };
 
 static int
 become(uid_t uid)
@@ -42,7 +43,7 @@ stop_signal(int *ret_fd)
 }
 
 static int
-run(void)
+run(int job_fd)
 {
 	SCOPED(operate_job_done) struct operate_job job = { 0 };
 	SCOPED(fence_done) struct fence fence;
@@ -51,26 +52,28 @@ run(void)
 	int r;
 
 	/* Before anything else is opened. */
-	fence_find(&fence, JOB_FD + 1);
+	fence_find(&fence, job_fd + 1);
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = stop_signal(&stop);
-	r = r ?: operate_job_receive(JOB_FD, &job);
+	r = r ?: operate_job_receive(job_fd, &job);
 	r = r ?: become(job.uid);
-	r = r ?: worker_run(&job, &fence, JOB_FD, stop, &result);
+	r = r ?: worker_run(&job, &fence, job_fd, stop, &result);
 	if (r == 0)
-		return operate_result_send(JOB_FD, &result);
+		return operate_result_send(job_fd, &result);
 	if (r > 0)
-		(void)operate_refusal_send(JOB_FD, r); /* where the monitor is gone nobody minds */
+		(void)operate_refusal_send(job_fd, r); /* where the monitor is gone nobody minds */
 	return r;
 }
 
 int
 main(void)
 {
-	int r;
+	int job = program_job(), r;
 
+	if (getenv("INVOCATION_ID")) /* systemd's: the group's files, which a supervisor hands over, are for us to open */
+		group_own_hand_over(job + 1, GROUP_OWN_ALL);
 	log_open("mainstay-operate", LOG_LEVEL_INFO);
-	r = run();
+	r = run(job);
 	if (r < 0)
 		log_fault(r, "running an operation");
 	return refuse_exit_code(r);

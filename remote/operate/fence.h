@@ -10,11 +10,11 @@ enum { FENCE_PROCS_MAX = 3 };
 
 struct fence {
 	int procs[FENCE_PROCS_MAX]; /* who writes "0" there joins */
-	int n;			    /* 0: there is no group */
+	int n;			    /* 0: there is none to join */
 	int kills, refusals, cpu;   /* memory's, processes', processor's counts; -1: none */
 };
 
-/* Take the descriptors from first on, until one is none of a group.  The caller's to close with fence_done(). */
+/* Take the descriptors from first on, until one is none of a group; under systemd, whose unit is the group, none is there to join.  The caller's to close with fence_done(). */
 void fence_find(struct fence *ret, int first);
 void fence_done(struct fence *f);
 

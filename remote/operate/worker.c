@@ -188,7 +188,7 @@ cpu_s(const struct running *w)
 static int
 set_limits(const struct running *w)
 {
-	bool fenced = w->fence->n > 0;
+	bool fenced = w->fence->n > 0 || w->fence->kills >= 0;
 	const struct {
 		int resource;
 		uint64_t max;

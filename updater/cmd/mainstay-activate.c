@@ -3,14 +3,15 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/loop/confine.h"
+#include "appliance/loop/program.h"
 #include "updater/activate/worker.h"
 
-enum { JOB_FD = 3, REFUSALS_A_MINUTE = 100 /* a spoilt pack spoils thousands of objects */ };
+enum { REFUSALS_A_MINUTE = 100 /* a spoilt pack spoils thousands of objects */ };
 
 int
 main(void)
 {
-	int r;
+	int job = program_job(), r;
 
 	log_open("mainstay-activate", LOG_LEVEL_INFO);
 	log_limit_refusals(REFUSALS_A_MINUTE);
@@ -21,5 +22,5 @@ main(void)
 			log_fault(r, "mainstay-activate");
 		return refuse_exit_code(r);
 	}
-	return worker_main(JOB_FD);
+	return worker_main(job);
 }

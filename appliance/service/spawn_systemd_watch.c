@@ -1,0 +1,490 @@
+#include "appliance/service/spawn_systemd_room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
+#include "appliance/base/log.h"
+#include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
+
+enum { CONNECT_US = 50 * 1000, CONNECT_CAP_US = 2 * 1000 * 1000 };
+
+static const enum roster_role daemons[] = { ROSTER_RUN, ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
+
+/* --- the units that are there ----------------------------------------------------------------------- */
+struct systemd_unit *
+systemd_find(struct systemd *s, enum roster_role role, const char *id)
+{
+	struct systemd_unit *u;
+
+	for (u = s->units; u && (u->role != role || (id && strcmp(u->id, id) != 0)); u = u->next)
+		;
+	return u;
+}
+
+struct systemd_unit *
+systemd_named(struct systemd *s, const char *unit)
+{
+	struct systemd_unit *u;
+
+	for (u = s->units; u && strcmp(u->name, unit) != 0; u = u->next)
+		;
+	return u;
+}
+
+void
+systemd_save(struct systemd *s)
+{
+	SCOPED(scope_free) struct roster *roster = calloc(1, sizeof(*roster));
+	SCOPED(scope_close) int run = open(s->paths.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = roster && run >= 0 ? 0 : -ENOENT;
+
+	for (const struct systemd_unit *u = s->units; u && !r && roster->n < ROSTER_ENTRIES_MAX; u = u->next) {
+		struct roster_entry *e = &roster->entries[roster->n];
+
+		if (u->role == ROSTER_RUN)
+			continue; /* which ended when it had done its work */
+		*e = (struct roster_entry){ .role = u->role,
+			.pid = u->pid,
+			.start_time = u->start_time,
+			.ready = u->ready,
+			.restarts = u->restarts };
+		memcpy(e->id, u->id, sizeof(e->id));
+		roster->n++;
+	}
+	r = r ?: roster_save(roster, run);
+	if (r)
+		log_fault(r, "writing the roster");
+}
+
+/* What comes before the last '-' of a worker's unit is its kind, what comes behind it its number. */
+static int
+name_worker(struct systemd_unit *u, const char *rest)
+{
+	const char *dash = strrchr(rest, '-');
+
+	for (unsigned role = ROSTER_JUDGE; dash && role <= ROSTER_NOTIFY; role++) {
+		const char *kind = roster_role_name(role);
+
+		if (strlen(kind) == (size_t)(dash - rest) && strncmp(rest, kind, strlen(kind)) == 0) {
+			u->role = role;
+			(void)snprintf(u->id, sizeof(u->id), "%s", dash + 1);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* A fault where unit is none of ours. */
+static int
+name_unit(struct systemd_unit *u, const char *unit)
+{
+	char stem[UNIT_NAME_MAX];
+	size_t n = strlen(unit), end = strlen(UNIT_SERVICE);
+
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++)
+		if (strcmp(unit, roster_unit(daemons[i])) == 0) {
+			u->role = daemons[i];
+			return 0;
+		}
+	if (n <= end || n >= sizeof(stem) || strcmp(unit + n - end, UNIT_SERVICE) != 0)
+		return -ENOENT;
+	(void)snprintf(stem, sizeof(stem), "%.*s", (int)(n - end), unit);
+	if (strncmp(stem, UNIT_WORKER, strlen(UNIT_WORKER)) == 0)
+		return name_worker(u, stem + strlen(UNIT_WORKER));
+	if (strncmp(stem, UNIT_SHIM, strlen(UNIT_SHIM)) != 0 || strlen(stem) - strlen(UNIT_SHIM) > ROSTER_ID_MAX)
+		return -ENOENT;
+	u->role = ROSTER_SHIM;
+	(void)snprintf(u->id, sizeof(u->id), "%s", stem + strlen(UNIT_SHIM));
+	return 0;
+}
+
+struct systemd_unit *
+systemd_add(struct systemd *s, const char *unit)
+{
+	struct systemd_unit *u = systemd_named(s, unit);
+
+	if (u)
+		return u;
+	u = calloc(1, sizeof(*u));
+	if (!u || name_unit(u, unit) < 0) {
+		free(u);
+		return NULL;
+	}
+	(void)snprintf(u->name, sizeof(u->name), "%s", unit);
+	u->owner = s;
+	u->next = s->units;
+	s->units = u;
+	return u;
+}
+
+void
+systemd_remove(struct systemd *s, struct systemd_unit *u)
+{
+	for (struct systemd_unit **p = &s->units; *p; p = &(*p)->next)
+		if (*p == u) {
+			*p = u->next;
+			break;
+		}
+	sd_bus_slot_unref(u->asked);
+	free(u);
+}
+
+static int
+wait_status(const struct systemd_unit *u)
+{
+	switch (u->code) {
+	case CLD_EXITED:
+		return (u->status & 0xff) << 8;
+	case CLD_KILLED:
+		return u->status & 0x7f;
+	case CLD_DUMPED:
+		return (u->status & 0x7f) | WCOREFLAG;
+	default:
+		return -1;
+	}
+}
+
+/* It is gone for good: whoever listens is told. */
+static void
+ended(struct systemd *s, struct systemd_unit *u)
+{
+	static const enum spawn_kind kinds[ROSTER_ROLE_MAX] = { [ROSTER_JUDGE] = SPAWN_JUDGE,
+		[ROSTER_OPERATE] = SPAWN_OPERATE,
+		[ROSTER_ACTIVATE] = SPAWN_ACTIVATE,
+		[ROSTER_NOTIFY] = SPAWN_NOTIFY,
+		[ROSTER_SHIM] = SPAWN_SHIM };
+	struct systemd_unit gone = *u;
+	int status = wait_status(u);
+	char text[64];
+
+	systemd_remove(s, u);
+	systemd_save(s);
+	log_info("%s: %s", gone.name, child_describe(text, sizeof(text), status));
+	if (s->base.exited)
+		s->base.exited(kinds[gone.role], gone.role == ROSTER_SHIM ? gone.id : "", gone.pid, status, s->base.exited_arg);
+}
+
+static bool
+is_daemon(const struct systemd_unit *u)
+{
+	return u->role < ROSTER_JUDGE;
+}
+
+/* --- properties --------------------------------------------------------------------------------------- */
+/* What PID 1 says of it now; the pid of what ended is kept to tell whose end it was. */
+struct news {
+	bool pid_told, ended;
+	uint32_t pid, restarts;
+	bool restarts_told;
+	char active[16];
+	int code, status;
+};
+
+static int
+read_basic(sd_bus_message *m, const char *type, void *ret)
+{
+	int r = sd_bus_message_enter_container(m, 'v', type);
+
+	r = r < 0 ? r : sd_bus_message_read_basic(m, *type, ret);
+	return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int
+read_property(sd_bus_message *m, const char *name, struct news *n)
+{
+	const char *text = "";
+	int32_t value = 0;
+	int r;
+
+	if (strcmp(name, "MainPID") == 0) {
+		n->pid_told = true;
+		return read_basic(m, "u", &n->pid);
+	}
+	if (strcmp(name, "NRestarts") == 0) {
+		n->restarts_told = true;
+		return read_basic(m, "u", &n->restarts);
+	}
+	if (strcmp(name, "ExecMainCode") == 0 || strcmp(name, "ExecMainStatus") == 0) {
+		r = read_basic(m, "i", &value);
+		*(strcmp(name, "ExecMainCode") == 0 ? &n->code : &n->status) = value;
+		return r;
+	}
+	if (strcmp(name, "ActiveState") == 0) {
+		r = read_basic(m, "s", &text);
+		(void)snprintf(n->active, sizeof(n->active), "%s", text);
+		return r;
+	}
+	return sd_bus_message_skip(m, "v");
+}
+
+static int
+read_properties(sd_bus_message *m, struct news *n)
+{
+	const char *name;
+	int r = sd_bus_message_enter_container(m, 'a', "{sv}");
+
+	while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+		r = sd_bus_message_read_basic(m, 's', &name);
+		r = r < 0 ? r : read_property(m, name, n);
+		r = r < 0 ? r : sd_bus_message_exit_container(m);
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static void
+take_pid(struct systemd_unit *u, pid_t pid)
+{
+	if (pid == 0 && !is_daemon(u) && u->role != ROSTER_SHIM)
+		return; /* a worker has but one process: its end will be told as that one's */
+	u->pid = pid;
+	u->start_time = 0;
+	if (pid > 0)
+		(void)child_starttime(&u->start_time, pid);
+}
+
+static void
+take_news(struct systemd *s, struct systemd_unit *u, const struct news *n)
+{
+	bool down = strcmp(n->active, "inactive") == 0 || strcmp(n->active, "failed") == 0;
+
+	if (n->pid_told)
+		take_pid(u, (pid_t)n->pid);
+	if (n->restarts_told)
+		u->restarts = n->restarts;
+	if (n->code) {
+		u->code = n->code;
+		u->status = n->status;
+	}
+	if (*n->active)
+		u->ready = strcmp(n->active, "active") == 0 || strcmp(n->active, "reloading") == 0;
+	u->started = u->started || u->ready || u->pid > 0;
+	if (down && u->started && !is_daemon(u))
+		ended(s, u);
+	else
+		systemd_save(s);
+}
+
+static int
+on_changed(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	struct systemd *s = arg;
+	SCOPED(scope_free) char *unit = NULL;
+	struct news news = { 0 };
+	struct systemd_unit *u;
+	const char *interface;
+
+	(void)unused;
+	if (sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &unit) <= 0)
+		return 0;
+	u = systemd_named(s, unit);
+	if (u && sd_bus_message_read_basic(m, 's', &interface) > 0 && read_properties(m, &news) >= 0)
+		take_news(s, u, &news);
+	return 0;
+}
+
+static int
+on_unit_removed(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	struct systemd *s = arg;
+	struct systemd_unit *u;
+	const char *unit;
+
+	(void)unused;
+	u = sd_bus_message_read_basic(m, 's', &unit) > 0 ? systemd_named(s, unit) : NULL;
+	if (u && !is_daemon(u) && !u->asked)
+		ended(s, u);
+	return 0;
+}
+
+static int
+on_job_removed(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	const char *job, *unit, *result;
+
+	(void)unused;
+	if (sd_bus_message_read(m, "uoss", NULL, &job, &unit, &result) >= 0)
+		systemd_job_removed(arg, job, result);
+	return 0;
+}
+
+/* --- what runs already ---------------------------------------------------------------------------------- */
+static void
+all_known(struct systemd *s)
+{
+	struct systemd_unit *u;
+
+	do {
+		for (u = s->units; u && (u->seen || is_daemon(u)); u = u->next)
+			;
+		if (u)
+			ended(s, u);
+	} while (u);
+	s->listed = true;
+	s->tries = 0;
+	systemd_save(s);
+	systemd_send_calls(s);
+}
+
+static int
+on_properties(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	struct systemd_unit *u = arg;
+	struct systemd *s = u->owner;
+	struct news news = { 0 };
+
+	(void)unused;
+	u->asked = sd_bus_slot_unref(u->asked);
+	if (sd_bus_message_is_method_error(m, NULL))
+		u->seen = false; /* it has just ended */
+	else if (read_properties(m, &news) >= 0)
+		take_news(s, u, &news);
+	if (--s->n_asked == 0)
+		all_known(s);
+	return 0;
+}
+
+/* A unit of the list.  What is down is nothing that runs, but daemons are shown. */
+static int
+take_listed(struct systemd *s, const char *unit, const char *active, const char *path)
+{
+	struct systemd_unit *u;
+
+	if (strcmp(active, "inactive") == 0 || strcmp(active, "failed") == 0)
+		return 0;
+	u = systemd_add(s, unit);
+	if (!u)
+		return 0;
+	u->seen = true;
+	u->ready = strcmp(active, "active") == 0;
+	u->started = true;
+	u->asked = sd_bus_slot_unref(u->asked);
+	s->n_asked++;
+	return sd_bus_call_method_async(s->bus, &u->asked, SYSTEMD, path, "org.freedesktop.DBus.Properties", "GetAll",
+		on_properties, u, "s", SYSTEMD_SERVICE);
+}
+
+static int
+on_listed(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	const char *unit, *active, *path;
+	struct systemd *s = arg;
+	int r = sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
+
+	(void)unused;
+	s->listing = sd_bus_slot_unref(s->listing);
+	r = r < 0 ? r : sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+	while (r >= 0 && (r = sd_bus_message_read(m, "(ssssssouso)", &unit, NULL, NULL, &active, NULL, NULL, &path, NULL,
+				  NULL, NULL)) > 0)
+		r = take_listed(s, unit, active, path);
+	if (r < 0) {
+		log_fault(FAULT(r), "asking systemd what runs");
+		systemd_connect_later(s);
+	} else if (s->n_asked == 0) {
+		all_known(s);
+	}
+	return 0;
+}
+
+static int
+list(struct systemd *s)
+{
+	sd_bus_message *m = NULL;
+	int r;
+
+	for (struct systemd_unit *u = s->units; u; u = u->next)
+		u->seen = false;
+	s->n_asked = 0;
+	r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByPatterns");
+	r = r < 0 ? r
+		  : sd_bus_message_append(m, "asas", 0, 6, UNIT_WORKER "*" UNIT_SERVICE, UNIT_SHIM "*" UNIT_SERVICE,
+			    roster_unit(ROSTER_RUN), roster_unit(ROSTER_MONITOR), roster_unit(ROSTER_COLLECTD),
+			    roster_unit(ROSTER_COURIER));
+	r = r < 0 ? r : sd_bus_call_async(s->bus, &s->listing, m, on_listed, s, (uint64_t)-1);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+/* --- the connection ------------------------------------------------------------------------------------- */
+void
+systemd_disconnect(struct systemd *s)
+{
+	s->listed = false;
+	s->listing = sd_bus_slot_unref(s->listing);
+	for (size_t i = 0; i < ARRAY_LEN(s->matches); i++)
+		s->matches[i] = sd_bus_slot_unref(s->matches[i]);
+	for (struct systemd_unit *u = s->units; u; u = u->next)
+		u->asked = sd_bus_slot_unref(u->asked);
+	for (struct systemd_call *c = s->calls; c; c = c->next)
+		c->slot = sd_bus_slot_unref(c->slot);
+	s->bus = sd_bus_close_unref(s->bus);
+}
+
+/* Not here: sd-bus still works on the connection that went. */
+static int
+on_disconnected(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	(void)m;
+	(void)unused;
+	systemd_connect_later(arg);
+	return 0;
+}
+
+static int
+watch(struct systemd *s)
+{
+	static const struct {
+		const char *interface, *member;
+		sd_bus_message_handler_t fn;
+	} signals[] = {
+		{ SYSTEMD_MANAGER, "JobRemoved", on_job_removed },
+		{ SYSTEMD_MANAGER, "UnitRemoved", on_unit_removed },
+		{ "org.freedesktop.DBus.Properties", "PropertiesChanged", on_changed },
+		{ "org.freedesktop.DBus.Local", "Disconnected", on_disconnected },
+	};
+	int r = 0;
+
+	_Static_assert(ARRAY_LEN(signals) == ARRAY_LEN(s->matches), "a slot for each");
+	for (size_t i = 0; i < ARRAY_LEN(signals) && r >= 0; i++)
+		r = sd_bus_match_signal(s->bus, &s->matches[i], NULL, NULL, signals[i].interface, signals[i].member,
+			signals[i].fn, s);
+	return r;
+}
+
+static void
+on_connect(void *arg)
+{
+	struct systemd *s = arg;
+	int r;
+
+	systemd_disconnect(s);
+	systemd_lose_calls(s);
+	r = sd_bus_new(&s->bus);
+	r = r < 0 ? r : sd_bus_set_address(s->bus, s->address);
+	r = r < 0 ? r : sd_bus_negotiate_fds(s->bus, true);
+	r = r < 0 ? r : sd_bus_start(s->bus);
+	r = r < 0 ? r : sd_bus_attach_event(s->bus, s->loop, SD_EVENT_PRIORITY_NORMAL);
+	r = r < 0 ? r : watch(s);
+	r = r < 0 ? r : list(s);
+	if (r < 0)
+		systemd_connect_later(s);
+}
+
+void
+systemd_connect_later(struct systemd *s)
+{
+	uint64_t us = s->tries ? clock_backoff_us(s->tries - 1, CONNECT_US, CONNECT_CAP_US) : 0;
+
+	s->listed = false;
+	if (s->tries < 16)
+		s->tries++;
+	if (loop_after(&s->retry, s->loop, us / CLOCK_US_PER_MS, on_connect, s) < 0)
+		log_error("no memory to reach systemd");
+}
