@@ -1,7 +1,5 @@
 /* mainstayd, the monitor: holds the keys, checks, decides, writes the log, and has no network. */
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
@@ -13,7 +11,6 @@
 #include "appliance/monitor/services.h"
 #include "appliance/service/identity.h"
 #include "appliance/service/spawn.h"
-#include "appliance/service/spawn_systemd.h"
 #include "remote/request/site.h"
 #include "updater/activate/update_site.h"
 
@@ -35,15 +32,6 @@ find_identity(struct identity *ret, const struct paths *paths)
 		return REFUSE(r, "run/supervise/ids",
 			"is not there: mainstayd is started by `mainstay run`, or by systemd after mainstay-core.service");
 	return r;
-}
-
-/* Who starts processes: PID 1, where it started us, too; else mainstay-supervise, which gives us an empty environment. */
-static int
-open_spawner(struct spawner **ret, sd_event *loop, const struct paths *paths)
-{
-	if (sd_booted() > 0 && getenv("INVOCATION_ID"))
-		return spawn_systemd_new(ret, loop, paths, SPAWN_SYSTEMD_ADDRESS);
-	return spawn_supervise_new(ret, loop, paths);
 }
 
 static int
@@ -84,7 +72,7 @@ serve(const char *state)
 	r = r ?: confine_enter(CONFINE_NO_INET);
 	r = r ?: find_identity(&id, &paths);
 	r = r ?: loop_new(&loop, NULL, NULL);
-	r = r ?: open_spawner(&spawner, loop, &paths);
+	r = r ?: spawn_new(&spawner, loop, &paths);
 	r = r ?: open_monitor(&m, loop, &paths, spawner, &id);
 	if (r)
 		return r < 0 ? FAULT(r) : r;

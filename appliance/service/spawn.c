@@ -1,6 +1,18 @@
 #include "appliance/service/spawn.h"
 
-#include <unistd.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "appliance/base/fs.h"
+#include "appliance/service/spawn_systemd.h"
+
+int
+spawn_new(struct spawner **ret, sd_event *loop, const struct paths *paths)
+{
+	if (sd_booted() > 0 && getenv("INVOCATION_ID"))
+		return spawn_systemd_new(ret, loop, paths, SPAWN_SYSTEMD_ADDRESS);
+	return spawn_supervise_new(ret, loop, paths);
+}
 
 int
 spawn_worker(struct spawner *s, enum spawn_kind kind, const struct spawn_limits *limits, int take_job,

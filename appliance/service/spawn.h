@@ -1,8 +1,7 @@
 /* Who starts processes for the monitor: workers, and one shim per service.
  *
- * An interface with two bodies: spawn_supervise.c asks mainstay-supervise over run/supervise.sock
- * (kept and reconnected on the loop); tests link tests/fakes/spawn_fake.c.  Under systemd PID 1
- * will be a third. */
+ * An interface with three bodies: spawn_supervise.c asks mainstay-supervise over run/supervise.sock
+ * (kept and reconnected on the loop), spawn_systemd.c PID 1 over sd-bus; tests link tests/fakes/spawn_fake.c. */
 #pragma once
 
 #include <stdint.h>
@@ -67,6 +66,10 @@ struct spawner {
 	spawn_exited_fn *exited; /* may be NULL */
 	void *exited_arg;
 };
+
+/* The body for who started this process: PID 1 where systemd runs and this is a unit of its own; else mainstay-supervise,
+ * which gives its children an empty environment.  As the two below. */
+int spawn_new(struct spawner **ret, sd_event *loop, const struct paths *paths);
 
 /* The body that asks mainstay-supervise.  Connects in the background; calls made before the first
  * connection wait for it (at most ten seconds, then REASON_UNREACHABLE). */

@@ -32,6 +32,7 @@ struct systemd_unit {
 	uint64_t start_time;
 	bool ready;   /* active */
 	bool started; /* was active: inactive now means that it ended */
+	bool has_process; /* now; pid may be that of the one it had */
 	unsigned restarts;
 	int code, status; /* of the main process that ended last, as waitid() says; code 0: none did */
 	struct systemd *owner;

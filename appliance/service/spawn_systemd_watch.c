@@ -179,11 +179,10 @@ is_daemon(const struct systemd_unit *u)
 }
 
 /* --- properties --------------------------------------------------------------------------------------- */
-/* What PID 1 says of it now; the pid of what ended is kept to tell whose end it was. */
+/* What PID 1 says of it now. */
 struct news {
-	bool pid_told, ended;
+	bool pid_told, restarts_told;
 	uint32_t pid, restarts;
-	bool restarts_told;
 	char active[16];
 	int code, status;
 };
@@ -242,6 +241,7 @@ read_properties(sd_bus_message *m, struct news *n)
 static void
 take_pid(struct systemd_unit *u, pid_t pid)
 {
+	u->has_process = pid > 0;
 	if (pid == 0 && !is_daemon(u) && u->role != ROSTER_SHIM)
 		return; /* a worker has but one process: its end will be told as that one's */
 	u->pid = pid;
@@ -266,7 +266,8 @@ take_news(struct systemd *s, struct systemd_unit *u, const struct news *n)
 	if (*n->active)
 		u->ready = strcmp(n->active, "active") == 0 || strcmp(n->active, "reloading") == 0;
 	u->started = u->started || u->ready || u->pid > 0;
-	if (down && u->started && !is_daemon(u))
+	/* In the middle of its start PID 1 says inactive, too, of a process that it has. */
+	if (down && u->started && !u->has_process && !is_daemon(u))
 		ended(s, u);
 	else
 		systemd_save(s);
@@ -402,6 +403,9 @@ list(struct systemd *s)
 	for (struct systemd_unit *u = s->units; u; u = u->next)
 		u->seen = false;
 	s->n_asked = 0;
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) /* also those that are down are spoken of */
+		if (!systemd_add(s, roster_unit(daemons[i])))
+			return -ENOMEM;
 	r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByPatterns");
 	r = r < 0 ? r
 		  : sd_bus_message_append(m, "asas", 0, 6, UNIT_WORKER "*" UNIT_SERVICE, UNIT_SHIM "*" UNIT_SERVICE,

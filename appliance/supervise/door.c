@@ -1,6 +1,7 @@
 #include "appliance/supervise/door.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <string.h>
@@ -116,6 +117,9 @@ door_serve(const struct paths *paths)
 
 	if (sd_listen_fds(0) != 1)
 		return REFUSE(REASON_USAGE, "dial", "is started by systemd, with the socket of mainstay-dial.socket");
+	/* It comes blocking, and we take what waits until nothing does. */
+	if (fcntl(SD_LISTEN_FDS_START, F_SETFL, O_NONBLOCK) < 0)
+		return FAULT(-errno);
 	r = confine_dumpable();
 	r = r ?: confine_enter(CONFINE_DAEMON);
 	r = r ?: loop_new(&loop, NULL, NULL);

@@ -107,6 +107,10 @@ class Site:
         with open(f"/proc/{self.roster()['monitor']}/cmdline") as f:
             return f.read().split("\0")[2]
 
+    def inside(self, root):
+        """lib or run of the state folder, as its own programs name it."""
+        return f"{self.seen()}/{root}"
+
     def ids(self):
         return {line.split()[0]: int(line.split()[1]) for line in open(f"{self.dir}/run/supervise/ids")}
 
@@ -118,7 +122,7 @@ class Site:
         path = f"{self.dir}/lib/services/.ids"
         known = json.load(open(path)) if os.path.exists(path) else {}
         if name not in known:
-            known[name] = ids["courier"] + 16 + len(known)
+            known[name] = ids["services"] + len(known)
             with open(path, "w") as f:
                 json.dump(known, f)
         return known[name]
@@ -133,10 +137,10 @@ class Site:
 
     def spec(self, name, argv, **more):
         self.folders(name)
-        seen = self.seen()
-        spec = {"v": 1, "name": name, "release": "", "tree": "/", "data": f"{seen}/lib/services/{name}/data",
-                "conf": f"{seen}/lib/services/{name}/conf", "log": f"{seen}/lib/services/{name}/log",
-                "run": f"{seen}/run/services/{name}", "argv": argv, "env": [], "probe": [], "expect": "",
+        own = f"{self.inside('lib')}/services/{name}"
+        spec = {"v": 1, "name": name, "release": "", "tree": "/", "data": f"{own}/data", "conf": f"{own}/conf",
+                "log": f"{own}/log", "run": f"{self.inside('run')}/services/{name}", "argv": argv, "env": [], "probe": [],
+                "expect": "",
                 "heal": "exit", "health": "none", "socket": "", "health_interval_ms": 300,
                 "health_timeout_ms": 500, "health_failures": 2, "start_timeout_ms": 20000, "grace_ms": 5000,
                 "nofile": 0, "log_bytes": 0, "network": True} | more
@@ -424,8 +428,7 @@ def test_limits_hold_and_say_so(site):
     site.up()
     if "cgroups" not in site.enforced()["enforced"]:
         pytest.skip("this host gives no control groups")
-    site.program("eater", "x = []\nwhile 1: x.append(bytearray(1 << 20))")
-    site.spec("eater", ["/usr/bin/python3", "/conf/program"], v=2, memory=64 << 20,
+    site.spec("eater", ["/usr/bin/perl", "-e", "while (1) { push @x, 'x' x (1 << 20) }"], v=2, memory=64 << 20,
               processes=20, heal="never")
     site.ask("eater", "start", ("ok", "state-moved"))
     wait_for(lambda: site.state("eater")["state"] == "failed")

@@ -2,7 +2,7 @@
  * tests/e2e/test_supervise.py copies this program beside mainstay-supervise under the names
  * mainstay, mainstayd, mainstay-collectd and mainstay-courier.
  *
- * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json, and does what the
+ * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json (as a unit: /var/lib/mainstay/play), and does what the
  * files NAME.stop, NAME.restart and NAME.reload there ask for, leaving the result in NAME.done.  Under its own
  * name it tests the few things that need nothing running. */
 #include <dirent.h>
@@ -27,6 +27,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/loop.h"
+#include "appliance/loop/program.h"
 #include "appliance/service/driver.h"
 #include "appliance/service/identity.h"
 #include "appliance/service/spawn.h"
@@ -156,16 +157,16 @@ play_monitor(const char *state)
 	int r;
 
 	r = fs_paths(&p.paths, state);
-	(void)snprintf(dir, sizeof(dir), "%s/play", state);
+	(void)snprintf(dir, sizeof(dir), "%s/play", state ?: p.paths.lib);
 	r = r ?: fs_open_dir(&p.dir, AT_FDCWD, dir, 0755);
 	r = r ?: loop_new(&p.loop, NULL, NULL);
-	r = r ?: spawn_supervise_new(&p.spawner, p.loop, &p.paths);
+	r = r ?: spawn_new(&p.spawner, p.loop, &p.paths);
 	r = r ?: driver_process_new(&p.driver, p.loop, &p.paths, p.spawner);
 	if (r)
 		return 4;
 	spawn_on_exited(p.spawner, on_exited, &p);
 	on_look(&p);
-	(void)!write(3, "\n", 1);
+	program_ready();
 	r = loop_run(p.loop);
 	loop_cancel(p.look);
 	driver_free(p.driver);
@@ -183,7 +184,7 @@ play_daemon(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)!write(3, "\n", 1);
+	program_ready();
 	return sigwait(&set, &sig);
 }
 
@@ -288,7 +289,7 @@ main(int argc, char **argv)
 	if (!strcmp(name, "mainstay"))
 		return command_main(&program, argc, argv);
 	if (!strcmp(name, "mainstayd"))
-		return argc == 3 ? play_monitor(argv[2]) : 2;
+		return argc == 3 ? play_monitor(argv[2]) : argc == 1 ? play_monitor(NULL) : 2;
 	if (!strcmp(name, "mainstay-collectd") || !strcmp(name, "mainstay-courier"))
 		return play_daemon();
 	return own_tests();
