@@ -1,9 +1,7 @@
 #include "appliance/service/parcel.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/cursor.h"
@@ -63,22 +61,16 @@ take_files(const struct buf *b, int ret_files[PARCEL_FILES_MAX], size_t *n)
 }
 
 int
-parcel_take(int fd, int ret_files[PARCEL_FILES_MAX], size_t *ret_n, bool *ret_again)
+parcel_take(int fd, int ret_files[PARCEL_FILES_MAX], size_t *ret_n)
 {
 	SCOPED(buf_wipe) struct buf b = BUF_MAX(PARCEL_BYTES_MAX);
-	off_t at = lseek(fd, 0, SEEK_CUR);
 	size_t n = 0;
 	int r;
 
-	if (at < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return REFUSE(REASON_MALFORMED, "stdin", "is no file to start a service from");
 	r = fs_read_fd(fd, PARCEL_BYTES_MAX, &b);
-	if (r >= 0 && lseek(fd, 0, SEEK_END) < 0)
-		r = -errno;
 	if (r == 0)
 		r = take_files(&b, ret_files, &n);
 	if (r == 0) {
-		*ret_again = at > 0;
 		*ret_n = n;
 		return 0;
 	}

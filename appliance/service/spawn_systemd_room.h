@@ -36,6 +36,7 @@ struct systemd_unit {
 	unsigned restarts;
 	int code, status; /* of the main process that ended last, as waitid() says; code 0: none did */
 	struct systemd *owner;
+	struct loop_timer *gone; /* a shim that is down, and perhaps is just being started again */
 	sd_bus_slot *asked; /* about its process, when it was found */
 	bool seen;	    /* in the list that is just read */
 };

@@ -146,6 +146,7 @@ put_shim(sd_bus_message *m)
 	r = r < 0 ? r : put_number(m, "RestartUSec", RESTART_MS * CLOCK_US_PER_MS);
 	r = r < 0 ? r : sd_bus_message_append(m, "(sv)", "RestartPreventExitStatus", "(aiai)", 3, 1, 2, 3, 0);
 	r = r < 0 ? r : put_number(m, "StartLimitIntervalUSec", 0);
+	r = r < 0 ? r : sd_bus_message_append(m, "(sv)", "FileDescriptorStoreMax", "u", 1);
 	r = r < 0 ? r : put_text(m, "NotifyAccess", "main");
 	return r < 0 ? r : put_number(m, "WatchdogUSec", WATCHDOG_S * CLOCK_US_PER_S);
 }

@@ -14,7 +14,7 @@
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
 
-enum { CONNECT_US = 50 * 1000, CONNECT_CAP_US = 2 * 1000 * 1000 };
+enum { CONNECT_US = 50 * 1000, CONNECT_CAP_US = 2 * 1000 * 1000, GONE_MS = 100 };
 
 static const enum roster_role daemons[] = { ROSTER_RUN, ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
 
@@ -134,6 +134,7 @@ systemd_remove(struct systemd *s, struct systemd_unit *u)
 			break;
 		}
 	sd_bus_slot_unref(u->asked);
+	loop_cancel(u->gone);
 	free(u);
 }
 
@@ -251,6 +252,24 @@ take_pid(struct systemd_unit *u, pid_t pid)
 }
 
 static void
+on_gone(void *arg)
+{
+	struct systemd_unit *u = arg;
+
+	ended(u->owner, u);
+}
+
+/* PID 1 says "failed" for a moment of what it starts again. */
+static void
+went_down(struct systemd *s, struct systemd_unit *u)
+{
+	if (u->role != ROSTER_SHIM || loop_after(&u->gone, s->loop, GONE_MS, on_gone, u) < 0)
+		ended(s, u);
+	else
+		systemd_save(s);
+}
+
+static void
 take_news(struct systemd *s, struct systemd_unit *u, const struct news *n)
 {
 	bool down = strcmp(n->active, "inactive") == 0 || strcmp(n->active, "failed") == 0;
@@ -267,10 +286,13 @@ take_news(struct systemd *s, struct systemd_unit *u, const struct news *n)
 		u->ready = strcmp(n->active, "active") == 0 || strcmp(n->active, "reloading") == 0;
 	u->started = u->started || u->ready || u->pid > 0;
 	/* In the middle of its start PID 1 says inactive, too, of a process that it has. */
-	if (down && u->started && !u->has_process && !is_daemon(u))
-		ended(s, u);
-	else
-		systemd_save(s);
+	if (down && u->started && !u->has_process && !is_daemon(u)) {
+		went_down(s, u);
+		return;
+	}
+	if (*n->active && !down)
+		loop_cancel(u->gone);
+	systemd_save(s);
 }
 
 static int

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
+#include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/identity.h"
 #include "appliance/service/parcel.h"
@@ -50,6 +52,23 @@ become(uid_t uid, gid_t shims)
 	return 0;
 }
 
+/* PID 1 keeps what it was given to keep over the restarts of a unit, and over its own; a stdin it does not. */
+static int
+take(int files[PARCEL_FILES_MAX], size_t *n, bool *ret_again)
+{
+	int fd = STDIN_FILENO, r;
+
+	*ret_again = sd_listen_fds(0) > 0;
+	if (*ret_again)
+		fd = SD_LISTEN_FDS_START;
+	r = parcel_take(fd, files, n);
+	if (r == 0 && !*ret_again && sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=parcel\nFDPOLL=0", &fd, 1) <= 0)
+		log_warning("systemd does not keep what this shim was started with: the one after it has no secrets");
+	if (*ret_again)
+		(void)close(fd);
+	return r;
+}
+
 int
 shim_unit_begin(const struct paths *paths, const char *service, bool *ret_again)
 {
@@ -59,7 +78,7 @@ shim_unit_begin(const struct paths *paths, const char *service, bool *ret_again)
 	uid_t uid = 0;
 	int r;
 
-	r = parcel_take(STDIN_FILENO, files, &n, ret_again);
+	r = take(files, &n, ret_again);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	r = lay_out(files, n);
