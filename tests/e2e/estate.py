@@ -55,6 +55,14 @@ def until(what, probe, timeout=40):
     raise AssertionError(f"{what}: not within {timeout} s ({error!r})")
 
 
+def operations_of(service):
+    """Those that a shipped service brings a program for; verbs are the monitor's."""
+    with open(os.path.join(ROOT, "packaging", "services", service, "service.yaml")) as f:
+        text = f.read().split("\noperations:\n")[1]
+    found = re.findall(r"^  ([a-z][a-z0-9-]*):\n((?:   .*\n)*)", text, flags=re.M)
+    return {name for name, members in found if "\n    verb: " not in members}
+
+
 class Daemon:
     """A program in the background that says READY on a descriptor."""
 

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from estate import ROOT, SITE, Estate, until
+from estate import ROOT, SITE, Estate, operations_of, until
 from proxy import free_port
 
 NATS = os.path.join(ROOT, "packaging", "services", "nats")
@@ -202,6 +202,7 @@ def test_operations_repair_what_fills_the_disk(estate):
         client.api(f"CONSUMER.DURABLE.CREATE.R.{consumer}", stream_name="R", config={"durable_name": consumer, "ack_policy": "explicit"})
     login, purge, delete = estate.desk_all("nats", ["login"], ["stream-purge", "stream=R", "before=8"],
                                            ["consumer-delete", "stream=R", "consumer=gone"])
+    assert {*PAGES, "stacks", "login", "stream-purge", "consumer-delete"} == operations_of("nats")
     assert json.loads(login["stdout"])["streams"] == 2 and json.loads(purge["stdout"])["purged"] == 7
     assert json.loads(delete["stdout"])["success"] and estate.password not in login["stdout"]
     assert purge["plan"]["targets"][1].startswith("stream R, created ") and '"limits"' in purge["plan"]["targets"][1]

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from estate import BIN, ROOT, SITE, Estate, until
+from estate import BIN, ROOT, SITE, Estate, operations_of, until
 
 pytestmark = pytest.mark.skipif(not (os.path.exists(os.path.join(BIN, "mainstay")) and os.path.exists("/usr/sbin/nginx")),
                                 reason="needs the built programs and nginx")
@@ -201,6 +201,7 @@ def operations(e, port):
         for ask, answer in zip(asks, e.desk_all("nginx", *asks)):
             done[ask[0]] = said = answer["result"]
             assert said["outcome"] == "ok" and asks[ask] in said["stdout"] + said["stderr"], (ask, said)
+    assert set(done) - {"reload"} == operations_of("nginx")
     summary = done["requests-summary"]["stdout"]
     assert "/sub/page.txt" in summary and "hush" not in summary and "127.0.0.1" not in summary
     assert e.shim("nginx")["pid"] == pid, "a reload, no restart"

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from estate import BIN, ROOT, SITE, Estate, until
+from estate import BIN, ROOT, SITE, Estate, operations_of, until
 
 PG = "/usr/lib/postgresql/15/bin"
 pytestmark = pytest.mark.skipif(not (os.path.exists(os.path.join(BIN, "mainstay")) and os.path.exists(f"{PG}/postgres")),
@@ -167,10 +167,9 @@ class Session:
 
 def operations(e):
     sql(e, "CREATE INDEX kept_n ON kept (n)")
-    with Session(e, "SELECT pg_sleep(60)") as slow, Session(e, "SELECT 11") as idle, \
+    with Session(e, "SELECT pg_sleep(600)") as slow, Session(e, "SELECT 11") as idle, \
             Session(e, "BEGIN; SELECT 12") as forgotten, Session(e, "SELECT 13") as other:
-        looks(e, slow)
-        repairs(e, slow, idle, forgotten)
+        assert looks(e, slow) | repairs(e, slow, idle, forgotten) == operations_of("postgresql") | {"reload"}
         assert other.ends() == (False, ""), "nobody else's"
     for bad in (["vacuum", "database=app user=postgres"], ["vacuum", "database=app'"], ["cancel", "pid=0"],
                 ["cancel", "pid=1); DROP TABLE kept; --"], ["bloat", "database=-x"], ["session", "pid=1 OR true"],
@@ -191,6 +190,7 @@ def looks(e, slow):
     for ask, done in zip(must, e.desk_all("postgresql", *must)):
         assert done["result"]["outcome"] == "ok" and must[ask] in done["stdout"], (ask, done)
         assert ask[0] == "statements" or "SELECT 1" not in done["stdout"], "no texts of statements"
+    return {ask[0] for ask in must}
 
 
 def repairs(e, slow, idle, forgotten):
@@ -219,6 +219,7 @@ def repairs(e, slow, idle, forgotten):
                          ["reindex", "index=other"], ["vacuum-table", "table=kept_n"], code=1)
     for said, why in zip(refused, ("runs no statement", "no session", "no session sits idle", "no index public.other", "no table")):
         assert '"conflict"' in said and why in said, said
+    return {ask[0] for ask in asks}
 
 
 def metrics_and_secrets(e):

@@ -9,13 +9,14 @@ import subprocess
 
 import pytest
 
-from estate import ROOT, SITE, Estate, until
+from estate import ROOT, SITE, Estate, operations_of, until
 from proxy import free_port
 
 REDIS = os.path.join(ROOT, "packaging", "services", "redis")
 
 # Operation: its arguments, and what its output must hold.
 LOOK = {
+    "ping": ([], "PONG"),
     "info": (["section=keyspace"], "db0:keys=20"),
     "slowlog": (["count=128"], "DEL"),
     "slowlog-length": ([], ""),
@@ -142,8 +143,9 @@ def test_operations_that_change_something_do_what_they_say(estate):
     ask(estate, f"AUTH app {secret(estate, 'app')}", "SELECT 1", "SET large " + "x" * 5000, "SET small x")
     asks = [["big-keys", "database=1"], ["key", "key=large", "database=1"], ["client-kill", f"id={client.id}"],
             ["client", f"id={stays.id}"], ["latency-reset"], ["memory-purge"], ["bgrewriteaof"], ["slowlog-reset"],
-            ["statistics-reset"]]
-    big, key, kill, shown, _, _, rewrite, slow, _ = estate.desk_all("redis", *asks)
+            ["statistics-reset"], ["bgsave"]]
+    assert {ask[0] for ask in asks} == {"client", *CHANGES} and {*LOOK, "client", *CHANGES} - {"reload"} == operations_of("redis")
+    big, key, kill, shown, _, _, rewrite, slow, _, save = estate.desk_all("redis", *asks)
     lines = big["stdout"].splitlines()
     assert lines[0].startswith("2 keys looked at, all") and [line.split()[1:] for line in lines[1:]] == \
         [["string", "large"], ["string", "small"]]
@@ -154,6 +156,7 @@ def test_operations_that_change_something_do_what_they_say(estate):
     assert client.file.read() == b"" and stays.say("PING") == b"+PONG"
     assert shown["stdout"].splitlines()[0] == f"id={stays.id}" and "user=app\n" in shown["stdout"]
     assert "started" in rewrite["stdout"] and "appenddirname" in rewrite["plan"]["targets"] and "OK" in slow["stdout"]
+    assert save["result"]["outcome"] == "ok" and "dump.rdb" in save["plan"]["targets"]
     # What finds nothing to do fails: the client that is gone, before anything is planned; a key that is not there.
     gone, = estate.desk_all("redis", ["client-kill", f"id={client.id}"], code=1)
     assert '"conflict"' in gone and f"there is no client {client.id}" in gone, gone
