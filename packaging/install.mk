@@ -100,7 +100,7 @@ deb: dependencies               ## Debian packages in build/deb: the same commit
 .PHONY: check-packages
 check-packages: deb             ## what the packages are: lintian, the same bytes twice, installed and purged in a root of their own
 	$(Q)packaging/dependencies --packages
-	$(Q)B=$(B) VERSION=$(VERSION) $(PYTHON) -m pytest -q tests/packaging
+	$(Q)B=$(B) VERSION=$(VERSION) tests/suite packages
 
 .PHONY: check-container
 check-container: deb            ## the image of packaging/oci and the pod of packaging/kubernetes, played under podman (skips without podman, runc, mmdebstrap)
