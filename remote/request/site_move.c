@@ -472,7 +472,8 @@ request_site_recover(struct request_site *s)
 		if (is_over(item) && !item->settled)
 			item->leafed = request_site_has_leaf(s->m, last_leaf(item),
 				item->request->digest);
-		(void)request_site_event(s, item, FLOW_EVENT_RECOVER, REASON_NONE, NULL);
+		if (request_site_run_on(s, item) != 0)
+			(void)request_site_event(s, item, FLOW_EVENT_RECOVER, REASON_NONE, NULL);
 	}
 	request_site_decide_again(s);
 	request_site_settle_all(s);

@@ -8,6 +8,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/mutes.h"
@@ -31,7 +32,8 @@ struct running {
 	uint64_t started_us;        /* boot time */
 	uint64_t health_us;         /* so long its service's health is watched then; 0: not */
 	struct request_health *health; /* while that goes on */
-	struct request_result result;  /* meanwhile; its texts are the worker's */
+	struct request_result result;  /* meanwhile; its texts are the worker's, or of `kept` */
+	struct request_result *kept;   /* as the file had it */
 };
 
 /* While it runs, alerts of its service may be of its making. */
@@ -54,6 +56,8 @@ finish(struct request_site *s, struct request_item *item, struct request_result 
 	if (result->outcome == REQUEST_OUTCOME_CANCELLED && item->reason != REASON_NONE)
 		result->reason = item->reason;
 	item->reason = result->reason;
+	json_decref(item->ended);
+	item->ended = NULL;
 	r = request_site_set_result(s->m, item, result);
 	if (r)
 		log_fault(r < 0 ? r : -EIO, "signing a result");
@@ -83,6 +87,7 @@ running_free(struct running *running)
 		request_run_free(running->worker);
 		request_site_progress_free(running->progress);
 		recording_abandon(running->recording); /* where one is open still the next start closes it */
+		request_result_free(running->kept);
 		free(running);
 	}
 	return NULL;
@@ -117,8 +122,27 @@ on_health(bool passing, void *arg)
 		fail_by_health(&running->result, &err, &state);
 	}
 	request_site_progress_end(running->progress);
-	request_site_record_end(STEAL(running->recording), &running->result);
 	finish(running->s, item, &running->result);
+}
+
+/* How it ended is known from here on, whatever becomes of us: it is recorded and kept. */
+static void
+keep(struct running *running)
+{
+	struct request_item *item = running->item;
+	SCOPED_JSON *payload = NULL;
+	int r;
+
+	memcpy(running->result.request, item->request->digest, sizeof(running->result.request));
+	request_site_record_end(STEAL(running->recording), &running->result);
+	r = request_result_json(&payload, &running->result);
+	if (!r) {
+		json_decref(item->ended);
+		item->ended = json_pack("{s:O, s:I}", "result", payload, "health_ms", (json_int_t)(running->health_us / CLOCK_US_PER_MS));
+		r = item->ended ? request_store_save(running->s->store, item) : FAULT(-ENOMEM);
+	}
+	if (r) /* it is watched all the same */
+		log_fault(r < 0 ? r : -EIO, "keeping how an operation ended");
 }
 
 static void
@@ -144,6 +168,7 @@ on_worker_end(const struct request_run_end *end, void *arg)
 	if (!end->r && result.outcome == REQUEST_OUTCOME_OK && running->health_us > 0 &&
 		request_site_health(&running->health, s->m, item->request->service, running->health_us,
 			on_health, running) == 0) {
+		keep(running);
 		request_site_progress_state(running->progress, "has ended; its service's health is watched");
 		return;
 	}
@@ -257,6 +282,30 @@ request_site_run(struct request_site *s, struct request_item *item,
 	if (g->verdict.operation->risk != DEFINITION_OBSERVE)
 		mutes_hold(s->m, item->request->service, muted_by(why, item),
 			g->verdict.operation->timeout_us / CLOCK_US_PER_S + MUTED_MORE_S);
+	return 0;
+}
+
+int
+request_site_run_on(struct request_site *s, struct request_item *item)
+{
+	SCOPED(running_freep) struct running *running = NULL;
+	uint64_t health_ms = (uint64_t)json_integer_value(json_object_get(item->ended, "health_ms"));
+	char why[MUTED_BY_MAX];
+	int r;
+
+	if (!item->ended || item->flow.state != FLOW_STATE_RUNNING)
+		return REASON_NOT_FOUND;
+	running = calloc(1, sizeof(*running));
+	if (!running)
+		return FAULT(-ENOMEM);
+	*running = (struct running){ .s = s, .item = item };
+	r = request_result_parse(&running->kept, json_object_get(item->ended, "result"));
+	r = r ?: request_site_health(&running->health, s->m, item->request->service, health_ms * CLOCK_US_PER_MS, on_health, running);
+	if (r)
+		return r < 0 ? FAULT(r) : r;
+	running->result = *running->kept;
+	mutes_hold(s->m, item->request->service, muted_by(why, item), health_ms / 1000 + MUTED_MORE_S);
+	item->run = STEAL(running);
 	return 0;
 }
 

@@ -32,6 +32,9 @@ bool request_site_has_leaf(struct monitor *m, const char *kind, const uint8_t di
  * later. */
 int request_site_run(struct request_site *s, struct request_item *item,
 	const struct request_site_ground *g);
+/* After a crash: where its program had ended, watch its service's health anew, to the same end.  Returns 0; REASON_NOT_FOUND
+ * (unlogged) where it had not; or a fault. */
+int request_site_run_on(struct request_site *s, struct request_item *item);
 /* It could not even begin. */
 void request_site_ended(struct request_site *s, struct request_item *item, int r);
 void request_site_cancel(struct request_item *item);

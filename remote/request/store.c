@@ -34,7 +34,7 @@ struct request_store {
 /* What a file holds; texts and objects are borrowed from the document while it is read. */
 struct members {
 	uint64_t v;
-	json_t *envelope, *plan, *result, *permits, *touched, *limits;
+	json_t *envelope, *plan, *result, *ended, *permits, *touched, *limits;
 	const char *kind, *state, *decision, *plan_text, *reason, *detail, *outcome, *narrowed_by;
 	uint64_t mailbox, received_us, expires_us, plans, said;
 	bool settled;
@@ -59,6 +59,7 @@ static const struct json_field fields[] = {
 	FIELD("plan_text", plan_text, JSON_KIND_TEXT0, true, REQUEST_PLAN_TEXT_MAX),
 	FIELD("plan", plan, JSON_KIND_OBJECT, true, 0),
 	FIELD("result", result, JSON_KIND_OBJECT, true, 0),
+	FIELD("ended", ended, JSON_KIND_OBJECT, true, 2),
 	FIELD("permits", permits, JSON_KIND_ARRAY, true, POLICY_NEED_MAX),
 	FIELD("touched", touched, JSON_KIND_ARRAY, true, REQUEST_TOUCHED_MAX),
 	FIELD("narrowed_by", narrowed_by, JSON_KIND_TEXT, true, 64),
@@ -84,6 +85,7 @@ item_free(struct request_item *item)
 	json_decref(item->envelope);
 	json_decref(item->plan);
 	json_decref(item->result);
+	json_decref(item->ended);
 	json_decref(item->permits);
 	json_decref(item->touched);
 	free(item->decision);
@@ -133,6 +135,7 @@ encode(const struct request_item *item, struct buf *out)
 	r = put_object(doc, "envelope", item->envelope);
 	r = r ?: put_object(doc, "plan", item->plan);
 	r = r ?: put_object(doc, "result", item->result);
+	r = r ?: put_object(doc, "ended", item->ended);
 	r = r ?: put_object(doc, "permits", item->permits);
 	r = r ?: put_object(doc, "touched", item->touched);
 	r = r ?: put_limits(doc, &item->limits);
@@ -193,6 +196,7 @@ fill(struct request_item *item, const struct members *m, const char *name)
 	item->envelope = json_incref(m->envelope);
 	item->plan = json_incref(m->plan);
 	item->result = json_incref(m->result);
+	item->ended = json_incref(m->ended);
 	item->permits = json_incref(m->permits);
 	item->touched = json_incref(m->touched);
 	r = copy_text(&item->decision, m->decision);

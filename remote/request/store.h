@@ -43,6 +43,7 @@ struct request_item {
 	uint64_t said;        /* the number of the last message progress@, but for those while it runs */
 	char *waits;          /* the last text that said for whom it waits; owned; never saved */
 	json_t *result;       /* envelope, signed by the site; owned; NULL before */
+	json_t *ended;        /* {"result","health_ms"}: its program has ended, its service's health is watched; owned; else NULL */
 	json_t *permits;      /* [{"text","sig","approver"}]: those that counted, each by another approver, a
 			       * standing one also with "standing"; owned; NULL before */
 	uint64_t opens_us;    /* when it runs though nobody says anything: the maintenance hours begin; 0: not; never

@@ -516,6 +516,42 @@ test_health_after(void **state)
 	}
 }
 
+/* Killed while its service's health is watched: how the program ended is known, and what is missing is looked at anew. */
+static void
+test_health_after_a_crash(void **state)
+{
+	static const char *const after[] = { "passing", "failing" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(after); i++) {
+		SCOPED(request_result_freep) struct request_result *result = NULL;
+		SCOPED(policy_freep) struct policy *policy = NULL;
+		SCOPED(world_end) struct monitor m;
+
+		clock_fake(FIXTURE_NOW, 1000);
+		sweep_then(&m, "passing", "passing");
+		policy = (struct policy *)(uintptr_t)m.policy;
+		crash(&m);
+		assert_string_equal(state_of(&m, "r-1"), "running");
+		assert_string_equal(m.muted, "redis operation r-1");
+		crash(&m); /* and once more */
+		(void)snprintf(m.service.health, sizeof(m.service.health), "%s", after[i]);
+		m.service.looked_us = 2000;
+		watch(&m, 1);
+		result = said(&m, "r-1");
+		assert_int_equal(result->outcome, i ? REQUEST_OUTCOME_FAILED : REQUEST_OUTCOME_OK);
+		assert_string_equal(result->out, "2 keys dropped\n");
+		assert_string_equal(story(&m), i ? "request start end[state-moved] " : "request start end ");
+		assert_non_null(strstr(m.recording, ", \"m\", \"end: ok\"]\n")); /* of the program */
+		assert_int_equal(spawned(&m), 0);
+		assert_string_equal(m.muted, "");
+		/* Over is over. */
+		crash(&m);
+		assert_string_equal(state_of(&m, "r-1"), "done");
+		assert_string_equal(story(&m), i ? "request start end[state-moved] " : "request start end ");
+	}
+}
+
 /* What passes still was seen so before the operation ended: nobody is told yet. */
 static void
 test_what_was_seen_before_it_ended_says_nothing(void **state)
@@ -557,6 +593,7 @@ main(void)
 		cmocka_unit_test(test_a_crash_in_a_dry_run),
 		cmocka_unit_test(test_dry_runs_wait_for_their_own),
 		cmocka_unit_test(test_health_after),
+		cmocka_unit_test(test_health_after_a_crash),
 		cmocka_unit_test(test_what_was_seen_before_it_ended_says_nothing),
 	};
 

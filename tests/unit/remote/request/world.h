@@ -86,6 +86,7 @@ crash(struct monitor *m)
 	pump(m);
 	m->spawn->n_calls = 0;
 	m->step_done = NULL;
+	m->muted[0] = '\0'; /* those of a change live with the process */
 	begin(m);
 	pump(m);
 }
