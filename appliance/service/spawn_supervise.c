@@ -137,6 +137,8 @@ send_call(struct asker *a, struct call *c)
 	for (size_t i = 0; i < c->n_fds; i++)
 		frame_put_fd(&out, c->fds[i]);
 	r = frame_conn_send(a->conn, &out);
+	if (r == -EPIPE)
+		return; /* nobody has it: it goes to the next supervisor */
 	if (r)
 		log_debug("call of the supervisor not sent: %d",
 			r); /* the connection ends and tells the call */

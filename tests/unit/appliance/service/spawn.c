@@ -134,11 +134,49 @@ a_supervisor_that_does_not_answer(void **state)
 		silence(row);
 }
 
+/* Gone before it was asked, which shows when it is: the next supervisor is asked. */
+static void
+a_supervisor_that_was_gone_before(void **state)
+{
+	SCOPED(loop_unrefp) sd_event *loop = NULL;
+	int result = NOT_DONE, fd, run, peer = -1;
+	struct frame_server *server = NULL;
+	struct spawner *spawner;
+	struct scratch s;
+	struct paths paths;
+	char path[300], byte;
+
+	(void)state;
+	scratch_make(&s);
+	assert_int_equal(fs_paths(&paths, s.path), 0);
+	assert_int_equal(fs_open_dir(&run, AT_FDCWD, paths.run, 0755), 0);
+	(void)snprintf(path, sizeof(path), "%s/supervise.sock", paths.run);
+	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
+	assert_int_equal(frame_listen(&fd, path, 0600), 0);
+	assert_int_equal(frame_server_open(&server, loop, fd, on_peer, &peer), 0);
+	assert_int_equal(spawn_supervise_new(&spawner, loop, &paths), 0);
+	for (int i = 0; i < 100 && peer < 0; i++)
+		(void)sd_event_run(loop, 20000);
+	close(peer);
+	peer = -1;
+	assert_int_equal(ask_for_worker(spawner, &result), 0);
+	for (int i = 0; i < 100 && result == NOT_DONE && (peer < 0 || recv(peer, &byte, 1, MSG_DONTWAIT) != 1); i++)
+		(void)sd_event_run(loop, 20000);
+	assert_int_equal(result, NOT_DONE);
+	assert_true(peer >= 0);
+	spawn_free(spawner);
+	frame_server_close(server);
+	close(peer);
+	close(run);
+	scratch_remove(&s);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_supervisor_that_does_not_answer),
+		cmocka_unit_test(a_supervisor_that_was_gone_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
