@@ -30,6 +30,41 @@ test_what_waits_is_ended(void **state)
 	assert_int_equal(spawned(&m), 0);
 }
 
+/* What cannot be proved later does not happen, and is brought again. */
+static void
+test_no_cancel_without_its_leaf(void **state)
+{
+	static const char *const operations[] = { "restart", "info" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
+		SCOPED(world_end) struct monitor m;
+		char before[32];
+		struct request q;
+		size_t calls;
+
+		world_open(&m);
+		q = good("r-1", operations[i]);
+		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
+		(void)snprintf(before, sizeof(before), "%s", state_of(&m, "r-1"));
+		calls = m.spawn->n_calls;
+		m.leaf_fails = "cancel";
+		{
+			SCOPED(scope_free) char *text = cancel_text(&q, ANN, NULL);
+			SCOPED(call_done) struct monitor_call c = { .names = { "n" }, .values = { "2" }, .body = text,
+				.len = strlen(text) };
+
+			assert_int_equal(call(&m, "mailbox.deliver", &c), -EIO);
+			assert_false(c.answered);
+		}
+		assert_string_equal(state_of(&m, "r-1"), before);
+		assert_int_equal(m.spawn->n_calls, calls);
+		m.leaf_fails = NULL;
+		assert_int_equal(take_back(&m, "2", &q), 0);
+		assert_non_null(strstr(story(&m), "cancel[revoked] "));
+	}
+}
+
 static void
 test_what_runs_is_stopped(void **state)
 {
@@ -433,6 +468,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_waits_is_ended),
+		cmocka_unit_test(test_no_cancel_without_its_leaf),
 		cmocka_unit_test(test_what_runs_is_stopped),
 		cmocka_unit_test(test_a_verb_goes_to_its_end),
 		cmocka_unit_test(test_what_is_over_stays_as_it_was),
