@@ -249,6 +249,13 @@ group_remove(const struct group_root *root, const char *service)
 	}
 }
 
+void
+group_root_remove(const struct group_root *root)
+{
+	for (size_t i = 0; i < root->n; i++)
+		(void)rmdir(root->paths[i]); /* what runs on keeps it */
+}
+
 uint64_t
 group_kills(int fd)
 {
@@ -319,6 +326,7 @@ find_unified(struct group_root *ret, const char *mount, const char *self, const 
 	r = make_root(ret->paths[0], mount, own, state);
 	if (r)
 		return r;
+	ret->n = 1;
 	(void)snprintf(above, sizeof(above), "%.*s",
 		(int)(strrchr(ret->paths[0], '/') - ret->paths[0]), ret->paths[0]);
 	(void)put(above, "cgroup.subtree_control",
@@ -328,7 +336,6 @@ find_unified(struct group_root *ret, const char *mount, const char *self, const 
 		if (!has_word(has, controllers[i]))
 			return -ENOENT;
 	ret->unified = true;
-	ret->n = 1;
 	return put(ret->paths[0], "cgroup.subtree_control", all);
 }
 
@@ -371,6 +378,14 @@ try_limits(const struct group_root *root)
 	return holds;
 }
 
+/* Not there: what was made for the try goes, too. */
+static void
+give_up(struct group_root *root)
+{
+	group_root_remove(root);
+	*root = (struct group_root){ 0 };
+}
+
 void
 group_find(struct group_root *ret, const char *cgroups, const char *self, const char *state)
 {
@@ -380,13 +395,13 @@ group_find(struct group_root *ret, const char *cgroups, const char *self, const 
 	*ret = (struct group_root){ 0 };
 	if (find_unified(ret, cgroups, self, state) == 0 && try_limits(ret))
 		return;
-	*ret = (struct group_root){ 0 };
+	give_up(ret);
 	if (find_unified(ret, hybrid, self, state) == 0 && try_limits(ret))
 		return;
-	*ret = (struct group_root){ 0 };
+	give_up(ret);
 	if (find_each(ret, cgroups, self, state) == 0 && try_limits(ret))
 		return;
-	*ret = (struct group_root){ 0 };
+	give_up(ret);
 }
 
 /* --- our own ------------------------------------------------------------------------------------ */

@@ -428,6 +428,7 @@ close_supervise(struct supervise *s)
 	requests_close(s);
 	while (s->held)
 		held_free(&s->held, s->held);
+	group_root_remove(&s->groups);
 	loop_cancel(s->end_late);
 	loop_cancel(s->shims_late);
 	trial_cancel(&s->trial);

@@ -5,6 +5,7 @@ The daemons are played by build/tests/unit/appliance/supervise/play; supervise, 
 
 import json
 import os
+import re
 import pwd
 import shutil
 import signal
@@ -438,8 +439,19 @@ def test_limits_hold_and_say_so(site):
     wait_for(lambda: site.state("forker")["state"] == "failed")
     assert "Cannot fork" in site.state("forker")["why"]
     wait_for(lambda: "shim forker" not in site.roster())
-    found = subprocess.run(["find", "/sys/fs/cgroup", "-path", "*/mainstay.*/forker"], capture_output=True, text=True)
-    assert found.stdout == ""
+
+    def found(path):
+        return subprocess.run(["find", "/sys/fs/cgroup", "-path", path], capture_output=True, text=True).stdout
+
+    assert found("*/mainstay.*/forker") == ""
+    site.spec("stays", ["/bin/sleep", "1000"], v=2, memory=64 << 20, grace_ms=100)
+    site.ask("stays", "start")
+    with open(f"/proc/{site.state('stays')['pid']}/cgroup") as f:
+        ours = re.search(r"(mainstay\.[^/]+)/stays$", f.read(), re.M)[1]
+    assert found(f"*/{ours}")
+    site.run("run", "--down")
+    site.process.wait(60)
+    assert found(f"*/{ours}*") == "", "nothing is left of what was made for this state"
 
 
 def test_a_shim_that_is_asked_looks_at_once(site):
