@@ -80,7 +80,7 @@ set_aside(struct recordings *all, const char *name)
 {
 	char bad[NAME_MAX + 8];
 
-	(void)snprintf(bad, sizeof(bad), "%s.bad", name);
+	(void)snprintf(bad, sizeof(bad), "%s" RECORDINGS_BAD, name);
 	log_error("recordings/%s is no recording and set aside as %s", name, bad);
 	if (renameat(all->dir_fd, name, all->dir_fd, bad) < 0)
 		log_fault(FAULT(-errno), "setting a recording aside");
@@ -228,6 +228,39 @@ take_files(struct recordings *all, const char *end)
 	return 0;
 }
 
+/* What was set aside takes room like the rest.  free_it: it goes, one file after the other, until what is left fits. */
+static int
+look_at_bad(struct recordings *all, bool free_it, uint64_t bytes)
+{
+	SCOPED(scope_closedir) DIR *dir = NULL;
+	const struct dirent *e;
+	struct stat st;
+	int fd = fcntl(all->dir_fd, F_DUPFD_CLOEXEC, 0);
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		scope_close(&fd);
+		return FAULT(-errno);
+	}
+	rewinddir(dir);
+	all->n_bad = 0;
+	all->bad_bytes = 0;
+	while ((e = readdir(dir))) {
+		if (!ends_with(e->d_name, RECORDINGS_BAD) || fstatat(all->dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		all->n_bad++;
+		all->bad_bytes += (uint64_t)st.st_size;
+		if (!free_it || (all->n_entries + all->n_bad <= RECORDINGS_MAX && bytes + all->bad_bytes <= RECORDINGS_BYTES_MAX))
+			continue;
+		log_info("recordings/%s, which was set aside, goes to make room", e->d_name);
+		if (unlinkat(all->dir_fd, e->d_name, 0) < 0)
+			return FAULT(-errno);
+		all->n_bad--;
+		all->bad_bytes -= (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
 static int
 by_number(const void *a, const void *b)
 {
@@ -249,6 +282,7 @@ recordings_open(struct recordings **ret, int monitor_fd, sd_event *loop)
 	r = fs_open_dir(&all->dir_fd, monitor_fd, "recordings", 0700);
 	r = r ?: take_files(all, RECORDINGS_END);
 	r = r ?: take_files(all, RECORDINGS_PART);
+	r = r ?: look_at_bad(all, false, 0);
 	if (r)
 		return r;
 	if (all->n_entries > 0)
@@ -286,9 +320,15 @@ recordings_trim(struct recordings *all, recordings_needed_fn *needed, void *arg)
 {
 	uint64_t bytes = 0;
 	size_t i = 0;
+	int r = 0;
 
 	for (size_t k = 0; k < all->n_entries; k++)
 		bytes += all->entries[k].bytes;
+	/* They prove nothing: they go first. */
+	if (all->n_bad > 0 && (all->n_entries + all->n_bad > RECORDINGS_MAX || bytes + all->bad_bytes > RECORDINGS_BYTES_MAX))
+		r = look_at_bad(all, true, bytes);
+	if (r)
+		log_fault(r, "removing what was set aside");
 	/* Never the last one: by it they are numbered on. */
 	while (i + 1 < all->n_entries && (all->n_entries > RECORDINGS_MAX || bytes > RECORDINGS_BYTES_MAX)) {
 		struct recordings_entry *e = &all->entries[i];

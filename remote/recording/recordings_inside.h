@@ -10,6 +10,7 @@ enum { RECORDINGS_NAME_MAX = CAST_ID_MAX + 16, RECORDINGS_TITLE_MAX = 2 * 64 + 1
 
 #define RECORDINGS_END ".cast"
 #define RECORDINGS_PART ".cast.part"
+#define RECORDINGS_BAD	".bad"
 
 struct loop_timer;
 
@@ -29,6 +30,8 @@ struct recordings {
 	uint64_t last;	/* number given */
 	size_t n_entries;
 	struct recordings_entry *entries; /* by number; owned */
+	size_t n_bad;	    /* files that were set aside, and how large they are: as they were at the start */
+	uint64_t bad_bytes;
 };
 
 struct recording {

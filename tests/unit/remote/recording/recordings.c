@@ -286,6 +286,42 @@ the_oldest_make_room(void **state)
 	assert_int_equal(recordings_removed(b->all), 3 + 300 - 3);
 }
 
+/* What was set aside counts, and goes before any recording does; where there is room it stays. */
+static void
+what_was_set_aside_makes_room_first(void **state)
+{
+	static char none[] = "";
+	static const struct {
+		size_t first, second; /* how long they are */
+		bool one_stays, both_stay;
+	} rows[] = { { 10, 10, true, true }, { RECORDINGS_BYTES_MAX, 10, true, false }, { 10, RECORDINGS_BYTES_MAX, true, false },
+		{ RECORDINGS_BYTES_MAX, RECORDINGS_BYTES_MAX, false, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = *state;
+		SCOPED(scope_close) int dir = -1;
+		size_t left;
+
+		assert_int_equal(fs_open_dir(&dir, b->s.fd, "recordings", 0700), 0);
+		assert_int_equal(fs_replace(dir, "a.cast.bad", "", 0, 0600), 0);
+		assert_int_equal(fs_replace(dir, "b.cast.bad", "", 0, 0600), 0);
+		assert_int_equal(fs_replace(dir, "r-3.cast", HEADER("r-3", "4"), strlen(HEADER("r-3", "4")), 0600), 0);
+		for (int k = 0; k < 2; k++) {
+			SCOPED(scope_close) int fd = openat(dir, k ? "b.cast.bad" : "a.cast.bad", O_WRONLY | O_CLOEXEC);
+
+			assert_int_equal(ftruncate(fd, (off_t)(k ? rows[i].second : rows[i].first)), 0);
+		}
+		crash(b, NULL);
+		recordings_trim(b->all, is_needed, none);
+		assert_true(is_there(b, "r-3.cast"));
+		left = (size_t)is_there(b, "a.cast.bad") + is_there(b, "b.cast.bad");
+		if ((left == 2) != rows[i].both_stay || (left > 0 && !rows[i].one_stays))
+			fail_msg("row %zu: %zu are left", i, left);
+		recordings_trim(b->all, is_needed, none); /* and nothing more */
+		assert_true(is_there(b, "r-3.cast"));
+	}
+}
+
 static void
 read_in_whole_lines(void **state)
 {
@@ -353,6 +389,7 @@ main(void)
 		BENCH_TEST(characters_are_joined_over_parts),
 		BENCH_TEST(a_crash_at_each_byte),
 		BENCH_TEST(what_is_no_recording_is_set_aside),
+		BENCH_TEST(what_was_set_aside_makes_room_first),
 		BENCH_TEST(the_oldest_make_room),
 		BENCH_TEST(read_in_whole_lines),
 		BENCH_TEST(what_cannot_be_written),
