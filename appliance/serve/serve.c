@@ -499,9 +499,14 @@ serve_changes(struct serve *s, const char *site, struct db *customer, json_t *ch
 {
 	int r = 0;
 
-	for (size_t i = 0; i < s->n_modules && r == 0; i++)
+	for (size_t i = 0; i < s->n_modules && r == 0; i++) {
+		size_t before = json_array_size(changes);
+
 		if (s->config.modules[i]->changes)
 			r = s->config.modules[i]->changes(s->states[i], site, customer, changes);
+		for (size_t k = before; r == 0 && k < json_array_size(changes); k++)
+			r = json_put_text(json_array_get(changes, k), "of", s->config.modules[i]->name);
+	}
 	return FAULT(r);
 }
 

@@ -118,9 +118,9 @@ int serve_alert(struct serve *s, struct db *customer, const char *site, const ch
 /* Let each module add to a site's page. */
 int serve_site(struct serve *s, const struct registry_site *site, struct db *customer, json_t *page);
 
-/* What changed at a site lately, as far as any module knows; in no order. */
+/* What changed at a site lately, as far as any module knows, each with "of", that module's name; in no order. */
 int serve_changes(struct serve *s, const char *site, struct db *customer, json_t *changes);
-/* The newest of them, at most max, newest first. */
+/* The newest of them, at most max, newest first; of one module at most half of that, where others have more. */
 int serve_changes_newest(struct serve *s, const char *site, struct db *customer, size_t max, json_t *changes);
 
 /* fleet.db of dir alone, migrated, for a command beside a running hub. */

@@ -17,7 +17,7 @@
 #include "remote/desk/desk_waiting.h"
 #include "remote/desk/desk_words.h"
 
-enum { CELL = 512, SHOWN_METRICS = 12, SHOWN_CHANGES = 6, CLOCK_DOUBT_MS = 60 * 1000 };
+enum { CELL = 512, SHOWN_METRICS = 12, SHOWN_CHANGES = 6, SHOWN_OPERATIONS = 3, CLOCK_DOUBT_MS = 60 * 1000 };
 
 /* Members of a line, one after the other, as harmless text. */
 static void
@@ -93,6 +93,19 @@ services_only(const json_t *metrics)
 		if (service && *service)
 			(void)json_array_append(list, item);
 	}
+	return list;
+}
+
+/* What ran is one thing, in which state it left the site another; many of the first do not hide the second. */
+static json_t *
+changes_of(const json_t *changes, bool operations)
+{
+	json_t *list = json_array(), *item;
+	size_t i;
+
+	json_array_foreach(changes, i, item)
+		if ((strcmp(json_text(item, "of"), "mailbox") == 0) == operations)
+			(void)json_array_append(list, item);
 	return list;
 }
 
@@ -240,6 +253,8 @@ say_site(struct command_call *call, struct desk *d, const struct desk_site *s)
 	static const char *const metrics[] = { "service", "name", "value", "time", "attributes",
 		NULL };
 	SCOPED_JSON *of_services = services_only(json_object_get(s->hub, "metrics"));
+	SCOPED_JSON *of_operations = changes_of(json_object_get(s->hub, "changes"), true);
+	SCOPED_JSON *of_states = changes_of(json_object_get(s->hub, "changes"), false);
 	int r;
 
 	say_whose(call, s);
@@ -251,7 +266,8 @@ say_site(struct command_call *call, struct desk *d, const struct desk_site *s)
 	say_statement(call, d, s);
 	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 16);
 	r = say_requests(call, d, s);
-	say_rows(call, "last changes (the hub says)", json_object_get(s->hub, "changes"), changes, SHOWN_CHANGES);
+	say_rows(call, "last changes (the hub says)", of_states, changes, SHOWN_CHANGES);
+	say_rows(call, "last operations (the hub says)", of_operations, changes, SHOWN_OPERATIONS);
 	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services,
 		metrics, SHOWN_METRICS);
 	return r;
