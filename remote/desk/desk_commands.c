@@ -50,6 +50,8 @@ static const struct command_option request_options[] = {
 static const struct command_option cancel_options[] = {
 	{ .name = "reason", .value = "TEXT", .help = "why, for the customer to read", .required = true },
 	{ .name = "wait", .value = "SPAN", .help = "for the site's answer, at most (default 30s; 0: not at all)" },
+	{ .name = "file", .value = "F", .help = "sent nowhere: what to write, to be brought to the site by hand" },
+	{ .name = "of", .value = "REQUEST", .help = "with --file: the request's own file, where the hub never had it" },
 	{ 0 },
 };
 
@@ -136,8 +138,10 @@ const struct command desk_commands[] = {
 		.options = cancel_options,
 		.summary = "end a request: one that waits, or one that runs",
 		.details = "The site ends it, and signs how: what it had done by then stays done. Refused where it was over\n"
-			   "before. Yours, or any of a customer that you support.",
-		.examples = "mainstay-desk cancel r-0011223344556677 --reason \"the wrong site\"",
+			   "before. Yours, or any of a customer that you support. One that crossed by file is ended the\n"
+			   "same way: mainstay requests import F, there.",
+		.examples = "mainstay-desk cancel r-0011223344556677 --reason \"the wrong site\"\n"
+			    "mainstay-desk cancel r-0011223344556677 --of request.json --file cancel.json --reason \"not any more\"",
 		.run = desk_cancel },
 	{ .name = "audit verify",
 		.args = "SITE",

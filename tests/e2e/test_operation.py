@@ -281,6 +281,28 @@ def test_an_engineer_takes_back_what_waits(estate):
 
 
 @pytest.mark.flow
+def test_taken_back_by_file(estate):
+    """The hub knows neither what was asked nor that it was taken back."""
+    asked, cancel, answered = (estate.path(name) for name in ("asked.json", "cancel.json", "cancelled.json"))
+    estate.desk("run", SITE, "redis", "ping", *RUN)  # so that the site knows the newest people
+    name = estate.desk_json("request", SITE, "redis", "restart", *RUN, "--file", asked)["id"]
+    estate.mainstay("requests", "import", asked)
+    until("it waits", lambda: estate.requests(id=name, state="waiting"))
+    why = ("--reason", "not any more")
+    for words, reason in ((("--file", cancel, "--wait", "5s"), "usage"), (("--of", asked), "usage"),
+                          (("--file", cancel), "not-found"), (("--file", cancel, "--of", answered), None)):
+        said = estate.desk("cancel", name, *why, *words, code=None)
+        assert said.returncode and (reason is None or f"[{reason}]" in said.stderr) and not os.path.exists(cancel), words
+    assert "[altered]" in estate.desk("cancel", "r-other", *why, "--file", cancel, "--of", asked, code=1).stderr
+    assert "requests import" in estate.desk("cancel", name, *why, "--file", cancel, "--of", asked).stdout
+    estate.mainstay("requests", "import", cancel)
+    assert kinds(estate, name) == ["request", "cancel", "refuse"]
+    assert estate.mainstay_json("requests", "show", name)["reason"] == "revoked"
+    estate.mainstay("results", "export", name, "--out", answered)
+    assert "[revoked]" in estate.desk("import", answered, code=1).stderr
+
+
+@pytest.mark.flow
 def test_by_file_both_ways(estate):
     """A request and its result cross by hand, and are verified as if they had not."""
     asked, answered = estate.path("request.json"), estate.path("results.json")
