@@ -261,6 +261,8 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 	/* A reason that the other side gave is relayed; that it is not there is ours to say. */
 	if (r == REASON_UNREACHABLE && !answered)
 		return REFUSE(r, path, "%s",
-			sent ? "the daemon did not answer" : "no daemon listens; `mainstay run` starts it");
+			sent ? "the daemon did not answer"
+			     : "no daemon listens; `systemctl start mainstay.target` starts it, or `mainstay run` "
+			       "where there is no systemd");
 	return r < 0 ? FAULT(r) : r;
 }

@@ -126,7 +126,7 @@ def test_a_site_runs_and_removing_it_leaves_nothing_running(root):
         sleep 0.5; ps ax -o args= | grep -v 'bash\\|ps ax\\|grep\\|sleep' || true""")
     status, rest = said.split("\n", 1)
     status = json.loads(status)
-    assert {d["name"] for d in status["daemons"]} >= {"mainstayd", "mainstay-collectd", "mainstay-courier"}
+    assert {d["name"] for d in status["daemons"]} >= {"monitor", "collectd", "courier"}
     assert set(status["switches"].values()) == {"off"} or not any(status["switches"].values())
     assert "mainstay" not in rest, rest
 
