@@ -33,6 +33,7 @@ struct mailbox {
 	unsigned handed;        /* items that the monitor took since the last tick */
 	uint64_t asked_us;      /* when the poll left */
 	unsigned generation;    /* answers to calls of before a reset are not ours any more */
+	struct handing *calls;  /* all that are under way */
 	uint64_t not_before_us;
 	unsigned tries;
 };
@@ -41,10 +42,22 @@ struct mailbox {
 struct handing {
 	struct mailbox *mailbox;
 	unsigned generation;
+	struct handing *next;
 };
 
 static void hand_over(struct mailbox *m);
 static void ask(struct mailbox *m);
+
+static void
+handing_free(struct handing *h)
+{
+	struct handing **at = &h->mailbox->calls;
+
+	while (*at != h)
+		at = &(*at)->next;
+	*at = h->next;
+	free(h);
+}
 
 static void
 drop_items(struct mailbox *m)
@@ -69,7 +82,7 @@ on_handed(int r, const json_t *answer, void *arg)
 	bool ours = h->generation == m->generation;
 
 	(void)answer;
-	free(h);
+	handing_free(h);
 	if (!ours)
 		return;
 	/* A refusal is an answer, too: it was logged and has its leaf.  A fault, or a monitor that has no room
@@ -108,15 +121,17 @@ hand_over(struct mailbox *m)
 			m->next++;
 			continue;
 		}
+		h = malloc(sizeof(*h));
+		if (!h)
+			break;
+		*h = (struct handing){ m, m->generation, m->calls };
+		m->calls = h;
 		call = call_new("mailbox.deliver");
 		call_param_u64(call, "n", n);
 		call_param(call, "kind", kind);
 		call_body(call, body.data, body.len);
-		h = malloc(sizeof(*h));
-		if (h)
-			*h = (struct handing){ m, m->generation };
-		if (!h || carrier_call(m->carrier, call, on_handed, h) < 0) {
-			free(h);
+		if (carrier_call(m->carrier, call, on_handed, h) < 0) {
+			handing_free(h);
 			break; /* asked anew once the link is back */
 		}
 		m->handing = n;
@@ -245,11 +260,22 @@ on_reset(struct carrier *c, void *arg)
 	m->tries = 0;
 }
 
+/* The link closes with the carrier: what is under way gets no answer. */
+static void
+mailbox_free(void *arg)
+{
+	struct mailbox *m = arg;
+
+	while (m->calls)
+		handing_free(m->calls);
+	free(m);
+}
+
 static const struct carrier_module module = {
 	.name = "mailbox",
 	.reset = on_reset,
 	.tick = on_tick,
-	.free = free,
+	.free = mailbox_free,
 };
 
 int
