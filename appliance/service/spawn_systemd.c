@@ -45,10 +45,15 @@ finish(struct systemd_call *c, int r, pid_t pid)
 		done(r, pid, arg);
 }
 
+/* It may come to be yet: what runs is asked for anew. */
 static void
 on_late(void *arg)
 {
-	finish(arg, REFUSE(REASON_UNREACHABLE, operand, "did not answer in %d s", WAIT_MS / 1000), 0);
+	struct systemd_call *c = arg;
+
+	if (c->sent)
+		systemd_connect_later(c->owner);
+	finish(c, REFUSE(REASON_UNREACHABLE, operand, "did not answer in %d s", WAIT_MS / 1000), 0);
 }
 
 static void
@@ -98,6 +103,16 @@ refused(const struct systemd_call *c, const sd_bus_error *e)
 	return FAULT(-sd_bus_error_get_errno(e) ?: -EIO);
 }
 
+/* What it was to start was never there. */
+static void
+forget_start(struct systemd_call *c)
+{
+	struct systemd_unit *u = c->what == CALL_WORKER || c->what == CALL_SHIM ? systemd_named(c->owner, c->unit) : NULL;
+
+	if (u && !u->started)
+		systemd_remove(c->owner, u);
+}
+
 /* The unit's main process is known by the time its job is done, but for one that has ended since. */
 static void
 succeed(struct systemd_call *c)
@@ -111,7 +126,6 @@ void
 systemd_job_removed(struct systemd *s, const char *job, const char *result)
 {
 	struct systemd_call *c;
-	struct systemd_unit *u;
 
 	for (c = s->calls; c && strcmp(c->job, job) != 0; c = c->next)
 		;
@@ -122,9 +136,7 @@ systemd_job_removed(struct systemd *s, const char *job, const char *result)
 		return;
 	}
 	log_error("systemd: %s could not be started: %s", c->unit, result);
-	u = systemd_named(s, c->unit);
-	if (u && !u->started)
-		systemd_remove(s, u);
+	forget_start(c);
 	finish(c, FAULT(-EIO), 0);
 }
 
@@ -137,6 +149,7 @@ on_reply(sd_bus_message *m, void *arg, sd_bus_error *unused)
 
 	(void)unused;
 	if (e) {
+		forget_start(c);
 		finish(c, refused(c, e), 0);
 		return 0;
 	}

@@ -17,7 +17,6 @@
 #include "appliance/loop/confine.h"
 #include "appliance/loop/dial.h"
 #include "appliance/loop/loop.h"
-#include "appliance/loop/program.h"
 #include "appliance/service/roster.h"
 #include "appliance/supervise/supervise_wire.h"
 
@@ -127,7 +126,7 @@ door_serve(const struct paths *paths)
 	r = r ?: frame_server_open(&server, loop, SD_LISTEN_FDS_START, on_accept, &door);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	program_ready();
+	(void)sd_notify(0, "READY=1"); /* not program_ready(), to which descriptor 3 may be something else */
 	r = loop_run(loop);
 	hang_up(&door);
 	return r;
