@@ -167,6 +167,10 @@ check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root w
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/kills
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
 
+.PHONY: check-hosts
+check-hosts: deb                ## as root: the main job on four hosts with systemd, from packages to purge, over ten power cuts (SEED, KEEP=1)
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/hosts/check
+
 .PHONY: check-flows
 check-flows: dependencies       ## FLOWS (60) kills of collector, courier and hub; an outage; damage: what telemetry arrived
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
