@@ -32,7 +32,7 @@ show_further(struct buf *out, const struct card *card)
 
 int
 card_show_text(struct buf *out, const struct card *card, const struct token *token,
-	const char *card_file, const char *token_file)
+	const struct card_given *given)
 {
 	char digest[SHA256_TEXT_MAX], when[CLOCK_TEXT_MAX], groups[CARD_GROUPS_MAX];
 
@@ -69,8 +69,9 @@ card_show_text(struct buf *out, const struct card *card, const struct token *tok
 		"\nCompare the fingerprint with the one that the vendor gave you by another way. "
 		"If they\n"
 		"are the same, go on with\n");
-	buf_printf(out, "\n  mainstay enrol --card %s --token-file %s --accept %s\n", card_file,
-		token_file ? token_file : "TOKEN", sha256_text(digest, card->fingerprint));
+	buf_printf(out, "\n  mainstay enrol --card %s --token-file %s%s%s%s --accept %s\n", given->card,
+		given->token ? given->token : "TOKEN", given->ca ? " --ca " : "", given->ca ? given->ca : "",
+		given->proxy ? " --proxy PROXY" : "", sha256_text(digest, card->fingerprint));
 	return FAULT(buf_error(out));
 }
 

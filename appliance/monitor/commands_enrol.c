@@ -108,8 +108,9 @@ show(struct enrolling *e)
 		r = card_show_json(&doc, e->card, token);
 		return r ? FAULT(r) : command_print_json("Card", doc);
 	}
-	r = card_show_text(&text, e->card, token, command_option(e->call, "card"),
-		command_option(e->call, "token-file"));
+	r = card_show_text(&text, e->card, token,
+		&(struct card_given){ command_option(e->call, "card"), command_option(e->call, "token-file"),
+			command_option(e->call, "ca"), command_option(e->call, "proxy") != NULL });
 	if (r)
 		return FAULT(r);
 	command_say(e->call, "%s", buf_text(&text));

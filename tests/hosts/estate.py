@@ -1,19 +1,15 @@
 """The estate of the story: a vendor, a desk, two sites; each what an administrator made of its packages."""
 
 import concurrent.futures
-import glob
 import json
 import os
 import random
-import shutil
 import subprocess
 import time
 
-from hosts import ROOT, Host, Observed, tool, until
+from hosts import PACKAGES, ROOT, Host, Observed, tool, until
 
 CUSTOMER, ENGINEER, APPROVER = "acme", "vera", "olga"
-PACKAGES = {"vendor": ("mainstay-hub", "mainstay-release"), "desk": ("mainstay-desk",), "site": ("mainstay",),
-            "second": ("mainstay",)}
 HUB = "/var/lib/mainstay-hub"
 POLICY = """v: 1
 approvers:
@@ -208,13 +204,9 @@ def boot_all():
     tool("wait", *PACKAGES)
 
 
-def install_packages(host, debs):
-    names = []
-    for package in PACKAGES[host.name]:
-        file = glob.glob(os.path.join(debs, f"{package}_*.deb"))[0]
-        shutil.copy(file, host.path("/root"))
-        names.append(f"/root/{os.path.basename(file)}")
-    return host.out("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "install", "-y", *names, timeout=180)
+def install_packages(host, debs_dir):
+    return host.out("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "install", "-y",
+                    *host.give_package(debs_dir), timeout=180)
 
 
 def debs():

@@ -1,5 +1,6 @@
 """Hosts as a test sees them: commands run on one, its disk, its power; and what a story observed."""
 
+import glob
 import json
 import os
 import shutil
@@ -8,6 +9,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+
+
+PACKAGES = {"vendor": ("mainstay-hub", "mainstay-release"), "desk": ("mainstay-desk",), "site": ("mainstay",),
+            "second": ("mainstay",)}
 
 
 class Observed(Exception):
@@ -103,6 +108,15 @@ class Host:
     def give(self, name, other, to=None):
         """Carry a file to another host, as a stick would."""
         shutil.copy(self.alive(name), other.alive(to or name))
+
+    def give_package(self, folder):
+        """Put its packages on its disk; their names there."""
+        names = []
+        for package in PACKAGES[self.name]:
+            file = glob.glob(os.path.join(folder, f"{package}_*.deb"))[0]
+            shutil.copy(file, self.path("/root"))
+            names.append(f"/root/{os.path.basename(file)}")
+        return names
 
     def cut(self):
         tool("cut", self.name)

@@ -120,7 +120,8 @@ on_check(struct monitor *m, struct monitor_call *call, void *arg)
 	int r;
 
 	if (!monitor_recorded(m))
-		return REFUSE(REASON_NOT_APPROVED, "update", "the site has no engineer-signed site record yet, so that the hub assigns it nothing");
+		return REFUSE(REASON_NOT_APPROVED, "update", "the site has no engineer-signed site record yet, so that the hub assigns it nothing: an engineer of the vendor "
+			"accepts the site, and it comes by itself while a switch is on");
 	if (!monitor_switch_on(m, SWITCH_UPDATES))
 		return REFUSE(REASON_SWITCHED_OFF, "update", "the updates switch is off: mainstay on updates");
 	r = update_room(u, "update");

@@ -64,7 +64,8 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r != 0)
 		return r;
 	if (!monitor_recorded(m))
-		return REFUSE(REASON_NOT_APPROVED, service, "the site has no engineer-signed site record yet");
+		return REFUSE(REASON_NOT_APPROVED, service, "the site has no engineer-signed site record yet: an engineer of the vendor accepts the site, and it comes "
+			"by itself while a switch is on");
 	if (!monitor_switch_on(m, SWITCH_UPDATES))
 		return REFUSE(REASON_SWITCHED_OFF, service, "releases come with the updates switch: mainstay on updates");
 	known = services_find(m, service, &state);

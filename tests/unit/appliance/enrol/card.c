@@ -286,8 +286,9 @@ further_witnesses_are_named_once_each(void **state)
 	assert_int_equal(c->n_further, 1);
 	assert_string_equal(c->further[0].name, "notary.example/w");
 	assert_string_equal(c->further[0].url, "https://notary.example");
-	assert_int_equal(card_show_text(&shown, c, NULL, "card", NULL), 0);
+	assert_int_equal(card_show_text(&shown, c, NULL, &(struct card_given){ .card = "card" }), 0);
 	assert_non_null(strstr(buf_text(&shown), "notary.example/w"));
+	assert_non_null(strstr(buf_text(&shown), "enrol --card card --token-file TOKEN --accept"));
 	assert_int_equal(card_show_json(&obj, c, NULL), 0);
 	assert_int_equal(json_array_size(json_object_get(obj, "further_witnesses")), 1);
 	assert_int_equal(json_array_size(json_object_get(json_object_get(obj, "root"), "keyids")), 3);
@@ -353,7 +354,9 @@ shown_in_words(void **state)
 	static const char *const words[] = { "Vendor Inc.", "https://hub.example:8443",
 		"2 of 3 root keys", "2 of 3 officers", "plant7", "acme", "telemetry", "updates",
 		"remote", "hub.example/witness", "sha256:",
-		"mainstay enrol --card the.card --token-file the.token --accept sha256:", "key id" };
+		"mainstay enrol --card the.card --token-file the.token --ca the.pem --proxy PROXY --accept sha256:",
+		"key id" };
+	const struct card_given given = { "the.card", "the.token", "the.pem", true };
 	SCOPED(buf_done) struct buf text = BUF_MAX(CARD_MAX), shown = BUF_MAX(8192);
 	SCOPED(card_freep) struct card *c = NULL;
 	SCOPED_JSON *signed_ = make_signed(), *obj = NULL;
@@ -364,7 +367,7 @@ shown_in_words(void **state)
 	assert_int_equal(token_mint(&token, "plant7", "acme", UINT64_C(1800000000000000)), 0);
 	sign(&text, signed_, 0, 2);
 	assert_int_equal(card_read(&c, text.data, text.len), 0);
-	assert_int_equal(card_show_text(&shown, c, &token, "the.card", "the.token"), 0);
+	assert_int_equal(card_show_text(&shown, c, &token, &given), 0);
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (!strstr(buf_text(&shown), words[i]))
 			fail_msg("does not show %s", words[i]);
