@@ -20,19 +20,6 @@ rules:
   - {{services: ["*"], risk: [change], decision: ask}}
 """
 
-# Where packages bring no units for the site, it is one unit around `mainstay run`.
-RUN_UNIT = """[Unit]
-Description=Mainstay
-[Service]
-Type=exec
-ExecStart=/usr/bin/mainstay run
-Delegate=yes
-KillMode=process
-Restart=always
-[Install]
-WantedBy=multi-user.target
-"""
-
 
 def side_by_side(*calls):
     with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
@@ -124,12 +111,11 @@ class Site(Host):
     def look(self, *argv, **kw):
         return self.json("mainstay", *argv, **kw)
 
-    def start(self):
-        """The daemons, as the package left them or as its administrator starts them; from now on at each boot."""
-        if not os.path.exists(self.path("/lib/systemd/system/mainstayd.service")):
-            self.write("/etc/systemd/system/mainstay.service", RUN_UNIT)
-            self.run("systemctl", "enable", "--now", "mainstay.service")
+    def up(self):
+        """The daemons, as the package left them: enabled and running."""
         until("mainstay answers", lambda: self.mainstay("status", code=None).returncode == 0)
+        if self.out("systemctl", "is-enabled", "mainstay.target", code=None) != "enabled":
+            raise Observed(f"{self.name}: mainstay.target is not enabled")
 
     def enrol_argv(self):
         return ["enrol", "--card", "/root/vendor.card", "--token-file", "/root/token", "--ca", "/root/ca.pem"]

@@ -77,7 +77,7 @@ class Newcomer:
                 raise Observed(f"{prompt}{command}: exit {done.returncode}, it said\n" + "\n".join(said) +
                                f"\nwhere {README} quotes\n" + "\n".join(quoted))
             if command.startswith("apt-get"):
-                self.site.start()
+                self.site.up()
             if command == "mainstay on all":  # a person is slower than the courier
                 until("the engineer's word", lambda: self.site.leaves(kind="enrol", actor="courier"))
         return typed
