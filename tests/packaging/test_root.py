@@ -121,10 +121,9 @@ def test_the_hub_is_made_by_root_and_belongs_to_its_user(root):
 
 def test_a_site_runs_and_removing_it_leaves_nothing_running(root):
     root.install("mainstay")
-    said = root.run("""mainstay run >/tmp/said 2>&1 & for i in $(seq 100); do grep -q 'are ready' /tmp/said && break; sleep 0.1; done
-        mainstay status --json; echo; apt-get -y -q remove mainstay >/tmp/removed 2>&1 || cat /tmp/removed
+    said = root.run(RUN + """mainstay status --json; echo; apt-get -y -q remove mainstay >/tmp/removed 2>&1 || cat /tmp/removed
         sleep 0.5; ps ax -o args= | grep -v 'bash\\|ps ax\\|grep\\|sleep' || true""")
-    status, rest = said.split("\n", 1)
+    _, status, rest = said.split("\n", 2)
     status = json.loads(status)
     assert {d["name"] for d in status["daemons"]} >= {"monitor", "collectd", "courier"}
     assert set(status["switches"].values()) == {"off"} or not any(status["switches"].values())
@@ -143,17 +142,26 @@ def test_an_upgrade_keeps_what_the_administrator_wrote(root):
     assert f"{VERSION}.1" in said and "Next, with what your vendor" not in said
 
 
-def test_purge_leaves_what_services_wrote_and_the_log(root):
+RUN = """mainstay run >/tmp/said 2>&1 & for i in $(seq 100); do grep -q 'are ready' /tmp/said && break; sleep 0.1; done
+    grep 'are ready' /tmp/said || cat /tmp/said; """
+
+
+def test_purge_leaves_what_services_wrote_and_the_log_and_what_comes_after_begins_anew(root):
     root.install("mainstay")
-    root.run("""cd /var/lib/mainstay && mkdir -p services/redis/data audit monitor telemetry/spool && echo x >services/redis/data/dump.rdb &&
-        echo secret >monitor/site.key && echo leaf >audit/log && echo hub >/etc/mainstay/vendor.card && touch /etc/mainstay/off/remote""")
+    assert "are ready" in root.run(RUN + "mainstay run --down")
+    root.run("""cd /var/lib/mainstay && mkdir -p services/redis/data && echo x >services/redis/data/dump.rdb && echo leaf >audit/entries &&
+        echo hub >/etc/mainstay/vendor.card && touch /etc/mainstay/off/remote""")
     root.apt("remove", "mainstay")
-    assert os.path.exists(root.path("var/lib/mainstay/monitor/site.key"))
+    assert os.path.exists(root.path("var/lib/mainstay/monitor"))
     said = root.apt("purge", "mainstay")
-    assert "/var/lib/mainstay/services/redis/data\n" in said and "/var/lib/mainstay/audit" in said
+    log = next(n for n in os.listdir(root.path("var/lib/mainstay")) if n.startswith("audit.purged-"))
+    assert "/var/lib/mainstay/services/redis/data\n" in said and f"/var/lib/mainstay/{log} (" in said
     assert open(root.path("var/lib/mainstay/services/redis/data/dump.rdb")).read() == "x\n"
-    assert sorted(os.listdir(root.path("var/lib/mainstay"))) == ["audit", "services"]
+    assert open(root.path("var/lib/mainstay", log, "entries")).read() == "leaf\n"
+    assert sorted(os.listdir(root.path("var/lib/mainstay"))) == [log, "services"]
     assert not os.path.exists(root.path("etc/mainstay"))
+    root.install("mainstay")
+    assert "are ready" in root.run(RUN)
 
 
 def test_purge_of_what_was_never_used_leaves_nothing(root):
