@@ -296,8 +296,11 @@ request_site_gather(struct request_site *s, struct request_item *item,
 		return have;
 	/* None is used up for a request that would still wait. */
 	n = candidates(s, item, g, found, need - have);
-	for (size_t i = 0; r == 0 && have + n >= need && i < n; i++)
+	for (size_t i = 0; r == 0 && have + n >= need && i < n; i++) {
 		r = use_standing(s, item, found[i]);
+		if (r == 0)
+			request_site_say_covered(s, item, found[i]);
+	}
 	if (r)
 		log_fault(r < 0 ? r : -EIO, "using a standing permit");
 	return json_array_size(item->permits);

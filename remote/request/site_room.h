@@ -207,6 +207,9 @@ int request_site_permitted(struct request_site *s, struct request_item *item);
 /* Say, signed, for whom it waits, which plan it is, and who lowered its limits: where it waits, and that was not said before.
  * A fault is logged; refuse_last() stays. */
 void request_site_say_waits(struct request_site *s, struct request_item *item);
+/* Say, the same way, which standing permit covers it, with the uses it has left now and its end. */
+struct standing_permit;
+void request_site_say_covered(struct request_site *s, struct request_item *item, const struct standing_permit *p);
 
 /* --- shared by verbs -------------------------------------------------------------------------- */
 /* The request that parameter "id" names.  REASON_USAGE or REASON_NOT_FOUND (logged). */

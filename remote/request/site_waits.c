@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "appliance/policy/policy.h"
 #include "remote/request/progress.h"
 #include "remote/request/site_say.h"
+#include "remote/request/standing.h"
 
 enum { TEXT_MAX = 2048, NAMED_MAX = 8 };
 
@@ -97,6 +99,19 @@ say(struct request_site *s, struct request_item *item, const char *text)
 	memcpy(p.request, item->request->digest, sizeof(p.request));
 	/* Switched off, or no room for it: the hub's word is all that its engineer has then. */
 	return r < 0 ? FAULT(r) : request_site_post_progress(s->m, item, &p);
+}
+
+void
+request_site_say_covered(struct request_site *s, struct request_item *item, const struct standing_permit *p)
+{
+	char text[256], when[CLOCK_TEXT_MAX];
+	int r;
+
+	(void)snprintf(text, sizeof(text), "covered by the standing permit %.8s of %s: %u of %u uses left, until %s", p->permit.id,
+		p->permit.approver, p->permit.uses - p->used, p->permit.uses, clock_format(when, p->permit.expires));
+	r = say(s, item, text);
+	if (r < 0)
+		log_fault(r, "saying what covers a request");
 }
 
 void

@@ -257,6 +257,7 @@ stand(struct monitor *m, const char *uses)
 static void
 test_standing_covers_so_many(void **state)
 {
+	SCOPED(scope_free) char *covered = NULL;
 	SCOPED(end) struct monitor m;
 	SCOPED_JSON *list = NULL;
 	size_t notes;
@@ -269,6 +270,9 @@ test_standing_covers_so_many(void **state)
 	ask(&m, "r-2", "2");
 	assert_string_equal(story(&m), "request permit start end request permit start ");
 	assert_int_equal(m.n_notes, notes); /* nobody is called for it */
+	covered = last_state(&m, "r-2", 1); /* but its engineer is told what it runs under */
+	assert_ptr_equal(strstr(covered, "covered by the standing permit "), covered);
+	assert_non_null(strstr(covered, " of dora: 1 of 3 uses left, until 2026-11-22T04:00:00.000Z"));
 	done(&m);
 	crash(&m);
 	ask(&m, "r-3", "3");
