@@ -102,7 +102,7 @@ class UnitSite(played.Site):
     def up(self):
         self.machine.inside("systemctl", "start", "mainstay.target")
         played.wait_for(lambda: all(self.roster().get(r) for r in ("monitor", "collectd", "courier")), 20, "the daemons")
-        os.makedirs(f"{self.dir}/play", exist_ok=True)
+        os.makedirs(f"{self.machine.root}/var/lib/mainstay/play", exist_ok=True)
 
     def log(self):
         return self.machine.inside("journalctl", "--no-pager", "-n", "60", check=False)
