@@ -97,6 +97,19 @@ say_service(const struct command_call *call, const json_t *item)
 			json_text(item, "state"), json_text(item, "health"));
 }
 
+/* One that crashed too often is left down, by systemd for good, by the supervisor for a while. */
+static void
+say_daemon(const struct command_call *call, const json_t *item)
+{
+	long long pid = json_integer_value(json_object_get(item, "pid"));
+
+	if (pid > 0)
+		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"), pid);
+	else
+		command_say(call, "%-12s %s does not run, after %lld restarts; `mainstay doctor` says where to look", "daemon",
+			json_text(item, "name"), (long long)json_integer_value(json_object_get(item, "restarts")));
+}
+
 static void
 say_status(const struct command_call *call, const json_t *s)
 {
@@ -129,8 +142,7 @@ say_status(const struct command_call *call, const json_t *s)
 		say_service(call, item);
 	say_update(call, json_object_get(s, "update"));
 	json_array_foreach(json_object_get(s, "daemons"), i, item)
-		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"),
-			(long long)json_integer_value(json_object_get(item, "pid")));
+		say_daemon(call, item);
 	say_audit(call, audit);
 	json_array_foreach(json_object_get(json_object_get(s, "outbox"), "stuck"), i, item)
 		command_say(call,

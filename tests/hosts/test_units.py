@@ -1,6 +1,7 @@
 """From inside each unit, with the unit's own properties: what is forbidden fails, with the errno named."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -56,6 +57,7 @@ def machine():
     m = Machine()
     try:
         m.install({name: f"{played.BUILD}/bin/{name}" for name in (*driver.DAEMONS, "mainstay-supervise", "mainstay-judge")})
+        m.put(f"{played.BUILD}/bin/mainstay", "/usr/bin/mainstay")
         m.inside("sh", "-c", f"cat >/usr/lib/mainstay/probe <<'EOF'\n{PROBE}\nEOF")
         yield m
     finally:
@@ -98,3 +100,18 @@ def test_how_exposed_they_are(site):
     for unit, most in SCORES.items():
         text = site.machine.inside("systemd-analyze", "security", "--no-pager", f"{unit}.service").splitlines()[-1]
         assert float(text.split(": ")[1].split()[0]) <= most, text
+
+
+def test_a_daemon_that_crashes_again_and_again_is_left_down_and_status_says_so(site):
+    site.machine.inside("systemctl", "restart", "mainstay-courier.service")
+    for _ in range(30):
+        site.machine.inside("systemctl", "kill", "-s", "KILL", "mainstay-courier.service", check=False)
+        if site.machine.inside("systemctl", "is-failed", "mainstay-courier.service", check=False).strip() == "failed":
+            break
+        time.sleep(0.7)
+    text = driver.eventually(lambda: "does not run" in (t := site.machine.inside("mainstay", "status")) and t)
+    assert "daemon       courier does not run, after " in text and "`mainstay doctor` says where to look" in text, text
+    assert "monitor, pid" in text and "collectd, pid" in text
+    site.machine.inside("systemctl", "reset-failed", "mainstay-courier.service")
+    site.machine.inside("systemctl", "start", "mainstay-courier.service")
+    driver.eventually(lambda: "courier, pid" in site.machine.inside("mainstay", "status"))
