@@ -171,6 +171,12 @@ check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root w
 check-hosts: deb                ## as root: the main job on four hosts with systemd, from packages to purge, over ten power cuts (SEED, KEEP=1)
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/hosts/check
 
+.PHONY: check-systemd
+check-systemd: dependencies     ## as root: the driver's tests on a host with systemd; from inside each unit, what it may not
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all $(B)/tests/unit/appliance/supervise/play
+	$(Q)nice -n 5 tests/hosts/root make
+	$(Q)MAINSTAY_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q tests/hosts/test_driver.py tests/hosts/test_units.py
+
 .PHONY: check-flows
 check-flows: dependencies       ## FLOWS (60) kills of collector, courier and hub; an outage; damage: what telemetry arrived
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
