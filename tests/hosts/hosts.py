@@ -133,6 +133,3 @@ class Host:
     def sent(self):
         """Packets that left it since it was made."""
         return int(self.out("cat", "/sys/class/net/eth0/statistics/tx_packets"))
-
-    def journal(self, *argv):
-        return self.out("journalctl", "-q", "--no-pager", "-o", "cat", *argv)
