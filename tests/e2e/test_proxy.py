@@ -73,7 +73,7 @@ def test_a_proxy_that_wants_a_login_is_named_and_given_one(e):
     e.proxy.stop()
     e.proxy = Tinyproxy(e.dir, e.port, LOGIN)
     until("the trouble in status", lambda: e.status()["hub"]["trouble"] == "proxy-auth")
-    bad = doctor(e)["proxy-auth"]
+    bad = doctor(e)["proxy"]
     assert not bad["ok"] and "NAME:PASSWORD" in bad["remedy"] and "407" in bad["text"]
     use(e, e.proxy.url)
     in_touch(e)
