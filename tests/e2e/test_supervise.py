@@ -439,19 +439,25 @@ def test_limits_hold_and_say_so(site):
     wait_for(lambda: site.state("forker")["state"] == "failed")
     assert "Cannot fork" in site.state("forker")["why"]
     wait_for(lambda: "shim forker" not in site.roster())
+    assert found_groups("*/mainstay.*/forker") == ""
 
-    def found(path):
-        return subprocess.run(["find", "/sys/fs/cgroup", "-path", path], capture_output=True, text=True).stdout
 
-    assert found("*/mainstay.*/forker") == ""
+def found_groups(path):
+    return subprocess.run(["find", "/sys/fs/cgroup", "-path", path], capture_output=True, text=True).stdout
+
+
+def test_no_group_is_left_when_all_is_down(site):
+    site.up()
+    if "cgroups" not in site.enforced()["enforced"]:
+        pytest.skip("this host gives no control groups")
     site.spec("stays", ["/bin/sleep", "1000"], v=2, memory=64 << 20, grace_ms=100)
     site.ask("stays", "start")
     with open(f"/proc/{site.state('stays')['pid']}/cgroup") as f:
         ours = re.search(r"(mainstay\.[^/]+)/stays$", f.read(), re.M)[1]
-    assert found(f"*/{ours}")
+    assert found_groups(f"*/{ours}")
     site.run("run", "--down")
     site.process.wait(60)
-    assert found(f"*/{ours}*") == "", "nothing is left of what was made for this state"
+    assert found_groups(f"*/{ours}*") == "", "nothing is left of what was made for this state"
 
 
 def test_a_shim_that_is_asked_looks_at_once(site):
