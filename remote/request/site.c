@@ -438,7 +438,8 @@ request_site_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "requests.ticket", CALL_ROLE_CONTROL, request_site_ticket, s);
 	r = r ?: recording_site_init(m, s->recordings);
 	r = r ?: monitor_register_verb(m, "results.export", CALL_ROLE_CONTROL, request_site_export, s);
-	r = r ?: request_site_permit_init(s);
+	r = r ?: request_site_approve_init(s);
+	r = r ?: request_site_standing_init(s);
 	r = r ?: request_site_narrow_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);

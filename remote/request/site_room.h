@@ -1,7 +1,9 @@
 /* What the files of the site's module share; nobody else includes it.
  *
  *	site.c         the module: verbs, hooks, delivery
- *	site_move.c    moves one request: checks, plan, leafs, run, result
+ *	site_move.c    moves one request: events, and what follows from each
+ *	site_decide.c  checks, plans, decides; and anew while one waits
+ *	site_settle.c  the last answer: result and leaf; after a crash; strangers
  *	site_start.c   the last look, and the start
  *	site_try.c     dry runs: before the plan, and again before the run
  *	site_cancel.c  an engineer takes a request back
@@ -10,7 +12,9 @@
  *	site_health.c  how its service does once it has ended
  *	site_progress.c what is said while it runs
  *	site_ground.c  what a request stands on here: definition, knobs, folders, plan
- *	site_permit.c  what approvers say: permits shown, verified, gathered, used
+ *	site_approve.c what an approver signs, shown and taken
+ *	site_permit.c  permits verified, gathered, used
+ *	site_standing.c standing permits, shown and taken back
  *	site_record.c  its recording
  *	site_view.c    a request as JSON for people
  *	site_export.c  plans and results as a file
@@ -172,6 +176,10 @@ void request_site_recover(struct request_site *s);
 void request_site_forget_runs(struct request_site *s);
 /* Decide anew on what waits: the ceiling, the people or a switch changed. */
 void request_site_decide_again(struct request_site *s);
+/* It is over: its result, its leaf, and both handed over, as far as that goes now; a fault is logged. */
+void request_site_settle(struct request_site *s, struct request_item *item);
+/* The same of one that was running when we ended: nobody knows how far it came. */
+void request_site_interrupt(struct request_site *s, struct request_item *item);
 /* Hand over what could not be handed over yet. */
 void request_site_settle_all(struct request_site *s);
 /* Where the ground moved since the plan was made: make it anew.  Returns 0 where the plan still
@@ -196,7 +204,17 @@ int request_site_leaf_end(struct request_site *s, const struct request_item *ite
 void request_site_trim_recordings(struct request_site *s);
 
 /* --- permits ---------------------------------------------------------------------------------- */
-int request_site_permit_init(struct request_site *s); /* the verbs */
+int request_site_approve_init(struct request_site *s);  /* the verbs show, approve */
+int request_site_standing_init(struct request_site *s); /* the verbs permits, revoke */
+/* A permit for this very request, over its plan as it is now.  Returns permit_verify()'s, or a fault. */
+struct permit;
+int request_site_permit_verify(struct request_site *s, const struct request_item *item,
+	const struct request_site_ground *g, struct permit *ret, const char *text, size_t len, const char *sig);
+/* Has this approver said yes already? */
+bool request_site_permit_given(const struct request_item *item, const char *approver);
+/* It counts from now on, once the request is saved.  Returns 0 or a fault. */
+int request_site_permit_append(struct request_item *item, const struct permit *permit, const char *text, size_t len,
+	const char *sig, bool standing);
 /* How many approvers have said yes to what this ground asks about: permits that hold no longer are dropped, and where
  * standing ones make up what is missing they are used up and added.  item->need says how many it takes. */
 size_t request_site_gather(struct request_site *s, struct request_item *item,
