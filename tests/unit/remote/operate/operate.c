@@ -1,6 +1,7 @@
 /* Operations in real sandboxes: what they may, what they may not, and how they end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -237,16 +238,60 @@ test_output_is_live(void **state)
 	assert_int_equal(b->n_frames, 4);
 }
 
+/* Time stands still until the socket is full, then runs fast: half a second at a time, as far as the worker needs it. */
+struct fast_time {
+	int sock;
+	pthread_t worker;
+	_Atomic bool ended, was_full;
+};
+
+static void
+on_tick(int signo)
+{
+	(void)signo;
+}
+
+static void *
+run_fast(void *arg)
+{
+	enum { TICK_MS = 500, TICKS = 18, PAUSE_US = 10000 };
+	struct fast_time *t = arg;
+	struct pollfd p = { .fd = t->sock, .events = POLLOUT };
+
+	while (!t->ended && poll(&p, 1, 0) != 0)
+		(void)usleep(PAUSE_US);
+	t->was_full = !t->ended;
+	for (unsigned i = 1; !t->ended; i++) {
+		if (i <= TICKS)
+			clock_fake(1, 1 + i * TICK_MS * CLOCK_US_PER_MS);
+		(void)pthread_kill(t->worker, SIGUSR1); /* what it waits for, it waits for anew */
+		(void)usleep(PAUSE_US);
+	}
+	return NULL;
+}
+
 /* The operation waits with what it writes; its time runs on, and so does the worker. */
 static void
 test_a_monitor_that_does_not_read(void **state)
 {
 	struct bench *b = *state;
+	struct fast_time t = { .sock = b->socks[0], .worker = pthread_self() };
+	const struct sigaction tick = { .sa_handler = on_tick };
+	struct sigaction before;
+	pthread_t thread;
 
 	b->job.output = 8 << 20;
 	b->job.timeout_ms = 700;
 	set_script(b, "head -c 8000000 /dev/zero; sleep 1000");
+	assert_int_equal(sigaction(SIGUSR1, &tick, &before), 0);
+	clock_fake(1, 1);
+	assert_int_equal(pthread_create(&thread, NULL, run_fast, &t), 0);
 	assert_int_equal(worker_run(&b->job, &no_fence, b->socks[0], -1, &b->result), 0);
+	t.ended = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	clock_real();
+	assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+	assert_true(t.was_full);
 	assert_int_equal(b->result.outcome, OPERATE_TIMEOUT);
 	assert_true(b->result.wall_ms >= 700 && b->result.wall_ms < 10000);
 }
