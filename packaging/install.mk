@@ -31,11 +31,12 @@ $(B)/stripped/$(notdir $(1:.c=)): $(B)/$(1:.c=.o) $(LIB)
 endef
 $(foreach src,$(CMD_SRC),$(eval $(call stripped,$(src))))
 
-# The date of the last commit, and outside a clone that of the file that says what changed.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/deb/changelog)
-export SOURCE_DATE_EPOCH
-
+# The date of the last commit, and outside a clone that of the file that says what changed.  Of the manual and the packages
+# alone: a release that a test builds has a date where its builder gives one.
 MANUAL       := $(B)/man/made
+MADE         := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/deb/changelog))
+$(MANUAL) deb: export SOURCE_DATE_EPOCH = $(MADE)
+
 $(MANUAL): $(PROGRAMS) $(wildcard packaging/man/*)
 	$(Q)packaging/man/make $(B)/bin $(@D) $(VERSION)
 	@touch $@
