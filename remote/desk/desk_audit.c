@@ -220,9 +220,10 @@ audit_key(const struct desk_site *s, const struct pin *pin, uint8_t ret[32])
 	const char *own = json_string_value(
 		json_object_get(json_object_get(s->statement, "audit"), "key"));
 	uint8_t named[32];
+	int r = desk_trust_heard(s);
 
-	if (!s->statement)
-		return REFUSE(REASON_NOT_FOUND, s->site, "it has not spoken yet");
+	if (r)
+		return r;
 	if (!own || !hex_decode(ret, 32, own))
 		return REFUSE(REASON_MALFORMED, s->site, "its statement names no audit key");
 	if (!hex || !hex_decode(named, 32, hex))

@@ -7,7 +7,6 @@
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
-#include "appliance/base/refuse.h"
 #include "appliance/service/definition.h"
 #include "remote/desk/desk_actions.h"
 #include "remote/desk/desk_order.h"
@@ -147,8 +146,7 @@ desk_operations(struct command_call *call)
 	r = r ?: desk_session_load(&d);
 	r = r ?: desk_trust_refresh(&d);
 	r = r ?: desk_trust_site(&d, call->operands[0], false, &site);
-	if (!r && !site.statement)
-		r = REFUSE(REASON_NOT_FOUND, call->operands[0], "it has not spoken yet");
+	r = r ?: desk_trust_heard(&site);
 	if (r)
 		return r;
 	desk_words_site(&d, &site);

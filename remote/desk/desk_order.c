@@ -165,8 +165,7 @@ desk_order_make(struct desk_order *o, struct command_call *call, uint64_t life_u
 	r = r ?: desk_session_load(&o->d);
 	r = r ?: desk_trust_refresh(&o->d);
 	r = r ?: find_site(o);
-	if (!r && !o->site.statement)
-		r = REFUSE(REASON_NOT_FOUND, call->operands[0], "it has not spoken yet");
+	r = r ?: desk_trust_heard(&o->site);
 	r = r ?: find_operation(o);
 	r = r ?: take_args(o);
 	return r ?: fill_request(o, life_us);

@@ -237,6 +237,12 @@ release_of(const struct desk_site *s, const char *service)
 	return NULL;
 }
 
+int
+desk_trust_heard(const struct desk_site *s)
+{
+	return s->statement ? 0 : REFUSE(REASON_NOT_FOUND, s->site, "it has not spoken yet");
+}
+
 bool
 desk_trust_states(const struct desk_site *s, const char *service)
 {

@@ -31,6 +31,9 @@ void desk_trust_site_done(struct desk_site *s);
  * fault. */
 int desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_site *ret);
 
+/* Has it spoken: is there a statement of its own?  Returns 0 or REASON_NOT_FOUND (logged). */
+int desk_trust_heard(const struct desk_site *s);
+
 /* Does the site's statement name a release of service? */
 bool desk_trust_states(const struct desk_site *s, const char *service);
 

@@ -332,6 +332,8 @@ static void
 the_manual_comes_from_the_tables(void **state)
 {
 	(void)state;
+	assert_int_equal(run("__manual"), 2);
+	assert_int_equal(run("__manual nothing"), 2);
 	assert_int_equal(run("__manual words"), 0);
 	assert_string_equal(out_text, "status\nservice\naudit\nlater\nrefused\nfault\nfull\nitems\nsign\ncompletion\n");
 	assert_int_equal(run("__manual summary"), 0);
