@@ -456,6 +456,11 @@ def test_a_refused_command_changes_nothing(site, name, code, reason, argv):
     assert state(site) == before
 
 
+def test_what_the_manual_is_made_of(site):
+    assert "status" in site.run("__manual", "words").stdout.split()
+    assert "words, summary, options or commands" in site.run("__manual", "nothing", code=2).stderr
+
+
 def test_doctor_says_no_where_something_is_wrong():
     alone = Site()
     try:
