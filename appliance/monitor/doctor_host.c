@@ -1,6 +1,5 @@
 /* What the host has to give. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +15,6 @@
 #include "appliance/service/sandbox.h"
 
 enum {
-	TRY_MS = 10 * 1000,
 	FREE_MIN_MB = 512,
 	FREE_MIN_FILES = 10000,
 	CGROUP2_MAGIC = 0x63677270,
@@ -58,31 +56,6 @@ check_folder(struct doctor *d)
 	doctor_test(d, "keys", (st.st_mode & 077) == 0 && (st.st_uid == geteuid() || st.st_uid == 0), text, remedy);
 }
 
-static bool
-runs_in_sandbox(int exe)
-{
-	char program[] = "/usr/bin/true", *const nothing[] = { program, NULL };
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	struct child_spec spec = CHILD_SPEC;
-	struct child child;
-	int status = -1, r;
-
-	sandbox_begin(&box, "/", false, true);
-	if (sandbox_end(&box, nothing))
-		return false;
-	spec.exe_fd = exe;
-	spec.argv = (const char *const *)box.args;
-	if (child_spawn(&child, &spec, NULL))
-		return false;
-	r = child_wait(&child, TRY_MS, &status);
-	if (r) {
-		(void)child_signal(child.pidfd, SIGKILL);
-		(void)child_wait(&child, -1, &status);
-	}
-	(void)close(child.pidfd);
-	return r == 0 && status == 0;
-}
-
 static long
 setting(const char *path)
 {
@@ -112,14 +85,13 @@ why_no_namespaces(void)
 static void
 check_sandbox(struct doctor *d)
 {
-	SCOPED(scope_close) int exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	bool runs;
+	bool there = access(SANDBOX_PROGRAM, X_OK) == 0, runs;
 
-	doctor_test(d, "tools", exe >= 0, exe >= 0 ? SANDBOX_PROGRAM " is there" : SANDBOX_PROGRAM " is missing",
+	doctor_test(d, "tools", there, there ? SANDBOX_PROGRAM " is there" : SANDBOX_PROGRAM " is missing",
 		"apt-get install bubblewrap: services run in it");
-	if (exe < 0)
+	if (!there)
 		return;
-	runs = runs_in_sandbox(exe);
+	runs = sandbox_runs(&CHILD_SPEC);
 	doctor_test(d, "namespaces", runs, runs ? "a program ran in a sandbox like a service's" : "no program runs in a sandbox here",
 		why_no_namespaces());
 }

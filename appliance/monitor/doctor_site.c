@@ -1,6 +1,7 @@
 /* How the site itself is: what its monitor says, read as somebody would who was called. */
 #include <stdio.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
@@ -17,7 +18,7 @@ static void
 check_monitor(struct doctor *d)
 {
 	int r = ask_monitor(d->call, call_new("status"), ASK_MS, &d->status);
-	bool systemd = access("/run/systemd/system", F_OK) == 0 && access("/lib/systemd/system/mainstayd.service", F_OK) == 0;
+	bool systemd = sd_booted() > 0 && access("/lib/systemd/system/mainstayd.service", F_OK) == 0;
 	const char *remedy = systemd ? "systemctl start mainstayd, and look: journalctl -u mainstayd"
 				     : "start it: mainstay run --state DIR";
 

@@ -100,8 +100,8 @@ find_user(const char *name, uid_t *ret)
 	return 0;
 }
 
-static int
-find_group(const char *name, gid_t *ret)
+bool
+identity_group(const char *name, gid_t *ret)
 {
 	FILE *f = fopen("/etc/group", "re");
 	const struct group *g = NULL;
@@ -112,7 +112,13 @@ find_group(const char *name, gid_t *ret)
 		*ret = g->gr_gid;
 	if (f)
 		(void)fclose(f);
-	return g ? 0 : REFUSE(REASON_NOT_FOUND, name, "is no group of this host; run systemd-sysusers");
+	return g != NULL;
+}
+
+static int
+find_group(const char *name, gid_t *ret)
+{
+	return identity_group(name, ret) ? 0 : REFUSE(REASON_NOT_FOUND, name, "is no group of this host; run systemd-sysusers");
 }
 
 int

@@ -42,6 +42,8 @@ void identity_plan(struct identity *ret, const char *lib, bool separate);
  * above.  Root alone.  Returns 0; or REASON_NOT_FOUND (logged) where one is not there, REASON_CONFLICT (logged) where its
  * group has another number than itself. */
 int identity_plan_units(struct identity *ret, const char *lib);
+/* The number of a group, by the host's own /etc/group alone; false where it names none. */
+bool identity_group(const char *name, gid_t *ret);
 /* The name that role has then; NULL: none. */
 const char *identity_user(enum identity_role role);
 

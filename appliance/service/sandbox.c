@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
 
 enum { USERS_BYTES_MAX = 1024 };
 
@@ -346,4 +348,32 @@ sandbox_done(struct sandbox *s)
 	for (size_t i = 0; i < s->n; i++)
 		free(s->args[i]);
 	*s = (struct sandbox){ 0 };
+}
+
+/* --- tried ------------------------------------------------------------------------------------ */
+bool
+sandbox_runs(const struct child_spec *how)
+{
+	enum { TRY_MS = 10 * 1000 };
+	char program[] = "/usr/bin/true", *const nothing[] = { program, NULL };
+	SCOPED(scope_close) int exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
+	SCOPED(sandbox_done) struct sandbox box = { 0 };
+	struct child_spec spec = *how;
+	struct child child;
+	int status = -1, r;
+
+	sandbox_begin(&box, "/", false, true);
+	if (sandbox_end(&box, nothing) || exe < 0)
+		return false;
+	spec.exe_fd = exe;
+	spec.argv = (const char *const *)box.args;
+	if (child_spawn(&child, &spec, NULL))
+		return false;
+	r = child_wait(&child, TRY_MS, &status);
+	if (r) {
+		(void)child_signal(child.pidfd, SIGKILL);
+		(void)child_wait(&child, -1, &status);
+	}
+	(void)close(child.pidfd);
+	return r == 0 && status == 0;
 }

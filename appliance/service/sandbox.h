@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct child_spec;
+
 enum { SANDBOX_ARGS_MAX = 512, SANDBOX_TOP_MAX = 64 };
 
 #define SANDBOX_PROGRAM "/usr/bin/bwrap"
@@ -55,4 +57,7 @@ int sandbox_go(int gate);
  * REASON_NOT_FOUND the tree is not there, REASON_UNSAFE_TREE its top level holds what is no folder,
  * file or link, REASON_TOO_LARGE (all logged); or a fault. */
 int sandbox_end(struct sandbox *s, char *const *argv);
+/* Does a program run in a sandbox like a service's here?  Tried, with a program that does nothing; spec says how the one who
+ * asks starts its children (uid, groups, limits), borrowed.  Blocks, at most ten seconds. */
+bool sandbox_runs(const struct child_spec *spec);
 void sandbox_done(struct sandbox *s); /* s may be { 0 } */

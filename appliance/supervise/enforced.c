@@ -15,36 +15,15 @@
 #include "appliance/service/sandbox.h"
 #include "appliance/supervise/roles.h"
 
-enum { TRY_MS = 10000, ENFORCED_BYTES_MAX = 1024 };
+enum { ENFORCED_BYTES_MAX = 1024 };
 
 bool
 enforced_try_sandbox(const struct identity *id)
 {
-	char program[] = "/usr/bin/true", *const nothing[] = { program, NULL };
 	struct child_spec spec = CHILD_SPEC;
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	SCOPED(scope_close) int exe = -1;
-	struct child child;
-	int status = -1, r;
 
-	sandbox_begin(&box, "/", false, true);
-	if (sandbox_end(&box, nothing))
-		return false;
-	exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	if (exe < 0)
-		return false;
 	roles_dress(&spec, ROSTER_SHIM, id, false);
-	spec.exe_fd = exe;
-	spec.argv = (const char *const *)box.args;
-	if (child_spawn(&child, &spec, NULL))
-		return false;
-	r = child_wait(&child, TRY_MS, &status);
-	if (r) {
-		(void)child_signal(child.pidfd, 9);
-		(void)child_wait(&child, -1, &status);
-	}
-	(void)close(child.pidfd);
-	return r == 0 && status == 0;
+	return sandbox_runs(&spec);
 }
 
 /* Version 1 has a folder for each that can be written to; version 2 names them in one file. */

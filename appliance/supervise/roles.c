@@ -1,8 +1,6 @@
 #include "appliance/supervise/roles.h"
 
-#include <grp.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,24 +84,6 @@ limit(struct child_spec *spec, int resource, rlim_t max, bool lends)
 		(struct child_limit){ resource, max, lends ? now.rlim_max : max };
 }
 
-/* Of the host's own file alone: no name service is asked by root. */
-static bool
-find_group(const char *name, gid_t *ret)
-{
-	FILE *f = fopen("/etc/group", "re");
-	const struct group *g;
-	bool found = false;
-
-	while (f && !found && (g = fgetgrent(f)) != NULL)
-		if (strcmp(g->gr_name, name) == 0) {
-			*ret = g->gr_gid;
-			found = true;
-		}
-	if (f)
-		(void)fclose(f);
-	return found;
-}
-
 void
 roles_dress(struct child_spec *spec, enum roster_role role, const struct identity *id, bool netns)
 {
@@ -117,7 +97,7 @@ roles_dress(struct child_spec *spec, enum roster_role role, const struct identit
 			spec->groups[spec->n_groups++] = id->readers;
 		if (r->shims)
 			spec->groups[spec->n_groups++] = id->shims;
-		if (r->journal && find_group("systemd-journal", &journal))
+		if (r->journal && identity_group("systemd-journal", &journal))
 			spec->groups[spec->n_groups++] = journal;
 	}
 	if (r->no_network && netns)

@@ -1,18 +1,18 @@
 """ssh through a bastion, and ansible over it: two sshd of Debian's on loopback, the second reached through the first alone.
 
-openssh-server and ansible-core are fetched with apt-get and unpacked below the build folder, not installed: a server for
-logins is nothing that a bench leaves on a machine.  As root sshd wants a user and a folder of its own; it gets both in a
+Both are unpacked, not installed (../unpacked.py).  As root sshd wants a user and a folder of its own; it gets both in a
 mount namespace, where nobody else sees them."""
 import glob
 import os
-import shutil
 import socket
 import subprocess
+import sys
 import time
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
-BUILD = os.path.abspath(os.environ.get("MAINSTAY_BUILD") or os.path.join(ROOT, "build"))
-HOME = os.path.join(BUILD, "bench-peers")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import unpacked  # noqa: E402  pylint: disable=wrong-import-position
+from unpacked import HOME  # noqa: E402  pylint: disable=wrong-import-position
+
 PACKAGES = {"ssh": ("openssh-server", "openssh-sftp-server", "libwrap0"),
             "ansible": ("ansible-core", "python3-jinja2", "python3-markupsafe", "python3-yaml", "python3-resolvelib",
                         "python3-packaging")}
@@ -23,21 +23,7 @@ mkdir -m 755 /run/sshd && exec "$@" """
 
 def fetch(name):
     """Returns "" where it is there to run, else why it is not."""
-    root = os.path.join(HOME, name)
-    if os.path.exists(os.path.join(root, ".whole")):
-        return ""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        return "no Debian here"
-    shutil.rmtree(root, ignore_errors=True)
-    os.makedirs(root)
-    done = subprocess.run(["apt-get", "download", "-qq", *PACKAGES[name]], cwd=root, capture_output=True, text=True,
-                          check=False)
-    if done.returncode:
-        return "apt-get download: " + (done.stderr.strip().splitlines() or ["?"])[-1]
-    for package in glob.glob(os.path.join(root, "*.deb")):
-        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-    with open(os.path.join(root, ".whole"), "w", encoding="ascii"):
-        return ""
+    return unpacked.fetch(name, PACKAGES[name])
 
 
 def free_port():

@@ -4,33 +4,20 @@ Both packages want to be the one system log of a machine, so none is installed: 
 folder, and run from there."""
 import glob
 import os
-import shutil
-import subprocess
+import sys
 
-from way import BUILD, FILES, Way
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import unpacked  # noqa: E402  pylint: disable=wrong-import-position
+from unpacked import HOME  # noqa: E402  pylint: disable=wrong-import-position
+from way import FILES, Way  # noqa: E402  pylint: disable=wrong-import-position
 
-HOME = os.path.join(BUILD, "bench-peers")
 PACKAGES = {"rsyslog": ("rsyslog", "libestr0", "libfastjson4", "liblognorm5"),
             "syslog-ng": ("syslog-ng-core", "libivykis0", "libnet1")}
 
 
 def fetch(name):
     """Returns "" where it is there to run, else why it is not."""
-    root = os.path.join(HOME, name)
-    if os.path.exists(os.path.join(root, ".whole")):
-        return ""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        return "no Debian here"
-    shutil.rmtree(root, ignore_errors=True)
-    os.makedirs(root)
-    done = subprocess.run(["apt-get", "download", "-qq", *PACKAGES[name]], cwd=root, capture_output=True, text=True,
-                          check=False)
-    if done.returncode:
-        return "apt-get download: " + (done.stderr.strip().splitlines() or ["?"])[-1]
-    for package in glob.glob(os.path.join(root, "*.deb")):
-        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-    with open(os.path.join(root, ".whole"), "w", encoding="ascii"):
-        return ""
+    return unpacked.fetch(name, PACKAGES[name])
 
 
 class Peer(Way):

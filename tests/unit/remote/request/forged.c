@@ -7,18 +7,6 @@ static unsigned n_cases;
 static struct ed25519 *hub; /* its reply key, its director's, its witness's: one is as good as another */
 
 /* --- the site ----------------------------------------------------------------------------------- */
-/* At work: a request waits. */
-static void
-site_open(struct monitor *m)
-{
-	struct request q;
-
-	world_open(m);
-	q = good("by", "restart");
-	assert_int_equal(deliver(m, "1", &q, ANN), 0);
-	assert_string_equal(state_of(m, "by"), "waiting");
-}
-
 /* One leaf more, which says so; and all else as it was.  Each a quarter of an hour after the one before, so that each has
  * a leaf of its own. */
 static void
@@ -93,7 +81,7 @@ test_every_kind_by_the_hub_s_keys(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (enum message type = 0; type < MESSAGE_MAX; type++) {
 		SCOPED_JSON *payload = allowed(), *one = NULL, *other = NULL;
 
@@ -111,7 +99,7 @@ test_what_the_site_signed_itself(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	json_is_refused(&m, "a plan of its own", json_object_get(m.posts[0], "envelope"), REASON_MALFORMED);
 }
 
@@ -128,7 +116,7 @@ test_by_persons_who_may_not(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 			SCOPED_JSON *payload = allowed();
@@ -147,7 +135,7 @@ test_every_other_kind_by_an_engineer(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (enum message type = 0; type < MESSAGE_MAX; type++) {
 		SCOPED_JSON *payload = allowed(), *e = NULL;
 
@@ -170,7 +158,7 @@ test_a_cancel_under_another_name(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	json_is_refused(&m, "as a request", asks, REASON_UNKNOWN_FIELD);
 	json_is_refused(&m, "as a dry run", tries, REASON_UNKNOWN_FIELD);
 }
@@ -271,7 +259,7 @@ test_true_ones_taken_apart(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (size_t i = 0; i < ARRAY_LEN(apart); i++) {
 		struct request q = good("f-1", "info"), other = good("f-2", "info");
 		SCOPED_JSON *ann = NULL, *e = NULL;
@@ -303,7 +291,7 @@ test_what_is_no_message(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		is_refused(&m, rows[i].text, rows[i].text, rows[i].reason);
 }

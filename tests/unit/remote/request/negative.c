@@ -68,18 +68,6 @@ is_logged(struct monitor *m, const struct stand *was, const char *name, const ch
 	}
 }
 
-/* A site at work: a request waits there, and will to the end. */
-static void
-site_open(struct monitor *m)
-{
-	struct request q;
-
-	world_open(m);
-	q = good("by", "restart");
-	assert_int_equal(deliver(m, "1", &q, ANN), 0);
-	assert_string_equal(state_of(m, "by"), "waiting");
-}
-
 /* A quarter of an hour later, by the clock of tallies, so that each stranger has a leaf of its own. */
 static void
 next_case(void)
@@ -160,7 +148,7 @@ test_deliveries(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		one_delivery(&m, &rows[i], i);
 }
@@ -378,7 +366,7 @@ test_permits(void **state)
 	SCOPED(world_end) struct monitor m;
 
 	(void)state;
-	site_open(&m);
+	world_waiting(&m);
 	for (size_t i = 0; i < ARRAY_LEN(permits); i++) {
 		struct said s = { .text = to_sign(&m, "by"), .signer = DORA, .name_space = "permit@mainstay", .id = "by", .m = &m };
 		struct stand was;
@@ -415,7 +403,7 @@ test_a_permit_of_more_uses(void **state)
 
 	(void)state;
 	next_case();
-	site_open(&m);
+	world_waiting(&m);
 	s = (struct said){ .text = to_sign(&m, "by") };
 	assert_int_equal(sshsig_sign(&blob, fx.signers[DORA], "permit@mainstay", s.text, strlen(s.text)), 0);
 	sshsig_armour(&sig, blob.data, blob.len);
@@ -447,7 +435,7 @@ test_permits_of_another_plan(void **state)
 
 	(void)state;
 	next_case();
-	site_open(&m);
+	world_waiting(&m);
 	text = to_sign(&m, "by");
 	(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
 	assert_int_equal(approve(&m, "by", text, DORA), REASON_STATE_MOVED);
@@ -470,7 +458,7 @@ test_a_used_permit(void **state)
 
 	(void)state;
 	next_case();
-	site_open(&m);
+	world_waiting(&m);
 	text = to_sign(&m, "by");
 	assert_int_equal(approve(&m, "by", text, DORA), 0);
 	assert_int_equal(m.n_steps, 1);
@@ -629,7 +617,7 @@ test_meanwhile(void **state)
 		struct stand was;
 
 		next_case();
-		site_open(&m);
+		world_waiting(&m);
 		text = to_sign(&m, "by");
 		was = stand(&m);
 		meanwhile[i].happens(&m);

@@ -207,6 +207,18 @@ state_of(struct monitor *m, const char *id)
 	return state;
 }
 
+/* At work: a request waits there, and will to the end. */
+static UNUSED void
+world_waiting(struct monitor *m)
+{
+	struct request q;
+
+	world_open(m);
+	q = good("by", "restart");
+	assert_int_equal(deliver(m, "1", &q, ANN), 0);
+	assert_string_equal(state_of(m, "by"), "waiting");
+}
+
 static UNUSED const char *
 reason_of(struct monitor *m, const char *id)
 {
