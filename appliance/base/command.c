@@ -141,6 +141,11 @@ parse_word(struct parse *in, char *arg)
 {
 	const struct command_program *p = in->call.program;
 
+	/* Also behind --state DIR and the like. */
+	if (!in->call.command && !in->word && strcmp(arg, "help") == 0 && !command_table_find(p, arg, NULL)) {
+		in->help = true;
+		return 0;
+	}
 	if (!in->call.command && !in->word) {
 		in->word = arg;
 		if (!command_table_group(p, arg))
@@ -204,7 +209,8 @@ check_call(struct parse *in)
 	if (in->call.n_operands < c->min)
 		return REFUSE(REASON_USAGE, c->name, "needs %s", c->args ? c->args : "an operand");
 	if (in->call.n_operands > c->max)
-		return REFUSE(REASON_USAGE, in->operands[c->max], "one operand too many");
+		return REFUSE(REASON_USAGE, in->operands[c->max], "one operand too many: %s takes %s; see \"%s help %s\"", c->name,
+			c->args ? c->args : "none", in->call.program->name, c->name);
 	for (const struct command_option *o = c->options; o && o->name; o++)
 		if (o->required && command_option_n(&in->call, o->name) == 0)
 			return REFUSE(REASON_USAGE, c->name, "needs %s%s%s%s",
@@ -267,7 +273,6 @@ int
 command_main(const struct command_program *program, int argc, char **argv)
 {
 	struct parse in = { .call = { .program = program } };
-	bool asked_help = false;
 	int r;
 
 	later = false;
@@ -286,16 +291,9 @@ command_main(const struct command_program *program, int argc, char **argv)
 		r = command_manual(program, argv + 2, (size_t)argc - 2);
 		return r ? command_report(program->name, false, r) : 0;
 	}
-	if (argc > 1 && strcmp(argv[1], "help") == 0 &&
-		!command_table_find(program, "help", NULL)) {
-		asked_help = true;
-		argv++;
-		argc--;
-	}
 	r = parse_arguments(&in, argc, argv);
-	in.help = in.help || asked_help;
 	r = r ? r : run_parsed(&in);
-	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout)))
+	if (r == 0 && !command_all_said())
 		r = FAULT(-EIO);
 	if (r)
 		return command_report(program->name, in.call.json, r);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/command_table.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -221,6 +222,14 @@ put_painted(FILE *to, const char *safe)
 	}
 }
 
+static bool unsaid; /* for want of memory */
+
+bool
+command_all_said(void)
+{
+	return !unsaid && fflush(stdout) != EOF && !ferror(stdout);
+}
+
 /* As a terminal may see it: lines and tabs stay, other control characters become visible.  The \r of
  * a line's end, which many a protocol has, goes. */
 static void
@@ -237,6 +246,8 @@ put_harmless(FILE *to, const char *text, put_fn *put)
 		safe = malloc(4 * len + 1); /* each byte as \xNN */
 		if (piece && safe)
 			put(to, log_escape(safe, 4 * len + 1, piece));
+		else
+			unsaid = true;
 		if (!text[len])
 			return;
 		(void)fputc(text[len], to);
@@ -250,8 +261,10 @@ say(const struct command_call *call, put_fn *put, const char *fmt, va_list ap)
 
 	if (call->json)
 		return;
-	if (vasprintf(&text, fmt, ap) < 0)
+	if (vasprintf(&text, fmt, ap) < 0) {
 		text = NULL;
+		unsaid = true;
+	}
 	if (text)
 		put_harmless(stdout, text, put);
 	(void)fputc('\n', stdout);

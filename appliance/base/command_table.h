@@ -24,6 +24,10 @@ const struct command_option *command_table_option(const struct command_option *t
 	size_t len);
 const char *command_table_dashes(const struct command_option *o);
 
+/* --- command_output.c --- */
+/* False where something that was said did not get out, for want of memory or of room. */
+bool command_all_said(void);
+
 /* --- command_help.c --- */
 void command_help_one(const struct command_program *p, const struct command *c);
 /* All commands, or those of one group. */

@@ -1,5 +1,7 @@
 /* The one reader of bytes from outside.  Errors stick: a parser reads straight down and asks once
- * with cursor_done(), for which short input and bytes left over are both malformed. */
+ * with cursor_done(), for which short input and bytes left over are both malformed.
+ *
+ * Nothing is copied or allocated: the bytes are borrowed, and outlive the cursor and all that was read of them. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +24,7 @@ cursor_over(const void *data, size_t len)
 }
 #define CURSOR(data, len) cursor_over((data), (len))
 
+/* The next number, past which the cursor then stands; 0 (and failed) where there are fewer bytes. */
 uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c); /* big endian */
 uint32_t cursor_u32(struct cursor *c);
@@ -41,7 +44,9 @@ struct cursor cursor_string(struct cursor *c);
 /* true where exactly this text is left. */
 bool cursor_is(const struct cursor *c, const char *text);
 
+/* Bytes not read yet. */
 size_t cursor_left(const struct cursor *c);
+/* What was read is wrong for the parser: from now on as if the input were short. */
 void cursor_fail(struct cursor *c);
 
 /* true where everything went well and nothing is left. */

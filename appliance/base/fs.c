@@ -29,7 +29,7 @@ tmp_name(char out[TMP_NAME_MAX])
 	uint64_t n;
 
 	fs_random(&n, sizeof(n));
-	(void)snprintf(out, TMP_NAME_MAX, ".tmp.%016" PRIx64, n);
+	(void)snprintf(out, TMP_NAME_MAX, FS_PASSING "%016" PRIx64, n);
 }
 
 int
@@ -175,15 +175,19 @@ static int
 make(int *ret_fd, int parent, const char *name, mode_t mode)
 {
 	SCOPED(scope_close) int fd = -1;
+	int r;
 
 	*ret_fd = -1;
 	if (mkdirat(parent, name, 0700) < 0)
 		return errno == EEXIST ? 0 : FAULT(-errno);
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchmod(fd, mode) < 0)
-		return FAULT(-errno);
+	r = fd < 0 || fchmod(fd, mode) < 0 ? FAULT(-errno) : sync_parent(parent);
+	if (r < 0) { /* whoever comes next and finds it would take it for durable, and its mode for what was asked */
+		(void)unlinkat(parent, name, AT_REMOVEDIR);
+		return r;
+	}
 	*ret_fd = STEAL_FD(fd);
-	return sync_parent(parent);
+	return 0;
 }
 
 /* Step into parent/name, making it where it is missing. */

@@ -40,6 +40,40 @@ is_too_deep(const uint8_t *p, size_t len)
 	return false;
 }
 
+/* Where the library finds no room for the next byte of a text or a number it leaves that byte out and goes on, so
+ * that another text is read; and a number after it sets errno anew.  What it asks for is therefore watched. */
+static _Thread_local bool no_memory;
+
+void *
+json_allocate(size_t size)
+{
+	void *p = malloc(size);
+
+	if (!p)
+		no_memory = true;
+	return p;
+}
+
+__attribute__((constructor)) static void
+watch_memory(void)
+{
+	json_set_alloc_funcs(json_allocate, free);
+}
+
+json_t *
+json_load_whole(const void *p, size_t len, size_t flags, json_error_t *ret_error)
+{
+	json_t *v;
+
+	no_memory = false;
+	v = json_loadb(p, len, flags, ret_error);
+	if (!no_memory)
+		return v;
+	json_decref(v);
+	errno = ENOMEM;
+	return NULL;
+}
+
 int
 json_read(json_t **ret, const void *p, size_t len, size_t max, const char *operand)
 {
@@ -55,8 +89,8 @@ json_read(json_t **ret, const void *p, size_t len, size_t max, const char *opera
 			(int)JSON_DEPTH_MAX);
 	if (memchr(p, '\0', len)) /* which the library takes for the end */
 		return REFUSE(REASON_MALFORMED, operand, "JSON: holds NUL");
-	v = json_loadb(p, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (!v && json_error_code(&error) == json_error_out_of_memory)
+	v = json_load_whole(p, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (!v && no_memory)
 		return FAULT(-ENOMEM);
 	if (!v)
 		return REFUSE(REASON_MALFORMED, operand, "JSON, line %d, column %d: %s", error.line,
@@ -180,13 +214,22 @@ json_canonical(struct buf *out, const json_t *v)
 	return r ? r : buf_error(out);
 }
 
+/* 0, REASON_MALFORMED (not logged), or no memory to find out. */
+static int
+compare_canonical(const json_t *v, const void *p, size_t len)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(len);
+	int r = json_canonical(&b, v);
+
+	if (r == -ENOMEM)
+		return FAULT(r);
+	return r == 0 && b.len == len && (len == 0 || memcmp(b.data, p, len) == 0) ? 0 : REASON_MALFORMED;
+}
+
 bool
 json_is_canonical(const json_t *v, const void *p, size_t len)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(len);
-
-	return json_canonical(&b, v) == 0 && b.len == len &&
-		(len == 0 || memcmp(b.data, p, len) == 0);
+	return compare_canonical(v, p, len) == 0;
 }
 
 int
@@ -217,7 +260,10 @@ json_read_canonical(json_t **ret, const void *p, size_t len, size_t max, const c
 	r = json_read(&v, buf_text(&b), b.len, b.max, operand);
 	if (r)
 		return FAULT(r);
-	if (!json_is_canonical(v, p, len))
+	r = compare_canonical(v, p, len);
+	if (r < 0)
+		return r;
+	if (r)
 		return REFUSE(REASON_MALFORMED, operand, "not in canonical form");
 	*ret = STEAL(v);
 	return 0;
@@ -398,8 +444,7 @@ json_text(const json_t *obj, const char *name)
 static int
 put_new(json_t *obj, const char *name, json_t *take_v)
 {
-	/* NULL is no memory, or text that is no UTF-8, which our own callers never put. */
-	return json_object_set_new(obj, name, take_v) < 0 ? FAULT(take_v ? -ENOMEM : -EINVAL) : 0;
+	return json_object_set_new(obj, name, take_v) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 int
@@ -432,7 +477,13 @@ json_put_hex(json_t *obj, const char *name, const void *p, size_t len)
 int
 json_put_text(json_t *obj, const char *name, const char *text)
 {
-	return text ? put_new(obj, name, json_string(text)) : 0;
+	json_t *v;
+
+	if (!text)
+		return 0;
+	errno = 0; /* where there is no memory malloc() sets it; text that is no UTF-8 leaves it */
+	v = json_string(text);
+	return v || errno == ENOMEM ? put_new(obj, name, v) : FAULT(-EINVAL);
 }
 
 int

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "appliance/base/scope.h"
 
@@ -26,6 +27,19 @@ json_unrefp(json_t **v)
 /* Parse len bytes.  operand names the document in the refusal.  Returns 0, REASON_MALFORMED or
  * REASON_TOO_LARGE (logged), or a fault. */
 int json_read(json_t **ret, const void *p, size_t len, size_t max, const char *operand);
+
+/* What json_loadb() does, and never half of it: NULL where there is no JSON or no memory (errno ENOMEM), in which case
+ * jansson itself may give a value that lacks bytes.  For what we wrote ourselves; ret_error may be NULL. */
+json_t *json_load_whole(const void *p, size_t len, size_t flags, json_error_t *ret_error);
+
+/* malloc(), by which jansson allocates. */
+void *json_allocate(size_t size);
+
+static inline json_t *
+json_load_text(const char *text, size_t flags)
+{
+	return text ? json_load_whole(text, strlen(text), flags, NULL) : NULL;
+}
 
 /* Append the canonical form.  Returns 0; REASON_MALFORMED (logged) where v holds a real, a number
  * beyond 2^53-1, or is nested deeper than JSON_DEPTH_MAX; or a fault (also for NULL, which is what

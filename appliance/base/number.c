@@ -1,6 +1,7 @@
 #include "appliance/base/number.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -95,4 +96,18 @@ number_size(uint64_t *ret, const char *text)
 		return 0;
 	}
 	return REASON_MALFORMED;
+}
+
+const char *
+number_size_text(char out[NUMBER_SIZE_MAX], uint64_t bytes)
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+	size_t i = 0;
+
+	while (bytes > 0 && bytes % 1024 == 0 && i + 1 < sizeof(units) / sizeof(units[0])) {
+		bytes /= 1024;
+		i++;
+	}
+	(void)snprintf(out, NUMBER_SIZE_MAX, "%llu %s", (unsigned long long)bytes, units[i]);
+	return out;
 }

@@ -259,6 +259,10 @@ call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 	if (r == 0)
 		r = wait_answer(fd, 1, deadline, progress, progress_arg, &answered, ret_answer);
 	/* A reason that the other side gave is relayed; that it is not there is ours to say. */
+	if (r == REASON_UNREACHABLE && !sent && access(path, W_OK) < 0 && errno == EACCES)
+		return REFUSE(REASON_WRONG_ROLE, path,
+			"is not yours: root may ask anything, and members of group " CALL_LOOK_GROUP
+			" may look (`usermod -aG " CALL_LOOK_GROUP " NAME`, then log in anew)");
 	if (r == REASON_UNREACHABLE && !answered)
 		return REFUSE(r, path, "%s",
 			sent ? "the daemon did not answer"

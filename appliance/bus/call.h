@@ -27,7 +27,8 @@ typedef void call_progress_fn(const json_t *line, void *arg);
 
 /* Send on the socket at path and wait for the answer, at most timeout_ms (0: for ever).  progress may be
  * NULL.  Returns 0 with *ret_answer (may be an empty object; caller decrefs); the monitor's refusal,
- * relayed (refuse_last() has its details); REASON_UNREACHABLE (logged) where nobody answers; or a fault. */
+ * relayed (refuse_last() has its details); REASON_UNREACHABLE (logged) where nobody answers; REASON_WRONG_ROLE (logged)
+ * where this user may not even connect; or a fault. */
 int call_wait(const char *path, struct call_request *take_c, unsigned timeout_ms,
 	call_progress_fn *progress, void *progress_arg, json_t **ret_answer);
 

@@ -43,9 +43,12 @@ enum {
 		16 * 1024 * 1024, /* of a body or an answer that comes as a descriptor */
 };
 
-/* Who may call a verb: the socket it came in by. */
+/* Who may call a verb: the socket it came in by; on control.sock root, or the operators' group, which looks. */
+#define CALL_LOOK_GROUP "mainstay"
+
 enum call_role {
 	CALL_ROLE_CONTROL = 1 << 0,
 	CALL_ROLE_COURIER = 1 << 1,
 	CALL_ROLE_COLLECT = 1 << 2,
+	CALL_ROLE_LOOK = 1 << 3,
 };

@@ -104,6 +104,8 @@ int frame_connect(int *ret_fd, const char *path);
 int frame_pair(int ret_fds[2]);
 /* Who is at the other end (SO_PEERCRED). */
 int frame_peer(struct frame_peer *ret, int fd);
+/* Was the peer of a connected socket a member of group when it connected?  Not asked of any name service. */
+bool frame_peer_in(int fd, gid_t group);
 
 /* --- on the loop --------------------------------------------------------------------------------------- */
 struct frame_server;
@@ -144,6 +146,3 @@ int frame_conn_send(struct frame_conn *conn, const struct frame_out *out);
 int frame_send_wait(int fd, const struct frame_out *out, unsigned timeout_ms);
 /* The same; REASON_MALFORMED (logged) too.  Fills *f, which the caller ends with frame_done(). */
 int frame_recv_wait(int fd, struct frame *f, unsigned timeout_ms);
-/* Connect to path, send, wait for one frame with the same id.  Returns 0; REASON_UNREACHABLE or
- * REASON_MALFORMED (logged); or a fault. */
-int frame_call(const char *path, const struct frame_out *out, struct frame *reply, unsigned timeout_ms);

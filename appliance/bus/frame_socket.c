@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,13 +12,12 @@
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
-#include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 #include "appliance/bus/frame_packet.h"
 #include "appliance/loop/child.h"
 
-enum { BACKLOG = 64 };
+enum { BACKLOG = 64, GROUPS_MAX = 1024 };
 
 /* --- addresses ---------------------------------------------------------------------------------------- */
 /* A socket address holds 108 bytes: longer names go through the open folder.  *ret_dir must stay open for
@@ -124,6 +122,24 @@ frame_peer(struct frame_peer *ret, int fd)
 	return 0;
 }
 
+bool
+frame_peer_in(int fd, gid_t group)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof(groups);
+	struct ucred cred;
+	socklen_t cred_len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0 && cred.gid == group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return false; /* of more groups than we have room for is nobody who looks */
+	for (size_t i = 0; i < len / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
 /* --- blocking ----------------------------------------------------------------------------------------- */
 /* Until fd is ready: 0, or REASON_UNREACHABLE where the time is over.  deadline_us 0: for ever. */
 static int
@@ -189,29 +205,4 @@ frame_recv_wait(int fd, struct frame *f, unsigned timeout_ms)
 		if (r)
 			return r;
 	}
-}
-
-int
-frame_call(const char *path, const struct frame_out *out, struct frame *reply, unsigned timeout_ms)
-{
-	SCOPED(scope_close) int fd = -1;
-	struct cursor c = CURSOR(out->buf.data, out->buf.len);
-	uint32_t id;
-	int r;
-
-	*reply = (struct frame){ 0 };
-	(void)cursor_u64(&c);
-	id = cursor_u32(&c);
-	r = frame_connect(&fd, path);
-	r = r ? r : frame_send_wait(fd, out, timeout_ms);
-	r = r ? r : frame_recv_wait(fd, reply, timeout_ms);
-	if (r == REASON_UNREACHABLE)
-		return REFUSE(REASON_UNREACHABLE, path, "nobody answers");
-	if (r)
-		return r;
-	if (reply->id != id) {
-		frame_done(reply);
-		return REFUSE(REASON_MALFORMED, path, "an answer to another call");
-	}
-	return 0;
 }

@@ -149,7 +149,7 @@ rotate_hub_page(struct db *fleet, const struct registry_site *site, json_t *page
 
 	r = db_query(&q, fleet, "SELECT envelope FROM rotations WHERE site = ?1 ORDER BY n", "t", site->site);
 	while (r == 0 && (r = db_next(q)) == DB_ROW)
-		r = json_array_append_new(list, json_loads(db_text(q, 0), 0, NULL)) < 0 ? -ENOMEM : 0;
+		r = json_array_append_new(list, json_load_text(db_text(q, 0), 0)) < 0 ? -ENOMEM : 0;
 	if (r == 0 && json_object_set(page, "rotations", list) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : 0;

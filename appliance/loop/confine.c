@@ -6,15 +6,12 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
-#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 
@@ -208,6 +205,8 @@ confine_enter(enum confine_profile profile)
 	if (r < 0)
 		return FAULT(r);
 	r = seccomp_load(ctx);
+	if (r == -ENOMEM)
+		return FAULT(r);
 	if (r < 0)
 		return REFUSE(REASON_NO_SANDBOX, "seccomp",
 			"the kernel does not take the filter: %s",
@@ -216,53 +215,6 @@ confine_enter(enum confine_profile profile)
 	entered = true;
 #endif
 	return 0;
-}
-
-/* --- network ------------------------------------------------------------------------------------------ */
-static int
-write_map(const char *path, const char *text, size_t len)
-{
-	SCOPED(scope_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 ? FAULT(-errno) : fs_write_all(fd, text, len);
-}
-
-/* The same ids inside as outside, so that nothing but the network looks different. */
-static int
-map_ids(uid_t uid, gid_t gid)
-{
-	char text[48];
-	int r, n = snprintf(text, sizeof(text), "%u %u 1", (unsigned)uid, (unsigned)uid);
-
-	r = write_map("/proc/self/uid_map", text, (size_t)n);
-	r = r ? r : write_map("/proc/self/setgroups", "deny", 4);
-	n = snprintf(text, sizeof(text), "%u %u 1", (unsigned)gid, (unsigned)gid);
-	return r ? r : write_map("/proc/self/gid_map", text, (size_t)n);
-}
-
-/* The new user namespace came with every capability over itself: they are not wanted. */
-static int
-drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	const struct __user_cap_data_struct none[2] = { 0 };
-
-	return syscall(SYS_capset, &header, none) < 0 ? FAULT(-errno) : 0;
-}
-
-int
-confine_netns(void)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	int r;
-
-	if (unshare(CLONE_NEWNET) == 0)
-		return 0;
-	if (errno != EPERM || unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		return CONFINE_NOT_ENFORCED;
-	r = map_ids(uid, gid);
-	return r ? r : drop_capabilities();
 }
 
 int

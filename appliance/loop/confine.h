@@ -17,16 +17,10 @@ enum confine_profile {
 	CONFINE_COLLECT,
 };
 
-enum { CONFINE_NOT_ENFORCED = 1 };
-
 /* Set no_new_privs and enter the seccomp filter.  Forbidden calls give EPERM; those that only an attack
  * makes kill the process.  Call it before threads start.  Returns 0; REASON_NO_SANDBOX (logged) where the
  * kernel does not do it; or a fault. */
 int confine_enter(enum confine_profile profile);
-
-/* Leave the network for an empty network namespace.  Returns 0; CONFINE_NOT_ENFORCED where this user may
- * not (nothing changed); or a fault. */
-int confine_netns(void);
 
 /* No core file, no ptrace by the same user, no /proc/self/mem for others. */
 int confine_dumpable(void);

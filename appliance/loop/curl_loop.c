@@ -51,7 +51,7 @@ deliver(struct curl_loop *c)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		curl_transfer_finish(t, code);
+		curl_reply_finish(t, code);
 		unlink_transfer(t); /* forgotten first; msg is gone with it */
 		t->done(&t->reply, t->arg);
 		curl_transfer_free(t);

@@ -14,7 +14,7 @@ struct curl_transfer {
 	uint8_t *body;
 	size_t body_len, body_at; /* of a mail: what was read of it */
 	bool is_mail;
-	char **want; /* lower case, ends with NULL; NULL: all */
+	char **want; /* ends with NULL; NULL: all */
 	size_t header_bytes;
 	size_t received;
 	size_t max_reply;
@@ -35,5 +35,11 @@ int curl_transfer_new(struct curl_transfer **ret, const struct http_request *req
 struct curl_transfer *curl_transfer_free(struct curl_transfer *t);
 SCOPED_DESTRUCTOR(struct curl_transfer, curl_transfer_free)
 
+/* --- curl_reply.c ------------------------------------------------------------------------------------------ */
+/* For libcurl: a line of the headers, bytes of the body; arg is the transfer.  Less than all is returned where the reply
+ * may not go on, and its result says why. */
+size_t curl_reply_header(char *line, size_t size, size_t n, void *arg);
+size_t curl_reply_body(char *p, size_t size, size_t n, void *arg);
+
 /* Fill its reply with how it ended. */
-void curl_transfer_finish(struct curl_transfer *t, CURLcode code);
+void curl_reply_finish(struct curl_transfer *t, CURLcode code);

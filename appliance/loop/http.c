@@ -65,7 +65,7 @@ http_perform(struct http_line *line, const struct http_request *req, struct http
 	r = curl_transfer_new(&t, req);
 	if (r < 0)
 		return reply->result = r;
-	curl_transfer_finish(t, line ? perform(line, t->easy) : curl_easy_perform(t->easy));
+	curl_reply_finish(t, line ? perform(line, t->easy) : curl_easy_perform(t->easy));
 	*reply = t->reply;
 	t->reply = (struct http_reply){ 0 };
 	return reply->result;

@@ -96,7 +96,7 @@ bool policy_approvable(const struct policy *p, const struct policy_answer *a);
 
 /* What is wrong with the policy as a whole though each line is right, a sentence each, as a JSON array of texts (the
  * caller's to drop): classes without which other things do not work, and rules that ask about the same thing and leave nobody to say yes.  Two rules at a time: what only
- * three of them together make impossible is refused when it comes. */
+ * three of them together make impossible is refused when it comes.  NULL where there is no memory to say it all. */
 json_t *policy_warnings(const struct policy *p);
 
 /* One sentence for people: "ask: rule 1 (ask), rule 3 (allow)"; out is terminated. */
@@ -136,7 +136,8 @@ bool policy_window_open(const struct policy *p, const char *window, uint64_t now
 
 /* What `after` permits otherwise than `before`, a sentence for people each, as a JSON array of texts (the caller's to
  * drop): first "+ ", what becomes possible; then "- ", what no longer is; then "= ", what went and made no difference.
- * Whenever some question gets a weaker answer, there is a "+"; *ret_widens says whether there is one. */
+ * Whenever some question gets a weaker answer, there is a "+"; *ret_widens says whether there is one.  NULL where there
+ * is no memory to say it all; *ret_widens is then true. */
 json_t *policy_diff(const struct policy *before, const struct policy *after, bool *ret_widens);
 /* Do they differ in nothing but who the approvers are? */
 bool policy_same_but_approvers(const struct policy *a, const struct policy *b);

@@ -4,10 +4,12 @@
  * Whenever some question gets a weaker answer (or more people may approve it, or fewer must), a "+" line says why:
  * that question's answer rests on a rule that came (allow, ask) or on one that went (deny, ask) while something that
  * permits still matches it. */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/policy/policy.h"
 #include "appliance/policy/policy_form.h"
@@ -20,6 +22,7 @@ enum sign { MORE, LESS, SAME }; /* in the order they are shown */
 struct diff {
 	json_t *lines[3]; /* owned */
 	struct buf b;	  /* the line that is being made */
+	bool short_of;	  /* memory: a line could be missing */
 };
 
 static void
@@ -30,7 +33,9 @@ add(struct diff *d, enum sign sign)
 
 	buf_printf(&b, "%c %s", signs[sign], buf_text(&d->b));
 	/* A line that does not fit is still a line: its beginning says what it is about. */
-	(void)json_array_append_new(d->lines[sign], json_string(buf_text(&b)));
+	if (buf_error(&d->b) == -ENOMEM || buf_error(&b) == -ENOMEM ||
+		json_array_append_new(d->lines[sign], json_string(buf_text(&b))) < 0)
+		d->short_of = true;
 	buf_reset(&d->b);
 }
 
@@ -223,14 +228,13 @@ owners(struct diff *d, const struct policy *before, const struct policy *after)
 /* --- classes, windows, notify -------------------------------------------------------------------- */
 /* Those that either policy names. */
 static json_t *
-names_of(const json_t *a, const json_t *b)
+names_of(struct diff *d, const json_t *a, const json_t *b)
 {
 	json_t *all = json_object();
 
-	if (a)
-		(void)json_object_update(all, (json_t *)(uintptr_t)a); /* read only */
-	if (b)
-		(void)json_object_update(all, (json_t *)(uintptr_t)b);
+	if (!all || (a && json_object_update(all, (json_t *)(uintptr_t)a) < 0) || /* read only */
+		(b && json_object_update(all, (json_t *)(uintptr_t)b) < 0))
+		d->short_of = true;
 	return all;
 }
 
@@ -240,7 +244,7 @@ classes(struct diff *d, const struct policy *before, const struct policy *after)
 	static const char *const fates[] = { [POLICY_SEND] = "sent",
 		[POLICY_REVIEW] = "kept for review before it goes",
 		[POLICY_KEEP] = "kept here" };
-	SCOPED_JSON *all = names_of(before->classes, after->classes);
+	SCOPED_JSON *all = names_of(d, before->classes, after->classes);
 	const char *name;
 	json_t *v;
 
@@ -273,7 +277,7 @@ all_within(const json_t *spans, const json_t *in)
 static void
 windows(struct diff *d, const struct policy *before, const struct policy *after)
 {
-	SCOPED_JSON *all = names_of(before->windows, after->windows);
+	SCOPED_JSON *all = names_of(d, before->windows, after->windows);
 	const char *name;
 	json_t *v;
 
@@ -324,13 +328,17 @@ policy_diff(const struct policy *before, const struct policy *after, bool *ret_w
 	classes(&d, before, after);
 	windows(&d, before, after);
 	notify(&d, before, after);
-	*ret_widens = json_array_size(d.lines[MORE]) > 0;
-	(void)json_array_extend(d.lines[MORE], d.lines[LESS]);
-	(void)json_array_extend(d.lines[MORE], d.lines[SAME]);
+	*ret_widens = json_array_size(d.lines[MORE]) > 0 || d.short_of;
+	if (json_array_extend(d.lines[MORE], d.lines[LESS]) < 0 || json_array_extend(d.lines[MORE], d.lines[SAME]) < 0)
+		d.short_of = true;
 	json_decref(d.lines[LESS]);
 	json_decref(d.lines[SAME]);
 	buf_done(&d.b);
-	return d.lines[MORE];
+	if (!d.short_of)
+		return d.lines[MORE];
+	json_decref(d.lines[MORE]);
+	(void)FAULT(-ENOMEM);
+	return NULL;
 }
 
 bool
@@ -356,7 +364,7 @@ in_common(const struct policy *p, const struct policy_rule *a, const struct poli
 	return n;
 }
 
-static void
+static int
 warn(json_t *out, const struct policy *p, size_t i, size_t k)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(LINE_MAX_BYTES);
@@ -365,16 +373,16 @@ warn(json_t *out, const struct policy *p, size_t i, size_t k)
 	size_t n = in_common(p, first, second);
 
 	if (n >= need || !may_meet(first, second))
-		return;
+		return 0;
 	buf_printf(&b, "rules %zu and %zu may ask about the same request, and %u must approve it who stand on both "
 		       "lists: %zu of the approvers %s",
 		i + 1, k + 1, need, n, n == 1 ? "does" : "do");
-	(void)json_array_append_new(out, json_string(buf_text(&b)));
+	return buf_error(&b) == -ENOMEM || json_array_append_new(out, json_string(buf_text(&b))) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 /* What the vendor's part of the work needs, and what happens without.  These have no fields that could be accepted one by
  * one: under review nothing of them leaves, either. */
-static void
+static int
 warn_classes(json_t *out, const struct policy *p)
 {
 	static const struct {
@@ -392,21 +400,22 @@ warn_classes(json_t *out, const struct policy *p)
 		if (policy_class_of(p, needed[i].name) == POLICY_SEND)
 			continue;
 		buf_printf(&b, "class %s is not sent: %s", needed[i].name, needed[i].what);
-		(void)json_array_append_new(out, json_string(buf_text(&b)));
+		if (buf_error(&b) == -ENOMEM || json_array_append_new(out, json_string(buf_text(&b))) < 0)
+			return FAULT(-ENOMEM);
 	}
+	return 0;
 }
 
 json_t *
 policy_warnings(const struct policy *p)
 {
-	json_t *out = json_array();
-
-	warn_classes(out, p);
+	SCOPED_JSON *out = json_array();
+	int r = warn_classes(out, p);
 
 	/* Without approvers nothing can be approved anyway, and `policy explain` says so. */
 	for (size_t i = 0; p->n_approvers > 0 && i < p->n_rules; i++)
 		for (size_t k = 0; p->rules[i].decision == POLICY_ASK && k < i; k++)
 			if (p->rules[k].decision == POLICY_ASK)
-				warn(out, p, k, i);
-	return out;
+				r = r ?: warn(out, p, k, i);
+	return r == 0 ? STEAL(out) : NULL;
 }

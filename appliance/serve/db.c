@@ -211,7 +211,7 @@ db_blob(struct db_query *q, int column, size_t *ret_len)
 bool
 db_null(struct db_query *q, int column)
 {
-	return db_sqlite_text(q->stmt, column) == NULL;
+	return db_sqlite_null(q->stmt, column); /* its text would be NULL without memory, too */
 }
 
 int

@@ -190,6 +190,12 @@ db_sqlite_text(struct sqlite3_stmt *s, int column)
 	return (const char *)sqlite3_column_text(s, column);
 }
 
+bool
+db_sqlite_null(struct sqlite3_stmt *s, int column)
+{
+	return sqlite3_column_type(s, column) == SQLITE_NULL;
+}
+
 int64_t
 db_sqlite_i64(struct sqlite3_stmt *s, int column)
 {

@@ -1,6 +1,7 @@
 /* SQLite behind db.c: opening with our settings, and its error codes as -errno.  For db.c alone. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ int db_sqlite_bind_blob(struct sqlite3_stmt *s, int n, const void *p, size_t len
 int db_sqlite_step(struct sqlite3_stmt *s); /* 1: a row, 0: the end, or a fault */
 void db_sqlite_reset(struct sqlite3_stmt *s);
 
+bool db_sqlite_null(struct sqlite3_stmt *s, int column);
 const char *db_sqlite_text(struct sqlite3_stmt *s, int column); /* NULL for null */
 int64_t db_sqlite_i64(struct sqlite3_stmt *s, int column);
 double db_sqlite_real(struct sqlite3_stmt *s, int column);

@@ -5,6 +5,7 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,9 +306,13 @@ http_server_open(struct http_server **ret, struct reactor *reactor, const char *
 	evhttp_set_gencb(s->http, on_request, s);
 	r = listen_at(&fd, path);
 	if (r == 0) {
-		/* The socket is evhttp's from here on. */
-		if (evhttp_accept_socket(s->http, fd) < 0) {
+		struct evhttp_bound_socket *at = evhttp_accept_socket_with_handle(s->http, fd);
+
+		/* The socket is evhttp's from here on.  Whether it is listened at, it does not look: asked again, that tells. */
+		if (!at) {
 			(void)close(fd);
+			r = FAULT(-ENOMEM);
+		} else if (evconnlistener_enable(evhttp_bound_socket_get_listener(at)) < 0) {
 			r = FAULT(-ENOMEM);
 		}
 	}

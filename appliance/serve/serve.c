@@ -19,37 +19,13 @@
 #include "appliance/serve/problem.h"
 #include "appliance/serve/reactor.h"
 #include "appliance/serve/registry.h"
+#include "appliance/serve/serve_room.h"
 #include "appliance/trust/httpsig.h"
 #include "appliance/trust/sha256.h"
 
 enum {
-	COUNTERS_MAX = 512,
-	SCHEMA_MAX = SERVE_MODULES_MAX + 3, /* of the service itself: three */
 	TICK_S = 60,
 	BATCHES_KEEP_S = 30 * 24 * 3600,
-};
-
-struct counter {
-	const struct route *route; /* NULL: no route was found */
-	int status;
-	uint64_t n;
-};
-
-struct serve {
-	struct serve_config config;
-	char authority[SERVE_URL_MAX];
-	struct reactor *reactor;
-	struct reactor_source *tick;
-	struct databases *databases;
-	struct http_server *http;
-	struct db_migration fleet[SCHEMA_MAX];
-	struct db_migration customer[SCHEMA_MAX];
-	size_t n_fleet, n_customer;
-	struct route_table tables[SERVE_MODULES_MAX]; /* one a module, in their order */
-	void *states[SERVE_MODULES_MAX];
-	size_t n_modules; /* opened so far */
-	struct counter counters[COUNTERS_MAX];
-	size_t n_counters;
 };
 
 /* --- one request ------------------------------------------------------------------------------------- */
@@ -188,15 +164,7 @@ on_sign(struct http_call *call, int status, const void *body, size_t len, void *
 static void
 on_done(const struct http_call *call, int status, void *arg)
 {
-	struct serve *s = arg;
-
-	for (size_t i = 0; i < s->n_counters; i++)
-		if (s->counters[i].route == call->route && s->counters[i].status == status) {
-			s->counters[i].n++;
-			return;
-		}
-	if (s->n_counters < COUNTERS_MAX)
-		s->counters[s->n_counters++] = (struct counter){ call->route, status, 1 };
+	serve_metrics_count(arg, call, status);
 }
 
 /* --- every minute ------------------------------------------------------------------------------------ */
@@ -229,7 +197,7 @@ on_tick(void *arg)
 }
 
 /* --- life -------------------------------------------------------------------------------------------- */
-/* What the service itself and each module brings; fleet and customer have SCHEMA_MAX places. */
+/* What the service itself and each module brings; fleet and customer have SERVE_SCHEMA_MAX places. */
 static int
 gather(const struct serve_module *const *modules, struct db_migration *fleet, size_t *ret_fleet,
 	struct db_migration *customer, size_t *ret_customer)
@@ -257,7 +225,7 @@ gather(const struct serve_module *const *modules, struct db_migration *fleet, si
 int
 serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *const *modules)
 {
-	struct db_migration fleet[SCHEMA_MAX], customer[SCHEMA_MAX];
+	struct db_migration fleet[SERVE_SCHEMA_MAX], customer[SERVE_SCHEMA_MAX];
 	SCOPED(db_closep) struct db *db = NULL;
 	size_t n_fleet, n_customer;
 	char path[PATH_MAX];
@@ -275,7 +243,7 @@ serve_open_fleet(struct db **ret, const char *dir, const struct serve_module *co
 }
 
 /* The schema outlives the databases that borrow it. */
-static struct db_migration file_fleet[SCHEMA_MAX], file_customer[SCHEMA_MAX];
+static struct db_migration file_fleet[SERVE_SCHEMA_MAX], file_customer[SERVE_SCHEMA_MAX];
 
 int
 serve_open_databases(struct databases **ret, const char *dir, const struct serve_module *const *modules)
@@ -377,101 +345,7 @@ serve_config(const struct serve *s)
 	return &s->config;
 }
 
-/* --- what an engineer may see ------------------------------------------------------------------------------ */
-int
-serve_not_yours(const char *named)
-{
-	return REFUSE(REASON_NOT_FOUND, named, "is not here, or not yours");
-}
-
-int
-serve_engineer(struct serve *s, const struct auth_identity *who, const char *role, const char *customer,
-	const char *named)
-{
-	int r;
-
-	if (!auth_covers(who, customer))
-		return serve_not_yours(named);
-	r = s->config.engineer(who, NULL, customer, s->config.engineer_arg);
-	/* The login is older than the word that he is this customer's no more. */
-	if (r == REASON_WRONG_ROLE)
-		return serve_not_yours(named);
-	return r || !role ? FAULT(r) : s->config.engineer(who, role, customer, s->config.engineer_arg);
-}
-
-int
-serve_find_site(struct serve *s, const struct auth_identity *who, const char *name, struct registry_site *ret,
-	struct db **ret_db)
-{
-	int r = registry_site_get(s->databases, name, ret);
-
-	if (r == REASON_NOT_FOUND)
-		return serve_not_yours(name);
-	r = r ? r : serve_engineer(s, who, NULL, ret->customer, name);
-	if (r == 0 && ret_db)
-		r = databases_customer(s->databases, ret->customer, ret_db);
-	return FAULT(r);
-}
-
-struct visit {
-	struct serve *serve;
-	const struct auth_identity *who;
-	databases_each_fn *each;
-	void *arg;
-	json_t *unavailable;
-};
-
-static bool
-is_theirs(const char *name, void *arg)
-{
-	const struct visit *v = arg;
-
-	/* Of the others nothing is asked: that is no refusal. */
-	return auth_covers(v->who, name) &&
-		v->serve->config.engineer(v->who, NULL, name, v->serve->config.engineer_arg) == 0;
-}
-
-static int
-visit_one(const char *name, struct db *db, void *arg)
-{
-	const struct visit *v = arg;
-
-	return v->each(name, db, v->arg);
-}
-
-static void
-tell_ailing(const char *name, int why, void *arg)
-{
-	const struct visit *v = arg;
-
-	(void)why;
-	if (is_theirs(name, arg))
-		(void)json_array_append_new(v->unavailable, json_string(name));
-}
-
-int
-serve_each_customer(struct serve *s, const struct auth_identity *who, databases_each_fn *each, void *arg,
-	json_t *unavailable)
-{
-	struct visit v = { s, who, each, arg, unavailable };
-	int r = databases_each(s->databases, is_theirs, visit_one, &v);
-
-	(void)databases_ailing(s->databases, tell_ailing, &v);
-	return r;
-}
-
-int
-serve_reply_items(struct http_call *call, json_t *items, json_t *unavailable)
-{
-	json_t *o = json_pack("{s:O}", "items", items);
-
-	if (o && json_array_size(unavailable) > 0 && json_object_set(o, "unavailable", unavailable) < 0) {
-		json_decref(o);
-		o = NULL;
-	}
-	return serve_reply_json(call, 200, o);
-}
-
+/* --- what each module is asked ------------------------------------------------------------------------- */
 int
 serve_alert(struct serve *s, struct db *customer, const char *site, const char *name, const char *text, bool firing)
 {
@@ -508,55 +382,6 @@ serve_changes(struct serve *s, const char *site, struct db *customer, json_t *ch
 			r = json_put_text(json_array_get(changes, k), "of", s->config.modules[i]->name);
 	}
 	return FAULT(r);
-}
-
-static void
-put_ailing(const char *name, int why, void *arg)
-{
-	buf_printf(arg, "mainstay_hub_customer_ailing{customer=\"%s\",why=\"%s\"} 1\n", name,
-		strerrorname_np(-why) ? strerrorname_np(-why) : "EUNKNOWN");
-}
-
-void
-serve_metrics(struct serve *s, struct buf *out)
-{
-	buf_puts(out, "# HELP mainstay_hub_requests_total Requests answered, by route and status.\n"
-		      "# TYPE mainstay_hub_requests_total counter\n");
-	for (size_t i = 0; i < s->n_counters; i++)
-		buf_printf(out, "mainstay_hub_requests_total{method=\"%s\",route=\"%s\",code=\"%d\"} %ju\n",
-			s->counters[i].route ? s->counters[i].route->method : "",
-			s->counters[i].route ? s->counters[i].route->pattern : "", s->counters[i].status,
-			(uintmax_t)s->counters[i].n);
-	buf_puts(out, "# HELP mainstay_hub_refusals_total Refusals, by reason.\n"
-		      "# TYPE mainstay_hub_refusals_total counter\n");
-	for (enum reason reason = REASON_NONE + 1; reason < REASON_MAX; reason++)
-		buf_printf(out, "mainstay_hub_refusals_total{reason=\"%s\"} %ju\n", refuse_token(reason),
-			(uintmax_t)refuse_count(reason));
-	buf_printf(out,
-		"# HELP mainstay_hub_batches_total Batches committed, and batches that came again.\n"
-		"# TYPE mainstay_hub_batches_total counter\n"
-		"mainstay_hub_batches_total{outcome=\"committed\"} %ju\n"
-		"mainstay_hub_batches_total{outcome=\"seen\"} %ju\n"
-		"# HELP mainstay_hub_batches_another_total Committed under a number that had other content: restored sites, clones.\n"
-		"# TYPE mainstay_hub_batches_another_total counter\n"
-		"mainstay_hub_batches_another_total %ju\n",
-		(uintmax_t)batch_count_committed(), (uintmax_t)batch_count_seen(), (uintmax_t)batch_count_another());
-	buf_printf(out,
-		"# HELP mainstay_hub_inflight Requests not yet answered, long polls included.\n"
-		"# TYPE mainstay_hub_inflight gauge\n"
-		"mainstay_hub_inflight %zu\n",
-		http_server_inflight(s->http));
-	buf_printf(out,
-		"# HELP mainstay_hub_customers_ailing Customers whose file cannot be used.\n"
-		"# TYPE mainstay_hub_customers_ailing gauge\n"
-		"mainstay_hub_customers_ailing %zu\n"
-		"# HELP mainstay_hub_customer_ailing Such a customer, by name.\n"
-		"# TYPE mainstay_hub_customer_ailing gauge\n",
-		databases_ailing(s->databases, NULL, NULL));
-	(void)databases_ailing(s->databases, put_ailing, out);
-	for (size_t i = 0; i < s->n_modules; i++)
-		if (s->config.modules[i]->metrics)
-			s->config.modules[i]->metrics(s->states[i], out);
 }
 
 size_t

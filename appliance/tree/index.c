@@ -84,17 +84,11 @@ by_path(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-void
-tree_index_sort(struct tree_index *x)
-{
-	if (x->n_entries)
-		qsort(x->entries, x->n_entries, sizeof(*x->entries), by_path);
-}
-
 int
 tree_index_seal(struct tree_index *x)
 {
-	tree_index_sort(x);
+	if (x->n_entries)
+		qsort(x->entries, x->n_entries, sizeof(*x->entries), by_path);
 	return tree_index_check(x);
 }
 
@@ -269,17 +263,6 @@ tree_index_write(const struct tree_index *x, struct buf *out)
 		return REFUSE(
 			REASON_TOO_LARGE, operand, "more than %d bytes", TREE_INDEX_BYTES_MAX);
 	return r < 0 ? FAULT(r) : r;
-}
-
-int
-tree_index_digest(const struct tree_index *x, uint8_t ret[32])
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(TREE_INDEX_BYTES_MAX);
-	int r = tree_index_write(x, &b);
-
-	if (!r)
-		sha256_of(ret, b.data, b.len);
-	return r;
 }
 
 const struct tree_entry *

@@ -71,12 +71,10 @@ int tree_index_new(struct tree_index **ret, const char *service, const char *ver
 	const uint8_t definition[32]);
 int tree_index_add(struct tree_index *x, const struct tree_entry *e);
 int tree_index_seal(struct tree_index *x);
-/* Sort alone: for what is compared and not trusted. */
-void tree_index_sort(struct tree_index *x);
 
-/* Append the canonical bytes of a sealed index, and their SHA-256. */
+/* Append the canonical bytes of a sealed index; their SHA-256 names the release in the store.  Returns 0;
+ * REASON_TOO_LARGE (logged) where out, or an index, may not hold that many; or a fault. */
 int tree_index_write(const struct tree_index *x, struct buf *out);
-int tree_index_digest(const struct tree_index *x, uint8_t ret[32]);
 
 /* The entry of path, or NULL. */
 const struct tree_entry *tree_index_find(const struct tree_index *x, const char *path);

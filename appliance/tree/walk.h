@@ -1,4 +1,4 @@
-/* A hashing walk: a folder on disk into an index, or against one. */
+/* A hashing walk: a folder on disk into an index. */
 #pragma once
 
 #include <stdint.h>
@@ -19,10 +19,6 @@ int tree_walk(struct tree_index *x, int dir_fd, tree_walk_fn *each, void *arg);
  * capabilities, access control lists, other attributes of security and trusted.  REASON_UNSAFE_TREE (logged,
  * naming path), or a fault. */
 int tree_attributes_check(int fd, const char *path);
-
-/* Compare a folder with its index.  Returns 0; REASON_ALTERED (logged) naming the first path
- * that is missing, added or different; or a fault. */
-int tree_walk_verify(const struct tree_index *x, int dir_fd);
 
 /* SHA-256 of a file from its start; at most max bytes (REASON_TOO_LARGE, unlogged). */
 int tree_hash_fd(int fd, uint64_t max, uint8_t ret[32], uint64_t *ret_size);

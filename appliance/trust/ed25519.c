@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -134,10 +135,14 @@ ed25519_load_or_make(struct ed25519 **ret, int dir_fd, const char *name)
 	if (r != REASON_NOT_FOUND)
 		return r;
 	r = ed25519_generate(&k);
-	if (r == 0)
-		r = ed25519_save(k, dir_fd, name);
 	if (r < 0)
 		return FAULT(r);
+	r = ed25519_save(k, dir_fd, name);
+	if (r < 0) {
+		/* It may have its name, and be gone after a power cut: nobody is to find it and go by it. */
+		(void)unlinkat(dir_fd, name, 0);
+		return FAULT(r);
+	}
 	*ret = STEAL(k);
 	return 0;
 }
@@ -176,10 +181,12 @@ bool
 ed25519_verify(const uint8_t key[ED25519_KEY_LEN], const void *p, size_t len,
 	const uint8_t sig[ED25519_SIG_LEN])
 {
-	SCOPED(pkey_freep)
-	EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_LEN);
-	SCOPED(md_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
+	SCOPED(pkey_freep) EVP_PKEY *pkey = NULL;
+	SCOPED(md_freep) EVP_MD_CTX *c = NULL;
 
+	errno = 0;
+	pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_LEN);
+	c = EVP_MD_CTX_new();
 	return pkey && c && EVP_DigestVerifyInit(c, NULL, NULL, NULL, pkey) == 1 &&
 		EVP_DigestVerify(c, sig, ED25519_SIG_LEN, p, len) == 1;
 }

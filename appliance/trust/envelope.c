@@ -169,8 +169,9 @@ envelope_verify_daemon(const struct envelope *e, const uint8_t key[ED25519_KEY_L
 	signed_bytes(&b, e->type, e->bytes, e->len);
 	if (buf_error(&b))
 		return FAULT(buf_error(&b));
+	errno = 0;
 	if (!hex_decode(sig, sizeof(sig), s->sig) || !ed25519_verify(key, b.data, b.len, sig))
-		return REFUSE(REASON_BAD_SIGNATURE, message_word(e->type),
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_BAD_SIGNATURE, message_word(e->type),
 			"signature by key %.16s is wrong", keyid);
 	return 0;
 }

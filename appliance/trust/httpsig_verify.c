@@ -199,9 +199,9 @@ check_signature(const struct parts *p, const struct httpsig_message *m,
 	r = httpsig_base(&base, m, p->covered);
 	if (r)
 		return FAULT(r);
-	if (!ed25519_verify(key, base.data, base.len, p->sig))
-		return REFUSE(REASON_BAD_SIGNATURE, HTTPSIG_OPERAND, "is wrong");
-	return 0;
+	if (ed25519_verify(key, base.data, base.len, p->sig))
+		return 0;
+	return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_BAD_SIGNATURE, HTTPSIG_OPERAND, "is wrong");
 }
 
 int

@@ -7,28 +7,28 @@ enum { KIB = 1024, SIGS_ROOM = 16 * KIB };
 static const struct {
 	const char *word;
 	const char *name_space;
-	bool person;
 	size_t max;
 } messages[MESSAGE_MAX] = {
-	[MESSAGE_REQUEST] = { "request", "request@mainstay", true, 32 * KIB },
-	[MESSAGE_PERMIT] = { "permit", "permit@mainstay", true, 8 * KIB },
-	[MESSAGE_OWNER] = { "owner", "owner@mainstay", true, 8 * KIB },
-	[MESSAGE_SITE] = { "site", "site@mainstay", true, 16 * KIB },
-	[MESSAGE_LOGIN] = { "login", "login@mainstay", true, 16 * KIB },
-	[MESSAGE_ROLLOUT] = { "rollout", "rollout@mainstay", true, 64 * KIB },
-	[MESSAGE_STATEMENT] = { "statement", "statement@mainstay", false, 64 * KIB },
+	[MESSAGE_REQUEST] = { "request", "request@mainstay", 32 * KIB },
+	[MESSAGE_PERMIT] = { "permit", "permit@mainstay", 8 * KIB },
+	[MESSAGE_OWNER] = { "owner", "owner@mainstay", 8 * KIB },
+	[MESSAGE_SITE] = { "site", "site@mainstay", 16 * KIB },
+	[MESSAGE_LOGIN] = { "login", "login@mainstay", 16 * KIB },
+	[MESSAGE_ROLLOUT] = { "rollout", "rollout@mainstay", 64 * KIB },
+	[MESSAGE_STATEMENT] = { "statement", "statement@mainstay", 64 * KIB },
 	/* stdout and stderr stand in it: megabytes, base64 in base64 */
-	[MESSAGE_RESULT] = { "result", "result@mainstay", false, 4096 * KIB },
-	[MESSAGE_PLAN] = { "plan", "plan@mainstay", false, 256 * KIB },
-	[MESSAGE_DAEMON] = { "daemon", "daemon@mainstay", false, 4 * KIB },
-	[MESSAGE_ENROL] = { "enrol", "enrol@mainstay", false, 16 * KIB },
-	[MESSAGE_ASSIGNMENT] = { "assignment", "assignment@mainstay", false, 64 * KIB },
-	[MESSAGE_ROTATE] = { "rotate", "rotate@mainstay", false, 4 * KIB },
-	[MESSAGE_GOODBYE] = { "goodbye", "goodbye@mainstay", false, 4 * KIB },
-	[MESSAGE_DRY_RUN] = { "dry-run", "dry-run@mainstay", true, 32 * KIB },
-	[MESSAGE_CANCEL] = { "cancel", "cancel@mainstay", true, 8 * KIB },
+	[MESSAGE_RESULT] = { "result", "result@mainstay", 4096 * KIB },
+	[MESSAGE_PLAN] = { "plan", "plan@mainstay", 256 * KIB },
+	[MESSAGE_DAEMON] = { "daemon", "daemon@mainstay", 4 * KIB },
+	[MESSAGE_ENROL] = { "enrol", "enrol@mainstay", 16 * KIB },
+	[MESSAGE_ASSIGNMENT] = { "assignment", "assignment@mainstay", 64 * KIB },
+	[MESSAGE_ROTATE] = { "rotate", "rotate@mainstay", 4 * KIB },
+	[MESSAGE_GOODBYE] = { "goodbye", "goodbye@mainstay", 4 * KIB },
+	[MESSAGE_DRY_RUN] = { "dry-run", "dry-run@mainstay", 32 * KIB },
+	[MESSAGE_CANCEL] = { "cancel", "cancel@mainstay", 8 * KIB },
 	/* its text of 32 KiB at most, of which a byte may take two as JSON */
-	[MESSAGE_PROGRESS] = { "progress", "progress@mainstay", false, 72 * KIB },
+	[MESSAGE_PROGRESS] = { "progress", "progress@mainstay", 72 * KIB },
+	[MESSAGE_PERMITS] = { "permits", "permits@mainstay", 256 * KIB },
 };
 
 const char *
@@ -51,12 +51,6 @@ const char *
 message_word(enum message m)
 {
 	return messages[m].word;
-}
-
-bool
-message_by_person(enum message m)
-{
-	return messages[m].person;
 }
 
 size_t

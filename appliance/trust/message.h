@@ -1,7 +1,10 @@
-/* Every signed message type: its namespace, who signs it, how large it may be. */
+/* Every signed message type: its namespace, who signs it, how large it may be.
+ *
+ * People (engineer, approver, owner) sign with SSHSIG (envelope_seal_person()), daemons with their raw Ed25519 key
+ * (envelope_seal()).  A message's type never comes from outside as a number: it is MESSAGE_MAX or more only by a
+ * programmer's mistake, which nothing here looks for.  Texts are static. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 enum message {
@@ -22,6 +25,7 @@ enum message {
 	MESSAGE_DRY_RUN,    /* engineer: a request's members; asks for the plan alone */
 	MESSAGE_CANCEL,	    /* engineer: ends a request */
 	MESSAGE_PROGRESS,   /* site key: what a running request says meanwhile */
+	MESSAGE_PERMITS,    /* site key: which standing permits it has */
 	MESSAGE_MAX
 };
 
@@ -31,8 +35,6 @@ const char *message_namespace(enum message m);
 enum message message_of(const char *name_space);
 /* "request": the word for it in refusals and audit leaves */
 const char *message_word(enum message m);
-/* true: signed with SSHSIG by a person; false: by a daemon's raw Ed25519 key */
-bool message_by_person(enum message m);
 /* bytes of its canonical payload at most */
 size_t message_payload_max(enum message m);
 /* bytes of its envelope's text at most */

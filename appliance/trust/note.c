@@ -210,7 +210,7 @@ note_open(struct note **ret, const void *p, size_t len, const char *operand)
 			return REFUSE(REASON_TOO_LARGE, operand, "note has over %d signatures",
 				NOTE_SIGS_MAX);
 		if (!parse_sig(n, &bytes, line))
-			return REFUSE(REASON_MALFORMED, operand,
+			return buf_error(&bytes) == -ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, operand,
 				"note has a damaged signature line");
 	}
 	if (buf_error(&bytes))
@@ -279,8 +279,9 @@ note_verify(const struct note *n, const struct note_key *k, uint64_t *ret_time_s
 
 		if (!is_by(s, k))
 			continue;
+		errno = 0;
 		if (!sig_good(n, s, k, ret_time_s))
-			return REFUSE(REASON_BAD_SIGNATURE, k->name,
+			return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_BAD_SIGNATURE, k->name,
 				"signature on the note is wrong");
 		found = true;
 	}

@@ -1,6 +1,7 @@
 /* SHA-256 (and SHA-512 where a foreign format asks for it), HMAC, comparison without a time leak.
  *
- * Nothing here allocates and nothing here can fail, so that callers have no path for it. */
+ * Nothing here allocates or blocks and nothing here can fail, so that callers have no path for it.  Lengths are bytes;
+ * what is given is borrowed for the call, and may be NULL where its length is 0. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,10 +18,12 @@ struct sha256 {
 	uint64_t state[16]; /* the library's own context, by value */
 };
 
+/* Of bytes that come in parts: begin, each part in order, then the digest, after which h is for sha256_init() alone. */
 void sha256_init(struct sha256 *h);
 void sha256_put(struct sha256 *h, const void *p, size_t len);
 void sha256_final(struct sha256 *h, uint8_t out[SHA256_LEN]);
 
+/* Of bytes that are all there; out may not lie in them.  HMAC-SHA-256 as RFC 2104, for a key of any length. */
 void sha256_of(uint8_t out[SHA256_LEN], const void *p, size_t len);
 void sha256_sha512_of(uint8_t out[SHA512_LEN], const void *p, size_t len);
 void sha256_hmac(uint8_t out[SHA256_LEN], const void *key, size_t key_len, const void *p,

@@ -106,7 +106,10 @@ parse_raw(struct sshkey_public *k, struct cursor *c, const char *operand)
 	if (!is_p256(k->kind))
 		return ed25519_check_public(k->raw, operand);
 
+	errno = 0;
 	SCOPED(pkey_freep) EVP_PKEY *pkey = k->raw[0] == 4 ? p256_key(k->raw) : NULL;
+	if (!pkey && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!pkey)
 		return REFUSE(REASON_MALFORMED, operand, "key is no point of its curve");
 	return 0;
@@ -290,8 +293,11 @@ sshkey_verify(const struct sshkey_public *key, const void *sig, size_t sig_len, 
 	if (is_token(key->kind) && !(flags & TOKEN_USER_PRESENT))
 		return REFUSE(REASON_BAD_SIGNATURE, operand,
 			"token %.16s signed without its user's presence", key->keyid);
+	errno = 0;
 	good = is_token(key->kind) ? token_verify(key, raw, flags, counter, p, len)
 				   : raw_verify(key, raw, p, len);
+	if (!good && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!good)
 		return REFUSE(REASON_BAD_SIGNATURE, operand, "signature by key %.16s is wrong",
 			key->keyid);

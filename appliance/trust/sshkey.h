@@ -70,8 +70,6 @@ SCOPED_DESTRUCTOR(struct sshkey_signer, sshkey_signer_free)
  * agent. */
 int sshkey_signer_open(struct sshkey_signer **ret, const char *file);
 
-/* The keys an agent holds, as many as we accept: up to max into keys, their number in *ret_n. */
-int sshkey_agent_keys(struct sshkey_public *keys, size_t max, size_t *ret_n);
 /* Sign by the agent with this very key. */
 int sshkey_signer_open_agent(struct sshkey_signer **ret, const struct sshkey_public *key);
 

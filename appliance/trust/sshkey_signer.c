@@ -10,7 +10,6 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/armour.h"
 #include "appliance/trust/ed25519.h"
-#include "appliance/trust/sha256.h"
 #include "appliance/trust/sshagent.h"
 
 #define LABEL "OPENSSH PRIVATE KEY"
@@ -162,17 +161,6 @@ sshkey_signer_open(struct sshkey_signer **ret, const char *file)
 }
 
 /* --- the agent -------------------------------------------------------------------------------- */
-int
-sshkey_agent_keys(struct sshkey_public *keys, size_t max, size_t *ret_n)
-{
-	SCOPED(scope_close) int fd = -1;
-	int r;
-
-	r = sshagent_connect(&fd);
-	if (r)
-		return FAULT(r);
-	return sshagent_list(fd, keys, max, ret_n);
-}
 
 static int
 choose(struct sshkey_public *ret, int fd, const struct sshkey_public *want)

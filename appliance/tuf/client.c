@@ -30,7 +30,7 @@ tuf_client_find(const struct tuf_client *c, const char *role)
 	return NULL;
 }
 
-bool
+static bool
 tuf_client_is_own(const char *role)
 {
 	for (size_t i = 0; i < ARRAY_LEN(own_roles); i++) {
@@ -90,38 +90,24 @@ tuf_client_cap(const char *role)
 }
 
 /* --- the client ---------------------------------------------------------------------------------- */
-static int
-client_new(struct tuf_client **ret, struct tuf_candidate *d, uint64_t start_us)
-{
-	SCOPED(tuf_client_freep) struct tuf_client *c = calloc(1, sizeof(*c));
-	int r;
-
-	if (!c)
-		return FAULT(-ENOMEM);
-	c->start_us = start_us;
-	r = tuf_workflow_first(c, d);
-	if (r)
-		return r;
-	*ret = STEAL(c);
-	return 0;
-}
-
 int
 tuf_client_new(struct tuf_client **ret, const void *root, size_t len, uint64_t start_us)
 {
 	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
+	SCOPED(tuf_client_freep) struct tuf_client *c = NULL;
 	int r = tuf_candidate_read(&d, "root", root, len);
 
-	return r ?: client_new(ret, &d, start_us);
-}
-
-int
-tuf_client_new_split(struct tuf_client **ret, const struct tuf_split *root, uint64_t start_us)
-{
-	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
-	int r = tuf_candidate_copy(&d, "root", root);
-
-	return r ?: client_new(ret, &d, start_us);
+	if (r)
+		return r;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return FAULT(-ENOMEM);
+	c->start_us = start_us;
+	r = tuf_workflow_first(c, &d);
+	if (r)
+		return r;
+	*ret = STEAL(c);
+	return 0;
 }
 
 struct tuf_client *

@@ -39,11 +39,10 @@ struct tuf_want {
 	bool may_be_absent;	     /* root: not found ends the rotations */
 };
 
-/* A client that trusts this root document (whole bytes, or split); it is checked against itself,
+/* A client that trusts this root document (whole bytes); it is checked against itself,
  * its expiry is not.  start_us is the one time that every expiry is compared with.  Returns 0, a
  * reason or a fault. */
 int tuf_client_new(struct tuf_client **ret, const void *root, size_t len, uint64_t start_us);
-int tuf_client_new_split(struct tuf_client **ret, const struct tuf_split *root, uint64_t start_us);
 struct tuf_client *tuf_client_free(struct tuf_client *c);
 SCOPED_DESTRUCTOR(struct tuf_client, tuf_client_free)
 

@@ -45,8 +45,6 @@ struct tuf_client {
 };
 
 struct tuf_state *tuf_client_find(const struct tuf_client *c, const char *role);
-/* One of the four that every repository has. */
-bool tuf_client_is_own(const char *role);
 
 /* Have a role trusted through this delegation: at once, or from what was offered.  Returns 0;
  * TUF_WANTS (tuf_client_want() names it); REASON_NOT_FOUND where the snapshot does not list it, or

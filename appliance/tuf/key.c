@@ -215,6 +215,7 @@ tuf_key_verify(const struct tuf_key *k, const void *p, size_t len, const char *s
 	uint8_t sig[SIG_MAX];
 	size_t digits = strlen(sig_hex);
 
+	errno = 0;
 	if (!digits || digits % 2 || digits > 2 * SIG_MAX || !hex_decode(sig, digits / 2, sig_hex))
 		return false;
 	switch (k->scheme) {

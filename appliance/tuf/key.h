@@ -29,6 +29,7 @@ SCOPED_DESTRUCTOR(struct tuf_key, tuf_key_free)
 const uint8_t *tuf_key_value(const struct tuf_key *k);
 
 /* true where sig_hex is this key's signature over these bytes.  Any text is safe. */
+/* As ed25519_verify(): false and ENOMEM in errno where it could not be found out. */
 bool tuf_key_verify(const struct tuf_key *k, const void *p, size_t len, const char *sig_hex);
 
 /* The key id of a key object: hex SHA-256 of its canonical form.  out has 65 bytes. */

@@ -61,6 +61,8 @@ tuf_verify(const struct tuf_split *s, const json_t *keys, const json_t *role, co
 		/* A key that cannot be read verifies nothing, and spoils nothing beside enough others. */
 		if (!r && tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig))
 			count_value(seen, &good, tuf_key_value(key));
+		else if (!r && errno == ENOMEM)
+			return FAULT(-ENOMEM);
 		else
 			bad++;
 	}

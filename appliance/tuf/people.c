@@ -385,16 +385,6 @@ people_engineer_by_key(const struct people *p, const struct sshkey_public *key, 
 }
 
 const struct people_engineer *
-people_engineer_by_name(const struct people *p, const char *name)
-{
-	for (size_t i = 0; i < p->n_engineers; i++) {
-		if (!strcmp(p->engineers[i].name, name))
-			return &p->engineers[i];
-	}
-	return NULL;
-}
-
-const struct people_engineer *
 people_engineer_by_keyid(const struct people *p, const char *keyid)
 {
 	for (size_t i = 0; i < p->n_engineers; i++) {

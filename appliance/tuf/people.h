@@ -44,6 +44,7 @@ int people_read(struct people **ret, const void *p, size_t len);
 struct people *people_free(struct people *p);
 SCOPED_DESTRUCTOR(struct people, people_free)
 
+/* What the document says; an engineer is borrowed as long as it, and i is below people_engineers(). */
 uint64_t people_version(const struct people *p);
 uint64_t people_expires_us(const struct people *p);
 size_t people_engineers(const struct people *p);
@@ -77,6 +78,5 @@ int people_engineer_listed(const struct people *p, const struct sshkey_public *k
 	const char *role, const char *customer, uint64_t now_us,
 	const struct people_engineer **ret);
 
-/* By name or by keyid (sshkey_public), without any check; NULL where there is none. */
-const struct people_engineer *people_engineer_by_name(const struct people *p, const char *name);
+/* By keyid (sshkey_public), without any check; NULL where there is none. */
 const struct people_engineer *people_engineer_by_keyid(const struct people *p, const char *keyid);
