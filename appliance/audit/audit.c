@@ -114,25 +114,56 @@ read_beyond(struct audit *a, struct beyond *d)
 	}
 }
 
-/* Take over one batch: its records are written, perhaps not yet to the disk. */
+/* Records that are there, perhaps not on the disk: whoever wrote them may have failed to sync them, and the kernel calls
+ * their pages clean from then on, which stand in memory alone.  So they are written again, in their place. */
 static int
-take_over(struct audit *a, const uint8_t (*entry)[MERKLE_HASH], size_t n, const struct beyond *d)
+write_again(struct audit *a, size_t n, const struct beyond *d)
 {
 	uint64_t first = a->edge.size / TILE_WIDTH, last = (a->edge.size + n - 1) / TILE_WIDTH;
+	SCOPED(buf_done) struct buf file = BUF_MAX(BUNDLE_MAX);
 	char name[TILE_NAME_MAX];
-	struct stat st;
 	int r = 0;
 
 	for (uint64_t b = first; r == 0 && b <= last; b++) {
 		tile_name(name, (struct tile){ TILE_RECORDS, b, TILE_WIDTH });
-		if (fstatat(a->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return FAULT(-errno);
-		r = stage_append(&a->stage, name, b == d->bundle ? (off_t)d->end : st.st_size, "",
-			0);
+		buf_reset(&file);
+		r = bundle_read(&file, a->dir_fd, b);
+		r = r ?: stage_again(&a->stage, name, file.data, b == d->bundle ? d->end : file.len);
 	}
-	r = r ?: audit_grow(a, entry, n);
+	if (r > 0)
+		r = -EIO; /* it was read just now */
+	r = r ?: stage_sync(&a->stage);
+	stage_done(&a->stage);
+	return FAULT(r);
+}
+
+/* Is the checkpoint on the disk still the one that was found? */
+static bool
+is_as_found(struct audit *a)
+{
+	SCOPED(audit_head_done) struct audit_head head = { 0 };
+
+	return audit_load_head(&head, a->dir_fd, AUDIT_LOAD_CHECKPOINT, ed25519_public(a->key)) == 0 &&
+		head.present && head.checkpoint.size == a->edge.size;
+}
+
+/* Take over one batch: sign for it, or where there is no room for that keep it until there is. */
+static int
+take_over(struct audit *a, const uint8_t (*entry)[MERKLE_HASH], size_t n, const struct beyond *d)
+{
+	int r = write_again(a, n, d);
+
+	if (r)
+		return r;
+	r = audit_grow(a, entry, n);
 	if (r == 0)
 		audit_grow_done(a);
+	if (audit_reserve_is_full(r) && is_as_found(a) && stage_undo(&a->stage) == 0) {
+		memcpy(a->pending, entry, n * MERKLE_HASH);
+		a->n_pending = n;
+		r = 0;
+	}
+	stage_done(&a->stage);
 	return FAULT(r);
 }
 
@@ -155,15 +186,18 @@ clear_up(struct audit *a)
 		r = r ?: stage_sync(&a->stage);
 		stage_done(&a->stage);
 	}
-	while (r == 0 && n > 0) {
+	while (r == 0 && n > 0 && a->n_pending == 0) {
 		size_t now = n < AUDIT_BATCH_MAX ? n : AUDIT_BATCH_MAX;
 
 		r = take_over(a, entry, now, &d);
 		entry += now;
 		n -= now;
 	}
+	/* More than one batch is never pending: who wrote them signed for the others before. */
+	if (r == 0 && n > 0)
+		r = -ENOSPC;
 	if (r == 0)
-		a->records_end = a->edge.size % TILE_WIDTH ? d.end : 0;
+		a->records_end = audit_size(a) % TILE_WIDTH ? d.end : 0;
 	buf_done(&d.entries);
 	return FAULT(r);
 }
@@ -213,23 +247,14 @@ open_dir(struct audit *a, int dir_fd)
 	return 0;
 }
 
-int
-audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key)
+/* Everything but the folder and the name is there: read what the disk has, and put it in order. */
+static int
+take_up(struct audit *a)
 {
 	SCOPED(audit_head_done) struct audit_head head = { 0 };
-	SCOPED(audit_freep) struct audit *a = calloc(1, sizeof(*a));
 	struct stat st;
-	int r;
+	int r = load(a, &head);
 
-	if (!a)
-		return FAULT(-ENOMEM);
-	a->dir_fd = -1;
-	a->key = key;
-	a->pending = calloc(AUDIT_BATCH_MAX, sizeof(*a->pending));
-	r = a->pending ? 0 : -ENOMEM;
-	r = r ?: open_dir(a, dir_fd);
-	r = r ?: set_origin(a, site);
-	r = r ?: load(a, &head);
 	r = r ?: clear_up(a);
 	if (r)
 		return FAULT(r);
@@ -238,10 +263,66 @@ audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed2551
 	r = a->checkpoint ? 0 : audit_grow_sign(a, &a->edge);
 	a->reserve = fstatat(a->dir_fd, CONTENTS_RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	audit_reserve_make(a);
-	r = r ?: audit_erase_go_on(a, NULL);
+	return FAULT(r ?: audit_erase_go_on(a, NULL));
+}
+
+static int
+make(struct audit **ret, const struct ed25519 *key)
+{
+	struct audit *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return FAULT(-ENOMEM);
+	a->dir_fd = -1;
+	a->key = key;
+	a->pending = calloc(AUDIT_BATCH_MAX, sizeof(*a->pending));
+	*ret = a;
+	return a->pending ? 0 : FAULT(-ENOMEM);
+}
+
+int
+audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed25519 *key)
+{
+	SCOPED(audit_freep) struct audit *a = NULL;
+	int r = make(&a, key);
+
+	r = r ?: open_dir(a, dir_fd);
+	r = r ?: set_origin(a, site);
+	r = r ?: take_up(a);
 	if (r)
 		return FAULT(r);
 	*ret = STEAL(a);
+	return 0;
+}
+
+bool
+audit_has_failed(const struct audit *a)
+{
+	return a->failed;
+}
+
+int
+audit_again(struct audit *a)
+{
+	SCOPED(audit_freep) struct audit *b = NULL;
+	struct audit old = *a;
+	int r = make(&b, a->key);
+
+	if (r)
+		return r;
+	memcpy(b->origin, a->origin, sizeof(b->origin));
+	b->dir_fd = fcntl(a->dir_fd, F_DUPFD_CLOEXEC, 0); /* under the same lock */
+	if (b->dir_fd < 0)
+		return FAULT(-errno);
+	b->cache.dir_fd = b->dir_fd;
+	stage_init(&b->stage, b->dir_fd);
+	r = take_up(b);
+	if (r) {
+		b->failed = true; /* nothing of it is committed */
+		return FAULT(r);
+	}
+	*a = *b;
+	*b = old;
 	return 0;
 }
 

@@ -77,6 +77,12 @@ int audit_open(struct audit **ret, int dir_fd, const char *site, const struct ed
 struct audit *audit_free(struct audit *a);
 SCOPED_DESTRUCTOR(struct audit, audit_free)
 
+/* Does it take no more until it is opened again? */
+bool audit_has_failed(const struct audit *a);
+/* Open it again, under the lock that is held: what the disk has counts, also leaves that a fault was told of.  Returns as
+ * audit_open(); then all is as before.  Reads every tile: not for each leaf. */
+int audit_again(struct audit *a);
+
 /* Name the site (at enrolment): signs the checkpoint anew under the new origin. */
 int audit_set_site(struct audit *a, const char *site);
 
@@ -92,7 +98,7 @@ struct audit_leaf {
 /* Append leaves; ret_first (the first one's n) may be NULL.  When this returns 0 their records are on
  * the disk and the log has them; a checkpoint covers them from the next commit on (which this calls
  * where AUDIT_BATCH_MAX would be pending).  After a fault the log takes no more (-EIO) until it is
- * opened again: what a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE or
+ * opened again (audit_again()): what a leaf was about must then not happen.  Returns 0; REASON_TOO_LARGE or
  * REASON_MALFORMED where one of them would be no good, REASON_NO_SPACE (all logged; nothing of these was
  * stored, and the log goes on when there is room); or a fault.  A small reserve on the disk lets some
  * more be logged when it is full. */

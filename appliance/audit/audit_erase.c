@@ -1,6 +1,8 @@
 /* Erasing records: the leaf first, then file after file; `erasing` says what is under way. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/audit/audit_inside.h"
@@ -55,24 +57,59 @@ copy_bundle(struct buf *out, const struct buf *in, uint64_t first, struct erasin
 	return FAULT(buf_error(out));
 }
 
+/* Its folder, and what it is called there. */
 static int
-replace_bundle(struct audit *a, uint64_t bundle, const struct buf *out)
+open_bundle_dir(struct audit *a, uint64_t bundle, int *ret_dir, char name[TILE_NAME_MAX], const char **ret_base)
 {
-	SCOPED(scope_close) int dir = -1;
-	char name[TILE_NAME_MAX];
 	char *base;
-	int r;
 
 	tile_name(name, (struct tile){ TILE_RECORDS, bundle, TILE_WIDTH });
 	base = strrchr(name, '/');
 	*base++ = '\0';
-	r = fs_open_dir(&dir, a->dir_fd, name, 0700);
-	r = r ?: fs_replace(dir, base, out->data, out->len, AUDIT_FILE_MODE);
+	*ret_base = base;
+	return FAULT(fs_open_dir(ret_dir, a->dir_fd, name, 0700));
+}
+
+static ino_t
+inode_of(int dir, const char *base)
+{
+	struct stat st;
+
+	return fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+}
+
+static int
+replace_bundle(struct audit *a, uint64_t bundle, const struct buf *out)
+{
+	bool is_last = bundle == a->edge.size / TILE_WIDTH;
+	SCOPED(scope_close) int dir = -1;
+	char name[TILE_NAME_MAX];
+	const char *base;
+	ino_t before;
+	int r = open_bundle_dir(a, bundle, &dir, name, &base);
+
 	if (r < 0)
 		return FAULT(r);
-	if (bundle == a->edge.size / TILE_WIDTH)
+	before = inode_of(dir, base);
+	r = fs_replace(dir, base, out->data, out->len, AUDIT_FILE_MODE);
+	/* Where no more than the folder's sync failed another file stands there, which a power cut may take back. */
+	if (r < 0 && is_last && inode_of(dir, base) != before)
+		a->failed = true;
+	if (r == 0 && is_last)
 		a->records_end = out->len;
-	return 0;
+	return FAULT(r);
+}
+
+/* It may have its name since an erasure that failed or was cut off, and not for good. */
+static int
+keep_bundle(struct audit *a, uint64_t bundle)
+{
+	SCOPED(scope_close) int dir = -1;
+	char name[TILE_NAME_MAX];
+	const char *base;
+	int r = open_bundle_dir(a, bundle, &dir, name, &base);
+
+	return FAULT(r ?: fs_sync_dir(dir));
 }
 
 /* write false: only count what is there to erase. */
@@ -87,8 +124,8 @@ erase_bundle(struct audit *a, uint64_t bundle, struct erasing *x, bool write)
 		return REFUSE(REASON_ALTERED, AUDIT_RECORDS, "file %llu is gone",
 			(unsigned long long)bundle);
 	r = r ?: copy_bundle(&out, &in, bundle * TILE_WIDTH, x);
-	if (r == 0 && write && x->erased > before)
-		r = replace_bundle(a, bundle, &out);
+	if (r == 0 && write)
+		r = x->erased > before ? replace_bundle(a, bundle, &out) : keep_bundle(a, bundle);
 	return FAULT(r);
 }
 

@@ -19,7 +19,7 @@ merkle_leaf(uint8_t out[MERKLE_HASH], const void *p, size_t len)
 	sha256_final(&h, out);
 }
 
-void
+static void
 merkle_node(uint8_t out[MERKLE_HASH], const uint8_t left[MERKLE_HASH],
 	const uint8_t right[MERKLE_HASH])
 {

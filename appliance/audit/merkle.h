@@ -13,8 +13,6 @@ enum {
 };
 
 void merkle_leaf(uint8_t out[MERKLE_HASH], const void *p, size_t len); /* 0x00 || data */
-void merkle_node(uint8_t out[MERKLE_HASH], const uint8_t left[MERKLE_HASH],
-	const uint8_t right[MERKLE_HASH]);
 /* The root over n hashes of one level, n a power of two up to 256. */
 void merkle_pack(uint8_t out[MERKLE_HASH], const uint8_t (*hash)[MERKLE_HASH], size_t n);
 

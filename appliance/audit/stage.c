@@ -104,6 +104,18 @@ stage_append(struct stage *s, const char *name, off_t at, const void *p, size_t 
 }
 
 int
+stage_again(struct stage *s, const char *name, const void *p, size_t len)
+{
+	struct stage_file *f;
+	int r = open_file(s, name, 0, false, &f);
+
+	if (r < 0)
+		return FAULT(r);
+	f->was = (off_t)len;
+	return FAULT(fs_write_all(f->fd, p, len));
+}
+
+int
 stage_sync(struct stage *s)
 {
 	/* All begin before the first is waited for, so that they share the file system's commit. */

@@ -32,6 +32,8 @@ void stage_done(struct stage *s); /* closes; what was written stays */
 int stage_put(struct stage *s, const char *name, const void *p, size_t len);
 /* Cut a file at that length, make it where at is 0, and append. */
 int stage_append(struct stage *s, const char *name, off_t at, const void *p, size_t len);
+/* Write once more, in its place, what a file has; it is never cut. */
+int stage_again(struct stage *s, const char *name, const void *p, size_t len);
 
 /* Make all of it durable, names included. */
 int stage_sync(struct stage *s);
