@@ -217,6 +217,12 @@ ack_flush(struct ack *a)
 }
 
 int
+ack_settle(struct ack *a)
+{
+	return a->doubt ? FAULT(ack_file_write(a)) : 0;
+}
+
+int
 ack_reserve(struct ack *a, const char *stream, uint64_t upto)
 {
 	uint64_t was = ack_reserved(a, stream);
@@ -240,8 +246,8 @@ ack_reserved(const struct ack *a, const char *stream)
 int
 ack_ahead_begin(struct ack *a, const char *stream, uint64_t from)
 {
-	struct ack_range ranges[ACK_AHEAD_MAX + 1];
-	size_t n = ack_ahead(a, stream, ranges);
+	struct ack_range ranges[ACK_AHEAD_MAX + 1], were[ACK_AHEAD_MAX];
+	size_t n = ack_ahead(a, stream, ranges), n_were = ack_ahead(a, stream, were);
 	uint64_t behind = n > 0 ? ranges[n - 1].upto : ack_get(a, stream);
 	int r;
 
@@ -251,7 +257,10 @@ ack_ahead_begin(struct ack *a, const char *stream, uint64_t from)
 		n--; /* nothing of it went: it begins later */
 	ranges[n] = (struct ack_range){ from, from - 1 };
 	r = put_ahead(a, stream, ranges, n + 1);
-	return FAULT(r ?: ack_file_write(a));
+	r = r ?: ack_file_write(a);
+	if (r != 0) /* what is under way in the range before goes on there */
+		(void)put_ahead(a, stream, were, n_were);
+	return FAULT(r);
 }
 
 int

@@ -57,6 +57,10 @@ int ack_set_soon(struct ack *a, const char *stream, uint64_t sequence);
 int ack_forget(struct ack *a, const char *stream);
 /* Write what is in memory alone; nothing, where nothing is.  ack_free() does not. */
 int ack_flush(struct ack *a);
+/* Where a write failed so late that nobody knows what acks.json says after a power cut: write it once more.  Before that succeeds
+ * no record may leave, for the lane that it belongs to could be another after a restart.  Returns 0, as it mostly does at
+ * once, or a fault. */
+int ack_settle(struct ack *a);
 /* Records up to here may now go before the place says so (ack_set_soon()).  A lower one is ignored; forgotten where the
  * place is there.  Durable. */
 int ack_reserve(struct ack *a, const char *stream, uint64_t upto);

@@ -171,6 +171,16 @@ put_member(json_t *doc, const char *name, json_t *of)
 	return json_object_size(of) == 0 || json_object_set(doc, name, of) == 0 ? 0 : -ENOMEM;
 }
 
+/* Has the file these bytes, or may it? */
+static bool
+may_be(const struct ack *a, const struct buf *b)
+{
+	SCOPED(buf_done) struct buf there = BUF_MAX(ACK_BYTES_MAX);
+	int r = fs_read(a->dir_fd, ACK_NAME, ACK_BYTES_MAX, &there);
+
+	return r < 0 || (r == 0 && there.len == b->len && memcmp(there.data, b->data, b->len) == 0);
+}
+
 int
 ack_file_write(struct ack *a)
 {
@@ -186,5 +196,6 @@ ack_file_write(struct ack *a)
 	r = r ?: json_canonical(&b, doc);
 	r = r ?: fs_replace(a->dir_fd, ACK_NAME, b.data, b.len, 0644);
 	a->late = r != 0;
+	a->doubt = r != 0 && may_be(a, &b);
 	return FAULT(r);
 }

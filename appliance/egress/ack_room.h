@@ -16,6 +16,7 @@ struct ack {
 	json_t *passed;	  /* the same */
 	json_t *counts;	  /* name -> {what: number} */
 	bool late;	  /* a place is in memory alone */
+	bool doubt;	  /* a write failed, and yet acks.json is, or may be, the new one */
 };
 
 /* --- ack.c ------------------------------------------------------------------------------------------------------ */

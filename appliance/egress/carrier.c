@@ -255,6 +255,7 @@ carrier_new(struct carrier **ret, sd_event *loop, const struct paths *paths)
 	c->trouble = "";
 	snprintf(path, sizeof(path), "%s/courier", paths->lib);
 	r = fs_open_dir(&c->dir_fd, -1, path, 0700);
+	r = r ?: fs_sweep(c->dir_fd, 0);
 	r = r ?: ed25519_load_or_make(&c->key, c->dir_fd, CARRIER_KEY_NAME);
 	r = r ?: ack_open(&c->ack, c->dir_fd);
 	if (r != 0)

@@ -48,6 +48,7 @@ struct filter_item {
 	uint64_t now_us;
 };
 
+/* As where the customer has decided nothing yet.  Returns 0 or a fault. */
 int filter_new(struct filter **ret);
 struct filter *filter_free(struct filter *f);
 SCOPED_DESTRUCTOR(struct filter, filter_free)
@@ -56,6 +57,8 @@ SCOPED_DESTRUCTOR(struct filter, filter_free)
  * REASON_MALFORMED or REASON_TOO_LARGE (logged, nothing changed); or a fault. */
 int filter_set_accepted(struct filter *f, const json_t *fields);
 
+/* What becomes of each class, as the customer's configuration says; copied.  It holds for what is checked from now on,
+ * also where it was decided otherwise before. */
 void filter_set_fates(struct filter *f, const struct class_fates *fates);
 
 /* Which release each service runs, {SERVICE: RELEASE}, for review; referenced. */

@@ -213,7 +213,7 @@ read_problem(struct hub_reply *reply)
 	if (reply->status < 400 || reply->len == 0 || reply->len > PROBLEM_BYTES_MAX)
 		return;
 	/* Errors may come as google.rpc.Status, too: no reason then. */
-	doc = json_loadb(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL);
+	doc = json_load_whole(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL);
 	reason = json_string_value(json_object_get(doc, "reason"));
 	if (reason && refuse_reason(reason) != REASON_NONE)
 		snprintf(reply->reason, sizeof(reply->reason), "%s", reason);

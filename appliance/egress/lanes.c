@@ -267,8 +267,10 @@ read_next(struct lanes *l)
 int
 lanes_next(struct lanes *l, const struct lanes_record **ret)
 {
-	int r = 0;
+	int r = ack_settle(l->ack);
 
+	if (r < 0)
+		return FAULT(r);
 	if (!l->busy) {
 		bool again = !l->settled;
 

@@ -1,10 +1,13 @@
 #include "appliance/egress/ledger.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/cursor.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 
 int
@@ -115,6 +118,8 @@ ledger_plain(const struct ledger_entry *e, struct buf *room, const uint8_t **ret
 	if (!to)
 		return buf_error(room);
 	n = ZSTD_decompress(to, e->plain_len, e->body, e->body_len);
+	if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+		return FAULT(-ENOMEM);
 	if (ZSTD_isError(n) || n != e->plain_len)
 		return REFUSE(REASON_MALFORMED, stream, "a body that cannot be decoded");
 	buf_advance(room, n);

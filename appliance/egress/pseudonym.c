@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -206,7 +207,8 @@ pseudonym_kept(const struct pseudonym *p)
 }
 
 /* --- files ------------------------------------------------------------------------------------------------- */
-static void
+/* -ENOMEM where it was not kept whole: written again, what is left out would be lost. */
+static int
 read_table(struct pseudonym *p, const char *text, size_t len)
 {
 	const char *end = text + len, *line, *tab, *newline;
@@ -216,7 +218,7 @@ read_table(struct pseudonym *p, const char *text, size_t len)
 		newline = memchr(line, '\n', (size_t)(end - line));
 		if (!newline) { /* cut off by a crash */
 			p->rewrite = true;
-			return;
+			return 0;
 		}
 		p->lines++;
 		tab = memchr(line, '\t', (size_t)(newline - line));
@@ -224,8 +226,10 @@ read_table(struct pseudonym *p, const char *text, size_t len)
 			!is_line(tab + 1, (size_t)(newline - tab - 1)))
 			continue;
 		(void)snprintf(token, sizeof(token), "%.*s", (int)(tab - line), line);
-		(void)add(p, token, tab + 1, (size_t)(newline - tab - 1));
+		if (!add(p, token, tab + 1, (size_t)(newline - tab - 1)))
+			return FAULT(-ENOMEM);
 	}
+	return 0;
 }
 
 static int
@@ -235,7 +239,7 @@ load_table(struct pseudonym *p)
 	int r = fs_read(p->dir_fd, PSEUDONYM_TABLE_NAME, in.max, &in);
 
 	if (r == 0)
-		read_table(p, (const char *)in.data, in.len);
+		r = read_table(p, (const char *)in.data, in.len);
 	else if (r > 0)
 		p->rewrite = r != REASON_NOT_FOUND;
 	p->saved = p->added;
@@ -353,15 +357,23 @@ put_lines(const struct pseudonym *p, uint64_t from, struct buf *out)
 }
 
 static int
+replace(const struct pseudonym *p, const struct buf *lines)
+{
+	return FAULT(fs_replace(p->dir_fd, PSEUDONYM_TABLE_NAME, lines->data, lines->len, 0600));
+}
+
+static int
 append(const struct pseudonym *p, const struct buf *lines)
 {
 	SCOPED(scope_close) int fd = openat(p->dir_fd, PSEUDONYM_TABLE_NAME,
-		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
-	if (fd < 0)
-		return FAULT(-errno);
+	if (fd < 0) /* the first, whose name must last, too */
+		return errno == ENOENT ? replace(p, lines) : FAULT(-errno);
 	r = fs_write_all(fd, lines->data, lines->len);
+	if (r == 0 && fdatasync(fd) < 0)
+		r = -errno;
 	return FAULT(r);
 }
 
@@ -382,10 +394,9 @@ pseudonym_save(struct pseudonym *p)
 	put_lines(p, from, &lines);
 	r = buf_error(&lines);
 	if (r == 0)
-		r = whole ? fs_replace(p->dir_fd, PSEUDONYM_TABLE_NAME, lines.data, lines.len, 0600)
-			  : append(p, &lines);
+		r = whole ? replace(p, &lines) : append(p, &lines);
 	if (r < 0) {
-		p->rewrite = true; /* a part may stand there */
+		p->rewrite = true; /* a part may stand there; and after a sync that failed a later one proves nothing */
 		return FAULT(r);
 	}
 	p->lines = (whole ? 0 : p->lines) + (size_t)(p->added - from);

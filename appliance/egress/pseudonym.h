@@ -49,8 +49,9 @@ SCOPED_DESTRUCTOR(struct pseudonym, pseudonym_free)
 void pseudonym_put(
 	struct pseudonym *p, enum pseudonym_kind kind, const char *text, size_t len, struct buf *out);
 
-/* Append what is new to the table's file: before the record that carries the tokens is written, so that each of them
- * can be revealed.  Costs nothing where nothing is new.  Returns 0 or a fault. */
+/* Append what is new to the table's file, durable when it returns 0: before the record that carries the tokens is written
+ * (whoever ships it may make it durable at once), so that each of them can be revealed.  One sync for all that is new; costs
+ * nothing where nothing is.  Returns 0, or a fault: then the record may not be written, and the next call tries all again. */
 int pseudonym_save(struct pseudonym *p);
 
 /* Was the key taken away (pseudonyms rotate)?  Then another is made, and tokens from now on are others; the old ones

@@ -27,7 +27,7 @@ struct record_limits {
 	size_t record_max;   /* bytes of one payload [1 MiB] */
 	size_t segment_max;  /* bytes of one segment, at which the next begins [4 MiB, at most a quarter of total] */
 	uint64_t total_max;  /* bytes of all segments [256 MiB] */
-	bool drop_oldest;    /* at total_max, remove the oldest segment (counted) instead of refusing */
+	bool drop_oldest;    /* at total_max, remove the oldest segment instead of refusing */
 	bool keep_damaged;   /* open though there is damage: go on in a new segment behind it */
 	mode_t dir_mode;     /* of a folder made here [0700] */
 	mode_t file_mode;    /* [0600] */
@@ -54,7 +54,6 @@ int record_sync(struct record *r);
 uint64_t record_next_sequence(const struct record *r);  /* that the next append gets; 1 at first */
 uint64_t record_first_sequence(const struct record *r); /* the oldest still kept; next where none is */
 uint64_t record_bytes(const struct record *r);          /* on disk now */
-uint64_t record_dropped(const struct record *r);        /* records lost to drop_oldest since the open */
 
 /* Remove whole segments all of whose records are <= upto_seq.  The segment that is written to stays. */
 int record_trim(struct record *r, uint64_t upto_seq);

@@ -16,6 +16,7 @@
 #include "appliance/record/segment.h"
 
 enum {
+	LOOK_AGAIN = 1,
 	OPEN_TRIES = 8, /* the writer may trim a segment between our listing and our opening it */
 };
 
@@ -30,6 +31,8 @@ struct record_reader {
 	uint64_t expect; /* its sequence */
 	uint64_t want;	 /* what the caller has not seen yet */
 	uint64_t synced; /* bytes of the segment known to be on disk */
+	bool doubt;	 /* a sync of this one failed: no later one proves anything */
+	struct segment_name doubted;
 };
 
 int
@@ -253,6 +256,37 @@ judge_gap(struct record_reader *rd, enum found found, bool *looked_again)
 	return damage ? refuse_damage(rd) : RECORD_END; /* torn, or being written at this moment */
 }
 
+static bool
+is_doubted(const struct record_reader *rd)
+{
+	return rd->doubt && rd->doubted.first == rd->now.first && rd->doubted.generation == rd->now.generation;
+}
+
+/* Our sync failed, and the kernel calls the pages clean from then on.  The record at the offset was durable where the writer
+ * says so: in a later record, or by a later segment; or he has written it anew.  Returns 0; LOOK_AGAIN where it stands in
+ * another segment; or a fault: not yet. */
+static int
+look_for_proof(struct record_reader *rd)
+{
+	SCOPED(buf_done) struct buf rest = BUF_MAX(SEGMENT_FILE_MAX);
+	struct segment_name later;
+	struct segment_record rec;
+	bool here;
+	int r = find_later(rd, &later, &here);
+
+	if (r == 0 && rd->expect >= later.first) {
+		r = open_segment(rd, &later);
+		return r == 0 || r == REASON_NOT_FOUND ? LOOK_AGAIN : r;
+	}
+	if (r <= 0)
+		return r;
+	r = read_rest(rd, &rest);
+	for (size_t at = 0; r == 0 && segment_record(&rec, rd->salt, rest.data + at, rest.len - at); at += rec.bytes)
+		if (rec.durable >= rd->expect)
+			return 0;
+	return FAULT(r ?: -EIO);
+}
+
 /* What we hand out may be acted upon, so it must not vanish in a power cut. */
 static int
 make_durable(struct record_reader *rd, uint64_t upto)
@@ -261,10 +295,17 @@ make_durable(struct record_reader *rd, uint64_t upto)
 
 	if (upto <= rd->synced)
 		return 0;
-	if (fstat(rd->fd, &st) < 0 || fdatasync(rd->fd) < 0)
-		return FAULT(-errno);
-	rd->synced = (uint64_t)st.st_size;
-	return 0;
+	if (!is_doubted(rd)) {
+		if (fstat(rd->fd, &st) < 0)
+			return FAULT(-errno);
+		if (fdatasync(rd->fd) == 0) {
+			rd->synced = (uint64_t)st.st_size;
+			return 0;
+		}
+		rd->doubt = true;
+		rd->doubted = rd->now;
+	}
+	return look_for_proof(rd);
 }
 
 int
@@ -289,15 +330,19 @@ record_reader_next(struct record_reader *rd, struct buf *out, uint64_t *ret_seq)
 		}
 		if (r)
 			return r;
-		if (rec.sequence >= rd->want)
-			break;
+		looked_again = false;
+		if (rec.sequence >= rd->want) {
+			r = make_durable(rd, rd->offset + rec.bytes);
+			if (r == 0)
+				break;
+			if (r < 0)
+				return r;
+			r = 0;
+			continue;
+		}
 		rd->offset += rec.bytes;
 		rd->expect++;
-		looked_again = false;
 	}
-	r = make_durable(rd, rd->offset + rec.bytes);
-	if (r < 0)
-		return r;
 	rd->offset += rec.bytes;
 	rd->expect++;
 	rd->want = rd->expect;
