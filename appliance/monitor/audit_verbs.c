@@ -207,10 +207,10 @@ on_prove(struct monitor *m, struct monitor_call *call, void *arg)
 int
 audit_verbs_init(struct monitor *m)
 {
-	int r = monitor_register_verb(m, "audit.log", CALL_ROLE_CONTROL, on_log, NULL);
+	int r = monitor_register_verb(m, "audit.log", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_log, NULL);
 
-	r = r ?: monitor_register_verb(m, "audit.head", CALL_ROLE_CONTROL, on_head, NULL);
-	r = r ?: monitor_register_verb(m, "audit.verify", CALL_ROLE_CONTROL, on_verify, NULL);
-	r = r ?: monitor_register_verb(m, "audit.cosigned", CALL_ROLE_CONTROL, on_cosigned, NULL);
-	return r ?: monitor_register_verb(m, "audit.prove", CALL_ROLE_CONTROL, on_prove, NULL);
+	r = r ?: monitor_register_verb(m, "audit.head", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_head, NULL);
+	r = r ?: monitor_register_verb(m, "audit.verify", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_verify, NULL);
+	r = r ?: monitor_register_verb(m, "audit.cosigned", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_cosigned, NULL);
+	return r ?: monitor_register_verb(m, "audit.prove", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_prove, NULL);
 }

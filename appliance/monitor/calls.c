@@ -7,9 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
-#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/bus/frame.h"
 #include "appliance/monitor/calls_room.h"
@@ -18,8 +16,7 @@
 
 enum {
 	PEERS_MAX = 64,
-	HELD_MAX = 256, /* calls of all peers that wait for an answer */
-	JSON_INLINE_MAX = 60 * 1024 - 512,
+	LOOKS_MAX = 32, /* of these: root finds a place, whoever looks */
 };
 
 static const struct {
@@ -33,8 +30,8 @@ static const struct {
 };
 
 /* --- peers --------------------------------------------------------------------------------------- */
-static void
-drop_peer(struct peer *p)
+void
+calls_drop_peer(struct peer *p)
 {
 	struct peer **at;
 
@@ -48,326 +45,61 @@ drop_peer(struct peer *p)
 }
 
 static void
-send_frame(struct peer *p, struct frame_out *out)
-{
-	if (p->conn)
-		(void)frame_conn_send(p->conn,
-			out); /* one that does not read is closed by on_closed() */
-	frame_out_done(out);
-}
-
-static void
-put_json(struct frame_out *out, const json_t *json, int *fd)
-{
-	SCOPED(scope_free)
-	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-
-	if (!text)
-		return;
-	if (strlen(text) <= JSON_INLINE_MAX) {
-		frame_put_text(out, CALL_TAG_JSON, text);
-		return;
-	}
-	if (fs_memfd(fd, "answer", text, strlen(text)) == 0)
-		frame_put_fd(out, *fd);
-}
-
-static void
-send_json(struct peer *p, enum call_type type, uint32_t id, const char *name, const json_t *json)
-{
-	SCOPED(scope_close) int fd = -1;
-	struct frame_out out;
-
-	frame_begin(&out, (uint16_t)type, id);
-	frame_put_text(&out, CALL_TAG_VERB, name);
-	put_json(&out, json, &fd);
-	send_frame(p, &out);
-}
-
-static void
-send_result(struct peer *p, uint32_t id, int r)
-{
-	const struct refusal *why;
-	char trail[REFUSE_TEXT_MAX];
-	struct frame_out out;
-
-	if (r < 0)
-		log_fault(r, "a call");
-	r = refuse_full(r);
-	why = refuse_last();
-	if (r < 0) {
-		/* A log line names the fault; the caller only learns that there is one. */
-		(void)snprintf(trail, sizeof(trail), "%s (see the log of mainstayd)", strerror(-r));
-		frame_begin(&out, CALL_TYPE_FAULT, id);
-		frame_put_text(&out, CALL_TAG_TEXT, trail);
-	} else {
-		bool same = why->reason == (enum reason)r;
-
-		frame_begin(&out, CALL_TYPE_REFUSED, id);
-		frame_put_text(&out, CALL_TAG_REASON, refuse_token((enum reason)r));
-		if (same && why->operand[0])
-			frame_put_text(&out, CALL_TAG_OPERAND, why->operand);
-		if (same && why->place[0])
-			frame_put_text(&out, CALL_TAG_PLACE, why->place);
-		frame_put_text(&out, CALL_TAG_TEXT, same ? why->text : "refused");
-	}
-	send_frame(p, &out);
-}
-
-/* --- calls --------------------------------------------------------------------------------------- */
-static void
-free_call(struct monitor_call *call)
-{
-	struct calls *c = call->m->calls;
-
-	if (call->held) {
-		struct monitor_call **at;
-
-		for (at = &c->held; *at != call; at = &(*at)->next)
-			;
-		*at = call->next;
-		c->n_held--;
-	}
-	if (call->peer) {
-		call->peer->n_calls--;
-		drop_peer(call->peer);
-	}
-	frame_done(&call->frame);
-	buf_wipe(&call->body);
-	json_decref(call->params_ref);
-	free(call);
-}
-
-void
-monitor_answer_result(struct monitor_call *call, int r, json_t *take_answer)
-{
-	SCOPED_JSON *answer = take_answer;
-
-	call->answered = true;
-	if (call->done) {
-		monitor_done_fn *done = call->done;
-
-		call->done = NULL;
-		done(r, answer, call->done_arg);
-	} else if (call->peer && r == 0) {
-		send_json(call->peer, CALL_TYPE_OK, call->id, NULL, answer);
-	} else if (call->peer) {
-		send_result(call->peer, call->id, r);
-	}
-	if (call->held && !call->running)
-		free_call(call);
-}
-
-void
-monitor_answer(struct monitor_call *call, json_t *take_answer)
-{
-	monitor_answer_result(call, 0, take_answer);
-}
-
-void
-monitor_progress(struct monitor_call *call, const json_t *line)
-{
-	if (call->peer)
-		send_json(call->peer, CALL_TYPE_PROGRESS, call->id, NULL, line);
-}
-
-void
-monitor_call_hold(struct monitor_call *call, monitor_gone_fn *gone, void *arg)
-{
-	struct calls *c = call->m->calls;
-
-	call->gone = gone;
-	call->gone_arg = arg;
-	if (call->held)
-		return;
-	call->held = true;
-	call->next = c->held;
-	c->held = call;
-	c->n_held++;
-}
-
-/* A call lives on the heap from the start; one that is answered at once is freed here. */
-static void
-run_verb(struct monitor_call *call, const char *verb)
-{
-	struct monitor *m = call->m;
-	int r = REASON_NONE;
-	bool found = false;
-
-	call->running = true;
-	for (size_t i = 0; i < m->n_verbs && !found; i++) {
-		const struct monitor_verb *v = &m->verbs[i];
-
-		if (strcmp(v->verb, verb) != 0 || !(v->roles & call->role))
-			continue;
-		found = true;
-		if (m->calls->n_held >= HELD_MAX)
-			r = REFUSE(REASON_BUSY, verb, "too many calls wait");
-		else
-			r = v->fn(m, call, v->arg);
-	}
-	if (!found)
-		r = REFUSE(REASON_NOT_FOUND, verb, "no such verb for %s", monitor_call_actor(call));
-	if (!call->answered && (r != 0 || !call->held))
-		monitor_answer_result(call, r, NULL);
-	call->running = false;
-	if (call->answered)
-		free_call(call);
-}
-
-static struct monitor_call *
-new_call(struct monitor *m, struct peer *p, enum call_role role)
-{
-	struct monitor_call *call = calloc(1, sizeof(*call));
-
-	if (!call)
-		return NULL;
-	call->m = m;
-	call->peer = p;
-	call->role = role;
-	call->body = BUF_MAX(CALL_FD_BYTES_MAX);
-	if (p)
-		p->n_calls++;
-	return call;
-}
-
-/* Each name has its value, and both are texts: one that is not would hide those behind it. */
-static int
-check_params(const struct frame *f)
-{
-	size_t names = 0, values = 0;
-
-	for (size_t i = 0; i < f->n_fields; i++) {
-		const struct frame_field *field = &f->fields[i];
-
-		if (field->tag != CALL_TAG_NAME && field->tag != CALL_TAG_VALUE)
-			continue;
-		names += field->tag == CALL_TAG_NAME;
-		values += field->tag == CALL_TAG_VALUE;
-		if (memchr(field->data, '\0', field->len))
-			return REFUSE(REASON_MALFORMED, "call", "a parameter is no text");
-	}
-	if (names != values)
-		return REFUSE(REASON_MALFORMED, "call", "%zu names have %zu values", names, values);
-	return 0;
-}
-
-/* Not a body: its verb writes to it. */
-static bool
-is_socket(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-static int
-check_call(struct monitor_call *call, struct frame *f)
-{
-	static const struct frame_rule rules[] = {
-		{ CALL_TAG_VERB, 1, 1, CALL_VERB_MAX },
-		{ CALL_TAG_NAME, 0, CALL_PARAMS_MAX, CALL_NAME_MAX },
-		{ CALL_TAG_VALUE, 0, CALL_PARAMS_MAX, CALL_VALUE_MAX },
-		{ CALL_TAG_BODY, 0, 1, CALL_BODY_MAX },
-	};
-	int r = frame_check(f, rules, ARRAY_LEN(rules), false, 1);
-
-	r = r ?: check_params(f);
-	if (r || f->n_fds == 0)
-		return r < 0 ? FAULT(r) : r;
-	if (is_socket(f->fds[0]))
-		return 0;
-	r = fs_read_fd(f->fds[0], CALL_FD_BYTES_MAX, &call->body);
-	if (r > 0)
-		return REFUSE(r, "call", "the file of its body cannot be read");
-	return FAULT(r);
-}
-
-int
-monitor_call_take_socket(struct monitor_call *call)
-{
-	if (call->frame.n_fds == 0 || !is_socket(call->frame.fds[0]))
-		return -1;
-	return STEAL_FD(call->frame.fds[0]);
-}
-
-static void
 on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 {
-	struct peer *p = arg;
-	struct monitor *m = p->calls->m;
-	struct monitor_call *call = f->type == CALL_TYPE_CALL ? new_call(m, p, p->role) : NULL;
-	const char *verb;
-	int r;
-
 	(void)conn;
-	if (!call)
-		return;
-	call->id = f->id;
-	r = check_call(call, f);
-	call->frame = *f;
-	memset(f, 0, sizeof(*f)); /* its memory and descriptors are the call's now */
-	verb = frame_text(&call->frame, CALL_TAG_VERB, CALL_VERB_MAX);
-	if (r == 0 && !verb)
-		r = REFUSE(REASON_MALFORMED, "call", "the verb is no text");
-	if (r) {
-		monitor_answer_result(call, r, NULL);
-		free_call(call);
-		return;
-	}
-	run_verb(call, verb);
+	calls_run_frame(arg, f);
+}
+
+/* The call of this peer whose verb still wants to hear that its caller left, or NULL. */
+static struct monitor_call *
+find_untold(const struct calls *c, const struct peer *p)
+{
+	for (struct monitor_call *call = c->held; call; call = call->next)
+		if (call->peer == p && call->gone)
+			return call;
+	return NULL;
 }
 
 static void
 on_closed(struct frame_conn *conn, int why, void *arg)
 {
 	struct peer *p = arg;
-	struct calls *c = p->calls;
-	bool again = true;
+	struct monitor_call *call;
 
 	(void)conn;
 	(void)why;
 	p->conn = frame_conn_close(p->conn);
 	p->n_calls++; /* keep the struct while its calls end */
-	while (again) {
-		again = false;
-		for (struct monitor_call *call = c->held; call; call = call->next) {
-			monitor_gone_fn *gone = call->peer == p ? call->gone : NULL;
+	while ((call = find_untold(p->calls, p)) != NULL) {
+		monitor_gone_fn *gone = call->gone;
 
-			if (!gone)
-				continue;
-			call->gone = NULL;
-			gone(call, call->gone_arg); /* may change the list */
-			again = true;
-			break;
-		}
+		call->gone = NULL;
+		gone(call, call->gone_arg); /* may change the list */
 	}
 	p->n_calls--;
-	drop_peer(p);
+	calls_drop_peer(p);
 }
 
 static const struct frame_conn_ops conn_ops = { .frame = on_frame, .closed = on_closed };
 
-void
-monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, const json_t *params,
-	const void *body, size_t len, monitor_done_fn *done, void *arg)
+/* --- sockets ------------------------------------------------------------------------------------- */
+/* The operators' group, where this host has one and uids tell us apart. */
+static bool
+has_lookers(const struct monitor *m, gid_t *ret)
 {
-	struct monitor_call *call = new_call(m, NULL, role);
-
-	if (!call) {
-		done(-ENOMEM, NULL, arg);
-		return;
-	}
-	call->done = done;
-	call->done_arg = arg;
-	call->params = params;
-	call->params_ref = params ? json_deep_copy(params) : NULL;
-	call->params = call->params_ref;
-	buf_put(&call->body, body, body ? len : 0);
-	run_verb(call, verb);
+	return m->id.separate && identity_group(CALL_LOOK_GROUP, ret);
 }
 
-/* --- sockets ------------------------------------------------------------------------------------- */
+/* Who is not root and could connect to the control socket is of that group; it is asked again all the same. */
+static bool
+may_look(const struct monitor *m, int fd)
+{
+	gid_t group;
+
+	return has_lookers(m, &group) && frame_peer_in(fd, group);
+}
+
 static bool
 may_speak(struct monitor *m, enum call_role role, const struct frame_peer *peer)
 {
@@ -376,6 +108,8 @@ may_speak(struct monitor *m, enum call_role role, const struct frame_peer *peer)
 	switch (role) {
 	case CALL_ROLE_CONTROL:
 		return peer->uid == 0 || peer->uid == id->uid[IDENTITY_MONITOR];
+	case CALL_ROLE_LOOK:
+		return false;
 	case CALL_ROLE_COURIER:
 		return peer->uid == id->uid[IDENTITY_COURIER] &&
 			roster_holds(&m->paths, ROSTER_COURIER, peer->pid);
@@ -393,7 +127,7 @@ calls_attach(struct monitor *m, enum call_role role, int take_fd, const char *ac
 	struct peer *p;
 	int r;
 
-	if (m->calls->n_peers >= PEERS_MAX)
+	if (m->calls->n_peers >= PEERS_MAX || (role == CALL_ROLE_LOOK && m->calls->n_peers >= LOOKS_MAX))
 		return REFUSE(REASON_BUSY, actor, "too many connections");
 	p = calloc(1, sizeof(*p));
 	if (!p)
@@ -415,17 +149,20 @@ calls_attach(struct monitor *m, enum call_role role, int take_fd, const char *ac
 static void
 take_peer(struct monitor *m, size_t which, int take_fd, const struct frame_peer *peer)
 {
+	enum call_role role = sockets[which].role;
 	char actor[32];
 	int r;
 
-	if (!may_speak(m, sockets[which].role, peer)) {
+	if (role == CALL_ROLE_CONTROL && !may_speak(m, role, peer) && may_look(m, take_fd))
+		role = CALL_ROLE_LOOK;
+	if (role != CALL_ROLE_LOOK && !may_speak(m, role, peer)) {
 		(void)REFUSE(REASON_WRONG_ROLE, sockets[which].name,
 			"process %d of uid %u may not speak here", (int)peer->pid, peer->uid);
 		close(take_fd);
 		return;
 	}
 	(void)snprintf(actor, sizeof(actor), "uid:%u", peer->uid);
-	r = calls_attach(m, sockets[which].role, take_fd, sockets[which].actor ?: actor);
+	r = calls_attach(m, role, take_fd, sockets[which].actor ?: actor);
 	if (r < 0)
 		log_fault(r, sockets[which].name);
 }
@@ -448,15 +185,17 @@ on_collect(int take_fd, const struct frame_peer *peer, void *arg)
 	take_peer(arg, 2, take_fd, peer);
 }
 
-/* A daemon's socket belongs to its group, so that no other user can even connect. */
+/* A daemon's socket belongs to its group, so that no other user can even connect; the control socket to the operators'. */
 static int
 own_socket(const struct monitor *m, const char *path, enum call_role role)
 {
 	gid_t gid = role == CALL_ROLE_COURIER ? (gid_t)m->id.uid[IDENTITY_COURIER]
 					      : (gid_t)m->id.uid[IDENTITY_COLLECTD];
 
-	if (!m->id.separate || role == CALL_ROLE_CONTROL)
+	if (!m->id.separate || (role == CALL_ROLE_CONTROL && !has_lookers(m, &gid)))
 		return 0;
+	if (role == CALL_ROLE_CONTROL && chmod(path, 0660) < 0)
+		return FAULT(-errno);
 	return chown(path, (uid_t)-1, gid) < 0 ? FAULT(-errno) : 0;
 }
 
@@ -501,12 +240,12 @@ calls_free(struct calls *c)
 	for (size_t i = 0; i < ARRAY_LEN(c->servers); i++)
 		c->servers[i] = frame_server_close(c->servers[i]);
 	while (c->held)
-		free_call(c->held);
+		calls_run_free(c->held);
 	while (c->peers) {
 		struct peer *p = c->peers;
 
 		p->conn = frame_conn_close(p->conn);
-		drop_peer(p);
+		calls_drop_peer(p);
 	}
 	free(c);
 	return NULL;
@@ -526,7 +265,7 @@ calls_push(struct calls *c, enum call_role role, const char *name, const json_t 
 {
 	for (struct peer *p = c->peers, *next; p; p = next) {
 		next = p->next;
-		if (p->role == role && p->conn)
-			send_json(p, CALL_TYPE_EVENT, 0, name, json);
+		if ((p->role == role || (p->role == CALL_ROLE_LOOK && role == CALL_ROLE_CONTROL)) && p->conn)
+			calls_run_send(p, CALL_TYPE_EVENT, 0, name, json);
 	}
 }

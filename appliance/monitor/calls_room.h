@@ -1,4 +1,8 @@
-/* A call from within: what calls.c and call_params.c share. */
+/* Calls from within; nobody else includes it.
+ *
+ *	calls.c        sockets and who is at their other end
+ *	calls_run.c    one call, from its frame or from within, to its answer
+ *	call_params.c  what a verb reads of its call */
 #pragma once
 
 #include "appliance/base/buf.h"
@@ -40,3 +44,14 @@ struct calls {
 	struct monitor_call *held;
 	size_t n_held;
 };
+
+/* Ends the struct once its connection is closed and none of its calls is left. */
+void calls_drop_peer(struct peer *p);
+
+/* Run the call of this frame, if it is one; its memory and descriptors are taken out of f.  Malformed and unknown ones
+ * are answered with their refusal. */
+void calls_run_frame(struct peer *p, struct frame *f);
+/* End a call that nobody will answer any more, or whose answer is given. */
+void calls_run_free(struct monitor_call *call);
+/* Send name and json, by memory file where they are long; does nothing once the peer has left. */
+void calls_run_send(struct peer *p, enum call_type type, uint32_t id, const char *name, const json_t *json);

@@ -52,6 +52,8 @@ run_check(struct command_call *call)
 	command_say(call, "%s: good, %zu rules, %zu approvers", file,
 		json_array_size(json_object_get(doc, "rules")), policy_n_approvers(p));
 	warnings = policy_warnings(p);
+	if (!warnings)
+		return FAULT(-ENOMEM);
 	say_warnings(call, warnings);
 	if (!call->json)
 		return 0;

@@ -92,6 +92,9 @@ say_service(const struct command_call *call, const json_t *item)
 	if (json_is_false(json_object_get(item, "installed")))
 		command_say_state(call, "%-12s %s, not installed%s%s; mainstay service install %s", "service", name, *why ? ": " : "",
 			why, name);
+	else if (strcmp(json_text(item, "state"), "failed") == 0)
+		command_say_state(call, "%-12s %s %s, failed after %lld restarts: %s; `mainstay service start %s` tries again", "service", name,
+			json_text(item, "version"), (long long)json_integer_value(json_object_get(item, "restarts")), *why ? why : "it ended", name);
 	else
 		command_say_state(call, "%-12s %s %s, %s, health %s", "service", name, json_text(item, "version"),
 			json_text(item, "state"), json_text(item, "health"));
@@ -105,9 +108,21 @@ say_daemon(const struct command_call *call, const json_t *item)
 
 	if (pid > 0)
 		command_say(call, "%-12s %s, pid %lld", "daemon", json_text(item, "name"), pid);
+	else if (json_is_false(json_object_get(item, "wanted")))
+		command_say(call, "%-12s %s does not run: all switches are off", "daemon", json_text(item, "name"));
 	else
 		command_say(call, "%-12s %s does not run, after %lld restarts; `mainstay doctor` says where to look", "daemon",
 			json_text(item, "name"), (long long)json_integer_value(json_object_get(item, "restarts")));
+}
+
+static void
+say_core(const struct command_call *call, const json_t *core)
+{
+	const char *trial = json_text(core, "trial"), *before = json_text(core, "previous"), *slot = json_text(core, "slot");
+	bool tries = strcmp(trial, "none") != 0, was = strcmp(before, "none") != 0;
+
+	command_say(call, "%-12s %s, %s%s%s%s%s%s", "core", json_text(core, "version"), strcmp(slot, "packaged") == 0 ? "" : "slot ", slot,
+		was ? "; before it " : "", was ? before : "", tries ? "; on trial: slot " : "", tries ? trial : "");
 }
 
 static void
@@ -124,9 +139,7 @@ say_status(const struct command_call *call, const json_t *s)
 	else
 		command_say(call, "%-12s not enrolled", "site");
 	if (json_is_object(core))
-		command_say(call, "%-12s %s, slot %s%s%s", "core", json_text(core, "version"), json_text(core, "slot"),
-			strcmp(json_text(core, "trial"), "none") != 0 ? ", on trial: slot " : "",
-			strcmp(json_text(core, "trial"), "none") != 0 ? json_text(core, "trial") : "");
+		say_core(call, core);
 	if (*json_text(hub, "trouble"))
 		command_say(call, "%-12s %s; see mainstay doctor", "trouble",
 			json_text(hub, "trouble"));
@@ -158,8 +171,8 @@ say_status(const struct command_call *call, const json_t *s)
 	say_words(call, "not enforced", json_object_get(s, "not_enforced"));
 	json_array_foreach(json_object_get(s, "pending"), i, item)
 		command_say(call, "%-12s %s %s: %s", "waits", json_text(item, "kind"),
-			*json_text(item, "service") ? json_text(item, "service")
-						    : json_text(item, "id"),
+			*json_text(item, "id") ? json_text(item, "id")
+					       : json_text(item, "service"),
 			json_text(item, "text"));
 }
 
@@ -194,6 +207,8 @@ each_switch(const char *name, int (*fn)(const struct paths *, enum switch_name),
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
 		if (all || i == which)
 			r = fn(paths, (enum switch_name)i);
+	if (r == -EACCES || r == -EPERM)
+		return REFUSE(REASON_WRONG_ROLE, name, "is for root, who alone may write what holds whatever the monitor does: %s/off", paths->etc);
 	return FAULT(r);
 }
 

@@ -130,6 +130,13 @@ courier_verbs_statement(struct monitor *m, const struct ed25519 *by, json_t **re
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	c->until_us = end;
+	/* What goes to the hub another way is what the courier says, too: an earlier one would be refused there for as long as it
+	 * is good. */
+	if (by == m->site.key) {
+		json_decref(c->daemon);
+		c->daemon = json_incref(*ret);
+		c->not_after_us = end;
+	}
 	return 0;
 }
 
@@ -151,12 +158,8 @@ renew_daemon(struct courier *c)
 	if (!m->site.key || !m->site.has_courier || (c->daemon && !key_is_due(c, now)))
 		return 0;
 	r = courier_verbs_statement(m, m->site.key, &envelope);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	json_decref(c->daemon);
-	c->daemon = envelope;
-	c->not_after_us = c->until_us;
-	return 0;
+	json_decref(envelope);
+	return r < 0 ? FAULT(r) : r;
 }
 
 json_t *

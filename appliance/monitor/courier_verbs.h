@@ -13,7 +13,8 @@ json_t *courier_verbs_config(struct monitor *m);
 /* The proxy that the courier was told, with its password; "" for none.  Borrowed. */
 const char *courier_verbs_proxy(const struct monitor *m);
 
-/* A new statement of the courier's key, by this site key, later than any before; the caller's.  Returns 0 or a fault. */
+/* A new statement of the courier's key, by this site key, later than any before; the caller's.  By the present site key it is the one
+ * that the courier is told from now on.  Returns 0 or a fault. */
 struct ed25519;
 int courier_verbs_statement(struct monitor *m, const struct ed25519 *by, json_t **ret);
 /* The site key is another one: the courier's key needs a statement by it. */

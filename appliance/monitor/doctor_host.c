@@ -78,7 +78,7 @@ why_no_namespaces(void)
 		return "sysctl kernel.unprivileged_userns_clone=1, or run the appliance as root";
 	if (setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
 		return "AppArmor keeps users from namespaces: give bubblewrap a profile that has them, or run the appliance as root";
-	return "use a kernel with user namespaces; in a container, allow them (seccomp, AppArmor)";
+	return "use a kernel with user namespaces; in a container, allow them (seccomp, AppArmor); in a chroot there are none";
 }
 
 /* Tried, not guessed: a service would start just so. */

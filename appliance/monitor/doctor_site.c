@@ -64,6 +64,10 @@ check_daemons(struct doctor *d)
 			if (strcmp(json_text(item, "name"), names[n]) == 0)
 				found = item;
 		restarts = json_integer_value(json_object_get(found, "restarts"));
+		if (json_is_false(json_object_get(found, "wanted"))) {
+			doctor_tell(d, names[n], DOCTOR_GOOD, "does not run: all switches are off", "");
+			continue;
+		}
 		if (!found)
 			(void)snprintf(text, sizeof(text), "does not run");
 		else

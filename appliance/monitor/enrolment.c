@@ -15,6 +15,7 @@
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/enrol_wire.h"
 #include "appliance/enrol/site_record.h"
+#include "appliance/monitor/courier_need.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
@@ -153,6 +154,8 @@ on_begin(struct monitor *m, struct monitor_call *call, void *arg)
 	int r;
 
 	(void)arg;
+	if (!m->site.has_courier)
+		courier_need_key(m);
 	if (!m->site.has_courier)
 		return REFUSE(REASON_BUSY, "courier",
 			"has not come up yet; its key belongs into the enrolment");

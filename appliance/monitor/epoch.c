@@ -50,8 +50,8 @@ save(const struct epoch *e, int run_fd)
 	return FAULT(r);
 }
 
-/* false where there is nothing that can be read. */
-static bool
+/* 1: read into ret.  0: there is nothing that can be read. */
+static int
 load(struct epoch *ret, int run_fd)
 {
 	struct parts {
@@ -69,19 +69,21 @@ load(struct epoch *ret, int run_fd)
 	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
 	SCOPED_JSON *doc = NULL;
 	uint8_t raw[16];
+	int r = fs_read(run_fd, file, b.max, &b);
 
-	if (fs_read(run_fd, file, b.max, &b) != 0 ||
-		json_read(&doc, b.data, b.len, b.max, file) != 0 ||
-		json_members(doc, fields, ARRAY_LEN(fields), &in, file) != 0 ||
+	r = r ?: json_read(&doc, b.data, b.len, b.max, file);
+	if (r == -ENOMEM) /* not known to be none: another epoch would void what was approved */
+		return FAULT(r);
+	if (r || json_members(doc, fields, ARRAY_LEN(fields), &in, file) != 0 ||
 		!hex_decode(raw, sizeof(raw), in.epoch))
-		return false;
+		return 0;
 	memcpy(ret->text, in.epoch, sizeof(ret->text));
 	memcpy(ret->boot_id, in.boot, strlen(in.boot) + 1);
 	ret->dev = in.dev;
 	ret->ino = in.ino;
 	ret->audit_size = in.audit;
 	ret->clock_s = in.clock;
-	return true;
+	return 1;
 }
 
 int
@@ -111,7 +113,10 @@ epoch_open(struct epoch *ret, int run_fd, int lib_fd, uint64_t audit_size)
 	now.dev = (uint64_t)st.st_dev & mask;
 	now.ino = (uint64_t)st.st_ino & mask;
 	*ret = now;
-	if (!load(&kept, run_fd) || strcmp(kept.boot_id, now.boot_id) != 0 || kept.dev != now.dev ||
+	r = load(&kept, run_fd);
+	if (r < 0)
+		return FAULT(r);
+	if (r == 0 || strcmp(kept.boot_id, now.boot_id) != 0 || kept.dev != now.dev ||
 		kept.ino != now.ino || kept.audit_size > audit_size ||
 		apart(kept.clock_s, now.clock_s) > EPOCH_JUMP_S)
 		return epoch_renew(ret, run_fd);

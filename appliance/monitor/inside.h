@@ -17,6 +17,7 @@ struct alarms;
 struct calls;
 struct cosigning;
 struct courier;
+struct courier_need;
 struct judge_queue;
 struct loop_timer;
 struct metadata;
@@ -57,6 +58,7 @@ struct monitor {
 	struct ceiling ceiling; /* where the policy came from, what guards the next */
 	struct people *people;
 	struct audit *audit;
+	uint64_t audit_again_us; /* one that failed is not opened again before */
 	struct cosigning *cosigning;
 	struct quorum *quorum, *hub_quorum; /* applied; the hub alone: see witnesses.h */
 	json_t *forked; /* the proof that this log is not what a witness saw; NULL */
@@ -69,6 +71,7 @@ struct monitor {
 	struct calls *calls;
 	char core_release[65]; /* monitor_set_core() */
 	struct courier *courier;
+	struct courier_need *courier_need;
 	struct metadata *metadata;
 	struct freshness *freshness; /* NULL until its module is there */
 	struct statements *statements;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
@@ -15,6 +16,10 @@
 #include "appliance/monitor/inside.h"
 #include "appliance/service/spawn_job.h"
 
+/* A document that kills its reader does so twice; somebody else's SIGKILL does not.  A supervisor that went away is there again
+ * within a second or two. */
+enum { DEATHS_MAX = 1, WAITS_MAX = 12, WAIT_MS = 250 };
+
 struct job {
 	struct judge_queue *queue;
 	enum judge_kind kind;
@@ -22,6 +27,8 @@ struct job {
 	int in_fd, out_fd;
 	struct spawn_job *worker; /* NULL while it waits */
 	bool running;
+	unsigned deaths, waits;
+	struct loop_timer *again; /* it runs anew when this is over */
 	judge_done_fn *done;
 	void *arg;
 	struct job *next;
@@ -35,6 +42,7 @@ struct judge_queue {
 };
 
 static void start_jobs(void *arg);
+static int start_job(struct judge_queue *q, struct job *job);
 
 static struct job *
 job_free(struct job *job)
@@ -44,6 +52,7 @@ job_free(struct job *job)
 	scope_close(&job->in_fd);
 	scope_close(&job->out_fd);
 	job->worker = spawn_job_forget(job->worker);
+	job->again = loop_cancel(job->again);
 	free(job);
 	return NULL;
 }
@@ -90,12 +99,41 @@ read_answer(struct job *job, struct frame *f, json_t **ret)
 }
 
 static void
+on_again(void *arg)
+{
+	struct job *job = arg;
+	struct judge_queue *q = job->queue;
+	int r = 0;
+
+	job->running = false;
+	q->n_running--;
+	/* What the one that died has written of an answer. */
+	if (ftruncate(job->out_fd, 0) < 0 || lseek(job->out_fd, 0, SEEK_SET) < 0 || lseek(job->in_fd, 0, SEEK_SET) < 0)
+		r = FAULT(-errno);
+	r = r ?: start_job(q, job);
+	if (r < 0)
+		finish(job, r, NULL);
+}
+
+/* Judging changes nothing but what it is handed: where the worker, or who was to start it, was killed, another one does it. */
+static bool
+try_again(struct job *job, int r)
+{
+	bool died = r == -ECONNRESET && job->deaths++ < DEATHS_MAX,
+	     away = (r == REASON_INTERRUPTED || r == REASON_UNREACHABLE) && job->waits++ < WAITS_MAX;
+
+	return (died || away) && loop_after(&job->again, job->queue->m->loop, died ? 0 : WAIT_MS, on_again, job) == 0;
+}
+
+static void
 on_done(struct spawn_job *worker, int r, struct frame *f, void *arg)
 {
 	SCOPED_JSON *answer = NULL;
 	struct job *job = arg;
 
 	(void)worker;
+	if (!f && try_again(job, r))
+		return;
 	if (r == 0)
 		r = read_answer(job, f, &answer);
 	else if (r == -ECONNRESET)

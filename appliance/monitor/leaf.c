@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
@@ -13,7 +15,11 @@
 
 #define TALLY_FILE "tally.json"
 
-enum { COMMIT_MS = 50 }; /* leaves of one moment come under one checkpoint */
+enum {
+	COMMIT_MS = 50, /* leaves of one moment come under one checkpoint */
+	FULL_BYTES = 2 << 20, /* with less room the audit log is on its reserve, or soon is */
+	AGAIN_S = 5,	/* between two tries with a log that failed */
+};
 
 /* A leaf is durable before this; where it fails the next leaf, or who asks for a head, tries again. */
 static void
@@ -95,6 +101,31 @@ monitor_leaf(struct monitor *m, const char *kind, const char *actor, const char 
 	return monitor_leaf_extra(m, kind, actor, object, digest, reason, NULL);
 }
 
+struct search {
+	const char *object;
+	char digest[72];
+	bool found;
+};
+
+static int
+look(const struct audit_entry *e, void *arg)
+{
+	struct search *s = arg;
+
+	s->found = s->found || (strcmp(e->object, s->object) == 0 && strcmp(e->digest, s->digest) == 0);
+	return 0;
+}
+
+bool
+monitor_leaf_stands(struct monitor *m, const char *kind, const char *object, const uint8_t *digest, uint64_t since_us)
+{
+	struct search s = { .object = object };
+	char hex[65];
+
+	(void)snprintf(s.digest, sizeof(s.digest), "%s%s", digest ? "sha256:" : "", digest ? hex_encode(hex, digest, 32) : "");
+	return audit_each(m->audit, &(struct audit_filter){ .kind = kind, .since_us = since_us }, look, &s) == 0 && s.found;
+}
+
 int
 monitor_leaf_tallied(struct monitor *m, const char *kind, const char *about, const char *actor,
 	const char *object, const uint8_t *digest, enum reason reason)
@@ -122,6 +153,22 @@ tell_row(struct monitor *m, struct tally_row *row)
 	return 0;
 }
 
+void
+leaf_look(struct monitor *m)
+{
+	uint64_t now = clock_mono_us();
+	int r;
+
+	if (!audit_has_failed(m->audit) || now < m->audit_again_us)
+		return;
+	m->audit_again_us = now + AGAIN_S * CLOCK_US_PER_S;
+	r = audit_again(m->audit);
+	if (r < 0)
+		log_fault(r, "the audit log takes nothing: opening it again");
+	else if (r == 0)
+		log_warning("the audit log took nothing after a fault of the disk; it is opened again");
+}
+
 int
 leaf_flush(struct monitor *m, bool all)
 {
@@ -140,6 +187,29 @@ leaf_flush(struct monitor *m, bool all)
 	return FAULT(r);
 }
 
+static void
+add_pending(json_t *status, const char *kind, const char *id, const char *text)
+{
+	(void)json_array_append_new(json_object_get(status, "pending"),
+		json_pack("{s:s, s:s, s:s}", "kind", kind, "id", id, "text", text));
+}
+
+/* Nothing is done that cannot be logged: people hear of it before they ask for something. */
+static void
+tell_of_the_disk(const struct monitor *m, json_t *status)
+{
+	struct statvfs fs;
+
+	if (audit_has_failed(m->audit))
+		add_pending(status, "audit", "lib/audit",
+			"the disk failed under the audit log: nothing can be logged, so nothing is done; it is opened again every "
+			"few seconds (look at the disk: dmesg, mainstay doctor)");
+	else if (statvfs(m->paths.lib, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < FULL_BYTES)
+		add_pending(status, "disk", "lib",
+			"the disk is full: what cannot be logged is not done, and requests are refused; make room, and all goes on "
+			"by itself");
+}
+
 void
 leaf_status(const struct monitor *m, json_t *status)
 {
@@ -148,10 +218,9 @@ leaf_status(const struct monitor *m, json_t *status)
 		"left_out", (json_int_t)m->copies.left_out);
 
 	(void)json_object_set_new(json_object_get(status, "audit"), "copies", copies);
+	tell_of_the_disk(m, status);
 	if (m->syslog.trouble[0])
-		(void)json_array_append_new(json_object_get(status, "pending"),
-			json_pack("{s:s, s:s, s:s}", "kind", "copies", "id", "etc/" SYSLOG_FILE,
-				"text", m->syslog.trouble));
+		add_pending(status, "copies", "etc/" SYSLOG_FILE, m->syslog.trouble);
 }
 
 int

@@ -10,6 +10,10 @@ struct monitor;
  * down.  Returns 0 or a fault. */
 int leaf_open(struct monitor *m);
 
+/* Open a log again that took nothing after a fault of the disk: called each second, tries each five.  Until it is so, what is
+ * to be logged is not done. */
+void leaf_look(struct monitor *m);
+
 /* Leaves for the counts that are due (all: for all of them), and the rest on the disk: called each second, a
  * crash loses a second of counts at most.  Returns 0 or a fault. */
 int leaf_flush(struct monitor *m, bool all);

@@ -1,7 +1,6 @@
 #include "appliance/monitor/metadata.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,43 +8,21 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
-#include "appliance/base/log.h"
 #include "appliance/monitor/freshness.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
-#include "appliance/tree/beneath.h"
+#include "appliance/monitor/metadata_room.h"
 #include "appliance/tuf/client.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/people.h"
 #include "appliance/tuf/store.h"
 
 enum {
-	WANTS_MAX = 80,
 	REFRESH_MAX_S = 600, /* a refresh that the courier does not feed is begun anew */
 	TARGET_MAX = 8 * 1024 * 1024,
 };
 
-#define PEOPLE_FILE "people.json"
 #define PEOPLE_ROLE "people"
-
-struct metadata {
-	struct monitor *m;
-	int incoming_fd;	    /* lib/incoming; -1 until the courier made it */
-	struct tuf_client *current; /* of the last complete refresh */
-	struct tuf_client *next;    /* the refresh under way */
-	uint64_t begun_us;	    /* boot time */
-	uint64_t current_begun_us;  /* of what is current */
-	char *targets[WANTS_MAX];   /* people first; owned */
-	size_t n_targets;
-
-	struct monitor_call *call; /* the call that is being worked on; held */
-	json_t *names, *absent;	   /* of it, not yet used up */
-	struct buf bytes;	   /* of the document that the judge has */
-	struct tuf_want want;	   /* which it is */
-	struct refusal refused;	   /* of the courier's last refresh; REASON_NONE: it was good */
-	bool left;		   /* the site left while the judge had it */
-	bool no_people;		   /* of this refresh: theirs has ended; releases go on without */
-};
 
 static void step(struct metadata *d);
 static void step_rest(struct metadata *d);
@@ -94,45 +71,6 @@ need(struct metadata *d, json_t *take_files)
 }
 
 /* --- documents ----------------------------------------------------------------------------------- */
-/* A command brings the one file that it names as its body. */
-static int
-read_body(struct metadata *d, const char *file, size_t cap, struct buf *out)
-{
-	size_t len;
-	const void *body = monitor_call_body(d->call, &len);
-
-	if (len > cap)
-		return REFUSE(REASON_TOO_LARGE, file, "%zu bytes, of at most %zu", len, cap);
-	buf_put(out, body, len);
-	return FAULT(buf_error(out));
-}
-
-/* Read incoming/tuf/FILE, which the courier may have made anything. */
-static int
-read_incoming(struct metadata *d, const char *file, size_t cap, struct buf *out)
-{
-	SCOPED(scope_close) int fd = -1;
-	char path[TUF_PATH_MAX + 256];
-	int r;
-
-	if (monitor_call_role(d->call) == CALL_ROLE_CONTROL)
-		return read_body(d, file, cap, out);
-	if (d->incoming_fd < 0)
-		d->incoming_fd = openat(d->m->lib_fd, "incoming",
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (d->incoming_fd < 0)
-		return REFUSE(REASON_NOT_FOUND, "incoming", "the courier has fetched nothing yet");
-	(void)snprintf(path, sizeof(path), "tuf/%s", file);
-	fd = beneath_open(d->incoming_fd, path, O_RDONLY | O_NONBLOCK, 0);
-	if (fd < 0)
-		return REFUSE(REASON_NOT_FOUND, file,
-			"the courier names it, but cannot be opened: %s", strerror(-fd));
-	r = fs_read_fd(fd, cap, out);
-	if (r > 0)
-		return REFUSE(r, file, "what the courier fetched cannot be read");
-	return FAULT(r);
-}
-
 static void
 on_split(int r, const json_t *answered, void *arg)
 {
@@ -191,7 +129,7 @@ step_want(struct metadata *d)
 	}
 	buf_done(&d->bytes);
 	d->bytes = BUF_MAX(d->want.cap);
-	r = read_incoming(d, d->want.file, d->want.cap, &d->bytes);
+	r = metadata_incoming_take(d, d->want.file, d->want.cap, &d->bytes);
 	r = r
 		?: monitor_judge(d->m, JUDGE_TUF, d->want.file, d->bytes.data, d->bytes.len,
 			   on_split, d);
@@ -199,71 +137,7 @@ step_want(struct metadata *d)
 		answer(d, r, NULL);
 }
 
-static bool
-incoming_has(struct metadata *d, const char *file)
-{
-	SCOPED(scope_close) int fd = -1;
-	char path[TUF_PATH_MAX + 256];
-
-	(void)snprintf(path, sizeof(path), "tuf/%s", file);
-	if (d->incoming_fd >= 0)
-		fd = beneath_open(d->incoming_fd, path, O_RDONLY | O_NONBLOCK, 0);
-	return fd >= 0;
-}
-
 /* --- targets ------------------------------------------------------------------------------------- */
-/* Is it what is kept already? */
-static bool
-is_kept(struct metadata *d, const void *p, size_t len)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
-
-	return d->m->people && fs_read(d->m->dir_fd, PEOPLE_FILE, b.max, &b) == 0 &&
-		b.len == len && memcmp(b.data, p, len) == 0;
-}
-
-/* What the officers' signatures and the rules of TUF do not say yet: that the document itself is not older, that it
- * ends soon enough, and that nobody in it asks with a key that releases are signed with. */
-static int
-check_people(struct metadata *d, const struct people *people)
-{
-	struct monitor *m = d->m;
-	const json_t *keys = json_object_get(tuf_client_signed(d->next, "root"), "keys");
-	int r;
-
-	if (m->people && people_version(people) < people_version(m->people))
-		return REFUSE(REASON_ROLLBACK, PEOPLE_FILE, "version %llu after %llu",
-			(unsigned long long)people_version(people),
-			(unsigned long long)people_version(m->people));
-	/* A clock that is no good cannot tell; the floor would follow such a document, for good. */
-	r = monitor_clock_doubtful(m) ? 0 : people_check_life(people, monitor_now_us(m));
-	return r ?: people_check_keys(people, keys);
-}
-
-static int
-take_people(struct metadata *d, const void *p, size_t len)
-{
-	struct monitor *m = d->m;
-	SCOPED(people_freep) struct people *people = NULL;
-	char whose[FLOOR_WHOSE_MAX];
-	int r;
-
-	if (is_kept(d, p, len))
-		return 0;
-	r = people_read(&people, p, len);
-	r = r ?: check_people(d, people);
-	r = r ?: fs_replace(m->dir_fd, PEOPLE_FILE, p, len, 0600);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	(void)snprintf(whose, sizeof(whose), "people %llu",
-		(unsigned long long)people_version(people));
-	r = monitor_raise_floor(m, people_since_us(people), whose);
-	if (r < 0)
-		log_fault(r, "raising the floor of the clock");
-	monitor_set_people(m, STEAL(people));
-	return 0;
-}
-
 /* true where the target's bytes are here and right; else its file is put on the list, unless it came just now
  * and is wrong, which is a refusal. */
 static int
@@ -283,14 +157,14 @@ look_at_target(struct metadata *d, const struct tuf_target *t, json_t *files)
 		: 0;
 	if (r)
 		return r;
-	if (!fresh && !incoming_has(d, file))
+	if (!fresh && !metadata_incoming_has(d, file))
 		return json_array_append_new(files, json_string(file)) < 0 ? FAULT(-ENOMEM) : 0;
-	r = read_incoming(d, file, t->length, &b);
+	r = metadata_incoming_take(d, file, t->length, &b);
 	r = r ?: tuf_target_check(t, b.data, b.len);
 	if (r > 0 && !fresh)
 		return json_array_append_new(files, json_string(file)) < 0 ? FAULT(-ENOMEM) : 0;
 	if (r == 0 && strcmp(t->path, PEOPLE_TARGET) == 0)
-		r = take_people(d, b.data, b.len);
+		r = metadata_people_take(d, b.data, b.len);
 	return r < 0 ? FAULT(r) : r;
 }
 
@@ -439,9 +313,9 @@ metadata_want(struct monitor *m, const char *target)
 	for (size_t i = 0; i < d->n_targets; i++)
 		if (strcmp(d->targets[i], target) == 0)
 			return 0;
-	if (d->n_targets == WANTS_MAX)
+	if (d->n_targets == METADATA_WANTS_MAX)
 		return REFUSE(REASON_TOO_LARGE, target, "more than %d targets are wanted",
-			(int)WANTS_MAX);
+			(int)METADATA_WANTS_MAX);
 	d->targets[d->n_targets] = strdup(target);
 	if (!d->targets[d->n_targets])
 		return FAULT(-ENOMEM);
@@ -450,16 +324,6 @@ metadata_want(struct monitor *m, const char *target)
 }
 
 /* --- module -------------------------------------------------------------------------------------- */
-static void
-load_people(struct monitor *m)
-{
-	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
-
-	/* A damaged file is none: the next refresh brings it again. */
-	if (fs_read(m->dir_fd, PEOPLE_FILE, b.max, &b) == 0)
-		(void)people_read(&m->people, b.data, b.len);
-}
-
 static void
 on_changed(struct monitor *m, unsigned changes, void *arg)
 {
@@ -509,7 +373,7 @@ metadata_init(struct monitor *m)
 	m->metadata = d;
 	r = monitor_add_module(m, &module, d);
 	r = r ?: metadata_want(m, PEOPLE_TARGET);
-	load_people(m);
+	metadata_people_load(m);
 	return r
 		?: monitor_register_verb(m, "update.metadata",
 			   CALL_ROLE_COURIER | CALL_ROLE_CONTROL, on_metadata, d);

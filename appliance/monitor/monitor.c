@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
-#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -19,10 +17,12 @@
 #include "appliance/monitor/calls.h"
 #include "appliance/monitor/ceiling.h"
 #include "appliance/monitor/clone.h"
+#include "appliance/monitor/collect_verbs.h"
 #include "appliance/monitor/cosign.h"
+#include "appliance/monitor/courier_need.h"
 #include "appliance/monitor/courier_verbs.h"
-#include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/dial_verb.h"
+#include "appliance/monitor/enrolment.h"
 #include "appliance/monitor/erase_verb.h"
 #include "appliance/monitor/export_verb.h"
 #include "appliance/monitor/freshness.h"
@@ -41,7 +41,6 @@
 #include "appliance/monitor/switch_verbs.h"
 #include "appliance/monitor/witnesses.h"
 #include "appliance/policy/policy.h"
-#include "appliance/trust/envelope.h"
 #include "appliance/tuf/people.h"
 
 enum { TICK_MS = 1000 };
@@ -55,6 +54,26 @@ open_folders(struct monitor *m)
 	r = r ?: fs_open_dir(&m->run_fd, AT_FDCWD, m->paths.run, 0711);
 	r = r ?: fs_open_dir(&m->dir_fd, m->lib_fd, "monitor", 0700);
 	return FAULT(r);
+}
+
+/* What it was writing when it was killed.  Of a service's folders those that it writes itself. */
+static void
+sweep(struct monitor *m)
+{
+	static const struct {
+		const char *folder; /* below lib/ */
+		unsigned depth;
+	} swept[] = { { ".", 0 }, { "monitor", 2 }, { "audit", 0 }, { "services", 0 }, { "store", 0 } };
+	SCOPED(scope_close) int etc = open(m->paths.etc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (etc >= 0)
+		(void)fs_sweep(etc, 0);
+	for (size_t i = 0; i < ARRAY_LEN(swept); i++) {
+		SCOPED(scope_close) int fd = openat(m->lib_fd, swept[i].folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd >= 0)
+			(void)fs_sweep(fd, swept[i].depth);
+	}
 }
 
 static int
@@ -104,6 +123,8 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	m->id = *setup->identity;
 	m->judge_ms = setup->judge_ms ? setup->judge_ms : JUDGE_TIME_S * 1000;
 	r = open_folders(m);
+	if (r == 0)
+		sweep(m);
 	r = r ?: calls_new(&m->calls, m);
 	r = r ?: judge_queue_new(&m->judge, m);
 	r = r ?: notify_new(&m->notify, m);
@@ -115,6 +136,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: export_verb_init(m);
 	r = r ?: erase_verb_init(m);
 	r = r ?: courier_verbs_init(m);
+	r = r ?: courier_need_init(m);
 	r = r ?: outbox_verbs_init(m);
 	r = r ?: enrolment_init(m);
 	r = r ?: clone_init(m);
@@ -126,6 +148,7 @@ monitor_open(struct monitor **ret, const struct monitor_setup *setup)
 	r = r ?: freshness_init(m);
 	r = r ?: mutes_init(m);
 	r = r ?: alarms_init(m);
+	r = r ?: collect_verbs_init(m);
 	r = r ?: dial_verb_init(m);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
@@ -179,6 +202,7 @@ on_tick(void *arg)
 	for (size_t i = 0; i < m->n_modules; i++)
 		if (m->modules[i].module->tick)
 			m->modules[i].module->tick(m, now, m->modules[i].arg);
+	leaf_look(m);
 	if (leaf_flush(m, false) < 0)
 		log_warning("what was refused cannot be written down");
 	if (epoch_advance(&m->epoch, m->run_fd, audit_size(m->audit)) < 0)
@@ -321,79 +345,10 @@ monitor_hub(const struct monitor *m)
 	return monitor_enrolled(m) ? m->site.card->facts : NULL;
 }
 
-/* --- saying things ------------------------------------------------------------------------------- */
-int
-monitor_sign(struct monitor *m, enum message type, const json_t *payload, json_t **ret_envelope)
-{
-	if (!m->site.key)
-		return REFUSE(REASON_NOT_FOUND, message_word(type),
-			"the site has no key: it is not enrolled");
-	return envelope_seal(ret_envelope, type, payload, m->site.key);
-}
-
-static bool
-class_is_on(const struct monitor *m, const char *class)
-{
-	if (strcmp(class, "audit") == 0)
-		return monitor_switch_on(m, SWITCH_TELEMETRY) ||
-			monitor_switch_on(m, SWITCH_UPDATES) || monitor_switch_on(m, SWITCH_REMOTE);
-	if (strcmp(class, "result") == 0)
-		return monitor_switch_on(m, SWITCH_REMOTE);
-	if (strcmp(class, "update") == 0)
-		return monitor_switch_on(m, SWITCH_UPDATES);
-	return monitor_switch_on(m, SWITCH_TELEMETRY);
-}
-
-int
-monitor_outbox(struct monitor *m, const char *stream, const char *class, const char *path,
-	const char *content_type, const void *body, size_t len)
-{
-	SCOPED_JSON *line = NULL;
-	uint64_t sequence = 0;
-	int r;
-
-	/* Asked every few seconds: nothing to log.  Under review, too: these have no fields to accept. */
-	if (!class_is_on(m, class) || policy_class_of(m->policy, class) != POLICY_SEND)
-		return REASON_SWITCHED_OFF;
-	r = outbox_put(m->outbox, stream, class, path, content_type, body, len, monitor_now_us(m),
-		&sequence);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	line = json_pack("{s:s}", "stream", stream);
-	monitor_push(m, CALL_ROLE_COURIER, "outbox", line);
-	return 0;
-}
-
-void
-monitor_push(struct monitor *m, enum call_role role, const char *name, const json_t *json)
-{
-	calls_push(m->calls, role, name, json);
-}
-
 void
 monitor_set_core(struct monitor *m, const char *hex)
 {
 	(void)snprintf(m->core_release, sizeof(m->core_release), "%s", hex);
-}
-
-bool
-monitor_connected(const struct monitor *m, enum call_role role)
-{
-	return m->calls && calls_has(m->calls, role);
-}
-
-void
-monitor_notify(struct monitor *m, const char *event, const char *about, const char *text)
-{
-	SCOPED_JSON *line = NULL;
-	char one[512];
-
-	if (!policy_notifies(m->policy, event))
-		return;
-	log_warning("%s: %s", event, log_escape(one, sizeof(one), text));
-	line = json_pack("{s:s, s:s}", "event", event, "text", one);
-	monitor_push(m, CALL_ROLE_CONTROL, "notify", line);
-	notify_event(m->notify, event, about, one);
 }
 
 /* --- verbs and modules --------------------------------------------------------------------------- */

@@ -111,6 +111,9 @@ const struct people *monitor_people(const struct monitor *m);
 /* Both the monitor's record and the absence of etc/off/NAME (looked at each time). */
 bool monitor_switch_on(const struct monitor *m, enum switch_name which);
 
+/* Is the courier to run?  Where all switches are off and PID 1 keeps it, it is not. */
+bool monitor_courier_wanted(const struct monitor *m);
+
 /* The site's facts as the card stated them: {"url","reply","witness":{"name","key"},"director"}; NULL
  * before enrolment.  Borrowed. */
 const json_t *monitor_hub(const struct monitor *m);
@@ -130,6 +133,10 @@ int monitor_leaf(struct monitor *m, const char *kind, const char *actor, const c
 /* The same with more to say: extra is an object, borrowed.  Of a request: {"ticket"}, by which an export finds it. */
 int monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const char *object,
 	const uint8_t *digest, enum reason reason, const json_t *extra);
+
+/* Whether there is such a leaf, of since_us or later: for who goes on after a crash and may have written it.  Walks the log from there;
+ * where that cannot be read, false. */
+bool monitor_leaf_stands(struct monitor *m, const char *kind, const char *object, const uint8_t *digest, uint64_t since_us);
 
 /* The same for what a stranger, or whoever carries messages to us, can bring about: see tally.h.  A leaf at
  * once where there was none of that kind, about and reason in the last minute; else it is counted, on the

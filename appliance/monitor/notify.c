@@ -194,6 +194,8 @@ notify_event(struct notify *n, const char *event, const char *about, const char 
 		return; /* nobody wants to be told this way */
 	found = scandir(real, &names, is_name, alphasort);
 	json = event_json(n, event, about, text);
+	if (found < 0)
+		n->left_out++;
 	for (int i = 0; i < found; i++) {
 		struct run *run = &n->waiting[n->n_waiting];
 

@@ -1,7 +1,6 @@
 #include "appliance/monitor/outbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

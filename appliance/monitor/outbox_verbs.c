@@ -15,12 +15,13 @@
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/outbox.h"
+#include "appliance/monitor/outbox_ack.h"
 #include "appliance/monitor/reseal.h"
 #include "appliance/trust/sha256.h"
 
 #define ANSWERS_FILE "answers.json"
 
-enum { ACK_MAX = 4096, MOVES = 8 /* in one turn */ };
+enum { MOVES = 8 /* in one turn */ };
 
 struct answering {
 	struct monitor *m;
@@ -74,92 +75,17 @@ load(struct answering *a)
 }
 
 /* --- one answer ---------------------------------------------------------------------------------- */
-/* What the hub says that it committed. */
-struct ack {
-	uint64_t v, sequence;
-	const char *site, *stream;
-	uint8_t sha256[SHA256_LEN];
-	json_t *clone;
-};
-
-static const struct json_field ack_fields[] = {
-	{ "v", JSON_KIND_U64, .offset = offsetof(struct ack, v), .max = 1 },
-	{ "site", JSON_KIND_TEXT, .offset = offsetof(struct ack, site), .max = 64 },
-	{ "stream", JSON_KIND_TEXT, .offset = offsetof(struct ack, stream),
-		.max = LEDGER_STREAM_MAX },
-	{ "sequence", JSON_KIND_U64, .offset = offsetof(struct ack, sequence), .max = INT64_MAX },
-	{ "sha256", JSON_KIND_SHA256, .offset = offsetof(struct ack, sha256), .optional = true },
-	{ "clone", JSON_KIND_OBJECT, .offset = offsetof(struct ack, clone), .max = 8,
-		.optional = true },
-};
-
-enum verdict {
-	VERDICT_TAKEN,	 /* the hub has this very record */
-	VERDICT_GONE,	 /* it is not here any more: nothing to say about it */
-	VERDICT_UNKNOWN, /* the hub counts it as had, but does not know what it was */
-	VERDICT_ANOTHER, /* it has another one under this number */
-};
-
-/* Whoever holds the courier's key can have any answer of the hub, and show it for another: a heartbeat's for a
- * result's.  So a record goes only by an acknowledgement that names it and what stands in it. */
-static int
-read_ack(struct monitor *m, const char *stream, uint64_t sequence, const void *body, size_t len,
-	enum verdict *ret)
-{
-	static const uint8_t none[SHA256_LEN];
-	uint8_t digest[SHA256_LEN];
-	SCOPED_JSON *doc = NULL;
-	struct ack ack = { 0 };
-	int r = json_read(&doc, body, len, ACK_MAX, "acknowledgement");
-
-	r = r ?: json_members(doc, ack_fields, ARRAY_LEN(ack_fields), &ack, "acknowledgement");
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (strcmp(ack.site, monitor_site(m)) != 0 || strcmp(ack.stream, stream) != 0 ||
-		ack.sequence != sequence)
-		return REFUSE(REASON_WRONG_ADDRESSEE, stream,
-			"the acknowledgement is of %s %llu of %s, not of %llu", ack.stream,
-			(unsigned long long)ack.sequence, ack.site, (unsigned long long)sequence);
-	r = ack.clone ? clone_hub_says(m, ack.clone) : 0;
-	r = r ?: outbox_digest(m->outbox, stream, sequence, digest);
-	if (r && r != REASON_NOT_FOUND)
-		return r < 0 ? FAULT(r) : r;
-	if (r == REASON_NOT_FOUND)
-		*ret = VERDICT_GONE;
-	else if (memcmp(ack.sha256, none, sizeof(none)) == 0)
-		*ret = VERDICT_UNKNOWN;
-	else
-		*ret = memcmp(ack.sha256, digest, sizeof(digest)) == 0 ? VERDICT_TAKEN
-								       : VERDICT_ANOTHER;
-	return 0;
-}
-
-/* After what this changes, for a second site is a fact of its own. */
-static int
-refuse_another(struct monitor *m, const char *stream, uint64_t sequence)
-{
-	int r = clone_notice(m, "hub",
-		"the hub has another record under a number that this site gave", REASON_CONFLICT);
-
-	if (r < 0)
-		return FAULT(r);
-	return REFUSE(REASON_CONFLICT, stream,
-		"the hub has another record under %llu than this site (a second site with its "
-		"key?)",
-		(unsigned long long)sequence);
-}
-
 /* Heartbeats replace one another: what the hub does not know of one of them says nothing. */
 static int
 take_replaced(struct monitor *m, const char *stream, uint64_t sequence, unsigned status,
 	const void *body, size_t len)
 {
-	enum verdict verdict = VERDICT_GONE;
-	int r = status / 100 == 2 ? read_ack(m, stream, sequence, body, len, &verdict) : 0;
+	enum outbox_ack_verdict verdict = OUTBOX_ACK_GONE;
+	int r = status / 100 == 2 ? outbox_ack_judge(m, stream, sequence, body, len, &verdict) : 0;
 
-	if (r == 0 && verdict == VERDICT_ANOTHER)
-		r = refuse_another(m, stream, sequence);
-	if (r == 0 && verdict == VERDICT_TAKEN)
+	if (r == 0 && verdict == OUTBOX_ACK_ANOTHER)
+		r = outbox_ack_another(m, stream, sequence);
+	if (r == 0 && verdict == OUTBOX_ACK_TAKEN)
 		r = outbox_committed(m->outbox, stream, sequence);
 	return r < 0 ? FAULT(r) : r;
 }
@@ -256,7 +182,7 @@ first_open(struct answering *a, uint64_t *ret)
 static int
 take_kept(struct answering *a, uint64_t sequence, unsigned status, const void *body, size_t len)
 {
-	enum verdict verdict = VERDICT_UNKNOWN;
+	enum outbox_ack_verdict verdict = OUTBOX_ACK_UNKNOWN;
 	uint64_t first = 0;
 	int r = first_open(a, &first);
 
@@ -271,14 +197,14 @@ take_kept(struct answering *a, uint64_t sequence, unsigned status, const void *b
 			(unsigned long long)sequence);
 	if (!answers_open(&a->kept, sequence))
 		return 0; /* as it comes after a restart of the courier */
-	r = status / 100 == 2 ? read_ack(a->m, LEDGER_KEPT, sequence, body, len, &verdict) : 0;
+	r = status / 100 == 2 ? outbox_ack_judge(a->m, LEDGER_KEPT, sequence, body, len, &verdict) : 0;
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (verdict == VERDICT_TAKEN || verdict == VERDICT_GONE)
+	if (verdict == OUTBOX_ACK_TAKEN || verdict == OUTBOX_ACK_GONE)
 		return let_go(a, sequence);
-	r = hold(a, sequence, status, verdict != VERDICT_ANOTHER); /* that has a leaf of its own */
-	if (r == 0 && verdict == VERDICT_ANOTHER)
-		r = refuse_another(a->m, LEDGER_KEPT, sequence);
+	r = hold(a, sequence, status, verdict != OUTBOX_ACK_ANOTHER); /* that has a leaf of its own */
+	if (r == 0 && verdict == OUTBOX_ACK_ANOTHER)
+		r = outbox_ack_another(a->m, LEDGER_KEPT, sequence);
 	return r < 0 ? FAULT(r) : r;
 }
 

@@ -111,9 +111,11 @@ on_compiled(int r, const json_t *answer, void *arg)
 	if (r == 0) {
 		out = json_object();
 		(void)json_put_sha256(out, "digest", policy_digest(next));
-		(void)json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens));
-		(void)json_object_set_new(out, "widens", json_boolean(widens));
-		(void)json_object_set_new(out, "warnings", policy_warnings(next));
+		/* Nothing is put in force that could not be shown whole. */
+		if (json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens)) < 0 ||
+			json_object_set_new(out, "widens", json_boolean(widens)) < 0 ||
+			json_object_set_new(out, "warnings", policy_warnings(next)) < 0)
+			r = FAULT(-ENOMEM);
 		(void)json_object_set_new(out, "guarded", json_boolean(monitor_guarded(m)));
 		(void)json_object_set_new(out, "in_force",
 			json_boolean(m->ceiling.state == CEILING_APPLIED &&
@@ -377,7 +379,7 @@ policy_verbs_init(struct monitor *m)
 	r = r ?: monitor_register_verb(m, "policy.apply", CALL_ROLE_CONTROL, on_apply, NULL);
 
 	r = r ?: monitor_register_verb(m, "policy.diff", CALL_ROLE_CONTROL, on_diff, NULL);
-	r = r ?: monitor_register_verb(m, "policy.explain", CALL_ROLE_CONTROL, on_explain, NULL);
+	r = r ?: monitor_register_verb(m, "policy.explain", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_explain, NULL);
 	r = r ?: monitor_register_verb(m, "owner.statement", CALL_ROLE_CONTROL, on_statement, NULL);
-	return r ?: monitor_register_verb(m, "policy.show", CALL_ROLE_CONTROL, on_show, NULL);
+	return r ?: monitor_register_verb(m, "policy.show", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_show, NULL);
 }

@@ -14,7 +14,8 @@ type_of(const json_t *doc, enum message *ret)
 	static const struct {
 		const char *word;
 		enum message message;
-	} kinds[] = { { "plan", MESSAGE_PLAN }, { "result", MESSAGE_RESULT }, { "progress", MESSAGE_PROGRESS } };
+	} kinds[] = { { "plan", MESSAGE_PLAN }, { "result", MESSAGE_RESULT }, { "progress", MESSAGE_PROGRESS },
+		{ "permits", MESSAGE_PERMITS } };
 	const char *kind = json_text(doc, "kind");
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -52,7 +53,7 @@ sign(json_t *doc, const struct envelope *e, const struct ed25519 *key)
 int
 reseal_answer(struct buf *out, const void *body, size_t len, void *arg)
 {
-	SCOPED_JSON *doc = json_loadb(body, len, 0, NULL);
+	SCOPED_JSON *doc = json_load_whole(body, len, 0, NULL);
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	const struct ed25519 *key = arg;
 	enum message type;

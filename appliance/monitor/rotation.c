@@ -11,6 +11,7 @@
 #include "appliance/base/log.h"
 #include "appliance/enrol/enrol_site.h"
 #include "appliance/enrol/rotate.h"
+#include "appliance/monitor/courier_need.h"
 #include "appliance/monitor/courier_verbs.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/trust/sha256.h"
@@ -54,6 +55,8 @@ on_begin(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)arg;
 	if (!monitor_recorded(m))
 		return REFUSE(REASON_NOT_APPROVED, "rotation", "no engineer vouches for the present key yet");
+	if (!m->site.has_courier)
+		courier_need_key(m);
 	if (!m->site.has_courier)
 		return REFUSE(REASON_BUSY, "courier", "has not come up yet; the new key signs for its key");
 	r = site_make_next(&m->site, m->dir_fd);

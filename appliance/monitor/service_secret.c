@@ -222,7 +222,7 @@ on_secret_rotate(struct monitor *m, struct monitor_call *call, void *arg)
 int
 service_secret_init(struct monitor *m)
 {
-	int r = monitor_register_verb(m, "service.show", CALL_ROLE_CONTROL, on_show, NULL);
+	int r = monitor_register_verb(m, "service.show", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_show, NULL);
 
 	r = r ?: monitor_register_verb(m, "service.secret.list", CALL_ROLE_CONTROL, on_secrets, NULL);
 	r = r ?: monitor_register_verb(m, "service.secret.set", CALL_ROLE_CONTROL, on_secret_set, NULL);

@@ -23,32 +23,22 @@
 #include "appliance/base/log.h"
 #include "appliance/base/yaml.h"
 #include "appliance/monitor/inside.h"
-#include "appliance/monitor/services_room.h"
+#include "appliance/monitor/service_set_room.h"
 #include "appliance/service/definition.h"
-#include "appliance/service/launch.h"
 #include "appliance/trust/sha256.h"
 
 #define JOURNAL "set"
 enum { JOURNAL_MAX = YAML_BYTES_MAX + 2 * SHA256_LEN + 1 };
 
-/* In order of what they cost. */
-enum needs { NEEDS_NOTHING, NEEDS_NEXT_START, NEEDS_RELOAD, NEEDS_RESTART };
-static const char *const needs_text[] = { "nothing", "next-start", "reload", "restart" };
-
-struct set {
-	struct monitor *m;
-	struct monitor_call *call; /* NULL: taken up again at a start */
-	char service[SERVICES_NAME_MAX + 1];
-	struct buf old, new; /* cluster.yaml */
-	char *difference;
-	json_t *configs;
-	enum needs needs;
-	bool restarted;
-	struct refusal why; /* it goes back */
+static const char *const needs_text[] = {
+	[SERVICE_SET_NOTHING] = "nothing",
+	[SERVICE_SET_NEXT_START] = "next-start",
+	[SERVICE_SET_RELOAD] = "reload",
+	[SERVICE_SET_RESTART] = "restart",
 };
 
-static struct set *
-set_free(struct set *s)
+static struct service_set *
+set_free(struct service_set *s)
 {
 	if (s) {
 		buf_done(&s->old);
@@ -59,12 +49,12 @@ set_free(struct set *s)
 	free(s);
 	return NULL;
 }
-SCOPED_DESTRUCTOR(struct set, set_free)
+SCOPED_DESTRUCTOR(struct service_set, set_free)
 
-static struct set *
+static struct service_set *
 set_new(struct monitor *m, struct monitor_call *call, const char *service)
 {
-	struct set *s = calloc(1, sizeof(*s));
+	struct service_set *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -76,126 +66,9 @@ set_new(struct monitor *m, struct monitor_call *call, const char *service)
 	return s;
 }
 
-/* --- what it would change ------------------------------------------------------------------------ */
-/* One KNOB=VALUE into the text and, where a release is active, into given. */
-static int
-edit_one(struct set *s, const struct definition *d, const char *assignment, json_t *given)
-{
-	SCOPED(buf_done) struct buf next = BUF_MAX(YAML_BYTES_MAX);
-	const struct definition_param *param = NULL;
-	const char *eq = strchr(assignment, '=');
-	char knob[CLUSTER_NAME_MAX + 1];
-	json_t *typed = NULL;
-	int r = 0;
-
-	if (!eq || eq == assignment || eq - assignment > CLUSTER_NAME_MAX)
-		return REFUSE(REASON_USAGE, assignment, "must be KNOB=VALUE");
-	memcpy(knob, assignment, (size_t)(eq - assignment));
-	knob[eq - assignment] = '\0';
-	if (d)
-		r = definition_need_knob(d, knob, &param);
-	if (r == 0 && param && eq[1])
-		r = definition_parse_value(param, eq + 1, &typed);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	if (typed && json_object_set_new(given, knob, typed) < 0)
-		return FAULT(-ENOMEM);
-	if (!typed)
-		(void)json_object_del(given, knob);
-	r = cluster_set(&next, buf_text(&s->new), s->new.len, s->service, knob,
-		eq[1] ? eq + 1 : NULL);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	buf_reset(&s->new);
-	buf_put(&s->new, next.data, next.len);
-	return FAULT(buf_error(&s->new));
-}
-
-/* What the knobs that differ need at most; values, not how they are written. */
-static enum needs
-needs_of(const struct definition *d, const json_t *before, const json_t *after)
-{
-	static const enum needs of[] = { [DEFINITION_APPLY_RELOAD] = NEEDS_RELOAD,
-		[DEFINITION_APPLY_RESTART] = NEEDS_RESTART,
-		[DEFINITION_APPLY_NEXT_START] = NEEDS_NEXT_START };
-	enum needs needs = NEEDS_NOTHING;
-
-	for (size_t i = 0; i < d->n_knobs; i++) {
-		const struct definition_param *p = &d->knobs[i];
-
-		if (!json_equal(json_object_get(before, p->name), json_object_get(after, p->name)) &&
-			of[p->apply] > needs)
-			needs = of[p->apply];
-	}
-	return needs;
-}
-
-static int
-put_configs(struct set *s, const json_t *before, const json_t *after)
-{
-	const char *path;
-	json_t *text, *all;
-
-	memcpy(&all, &after, sizeof(all)); /* jansson's iterator takes no const object */
-	json_object_foreach(all, path, text) {
-		SCOPED(buf_done) struct buf diff = BUF_MAX(4 * DEFINITION_CONFIG_MAX);
-
-		cluster_difference(&diff, json_text(before, path), json_string_value(text));
-		if (diff.len && json_array_append_new(s->configs, json_pack("{s:s, s:s}", "path", path,
-					"difference", buf_text(&diff))) < 0)
-			return FAULT(-ENOMEM);
-	}
-	return 0;
-}
-
-/* With a release everything is known before anything is touched: values, configuration, what it takes. */
-static int
-foresee(struct set *s, const struct definition *d, const json_t *was, const json_t *given)
-{
-	SCOPED_JSON *before = NULL, *after = NULL, *old = NULL, *new = NULL;
-	int r = definition_check_knobs(d, was, &before);
-
-	r = r ?: definition_check_knobs(d, given, &after);
-	r = r ?: launch_configs(&old, d, was);
-	r = r ?: launch_configs(&new, d, given);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	s->needs = needs_of(d, before, after);
-	return put_configs(s, old, new);
-}
-
-static int
-edit_all(struct set *s)
-{
-	SCOPED(definition_freep) struct definition *d = NULL;
-	SCOPED(buf_done) struct buf diff = BUF_MAX(4 * YAML_BYTES_MAX);
-	SCOPED_JSON *was = NULL, *given = NULL;
-	struct services_state state;
-	const char *name, *value;
-	int r = 0;
-
-	s->configs = json_array();
-	buf_put(&s->new, s->old.data, s->old.len);
-	if (services_find(s->m, s->service, &state) && state.release[0]) {
-		r = services_definition(s->m, s->service, &d);
-		r = r ?: services_given(s->m->services, d, s->service, &was);
-	}
-	given = was ? json_deep_copy(was) : json_object();
-	for (size_t i = 0; r == 0 && monitor_call_param(s->call, i, &name, &value); i++)
-		if (strcmp(name, "set") == 0)
-			r = edit_one(s, d, value, given);
-	if (r == 0 && d)
-		r = foresee(s, d, was, given);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	cluster_difference(&diff, buf_text(&s->old), buf_text(&s->new));
-	s->difference = strdup(buf_text(&diff));
-	return s->difference ? 0 : FAULT(-ENOMEM);
-}
-
 /* --- the journal --------------------------------------------------------------------------------- */
 static int
-open_folder(const struct set *s, int *ret_fd)
+open_folder(const struct service_set *s, int *ret_fd)
 {
 	char path[sizeof(s->m->paths.lib) + SERVICES_NAME_MAX + 32];
 
@@ -213,7 +86,7 @@ digest_of(char hex[2 * SHA256_LEN + 1], const struct buf *text)
 }
 
 static int
-journal_write(const struct set *s)
+journal_write(const struct service_set *s)
 {
 	SCOPED(scope_close) int dir = -1;
 	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
@@ -229,7 +102,7 @@ journal_write(const struct set *s)
 
 /* The former text into s->old; false where there is no journal, or it is none of s->new. */
 static bool
-journal_read(struct set *s)
+journal_read(struct service_set *s)
 {
 	SCOPED(scope_close) int dir = -1;
 	SCOPED(buf_done) struct buf b = BUF_MAX(JOURNAL_MAX);
@@ -245,7 +118,7 @@ journal_read(struct set *s)
 }
 
 static void
-journal_remove(const struct set *s)
+journal_remove(const struct service_set *s)
 {
 	SCOPED(scope_close) int dir = -1;
 
@@ -255,21 +128,25 @@ journal_remove(const struct set *s)
 }
 
 /* --- steps --------------------------------------------------------------------------------------- */
+static json_t *
+answer_of(const struct service_set *s, const struct services_state *is)
+{
+	return json_pack("{s:s, s:s, s:O, s:s, s:b, s:s, s:s}", "service", s->service, "difference", s->difference,
+		"config", s->configs, "needs", needs_text[s->needs], "restarted", s->restarted, "state", is->state,
+		"health", is->health);
+}
+
 static void
-finish(struct set *s, int r)
+finish(struct service_set *s, int r)
 {
 	struct services_state state = { .state = "stopped", .health = "unknown" };
 
-	if (s->needs > NEEDS_NEXT_START)
+	if (s->needs > SERVICE_SET_NEXT_START)
 		journal_remove(s);
 	s->m->services->setting = false;
 	(void)services_find(s->m, s->service, &state);
 	if (s->call)
-		monitor_answer_result(s->call, r,
-			json_pack("{s:s, s:s, s:O, s:s, s:b, s:s, s:s}", "service", s->service,
-				"difference", s->difference, "config", s->configs, "needs",
-				needs_text[s->needs], "restarted", s->restarted, "state",
-				state.state, "health", state.health));
+		monitor_answer_result(s->call, r, answer_of(s, &state));
 	else if (r < 0)
 		log_fault(r, "taking up knobs");
 	set_free(s);
@@ -278,7 +155,7 @@ finish(struct set *s, int r)
 static void
 on_back(int r, void *arg)
 {
-	struct set *s = arg;
+	struct service_set *s = arg;
 	char object[SERVICES_NAME_MAX + 16];
 
 	(void)snprintf(object, sizeof(object), "%s set", s->service);
@@ -301,7 +178,7 @@ on_back(int r, void *arg)
 static void
 on_back_reloaded(int r, void *arg)
 {
-	struct set *s = arg;
+	struct service_set *s = arg;
 
 	if (r && services_restart(s->m, s->service, on_back, s) == 0)
 		return;
@@ -314,8 +191,8 @@ static void
 on_back_read(int r, void *arg)
 {
 	struct services_state state = { 0 };
-	struct set *s = arg;
-	bool spared = s->needs == NEEDS_RELOAD && services_find(s->m, s->service, &state) &&
+	struct service_set *s = arg;
+	bool spared = s->needs == SERVICE_SET_RELOAD && services_find(s->m, s->service, &state) &&
 		!strcmp(state.state, "running") && strcmp(state.health, "failing") != 0;
 
 	r = r ?: spared ? services_take_up(s->m, s->service, on_back_reloaded, s)
@@ -326,7 +203,7 @@ on_back_read(int r, void *arg)
 
 /* The former text again, unless somebody wrote the file since: then it is theirs. */
 static int
-write_back(struct set *s)
+write_back(struct service_set *s)
 {
 	SCOPED(buf_done) struct buf now = BUF_MAX(YAML_BYTES_MAX);
 	SCOPED(scope_close) int etc = -1;
@@ -343,7 +220,7 @@ write_back(struct set *s)
 static void
 on_applied(int r, void *arg)
 {
-	struct set *s = arg;
+	struct service_set *s = arg;
 
 	if (r <= 0) {
 		finish(s, r);
@@ -359,13 +236,13 @@ on_applied(int r, void *arg)
 static void
 on_read(int r, void *arg)
 {
-	struct set *s = arg;
+	struct service_set *s = arg;
 
-	if (r || s->needs <= NEEDS_NEXT_START) {
+	if (r || s->needs <= SERVICE_SET_NEXT_START) {
 		finish(s, r);
 		return;
 	}
-	s->restarted = s->needs == NEEDS_RESTART;
+	s->restarted = s->needs == SERVICE_SET_RESTART;
 	r = s->restarted ? services_restart(s->m, s->service, on_applied, s)
 			 : services_take_up(s->m, s->service, on_applied, s);
 	if (r)
@@ -373,7 +250,7 @@ on_read(int r, void *arg)
 }
 
 static int
-begin(struct set *s)
+begin(struct service_set *s)
 {
 	struct services_state state = { 0 };
 	bool runs = services_find(s->m, s->service, &state) &&
@@ -384,20 +261,20 @@ begin(struct set *s)
 
 	if (s->m->services->setting)
 		return REFUSE(REASON_BUSY, s->service, "another change of knobs is on its way");
-	if (!runs && s->needs > NEEDS_NEXT_START)
-		s->needs = NEEDS_NEXT_START;
+	if (!runs && s->needs > SERVICE_SET_NEXT_START)
+		s->needs = SERVICE_SET_NEXT_START;
 	(void)snprintf(object, sizeof(object), "%s set", s->service);
 	r = r
 		?: monitor_leaf(s->m, "service", monitor_call_actor(s->call), object, NULL,
 			   REASON_NONE);
-	if (r == 0 && s->needs > NEEDS_NEXT_START)
+	if (r == 0 && s->needs > SERVICE_SET_NEXT_START)
 		r = journal_write(s);
 	r = r ?: fs_replace(etc, "cluster.yaml", buf_text(&s->new), s->new.len, 0644);
 	r = r ?: services_reload_then(s->m, on_read, s);
 	if (r) {
 		/* Nobody has read it: as if it had never been written. */
 		(void)fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
-		if (s->needs > NEEDS_NEXT_START)
+		if (s->needs > SERVICE_SET_NEXT_START)
 			journal_remove(s);
 		return r < 0 ? FAULT(r) : r;
 	}
@@ -408,7 +285,7 @@ begin(struct set *s)
 static int
 on_set(struct monitor *m, struct monitor_call *call, void *arg)
 {
-	SCOPED(set_freep) struct set *s = NULL;
+	SCOPED(set_freep) struct service_set *s = NULL;
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state;
 	const char *service;
@@ -424,15 +301,11 @@ on_set(struct monitor *m, struct monitor_call *call, void *arg)
 	if (!s)
 		return FAULT(-ENOMEM);
 	r = service_verbs_text(m, &etc, &s->old);
-	r = r ?: edit_all(s);
+	r = r ?: service_set_edit(s);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	if (monitor_call_text(call, "diff") || !s->difference[0]) {
-		monitor_answer(call,
-			json_pack("{s:s, s:s, s:O, s:s, s:b, s:s, s:s}", "service", s->service,
-				"difference", s->difference, "config", s->configs, "needs",
-				needs_text[s->needs], "restarted", 0, "state", state.state, "health",
-				state.health));
+		monitor_answer(call, answer_of(s, &state));
 		return 0;
 	}
 	r = begin(s);
@@ -446,7 +319,7 @@ on_set(struct monitor *m, struct monitor_call *call, void *arg)
 bool
 service_set_resume(struct monitor *m, const char *name, bool stopped)
 {
-	SCOPED(set_freep) struct set *s = set_new(m, NULL, name);
+	SCOPED(set_freep) struct service_set *s = set_new(m, NULL, name);
 	SCOPED(scope_close) int etc = -1;
 
 	if (!s || m->services->setting || service_verbs_text(m, &etc, &s->new) != 0)
@@ -457,7 +330,7 @@ service_set_resume(struct monitor *m, const char *name, bool stopped)
 		journal_remove(s);
 		return false;
 	}
-	s->needs = NEEDS_RESTART;
+	s->needs = SERVICE_SET_RESTART;
 	if (services_restart(m, name, on_applied, s) != 0)
 		return false;
 	m->services->setting = true;

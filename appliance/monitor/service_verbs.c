@@ -150,7 +150,7 @@ on_list(struct monitor *m, struct monitor_call *call, void *arg)
 int
 service_verbs_init(struct monitor *m)
 {
-	int r = monitor_register_verb(m, "service.list", CALL_ROLE_CONTROL, on_list, NULL);
+	int r = monitor_register_verb(m, "service.list", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_list, NULL);
 
 	r = r ?: monitor_register_verb(m, "service.start", CALL_ROLE_CONTROL, on_start, NULL);
 	r = r ?: monitor_register_verb(m, "service.stop", CALL_ROLE_CONTROL, on_stop, NULL);

@@ -29,6 +29,8 @@ struct services_state {
 	bool wanted; /* it stands in cluster.yaml */
 };
 
+/* What is known now, copied into *ret: services of cluster.yaml, then those that only the lock still names; i is below the
+ * count.  false where there is none.  What runs is read from its shim's file at each call. */
 size_t services_count(struct monitor *m);
 bool services_at(struct monitor *m, size_t i, struct services_state *ret);
 bool services_find(struct monitor *m, const char *name, struct services_state *ret);

@@ -1,4 +1,13 @@
-/* What services.c and service_verbs.c share. */
+/* What the files of services share; nobody else includes it.
+ *
+ *	services.c         what is known of them; lost secrets; the module
+ *	services_file.c    cluster.yaml, read and taken up
+ *	services_order.c   what is required starts first
+ *	services_step.c    steps through the driver
+ *	services_verb.c    start, stop, restart, reload as orders
+ *	service_verbs.c    the verbs of people
+ *	service_set.c      knobs turned; service_set_edit.c what that would change
+ *	service_secret.c   one service shown, and its secrets */
 #pragma once
 
 #include <sys/stat.h>
@@ -40,6 +49,13 @@ struct services {
 	int watch_fd;	 /* inotify on run/shim */
 	struct loop_watch *watch;
 };
+
+/* The file (services_file.c).  Read the lock, and cluster.yaml by the judge, unless it has one already; services_file_written()
+ * and the next reading go by what was read.  Returns 0, a refusal (logged; a file that cannot be read is in `wrong`, too), or
+ * a fault. */
+int services_file_read(struct services *s);
+/* Was it written since it was read last? */
+bool services_file_written(const struct services *s);
 
 /* Order (services_order.c).  Start these: each once those of them that it requires were started, or could not be
  * (then it tries all the same); those that require each other in a ring at once.  Returns 0 or a fault. */

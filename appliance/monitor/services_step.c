@@ -41,26 +41,7 @@ int
 services_given(
 	const struct services *s, const struct definition *d, const char *name, json_t **ret)
 {
-	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
-	SCOPED_JSON *given = json_object();
-
-	if (!given)
-		return FAULT(-ENOMEM);
-	for (size_t i = 0; wanted && i < wanted->n_knobs; i++) {
-		const struct cluster_knob *k = &wanted->knobs[i];
-		const struct definition_param *param;
-		json_t *value = NULL;
-		int r;
-
-		r = definition_need_knob(d, k->name, &param);
-		r = r ?: definition_parse_value(param, k->value, &value);
-		if (r)
-			return r < 0 ? FAULT(r) : r;
-		if (json_object_set_new(given, k->name, value) < 0)
-			return FAULT(-ENOMEM);
-	}
-	*ret = STEAL(given);
-	return 0;
+	return launch_knobs(d, s->cluster ? cluster_find(s->cluster, name) : NULL, ret);
 }
 
 int

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -91,9 +92,10 @@ daemons(const struct monitor *m)
 
 			if (e)
 				(void)json_array_append_new(out,
-					json_pack("{s:s, s:i, s:b, s:i}", "name",
+					json_pack("{s:s, s:i, s:b, s:i, s:b}", "name",
 						roster_role_name(e->role), "pid", (int)e->pid,
-						"ready", e->ready, "restarts", (int)e->restarts));
+						"ready", e->ready, "restarts", (int)e->restarts, "wanted",
+						shown[i] != ROSTER_COURIER || monitor_courier_wanted(m)));
 		}
 	}
 	free(roster);
@@ -177,6 +179,17 @@ pending(const struct monitor *m)
 	return out;
 }
 
+/* Why one was given up: here alone, for with it go lines of its log, and status_services() says what leaves the site. */
+static void
+put_why(struct monitor *m, json_t *services)
+{
+	struct services_state s;
+
+	for (size_t i = 0; services_at(m, i, &s) && i < json_array_size(services); i++)
+		if (s.release[0] && strcmp(s.state, "failed") == 0)
+			(void)json_put_text(json_array_get(services, i), "why", s.why);
+}
+
 static int
 on_status(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -192,6 +205,7 @@ on_status(struct monitor *m, struct monitor_call *call, void *arg)
 	(void)json_object_set_new(s, "switches", switches(m));
 	(void)json_object_set_new(s, "daemons", daemons(m));
 	(void)json_object_set_new(s, "services", status_services(m));
+	put_why(m, json_object_get(s, "services"));
 	(void)json_object_set_new(s, "pending", pending(m));
 	(void)json_object_set_new(s, "audit", audit(m));
 	put_enforced(m, s);
@@ -206,5 +220,5 @@ on_status(struct monitor *m, struct monitor_call *call, void *arg)
 int
 status_init(struct monitor *m)
 {
-	return monitor_register_verb(m, "status", CALL_ROLE_CONTROL, on_status, NULL);
+	return monitor_register_verb(m, "status", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_status, NULL);
 }
