@@ -42,6 +42,10 @@ load_template(const struct definition_at *a)
 		return;
 	}
 	r = fs_read(a->rd->dir_fd, file, DEFINITION_CONFIG_MAX, &b);
+	if (r == -ENOMEM) {
+		definition_stick(&m, r);
+		return;
+	}
 	if (r) {
 		DEFINITION_BAD(&m, "\"%s\" is not there, no file or too large", file);
 		return;
@@ -50,8 +54,12 @@ load_template(const struct definition_at *a)
 		b.data[--b.len] = '\0'; /* the last line's end is no line of its own */
 	text = b.len ? (char *)b.data : NULL;
 	while ((line = strsep(&text, "\n"))) {
+		errno = 0;
 		if (json_array_append_new(lines, json_string(line)) < 0) {
-			DEFINITION_BAD(&m, "\"%s\" is no UTF-8 text", file);
+			if (errno == ENOMEM)
+				definition_stick(&m, FAULT(-ENOMEM));
+			else
+				DEFINITION_BAD(&m, "\"%s\" is no UTF-8 text", file);
 			return;
 		}
 	}

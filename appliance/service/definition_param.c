@@ -427,8 +427,9 @@ definition_parse_value(const struct definition_param *param, const char *text, j
 			return REFUSE(REASON_MALFORMED, param->name, "must be true or false");
 		v = json_boolean(!strcmp(text, "true"));
 	} else {
+		errno = 0;
 		v = json_string(text);
-		if (!v)
+		if (!v && errno != ENOMEM)
 			return REFUSE(REASON_MALFORMED, param->name, "is no UTF-8");
 	}
 	return v ? definition_check_value(param, v, param->name, ret) : FAULT(-ENOMEM);

@@ -31,6 +31,7 @@ struct render {
 	size_t depth;
 	size_t line;		 /* of the template, from 1 */
 	char bad[TAG_MAX + 120]; /* why not */
+	int fault;		 /* or this */
 };
 
 static bool __attribute__((format(printf, 2, 3)))
@@ -231,13 +232,24 @@ put_tag(struct render *r, const char *name, const char *line, const char *at)
 	return true;
 }
 
+/* false where it is no value of the knob's; a fault sticks. */
 static bool
-is_true(const struct definition_param *p, const json_t *v, const char *is)
+parse(struct render *r, const struct definition_param *p, const char *is, json_t **ret)
+{
+	int e = definition_parse_value(p, is, ret);
+
+	if (e < 0)
+		r->fault = FAULT(e);
+	return e == 0;
+}
+
+static bool
+is_true(struct render *r, const struct definition_param *p, const json_t *v, const char *is)
 {
 	SCOPED_JSON *want = NULL;
 
 	if (is)
-		return definition_parse_value(p, is, &want) == 0 && json_equal(want, v);
+		return parse(r, p, is, &want) && json_equal(want, v);
 	switch (p->type) {
 	case DEFINITION_BOOL:
 		return json_is_true(v);
@@ -270,7 +282,7 @@ open_section(struct render *r, const char *tag)
 		p = definition_knob(r->d, name + 5);
 	if (!p)
 		return bad(r, "names \"%.80s\", which is no knob", name);
-	if (!r->v && is && definition_parse_value(p, is + 1, &want) != 0)
+	if (!r->v && is && !parse(r, p, is + 1, &want))
 		return bad(r, "%.80s is never so: the knob cannot have this value", tag + 1);
 	json_decref(want);
 	if (r->v) {
@@ -278,7 +290,7 @@ open_section(struct render *r, const char *tag)
 
 		if (!value)
 			return bad(r, "\"%s\" has no value here", name);
-		holds = is_true(p, value, is ? is + 1 : NULL) == (tag[0] == '#');
+		holds = is_true(r, p, value, is ? is + 1 : NULL) == (tag[0] == '#');
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", tag + 1);
 	s->shown = holds && is_shown(r);
@@ -385,6 +397,7 @@ definition_check_config(const struct definition_at *a, const struct definition_c
 	const struct definition *d)
 {
 	struct render *r;
+	bool holds;
 
 	if (a->rd->r || !config->text)
 		return;
@@ -395,7 +408,10 @@ definition_check_config(const struct definition_at *a, const struct definition_c
 	}
 	r->d = d;
 	r->format = config->format;
-	if (!put_all(r, config->text))
+	holds = put_all(r, config->text);
+	if (r->fault < 0)
+		definition_stick(a, r->fault);
+	else if (!holds)
 		DEFINITION_BAD(a, "line %zu: %s", r->line, r->bad);
 	free(r);
 }
@@ -405,6 +421,7 @@ definition_render(
 	const struct definition_config *config, const struct definition_values *v, struct buf *out)
 {
 	SCOPED(scope_free) struct render *r = NULL;
+	bool holds;
 
 	if (!v->of)
 		return FAULT(-EINVAL); /* how a knob is written is the definition's to say */
@@ -415,7 +432,10 @@ definition_render(
 	r->v = v;
 	r->format = config->format;
 	r->out = out;
-	if (!put_all(r, config->text))
+	holds = put_all(r, config->text);
+	if (r->fault < 0)
+		return FAULT(r->fault);
+	if (!holds)
 		return REFUSE(REASON_MALFORMED, config->path, "%s", r->bad);
 	if (buf_error(out) == -EMSGSIZE)
 		return REFUSE(REASON_TOO_LARGE, config->path, "becomes more than %d bytes",

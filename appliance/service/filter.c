@@ -117,13 +117,17 @@ filter_export(int *ret_fd)
 {
 	SCOPED(release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	SCOPED(scope_close) int fd = -1;
+	int r = ctx ? build(ctx) : -ENOMEM;
 
-	if (!ctx || build(ctx) < 0)
-		return REFUSE(REASON_NO_SANDBOX, "seccomp", "the filter cannot be built");
+	if (r < 0)
+		return FAULT(r);
 	fd = memfd_create("seccomp", MFD_CLOEXEC);
 	if (fd < 0)
 		return FAULT(-errno);
-	if (seccomp_export_bpf(ctx, fd) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+	r = seccomp_export_bpf(ctx, fd);
+	if (r == -ENOMEM)
+		return FAULT(r);
+	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return REFUSE(REASON_NO_SANDBOX, "seccomp", "the filter cannot be written");
 	*ret_fd = STEAL_FD(fd);
 	return 0;

@@ -80,10 +80,12 @@ identity_user(enum identity_role role)
 static int
 find_user(const char *name, uid_t *ret)
 {
-	FILE *f = fopen("/etc/passwd", "re");
+	FILE *f;
 	const struct passwd *p = NULL;
 	gid_t gid = 0;
 
+	errno = 0;
+	f = fopen("/etc/passwd", "re");
 	while (f && (p = fgetpwent(f)) != NULL && strcmp(p->pw_name, name) != 0)
 		;
 	if (p) {
@@ -92,6 +94,8 @@ find_user(const char *name, uid_t *ret)
 	}
 	if (f)
 		(void)fclose(f);
+	if (!p && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!p)
 		return REFUSE(REASON_NOT_FOUND, name, "is no user of this host; run systemd-sysusers");
 	if (gid != *ret)
@@ -103,9 +107,11 @@ find_user(const char *name, uid_t *ret)
 bool
 identity_group(const char *name, gid_t *ret)
 {
-	FILE *f = fopen("/etc/group", "re");
+	FILE *f;
 	const struct group *g = NULL;
 
+	errno = 0;
+	f = fopen("/etc/group", "re");
 	while (f && (g = fgetgrent(f)) != NULL && strcmp(g->gr_name, name) != 0)
 		;
 	if (g)
@@ -118,7 +124,9 @@ identity_group(const char *name, gid_t *ret)
 static int
 find_group(const char *name, gid_t *ret)
 {
-	return identity_group(name, ret) ? 0 : REFUSE(REASON_NOT_FOUND, name, "is no group of this host; run systemd-sysusers");
+	if (identity_group(name, ret))
+		return 0;
+	return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_NOT_FOUND, name, "is no group of this host; run systemd-sysusers");
 }
 
 int

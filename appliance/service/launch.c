@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,21 +113,18 @@ int
 launch_knobs(const struct definition *d, const struct cluster_service *s, json_t **ret)
 {
 	SCOPED_JSON *knobs = json_object();
-	int r;
 
 	if (!knobs)
 		return FAULT(-ENOMEM);
-	for (size_t i = 0; i < s->n_knobs; i++) {
-		const struct definition_param *param = definition_knob(d, s->knobs[i].name);
-		json_t *v;
+	for (size_t i = 0; s && i < s->n_knobs; i++) {
+		const struct definition_param *param;
+		json_t *value = NULL;
+		int r = definition_need_knob(d, s->knobs[i].name, &param);
 
-		if (!param)
-			return REFUSE(REASON_UNKNOWN_FIELD, s->name, "it has no knob \"%s\"",
-				s->knobs[i].name);
-		r = definition_parse_value(param, s->knobs[i].value, &v);
+		r = r ?: definition_parse_value(param, s->knobs[i].value, &value);
 		if (r)
 			return r < 0 ? FAULT(r) : r;
-		if (json_object_set_new(knobs, s->knobs[i].name, v) < 0)
+		if (json_object_set_new(knobs, s->knobs[i].name, value) < 0)
 			return FAULT(-ENOMEM);
 	}
 	*ret = STEAL(knobs);
@@ -330,6 +326,7 @@ launch_prepare(struct spec *ret, const struct paths *paths, const struct identit
 	conf = open(ret->conf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (conf < 0)
 		return FAULT(-errno);
+	r = fs_sweep(conf, 3);
 	for (size_t i = 0; !r && i < d->n_config; i++)
 		r = write_config(conf, &d->config[i], &values, &own);
 	return r < 0 ? FAULT(r) : r;

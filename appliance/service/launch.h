@@ -11,8 +11,8 @@ struct definition;
 struct identity;
 struct paths;
 
-/* The knobs of cluster.yaml, typed as the definition says.  Returns 0 with *ret (caller decrefs);
- * REASON_UNKNOWN_FIELD for a knob that is none; what definition_parse_value() refuses; or a
+/* The knobs of cluster.yaml (s NULL: it names none), typed as the definition says.  Returns 0 with *ret (caller
+ * decrefs); REASON_UNKNOWN_FIELD for a knob that is none (logged, with the nearest); what definition_parse_value() refuses; or a
  * fault. */
 int launch_knobs(const struct definition *d, const struct cluster_service *s, json_t **ret);
 

@@ -63,6 +63,18 @@ spawn_switch_core(struct spawner *s, spawn_done_fn *done, void *arg)
 	return s->ops->switch_core(s, done, arg);
 }
 
+bool
+spawn_has_courier(const struct spawner *s)
+{
+	return s->ops->courier != NULL;
+}
+
+int
+spawn_courier(struct spawner *s, bool on, spawn_done_fn *done, void *arg)
+{
+	return s->ops->courier(s, on, done, arg);
+}
+
 void
 spawn_on_exited(struct spawner *s, spawn_exited_fn *fn, void *arg)
 {

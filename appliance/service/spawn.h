@@ -4,6 +4,7 @@
  * (kept and reconnected on the loop), spawn_systemd.c PID 1 over sd-bus; tests link tests/fakes/spawn_fake.c. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
@@ -55,6 +56,7 @@ struct spawn_ops {
 	int (*look_shim)(struct spawner *s, const char *service, spawn_done_fn *done, void *arg);
 	int (*kill)(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, void *arg);
 	int (*switch_core)(struct spawner *s, spawn_done_fn *done, void *arg);
+	int (*courier)(struct spawner *s, bool on, spawn_done_fn *done, void *arg); /* NULL: it always runs */
 	int (*dial)(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done,
 		void *arg);
 	struct spawner *(*free)(struct spawner *s);
@@ -96,6 +98,10 @@ int spawn_kill(struct spawner *s, pid_t pid, int signal, spawn_done_fn *done, vo
 /* Ask that all daemons end, the asking one too, and the core that lib/core names starts in their place; services go on.
  * Whoever asks is told to end soon after; r of done: as above, pid 0. */
 int spawn_switch_core(struct spawner *s, spawn_done_fn *done, void *arg);
+/* Can the courier be ended and started by itself?  Elsewhere it runs as long as the monitor does. */
+bool spawn_has_courier(const struct spawner *s);
+/* Ask that the courier runs, or that it ends; where it is so already nothing happens.  r of done: as above, pid 0. */
+int spawn_courier(struct spawner *s, bool on, spawn_done_fn *done, void *arg);
 /* Have a connection to this port of the host's loopback, or of an address that is not "", written to take_socket
  * (loop/dial.h), which is closed on every path.  0 with pid 0 also where nobody listens: then nothing was written. */
 int spawn_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg);

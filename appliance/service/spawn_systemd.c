@@ -220,6 +220,8 @@ check(struct systemd *s, struct systemd_call *c)
 		(void)snprintf(c->unit, sizeof(c->unit), "%s", u->name);
 		return 0;
 	case CALL_SWITCH:
+	case CALL_BEGIN:
+	case CALL_END:
 		return 0;
 	}
 	return 0;
@@ -234,6 +236,8 @@ put(sd_bus_message *m, const struct systemd *s, const struct systemd_call *c)
 		return systemd_put_unit(m, s, c);
 	case CALL_STOP:
 	case CALL_SWITCH:
+	case CALL_BEGIN:
+	case CALL_END:
 		return sd_bus_message_append(m, "ss", c->unit, "replace");
 	case CALL_RELOAD:
 		return sd_bus_message_append(m, "ssi", c->unit, "main", SIGHUP);
@@ -251,7 +255,9 @@ send_call(struct systemd *s, struct systemd_call *c)
 		[CALL_STOP] = "StopUnit",
 		[CALL_RELOAD] = "KillUnit",
 		[CALL_KILL] = "KillUnit",
-		[CALL_SWITCH] = "RestartUnit" };
+		[CALL_SWITCH] = "RestartUnit",
+		[CALL_BEGIN] = "StartUnit",
+		[CALL_END] = "StopUnit" };
 	sd_bus_message *m = NULL;
 	int r;
 
@@ -260,6 +266,14 @@ send_call(struct systemd *s, struct systemd_call *c)
 	r = r < 0 ? r : sd_bus_call_async(s->bus, &c->slot, m, on_reply, c, (uint64_t)-1);
 	sd_bus_message_unref(m);
 	return r < 0 ? FAULT(r) : 0;
+}
+
+static bool
+is_up(struct systemd *s, const char *unit)
+{
+	const struct systemd_unit *u = systemd_named(s, unit);
+
+	return u && (u->pid > 0 || u->ready);
 }
 
 void
@@ -274,6 +288,10 @@ systemd_send_calls(struct systemd *s)
 		if (!c)
 			return;
 		c->sent = true;
+		if (c->what == CALL_END && !is_up(s, c->unit)) { /* nor is a start of it that waits called off */
+			finish(c, 0, 0);
+			continue;
+		}
 		r = check(s, c);
 		r = r ?: send_call(s, c);
 		if (r == 0 && (c->what == CALL_WORKER || c->what == CALL_SHIM)) {
@@ -376,6 +394,16 @@ ask_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 		&(struct systemd_call){ .what = CALL_SWITCH, .unit = UNIT_CORE, .fd = -1, .done = done, .arg = arg });
 }
 
+/* Whether it may run its unit asks for itself, of the off files: PID 1 starts it by itself, too. */
+static int
+ask_courier(struct spawner *s, bool on, spawn_done_fn *done, void *arg)
+{
+	struct systemd_call c = { .what = on ? CALL_BEGIN : CALL_END, .fd = -1, .done = done, .arg = arg };
+
+	(void)snprintf(c.unit, sizeof(c.unit), "%s", roster_unit(ROSTER_COURIER));
+	return call((struct systemd *)s, &c);
+}
+
 /* mainstay-dial.service has the network that we have not, and listens where a supervisor would. */
 static int
 ask_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
@@ -409,6 +437,7 @@ static const struct spawn_ops ops = { .worker = ask_worker,
 	.reload_shim = ask_reload,
 	.kill = ask_kill,
 	.switch_core = ask_switch,
+	.courier = ask_courier,
 	.dial = ask_dial,
 	.free = ask_free };
 

@@ -41,7 +41,7 @@ struct systemd_unit {
 	bool seen;	    /* in the list that is just read */
 };
 
-enum call_what { CALL_WORKER, CALL_SHIM, CALL_STOP, CALL_RELOAD, CALL_KILL, CALL_SWITCH };
+enum call_what { CALL_WORKER, CALL_SHIM, CALL_STOP, CALL_RELOAD, CALL_KILL, CALL_SWITCH, CALL_BEGIN, CALL_END };
 
 /* One call: waiting for the connection, for its answer, or for its job to be done. */
 struct systemd_call {
@@ -70,9 +70,10 @@ struct systemd {
 	char address[128];
 	char folder[UNIT_PROGRAM_MAX]; /* of our programs */
 	sd_bus *bus;
-	sd_bus_slot *listing, *matches[4];
+	sd_bus_slot *listing, *matches[5];
 	unsigned n_asked; /* units found whose process is not known yet */
 	bool listed;	  /* what runs is known */
+	bool reloading;	  /* `systemctl daemon-reload`: PID 1 says of all units that they are gone, and makes them anew */
 	struct loop_timer *retry, *turn;
 	unsigned tries;
 	uint64_t workers;

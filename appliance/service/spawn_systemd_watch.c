@@ -308,7 +308,7 @@ on_changed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 	if (sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &unit) <= 0)
 		return 0;
 	u = systemd_named(s, unit);
-	if (u && sd_bus_message_read_basic(m, 's', &interface) > 0 && read_properties(m, &news) >= 0)
+	if (u && !s->reloading && sd_bus_message_read_basic(m, 's', &interface) > 0 && read_properties(m, &news) >= 0)
 		take_news(s, u, &news);
 	return 0;
 }
@@ -322,7 +322,7 @@ on_unit_removed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 
 	(void)unused;
 	u = sd_bus_message_read_basic(m, 's', &unit) > 0 ? systemd_named(s, unit) : NULL;
-	if (u && !is_daemon(u) && !u->asked)
+	if (u && !s->reloading && !is_daemon(u) && !u->asked)
 		ended(s, u);
 	return 0;
 }
@@ -438,11 +438,28 @@ list(struct systemd *s)
 	return r;
 }
 
+/* Whatever else is installed on this host has PID 1 read its files anew.  What ended meanwhile the list says afterwards. */
+static int
+on_reloading(sd_bus_message *m, void *arg, sd_bus_error *unused)
+{
+	struct systemd *s = arg;
+	int active = 0;
+
+	(void)unused;
+	if (sd_bus_message_read_basic(m, 'b', &active) < 0)
+		return 0;
+	s->reloading = active;
+	s->listed = false;
+	if (!active && list(s) < 0)
+		systemd_connect_later(s);
+	return 0;
+}
+
 /* --- the connection ------------------------------------------------------------------------------------- */
 void
 systemd_disconnect(struct systemd *s)
 {
-	s->listed = false;
+	s->listed = s->reloading = false;
 	s->listing = sd_bus_slot_unref(s->listing);
 	for (size_t i = 0; i < ARRAY_LEN(s->matches); i++)
 		s->matches[i] = sd_bus_slot_unref(s->matches[i]);
@@ -472,6 +489,7 @@ watch(struct systemd *s)
 	} signals[] = {
 		{ SYSTEMD_MANAGER, "JobRemoved", on_job_removed },
 		{ SYSTEMD_MANAGER, "UnitRemoved", on_unit_removed },
+		{ SYSTEMD_MANAGER, "Reloading", on_reloading },
 		{ "org.freedesktop.DBus.Properties", "PropertiesChanged", on_changed },
 		{ "org.freedesktop.DBus.Local", "Disconnected", on_disconnected },
 	};

@@ -179,12 +179,6 @@ boxed_run_start(struct boxed_run *p, const struct boxed_job *job)
 	return r < 0 ? FAULT(r) : r;
 }
 
-bool
-boxed_run_is_busy(const struct boxed_run *p)
-{
-	return p->box.pid > 0;
-}
-
 void
 boxed_run_cancel(struct boxed_run *p)
 {

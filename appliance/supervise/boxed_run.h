@@ -26,7 +26,6 @@ int boxed_run_new(struct boxed_run **ret, sd_event *loop, const struct boxed *bo
  * ended, unless cancelled.  Returns 0; REASON_BUSY (unlogged) where the one before is still there; what
  * boxed_spawn() refuses; or a fault. */
 int boxed_run_start(struct boxed_run *p, const struct boxed_job *job);
-bool boxed_run_is_busy(const struct boxed_run *p);
 /* Kill it; fn does not run.  It is gone a moment later. */
 void boxed_run_cancel(struct boxed_run *p);
 struct boxed_run *boxed_run_free(struct boxed_run *p);

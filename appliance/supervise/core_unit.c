@@ -89,19 +89,33 @@ pick(struct core_unit *u)
 }
 
 /* --- a trial ------------------------------------------------------------------------------------ */
-/* PID 1 ends the daemons and us, and starts us again, who pick the core that was before. */
+static int
+call_pid1(sd_bus *bus, const char *method, const char *unit, bool with_mode)
+{
+	const char *at = "org.freedesktop.systemd1", *path = "/org/freedesktop/systemd1", *of = "org.freedesktop.systemd1.Manager";
+
+	return with_mode ? sd_bus_call_method(bus, at, path, of, method, NULL, NULL, "ss", unit, "replace")
+			 : sd_bus_call_method(bus, at, path, of, method, NULL, NULL, "s", unit);
+}
+
+/* PID 1 ends the daemons and us, and starts us again, who pick the core that was before.  A daemon that crashed until PID 1 gave
+ * it up is not ended and started with the others: it is forgiven, and started by itself. */
 static int
 restart(void)
 {
+	static const enum roster_role daemons[] = { ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
 	sd_bus *bus = NULL;
 	int r;
 
 	r = sd_bus_new(&bus);
 	r = r < 0 ? r : sd_bus_set_address(bus, SPAWN_SYSTEMD_ADDRESS);
 	r = r < 0 ? r : sd_bus_start(bus);
-	r = r < 0 ? r
-		  : sd_bus_call_method(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-			    "org.freedesktop.systemd1.Manager", "RestartUnit", NULL, NULL, "ss", roster_unit(ROSTER_RUN), "replace");
+	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(daemons); i++)
+		(void)call_pid1(bus, "ResetFailedUnit", roster_unit(daemons[i]), false); /* one that never was is none to forgive */
+	r = r < 0 ? r : call_pid1(bus, "RestartUnit", roster_unit(ROSTER_RUN), true);
+	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(daemons); i++)
+		if (call_pid1(bus, "StartUnit", roster_unit(daemons[i]), true) < 0)
+			log_warning("%s could not be asked for", roster_unit(daemons[i]));
 	sd_bus_flush_close_unref(bus);
 	return r < 0 ? FAULT(r) : 0;
 }

@@ -1,5 +1,6 @@
 #include "appliance/supervise/group.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -246,6 +247,21 @@ group_remove(const struct group_root *root, const char *service)
 				kill_each(folders[i]);
 			(void)usleep(REMOVE_WAIT_US);
 		}
+	}
+}
+
+void
+group_sweep(const struct group_root *root, const char *prefix)
+{
+	for (size_t i = 0; i < root->n; i++) {
+		DIR *dir = opendir(root->paths[i]);
+		const struct dirent *e;
+
+		while (dir && (e = readdir(dir)))
+			if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+				(void)unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR); /* where something runs it stays */
+		if (dir)
+			(void)closedir(dir);
 	}
 }
 

@@ -94,7 +94,7 @@ do_spawn(struct request *q)
 		role > ROSTER_NOTIFY)
 		return REFUSE(REASON_MALFORMED, "spawn", "is for no worker");
 	if (role == ROSTER_OPERATE && !s->walls.pid_namespaces)
-		return REFUSE(REASON_NO_SANDBOX, "operate", "this host gives us no namespaces");
+		return REFUSE(REASON_NO_SANDBOX, "operate", "this host gives us no namespaces; `mainstay doctor` says why");
 	if (held_count(s->held, role) >= roles_find(role)->at_once)
 		return REFUSE(REASON_BUSY, roster_role_name(role), "%u run already",
 			roles_find(role)->at_once);
@@ -154,7 +154,7 @@ do_shim(struct request *q)
 	if (!is_service_name(name))
 		return REFUSE(REASON_MALFORMED, "shim", "is for no service's name");
 	if (!s->walls.pid_namespaces)
-		return REFUSE(REASON_NO_SANDBOX, name, "this host gives us no namespaces");
+		return REFUSE(REASON_NO_SANDBOX, name, "this host gives us no namespaces; `mainstay doctor` says why");
 	h = held_find(s->held, ROSTER_SHIM, name);
 	if (h && (h->n_secrets > 0 || q->f->n_fds == 1))
 		return REFUSE(REASON_CONFLICT, name, "has a shim already");

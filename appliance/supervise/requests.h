@@ -7,7 +7,9 @@
 
 struct supervise;
 
+/* Bind the socket, and take one monitor at a time (uid, pid and start time as the roster says).  Returns 0 or a fault. */
 int requests_open(struct supervise *s);
+/* Close it; what the monitor still waits for stays without an answer. */
 void requests_close(struct supervise *s);
 
 /* Tell the monitor that a worker or a shim has ended for good. */

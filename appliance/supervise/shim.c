@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -29,76 +28,7 @@ enum {
 	LOG_FLOOD_MS = 200,	 /* between looks at one that grows fast */
 	STARTING_PROBE_MS = 200, /* between probes while it starts; the first ones come sooner */
 	STARTING_FIRST_MS = 50,
-	STATE_FILE_MAX = 4096,
 };
-
-/* --- the state file --------------------------------------------------------------------------- */
-/* For the collector, who is in no group of the service: the same without lines of its log. */
-static int
-save_open(const struct shim *s, struct state *now)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
-	char name[SPEC_NAME_MAX + 8];
-	int r;
-
-	now->why[0] = '\0';
-	(void)snprintf(name, sizeof(name), "%s" STATE_OPEN_SUFFIX, s->spec.name);
-	r = state_encode(&text, now);
-	r = r ?: fs_replace(s->dir_fd, name, text.data, text.len, 0644);
-	return FAULT(r);
-}
-
-void
-shim_save(struct shim *s)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
-	char name[SPEC_NAME_MAX + 8];
-	struct state now = { .is = s->core.is,
-		.health = s->core.health,
-		.pid = s->service.pid,
-		.start_time = s->service.starttime,
-		.started_us = s->started_us,
-		.exit = s->last_exit,
-		.restarts = s->core.restarts,
-		.reloads = s->reloads,
-		.reload_failed = s->reload_failed,
-		.looked_us = s->asked.looked_us };
-	int r;
-
-	(void)snprintf(now.release, sizeof(now.release), "%s", s->spec.release);
-	(void)snprintf(now.boot, sizeof(now.boot), "%s", s->boot);
-	(void)snprintf(now.why, sizeof(now.why), "%s", shim_core_ails(&s->core) ?: s->why);
-	for (size_t i = 0; i < s->spec.n_secrets; i++)
-		now.lost_secrets = now.lost_secrets || s->spec.secrets[i].fd < 0;
-	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);
-	r = state_encode(&text, &now);
-	if (r == 0 && text.len == s->saved.len && !memcmp(text.data, s->saved.data, text.len))
-		return;
-	r = r
-		?: fs_replace(s->dir_fd, name, text.data, text.len,
-			   0640); /* it may hold lines of the log */
-	r = r ?: save_open(s, &now);
-	if (r) {
-		log_fault(r, "saving the state of the service"); /* the next change tries again */
-		return;
-	}
-	buf_reset(&s->saved);
-	buf_put(&s->saved, text.data, text.len);
-}
-
-/* what, and what the log's last lines say to it. */
-void
-shim_say_why(struct shim *s, const char *what)
-{
-	int n = snprintf(s->why, sizeof(s->why), "%s", what);
-
-	if (n < 0 || (size_t)n + sizeof("; its log: ") >= sizeof(s->why))
-		return;
-	logfile_tail(s->why + n + sizeof("; its log: ") - 1,
-		sizeof(s->why) - (size_t)n - sizeof("; its log: ") + 1, s->spec.log, s->spec.name);
-	if (s->why[(size_t)n + sizeof("; its log: ") - 1])
-		memcpy(s->why + n, "; its log: ", sizeof("; its log: ") - 1);
-}
 
 /* --- starting --------------------------------------------------------------------------------- */
 static void
@@ -218,9 +148,9 @@ shim_step(struct shim *s, enum shim_event event)
 		(void)loop_after(&s->probe_timer, s->loop, STARTING_FIRST_MS, on_probe_timer, s);
 	}
 	arm_due(s);
-	shim_save(s);
+	shim_state_save(s);
 	if (act & SHIM_DO_ABANDON) {
-		shim_say_why(s, "its preparation did not end in time");
+		shim_state_say_why(s, "its preparation did not end in time");
 		s->preparing = false;
 		boxed_run_cancel(s->run);
 	}
@@ -329,28 +259,12 @@ take_descriptors(struct shim *s, struct group *ret)
 	}
 }
 
-/* What an earlier shim recorded in this boot: *ret_alive tells whether its service lives.  false
- * where there is nothing. */
-static bool
-recall(struct shim *s, struct state *ret, bool *ret_alive)
-{
-	SCOPED(buf_done) struct buf text = BUF_MAX(STATE_FILE_MAX);
-	char name[SPEC_NAME_MAX + 8];
-
-	(void)snprintf(name, sizeof(name), "%s.json", s->spec.name);
-	if (fs_read(s->dir_fd, name, STATE_FILE_MAX, &text) ||
-		state_decode(ret, text.data, text.len) || strcmp(ret->boot, s->boot))
-		return false;
-	*ret_alive = ret->pid > 0 && child_alive(ret->pid, ret->start_time);
-	return true;
-}
-
 static void
 begin(struct shim *s, bool again)
 {
 	struct state old;
 	bool alive = false;
-	bool known = recall(s, &old, &alive);
+	bool known = shim_state_recall(s, &old, &alive);
 
 	if (known && again) {
 		s->core.restarts = old.restarts;
@@ -442,7 +356,7 @@ close_shim(struct shim *s)
 int
 shim_run(const struct paths *paths, bool again)
 {
-	struct shim s = { .saved = BUF_MAX(STATE_FILE_MAX),
+	struct shim s = { .saved = BUF_MAX(SHIM_STATE_BYTES_MAX),
 		.dir_fd = -1,
 		.info_fd = -1,
 		.log_fd = -1,

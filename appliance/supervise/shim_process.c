@@ -60,7 +60,7 @@ ended(struct shim *s, int status)
 			  : "");
 	log_info("service %s: %s", s->spec.name, what);
 	if (s->core.phase != SHIM_ENDING)
-		shim_say_why(s, what);
+		shim_state_say_why(s, what);
 	if (s->probe)
 		probe_cancel(s->probe);
 	shim_process_forget(s);
@@ -168,7 +168,7 @@ on_info_whole(struct shim *s)
 
 	if (pid <= 0 || child_starttime(&starttime, pid) || shim_process_take(s, pid, starttime))
 		return; /* it has ended already; bubblewrap's end tells */
-	shim_save(s);
+	shim_state_save(s);
 	r = sandbox_go(s->go_fd);
 	if (r)
 		log_fault(r, "letting the service begin"); /* its start ends by time */

@@ -15,7 +15,7 @@
 #include "appliance/supervise/shim_core.h"
 #include "appliance/supervise/shim_look.h"
 
-enum { SHIM_INFO_MAX = 4096 };
+enum { SHIM_INFO_MAX = 4096, SHIM_STATE_BYTES_MAX = 4096 };
 
 struct shim {
 	sd_event *loop;
@@ -63,12 +63,15 @@ struct shim {
 
 /* An event: the core decides, and its actions are taken. */
 void shim_step(struct shim *s, enum shim_event event);
-/* The state file, where it differs from what it says. */
-void shim_save(struct shim *s);
 /* See how it does from now on: the state file's "looked" tells when it did well.  Where nothing is probed, nothing. */
 void shim_ask(struct shim *s);
+
+/* shim_state.c: the state file.  Written, where it would say something else than it does. */
+void shim_state_save(struct shim *s);
+/* What an earlier shim recorded in this boot: *ret_alive tells whether its service lives.  false where there is nothing. */
+bool shim_state_recall(struct shim *s, struct state *ret, bool *ret_alive);
 /* Why it came down: what, and what the log's last lines say to it. */
-void shim_say_why(struct shim *s, const char *what);
+void shim_state_say_why(struct shim *s, const char *what);
 
 /* shim_process.c: make sure that nobody else runs it.  Until shim_process_forget(), and as long as the service lives.
  * Returns 0, REASON_BUSY (logged), or a fault. */

@@ -91,7 +91,7 @@ on_prepared(struct shim *s, bool passed)
 		shim_step(s, SHIM_PREPARED);
 		return;
 	}
-	shim_say_why(s, passed ? "what was prepared could not be kept" : "its preparation failed");
+	shim_state_say_why(s, passed ? "what was prepared could not be kept" : "its preparation failed");
 	log_warning("service %s: %s", s->spec.name, s->why);
 	shim_step(s, SHIM_SPAWN_FAILED);
 }
@@ -104,9 +104,9 @@ reloaded(struct shim *s, const char *wrong)
 	s->reloads++;
 	s->reload_failed = wrong;
 	if (wrong) {
-		shim_say_why(s, wrong);
+		shim_state_say_why(s, wrong);
 		log_warning("service %s: %s", s->spec.name, s->why);
-		shim_save(s);
+		shim_state_save(s);
 		return;
 	}
 	s->why[0] = '\0';

@@ -86,7 +86,7 @@ give_shim(struct child_spec *spec, const struct held *h, const struct group *g)
 const char *
 start_operation_group(char out[ROSTER_ID_MAX + 8], const struct held *h)
 {
-	(void)snprintf(out, ROSTER_ID_MAX + 8, ".op-%s", h->id);
+	(void)snprintf(out, ROSTER_ID_MAX + 8, START_OPERATION_GROUP "%s", h->id);
 	return out;
 }
 

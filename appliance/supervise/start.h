@@ -43,7 +43,8 @@ int start_process(struct supervise *s, struct held *h, int take_fd, bool again);
 void start_group(struct supervise *s, struct group *ret, const char *service,
 	const struct group_limits *limits);
 
-/* The control group of an operation's worker: a name that is no service's. */
+/* The control group of an operation's worker: a name that is no service's, and begins so. */
+#define START_OPERATION_GROUP ".op-"
 const char *start_operation_group(char out[ROSTER_ID_MAX + 8], const struct held *h);
 
 /* The spec of a shim, kept until the service is stopped so that the shim can be started again. */

@@ -308,6 +308,7 @@ adopt(struct supervise *s, const struct roster_entry *e)
 		return 0; /* started again below */
 	h->child = child;
 	h->ready = e->ready;
+	h->grouped = h->role == ROSTER_OPERATE && s->groups.n > 0; /* the former one made it */
 	if (h->role == ROSTER_SHIM)
 		held_take_secrets(h);
 	r = supervise_watch(h);
@@ -384,6 +385,16 @@ find_groups(struct supervise *s)
 	group_find(&s->groups, "/sys/fs/cgroup", buf_text(&self), state);
 }
 
+/* What it was writing when it was killed. */
+static void
+sweep(const struct supervise *s)
+{
+	SCOPED(scope_close) int fd = openat(s->run_fd, "supervise", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)fs_sweep(fd, 1);
+}
+
 static int
 open_supervise(struct supervise *s)
 {
@@ -397,6 +408,7 @@ open_supervise(struct supervise *s)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	find_groups(s);
+	sweep(s);
 	s->walls = (struct enforced){ .separate_uids = s->id.separate,
 		.netns = geteuid() == 0,
 		.cgroups = s->groups.n > 0,
@@ -412,6 +424,7 @@ open_supervise(struct supervise *s)
 
 		r = adopt(s, &e);
 	}
+	group_sweep(&s->groups, START_OPERATION_GROUP);
 	r = r ?: requests_open(s);
 	r = r ?: start_all(s);
 	r = r ?: trial_watch(&s->trial, s->loop, s->paths, TRIAL_GRACE_MS, on_stop, s);
