@@ -1,4 +1,8 @@
-/* What each command of the desk does; the table is in desk_commands.c. */
+/* What each command of the desk does; the table is in desk_commands.c, whose help says it of each.
+ *
+ * Each is a command's run function (base/command.h): call is borrowed; it blocks until what was asked is done, and
+ * prints what it saw on stdout, as text or with --json.  Returns 0; the reason why it or the hub refused (command_main()
+ * prints it, once); or a fault.  One whose wait ends first does not return: the program ends with COMMAND_EXIT_LATER. */
 #pragma once
 
 struct command_call;

@@ -231,15 +231,25 @@ say_key(const struct desk_answer *a)
 			clock_format(text, a->until_us));
 }
 
+void
+desk_answer_put(FILE *to, const char *text)
+{
+	size_t len = strlen(text);
+
+	command_put(to, text);
+	if (len > 0 && text[len - 1] != '\n')
+		(void)fputc('\n', to);
+}
+
 static void
 say_result(const struct desk_answer *a)
 {
 	const struct request_result *result = a->result;
 
 	if (!a->shown)
-		command_put(stdout, result->out);
+		desk_answer_put(stdout, result->out);
 	if (result->outcome != REQUEST_OUTCOME_REFUSED)
-		command_put(stderr, result->err);
+		desk_answer_put(stderr, result->err);
 	command_say(a->call, "%s in %llu ms%s%s", request_outcome_name(result->outcome),
 		(unsigned long long)result->wall_ms, result->truncated ? ", output cut" : "",
 		a->shown ? "; what stands above is what the site signed" : "");

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "appliance/trust/message.h"
 #include "remote/desk/desk_pin.h"
@@ -57,3 +58,6 @@ void desk_answer_said(struct desk_answer *a, const struct progress *p);
  * of a refusal or a failure; REASON_EXPIRED (logged) where it ended and the hub says that the site did not fetch it;
  * "accepted, not finished" where there is no result. */
 int desk_answer_finish(struct desk_answer *a, json_t *take_preview);
+
+/* What a program or a person wrote, with an end of the line where it has none. */
+void desk_answer_put(FILE *to, const char *text);

@@ -73,7 +73,7 @@ finish(const struct desk_answer *a)
 		return command_print_json("Result", json_incref(result->doc));
 	command_say(call, "%s: %s", a->id,
 		result->outcome == REQUEST_OUTCOME_REFUSED ? "ended at the site before it ran" : "stopped at the site");
-	command_put(stderr, result->err);
+	desk_answer_put(stderr, result->err);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "remote/desk/desk_answer.h"
 #include "remote/desk/desk_asked.h"
 #include "remote/desk/desk_order.h"
+#include "remote/desk/desk_permits.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_statement.h"
 #include "remote/desk/desk_trust.h"
@@ -92,6 +93,8 @@ take_item(struct desk *d, const struct desk_site *site, const struct results_fil
 	if (r)
 		return r;
 	desk_asked_ready(a, q, site);
+	if (!quiet)
+		command_say(d->call, "%s %s at %s, asked by %s: %s", q->service, q->operation, q->site, q->engineer, q->reason);
 	doc = json_pack("{s:s, s:s, s:O?, s:O?}", "state", item->result ? "done" : "delivered", "decision", item->decision,
 		"plan", item->plan, "result", item->result);
 	r = doc ? desk_answer_take(a, doc) : FAULT(-ENOMEM);
@@ -115,10 +118,7 @@ show_one(struct desk *d, const struct desk_site *site, const struct results_file
 	SCOPED(request_freep) struct request *q = NULL;
 	int r = take_item(d, site, item, false, &q, &a);
 
-	if (r)
-		return r;
-	command_say(d->call, "%s %s at %s, asked by %s: %s", q->service, q->operation, q->site, q->engineer, q->reason);
-	return desk_answer_finish(&a, about(q));
+	return r ?: desk_answer_finish(&a, about(q));
 }
 
 static int
@@ -164,6 +164,8 @@ show_file(struct desk *d, const struct results_file *f, const char *id)
 	int r = desk_trust_site(d, f->site, false, &site);
 
 	r = r ?: desk_statement_keep(d, &site, f->statement);
+	if (!r && f->permits)
+		r = desk_permits_keep(d, &site, f->permits);
 	if (r)
 		return r;
 	while (id && i < f->n_items && strcmp(f->items[i].id, id) != 0)

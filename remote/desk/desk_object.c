@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -35,6 +36,8 @@ desk_object_unpack(struct buf *out, const void *p, size_t len, const char *opera
 		if (!to.dst)
 			return FAULT(buf_error(out));
 		left = ZSTD_decompressStream(s, &to, &in);
+		if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+			return FAULT(-ENOMEM);
 		if (ZSTD_isError(left))
 			return REFUSE(REASON_MALFORMED, operand, "%s", ZSTD_getErrorName(left));
 		if (!room && to.pos > 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
@@ -42,6 +43,17 @@ find_param(const struct definition_operation *op, const char *name, size_t len)
 	return NULL;
 }
 
+/* It names those that there are, as an engineer at night does not know them by heart. */
+static int
+refuse_arg(const struct definition_operation *op, const char *word)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
+
+	for (size_t i = 0; i < op->n_args; i++)
+		buf_printf(&b, "%s%s", i ? ", " : "", op->args[i].name);
+	return REFUSE(REASON_USAGE, word, "%s has no such argument; it has %s", op->name, b.len ? buf_text(&b) : "none");
+}
+
 static int
 take_arg(struct desk_order *o, const char *word, json_t *given)
 {
@@ -54,7 +66,7 @@ take_arg(struct desk_order *o, const char *word, json_t *given)
 		return REFUSE(REASON_USAGE, word, "an argument is given as NAME=VALUE");
 	param = find_param(o->operation, word, (size_t)(equals - word));
 	if (!param)
-		return REFUSE(REASON_USAGE, word, "%s has no such argument", o->operation->name);
+		return refuse_arg(o->operation, word);
 	if (json_object_get(given, param->name))
 		return REFUSE(REASON_USAGE, word, "given twice");
 	r = definition_parse_value(param, equals + 1, &value);

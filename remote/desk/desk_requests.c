@@ -18,8 +18,8 @@ enum { REQUEST_S = 20 };
 static int
 list(struct desk *d)
 {
-	static const char *const columns[] = { "id", "site", "service", "operation", "engineer", "state", "since",
-		"for", NULL };
+	static const char *const columns[] = { "id", "site", "service", "operation", "engineer", "state", "outcome",
+		"since", "for", NULL };
 	SCOPED_JSON *doc = NULL;
 	int r = desk_client_get(d, "/v1/fleet/requests", REQUEST_S, &doc);
 

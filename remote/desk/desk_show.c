@@ -11,13 +11,16 @@
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "remote/desk/desk_after.h"
 #include "remote/desk/desk_evidence.h"
+#include "remote/desk/desk_permits.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_trust.h"
 #include "remote/desk/desk_waiting.h"
 #include "remote/desk/desk_words.h"
+#include "remote/request/permits.h"
 
-enum { CELL = 512, SHOWN_METRICS = 12, SHOWN_CHANGES = 6, SHOWN_OPERATIONS = 3, CLOCK_DOUBT_MS = 60 * 1000 };
+enum { CELL = 512, SHOWN_METRICS = 12, SHOWN_ALERTS = 16, SHOWN_CHANGES = 6, SHOWN_OPERATIONS = 3, CLOCK_DOUBT_MS = 60 * 1000 };
 
 /* Members of a line, one after the other, as harmless text. */
 static void
@@ -228,6 +231,32 @@ say_requests(struct command_call *call, struct desk *d, const struct desk_site *
 	return 0;
 }
 
+/* What began soon after an operation says so, a line below. */
+static void
+say_alerts(struct command_call *call, const json_t *items)
+{
+	static const char *const names[] = { "id", "service", "name", "state", "since", "text", NULL };
+	const json_t *item, *after;
+	char what[CELL];
+	size_t i;
+
+	command_say(call, "\nalerts: id, service, name, state, since, text (the hub says)");
+	if (json_array_size(items) == 0)
+		command_say(call, "  none");
+	json_array_foreach(items, i, item) {
+		if (i == SHOWN_ALERTS) {
+			command_say(call, "  and %zu more (--json)", json_array_size(items) - i);
+			break;
+		}
+		say_row(call, item, names);
+		after = json_object_get(item, "after");
+		if (after)
+			command_say(call, "    it began %lld s after this had ended: %s",
+				(long long)json_integer_value(json_object_get(after, "seconds")),
+				log_escape(what, sizeof(what), json_text(after, "what")));
+	}
+}
+
 static void
 say_statement(struct command_call *call, struct desk *d, const struct desk_site *s)
 {
@@ -247,8 +276,6 @@ static int
 say_site(struct command_call *call, struct desk *d, const struct desk_site *s)
 {
 	static const char *const contact[] = { "status", "last_contact", NULL };
-	static const char *const alerts[] = { "id", "service", "name", "state", "since", "text",
-		NULL };
 	static const char *const changes[] = { "time", "what", NULL };
 	static const char *const metrics[] = { "service", "name", "value", "time", "attributes",
 		NULL };
@@ -264,8 +291,9 @@ say_site(struct command_call *call, struct desk *d, const struct desk_site *s)
 	say_row(call, s->hub, contact);
 	say_clock(call, s);
 	say_statement(call, d, s);
-	say_rows(call, "alerts (the hub says)", json_object_get(s->hub, "alerts"), alerts, 16);
+	say_alerts(call, json_object_get(s->hub, "alerts"));
 	r = say_requests(call, d, s);
+	desk_permits_say(call, s);
 	say_rows(call, "last changes (the hub says)", of_states, changes, SHOWN_CHANGES);
 	say_rows(call, "last operations (the hub says)", of_operations, changes, SHOWN_OPERATIONS);
 	say_rows(call, "metrics of services (the hub says; hosts' with --json)", of_services,
@@ -284,6 +312,8 @@ page_json(const struct desk_site *s)
 	r = r ?: json_object_set_new(out, "verified", json_boolean(s->record != NULL));
 	r = r ?: json_object_set(out, "record", s->record ? s->record : json_null());
 	r = r ?: json_object_set(out, "statement", s->statement ? s->statement : json_null());
+	/* Those that count by its statement: none of a former life. */
+	r = r ?: json_object_set(out, "permits", s->permits && !desk_permits_former(s) ? s->permits->doc : json_null());
 	r = r ?: json_object_set(out, "services",
 			 s->statement ? json_object_get(s->statement, "services") : json_null());
 	for (size_t i = 0; !r && s->record && i < ARRAY_LEN(of_record); i++)
@@ -307,6 +337,7 @@ desk_fleet_show(struct command_call *call)
 	r = r ?: desk_session_load(&d);
 	r = r ?: desk_trust_refresh(&d);
 	r = r ?: desk_trust_site(&d, call->operands[0], true, &s);
+	r = r ?: desk_after_mark(json_object_get(s.hub, "alerts"), json_object_get(s.hub, "changes"));
 	if (r)
 		return r;
 	if (!call->json) {

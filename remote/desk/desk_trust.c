@@ -11,6 +11,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/nearest.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/enrol/card.h"
@@ -24,12 +25,14 @@
 #include "appliance/tuf/store.h"
 #include "remote/desk/desk_client.h"
 #include "remote/desk/desk_object.h"
+#include "remote/desk/desk_permits.h"
 #include "remote/desk/desk_pin.h"
 #include "remote/desk/desk_session.h"
 #include "remote/desk/desk_statement.h"
 #include "remote/desk/desk_words.h"
+#include "remote/request/permits.h"
 
-enum { REQUEST_S = 20 };
+enum { REQUEST_S = 20, SERVICES_MAX = 64 };
 
 /* --- TUF -------------------------------------------------------------------------------------- */
 static int
@@ -128,6 +131,7 @@ desk_trust_site_done(struct desk_site *s)
 	json_decref(s->record);
 	json_decref(s->statement);
 	json_decref(s->hub);
+	permits_free(s->permits);
 	*s = (struct desk_site){ 0 };
 }
 
@@ -211,6 +215,8 @@ desk_trust_site(struct desk *d, const char *site, bool pending_too, struct desk_
 		r = desk_statement_take(d, &s);
 	if (!r && s.statement)
 		r = desk_statement_seen(d, &s);
+	if (!r && s.record)
+		r = desk_permits_take(d, &s);
 	if (r)
 		return r;
 	if (s.statement)
@@ -247,6 +253,23 @@ bool
 desk_trust_states(const struct desk_site *s, const char *service)
 {
 	return release_of(s, service) != NULL;
+}
+
+/* It states none of that name: which it states says the site, signed. */
+static int
+refuse_service(const struct desk_site *s, const char *service)
+{
+	const json_t *services = json_object_get(s->statement, "services"), *one;
+	const char *names[SERVICES_MAX], *near;
+	size_t i, n = 0;
+
+	json_array_foreach(services, i, one)
+		if (n < ARRAY_LEN(names))
+			names[n++] = json_text(one, "name");
+	near = nearest_word(service, names, n);
+	return REFUSE(REASON_NOT_FOUND, service, "%s %s%s%s%s", s->site,
+		s->statement ? "states no release of it" : "has not spoken yet", near ? "; did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "");
 }
 
 /* The path of the target whose SHA-256 is the release. */
@@ -314,8 +337,7 @@ desk_trust_definition(struct desk *d, const struct desk_site *s, const char *ser
 	int r;
 
 	if (!release)
-		return REFUSE(REASON_NOT_FOUND, service, "%s %s", s->site,
-			s->statement ? "states no release of it" : "has not spoken yet");
+		return refuse_service(s, service);
 	path = target_of(d, release);
 	if (!path)
 		return REFUSE(REASON_NOT_FOUND, service,

@@ -7,6 +7,7 @@
 
 struct definition;
 struct desk;
+struct permits;
 
 /* Bring the TUF metadata up to date from the hub's /tuf, read the people document, find who we are
  * in it.  Returns 0; REASON_UNKNOWN_KEY (logged) where our key is nobody's; what the TUF client
@@ -21,6 +22,8 @@ struct desk_site {
 	json_t *record;         /* payload; NULL where the site is pending; owned */
 	json_t *statement;      /* payload, verified by key; NULL where it never spoke; owned */
 	bool by_file;           /* statement came by hand, and is newer than what the hub shows */
+	struct permits *permits; /* its standing permits, verified by key; NULL where it told of none; owned */
+	bool permits_by_file;   /* came by hand, and are newer than what the hub shows */
 	json_t *hub;            /* the hub's whole answer; owned */
 };
 void desk_trust_site_done(struct desk_site *s);

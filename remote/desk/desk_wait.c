@@ -22,6 +22,7 @@ enum {
 	REQUEST_S = 20,
 	QUICK_MS = 100, /* a hub that answers at once and has nothing to say is not asked more often */
 	EARLY_MS = 1000, /* nor one that says that it is over before it is */
+	AWAY_MS = 1000, /* nor one that does not answer */
 };
 
 int
@@ -142,15 +143,30 @@ poll_once(struct desk_wait *w, unsigned s)
 	return 0;
 }
 
+/* The hub has the request, so one that does not answer is away for a while: restarted, or nginx before it. */
+static bool
+waits_on(const struct desk_wait *w, int r, bool *away)
+{
+	if (r == 0 && *away)
+		log_warning("%s: the hub answers again", w->answer->id);
+	if (r == REASON_UNREACHABLE && !*away)
+		log_warning("%s: the hub does not answer (%s): waiting on", w->answer->id, refuse_last()->text);
+	*away = r == REASON_UNREACHABLE;
+	if (*away)
+		pause_ms(AWAY_MS);
+	return r == 0 || *away;
+}
+
 int
 desk_wait_for(struct desk_wait *w)
 {
 	uint64_t end = clock_mono_us() + w->wait_us;
+	bool away = false;
 	unsigned s = 1;
 	int r = 0;
 
 	watch_signals(w->answer->id);
-	while (!r && s > 0 && !desk_answer_over(w->answer)) {
+	while (s > 0 && !desk_answer_over(w->answer)) {
 		uint64_t now = clock_mono_us();
 		uint64_t left_s = now < end ? (end - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0;
 
@@ -158,6 +174,8 @@ desk_wait_for(struct desk_wait *w)
 		(void)fflush(stdout);
 		s = left_s < MAILBOX_WIRE_WAIT_MAX_S ? (unsigned)left_s : MAILBOX_WIRE_WAIT_MAX_S;
 		r = poll_once(w, s);
+		if (s > 0 && !waits_on(w, r, &away))
+			break;
 	}
 	unwatch_signals();
 	desk_live_end(w->live, w->answer);

@@ -106,7 +106,7 @@ changes_take(struct db *customer, const char *site, const json_t *payload, uint6
 
 	if (r != 0)
 		return r < 0 ? FAULT(r) : 0;
-	was = json_loads(text, 0, NULL);
+	was = json_load_text(text, 0);
 	if (!was)
 		return 0; /* what stood there told nothing */
 	r = compare_services(&t, json_object_get(was, "services"), json_object_get(payload, "services"));

@@ -136,7 +136,7 @@ conflict(const struct look *l, bool differs)
 static json_t *
 life_json(const struct life *life, const char *statement)
 {
-	json_t *o = json_object(), *text = statement ? json_loads(statement, 0, NULL) : NULL;
+	json_t *o = json_object(), *text = statement ? json_load_text(statement, 0) : NULL;
 	int r = o ? 0 : -ENOMEM;
 
 	r = r ? r : json_put_text(o, "epoch", life->epoch);
@@ -209,8 +209,8 @@ read_mark(struct look *l, char kind[16], char epochs[80], bool *ret_own)
 	(void)snprintf(kind, 16, "%s", db_text(q, 0));
 	key = db_blob(q, 1, &len);
 	*ret_own = key && len == 32 && memcmp(key, l->site->key, 32) == 0;
-	one = json_loads(db_text(q, 2), 0, NULL);
-	two = json_loads(db_text(q, 3), 0, NULL);
+	one = json_load_text(db_text(q, 2), 0);
+	two = json_load_text(db_text(q, 3), 0);
 	(void)snprintf(epochs, 80, "%s %s", json_text(one, "epoch"), json_text(two, "epoch"));
 	return 0;
 }
@@ -294,8 +294,8 @@ clone_page(struct db *customer, const char *site, json_t *page)
 	r = r ? r : db_next(q);
 	if (r != DB_ROW)
 		return FAULT(r);
-	o = json_pack("{s:s, s:o?, s:o?}", "kind", db_text(q, 0), "first", json_loads(db_text(q, 2), 0, NULL), "second",
-		json_loads(db_text(q, 3), 0, NULL));
+	o = json_pack("{s:s, s:o?, s:o?}", "kind", db_text(q, 0), "first", json_load_text(db_text(q, 2), 0), "second",
+		json_load_text(db_text(q, 3), 0));
 	r = o ? json_put_time(o, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
 	if (json_object_set_new(page, "clone", o) < 0)
 		r = -ENOMEM;

@@ -222,7 +222,7 @@ on_sites(struct http_call *call, void *state)
 static int
 put_envelope(json_t *o, const char *name, const char *text)
 {
-	json_t *v = json_loads(text, 0, NULL);
+	json_t *v = json_load_text(text, 0);
 
 	return json_object_set_new(o, name, v ? v : json_null()) < 0 ? FAULT(-ENOMEM) : 0;
 }

@@ -14,6 +14,7 @@
 #include "appliance/serve/auth.h"
 #include "appliance/serve/registry.h"
 #include "remote/mailbox/mailbox_live.h"
+#include "remote/mailbox/mailbox_permits.h"
 #include "remote/mailbox/mailbox_room.h"
 #include "remote/mailbox/mailbox_store.h"
 #include "remote/request/request.h"
@@ -231,6 +232,8 @@ on_counters(void *state, struct buf *out)
 	counter(out, "progress", "What running requests said meanwhile.", h->progress);
 	counter(out, "progress_left_out", "Of these, what was not kept: too much, too late or unasked.",
 		h->progress_left_out);
+	counter(out, "permits_late", "What sites said of their standing permits that was older than what was here.",
+		h->permits_late);
 	buf_printf(out,
 		"# HELP mainstay_hub_mailbox_waiting Parked polls.\n"
 		"# TYPE mainstay_hub_mailbox_waiting gauge\n"
@@ -249,11 +252,13 @@ static int
 on_site(void *state, const struct registry_site *site, struct db *customer, json_t *page)
 {
 	json_t *items = json_array();
+	int r;
 
 	(void)state;
 	if (json_object_set_new(page, "requests", items) < 0)
 		return FAULT(-ENOMEM);
-	return mailbox_store_open(customer, site->site, clock_now_us(), items);
+	r = mailbox_store_open(customer, site->site, clock_now_us(), items);
+	return r ? r : mailbox_permits_page(customer, site, page);
 }
 
 static const struct route routes[] = {

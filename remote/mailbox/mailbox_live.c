@@ -104,7 +104,7 @@ put_progress(struct db *db, const char *id, uint64_t after, json_t *page)
 	      : db_query(&q, db, "SELECT envelope FROM progress WHERE id = ?1 AND n > ?2 ORDER BY n", "ti", id,
 			(int64_t)after);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		one = json_loads(db_text(q, 0), 0, NULL);
+		one = json_load_text(db_text(q, 0), 0);
 		r = json_array_append_new(list, one ? one : json_null()) < 0 ? -ENOMEM : 0;
 	}
 	return FAULT(r);

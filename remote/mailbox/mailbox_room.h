@@ -13,6 +13,7 @@ struct mailbox {
 	struct mailbox_wait waiting;
 	uint64_t posted, busy, expired, polled; /* since start */
 	uint64_t progress, progress_left_out;
+	uint64_t permits_late;
 	bool draining;
 };
 

@@ -9,6 +9,7 @@
 #include "appliance/base/refuse.h"
 #include "remote/mailbox/mailbox_hub.h"
 #include "remote/mailbox/mailbox_live.h"
+#include "remote/mailbox/mailbox_permits.h"
 #include "remote/request/request.h"
 
 enum { LIST_MAX = 500, CHANGES_MAX = 5 };
@@ -37,6 +38,8 @@ static const char *const steps[] = {
 	"  id TEXT NOT NULL, n INTEGER NOT NULL, site TEXT NOT NULL, bytes INTEGER NOT NULL, envelope TEXT NOT NULL,"
 	"  PRIMARY KEY(id, n)) STRICT;"
 	"CREATE INDEX progress_by_site ON progress(site, id);",
+	MAILBOX_PERMITS_TABLE,
+	"ALTER TABLE requests ADD COLUMN outcome TEXT NOT NULL DEFAULT '';",
 };
 const struct db_migration mailbox_store_migration = { "remote/mailbox", steps, ARRAY_LEN(steps) };
 
@@ -204,7 +207,7 @@ mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint6
 static json_t *
 embedded(struct db_query *q, int column)
 {
-	json_t *v = db_null(q, column) ? json_null() : json_loads(db_text(q, column), 0, NULL);
+	json_t *v = db_null(q, column) ? json_null() : json_load_text(db_text(q, column), 0);
 
 	return v ? v : json_null();
 }
@@ -270,7 +273,7 @@ check_room(struct db *db, const char *site, const char *id)
 #define BYTES "bytes = coalesce(length(envelope), 0) + length(?3) + coalesce(length("
 
 int
-mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
+mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], const char *outcome,
 	const char *decision, const char *envelope, uint64_t now_us)
 {
 	int r = check_room(db, site, id);
@@ -281,11 +284,11 @@ mailbox_store_answer(struct db *db, const char *site, const char *id, const uint
 		"INSERT OR IGNORE INTO requests(id, site, customer, n, engineer, service, operation, digest, state,"
 		" created, changed, expires) VALUES(?1, ?2, '', 0, '', '', '', ?3, 'delivered', ?4, ?4, ?4)",
 		"ttbi", id, site, digest, (size_t)32, (int64_t)now_us);
-	if (r == 0 && result)
+	if (r == 0 && outcome)
 		r = db_exec(db,
-			"UPDATE requests SET result = ?3, state = 'done', changed = ?4, " BYTES "plan), 0),"
+			"UPDATE requests SET result = ?3, outcome = ?6, state = 'done', changed = ?4, " BYTES "plan), 0),"
 			" decision = CASE WHEN ?5 = '' THEN decision ELSE ?5 END WHERE id = ?1 AND site = ?2",
-			"tttit", id, site, envelope, (int64_t)now_us, decision);
+			"tttitt", id, site, envelope, (int64_t)now_us, decision, outcome);
 	else if (r == 0)
 		r = db_exec(db,
 			"UPDATE requests SET plan = ?3, changed = ?4, decision = ?5, " BYTES "result), 0),"
@@ -298,13 +301,13 @@ mailbox_store_answer(struct db *db, const char *site, const char *id, const uint
 	/* The id is taken by a request of another site: nothing of either may show in the other. */
 	if (db_changes(db) == 0)
 		return REFUSE(REASON_CONFLICT, id, "is the id of another site's request");
-	r = result ? mailbox_live_over(db, id) : 0;
+	r = outcome ? mailbox_live_over(db, id) : 0;
 	return r ? r : make_room(db, site, id, now_us);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------ */
 #define COLUMNS                                                                                    \
-	"id, site, customer, engineer, service, operation, state, decision, created, changed, expires, kind"
+	"id, site, customer, engineer, service, operation, state, decision, created, changed, expires, kind, outcome"
 
 static int
 summary(json_t **ret, struct db_query *q)
@@ -315,6 +318,8 @@ summary(json_t **ret, struct db_query *q)
 	int r;
 
 	if (!o)
+		return FAULT(-ENOMEM);
+	if (db_text(q, 12)[0] && json_put_text(o, "outcome", db_text(q, 12)) < 0)
 		return FAULT(-ENOMEM);
 	r = db_text(q, 7)[0] != '\0' ? json_put_text(o, "decision", db_text(q, 7)) : 0;
 	r = r ? r : json_put_time(o, "created", (uint64_t)db_i64(q, 8));
@@ -340,11 +345,11 @@ mailbox_store_get(struct db *db, const char *id, json_t **ret)
 	if (r != DB_ROW)
 		return REASON_NOT_FOUND;
 	r = summary(&o, q);
-	if (r == 0 && !db_null(q, 12) && json_object_set_new(o, "plan", embedded(q, 12)) < 0)
+	if (r == 0 && !db_null(q, 13) && json_object_set_new(o, "plan", embedded(q, 13)) < 0)
 		r = -ENOMEM;
-	if (r == 0 && !db_null(q, 13) && json_object_set_new(o, "result", embedded(q, 13)) < 0)
+	if (r == 0 && !db_null(q, 14) && json_object_set_new(o, "result", embedded(q, 14)) < 0)
 		r = -ENOMEM;
-	if (r == 0 && !db_null(q, 14) && json_object_set_new(o, "request", embedded(q, 14)) < 0)
+	if (r == 0 && !db_null(q, 15) && json_object_set_new(o, "request", embedded(q, 15)) < 0)
 		r = -ENOMEM;
 	if (r < 0)
 		return FAULT(r);
@@ -402,6 +407,7 @@ mailbox_store_changes(struct db *db, const char *site, json_t *changes)
 
 		(void)snprintf(what, sizeof(what), "%s %s by %s (%s)", db_text(q, 0), db_text(q, 1), db_text(q, 2), db_text(q, 3));
 		r = json_array_append_new(changes, one) < 0 ? -ENOMEM : json_put_text(one, "what", what);
+		r = r ? r : json_put_text(one, "service", db_text(q, 0));
 		r = r ? r : json_put_time(one, "time", (uint64_t)db_i64(q, 4));
 	}
 	return FAULT(r);

@@ -35,10 +35,10 @@ int mailbox_store_next(struct db *db, const char *site, int64_t *ret);
 /* The digest of a request of this site.  Returns 0, REASON_NOT_FOUND (unlogged), or a fault. */
 int mailbox_store_digest(struct db *db, const char *site, const char *id, uint8_t ret[32]);
 
-/* A verified plan (result false) or result of a request, inside the caller's transaction.  A request that did not
+/* A verified plan (outcome NULL) or result of a request, with the word that lists show for it, inside the caller's transaction.  A request that did not
  * come through this mailbox (it crossed by file) gets a row of its own, as long as there are not too many of them:
  * REASON_BUSY; REASON_CONFLICT where the id is another site's (both logged). */
-int mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], bool result,
+int mailbox_store_answer(struct db *db, const char *site, const char *id, const uint8_t digest[32], const char *outcome,
 	const char *decision, const char *envelope, uint64_t now_us);
 
 /* One request as engineers see it, with what was asked, plan and result, each as it was signed.  Returns 0 with *ret the caller's,

@@ -6,6 +6,7 @@
  *	                                              at once where something waits, else after S seconds, empty
  *	  POST /v1/results                 --->        Mainstay-Stream: results, Mainstay-Sequence
  *	     {"v":1,"kind":"plan|result|progress","request":ID,"decision":"ask|allow|deny","envelope":ENVELOPE}
+ *	     {"v":1,"kind":"permits","envelope":ENVELOPE}      which standing permits the site has: the last one is kept
  *	                                   <---  200   Mainstay-Committed, and serve/batch.h's acknowledgement as body
  *
  *	desk                                         hub

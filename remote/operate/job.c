@@ -32,26 +32,9 @@ static const struct frame_rule job_rules[] = {
 	{ OPERATE_TAG_SECRET_LEN, 0, OPERATE_SECRETS_MAX, 8 },
 };
 
-static const struct frame_rule result_rules[] = {
-	{ OPERATE_TAG_OUTCOME, 1, 1, 8 },
-	{ OPERATE_TAG_STATUS, 0, 1, 8 },
-	{ OPERATE_TAG_SIGNAL, 0, 1, 8 },
-	{ OPERATE_TAG_CPU_MS, 1, 1, 8 },
-	{ OPERATE_TAG_MAX_RSS, 1, 1, 8 },
-	{ OPERATE_TAG_WALL_MS, 1, 1, 8 },
-	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
-	{ OPERATE_TAG_LIMITS, 0, 1, 8 },
-};
-
-static const struct frame_rule output_rules[] = {
-	{ OPERATE_TAG_STREAM, 1, 1, 8 },
-	{ OPERATE_TAG_BYTES, 1, 1, OPERATE_CHUNK_MAX },
-};
-
-static const struct frame_rule refused_rules[] = {
-	{ OPERATE_TAG_REASON, 1, 1, 32 },
-	{ OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
-};
+static const struct frame_rule result_rules[] = { OPERATE_RESULT_RULES };
+static const struct frame_rule output_rules[] = { OPERATE_OUTPUT_RULES };
+static const struct frame_rule refused_rules[] = { OPERATE_REFUSED_RULES };
 
 int
 operate_job_put(struct frame_out *out, const struct operate_job *job)

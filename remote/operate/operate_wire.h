@@ -98,3 +98,12 @@ enum {
 	OPERATE_SECRET_FILE_MAX = 4096, /* and of the file around it */
 	OPERATE_NAME_MAX = 64,
 };
+
+/* What the worker's frames must be made of, as rows of struct frame_rule (bus/frame.h): for both ends, and for whoever else
+ * runs a worker. */
+#define OPERATE_RESULT_RULES \
+	{ OPERATE_TAG_OUTCOME, 1, 1, 8 }, { OPERATE_TAG_STATUS, 0, 1, 8 }, { OPERATE_TAG_SIGNAL, 0, 1, 8 }, \
+		{ OPERATE_TAG_CPU_MS, 1, 1, 8 }, { OPERATE_TAG_MAX_RSS, 1, 1, 8 }, { OPERATE_TAG_WALL_MS, 1, 1, 8 }, \
+		{ OPERATE_TAG_TRUNCATED, 1, 1, 8 }, { OPERATE_TAG_LIMITS, 0, 1, 8 },
+#define OPERATE_OUTPUT_RULES { OPERATE_TAG_STREAM, 1, 1, 8 }, { OPERATE_TAG_BYTES, 1, 1, OPERATE_CHUNK_MAX },
+#define OPERATE_REFUSED_RULES { OPERATE_TAG_REASON, 1, 1, 32 }, { OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },

@@ -16,7 +16,7 @@ static const struct {
 		OPERATE_MAY_DATA | OPERATE_MAY_CONF | OPERATE_MAY_NETWORK | OPERATE_MAY_READ, true },
 };
 
-unsigned
+static unsigned
 profile_rights(enum operate_profile profile, unsigned declared)
 {
 	if (profile < OPERATE_OBSERVE || profile >= ARRAY_LEN(profiles))

@@ -21,7 +21,5 @@ enum {
  * REASON_NO_SANDBOX (logged) where the profile is none; what sandbox_end() refuses; or a fault. */
 int profile_build(struct sandbox *ret, const struct operate_job *job);
 
-/* What a profile may do beyond the tree and the run folder: OPERATE_MAY_ bits. */
-unsigned profile_rights(enum operate_profile profile, unsigned declared);
 /* May it be given secrets?  What only observes may not, whatever the job says. */
 bool profile_has_secrets(enum operate_profile profile);

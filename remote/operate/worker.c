@@ -1,10 +1,8 @@
 #include "remote/operate/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -16,41 +14,18 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/loop/child.h"
-#include "appliance/service/filter.h"
+#include "appliance/service/sandbox.h"
 #include "remote/operate/mask.h"
-#include "remote/operate/profile.h"
+#include "remote/operate/worker_room.h"
 
 enum {
-	STATUS_MAX = 4096,
 	CHUNK = OPERATE_CHUNK_MAX,
-	NICE = 10,     /* what keeps the site going comes first */
 	DRAIN_MS = 5000, /* that output may still take after the end, or after the kill */
-};
-
-enum { ON_OUT, ON_ERR, ON_STATUS, ON_JOB, ON_STOP, ON_CHILD, ON_MAX };
-
-struct running {
-	const struct operate_job *job;
-	const struct fence *fence;
-	struct child box; /* bubblewrap */
-	pid_t inside;	  /* the operation's first process; 0: not told yet */
-	int inside_fd;	  /* its pidfd */
-	int go_fd;
-	struct pollfd polls[ON_MAX]; /* fd -1: closed or none; OUT, ERR and STATUS are owned */
-	int job_sock;		     /* where output goes; borrowed */
-	bool full;		     /* nothing more fits in there for now */
-	uint32_t room;		     /* bytes of output still taken */
-	struct mask mask;
-	struct mask_rest rest[2];    /* of stdout and stderr */
-	char status[STATUS_MAX + 1];
-	size_t status_len;
-	bool truncated, killed;
-	enum operate_outcome outcome;
-	uint64_t begun_us, due_us;
+	CPU_TOLD_PERCENT = 90,
 };
 
 static void
-running_done(struct running *w)
+worker_done(struct worker *w)
 {
 	for (int i = ON_OUT; i <= ON_STATUS; i++)
 		scope_close(&w->polls[i].fd);
@@ -62,109 +37,9 @@ running_done(struct running *w)
 	explicit_bzero(w->rest, sizeof(w->rest));
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
-struct ends {
-	int out, err, status, filter, exe, passwd, group;
-};
-
-static void
-ends_done(struct ends *e)
-{
-	scope_close(&e->out);
-	scope_close(&e->err);
-	scope_close(&e->status);
-	scope_close(&e->filter);
-	scope_close(&e->exe);
-	scope_close(&e->passwd);
-	scope_close(&e->group);
-}
-
-static int
-make_pipe(int *ret_read, int *ret_write)
-{
-	int p[2];
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return FAULT(-errno);
-	(void)fcntl(p[0], F_SETFL, O_NONBLOCK);
-	*ret_read = p[0];
-	*ret_write = p[1];
-	return 0;
-}
-
-/* As which user it runs: its run folder is called as the service. */
-static const char *
-service_name(const struct operate_job *job)
-{
-	const char *slash = strrchr(job->run, '/');
-
-	return slash ? slash + 1 : job->run;
-}
-
-/* In bubblewrap's place, before it is executed. */
-static int
-enter(void *arg)
-{
-	const struct running *w = arg;
-
-	if (setpriority(PRIO_PROCESS, 0, NICE) < 0)
-		return -errno;
-	return fence_enter(PROFILE_FENCE_FD, w->fence->n);
-}
-
-static int
-start(struct running *w)
-{
-	SCOPED(ends_done) struct ends e = { -1, -1, -1, -1, -1, -1, -1 };
-	SCOPED(sandbox_done) struct sandbox box = { 0 };
-	struct child_spec c = CHILD_SPEC;
-	int r;
-
-	r = profile_build(&box, w->job);
-	r = r ?: filter_export(&e.filter);
-	r = r ?: sandbox_users_files(&e.passwd, &e.group, service_name(w->job), geteuid());
-	r = r ?: make_pipe(&w->polls[ON_OUT].fd, &e.out);
-	r = r ?: make_pipe(&w->polls[ON_ERR].fd, &e.err);
-	r = r ?: make_pipe(&w->polls[ON_STATUS].fd, &e.status);
-	if (r)
-		return r < 0 ? FAULT(r) : r;
-	e.exe = open(SANDBOX_PROGRAM, O_RDONLY | O_CLOEXEC);
-	if (e.exe < 0)
-		return REFUSE(REASON_NO_SANDBOX, "operation", "%s cannot be opened",
-			SANDBOX_PROGRAM);
-	r = sandbox_gate(&w->go_fd);
-	if (r)
-		return r;
-	c.exe_fd = e.exe;
-	c.argv = (const char *const *)box.args;
-	c.fds[c.n_fds++] = (struct child_fd){ e.out, STDOUT_FILENO };
-	c.fds[c.n_fds++] = (struct child_fd){ e.err, STDERR_FILENO };
-	c.fds[c.n_fds++] = (struct child_fd){ e.status, PROFILE_STATUS_FD };
-	c.fds[c.n_fds++] = (struct child_fd){ w->go_fd, PROFILE_BLOCK_FD };
-	c.fds[c.n_fds++] = (struct child_fd){ e.filter, PROFILE_SECCOMP_FD };
-	c.fds[c.n_fds++] = (struct child_fd){ e.passwd, PROFILE_PASSWD_FD };
-	c.fds[c.n_fds++] = (struct child_fd){ e.group, PROFILE_GROUP_FD };
-	for (size_t i = 0; profile_has_secrets(w->job->profile) && i < w->job->n_secrets; i++)
-		c.fds[c.n_fds++] =
-			(struct child_fd){ w->job->secrets[i].fd, PROFILE_SECRETS_FD + (int)i };
-	for (int i = 0; i < w->fence->n; i++)
-		c.fds[c.n_fds++] = (struct child_fd){ w->fence->procs[i], PROFILE_FENCE_FD + i };
-	c.setup = enter;
-	c.setup_arg = w;
-	c.parent_death_signal = SIGKILL;
-	c.new_session = true;
-	w->begun_us = clock_mono_us();
-	w->due_us = w->begun_us + w->job->timeout_ms * CLOCK_US_PER_MS;
-	r = child_spawn(&w->box, &c, NULL);
-	if (r < 0)
-		w->box.pid = 0;
-	w->polls[ON_CHILD].fd = r < 0 ? -1 : w->box.pidfd;
-	return FAULT(r);
-}
-
 /* --- while it runs ---------------------------------------------------------------------------- */
 static void
-end_it(struct running *w, enum operate_outcome outcome)
+end_it(struct worker *w, enum operate_outcome outcome)
 {
 	if (w->killed)
 		return;
@@ -179,14 +54,14 @@ end_it(struct running *w, enum operate_outcome outcome)
 
 /* As much as one processor gives in its time, and at most a second more: what needs only one meets its time first. */
 static uint64_t
-cpu_s(const struct running *w)
+cpu_s(const struct worker *w)
 {
 	return w->job->timeout_ms / 1000 + 1;
 }
 
 /* The limits of what runs inside, set before it runs: bubblewrap needs more than they give. */
 static int
-set_limits(const struct running *w)
+set_limits(const struct worker *w)
 {
 	bool fenced = w->fence->n > 0 || w->fence->kills >= 0;
 	const struct {
@@ -208,7 +83,7 @@ set_limits(const struct running *w)
 }
 
 static void
-on_inside(struct running *w)
+on_inside(struct worker *w)
 {
 	pid_t pid = sandbox_child_pid(w->status);
 	struct child child;
@@ -228,10 +103,10 @@ on_inside(struct running *w)
 }
 
 static void
-on_status(struct running *w)
+on_status(struct worker *w)
 {
 	ssize_t n =
-		read(w->polls[ON_STATUS].fd, w->status + w->status_len, STATUS_MAX - w->status_len);
+		read(w->polls[ON_STATUS].fd, w->status + w->status_len, WORKER_STATUS_MAX - w->status_len);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -254,7 +129,7 @@ is_full(int sock)
 
 /* To the monitor, in frames.  Where it is gone, the operation ends soon: nothing is lost to anybody. */
 static int
-send_output(struct running *w, int which, const uint8_t *p, size_t len)
+send_output(struct worker *w, int which, const uint8_t *p, size_t len)
 {
 	struct operate_output o = { .stream = which == ON_OUT ? OPERATE_STDOUT : OPERATE_STDERR };
 	int r = 0;
@@ -270,7 +145,7 @@ send_output(struct running *w, int which, const uint8_t *p, size_t len)
 
 /* Handed on, without secrets and as far as there is room; end: this output has ended. */
 static int
-pass_on(struct running *w, int which, const void *p, size_t len, bool end)
+pass_on(struct worker *w, int which, const void *p, size_t len, bool end)
 {
 	struct buf b = BUF_MAX((CHUNK + OPERATE_SECRET_MAX) * sizeof(MASK_TEXT));
 	size_t take;
@@ -292,7 +167,7 @@ pass_on(struct running *w, int which, const void *p, size_t len, bool end)
 }
 
 static int
-close_output(struct running *w, int which)
+close_output(struct worker *w, int which)
 {
 	if (w->polls[which].fd < 0)
 		return 0;
@@ -301,7 +176,7 @@ close_output(struct running *w, int which)
 }
 
 static int
-on_output(struct running *w, int which)
+on_output(struct worker *w, int which)
 {
 	char chunk[CHUNK];
 	ssize_t n = read(w->polls[which].fd, chunk, sizeof(chunk));
@@ -314,7 +189,7 @@ on_output(struct running *w, int which)
 }
 
 static bool
-is_over(const struct running *w)
+is_over(const struct worker *w)
 {
 	return w->polls[ON_CHILD].fd < 0 && w->polls[ON_OUT].fd < 0 && w->polls[ON_ERR].fd < 0 &&
 		w->polls[ON_STATUS].fd < 0;
@@ -322,7 +197,7 @@ is_over(const struct running *w)
 
 /* While the monitor takes nothing, the operation's outputs are not looked at. */
 static int
-await(struct running *w, int ms)
+await(struct worker *w, int ms)
 {
 	struct pollfd polls[ON_MAX];
 	int n;
@@ -344,7 +219,7 @@ await(struct running *w, int ms)
 }
 
 static int
-turn(struct running *w)
+turn(struct worker *w)
 {
 	uint64_t now = clock_mono_us();
 	int ms = now >= w->due_us ? 0 : (int)((w->due_us - now) / CLOCK_US_PER_MS) + 1;
@@ -385,12 +260,13 @@ turn(struct running *w)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 static unsigned
-reached(const struct running *w, const struct operate_result *r)
+reached(const struct worker *w, const struct operate_result *r)
 {
 	unsigned limits = fence_reached(w->fence, r->wall_ms);
 
-	/* Not we: the kernel ended it at its processor time. */
-	if (!w->outcome && r->signal == SIGKILL && r->cpu_ms >= cpu_s(w) * 1000)
+	/* Not we: the kernel ended it at its processor time, which it counts in ticks; what it tells us is exact, and less of it
+	 * where the machine is busy. */
+	if (!w->outcome && r->signal == SIGKILL && r->cpu_ms >= cpu_s(w) * 1000 * CPU_TOLD_PERCENT / 100)
 		limits |= OPERATE_LIMIT_CPU;
 	/* Nobody counts; what looks like it is said to look like it. */
 	if (w->fence->n == 0 && r->outcome == OPERATE_FAILED && !limits &&
@@ -400,7 +276,7 @@ reached(const struct running *w, const struct operate_result *r)
 }
 
 static int
-conclude(struct running *w, int status, struct operate_result *ret)
+conclude(struct worker *w, int status, struct operate_result *ret)
 {
 	bool built = strstr(w->status, "\"exit-code\"") != NULL;
 	struct rusage ru = { 0 };
@@ -430,8 +306,8 @@ int
 worker_run(const struct operate_job *job, const struct fence *fence, int job_sock, int stop_fd,
 	struct operate_result *ret)
 {
-	SCOPED(running_done)
-	struct running w = { .job = job,
+	SCOPED(worker_done)
+	struct worker w = { .job = job,
 		.fence = fence,
 		.inside_fd = -1,
 		.go_fd = -1,
@@ -444,7 +320,7 @@ worker_run(const struct operate_job *job, const struct fence *fence, int job_soc
 	w.polls[ON_JOB] = (struct pollfd){ .fd = job_sock, .events = POLLIN | POLLRDHUP };
 	w.polls[ON_STOP].fd = stop_fd;
 	r = mask_load(&w.mask, job->secrets, job->n_secrets);
-	r = r ?: start(&w);
+	r = r ?: worker_start(&w);
 	while (r == 0 && !is_over(&w))
 		r = turn(&w);
 	if (w.box.pid > 0) {

@@ -46,7 +46,7 @@ on_read(struct monitor *m, struct monitor_call *call, void *arg)
 int
 recording_site_init(struct monitor *m, struct recordings *all)
 {
-	int r = monitor_register_verb(m, "recordings.list", CALL_ROLE_CONTROL, on_list, all);
+	int r = monitor_register_verb(m, "recordings.list", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_list, all);
 
 	return r ?: monitor_register_verb(m, "recordings.read", CALL_ROLE_CONTROL, on_read, all);
 }

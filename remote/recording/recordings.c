@@ -86,17 +86,17 @@ set_aside(struct recordings *all, const char *name)
 		log_fault(FAULT(-errno), "setting a recording aside");
 }
 
-/* Its first line, and how long it is with its end; 0: there is none. */
-static size_t
+/* 0, a reason where its first line is no header, or a fault. */
+static int
 read_header(int fd, struct cast_header *ret, const char *name)
 {
 	char line[4096];
 	ssize_t n = pread(fd, line, sizeof(line), 0);
 	const char *end = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
 
-	if (!end || cast_header_read(ret, line, (size_t)(end - line), name) != 0)
-		return 0;
-	return (size_t)(end - line) + 1;
+	if (n < 0)
+		return FAULT(-errno);
+	return end ? cast_header_read(ret, line, (size_t)(end - line), name) : REASON_MALFORMED;
 }
 
 /* Behind the last whole line.  0: there is none. */
@@ -125,19 +125,22 @@ cut_back(int fd, off_t *ret_size)
 }
 
 /* The last event; { 0 } where there is none but the header. */
-static void
+static int
 last_event(int fd, off_t size, struct cast_event *ret, const char *name)
 {
 	SCOPED(scope_free) char *tail = malloc(CAST_LINE_MAX);
 	off_t from = size > CAST_LINE_MAX ? size - CAST_LINE_MAX : 0;
 	ssize_t n = tail ? pread(fd, tail, (size_t)(size - from), from) : -1;
 	const char *begin;
+	int r;
 
-	if (n <= 1)
-		return;
-	begin = memrchr(tail, '\n', (size_t)n - 1);
-	if (begin) /* else it is the header's line, or too long for an event */
-		(void)cast_event_read(ret, begin + 1, (size_t)(tail + n - begin) - 2, name, 0);
+	if (n < 0)
+		return FAULT(tail ? -errno : -ENOMEM);
+	begin = n > 1 ? memrchr(tail, '\n', (size_t)n - 1) : NULL;
+	if (!begin) /* it is the header's line, or too long for an event */
+		return 0;
+	r = cast_event_read(ret, begin + 1, (size_t)(tail + n - begin) - 2, name, 0);
+	return r < 0 ? FAULT(r) : 0;
 }
 
 static int
@@ -150,7 +153,9 @@ close_part(struct recordings *all, int fd, const char *id, off_t size)
 
 	if (r)
 		return r;
-	last_event(fd, size, &last, id);
+	r = last_event(fd, size, &last, id);
+	if (r < 0) /* another mark behind its own end would be one too many */
+		return FAULT(r);
 	/* Only its name was missing. */
 	if (last.code == 'm' && strncmp(last.text, "end", 3) == 0)
 		return recordings_settle(all, fd, id);
@@ -182,7 +187,12 @@ take_file(struct recordings *all, const char *name)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return FAULT(-errno);
-	if (!S_ISREG(st.st_mode) || !read_header(fd, &head, name)) {
+	if (S_ISREG(st.st_mode))
+		r = read_header(fd, &head, name);
+	if (r < 0) /* not known to be none: it stays */
+		return FAULT(r);
+	if (!S_ISREG(st.st_mode) || r) {
+		r = 0;
 		if (!part || !S_ISREG(st.st_mode))
 			set_aside(all, name);
 		else if (unlinkat(all->dir_fd, name, 0) < 0) /* nothing was recorded yet */

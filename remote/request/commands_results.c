@@ -51,8 +51,8 @@ write_file(struct command_call *call, const char *out, const json_t *file)
 	if (call->json)
 		return command_print_json("ResultsExported",
 			json_pack("{s:s, s:I, s:I}", "file", out, "requests", (json_int_t)n, "bytes", (json_int_t)b.len));
-	command_say(call, "%zu requests and the site's statement are in %s; at the vendor: mainstay-desk import %s", n, out,
-		out);
+	command_say(call, "%zu %s and the site's statement are in %s; at the vendor: mainstay-desk import %s", n,
+		n == 1 ? "request" : "requests", out, out);
 	return 0;
 }
 

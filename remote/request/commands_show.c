@@ -83,11 +83,22 @@ say_result(const struct command_call *call, const json_t *result)
 {
 	if (!result)
 		return;
-	command_say(call, "\noutcome %s %s", json_text(result, "outcome"),
+	command_say(call, "outcome       %s%s%s", json_text(result, "outcome"), *json_text(result, "reason") ? ", " : "",
 		json_text(result, "reason"));
 	command_say(call, "%s", json_text(result, "stdout"));
 	if (*json_text(result, "stderr"))
 		command_say(call, "stderr:\n%s", json_text(result, "stderr"));
+}
+
+/* What a person can do about one that waits. */
+static void
+say_next(const struct command_call *call, const json_t *item)
+{
+	const char *id = json_text(item, "id");
+
+	if (strcmp(json_text(item, "state"), "waiting") == 0)
+		command_say(call, "to allow it: mainstay requests approve %s --key FILE (or by ssh-agent); not to: mainstay requests deny %s --reason TEXT",
+			id, id);
 }
 
 static int
@@ -164,6 +175,7 @@ request_command_show(struct command_call *call)
 	if (*json_text(item, "detail"))
 		command_say(call, "%s", json_text(item, "detail"));
 	say_result(call, json_object_get(item, "result"));
+	say_next(call, item);
 	return 0;
 }
 

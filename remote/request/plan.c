@@ -10,6 +10,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 
@@ -135,11 +136,12 @@ static void
 put_limits(struct buf *out, const struct request_plan_facts *f)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(256);
+	char size[NUMBER_SIZE_MAX];
 
 	buf_printf(&b, "%" PRIu64 ".%03" PRIu64 " s", f->timeout_ms / 1000, f->timeout_ms % 1000);
 	if (f->memory)
-		buf_printf(&b, ", %" PRIu64 " bytes of memory", f->memory);
-	buf_printf(&b, ", %" PRIu64 " bytes of output", f->output);
+		buf_printf(&b, ", %s of memory", number_size_text(size, f->memory));
+	buf_printf(&b, ", %s of output", number_size_text(size, f->output));
 	if (f->processes)
 		buf_printf(&b, ", %u processes, one processor", f->processes);
 	line(out, "limits", buf_text(&b));

@@ -1,9 +1,11 @@
 #include "remote/request/refused.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -14,11 +16,11 @@
 #include "appliance/base/refuse.h"
 #include "remote/request/request_wire.h"
 
-/* not_before may lie ahead of us, too. */
-
 static const char file[] = "refused", bad[] = "refused.bad";
 
-enum { ENTRY_BYTES = 8 + SHA256_LEN, FILE_BYTES_MAX = REQUEST_REFUSED_MAX * ENTRY_BYTES };
+/* u64 forgot_us; of each entry u64 until_us and the digest; SHA-256 of all before. */
+enum { HEAD_BYTES = 8, ENTRY_BYTES = 8 + SHA256_LEN };
+enum { FILE_BYTES_MAX = HEAD_BYTES + REQUEST_REFUSED_MAX * ENTRY_BYTES + SHA256_LEN };
 
 struct entry {
 	uint64_t until_us;
@@ -27,27 +29,73 @@ struct entry {
 
 struct request_refused {
 	int dir_fd;
+	uint64_t forgot_us; /* what was refused before is not known; 0: all is; UINT64_MAX: nobody knows when that was */
 	size_t n;
 	struct entry entries[REQUEST_REFUSED_MAX];
 };
 
 static int
-load(struct request_refused *s)
+save(const struct request_refused *s)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
+	uint8_t digest[SHA256_LEN];
+
+	buf_u64(&b, s->forgot_us);
+	for (size_t i = 0; i < s->n; i++) {
+		buf_u64(&b, s->entries[i].until_us);
+		buf_put(&b, s->entries[i].digest, SHA256_LEN);
+	}
+	sha256_of(digest, b.data, b.len);
+	buf_put(&b, digest, sizeof(digest));
+	return FAULT(buf_error(&b) ?: fs_replace(s->dir_fd, file, b.data, b.len, 0600));
+}
+
+static bool
+is_whole(const struct buf *b)
+{
+	uint8_t digest[SHA256_LEN];
+	size_t len = b->len - SHA256_LEN;
+
+	if (b->len < HEAD_BYTES + SHA256_LEN || (len - HEAD_BYTES) % ENTRY_BYTES != 0)
+		return false;
+	sha256_of(digest, b->data, len);
+	return memcmp(digest, b->data + len, sizeof(digest)) == 0;
+}
+
+/* What it held is lost: from now on nothing that was made before counts. */
+static int
+begin_anew(struct request_refused *s, bool is_there, uint64_t now_us)
+{
+	int r;
+
+	log_error("requests/%s is damaged and set aside as %s: requests made by now must be made again", file, bad);
+	/* Whatever it is by now, and whatever stood there. */
+	r = is_there ? fs_remove_tree(s->dir_fd, bad) : 0;
+	if (r == 0 && is_there && renameat(s->dir_fd, file, s->dir_fd, bad) < 0)
+		r = FAULT(-errno);
+	if (r < 0)
+		return r;
+	s->forgot_us = now_us ?: UINT64_MAX;
+	return save(s);
+}
+
+static int
+load(struct request_refused *s, uint64_t now_us)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
 	struct cursor c;
 	int r = fs_read(s->dir_fd, file, FILE_BYTES_MAX, &b);
 
-	if (r == REASON_NOT_FOUND)
-		return 0;
 	if (r < 0)
 		return FAULT(r);
-	if (r > 0 || b.len % ENTRY_BYTES != 0) {
-		log_error("requests/%s is damaged and set aside as %s", file, bad);
-		return renameat(s->dir_fd, file, s->dir_fd, bad) < 0 ? FAULT(-errno) : 0;
-	}
-	c = CURSOR(b.data, b.len);
-	for (; s->n < b.len / ENTRY_BYTES; s->n++) {
+	/* One that was set aside, and then no power for what takes its place. */
+	if (r == REASON_NOT_FOUND)
+		return faccessat(s->dir_fd, bad, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? begin_anew(s, false, now_us) : 0;
+	if (r > 0 || !is_whole(&b))
+		return begin_anew(s, true, now_us);
+	c = CURSOR(b.data, b.len - SHA256_LEN);
+	s->forgot_us = cursor_u64(&c);
+	for (; cursor_left(&c) > 0; s->n++) {
 		s->entries[s->n].until_us = cursor_u64(&c);
 		memcpy(s->entries[s->n].digest, cursor_bytes(&c, SHA256_LEN), SHA256_LEN);
 	}
@@ -55,7 +103,7 @@ load(struct request_refused *s)
 }
 
 int
-request_refused_open(struct request_refused **ret, int monitor_fd)
+request_refused_open(struct request_refused **ret, int monitor_fd, uint64_t now_us)
 {
 	SCOPED(request_refused_closep) struct request_refused *s = calloc(1, sizeof(*s));
 	int r;
@@ -64,7 +112,7 @@ request_refused_open(struct request_refused **ret, int monitor_fd)
 		return FAULT(-ENOMEM);
 	s->dir_fd = -1;
 	r = fs_open_dir(&s->dir_fd, monitor_fd, "requests", 0700);
-	r = r ?: load(s);
+	r = r ?: load(s, now_us);
 	if (r)
 		return r;
 	*ret = STEAL(s);
@@ -89,6 +137,21 @@ request_refused_has(const struct request_refused *s, const uint8_t digest[SHA256
 	return false;
 }
 
+int
+request_refused_forgot(struct request_refused *s, uint64_t not_before_us, uint64_t now_us, bool *ret)
+{
+	int r = 0;
+
+	if (s->forgot_us == UINT64_MAX && now_us > 0) {
+		s->forgot_us = now_us;
+		r = save(s);
+		if (r < 0)
+			s->forgot_us = UINT64_MAX;
+	}
+	*ret = not_before_us < s->forgot_us;
+	return FAULT(r);
+}
+
 static void
 drop_old(struct request_refused *s, uint64_t now_us)
 {
@@ -104,23 +167,13 @@ int
 request_refused_add(struct request_refused *s, const uint8_t digest[SHA256_LEN], uint64_t now_us,
 	uint64_t life_s, size_t max)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
 	struct entry *e;
-	int r;
 
 	drop_old(s, now_us);
 	if (s->n >= max)
 		return REASON_BUSY;
 	e = &s->entries[s->n++];
-	e->until_us = now_us + 2 * life_s * CLOCK_US_PER_S;
+	e->until_us = now_us + 2 * life_s * CLOCK_US_PER_S; /* not_before may lie ahead of us, too */
 	memcpy(e->digest, digest, SHA256_LEN);
-	for (size_t i = 0; i < s->n; i++) {
-		buf_u64(&b, s->entries[i].until_us);
-		buf_put(&b, s->entries[i].digest, SHA256_LEN);
-	}
-	r = buf_error(&b);
-	r = r ?: fs_replace(s->dir_fd, file, b.data, b.len, 0600);
-	if (r) /* remembered here all the same: rather one too many */
-		return FAULT(r);
-	return 0;
+	return save(s); /* where it fails, remembered here all the same: rather one too many */
 }

@@ -13,11 +13,12 @@
  *          wall_ms
  * cancel   v request id engineer reason time                    (engineer; ends that request)
  * progress v request n time kind(state|out|err) text            (site key; what it says meanwhile)
+ * permits  v site epoch counter time permits more               (site key; its standing permits, about no request: permits.h)
  *
  * A message dry-run@ (SSHSIG) has a request's members and asks for the plan alone: another namespace, so that nobody
  * can make it run.  Which of the three it is says the namespace in its signature, and nobody else's word:
  *	mailbox.deliver {n} body: ENVELOPE        (what the courier says of its kind besides is not asked)
- * What leaves goes to /v1/results as {"kind": plan | result | progress, ...} (mailbox_wire.h).
+ * What leaves goes to /v1/results as {"kind": plan | result | progress | permits, ...} (mailbox_wire.h).
  *
  * `request` in a plan and in a result, as in a permit, is the SHA-256 of the request's payload: it
  * binds to the very bytes the engineer signed, not to a name that two requests could share. args is

@@ -14,7 +14,7 @@
 struct members {
 	uint64_t v;
 	const char *site;
-	json_t *statement, *items;
+	json_t *statement, *permits, *items;
 };
 
 #define FIELD(n, k, m, o)                                                                          \
@@ -24,6 +24,7 @@ static const struct json_field fields[] = {
 	FIELD("v", JSON_KIND_U64, v, 1),
 	FIELD("site", JSON_KIND_TEXT, site, REQUEST_NAME_MAX),
 	FIELD("statement", JSON_KIND_OBJECT, statement, 0),
+	{ .name = "permits", .kind = JSON_KIND_OBJECT, .optional = true, .offset = offsetof(struct members, permits) },
 	FIELD("items", JSON_KIND_ARRAY, items, RESULTS_FILE_ITEMS_MAX),
 };
 
@@ -88,6 +89,7 @@ results_file_read(struct results_file **ret, const void *p, size_t len)
 		return r;
 	f->site = m.site;
 	f->statement = m.statement;
+	f->permits = m.permits;
 	json_array_foreach(m.items, i, item) {
 		r = take_item(&f->items[f->n_items++], item);
 		if (r)

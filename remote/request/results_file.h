@@ -1,11 +1,11 @@
 /* What a site that no network reaches answered, as one file: `mainstay results export` writes it, `mainstay-desk import`
  * reads it.  Canonical JSON:
  *
- *	{"v":1,"site":ID,"statement":ENVELOPE,
+ *	{"v":1,"site":ID,"statement":ENVELOPE,["permits":ENVELOPE,]
  *	 "items":[{"id","decision":""|"allow"|"ask"|"deny","request":ENVELOPE,"plan":ENVELOPE|null,"result":ENVELOPE|null}...]}
  *
- * Nothing in it is to be believed but what its envelopes say: the engineer's request, the site's statement, plan and
- * result. */
+ * Nothing in it is to be believed but what its envelopes say: the engineer's request, the site's statement, its
+ * standing permits (where it has or had any), plan and result. */
 #pragma once
 
 #include <jansson.h>
@@ -24,6 +24,7 @@ enum {
 struct results_file {
 	const char *site;	   /* as it says; texts and values are borrowed from doc */
 	const json_t *statement;   /* envelope */
+	const json_t *permits;	   /* envelope; NULL where the site never had standing permits */
 	struct results_file_item {
 		const char *id;
 		const char *decision;

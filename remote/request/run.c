@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "appliance/base/fault.h"
+#include "appliance/base/number.h"
 #include "appliance/base/scope.h"
 #include "appliance/bus/frame.h"
 #include "appliance/loop/loop.h"
@@ -48,22 +49,23 @@ static void
 name_limits(struct request_run *run, unsigned reached)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(LIMITS_TEXT_MAX);
+	char size[NUMBER_SIZE_MAX];
 	struct buf *err = &run->err;
 
 	if (run->end.outcome == REQUEST_OUTCOME_TIMEOUT)
 		buf_printf(&text, "mainstay: ended: its time of %u ms was over\n", run->timeout_ms);
 	if (reached & OPERATE_LIMIT_MEMORY)
-		buf_printf(&text, "mainstay: reached its limit of %" PRIu64 " bytes of memory\n", run->memory);
+		buf_printf(&text, "mainstay: reached its limit of %s of memory\n", number_size_text(size, run->memory));
 	if (reached & OPERATE_LIMIT_PROCESSES)
 		buf_printf(&text, "mainstay: reached its limit of %u processes\n", run->processes);
 	if (reached & OPERATE_LIMIT_CPU)
 		buf_puts(&text, "mainstay: reached its limit of one processor's time\n");
 	if (reached & OPERATE_LIMIT_UNTOLD)
-		buf_printf(&text, "mainstay: perhaps reached its limit of %" PRIu64 " bytes of memory or %u processes: without control "
-				  "groups this host cannot tell\n",
-			run->memory, run->processes);
+		buf_printf(&text, "mainstay: perhaps reached its limit of %s of memory or %u processes: without control groups this host "
+				  "cannot tell\n",
+			number_size_text(size, run->memory), run->processes);
 	if (run->end.truncated)
-		buf_printf(&text, "mainstay: reached its limit of %u bytes of output; the rest is not kept\n", run->output);
+		buf_printf(&text, "mainstay: reached its limit of %s of output; the rest is not kept\n", number_size_text(size, run->output));
 	if (text.len == 0 || buf_error(&text))
 		return;
 	if (err->len > KEEP_MAX - text.len) { /* what there was is cut, for this to be read */

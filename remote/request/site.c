@@ -81,6 +81,29 @@ open_any(struct envelope **ret, const void *body, size_t len)
 	return 0;
 }
 
+/* 0 while nobody knows. */
+static uint64_t
+sound_now_us(const struct monitor *m)
+{
+	return monitor_clock_doubtful(m) ? 0 : monitor_now_us(m);
+}
+
+/* Which were refused before a damaged file was found is not known: what may be one of them must be made again. */
+static int
+check_not_forgotten(struct request_site *s, const struct request *q)
+{
+	bool forgot;
+	uint64_t now_us = sound_now_us(s->m);
+	int r = request_store_date(s->store, now_us);
+
+	r = r ?: request_refused_forgot(s->refused, q->not_before_us, now_us, &forgot);
+	if (r < 0)
+		return FAULT(r);
+	return !forgot ? 0 : REFUSE(REASON_REPLAYED, q->id,
+		"it was made before the site found its list of refused requests damaged: it may have been refused; "
+		"ask again, from %d minutes after that on", REQUEST_EARLY_S / 60);
+}
+
 static int
 take_request(struct request_site *s, uint64_t mailbox, const struct envelope *e, struct taken *t)
 {
@@ -93,6 +116,10 @@ take_request(struct request_site *s, uint64_t mailbox, const struct envelope *e,
 	if (request_refused_has(s->refused, t->digest))
 		r = REFUSE(REASON_REPLAYED, t->id ? t->id : "request", "it was refused here before");
 	r = r ?: request_check_sender(&q, e, monitor_people(s->m), monitor_customer(s->m), monitor_date_us(s->m));
+	if (r == 0) {
+		r = check_not_forgotten(s, q);
+		q = r ? request_free(q) : q;
+	}
 	t->held = r > 0 && hold(s, mailbox, e, r);
 	if (t->held)
 		return REFUSE(REASON_BUSY, t->id ? t->id : "request", "made under people that are not here yet");
@@ -340,6 +367,7 @@ on_changed(struct monitor *m, unsigned changes, void *arg)
 		request_site_settle_all(s);
 	if (changes & MONITOR_CHANGE_PEOPLE)
 		request_site_release(s);
+	request_site_told_soon(s, changes & MONITOR_CHANGE_RECORD);
 	if (changes & (MONITOR_CHANGE_POLICY | MONITOR_CHANGE_PEOPLE | MONITOR_CHANGE_RECORD |
 			      MONITOR_CHANGE_CLOCK))
 		request_site_decide_again(s);
@@ -359,6 +387,7 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 		request_site_decide_again(s);
 	}
 	request_site_work(s);
+	request_site_told_tick(s, now_us);
 	if (now_us - s->retried_us >= RETRY_S * CLOCK_US_PER_S || now_us < s->retried_us) {
 		s->retried_us = now_us;
 		request_site_settle_all(s);
@@ -424,9 +453,10 @@ request_site_init(struct monitor *m)
 		return FAULT(-ENOMEM);
 	s->m = m;
 	s->progress_ms = REQUEST_PROGRESS_MS;
-	r = request_store_open(&s->store, monitor_dir(m));
-	r = r ?: request_refused_open(&s->refused, monitor_dir(m));
+	r = request_store_open(&s->store, monitor_dir(m), sound_now_us(m));
+	r = r ?: request_refused_open(&s->refused, monitor_dir(m), sound_now_us(m));
 	r = r ?: standing_open(&s->standing, monitor_dir(m));
+	r = r ?: request_site_told_open(s);
 	r = r ?: recordings_open(&s->recordings, monitor_dir(m), monitor_loop(m));
 	if (r) {
 		site_free(s);
@@ -434,7 +464,7 @@ request_site_init(struct monitor *m)
 	}
 	r = monitor_add_module(m, &module, s);
 	r = r ?: monitor_register_verb(m, "mailbox.deliver", CALL_ROLE_COURIER, on_deliver, s);
-	r = r ?: monitor_register_verb(m, "requests.list", CALL_ROLE_CONTROL, on_list, s);
+	r = r ?: monitor_register_verb(m, "requests.list", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_list, s);
 	r = r ?: monitor_register_verb(m, "requests.ticket", CALL_ROLE_CONTROL, request_site_ticket, s);
 	r = r ?: recording_site_init(m, s->recordings);
 	r = r ?: monitor_register_verb(m, "results.export", CALL_ROLE_CONTROL, request_site_export, s);
@@ -443,5 +473,5 @@ request_site_init(struct monitor *m)
 	r = r ?: request_site_narrow_init(s);
 	r = r ?: monitor_register_verb(m, "requests.deny", CALL_ROLE_CONTROL, on_deny, s);
 	r = r ?: monitor_register_verb(m, "requests.import", CALL_ROLE_CONTROL, on_import, s);
-	return r ?: monitor_register_verb(m, "requests.watch", CALL_ROLE_CONTROL, on_watch, s);
+	return r ?: monitor_register_verb(m, "requests.watch", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_watch, s);
 }

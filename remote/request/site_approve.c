@@ -132,6 +132,7 @@ use_permit(struct request_site *s, struct request_item *item, const struct reque
 			permit->approver, json_array_size(item->permits), item->need);
 	if (permit->uses > 1)
 		r = standing_add(s->standing, permit, text, len, sig, monitor_now_us(s->m));
+	request_site_told_soon(s, false);
 	standing = permit->uses > 1 && r == 0;
 	r = r ?: monitor_leaf(s->m, "permit", permit->approver, q->id, q->digest, REASON_NONE);
 	r = r ?: request_site_permit_append(item, permit, text, len, sig, false);
@@ -208,7 +209,7 @@ on_approve(struct monitor *m, struct monitor_call *call, void *arg)
 int
 request_site_approve_init(struct request_site *s)
 {
-	int r = monitor_register_verb(s->m, "requests.show", CALL_ROLE_CONTROL, on_show, s);
+	int r = monitor_register_verb(s->m, "requests.show", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_show, s);
 
-	return r ?: monitor_register_verb(s->m, "requests.approve", CALL_ROLE_CONTROL, on_approve, s);
+	return r ?: monitor_register_verb(s->m, "requests.approve", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_approve, s);
 }

@@ -60,7 +60,7 @@ int
 request_site_export(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	const char *ids = monitor_call_text(call, "ids"), *ticket = monitor_call_text(call, "ticket");
-	SCOPED_JSON *items = json_array(), *statement = NULL;
+	SCOPED_JSON *items = json_array(), *statement = NULL, *permits = NULL;
 	struct request_site *s = arg;
 	int r = check_named(s, ids);
 
@@ -68,9 +68,10 @@ request_site_export(struct monitor *m, struct monitor_call *call, void *arg)
 		if (is_wanted(request_store_at(s->store, i), ids, ticket))
 			r = put_item(items, request_store_at(s->store, i));
 	r = r ?: statement_make(m, &statement);
+	r = r ?: request_site_told_make(s, &permits);
 	if (r)
 		return r;
-	monitor_answer(call, json_pack("{s:{s:i, s:s, s:O, s:O}}", "file", "v", 1, "site", monitor_site(m), "statement",
-				     statement, "items", items));
+	monitor_answer(call, json_pack("{s:{s:i, s:s, s:O, s:O*, s:O}}", "file", "v", 1, "site", monitor_site(m), "statement",
+				     statement, "permits", permits, "items", items));
 	return 0;
 }

@@ -168,6 +168,7 @@ use_standing(struct request_site *s, struct request_item *item, struct standing_
 	const struct request *q = item->request;
 	int r = standing_use(s->standing, p);
 
+	request_site_told_soon(s, false);
 	/* Counted before anything follows from it: a crash loses a use, it never gains one. */
 	r = r ?: monitor_leaf(s->m, "permit", p->permit.approver, q->id, q->digest, REASON_NONE);
 	return r ?: request_site_permit_append(item, &p->permit, p->text, strlen(p->text), p->sig, true);

@@ -15,6 +15,7 @@
  *	site_approve.c what an approver signs, shown and taken
  *	site_permit.c  permits verified, gathered, used
  *	site_standing.c standing permits, shown and taken back
+ *	site_told.c    the same, told to the vendor's engineers
  *	site_record.c  its recording
  *	site_view.c    a request as JSON for people
  *	site_export.c  plans and results as a file
@@ -60,6 +61,14 @@ struct request_site {
 	bool window_open;        /* the maintenance hours, as last looked at */
 	uint64_t progress_ms;    /* between two messages about one that runs */
 	uint64_t retried_us;     /* when what is unsettled was last tried */
+	struct {
+		uint64_t counter; /* of the last message permits@ */
+		bool any;         /* it may have named some */
+		bool due;         /* they may be others than it said */
+		uint8_t said[32]; /* digest of its list; 0: say it again in any case */
+		uint64_t end_us;  /* when the first of them ends */
+		uint64_t next_us; /* before which no other is said */
+	} told;                  /* site_told.c */
 };
 
 /* --- ground ----------------------------------------------------------------------------------- */
@@ -228,6 +237,19 @@ void request_site_say_waits(struct request_site *s, struct request_item *item);
 /* Say, the same way, which standing permit covers it, with the uses it has left now and its end. */
 struct standing_permit;
 void request_site_say_covered(struct request_site *s, struct request_item *item, const struct standing_permit *p);
+
+/* --- standing permits, told ------------------------------------------------------------------- */
+/* Read what was said last.  Returns 0 or a fault. */
+int request_site_told_open(struct request_site *s);
+/* Say it at a next tick, where they are others than were said; again: in any case (another key signs now). */
+void request_site_told_soon(struct request_site *s, bool again);
+/* Say it where it is due, and remote operations and what results say may leave.  A fault is logged. */
+void request_site_told_tick(struct request_site *s, uint64_t now_us);
+/* The message for somebody who carries it by hand: its counter is the next.  *ret is the caller's; NULL: there never was
+ * one.  Returns 0 or a fault. */
+int request_site_told_make(struct request_site *s, json_t **ret);
+/* One of them as it is told (permits.h).  *ret is the caller's. */
+int request_site_told_item(json_t **ret, const struct standing_permit *p);
 
 /* --- shared by verbs -------------------------------------------------------------------------- */
 /* The request that parameter "id" names.  REASON_USAGE or REASON_NOT_FOUND (logged). */

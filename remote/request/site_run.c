@@ -322,6 +322,8 @@ request_site_cancel(struct request_item *item)
 void
 request_site_forget_runs(struct request_site *s)
 {
+	if (!s->store) /* it could not be opened */
+		return;
 	for (size_t i = 0; i < request_store_count(s->store); i++) {
 		struct request_item *item = request_store_at(s->store, i);
 		struct running *running = item->run;

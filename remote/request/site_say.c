@@ -36,11 +36,12 @@ request_site_set_result(struct monitor *m, struct request_item *item, struct req
 	return 0;
 }
 
+/* id and decision are NULL where it is about no request. */
 static int
 post(struct monitor *m, const char *kind, const char *id, const char *decision, json_t *envelope)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(MAILBOX_WIRE_RESULT_MAX);
-	SCOPED_JSON *body = json_pack("{s:i, s:s, s:s, s:s, s:O}", "v", 1, "kind", kind, "request",
+	SCOPED_JSON *body = json_pack("{s:i, s:s, s:s*, s:s*, s:O}", "v", 1, "kind", kind, "request",
 		id, "decision", decision, "envelope", envelope);
 	int r;
 
@@ -71,6 +72,12 @@ request_site_post_progress(struct monitor *m, const struct request_item *item, c
 
 	r = r ?: monitor_sign(m, MESSAGE_PROGRESS, payload, &envelope);
 	return r ?: post(m, "progress", item->request->id, item->decision ? item->decision : "deny", envelope);
+}
+
+int
+request_site_post_permits(struct monitor *m, json_t *envelope)
+{
+	return post(m, "permits", NULL, NULL, envelope);
 }
 
 int

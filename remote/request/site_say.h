@@ -21,6 +21,8 @@ int request_site_post(struct monitor *m, const struct request_item *item, const 
 /* A message about one that runs. */
 struct progress;
 int request_site_post_progress(struct monitor *m, const struct request_item *item, const struct progress *p);
+/* Which standing permits there are. */
+int request_site_post_permits(struct monitor *m, json_t *envelope);
 /* A refused result for a request that has no item. */
 int request_site_post_refusal(struct monitor *m, const char *id, const uint8_t digest[32],
 	enum reason reason, const char *text);

@@ -2,8 +2,6 @@
 #include "remote/request/site_room.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
@@ -11,42 +9,13 @@
 #include "appliance/policy/permit.h"
 #include "remote/request/standing.h"
 
-/* The plan's lines that a person looks for; the text itself stands beside them. */
-static const char *
-line_of(const char *text, const char *label, char *out, size_t size)
-{
-	size_t n = strlen(label);
-
-	out[0] = '\0';
-	for (const char *at = text; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
-		if (strncmp(at, label, n) != 0 || at[n] != ' ')
-			continue;
-		at += n + strspn(at + n, " ");
-		(void)snprintf(out, size, "%.*s", (int)strcspn(at, "\n"), at);
-		break;
-	}
-	return out;
-}
-
 static json_t *
 view(const struct standing_permit *p)
 {
-	SCOPED_JSON *o = json_pack("{s:s, s:s, s:i, s:i}", "id", p->permit.id, "approver",
-		p->permit.approver, "used", (int)p->used, "uses", (int)p->permit.uses);
-	char service[128], operation[128], engineer[128];
-	int r = o ? 0 : -1;
+	SCOPED_JSON *o = NULL;
+	int r = request_site_told_item(&o, p);
 
-	(void)line_of(p->text, "service", service, sizeof(service));
-	service[strcspn(service, " ")] = '\0';
-	r = r ?: json_put_text(o, "service", service);
-	r = r
-		?: json_put_text(o, "operation",
-			   line_of(p->text, "operation", operation, sizeof(operation)));
-	r = r
-		?: json_put_text(o, "engineer",
-			   line_of(p->text, "engineer", engineer, sizeof(engineer)));
-	r = r ?: json_put_time(o, "not_before", p->permit.not_before);
-	r = r ?: json_put_time(o, "expires", p->permit.expires);
+	r = r ?: json_put_u64(o, "used", p->used);
 	r = r ?: json_put_text(o, "text", p->text);
 	return r ? NULL : STEAL(o);
 }
@@ -81,6 +50,7 @@ on_revoke(struct monitor *m, struct monitor_call *call, void *arg)
 	r = monitor_leaf(m, "cancel", monitor_call_actor(call), p->permit.id, p->permit.request,
 		REASON_REVOKED);
 	r = r ?: standing_remove(s->standing, p);
+	request_site_told_soon(s, false);
 	if (r)
 		return r;
 	monitor_answer(call, json_pack("{s:s, s:b}", "id", id, "revoked", true));
@@ -90,7 +60,7 @@ on_revoke(struct monitor *m, struct monitor_call *call, void *arg)
 int
 request_site_standing_init(struct request_site *s)
 {
-	int r = monitor_register_verb(s->m, "requests.permits", CALL_ROLE_CONTROL, on_permits, s);
+	int r = monitor_register_verb(s->m, "requests.permits", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_permits, s);
 
 	return r ?: monitor_register_verb(s->m, "requests.revoke", CALL_ROLE_CONTROL, on_revoke, s);
 }

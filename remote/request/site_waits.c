@@ -13,6 +13,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
+#include "appliance/base/number.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/policy/policy.h"
 #include "remote/request/progress.h"
@@ -26,14 +27,15 @@ static void
 put_plan(struct buf *b, const struct request_item *item)
 {
 	const struct request_limits *l = &item->limits;
+	char memory[NUMBER_SIZE_MAX], output[NUMBER_SIZE_MAX];
 
 	if (item->plans < 2)
 		return;
 	buf_printf(b, "plan %u: ", item->plans);
 	if (item->narrowed_by)
-		buf_printf(b, "%s lowered its limits to %" PRIu64 ".%03" PRIu64 " s, %" PRIu64 " bytes of memory, %" PRIu64
-			      " bytes of output; ",
-			item->narrowed_by, l->timeout_ms / 1000, l->timeout_ms % 1000, l->memory, l->output);
+		buf_printf(b, "%s lowered its limits to %" PRIu64 ".%03" PRIu64 " s, %s of memory, %s of output; ", item->narrowed_by,
+			l->timeout_ms / 1000, l->timeout_ms % 1000, number_size_text(memory, l->memory),
+			number_size_text(output, l->output));
 }
 
 static size_t

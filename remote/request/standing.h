@@ -42,6 +42,8 @@ int standing_use(struct standing *s, struct standing_permit *p);
 /* Forget one, durably. */
 int standing_remove(struct standing *s, struct standing_permit *p);
 
+/* Those that are kept, borrowed until the next add, use or remove: by id (NULL: none), and one after the other, i below the
+ * count. */
 struct standing_permit *standing_find(struct standing *s, const char *id);
 size_t standing_count(const struct standing *s);
 struct standing_permit *standing_at(struct standing *s, size_t i);

@@ -15,17 +15,19 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/trust/envelope.h"
+#include "appliance/trust/sha256.h"
 #include "remote/request/item_file.h"
 
-enum { FORGOTTEN_BYTES = 8 };
+/* The latest end of a request whose file is gone: u64, and SHA-256 of it. */
+static const char forgotten[] = "forgotten", forgotten_bad[] = "forgotten.bad";
 
-static const char forgotten[] = "forgotten"; /* the latest end of a request whose file is gone */
+enum { FORGOTTEN_BYTES = 8 + SHA256_LEN };
 
 struct request_store {
 	int dir_fd;
 	struct request_item **items; /* in order of arrival; owned, as each item is */
 	size_t n;
-	uint64_t forgotten_us;
+	uint64_t forgotten_us; /* UINT64_MAX: the file was damaged, and nobody knows when that was */
 };
 
 /* --- the folder ------------------------------------------------------------------------------- */
@@ -103,22 +105,57 @@ load_all(struct request_store *s)
 }
 
 static int
-load_forgotten(struct request_store *s)
+save_forgotten(struct request_store *s, uint64_t us)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
+	uint8_t digest[SHA256_LEN];
+	int r;
+
+	buf_u64(&b, us);
+	sha256_of(digest, b.data, b.len);
+	buf_put(&b, digest, sizeof(digest));
+	r = buf_error(&b);
+	r = r ?: fs_replace(s->dir_fd, forgotten, b.data, b.len, 0600);
+	if (r)
+		return FAULT(r);
+	s->forgotten_us = us;
+	return 0;
+}
+
+/* What goes to make room is over by then: all of it ended before now. */
+static int
+forget_all(struct request_store *s, bool is_there, uint64_t now_us)
+{
+	int r;
+
+	log_error("requests/%s is damaged and set aside as %s: no request that ends by now counts", forgotten, forgotten_bad);
+	r = is_there ? fs_remove_tree(s->dir_fd, forgotten_bad) : 0;
+	if (r == 0 && is_there && renameat(s->dir_fd, forgotten, s->dir_fd, forgotten_bad) < 0)
+		r = FAULT(-errno);
+	return r < 0 ? r : save_forgotten(s, now_us ?: UINT64_MAX);
+}
+
+static int
+load_forgotten(struct request_store *s, uint64_t now_us)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
+	uint8_t digest[SHA256_LEN];
 	struct cursor c;
 	int r = fs_read(s->dir_fd, forgotten, FORGOTTEN_BYTES, &b);
 
-	if (r == REASON_NOT_FOUND)
-		return 0;
 	if (r < 0)
 		return FAULT(r);
-	c = CURSOR(b.data, b.len);
+	/* One that was set aside, and then no power for what takes its place. */
+	if (r == REASON_NOT_FOUND)
+		return faccessat(s->dir_fd, forgotten_bad, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+			? forget_all(s, false, now_us) : 0;
+	if (r > 0 || b.len != FORGOTTEN_BYTES)
+		return forget_all(s, true, now_us);
+	sha256_of(digest, b.data, b.len - SHA256_LEN);
+	if (memcmp(digest, b.data + b.len - SHA256_LEN, SHA256_LEN) != 0)
+		return forget_all(s, true, now_us);
+	c = CURSOR(b.data, b.len - SHA256_LEN);
 	s->forgotten_us = cursor_u64(&c);
-	if (r == 0 && cursor_done(&c))
-		return 0;
-	log_error("requests/%s is damaged: requests that were forgotten count by their times alone", forgotten);
-	s->forgotten_us = 0;
 	return 0;
 }
 
@@ -133,7 +170,7 @@ hold(int dir_fd)
 }
 
 int
-request_store_open(struct request_store **ret, int monitor_fd)
+request_store_open(struct request_store **ret, int monitor_fd, uint64_t now_us)
 {
 	SCOPED(request_store_closep) struct request_store *s = calloc(1, sizeof(*s));
 	int r;
@@ -143,7 +180,7 @@ request_store_open(struct request_store **ret, int monitor_fd)
 	s->dir_fd = -1;
 	r = fs_open_dir(&s->dir_fd, monitor_fd, "requests", 0700);
 	r = r ?: hold(s->dir_fd);
-	r = r ?: load_forgotten(s);
+	r = r ?: load_forgotten(s, now_us);
 	r = r ?: load_all(s);
 	if (r)
 		return r;
@@ -207,18 +244,13 @@ request_store_remove(struct request_store *s, struct request_item *item)
 static int
 forget(struct request_store *s, uint64_t expires_us)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
-	int r;
+	return expires_us <= s->forgotten_us ? 0 : save_forgotten(s, expires_us);
+}
 
-	if (expires_us <= s->forgotten_us)
-		return 0;
-	buf_u64(&b, expires_us);
-	r = buf_error(&b);
-	r = r ?: fs_replace(s->dir_fd, forgotten, b.data, b.len, 0600);
-	if (r)
-		return FAULT(r);
-	s->forgotten_us = expires_us;
-	return 0;
+int
+request_store_date(struct request_store *s, uint64_t now_us)
+{
+	return s->forgotten_us == UINT64_MAX && now_us > 0 ? save_forgotten(s, now_us) : 0;
 }
 
 /* Room for one more: the oldest one that is over, handed over and past its own expiry goes. */
@@ -275,6 +307,10 @@ request_store_add(struct request_store *s, struct request *take_r, const struct 
 	if (is_set_aside(s, q->id))
 		return REFUSE(REASON_REPLAYED, q->id,
 			"a request of this id was here, and its file is damaged: it may have run");
+	if (s->forgotten_us == UINT64_MAX)
+		return REFUSE(REASON_REPLAYED, q->id,
+			"the list of requests that are not remembered here is damaged, and the clock in doubt: it may be one of "
+			"them; ask again when the site's clock is set");
 	if (q->expires_us <= s->forgotten_us)
 		return REFUSE(REASON_REPLAYED, q->id,
 			"it ends before others that are not remembered here any more: it may be one of them");

@@ -62,19 +62,24 @@ struct request_item {
 
 /* Open the folder lib/monitor/requests below monitor_fd (borrowed during the call) and read what is
  * there; a file that does not parse is set aside as ID.json.bad and logged, never a reason not to
- * start.  Held until it is closed: meanwhile another has REASON_BUSY (logged). */
-int request_store_open(struct request_store **ret, int monitor_fd);
+ * start.  Held until it is closed: meanwhile another has REASON_BUSY (logged).  Where the file that says what went to make
+ * room is damaged, it is set aside, too, and nothing that ends by now_us (0: the clock is doubtful) is new any more. */
+int request_store_open(struct request_store **ret, int monitor_fd, uint64_t now_us);
 struct request_store *request_store_close(struct request_store *s);
 SCOPED_DESTRUCTOR(struct request_store, request_store_close)
 
 /* Add a request: take_r is consumed on every path.  e is what arrived (its text is referenced; of
  * type request or dry run).  Durable when it returns 0; *ret_item stays the store's.  Returns REASON_REPLAYED where
- * the id was seen, REASON_BUSY where a limit of request_wire.h is reached (both logged, nothing
+ * the id was seen or may have been, REASON_BUSY where a limit of request_wire.h is reached (both logged, nothing
  * changed), or a fault.  Where all places are taken, one goes that is over and ended before
  * date_us; from then on nothing that ends as early as it is new (replayed), whatever a clock
  * says. */
 int request_store_add(struct request_store *s, struct request *take_r, const struct envelope *e,
 	uint64_t mailbox, uint64_t now_us, uint64_t date_us, struct request_item **ret_item);
+
+/* Where that file was found damaged while the clock was doubtful nothing at all is new; a now_us that is not 0 ends that: only
+ * what ends by then is none.  Returns 0 or a fault, then it stays as it was. */
+int request_store_date(struct request_store *s, uint64_t now_us);
 
 /* Make the item's present members durable.  On a fault the file still says what it said before. */
 int request_store_save(struct request_store *s, struct request_item *item);
