@@ -215,8 +215,8 @@ run_show(struct command_call *call)
 		return r;
 	if (call->json)
 		return command_print_json("Alert", json_incref(item));
-	alert_show_one(call, item, clock_now_us());
-	return 0;
+	r = alert_show_one(call, item, clock_now_us());
+	return FAULT(r);
 }
 
 /* Post, and say how the alert is then, in the hub's words. */

@@ -65,7 +65,7 @@ make(struct serve *serve, struct db *db, const char *customer, struct db_query *
 	static const char *const texts[TEXTS] = { "site", "service", "name", "state", "severity", "text", "value",
 		"muted_by", "proposed", "note", "noted_by", "acknowledged_by" };
 	SCOPED_JSON *item = json_object();
-	json_t *labels = json_loads(db_text(q, LABELS), 0, NULL);
+	json_t *labels = json_load_text(db_text(q, LABELS), 0);
 	char id[96];
 	int r = json_object_set_new(item, "labels", labels ? labels : json_object()) < 0 ? -ENOMEM : 0;
 

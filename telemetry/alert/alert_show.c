@@ -1,10 +1,12 @@
 #include "telemetry/alert/alert_show.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 
@@ -82,6 +84,7 @@ take_part(const json_t *items, enum part part, size_t max, size_t *ret_left)
 	*ret_left = 0;
 	json_array_foreach((json_t *)items, i, item) {
 		json_t *copy;
+		int r;
 
 		if (part_of(item) != part)
 			continue;
@@ -90,11 +93,13 @@ take_part(const json_t *items, enum part part, size_t max, size_t *ret_left)
 			continue;
 		}
 		copy = json_copy(item);
-		(void)json_object_set_new(copy, "standing", json_string(alert_show_standing(item, text)));
-		(void)json_object_set_new(copy, "age",
-			json_string(part == OVER ? age_of(json_text(item, "changed"), 0, now_us, age)
-						 : age_of(json_text(item, "since"), offset_ms(item), now_us, age)));
-		(void)json_array_append_new(list, copy);
+		r = json_put_text(copy, "standing", alert_show_standing(item, text));
+		r = r ?: json_put_text(copy, "age", part == OVER ? age_of(json_text(item, "changed"), 0, now_us, age)
+			: age_of(json_text(item, "since"), offset_ms(item), now_us, age));
+		if (json_array_append_new(list, copy) < 0 || r != 0) {
+			json_decref(list);
+			return NULL;
+		}
 	}
 	return list;
 }
@@ -117,6 +122,12 @@ alert_show_list(struct command_call *call, json_t *items)
 	stands = take_part(items, STANDS, SIZE_MAX, &none);
 	muted = take_part(items, MUTED, SIZE_MAX, &none);
 	over = take_part(items, OVER, all ? SIZE_MAX : ALERT_SHOW_OVER, &left);
+	if (!stands || !muted || !over) { /* an alert that is left out would look as if it were over */
+		json_decref(stands);
+		json_decref(muted);
+		json_decref(over);
+		return FAULT(-ENOMEM);
+	}
 	if (json_array_size(stands) > 0)
 		r = command_print_items(call, "AlertList", json_incref(stands), columns);
 	else if (!asked || strcmp(asked, "firing") == 0)
@@ -222,7 +233,7 @@ say_past(struct command_call *call, const json_t *past)
 	}
 }
 
-void
+int
 alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us)
 {
 	static const char *const what[][2] = { { "alert", "name" }, { "site", "site" }, { "customer", "customer" },
@@ -234,6 +245,8 @@ alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us)
 	char text[64], line[CELL];
 	size_t i;
 
+	if (!labels && json_object_size(of_group) > 0)
+		return FAULT(-ENOMEM); /* it would look as if it had none */
 	say(call, "state", alert_show_standing(item, text));
 	for (i = 0; i < ARRAY_LEN(what); i++)
 		say(call, what[i][0], json_text(item, what[i][1]));
@@ -257,4 +270,5 @@ alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us)
 	say_next(call, item);
 	say_past(call, json_object_get(item, "past"));
 	command_say(call, "(the hub says so; what is signed: mainstay-desk show SITE)");
+	return 0;
 }

@@ -20,5 +20,5 @@ const char *alert_show_standing(const json_t *item, char out[64]);
  * --standing resolved).  With --json as it came.  Returns 0 or as command_print_items(). */
 int alert_show_list(struct command_call *call, json_t *items);
 
-/* One on one screen: what it is, since when, what changed there, what would help and who is on it. */
-void alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us);
+/* One on one screen: what it is, since when, what changed there, what would help and who is on it.  Returns 0 or -ENOMEM. */
+int alert_show_one(struct command_call *call, const json_t *item, uint64_t now_us);

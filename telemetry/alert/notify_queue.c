@@ -109,7 +109,7 @@ put_alert(json_t *item, const char *customer, struct db_query *q, int first)
 {
 	static const char *const texts[] = { "site", "service", "name", "severity", "text", "value" };
 	char id[96];
-	json_t *labels = json_loads(db_text(q, first + 7), 0, NULL);
+	json_t *labels = json_load_text(db_text(q, first + 7), 0);
 	int r = json_object_set_new(item, "labels", labels ? labels : json_object()) < 0 ? -ENOMEM : 0;
 
 	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, first));

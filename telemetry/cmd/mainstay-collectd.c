@@ -1,13 +1,19 @@
 /* mainstay-collectd: reads the host and the services, judges, filters, and writes what may leave into the spool.
- * It never speaks with the vendor: the courier carries what it wrote. */
+ * It never speaks with the vendor: the courier carries what it wrote.  As mainstay-listen it is systemd's generator for its own
+ * unit (telemetry/collect/unit_listen.h). */
+#include <string.h>
+
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/log.h"
+#include "appliance/base/refuse.h"
 #include "appliance/loop/confine.h"
 #include "appliance/loop/loop.h"
 #include "appliance/loop/program.h"
 #include "telemetry/collect/collector.h"
 #include "telemetry/collect/monitor_link.h"
 #include "telemetry/collect/page.h"
+#include "telemetry/collect/unit_listen.h"
 
 static const struct collector_ops ops = { .alert = monitor_link_alert, .want = monitor_link_want, .dial = monitor_link_dial };
 
@@ -47,8 +53,27 @@ serve(const char *state)
 	return loop_run(loop);
 }
 
+/* systemd has three folders; the first one is for what a file of the customer's asks for. */
+static int
+generate(const char *dir)
+{
+	struct paths paths;
+	int r;
+
+	log_open(UNIT_LISTEN_NAME, LOG_LEVEL_INFO);
+	r = fs_paths(&paths, NULL);
+	r = r ?: unit_listen_generate(dir, &paths);
+	if (r < 0)
+		log_fault(r, UNIT_LISTEN_NAME);
+	return refuse_exit_code(r);
+}
+
 int
 main(int argc, char **argv)
 {
+	const char *slash = strrchr(argv[0], '/');
+
+	if (argc == 4 && strcmp(slash ? slash + 1 : argv[0], UNIT_LISTEN_NAME) == 0)
+		return generate(argv[1]);
 	return program_daemon("mainstay-collectd", argc, argv, serve);
 }

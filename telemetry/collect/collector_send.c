@@ -49,10 +49,9 @@ bool
 collector_write(struct collector *c, struct spool *spool, enum class_name class, const char *path)
 {
 	uint64_t sequence;
-	int r;
+	int r = door_before_write(c->door);
 
-	door_before_write(c->door);
-	r = spool_write(spool,
+	r = r ?: spool_write(spool,
 		&(struct spool_item){ .class = class,
 			.path = path,
 			.content_type = OUTGOING_TYPE,
@@ -144,6 +143,7 @@ collector_open_spools(struct collector *c)
 		limits.reader_gid = id.readers;
 	(void)snprintf(path, sizeof(path), "%s/telemetry", c->paths->lib);
 	r = fs_open_dir(&c->dir_fd, AT_FDCWD, path, 0750);
+	r = r ?: fs_sweep(c->dir_fd, 0);
 	r = r ?: fs_open_dir(&c->spool_fd, c->dir_fd, "spool", 0750);
 	for (size_t i = 0; i < ARRAY_LEN(streams) && r == 0; i++) {
 		limits.total_max = config_quota(&c->settings, streams[i].class);

@@ -189,82 +189,87 @@ read_listen(struct config_settings *s, const struct yaml_node *node)
 }
 
 static int
-read_section(struct config_settings *s, const struct yaml_node *section)
+read_period(struct config_settings *s, const struct yaml_node *node)
 {
+	const char *text = node->kind == YAML_KIND_SCALAR ? node->text : "";
+	uint64_t us;
+
+	if (clock_parse_span(&us, text) != 0 || us < CLOCK_US_PER_S || us > 3600 * CLOCK_US_PER_S)
+		return refuse_value(node, "telemetry.period", "must be a span from 1s to 1h");
+	s->period_us = us;
+	return 0;
+}
+
+static int
+read_spool(struct config_settings *s, const struct yaml_node *node)
+{
+	uint64_t bytes;
+
+	if (!read_room(&bytes, node->kind == YAML_KIND_SCALAR ? node->text : ""))
+		return refuse_value(node, "telemetry.spool", "must be a size from 1mb to 1gb");
+	s->spool_bytes = bytes;
+	return 0;
+}
+
+static int
+read_rules(struct config_settings *s, const struct yaml_node *node)
+{
+	const char *text = node->kind == YAML_KIND_SCALAR ? node->text : "";
+
+	if (!is_file_name(text))
+		return refuse_value(node, "telemetry.rules", "must be the name of a file beside this one");
+	(void)snprintf(s->rules, sizeof(s->rules), "%s", text);
+	return 0;
+}
+
+static int
+read_scrape(struct config_settings *s, const struct yaml_node *node)
+{
+	return target_read(s->targets, &s->n_targets, node, "mainstay.yaml");
+}
+
+/* One key of the section; what is wrong in it is said by who reads it. */
+static int
+read_key(struct config_settings *s, struct ship_settings *ship, const struct yaml_node *node)
+{
+	static const struct {
+		const char *key;
+		int (*read)(struct config_settings *s, const struct yaml_node *node);
+	} keys[] = {
+		{ "period", read_period },
+		{ "spool", read_spool },
+		{ "pseudonyms", read_pseudonyms },
+		{ "logs", read_logs },
+		{ "rules", read_rules },
+		{ "quotas", read_quotas },
+		{ "certificates", read_certificates },
+		{ "journal", config_journal_read },
+		{ "scrape", read_scrape },
+		{ "listen", read_listen },
+	};
 	static const char *const known[] = { "period", "spool", "pseudonyms", "logs", "rules", "quotas", "certificates",
 		"journal", "scrape", "listen",
 		SHIP_SETTINGS_KEYS };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(node->key, keys[i].key) == 0)
+			return keys[i].read(s, node);
+	if (ship_settings_has(node->key))
+		return ship_settings_key(ship, node);
+	return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known, ARRAY_LEN(known));
+}
+
+static int
+read_section(struct config_settings *s, const struct yaml_node *section)
+{
 	struct ship_settings ship = { 0 }; /* the courier obeys them; what is wrong in them is said here, too */
-	const struct yaml_node *node;
-	uint64_t v;
+	int r = 0;
 
 	if (section->kind != YAML_KIND_MAPPING)
 		return refuse_value(section, "telemetry", "must be a mapping");
-	for (node = section->children; node; node = node->next) {
-		const char *text = node->kind == YAML_KIND_SCALAR ? node->text : "";
-
-		if (strcmp(node->key, "period") == 0) {
-			if (clock_parse_span(&v, text) != 0 || v < CLOCK_US_PER_S ||
-				v > 3600 * CLOCK_US_PER_S)
-				return refuse_value(node, "telemetry.period",
-					"must be a span from 1s to 1h");
-			s->period_us = v;
-		} else if (strcmp(node->key, "spool") == 0) {
-			if (!read_room(&v, text))
-				return refuse_value(node, "telemetry.spool",
-					"must be a size from 1mb to 1gb");
-			s->spool_bytes = v;
-		} else if (strcmp(node->key, "logs") == 0) {
-			int r = read_logs(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "journal") == 0) {
-			int r = config_journal_read(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "scrape") == 0) {
-			int r = target_read(s->targets, &s->n_targets, node, "mainstay.yaml");
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "listen") == 0) {
-			int r = read_listen(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "certificates") == 0) {
-			int r = read_certificates(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "pseudonyms") == 0) {
-			int r = read_pseudonyms(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (strcmp(node->key, "rules") == 0) {
-			if (!is_file_name(text))
-				return refuse_value(node, "telemetry.rules",
-					"must be the name of a file beside this one");
-			(void)snprintf(s->rules, sizeof(s->rules), "%s", text);
-		} else if (strcmp(node->key, "quotas") == 0) {
-			int r = read_quotas(s, node);
-
-			if (r != 0)
-				return r;
-		} else if (ship_settings_has(node->key)) {
-			int r = ship_settings_key(&ship, node);
-
-			if (r != 0)
-				return r;
-		} else {
-			return yaml_unknown("mainstay.yaml", node, "telemetry", "key", known,
-				ARRAY_LEN(known));
-		}
-	}
-	return 0;
+	for (const struct yaml_node *node = section->children; node && r == 0; node = node->next)
+		r = read_key(s, &ship, node);
+	return r;
 }
 
 int

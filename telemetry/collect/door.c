@@ -112,13 +112,10 @@ door_outgoing(struct door *d)
 	return &d->outgoing;
 }
 
-void
+int
 door_before_write(struct door *d)
 {
-	int r = pseudonym_save(d->pseudonym);
-
-	if (r < 0)
-		log_fault(r, "keeping what pseudonyms stand for");
+	return FAULT(pseudonym_save(d->pseudonym));
 }
 
 /* --- what is kept -------------------------------------------------------------------------------------------- */

@@ -34,8 +34,9 @@ int door_set(struct door *d, const struct config *config);
 /* What decides and rewrites; the door's. */
 struct outgoing *door_outgoing(struct door *d);
 
-/* Before a record is written that was made with it: what its tokens stand for is kept first.  Faults are logged. */
-void door_before_write(struct door *d);
+/* Before a record is written that was made with it: what its tokens stand for is made durable first.  Returns 0, or a fault:
+ * then the record may not be written. */
+int door_before_write(struct door *d);
 
 /* Once a period: keep what changed, see whether the key was taken away.  Faults are logged. */
 void door_keep(struct door *d, uint64_t mono_us);

@@ -62,12 +62,12 @@ may(const struct logs_source *source, const char *example, void *arg)
 	return pass && f->ops->on(f->arg);
 }
 
-static void
+static int
 before(void *arg)
 {
 	struct follow *f = arg;
 
-	door_before_write(f->door);
+	return FAULT(door_before_write(f->door));
 }
 
 static void

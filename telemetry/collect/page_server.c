@@ -109,17 +109,27 @@ answer_status(struct peer *p, int status)
 {
 	static const struct {
 		int status;
-		const char *text;
-	} texts[] = { { 400, "400 Bad Request" }, { 404, "404 Not Found" },
-		{ 405, "405 Method Not Allowed\r\nAllow: GET, HEAD" }, { 413, "413 Content Too Large" },
-		{ 421, "421 Misdirected Request" }, { 431, "431 Request Header Fields Too Large" },
-		{ 503, "503 Service Unavailable" }, { 505, "505 HTTP Version Not Supported" } };
-	const char *text = "500 Internal Server Error";
+		const char *text, *says;
+	} texts[] = { { 400, "400 Bad Request", "" }, { 404, "404 Not Found", "/metrics is all that there is here\n" },
+		{ 405, "405 Method Not Allowed\r\nAllow: GET, HEAD", "" }, { 413, "413 Content Too Large", "" },
+		{ 421, "421 Misdirected Request", "ask by address, or as localhost\n" },
+		{ 431, "431 Request Header Fields Too Large", "" },
+		{ 503, "503 Service Unavailable", "the numbers are not there yet; ask again\n" },
+		{ 505, "505 HTTP Version Not Supported", "" } };
+	const char *text = "500 Internal Server Error", *says = "";
+	size_t len;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		if (texts[i].status == status)
+		if (texts[i].status == status) {
 			text = texts[i].text;
-	answer(p, text, "text/plain", 0);
+			says = texts[i].says;
+		}
+	len = strlen(says);
+	answer(p, text, "text/plain", len);
+	if (!p->head && p->len + len < sizeof(p->bytes)) {
+		memcpy(p->bytes + p->len, says, len);
+		p->len += len;
+	}
 	send_on(p);
 }
 
@@ -319,8 +329,12 @@ wait_for_listen(const struct config_listen *at)
 
 	while ((r = open_listen(&server.listen, at)) < 0) {
 		if (said != r)
-			log_warning("telemetry.listen: nobody can be served at %s port %u: %s; trying again every %d s",
-				at->address, at->port, strerror(-r), PAGE_SERVER_LISTEN_MS / 1000);
+			log_warning("telemetry.listen: nobody can be served at %s port %u: %s; %s, trying again every %d s", at->address,
+				at->port, strerror(-r),
+				r == -EAFNOSUPPORT ? "the collector's unit does not know of it yet (`systemctl daemon-reload && systemctl "
+						     "restart mainstay-collectd`)"
+						   : "it may come yet",
+				PAGE_SERVER_LISTEN_MS / 1000);
 		said = r;
 		one.revents = 0;
 		(void)poll(&one, 1, PAGE_SERVER_LISTEN_MS);

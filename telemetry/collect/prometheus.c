@@ -63,8 +63,11 @@ on_sample(const struct otlp_sample *s, bool timed, void *arg)
 {
 	struct prometheus *p = arg;
 
+	errno = 0;
 	if (!is_wanted(p, s->name) || scraped_put(&p->next, p->service, s, timed))
 		return 0;
+	if (errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	return REFUSE(REASON_TOO_LARGE, p->service,
 		"it shows more than a scrape may hold: 10000 samples, 2 MiB of texts");
 }

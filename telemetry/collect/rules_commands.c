@@ -170,15 +170,22 @@ run_unmute(struct command_call *call)
 }
 
 /* --- test ------------------------------------------------------------------------------------------------- */
+struct differences {
+	json_t *items;
+	bool no_memory;
+};
+
 static void
 on_difference(const struct rule_difference *d, void *arg)
 {
+	struct differences *to = arg;
 	char at[32];
 	json_t *item;
 
 	(void)snprintf(at, sizeof(at), "%llus", (unsigned long long)(d->at_us / CLOCK_US_PER_S));
 	item = json_pack("{s:s, s:s, s:s, s:s}", "test", d->test, "at", at, "expected", d->expected, "got", d->got);
-	(void)json_array_append_new(arg, item);
+	if (json_array_append_new(to->items, item) < 0)
+		to->no_memory = true;
 }
 
 static int
@@ -186,12 +193,15 @@ run_test(struct command_call *call)
 {
 	static const char *const columns[] = { "test", "at", "expected", "got", NULL };
 	SCOPED_JSON *items = json_array();
+	struct differences differences = { .items = items };
 	size_t n = 0, n_bad;
 	int r;
 
 	if (!items)
 		return FAULT(-ENOMEM);
-	r = rule_test_file(call->operands[0], on_difference, items, &n);
+	r = rule_test_file(call->operands[0], on_difference, &differences, &n);
+	if (r == 0 && differences.no_memory)
+		r = -ENOMEM; /* a rule that did otherwise would pass for one that did as expected */
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	n_bad = json_array_size(items);

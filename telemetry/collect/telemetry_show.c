@@ -27,7 +27,7 @@ put_json(json_t *item, const char *name, const struct buf *text)
 	int r = buf_error(text);
 
 	if (r == 0) {
-		value = json_loadb((const char *)text->data, text->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+		value = json_load_whole((const char *)text->data, text->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 		r = value && json_object_set_new(item, name, value) == 0 ? 0 : -EPROTO;
 	}
 	return FAULT(r);
@@ -108,7 +108,7 @@ open_envelope(const json_t *value)
 
 	if (!*payload || !hex_unbase64(&bytes, payload, strlen(payload)))
 		return NULL;
-	return json_loadb((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL);
+	return json_load_whole((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL);
 }
 
 int
@@ -128,7 +128,7 @@ telemetry_show(json_t *items, const char *class_name, const char *path, const vo
 		r = otlp_decode_logs(body, len, &ops, &shown, &tally);
 		return r < 0 ? FAULT(r) : r;
 	}
-	value = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+	value = json_load_whole(body, len, JSON_REJECT_DUPLICATES, NULL);
 	if (!value) /* a note of the audit log: text */
 		value = json_stringn(body, len);
 	if (!value)

@@ -41,11 +41,15 @@ put_common_name(json_t *to, const char *name, X509_NAME *from)
 	json_t *text = NULL;
 	int n = -1;
 
+	errno = 0;
+
 	if (at >= 0)
 		n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(from, at)));
 	if (n >= 0)
 		text = json_stringn((const char *)utf8, (size_t)(n > 256 ? 256 : n)); /* NULL where that is no UTF-8 */
 	OPENSSL_free(utf8);
+	if (!text && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	return json_object_set_new(to, name, text ? text : json_string(""));
 }
 

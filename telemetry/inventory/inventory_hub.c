@@ -247,7 +247,7 @@ append_newest(struct db *db, const char *site, const struct range *range, json_t
 		" (SELECT max(id) FROM inventory WHERE site = ?1 AND (?2 IS NULL OR name = ?2) GROUP BY name) ORDER BY name",
 		"tt", site, range->group);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		json_t *body = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
+		json_t *body = json_load_text(db_text(q, 3), JSON_DECODE_ANY);
 		json_t *item = body ? json_pack("{s:s, s:o}", "group", db_text(q, 0), "body", body) : NULL;
 
 		r = item ? json_put_time(item, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
@@ -273,8 +273,8 @@ append_changes(struct db *db, const char *site, const struct range *range, json_
 		" ORDER BY a.received DESC, a.id DESC",
 		"ttii", site, range->group, (int64_t)range->from_us, (int64_t)range->to_us);
 	while (r == 0 && json_array_size(items) < range->max && (r = db_next(q)) == DB_ROW) {
-		SCOPED_JSON *is = json_loads(db_text(q, 3), JSON_DECODE_ANY, NULL);
-		SCOPED_JSON *was = json_loads(db_text(q, 4), JSON_DECODE_ANY, NULL);
+		SCOPED_JSON *is = json_load_text(db_text(q, 3), JSON_DECODE_ANY);
+		SCOPED_JSON *was = json_load_text(db_text(q, 4), JSON_DECODE_ANY);
 
 		r = is && was ? inventory_hub_diff(items, range->max, db_text(q, 0), (uint64_t)db_i64(q, 1),
 					(uint64_t)db_i64(q, 2), was, is)

@@ -23,9 +23,11 @@ struct inventory_packages {
 	bool installed;
 };
 
+/* Empty; done() frees what was gathered, also after end(). */
 void inventory_packages_begin(struct inventory_packages *p);
 void inventory_packages_done(struct inventory_packages *p);
 
+/* The next bytes of the file, cut anywhere; what is malformed in it is passed over. */
 void inventory_packages_feed(struct inventory_packages *p, const char *text, size_t len);
 
 /* The file has ended.  The list is then in the order of names, and a name that is there for two architectures is

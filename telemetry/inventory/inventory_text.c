@@ -231,7 +231,7 @@ inventory_text_mounts(const char *text)
 
 		if (hidden)
 			json_decref(found[i]);
-		else if (!out || json_array_append_new(out, found[i]) < 0)
+		else if (json_array_append_new(out, found[i]) < 0) /* also where there is no list: it is taken */
 			r = -1;
 	}
 	return r < 0 ? NULL : STEAL(out);

@@ -59,6 +59,7 @@ struct log_batch_count {
 	uint64_t batches;
 };
 
+/* redact and arg are borrowed and outlive it; it runs within log_batch_add().  Returns 0 or a fault. */
 int log_batch_new(struct log_batch **ret, log_redact_fn *redact, void *arg);
 struct log_batch *log_batch_free(struct log_batch *b);
 SCOPED_DESTRUCTOR(struct log_batch, log_batch_free)
@@ -68,10 +69,12 @@ void log_batch_site(struct log_batch *b, const char *site);
 /* What time it is for the lines that follow. */
 void log_batch_now(struct log_batch *b, const struct log_now *now);
 
-/* source is borrowed until the batch is written.  Returns 0 or a fault. */
+/* Encode one line; source is borrowed until the batch is written, line for the call.  A line that is longer than
+ * LOG_BATCH_LINE_MAX leaves as a note of its length, counted, never in part.  Never blocks.  Returns 0 or a fault. */
 int log_batch_add(struct log_batch *b, const struct log_batch_source *source,
 	const struct log_batch_line *line);
 
+/* Lines in it now; does it want to be written; what was counted since it was made (borrowed). */
 size_t log_batch_lines(const struct log_batch *b);
 bool log_batch_is_full(const struct log_batch *b);
 const struct log_batch_count *log_batch_counted(const struct log_batch *b);
@@ -81,5 +84,8 @@ const struct log_batch_count *log_batch_counted(const struct log_batch *b);
 int log_batch_write(struct log_batch *b, struct spool *spool, const struct buf *note,
 	uint64_t *ret_sequence);
 
-/* The request as it would leave, not compressed, and begin the next. */
+/* Append the request as it would leave, not compressed, to out, and begin the next, in any case.  Returns 0 or a fault. */
 int log_batch_take(struct log_batch *b, struct buf *out);
+
+/* Its lines are given up; the next batch begins. */
+void log_batch_drop(struct log_batch *b);

@@ -3,7 +3,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "appliance/base/clock.h"
 #include "appliance/base/scope.h"
 #include "telemetry/logs/log_time.h"
 #include "telemetry/otlp/otlp.h"
@@ -351,12 +350,6 @@ log_format_of(const char *text)
 	for (f = 0; f < LOG_FORMAT_MAX && strcmp(formats[f].name, text) != 0; f++)
 		;
 	return f;
-}
-
-const char *
-log_format_text(enum log_format format)
-{
-	return formats[format].name;
 }
 
 bool

@@ -23,7 +23,6 @@ enum log_format {
 
 /* By its name in a definition and in mainstay.yaml; LOG_FORMAT_MAX where there is none of it. */
 enum log_format log_format_of(const char *text);
-const char *log_format_text(enum log_format format);
 /* A line that begins with a tab belongs to the record before it. */
 bool log_format_continues(enum log_format format);
 

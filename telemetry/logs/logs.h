@@ -57,8 +57,9 @@ struct logs_ops {
 	void (*lines)(const void *p, size_t len, void *arg);
 	/* May lines of this field leave?  example: the last line there is, redacted, or "". */
 	bool (*may)(const struct logs_source *source, const char *example, void *arg);
-	/* A record is about to be written: what its lines were rewritten with is kept first; may be NULL. */
-	void (*before)(void *arg);
+	/* A record is about to be written: what its lines were rewritten with is made durable first.  Returns 0, or a fault:
+	 * then it is not written, and its lines are read again later.  May be NULL. */
+	int (*before)(void *arg);
 	/* A record lies in the stream; may be NULL. */
 	void (*written)(uint64_t sequence, void *arg);
 };

@@ -82,10 +82,11 @@ logs_keep_write(struct logs *l)
 	log_cursor_put(&l->note, &now);
 	r = r ?: buf_error(&l->note);
 	if (r == 0 && l->ops->before)
-		l->ops->before(l->arg);
+		r = l->ops->before(l->arg);
 	r = r ?: log_batch_write(l->batch, l->spool, &l->note, &sequence);
 	if (r != 0) {
 		l->refused++;
+		log_batch_drop(l->batch); /* where it was not tried: its lines come again */
 		rewind_all(l);
 		return r < 0 ? FAULT(r) : r;
 	}

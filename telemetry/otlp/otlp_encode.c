@@ -349,10 +349,3 @@ otlp_encode_response(struct buf *out, uint64_t rejected, const char *message)
 		pbx_put_text(out, 2, message);
 	pbx_close(out, partial);
 }
-
-void
-otlp_encode_status(struct buf *out, int code, const char *message)
-{
-	pbx_put_varint(out, 1, (uint64_t)code);
-	pbx_put_text(out, 2, message);
-}

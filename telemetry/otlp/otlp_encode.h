@@ -36,5 +36,3 @@ void otlp_encode_log_end(struct otlp_log_writer *w);
  * partial_success, after which the client must not send again. */
 void otlp_encode_response(struct buf *out, uint64_t rejected, const char *message);
 
-/* Append a google.rpc.Status, the body of every error answer on /v1/metrics and /v1/logs. */
-void otlp_encode_status(struct buf *out, int code, const char *message);

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -120,6 +121,8 @@ unpack_zstd(struct buf *out, const void *p, size_t len)
 		ZSTD_outBuffer to = { n > 0 ? at : &spare, n > 0 ? n : 1, 0 };
 
 		left = ZSTD_decompressStream(d, &to, &in);
+		if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+			return FAULT(-ENOMEM);
 		if (ZSTD_isError(left))
 			return REFUSE(REASON_MALFORMED, "body", "is no zstd: %s", ZSTD_getErrorName(left));
 		if (n == 0 && to.pos > 0)

@@ -81,8 +81,10 @@ make_group(const struct rule *rule, const char *const *values, uint64_t now_us)
 	for (size_t i = 0; i < rule->n_by; i++)
 		if (!put_label(&text, rule->by[i], values[i]))
 			return NULL;
-	if (buf_error(&text))
+	if (buf_error(&text)) {
+		errno = -buf_error(&text);
 		return NULL;
+	}
 	g = calloc(1, sizeof(*g) + text.len + 1);
 	if (!g)
 		return NULL;
@@ -105,6 +107,7 @@ rule_group_take(struct rule_watched *w, const char *const *values, size_t n, uin
 {
 	struct rule_group **at = &w->groups, *made;
 
+	errno = E2BIG; /* what allocates sets its own */
 	made = n == w->rule->n_by ? make_group(w->rule, values, now_us) : NULL;
 	if (!made)
 		return NULL;
@@ -150,6 +153,7 @@ rule_series_new(struct rule_set *s, struct rule_watched *w, struct rule_group *g
 {
 	struct rule_series *x;
 
+	errno = E2BIG;
 	if (w->n_series == RULE_SERIES_MAX || s->n_series == RULE_ALL_SERIES_MAX)
 		return NULL;
 	x = calloc(1, sizeof(*x) + strlen(key) + 1);

@@ -83,11 +83,12 @@ bool rule_group_mute(struct rule_group *g, const char *why);
 struct rule_group *rule_group_free(struct rule_group *g);
 /* Free it, taken out of its list already, and count it out. */
 void rule_group_drop(struct rule_set *s, struct rule_watched *w, struct rule_group *g);
-/* The group of these values of the rule's `by`, made where there is none; NULL where it does not fit. */
+/* The group of these values of the rule's `by`, made where there is none; NULL where it does not fit,
+ * with errno ENOMEM where that is for want of memory. */
 struct rule_group *rule_group_take(
 	struct rule_watched *w, const char *const *values, size_t n, uint64_t now_us);
 
-/* A new series of g; NULL where there are too many, or no memory. */
+/* A new series of g; NULL where there are too many, or (errno is ENOMEM) no memory. */
 struct rule_series *rule_series_new(
 	struct rule_set *s, struct rule_watched *w, struct rule_group *g, const char *key);
 /* The series of these labels and its group, made where there is none.  NULL where it does not fit: then the rule's

@@ -52,7 +52,7 @@ save_series(json_t *list, const struct rule_series *x)
 	int r;
 
 	if (!item)
-		return -ENOMEM;
+		return FAULT(-ENOMEM);
 	r = put_real(item, "last", x->last);
 	r = r ?: json_put_time(item, "seen", x->seen_us);
 	if (r == 0 && x->window) {
@@ -60,7 +60,7 @@ save_series(json_t *list, const struct rule_series *x)
 		if (r == 0 && json_object_set_new(item, "spots", save_spots(x->window)) < 0)
 			r = -ENOMEM;
 	}
-	return r ?: json_array_append(list, item) < 0 ? -ENOMEM : 0;
+	return FAULT(r ?: json_array_append(list, item) < 0 ? -ENOMEM : 0);
 }
 
 /* Of a threshold only what is bad matters: a number tells the rest. */
@@ -83,24 +83,26 @@ save_group(json_t *list, const struct rule *rule, const struct rule_group *g)
 	SCOPED_JSON *values = json_array(), *series = json_array(), *item = NULL;
 	int r = 0;
 
+	if (!values || !series)
+		return FAULT(-ENOMEM); /* an empty list would read as nothing worth keeping */
 	for (size_t i = 0; i < rule->n_by; i++)
 		if (json_array_append_new(values, json_string(g->labels[i].value)) < 0)
-			return -ENOMEM;
-	for (const struct rule_series *x = g->series; series && x && r == 0; x = x->next)
+			return FAULT(-ENOMEM);
+	for (const struct rule_series *x = g->series; x && r == 0; x = x->next)
 		if (is_kept(rule, x))
 			r = save_series(series, x);
 	if (r || (g->state == RULE_INACTIVE && json_array_size(series) == 0 && !is_missable(rule)))
-		return r;
+		return FAULT(r);
 	item = json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:b, s:s, s:O}", "service", rule->service, "name",
 		rule->name, "condition", rule->condition, "group", values, "state", state_texts[g->state], "told",
 		rule_told_text(g->told), "bad", (int)g->bad, "muted_by", g->muted_by ? g->muted_by : "", "series",
 		series);
 	if (!item)
-		return -ENOMEM;
+		return FAULT(-ENOMEM);
 	r = put_real(item, "value", g->value);
 	r = r ?: json_put_time(item, "turn", g->turn_us);
 	r = r ?: json_put_time(item, "fired", g->fired_us);
-	return r ?: json_array_append(list, item) < 0 ? -ENOMEM : 0;
+	return FAULT(r ?: json_array_append(list, item) < 0 ? -ENOMEM : 0);
 }
 
 json_t *
@@ -108,6 +110,8 @@ rule_save(const struct rule_set *s)
 {
 	json_t *list = json_array();
 
+	if (!list)
+		(void)FAULT(-ENOMEM);
 	for (size_t i = 0; list && i < s->n; i++)
 		for (const struct rule_group *g = s->rules[i].groups; g; g = g->next)
 			if (save_group(list, s->rules[i].rule, g) != 0) {
@@ -172,6 +176,8 @@ restore_series(struct rule_set *s, struct rule_watched *w, struct rule_group *g,
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	x = rule_series_new(s, w, g, in.key);
+	if (!x && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!x)
 		return REFUSE(REASON_TOO_LARGE, "rules.json", "more series than are watched");
 	x->seen_us = in.seen_us;
@@ -220,6 +226,8 @@ restore_group(struct rule_set *s, struct rule_watched *w, const struct saved *in
 			return REFUSE(REASON_MALFORMED, "rules.json", "a group of %s holds no text", in->name);
 	}
 	g = rule_group_take(w, values, i, now_us);
+	if (!g && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!g || g->series)
 		return REFUSE(REASON_MALFORMED, "rules.json", "a group of %s is none", in->name);
 	r = read_real(&g->value, in->value);

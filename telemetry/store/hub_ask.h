@@ -17,5 +17,6 @@ struct hub_ask {
 /* Once, before the first command runs; by is borrowed for ever. */
 void hub_ask_by(const struct hub_ask *by);
 
+/* What was handed over, for the commands; as its members say. */
 int hub_ask_get(struct command_call *call, const char *path, json_t **ret);
 int hub_ask_post(struct command_call *call, const char *path, const json_t *body, json_t **ret);

@@ -69,6 +69,7 @@ static int
 print_past(struct command_call *call, json_int_t *ret_cursor)
 {
 	char after[128] = "";
+	size_t n = 0;
 	int r;
 
 	*ret_cursor = 0;
@@ -84,11 +85,15 @@ print_past(struct command_call *call, json_int_t *ret_cursor)
 		store_question_add(&path, "after", after[0] ? after : NULL);
 		r = r ? r : store_question_ask(call, &path, &doc);
 		r = r ? r : print_records(call, json_object_get(doc, "items"));
+		n += json_array_size(json_object_get(doc, "items"));
 		/* What came while the pages were read is in them, or comes after the first one's cursor. */
 		if (*ret_cursor == 0)
 			*ret_cursor = json_integer_value(json_object_get(doc, "cursor"));
 		(void)snprintf(after, sizeof(after), "%s", json_text(doc, "next"));
 	} while (r == 0 && after[0]);
+	/* Not among the lines, which go into pipes. */
+	if (r == 0 && n == 0 && !call->json && !command_option(call, "f"))
+		command_put(stderr, "nothing: no such line came from the site; what of its logs leaves is the customer's to say\n");
 	return FAULT(r);
 }
 

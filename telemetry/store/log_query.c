@@ -142,7 +142,7 @@ shown(const struct otlp_text *t)
 static json_t *
 parsed(struct search *s)
 {
-	json_t *v = buf_error(&s->text) ? NULL : json_loadb(buf_text(&s->text), s->text.len, JSON_DECODE_ANY, NULL);
+	json_t *v = buf_error(&s->text) ? NULL : json_load_whole(buf_text(&s->text), s->text.len, JSON_DECODE_ANY, NULL);
 
 	return v ? v : json_string("(too large to show)");
 }

@@ -181,12 +181,6 @@ log_store_write(struct log_batch *b, struct db *customer, const char *coding, co
 	return r < 0 ? FAULT(r) : 0;
 }
 
-uint64_t
-log_store_count(void)
-{
-	return counted;
-}
-
 /* --- small batches become one ------------------------------------------------------------------------- */
 struct join {
 	struct log_batch batch;

@@ -65,5 +65,3 @@ int log_store_join(struct db *customer, uint64_t before_us, unsigned turns);
 /* Drop what the hub took before before_us, and the oldest of each site beyond its bytes.  Returns 0 or a fault. */
 int log_store_sweep(struct db *customer, uint64_t before_us, uint64_t site_bytes, uint64_t other_bytes);
 
-/* Records counted in since start. */
-uint64_t log_store_count(void);

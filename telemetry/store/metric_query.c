@@ -102,7 +102,7 @@ find_group(struct run *u, const struct chosen *c, size_t *ret)
 static int
 choose(struct run *u, struct db_query *row, const char *site)
 {
-	SCOPED_JSON *attributes = json_loads(db_text(row, 3), 0, NULL);
+	SCOPED_JSON *attributes = json_load_text(db_text(row, 3), 0);
 	struct chosen c = { .id = db_i64(row, 0) }, *more;
 	char spare[64];
 	int r = 0;

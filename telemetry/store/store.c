@@ -260,12 +260,6 @@ store_end(struct store_batch *b, bool committed)
 	free(b);
 }
 
-uint64_t
-store_count(void)
-{
-	return stored;
-}
-
 /* --- the newest ---------------------------------------------------------------------------------------------------- */
 json_t *
 store_value_json(double v)
@@ -286,7 +280,7 @@ append_latest(struct head *h, struct db_query *q, json_t *items)
 	const struct head_series *open = head_peek(h, db_i64(q, 0));
 	int64_t time_us = db_i64(q, 6);
 	double value = db_null(q, 5) ? NAN : db_real(q, 5);
-	SCOPED_JSON *attributes = json_loads(db_text(q, 3), 0, NULL);
+	SCOPED_JSON *attributes = json_load_text(db_text(q, 3), 0);
 	json_t *item;
 	int r;
 

@@ -59,5 +59,3 @@ int store_latest(const char *customer, struct db *db, const char *site, json_t *
 /* A value as JSON: null where there is none, text where it is infinite, a whole number where it is one. */
 json_t *store_value_json(double value);
 
-/* Points stored since start. */
-uint64_t store_count(void);

@@ -9,6 +9,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
@@ -112,8 +113,8 @@ store_show_record(struct buf *out, const json_t *record, bool color)
 	SCOPED(scope_free) char *safe = malloc(room);
 	char time[64], service[512];
 
-	if (!safe) {
-		out->error = -ENOMEM;
+	if (!safe || (body && !text)) {
+		out->error = FAULT(-ENOMEM);
 		return;
 	}
 	if (severity < 0 || severity > 24)
