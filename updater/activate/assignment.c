@@ -31,6 +31,8 @@ check_signature(const void *payload, size_t len, const json_t *sigs, const uint8
 	buf_puts(&base, message_namespace(MESSAGE_ASSIGNMENT));
 	buf_u8(&base, 0);
 	buf_put(&base, payload, len);
+	if (buf_error(&base) == -ENOMEM)
+		return FAULT(-ENOMEM);
 	if (buf_error(&base))
 		return REFUSE(REASON_TOO_LARGE, OPERAND, "%zu bytes", len);
 	json_array_foreach (sigs, i, entry) {
@@ -39,9 +41,10 @@ check_signature(const void *payload, size_t len, const json_t *sigs, const uint8
 
 		if (!by || strcmp(by, keyid) != 0)
 			continue;
+		errno = 0;
 		if (!text || !hex_decode(sig, sizeof(sig), text) ||
 			!ed25519_verify(director, base.data, base.len, sig))
-			return REFUSE(REASON_BAD_SIGNATURE, OPERAND, "the director's signature is wrong");
+			return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_BAD_SIGNATURE, OPERAND, "the director's signature is wrong");
 		return 0;
 	}
 	return REFUSE(REASON_UNKNOWN_KEY, OPERAND, "not signed by the director of the trust card");
@@ -162,12 +165,12 @@ assignment_save(const struct assignment *a, int dir_fd)
 	r = r ?: json_put_time(doc, "not_before", a->not_before_us);
 	r = r ?: json_put_time(doc, "not_after", a->not_after_us);
 	for (size_t i = 0; i < a->n && r == 0; i++) {
-		json_t *one = json_object();
+		SCOPED_JSON *one = json_object();
 
 		r = json_put_text(one, "service", a->releases[i].service);
 		r = r ?: json_put_text(one, "target", a->releases[i].target);
 		r = r ?: json_put_sha256(one, "sha256", a->releases[i].sha256);
-		r = r ?: json_array_append_new(releases, one);
+		r = r ?: json_array_append(releases, one);
 	}
 	if (r != 0)
 		return FAULT(-ENOMEM);

@@ -30,6 +30,8 @@ void came_done(struct came *c);
 /* The first patch that makes to, and how many there are, one behind the other; NULL and 0. */
 const struct came_patch *came_find(const struct came *c, const uint8_t to[32], size_t *ret_n);
 
+/* Leave a mark, and look whether there is one.  A patch that is marked is removed.  A mark that cannot be
+ * written costs another fetch, and is not told. */
 void came_mark_patch(const struct came *c, const struct came_patch *p);
 void came_mark_file(const struct came *c, const uint8_t sha256[32]);
 bool came_patch_marked(const struct came *c, const uint8_t from[32], const uint8_t to[32]);

@@ -91,12 +91,6 @@ change_current(const struct change *c)
 	return i == c->n ? first_below(c, CHANGE_GOOD) : i;
 }
 
-bool
-change_over(const struct change *c)
-{
-	return change_current(c) == c->n;
-}
-
 enum change_step
 change_outcome(const struct change *c)
 {

@@ -90,7 +90,6 @@ size_t change_current(const struct change *c);
  * to the next one: going back is never given up half way. */
 void change_advance(struct change *c, int r, const char *text);
 
-bool change_over(const struct change *c);
 /* How it ended: CHANGE_GOOD where all are good, CHANGE_FAILED where one failed, else CHANGE_ROLLED_BACK. */
 enum change_step change_outcome(const struct change *c);
 /* The item of service, or NULL. */

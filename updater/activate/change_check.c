@@ -10,6 +10,7 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
@@ -122,6 +123,7 @@ check_room(struct monitor *m, const struct definition *d)
 {
 	struct statvfs vfs;
 	struct sysinfo info;
+	char need[NUMBER_SIZE_MAX], have[NUMBER_SIZE_MAX], reserve[NUMBER_SIZE_MAX];
 	uint64_t free_bytes, memory;
 
 	if (statvfs(monitor_paths(m)->lib, &vfs) < 0 || sysinfo(&info) < 0)
@@ -129,11 +131,12 @@ check_room(struct monitor *m, const struct definition *d)
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	memory = (uint64_t)info.totalram * info.mem_unit;
 	if (free_bytes < STAGE_RESERVE || free_bytes - STAGE_RESERVE < d->requires_disk)
-		return REFUSE(REASON_NO_SPACE, d->name, "it requires %llu bytes of disk beside a reserve of %d; %llu are free",
-			(unsigned long long)d->requires_disk, STAGE_RESERVE, (unsigned long long)free_bytes);
+		return REFUSE(REASON_NO_SPACE, d->name, "it requires %s of disk beside a reserve of %s; %s are free",
+			number_size_text(need, d->requires_disk), number_size_text(reserve, STAGE_RESERVE),
+			number_size_text(have, free_bytes));
 	if (memory < d->requires_memory)
-		return REFUSE(REASON_CONFLICT, d->name, "it requires %llu bytes of memory; this machine has %llu",
-			(unsigned long long)d->requires_memory, (unsigned long long)memory);
+		return REFUSE(REASON_CONFLICT, d->name, "it requires %s of memory; this machine has %s",
+			number_size_text(need, d->requires_memory), number_size_text(have, memory));
 	return 0;
 }
 

@@ -50,7 +50,7 @@ change_save(const struct change *c, int dir_fd)
 	json_t *items = json_array();
 	int r;
 
-	if (!o || !items || json_object_set_new(o, "services", items) < 0)
+	if (json_object_set_new(o, "services", items) < 0) /* takes the items, whatever comes of it */
 		return FAULT(-ENOMEM);
 	r = json_put_u64(o, "v", 2);
 	r = r ?: json_put_text(o, "id", c->id);

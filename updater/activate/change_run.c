@@ -34,6 +34,7 @@ struct change_run {
 	struct monitor *m;
 	int journal_fd;
 	struct change c;
+	bool taken_up; /* after a crash, from the journal */
 	struct buf index[CHANGE_ITEMS_MAX];
 	const struct change_run_ops *ops;
 	void *arg;
@@ -43,6 +44,8 @@ struct change_run {
 	struct change_watch *watch;
 	struct pending *pending; /* the service step under way */
 	uint64_t busy_until_us;	 /* it waits for another step of the service; 0: it does not */
+	size_t told;		 /* so many items have their leaf "rollback" */
+	bool stuck;		 /* and that was said */
 };
 
 /* What a service step carries along; the run may be gone by then. */
@@ -261,10 +264,13 @@ step_watch(struct change_run *run, enum change_watch_what what)
 static int
 leaf(struct change_run *run, const struct change_item *item, const char *kind)
 {
-	uint8_t digest[32];
+	uint8_t bytes[32];
+	const uint8_t *digest = hex_decode(bytes, sizeof(bytes), item->to) ? bytes : NULL;
 
-	return monitor_leaf(run->m, kind, "mainstayd", item->service,
-		hex_decode(digest, sizeof(digest), item->to) ? digest : NULL, run->c.reason);
+	/* One killed between the leaf and the journal's end wrote it: a change is told once. */
+	if (run->taken_up && monitor_leaf_stands(run->m, kind, item->service, digest, run->c.started_us))
+		return 0;
+	return monitor_leaf(run->m, kind, "mainstayd", item->service, digest, run->c.reason);
 }
 
 /* Alerts of its services may be of its making while it lasts. */
@@ -275,6 +281,38 @@ muted_by(const struct change *c, char out[MUTED_BY_BYTES])
 	return out;
 }
 
+static bool
+is_for_the_disk(int r)
+{
+	return r < 0 || r == REASON_NO_SPACE;
+}
+
+/* What must stand now, or a service is left as nobody wants it and its history is lost, waits until the disk takes it. */
+static int
+wait_for_the_disk(struct change_run *run, int r)
+{
+	if (!run->stuck) {
+		log_error("what an update came to cannot be written down: trying again every few seconds");
+		if (r < 0)
+			log_fault(r, change_step_text(run->c.items[run->c.n - 1].step));
+		run->ops->stuck(&run->c, r, run->arg);
+	}
+	run->stuck = true;
+	return loop_after(&run->timer, monitor_loop(run->m), run->ops->again_ms, on_turn, run);
+}
+
+static int
+keep_end(struct change_run *run)
+{
+	const struct change *c = &run->c;
+	int r = 0;
+
+	for (; run->told < c->n && r == 0; run->told += r == 0)
+		if (c->items[run->told].step != CHANGE_GOOD)
+			r = leaf(run, &c->items[run->told], "rollback");
+	return r ?: run->ops->ended(c, run->arg);
+}
+
 static void
 end(struct change_run *run)
 {
@@ -282,14 +320,10 @@ end(struct change_run *run)
 	char why[MUTED_BY_BYTES];
 	const struct change_run_ops *ops = run->ops;
 	void *arg = run->arg;
-	int r = 0;
+	int r = keep_end(run);
 
-	for (size_t i = 0; i < c.n && r == 0; i++)
-		if (c.items[i].step != CHANGE_GOOD)
-			r = leaf(run, &c.items[i], "rollback");
-	if (r < 0)
-		log_fault(r, "rollback leaf");
-	ops->ended(&c, arg);
+	if (is_for_the_disk(r) && wait_for_the_disk(run, r) == 0)
+		return;
 	r = change_clear(run->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");
@@ -373,6 +407,8 @@ take_step(struct change_run *run)
 		item->to_version, change_step_text(item->step));
 	run->ops->stepped(&run->c, at, run->arg);
 	r = begin(run, &later);
+	if (item->step == CHANGE_UNDO_SWITCH && is_for_the_disk(r) && wait_for_the_disk(run, r) == 0)
+		return;
 	if (r != 0 || !later)
 		advance(run, r);
 }
@@ -390,6 +426,8 @@ change_run_start(struct change_run **slot, struct monitor *m, int journal_fd, co
 	run->m = m;
 	run->journal_fd = journal_fd;
 	run->c = *c;
+	for (size_t i = 0; i < c->n; i++)
+		run->taken_up = run->taken_up || c->items[i].step != CHANGE_STAGE;
 	run->ops = ops;
 	run->arg = arg;
 	for (size_t i = 0; index && i < c->n && r == 0; i++) {

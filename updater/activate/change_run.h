@@ -13,9 +13,13 @@ struct change_run;
 
 struct change_run_ops {
 	void (*stepped)(const struct change *c, size_t item, void *arg); /* a new step of this item begins */
-	/* It has ended: keep what must outlive the journal, which goes as soon as this returns.  After a crash between the
-	 * two it runs again. */
-	void (*ended)(const struct change *c, void *arg);
+	/* It has ended: keep what must outlive the journal, which goes as soon as this returns 0.  After a crash between the
+	 * two it runs again, as it does again_ms after it returned a fault or REASON_NO_SPACE. */
+	int (*ended)(const struct change *c, void *arg);
+	/* The disk takes what must stand now (going back, the end) for this reason, or fault, not: it is tried again until it
+	 * does.  Once. */
+	void (*stuck)(const struct change *c, int r, void *arg);
+	unsigned again_ms;
 	void (*over)(const struct change *c, void *arg); /* the journal is gone; the run is gone afterwards */
 };
 

@@ -3,6 +3,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/command.h"
 #include "appliance/base/json.h"
+#include "appliance/base/number.h"
 
 enum { LINE_MAX_BYTES = 4096 };
 
@@ -51,11 +52,14 @@ say_list(struct command_call *call, const char *title, const json_t *names)
 }
 
 static void
-say_value(struct buf *out, const json_t *v)
+say_value(struct buf *out, const json_t *v, bool is_size)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(LINE_MAX_BYTES);
+	char size[NUMBER_SIZE_MAX];
 
-	if (json_is_string(v))
+	if (is_size && json_is_integer(v) && json_integer_value(v) >= 0)
+		buf_puts(out, number_size_text(size, (uint64_t)json_integer_value(v)));
+	else if (json_is_string(v))
 		buf_puts(out, json_string_value(v));
 	else if (json_canonical(&text, v) == 0)
 		buf_puts(out, buf_text(&text));
@@ -70,13 +74,13 @@ say_defaults(struct command_call *call, const json_t *defaults)
 	json_array_foreach(defaults, i, one) {
 		SCOPED(buf_done) struct buf line = BUF_MAX(LINE_MAX_BYTES);
 
-		bool is_new = json_is_null(json_object_get(one, "from"));
+		bool is_new = json_is_null(json_object_get(one, "from")), is_size = json_object_get(one, "unit") != NULL;
 
 		if (!is_new) {
-			say_value(&line, json_object_get(one, "from"));
+			say_value(&line, json_object_get(one, "from"), is_size);
 			buf_puts(&line, " -> ");
 		}
-		say_value(&line, json_object_get(one, "to"));
+		say_value(&line, json_object_get(one, "to"), is_size);
 		command_say(call, "  %s %s: %s", is_new ? "new knob" : "default of", json_text(one, "knob"), buf_text(&line));
 	}
 }

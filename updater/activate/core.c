@@ -29,6 +29,8 @@
 
 enum { SWITCH_MS = 30 * 1000 };
 
+enum { STUCK_LOOK_MS = 5000 };
+
 static void take_step(struct core *core);
 
 /* --- what runs ------------------------------------------------------------------------------------------------- */
@@ -128,26 +130,40 @@ leaf(struct core *core, const char *kind)
 		hex_decode(digest, sizeof(digest), core->c.to) ? digest : NULL, core->c.reason);
 }
 
-static void
-end(struct core *core)
-{
-	struct core_change c = core->c;
-	int r;
+static void on_turn(void *arg);
 
-	if (c.step == CORE_ROLLED_BACK) {
+static int
+keep_end(struct core *core)
+{
+	int r = 0;
+
+	if (core->c.step == CORE_ROLLED_BACK && !core->told) {
 		r = core_trial_give_up(core);
 		if (r < 0)
 			log_fault(r, "ending the trial");
 		r = leaf(core, "rollback");
-		if (r < 0)
-			log_fault(r, "rollback leaf");
+		core->told = r == 0;
 	}
-	core->ops->ended(&c, core->arg);
+	return r ?: core->ops->ended(&core->c, core->arg);
+}
+
+static void
+end(struct core *core)
+{
+	struct core_change c = core->c;
+	int r = keep_end(core);
+
+	if (r < 0 && loop_after(&core->timer, monitor_loop(core->m), STUCK_LOOK_MS, on_turn, core) == 0) {
+		if (!core->stuck)
+			log_fault(r, "what a change of the core came to cannot be written down: trying again");
+		core->stuck = true;
+		return;
+	}
 	r = core_change_clear(core->journal_fd);
 	if (r < 0)
 		log_fault(r, "journal");
 	put_down(core);
-	core->changing = false;
+	core->changing = core->told = core->stuck = false;
 	(void)read_slots(core);
 	monitor_statement_soon(core->m);
 	core->ops->over(&c, core->arg);

@@ -60,8 +60,9 @@ struct core_release {
 struct core_ops {
 	void (*stepped)(const struct core_change *c, void *arg);
 	/* good or rolled-back; also after a restart, when the change was begun by another process.  First keep what must outlive
-	 * the journal, which goes as soon as ended() returns; after a crash between the two ended() runs again. */
-	void (*ended)(const struct core_change *c, void *arg);
+	 * the journal, which goes as soon as ended() returns 0; after a crash between the two ended() runs again, as it does
+	 * a few seconds after it returned a fault. */
+	int (*ended)(const struct core_change *c, void *arg);
 	void (*over)(const struct core_change *c, void *arg);
 };
 

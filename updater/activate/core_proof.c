@@ -164,6 +164,8 @@ daemons_stay(struct core_proof *p)
 	for (size_t i = 0; i < DAEMONS; i++) {
 		const struct roster_entry *e = roster_find(&p->roster, roles[i], NULL);
 
+		if (roles[i] == ROSTER_COURIER && !monitor_courier_wanted(p->m))
+			continue;
 		if (!e || !e->ready || e->pid <= 0)
 			return false;
 		same = same && p->pids[i] == e->pid;
@@ -198,7 +200,7 @@ missing(struct core_proof *p)
 {
 	if (!daemons_stay(p))
 		return "a daemon is not ready, or was started again";
-	if (!monitor_connected(p->m, CALL_ROLE_COURIER))
+	if (monitor_courier_wanted(p->m) && !monitor_connected(p->m, CALL_ROLE_COURIER))
 		return "the courier is not connected";
 	if (!monitor_connected(p->m, CALL_ROLE_COLLECT))
 		return "the collector is not connected";

@@ -19,6 +19,7 @@ struct core {
 	enum slots_slot running;   /* the slot we were started from */
 	char hex[65];		   /* of its release; "" for the packaged one */
 	bool changing;
+	bool told, stuck;	   /* its end has a leaf; cannot be written down yet */
 	unsigned switch_ms;	   /* that the supervisor may take to end us */
 	struct core_change c;
 	struct buf index;

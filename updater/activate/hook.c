@@ -152,26 +152,9 @@ hook_forget_snapshots(struct monitor *m, const char *service, const char *const 
 }
 
 /* --- its end --------------------------------------------------------------------------------------------------- */
-static const struct frame_rule result_rules[] = {
-	{ OPERATE_TAG_OUTCOME, 1, 1, 8 },
-	{ OPERATE_TAG_STATUS, 0, 1, 8 },
-	{ OPERATE_TAG_SIGNAL, 0, 1, 8 },
-	{ OPERATE_TAG_CPU_MS, 1, 1, 8 },
-	{ OPERATE_TAG_MAX_RSS, 1, 1, 8 },
-	{ OPERATE_TAG_WALL_MS, 1, 1, 8 },
-	{ OPERATE_TAG_TRUNCATED, 1, 1, 8 },
-	{ OPERATE_TAG_LIMITS, 0, 1, 8 },
-};
-
-static const struct frame_rule output_rules[] = {
-	{ OPERATE_TAG_STREAM, 1, 1, 8 },
-	{ OPERATE_TAG_BYTES, 1, 1, OPERATE_CHUNK_MAX },
-};
-
-static const struct frame_rule refused_rules[] = {
-	{ OPERATE_TAG_REASON, 1, 1, 32 },
-	{ OPERATE_TAG_TEXT, 0, 1, REFUSE_TEXT_MAX },
-};
+static const struct frame_rule result_rules[] = { OPERATE_RESULT_RULES };
+static const struct frame_rule output_rules[] = { OPERATE_OUTPUT_RULES };
+static const struct frame_rule refused_rules[] = { OPERATE_REFUSED_RULES };
 
 /* All that it wrote, and its last words. */
 static int

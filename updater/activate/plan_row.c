@@ -63,7 +63,8 @@ put_defaults(json_t *row, struct monitor *m, const struct definition *from, cons
 		if ((wanted && cluster_knob(wanted, is->name)) || (was && json_equal(is->fallback, was->fallback)))
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:O?, s:O}", "knob", is->name, "from", was ? was->fallback : NULL, "to",
+			json_pack("{s:s, s:s*, s:O?, s:O}", "knob", is->name, "unit",
+				is->type == DEFINITION_SIZE ? "bytes" : NULL, "from", was ? was->fallback : NULL, "to",
 				is->fallback));
 	}
 	(void)json_object_set_new(row, "defaults", list);

@@ -72,18 +72,23 @@ update_save(const struct update *u)
 	return r < 0 ? FAULT(r) : r;
 }
 
-void
-update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text)
+int
+update_put(struct update *u, const char *state, const char *service, enum reason reason, const char *text)
 {
-	int r;
-
 	snprintf(u->state, sizeof(u->state), "%s", state);
 	snprintf(u->service, sizeof(u->service), "%s", service ? service : "");
 	snprintf(u->reason, sizeof(u->reason), "%s", reason ? refuse_token(reason) : "");
 	log_escape(u->text, sizeof(u->text), text);
-	r = update_save(u);
+	return update_save(u);
+}
+
+void
+update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text)
+{
+	int r = update_put(u, state, service, reason, text);
+
 	if (r < 0)
-		log_fault(r, "update state"); /* shown, though not kept */
+		log_fault(r, "update state");
 }
 
 /* A change that ended just before a crash ends once more. */

@@ -57,7 +57,10 @@ struct update {
 /* lib/monitor/update.json.  A damaged file is refused at the start. */
 int update_load(struct update *u);
 int update_save(const struct update *u);
+/* What is shown of it; kept where the disk takes it. */
 void update_set(struct update *u, const char *state, const char *service, enum reason reason, const char *text);
+/* The same for what must be kept: a fault where it is not (shown all the same). */
+int update_put(struct update *u, const char *state, const char *service, enum reason reason, const char *text);
 /* A row of the history, once for each change and service; update_save() makes it last. */
 int update_remember(struct update *u, const struct change *c, const struct change_item *item);
 

@@ -173,7 +173,7 @@ update_apply_init(struct update *u)
 {
 	int r;
 
-	r = monitor_register_verb(u->m, "update.plan", CALL_ROLE_CONTROL, on_plan, u);
+	r = monitor_register_verb(u->m, "update.plan", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_plan, u);
 	r = r ?: monitor_register_verb(u->m, "update.apply", CALL_ROLE_CONTROL, on_apply, u);
 	return r ?: update_rollback_init(u);
 }

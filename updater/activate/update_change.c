@@ -145,7 +145,8 @@ tell_waiting(struct update *u, const struct change *c)
 	}
 }
 
-static void
+/* Where it cannot be kept what it came to, it is not over: it is asked again. */
+static int
 on_ended(const struct change *c, void *arg)
 {
 	struct update *u = arg;
@@ -159,14 +160,29 @@ on_ended(const struct change *c, void *arg)
 		if (!c->items[i].from[0])
 			r = accept_first(u, &c->items[i]);
 	if (r < 0)
-		log_fault(r, "accepting the first release");
+		return FAULT(r);
 	for (size_t i = 0; i < c->n; i++)
 		(void)update_remember(u, c, &c->items[i]);
 	if (c->remedy[0])
 		snprintf(text, sizeof(text), "%.120s; %.120s", c->remedy, c->text);
 	else
 		snprintf(text, sizeof(text), "%s", c->text);
-	update_set(u, state, c->items[0].service, c->reason, text); /* with the history, in one write */
+	return FAULT(update_put(u, state, c->items[0].service, c->reason, text)); /* with the history, in one write */
+}
+
+static void
+on_stuck(const struct change *c, int r, void *arg)
+{
+	struct update *u = arg;
+	SCOPED_JSON *line = json_pack("{s:s, s:s, s:s}", "service", c->items[0].service, "step", "wait for the disk",
+		"version", c->items[0].to_version);
+
+	update_set(u, "activating", c->items[0].service, r > 0 ? (enum reason)r : REASON_FAULT,
+		"the disk is full or fails: what the change came to cannot be written down, and is tried every few seconds; "
+		"make room");
+	for (size_t i = 0; i < UPDATE_WAITING_MAX; i++)
+		if (update_waits(&u->waiting[i], c))
+			monitor_progress(u->waiting[i].call, line);
 }
 
 static void
@@ -183,7 +199,9 @@ on_over(const struct change *c, void *arg)
 	update_consider(u);
 }
 
-static const struct change_run_ops run_ops = { .stepped = on_stepped, .ended = on_ended, .over = on_over };
+static const struct change_run_ops run_ops = {
+	.stepped = on_stepped, .ended = on_ended, .stuck = on_stuck, .again_ms = 5000, .over = on_over
+};
 
 /* --- its beginning ------------------------------------------------------------------------------------------------- */
 static void

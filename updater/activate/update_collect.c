@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -177,8 +178,10 @@ update_collect(struct update *u)
 	char hex[65];
 	int r;
 
-	if (u->run || u->worker || core_change_running(u->core) || !monitor_spawner(u->m) || lock_read(&lock, monitor_paths(u->m)) != 0 ||
-		!find_unnamed(u, &lock, hex))
+	if (u->run || u->worker || core_change_running(u->core) || !monitor_spawner(u->m))
+		return;
+	(void)fs_sweep(u->store_fd, 0); /* of a worker that was killed */
+	if (lock_read(&lock, monitor_paths(u->m)) != 0 || !find_unnamed(u, &lock, hex))
 		return;
 	log_info("store: removing %s, which nothing names any more", hex);
 	r = worker_remove(&u->worker, u->m, hex, on_removed, u);

@@ -42,15 +42,15 @@ on_stepped(const struct core_change *c, void *arg)
 
 /* The release that the site is not on any more, or never was, by a change that was to bring it or to leave it; those that
  * failed before anything of theirs was started, too: whatever it was, somebody shall look first. */
-static void
+static int
 remember_back(struct update *u, const struct core_change *c)
 {
 	const char *left = c->step == CORE_GOOD ? (c->back ? c->from : "") : (c->back ? "" : c->to);
 	uint8_t digest[32];
 
-	if (*left && hex_decode(digest, sizeof(digest), left) &&
-		core_approved_went_back(monitor_dir(u->m), digest) < 0)
-		log_error("that the core went back from %s could not be kept", left);
+	if (!*left || !hex_decode(digest, sizeof(digest), left))
+		return 0;
+	return FAULT(core_approved_went_back(monitor_dir(u->m), digest));
 }
 
 bool
@@ -79,13 +79,14 @@ update_core_back(const struct update *u, const char *hex)
 		*said ? " (" : "", said, *said ? ")" : "");
 }
 
-static void
+static int
 on_ended(const struct core_change *c, void *arg)
 {
 	struct update *u = arg;
 	enum change_step how = c->step == CORE_GOOD ? CHANGE_GOOD : CHANGE_ROLLED_BACK;
 	struct change row = { .kind = c->back ? CHANGE_ROLLBACK : CHANGE_APPLY, .n = 1, .reason = c->reason };
 	struct change_item *item = &row.items[0];
+	int r;
 
 	(void)snprintf(item->service, sizeof(item->service), "%s", CORE_SERVICE);
 	(void)snprintf(item->from, sizeof(item->from), "%s", c->from);
@@ -96,9 +97,12 @@ on_ended(const struct core_change *c, void *arg)
 	/* As fine as the journal keeps it: no two begin so close to each other. */
 	(void)snprintf(row.id, sizeof(row.id), "%032" PRIx64, c->started_us / CLOCK_US_PER_MS);
 	item->step = how;
-	remember_back(u, c);
+	r = remember_back(u, c);
+	if (r < 0)
+		return r;
 	(void)update_remember(u, &row, item);
-	update_set(u, change_step_text(how), CORE_SERVICE, c->reason, c->text); /* with the history, in one write */
+	/* With the history, in one write. */
+	return FAULT(update_put(u, change_step_text(how), CORE_SERVICE, c->reason, c->text));
 }
 
 static void

@@ -108,7 +108,7 @@ on_accept(struct monitor *m, struct monitor_call *call, void *arg)
 int
 update_rights_init(struct update *u)
 {
-	int r = monitor_register_verb(u->m, "service.rights", CALL_ROLE_CONTROL, on_rights, u);
+	int r = monitor_register_verb(u->m, "service.rights", CALL_ROLE_CONTROL | CALL_ROLE_LOOK, on_rights, u);
 
 	return r ?: monitor_register_verb(u->m, "service.accept", CALL_ROLE_CONTROL, on_accept, u);
 }

@@ -248,12 +248,13 @@ on_approve(struct monitor *m, struct monitor_call *call, void *arg)
 static const struct {
 	const char *verb;
 	monitor_verb_fn *fn;
+	unsigned roles;
 } verbs[] = {
-	{ "service.install", on_install },
-	{ "service.remove", on_remove },
-	{ "update.approve", on_approve },
-	{ "update.status", on_update_status },
-	{ "update.history", on_history },
+	{ "service.install", on_install, CALL_ROLE_CONTROL },
+	{ "service.remove", on_remove, CALL_ROLE_CONTROL },
+	{ "update.approve", on_approve, CALL_ROLE_CONTROL },
+	{ "update.status", on_update_status, CALL_ROLE_CONTROL | CALL_ROLE_LOOK },
+	{ "update.history", on_history, CALL_ROLE_CONTROL | CALL_ROLE_LOOK },
 };
 
 int
@@ -262,7 +263,7 @@ update_verbs_init(struct update *u)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs) && r == 0; i++)
-		r = monitor_register_verb(u->m, verbs[i].verb, CALL_ROLE_CONTROL, verbs[i].fn, u);
+		r = monitor_register_verb(u->m, verbs[i].verb, verbs[i].roles, verbs[i].fn, u);
 	r = r ?: update_rights_init(u);
 	r = r ?: update_look_init(u);
 	r = r ?: update_hold_init(u);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -276,6 +277,8 @@ uncompress(struct sink *s, int object_fd, const char *operand)
 			int r;
 
 			left = ZSTD_decompressStream(dctx, &dst, &src);
+			if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+				return FAULT(-ENOMEM);
 			if (ZSTD_isError(left))
 				return REFUSE(REASON_MALFORMED, operand, "zstd: %s",
 					ZSTD_getErrorName(left));

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
@@ -16,6 +14,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/trust/sha256.h"
 #include "updater/object/number.h"
+#include "updater/object/patch_bytes.h"
 #include "updater/object/plain.h"
 
 enum {
@@ -45,32 +44,6 @@ patch_name_read(const char *name, uint8_t ret_from[32], uint8_t ret_to[32])
 	(void)snprintf(b, sizeof(b), "%s", name + 65);
 	return hex_decode(ret_from, 32, a) && hex_decode(ret_to, 32, b) &&
 		strcmp(patch_name(again, ret_from, ret_to), name) == 0;
-}
-
-static int
-read_at(int fd, uint8_t *p, size_t len, uint64_t at)
-{
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(fd, p + done, len - done, (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return FAULT(n < 0 ? -errno : -EIO); /* it changed while it was read */
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-static int
-size_of(int fd, uint64_t *ret)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return FAULT(-errno);
-	*ret = (uint64_t)st.st_size;
-	return 0;
 }
 
 /* --- applying ----------------------------------------------------------------------------------------------- */
@@ -145,7 +118,7 @@ peek(struct apply *a, uint8_t *p, size_t max, struct cursor *ret)
 {
 	uint64_t left = a->patch_size - a->at;
 	size_t len = left < max ? (size_t)left : max;
-	int r = read_at(a->patch_fd, p, len, a->at);
+	int r = patch_bytes_read(a->patch_fd, p, len, a->at);
 
 	*ret = CURSOR(p, len);
 	return r;
@@ -205,7 +178,7 @@ read_base(struct apply *a, struct segments *s, uint64_t where, size_t *ret_len)
 		return REFUSE(REASON_MALFORMED, a->operand, "a base begins behind the file's end");
 	len = s->from_size - where < PATCH_BASE ? (size_t)(s->from_size - where) : PATCH_BASE;
 	if (!s->has_base || s->base_is != where)
-		r = read_at(s->from_fd, a->room->base, len, where);
+		r = patch_bytes_read(s->from_fd, a->room->base, len, where);
 	s->has_base = r == 0;
 	s->base_is = where;
 	*ret_len = len;
@@ -235,7 +208,7 @@ apply_segment(struct apply *a, struct segments *s, size_t len)
 	if (n > a->patch_size - a->at)
 		return REFUSE(REASON_MALFORMED, a->operand, "the patch ends inside a frame");
 	r = read_base(a, s, where, &base_len);
-	r = r ?: read_at(a->patch_fd, room->frame, (size_t)n, a->at);
+	r = r ?: patch_bytes_read(a->patch_fd, room->frame, (size_t)n, a->at);
 	if (r)
 		return r;
 	a->at += n;
@@ -243,6 +216,8 @@ apply_segment(struct apply *a, struct segments *s, size_t len)
 	(void)ZSTD_DCtx_refPrefix(room->dctx, room->base, base_len);
 	/* In one go into the segment: no window beside it, whatever the frame asks for. */
 	is = ZSTD_decompressDCtx(room->dctx, room->segment, len, room->frame, (size_t)n);
+	if (ZSTD_getErrorCode(is) == ZSTD_error_memory_allocation)
+		return FAULT(-ENOMEM);
 	if (ZSTD_isError(is) || is != len)
 		return REFUSE(REASON_MALFORMED, a->operand, "a frame does not give its segment: %s",
 			ZSTD_isError(is) ? ZSTD_getErrorName(is) : "too short");
@@ -292,7 +267,7 @@ read_list(struct apply *a, struct plain_side *from, struct plain_side *to)
 	SCOPED(scope_free) uint8_t *list = malloc((size_t)len + 1);
 	if (!list)
 		return FAULT(-ENOMEM);
-	r = read_at(a->patch_fd, list, (size_t)len, a->at);
+	r = patch_bytes_read(a->patch_fd, list, (size_t)len, a->at);
 	if (r)
 		return r;
 	a->at += len;
@@ -350,10 +325,10 @@ patch_apply(struct patch_room *room, int patch_fd, int from_fd, const uint8_t to
 {
 	struct apply a = { .room = room, .patch_fd = patch_fd, .out_fd = out_fd, .size = size };
 	uint8_t digest[SHA256_LEN];
-	int r = size_of(patch_fd, &a.patch_size);
+	int r = patch_bytes_size(patch_fd, &a.patch_size);
 
 	hex_encode(a.operand, to, 32);
-	r = r ?: size_of(from_fd, &a.from_size);
+	r = r ?: patch_bytes_size(from_fd, &a.from_size);
 	if (r)
 		return r;
 	sha256_init(&a.hash);

@@ -1,10 +1,7 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include "appliance/base/buf.h"
@@ -16,6 +13,7 @@
 #include "updater/object/number.h"
 #include "updater/object/patch.h"
 #include "updater/object/patch_base.h"
+#include "updater/object/patch_bytes.h"
 #include "updater/object/plain.h"
 
 enum {
@@ -33,21 +31,6 @@ static void
 free_cctx(ZSTD_CCtx **c)
 {
 	ZSTD_freeCCtx(*c);
-}
-
-static int
-read_at(int fd, uint8_t *p, size_t len, uint64_t at)
-{
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(fd, p + done, len - done, (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return FAULT(n < 0 ? -errno : -EIO); /* it changed while it was read */
-		done += (size_t)n;
-	}
-	return 0;
 }
 
 /* Where the base of the segment at `at` begins if samples do not tell (patch_base.h): the whole file where it fits, else what lies
@@ -141,17 +124,6 @@ put_segment(struct buf *out, struct segment *s, uint64_t at)
 	return 0;
 }
 
-static int
-size_of(int fd, uint64_t *ret)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return FAULT(-errno);
-	*ret = (uint64_t)st.st_size;
-	return 0;
-}
-
 /* The segments that make to_fd's bytes of from_fd's, until there are more than max. */
 static int
 put_segments(struct buf *out, int from_fd, int to_fd, size_t max)
@@ -159,9 +131,9 @@ put_segments(struct buf *out, int from_fd, int to_fd, size_t max)
 	SCOPED(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
 	uint64_t from_size = 0, to_size = 0;
 	size_t base_max, segment_max;
-	int r = size_of(from_fd, &from_size);
+	int r = patch_bytes_size(from_fd, &from_size);
 
-	r = r ?: size_of(to_fd, &to_size);
+	r = r ?: patch_bytes_size(to_fd, &to_size);
 	if (r)
 		return r;
 	base_max = from_size < PATCH_BASE ? (size_t)from_size : PATCH_BASE;
@@ -176,9 +148,9 @@ put_segments(struct buf *out, int from_fd, int to_fd, size_t max)
 		size_t len = to_size - at < PATCH_SEGMENT ? (size_t)(to_size - at) : PATCH_SEGMENT;
 		uint64_t where = base_at(from_size, to_size, at);
 
-		r = read_at(to_fd, segment, len, at);
+		r = patch_bytes_read(to_fd, segment, len, at);
 		where = r || !near ? where : patch_base_find(near, segment, len, where);
-		r = r ?: read_at(from_fd, base, base_max, where);
+		r = r ?: patch_bytes_read(from_fd, base, base_max, where);
 		struct segment s = { .cctx = cctx, .base = base, .base_len = base_max, .p = segment, .len = len };
 		r = r ?: put_segment(out, &s, where);
 	}
@@ -256,9 +228,9 @@ patch_make(struct buf *out, int from_fd, int to_fd, uint64_t max)
 {
 	uint64_t from_size = 0, to_size = 0;
 	size_t limit = max < SIZE_MAX - out->len ? out->len + (size_t)max : SIZE_MAX;
-	int r = size_of(from_fd, &from_size);
+	int r = patch_bytes_size(from_fd, &from_size);
 
-	r = r ?: size_of(to_fd, &to_size);
+	r = r ?: patch_bytes_size(to_fd, &to_size);
 	r = r ?: make_plain(out, from_fd, to_fd, limit);
 	if (r != REASON_NOT_FOUND)
 		return r;

@@ -217,6 +217,8 @@ expand_stream(struct source *s, z_stream *z, const struct plain_stream *p, int o
 		if (code == Z_BUF_ERROR && left > 0)
 			code = Z_OK; /* it wants more, and there is more */
 	}
+	if (code == Z_MEM_ERROR)
+		return FAULT(-ENOMEM);
 	if (code != Z_STREAM_END || left > 0 || z->avail_in > 0 || room > 0)
 		return REFUSE(REASON_MALFORMED, operand, "a stream of the base is not what the patch says");
 	return 0;
