@@ -21,6 +21,8 @@ DESTDIR      ?=
 PREFIX       ?= /usr
 FUZZ_SECONDS ?= 30
 export SEED VECTORS KEEP FUZZ_SECONDS
+# An ordinary user's leaves out where Debian puts squid and nginx.
+export PATH  := $(PATH):/usr/sbin:/sbin
 
 # Each sanitiser has a build tree of its own, so that switching costs no rebuild.
 B            := build$(if $(SAN),/$(SAN))
@@ -44,7 +46,7 @@ LDLIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lnanomsg 
 
 # mainstay-supervise, which each service's shim is, too, wants nothing of OpenSSL but SHA-256: as a shared library all
 # of it is bound at start, half a megabyte for each.
-CRYPTO_A     := $(shell $(CC) -print-file-name=libcrypto.a)
+CRYPTO_A     := $(shell $(CC) -print-file-name=libcrypto.a 2>/dev/null)
 $(B)/bin/mainstay-supervise $(B)/stripped/mainstay-supervise: LDLIBS := $(if $(findstring /,$(CRYPTO_A)),$(patsubst -lcrypto,$(CRYPTO_A),$(LDLIBS)),$(LDLIBS))
 
 DUTIES       := appliance telemetry remote updater
@@ -87,31 +89,43 @@ endef
 $(foreach src,$(CMD_SRC),$(eval $(call program,$(src))))
 
 # --- tests -----------------------------------------------------------------------------------
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(FAKES_OBJ) $(LIB)
+# The marks before and behind the library tell check-torture whose allocation it is (tests/fault/ours_begin.c).
+OURS := $(addprefix $(B)/tests/fault/,ours_begin.o ours_end.o)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(FAKES_OBJ) $(OURS) $(LIB)
 	$(if $(V),,@echo "  LD    $@")
-	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=fault_note,--wrap=log_refusal $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(word 1,$(OURS)) \
+		$(LIB) $(word 2,$(OURS)) $(LDLIBS) -lcmocka
 
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(FAKES_OBJ) $(LIB)
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $< $(FAKES_OBJ) $(LIB) $(LDLIBS) -lcmocka
 
-$(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(LIB)
+$(B)/tests/fault/audit_log: $(B)/tests/fault/audit_log.o $(B)/tests/fault/trouble.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
-$(B)/tests/fault/spool: $(B)/tests/fault/spool.o $(LIB)
+$(B)/tests/fault/spool: $(B)/tests/fault/spool.o $(B)/tests/fault/trouble.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
 
-FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o update_release.o)
+$(B)/tests/fault/keeps: $(addprefix $(B)/tests/fault/,keeps.o keeps_rooms.o trouble.o) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS)
+
+FAULT_DISK := $(addprefix $(B)/tests/fault/,audit_log spool keeps update calls.so)
+
+FAULT_UPDATE := $(addprefix $(B)/tests/fault/,update.o update_check.o update_world.o update_release.o trouble.o)
 $(B)/tests/fault/update: $(FAULT_UPDATE) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(B)/tests/fault/worker_kill: $(addprefix $(B)/tests/fault/,worker_kill.o update_world.o update_release.o) $(FAKES_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(SANFLAGS.$(SAN)) -o $@ $^ $(LDLIBS) -lcmocka
 
-CALLS := $(addprefix tests/fault/,calls.c calls_name.c calls_byte.c)
+CALLS := $(addprefix tests/fault/,calls.c calls_name.c calls_byte.c calls_fail.c)
 $(B)/tests/fault/calls.so: $(CALLS) tests/fault/calls.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $(CALLS)
+
+$(B)/tests/fault/allocations.so: $(wildcard tests/fault/allocations*.c) tests/fault/allocations.h tests/fault/ours.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $(filter %.c,$^) -lgcc_s
 
 # Without libfuse3-dev it is not built, and the power-cut tests skip.
 $(B)/tests/fault/logdisk: tests/fault/logdisk.c
@@ -162,13 +176,14 @@ check-tsan: dependencies        ## units under TSan
 
 .PHONY: check-powercut
 check-powercut: dependencies    ## CUTS (150; all) crashes, kills and, as root with /dev/fuse and loop devices, power cuts of the audit log, the spool and updates
-	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/bin/mainstay-activate $(addprefix $(B)/tests/fault/,audit_log spool update worker_kill calls.so logdisk)
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory $(B)/bin/mainstay-activate $(FAULT_DISK) $(addprefix $(B)/tests/fault/,worker_kill logdisk)
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/crashes
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/kills
 	$(Q)B=$(B) CUTS=$${CUTS:-150} $(PYTHON) tests/fault/powercut
 
 .PHONY: check-hosts
 check-hosts: deb                ## as root: the main job on four hosts with systemd, from packages to purge, over ten power cuts (SEED, KEEP=1)
+	$(Q)nice -n 5 tests/hosts/next $(B) $(VERSION).1
 	$(Q)MAINSTAY_BUILD=$(abspath $(B)) tests/hosts/check
 
 .PHONY: check-systemd
@@ -186,6 +201,11 @@ check-flows: dependencies       ## FLOWS (60) kills of collector, courier and hu
 check-requests: dependencies    ## FLOWS (60) kills of what takes, carries, runs and answers requests: what ran, was recorded and told
 	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all
 	$(Q)B=$(B) FLOWS=$${FLOWS:-60} $(PYTHON) tests/fault/requests
+
+.PHONY: check-torture
+check-torture: dependencies     ## what allocates and what reaches the disk made to fail, and every process killed: a draw by SEED (ALL=1: all; PARTS="disk full")
+	$(Q)$(MAKE) -j$(JOBS) --no-print-directory all units $(FAULT_DISK) $(B)/tests/fault/allocations.so
+	$(Q)B=$(B) tests/fault/torture $(PARTS)
 
 .PHONY: bench
 bench: dependencies             ## what takes minutes to count or to measure: a million flips, 100,000 replays

@@ -19,6 +19,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/hex.h"
 #include "appliance/trust/sha256.h"
+#include "tests/fault/trouble.h"
 
 #define SITE "plant7"
 #define WITNESS "witness.example"
@@ -29,6 +30,9 @@ struct world {
 	struct audit *log;
 	int dir;
 	uint64_t drawn; /* the last draw: what comes follows from SEED */
+	uint64_t what;	/* is done next */
+	FILE *notes;
+	const char *blocks;
 };
 
 static void
@@ -73,30 +77,32 @@ end_world(struct world *w)
 	close(w->dir);
 }
 
-static void
-reopen(struct world *w)
+static int
+reopen(void *arg)
 {
+	struct world *w = arg;
+
 	audit_free(w->log);
 	w->log = NULL;
-	need(audit_open(&w->log, w->dir, SITE, w->key) == 0, "open");
+	return audit_open(&w->log, w->dir, SITE, w->key);
 }
 
 /* --- the work --------------------------------------------------------------------------------- */
 static void
-note_down(const struct world *w, FILE *notes, const char *word, const char *blocks)
+note_down(const struct world *w, const char *word)
 {
 	uint8_t root[32];
 	char hex[65];
 	struct stat st;
 
-	need(stat(blocks, &st) == 0, blocks);
+	need(stat(w->blocks, &st) == 0, w->blocks);
 	audit_root(w->log, root);
-	fprintf(notes, "%s %lld %" PRIu64 " %s\n", word, (long long)st.st_size, audit_size(w->log),
+	fprintf(w->notes, "%s %lld %" PRIu64 " %s\n", word, (long long)st.st_size, audit_size(w->log),
 		hex_encode(hex, root, sizeof(root)));
-	fflush(notes);
+	fflush(w->notes);
 }
 
-static void
+static int
 append(struct world *w)
 {
 	struct audit_leaf leaves[600];
@@ -107,64 +113,75 @@ append(struct world *w)
 			.actor = "anna",
 			.object = draw(w, 2) ? "a short one"
 					     : "one that is a little longer than it" };
-	need(audit_append_many(w->log, leaves, n, NULL) == 0, "append");
+	return audit_append_many(w->log, leaves, n, NULL);
 }
 
-static void
-cosign(struct world *w, FILE *notes, const char *blocks)
+static int
+cosign(struct world *w)
 {
 	SCOPED(witness_submission_done) struct witness_submission s = { 0 };
 	SCOPED(buf_done)
 	struct buf body = BUF_MAX(WITNESS_BODY_MAX), reply = BUF_MAX(4096), note = BUF_MAX(8192);
-	const char *head = audit_checkpoint(w->log);
+	const char *head;
 	struct merkle_proof proof;
 	uint64_t old = audit_cosigned(w->log);
+	int r = audit_commit(w->log);
 
-	need(audit_consistency(w->log, old, &proof) == 0, "consistency");
+	head = r ? NULL : audit_checkpoint(w->log);
+	r = r ?: audit_consistency(w->log, old, &proof);
+	if (r)
+		return r;
 	witness_request(&body, old, &proof, head, strlen(head));
 	need(witness_parse(&s, body.data, body.len) == 0, "submission");
 	need(witness_cosignature(&reply, &s, WITNESS, w->hub, 1800000000) == 0, "cosignature");
-	note_down(w, notes, "seen", blocks);
+	note_down(w, "seen");
 	need(witness_accept(&note, head, strlen(head), reply.data, reply.len, &w->witness) == 0,
 		"accept");
-	need(audit_keep_cosigned(w->log, note.data, note.len, &w->witness) == 0, "keep");
+	return audit_keep_cosigned(w->log, note.data, note.len, &w->witness);
 }
 
-static void
+static int
 erase(struct world *w)
 {
 	uint64_t from = draw(w, audit_size(w->log)), left = audit_size(w->log) - from;
 	int r = audit_erase(w->log, "anna", from, from + draw(w, left), "asked for", NULL);
 
-	need(r == 0 || r == REASON_NOT_FOUND, "erase");
+	return r == REASON_NOT_FOUND ? 0 : r;
+}
+
+static int
+step(void *arg)
+{
+	struct world *w = arg;
+
+	if (!w->log || w->what == 3)
+		return reopen(w);
+	if (w->what < 3)
+		return cosign(w);
+	if (w->what < 5 && audit_size(w->log) > 2)
+		return erase(w);
+	if (w->what < 8)
+		return audit_commit(w->log);
+	return append(w); /* and no commit: what was acknowledged must be there all the same */
 }
 
 static int
 work(struct world *w, const char *notes_path, unsigned long steps, const char *blocks)
 {
-	FILE *notes = fopen(notes_path, "we");
+	bool good = true;
 
-	need(notes != NULL, notes_path);
-	reopen(w);
-	note_down(w, notes, "ack", blocks);
-	for (unsigned long i = 0; i < steps; i++) {
-		uint64_t what = draw(w, 20);
-
-		if (what < 3)
-			cosign(w, notes, blocks);
-		else if (what < 4)
-			reopen(w);
-		else if (what < 5 && audit_size(w->log) > 2)
-			erase(w);
-		else if (what < 8)
-			need(audit_commit(w->log) == 0, "commit");
-		else
-			append(w); /* and no commit: what was acknowledged must be there all the same */
-		note_down(w, notes, "ack", blocks);
+	w->notes = fopen(notes_path, "we");
+	w->blocks = blocks;
+	need(w->notes != NULL, notes_path);
+	for (unsigned long i = 0; i <= steps && good; i++) {
+		w->what = draw(w, 20);
+		good = trouble_do("step", step, reopen, w);
+		if (good)
+			note_down(w, "ack");
 	}
-	printf("%" PRIu64 " entries, %" PRIu64 " cosigned\n", audit_size(w->log),
-		audit_cosigned(w->log));
-	return fclose(notes) ? 4 : 0;
+	if (good)
+		printf("%" PRIu64 " entries, %" PRIu64 " cosigned\n", audit_size(w->log), audit_cosigned(w->log));
+	return fclose(w->notes) ? 4 : 0;
 }
 
 /* --- the check -------------------------------------------------------------------------------- */
@@ -203,7 +220,7 @@ check(struct world *w, const char *notes_path, long long cut)
 	long long at;
 
 	need(notes != NULL, notes_path);
-	reopen(w);
+	need(reopen(w) == 0, "open");
 	while (fscanf(notes, "%7s %lld %" SCNu64 " %64s", word, &at, &size, hex) == 4 && at <= cut)
 		check_promise(w, word, size, hex);
 	fclose(notes);
@@ -212,7 +229,7 @@ check(struct world *w, const char *notes_path, long long cut)
 	need(audit_append(w->log, AUDIT_END, "anna", "after the cut", NULL, REASON_NONE, NULL,
 		     NULL) == 0,
 		"append");
-	reopen(w);
+	need(reopen(w) == 0, "open");
 	need(audit_size(w->log) == report.size + 1, "reopening");
 	return 0;
 }

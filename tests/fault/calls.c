@@ -7,9 +7,14 @@
  *	symlink DIR NAME LINK TARGET                              mode FILE-OR-FOLDER OCTAL
  *	write FILE OFFSET LENGTH, then so many bytes              sync FILE-OR-FOLDER PATH
  *	all FOLDER PATH: all of the file system is synced
+ *	lost FILE-OR-FOLDER PATH: a sync failed
  *
  * $CALLS_KILL=N: the program is killed after the N-th of them; with $CALLS_KILL_IN=FOLDER (below $CALLS_UNDER) after the
  * N-th that gives a name in there or takes one.
+ *
+ * $CALLS_TRIED, with $CALLS_COUNT (a file of 4096 zeros that whom the program starts counts in, too): each call that is
+ * tried appends a line "KIND PATH".  $CALLS_FAIL=N: the N-th of them fails, with $CALLS_FAIL_FOR=M the next M (0: all that
+ * follow), by $CALLS_ERROR: EIO; ENOSPC, where it wants room; half: as ENOSPC, but a write first takes half of its bytes.
  *
  * Threads take turns, so that the record has what they did in the order in which they did it. */
 #include "tests/fault/calls.h"

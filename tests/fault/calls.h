@@ -2,7 +2,8 @@
  *
  *	calls.c       the record of what was called, and the end after so many
  *	calls_name.c  calls that give names and take them
- *	calls_byte.c  calls that write, and that make durable */
+ *	calls_byte.c  calls that write, and that make durable
+ *	calls_fail.c  calls that are made to fail */
 #pragma once
 
 #include <limits.h>
@@ -44,6 +45,17 @@ const char *calls_below(int fd, char path[PATH_MAX]);
 unsigned long calls_inode(int fd);
 /* The folder that name lies in and its last part; false where it is not one of ours. */
 bool calls_split(int dir_fd, const char *name, unsigned long *ret_dir, const char **ret_base);
+
+/* What a call is that is made to fail: what only looks, what gives a name or a byte, what makes them durable. */
+enum calls_kind { CALLS_OPEN, CALLS_CREATE, CALLS_WRITE, CALLS_SIZE, CALLS_SYNC, CALLS_NAME, CALLS_REMOVE, CALLS_MODE };
+
+/* true where the caller is to fail now, with errno as it is set then. */
+bool calls_fails(enum calls_kind kind, int fd);
+bool calls_fails_at(enum calls_kind kind, int dir_fd, const char *name);
+/* The same of a write; where it takes but a part of them, *len is that. */
+bool calls_fails_write(int fd, size_t *len);
+/* A descriptor that was opened just now; below 0: none. */
+void calls_opened(int fd);
 
 #pragma GCC visibility pop
 

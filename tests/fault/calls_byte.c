@@ -24,7 +24,7 @@ ssize_t
 write(int fd, const void *p, size_t len)
 {
 	TAKE_TURN;
-	ssize_t n = raw(SYS_write, fd, p, len);
+	ssize_t n = calls_fails_write(fd, &len) ? -1 : raw(SYS_write, fd, p, len);
 
 	if (calls_record >= 0 && n > 0)
 		wrote(fd, lseek(fd, 0, SEEK_CUR) - n, p, n);
@@ -35,7 +35,7 @@ ssize_t
 pwrite(int fd, const void *p, size_t len, off_t at)
 {
 	TAKE_TURN;
-	ssize_t n = raw(SYS_pwrite64, fd, p, len, at);
+	ssize_t n = calls_fails_write(fd, &len) ? -1 : raw(SYS_pwrite64, fd, p, len, at);
 
 	wrote(fd, at, p, n);
 	return n;
@@ -47,7 +47,7 @@ copy_file_range(int in, off_t *in_at, int out, off_t *out_at, size_t len, unsign
 {
 	TAKE_TURN;
 	off_t at = out_at ? *out_at : lseek(out, 0, SEEK_CUR);
-	ssize_t n = raw(SYS_copy_file_range, in, in_at, out, out_at, len, flags);
+	ssize_t n = calls_fails_write(out, &len) ? -1 : raw(SYS_copy_file_range, in, in_at, out, out_at, len, flags);
 	char path[PATH_MAX], room[65536];
 
 	for (ssize_t done = 0, got; done < n && calls_below(out, path); done += got) {
@@ -67,7 +67,7 @@ ftruncate(int fd, off_t len)
 	TAKE_TURN;
 	struct stat st;
 	bool same = fstat(fd, &st) == 0 && st.st_size == len;
-	int r = (int)raw(SYS_ftruncate, fd, len);
+	int r = calls_fails(CALLS_SIZE, fd) ? -1 : (int)raw(SYS_ftruncate, fd, len);
 	char path[PATH_MAX];
 
 	if (r == 0 && !same && calls_below(fd, path))
@@ -81,7 +81,7 @@ int
 fallocate(int fd, int mode, off_t at, off_t len)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_fallocate, fd, mode, at, len);
+	int r = calls_fails(CALLS_SIZE, fd) ? -1 : (int)raw(SYS_fallocate, fd, mode, at, len);
 	char path[PATH_MAX];
 	struct stat st;
 
@@ -106,7 +106,7 @@ int
 fsync(int fd)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_fsync, fd);
+	int r = calls_fails(CALLS_SYNC, fd) ? -1 : (int)raw(SYS_fsync, fd);
 
 	if (r == 0)
 		synced(fd);
@@ -117,7 +117,7 @@ int
 fdatasync(int fd)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_fdatasync, fd);
+	int r = calls_fails(CALLS_SYNC, fd) ? -1 : (int)raw(SYS_fdatasync, fd);
 
 	if (r == 0)
 		synced(fd);
@@ -128,7 +128,7 @@ int
 syncfs(int fd)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_syncfs, fd);
+	int r = calls_fails(CALLS_SYNC, fd) ? -1 : (int)raw(SYS_syncfs, fd);
 	char path[PATH_MAX];
 	const char *name = r == 0 ? calls_below(fd, path) : NULL;
 

@@ -30,8 +30,11 @@ do_open(int dir_fd, const char *name, int flags, mode_t mode)
 	const char *base;
 	int fd;
 
+	if (calls_fails_at(flags & O_CREAT && !was ? CALLS_CREATE : CALLS_OPEN, dir_fd, name))
+		return -1;
 	errno = saved;
 	fd = (int)raw(SYS_openat, dir_fd, name, flags, mode);
+	calls_opened(fd);
 	if (fd < 0 || calls_record < 0 || !(flags & (O_CREAT | O_TRUNC)) || !calls_below(fd, path))
 		return fd;
 	if (!was && calls_split(dir_fd, name, &dir, &base)) {
@@ -91,7 +94,10 @@ syscall(long number, ...)
 		return raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	how = (const struct open_how *)a[2];
 	was = fstatat((int)a[0], (const char *)a[1], &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (calls_fails_at(how->flags & O_CREAT && !was ? CALLS_CREATE : CALLS_OPEN, (int)a[0], (const char *)a[1]))
+		return -1;
 	r = raw(number, a[0], a[1], a[2], a[3]);
+	calls_opened((int)r);
 	if (r < 0 || calls_record < 0 || !(how->flags & (O_CREAT | O_TRUNC)) || !calls_below((int)r, path))
 		return r;
 	if (!was && calls_split((int)a[0], (const char *)a[1], &dir, &base)) {
@@ -123,7 +129,7 @@ int
 mkdirat(int dir_fd, const char *name, mode_t mode)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_mkdirat, dir_fd, name, mode);
+	int r = calls_fails_at(CALLS_NAME, dir_fd, name) ? -1 : (int)raw(SYS_mkdirat, dir_fd, name, mode);
 	unsigned long dir;
 	const char *base;
 	struct stat st;
@@ -144,7 +150,7 @@ int
 unlinkat(int dir_fd, const char *name, int flags)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_unlinkat, dir_fd, name, flags);
+	int r = calls_fails_at(CALLS_REMOVE, dir_fd, name) ? -1 : (int)raw(SYS_unlinkat, dir_fd, name, flags);
 	unsigned long dir;
 	const char *base;
 
@@ -171,7 +177,7 @@ int
 renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_renameat2, from_fd, from, to_fd, to, 0);
+	int r = calls_fails_at(CALLS_NAME, to_fd, to) ? -1 : (int)raw(SYS_renameat2, from_fd, from, to_fd, to, 0);
 	unsigned long from_dir, to_dir;
 	const char *from_base, *to_base;
 
@@ -192,7 +198,7 @@ int
 linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_linkat, from_fd, from, to_fd, to, flags);
+	int r = calls_fails_at(CALLS_NAME, to_fd, to) ? -1 : (int)raw(SYS_linkat, from_fd, from, to_fd, to, flags);
 	unsigned long dir;
 	const char *base;
 	struct stat st;
@@ -213,7 +219,7 @@ int
 symlinkat(const char *target, int dir_fd, const char *name)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_symlinkat, target, dir_fd, name);
+	int r = calls_fails_at(CALLS_NAME, dir_fd, name) ? -1 : (int)raw(SYS_symlinkat, target, dir_fd, name);
 	unsigned long dir;
 	const char *base;
 	struct stat st;
@@ -227,7 +233,7 @@ int
 fchmod(int fd, mode_t mode)
 {
 	TAKE_TURN;
-	int r = (int)raw(SYS_fchmod, fd, mode);
+	int r = calls_fails(CALLS_MODE, fd) ? -1 : (int)raw(SYS_fchmod, fd, mode);
 
 	if (r == 0)
 		say_mode(fd);
@@ -238,7 +244,7 @@ int
 fchmodat(int dir_fd, const char *name, mode_t mode, int flags)
 {
 	TAKE_TURN;
-	int fd, r = (int)raw(SYS_fchmodat, dir_fd, name, mode);
+	int fd, r = calls_fails_at(CALLS_MODE, dir_fd, name) ? -1 : (int)raw(SYS_fchmodat, dir_fd, name, mode);
 
 	(void)flags; /* AT_SYMLINK_NOFOLLOW alone, and there is none in the place */
 	fd = r == 0 ? (int)raw(SYS_openat, dir_fd, name, O_RDONLY | O_CLOEXEC, 0) : -1;

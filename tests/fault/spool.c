@@ -19,6 +19,7 @@
 #include "appliance/egress/ack.h"
 #include "appliance/egress/lanes.h"
 #include "telemetry/spool/spool.h"
+#include "tests/fault/trouble.h"
 
 enum { RECORDS_MAX = 20000 };
 
@@ -28,6 +29,8 @@ struct world {
 	struct ack *ack;
 	struct lanes *lanes;
 	uint64_t drawn, kept, now_s;
+	uint64_t what, left; /* is done next, and how much of it still is */
+	bool sync;
 	const char *blocks;
 	FILE *notes;
 	uint8_t had[RECORDS_MAX][2]; /* the hub, by lane */
@@ -58,16 +61,34 @@ stop(struct world *w)
 	w->spool = spool_close(w->spool);
 }
 
-static void
-start(struct world *w)
+/* The number of the last record that is there, 0: none. */
+static int
+last_kept(struct world *w, uint64_t *ret)
+{
+	SCOPED(buf_done) struct buf note = BUF_MAX(LEDGER_NOTE_MAX);
+	int r = spool_last_note(w->spool, &note);
+
+	*ret = 0;
+	if (r == 0)
+		need(sscanf(buf_text(&note), "record %" SCNu64, ret) == 1, "note");
+	return r == REASON_NOT_FOUND ? 0 : r;
+}
+
+static int
+start(void *arg)
 {
 	const struct spool_limits limits = { .total_max = 64 << 20, .segment_max = 64 * 1024 };
+	struct world *w = arg;
+	int r;
 
 	stop(w);
-	need(spool_open(&w->spool, w->dir, "metrics", &limits) == 0, "spool");
-	need(ack_open(&w->ack, w->dir) == 0, "acks");
-	need(lanes_new(&w->lanes, w->ack, w->dir, "metrics", "metrics", true) == 0, "lanes");
-	lanes_soon(w->lanes);
+	r = spool_open(&w->spool, w->dir, "metrics", &limits);
+	r = r ?: last_kept(w, &w->kept); /* what was not promised may be there all the same */
+	r = r ?: ack_open(&w->ack, w->dir);
+	r = r ?: lanes_new(&w->lanes, w->ack, w->dir, "metrics", "metrics", true);
+	if (r == 0)
+		lanes_soon(w->lanes);
+	return r;
 }
 
 static void
@@ -81,26 +102,31 @@ note_down(const struct world *w, const char *word, uint64_t n, const char *more)
 }
 
 /* --- the work --------------------------------------------------------------------------------- */
-static void
-put(struct world *w, uint64_t n)
+static int
+put(struct world *w)
 {
-	while (n-- > 0) {
+	for (; w->left > 0; w->left--) {
 		char text[400];
 		uint64_t sequence = 0;
+		int r;
 
 		memset(text, 'x', sizeof(text));
 		(void)snprintf(text, sizeof(text), "record %" PRIu64, w->kept + 1);
-		need(spool_write_unsynced(w->spool,
-			     &(struct spool_item){ .class = CLASS_METRIC,
-				     .path = "/v1/metrics",
-				     .content_type = "a/b",
-				     .body = text,
-				     .len = sizeof(text),
-				     .note = text,
-				     .note_len = strlen(text) },
-			     &sequence) == 0 && sequence == w->kept + 1, "write");
+		r = spool_write_unsynced(w->spool,
+			&(struct spool_item){ .class = CLASS_METRIC,
+				.path = "/v1/metrics",
+				.content_type = "a/b",
+				.body = text,
+				.len = sizeof(text),
+				.note = text,
+				.note_len = strlen(text) },
+			&sequence);
+		if (r)
+			return r;
+		need(sequence == w->kept + 1, "write");
 		w->kept++;
 	}
+	return 0;
 }
 
 /* Whether acks.json says so, and not memory alone. */
@@ -108,13 +134,17 @@ static bool
 is_written(const struct world *w, uint64_t n)
 {
 	SCOPED(ack_freep) struct ack *a = NULL;
+	bool written;
 
+	trouble_spare(true);
 	need(ack_open(&a, w->dir) == 0, "acks");
-	return ack_has(a, "metrics", n);
+	written = ack_has(a, "metrics", n);
+	trouble_spare(false);
+	return written;
 }
 
-/* Ship one, where there is one; whether. */
-static bool
+/* Ship one, where there is one: 0, REASON_NOT_FOUND, or a fault. */
+static int
 ship(struct world *w, bool told)
 {
 	const struct lanes_record *rec;
@@ -122,7 +152,7 @@ ship(struct world *w, bool told)
 	uint64_t n;
 
 	if (r != 0)
-		return false;
+		return r < 0 ? r : REASON_NOT_FOUND; /* none, or none yet */
 	n = rec->sequence;
 	need(n < RECORDS_MAX, "record");
 	if (!w->had[n][rec->fresh]) {
@@ -133,37 +163,59 @@ ship(struct world *w, bool told)
 	}
 	if (told)
 		note_down(w, "sent", n, rec->fresh ? " 1" : " 0");
-	need(lanes_done(w->lanes, NULL, 0) == 0, "place");
-	if (told && is_written(w, n))
+	r = lanes_done(w->lanes, NULL, 0);
+	if (r == 0 && told && is_written(w, n))
 		note_down(w, "done", n, "");
-	return true;
+	return r;
+}
+
+static int
+step(void *arg)
+{
+	struct world *w = arg;
+	int r = 0;
+
+	if (!w->lanes || w->what == 1)
+		return start(w);
+	if (w->what < 8)
+		r = put(w);
+	else
+		for (; w->left > 0 && r == 0; w->left--)
+			r = ship(w, true);
+	if (r == 0 && w->sync)
+		r = spool_sync(w->spool);
+	return r == REASON_NOT_FOUND ? 0 : r;
+}
+
+/* What is done next, and how much of it. */
+static void
+choose(struct world *w)
+{
+	w->what = draw(w, 20);
+	w->sync = false;
+	if (w->what < 1) { /* an outage */
+		w->left = 20;
+	} else if (w->what < 8) {
+		w->left = 1 + draw(w, 4);
+		w->sync = draw(w, 3) != 0; /* else nothing is promised, and the courier may ship it all the same */
+	} else {
+		w->left = draw(w, 3) ? 1 : 1 + draw(w, 12); /* one, or as fast as they go */
+	}
 }
 
 static int
 work(struct world *w, unsigned long steps)
 {
-	start(w);
-	for (unsigned long i = 0; i < steps; i++) {
-		uint64_t what = draw(w, 20);
+	bool good = trouble_do("start", start, start, w);
 
+	for (unsigned long i = 0; i < steps && good; i++) {
+		choose(w);
 		w->now_s++;
 		clock_fake(w->now_s * CLOCK_US_PER_S, w->now_s * CLOCK_US_PER_S);
-		if (what < 1) { /* an outage */
-			put(w, 20);
-			w->now_s += 600;
-		} else if (what < 2) {
-			start(w);
-		} else if (what < 8) {
-			put(w, 1 + draw(w, 4));
-			if (draw(w, 3) == 0)
-				continue; /* not synced: nothing is promised, and the courier may ship it all the same */
-			need(spool_sync(w->spool) == 0, "sync");
+		good = trouble_do("step", step, start, w);
+		if (good && w->sync)
 			note_down(w, "kept", w->kept, "");
-		} else {
-			/* One, or as fast as they go. */
-			for (uint64_t n = draw(w, 3) ? 1 : 1 + draw(w, 12); n > 0 && ship(w, true);)
-				n--;
-		}
+		w->now_s += w->what < 1 ? 600 : 0;
 	}
 	printf("%" PRIu64 " records, %" PRIu64 " and %" PRIu64 " shipped\n", w->kept, w->last[0], w->last[1]);
 	return 0;
@@ -198,22 +250,17 @@ read_notes(struct world *w, long long cut)
 static int
 check(struct world *w, long long cut)
 {
-	SCOPED(buf_done) struct buf note = BUF_MAX(LEDGER_NOTE_MAX);
-	uint64_t kept, there = 0;
-	int r;
+	uint64_t kept, there;
 
 	clock_fake(UINT64_C(1000000) * CLOCK_US_PER_S, UINT64_C(1000000) * CLOCK_US_PER_S);
-	start(w);
+	need(start(w) == 0, "start");
+	there = w->kept;
 	kept = read_notes(w, cut);
-	r = spool_last_note(w->spool, &note);
-	need(r == 0 || r == REASON_NOT_FOUND, "note");
-	if (r == 0)
-		need(sscanf(buf_text(&note), "record %" SCNu64, &there) == 1, "note");
 	if (there < kept) {
 		printf("%" PRIu64 " records are there, %" PRIu64 " were promised\n", there, kept);
 		return 1;
 	}
-	while (ship(w, false))
+	while (ship(w, false) == 0)
 		;
 	for (uint64_t n = 1; n <= there; n++)
 		if (w->had[n][0] + w->had[n][1] != 1) {

@@ -3,7 +3,7 @@
 #include "appliance/audit/audit.h"
 #include "appliance/service/accepted.h"
 #include "appliance/service/cluster.h"
-#include "appliance/tree/walk.h"
+#include "tests/fakes/tree_folder.h"
 #include "updater/activate/core_room.h"
 
 enum { SETTLE_S = 60, HEX = 64 };
@@ -58,7 +58,7 @@ check_tree(const struct check *c, const char *hex, const char *whose)
 	need(strcmp(hex_encode(is, digest, sizeof(digest)), hex) == 0,
 		"%s: index of tree %s is another", whose, hex);
 	need(tree_index_read(&x, index.data, index.len) == 0, "%s: index of tree %s", whose, hex);
-	need(tree_walk_verify(x, dir) == 0, "%s: tree %s is not whole", whose, hex);
+	need(tree_folder_is(x, dir) == 0, "%s: tree %s is not whole", whose, hex);
 	(void)snprintf(name, sizeof(name), "%s.definition.json", hex);
 	need(fs_read(c->store, name, DEFINITION_BYTES_MAX, &text) == 0,
 		"%s: no definition of tree %s", whose, hex);

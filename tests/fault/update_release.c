@@ -1,6 +1,7 @@
 /* The releases that come and go, as a courier would have brought them. */
 #include "tests/fault/update_world.h"
 
+#include "appliance/trust/sha256.h"
 #include "updater/activate/core_approved.h"
 #include "updater/activate/core_change.h"
 #include "updater/object/patch.h"
@@ -19,7 +20,8 @@ seal(struct world *w, struct tree_index *x, const char *folder, struct bench_rel
 
 	need(tree_index_seal(x) == 0, "index");
 	ret->index = BUF_MAX(1 << 16);
-	need(tree_index_write(x, &ret->index) == 0 && tree_index_digest(x, digest) == 0, "index");
+	need(tree_index_write(x, &ret->index) == 0, "index");
+	sha256_of(digest, ret->index.data, ret->index.len);
 	hex_encode(ret->hex, digest, sizeof(digest));
 	(void)snprintf(name, sizeof(name), "%s.index.json", ret->hex);
 	bench_file(&w->b, folder, name, ret->index.data, ret->index.len);

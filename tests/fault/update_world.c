@@ -10,6 +10,8 @@
 
 enum { NAMES = 128 };
 
+void (*need_leave)(void);
+
 void
 need(bool ok, const char *what, ...)
 {
@@ -21,6 +23,8 @@ need(bool ok, const char *what, ...)
 	(void)vprintf(what, args);
 	va_end(args);
 	printf(" (%s: %s)\n", refuse_last()->operand, refuse_last()->text);
+	if (need_leave)
+		need_leave();
 	exit(1);
 }
 
@@ -235,7 +239,10 @@ world_boot(struct world *w)
 		need(tries++ <= SLOTS_TRIES_MAX, "a core that does not run is tried for ever");
 		pick = (struct pick){ 0 };
 		need(pick_core(&pick, &w->t.paths) == 0, "the packaged core refuses what lib/ holds");
-	} while (runs_not(w, &pick) && pick_ended(&pick, &w->t.paths) == 0);
+		if (!runs_not(w, &pick))
+			break;
+		need(pick_ended(&pick, &w->t.paths) == 0, "that a core ended cannot be written down");
+	} while (true);
 	world_start(w, pick.slot);
 }
 

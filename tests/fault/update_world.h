@@ -53,5 +53,6 @@ void world_release(struct world *w, unsigned n, struct bench_release *ret);
 /* The n-th core, approved by its owners. */
 void world_core(struct world *w, unsigned n, struct bench_release *ret);
 
-/* Says what does not hold, and ends the program. */
+/* Says what does not hold, and ends the program, if this does not leave it in another way first. */
+extern void (*need_leave)(void);
 void need(bool ok, const char *what, ...) __attribute__((format(printf, 2, 3)));

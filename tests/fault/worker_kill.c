@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <linux/ptrace.h>
 
-#include "appliance/tree/walk.h"
+#include "tests/fakes/tree_folder.h"
 #include "updater/activate/activate_wire.h"
 
 enum { JOB_FD = 3, ANSWER_MS = 20000 };
@@ -138,7 +138,7 @@ whole(const struct ground *g, const struct bench_release *r)
 
 	if (dir < 0)
 		return "is not there";
-	if (tree_index_read(&x, r->index.data, r->index.len) != 0 || tree_walk_verify(x, dir) != 0)
+	if (tree_index_read(&x, r->index.data, r->index.len) != 0 || tree_folder_is(x, dir) != 0)
 		return "is not whole";
 	if (!has(g, "", r->hex, ".json") || !has(g, "", r->hex, ".definition.json"))
 		return "lacks its index or definition";

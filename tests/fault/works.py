@@ -1,5 +1,5 @@
 """What is cut: programs that work on a folder and note what they promised (`work`), and that look at what a cut has
-left of it (`check`).  audit_log.c and update.c say what each does and holds to be right."""
+left of it (`check`).  audit_log.c, spool.c, keeps.c and update.c say what each does and holds to be right."""
 
 import concurrent.futures
 import os
@@ -33,18 +33,19 @@ class Work:
         self.name, self.steps, self.disk_bytes, self.forgotten = name, str(steps), disk_bytes, forgotten
         self.program = os.path.join(BUILD, name)
 
-    def do(self, folder, notes, record, env=None):
+    def do(self, folder, notes, record, env=None, timeout_s=300):
         """Work in the folder; what it says.  Raises where it fails."""
-        done = subprocess.run([self.program, "work", folder, str(SEED), notes, self.steps, record], text=True, timeout=300,
+        done = subprocess.run([self.program, "work", folder, str(SEED), notes, self.steps, record], text=True, timeout=timeout_s,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, TMPDIR=os.path.dirname(notes), **(env or {})),
                               check=False)
         if done.returncode:
-            raise RuntimeError(f"{self.name} ended with {done.returncode}: {done.stdout}{done.stderr[-2000:]}")
+            said = " | ".join(done.stdout.splitlines()[-4:] + done.stderr.splitlines()[-4:])
+            raise RuntimeError(f"{self.name} ended with {done.returncode}: {said}")
         return done.stdout.strip()
 
-    def check(self, folder, notes, at):
+    def check(self, folder, notes, at, timeout_s=300):
         """None where all holds, else what does not."""
-        done = subprocess.run([self.program, "check", folder, str(SEED), notes, str(at)], text=True, timeout=300,
+        done = subprocess.run([self.program, "check", folder, str(SEED), notes, str(at)], text=True, timeout=timeout_s,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                               env=dict(os.environ, TMPDIR=os.path.dirname(notes)))
         if done.returncode == 0:
@@ -76,6 +77,7 @@ WORKS = {w.name: w for w in (
         "the spool's records": lambda path, is_folder: not is_folder and path.startswith("metrics/"),
         "acks.json before its rename": passing("."),
     }),
+    Work("keeps", os.environ.get("STEPS", 5), 24 << 20, {}),
     # Staging wants 64 MB free beside the tree.
     Work("update", 99, 160 << 20, {
         "a tree's files and names before its own name": lambda path, is_folder: path == "lib/store" and is_folder is None,
