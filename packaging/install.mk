@@ -66,6 +66,7 @@ install-site: $(STRIPPED) $(MANUAL)
 	$(Q)$(call install_programs,$(I_BIN),$(SITE_BIN))
 	$(Q)$(call install_programs,$(I_LIBEXEC),$(SITE_LIBEXEC))
 	$(Q)$(call install_units,$(UNITS_SITE))
+	$(Q)install -d $(I_UNITS)-generators && ln -sf $(PREFIX)/lib/mainstay/mainstay-collectd $(I_UNITS)-generators/mainstay-listen
 	$(Q)$(call install_users,mainstay)
 	$(Q)$(call install_person,mainstay)
 	$(Q)install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/mainstay
