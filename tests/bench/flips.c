@@ -35,6 +35,7 @@
 #include "appliance/tuf/key.h"
 #include "appliance/tuf/metadata.h"
 #include "appliance/tuf/people.h"
+#include "tests/fakes/message_person.h"
 #include "tests/fakes/scratch.h"
 
 #define NOW_US (UINT64_C(1800000000) * CLOCK_US_PER_S)

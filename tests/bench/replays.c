@@ -186,7 +186,7 @@ site_takes_nothing_twice(void **state)
 	(void)state;
 	assert_non_null(asked);
 	fixture_open(&fx);
-	assert_int_equal(request_store_open(&store, fx.scratch.fd), 0);
+	assert_int_equal(request_store_open(&store, fx.scratch.fd, FIXTURE_NOW), 0);
 	while (tried < want) {
 		if (n < fresh) {
 			now_us += 10 * 60 * CLOCK_US_PER_S;
@@ -208,7 +208,7 @@ site_takes_nothing_twice(void **state)
 				accepted++;
 			if (tried % RESTART == RESTART - 1) {
 				store = request_store_close(store);
-				assert_int_equal(request_store_open(&store, fx.scratch.fd), 0);
+				assert_int_equal(request_store_open(&store, fx.scratch.fd, FIXTURE_NOW), 0);
 				restarts++;
 			}
 		}

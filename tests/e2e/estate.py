@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -22,6 +23,7 @@ from passphrase import with_passphrase
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("MAINSTAY_BUILD") or os.path.join(ROOT, "build"))
 BIN = os.path.join(BUILD, "bin")
+READY_S = 60
 SITE, CUSTOMER, ENGINEER, APPROVER = "site1", "acme", "vera", "olga"
 
 POLICY = """v: 1
@@ -75,7 +77,7 @@ class Daemon:
                                          start_new_session=True)
         os.close(write)
         with os.fdopen(read) as ready:
-            line = ready.readline().strip()
+            line = ready.readline().strip() if select.select([ready], [], [], READY_S)[0] else "nothing"
         assert line == "READY", open(log).read()[-3000:]
 
     def stop(self):
@@ -100,6 +102,7 @@ class Estate:
         os.makedirs(self.logs)
         self.hub = self.site = None
         self.bin = BIN
+        self.settings = "telemetry:\n  period: 1s\n"  # mainstay.yaml, whenever the site starts
 
     def __enter__(self):
         return self
@@ -254,7 +257,7 @@ class Estate:
     def start_site(self):
         os.makedirs(self.path("site", "etc"), exist_ok=True)
         with open(self.path("site", "etc", "mainstay.yaml"), "w") as f:
-            f.write("telemetry:\n  period: 1s\n")
+            f.write(self.settings)
         self.site = Daemon(os.path.join(self.logs, "site.log"), "mainstay", "run", "--state", self.path("site"))
 
     def enrol_args(self):

@@ -344,8 +344,8 @@ def test_an_engineer_s_key_is_what_the_ceiling_allows_until_it_is_revoked(estate
     assert "start" not in kinds(estate, waiting) and estate.shim()["pid"] == pid
 
 
-KINDS = ("request", "dry-run", "cancel", "permit", "owner", "site", "login", "rollout", "plan", "result", "progress", "statement",
-         "daemon", "assignment", "rotate")
+KINDS = ("request", "dry-run", "cancel", "permit", "owner", "site", "login", "rollout", "plan", "result", "progress", "permits",
+         "statement", "daemon", "assignment", "rotate")
 
 
 def acked(estate):

@@ -301,6 +301,30 @@ def test_statements(stage):
     refused(stage, "not-found", *RUN)
 
 
+def test_standing_permits(stage):
+    page, epoch = stage.thief.pages[PAGE], payload(stage.thief.pages[PAGE]["statement"])["epoch"]
+    good = {"v": 1, "site": SITE, "epoch": epoch, "counter": 1 << 40, "time": now(), "permits": [], "more": 0}
+
+    def shown(kind="permits", key=None, **changes):
+        page["permits"] = (key or site_key(stage)).seal(kind, dict(good, **changes))
+
+    shown(key=Key())
+    refused(stage, "unknown-key", "show", SITE)
+    shown(kind="statement")
+    refused(stage, "bad-signature", "show", SITE)
+    shown(site="site2")
+    refused(stage, "wrong-addressee", "show", SITE)
+    shown()
+    assert "runs without asking again (signed" in stage.estate.desk("show", SITE).stdout
+    shown(counter=good["counter"] - 1)
+    refused(stage, "rollback", "show", SITE)
+    shown(epoch="0" * 32)  # of a former life of the site: none counts
+    assert stage.estate.desk_json("show", SITE)["permits"] is None
+    del page["permits"]
+    for kept in glob.glob(stage.estate.path("desk", "desk", "*", "permits", f"{SITE}.json")):
+        os.remove(kept)
+
+
 @pytest.mark.flow
 def test_a_site_that_only_files_reach(stage):
     """What it said of itself came by hand: for the next request, until the hub knows something newer."""

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shlex
 import ssl
 import subprocess
@@ -339,6 +340,64 @@ def test_enrolment_crosses_an_air_gap_both_ways(estate):
     assert estate.leaves(kind="enrol", object="site record by vera")
     done = estate.mainstay("enrol", "--answer", answer)  # the same again does no harm
     assert "island" in done.stdout
+
+
+@pytest.mark.flow
+def test_a_rotation_crosses_an_air_gap(estate):
+    """Another key for a site that no network reaches, there and back by hand; the desk follows, by the step that the hub
+    was brought and by what the site then says itself."""
+    request, answer, out, altered = (estate.path(n) for n in ("rotation", "rotated", "results.json", "altered"))
+
+    def rotate(*words, code=0):
+        return estate.mainstay("enrol", "--rotate", *words, code=code)
+
+    def hubd(out, code=0):
+        return estate.run("mainstay-hubd", "enrol", "--state", estate.path("hub"), "--request", request, "--answer", out, code=code)
+
+    def shown():
+        return estate.desk_json("show", "island")
+
+    def carry_results():
+        estate.mainstay("results", "export", "--out", out)
+        estate.desk("import", out)
+
+    carry_results()
+    first = shown()
+    assert first["statement"] and first["rotations"] == []
+    done = rotate("--file", request)
+    assert "mainstay-hubd enrol" in done.stdout and "mainstay enrol --rotate --answer" in done.stdout
+    assert [p["kind"] for p in estate.status()["pending"]] == ["rotation"]
+    hubd(answer)
+    hubd(answer)  # asked again: the same rotation, the same answer
+    with open(answer) as f:
+        good = f.read()
+    # Not what the hub signed; and what another hub signed, for it has another key.
+    for text, reason in ((good.replace('"island"', '"other"'), "hash-mismatch"),
+                         (re.sub(r"sig=:.{8}", "sig=:AAAAAAAA", good), "bad-signature"),
+                         (re.sub(r"\nSignature: .*", "", good), "unsigned")):
+        with open(altered, "w") as f:
+            f.write(text)
+        assert rotate("--answer", altered, code=1).stderr.rstrip().endswith(f"[{reason}]")
+    assert not estate.leaves(kind="rotate")
+    # The hub has swapped: what the former key signed is nobody's word, until the site has heard of it, too.
+    estate.mainstay("results", "export", "--out", out)
+    assert estate.desk("import", out, code=1).stderr.rstrip().endswith("[unknown-key]")
+    assert "has another key" in rotate("--answer", answer).stdout
+    assert len(estate.leaves(kind="rotate")) == 1
+    second = shown()
+    assert second["key"] != first["key"] == second["record"]["key"] and second["statement"] is None
+    carry_results()
+    assert shown()["statement"]["counter"] > first["statement"]["counter"]
+    # A second one: neither the answer to the first nor the first itself counts once more.
+    os.rename(request, altered)
+    rotate("--file", request)
+    assert rotate("--answer", answer, code=1).stderr.rstrip().endswith("[replayed]")
+    hubd(answer)
+    rotate("--answer", answer)
+    os.rename(altered, request)
+    assert hubd(answer, code=1).stderr.rstrip().endswith("[replayed]")
+    assert rotate("--answer", answer, code=1).stderr.rstrip().endswith("[not-found]")
+    assert len(shown()["rotations"]) == 2 and len(estate.leaves(kind="rotate")) == 2
 
 
 # --- the monitor's start ---------------------------------------------------------------------------------------

@@ -162,6 +162,7 @@ def test_arguments_reach_the_program_and_nothing_else(estate):
                           (["section"], "usage"), (["section=all", "section=cpu"], "usage")):
         refused = estate.desk("run", SITE, "redis", "info", *words, *RUN, code=None)
         assert refused.returncode in (1, 2) and f"[{reason}]" in refused.stderr
+        assert "it has section" in refused.stderr or words != ["file=/etc/passwd"]
 
 
 @pytest.mark.flow
@@ -169,6 +170,8 @@ def test_asked_operation_waits_for_the_approver(estate):
     asked, request = run_later(estate, "memory-doctor")
     assert "start" not in kinds(estate, request)
     assert any(p["id"] == request for p in estate.status()["pending"])
+    assert f"request {request}: redis memory-doctor, asked for by" in estate.mainstay("status").stdout
+    assert f"mainstay requests approve {request} " in estate.mainstay("requests", "show", request).stdout
     plan = estate.mainstay_json("requests", "show", request)["plan_text"]
     assert "'MEMORY' 'DOCTOR'" in plan and "observe: " in plan
     # Neither an engineer nor a stranger approves.
@@ -273,7 +276,11 @@ def test_an_engineer_takes_back_what_waits(estate):
     done = estate.desk("run", SITE, "redis", "memory-doctor", *RUN, "--wait", "1s", "--json", code=5)
     request = json.loads(done.stdout)["id"]
     until("it waits", lambda: estate.requests(id=request, state="waiting"))
-    said = estate.desk("cancel", request, "--reason", "the wrong site", "--wait", "20s").stdout
+    ended = estate.desk("cancel", request, "--reason", "the wrong site", "--wait", "20s")
+    said = ended.stdout
+    assert ended.stderr.endswith("taken back by vera: the wrong site\n")
+    listed = next(i for i in estate.desk_json("requests")["items"] if i["id"] == request)
+    assert (listed["state"], listed["outcome"]) in (("done", "refused"), ("done", "cancelled"))
     assert "ended at the site before it ran" in said or "stopped at the site" in said
     assert "not recorded" not in said  # whoever cancels has seen the plan
     assert not estate.requests(state="waiting") and estate.leaves(kind="cancel", object=request)
@@ -365,7 +372,8 @@ def test_what_can_be_asked(estate):
     one = estate.desk("operations", SITE, "redis", "slowlog").stdout
     assert re.search(r"argument   count: .*\n +type int\n +from 1\n +to 128\n +where it is left out: 10\n", one)
     assert "SLOWLOG" in one and "{count}" in one
-    for words, reason in ((["nosuch"], "states no release of it"), (["redis", "slowlgo"], 'did you mean "slowlog"?')):
+    for words, reason in ((["nosuch"], "states no release of it"), (["reddis"], 'did you mean "redis"?'),
+                          (["redis", "slowlgo"], 'did you mean "slowlog"?')):
         said = estate.desk("operations", SITE, *words, code=1).stderr
         assert reason in said and "[not-found]" in said
 
@@ -475,7 +483,7 @@ def test_a_dry_run_before_the_plan_and_before_the_run(estate):
     by = estate.leaves(object=request, kind="deny")[0]["actor"]
     told = until("told", lambda: (lambda said: said if f": plan 2: {by} lowered its limits to 9.000 s, " in said else None)(
         estate.desk("requests", request, code=5).stdout))
-    assert "limits        9.000 s, 50331648 bytes of memory" in told
+    assert "limits        9.000 s, 48 MiB of memory" in told
     estate.mainstay("requests", "approve", request, "--key", estate.path(APPROVER))
     assert finish(asked)[0] == 0
     assert in_state(request, "done")["result"]["outcome"] == "ok"
@@ -533,6 +541,21 @@ def test_waiting_survives_a_crash_of_the_monitor(estate):
     estate.approve(request)
     assert finish(asked)[0] == 0
     assert kinds(estate, request) == ["request", "permit", "start", "end"]
+
+
+def test_who_waits_goes_on_over_a_restart_of_the_hub(estate):
+    asked, request = run_later(estate, "memory-doctor")
+    estate.hub.stop()
+    estate.approve(request)  # before the hub is back: its end comes by what is asked anew alone
+    said = asked.stderr.fileno()
+    os.set_blocking(said, False)
+    heard = until("the desk says so", lambda: asked.stderr.read() or "")
+    os.set_blocking(said, True)
+    assert "does not answer" in heard and "waiting on" in heard and asked.poll() is None
+    estate.start_hub()
+    code, out, err = finish(asked)
+    assert code == 0, err
+    assert json.loads(out)["outcome"] == "ok" and "answers again" in err
 
 
 @pytest.mark.flow
@@ -749,7 +772,16 @@ def test_a_standing_permit_covers_what_says_the_same(estate, approvers):
     done(estate, fourth)
     permits = [p for p in estate.mainstay_json("requests", "permits")["items"] if p["used"] < p["uses"]]
     assert [(p["approver"], p["used"], p["uses"]) for p in permits] == [("olga", 1, 2)]
+
+    # The engineer sees, signed, what runs without asking; and that it does no more.
+    def told():
+        return (estate.desk_json("show", SITE)["permits"] or {"permits": []})["permits"]
+
+    shown = until("the desk is told", lambda: [p for p in told() if p["id"] == permits[0]["id"] and p["left"] == 1])[0]
+    assert (shown["operation"], shown["arguments"], shown["approver"]) == ("info", ["section = 'memory'"], "olga")
+    assert "1 of 2 uses left" in estate.desk("show", SITE).stdout
     estate.mainstay("requests", "revoke", permits[0]["id"])
+    until("the desk is told that it is gone", lambda: not told())
     fifth = ask(estate, "info", section="memory")
     assert state(estate, fifth) == "waiting"
     for request in (other, fifth):
@@ -833,9 +865,9 @@ def test_what_an_operation_does_to_its_limits_does_nothing_to_the_site(estate):
     results = {name: json.loads(finish(a)[1].splitlines()[-1]) for name, a in asked.items()}
     assert [results[n]["outcome"] for n in ("forks", "floods", "grows")] == ["timeout", "timeout", "failed"]
     assert "its time of 2000 ms was over" in results["forks"]["stderr"]
-    assert results["floods"]["truncated"] and "65536 bytes of output" in results["floods"]["stderr"]
+    assert results["floods"]["truncated"] and "64 KiB of output" in results["floods"]["stderr"]
     assert len(results["floods"]["stdout"]) == 65536
     if "cgroups" in estate.status()["enforced"]:
         assert "its limit of 64 processes" in results["forks"]["stderr"]
-        assert "its limit of 33554432 bytes of memory" in results["grows"]["stderr"]
+        assert "its limit of 32 MiB of memory" in results["grows"]["stderr"]
     estate.mainstay("service", "remove", "unruly")

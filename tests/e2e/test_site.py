@@ -106,6 +106,20 @@ def test_an_off_file_alone_is_enough(site):
     assert os.path.exists(off)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_off_is_not_for_everybody(site):
+    site.run("on", "telemetry")
+    nobody = 65534
+    with open(os.path.join(BUILD, "bin", "mainstay"), "rb") as program:  # wherever it lies, they may run it
+        done = subprocess.run([f"/proc/self/fd/{program.fileno()}", "off", "telemetry", "--state", site.dir], capture_output=True,
+                              text=True, timeout=60, pass_fds=[program.fileno()], user=nobody, group=nobody, extra_groups=[],
+                              env=dict(os.environ, MAINSTAY_DEBUG="1"))
+    with open(site.log_path, "a", encoding="utf-8") as log:
+        log.write(done.stderr)
+    assert done.returncode == 1 and "is for root" in done.stderr and "[wrong-role]" in done.stderr, done.stderr
+    assert site.status()["switches"]["telemetry"] is True
+
+
 @pytest.mark.flow
 def test_off_works_while_the_monitor_hangs(site):
     site.run("on", "remote")

@@ -40,7 +40,8 @@ def test_the_services_metrics_arrive_at_the_vendor(estate):
     until("that it is up", lambda: [m for m in estate.desk_json("show", SITE)["metrics"]
                                     if m["name"] == "mainstay_service_up" and m["value"] == 1])
     assert estate.desk("metrics", SITE, "redis_maxmemory", "--csv", "--fn", "max", "--step", "1h").stdout.endswith(",123456789\n")
-    assert estate.desk("logs", SITE, "--severity", "fatal").stdout == ""
+    none = estate.desk("logs", SITE, "--severity", "fatal")
+    assert none.stdout == "" and "no such line came from the site" in none.stderr
     sent = estate.mainstay_json("telemetry", "sent")["items"]
     assert {i["stream"] for i in sent} >= {"metrics", "heartbeat"}
     assert all(i["bytes"] > 0 and i["sequence"] > 0 for i in sent)

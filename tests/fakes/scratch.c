@@ -36,8 +36,11 @@ scratch_make(struct scratch *s)
 void
 scratch_remove(struct scratch *s)
 {
+	if (!s->path[0])
+		return;
 	close(s->fd);
 	assert_int_equal(fs_remove_tree(AT_FDCWD, s->path), 0);
+	s->path[0] = '\0';
 }
 
 int

@@ -138,6 +138,24 @@ fake_switch(struct spawner *s, spawn_done_fn *done, void *arg)
 }
 
 static int
+fake_courier(struct spawner *s, bool on, spawn_done_fn *done, void *arg)
+{
+	((struct spawn_fake *)s)->courier = on ? "on" : "off";
+	return note(s, "courier", on ? "on" : "off", 0, -1, 0, done, arg);
+}
+
+static const struct spawn_ops ops;
+static struct spawn_ops ops_with_courier;
+
+void
+spawn_fake_keep_courier(struct spawn_fake *f)
+{
+	ops_with_courier = ops;
+	ops_with_courier.courier = fake_courier;
+	f->base.ops = &ops_with_courier;
+}
+
+static int
 fake_dial(struct spawner *s, const char *address, unsigned port, int take_socket, spawn_done_fn *done, void *arg)
 {
 	return note(s, "dial", address, 0, take_socket, (int)port, done, arg);

@@ -10,11 +10,12 @@ enum { SPAWN_FAKE_MAX = 32 };
 struct spawn_fake {
 	struct spawner base;
 	sd_event *loop;
+	const char *courier; /* what was asked of it last: "on", "off"; NULL: nothing */
 	int answer; /* what calls end with: 0, or a reason */
 	pid_t next_pid;
 	/* what was asked, in order */
 	struct {
-		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch", "dial" */
+		/* "judge", "operate", "activate", "shim", "stop", "reload", "kill", "switch", "dial", "courier" */
 		char what[16];
 		char service[65]; /* of a dial: the address */
 		pid_t pid; /* given, or killed */
@@ -30,6 +31,8 @@ struct spawn_fake {
 
 /* Free with spawn_free(). */
 struct spawn_fake *spawn_fake_new(sd_event *loop);
+/* It starts and ends the courier, as PID 1 does. */
+void spawn_fake_keep_courier(struct spawn_fake *f);
 /* Whoever called has ended: no answer about a service's shim, and no dial's, comes any more.  (Those who wait for workers and switches
  * outlive it, and take theirs.) */
 void spawn_fake_forget(struct spawn_fake *f);

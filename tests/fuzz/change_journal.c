@@ -22,16 +22,16 @@ check_ends(struct change c)
 	for (size_t turn = 0; turn < turns; turn++) {
 		struct change good = c;
 
-		if (change_over(&c))
+		if (change_current(&c) == c.n)
 			return;
-		for (size_t k = 0; !change_over(&good); k++) {
+		for (size_t k = 0; change_current(&good) < good.n; k++) {
 			if (k > turns)
 				__builtin_trap();
 			change_advance(&good, 0, "");
 		}
 		change_advance(&c, REASON_FAULT, "fuzz");
 	}
-	if (!change_over(&c))
+	if (change_current(&c) < c.n)
 		__builtin_trap();
 }
 

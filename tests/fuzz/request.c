@@ -1,4 +1,4 @@
-/* Requests, plans, results, files of them, cancels, progress and programs' output; the first byte chooses. */
+/* Requests, plans, results, files of them, cancels, progress, lists of standing permits and programs' output; the first byte chooses. */
 #include "remote/request/request.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "remote/request/cancel.h"
+#include "remote/request/permits.h"
 #include "remote/request/plan.h"
 #include "remote/request/progress.h"
 #include "remote/request/result.h"
@@ -108,6 +109,24 @@ try_small(const uint8_t *data, size_t size, bool is_cancel)
 		__builtin_trap();
 }
 
+/* Within its bounds, and written again as it was. */
+static void
+try_permits(const uint8_t *data, size_t size)
+{
+	SCOPED(permits_freep) struct permits *p = NULL;
+	SCOPED_JSON *doc = NULL, *again = NULL, *one = NULL;
+
+	if (json_read_canonical(&doc, data, size, 1 << 20, "message") || permits_parse(&p, doc))
+		return;
+	if (p->n_items > PERMITS_MAX || permits_json(&again, p, json_object_get(doc, "permits")))
+		__builtin_trap();
+	for (size_t i = 0; i < p->n_items; i++)
+		if (p->items[i].left > p->items[i].uses || json_array_size(p->items[i].arguments) > PERMITS_LINES_MAX)
+			__builtin_trap();
+	if (p->n_items > 0 && (permits_item_json(&one, &p->items[0]) || json_object_size(one) != 11))
+		__builtin_trap();
+}
+
 static void
 try_output(const uint8_t *data, size_t size)
 {
@@ -149,6 +168,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'p':
 	case 'r':
 		try_message(data + 1, size - 1, data[0] == 'p');
+		break;
+	case 'm':
+		try_permits(data + 1, size - 1);
 		break;
 	case 'f':
 		try_file(data + 1, size - 1);

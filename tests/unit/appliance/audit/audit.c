@@ -1,16 +1,29 @@
 #include "appliance/audit/audit.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "appliance/audit/audit_scan.h"
-#include "appliance/audit/edge.h"
 #include "appliance/audit/proof.h"
-#include "appliance/base/log.h"
 #include "tests/fakes/refused.h"
+#include "tests/fakes/sync_fails.h"
 #include "tests/unit/appliance/audit/log.h"
+
+static size_t written; /* bytes that went to files of records */
+
+ssize_t
+write(int fd, const void *p, size_t len)
+{
+	char link[64], path[PATH_MAX] = "";
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, path, sizeof(path) - 1) > 0 && strstr(path, "/records/"))
+		written += len;
+	return syscall(SYS_write, fd, p, len);
+}
 
 static int
 truncateat(const struct fixture *f, const char *name, off_t len)
@@ -20,29 +33,7 @@ truncateat(const struct fixture *f, const char *name, off_t len)
 	return ftruncate(fd, len);
 }
 
-/* --- the file of records, for doing it harm ---------------------------------------------------- */
-static off_t
-find_text(int fd, const char *text)
-{
-	static char all[1 << 20];
-	ssize_t n = pread(fd, all, sizeof(all), 0);
-	char *at = memmem(all, (size_t)n, text, strlen(text));
-
-	assert_non_null(at);
-	return at - all;
-}
-
 /* --- appending and reading -------------------------------------------------------------------- */
-static int
-count(const struct audit_entry *e, void *arg)
-{
-	uint64_t *n = arg;
-
-	assert_string_equal(e->actor, "anna");
-	(*n)++;
-	return 0;
-}
-
 static int
 stop(const struct audit_entry *e, void *arg)
 {
@@ -333,6 +324,35 @@ what_is_torn_is_cut(void **state)
 	scratch_remove(&was);
 }
 
+/* What a failed sync left stands in memory alone, and the kernel calls it clean: the log that is opened next does not sign
+ * it before it has written it again. */
+static void
+a_leaf_that_could_not_be_synced_is_written_again(void **state)
+{
+	struct fixture *f = *state;
+	struct verify_report report;
+	struct stat st;
+
+	add(f, "one");
+	data_failures = 1;
+	assert_int_equal(audit_append(f->log, AUDIT_START, "anna", "two", NULL, REASON_NONE, NULL, NULL), -EIO);
+	assert_true(audit_has_failed(f->log));
+	assert_int_equal(audit_append(f->log, AUDIT_START, "anna", "three", NULL, REASON_NONE, NULL, NULL), -EIO);
+	assert_int_equal(fstatat(f->s.fd, "records/000", &st, 0), 0);
+	data_failures = 1;
+	assert_int_equal(audit_again(f->log), -EIO);
+	assert_int_equal(audit_size(f->log), 1);
+	written = 0;
+	assert_int_equal(audit_again(f->log), 0);
+	assert_false(audit_has_failed(f->log));
+	assert_int_equal(audit_size(f->log), 2);
+	assert_int_equal(written, st.st_size);
+	add(f, "four");
+	reopen(f);
+	assert_int_equal(verify(f, &report), 0);
+	assert_int_equal(report.size, 3);
+}
+
 static void
 two_do_not_write_one_log(void **state)
 {
@@ -424,241 +444,6 @@ proofs_come_from_the_tiles(void **state)
 	}
 }
 
-/* --- what must be refused --------------------------------------------------------------------- */
-static void
-a_changed_byte_names_its_entry(void **state)
-{
-	struct fixture *f = *state;
-	struct verify_report report;
-	uint64_t before;
-	off_t at;
-	int fd;
-
-	add(f, "first");
-	add(f, "second");
-	add(f, "third");
-	fd = open_file(f, "records/000");
-	at = find_text(fd, "second");
-	assert_int_equal(pwrite(fd, "secund", 6, at), 6);
-	close(fd);
-	before = refuse_count(REASON_ALTERED);
-	assert_int_equal(verify(f, &report), REASON_ALTERED);
-	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-	assert_string_equal(refuse_last()->operand, "audit entry 1");
-	assert_true(report.bad_entry);
-	assert_int_equal(report.bad_n, 1);
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	assert_string_equal(refuse_last()->operand, "audit entry 1");
-	assert_null(f->log);
-}
-
-/* A forger who knows the format: another log of the same length by the same code, but not signed by
- * the key. */
-static void
-a_rewritten_log_is_refused(void **state)
-{
-	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf checkpoint = BUF_MAX(4096), tile = BUF_MAX(4096);
-	const char *const rm[] = { "rm", "-r", "tile", "records", "checkpoint", NULL };
-	struct verify_report report;
-	uint64_t before;
-
-	add(f, "first");
-	add(f, "second");
-	scratch_read(&f->s, "checkpoint", &checkpoint);
-	scratch_read(&f->s, "tile/0/000.p/2", &tile);
-	audit_free(f->log);
-	f->log = NULL;
-	assert_int_equal(scratch_run(&f->s, rm, NULL, 0, NULL), 0);
-	reopen(f);
-	add(f, "first");
-	add(f, "another");
-	scratch_write(&f->s, "checkpoint", checkpoint.data, checkpoint.len);
-	assert_int_equal(verify(f, &report), REASON_ALTERED);
-	assert_false(report.bad_entry); /* all was rewritten: it cannot be told which */
-	before = refuse_count(REASON_ALTERED);
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	assert_string_equal(refuse_last()->text, "differs from what checkpoint covers");
-	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-	scratch_put(&f->s, "tile/0/000.p/2", tile.data, tile.len);
-	assert_int_equal(verify(f, &report), REASON_ALTERED);
-	assert_true(report.bad_entry);
-	assert_int_equal(report.bad_n, 0); /* salts differ from the first on */
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-}
-
-/* The key's holder itself, by hand: a log of one entry whose record is this text. */
-static void
-forge(struct fixture *f, const char *record)
-{
-	SCOPED(buf_done)
-	struct buf frame = BUF_MAX(8192), entries = BUF_MAX(8192), text = BUF_MAX(4096),
-		   note = BUF_MAX(4096);
-	const char *const rm[] = { "rm", "-rf", "tile", "records", NULL };
-	struct note_checkpoint c = { .origin = "mainstay.audit/plant7", .size = 1 };
-	uint8_t entry[1][32];
-
-	audit_free(f->log);
-	f->log = NULL;
-	assert_int_equal(scratch_run(&f->s, rm, NULL, 0, NULL), 0);
-	bundle_put(&frame, record, strlen(record));
-	sha256_of(entry[0], record, strlen(record));
-	tile_put_entries(&entries, (const uint8_t(*)[32])entry, 1);
-	merkle_leaf(c.root, entry[0], 32);
-	assert_int_equal(scratch_run(&f->s,
-				 (const char *const[]){ "mkdir", "-p", "records", "tile/0/000.p",
-					 "tile/entries/000.p", NULL },
-				 NULL, 0, NULL),
-		0);
-	scratch_put(&f->s, "records/000", frame.data, frame.len);
-	scratch_put(&f->s, "tile/entries/000.p/1", entries.data, entries.len);
-	scratch_put(&f->s, "tile/0/000.p/1", c.root, 32);
-	note_checkpoint_text(&text, &c);
-	assert_int_equal(note_sign(&note, buf_text(&text), text.len, c.origin, f->key), 0);
-	scratch_write(&f->s, "checkpoint", note.data, note.len);
-}
-
-#define ENTRY(n, kind, digest, reason)                                                             \
-	"{\"actor\":\"\",\"digest\":\"" digest "\",\"kind\":\"" kind "\",\"n\":" n                 \
-	",\"object\":\"\",\"reason\":\"" reason                                                    \
-	"\",\"salt\":\"00\",\"time\":\"2027-01-01T00:00:00Z\"}"
-
-static void
-signed_records_that_are_none(void **state)
-{
-	static const struct {
-		const char *record, *text; /* NULL: it is good */
-	} rows[] = {
-		{ ENTRY("0", "start", "", ""), NULL },
-		{ ENTRY("1", "start", "", ""), "is missing: another one stands in its place" },
-		{ "{}", "is damaged" },
-		{ "{\"erased\":\"2027-01-01T00:00:00.000Z\",\"n\":0}", "is damaged" },
-	};
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct verify_report report;
-		uint64_t before = refuse_count(REASON_ALTERED);
-
-		forge(f, rows[i].record);
-		if (!rows[i].text) {
-			assert_int_equal(verify(f, &report), 0);
-			reopen(f);
-			continue;
-		}
-		assert_int_equal(verify(f, &report), REASON_ALTERED);
-		assert_string_equal(refuse_last()->text, rows[i].text);
-		assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-		assert_true(report.bad_entry);
-		assert_int_equal(report.bad_n, 0);
-		assert_int_equal(reopen_refused(f), REASON_ALTERED);
-		assert_null(f->log);
-	}
-}
-
-/* Somebody puts other records there while we run. */
-static void
-an_entry_that_is_none_ends_the_reading(void **state)
-{
-	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf frame = BUF_MAX(8192), record = BUF_MAX(AUDIT_ENTRY_MAX);
-	uint64_t n = 0, before;
-
-	add(f, "first");
-	bundle_put(&frame, ENTRY("0", "start", "", ""), strlen(ENTRY("0", "start", "", "")));
-	scratch_put(&f->s, "records/000", frame.data, frame.len);
-	before = refuse_count(REASON_ALTERED);
-	assert_int_equal(audit_each(f->log, NULL, count, &n), REASON_ALTERED);
-	assert_string_equal(refuse_last()->text, "is not the one that was logged");
-	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-	assert_int_equal(audit_record(f->log, 0, &record), REASON_ALTERED);
-	scratch_put(&f->s, "records/000", frame.data, frame.len - 1);
-	before = refuse_count(REASON_ALTERED);
-	assert_int_equal(audit_each(f->log, NULL, count, &n), REASON_ALTERED);
-	assert_string_equal(refuse_last()->text, "is gone or torn");
-	assert_string_equal(refuse_last()->operand, "audit entry 0");
-	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-	assert_int_equal(unlinkat(f->s.fd, "records/000", 0), 0);
-	assert_int_equal(audit_each(f->log, NULL, count, &n), REASON_ALTERED);
-	assert_int_equal(n, 0);
-	assert_int_equal(record.len, 0);
-	assert_int_equal(audit_size(f->log), 1);
-}
-
-/* A log shorter than its checkpoint is as it was found afterwards. */
-static void
-a_shorter_log_is_refused_and_left_alone(void **state)
-{
-	struct fixture *f = *state;
-	struct verify_report report;
-	uint64_t before;
-
-	add(f, "first");
-	add(f, "second");
-	assert_int_equal(unlinkat(f->s.fd, "tile/0/000.p/2", 0), 0);
-	before = refuse_count(REASON_ROLLBACK);
-	assert_int_equal(verify(f, &report), REASON_ROLLBACK);
-	assert_int_equal(refuse_count(REASON_ROLLBACK), before + 1);
-	assert_true(report.bad_entry);
-	assert_int_equal(report.bad_n, 1);
-	assert_int_equal(reopen_refused(f), REASON_ROLLBACK);
-	assert_string_equal(refuse_last()->text, "ends at 1 entries, checkpoint covers 2");
-	assert_true(there(f, "tile/entries/000.p/2"));
-	assert_null(f->log);
-}
-
-/* The checkpoint alone put back: the cosigned one tells. */
-static void
-a_checkpoint_older_than_the_cosigned_one(void **state)
-{
-	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf old = BUF_MAX(4096);
-	struct verify_report report;
-	uint64_t before;
-
-	add(f, "one");
-	scratch_read(&f->s, "checkpoint", &old);
-	add(f, "two");
-	witnessed(f);
-	scratch_write(&f->s, "checkpoint", old.data, old.len);
-	before = refuse_count(REASON_ROLLBACK);
-	assert_int_equal(reopen_refused(f), REASON_ROLLBACK);
-	assert_string_equal(refuse_last()->text, "ends at 1 entries, cosigned covers 2");
-	assert_int_equal(refuse_count(REASON_ROLLBACK), before + 1);
-	assert_int_equal(verify(f, &report), REASON_ROLLBACK);
-	assert_int_equal(report.bad_n, 1);
-}
-
-/* Signed anew by the key's holder after a witness saw another: a fork. */
-static void
-a_fork_is_refused(void **state)
-{
-	struct fixture *f = *state;
-	const char *const rm[] = { "rm", "-r", "tile", "records", "checkpoint", NULL };
-	SCOPED(buf_done) struct buf seen = BUF_MAX(8192);
-	struct verify_report report;
-	uint64_t before;
-
-	add(f, "one");
-	add(f, "two");
-	witnessed(f);
-	scratch_read(&f->s, "cosigned", &seen);
-	audit_free(f->log);
-	f->log = NULL;
-	assert_int_equal(scratch_run(&f->s, rm, NULL, 0, NULL), 0);
-	assert_int_equal(unlinkat(f->s.fd, "cosigned", 0), 0);
-	reopen(f);
-	for (int i = 0; i < 5; i++)
-		add(f, "forged");
-	scratch_write(&f->s, "cosigned", seen.data, seen.len);
-	before = refuse_count(REASON_ALTERED);
-	assert_int_equal(verify(f, &report), REASON_ALTERED);
-	assert_string_equal(refuse_last()->text, "differs from what cosigned covers");
-	assert_int_equal(refuse_count(REASON_ALTERED), before + 1);
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	assert_null(f->log);
-}
-
 /* --- the disk is full ------------------------------------------------------------------------- */
 static int
 one_more(struct audit *log)
@@ -709,6 +494,11 @@ on_a_small_disk(struct fixture *f)
 		refuse_count(REASON_NO_SPACE) != 4 || audit_checkpoint(log) ||
 		audit_size(log) != size)
 		return 5;
+	/* Who starts on the full disk has them all, and signs when there is room. */
+	audit_free(log);
+	if (audit_open(&log, fd, "plant7", f->key) || audit_size(log) != size || one_more(log) != REASON_NO_SPACE ||
+		audit_commit(log) != REASON_NO_SPACE || audit_size(log) != size)
+		return 10;
 	unlinkat(fd, "ballast", 0);
 	if (audit_commit(log) || verify_log(&report, fd, ed25519_public(f->key), NULL) ||
 		report.size != size || faccessat(fd, "reserve", F_OK, 0) < 0)
@@ -738,28 +528,6 @@ a_full_disk_refuses_and_goes_on(void **state)
 		skip();
 	}
 	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-static void
-checkpoints_that_are_not_ours(void **state)
-{
-	struct fixture *f = *state;
-	struct ed25519 *was = f->key;
-	struct verify_report report;
-
-	add(f, "one");
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->hub), NULL),
-		REASON_ALTERED);
-	f->key = f->hub;
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	f->key = was;
-	assert_int_equal(unlinkat(f->s.fd, "checkpoint", 0), 0);
-	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), NULL),
-		REASON_UNSIGNED);
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	scratch_write(&f->s, "checkpoint", "junk\n", 5);
-	assert_int_equal(reopen_refused(f), REASON_ALTERED);
-	assert_null(f->log);
 }
 
 /* --- witnesses and proofs --------------------------------------------------------------------- */
@@ -802,45 +570,6 @@ cosigned_heads_are_kept(void **state)
 		0);
 	assert_int_equal(verify_log(&report, f->s.fd, ed25519_public(f->key), &stranger),
 		REASON_UNKNOWN_KEY);
-}
-
-/* The disk of yesterday with the witness's memory of today. */
-static void
-a_restored_disk_is_refused(void **state)
-{
-	const char *const save[] = { "cp", "-r", "tile", "records", "checkpoint", "old", NULL };
-	const char *const back[] = { "sh", "-c",
-		"rm -r tile records checkpoint && mv old/* . && rmdir old", NULL };
-	struct fixture *f = *state;
-	SCOPED(buf_done) struct buf note = BUF_MAX(8192);
-	struct audit *young;
-
-	add(f, "one");
-	assert_int_equal(mkdirat(f->s.fd, "old", 0700), 0);
-	assert_int_equal(scratch_run(&f->s, save, NULL, 0, NULL), 0);
-	add(f, "two");
-	cosign(f, 0, &note);
-	assert_int_equal(audit_keep_cosigned(f->log, note.data, note.len, &f->witness), 0);
-	audit_free(f->log);
-	f->log = NULL;
-	assert_int_equal(scratch_run(&f->s, back, NULL, 0, NULL), 0);
-	assert_int_equal(reopen_refused(f), REASON_ROLLBACK);
-
-	/* without the cosigned file it opens, and the witness's head then refuses it */
-	assert_int_equal(unlinkat(f->s.fd, "cosigned", 0), 0);
-	reopen(f);
-	young = f->log;
-	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness),
-		REASON_ROLLBACK);
-	add(f, "not two");
-	assert_int_equal(audit_keep_cosigned(young, note.data, note.len, &f->witness),
-		REASON_ALTERED);
-	assert_int_equal(audit_cosigned(young), 0);
-	{
-		struct merkle_proof p;
-
-		assert_int_equal(audit_consistency(young, 9, &p), REASON_ROLLBACK);
-	}
 }
 
 static void
@@ -904,125 +633,6 @@ proofs(void **state)
 	}
 }
 
-static void
-entries_that_are_none(void **state)
-{
-	static const struct {
-		const char *text;
-		enum reason reason;
-	} rows[] = {
-		{ ENTRY("0", "start", "", ""), REASON_NONE },
-		{ ENTRY("0", "begin", "", ""), REASON_MALFORMED },
-		{ ENTRY("0", "start", "sha256:00", ""), REASON_MALFORMED },
-		{ ENTRY("0", "start", "", "whatever"), REASON_MALFORMED },
-		{ " " ENTRY("0", "start", "", ""), REASON_MALFORMED },
-		{ "{\"a\":1}", REASON_UNKNOWN_FIELD },
-		{ "{}", REASON_MALFORMED },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		SCOPED_JSON *doc = NULL;
-		struct audit_entry e;
-		int r = audit_entry_parse(&e, &doc, rows[i].text, strlen(rows[i].text));
-
-		if (r != (int)rows[i].reason)
-			fail_msg("row %zu: %s", i, refuse_token((enum reason)r));
-	}
-	for (int k = 0; k < AUDIT_KIND_MAX; k++)
-		assert_int_equal(audit_kind_of(audit_kind_name((enum audit_kind)k)), k);
-}
-
-/* --- the quick reader ------------------------------------------------------------------------- */
-#define RECORD(actor, n, reason, salt, time)                                                       \
-	"{\"actor\":\"" actor "\",\"digest\":\"\",\"kind\":\"start\",\"n\":" n                     \
-	",\"object\":\"redis/restart\",\"reason\":\"" reason "\",\"salt\":\"" salt                 \
-	"\",\"time\":\"" time "\"}"
-#define TIME "2027-01-01T00:00:00.125Z"
-
-static void
-the_quick_reader_reads_alike(void **state)
-{
-	static const struct {
-		const char *text;
-		bool plain;
-	} rows[] = {
-		{ RECORD("anna", "0", "", "00", TIME), true },
-		{ RECORD("", "999999999999999", "interrupted", "00ff", TIME), true },
-		{ RECORD("a\\\"b\\\\c\n\td", "7", "", "s\\\"", "2027-01-01T00:00:00Z"), true },
-		{ RECORD("ann\xc3\xa4", "7", "", "00", TIME), false },
-		{ RECORD("a\\n", "7", "", "00", TIME), false },
-		{ RECORD("a\\u0041", "7", "", "00", TIME), false },
-		{ RECORD("a\x01", "7", "", "00", TIME), false },
-		{ RECORD("a\x7f", "7", "", "00", TIME), false },
-		{ RECORD("a", "07", "", "00", TIME), false },
-		{ RECORD("a", "-7", "", "00", TIME), false },
-		{ RECORD("a", "9007199254740993", "", "00", TIME), false },
-		{ RECORD("a", "7", "no-such", "00", TIME), false },
-		{ RECORD("a", "7", "inter\\\"", "00", TIME), false },
-		{ RECORD("a", "7", "", "", TIME), false },
-		{ RECORD("a", "7", "", "0\n", TIME), false },
-		{ RECORD("a", "7", "", "000000000000000000000000000000000", TIME), false },
-		{ RECORD("a", "7", "", "00", "2027-13-01T00:00:00Z"), false },
-		{ RECORD("a", "7", "", "00", TIME) "\n", false },
-		{ RECORD("a", "7", "", "00", TIME) " ", false },
-	};
-
-	(void)state;
-	log_quiet_refusals(true);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		SCOPED_JSON *doc = NULL;
-		struct audit_entry e;
-		struct audit_scan seen;
-		size_t len = strlen(rows[i].text);
-
-		if (audit_scan(&seen, rows[i].text, len) != rows[i].plain)
-			fail_msg("row %zu", i);
-		if (!rows[i].plain)
-			continue;
-		assert_int_equal(audit_entry_parse(&e, &doc, rows[i].text, len), 0);
-		assert_int_equal(seen.n, e.n);
-		assert_int_equal(seen.time_us, e.time_us);
-		assert_int_equal(seen.kind, e.kind);
-	}
-	log_quiet_refusals(false);
-}
-
-/* Every byte of a record as every other byte, and every beginning of it: where the quick one says yes, so
- * does the other. */
-static void
-the_quick_reader_accepts_nothing_more(void **state)
-{
-	static const char good[] = RECORD("an\\\"na", "70", "interrupted", "0f", TIME);
-	const size_t len = sizeof(good) - 1;
-	char text[sizeof(good)];
-	unsigned plain = 0;
-
-	(void)state;
-	log_quiet_refusals(true);
-	for (size_t i = 0; i < len; i++) {
-		assert_false(audit_scan(&(struct audit_scan){ 0 }, good, i));
-		for (int byte = 0; byte < 256; byte++) {
-			SCOPED_JSON *doc = NULL;
-			struct audit_entry e;
-			struct audit_scan seen;
-
-			memcpy(text, good, sizeof(good));
-			text[i] = (char)byte;
-			if (!audit_scan(&seen, text, len))
-				continue;
-			plain++;
-			if (audit_entry_parse(&e, &doc, text, len) || e.n != seen.n ||
-				e.time_us != seen.time_us || e.kind != seen.kind)
-				fail_msg("byte %zu as %d", i, byte);
-		}
-	}
-	log_quiet_refusals(false);
-	assert_true(plain > 1000);
-}
-
-#define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
-
 int
 main(void)
 {
@@ -1034,24 +644,13 @@ main(void)
 		LOG_TEST(pending_leaves_survive),
 		LOG_TEST(asking_commits),
 		LOG_TEST(what_is_torn_is_cut),
+		LOG_TEST(a_leaf_that_could_not_be_synced_is_written_again),
 		LOG_TEST(two_do_not_write_one_log),
 		LOG_TEST(many_leaves_under_one_checkpoint),
 		LOG_TEST(proofs_come_from_the_tiles),
-		LOG_TEST(a_changed_byte_names_its_entry),
-		LOG_TEST(a_rewritten_log_is_refused),
-		LOG_TEST(signed_records_that_are_none),
-		LOG_TEST(an_entry_that_is_none_ends_the_reading),
-		LOG_TEST(a_shorter_log_is_refused_and_left_alone),
-		LOG_TEST(a_checkpoint_older_than_the_cosigned_one),
-		LOG_TEST(a_fork_is_refused),
 		LOG_TEST(a_full_disk_refuses_and_goes_on),
-		LOG_TEST(checkpoints_that_are_not_ours),
 		LOG_TEST(cosigned_heads_are_kept),
-		LOG_TEST(a_restored_disk_is_refused),
 		LOG_TEST(proofs),
-		cmocka_unit_test(entries_that_are_none),
-		cmocka_unit_test(the_quick_reader_reads_alike),
-		cmocka_unit_test(the_quick_reader_accepts_nothing_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

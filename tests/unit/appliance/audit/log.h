@@ -162,3 +162,22 @@ there(const struct fixture *f, const char *name)
 {
 	return faccessat(f->s.fd, name, F_OK, 0) == 0;
 }
+
+/* Counts them into *arg. */
+static inline int
+count(const struct audit_entry *e, void *arg)
+{
+	uint64_t *n = arg;
+
+	assert_string_equal(e->actor, "anna");
+	(*n)++;
+	return 0;
+}
+
+/* A record as it stands in the file. */
+#define ENTRY(n, kind, digest, reason)                                                             \
+	"{\"actor\":\"\",\"digest\":\"" digest "\",\"kind\":\"" kind "\",\"n\":" n                 \
+	",\"object\":\"\",\"reason\":\"" reason                                                    \
+	"\",\"salt\":\"00\",\"time\":\"2027-01-01T00:00:00Z\"}"
+
+#define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)

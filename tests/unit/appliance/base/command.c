@@ -212,7 +212,7 @@ wrong_usage_exits_2_and_names_the_operand(void **state)
 		{ "status --out x --out y", "prog: out: given twice" },
 		{ "status --json=1", "takes no value" },
 		{ "status -f=1", "takes no value" },
-		{ "status x", "prog: x: one operand too many" },
+		{ "status x", "prog: x: one operand too many: status takes none; see \"prog help status\"" },
 		{ "service install", "needs NAME" },
 		{ "service install a b", "one operand too many" },
 		{ "sign", "needs --key FILE" },
@@ -279,6 +279,10 @@ help_comes_from_the_tables(void **state)
 	assert_non_null(strstr(out_text, "usage: prog audit [OPTIONS]"));
 	assert_non_null(strstr(out_text, "more commands:\n  audit head "));
 	assert_int_equal(run("help stauts"), 2);
+	assert_int_equal(run("--json --state /nowhere help"), 0);
+	assert_non_null(strstr(out_text, "service install"));
+	assert_int_equal(run("--state /nowhere help status"), 0);
+	assert_non_null(strstr(out_text, "--out FILE"));
 	assert_int_equal(run("-h"), 0);
 	assert_int_equal(run("--version"), 0);
 	assert_string_equal(out_text, "prog " MAINSTAY_VERSION "\n");

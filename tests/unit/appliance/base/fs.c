@@ -17,6 +17,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "tests/fakes/scratch.h"
+#include "tests/fakes/sync_fails.h"
 
 static struct scratch scratch;
 static int dir_fd; /* the scratch folder */
@@ -153,6 +154,19 @@ folders_are_made_with_their_parents(void **state)
 	assert_int_equal(other, -1);
 }
 
+/* Else whoever comes next finds it, and takes it for one that outlives a power cut. */
+static void
+a_folder_that_could_not_be_made_durable_is_none(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+
+	(void)state;
+	folder_failures = 1;
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "doubt/below", 0700), -EIO);
+	assert_int_equal(faccessat(dir_fd, "doubt", F_OK, 0), -1);
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "doubt/below", 0700), 0);
+}
+
 static void
 a_deep_tree_is_removed(void **state)
 {
@@ -176,6 +190,46 @@ a_deep_tree_is_removed(void **state)
 	assert_int_equal(faccessat(dir_fd, "deep", F_OK, 0), -1);
 	assert_int_equal(faccessat(dir_fd, "outside", F_OK, 0), 0);
 	assert_int_equal(fs_remove_tree(dir_fd, "deep"), 0); /* gone already */
+}
+
+static bool
+is_there(const char *name)
+{
+	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void
+what_was_on_its_way_to_a_name_is_swept(void **state)
+{
+	static const char *const gone[] = { "sweep/.tmp.0123456789abcdef", "sweep/below/.tmp.state" },
+				*const stay[] = { "sweep/state", "sweep/.tmpx", "sweep/below/.lock", "sweep/below/deep/.tmp.1",
+					"sweep/.tmp.folder", "sweep/.tmp.link", "elsewhere/.tmp.1" };
+	SCOPED(scope_close) int fd = -1;
+
+	(void)state;
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "sweep/below/deep", 0700), 0);
+	scope_close(&fd);
+	assert_int_equal(fs_open_dir(&fd, dir_fd, "elsewhere", 0700), 0);
+	assert_int_equal(symlinkat("../elsewhere", dir_fd, "sweep/link"), 0);
+	assert_int_equal(symlinkat("state", dir_fd, "sweep/.tmp.link"), 0);
+	assert_int_equal(mkdirat(dir_fd, "sweep/.tmp.folder", 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(gone) + ARRAY_LEN(stay); i++) {
+		const char *name = i < ARRAY_LEN(gone) ? gone[i] : stay[i - ARRAY_LEN(gone)];
+
+		scope_close(&fd);
+		if (!is_there(name))
+			fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	}
+	scope_close(&fd);
+	fd = openat(dir_fd, "sweep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(fs_sweep(fd, 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
+		assert_false(is_there(gone[i]));
+	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
+		assert_true(is_there(stay[i]));
+	assert_int_equal(fs_sweep(fd, 2), 0);
+	assert_false(is_there("sweep/below/deep/.tmp.1"));
+	assert_true(fs_sweep(-1, 0) < 0);
 }
 
 static void
@@ -297,7 +351,9 @@ main(void)
 		cmocka_unit_test(a_failed_replace_leaves_the_old_file_and_nothing_else),
 		cmocka_unit_test(reading_says_why_not),
 		cmocka_unit_test(folders_are_made_with_their_parents),
+		cmocka_unit_test(a_folder_that_could_not_be_made_durable_is_none),
 		cmocka_unit_test(a_deep_tree_is_removed),
+		cmocka_unit_test(what_was_on_its_way_to_a_name_is_swept),
 		cmocka_unit_test(a_memory_file_is_sealed),
 		cmocka_unit_test(paths_follow_the_state_folder),
 		cmocka_unit_test(a_state_folder_below_a_removed_one_is_refused),

@@ -58,6 +58,24 @@ sizes_have_units(void **state)
 }
 
 static void
+people_read_sizes_as_they_write_them(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} rows[] = {
+		{ 0, "0 bytes" }, { 1023, "1023 bytes" }, { 1024, "1 KiB" }, { 1025, "1025 bytes" }, { 67108864, "64 MiB" },
+		{ 67108865, "67108865 bytes" }, { 1572864, "1536 KiB" }, { UINT64_C(3) << 30, "3 GiB" },
+		{ UINT64_C(1) << 63, "8388608 TiB" }, { UINT64_MAX, "18446744073709551615 bytes" },
+	};
+	char text[NUMBER_SIZE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_string_equal(number_size_text(text, rows[i].bytes), rows[i].text);
+}
+
+static void
 hex_is_strict(void **state)
 {
 	uint8_t out[2] = { 9, 9 };
@@ -189,6 +207,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_plain_decimal_is_a_number),
 		cmocka_unit_test(sizes_have_units),
+		cmocka_unit_test(people_read_sizes_as_they_write_them),
 		cmocka_unit_test(hex_is_strict),
 		cmocka_unit_test(base64_is_strict),
 		cmocka_unit_test(times_are_read_and_written),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -297,6 +298,34 @@ what_the_daemon_cannot_reach_is_its_own_word(void **state)
 	assert_string_equal(refuse_last()->text, "no such knob");
 }
 
+/* Another user than the socket's: told so, with the way in, and not that nobody listens. */
+static void
+who_may_not_connect_hears_who_may(void **state)
+{
+	struct fixture *f = *state;
+	int listen_fd, status;
+	pid_t pid;
+
+	assert_int_equal(chmod(f->dir.path, 0711), 0);
+	assert_int_equal(frame_listen(&listen_fd, f->path, 0000), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		json_t *answer = NULL;
+		uint64_t count = refuse_count(REASON_WRONG_ROLE);
+
+		if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+			_exit(9);
+		_exit(ask(f, 0, SHORT_MS, &answer) != REASON_WRONG_ROLE ? 1
+			: refuse_count(REASON_WRONG_ROLE) != count + 1	 ? 2
+			: !strstr(refuse_last()->text, "usermod -aG mainstay") ? 3
+									 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	(void)close(listen_fd);
+}
+
 static void
 what_goes_wrong_is_told_apart(void **state)
 {
@@ -574,6 +603,7 @@ main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(a_refusal_is_relayed_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_the_daemon_cannot_reach_is_its_own_word, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_may_not_connect_hears_who_may, set_up, tear_down),
 		cmocka_unit_test(what_goes_wrong_is_told_apart),
 		cmocka_unit_test_setup_teardown(nobody_there_is_unreachable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_does_not_fit_a_call_is_a_fault, set_up,

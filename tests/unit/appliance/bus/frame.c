@@ -255,7 +255,19 @@ on_accept(int take_fd, const struct frame_peer *peer, void *arg)
 	assert_int_equal(frame_conn_open(&s->conn, s->loop, take_fd, &ops, s), 0);
 }
 
-/* A child that calls path and exits with what frame_call() returned. */
+/* As a program without a loop calls. */
+static int
+call_and_wait(const char *path, const struct frame_out *out, uint32_t id, struct frame *reply)
+{
+	SCOPED(scope_close) int fd = -1;
+	int r = frame_connect(&fd, path);
+
+	r = r ?: frame_send_wait(fd, out, 2000);
+	r = r ?: frame_recv_wait(fd, reply, 2000);
+	return r ?: reply->id != id ? REASON_MALFORMED : 0;
+}
+
+/* A child that calls path and exits with what came of it. */
 static pid_t
 fork_caller(const char *path, uint16_t type)
 {
@@ -264,11 +276,11 @@ fork_caller(const char *path, uint16_t type)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		SCOPED(frame_out_done) struct frame_out out;
-		SCOPED(frame_done) struct frame reply;
+		SCOPED(frame_done) struct frame reply = { 0 };
 		int r;
 
 		frame_begin(&out, type, 5);
-		r = frame_call(path, &out, &reply, 2000);
+		r = call_and_wait(path, &out, 5, &reply);
 		if (r == 0 && strcmp(frame_text(&reply, 1, 10), "answer") != 0)
 			r = 200;
 		_exit(r < 0 ? 201 : r);
@@ -345,6 +357,8 @@ a_long_name_is_no_hindrance(void **state)
 	assert_int_equal(frame_connect(&client, path), 0);
 	assert_int_equal(frame_peer(&peer, client), 0);
 	assert_int_equal(peer.pid, getpid());
+	assert_true(frame_peer_in(client, getgid()));
+	assert_false(frame_peer_in(client, 4000000));
 	(void)snprintf(path, sizeof(path), "%s/gone/%0100d/s.sock", folder, 1);
 	assert_int_equal(frame_connect(&client, path), REASON_UNREACHABLE);
 }

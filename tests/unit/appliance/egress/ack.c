@@ -15,6 +15,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "tests/fakes/scratch.h"
+#include "tests/fakes/sync_fails.h"
 
 static void
 what_was_acknowledged_stays_so(void **state)
@@ -189,11 +190,36 @@ what_is_set_soon_is_durable_with_the_next_step(void **state)
 	ack_free(a);
 }
 
+/* The new file has its name, and the folder's sync fails: whichever the next process finds, until it is written once more
+ * nothing leaves. */
+static void
+a_file_in_doubt_is_written_once_more(void **state)
+{
+	struct scratch *s = *state;
+	struct ack_range ahead[ACK_AHEAD_MAX];
+	struct ack *a = NULL;
+
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_set(a, "metrics", 3), 0);
+	assert_int_equal(ack_settle(a), 0);
+	folder_failures = 2;
+	assert_int_equal(ack_ahead_begin(a, "metrics", 20), -EIO);
+	assert_int_equal(ack_ahead(a, "metrics", ahead), 0);
+	assert_int_equal(ack_settle(a), -EIO);
+	assert_int_equal(ack_settle(a), 0);
+	a = ack_free(a);
+	assert_int_equal(ack_open(&a, s->fd), 0);
+	assert_int_equal(ack_ahead(a, "metrics", ahead), 0);
+	assert_int_equal(ack_get(a, "metrics"), 3);
+	ack_free(a);
+}
+
 /* A disk that takes nothing: what was not written is still to be. */
 static void
 what_could_not_be_written_is_written_later(void **state)
 {
 	struct scratch *s = *state;
+	struct ack_range ahead[ACK_AHEAD_MAX];
 	struct ack *a = NULL;
 
 	assert_int_equal(ack_open(&a, s->fd), 0);
@@ -202,6 +228,8 @@ what_could_not_be_written_is_written_later(void **state)
 	assert_int_equal(ack_get(a, "metrics"), 3);
 	assert_true(ack_reserve(a, "metrics", 9) < 0);
 	assert_int_equal(ack_reserved(a, "metrics"), 0);
+	assert_true(ack_ahead_begin(a, "metrics", 20) < 0); /* else what goes on in the range before is none of its */
+	assert_int_equal(ack_ahead(a, "metrics", ahead), 0);
 	assert_true(ack_flush(a) < 0);
 	assert_int_equal(unlinkat(s->fd, ACK_NAME, AT_REMOVEDIR), 0);
 	assert_int_equal(ack_flush(a), 0);
@@ -282,6 +310,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_is_set_soon_is_durable_with_the_next_step, scratch_setup,
 			scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_could_not_be_written_is_written_later, scratch_setup,
+			scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_file_in_doubt_is_written_once_more, scratch_setup,
 			scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_was_passed_over_is_remembered, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(counts_are_few, scratch_setup, scratch_teardown),

@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -18,6 +20,27 @@
 #include "appliance/egress/pseudonym.h"
 #include "appliance/trust/sha256.h"
 #include "tests/fakes/scratch.h"
+
+/* What was made durable, as the disk sees it. */
+static struct {
+	unsigned n;	/* syncs of data alone: of what was appended */
+	struct stat st; /* of the last one's file */
+	int error;	/* of the next one, once */
+} synced;
+
+int
+fdatasync(int fd)
+{
+	int error = synced.error;
+
+	synced.n++;
+	synced.error = 0;
+	assert_int_equal(fstat(fd, &synced.st), 0);
+	if (error == 0)
+		return (int)syscall(SYS_fdatasync, fd);
+	errno = error;
+	return -1;
+}
 
 struct token {
 	char text[PSEUDONYM_TOKEN_MAX];
@@ -108,6 +131,62 @@ what_was_saved_is_revealed_after_a_restart(void **state)
 	assert_null(pseudonym_reveal(reader, unsaved.text));
 	assert_int_equal(pseudonym_open(&later, s.fd, true), 0);
 	assert_string_equal(put(later, PSEUDONYM_EMAIL, "ann@example.org").text, saved.text);
+}
+
+/* A record may be durable, and gone, as soon as it is written. */
+static void
+what_was_saved_is_durable_by_one_sync(void **state)
+{
+	SCOPED(pseudonym_freep) struct pseudonym *p = NULL;
+	SCOPED(scratch_remove) struct scratch s;
+	struct stat st;
+
+	(void)state;
+	scratch_make(&s);
+	synced.n = 0;
+	assert_int_equal(pseudonym_open(&p, s.fd, true), 0);
+	(void)put(p, PSEUDONYM_IP, "203.0.113.7");
+	assert_int_equal(pseudonym_save(p), 0); /* the first: put in its place as a whole */
+	for (unsigned i = 1; i <= 2; i++) {
+		(void)put(p, PSEUDONYM_IP, i == 1 ? "203.0.113.8" : "203.0.113.9");
+		(void)put(p, PSEUDONYM_EMAIL, i == 1 ? "ann@example.org" : "bob@example.org");
+		assert_int_equal(pseudonym_save(p), 0);
+		assert_int_equal(synced.n, i);
+		assert_int_equal(fstatat(s.fd, PSEUDONYM_TABLE_NAME, &st, 0), 0);
+		assert_int_equal(synced.st.st_ino, st.st_ino);
+		assert_int_equal(synced.st.st_size, st.st_size);
+		assert_int_equal(pseudonym_save(p), 0);
+		(void)put(p, PSEUDONYM_IP, "203.0.113.8");
+		assert_int_equal(pseudonym_save(p), 0);
+		assert_int_equal(synced.n, i);
+	}
+}
+
+/* The kernel calls pages clean whose sync failed: what follows is written anew, not synced again. */
+static void
+after_a_sync_that_failed_all_is_written_anew(void **state)
+{
+	SCOPED(pseudonym_freep) struct pseudonym *p = NULL, *later = NULL;
+	SCOPED(scratch_remove) struct scratch s;
+	struct token first, second;
+	struct stat before, after;
+
+	(void)state;
+	scratch_make(&s);
+	assert_int_equal(pseudonym_open(&p, s.fd, true), 0);
+	first = put(p, PSEUDONYM_IP, "203.0.113.7");
+	assert_int_equal(pseudonym_save(p), 0);
+	assert_int_equal(fstatat(s.fd, PSEUDONYM_TABLE_NAME, &before, 0), 0);
+	second = put(p, PSEUDONYM_IP, "203.0.113.8");
+	synced.error = EIO;
+	assert_int_equal(pseudonym_save(p), -EIO);
+	assert_int_equal(pseudonym_save(p), 0);
+	assert_int_equal(fstatat(s.fd, PSEUDONYM_TABLE_NAME, &after, 0), 0);
+	assert_int_not_equal(before.st_ino, after.st_ino);
+	assert_int_equal(pseudonym_open(&later, s.fd, false), 0);
+	assert_int_equal(pseudonym_kept(later), 2);
+	assert_string_equal(pseudonym_reveal(later, first.text), "203.0.113.7");
+	assert_string_equal(pseudonym_reveal(later, second.text), "203.0.113.8");
 }
 
 /* A crash in the middle of a line; lines of nobody. */
@@ -213,6 +292,8 @@ main(void)
 		cmocka_unit_test(the_same_is_the_same_and_nothing_else_is),
 		cmocka_unit_test(a_token_is_the_hmac_that_the_header_says),
 		cmocka_unit_test(what_was_saved_is_revealed_after_a_restart),
+		cmocka_unit_test(what_was_saved_is_durable_by_one_sync),
+		cmocka_unit_test(after_a_sync_that_failed_all_is_written_anew),
 		cmocka_unit_test(a_damaged_table_costs_what_it_held),
 		cmocka_unit_test(the_oldest_make_room_in_memory_and_on_disk),
 		cmocka_unit_test(a_key_that_is_taken_away_is_made_anew),

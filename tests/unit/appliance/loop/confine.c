@@ -158,28 +158,6 @@ no_second_filter(void)
 }
 
 static int
-leaves_network(void)
-{
-	char line[256];
-	uid_t uid = getuid();
-	int n = 0;
-	FILE *f;
-
-	if (confine_netns() != 0)
-		return 77; /* not allowed here */
-	f = fopen("/proc/self/net/dev", "re");
-	while (f && fgets(line, sizeof(line), f))
-		n += strchr(line, ':') != NULL;
-	return f && n == 1 && getuid() == uid ? 0 : 1;
-}
-
-static int
-leaves_network_as_ordinary_user(void)
-{
-	return setresuid(65000, 65000, 65000) < 0 ? 1 : leaves_network();
-}
-
-static int
 not_dumpable(void)
 {
 	struct rlimit limit;
@@ -228,20 +206,6 @@ without_a_filter_there_is_no_sandbox(void **state)
 }
 
 static void
-the_network_is_left_or_it_is_said(void **state)
-{
-	int r = in_child(leaves_network);
-
-	(void)state;
-	assert_true(r == 0 || r == 77);
-	if (geteuid() == 0) {
-		assert_int_equal(r, 0);
-		r = in_child(leaves_network_as_ordinary_user);
-		assert_true(r == 0 || r == 77);
-	}
-}
-
-static void
 nobody_reads_our_memory(void **state)
 {
 	(void)state;
@@ -257,7 +221,6 @@ main(void)
 		cmocka_unit_test(a_daemon_without_network_has_unix_sockets_only),
 		cmocka_unit_test(a_daemon_works_and_an_attack_dies),
 		cmocka_unit_test(without_a_filter_there_is_no_sandbox),
-		cmocka_unit_test(the_network_is_left_or_it_is_said),
 		cmocka_unit_test(nobody_reads_our_memory),
 	};
 

@@ -4,7 +4,7 @@
 
 #include <sys/socket.h>
 
-enum { PEERS = 64, HELD = 256 };
+enum { PEERS = 64, LOOKS = 32, HELD = 256 };
 
 struct said {
 	uint16_t type;
@@ -209,6 +209,68 @@ so_many_peers_connect_and_no_more(void **state)
 	site_settle(t);
 }
 
+/* The operators' group: it may look, and hand in what somebody's key signed. */
+static void
+who_may_look_changes_nothing(void **state)
+{
+	static const struct {
+		const char *verb;
+		uint16_t type;
+		const char *reason;
+	} rows[] = {
+		{ "status", CALL_TYPE_OK, "" },
+		{ "audit.head", CALL_TYPE_OK, "" },
+		{ "switch", CALL_TYPE_REFUSED, "wrong-role" },
+		{ "leave", CALL_TYPE_REFUSED, "wrong-role" },
+		{ "policy.apply", CALL_TYPE_REFUSED, "wrong-role" },
+		{ "service.stop", CALL_TYPE_REFUSED, "wrong-role" },
+		{ "courier.hello", CALL_TYPE_REFUSED, "not-found" },
+	};
+	struct site_test *t = *state;
+	int fds[2];
+
+	assert_int_equal(frame_pair(fds), 0);
+	assert_int_equal(calls_attach(t->m, CALL_ROLE_LOOK, fds[1], "uid:1000"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(scope_free) char *before = site_state(t);
+		SCOPED(scope_free) char *after = NULL;
+		uint64_t count = refuse_count(REASON_WRONG_ROLE);
+		struct frame_out out;
+		struct said said;
+
+		frame_begin(&out, CALL_TYPE_CALL, 7);
+		frame_put_text(&out, CALL_TAG_VERB, rows[i].verb);
+		said = ask(t, fds[0], &out);
+		if (said.type != rows[i].type || strcmp(said.reason, rows[i].reason) != 0)
+			fail_msg("%s: %d %s", rows[i].verb, said.type, said.reason);
+		assert_int_equal(refuse_count(REASON_WRONG_ROLE) - count, strcmp(rows[i].reason, "wrong-role") == 0);
+		after = site_state(t);
+		assert_string_equal(before, after);
+	}
+	(void)close(fds[0]);
+}
+
+/* However many look, root still gets in. */
+static void
+so_many_look_and_no_more(void **state)
+{
+	struct site_test *t = *state;
+	int near[LOOKS], fds[2];
+
+	for (size_t i = 0; i < LOOKS; i++) {
+		assert_int_equal(frame_pair(fds), 0);
+		assert_int_equal(calls_attach(t->m, CALL_ROLE_LOOK, fds[1], "uid:1000"), 0);
+		near[i] = fds[0];
+	}
+	assert_int_equal(frame_pair(fds), 0);
+	site_refused(t, calls_attach(t->m, CALL_ROLE_LOOK, fds[1], "uid:1000"), REASON_BUSY);
+	(void)close(fds[0]);
+	(void)close(attach(t));
+	for (size_t i = 0; i < LOOKS; i++)
+		(void)close(near[i]);
+	site_settle(t);
+}
+
 /* This process has the uid that all roles have here, but stands in no roster. */
 static void
 who_is_not_in_the_roster_speaks_for_no_daemon(void **state)
@@ -250,6 +312,8 @@ main(void)
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(so_many_peers_connect_and_no_more, site_set_up,
 			site_tear_down),
+		cmocka_unit_test_setup_teardown(who_may_look_changes_nothing, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(so_many_look_and_no_more, site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(who_is_not_in_the_roster_speaks_for_no_daemon,
 			site_set_up, site_tear_down),
 	};

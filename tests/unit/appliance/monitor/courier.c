@@ -170,6 +170,30 @@ a_key_ends_by_the_hubs_clock_where_ours_is_far_off(void **state)
 	ed25519_free(key);
 }
 
+/* A hub takes no statement that ends earlier than one it has: what went there with an enrolment is what the courier says. */
+static void
+the_courier_says_what_an_enrolment_brought(void **state)
+{
+	struct site_test *t = *state;
+	SCOPED(ed25519_freep) struct ed25519 *key = NULL, *next = NULL;
+	SCOPED_JSON *before = NULL, *brought = NULL, *config = NULL, *by_next = NULL, *after = NULL;
+
+	assert_int_equal(ed25519_generate(&key), 0);
+	assert_int_equal(ed25519_generate(&next), 0);
+	assert_int_equal(site_call(t, CALL_ROLE_COURIER, "courier.hello",
+				 json_pack("{s:s}", "key", ed25519_public_hex(key)), NULL, 0, NULL),
+		0);
+	before = courier_verbs_config(t->m);
+	assert_int_equal(courier_verbs_statement(t->m, t->m->site.key, &brought), 0);
+	assert_false(json_equal(json_object_get(before, "daemon"), brought));
+	config = courier_verbs_config(t->m);
+	assert_true(json_equal(json_object_get(config, "daemon"), brought));
+	/* By a key that is not the site's yet it is nothing to say. */
+	assert_int_equal(courier_verbs_statement(t->m, next, &by_next), 0);
+	after = courier_verbs_config(t->m);
+	assert_true(json_equal(json_object_get(after, "daemon"), brought));
+}
+
 int
 main(void)
 {
@@ -181,6 +205,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_courier_is_told_the_floor, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_key_ends_by_the_hubs_clock_where_ours_is_far_off,
 			set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_courier_says_what_an_enrolment_brought, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,55 @@ where_nobody_starts_judges_nothing_is_judged(void **state)
 	assert_int_equal(judge(t, POLICY, strlen(POLICY)), 0);
 }
 
+/* Somebody else's SIGKILL is no word about the document. */
+static void
+a_judge_that_is_killed_is_asked_once_more(void **state)
+{
+	struct site_test *t = *state;
+
+	t->judges = 0;
+	t->judge_dies = 1;
+	assert_int_equal(judge(t, POLICY, strlen(POLICY)), 0);
+	assert_int_equal(t->judges, 2);
+	t->judge_dies = 2;
+	site_refused(t, judge(t, POLICY, strlen(POLICY)), REASON_MALFORMED);
+	assert_non_null(strstr(refuse_last()->text, "the judge died over it"));
+	assert_int_equal(t->judges, 4);
+}
+
+/* A supervisor that was killed is there again soon; one that stays away is a refusal. */
+static void
+a_judge_waits_for_a_supervisor_that_went_away(void **state)
+{
+	static const struct {
+		enum reason why;
+		size_t asked; /* then it is back */
+		int r;
+	} rows[] = { { REASON_INTERRUPTED, 3, 0 }, { REASON_UNREACHABLE, 3, 0 }, { REASON_UNREACHABLE, SIZE_MAX, REASON_UNREACHABLE } };
+	struct site_test *t = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct verdict v = { 0 };
+		size_t done = t->spawner->n_calls = 0;
+
+		t->spawner->answer = (int)rows[i].why;
+		t->judge_hangs = true;
+		assert_int_equal(monitor_judge(t->m, JUDGE_POLICY, "policy.yaml", POLICY, strlen(POLICY), on_verdict, &v), 0);
+		for (unsigned k = 0; k < 1000 && v.n == 0; k++) {
+			site_turn(t);
+			for (; done < t->spawner->n_calls; done++)
+				scope_close(&t->spawner->calls[done].fd);
+			t->judge_hangs = done < rows[i].asked;
+			t->spawner->answer = t->judge_hangs ? (int)rows[i].why : 0;
+		}
+		assert_int_equal(v.n, 1);
+		assert_int_equal(v.r, rows[i].r);
+		json_decref(v.answer);
+	}
+	t->spawner->answer = 0;
+	t->judge_hangs = false;
+}
+
 /* The job as the worker takes it: what a judge that was taken over can do to the monitor. */
 struct lie {
 	const char *name;
@@ -379,6 +428,8 @@ main(void)
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_judge_that_hangs_is_ended, site_set_up,
 			site_tear_down),
+		cmocka_unit_test_setup_teardown(a_judge_that_is_killed_is_asked_once_more, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_judge_waits_for_a_supervisor_that_went_away, site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(where_nobody_starts_judges_nothing_is_judged,
 			site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(a_judge_that_lies_is_only_a_refusal, site_set_up,

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 
+#include "tests/fakes/sync_fails.h"
 #include "tests/unit/appliance/monitor/site.h"
 
 #define NOW (UINT64_C(1795000000) * CLOCK_US_PER_S)
@@ -403,6 +405,65 @@ a_setting_that_others_may_write_does_not_count(void **state)
 	(void)close(fd);
 }
 
+static bool
+is_pending(struct site_test *t, const char *kind)
+{
+	SCOPED_JSON *status = json_pack("{s:{}, s:[]}", "audit", "pending");
+	const json_t *row;
+	size_t i;
+
+	leaf_status(t->m, status);
+	json_array_foreach (json_object_get(status, "pending"), i, row)
+		if (strcmp(json_text(row, "kind"), kind) == 0)
+			return true;
+	return false;
+}
+
+static bool full;
+
+/* Takes the place of libc's: a disk that is full. */
+int
+statvfs(const char *restrict path, struct statvfs *restrict ret)
+{
+	(void)path;
+	*ret = (struct statvfs){ .f_frsize = 4096, .f_bavail = full ? 511 : 512 };
+	return 0;
+}
+
+static void
+a_full_disk_is_pending(void **state)
+{
+	full = false;
+	assert_false(is_pending(*state, "disk"));
+	full = true;
+	assert_true(is_pending(*state, "disk"));
+	full = false;
+}
+
+/* Nobody need start the monitor again because a sync failed once. */
+static void
+a_log_that_failed_is_opened_again(void **state)
+{
+	struct site_test *t = *state;
+	uint64_t before = audit_size(t->m->audit);
+
+	data_failures = 1;
+	assert_int_equal(monitor_leaf(t->m, "start", "anna", "one", NULL, REASON_NONE), -EIO);
+	assert_int_equal(monitor_leaf(t->m, "start", "anna", "two", NULL, REASON_NONE), -EIO);
+	assert_true(is_pending(t, "audit"));
+	data_failures = 1; /* and not yet */
+	leaf_look(t->m);
+	assert_int_equal(monitor_leaf(t->m, "start", "anna", "three", NULL, REASON_NONE), -EIO);
+	leaf_look(t->m); /* not each time */
+	assert_int_equal(monitor_leaf(t->m, "start", "anna", "four", NULL, REASON_NONE), -EIO);
+	clock_fake(NOW + 5 * CLOCK_US_PER_S, 5005 * CLOCK_US_PER_S);
+	leaf_look(t->m);
+	assert_int_equal(audit_size(t->m->audit), before + 1); /* the first one was written, though not synced */
+	assert_int_equal(monitor_leaf(t->m, "start", "anna", "five", NULL, REASON_NONE), 0);
+	assert_string_equal(site_last_leaf(t), "start five");
+	assert_false(is_pending(t, "audit"));
+}
+
 int
 main(void)
 {
@@ -412,6 +473,8 @@ main(void)
 		ROW(what_was_counted_before_a_crash_is_a_leaf_after_it),
 		ROW(an_orderly_end_leaves_nothing_counted),
 		ROW(a_damaged_count_does_not_keep_the_monitor_down),
+		ROW(a_full_disk_is_pending),
+		ROW(a_log_that_failed_is_opened_again),
 		ROW(leaves_of_one_moment_are_signed_for_together_and_soon),
 		ROW(a_leaf_is_in_the_journal_under_its_fields),
 		ROW(without_a_journal_it_is_in_syslog_as_rfc_5424_has_it),

@@ -44,7 +44,8 @@ struct site_test {
 	struct ed25519 *root[3], *reply, *witness, *director;
 	json_t *card;		/* whole */
 	char fingerprint[72];	/* "sha256:HEX" */
-	bool judge_dies;	/* the next judge ends without a word */
+	unsigned judge_dies;	/* so many judges from now on end without a word */
+	unsigned judges;	/* that were asked */
 	bool judge_hangs;	/* judges are started and say nothing */
 	const char *judge_says; /* what the next judge gives out, whatever it was asked */
 	unsigned judge_ms;	/* how long one may take; 0: as in real life */
@@ -99,9 +100,10 @@ site_judge(struct site_test *t)
 		t->spawner->calls[i].fd = -1;
 		if (t->judge_says)
 			site_judge_lies(fd, t->judge_says);
-		else if (!t->judge_dies)
+		else if (t->judge_dies == 0)
 			assert_int_equal(judge_serve(fd), 0);
-		t->judge_dies = false;
+		t->judges++;
+		t->judge_dies -= t->judge_dies > 0;
 		t->judge_says = NULL;
 		(void)close(fd);
 	}

@@ -439,6 +439,59 @@ what_runs_already_is_found(void **state)
 	assert_int_equal(b->status, -1);
 }
 
+/* PID 1 says of each unit that it is gone, and means that it reads its files anew; what ended meanwhile its list says. */
+static void
+a_reload_of_pid_1_ends_nothing(void **state)
+{
+	struct bench *b = *state;
+	const char *manager = "org.freedesktop.systemd1.Manager", *path = "/org/freedesktop/systemd1";
+
+	b->shims[0] = "redis";
+	b->shims[1] = "nginx";
+	assert_int_equal(spawn_reload_shim(b->spawner, "redis", on_done, b), 0);
+	turn_until(b, is_done);
+	assert_true(sd_bus_emit_signal(b->bus, path, manager, "Reloading", "b", 1) >= 0);
+	assert_true(sd_bus_emit_signal(b->bus, path, manager, "UnitRemoved", "so", "mainstay-service-redis.service", path) >= 0);
+	assert_true(sd_bus_emit_signal(b->bus, path, manager, "UnitRemoved", "so", "mainstay-service-nginx.service", path) >= 0);
+	tell(b, "mainstay-service-redis.service", UNIT, "ActiveState", "s", "inactive");
+	turn(b, 50);
+	assert_string_equal(b->exited, "");
+	b->shims[1] = NULL;
+	assert_true(sd_bus_emit_signal(b->bus, path, manager, "Reloading", "b", 0) >= 0);
+	turn_until(b, has_exited);
+	assert_non_null(strstr(b->exited, " nginx "));
+	b->result = NOT_DONE;
+	assert_int_equal(spawn_stop_shim(b->spawner, "redis", on_done, b), 0);
+	turn_until(b, is_done);
+	assert_int_equal(b->result, 0);
+	assert_true(on_roster(b, ROSTER_SHIM, "redis", getpid()));
+}
+
+/* That a start of it may wait in PID 1 is none of ours: its unit says whether it comes to run. */
+static void
+the_courier_is_started_and_ended(void **state)
+{
+	struct bench *b = *state;
+
+	assert_true(spawn_has_courier(b->spawner));
+	assert_int_equal(spawn_courier(b->spawner, false, on_done, b), 0);
+	turn_until(b, is_done);
+	assert_int_equal(b->result, 0);
+	assert_int_equal(b->n_calls, 0); /* it does not run */
+	b->result = NOT_DONE;
+	assert_int_equal(spawn_courier(b->spawner, true, on_done, b), 0);
+	turn_until(b, is_done);
+	assert_int_equal(b->result, 0);
+	assert_string_equal(b->calls[0], "StartUnit mainstay-courier.service replace 0");
+	tell(b, "mainstay-courier.service", SERVICE, "MainPID", "u", (uint32_t)getpid());
+	turn(b, 50);
+	b->result = NOT_DONE;
+	assert_int_equal(spawn_courier(b->spawner, false, on_done, b), 0);
+	turn_until(b, is_done);
+	assert_int_equal(b->result, 0);
+	assert_string_equal(b->calls[1], "StopUnit mainstay-courier.service replace 0");
+}
+
 static void
 what_is_refused(void **state)
 {
@@ -615,6 +668,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_worker_that_could_not_be_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_shim_that_is_started_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_runs_already_is_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reload_of_pid_1_ends_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_courier_is_started_and_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pid_1_that_goes_away_or_says_nothing, setup, teardown),

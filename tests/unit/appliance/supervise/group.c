@@ -241,6 +241,33 @@ test_kills(void **state)
 	assert_int_equal(group_kills(-1), 0);
 }
 
+/* Of what a supervisor left that was killed: what is empty goes, what something runs in stays, services' groups are no business of it. */
+static void
+test_swept(void **state)
+{
+	struct group_root root;
+	struct scratch s;
+
+	(void)state;
+	scratch_make(&s);
+	make_v1(&s, &root);
+	folder(&s, "memory/.op-1");
+	folder(&s, "pids/.op-1");
+	folder(&s, "cpu/.op-2");
+	file(&s, "cpu/.op-2/runs");
+	folder(&s, "cpu/op-3");
+	group_sweep(&root, ".op-");
+	assert_int_equal(faccessat(s.fd, "memory/.op-1", F_OK, 0), -1);
+	assert_int_equal(faccessat(s.fd, "pids/.op-1", F_OK, 0), -1);
+	assert_int_equal(faccessat(s.fd, "cpu/.op-2", F_OK, 0), 0);
+	assert_int_equal(faccessat(s.fd, "cpu/op-3", F_OK, 0), 0);
+	assert_int_equal(faccessat(s.fd, "cpu/x", F_OK, 0), 0);
+	root.n = 0; /* no groups here */
+	group_sweep(&root, "");
+	assert_int_equal(faccessat(s.fd, "cpu/op-3", F_OK, 0), 0);
+	scratch_remove(&s);
+}
+
 int
 main(void)
 {
@@ -252,6 +279,7 @@ main(void)
 		cmocka_unit_test(test_fails),
 		cmocka_unit_test(test_not_there),
 		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_swept),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

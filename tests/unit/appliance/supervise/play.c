@@ -3,8 +3,9 @@
  * mainstay, mainstayd, mainstay-collectd and mainstay-courier.
  *
  * As mainstayd it starts the services whose specs lie in DIR/play/NAME.json (as a unit: /var/lib/mainstay/play), and does what the
- * files NAME.stop, NAME.restart and NAME.reload there ask for, leaving the result in NAME.done.  Under its own
- * name it tests the few things that need nothing running. */
+ * files NAME.stop, NAME.restart and NAME.reload there ask for, leaving the result in NAME.done.  KIND.work starts a worker of
+ * that kind, which is this program once more and becomes worker.sh beside it; KIND.kill kills it.  Under its own name it tests
+ * the few things that need nothing running. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* cmocka wants stdarg, stddef, setjmp and stdint before it */
@@ -45,7 +47,11 @@ struct play {
 	struct loop_timer *look;
 	struct paths paths;
 	int dir;
+	pid_t workers[SPAWN_KIND_MAX];
+	int jobs[SPAWN_KIND_MAX]; /* our ends; 0: none */
 };
+
+static const char *const kinds[] = { "judge", "operate", "activate", "notify" };
 
 struct asked {
 	struct play *p;
@@ -115,9 +121,40 @@ act(struct play *p, const char *name, const char *what)
 }
 
 static void
+on_worker(int r, pid_t pid, void *arg)
+{
+	struct asked *a = arg;
+
+	for (unsigned kind = 0; kind < ARRAY_LEN(kinds); kind++)
+		if (!strcmp(a->name, kinds[kind]) && r == 0)
+			a->p->workers[kind] = pid;
+	on_done(r, a);
+}
+
+static void
+work(struct play *p, const char *name, bool is_kill)
+{
+	unsigned kind = 0;
+	int pair[2];
+
+	while (kind < ARRAY_LEN(kinds) - 1 && strcmp(kinds[kind], name) != 0)
+		kind++;
+	if (is_kill) {
+		(void)spawn_kill(p->spawner, p->workers[kind], SIGKILL, on_worker, asked(p, name));
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	if (p->jobs[kind] > 0)
+		(void)close(p->jobs[kind]);
+	p->jobs[kind] = pair[0];
+	(void)spawn_worker(p->spawner, kind, NULL, pair[1], on_worker, asked(p, name));
+}
+
+static void
 on_look(void *arg)
 {
-	static const char *const asks[] = { "stop", "restart", "start", "reload" };
+	static const char *const asks[] = { "stop", "restart", "start", "reload", "work", "kill" };
 	struct play *p = arg;
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fdopendir(fd);
@@ -130,7 +167,10 @@ on_look(void *arg)
 			if (dot && !strcmp(dot + 1, asks[i])) {
 				(void)unlinkat(p->dir, e->d_name, 0);
 				*dot = '\0';
-				act(p, e->d_name, asks[i]);
+				if (i < 4)
+					act(p, e->d_name, asks[i]);
+				else
+					work(p, e->d_name, i == 5);
 				break;
 			}
 		}
@@ -186,6 +226,22 @@ play_daemon(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	program_ready();
 	return sigwait(&set, &sig);
+}
+
+static int
+play_worker(const char *name)
+{
+	char path[512];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+	char *slash;
+
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash)
+		return 4;
+	(void)snprintf(slash, 16, "/worker.sh");
+	(void)execl("/bin/sh", "sh", path, name, NULL);
+	return 4;
 }
 
 /* --- what needs nothing running --------------------------------------------------------------- */
@@ -292,5 +348,8 @@ main(int argc, char **argv)
 		return argc == 3 ? play_monitor(argv[2]) : argc == 1 ? play_monitor(NULL) : 2;
 	if (!strcmp(name, "mainstay-collectd") || !strcmp(name, "mainstay-courier"))
 		return play_daemon();
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+		if (!strncmp(name, "mainstay-", 9) && !strcmp(name + 9, kinds[i]))
+			return play_worker(kinds[i]);
 	return own_tests();
 }

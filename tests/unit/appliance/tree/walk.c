@@ -17,6 +17,7 @@
 #include "appliance/tree/index.h"
 #include "tests/fakes/enclave.h"
 #include "tests/fakes/scratch.h"
+#include "tests/fakes/tree_folder.h"
 
 static const uint8_t none[32];
 
@@ -61,7 +62,7 @@ a_folder_and_its_index(void **state)
 	assert_int_equal(tree_index_find(x, "l")->type, TREE_TYPE_LINK);
 	assert_string_equal(tree_index_find(x, "l")->target, "usr/a");
 	assert_int_equal(tree_index_find(x, "usr/b")->size, 3);
-	assert_int_equal(tree_walk_verify(x, s->fd), 0);
+	assert_int_equal(tree_folder_is(x, s->fd), 0);
 	tree_index_free(x);
 }
 
@@ -113,7 +114,7 @@ changes_are_found(void **state)
 			assert_int_equal(mkdirat(s->fd, "usr/a", 0755), 0);
 			break;
 		}
-		assert_int_equal(tree_walk_verify(x, s->fd), REASON_ALTERED);
+		assert_int_equal(tree_folder_is(x, s->fd), REASON_ALTERED);
 		assert_string_equal(refuse_last()->operand, rows[i].path);
 		tree_index_free(x);
 		(void)scratch_teardown(&one);

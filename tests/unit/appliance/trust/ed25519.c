@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/hex.h"
@@ -13,6 +14,7 @@
 #include "appliance/base/refuse.h"
 #include "tests/fakes/refused.h"
 #include "tests/fakes/scratch.h"
+#include "tests/fakes/sync_fails.h"
 #include "tests/fakes/vectors.h"
 
 static const char *
@@ -154,6 +156,10 @@ files(void **state)
 	(void)state;
 	scratch_make(&s);
 	assert_int_equal(ed25519_load(&a, s.fd, "site.key"), REASON_NOT_FOUND);
+	/* One that may not outlive a power cut is none. */
+	folder_failures = 1;
+	assert_int_equal(ed25519_load_or_make(&a, s.fd, "site.key"), -EIO);
+	assert_int_equal(faccessat(s.fd, "site.key", F_OK, 0), -1);
 	assert_int_equal(ed25519_load_or_make(&a, s.fd, "site.key"), 0);
 	assert_int_equal(ed25519_load_or_make(&b, s.fd, "site.key"), 0);
 	assert_string_equal(ed25519_keyid(a), ed25519_keyid(b));

@@ -262,8 +262,6 @@ names(void **state)
 		assert_non_null(message_word((enum message)m));
 	}
 	assert_int_equal(message_of("nothing@mainstay"), MESSAGE_MAX);
-	assert_true(message_by_person(MESSAGE_REQUEST));
-	assert_false(message_by_person(MESSAGE_RESULT));
 }
 
 int

@@ -301,9 +301,9 @@ test_progress_goes_with_the_result(void **state)
 	memset(digest, 1, sizeof(digest));
 	assert_int_equal(put("r-1", "acme-1", "ada"), 0);
 	assert_int_equal(say("1", "r-1", 1, 1, "one", bench.courier)->status, 200);
-	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, false, "allow", "{}", BENCH_NOW), 0);
+	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, NULL, "allow", "{}", BENCH_NOW), 0);
 	assert_int_equal(count("SELECT count(*) FROM progress"), 1);
-	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, true, "", "{}", BENCH_NOW), 0);
+	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, "ok", "", "{}", BENCH_NOW), 0);
 	assert_int_equal(count("SELECT count(*) FROM progress"), 0);
 	assert_int_equal(count("SELECT bytes FROM requests"), (int64_t)strlen("{\"payload\":\"\",\"sigs\":[]}{}{}"));
 }

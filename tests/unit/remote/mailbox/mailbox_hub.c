@@ -298,6 +298,7 @@ test_lists_leave_out_other_customers_without_a_word(void **state)
 
 /* --- results ---------------------------------------------------------------------------------------------- */
 static const struct ed25519 *cosigner; /* also signs; NULL: nobody */
+static const char *outcome = "ok";     /* of a result */
 
 static struct bench_call *
 send_result(const char *sequence, const char *kind, const char *id, const char *decision, uint8_t digest,
@@ -311,6 +312,7 @@ send_result(const char *sequence, const char *kind, const char *id, const char *
 
 	memset(bytes, digest, sizeof(bytes));
 	assert_int_equal(json_put_sha256(payload, "request", bytes), 0);
+	assert_int_equal(json_put_text(payload, "outcome", outcome), 0);
 	assert_int_equal(envelope_seal(&envelope, type, payload, key), 0);
 	if (cosigner)
 		assert_int_equal(envelope_cosign(envelope, type, payload, cosigner), 0);
@@ -344,6 +346,14 @@ test_plans_and_results_come_back(void **state)
 	assert_int_equal(send_result("4", "result", "by-file", NULL, 9, bench.courier)->status, 200);
 	doc = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/by-file", NULL, 0));
 	assert_true(json_is_object(json_object_get(doc, "result")));
+	assert_string_equal(json_text(doc, "outcome"), "ok");
+	/* A list shows no word that is none. */
+	outcome = "\x1b[2J";
+	assert_int_equal(send_result("5", "result", "strange", NULL, 9, bench.courier)->status, 200);
+	outcome = "ok";
+	json_decref(doc);
+	doc = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/strange", NULL, 0));
+	assert_null(json_object_get(doc, "outcome"));
 }
 
 static void
@@ -455,6 +465,7 @@ test_what_ran_on_a_site_is_told_as_its_changes(void **state)
 	assert_int_equal(serve_changes(bench.serve, "acme-1", bench_db(), changes), 0);
 	assert_int_equal(json_array_size(changes), 1);
 	assert_string_equal(json_text(json_array_get(changes, 0), "what"), "redis info by ada (r-2)");
+	assert_string_equal(json_text(json_array_get(changes, 0), "service"), "redis");
 	assert_string_equal(json_text(json_array_get(changes, 0), "time"), "2027-01-15T08:00:00.000Z");
 	assert_int_equal(serve_changes(bench.serve, "acme-2", bench_db(), others), 0);
 	assert_int_equal(json_array_size(others), 0);

@@ -191,7 +191,7 @@ test_a_dry_run_is_another_message(void **state)
 	/* Its plan is all that it asked for, and it is nothing that changed the site. */
 	assert_int_equal(request_json(&asked, &q), 0);
 	assert_int_equal(envelope_digest(digest, asked), 0);
-	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, false, "ask", "{}", BENCH_NOW), 0);
+	assert_int_equal(mailbox_store_answer(bench_db(), "acme-1", "r-1", digest, NULL, "ask", "{}", BENCH_NOW), 0);
 	page = bench_json(bench_ask(bench.engineer, "GET", "/v1/fleet/requests/r-1", NULL, 0));
 	assert_string_equal(json_text(page, "state"), "done");
 	assert_string_equal(json_text(page, "kind"), "dry-run");

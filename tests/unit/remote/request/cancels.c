@@ -381,14 +381,14 @@ test_lower_limits_make_another_plan(void **state)
 	assert_int_equal(m.n_posts, 8); /* a plan each, for the desk, and for whom it waits */
 	said_of_it = last_state(&m, "r-1", 4);
 	assert_string_equal(said_of_it,
-		"plan 4: uid:0 lowered its limits to 5.000 s, 33554432 bytes of memory, 4096 bytes of output; waits for one of: "
+		"plan 4: uid:0 lowered its limits to 5.000 s, 32 MiB of memory, 4 KiB of output; waits for one of: "
 		"dora; since 2026-11-21T20:00:00.000Z; expires 2026-11-21T21:00:00.000Z");
 	crash(&m);
 	free(said_of_it);
 	said_of_it = last_state(&m, "r-1", 5); /* the same, under a number that was not used before */
 	assert_non_null(strstr(said_of_it, "plan 4: uid:0 lowered its limits to 5.000 s"));
 	is = to_sign(&m, "r-1");
-	assert_non_null(strstr(is, "\nlimits        5.000 s, 33554432 bytes of memory, 4096 bytes of output, 64 processes, one processor\n"));
+	assert_non_null(strstr(is, "\nlimits        5.000 s, 32 MiB of memory, 4 KiB of output, 64 processes, one processor\n"));
 	/* What was signed of the former plan opens nothing. */
 	assert_int_equal(approve(&m, "r-1", was, DORA), REASON_ALTERED);
 	assert_int_equal(spawned(&m), 0);

@@ -1,56 +1,7 @@
 /* What the customer's approvers say: several of them, for several requests, and what takes it back. */
-#include "tests/unit/remote/request/world.h"
+#include "tests/unit/remote/request/approvers.h"
 
 #include "remote/request/standing.h"
-
-/* Dora and Cid approve; Ann asks. */
-static struct policy *
-two_of(const char *approvers, const char *more)
-{
-	SCOPED(scope_free) char *text = NULL;
-
-	assert_true(asprintf(&text,
-			    "v: 1\n"
-			    "approvers: [{name: dora, key: %s}, {name: cid, key: %s}]\n"
-			    "rules:\n"
-			    "  - {services: [redis], operations: [info], decision: allow}\n"
-			    "  - {risk: [change], decision: ask%s%s}\n%s",
-			    fixture_public[DORA], fixture_public[CID], *approvers ? ", approvers: " : "",
-			    approvers, more)
-		> 0);
-	return fixture_policy(text);
-}
-
-static void
-use_policy(struct monitor *m, struct policy *take_p)
-{
-	if (m->policy != fx.policy)
-		policy_free((struct policy *)(uintptr_t)m->policy);
-	m->policy = take_p;
-	changed(m, MONITOR_CHANGE_POLICY);
-}
-
-static void
-end(struct monitor *m)
-{
-	const struct policy *own = m->policy == fx.policy ? NULL : m->policy;
-
-	world_end(m);
-	policy_free((struct policy *)(uintptr_t)own);
-}
-
-static char *
-terms(struct monitor *m, const char *id, const char *approver, const char *uses, const char *life)
-{
-	SCOPED(call_done) struct monitor_call c = { .names = { "id", "approver", "uses", "life" },
-		.values = { id, approver, uses, life } };
-
-	c.names[2] = uses ? "uses" : NULL;
-	c.names[3] = life ? "life" : NULL;
-	assert_int_equal(call(m, "requests.show", &c), 0);
-	return strdup(json_string_value(
-		json_object_get(json_object_get(c.answer, "item"), "sign")));
-}
 
 static int
 say_yes(struct monitor *m, const char *id, const char *approver, enum person who)
@@ -78,15 +29,6 @@ approval_of(struct monitor *m, const char *id)
 		(void)snprintf(out + len, sizeof(out) - len, " %s", json_string_value(name));
 	}
 	return out;
-}
-
-static void
-ask(struct monitor *m, const char *id, const char *n)
-{
-	struct request q = good(id, "restart");
-
-	q.reason = id; /* each has its own reason: no two plans are the same text */
-	assert_int_equal(deliver(m, n, &q, ANN), 0);
 }
 
 /* Lists of many are cut, and who is not on the rule's list is not named. */
@@ -227,33 +169,6 @@ test_a_moved_plan_begins_anew(void **state)
 }
 
 /* --- standing --------------------------------------------------------------------------------- */
-static json_t *
-permits(struct monitor *m)
-{
-	SCOPED(call_done) struct monitor_call c = { 0 };
-
-	assert_int_equal(call(m, "requests.permits", &c), 0);
-	return json_incref(json_object_get(c.answer, "items"));
-}
-
-static void
-done(struct monitor *m)
-{
-	step_over(m, 0);
-}
-
-static void
-stand(struct monitor *m, const char *uses)
-{
-	SCOPED(scope_free) char *text = NULL;
-
-	ask(m, "r-1", "1");
-	text = terms(m, "r-1", "dora", uses, NULL);
-	assert_int_equal(approve(m, "r-1", text, DORA), 0);
-	assert_string_equal(state_of(m, "r-1"), "running");
-	done(m);
-}
-
 static void
 test_standing_covers_so_many(void **state)
 {

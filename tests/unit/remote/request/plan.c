@@ -46,7 +46,7 @@ test_says_all(void **state)
 	static const char *const parts[] = { "r-1\n", "sha256:", "acme-1 (customer acme)\n",
 		"ann\n", "slow reads\n", "C-17\n", "2026-11-21T19:", "redis 7.0.15, running\n",
 		"info\n", "'/usr/bin/redis-cli' '-s' '/run/service/redis.sock' 'info'\n",
-		"observe: reads\n", "10.500 s, 1048576 bytes of memory, 4096 bytes of output, 64 processes, one processor\n",
+		"observe: reads\n", "10.500 s, 1 MiB of memory, 4 KiB of output, 64 processes, one processor\n",
 		"none is planned\n", "none is declared\n", "which files it reads\n" };
 	SCOPED(scope_free) char *text = NULL;
 	struct request_plan_facts f;

@@ -3,21 +3,25 @@
 
 #include <sys/stat.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
+#include "appliance/trust/sha256.h"
 #include "remote/request/store.h"
 
 
 struct room {
 	struct scratch scratch;
 	struct request_store *store;
+	uint64_t now_us; /* as whoever opens it knows it; 0: not */
 };
 
 static void
 room_open(struct room *w)
 {
 	scratch_make(&w->scratch);
-	assert_int_equal(request_store_open(&w->store, w->scratch.fd), 0);
+	w->now_us = FIXTURE_NOW;
+	assert_int_equal(request_store_open(&w->store, w->scratch.fd, w->now_us), 0);
 }
 
 static void
@@ -31,7 +35,7 @@ static void
 room_again(struct room *w)
 {
 	w->store = request_store_close(w->store);
-	assert_int_equal(request_store_open(&w->store, w->scratch.fd), 0);
+	assert_int_equal(request_store_open(&w->store, w->scratch.fd, w->now_us), 0);
 }
 
 static int
@@ -273,7 +277,7 @@ test_two_monitors(void **state)
 	(void)state;
 	room_open(&w);
 	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
-	assert_int_equal(request_store_open(&second, w.scratch.fd), REASON_BUSY);
+	assert_int_equal(request_store_open(&second, w.scratch.fd, FIXTURE_NOW), REASON_BUSY);
 	assert_int_equal(refuse_count(REASON_BUSY), before + 1);
 	assert_null(second);
 	room_again(&w); /* the first is gone: it is the next one's */
@@ -412,6 +416,93 @@ test_what_was_damaged_does_not_come_again(void **state)
 	assert_int_equal(add(&w, "r-2", "ann", 3, FIXTURE_NOW + FIXTURE_HOUR, NULL), 0);
 }
 
+/* As if requests that ended five seconds before FIXTURE_NOW had gone to make room; and then this. */
+static void
+spoil_forgotten(struct room *w, const char *how)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(64);
+	SCOPED(scope_close) int fd = -1;
+	uint8_t digest[SHA256_LEN];
+
+	buf_u64(&b, FIXTURE_NOW - 5 * CLOCK_US_PER_S);
+	sha256_of(digest, b.data, b.len);
+	buf_put(&b, digest, sizeof(digest));
+	assert_int_equal(fs_open_dir(&fd, w->scratch.fd, "requests", 0700), 0);
+	(void)unlinkat(fd, "forgotten", 0);
+	if (strcmp(how, "a bit") == 0)
+		b.data[3] ^= 1;
+	else if (strcmp(how, "short") == 0)
+		b.len = 8;
+	else if (strcmp(how, "empty") == 0)
+		b.len = 0;
+	if (strcmp(how, "no file") == 0)
+		assert_int_equal(mkdirat(fd, "forgotten", 0700), 0);
+	else
+		assert_int_equal(fs_replace(fd, strcmp(how, "aside") == 0 ? "forgotten.bad" : "forgotten", b.data, b.len, 0600), 0);
+}
+
+static void
+assert_replayed(struct room *w, const char *id, uint64_t expires_us, const char *text)
+{
+	uint64_t before = refuse_count(REASON_REPLAYED);
+	size_t n = request_store_count(w->store);
+
+	assert_int_equal(add(w, id, "ann", 1, expires_us, NULL), REASON_REPLAYED);
+	assert_int_equal(refuse_count(REASON_REPLAYED), before + 1);
+	assert_non_null(strstr(refuse_last()->text, text));
+	assert_int_equal(request_store_count(w->store), n);
+	assert_null(request_store_find(w->store, id));
+}
+
+/* Nobody knows which they were: what ended before the damage was found may be one of them. */
+static void
+test_what_a_damaged_file_had_forgotten_stays_so(void **state)
+{
+	static const struct {
+		const char *how;
+		uint64_t until_us;
+	} rows[] = { { "whole", FIXTURE_NOW - 5 * CLOCK_US_PER_S }, { "a bit", FIXTURE_NOW }, { "short", FIXTURE_NOW },
+		{ "empty", FIXTURE_NOW }, { "no file", FIXTURE_NOW }, { "aside", FIXTURE_NOW } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(room_close) struct room w;
+
+		room_open(&w);
+		spoil_forgotten(&w, rows[i].how);
+		room_again(&w);
+		w.now_us = FIXTURE_NOW + FIXTURE_HOUR; /* what is found once is not found later */
+		for (int again = 0; again < 2; again++) {
+			assert_replayed(&w, "r-1", rows[i].until_us, "not remembered here any more");
+			room_again(&w);
+		}
+		assert_int_equal(add(&w, "r-2", "ann", 2, rows[i].until_us + CLOCK_US_PER_S, NULL), 0);
+		assert_int_equal(faccessat(w.scratch.fd, "requests/forgotten.bad", F_OK, 0), i == 0 ? -1 : 0);
+	}
+}
+
+/* By a clock that is wrong nobody can say what had ended. */
+static void
+test_a_doubtful_clock_dates_no_damage(void **state)
+{
+	SCOPED(room_close) struct room w;
+
+	(void)state;
+	room_open(&w);
+	spoil_forgotten(&w, "a bit");
+	w.now_us = 0;
+	room_again(&w);
+	assert_int_equal(request_store_date(w.store, 0), 0);
+	assert_replayed(&w, "r-1", FIXTURE_NOW + FIXTURE_HOUR, "clock in doubt");
+	room_again(&w);
+	assert_replayed(&w, "r-1", FIXTURE_NOW + FIXTURE_HOUR, "clock in doubt");
+	assert_int_equal(request_store_date(w.store, FIXTURE_NOW), 0);
+	assert_int_equal(request_store_date(w.store, FIXTURE_NOW + 2 * FIXTURE_HOUR), 0);
+	room_again(&w);
+	assert_replayed(&w, "r-1", FIXTURE_NOW, "not remembered here any more");
+	assert_int_equal(add(&w, "r-1", "ann", 1, FIXTURE_NOW + CLOCK_US_PER_S, NULL), 0);
+}
+
 static void
 test_order_and_removal(void **state)
 {
@@ -464,6 +555,8 @@ main(void)
 		cmocka_unit_test(test_what_it_touches_is_kept),
 		cmocka_unit_test(test_damage_is_set_aside),
 		cmocka_unit_test(test_what_was_damaged_does_not_come_again),
+		cmocka_unit_test(test_what_a_damaged_file_had_forgotten_stays_so),
+		cmocka_unit_test(test_a_doubtful_clock_dates_no_damage),
 		cmocka_unit_test(test_order_and_removal),
 		cmocka_unit_test(test_failing_disk),
 	};

@@ -40,6 +40,7 @@ world_open(struct monitor *m)
 
 	*m = (struct monitor){ .fx = &fx, .now_us = FIXTURE_NOW, .remote_on = true };
 	assert_int_equal(sd_event_new(&m->loop), 0);
+	scratch_remove(&fx.scratch); /* the fixture's is not needed any more */
 	scratch_make(&fx.scratch);
 	(void)snprintf(m->paths.lib, sizeof(m->paths.lib), "%s/lib", fx.scratch.path);
 	(void)snprintf(m->paths.run, sizeof(m->paths.run), "%s/run", fx.scratch.path);
@@ -392,4 +393,20 @@ said(struct monitor *m, const char *id)
 	assert_int_equal(envelope_verify_daemon(e, ed25519_public(m->site_key)), 0);
 	assert_int_equal(request_result_parse(&result, e->payload), 0);
 	return result;
+}
+
+/* Write a state into the file, as power that failed at that instant would have left it. */
+static UNUSED void
+leave_as(struct monitor *m, const char *state)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20), out = BUF_MAX(1 << 20);
+	SCOPED(scope_close) int fd = -1;
+	SCOPED_JSON *doc = NULL;
+
+	assert_int_equal(fs_open_dir(&fd, m->dir_fd, "requests", 0700), 0);
+	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
+	assert_int_equal(json_read_canonical(&doc, b.data, b.len, 1 << 20, "r-1"), 0);
+	json_object_set_new(doc, "state", json_string(state));
+	assert_int_equal(json_canonical(&out, doc), 0);
+	assert_int_equal(fs_replace(fd, "r-1.json", out.data, out.len, 0600), 0);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,12 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/egress/filter.h"
 #include "appliance/egress/ledger.h"
+#include "appliance/egress/pseudonym.h"
+#include "appliance/egress/redact.h"
 #include "appliance/loop/loop.h"
 #include "appliance/record/record.h"
 #include "telemetry/collect/door.h"
@@ -178,6 +182,28 @@ an_accepted_log_is_followed_and_its_secrets_stay(void **state)
 	assert_stored(w, "web log.web.app 17 {\"level\":\"error\",\"msg\":\"key [redacted:aws-key] is used\"}|");
 }
 
+/* What leaves under a pseudonym can be revealed, or does not leave. */
+static void
+no_record_is_written_whose_pseudonyms_cannot_be_kept(void **state)
+{
+	struct world *w = *state;
+	SCOPED(buf_done) struct buf table = BUF_MAX(4096);
+
+	redact_set_pseudonyms(door_outgoing(w->door)->redact, PSEUDONYM_DEFAULT);
+	assert_int_equal(mkdirat(w->s.fd, PSEUDONYM_TABLE_NAME, 0700), 0);
+	tell(w, "log.web.app");
+	put(w, "web.log", "from 203.0.113.7\n");
+	follow_look(w->follow);
+	run(w, 100);
+	assert_int_equal(w->told, 0);
+	assert_stored(w, "");
+	assert_int_equal(unlinkat(w->s.fd, PSEUDONYM_TABLE_NAME, AT_REMOVEDIR), 0);
+	run(w, 20000);
+	assert_int_equal(w->told, 1);
+	assert_int_equal(fs_read(w->s.fd, PSEUDONYM_TABLE_NAME, 4096, &table), 0);
+	assert_non_null(strstr(buf_text(&table), "\t203.0.113.7\n"));
+}
+
 static void
 a_log_of_the_host_has_no_service(void **state)
 {
@@ -288,6 +314,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(an_accepted_log_is_followed_and_its_secrets_stay),
+		CASE(no_record_is_written_whose_pseudonyms_cannot_be_kept),
 		CASE(a_log_of_the_host_has_no_service),
 		CASE(what_is_not_accepted_waits_with_an_example_of_its_own),
 		CASE(nothing_is_read_while_the_switch_is_off),

@@ -199,18 +199,23 @@ static void
 other_questions_are_answered_by_their_status(void **state)
 {
 	static const struct {
-		const char *question, *begins;
+		const char *question, *begins, *ends;
 	} questions[] = {
-		{ "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 Not Found\r\n" },
-		{ "PUT /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\n" },
-		{ "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 421 " },
-		{ "GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 400 " },
+		{ "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 Not Found\r\n",
+			"Content-Length: 35\r\nConnection: close\r\n\r\n/metrics is all that there is here\n" },
+		{ "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 Not Found\r\n",
+			"Content-Length: 35\r\nConnection: close\r\n\r\n" },
+		{ "PUT /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\n",
+			"Content-Length: 0\r\nConnection: close\r\n\r\n" },
+		{ "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 421 ",
+			"\r\n\r\nask by address, or as localhost\n" },
+		{ "GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "Content-Length: 0\r\nConnection: close\r\n\r\n" },
 	};
 	struct ground *g = *state;
 
 	next_round(g);
 	for (size_t i = 0; i < ARRAY_LEN(questions); i++)
-		check(g, questions[i].question, questions[i].begins, "Content-Length: 0\r\nConnection: close\r\n\r\n");
+		check(g, questions[i].question, questions[i].begins, questions[i].ends);
 	assert_int_equal(g->printed, 0);
 	check(g, GET, "HTTP/1.1 200 ", "text of round 1\n");
 }

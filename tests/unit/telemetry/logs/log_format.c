@@ -139,11 +139,20 @@ a_second_that_was_seen_is_read_the_same(void **state)
 static void
 formats_have_names(void **state)
 {
-	enum log_format f;
+	static const char *const names[] = {
+		[LOG_FORMAT_PLAIN] = "plain",
+		[LOG_FORMAT_JSON] = "json",
+		[LOG_FORMAT_SYSLOG] = "syslog",
+		[LOG_FORMAT_NGINX] = "nginx",
+		[LOG_FORMAT_POSTGRESQL] = "postgresql",
+		[LOG_FORMAT_REDIS] = "redis",
+		[LOG_FORMAT_NATS] = "nats",
+	};
 
 	(void)state;
-	for (f = 0; f < LOG_FORMAT_MAX; f++) {
-		assert_int_equal(log_format_of(log_format_text(f)), f);
+	assert_int_equal(ARRAY_LEN(names), LOG_FORMAT_MAX);
+	for (enum log_format f = 0; f < LOG_FORMAT_MAX; f++) {
+		assert_int_equal(log_format_of(names[f]), f);
 		assert_int_equal(log_format_continues(f), f == LOG_FORMAT_POSTGRESQL);
 	}
 	assert_int_equal(log_format_of("xml"), LOG_FORMAT_MAX);

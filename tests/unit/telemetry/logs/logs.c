@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ struct world {
 	struct logs *logs;
 	struct logs_source source;
 	bool may;
+	int before; /* what is said before a record is written */
 	char example[128];
 	uint64_t mono_us;
 };
@@ -66,7 +68,15 @@ may(const struct logs_source *source, const char *example, void *arg)
 	return w->may;
 }
 
-static const struct logs_ops ops = { .redact = redact, .may = may };
+static int
+before(void *arg)
+{
+	const struct world *w = arg;
+
+	return w->before;
+}
+
+static const struct logs_ops ops = { .redact = redact, .may = may, .before = before };
 
 static void
 start(struct world *w)
@@ -232,6 +242,23 @@ lines_are_shipped_redacted_once(void **state)
 	add(w, "f\n");
 	read_now(w);
 	assert_shipped(w, "one|two [redacted] end||half|");
+}
+
+/* What its pseudonyms stand for, say, could not be kept. */
+static void
+no_record_is_written_before_what_must_be_kept_first(void **state)
+{
+	struct world *w = *state;
+
+	w->before = -EIO;
+	add(w, "one\ntwo\n");
+	logs_look(w->logs);
+	assert_int_equal(logs_drain(w->logs), -EIO);
+	assert_shipped(w, "");
+	w->before = 0;
+	wait_s(w, 6);
+	read_now(w);
+	assert_shipped(w, "one|two|");
 }
 
 static void
@@ -590,6 +617,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(lines_are_shipped_redacted_once),
 		CASE(after_a_kill_it_goes_on_behind_what_is_stored),
+		CASE(no_record_is_written_before_what_must_be_kept_first),
 		CASE(a_file_that_was_there_before_it_might_leave_begins_at_its_end),
 		CASE(a_file_that_appears_while_nobody_runs_begins_at_its_beginning),
 		CASE(a_renamed_file_is_read_to_its_end_before_the_new_one),

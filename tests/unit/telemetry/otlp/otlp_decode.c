@@ -485,10 +485,13 @@ vector(const char *name, struct buf *out)
 	const char *root = getenv("VECTORS");
 	char path[512];
 	SCOPED(scope_close) int dir = -1;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/otlp", root ? root : "../shared/vectors");
 	dir = open(path, O_DIRECTORY | O_PATH | O_CLOEXEC);
-	if (dir < 0 || fs_read(dir, name, out->max, out) != 0) {
+	r = dir < 0 ? REASON_NOT_FOUND : fs_read(dir, name, out->max, out);
+	assert_true(r >= 0);
+	if (r != 0) {
 		print_message("skipped: no %s/%s\n", path, name);
 		return false;
 	}

@@ -410,11 +410,6 @@ protoc_reads_the_hubs_answers(void **state)
 	}
 	assert_string_equal(buf_text(&text),
 		"partial_success {\n  rejected: 3\n  error_message: \"three had no name\"\n}\n");
-	buf_reset(&out);
-	buf_reset(&text);
-	otlp_encode_status(&out, 8, "slow down");
-	assert_true(protoc("Status", &out, &text));
-	assert_string_equal(buf_text(&text), "code: 8\nmessage: \"slow down\"\n");
 }
 
 int

@@ -251,7 +251,7 @@ bench_release_with(struct bench *b, struct bench_release *ret, const char *servi
 	assert_int_equal(tree_index_seal(x), 0);
 	ret->index = BUF_MAX(1 << 16);
 	assert_int_equal(tree_index_write(x, &ret->index), 0);
-	assert_int_equal(tree_index_digest(x, digest), 0);
+	sha256_of(digest, ret->index.data, ret->index.len);
 	hex_encode(ret->hex, digest, sizeof(digest));
 	(void)snprintf(ret->target, sizeof(ret->target), "services/%s/%s/index.json",
 		strcmp(service, CORE_SERVICE) == 0 ? service : "redis", version);

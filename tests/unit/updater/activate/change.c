@@ -98,7 +98,7 @@ three_services_are_prepared_before_one_is_touched(void **state)
 		assert_int_equal(c.items[order[i].item].step, order[i].step);
 		change_advance(&c, 0, NULL);
 	}
-	assert_true(change_over(&c));
+	assert_true(change_current(&c) == c.n);
 	assert_int_equal(change_outcome(&c), CHANGE_GOOD);
 }
 
@@ -136,7 +136,7 @@ all_that_were_switched_go_back_in_reverse_order(void **state)
 		for (unsigned n = 0; n < failures[i].good; n++)
 			change_advance(&c, 0, NULL);
 		change_advance(&c, REASON_STATE_MOVED, "because");
-		for (unsigned n = 0; n < 32 && !change_over(&c); n++) {
+		for (unsigned n = 0; n < 32 && change_current(&c) < c.n; n++) {
 			const struct change_item *item = &c.items[change_current(&c)];
 
 			(void)snprintf(way + strlen(way), sizeof(way) - strlen(way), "%s.%s ", item->service,
@@ -161,7 +161,7 @@ data_that_cannot_go_back_keeps_its_release(void **state)
 	assert_int_equal(c.items[0].step, CHANGE_FAILED);
 	assert_int_equal(c.items[1].step, CHANGE_UNDO_STOP);
 	assert_non_null(strstr(c.remedy, "cannot go back and no snapshot can be restored"));
-	while (!change_over(&c))
+	while (change_current(&c) < c.n)
 		change_advance(&c, 0, NULL);
 	assert_int_equal(c.items[1].step, CHANGE_ROLLED_BACK);
 	assert_int_equal(change_outcome(&c), CHANGE_FAILED);
@@ -224,9 +224,9 @@ from_every_step_every_way_ends(void **state)
 				struct change c = { .n = 2, .items = { { .step = (enum change_step)step },
 								    { .step = (enum change_step)other } } };
 
-				for (unsigned n = 0; n < 64 && !change_over(&c); n++)
+				for (unsigned n = 0; n < 64 && change_current(&c) < c.n; n++)
 					change_advance(&c, fails >> (n % 6) & 1 ? REASON_FAULT : 0, "x");
-				assert_true(change_over(&c));
+				assert_true(change_current(&c) == c.n);
 			}
 }
 

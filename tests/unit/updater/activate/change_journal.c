@@ -84,7 +84,7 @@ hostile_text_does_not_spoil_the_journal(void **state)
 
 		for (size_t k = 0; k + 2 < sizeof(longest); k += 2)
 			memcpy(longest + k, "\xc3\xa4", 3);
-		for (unsigned n = 0; n < 8 && !change_over(&c); n++)
+		for (unsigned n = 0; n < 8 && change_current(&c) < c.n; n++)
 			change_advance(&c, REASON_MALFORMED, i < ARRAY_LEN(texts) ? texts[i] : longest);
 		assert_int_equal(change_save(&c, fd), 0);
 		assert_int_equal(change_load(&back, fd), 0);

@@ -1,9 +1,12 @@
 /* A change on the loop, taken up at any step as after a crash: how it ends, and what it leaves. */
 #include "tests/unit/updater/activate/bench.h"
 
+#include <errno.h>
+
 #include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/mutes.h"
+#include "tests/fakes/sync_fails.h"
 
 /* The shim's word on redis. */
 static void
@@ -32,6 +35,9 @@ shim_says(struct bench *b, enum state_is is)
 	shim_writes(b, is, 0);
 }
 
+/* When what a crash cut off had begun. */
+static uint64_t started_us = 1;
+
 /* A crash left the journal at this step. */
 static void
 crash_at(struct bench *b, enum change_step step, const struct bench_release *from,
@@ -41,7 +47,7 @@ crash_at(struct bench *b, enum change_step step, const struct bench_release *fro
 		.n = 1,
 		.items = { { .service = "redis", .to_version = "7", .counter = 2, .step = step } },
 		.reason = step >= CHANGE_UNDO_STOP && step != CHANGE_GOOD ? REASON_STATE_MOVED : REASON_NONE,
-		.started_us = 1 };
+		.started_us = started_us };
 	struct change_item *item = &c.items[0];
 
 	if (from) {
@@ -113,6 +119,56 @@ a_definition_of_another_service_is_never_run(void **state)
 	run_to_end(b, 5);
 	assert_true(refuse_count(REASON_ALTERED) > before);
 	assert_went_back(b, REASON_ALTERED, NULL);
+}
+
+static int
+count(const struct audit_entry *e, void *arg)
+{
+	(void)e;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static size_t
+count_leaves(struct bench *b, const char *kind)
+{
+	size_t n = 0;
+
+	assert_int_equal(audit_each(b->t->m->audit, &(struct audit_filter){ .kind = kind }, count, &n), 0);
+	return n;
+}
+
+/* Killed after its last leaf, before the journal was gone. */
+static void
+a_change_that_is_taken_up_again_is_told_once(void **state)
+{
+	static const struct {
+		enum change_step step;
+		const char *kind;
+	} rows[] = { { CHANGE_COMMIT, "activate" }, { CHANGE_ROLLED_BACK, "rollback" } };
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	uint8_t digest[32];
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &two);
+	bench_active(b, two.hex, 2);
+	shim_says(b, STATE_RUNNING);
+	assert_true(hex_decode(digest, sizeof(digest), two.hex));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(monitor_leaf(b->t->m, rows[i].kind, "mainstayd", "redis", digest, REASON_NONE), 0);
+		started_us = 1;
+		crash_at(b, rows[i].step, &one, &two);
+		run_to_end(b, 5);
+		assert_int_equal(count_leaves(b, rows[i].kind), 1);
+		/* The one that stands is of a change before this one. */
+		started_us = clock_now_us() + CLOCK_US_PER_S;
+		crash_at(b, rows[i].step, &one, &two);
+		run_to_end(b, 5);
+		assert_int_equal(count_leaves(b, rows[i].kind), 2);
+	}
+	started_us = 1;
 }
 
 static void
@@ -241,6 +297,9 @@ every_step_can_be_taken_again(void **state)
 struct watched {
 	struct bench *b;
 	unsigned ended, over;
+	unsigned no_room, stuck; /* so often it cannot be kept; that was said */
+	enum change_step how;
+	bool no_lock;		 /* cluster.lock cannot be put back, once */
 };
 
 static bool
@@ -252,20 +311,38 @@ has_journal(const struct bench *b)
 static void
 watch_step(const struct change *c, size_t item, void *arg)
 {
-	(void)c;
-	(void)item;
-	(void)arg;
+	struct watched *w = arg;
+
+	if (w->no_lock && c->items[item].step == CHANGE_UNDO_SWITCH)
+		folder_failures = 1;
+	w->no_lock = false;
 }
 
-static void
+static int
 watch_ended(const struct change *c, void *arg)
 {
 	struct watched *w = arg;
 
-	assert_true(change_over(c));
+	assert_true(change_current(c) == c->n);
 	assert_true(has_journal(w->b));
 	assert_int_equal(w->over, 0);
+	if (w->no_room > 0) {
+		w->no_room--;
+		return -ENOSPC;
+	}
 	w->ended++;
+	w->how = change_outcome(c);
+	return 0;
+}
+
+static void
+watch_stuck(const struct change *c, int r, void *arg)
+{
+	struct watched *w = arg;
+
+	(void)c;
+	assert_true(r == -ENOSPC || r == -EIO);
+	w->stuck++;
 }
 
 static void
@@ -279,29 +356,64 @@ watch_over(const struct change *c, void *arg)
 	w->over++;
 }
 
+static const struct change_run_ops watch_ops = { .stepped = watch_step, .ended = watch_ended, .stuck = watch_stuck,
+	.again_ms = 10, .over = watch_over };
+
 /* What outlives the journal is told while the journal is still there: a crash between the two loses nothing. */
 static void
 the_journal_goes_last(void **state)
 {
-	static const struct change_run_ops ops = { .stepped = watch_step, .ended = watch_ended, .over = watch_over };
 	struct bench *b = *state;
 	SCOPED(bench_release_done) struct bench_release r = { 0 };
 	struct change c = { .id = "00",
 		.n = 1,
 		.items = { { .service = "redis", .to_version = "7", .step = CHANGE_COMMIT } },
 		.started_us = 1 };
-	struct watched w = { .b = b };
 	struct change_run *run = NULL;
 
 	bench_release(b, &r, "redis", "7", "redis");
 	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", r.hex);
-	assert_int_equal(change_run_start(&run, b->t->m, b->u->journal_fd, &c, NULL, &ops, &w), 0);
-	assert_true(has_journal(b));
-	for (unsigned i = 0; i < 100 && run; i++)
+	/* As it goes, and while the disk is full: until it is kept it is not over, and that is said once. */
+	for (unsigned no_room = 0; no_room < 3; no_room += 2) {
+		struct watched w = { .b = b, .no_room = no_room };
+
+		assert_int_equal(change_run_start(&run, b->t->m, b->u->journal_fd, &c, NULL, &watch_ops, &w), 0);
+		assert_true(has_journal(b));
+		for (unsigned i = 0; i < 100 && run; i++)
+			bench_turn(b);
+		assert_null(run);
+		assert_int_equal(w.ended, 1);
+		assert_int_equal(w.over, 1);
+		assert_int_equal(w.stuck, no_room > 0);
+	}
+}
+
+/* Else the service would be left stopped, and somebody had to come. */
+static void
+a_disk_that_fails_once_keeps_nothing_from_going_back(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct change c = { .id = "00",
+		.n = 1,
+		.reason = REASON_STATE_MOVED,
+		.items = { { .service = "redis", .to_version = "7", .step = CHANGE_UNDO_SWITCH } },
+		.started_us = 1 };
+	struct watched w = { .b = b, .no_lock = true };
+	struct change_run *run = NULL;
+	struct lock lock;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_active(b, r.hex, 1);
+	(void)snprintf(c.items[0].to, sizeof(c.items[0].to), "%s", r.hex);
+	assert_int_equal(change_run_start(&run, b->t->m, b->u->journal_fd, &c, NULL, &watch_ops, &w), 0);
+	for (unsigned i = 0; i < 200 && run; i++)
 		bench_turn(b);
 	assert_null(run);
-	assert_int_equal(w.ended, 1);
-	assert_int_equal(w.over, 1);
+	assert_int_equal(w.stuck, 1);
+	assert_int_equal(w.how, CHANGE_ROLLED_BACK);
+	assert_int_equal(lock_read(&lock, &b->t->paths), 0);
+	assert_null(lock_find(&lock, "redis"));
 }
 
 /* The journal was left after all was told: its end is told once more, and changes nothing. */
@@ -337,6 +449,7 @@ main(void)
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(a_definition_of_another_service_is_never_run),
+		BENCH_TEST(a_change_that_is_taken_up_again_is_told_once),
 		BENCH_TEST(a_service_that_fails_goes_back),
 		BENCH_TEST(a_service_that_fails_while_it_soaks_goes_back),
 		BENCH_TEST(a_service_that_starts_again_while_it_soaks_goes_back),
@@ -344,6 +457,7 @@ main(void)
 		BENCH_TEST(what_was_not_staged_is_given_up),
 		BENCH_TEST(every_step_can_be_taken_again),
 		BENCH_TEST(the_journal_goes_last),
+		BENCH_TEST(a_disk_that_fails_once_keeps_nothing_from_going_back),
 		BENCH_TEST(an_end_that_was_cut_off_is_remembered_once),
 	};
 

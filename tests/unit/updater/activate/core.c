@@ -7,6 +7,7 @@
 #include "appliance/monitor/calls.h"
 #include "appliance/service/roster.h"
 #include "appliance/supervise/slots.h"
+#include "appliance/trust/sha256.h"
 #include "updater/activate/core_approved.h"
 #include "updater/activate/core_room.h"
 #include "updater/activate/update_verbs.h"
@@ -64,7 +65,7 @@ make(struct bench *b, struct release *rel)
 	assert_int_equal(tree_index_seal(x), 0);
 	rel->index = BUF_MAX(1 << 16);
 	assert_int_equal(tree_index_write(x, &rel->index), 0);
-	assert_int_equal(tree_index_digest(x, digest), 0);
+	sha256_of(digest, rel->index.data, rel->index.len);
 	hex_encode(rel->hex, digest, sizeof(digest));
 }
 

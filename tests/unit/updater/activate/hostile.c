@@ -227,7 +227,7 @@ static const struct hostile definitions[] = {
 	/* what it requires */
 	{ "itself first", "{\"requires\":{\"services\":[\"redis\"]}}", NO, .text = "requires itself" },
 	{ "a service that is not there", "{\"requires\":{\"services\":[\"backdoor\"]}}", .why = REASON_CONFLICT, .text = "requires backdoor" },
-	{ "a disk that nobody has", "{\"requires\":{\"disk\":1125899906842624}}", .why = REASON_NO_SPACE, .text = "bytes of disk" },
+	{ "a disk that nobody has", "{\"requires\":{\"disk\":1125899906842624}}", .why = REASON_NO_SPACE, .text = "1024 TiB of disk" },
 	/* what people read */
 	{ "notes that clear the screen", "{\"notes\":[\"\\u009b2J\"]}", NO, .text = "control character" },
 	{ "notes without end",

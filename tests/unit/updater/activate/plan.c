@@ -75,6 +75,8 @@ static const struct {
 	{ "knobs:\n  size: {type: int, default: 2}\n", "knobs:\n  size: {type: int, default: 3}\n", "defaults",
 		"[{\"from\":2,\"knob\":\"size\",\"to\":3}]" },
 	{ "", "knobs:\n  size: {type: int, default: 3}\n", "defaults", "[{\"from\":null,\"knob\":\"size\",\"to\":3}]" },
+	{ "knobs:\n  room: {type: size, default: 1mb}\n", "knobs:\n  room: {type: size, default: 2mb}\n", "defaults",
+		"[{\"from\":1048576,\"knob\":\"room\",\"to\":2097152,\"unit\":\"bytes\"}]" },
 	{ "knobs:\n  mine: {type: int, default: 2}\n", "knobs:\n  mine: {type: int, default: 3}\n", "defaults", "[]" },
 	{ "data: {format: one}\n", "data: {format: one}\n", "data", "\"same\"" },
 	{ "data: {format: one}\n", "data: {format: two, accepts: [one]}\n", "data", "\"one-way\"" },

@@ -69,7 +69,7 @@ setup(void **state)
 	assert_int_equal(tree_index_seal(x), 0);
 	s->index = BUF_MAX(65536);
 	assert_int_equal(tree_index_write(x, &s->index), 0);
-	assert_int_equal(tree_index_digest(x, digest), 0);
+	sha256_of(digest, s->index.data, s->index.len);
 	hex_encode(s->hex, digest, 32);
 	tree_index_free(x);
 	*state = s;
@@ -311,7 +311,7 @@ make_next(struct site *s, struct next *n)
 	add(x, "bin/mode", TREE_TYPE_FILE, 0444, s->program, strlen(program), NULL);
 	assert_int_equal(tree_index_seal(x), 0);
 	assert_int_equal(tree_index_write(x, &n->index), 0);
-	assert_int_equal(tree_index_digest(x, digest), 0);
+	sha256_of(digest, n->index.data, n->index.len);
 	hex_encode(n->hex, digest, 32);
 	tree_index_free(x);
 	assert_int_equal(fs_memfd(&from, "from", program, strlen(program)), 0);
@@ -496,7 +496,7 @@ index_of_many(struct site *s, uint8_t ret_bad[32])
 	assert_int_equal(tree_index_seal(x), 0);
 	s->index.len = 0;
 	assert_int_equal(tree_index_write(x, &s->index), 0);
-	assert_int_equal(tree_index_digest(x, digest), 0);
+	sha256_of(digest, s->index.data, s->index.len);
 	hex_encode(s->hex, digest, 32);
 	tree_index_free(x);
 }
