@@ -286,6 +286,16 @@ update_begin_for(struct update *u, struct monitor_call *call, enum change_kind k
 	return r;
 }
 
+/* It ran when its soak began, and nothing of it is left: the power failed, and whether the release had to do with that nobody
+ * knows. */
+static bool
+went_down(struct update *u, const struct change_item *item)
+{
+	struct services_state state;
+
+	return item->step == CHANGE_SOAK && services_find(u->m, item->service, &state) && strcmp(state.state, "stopped") == 0;
+}
+
 /* A crash left a change: its step is taken again.  One that was not staged yet has touched nothing. */
 int
 update_resume(struct update *u)
@@ -305,6 +315,8 @@ update_resume(struct update *u)
 			c.items[at].to_version, change_step_text(c.items[at].step));
 		if (c.items[at].step == CHANGE_STAGE)
 			change_advance(&c, REASON_INTERRUPTED, "the monitor ended before the release was staged");
+		else if (went_down(u, &c.items[at]))
+			change_advance(&c, REASON_INTERRUPTED, "the machine went down while the release was being watched");
 	}
 	return change_run_start(&u->run, u->m, u->journal_fd, &c, NULL, &run_ops, u);
 }

@@ -48,6 +48,15 @@ need_service(struct update *u, const struct monitor_call *call, const char **ret
 }
 
 /* --- install, remove ------------------------------------------------------------------------------------------------ */
+/* Its first release is going in, and may yet go back: a crash ends the command that began it, and not the install. */
+static bool
+goes_in(const struct update *u, const char *service)
+{
+	const struct change_item *item = u->run ? change_find(change_run_state(u->run), service) : NULL;
+
+	return item && !item->from[0];
+}
+
 static int
 on_install(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -69,7 +78,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (!monitor_switch_on(m, SWITCH_UPDATES))
 		return REFUSE(REASON_SWITCHED_OFF, service, "releases come with the updates switch: mainstay on updates");
 	known = services_find(m, service, &state);
-	if (known && state.release[0])
+	if (known && state.release[0] && !goes_in(u, service))
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
 	added = !known || !state.wanted;
 	if (!added && channel && strcmp(channel, state.channel) != 0)
@@ -86,6 +95,8 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r != 0)
 		return r;
 	update_wait_install(u, call, service, added);
+	if (goes_in(u, service))
+		return 0; /* and is told how it ends */
 	update_set(u, "fetching", service, REASON_NONE, "");
 	monitor_statement_soon(m);
 	monitor_push(m, CALL_ROLE_COURIER, FETCH_WIRE_EVENT, NULL);

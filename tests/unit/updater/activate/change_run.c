@@ -208,6 +208,23 @@ a_service_that_fails_while_it_soaks_goes_back(void **state)
 	assert_non_null(strstr(b->u->text, "after it had passed"));
 }
 
+/* Nothing is left of what ran before the boot: that is not the release's health, and is not called so. */
+static void
+a_power_cut_while_it_soaks_goes_back_and_is_called_so(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release(b, &two, "redis", "8", "redis");
+	bench_store(b, &two);
+	bench_active(b, two.hex, 2);
+	crash_at(b, CHANGE_SOAK, &one, &two);
+	run_to_end(b, 20);
+	assert_went_back(b, REASON_INTERRUPTED, one.hex);
+	assert_non_null(strstr(b->u->text, "the machine went down while the release was being watched"));
+}
+
 /* It is well at each look, and is not the same that was well. */
 static void
 a_service_that_starts_again_while_it_soaks_goes_back(void **state)
@@ -452,6 +469,7 @@ main(void)
 		BENCH_TEST(a_change_that_is_taken_up_again_is_told_once),
 		BENCH_TEST(a_service_that_fails_goes_back),
 		BENCH_TEST(a_service_that_fails_while_it_soaks_goes_back),
+		BENCH_TEST(a_power_cut_while_it_soaks_goes_back_and_is_called_so),
 		BENCH_TEST(a_service_that_starts_again_while_it_soaks_goes_back),
 		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
 		BENCH_TEST(what_was_not_staged_is_given_up),

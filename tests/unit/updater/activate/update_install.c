@@ -28,9 +28,9 @@ assert_cluster(struct bench *b, const char *is)
 	assert_string_equal(buf_text(&text), is);
 }
 
-/* All of its bytes came, so it is started, and never becomes healthy. */
+/* All of its bytes came, so it is started. */
 static void
-run_into_the_wall(struct bench *b, const struct bench_release *r, unsigned counter)
+arrive(struct bench *b, const struct bench_release *r, unsigned counter)
 {
 	assert_int_equal(bench_assign(b, counter, r->target, r->hex), 0);
 	assert_int_equal(bench_call(b, CALL_ROLE_COURIER, "update.objects", NULL, NULL, 0, NULL), 0);
@@ -38,6 +38,13 @@ run_into_the_wall(struct bench *b, const struct bench_release *r, unsigned count
 		bench_turn(b);
 	assert_non_null(b->u->run);
 	bench_settle(b);
+}
+
+/* It never becomes healthy. */
+static void
+run_into_the_wall(struct bench *b, const struct bench_release *r, unsigned counter)
+{
+	arrive(b, r, counter);
 	clock_fake(clock_now_us() + 61 * CLOCK_US_PER_S, clock_mono_us() + 61 * CLOCK_US_PER_S);
 	for (unsigned i = 0; i < 200 && b->u->run; i++)
 		bench_turn(b);
@@ -102,6 +109,27 @@ what_a_person_wrote_stays_and_is_said(void **state)
 	assert_string_equal(json_text(row, "why"), "not installed: mainstay service install redis");
 }
 
+/* A crash ended the command and not the install: who asks again hears how it ends, as the first would have. */
+static void
+asked_again_while_it_goes_on_waits_for_its_end(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+	struct site_answer a, again;
+
+	bench_release(b, &r, "redis", "7", "redis");
+	bench_publish(b, &r, bench_custom(1));
+	begin(b, others, &a);
+	arrive(b, &r, 1);
+	bench_restart(b);
+	assert_non_null(b->u->run);
+	assert_int_equal(change_run_state(b->u->run)->items[0].step, CHANGE_START);
+	bench_begin(b, "service.install", "redis", &again);
+	assert_int_equal(bench_end(b, &again, 5), REASON_STATE_MOVED);
+	assert_non_null(strstr(again.why.text, "; now redis is not installed"));
+	assert_cluster(b, with_redis); /* as the command that was cut off left it */
+}
+
 static void
 another_channel_than_the_files_is_refused(void **state)
 {
@@ -157,6 +185,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		INSTALL_TEST(a_first_release_that_fails_is_taken_out_again),
 		INSTALL_TEST(what_a_person_wrote_stays_and_is_said),
+		INSTALL_TEST(asked_again_while_it_goes_on_waits_for_its_end),
 		INSTALL_TEST(another_channel_than_the_files_is_refused),
 		INSTALL_TEST(what_was_set_meanwhile_stays),
 		INSTALL_TEST(the_last_that_waits_takes_it_out),
