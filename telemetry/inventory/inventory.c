@@ -42,7 +42,8 @@ inventory_read(const struct inventory_ask *ask, const char *path, struct buf *ou
 	if (fd < 0)
 		return REASON_NOT_FOUND;
 	r = fs_read_fd(fd, out->max, out);
-	return r == -EINVAL || r == -EIO || r == -ENODEV ? REASON_NOT_FOUND : r; /* as some files of sysfs say it */
+	/* Files of sysfs say in many ways that there is nothing to be said. */
+	return r < 0 && r != -ENOMEM ? REASON_NOT_FOUND : r;
 }
 
 bool
@@ -59,25 +60,29 @@ inventory_put_line(json_t *to, const char *name, const struct inventory_ask *ask
 	SCOPED(buf_done) struct buf in = BUF_MAX(SMALL_MAX);
 	char clean[INVENTORY_TEXT_MAX + 1];
 	const char *text;
+	int r = inventory_read(ask, path, &in);
 
-	if (inventory_read(ask, path, &in) != 0)
-		return 0;
+	if (r != 0)
+		return r < 0 ? FAULT(r) : 0;
 	text = buf_text(&in);
 	(void)inventory_text_clean(clean, text, strcspn(text, "\n"));
 	return *clean ? json_put_text(to, name, clean) : 0;
 }
 
-int64_t
-inventory_number(const struct inventory_ask *ask, const char *path)
+int
+inventory_number(int64_t *ret, const struct inventory_ask *ask, const char *path)
 {
 	SCOPED(buf_done) struct buf in = BUF_MAX(SMALL_MAX);
 	char clean[INVENTORY_TEXT_MAX + 1];
 	uint64_t v;
+	int r = inventory_read(ask, path, &in);
 
-	if (inventory_read(ask, path, &in) != 0 ||
-		number_u64(&v, inventory_text_clean(clean, buf_text(&in), in.len), INT64_MAX) != 0)
-		return -1;
-	return (int64_t)v;
+	*ret = -1;
+	if (r < 0)
+		return FAULT(r);
+	if (r == 0 && number_u64(&v, inventory_text_clean(clean, buf_text(&in), in.len), INT64_MAX) == 0)
+		*ret = (int64_t)v;
+	return 0;
 }
 
 /* --- os ------------------------------------------------------------------------------------------------------------- */

@@ -42,7 +42,6 @@ put_common_name(json_t *to, const char *name, X509_NAME *from)
 	int n = -1;
 
 	errno = 0;
-
 	if (at >= 0)
 		n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(from, at)));
 	if (n >= 0)
@@ -123,11 +122,14 @@ add_file(json_t *list, const struct inventory_ask *ask, const char *path)
 	if (!bio)
 		return -ENOMEM;
 	for (r = 0; r == 0 && n < CHAIN_MAX; n++) {
-		SCOPED(free_certificate) X509 *x = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+		SCOPED(free_certificate) X509 *x = NULL;
 
-		if (!x && n > 0)
-			break;
-		r = add(list, path, n, x);
+		errno = 0;
+		x = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+		if (errno == ENOMEM) /* not the file's fault; also a key that is left out of what was read */
+			r = -ENOMEM;
+		else if (x || n == 0)
+			r = add(list, path, n, x);
 		if (!x)
 			break;
 	}

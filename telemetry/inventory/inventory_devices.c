@@ -27,7 +27,7 @@ each_device(json_t *list, const struct inventory_ask *ask, const char *dir, devi
 	(void)snprintf(full, sizeof(full), "%s%s", ask->root, dir);
 	n = scandir(full, &names, NULL, alphasort);
 	if (n < 0)
-		return 0;
+		return errno == ENOMEM ? -ENOMEM : 0;
 	for (int i = 0; i < n; i++) {
 		const char *name = names[i]->d_name;
 
@@ -50,10 +50,11 @@ path_of(char out[PATH_BYTES], const char *dir, const char *name, const char *abo
 static int
 put_number(json_t *to, const char *name, const struct inventory_ask *ask, const char *path, int64_t times)
 {
-	int64_t v = inventory_number(ask, path);
+	int64_t v;
+	int r = inventory_number(&v, ask, path);
 
-	if (v < 0 || v > INT64_MAX / times)
-		return 0;
+	if (r < 0 || v < 0 || v > INT64_MAX / times)
+		return r;
 	return json_object_set_new(to, name, json_integer(v * times)) < 0 ? -ENOMEM : 0;
 }
 
@@ -63,6 +64,7 @@ add_disk(json_t *list, const struct inventory_ask *ask, const char *dir, const c
 {
 	SCOPED_JSON *item = NULL;
 	char path[PATH_BYTES];
+	int64_t rotational = -1;
 	int r;
 
 	if (!inventory_has(ask, path_of(path, dir, name, "device")))
@@ -72,9 +74,9 @@ add_disk(json_t *list, const struct inventory_ask *ask, const char *dir, const c
 		return -ENOMEM;
 	r = inventory_put_line(item, "model", ask, path_of(path, dir, name, "device/model"));
 	r = r ?: put_number(item, "bytes", ask, path_of(path, dir, name, "size"), SECTOR);
-	if (r == 0 && inventory_number(ask, path_of(path, dir, name, "queue/rotational")) >= 0)
-		r = json_object_set_new(item, "rotational",
-			json_boolean(inventory_number(ask, path) > 0)) < 0 ? -ENOMEM : 0;
+	r = r ?: inventory_number(&rotational, ask, path_of(path, dir, name, "queue/rotational"));
+	if (r == 0 && rotational >= 0)
+		r = json_object_set_new(item, "rotational", json_boolean(rotational > 0)) < 0 ? -ENOMEM : 0;
 	return r ?: json_array_append(list, item);
 }
 
@@ -128,10 +130,11 @@ put_memory(json_t *to, const struct inventory_ask *ask)
 {
 	SCOPED(buf_done) struct buf in = BUF_MAX(64 * 1024);
 	unsigned long long kib;
+	int r = inventory_read(ask, "/proc/meminfo", &in);
 
 	/* To the MiB: another kernel keeps some pages more or less for itself. */
-	if (inventory_read(ask, "/proc/meminfo", &in) != 0 || sscanf(buf_text(&in), "MemTotal: %llu kB", &kib) != 1)
-		return 0;
+	if (r != 0 || sscanf(buf_text(&in), "MemTotal: %llu kB", &kib) != 1)
+		return r < 0 ? FAULT(r) : 0;
 	return json_put_u64(to, "memory_mib", kib / 1024);
 }
 
@@ -141,9 +144,11 @@ inventory_devices_hardware(json_t *to, const struct inventory_ask *ask)
 	SCOPED(buf_done) struct buf in = BUF_MAX(CPU_MAX);
 	SCOPED_JSON *disks = json_array(), *cpu = NULL;
 	bool hypervisor = false;
-	int r = disks ? 0 : -ENOMEM;
+	int r = disks ? inventory_read(ask, "/proc/cpuinfo", &in) : -ENOMEM;
 
-	if (r == 0 && inventory_read(ask, "/proc/cpuinfo", &in) == 0) {
+	if (r > 0) {
+		r = 0;
+	} else if (r == 0) {
 		cpu = inventory_text_cpu(buf_text(&in));
 		r = cpu ? 0 : -ENOMEM;
 		hypervisor = json_is_true(json_object_get(cpu, "hypervisor"));

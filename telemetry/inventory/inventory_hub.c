@@ -135,9 +135,9 @@ add(const struct diff *d, const char *path, const json_t *was, const json_t *is)
 	r = item ? json_put_time(item, "time", d->time_us) : -ENOMEM;
 	r = r ? r : json_put_time(item, "site_time", d->site_us);
 	if (r == 0 && was)
-		r = json_object_set_new(item, "was", json_deep_copy(was));
+		r = json_object_set_new(item, "was", json_copy_whole(was, JSON_DEEP));
 	if (r == 0 && is)
-		r = json_object_set_new(item, "is", json_deep_copy(is));
+		r = json_object_set_new(item, "is", json_copy_whole(is, JSON_DEEP));
 	return r < 0 || json_array_append(d->items, item) < 0 ? -ENOMEM : 0;
 }
 

@@ -1,6 +1,7 @@
 #include "telemetry/inventory/inventory_text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,9 +186,10 @@ by_name(const void *a, const void *b)
 	return strcmp(json_text(*(json_t *const *)a, "name"), json_text(*(json_t *const *)b, "name"));
 }
 
-/* The second to fourth word: where, type, options.  The first may be an address, and is never looked at. */
-static json_t *
-read_mount(const char *line, size_t len)
+/* The second to fourth word: where, type, options.  The first may be an address, and is never looked at.  NULL in *ret where
+ * nothing of it is told. */
+static int
+read_mount(json_t **ret, const char *line, size_t len)
 {
 	const char *word[4], *end = line + len;
 	size_t n_word[4];
@@ -200,13 +202,14 @@ read_mount(const char *line, size_t len)
 		n_word[i] = (size_t)(line - word[i]);
 		line += line < end;
 		if (n_word[i] == 0)
-			return NULL;
+			return 0;
 	}
 	if (is_passing(word[2], n_word[2]))
-		return NULL;
-	return json_pack("{s:s, s:s, s:b}", "name", inventory_text_clean(where, word[1], n_word[1]), "type",
+		return 0;
+	*ret = json_pack("{s:s, s:s, s:b}", "name", inventory_text_clean(where, word[1], n_word[1]), "type",
 		inventory_text_clean(type, word[2], n_word[2]), "read_only",
 		(int)(strncmp(word[3], "ro", 2) == 0 && (n_word[3] == 2 || word[3][2] == ',')));
+	return *ret ? 0 : -ENOMEM;
 }
 
 json_t *
@@ -218,10 +221,11 @@ inventory_text_mounts(const char *text)
 	size_t n = 0;
 	int r = 0;
 
-	for (; text && n < MOUNTS_MAX; text = next) {
+	for (; text && n < MOUNTS_MAX && r == 0; text = next) {
 		size_t len = line_of(text, &next);
 
-		found[n] = read_mount(text, len);
+		found[n] = NULL;
+		r = read_mount(&found[n], text, len);
 		n += found[n] != NULL;
 	}
 	qsort(found, n, sizeof(found[0]), by_name);
@@ -232,7 +236,7 @@ inventory_text_mounts(const char *text)
 		if (hidden)
 			json_decref(found[i]);
 		else if (json_array_append_new(out, found[i]) < 0) /* also where there is no list: it is taken */
-			r = -1;
+			r = -ENOMEM;
 	}
 	return r < 0 ? NULL : STEAL(out);
 }

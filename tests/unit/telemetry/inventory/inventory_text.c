@@ -53,6 +53,7 @@ texts_become_trees(void **state)
 		SCOPED(scope_free) char *shown = json_dumps(tree, JSON_SORT_KEYS | JSON_COMPACT);
 
 		assert_non_null(expected);
+		assert_non_null(tree);
 		if (!json_equal(tree, expected))
 			fail_msg("row %zu: %s", i, shown);
 	}
@@ -65,6 +66,7 @@ a_place_is_told_once(void **state)
 	SCOPED_JSON *tree = inventory_text_mounts("/dev/a /x ext4 rw 0 0\n/dev/b / ext4 rw 0 0\n/dev/c /x ext4 rw 0 0\n");
 
 	(void)state;
+	assert_non_null(tree);
 	assert_int_equal(json_array_size(tree), 2);
 	assert_string_equal(json_text(json_array_get(tree, 0), "name"), "/");
 	assert_string_equal(json_text(json_array_get(tree, 1), "name"), "/x");
@@ -101,6 +103,7 @@ installed_packages_are_listed_however_they_stream(void **state)
 			inventory_packages_feed(&p, status + at,
 				piece < sizeof(status) - 1 - at ? piece : sizeof(status) - 1 - at);
 		list = inventory_packages_end(&p);
+		assert_non_null(list);
 		assert_true(json_equal(list, expected));
 		assert_int_equal(p.refused, 2);
 	}
@@ -127,6 +130,7 @@ a_line_longer_than_any_word_is_stepped_over(void **state)
 	inventory_packages_feed(&p, "Status: install ok installed\nVersion: 1\n", 40);
 	inventory_packages_feed(&p, line, 9 + INVENTORY_PACKAGE_WORD_MAX + 2);
 	list = inventory_packages_end(&p);
+	assert_non_null(list);
 	assert_int_equal(p.refused, 2);
 	assert_int_equal(json_array_size(list), 1);
 	assert_int_equal(strlen(json_text(json_array_get(list, 0), "name")), INVENTORY_PACKAGE_WORD_MAX);
@@ -147,6 +151,7 @@ no_more_packages_than_the_cap(void **state)
 		inventory_packages_feed(&p, text, (size_t)n);
 	}
 	list = inventory_packages_end(&p);
+	assert_non_null(list);
 	assert_int_equal(json_array_size(list), INVENTORY_PACKAGES_MAX);
 	assert_int_equal(p.refused, 5);
 }
