@@ -276,9 +276,11 @@ process_collect(struct sample_set *out, const struct process_roots *roots, const
 	struct process_stat stat;
 	struct groups groups;
 
-	/* A pid that is another's by now must not be counted as the service. */
-	if (!t)
+	if (!t) {
+		out->refused++;
 		return;
+	}
+	/* A pid that is another's by now must not be counted as the service. */
 	t->roots = roots;
 	t->knows_files = t->knows_io = true;
 	if (!read_of(t, first->pid, "stat") || process_text_stat(&stat, t->text) < 0 ||

@@ -173,6 +173,16 @@ sample_count_int(struct otlp_sample *p, uint64_t start_us, int64_t v)
 	p->whole = v;
 }
 
+/* Take the last one back: without one of its labels it would be another series' number. */
+static void
+refuse_last(struct sample_set *s, const struct otlp_sample *p)
+{
+	if (s->n == 0 || p != &s->items[s->n - 1])
+		return; /* already, for another label */
+	s->n--;
+	s->refused++;
+}
+
 void
 sample_label(struct sample_set *s, struct otlp_sample *p, const char *name, const char *value)
 {
@@ -181,7 +191,10 @@ sample_label(struct sample_set *s, struct otlp_sample *p, const char *name, cons
 	if (!p || p->n_labels == OTLP_LABELS_MAX)
 		return;
 	copy = sample_text(s, value);
-	p->labels[p->n_labels++] = (struct otlp_label){ name, copy ? copy : "" };
+	if (copy)
+		p->labels[p->n_labels++] = (struct otlp_label){ name, copy };
+	else
+		refuse_last(s, p);
 }
 
 void
@@ -215,6 +228,9 @@ sample_append(struct sample_set *s, const struct sample_set *from)
 			name = sample_text(s, in->labels[j].name);
 			if (name)
 				sample_label(s, p, name, in->labels[j].value);
+			else
+				refuse_last(s, p);
 		}
 	}
+	s->refused += from->refused;
 }

@@ -45,8 +45,10 @@ struct otlp_sample *sample_gauge_int(struct sample_set *s, const char *service, 
 /* Make it a counter that runs since start_us. */
 void sample_count(struct otlp_sample *p, uint64_t start_us, double v);
 void sample_count_int(struct otlp_sample *p, uint64_t start_us, int64_t v);
-/* Add a label; p may be NULL, as from a full set. */
+/* Add a label to the last one; p may be NULL, as from a full set.  Where there is no room for it the sample is taken back
+ * (counted). */
 void sample_label(struct sample_set *s, struct otlp_sample *p, const char *name, const char *value);
 
-/* Append copies of all of from, names, units and distributions included: from may go. */
+/* Append copies of all of from, names, units and distributions included, and of its count of those that did not fit: from
+ * may go. */
 void sample_append(struct sample_set *s, const struct sample_set *from);

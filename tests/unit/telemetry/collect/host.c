@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/timex.h>
 
@@ -283,9 +285,32 @@ a_full_set_counts_what_it_refuses(void **state)
 	assert_int_equal(s.refused, 1);
 	sample_append(&copy, &s);
 	assert_int_equal(copy.n, SAMPLE_SET_MAX);
+	assert_int_equal(copy.refused, 1);
 	sample_reset(&s);
 	assert_string_equal(copy.items[0].service, "redis");
 	assert_int_equal(s.n + s.refused, 0);
+}
+
+/* A number without one of its labels would be another series'. */
+static void
+a_sample_whose_label_finds_no_room_is_taken_back(void **state)
+{
+	SCOPED(scope_free) char *large = malloc(SAMPLE_TEXT_MAX);
+	SCOPED(sample_done) struct sample_set s = { 0 };
+	struct otlp_sample *p;
+
+	(void)state;
+	assert_non_null(large);
+	memset(large, 'x', SAMPLE_TEXT_MAX - 1);
+	large[SAMPLE_TEXT_MAX - 1] = '\0';
+	sample_label(&s, sample_add(&s, "redis", "a", "1", NOW), "small", "x");
+	p = sample_add(&s, "redis", "b", "1", NOW);
+	sample_label(&s, p, "large", large);
+	sample_label(&s, p, "large too", large);
+	sample_count(p, 0, 1);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(s.refused, 1);
+	assert_string_equal(s.items[0].name, "a");
 }
 
 int
@@ -297,6 +322,7 @@ main(void)
 		cmocka_unit_test(this_host_has_numbers),
 		cmocka_unit_test(the_clock_says_how_good_it_is),
 		cmocka_unit_test(a_full_set_counts_what_it_refuses),
+		cmocka_unit_test(a_sample_whose_label_finds_no_room_is_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, make_files, remove_files);
