@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
@@ -30,13 +29,14 @@ enum {
 static void
 nonce_make(const struct login *l, const char *engineer, uint64_t now_s, uint8_t out[NONCE_BYTES])
 {
-	SCOPED(buf_done) struct buf text = BUF_MAX(256);
-	uint8_t tag[SHA256_LEN];
+	uint8_t text[8 + PEOPLE_NAME_MAX], tag[SHA256_LEN];
+	size_t len = strnlen(engineer, PEOPLE_NAME_MAX); /* both callers refuse a longer one */
 
-	buf_u64(&text, now_s);
-	buf_puts(&text, engineer);
-	sha256_hmac(tag, l->secret, sizeof(l->secret), text.data, text.len);
-	memcpy(out, text.data, 8);
+	for (size_t i = 0; i < 8; i++)
+		text[i] = (uint8_t)(now_s >> (56 - 8 * i));
+	memcpy(text + 8, engineer, len);
+	sha256_hmac(tag, l->secret, sizeof(l->secret), text, 8 + len);
+	memcpy(out, text, 8);
 	memcpy(out + 8, tag, NONCE_BYTES - 8);
 }
 
