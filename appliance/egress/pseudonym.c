@@ -99,7 +99,7 @@ evict(struct pseudonym *p, uint16_t at)
 	e->text = NULL;
 }
 
-/* NULL: no memory, and then the token is not kept. */
+/* NULL: no memory. */
 static struct entry *
 add(struct pseudonym *p, const char *token, const char *text, size_t len)
 {
@@ -178,9 +178,13 @@ pseudonym_put(
 	}
 	make_token(p, kind, text, len, token);
 	buf_puts(out, token);
-	e = is_line(text, len) ? add(p, token, text, len) : NULL;
-	if (!e)
+	if (!is_line(text, len))
 		return;
+	e = add(p, token, text, len);
+	if (!e) { /* what nobody could reveal does not leave */
+		out->error = FAULT(-ENOMEM);
+		return;
+	}
 	bucket = bucket_of(p, kind, text, len);
 	e->kind = (uint8_t)kind;
 	e->next = *bucket;

@@ -45,7 +45,7 @@ int pseudonym_open(struct pseudonym **ret, int dir_fd, bool make);
 struct pseudonym *pseudonym_free(struct pseudonym *p); /* wipes the key; does not save */
 SCOPED_DESTRUCTOR(struct pseudonym, pseudonym_free)
 
-/* Append the token of text to out and remember the pair.  No I/O. */
+/* Append the token of text to out and remember the pair; where there is no memory to remember it out fails.  No I/O. */
 void pseudonym_put(
 	struct pseudonym *p, enum pseudonym_kind kind, const char *text, size_t len, struct buf *out);
 
