@@ -74,6 +74,21 @@ json_load_whole(const void *p, size_t len, size_t flags, json_error_t *ret_error
 	return NULL;
 }
 
+json_t *
+json_copy_whole(const json_t *v, enum json_depth depth)
+{
+	json_t *copy, *of = json_incref((json_t *)(uintptr_t)v); /* its iterators take no const */
+
+	no_memory = false;
+	copy = depth == JSON_DEEP ? json_deep_copy(of) : json_copy(of);
+	json_decref(of);
+	if (!no_memory)
+		return copy;
+	json_decref(copy);
+	errno = ENOMEM;
+	return NULL;
+}
+
 int
 json_read(json_t **ret, const void *p, size_t len, size_t max, const char *operand)
 {

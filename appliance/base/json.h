@@ -32,6 +32,11 @@ int json_read(json_t **ret, const void *p, size_t len, size_t max, const char *o
  * jansson itself may give a value that lacks bytes.  For what we wrote ourselves; ret_error may be NULL. */
 json_t *json_load_whole(const void *p, size_t len, size_t flags, json_error_t *ret_error);
 
+/* What json_deep_copy() and json_copy() do, and never less of it: jansson leaves out members for which it finds no memory.
+ * NULL where there is none. */
+enum json_depth { JSON_DEEP, JSON_SHALLOW };
+json_t *json_copy_whole(const json_t *v, enum json_depth depth);
+
 /* malloc(), by which jansson allocates. */
 void *json_allocate(size_t size);
 

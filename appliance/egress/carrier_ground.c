@@ -161,7 +161,7 @@ apply_config(void *arg)
 static bool
 only_the_floor(struct carrier *c, const json_t *config)
 {
-	SCOPED_JSON *same = json_copy(c->config);
+	SCOPED_JSON *same = json_copy_whole(c->config, JSON_SHALLOW);
 
 	if (!same || json_object_set_new(same, "floor", json_incref(json_object_get(config, "floor"))) < 0 ||
 		!json_equal(config, same))
@@ -181,7 +181,7 @@ carrier_ground_take(struct carrier *c, const json_t *config)
 	if (c->config && !c->next_config && json_object_get(config, "floor") && only_the_floor(c, config))
 		return;
 	json_decref(c->next_config);
-	c->next_config = json_deep_copy(config);
+	c->next_config = json_copy_whole(config, JSON_DEEP);
 	(void)loop_after(&c->apply, c->loop, 0, apply_config, c);
 }
 

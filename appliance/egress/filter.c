@@ -254,7 +254,7 @@ filter_set_accepted(struct filter *f, const json_t *fields)
 		return REFUSE(REASON_MALFORMED, "fields", "is no object");
 	if (json_object_size(fields) > FILTER_ACCEPTED_MAX)
 		return REFUSE(REASON_TOO_LARGE, "fields", "more than %d", FILTER_ACCEPTED_MAX);
-	copy = json_deep_copy(fields);
+	copy = json_copy_whole(fields, JSON_DEEP);
 	if (!copy)
 		return FAULT(-ENOMEM);
 	json_object_foreach (copy, name, shape) {
@@ -375,7 +375,7 @@ filter_pinned(struct filter *f)
 int
 filter_set_pins(struct filter *f, const json_t *pins)
 {
-	SCOPED_JSON *copy = json_deep_copy(pins);
+	SCOPED_JSON *copy = json_copy_whole(pins, JSON_DEEP);
 	const char *name;
 	json_t *shape;
 

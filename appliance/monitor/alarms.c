@@ -166,7 +166,7 @@ on_alerts(struct monitor *m, struct monitor_call *call, void *arg)
 	struct alarms *a = arg;
 
 	monitor_answer(call, json_pack("{s:s, s:o, s:o}", "site", monitor_site(m), "items",
-		json_deep_copy(a->firing), "mutes", mutes_for_people(m)));
+		json_copy_whole(a->firing, JSON_DEEP), "mutes", mutes_for_people(m)));
 	return 0;
 }
 
@@ -179,7 +179,7 @@ on_status(struct monitor *m, json_t *status, void *arg)
 	size_t i;
 
 	(void)m;
-	(void)json_object_set_new(status, "alerts", json_deep_copy(a->firing));
+	(void)json_object_set_new(status, "alerts", json_copy_whole(a->firing, JSON_DEEP));
 	json_array_foreach(a->firing, i, item)
 		(void)json_array_append_new(pending,
 			json_pack("{s:s, s:O, s:O}", "kind", "alert", "service",

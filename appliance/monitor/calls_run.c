@@ -307,7 +307,7 @@ monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, co
 	call->done = done;
 	call->done_arg = arg;
 	call->params = params;
-	call->params_ref = params ? json_deep_copy(params) : NULL;
+	call->params_ref = params ? json_copy_whole(params, JSON_DEEP) : NULL;
 	call->params = call->params_ref;
 	buf_put(&call->body, body, body ? len : 0);
 	run_verb(call, verb);

@@ -106,7 +106,7 @@ save_guard(const struct monitor *m, const struct policy *owned, const struct pol
 		r = json_put_sha256(doc, "next", policy_digest(next));
 	if (r == 0 && c->has_source)
 		r = json_put_sha256(doc, "source", c->source);
-	if (r == 0 && owners && json_object_set_new(doc, "owners", json_deep_copy(owners)) < 0)
+	if (r == 0 && owners && json_object_set_new(doc, "owners", json_copy_whole(owners, JSON_DEEP)) < 0)
 		r = -ENOMEM;
 	return FAULT(r ?: monitor_save_json(m, guard_file, doc));
 }

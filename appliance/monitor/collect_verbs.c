@@ -41,7 +41,7 @@ put_metrics(json_t *item, const struct definition *d, const json_t *knobs)
 	const struct definition_values values = {
 		.knobs = knobs, .run = "{run}", .data = "", .conf = "", .log = "", .of = d
 	};
-	SCOPED_JSON *all = json_deep_copy(d->metrics);
+	SCOPED_JSON *all = json_copy_whole(d->metrics, JSON_DEEP);
 	json_t *one;
 	size_t i;
 
@@ -164,7 +164,7 @@ put_service(struct monitor *m, const struct services_state *s, json_t *services)
 			(void)put_logs(m, item, d, s->name, knobs);
 	}
 	if (alerts)
-		(void)json_object_set_new(item, "alerts", json_deep_copy(alerts));
+		(void)json_object_set_new(item, "alerts", json_copy_whole(alerts, JSON_DEEP));
 	(void)json_array_append_new(services, item);
 }
 
@@ -179,7 +179,7 @@ make_config(struct monitor *m, json_t **ret)
 		put_service(m, &s, services);
 	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o, s:o}", "site", monitor_site(m), "switch",
 		m->switches.on[SWITCH_TELEMETRY], "services", services, "fields", fields, "classes",
-		classes ? json_deep_copy(classes) : json_object(), "mutes", mutes_for_collector(m));
+		classes ? json_copy_whole(classes, JSON_DEEP) : json_object(), "mutes", mutes_for_collector(m));
 	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
@@ -193,7 +193,7 @@ on_hello(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r)
 		return r;
 	/* What it does not know to fire any more it tells as resolved. */
-	if (json_object_set_new(config, "standing", json_deep_copy(alarms_standing(m))) < 0) {
+	if (json_object_set_new(config, "standing", json_copy_whole(alarms_standing(m), JSON_DEEP)) < 0) {
 		json_decref(config);
 		return FAULT(-ENOMEM);
 	}

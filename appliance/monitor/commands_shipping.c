@@ -40,7 +40,7 @@ put_stream(json_t *list, const struct ack *a, const char *place)
 
 	r = r ?: json_put_u64(item, "committed", ack_get(a, place));
 	r = r ?: json_put_u64(item, "ahead", count_ahead(a, place));
-	if (r == 0 && json_object_set_new(item, "counts", counts ? json_deep_copy(counts) : json_object()) < 0)
+	if (r == 0 && json_object_set_new(item, "counts", counts ? json_copy_whole(counts, JSON_DEEP) : json_object()) < 0)
 		r = -ENOMEM;
 	return FAULT(r);
 }

@@ -45,7 +45,7 @@ static void
 say_windows(const struct command_call *call, const json_t *windows)
 {
 	const char *name;
-	json_t *w, *all = json_copy((json_t *)(uintptr_t)windows); /* jansson's iterator takes no const */
+	json_t *w, *all = json_copy_whole(windows, JSON_SHALLOW); /* jansson's iterator takes no const */
 
 	json_object_foreach(all, name, w)
 		if (!json_is_true(json_object_get(w, "open")))

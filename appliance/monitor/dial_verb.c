@@ -187,7 +187,7 @@ on_targets(int r, const json_t *answer, void *arg)
 
 	if (r == 0) {
 		json_decref(all->targets);
-		all->targets = json_deep_copy(answer);
+		all->targets = json_copy_whole(answer, JSON_DEEP);
 		all->stamp = d->stamp;
 		r = target_address(all, d->target, d->port, &address);
 	}

@@ -145,7 +145,7 @@ forked_status(const struct monitor *m, json_t *status)
 
 	if (!forked_is(m))
 		return;
-	doc = json_copy(m->forked);
+	doc = json_copy_whole(m->forked, JSON_SHALLOW);
 	(void)json_put_text(doc, "remedy", FORKED_REMEDY);
 	(void)json_object_set_new(audit, "forked", doc);
 	if (strcmp(m->clone.by, "witness") == 0)

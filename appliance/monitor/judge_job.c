@@ -86,7 +86,7 @@ job_record(const char *name, const void *p, size_t len, struct buf *out)
 	(void)name; /* the message's own word stands in refusals */
 	if (r)
 		return r;
-	sigs = json_deep_copy(json_object_get(e->text, "sigs"));
+	sigs = json_copy_whole(json_object_get(e->text, "sigs"), JSON_DEEP);
 	return sigs ? put_signed(out, e->bytes, e->len, sigs) : FAULT(-ENOMEM);
 }
 

@@ -81,7 +81,7 @@ mutes_release(struct monitor *m, const char *service, const char *why)
 static json_t *
 list(const struct monitor *m, bool people)
 {
-	json_t *items = json_deep_copy(m->mutes->by_hand), *item;
+	json_t *items = json_copy_whole(m->mutes->by_hand, JSON_DEEP), *item;
 	size_t i;
 
 	json_array_foreach(items, i, item)

@@ -203,7 +203,7 @@ notify_event(struct notify *n, const char *event, const char *about, const char 
 			n->left_out++;
 		} else if (snprintf(run->path, sizeof(run->path), "%s/%s", real,
 				   names[i]->d_name) < (int)sizeof(run->path)) {
-			run->event = json_deep_copy(json);
+			run->event = json_copy_whole(json, JSON_DEEP);
 			n->n_waiting++;
 		}
 		free(names[i]);

@@ -301,7 +301,7 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 
 	(void)arg;
 	(void)json_put_sha256(out, "digest", policy_digest(m->policy));
-	(void)json_object_set_new(out, "policy", json_deep_copy(policy_json(m->policy)));
+	(void)json_object_set_new(out, "policy", json_copy_whole(policy_json(m->policy), JSON_DEEP));
 	monitor_answer(call, out);
 	return 0;
 }

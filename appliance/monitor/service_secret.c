@@ -106,9 +106,9 @@ on_show(struct monitor *m, struct monitor_call *call, void *arg)
 	if (!out)
 		return FAULT(-ENOMEM);
 	if (d->requires_services)
-		(void)json_object_set_new(out, "requires", json_deep_copy(d->requires_services));
+		(void)json_object_set_new(out, "requires", json_copy_whole(d->requires_services, JSON_DEEP));
 	if (d->notes)
-		(void)json_object_set_new(out, "notes", json_deep_copy(d->notes));
+		(void)json_object_set_new(out, "notes", json_copy_whole(d->notes, JSON_DEEP));
 	monitor_answer(call, out);
 	return 0;
 }

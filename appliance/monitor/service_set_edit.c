@@ -112,7 +112,8 @@ service_set_edit(struct service_set *s)
 		r = services_definition(s->m, s->service, &d);
 		r = r ?: services_given(s->m->services, d, s->service, &was);
 	}
-	given = was ? json_deep_copy(was) : json_object();
+	given = was ? json_copy_whole(was, JSON_DEEP) : json_object();
+	r = r ?: given ? 0 : -ENOMEM;
 	for (size_t i = 0; r == 0 && monitor_call_param(s->call, i, &name, &value); i++)
 		if (strcmp(name, "set") == 0)
 			r = edit_one(s, d, value, given);

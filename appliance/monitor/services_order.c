@@ -35,7 +35,7 @@ requires(struct monitor *m, const char *name)
 	/* One that cannot be read cannot be started either, and says why there. */
 	if (!lock_find(&m->services->lock, name) || services_definition(m, name, &d) != 0)
 		return NULL;
-	return json_deep_copy(d->requires_services);
+	return json_copy_whole(d->requires_services, JSON_DEEP);
 }
 
 static bool

@@ -157,8 +157,8 @@ put_enforced(const struct monitor *m, json_t *status)
 		yes = json_object_get(doc, "enforced");
 		no = json_object_get(doc, "not_enforced");
 	}
-	(void)json_object_set_new(status, "enforced", yes ? json_deep_copy(yes) : json_array());
-	(void)json_object_set_new(status, "not_enforced", no ? json_deep_copy(no) : json_array());
+	(void)json_object_set_new(status, "enforced", yes ? json_copy_whole(yes, JSON_DEEP) : json_array());
+	(void)json_object_set_new(status, "not_enforced", no ? json_copy_whole(no, JSON_DEEP) : json_array());
 }
 
 /* What waits for a person: an enrolment that is not over. */

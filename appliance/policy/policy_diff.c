@@ -344,8 +344,8 @@ policy_diff(const struct policy *before, const struct policy *after, bool *ret_w
 bool
 policy_same_but_approvers(const struct policy *a, const struct policy *b)
 {
-	SCOPED_JSON *x = json_copy((json_t *)(uintptr_t)policy_json(a)); /* shallow: only a member goes */
-	SCOPED_JSON *y = json_copy((json_t *)(uintptr_t)policy_json(b));
+	SCOPED_JSON *x = json_copy_whole(policy_json(a), JSON_SHALLOW); /* shallow: only a member goes */
+	SCOPED_JSON *y = json_copy_whole(policy_json(b), JSON_SHALLOW);
 
 	(void)json_object_del(x, "approvers");
 	(void)json_object_del(y, "approvers");

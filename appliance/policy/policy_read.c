@@ -325,7 +325,7 @@ policy_from_json(struct policy **ret, const json_t *doc)
 
 	if (!p)
 		return FAULT(-ENOMEM);
-	p->doc = json_deep_copy(doc);
+	p->doc = json_copy_whole(doc, JSON_DEEP);
 	if (!p->doc)
 		return FAULT(-ENOMEM);
 	r = read_document(p);
@@ -364,7 +364,7 @@ policy_deny_all(struct policy **ret, const json_t *owners)
 {
 	SCOPED_JSON *doc = json_pack("{s:i, s:[{s:s}]}", "v", 1, "rules", "decision", "deny");
 
-	if (!doc || (owners && json_object_set_new(doc, "owners", json_deep_copy(owners)) < 0))
+	if (!doc || (owners && json_object_set_new(doc, "owners", json_copy_whole(owners, JSON_DEEP)) < 0))
 		return FAULT(-ENOMEM);
 	return policy_from_json(ret, doc);
 }

@@ -155,7 +155,7 @@ definition_rights_digest(
 	const struct definition *d, const struct definition_operation *op, uint8_t ret[32])
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(DEFINITION_BYTES_MAX);
-	SCOPED_JSON *rights = json_deep_copy(op->json);
+	SCOPED_JSON *rights = json_copy_whole(op->json, JSON_DEEP);
 	const char *name;
 	json_t *arg;
 	int r;

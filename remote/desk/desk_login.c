@@ -73,7 +73,7 @@ login_payload(struct desk *d, const json_t *asked, const struct ed25519 *key, ui
 	r = r ?: json_put_time(doc, "not_after", not_after_us);
 	if (r)
 		return r;
-	customers = json_deep_copy(d->me->customers);
+	customers = json_copy_whole(d->me->customers, JSON_DEEP);
 	if (json_object_set_new(doc, "customers", customers) < 0)
 		return FAULT(-ENOMEM);
 	*ret = STEAL(doc);

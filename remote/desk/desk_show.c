@@ -306,7 +306,7 @@ static json_t *
 page_json(const struct desk_site *s)
 {
 	static const char *const of_record[] = { "site", "customer", "platform" };
-	json_t *out = json_copy(s->hub);
+	json_t *out = json_copy_whole(s->hub, JSON_SHALLOW);
 	int r = out ? 0 : -ENOMEM;
 
 	r = r ?: json_object_set_new(out, "verified", json_boolean(s->record != NULL));

@@ -19,15 +19,17 @@
 enum { BYTES_MAX = 1024 * 1024, WORD_MAX = 256, PATH_BYTES = 4096 };
 
 /* --- remembering ---------------------------------------------------------------------------------- */
+/* NULL where it cannot be read just now; what is not there or damaged begins anew. */
 static json_t *
 load(int fd, const char *name)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(BYTES_MAX);
 	json_t *doc = NULL;
+	int r;
 
-	if (fs_read(fd, name, BYTES_MAX, &b) != 0 || json_read(&doc, b.data, b.len, BYTES_MAX, name) != 0)
-		return json_object();
-	return doc;
+	r = fs_read(fd, name, BYTES_MAX, &b);
+	r = r ? r : json_read(&doc, b.data, b.len, BYTES_MAX, name);
+	return r > 0 ? json_object() : doc;
 }
 
 static void
@@ -39,53 +41,57 @@ save(int fd, const char *name, const json_t *doc)
 		(void)fs_replace(fd, name, b.data, b.len, 0600);
 }
 
+/* What lacks a part for want of memory is not kept: these are NULL then, or were never saved. */
+
 /* The services of the statement, each with what was known of this release. */
 static json_t *
 merge(const json_t *was, const struct desk_site *s)
 {
 	const json_t *services = json_object_get(s->statement, "services"), *item;
-	json_t *out = json_object();
+	SCOPED_JSON *out = json_object();
 	size_t i;
+	int r = 0;
 
 	json_array_foreach(services, i, item) {
 		const char *name = json_text(item, "name"), *release = json_text(item, "release");
 		json_t *known = json_object_get(json_object_get(was, "services"), name);
 
 		if (*name && known && strcmp(json_text(known, "release"), release) == 0)
-			(void)json_object_set(out, name, known);
+			r |= json_object_set(out, name, known);
 		else if (*name)
-			(void)json_object_set_new(out, name, json_pack("{s:s}", "release", release));
+			r |= json_object_set_new(out, name, json_pack("{s:s}", "release", release));
 	}
-	return json_pack("{s:o}", "services", out);
+	return r == 0 ? json_pack("{s:O}", "services", out) : NULL;
 }
 
 static json_t *
 arguments(const struct definition_operation *op)
 {
-	json_t *out = json_object(), *yes_no = json_pack("[s, s]", "true", "false");
+	SCOPED_JSON *out = json_object(), *yes_no = json_pack("[s, s]", "true", "false");
+	int r = 0;
 
 	for (size_t i = 0; i < op->n_args; i++) {
 		const struct definition_param *p = &op->args[i];
 
 		if (p->allowed)
-			(void)json_object_set_new(out, p->name, json_deep_copy(p->allowed));
+			r |= json_object_set_new(out, p->name, json_copy_whole(p->allowed, JSON_DEEP));
 		else if (p->type == DEFINITION_BOOL)
-			(void)json_object_set(out, p->name, yes_no);
+			r |= json_object_set(out, p->name, yes_no);
 		else
-			(void)json_object_set_new(out, p->name, json_array());
+			r |= json_object_set_new(out, p->name, json_array());
 	}
-	json_decref(yes_no);
-	return out;
+	return r == 0 ? STEAL(out) : NULL;
 }
 
 static json_t *
 operations(const struct definition *definition)
 {
-	json_t *out = json_object();
+	SCOPED_JSON *out = json_object();
+	int r = 0;
 
 	for (size_t i = 0; i < definition->n_operations; i++)
-		(void)json_object_set_new(out, definition->operations[i].name, arguments(&definition->operations[i]));
-	return out;
+		r |= json_object_set_new(out, definition->operations[i].name, arguments(&definition->operations[i]));
+	return r == 0 ? STEAL(out) : NULL;
 }
 
 static int
@@ -105,8 +111,8 @@ desk_words_site(struct desk *d, const struct desk_site *s)
 	if (open_words(d, s, &fd, name) != 0)
 		return;
 	was = load(fd, name);
-	now = merge(was, s);
-	if (!json_equal(was, now))
+	now = was ? merge(was, s) : NULL;
+	if (now && !json_equal(was, now))
 		save(fd, name, now);
 }
 

@@ -188,7 +188,7 @@ on_line(const json_t *line, void *arg)
 	bool live = json_object_get(line, "kind") != NULL; /* what it says meanwhile */
 
 	if (call->json) {
-		(void)command_print_json(live ? "RequestProgress" : "Request", json_deep_copy(line));
+		(void)command_print_json(live ? "RequestProgress" : "Request", json_copy_whole(line, JSON_DEEP));
 		(void)fflush(stdout);
 	} else if (live) {
 		command_say(call, "%s %s: %s", json_text(line, "id"), json_text(line, "kind"), json_text(line, "text"));

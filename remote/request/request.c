@@ -212,7 +212,7 @@ request_json(json_t **ret, const struct request *r)
 	res = res ?: json_put_hex(doc, "nonce", r->nonce, sizeof(r->nonce));
 	if (res)
 		return res;
-	args = r->args ? json_deep_copy(r->args) : json_object();
+	args = r->args ? json_copy_whole(r->args, JSON_DEEP) : json_object();
 	if (json_object_set_new(doc, "args", args) < 0)
 		return FAULT(-ENOMEM);
 	*ret = STEAL(doc);

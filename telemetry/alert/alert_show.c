@@ -92,7 +92,7 @@ take_part(const json_t *items, enum part part, size_t max, size_t *ret_left)
 			++*ret_left;
 			continue;
 		}
-		copy = json_copy(item);
+		copy = json_copy_whole(item, JSON_SHALLOW);
 		r = json_put_text(copy, "standing", alert_show_standing(item, text));
 		r = r ?: json_put_text(copy, "age", part == OVER ? age_of(json_text(item, "changed"), 0, now_us, age)
 			: age_of(json_text(item, "since"), offset_ms(item), now_us, age));

@@ -204,7 +204,7 @@ end_one(const json_t *item, rule_fn *each, void *arg)
 void
 believed_ends(struct believed *b, const struct rule_set *s, rule_fn *each, void *arg)
 {
-	SCOPED_JSON *owed = json_copy(b->items);
+	SCOPED_JSON *owed = json_copy_whole(b->items, JSON_SHALLOW);
 	const json_t *item;
 	size_t i;
 

@@ -364,7 +364,7 @@ monitor_link_dial(const char *service, unsigned port, void *link)
 static void
 take_config(struct monitor_link *l, const json_t *json)
 {
-	json_t *doc = json_deep_copy(json);
+	json_t *doc = json_copy_whole(json, JSON_DEEP);
 	int r = doc ? collector_config(l->collector, doc) : FAULT(-ENOMEM);
 
 	json_decref(doc);
@@ -384,8 +384,13 @@ on_hello(int r, const json_t *answer, void *arg)
 		retry(l);
 		return;
 	}
+	config = json_copy_whole(answer, JSON_SHALLOW);
+	if (!config) { /* without it everything would be over */
+		log_fault(FAULT(-ENOMEM), "taking the monitor's answer");
+		retry(l);
+		return;
+	}
 	l->greeted = true;
-	config = json_copy((json_t *)answer);
 	standing = json_incref(json_object_get(config, "standing"));
 	(void)json_object_del(config, "standing");
 	take_config(l, config);

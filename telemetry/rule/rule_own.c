@@ -24,7 +24,7 @@ rule_own_done(struct rule_own *own)
 static int
 add(struct rule_own *own, const json_t *item)
 {
-	SCOPED_JSON *alert = json_copy((json_t *)item);
+	SCOPED_JSON *alert = json_copy_whole(item, JSON_SHALLOW);
 	int r;
 
 	if (!alert || json_object_del(alert, "service") < 0)

@@ -44,7 +44,7 @@ tell_missing(struct committed *t, size_t i, const json_t *counts, uint64_t mono_
 	if (!text || event_publish(t->bus, "missing", text) < 0)
 		return; /* the next tick tries again */
 	json_decref(t->told[i].missing);
-	t->told[i].missing = json_deep_copy(counts);
+	t->told[i].missing = json_copy_whole(counts, JSON_DEEP);
 	t->told[i].missing_us = mono_us;
 }
 

@@ -130,8 +130,8 @@ plan_row(struct update *u, const struct update_release *to, const char *from_hex
 		put_defaults(row, u->m, was, d);
 		put_data(row, was, d);
 		(void)json_object_set_new(row, "requires",
-			d->requires_services ? json_deep_copy(d->requires_services) : json_array());
-		(void)json_object_set_new(row, "notes", d->notes ? json_deep_copy(d->notes) : json_array());
+			d->requires_services ? json_copy_whole(d->requires_services, JSON_DEEP) : json_array());
+		(void)json_object_set_new(row, "notes", d->notes ? json_copy_whole(d->notes, JSON_DEEP) : json_array());
 		r = put_new(row, u->m, was, d);
 	}
 out:

@@ -6,6 +6,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/json.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/carrier.h"
@@ -99,7 +100,7 @@ on_answer(int r, const json_t *answer, void *arg)
 	drop_round(f);
 	if (json_array_size(need) + json_array_size(json_object_get(answer, "ranges")) > 0 &&
 		f->rounds++ < FETCH_WIRE_ROUNDS_MAX) {
-		f->need = json_deep_copy(need);
+		f->need = json_copy_whole(need, JSON_DEEP);
 		(void)json_array_extend(f->need, json_object_get(answer, "ranges"));
 		f->absent = json_array();
 		fetch_file_next(f);

@@ -112,7 +112,7 @@ check_chain(struct release_ceremony *c, const struct buf *known)
 		return r;
 	if (tuf_version(tuf_client_signed(client, "root")) != json_array_size(c->roots))
 		return REFUSE(REASON_MALFORMED, "roots", "they are not numbered from 1");
-	c->root = json_deep_copy(tuf_client_signed(client, "root"));
+	c->root = json_copy_whole(tuf_client_signed(client, "root"), JSON_DEEP);
 	return !c->root ? FAULT(-ENOMEM) : known ? follow_known(c, known) : 0;
 }
 

@@ -214,7 +214,7 @@ make_files(struct commit *c, const struct release_change *change)
 
 	c->root = json_incref((json_t *)release_repo_signed(c->r, "root"));
 	c->files = json_object();
-	c->meta = old ? json_copy(json_object_get(old, "meta")) : json_object();
+	c->meta = old ? json_copy_whole(json_object_get(old, "meta"), JSON_SHALLOW) : json_object();
 	if (!c->files || !c->meta)
 		return FAULT(-ENOMEM);
 	if (change)

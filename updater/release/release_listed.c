@@ -50,7 +50,7 @@ add_former(json_t *all, const struct release_repo *r)
 int
 release_listed(struct release_repo *r, bool ever, json_t **ret)
 {
-	SCOPED_JSON *all = json_copy(json_object_get(release_repo_signed(r, "targets"), "targets"));
+	SCOPED_JSON *all = json_copy_whole(json_object_get(release_repo_signed(r, "targets"), "targets"), JSON_SHALLOW);
 	const char *role;
 	json_t *signed_;
 	int e = all ? 0 : FAULT(-ENOMEM);

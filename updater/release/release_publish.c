@@ -163,7 +163,7 @@ static int
 make_meta(const struct built *b, uint64_t counter, const uint8_t packs[32], json_t **ret)
 {
 	SCOPED_JSON *meta = tuf_repo_meta(b->index.data, b->index.len, 0);
-	SCOPED_JSON *custom = json_deep_copy(json_object_get(b->statement, "custom"));
+	SCOPED_JSON *custom = json_copy_whole(json_object_get(b->statement, "custom"), JSON_DEEP);
 
 	if (!meta || !json_is_object(custom) || json_put_u64(custom, "counter", counter) < 0 ||
 		json_put_hex(custom, "packs", packs, 32) < 0 || json_object_set(meta, "custom", custom) < 0)

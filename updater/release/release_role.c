@@ -41,7 +41,7 @@ release_role_renew(const struct release_repo *r, const char *role, json_t **ret)
 	if (!release_repo_role(r, role, &keys) || !strcmp(role, "root") || !strcmp(role, "snapshot") ||
 		!strcmp(role, "timestamp"))
 		return REFUSE(REASON_NOT_FOUND, role, "is no role that lists releases");
-	signed_ = was ? json_deep_copy(was) : tuf_repo_new("targets", 1, expires_us);
+	signed_ = was ? json_copy_whole(was, JSON_DEEP) : tuf_repo_new("targets", 1, expires_us);
 	if (!signed_ || (!was && json_object_set_new(signed_, "targets", json_object()) < 0))
 		return FAULT(-ENOMEM);
 	e = stamp(signed_, was ? tuf_version(was) + 1 : 1, expires_us);
@@ -190,7 +190,7 @@ release_role_root(const struct release_repo *r, const struct release_role_edit *
 {
 	static const char *const names[] = { "root", "targets", "snapshot", "timestamp" };
 	const json_t *was = release_repo_signed(r, "root"), *all[ARRAY_LEN(names)];
-	SCOPED_JSON *root = json_deep_copy(was), *next = json_pack("{s:O}", "root", root);
+	SCOPED_JSON *root = json_copy_whole(was, JSON_DEEP), *next = json_pack("{s:O}", "root", root);
 	json_t *keys = json_object_get(root, "keys"), *roles = json_object_get(root, "roles");
 	int e = next ? stamp(root, tuf_version(was) + 1, r->now_us + life_us) : -ENOMEM;
 

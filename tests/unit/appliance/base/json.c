@@ -309,6 +309,22 @@ is_our_choice(const char *name)
 }
 
 static void
+a_copy_lacks_nothing(void **state)
+{
+	SCOPED_JSON *v = json_pack("{s:{s:[s, i, {s:b}]}, s:s}", "a", "list", "x", 7, "deep", 1, "b", "text");
+	SCOPED_JSON *deep = json_copy_whole(v, JSON_DEEP), *shallow = json_copy_whole(v, JSON_SHALLOW);
+
+	(void)state;
+	assert_non_null(deep);
+	assert_true(json_equal(deep, v));
+	assert_ptr_not_equal(json_object_get(deep, "a"), json_object_get(v, "a"));
+	assert_non_null(shallow);
+	assert_true(json_equal(shallow, v));
+	assert_ptr_equal(json_object_get(shallow, "a"), json_object_get(v, "a"));
+	assert_null(json_copy_whole(NULL, JSON_DEEP));
+}
+
+static void
 the_public_vectors_hold(void **state)
 {
 	const char *vectors = getenv("VECTORS");
@@ -359,6 +375,7 @@ main(void)
 		cmocka_unit_test(members_fill_a_struct),
 		cmocka_unit_test(wrong_members_are_refused),
 		cmocka_unit_test(members_are_put),
+		cmocka_unit_test(a_copy_lacks_nothing),
 		cmocka_unit_test(the_public_vectors_hold),
 	};
 
