@@ -9,6 +9,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/scope.h"
 #include "appliance/serve/registry.h"
+#include "appliance/serve/stored.h"
 
 enum { WORD_MAX = 128, WHAT_MAX = 3 * WORD_MAX + 32, HASH_TEXT = 64, HASH_SHOWN = 12 };
 
@@ -104,9 +105,9 @@ changes_take(struct db *customer, const char *site, const json_t *payload, uint6
 	SCOPED_JSON *was = NULL;
 	int r = registry_statement_get(customer, site, NULL, &text);
 
+	r = r ? r : stored_json(&was, text);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : 0;
-	was = json_load_text(text, 0);
 	if (!was)
 		return 0; /* what stood there told nothing */
 	r = compare_services(&t, json_object_get(was, "services"), json_object_get(payload, "services"));

@@ -12,6 +12,7 @@
 #include "appliance/serve/http_server.h"
 #include "appliance/serve/registry.h"
 #include "appliance/serve/serve.h"
+#include "appliance/serve/stored.h"
 #include "appliance/trust/envelope.h"
 
 #define ALERT "cloned"
@@ -136,8 +137,8 @@ conflict(const struct look *l, bool differs)
 static json_t *
 life_json(const struct life *life, const char *statement)
 {
-	json_t *o = json_object(), *text = statement ? json_load_text(statement, 0) : NULL;
-	int r = o ? 0 : -ENOMEM;
+	json_t *o = json_object(), *text = NULL;
+	int r = o ? stored_json(&text, statement) : -ENOMEM;
 
 	r = r ? r : json_put_text(o, "epoch", life->epoch);
 	r = r ? r : json_put_text(o, "address", life->address);
@@ -209,8 +210,10 @@ read_mark(struct look *l, char kind[16], char epochs[80], bool *ret_own)
 	(void)snprintf(kind, 16, "%s", db_text(q, 0));
 	key = db_blob(q, 1, &len);
 	*ret_own = key && len == 32 && memcmp(key, l->site->key, 32) == 0;
-	one = json_load_text(db_text(q, 2), 0);
-	two = json_load_text(db_text(q, 3), 0);
+	r = stored_json(&one, db_text(q, 2));
+	r = r ? r : stored_json(&two, db_text(q, 3));
+	if (r < 0)
+		return FAULT(r);
 	(void)snprintf(epochs, 80, "%s %s", json_text(one, "epoch"), json_text(two, "epoch"));
 	return 0;
 }
@@ -287,16 +290,17 @@ int
 clone_page(struct db *customer, const char *site, json_t *page)
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
-	json_t *o;
+	json_t *o, *first = NULL, *second = NULL;
 	int r;
 
 	r = db_query(&q, customer, "SELECT kind, time, first, second FROM clones WHERE site = ?1", "t", site);
 	r = r ? r : db_next(q);
 	if (r != DB_ROW)
 		return FAULT(r);
-	o = json_pack("{s:s, s:o?, s:o?}", "kind", db_text(q, 0), "first", json_load_text(db_text(q, 2), 0), "second",
-		json_load_text(db_text(q, 3), 0));
-	r = o ? json_put_time(o, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
+	r = stored_json(&first, db_text(q, 2));
+	r = r ? r : stored_json(&second, db_text(q, 3));
+	o = json_pack("{s:s, s:o?, s:o?}", "kind", db_text(q, 0), "first", first, "second", second);
+	r = r ? r : o ? json_put_time(o, "time", (uint64_t)db_i64(q, 1)) : -ENOMEM;
 	if (json_object_set_new(page, "clone", o) < 0)
 		r = -ENOMEM;
 	return r < 0 ? FAULT(r) : 0;

@@ -17,6 +17,7 @@
 #include "appliance/serve/batch.h"
 #include "appliance/serve/problem.h"
 #include "appliance/serve/registry.h"
+#include "appliance/serve/stored.h"
 #include "appliance/trust/envelope.h"
 #include "remote/fleet/changes.h"
 #include "remote/fleet/clone.h"
@@ -222,9 +223,12 @@ on_sites(struct http_call *call, void *state)
 static int
 put_envelope(json_t *o, const char *name, const char *text)
 {
-	json_t *v = json_load_text(text, 0);
+	json_t *v = NULL;
+	int r = stored_json(&v, text);
 
-	return json_object_set_new(o, name, v ? v : json_null()) < 0 ? FAULT(-ENOMEM) : 0;
+	if (r == 0 && json_object_set_new(o, name, v ? v : json_null()) < 0)
+		r = -ENOMEM;
+	return FAULT(r);
 }
 
 static int

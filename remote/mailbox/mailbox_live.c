@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/serve/stored.h"
 #include "remote/mailbox/mailbox_store.h"
 #include "remote/request/request_wire.h"
 
@@ -104,8 +105,10 @@ put_progress(struct db *db, const char *id, uint64_t after, json_t *page)
 	      : db_query(&q, db, "SELECT envelope FROM progress WHERE id = ?1 AND n > ?2 ORDER BY n", "ti", id,
 			(int64_t)after);
 	while (r == 0 && (r = db_next(q)) == DB_ROW) {
-		one = json_load_text(db_text(q, 0), 0);
-		r = json_array_append_new(list, one ? one : json_null()) < 0 ? -ENOMEM : 0;
+		one = NULL;
+		r = stored_json(&one, db_text(q, 0));
+		if (r == 0 && json_array_append_new(list, one ? one : json_null()) < 0)
+			r = -ENOMEM;
 	}
 	return FAULT(r);
 }

@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/serve/registry.h"
+#include "appliance/serve/stored.h"
 #include "remote/request/permits.h"
 
 enum { EPOCH_MAX = 65 };
@@ -20,9 +21,9 @@ present_epoch(struct db *db, const char *site, char ret[EPOCH_MAX])
 	int r = registry_statement_get(db, site, NULL, &payload);
 
 	ret[0] = '\0';
+	r = r ? r : stored_json(&doc, payload);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : 0;
-	doc = json_load_text(payload, 0);
 	(void)snprintf(ret, EPOCH_MAX, "%s", json_text(doc, "epoch"));
 	return 0;
 }
@@ -52,7 +53,7 @@ mailbox_permits_page(struct db *db, const struct registry_site *site, json_t *pa
 {
 	SCOPED(db_query_endp) struct db_query *q = NULL;
 	char epoch[EPOCH_MAX];
-	json_t *envelope;
+	json_t *envelope = NULL;
 	int r = present_epoch(db, site->site, epoch);
 
 	r = r ? r : db_query(&q, db,
@@ -62,6 +63,8 @@ mailbox_permits_page(struct db *db, const struct registry_site *site, json_t *pa
 	r = r ? r : db_next(q);
 	if (r != DB_ROW)
 		return FAULT(r);
-	envelope = json_load_text(db_text(q, 0), 0);
-	return json_object_set_new(page, "permits", envelope ? envelope : json_null()) < 0 ? FAULT(-ENOMEM) : 0;
+	r = stored_json(&envelope, db_text(q, 0));
+	if (r == 0 && json_object_set_new(page, "permits", envelope ? envelope : json_null()) < 0)
+		r = -ENOMEM;
+	return FAULT(r);
 }

@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
+#include "appliance/serve/stored.h"
 #include "remote/mailbox/mailbox_hub.h"
 #include "remote/mailbox/mailbox_live.h"
 #include "remote/mailbox/mailbox_permits.h"
@@ -203,12 +204,14 @@ mailbox_store_acknowledge(struct db *db, const char *site, uint64_t after, uint6
 	return r < 0 ? FAULT(r) : 0;
 }
 
-/* The stored text of an envelope as JSON; null where there is none. */
+/* The stored text of an envelope as JSON; null where there is none, and NULL where there is no memory. */
 static json_t *
 embedded(struct db_query *q, int column)
 {
-	json_t *v = db_null(q, column) ? json_null() : json_load_text(db_text(q, column), 0);
+	json_t *v = NULL;
 
+	if (stored_json(&v, db_null(q, column) ? NULL : db_text(q, column)) < 0)
+		return NULL;
 	return v ? v : json_null();
 }
 

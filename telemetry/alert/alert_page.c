@@ -12,6 +12,7 @@
 #include "appliance/base/number.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/serve.h"
+#include "appliance/serve/stored.h"
 #include "telemetry/alert/dead_man.h"
 
 #define COLUMNS                                                                                               \
@@ -65,10 +66,12 @@ make(struct serve *serve, struct db *db, const char *customer, struct db_query *
 	static const char *const texts[TEXTS] = { "site", "service", "name", "state", "severity", "text", "value",
 		"muted_by", "proposed", "note", "noted_by", "acknowledged_by" };
 	SCOPED_JSON *item = json_object();
-	json_t *labels = json_load_text(db_text(q, LABELS), 0);
+	json_t *labels = NULL;
 	char id[96];
-	int r = json_object_set_new(item, "labels", labels ? labels : json_object()) < 0 ? -ENOMEM : 0;
+	int r = stored_json(&labels, db_text(q, LABELS));
 
+	if (r == 0 && json_object_set_new(item, "labels", labels ? labels : json_object()) < 0)
+		r = -ENOMEM;
 	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, 0));
 	r = r ? r : json_put_text(item, "id", id);
 	r = r ? r : json_put_text(item, "customer", customer);

@@ -7,6 +7,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/serve/stored.h"
 
 enum {
 	MINUTE_S = 60,
@@ -109,9 +110,11 @@ put_alert(json_t *item, const char *customer, struct db_query *q, int first)
 {
 	static const char *const texts[] = { "site", "service", "name", "severity", "text", "value" };
 	char id[96];
-	json_t *labels = json_load_text(db_text(q, first + 7), 0);
-	int r = json_object_set_new(item, "labels", labels ? labels : json_object()) < 0 ? -ENOMEM : 0;
+	json_t *labels = NULL;
+	int r = stored_json(&labels, db_text(q, first + 7));
 
+	if (r == 0 && json_object_set_new(item, "labels", labels ? labels : json_object()) < 0)
+		r = -ENOMEM;
 	(void)snprintf(id, sizeof(id), "%s.%jd", customer, (intmax_t)db_i64(q, first));
 	r = r ? r : json_put_text(item, "id", id);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(texts); i++)

@@ -11,6 +11,7 @@
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/serve/db.h"
+#include "appliance/serve/stored.h"
 #include "telemetry/otlp/otlp.h"
 #include "telemetry/store/head.h"
 #include "telemetry/store/metric_load.h"
@@ -102,11 +103,13 @@ find_group(struct run *u, const struct chosen *c, size_t *ret)
 static int
 choose(struct run *u, struct db_query *row, const char *site)
 {
-	SCOPED_JSON *attributes = json_load_text(db_text(row, 3), 0);
+	SCOPED_JSON *attributes = NULL;
 	struct chosen c = { .id = db_i64(row, 0) }, *more;
 	char spare[64];
-	int r = 0;
+	int r = stored_json(&attributes, db_text(row, 3));
 
+	if (r < 0)
+		return FAULT(r);
 	if (!matcher_holds(&u->q->match, db_text(row, 1), db_text(row, 2), attributes))
 		return 0;
 	if (u->n == METRIC_QUERY_SERIES_MAX)
