@@ -291,10 +291,12 @@ def test_a_draft_travels_to_the_officers(vendor, tmp_path):
 
 def test_what_a_publish_that_was_cut_off_had_begun_goes_with_the_next(vendor):
     """And what clients were told of stays."""
-    begun = [vendor / "repo" / name for name in ("packs/.tmp.tiny.0", "patches/.tmp.a-b", "objects/ab/.tmp.1", "tuf/.tmp.1")]
+    begun = [vendor / "repo" / name for name in ("packs/.tmp.tiny.0", "patches/.tmp.a-b", "objects/ab/.tmp.1", "tuf/.tmp.1",
+                                                 "tuf/targets/services/tiny/1.0/.tmp.1")]
     for file in begun:
         os.makedirs(file.parent, exist_ok=True)
         file.write_text("half")
+    release("verify", vendor / "repo")
     before = {f for f in (vendor / "repo").rglob("*") if f.is_file()}
     release("refresh", vendor / "repo")
     after = {f for f in (vendor / "repo").rglob("*") if f.is_file()}

@@ -285,8 +285,6 @@ release_commit_is_left_over(const struct release_repo *r, const char *file)
 	uint64_t version;
 	size_t len;
 
-	if (!strncmp(file, ".tmp.", 5))
-		return true;
 	if (!dot || (size_t)(dot - file) >= sizeof(number))
 		return false;
 	(void)snprintf(number, sizeof(number), "%.*s", (int)(dot - file), file);
@@ -299,24 +297,32 @@ release_commit_is_left_over(const struct release_repo *r, const char *file)
 	return strcmp(role, "root") != 0 && is && version > tuf_version(is);
 }
 
-/* Files that a publish which was cut off had begun.  The repository is locked: nobody writes them now. */
-static int
-sweep_begun(int at_fd, const char *name, bool deep)
+bool
+release_commit_is_begun(const char *path)
 {
-	int fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
+	const char *slash = strrchr(path, '/');
 
-	if (!d)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : FAULT(-errno);
-	while (r == 0 && (e = readdir(d))) {
-		if (deep && e->d_name[0] != '.')
-			r = sweep_begun(fd, e->d_name, false);
-		else if (!strncmp(e->d_name, ".tmp.", 5) && unlinkat(fd, e->d_name, 0) < 0)
-			r = -errno;
+	return strncmp(slash ? slash + 1 : path, FS_PASSING, strlen(FS_PASSING)) == 0;
+}
+
+/* Files that a command which was cut off had begun.  The repository is locked: nobody writes them now. */
+static int
+sweep_begun(const struct release_repo *r)
+{
+	static const struct {
+		const char *name;
+		unsigned depth;
+	} folders[] = { { "packs", 0 }, { "patches", 0 }, { "objects", 1 }, { "tuf", 4 } }; /* tuf/targets/services/NAME/VERSION */
+	int left = 0;
+
+	for (size_t i = 0; left == 0 && i < ARRAY_LEN(folders); i++) {
+		SCOPED(scope_close) int fd = openat(r->fd, folders[i].name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+			return FAULT(-errno);
+		left = fd < 0 ? 0 : fs_sweep(fd, folders[i].depth);
 	}
-	return FAULT(r);
+	return left;
 }
 
 /* What no client was ever told of. */
@@ -333,9 +339,7 @@ sweep(struct release_repo *r)
 	while ((e = readdir(d)))
 		if (release_commit_is_left_over(r, e->d_name) && unlinkat(r->tuf_fd, e->d_name, 0) < 0)
 			return FAULT(-errno);
-	left = sweep_begun(r->fd, "packs", false);
-	left = left ?: sweep_begun(r->fd, "patches", false);
-	left = left ?: sweep_begun(r->fd, "objects", true);
+	left = sweep_begun(r);
 	return left ?: release_swap_sweep(r->fd);
 }
 

@@ -33,3 +33,7 @@ int release_commit_able(const struct release_repo *r, const struct release_keys 
 
 /* Does this file of REPO/tuf carry a version that no snapshot lists yet?  One that is left over, or put there. */
 bool release_commit_is_left_over(const struct release_repo *r, const char *file);
+
+/* Is this file, by the last part of its path, one that a command was cut off while it wrote?  It has no name yet, so nobody was
+ * told of it, and the next release_commit() removes it. */
+bool release_commit_is_begun(const char *path);

@@ -15,6 +15,6 @@ struct tree_index;
 int release_packs_make(struct release_repo *r, const struct tree_index *x, const char *platform, uint8_t ret_list[32]);
 
 /* Check all packs of all releases: each pack's bytes by its name, each member against its patch or object, each
- * patch by what it gives; and that nothing else lies in the two folders.  Counts the files in *files.  Returns 0;
+ * patch by what it gives; and that nothing else lies in the two folders but what a command that was cut off had begun.  Counts the files in *files.  Returns 0;
  * REASON_ALTERED, REASON_HASH_MISMATCH, REASON_NOT_FOUND (logged, naming the file); or a fault. */
 int release_packs_verify(struct release_repo *r, size_t *files);

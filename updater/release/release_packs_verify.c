@@ -20,6 +20,7 @@
 #include "updater/object/object.h"
 #include "updater/object/pack.h"
 #include "updater/object/patch.h"
+#include "updater/release/release_commit.h"
 #include "updater/release/release_listed.h"
 #include "updater/release/release_repo.h"
 
@@ -162,9 +163,15 @@ verify_folder(struct verifying *v, int dir_fd, size_t *files)
 	if (r || dir_fd < 0)
 		return r;
 	r = tree_walk(x, dir_fd, NULL, NULL);
-	for (size_t i = 0; r == 0 && i < x->n_entries; i++, ++*files)
-		if (x->entries[i].type != TREE_TYPE_FILE || !json_object_get(v->seen, x->entries[i].path))
-			r = REFUSE(REASON_ALTERED, x->entries[i].path, "is not part of the repository");
+	for (size_t i = 0; r == 0 && i < x->n_entries; i++) {
+		const struct tree_entry *e = &x->entries[i];
+
+		if (e->type == TREE_TYPE_FILE && release_commit_is_begun(e->path))
+			continue;
+		++*files;
+		if (e->type != TREE_TYPE_FILE || !json_object_get(v->seen, e->path))
+			r = REFUSE(REASON_ALTERED, e->path, "is not part of the repository");
+	}
 	return r;
 }
 

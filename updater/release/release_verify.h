@@ -14,6 +14,7 @@ struct release_verified {
 
 /* r was opened with dates judged, so that the client's workflow went through.  Then: every target with all its
  * objects; every object by its name; every document (also of earlier versions) byte for byte as we write it,
- * and every signature on it good, by the keys of the root that was the present one in its time; nothing else lies there.  Returns 0, the first refusal (naming the file;
+ * and every signature on it good, by the keys of the root that was the present one in its time; nothing else lies there but what
+ * a command that was cut off had begun (release_commit_is_begun()).  Returns 0, the first refusal (naming the file;
  * REASON_ALTERED, REASON_HASH_MISMATCH, REASON_BAD_SIGNATURE, ...), or a fault. */
 int release_verify(struct release_repo *r, struct release_verified *ret);

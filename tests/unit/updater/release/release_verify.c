@@ -5,9 +5,11 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -250,6 +252,38 @@ test_what_no_root_of_its_time_vouches_for(void **state)
 	}
 }
 
+/* Wherever a publish writes: what it had begun is no fault of the repository, and the next command clears it away. */
+static void
+test_what_a_killed_command_had_begun(void **state)
+{
+	static const char *const begun[] = { "tuf/.tmp.0123456789abcdef", "tuf/targets/.tmp.1", "tuf/targets/services/tiny/1.0/.tmp.2",
+		"objects/ab/.tmp.3.zst", "packs/.tmp.tiny.0", "patches/.tmp.4" };
+	SCOPED(release_repo_closep) struct release_repo *r = NULL;
+	struct release_verified v;
+	size_t files;
+
+	(void)state;
+	assert_int_equal(verify(BEGIN + DAY, &v), 0);
+	files = v.files;
+	for (size_t i = 0; i < ARRAY_LEN(begun); i++) {
+		SCOPED(scope_close) int fd = -1;
+		char path[256], *slash;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", repo, begun[i]);
+		slash = strrchr(path, '/');
+		*slash = '\0';
+		assert_int_equal(fs_open_dir(&fd, AT_FDCWD, path, 0755), 0);
+		assert_int_equal(fs_replace(fd, slash + 1, "half", 4, 0644), 0);
+	}
+	assert_int_equal(verify(BEGIN + DAY, &v), 0);
+	assert_int_equal(v.files, files);
+	assert_int_equal(release_repo_open(&r, repo, BEGIN + DAY, false), 0);
+	assert_int_equal(release_commit(r, &keys, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(begun); i++)
+		if (faccessat(r->fd, begun[i], F_OK, 0) == 0)
+			fail_msg("%s is still there", begun[i]);
+}
+
 int
 main(void)
 {
@@ -258,6 +292,7 @@ main(void)
 		TEST(test_people_end_with_their_document),
 		TEST(test_a_repository_is_judged_by_the_roots_of_each_time),
 		TEST(test_what_no_root_of_its_time_vouches_for),
+		TEST(test_what_a_killed_command_had_begun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
