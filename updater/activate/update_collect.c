@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/hex.h"
@@ -18,6 +19,8 @@
 #include "updater/activate/worker.h"
 
 #define PASSING ".stage-" /* stage.h */
+
+enum { AGAIN_S = 5 };
 
 const json_t *
 update_brought(const struct update *u, const char *service, const char *release)
@@ -164,7 +167,7 @@ on_removed(int r, const struct stage_result *result, void *arg)
 	struct update *u = arg;
 
 	(void)result;
-	/* The next occasion tries again; now it would go round in circles. */
+	/* update_collect_again() tries again; now it would go round in circles. */
 	if (r == 0)
 		update_collect(u);
 	else if (r < 0)
@@ -178,6 +181,7 @@ update_collect(struct update *u)
 	char hex[65];
 	int r;
 
+	u->collected_us = clock_mono_us();
 	if (u->run || u->worker || core_change_running(u->core) || !monitor_spawner(u->m))
 		return;
 	(void)fs_sweep(u->store_fd, 0); /* of a worker that was killed */
@@ -187,4 +191,15 @@ update_collect(struct update *u)
 	r = worker_remove(&u->worker, u->m, hex, on_removed, u);
 	if (r < 0)
 		log_fault(r, "removing an old tree");
+}
+
+void
+update_collect_again(struct update *u)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (!u->collected_us) /* we are new: let those come first who have something to do */
+		u->collected_us = now_us;
+	if (now_us - u->collected_us >= AGAIN_S * CLOCK_US_PER_S)
+		update_collect(u);
 }

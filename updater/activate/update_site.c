@@ -34,6 +34,7 @@ on_tick(struct monitor *m, uint64_t now_us, void *arg)
 	(void)m;
 	(void)now_us;
 	update_automatic(arg);
+	update_collect_again(arg);
 }
 
 static void

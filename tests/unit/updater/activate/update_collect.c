@@ -59,6 +59,33 @@ what_a_cut_off_removal_left_goes(void **state)
 	}
 }
 
+/* Nobody else would come by to see to it for half a minute, nor ever where updates are off. */
+static void
+a_removal_whose_worker_was_killed_is_made_again(void **state)
+{
+	struct bench *b = *state;
+	struct spawn_fake *f = b->t->spawner;
+	SCOPED(bench_release_done) struct bench_release r = { 0 };
+
+	bench_release(b, &r, "redis", "7", "redis");
+	assert_int_equal(mkdirat(b->u->store_fd, r.hex, 0755), 0);
+	update_collect(b->u);
+	assert_non_null(b->u->worker);
+	for (unsigned i = 0; i < 100 && b->u->worker; i++) {
+		assert_true(turn_alone(b->t->loop, 10000) >= 0);
+		for (size_t j = 0; j < f->n_calls; j++)
+			if (f->calls[j].fd >= 0 && strcmp(f->calls[j].what, "activate") == 0) {
+				(void)close(f->calls[j].fd);
+				f->calls[j].fd = -1;
+			}
+	}
+	assert_null(b->u->worker);
+	assert_true(is_there(b, r.hex));
+	for (unsigned i = 0; i < 2000 && is_there(b, r.hex); i++)
+		bench_turn(b);
+	assert_false(is_there(b, r.hex));
+}
+
 /* Five releases: what runs, what ran before, what is assigned, what nothing names; and while a change runs, all. */
 static void
 what_is_named_stays(void **state)
@@ -124,6 +151,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		BENCH_TEST(what_a_cut_off_staging_left_goes),
 		BENCH_TEST(what_a_cut_off_removal_left_goes),
+		BENCH_TEST(a_removal_whose_worker_was_killed_is_made_again),
 		BENCH_TEST(what_is_named_stays),
 		BENCH_TEST(other_names_are_left_alone),
 	};
