@@ -59,8 +59,11 @@ telemetry_names_reveal(struct command_call *call)
 			return REFUSE(REASON_NOT_FOUND, call->operands[i],
 				"was made before the last %d pseudonyms of this site, which it keeps, or was not made here",
 				(int)PSEUDONYM_KEPT);
+		errno = 0;
 		if (json_array_append_new(items, json_pack("{s:s, s:s}", "token", token, "original", original)) < 0)
-			r = REFUSE(REASON_MALFORMED, call->operands[i], "stands for what is no text");
+			r = errno == ENOMEM
+				? -ENOMEM
+				: REFUSE(REASON_MALFORMED, call->operands[i], "stands for what is no text");
 	}
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;

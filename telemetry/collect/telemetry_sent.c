@@ -270,8 +270,8 @@ print_decoded(const struct command_call *call, const struct ledger_entry *e, jso
 	if (json_object_get(item, "name")) {
 		r = command_print_items(call, "TelemetryBody", json_incref(items), columns);
 	} else {
-		json_dumpf(payload ? payload : json_object_get(item, "value"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-		r = putchar('\n') == EOF ? FAULT(-EIO) : 0;
+		r = json_dumpf(payload ? payload : json_object_get(item, "value"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		r = r < 0 || putchar('\n') == EOF ? FAULT(-EIO) : 0;
 	}
 	command_say(call, "%s: %u bytes, %s", e->class_name, (unsigned)e->plain_len, sha256_text(text, digest));
 	return r;

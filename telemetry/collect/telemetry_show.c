@@ -99,16 +99,18 @@ show_record(const struct otlp_record *record, void *arg)
 	return 0;
 }
 
-/* What is signed, as it reads: the payload of an envelope. */
-static json_t *
-open_envelope(const json_t *value)
+/* What is signed, as it reads: the payload of an envelope; NULL in *ret where it is none.  Returns 0 or -ENOMEM. */
+static int
+open_envelope(json_t **ret, const json_t *value)
 {
 	SCOPED(buf_done) struct buf bytes = BUF_MAX(LEDGER_PLAIN_MAX);
 	const char *payload = json_text(value, "payload");
 
-	if (!*payload || !hex_unbase64(&bytes, payload, strlen(payload)))
-		return NULL;
-	return json_load_whole((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL);
+	errno = 0;
+	*ret = *payload && hex_unbase64(&bytes, payload, strlen(payload))
+		? json_load_whole((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL)
+		: NULL;
+	return !*ret && errno == ENOMEM ? -ENOMEM : 0;
 }
 
 int
@@ -117,7 +119,8 @@ telemetry_show(json_t *items, const char *class_name, const char *path, const vo
 	static const struct otlp_decode_ops ops = { .point = show_point, .record = show_record };
 	struct shown shown = { .items = items, .class_name = class_name };
 	struct otlp_tally tally;
-	json_t *value, *inner, *item;
+	SCOPED_JSON *value = NULL, *inner = NULL;
+	json_t *item;
 	int r;
 
 	if (strcmp(path, OUTGOING_METRICS_PATH) == 0) {
@@ -128,12 +131,17 @@ telemetry_show(json_t *items, const char *class_name, const char *path, const vo
 		r = otlp_decode_logs(body, len, &ops, &shown, &tally);
 		return r < 0 ? FAULT(r) : r;
 	}
+	errno = 0;
 	value = json_load_whole(body, len, JSON_REJECT_DUPLICATES, NULL);
-	if (!value) /* a note of the audit log: text */
+	if (!value && errno != ENOMEM) /* a note of the audit log: text */
 		value = json_stringn(body, len);
+	if (!value && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!value)
 		return REFUSE(REASON_MALFORMED, path, "holds neither JSON nor text");
-	inner = json_is_object(value) ? open_envelope(value) : NULL;
-	item = json_pack("{s:s, s:o*, s:o}", "class", class_name, "payload", inner, "value", value);
+	r = json_is_object(value) ? open_envelope(&inner, value) : 0;
+	if (r < 0)
+		return FAULT(r);
+	item = json_pack("{s:s, s:O*, s:O}", "class", class_name, "payload", inner, "value", value);
 	return !item || json_array_append_new(items, item) < 0 ? FAULT(-ENOMEM) : 0;
 }
