@@ -44,16 +44,10 @@ walk_dir(const struct walk *w, int fd, const char *name, unsigned depth)
 {
 	SCOPED(scope_closedir) DIR *d = NULL;
 	struct dirent *e;
-	int r, own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fs_entries(&d, fd);
 
-	if (own < 0)
-		return FAULT(-errno);
-	d = fdopendir(own);
-	if (!d) {
-		r = -errno;
-		(void)close(own);
+	if (r < 0)
 		return FAULT(r);
-	}
 	while (errno = 0, (e = readdir(d))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;

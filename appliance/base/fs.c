@@ -308,17 +308,10 @@ remove_below(int top_fd, int dir_fd, dev_t dev, unsigned depth, bool *again)
 {
 	SCOPED(scope_closedir) DIR *d = NULL;
 	struct dirent *e;
-	int fd, r;
+	int r = fs_entries(&d, dir_fd);
 
-	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return FAULT(-errno);
-	d = fdopendir(fd);
-	if (!d) {
-		r = FAULT(-errno);
-		(void)close(fd);
+	if (r < 0)
 		return r;
-	}
 	while (errno = 0, (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;

@@ -8,6 +8,7 @@
  * bytes. */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,10 @@ int fs_sync_all(int dir_fd, const char *const names[], size_t n);
 /* Remove dir_fd/name and all below it, never following links, never leaving the file system.  0 where
  * there is no such name; after a fault some of it may be gone. */
 int fs_remove_tree(int dir_fd, const char *name);
+
+/* Read dir_fd's entries from the first on, with readdir(3), whatever was read of it before.  *ret is the caller's to close;
+ * dir_fd stays open and its own place in the folder the same. */
+int fs_entries(DIR **ret, int dir_fd);
 
 /* Remove files that were on their way to a name (FS_PASSING) when whoever wrote them was killed: in this folder, and in those so
  * many levels below it.  For folders in which nobody else writes, before anything is written.  0 or a fault. */

@@ -10,6 +10,21 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
 
+int
+fs_entries(DIR **ret, int dir_fd)
+{
+	int r, fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return FAULT(-errno);
+	*ret = fdopendir(fd);
+	if (*ret)
+		return 0;
+	r = FAULT(-errno);
+	(void)close(fd);
+	return r;
+}
+
 static int
 sweep_entry(int dir_fd, const char *name, unsigned depth)
 {
@@ -33,17 +48,14 @@ fs_sweep(int dir_fd, unsigned depth)
 {
 	SCOPED(scope_closedir) DIR *d = NULL;
 	const struct dirent *e;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	int r = fs_entries(&d, dir_fd);
 
-	if (fd < 0)
-		return FAULT(-errno);
-	d = fdopendir(fd);
-	if (!d) {
-		r = FAULT(-errno);
-		(void)close(fd);
+	if (r < 0)
 		return r;
-	}
-	while (r == 0 && (errno = 0, e = readdir(d)))
+	while (errno = 0, (e = readdir(d))) {
 		r = sweep_entry(dir_fd, e->d_name, depth);
-	return r;
+		if (r < 0)
+			return r;
+	}
+	return errno ? FAULT(-errno) : 0;
 }

@@ -13,6 +13,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
 
 static const char magic[8] = "MSRECORD";
@@ -105,19 +106,12 @@ segment_list(struct segment_name **ret, size_t *ret_n, int dir_fd)
 {
 	SCOPED(scope_free) struct segment_name *names = NULL;
 	SCOPED(scope_closedir) DIR *d = NULL;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
 	size_t n = 0;
-	int r;
+	int r = fs_entries(&d, dir_fd);
 
-	if (fd < 0)
-		return FAULT(-errno);
-	d = fdopendir(fd);
-	if (!d) {
-		r = FAULT(-errno);
-		(void)close(fd);
-		return r;
-	}
+	if (r < 0)
+		return FAULT(r);
 	while (errno = 0, (e = readdir(d))) {
 		struct segment_name name = { 0 };
 		struct stat st;
