@@ -94,8 +94,9 @@ on_ended(const struct core_change *c, void *arg)
 	(void)snprintf(item->to, sizeof(item->to), "%s", c->to);
 	(void)snprintf(item->to_version, sizeof(item->to_version), "%s", c->to_version);
 	(void)snprintf(row.text, sizeof(row.text), "%s", c->text);
-	/* As fine as the journal keeps it: no two begin so close to each other. */
-	(void)snprintf(row.id, sizeof(row.id), "%032" PRIx64, c->started_us / CLOCK_US_PER_MS);
+	/* As fine as the journal keeps it, and which release: the package's has none. */
+	(void)snprintf(row.id, sizeof(row.id), "%016" PRIx64 "%.16s", c->started_us / CLOCK_US_PER_MS,
+		*c->to ? c->to : "0000000000000000");
 	item->step = how;
 	r = remember_back(u, c);
 	if (r < 0)
