@@ -545,14 +545,16 @@ def test_waiting_survives_a_crash_of_the_monitor(estate):
 
 def test_who_waits_goes_on_over_a_restart_of_the_hub(estate):
     asked, request = run_later(estate, "memory-doctor")
+    said, heard = asked.stderr.fileno(), []
     estate.hub.stop()
-    estate.approve(request)  # before the hub is back: its end comes by what is asked anew alone
-    said = asked.stderr.fileno()
-    os.set_blocking(said, False)
-    heard = until("the desk says so", lambda: asked.stderr.read() or "")
-    os.set_blocking(said, True)
-    assert "does not answer" in heard and "waiting on" in heard and asked.poll() is None
-    estate.start_hub()
+    try:
+        estate.approve(request)  # before the hub is back: its end comes by what is asked anew alone
+        os.set_blocking(said, False)
+        until("the desk says so", lambda: heard.append(asked.stderr.read() or "") or "waiting on" in "".join(heard))
+        os.set_blocking(said, True)
+        assert "does not answer" in "".join(heard) and asked.poll() is None
+    finally:
+        estate.start_hub()
     code, out, err = finish(asked)
     assert code == 0, err
     assert json.loads(out)["outcome"] == "ok" and "answers again" in err
