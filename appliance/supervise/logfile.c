@@ -53,16 +53,18 @@ is_first(int proc_fd, const char *pid)
 	return end && end[-1] == '1' && end[-2] == '\t';
 }
 
-/* Whose standard output is that file?  The service, else another, else 0. */
-static long
-find_writer(int log_fd)
+/* Whose standard output is that file?  The service, else another, else 0: who has it open otherwise. */
+static int
+find_writer(long *ret, int log_fd)
 {
 	struct stat log, st;
 	struct dirent *e;
 	long found = 0;
 	DIR *proc = opendir("/proc");
 
-	while (proc && fstat(log_fd, &log) == 0 && (e = readdir(proc))) {
+	if (!proc)
+		return FAULT(-errno);
+	while (fstat(log_fd, &log) == 0 && (e = readdir(proc))) {
 		char path[PID_MAX + sizeof("/fd/1")];
 		size_t len = strlen(e->d_name);
 		bool first;
@@ -79,9 +81,9 @@ find_writer(int log_fd)
 		if (first)
 			break;
 	}
-	if (proc)
-		(void)closedir(proc);
-	return found;
+	(void)closedir(proc);
+	*ret = found;
+	return 0;
 }
 
 int
@@ -99,7 +101,14 @@ logfile_claim(int *ret_fd, const char *dir, const char *name)
 	}
 	if (errno != EWOULDBLOCK)
 		return FAULT(-errno);
-	pid = find_writer(fd);
+	r = find_writer(&pid, fd);
+	if (r < 0)
+		return FAULT(r);
+	if (pid == 0)
+		return REFUSE(REASON_BUSY, name,
+			"something has %s/%s.log open since before its state was lost: `fuser -v` tells what; end it, "
+			"then `mainstay service start %s`",
+			dir, name, name);
 	return REFUSE(REASON_BUSY, name,
 		"it runs already, as pid %ld, since before its state was lost; end it with `kill %ld`, "
 		"then `mainstay service start %s`",

@@ -149,6 +149,21 @@ what_still_writes_is_not_started_again(void **state)
 	assert_int_equal(logfile_claim(&again, s.path, "web"), 0);
 }
 
+/* Who has it open, but not as its output, is not known by number: no advice to kill 0, which is everybody. */
+static void
+who_is_not_known_is_not_killed(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(scope_close) int again = -1;
+
+	(void)state;
+	assert_int_equal(logfile_claim(&fd, s.path, "web"), 0);
+	assert_int_equal(logfile_claim(&again, s.path, "web"), REASON_BUSY);
+	assert_int_equal(again, -1);
+	assert_null(strstr(refuse_last()->text, "kill"));
+	assert_non_null(strstr(refuse_last()->text, "/web.log open"));
+}
+
 static const struct {
 	const char *says, *text;
 	size_t len, size;
@@ -195,6 +210,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(of_a_huge_one_only_the_end_is_kept, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(what_still_writes_is_not_started_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_is_not_known_is_not_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pipe_in_the_copy_s_place_holds_nobody, setup,
 			teardown),
 	};
