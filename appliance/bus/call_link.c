@@ -121,7 +121,6 @@ on_retry(sd_event_source *src, uint64_t usec, void *arg)
 
 	(void)src;
 	(void)usec;
-	l->timer = sd_event_source_unref(l->timer);
 	r = frame_connect(&fd, l->path);
 	if (r == 0)
 		r = frame_conn_open(&l->conn, l->loop, fd, &conn_ops, l);
@@ -141,10 +140,9 @@ retry_later(struct call_link *l)
 	uint64_t wait = l->tries == 0 ? 1 : clock_backoff_us(l->tries, RETRY_BASE_US, RETRY_CAP_US);
 
 	l->tries++;
-	/* Without a timer the link would stay down for ever; there is no other memory to try with. */
-	if (sd_event_add_time_relative(l->loop, &l->timer, CLOCK_MONOTONIC, wait, RETRY_BASE_US / 2,
-		    on_retry, l) < 0)
-		abort();
+	/* Only a loop that has ended refuses that. */
+	(void)sd_event_source_set_time_relative(l->timer, wait);
+	(void)sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
 }
 
 int
@@ -152,6 +150,7 @@ call_link_open(struct call_link **ret, sd_event *loop, const char *path,
 	const struct call_link_ops *ops, void *arg)
 {
 	struct call_link *l = calloc(1, sizeof(*l));
+	int r = -ENOMEM;
 
 	if (!l)
 		return FAULT(-ENOMEM);
@@ -159,11 +158,15 @@ call_link_open(struct call_link **ret, sd_event *loop, const char *path,
 	l->path = strdup(path);
 	l->ops = *ops;
 	l->arg = arg;
-	if (!l->path) {
+	/* One timer for good: to wait again takes no memory, without which the link would stay down for ever. */
+	if (l->path)
+		r = sd_event_add_time_relative(l->loop, &l->timer, CLOCK_MONOTONIC, 1, RETRY_BASE_US / 2,
+			on_retry, l);
+	if (r < 0) {
 		call_link_close(l);
-		return FAULT(-ENOMEM);
+		return FAULT(r);
 	}
-	retry_later(l);
+	l->tries = 1;
 	*ret = l;
 	return 0;
 }

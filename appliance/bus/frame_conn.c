@@ -97,9 +97,7 @@ struct packet {
 
 struct frame_conn {
 	int fd;
-	sd_event *loop;
 	struct loop_watch *watch;
-	struct loop_timer *ending; /* tells closed() from the loop after a failed send */
 	const struct frame_conn_ops *ops;
 	void *arg;
 	struct packet *first, **tail;
@@ -120,10 +118,9 @@ packet_free(struct packet *p)
 }
 
 static void
-tell_closed(void *arg)
+tell_closed(struct frame_conn *conn)
 {
-	struct frame_conn *conn = arg;
-
+	loop_unwatch(conn->watch);
 	conn->ops->closed(conn, conn->why, conn->arg);
 }
 
@@ -135,12 +132,12 @@ end_conn(struct frame_conn *conn, int why, bool from_loop)
 		return;
 	conn->ended = true;
 	conn->why = why;
-	loop_unwatch(conn->watch);
 	if (from_loop) {
 		tell_closed(conn);
 	} else {
-		/* Without memory for a timer, the caller still has the error that we return. */
-		(void)loop_after(&conn->ending, conn->loop, 0, tell_closed, conn);
+		/* A socket that has hung up is ready whatever it is watched for.  A timer would take memory, which may be
+		 * what the sending wanted. */
+		(void)shutdown(conn->fd, SHUT_RDWR);
 	}
 }
 
@@ -191,9 +188,11 @@ on_ready(uint32_t revents, void *arg)
 	int r = 0;
 
 	conn->busy = true;
-	if (revents & EPOLLOUT)
+	if (!conn->ended && revents & EPOLLOUT)
 		r = flush(conn);
-	if (r < 0)
+	if (conn->ended)
+		tell_closed(conn);
+	else if (r < 0)
 		end_conn(conn, r == -EPIPE ? 0 : FAULT(r), true);
 	else if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		receive(conn);
@@ -218,7 +217,6 @@ frame_conn_open(struct frame_conn **ret, sd_event *loop, int take_fd,
 		free(conn);
 		return r;
 	}
-	conn->loop = sd_event_ref(loop);
 	(void)STEAL_FD(fd);
 	*ret = conn;
 	return 0;
@@ -230,7 +228,6 @@ frame_conn_close(struct frame_conn *conn)
 	if (!conn)
 		return NULL;
 	loop_unwatch(conn->watch);
-	loop_cancel(conn->ending);
 	while (conn->first) {
 		struct packet *p = conn->first;
 
@@ -238,7 +235,6 @@ frame_conn_close(struct frame_conn *conn)
 		packet_free(p);
 	}
 	scope_close(&conn->fd);
-	sd_event_unref(conn->loop);
 	conn->ended = conn->dead = true;
 	if (!conn->busy)
 		free(conn);
