@@ -1,5 +1,7 @@
 #include "appliance/audit/proof.h"
 
+#include <errno.h>
+
 #include "appliance/audit/audit.h"
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
@@ -120,6 +122,17 @@ parse_proof(struct proof_file *f, const char *p, size_t len)
 	return line != NULL;
 }
 
+static int
+read_proof(struct proof_file *f, const char *p, size_t len)
+{
+	if (len > PROOF_FILE_MAX)
+		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
+	if (!parse_proof(f, p, len))
+		return buf_error(&f->entry) == -ENOMEM ? FAULT(-ENOMEM)
+						       : REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
+	return 0;
+}
+
 int
 proof_check(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, const char *origin,
 	const uint8_t audit_key[32], const struct note_key *witness)
@@ -131,10 +144,9 @@ proof_check(uint64_t *ret_n, struct buf *out_entry, const void *p, size_t len, c
 	uint8_t leaf[MERKLE_HASH];
 	int r;
 
-	if (len > PROOF_FILE_MAX)
-		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
-	if (!parse_proof(&f, p, len))
-		return REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
+	r = read_proof(&f, p, len);
+	if (r)
+		return r;
 	r = note_open(&note, f.note, f.note_len, "proof");
 	r = r ?: note_checkpoint_parse(&c, note->text, note->text_len, "proof");
 	if (r)
@@ -160,10 +172,9 @@ int
 proof_head(struct note **ret, const void *p, size_t len)
 {
 	SCOPED(proof_file_done) struct proof_file f = { .entry = BUF_MAX(AUDIT_ENTRY_MAX) };
+	int r = read_proof(&f, p, len);
 
-	if (len > PROOF_FILE_MAX)
-		return REFUSE(REASON_TOO_LARGE, "proof", "over %d bytes", PROOF_FILE_MAX);
-	if (!parse_proof(&f, p, len))
-		return REFUSE(REASON_MALFORMED, "proof", "no proof of an audit entry");
+	if (r)
+		return r;
 	return note_open(ret, f.note, f.note_len, "proof");
 }

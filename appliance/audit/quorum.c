@@ -136,6 +136,7 @@ witness_json(const struct quorum *q, const struct quorum_verdict *v, size_t i)
 	int r = o ? 0 : -ENOMEM;
 
 	note_key_text(&key, &w->key);
+	r = r ?: buf_error(&key);
 	/* Names are bytes, JSON is UTF-8. */
 	r = r ?: json_put_text(o, "name", log_escape(name, sizeof(name), w->name));
 	r = r ?: json_put_text(o, "key", log_escape(text, sizeof(text), buf_text(&key)));

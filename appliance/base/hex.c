@@ -71,27 +71,61 @@ base64_value(char c)
 	return at ? (int)(at - base64_letters) : -1;
 }
 
+/* Four letters, the last of all where at_end; how many bytes they are, 0 where they are none. */
+static size_t
+unbase64_four(uint8_t out[3], const char four[4], bool at_end)
+{
+	size_t pad = !at_end || four[3] != '=' ? 0 : four[2] != '=' ? 1 : 2;
+	uint32_t v = 0;
+
+	for (size_t k = 0; k < 4; k++) {
+		int six = k >= 4 - pad ? 0 : base64_value(four[k]);
+
+		if (six < 0)
+			return 0;
+		v = v << 6 | (uint32_t)six;
+	}
+	if ((pad == 1 && (v & 0xff)) || (pad == 2 && (v & 0xffff)))
+		return 0; /* bits behind the end: another spelling of the same bytes */
+	out[0] = (uint8_t)(v >> 16);
+	out[1] = (uint8_t)(v >> 8);
+	out[2] = (uint8_t)v;
+	return 3 - pad;
+}
+
 bool
 hex_unbase64(struct buf *out, const char *text, size_t len)
 {
+	uint8_t three[3];
+
 	if (len % 4 != 0)
 		return false;
 	for (size_t i = 0; i < len; i += 4) {
-		bool at_end = i + 4 == len;
-		size_t pad = !at_end || text[i + 3] != '=' ? 0 : text[i + 2] != '=' ? 1 : 2;
-		uint32_t v = 0;
+		size_t n = unbase64_four(three, text + i, i + 4 == len);
 
-		for (size_t k = 0; k < 4; k++) {
-			int six = k >= 4 - pad ? 0 : base64_value(text[i + k]);
-
-			if (six < 0)
-				return false;
-			v = v << 6 | (uint32_t)six;
-		}
-		if ((pad == 1 && (v & 0xff)) || (pad == 2 && (v & 0xffff)))
-			return false; /* bits behind the end: another spelling of the same bytes */
-		buf_put(out, (uint8_t[]){ (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v },
-			3 - pad);
+		if (n == 0)
+			return false;
+		buf_put(out, three, n);
 	}
 	return buf_error(out) == 0;
+}
+
+bool
+hex_unbase64_into(void *out, size_t size, size_t *ret_len, const char *text, size_t len)
+{
+	uint8_t three[3];
+	size_t at = 0;
+
+	if (len % 4 != 0)
+		return false;
+	for (size_t i = 0; i < len; i += 4) {
+		size_t n = unbase64_four(three, text + i, i + 4 == len);
+
+		if (n == 0 || n > size - at)
+			return false;
+		memcpy((uint8_t *)out + at, three, n);
+		at += n;
+	}
+	*ret_len = at;
+	return true;
 }

@@ -14,5 +14,8 @@ char *hex_encode(char *out, const void *p, size_t len);
 bool hex_decode(void *out, size_t len, const char *text);
 
 void hex_base64(struct buf *out, const void *p, size_t len);
-/* Appends the decoded bytes; false where text is not strict base64 (out may then hold a part). */
+/* Appends the decoded bytes; false where text is not strict base64 or out took no more (out may then hold a
+ * part: buf_error() tells the one from the other). */
 bool hex_unbase64(struct buf *out, const char *text, size_t len);
+/* The same to where there is room for size bytes, without any memory of its own; false also where they are more. */
+bool hex_unbase64_into(void *out, size_t size, size_t *ret_len, const char *text, size_t len);

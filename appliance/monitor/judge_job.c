@@ -190,7 +190,7 @@ judge_signed(const json_t *answer, struct buf *out_signed, const json_t **ret_si
 
 	if (!text || !json_is_array(sigs) || json_array_size(sigs) > JUDGE_SIGS_MAX ||
 		!hex_unbase64(out_signed, text, strlen(text)))
-		return REFUSE(REASON_MALFORMED, "judge", "its answer is not of the agreed form");
+		return buf_error(out_signed) == -ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, "judge", "its answer is not of the agreed form");
 	*ret_sigs = sigs;
 	return 0;
 }

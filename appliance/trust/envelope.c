@@ -36,10 +36,9 @@ read_payload(struct envelope *e, const char *text)
 		if (buf_error(&b) == -EMSGSIZE)
 			return REFUSE(REASON_TOO_LARGE, word, "payload over %zu bytes",
 				message_payload_max(e->type));
-		return REFUSE(REASON_MALFORMED, word, "payload is not base64");
+		return buf_error(&b) ? FAULT(buf_error(&b))
+				     : REFUSE(REASON_MALFORMED, word, "payload is not base64");
 	}
-	if (buf_error(&b))
-		return FAULT(buf_error(&b));
 	r = json_read_canonical(&e->payload, buf_text(&b), b.len, message_payload_max(e->type),
 		word);
 	if (r)
@@ -180,9 +179,9 @@ static int
 person_blob(struct buf *out, const struct envelope *e, const struct envelope_sig *s)
 {
 	if (!hex_unbase64(out, s->sig, strlen(s->sig)))
-		return REFUSE(REASON_MALFORMED, message_word(e->type),
+		return buf_error(out) == -ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, message_word(e->type),
 			"signature by %.16s is not base64", s->keyid);
-	return FAULT(buf_error(out));
+	return 0;
 }
 
 int

@@ -67,27 +67,27 @@ note_key_make(struct note_key *ret, const char *name, uint8_t type,
 const char *
 note_key_scan(struct note_key *ret, const char *vkey)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(1 + ED25519_KEY_LEN);
 	const char *plus = strchr(vkey, '+');
 	const char *last = plus ? strchr(plus + 1, '+') : NULL;
 	char name[NOTE_NAME_MAX], hex[2 * ID_LEN + 1] = "";
 	const char *weak;
-	uint8_t id[ID_LEN];
+	uint8_t id[ID_LEN], b[1 + ED25519_KEY_LEN];
 	struct note_key k;
+	size_t len;
 
 	if (!last || last - plus - 1 != 2 * ID_LEN || plus - vkey >= NOTE_NAME_MAX)
 		return "not NAME+HEX+BASE64";
 	memcpy(name, vkey, (size_t)(plus - vkey));
 	name[plus - vkey] = 0;
 	memcpy(hex, plus + 1, 2 * ID_LEN);
-	if (!hex_decode(id, sizeof(id), hex) || !hex_unbase64(&b, last + 1, strlen(last + 1)) ||
-		b.len != 1 + ED25519_KEY_LEN ||
-		(b.data[0] != NOTE_TYPE_ED25519 && b.data[0] != NOTE_TYPE_COSIGNATURE))
+	if (!hex_decode(id, sizeof(id), hex) ||
+		!hex_unbase64_into(b, sizeof(b), &len, last + 1, strlen(last + 1)) || len != sizeof(b) ||
+		(b[0] != NOTE_TYPE_ED25519 && b[0] != NOTE_TYPE_COSIGNATURE))
 		return "no Ed25519 key";
-	weak = ed25519_weakness(b.data + 1);
+	weak = ed25519_weakness(b + 1);
 	if (weak)
 		return weak;
-	if (!make_key(&k, name, b.data[0], b.data + 1))
+	if (!make_key(&k, name, b[0], b + 1))
 		return "its name cannot be a key's";
 	if (memcmp(k.id, id, sizeof(id)))
 		return "its id is not its key's";

@@ -35,10 +35,11 @@ note_line_number(uint64_t *ret, const char *p, size_t len)
 bool
 note_line_hash(uint8_t out[NOTE_LINE_HASH_LEN], const char *p, size_t len)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(NOTE_LINE_HASH_LEN);
+	uint8_t bytes[NOTE_LINE_HASH_LEN];
+	size_t n;
 
-	if (!hex_unbase64(&b, p, len) || b.len != NOTE_LINE_HASH_LEN)
+	if (!hex_unbase64_into(bytes, sizeof(bytes), &n, p, len) || n != sizeof(bytes))
 		return false;
-	memcpy(out, b.data, NOTE_LINE_HASH_LEN);
+	memcpy(out, bytes, sizeof(bytes));
 	return true;
 }

@@ -176,17 +176,20 @@ parse_bytes(struct sfield_parser *s, struct sfield_value *v)
 {
 	const char *from = ++s->p;
 	const char *to = memchr(from, ':', (size_t)(s->end - from));
-	SCOPED(buf_done) struct buf b = BUF_MAX((size_t)(s->end - from) + 4);
+	char *bytes;
 
 	if (!to)
 		return sfield_parser_fail(s, "a byte sequence does not end");
-	if (!hex_unbase64(&b, from, (size_t)(to - from)))
+	/* No longer than its base64, and the NUL. */
+	bytes = sfield_parser_take(s, (size_t)(to - from) + 1);
+	if (!bytes)
+		return false;
+	if (!hex_unbase64_into(bytes, (size_t)(to - from), &v->len, from, (size_t)(to - from)))
 		return sfield_parser_fail(s, "a byte sequence is not padded base64");
 	s->p = to + 1;
 	v->kind = SFIELD_BYTES;
-	v->len = b.len;
-	v->text = keep(s, buf_text(&b), b.len);
-	return v->text != NULL;
+	v->text = bytes;
+	return true;
 }
 
 static bool

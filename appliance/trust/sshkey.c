@@ -159,8 +159,8 @@ sshkey_parse_blob(struct sshkey_public *ret, const void *p, size_t len, const ch
 int
 sshkey_parse(struct sshkey_public *ret, const char *line, const char *operand)
 {
-	SCOPED(buf_done) struct buf blob = BUF_MAX(SSHKEY_BLOB_MAX);
-	size_t type_len = strcspn(line, " "), b64_len;
+	size_t type_len = strcspn(line, " "), b64_len, len;
+	uint8_t blob[SSHKEY_BLOB_MAX];
 	const char *b64 = line + type_len;
 	struct sshkey_public k;
 	int r;
@@ -169,12 +169,10 @@ sshkey_parse(struct sshkey_public *ret, const char *line, const char *operand)
 		return REFUSE(REASON_MALFORMED, operand, "no OpenSSH public key on one line");
 	b64++;
 	b64_len = strcspn(b64, " ");
-	if (!hex_unbase64(&blob, b64, b64_len))
+	if (!hex_unbase64_into(blob, sizeof(blob), &len, b64, b64_len))
 		return REFUSE(REASON_MALFORMED, operand,
 			"no OpenSSH public key: not base64, or too long");
-	if (buf_error(&blob))
-		return FAULT(buf_error(&blob));
-	r = sshkey_parse_blob(&k, blob.data, blob.len, operand);
+	r = sshkey_parse_blob(&k, blob, len, operand);
 	if (r)
 		return FAULT(r);
 	if (strlen(types[k.kind]) != type_len || memcmp(types[k.kind], line, type_len))

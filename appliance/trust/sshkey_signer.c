@@ -90,8 +90,9 @@ read_private(struct sshkey_signer *s, const struct buf *text, const char *file)
 	uint32_t n;
 	int r;
 
+	errno = 0;
 	if (!armour_read(&b, LABEL, text->data, text->len))
-		return REFUSE(REASON_MALFORMED, file,
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, file,
 			"private key is damaged: no base64 between its lines");
 	c = CURSOR(b.data, b.len);
 	magic = cursor_bytes(&c, sizeof(MAGIC));

@@ -156,7 +156,8 @@ sshsig_dearmour(struct buf *out, const void *text, size_t len, const char *opera
 	if (len > SSHSIG_ARMOUR_MAX)
 		return REFUSE(REASON_TOO_LARGE, operand, "SSH signature over %d bytes",
 			SSHSIG_ARMOUR_MAX);
+	errno = 0;
 	if (!armour_read(out, LABEL, text, len))
-		return REFUSE(REASON_MALFORMED, operand, "no armoured SSH signature");
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, operand, "no armoured SSH signature");
 	return 0;
 }

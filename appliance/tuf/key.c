@@ -106,6 +106,7 @@ read_pem(struct tuf_key *k, const char *text, size_t len, const char *operand)
 {
 	SCOPED(free_pkey) EVP_PKEY *pkey = NULL;
 	SCOPED(free_bio) BIO *bio = NULL;
+	bool fits;
 
 	if (len > TUF_KEY_PEM_MAX)
 		return REFUSE(REASON_MALFORMED, operand, "a public key is longer than %d bytes",
@@ -113,10 +114,12 @@ read_pem(struct tuf_key *k, const char *text, size_t len, const char *operand)
 	bio = BIO_new_mem_buf(text, (int)len);
 	if (!bio)
 		return FAULT(-ENOMEM);
+	errno = 0;
 	pkey = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+	fits = pkey && pkey_fits(pkey, k->scheme);
 	ERR_clear_error();
-	if (!pkey || !pkey_fits(pkey, k->scheme))
-		return REFUSE(REASON_MALFORMED, operand, "a public key is not what its type says");
+	if (!fits)
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, operand, "a public key is not what its type says");
 	k->pkey = STEAL(pkey);
 	return pkey_value(k->pkey, k->scheme, k->value);
 }

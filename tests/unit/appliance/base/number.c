@@ -102,6 +102,9 @@ base64_is_strict(void **state)
 	static const char *const bad[] = { "Zg=", "Zg", "Zh==", "Zm9=", "Zm8",
 		"Z===", "====", "Zg==Zg==", "Zm 9v", "Zm9v\n", "Zm-_" };
 
+	char out[100];
+	size_t n;
+
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		SCOPED(buf_done) struct buf a = BUF_MAX(100), b = BUF_MAX(100);
@@ -110,11 +113,17 @@ base64_is_strict(void **state)
 		assert_string_equal(buf_text(&a), rows[i].text);
 		assert_true(hex_unbase64(&b, rows[i].text, strlen(rows[i].text)));
 		assert_string_equal(buf_text(&b), rows[i].bytes);
+		assert_true(hex_unbase64_into(out, b.len, &n, rows[i].text, strlen(rows[i].text)));
+		assert_int_equal(n, b.len);
+		assert_memory_equal(out, rows[i].bytes, n);
+		if (n > 0) /* one too many */
+			assert_false(hex_unbase64_into(out, n - 1, &n, rows[i].text, strlen(rows[i].text)));
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		SCOPED(buf_done) struct buf b = BUF_MAX(100);
 
-		if (hex_unbase64(&b, bad[i], strlen(bad[i])))
+		if (hex_unbase64(&b, bad[i], strlen(bad[i])) ||
+			hex_unbase64_into(out, sizeof(out), &n, bad[i], strlen(bad[i])))
 			fail_msg("%s", bad[i]);
 	}
 }
