@@ -32,7 +32,8 @@ audit_grow_sign(struct audit *a, const struct edge *e)
 	memcpy(c.origin, a->origin, sizeof(c.origin));
 	audit_grow_root(e, c.root);
 	note_checkpoint_text(&text, &c);
-	r = note_sign(&note, buf_text(&text), text.len, a->origin, a->key);
+	/* A signed nothing in its place would end the log: it could not be opened again. */
+	r = buf_error(&text) ?: note_sign(&note, buf_text(&text), text.len, a->origin, a->key);
 	if (r)
 		return FAULT(r);
 	len = note.len;
