@@ -27,15 +27,20 @@ struct services_order {
 	struct item items[];
 };
 
-static json_t *
-requires(struct monitor *m, const char *name)
+/* *ret, the caller's, may be NULL: it requires none. */
+static int
+requires(struct monitor *m, const char *name, json_t **ret)
 {
 	SCOPED(definition_freep) struct definition *d = NULL;
+	int r = lock_find(&m->services->lock, name) ? services_definition(m, name, &d) : REASON_NOT_FOUND;
 
+	if (r == -ENOMEM) /* the next time it can be read, and would not have waited */
+		return FAULT(r);
 	/* One that cannot be read cannot be started either, and says why there. */
-	if (!lock_find(&m->services->lock, name) || services_definition(m, name, &d) != 0)
-		return NULL;
-	return json_copy_whole(d->requires_services, JSON_DEEP);
+	if (r != 0 || !d->requires_services)
+		return 0;
+	*ret = json_copy_whole(d->requires_services, JSON_DEEP);
+	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
 static bool
@@ -144,15 +149,20 @@ int
 services_order_start(struct monitor *m, const char *const *names, size_t n)
 {
 	struct services_order *o = calloc(1, sizeof(*o) + n * sizeof(o->items[0]));
+	int r = 0;
 
 	if (!o)
 		return FAULT(-ENOMEM);
 	o->m = m;
 	o->n = n;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		o->items[i].order = o;
 		(void)snprintf(o->items[i].name, sizeof(o->items[i].name), "%s", names[i]);
-		o->items[i].requires = requires(m, names[i]);
+		r = requires(m, names[i], &o->items[i].requires);
+	}
+	if (r < 0) {
+		order_free(o);
+		return FAULT(r);
 	}
 	o->next = m->services->order;
 	m->services->order = o;
@@ -169,31 +179,37 @@ runs(struct monitor *m, const char *name)
 		strcmp(state.state, "failed") != 0;
 }
 
-bool
+int
 services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1])
 {
-	SCOPED_JSON *names = requires(m, name);
+	SCOPED_JSON *names = NULL;
 	const json_t *one;
 	size_t i;
+	int r = requires(m, name, &names);
 
+	if (r < 0)
+		return FAULT(r);
 	json_array_foreach(names, i, one) {
 		(void)snprintf(ret, SERVICES_NAME_MAX + 1, "%s", json_string_value(one));
 		if (!runs(m, ret))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
-bool
+int
 services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1])
 {
 	for (size_t i = 0; i < m->services->lock.n; i++) {
 		SCOPED_JSON *names = NULL;
+		int r;
 
 		(void)snprintf(ret, SERVICES_NAME_MAX + 1, "%s", m->services->lock.entries[i].service);
-		names = requires(m, ret);
+		r = requires(m, ret, &names);
+		if (r < 0)
+			return FAULT(r);
 		if (is_in(names, name) && runs(m, ret))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }

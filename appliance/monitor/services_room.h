@@ -61,9 +61,9 @@ bool services_file_written(const struct services *s);
  * (then it tries all the same); those that require each other in a ring at once.  Returns 0 or a fault. */
 int services_order_start(struct monitor *m, const char *const *names, size_t n);
 /* What name requires and does not run, and a service that runs and requires name: into ret, the first of them by
- * name; false where there is none. */
-bool services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
-bool services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
+ * name; > 0 where there is one, 0 where there is none, or a fault. */
+int services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
+int services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_MAX + 1]);
 void services_order_free(struct services *s);
 
 /* Steps (services_step.c).  As services_start(), services_restart(), services_take_up(), but a person's word to stop the

@@ -35,10 +35,16 @@ services_verb_check(struct monitor *m, const char *name, enum definition_verb ve
 		return REFUSE(REASON_BUSY, name, "it is being started, stopped or reloaded just now%s",
 			is == SERVICES_STEP_YIELDS ? "; to end that: mainstay service stop" :
 						     "; see mainstay service list, mainstay update status");
-	if (verb == DEFINITION_VERB_START && services_order_missing(m, name, other))
+	if (verb == DEFINITION_VERB_START)
+		r = services_order_missing(m, name, other);
+	else if (verb == DEFINITION_VERB_STOP)
+		r = services_order_user(m, name, other);
+	if (r < 0)
+		return FAULT(r);
+	if (r > 0 && verb == DEFINITION_VERB_START)
 		return REFUSE(REASON_CONFLICT, name,
 			"requires %s, which does not run; first: mainstay service start %s", other, other);
-	if (verb == DEFINITION_VERB_STOP && services_order_user(m, name, other))
+	if (r > 0)
 		return REFUSE(REASON_CONFLICT, name,
 			"%s runs and requires it; first: mainstay service stop %s", other, other);
 	return 0;
