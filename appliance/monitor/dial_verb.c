@@ -189,7 +189,7 @@ on_targets(int r, const json_t *answer, void *arg)
 		json_decref(all->targets);
 		all->targets = json_copy_whole(answer, JSON_DEEP);
 		all->stamp = d->stamp;
-		r = target_address(all, d->target, d->port, &address);
+		r = all->targets ? target_address(all, d->target, d->port, &address) : FAULT(-ENOMEM);
 	}
 	if (r == 0)
 		r = monitor_spawner(all->m) ? ask_spawner(d, address)

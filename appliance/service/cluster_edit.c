@@ -109,6 +109,8 @@ cluster_install(struct buf *out, const char *text, size_t len, const char *servi
 	buf_printf(&body, "%s:\n", service);
 	cluster_lines_put_indent(&body, indent + CLUSTER_LINES_STEP);
 	buf_printf(&body, "channel: %s\n", channel ?: "stable");
+	if (buf_error(&body))
+		return FAULT(buf_error(&body));
 	if (services) {
 		r = cluster_lines_insert(out, &t, services, &body);
 	} else {
@@ -169,14 +171,16 @@ cluster_set(struct buf *out, const char *text, size_t len, const char *service, 
 	SCOPED(buf_done) struct buf body = BUF_MAX(4096);
 	const struct yaml_node *s, *knobs;
 	size_t from = out->len;
+	json_t *to = NULL;
 	int r;
 
 	r = value ? check_value(knob, value) : 0;
 	r = r ?: open_service(&t, text, len, service, &s);
 	if (r)
 		return r;
-	r = want(json_object_get(wanted(&t, service), "knobs"), knob,
-		value ? json_string(value) : NULL);
+	if (value && !(to = json_string(value)))
+		return FAULT(-ENOMEM);
+	r = want(json_object_get(wanted(&t, service), "knobs"), knob, to);
 	if (r)
 		return FAULT(r);
 	knobs = s->kind == YAML_KIND_MAPPING ? yaml_get(s, "knobs") : NULL;

@@ -284,9 +284,10 @@ delegated_update(struct tuf_client *c, struct tuf_candidate *d)
 
 	if (r)
 		return r;
+	errno = 0;
 	s = tuf_client_add(c, c->wanted.name);
 	if (!s)
-		return REFUSE(REASON_TOO_LARGE, c->wanted.name, "too many roles");
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_TOO_LARGE, c->wanted.name, "too many roles");
 	commit(s, d, true);
 	c->wanted.name[0] = '\0';
 	c->phase = TUF_PHASE_CURRENT;

@@ -213,7 +213,8 @@ apply_segment(struct apply *a, struct segments *s, size_t len)
 		return r;
 	a->at += n;
 	(void)ZSTD_DCtx_reset(room->dctx, ZSTD_reset_session_only);
-	(void)ZSTD_DCtx_refPrefix(room->dctx, room->base, base_len);
+	if (ZSTD_isError(ZSTD_DCtx_refPrefix(room->dctx, room->base, base_len)))
+		return FAULT(-ENOMEM); /* nothing else is wrong with a prefix */
 	/* In one go into the segment: no window beside it, whatever the frame asks for. */
 	is = ZSTD_decompressDCtx(room->dctx, room->segment, len, room->frame, (size_t)n);
 	if (ZSTD_getErrorCode(is) == ZSTD_error_memory_allocation)
