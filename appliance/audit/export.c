@@ -183,6 +183,8 @@ check_manifest(const struct parts *in, const struct note_key *log, struct export
 	if (!sums)
 		return REFUSE(REASON_MALFORMED, EXPORT_SUMS, "is missing");
 	manifest_text(&text, site, ret->ticket, sums, strlen(sums));
+	if (buf_error(&text) == -ENOMEM)
+		return FAULT(-ENOMEM);
 	if (text.len != note->text_len || memcmp(text.data, note->text, text.len) != 0)
 		return REFUSE(REASON_ALTERED, EXPORT_SUMS, "is not what the site's manifest names");
 	return check_sums(in, sums);

@@ -134,12 +134,13 @@ static int
 read_one(int dir_fd, const char *name, json_t *files)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(EXPORT_BYTES_MAX);
-	int r = fs_read(dir_fd, name, b.max, &b);
+	int r = files ? fs_read(dir_fd, name, b.max, &b) : -ENOMEM;
 
 	if (r > 0)
 		return REFUSE(REASON_ALTERED, name, "is gone, though the manifest lists it");
+	errno = 0;
 	if (r == 0 && json_object_set_new(files, name, json_stringn(buf_text(&b), b.len)) < 0)
-		return REFUSE(REASON_ALTERED, name, "is no text");
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_ALTERED, name, "is no text");
 	return FAULT(r);
 }
 
@@ -359,5 +360,7 @@ commands_export_verify(struct command_call *call, const char *file)
 	if (r)
 		return r;
 	note_key_text(&vkey, &log);
+	if (buf_error(&vkey))
+		return FAULT(buf_error(&vkey));
 	return say_verified(call, &report, doc, quorum, people, buf_text(&vkey), own_key, card);
 }

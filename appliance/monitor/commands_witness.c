@@ -186,6 +186,8 @@ say_vkey(struct command_call *call, const struct memory *m, const char *name)
 	if (r)
 		return r;
 	note_key_text(&b, &key);
+	if (buf_error(&b))
+		return FAULT(buf_error(&b));
 	if (call->json)
 		return command_print_json("Witness", json_pack("{s:s}", "key", buf_text(&b)));
 	command_say(call, "witness %s %s", name, buf_text(&b));

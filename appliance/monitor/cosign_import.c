@@ -37,6 +37,7 @@ cosign_import(struct monitor *m, const void *p, size_t len)
 	if (r == 0 && !by)
 		return REFUSE(REASON_UNKNOWN_KEY, "cosigned checkpoint",
 			"no witness of the policy has signed it");
+	r = r ?: buf_error(&merged);
 	r = r ?: audit_keep_cosigned(m->audit, merged.data, merged.len, by);
 	return r < 0 ? FAULT(r) : r;
 }

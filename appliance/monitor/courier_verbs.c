@@ -167,7 +167,7 @@ courier_verbs_config(struct monitor *m)
 {
 	struct courier *c = m->courier;
 	bool enrolled = monitor_enrolled(m);
-	json_t *doc = json_object(), *switches = json_object();
+	SCOPED_JSON *doc = json_object(), *switches = json_object();
 	int r = doc && switches ? 0 : -ENOMEM;
 
 	c->floor_us = m->floor.us;
@@ -176,7 +176,7 @@ courier_verbs_config(struct monitor *m)
 	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
 		r = json_object_set_new(switches, switch_text((enum switch_name)i),
 			json_boolean(monitor_switch_on(m, (enum switch_name)i)));
-	r = r ?: json_object_set_new(doc, "switches", switches);
+	r = r ?: json_object_set(doc, "switches", switches);
 	r = r ?: json_object_set_new(doc, "enrolled", json_boolean(enrolled));
 	r = r ?: json_object_set_new(doc, "record", json_boolean(monitor_recorded(m)));
 	r = r ?: json_put_text(doc, "site", monitor_site(m));
@@ -193,10 +193,7 @@ courier_verbs_config(struct monitor *m)
 	if (r == 0 && enrolled && c->daemon)
 		r = json_object_set(doc, "daemon", c->daemon);
 	r = r ?: rotation_config(m, doc);
-	if (r == 0)
-		return doc;
-	json_decref(doc);
-	return NULL;
+	return r == 0 ? STEAL(doc) : NULL;
 }
 
 static int

@@ -113,6 +113,8 @@ owner_command_sign(struct command_call *call, const char *kind, const char *abou
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	hex_base64(&base64, statement.data, statement.len);
+	if (buf_error(&base64))
+		return FAULT(buf_error(&base64));
 	envelope = json_pack("{s:s, s:O}", "payload", buf_text(&base64), "sigs", sigs);
 	return FAULT(json_canonical(out, envelope));
 }

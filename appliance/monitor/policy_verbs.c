@@ -110,9 +110,9 @@ on_compiled(int r, const json_t *answer, void *arg)
 	r = r ?: policy_from_json(&next, answer);
 	if (r == 0) {
 		out = json_object();
-		(void)json_put_sha256(out, "digest", policy_digest(next));
-		/* Nothing is put in force that could not be shown whole. */
-		if (json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens)) < 0 ||
+		/* Nothing is put in force that could not be shown whole, or could not be named. */
+		if (json_put_sha256(out, "digest", policy_digest(next)) < 0 ||
+			json_object_set_new(out, "changes", policy_diff(m->policy, next, &widens)) < 0 ||
 			json_object_set_new(out, "widens", json_boolean(widens)) < 0 ||
 			json_object_set_new(out, "warnings", policy_warnings(next)) < 0)
 			r = FAULT(-ENOMEM);

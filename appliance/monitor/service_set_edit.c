@@ -73,6 +73,8 @@ put_configs(struct service_set *s, const json_t *before, const json_t *after)
 		SCOPED(buf_done) struct buf diff = BUF_MAX(4 * DEFINITION_CONFIG_MAX);
 
 		cluster_difference(&diff, json_text(before, path), json_string_value(text));
+		if (buf_error(&diff) == -ENOMEM)
+			return FAULT(-ENOMEM);
 		if (diff.len && json_array_append_new(s->configs, json_pack("{s:s, s:s}", "path", path,
 					"difference", buf_text(&diff))) < 0)
 			return FAULT(-ENOMEM);
@@ -108,6 +110,8 @@ service_set_edit(struct service_set *s)
 
 	s->configs = json_array();
 	buf_put(&s->new, s->old.data, s->old.len);
+	if (!s->configs || buf_error(&s->new))
+		return FAULT(-ENOMEM);
 	if (services_find(s->m, s->service, &state) && state.release[0]) {
 		r = services_definition(s->m, s->service, &d);
 		r = r ?: services_given(s->m->services, d, s->service, &was);
@@ -122,6 +126,8 @@ service_set_edit(struct service_set *s)
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	cluster_difference(&diff, buf_text(&s->old), buf_text(&s->new));
+	if (buf_error(&diff) == -ENOMEM) /* nobody is to agree to less than there is */
+		return FAULT(-ENOMEM);
 	s->difference = strdup(buf_text(&diff));
 	return s->difference ? 0 : FAULT(-ENOMEM);
 }

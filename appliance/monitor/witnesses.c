@@ -161,6 +161,8 @@ show(struct monitor *m, struct monitor_call *call)
 		return REFUSE(REASON_NOT_FOUND, WITNESSES_FILE,
 			"no policy was applied, and the site is not enrolled");
 	quorum_text(&text, q);
+	if (buf_error(&text))
+		return FAULT(buf_error(&text));
 	monitor_answer(call,
 		json_pack("{s:s, s:b}", "policy", buf_text(&text), "applied", m->quorum != NULL));
 	return 0;

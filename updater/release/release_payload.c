@@ -245,6 +245,7 @@ add_host_link(struct payload *p, const char *host)
 		buf_puts(&from_here, "../");
 	if (!r)
 		buf_puts(&from_here, to);
+	r = r ?: buf_error(&from_here);
 	return r ?: add_link(p, path, buf_text(&from_here), host);
 }
 
