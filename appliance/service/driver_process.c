@@ -49,6 +49,7 @@ struct step {
 	bool probed;	   /* running is not enough, its health must pass */
 	bool brings;	   /* secrets, to a service that runs and lost them */
 	bool asked;	   /* the supervisor took the request */
+	pid_t shim;	   /* that a stop was asked of */
 	bool busy;	   /* another step of the service ran already: only to be told */
 	uint64_t start_ms; /* that the start may take */
 	uint64_t until_us;
@@ -69,13 +70,27 @@ struct processes {
 
 static void ask(struct step *st);
 
+/* *ret_pid: 0 where it is down, waiting to be started again, or nobody knows. */
+static bool
+find_shim(const struct processes *p, const char *service, pid_t *ret_pid)
+{
+	SCOPED(scope_free) struct roster *r = malloc(sizeof(*r));
+	const struct roster_entry *e;
+
+	*ret_pid = 0;
+	if (!r || roster_load(r, p->paths))
+		return true; /* in doubt there is one: a second one would be refused anyway */
+	e = roster_find(r, ROSTER_SHIM, service);
+	*ret_pid = e ? e->pid : 0;
+	return e != NULL;
+}
+
 static bool
 has_shim(const struct processes *p, const char *service)
 {
-	SCOPED(scope_free) struct roster *r = malloc(sizeof(*r));
+	pid_t pid;
 
-	/* In doubt there is one: a second one would be refused anyway. */
-	return !r || roster_load(r, p->paths) || roster_find(r, ROSTER_SHIM, service);
+	return find_shim(p, service, &pid);
 }
 
 static void
@@ -160,6 +175,7 @@ look(struct step *st)
 {
 	struct processes *p = st->owner;
 	struct state s;
+	pid_t shim;
 	int r;
 
 	r = state_read(&s, p->paths, st->service);
@@ -167,11 +183,16 @@ look(struct step *st)
 		finish(st, r);
 		return;
 	}
-	if (st->phase == PHASE_STOPPING && !has_shim(p, st->service)) {
+	if (st->phase == PHASE_STOPPING && !find_shim(p, st->service, &shim)) {
 		if (st->spec.len > 0)
 			begin_start(st);
 		else
 			finish(st, 0);
+		return;
+	}
+	/* Killed before its service was down: the one that was started in its place knows nothing of a stop. */
+	if (st->phase == PHASE_STOPPING && shim > 0 && shim != st->shim && clock_mono_us() < st->until_us) {
+		ask(st);
 		return;
 	}
 	if (is_there(st, &s)) {
@@ -254,6 +275,7 @@ ask(struct step *st)
 	int r;
 
 	if (st->phase == PHASE_STOPPING) {
+		(void)find_shim(st->owner, st->service, &st->shim);
 		r = spawn_stop_shim(spawner, st->service, on_asked, st);
 	} else if (st->phase == PHASE_RELOADING) {
 		r = spawn_reload_shim(spawner, st->service, on_asked, st);

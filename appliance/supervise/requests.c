@@ -76,7 +76,7 @@ group_operation(struct request *q, struct held *h)
 
 	if (h->role != ROSTER_OPERATE || !frame_find(q->f, SUPERVISE_TAG_MEMORY, 0))
 		return;
-	group_remove(&q->s->groups, start_operation_group(name, h)); /* another supervisor's, of the same number */
+	group_remove(&q->s->groups, start_operation_group(name, h)); /* another supervisor's, that has ended */
 	make_group(q->s, name, q->f);
 	h->grouped = q->s->groups.n > 0;
 }
@@ -98,7 +98,10 @@ do_spawn(struct request *q)
 	if (held_count(s->held, role) >= roles_find(role)->at_once)
 		return REFUSE(REASON_BUSY, roster_role_name(role), "%u run already",
 			roles_find(role)->at_once);
-	(void)snprintf(id, sizeof(id), "%" PRIu64, ++s->workers);
+	/* A former supervisor's that lives on keeps its number, and with that its control group. */
+	do
+		(void)snprintf(id, sizeof(id), "%" PRIu64, ++s->workers);
+	while (held_find(s->held, role, id));
 	h = held_new(&s->held, s, role, id);
 	if (!h)
 		return FAULT(-ENOMEM);

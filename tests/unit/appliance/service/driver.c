@@ -270,6 +270,30 @@ test_stop(void **state)
 	assert_int_equal(b->result, 0);
 }
 
+/* Of a stop that it did not live to do the next shim knows nothing: it is asked, too. */
+static void
+test_stop_whose_shim_is_killed(void **state)
+{
+	struct bench *b = *state;
+	struct roster r = { .n = 1, .entries = { { .role = ROSTER_SHIM, .id = "redis", .pid = 0 } } };
+
+	world(b, true, STATE_RUNNING, STATE_HEALTH_PASSING);
+	assert_int_equal(driver_stop(b->driver, "redis", on_done, &b->result), 0);
+	turn(b, 400);
+	assert_int_equal(b->fake->n_calls, 1);
+	assert_int_equal(roster_save(&r, b->run), 0); /* down, waiting to be started again */
+	turn(b, 400);
+	assert_int_equal(b->fake->n_calls, 1);
+	r.entries[0].pid = getppid();
+	assert_int_equal(roster_save(&r, b->run), 0);
+	turn(b, 400);
+	assert_int_equal(b->fake->n_calls, 2);
+	assert_string_equal(b->fake->calls[1].what, "stop");
+	world(b, false, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
+	turn(b, 400);
+	assert_int_equal(b->result, 0);
+}
+
 /* --- from a definition ------------------------------------------------------------------------ */
 static const char yaml[] = "name: redis\nversion: 7.0.15\n"
 			   "payload:\n  programs: [/usr/bin/redis-server]\n"
@@ -630,6 +654,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_give_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop_whose_shim_is_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_launch_link, setup, teardown),

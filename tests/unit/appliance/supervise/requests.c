@@ -187,6 +187,18 @@ test_switch_ends_daemons_and_leaves_services(void **state)
 	assert_int_equal(ask_only(b, SUPERVISE_SWITCH, NULL, 0, 0, 0, false), REASON_BUSY);
 }
 
+/* One of a supervisor that was killed: whoever had its number would have its control group, too. */
+static void
+test_a_worker_that_was_taken_over_keeps_its_number(void **state)
+{
+	struct bench *b = *state;
+
+	assert_non_null(held_new(&b->s.held, &b->s, ROSTER_JUDGE, "1"));
+	assert_non_null(held_new(&b->s.held, &b->s, ROSTER_JUDGE, "2"));
+	(void)ask_only(b, SUPERVISE_SPAWN, NULL, ROSTER_JUDGE, 0, 0, true); /* there is no program here to run */
+	assert_int_equal(b->s.workers, 3);
+}
+
 /* A process that only waits, with two memory files behind its descriptor for a job, as a shim has its secrets. */
 static struct child
 sleeper(void)
@@ -619,6 +631,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_switch_ends_daemons_and_leaves_services, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(test_a_worker_that_was_taken_over_keeps_its_number, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(test_shim_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
