@@ -89,7 +89,7 @@ cast_event_read(struct cast_event *ret, const void *p, size_t len, const char *o
 	at = json_number_value(json_array_get(doc, 0));
 	if (!(at >= 0 && at <= CAST_SECONDS_MAX))
 		return REFUSE_AT(REASON_MALFORMED, operand, place, "lies at no time that a recording has");
-	*ret = (struct cast_event){ .at_us = (uint64_t)(at * CLOCK_US_PER_S),
+	*ret = (struct cast_event){ .at_us = (uint64_t)(at * CLOCK_US_PER_S + 0.5),
 		.code = *code,
 		.text = json_string_value(json_array_get(doc, 2)) };
 	ret->doc = STEAL(doc);

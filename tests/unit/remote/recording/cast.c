@@ -203,6 +203,21 @@ what_a_terminal_is_shown(void **state)
 		}
 }
 
+/* What is written is read as it was: a mark that is put at the last event's time lies behind it. */
+static void
+times_come_back_as_they_were(void **state)
+{
+	(void)state;
+	for (uint64_t at_us = 1; at_us < 40 * UINT64_C(1000000); at_us = at_us * 17 / 16 + 1) {
+		SCOPED(buf_done) struct buf out = BUF_MAX(256);
+		SCOPED(cast_event_done) struct cast_event e = { 0 };
+
+		cast_put_event(&out, at_us, 'o', "a", 1);
+		assert_int_equal(cast_event_read(&e, out.data, out.len - 1, "x.cast", 2), 0);
+		assert_int_equal(e.at_us, at_us);
+	}
+}
+
 int
 main(void)
 {
@@ -211,6 +226,7 @@ main(void)
 		cmocka_unit_test(headers_of_anybody),
 		cmocka_unit_test(events_of_anybody),
 		cmocka_unit_test(a_line_too_long),
+		cmocka_unit_test(times_come_back_as_they_were),
 		cmocka_unit_test(what_a_terminal_is_shown),
 	};
 
