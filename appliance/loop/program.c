@@ -1,6 +1,8 @@
 #include "appliance/loop/program.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,12 +40,19 @@ program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve)
 void
 program_ready(void)
 {
+	int r;
+
 	if (getenv("NOTIFY_SOCKET")) { /* descriptor 3 is then none that was given to us */
 		(void)sd_notify(0, "READY=1");
 		return;
 	}
-	if (fs_write_all(READY_FD, "\n", 1) < 0)
+	r = fs_write_all(READY_FD, "\n", 1);
+	if (r == -EPIPE) {
+		log_info("whoever started us is gone: ending");
+		(void)raise(SIGTERM);
+	} else if (r < 0) {
 		log_debug("nobody waits for readiness");
+	}
 	close(READY_FD);
 }
 

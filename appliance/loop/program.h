@@ -9,7 +9,8 @@ typedef int program_serve_fn(const char *state);
 int program_daemon(const char *name, int argc, char **argv, program_serve_fn *serve);
 
 /* Tell whoever started us that we serve: systemd by its own way, mainstay-supervise by a newline on descriptor 3.  That
- * nobody waits is no mistake. */
+ * nobody waits is no mistake; but where mainstay-supervise has died meanwhile, perhaps before it had written us down, the next
+ * one would start another one beside us: the loop, of loop_new(), then ends at once, as at SIGTERM. */
 void program_ready(void);
 
 /* Of a worker, first of all: the descriptor its job comes on.  mainstay-supervise hands it as 3; systemd can hand no other

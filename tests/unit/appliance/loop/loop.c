@@ -5,9 +5,14 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/loop/program.h"
 
 struct fixture {
 	sd_event *loop;
@@ -139,6 +144,49 @@ sigterm_ends_the_loop_or_runs_stop(void **state)
 	assert_int_equal(loop_run(own), 7);
 }
 
+static void
+on_late(void *arg)
+{
+	(void)sd_event_exit(arg, 7);
+}
+
+/* A daemon that says it is ready, to a supervisor that reads it or has died: how its loop ends. */
+static int
+loop_of_a_daemon(bool read)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct loop_timer *late = NULL;
+		sd_event *loop = NULL;
+		int fds[2];
+
+		if (pipe(fds) < 0 || dup2(fds[0], 20) < 0 || dup2(fds[1], 21) < 0)
+			_exit(1);
+		for (int fd = 3; fd < 20; fd++)
+			(void)close(fd);
+		if (dup2(21, 3) < 0 || close(21) < 0 || (!read && close(20) < 0))
+			_exit(1);
+		(void)unsetenv("NOTIFY_SOCKET");
+		if (loop_new(&loop, NULL, NULL) < 0 || loop_after(&late, loop, 100, on_late, loop) < 0)
+			_exit(1);
+		program_ready();
+		_exit(loop_run(loop));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Whoever started it may not have lived to write it down: nobody would know of it. */
+static void
+readiness_that_nobody_reads_ends_a_daemon(void **state)
+{
+	(void)state;
+	assert_int_equal(loop_of_a_daemon(true), 7);
+	assert_int_equal(loop_of_a_daemon(false), 0);
+}
+
 int
 main(void)
 {
@@ -147,6 +195,7 @@ main(void)
 		cmocka_unit_test(a_cancelled_or_replaced_timer_does_not_run),
 		cmocka_unit_test(a_watch_tells_until_it_is_ended),
 		cmocka_unit_test(sigterm_ends_the_loop_or_runs_stop),
+		cmocka_unit_test(readiness_that_nobody_reads_ends_a_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
