@@ -46,21 +46,38 @@ hex_decode(void *out, size_t len, const char *text)
 	return true;
 }
 
+/* Of the first three bytes, or all n of them where they are fewer. */
+static void
+base64_four(char out[4], const uint8_t *b, size_t n)
+{
+	uint32_t v = (uint32_t)b[0] << 16 | (n > 1 ? (uint32_t)b[1] << 8 : 0) | (n > 2 ? b[2] : 0);
+
+	out[0] = base64_letters[v >> 18];
+	out[1] = base64_letters[v >> 12 & 63];
+	out[2] = n > 1 ? base64_letters[v >> 6 & 63] : '=';
+	out[3] = n > 2 ? base64_letters[v & 63] : '=';
+}
+
 void
 hex_base64(struct buf *out, const void *p, size_t len)
 {
-	const uint8_t *b = p;
+	char four[4];
 
 	for (size_t i = 0; i < len; i += 3) {
-		size_t n = len - i < 3 ? len - i : 3;
-		uint32_t v = (uint32_t)b[i] << 16 | (n > 1 ? (uint32_t)b[i + 1] << 8 : 0) |
-			(n > 2 ? b[i + 2] : 0);
-		char four[4] = { base64_letters[v >> 18], base64_letters[v >> 12 & 63],
-			n > 1 ? base64_letters[v >> 6 & 63] : '=',
-			n > 2 ? base64_letters[v & 63] : '=' };
-
+		base64_four(four, (const uint8_t *)p + i, len - i);
 		buf_put(out, four, sizeof(four));
 	}
+}
+
+char *
+hex_base64_into(char *out, const void *p, size_t len)
+{
+	char *at = out;
+
+	for (size_t i = 0; i < len; i += 3, at += 4)
+		base64_four(at, (const uint8_t *)p + i, len - i);
+	*at = '\0';
+	return out;
 }
 
 static int

@@ -245,13 +245,13 @@ read_file(const char *path, json_t **ret)
 static const char *
 ssh_fingerprint(char out[SAY_MAX], const char *keyid)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(SAY_MAX);
+	char text[HEX_BASE64_MAX(SHA256_LEN)];
 	uint8_t digest[SHA256_LEN];
 
 	if (!hex_decode(digest, sizeof(digest), keyid))
 		return "none";
-	hex_base64(&b, digest, sizeof(digest));
-	(void)snprintf(out, SAY_MAX, "SHA256:%.*s", (int)strcspn(buf_text(&b), "="), buf_text(&b));
+	hex_base64_into(text, digest, sizeof(digest));
+	(void)snprintf(out, SAY_MAX, "SHA256:%.*s", (int)strcspn(text, "="), text);
 	return out;
 }
 

@@ -59,10 +59,9 @@ httpsig_field(struct buf *out, const struct httpsig_message *m, const char *name
 char *
 httpsig_digest(char out[HTTPSIG_DIGEST_MAX], const uint8_t sha256[32])
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(HTTPSIG_DIGEST_MAX);
+	char text[HEX_BASE64_MAX(SHA256_LEN)];
 
-	hex_base64(&b, sha256, SHA256_LEN);
-	snprintf(out, HTTPSIG_DIGEST_MAX, "sha-256=:%s:", buf_text(&b));
+	snprintf(out, HTTPSIG_DIGEST_MAX, "sha-256=:%s:", hex_base64_into(text, sha256, SHA256_LEN));
 	return out;
 }
 

@@ -185,10 +185,10 @@ sshkey_parse(struct sshkey_public *ret, const char *line, const char *operand)
 char *
 sshkey_line(char out[SSHKEY_LINE_MAX], const struct sshkey_public *key)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(SSHKEY_LINE_MAX);
+	char text[HEX_BASE64_MAX(SSHKEY_BLOB_MAX)];
 
-	hex_base64(&b, key->blob, key->blob_len);
-	snprintf(out, SSHKEY_LINE_MAX, "%s %s", types[key->kind], buf_text(&b));
+	snprintf(out, SSHKEY_LINE_MAX, "%s %s", types[key->kind],
+		hex_base64_into(text, key->blob, key->blob_len));
 	return out;
 }
 

@@ -111,6 +111,7 @@ base64_is_strict(void **state)
 
 		hex_base64(&a, rows[i].bytes, strlen(rows[i].bytes));
 		assert_string_equal(buf_text(&a), rows[i].text);
+		assert_string_equal(hex_base64_into(out, rows[i].bytes, strlen(rows[i].bytes)), rows[i].text);
 		assert_true(hex_unbase64(&b, rows[i].text, strlen(rows[i].text)));
 		assert_string_equal(buf_text(&b), rows[i].bytes);
 		assert_true(hex_unbase64_into(out, b.len, &n, rows[i].text, strlen(rows[i].text)));
