@@ -23,7 +23,8 @@ look(struct request_site *s, struct request_item *item, struct request_site_grou
 	insists = request_check_insists(&g->verdict);
 	if (insists != REASON_NONE && json_array_size(item->permits) == 0)
 		return REFUSE(insists, q->id, "only a permit of the customer lets it run now");
-	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0)
+	/* What stands in the store as permitted and was never planned was permitted by nobody. */
+	if (!item->plan_text || strcmp(json_text(payload, "text"), item->plan_text) != 0)
 		return REFUSE(g->verdict.other_epoch ? REASON_WRONG_EPOCH : REASON_STATE_MOVED, q->id,
 			"the ground moved since the plan was made");
 	if (g->verdict.answer.decision == POLICY_ASK &&

@@ -158,11 +158,12 @@ static void
 test_crash_when_permitted(void **state)
 {
 	static const struct {
-		bool moved;
+		bool moved, unplanned;
 		const char *reason;
 	} rows[] = {
-		{ false, "not-approved" },
-		{ true, "state-moved" },
+		{ false, false, "not-approved" },
+		{ true, false, "state-moved" },
+		{ false, true, "state-moved" },
 	};
 
 	(void)state;
@@ -174,6 +175,8 @@ test_crash_when_permitted(void **state)
 		q = good("r-1", "restart");
 		assert_int_equal(deliver(&m, "1", &q, ANN), 0);
 		leave_as(&m, "permitted");
+		if (rows[i].unplanned) /* nobody saw what they permitted */
+			leave_with(&m, "plan_text", NULL);
 		if (rows[i].moved)
 			(void)snprintf(m.service.state, sizeof(m.service.state), "stopped");
 		crash(&m);

@@ -317,6 +317,7 @@ step_over(struct monitor *m, int r)
 {
 	services_done_fn *done = m->step_done;
 
+	assert_non_null(done);
 	m->step_done = NULL;
 	done(r, m->step_arg);
 	pump(m);
@@ -395,9 +396,9 @@ said(struct monitor *m, const char *id)
 	return result;
 }
 
-/* Write a state into the file, as power that failed at that instant would have left it. */
+/* Write a member into the file (NULL: take it out). */
 static UNUSED void
-leave_as(struct monitor *m, const char *state)
+leave_with(struct monitor *m, const char *name, json_t *take_value)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(1 << 20), out = BUF_MAX(1 << 20);
 	SCOPED(scope_close) int fd = -1;
@@ -406,7 +407,17 @@ leave_as(struct monitor *m, const char *state)
 	assert_int_equal(fs_open_dir(&fd, m->dir_fd, "requests", 0700), 0);
 	assert_int_equal(fs_read(fd, "r-1.json", 1 << 20, &b), 0);
 	assert_int_equal(json_read_canonical(&doc, b.data, b.len, 1 << 20, "r-1"), 0);
-	json_object_set_new(doc, "state", json_string(state));
+	if (take_value)
+		json_object_set_new(doc, name, take_value);
+	else
+		json_object_del(doc, name);
 	assert_int_equal(json_canonical(&out, doc), 0);
 	assert_int_equal(fs_replace(fd, "r-1.json", out.data, out.len, 0600), 0);
+}
+
+/* A state, as power that failed at that instant would have left it. */
+static UNUSED void
+leave_as(struct monitor *m, const char *state)
+{
+	leave_with(m, "state", json_string(state));
 }
