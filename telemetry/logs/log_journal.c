@@ -111,7 +111,9 @@ is_there(struct log_journal *j, const char *cursor, bool *ret)
 	r = sd_journal_seek_cursor(j->sd, cursor);
 	if (r >= 0)
 		r = sd_journal_next(j->sd);
-	*ret = r > 0 && sd_journal_test_cursor(j->sd, cursor) > 0;
+	if (r > 0)
+		r = sd_journal_test_cursor(j->sd, cursor);
+	*ret = r > 0;
 	return r < 0 ? r : 0;
 }
 
@@ -120,15 +122,17 @@ log_journal_seek(struct log_journal *j, const struct log_journal_unit *units, si
 	const char *cursor, bool *ret_gone)
 {
 	bool there = true;
-	int r = 0;
+	int found = 0, r;
 
 	if (ret_gone && *cursor)
-		r = is_there(j, cursor, &there);
+		found = is_there(j, cursor, &there);
 	if (ret_gone)
-		*ret_gone = r == -EINVAL || !there;
+		*ret_gone = found == -EINVAL || !there;
 	r = match_all(j, units, n);
 	if (r < 0)
 		return FAULT(r);
+	if (found == -ENOMEM) /* it was not looked for, so that nothing says that it is gone */
+		return FAULT(found);
 	j->behind[0] = '\0';
 	r = *cursor ? sd_journal_seek_cursor(j->sd, cursor) : sd_journal_seek_head(j->sd);
 	if (r == -EINVAL) /* none of libsystemd's */

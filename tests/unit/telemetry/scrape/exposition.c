@@ -488,9 +488,10 @@ a_line_that_is_too_long_is_refused_also_where_it_comes_in_one_piece(void **state
 
 	(void)state;
 	buf_puts(&text, "# ");
-	while (text.len < EXPOSITION_LINE_MAX)
+	while (text.len < EXPOSITION_LINE_MAX && buf_error(&text) == 0)
 		buf_u8(&text, 'x');
 	buf_u8(&text, '\n');
+	assert_int_equal(buf_error(&text), 0);
 	assert_int_equal(read_pieces(&out, TEXT, text.data, text.len, text.len), 0);
 	assert_int_equal(read_pieces(&out, TEXT, text.data, text.len, 1000), 0);
 	text.data[text.len - 1] = 'x';
