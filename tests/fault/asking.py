@@ -72,13 +72,13 @@ class Counting:
     def begin(self, services=(), policy=""):
         """The vendor with these services besides ([(name, folder)]), hub, site, policy; all switches are on but telemetry's."""
         e = self.e
-        e.vendor()
         os.mkdir(e.path("counted"))
         with open(e.path("counted", "service.yaml"), "w", encoding="utf-8") as f:
             f.write(SERVICE)
-        services = [("counted", e.path("counted")), *services]
+        e.vendor(e.path("counted"))
         for _, folder in services:
             e.publish(folder)
+        services = [("counted", e.path("counted")), *services]
         e.start_site()
         e.enrol()
         e.policy(policy + POLICY)

@@ -7,12 +7,14 @@ import os
 import re
 import time
 
-from estates import SHIM, WORKERS, all_processes, is_boxed_of, pids_of, read
+from estates import COLLECTOR, COURIER, MONITOR, SHIM, SUPERVISOR, WORKERS, all_processes, is_boxed_of, pids_of, read
 from evidence import leaves
 
-DAEMONS = ("supervise", "monitor", "collectd", "courier")
+DAEMONS = {"supervise": SUPERVISOR, "monitor": MONITOR, "collectd": COLLECTOR, "courier": COURIER}
 # How long a program that has one thing to do may take, and how old a file may be that waits for its name.
 PASSING_S = 10
+# As status may say it too: of a policy that a person wrote, and did not come to apply.
+NOT_APPLIED = "policy.yaml was edited and is not applied"
 
 
 def document(*parts):
@@ -58,11 +60,13 @@ def passing_files(site):
 # --- processes ----------------------------------------------------------------------------------------------------------
 
 
-def wrong_daemons(status):
+def wrong_daemons(e, status):
+    """Each is there, once, and is the one that status names."""
     said = {d["name"]: d for d in status["daemons"]}
-    for name in DAEMONS:
-        if not said[name]["ready"] or not os.path.exists(f"/proc/{said[name]['pid']}"):
-            return f"status says of {name}: {said[name]}"
+    for name, who in DAEMONS.items():
+        pids = pids_of(e, who)
+        if not said[name]["ready"] or pids != [said[name]["pid"]]:
+            return f"status says of {name}: {said[name]}, there are {pids}"
     return ""
 
 
@@ -191,12 +195,12 @@ def wrong(e):
     pending = [p for p in status["pending"] if p["kind"] not in ("alert", "policy")]  # a policy that a person wrote, and did not come to apply
     if status["outbox"]["stuck"] or pending:
         return f"status says: outbox {status['outbox']}, pending {pending}"
-    return (wrong_daemons(status) or wrong_trees(e, site, lock) or wrong_workers(e) or wrong_groups(site, lock) or wrong_store(site, lock)
+    return (wrong_daemons(e, status) or wrong_trees(e, site, lock) or wrong_workers(e) or wrong_groups(site, lock) or wrong_store(site, lock)
             or wrong_changes(site, lock) or wrong_knobs(site) or (passing_files(site) and f"files without a name: {passing_files(site)}")
             or wrong_doctor(e))
 
 
 def wrong_doctor(e):
     found = json.loads(e.mainstay("doctor", "--json", code=None, timeout=30).stdout)["items"]
-    bad = [f"{i['check']}: {i['text']}" for i in found if not i["ok"] and i["check"] != "alert"]
+    bad = [f"{i['check']}: {i['text']}" for i in found if not i["ok"] and i["check"] != "alert" and NOT_APPLIED not in i["text"]]
     return f"doctor finds {bad}" if bad else ""

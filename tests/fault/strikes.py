@@ -17,8 +17,13 @@ VICTIMS = (MONITOR, COLLECTOR, COURIER, SUPERVISOR, RUN, SHIM, SERVICE, JUDGE, A
 # Who is started anew for each thing that is done, by whom, and for how many seconds they live about.
 SHORT_S = {JUDGE: 0.004, ACTIVATE: 0.04, OPERATE: 0.15, NOTIFY: 0.02, DESK: 0.4, RELEASE: 0.06, COMMAND: 0.2}
 COMMANDS = (DESK, RELEASE, COMMAND)
+DAEMONS = (MONITOR, COLLECTOR, COURIER, SUPERVISOR, RUN, SHIM, HUB, TELLER, NGINX)
+# Whoever brings others down, so that they come to no point.
+GREAT = (SITE_WHOLE, RUN, SUPERVISOR)
 # From when on somebody is to die, and how long a point is waited for.
 ROUND_S, POINT_S = 2.2, 2.5
+# How long one who is just being started again is waited for, and whoever is started for one thing.
+BACK_S, AMBUSH_S = 1, 6
 # (what is happening, whose, the system calls before which it dies, the how manieth of them: from, to; the folder it is about, below the site)
 POINTS = tuple((*point, "") for point in SHIPPING) + (
     ("a change's journal gets its name", MONITOR, "renameat", 1, 6, "lib/monitor/journal"),
@@ -28,8 +33,7 @@ POINTS = tuple((*point, "") for point in SHIPPING) + (
     ("the monitor's own files get their names", MONITOR, "renameat", 1, 6, "lib/monitor"),
     ("a request gets its name", MONITOR, "renameat", 1, 5, "lib/monitor/requests"),
     ("a leaf is written", MONITOR, "fdatasync", 1, 6, ""),
-    ("the supervisor is asked", MONITOR, "sendmsg", 1, 12, ""),
-    ("something is told, or answered", MONITOR, "sendto", 1, 12, ""),
+    ("the supervisor is asked, or somebody is answered", MONITOR, "sendmsg", 1, 12, ""),
     ("a service's file gets its name", MONITOR, "renameat", 1, 1, "lib/services/tuned/conf"),
     ("a worker is started", SUPERVISOR, "clone,clone3,vfork", 1, 6, ""),
     ("the roster gets its name", SUPERVISOR, "renameat", 1, 6, "run/supervise"),
@@ -59,26 +63,34 @@ POINTS = tuple((*point, "") for point in SHIPPING) + (
     ("the monitor is asked", COMMAND, "sendmsg,sendto", 1, 2, ""),
     ("the monitor's answer comes", COMMAND, "recvmsg,recvfrom", 1, 4, ""),
 )
+# Those that come but once in a round, of somebody who turns a knob, or who puts in and takes out: such a person begins once they are waited for.
+OF_KNOBS = ("cluster.yaml gets its name", "a service's file gets its name")
+OF_CHANGES = ("a change's journal gets its name", "a change's journal goes", "cluster.lock gets its name", "a spec gets its name")
+WAITED_FOR = OF_KNOBS + OF_CHANGES
 
 
 class Strike:
-    """One who dies in one round: at a point, or at a moment."""
+    """One who dies in one round: at a point, or at a moment.  tries: so often it did not come to the point."""
 
-    def __init__(self, everybody, victim, point, dice):
+    def __init__(self, everybody, victim, point, tries, dice):
         self.everybody, self.e, self.victim, self.point, self.dice = everybody, everybody.e, victim, point, dice
-        self.at = 0 if victim in COMMANDS else dice.random() * ROUND_S * (0.4 if victim in SHORT_S else 1)
-        self.pass_over = dice.randint(0, 2) if victim in (RELEASE, COMMAND) else 0  # so many commands before it
-        self.nth = dice.randint(point[3], point[4]) if point else 0
+        self.at = 0 if victim in COMMANDS or (point and point[0] in WAITED_FOR) else \
+            dice.random() * ROUND_S * (0.4 if victim in SHORT_S or point else 1)
+        self.pass_over = dice.randint(0, 2) if victim in (RELEASE, COMMAND) and not tries else 0  # so many commands before it
+        self.nth = dice.randint(point[3], max(point[3], point[4] >> tries)) if point else 0
         # The delays of those who are there for moments; squared: most of what they do, they do at once.
-        self.late = dice.random() ** 2 * 2 * SHORT_S.get(victim, 0)
-        self.struck, self.reached, self.over = False, False, threading.Event()
+        self.late = dice.random() ** 2 * 2 * SHORT_S.get(victim, 0) / (1 << tries)
+        self.struck, self.reached, self.over, self.ready = False, False, threading.Event(), threading.Event()
+
+    def met(self):
+        return self.reached if self.point else self.struck
+
+    def ambushes(self):
+        return self.victim in WORKERS
 
     def story(self):
         how = f"{self.point[0]} ({self.nth})" if self.point else f"{self.at:.2f} s"
-        return f"{self.victim} at {how}" + ("" if self.struck else ", who was not there" if not self.point else ", which did not come")
-
-    def kind(self):
-        return f"{self.victim} at a {'point' if self.reached else 'moment'}"
+        return f"{self.victim} at {how}" + ("" if self.met() else ", who was not there" if not self.point else ", which did not come")
 
     # --- commands, which their persons start ----------------------------------------------------------------------
 
@@ -109,18 +121,27 @@ class Strike:
         time.sleep(max(0, began + self.at - time.monotonic()))
         if self.victim in COMMANDS:
             return  # whoever starts it takes this along
-        if self.victim in SHORT_S:
-            self.ambush(began + ROUND_S + 1.5)
-        elif self.victim in (SITE_WHOLE, HUB, RUN) and not self.point:
+        if self.victim in (SITE_WHOLE, HUB, RUN) and not self.point:
             self.bring_down()
         elif self.point:
             self.hold(self.candidates())
         else:
             self.strike(self.candidates())
+        if self.struck and self.victim in (HUB, TELLER):
+            self.everybody.teller_deaths += 1
         if self.struck or self.victim == HUB:
             self.revive()
 
     def candidates(self):
+        """Those of them who are there; who is not is given a moment to come back."""
+        end = time.monotonic() + BACK_S
+        pids = self.present()
+        while not pids and time.monotonic() < end:
+            time.sleep(0.05)
+            pids = self.present()
+        return pids
+
+    def present(self):
         if self.victim == SERVICE:
             return [pid for pid in self.everybody.service_pids() if is_alive(pid)]
         if self.victim == NGINX:
@@ -129,9 +150,14 @@ class Strike:
         return pids_of(self.e, self.victim)
 
     def strike(self, pids):
-        if pids:
-            kill(self.dice.choice(sorted(pids)))
-            self.struck = True
+        if not pids:
+            return
+        pid = self.dice.choice(sorted(pids))
+        name = self.everybody.service_pids().get(pid) if self.victim == SERVICE else None
+        if name:
+            self.everybody.service_deaths.setdefault(name, []).append(time.monotonic())
+        kill(pid)
+        self.struck = True
 
     def hold(self, pids):
         """Let one of them come to the point; who does not, dies then."""
@@ -145,6 +171,7 @@ class Strike:
             hold = Hold(pid, self.point[2], self.nth, *where, *follow, how="KILL")
         except AssertionError:
             return
+        self.ready.set()
         end = time.monotonic() + POINT_S
         kill(pid, signal.SIGCONT)
         while is_alive(pid) and time.monotonic() < end:
@@ -155,28 +182,8 @@ class Strike:
         self.struck = True
         hold.release()
 
-    def ambush(self, end):
-        """Wait for one who is started while we look."""
-        name, seen = WORKERS[self.victim], set()
-        while time.monotonic() < end and not self.struck:
-            bosses = pids_of(self.e, SUPERVISOR)
-            look = time.monotonic() + 0.25  # until then this is the supervisor
-            while bosses and time.monotonic() < min(look, end) and not self.struck:
-                for pid in children(bosses[0]):
-                    if pid in seen:
-                        continue
-                    comm = read(f"/proc/{pid}/comm").strip()
-                    if comm == name:
-                        self.fall_on(pid)
-                        break
-                    if comm not in ("mainstay-supervise"[:15], "mainstay-superv"):
-                        seen.add(pid)
-                time.sleep(0.001)
-            time.sleep(0.005)
-
     def fall_on(self, pid):
         if self.point:
-            kill(pid, signal.SIGSTOP)
             self.hold([pid])
             return
         time.sleep(self.late)
@@ -201,3 +208,35 @@ class Strike:
             self.e.start_hub()
         elif self.victim in (SITE_WHOLE, RUN):
             self.e.start_site()
+
+
+class Ambush:
+    """Waits for all those who are started for one thing and gone a moment later: one looks all the time, for all who wait."""
+
+    def __init__(self, everybody, strikes):
+        self.everybody, self.e, self.waiting, self.threads = everybody, everybody.e, list(strikes), []
+
+    def run(self, began):
+        seen = set()
+        while self.waiting and not self.everybody.over.is_set() and time.monotonic() < began + AMBUSH_S:
+            bosses = children(self.e.site.proc.pid) or pids_of(self.e, SUPERVISOR)
+            for pid in [pid for boss in bosses for pid in children(boss) if pid not in seen]:
+                comm = read(f"/proc/{pid}/comm").strip()
+                if comm in WORKERS.values():
+                    self.meet(pid, comm, began, seen)
+                elif comm != "mainstay-superv":  # that will become something else
+                    seen.add(pid)
+            time.sleep(0.001 if bosses else 0.05)
+        for thread in self.threads:
+            thread.join()
+
+    def meet(self, pid, comm, began, seen):
+        due = [s for s in self.waiting if WORKERS[s.victim] == comm and time.monotonic() >= began + s.at]
+        if not due:
+            return
+        if due[0].point:
+            kill(pid, signal.SIGSTOP)
+        self.waiting.remove(due[0])
+        seen.add(pid)
+        self.threads.append(threading.Thread(target=due[0].fall_on, args=(pid,)))
+        self.threads[-1].start()
