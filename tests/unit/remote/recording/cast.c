@@ -213,6 +213,7 @@ times_come_back_as_they_were(void **state)
 		SCOPED(cast_event_done) struct cast_event e = { 0 };
 
 		cast_put_event(&out, at_us, 'o', "a", 1);
+		assert_int_equal(buf_error(&out), 0);
 		assert_int_equal(cast_event_read(&e, out.data, out.len - 1, "x.cast", 2), 0);
 		assert_int_equal(e.at_us, at_us);
 	}

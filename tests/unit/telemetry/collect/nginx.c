@@ -145,8 +145,9 @@ what_is_no_page(void **state)
 	probe(s, "", false, "nginx_up=0 ");
 	probe(s, "hello", false, "nginx_up=0 ");
 	assert_int_equal(refuse_count(REASON_MALFORMED), before + 2);
-	while (flood.len < 9000)
+	while (flood.len < 9000 && buf_error(&flood) == 0)
 		buf_puts(&flood, PAGE("31"));
+	assert_int_equal(buf_error(&flood), 0);
 	probe(s, buf_text(&flood), false, "nginx_up=0 ");
 	probe(s, PAGE("31"), true, "nginx_up=0 "); /* whole, but it never ends */
 }

@@ -90,6 +90,7 @@ a_cursor_comes_back(void **state)
 
 	(void)state;
 	log_cursor_put(&bytes, &in);
+	assert_int_equal(buf_error(&bytes), 0);
 	assert_int_equal(log_cursor_read(&out, bytes.data, bytes.len, "it"), 0);
 	assert_int_equal(out.generation, 9);
 	assert_int_equal(out.n_files, 2);

@@ -87,6 +87,7 @@ wrap_metric(struct buf *out, const void *inside, size_t len)
 	pbx_close(out, c);
 	pbx_close(out, b);
 	pbx_close(out, a);
+	assert_int_equal(buf_error(out), 0);
 }
 
 static const struct row {
@@ -203,6 +204,7 @@ what_is_broken_is_named(void **state)
 			wrap_metric(&body, bytes, len);
 		else
 			buf_put(&body, bytes, len);
+		assert_int_equal(buf_error(&body), 0);
 		assert_refused((bodies[i].what == LOGS ? otlp_decode_logs : otlp_decode_metrics)(body.data, body.len, &see,
 				       &s, &tally),
 			REASON_MALFORMED, bodies[i].says);
@@ -260,6 +262,7 @@ histograms_and_summaries(void **state)
 	pbx_put_fixed64(&m, 6, 2);
 	pbx_close(&m, point);
 	pbx_close(&m, data);
+	assert_int_equal(buf_error(&m), 0);
 	wrap_metric(&body, m.data, m.len);
 	buf_reset(&m);
 	pbx_put_text(&m, 1, "s");
@@ -272,6 +275,7 @@ histograms_and_summaries(void **state)
 	pbx_close(&m, q);
 	pbx_close(&m, point);
 	pbx_close(&m, data);
+	assert_int_equal(buf_error(&m), 0);
 	wrap_metric(&body, m.data, m.len);
 	assert_int_equal(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), 0);
 	assert_string_equal(buf_text(&s.text), "h 9 count 3 sum 7.5 buckets 2 bounds 1 {} {}\n"
@@ -358,6 +362,7 @@ too_many_attributes_and_buckets(void **state)
 		pbx_put_bytes(&m, 7, "\x0a\x01k", 3);
 	pbx_close(&m, point);
 	pbx_close(&m, data);
+	assert_int_equal(buf_error(&m), 0);
 	wrap_metric(&body, m.data, m.len);
 	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "attributes in one list");
 	buf_reset(&m);
@@ -369,6 +374,7 @@ too_many_attributes_and_buckets(void **state)
 		pbx_put_fixed64(&m, 6, 1);
 	pbx_close(&m, point);
 	pbx_close(&m, data);
+	assert_int_equal(buf_error(&m), 0);
 	wrap_metric(&body, m.data, m.len);
 	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "buckets in one point");
 	buf_reset(&m);
@@ -380,6 +386,7 @@ too_many_attributes_and_buckets(void **state)
 		pbx_put_bytes(&m, 6, "", 0);
 	pbx_close(&m, point);
 	pbx_close(&m, data);
+	assert_int_equal(buf_error(&m), 0);
 	wrap_metric(&body, m.data, m.len);
 	assert_refused(otlp_decode_metrics(body.data, body.len, &see, &s, &tally), REASON_TOO_LARGE, "quantiles in one point");
 	assert_int_equal(s.text.len, 0);

@@ -184,6 +184,7 @@ states_survive_a_restart(void **state)
 	assert_true(rule_changed(before));
 	assert_false(rule_changed(before));
 	saved = rule_save(before);
+	assert_non_null(saved);
 	assert_int_equal(json_array_size(saved), 2);
 	buf_reset(&told);
 
@@ -364,6 +365,7 @@ an_absence_goes_on_over_a_restart(void **state)
 		rule_tick(s, S(at));
 	assert_true(rule_changed(s));
 	saved = rule_save(s);
+	assert_non_null(saved);
 	assert_int_equal(rule_restore(after, saved, S(300)), 0);
 	for (unsigned at = 300; at < 3600; at += 30)
 		rule_tick(after, S(at));
@@ -539,6 +541,7 @@ what_is_infinite_is_kept_over_a_restart(void **state)
 	rule_feed(s, SERVICE, "m", NULL, 0, 9e307, S(61));
 	assert_non_null(strstr(buf_text(&told), "full firing since 1 at inf; "));
 	saved = rule_save(s);
+	assert_non_null(saved);
 	buf_reset(&told);
 	after = set_of("[" FULL "," FAST "]", &told, S(62));
 	assert_int_equal(rule_restore(after, saved, S(62)), 0);
@@ -562,6 +565,7 @@ a_group_that_went_while_nobody_looked_is_missed(void **state)
 	feed_disk(before, "sda", "rw", "1", 9, 3);
 	assert_false(rule_changed(before)); /* not each number is worth a write */
 	saved = rule_save(before);
+	assert_non_null(saved);
 	assert_int_equal(rule_restore(after, saved, S(500)), 0);
 	rule_tick(after, S(519));
 	assert_string_equal(buf_text(&told), "");

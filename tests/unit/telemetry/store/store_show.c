@@ -33,6 +33,7 @@ test_a_curve_goes_from_the_lowest_to_the_highest(void **state)
 		SCOPED(buf_done) struct buf out = BUF_MAX(4096);
 
 		store_show_curve(&out, points);
+	assert_int_equal(buf_error(&out), 0);
 		assert_string_equal(buf_text(&out), rows[i].curve);
 	}
 }
@@ -47,6 +48,7 @@ test_many_points_fit_one_line(void **state)
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(json_array_append_new(points, json_pack("[s, i]", "t", i == 500)), 0);
 	store_show_curve(&out, points);
+	assert_int_equal(buf_error(&out), 0);
 	assert_int_equal(out.len, 3 * STORE_SHOW_WIDTH);
 	/* The one peak is not lost. */
 	assert_non_null(strstr(buf_text(&out), "█"));
@@ -60,6 +62,7 @@ test_a_long_gap_fits_one_line(void **state)
 
 	(void)state;
 	store_show_curve(&out, points);
+	assert_int_equal(buf_error(&out), 0);
 	assert_int_equal(out.len, 2 * 3 + STORE_SHOW_WIDTH - 2);
 	assert_memory_equal(buf_text(&out), "▄ ", 4);
 	assert_string_equal(buf_text(&out) + out.len - 4, " █");
