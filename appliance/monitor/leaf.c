@@ -82,6 +82,9 @@ monitor_leaf_extra(struct monitor *m, const char *kind, const char *actor, const
 	if (k == AUDIT_KIND_MAX)
 		return FAULT(-EINVAL);
 	r = audit_append(m->audit, k, actor, object, digest, reason, extra, NULL);
+	/* A caller that leaves its effect undone then says what the person can mend. */
+	if (r == REASON_NO_SPACE)
+		return FAULT(-ENOSPC);
 	/* What is no good as an entry is our own mistake: no caller may go on as if it were written. */
 	if (r > 0)
 		return FAULT(-EBADMSG);
