@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <unwind.h>
 
 #include "tests/fault/trouble.h"
 #include "updater/activate/core_change.h"
@@ -212,15 +213,37 @@ expect(struct work *k, size_t i)
 }
 
 /* --- trouble ---------------------------------------------------------------------------------------------------------- */
-static jmp_buf way_out;
+static struct {
+	struct world *w;
+	jmp_buf out;
+	uintptr_t frame; /* of who goes on then */
+} way_out;
 
+static _Unwind_Reason_Code
+on_frame(int version, _Unwind_Action actions, _Unwind_Exception_Class class, struct _Unwind_Exception *e,
+	struct _Unwind_Context *context, void *arg)
+{
+	(void)version, (void)actions, (void)class, (void)e, (void)arg;
+	if (_Unwind_GetCFA(context) > way_out.frame)
+		longjmp(way_out.out, 1);
+	return _URC_NO_REASON;
+}
+
+/* Each frame on the way lets go of what it owns, as where it returns: what is left then, is lost by whom is tried here. */
 static void
 leave(void)
 {
+	static struct _Unwind_Exception e;
+
 	if (!trouble_met())
 		return;
 	need_leave = NULL;
-	longjmp(way_out, 1);
+	/* Whose answer did not come in time has its place in a frame that is gone then. */
+	if (way_out.w->b.waiting)
+		world_stop(way_out.w);
+	e = (struct _Unwind_Exception){ 0 };
+	(void)_Unwind_ForcedUnwind(&e, on_frame, NULL);
+	abort();
 }
 
 /* Takes the place of cmocka's: what bench.h asks for may not be had where a call was made to fail. */
@@ -237,7 +260,9 @@ static bool
 do_step(struct work *k, size_t i)
 {
 	for (k->tries = 0; k->tries < 3; k->tries++) {
-		if (setjmp(way_out) != 0)
+		way_out.w = &k->w;
+		way_out.frame = (uintptr_t)__builtin_frame_address(0);
+		if (setjmp(way_out.out) != 0)
 			continue;
 		need_leave = trouble_expected() ? leave : NULL;
 		if (k->tries == 2 || !k->w.b.u)

@@ -35,6 +35,8 @@ void world_open(struct world *w, const char *state, const char *run);
 void world_close(struct world *w);
 /* Enrolled and recorded, with the updates switch on.  Leaves the monitor running. */
 void world_enrol(struct world *w);
+/* End the monitor, and all that waits for an answer of it. */
+void world_stop(struct world *w);
 /* Start the monitor as that of the core in this slot. */
 void world_start(struct world *w, enum slots_slot slot);
 /* As `mainstay run` does: pick a core, again where the one on trial does not run, and start its monitor. */

@@ -32,6 +32,7 @@ struct bench {
 	json_t *beside;   /* members of the targets role beside these; owned, may be NULL */
 	unsigned version; /* of its metadata */
 	uint64_t timestamp_ends_us; /* 0: BENCH_EXPIRES */
+	unsigned waiting; /* answers that are waited for on the stack */
 };
 
 struct bench_release {
@@ -145,11 +146,13 @@ bench_call(struct bench *b, enum call_role role, const char *verb, json_t *take_
 {
 	struct site_answer a = { 0 };
 
+	b->waiting++;
 	monitor_call_inside(b->t->m, role, verb, take_params, body, len, site_on_answer, &a);
 	json_decref(take_params);
 	for (unsigned idle = 0; idle < 1000 && !a.came;)
 		idle += !bench_turn(b);
 	assert_true(a.came);
+	b->waiting--;
 	if (ret_json)
 		*ret_json = a.json;
 	else
