@@ -50,6 +50,7 @@ head(const struct made *m)
 
 	(void)snprintf(c.origin, sizeof(c.origin), "%s", origin);
 	note_checkpoint_text(&text, &c);
+	assert_int_equal(buf_error(&text), 0);
 	assert_int_equal(note_sign(&note, buf_text(&text), text.len, ORIGIN, m->by_hub ? hub : site), 0);
 	return json_string(buf_text(&note));
 }
