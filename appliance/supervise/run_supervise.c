@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -145,6 +146,8 @@ spawn_picked(struct run *run)
 	out = ends[0];
 	ready = ends[1];
 	roles_dress(&spec, ROSTER_SUPERVISE, &(struct identity){ 0 }, false);
+	/* Until it stands in the roster: the next `mainstay run` makes one that it finds there end, and no other. */
+	spec.parent_death_signal = SIGKILL;
 	spec.exe_fd = exe;
 	spec.argv = args;
 	spec.fds[spec.n_fds++] = (struct child_fd){ STDERR_FILENO, STDERR_FILENO };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -424,8 +425,12 @@ open_supervise(struct supervise *s)
 
 		r = adopt(s, &e);
 	}
+	if (r)
+		return FAULT(r);
 	group_sweep(&s->groups, START_OPERATION_GROUP);
-	r = r ?: requests_open(s);
+	supervise_save(s);
+	(void)prctl(PR_SET_PDEATHSIG, 0); /* whoever starts the next of us finds us there by now */
+	r = requests_open(s);
 	r = r ?: start_all(s);
 	r = r ?: trial_watch(&s->trial, s->loop, s->paths, TRIAL_GRACE_MS, on_stop, s);
 	r = r ?: enforced_save(&s->walls, s->run_fd); /* starting showed which namespaces there are */

@@ -267,6 +267,42 @@ def test_a_supervisor_killed_while_a_shim_leaves_does_not_keep_it(site):
     assert site.state("redis")["health"] == "passing" and alive(site.roster()["shim redis"])
 
 
+def ours(site, word):
+    """What runs of this state as mainstay-supervise, with this word among its arguments, or without it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as f:
+                args = f.read().split("\0")
+        except OSError:
+            continue
+        if args[0] == "mainstay-supervise" and site.seen() in args and ("--shim" in args) == (word == "--shim"):
+            found.append(int(pid))
+    return [pid for pid in found if alive(pid)]
+
+
+def test_a_run_killed_while_its_supervisor_begins_leaves_none(site):
+    """The next one would not know of it: two of them kept the same daemons and services from then on."""
+    site.up()
+    site.process.terminate()
+    site.process.wait(30)
+    site.process = subprocess.Popen(site.command("run"), stderr=subprocess.DEVNULL)
+    children = f"/proc/{site.process.pid}/task/{site.process.pid}/children"
+    until = time.monotonic() + 20
+    first = 0
+    while not first and time.monotonic() < until:  # it has a few milliseconds to live
+        for pid in open(children).read().split():
+            if open(f"/proc/{pid}/cmdline").read().startswith("mainstay-supervise\0--state"):
+                first = int(pid)
+                os.kill(first, signal.SIGSTOP)
+    site.process.kill()
+    site.process.wait()
+    site.up()
+    os.kill(first, signal.SIGCONT) if alive(first) else None
+    wait_for(lambda: not alive(first), text="the end of the first supervisor")
+    assert ours(site, "") == [site.roster()["supervise"]], site.log()
+
+
 def test_a_second_run_is_refused(site):
     site.up()
     second = site.run("run")
