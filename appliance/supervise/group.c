@@ -251,14 +251,14 @@ group_remove(const struct group_root *root, const char *service)
 }
 
 void
-group_sweep(const struct group_root *root, const char *prefix)
+group_sweep(const struct group_root *root, const char *prefix, group_keep_fn *keep, void *arg)
 {
 	for (size_t i = 0; i < root->n; i++) {
 		DIR *dir = opendir(root->paths[i]);
 		const struct dirent *e;
 
 		while (dir && (e = readdir(dir)))
-			if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+			if (strncmp(e->d_name, prefix, strlen(prefix)) == 0 && !keep(e->d_name, arg))
 				(void)unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR); /* where something runs it stays */
 		if (dir)
 			(void)closedir(dir);

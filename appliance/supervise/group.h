@@ -49,8 +49,10 @@ size_t group_own_counts(int ret[GROUP_COUNTS], const char *cgroups, const char *
 
 /* Its service is gone: end what is left in it, and remove it. */
 void group_remove(const struct group_root *root, const char *service);
-/* Remove the groups whose names begin so and in which nothing is left: of who was killed before it could do so. */
-void group_sweep(const struct group_root *root, const char *prefix);
+/* Remove the groups whose names begin so and in which nothing is left, but for those that are to be kept: of who was killed
+ * before it could do so. */
+typedef bool group_keep_fn(const char *name, void *arg);
+void group_sweep(const struct group_root *root, const char *prefix, group_keep_fn *keep, void *arg);
 /* We end: our folder goes where nothing of a service is left in it. */
 void group_root_remove(const struct group_root *root);
 /* Processes inside were ended for lack of memory so often, as the open file says; 0 in doubt. */

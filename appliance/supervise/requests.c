@@ -76,7 +76,7 @@ group_operation(struct request *q, struct held *h)
 
 	if (h->role != ROSTER_OPERATE || !frame_find(q->f, SUPERVISE_TAG_MEMORY, 0))
 		return;
-	group_remove(&q->s->groups, start_operation_group(name, h)); /* another supervisor's, that has ended */
+	group_remove(&q->s->groups, start_operation_group(name, h->id)); /* another supervisor's, that has ended */
 	make_group(q->s, name, q->f);
 	h->grouped = q->s->groups.n > 0;
 }

@@ -84,9 +84,9 @@ give_shim(struct child_spec *spec, const struct held *h, const struct group *g)
 }
 
 const char *
-start_operation_group(char out[ROSTER_ID_MAX + 8], const struct held *h)
+start_operation_group(char out[ROSTER_ID_MAX + 8], const char *id)
 {
-	(void)snprintf(out, ROSTER_ID_MAX + 8, START_OPERATION_GROUP "%s", h->id);
+	(void)snprintf(out, ROSTER_ID_MAX + 8, START_OPERATION_GROUP "%s", id);
 	return out;
 }
 
@@ -99,7 +99,7 @@ give_operation(struct child_spec *spec, struct supervise *s, const struct held *
 	int dst = SUPERVISE_FD_JOB + 1;
 	size_t n;
 
-	start_group(s, group, start_operation_group(name, h), NULL);
+	start_group(s, group, start_operation_group(name, h->id), NULL);
 	n = group_counts(counts, &s->groups, name);
 	if (n == 0)
 		group_done(group); /* without a way to say why, each process has its own limits */

@@ -45,7 +45,7 @@ void start_group(struct supervise *s, struct group *ret, const char *service,
 
 /* The control group of an operation's worker: a name that is no service's, and begins so. */
 #define START_OPERATION_GROUP ".op-"
-const char *start_operation_group(char out[ROSTER_ID_MAX + 8], const struct held *h);
+const char *start_operation_group(char out[ROSTER_ID_MAX + 8], const char *id);
 
 /* The spec of a shim, kept until the service is stopped so that the shim can be started again. */
 int start_keep_spec(struct supervise *s, const char *service, int spec_fd);

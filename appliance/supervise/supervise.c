@@ -192,6 +192,21 @@ forget_shim(struct supervise *s, const char *id, int status)
 		group_remove(&s->groups, id);
 }
 
+static bool
+is_operation(const char *group, void *arg)
+{
+	const struct supervise *s = arg;
+
+	return held_find(s->held, ROSTER_OPERATE, group + strlen(START_OPERATION_GROUP));
+}
+
+/* Groups of operations that nobody holds: of what we never knew, and what was still ending when its group should have gone. */
+static void
+sweep_operations(struct supervise *s)
+{
+	group_sweep(&s->groups, START_OPERATION_GROUP, is_operation, s);
+}
+
 static void
 on_ended(pid_t pid, int status, void *arg)
 {
@@ -216,8 +231,9 @@ on_ended(pid_t pid, int status, void *arg)
 		if (held_is_worker(h) || h->role == ROSTER_SHIM)
 			requests_exited(s, h->role, h->id, pid, status);
 		if (h->grouped)
-			group_remove(&s->groups, start_operation_group(group, h));
+			group_remove(&s->groups, start_operation_group(group, h->id));
 		held_free(&s->held, h);
+		sweep_operations(s);
 	}
 	supervise_save(s);
 	if (shim_gone)
@@ -289,6 +305,7 @@ on_down(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 static int
 adopt(struct supervise *s, const struct roster_entry *e)
 {
+	char group[ROSTER_ID_MAX + 8];
 	struct child child;
 	struct held *h;
 	int r;
@@ -298,6 +315,9 @@ adopt(struct supervise *s, const struct roster_entry *e)
 	r = e->pid > 0 ? child_adopt(&child, e->pid, e->start_time) : REASON_NOT_FOUND;
 	if (r < 0)
 		return FAULT(r);
+	/* What it had started may live on for a moment, or for longer: as at any worker's end. */
+	if (r > 0 && e->role == ROSTER_OPERATE)
+		group_remove(&s->groups, start_operation_group(group, e->id));
 	if (r > 0 && e->role != ROSTER_SHIM &&
 		(e->role < ROSTER_MONITOR || e->role > ROSTER_COURIER))
 		return 0; /* a worker that ended: whoever asked for it has seen its socket close */
@@ -427,7 +447,7 @@ open_supervise(struct supervise *s)
 	}
 	if (r)
 		return FAULT(r);
-	group_sweep(&s->groups, START_OPERATION_GROUP);
+	sweep_operations(s);
 	supervise_save(s);
 	(void)prctl(PR_SET_PDEATHSIG, 0); /* whoever starts the next of us finds us there by now */
 	r = requests_open(s);

@@ -303,6 +303,33 @@ def test_a_run_killed_while_its_supervisor_begins_leaves_none(site):
     assert ours(site, "") == [site.roster()["supervise"]], site.log()
 
 
+def test_what_an_operation_left_goes_with_a_worker_that_the_next_supervisor_does_not_find(site):
+    site.up()
+    if "cgroups" not in site.enforced()["enforced"]:
+        pytest.skip("this host gives no control groups")
+    lib = os.stat(f"{site.dir}/lib")
+    tops = found_groups(f"*/mainstay.{lib.st_dev:x}-{lib.st_ino:x}").split()
+    left = subprocess.Popen(["/bin/sleep", "1000"])
+    try:
+        for top in tops:
+            os.mkdir(f"{top}/.op-7")
+            with open(f"{top}/.op-7/cgroup.procs", "w") as f:
+                f.write(str(left.pid))
+        os.kill(site.process.pid, signal.SIGSTOP)
+        os.kill(site.roster()["supervise"], signal.SIGKILL)
+        wait_for(lambda: not alive(site.roster()["supervise"]))
+        with open(f"{site.dir}/run/supervise/roster", "a") as f:
+            f.write(f"operate 7 {site.roster()['supervise']} 1 1 0\n")
+        old = site.roster()["supervise"]
+        os.kill(site.process.pid, signal.SIGCONT)
+        wait_for(lambda: site.roster()["supervise"] != old and alive(site.roster()["supervise"]))
+        assert left.wait(20) == -signal.SIGKILL
+        assert [top for top in tops if os.path.exists(f"{top}/.op-7")] == [], site.log()
+    finally:
+        left.kill()
+        left.wait()
+
+
 def test_a_second_run_is_refused(site):
     site.up()
     second = site.run("run")

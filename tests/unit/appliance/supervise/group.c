@@ -241,10 +241,18 @@ test_kills(void **state)
 	assert_int_equal(group_kills(-1), 0);
 }
 
-/* Of what a supervisor left that was killed: what is empty goes, what something runs in stays, services' groups are no business of it. */
+static bool
+is_kept(const char *name, void *arg)
+{
+	return strcmp(name, arg) == 0;
+}
+
+/* Of what a supervisor left that was killed: what is empty goes, what something runs in or is to begin in stays, services' groups
+ * are no business of it. */
 static void
 test_swept(void **state)
 {
+	char kept[] = ".op-4";
 	struct group_root root;
 	struct scratch s;
 
@@ -252,18 +260,20 @@ test_swept(void **state)
 	scratch_make(&s);
 	make_v1(&s, &root);
 	folder(&s, "memory/.op-1");
+	folder(&s, "memory/.op-4");
 	folder(&s, "pids/.op-1");
 	folder(&s, "cpu/.op-2");
 	file(&s, "cpu/.op-2/runs");
 	folder(&s, "cpu/op-3");
-	group_sweep(&root, ".op-");
+	group_sweep(&root, ".op-", is_kept, kept);
+	assert_int_equal(faccessat(s.fd, "memory/.op-4", F_OK, 0), 0);
 	assert_int_equal(faccessat(s.fd, "memory/.op-1", F_OK, 0), -1);
 	assert_int_equal(faccessat(s.fd, "pids/.op-1", F_OK, 0), -1);
 	assert_int_equal(faccessat(s.fd, "cpu/.op-2", F_OK, 0), 0);
 	assert_int_equal(faccessat(s.fd, "cpu/op-3", F_OK, 0), 0);
 	assert_int_equal(faccessat(s.fd, "cpu/x", F_OK, 0), 0);
 	root.n = 0; /* no groups here */
-	group_sweep(&root, "");
+	group_sweep(&root, "", is_kept, kept);
 	assert_int_equal(faccessat(s.fd, "cpu/op-3", F_OK, 0), 0);
 	scratch_remove(&s);
 }
