@@ -37,7 +37,8 @@ int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *
 void driver_process_exited(struct driver *d, const char *service);
 
 /* Start: done when the shim says running (or health passing where spec has a health check), within
- * the spec's start time.  One that runs and whose state says lost_secrets is brought the spec's, and runs on.
+ * the spec's start time.  One that runs and whose state says lost_secrets is brought the spec's, and runs on.  One whose
+ * shim is going down is started once that is gone, within its start time from then.
  * spec is borrowed for the call only.  done runs exactly once, later, from
  * the loop, unless this returns a fault. */
 int driver_start(struct driver *d, const struct spec *spec, driver_done_fn *done, void *arg);

@@ -26,6 +26,7 @@ enum {
 	STOP_MS = 90 * 1000, /* longer than any grace a shim gives twice */
 	START_EXTRA_MS =
 		5 * 1000, /* beyond the spec's start time: the shim's own word comes first */
+	AGAIN_MAX = 2,	  /* more shims asked for, where one ends without a word */
 };
 
 enum phase {
@@ -49,6 +50,9 @@ struct step {
 	bool probed;	   /* running is not enough, its health must pass */
 	bool brings;	   /* secrets, to a service that runs and lost them */
 	bool asked;	   /* the supervisor took the request */
+	bool found;	   /* a shim that was there already, and that somebody who died may have told to stop */
+	unsigned again;	   /* so many shims ended before their service was started */
+	uint64_t was_started_us; /* the service, last, when one was asked for */
 	pid_t shim;	   /* that a stop was asked of */
 	bool busy;	   /* another step of the service ran already: only to be told */
 	uint64_t start_ms; /* that the start may take */
@@ -140,10 +144,11 @@ look_later(struct step *st, uint64_t ms)
 }
 
 static void
-begin_start(struct step *st)
+begin_start(struct step *st, const struct state *s)
 {
 	st->phase = PHASE_STARTING;
-	st->asked = false;
+	st->was_started_us = s->started_us;
+	st->asked = st->found = false;
 	st->until_us = clock_mono_us() + (st->start_ms + START_EXTRA_MS) * CLOCK_US_PER_MS;
 	ask(st);
 }
@@ -169,6 +174,16 @@ cannot_get_there(const struct step *st, const struct state *s)
 		!has_shim(st->owner, st->service);
 }
 
+/* The shim that was found was on its way down, and is gone: now there is room for ours.  Or ours was killed before its first
+ * word: the next one takes the word of the shim before, that it had stopped, for its own, and ends. */
+static bool
+never_began(struct step *st, const struct state *s)
+{
+	if (st->phase != PHASE_STARTING || s->is != STATE_STOPPED || has_shim(st->owner, st->service))
+		return false;
+	return st->found || (s->started_us == st->was_started_us && st->again++ < AGAIN_MAX);
+}
+
 /* Is the step where it wants to be, or can it not get there? */
 static void
 look(struct step *st)
@@ -185,7 +200,7 @@ look(struct step *st)
 	}
 	if (st->phase == PHASE_STOPPING && !find_shim(p, st->service, &shim)) {
 		if (st->spec.len > 0)
-			begin_start(st);
+			begin_start(st, &s);
 		else
 			finish(st, 0);
 		return;
@@ -197,6 +212,10 @@ look(struct step *st)
 	}
 	if (is_there(st, &s)) {
 		finish(st, 0);
+		return;
+	}
+	if (never_began(st, &s)) {
+		begin_start(st, &s);
 		return;
 	}
 	if (s.is == STATE_STARTING && st->probed && clock_mono_us() > st->until_us) {
@@ -249,8 +268,10 @@ on_asked(int r, pid_t pid, void *arg)
 		r = 0; /* it went by itself */
 	if (st->phase == PHASE_RELOADING && r == REASON_NOT_FOUND)
 		r = REFUSE(REASON_CONFLICT, st->service, "is not running; start it instead");
-	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT)
-		r = 0; /* it came by itself: a shim is being started again */
+	if (st->phase == PHASE_STARTING && r == REASON_CONFLICT) {
+		st->found = true; /* it came by itself: a shim is being started again */
+		r = 0;
+	}
 	if ((r == REASON_BUSY || r == REASON_UNREACHABLE) && clock_mono_us() < st->until_us) {
 		st->asked = false; /* the supervisor, or the shim, is just coming back */
 		r = 0;
@@ -366,9 +387,10 @@ process_start(struct driver *d, const struct spec *spec, driver_done_fn *done, v
 	r = new_step(p, &st, spec->name, spec, PHASE_STARTING, done, arg);
 	if (r)
 		return r;
+	st->was_started_us = s.started_us;
 	st->brings = known == 0 && s.lost_secrets && spec->n_secrets > 0;
 	if (!st->brings && has_shim(p, spec->name))
-		st->asked = true; /* only wait */
+		st->asked = st->found = true; /* only wait */
 	return 0;
 }
 

@@ -147,6 +147,55 @@ test_start(void **state)
 	assert_int_equal(b->fake->n_calls, 1); /* it ran already */
 }
 
+/* Whoever told the shim to stop is dead, and with them the start that was to come after. */
+static void
+test_start_of_what_is_on_its_way_down(void **state)
+{
+	struct bench *b = *state;
+
+	world(b, true, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 300);
+	assert_int_equal(b->result, NOT_DONE);
+	assert_int_equal(b->fake->n_calls, 0);
+	world(b, false, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
+	for (int i = 0; i < 100 && b->fake->n_calls == 0 && b->result == NOT_DONE; i++)
+		turn(b, 20);
+	assert_int_equal(b->result, NOT_DONE);
+	assert_int_equal(b->fake->n_calls, 1);
+	assert_string_equal(b->fake->calls[0].what, "shim");
+	world(b, true, STATE_RUNNING, STATE_HEALTH_PASSING);
+	turn(b, 2000);
+	assert_int_equal(b->result, 0);
+}
+
+/* A shim that is killed before it says a word is started again, finds what the shim before it said, and ends. */
+static void
+test_start_whose_shim_is_killed_at_its_beginning(void **state)
+{
+	struct bench *b = *state;
+	struct state before = { .is = STATE_STOPPED, .started_us = 7 };
+
+	world_with(b, false, before);
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	for (int i = 0; i < 100 && b->fake->n_calls < 2 && b->result == NOT_DONE; i++)
+		turn(b, 20);
+	assert_int_equal(b->fake->n_calls, 2);
+	assert_string_equal(b->fake->calls[1].what, "shim");
+	/* One that started it, and ended it, has said what there is to say. */
+	before.started_us = 8;
+	world_with(b, false, before);
+	turn(b, 2000);
+	assert_int_equal(b->result, REASON_STATE_MOVED);
+	assert_int_equal(b->fake->n_calls, 2);
+	/* One that ends at each beginning is not asked for without end. */
+	b->result = NOT_DONE;
+	assert_int_equal(driver_start(b->driver, &b->spec, on_done, &b->result), 0);
+	turn(b, 2000);
+	assert_int_equal(b->result, REASON_STATE_MOVED);
+	assert_int_equal(b->fake->n_calls, 5);
+}
+
 static void
 test_start_fails(void **state)
 {
@@ -648,6 +697,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_lost_secrets_are_brought, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_gives_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_of_what_is_on_its_way_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_whose_shim_is_killed_at_its_beginning, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health_that_does_not_come, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
