@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -163,6 +164,62 @@ give_lost_secrets(struct services *s)
 	}
 }
 
+/* --- stops that were half a restart -------------------------------------------------------------- */
+enum { STOP_S = 90 }; /* what the driver gives a stop */
+
+void
+services_left(struct services *s, const char *const *names, size_t n)
+{
+	s->n_left = 0;
+	for (size_t i = 0; i < n && i < LOCK_SERVICES_MAX; i++)
+		(void)snprintf(s->left[s->n_left++], sizeof(s->left[0]), "%s", names[i]);
+	s->left_until_us = clock_mono_us() + STOP_S * CLOCK_US_PER_S;
+}
+
+void
+services_left_not(struct services *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_left; i++) {
+		if (strcmp(s->left[i], name) != 0)
+			continue;
+		memmove(s->left[i], s->left[--s->n_left], sizeof(s->left[0]));
+		return;
+	}
+}
+
+static void
+on_started_after_all(int r, void *arg)
+{
+	(void)arg;
+	if (r < 0)
+		log_fault(r, "starting a service that the last monitor stopped");
+}
+
+/* It still ran when we came, as a service does that was just told to stop: nothing was to be started then.  A stop that a
+ * person wants stands in cluster.yaml. */
+static void
+start_left(struct services *s)
+{
+	if (clock_mono_us() > s->left_until_us)
+		s->n_left = 0;
+	for (size_t i = s->n_left; s->driver && i-- > 0;) {
+		const struct cluster_service *wanted = cluster_find(s->cluster, s->left[i]);
+		char name[SERVICES_NAME_MAX + 1];
+		struct state state;
+		int r;
+
+		if (!wanted || wanted->stopped || services_step_is(s->m, s->left[i]) != SERVICES_STEP_NONE ||
+			state_read(&state, &s->m->paths, s->left[i]) != 0 || state.is != STATE_STOPPED)
+			continue;
+		memcpy(name, s->left[i], sizeof(name));
+		services_left_not(s, name);
+		log_info("service %s: was told to stop by a monitor that is gone, and is started", name);
+		r = services_step_yielding(s->m, name, DEFINITION_VERB_START, on_started_after_all, s);
+		if (r < 0)
+			log_fault(r, name);
+	}
+}
+
 /* --- module -------------------------------------------------------------------------------------- */
 /* Which service it was does not matter here: states are read when somebody asks. */
 static void
@@ -175,6 +232,7 @@ on_shim_file(uint32_t revents, void *arg)
 	while (read(s->watch_fd, events, sizeof(events)) > 0)
 		;
 	give_lost_secrets(s);
+	start_left(s);
 	monitor_changed(s->m, MONITOR_CHANGE_SERVICE);
 }
 

@@ -31,6 +31,7 @@ start_active(struct services *s)
 		if (!service_set_resume(s->m, name, stopped) && !stopped)
 			names[n++] = name;
 	}
+	services_left(s, names, n);
 	r = services_order_start(s->m, names, n);
 	if (r < 0)
 		log_fault(r, "starting services");

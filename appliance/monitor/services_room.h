@@ -46,6 +46,10 @@ struct services {
 	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
 	bool giving; /* lost secrets, to one service; the others' come after it */
+	/* Started when we came.  The monitor before us may have told them to stop, and died before the start that was to follow. */
+	char left[LOCK_SERVICES_MAX][SERVICES_NAME_MAX + 1];
+	size_t n_left;
+	uint64_t left_until_us; /* such a stop is over by then; monotonic */
 	int watch_fd;	 /* inotify on run/shim */
 	struct loop_watch *watch;
 };
@@ -56,6 +60,11 @@ struct services {
 int services_file_read(struct services *s);
 /* Was it written since it was read last? */
 bool services_file_written(const struct services *s);
+
+/* Stops that the monitor before us asked for (services.c).  From now on, for as long as a stop takes, these are started where
+ * they stop and nobody of this monitor asked for it; of this one somebody did. */
+void services_left(struct services *s, const char *const *names, size_t n);
+void services_left_not(struct services *s, const char *name);
 
 /* Order (services_order.c).  Start these: each once those of them that it requires were started, or could not be
  * (then it tries all the same); those that require each other in a ring at once.  Returns 0 or a fault. */

@@ -167,6 +167,8 @@ take_step(struct monitor *m, const char *name, enum definition_verb what, bool y
 		r = driver_restart(driver, &spec, on_stepped, step);
 	if (r)
 		return refuse_later(step, r);
+	if (what != DEFINITION_VERB_START)
+		services_left_not(m->services, name);
 	step->next = m->services->steps;
 	m->services->steps = step;
 	return 0;

@@ -168,11 +168,8 @@ set_up(void **state)
 }
 
 static void
-run_with(const struct site_test *t, const char *name, bool lost_secrets)
+say_state(const struct site_test *t, const char *name, struct state s)
 {
-	struct state s = {
-		.is = STATE_STARTING, .health = STATE_HEALTH_UNKNOWN, .exit = -1, .lost_secrets = lost_secrets
-	};
 	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	char path[512], file[80];
 
@@ -181,6 +178,20 @@ run_with(const struct site_test *t, const char *name, bool lost_secrets)
 	(void)snprintf(path, sizeof(path), "%s/shim", t->paths.run);
 	(void)snprintf(file, sizeof(file), "%s.json", name);
 	put(path, file, b.data, b.len);
+}
+
+static void
+run_with(const struct site_test *t, const char *name, bool lost_secrets)
+{
+	say_state(t, name,
+		(struct state){
+			.is = STATE_STARTING, .health = STATE_HEALTH_UNKNOWN, .exit = -1, .lost_secrets = lost_secrets });
+}
+
+static void
+stop(const struct site_test *t, const char *name)
+{
+	say_state(t, name, (struct state){ .is = STATE_STOPPED, .health = STATE_HEALTH_UNKNOWN, .exit = 0 });
 }
 
 static void
@@ -401,6 +412,52 @@ lost_secrets_are_given_again(void **state)
 	assert_string_equal(fake.begun, "app db ");
 }
 
+/* As the monitor that was killed between the stop and the start of a restart leaves it: the service is found running. */
+static void
+what_the_last_monitor_stopped_is_started(void **state)
+{
+	static const char cluster[] = "services:\n  app: {}\n  db: {}\n  ping: {}\n  pong: {}\n  web: {stopped: true}\n";
+	struct site_test *t = *state;
+	int r = -1;
+
+	put(t->paths.etc, "cluster.yaml", cluster, sizeof(cluster) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		run(t, all[i].name);
+	t->m->services->started = false; /* it is just beginning */
+	services_reload(t->m);
+	site_settle(t);
+	over("db", 0);
+	over("app", 0);
+	assert_string_equal(fake.begun, "db app ping pong ");
+	over("ping", 0);
+	over("pong", 0);
+	fake.begun[0] = '\0';
+	stop(t, "web"); /* is not to run */
+	site_settle(t);
+	assert_string_equal(fake.begun, "");
+	stop(t, "app");
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	over("app", 0);
+	stop(t, "app"); /* once: that one somebody else asked for */
+	site_settle(t);
+	assert_string_equal(fake.begun, "app ");
+	/* A stop of our own is none of the last monitor's, also while an update goes on with no step under way. */
+	assert_int_equal(services_stop(t->m, "db", ended, &r), 0);
+	stop(t, "db");
+	site_settle(t);
+	over("db", 0);
+	stop(t, "db");
+	site_settle(t);
+	assert_string_equal(fake.begun, "app stop db ");
+	/* Long after, it was nobody's that is gone. */
+	clock_fake(clock_now_us(), clock_mono_us() + 91 * CLOCK_US_PER_S);
+	stop(t, "ping");
+	site_settle(t);
+	clock_real();
+	assert_string_equal(fake.begun, "app stop db ");
+}
+
 int
 main(void)
 {
@@ -414,6 +471,7 @@ main(void)
 		ROW(verbs_take_their_step),
 		ROW(a_stop_ends_a_start),
 		ROW(lost_secrets_are_given_again),
+		ROW(what_the_last_monitor_stopped_is_started),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
