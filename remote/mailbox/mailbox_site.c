@@ -114,10 +114,15 @@ hand_over(struct mailbox *m)
 		struct call_request *call;
 		const char *kind = NULL;
 		struct handing *h;
-		uint64_t n = 0;
+		uint64_t n = 0; /* what is no item has none */
+		int r = mailbox_item_read(json_array_get(m->items, m->next), &n, &kind, &body);
 
-		if (!mailbox_item_read(json_array_get(m->items, m->next), &n, &kind, &body) ||
-			n <= ack_get(carrier_ack(m->carrier), ACK_KEY)) {
+		if (r < 0) {
+			log_fault(r, "taking an item of the mailbox apart");
+			try_later(m);
+			break;
+		}
+		if (n <= ack_get(carrier_ack(m->carrier), ACK_KEY)) {
 			m->next++;
 			continue;
 		}

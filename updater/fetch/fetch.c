@@ -76,13 +76,25 @@ fetch_finish(struct fetch *f, enum reason reason, const char *why)
 }
 
 /* --- asking the monitor --------------------------------------------------------------------------------------- */
+/* All of what it wants, or a fault: what is left out here it would wait for. */
+static int
+want(struct fetch *f, json_t *need, json_t *ranges)
+{
+	f->need = json_array();
+	f->absent = json_array();
+	if (!f->need || !f->absent || (need && json_array_extend(f->need, need) < 0) ||
+		(ranges && json_array_extend(f->need, ranges) < 0))
+		return FAULT(-ENOMEM);
+	return 0;
+}
+
 static void
 on_answer(int r, const json_t *answer, void *arg)
 {
 	struct asking *a = arg;
 	struct fetch *f = a->fetch;
 	bool ours = a->generation == f->generation;
-	const json_t *need;
+	json_t *need;
 
 	free(a);
 	if (!ours)
@@ -100,10 +112,10 @@ on_answer(int r, const json_t *answer, void *arg)
 	drop_round(f);
 	if (json_array_size(need) + json_array_size(json_object_get(answer, "ranges")) > 0 &&
 		f->rounds++ < FETCH_WIRE_ROUNDS_MAX) {
-		f->need = json_copy_whole(need, JSON_DEEP);
-		(void)json_array_extend(f->need, json_object_get(answer, "ranges"));
-		f->absent = json_array();
-		fetch_file_next(f);
+		if (want(f, need, json_object_get(answer, "ranges")) < 0)
+			fetch_finish(f, REASON_UNREACHABLE, "no memory");
+		else
+			fetch_file_next(f);
 		return;
 	}
 	switch (f->step) {
