@@ -57,45 +57,56 @@ save(int fd, const char *name, const struct pin *pin)
 }
 
 /* The record's key, or one that the chain passes. */
-static bool
-passes(const struct desk_site *s, const uint8_t key[32])
+static int
+passes(bool *ret, const struct desk_site *s, const uint8_t key[32])
 {
 	const json_t *item;
 	char hex[65];
 	size_t i;
 
 	hex_encode(hex, key, 32);
-	if (strcmp(json_text(s->record, "key"), hex) == 0)
-		return true;
+	*ret = strcmp(json_text(s->record, "key"), hex) == 0;
 	json_array_foreach(json_object_get(s->hub, "rotations"), i, item) {
 		struct rotate step;
+		int r = rotate_open(&step, item);
 
-		if (rotate_open(&step, item) == 0 && memcmp(step.new_key, key, 32) == 0)
-			return true;
+		if (r < 0)
+			return FAULT(r); /* nobody knows whether this was the step */
+		*ret = *ret || (r == 0 && memcmp(step.new_key, key, 32) == 0);
 	}
-	return false;
+	return 0;
 }
 
 /* When the chain's last step was made.  That is the site's word, whose clock may be years ahead: a record of after it was
  * seen here is newer in any case. */
-static uint64_t
-last_step_us(const struct desk_site *s)
+static int
+last_step(uint64_t *ret_us, const struct desk_site *s)
 {
 	const json_t *list = json_object_get(s->hub, "rotations");
 	uint64_t now_us = clock_now_us() / CLOCK_US_PER_MS * CLOCK_US_PER_MS;
 	struct rotate step;
+	int r;
 
-	if (json_array_size(list) == 0 || rotate_open(&step, json_array_get(list, json_array_size(list) - 1)) != 0)
+	*ret_us = 0;
+	if (json_array_size(list) == 0)
 		return 0;
-	return step.time_us < now_us ? step.time_us : now_us;
+	r = rotate_open(&step, json_array_get(list, json_array_size(list) - 1));
+	if (r < 0)
+		return FAULT(r);
+	if (r == 0)
+		*ret_us = step.time_us < now_us ? step.time_us : now_us;
+	return 0;
 }
 
 /* May the site have gone from the key that was seen to this one?  By steps; or by a record that an engineer signed after
  * them: one of before them, though it be newer than the record that they began at, vouched for a key that is gone. */
-static bool
-may_follow(const struct desk_site *s, const struct pin *seen, const struct pin *now)
+static int
+may_follow(bool *ret, const struct desk_site *s, const struct pin *seen, const struct pin *now)
 {
-	return passes(s, seen->key) || (now->record_us > seen->record_us && now->record_us >= seen->at_us);
+	int r = passes(ret, s, seen->key);
+
+	*ret = *ret || (now->record_us > seen->record_us && now->record_us >= seen->at_us);
+	return r;
 }
 
 int
@@ -127,7 +138,8 @@ desk_pin_key(struct desk *d, const struct desk_site *s)
 	struct pin seen = { 0 }, now = { 0 };
 	SCOPED(scope_close) int fd = -1;
 	char name[96];
-	int r = fs_open_dir(&fd, d->dir_fd, "keys", 0700);
+	bool follows = true; /* the first that was seen does */
+	int fault, r = fs_open_dir(&fd, d->dir_fd, "keys", 0700);
 
 	if (r < 0)
 		return FAULT(r);
@@ -140,10 +152,15 @@ desk_pin_key(struct desk *d, const struct desk_site *s)
 		return r;
 	if (r == 0 && now.record_us < seen.record_us)
 		return REFUSE(REASON_ROLLBACK, s->site, "the hub shows an older record than before");
-	if (r == 0 && !may_follow(s, &seen, &now))
+	fault = r == 0 ? may_follow(&follows, s, &seen, &now) : 0;
+	if (fault < 0)
+		return fault;
+	if (!follows)
 		return REFUSE(REASON_ROLLBACK, s->site,
 			"the hub holds back a rotation that it showed before: its key may be a stolen one");
-	now.at_us = last_step_us(s);
+	fault = last_step(&now.at_us, s);
+	if (fault < 0)
+		return fault;
 	/* The same key seen again does not count as made later; what was seen once is not taken back either. */
 	if (r == 0 && (now.at_us < seen.at_us || memcmp(now.key, seen.key, sizeof(now.key)) == 0))
 		now.at_us = seen.at_us;
