@@ -536,9 +536,14 @@ def test_a_shim_that_is_asked_looks_at_once(site):
     os.rename(f"{how}.pipe", how)
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     os.kill(site.roster()["shim asked"], signal.SIGURG)
-    for _ in range(3):
-        with open(how, "w") as f:  # once somebody reads
-            f.write("ill\n")
+    poured = 0
+    while poured < 3:
+        try:
+            with open(how, "w") as f:  # once somebody reads, who may be the last one on its way out
+                f.write("ill\n")
+            poured += 1
+        except BrokenPipeError:
+            pass
     # What fails then is no failure of the period's: it is neither failing, nor seen to do well.
     state = site.state("asked")
     assert (state["health"], state["looked"]) == ("passing", 0)
