@@ -133,7 +133,8 @@ enter(void *arg)
 			return -errno;
 		(void)close(fd);
 	}
-	return in->nice && setpriority(PRIO_PROCESS, 0, in->nice) < 0 ? -errno : 0;
+	/* Where we are nicer than that already, there is no way back to it for one who has no capability. */
+	return in->nice && setpriority(PRIO_PROCESS, 0, in->nice) < 0 && errno != EACCES ? -errno : 0;
 }
 
 static void
