@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +36,7 @@ enum step {
 	STEP_USER,
 	STEP_PRIVILEGES,
 	STEP_SIGNALS,
+	STEP_HOLD,
 	STEP_EXEC,
 	STEP_MAX
 };
@@ -51,10 +53,11 @@ static const char *const step_names[STEP_MAX] = {
 	[STEP_USER] = "setuid",
 	[STEP_PRIVILEGES] = "no_new_privs",
 	[STEP_SIGNALS] = "signals",
+	[STEP_HOLD] = "hold",
 	[STEP_EXEC] = "exec",
 };
 
-/* What the child writes into the pipe where it fails; a pipe moves it whole. */
+/* What the child writes into the pipe where it fails, or (without an error) waits; a pipe moves it whole. */
 struct failure {
 	int error;
 	int step;
@@ -66,6 +69,7 @@ struct inside {
 	int exe_fd; /* both moved out of the way of the numbers dealt out */
 	int report_fd;
 	int cwd_fd;
+	int go_fd; /* where it waits; -1 */
 	pid_t parent;
 };
 
@@ -96,6 +100,8 @@ deal_descriptors(struct inside *in)
 	if (in->report_fd < 0 || in->exe_fd < 0)
 		return -errno;
 	if (in->cwd_fd >= 0 && (in->cwd_fd = lift(in->cwd_fd)) < 0)
+		return -errno;
+	if (in->go_fd >= 0 && (in->go_fd = lift(in->go_fd)) < 0)
 		return -errno;
 	for (size_t i = 0; i < spec->n_fds; i++)
 		if ((high[i] = lift(spec->fds[i].src)) < 0)
@@ -177,10 +183,10 @@ set_privileges(const struct inside *in)
 
 	if (spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	if (spec->parent_death_signal == 0)
+	if (spec->parent_death_signal == 0 && !spec->hold)
 		return 0;
 	/* After the ids: a change of them clears it.  The parent may have died before. */
-	if (prctl(PR_SET_PDEATHSIG, spec->parent_death_signal, 0, 0, 0) < 0)
+	if (prctl(PR_SET_PDEATHSIG, spec->hold ? SIGKILL : spec->parent_death_signal, 0, 0, 0) < 0)
 		return -errno;
 	return getppid() == in->parent ? 0 : -ESRCH;
 }
@@ -195,6 +201,26 @@ reset_signals(void)
 	if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return -errno;
 	return 0;
+}
+
+/* Not the end of the pipe alone tells that the parent has died: another child may hold its other end. */
+static int
+wait_to_go(const struct inside *in)
+{
+	const struct failure waits = { 0, STEP_HOLD };
+	ssize_t n;
+	char c;
+
+	if (!in->spec->hold)
+		return 0;
+	if (write(in->report_fd, &waits, sizeof(waits)) != sizeof(waits))
+		return -EIO;
+	do
+		n = read(in->go_fd, &c, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		return -ECANCELED;
+	return prctl(PR_SET_PDEATHSIG, in->spec->parent_death_signal, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 static int
@@ -227,6 +253,8 @@ take_step(struct inside *in, enum step step)
 		return set_privileges(in);
 	case STEP_SIGNALS:
 		return reset_signals();
+	case STEP_HOLD:
+		return wait_to_go(in);
 	case STEP_EXEC:
 		/* execveat() takes what it does not change without const. */
 		(void)execveat(in->exe_fd, "", (char *const *)(uintptr_t)spec->argv,
@@ -270,7 +298,7 @@ check_spec(const struct child_spec *spec)
 }
 
 static int
-await_exec(int report_fd, pid_t pid, const char **ret_step)
+await_exec(int report_fd, pid_t pid, bool held, const char **ret_step)
 {
 	struct failure failure = { 0 };
 	ssize_t n;
@@ -278,8 +306,8 @@ await_exec(int report_fd, pid_t pid, const char **ret_step)
 	do
 		n = read(report_fd, &failure, sizeof(failure));
 	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return 0; /* closed by the exec */
+	if (held ? n == sizeof(failure) && failure.error == 0 : n == 0)
+		return 0; /* it waits; closed by the exec */
 	(void)waitpid(pid, NULL, 0);
 	if (n != sizeof(failure) || failure.step < 0 || failure.step >= STEP_MAX ||
 		failure.error >= 0)
@@ -292,10 +320,8 @@ await_exec(int report_fd, pid_t pid, const char **ret_step)
 int
 child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_step)
 {
-	SCOPED(scope_close) int report_in = -1, report_out = -1, pidfd = -1;
-	struct inside in = {
-		.spec = spec, .exe_fd = spec->exe_fd, .cwd_fd = spec->cwd_fd, .parent = getpid()
-	};
+	SCOPED(scope_close) int report_in = -1, report_out = -1, pidfd = -1, go_in = -1, go_out = -1;
+	struct inside in = { .spec = spec, .exe_fd = spec->exe_fd, .cwd_fd = spec->cwd_fd, .go_fd = -1, .parent = getpid() };
 	struct child child = { 0 };
 	int pipe_fds[2];
 	int r = check_spec(spec);
@@ -309,11 +335,22 @@ child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_s
 	report_out = pipe_fds[0];
 	report_in = pipe_fds[1];
 	in.report_fd = report_in;
+	if (spec->hold) {
+		/* No pipe: writing to one whose child was killed would be a signal. */
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipe_fds) < 0)
+			return FAULT(-errno);
+		go_out = pipe_fds[0];
+		go_in = pipe_fds[1];
+		in.go_fd = go_out;
+	}
 	child.pid = fork();
 	if (child.pid < 0)
 		return FAULT(-errno);
-	if (child.pid == 0)
+	if (child.pid == 0) {
+		if (go_in >= 0)
+			(void)close(go_in);
 		become(&in);
+	}
 	(void)close(report_in);
 	report_in = -1;
 	/* Our own child cannot vanish before we wait for it: the number is still its own. */
@@ -324,12 +361,28 @@ child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_s
 		(void)waitpid(child.pid, NULL, 0);
 		return r < 0 ? r : FAULT(-ESRCH);
 	}
-	r = await_exec(report_out, child.pid, ret_step);
+	r = await_exec(report_out, child.pid, spec->hold, ret_step);
 	if (r < 0)
 		return r;
 	child.pidfd = STEAL_FD(pidfd);
 	*ret = child;
+	if (spec->hold)
+		*spec->hold = (struct child_hold){ STEAL_FD(go_in), STEAL_FD(report_out) };
 	return 0;
+}
+
+int
+child_release(struct child_hold *hold, const struct child *child, const char **ret_step)
+{
+	int r;
+
+	/* One that was killed over it is a child that ended, as one that was killed a moment later. */
+	(void)send(hold->go_fd, "", 1, MSG_NOSIGNAL);
+	r = await_exec(hold->report_fd, child->pid, false, ret_step);
+	(void)close(hold->go_fd);
+	(void)close(hold->report_fd);
+	*hold = (struct child_hold){ -1, -1 };
+	return r;
 }
 
 int

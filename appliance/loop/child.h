@@ -29,6 +29,11 @@ struct child_limit {
 	rlim_t soft, hard;
 };
 
+/* Of a child that waits before it executes its program: until child_release(), or until we end, and then with us. */
+struct child_hold {
+	int go_fd, report_fd;
+};
+
 /* How a child is to be.  Begin with CHILD_SPEC; everything is borrowed for the time of the call. */
 struct child_spec {
 	int exe_fd;              /* the program, open; executed by descriptor: no path is searched */
@@ -54,6 +59,7 @@ struct child_spec {
 	 * only.  Returns 0 or -errno.  May be NULL. */
 	int (*setup)(void *arg);
 	void *setup_arg;
+	struct child_hold *hold; /* filled where child_spawn() returns 0, for child_release(); NULL: it does not wait */
 };
 
 #define CHILD_SPEC                                                                                 \
@@ -67,10 +73,13 @@ struct child {
 };
 
 /* Start it.  Signals are at their defaults and unblocked in the child.  Returns 0 once it executes the
- * program; or -errno of the child's setup (nothing is left running), *ret_step then being the step that
+ * program, or waits to; or -errno of the child's setup (nothing is left running), *ret_step then being the step that
  * failed ("unshare", "setuid", "exec", ...; static text; NULL where the fault was ours).  Blocks for the
  * moment of the setup. */
 int child_spawn(struct child *ret, const struct child_spec *spec, const char **ret_step);
+
+/* Let a child that waits execute its program, once.  Returns as child_spawn(); child stays the caller's. */
+int child_release(struct child_hold *hold, const struct child *child, const char **ret_step);
 
 /* Open the program that lies beside the running one (the folder of /proc/self/exe); else, as installed, in
  * ../lib/mainstay from there.  Never one of another tree: a core in a slot starts its own programs or none. */

@@ -30,19 +30,22 @@ struct request {
 	struct buf list;
 };
 
-/* The end of both starts: h runs where r is 0, and is then watched, on the roster and answered with. */
+/* The end of both starts: h runs where r is 0, stands in the roster, and is then watched and answered with. */
 static int
 took_up(struct request *q, struct held *h, int r)
 {
+	bool known;
+
 	r = r ?: supervise_watch(h);
-	if (r) {
-		held_free(&q->s->held, h);
-		return r;
+	if (r == 0) {
+		q->pid = h->child.pid;
+		return 0;
 	}
-	h->ready = true;
-	q->pid = h->child.pid;
-	supervise_save(q->s);
-	return 0;
+	known = h->child.pid > 0;
+	held_free(&q->s->held, h);
+	if (known)
+		supervise_save(q->s);
+	return r;
 }
 
 /* --- the requests: each returns 0, a reason, or a fault --------------------------------------- */
@@ -105,6 +108,7 @@ do_spawn(struct request *q)
 	h = held_new(&s->held, s, role, id);
 	if (!h)
 		return FAULT(-ENOMEM);
+	h->ready = true;
 	group_operation(q, h);
 	r = start_process(s, h, STEAL_FD(q->f->fds[0]), false);
 	return took_up(q, h, r);
@@ -172,6 +176,7 @@ do_shim(struct request *q)
 	h = held_new(&s->held, s, ROSTER_SHIM, name);
 	if (!h)
 		return FAULT(-ENOMEM);
+	h->ready = true;
 	take_secrets(q, h);
 	r = start_shim(s, h, false);
 	return took_up(q, h, r);

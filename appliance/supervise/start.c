@@ -35,18 +35,25 @@ fill_args(const char *args[ARGS_MAX], const struct supervise *s, const struct he
 	args[n] = NULL;
 }
 
-/* Start it without a network of its own where that is not allowed here, and remember that. */
+/* Start it without a network of its own where that is not allowed here, and remember that.  It does nothing before it stands in
+ * the roster: were we killed in between, nobody would know of it. */
 static int
 spawn(struct supervise *s, struct held *h, struct child_spec *spec)
 {
+	struct child_hold hold;
 	const char *step = NULL;
 	int r;
 
+	spec->hold = &hold;
 	r = child_spawn(&h->child, spec, &step);
 	if (r < 0 && step && !strcmp(step, "unshare") && s->walls.netns) {
 		s->walls.netns = false;
 		spec->unshare = 0;
 		r = child_spawn(&h->child, spec, &step);
+	}
+	if (r == 0) {
+		supervise_save(s);
+		r = child_release(&hold, &h->child, &step);
 	}
 	if (r < 0)
 		log_warning("%s could not be started: %s", spec->argv[0], step ? step : "no child");

@@ -34,7 +34,7 @@ struct supervise {
 	struct frame_conn *monitor;  /* the one connection; NULL */
 };
 
-/* Start h's process.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose
+/* Start h's process, one of s->held, and save the roster before it does anything.  take_fd becomes its descriptor 3 (-1 for daemons: a readiness pipe, whose
  * read end goes to h->ready_fd); again is told to shims.  Returns 0 or a fault. */
 int start_process(struct supervise *s, struct held *h, int take_fd, bool again);
 

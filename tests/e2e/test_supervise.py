@@ -267,8 +267,8 @@ def test_a_supervisor_killed_while_a_shim_leaves_does_not_keep_it(site):
     assert site.state("redis")["health"] == "passing" and alive(site.roster()["shim redis"])
 
 
-def ours(site, word):
-    """What runs of this state as mainstay-supervise, with this word among its arguments, or without it."""
+def ours(site, shims):
+    """The shims of this state, or its supervisors."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -276,7 +276,7 @@ def ours(site, word):
                 args = f.read().split("\0")
         except OSError:
             continue
-        if args[0] == "mainstay-supervise" and site.seen() in args and ("--shim" in args) == (word == "--shim"):
+        if args[0] == "mainstay-supervise" and site.seen() in args and any(a.startswith("--shim") for a in args) == shims:
             found.append(int(pid))
     return [pid for pid in found if alive(pid)]
 
@@ -300,7 +300,7 @@ def test_a_run_killed_while_its_supervisor_begins_leaves_none(site):
     site.up()
     os.kill(first, signal.SIGCONT) if alive(first) else None
     wait_for(lambda: not alive(first), text="the end of the first supervisor")
-    assert ours(site, "") == [site.roster()["supervise"]], site.log()
+    assert ours(site, shims=False) == [site.roster()["supervise"]], site.log()
 
 
 def test_what_an_operation_left_goes_with_a_worker_that_the_next_supervisor_does_not_find(site):
@@ -328,6 +328,23 @@ def test_what_an_operation_left_goes_with_a_worker_that_the_next_supervisor_does
     finally:
         left.kill()
         left.wait()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_a_supervisor_killed_while_it_starts_a_shim_leaves_none_that_nobody_knows(site):
+    site.up()
+    with tempfile.TemporaryFile("w+") as said:
+        tracer = subprocess.Popen(["strace", "-p", str(site.roster()["supervise"]), "-P", f"{site.dir}/run/supervise", "-e",
+                                   "trace=renameat", "-e", "inject=renameat:signal=KILL:when=1"], stderr=said)
+        wait_for(lambda: said.seek(0) or "attached" in said.read(), text="strace")
+        site.spec("stays", ["/bin/sleep", "1000"], grace_ms=100)
+        old = site.roster()["supervise"]
+        site.ask("stays", "start", ("interrupted", "fault", "busy", "unreachable", "ok"))
+        assert tracer.wait(20) is not None and "killed by SIGKILL" in (said.seek(0), said.read())[1]
+    wait_for(lambda: site.roster()["supervise"] != old and alive(site.roster()["supervise"]))
+    if "shim stays" not in site.roster():
+        site.ask("stays", "start")
+    assert ours(site, shims=True) == [site.roster()["shim stays"]], site.log()
 
 
 def test_a_second_run_is_refused(site):

@@ -208,6 +208,109 @@ a_setup_that_fails_names_its_step(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* A child that is to say "ran" on out, and waits. */
+static struct child
+waiting(struct child_hold *hold, int out)
+{
+	const char *argv[] = { "sh", "-c", "echo ran; exit 3", NULL };
+	struct child_spec spec = CHILD_SPEC;
+	struct child child;
+
+	spec.argv = argv;
+	spec.exe_fd = sh_fd;
+	spec.hold = hold;
+	spec.fds[spec.n_fds++] = (struct child_fd){ out, 1 };
+	assert_int_equal(child_spawn(&child, &spec, NULL), 0);
+	return child;
+}
+
+static void
+a_child_waits_for_its_release(void **state)
+{
+	struct child_hold hold;
+	struct child child;
+	char text[8] = "";
+	int fds[2], status = -1;
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	child = waiting(&hold, fds[1]);
+	assert_int_equal(read(fds[0], text, sizeof(text)), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(child_wait(&child, 0, &status), REASON_BUSY);
+	assert_int_equal(child_release(&hold, &child, NULL), 0);
+	assert_int_equal(child_wait(&child, 10000, &status), 0);
+	assert_int_equal(status, 3 << 8);
+	assert_int_equal(read(fds[0], text, sizeof(text)), 4);
+	(void)close(child.pidfd);
+	/* Killed before: a child that has ended. */
+	child = waiting(&hold, fds[1]);
+	assert_int_equal(child_signal(child.pidfd, SIGKILL), 0);
+	assert_int_equal(child_release(&hold, &child, NULL), 0);
+	assert_int_equal(child_wait(&child, 10000, &status), 0);
+	(void)close(fds[1]);
+	assert_int_equal(read(fds[0], text, sizeof(text)), 0);
+	(void)close(child.pidfd);
+	(void)close(fds[0]);
+}
+
+static void
+a_child_that_waits_and_is_no_program_says_so_at_its_release(void **state)
+{
+	const char *argv[] = { "x", NULL };
+	SCOPED(scope_close) int text = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	struct child_spec spec = CHILD_SPEC;
+	struct child_hold hold;
+	struct child child;
+	const char *step = NULL;
+
+	(void)state;
+	spec.argv = argv;
+	spec.exe_fd = text;
+	spec.hold = &hold;
+	assert_int_equal(child_spawn(&child, &spec, &step), 0);
+	assert_true(child_release(&hold, &child, &step) < 0);
+	assert_string_equal(step, "exec");
+	(void)close(child.pidfd);
+	spec.limits[0] = (struct child_limit){ 4711, 1, 1 };
+	spec.n_limits = 1;
+	assert_int_equal(child_spawn(&child, &spec, &step), -EINVAL);
+	assert_string_equal(step, "limits");
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* Its parent dies, and another process still holds the end that it waits at: it never executes its program. */
+static void
+a_child_that_waits_ends_with_its_parent(void **state)
+{
+	char text[8];
+	int fds[2], held[2], status;
+	pid_t parent;
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0) {
+		struct child_hold hold;
+
+		(void)waiting(&hold, fds[1]);
+		if (fork() == 0) {
+			(void)close(fds[1]);
+			(void)close(held[1]);
+			(void)!read(held[0], text, 1);
+			_exit(0);
+		}
+		(void)raise(SIGKILL);
+	}
+	(void)close(fds[1]);
+	assert_int_equal(waitpid(parent, &status, 0), parent);
+	assert_int_equal(read(fds[0], text, sizeof(text)), 0);
+	(void)close(held[1]);
+	(void)close(held[0]);
+	(void)close(fds[0]);
+}
+
 static int ended_status;
 
 static void
@@ -316,6 +419,9 @@ main(int argc, char **argv)
 		cmocka_unit_test(limits_environment_and_session_are_set),
 		cmocka_unit_test(ids_are_dropped_for_good),
 		cmocka_unit_test(a_setup_that_fails_names_its_step),
+		cmocka_unit_test(a_child_waits_for_its_release),
+		cmocka_unit_test(a_child_that_waits_and_is_no_program_says_so_at_its_release),
+		cmocka_unit_test(a_child_that_waits_ends_with_its_parent),
 		cmocka_unit_test(a_watch_tells_the_end),
 		cmocka_unit_test(processes_are_known_by_their_start),
 		cmocka_unit_test(programs_lie_beside_the_running_one),
