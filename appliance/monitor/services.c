@@ -164,6 +164,20 @@ give_lost_secrets(struct services *s)
 	}
 }
 
+/* --- changes ------------------------------------------------------------------------------------- */
+void
+services_hold(struct monitor *m, services_held_fn *held, void *arg)
+{
+	m->services->held = held;
+	m->services->held_arg = arg;
+}
+
+bool
+services_held(const struct services *s, const char *name)
+{
+	return s->held && s->held(name, s->held_arg);
+}
+
 /* --- stops that were half a restart -------------------------------------------------------------- */
 enum { STOP_S = 90 }; /* what the driver gives a stop */
 
@@ -208,7 +222,7 @@ start_left(struct services *s)
 		struct state state;
 		int r;
 
-		if (!wanted || wanted->stopped || services_step_is(s->m, s->left[i]) != SERVICES_STEP_NONE ||
+		if (!wanted || wanted->stopped || services_held(s, s->left[i]) || services_step_is(s->m, s->left[i]) != SERVICES_STEP_NONE ||
 			state_read(&state, &s->m->paths, s->left[i]) != 0 || state.is != STATE_STOPPED)
 			continue;
 		memcpy(name, s->left[i], sizeof(name));

@@ -50,6 +50,12 @@ int services_restart(struct monitor *m, const char *name, services_done_fn *done
 /* Write its configuration and have it take that up without a restart (driver_reload()). */
 int services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 
+/* A change that is between its stop and its start has the service to itself: where held says so, neither the monitor's own
+ * start nor what a monitor before it had half restarted starts it meanwhile.  Asked from the loop; arg is borrowed for as long as
+ * the monitor lives. */
+typedef bool services_held_fn(const char *service, void *arg);
+void services_hold(struct monitor *m, services_held_fn *held, void *arg);
+
 /* As `mainstay service VERB NAME` and an operation with that verb take it: start and stop are written to cluster.yaml, so
  * that they last; a service starts only once what it requires runs, and stops only once nothing that runs requires it.
  * A stop ends a start that such a verb or the monitor's own start began (that one's done: REASON_INTERRUPTED).

@@ -28,7 +28,7 @@ start_active(struct services *s)
 
 		bool stopped = !wanted || wanted->stopped;
 
-		if (!service_set_resume(s->m, name, stopped) && !stopped)
+		if (!service_set_resume(s->m, name, stopped) && !stopped && !services_held(s, name))
 			names[n++] = name;
 	}
 	services_left(s, names, n);

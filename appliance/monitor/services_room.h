@@ -43,6 +43,8 @@ struct services {
 	struct services_waiter *waiters;
 	struct services_step *steps; /* under way */
 	struct services_order *order; /* starts that wait for others; NULL: none */
+	services_held_fn *held; /* by a change, which starts it; NULL: nobody asked */
+	void *held_arg;
 	bool setting; /* a change of knobs is on its way */
 	bool started; /* what the lock names was started after the first reading */
 	bool giving; /* lost secrets, to one service; the others' come after it */
@@ -60,6 +62,9 @@ struct services {
 int services_file_read(struct services *s);
 /* Was it written since it was read last? */
 bool services_file_written(const struct services *s);
+
+/* Does a change have it to itself (services_hold())? */
+bool services_held(const struct services *s, const char *name);
 
 /* Stops that the monitor before us asked for (services.c).  From now on, for as long as a stop takes, these are started where
  * they stop and nobody of this monitor asked for it; of this one somebody did. */

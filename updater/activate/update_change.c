@@ -296,6 +296,16 @@ went_down(struct update *u, const struct change_item *item)
 	return item->step == CHANGE_SOAK && services_find(u->m, item->service, &state) && strcmp(state.state, "stopped") == 0;
 }
 
+bool
+update_holds(const char *service, void *update)
+{
+	const struct update *u = update;
+	const struct change_item *item = u->run ? change_find(change_run_state(u->run), service) : NULL;
+
+	return item && ((item->step >= CHANGE_STOP && item->step <= CHANGE_START) ||
+			       (item->step >= CHANGE_UNDO_STOP && item->step <= CHANGE_UNDO_START));
+}
+
 /* A crash left a change: its step is taken again.  One that was not staged yet has touched nothing. */
 int
 update_resume(struct update *u)

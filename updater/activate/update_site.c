@@ -12,6 +12,7 @@
 #include "appliance/base/json.h"
 #include "appliance/loop/loop.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/monitor/services.h"
 #include "updater/activate/update.h"
 #include "updater/activate/update_verbs.h"
 #include "updater/activate/worker.h"
@@ -147,6 +148,7 @@ update_site_init(struct monitor *m)
 		update_free(u);
 		return r;
 	}
+	services_hold(m, update_holds, u);
 	r = monitor_add_module(m, &module, u);
 	r = r ?: update_core_init(u);
 	r = r ?: update_fetch_init(u);

@@ -55,3 +55,5 @@ int update_begin_for(struct update *u, struct monitor_call *call, enum change_ki
 	const struct update_release *rels, size_t n, const char *restore);
 /* Go on with what a crash left. */
 int update_resume(struct update *u);
+/* services_held_fn of the change that runs: from before its stop of the service until its start of it, forward and back. */
+bool update_holds(const char *service, void *update);

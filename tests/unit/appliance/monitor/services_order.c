@@ -458,6 +458,44 @@ what_the_last_monitor_stopped_is_started(void **state)
 	assert_string_equal(fake.begun, "app stop db ");
 }
 
+static bool
+holds_db(const char *service, void *arg)
+{
+	bool *holds = arg;
+
+	return *holds && strcmp(service, "db") == 0;
+}
+
+/* What a change has stopped it starts itself, of another release: neither who starts all nor who ends a restart does it before. */
+static void
+what_a_change_holds_is_started_by_it_alone(void **state)
+{
+	static const char cluster[] = "services:\n  db: {}\n  ping: {}\n  pong: {}\n";
+	struct site_test *t = *state;
+	bool holds = true;
+
+	services_hold(t->m, holds_db, &holds);
+	put(t->paths.etc, "cluster.yaml", cluster, sizeof(cluster) - 1);
+	run(t, "ping");
+	t->m->services->started = false;
+	services_reload(t->m);
+	site_settle(t);
+	assert_string_equal(fake.begun, "ping pong ");
+	over("ping", 0);
+	over("pong", 0);
+	fake.begun[0] = '\0';
+	services_left(t->m->services, (const char *[]){ "db" }, 1);
+	run(t, "db");
+	stop(t, "db");
+	site_settle(t);
+	assert_string_equal(fake.begun, "");
+	holds = false;
+	stop(t, "db");
+	site_settle(t);
+	assert_string_equal(fake.begun, "db ");
+	over("db", 0);
+}
+
 int
 main(void)
 {
@@ -472,6 +510,7 @@ main(void)
 		ROW(a_stop_ends_a_start),
 		ROW(lost_secrets_are_given_again),
 		ROW(what_the_last_monitor_stopped_is_started),
+		ROW(what_a_change_holds_is_started_by_it_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

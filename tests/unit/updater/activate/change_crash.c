@@ -5,6 +5,7 @@
 
 #include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
+#include "appliance/service/spec.h"
 
 static const char both[] = "services:\n  nginx:\n    channel: stable\n  redis:\n    channel: stable\n";
 #define WELL "health: {type: exec, argv: [/bin/run], soak: 1ms}\n"
@@ -39,6 +40,7 @@ struct sim {
 	struct bench *b;
 	struct bench_release old[2], new[2];
 	const char *sick; /* hex of a release that does not run; NULL: all do */
+	char runs[2][65]; /* hex of the release whose spec each shim was started with last */
 	unsigned points;  /* that the last run had */
 };
 
@@ -64,8 +66,14 @@ active(const struct sim *s, const char *service)
 	return hex;
 }
 
+static char *
+runs(struct sim *s, const char *service)
+{
+	return s->runs[strcmp(service, services[0]) == 0 ? 0 : 1];
+}
+
 static void
-shim_says(const struct sim *s, const char *service, enum state_is is)
+shim_says(struct sim *s, const char *service, enum state_is is)
 {
 	SCOPED(buf_done) struct buf out = BUF_MAX(4096);
 	SCOPED(scope_close) int fd = -1;
@@ -77,13 +85,26 @@ shim_says(const struct sim *s, const char *service, enum state_is is)
 		state.pid = getpid();
 		assert_int_equal(child_starttime(&state.start_time, state.pid), 0);
 	}
-	(void)snprintf(state.release, sizeof(state.release), "%s", active(s, service));
+	(void)snprintf(state.release, sizeof(state.release), "%s", runs(s, service));
 	assert_int_equal(process_boot_id(state.boot), 0);
 	assert_int_equal(state_encode(&out, &state), 0);
 	(void)snprintf(path, sizeof(path), "%s/shim", s->b->t->paths.run);
 	assert_int_equal(fs_open_dir(&fd, -1, path, 0755), 0);
 	(void)snprintf(name, sizeof(name), "%s.json", service);
 	assert_int_equal(fs_replace(fd, name, out.data, out.len, 0644), 0);
+}
+
+static void
+take_spec(struct sim *s, const char *service, int fd)
+{
+	SCOPED(spec_done) struct spec spec;
+	static uint8_t bytes[64 * 1024];
+	ssize_t n = pread(fd, bytes, sizeof(bytes), 0);
+
+	spec_init(&spec);
+	assert_true(n > 0);
+	assert_int_equal(spec_decode(&spec, bytes, (size_t)n), 0);
+	(void)snprintf(runs(s, service), sizeof(s->runs[0]), "%s", spec.release);
 }
 
 /* What supervise would do with what it was asked. */
@@ -102,8 +123,9 @@ obey(void *arg)
 		(void)snprintf(service, sizeof(service), "%s", f->calls[i].service);
 		f->calls[i].what[0] = '\0';
 		if (start) {
+			take_spec(s, service, f->calls[i].fd);
 			shim_says(s, service,
-				s->sick && strcmp(active(s, service), s->sick) == 0 ? STATE_FAILED : STATE_RUNNING);
+				s->sick && strcmp(runs(s, service), s->sick) == 0 ? STATE_FAILED : STATE_RUNNING);
 		} else {
 			shim_says(s, service, STATE_STOPPED);
 			spawn_fake_exit(f, SPAWN_SHIM, service, f->calls[i].pid, 0);
@@ -138,8 +160,10 @@ lay(struct sim *s)
 	}
 	assert_int_equal(lock_write(&lock, &b->t->paths), 0);
 	bench_etc(b, "cluster.yaml", both, strlen(both));
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 2; i++) {
+		memcpy(s->runs[i], s->old[i].hex, sizeof(s->runs[i]));
 		shim_says(s, services[i], STATE_RUNNING);
+	}
 	services_reload(b->t->m);
 	bench_settle(b);
 }
@@ -223,6 +247,7 @@ assert_all(const struct sim *s, const struct bench_release *which, const char *s
 		assert_string_equal(active(s, services[i]), which[i].hex);
 		assert_true(services_find(s->b->t->m, services[i], &now));
 		assert_string_equal(now.state, "running");
+		assert_string_equal(s->runs[i], which[i].hex);
 	}
 }
 
