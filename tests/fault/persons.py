@@ -353,6 +353,8 @@ class Everybody(Counting):
                 bad = standing.wrong(self.e)
             except (AssertionError, OSError, ValueError, KeyError, TimeoutExpired) as error:
                 bad = f"{error!r}"[:1000]
+            for asking in self.askings:
+                asking.is_over()  # one whose desk was killed comes when nobody expects it, and waits for an approver all the same
             time.sleep(0.1 if bad else 0)
         self.hopeless = bool(bad) and "without a name" not in bad and "leftovers" not in bad
         return bad
