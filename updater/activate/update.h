@@ -49,6 +49,7 @@ struct update {
 	json_t *shown;		/* plans that were shown, newest last: [{"digest","items"}] */
 	uint64_t looked_us;	/* boot time when it was last looked what may go in by itself */
 	uint64_t collected_us;	/* and what nothing names any more */
+	bool cut_off;		/* a removal of that was, or may have been when the monitor before us ended */
 	char plan[80];		/* digest of the plan that was applied last */
 	struct core *core;   /* its own change, never beside run */
 	struct update_waiting waiting[UPDATE_WAITING_MAX];
@@ -135,7 +136,7 @@ void update_automatic(struct update *u);
 /* Remove the next tree of the store that neither cluster.lock, the release before, the assignment nor a running change
  * names, by the worker; called again when it is gone.  Does nothing while the worker is busy or a change runs. */
 void update_collect(struct update *u);
-/* The same at most every few seconds, at each tick: a removal that was cut off, with us or its worker, has nobody else to ask for it. */
+/* The same at a tick, seconds later, where a removal was cut off, with us or its worker: it has nobody else to ask for it. */
 void update_collect_again(struct update *u);
 /* Remove the service's snapshots but for the last HOOK_SNAPSHOTS_KEPT that the history names, and the one that was made
  * before the running release went in: `update rollback` may have to restore it. */

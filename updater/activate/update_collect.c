@@ -167,10 +167,12 @@ on_removed(int r, const struct stage_result *result, void *arg)
 	struct update *u = arg;
 
 	(void)result;
-	/* update_collect_again() tries again; now it would go round in circles. */
-	if (r == 0)
+	if (r == 0) {
 		update_collect(u);
-	else if (r < 0)
+		return;
+	}
+	u->cut_off = true; /* update_collect_again() tries again; now it would go round in circles */
+	if (r < 0)
 		log_fault(r, "removing an old tree");
 }
 
@@ -185,7 +187,10 @@ update_collect(struct update *u)
 	if (u->run || u->worker || core_change_running(u->core) || !monitor_spawner(u->m))
 		return;
 	(void)fs_sweep(u->store_fd, 0); /* of a worker that was killed */
-	if (lock_read(&lock, monitor_paths(u->m)) != 0 || !find_unnamed(u, &lock, hex))
+	if (lock_read(&lock, monitor_paths(u->m)) != 0)
+		return;
+	u->cut_off = find_unnamed(u, &lock, hex);
+	if (!u->cut_off)
 		return;
 	log_info("store: removing %s, which nothing names any more", hex);
 	r = worker_remove(&u->worker, u->m, hex, on_removed, u);
@@ -200,6 +205,6 @@ update_collect_again(struct update *u)
 
 	if (!u->collected_us) /* we are new: let those come first who have something to do */
 		u->collected_us = now_us;
-	if (now_us - u->collected_us >= AGAIN_S * CLOCK_US_PER_S)
+	if (u->cut_off && now_us - u->collected_us >= AGAIN_S * CLOCK_US_PER_S)
 		update_collect(u);
 }

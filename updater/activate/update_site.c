@@ -136,6 +136,7 @@ update_site_init(struct monitor *m)
 		return FAULT(-ENOMEM);
 	u->m = m;
 	u->journal_fd = u->incoming_fd = u->store_fd = -1;
+	u->cut_off = true;
 	r = open_folders(u);
 	r = r ?: update_load(u);
 	if (r == 0) {
