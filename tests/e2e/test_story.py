@@ -157,6 +157,8 @@ def test_protoc_reads_every_field_of_what_was_shipped(estate):
             continue
         shown = estate.mainstay_json("telemetry", "sent", "--body", f"{item['stream']}:{item['sequence']}")
         body, message = base64.b64decode(shown["body"]), messages[item["stream"]]
+        if item["stream"] == "metrics" and b"redis_maxmemory" not in body:
+            continue  # of before Redis ran
         text = protoc("decode", message, body)
         assert not re.search(rb"^\s*\d+[:{ ]", text, re.M), "a field that OTLP does not know"
         # What protoc understood is all that there is: it writes the same bytes, or the same in another order.
