@@ -76,7 +76,8 @@ record_open(struct record **ret, int dir_fd, const char *name, const struct reco
 	r->limits = limits ? *limits : (struct record_limits){ 0 };
 	res = fill_limits(&r->limits);
 	res = res ? res : open_folder(r, dir_fd, name);
-	res = res ? res : record_recover_sweep(r);
+	if (res == 0)
+		(void)fs_sweep(r->dir_fd, 0); /* of a segment that was never named; what cannot go now takes room, and goes another time */
 	res = res ? res : segment_list(&r->segments, &r->n_segments, r->dir_fd);
 	if (res)
 		return res;

@@ -1,8 +1,6 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -10,25 +8,6 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/record/record_room.h"
-
-int
-record_recover_sweep(const struct record *r)
-{
-	int fd = openat(r->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	SCOPED(scope_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!d) {
-		int res = FAULT(-errno);
-
-		scope_close(&fd);
-		return res;
-	}
-	while ((e = readdir(d)))
-		if (strncmp(e->d_name, ".tmp.", 5) == 0)
-			(void)unlinkat(r->dir_fd, e->d_name, 0);
-	return 0;
-}
 
 static int
 refuse_damage(const struct record *r, const struct segment_name *s, uint64_t offset,

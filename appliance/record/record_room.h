@@ -28,8 +28,6 @@ struct record {
 	uint64_t bytes;
 };
 
-/* Remove what a crash between making and naming a segment left. */
-int record_recover_sweep(const struct record *r);
 /* Read the last segment, of which there is one: cut what was not durable, and go on behind its last good record; where it
  * is damaged, in a segment of its own.  Returns 0, REASON_ALTERED (logged) at damage unless the limits keep it, or a
  * fault. */

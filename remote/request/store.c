@@ -14,6 +14,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
+#include "appliance/base/scope.h"
 #include "appliance/trust/envelope.h"
 #include "appliance/trust/sha256.h"
 #include "remote/request/item_file.h"
@@ -79,29 +80,28 @@ by_arrival(const void *a, const void *b)
 static int
 load_all(struct request_store *s)
 {
-	int fd = dup(s->dir_fd), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	SCOPED(scope_closedir) DIR *dir = NULL;
 	const struct dirent *entry;
+	int r;
 
-	if (!dir) {
-		r = FAULT(-errno);
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	while (r == 0 && (entry = readdir(dir))) {
+	(void)fs_sweep(s->dir_fd, 0); /* saves that power cut */
+	r = fs_entries(&dir, s->dir_fd);
+	if (r < 0)
+		return FAULT(r);
+	while (errno = 0, (entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 
-		if (strncmp(entry->d_name, ".tmp.", 5) == 0)
-			(void)unlinkat(s->dir_fd, entry->d_name, 0); /* a save that power cut */
-		else if (len > 5 && len < ITEM_FILE_NAME_BYTES &&
-			strcmp(entry->d_name + len - 5, ".json") == 0)
-			r = load_one(s, entry->d_name);
+		if (len <= 5 || len >= ITEM_FILE_NAME_BYTES || strcmp(entry->d_name + len - 5, ".json") != 0)
+			continue;
+		r = load_one(s, entry->d_name);
+		if (r)
+			return r;
 	}
-	closedir(dir);
+	if (errno)
+		return FAULT(-errno);
 	if (s->n > 1)
 		qsort(s->items, s->n, sizeof(struct request_item *), by_arrival);
-	return r;
+	return 0;
 }
 
 static int
