@@ -1,11 +1,8 @@
 #include "remote/request/refused.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
@@ -14,13 +11,14 @@
 #include "appliance/base/fs.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
+#include "remote/request/proven_file.h"
 #include "remote/request/request_wire.h"
 
-static const char file[] = "refused", bad[] = "refused.bad";
+static const char file[] = "refused";
 
-/* u64 forgot_us; of each entry u64 until_us and the digest; SHA-256 of all before. */
+/* u64 forgot_us; of each entry u64 until_us and the digest. */
 enum { HEAD_BYTES = 8, ENTRY_BYTES = 8 + SHA256_LEN };
-enum { FILE_BYTES_MAX = HEAD_BYTES + REQUEST_REFUSED_MAX * ENTRY_BYTES + SHA256_LEN };
+enum { FILE_BYTES_MAX = HEAD_BYTES + REQUEST_REFUSED_MAX * ENTRY_BYTES };
 
 struct entry {
 	uint64_t until_us;
@@ -37,44 +35,21 @@ struct request_refused {
 static int
 save(const struct request_refused *s)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
-	uint8_t digest[SHA256_LEN];
+	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX + SHA256_LEN);
 
 	buf_u64(&b, s->forgot_us);
 	for (size_t i = 0; i < s->n; i++) {
 		buf_u64(&b, s->entries[i].until_us);
 		buf_put(&b, s->entries[i].digest, SHA256_LEN);
 	}
-	sha256_of(digest, b.data, b.len);
-	buf_put(&b, digest, sizeof(digest));
-	return FAULT(buf_error(&b) ?: fs_replace(s->dir_fd, file, b.data, b.len, 0600));
-}
-
-static bool
-is_whole(const struct buf *b)
-{
-	uint8_t digest[SHA256_LEN];
-	size_t len = b->len - SHA256_LEN;
-
-	if (b->len < HEAD_BYTES + SHA256_LEN || (len - HEAD_BYTES) % ENTRY_BYTES != 0)
-		return false;
-	sha256_of(digest, b->data, len);
-	return memcmp(digest, b->data + len, sizeof(digest)) == 0;
+	return FAULT(proven_file_write(s->dir_fd, file, &b));
 }
 
 /* What it held is lost: from now on nothing that was made before counts. */
 static int
-begin_anew(struct request_refused *s, bool is_there, uint64_t now_us)
+begin_anew(struct request_refused *s, uint64_t now_us)
 {
-	int r;
-
-	log_error("requests/%s is damaged and set aside as %s: requests made by now must be made again", file, bad);
-	/* Whatever it is by now, and whatever stood there. */
-	r = is_there ? fs_remove_tree(s->dir_fd, bad) : 0;
-	if (r == 0 && is_there && renameat(s->dir_fd, file, s->dir_fd, bad) < 0)
-		r = FAULT(-errno);
-	if (r < 0)
-		return r;
+	log_error("requests/%s is damaged and set aside as %s.bad: requests made by now must be made again", file, file);
 	s->forgot_us = now_us ?: UINT64_MAX;
 	return save(s);
 }
@@ -82,18 +57,17 @@ begin_anew(struct request_refused *s, bool is_there, uint64_t now_us)
 static int
 load(struct request_refused *s, uint64_t now_us)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX);
+	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX + SHA256_LEN);
 	struct cursor c;
-	int r = fs_read(s->dir_fd, file, FILE_BYTES_MAX, &b);
+	int r = proven_file_read(&b, s->dir_fd, file, FILE_BYTES_MAX);
 
-	if (r < 0)
-		return FAULT(r);
-	/* One that was set aside, and then no power for what takes its place. */
-	if (r == REASON_NOT_FOUND)
-		return faccessat(s->dir_fd, bad, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? begin_anew(s, false, now_us) : 0;
-	if (r > 0 || !is_whole(&b))
-		return begin_anew(s, true, now_us);
-	c = CURSOR(b.data, b.len - SHA256_LEN);
+	if (r == 0 && (b.len < HEAD_BYTES || (b.len - HEAD_BYTES) % ENTRY_BYTES != 0))
+		r = proven_file_set_aside(s->dir_fd, file) ?: REASON_HASH_MISMATCH;
+	if (r == REASON_HASH_MISMATCH)
+		return begin_anew(s, now_us);
+	if (r)
+		return r == REASON_NOT_FOUND ? 0 : r;
+	c = CURSOR(b.data, b.len);
 	s->forgot_us = cursor_u64(&c);
 	for (; cursor_left(&c) > 0; s->n++) {
 		s->entries[s->n].until_us = cursor_u64(&c);

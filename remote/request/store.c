@@ -16,13 +16,13 @@
 #include "appliance/base/log.h"
 #include "appliance/base/scope.h"
 #include "appliance/trust/envelope.h"
-#include "appliance/trust/sha256.h"
 #include "remote/request/item_file.h"
+#include "remote/request/proven_file.h"
 
-/* The latest end of a request whose file is gone: u64, and SHA-256 of it. */
-static const char forgotten[] = "forgotten", forgotten_bad[] = "forgotten.bad";
+/* The latest end of a request whose file is gone: u64. */
+static const char forgotten[] = "forgotten";
 
-enum { FORGOTTEN_BYTES = 8 + SHA256_LEN };
+enum { FORGOTTEN_BYTES = 8 };
 
 struct request_store {
 	int dir_fd;
@@ -107,15 +107,11 @@ load_all(struct request_store *s)
 static int
 save_forgotten(struct request_store *s, uint64_t us)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
-	uint8_t digest[SHA256_LEN];
+	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES + SHA256_LEN);
 	int r;
 
 	buf_u64(&b, us);
-	sha256_of(digest, b.data, b.len);
-	buf_put(&b, digest, sizeof(digest));
-	r = buf_error(&b);
-	r = r ?: fs_replace(s->dir_fd, forgotten, b.data, b.len, 0600);
+	r = proven_file_write(s->dir_fd, forgotten, &b);
 	if (r)
 		return FAULT(r);
 	s->forgotten_us = us;
@@ -124,37 +120,26 @@ save_forgotten(struct request_store *s, uint64_t us)
 
 /* What goes to make room is over by then: all of it ended before now. */
 static int
-forget_all(struct request_store *s, bool is_there, uint64_t now_us)
+forget_all(struct request_store *s, uint64_t now_us)
 {
-	int r;
-
-	log_error("requests/%s is damaged and set aside as %s: no request that ends by now counts", forgotten, forgotten_bad);
-	r = is_there ? fs_remove_tree(s->dir_fd, forgotten_bad) : 0;
-	if (r == 0 && is_there && renameat(s->dir_fd, forgotten, s->dir_fd, forgotten_bad) < 0)
-		r = FAULT(-errno);
-	return r < 0 ? r : save_forgotten(s, now_us ?: UINT64_MAX);
+	log_error("requests/%s is damaged and set aside as %s.bad: no request that ends by now counts", forgotten, forgotten);
+	return save_forgotten(s, now_us ?: UINT64_MAX);
 }
 
 static int
 load_forgotten(struct request_store *s, uint64_t now_us)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES);
-	uint8_t digest[SHA256_LEN];
+	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES + SHA256_LEN);
 	struct cursor c;
-	int r = fs_read(s->dir_fd, forgotten, FORGOTTEN_BYTES, &b);
+	int r = proven_file_read(&b, s->dir_fd, forgotten, FORGOTTEN_BYTES);
 
-	if (r < 0)
-		return FAULT(r);
-	/* One that was set aside, and then no power for what takes its place. */
-	if (r == REASON_NOT_FOUND)
-		return faccessat(s->dir_fd, forgotten_bad, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-			? forget_all(s, false, now_us) : 0;
-	if (r > 0 || b.len != FORGOTTEN_BYTES)
-		return forget_all(s, true, now_us);
-	sha256_of(digest, b.data, b.len - SHA256_LEN);
-	if (memcmp(digest, b.data + b.len - SHA256_LEN, SHA256_LEN) != 0)
-		return forget_all(s, true, now_us);
-	c = CURSOR(b.data, b.len - SHA256_LEN);
+	if (r == 0 && b.len != FORGOTTEN_BYTES)
+		r = proven_file_set_aside(s->dir_fd, forgotten) ?: REASON_HASH_MISMATCH;
+	if (r == REASON_HASH_MISMATCH)
+		return forget_all(s, now_us);
+	if (r)
+		return r == REASON_NOT_FOUND ? 0 : r;
+	c = CURSOR(b.data, b.len);
 	s->forgotten_us = cursor_u64(&c);
 	return 0;
 }
