@@ -17,6 +17,9 @@ struct buf;
 
 enum { JSON_DEPTH_MAX = 64 };
 
+/* What every JSON reader in the world agrees on; larger numbers are not numbers to all of them. */
+#define JSON_INTEGER_MAX ((int64_t)((INT64_C(1) << 53) - 1))
+
 static inline void
 json_unrefp(json_t **v)
 {

@@ -93,11 +93,17 @@ int systemd_put_unit(sd_bus_message *m, const struct systemd *s, const struct sy
 /* Connect, watch and list; later, where nobody answers. */
 void systemd_connect_later(struct systemd *s);
 void systemd_disconnect(struct systemd *s);
+
+/* --- spawn_systemd_units.c: the units that are there ------------------------------------------------- */
+enum { SYSTEMD_DAEMONS = 4 };
+extern const enum roster_role systemd_daemons[SYSTEMD_DAEMONS];
 struct systemd_unit *systemd_find(struct systemd *s, enum roster_role role, const char *id); /* id NULL: the first */
 struct systemd_unit *systemd_named(struct systemd *s, const char *unit);
 struct systemd_unit *systemd_add(struct systemd *s, const char *unit); /* NULL: it is none of ours, or no memory */
 void systemd_remove(struct systemd *s, struct systemd_unit *u);
 void systemd_save(struct systemd *s); /* the roster */
+/* It is gone for good, and u with it: whoever listens is told. */
+void systemd_ended(struct systemd *s, struct systemd_unit *u);
 
 /* --- spawn_systemd.c: calls ------------------------------------------------------------------------------ */
 void systemd_send_calls(struct systemd *s);	/* all that wait */

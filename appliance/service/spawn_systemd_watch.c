@@ -1,12 +1,8 @@
 #include "appliance/service/spawn_systemd_room.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
@@ -15,163 +11,6 @@
 #include "appliance/loop/child.h"
 
 enum { CONNECT_US = 50 * 1000, CONNECT_CAP_US = 2 * 1000 * 1000, GONE_MS = 100 };
-
-static const enum roster_role daemons[] = { ROSTER_RUN, ROSTER_MONITOR, ROSTER_COLLECTD, ROSTER_COURIER };
-
-/* --- the units that are there ----------------------------------------------------------------------- */
-struct systemd_unit *
-systemd_find(struct systemd *s, enum roster_role role, const char *id)
-{
-	struct systemd_unit *u;
-
-	for (u = s->units; u && (u->role != role || (id && strcmp(u->id, id) != 0)); u = u->next)
-		;
-	return u;
-}
-
-struct systemd_unit *
-systemd_named(struct systemd *s, const char *unit)
-{
-	struct systemd_unit *u;
-
-	for (u = s->units; u && strcmp(u->name, unit) != 0; u = u->next)
-		;
-	return u;
-}
-
-void
-systemd_save(struct systemd *s)
-{
-	SCOPED(scope_free) struct roster *roster = calloc(1, sizeof(*roster));
-	SCOPED(scope_close) int run = open(s->paths.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = roster && run >= 0 ? 0 : -ENOENT;
-
-	for (const struct systemd_unit *u = s->units; u && !r && roster->n < ROSTER_ENTRIES_MAX; u = u->next) {
-		struct roster_entry *e = &roster->entries[roster->n];
-
-		if (u->role == ROSTER_RUN)
-			continue; /* which ended when it had done its work */
-		*e = (struct roster_entry){ .role = u->role,
-			.pid = u->pid,
-			.start_time = u->start_time,
-			.ready = u->ready,
-			.restarts = u->restarts };
-		memcpy(e->id, u->id, sizeof(e->id));
-		roster->n++;
-	}
-	r = r ?: roster_save(roster, run);
-	if (r)
-		log_fault(r, "writing the roster");
-}
-
-/* What comes before the last '-' of a worker's unit is its kind, what comes behind it its number. */
-static int
-name_worker(struct systemd_unit *u, const char *rest)
-{
-	const char *dash = strrchr(rest, '-');
-
-	for (unsigned role = ROSTER_JUDGE; dash && role <= ROSTER_NOTIFY; role++) {
-		const char *kind = roster_role_name(role);
-
-		if (strlen(kind) == (size_t)(dash - rest) && strncmp(rest, kind, strlen(kind)) == 0) {
-			u->role = role;
-			(void)snprintf(u->id, sizeof(u->id), "%s", dash + 1);
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-/* A fault where unit is none of ours. */
-static int
-name_unit(struct systemd_unit *u, const char *unit)
-{
-	char stem[UNIT_NAME_MAX];
-	size_t n = strlen(unit), end = strlen(UNIT_SERVICE);
-
-	for (size_t i = 0; i < ARRAY_LEN(daemons); i++)
-		if (strcmp(unit, roster_unit(daemons[i])) == 0) {
-			u->role = daemons[i];
-			return 0;
-		}
-	if (n <= end || n >= sizeof(stem) || strcmp(unit + n - end, UNIT_SERVICE) != 0)
-		return -ENOENT;
-	(void)snprintf(stem, sizeof(stem), "%.*s", (int)(n - end), unit);
-	if (strncmp(stem, UNIT_WORKER, strlen(UNIT_WORKER)) == 0)
-		return name_worker(u, stem + strlen(UNIT_WORKER));
-	if (strncmp(stem, UNIT_SHIM, strlen(UNIT_SHIM)) != 0 || strlen(stem) - strlen(UNIT_SHIM) > ROSTER_ID_MAX)
-		return -ENOENT;
-	u->role = ROSTER_SHIM;
-	(void)snprintf(u->id, sizeof(u->id), "%s", stem + strlen(UNIT_SHIM));
-	return 0;
-}
-
-struct systemd_unit *
-systemd_add(struct systemd *s, const char *unit)
-{
-	struct systemd_unit *u = systemd_named(s, unit);
-
-	if (u)
-		return u;
-	u = calloc(1, sizeof(*u));
-	if (!u || name_unit(u, unit) < 0) {
-		free(u);
-		return NULL;
-	}
-	(void)snprintf(u->name, sizeof(u->name), "%s", unit);
-	u->owner = s;
-	u->next = s->units;
-	s->units = u;
-	return u;
-}
-
-void
-systemd_remove(struct systemd *s, struct systemd_unit *u)
-{
-	for (struct systemd_unit **p = &s->units; *p; p = &(*p)->next)
-		if (*p == u) {
-			*p = u->next;
-			break;
-		}
-	sd_bus_slot_unref(u->asked);
-	loop_cancel(u->gone);
-	free(u);
-}
-
-static int
-wait_status(const struct systemd_unit *u)
-{
-	switch (u->code) {
-	case CLD_EXITED:
-		return (u->status & 0xff) << 8;
-	case CLD_KILLED:
-		return u->status & 0x7f;
-	case CLD_DUMPED:
-		return (u->status & 0x7f) | WCOREFLAG;
-	default:
-		return -1;
-	}
-}
-
-/* It is gone for good: whoever listens is told. */
-static void
-ended(struct systemd *s, struct systemd_unit *u)
-{
-	static const enum spawn_kind kinds[ROSTER_ROLE_MAX] = { [ROSTER_JUDGE] = SPAWN_JUDGE,
-		[ROSTER_OPERATE] = SPAWN_OPERATE,
-		[ROSTER_ACTIVATE] = SPAWN_ACTIVATE,
-		[ROSTER_NOTIFY] = SPAWN_NOTIFY,
-		[ROSTER_SHIM] = SPAWN_SHIM };
-	struct systemd_unit gone = *u;
-	int status = wait_status(u);
-	char text[64];
-
-	systemd_remove(s, u);
-	systemd_save(s);
-	log_info("%s: %s", gone.name, child_describe(text, sizeof(text), status));
-	if (s->base.exited)
-		s->base.exited(kinds[gone.role], gone.role == ROSTER_SHIM ? gone.id : "", gone.pid, status, s->base.exited_arg);
-}
 
 static bool
 is_daemon(const struct systemd_unit *u)
@@ -256,7 +95,7 @@ on_gone(void *arg)
 {
 	struct systemd_unit *u = arg;
 
-	ended(u->owner, u);
+	systemd_ended(u->owner, u);
 }
 
 /* PID 1 says "failed" for a moment of what it starts again. */
@@ -264,7 +103,7 @@ static void
 went_down(struct systemd *s, struct systemd_unit *u)
 {
 	if (u->role != ROSTER_SHIM || loop_after(&u->gone, s->loop, GONE_MS, on_gone, u) < 0)
-		ended(s, u);
+		systemd_ended(s, u);
 	else
 		systemd_save(s);
 }
@@ -323,7 +162,7 @@ on_unit_removed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 	(void)unused;
 	u = sd_bus_message_read_basic(m, 's', &unit) > 0 ? systemd_named(s, unit) : NULL;
 	if (u && !s->reloading && !is_daemon(u) && !u->asked)
-		ended(s, u);
+		systemd_ended(s, u);
 	return 0;
 }
 
@@ -348,7 +187,7 @@ all_known(struct systemd *s)
 		for (u = s->units; u && (u->seen || is_daemon(u)); u = u->next)
 			;
 		if (u)
-			ended(s, u);
+			systemd_ended(s, u);
 	} while (u);
 	s->listed = true;
 	s->tries = 0;
@@ -425,8 +264,8 @@ list(struct systemd *s)
 	for (struct systemd_unit *u = s->units; u; u = u->next)
 		u->seen = false;
 	s->n_asked = 0;
-	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) /* also those that are down are spoken of */
-		if (!systemd_add(s, roster_unit(daemons[i])))
+	for (size_t i = 0; i < ARRAY_LEN(systemd_daemons); i++) /* also those that are down are spoken of */
+		if (!systemd_add(s, roster_unit(systemd_daemons[i])))
 			return -ENOMEM;
 	r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByPatterns");
 	r = r < 0 ? r
