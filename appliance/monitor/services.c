@@ -179,15 +179,13 @@ services_held(const struct services *s, const char *name)
 }
 
 /* --- stops that were half a restart -------------------------------------------------------------- */
-enum { STOP_S = 90 }; /* what the driver gives a stop */
-
 void
 services_left(struct services *s, const char *const *names, size_t n)
 {
 	s->n_left = 0;
 	for (size_t i = 0; i < n && i < LOCK_SERVICES_MAX; i++)
 		(void)snprintf(s->left[s->n_left++], sizeof(s->left[0]), "%s", names[i]);
-	s->left_until_us = clock_mono_us() + STOP_S * CLOCK_US_PER_S;
+	s->left_until_us = clock_mono_us() + DRIVER_STOP_S * CLOCK_US_PER_S;
 }
 
 void

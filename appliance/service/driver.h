@@ -11,6 +11,8 @@ struct paths;
 struct spawner;
 struct spec;
 
+enum { DRIVER_STOP_S = 90 }; /* what a stop is given: longer than any grace a shim gives twice */
+
 /* r: 0 when the state was reached; REASON_BUSY another step of that service runs;
  * REASON_STATE_MOVED it did not get there in time or failed on the way (logged, with the service's
  * state); what spawn_done_fn gives; or a fault. */
@@ -30,11 +32,10 @@ struct driver {
 };
 
 /* The driver for processes on this host.  spawner and paths are borrowed and
- * outlive it; after driver_free() the spawner is freed before the loop turns again. */
+ * outlive it; after driver_free() the spawner is freed before the loop turns again.  It is the spawner's listener: a step whose
+ * shim ended looks at once. */
 int driver_process_new(struct driver **ret, sd_event *loop, const struct paths *paths,
 	struct spawner *spawner);
-/* A shim ended (spawn_exited_fn with SPAWN_SHIM): a step of that service looks at once. */
-void driver_process_exited(struct driver *d, const char *service);
 
 /* Start: done when the shim says running (or health passing where spec has a health check), within
  * the spec's start time.  One that runs and whose state says lost_secrets is brought the spec's, and runs on.  One whose

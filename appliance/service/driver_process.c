@@ -23,7 +23,6 @@
 
 enum {
 	LOOK_MS = 100,	     /* between looks at the state file while a step runs */
-	STOP_MS = 90 * 1000, /* longer than any grace a shim gives twice */
 	START_EXTRA_MS =
 		5 * 1000, /* beyond the spec's start time: the shim's own word comes first */
 	AGAIN_MAX = 2,	  /* more shims asked for, where one ends without a word */
@@ -352,7 +351,7 @@ new_step(struct processes *p, struct step **ret, const char *service, const stru
 		.spec = BUF_MAX(SPEC_BYTES_MAX),
 		.done = done,
 		.arg = arg,
-		.until_us = clock_mono_us() + STOP_MS * CLOCK_US_PER_MS };
+		.until_us = clock_mono_us() + DRIVER_STOP_S * CLOCK_US_PER_S };
 	(void)snprintf(st->service, sizeof(st->service), "%s", service);
 	if (spec) {
 		r = take_spec(st, spec);
@@ -449,6 +448,7 @@ process_free(struct driver *d)
 {
 	struct processes *p = (struct processes *)d;
 
+	spawn_on_exited(p->spawner, NULL, NULL);
 	while (p->steps) /* the spawner is not turned any more: no answer comes */
 		forget(p->steps);
 	sd_event_unref(p->loop);
@@ -463,15 +463,18 @@ static const struct driver_ops ops = { .start = process_start,
 	.give_up = process_give_up,
 	.free = process_free };
 
-void
-driver_process_exited(struct driver *d, const char *service)
+static void
+on_exited(enum spawn_kind kind, const char *name, pid_t pid, int status, void *arg)
 {
-	struct processes *p = (struct processes *)d;
+	struct processes *p = arg;
 
+	(void)pid;
+	(void)status;
+	if (kind != SPAWN_SHIM)
+		return;
 	for (struct step *st = p->steps; st; st = st->next)
-		if (!st->over && !strcmp(st->service, service) && st->asked) {
-			look_later(st,
-				0); /* from the loop: the listener that told us may hold the step */
+		if (!st->over && !strcmp(st->service, name) && st->asked) {
+			look_later(st, 0); /* from the loop: the spawner is in the middle of what it was told */
 			return;
 		}
 }
@@ -488,6 +491,7 @@ driver_process_new(struct driver **ret, sd_event *loop, const struct paths *path
 	p->loop = sd_event_ref(loop);
 	p->paths = paths;
 	p->spawner = spawner;
+	spawn_on_exited(spawner, on_exited, p);
 	*ret = &p->base;
 	return 0;
 }

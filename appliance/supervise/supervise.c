@@ -214,7 +214,9 @@ on_ended(pid_t pid, int status, void *arg)
 	struct supervise *s = h->owner;
 	bool again =
 		!s->ending && (held_is_daemon(h) || (h->role == ROSTER_SHIM && !is_final(status)));
-	bool shim_gone = !again && h->role == ROSTER_SHIM && (!s->ending || s->services_too);
+	enum roster_role role = h->role;
+	bool shim_gone = !again && role == ROSTER_SHIM && (!s->ending || s->services_too);
+	bool told = !again && (held_is_worker(h) || role == ROSTER_SHIM);
 	char text[64], group[ROSTER_ID_MAX + 8], id[ROSTER_ID_MAX + 1];
 
 	(void)snprintf(id, sizeof(id), "%s", h->id);
@@ -228,8 +230,6 @@ on_ended(pid_t pid, int status, void *arg)
 		h->restarts++;
 		retry_later(h);
 	} else {
-		if (held_is_worker(h) || h->role == ROSTER_SHIM)
-			requests_exited(s, h->role, h->id, pid, status);
 		if (h->grouped)
 			group_remove(&s->groups, start_operation_group(group, h->id));
 		held_free(&s->held, h);
@@ -238,6 +238,8 @@ on_ended(pid_t pid, int status, void *arg)
 	supervise_save(s);
 	if (shim_gone)
 		forget_shim(s, id, status);
+	if (told) /* whoever hears it finds the roster without it */
+		requests_exited(s, role, id, pid, status);
 	check_over(s);
 }
 

@@ -298,7 +298,7 @@ test_restart(void **state)
 	turn(b, 300);
 	assert_int_equal(b->fake->n_calls, 1); /* the shim is still there */
 	world(b, false, STATE_STOPPED, STATE_HEALTH_UNKNOWN);
-	driver_process_exited(b->driver, "redis");
+	b->fake->base.exited(SPAWN_SHIM, "redis", 1, 0, b->fake->base.exited_arg);
 	for (int i = 0; i < 20 && b->fake->n_calls < 2; i++)
 		turn(b, 20);
 	assert_int_equal(b->fake->n_calls, 2);

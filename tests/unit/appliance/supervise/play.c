@@ -178,17 +178,6 @@ on_look(void *arg)
 	(void)loop_after(&p->look, p->loop, LOOK_MS, on_look, p);
 }
 
-static void
-on_exited(enum spawn_kind kind, const char *name, pid_t pid, int status, void *arg)
-{
-	struct play *p = arg;
-
-	(void)pid;
-	(void)status;
-	if (kind == SPAWN_SHIM)
-		driver_process_exited(p->driver, name);
-}
-
 static int
 play_monitor(const char *state)
 {
@@ -204,7 +193,6 @@ play_monitor(const char *state)
 	r = r ?: driver_process_new(&p.driver, p.loop, &p.paths, p.spawner);
 	if (r)
 		return 4;
-	spawn_on_exited(p.spawner, on_exited, &p);
 	on_look(&p);
 	program_ready();
 	r = loop_run(p.loop);
