@@ -13,6 +13,7 @@
 #include "appliance/base/cursor.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
+#include "appliance/record/record_doubt.h"
 #include "appliance/record/segment.h"
 
 enum {
@@ -31,8 +32,6 @@ struct record_reader {
 	uint64_t expect; /* its sequence */
 	uint64_t want;	 /* what the caller has not seen yet */
 	uint64_t synced; /* bytes of the segment known to be on disk */
-	bool doubt;	 /* a sync of this one failed: no later one proves anything */
-	struct segment_name doubted;
 };
 
 int
@@ -256,13 +255,7 @@ judge_gap(struct record_reader *rd, enum found found, bool *looked_again)
 	return damage ? refuse_damage(rd) : RECORD_END; /* torn, or being written at this moment */
 }
 
-static bool
-is_doubted(const struct record_reader *rd)
-{
-	return rd->doubt && rd->doubted.first == rd->now.first && rd->doubted.generation == rd->now.generation;
-}
-
-/* Our sync failed, and the kernel calls the pages clean from then on.  The record at the offset was durable where the writer
+/* A sync failed, and the kernel calls the pages clean from then on.  The record at the offset was durable where the writer
  * says so: in a later record, or by a later segment; or he has written it anew.  Returns 0; LOOK_AGAIN where it stands in
  * another segment; or a fault: not yet. */
 static int
@@ -295,15 +288,14 @@ make_durable(struct record_reader *rd, uint64_t upto)
 
 	if (upto <= rd->synced)
 		return 0;
-	if (!is_doubted(rd)) {
+	if (!record_doubt_has(rd->salt, rd->now.first)) {
 		if (fstat(rd->fd, &st) < 0)
 			return FAULT(-errno);
 		if (fdatasync(rd->fd) == 0) {
 			rd->synced = (uint64_t)st.st_size;
 			return 0;
 		}
-		rd->doubt = true;
-		rd->doubted = rd->now;
+		record_doubt_raise(rd->salt, rd->now.first);
 	}
 	return look_for_proof(rd);
 }

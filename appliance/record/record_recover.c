@@ -7,6 +7,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
+#include "appliance/record/record_doubt.h"
 #include "appliance/record/record_room.h"
 
 static int
@@ -107,6 +108,7 @@ record_recover(struct record *r)
 	res = write_again(r, fd, b.data, at);
 	if (res < 0)
 		return res;
+	record_doubt_settle(r->salt, last->first);
 	r->segments[r->n_segments - 1].bytes = at;
 	r->end = at;
 	r->fd = STEAL_FD(fd);

@@ -3,7 +3,8 @@
  *	record.c          opening, what it holds
  *	record_recover.c  what a crash left, at opening
  *	record_write.c    appending, syncing, room
- *	record_reader.c   reading, also from another process: shares nothing of this */
+ *	record_reader.c   reading, also from another process: shares nothing of this
+ *	record_doubt.c    what readers heard of failed syncs */
 #pragma once
 
 #include "appliance/base/buf.h"

@@ -540,6 +540,31 @@ a_reader_hands_out_nothing_that_is_not_durable(void **state)
 	expect_end(rd);
 }
 
+/* The kernel says it once to each who had the segment open, and to one more: whoever opens it then hears nothing. */
+static void
+what_one_reader_heard_all_of_the_process_know(void **state)
+{
+	SCOPED(record_closep) struct record *r = NULL;
+	SCOPED(record_reader_closep) struct record_reader *one = NULL, *two = NULL;
+
+	(void)state;
+	assert_int_equal(record_open(&r, dir_fd, "known", NULL), 0);
+	append_numbered(r, 1, 2, false);
+	assert_int_equal(record_reader_open(&one, dir_fd, "known", 1), 0);
+	data_failures = 1;
+	expect_fault(one);
+	assert_int_equal(record_reader_open(&two, dir_fd, "known", 2), 0);
+	expect_fault(two);
+	one = record_reader_close(one);
+	assert_int_equal(record_reader_open(&one, dir_fd, "known", 1), 0);
+	expect_fault(one);
+	/* Opened anew, it is written again, and on the disk. */
+	r = record_close(r);
+	assert_int_equal(record_open(&r, dir_fd, "known", NULL), 0);
+	expect(one, 1);
+	expect(two, 2);
+}
+
 static void
 what_the_writer_calls_durable_is_handed_out(void **state)
 {
@@ -699,6 +724,7 @@ main(void)
 		cmocka_unit_test(a_write_that_fails_half_way_leaves_nothing),
 		cmocka_unit_test(after_a_failed_sync_records_are_written_anew),
 		cmocka_unit_test(a_reader_hands_out_nothing_that_is_not_durable),
+		cmocka_unit_test(what_one_reader_heard_all_of_the_process_know),
 		cmocka_unit_test(what_the_writer_calls_durable_is_handed_out),
 		cmocka_unit_test(an_opening_writes_again_what_nothing_proves),
 		cmocka_unit_test(a_segment_whose_name_is_in_doubt_is_left_empty),
