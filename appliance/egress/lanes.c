@@ -42,6 +42,7 @@ struct lanes {
 	uint64_t gap_us;    /* ... since the one before them */
 	bool gap_damaged;   /* ... for they are damaged */
 	bool settled;	    /* the second lane has said its first again, or has none */
+	bool owes;	    /* there were two lanes, and the place of one could not be written */
 	unsigned turn;
 	uint64_t look_us; /* not looked before then how much is waiting: it reads a segment */
 };
@@ -194,6 +195,7 @@ read_old(struct lanes *l)
 		l->now.entry.time_us);
 	r = r ?: ack_set(l->ack, l->place, ranges[0].from - 1);
 	l->busy = false;
+	l->owes = r < 0;
 	return r < 0 ? FAULT(r) : read_old(l);
 }
 
@@ -269,8 +271,13 @@ lanes_next(struct lanes *l, const struct lanes_record **ret)
 {
 	int r = ack_settle(l->ack);
 
+	/* After a crash lanes are divided as the file says: a record that went on where they had met, or after one in the second
+	 * lane that the file has not, would then go in the other as well. */
+	if (r == 0 && l->owes)
+		r = ack_flush(l->ack);
 	if (r < 0)
 		return FAULT(r);
+	l->owes = false;
 	if (!l->busy) {
 		bool again = !l->settled;
 
@@ -335,8 +342,8 @@ count_run(struct lanes *l)
 int
 lanes_done(struct lanes *l, const char *what, uint64_t rejected)
 {
+	bool soon, two = open_range(l, &(struct ack_range){ 0 });
 	uint64_t time_us = l->now.entry.time_us;
-	bool soon;
 	int r;
 
 	count_run(l);
@@ -349,6 +356,7 @@ lanes_done(struct lanes *l, const char *what, uint64_t rejected)
 	l->settled = true;
 	l->turn++;
 	l->busy = false;
+	l->owes = two && r < 0;
 	return FAULT(r);
 }
 
@@ -390,5 +398,7 @@ lanes_part(struct lanes *l)
 	if (r == REASON_NOT_FOUND || newest == 0)
 		return 0;
 	r = r ?: pass_rest(l, newest);
-	return r < 0 ? FAULT(r) : FAULT(ack_set(l->ack, l->place, newest));
+	r = r ?: ack_set(l->ack, l->place, newest);
+	l->owes = r < 0;
+	return FAULT(r);
 }

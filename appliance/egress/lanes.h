@@ -63,7 +63,7 @@ bool lanes_waits(const struct lanes *l);
 
 /* The record under way has come to its end: what is NULL where it arrived, else why it did not ("400"), which is
  * counted.  rejected: points or lines of it that were not taken.  Durable on return, but for lanes_soon().  On a fault it is done with all the same, and
- * written with the next step. */
+ * written with the next step; where there are two lanes, that is before anything more goes. */
 int lanes_done(struct lanes *l, const char *what, uint64_t rejected);
 
 /* The record under way is not this receiver's: as lanes_done(), and remembered as never sent there (ack_pass()). */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
@@ -505,6 +506,81 @@ over_what_went_ahead_the_place_is_written_at_once(void **state)
 	assert_int_equal(written(), 13);
 }
 
+/* As a disk that takes nothing: no file can have the name.  What stood there stands again, after a crash as well. */
+static void
+take_nothing(bool on)
+{
+	if (on) {
+		assert_int_equal(renameat(scratch.fd, ACK_NAME, scratch.fd, "stood"), 0);
+		assert_int_equal(mkdirat(scratch.fd, ACK_NAME, 0700), 0);
+		return;
+	}
+	assert_int_equal(unlinkat(scratch.fd, ACK_NAME, AT_REMOVEDIR), 0);
+	assert_int_equal(renameat(scratch.fd, "stood", scratch.fd, ACK_NAME), 0);
+}
+
+/* The sequence that goes next, as step() says it, though its place cannot be written. */
+static int64_t
+step_unwritten(void)
+{
+	const struct lanes_record *rec;
+	int64_t sequence;
+
+	assert_int_equal(lanes_next(lanes, &rec), 0);
+	sequence = rec->fresh ? -(int64_t)rec->sequence : (int64_t)rec->sequence;
+	assert_true(lanes_done(lanes, NULL, 0) < 0);
+	return sequence;
+}
+
+/* After a crash the lanes are divided as the disk says: nothing goes on where they had met in memory alone. */
+static void
+until_it_is_written_that_lanes_have_met_nothing_goes_on(void **state)
+{
+	const struct lanes_record *rec;
+
+	(void)state;
+	put(12);
+	at(3600);
+	put(1);
+	STEPS(-13, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+	take_nothing(true);
+	assert_int_equal(step_unwritten(), 12);
+	put(3);
+	assert_true(lanes_next(lanes, &rec) < 0);
+	stop();
+	take_nothing(false);
+	start();
+	STEPS(-14, 12, 15, 16, 0);
+	assert_int_equal(ack_get(ack, "metrics"), 16);
+	assert_int_equal(counted("lost"), 0);
+}
+
+static void
+what_went_in_the_second_lane_is_written_before_more_goes(void **state)
+{
+	const struct lanes_record *rec;
+	int64_t sequence = 0;
+
+	(void)state;
+	put(12);
+	at(3600);
+	put(1);
+	STEPS(-13, 1, 2, 3, 4);
+	put(2);
+	STEPS(5, 6, 7);
+	take_nothing(true);
+	assert_int_equal(step_unwritten(), -14);
+	assert_true(lanes_next(lanes, &rec) < 0);
+	take_nothing(false);
+	for (unsigned i = 0; i < 6 && sequence != -15; i++)
+		sequence = step();
+	assert_int_equal(sequence, -15);
+	while ((sequence = step()) != 0)
+		assert_in_range(sequence, 8, 12);
+	assert_int_equal(ack_get(ack, "metrics"), 15);
+	assert_int_equal(counted("lost"), 0);
+}
+
 static void
 what_is_counted_is_written_at_once(void **state)
 {
@@ -537,6 +613,8 @@ main(void)
 		T(all_before_what_went_ahead_may_be_lost),
 		T(damage_is_counted_and_passed),
 		T(why_a_record_ended_is_counted_with_its_time),
+		T(until_it_is_written_that_lanes_have_met_nothing_goes_on),
+		T(what_went_in_the_second_lane_is_written_before_more_goes),
 		T(through_every_end_each_record_arrives_once_and_each_lane_rises),
 		SOON(through_every_end_each_record_arrives_once_and_each_lane_rises),
 		SOON(behind_a_long_backlog_the_newest_goes_first_and_every_fourth_time),
