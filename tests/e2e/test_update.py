@@ -106,10 +106,19 @@ def first_install(estate):
     return first
 
 
+def cut_off(estate):
+    """Metadata as a courier left it that was killed over it, of a number that no run comes back to."""
+    file = estate.path("site", "lib", "incoming", "tuf", "0.targets.json.part")
+    shutil.copyfile(estate.path("repo", "tuf", "1.root.json"), file)
+    return file
+
+
 def second_release(estate, first):
     estate.publish(variant(estate, "7.0.15-2", ("default: 64mb", "default: 96mb")))
+    cut = cut_off(estate)
     estate.mainstay("update", "check")
     digest = until("a plan", lambda: planned(estate))
+    assert not os.path.exists(cut), "what was cut off of a fetch stays"
     assert lock(estate) == first, "a release was put in by itself"
     refused(estate.mainstay("update", "apply", "--plan", "sha256:" + "0" * 64, code=1), "state-moved", "the plan is")
     estate.mainstay("update", "hold")

@@ -247,6 +247,18 @@ fetch_ask(struct fetch *f)
 
 /* --- module --------------------------------------------------------------------------------------------------- */
 static void
+begin(struct fetch *f)
+{
+	/* Whoever fetched may have been killed over a file whose number no run comes back to. */
+	int r = incoming_sweep(f->in.dir_fd);
+
+	if (r < 0)
+		log_fault(r, "sweeping incoming");
+	f->step = STEP_METADATA;
+	fetch_ask(f);
+}
+
+static void
 on_tick(struct carrier *c, uint64_t now, void *arg)
 {
 	struct fetch *f = arg;
@@ -258,8 +270,7 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 	}
 	if (f->step != STEP_IDLE || now < f->not_before_us)
 		return;
-	f->step = STEP_METADATA;
-	fetch_ask(f);
+	begin(f);
 }
 
 static void

@@ -1,10 +1,13 @@
 #include "updater/fetch/incoming.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
 #include "updater/fetch/fetch_wire.h"
@@ -70,6 +73,49 @@ incoming_drop(struct incoming *in, bool forget)
 	(void)snprintf(part, sizeof(part), "%s.part", in->name);
 	if (forget)
 		(void)unlinkat(in->dir_fd, part, 0);
+}
+
+/* --- what stays of metadata -------------------------------------------------------------------------------- */
+static int sweep_folder(int dir_fd, const char *name, bool of_roles);
+
+static int
+sweep_entry(int dir_fd, const char *name, bool of_roles)
+{
+	size_t len = strlen(name);
+	bool is_part = len > 5 && strcmp(name + len - 5, ".part") == 0;
+	struct stat st;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return 0;
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return FAULT(-errno);
+	if (S_ISDIR(st.st_mode))
+		return sweep_folder(dir_fd, name, false);
+	if (!of_roles && !is_part)
+		return 0; /* a target that is whole: the monitor looks at it again */
+	return unlinkat(dir_fd, name, 0) < 0 ? FAULT(-errno) : 0;
+}
+
+static int
+sweep_folder(int dir_fd, const char *name, bool of_roles)
+{
+	SCOPED(scope_closedir) DIR *d = NULL;
+	SCOPED(scope_close) int fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const struct dirent *e;
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : FAULT(-errno); /* nothing has come yet */
+	r = fs_entries(&d, fd);
+	while (r == 0 && (errno = 0, e = readdir(d)))
+		r = sweep_entry(fd, e->d_name, of_roles);
+	return r == 0 && errno ? FAULT(-errno) : r;
+}
+
+int
+incoming_sweep(int dir_fd)
+{
+	return sweep_folder(dir_fd, "tuf", true);
 }
 
 /* --- ranges ------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,10 @@ int incoming_keep(struct incoming *in);
 /* It is not; the part stays for the next time, unless forget. */
 void incoming_drop(struct incoming *in, bool forget);
 
+/* Remove what nobody comes back to of the metadata below dir_fd, lib/incoming: files of roles, for each run has them anew, and
+ * what broke off of targets.  For a time when no file is under way.  Returns 0 or a fault, after which some of it may be left. */
+int incoming_sweep(int dir_fd);
+
 /* Begin the members of a range ([[NAME, LENGTH]...], borrowed until it ended; *ret_len: all their bytes).  Returns 0;
  * -EBADMSG where it is no such list; or a fault. */
 int incoming_range(struct incoming *in, json_t *members, uint64_t *ret_len);

@@ -128,6 +128,41 @@ no_list_of_members_writes_nothing(void **state)
 	}
 }
 
+static void
+what_no_run_comes_back_to_is_swept(void **state)
+{
+	static const struct {
+		const char *name;
+		bool stays;
+	} rows[] = {
+		{ "tuf/timestamp.json", false },
+		{ "tuf/8.targets.json", false },
+		{ "tuf/8.targets.json.part", false },
+		{ "tuf/targets/ab.people.json", true },
+		{ "tuf/targets/ab.people.json.part", false },
+		{ "tuf/targets/services/redis/1.0/ab.index.json", true },
+		{ "tuf/targets/services/redis/1.0/ab.index.json.part", false },
+		{ A_FILE, true },
+		{ A_FILE ".part", true }, /* gone on with */
+	};
+	struct scratch *s = *state;
+
+	assert_int_equal(incoming_sweep(s->fd), 0); /* nothing has come yet */
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct incoming in = { .dir_fd = s->fd, .out_fd = -1 };
+		uint64_t at;
+
+		assert_int_equal(incoming_begin(&in, rows[i].name, false, 100, &at), 0);
+		assert_int_equal(incoming_put(&in, "abc", 3), 0);
+		assert_int_equal(incoming_keep(&in), 0);
+	}
+	for (int twice = 0; twice < 2; twice++) {
+		assert_int_equal(incoming_sweep(s->fd), 0);
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+			holds(s, rows[i].name, rows[i].stays ? "abc" : NULL);
+	}
+}
+
 int
 main(void)
 {
@@ -136,6 +171,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_part_that_is_of_no_use_is_begun_anew, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_range_is_split_wherever_its_pieces_end, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(no_list_of_members_writes_nothing, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_no_run_comes_back_to_is_swept, scratch_setup, scratch_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
