@@ -1,5 +1,6 @@
 """Everybody who does something on an estate, side by side, while strikes.py kills; and whether what they were told is so."""
 
+import contextlib
 import glob
 import http.server
 import json
@@ -81,6 +82,7 @@ class Everybody(Counting):
         self.dice, self.round, self.version, self.done, self.bad, self.tally = dice, 0, 1, [], [], {}
         self.askings, self.strikes, self.note, self.hopeless = [], [], "", False
         self.service_deaths, self.teller_deaths, self.over = {}, 0, threading.Event()
+        self.deeds = []  # the points of those that are being done
         self.file_lock, self.strike_lock = threading.Lock(), threading.Lock()
         self.pages = Server(("127.0.0.1", 0), Pages)
         self.pages.told, self.pages.began = [], time.monotonic()
@@ -208,10 +210,11 @@ class Everybody(Counting):
         """Somebody who puts in, takes out, and goes back."""
         self.wait_for(OF_CHANGES)
         began = time.monotonic()
-        for what in self.steps:
-            if time.monotonic() > began + 2.5:
-                return
-            {"guest": self.change_guest, "update": self.update, "rollback": self.go_back}[what]()
+        with self.at_deed(OF_CHANGES):
+            for what in self.steps:
+                if time.monotonic() > began + 2.5:
+                    return
+                {"guest": self.change_guest, "update": self.update, "rollback": self.go_back}[what]()
 
     def change_guest(self):
         with self.file_lock:
@@ -243,9 +246,22 @@ class Everybody(Counting):
             if strike.point and strike.point[0] in points:
                 strike.ready.wait(READY_S)
 
+    @contextlib.contextmanager
+    def at_deed(self, points):
+        """What may bring somebody to these points."""
+        self.deeds.append(points)
+        try:
+            yield
+        finally:
+            self.deeds.remove(points)
+
+    def may_come_to(self, point):
+        return any(point[0] in points for points in self.deeds)
+
     def operator(self):
         self.wait_for(OF_KNOBS)
-        {"set": self.turn, "edit": self.edit, "policy": self.narrow}[self.knob]()
+        with self.at_deed(OF_KNOBS):
+            {"set": self.turn, "edit": self.edit, "policy": self.narrow}[self.knob]()
 
     def turn(self):
         level = self.level

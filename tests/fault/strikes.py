@@ -20,8 +20,8 @@ COMMANDS = (DESK, RELEASE, COMMAND)
 DAEMONS = (MONITOR, COLLECTOR, COURIER, SUPERVISOR, RUN, SHIM, HUB, TELLER, NGINX)
 # Whoever brings others down, so that they come to no point.
 GREAT = (SITE_WHOLE, RUN, SUPERVISOR)
-# From when on somebody is to die, and how long a point is waited for.
-ROUND_S, POINT_S = 2.2, 2.5
+# From when on somebody is to die, and how long a point is waited for; one that comes with a person's deed, while they are at that, too.
+ROUND_S, POINT_S, DEED_S = 2.2, 2.5, 15
 # How long one who is just being started again is waited for, and whoever is started for one thing.
 BACK_S, AMBUSH_S = 1, 6
 # (what is happening, whose, the system calls before which it dies, the how manieth of them: from, to; the folder it is about, below the site)
@@ -73,7 +73,7 @@ class Strike:
     """One who dies in one round: at a point, or at a moment.  tries: so often it did not come to the point."""
 
     def __init__(self, everybody, victim, point, tries, dice):
-        self.everybody, self.e, self.victim, self.point, self.dice = everybody, everybody.e, victim, point, dice
+        self.everybody, self.e, self.victim, self.point, self.tries, self.dice = everybody, everybody.e, victim, point, tries, dice
         self.at = 0 if victim in COMMANDS or (point and point[0] in WAITED_FOR) else \
             dice.random() * ROUND_S * (0.4 if victim in SHORT_S or point else 1)
         self.pass_over = dice.randint(0, 2) if victim in (RELEASE, COMMAND) and not tries else 0  # so many commands before it
@@ -172,9 +172,9 @@ class Strike:
         except AssertionError:
             return
         self.ready.set()
-        end = time.monotonic() + POINT_S
+        began = time.monotonic()
         kill(pid, signal.SIGCONT)
-        while is_alive(pid) and time.monotonic() < end:
+        while is_alive(pid) and time.monotonic() < began + (DEED_S if self.everybody.may_come_to(self.point) else POINT_S):
             time.sleep(0.02)
         self.reached = not is_alive(pid)
         if not self.reached:
@@ -182,11 +182,15 @@ class Strike:
         self.struck = True
         hold.release()
 
+    def stops(self):
+        """Whom it meets goes on only once it is ready: to come to a point, or no more, after one who was gone too soon."""
+        return bool(self.point or self.tries)
+
     def fall_on(self, pid):
         if self.point:
             self.hold([pid])
             return
-        time.sleep(self.late)
+        time.sleep(0 if self.stops() else self.late)
         self.struck = is_alive(pid)
         kill(pid)
 
@@ -234,7 +238,7 @@ class Ambush:
         due = [s for s in self.waiting if WORKERS[s.victim] == comm and time.monotonic() >= began + s.at]
         if not due:
             return
-        if due[0].point:
+        if due[0].stops():
             kill(pid, signal.SIGSTOP)
         self.waiting.remove(due[0])
         seen.add(pid)
