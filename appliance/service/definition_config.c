@@ -82,6 +82,10 @@ join_lines(const struct definition_at *lines)
 		buf_puts(&b, json_string_value(one.v));
 		buf_u8(&b, '\n');
 	}
+	if (buf_error(&b) == -ENOMEM) {
+		definition_stick(lines, FAULT(-ENOMEM));
+		return NULL;
+	}
 	if (!b.len || buf_error(&b)) {
 		DEFINITION_BAD(lines, "must be a text of at most %d bytes", DEFINITION_CONFIG_MAX);
 		return NULL;

@@ -152,8 +152,10 @@ definition_check_template(
 				? "names \"%s\", which is no knob, argument or folder"
 				: "names \"%s\", which is no secret that is given to it",
 			bad);
-	else if (buf_error(&out))
+	else if (buf_error(&out) == -EMSGSIZE)
 		DEFINITION_BAD(a, "is too long");
+	else if (buf_error(&out))
+		definition_stick(a, FAULT(buf_error(&out)));
 }
 
 int
@@ -166,6 +168,8 @@ definition_expand(const char *template, const struct definition_values *v, char 
 		return REFUSE(REASON_MALFORMED, template, "\"%s\" has no value here", bad);
 	if (buf_error(&out) == -EMSGSIZE)
 		return REFUSE(REASON_MALFORMED, template, "becomes too long");
+	if (buf_error(&out))
+		return FAULT(buf_error(&out));
 	*ret = out.len ? buf_take_text(&out) : strdup("");
 	return *ret ? 0 : FAULT(-ENOMEM);
 }

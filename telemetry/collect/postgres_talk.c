@@ -139,15 +139,16 @@ say_first(struct postgres_talk *t, struct cursor *c, struct buf *out)
 
 /* "r=NONCE,s=SALT,i=ROUNDS"; *ret_nonce is a part of text. */
 static int
-read_challenge(struct postgres_talk *t, const char *text, struct buf *salt, const char **ret_nonce,
-	size_t *ret_len, uint64_t *ret_rounds)
+read_challenge(struct postgres_talk *t, const char *text, uint8_t salt[POSTGRES_TALK_SALT_MAX],
+	size_t *ret_salt_len, const char **ret_nonce, size_t *ret_len, uint64_t *ret_rounds)
 {
 	const char *s = strstr(text, ",s="), *i = s ? strstr(s + 3, ",i=") : NULL;
 	size_t own = strlen(t->nonce);
 
 	if (strncmp(text, "r=", 2) != 0 || !i || strncmp(text + 2, t->nonce, own) != 0 ||
 		(size_t)(s - text) <= 2 + own || memchr(text, ',', (size_t)(s - text)) ||
-		!hex_unbase64(salt, s + 3, (size_t)(i - s - 3)) || buf_error(salt) || salt->len == 0 ||
+		!hex_unbase64_into(salt, POSTGRES_TALK_SALT_MAX, ret_salt_len, s + 3, (size_t)(i - s - 3)) ||
+		*ret_salt_len == 0 ||
 		number_u64(ret_rounds, i + 3, POSTGRES_TALK_ROUNDS_MAX) != 0 || *ret_rounds == 0)
 		return BAD("its challenge is not SCRAM's, or asks for more than %d rounds",
 			(int)POSTGRES_TALK_ROUNDS_MAX);
@@ -180,10 +181,9 @@ say_final(struct postgres_talk *t, struct cursor *c, const char *password, size_
 {
 	SCOPED(buf_done) struct buf body = BUF_MAX(SCRAM_MAX);
 	SCOPED(buf_done) struct buf message = BUF_MAX(3 * SCRAM_MAX);
-	SCOPED(buf_done) struct buf salt = BUF_MAX(POSTGRES_TALK_SALT_MAX);
 	char text[SCRAM_MAX];
-	uint8_t proof[SHA256_LEN];
-	size_t len = cursor_left(c), nonce_len = 0;
+	uint8_t proof[SHA256_LEN], salt[POSTGRES_TALK_SALT_MAX];
+	size_t len = cursor_left(c), nonce_len = 0, salt_len = 0;
 	const char *nonce = NULL;
 	uint64_t rounds = 0;
 	int r;
@@ -192,12 +192,12 @@ say_final(struct postgres_talk *t, struct cursor *c, const char *password, size_
 		return BAD("its challenge is no text");
 	memcpy(text, cursor_bytes(c, len), len);
 	text[len] = '\0';
-	r = read_challenge(t, text, &salt, &nonce, &nonce_len, &rounds);
+	r = read_challenge(t, text, salt, &salt_len, &nonce, &nonce_len, &rounds);
 	if (r)
 		return r;
-	if (t->rounds != rounds || t->salt_len != salt.len || memcmp(t->salt, salt.data, salt.len) != 0) {
-		memcpy(t->salt, salt.data, salt.len);
-		t->salt_len = salt.len;
+	if (t->rounds != rounds || t->salt_len != salt_len || memcmp(t->salt, salt, salt_len) != 0) {
+		memcpy(t->salt, salt, salt_len);
+		t->salt_len = salt_len;
 		t->rounds = (uint32_t)rounds;
 		salt_password(t, password, password_len);
 	}
