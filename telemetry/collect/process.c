@@ -1,6 +1,7 @@
 #include "telemetry/collect/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/fault.h"
 #include "appliance/base/scope.h"
 #include "telemetry/collect/process_text.h"
 #include "telemetry/collect/sample.h"
@@ -26,6 +28,7 @@ struct tree {
 	char text[TEXT_MAX];
 	uint64_t processes, threads, ticks, pages, shared, files, read, written;
 	bool knows_files, knows_io;
+	int lacks; /* why children of some process could not be listed: sums of the others would be taken for those of all */
 };
 
 /* --- files ---------------------------------------------------------------------------------------------------- */
@@ -109,6 +112,8 @@ add_children(struct tree *t, pid_t pid)
 
 	(void)snprintf(path, sizeof(path), "%s/%d/task", t->roots->proc, (int)pid);
 	dir = opendir(path);
+	if (!dir && errno != ENOENT && errno != ESRCH && errno != EACCES) /* these: it has ended, or is another's */
+		t->lacks = FAULT(-errno);
 	while (dir && tasks < TASKS_MAX && (entry = readdir(dir))) {
 		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
 			continue;
@@ -290,6 +295,10 @@ process_collect(struct sample_set *out, const struct process_roots *roots, const
 		*kept = (struct process_kept){ .start_time = first->start_time };
 	find_groups(&groups, t, first->pid);
 	find_processes(t, first->pid, groups.unified ? groups.memory : groups.pids);
+	if (t->lacks) {
+		out->refused++;
+		return;
+	}
 	for (size_t i = 0; i < t->n; i++)
 		count_process(t, t->pids[i]);
 	put_groups(&to, t, &groups);

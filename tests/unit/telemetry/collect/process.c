@@ -144,6 +144,30 @@ a_tree_is_counted_whole(void **state)
 	assert_int_equal(s.n, 0);
 }
 
+/* Parts of it would be taken for all of it. */
+static void
+a_tree_whose_children_cannot_be_listed_is_no_tree(void **state)
+{
+	SCOPED(sample_done) struct sample_set s = { 0 };
+	struct process_kept kept = { 0 };
+	struct place *p = *state;
+	SCOPED(scope_close) int fd = -1;
+
+	put_process(p, 10, START, 94, 100, 40, "11 ");
+	put_process(p, 11, 5000, 44, 60, 50, "");
+	assert_int_equal(fs_open_dir(&fd, p->fd, "proc/11", 0755), 0);
+	assert_int_equal(fs_remove_tree(fd, "task"), 0);
+	assert_int_equal(fs_replace(fd, "task", "", 0, 0644), 0); /* ENOTDIR, as ENOMEM or EMFILE would be */
+	collect(p, &kept, &s);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(s.refused, 1);
+
+	assert_int_equal(fs_remove_tree(fd, "task"), 0); /* it has ended, or has no threads any more */
+	collect(p, &kept, &s);
+	assert_true(value(&s, "processes") == 2);
+	assert_int_equal(s.refused, 0);
+}
+
 static void
 what_may_not_be_read_is_left_out(void **state)
 {
@@ -266,6 +290,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_tree_is_counted_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_tree_whose_children_cannot_be_listed_is_no_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_may_not_be_read_is_left_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_group_knows_its_processes_and_kills, setup, teardown),
 		cmocka_unit_test(only_a_group_of_ours_is_followed),
