@@ -52,17 +52,19 @@ static struct {
 	uint64_t mono_us;
 } held;
 
-uint64_t
-auth_now_us(struct databases *d)
+int
+auth_now_us(struct databases *d, uint64_t *ret_us)
 {
 	uint64_t now_us = clock_now_us(), mono_us = clock_mono_us(), held_us;
 	int64_t until = 0;
+	int r = db_number(databases_fleet(d), &until, 0, "SELECT until FROM nonces_swept", "");
 
-	if (db_number(databases_fleet(d), &until, 0, "SELECT until FROM nonces_swept", "") < 0)
-		return INT64_MAX; /* not knowing what was forgotten, nothing can be taken */
+	if (r < 0)
+		return FAULT(r);
 	if ((uint64_t)until <= now_us) {
 		held.until_us = 0;
-		return now_us;
+		*ret_us = now_us;
+		return 0;
 	}
 	held_us = held.until_us ? held.until_us + (mono_us - held.mono_us) : 0;
 	if (held_us < (uint64_t)until) {
@@ -71,7 +73,8 @@ auth_now_us(struct databases *d)
 		held.until_us = held_us = (uint64_t)until;
 		held.mono_us = mono_us;
 	}
-	return held_us > now_us ? held_us : now_us;
+	*ret_us = held_us > now_us ? held_us : now_us;
+	return 0;
 }
 
 struct lookup {
@@ -130,7 +133,7 @@ int
 auth_check(struct http_call *call, struct databases *d, const char *authority)
 {
 	const char *host = http_call_get(call, "host");
-	uint64_t now_us = clock_now_us(), sig_us = auth_now_us(d);
+	uint64_t now_us = clock_now_us(), sig_us;
 	struct lookup l = { .databases = d };
 	struct httpsig_verified v;
 	struct httpsig_message m = {
@@ -141,9 +144,9 @@ auth_check(struct http_call *call, struct databases *d, const char *authority)
 		.headers = call->headers,
 		.n_headers = call->n_headers,
 	};
-	int r;
+	int r = auth_now_us(d, &sig_us);
 
-	r = httpsig_verify_request(&v, &m, call->body_len > 0, sig_us, find_key, &l);
+	r = r ?: httpsig_verify_request(&v, &m, call->body_len > 0, sig_us, find_key, &l);
 	if (r != 0)
 		return FAULT(r);
 	if (!host || !is_authority(host, authority))
@@ -165,7 +168,7 @@ int
 auth_still(const struct http_call *call, struct databases *d)
 {
 	struct auth_identity who;
-	uint64_t not_after_us;
+	uint64_t not_after_us, now_us;
 	int r = registry_key_get(d, call->who.keyid, &who, &not_after_us);
 
 	if (r < 0)
@@ -173,7 +176,10 @@ auth_still(const struct http_call *call, struct databases *d)
 	if (r > 0 || who.kind != call->who.kind || strcmp(who.site, call->who.site) != 0 ||
 		strcmp(who.engineer, call->who.engineer) != 0)
 		return REFUSE(REASON_UNKNOWN_KEY, call->who.keyid, "signs no requests here any more");
-	if (not_after_us <= auth_now_us(d))
+	r = auth_now_us(d, &now_us);
+	if (r < 0)
+		return FAULT(r);
+	if (not_after_us <= now_us)
 		return REFUSE(REASON_EXPIRED, call->who.keyid, "the key's time ran out while it waited");
 	return 0;
 }

@@ -32,8 +32,9 @@ int auth_http_status(int reason);
 int auth_nonce_use(struct databases *d, const char *keyid, const char *nonce, uint64_t expires_us);
 /* The time that signatures are judged by and replies are signed with: the clock's, but never before the latest expiry
  * of a nonce that was forgotten.  So a clock that is set back reopens no window: what was taken once is expired by
- * this clock, also after a restart, and sites learn it from our signed replies as they learn any other. */
-uint64_t auth_now_us(struct databases *d);
+ * this clock, also after a restart, and sites learn it from our signed replies as they learn any other.  Returns 0, or a
+ * fault: not knowing what was forgotten, nothing can be taken. */
+int auth_now_us(struct databases *d, uint64_t *ret_us);
 /* Forget nonces that no valid signature can carry any more, and remember up to when.  In one transaction, on disk
  * before this returns. */
 int auth_nonce_sweep(struct databases *d, uint64_t now_us);

@@ -145,11 +145,11 @@ on_sign(struct http_call *call, int status, const void *body, size_t len, void *
 	struct httpsig_message m = { .status = status, .headers = &header, .n_headers = committed ? 1 : 0 };
 	SCOPED(httpsig_fields_done) struct httpsig_fields fields = { 0 };
 	uint8_t digest[SHA256_LEN];
-	int r;
+	uint64_t now_us;
+	int r = auth_now_us(s->databases, &now_us);
 
 	sha256_of(digest, body, len);
-	r = httpsig_sign_reply(&fields, &m, digest, call->nonce, s->config.reply,
-		auth_now_us(s->databases));
+	r = r ?: httpsig_sign_reply(&fields, &m, digest, call->nonce, s->config.reply, now_us);
 	if (r != 0) {
 		/* An unsigned reply is a reply that nobody believes: the caller tries again. */
 		if (r < 0)
