@@ -96,9 +96,12 @@ open_state(struct monitor *m)
 	r = r ?: open_audit(m);
 	if (r)
 		return r;
-	if (switch_load(&m->switches, m->dir_fd) != 0)
+	r = switch_load(&m->switches, m->dir_fd);
+	if (r > 0) { /* who wrote no switches wants none on */
 		m->switches = (struct switch_record){ 0 };
-	r = floor_load(&m->floor, m->dir_fd);
+		r = 0;
+	}
+	r = r ?: floor_load(&m->floor, m->dir_fd);
 	r = r ?: ceiling_open(m);
 	r = r ?: leaf_open(m);
 	r = r ?: outbox_open(&m->outbox, m->lib_fd, readers);
