@@ -13,6 +13,7 @@
 #include "appliance/base/command_table.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/json_wanting.h"
 #include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
@@ -227,7 +228,13 @@ static bool unsaid; /* for want of memory */
 bool
 command_all_said(void)
 {
-	return !unsaid && fflush(stdout) != EOF && !ferror(stdout);
+	return !unsaid && json_wanting() == 0 && fflush(stdout) != EOF && !ferror(stdout);
+}
+
+void
+command_unsaid(int r)
+{
+	unsaid = unsaid || r == -ENOMEM;
 }
 
 /* As a terminal may see it: lines and tabs stay, other control characters become visible.  The \r of

@@ -27,6 +27,8 @@ const char *command_table_dashes(const struct command_option *o);
 /* --- command_output.c --- */
 /* False where something that was said did not get out, for want of memory or of room. */
 bool command_all_said(void);
+/* A line was put together and r is what its buffer says: where there was no memory for it, not all was said. */
+void command_unsaid(int r);
 
 /* --- command_help.c --- */
 void command_help_one(const struct command_program *p, const struct command *c);

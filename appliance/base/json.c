@@ -8,6 +8,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/hex.h"
+#include "appliance/base/json_wanting.h"
 #include "appliance/base/refuse.h"
 
 /* The library recurses per level, so depth is capped on the bytes, before it sees them. */
@@ -38,15 +39,24 @@ is_too_deep(const uint8_t *p, size_t len)
 /* Where the library finds no room for the next byte of a text or a number it leaves that byte out and goes on, so
  * that another text is read; and a number after it sets errno anew.  What it asks for is therefore watched. */
 static _Thread_local bool no_memory;
+static _Thread_local uint64_t wanting;
 
 void *
 json_allocate(size_t size)
 {
 	void *p = malloc(size);
 
-	if (!p)
+	if (!p) {
 		no_memory = true;
+		wanting++;
+	}
 	return p;
+}
+
+uint64_t
+json_wanting(void)
+{
+	return wanting;
 }
 
 __attribute__((constructor)) static void

@@ -29,6 +29,7 @@ struct monitor_call {
 	json_t *params_ref;
 	bool held, answered;
 	bool running; /* its verb's function is on the stack */
+	uint64_t wanting; /* json_wanting() when it began */
 	monitor_gone_fn *gone;
 	void *gone_arg;
 	monitor_done_fn *done;

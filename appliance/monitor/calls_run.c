@@ -7,6 +7,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/json_wanting.h"
 #include "appliance/base/log.h"
 #include "appliance/bus/frame.h"
 #include "appliance/monitor/calls_room.h"
@@ -27,32 +28,23 @@ send_frame(struct peer *p, struct frame_out *out)
 	frame_out_done(out);
 }
 
-static void
+static int
 put_json(struct frame_out *out, const json_t *json, int *fd)
 {
 	SCOPED(scope_free)
 	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	int r;
 
 	if (!text)
-		return;
+		return json ? FAULT(-ENOMEM) : 0;
 	if (strlen(text) <= JSON_INLINE_MAX) {
 		frame_put_text(out, CALL_TAG_JSON, text);
-		return;
+		return FAULT(buf_error(&out->buf));
 	}
-	if (fs_memfd(fd, "answer", text, strlen(text)) == 0)
+	r = fs_memfd(fd, "answer", text, strlen(text));
+	if (r == 0)
 		frame_put_fd(out, *fd);
-}
-
-void
-calls_run_send(struct peer *p, enum call_type type, uint32_t id, const char *name, const json_t *json)
-{
-	SCOPED(scope_close) int fd = -1;
-	struct frame_out out;
-
-	frame_begin(&out, (uint16_t)type, id);
-	frame_put_text(&out, CALL_TAG_VERB, name);
-	put_json(&out, json, &fd);
-	send_frame(p, &out);
+	return FAULT(r ?: buf_error(&out->buf));
 }
 
 static void
@@ -85,6 +77,27 @@ send_result(struct peer *p, uint32_t id, int r)
 	send_frame(p, &out);
 }
 
+void
+calls_run_send(struct peer *p, enum call_type type, uint32_t id, const char *name, const json_t *json)
+{
+	SCOPED(scope_close) int fd = -1;
+	struct frame_out out;
+	int r;
+
+	frame_begin(&out, (uint16_t)type, id);
+	frame_put_text(&out, CALL_TAG_VERB, name);
+	r = put_json(&out, json, &fd);
+	if (r == 0) {
+		send_frame(p, &out);
+		return;
+	}
+	frame_out_done(&out);
+	if (type == CALL_TYPE_OK)
+		send_result(p, id, r);
+	else
+		log_fault(r, "what a peer is told");
+}
+
 /* --- one call ---------------------------------------------------------------------------------------- */
 void
 calls_run_free(struct monitor_call *call)
@@ -115,6 +128,8 @@ monitor_answer_result(struct monitor_call *call, int r, json_t *take_answer)
 	SCOPED_JSON *answer = take_answer;
 
 	call->answered = true;
+	if (r == 0 && json_wanting() != call->wanting)
+		r = FAULT(-ENOMEM); /* an answer that lacks something would pass for the whole of it */
 	if (call->done) {
 		monitor_done_fn *done = call->done;
 
@@ -202,6 +217,7 @@ new_call(struct monitor *m, struct peer *p, enum call_role role)
 	call->peer = p;
 	call->role = role;
 	call->body = BUF_MAX(CALL_FD_BYTES_MAX);
+	call->wanting = json_wanting();
 	if (p)
 		p->n_calls++;
 	return call;

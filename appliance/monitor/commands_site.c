@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/command_table.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
@@ -36,6 +37,7 @@ say_words(const struct command_call *call, const char *heading, const json_t *wo
 
 	json_array_foreach(words, i, word)
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", json_string_value(word));
+	command_unsaid(buf_error(&b));
 	if (b.len > 0)
 		command_say(call, "%-12s %s", heading, buf_text(&b));
 }

@@ -234,7 +234,8 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	said = json_array();
 	for (size_t i = 0; i < a.n_rules && i < POLICY_MATCHES_MAX; i++) {
 		(void)json_array_append_new(rules, json_integer(a.rules[i]));
-		(void)json_array_append_new(said, policy_rule_json(m->policy, a.rules[i]));
+		if (json_array_append_new(said, policy_rule_json(m->policy, a.rules[i])) < 0)
+			r = FAULT(-ENOMEM);
 	}
 	out = json_pack("{s:s, s:o, s:o, s:s, s:o, s:i, s:b, s:s, s:s}", "decision",
 		policy_decision_text(a.decision), "rules", rules, "matched", said, "text", why,
@@ -245,9 +246,9 @@ on_explain(struct monitor *m, struct monitor_call *call, void *arg)
 	if (a.opens_us > 0)
 		(void)json_put_time(out, "opens", a.opens_us);
 	(void)json_object_set_new(out, "maintenance_hours", json_string(a.outside ? "outside" : "inside"));
-	if (a.closed > 0)
-		(void)json_object_set_new(out, "closed", policy_rule_json(m->policy, a.closed));
-	monitor_answer(call, out);
+	if (a.closed > 0 && json_object_set_new(out, "closed", policy_rule_json(m->policy, a.closed)) < 0)
+		r = FAULT(-ENOMEM);
+	monitor_answer_result(call, r, out);
 	return 0;
 }
 

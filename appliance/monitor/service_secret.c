@@ -64,19 +64,21 @@ knobs_json(const struct definition *d, const json_t *values)
 static json_t *
 operations_json(const struct definition *d, const struct accepted *a)
 {
-	json_t *all = json_array();
+	SCOPED_JSON *all = json_array();
 
 	for (size_t i = 0; i < d->n_operations; i++) {
 		const struct definition_operation *op = &d->operations[i];
 		uint8_t rights[32];
-		bool is = definition_rights_digest(d, op, rights) == 0 &&
-			accepted_operation(a, d->name, op->name, rights);
+		int r = definition_rights_digest(d, op, rights);
 
+		if (r < 0)
+			return NULL;
 		(void)json_array_append_new(all,
 			json_pack("{s:s, s:s, s:b, s:s}", "name", op->name, "risk",
-				definition_risk_text(op->risk), "accepted", is, "help", op->help));
+				definition_risk_text(op->risk), "accepted",
+				r == 0 && accepted_operation(a, d->name, op->name, rights), "help", op->help));
 	}
-	return all;
+	return STEAL(all);
 }
 
 static int

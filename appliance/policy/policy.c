@@ -1,5 +1,6 @@
 #include "appliance/policy/policy.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -186,40 +187,50 @@ policy_approvable(const struct policy *p, const struct policy_answer *a)
 	return n >= a->need;
 }
 
+/* At the end of out, cut to what there is room for. */
+static void __attribute__((format(printf, 3, 4)))
+say(char *out, size_t size, const char *fmt, ...)
+{
+	size_t at = strlen(out);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(out + at, size - at, fmt, ap);
+	va_end(ap);
+}
+
 static void
-put_opening(struct buf *b, const struct policy_answer *a)
+say_opening(char *out, size_t size, const struct policy_answer *a)
 {
 	char when[CLOCK_TEXT_MAX];
 
 	if (a->opens_us)
-		buf_printf(b, ", opens %s", clock_format(when, a->opens_us));
+		say(out, size, ", opens %s", clock_format(when, a->opens_us));
 	else
-		buf_puts(b, "; while the clock is doubtful it stays closed");
+		say(out, size, "; while the clock is doubtful it stays closed");
 }
 
 void
 policy_explain(const struct policy *p, const struct policy_answer *a, char *out, size_t size)
 {
-	SCOPED(buf_done) struct buf b = BUF_MAX(4096);
 	size_t shown = a->n_rules < POLICY_MATCHES_MAX ? a->n_rules : POLICY_MATCHES_MAX;
 
-	buf_printf(&b, "%s: ", decision_texts[a->decision]);
+	(void)snprintf(out, size, "%s: ", decision_texts[a->decision]);
 	if (a->n_rules == 0)
-		buf_puts(&b, "no rule matches");
+		say(out, size, "no rule matches");
 	if (policy_outside_window(a)) {
-		buf_printf(&b, "; rule %u would (%s), but not at this hour", a->closed,
+		say(out, size, "; rule %u would (%s), but not at this hour", a->closed,
 			decision_texts[p->rules[a->closed - 1].decision]);
-		put_opening(&b, a);
+		say_opening(out, size, a);
 	}
 	for (size_t i = 0; i < shown; i++)
-		buf_printf(&b, "%srule %u (%s)", i > 0 ? ", " : "", a->rules[i],
+		say(out, size, "%srule %u (%s)", i > 0 ? ", " : "", a->rules[i],
 			decision_texts[p->rules[a->rules[i] - 1].decision]);
 	if (a->outside) {
-		buf_printf(&b, "; %s the maintenance hours (windows.remote)",
+		say(out, size, "; %s the maintenance hours (windows.remote)",
 			a->inside ? "allowed, but only within" : "outside");
-		put_opening(&b, a);
+		say_opening(out, size, a);
 	}
-	(void)snprintf(out, size, "%s", buf_text(&b));
 }
 
 json_t *
@@ -229,6 +240,8 @@ policy_rule_json(const struct policy *p, unsigned n)
 	const struct policy_rule *rule = &p->rules[n - 1];
 
 	policy_rule_words(&b, rule);
+	if (buf_error(&b))
+		return NULL;
 	return json_pack("{s:i, s:s, s:s}", "number", (int)n, "decision",
 		decision_texts[rule->decision], "text", buf_text(&b));
 }

@@ -2,6 +2,7 @@
 
 #include "appliance/base/buf.h"
 #include "appliance/base/command.h"
+#include "appliance/base/command_table.h"
 #include "appliance/base/json.h"
 #include "appliance/base/number.h"
 
@@ -47,6 +48,7 @@ say_list(struct command_call *call, const char *title, const json_t *names)
 
 	json_array_foreach(names, i, one)
 		buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(one));
+	command_unsaid(buf_error(&line));
 	if (line.len > 0)
 		command_say(call, "  %s: %s", title, buf_text(&line));
 }
@@ -63,6 +65,8 @@ say_value(struct buf *out, const json_t *v, bool is_size)
 		buf_puts(out, json_string_value(v));
 	else if (json_canonical(&text, v) == 0)
 		buf_puts(out, buf_text(&text));
+	else
+		command_unsaid(buf_error(&text));
 }
 
 static void
@@ -81,6 +85,7 @@ say_defaults(struct command_call *call, const json_t *defaults)
 			buf_puts(&line, " -> ");
 		}
 		say_value(&line, json_object_get(one, "to"), is_size);
+		command_unsaid(buf_error(&line));
 		command_say(call, "  %s %s: %s", is_new ? "new knob" : "default of", json_text(one, "knob"), buf_text(&line));
 	}
 }

@@ -6,6 +6,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/json_wanting.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/service/definition.h"
@@ -94,7 +95,7 @@ put_problems(struct update *u, const struct plan *p, size_t i)
 			json_pack("{s:s, s:s, s:s, s:s}", "reason", refuse_token((enum reason)r), "operand",
 				refuse_last()->operand, "where", refuse_last()->place, "text", refuse_last()->text));
 	if (json_object_set_new(json_array_get(p->items, i), "problems", list) < 0)
-		return -ENOMEM;
+		return FAULT(-ENOMEM);
 	return r < 0 ? r : 0;
 }
 
@@ -106,9 +107,12 @@ put_ring(struct plan *p, size_t i, const char *ring)
 	SCOPED(buf_done) struct buf text = BUF_MAX(REFUSE_TEXT_MAX);
 
 	buf_printf(&text, "%s: none of them can go first, and they are left out; only newer releases of them can mend that", ring);
-	return json_object_set_new(row, "problems",
-		json_pack("[{s:s, s:s, s:s, s:s}]", "reason", refuse_token(REASON_CONFLICT), "operand",
-			json_text(row, "service"), "where", "", "text", buf_text(&text)));
+	if (buf_error(&text) == -ENOMEM ||
+		json_object_set_new(row, "problems",
+			json_pack("[{s:s, s:s, s:s, s:s}]", "reason", refuse_token(REASON_CONFLICT), "operand",
+				json_text(row, "service"), "where", "", "text", buf_text(&text))) < 0)
+		return FAULT(-ENOMEM);
+	return 0;
 }
 
 static int
@@ -127,10 +131,13 @@ add_services(struct update *u, struct plan *p, struct making *k)
 		json_t *row = NULL;
 
 		r = plan_row(u, &k->rels[at], k->runs[at].release, k->runs[at].version, k->definitions[at], &row);
-		r = r ?: json_array_append_new(p->items, row);
-		r = r ?: json_object_set_new(row, "ring", json_boolean(i >= placed));
 		if (r != 0)
 			break;
+		if (json_array_append_new(p->items, row) < 0 ||
+			json_object_set_new(row, "ring", json_boolean(i >= placed)) < 0) {
+			r = FAULT(-ENOMEM);
+			break;
+		}
 		p->rels[p->n++] = k->rels[at];
 		k->rels[at] = (struct update_release){ 0 };
 	}
@@ -158,11 +165,12 @@ add_core(struct update *u, struct plan *p)
 	}
 	p->n = 1;
 	p->core = true;
-	return json_array_append_new(p->items,
+	r = json_array_append_new(p->items,
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "service", CORE_SERVICE, "class", "core", "from",
 			runs.release, "from_version", runs.version, "to", rel->hex, "version", rel->tree->version,
 			"held", (int)u->held, "went_back", (int)update_went_back(u, CORE_SERVICE, rel->hex), "automatic",
 			0, "back", update_core_back(u, rel->hex)));
+	return r < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */
@@ -172,6 +180,7 @@ plan_make(struct update *u, struct plan *ret)
 	SCOPED(buf_done) struct buf b = BUF_MAX(PLAN_BYTES_MAX);
 	SCOPED(making_done) struct making k = { 0 };
 	uint8_t digest[SHA256_LEN];
+	uint64_t wanting = json_wanting();
 	int r;
 
 	*ret = (struct plan){ .items = json_array() };
@@ -180,6 +189,8 @@ plan_make(struct update *u, struct plan *ret)
 	if (r == 0 && ret->n == 0)
 		r = add_core(u, ret);
 	r = r ?: json_canonical(&b, ret->items);
+	if (r == 0 && json_wanting() != wanting)
+		r = -ENOMEM; /* it is agreed to as it stands: what is missing would not be asked for */
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	sha256_of(digest, b.data, b.len);
