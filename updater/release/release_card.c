@@ -90,8 +90,9 @@ release_card_read(struct release_card *ret, const char *file, const char *known)
 }
 
 /* --- in words ----------------------------------------------------------------------------------------------------- */
+/* A line that finds no room takes all others with it. */
 static void __attribute__((format(printf, 2, 3)))
-say(json_t *lines, const char *format, ...)
+say(json_t **lines, const char *format, ...)
 {
 	char line[LINE_MAX_BYTES], safe[4 * LINE_MAX_BYTES];
 	va_list ap;
@@ -99,11 +100,14 @@ say(json_t *lines, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	(void)json_array_append_new(lines, json_string(log_escape(safe, sizeof(safe), line)));
+	if (json_array_append_new(*lines, json_string(log_escape(safe, sizeof(safe), line))) < 0) {
+		json_decref(*lines);
+		*lines = NULL;
+	}
 }
 
 static void
-say_key(json_t *lines, const char *what, const char *name, const uint8_t key[32])
+say_key(json_t **lines, const char *what, const char *name, const uint8_t key[32])
 {
 	char hex[65];
 
@@ -117,23 +121,23 @@ release_card_words(const struct release_card *c)
 	char groups[CARD_GROUPS_MAX];
 	json_t *lines = json_array();
 
-	say(lines, "card of %s", card->name);
-	say(lines, "hub %s at %s", card->hub.name, card->hub.url);
-	say_key(lines, "replies:", "", card->hub.reply);
-	say_key(lines, "assignments:", "", card->hub.director);
-	say_key(lines, "witness", card->hub.witness_name, card->hub.witness);
+	say(&lines, "card of %s", card->name);
+	say(&lines, "hub %s at %s", card->hub.name, card->hub.url);
+	say_key(&lines, "replies:", "", card->hub.reply);
+	say_key(&lines, "assignments:", "", card->hub.director);
+	say_key(&lines, "witness", card->hub.witness_name, card->hub.witness);
 	for (size_t i = 0; i < card->n_further; i++) {
-		say_key(lines, "witness", card->further[i].name, card->further[i].key);
+		say_key(&lines, "witness", card->further[i].name, card->further[i].key);
 		if (card->further[i].url[0])
-			say(lines, "    at %s", card->further[i].url);
+			say(&lines, "    at %s", card->further[i].url);
 	}
-	say(lines, "root %llu: %llu of %llu keys sign", (unsigned long long)tuf_version(root_of(c)),
+	say(&lines, "root %llu: %llu of %llu keys sign", (unsigned long long)tuf_version(root_of(c)),
 		(unsigned long long)card->root_threshold, (unsigned long long)card->root_keys);
 	for (size_t i = 0; i < card->root_keys && i < CARD_ROOT_KEYS_MAX; i++)
-		say(lines, "  key %s", card->root_keyids[i]);
-	say(lines, "officers: %llu of %llu sign who the engineers are", (unsigned long long)card->officers_threshold,
+		say(&lines, "  key %s", card->root_keyids[i]);
+	say(&lines, "officers: %llu of %llu sign who the engineers are", (unsigned long long)card->officers_threshold,
 		(unsigned long long)card->officers_keys);
-	say(lines, "fingerprint %s", card_fingerprint_groups(groups, card->fingerprint));
+	say(&lines, "fingerprint %s", card_fingerprint_groups(groups, card->fingerprint));
 	return lines;
 }
 

@@ -22,7 +22,7 @@ void release_card_done(struct release_card *c);
  * between them (all logged); or a fault. */
 int release_card_read(struct release_card *ret, const char *file, const char *known);
 
-/* Lines that say whom and what a customer would trust by it; a new reference. */
+/* Lines that say whom and what a customer would trust by it; a new reference, NULL where there is no memory. */
 json_t *release_card_words(const struct release_card *c);
 
 /* Sign with each of these.  REASON_UNKNOWN_KEY (logged) where one is no key of the card's root: before any passphrase. */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "appliance/base/fault.h"
@@ -9,16 +10,19 @@
 #include "updater/release/release_keys.h"
 #include "updater/release/release_passphrase.h"
 
-static void
+static int
 say_words(struct command_call *call, const struct release_card *c)
 {
 	SCOPED_JSON *lines = release_card_words(c);
 
+	if (!lines)
+		return FAULT(-ENOMEM);
 	for (size_t i = 0; i < json_array_size(lines); i++)
 		command_say(call, "%s", json_string_value(json_array_get(lines, i)));
 	if (!command_option(call, "known"))
 		command_say(call, "! compared with nothing that you hold: name a root.json or the trust card with --known");
 	(void)fflush(stdout);
+	return 0;
 }
 
 static int
@@ -56,11 +60,9 @@ run_sign(struct command_call *call)
 	for (size_t i = 0; !r && i < command_option_n(call, "key"); i++)
 		r = release_keys_add(&keys, command_option_at(call, "key", i));
 	r = r ?: release_card_read(&c, file, command_option(call, "known"));
-	if (r)
-		return r;
 	/* In words first: then comes the passphrase, or not. */
-	say_words(call, &c);
-	r = release_card_sign(&c, &keys);
+	r = r ?: say_words(call, &c);
+	r = r ?: release_card_sign(&c, &keys);
 	r = r ?: release_card_write(&c, file);
 	return r ?: say_card(call, &c, file);
 }
@@ -89,10 +91,8 @@ run_join(struct command_call *call)
 	/* As a site will read it. */
 	r = r ?: card_read(&whole, c.text.data, c.text.len);
 	r = r ?: release_card_write(&c, out);
-	if (r)
-		return r;
-	say_words(call, &c);
-	return say_card(call, &c, out);
+	r = r ?: say_words(call, &c);
+	return r ?: say_card(call, &c, out);
 }
 
 const struct command release_commands_card_all[] = {

@@ -70,9 +70,9 @@ release_commands_write_draft(struct command_call *call, const struct release_cer
 	SCOPED_JSON *lines = release_words(c);
 	int r = release_commands_told(release_ceremony_write(c, out), out);
 
+	r = r ?: say_words(call, c);
 	if (r)
 		return r;
-	(void)say_words(call, c);
 	command_say(call, "%s: each signs it with draft sign %s --key KEY; then draft publish %s --to REPO", out, out, out);
 	return call->json ? command_print_json("Draft", json_pack("{s:s, s:O, s:b}", "file", out, "changes", lines,
 						 "published", 0))

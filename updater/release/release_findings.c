@@ -1,10 +1,13 @@
 #include "updater/release/release_findings.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/fault.h"
+#include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/yaml.h"
 
@@ -38,16 +41,22 @@ static void
 add(struct release_findings *f, bool error, enum reason reason, const char *operand, const char *where,
 	const char *text)
 {
-	json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "level", error ? "error" : "warning", "where",
+	json_t *one;
+
+	errno = 0; /* where there is no memory malloc() sets it; text that is none leaves it */
+	one = json_pack("{s:s, s:s, s:s, s:s}", "level", error ? "error" : "warning", "where",
 		where, "operand", operand, "text", text);
 
 	/* Text that is none (another encoding) is still a finding. */
-	if (!one)
+	if (!one && errno != ENOMEM)
 		one = json_pack("{s:s, s:s, s:s, s:s}", "level", error ? "error" : "warning", "where", "",
 			"operand", "", "text", "something that is no UTF-8 is wrong here");
-	if (error)
-		(void)json_object_set_new(one, "reason", json_string(refuse_token(reason)));
-	(void)json_array_append_new(f->items, one);
+	if (error && one && json_object_set_new(one, "reason", json_string(refuse_token(reason))) < 0) {
+		json_decref(one);
+		one = NULL;
+	}
+	if (json_array_append_new(f->items, one) < 0)
+		f->r = FAULT(-ENOMEM);
 	if (error)
 		f->errors++;
 	else

@@ -13,6 +13,7 @@ struct release_findings {
 	size_t errors, warnings;
 	const char *file;	      /* "service.yaml" */
 	const struct yaml_node *yaml; /* NULL while it is not parsed; borrowed */
+	int r;			      /* 0; or a fault: something was found that is not among items */
 };
 
 /* A refusal, as the compiler or the payload gave it. */

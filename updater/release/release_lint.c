@@ -113,6 +113,8 @@ check_files(struct release_findings *f, const json_t *yaml, int folder_fd)
 		names[n] = strdup(e->d_name);
 		if (names[n])
 			n++;
+		else
+			f->r = FAULT(-ENOMEM);
 	}
 	qsort(names, n, sizeof(names[0]), by_name);
 	for (size_t i = 0; i < n; i++) {
@@ -131,15 +133,17 @@ look_through(struct release_findings *f, const struct buf *b, int folder_fd)
 	SCOPED(free_yaml) struct yaml_node *yaml = NULL;
 	SCOPED(definition_freep) struct definition *d = NULL;
 	SCOPED_JSON *json = NULL;
-	int r = definition_compile_all(&d, b->data, b->len, yaml_name, folder_fd, on_fault, f);
+	int parsed, r = definition_compile_all(&d, b->data, b->len, yaml_name, folder_fd, on_fault, f);
 
 	if (r < 0)
 		return FAULT(r);
 	/* Refused as a whole, and not member by member: too large. */
 	if (r > 0 && f->errors == 0)
 		release_findings_refusal(f, refuse_last());
-	if (yaml_parse(&yaml, b->data, b->len, yaml_name) != 0 || yaml_json(&json, yaml) != 0)
-		return 0; /* that is among the findings */
+	parsed = yaml_parse(&yaml, b->data, b->len, yaml_name);
+	parsed = parsed ?: yaml_json(&json, yaml);
+	if (parsed)
+		return parsed < 0 ? FAULT(parsed) : 0; /* a refusal is among the findings */
 	f->yaml = yaml;
 	r = d ? check_payload(f, d, folder_fd) : 0;
 	if (!r && d)
@@ -160,6 +164,7 @@ release_lint(const char *folder, json_t **ret_items, size_t *ret_errors)
 		return REFUSE(r, folder, "is no folder with a service.yaml of at most %d bytes",
 			DEFINITION_BYTES_MAX);
 	r = r ?: items ? look_through(&f, &b, fd) : -ENOMEM;
+	r = r ?: f.r;
 	if (r)
 		return FAULT(r);
 	*ret_items = STEAL(items);
