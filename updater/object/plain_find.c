@@ -179,7 +179,8 @@ end_deflate(z_stream *z)
 	(void)deflateEnd(z);
 }
 
-static bool
+/* 1: it does; 0: it does not; or a fault. */
+static int
 deflates_to(const uint8_t *raw, const struct found *f, const uint8_t *packed, unsigned level)
 {
 	SCOPED(end_deflate) z_stream z = { 0 };
@@ -197,9 +198,11 @@ deflates_to(const uint8_t *raw, const struct found *f, const uint8_t *packed, un
 		code = deflate(&z, Z_FINISH);
 		n = sizeof(out) - z.avail_out;
 		if (n > f->packed - at || memcmp(out, packed + at, n) != 0)
-			return false;
+			return 0;
 		at += n;
 	}
+	if (code == Z_MEM_ERROR)
+		return FAULT(-ENOMEM);
 	return code == Z_STREAM_END && at == f->packed;
 }
 
@@ -210,15 +213,17 @@ find_level(const struct side *s, struct found *f)
 	static const uint8_t levels[] = { 6, 9, 1, 5, 4, 3, 2, 7, 8 }; /* the likeliest first */
 	SCOPED(scope_free) uint8_t *raw = malloc(f->raw + 1);
 	struct found again = { .raw = f->raw + 1 };
+	int r = 0;
 
 	if (!raw)
 		return FAULT(-ENOMEM);
 	if (!measure(s->p + f->at, f->packed, raw, &again))
 		return FAULT(-EIO);
-	for (size_t i = 0; f->level == 0 && i < sizeof(levels); i++)
-		if (deflates_to(raw, f, s->p + f->at, levels[i]))
-			f->level = levels[i];
-	return 0;
+	for (size_t i = 0; r == 0 && i < sizeof(levels); i++) {
+		r = deflates_to(raw, f, s->p + f->at, levels[i]);
+		f->level = r > 0 ? levels[i] : 0;
+	}
+	return r < 0 ? r : 0;
 }
 
 static int

@@ -54,17 +54,24 @@ release_chain_read(struct release_chain *ret, const struct release_repo *r)
 }
 
 /* --- signatures ---------------------------------------------------------------------------------- */
-static bool
+/* 1: it is; 0: it is not; or a fault. */
+static int
 is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *role, const char *file)
 {
 	const json_t *ids = json_object_get(role, "keyids"), *obj = json_object_get(keys, s->sigs[i].keyid);
 	SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
 	bool of_role = false;
+	int r;
 
 	for (size_t j = 0; j < json_array_size(ids); j++)
 		of_role |= !strcmp(json_string_value(json_array_get(ids, j)), s->sigs[i].keyid);
-	return of_role && obj && tuf_key_new(&key, obj, file) == 0 &&
-		tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
+	if (!of_role || !obj)
+		return 0;
+	r = tuf_key_new(&key, obj, file);
+	if (r)
+		return r < 0 ? FAULT(r) : 0;
+	r = tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
+	return !r && errno == ENOMEM ? FAULT(-ENOMEM) : r;
 }
 
 bool
@@ -80,22 +87,26 @@ release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *
 	return false;
 }
 
-static bool
+/* The same of them all. */
+static int
 all_good(const struct tuf_split *s, const json_t *keys, const json_t *role, const char *file)
 {
-	for (size_t i = 0; i < s->n_sigs; i++)
-		if (!is_good(s, i, keys, role, file))
-			return false;
-	return true;
+	int r = 1;
+
+	for (size_t i = 0; r > 0 && i < s->n_sigs; i++)
+		r = is_good(s, i, keys, role, file);
+	return r;
 }
 
 /* What a client needs is the threshold; in a repository that is whole no signature is a stranger's or wrong. */
 int
 release_chain_check_role(const struct tuf_split *s, const json_t *keys, const json_t *role, const char *file)
 {
-	int e = tuf_verify(s, keys, role, file);
+	int e = tuf_verify(s, keys, role, file), good = e ? 0 : all_good(s, keys, role, file);
 
-	if (!e && !all_good(s, keys, role, file))
+	if (good < 0)
+		return FAULT(good);
+	if (!e && !good)
 		e = REFUSE(REASON_BAD_SIGNATURE, file, "carries a signature that is not good, or nobody's of its role");
 	return e;
 }
@@ -114,10 +125,16 @@ check_root(const struct release_chain *c, const struct tuf_split *s, uint64_t ve
 	if (!own)
 		return REFUSE(REASON_ALTERED, file, "is not in the chain that ends with %zu.root.json",
 			json_array_size(c->roots));
-	for (size_t i = 0; i < s->n_sigs; i++)
-		if (!is_good(s, i, json_object_get(own, "keys"), role_of(own, "root"), file) &&
-			!(before && is_good(s, i, json_object_get(before, "keys"), role_of(before, "root"), file)))
+	for (size_t i = 0; i < s->n_sigs; i++) {
+		int good = is_good(s, i, json_object_get(own, "keys"), role_of(own, "root"), file);
+
+		if (good == 0 && before)
+			good = is_good(s, i, json_object_get(before, "keys"), role_of(before, "root"), file);
+		if (good < 0)
+			return FAULT(good);
+		if (!good)
 			return REFUSE(REASON_BAD_SIGNATURE, file, "carries a signature that is not of its keys");
+	}
 	return 0; /* that they are enough, the client found when it walked the chain */
 }
 
@@ -132,10 +149,12 @@ release_chain_check(const struct release_chain *c, const struct tuf_split *s, co
 		return check_root(c, s, version, file);
 	for (size_t i = n; i-- > oldest;) {
 		const json_t *root = json_array_get(c->roots, i), *of = role_of(root, role);
+		int good = s->n_sigs < (size_t)json_integer_value(json_object_get(of, "threshold"))
+			? 0
+			: all_good(s, json_object_get(root, "keys"), of, file);
 
-		if (s->n_sigs >= (size_t)json_integer_value(json_object_get(of, "threshold")) &&
-			all_good(s, json_object_get(root, "keys"), of, file))
-			return 0;
+		if (good)
+			return good < 0 ? FAULT(good) : 0;
 	}
 	return release_chain_check_role(s, json_object_get(newest, "keys"), role_of(newest, role), file);
 }
@@ -157,6 +176,8 @@ release_chain_join(const struct tuf_split *a, const struct tuf_split *b, const j
 	SCOPED_JSON *sigs = tuf_split_sigs(a), *more = tuf_split_sigs(b);
 	int r;
 
+	if (!sigs || !more)
+		return FAULT(-ENOMEM);
 	for (size_t i = 0; i < json_array_size(more); i++) {
 		const json_t *one = json_array_get(more, i);
 		const char *id = json_text(one, "keyid");

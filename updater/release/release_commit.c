@@ -153,8 +153,7 @@ put_timestamp(struct commit *c, const void *snapshot, size_t len, uint64_t versi
 	json_t *listed = tuf_repo_meta(snapshot, len, version);
 	int r;
 
-	if (!timestamp || !listed ||
-		json_object_set_new(timestamp, "meta", json_pack("{s:o}", "snapshot.json", listed)) < 0)
+	if (!listed || json_object_set_new(timestamp, "meta", json_pack("{s:o}", "snapshot.json", listed)) < 0)
 		return FAULT(-ENOMEM);
 	r = sign(c, "timestamp", timestamp, &b);
 	return r ?: put_file(c, "timestamp.json", &b);

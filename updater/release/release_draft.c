@@ -144,17 +144,24 @@ release_draft_sign(struct release_draft *d, const struct ed25519 *const *officer
 }
 
 /* --- signatures ---------------------------------------------------------------------------------- */
-static bool
+/* 1: it is; 0: it is not; or a fault. */
+static int
 is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *role)
 {
 	const json_t *ids = json_object_get(role, "keyids");
 	SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
 	bool of_role = false;
+	int r;
 
 	for (size_t j = 0; j < json_array_size(ids); j++)
 		of_role |= !strcmp(json_string_value(json_array_get(ids, j)), s->sigs[i].keyid);
-	return of_role && tuf_key_new(&key, json_object_get(keys, s->sigs[i].keyid), role_name) == 0 &&
-		tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
+	if (!of_role)
+		return 0;
+	r = tuf_key_new(&key, json_object_get(keys, s->sigs[i].keyid), role_name);
+	if (r)
+		return r < 0 ? FAULT(r) : 0;
+	r = tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
+	return !r && errno == ENOMEM ? FAULT(-ENOMEM) : r;
 }
 
 size_t
@@ -166,7 +173,7 @@ release_draft_count(const struct release_draft *d, const json_t *keys, const jso
 	if (tuf_split(&s, d->role.data, d->role.len, TUF_TARGETS_MAX, role_name) != 0)
 		return 0;
 	for (size_t i = 0; i < s.n_sigs; i++)
-		good += is_good(&s, i, keys, role);
+		good += is_good(&s, i, keys, role) > 0;
 	return good;
 }
 
@@ -215,10 +222,12 @@ release_draft_merge(struct release_draft *d, const struct release_draft *from, c
 		return REFUSE(REASON_CONFLICT, role_name,
 			"these signatures are for another draft: write it out anew with people sign --out");
 	for (size_t i = 0; !r && i < theirs.n_sigs; i++) {
-		if (!is_good(&theirs, i, keys, role))
-			continue;
-		good++;
-		if (!has_sig(&ours, theirs.sigs[i].keyid))
+		int is = is_good(&theirs, i, keys, role);
+
+		if (is < 0)
+			return FAULT(is);
+		good += is > 0;
+		if (is && !has_sig(&ours, theirs.sigs[i].keyid))
 			r = add_sig(&d->role, theirs.sigs[i].keyid, theirs.sigs[i].sig);
 	}
 	if (!r && good == 0)

@@ -20,9 +20,9 @@ after(const struct release_repo *r, uint64_t life_s)
 }
 
 /* A role of the keys WORD-1..n, or of the one called word where n is 0. */
-static json_t *
+static int
 role_of(const struct release_keys *keys, const char *word, unsigned n, unsigned threshold,
-	json_t *all)
+	json_t *all, json_t **ret)
 {
 	uint8_t raw[RELEASE_KEYS_MAX][32];
 	unsigned have = 0;
@@ -33,13 +33,12 @@ role_of(const struct release_keys *keys, const char *word, unsigned n, unsigned 
 
 		(void)snprintf(name, sizeof(name), n ? "%s-%u" : "%s", word, i);
 		key = release_keys_named(keys, name);
-		if (!key) {
-			(void)REFUSE(REASON_UNKNOWN_KEY, name, "this key is not here");
-			return NULL;
-		}
+		if (!key)
+			return REFUSE(REASON_UNKNOWN_KEY, name, "this key is not here");
 		memcpy(raw[have++], key, 32);
 	}
-	return tuf_repo_role(all, raw, have, threshold);
+	*ret = tuf_repo_role(all, raw, have, threshold);
+	return *ret ? 0 : FAULT(-ENOMEM);
 }
 
 static int
@@ -55,15 +54,17 @@ make_root(const struct release_repo *r, const struct release_keys *keys, unsigne
 	static const char *const ones[] = { "timestamp", "snapshot", "targets" };
 	SCOPED_JSON *root = tuf_repo_new("root", 1, after(r, RELEASE_ROOT_LIFE_S));
 	SCOPED_JSON *all = json_object(), *roles = json_object();
-	json_t *role = role_of(keys, "root", n, m, all);
-	int e;
+	json_t *role = NULL;
+	int e = role_of(keys, "root", n, m, all, &role);
 
-	if (!role || !root || json_object_set_new(roles, "root", role) < 0)
-		return role || !refuse_last()->reason ? FAULT(-ENOMEM) : REASON_UNKNOWN_KEY;
+	if (e)
+		return e;
+	if (json_object_set_new(roles, "root", role) < 0)
+		return FAULT(-ENOMEM);
 	for (size_t i = 0; i < ARRAY_LEN(ones); i++) {
-		role = role_of(keys, ones[i], 0, 1, all);
-		if (!role)
-			return REASON_UNKNOWN_KEY;
+		e = role_of(keys, ones[i], 0, 1, all, &role);
+		if (e)
+			return e;
 		if (json_object_set_new(roles, ones[i], role) < 0)
 			return FAULT(-ENOMEM);
 	}
@@ -82,10 +83,11 @@ make_targets(const struct release_repo *r, const struct release_keys *keys, cons
 {
 	SCOPED_JSON *targets = tuf_repo_new("targets", 1, after(r, RELEASE_TARGETS_LIFE_S));
 	SCOPED_JSON *all = json_object();
-	json_t *people = role_of(keys, "officer", n, m, all), *delegations;
+	json_t *people = NULL, *delegations;
+	int e = role_of(keys, "officer", n, m, all, &people);
 
-	if (!people)
-		return REASON_UNKNOWN_KEY;
+	if (e)
+		return e;
 	if (json_object_set_new(people, "name", json_string(RELEASE_PEOPLE_ROLE)) < 0 ||
 		json_object_set_new(people, "terminating", json_true()) < 0 ||
 		json_object_set_new(people, "paths", json_pack("[s]", "people/*")) < 0) {
@@ -93,7 +95,7 @@ make_targets(const struct release_repo *r, const struct release_keys *keys, cons
 		return FAULT(-ENOMEM);
 	}
 	delegations = json_pack("{s:O, s:[o]}", "keys", all, "roles", people);
-	if (!targets || json_object_set_new(targets, "delegations", delegations) < 0 ||
+	if (json_object_set_new(targets, "delegations", delegations) < 0 ||
 		json_object_set_new(targets, "targets", json_object()) < 0)
 		return FAULT(-ENOMEM);
 	return sign_by(root, "targets", keys, targets, out);

@@ -141,10 +141,11 @@ parse(struct release_keyfile *f, const char *text, const char *name)
 		return FAULT(buf_error(&f->pem));
 	if (f->plain)
 		return 0;
+	errno = 0; /* where there is no memory malloc() sets it; a file of another form leaves it */
 	sig = read_encrypted(&f->pem);
 	f->cost = sig ? cost_of(sig) : 0;
 	if (f->cost < RELEASE_KEYFILE_COST_MIN)
-		return REFUSE(REASON_MALFORMED, name,
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, name,
 			"is not encrypted as ours are: PKCS#8 with scrypt (2^%d to 2^%d) and AES-256-CBC", RELEASE_KEYFILE_COST_MIN,
 			RELEASE_KEYFILE_COST_MAX);
 	return 0;
@@ -227,9 +228,12 @@ release_keyfile_open(const struct release_keyfile *f, const char *name, const ch
 		sha256_wipe(digits, sizeof(digits));
 		return 0;
 	}
+	errno = 0; /* as above */
 	info = decrypt(f, pass, len);
 	pkey = info ? EVP_PKCS82PKEY(info) : NULL;
 	ERR_clear_error();
+	if (!pkey && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	if (!info)
 		return f->plain ? REFUSE(REASON_MALFORMED, name, "holds no private key") : (int)REASON_DENIED;
 	if (!pkey || !EVP_PKEY_is_a(pkey, "ED25519") || EVP_PKEY_get_raw_private_key(pkey, seed, &n) != 1 || n != ED25519_KEY_LEN)

@@ -11,6 +11,19 @@
 #include "appliance/tuf/metadata.h"
 #include "updater/release/release_repo.h"
 
+/* json_object_update_missing() leaves out members for which it finds no memory, and says nothing of it. */
+static int
+add_missing(json_t *all, const json_t *targets)
+{
+	const char *path;
+	json_t *one;
+
+	json_object_foreach((json_t *)(uintptr_t)targets, path, one) /* read only */
+		if (!json_object_get(all, path) && json_object_set(all, path, one) < 0)
+			return FAULT(-ENOMEM);
+	return 0;
+}
+
 static int
 add_file(json_t *all, const struct release_repo *r, const char *file)
 {
@@ -21,9 +34,7 @@ add_file(json_t *all, const struct release_repo *r, const char *file)
 
 	e = e ?: tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, file);
 	e = e ?: tuf_parse(&signed_, &s.canonical, file);
-	if (!e && json_object_update_missing(all, json_object_get(signed_, "targets")) < 0)
-		return json_object_get(signed_, "targets") ? FAULT(-ENOMEM) : 0;
-	return e;
+	return e ?: add_missing(all, json_object_get(signed_, "targets"));
 }
 
 /* Every document of a role that lists targets; verify holds each against its signers. */
@@ -56,8 +67,7 @@ release_listed(struct release_repo *r, bool ever, json_t **ret)
 	int e = all ? 0 : FAULT(-ENOMEM);
 
 	json_object_foreach(r->delegated, role, signed_)
-		if (!e && json_object_update_missing(all, json_object_get(signed_, "targets")) < 0)
-			e = FAULT(-ENOMEM);
+		e = e ?: add_missing(all, json_object_get(signed_, "targets"));
 	if (!e && ever)
 		e = add_former(all, r);
 	if (!e)

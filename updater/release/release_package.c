@@ -215,22 +215,26 @@ release_package_sorted(const json_t *facts, size_t *ret_n)
 	return names;
 }
 
+/* Text at the end of another, cut to what there is room for. */
+static void
+put_url(char *out, size_t size, const char *text, bool escape)
+{
+	size_t at = strlen(out);
+
+	for (; *text && at + 1 < size; text++, at += strlen(out + at))
+		(void)snprintf(out + at, size - at, escape && strchr(":+", *text) ? "%%%02X" : "%c", (unsigned)(unsigned char)*text);
+}
+
 /* Debian's versions have ":" and "+" and "~"; a package URL wants them escaped but for "~". */
 const char *
 release_package_url(char *out, size_t size, const json_t *facts)
 {
-	const char *const parts[] = { json_text(facts, "name"), json_text(facts, "version") };
-	SCOPED(buf_done) struct buf b = BUF_MAX(1024);
-
-	for (size_t i = 0; i < 2; i++) {
-		buf_puts(&b, i ? "@" : "pkg:deb/debian/");
-		for (const char *p = parts[i]; *p; p++) {
-			if (*p == ':' || *p == '+')
-				buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*p);
-			else
-				buf_printf(&b, "%c", *p);
-		}
-	}
-	(void)snprintf(out, size, "%s?arch=%s", buf_text(&b), json_text(facts, "architecture"));
+	*out = '\0';
+	put_url(out, size, "pkg:deb/debian/", false);
+	put_url(out, size, json_text(facts, "name"), true);
+	put_url(out, size, "@", false);
+	put_url(out, size, json_text(facts, "version"), true);
+	put_url(out, size, "?arch=", false);
+	put_url(out, size, json_text(facts, "architecture"), false);
 	return out;
 }

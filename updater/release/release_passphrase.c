@@ -78,6 +78,8 @@ read_line(int fd, struct buf *out)
 static int
 check_read(const struct release_passphrase *p, const char *from)
 {
+	if (buf_error(&p->text) == -ENOMEM)
+		return FAULT(-ENOMEM);
 	if (buf_error(&p->text) || p->text.len > RELEASE_PASSPHRASE_MAX)
 		return REFUSE(REASON_MALFORMED, from, "the passphrase is longer than %d bytes", RELEASE_PASSPHRASE_MAX);
 	if (!p->text.len)
