@@ -234,9 +234,8 @@ json_canonical(struct buf *out, const json_t *v)
 	return r ? r : buf_error(out);
 }
 
-/* 0, REASON_MALFORMED (not logged), or no memory to find out. */
-static int
-compare_canonical(const json_t *v, const void *p, size_t len)
+int
+json_compare_canonical(const json_t *v, const void *p, size_t len)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(len);
 	int r = json_canonical(&b, v);
@@ -244,12 +243,6 @@ compare_canonical(const json_t *v, const void *p, size_t len)
 	if (r == -ENOMEM)
 		return FAULT(r);
 	return r == 0 && b.len == len && (len == 0 || memcmp(b.data, p, len) == 0) ? 0 : REASON_MALFORMED;
-}
-
-bool
-json_is_canonical(const json_t *v, const void *p, size_t len)
-{
-	return compare_canonical(v, p, len) == 0;
 }
 
 int
@@ -280,7 +273,7 @@ json_read_canonical(json_t **ret, const void *p, size_t len, size_t max, const c
 	r = json_read(&v, buf_text(&b), b.len, b.max, operand);
 	if (r)
 		return FAULT(r);
-	r = compare_canonical(v, p, len);
+	r = json_compare_canonical(v, p, len);
 	if (r < 0)
 		return r;
 	if (r)

@@ -54,8 +54,9 @@ json_load_text(const char *text, size_t flags)
  * jansson makes where there is no memory). */
 int json_canonical(struct buf *out, const json_t *v);
 
-/* true where these bytes are exactly the canonical form of v. */
-bool json_is_canonical(const json_t *v, const void *p, size_t len);
+/* Are these bytes exactly the canonical form of v?  Returns 0; REASON_MALFORMED (the caller logs) where they are not; or a
+ * fault where there is no memory to find out. */
+int json_compare_canonical(const json_t *v, const void *p, size_t len);
 
 /* Parse bytes that must be exactly canonical: unlike other JSON they hold newlines and other control
  * characters raw.  Returns as json_read(), REASON_MALFORMED also for any other form. */

@@ -135,8 +135,9 @@ permit_split(struct permit *ret, size_t *ret_plan_len, const char *text, size_t 
 	r = r ?: permit_parse(ret, doc);
 	if (r)
 		return r;
-	if (!json_is_canonical(doc, text + at, json_len))
-		return REFUSE(REASON_MALFORMED, operand, "its JSON is not canonical");
+	r = json_compare_canonical(doc, text + at, json_len);
+	if (r)
+		return r < 0 ? FAULT(r) : REFUSE(REASON_MALFORMED, operand, "its JSON is not canonical");
 	*ret_plan_len = at - 1;
 	return 0;
 }

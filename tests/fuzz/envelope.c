@@ -39,7 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size || envelope_open(&e, (enum message)(data[0] % MESSAGE_MAX), data + 1, size - 1))
 		return 0;
 	seal((enum message)(data[0] % MESSAGE_MAX), e);
-	if (!json_is_canonical(e->payload, e->bytes, e->len) || !e->n_sigs)
+	if (json_compare_canonical(e->payload, e->bytes, e->len) != 0 || !e->n_sigs)
 		__builtin_trap();
 	(void)envelope_verify_daemon(e, key);
 	for (size_t i = 0; i < e->n_sigs; i++) {

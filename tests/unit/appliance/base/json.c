@@ -1,6 +1,7 @@
 #include "appliance/base/json.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -115,9 +116,12 @@ canonical_form_is_olpc(void **state)
 		assert_int_equal(read_text(&v, rows[i].in), 0);
 		assert_int_equal(json_canonical(&b, v), 0);
 		assert_string_equal(buf_text(&b), rows[i].out);
-		assert_true(json_is_canonical(v, rows[i].out, strlen(rows[i].out)));
-		assert_false(json_is_canonical(v, rows[i].out, strlen(rows[i].out) - 1));
+		assert_int_equal(json_compare_canonical(v, rows[i].out, strlen(rows[i].out)), 0);
+		assert_int_equal(
+			json_compare_canonical(v, rows[i].out, strlen(rows[i].out) - 1), REASON_MALFORMED);
 	}
+	/* No memory says nothing of the bytes. */
+	assert_int_equal(json_compare_canonical(NULL, "[]", 2), -ENOMEM);
 }
 
 static void
@@ -167,7 +171,7 @@ canonical_bytes_are_read_as_they_are(void **state)
 		SCOPED_JSON *v = NULL;
 
 		assert_int_equal(json_read_canonical(&v, good[i], strlen(good[i]), 100, "test"), 0);
-		assert_true(json_is_canonical(v, good[i], strlen(good[i])));
+		assert_int_equal(json_compare_canonical(v, good[i], strlen(good[i])), 0);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		if (json_read_canonical(&none, bad[i], strlen(bad[i]), 100, "test") !=
