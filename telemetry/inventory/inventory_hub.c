@@ -141,23 +141,27 @@ add(const struct diff *d, const char *path, const json_t *was, const json_t *is)
 	return r < 0 || json_array_append(d->items, item) < 0 ? -ENOMEM : 0;
 }
 
-/* A list whose items have a name each, as a map of them; NULL where it is none. */
-static json_t *
-by_name(const json_t *list)
+/* A list whose items have a name each, as a map of them; *ret stays NULL where it is none.  Returns 0 or -ENOMEM. */
+static int
+by_name(json_t **ret, const json_t *list)
 {
-	SCOPED_JSON *map = json_object();
+	SCOPED_JSON *map = NULL;
 	json_t *item;
 	size_t i;
 
 	if (!json_is_array(list) || json_array_size(list) == 0)
-		return NULL;
+		return 0;
+	map = json_object();
 	json_array_foreach((json_t *)list, i, item) {
 		const char *name = json_string_value(json_object_get(item, "name"));
 
-		if (!name || json_object_get(map, name) || json_object_set(map, name, item) < 0)
-			return NULL;
+		if (!name || json_object_get(map, name))
+			return 0;
+		if (json_object_set(map, name, item) < 0)
+			return -ENOMEM;
 	}
-	return STEAL(map);
+	*ret = STEAL(map);
+	return 0;
 }
 
 static int compare(const struct diff *d, const char *path, const json_t *was, const json_t *is);
@@ -212,8 +216,12 @@ compare(const struct diff *d, const char *path, const json_t *was, const json_t 
 	if (json_is_object(was) && json_is_object(is))
 		return compare_maps(d, path, was, is);
 	if (json_is_array(was) && json_is_array(is)) {
-		SCOPED_JSON *a = by_name(was), *b = by_name(is);
+		SCOPED_JSON *a = NULL, *b = NULL;
+		int r = by_name(&a, was);
 
+		r = r ? r : by_name(&b, is);
+		if (r < 0)
+			return r;
 		if (a && b)
 			return compare_maps(d, path, a, b);
 	}
