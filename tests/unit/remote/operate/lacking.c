@@ -22,8 +22,11 @@ nothing_came(const struct bench *b)
 		SCOPED(frame_done) struct frame f = { 0 };
 		struct operate_output o;
 
-		if (frame_recv_wait(b->socks[1], &f, 1) == REASON_UNREACHABLE)
+		int r = frame_recv_wait(b->socks[1], &f, 1);
+
+		if (r == REASON_UNREACHABLE)
 			return;
+		assert_int_equal(r, 0);
 		assert_int_equal(operate_output_take(&f, &o), 0);
 		assert_int_equal(o.stream, OPERATE_STDERR);
 	}

@@ -435,6 +435,7 @@ what_is_printed_reads_as_it_was(void **state)
 		"# TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"0.99\"} "
 		"0.33333333333333331\ns_sum 1\ns_count 4\n");
 	assert_int_equal(exposition_print(&om, OM, samples, ARRAY_LEN(samples), true, NULL), 2);
+	assert_int_equal(buf_error(&om), 0);
 	assert_int_equal(read_pieces(&read, OM, om.data, om.len, om.len), 0);
 	assert_string_equal(buf_text(&read),
 		"c a_total 3 from 1500000 at 2000000\ng b [service=redis] [x=a\"\\\n] "
