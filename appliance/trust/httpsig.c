@@ -199,6 +199,8 @@ httpsig_check_body(const struct httpsig_message *m, const void *body, size_t len
 
 	if (!httpsig_field(&text, m, "content-digest"))
 		return REFUSE(REASON_MALFORMED, "content-digest", "missing");
+	if (buf_error(&text) == -ENOMEM)
+		return FAULT(-ENOMEM);
 	if (buf_error(&text))
 		return REFUSE(REASON_TOO_LARGE, "content-digest", "over %d bytes",
 			HTTPSIG_FIELD_MAX);

@@ -150,8 +150,11 @@ put_rows(struct buf *out, const json_t *item)
 	if (!text)
 		return FAULT(-ENOMEM);
 	json_array_foreach(json_object_get(item, "points"), i, point) {
-		SCOPED(scope_free) char *value = json_dumps(json_array_get(point, 1), JSON_ENCODE_ANY);
+		const json_t *v = json_array_get(point, 1);
+		SCOPED(scope_free) char *value = json_dumps(v, JSON_ENCODE_ANY);
 
+		if (v && !value)
+			return FAULT(-ENOMEM);
 		put_text(out, json_text(item, "name"));
 		buf_puts(out, ",");
 		put_text(out, json_text(item, "service"));
@@ -178,6 +181,8 @@ reply_csv(struct http_call *call, const json_t *items, uint64_t next)
 		if (r < 0)
 			return FAULT(r);
 	}
+	if (buf_error(&out) == -ENOMEM)
+		return FAULT(-ENOMEM);
 	if (buf_error(&out))
 		return REFUSE(REASON_TOO_LARGE, "format", "the table takes more than %d bytes; narrow it", CSV_MAX);
 	(void)snprintf(text, sizeof(text), "%ju", (uintmax_t)next);
