@@ -412,6 +412,21 @@ test_a_clock_set_back_reopens_no_window(void **state)
 	assert_int_equal(judged_us(), BENCH_NOW + 400 * CLOCK_US_PER_S);
 }
 
+/* It is the hub that failed, not the caller's clock; and no reply tells of a time that nobody read. */
+static void
+test_a_clock_that_cannot_be_read_accuses_nobody(void **state)
+{
+	struct bench_call *c = bench_new("GET", "/site", NULL, 0);
+	struct db *fleet = databases_fleet(serve_databases(bench.serve));
+
+	(void)state;
+	bench_sign(c, bench.courier);
+	assert_int_equal(db_exec(fleet, "ALTER TABLE nonces_swept RENAME TO elsewhere", ""), 0);
+	bench_send(c);
+	bench_refused(c, 503, REASON_FAULT);
+	assert_null(http_call_added(&c->pub, "Signature"));
+}
+
 /* A clock that ran ahead for a while forgets only what is old by what its signers said. */
 static void
 test_a_clock_that_ran_ahead_strands_nobody(void **state)
@@ -794,6 +809,7 @@ main(void)
 		TEST(test_a_pending_site_is_heard_only_where_a_route_says_so),
 		TEST(test_a_nonce_counts_once_also_after_a_restart),
 		TEST(test_a_clock_set_back_reopens_no_window),
+		TEST(test_a_clock_that_cannot_be_read_accuses_nobody),
 		TEST(test_a_clock_that_ran_ahead_strands_nobody),
 		TEST(test_a_signature_refused_is_told_which_would_be_taken),
 		TEST(test_a_claim_that_cannot_be_read_is_refused_once),
