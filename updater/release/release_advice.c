@@ -1,9 +1,11 @@
 #include "updater/release/release_advice.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/nearest.h"
 #include "appliance/base/scope.h"
@@ -182,8 +184,10 @@ advise_alerts(struct release_findings *f, const struct definition *d)
 
 	if (!d->n_alerts)
 		release_findings_warn(f, "", "there are no alerts: nobody hears of it when the service fails");
-	if (!names)
+	if (!names) {
+		f->r = FAULT(-ENOMEM);
 		return;
+	}
 	any = !metric_names(d, names, &n);
 	for (size_t i = 0; i < n; i++)
 		known[i] = names[i];

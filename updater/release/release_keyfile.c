@@ -219,6 +219,7 @@ release_keyfile_open(const struct release_keyfile *f, const char *name, const ch
 	SCOPED(PKCS8_PRIV_KEY_INFO_free_p) PKCS8_PRIV_KEY_INFO *info = NULL;
 	SCOPED(EVP_PKEY_free_p) EVP_PKEY *pkey = NULL;
 	size_t n = ED25519_KEY_LEN;
+	bool good;
 
 	if (f->former) {
 		char digits[ED25519_HEX_MAX];
@@ -231,12 +232,14 @@ release_keyfile_open(const struct release_keyfile *f, const char *name, const ch
 	errno = 0; /* as above */
 	info = decrypt(f, pass, len);
 	pkey = info ? EVP_PKCS82PKEY(info) : NULL;
+	good = pkey && EVP_PKEY_is_a(pkey, "ED25519") && EVP_PKEY_get_raw_private_key(pkey, seed, &n) == 1 &&
+		n == ED25519_KEY_LEN;
 	ERR_clear_error();
-	if (!pkey && errno == ENOMEM)
+	if (!good && errno == ENOMEM)
 		return FAULT(-ENOMEM);
 	if (!info)
 		return f->plain ? REFUSE(REASON_MALFORMED, name, "holds no private key") : (int)REASON_DENIED;
-	if (!pkey || !EVP_PKEY_is_a(pkey, "ED25519") || EVP_PKEY_get_raw_private_key(pkey, seed, &n) != 1 || n != ED25519_KEY_LEN)
+	if (!good)
 		return REFUSE(REASON_MALFORMED, name, "holds no Ed25519 key");
 	return check_public(f, name, seed);
 }

@@ -70,13 +70,13 @@ write_draft(const char *name, unsigned version)
 		.further = &further, .n_further = 1 };
 
 	memcpy((uint8_t *)further.key, release_keys_named(&keys, "targets"), 32);
-	json_put_text(facts, "name", "hub");
-	json_put_text(facts, "url", "https://hub.example");
-	json_put_hex(facts, "reply", release_keys_named(&keys, "targets"), 32);
-	json_put_hex(facts, "director", release_keys_named(&keys, "snapshot"), 32);
-	json_put_text(witness, "name", "w.example");
-	json_put_hex(witness, "key", release_keys_named(&keys, "timestamp"), 32);
-	json_object_set(facts, "witness", witness);
+	assert_int_equal(json_put_text(facts, "name", "hub"), 0);
+	assert_int_equal(json_put_text(facts, "url", "https://hub.example"), 0);
+	assert_int_equal(json_put_hex(facts, "reply", release_keys_named(&keys, "targets"), 32), 0);
+	assert_int_equal(json_put_hex(facts, "director", release_keys_named(&keys, "snapshot"), 32), 0);
+	assert_int_equal(json_put_text(witness, "name", "w.example"), 0);
+	assert_int_equal(json_put_hex(witness, "key", release_keys_named(&keys, "timestamp"), 32), 0);
+	assert_int_equal(json_object_set(facts, "witness", witness), 0);
 	assert_int_equal(card_build(&signed_, &parts), 0);
 	assert_int_equal(tuf_repo_sign(&b, signed_, NULL, 0), 0);
 	assert_int_equal(fs_replace_path(file, b.data, b.len, 0644), 0);

@@ -36,10 +36,11 @@ read_changed(const char *change, const char *target, const char *expires)
 	scratch_make(&scratch);
 	release_draft_init(&d);
 	signed_ = tuf_repo_new("targets", 2, expires_us);
-	targets = json_pack("{s:o}", PEOPLE_TARGET, tuf_repo_meta(document, strlen(document), 0));
+	targets = json_object();
+	assert_int_equal(json_object_set_new(targets, PEOPLE_TARGET, tuf_repo_meta(document, strlen(document), 0)), 0);
 	if (target)
-		json_object_set_new(targets, target, tuf_repo_meta("x", 1, 0));
-	json_object_set_new(signed_, "targets", targets);
+		assert_int_equal(json_object_set_new(targets, target, tuf_repo_meta("x", 1, 0)), 0);
+	assert_int_equal(json_object_set_new(signed_, "targets", targets), 0);
 	json_object_update(signed_, more);
 	assert_int_equal(tuf_repo_sign(&role, signed_, NULL, 0), 0);
 	doc = json_pack("{s:i, s:s, s:s%}", "v", 1, "document", document, "role", (const char *)role.data, role.len);

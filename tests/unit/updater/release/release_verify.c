@@ -178,20 +178,20 @@ rotate_all(void)
 		uint8_t raw[1][32];
 
 		memcpy(raw[0], release_keys_named(&second, i ? roles[i] : "root-1"), 32);
-		json_object_set_new(of, roles[i], tuf_repo_role(all, raw, 1, 1));
+		assert_int_equal(json_object_set_new(of, roles[i], tuf_repo_role(all, raw, 1, 1)), 0);
 	}
-	json_object_set(root, "keys", all);
-	json_object_set(root, "roles", of);
-	json_object_set_new(root, "version", json_integer(2));
+	assert_int_equal(json_object_set(root, "keys", all), 0);
+	assert_int_equal(json_object_set(root, "roles", of), 0);
+	assert_int_equal(json_object_set_new(root, "version", json_integer(2)), 0);
 	put_json("2.root.json", root, BY("root-1", "+root-1"));
-	json_object_set_new(targets, "version", json_integer(2));
+	assert_int_equal(json_object_set_new(targets, "version", json_integer(2)), 0);
 	put_signed("2.targets.json", targets, BY("+targets"), &b);
-	json_object_set_new(json_object_get(snapshot, "meta"), "targets.json", tuf_repo_meta(b.data, b.len, 2));
-	json_object_set_new(snapshot, "version", json_integer(2));
+	assert_int_equal(json_object_set_new(json_object_get(snapshot, "meta"), "targets.json", tuf_repo_meta(b.data, b.len, 2)), 0);
+	assert_int_equal(json_object_set_new(snapshot, "version", json_integer(2)), 0);
 	buf_done(&b);
 	put_signed("2.snapshot.json", snapshot, BY("+snapshot"), &b);
-	json_object_set_new(json_object_get(timestamp, "meta"), "snapshot.json", tuf_repo_meta(b.data, b.len, 2));
-	json_object_set_new(timestamp, "version", json_integer(2));
+	assert_int_equal(json_object_set_new(json_object_get(timestamp, "meta"), "snapshot.json", tuf_repo_meta(b.data, b.len, 2)), 0);
+	assert_int_equal(json_object_set_new(timestamp, "version", json_integer(2)), 0);
 	put_json("timestamp.json", timestamp, BY("+timestamp"));
 }
 
