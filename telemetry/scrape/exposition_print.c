@@ -12,6 +12,8 @@
 #include "appliance/base/scope.h"
 #include "telemetry/otlp/otlp.h"
 
+enum { NUMBER_BYTES = 32 };
+
 struct printer {
 	struct buf *out;
 	bool openmetrics, timed;
@@ -30,23 +32,25 @@ by_name(const void *a, const void *b)
 	return order ? order : (x > y) - (x < y); /* those of one name as they came */
 }
 
+static const char *
+number_text(char text[NUMBER_BYTES], double v)
+{
+	if (isnan(v))
+		return "NaN";
+	if (isinf(v))
+		return v > 0 ? "+Inf" : "-Inf";
+	(void)snprintf(text, NUMBER_BYTES, "%.15g", v);
+	if (strtod(text, NULL) != v)
+		(void)snprintf(text, NUMBER_BYTES, "%.17g", v);
+	return text;
+}
+
 static void
 put_number(struct buf *out, double v)
 {
-	char text[32];
+	char text[NUMBER_BYTES];
 
-	if (isnan(v)) {
-		buf_puts(out, "NaN");
-		return;
-	}
-	if (isinf(v)) {
-		buf_puts(out, v > 0 ? "+Inf" : "-Inf");
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "%.15g", v);
-	if (strtod(text, NULL) != v)
-		(void)snprintf(text, sizeof(text), "%.17g", v);
-	buf_puts(out, text);
+	buf_puts(out, number_text(text, v));
 }
 
 static void
@@ -71,20 +75,15 @@ put_head(struct printer *p, const struct otlp_sample *s, const char *suffix, con
 	double number)
 {
 	bool first = true;
-	char text[32];
+	char text[NUMBER_BYTES];
 
 	buf_printf(p->out, "%s%s", p->family, suffix);
 	if (s->service)
 		put_label(p->out, &first, "service", s->service);
 	for (size_t i = 0; i < s->n_labels; i++)
 		put_label(p->out, &first, s->labels[i].name, s->labels[i].value);
-	if (apart) {
-		struct buf digits = BUF_MAX(sizeof(text));
-
-		put_number(&digits, number);
-		put_label(p->out, &first, apart, buf_text(&digits));
-		buf_done(&digits);
-	}
+	if (apart)
+		put_label(p->out, &first, apart, number_text(text, number));
 	buf_puts(p->out, first ? " " : "} ");
 }
 
