@@ -15,6 +15,9 @@ struct curl_loop {
 	CURLM *multi;
 	struct loop_timer *timer;
 	struct curl_transfer *first; /* all under way */
+	/* A callback found no memory.  libcurl then gives up all that is under way, but says so only of those that it
+	 * happens to look at, and takes nothing new until they are gone. */
+	bool wanting;
 };
 
 /* One socket that libcurl wants to hear of; it is handed to libcurl as the socket's own pointer. */
@@ -39,6 +42,15 @@ unlink_transfer(struct curl_transfer *t)
 }
 
 static void
+end(struct curl_transfer *t, CURLcode code)
+{
+	curl_reply_finish(t, code);
+	unlink_transfer(t); /* forgotten first */
+	t->done(&t->reply, t->arg);
+	curl_transfer_free(t);
+}
+
+static void
 deliver(struct curl_loop *c)
 {
 	CURLMsg *msg;
@@ -51,11 +63,26 @@ deliver(struct curl_loop *c)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		curl_reply_finish(t, code);
-		unlink_transfer(t); /* forgotten first; msg is gone with it */
-		t->done(&t->reply, t->arg);
-		curl_transfer_free(t);
+		/* msg is gone with it. */
+		end(t, c->wanting && code == CURLE_ABORTED_BY_CALLBACK ? CURLE_OUT_OF_MEMORY : code);
 	}
+}
+
+static void
+give_up(struct curl_loop *c)
+{
+	struct curl_transfer *t;
+
+	for (t = c->first; t; t = t->next)
+		t->given_up = true;
+	c->wanting = false;
+	/* From the first each time: a done function may start some and cancel others. */
+	do {
+		for (t = c->first; t && !t->given_up; t = t->next)
+			;
+		if (t)
+			end(t, CURLE_OUT_OF_MEMORY);
+	} while (t);
 }
 
 static void
@@ -65,6 +92,16 @@ act(struct curl_loop *c, curl_socket_t fd, int events)
 
 	(void)curl_multi_socket_action(c->multi, fd, events, &running);
 	deliver(c);
+	if (c->wanting)
+		give_up(c);
+}
+
+/* What a callback that failed answers libcurl. */
+static int
+want(struct curl_loop *c)
+{
+	c->wanting = true;
+	return -1;
 }
 
 static void
@@ -84,7 +121,7 @@ on_timeout_change(CURLM *multi, long ms, void *arg)
 		return 0;
 	}
 	/* 0 too only arms: calling back into libcurl from here is not allowed. */
-	return loop_after(&c->timer, c->loop, (uint64_t)ms, on_timer, c) < 0 ? -1 : 0;
+	return loop_after(&c->timer, c->loop, (uint64_t)ms, on_timer, c) < 0 ? want(c) : 0;
 }
 
 static void
@@ -115,14 +152,16 @@ on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket
 		return 0;
 	}
 	if (s)
-		return loop_watch_events(s->watch, events) < 0 ? -1 : 0;
+		return loop_watch_events(s->watch, events) < 0 ? want(c) : 0;
 	s = calloc(1, sizeof(*s));
-	if (!s)
-		return -1;
+	if (!s) {
+		(void)FAULT(-ENOMEM);
+		return want(c);
+	}
 	*s = (struct socket){ .owner = c, .fd = fd };
 	if (loop_watch(&s->watch, c->loop, fd, events, on_socket_ready, s) < 0) {
 		free(s);
-		return -1;
+		return want(c);
 	}
 	return curl_multi_assign(c->multi, fd, s) ? -1 : 0;
 }
@@ -177,9 +216,14 @@ curl_loop_start(struct curl_transfer **slot, struct curl_loop *c, const struct h
 	t->owner = c;
 	t->done = done;
 	t->arg = arg;
+	if (!c->first)
+		c->wanting = false;
 	/* Arms a timer; nothing of the request happens before the loop's next turn. */
-	if (curl_multi_add_handle(c->multi, t->easy))
+	if (curl_multi_add_handle(c->multi, t->easy) || c->wanting) {
+		/* The others still have a timer, by which they are given up. */
+		(void)curl_multi_remove_handle(c->multi, t->easy);
 		return FAULT(-ENOMEM);
+	}
 	curl_loop_cancel(*slot);
 	t->next = c->first;
 	if (c->first)
