@@ -149,7 +149,7 @@ ack_file_read(struct ack *a)
 	a->ahead = own(file.ahead);
 	a->passed = own(file.passed);
 	a->counts = own(file.counts);
-	return 0;
+	return a->streams && a->reserved && a->ahead && a->passed && a->counts ? 0 : FAULT(-ENOMEM);
 }
 
 /* Where the place has reached it, nothing is reserved any more. */
