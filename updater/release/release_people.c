@@ -24,13 +24,13 @@ static const char draft_file[] = "people.json";	     /* the document */
 static const char draft_role[] = "people.role.json"; /* metadata with the signatures so far */
 
 /* --- the document -------------------------------------------------------------------------------- */
-/* The officers' list that the document carries for readers; who signs is the delegation's matter. */
+/* The officers' list that the document carries for readers; who signs is the delegation's matter.  NULL: no memory. */
 static json_t *
 officers(const struct release_repo *r)
 {
 	const json_t *keys, *role = release_repo_people(r, &keys),
 			    *ids = json_object_get(role, "keyids");
-	json_t *list = json_array();
+	SCOPED_JSON *list = json_array();
 
 	for (size_t i = 0; i < json_array_size(ids); i++) {
 		const json_t *key =
@@ -38,11 +38,12 @@ officers(const struct release_repo *r)
 		char name[32];
 
 		(void)snprintf(name, sizeof(name), "officer-%zu", i + 1);
-		(void)json_array_append_new(list,
-			json_pack("{s:s, s:O}", "name", name, "key",
-				json_object_get(json_object_get(key, "keyval"), "public")));
+		if (json_array_append_new(list,
+			    json_pack("{s:s, s:O}", "name", name, "key",
+				    json_object_get(json_object_get(key, "keyval"), "public"))) < 0)
+			return NULL;
 	}
-	return list;
+	return STEAL(list);
 }
 
 /* The draft, else the published document with the next version, else an empty one. */
@@ -142,11 +143,15 @@ put_words(json_t *obj, const char *member, const char *words)
 
 	for (const char *w = words;;) {
 		size_t n = strcspn(w, ",");
+		json_t *word;
 
-		if (!n)
+		errno = 0; /* where there is no memory malloc() sets it; a word that is no text leaves it */
+		word = n ? json_stringn(w, n) : NULL;
+		if (!word && errno != ENOMEM)
 			return REFUSE(
 				REASON_USAGE, words, "%s are words with commas between", member);
-		(void)json_array_append_new(list, json_stringn(w, n));
+		if (json_array_append_new(list, word) < 0)
+			return FAULT(-ENOMEM);
 		w += n;
 		if (!*w)
 			break;

@@ -213,7 +213,7 @@ add_whole(struct spdx *s)
 static json_t *
 extracted(const json_t *licences)
 {
-	json_t *list = json_array();
+	SCOPED_JSON *list = json_array();
 	const char *ref;
 	json_t *name;
 	char text[256];
@@ -221,10 +221,11 @@ extracted(const json_t *licences)
 	json_object_foreach((json_t *)licences, ref, name) {
 		(void)snprintf(text, sizeof(text),
 			"Debian calls it %s; its text is in /usr/share/doc/PACKAGE/copyright", json_string_value(name));
-		(void)json_array_append_new(list,
-			json_pack("{s:s, s:O, s:s}", "licenseId", ref, "name", name, "extractedText", text));
+		if (json_array_append_new(list,
+			    json_pack("{s:s, s:O, s:s}", "licenseId", ref, "name", name, "extractedText", text)) < 0)
+			return NULL;
 	}
-	return list;
+	return STEAL(list);
 }
 
 static int

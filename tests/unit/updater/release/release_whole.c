@@ -185,6 +185,7 @@ test_drafts_of_people(void **state)
 {
 	static const struct commands_row first[] = {
 		{ SET "support,,enrol", REASON_USAGE, "support,,enrol", "roles are words", "echo " ADA " >ada.pub" },
+		{ SET "support,\xff", REASON_USAGE, "support,\xff", "roles are words", "echo " ADA " >ada.pub" },
 		{ SET "suport", REASON_USAGE, "suport", "is no role of an engineer: support, enrol, rollout; did you mean \"support\"?", NULL },
 		{ "people set repo --name ada --key ada.pub --roles support --customers ,", REASON_USAGE, ",", "customers are words", NULL },
 	}, drafted[] = {
