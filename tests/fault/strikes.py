@@ -22,8 +22,8 @@ DAEMONS = (MONITOR, COLLECTOR, COURIER, SUPERVISOR, RUN, SHIM, HUB, TELLER, NGIN
 GREAT = (SITE_WHOLE, RUN, SUPERVISOR)
 # From when on somebody is to die, and how long a point is waited for; one that comes with a person's deed, while they are at that, too.
 ROUND_S, POINT_S, DEED_S = 2.2, 2.5, 15
-# How long one who is just being started again is waited for, and whoever is started for one thing.
-BACK_S, AMBUSH_S = 1, 6
+# How long one who is just being started again is waited for.
+BACK_S = 1
 # (what is happening, whose, the system calls before which it dies, the how manieth of them: from, to; the folder it is about, below the site)
 POINTS = tuple((*point, "") for point in SHIPPING) + (
     ("a change's journal gets its name", MONITOR, "renameat", 1, 6, "lib/monitor/journal"),
@@ -75,7 +75,7 @@ class Strike:
     def __init__(self, everybody, victim, point, tries, dice):
         self.everybody, self.e, self.victim, self.point, self.tries, self.dice = everybody, everybody.e, victim, point, tries, dice
         self.at = 0 if victim in COMMANDS or (point and point[0] in WAITED_FOR) else \
-            dice.random() * ROUND_S * (0.4 if victim in SHORT_S or point else 1)
+            dice.random() * ROUND_S * (0.4 / (1 + tries) if victim in SHORT_S or point else 1)
         self.pass_over = dice.randint(0, 2) if victim in (RELEASE, COMMAND) and not tries else 0  # so many commands before it
         self.nth = dice.randint(point[3], max(point[3], point[4] >> tries)) if point else 0
         # The delays of those who are there for moments; squared: most of what they do, they do at once.
@@ -222,7 +222,7 @@ class Ambush:
 
     def run(self, began):
         seen = set()
-        while self.waiting and not self.everybody.over.is_set() and time.monotonic() < began + AMBUSH_S:
+        while self.waiting and not self.everybody.over.is_set():
             bosses = children(self.e.site.proc.pid) or pids_of(self.e, SUPERVISOR)
             for pid in [pid for boss in bosses for pid in children(boss) if pid not in seen]:
                 comm = read(f"/proc/{pid}/comm").strip()
