@@ -83,33 +83,37 @@ up_text(const json_t *metrics, const char *service, char out[CELL])
 	return "not told";
 }
 
-/* One screen is for what the engineer supports. */
+/* One screen is for what the engineer supports.  NULL: no memory. */
 static json_t *
 services_only(const json_t *metrics)
 {
-	json_t *list = json_array(), *item;
+	SCOPED_JSON *list = json_array();
+	json_t *item;
 	size_t i;
 
 	json_array_foreach(metrics, i, item) {
 		const char *service = json_string_value(json_object_get(item, "service"));
 
-		if (service && *service)
-			(void)json_array_append(list, item);
+		if (service && *service && json_array_append(list, item) < 0)
+			return NULL;
 	}
-	return list;
+	return STEAL(list);
 }
 
-/* What ran is one thing, in which state it left the site another; many of the first do not hide the second. */
+/* What ran is one thing, in which state it left the site another; many of the first do not hide the second.  NULL: no
+ * memory. */
 static json_t *
 changes_of(const json_t *changes, bool operations)
 {
-	json_t *list = json_array(), *item;
+	SCOPED_JSON *list = json_array();
+	json_t *item;
 	size_t i;
 
 	json_array_foreach(changes, i, item)
-		if ((strcmp(json_text(item, "of"), "mailbox") == 0) == operations)
-			(void)json_array_append(list, item);
-	return list;
+		if ((strcmp(json_text(item, "of"), "mailbox") == 0) == operations &&
+			json_array_append(list, item) < 0)
+			return NULL;
+	return STEAL(list);
 }
 
 /* Two with one key: who they are, and what to do. */
@@ -173,7 +177,7 @@ say_whose(struct command_call *call, const struct desk_site *s)
 
 /* Name, version, channel as the site signed them and the repository's signed list names them; whether each is up is the
  * hub's word. */
-static void
+static int
 say_services(struct command_call *call, struct desk *d, const struct desk_site *s)
 {
 	static const char *const names[] = { "name", "version", "channel", "up", NULL };
@@ -185,15 +189,19 @@ say_services(struct command_call *call, struct desk *d, const struct desk_site *
 		const char *name = json_text(item, "name"), *release = json_text(item, "release");
 		char version[DESK_TRUST_VERSION_MAX], up[CELL];
 		json_t *row = json_object();
+		int r = json_array_append_new(rows, row) < 0 ? -ENOMEM : 0;
 
-		(void)json_array_append_new(rows, row);
-		(void)json_put_text(row, "name", name);
+		r = r ?: json_put_text(row, "name", name);
 		desk_trust_version(d, release, version);
-		(void)json_put_text(row, "version", *version ? version : *release ? release : "not installed");
-		(void)json_put_text(row, "channel", json_text(item, "channel"));
+		r = r ?: json_put_text(row, "version", *version ? version : *release ? release : "not installed");
+		r = r ?: json_put_text(row, "channel", json_text(item, "channel"));
+		if (r < 0)
+			return FAULT(r);
+		/* The hub's word, cut anywhere, may be no text: then it has none. */
 		(void)json_put_text(row, "up", up_text(json_object_get(s->hub, "metrics"), name, up));
 	}
 	say_rows(call, "services: name, version, channel (signed); health (the hub says)", rows, names, 64);
+	return 0;
 }
 
 /* The signer's clock against the hub's, and what that does to times. */
@@ -225,7 +233,9 @@ say_requests(struct command_call *call, struct desk *d, const struct desk_site *
 		return r;
 	json_array_foreach(items, i, item)
 		if (json_is_true(json_object_get(item, "signed")))
-			(void)json_put_text(item, "state", "waiting (signed)");
+			r = r ?: json_put_text(item, "state", "waiting (signed)");
+	if (r < 0)
+		return FAULT(r);
 	say_rows(call, "requests on their way: id, what, by, state, since, for (the hub says, where not signed)", items,
 		names, 64);
 	return 0;
@@ -257,19 +267,19 @@ say_alerts(struct command_call *call, const json_t *items)
 	}
 }
 
-static void
+static int
 say_statement(struct command_call *call, struct desk *d, const struct desk_site *s)
 {
 	static const char *const statement[] = { "time", "epoch", NULL };
 
 	if (!s->statement) {
 		command_say(call, "\nthe site has said nothing yet");
-		return;
+		return 0;
 	}
 	command_say(call, "\nthe site says, signed%s: time, epoch; its audit log has %lld entries", s->by_file ? ", brought by hand" : "",
 		(long long)json_integer_value(json_object_get(json_object_get(s->statement, "audit"), "size")));
 	say_row(call, s->statement, statement);
-	say_services(call, d, s);
+	return say_services(call, d, s);
 }
 
 static int
@@ -284,15 +294,17 @@ say_site(struct command_call *call, struct desk *d, const struct desk_site *s)
 	SCOPED_JSON *of_states = changes_of(json_object_get(s->hub, "changes"), false);
 	int r;
 
+	if (!of_services || !of_operations || !of_states)
+		return FAULT(-ENOMEM);
 	say_whose(call, s);
 	say_clone(call, s->site, json_object_get(s->hub, "clone"));
 	say_conflicts(call, s);
 	command_say(call, "\nstatus, last contact (the hub says)");
 	say_row(call, s->hub, contact);
 	say_clock(call, s);
-	say_statement(call, d, s);
+	r = say_statement(call, d, s);
 	say_alerts(call, json_object_get(s->hub, "alerts"));
-	r = say_requests(call, d, s);
+	r = r ?: say_requests(call, d, s);
 	desk_permits_say(call, s);
 	say_rows(call, "last changes (the hub says)", of_states, changes, SHOWN_CHANGES);
 	say_rows(call, "last operations (the hub says)", of_operations, changes, SHOWN_OPERATIONS);

@@ -72,8 +72,9 @@ request_command_list(struct command_call *call)
 	/* In the table nothing else tells it from one that ran. */
 	if (!call->json)
 		json_array_foreach(items, i, item)
-			if (json_is_true(json_object_get(item, "plan_only")))
-				(void)json_object_set_new(item, "decision", json_string("plan only"));
+			if (json_is_true(json_object_get(item, "plan_only")) &&
+				json_object_set_new(item, "decision", json_string("plan only")) < 0)
+				return FAULT(-ENOMEM);
 	return command_print_items(call, "RequestList", json_incref(items), columns);
 }
 

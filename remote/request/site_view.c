@@ -11,11 +11,13 @@ approval(const struct request_item *item)
 {
 	size_t n = json_array_size(item->permits), i;
 	const json_t *entry;
-	json_t *by = json_array();
+	SCOPED_JSON *by = json_array();
 
+	/* Fewer names than are counted would be an approval by nobody. */
 	json_array_foreach(item->permits, i, entry)
-		(void)json_array_append(by, json_object_get(entry, "approver"));
-	return json_pack("{s:i, s:i, s:o}", "have", (int)n, "need",
+		if (json_array_append(by, json_object_get(entry, "approver")) < 0)
+			return NULL;
+	return json_pack("{s:i, s:i, s:O}", "have", (int)n, "need",
 		(int)(item->need ? item->need : n), "by", by);
 }
 
