@@ -295,9 +295,12 @@ https_hub_start(struct https_hub *h, const struct scratch *dir, const char *host
 void
 https_hub_stop(struct https_hub *h)
 {
-	(void)kill(h->pid, SIGKILL);
-	(void)waitpid(h->pid, NULL, 0);
-	(void)munmap(h->shared, sizeof(*h->shared));
+	/* One that was not started is nobody: 0 would be all of us. */
+	if (h->pid > 0) {
+		(void)kill(h->pid, SIGKILL);
+		(void)waitpid(h->pid, NULL, 0);
+		(void)munmap(h->shared, sizeof(*h->shared));
+	}
 	ed25519_free(h->key);
 	*h = (struct https_hub){ 0 };
 }
