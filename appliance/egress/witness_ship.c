@@ -41,6 +41,7 @@ struct witness_ship {
 	struct slot slots[SLOTS];
 	struct hub_call *at_hub; /* a checkpoint that the hub holds */
 	struct buf record;
+	uint64_t held; /* the sequence of record where it was read and has not left; 0: none */
 	struct notice_ear ear;
 	uint64_t dry_us; /* there was nothing: not looked again before, unless something is heard */
 };
@@ -142,23 +143,33 @@ open_reader(struct witness_ship *s)
 static int
 ship_one(struct witness_ship *s, struct slot *slot)
 {
+	struct ack *ack = carrier_ack(s->carrier);
 	struct ledger_entry e;
-	uint64_t sequence;
+	uint64_t sequence = s->held;
 	int r = open_reader(s);
 
-	r = r ?: record_reader_next(s->reader, &s->record, &sequence);
-	if (r == REASON_ALTERED)
-		return record_reader_skip(s->reader); /* logged; the records behind it are good */
+	if (!s->held) {
+		r = r ?: record_reader_next(s->reader, &s->record, &sequence);
+		if (r == REASON_ALTERED)
+			return record_reader_skip(s->reader); /* logged; the records behind it are good */
+	}
 	if (r)
 		return r;
-	/* Once, whatever comes of it: before it leaves, so that a crash does not repeat it for ever. */
-	r = ack_set(carrier_ack(s->carrier), LEDGER_WITNESS, sequence);
+	s->held = sequence;
+	/* Once, whatever comes of it: before it leaves, so that a crash does not repeat it for ever.  The first may have moved
+	 * it in memory alone when it was tried before. */
+	r = ack_set(ack, LEDGER_WITNESS, sequence);
+	r = r ?: ack_flush(ack);
 	if (r < 0)
 		return FAULT(r);
+	s->held = 0;
 	if (ledger_decode(&e, s->record.data, s->record.len, LEDGER_WITNESS) != 0)
 		return 0;
 	slot->sequence = sequence;
-	return start(s, slot, "POST", e.path, e.content_type, e.body, e.body_len);
+	r = start(s, slot, "POST", e.path, e.content_type, e.body, e.body_len);
+	if (r == -ENOMEM)
+		s->held = sequence; /* nothing of it left; with memory it does */
+	return r;
 }
 
 static bool
@@ -263,6 +274,7 @@ on_reset(struct carrier *c, void *arg)
 		curl_loop_cancel(s->slots[i].transfer);
 	hub_client_cancel(s->at_hub);
 	s->reader = record_reader_close(s->reader);
+	s->held = 0;
 	s->dry_us = 0;
 }
 

@@ -335,10 +335,13 @@ record_reader_next(struct record_reader *rd, struct buf *out, uint64_t *ret_seq)
 		rd->offset += rec.bytes;
 		rd->expect++;
 	}
+	/* Who finds no room reads the same record again. */
+	buf_reset(out);
+	if (rec.len <= out->max && !buf_reserve(out, rec.len))
+		return FAULT(buf_error(out));
 	rd->offset += rec.bytes;
 	rd->expect++;
 	rd->want = rd->expect;
-	buf_reset(out);
 	if (rec.len > out->max)
 		return REFUSE(REASON_TOO_LARGE, rd->name,
 			"record %llu has %zu bytes, of at most %zu",
@@ -346,7 +349,7 @@ record_reader_next(struct record_reader *rd, struct buf *out, uint64_t *ret_seq)
 	buf_put(out, rec.payload, rec.len);
 	if (ret_seq)
 		*ret_seq = rec.sequence;
-	return buf_error(out) ? FAULT(buf_error(out)) : 0;
+	return 0;
 }
 
 int
