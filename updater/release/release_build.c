@@ -99,7 +99,7 @@ write_statement(int out_fd, const struct release_summary *s, struct release_made
 		o->channel, "class", o->class);
 	int r;
 
-	if (!meta || !signed_ || json_object_update_new(signed_, meta) < 0)
+	if (!meta || json_object_update_new(signed_, meta) < 0)
 		return FAULT(-ENOMEM);
 	r = write_beside(out_fd, m, signed_);
 	r = r ?: tuf_repo_sign(&b, signed_, NULL, 0);

@@ -267,8 +267,7 @@ make_role(const struct release_repo *r, const struct buf *document, struct buf *
 		r->now_us + RELEASE_PEOPLE_LIFE_S * CLOCK_US_PER_S);
 	json_t *meta = tuf_repo_meta(document->data, document->len, 0);
 
-	if (!role || !meta ||
-		json_object_set_new(role, "targets", json_pack("{s:o}", PEOPLE_TARGET, meta)) < 0)
+	if (!meta || json_object_set_new(role, "targets", json_pack("{s:o}", PEOPLE_TARGET, meta)) < 0)
 		return FAULT(-ENOMEM);
 	return tuf_repo_sign(out, role, NULL, 0);
 }
