@@ -15,8 +15,8 @@ struct curl_loop {
 	CURLM *multi;
 	struct loop_timer *timer;
 	struct curl_transfer *first; /* all under way */
-	/* A callback found no memory.  libcurl then gives up all that is under way, but says so only of those that it
-	 * happens to look at, and takes nothing new until they are gone. */
+	/* A callback found no memory: something is not listened to that libcurl waits for, and all that is under way is to
+	 * end.  It is not told: it would end some of it only, and keep pointers to what it ended. */
 	bool wanting;
 };
 
@@ -63,8 +63,7 @@ deliver(struct curl_loop *c)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		/* msg is gone with it. */
-		end(t, c->wanting && code == CURLE_ABORTED_BY_CALLBACK ? CURLE_OUT_OF_MEMORY : code);
+		end(t, code); /* msg is gone with it */
 	}
 }
 
@@ -96,14 +95,6 @@ act(struct curl_loop *c, curl_socket_t fd, int events)
 		give_up(c);
 }
 
-/* What a callback that failed answers libcurl. */
-static int
-want(struct curl_loop *c)
-{
-	c->wanting = true;
-	return -1;
-}
-
 static void
 on_timer(void *arg)
 {
@@ -121,7 +112,9 @@ on_timeout_change(CURLM *multi, long ms, void *arg)
 		return 0;
 	}
 	/* 0 too only arms: calling back into libcurl from here is not allowed. */
-	return loop_after(&c->timer, c->loop, (uint64_t)ms, on_timer, c) < 0 ? want(c) : 0;
+	if (loop_after(&c->timer, c->loop, (uint64_t)ms, on_timer, c) < 0)
+		c->wanting = true;
+	return 0;
 }
 
 static void
@@ -133,6 +126,25 @@ on_socket_ready(uint32_t revents, void *arg)
 		(revents & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 
 	act(s->owner, s->fd, events);
+}
+
+static int
+watch(struct curl_loop *c, curl_socket_t fd, uint32_t events)
+{
+	struct socket *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return FAULT(-ENOMEM);
+	*s = (struct socket){ .owner = c, .fd = fd };
+	r = loop_watch(&s->watch, c->loop, fd, events, on_socket_ready, s);
+	if (r == 0 && curl_multi_assign(c->multi, fd, s))
+		r = FAULT(-EINVAL);
+	if (r < 0) {
+		loop_unwatch(s->watch);
+		free(s);
+	}
+	return r;
 }
 
 static int
@@ -151,19 +163,9 @@ on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket
 		(void)curl_multi_assign(c->multi, fd, NULL);
 		return 0;
 	}
-	if (s)
-		return loop_watch_events(s->watch, events) < 0 ? want(c) : 0;
-	s = calloc(1, sizeof(*s));
-	if (!s) {
-		(void)FAULT(-ENOMEM);
-		return want(c);
-	}
-	*s = (struct socket){ .owner = c, .fd = fd };
-	if (loop_watch(&s->watch, c->loop, fd, events, on_socket_ready, s) < 0) {
-		free(s);
-		return want(c);
-	}
-	return curl_multi_assign(c->multi, fd, s) ? -1 : 0;
+	if ((s ? loop_watch_events(s->watch, events) : watch(c, fd, events)) < 0)
+		c->wanting = true;
+	return 0;
 }
 
 int

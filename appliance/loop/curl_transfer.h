@@ -9,7 +9,7 @@ struct curl_transfer {
 	struct curl_loop *owner; /* NULL: blocking */
 	struct curl_transfer **slot;
 	struct curl_transfer *next, *prev;
-	bool given_up; /* by libcurl, as all that was under way */
+	bool given_up; /* as all that was under way */
 	CURL *easy;
 	struct curl_slist *headers, *recipients;
 	uint8_t *body;
