@@ -175,7 +175,7 @@ release_card_signed(const struct release_card *c)
 	if (tuf_split(&s, c->text.data, c->text.len, CARD_MAX, "card") != 0)
 		return 0;
 	for (size_t i = 0; i < json_array_size(ids); i++)
-		good += release_chain_signed(&s, json_object_get(root_of(c), "keys"), json_string_value(json_array_get(ids, i)));
+		good += release_chain_signed(&s, json_object_get(root_of(c), "keys"), json_string_value(json_array_get(ids, i))) > 0;
 	return good;
 }
 

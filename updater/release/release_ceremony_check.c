@@ -279,7 +279,7 @@ release_ceremony_check(struct release_ceremony *c, const struct buf *known, uint
 
 /* --- thresholds ---------------------------------------------------------------------------------- */
 /* The keys of a role that have not signed, as people know them. */
-static const char *
+static int
 missing(const struct tuf_split *s, const json_t *keys, const json_t *of, struct buf *out, size_t *ret_good)
 {
 	const json_t *ids = json_object_get(of, "keyids");
@@ -288,12 +288,16 @@ missing(const struct tuf_split *s, const json_t *keys, const json_t *of, struct 
 	for (size_t i = 0; i < json_array_size(ids); i++) {
 		const char *id = json_string_value(json_array_get(ids, i));
 
-		if (release_chain_signed(s, keys, id))
+		int is = release_chain_signed(s, keys, id);
+
+		if (is < 0)
+			return FAULT(is);
+		if (is)
 			++*ret_good;
 		else
 			buf_printf(out, "%s%.16s", out->len ? " " : "", id);
 	}
-	return buf_text(out);
+	return buf_error(out) == -ENOMEM ? FAULT(-ENOMEM) : 0;
 }
 
 static int
@@ -304,19 +308,18 @@ check_threshold(const struct release_ceremony *c, const char *role, bool former)
 	SCOPED_JSON *signed_ = NULL;
 	const json_t *keys, *of = release_ceremony_role(c, role, former, &keys);
 	long long need = json_integer_value(json_object_get(of, "threshold"));
-	const char *names;
-	size_t good;
+	size_t good = 0;
 	int r = split_text(&s, &signed_, json_object_get(c->next, role), role);
 
+	r = r ?: missing(&s, keys, of, &out, &good);
 	if (r)
 		return r;
-	names = missing(&s, keys, of, &out, &good);
 	if (good < (size_t)need)
 		return REFUSE(REASON_THRESHOLD, role, "%zu of %lld signatures %sare there; not signed by %s", good, need,
 			!is_root(role) ? ""
 				: former ? "of the former root "
 					 : "of the new root ",
-			names);
+			buf_text(&out));
 	return 0;
 }
 

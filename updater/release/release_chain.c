@@ -54,37 +54,39 @@ release_chain_read(struct release_chain *ret, const struct release_repo *r)
 }
 
 /* --- signatures ---------------------------------------------------------------------------------- */
-/* 1: it is; 0: it is not; or a fault. */
 static int
-is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *role, const char *file)
+key_signed(const struct tuf_split *s, size_t i, const json_t *obj, const char *operand)
 {
-	const json_t *ids = json_object_get(role, "keyids"), *obj = json_object_get(keys, s->sigs[i].keyid);
 	SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
-	bool of_role = false;
-	int r;
+	int r = tuf_key_new(&key, obj, operand);
 
-	for (size_t j = 0; j < json_array_size(ids); j++)
-		of_role |= !strcmp(json_string_value(json_array_get(ids, j)), s->sigs[i].keyid);
-	if (!of_role || !obj)
-		return 0;
-	r = tuf_key_new(&key, obj, file);
 	if (r)
 		return r < 0 ? FAULT(r) : 0;
 	r = tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
 	return !r && errno == ENOMEM ? FAULT(-ENOMEM) : r;
 }
 
-bool
+/* 1: it is; 0: it is not; or a fault. */
+static int
+is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *role, const char *file)
+{
+	const json_t *ids = json_object_get(role, "keyids"), *obj = json_object_get(keys, s->sigs[i].keyid);
+	bool of_role = false;
+
+	for (size_t j = 0; j < json_array_size(ids); j++)
+		of_role |= !strcmp(json_string_value(json_array_get(ids, j)), s->sigs[i].keyid);
+	return of_role && obj ? key_signed(s, i, obj, file) : 0;
+}
+
+int
 release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid)
 {
-	SCOPED(tuf_key_freep) struct tuf_key *key = NULL;
 	const json_t *obj = json_object_get(keys, keyid);
 
 	for (size_t i = 0; i < s->n_sigs; i++)
 		if (!strcmp(s->sigs[i].keyid, keyid))
-			return obj && tuf_key_new(&key, obj, "key") == 0 &&
-				tuf_key_verify(key, s->canonical.data, s->canonical.len, s->sigs[i].sig);
-	return false;
+			return obj ? key_signed(s, i, obj, "key") : 0;
+	return 0;
 }
 
 /* The same of them all. */
@@ -159,13 +161,14 @@ release_chain_check(const struct release_chain *c, const struct tuf_split *s, co
 	return release_chain_check_role(s, json_object_get(newest, "keys"), role_of(newest, role), file);
 }
 
-static bool
+static int
 signed_by_any(const struct tuf_split *s, const json_t *const *keys, size_t n, const char *keyid)
 {
-	for (size_t i = 0; i < n; i++)
-		if (release_chain_signed(s, keys[i], keyid))
-			return true;
-	return false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = release_chain_signed(s, keys[i], keyid);
+	return r;
 }
 
 int
@@ -185,8 +188,14 @@ release_chain_join(const struct tuf_split *a, const struct tuf_split *b, const j
 
 		while (at < a->n_sigs && strcmp(a->sigs[at].keyid, id) != 0)
 			at++;
-		if (at < a->n_sigs && (signed_by_any(a, keys, n, id) || !signed_by_any(b, keys, n, id)))
-			continue;
+		if (at < a->n_sigs) {
+			int ours = signed_by_any(a, keys, n, id), theirs = ours ? 0 : signed_by_any(b, keys, n, id);
+
+			if (ours < 0 || theirs < 0)
+				return FAULT(ours < 0 ? ours : theirs);
+			if (!theirs)
+				continue;
+		}
 		if ((at < a->n_sigs ? json_array_set(sigs, at, (json_t *)one) : json_array_append(sigs, (json_t *)one)) < 0)
 			return FAULT(-ENOMEM);
 	}

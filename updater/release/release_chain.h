@@ -32,8 +32,8 @@ int release_chain_check(const struct release_chain *c, const struct tuf_split *s
 /* The same for one role object: no signature that is not good, and at least its threshold. */
 int release_chain_check_role(const struct tuf_split *s, const json_t *keys, const json_t *role, const char *file);
 
-/* Has the key of this id, among keys, signed s, and well? */
-bool release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid);
+/* Has the key of this id, among keys, signed s, and well?  1: yes; 0: no; or a fault. */
+int release_chain_signed(const struct tuf_split *s, const json_t *keys, const char *keyid);
 
 /* The document of which a and b are copies, with the signatures of both: of one key's two the one that is good by any of these
  * n sets of keys. */

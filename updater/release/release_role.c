@@ -164,7 +164,7 @@ still_counts(const struct release_repo *r, const char *role, const json_t *keys,
 	if (tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, role) != 0)
 		return false;
 	for (size_t i = 0; i < s.n_sigs; i++)
-		if (!release_keys_listed(of, s.sigs[i].keyid) || !release_chain_signed(&s, keys, s.sigs[i].keyid))
+		if (!release_keys_listed(of, s.sigs[i].keyid) || release_chain_signed(&s, keys, s.sigs[i].keyid) <= 0)
 			return false;
 	return s.n_sigs >= (size_t)json_integer_value(json_object_get(of, "threshold"));
 }

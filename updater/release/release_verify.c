@@ -94,9 +94,15 @@ verify_delegated(struct verify *v, const struct tuf_split *s, const char *role, 
 		const json_t *at = json_array_get(list, i), *role_at = json_object_get(at, "role");
 		size_t good = 0;
 
-		for (size_t j = 0; j < s->n_sigs; j++)
-			good += release_keys_listed(role_at, s->sigs[j].keyid) &&
-				release_chain_signed(s, json_object_get(at, "keys"), s->sigs[j].keyid);
+		for (size_t j = 0; j < s->n_sigs; j++) {
+			int is = release_keys_listed(role_at, s->sigs[j].keyid)
+				? release_chain_signed(s, json_object_get(at, "keys"), s->sigs[j].keyid)
+				: 0;
+
+			if (is < 0)
+				return FAULT(is);
+			good += is > 0;
+		}
 		if (good == s->n_sigs && good >= (size_t)json_integer_value(json_object_get(role_at, "threshold")))
 			return 0;
 	}
