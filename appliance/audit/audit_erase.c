@@ -198,10 +198,16 @@ int
 audit_erase_go_on(struct audit *a, uint64_t *ret_erased)
 {
 	struct erasing x = { 0 };
-	int r = read_journal(a, &x.range);
+	int r;
 
+	/* Where it is unknown what the disk has, only the next opening can tell whether there is such a leaf. */
+	if (a->failed)
+		return FAULT(-EIO);
+	r = read_journal(a, &x.range);
 	if (r == REASON_NOT_FOUND)
 		return 0;
+	if (r == 0 && x.range.n >= a->edge.size && x.range.n < audit_size(a))
+		return 0; /* there may be, and it is signed for when there is room */
 	if (r == 0 && x.range.n < a->edge.size) {
 		struct audit_filter leaf = { .from = x.range.n, .limit = 1 };
 

@@ -28,6 +28,21 @@ fsync(int fd)
 	return -1;
 }
 
+/* All syncs of files fail from here on, after so many more, where this is an error. */
+static int data_error;
+static unsigned data_left;
+
+int
+fdatasync(int fd)
+{
+	if (data_error == 0 || data_left > 0) {
+		data_left -= data_left > 0;
+		return (int)syscall(SYS_fdatasync, fd);
+	}
+	errno = data_error;
+	return -1;
+}
+
 struct seen {
 	uint64_t live, erased, time_us;
 };
@@ -228,6 +243,42 @@ an_interrupted_erasure_goes_on(void **state)
 	assert_null(f->log);
 }
 
+/* The leaf may be on the disk all the same: the journal stays for whoever opens the log next. */
+static void
+an_erasure_whose_leaf_is_in_doubt_goes_on(void **state)
+{
+	struct fixture *f = *state;
+
+	add_many(f, 300);
+	data_error = EIO;
+	assert_int_equal(audit_erase(f->log, "anna", 250, 280, "x", NULL), -EIO);
+	data_error = 0;
+	assert_int_equal(audit_erase(f->log, "anna", 0, 9, "x", NULL), -EIO);
+	reopen(f);
+	well(f, 301, 31);
+}
+
+/* The leaf is there, and no room to sign for it. */
+static void
+an_erasure_whose_leaf_is_not_signed_yet_goes_on(void **state)
+{
+	struct fixture *f = *state;
+
+	add_many(f, 300);
+	data_error = ENOSPC;
+	data_left = 1;
+	assert_int_equal(audit_erase(f->log, "anna", 250, 280, "x", NULL), REASON_NO_SPACE);
+	audit_free(f->log);
+	f->log = NULL;
+	data_left = 1; /* what it finds is written again */
+	assert_int_equal(audit_open(&f->log, f->s.fd, "plant7", f->key), 0);
+	assert_int_equal(audit_size(f->log), 301);
+	assert_true(there(f, "erasing"));
+	data_error = 0;
+	assert_int_equal(audit_erase(f->log, "anna", 250, 280, "x", NULL), REASON_NOT_FOUND);
+	well(f, 301, 31);
+}
+
 static void
 frame_tombstone(struct buf *out, uint64_t n, uint64_t time_us)
 {
@@ -365,6 +416,8 @@ main(void)
 		LOG_TEST(what_cannot_be_erased),
 		LOG_TEST(a_file_whose_name_may_not_last_takes_no_more),
 		LOG_TEST(an_interrupted_erasure_goes_on),
+		LOG_TEST(an_erasure_whose_leaf_is_in_doubt_goes_on),
+		LOG_TEST(an_erasure_whose_leaf_is_not_signed_yet_goes_on),
 		LOG_TEST(a_tombstone_that_no_leaf_covers),
 		LOG_TEST(a_leaf_without_a_range_erases_nothing),
 		cmocka_unit_test(a_tombstone_has_one_form),
