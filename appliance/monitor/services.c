@@ -318,6 +318,7 @@ services_free(void *arg)
 		free(w);
 	}
 	s->driver = driver_free(s->driver);
+	services_steps_free(s);
 	services_order_free(s);
 	cluster_free(s->cluster);
 	free(s);

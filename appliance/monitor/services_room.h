@@ -42,6 +42,7 @@ struct services {
 	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
 	struct services_step *steps; /* under way */
+	struct services_step *refused; /* whoever asked is told at the loop's next turn */
 	struct services_order *order; /* starts that wait for others; NULL: none */
 	services_held_fn *held; /* by a change, which starts it; NULL: nobody asked */
 	void *held_arg;
@@ -86,6 +87,8 @@ void services_order_free(struct services *s);
 int services_step_yielding(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg);
 enum services_step_is { SERVICES_STEP_NONE, SERVICES_STEP_YIELDS, SERVICES_STEP_BUSY };
 enum services_step_is services_step_is(const struct monitor *m, const char *name);
+/* The monitor ends: nobody is told any more.  The driver is gone by then. */
+void services_steps_free(struct services *s);
 /* End the one that yields, if there is one. */
 void services_step_give_way(struct monitor *m, const char *name);
 

@@ -85,10 +85,8 @@ struct services_step {
 };
 
 static void
-forget(const struct services_step *step)
+take_out(struct services_step **at, const struct services_step *step)
 {
-	struct services_step **at = &step->m->services->steps;
-
 	while (*at && *at != step)
 		at = &(*at)->next;
 	if (*at)
@@ -103,7 +101,8 @@ end_step(struct services_step *step, int r)
 
 	monitor_changed(step->m, MONITOR_CHANGE_SERVICE);
 	monitor_statement_soon(step->m);
-	forget(step);
+	take_out(&step->m->services->steps, step);
+	take_out(&step->m->services->refused, step);
 	loop_cancel(step->later);
 	free(step);
 	done(r, arg);
@@ -124,6 +123,23 @@ on_later(void *arg)
 	end_step(step, refuse_relay(why.reason, why.operand, why.place, why.text));
 }
 
+void
+services_steps_free(struct services *s)
+{
+	struct services_step *next;
+
+	for (struct services_step *step = s->steps; step; step = next) {
+		next = step->next;
+		free(step);
+	}
+	for (struct services_step *step = s->refused; step; step = next) {
+		next = step->next;
+		loop_cancel(step->later);
+		free(step);
+	}
+	s->steps = s->refused = NULL;
+}
+
 /* done runs from the loop, also where the answer is known at once. */
 static int
 refuse_later(struct services_step *step, int r)
@@ -133,6 +149,8 @@ refuse_later(struct services_step *step, int r)
 		free(step);
 		return FAULT(r < 0 ? r : -ENOMEM);
 	}
+	step->next = step->m->services->refused;
+	step->m->services->refused = step;
 	return 0;
 }
 

@@ -265,15 +265,9 @@ check_goes_on(const struct check *c)
 {
 	struct world_point now;
 	struct services_state state;
-	int r = services_find(c->w->t.m, "redis", &state) ? REASON_BUSY : 0;
 
 	need(world_call(c->w, "update.plan", NULL) == 0, "plan after the cut");
-	/* Busy: it is being started, now that the monitor is there. */
-	for (unsigned tries = 0; r == REASON_BUSY && tries < 20; tries++) {
-		bench_settle(&c->w->b);
-		r = world_call(c->w, "service.remove", json_pack("{s:s}", "service", "redis"));
-	}
-	need(r == 0, "removal after the cut");
+	need(!services_find(c->w->t.m, "redis", &state) || world_remove(c->w) == 0, "removal after the cut");
 	need(world_settle(c->w, SETTLE_S), "rest after the removal");
 	world_point(c->w, &now);
 	need(strcmp(now.release, "-") == 0, "what was removed is there");

@@ -143,6 +143,7 @@ world_stop(struct world *w)
 {
 	disconnect(w);
 	w->t.m = monitor_free(w->t.m);
+	spawn_fake_forget(w->t.spawner); /* else an answer finds who asked gone */
 	drop_calls(w);
 	w->b.u = NULL;
 	w->b.waiting = 0;
@@ -283,6 +284,20 @@ world_call(struct world *w, const char *verb, json_t *take_params)
 	bench_begin_with(&w->b, verb, take_params, &a);
 	r = bench_end(&w->b, &a, 30);
 	w->b.waiting--;
+	return r;
+}
+
+int
+world_remove(struct world *w)
+{
+	int r = REASON_BUSY;
+
+	/* After a start of the monitor it is being started, too. */
+	for (unsigned tries = 0; r == REASON_BUSY && tries < 20; tries++) {
+		if (tries > 0)
+			bench_settle(&w->b);
+		r = world_call(w, "service.remove", json_pack("{s:s}", "service", "redis"));
+	}
 	return r;
 }
 

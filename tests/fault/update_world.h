@@ -45,6 +45,8 @@ void world_boot(struct world *w);
 bool world_settle(struct world *w, unsigned seconds);
 /* Call a verb and wait for its answer. */
 int world_call(struct world *w, const char *verb, json_t *take_params);
+/* Take redis away, once it is not just being started. */
+int world_remove(struct world *w);
 
 void world_slots(struct world *w, struct slots *ret);
 void world_point(struct world *w, struct world_point *ret);
