@@ -193,6 +193,24 @@ say_left(struct command_call *call, bool told, const char *dir, const char *site
 	return 0;
 }
 
+/* Off before anybody is asked.  A monitor that has no room to write down that the site leaves says so before it does
+ * anything: the switches are as they were then. */
+static int
+leave_with_all_off(struct command_call *call, json_t **ret)
+{
+	bool were_off[SWITCH_MAX];
+	int r = 0, back = 0;
+
+	for (unsigned i = 0; i < SWITCH_MAX; i++)
+		were_off[i] = switch_off_file(&call->paths, (enum switch_name)i);
+	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
+		r = were_off[i] ? 0 : switch_write_off(&call->paths, (enum switch_name)i);
+	r = r ?: ask_monitor(call, call_new("leave"), ASK_MS, ret);
+	for (unsigned i = 0; r == REASON_NO_SPACE && back == 0 && i < SWITCH_MAX; i++)
+		back = were_off[i] ? 0 : switch_remove_off(&call->paths, (enum switch_name)i);
+	return back ?: r;
+}
+
 int
 commands_leave(struct command_call *call)
 {
@@ -206,9 +224,7 @@ commands_leave(struct command_call *call)
 
 	if (r == 0 && dir)
 		r = export_before(call, dir, &fd, key);
-	for (unsigned i = 0; r == 0 && i < SWITCH_MAX; i++)
-		r = switch_write_off(&call->paths, (enum switch_name)i);
-	r = r ?: ask_monitor(call, call_new("leave"), ASK_MS, &answer);
+	r = r ?: leave_with_all_off(call, &answer);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
 	told = say_goodbye(call, json_object_get(answer, "goodbye"));

@@ -366,9 +366,10 @@ on_leave(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r < 0)
 		return FAULT(r);
 	(void)snprintf(object, sizeof(object), "%s of %s", m->site.site, m->site.customer);
-	m->switches = off;
-	r = switch_save(&off, m->dir_fd);
-	r = r ?: monitor_leaf(m, "leave", monitor_call_actor(call), object, NULL, REASON_NONE);
+	r = monitor_leaf(m, "leave", monitor_call_actor(call), object, NULL, REASON_NONE);
+	r = r ?: switch_save(&off, m->dir_fd);
+	if (r == 0)
+		m->switches = off;
 	r = r ?: site_leave(&m->site, m->dir_fd);
 	r = r ?: drop_courier(m);
 	r = r ?: clone_over(m);

@@ -249,6 +249,22 @@ on_read(int r, void *arg)
 		finish(s, r);
 }
 
+/* Nobody has read it: as if it had never been written. */
+static void
+go_back(const struct service_set *s, int etc)
+{
+	SCOPED(buf_done) struct buf is = BUF_MAX(YAML_BYTES_MAX);
+	int r = fs_read(etc, "cluster.yaml", is.max, &is);
+
+	/* Mostly it never was, and on a full disk nothing can be. */
+	if (r != 0 || is.len != s->old.len || memcmp(is.data, s->old.data, is.len) != 0)
+		r = fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
+	if (r < 0)
+		log_fault(r, "cluster.yaml as it was"); /* the journal stays: the next start goes by it */
+	else if (s->needs > SERVICE_SET_NEXT_START)
+		journal_remove(s);
+}
+
 static int
 begin(struct service_set *s)
 {
@@ -272,10 +288,7 @@ begin(struct service_set *s)
 	r = r ?: fs_replace(etc, "cluster.yaml", buf_text(&s->new), s->new.len, 0644);
 	r = r ?: services_reload_then(s->m, on_read, s);
 	if (r) {
-		/* Nobody has read it: as if it had never been written. */
-		(void)fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
-		if (s->needs > SERVICE_SET_NEXT_START)
-			journal_remove(s);
+		go_back(s, etc);
 		return r < 0 ? FAULT(r) : r;
 	}
 	s->m->services->setting = true;

@@ -10,6 +10,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/command.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/egress/pseudonym.h"
@@ -71,6 +72,18 @@ telemetry_names_reveal(struct command_call *call)
 }
 
 /* --- rotate ------------------------------------------------------------------------------------------------- */
+/* The collector makes the next key once the old one is gone: not where there is no room for it. */
+static int
+need_room(int dir_fd)
+{
+	static const char name[] = FS_PASSING "room";
+	static const char as_large[128]; /* as a key is, or larger */
+	int r = fs_replace(dir_fd, name, as_large, sizeof(as_large), 0600);
+
+	(void)unlinkat(dir_fd, name, 0); /* where it is left it is swept */
+	return FAULT(r);
+}
+
 int
 telemetry_names_rotate(struct command_call *call)
 {
@@ -84,6 +97,9 @@ telemetry_names_rotate(struct command_call *call)
 	r = open_dir(call, &fd);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
+	r = need_room(fd);
+	if (r < 0)
+		return FAULT(r);
 	if (unlinkat(fd, PSEUDONYM_KEY_NAME, 0) < 0)
 		return errno == ENOENT ? REFUSE(REASON_NOT_FOUND, PSEUDONYM_KEY_NAME,
 						 "is not there: the collector makes one when it starts")

@@ -8,6 +8,7 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/services.h"
@@ -107,7 +108,23 @@ struct removal {
 	struct update *u;
 	struct monitor_call *call;
 	char service[65];
+	bool ran;
+	int r; /* why it stays, below zero: a fault */
+	struct refusal why;
 };
+
+/* What refuses it refuses it before it is stopped; what cannot be written down is not begun. */
+static int
+begin_removal(struct update *u, const char *service)
+{
+	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(scope_close) int etc = -1;
+	int r = update_cluster_text(u, &etc, &old);
+
+	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
+	return r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
+}
 
 static int
 forget_service(struct update *u, const char *service)
@@ -123,7 +140,6 @@ forget_service(struct update *u, const char *service)
 	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
 	r = r ?: lock_read(&lock, monitor_paths(u->m));
 	r = r ?: accepted_load(&a, monitor_dir(u->m));
-	r = r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
 	/* cluster.yaml last: while it names the service, a removal that was cut off can be asked for again. */
 	if (r == 0 && lock_find(&lock, service)) {
 		r = lock_remove(&lock, service);
@@ -146,19 +162,44 @@ answer_removal(int r, void *arg)
 }
 
 static void
+on_put_back(int r, void *arg)
+{
+	struct removal *rm = arg;
+
+	if (r < 0)
+		log_fault(r, "starting a service that could not be removed");
+	answer_removal(rm->r < 0 ? rm->r : refuse_relay(rm->why.reason, rm->why.operand, rm->why.place, rm->why.text), rm);
+}
+
+/* It stays: as it was, where it is whole. */
+static void
+put_back(struct removal *rm, int r)
+{
+	struct monitor *m = rm->u->m;
+	struct services_state state;
+
+	services_reload(m); /* it may be half forgotten */
+	rm->r = r;
+	rm->why = *refuse_last();
+	if (!rm->ran || !services_find(m, rm->service, &state) || !state.release[0] ||
+		services_start(m, rm->service, on_put_back, rm) < 0)
+		answer_removal(r, rm);
+}
+
+static void
 on_stopped(int r, void *arg)
 {
 	struct removal *rm = arg;
-	struct monitor *m = rm->u->m;
 
 	/* A service that never ran has nothing to stop. */
-	if (r == 0 || r == REASON_NOT_FOUND)
-		r = forget_service(rm->u, rm->service);
-	r = r ?: services_reload_then(m, answer_removal, rm);
-	if (r == 0)
+	if (r != 0 && r != REASON_NOT_FOUND) {
+		answer_removal(r, rm);
 		return;
-	answer_removal(r, rm);
-	services_reload(m); /* it may be half forgotten */
+	}
+	r = forget_service(rm->u, rm->service);
+	r = r ?: services_reload_then(rm->u->m, answer_removal, rm);
+	if (r != 0)
+		put_back(rm, r);
 }
 
 static int
@@ -175,11 +216,15 @@ on_remove(struct monitor *m, struct monitor_call *call, void *arg)
 		return r;
 	if (u->run)
 		return REFUSE(REASON_BUSY, service, "a change is under way");
+	r = begin_removal(u, service);
+	if (r != 0)
+		return r < 0 ? FAULT(r) : r;
 	rm = calloc(1, sizeof(*rm));
 	if (!rm)
 		return FAULT(-ENOMEM);
 	rm->u = u;
 	rm->call = call;
+	rm->ran = strcmp(state.state, "stopped") != 0;
 	snprintf(rm->service, sizeof(rm->service), "%s", service);
 	r = services_stop(m, service, on_stopped, rm);
 	if (r < 0) {
