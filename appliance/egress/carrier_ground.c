@@ -13,7 +13,7 @@
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
 
-enum { CA_BYTES_MAX = 64 * 1024, VENDOR_MAX = 256 };
+enum { CA_BYTES_MAX = 64 * 1024, VENDOR_MAX = 256, HELLO_AGAIN_MS = 1000 };
 
 #define CA_NAME "ca.pem"
 #define VENDOR_NAME "vendor" /* whom and as whom what is acknowledged was sent to */
@@ -173,6 +173,27 @@ only_the_floor(struct carrier *c, const json_t *config)
 	return true;
 }
 
+static void
+on_apply(void *arg)
+{
+	struct carrier *c = arg;
+
+	if (c->next_config)
+		apply_config(c);
+	else
+		say_hello(c);
+}
+
+/* What could not be taken for want of memory the monitor says once more. */
+static void
+apply_later(struct carrier *c)
+{
+	int r = loop_after(&c->apply, c->loop, c->next_config ? 0 : HELLO_AGAIN_MS, on_apply, c);
+
+	if (r)
+		log_fault(r, "configuration from the monitor");
+}
+
 void
 carrier_ground_take(struct carrier *c, const json_t *config)
 {
@@ -182,7 +203,9 @@ carrier_ground_take(struct carrier *c, const json_t *config)
 		return;
 	json_decref(c->next_config);
 	c->next_config = json_copy_whole(config, JSON_DEEP);
-	(void)loop_after(&c->apply, c->loop, 0, apply_config, c);
+	if (!c->next_config)
+		log_fault(FAULT(-ENOMEM), "configuration from the monitor");
+	apply_later(c);
 }
 
 static void
@@ -195,6 +218,8 @@ on_hello(int r, const json_t *answer, void *arg)
 		carrier_ground_take(c, answer);
 	} else if (r < 0) {
 		log_fault(r, "hello to the monitor");
+		if (r == -ENOMEM) /* a link that was lost says it when it is up again */
+			apply_later(c);
 	}
 }
 

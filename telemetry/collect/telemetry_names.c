@@ -50,6 +50,8 @@ telemetry_names_reveal(struct command_call *call)
 	int r = open_dir(call, &fd);
 
 	r = r ?: pseudonym_open(&p, fd, false);
+	if (r == 0 && !items)
+		r = -ENOMEM;
 	for (i = 0; r == 0 && i < call->n_operands; i++) {
 		const char *original = pseudonym_reveal(p, as_token(token, call->operands[i]));
 

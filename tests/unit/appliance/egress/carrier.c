@@ -1,6 +1,8 @@
 /* The courier's ground: what the monitor says to it, and whom it tells. */
 #include "tests/unit/appliance/egress/courier.h"
 
+#include "appliance/egress/carrier_room.h"
+
 static void
 a_new_floor_disturbs_nothing_under_way(void **state)
 {
@@ -185,6 +187,37 @@ whoever_leaves_takes_another_key(void **state)
 	assert_string_not_equal(heard.key, before);
 }
 
+static void *
+nothing_left(size_t size)
+{
+	(void)size;
+	return NULL;
+}
+
+/* It is no word that the site has left, and it is not forgotten either. */
+static void
+a_configuration_for_which_there_is_no_memory_is_asked_for_again(void **state)
+{
+	SCOPED_JSON *doc = NULL;
+	char before[sizeof(heard.key)];
+
+	(void)state;
+	remote_on = false;
+	UNTIL(carrier_hub(carrier));
+	memcpy(before, heard.key, sizeof(before));
+	remote_on = true;
+	doc = config();
+	json_set_alloc_funcs(nothing_left, free);
+	carrier_ground_take(carrier, doc);
+	json_set_alloc_funcs(json_allocate, free);
+	settle(100);
+	assert_non_null(carrier_hub(carrier));
+	assert_false(carrier_switch_on(carrier, SWITCH_REMOTE));
+	UNTIL(carrier_switch_on(carrier, SWITCH_REMOTE));
+	assert_int_equal(heard.hellos, 2);
+	assert_string_equal(heard.key, before);
+}
+
 /* A rotation that nobody saw to its end: brought to the hub while anything may leave, and the hub's own answer, no other,
  * is handed to the monitor whole. */
 static void
@@ -234,6 +267,7 @@ main(void)
 		TEST(with_every_switch_off_nobody_is_asked_anything),
 		TEST(what_was_for_one_vendor_stays_where_another_comes),
 		TEST(whoever_leaves_takes_another_key),
+		TEST(a_configuration_for_which_there_is_no_memory_is_asked_for_again),
 		TEST(a_rotation_under_way_is_brought_to_the_hub),
 	};
 
