@@ -145,7 +145,8 @@ def a_stage():
             facts = json.load(f)
         hub = SimpleNamespace(authority=facts["url"].split("://")[1], ca=e.path("hub", "ca.pem"), facts=facts)
         client = Client(hub, key)
-        pages = {p: client.request("GET", p).json() for p in (PAGE, HISTORY, "/v1/fleet/sites", "/v1/fleet/requests")}
+        # Heads of the past first: the site signs on, and its page must not be older than they are.
+        pages = {p: client.request("GET", p).json() for p in (HISTORY, PAGE, "/v1/fleet/sites", "/v1/fleet/requests")}
         e.site.stop()
         e.hub.stop()
         thief = Thief(e)
