@@ -115,9 +115,14 @@ passes(struct filter *f, enum class_name class, const char *field, const char *s
 		return false;
 	if (*was)
 		return strcmp(was, shape) == 0;
-	if (json_object_get(f->accepted, field) &&
-		json_object_set_new(f->pins, field, json_string(shape)) == 0)
-		f->pinned = true;
+	if (!json_object_get(f->accepted, field))
+		return true;
+	/* Not pinned it would let another shape by as well: it waits until there is memory for that. */
+	if (json_object_set_new(f->pins, field, json_string(shape)) < 0) {
+		(void)FAULT(-ENOMEM);
+		return false;
+	}
+	f->pinned = true;
 	return true;
 }
 

@@ -198,6 +198,30 @@ another_shape_waits_and_both_are_shown(void **state)
 	assert_int_equal(check(f, CLASS_METRIC, "b", "counter s", NULL, "2"), FILTER_PASS);
 }
 
+static void *
+nothing_left(size_t size)
+{
+	(void)size;
+	return NULL;
+}
+
+static void
+no_shape_passes_that_could_not_be_kept(void **state)
+{
+	SCOPED(filter_freep) struct filter *f = NULL;
+	SCOPED_JSON *accepted = json_pack("{s:s}", "b", "");
+
+	(void)state;
+	assert_int_equal(filter_new(&f), 0);
+	assert_int_equal(filter_set_accepted(f, accepted), 0);
+	json_set_alloc_funcs(nothing_left, free);
+	assert_int_equal(check(f, CLASS_METRIC, "b", "counter s", NULL, "1"), FILTER_WAITS);
+	json_set_alloc_funcs(json_allocate, free);
+	assert_false(filter_pinned(f));
+	assert_int_equal(check(f, CLASS_METRIC, "b", "gauge By", NULL, "1"), FILTER_PASS);
+	assert_int_equal(check(f, CLASS_METRIC, "b", "counter s", NULL, "1"), FILTER_WAITS);
+}
+
 static void
 a_field_accepted_unseen_keeps_its_first_shape(void **state)
 {
@@ -291,6 +315,7 @@ main(void)
 		cmocka_unit_test(a_bad_list_changes_nothing),
 		cmocka_unit_test(another_shape_waits_and_both_are_shown),
 		cmocka_unit_test(a_field_accepted_unseen_keeps_its_first_shape),
+		cmocka_unit_test(no_shape_passes_that_could_not_be_kept),
 		cmocka_unit_test(what_was_refused_stays_and_is_marked),
 		cmocka_unit_test(what_waits_is_known_over_a_restart),
 		cmocka_unit_test(many_fields_are_counted_and_some_remembered),
