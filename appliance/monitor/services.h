@@ -47,6 +47,8 @@ typedef void services_done_fn(int r, void *arg);
 int services_start(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 int services_stop(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 int services_restart(struct monitor *m, const char *name, services_done_fn *done, void *arg);
+/* Whoever asked for one of these with done and arg goes: the step goes on, and done does not run any more. */
+void services_leave(struct monitor *m, services_done_fn *done, const void *arg);
 /* Write its configuration and have it take that up without a restart (driver_reload()). */
 int services_take_up(struct monitor *m, const char *name, services_done_fn *done, void *arg);
 

@@ -78,7 +78,7 @@ struct services_step {
 	struct monitor *m;
 	char name[SERVICES_NAME_MAX + 1];
 	bool yields; /* to a person's stop */
-	services_done_fn *done;
+	services_done_fn *done; /* NULL: who asked has gone */
 	void *arg;
 	struct loop_timer *later;
 	struct refusal why; /* of a step that was refused before it began */
@@ -105,7 +105,8 @@ end_step(struct services_step *step, int r)
 	take_out(&step->m->services->refused, step);
 	loop_cancel(step->later);
 	free(step);
-	done(r, arg);
+	if (done)
+		done(r, arg);
 }
 
 static void
@@ -221,6 +222,21 @@ int
 services_step_yielding(struct monitor *m, const char *name, enum definition_verb verb, services_done_fn *done, void *arg)
 {
 	return take_step(m, name, verb, verb != DEFINITION_VERB_STOP, done, arg);
+}
+
+static void
+leave(struct services_step *steps, services_done_fn *done, const void *arg)
+{
+	for (struct services_step *step = steps; step; step = step->next)
+		if (step->done == done && step->arg == arg)
+			step->done = NULL;
+}
+
+void
+services_leave(struct monitor *m, services_done_fn *done, const void *arg)
+{
+	leave(m->services->steps, done, arg);
+	leave(m->services->refused, done, arg);
 }
 
 enum services_step_is

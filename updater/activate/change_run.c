@@ -42,18 +42,14 @@ struct change_run {
 	struct hook *hook;
 	struct loop_timer *timer;
 	struct change_watch *watch;
-	struct pending *pending; /* the service step under way */
+	bool steps;		 /* a service step is under way */
 	uint64_t busy_until_us;	 /* it waits for another step of the service; 0: it does not */
 	size_t told;		 /* so many items have their leaf "rollback" */
 	bool stuck;		 /* and that was said */
 };
 
-/* What a service step carries along; the run may be gone by then. */
-struct pending {
-	struct change_run *run; /* NULL once cancelled */
-};
-
 static void take_step(struct change_run *run);
+static void on_service(int r, void *arg);
 
 struct change_run *
 change_run_cancel(struct change_run *run)
@@ -62,8 +58,8 @@ change_run_cancel(struct change_run *run)
 		return NULL;
 	if (run->slot)
 		*run->slot = NULL;
-	if (run->pending)
-		run->pending->run = NULL;
+	if (run->steps)
+		services_leave(run->m, on_service, run);
 	worker_cancel(run->worker);
 	hook_cancel(run->hook);
 	change_watch_cancel(run->watch);
@@ -175,13 +171,9 @@ step_check(struct change_run *run, bool *later)
 static void
 on_service(int r, void *arg)
 {
-	struct pending *p = arg;
-	struct change_run *run = p->run;
+	struct change_run *run = arg;
 
-	free(p);
-	if (!run)
-		return;
-	run->pending = NULL;
+	run->steps = false;
 	/* After a start of the monitor what is active is started, which must not turn a change back. */
 	if (r == REASON_BUSY) {
 		if (!run->busy_until_us)
@@ -198,18 +190,9 @@ static int
 service_step(struct change_run *run,
 	int (*step)(struct monitor *, const char *, services_done_fn *, void *))
 {
-	struct pending *p = malloc(sizeof(*p));
-	int r;
+	int r = step(run->m, item_of(run)->service, on_service, run);
 
-	if (!p)
-		return -ENOMEM;
-	p->run = run;
-	run->pending = p;
-	r = step(run->m, item_of(run)->service, on_service, p);
-	if (r < 0) {
-		run->pending = NULL;
-		free(p);
-	}
+	run->steps = r == 0;
 	return r;
 }
 
