@@ -22,6 +22,7 @@
 #include "appliance/serve/reactor.h"
 
 enum {
+	CHECKS_MAX = 3,
 	CONF_MAX = 256 * 1024,
 	BACKOFF_MS = 200,
 	BACKOFF_MAX_MS = 10000,
@@ -94,25 +95,38 @@ spawn(pid_t *ret, const char *program, const char *dir, bool check)
 	return 0;
 }
 
+static int
+check(int *ret_status, const char *program, const char *dir)
+{
+	pid_t pid;
+	int r = spawn(&pid, program, dir, true);
+
+	if (r != 0)
+		return FAULT(r);
+	while (waitpid(pid, ret_status, 0) < 0)
+		if (errno != EINTR)
+			return FAULT(-errno);
+	return 0;
+}
+
 int
 nginx_install(const struct nginx_config *config)
 {
 	SCOPED(buf_done) struct buf text = BUF_MAX(CONF_MAX);
 	SCOPED(scope_close) int fd = -1;
 	char program[PATH_MAX];
-	pid_t pid = 0;
-	int status, r;
+	unsigned tries = 0;
+	int status = 0, r;
 
 	r = find(program);
 	r = r ? r : nginx_conf_write(&text, config);
 	r = r ? r : fs_open_dir(&fd, AT_FDCWD, config->dir, 0700);
 	r = r ? r : fs_replace(fd, "nginx.conf", text.data, text.len, 0600);
-	r = r ? r : spawn(&pid, program, config->dir, true);
+	do /* one that was killed said nothing of what it was to look at */
+		r = r ? r : check(&status, program, config->dir);
+	while (r == 0 && WIFSIGNALED(status) && ++tries < CHECKS_MAX);
 	if (r != 0)
 		return FAULT(r);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return FAULT(-errno);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return REFUSE(REASON_CONFLICT, "nginx", "does not take %s/nginx.conf; its own words are above",
 			config->dir);
