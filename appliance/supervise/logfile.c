@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "appliance/base/fault.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/loop/child.h"
+#include "appliance/service/sandbox.h"
 
 enum { TAIL_MAX = 1024, PID_MAX = 10, STATUS_MAX = 4096 };
 
@@ -86,6 +89,29 @@ find_writer(long *ret, int log_fd)
 	return 0;
 }
 
+/* A shim that was killed before it had written down whom it starts left that one waiting at its gate for ever: it is still
+ * bubblewrap, the first process of a namespace, and never was a service.  Ended, it lets go of the log. */
+static bool
+end_unbegun(long pid)
+{
+	SCOPED(scope_close) int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct child c = { .pidfd = -1 };
+	uint64_t since;
+	char number[PID_MAX + 1], path[PID_MAX + sizeof("/exe")];
+	struct stat is, box;
+	bool unbegun, ended;
+
+	if (child_starttime(&since, (pid_t)pid) != 0 || child_adopt(&c, (pid_t)pid, since) != 0)
+		return false;
+	(void)snprintf(number, sizeof(number), "%ld", pid);
+	(void)snprintf(path, sizeof(path), "%s/exe", number);
+	unbegun = proc >= 0 && is_first(proc, number) && fstatat(proc, path, &is, 0) == 0 &&
+		stat(SANDBOX_PROGRAM, &box) == 0 && is.st_ino == box.st_ino && is.st_dev == box.st_dev;
+	ended = unbegun && child_signal(c.pidfd, SIGKILL) == 0;
+	(void)close(c.pidfd);
+	return ended;
+}
+
 int
 logfile_claim(int *ret_fd, const char *dir, const char *name)
 {
@@ -104,6 +130,8 @@ logfile_claim(int *ret_fd, const char *dir, const char *name)
 	r = find_writer(&pid, fd);
 	if (r < 0)
 		return FAULT(r);
+	if (pid > 0 && end_unbegun(pid))
+		return REFUSE(REASON_BUSY, name, "what waited for a shim that was killed, pid %ld, ends now; then it starts", pid);
 	if (pid == 0)
 		return REFUSE(REASON_BUSY, name,
 			"something has %s/%s.log open since before its state was lost: `fuser -v` tells what; end it, "

@@ -11,7 +11,8 @@ int logfile_open(int *ret_fd, const char *dir, const char *name);
 /* The same for the output of the service itself, claimed: as long as a process holds what came of this
  * descriptor, and so as long as the service lives, whoever claims it again is refused.  Thus nothing is
  * started twice on the same data, even where run/ and all that it said are gone.  Returns 0; REASON_BUSY
- * (logged) naming the process; or a fault. */
+ * (logged) naming the process; or a fault.  One that waits at its gate (sandbox_gate()) for a shim that is no more is
+ * ended: until it is gone that is busy, too. */
 int logfile_claim(int *ret_fd, const char *dir, const char *name);
 
 /* Where it has grown beyond max bytes: its content (of more than twice as much, the last max bytes)

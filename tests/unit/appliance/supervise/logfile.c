@@ -15,6 +15,7 @@
 
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
+#include "appliance/service/sandbox.h"
 #include "tests/fakes/scratch.h"
 
 enum { MAX = 1000 };
@@ -149,6 +150,53 @@ what_still_writes_is_not_started_again(void **state)
 	assert_int_equal(logfile_claim(&again, s.path, "web"), 0);
 }
 
+/* Bubblewrap, at a gate that nobody opens any more. */
+static pid_t
+begin_and_leave(int log)
+{
+	int gate;
+	pid_t pid;
+
+	assert_int_equal(sandbox_gate(&gate), 0);
+	pid = fork();
+	if (pid == 0) {
+		char number[16];
+
+		(void)setpgid(0, 0);
+		(void)dup2(log, STDOUT_FILENO);
+		(void)fcntl(gate, F_SETFD, 0);
+		(void)snprintf(number, sizeof(number), "%d", gate);
+		(void)execl(SANDBOX_PROGRAM, "bwrap", "--unshare-pid", "--as-pid-1", "--ro-bind", "/", "/", "--block-fd", number,
+			"--", "/bin/sleep", "100", NULL);
+		_exit(127);
+	}
+	(void)close(gate);
+	return pid;
+}
+
+static void
+what_waits_for_a_shim_that_was_killed_is_ended(void **state)
+{
+	SCOPED(scope_close) int fd = -1;
+	SCOPED(scope_close) int again = -1;
+	pid_t box;
+	int r;
+
+	(void)state;
+	if (access(SANDBOX_PROGRAM, X_OK) < 0)
+		skip();
+	assert_int_equal(logfile_claim(&fd, s.path, "web"), 0);
+	box = begin_and_leave(fd);
+	(void)close(fd);
+	fd = -1;
+	for (int i = 0; i < 400 && (r = logfile_claim(&again, s.path, "web")) == REASON_BUSY; i++)
+		(void)usleep(10 * 1000);
+	if (r != 0)
+		(void)kill(-box, SIGKILL);
+	assert_int_equal(r, 0);
+	assert_int_equal(waitpid(box, NULL, 0), box);
+}
+
 /* Who has it open, but not as its output, is not known by number: no advice to kill 0, which is everybody. */
 static void
 who_is_not_known_is_not_killed(void **state)
@@ -210,6 +258,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(of_a_huge_one_only_the_end_is_kept, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(what_still_writes_is_not_started_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_waits_for_a_shim_that_was_killed_is_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_is_not_known_is_not_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pipe_in_the_copy_s_place_holds_nobody, setup,
 			teardown),
