@@ -19,8 +19,8 @@ name_aside(bad_name out, const char *name)
 	return out;
 }
 
-int
-proven_file_set_aside(int dir_fd, const char *name)
+static int
+set_aside(int dir_fd, const char *name)
 {
 	bad_name bad;
 	/* Whatever it is by now, and whatever stood there. */
@@ -28,34 +28,35 @@ proven_file_set_aside(int dir_fd, const char *name)
 
 	if (r < 0)
 		return FAULT(r);
-	return renameat(dir_fd, name, dir_fd, bad) < 0 ? FAULT(-errno) : 0;
+	return renameat(dir_fd, name, dir_fd, bad) < 0 ? FAULT(-errno) : REASON_HASH_MISMATCH;
 }
 
 static bool
-is_proven(const struct buf *b, size_t at)
+is_proven(const struct buf *b, size_t at, size_t head, size_t entry)
 {
 	uint8_t digest[SHA256_LEN];
+	size_t len = b->len - at;
 
-	if (b->len - at < SHA256_LEN)
+	if (len < head + SHA256_LEN || (entry > 0 && (len - head - SHA256_LEN) % entry != 0))
 		return false;
-	sha256_of(digest, b->data + at, b->len - at - SHA256_LEN);
+	sha256_of(digest, b->data + at, len - SHA256_LEN);
 	return memcmp(digest, b->data + b->len - SHA256_LEN, SHA256_LEN) == 0;
 }
 
 int
-proven_file_read(struct buf *ret, int dir_fd, const char *name, size_t max)
+proven_file_read(struct buf *ret, int dir_fd, const char *name, size_t head, size_t entry, size_t entries_max)
 {
 	size_t at = ret->len;
 	bad_name bad;
-	int r = fs_read(dir_fd, name, max + SHA256_LEN, ret);
+	int r = fs_read(dir_fd, name, head + entries_max * entry + SHA256_LEN, ret);
 
 	if (r < 0)
 		return FAULT(r);
 	/* One that was set aside, and then no power for what takes its place. */
 	if (r == REASON_NOT_FOUND)
 		return faccessat(dir_fd, name_aside(bad, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? REASON_HASH_MISMATCH : r;
-	if (r > 0 || !is_proven(ret, at))
-		return proven_file_set_aside(dir_fd, name) ?: REASON_HASH_MISMATCH;
+	if (r > 0 || !is_proven(ret, at, head, entry))
+		return set_aside(dir_fd, name);
 	ret->len -= SHA256_LEN;
 	return 0;
 }

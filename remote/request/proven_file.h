@@ -10,13 +10,11 @@
 
 enum { PROVEN_NAME_MAX = 32 };
 
-/* Append what the file says to *ret (max bytes at most, its proof not counted).  Returns 0; REASON_NOT_FOUND where there
- * never was one; REASON_HASH_MISMATCH where there is none to trust: it is damaged, and is set aside now, or it was set
- * aside before and nothing took its place yet (nothing is logged: the caller knows what that means); or a fault. */
-int proven_file_read(struct buf *ret, int dir_fd, const char *name, size_t max);
-
-/* Set name aside: for a caller whose file is whole and yet says what it must not.  0 or a fault. */
-int proven_file_set_aside(int dir_fd, const char *name);
+/* Append what the file says to *ret: head bytes, then at most entries_max entries of entry bytes each.  Returns 0;
+ * REASON_NOT_FOUND where there never was one; REASON_HASH_MISMATCH where there is none to trust: it is damaged or of another
+ * length, and is set aside now, or it was set aside before and nothing took its place yet (nothing is logged: the caller
+ * knows what that means); or a fault. */
+int proven_file_read(struct buf *ret, int dir_fd, const char *name, size_t head, size_t entry, size_t entries_max);
 
 /* Replace the file with what b says, durably; b gets the proof, too, and is of no use afterwards.  0 or a fault: the file
  * still says what it said before. */

@@ -59,10 +59,8 @@ load(struct request_refused *s, uint64_t now_us)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_BYTES_MAX + SHA256_LEN);
 	struct cursor c;
-	int r = proven_file_read(&b, s->dir_fd, file, FILE_BYTES_MAX);
+	int r = proven_file_read(&b, s->dir_fd, file, HEAD_BYTES, ENTRY_BYTES, REQUEST_REFUSED_MAX);
 
-	if (r == 0 && (b.len < HEAD_BYTES || (b.len - HEAD_BYTES) % ENTRY_BYTES != 0))
-		r = proven_file_set_aside(s->dir_fd, file) ?: REASON_HASH_MISMATCH;
 	if (r == REASON_HASH_MISMATCH)
 		return begin_anew(s, now_us);
 	if (r)

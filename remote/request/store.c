@@ -131,10 +131,8 @@ load_forgotten(struct request_store *s, uint64_t now_us)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(FORGOTTEN_BYTES + SHA256_LEN);
 	struct cursor c;
-	int r = proven_file_read(&b, s->dir_fd, forgotten, FORGOTTEN_BYTES);
+	int r = proven_file_read(&b, s->dir_fd, forgotten, FORGOTTEN_BYTES, 0, 0);
 
-	if (r == 0 && b.len != FORGOTTEN_BYTES)
-		r = proven_file_set_aside(s->dir_fd, forgotten) ?: REASON_HASH_MISMATCH;
 	if (r == REASON_HASH_MISMATCH)
 		return forget_all(s, now_us);
 	if (r)

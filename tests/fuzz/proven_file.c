@@ -55,7 +55,7 @@ reads_back(const uint8_t *data, size_t size)
 	SCOPED(buf_done) struct buf b = BUF_MAX(FILE_MAX + SHA256_LEN), back = BUF_MAX(FILE_MAX + SHA256_LEN);
 
 	buf_put(&b, data, size);
-	if (proven_file_write(requests_fd(), name, &b) != 0 || proven_file_read(&back, requests_fd(), name, FILE_MAX) != 0 ||
+	if (proven_file_write(requests_fd(), name, &b) != 0 || proven_file_read(&back, requests_fd(), name, 0, 1, FILE_MAX) != 0 ||
 		back.len != size || (size > 0 && memcmp(back.data, data, size) != 0))
 		abort();
 }
@@ -71,11 +71,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_quiet_refusals(true);
 	if (fs_replace(requests_fd(), name, data, size, 0600) != 0)
 		abort();
-	r = proven_file_read(&b, requests_fd(), name, FILE_MAX);
+	r = proven_file_read(&b, requests_fd(), name, 0, 1, FILE_MAX);
 	if (r < 0 || r == REASON_NOT_FOUND || b.len > FILE_MAX)
 		abort();
 	/* Set aside, it stays damaged until something took its place. */
-	if (r > 0 && proven_file_read(&b, requests_fd(), name, FILE_MAX) != REASON_HASH_MISMATCH)
+	if (r > 0 && proven_file_read(&b, requests_fd(), name, 0, 1, FILE_MAX) != REASON_HASH_MISMATCH)
 		abort();
 	opens_twice(r > 0);
 	reads_back(data, size);
