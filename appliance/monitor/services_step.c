@@ -124,20 +124,23 @@ on_later(void *arg)
 	end_step(step, refuse_relay(why.reason, why.operand, why.place, why.text));
 }
 
-void
-services_steps_free(struct services *s)
+static void
+free_all(struct services_step *steps)
 {
 	struct services_step *next;
 
-	for (struct services_step *step = s->steps; step; step = next) {
-		next = step->next;
-		free(step);
+	for (; steps; steps = next) {
+		next = steps->next;
+		loop_cancel(steps->later);
+		free(steps);
 	}
-	for (struct services_step *step = s->refused; step; step = next) {
-		next = step->next;
-		loop_cancel(step->later);
-		free(step);
-	}
+}
+
+void
+services_steps_free(struct services *s)
+{
+	free_all(s->steps);
+	free_all(s->refused);
 	s->steps = s->refused = NULL;
 }
 
