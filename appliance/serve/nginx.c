@@ -1,5 +1,6 @@
 #include "appliance/serve/nginx.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,10 +130,40 @@ nginx_install(const struct nginx_config *config)
 	while (r == 0 && WIFSIGNALED(status) && ++tries < CHECKS_MAX);
 	if (r != 0)
 		return FAULT(r);
+	if (WIFSIGNALED(status))
+		return REFUSE(REASON_INTERRUPTED, "nginx", "was killed %u times while it looked at %s/nginx.conf (signal %d)",
+			tries, config->dir, WTERMSIG(status));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return REFUSE(REASON_CONFLICT, "nginx", "does not take %s/nginx.conf; its own words are above",
 			config->dir);
 	return 0;
+}
+
+/* Workers whose master was killed together with the hub before us keep the port for ever; so does a master whose TERM came
+ * before it listened for it.  Whoever writes to our error.log is one of them. */
+static void
+end_former(const struct nginx *n)
+{
+	char log[PATH_MAX + 16];
+	struct stat ours, is;
+	struct dirent *e;
+	DIR *proc;
+
+	(void)snprintf(log, sizeof(log), "%s/error.log", n->dir);
+	proc = stat(log, &ours) == 0 ? opendir("/proc") : NULL;
+	while (proc && (e = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+		SCOPED(scope_close) int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+		char path[sizeof(e->d_name) + sizeof("/fd/2")];
+
+		(void)snprintf(path, sizeof(path), "%s/fd/2", e->d_name);
+		if (fd < 0 || fstatat(dirfd(proc), path, &is, 0) < 0 || is.st_ino != ours.st_ino || is.st_dev != ours.st_dev)
+			continue;
+		log_warning("nginx %d of a hub that was killed is ended", (int)pid);
+		(void)pidfd_send_signal(fd, SIGKILL, NULL, 0);
+	}
+	if (proc)
+		(void)closedir(proc);
 }
 
 static int
@@ -189,6 +222,7 @@ nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_conf
 		return FAULT(-ENOMEM);
 	n->reactor = reactor;
 	(void)snprintf(n->dir, sizeof(n->dir), "%s", config->dir);
+	end_former(n);
 	r = find(n->program);
 	r = r ? r : reactor_signal(&n->on_child, reactor, SIGCHLD, on_child, n);
 	r = r ? r : run(n);
@@ -242,7 +276,7 @@ nginx_stop(struct nginx *n)
 				(void)usleep(20 * 1000);
 		}
 		if (n->pid > 0) {
-			(void)kill(n->pid, SIGKILL);
+			(void)kill(-n->pid, SIGKILL);
 			(void)waitpid(n->pid, NULL, 0);
 		}
 	}

@@ -22,11 +22,13 @@ struct nginx_config {
 	size_t n_routes;
 };
 
-/* Write the configuration below dir and check it.  Blocks for the check.  Returns 0; REASON_NOT_FOUND
- * (logged) where there is no nginx; REASON_CONFLICT (logged) where nginx refuses it; or a fault. */
+/* Write the configuration below dir and check it.  Blocks for the check; one that is killed is begun again, twice
+ * at most.  Returns 0; REASON_NOT_FOUND (logged) where there is no nginx; REASON_CONFLICT (logged) where nginx
+ * refuses it; REASON_INTERRUPTED (logged) where each check was killed; or a fault. */
 int nginx_install(const struct nginx_config *config);
 
-/* Run it as a child until nginx_quit(); it is started again with backoff when it ends. */
+/* Run it as a child until nginx_quit(); it is started again with backoff when it ends.  One that was left below dir by
+ * a hub that was killed is ended first: the folder is ours alone. */
 int nginx_start(struct nginx **ret, struct reactor *reactor, const struct nginx_config *config);
 /* Ask it to quit: it takes no new connections, ends those it has, and is not started again. */
 void nginx_quit(struct nginx *n);

@@ -6,17 +6,24 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/fs.h"
 #include "appliance/base/refuse.h"
 #include "appliance/serve/http_server.h"
 #include "appliance/serve/nginx.h"
+#include "appliance/serve/reactor.h"
 #include "appliance/serve/tls.h"
 #include "tests/fakes/enclave.h"
 #include "tests/fakes/scratch.h"
@@ -151,6 +158,105 @@ test_nginx_refuses_for_us(void **state)
 	scratch_remove(&s);
 }
 
+/* A program of that name which kills itself before it has looked at anything, so many times. */
+static void
+put_nginx_that_is_killed(const struct scratch *s, unsigned times)
+{
+	SCOPED(scope_close) int bin = -1;
+	char text[256];
+	int n = snprintf(text, sizeof(text), "#!/bin/sh\necho >>'%s/looks'\n[ $(wc -l <'%s/looks') -gt %u ] || kill -KILL $$\n",
+		s->path, s->path, times);
+
+	assert_int_equal(fs_open_dir(&bin, s->fd, "bin", 0755), 0);
+	assert_int_equal(fs_replace(bin, "nginx", text, (size_t)n, 0755), 0);
+}
+
+static void
+test_a_check_that_was_killed_is_no_verdict(void **state)
+{
+	static const struct {
+		unsigned kills;
+		int want;
+		const char *looks; /* a line each */
+	} rows[] = { { 1, 0, "\n\n" }, { 2, 0, "\n\n\n" }, { 9, REASON_INTERRUPTED, "\n\n\n" } };
+	SCOPED(scope_free) char *path = strdup(getenv("PATH"));
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCOPED(buf_done) struct buf looks = BUF_MAX(64);
+		struct nginx_config c;
+		struct scratch s;
+		char dir[128], bin[128];
+
+		scratch_make(&s);
+		c = config_of(&s, dir, sizeof(dir));
+		(void)snprintf(bin, sizeof(bin), "%s/bin", s.path);
+		put_nginx_that_is_killed(&s, rows[i].kills);
+		assert_int_equal(setenv("PATH", bin, 1), 0);
+		assert_int_equal(nginx_install(&c), rows[i].want);
+		assert_int_equal(setenv("PATH", path, 1), 0);
+		scratch_read(&s, "looks", &looks);
+		assert_string_equal(buf_text(&looks), rows[i].looks);
+		if (rows[i].want)
+			assert_string_equal(refuse_last()->operand, "nginx");
+		scratch_remove(&s);
+	}
+}
+
+static bool
+comes_up(const struct nginx *n)
+{
+	for (int i = 0; i < 1000 && !nginx_ready(n); i++)
+		(void)usleep(10 * 1000);
+	return nginx_ready(n);
+}
+
+/* A hub that dies at once with its nginx, as where the kernel takes memory back: workers stay, with the port. */
+static int
+hub_that_is_killed(const struct nginx_config *c)
+{
+	SCOPED(buf_done) struct buf text = BUF_MAX(32);
+	struct reactor *reactor;
+	struct nginx *n;
+	char path[PATH_MAX];
+
+	if (reactor_new(&reactor) != 0 || nginx_start(&n, reactor, c) != 0 || !comes_up(n))
+		return 1;
+	(void)snprintf(path, sizeof(path), "%s/nginx.pid", c->dir);
+	if (fs_read(AT_FDCWD, path, 32, &text) != 0)
+		return 2;
+	return kill((pid_t)strtol(buf_text(&text), NULL, 10), SIGKILL) < 0 ? 3 : 0;
+}
+
+static void
+test_who_was_left_by_a_hub_that_was_killed_gives_its_port_back(void **state)
+{
+	struct reactor *reactor;
+	struct nginx_config c;
+	struct nginx *n;
+	struct scratch s;
+	char dir[128];
+	int status;
+	pid_t pid;
+
+	(void)state;
+	scratch_make(&s);
+	c = config_of(&s, dir, sizeof(dir));
+	assert_int_equal(tls_ensure(s.fd, "hub", "127.0.0.1"), 0);
+	assert_int_equal(nginx_install(&c), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(hub_that_is_killed(&c));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(reactor_new(&reactor), 0);
+	assert_int_equal(nginx_start(&n, reactor, &c), 0);
+	assert_true(comes_up(n));
+	nginx_stop(n);
+	reactor_free(reactor);
+	scratch_remove(&s);
+}
+
 /* --- tls.h --------------------------------------------------------------------------------------------- */
 static X509 *
 load(const struct scratch *s, const char *name)
@@ -209,6 +315,8 @@ main(void)
 		cmocka_unit_test(test_no_nginx),
 		cmocka_unit_test(test_a_path_cannot_become_configuration),
 		cmocka_unit_test(test_nginx_refuses_for_us),
+		cmocka_unit_test(test_a_check_that_was_killed_is_no_verdict),
+		cmocka_unit_test(test_who_was_left_by_a_hub_that_was_killed_gives_its_port_back),
 		cmocka_unit_test(test_the_server_is_certified_by_its_ca_for_its_host),
 	};
 
