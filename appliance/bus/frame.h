@@ -136,8 +136,8 @@ struct frame_conn *frame_conn_close(struct frame_conn *conn);
 SCOPED_DESTRUCTOR(struct frame_conn, frame_conn_close)
 
 /* Send, or queue where the socket is full (descriptors are then kept as duplicates).  Never blocks.  Returns 0
- * or a fault; -EMSGSIZE where it is over FRAME_BYTES_MAX, -ENOBUFS where the queue is full (the connection then
- * ends through closed()), -EPIPE where it has ended. */
+ * or a fault: -EMSGSIZE where it is over FRAME_BYTES_MAX, -ENOBUFS where the queue is full, -EPIPE where it has
+ * ended.  After any fault the connection ends through closed(), since the peer would wait for what it never gets. */
 int frame_conn_send(struct frame_conn *conn, const struct frame_out *out);
 
 /* --- blocking, for commands and workers ----------------------------------------------------------------- */

@@ -277,13 +277,11 @@ frame_conn_send(struct frame_conn *conn, const struct frame_out *out)
 {
 	int r = buf_error(&out->buf);
 
-	if (r < 0)
-		return FAULT(r);
 	if (conn->ended)
 		return -EPIPE;
-	r = conn->first
-		? -EAGAIN
-		: frame_packet_send(conn->fd, out->buf.data, out->buf.len, out->fds, out->n_fds);
+	if (r == 0)
+		r = conn->first ? -EAGAIN
+				: frame_packet_send(conn->fd, out->buf.data, out->buf.len, out->fds, out->n_fds);
 	if (r == -EAGAIN)
 		r = enqueue(conn, out);
 	if (r < 0)

@@ -23,8 +23,7 @@ static void
 send_frame(struct peer *p, struct frame_out *out)
 {
 	if (p->conn)
-		(void)frame_conn_send(p->conn,
-			out); /* one that does not read is closed by on_closed() */
+		(void)frame_conn_send(p->conn, out); /* one that does not get it is closed by on_closed() */
 	frame_out_done(out);
 }
 
@@ -292,6 +291,8 @@ calls_run_frame(struct peer *p, struct frame *f)
 	const char *verb;
 	int r;
 
+	if (!call && f->type == CALL_TYPE_CALL)
+		send_result(p, f->id, FAULT(-ENOMEM));
 	if (!call)
 		return;
 	call->id = f->id;

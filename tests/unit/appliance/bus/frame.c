@@ -447,6 +447,29 @@ who_does_not_read_is_cut_off(void **state)
 	(void)close(pair[0]);
 }
 
+static void
+what_is_too_large_ends_it_and_is_not_waited_for(void **state)
+{
+	static const char text[FRAME_BYTES_MAX];
+	SCOPED(loop_unrefp) sd_event *loop = NULL;
+	SCOPED(frame_out_done) struct frame_out out;
+	struct server s = { 0 };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
+	s.loop = loop;
+	assert_int_equal(frame_pair(pair), 0);
+	assert_int_equal(frame_conn_open(&s.conn, loop, pair[1], &ops, &s), 0);
+	frame_begin(&out, 1, 1);
+	frame_put_bytes(&out, 1, text, sizeof(text));
+	assert_int_equal(frame_conn_send(s.conn, &out), -EMSGSIZE);
+	assert_int_equal(s.n_closed, 0); /* not from within the sending */
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(s.why, -EMSGSIZE);
+	(void)close(pair[0]);
+}
+
 struct queue_test {
 	sd_event *loop;
 	struct frame_conn *conn;
@@ -520,6 +543,7 @@ main(void)
 		cmocka_unit_test(a_malformed_frame_ends_its_connection_only),
 		cmocka_unit_test(a_connection_may_be_closed_from_within),
 		cmocka_unit_test(who_does_not_read_is_cut_off),
+		cmocka_unit_test(what_is_too_large_ends_it_and_is_not_waited_for),
 		cmocka_unit_test(what_does_not_fit_at_once_is_queued_in_order),
 	};
 
