@@ -165,18 +165,23 @@ release_card_sign(struct release_card *c, const struct release_keys *keys)
 	return r;
 }
 
-size_t
-release_card_signed(const struct release_card *c)
+int
+release_card_signed(const struct release_card *c, size_t *ret)
 {
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
 	const json_t *ids = json_object_get(root_role(c), "keyids");
-	size_t good = 0;
+	int r = tuf_split(&s, c->text.data, c->text.len, CARD_MAX, "card");
 
-	if (tuf_split(&s, c->text.data, c->text.len, CARD_MAX, "card") != 0)
-		return 0;
-	for (size_t i = 0; i < json_array_size(ids); i++)
-		good += release_chain_signed(&s, json_object_get(root_of(c), "keys"), json_string_value(json_array_get(ids, i))) > 0;
-	return good;
+	*ret = 0;
+	for (size_t i = 0; !r && i < json_array_size(ids); i++) {
+		int is = release_chain_signed(&s, json_object_get(root_of(c), "keys"), json_string_value(json_array_get(ids, i)));
+
+		if (is < 0)
+			r = is;
+		else
+			*ret += is > 0;
+	}
+	return r < 0 ? FAULT(r) : r;
 }
 
 int

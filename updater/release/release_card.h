@@ -28,8 +28,8 @@ json_t *release_card_words(const struct release_card *c);
 /* Sign with each of these.  REASON_UNKNOWN_KEY (logged) where one is no key of the card's root: before any passphrase. */
 int release_card_sign(struct release_card *c, const struct release_keys *keys);
 
-/* How many keys of its root have signed. */
-size_t release_card_signed(const struct release_card *c);
+/* How many keys of its root have signed.  0; what tuf_split() refuses; or a fault: nothing is known then. */
+int release_card_signed(const struct release_card *c, size_t *ret);
 
 /* Take the signatures of another copy.  REASON_CONFLICT (logged) where it is of another card. */
 int release_card_join(struct release_card *c, const struct release_card *from);

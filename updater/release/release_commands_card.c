@@ -29,9 +29,12 @@ static int
 say_card(struct command_call *call, const struct release_card *c, const char *file)
 {
 	char text[SHA256_TEXT_MAX];
-	size_t n = release_card_signed(c);
+	size_t n;
+	int r = release_card_signed(c, &n);
 	bool whole = n >= c->card->root_threshold;
 
+	if (r)
+		return r;
 	(void)sha256_text(text, c->card->fingerprint);
 	command_say(call, "%s: %zu of %llu signatures%s", file, n, (unsigned long long)c->card->root_threshold,
 		whole ? ": it is whole" : "; it goes on to the next: card sign, and card join for copies signed apart");

@@ -164,17 +164,22 @@ is_good(const struct tuf_split *s, size_t i, const json_t *keys, const json_t *r
 	return !r && errno == ENOMEM ? FAULT(-ENOMEM) : r;
 }
 
-size_t
-release_draft_count(const struct release_draft *d, const json_t *keys, const json_t *role)
+int
+release_draft_count(const struct release_draft *d, const json_t *keys, const json_t *role, size_t *ret)
 {
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
-	size_t good = 0;
+	int r = tuf_split(&s, d->role.data, d->role.len, TUF_TARGETS_MAX, role_name);
 
-	if (tuf_split(&s, d->role.data, d->role.len, TUF_TARGETS_MAX, role_name) != 0)
-		return 0;
-	for (size_t i = 0; i < s.n_sigs; i++)
-		good += is_good(&s, i, keys, role) > 0;
-	return good;
+	*ret = 0;
+	for (size_t i = 0; !r && i < s.n_sigs; i++) {
+		int is = is_good(&s, i, keys, role);
+
+		if (is < 0)
+			r = is;
+		else
+			*ret += is > 0;
+	}
+	return r < 0 ? FAULT(r) : r;
 }
 
 static bool

@@ -40,5 +40,5 @@ int release_draft_sign(struct release_draft *d, const struct ed25519 *const *off
 int release_draft_merge(struct release_draft *d, const struct release_draft *from, const json_t *keys,
 	const json_t *role);
 
-/* How many keys of the role have signed d. */
-size_t release_draft_count(const struct release_draft *d, const json_t *keys, const json_t *role);
+/* How many keys of the role have signed d.  0; what tuf_split() refuses; or a fault: nothing is known then. */
+int release_draft_count(const struct release_draft *d, const json_t *keys, const json_t *role, size_t *ret);

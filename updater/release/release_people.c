@@ -338,9 +338,9 @@ finish(struct release_repo *r, const struct release_keys *online, const struct r
 	const json_t *keys, *of = release_repo_people(r, &keys);
 	int e = fs_replace(r->draft_fd, draft_role, d->role.data, d->role.len, 0644);
 
+	e = e ?: release_draft_count(d, keys, of, &ret->have);
 	if (e)
-		return FAULT(e);
-	ret->have = release_draft_count(d, keys, of);
+		return e < 0 ? FAULT(e) : e;
 	ret->need = (size_t)json_integer_value(json_object_get(of, "threshold"));
 	ret->version = 0;
 	return ret->have >= ret->need ? publish(r, online, &d->document, &d->role, &ret->version) : 0;

@@ -152,20 +152,26 @@ drop_unused(json_t *keys, const json_t *const *roles, size_t n)
 	}
 }
 
-/* Would the present document of a role go on counting, and every signature on it be one of its keys? */
-static bool
+/* Would the present document of a role go on counting, and every signature on it be one of its keys?  1: yes, or there is
+ * none; 0: no; or a fault. */
+static int
 still_counts(const struct release_repo *r, const char *role, const json_t *keys, const json_t *of)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(TUF_TARGETS_MAX);
 	SCOPED(tuf_split_done) struct tuf_split s = { 0 };
+	int e = release_repo_document(r, role, &b);
 
-	if (release_repo_document(r, role, &b) != 0)
-		return true; /* there is none */
-	if (tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, role) != 0)
-		return false;
-	for (size_t i = 0; i < s.n_sigs; i++)
-		if (!release_keys_listed(of, s.sigs[i].keyid) || release_chain_signed(&s, keys, s.sigs[i].keyid) <= 0)
-			return false;
+	if (e == REASON_NOT_FOUND)
+		return 1;
+	e = e ?: tuf_split(&s, b.data, b.len, TUF_TARGETS_MAX, role);
+	if (e)
+		return e < 0 ? FAULT(e) : 0; /* what cannot be read is made anew */
+	for (size_t i = 0; i < s.n_sigs; i++) {
+		int is = release_keys_listed(of, s.sigs[i].keyid) ? release_chain_signed(&s, keys, s.sigs[i].keyid) : 0;
+
+		if (is <= 0)
+			return FAULT(is);
+	}
 	return s.n_sigs >= (size_t)json_integer_value(json_object_get(of, "threshold"));
 }
 
@@ -173,10 +179,10 @@ static int
 follow(const struct release_repo *r, const char *role, json_t *next, const json_t *keys, const json_t *of)
 {
 	json_t *signed_ = NULL;
-	int e;
+	int e = still_counts(r, role, keys, of);
 
-	if (still_counts(r, role, keys, of))
-		return 0;
+	if (e)
+		return e < 0 ? e : 0;
 	e = release_role_renew(r, role, &signed_);
 	if (!e && json_object_set_new(next, role, signed_) < 0)
 		e = FAULT(-ENOMEM);
