@@ -189,6 +189,20 @@ def attacked(estate, first, second):
     assert estate.redis("ping") == "PONG"
 
 
+def what_cannot_be_forgotten_is_put_back(estate):
+    """It is stopped before it is forgotten: one that cannot be forgotten runs again when that is said."""
+    accepted, before = estate.path("site", "lib", "monitor", "accepted.json"), lock(estate)
+    pid = estate.shim()["pid"]
+    os.rename(accepted, accepted + ".aside")
+    os.mkdir(accepted)
+    refused(estate.mainstay("service", "remove", "redis", code=1), "malformed", "accepted.json")
+    os.rmdir(accepted)
+    os.rename(accepted + ".aside", accepted)
+    assert lock(estate) == before and estate.shim()["pid"] not in (0, pid)
+    until("Redis again", lambda: estate.service("redis")["health"] == "passing")
+    assert estate.redis("get", "kept") == "yes"
+
+
 def back_by_hand(estate, first):
     estate.mainstay("update", "rollback", "redis")
     assert lock(estate)["release"] == first["release"]
@@ -199,6 +213,7 @@ def back_by_hand(estate, first):
             "no such operation")
     refused(estate.mainstay("service", "accept", "redis", "collector", "nothing", code=1), "not-found",
             "no such field")
+    what_cannot_be_forgotten_is_put_back(estate)
     estate.mainstay("service", "remove", "redis")
     assert lock(estate) is None and not estate.pids("redis-server")
     assert os.path.isdir(estate.path("site", "lib", "services", "redis", "data"))
