@@ -196,6 +196,7 @@ def what_cannot_be_forgotten_is_put_back(estate):
     os.rename(accepted, accepted + ".aside")
     os.mkdir(accepted)
     refused(estate.mainstay("service", "remove", "redis", code=1), "malformed", "accepted.json")
+    assert [(i["object"], i["reason"]) for i in estate.leaves(kind="service")][-2:] == [("redis remove", ""), ("redis remove", "malformed")]
     os.rmdir(accepted)
     os.rename(accepted + ".aside", accepted)
     assert lock(estate) == before and estate.shim()["pid"] not in (0, pid)

@@ -113,9 +113,18 @@ struct removal {
 	struct refusal why;
 };
 
+static int
+leaf_removal(struct update *u, struct monitor_call *call, const char *service, enum reason reason)
+{
+	char object[SERVICES_NAME_MAX + 16];
+
+	(void)snprintf(object, sizeof(object), "%s remove", service);
+	return monitor_leaf(u->m, "service", monitor_call_actor(call), object, NULL, reason);
+}
+
 /* What refuses it refuses it before it is stopped; what cannot be written down is not begun. */
 static int
-begin_removal(struct update *u, const char *service)
+begin_removal(struct update *u, struct monitor_call *call, const char *service)
 {
 	SCOPED(buf_done) struct buf old = BUF_MAX(UPDATE_CLUSTER_MAX);
 	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
@@ -123,7 +132,7 @@ begin_removal(struct update *u, const char *service)
 	int r = update_cluster_text(u, &etc, &old);
 
 	r = r ?: cluster_remove(&text, buf_text(&old), old.len, service);
-	return r ?: monitor_leaf(u->m, "service", "operator", service, NULL, REASON_NONE);
+	return r ?: leaf_removal(u, call, service, REASON_NONE);
 }
 
 static int
@@ -171,19 +180,22 @@ on_put_back(int r, void *arg)
 	answer_removal(rm->r < 0 ? rm->r : refuse_relay(rm->why.reason, rm->why.operand, rm->why.place, rm->why.text), rm);
 }
 
-/* It stays: as it was, where it is whole. */
+/* It stays: as it was, where it is whole; and the leaf that says it goes is not the last word. */
 static void
 put_back(struct removal *rm, int r)
 {
 	struct monitor *m = rm->u->m;
 	struct services_state state;
 
-	services_reload(m); /* it may be half forgotten */
 	rm->r = r;
 	rm->why = *refuse_last();
+	r = leaf_removal(rm->u, rm->call, rm->service, r < 0 ? REASON_FAULT : (enum reason)r);
+	if (r < 0)
+		log_fault(r, "leaf of a service that stays");
+	services_reload(m); /* it may be half forgotten */
 	if (!rm->ran || !services_find(m, rm->service, &state) || !state.release[0] ||
 		services_start(m, rm->service, on_put_back, rm) < 0)
-		answer_removal(r, rm);
+		on_put_back(0, rm);
 }
 
 static void
@@ -193,7 +205,7 @@ on_stopped(int r, void *arg)
 
 	/* A service that never ran has nothing to stop. */
 	if (r != 0 && r != REASON_NOT_FOUND) {
-		answer_removal(r, rm);
+		put_back(rm, r);
 		return;
 	}
 	r = forget_service(rm->u, rm->service);
@@ -216,7 +228,7 @@ on_remove(struct monitor *m, struct monitor_call *call, void *arg)
 		return r;
 	if (u->run)
 		return REFUSE(REASON_BUSY, service, "a change is under way");
-	r = begin_removal(u, service);
+	r = begin_removal(u, call, service);
 	if (r != 0)
 		return r < 0 ? FAULT(r) : r;
 	rm = calloc(1, sizeof(*rm));
