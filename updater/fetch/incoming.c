@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
@@ -78,6 +79,15 @@ incoming_drop(struct incoming *in, bool forget)
 /* --- what stays of metadata -------------------------------------------------------------------------------- */
 static int sweep_folder(int dir_fd, const char *name, bool of_roles);
 
+/* Of each release there ever was; one that is still asked for is asked of the hub again. */
+static bool
+is_old(const struct stat *st)
+{
+	int64_t now_s = (int64_t)(clock_now_us() / CLOCK_US_PER_S);
+
+	return st->st_mtime < now_s - INCOMING_TARGET_DAYS * 24 * 60 * 60;
+}
+
 static int
 sweep_entry(int dir_fd, const char *name, bool of_roles)
 {
@@ -89,9 +99,13 @@ sweep_entry(int dir_fd, const char *name, bool of_roles)
 		return 0;
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return FAULT(-errno);
-	if (S_ISDIR(st.st_mode))
-		return sweep_folder(dir_fd, name, false);
-	if (!of_roles && !is_part)
+	if (S_ISDIR(st.st_mode)) {
+		int r = sweep_folder(dir_fd, name, false);
+
+		(void)unlinkat(dir_fd, name, AT_REMOVEDIR); /* where nothing is left of it */
+		return r;
+	}
+	if (!of_roles && !is_part && !is_old(&st))
 		return 0; /* a target that is whole: the monitor looks at it again */
 	return unlinkat(dir_fd, name, 0) < 0 ? FAULT(-errno) : 0;
 }

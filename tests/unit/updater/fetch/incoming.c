@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/scope.h"
 #include "tests/fakes/scratch.h"
@@ -129,21 +131,34 @@ no_list_of_members_writes_nothing(void **state)
 }
 
 static void
+came_days_ago(const struct scratch *s, const char *name, unsigned days)
+{
+	time_t then = (time_t)(clock_now_us() / CLOCK_US_PER_S) - (time_t)days * 24 * 60 * 60;
+	const struct timespec times[2] = { { .tv_sec = then }, { .tv_sec = then } };
+
+	assert_int_equal(utimensat(s->fd, name, times, 0), 0);
+}
+
+static void
 what_no_run_comes_back_to_is_swept(void **state)
 {
 	static const struct {
 		const char *name;
 		bool stays;
+		unsigned days; /* ago */
 	} rows[] = {
-		{ "tuf/timestamp.json", false },
-		{ "tuf/8.targets.json", false },
-		{ "tuf/8.targets.json.part", false },
-		{ "tuf/targets/ab.people.json", true },
-		{ "tuf/targets/ab.people.json.part", false },
-		{ "tuf/targets/services/redis/1.0/ab.index.json", true },
-		{ "tuf/targets/services/redis/1.0/ab.index.json.part", false },
-		{ A_FILE, true },
-		{ A_FILE ".part", true }, /* gone on with */
+		{ "tuf/timestamp.json", false, 0 },
+		{ "tuf/8.targets.json", false, 0 },
+		{ "tuf/8.targets.json.part", false, 0 },
+		{ "tuf/targets/ab.people.json", true, 0 },
+		{ "tuf/targets/ab.people.json.part", false, 0 },
+		{ "tuf/targets/services/redis/1.0/ab.index.json", true, 0 },
+		{ "tuf/targets/services/redis/1.0/ab.index.json.part", false, 0 },
+		{ "tuf/targets/services/redis/0.9/ab.index.json", true, 29 },
+		{ "tuf/targets/services/redis/0.8/ab.index.json", false, 31 },
+		{ "objects/0d/of-another-time", true, 31 }, /* no metadata */
+		{ A_FILE, true, 0 },
+		{ A_FILE ".part", true, 0 }, /* gone on with */
 	};
 	struct scratch *s = *state;
 
@@ -155,12 +170,14 @@ what_no_run_comes_back_to_is_swept(void **state)
 		assert_int_equal(incoming_begin(&in, rows[i].name, false, 100, &at), 0);
 		assert_int_equal(incoming_put(&in, "abc", 3), 0);
 		assert_int_equal(incoming_keep(&in), 0);
+		came_days_ago(s, rows[i].name, rows[i].days);
 	}
 	for (int twice = 0; twice < 2; twice++) {
 		assert_int_equal(incoming_sweep(s->fd), 0);
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 			holds(s, rows[i].name, rows[i].stays ? "abc" : NULL);
 	}
+	assert_int_equal(faccessat(s->fd, "tuf/targets/services/redis/0.8", F_OK, 0), -1); /* nor is an empty folder left */
 }
 
 int
