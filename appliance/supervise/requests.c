@@ -327,7 +327,7 @@ on_frame(struct frame_conn *conn, struct frame *f, void *arg)
 	}
 	answer(s, &q, s->ending ? REFUSE(REASON_BUSY, "supervise", "is ending") : rule->fn(&q));
 	if (q.ends)
-		supervise_end(s);
+		supervise_end(s, false);
 	buf_done(&q.list);
 }
 

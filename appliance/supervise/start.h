@@ -55,5 +55,7 @@ int start_shim(struct supervise *s, struct held *h, bool again);
 /* supervise.c: after a change of the held; watch what was just started. */
 void supervise_save(struct supervise *s);
 int supervise_watch(struct held *h);
-/* End daemons and workers, then ourselves, as SIGTERM does; shims stay. */
-void supervise_end(struct supervise *s);
+/* supervise_end.c: end daemons and workers, and shims where services_too; who takes too long is killed. */
+void supervise_end(struct supervise *s, bool services_too);
+/* Leave the loop where they are to end and have. */
+void supervise_over(struct supervise *s);

@@ -30,8 +30,6 @@ enum {
 	BACKOFF_US = 100 * 1000,
 	BACKOFF_CAP_US = 10 * 1000 * 1000,
 	STEADY_US = 30 * 1000 * 1000, /* a process that lived so long begins its backoff anew */
-	END_MS = 10 * 1000,	      /* daemons and workers, between TERM and KILL */
-	SHIM_END_MS = 75 * 1000,      /* shims have their services' grace to wait for */
 	TRIAL_GRACE_MS = 1000,	      /* `mainstay run` goes first */
 	SELF_CGROUP_MAX = 4096,
 	SHIM_FINAL_MAX = 3, /* exit statuses of a shim that has nothing left to do */
@@ -156,23 +154,6 @@ start_shim_again(struct held *h)
 }
 
 /* --- ends ------------------------------------------------------------------------------------- */
-static bool
-is_over(const struct supervise *s)
-{
-	for (const struct held *h = s->held; h; h = h->next)
-		if (h->child.pid > 0 && (h->role != ROSTER_SHIM || s->services_too) &&
-			h->role != ROSTER_RUN && h->role != ROSTER_SUPERVISE)
-			return false;
-	return true;
-}
-
-static void
-check_over(struct supervise *s)
-{
-	if (s->ending && is_over(s))
-		(void)sd_event_exit(s->loop, 0);
-}
-
 /* A shim that ended by itself has nothing left to do; one that was killed, or had a fault, has.  Of
  * a shim that was not our child nobody knows the status: started again it finds out itself. */
 static bool
@@ -240,57 +221,13 @@ on_ended(pid_t pid, int status, void *arg)
 		forget_shim(s, id, status);
 	if (told) /* whoever hears it finds the roster without it */
 		requests_exited(s, role, id, pid, status);
-	check_over(s);
-}
-
-static void
-signal_all(struct supervise *s, int sig, bool shims)
-{
-	for (struct held *h = s->held; h; h = h->next)
-		if (h->child.pid > 0 &&
-			(shims ? h->role == ROSTER_SHIM : held_is_daemon(h) || held_is_worker(h)))
-			(void)child_signal(h->child.pidfd, sig);
-}
-
-static void
-on_end_late(void *arg)
-{
-	struct supervise *s = arg;
-
-	log_warning("a daemon did not end in %d s: killed", END_MS / 1000);
-	signal_all(s, SIGKILL, false);
-}
-
-static void
-on_shims_late(void *arg)
-{
-	signal_all(arg, SIGKILL, true);
-}
-
-static void
-end_all(struct supervise *s, bool services_too)
-{
-	s->ending = true;
-	s->services_too = s->services_too || services_too;
-	signal_all(s, SIGTERM, false);
-	(void)loop_after(&s->end_late, s->loop, END_MS, on_end_late, s);
-	if (s->services_too) {
-		signal_all(s, SIGTERM, true);
-		(void)loop_after(&s->shims_late, s->loop, SHIM_END_MS, on_shims_late, s);
-	}
-	check_over(s);
-}
-
-void
-supervise_end(struct supervise *s)
-{
-	end_all(s, false);
+	supervise_over(s);
 }
 
 static void
 on_stop(void *arg)
 {
-	supervise_end(arg);
+	supervise_end(arg, false);
 }
 
 static int
@@ -298,7 +235,7 @@ on_down(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
 {
 	(void)src;
 	(void)si;
-	end_all(arg, true);
+	supervise_end(arg, true);
 	return 0;
 }
 
