@@ -73,6 +73,8 @@ const char *cluster_place(char *out, size_t len, const struct cluster_knob *k);
  * ------------------------------------------------------------ They parse YAML and check what came
  * out.  Each may give REASON_MALFORMED, too: the text is no cluster.yaml, or is written in a form
  * (braces over lines) that only a person can edit. */
+/* Does the text name the service?  As a file is before the monitor has read it. */
+int cluster_names(bool *ret, const char *text, size_t len, const char *service);
 /* Add service (channel may be NULL).  REASON_CONFLICT where it is there already. */
 int cluster_install(struct buf *out, const char *text, size_t len, const char *service,
 	const char *channel);

@@ -89,6 +89,16 @@ check_result(const struct buf *out, size_t from, const struct cluster_lines *t, 
 }
 
 int
+cluster_names(bool *ret, const char *text, size_t len, const char *service)
+{
+	SCOPED(cluster_lines_done) struct cluster_lines t = { 0 };
+	int r = cluster_lines_open(&t, text, len);
+
+	*ret = r == 0 && find_service(&t, service);
+	return r;
+}
+
+int
 cluster_install(struct buf *out, const char *text, size_t len, const char *service,
 	const char *channel)
 {

@@ -67,7 +67,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state = { 0 };
 	const char *service, *channel = monitor_call_text(call, "channel");
-	bool known, added;
+	bool known, there, added;
 	int r;
 
 	r = monitor_call_need(call, "service", &service);
@@ -81,14 +81,16 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	known = services_find(m, service, &state);
 	if (known && state.release[0] && !goes_in(u, service))
 		return REFUSE(REASON_CONFLICT, service, "release %s is installed already", state.version);
-	added = !known || !state.wanted;
-	if (!added && channel && strcmp(channel, state.channel) != 0)
+	/* What the file says now: somebody may have written it since it was read, as a command that was interrupted does. */
+	r = update_cluster_text(u, &etc, &old);
+	r = r ?: cluster_names(&there, buf_text(&old), old.len, service);
+	added = !there;
+	if (r == 0 && there && known && state.wanted && channel && strcmp(channel, state.channel) != 0)
 		return REFUSE(REASON_CONFLICT, service, "cluster.yaml says channel %s: change it there, or leave --channel out",
 			state.channel);
-	r = update_room(u, service);
+	r = r ?: update_room(u, service);
 	if (r == 0 && added) {
-		r = update_cluster_text(u, &etc, &old);
-		r = r ?: cluster_install(&text, buf_text(&old), old.len, service, channel);
+		r = cluster_install(&text, buf_text(&old), old.len, service, channel);
 		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
 		if (r == 0)
 			services_reload(m);

@@ -77,6 +77,26 @@ an_install_without_an_assignment_ends(void **state)
 	assert_null(b->u->run);
 }
 
+/* Somebody took it out, and the monitor has not read that yet: as when one install is interrupted and the next one follows. */
+static void
+an_install_goes_by_what_the_file_says_now(void **state)
+{
+	struct bench *b = *state;
+	struct site_answer a;
+
+	bench_etc(b, "cluster.yaml", bench_cluster, strlen(bench_cluster));
+	services_reload(b->t->m);
+	bench_settle(b);
+	bench_etc(b, "cluster.yaml", "services: {}\n", 13);
+	bench_begin(b, "service.install", "redis", &a);
+	bench_settle(b);
+	assert_false(a.came);
+	assert_non_null(services_cluster(b->t->m, "redis"));
+	update_fail_waiting(b->u, NULL, REFUSE(REASON_UNREACHABLE, "test", "as the test wants it"));
+	assert_int_equal(bench_end(b, &a, 1), REASON_UNREACHABLE);
+	assert_null(services_cluster(b->t->m, "redis")); /* and takes out what it had put in */
+}
+
 /* The vendor's signed metadata says what there is: who installs anything else need not wait, and leaves nothing behind. */
 static void
 an_install_of_what_nobody_signed_ends(void **state)
@@ -431,6 +451,7 @@ main(void)
 		BENCH_TEST(a_cluster_file_that_is_no_one_is_left_alone),
 		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
 		BENCH_TEST(an_install_without_an_assignment_ends),
+		BENCH_TEST(an_install_goes_by_what_the_file_says_now),
 		BENCH_TEST(an_install_of_what_nobody_signed_ends),
 		BENCH_TEST(what_is_not_there_is_not_found),
 		BENCH_TEST(powers_of_the_release_that_waits_are_accepted),
