@@ -217,20 +217,37 @@ write_back(struct service_set *s)
 	return fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
 }
 
+/* For r, the former text; then runs once that is read. */
+static void
+undo(struct service_set *s, int r, services_read_fn *then)
+{
+	s->r = r;
+	s->why = *refuse_last();
+	r = write_back(s);
+	r = r ?: services_reload_then(s->m, then, s);
+	if (r)
+		finish(s, r);
+}
+
 static void
 on_applied(int r, void *arg)
 {
 	struct service_set *s = arg;
 
-	if (r <= 0) {
+	if (r > 0)
+		undo(s, r, on_back_read);
+	else
 		finish(s, r);
-		return;
-	}
-	s->why = *refuse_last();
-	r = write_back(s);
-	r = r ?: services_reload_then(s->m, on_back_read, s);
-	if (r)
-		finish(s, r);
+}
+
+static void
+on_unread(int r, void *arg)
+{
+	struct service_set *s = arg;
+
+	if (r < 0)
+		log_fault(r, "reading cluster.yaml as it was");
+	finish(s, s->r < 0 ? s->r : refuse_adopt(&s->why));
 }
 
 static void
@@ -238,8 +255,12 @@ on_read(int r, void *arg)
 {
 	struct service_set *s = arg;
 
-	if (r || s->needs <= SERVICE_SET_NEXT_START) {
-		finish(s, r);
+	if (r) { /* nobody could read it, so nothing took it up */
+		undo(s, r, on_unread);
+		return;
+	}
+	if (s->needs <= SERVICE_SET_NEXT_START) {
+		finish(s, 0);
 		return;
 	}
 	s->restarted = s->needs == SERVICE_SET_RESTART;

@@ -22,6 +22,7 @@ struct service_set {
 	json_t *configs;
 	enum service_set_needs needs;
 	bool restarted;
+	int r; /* below zero: a fault */
 	struct refusal why; /* it goes back */
 };
 

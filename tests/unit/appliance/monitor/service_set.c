@@ -298,6 +298,31 @@ a_knob_that_needs_a_restart_gets_it(void **state)
 	json_decref(h.answer);
 }
 
+/* Whoever would have read the file died: it is as if it had never been written. */
+static void
+what_nobody_could_read_is_as_before(void **state)
+{
+	static const char *const rows[] = { "port=7", "level=high" };
+	struct site_test *t = *state;
+
+	run_redis(t);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct heard h;
+
+		t->judge_dies = 2;
+		h = set(t, rows[i], NULL);
+		assert_int_equal(h.r, REASON_MALFORMED);
+		assert_string_equal(h.why.text, "the judge died over it");
+		assert_int_equal(t->judge_dies, 0);
+		assert_int_equal(fake.n, 0);
+		file_is(t, cluster);
+		assert_false(journal_is_there(t));
+	}
+	json_decref(set(t, rows[0], NULL).answer);
+	assert_int_equal(fake.n, 1);
+	file_is(t, WITH_PORT);
+}
+
 static void
 a_knob_that_needs_a_reload_gets_it(void **state)
 {
@@ -738,6 +763,7 @@ main(void)
 		ROW(a_difference_shows_the_file_the_configuration_and_what_it_needs),
 		ROW(a_knob_that_needs_a_restart_gets_it),
 		ROW(a_knob_that_needs_a_reload_gets_it),
+		ROW(what_nobody_could_read_is_as_before),
 		ROW(what_a_reload_left_running_goes_back_by_a_reload),
 		ROW(what_is_not_healthy_goes_back),
 		ROW(what_is_healthy_in_neither_way_says_so),
