@@ -58,6 +58,38 @@ goes_in(const struct update *u, const char *service)
 	return item && !item->from[0];
 }
 
+struct reading {
+	struct update *u;
+	char service[SERVICES_NAME_MAX + 1];
+};
+
+/* Where nobody could read cluster.yaml with the service in it, no release of it will ever come. */
+static void
+on_install_read(int r, void *arg)
+{
+	struct reading *rd = arg;
+
+	if (r)
+		update_fail_waiting(rd->u, rd->service, r);
+	free(rd);
+}
+
+static int
+read_install(struct update *u, const char *service)
+{
+	struct reading *rd = calloc(1, sizeof(*rd));
+	int r;
+
+	if (!rd)
+		return FAULT(-ENOMEM);
+	rd->u = u;
+	(void)snprintf(rd->service, sizeof(rd->service), "%s", service);
+	r = services_reload_then(u->m, on_install_read, rd);
+	if (r)
+		free(rd);
+	return FAULT(r);
+}
+
 static int
 on_install(struct monitor *m, struct monitor_call *call, void *arg)
 {
@@ -92,12 +124,15 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	if (r == 0 && added) {
 		r = cluster_install(&text, buf_text(&old), old.len, service, channel);
 		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
-		if (r == 0)
-			services_reload(m);
 	}
 	if (r != 0)
 		return r;
 	update_wait_install(u, call, service, added);
+	r = added ? read_install(u, service) : 0;
+	if (r != 0) {
+		update_fail_waiting(u, service, r);
+		return 0; /* it is answered */
+	}
 	if (goes_in(u, service))
 		return 0; /* and is told how it ends */
 	update_set(u, "fetching", service, REASON_NONE, "");

@@ -1,6 +1,8 @@
 /* The updater's verbs in a real monitor: what each refuses, and that it then changed nothing. */
 #include "tests/unit/updater/activate/bench.h"
 
+#include "updater/activate/update_verbs.h"
+
 /* --- install ------------------------------------------------------------------------------------------------ */
 static void
 only_a_recorded_site_with_the_switch_on_installs(void **state)
@@ -95,6 +97,27 @@ an_install_goes_by_what_the_file_says_now(void **state)
 	update_fail_waiting(b->u, NULL, REFUSE(REASON_UNREACHABLE, "test", "as the test wants it"));
 	assert_int_equal(bench_end(b, &a, 1), REASON_UNREACHABLE);
 	assert_null(services_cluster(b->t->m, "redis")); /* and takes out what it had put in */
+}
+
+static void
+an_install_that_nobody_could_read_ends(void **state)
+{
+	static const char none[] = "services: {}\n";
+	struct bench *b = *state;
+	SCOPED(buf_done) struct buf text = BUF_MAX(UPDATE_CLUSTER_MAX);
+	SCOPED(scope_close) int etc = -1;
+	struct site_answer a;
+
+	bench_etc(b, "cluster.yaml", none, strlen(none));
+	services_reload(b->t->m);
+	bench_settle(b);
+	b->t->judge_dies = 3;
+	bench_begin(b, "service.install", "redis", &a);
+	bench_settle(b);
+	assert_int_equal(bench_end(b, &a, 1), REASON_MALFORMED);
+	assert_non_null(strstr(b->u->text, "the judge died over it"));
+	assert_int_equal(update_cluster_text(b->u, &etc, &text), 0);
+	assert_null(strstr(buf_text(&text), "redis"));
 }
 
 /* The vendor's signed metadata says what there is: who installs anything else need not wait, and leaves nothing behind. */
@@ -452,6 +475,7 @@ main(void)
 		BENCH_TEST(the_ninth_command_that_would_wait_changes_nothing),
 		BENCH_TEST(an_install_without_an_assignment_ends),
 		BENCH_TEST(an_install_goes_by_what_the_file_says_now),
+		BENCH_TEST(an_install_that_nobody_could_read_ends),
 		BENCH_TEST(an_install_of_what_nobody_signed_ends),
 		BENCH_TEST(what_is_not_there_is_not_found),
 		BENCH_TEST(powers_of_the_release_that_waits_are_accepted),
