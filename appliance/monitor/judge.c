@@ -18,7 +18,7 @@
 
 /* A document that kills its reader does so twice; somebody else's SIGKILL does not.  A supervisor that went away is there again
  * within a second or two. */
-enum { DEATHS_MAX = 1, WAITS_MAX = 12, WAIT_MS = 250 };
+enum { DEATHS_MAX = 2, WAITS_MAX = 12, WAIT_MS = 250 };
 
 struct job {
 	struct judge_queue *queue;

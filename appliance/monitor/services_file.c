@@ -83,12 +83,15 @@ services_file_written(const struct services *s)
 		is.st_mtim.tv_sec != s->seen.st_mtim.tv_sec || is.st_mtim.tv_nsec != s->seen.st_mtim.tv_nsec;
 }
 
+/* What is no word about the file, as that nobody could be asked, makes it one that was written since: the next tick asks again. */
 static void
 note_wrong(struct services *s, int r)
 {
 	s->wrong.reason = REASON_NONE;
 	if (r > 0)
 		s->wrong = *refuse_last();
+	if (r < 0 || r == REASON_BUSY || r == REASON_INTERRUPTED || r == REASON_UNREACHABLE)
+		s->seen.st_size = -1;
 }
 
 static int read_cluster(struct services *s);
@@ -138,16 +141,13 @@ read_cluster(struct services *s)
 	r = fs_read(AT_FDCWD, path, b.max, &b);
 	if (r == REASON_NOT_FOUND)
 		r = 0; /* an empty cluster */
-	if (r > 0) {
+	if (r > 0)
 		r = REFUSE(r, "cluster.yaml", "cannot be read");
-		note_wrong(s, r);
-		return r;
-	}
-	r = r
-		?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len,
-			   on_cluster, s);
+	r = r ?: monitor_judge(s->m, JUDGE_CLUSTER, "cluster.yaml", buf_text(&b), b.len, on_cluster, s);
 	if (r == 0)
 		s->reading = s->wanted;
+	else
+		note_wrong(s, r);
 	return r < 0 ? FAULT(r) : r;
 }
 

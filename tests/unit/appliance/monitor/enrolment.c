@@ -117,7 +117,7 @@ a_site_begins_only_with_the_card_that_was_accepted(void **state)
 	site_refused(t, begin_with(t, begin_params(t, NULL), touched, NULL), REASON_BAD_SIGNATURE);
 	json_object_set_new(bad_token, "secret", json_string("short"));
 	site_refused(t, begin_with(t, json_incref(bad_token), t->card, NULL), REASON_MALFORMED);
-	t->judge_dies = 2;
+	t->judge_dies = 3;
 	site_refused(t, begin_with(t, begin_params(t, NULL), t->card, NULL), REASON_MALFORMED);
 	assert_int_equal(t->m->site.state, SITE_STATE_NONE);
 	assert_null(t->m->site.key);

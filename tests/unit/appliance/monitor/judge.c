@@ -106,18 +106,18 @@ where_nobody_starts_judges_nothing_is_judged(void **state)
 
 /* Somebody else's SIGKILL is no word about the document. */
 static void
-a_judge_that_is_killed_is_asked_once_more(void **state)
+a_judge_that_is_killed_is_asked_twice_more(void **state)
 {
 	struct site_test *t = *state;
 
 	t->judges = 0;
-	t->judge_dies = 1;
-	assert_int_equal(judge(t, POLICY, strlen(POLICY)), 0);
-	assert_int_equal(t->judges, 2);
 	t->judge_dies = 2;
+	assert_int_equal(judge(t, POLICY, strlen(POLICY)), 0);
+	assert_int_equal(t->judges, 3);
+	t->judge_dies = 3;
 	site_refused(t, judge(t, POLICY, strlen(POLICY)), REASON_MALFORMED);
 	assert_non_null(strstr(refuse_last()->text, "the judge died over it"));
-	assert_int_equal(t->judges, 4);
+	assert_int_equal(t->judges, 6);
 }
 
 /* A supervisor that was killed is there again soon; one that stays away is a refusal. */
@@ -428,7 +428,7 @@ main(void)
 			site_tear_down),
 		cmocka_unit_test_setup_teardown(a_judge_that_hangs_is_ended, site_set_up,
 			site_tear_down),
-		cmocka_unit_test_setup_teardown(a_judge_that_is_killed_is_asked_once_more, site_set_up, site_tear_down),
+		cmocka_unit_test_setup_teardown(a_judge_that_is_killed_is_asked_twice_more, site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(a_judge_waits_for_a_supervisor_that_went_away, site_set_up, site_tear_down),
 		cmocka_unit_test_setup_teardown(where_nobody_starts_judges_nothing_is_judged,
 			site_set_up, site_tear_down),

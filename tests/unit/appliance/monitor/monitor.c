@@ -308,7 +308,7 @@ a_policy_that_is_not_the_customers_word_is_refused(void **state)
 	assert_string_equal(refuse_last()->place, "bad.yaml:3:7");
 	site_refused(t, site_control(t, "policy.apply", json_pack("{s:s}", "path", "policy.yaml")),
 		REASON_USAGE);
-	t->judge_dies = 2;
+	t->judge_dies = 3;
 	site_refused(t, apply(t, "policy.yaml", asks, 0644, NULL, 0), REASON_MALFORMED);
 	assert_ptr_equal(policy_digest(t->m->policy), before);
 	assert_int_equal(audit_size(t->m->audit), 0);

@@ -309,7 +309,7 @@ what_nobody_could_read_is_as_before(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct heard h;
 
-		t->judge_dies = 2;
+		t->judge_dies = 3;
 		h = set(t, rows[i], NULL);
 		assert_int_equal(h.r, REASON_MALFORMED);
 		assert_string_equal(h.why.text, "the judge died over it");

@@ -249,6 +249,30 @@ what_a_person_writes_is_taken_up(void **state)
 	assert_string_not_equal(json_text(row, "kind"), "cluster.yaml");
 }
 
+/* Nobody could be asked about it: it is read once somebody can, though nobody writes it again. */
+static void
+what_nobody_could_be_asked_about_is_asked_again(void **state)
+{
+	struct site_test *t = *state;
+	const struct cluster_service *is;
+
+	t->m->services->started = true;
+	t->spawner->answer = REASON_BUSY;
+	t->judge_hangs = true; /* none was started */
+	put(t, t->paths.etc, "cluster.yaml", "services:\n  redis: {hold: true}\n", 32);
+	for (unsigned i = 0; i < 300 && t->m->services->wrong.reason != REASON_BUSY; i++)
+		site_turn(t);
+	assert_int_equal(t->m->services->wrong.reason, REASON_BUSY);
+	for (size_t i = 0; i < t->spawner->n_calls; i++)
+		scope_close(&t->spawner->calls[i].fd);
+	t->spawner->answer = 0;
+	t->judge_hangs = false;
+	for (unsigned i = 0; i < 300 && !((is = services_cluster(t->m, "redis")) && is->hold); i++)
+		site_turn(t);
+	assert_true(is && is->hold);
+	assert_int_equal(t->m->services->wrong.reason, REASON_NONE);
+}
+
 /* Two wait for two readings, and the second reading cannot even begin: both are told. */
 static void
 nobody_waits_for_a_reading_that_does_not_come(void **state)
@@ -282,6 +306,7 @@ main(void)
 		ROW(where_nothing_starts_services_nothing_is_started),
 		ROW(a_cluster_file_that_cannot_be_read_leaves_what_was_in_force),
 		ROW(what_a_person_writes_is_taken_up),
+		ROW(what_nobody_could_be_asked_about_is_asked_again),
 		ROW(nobody_waits_for_a_reading_that_does_not_come),
 	};
 
