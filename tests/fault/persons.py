@@ -145,13 +145,21 @@ class Everybody(Counting):
                 threading.Thread(target=strike.watch, args=(process,)).start()
             try:
                 process.wait(COMMAND_S)
+                late = ""
             except TimeoutExpired:
+                late = f"{argv} is not over after {COMMAND_S} s; {self.what_is_under_way()}"
                 process.kill()
-                self.bad.append(f"{argv} is not over after {COMMAND_S} s")
             process.wait()
             out.seek(0)
             said = out.read()
+            if late:
+                self.bad.append(f"{late}; it said {said[-500:]!r}")
         return process.returncode == 0, said
+
+    def what_is_under_way(self):
+        """For whoever looks into a command that hangs."""
+        said = [self.e.run("mainstay", "--state", self.site, *verb, "--json", code=None).stdout for verb in (("update", "status"), ("status",))]
+        return f"update status: {said[0][:1500]}, status: {said[1][:2500]}"
 
     def mainstay(self, *argv):
         good, said = self.command(COMMAND, "mainstay", "--state", self.site, *argv)
