@@ -1,6 +1,7 @@
 """A passphrase for the vendor's keys of a test run, and how they are opened without mainstay-release."""
 
 import atexit
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -10,14 +11,19 @@ _file = None
 
 
 def passphrase_file():
-    """A file of mode 0600 that goes with this process."""
+    """A file of mode 0600 that goes with this process; of a pool's, which end without a word, with what they share."""
     global _file
     if _file is None:
-        fd, _file = tempfile.mkstemp(prefix="mainstay-passphrase-")
+        fd, _file = tempfile.mkstemp(prefix="mainstay-passphrase-", dir=os.environ.get("MAINSTAY_E2E_SHARED"))
         os.write(fd, WORDS.encode() + b"\nand no more of this file\n")
         os.close(fd)
-        atexit.register(os.unlink, _file)
+        atexit.register(_forget)
     return _file
+
+
+def _forget():
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_file)
 
 
 def with_passphrase(args):
