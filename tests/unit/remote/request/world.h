@@ -3,6 +3,7 @@
 
 #include "tests/unit/remote/request/monitor_fake.h"
 
+#include "appliance/base/json_wanting.h"
 #include "remote/operate/job.h"
 #include "remote/request/cancel.h"
 #include "remote/request/plan.h"
@@ -92,12 +93,19 @@ crash(struct monitor *m)
 	pump(m);
 }
 
+/* As the monitor's own: an answer that lacks something for want of memory is a fault, not an answer. */
 static UNUSED int
 call(struct monitor *m, const char *verb, struct monitor_call *c)
 {
-	for (size_t i = 0; i < m->n_verbs; i++)
-		if (strcmp(m->verbs[i].verb, verb) == 0)
-			return m->verbs[i].fn(m, c, m->verbs[i].arg);
+	uint64_t wanting = json_wanting();
+
+	for (size_t i = 0; i < m->n_verbs; i++) {
+		if (strcmp(m->verbs[i].verb, verb) == 0) {
+			int r = m->verbs[i].fn(m, c, m->verbs[i].arg);
+
+			return r == 0 && c->answered && json_wanting() != wanting ? FAULT(-ENOMEM) : r;
+		}
+	}
 	fail_msg("no verb %s", verb);
 	return -1;
 }
