@@ -413,7 +413,7 @@ on_status(struct monitor *m, json_t *status, void *arg)
 			item->request->service, item->request->operation, item->request->engineer,
 			item->opens_us > 0 ? ", runs once the maintenance hours begin " : "",
 			item->opens_us > 0 ? clock_format(when, item->opens_us) : "", item->request->id);
-		/* A status that lacks a line is better than none. */
+		/* One left out for want of memory makes the monitor answer with a fault (json_wanting.h). */
 		if (o && json_object_set_new(o, "text", json_string(text)) == 0 && json_object_set_new(o, "kind", json_string("request")) == 0)
 			(void)json_array_append(pending, o);
 	}

@@ -1,11 +1,13 @@
 /* One request moves: an event, its state, and what follows from that. */
 #include "remote/request/site_room.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/monitor.h"
 #include "remote/request/site_say.h"
@@ -109,7 +111,10 @@ request_site_event(struct request_site *s, struct request_item *item, enum flow_
 	if (reason != REASON_NONE) {
 		item->reason = reason;
 		free(item->detail);
-		item->detail = detail ? strdup(detail) : NULL; /* without memory: no sentence */
+		item->detail = detail ? strdup(detail) : NULL;
+		/* The reason stands without its sentence; holding the end back for that would be worse. */
+		if (detail && !item->detail)
+			log_fault(FAULT(-ENOMEM), "keeping why a request ended");
 	}
 	act(s, item, action);
 	return 0;

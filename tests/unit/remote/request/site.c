@@ -613,6 +613,7 @@ test_status(void **state)
 {
 	SCOPED_JSON *status = json_pack("{s:[]}", "pending");
 	SCOPED(world_end) struct monitor m;
+	uint64_t wanting;
 	struct request q;
 
 	(void)state;
@@ -621,7 +622,9 @@ test_status(void **state)
 	assert_int_equal(deliver(&m, "1", &q, ANN), 0);
 	q = good("r-2", "flush");
 	assert_int_equal(deliver(&m, "2", &q, ANN), 0);
+	wanting = json_wanting();
 	m.module->status(&m, status, m.module_arg);
+	assert_int_equal(json_wanting() != wanting ? -ENOMEM : 0, 0); /* the monitor answers with that fault */
 	assert_int_equal(json_array_size(json_object_get(status, "pending")), 1);
 }
 
