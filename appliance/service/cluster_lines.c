@@ -237,8 +237,10 @@ cluster_lines_insert(struct buf *out, const struct cluster_lines *t, const struc
 	const struct buf *body)
 {
 	size_t end;
-	int r = 0;
+	int r = buf_error(body);
 
+	if (r < 0) /* lines that are cut off would pass for a text that nobody can edit */
+		return FAULT(r);
 	if (!is_empty(map) && !is_block(map))
 		return cluster_lines_by_hand(map->key, map);
 	end = is_block(map) ? block_end(t, map->key_line, map->key_column - 1) : map->key_line;
