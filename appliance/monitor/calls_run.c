@@ -316,6 +316,7 @@ monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, co
 	const void *body, size_t len, monitor_done_fn *done, void *arg)
 {
 	struct monitor_call *call = new_call(m, NULL, role);
+	int r;
 
 	if (!call) {
 		done(-ENOMEM, NULL, arg);
@@ -327,5 +328,12 @@ monitor_call_inside(struct monitor *m, enum call_role role, const char *verb, co
 	call->params_ref = params ? json_copy_whole(params, JSON_DEEP) : NULL;
 	call->params = call->params_ref;
 	buf_put(&call->body, body, body ? len : 0);
+	/* Without them the verb would find that the caller had left them out. */
+	r = params && !call->params ? -ENOMEM : buf_error(&call->body);
+	if (r < 0) {
+		monitor_answer_result(call, FAULT(r), NULL);
+		calls_run_free(call);
+		return;
+	}
 	run_verb(call, verb);
 }
