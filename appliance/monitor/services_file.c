@@ -90,7 +90,7 @@ note_wrong(struct services *s, int r)
 	s->wrong.reason = REASON_NONE;
 	if (r > 0)
 		s->wrong = *refuse_last();
-	if (r < 0 || r == REASON_BUSY || r == REASON_INTERRUPTED || r == REASON_UNREACHABLE)
+	if (r < 0 || r == REASON_FAULT || r == REASON_BUSY || r == REASON_INTERRUPTED || r == REASON_UNREACHABLE)
 		s->seen.st_size = -1;
 }
 
@@ -115,6 +115,8 @@ on_cluster(int r, const json_t *answer, void *arg)
 		monitor_changed(s->m, MONITOR_CHANGE_SERVICE);
 	} else if (r < 0) {
 		log_fault(r, "reading cluster.yaml");
+	} else if (r == REASON_FAULT) {
+		log_error("reading cluster.yaml: the judge: %s", s->wrong.text);
 	}
 	if (s->cluster && !s->started) {
 		s->started = true;

@@ -273,6 +273,25 @@ what_nobody_could_be_asked_about_is_asked_again(void **state)
 	assert_int_equal(t->m->services->wrong.reason, REASON_NONE);
 }
 
+/* A judge that failed has found nothing wrong with it: it is read again, though nobody writes it again. */
+static void
+what_the_judge_failed_at_is_asked_again(void **state)
+{
+	struct site_test *t = *state;
+	const struct cluster_service *is;
+
+	t->m->services->started = true;
+	t->judge_fails = 1;
+	put(t, t->paths.etc, "cluster.yaml", "services:\n  redis: {hold: true}\n", 32);
+	for (unsigned i = 0; i < 300 && t->judge_fails; i++)
+		site_turn(t);
+	assert_int_equal(t->judge_fails, 0);
+	for (unsigned i = 0; i < 300 && !((is = services_cluster(t->m, "redis")) && is->hold); i++)
+		site_turn(t);
+	assert_true(is && is->hold);
+	assert_int_equal(t->m->services->wrong.reason, REASON_NONE);
+}
+
 /* Two wait for two readings, and the second reading cannot even begin: both are told. */
 static void
 nobody_waits_for_a_reading_that_does_not_come(void **state)
@@ -307,6 +326,7 @@ main(void)
 		ROW(a_cluster_file_that_cannot_be_read_leaves_what_was_in_force),
 		ROW(what_a_person_writes_is_taken_up),
 		ROW(what_nobody_could_be_asked_about_is_asked_again),
+		ROW(what_the_judge_failed_at_is_asked_again),
 		ROW(nobody_waits_for_a_reading_that_does_not_come),
 	};
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +46,7 @@ struct site_test {
 	json_t *card;		/* whole */
 	char fingerprint[72];	/* "sha256:HEX" */
 	unsigned judge_dies;	/* so many judges from now on end without a word */
+	unsigned judge_fails;	/* so many judges from now on end with a fault */
 	unsigned judges;	/* that were asked */
 	bool judge_hangs;	/* judges are started and say nothing */
 	const char *judge_says; /* what the next judge gives out, whatever it was asked */
@@ -71,6 +73,20 @@ site_restart(struct site_test *t)
 {
 	t->m = monitor_free(t->m);
 	site_start(t);
+}
+
+/* A judge that found no memory. */
+static inline void
+site_judge_fails(int fd)
+{
+	SCOPED(frame_done) struct frame f = { 0 };
+	struct frame_out out;
+
+	assert_int_equal(frame_recv_wait(fd, &f, 1000), 0);
+	frame_begin(&out, CALL_TYPE_FAULT, f.id);
+	frame_put_text(&out, CALL_TAG_TEXT, strerror(ENOMEM));
+	assert_int_equal(frame_send_wait(fd, &out, 1000), 0);
+	frame_out_done(&out);
 }
 
 /* A judge that was taken over: whatever the input, this is its output. */
@@ -100,10 +116,13 @@ site_judge(struct site_test *t)
 		t->spawner->calls[i].fd = -1;
 		if (t->judge_says)
 			site_judge_lies(fd, t->judge_says);
+		else if (t->judge_fails)
+			site_judge_fails(fd);
 		else if (t->judge_dies == 0)
 			assert_int_equal(judge_serve(fd), 0);
 		t->judges++;
 		t->judge_dies -= t->judge_dies > 0;
+		t->judge_fails -= t->judge_fails > 0;
 		t->judge_says = NULL;
 		(void)close(fd);
 	}
@@ -251,8 +270,8 @@ site_make_card(struct site_test *t, size_t signers, json_t **ret)
 	for (size_t i = 0; i < 3; i++)
 		memcpy(raw[i], ed25519_public(t->root[i]), 32);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		json_object_set_new(roles, names[i],
-			tuf_repo_role(keys, (const uint8_t(*)[32])raw, 3, 2));
+		assert_int_equal(json_object_set_new(roles, names[i],
+					 tuf_repo_role(keys, (const uint8_t(*)[32])raw, 3, 2)), 0);
 	json_object_set_new(root, "roles", roles);
 	json_object_set(root, "keys", keys);
 	json_object_set_new(root, "consistent_snapshot", json_true());
