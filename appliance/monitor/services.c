@@ -57,10 +57,14 @@ fill(const struct services *s, const char *name, struct services_state *ret)
 	const struct cluster_service *wanted = s->cluster ? cluster_find(s->cluster, name) : NULL;
 	const struct lock_entry *active = lock_find(&s->lock, name);
 	struct state state = { .is = STATE_STOPPED, .exit = -1 };
+	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	/* A file that cannot be read says nothing: stopped, unknown. */
-	if (state_read(&state, &s->m->paths, name) != 0)
+	r = state_read(&state, &s->m->paths, name);
+	if (r < 0)
+		ret->fault = FAULT(r);
+	if (r != 0)
 		state = (struct state){ .is = STATE_STOPPED, .exit = -1 };
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
 	(void)snprintf(ret->state, sizeof(ret->state), "%s", state_name(state.is));

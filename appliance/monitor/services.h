@@ -27,6 +27,7 @@ struct services_state {
 	int exit;
 	char why[STATE_WHY_MAX + 1]; /* it came down, with lines of its log: for this site alone; "" */
 	bool wanted; /* it stands in cluster.yaml */
+	int fault;   /* why its state could not be read: it is told as stopped then, and whoever decides by it has to ask */
 };
 
 /* What is known now, copied into *ret: services of cluster.yaml, then those that only the lock still names; i is below the

@@ -170,13 +170,16 @@ services_order_start(struct monitor *m, const char *const *names, size_t n)
 	return 0;
 }
 
-static bool
+/* 1, 0, or a fault: what could not be looked at neither runs nor does not. */
+static int
 runs(struct monitor *m, const char *name)
 {
-	struct services_state state;
+	struct services_state state = { 0 };
+	bool known = services_find(m, name, &state);
 
-	return services_find(m, name, &state) && strcmp(state.state, "stopped") != 0 &&
-		strcmp(state.state, "failed") != 0;
+	if (state.fault < 0)
+		return FAULT(state.fault);
+	return known && strcmp(state.state, "stopped") != 0 && strcmp(state.state, "failed") != 0;
 }
 
 int
@@ -191,8 +194,9 @@ services_order_missing(struct monitor *m, const char *name, char ret[SERVICES_NA
 		return FAULT(r);
 	json_array_foreach(names, i, one) {
 		(void)snprintf(ret, SERVICES_NAME_MAX + 1, "%s", json_string_value(one));
-		if (!runs(m, ret))
-			return 1;
+		r = runs(m, ret);
+		if (r <= 0)
+			return r < 0 ? FAULT(r) : 1;
 	}
 	return 0;
 }
@@ -208,8 +212,9 @@ services_order_user(struct monitor *m, const char *name, char ret[SERVICES_NAME_
 		r = requires(m, ret, &names);
 		if (r < 0)
 			return FAULT(r);
-		if (is_in(names, name) && runs(m, ret))
-			return 1;
+		r = is_in(names, name) ? runs(m, ret) : 0;
+		if (r != 0)
+			return FAULT(r);
 	}
 	return 0;
 }

@@ -66,6 +66,16 @@ is_well(const struct change_watch *w, const struct services_state *state)
 	return strcmp(state->state, "running") == 0 && (!w->probed || strcmp(state->health, "passing") == 0);
 }
 
+/* Nothing was seen, which is not the release's fault: the next look may see it. */
+static void
+look_failed(struct change_watch *w, int r, loop_fn *look)
+{
+	if (clock_mono_us() > w->until_us)
+		end(w, FAULT(r));
+	else
+		look_again(w, look);
+}
+
 static void
 on_health_look(void *arg)
 {
@@ -73,7 +83,9 @@ on_health_look(void *arg)
 	struct services_state state = { 0 };
 	bool known = services_find(w->m, w->service, &state);
 
-	if (known && is_well(w, &state))
+	if (state.fault < 0)
+		look_failed(w, state.fault, on_health_look);
+	else if (known && is_well(w, &state))
 		end(w, 0);
 	else if (known && strcmp(state.state, "failed") == 0)
 		end(w, REFUSE(REASON_STATE_MOVED, w->service, "it failed while its health was awaited"));
@@ -92,7 +104,9 @@ on_soak_look(void *arg)
 	struct services_state state = { 0 };
 	bool known = services_find(w->m, w->service, &state);
 
-	if (!known || !is_well(w, &state))
+	if (state.fault < 0)
+		look_failed(w, state.fault, on_soak_look);
+	else if (!known || !is_well(w, &state))
 		end(w, REFUSE(REASON_STATE_MOVED, w->service, "health is %s and state %s after it had passed",
 			       known ? state.health : "unknown", known ? state.state : "unknown"));
 	else if (state.restarts != w->restarts)

@@ -293,7 +293,8 @@ went_down(struct update *u, const struct change_item *item)
 {
 	struct services_state state;
 
-	return item->step == CHANGE_SOAK && services_find(u->m, item->service, &state) && strcmp(state.state, "stopped") == 0;
+	return item->step == CHANGE_SOAK && services_find(u->m, item->service, &state) && state.fault == 0 &&
+		strcmp(state.state, "stopped") == 0;
 }
 
 bool

@@ -280,6 +280,25 @@ cluster_says(const struct site_test *t, const char *text)
 	return strstr(buf_text(&b), text) != NULL;
 }
 
+/* Neither running nor stopped: no refusal comes of that, and nothing is done. */
+static void
+what_cannot_be_looked_at_is_a_fault(void **state)
+{
+	struct site_test *t = *state;
+	struct paths are = t->m->paths;
+	int r = -1;
+
+	run(t, "db");
+	run(t, "web");
+	(void)snprintf(t->m->paths.run, sizeof(t->m->paths.run), "/dev/null"); /* no folder */
+	assert_int_equal(services_verb(t->m, "web", DEFINITION_VERB_START, ended, &r), -ENOTDIR);
+	assert_int_equal(services_verb(t->m, "db", DEFINITION_VERB_STOP, ended, &r), -ENOTDIR);
+	t->m->paths = are;
+	site_settle(t);
+	assert_string_equal(fake.begun, "");
+	assert_int_equal(r, -1);
+}
+
 /* An operation's verb: no other rules than a person's command has. */
 static void
 an_operation_keeps_the_order(void **state)
@@ -505,6 +524,7 @@ main(void)
 		ROW(what_is_not_among_them_is_not_waited_for),
 		ROW(a_ring_starts_at_once),
 		ROW(verbs_keep_the_order),
+		ROW(what_cannot_be_looked_at_is_a_fault),
 		ROW(an_operation_keeps_the_order),
 		ROW(verbs_take_their_step),
 		ROW(a_stop_ends_a_start),
