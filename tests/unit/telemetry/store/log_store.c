@@ -195,6 +195,7 @@ test_the_file_of_lines_is_said_once_for_all_and_shown_with_each(void **state)
 	otlp_encode_log_line(&w, &(struct otlp_log_line){ .time_us = BENCH_NOW, .observed_us = BENCH_NOW,
 		.body = "GET /", .len = 5 });
 	otlp_encode_log_end(&w);
+	assert_int_equal(buf_error(&body), 0);
 	assert_int_equal(bench_batch("/v1/logs", "logs", "1", PROTOBUF, body.data, body.len)->status, 200);
 	assert_string_equal(ask("", &doc), "GET /");
 	item = json_array_get(json_object_get(doc, "items"), 0);

@@ -347,13 +347,13 @@ bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custo
 	(void)snprintf(file, sizeof(file), "%u.targets.json", b->version);
 	bench_sign(b, file, targets, &t);
 	snapshot = tuf_repo_new("snapshot", b->version, BENCH_EXPIRES);
-	json_object_set_new(snapshot, "meta",
-		json_pack("{s:o}", "targets.json", tuf_repo_meta(t.data, t.len, b->version)));
+	assert_int_equal(json_object_set_new(snapshot, "meta",
+		json_pack("{s:o}", "targets.json", tuf_repo_meta(t.data, t.len, b->version))), 0);
 	(void)snprintf(file, sizeof(file), "%u.snapshot.json", b->version);
 	bench_sign(b, file, snapshot, &s);
 	timestamp = tuf_repo_new("timestamp", b->version, b->timestamp_ends_us ?: BENCH_EXPIRES);
-	json_object_set_new(timestamp, "meta",
-		json_pack("{s:o}", "snapshot.json", tuf_repo_meta(s.data, s.len, b->version)));
+	assert_int_equal(json_object_set_new(timestamp, "meta",
+		json_pack("{s:o}", "snapshot.json", tuf_repo_meta(s.data, s.len, b->version))), 0);
 	bench_sign(b, "timestamp.json", timestamp, &ts);
 	for (unsigned i = 0; i < 20; i++) {
 		SCOPED_JSON *answer = NULL;

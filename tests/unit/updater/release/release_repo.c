@@ -129,9 +129,9 @@ list_as_two(void)
 	SCOPED(buf_done) struct buf one = BUF_MAX(1 << 16), two = BUF_MAX(1 << 16), three = BUF_MAX(1 << 16);
 
 	put_signed("2.tiny.json", tiny, "tiny-1", &one);
-	json_object_set_new(json_object_get(snapshot, "meta"), "tiny.json", tuf_repo_meta(one.data, one.len, 2));
+	assert_int_equal(json_object_set_new(json_object_get(snapshot, "meta"), "tiny.json", tuf_repo_meta(one.data, one.len, 2)), 0);
 	put_signed("3.snapshot.json", snapshot, "snapshot", &two);
-	json_object_set_new(json_object_get(timestamp, "meta"), "snapshot.json", tuf_repo_meta(two.data, two.len, 3));
+	assert_int_equal(json_object_set_new(json_object_get(timestamp, "meta"), "snapshot.json", tuf_repo_meta(two.data, two.len, 3)), 0);
 	put_signed("timestamp.json", timestamp, "timestamp", &three);
 }
 
