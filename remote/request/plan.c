@@ -37,6 +37,8 @@ line_f(struct buf *out, const char *label, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&b, fmt, ap);
 	va_end(ap);
+	if (buf_error(&b) && !buf_error(out))
+		out->error = buf_error(&b); /* a plan that lacks a line is none */
 	line(out, label, buf_text(&b));
 }
 
@@ -132,7 +134,7 @@ put_touched(struct buf *out, const json_t *touched)
 		line(out, "would touch", json_string_value(one));
 }
 
-static void
+static int
 put_limits(struct buf *out, const struct request_plan_facts *f)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(256);
@@ -144,7 +146,10 @@ put_limits(struct buf *out, const struct request_plan_facts *f)
 	buf_printf(&b, ", %s of output", number_size_text(size, f->output));
 	if (f->processes)
 		buf_printf(&b, ", %u processes, one processor", f->processes);
+	if (buf_error(&b))
+		return FAULT(buf_error(&b)); /* nobody is to sign a plan that does not say them */
 	line(out, "limits", buf_text(&b));
+	return 0;
 }
 
 int
@@ -177,7 +182,9 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	for (size_t i = 0; f->secrets && f->secrets[i]; i++)
 		line_f(out, "secret", "%s: the program can read it; in what is recorded *** stands for it",
 			f->secrets[i]);
-	put_limits(out, f);
+	r = put_limits(out, f);
+	if (r)
+		return r;
 	line(out, "downtime", f->downtime);
 	if (f->health_ms)
 		line_f(out, "health", "watched for %" PRIu64 ".%03" PRIu64 " s when it has ended, or until it has passed "

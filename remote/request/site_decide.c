@@ -34,23 +34,24 @@ make_plan(struct request_site *s, struct request_item *item, const struct reques
 {
 	SCOPED_JSON *payload = NULL, *envelope = NULL;
 	const char *decision = policy_decision_text(g->verdict.answer.decision);
-	char *text;
+	SCOPED(scope_free) char *text = NULL, *decided = NULL;
 	int r = request_site_plan(s, item, g, &payload);
 
 	r = r ?: monitor_sign(s->m, MESSAGE_PLAN, payload, &envelope);
 	if (r)
 		return r;
 	text = strdup(json_string_value(json_object_get(payload, "text")));
-	if (!text)
-		return FAULT(-ENOMEM);
+	decided = strdup(decision);
+	if (!text || !decided)
+		return FAULT(-ENOMEM); /* the former plan and what was decided of it stay together */
 	free(item->plan_text);
-	item->plan_text = text;
+	item->plan_text = STEAL(text);
 	item->plans++;
 	json_decref(item->plan);
 	item->plan = STEAL(envelope);
 	free(item->decision);
-	item->decision = strdup(decision);
-	return item->decision ? 0 : FAULT(-ENOMEM);
+	item->decision = STEAL(decided);
+	return 0;
 }
 
 /* When it will run though nobody says anything; 0: it will not. */
@@ -76,10 +77,12 @@ request_site_refresh(struct request_site *s, struct request_item *item,
 		return r;
 	if (strcmp(json_string_value(json_object_get(payload, "text")), item->plan_text) != 0) {
 		r = make_plan(s, item, &g);
+		if (r)
+			return r;
 		(void)json_array_clear(item->permits); /* they were for the former plan */
 		item->need = g.verdict.answer.need;
 		item->opens_us = opens_us(&g);
-		r = r ?: request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL);
+		r = request_site_event(s, item, FLOW_EVENT_PLAN, REASON_NONE, NULL);
 		return r ?: REFUSE(REASON_STATE_MOVED, item->request->id,
 			"the ground moved since the plan was made; read the new plan");
 	}
