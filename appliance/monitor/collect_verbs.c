@@ -7,6 +7,7 @@
 #include "appliance/base/buf.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
+#include "appliance/base/json_wanting.h"
 #include "appliance/egress/field.h"
 #include "appliance/egress/schema.h"
 #include "appliance/monitor/alarms.h"
@@ -224,6 +225,7 @@ on_secret(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(buf_wipe) struct buf value = BUF_MAX(SECRET_VALUE_MAX);
 	SCOPED(definition_freep) struct definition *d = NULL;
 	const char *service, *secret;
+	uint64_t wanting;
 	json_t *answer;
 	int r = monitor_call_need(call, "service", &service);
 
@@ -237,7 +239,10 @@ on_secret(struct monitor *m, struct monitor_call *call, void *arg)
 	r = secret_value(&value, &m->paths, service, definition_secret(d, secret));
 	if (r)
 		return r < 0 ? FAULT(r) : r;
+	wanting = json_wanting();
 	answer = json_pack("{s:s%}", "value", buf_text(&value), value.len);
+	if (!answer && json_wanting() != wanting)
+		return FAULT(-ENOMEM);
 	if (!answer)
 		return REFUSE(REASON_MALFORMED, secret, "is no text; set it anew");
 	monitor_answer(call, answer);
