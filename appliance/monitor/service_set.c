@@ -186,14 +186,14 @@ on_back_reloaded(int r, void *arg)
 }
 
 /* What only refused to take the new ones up goes on without a stop: it may have taken up some of them, and is told the
- * former ones in the same way. */
+ * former ones in the same way.  So is one that could not be looked at: where it does not run, it is started next. */
 static void
 on_back_read(int r, void *arg)
 {
 	struct services_state state = { 0 };
 	struct service_set *s = arg;
 	bool spared = s->needs == SERVICE_SET_RELOAD && services_find(s->m, s->service, &state) &&
-		!strcmp(state.state, "running") && strcmp(state.health, "failing") != 0;
+		(state.fault < 0 || (!strcmp(state.state, "running") && strcmp(state.health, "failing") != 0));
 
 	r = r ?: spared ? services_take_up(s->m, s->service, on_back_reloaded, s)
 			   : services_restart(s->m, s->service, on_back, s);
@@ -296,6 +296,8 @@ begin(struct service_set *s)
 	char object[SERVICES_NAME_MAX + 16];
 	int r = fs_open_dir(&etc, AT_FDCWD, s->m->paths.etc, 0755);
 
+	if (state.fault < 0) /* whether there is anything that has to take them up */
+		return FAULT(state.fault);
 	if (s->m->services->setting)
 		return REFUSE(REASON_BUSY, s->service, "another change of knobs is on its way");
 	if (!runs && s->needs > SERVICE_SET_NEXT_START)
