@@ -162,11 +162,13 @@ on_back(int r, void *arg)
 	if (monitor_leaf(s->m, "service", s->call ? monitor_call_actor(s->call) : NULL, object, NULL,
 		    REASON_STATE_MOVED) < 0)
 		log_fault(-EIO, "leaf of knobs that went back");
+	if (r < 0)
+		log_fault(r, "taking up the former knobs");
 	if (r)
 		r = REFUSE(REASON_STATE_MOVED, s->service,
 			"it was not healthy with the new knobs (%.160s), and not with the former ones "
 			"either (%.160s): cluster.yaml is as before; see `mainstay service logs %s`",
-			s->why.text, refuse_last()->text, s->service);
+			s->why.text, r < 0 ? "a fault; see the log of mainstayd" : refuse_last()->text, s->service);
 	else
 		r = REFUSE(REASON_STATE_MOVED, s->service,
 			"it was not healthy with the new knobs (%.400s): cluster.yaml and its "
