@@ -25,6 +25,15 @@ line(struct buf *out, const char *label, const char *value)
 	buf_printf(out, "%-*s%s\n", LABEL_WIDTH, label, log_escape(safe, sizeof(safe), value));
 }
 
+/* One whose value was put together; where that failed there is no plan: it would lack this line. */
+static void
+line_of(struct buf *out, const char *label, const struct buf *value)
+{
+	if (buf_error(value) && !buf_error(out))
+		out->error = buf_error(value);
+	line(out, label, buf_text(value));
+}
+
 static void line_f(struct buf *out, const char *label, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -37,9 +46,7 @@ line_f(struct buf *out, const char *label, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&b, fmt, ap);
 	va_end(ap);
-	if (buf_error(&b) && !buf_error(out))
-		out->error = buf_error(&b); /* a plan that lacks a line is none */
-	line(out, label, buf_text(&b));
+	line_of(out, label, &b);
 }
 
 /* Single quotes around each word, so that where one ends and the next begins is never a matter of
@@ -64,7 +71,7 @@ by_name(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-static int
+static void
 put_args(struct buf *out, const json_t *args)
 {
 	const char *names[REQUEST_ARGS_MAX], *name;
@@ -87,11 +94,8 @@ put_args(struct buf *out, const json_t *args)
 			buf_printf(&b, "%lld", (long long)json_integer_value(value));
 		else
 			buf_puts(&b, json_is_true(value) ? "true" : "false");
-		if (buf_error(&b))
-			return FAULT(buf_error(&b));
-		line(out, "argument", buf_text(&b));
+		line_of(out, "argument", &b);
 	}
-	return 0;
 }
 
 static int
@@ -134,7 +138,7 @@ put_touched(struct buf *out, const json_t *touched)
 		line(out, "would touch", json_string_value(one));
 }
 
-static int
+static void
 put_limits(struct buf *out, const struct request_plan_facts *f)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(256);
@@ -146,10 +150,7 @@ put_limits(struct buf *out, const struct request_plan_facts *f)
 	buf_printf(&b, ", %s of output", number_size_text(size, f->output));
 	if (f->processes)
 		buf_printf(&b, ", %u processes, one processor", f->processes);
-	if (buf_error(&b))
-		return FAULT(buf_error(&b)); /* nobody is to sign a plan that does not say them */
-	line(out, "limits", buf_text(&b));
-	return 0;
+	line_of(out, "limits", &b);
 }
 
 int
@@ -173,8 +174,8 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	line_f(out, "service", "%s %s, %s", q->service, f->release, f->state);
 	line_f(out, "definition", "%s", sha256_text(digest, q->definition));
 	line(out, "operation", q->operation);
-	r = put_args(out, q->args);
-	r = r ?: put_argv(out, f);
+	put_args(out, q->args);
+	r = put_argv(out, f);
 	if (r)
 		return r;
 	put_touched(out, f->touched);
@@ -182,9 +183,7 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	for (size_t i = 0; f->secrets && f->secrets[i]; i++)
 		line_f(out, "secret", "%s: the program can read it; in what is recorded *** stands for it",
 			f->secrets[i]);
-	r = put_limits(out, f);
-	if (r)
-		return r;
+	put_limits(out, f);
 	line(out, "downtime", f->downtime);
 	if (f->health_ms)
 		line_f(out, "health", "watched for %" PRIu64 ".%03" PRIu64 " s when it has ended, or until it has passed "
