@@ -31,6 +31,7 @@ edit(const char *text, size_t len, const struct cluster *c)
 	SCOPED(buf_done) struct buf held = BUF_MAX(TEXT_MAX), added = BUF_MAX(TEXT_MAX);
 	SCOPED(buf_done) struct buf shown = BUF_MAX(8 * TEXT_MAX);
 	struct cluster *d;
+	bool there;
 
 	if (cluster_set(&set, text, len, name, "maxmemory", "64mb") == 0) {
 		d = again(&set);
@@ -61,9 +62,13 @@ edit(const char *text, size_t len, const struct cluster *c)
 	}
 	if (cluster_set(&set, text, len, name, "maxmemory", "two\nlines") == 0)
 		abort();
+	if (cluster_names(&there, text, len, name) == 0 && there != (c->n_services > 0))
+		abort();
 	if (cluster_remove(&removed, text, len, name) == 0) {
 		d = again(&removed);
 		cluster_difference(&shown, text, buf_text(&removed));
+		if (cluster_names(&there, buf_text(&removed), removed.len, name) != 0 || there)
+			abort();
 		if (cluster_find(d, name) || d->n_services + 1 != c->n_services)
 			abort();
 		cluster_free(d);
