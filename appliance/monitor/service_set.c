@@ -8,7 +8,8 @@
  *
  * lib/services/NAME/set holds, from before cluster.yaml changes until the service is healthy with it, the SHA-256 of
  * its new text (64 hex digits, a newline) and its former text: a monitor that finds it at its start does the rest of
- * the change, or its undoing; but where somebody wrote the file since, nothing is undone. */
+ * the change, or its undoing; but where somebody wrote the file since, nothing is undone.  While the change is under way the
+ * former file itself stays beside the new one, for on a full disk its text could not be written again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include "appliance/trust/sha256.h"
 
 #define JOURNAL "set"
+#define FORMER ".tmp.cluster.yaml" /* swept at the monitor's start, as the journal has its text */
 enum { JOURNAL_MAX = YAML_BYTES_MAX + 2 * SHA256_LEN + 1 };
 
 static const char *const needs_text[] = {
@@ -127,6 +129,37 @@ journal_remove(const struct service_set *s)
 		(void)fs_sync_dir(dir);
 }
 
+/* --- the former file ------------------------------------------------------------------------------ */
+static int
+keep_former(int etc)
+{
+	(void)unlinkat(etc, FORMER, 0);
+	if (linkat(etc, "cluster.yaml", etc, FORMER, 0) < 0 && (errno == ENOSPC || errno == EDQUOT))
+		return FAULT(-errno);
+	return 0; /* where files have one name each, it is written again */
+}
+
+static int
+put_former_back(const struct service_set *s, int etc)
+{
+	SCOPED(buf_done) struct buf b = BUF_MAX(YAML_BYTES_MAX);
+
+	/* An editor may have written into it. */
+	if (fs_read(etc, FORMER, b.max, &b) == 0 && b.len == s->old.len && memcmp(b.data, s->old.data, b.len) == 0 &&
+		renameat(etc, FORMER, etc, "cluster.yaml") == 0)
+		return FAULT(fs_sync_dir(etc));
+	return FAULT(fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644));
+}
+
+static void
+forget_former(const struct service_set *s)
+{
+	SCOPED(scope_close) int etc = -1;
+
+	if (fs_open_dir(&etc, AT_FDCWD, s->m->paths.etc, 0755) == 0)
+		(void)unlinkat(etc, FORMER, 0);
+}
+
 /* --- steps --------------------------------------------------------------------------------------- */
 static json_t *
 answer_of(const struct service_set *s, const struct services_state *is)
@@ -143,6 +176,7 @@ finish(struct service_set *s, int r)
 
 	if (s->needs > SERVICE_SET_NEXT_START)
 		journal_remove(s);
+	forget_former(s);
 	s->m->services->setting = false;
 	(void)services_find(s->m, s->service, &state);
 	if (s->call)
@@ -164,7 +198,9 @@ on_back(int r, void *arg)
 		log_fault(-EIO, "leaf of knobs that went back");
 	if (r < 0)
 		log_fault(r, "taking up the former knobs");
-	if (r)
+	if (s->r < 0)
+		r = s->r;
+	else if (r)
 		r = REFUSE(REASON_STATE_MOVED, s->service,
 			"it was not healthy with the new knobs (%.160s), and not with the former ones "
 			"either (%.160s): cluster.yaml is as before; see `mainstay service logs %s`",
@@ -216,7 +252,7 @@ write_back(struct service_set *s)
 	if (now.len != s->new.len || memcmp(buf_text(&now), buf_text(&s->new), now.len) != 0)
 		return REFUSE(REASON_STATE_MOVED, "cluster.yaml",
 			"was written again while %s took up its knobs: it stays as it is", s->service);
-	return fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
+	return put_former_back(s, etc);
 }
 
 /* For r, the former text; then runs once that is read. */
@@ -231,19 +267,9 @@ undo(struct service_set *s, int r, services_read_fn *then)
 		finish(s, r);
 }
 
+/* The former text is read again, and nothing had taken up the other one. */
 static void
-on_applied(int r, void *arg)
-{
-	struct service_set *s = arg;
-
-	if (r > 0)
-		undo(s, r, on_back_read);
-	else
-		finish(s, r);
-}
-
-static void
-on_unread(int r, void *arg)
+on_untouched(int r, void *arg)
 {
 	struct service_set *s = arg;
 
@@ -253,12 +279,25 @@ on_unread(int r, void *arg)
 }
 
 static void
+on_applied(int r, void *arg)
+{
+	struct service_set *s = arg;
+	/* Its configuration could not be written: it runs as it did. */
+	bool untouched = r == -ENOSPC || r == -EDQUOT || r == -ENOMEM;
+
+	if (r)
+		undo(s, r, untouched ? on_untouched : on_back_read);
+	else
+		finish(s, 0);
+}
+
+static void
 on_read(int r, void *arg)
 {
 	struct service_set *s = arg;
 
-	if (r) { /* nobody could read it, so nothing took it up */
-		undo(s, r, on_unread);
+	if (r) { /* nobody could read it */
+		undo(s, r, on_untouched);
 		return;
 	}
 	if (s->needs <= SERVICE_SET_NEXT_START) {
@@ -281,7 +320,8 @@ go_back(const struct service_set *s, int etc)
 
 	/* Mostly it never was, and on a full disk nothing can be. */
 	if (r != 0 || is.len != s->old.len || memcmp(is.data, s->old.data, is.len) != 0)
-		r = fs_replace(etc, "cluster.yaml", buf_text(&s->old), s->old.len, 0644);
+		r = put_former_back(s, etc);
+	forget_former(s);
 	if (r < 0)
 		log_fault(r, "cluster.yaml as it was"); /* the journal stays: the next start goes by it */
 	else if (s->needs > SERVICE_SET_NEXT_START)
@@ -310,6 +350,7 @@ begin(struct service_set *s)
 			   REASON_NONE);
 	if (r == 0 && s->needs > SERVICE_SET_NEXT_START)
 		r = journal_write(s);
+	r = r ?: keep_former(etc);
 	r = r ?: fs_replace(etc, "cluster.yaml", buf_text(&s->new), s->new.len, 0644);
 	r = r ?: services_reload_then(s->m, on_read, s);
 	if (r) {

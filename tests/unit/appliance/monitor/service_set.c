@@ -42,7 +42,7 @@ static const char cluster[] = "# ours\nservices:\n  redis: # the cache\n    stop
 /* A driver that says what the test wants, from the loop. */
 static struct {
 	struct driver base;
-	int results[4]; /* of the steps to come */
+	int results[4]; /* of the steps to come; below zero: a fault */
 	unsigned n;	/* steps so far */
 	unsigned reloads; /* of them */
 	char config[4][256]; /* redis.conf at each */
@@ -108,7 +108,7 @@ play(struct site_test *t)
 			continue;
 		fake.done = NULL;
 		r = fake.results[fake.n++];
-		done(r ? REFUSE((enum reason)r, "redis", "health is failing") : 0, fake.arg);
+		done(r > 0 ? REFUSE((enum reason)r, "redis", "health is failing") : r, fake.arg);
 	}
 }
 
@@ -231,6 +231,8 @@ file_is(const struct site_test *t, const char *want)
 	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", t->paths.etc);
 	assert_int_equal(fs_read(AT_FDCWD, path, b.max, &b), 0);
 	assert_string_equal(buf_text(&b), want);
+	(void)snprintf(path, sizeof(path), "%s/.tmp.cluster.yaml", t->paths.etc);
+	assert_int_equal(access(path, F_OK), -1); /* the former file is kept for as long as it may be wanted */
 }
 
 static bool
@@ -296,6 +298,31 @@ a_knob_that_needs_a_restart_gets_it(void **state)
 	assert_int_equal(fake.n, 1);
 	assert_string_equal(json_text(h.answer, "needs"), "next-start");
 	json_decref(h.answer);
+}
+
+/* Not the release's fault, and not a reason to stop what was not touched. */
+static void
+what_met_a_fault_is_as_before(void **state)
+{
+	static const struct {
+		int fault;
+		unsigned steps;
+	} rows[] = { { -ENOSPC, 1 }, { -ECONNRESET, 2 } };
+	struct site_test *t = *state;
+
+	run_redis(t);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct heard h;
+
+		fake.n = 0;
+		fake.results[0] = rows[i].fault;
+		h = set(t, "port=7", NULL);
+		assert_int_equal(h.r, rows[i].fault);
+		assert_int_equal(fake.n, rows[i].steps);
+		file_is(t, cluster);
+		assert_false(journal_is_there(t));
+		json_decref(h.answer);
+	}
 }
 
 /* Whoever would have read the file died: it is as if it had never been written. */
@@ -764,6 +791,7 @@ main(void)
 		ROW(a_knob_that_needs_a_restart_gets_it),
 		ROW(a_knob_that_needs_a_reload_gets_it),
 		ROW(what_nobody_could_read_is_as_before),
+		ROW(what_met_a_fault_is_as_before),
 		ROW(what_a_reload_left_running_goes_back_by_a_reload),
 		ROW(what_is_not_healthy_goes_back),
 		ROW(what_is_healthy_in_neither_way_says_so),
