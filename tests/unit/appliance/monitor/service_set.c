@@ -344,6 +344,7 @@ what_nobody_could_read_is_as_before(void **state)
 		assert_int_equal(fake.n, 0);
 		file_is(t, cluster);
 		assert_false(journal_is_there(t));
+		json_decref(h.answer);
 	}
 	json_decref(set(t, rows[0], NULL).answer);
 	assert_int_equal(fake.n, 1);
