@@ -378,6 +378,16 @@ a_file_in_the_sockets_place_is_not_removed(void **state)
 	(void)close(dir);
 }
 
+/* A connection on a loop of its own; pair[0] is the far end, which the test closes. */
+static void
+open_server(struct server *s, sd_event **loop, int pair[2])
+{
+	assert_int_equal(loop_new(loop, NULL, NULL), 0);
+	s->loop = *loop;
+	assert_int_equal(frame_pair(pair), 0);
+	assert_int_equal(frame_conn_open(&s->conn, *loop, pair[1], &ops, s), 0);
+}
+
 static void
 a_malformed_frame_ends_its_connection_only(void **state)
 {
@@ -386,10 +396,7 @@ a_malformed_frame_ends_its_connection_only(void **state)
 	int pair[2];
 
 	(void)state;
-	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
-	s.loop = loop;
-	assert_int_equal(frame_pair(pair), 0);
-	assert_int_equal(frame_conn_open(&s.conn, loop, pair[1], &ops, &s), 0);
+	open_server(&s, &loop, pair);
 	assert_int_equal(send(pair[0], "MS\1\0\0\1\0\0\0\0\0\1", 12, 0), 12);
 	assert_int_equal(send(pair[0], "junk", 4, 0), 4);
 	assert_int_equal(send(pair[0], "MS\1\0\0\1\0\0\0\0\0\1", 12, 0), 12);
@@ -408,10 +415,7 @@ a_connection_may_be_closed_from_within(void **state)
 	int pair[2];
 
 	(void)state;
-	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
-	s.loop = loop;
-	assert_int_equal(frame_pair(pair), 0);
-	assert_int_equal(frame_conn_open(&s.conn, loop, pair[1], &ops, &s), 0);
+	open_server(&s, &loop, pair);
 	frame_begin(&out, 99, 1);
 	assert_int_equal(frame_send_wait(pair[0], &out, 100), 0);
 	assert_int_equal(frame_send_wait(pair[0], &out, 100), 0);
@@ -431,10 +435,7 @@ who_does_not_read_is_cut_off(void **state)
 	int pair[2], r = 0;
 
 	(void)state;
-	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
-	s.loop = loop;
-	assert_int_equal(frame_pair(pair), 0);
-	assert_int_equal(frame_conn_open(&s.conn, loop, pair[1], &ops, &s), 0);
+	open_server(&s, &loop, pair);
 	frame_begin(&out, 1, 1);
 	frame_put_fd(&out, pair[0]);
 	for (int i = 0; i < 10000 && r == 0; i++)
@@ -457,10 +458,7 @@ what_is_too_large_ends_it_and_is_not_waited_for(void **state)
 	int pair[2];
 
 	(void)state;
-	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
-	s.loop = loop;
-	assert_int_equal(frame_pair(pair), 0);
-	assert_int_equal(frame_conn_open(&s.conn, loop, pair[1], &ops, &s), 0);
+	open_server(&s, &loop, pair);
 	frame_begin(&out, 1, 1);
 	frame_put_bytes(&out, 1, text, sizeof(text));
 	assert_int_equal(frame_conn_send(s.conn, &out), -EMSGSIZE);
