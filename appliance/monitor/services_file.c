@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "appliance/base/buf.h"
+#include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -12,6 +13,11 @@
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/judge.h"
 #include "appliance/monitor/services_room.h"
+
+enum {
+	AGAIN_US = 1000 * 1000, /* so long after nobody could look at the file */
+	AGAIN_MAX_US = 60 * 1000 * 1000,
+};
 
 /* After a start of the monitor: what is active and not meant to be stopped runs, or is started.  Those that
  * outlived us are found running and nothing happens to them. */
@@ -79,19 +85,21 @@ services_file_written(const struct services *s)
 	struct stat is;
 
 	look_at_file(s, &is);
-	return is.st_ino != s->seen.st_ino || is.st_size != s->seen.st_size ||
+	return (s->again_us > 0 && clock_mono_us() >= s->again_us) || is.st_ino != s->seen.st_ino || is.st_size != s->seen.st_size ||
 		is.st_mtim.tv_sec != s->seen.st_mtim.tv_sec || is.st_mtim.tv_nsec != s->seen.st_mtim.tv_nsec;
 }
 
-/* What is no word about the file, as that nobody could be asked, makes it one that was written since: the next tick asks again. */
+/* What is no word about the file, as that nobody could be asked, has it read again by itself. */
 static void
 note_wrong(struct services *s, int r)
 {
+	bool unseen = r < 0 || r == REASON_FAULT || r == REASON_BUSY || r == REASON_INTERRUPTED || r == REASON_UNREACHABLE;
+
 	s->wrong.reason = REASON_NONE;
 	if (r > 0)
 		s->wrong = *refuse_last();
-	if (r < 0 || r == REASON_FAULT || r == REASON_BUSY || r == REASON_INTERRUPTED || r == REASON_UNREACHABLE)
-		s->seen.st_size = -1;
+	s->again_us = unseen ? clock_mono_us() + clock_backoff_us(s->again_tries, AGAIN_US, AGAIN_MAX_US) : 0;
+	s->again_tries = unseen ? s->again_tries + 1 : 0;
 }
 
 static int read_cluster(struct services *s);

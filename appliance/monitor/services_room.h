@@ -38,6 +38,8 @@ struct services {
 	struct cluster *cluster; /* as last read; NULL before the first */
 	struct stat seen;	 /* of cluster.yaml, when it was read last */
 	struct refusal wrong;	 /* why it was not taken up then; REASON_NONE: it was */
+	uint64_t again_us;	 /* to be read again though nobody wrote it: it could not be looked at; 0: no */
+	unsigned again_tries;	 /* so often in a row */
 	struct lock lock;
 	unsigned wanted, reading; /* generations: asked for, with the judge (0: none) */
 	struct services_waiter *waiters;
@@ -61,7 +63,7 @@ struct services {
  * and the next reading go by what was read.  Returns 0, a refusal (logged; a file that cannot be read is in `wrong`, too), or
  * a fault. */
 int services_file_read(struct services *s);
-/* Was it written since it was read last? */
+/* Was it written since it was read last, or is it to be read again, since nobody could look at it then? */
 bool services_file_written(const struct services *s);
 
 /* Does a change have it to itself (services_hold())? */
