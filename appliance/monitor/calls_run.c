@@ -291,10 +291,11 @@ calls_run_frame(struct peer *p, struct frame *f)
 	const char *verb;
 	int r;
 
-	if (!call && f->type == CALL_TYPE_CALL)
-		send_result(p, f->id, FAULT(-ENOMEM));
-	if (!call)
+	if (!call) {
+		if (f->type == CALL_TYPE_CALL)
+			send_result(p, f->id, FAULT(-ENOMEM));
 		return;
+	}
 	call->id = f->id;
 	r = check_call(call, f);
 	call->frame = *f;

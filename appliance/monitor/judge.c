@@ -16,7 +16,7 @@
 #include "appliance/monitor/inside.h"
 #include "appliance/service/spawn_job.h"
 
-/* A document that kills its reader does so twice; somebody else's SIGKILL does not.  A supervisor that went away is there again
+/* A document that kills its reader does so each time; somebody else's SIGKILL, or that of a machine short of memory, does not.  A supervisor that went away is there again
  * within a second or two. */
 enum { DEATHS_MAX = 2, WAITS_MAX = 12, WAIT_MS = 250 };
 

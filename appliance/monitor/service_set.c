@@ -29,7 +29,7 @@
 #include "appliance/trust/sha256.h"
 
 #define JOURNAL "set"
-#define FORMER ".tmp.cluster.yaml" /* swept at the monitor's start, as the journal has its text */
+#define FORMER FS_PASSING "cluster.yaml" /* swept at the monitor's start, as the journal has its text */
 enum { JOURNAL_MAX = YAML_BYTES_MAX + 2 * SHA256_LEN + 1 };
 
 static const char *const needs_text[] = {

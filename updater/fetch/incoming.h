@@ -34,7 +34,8 @@ int incoming_keep(struct incoming *in);
 void incoming_drop(struct incoming *in, bool forget);
 
 /* Remove what nobody comes back to of the metadata below dir_fd, lib/incoming: files of roles, for each run has them anew, and
- * of targets what broke off or came long ago.  For a time when no file is under way.  Returns 0 or a fault, after which some of it may be left. */
+ * of targets what broke off or came long ago.  For a time when no file is under way.  Returns 0 or a fault, after which some
+ * of it may be left. */
 int incoming_sweep(int dir_fd);
 
 /* Begin the members of a range ([[NAME, LENGTH]...], borrowed until it ended; *ret_len: all their bytes).  Returns 0;
