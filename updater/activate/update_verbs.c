@@ -99,7 +99,7 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	SCOPED(scope_close) int etc = -1;
 	struct services_state state = { 0 };
 	const char *service, *channel = monitor_call_text(call, "channel");
-	bool known, there, added;
+	bool known, there = false;
 	int r;
 
 	r = monitor_call_need(call, "service", &service);
@@ -116,19 +116,18 @@ on_install(struct monitor *m, struct monitor_call *call, void *arg)
 	/* What the file says now: somebody may have written it since it was read, as a command that was interrupted does. */
 	r = update_cluster_text(u, &etc, &old);
 	r = r ?: cluster_names(&there, buf_text(&old), old.len, service);
-	added = !there;
 	if (r == 0 && there && known && state.wanted && channel && strcmp(channel, state.channel) != 0)
 		return REFUSE(REASON_CONFLICT, service, "cluster.yaml says channel %s: change it there, or leave --channel out",
 			state.channel);
 	r = r ?: update_room(u, service);
-	if (r == 0 && added) {
+	if (r == 0 && !there) {
 		r = cluster_install(&text, buf_text(&old), old.len, service, channel);
 		r = r ?: fs_replace(etc, UPDATE_CLUSTER_NAME, text.data, text.len, 0644);
 	}
 	if (r != 0)
 		return r;
-	update_wait_install(u, call, service, added);
-	r = added ? read_install(u, service) : 0;
+	update_wait_install(u, call, service, !there);
+	r = there ? 0 : read_install(u, service);
 	if (r != 0) {
 		update_fail_waiting(u, service, r);
 		return 0; /* it is answered */
