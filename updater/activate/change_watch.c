@@ -23,7 +23,8 @@ struct change_watch {
 	void *arg;
 	char service[SERVICES_NAME_MAX + 1];
 	bool probed;	   /* its definition says how its health is seen; else running is enough */
-	unsigned restarts; /* of the service when its soak began */
+	bool counted;	   /* restarts is known */
+	unsigned restarts; /* of the service when its soak began, or at the first look that saw any */
 	unsigned within_s; /* health: after so many seconds it is none */
 	uint64_t until_us; /* health: at the latest then; soak: from then on it is enough */
 };
@@ -96,6 +97,15 @@ on_health_look(void *arg)
 		look_again(w, on_health_look);
 }
 
+static void
+count_restarts(struct change_watch *w, const struct services_state *state)
+{
+	if (!w->counted && state->fault == 0) {
+		w->restarts = state->restarts;
+		w->counted = true;
+	}
+}
+
 /* Without a break: one look that finds it otherwise, or started again, is enough. */
 static void
 on_soak_look(void *arg)
@@ -104,6 +114,7 @@ on_soak_look(void *arg)
 	struct services_state state = { 0 };
 	bool known = services_find(w->m, w->service, &state);
 
+	count_restarts(w, &state);
 	if (state.fault < 0)
 		look_failed(w, state.fault, on_soak_look);
 	else if (!known || !is_well(w, &state))
@@ -134,7 +145,7 @@ change_watch_start(struct change_watch **slot, struct monitor *m, const struct d
 	(void)snprintf(w->service, sizeof(w->service), "%s", d->name);
 	(void)services_find(m, d->name, &state);
 	w->probed = d->health.present;
-	w->restarts = state.restarts;
+	count_restarts(w, &state);
 	w->within_s = w->probed ? (unsigned)(d->health.within_us / CLOCK_US_PER_S) : CHANGE_WATCH_UNPROBED_WITHIN_S;
 	w->until_us = clock_mono_us() +
 		(what == CHANGE_WATCH_SOAK ? soak_us : w->within_s * CLOCK_US_PER_S);

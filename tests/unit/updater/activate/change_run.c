@@ -2,11 +2,32 @@
 #include "tests/unit/updater/activate/bench.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
 
 #include "appliance/loop/child.h"
 #include "appliance/monitor/monitor.h"
 #include "appliance/monitor/mutes.h"
 #include "tests/fakes/sync_fails.h"
+
+/* The file of the shim's word cannot be opened, for want of a descriptor. */
+static bool shim_unread;
+
+int
+openat(int dir_fd, const char *path, int flags, ...)
+{
+	va_list args;
+	int r;
+
+	if (shim_unread && strcmp(path, "shim/redis.json") == 0) {
+		errno = EMFILE;
+		return -1;
+	}
+	va_start(args, flags);
+	r = (int)syscall(SYS_openat, dir_fd, path, flags, va_arg(args, unsigned));
+	va_end(args);
+	return r;
+}
 
 /* The shim's word on redis. */
 static void
@@ -246,6 +267,30 @@ a_service_that_starts_again_while_it_soaks_goes_back(void **state)
 	assert_non_null(strstr(b->u->text, "it ended and was started again"));
 }
 
+/* Nobody could say then how often it had been started before. */
+static void
+a_service_that_could_not_be_looked_at_as_its_soak_began_is_watched_from_the_next_look(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(bench_release_done) struct bench_release one = { 0 }, two = { 0 };
+	bench_release(b, &one, "redis", "7", "redis");
+	bench_release_with(b, &two, "redis", "8", "redis", "health: {type: unix, socket: \"{run}/s\", soak: 1h}\n");
+	bench_store(b, &two);
+	bench_active(b, two.hex, 2);
+	shim_writes(b, STATE_RUNNING, 4);
+	shim_unread = true;
+	crash_at(b, CHANGE_SOAK, &one, &two);
+	bench_settle(b);
+	shim_unread = false;
+	bench_settle(b);
+	bench_settle(b);
+	assert_int_equal(change_run_state(b->u->run)->items[0].step, CHANGE_SOAK);
+	shim_writes(b, STATE_RUNNING, 5);
+	run_to_end(b, 5);
+	assert_went_back(b, REASON_STATE_MOVED, one.hex);
+	assert_non_null(strstr(b->u->text, "it ended and was started again"));
+}
+
 static void
 a_service_that_does_not_become_healthy_goes_back(void **state)
 {
@@ -471,6 +516,7 @@ main(void)
 		BENCH_TEST(a_service_that_fails_while_it_soaks_goes_back),
 		BENCH_TEST(a_power_cut_while_it_soaks_goes_back_and_is_called_so),
 		BENCH_TEST(a_service_that_starts_again_while_it_soaks_goes_back),
+		BENCH_TEST(a_service_that_could_not_be_looked_at_as_its_soak_began_is_watched_from_the_next_look),
 		BENCH_TEST(a_service_that_does_not_become_healthy_goes_back),
 		BENCH_TEST(what_was_not_staged_is_given_up),
 		BENCH_TEST(every_step_can_be_taken_again),
