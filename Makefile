@@ -127,7 +127,7 @@ $(B)/tests/fault/calls.so: $(CALLS) tests/fault/calls.h
 
 $(B)/tests/fault/allocations.so: $(wildcard tests/fault/allocations*.c) tests/fault/allocations.h tests/fault/ours.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $(filter %.c,$^) -lgcc_s
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARNINGS) $(NO_WARNINGS) -fPIC -shared -o $@ $(filter %.c,$^) -lunwind -lgcc_s
 
 # Without libfuse3-dev it is not built, and the power-cut tests skip.
 $(B)/tests/fault/logdisk: tests/fault/logdisk.c
