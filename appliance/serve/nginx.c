@@ -26,6 +26,7 @@
 
 enum {
 	CHECKS_MAX = 3,
+	NAME_BYTES = 64,
 	CONF_MAX = 256 * 1024,
 	BACKOFF_MS = 200,
 	BACKOFF_MAX_MS = 10000,
@@ -139,8 +140,19 @@ nginx_install(const struct nginx_config *config)
 	return 0;
 }
 
+/* By the name the kernel has of it: its file may be of another version, or gone. */
+static bool
+is_nginx(int proc_fd, const char *pid)
+{
+	SCOPED(buf_done) struct buf name = BUF_MAX(NAME_BYTES);
+	char path[NAME_MAX + sizeof("/comm")];
+
+	(void)snprintf(path, sizeof(path), "%s/comm", pid);
+	return fs_read(proc_fd, path, NAME_BYTES, &name) == 0 && strcmp(buf_text(&name), "nginx\n") == 0;
+}
+
 /* Workers whose master was killed together with the hub before us keep the port for ever; so does a master whose TERM came
- * before it listened for it.  Whoever writes to our error.log is one of them. */
+ * before it listened for it.  An nginx that writes to our error.log is one of them. */
 static void
 end_former(const struct nginx *n)
 {
@@ -157,7 +169,8 @@ end_former(const struct nginx *n)
 		char path[sizeof(e->d_name) + sizeof("/fd/2")];
 
 		(void)snprintf(path, sizeof(path), "%s/fd/2", e->d_name);
-		if (fd < 0 || fstatat(dirfd(proc), path, &is, 0) < 0 || is.st_ino != ours.st_ino || is.st_dev != ours.st_dev)
+		if (fd < 0 || fstatat(dirfd(proc), path, &is, 0) < 0 || is.st_ino != ours.st_ino || is.st_dev != ours.st_dev ||
+			!is_nginx(dirfd(proc), e->d_name))
 			continue;
 		log_warning("nginx %d of a hub that was killed is ended", (int)pid);
 		(void)pidfd_send_signal(fd, SIGKILL, NULL, 0);

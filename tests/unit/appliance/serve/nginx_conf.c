@@ -228,6 +228,33 @@ hub_that_is_killed(const struct nginx_config *c)
 	return kill((pid_t)strtol(buf_text(&text), NULL, 10), SIGKILL) < 0 ? 3 : 0;
 }
 
+/* A person's program that has the log for what it says, too, and is none of ours to end. */
+static pid_t
+start_another(const struct nginx_config *c)
+{
+	char path[PATH_MAX], ready;
+	int fds[2], fd;
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "%s/error.log", c->dir);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (dup2(fd, 2) != 2 || write(fds[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	assert_true(pid > 0);
+	assert_int_equal(read(fds[0], &ready, 1), 1);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(fd);
+	return pid;
+}
+
 static void
 test_who_was_left_by_a_hub_that_was_killed_gives_its_port_back(void **state)
 {
@@ -237,7 +264,7 @@ test_who_was_left_by_a_hub_that_was_killed_gives_its_port_back(void **state)
 	struct scratch s;
 	char dir[128];
 	int status;
-	pid_t pid;
+	pid_t pid, reader;
 
 	(void)state;
 	scratch_make(&s);
@@ -249,9 +276,13 @@ test_who_was_left_by_a_hub_that_was_killed_gives_its_port_back(void **state)
 		_exit(hub_that_is_killed(&c));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	reader = start_another(&c);
 	assert_int_equal(reactor_new(&reactor), 0);
 	assert_int_equal(nginx_start(&n, reactor, &c), 0);
 	assert_true(comes_up(n));
+	assert_int_equal(waitpid(reader, &status, WNOHANG), 0);
+	assert_int_equal(kill(reader, SIGKILL), 0);
+	assert_int_equal(waitpid(reader, &status, 0), reader);
 	nginx_stop(n);
 	reactor_free(reactor);
 	scratch_remove(&s);
