@@ -53,10 +53,10 @@ run_expiry(struct command_call *call)
 	r = r ?: release_expiry(repo, &items);
 	r = r ?: command_print_items(call, "Expiry", json_incref(items),
 		       (const char *const[]){ "role", "version", "expires", "threshold", "signers", "renew", NULL });
-	if (r)
-		return r;
-	soon = release_expiry_within(items, repo->now_us, within_us);
-	return json_array_size(soon) ? refuse_ending(json_array_get(soon, 0), repo->now_us) : 0;
+	r = r ?: release_expiry_within(items, repo->now_us, within_us, &soon);
+	if (!r && json_array_size(soon))
+		r = refuse_ending(json_array_get(soon, 0), repo->now_us);
+	return r;
 }
 
 /* --- refresh -------------------------------------------------------------------------------------- */
@@ -83,19 +83,19 @@ say_refreshed(struct command_call *call, struct release_repo *repo, uint64_t wit
 			(void)json_array_remove(items, i);
 	command_say(call, "timestamp %llu, snapshot %llu", (unsigned long long)tuf_version(own),
 		(unsigned long long)tuf_version(release_repo_signed(repo, "snapshot")));
-	soon = release_expiry_within(items, repo->now_us, within_us);
-	for (size_t i = 0; i < json_array_size(soon); i++) {
+	r = release_expiry_within(items, repo->now_us, within_us, &soon);
+	r = r ?: release_expiry_within(items, repo->now_us, 0, &ended);
+	for (size_t i = 0; !r && i < json_array_size(soon); i++) {
 		const json_t *item = json_array_get(soon, i);
 
 		command_say(call, "%s ends %s: mainstay-release %s", json_text(item, "role"), json_text(item, "expires"),
 			json_text(item, "renew"));
 	}
-	if (call->json)
+	if (!r && call->json)
 		r = command_print_json("Timestamp", json_pack("{s:I, s:I, s:O}", "version", (json_int_t)tuf_version(own),
 							    "snapshot",
 							    (json_int_t)tuf_version(release_repo_signed(repo, "snapshot")),
 							    "ending", soon));
-	ended = release_expiry_within(items, repo->now_us, 0);
 	if (!r && json_array_size(ended))
 		r = refuse_ending(json_array_get(ended, 0), repo->now_us);
 	return r;

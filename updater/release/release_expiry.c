@@ -45,7 +45,7 @@ add(json_t *items, const struct release_repo *r, const char *name, const char *r
 {
 	const json_t *keys, *of = release_repo_role(r, role, &keys), *ids = json_object_get(of, "keyids");
 	char command[TUF_ROLE_MAX + 32];
-	json_t *item = json_pack("{s:s, s:I, s:I, s:I, s:O, s:s}", "role", name, "version", (json_int_t)version,
+	SCOPED_JSON *item = json_pack("{s:s, s:I, s:I, s:I, s:O, s:s}", "role", name, "version", (json_int_t)version,
 		"threshold", (json_int_t)json_integer_value(json_object_get(of, "threshold")), "signers",
 		(json_int_t)json_array_size(ids), "keys", ids, "renew", renewal(command, name));
 	size_t at = 0;
@@ -54,7 +54,7 @@ add(json_t *items, const struct release_repo *r, const char *name, const char *r
 		return FAULT(-ENOMEM);
 	while (at < json_array_size(items) && ends_us(json_array_get(items, at)) <= us)
 		at++;
-	return json_array_insert_new(items, at, item) < 0 ? FAULT(-ENOMEM) : 0;
+	return json_array_insert_new(items, at, STEAL(item)) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
 static int
@@ -93,18 +93,21 @@ release_expiry(struct release_repo *r, json_t **ret_items)
 	return e;
 }
 
-json_t *
-release_expiry_within(const json_t *items, uint64_t now_us, uint64_t within_us)
+int
+release_expiry_within(const json_t *items, uint64_t now_us, uint64_t within_us, json_t **ret_soon)
 {
 	const uint64_t daily_us = RELEASE_EXPIRY_DAILY_S * CLOCK_US_PER_S;
-	json_t *soon = json_array();
+	SCOPED_JSON *soon = json_array();
+	int e = soon ? 0 : FAULT(-ENOMEM);
 
-	for (size_t i = 0; i < json_array_size(items); i++) {
+	for (size_t i = 0; !e && i < json_array_size(items); i++) {
 		json_t *item = json_array_get(items, i);
 		bool daily = !strcmp(json_text(item, "role"), "timestamp") && within_us > daily_us;
 
-		if (ends_us(item) < now_us + (daily ? daily_us : within_us))
-			(void)json_array_append(soon, item);
+		if (ends_us(item) < now_us + (daily ? daily_us : within_us) && json_array_append(soon, item) < 0)
+			e = FAULT(-ENOMEM);
 	}
-	return soon;
+	if (!e)
+		*ret_soon = STEAL(soon);
+	return e;
 }
