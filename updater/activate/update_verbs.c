@@ -234,6 +234,15 @@ put_back(struct removal *rm, int r)
 		on_put_back(0, rm);
 }
 
+/* No file names it any more, whoever could be asked about cluster.yaml since. */
+static void
+on_read(int r, void *arg)
+{
+	if (r < 0)
+		log_fault(r, "reading cluster.yaml, out of which a service was taken");
+	answer_removal(0, arg);
+}
+
 static void
 on_stopped(int r, void *arg)
 {
@@ -245,9 +254,13 @@ on_stopped(int r, void *arg)
 		return;
 	}
 	r = forget_service(rm->u, rm->service);
-	r = r ?: services_reload_then(rm->u->m, answer_removal, rm);
-	if (r != 0)
+	if (r != 0) {
 		put_back(rm, r);
+		return;
+	}
+	r = services_reload_then(rm->u->m, on_read, rm);
+	if (r != 0)
+		on_read(r, rm);
 }
 
 static int

@@ -230,6 +230,26 @@ what_was_removed_is_gone_when_it_is_said(void **state)
 	assert_string_equal(refuse_last()->text, "cluster.yaml names no such service");
 }
 
+/* Nobody can be asked about cluster.yaml any more when the service is taken out of it. */
+static void
+what_was_removed_is_said_to_be_whoever_can_read_the_file(void **state)
+{
+	struct bench *b = *state;
+	SCOPED(buf_done) struct buf text = BUF_MAX(4096);
+	char path[512];
+
+	bench_etc(b, "cluster.yaml", bench_cluster, strlen(bench_cluster));
+	services_reload(b->t->m);
+	bench_settle(b);
+	b->t->judge_fails = 1;
+	assert_int_equal(bench_service(b, "service.remove", "redis"), 0);
+	assert_int_equal(b->t->judge_fails, 0);
+	(void)snprintf(path, sizeof(path), "%s/cluster.yaml", b->t->paths.etc);
+	assert_int_equal(fs_read(AT_FDCWD, path, text.max, &text), 0);
+	assert_null(strstr(buf_text(&text), "redis"));
+	assert_string_equal(site_last_leaf(b->t), "service redis remove");
+}
+
 static void
 rights_are_accepted_by_name(void **state)
 {
@@ -482,6 +502,7 @@ main(void)
 		BENCH_TEST(status_says_what_the_store_holds),
 		BENCH_TEST(what_cannot_be_taken_out_of_the_file_stays_whole),
 		BENCH_TEST(what_was_removed_is_gone_when_it_is_said),
+		BENCH_TEST(what_was_removed_is_said_to_be_whoever_can_read_the_file),
 		BENCH_TEST(rights_are_accepted_by_name),
 		BENCH_TEST(a_plan_is_applied_only_as_it_was_shown),
 		BENCH_TEST(back_only_to_what_is_whole),
