@@ -13,7 +13,7 @@
 #include "appliance/base/log.h"
 #include "appliance/loop/loop.h"
 
-enum { CA_BYTES_MAX = 64 * 1024, VENDOR_MAX = 256, HELLO_AGAIN_MS = 1000 };
+enum { CA_BYTES_MAX = 64 * 1024, VENDOR_MAX = 256, HELLO_AGAIN_MS = 1000, BUILD_AGAIN_MAX_MS = 60000 };
 
 #define CA_NAME "ca.pem"
 #define VENDOR_NAME "vendor" /* whom and as whom what is acknowledged was sent to */
@@ -139,11 +139,32 @@ build_hub(struct carrier *c)
 	return r < 0 ? FAULT(r) : r;
 }
 
+static void on_apply(void *arg);
+
+/* Without a hub nothing leaves: what failed, for want of memory or of room, is tried again. */
+static void
+build(struct carrier *c)
+{
+	int r = build_hub(c);
+
+	if (r == 0) {
+		c->unbuilt = 0;
+		return;
+	}
+	if (r < 0)
+		log_fault(r, "configuration from the monitor");
+	r = loop_after(&c->apply, c->loop,
+		clock_backoff_us(c->unbuilt++, HELLO_AGAIN_MS * CLOCK_US_PER_MS, BUILD_AGAIN_MAX_MS * CLOCK_US_PER_MS) /
+			CLOCK_US_PER_MS,
+		on_apply, c);
+	if (r)
+		log_fault(r, "configuration from the monitor");
+}
+
 /* Only from a turn of its own: the old client's callbacks must not be on the stack. */
 static void
-apply_config(void *arg)
+apply_config(struct carrier *c)
 {
-	struct carrier *c = arg;
 	bool was = enrolled(c->config);
 	int r;
 
@@ -152,7 +173,12 @@ apply_config(void *arg)
 	pace_back(&c->hub_peer); /* it may be another one, or another way to it */
 	json_decref(c->config);
 	c->config = STEAL(c->next_config);
-	r = was && !enrolled(c->config) ? leave_vendor(c) : build_hub(c);
+	c->unbuilt = 0;
+	if (!was || enrolled(c->config)) {
+		build(c);
+		return;
+	}
+	r = leave_vendor(c);
 	if (r < 0)
 		log_fault(r, "configuration from the monitor");
 }
@@ -178,10 +204,13 @@ on_apply(void *arg)
 {
 	struct carrier *c = arg;
 
-	if (c->next_config)
+	if (c->next_config) {
 		apply_config(c);
-	else
-		say_hello(c);
+		return;
+	}
+	if (enrolled(c->config) && !c->hub)
+		build(c);
+	say_hello(c);
 }
 
 /* What could not be taken for want of memory the monitor says once more. */

@@ -27,7 +27,8 @@ struct carrier {
 	struct hub_client *hub;
 	char proxy[HUB_URL_MAX], ca_file[HUB_URL_MAX]; /* as the hub's client has them */
 	struct loop_timer *tick;
-	struct loop_timer *apply;  /* a new config waits for the loop's next turn */
+	struct loop_timer *apply;  /* a new config waits for the loop's next turn, or a hub to be built again */
+	unsigned unbuilt;	   /* so often that failed */
 	json_t *next_config;
 	uint64_t contact_us;
 	const char *trouble;       /* that the monitor was told last */

@@ -37,6 +37,22 @@ a_monitor_that_comes_back_is_told_and_asked_anew(void **state)
 	assert_string_equal(heard.sequence, "2");
 }
 
+/* The file that names the vendor cannot be written: nothing may go to a hub that is not noted there. */
+static void
+a_hub_that_could_not_be_built_is_built_later(void **state)
+{
+	(void)state;
+	UNTIL(carrier_hub(carrier));
+	assert_int_equal(unlinkat(scratch.fd, "lib/courier/vendor", 0), 0);
+	assert_int_equal(mkdirat(scratch.fd, "lib/courier/vendor", 0700), 0);
+	telemetry_on = false;
+	send_json(CALL_TYPE_EVENT, 0, "config", config());
+	UNTIL(!carrier_switch_on(carrier, SWITCH_TELEMETRY));
+	assert_null(carrier_hub(carrier));
+	assert_int_equal(unlinkat(scratch.fd, "lib/courier/vendor", AT_REMOVEDIR), 0);
+	UNTIL(carrier_hub(carrier));
+}
+
 /* --- standing ------------------------------------------------------------------------------------------------- */
 static bool
 asked(const char *line)
@@ -262,6 +278,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_new_floor_disturbs_nothing_under_way),
 		TEST(a_monitor_that_comes_back_is_told_and_asked_anew),
+		TEST(a_hub_that_could_not_be_built_is_built_later),
 		TEST(a_key_statement_goes_once_and_again_when_it_is_another),
 		TEST(a_site_record_is_asked_for_until_the_monitor_has_it),
 		TEST(with_every_switch_off_nobody_is_asked_anything),
