@@ -196,8 +196,8 @@ request_plan_text(struct buf *out, const struct request_plan_facts *f)
 	return buf_error(out) ? FAULT(buf_error(out)) : 0;
 }
 
-bool
-request_plan_class(struct buf *out, const char *text, size_t len)
+int
+request_plan_class(struct buf *out, const char *text, size_t len, bool *ret_has)
 {
 	static const char *const left_out[] = { "request", "", "reason", "ticket", "valid" };
 	const char *end = text + len, *next;
@@ -221,7 +221,8 @@ request_plan_class(struct buf *out, const char *text, size_t len)
 		if (keep)
 			buf_put(out, at, (size_t)(next - at));
 	}
-	return !any && buf_error(out) == 0;
+	*ret_has = !any && buf_error(out) == 0;
+	return buf_error(out) == -EMSGSIZE ? 0 : FAULT(buf_error(out));
 }
 
 static json_t *

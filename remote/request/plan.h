@@ -40,9 +40,9 @@ struct request_plan_facts {
 int request_plan_text(struct buf *out, const struct request_plan_facts *f);
 
 /* Append the lines of a text that was rendered here but for those that name the one request it was made for (request
- * and its digest, reason, ticket, valid): what two plans have in common that do the same.  false where it holds
- * something that a person must weigh each time (a line "attention"). */
-bool request_plan_class(struct buf *out, const char *text, size_t len);
+ * and its digest, reason, ticket, valid): what two plans have in common that do the same.  *ret_has is false where it
+ * holds something that a person must weigh each time (a line "attention"), or more than out may.  Returns 0 or a fault. */
+int request_plan_class(struct buf *out, const char *text, size_t len, bool *ret_has);
 
 /* The plan message's payload (text included), to be sealed by the site key.  *ret is the caller's.
  * Returns 0 or a fault. */

@@ -125,6 +125,7 @@ use_permit(struct request_site *s, struct request_item *item, const struct reque
 {
 	const struct request *q = item->request;
 	bool standing = false;
+	size_t have;
 	int r = 0;
 
 	if (request_site_permit_given(item, permit->approver))
@@ -140,9 +141,10 @@ use_permit(struct request_site *s, struct request_item *item, const struct reque
 		(void)standing_remove(s->standing, standing_find(s->standing, permit->id));
 	if (r)
 		return r;
-	if (request_site_gather(s, item, g) >= item->need)
+	r = request_site_gather(s, item, g, &have);
+	if (!r && have >= item->need)
 		return request_site_permitted(s, item);
-	r = request_store_save(s->store, item);
+	r = request_store_save(s->store, item) ?: r;
 	request_site_tell(s, item);
 	request_site_say_waits(s, item);
 	return r;

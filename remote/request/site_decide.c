@@ -110,6 +110,7 @@ static void
 decide(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
 {
 	size_t have;
+	int r;
 
 	if (item->plan_only) {
 		end_with_plan(s, item);
@@ -120,10 +121,12 @@ decide(struct request_site *s, struct request_item *item, const struct request_s
 		(void)request_site_event(s, item, FLOW_EVENT_ALLOW, REASON_NONE, NULL);
 		return;
 	}
-	have = request_site_gather(s, item, g);
+	r = request_site_gather(s, item, g, &have);
+	if (r) /* then a person is asked */
+		log_fault(r, "gathering the permits of a request");
 	item->opens_us = opens_us(g);
 	(void)request_site_event(s, item, FLOW_EVENT_ASK, REASON_NONE, NULL);
-	if (have >= item->need)
+	if (r == 0 && have >= item->need)
 		(void)request_site_permitted(s, item);
 	else
 		request_site_say_waits(s, item);

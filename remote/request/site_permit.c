@@ -53,18 +53,20 @@ request_site_permit_verify(struct request_site *s, const struct request_item *it
 }
 
 /* Does what was signed once say of this request what it said of its own? */
-static bool
-is_covered(const struct request_item *item, const char *text, size_t plan_len)
+static int
+is_covered(const struct request_item *item, const char *text, size_t plan_len, bool *ret)
 {
 	SCOPED(buf_done) struct buf was = BUF_MAX(PERMIT_TEXT_MAX), is = BUF_MAX(PERMIT_TEXT_MAX);
+	bool one = false, other = false;
+	int r = request_plan_class(&was, text, plan_len, &one);
 
-	return request_plan_class(&was, text, plan_len) &&
-		request_plan_class(&is, item->plan_text, strlen(item->plan_text)) &&
-		was.len == is.len && memcmp(was.data, is.data, is.len) == 0;
+	r = r ?: request_plan_class(&is, item->plan_text, strlen(item->plan_text), &other);
+	*ret = one && other && was.len == is.len && memcmp(was.data, is.data, is.len) == 0;
+	return r;
 }
 
 /* A permit that was given for an earlier request, and covers this one.  Returns REASON_ALTERED (logged) where it does
- * not. */
+ * not; or a fault. */
 static int
 verify_standing(struct request_site *s, const struct request_item *item,
 	const struct request_site_ground *g, struct permit *ret, const char *text, const char *sig)
@@ -73,11 +75,13 @@ verify_standing(struct request_site *s, const struct request_item *item,
 	SCOPED(scope_free) char *plan_text = NULL;
 	size_t plan_len = 0;
 	struct permit own;
+	bool covered = false;
 	int r = permit_split(&own, &plan_len, text, strlen(text));
 
+	r = r ?: is_covered(item, text, plan_len, &covered);
 	if (r)
 		return r;
-	if (!is_covered(item, text, plan_len))
+	if (!covered)
 		return REFUSE(REASON_ALTERED, own.id, "was given for something else than %s",
 			item->request->id);
 	plan_text = strndup(text, plan_len);
@@ -102,8 +106,9 @@ request_site_permit_given(const struct request_item *item, const char *approver)
 	return false;
 }
 
-/* What counted when it came may count no more: an approver left the policy, an hour is over. */
-static void
+/* What counted when it came may count no more: an approver left the policy, an hour is over.  Of what could not be looked
+ * at nothing is known: it stays. */
+static int
 drop_invalid(struct request_site *s, struct request_item *item, const struct request_site_ground *g)
 {
 	for (size_t i = json_array_size(item->permits); i-- > 0;) {
@@ -116,10 +121,13 @@ drop_invalid(struct request_site *s, struct request_item *item, const struct req
 
 		if (r == 0)
 			continue;
+		if (r < 0)
+			return FAULT(r);
 		log_info("request %s: what %s permitted counts no more", item->request->id,
 			json_text(entry, "approver"));
 		(void)json_array_remove(item->permits, i);
 	}
+	return 0;
 }
 
 int
@@ -140,26 +148,47 @@ request_site_permit_append(struct request_item *item, const struct permit *permi
 	return FAULT(r);
 }
 
+/* Would it cover the request, whose permits, and the n that were found already, are of others? */
+static int
+would_cover(struct request_site *s, const struct request_item *item, const struct request_site_ground *g,
+	const struct standing_permit *p, struct standing_permit *const *found, size_t n, bool *ret)
+{
+	bool taken = request_site_permit_given(item, p->permit.approver) || p->used >= p->permit.uses ||
+		monitor_now_us(s->m) >= p->permit.expires;
+	struct permit permit;
+	int r;
+
+	for (size_t k = 0; k < n; k++)
+		taken = taken || strcmp(found[k]->permit.approver, p->permit.approver) == 0;
+	*ret = false;
+	if (taken)
+		return 0;
+	r = is_covered(item, p->text, p->plan_len, ret);
+	if (r || !*ret)
+		return r;
+	r = verify_standing(s, item, g, &permit, p->text, p->sig);
+	*ret = r == 0;
+	return r < 0 ? FAULT(r) : 0;
+}
+
 /* The standing permits that would cover it, each of another approver who has not said yes yet. */
-static size_t
+static int
 candidates(struct request_site *s, const struct request_item *item,
-	const struct request_site_ground *g, struct standing_permit *ret[POLICY_NEED_MAX], size_t max)
+	const struct request_site_ground *g, struct standing_permit *ret[POLICY_NEED_MAX], size_t max, size_t *ret_n)
 {
 	size_t n = 0;
+	int r = 0;
 
-	for (size_t i = 0; n < max && i < standing_count(s->standing); i++) {
+	for (size_t i = 0; r == 0 && n < max && i < standing_count(s->standing); i++) {
 		struct standing_permit *p = standing_at(s->standing, i);
-		bool taken = request_site_permit_given(item, p->permit.approver) || p->used >= p->permit.uses ||
-			monitor_now_us(s->m) >= p->permit.expires ||
-			!is_covered(item, p->text, p->plan_len);
-		struct permit permit;
+		bool covers;
 
-		for (size_t k = 0; k < n; k++)
-			taken = taken || strcmp(ret[k]->permit.approver, p->permit.approver) == 0;
-		if (!taken && verify_standing(s, item, g, &permit, p->text, p->sig) == 0)
+		r = would_cover(s, item, g, p, ret, n, &covers);
+		if (covers)
 			ret[n++] = p;
 	}
-	return n;
+	*ret_n = n;
+	return r;
 }
 
 static int
@@ -174,30 +203,29 @@ use_standing(struct request_site *s, struct request_item *item, struct standing_
 	return r ?: request_site_permit_append(item, &p->permit, p->text, strlen(p->text), p->sig, true);
 }
 
-size_t
+int
 request_site_gather(struct request_site *s, struct request_item *item,
-	const struct request_site_ground *g)
+	const struct request_site_ground *g, size_t *ret_have)
 {
 	struct standing_permit *found[POLICY_NEED_MAX];
 	unsigned need = g->verdict.answer.need;
 	size_t have, n;
-	int r = 0;
+	int r;
 
 	item->need = need;
-	drop_invalid(s, item, g);
-	have = json_array_size(item->permits);
-	if (have >= need || request_check_insists(&g->verdict) != REASON_NONE)
-		return have;
+	r = drop_invalid(s, item, g);
+	*ret_have = have = json_array_size(item->permits);
+	if (r || have >= need || request_check_insists(&g->verdict) != REASON_NONE)
+		return r;
+	r = candidates(s, item, g, found, need - have, &n);
 	/* None is used up for a request that would still wait. */
-	n = candidates(s, item, g, found, need - have);
 	for (size_t i = 0; r == 0 && have + n >= need && i < n; i++) {
 		r = use_standing(s, item, found[i]);
 		if (r == 0)
 			request_site_say_covered(s, item, found[i]);
 	}
-	if (r)
-		log_fault(r < 0 ? r : -EIO, "using a standing permit");
-	return json_array_size(item->permits);
+	*ret_have = json_array_size(item->permits);
+	return r;
 }
 
 int

@@ -225,9 +225,10 @@ bool request_site_permit_given(const struct request_item *item, const char *appr
 int request_site_permit_append(struct request_item *item, const struct permit *permit, const char *text, size_t len,
 	const char *sig, bool standing);
 /* How many approvers have said yes to what this ground asks about: permits that hold no longer are dropped, and where
- * standing ones make up what is missing they are used up and added.  item->need says how many it takes. */
-size_t request_site_gather(struct request_site *s, struct request_item *item,
-	const struct request_site_ground *g);
+ * standing ones make up what is missing they are used up and added.  item->need says how many it takes.  Returns 0, or
+ * a fault: what nobody could look at stays among the permits, and *ret_have says nothing of whether it holds. */
+int request_site_gather(struct request_site *s, struct request_item *item,
+	const struct request_site_ground *g, size_t *ret_have);
 /* They are enough: FLOW_EVENT_PERMIT, until the first of them expires. */
 int request_site_permitted(struct request_site *s, struct request_item *item);
 

@@ -15,6 +15,7 @@ look(struct request_site *s, struct request_item *item, struct request_site_grou
 	SCOPED_JSON *payload = NULL;
 	const struct request *q = item->request;
 	enum reason insists;
+	size_t have = 0;
 	int r = request_site_ground(s, item, g);
 
 	r = r ?: request_site_plan(s, item, g, &payload);
@@ -27,12 +28,11 @@ look(struct request_site *s, struct request_item *item, struct request_site_grou
 	if (!item->plan_text || strcmp(json_text(payload, "text"), item->plan_text) != 0)
 		return REFUSE(g->verdict.other_epoch ? REASON_WRONG_EPOCH : REASON_STATE_MOVED, q->id,
 			"the ground moved since the plan was made");
-	if (g->verdict.answer.decision == POLICY_ASK &&
-		request_site_gather(s, item, g) < item->need)
-		return REFUSE(REASON_NOT_APPROVED, q->id,
-			"the ceiling wants %u permits now, %zu of them hold", item->need,
-			json_array_size(item->permits));
-	return 0;
+	if (g->verdict.answer.decision == POLICY_ASK)
+		r = request_site_gather(s, item, g, &have);
+	if (!r && g->verdict.answer.decision == POLICY_ASK && have < item->need)
+		return REFUSE(REASON_NOT_APPROVED, q->id, "the ceiling wants %u permits now, %zu of them hold", item->need, have);
+	return r;
 }
 
 static int
