@@ -54,9 +54,15 @@ gather(struct update *u, struct making *k)
 		const struct assignment_release *a = &u->assignment.releases[i];
 		struct update_release *rel = &k->rels[k->n];
 
-		if (!update_runs(u, a->service, &k->runs[k->n]) || k->runs[k->n].core || !k->runs[k->n].release[0] ||
-			update_release_load(u, a, rel) != 0)
-			continue; /* said when the assignment came */
+		if (!update_runs(u, a->service, &k->runs[k->n]) || k->runs[k->n].core || !k->runs[k->n].release[0])
+			continue;
+		r = update_release_load(u, a, rel);
+		if (r < 0)
+			return r;
+		if (r > 0) { /* said when the assignment came */
+			r = 0;
+			continue;
+		}
 		if (!update_is_staged(u, rel->hex) || strcmp(rel->hex, k->runs[k->n].release) == 0) {
 			update_release_done(rel);
 			continue;
@@ -156,8 +162,11 @@ add_core(struct update *u, struct plan *p)
 	struct update_runs runs;
 	int r;
 
-	if (!a || !update_runs(u, CORE_SERVICE, &runs) || update_release_load(u, a, rel) != 0)
+	if (!a || !update_runs(u, CORE_SERVICE, &runs))
 		return 0;
+	r = update_release_load(u, a, rel);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = update_missing(u, rel, missing, NULL, 1, NULL);
 	if (r != 0 || json_array_size(missing) > 0 || strcmp(rel->hex, runs.release) == 0) {
 		update_release_done(rel);

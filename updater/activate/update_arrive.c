@@ -108,15 +108,20 @@ consider_release(struct update *u, const struct assignment_release *a)
 	SCOPED_JSON *missing = json_array();
 	int r;
 
-	if (!update_runs(u, a->service, &runs) || update_release_load(u, a, &rel) != 0)
+	if (!update_runs(u, a->service, &runs))
 		return;
-	r = update_missing(u, &rel, missing, NULL, 1, NULL);
-	if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0) {
-		r = arrived(u, &runs, &rel);
-		if (r != 0)
-			update_fail_waiting(u, a->service, r);
+	r = update_release_load(u, a, &rel);
+	if (r == 0) {
+		r = update_missing(u, &rel, missing, NULL, 1, NULL);
+		if (r == 0 && json_array_size(missing) == 0 && strcmp(rel.hex, runs.release) != 0) {
+			r = arrived(u, &runs, &rel);
+			if (r > 0)
+				update_fail_waiting(u, a->service, r);
+		}
+		update_release_done(&rel);
 	}
-	update_release_done(&rel);
+	if (r < 0) /* what else refuses it was said when the assignment came */
+		update_fail_waiting(u, a->service, r);
 }
 
 void

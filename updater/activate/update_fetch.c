@@ -158,26 +158,41 @@ on_assignment(struct monitor *m, struct monitor_call *call, void *arg)
 
 /* --- the objects ---------------------------------------------------------------------------------------------------------- */
 /* The list of packs of a release that is assigned, or one of them: its objects come one by one then. */
-static bool
-is_packs(struct update *u, const char *name)
+static int
+is_packs(struct update *u, const char *name, bool *ret)
 {
 	uint8_t digest[SHA256_LEN];
 	bool pack = strncmp(name, "packs/", 6) == 0;
-	bool is = false;
 
+	*ret = false;
 	if (!pack && !hex_decode(digest, sizeof(digest), name))
-		return false;
-	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !is; i++) {
+		return 0;
+	for (size_t i = 0; u->has_assignment && i < u->assignment.n && !*ret; i++) {
 		struct update_release rel;
+		int r = update_release_load(u, &u->assignment.releases[i], &rel);
 
-		if (update_release_load(u, &u->assignment.releases[i], &rel) != 0)
+		if (r < 0)
+			return r;
+		if (r > 0)
 			continue;
-		is = rel.has_packs && (pack || memcmp(rel.packs, digest, sizeof(digest)) == 0);
-		if (is)
+		*ret = rel.has_packs && (pack || memcmp(rel.packs, digest, sizeof(digest)) == 0);
+		if (*ret)
 			memcpy(u->no_packs, rel.packs, sizeof(u->no_packs));
 		update_release_done(&rel);
 	}
-	return is;
+	return 0;
+}
+
+static void
+note_absent(struct update *u, const char *name)
+{
+	bool packs;
+	int r = is_packs(u, name, &packs);
+
+	if (r == 0 && !packs)
+		r = REFUSE(REASON_NOT_FOUND, name, "the hub does not have this object");
+	if (r != 0)
+		update_fail_waiting(u, NULL, r);
 }
 
 /* Something that the hub does not have, or that the courier could not get: an install that waits for it fails. */
@@ -187,9 +202,8 @@ note_trouble(struct update *u, const struct monitor_call *call)
 	const char *name, *value;
 
 	for (size_t i = 0; monitor_call_param(call, i, &name, &value); i++) {
-		if (strcmp(name, "absent") == 0 && !is_packs(u, value))
-			update_fail_waiting(u, NULL,
-				REFUSE(REASON_NOT_FOUND, value, "the hub does not have this object"));
+		if (strcmp(name, "absent") == 0)
+			note_absent(u, value);
 		if (strcmp(name, "trouble") == 0 && strcmp(value, refuse_token(REASON_NO_SPACE)) == 0) {
 			int r = REFUSE(REASON_NO_SPACE, "incoming", "the disk of lib/incoming is full; what came stays");
 
@@ -223,8 +237,9 @@ add_missing(struct update *u, const struct assignment_release *a, json_t *missin
 
 	if (!update_runs(u, a->service, &runs))
 		return 0;
-	if (update_release_load(u, a, &rel) != 0)
-		return 0; /* said when the assignment came */
+	r = update_release_load(u, a, &rel);
+	if (r != 0)
+		return r < 0 ? r : 0; /* said when the assignment came */
 	if (strcmp(rel.hex, runs.release) != 0)
 		r = update_missing(u, &rel, missing, ranges, FETCH_WIRE_NEED_MAX, &bytes);
 	update_release_done(&rel);
