@@ -147,7 +147,8 @@ const json_t *update_brought(const struct update *u, const char *service, const 
 const char *update_before(const struct update *u, const char *service, const char *release);
 
 /* What lies there, {"bytes","trees":[{"service","version","release","bytes"}]}; the caller's.  Bytes as the indexes say: files that
- * trees share count in each. */
+ * trees share count in each.  NULL where there is no memory for it; what cannot be read for another cause is left out (both
+ * logged). */
 json_t *update_store_json(struct update *u);
 
 /* --- update_core.c: the core among what is assigned -------------------------------------------------------------------- */

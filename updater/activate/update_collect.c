@@ -2,6 +2,7 @@
 #include "updater/activate/update.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,21 +121,43 @@ update_collect_snapshots(struct update *u, const char *service)
 	hook_forget_snapshots(u->m, service, keep, n);
 }
 
-static json_t *
-tree_json(struct update *u, const char *hex, uint64_t *bytes)
+/* No row where it is half removed or damaged, which is said when somebody needs it. */
+static int
+tree_json(struct update *u, const char *hex, json_t **ret, uint64_t *bytes)
 {
 	struct update_release rel;
-	json_t *row = NULL;
+	int r = update_release_stored(u, hex, &rel);
 
+	*ret = NULL;
 	*bytes = 0;
-	if (update_release_stored(u, hex, &rel) != 0)
-		return NULL; /* half removed, or damaged: said when somebody needs it */
+	if (r != 0)
+		return r < 0 ? r : 0;
 	for (size_t i = 0; i < rel.tree->n_entries; i++)
 		*bytes += rel.tree->entries[i].type == TREE_TYPE_FILE ? rel.tree->entries[i].size : 0;
-	row = json_pack("{s:s, s:s, s:s, s:I}", "service", rel.tree->service, "version", rel.tree->version, "release", hex,
+	*ret = json_pack("{s:s, s:s, s:s, s:I}", "service", rel.tree->service, "version", rel.tree->version, "release", hex,
 		"bytes", (json_int_t)*bytes);
 	update_release_done(&rel);
-	return row;
+	return *ret ? 0 : FAULT(-ENOMEM);
+}
+
+static int
+add_trees(struct update *u, DIR *dir, json_t *trees, uint64_t *ret_bytes)
+{
+	const struct dirent *e;
+	uint64_t bytes;
+	int r = 0;
+
+	while (r == 0 && (e = readdir(dir))) {
+		json_t *row;
+
+		if (strspn(e->d_name, "0123456789abcdef") != 64 || e->d_name[64])
+			continue;
+		r = tree_json(u, e->d_name, &row, &bytes);
+		*ret_bytes += bytes;
+		if (row && json_array_append_new(trees, row) < 0)
+			r = FAULT(-ENOMEM);
+	}
+	return r;
 }
 
 json_t *
@@ -142,23 +165,18 @@ update_store_json(struct update *u)
 {
 	int fd = openat(u->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	json_t *trees = json_array();
-	const struct dirent *e;
-	uint64_t all = 0, bytes;
+	SCOPED_JSON *trees = json_array();
+	uint64_t bytes = 0;
+	int r = dir ? 0 : FAULT(-errno);
 
 	if (!dir && fd >= 0)
 		(void)close(fd);
-	while (dir && (e = readdir(dir))) {
-		json_t *row = strspn(e->d_name, "0123456789abcdef") == 64 && !e->d_name[64] ? tree_json(u, e->d_name, &bytes) : NULL;
-
-		if (!row)
-			continue;
-		all += bytes;
-		(void)json_array_append_new(trees, row);
-	}
+	r = r ?: add_trees(u, dir, trees, &bytes);
 	if (dir)
 		(void)closedir(dir);
-	return json_pack("{s:I, s:o}", "bytes", (json_int_t)all, "trees", trees);
+	if (r < 0)
+		log_fault(r, "looking through the store");
+	return r == -ENOMEM ? NULL : json_pack("{s:I, s:O}", "bytes", (json_int_t)bytes, "trees", trees);
 }
 
 static void

@@ -1,12 +1,14 @@
 /* Commands that wait for the end of a change. */
 #include "updater/activate/update_verbs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/buf.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
 #include "appliance/base/json.h"
 #include "appliance/base/log.h"
@@ -116,6 +118,10 @@ update_end_failed(struct update_waiting *w, int r)
 	if (f && out && services_reload_then(m, on_taken_out, f) == 0) {
 		monitor_call_hold(w->call, NULL, NULL);
 	} else {
+		if (!f)
+			log_fault(FAULT(-ENOMEM), "answering only once cluster.yaml was read again");
+		if (out)
+			services_reload(m);
 		free(f);
 		monitor_answer_result(w->call, r > 0 ? refuse_adopt(&why) : r, NULL);
 	}
