@@ -65,8 +65,10 @@ void
 metadata_people_load(struct monitor *m)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(PEOPLE_BYTES_MAX);
+	int r = fs_read(m->dir_fd, PEOPLE_FILE, b.max, &b);
 
 	/* A damaged file is none: the next refresh brings it again. */
-	if (fs_read(m->dir_fd, PEOPLE_FILE, b.max, &b) == 0)
-		(void)people_read(&m->people, b.data, b.len);
+	r = r ?: people_read(&m->people, b.data, b.len);
+	if (r < 0)
+		log_fault(r, "reading the people document that was kept");
 }

@@ -361,6 +361,7 @@ a_log_written_anew_is_told_from_the_kept_one(void **state)
 			assert_int_equal(audit_append(log, AUDIT_START, "anna", "kept", NULL,
 						 REASON_NONE, NULL, NULL),
 				0);
+		assert_non_null(audit_checkpoint(log));
 		buf_puts(&head, audit_checkpoint(log));
 		audit_free(log);
 		assert_int_equal(note_open(&note, head.data, head.len, "head"), 0);

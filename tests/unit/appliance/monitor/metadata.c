@@ -227,6 +227,15 @@ refresh_up_to(struct repo *r, const char *last)
 }
 
 static uint64_t
+people_now(const struct repo *r)
+{
+	const struct people *p = monitor_people(r->t->m);
+
+	assert_non_null(p);
+	return people_version(p);
+}
+
+static uint64_t
 version_of(struct repo *r, const char *role)
 {
 	const struct tuf_client *c = monitor_tuf(r->t->m);
@@ -297,19 +306,19 @@ a_repository_is_believed_file_by_file(void **state)
 	publish(r, 3, NULL);
 	assert_int_equal(refresh(r, NULL, need), 0);
 	assert_int_equal(version_of(r, "timestamp"), 3);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 3);
+	assert_int_equal(people_now(r), 3);
 	publish(r, 4, NULL);
 	assert_int_equal(refresh(r, NULL, need), 0);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 4);
+	assert_int_equal(people_now(r), 4);
 	/* A restart finds the people again, and the versions: nothing older is taken. */
 	site_restart(r->t);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 4);
+	assert_int_equal(people_now(r), 4);
 	publish(r, 3, NULL);
 	refused_with_leaf(r,
 		(bring(r, "name", NULL, need), bring(r, "absent", need, need),
 			bring(r, "name", "timestamp.json", need)),
 		REASON_ROLLBACK);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 4);
+	assert_int_equal(people_now(r), 4);
 }
 
 /* The signed bytes of another role, and signatures that are nobody's. */
@@ -381,11 +390,11 @@ hostile_repositories_change_nothing(void **state)
 		/* What was complete is in force still. */
 		assert_int_equal(version_of(r, "timestamp"), 5);
 		assert_int_equal(version_of(r, "targets"), 5);
-		assert_int_equal(people_version(monitor_people(r->t->m)), 5);
+		assert_int_equal(people_now(r), 5);
 		/* A good one afterwards is taken. */
 		publish(r, 7, NULL);
 		assert_int_equal(refresh(r, NULL, need), 0);
-		assert_int_equal(people_version(monitor_people(r->t->m)), 7);
+		assert_int_equal(people_now(r), 7);
 		assert_int_equal(tear_down(&one), 0);
 	}
 }
@@ -464,10 +473,10 @@ people_that_have_ended_keep_nobody_from_releases(void **state)
 	publish(r, 4, &ended);
 	assert_int_equal(refresh(r, &ended, need), 0);
 	assert_int_equal(version_of(r, "targets"), 4);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 3);
+	assert_int_equal(people_now(r), 3);
 	publish(r, 5, NULL);
 	assert_int_equal(refresh(r, NULL, need), 0);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 5);
+	assert_int_equal(people_now(r), 5);
 }
 
 /* A site that wakes up at 1970 or in 2099 takes its vendor's metadata all the same, once it knows that it is wrong. */
@@ -481,7 +490,7 @@ clocks_that_are_decades_off_take_metadata(void **state)
 	publish(r, 3, NULL);
 	clock_fake(60 * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
 	assert_int_equal(refresh(r, NULL, need), 0);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 3);
+	assert_int_equal(people_now(r), 3);
 	assert_true(monitor_now_us(r->t->m) > now - 12 * UINT64_C(86400) * CLOCK_US_PER_S);
 	clock_fake(UINT64_C(4085000000) * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
 	publish(r, 4, NULL);
@@ -492,7 +501,7 @@ clocks_that_are_decades_off_take_metadata(void **state)
 	publish(r, 5, NULL);
 	clock_fake(UINT64_C(4085000000) * CLOCK_US_PER_S, 5 * CLOCK_US_PER_S);
 	assert_int_equal(refresh(r, NULL, need), 0);
-	assert_int_equal(people_version(monitor_people(r->t->m)), 5);
+	assert_int_equal(people_now(r), 5);
 	clock_real();
 }
 

@@ -63,7 +63,7 @@ hours_hold_back_their_class_and_no_alert(void **state)
 	begin_at("telemetry:\n  hours: {metric: \"22:00-06:00\"}\n", 12 * 3600);
 	put(CLASS_METRIC);
 	put_alert();
-	GONE("alerts", 1);
+	until_gone("alerts", 1);
 	look();
 	assert_int_equal(peer.shared->requests, 1);
 	at_hour(22 * 3600 - 1);

@@ -337,8 +337,9 @@ bench_publish(struct bench *b, const struct bench_release *r, json_t *take_custo
 	SCOPED_JSON *params = json_object();
 	char file[64];
 
+	assert_non_null(meta);
 	json_object_set_new(meta, "custom", take_custom);
-	json_object_set_new(b->targets, r->target, meta);
+	assert_int_equal(json_object_set_new(b->targets, r->target, meta), 0);
 	b->version++;
 	targets = tuf_repo_new("targets", b->version, BENCH_EXPIRES);
 	json_object_set(targets, "targets", b->targets);
