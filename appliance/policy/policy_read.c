@@ -1,6 +1,5 @@
 /* The compiled form, read strictly. */
 #include <errno.h>
-#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "appliance/base/json.h"
 #include "appliance/base/refuse.h"
 #include "appliance/policy/policy_room.h"
+#include "appliance/trust/sha256.h"
 
 static const char operand[] = "policy";
 
@@ -335,7 +335,7 @@ policy_from_json(struct policy **ret, const json_t *doc)
 			(int)POLICY_BYTES_MAX);
 	if (r)
 		return FAULT(r);
-	SHA256(b.data, b.len, p->digest);
+	sha256_of(p->digest, b.data, b.len);
 	*ret = STEAL(p);
 	return 0;
 }
