@@ -1,5 +1,6 @@
 #include "appliance/egress/shipper_room.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -119,9 +120,12 @@ on_told(int r, const json_t *answer, void *arg)
 static void
 tell_monitor(struct shipper *s, const struct hub_reply *reply)
 {
+	int r = 0;
+
 	if (reply && s->spec->answer)
-		(void)carrier_call(s->carrier,
-			s->spec->answer(s->spec->stream, s->record->sequence, reply), on_told, s);
+		r = carrier_call(s->carrier, s->spec->answer(s->spec->stream, s->record->sequence, reply), on_told, s);
+	if (r == -ENOMEM)
+		log_fault(r, "telling the monitor the hub's answer");
 }
 
 static enum retry
