@@ -130,6 +130,8 @@ spawn_supervise_call(struct spawn_asker *a, struct spawn_call *take)
 	a->n_calls++;
 	if (a->conn)
 		send_call(a, c);
+	else if (!a->retry) /* there was no memory for it when the connection ended */
+		spawn_supervise_connect(a);
 	return 0;
 }
 
