@@ -11,7 +11,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 
-enum { ACCURACY_US = 1000 };
+enum { ACCURACY_US = 1000, SPARE_TIMERS = 8 };
 
 struct stop {
 	loop_fn *fn;
@@ -27,6 +27,8 @@ struct loop_timer {
 	sd_event_source *source;
 	loop_fn *fn;
 	void *arg;
+	sd_event *loop;		 /* a spare one's, borrowed; NULL: it was made when it was started */
+	struct loop_timer *next; /* of the spares */
 };
 
 struct loop_watch {
@@ -72,6 +74,75 @@ add_stop(sd_event *loop, int sig, loop_fn *fn, void *arg)
 	return r < 0 ? FAULT(r) : 0;
 }
 
+/* --- spare timers ---------------------------------------------------------------------------------- */
+/* What turns over by a timer of its own stands still for good where the next one cannot be made: a few are there before
+ * they are needed.  Of all loops of this process, whose one thread has them. */
+static struct loop_timer *spares;
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *arg);
+
+/* The source has ended, as its loop does. */
+static void
+on_spare_destroyed(void *arg)
+{
+	for (struct loop_timer **p = &spares; *p; p = &(*p)->next)
+		if (*p == arg) {
+			*p = (*p)->next;
+			break;
+		}
+	free(arg);
+}
+
+/* It floats until it is taken: it dies with the loop, and does not keep it. */
+static void
+put_spare(struct loop_timer *t)
+{
+	sd_event_source *source = t->source;
+
+	t->next = spares;
+	spares = t;
+	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	(void)sd_event_source_set_floating(source, 1);
+	(void)sd_event_source_unref(source); /* t may be gone with it */
+}
+
+static int
+add_spare(sd_event *loop)
+{
+	struct loop_timer *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return FAULT(-ENOMEM);
+	t->loop = loop;
+	r = sd_event_add_time_relative(loop, &t->source, CLOCK_BOOTTIME, 0, ACCURACY_US, on_timer, t);
+	if (r < 0) {
+		free(t);
+		return FAULT(r);
+	}
+	(void)sd_event_source_set_destroy_callback(t->source, on_spare_destroyed);
+	put_spare(t);
+	return 0;
+}
+
+static struct loop_timer *
+take_spare(const sd_event *loop, uint64_t us)
+{
+	for (struct loop_timer **p = &spares; *p; p = &(*p)->next) {
+		struct loop_timer *t = *p;
+
+		if (t->loop != loop || sd_event_source_set_time_relative(t->source, us) < 0)
+			continue;
+		*p = t->next;
+		(void)sd_event_source_ref(t->source);
+		(void)sd_event_source_set_floating(t->source, 0);
+		(void)sd_event_source_set_enabled(t->source, SD_EVENT_ONESHOT);
+		return t;
+	}
+	return NULL;
+}
+
+/* --- the loop --------------------------------------------------------------------------------------- */
 int
 loop_new(sd_event **ret, loop_fn *stop, void *arg)
 {
@@ -88,6 +159,8 @@ loop_new(sd_event **ret, loop_fn *stop, void *arg)
 		return FAULT(r);
 	r = add_stop(loop, SIGTERM, stop, arg);
 	r = r ? r : add_stop(loop, SIGINT, stop, arg);
+	for (int i = 0; i < SPARE_TIMERS && r == 0; i++)
+		r = add_spare(loop);
 	if (r < 0)
 		return r;
 	/* Where systemd asks for it, by the environment: else nothing. */
@@ -142,25 +215,30 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
+static struct loop_timer *
+new_timer(sd_event *loop, uint64_t us)
+{
+	struct loop_timer *t = calloc(1, sizeof(*t));
+
+	if (t && sd_event_add_time_relative(loop, &t->source, CLOCK_BOOTTIME, us, ACCURACY_US, on_timer, t) >= 0)
+		return t;
+	free(t);
+	return take_spare(loop, us);
+}
+
 int
 loop_after(struct loop_timer **slot, sd_event *loop, uint64_t ms, loop_fn *fn, void *arg)
 {
 	struct loop_timer *t;
-	int r;
 
 	if (ms > UINT64_MAX / 2 / CLOCK_US_PER_MS)
 		return FAULT(-ERANGE);
-	t = calloc(1, sizeof(*t));
+	t = new_timer(loop, ms * CLOCK_US_PER_MS);
 	if (!t)
 		return FAULT(-ENOMEM);
-	*t = (struct loop_timer){ .fn = fn, .arg = arg };
-	r = sd_event_add_time_relative(loop, &t->source, CLOCK_BOOTTIME, ms * CLOCK_US_PER_MS,
-		ACCURACY_US, on_timer, t);
-	if (r < 0) {
-		free(t);
-		return FAULT(r);
-	}
 	loop_cancel(*slot);
+	t->fn = fn;
+	t->arg = arg;
 	t->slot = slot;
 	*slot = t;
 	return 0;
@@ -172,8 +250,12 @@ loop_cancel(struct loop_timer *t)
 	if (!t)
 		return NULL;
 	*t->slot = NULL;
-	(void)sd_event_source_disable_unref(t->source);
-	free(t);
+	if (t->loop) {
+		put_spare(t);
+	} else {
+		(void)sd_event_source_disable_unref(t->source);
+		free(t);
+	}
 	return NULL;
 }
 

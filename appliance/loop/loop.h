@@ -33,7 +33,8 @@ loop_unrefp(sd_event **loop)
 	*loop = sd_event_unref(*loop);
 }
 
-/* Run fn(arg) once, after ms milliseconds of boot time (0: at the next turn). */
+/* Run fn(arg) once, after ms milliseconds of boot time (0: at the next turn).  Returns 0 or a fault.  Where there is no
+ * memory it takes one of a few timers that each loop has for that, so that what starts its own next turn goes on. */
 int loop_after(struct loop_timer **slot, sd_event *loop, uint64_t ms, loop_fn *fn, void *arg);
 /* Forget it; fn will not run.  NULL is fine.  Returns NULL and empties the slot it was started in. */
 struct loop_timer *loop_cancel(struct loop_timer *t);

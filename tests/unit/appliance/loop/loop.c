@@ -1,5 +1,6 @@
 #include "appliance/loop/loop.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,6 +14,19 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/loop/program.h"
+
+/* Timers that find no memory. */
+static bool no_memory;
+
+int
+sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec, uint64_t accuracy,
+	sd_event_time_handler_t fn, void *arg)
+{
+	uint64_t now;
+	int r = no_memory ? -ENOMEM : sd_event_now(e, clock, &now);
+
+	return r < 0 ? r : sd_event_add_time(e, ret, clock, now + usec, accuracy, fn, arg);
+}
 
 struct fixture {
 	sd_event *loop;
@@ -42,10 +56,50 @@ again(void *arg)
 }
 
 static void
+count(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
 fail_now(void *arg)
 {
 	(void)arg;
 	fail();
+}
+
+/* Some are there before they are needed, and again when they were. */
+static void
+a_timer_is_there_where_there_is_no_memory(void **state)
+{
+	SCOPED(loop_unrefp) sd_event *loop = NULL, *other = NULL;
+	struct loop_timer *slots[32] = { NULL };
+	struct fixture f = { 0 };
+	size_t n = 0;
+	int ran = 0;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL, NULL), 0);
+	assert_int_equal(loop_new(&other, NULL, NULL), 0);
+	no_memory = true;
+	f.loop = other;
+	assert_int_equal(loop_after(&f.timer, other, 0, again, &f), 0);
+	assert_int_equal(loop_run(other), 3);
+	while (n < 32 && loop_after(&slots[n], loop, n, count, &ran) == 0)
+		n++;
+	assert_in_range(n, 4, 31);
+	loop_cancel(slots[0]);
+	assert_null(slots[0]);
+	assert_int_equal(loop_after(&slots[0], loop, 1, count, &ran), 0);
+	assert_int_equal(loop_after(&slots[n], loop, 1, count, &ran), -ENOMEM);
+	while (ran < (int)n)
+		assert_true(sd_event_run(loop, 10000000) >= 0);
+	for (size_t i = 0; i < n; i++)
+		assert_null(slots[i]);
+	assert_int_equal(loop_after(&slots[0], loop, 0, fail_now, NULL), 0);
+	loop = sd_event_unref(loop); /* whoever waits keeps it */
+	loop_cancel(slots[0]);
+	no_memory = false;
 }
 
 static void
@@ -192,6 +246,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_timer_runs_once_and_may_start_itself_again),
+		cmocka_unit_test(a_timer_is_there_where_there_is_no_memory),
 		cmocka_unit_test(a_cancelled_or_replaced_timer_does_not_run),
 		cmocka_unit_test(a_watch_tells_until_it_is_ended),
 		cmocka_unit_test(sigterm_ends_the_loop_or_runs_stop),
