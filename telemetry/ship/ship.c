@@ -64,6 +64,7 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 	struct ship *s = arg;
 	struct ship_settings settings;
 	struct stamp stamp;
+	int r;
 
 	if (now < s->look_us)
 		return;
@@ -71,8 +72,13 @@ on_tick(struct carrier *c, uint64_t now, void *arg)
 	stamp = stamp_now(c);
 	if (stamp_same(&stamp, &s->stamp))
 		return;
+	r = ship_settings_read(&settings, carrier_paths(c));
+	if (r < 0) { /* which says nothing of the file: the next look may read it */
+		log_fault(r, "reading mainstay.yaml, which was changed");
+		return;
+	}
 	s->stamp = stamp;
-	if (ship_settings_read(&settings, carrier_paths(c)) != 0) {
+	if (r) {
 		log_warning("mainstay.yaml was changed, and what it said before goes on");
 		return;
 	}
