@@ -53,13 +53,19 @@ sign(json_t *doc, const struct envelope *e, const struct ed25519 *key)
 int
 reseal_answer(struct buf *out, const void *body, size_t len, void *arg)
 {
-	SCOPED_JSON *doc = json_load_whole(body, len, 0, NULL);
+	SCOPED_JSON *doc = NULL;
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	const struct ed25519 *key = arg;
 	enum message type;
 	int r;
 
-	if (!key || len > MAILBOX_WIRE_RESULT_MAX || !type_of(doc, &type))
+	if (!key || len > MAILBOX_WIRE_RESULT_MAX)
+		return 0;
+	errno = 0;
+	doc = json_load_whole(body, len, 0, NULL);
+	if (!doc && errno == ENOMEM)
+		return FAULT(-ENOMEM);
+	if (!type_of(doc, &type))
 		return 0;
 	r = envelope_open_json(&e, type, json_object_get(doc, "envelope"));
 	if (r || has_signed(e, key))

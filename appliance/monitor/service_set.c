@@ -218,8 +218,11 @@ on_back_reloaded(int r, void *arg)
 {
 	struct service_set *s = arg;
 
-	if (r && services_restart(s->m, s->service, on_back, s) == 0)
-		return;
+	if (r) {
+		r = services_restart(s->m, s->service, on_back, s);
+		if (r == 0)
+			return;
+	}
 	on_back(r, s);
 }
 
@@ -400,8 +403,14 @@ service_set_resume(struct monitor *m, const char *name, bool stopped)
 {
 	SCOPED(set_freep) struct service_set *s = set_new(m, NULL, name);
 	SCOPED(scope_close) int etc = -1;
+	int r = s ? 0 : FAULT(-ENOMEM);
 
-	if (!s || m->services->setting || service_verbs_text(m, &etc, &s->new) != 0)
+	if (m->services->setting)
+		return false;
+	r = r ?: service_verbs_text(m, &etc, &s->new);
+	if (r < 0)
+		log_fault(r, "looking at a change of knobs that was cut off");
+	if (r)
 		return false;
 	/* What is not to run has nothing to be healthy with, and what somebody wrote since is theirs: an old
 	 * text must not lie here until another change fails. */
