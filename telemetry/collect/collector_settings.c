@@ -34,8 +34,9 @@ collector_read_settings(struct collector *c)
 	return 0;
 }
 
-static bool
-are_understood(const struct collector *c)
+/* 0 where they are; else why not. */
+static int
+try_settings(const struct collector *c)
 {
 	struct config_settings settings;
 	struct rule_own own = { 0 };
@@ -44,7 +45,7 @@ are_understood(const struct collector *c)
 	if (r == 0 && *settings.rules)
 		r = rule_own_load(&own, c->paths->etc, settings.rules);
 	rule_own_done(&own);
-	return r == 0;
+	return r;
 }
 
 void
@@ -52,12 +53,18 @@ collector_look_at_settings(struct collector *c)
 {
 	const struct stamp settings = stamp_in(c->paths->etc, "mainstay.yaml"),
 			   rules = stamp_in(c->paths->etc, c->settings.rules);
+	int r;
 
 	if (stamp_same(&settings, &c->settings_stamp) && stamp_same(&rules, &c->rules_stamp))
 		return;
+	r = try_settings(c);
+	if (r < 0) { /* which says nothing of the files: the next look may read them */
+		log_fault(r, "reading mainstay.yaml, which was changed");
+		return;
+	}
 	c->settings_stamp = settings;
 	c->rules_stamp = rules;
-	if (!are_understood(c)) {
+	if (r) {
 		log_warning("mainstay.yaml was changed, and what it said before goes on");
 		return;
 	}
