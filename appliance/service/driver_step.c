@@ -10,6 +10,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
 #include "appliance/base/fs.h"
+#include "appliance/base/log.h"
 #include "appliance/base/refuse.h"
 #include "appliance/base/scope.h"
 #include "appliance/service/roster.h"
@@ -31,9 +32,12 @@ find_shim(const struct driver_processes *p, const char *service, pid_t *ret_pid)
 {
 	SCOPED(scope_free) struct roster *r = malloc(sizeof(*r));
 	const struct roster_entry *e;
+	int unread = r ? roster_load(r, p->paths) : FAULT(-ENOMEM);
 
 	*ret_pid = 0;
-	if (!r || roster_load(r, p->paths))
+	if (unread < 0)
+		log_fault(unread, "looking for the shim of a service");
+	if (unread)
 		return true; /* in doubt there is one: a second one would be refused anyway */
 	e = roster_find(r, ROSTER_SHIM, service);
 	*ret_pid = e ? e->pid : 0;
