@@ -99,8 +99,11 @@ SCOPED_DESTRUCTOR(struct running, running_free)
 static void
 fail_by_health(struct request_result *result, struct buf *err, const struct services_state *state)
 {
-	buf_printf(err, "the service's health passed before the operation; after it: %s, health %s\n", state->state,
-		state->health);
+	if (state->fault < 0)
+		buf_puts(err, "the service's health passed before the operation; after it nobody could look at it\n");
+	else
+		buf_printf(err, "the service's health passed before the operation; after it: %s, health %s\n", state->state,
+			state->health);
 	if (request_result_text(err, result->err, strlen(result->err), err->max - err->len))
 		result->truncated = true;
 	result->outcome = REQUEST_OUTCOME_FAILED;
@@ -226,8 +229,11 @@ on_step(int r, void *arg)
 	if (r < 0)
 		log_fault(r, "taking a service's step");
 	(void)services_find(s->m, item->request->service, &state);
-	(void)snprintf(text, sizeof(text), "%s %s: %s, health %s\n", item->request->service,
-		state.version, state.state, state.health);
+	if (state.fault < 0)
+		(void)snprintf(text, sizeof(text), "%s: nobody could look at it\n", item->request->service);
+	else
+		(void)snprintf(text, sizeof(text), "%s %s: %s, health %s\n", item->request->service, state.version,
+			state.state, state.health);
 	result.err = why;
 	if (recording_put(running->recording, 1, text, strlen(text)) ?: recording_put(running->recording, 2, why, strlen(why)))
 		log_error("request %s: what its verb said is not recorded", item->request->id);

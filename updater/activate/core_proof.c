@@ -186,7 +186,7 @@ services_run(struct core_proof *p)
 		(void)snprintf(name, sizeof(name), "%.*s", (int)n, s);
 		/* One that was taken out of cluster.yaml meanwhile is not the core's. */
 		if (services_find(p->m, name, &state) && state.wanted && strcmp(state.state, "running") != 0) {
-			(void)snprintf(p->said, sizeof(p->said), "%s does not run", name);
+			(void)snprintf(p->said, sizeof(p->said), state.fault < 0 ? "nobody can look at %s" : "%s does not run", name);
 			return false;
 		}
 		s += n + strspn(s + n, " ");
