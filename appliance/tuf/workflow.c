@@ -177,29 +177,34 @@ root_next(struct tuf_client *c, struct tuf_candidate *d)
 	return 0;
 }
 
-/* An offer in its step: as good as fetched bytes, and silent where it is not. */
-static bool
-open_offer(struct tuf_client *c, struct tuf_candidate *d, const char *role)
+/* An offer in its step: as good as fetched bytes, and silent where it is not.  What nobody could look at may be what
+ * counts against a rollback: that is a fault. */
+static int
+take_offer(struct tuf_client *c, const char *role)
 {
+	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
 	struct tuf_state *s = tuf_client_find(c, role);
+	int r;
 
-	return s && s->offer.len && tuf_candidate_read(d, role, s->offer.data, s->offer.len) == 0 &&
-		open_signed(c, d, role) == 0;
+	if (!s || !s->offer.len)
+		return 0;
+	r = tuf_candidate_read(&d, role, s->offer.data, s->offer.len);
+	r = r ?: open_signed(c, &d, role);
+	if (r == 0)
+		commit(s, &d, false);
+	return r < 0 ? FAULT(r) : 0;
 }
 
 int
 tuf_workflow_root_end(struct tuf_client *c)
 {
-	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
 	int r = check_expiry(c, tuf_client_root(c), "root", REASON_EXPIRED);
 
 	if (r)
 		return r;
 	c->phase = TUF_PHASE_TIMESTAMP;
 	/* Also an expired one counts against rollback. */
-	if (open_offer(c, &d, "timestamp"))
-		commit(tuf_client_find(c, "timestamp"), &d, false);
-	return 0;
+	return take_offer(c, "timestamp");
 }
 
 /* --- targets and delegated roles ----------------------------------------------------------------- */
@@ -353,12 +358,13 @@ kept_is_current(const struct tuf_client *c)
 static int
 snapshot_begin(struct tuf_client *c)
 {
-	SCOPED(tuf_candidate_done) struct tuf_candidate d = { 0 };
+	int r;
 
 	c->phase = TUF_PHASE_SNAPSHOT;
 	/* Also an expired one, or another than is listed now, counts against rollback. */
-	if (open_offer(c, &d, "snapshot"))
-		commit(tuf_client_find(c, "snapshot"), &d, false);
+	r = take_offer(c, "snapshot");
+	if (r)
+		return r;
 	return kept_is_current(c) ? targets_begin(c) : 0;
 }
 

@@ -37,9 +37,12 @@ static json_t *
 role_of(const struct world *w, json_t *keys)
 {
 	uint8_t raw[1][32];
+	json_t *role;
 
 	memcpy(raw[0], ed25519_public(w->key), 32);
-	return tuf_repo_role(keys, (const uint8_t(*)[32])raw, 1, 1);
+	role = tuf_repo_role(keys, (const uint8_t(*)[32])raw, 1, 1);
+	assert_non_null(role);
+	return role;
 }
 
 /* Sign a document into the repository; into names where it is listed. */
@@ -55,7 +58,7 @@ put(struct world *w, const char *file, json_t *take_signed, json_t *into, const 
 		0);
 	json_decref(take_signed);
 	if (into)
-		json_object_set_new(into, as, tuf_repo_meta(b->data, b->len, 1));
+		assert_int_equal(json_object_set_new(into, as, tuf_repo_meta(b->data, b->len, 1)), 0);
 }
 
 /* A targets document with these targets (taken; NULL: none) and delegations (taken; NULL: none). */
