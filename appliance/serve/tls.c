@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -77,7 +78,19 @@ save_certs(int dir_fd, const char *name, X509 *first, X509 *second)
 	return save_bio(dir_fd, name, bio, 0644);
 }
 
-/* REASON_NOT_FOUND where either file is missing or is none. */
+/* Was that the cause of what the library just failed in? */
+static bool
+lacked_memory(void)
+{
+	unsigned long error;
+	bool lacked = false;
+
+	while ((error = ERR_get_error()))
+		lacked = lacked || ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+	return lacked;
+}
+
+/* REASON_NOT_FOUND where either file is missing, REASON_MALFORMED (not logged) where they are no certificate with its key. */
 static int
 load(struct pair *ret, int dir_fd, const char *cert_name, const char *key_name)
 {
@@ -95,13 +108,13 @@ load(struct pair *ret, int dir_fd, const char *cert_name, const char *key_name)
 	key_bio = BIO_new_mem_buf(key.data, (int)key.len);
 	if (!cert_bio || !key_bio)
 		return FAULT(-ENOMEM);
+	ERR_clear_error();
 	ret->cert = PEM_read_bio_X509(cert_bio, NULL, NULL, NULL);
 	ret->key = PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL);
-	if (!ret->cert || !ret->key || X509_check_private_key(ret->cert, ret->key) != 1) {
-		pair_done(ret);
-		return REASON_NOT_FOUND;
-	}
-	return 0;
+	if (ret->cert && ret->key && X509_check_private_key(ret->cert, ret->key) == 1)
+		return 0;
+	pair_done(ret);
+	return lacked_memory() ? FAULT(-ENOMEM) : REASON_MALFORMED;
 }
 
 /* --- making ------------------------------------------------------------------------------------------ */
@@ -201,6 +214,7 @@ still_good(const struct pair *server, const struct pair *ca, const char *host)
 {
 	int days = 0, seconds = 0;
 
+	ERR_clear_error();
 	return X509_verify(server->cert, ca->key) == 1 &&
 		(X509_check_ip_asc(server->cert, host, 0) == 1 || X509_check_host(server->cert, host, 0, 0, NULL) == 1) &&
 		ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(server->cert)) == 1 && days >= RENEW_DAYS;
@@ -222,11 +236,15 @@ tls_ensure(int dir_fd, const char *name, const char *host)
 		r = r ? r : save_key(dir_fd, "ca.key", ca.key);
 		r = r ? r : save_certs(dir_fd, "ca.pem", ca.cert, NULL);
 	}
+	if (r == REASON_MALFORMED) /* sites were told of it: one in its place would be trusted by none of them */
+		return REFUSE(REASON_MALFORMED, "ca.pem", "and ca.key are no certificate with its key: put back what they were");
 	if (r != 0)
 		return FAULT(r);
 	r = load(&server, dir_fd, "server.pem", "server.key");
 	if (r == 0 && still_good(&server, &ca, host))
 		return 0;
+	if (r == 0 && lacked_memory())
+		r = -ENOMEM;
 	if (r < 0)
 		return FAULT(r);
 	pair_done(&server);

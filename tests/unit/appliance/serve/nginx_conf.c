@@ -307,6 +307,7 @@ load(const struct scratch *s, const char *name)
 static void
 test_the_server_is_certified_by_its_ca_for_its_host(void **state)
 {
+	SCOPED(buf_done) struct buf key = BUF_MAX(4096), left = BUF_MAX(4096);
 	X509 *ca, *server, *again;
 	struct scratch s;
 	struct stat st;
@@ -332,6 +333,14 @@ test_the_server_is_certified_by_its_ca_for_its_host(void **state)
 	assert_int_equal(X509_check_host(again, "hub.example", 0, 0, NULL), 1);
 	assert_int_equal(X509_verify(again, X509_get0_pubkey(ca)), 1);
 	assert_true(tls_ensure(s.fd, "hub", "127.0.0.1,DNS:evil") < 0);
+	/* What sites trust is not replaced, whatever became of it; what they reach by it is. */
+	scratch_put(&s, "server.key", "none", 4);
+	assert_int_equal(tls_ensure(s.fd, "hub", "127.0.0.1"), 0);
+	scratch_put(&s, "ca.pem", "none", 4);
+	scratch_read(&s, "ca.key", &key);
+	assert_int_equal(tls_ensure(s.fd, "hub", "127.0.0.1"), REASON_MALFORMED);
+	scratch_read(&s, "ca.key", &left);
+	assert_string_equal(buf_text(&key), buf_text(&left));
 	X509_free(again);
 	X509_free(server);
 	X509_free(ca);
