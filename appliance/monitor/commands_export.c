@@ -182,8 +182,11 @@ read_folder(const char *path, json_t **ret)
 		return r;
 	if (r < 0)
 		return FAULT(r);
+	errno = 0; /* where there is no memory malloc() sets it; text that is no UTF-8 leaves it */
 	*ret = json_pack("{s:i, s:s, s:O}", "v", 1, "manifest", buf_text(&manifest), "files",
 		files);
+	if (!*ret && errno == ENOMEM)
+		return FAULT(-ENOMEM);
 	return *ret ? 0 : REFUSE(REASON_MALFORMED, MANIFEST, "is no text");
 }
 

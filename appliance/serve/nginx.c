@@ -162,7 +162,11 @@ end_former(const struct nginx *n)
 	DIR *proc;
 
 	(void)snprintf(log, sizeof(log), "%s/error.log", n->dir);
-	proc = stat(log, &ours) == 0 ? opendir("/proc") : NULL;
+	if (stat(log, &ours) < 0)
+		return; /* none was here */
+	proc = opendir("/proc");
+	if (!proc)
+		log_fault(FAULT(-errno), "looking for the nginx of a hub that was killed");
 	while (proc && (e = readdir(proc))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 		SCOPED(scope_close) int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
