@@ -174,11 +174,25 @@ is_name(const struct dirent *e)
 static json_t *
 event_json(const struct notify *n, const char *event, const char *about, const char *text)
 {
-	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s}", "v", 1, "event", event, "site",
+	SCOPED_JSON *o = json_pack("{s:i, s:s, s:s, s:s, s:s}", "v", 1, "event", event, "site",
 		monitor_site(n->m), "about", about ? about : "", "text", text);
 
-	(void)json_put_time(o, "time", monitor_now_us(n->m));
-	return o;
+	return o && json_put_time(o, "time", monitor_now_us(n->m)) == 0 ? STEAL(o) : NULL;
+}
+
+/* There is room for it. */
+static bool
+add_run(struct notify *n, const char *folder, const char *name, const json_t *event)
+{
+	struct run *run = &n->waiting[n->n_waiting];
+
+	if (snprintf(run->path, sizeof(run->path), "%s/%s", folder, name) >= (int)sizeof(run->path))
+		return false;
+	run->event = json_copy_whole(event, JSON_DEEP);
+	if (!run->event)
+		return false;
+	n->n_waiting++;
+	return true;
 }
 
 void
@@ -190,22 +204,20 @@ notify_event(struct notify *n, const char *event, const char *about, const char 
 	int found;
 
 	(void)snprintf(folder, sizeof(folder), "%s/notify.d", n->m->paths.etc);
-	if (!n->m->spawner || !realpath(folder, real))
+	if (!n->m->spawner)
+		return;
+	found = realpath(folder, real) ? scandir(real, &names, is_name, alphasort) : -1;
+	if (found < 0 && errno == ENOENT)
 		return; /* nobody wants to be told this way */
-	found = scandir(real, &names, is_name, alphasort);
-	json = event_json(n, event, about, text);
-	if (found < 0)
+	if (found < 0) {
+		log_fault(FAULT(-errno), "looking for programs to notify");
 		n->left_out++;
+	}
+	json = event_json(n, event, about, text);
 	for (int i = 0; i < found; i++) {
-		struct run *run = &n->waiting[n->n_waiting];
-
-		if (i >= NOTIFY_PROGRAMS_MAX || n->n_waiting == NOTIFY_WAITING_MAX || !json) {
+		if (i >= NOTIFY_PROGRAMS_MAX || n->n_waiting == NOTIFY_WAITING_MAX || !json ||
+			!add_run(n, real, names[i]->d_name, json))
 			n->left_out++;
-		} else if (snprintf(run->path, sizeof(run->path), "%s/%s", real,
-				   names[i]->d_name) < (int)sizeof(run->path)) {
-			run->event = json_copy_whole(json, JSON_DEEP);
-			n->n_waiting++;
-		}
 		free(names[i]);
 	}
 	free(names);

@@ -79,6 +79,7 @@ find_unnamed(const struct update *u, const struct lock *lock, char out[65])
 	bool found = false;
 
 	if (!dir) {
+		log_fault(FAULT(-errno), "looking for trees that nothing names");
 		if (fd >= 0)
 			(void)close(fd);
 		return false;
