@@ -141,12 +141,15 @@ build_hub(struct carrier *c)
 
 static void on_apply(void *arg);
 
-/* Without a hub nothing leaves: what failed, for want of memory or of room, is tried again. */
+/* Without a hub nothing leaves, and who left is not to be known by the former key: what failed, for want of memory or of
+ * room, is tried again. */
 static void
 build(struct carrier *c)
 {
-	int r = build_hub(c);
+	int r = c->leaving ? leave_vendor(c) : 0;
 
+	c->leaving = c->leaving && r != 0;
+	r = r ?: build_hub(c);
 	if (r == 0) {
 		c->unbuilt = 0;
 		return;
@@ -166,7 +169,6 @@ static void
 apply_config(struct carrier *c)
 {
 	bool was = enrolled(c->config);
-	int r;
 
 	carrier_ground_reset(c);
 	c->hub = hub_client_free(c->hub);
@@ -174,13 +176,8 @@ apply_config(struct carrier *c)
 	json_decref(c->config);
 	c->config = STEAL(c->next_config);
 	c->unbuilt = 0;
-	if (!was || enrolled(c->config)) {
-		build(c);
-		return;
-	}
-	r = leave_vendor(c);
-	if (r < 0)
-		log_fault(r, "configuration from the monitor");
+	c->leaving = c->leaving || (was && !enrolled(c->config));
+	build(c);
 }
 
 /* The floor rises with each new freshness statement, in the middle of what modules do: it disturbs nobody. */
@@ -208,7 +205,7 @@ on_apply(void *arg)
 		apply_config(c);
 		return;
 	}
-	if (enrolled(c->config) && !c->hub)
+	if (c->leaving || (enrolled(c->config) && !c->hub))
 		build(c);
 	say_hello(c);
 }
@@ -271,11 +268,8 @@ carrier_ground_down(void *arg)
 void
 carrier_ground_left(struct carrier *c)
 {
-	int r;
-
 	if (c->next_config || enrolled(c->config))
 		return;
-	r = leave_vendor(c);
-	if (r < 0)
-		log_fault(r, "making another key");
+	c->leaving = true;
+	build(c);
 }

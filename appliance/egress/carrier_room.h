@@ -29,6 +29,7 @@ struct carrier {
 	struct loop_timer *tick;
 	struct loop_timer *apply;  /* a new config waits for the loop's next turn, or a hub to be built again */
 	unsigned unbuilt;	   /* so often that failed */
+	bool leaving;		   /* the vendor's, and not done with it */
 	json_t *next_config;
 	uint64_t contact_us;
 	const char *trouble;       /* that the monitor was told last */

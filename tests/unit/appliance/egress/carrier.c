@@ -203,6 +203,26 @@ whoever_leaves_takes_another_key(void **state)
 	assert_string_not_equal(heard.key, before);
 }
 
+/* The file of its key cannot be written: it is not done with its vendor. */
+static void
+whoever_could_not_take_another_key_takes_one_later(void **state)
+{
+	char before[sizeof(heard.key)];
+
+	(void)state;
+	telemetry_on = remote_on = false;
+	UNTIL(carrier_hub(carrier));
+	memcpy(before, heard.key, sizeof(before));
+	assert_int_equal(unlinkat(scratch.fd, "lib/courier/" CARRIER_KEY_NAME, 0), 0);
+	assert_int_equal(mkdirat(scratch.fd, "lib/courier/" CARRIER_KEY_NAME, 0700), 0);
+	is_enrolled = false;
+	reconfigure();
+	settle(100);
+	assert_int_equal(heard.hellos, 1);
+	assert_int_equal(unlinkat(scratch.fd, "lib/courier/" CARRIER_KEY_NAME, AT_REMOVEDIR), 0);
+	UNTIL(strcmp(heard.key, before) != 0);
+}
+
 static void *
 nothing_left(size_t size)
 {
@@ -284,6 +304,7 @@ main(void)
 		TEST(with_every_switch_off_nobody_is_asked_anything),
 		TEST(what_was_for_one_vendor_stays_where_another_comes),
 		TEST(whoever_leaves_takes_another_key),
+		TEST(whoever_could_not_take_another_key_takes_one_later),
 		TEST(a_configuration_for_which_there_is_no_memory_is_asked_for_again),
 		TEST(a_rotation_under_way_is_brought_to_the_hub),
 	};
