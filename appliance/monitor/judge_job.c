@@ -144,8 +144,9 @@ job_quorum(const char *name, const void *p, size_t len, struct buf *out)
 		return r;
 	quorum_text(&text, q);
 	r = buf_error(&text);
+	errno = 0; /* where there is no memory malloc() sets it; text that is no UTF-8 leaves it */
 	if (r == 0 && !(doc = json_pack("{s:s}", "policy", buf_text(&text))))
-		return REFUSE(REASON_MALFORMED, name, "names in it are not UTF-8");
+		return errno == ENOMEM ? FAULT(-ENOMEM) : REFUSE(REASON_MALFORMED, name, "names in it are not UTF-8");
 	return FAULT(r ?: json_canonical(out, doc));
 }
 

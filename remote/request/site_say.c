@@ -134,5 +134,7 @@ request_site_has_leaf(struct monitor *m, const char *kind, const uint8_t digest[
 	if (params)
 		monitor_call_inside(m, CALL_ROLE_CONTROL, "audit.log", params, NULL, 0, on_log,
 			&search);
+	else
+		log_fault(FAULT(-ENOMEM), "looking for a leaf");
 	return search.found;
 }
