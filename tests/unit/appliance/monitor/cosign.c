@@ -525,6 +525,7 @@ what_proves_no_fork(void **state)
 	site_refused(t, evidence(t, &b), REASON_MALFORMED);
 	/* A head of ours, old or present. */
 	buf_reset(&b);
+	assert_non_null(audit_checkpoint(t->m->audit));
 	buf_puts(&b, audit_checkpoint(t->m->audit));
 	assert_int_equal(evidence(t, &b), 0);
 	assert_int_equal(audit_root_at(t->m->audit, 1, root), 0);
