@@ -99,7 +99,7 @@ enum { SYSTEMD_DAEMONS = 4 };
 extern const enum roster_role systemd_daemons[SYSTEMD_DAEMONS];
 struct systemd_unit *systemd_find(struct systemd *s, enum roster_role role, const char *id); /* id NULL: the first */
 struct systemd_unit *systemd_named(struct systemd *s, const char *unit);
-struct systemd_unit *systemd_add(struct systemd *s, const char *unit); /* NULL: it is none of ours, or no memory */
+struct systemd_unit *systemd_add(struct systemd *s, const char *unit); /* NULL, and in errno: ENOENT, it is none of ours; ENOMEM */
 void systemd_remove(struct systemd *s, struct systemd_unit *u);
 void systemd_save(struct systemd *s); /* the roster */
 /* It is gone for good, and u with it: whoever listens is told. */

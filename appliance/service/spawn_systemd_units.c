@@ -110,8 +110,11 @@ systemd_add(struct systemd *s, const char *unit)
 	if (u)
 		return u;
 	u = calloc(1, sizeof(*u));
-	if (!u || name_unit(u, unit) < 0) {
+	if (!u)
+		return NULL;
+	if (name_unit(u, unit) < 0) {
 		free(u);
+		errno = ENOENT;
 		return NULL;
 	}
 	(void)snprintf(u->name, sizeof(u->name), "%s", unit);

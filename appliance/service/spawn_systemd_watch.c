@@ -134,21 +134,35 @@ take_news(struct systemd *s, struct systemd_unit *u, const struct news *n)
 	systemd_save(s);
 }
 
+/* News that could not be read are lost: all is asked anew. */
+static void
+ask_again(struct systemd *s, int r)
+{
+	log_fault(FAULT(r), "asking systemd what runs");
+	systemd_connect_later(s);
+}
+
 static int
 on_changed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 {
 	struct systemd *s = arg;
 	SCOPED(scope_free) char *unit = NULL;
+	struct systemd_unit *u = NULL;
 	struct news news = { 0 };
-	struct systemd_unit *u;
-	const char *interface;
+	int r;
 
 	(void)unused;
-	if (sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &unit) <= 0)
-		return 0;
-	u = systemd_named(s, unit);
-	if (u && !s->reloading && sd_bus_message_read_basic(m, 's', &interface) > 0 && read_properties(m, &news) >= 0)
-		take_news(s, u, &news);
+	r = sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &unit);
+	if (r > 0)
+		u = systemd_named(s, unit);
+	if (u && !s->reloading) {
+		r = sd_bus_message_skip(m, "s");
+		r = r < 0 ? r : read_properties(m, &news);
+		if (r >= 0)
+			take_news(s, u, &news);
+	}
+	if (r < 0)
+		ask_again(s, r);
 	return 0;
 }
 
@@ -201,13 +215,18 @@ on_properties(sd_bus_message *m, void *arg, sd_bus_error *unused)
 	struct systemd_unit *u = arg;
 	struct systemd *s = u->owner;
 	struct news news = { 0 };
+	int r = 0;
 
 	(void)unused;
 	u->asked = sd_bus_slot_unref(u->asked);
 	if (sd_bus_message_is_method_error(m, NULL))
 		u->seen = false; /* it has just ended */
-	else if (read_properties(m, &news) >= 0)
+	else if ((r = read_properties(m, &news)) >= 0)
 		take_news(s, u, &news);
+	if (r < 0) {
+		ask_again(s, r);
+		return 0;
+	}
 	if (--s->n_asked == 0)
 		all_known(s);
 	return 0;
@@ -223,7 +242,7 @@ take_listed(struct systemd *s, const char *unit, const char *active, const char 
 		return 0;
 	u = systemd_add(s, unit);
 	if (!u)
-		return 0;
+		return errno == ENOMEM ? -ENOMEM : 0;
 	u->seen = true;
 	u->ready = strcmp(active, "active") == 0;
 	u->started = true;
@@ -246,12 +265,10 @@ on_listed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 	while (r >= 0 && (r = sd_bus_message_read(m, "(ssssssouso)", &unit, NULL, NULL, &active, NULL, NULL, &path, NULL,
 				  NULL, NULL)) > 0)
 		r = take_listed(s, unit, active, path);
-	if (r < 0) {
-		log_fault(FAULT(r), "asking systemd what runs");
-		systemd_connect_later(s);
-	} else if (s->n_asked == 0) {
+	if (r < 0)
+		ask_again(s, r);
+	else if (s->n_asked == 0)
 		all_known(s);
-	}
 	return 0;
 }
 
