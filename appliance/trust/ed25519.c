@@ -187,8 +187,11 @@ ed25519_verify(const uint8_t key[ED25519_KEY_LEN], const void *p, size_t len,
 	errno = 0;
 	pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_LEN);
 	c = EVP_MD_CTX_new();
-	return pkey && c && EVP_DigestVerifyInit(c, NULL, NULL, NULL, pkey) == 1 &&
-		EVP_DigestVerify(c, sig, ED25519_SIG_LEN, p, len) == 1;
+	if (!pkey || !c || EVP_DigestVerifyInit(c, NULL, NULL, NULL, pkey) != 1) {
+		errno = ENOMEM; /* any 32 bytes are a key to OpenSSL */
+		return false;
+	}
+	return EVP_DigestVerify(c, sig, ED25519_SIG_LEN, p, len) == 1;
 }
 
 /* y of the points of small order, little endian; the last bit (the sign of x) masked away.  Order

@@ -199,16 +199,19 @@ verify_pkey(const struct tuf_key *k, const void *p, size_t len, const uint8_t *s
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *pctx = NULL; /* belongs to ctx */
-	bool good;
+	bool ready, good;
 
-	good = ctx && EVP_DigestVerifyInit(ctx, &pctx, EVP_sha256(), NULL, k->pkey) == 1;
-	if (good && k->scheme == SCHEME_RSA_PSS)
-		good = EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+	ready = ctx && EVP_DigestVerifyInit(ctx, &pctx, EVP_sha256(), NULL, k->pkey) == 1;
+	if (ready && k->scheme == SCHEME_RSA_PSS)
+		ready = EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
 			EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_AUTO) == 1 &&
 			EVP_PKEY_CTX_set_rsa_mgf1_md(pctx, EVP_sha256()) == 1;
-	good = good && EVP_DigestVerify(ctx, sig, n, p, len) == 1;
+	good = ready && EVP_DigestVerify(ctx, sig, n, p, len) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
+	/* The key fits the scheme: nothing but memory can be wanting, now or when OpenSSL first looked for the algorithm. */
+	if (!ready)
+		errno = ENOMEM;
 	return good;
 }
 
