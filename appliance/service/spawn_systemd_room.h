@@ -105,7 +105,11 @@ void systemd_save(struct systemd *s); /* the roster */
 /* It is gone for good, and u with it: whoever listens is told. */
 void systemd_ended(struct systemd *s, struct systemd_unit *u);
 
-/* --- spawn_systemd.c: calls ------------------------------------------------------------------------------ */
-void systemd_send_calls(struct systemd *s);	/* all that wait */
-void systemd_lose_calls(struct systemd *s);	/* all that were sent: nobody will answer */
+/* --- spawn_systemd_call.c: what PID 1 is asked ----------------------------------------------------------- */
+/* Take it, as it is filled, and its descriptor, which is closed where it fails.  Its done runs later, once.  Does not
+ * block.  Returns 0 or a fault. */
+int systemd_call(struct systemd *s, struct systemd_call *take);
+void systemd_send_calls(struct systemd *s); /* all that wait */
+void systemd_lose_calls(struct systemd *s); /* all that were sent: nobody will answer */
+void systemd_drop_calls(struct systemd *s); /* all, and nobody is told */
 void systemd_job_removed(struct systemd *s, const char *job, const char *result);
