@@ -334,7 +334,7 @@ has_approved(struct keeps_world *w, uint64_t value)
 	bool all = true;
 
 	for (uint64_t i = 1; all && i <= value; i++)
-		all = core_approved_has(w->monitor, digest_of(digest, i));
+		all = core_approved_has(w->monitor, digest_of(digest, i)) == 1;
 	return all;
 }
 

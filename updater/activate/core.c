@@ -198,14 +198,24 @@ on_staged(int r, const struct stage_result *result, void *arg)
 }
 
 static int
-step_check(struct core *core)
+check_approved(const struct core *core, const char *hex)
 {
 	uint8_t digest[32];
+	int r = hex_decode(digest, sizeof(digest), hex) ? core_approved_has(monitor_dir(core->m), digest) : 0;
 
-	if (!core->c.back && (!hex_decode(digest, sizeof(digest), core->c.to) ||
-		!core_approved_has(monitor_dir(core->m), digest)))
-		return REFUSE(REASON_NOT_APPROVED, CORE_SERVICE,
-			"a core release needs its owners' signature: mainstay update approve sha256:%s", core->c.to);
+	if (r < 0)
+		return FAULT(r);
+	return r ? 0 : REFUSE(REASON_NOT_APPROVED, CORE_SERVICE,
+		"a core release needs its owners' signature: mainstay update approve sha256:%s", hex);
+}
+
+static int
+step_check(struct core *core)
+{
+	int r = core->c.back ? 0 : check_approved(core, core->c.to);
+
+	if (r)
+		return r;
 	return *core->c.to ? core_check_release(core->m, core->c.to) : 0;
 }
 
@@ -287,15 +297,12 @@ int
 core_change_start(struct core *core, const struct core_release *rel)
 {
 	struct core_change c = { .step = CORE_STAGE, .counter = rel->counter };
-	uint8_t digest[32];
 	int r;
 
 	if (core->changing)
 		return REFUSE(REASON_BUSY, CORE_SERVICE, "a change of the core is under way");
-	if (!hex_decode(digest, sizeof(digest), rel->hex) || !core_approved_has(monitor_dir(core->m), digest))
-		return REFUSE(REASON_NOT_APPROVED, CORE_SERVICE,
-			"a core release needs its owners' signature: mainstay update approve sha256:%s", rel->hex);
-	r = read_slots(core);
+	r = check_approved(core, rel->hex);
+	r = r ?: read_slots(core);
 	if (r)
 		return FAULT(r);
 	if (strcmp(rel->hex, core->hex) == 0)

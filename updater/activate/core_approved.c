@@ -120,23 +120,24 @@ core_approved_went_back(int monitor_fd, const uint8_t digest[32])
 }
 
 /* Of the items, or of those that went back. */
-static bool
+static int
 is_listed(int monitor_fd, const uint8_t digest[32], bool back)
 {
 	SCOPED(lists_done) struct lists l = { 0 };
 	char text[SHA256_TEXT_MAX];
 	size_t at;
+	int r = load(monitor_fd, &l);
 
-	return load(monitor_fd, &l) == 0 && has(back ? l.back : l.items, sha256_text(text, digest), &at);
+	return r < 0 ? FAULT(r) : r == 0 && has(back ? l.back : l.items, sha256_text(text, digest), &at);
 }
 
-bool
+int
 core_approved_has(int monitor_fd, const uint8_t digest[32])
 {
 	return is_listed(monitor_fd, digest, false);
 }
 
-bool
+int
 core_approved_is_back(int monitor_fd, const uint8_t digest[32])
 {
 	return is_listed(monitor_fd, digest, true);

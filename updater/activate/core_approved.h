@@ -4,7 +4,6 @@
  * where somebody says `--again`. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { CORE_APPROVED_MAX = 32 };
@@ -13,9 +12,9 @@ enum { CORE_APPROVED_MAX = 32 };
  * Returns 0 or a fault. */
 int core_approved_add(int monitor_fd, const uint8_t digest[32]);
 
-/* false also where the file is damaged or cannot be read. */
-bool core_approved_has(int monitor_fd, const uint8_t digest[32]);
+/* 1 where it is one of them; 0 where it is not, or the file is damaged or not there; or a fault: nobody could look. */
+int core_approved_has(int monitor_fd, const uint8_t digest[32]);
 
 /* The site went back from it: to be asked for anew.  Nothing where it is not in the list.  Returns 0 or a fault. */
 int core_approved_went_back(int monitor_fd, const uint8_t digest[32]);
-bool core_approved_is_back(int monitor_fd, const uint8_t digest[32]);
+int core_approved_is_back(int monitor_fd, const uint8_t digest[32]);

@@ -57,8 +57,11 @@ bool
 update_core_went_back(const struct update *u, const char *hex)
 {
 	uint8_t digest[32];
+	int r = hex_decode(digest, sizeof(digest), hex) ? core_approved_is_back(monitor_dir(u->m), digest) : 0;
 
-	return hex_decode(digest, sizeof(digest), hex) && core_approved_is_back(monitor_dir(u->m), digest);
+	if (r < 0)
+		log_fault(r, "which core releases this site went back from"); /* then it stays where it is */
+	return r != 0;
 }
 
 json_t *

@@ -38,11 +38,13 @@ check_custom(struct update *u, const struct assignment_release *a, const struct 
 	const struct lock_entry *running;
 	struct lock lock;
 	bool core = strcmp(json_text(t->custom, "class"), "core") == 0;
-	int r;
+	int r = core ? core_approved_has(monitor_dir(u->m), a->sha256) : 1;
 
+	if (r < 0)
+		return FAULT(r);
 	if (!t->has_sha256 || !sha256_same(t->sha256, a->sha256, SHA256_LEN))
 		return REFUSE(REASON_HASH_MISMATCH, a->target, "the assignment names other bytes than the targets role");
-	if (core && !core_approved_has(monitor_dir(u->m), a->sha256))
+	if (r == 0)
 		return REFUSE(REASON_NOT_APPROVED, a->target,
 			"a core release needs its owners' signature: mainstay update approve sha256:%s",
 			hex_encode((char[65]){ 0 }, a->sha256, SHA256_LEN));

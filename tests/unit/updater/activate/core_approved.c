@@ -58,11 +58,11 @@ only_owners_let_the_core_change(void **state)
 		approve(b, "sha256:ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
 			said.data, said.len),
 		REASON_ALTERED);
-	assert_false(core_approved_has(t->m->dir_fd, raw));
+	assert_int_equal(core_approved_has(t->m->dir_fd, raw), 0);
 	assert_int_equal(approve(b, digest, said.data, said.len), 0);
 	assert_string_equal(site_last_leaf(t), "accept core");
-	assert_true(core_approved_has(t->m->dir_fd, raw));
-	assert_false(core_approved_has(t->m->dir_fd, other));
+	assert_int_equal(core_approved_has(t->m->dir_fd, raw), 1);
+	assert_int_equal(core_approved_has(t->m->dir_fd, other), 0);
 	site_refused(t, approve(b, digest, said.data, said.len), REASON_REPLAYED);
 	sshkey_signer_free(ann);
 }
@@ -105,13 +105,13 @@ the_list_is_bounded_and_damage_approves_nothing(void **state)
 		assert_int_equal(core_approved_add(dir, digest), 0); /* twice is once */
 	}
 	digest[0] = 0;
-	assert_false(core_approved_has(dir, digest)); /* the oldest made room */
+	assert_int_equal(core_approved_has(dir, digest), 0); /* the oldest made room */
 	digest[0] = 1;
-	assert_true(core_approved_has(dir, digest));
+	assert_int_equal(core_approved_has(dir, digest), 1);
 	assert_int_equal(fs_replace(dir, "core.json", "{\"v\":1}", 7, 0600), 0);
-	assert_false(core_approved_has(dir, digest));
+	assert_int_equal(core_approved_has(dir, digest), 0);
 	assert_int_equal(core_approved_add(dir, digest), 0);
-	assert_true(core_approved_has(dir, digest));
+	assert_int_equal(core_approved_has(dir, digest), 1);
 }
 
 /* That the site went back from one is kept with it, until its owners say yes again. */
@@ -124,23 +124,23 @@ a_new_word_forgets_that_the_site_went_back(void **state)
 	uint8_t one[32] = { 1 }, two[32] = { 2 };
 
 	assert_int_equal(core_approved_went_back(dir, one), 0); /* nobody said yes to it */
-	assert_false(core_approved_is_back(dir, one));
+	assert_int_equal(core_approved_is_back(dir, one), 0);
 	assert_int_equal(faccessat(dir, "core.json", F_OK, 0), -1);
 	assert_int_equal(fs_replace(dir, "core.json", old, strlen(old), 0600), 0); /* as it was written before */
-	assert_true(core_approved_has(dir, one));
+	assert_int_equal(core_approved_has(dir, one), 1);
 	assert_int_equal(core_approved_add(dir, two), 0);
 	assert_int_equal(core_approved_went_back(dir, one), 0);
 	assert_int_equal(core_approved_went_back(dir, one), 0);
-	assert_true(core_approved_is_back(dir, one));
-	assert_true(core_approved_has(dir, one));
-	assert_false(core_approved_is_back(dir, two));
+	assert_int_equal(core_approved_is_back(dir, one), 1);
+	assert_int_equal(core_approved_has(dir, one), 1);
+	assert_int_equal(core_approved_is_back(dir, two), 0);
 	assert_true(update_went_back(b->u, CORE_SERVICE, "0100000000000000000000000000000000000000000000000000000000000000"));
 	assert_false(update_went_back(b->u, CORE_SERVICE, "0200000000000000000000000000000000000000000000000000000000000000"));
 	assert_int_equal(core_approved_add(dir, two), 0);
-	assert_true(core_approved_is_back(dir, one));
+	assert_int_equal(core_approved_is_back(dir, one), 1);
 	assert_int_equal(core_approved_add(dir, one), 0);
-	assert_false(core_approved_is_back(dir, one));
-	assert_true(core_approved_has(dir, one));
+	assert_int_equal(core_approved_is_back(dir, one), 0);
+	assert_int_equal(core_approved_has(dir, one), 1);
 }
 
 int
