@@ -1,11 +1,13 @@
 #include "appliance/monitor/cosign_room.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/fault.h"
 #include "appliance/base/log.h"
 #include "appliance/monitor/inside.h"
 #include "appliance/monitor/witnesses.h"
@@ -53,8 +55,10 @@ cosigner_read_all(struct cosigning *s)
 	const struct quorum *q = witnesses_quorum(s->m);
 	struct cosigning *before = malloc(sizeof(*before));
 
-	if (!before)
-		return; /* next second */
+	if (!before) {
+		log_fault(FAULT(-ENOMEM), "reading who cosigns"); /* read again in the next second */
+		return;
+	}
 	*before = *s;
 	s->n = 0;
 	add_cosigner(s, before, &s->m->site.witness, "");

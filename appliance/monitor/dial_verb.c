@@ -117,7 +117,8 @@ hold(struct dial *d)
 
 /* --- ports of a service ------------------------------------------------------------------------------------------ */
 /* Do the metrics of d name this port? */
-static bool
+/* 1 where one does, 0, or a fault. */
+static int
 names_port(const struct definition *d, const json_t *knobs, uint64_t port)
 {
 	const struct definition_values values = {
@@ -130,12 +131,14 @@ names_port(const struct definition *d, const json_t *knobs, uint64_t port)
 		const char *template = json_string_value(json_object_get(one, "port"));
 		SCOPED(scope_free) char *text = NULL;
 		uint64_t named;
+		int r = template ? definition_expand(template, &values, &text) : 0;
 
-		if (template && definition_expand(template, &values, &text) == 0 && text &&
-			number_u64(&named, text, UINT16_MAX) == 0 && named == port)
-			return true;
+		if (r < 0)
+			return FAULT(r);
+		if (r == 0 && text && number_u64(&named, text, UINT16_MAX) == 0 && named == port)
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 static int
@@ -149,7 +152,10 @@ dial_service(struct dials *all, struct monitor_call *call, const char *service, 
 	r = r ?: services_knobs(all->m, service, &knobs);
 	if (r)
 		return r < 0 ? FAULT(r) : r;
-	if (!names_port(d, knobs, port))
+	r = names_port(d, knobs, port);
+	if (r < 0)
+		return FAULT(r);
+	if (r == 0)
 		return REFUSE(REASON_DENIED, service, "no metrics of it name port %u", port);
 	r = begin(all, call, port, &dial);
 	if (r)
