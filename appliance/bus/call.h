@@ -50,5 +50,6 @@ struct call_link *call_link_close(struct call_link *l);
 typedef void call_done_fn(int r, const json_t *answer, void *arg);
 
 /* Call; done runs exactly once, later, from the loop, unless the link is closed first.
- * Returns 0, or -ENOTCONN (done does not run). */
+ * Returns 0, or, and done does not run: -ENOTCONN, the link is down, goes down now, or has too much under way; -ENOMEM, it
+ * stays up. */
 int call_link_call(struct call_link *l, struct call_request *take_c, call_done_fn *done, void *arg);

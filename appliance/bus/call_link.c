@@ -201,6 +201,10 @@ call_link_call(struct call_link *l, struct call_request *take_c, call_done_fn *d
 		return -ENOTCONN;
 	}
 	r = call_request_frame(c, &out, ++l->last_id);
+	if (r == -ENOMEM) {
+		call_free(c);
+		return FAULT(r);
+	}
 	if (r == 0)
 		r = frame_conn_send(l->conn, &out);
 	call_free(c);

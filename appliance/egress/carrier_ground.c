@@ -42,7 +42,8 @@ say_hello(struct carrier *c)
 	struct call_request *hello = call_new("courier.hello");
 
 	call_param(hello, "key", ed25519_public_hex(c->key));
-	(void)carrier_call(c, hello, on_hello, c); /* a link lost at once comes up again */
+	if (carrier_call(c, hello, on_hello, c) == -ENOMEM) /* a link lost at once comes up again */
+		on_hello(-ENOMEM, NULL, c);
 }
 
 static bool
@@ -200,14 +201,16 @@ static void
 on_apply(void *arg)
 {
 	struct carrier *c = arg;
+	bool leaving = c->leaving;
 
 	if (c->next_config) {
 		apply_config(c);
 		return;
 	}
-	if (c->leaving || (enrolled(c->config) && !c->hub))
+	if (leaving || (enrolled(c->config) && !c->hub))
 		build(c);
-	say_hello(c);
+	if (!leaving) /* who has left said it, with the other key */
+		say_hello(c);
 }
 
 /* What could not be taken for want of memory the monitor says once more. */
