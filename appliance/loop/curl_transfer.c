@@ -114,6 +114,12 @@ add_recipient(struct curl_transfer *t, const char *address)
 }
 
 static int
+option_fault(CURLcode c)
+{
+	return c == CURLE_OUT_OF_MEMORY ? FAULT(-ENOMEM) : c ? FAULT(-EINVAL) : 0;
+}
+
+static int
 set_mail(struct curl_transfer *t, const struct http_request *req)
 {
 	const struct http_mail *m = req->mail;
@@ -141,7 +147,7 @@ set_mail(struct curl_transfer *t, const struct http_request *req)
 		c = curl_easy_setopt(e, CURLOPT_USERNAME, m->user);
 		c = c ? c : curl_easy_setopt(e, CURLOPT_PASSWORD, m->password);
 	}
-	return c ? FAULT(-EINVAL) : 0;
+	return option_fault(c);
 }
 
 static int
@@ -155,7 +161,7 @@ set_body(struct curl_transfer *t, const struct http_request *req)
 	if (!req->body && strcmp(req->method, "GET") == 0)
 		return 0;
 	if (!req->body && strcmp(req->method, "HEAD") == 0)
-		return curl_easy_setopt(e, CURLOPT_NOBODY, 1L) ? FAULT(-EINVAL) : 0;
+		return option_fault(curl_easy_setopt(e, CURLOPT_NOBODY, 1L));
 	t->body = malloc(req->body_len + 1);
 	if (!t->body)
 		return FAULT(-ENOMEM);
@@ -165,7 +171,7 @@ set_body(struct curl_transfer *t, const struct http_request *req)
 	c = c ? c : curl_easy_setopt(e, CURLOPT_POSTFIELDS, (char *)t->body);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
 	c = c ? c : curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, req->method);
-	return c ? FAULT(-EINVAL) : 0;
+	return option_fault(c);
 }
 
 static CURLcode
@@ -215,9 +221,7 @@ set_options(struct curl_transfer *t, const struct http_request *req)
 		c = curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (!c && req->ca_file)
 		c = curl_easy_setopt(e, CURLOPT_CAINFO, req->ca_file);
-	if (c == CURLE_OUT_OF_MEMORY)
-		return FAULT(-ENOMEM);
-	return c ? FAULT(-EINVAL) : set_body(t, req);
+	return option_fault(c) ?: set_body(t, req);
 }
 
 int
