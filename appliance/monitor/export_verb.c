@@ -132,8 +132,11 @@ static int
 put_policy(struct gathering *g)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(4 * QUORUM_BYTES_MAX);
+	const struct quorum *q = witnesses_quorum(g->m);
 
-	quorum_text(&b, witnesses_quorum(g->m)); /* enrolled: there is one */
+	if (!q)
+		return FAULT(-ENOMEM); /* enrolled: there is one */
+	quorum_text(&b, q);
 	return buf_error(&b) ?: put_file(g->files, "policy", buf_text(&b));
 }
 

@@ -157,6 +157,8 @@ show(struct monitor *m, struct monitor_call *call)
 	SCOPED(buf_done) struct buf text = BUF_MAX(4 * QUORUM_BYTES_MAX);
 	const struct quorum *q = witnesses_quorum(m);
 
+	if (!q && m->site.state == SITE_STATE_ENROLLED)
+		return FAULT(-ENOMEM);
 	if (!q)
 		return REFUSE(REASON_NOT_FOUND, WITNESSES_FILE,
 			"no policy was applied, and the site is not enrolled");
