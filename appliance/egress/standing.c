@@ -118,7 +118,9 @@ on_rotation(int r, const struct hub_reply *reply, const char *why, void *arg)
 	}
 	call = call_new("rotate.finish");
 	carrier_put_reply(call, reply);
-	(void)carrier_call(s->carrier, call, on_record_told, s); /* asked again until the monitor has it */
+	/* Asked again until the monitor has it, and soon where only memory was wanting. */
+	if (carrier_call(s->carrier, call, on_record_told, s) == -ENOMEM)
+		s->rotation_us = 0;
 }
 
 static int
@@ -164,7 +166,7 @@ on_reset(struct carrier *c, void *arg)
 	hub_client_cancel(s->record);
 	hub_client_cancel(s->daemon);
 	hub_client_cancel(s->rotation);
-	s->record_us = s->daemon_us = 0;
+	s->record_us = s->daemon_us = s->rotation_us = 0;
 }
 
 static int
