@@ -131,10 +131,10 @@ int
 card_show_json(json_t **ret, const struct card *card, const struct token *token)
 {
 	SCOPED_JSON *obj = json_object(), *hub = json_object();
-	json_t *switches = json_pack("{s:b, s:b, s:b}", "telemetry", 0, "updates", 0, "remote", 0);
+	SCOPED_JSON *switches = json_pack("{s:b, s:b, s:b}", "telemetry", 0, "updates", 0, "remote", 0);
 	int r;
 
-	if (!obj || !hub || json_object_set_new(obj, "switches", switches) < 0 ||
+	if (!obj || !hub || json_object_set(obj, "switches", switches) < 0 ||
 		json_object_set(obj, "hub", hub) < 0)
 		return FAULT(-ENOMEM);
 	r = json_put_text(obj, "vendor", card->name);

@@ -244,7 +244,7 @@ no_byte_of_a_card_can_change(void **state)
 		struct card *c = NULL;
 
 		canonical.data[i] ^= (uint8_t)(1 << i % 8);
-		taken += card_read_parts(&c, canonical.data, canonical.len, sigs) <= 0;
+		taken += card_read_parts(&c, canonical.data, canonical.len, sigs) == 0;
 		assert_null(c);
 		canonical.data[i] ^= (uint8_t)(1 << i % 8);
 	}
