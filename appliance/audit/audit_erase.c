@@ -22,14 +22,16 @@ struct erasing {
 	uint64_t erased;
 };
 
-static bool
+/* 1 for the leaf of an erasing, 0, or a fault: what nobody could look at is not erased. */
+static int
 spared(const uint8_t *p, size_t len)
 {
 	SCOPED_JSON *doc = NULL;
 	struct contents_range range;
 	struct audit_entry e;
+	int r = audit_entry_parse(&e, &doc, p, len);
 
-	return audit_entry_parse(&e, &doc, p, len) == 0 && contents_erasing(&e, &range);
+	return r < 0 ? FAULT(r) : r == 0 && contents_erasing(&e, &range);
 }
 
 /* Copy a bundle with tombstones in place of what is to go. */
@@ -43,8 +45,12 @@ copy_bundle(struct buf *out, const struct buf *in, uint64_t first, struct erasin
 	size_t len;
 
 	for (uint64_t n = first; bundle_next(&b, &p, &len); n++) {
-		if (n < x->range.from || n > x->range.to ||
-			bundle_is_tombstone(p, len, n, &time_us) || spared(p, len)) {
+		bool stays = n < x->range.from || n > x->range.to || bundle_is_tombstone(p, len, n, &time_us);
+		int r = stays ? 1 : spared(p, len);
+
+		if (r < 0)
+			return r;
+		if (r) {
 			bundle_put(out, p, len);
 			continue;
 		}
