@@ -221,17 +221,22 @@ envelope_claimed_key(const struct envelope *e, size_t i, struct sshkey_public *r
 	return 0;
 }
 
-enum message
+int
 envelope_claimed_message(const struct envelope *e, size_t i)
 {
 	SCOPED(buf_done) struct buf b = BUF_MAX(SSHSIG_BLOB_MAX);
 	struct sshsig sig;
-	enum message claimed = MESSAGE_MAX;
+	enum message claimed;
+	int r;
 
-	if (i < e->n_sigs && person_blob(&b, e, &e->sigs[i]) == 0 &&
-		sshsig_parse(&sig, b.data, b.len, message_word(e->type)) == 0)
-		claimed = message_of(sig.name_space);
-	return claimed == MESSAGE_MAX ? e->type : claimed;
+	if (i >= e->n_sigs)
+		return (int)e->type;
+	r = person_blob(&b, e, &e->sigs[i]);
+	r = r ?: sshsig_parse(&sig, b.data, b.len, message_word(e->type));
+	if (r < 0)
+		return FAULT(r);
+	claimed = r ? MESSAGE_MAX : message_of(sig.name_space);
+	return (int)(claimed == MESSAGE_MAX ? e->type : claimed);
 }
 
 /* --- making ----------------------------------------------------------------------------------- */

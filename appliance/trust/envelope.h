@@ -52,9 +52,10 @@ int envelope_verify_person(const struct envelope *e, const struct sshkey_public 
  * the person up.  Returns 0 or REASON_MALFORMED (logged), also where keyid is not that key's. */
 int envelope_claimed_key(const struct envelope *e, size_t i, struct sshkey_public *ret);
 
-/* The kind of message whose namespace signature i of a person's envelope names (unverified); the envelope's own type
- * where that is none or cannot be read: verifying then says why not. */
-enum message envelope_claimed_message(const struct envelope *e, size_t i);
+/* The kind of message (enum message) whose namespace signature i of a person's envelope names (unverified); the
+ * envelope's own type where that is none or cannot be read: verifying then says why not.  Or a fault, where nobody
+ * could look. */
+int envelope_claimed_message(const struct envelope *e, size_t i);
 
 /* Make an envelope over payload.  *ret is the caller's.  Return 0; REASON_MALFORMED or
  * REASON_TOO_LARGE where payload does not fit the type (logged); for a person what

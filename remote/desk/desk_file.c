@@ -81,12 +81,15 @@ take_item(struct desk *d, const struct desk_site *site, const struct results_fil
 	SCOPED(request_freep) struct request *q = NULL;
 	SCOPED(envelope_freep) struct envelope *e = NULL;
 	SCOPED_JSON *doc = NULL;
-	int r = envelope_open_json(&e, MESSAGE_REQUEST, item->request);
+	int type, r = envelope_open_json(&e, MESSAGE_REQUEST, item->request);
 
 	*a = (struct desk_answer){ .call = d->call, .id = item->id, .quiet = quiet };
 	if (r)
 		return r;
-	a->plan_only = envelope_claimed_message(e, 0) == MESSAGE_DRY_RUN;
+	type = envelope_claimed_message(e, 0);
+	if (type < 0)
+		return FAULT(type);
+	a->plan_only = type == MESSAGE_DRY_RUN;
 	r = desk_asked_open(d, item->id, item->request, a->plan_only, &q);
 	if (!r && strcmp(q->site, site->site) != 0)
 		r = REFUSE(REASON_WRONG_ADDRESSEE, item->id, "was asked of %s, the file is of %s", q->site, site->site);

@@ -69,14 +69,15 @@ static int
 open_any(struct envelope **ret, const void *body, size_t len)
 {
 	SCOPED(envelope_freep) struct envelope *e = NULL;
-	enum message type;
-	int r = envelope_open(&e, MESSAGE_REQUEST, body, len);
+	int type, r = envelope_open(&e, MESSAGE_REQUEST, body, len);
 
 	if (r)
 		return r;
 	type = envelope_claimed_message(e, 0);
+	if (type < 0)
+		return FAULT(type);
 	if (type == MESSAGE_DRY_RUN || type == MESSAGE_CANCEL)
-		return envelope_open_json(ret, type, e->text);
+		return envelope_open_json(ret, (enum message)type, e->text);
 	*ret = STEAL(e);
 	return 0;
 }

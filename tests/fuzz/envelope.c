@@ -43,7 +43,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		__builtin_trap();
 	(void)envelope_verify_daemon(e, key);
 	for (size_t i = 0; i < e->n_sigs; i++) {
-		if (envelope_claimed_message(e, i) >= MESSAGE_MAX)
+		int claimed = envelope_claimed_message(e, i);
+
+		if (claimed < 0 || claimed >= MESSAGE_MAX)
 			__builtin_trap();
 		if (!envelope_claimed_key(e, i, &person))
 			(void)envelope_verify_person(e, &person);
