@@ -102,22 +102,30 @@ databases_fleet(struct databases *d)
 
 /* --- what fails ----------------------------------------------------------------------------------------- */
 /* Note that a file failed, once in the log as long as it goes on. */
+static struct ailing_file *
+find_ailing(struct databases *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_ailing; i++)
+		if (strcmp(d->ailing[i].name, name) == 0)
+			return &d->ailing[i];
+	return NULL;
+}
+
 static void
 note_failure(struct databases *d, const char *name, int why)
 {
-	struct ailing_file *more;
+	struct ailing_file *more = find_ailing(d, name);
 
-	for (size_t i = 0; i < d->n_ailing; i++)
-		if (strcmp(d->ailing[i].name, name) == 0) {
-			d->ailing[i].why = why;
-			d->ailing[i].last_us = clock_mono_us();
-			return;
-		}
+	if (more) {
+		more->why = why;
+		more->last_us = clock_mono_us();
+		return;
+	}
 	log_fault(why, name);
 	log_error("the file of customer %s cannot be used; what is asked of it is answered 503", name);
 	more = realloc(d->ailing, (d->n_ailing + 1) * sizeof(*more));
 	if (!more)
-		return; /* said in the log, and found again at the next use */
+		return; /* said in the log; databases_each() says it again */
 	d->ailing = more;
 	more += d->n_ailing++;
 	(void)snprintf(more->name, sizeof(more->name), "%s", name);
@@ -261,21 +269,22 @@ list(struct databases *d, char ***ret, size_t *ret_n)
 	return r;
 }
 
-/* Returns 0, what stops the round (> 0), and never a fault: that is this file's alone. */
+/* Returns 0 or what stops the round (> 0).  A fault is this file's alone, and stops nothing, as long as it could be
+ * noted: who is not told of it would take the rest for the whole. */
 static int
 visit(struct databases *d, const char *name, databases_each_fn *each, void *arg)
 {
 	struct db *db;
-	int r = databases_customer(d, name, &db);
+	int r = databases_customer(d, name, &db); /* notes its own */
 
-	if (r != 0)
-		return 0; /* noted there */
-	r = each(name, db, arg);
-	if (r >= 0)
-		return r;
-	note_failure(d, name, r);
-	forget(d, name);
-	return 0;
+	if (r == 0) {
+		r = each(name, db, arg);
+		if (r >= 0)
+			return r;
+		note_failure(d, name, r);
+		forget(d, name);
+	}
+	return r < 0 && !find_ailing(d, name) ? FAULT(-ENOMEM) : 0;
 }
 
 int

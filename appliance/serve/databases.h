@@ -37,7 +37,7 @@ typedef int databases_each_fn(const char *name, struct db *db, void *arg);
 /* Run each(name, db, arg) for every customer's file that want(name, arg) says yes to (NULL: all); one that nobody
  * wants is not even opened.  Stops at the first r > 0 and returns it.  A file that does not open, or of which each()
  * says r < 0, is closed, counts as ailing and is passed over: one customer's damage is no other's.  A fault is
- * returned where the folder cannot be read. */
+ * returned where the folder cannot be read, or where such a file could not be noted. */
 int databases_each(struct databases *d, databases_want_fn *want, databases_each_fn *each, void *arg);
 
 /* A customer's file that failed within DATABASES_AILING_S; why is the fault. */

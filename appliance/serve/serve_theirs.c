@@ -1,5 +1,6 @@
 #include "appliance/serve/serve.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -50,6 +51,7 @@ struct visit {
 	databases_each_fn *each;
 	void *arg;
 	json_t *unavailable;
+	int untold; /* a fault where one is missing there */
 };
 
 static bool
@@ -73,22 +75,22 @@ visit_one(const char *name, struct db *db, void *arg)
 static void
 tell_ailing(const char *name, int why, void *arg)
 {
-	const struct visit *v = arg;
+	struct visit *v = arg;
 
 	(void)why;
-	if (is_theirs(name, arg))
-		(void)json_array_append_new(v->unavailable, json_string(name));
+	if (is_theirs(name, arg) && json_array_append_new(v->unavailable, json_string(name)) < 0)
+		v->untold = -ENOMEM;
 }
 
 int
 serve_each_customer(struct serve *s, const struct auth_identity *who, databases_each_fn *each, void *arg,
 	json_t *unavailable)
 {
-	struct visit v = { serve_config(s), who, each, arg, unavailable };
+	struct visit v = { serve_config(s), who, each, arg, unavailable, 0 };
 	int r = databases_each(serve_databases(s), is_theirs, visit_one, &v);
 
 	(void)databases_ailing(serve_databases(s), tell_ailing, &v);
-	return r;
+	return FAULT(r ? r : v.untold);
 }
 
 int
