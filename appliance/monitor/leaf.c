@@ -193,8 +193,11 @@ leaf_flush(struct monitor *m, bool all)
 static void
 add_pending(json_t *status, const char *kind, const char *id, const char *text)
 {
-	(void)json_array_append_new(json_object_get(status, "pending"),
+	int r = json_array_append_new(json_object_get(status, "pending"),
 		json_pack("{s:s, s:s, s:s}", "kind", kind, "id", id, "text", text));
+
+	if (r < 0)
+		log_fault(FAULT(-ENOMEM), kind);
 }
 
 /* Nothing is done that cannot be logged: people hear of it before they ask for something. */

@@ -194,20 +194,23 @@ static int
 on_status(struct monitor *m, struct monitor_call *call, void *arg)
 {
 	json_t *s = json_object();
+	int r;
 
 	(void)arg;
-	if (!s)
-		return FAULT(-ENOMEM);
-	(void)json_object_set_new(s, "appliance", appliance(m));
-	(void)json_object_set_new(s, "enrolled", json_boolean(monitor_enrolled(m)));
-	(void)json_object_set_new(s, "hub", hub(m));
-	(void)json_object_set_new(s, "clock", clock_part(m));
-	(void)json_object_set_new(s, "switches", switches(m));
-	(void)json_object_set_new(s, "daemons", daemons(m));
-	(void)json_object_set_new(s, "services", status_services(m));
+	r = json_object_set_new(s, "appliance", appliance(m));
+	r |= json_object_set_new(s, "enrolled", json_boolean(monitor_enrolled(m)));
+	r |= json_object_set_new(s, "hub", hub(m));
+	r |= json_object_set_new(s, "clock", clock_part(m));
+	r |= json_object_set_new(s, "switches", switches(m));
+	r |= json_object_set_new(s, "daemons", daemons(m));
+	r |= json_object_set_new(s, "services", status_services(m));
+	r |= json_object_set_new(s, "pending", pending(m));
+	r |= json_object_set_new(s, "audit", audit(m));
+	if (r) {
+		json_decref(s);
+		return FAULT(-ENOMEM); /* a status with a part missing would look like a quiet site's */
+	}
 	put_why(m, json_object_get(s, "services"));
-	(void)json_object_set_new(s, "pending", pending(m));
-	(void)json_object_set_new(s, "audit", audit(m));
 	put_enforced(m, s);
 	leaf_status(m, s);
 	for (size_t i = 0; i < m->n_modules; i++)
