@@ -272,14 +272,18 @@ on_listed(sd_bus_message *m, void *arg, sd_bus_error *unused)
 	return 0;
 }
 
+/* Also while an earlier list is still waited for: what that one would say is nobody's any more. */
 static int
 list(struct systemd *s)
 {
 	sd_bus_message *m = NULL;
 	int r;
 
-	for (struct systemd_unit *u = s->units; u; u = u->next)
+	s->listing = sd_bus_slot_unref(s->listing);
+	for (struct systemd_unit *u = s->units; u; u = u->next) {
 		u->seen = false;
+		u->asked = sd_bus_slot_unref(u->asked);
+	}
 	s->n_asked = 0;
 	for (size_t i = 0; i < ARRAY_LEN(systemd_daemons); i++) /* also those that are down are spoken of */
 		if (!systemd_add(s, roster_unit(systemd_daemons[i])))

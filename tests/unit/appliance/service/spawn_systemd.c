@@ -457,7 +457,8 @@ a_reload_of_pid_1_ends_nothing(void **state)
 	turn(b, 50);
 	assert_string_equal(b->exited, "");
 	b->shims[1] = NULL;
-	assert_true(sd_bus_emit_signal(b->bus, path, manager, "Reloading", "b", 0) >= 0);
+	for (int again = 0; again < 3; again++) /* the next before it is known what runs after the one */
+		assert_true(sd_bus_emit_signal(b->bus, path, manager, "Reloading", "b", 0) >= 0);
 	turn_until(b, has_exited);
 	assert_non_null(strstr(b->exited, " nginx "));
 	b->result = NOT_DONE;
