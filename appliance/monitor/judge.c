@@ -115,14 +115,18 @@ on_again(void *arg)
 		finish(job, r, NULL);
 }
 
-/* Judging changes nothing but what it is handed: where the worker, or who was to start it, was killed, another one does it. */
-static bool
+/* Judging changes nothing but what it is handed: where the worker, or who was to start it, was killed, another one does it.
+ * Returns 1 where that begins, 0 where not, or a fault. */
+static int
 try_again(struct job *job, int r)
 {
 	bool died = r == -ECONNRESET && job->deaths++ < DEATHS_MAX,
 	     away = (r == REASON_INTERRUPTED || r == REASON_UNREACHABLE) && job->waits++ < WAITS_MAX;
 
-	return (died || away) && loop_after(&job->again, job->queue->m->loop, died ? 0 : WAIT_MS, on_again, job) == 0;
+	if (!died && !away)
+		return 0;
+	r = loop_after(&job->again, job->queue->m->loop, died ? 0 : WAIT_MS, on_again, job);
+	return r < 0 ? FAULT(r) : 1;
 }
 
 static void
@@ -130,10 +134,12 @@ on_done(struct spawn_job *worker, int r, struct frame *f, void *arg)
 {
 	SCOPED_JSON *answer = NULL;
 	struct job *job = arg;
+	int again = f ? 0 : try_again(job, r);
 
 	(void)worker;
-	if (!f && try_again(job, r))
+	if (again > 0)
 		return;
+	r = again ?: r;
 	if (r == 0)
 		r = read_answer(job, f, &answer);
 	else if (r == -ECONNRESET)
