@@ -6,6 +6,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/fault.h"
+#include "appliance/base/log.h"
 
 /* Where the floor stands in an SSL_CTX: as whole seconds in the pointer itself, so that nothing has to live as long as
  * a connection that is kept. */
@@ -26,14 +27,19 @@ on_verify(int good, X509_STORE_CTX *store)
 	X509 *cert = X509_STORE_CTX_get_current_cert(store);
 	int why = X509_STORE_CTX_get_error(store);
 	time_t floor_s;
+	int later;
 
 	if (good)
 		return 1;
 	if (!ssl || !cert || (why != X509_V_ERR_CERT_HAS_EXPIRED && why != X509_V_ERR_CERT_NOT_YET_VALID))
 		return 0;
 	floor_s = (time_t)(uintptr_t)SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), floor_index());
-	/* 1: later than the floor; 0 where the date cannot be read. */
-	if (X509_cmp_time(X509_get0_notAfter(cert), &floor_s) != 1)
+	/* 1: later than the floor; 0 where the date cannot be read, or nobody could look. */
+	errno = 0;
+	later = X509_cmp_time(X509_get0_notAfter(cert), &floor_s);
+	if (later == 0 && errno == ENOMEM)
+		log_fault(FAULT(-ENOMEM), "reading a certificate's date");
+	if (later != 1)
 		return 0;
 	X509_STORE_CTX_set_error(store, X509_V_OK);
 	return 1;

@@ -177,7 +177,11 @@ event_json(const struct notify *n, const char *event, const char *about, const c
 	SCOPED_JSON *o = json_pack("{s:i, s:s, s:s, s:s, s:s}", "v", 1, "event", event, "site",
 		monitor_site(n->m), "about", about ? about : "", "text", text);
 
-	return o && json_put_time(o, "time", monitor_now_us(n->m)) == 0 ? STEAL(o) : NULL;
+	if (!o || json_put_time(o, "time", monitor_now_us(n->m)) < 0) {
+		log_fault(FAULT(-ENOMEM), "telling the programs in notify.d");
+		return NULL;
+	}
+	return STEAL(o);
 }
 
 /* There is room for it. */
@@ -189,8 +193,10 @@ add_run(struct notify *n, const char *folder, const char *name, const json_t *ev
 	if (snprintf(run->path, sizeof(run->path), "%s/%s", folder, name) >= (int)sizeof(run->path))
 		return false;
 	run->event = json_copy_whole(event, JSON_DEEP);
-	if (!run->event)
+	if (!run->event) {
+		log_fault(FAULT(-ENOMEM), run->path);
 		return false;
+	}
 	n->n_waiting++;
 	return true;
 }

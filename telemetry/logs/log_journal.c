@@ -309,7 +309,7 @@ log_journal_fd(struct log_journal *j)
 {
 	int fd = sd_journal_get_fd(j->sd);
 
-	return fd < 0 ? -1 : fd;
+	return fd < 0 ? FAULT(fd) : fd;
 }
 
 void

@@ -58,6 +58,7 @@ int log_journal_tail(struct log_journal *j, char ret[LOG_CURSOR_JOURNAL_MAX + 1]
 /* So that the last n entries of these units are the next.  Returns 0 or a fault. */
 int log_journal_last(struct log_journal *j, const struct log_journal_unit *units, size_t n_units, size_t n);
 
-/* Readable when something changed: then, and before looking by the clock, log_journal_process().  -1: there is none. */
+/* Readable when something changed: then, and before looking by the clock, log_journal_process().
+ * Or a fault. */
 int log_journal_fd(struct log_journal *j);
 void log_journal_process(struct log_journal *j);

@@ -107,9 +107,10 @@ void
 logs_notice_journal(struct logs *l)
 {
 	int fd = log_journal_fd(l->journal);
+	int r = fd < 0 ? fd : loop_watch(&l->journal_watch, l->loop, fd, EPOLLIN, on_journal, l);
 
-	if (fd >= 0 && loop_watch(&l->journal_watch, l->loop, fd, EPOLLIN, on_journal, l) < 0)
-		log_warning("the journal is looked at once a period only");
+	if (r < 0)
+		log_fault(r, "following the journal, which is looked at once a period only");
 }
 
 void
