@@ -147,11 +147,12 @@ write_role(struct world *w, const struct row *row, const char *role, uint64_t ve
 	put_file(w, name, &b);
 	if (lists) {
 		meta = tuf_repo_meta(b.data, b.len, version);
+		assert_non_null(meta);
 		if (row && row->no_hashes) {
 			json_object_del(meta, "hashes");
 			json_object_del(meta, "length");
 		}
-		json_object_set_new(lists, listed_as, meta);
+		assert_int_equal(json_object_set_new(lists, listed_as, meta), 0);
 	}
 	buf_done(&b);
 	json_decref(take_signed);

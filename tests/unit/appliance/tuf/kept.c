@@ -39,9 +39,12 @@ static json_t *
 role_of(const struct world *w, unsigned key, json_t *keys)
 {
 	uint8_t raw[1][32];
+	json_t *role;
 
 	memcpy(raw[0], ed25519_public(w->key[key]), 32);
-	return tuf_repo_role(keys, (const uint8_t(*)[32])raw, 1, 1);
+	role = tuf_repo_role(keys, (const uint8_t(*)[32])raw, 1, 1);
+	assert_non_null(role);
+	return role;
 }
 
 /* Sign into the repository; returns what a list says of it. */

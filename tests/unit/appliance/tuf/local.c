@@ -69,14 +69,17 @@ make_repo_of(uint64_t version, json_t *take_targets, json_t *take_roles)
 {
 	static const char *const names[] = { "root", "timestamp", "snapshot", "targets" };
 	SCOPED(buf_done) struct buf text = BUF_MAX(65536);
-	json_t *root = tuf_repo_new("root", 1, EXPIRY_US), *keys = json_object(), *roles = json_object(), *doc;
+	json_t *root = tuf_repo_new("root", 1, EXPIRY_US), *keys = json_object(), *roles = json_object(), *role, *doc;
 	uint8_t raw[1][32];
 
 	memcpy(raw[0], ed25519_public(key), 32);
-	for (size_t i = 0; i < 4; i++)
-		json_object_set_new(roles, names[i], tuf_repo_role(keys, (const uint8_t (*)[32])raw, 1, 1));
-	json_object_set_new(root, "roles", roles);
-	json_object_set(root, "keys", keys);
+	for (size_t i = 0; i < 4; i++) {
+		role = tuf_repo_role(keys, (const uint8_t (*)[32])raw, 1, 1);
+		assert_non_null(role);
+		assert_int_equal(json_object_set_new(roles, names[i], role), 0);
+	}
+	assert_int_equal(json_object_set_new(root, "roles", roles), 0);
+	assert_int_equal(json_object_set(root, "keys", keys), 0);
 	json_object_set_new(root, "consistent_snapshot", json_true());
 	publish("1.root.json", root, &text);
 	doc = tuf_repo_new("targets", 1, EXPIRY_US);
