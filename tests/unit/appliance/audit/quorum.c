@@ -87,6 +87,7 @@ make_note(struct buf *out, const char *by)
 	struct note_checkpoint c = { .origin = "mainstay.audit/site1", .size = 7 };
 
 	note_checkpoint_text(&text, &c);
+	assert_int_equal(buf_error(&text), 0);
 	assert_int_equal(note_sign(out, buf_text(&text), text.len, c.origin, log_key), 0);
 	for (; *by; by++) {
 		char name[32];
