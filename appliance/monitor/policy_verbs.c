@@ -51,10 +51,14 @@ check_owners(struct monitor *m, const struct policy *next, const void *body, siz
 {
 	unsigned kinds = 1U << OWNER_POLICY;
 	enum owner_kind kind;
+	int same;
 
 	if (!monitor_guarded(m) || is_what_was_lost(m, next))
 		return 0;
-	if (policy_same_but_approvers(m->policy, next))
+	same = policy_same_but_approvers(m->policy, next);
+	if (same < 0)
+		return FAULT(same);
+	if (same)
 		kinds |= 1U << OWNER_APPROVER;
 	return monitor_owners(m, kinds, policy_digest(next), body, len, &kind);
 }

@@ -139,5 +139,5 @@ bool policy_window_open(const struct policy *p, const char *window, uint64_t now
  * Whenever some question gets a weaker answer, there is a "+"; *ret_widens says whether there is one.  NULL where there
  * is no memory to say it all; *ret_widens is then true. */
 json_t *policy_diff(const struct policy *before, const struct policy *after, bool *ret_widens);
-/* Do they differ in nothing but who the approvers are? */
-bool policy_same_but_approvers(const struct policy *a, const struct policy *b);
+/* Do they differ in nothing but who the approvers are?  1, 0, or a fault. */
+int policy_same_but_approvers(const struct policy *a, const struct policy *b);

@@ -341,15 +341,17 @@ policy_diff(const struct policy *before, const struct policy *after, bool *ret_w
 	return NULL;
 }
 
-bool
+int
 policy_same_but_approvers(const struct policy *a, const struct policy *b)
 {
 	SCOPED_JSON *x = json_copy_whole(policy_json(a), JSON_SHALLOW); /* shallow: only a member goes */
 	SCOPED_JSON *y = json_copy_whole(policy_json(b), JSON_SHALLOW);
 
+	if (!x || !y)
+		return FAULT(-ENOMEM);
 	(void)json_object_del(x, "approvers");
 	(void)json_object_del(y, "approvers");
-	return x && y && json_equal(x, y);
+	return json_equal(x, y);
 }
 
 /* --- what nobody could approve ------------------------------------------------------------------- */
