@@ -118,7 +118,7 @@ the_site_gets_its_name(void **state)
 {
 	struct fixture *f = *state;
 
-	audit_free(f->log);
+	f->log = audit_free(f->log);
 	assert_int_equal(audit_open(&f->log, f->s.fd, NULL, f->key), 0);
 	assert_string_equal(audit_origin(f->log), "mainstay.audit/unenrolled");
 	add(f, "switch");
