@@ -144,29 +144,33 @@ put_logs(const struct monitor *m, json_t *item, const struct definition *d, cons
 	return json_object_set(item, "logs", all) < 0 ? FAULT(-ENOMEM) : 0;
 }
 
-static void
+/* One that cannot be read cannot run either, and says why there; without memory the collector asks for all again: whom
+ * it is not told of it would not watch. */
+static int
 put_service(struct monitor *m, const struct services_state *s, json_t *services)
 {
 	SCOPED(definition_freep) struct definition *d = NULL;
 	char dir[sizeof(m->paths.run) + SERVICES_NAME_MAX + 16];
-	SCOPED_JSON *knobs = NULL;
-	json_t *item, *alerts;
+	SCOPED_JSON *knobs = NULL, *item = NULL;
+	json_t *alerts;
+	int r = s->release[0] ? services_definition(m, s->name, &d) : REASON_NOT_FOUND;
 
-	if (!s->release[0] || services_definition(m, s->name, &d) != 0)
-		return;
+	if (r)
+		return r == -ENOMEM ? FAULT(r) : 0;
 	(void)snprintf(dir, sizeof(dir), "%s/services/%s", m->paths.run, s->name);
 	alerts = json_object_get(d->json, "alerts");
 	item = json_pack("{s:s, s:s, s:s}", "name", s->name, "release", s->release, "dir", dir);
 	/* Without its knobs a service has no sources to ask; its alerts and its process are watched. */
-	if ((d->metrics || d->logs) && services_knobs(m, s->name, &knobs) == 0) {
-		if (d->metrics)
-			(void)put_metrics(item, d, knobs);
-		if (d->logs)
-			(void)put_logs(m, item, d, s->name, knobs);
-	}
-	if (alerts)
-		(void)json_object_set_new(item, "alerts", json_copy_whole(alerts, JSON_DEEP));
-	(void)json_array_append_new(services, item);
+	if (d->metrics || d->logs)
+		r = services_knobs(m, s->name, &knobs);
+	if (knobs && d->metrics)
+		r = put_metrics(item, d, knobs);
+	if (knobs && r != -ENOMEM && d->logs)
+		r = put_logs(m, item, d, s->name, knobs);
+	if (r == -ENOMEM || (alerts && json_object_set_new(item, "alerts", json_copy_whole(alerts, JSON_DEEP)) < 0) ||
+		json_array_append(services, item) < 0)
+		return FAULT(-ENOMEM);
+	return 0;
 }
 
 static int
@@ -176,8 +180,12 @@ make_config(struct monitor *m, json_t **ret)
 	struct services_state s;
 	json_t *classes = json_object_get(policy_json(m->policy), "classes");
 
-	for (size_t i = 0; services_at(m, i, &s); i++)
-		put_service(m, &s, services);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && services_at(m, i, &s); i++)
+		r = put_service(m, &s, services);
+	if (r)
+		return FAULT(r);
 	*ret = json_pack("{s:s, s:b, s:O, s:O, s:o, s:o}", "site", monitor_site(m), "switch",
 		m->switches.on[SWITCH_TELEMETRY], "services", services, "fields", fields, "classes",
 		classes ? json_copy_whole(classes, JSON_DEEP) : json_object(), "mutes", mutes_for_collector(m));

@@ -158,15 +158,18 @@ check_name(struct monitor *m, const struct target *t, bool own)
 	SCOPED(definition_freep) struct definition *d = NULL;
 	const char *names[DEFINITION_LIST_MAX], *near;
 	size_t n = 0;
+	int r;
 
 	if (!*t->name || own)
 		return 0;
-	if (strcmp(t->service, "host") != 0 && services_definition(m, t->service, &d) == 0)
-		for (; n < d->n_alerts; n++) {
-			names[n] = d->alerts[n].name;
-			if (strcmp(names[n], t->name) == 0)
-				return 0;
-		}
+	r = strcmp(t->service, "host") != 0 ? services_definition(m, t->service, &d) : 0;
+	if (r < 0)
+		return FAULT(r);
+	for (; d && n < d->n_alerts; n++) {
+		names[n] = d->alerts[n].name;
+		if (strcmp(names[n], t->name) == 0)
+			return 0;
+	}
 	near = nearest_word(t->name, names, n);
 	return REFUSE(REASON_NOT_FOUND, t->name, "%s has no alert of that name%s%s%s", t->service,
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
