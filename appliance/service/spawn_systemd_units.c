@@ -40,7 +40,7 @@ systemd_save(struct systemd *s)
 {
 	SCOPED(scope_free) struct roster *roster = calloc(1, sizeof(*roster));
 	SCOPED(scope_close) int run = open(s->paths.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = roster && run >= 0 ? 0 : -ENOENT;
+	int r = !roster ? FAULT(-ENOMEM) : run < 0 ? FAULT(-errno) : 0;
 
 	for (const struct systemd_unit *u = s->units; u && !r && roster->n < ROSTER_ENTRIES_MAX; u = u->next) {
 		struct roster_entry *e = &roster->entries[roster->n];

@@ -303,15 +303,16 @@ static int
 on_reloading(sd_bus_message *m, void *arg, sd_bus_error *unused)
 {
 	struct systemd *s = arg;
-	int active = 0;
+	int active = 0, r;
 
 	(void)unused;
 	if (sd_bus_message_read_basic(m, 'b', &active) < 0)
 		return 0;
 	s->reloading = active;
 	s->listed = false;
-	if (!active && list(s) < 0)
-		systemd_connect_later(s);
+	r = active ? 0 : list(s);
+	if (r < 0)
+		ask_again(s, r);
 	return 0;
 }
 
