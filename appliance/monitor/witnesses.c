@@ -89,14 +89,16 @@ applying_free(struct applying *a)
 }
 SCOPED_DESTRUCTOR(struct applying, applying_free)
 
-static bool
+/* 1, 0, or a fault. */
+static int
 is_in_force(const struct monitor *m, const char *text)
 {
 	SCOPED(buf_done) struct buf now = BUF_MAX(4 * QUORUM_BYTES_MAX);
 
-	if (m->quorum)
-		quorum_text(&now, m->quorum);
-	return m->quorum && strcmp(buf_text(&now), text) == 0;
+	if (!m->quorum)
+		return 0;
+	quorum_text(&now, m->quorum);
+	return buf_error(&now) ? FAULT(buf_error(&now)) : strcmp(buf_text(&now), text) == 0;
 }
 
 /* Who need not be asked could otherwise take the witness away that sees a log rewritten. */
@@ -124,10 +126,13 @@ apply(const struct applying *a, const json_t *answer)
 	const char *text = json_text(answer, "policy");
 	uint8_t digest[SHA256_LEN];
 	size_t len = strlen(text);
-	int r = quorum_parse(&q, text, len, WITNESSES_FILE);
+	int r = quorum_parse(&q, text, len, WITNESSES_FILE), same;
 
-	if (r || is_in_force(m, text))
+	if (r)
 		return r;
+	same = is_in_force(m, text);
+	if (same)
+		return same < 0 ? FAULT(same) : 0;
 	sha256_of(digest, text, len);
 	r = check_owners(a, digest);
 	r = r
