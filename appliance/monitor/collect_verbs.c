@@ -179,7 +179,6 @@ make_config(struct monitor *m, json_t **ret)
 	SCOPED_JSON *services = json_array(), *fields = make_fields(m);
 	struct services_state s;
 	json_t *classes = json_object_get(policy_json(m->policy), "classes");
-
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && services_at(m, i, &s); i++)

@@ -101,7 +101,6 @@ databases_fleet(struct databases *d)
 }
 
 /* --- what fails ----------------------------------------------------------------------------------------- */
-/* Note that a file failed, once in the log as long as it goes on. */
 static struct ailing_file *
 find_ailing(struct databases *d, const char *name)
 {
@@ -111,6 +110,7 @@ find_ailing(struct databases *d, const char *name)
 	return NULL;
 }
 
+/* Note that a file failed, once in the log as long as it goes on. */
 static void
 note_failure(struct databases *d, const char *name, int why)
 {
