@@ -600,8 +600,10 @@ def test_it_is_prepared_once_and_reloads(site):
     # A signal and a program: the signal goes first, the program says what came of it.
     site.ask("made", "stop")
     site.spec("made", ["/bin/sh", "-c", run], **more, reload_signal="HUP",
-              reload=["/bin/sh", "-c", "sleep 0.3; tail -n 1 /log/made.log | grep -q reloaded && exit $(cat /data/how)"])
+              reload=["/bin/sh", "-c", "until tail -n 1 /log/made.log | grep -q reloaded; do sleep 0.1; done;"
+                      " exit $(cat /data/how)"])
     site.ask("made", "start")
+    wait_for(lambda: open(log).read().endswith("well\n"))  # what has set its traps before
     for how, want in (("0", "ok"), ("1", "state-moved")):
         with open(f"{site.dir}/lib/services/made/data/how", "w") as f:
             f.write(how)
